@@ -1,0 +1,121 @@
+# Everything a person runs is a target here; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+
+CC ?= gcc
+VERSION := 0.1.0
+PACKAGES := base json http metrics web postgres search checkpoint schema document sync kube operator
+BINARIES := pgsync-operator pgsync
+
+PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wformat=2 \
+            -Wimplicit-fallthrough -Wundef
+CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
+BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
+LIBRARIES := -lpq -lcurl -lyaml -ljansson -lwebsockets -lhiredis -lcrypto -lpthread -lm
+
+# Two flavours of every object: what ships, and what the tests run under the sanitizers.
+RELEASE_CFLAGS := $(BASE_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -fPIE
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+TEST_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) -fno-omit-frame-pointer
+FUZZ_CC := clang-14
+
+B := build
+# A package's library holds all its files but tests and fuzz targets.
+sources = $(filter-out %_test.c %_fuzz.c,$(wildcard pkg/$(1)/*.c))
+objects = $(patsubst %.c,$(B)/$(2)/%.o,$(call sources,$(1)))
+libs = $(foreach p,$(PACKAGES),$(B)/$(1)/lib$(p).a)
+
+TESTS := $(wildcard pkg/*/*_test.c)
+FUZZERS := $(wildcard pkg/*/*_fuzz.c)
+TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
+REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
+
+.PHONY: help deps all check unit e2e test demo demo-stop bench image clean golden fuzz
+help: ## list these targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+deps: ## install what is missing through apt where it may, otherwise name it
+	@hack/deps
+
+all: $(BINARIES:%=bin/%) ## build bin/pgsync-operator and bin/pgsync
+
+# --- objects, libraries, binaries -------------------------------------------------------------------------------------
+$(B)/release/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(RELEASE_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/test/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
+
+define package_rules
+$(B)/release/lib$(1).a: $(call objects,$(1),release)
+$(B)/test/lib$(1).a: $(call objects,$(1),test)
+.PHONY: lib-$(1) unit-$(1)
+lib-$(1): $(B)/release/lib$(1).a
+unit-$(1): $(filter $(B)/test/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS))
+	@hack/run-unit $$^
+endef
+$(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
+
+%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcsD $@ $(filter %.o,$^)
+
+bin/%: $(call libs,release)
+	@mkdir -p $(@D)
+	$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
+	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+$(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c))))
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+$(B)/test/%_test: $(B)/test/%_test.o $(call libs,test)
+	$(CC) $(TEST_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) -lcmocka
+
+# A fuzz target replays its corpus as a unit test: the same entry point, driven by a main of its own.
+$(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o $(call libs,test)
+	$(CC) $(TEST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+
+unit: $(TEST_PROGRAMS) $(REPLAY_PROGRAMS) ## unit tests and fuzz corpora under ASan, UBSan and LSan
+	@hack/run-unit $^
+
+check: ## format, allowed includes, headers compile alone, size caps, banned functions, clang-tidy
+	@hack/check
+
+e2e: all ## end-to-end tests against real Postgres, OpenSearch, Elasticsearch and a Kubernetes API server
+	@e2e/run $(E2E_ARGS)
+
+test: ## check + unit + e2e: all set-up and all tests
+	@hack/deps
+	@hack/test
+
+golden: ## rewrite the golden files; review the diff
+	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (default 60) with libFuzzer
+	@hack/fuzz $(FUZZERS)
+
+# --- running it -------------------------------------------------------------------------------------------------------
+demo: ## the main job from nothing: cluster, Postgres, OpenSearch, operator, a synced bookstore
+	@hack/deps
+	@$(MAKE) --no-print-directory -j2 all
+	@e2e/demo up
+
+demo-stop: ## stop what `make demo` left running
+	@e2e/demo down
+
+bench: ## measure against the floors, side by side in one run; prints a table
+	@hack/deps
+	@$(MAKE) --no-print-directory -j2 all
+	@e2e/bench
+
+image: ## build the container image with buildah
+	@hack/image
+
+clean: ## remove what was built here (the cache of downloaded parts stays)
+	rm -rf $(B) bin
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.SECONDARY:

@@ -1,0 +1,59 @@
+/* Errors as values.
+ *
+ * A fallible function takes `struct err *err` last and returns 0, or a negative number with *err filled in. A positive
+ * return is a condition that the function's header names (and that its caller handles, never forwards).
+ * The value lives on the caller's stack: nothing to free, no ownership. Library code never logs an error it returns;
+ * whoever decides what to do about it does. Policy (retry, give up, which condition) follows from `kind`, never from
+ * text.
+ */
+#ifndef PGSYNC_BASE_ERR_H
+#define PGSYNC_BASE_ERR_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#define WARN_UNUSED __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+
+enum err_kind {
+	ERR_NONE = 0,
+	ERR_TRANSIENT, /* may go away by itself: back off and try again */
+	ERR_CONFLICT,  /* somebody else changed or holds it */
+	ERR_NOT_FOUND,
+	ERR_INVALID,   /* the input is wrong: a person has to change it */
+	ERR_DENIED,    /* credentials or privileges */
+	ERR_LIMIT,     /* a configured size or count is exceeded */
+	ERR_CANCELLED, /* we were asked to stop */
+	ERR_FATAL,     /* the program or the other side broke a rule */
+};
+
+enum { ERR_MSG_BYTES = 1024 };
+
+struct err {
+	enum err_kind kind;
+	int code;               /* errno or HTTP status, 0 when neither */
+	char sqlstate[6];       /* "" unless Postgres said so */
+	const char *reason;     /* CamelCase word for a condition (static string), or NULL */
+	int64_t retry_after_ms; /* what the other side asked for, 0 when it did not */
+	char msg[ERR_MSG_BYTES];
+};
+
+/* Fills *err in and returns -1, so that a failure is one line: return err_set(err, ERR_INVALID, "...", ...); */
+int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
+int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap) PRINTF_LIKE(3, 0);
+
+/* As err_set, with the condition reason (a string literal). */
+int err_reason(struct err *err, enum err_kind kind, const char *reason, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* As err_set from an errno value: ": strerror" is appended, kind TRANSIENT. */
+int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Puts "context: " before the message and returns -1. Kind, code and reason stay. */
+int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* True for what the same call may survive if repeated later. */
+int err_is_transient(const struct err *err);
+
+const char *err_kind_name(enum err_kind kind);
+
+#endif

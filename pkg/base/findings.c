@@ -1,0 +1,131 @@
+/* Everything that is wrong at once. */
+#include "base/findings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+enum { JOINED_BYTES = 30 * 1024, WORD_BYTES = 63 };
+
+void findings_init(struct findings *f)
+{
+	*f = (struct findings){0};
+}
+
+void findings_release(struct findings *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		free(f->items[i].path);
+		free(f->items[i].message);
+	}
+	free(f->items);
+	findings_init(f);
+}
+
+void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
+		  const char *fmt, ...)
+{
+	va_list ap;
+	struct finding *item;
+
+	ALLOC_GROW(f->items, f->n + 1, f->alloc);
+	item = &f->items[f->n++];
+	va_start(ap, fmt);
+	*item = (struct finding){.severity = severity, .reason = reason, .path = xstrdup(path ? path : "")};
+	item->message = xvasprintf(fmt, ap);
+	va_end(ap);
+}
+
+static const struct finding *first_error(const struct findings *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->items[i].severity == FINDING_ERROR)
+			return &f->items[i];
+	return NULL;
+}
+
+bool findings_failed(const struct findings *f)
+{
+	return first_error(f) != NULL;
+}
+
+char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep)
+{
+	struct strbuf sb;
+	const char *between = "";
+
+	strbuf_init(&sb, JOINED_BYTES);
+	for (size_t i = 0; i < f->n; i++) {
+		const struct finding *item = &f->items[i];
+
+		if (item->severity != severity)
+			continue;
+		strbuf_addf(&sb, "%s%s%s%s", between, item->path, *item->path ? ": " : "", item->message);
+		between = sep;
+	}
+	return strbuf_detach(&sb);
+}
+
+int findings_err(const struct findings *f, struct err *err)
+{
+	const struct finding *first = first_error(f);
+	_cleanup_free_ char *all = NULL;
+
+	if (!first)
+		return 0;
+	all = findings_join(f, FINDING_ERROR, "; ");
+	return err_reason(err, ERR_INVALID, first->reason, "%s", all);
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	size_t least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Levenshtein distance of two words of at most WORD_BYTES. */
+static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen)
+{
+	size_t row[WORD_BYTES + 1];
+
+	for (size_t j = 0; j <= blen; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= alen; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= blen; j++) {
+			size_t above = row[j];
+
+			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[blen];
+}
+
+const char *nearest_name(const char *word, const char *const *names, size_t n)
+{
+	size_t len = strlen(word);
+	size_t best = len / 3 + 2;
+	const char *found = NULL;
+
+	if (len > WORD_BYTES)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		size_t nlen = strlen(names[i]);
+		size_t distance;
+
+		if (nlen > WORD_BYTES)
+			continue;
+		distance = edit_distance(word, len, names[i], nlen);
+		if (distance < best) {
+			best = distance;
+			found = names[i];
+		}
+	}
+	return found;
+}

@@ -1,0 +1,46 @@
+/* Everything that is wrong at once: a list of findings, filled by validators and checks, shown to a person.
+ *
+ * Each finding says where (a JSON path or an object's name), what was found, what was expected and what to do.
+ */
+#ifndef PGSYNC_BASE_FINDINGS_H
+#define PGSYNC_BASE_FINDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum finding_severity {
+	FINDING_ERROR = 0, /* nothing can run before this is mended */
+	FINDING_WARNING,   /* works, but a person should know */
+};
+
+struct finding {
+	enum finding_severity severity;
+	const char *reason; /* CamelCase, a string literal: the condition's reason */
+	char *path;         /* "spec.schema[0].nodes.columns[2]", or "" */
+	char *message;
+};
+
+struct findings {
+	struct finding *items;
+	size_t n;
+	size_t alloc;
+};
+
+void findings_init(struct findings *f);
+void findings_release(struct findings *f);
+/* Adds one; reason must be a string literal, path may be NULL. */
+void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
+		  const char *fmt, ...) PRINTF_LIKE(5, 6);
+bool findings_failed(const struct findings *f);
+/* Turns the errors among the findings into one err: kind INVALID, the first one's reason, all messages joined by "; ".
+ */
+int findings_err(const struct findings *f, struct err *err);
+/* All findings of a severity, "path: message" joined by sep; caller frees. */
+char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep);
+
+/* The name among n that is nearest to `word` by edit distance, or NULL when none is near enough to be meant. */
+const char *nearest_name(const char *word, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,52 @@
+/* UTF-8 validation. */
+#include "base/utf8.h"
+
+#include <stdbool.h>
+
+static bool is_continuation(unsigned char c)
+{
+	return (c & 0xC0) == 0x80;
+}
+
+/* The second byte narrows what the first allows: this keeps out overlong forms, surrogates and what lies above
+ * U+10FFFF. */
+static bool second_byte_ok(unsigned char first, unsigned char second)
+{
+	switch (first) {
+	case 0xE0:
+		return second >= 0xA0;
+	case 0xED:
+		return second <= 0x9F;
+	case 0xF0:
+		return second >= 0x90;
+	case 0xF4:
+		return second <= 0x8F;
+	default:
+		return true;
+	}
+}
+
+size_t utf8_sequence(const char *s, size_t len)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t n;
+
+	if (!len)
+		return 0;
+	if (u[0] < 0x80)
+		return 1;
+	if (u[0] >= 0xC2 && u[0] <= 0xDF)
+		n = 2;
+	else if ((u[0] & 0xF0) == 0xE0)
+		n = 3;
+	else if (u[0] >= 0xF0 && u[0] <= 0xF4)
+		n = 4;
+	else
+		return 0;
+	if (len < n || !second_byte_ok(u[0], u[1]))
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if (!is_continuation(u[i]))
+			return 0;
+	return n;
+}
