@@ -71,11 +71,18 @@ bin/%: $(call libs,release)
 $(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c))))
 
 # --- tests ------------------------------------------------------------------------------------------------------------
-$(B)/test/%_test: $(B)/test/%_test.o $(call libs,test)
+# A test links its package and what pkg/DEPS lets that package include, nothing more.
+deps_of = $(sort $(1) $(foreach d,$(shell sed -n 's/^$(1): *//p' pkg/DEPS),$(call deps_of,$(d))))
+define test_rules
+$(filter $(B)/test/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS)): $(foreach d,$(call deps_of,$(1)),$(B)/test/lib$(d).a)
+endef
+$(foreach p,$(PACKAGES),$(eval $(call test_rules,$(p))))
+
+$(B)/test/%_test: $(B)/test/%_test.o
 	$(CC) $(TEST_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) -lcmocka
 
 # A fuzz target replays its corpus as a unit test: the same entry point, driven by a main of its own.
-$(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o $(call libs,test)
+$(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o
 	$(CC) $(TEST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 
 unit: $(TEST_PROGRAMS) $(REPLAY_PROGRAMS) ## unit tests and fuzz corpora under ASan, UBSan and LSan

@@ -1,0 +1,225 @@
+/* Tests of the small types that everything stands on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/findings.h"
+#include "base/map.h"
+#include "base/parse.h"
+#include "base/reader.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+
+static void test_strbuf_when_maximum_is_crossed_then_nothing_is_added(void **state)
+{
+	struct strbuf sb;
+
+	UNUSED(state);
+	strbuf_init(&sb, 4);
+	strbuf_adds(&sb, "abc");
+	strbuf_adds(&sb, "de");
+	assert_false(strbuf_ok(&sb));
+	assert_string_equal(sb.data, "abc");
+	strbuf_addc(&sb, 'x');
+	assert_int_equal(sb.len, 3);
+	strbuf_reset(&sb);
+	strbuf_adds(&sb, "wxyz");
+	assert_true(strbuf_ok(&sb));
+	assert_string_equal(sb.data, "wxyz");
+	strbuf_release(&sb);
+}
+
+static void test_strbuf_json_when_bytes_are_special_then_escaped(void **state)
+{
+	struct strbuf sb;
+	const char text[] = "a\"b\\c\n\x01\xC3\xA9\xFF";
+
+	UNUSED(state);
+	strbuf_init(&sb, 100);
+	strbuf_add_json(&sb, text, sizeof(text) - 1);
+	assert_string_equal(sb.data, "\"a\\\"b\\\\c\\n\\u0001\xC3\xA9\xEF\xBF\xBD\"");
+	strbuf_release(&sb);
+}
+
+static void test_strbuf_detach_then_buffer_is_usable_again(void **state)
+{
+	struct strbuf sb;
+	_cleanup_free_ char *first = NULL;
+
+	UNUSED(state);
+	strbuf_init(&sb, 100);
+	strbuf_addf(&sb, "%d-%s", 7, "x");
+	first = strbuf_detach(&sb);
+	assert_string_equal(first, "7-x");
+	assert_string_equal(sb.data, "");
+	strbuf_addu(&sb, UINT64_MAX);
+	assert_string_equal(sb.data, "18446744073709551615");
+	strbuf_release(&sb);
+}
+
+static void test_reader_when_input_ends_then_get_fails_and_consumes_nothing(void **state)
+{
+	struct reader r;
+	uint16_t u16 = 0;
+	uint32_t u32 = 0;
+	const char *s = NULL;
+
+	UNUSED(state);
+	reader_init(&r, "\x01\x02\x03", 3);
+	assert_false(reader_u32(&r, &u32));
+	assert_true(reader_u16(&r, &u16));
+	assert_int_equal(u16, 0x0102);
+	assert_false(reader_cstring(&r, &s));
+	assert_int_equal(reader_left(&r), 1);
+	assert_false(reader_bytes(&r, 2, &s));
+}
+
+static void test_map_when_key_is_put_twice_then_old_value_is_freed(void **state)
+{
+	_cleanup_(map_freep) struct map *m = map_new(free);
+
+	UNUSED(state);
+	map_puts(m, "a", xstrdup("1"));
+	map_puts(m, "a", xstrdup("2"));
+	map_put(m, "a\0b", 3, xstrdup("3"));
+	assert_int_equal(map_size(m), 2);
+	assert_string_equal(map_gets(m, "a"), "2");
+	assert_string_equal(map_get(m, "a\0b", 3), "3");
+	assert_true(map_removes(m, "a"));
+	assert_false(map_removes(m, "a"));
+	assert_null(map_gets(m, "a"));
+}
+
+static void test_arena_when_reset_then_memory_is_reused_and_zeroed(void **state)
+{
+	struct arena a;
+	char *p;
+
+	UNUSED(state);
+	arena_init(&a);
+	p = arena_strndup(&a, "hello", 5);
+	assert_string_equal(p, "hello");
+	(void)memset(arena_alloc(&a, 100000), 1, 100000);
+	arena_reset(&a);
+	p = arena_alloc(&a, 16);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(p[i], 0);
+	arena_release(&a);
+}
+
+static void test_parse_numbers_when_malformed_then_refused(void **state)
+{
+	uint64_t u;
+	int64_t ms;
+
+	UNUSED(state);
+	assert_true(parse_u64("18446744073709551615", 20, &u));
+	assert_true(u == UINT64_MAX);
+	assert_false(parse_u64("18446744073709551616", 20, &u));
+	assert_false(parse_u64("", 0, &u));
+	assert_false(parse_u64("-1", 2, &u));
+	assert_false(parse_u64("1 ", 2, &u));
+	assert_true(parse_lsn("16/B374D848", &u));
+	assert_true(u == 0x16B374D848U);
+	assert_false(parse_lsn("16", &u));
+	assert_false(parse_lsn("1/100000000", &u));
+	assert_true(parse_range("65535", 1, 65535, &u));
+	assert_false(parse_range("0", 1, 65535, &u));
+	assert_true(parse_duration_ms("15s", &ms) && ms == 15000);
+	assert_true(parse_duration_ms("250ms", &ms) && ms == 250);
+	assert_true(parse_duration_ms("2", &ms) && ms == 2000);
+	assert_false(parse_duration_ms("s", &ms));
+	assert_false(parse_duration_ms("1d", &ms));
+}
+
+static void test_utf8_when_overlong_or_surrogate_then_invalid(void **state)
+{
+	UNUSED(state);
+	assert_int_equal(utf8_sequence("\xC0\x80", 2), 0);
+	assert_int_equal(utf8_sequence("\xED\xA0\x80", 3), 0);
+	assert_int_equal(utf8_sequence("\xF4\x90\x80\x80", 4), 0);
+	assert_int_equal(utf8_sequence("\xE2\x82", 2), 0);
+	assert_int_equal(utf8_sequence("\xE2\x82\xAC", 3), 3);
+	assert_int_equal(utf8_sequence("\xF0\x9F\x98\x80", 4), 4);
+}
+
+static void test_backoff_when_repeated_then_grows_to_its_cap(void **state)
+{
+	struct backoff b;
+
+	UNUSED(state);
+	backoff_init(&b, 100, 1000, 42);
+	for (int i = 0; i < 20; i++) {
+		int64_t delay = backoff_next_ms(&b);
+
+		assert_true(delay >= 50 && delay <= 1000);
+		if (i == 0)
+			assert_true(delay <= 100);
+	}
+	backoff_reset(&b);
+	assert_true(backoff_next_ms(&b) <= 100);
+}
+
+static void test_findings_when_several_then_joined_in_one_error(void **state)
+{
+	struct findings f;
+	struct err err = {0};
+
+	UNUSED(state);
+	findings_init(&f);
+	assert_int_equal(findings_err(&f, &err), 0);
+	findings_add(&f, FINDING_WARNING, "MissingIndex", NULL, "slow");
+	assert_false(findings_failed(&f));
+	findings_add(&f, FINDING_ERROR, "UnknownColumn", "spec.a", "no column %d", 1);
+	findings_add(&f, FINDING_ERROR, "UnknownTable", NULL, "no table");
+	assert_int_equal(findings_err(&f, &err), -1);
+	assert_string_equal(err.reason, "UnknownColumn");
+	assert_string_equal(err.msg, "spec.a: no column 1; no table");
+	findings_release(&f);
+}
+
+static void test_nearest_name_when_word_is_mistyped_then_found(void **state)
+{
+	const char *const names[] = {"id", "title", "price"};
+
+	UNUSED(state);
+	assert_string_equal(nearest_name("titel", names, 3), "title");
+	assert_null(nearest_name("completely_other", names, 3));
+}
+
+static void test_err_wrap_then_kind_and_reason_stay(void **state)
+{
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(err_reason(&err, ERR_DENIED, "AuthFailed", "password of %s", "u"), -1);
+	assert_int_equal(err_wrap(&err, "connecting"), -1);
+	assert_string_equal(err.msg, "connecting: password of u");
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_string_equal(err.reason, "AuthFailed");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_strbuf_when_maximum_is_crossed_then_nothing_is_added),
+		cmocka_unit_test(test_strbuf_json_when_bytes_are_special_then_escaped),
+		cmocka_unit_test(test_strbuf_detach_then_buffer_is_usable_again),
+		cmocka_unit_test(test_reader_when_input_ends_then_get_fails_and_consumes_nothing),
+		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),
+		cmocka_unit_test(test_arena_when_reset_then_memory_is_reused_and_zeroed),
+		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
+		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),
+		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
+		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
+		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),
+		cmocka_unit_test(test_err_wrap_then_kind_and_reason_stay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
