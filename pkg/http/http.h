@@ -1,0 +1,117 @@
+/* HTTP over libcurl: many requests on one multi handle, TLS and credentials from memory, deadlines and size caps.
+ *
+ * A struct http is a loop of one thread; nothing here is thread-safe but http_wakeup. A struct http_target is a server
+ * (or several equivalent ones) with its TLS settings and credentials. Blocking callers use http_do; event-driven ones
+ * start calls and run http_poll. Connections are kept alive and reused. Credentials never appear in an error text.
+ */
+#ifndef PGSYNC_HTTP_HTTP_H
+#define PGSYNC_HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+struct http;
+struct http_target;
+struct http_call;
+struct curl_waitfd;
+
+/* --- Targets ---------------------------------------------------------------------------------------------------------
+ */
+enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_BEARER, HTTP_AUTH_API_KEY };
+
+struct http_target_options {
+	const char *const *urls; /* "https://host:port[/prefix]", at least one; all are the same service */
+	size_t n_urls;
+	enum http_auth auth;
+	const char *username, *password; /* BASIC */
+	const char *token;      /* BEARER; API_KEY: the encoded form, sent as "Authorization: ApiKey <token>" */
+	const char *token_file; /* BEARER: re-read once a minute, and at once after a 401 (in-cluster credentials) */
+	const char *ca_pem;     /* NULL: the system's */
+	const char *ca_file;    /* used when ca_pem is NULL; re-read every five minutes */
+	const char *cert_pem, *key_pem; /* client certificate, or NULL */
+	const char *tls_server_name;    /* verify and send this name rather than the URL's host; or NULL */
+	bool insecure_skip_verify;
+	const char *user_agent;
+};
+
+/* Copies everything. Errors: INVALID (a URL that is none, with what is wrong). */
+int http_target_new(const struct http_target_options *options, struct http_target **ret, struct err *err) WARN_UNUSED;
+void http_target_free(struct http_target *target);
+CLEANUP(struct http_target, http_target_free);
+/* The URL without credentials, for messages. Borrowed. */
+const char *http_target_name(const struct http_target *target);
+
+/* --- Requests and responses ------------------------------------------------------------------------------------------
+ */
+struct http_request {
+	const char *method; /* "GET", ... */
+	const char *path;   /* from "/", with query; appended to the target's URL */
+	const char *content_type;
+	const char *accept; /* NULL: application/json */
+	const void *body;   /* borrowed until the call is done */
+	size_t body_len;
+	int64_t timeout_ms;      /* whole request; 0: none (streams) */
+	int64_t idle_timeout_ms; /* no byte for so long ends the request as TRANSIENT; 0: none */
+	size_t max_response;     /* bytes; 0: 16 MiB. More is an error of kind LIMIT */
+	/* Streaming: called for each piece as it arrives, and the response's body stays empty (except for status >=
+	 * 400, whose body is collected). Return false to end the request (ERR_CANCELLED). */
+	bool (*on_data)(void *user, const char *data, size_t len);
+	void *user;
+};
+
+struct http_response {
+	long status;
+	struct strbuf body;
+	int64_t retry_after_ms; /* of the Retry-After header, else 0 */
+	char content_type[64];
+	char product[32];  /* X-Elastic-Product, or "" */
+	char warning[256]; /* the Warning header, or "" */
+};
+
+void http_response_release(struct http_response *response);
+
+/* --- The loop --------------------------------------------------------------------------------------------------------
+ */
+int http_new(struct http **ret, struct err *err) WARN_UNUSED;
+/* Cancels what is under way (callbacks are called with ERR_CANCELLED). */
+void http_free(struct http *http);
+CLEANUP(struct http, http_free);
+
+/* Blocking calls ask this between waits; true ends them with ERR_CANCELLED. Call http_wakeup to be asked at once. */
+void http_set_cancelled(struct http *http, bool (*cancelled)(void *user), void *user);
+/* From any thread (not from a signal handler): ends the current wait. */
+void http_wakeup(struct http *http);
+
+/* Sends a request and waits. 0 means that an answer arrived, whatever its status: the caller looks at it. Negative:
+ * none arrived; TRANSIENT with reason DNS, Refused, Timeout, Reset; DENIED/TLS for a certificate that does not verify
+ * (the message says why: unknown issuer, expired, wrong name); LIMIT, CANCELLED. With several URLs the next is tried
+ * when one cannot be connected to. */
+int http_do(struct http *http, struct http_target *target, const struct http_request *request,
+	    struct http_response *ret, struct err *err) WARN_UNUSED;
+
+/* Starts a request. done is called exactly once, from http_poll or http_free; err is NULL when an answer arrived.
+ * response is valid only during the call. The request struct is copied, what it points to is not. */
+typedef void http_done_fn(void *user, const struct http_response *response, const struct err *err);
+struct http_call *http_start(struct http *http, struct http_target *target, const struct http_request *request,
+			     http_done_fn *done, void *user);
+/* Ends a call without calling done. */
+void http_cancel(struct http_call *call);
+
+/* Waits up to timeout_ms for any transfer or one of the caller's descriptors (their revents are set), and runs
+ * callbacks. */
+int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
+
+/* Percent-encodes one path segment or query value into sb. */
+void http_escape(struct strbuf *sb, const char *s);
+
+/* An error for an answer that the caller did not want: kind by status (401, 403 DENIED; 404 NOT_FOUND; 409 CONFLICT;
+ * 400, 422 INVALID; 413 LIMIT; 429 and 5xx TRANSIENT), code = status, retry_after_ms, and the beginning of the body.
+ * Returns -1. */
+int http_status_err(const struct http_response *response, const char *what, struct err *err);
+
+#endif

@@ -1,0 +1,95 @@
+/* JSON and YAML for control data: parsing with limits, table-driven decoding into structs, canonical dump and hash.
+ *
+ * Built on jansson and libyaml; json_t is this package's purpose and so appears in its interface. Documents that are
+ * synced never pass through here: their bytes go from Postgres into the bulk body unparsed. Names start with jsonx_,
+ * because json_ is jansson's own prefix. Everything here is pure and thread-safe.
+ */
+#ifndef PGSYNC_JSON_JSON_H
+#define PGSYNC_JSON_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/findings.h"
+#include "base/mem.h"
+
+void jsonx_decref(json_t *value);
+CLEANUP(json_t, jsonx_decref);
+#define _cleanup_json_ _cleanup_(jsonx_decrefp)
+
+/* Parses one JSON text. Duplicate keys, trailing bytes, invalid UTF-8 and nesting beyond 64 levels are errors
+ * (kind INVALID, with line and column). what names the text in messages ("schema.json"). */
+int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
+
+/* Parses a YAML stream into a JSON array with one entry for each document. Supports what Kubernetes manifests use:
+ * block and flow style, anchors and aliases (expansion is capped), YAML 1.1 booleans and nulls as Kubernetes reads
+ * them, numbers; quoted scalars stay strings. Duplicate keys are errors. Errors name line and column. */
+int jsonx_parse_yaml(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
+
+/* Reads a whole file of at most max bytes into a string; caller frees. "-" is standard input. */
+int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err) WARN_UNUSED;
+
+/* Compact with sorted keys: equal values give equal bytes. Caller frees. */
+char *jsonx_canonical(const json_t *value);
+/* "sha256:<hex>" of the canonical form. */
+enum { JSONX_HASH_BYTES = 72 };
+char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES]);
+
+/* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
+json_t *jsonx_get(const json_t *value, const char *path);
+/* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */
+const char *jsonx_string(const json_t *value, const char *path, const char *otherwise);
+int64_t jsonx_integer(const json_t *value, const char *path, int64_t otherwise);
+bool jsonx_boolean(const json_t *value, const char *path, bool otherwise);
+
+/* --- Table-driven decoding
+ * --------------------------------------------------------------------------------------------- One engine knows wrong
+ * type, unknown key, missing key and out of range; a table says what a struct's fields are. Every violation is added to
+ * the findings with its path ("spec.source.port"), what was found and what was expected; unknown keys name the nearest
+ * known one.
+ */
+enum jsonx_type {
+	JSONX_STRING,  /* char *, owned by the struct */
+	JSONX_ENUM,    /* int: the index in `words` */
+	JSONX_INTEGER, /* int64_t within [min, max] */
+	JSONX_BOOLEAN, /* bool */
+	JSONX_OBJECT,  /* struct at offset, decoded by `fields` */
+	JSONX_STRINGS, /* struct jsonx_strings */
+	JSONX_VALUE,   /* json_t *, one reference owned by the struct */
+	JSONX_CUSTOM,  /* decode() */
+};
+
+struct jsonx_strings {
+	char **items;
+	size_t n;
+};
+
+enum { JSONX_REQUIRED = 1 << 0 };
+
+struct jsonx_field {
+	const char *name; /* NULL ends a table */
+	enum jsonx_type type;
+	size_t offset;
+	unsigned flags;
+	int64_t min, max;                 /* INTEGER: bounds; STRING: length bounds in bytes when max > 0 */
+	const char *const *words;         /* ENUM: NULL-terminated */
+	const struct jsonx_field *fields; /* OBJECT */
+	/* CUSTOM: decodes value into the whole struct `out`; adds findings under path. */
+	void (*decode)(const json_t *value, void *out, const char *path, struct findings *f);
+};
+
+/* Decodes object into out by the table. Fields that are absent or null keep what out holds (so: set defaults before).
+ * reason (a literal) is the reason of the findings added. */
+void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
+		  const char *reason, struct findings *f);
+
+void jsonx_strings_release(struct jsonx_strings *s);
+
+/* "a string", "an array", "null": for messages. */
+const char *jsonx_type_name(const json_t *value);
+
+#endif

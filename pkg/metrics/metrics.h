@@ -1,0 +1,45 @@
+/* Counters, gauges and histograms, and their text for Prometheus (exposition format 0.0.4).
+ *
+ * A registry may be used from any thread. Families are registered once, with their label names; a series comes into
+ * being at its first use and lives until metrics_remove. Metric handles are never freed before their registry.
+ */
+#ifndef PGSYNC_METRICS_METRICS_H
+#define PGSYNC_METRICS_METRICS_H
+
+#include <stddef.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+struct metrics;
+struct metric;
+
+enum { METRICS_LABELS = 4 };
+
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics *m);
+CLEANUP(struct metrics, metrics_free);
+
+/* labels: NULL-terminated names, at most METRICS_LABELS, or NULL. Asking for a name again gives the same family. */
+struct metric *metrics_counter(struct metrics *m, const char *name, const char *help, const char *const *labels);
+struct metric *metrics_gauge(struct metrics *m, const char *name, const char *help, const char *const *labels);
+/* bounds: n ascending upper bounds. */
+struct metric *metrics_histogram(struct metrics *m, const char *name, const char *help, const char *const *labels,
+				 const double *bounds, size_t n);
+
+/* values: one for each label name, NULL-terminated, or NULL when the family has none. */
+void metric_add(struct metric *metric, const char *const *values, double by);
+void metric_set(struct metric *metric, const char *const *values, double to);
+void metric_observe(struct metric *metric, const char *const *values, double value);
+double metric_get(struct metric *metric, const char *const *values);
+/* Removes each series, in all families, whose label `name` has this value (a resource is gone). */
+void metrics_remove(struct metrics *m, const char *name, const char *value);
+
+/* Adds process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds at render
+ * time. */
+void metrics_enable_process(struct metrics *m);
+
+/* Appends the whole registry. */
+void metrics_render(struct metrics *m, struct strbuf *out);
+
+#endif

@@ -1,0 +1,103 @@
+/* A snapshot of the catalog for some relations: columns, types, keys, foreign keys, indexes, replica identity.
+ *
+ * Immutable once loaded; the document compiler works on it alone, so it is pure and tested on snapshots made by hand.
+ */
+#ifndef PGSYNC_POSTGRES_CATALOG_H
+#define PGSYNC_POSTGRES_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct pg;
+
+struct catalog_column {
+	char *name;
+	uint32_t type_oid;
+	int32_t typmod;
+	char *type;      /* format_type(): "numeric(10,2)", "character varying(30)", "text[]" */
+	char *base_type; /* after domains, without modifier, internal name: "numeric", "int8", "_text" */
+	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
+	bool not_null;
+	bool generated;
+	int attnum;
+};
+
+struct catalog_index {
+	char *name;
+	bool unique;
+	bool primary;
+	bool immediate;
+	bool partial;    /* has a WHERE clause */
+	bool expression; /* has an expression column */
+	bool valid;
+	int *columns; /* positions in catalog_table.columns (0-based), key columns only, in index order */
+	size_t n;
+};
+
+struct catalog_foreign_key {
+	char *name;
+	uint32_t to;     /* OID of the referenced table */
+	int *columns;    /* 0-based positions in this table */
+	int *to_columns; /* 0-based positions in the referenced table */
+	size_t n;
+};
+
+struct catalog_table {
+	uint32_t oid;
+	char *schema, *name;
+	char kind;             /* pg_class.relkind: 'r', 'p', 'v', 'm', 'f' */
+	char persistence;      /* 'p', 'u', 't' */
+	char replica_identity; /* 'd', 'n', 'f', 'i' */
+	char *identity_index;  /* name when replica_identity is 'i' */
+	bool row_security;
+	bool is_owner; /* the current role may ALTER it */
+	bool can_select;
+	double row_estimate; /* pg_class.reltuples; -1 when never analysed */
+	uint32_t filenode;
+	struct catalog_column *columns;
+	size_t n_columns;
+	struct catalog_index *indexes;
+	size_t n_indexes;
+	struct catalog_foreign_key *foreign_keys;
+	size_t n_foreign_keys;
+};
+
+struct catalog {
+	struct catalog_table *tables;
+	size_t n;
+};
+
+struct catalog_name {
+	const char *schema;
+	const char *table;
+};
+
+/* Loads the relations named (those that do not exist are simply absent: the caller reports them) in one snapshot. */
+int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
+		 struct err *err) WARN_UNUSED;
+/* All table names of the schemas that `names` mention, "schema.table", for "did you mean"; caller frees with
+ * free_strings. */
+int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n,
+		 struct err *err) WARN_UNUSED;
+void catalog_free(struct catalog *catalog);
+CLEANUP(struct catalog, catalog_free);
+
+/* NULL when absent. */
+const struct catalog_table *catalog_find(const struct catalog *catalog, const char *schema, const char *table);
+const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint32_t oid);
+/* 0-based position, or -1. */
+int catalog_column(const struct catalog_table *table, const char *name);
+/* The primary key, or NULL. */
+const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
+
+/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity: true for column i. */
+bool catalog_identity_covers(const struct catalog_table *table, int column);
+/* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
+ * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */
+const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
+
+#endif

@@ -1,0 +1,88 @@
+/* Postgres connections over libpq: parameters, queries, errors by SQLSTATE.
+ *
+ * A connection belongs to one thread. All waiting is done on descriptors with a deadline, and ends at once when the
+ * cancel descriptor becomes readable. Session settings that decide how values look as text (DateStyle, TimeZone=UTC,
+ * IntervalStyle, extra_float_digits, bytea_output) are the same on every connection, replication included: a key read
+ * from the WAL and the same key read by a query have the same bytes. row_security is off: a policy that would hide rows
+ * is an error, never a silent deletion.
+ */
+#ifndef PGSYNC_POSTGRES_PG_H
+#define PGSYNC_POSTGRES_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libpq-fe.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+enum pg_tls { PG_TLS_DISABLE, PG_TLS_REQUIRE, PG_TLS_VERIFY_CA, PG_TLS_VERIFY_FULL };
+
+struct pg_params {
+	const char *host;
+	int port;
+	const char *database, *user, *password; /* password may be NULL */
+	enum pg_tls tls;
+	const char *ca_file; /* NULL unless VERIFY_*: libpq takes its CA from a file (see pg_ca_file) */
+	const char *application_name;
+	int cancel_fd;              /* readable: every wait ends with ERR_CANCELLED; -1: none */
+	int64_t connect_timeout_ms; /* 0: 10 s */
+};
+
+struct pg;
+
+/* Puts PEM text where libpq can read it: an anonymous memory file whose path ("/proc/self/fd/N") is written to path;
+ * returns the descriptor, which must stay open as long as connections are made. */
+int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
+
+/* Connects. Errors by reason: DNS, Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name);
+ * AuthFailed (DENIED); DatabaseNotFound (INVALID); SourceUnreachable (TRANSIENT) for the rest, such as a server that is
+ * starting up. Messages never hold the password. */
+int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
+void pg_close(struct pg *pg);
+CLEANUP(struct pg, pg_close);
+PGconn *pg_conn(struct pg *pg);
+int pg_server_version(struct pg *pg); /* 170010 */
+
+void pg_clear(PGresult *result);
+CLEANUP(PGresult, pg_clear);
+#define _cleanup_result_ _cleanup_(pg_clearp)
+
+/* Runs one statement with text parameters (NULL is NULL) and waits for its rows. ret may be NULL.
+ * Errors: kind from the SQLSTATE (08, 57P0x, 53: TRANSIENT; 40, 55006, 55P03: CONFLICT; 28, 42501: DENIED; 42, 22, 23:
+ * INVALID; 57014: CANCELLED when we asked), sqlstate set, message with the server's detail and hint, without row
+ * values. */
+int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, PGresult **ret,
+	     struct err *err) WARN_UNUSED;
+/* Several statements without parameters, as one string; results are dropped. */
+int pg_exec(struct pg *pg, const char *sql, struct err *err) WARN_UNUSED;
+/* printf for pg_exec; quote identifiers and literals with pg_quote_*. */
+int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...) WARN_UNUSED PRINTF_LIKE(3, 4);
+
+/* Streams rows: the whole result is never in memory. Start; then row by row until 0. Between start and the end no other
+ * query may run on the connection. pg_rows_start only sends, so the server works while the caller does something else.
+ */
+int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err) WARN_UNUSED;
+/* As pg_rows_start, preparing sql once under `name` (unique per sql on this connection). */
+int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
+			   struct err *err) WARN_UNUSED;
+/* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
+int pg_rows_next(struct pg *pg, PGresult **ret, struct err *err) WARN_UNUSED;
+/* Drops what is left of the stream (cancels the query). */
+int pg_rows_abort(struct pg *pg, struct err *err) WARN_UNUSED;
+
+/* Appends "quoted" identifiers and 'literals' (no connection needed: standard_conforming_strings is assumed on). */
+void pg_quote_ident(struct strbuf *sb, const char *name);
+void pg_quote_literal(struct strbuf *sb, const char *value);
+/* Appends schema.table, both quoted. */
+void pg_quote_table(struct strbuf *sb, const char *schema, const char *table);
+
+/* Builds an array literal, {"a","b",NULL}, one element at a time: begin, add..., end. */
+void pg_array_begin(struct strbuf *sb);
+void pg_array_add(struct strbuf *sb, const char *value, size_t len); /* value NULL: NULL */
+void pg_array_end(struct strbuf *sb);
+
+#endif

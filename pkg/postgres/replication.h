@@ -1,0 +1,95 @@
+/* The replication side of Postgres: system identity, publications, logical slots, and the stream (streaming replication
+ * protocol, CopyBoth).
+ */
+#ifndef PGSYNC_POSTGRES_REPLICATION_H
+#define PGSYNC_POSTGRES_REPLICATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "postgres/catalog.h"
+#include "postgres/pg.h"
+
+/* --- Identity and slots (ordinary connections unless said)
+ * ------------------------------------------------------------- */
+struct pg_system {
+	char identifier[24]; /* pg_control_system().system_identifier, or IDENTIFY_SYSTEM */
+	uint32_t timeline;
+	uint64_t flush_lsn;
+};
+/* On a replication connection: IDENTIFY_SYSTEM. */
+int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err *err) WARN_UNUSED;
+
+enum pg_slot_state { PG_SLOT_ABSENT, PG_SLOT_INACTIVE, PG_SLOT_ACTIVE, PG_SLOT_LOST };
+
+struct pg_slot {
+	enum pg_slot_state state;
+	int active_pid;
+	bool logical_pgoutput; /* plugin pgoutput, of the current database */
+	char wal_status[16];   /* reserved, extended, unreserved, lost */
+	uint64_t confirmed_flush_lsn, restart_lsn;
+	uint64_t retained_bytes; /* WAL kept because of this slot */
+	int64_t safe_wal_size;   /* bytes until it may be lost; -1: no limit */
+	uint64_t current_lsn;    /* the server's, at the same time */
+};
+int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err) WARN_UNUSED;
+
+/* On a replication connection: creates a logical slot with pgoutput and no exported snapshot; waits for old
+ * transactions to end (the cancel descriptor ends the wait). ret_lsn: the consistent point. failover: PG 17's flag,
+ * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot. */
+int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
+		   struct err *err) WARN_UNUSED;
+/* Ends the walsender that holds the slot (if any), waits for it, and drops the slot. Absent is success. */
+int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
+/* Ends the walsender that holds the slot and waits until it is free. Absent or free is success. */
+int pg_slot_release(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
+
+/* Makes the publication hold exactly these tables (creates, adds, drops), publishing insert, update, delete, truncate,
+ * and publish_via_partition_root. *ret_changed: whether anything was altered. */
+int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
+			  bool *ret_changed, struct err *err) WARN_UNUSED;
+int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
+
+/* --- The stream
+ * ---------------------------------------------------------------------------------------------------------- */
+struct pg_stream; /* a walsender's other end; belongs to one thread */
+
+/* START_REPLICATION from where the slot stands, protocol version 1, on a replication connection that the stream takes
+ * over (also on failure). CONFLICT/SlotActive when another walsender holds the slot. */
+int pg_stream_open_take(struct pg *replication, const char *slot, const char *publication, struct pg_stream **ret,
+			struct err *err) WARN_UNUSED;
+void pg_stream_close(struct pg_stream *stream);
+CLEANUP(struct pg_stream, pg_stream_close);
+int pg_stream_fd(const struct pg_stream *stream);
+
+enum pg_event_type {
+	PG_EVENT_DATA,      /* data/len: one pgoutput message, valid until the next read */
+	PG_EVENT_KEEPALIVE, /* wal_end: everything below was sent or is of no interest */
+};
+struct pg_event {
+	enum pg_event_type type;
+	const char *data;
+	size_t len;
+	uint64_t wal_start; /* DATA */
+	uint64_t wal_end;   /* the server's end of WAL */
+	bool reply_requested;
+};
+enum { PG_STREAM_AGAIN = 1 };
+/* Reads one event without blocking: 0, or PG_STREAM_AGAIN (poll pg_stream_fd, then call again). TRANSIENT/StreamEnded
+ * when the connection or the walsender ended; CONFLICT/SlotTaken when it was ended by an administrator's command
+ * (57P01); messages above max_message (64 MiB): LIMIT. */
+int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err) WARN_UNUSED;
+/* Sends a standby status update. flushed: everything below is durable at our side, the server may forget it. */
+int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, struct err *err) WARN_UNUSED;
+
+/* --- Visibility
+ * ------------------------------------------------------------------------------------------------------- */
+/* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions (32-bit xids in commit order;
+ * the epoch is added here) are visible before the first that is not. The walsender can deliver a commit before other
+ * sessions see it. */
+int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err) WARN_UNUSED;
+
+#endif
