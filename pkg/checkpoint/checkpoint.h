@@ -1,0 +1,94 @@
+/* Where a sync had got to, kept with the data: one JSON document per PgSync in an index of the search engine.
+ *
+ * The replication slot is the stream's offset; the checkpoint holds what the slot cannot know: to whom it belongs,
+ * which history (system, timeline, slot) versions belong to, which generation is live or being built, how far a
+ * bootstrap is, and what to restore on deletion. Every save is conditional on the document being the one that was
+ * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
+ */
+#ifndef PGSYNC_CHECKPOINT_CHECKPOINT_H
+#define PGSYNC_CHECKPOINT_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct search;
+
+/* The index that holds checkpoints; created at the first save. */
+#define CHECKPOINT_INDEX "pgsync-checkpoints"
+
+enum checkpoint_phase {
+	CHECKPOINT_NEW = 0,   /* nothing was done yet */
+	CHECKPOINT_PREPARING, /* publication, slot and indices are being made */
+	CHECKPOINT_BOOTSTRAP, /* the generation is being filled, the stream flows into it */
+	CHECKPOINT_LIVE,      /* the alias points to the generation */
+};
+
+/* A stretch of a bootstrap: one leaf relation, blocks below next_block are durable in the index. */
+struct checkpoint_range {
+	uint32_t relation; /* OID */
+	uint32_t filenode;
+	uint64_t next_block, end_block;
+	uint64_t rows;
+};
+
+struct checkpoint_index {
+	char *name;         /* the alias */
+	int64_t generation; /* the one being written: <name>-g<generation> */
+	int64_t live;       /* the one the alias points to; 0: none */
+	uint64_t version;   /* the external version of bootstrap writes: an LSN */
+	bool complete;      /* the bootstrap of `generation` is done */
+	int64_t start_us, completion_us;
+	uint64_t rows_total;
+	struct checkpoint_range *ranges;
+	size_t n_ranges;
+};
+
+/* What was changed in the user's database, to be put back on deletion. */
+struct checkpoint_identity {
+	char *schema, *table;
+	char replica_identity; /* before: 'd', 'n', 'f', 'i' */
+	char *identity_index;  /* when 'i' */
+};
+
+struct checkpoint {
+	enum checkpoint_phase phase;
+	char *owner; /* the resource: "namespace/name" */
+	char *owner_uid;
+	char *system_identifier;
+	uint32_t timeline;
+	char *slot, *publication;
+	char *schema_hash;
+	int64_t resync_nonce;
+	uint64_t slot_lsn;      /* the slot's consistent point */
+	uint64_t confirmed_lsn; /* the highest acknowledged when last saved: a server that is behind it is another
+				   history */
+	struct checkpoint_index *indices;
+	size_t n_indices;
+	struct checkpoint_identity *identities;
+	size_t n_identities;
+	int64_t seq_no, primary_term; /* of the stored document; -1: none is stored */
+};
+
+void checkpoint_release(struct checkpoint *cp);
+
+/* key: at most 512 bytes, the slot's name. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it cannot
+ * be read. */
+int checkpoint_load(struct search *search, const char *key, struct checkpoint *ret, struct err *err) WARN_UNUSED;
+/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict when somebody else saved in between. */
+int checkpoint_save(struct search *search, const char *key, struct checkpoint *cp, struct err *err) WARN_UNUSED;
+int checkpoint_delete(struct search *search, const char *key, struct err *err) WARN_UNUSED;
+
+/* The two directions of the stored form; pure. */
+struct json_t;
+struct json_t *checkpoint_encode(const struct checkpoint *cp);
+int checkpoint_decode(const struct json_t *document, struct checkpoint *ret, struct err *err) WARN_UNUSED;
+
+/* The entry of an index, NULL when there is none; and the same, made when there is none. */
+struct checkpoint_index *checkpoint_find(const struct checkpoint *cp, const char *index);
+struct checkpoint_index *checkpoint_ensure(struct checkpoint *cp, const char *index);
+
+#endif

@@ -1,0 +1,89 @@
+/* The document compiler: node tree + catalog -> SQL that builds documents, the mapping, and for every table the way up
+ * from a changed row to root keys.
+ *
+ * Pure: the same tree and catalog give the same text (golden files in testdata/). Everything is set-based: a query
+ * takes arrays of keys and never runs a subplan per row that a join would beat. Documents are built by Postgres' json
+ * functions; their bytes are not touched here or later.
+ */
+#ifndef PGSYNC_DOCUMENT_DOCUMENT_H
+#define PGSYNC_DOCUMENT_DOCUMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/findings.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "postgres/catalog.h"
+#include "schema/schema.h"
+
+/* How rows of one relation at one place of the tree lead to root keys. A relation at several places has several ways.
+ */
+struct document_way {
+	uint32_t relation; /* OID */
+	char *path;        /* "books > book_authors": for people */
+	/* The columns of the changed row that are needed, by name, from its old and its new version (each version
+	 * separately; a version in which one of them is NULL leads nowhere). */
+	char **columns;
+	size_t n_columns;
+	/* direct: the columns' values, in this order, are the root key itself. Otherwise sql yields the root keys (as
+	 * text, in key order) of rows that exist in the snapshot: parameters $1..$n_columns are text[] literals, one
+	 * for each column, all of equal length. */
+	bool direct;
+	bool is_root; /* the relation is the tree's root at this place */
+	char *sql;    /* NULL when direct */
+};
+
+/* A relation that the tree reads. */
+struct document_table {
+	const struct catalog_table *table; /* borrowed from the catalog */
+	int *link_columns;                 /* 0-based; whose old values must be in the WAL (replica identity) */
+	size_t n_link_columns;
+	bool is_root;
+	char *all_roots_sql; /* no parameters: the keys of all roots that may depend on it (after TRUNCATE of a table
+				that is not the root) */
+};
+
+struct document_plan {
+	const struct schema_document *document; /* borrowed */
+	const struct catalog_table *root;       /* borrowed */
+	size_t n_keys;                          /* columns of the root key (pgsync's order: sorted by name) */
+	char **key_columns;
+	/* Both give: n_keys text columns (the root key), then the document as json text. With `routing`: one more text
+	 * column at the end, the routing value. by_key: parameters $1..$n_keys, text[] literals of equal length.
+	 * by_range: $1 and $2, tid literals "(block,0)", for an ordinary root table; %s in it stands for the (quoted)
+	 * leaf relation of a partitioned root; NULL for what has no ctid. */
+	char *sql_by_key;
+	char *sql_by_range;
+	bool has_routing;
+	struct document_table *tables;
+	size_t n_tables;
+	struct document_way *ways;
+	size_t n_ways;
+	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
+};
+
+/* Compiles one document. Findings name every unknown table and column (with the nearest name), missing primary keys
+ * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates),
+ * unsupported constructs (NotSupported), and as warnings missing indexes on link columns (MissingIndex, with the CREATE
+ * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. all_tables: "schema.table" names for
+ * "did you mean", may be NULL. */
+struct document_plan *document_compile(const struct schema_document *document, const struct catalog *catalog,
+				       const char *const *all_tables, size_t n_all_tables, struct findings *f);
+void document_plan_free(struct document_plan *plan);
+CLEANUP(struct document_plan, document_plan_free);
+
+/* The relations that a document's tree names (tables, through tables, base tables), for catalog_load. *ret_n entries,
+ * pointing into document; caller frees the array. */
+struct catalog_name *document_relations(const struct schema_document *document, size_t *ret_n);
+
+/* _id of a root key: pgsync's rule, the values joined by "|". Appends to sb. */
+void document_id(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n);
+
+/* A person's view: tree, SQL, ways, mapping, identities to set. Caller frees. */
+char *document_describe(const struct document_plan *plan);
+
+#endif

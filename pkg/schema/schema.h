@@ -1,0 +1,148 @@
+/* What a person writes: the spec of a PgSync, with pgsync's schema.json inside, decoded and validated into structs.
+ *
+ * Pure: no connection, no file. Every violation is reported at once with its JSON path, what was found and what was
+ * expected. Whether tables and columns exist is not known here; the document compiler checks that against the catalog.
+ */
+#ifndef PGSYNC_SCHEMA_SCHEMA_H
+#define PGSYNC_SCHEMA_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/findings.h"
+#include "base/mem.h"
+#include "json/json.h"
+
+/* --- schema.json: the tree
+ * ------------------------------------------------------------------------------------------------ */
+enum relation_type { RELATION_ONE_TO_ONE, RELATION_ONE_TO_MANY };
+enum relation_variant { VARIANT_OBJECT, VARIANT_SCALAR };
+
+struct through_table {
+	char *schema; /* NULL: that of the child */
+	char *table;
+};
+
+struct relationship {
+	enum relation_type type;
+	enum relation_variant variant;
+	struct through_table *through; /* NULL, or one */
+	struct jsonx_strings fk_child,
+		fk_parent; /* foreign_key: both empty, or of equal length. With a through table: of the last hop */
+};
+
+struct node {
+	char *path; /* "spec.schema[0].nodes.children[1]" */
+	char *table;
+	char *schema;                     /* "public" unless given */
+	char *label;                      /* the table's name unless given */
+	struct jsonx_strings columns;     /* empty: all */
+	struct jsonx_strings primary_key; /* for relations without one */
+	struct jsonx_strings base_tables;
+	json_t *transform;                /* NULL, or an object */
+	struct relationship relationship; /* of children */
+	struct node *parent;              /* NULL: the root */
+	struct node **children;
+	size_t n_children;
+};
+
+struct schema_document {
+	char *path; /* "spec.schema[0]" */
+	char *index;
+	char *database; /* or NULL */
+	struct node *root;
+	json_t *setting, *mapping; /* NULL when absent */
+	char *pipeline, *routing;  /* NULL when absent */
+};
+
+/* --- the spec
+ * ------------------------------------------------------------------------------------------------------------ */
+struct secret_ref {
+	char *name; /* NULL: no reference */
+	char *key;
+	char *value; /* after spec_resolve; zeroed when freed */
+};
+
+enum tls_mode { TLS_DISABLE, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+enum replica_identity_policy { IDENTITY_MANAGE, IDENTITY_VERIFY };
+enum slot_lost_policy { SLOT_LOST_RESYNC, SLOT_LOST_STALL };
+enum auth_type { AUTH_NONE, AUTH_BASIC, AUTH_API_KEY, AUTH_BEARER };
+enum error_policy { ON_ERROR_DEAD_LETTER, ON_ERROR_STALL };
+enum bootstrap_policy { BOOTSTRAP_IF_NEEDED, BOOTSTRAP_NEVER };
+enum retain_policy { POLICY_DELETE, POLICY_RETAIN };
+enum placement { PLACEMENT_PROCESS, PLACEMENT_POD };
+enum checkpoint_store { STORE_SINK, STORE_REDIS };
+
+struct source_spec {
+	char *host, *database, *user;
+	char *password;          /* after spec_resolve, or NULL */
+	int64_t port;            /* 5432 */
+	char *connection_secret; /* connectionSecretRef.name, or NULL */
+	struct secret_ref password_ref;
+	enum tls_mode tls;
+	struct secret_ref ca;
+	char *slot_name, *publication_name; /* NULL: derived by spec_finish */
+	enum replica_identity_policy replica_identity;
+	enum slot_lost_policy slot_lost;
+	bool failover;
+};
+
+struct sink_spec {
+	struct jsonx_strings urls;
+	enum auth_type auth;
+	struct secret_ref auth_secret; /* name only; the values below come from its keys */
+	char *username, *password, *api_key, *token;
+	struct secret_ref ca;
+	bool insecure_skip_verify;
+	bool adopt_existing_index;
+	int64_t bulk_max_bytes;          /* 8 MiB */
+	int64_t bulk_concurrency;        /* 2 */
+	int64_t bulk_flush_milliseconds; /* 20 */
+};
+
+struct spec {
+	char *namespace, *name, *uid; /* of the resource; for slot names and ownership */
+	struct source_spec source;
+	struct sink_spec sink;
+	struct schema_document **documents;
+	size_t n_documents;
+	char *schema_config_map, *schema_config_map_key; /* schemaConfigMapRef, or NULL */
+	char *schema_hash;                               /* of the schema part: what a generation is built from */
+	enum checkpoint_store checkpoint_store;
+	enum bootstrap_policy bootstrap;
+	int64_t bootstrap_parallelism; /* 2 */
+	enum error_policy on_error;
+	int64_t lag_target_seconds; /* 60 */
+	bool suspend;
+	int64_t resync_nonce, restart_nonce;
+	enum retain_policy delete_slot, delete_publication, delete_index,
+		delete_checkpoint; /* DELETE, DELETE, RETAIN, DELETE */
+	enum placement placement;
+};
+
+/* Decodes a resource ({"metadata": ..., "spec": ...}). Reasons used: InvalidSpec, InvalidSchema, NotSupported (a known
+ * field whose capability this version does not have: placement Pod, checkpoint store Redis). Returns a spec even when
+ * there are findings, for messages. */
+struct spec *spec_decode(const json_t *resource, struct findings *f);
+void spec_free(struct spec *spec);
+CLEANUP(struct spec, spec_free);
+
+/* The Secrets and ConfigMaps that the spec refers to, by name, each once. */
+void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
+		     void (*config_map)(void *user, const char *name), void *user);
+
+/* Fills in what the references hold. secrets: {"name": {"key": "value", ...}} (already decoded from base64);
+ * config_maps alike. Findings: CredentialsNotFound with the name and key that is missing, and the keys that are there.
+ * connectionSecretRef: host, port, dbname, username or user, password, or uri. */
+void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f);
+
+/* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and
+ * spec_resolve. */
+void schema_decode(const json_t *array, const char *path, struct schema_document ***ret, size_t *ret_n,
+		   struct findings *f);
+void schema_document_free(struct schema_document *document);
+
+#endif

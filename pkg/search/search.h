@@ -1,0 +1,160 @@
+/* Elasticsearch (7 to 9) and OpenSearch (1 to 3): flavour and version, indices, aliases, mappings, documents, bulk.
+ *
+ * A struct search is one connection set (an http loop) and belongs to one thread; threads that write each have their
+ * own. It borrows a struct http_target, which may be shared. Requests use the lowest common denominator of all
+ * versions: no types, plain JSON, external versions (version_type external_gte, so that the same write may be repeated
+ * and an older one loses). Document bytes are never parsed here.
+ */
+#ifndef PGSYNC_SEARCH_SEARCH_H
+#define PGSYNC_SEARCH_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct http_target;
+struct search;
+
+/* cancelled may be NULL; when it says true, waiting ends with ERR_CANCELLED. */
+int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
+	       struct err *err) WARN_UNUSED;
+void search_free(struct search *search);
+CLEANUP(struct search, search_free);
+/* From any thread: makes a waiting call ask `cancelled` at once. */
+void search_wakeup(struct search *search);
+
+enum search_flavour { SEARCH_ELASTICSEARCH, SEARCH_OPENSEARCH };
+
+struct search_info {
+	enum search_flavour flavour;
+	int major, minor;
+	char version[32];
+	char cluster_name[128];
+};
+/* GET /. DENIED/AuthFailed on 401 and 403, INVALID/VersionUnsupported when it is neither engine, or older than ES 7 or
+ * OpenSearch 1. */
+int search_info(struct search *search, struct search_info *ret, struct err *err) WARN_UNUSED;
+
+/* Any JSON request; for the rare ones. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes
+ * them, with the engine's error type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for
+ * 429 and 5xx. */
+int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
+		struct err *err) WARN_UNUSED;
+
+/* --- Indices and aliases
+ * ------------------------------------------------------------------------------------------------- */
+enum search_name_kind { SEARCH_NAME_ABSENT, SEARCH_NAME_INDEX, SEARCH_NAME_ALIAS };
+
+struct search_name {
+	enum search_name_kind kind;
+	char *target; /* ALIAS: the (first) index behind it */
+	size_t n_targets;
+};
+/* What a name stands for. */
+int search_resolve(struct search *search, const char *name, struct search_name *ret, struct err *err) WARN_UNUSED;
+void search_name_release(struct search_name *name);
+
+/* body: {"settings": ..., "mappings": ...}. CONFLICT when it exists. INVALID/IndexRejected when the engine refuses the
+ * body. */
+int search_index_create(struct search *search, const char *index, const json_t *body, struct err *err) WARN_UNUSED;
+/* Absent is success. */
+int search_index_delete(struct search *search, const char *index, struct err *err) WARN_UNUSED;
+int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err) WARN_UNUSED;
+/* mappings._meta of an index, {} when there is none; NOT_FOUND when the index is absent. */
+int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
+/* Merges into mappings (PUT _mapping): properties are added, _meta is replaced. */
+int search_put_mapping(struct search *search, const char *index, const json_t *mapping, struct err *err) WARN_UNUSED;
+int search_put_settings(struct search *search, const char *index, const json_t *settings, struct err *err) WARN_UNUSED;
+int search_refresh(struct search *search, const char *index, struct err *err) WARN_UNUSED;
+/* One atomic call: alias points to index alone. remove_index: a real index of the alias's name goes away in the same
+ * call. */
+int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index,
+		      struct err *err) WARN_UNUSED;
+
+struct search_stats {
+	int64_t documents;
+	char health[8]; /* green, yellow, red, or "" */
+};
+int search_stats(struct search *search, const char *index, struct search_stats *ret, struct err *err) WARN_UNUSED;
+
+/* --- Single documents (checkpoints)
+ * --------------------------------------------------------------------------------------- */
+struct search_version {
+	int64_t seq_no, primary_term; /* -1: the document does not exist */
+};
+/* Realtime. NOT_FOUND is no error: *ret is NULL and the version says -1. */
+int search_get(struct search *search, const char *index, const char *id, json_t **ret,
+	       struct search_version *ret_version, struct err *err) WARN_UNUSED;
+/* Writes only if the document still has this version (-1: does not exist); CONFLICT otherwise. */
+int search_put(struct search *search, const char *index, const char *id, const json_t *document,
+	       struct search_version *version, struct err *err) WARN_UNUSED;
+/* Absent is success. */
+int search_delete(struct search *search, const char *index, const char *id, struct err *err) WARN_UNUSED;
+
+/* --- Bulk
+ * ---------------------------------------------------------------------------------------------------------------- */
+/* A writer with up to `concurrency` bulk requests under way. Bodies are sent when they reach max_bytes or max_actions,
+ * or at bulk_flush. Answers are read item by item: 2xx done; 409 done (a newer version is there); 404 of a delete done;
+ * 429, 503 and their kin: the item is sent again after a back-off, and body size and concurrency adapt; 413: halved;
+ * everything else: the item is rejected and goes to on_rejected. A whole answer of 401, 403, 404 (index missing) or 400
+ * is an error. Retrying ends after retry_ms with TRANSIENT/SinkUnavailable: the caller then derives the documents anew,
+ * so that nothing old is written late. */
+struct bulk;
+
+struct bulk_rejection {
+	const char *index, *id;
+	uint64_t version;
+	bool is_delete;
+	int status;
+	const char *type, *reason; /* the engine's */
+};
+
+struct bulk_options {
+	size_t max_bytes; /* default 2 MiB: the target size of a body; one document may exceed it up to max_document */
+	size_t max_document;  /* default 90 MiB */
+	unsigned max_actions; /* default 10,000 */
+	unsigned concurrency; /* default 2 */
+	int64_t retry_ms;     /* default 5 minutes */
+	const char *pipeline; /* or NULL */
+	/* Called from bulk_* in the caller's thread for each rejected item. A negative return stops the writer with
+	 * that error. */
+	int (*on_rejected)(void *user, const struct bulk_rejection *rejection, struct err *err);
+	/* Called when the engine pushes back (429, 5xx, no answer) and when it accepts again; for a condition. May be
+	 * NULL. */
+	void (*on_pressure)(void *user, bool under_pressure, const char *why);
+	void *user;
+};
+
+struct bulk_stats {
+	uint64_t indexed, deleted, conflicts, rejected, retries, requests, bytes;
+	int64_t last_took_ms;
+};
+
+struct bulk *bulk_new(struct search *search, const struct bulk_options *options);
+/* Drops what was not sent; cancels what is under way. */
+void bulk_free(struct bulk *bulk);
+CLEANUP(struct bulk, bulk_free);
+
+struct bulk_action {
+	const char *index;
+	const char *id;
+	size_t id_len;
+	const char *routing;  /* or NULL */
+	uint64_t version;     /* external, > 0 */
+	const char *document; /* NULL: a delete. Raw line breaks become spaces on the way */
+	size_t document_len;
+};
+/* Copies the action into the current body. May wait for a free slot. An id above 512 bytes is rejected as an item. */
+int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;
+/* Sends what is left and waits until every action is done. */
+int bulk_flush(struct bulk *bulk, struct err *err) WARN_UNUSED;
+/* Lets transfers make progress without waiting. */
+int bulk_pump(struct bulk *bulk, struct err *err) WARN_UNUSED;
+const struct bulk_stats *bulk_stats(const struct bulk *bulk);
+
+#endif
