@@ -1,0 +1,184 @@
+/* A small Kubernetes API client: credentials, requests, list + watch, Lease election, events, a work queue.
+ *
+ * Everything is asynchronous on one http loop and belongs to one thread: callbacks run inside kube_poll. Objects are
+ * json_t, borrowed during a callback unless the text says otherwise. Semantics follow client-go (tools/cache/reflector,
+ * tools/leaderelection, util/workqueue, tools/events) and the Kubernetes API conventions.
+ */
+#ifndef PGSYNC_KUBE_KUBE_H
+#define PGSYNC_KUBE_KUBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct curl_waitfd;
+struct kube;
+struct kube_config;
+
+/* --- Credentials
+ * ---------------------------------------------------------------------------------------------------------- */
+struct kube_config_options {
+	const char *kubeconfig; /* a path; NULL: $KUBECONFIG (a list, merged), then in-cluster, then ~/.kube/config */
+	const char *context;    /* NULL: the current one */
+};
+/* Finds and reads credentials: certificate, token, token file, basic, exec plugin. Errors: INVALID with file and field.
+ */
+int kube_config_load(const struct kube_config_options *options, struct kube_config **ret, struct err *err) WARN_UNUSED;
+/* Pure part of the above, for one file: text of a kubeconfig; relative paths resolve against dir. */
+int kube_config_parse(const char *text, size_t len, const char *dir, const char *context, struct kube_config **ret,
+		      struct err *err) WARN_UNUSED;
+void kube_config_free(struct kube_config *config);
+CLEANUP(struct kube_config, kube_config_free);
+const char *kube_config_server(const struct kube_config *config);
+/* The context's namespace, or the pod's own; "default" when neither says. */
+const char *kube_config_namespace(const struct kube_config *config);
+
+/* --- Client and loop
+ * ------------------------------------------------------------------------------------------------------ */
+int kube_new(const struct kube_config *config, const char *user_agent, struct kube **ret, struct err *err) WARN_UNUSED;
+void kube_free(struct kube *kube);
+CLEANUP(struct kube, kube_free);
+/* Waits for transfers, timers or the caller's descriptors, at most timeout_ms (-1: until something happens), and runs
+ * callbacks. */
+int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
+
+struct kube_timer;
+/* Calls fn once, not before at_ms (clock_now_ms). */
+struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)(void *user), void *user);
+/* NULL is fine. Not after it has fired. */
+void kube_timer_cancel(struct kube_timer *timer);
+
+/* Observes each finished request, for metrics: method, status (0: no answer), duration. */
+void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *method, long status, int64_t duration_us),
+		     void *user);
+
+/* --- Requests
+ * ------------------------------------------------------------------------------------------------------------- */
+enum kube_content { KUBE_JSON, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
+/* object: the answer's object (borrowed), NULL on error. err: NULL, or what went wrong: kind by Status.reason
+ * (NotFound, AlreadyExists and Conflict: CONFLICT, Expired and Gone: NOT_FOUND with code 410, Invalid, Forbidden and
+ * Unauthorized: DENIED, TooManyRequests), code = HTTP status. */
+typedef void kube_done_fn(void *user, const json_t *object, const struct err *err);
+struct kube_call;
+/* path from "/api..."; body may be NULL (it is serialised before the call returns). timeout_ms 0: 30 s. GETs are
+ * repeated on a lost connection, and whatever has a Retry-After as asked, up to ten times. */
+struct kube_call *kube_request(struct kube *kube, const char *method, const char *path, enum kube_content content,
+			       const json_t *body, int64_t timeout_ms, kube_done_fn *done, void *user);
+/* Ends a call without calling done. NULL is fine. */
+void kube_cancel(struct kube_call *call);
+/* Server-side apply with our field manager and force: "path?fieldManager=pgsync-operator&force=true". */
+struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *object, kube_done_fn *done, void *user);
+
+/* --- Reflector: list + watch
+ * ---------------------------------------------------------------------------------------------- */
+/* Keeps the caller told about a collection. After a relist that lacks an object, `deleted` is called for it. Objects
+ * come without managedFields. Handles bookmarks, 410, too-large resource versions, clean ends, half-open connections
+ * (idle deadline), 429, and servers away for any time. */
+struct kube_reflector;
+struct kube_reflector_handlers {
+	void (*changed)(void *user, const char *key,
+			json_t *object); /* key "namespace/name"; take a reference to keep the object */
+	void (*deleted)(void *user, const char *key);
+	void (*synced)(void *user); /* after the first complete list */
+	void (*failed)(void *user,
+		       const struct err *err); /* each failure that makes it back off; for logs. May be NULL */
+};
+/* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; field_selector may be NULL. */
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+				    const struct kube_reflector_handlers *handlers, void *user);
+void kube_reflector_stop(struct kube_reflector *reflector);
+/* When anything (an event, a bookmark, a finished list) last came from the server, clock_now_ms; 0: never. */
+int64_t kube_reflector_last_seen(const struct kube_reflector *reflector);
+
+/* Decoder of a watch stream: newline-separated frames, fed in pieces; pure, for the reflector and its fuzz target. */
+struct kube_frames;
+struct kube_frames *kube_frames_new(size_t max_frame);
+void kube_frames_free(struct kube_frames *frames);
+CLEANUP(struct kube_frames, kube_frames_free);
+/* Calls event for each whole frame; type is "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR". Errors: FATAL (not
+ * JSON, no type), LIMIT. */
+int kube_frames_feed(struct kube_frames *frames, const char *data, size_t len,
+		     void (*event)(void *user, const char *type, json_t *object), void *user,
+		     struct err *err) WARN_UNUSED;
+
+/* --- Lease election
+ * -------------------------------------------------------------------------------------------------------- */
+struct kube_lease_options {
+	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
+	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
+	void (*started_leading)(void *user);
+	/* We did not renew within the deadline, or another holder was seen. We go on trying. */
+	void (*stopped_leading)(void *user);
+	/* The record names another holder than before ("" when released). */
+	void (*new_leader)(void *user, const char *identity);
+	void *user;
+};
+
+/* The pure step: what to do, given what we know. */
+struct lease_record {
+	char holder[256];
+	int64_t duration_seconds;
+	int64_t transitions;
+	char acquire_time[40], renew_time[40], resource_version[40];
+};
+struct lease_state {
+	bool exists;                /* the record was seen */
+	struct lease_record record; /* as last seen */
+	int64_t observed_ms;        /* local time at which the record last changed */
+};
+enum lease_action { LEASE_CREATE, LEASE_UPDATE, LEASE_WAIT };
+/* Remote times are never compared with the local clock: a holder is alive until its record has not changed for its
+ * duration. On CREATE and UPDATE, *ret_next is the record to write. now_wall_us is only what is written into it. */
+enum lease_action lease_step(const struct lease_state *state, const char *identity, int64_t duration_ms, int64_t now_ms,
+			     int64_t now_wall_us, struct lease_record *ret_next);
+
+struct kube_lease;
+/* INVALID unless duration > renew deadline > 1.2 * retry period > 0. */
+int kube_lease_start(struct kube *kube, const struct kube_lease_options *options, struct kube_lease **ret,
+		     struct err *err) WARN_UNUSED;
+bool kube_lease_is_leader(const struct kube_lease *lease);
+/* The holder as last seen, "" when none. */
+const char *kube_lease_holder(const struct kube_lease *lease);
+/* Gives the Lease up if we hold it, then calls done (with NULL or the error). Call it after the guarded work has
+ * stopped. */
+void kube_lease_release(struct kube_lease *lease, void (*done)(void *user, const struct err *err), void *user);
+void kube_lease_free(struct kube_lease *lease);
+CLEANUP(struct kube_lease, kube_lease_free);
+
+/* --- Events
+ * ---------------------------------------------------------------------------------------------------------------- */
+/* Records events.k8s.io/v1 events: equal ones (type, reason, action, object) become a series; a rate cap for each
+ * object; never blocks and never fails the caller. */
+struct kube_events;
+struct kube_events *kube_events_new(struct kube *kube, const char *controller, const char *instance);
+void kube_events_free(struct kube_events *events);
+CLEANUP(struct kube_events, kube_events_free);
+void kube_event(struct kube_events *events, const json_t *regarding, bool warning, const char *reason,
+		const char *action, const char *note_fmt, ...) PRINTF_LIKE(6, 7);
+
+/* --- Work queue
+ * -------------------------------------------------------------------------------------------------------------- */
+/* Keys, each handled by one at a time, coalesced and never lost; delayed and rate-limited additions. Pure: the clock is
+ * an argument. */
+struct workqueue;
+struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms);
+void workqueue_free(struct workqueue *queue);
+CLEANUP(struct workqueue, workqueue_free);
+void workqueue_add(struct workqueue *queue, const char *key, int64_t now_ms);
+void workqueue_add_after(struct workqueue *queue, const char *key, int64_t now_ms,
+			 int64_t delay_ms); /* the earlier time wins */
+void workqueue_add_rate_limited(struct workqueue *queue, const char *key, int64_t now_ms);
+void workqueue_forget(struct workqueue *queue, const char *key); /* resets the key's back-off */
+/* The next ready key (caller frees), or NULL. It is being processed until workqueue_done. */
+char *workqueue_get(struct workqueue *queue, int64_t now_ms);
+void workqueue_done(struct workqueue *queue, const char *key, int64_t now_ms);
+/* When the next key becomes ready; -1: nothing waits. */
+int64_t workqueue_next_ms(const struct workqueue *queue);
+size_t workqueue_depth(const struct workqueue *queue);
+
+#endif
