@@ -21,16 +21,20 @@ void jsonx_decref(json_t *value);
 CLEANUP(json_t, jsonx_decref);
 #define _cleanup_json_ _cleanup_(jsonx_decrefp)
 
-/* Parses one JSON text. Duplicate keys, trailing bytes, invalid UTF-8 and nesting beyond 64 levels are errors
- * (kind INVALID, with line and column). what names the text in messages ("schema.json"). */
+/* Parses one JSON text (RFC 8259; any value at the top). Duplicate keys, trailing bytes, invalid UTF-8, NUL characters,
+ * integers beyond 64 bits and nesting beyond 64 levels are errors (kind INVALID, with line and column, never with the
+ * text itself, which may be a secret); so is a text of more than 64 MiB (kind LIMIT). what names the text in messages
+ * ("schema.json"). */
 int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
 
-/* Parses a YAML stream into a JSON array with one entry for each document. Supports what Kubernetes manifests use:
- * block and flow style, anchors and aliases (expansion is capped), YAML 1.1 booleans and nulls as Kubernetes reads
- * them, numbers; quoted scalars stay strings. Duplicate keys are errors. Errors name line and column. */
+/* Parses a YAML stream of at most 4 MiB into a JSON array with one entry for each document; an empty document is null.
+ * Supports what Kubernetes manifests use: block and flow style, anchors and aliases (expansion is capped), YAML 1.1
+ * booleans and nulls as Kubernetes reads them, numbers; quoted scalars stay strings. Duplicate keys, merge keys, tags
+ * of an application and nesting beyond 64 levels are errors. Errors name line and column. */
 int jsonx_parse_yaml(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
 
-/* Reads a whole file of at most max bytes into a string; caller frees. "-" is standard input. */
+/* Reads a whole file of at most max bytes into a string; caller frees. "-" is standard input.
+ * Errors: NOT_FOUND, DENIED, LIMIT (larger than max), INVALID (a directory), TRANSIENT. */
 int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err) WARN_UNUSED;
 
 /* Compact with sorted keys: equal values give equal bytes. Caller frees. */
@@ -46,11 +50,11 @@ const char *jsonx_string(const json_t *value, const char *path, const char *othe
 int64_t jsonx_integer(const json_t *value, const char *path, int64_t otherwise);
 bool jsonx_boolean(const json_t *value, const char *path, bool otherwise);
 
-/* --- Table-driven decoding
- * --------------------------------------------------------------------------------------------- One engine knows wrong
- * type, unknown key, missing key and out of range; a table says what a struct's fields are. Every violation is added to
- * the findings with its path ("spec.source.port"), what was found and what was expected; unknown keys name the nearest
- * known one.
+/* Table-driven decoding.
+ *
+ * One engine knows wrong type, unknown key, missing key and out of range; a table says what a struct's fields are.
+ * Every violation is added to the findings with its path ("spec.source.port"), what was found and what was expected;
+ * unknown keys name the nearest known one.
  */
 enum jsonx_type {
 	JSONX_STRING,  /* char *, owned by the struct */
@@ -75,14 +79,15 @@ struct jsonx_field {
 	enum jsonx_type type;
 	size_t offset;
 	unsigned flags;
-	int64_t min, max;                 /* INTEGER: bounds; STRING: length bounds in bytes when max > 0 */
+	int64_t min, max; /* INTEGER: bounds, none when both are 0; STRING: length bounds in bytes when max > 0 */
 	const char *const *words;         /* ENUM: NULL-terminated */
 	const struct jsonx_field *fields; /* OBJECT */
 	/* CUSTOM: decodes value into the whole struct `out`; adds findings under path. */
 	void (*decode)(const json_t *value, void *out, const char *path, struct findings *f);
 };
 
-/* Decodes object into out by the table. Fields that are absent or null keep what out holds (so: set defaults before).
+/* Decodes object into out by the table. Fields that are absent or null keep what out holds (so: set defaults before);
+ * so do fields that are wrong. What a field held before is released.
  * reason (a literal) is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  const char *reason, struct findings *f);
