@@ -1,0 +1,45 @@
+/* A batch: the keys that some consecutive transactions made dirty, and those transactions in commit order.
+ *
+ * With protocol version 1 the server sends a transaction only after its commit. So a batch may also end inside one: its
+ * part counts as of the commit record (`lsn`), which is below the transaction's end, and the rest follows in the next
+ * batch.
+ */
+#ifndef PGSYNC_SYNC_BATCH_INT_H
+#define PGSYNC_SYNC_BATCH_INT_H
+
+#include "sync/keyset_int.h"
+
+struct batch_txn {
+	uint32_t xid;
+	bool complete;     /* its commit was read: lsn is the end of the transaction */
+	uint64_t lsn;      /* the external version of documents read when it is visible */
+	int64_t commit_us; /* wall time */
+};
+
+struct batch {
+	struct keyset keys;
+	struct batch_txn *txns;
+	size_t n_txns, alloc;
+};
+
+enum { BATCH_KEYS = 20000, BATCH_TXNS = 20000, BATCH_BYTES = 1024 * 1024 };
+
+void batch_init(struct batch *batch);
+void batch_release(struct batch *batch);
+void batch_reset(struct batch *batch);
+bool batch_empty(const struct batch *batch);
+/* No further row should go in: hand it on first. */
+bool batch_full(const struct batch *batch);
+/* Opens a transaction; keys added from here on belong to it. */
+void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
+/* The open transaction ended. */
+void batch_commit(struct batch *batch, uint64_t end_lsn);
+/* The number of the open (last) transaction. */
+uint32_t batch_current(const struct batch *batch);
+/* The newest LSN below which everything is in the first n transactions: what may be acknowledged once they are durable.
+ * 0: none. */
+uint64_t batch_ack_lsn(const struct batch *batch, size_t n);
+/* Drops the first n transactions and the keys that only they touched. */
+void batch_cut(struct batch *batch, size_t n);
+
+#endif

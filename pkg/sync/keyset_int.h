@@ -1,0 +1,51 @@
+/* The set of dirty keys: what changed, without what it changed to.
+ *
+ * A key is a target (which root, or which way up) and the bytes of its values. Each remembers the first and the last
+ * transaction of its batch that touched it, so that a batch can be cut between transactions.
+ */
+#ifndef PGSYNC_SYNC_KEYSET_INT_H
+#define PGSYNC_SYNC_KEYSET_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/strbuf.h"
+
+struct key {
+	uint32_t hash;
+	uint32_t target;
+	size_t offset; /* into bytes */
+	uint32_t len;
+	uint32_t first_txn, last_txn;
+	bool seen; /* scratch: the applier's document query returned it */
+};
+
+struct keyset {
+	struct key *keys;
+	size_t n, alloc;
+	uint32_t *slots; /* index + 1 into keys; 0: free */
+	size_t n_slots;  /* a power of two */
+	struct strbuf bytes;
+};
+
+void keyset_init(struct keyset *set, size_t max_bytes);
+void keyset_release(struct keyset *set);
+/* Forgets the keys, keeps the memory. */
+void keyset_reset(struct keyset *set);
+/* Adds a key, or notes another transaction on it. False when max_bytes is reached: nothing was added. */
+bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t len, uint32_t txn);
+struct key *keyset_find(const struct keyset *set, uint32_t target, const char *data, size_t len);
+const char *keyset_data(const struct keyset *set, const struct key *key);
+/* Bytes of memory that the set holds. */
+size_t keyset_size(const struct keyset *set);
+/* Drops every key whose last transaction is below `txns`, and counts transactions from there on: what a cut leaves
+ * behind. */
+void keyset_cut(struct keyset *set, uint32_t txns);
+
+/* The bytes of a key of n values, each with its length before it. */
+void key_encode_value(struct strbuf *sb, const char *value, size_t len);
+/* Takes the next value off *data; false at the end. */
+bool key_decode_value(const char **data, size_t *left, const char **ret, size_t *ret_len);
+
+#endif

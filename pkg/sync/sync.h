@@ -1,0 +1,55 @@
+/* The worker's engine: keeps the indices of one PgSync equal to its joins, from preflight to bootstrap to stream.
+ *
+ * It knows no Kubernetes. sync_run makes attempts: connect, check, prepare publication, slot and indices, then run
+ * until something fails; what failed becomes conditions, and the next attempt starts from durable state alone (the slot
+ * and the checkpoint). So every recovery is the same path as a start.
+ *
+ * Threads of an attempt: the caller's reads the replication stream, acknowledges, keeps time and reports; one applier
+ * turns dirty keys into documents; `bootstrap.parallelism` more fill a new generation. The invariant that makes their
+ * order irrelevant: a document written with external version V was read in a snapshot that holds every commit up to V.
+ */
+#ifndef PGSYNC_SYNC_SYNC_H
+#define PGSYNC_SYNC_SYNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/findings.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "schema/schema.h"
+
+struct metrics;
+
+struct sync_options {
+	const struct spec *spec; /* resolved; outlives the call */
+	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
+				 not ours */
+	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
+	int stop_fd;          /* readable: stop, finish what is under way, return 0 */
+	struct metrics *metrics; /* or NULL */
+	/* Called from the thread of sync_run whenever the report changed, at most ten times a second: {"phase",
+	 * "conditions", "bootstrap", "stream", "indices"}, a fragment of a PgSync's status. Borrowed. */
+	void (*report)(void *user, const json_t *report);
+	/* Something worth an event of the resource. May be NULL. */
+	void (*event)(void *user, bool warning, const char *reason, const char *action, const char *note);
+	void *user;
+};
+
+/* Runs until stop_fd is readable (0), until caught up if asked (0), or until something that no later attempt can
+ * survive (negative). */
+int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
+
+/* What deletion asks for, by the spec's deletionPolicy: slot, publication, replica identities as they were, index,
+ * checkpoint. Every step may be repeated. */
+int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
+
+/* Connects, checks everything, changes nothing; appends what a person should see: findings, SQL, mapping, how changes
+ * find their roots. */
+int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
+	      struct err *err) WARN_UNUSED;
+
+#endif
