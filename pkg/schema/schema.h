@@ -82,9 +82,11 @@ struct source_spec {
 	int64_t port;            /* 5432 */
 	char *connection_secret; /* connectionSecretRef.name, or NULL */
 	struct secret_ref password_ref;
-	enum tls_mode tls;
+	enum tls_mode tls; /* not given: VERIFY_FULL with a CA, else DISABLE (or what the secret's uri says) */
+	bool tls_given;
 	struct secret_ref ca;
-	char *slot_name, *publication_name; /* NULL: derived by spec_finish */
+	/* Derived when not given: pgsync_<namespace>_<name>_<first 8 of uid>, of [a-z0-9_], at most 63 bytes. */
+	char *slot_name, *publication_name;
 	enum replica_identity_policy replica_identity;
 	enum slot_lost_policy slot_lost;
 	bool failover;
@@ -135,8 +137,9 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 		     void (*config_map)(void *user, const char *name), void *user);
 
 /* Fills in what the references hold. secrets: {"name": {"key": "value", ...}} (already decoded from base64);
- * config_maps alike. Findings: CredentialsNotFound with the name and key that is missing, and the keys that are there.
- * connectionSecretRef: host, port, dbname, username or user, password, or uri. */
+ * config_maps alike. Findings: CredentialsNotFound with the name and key that is missing, and the keys that are there
+ * (InvalidSchema for a ConfigMap). connectionSecretRef: host, port, dbname, username or user, password, or uri; what
+ * the spec itself gives comes first. */
 void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f);
 
 /* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and

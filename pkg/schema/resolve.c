@@ -1,0 +1,405 @@
+/* What a spec's references hold: names to fetch, and the values put into the spec. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/strbuf.h"
+#include "schema/schema_int.h"
+
+#define NOT_FOUND "CredentialsNotFound"
+
+enum { KEY_LIST_BYTES = 1024, URI_BYTES = 8192, DEFAULT_PORT = 5432 };
+
+void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
+		     void (*config_map)(void *user, const char *name), void *user)
+{
+	const char *names[] = {
+		spec->source.connection_secret,
+		spec->source.password_ref.name,
+		spec->source.ca.name,
+		spec->sink.auth_secret.name,
+		spec->sink.ca.name,
+	};
+
+	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
+		bool seen = !names[i];
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = names[j] && strcmp(names[i], names[j]) == 0;
+		if (!seen)
+			secret(user, names[i]);
+	}
+	if (config_map && spec->schema_config_map)
+		config_map(user, spec->schema_config_map);
+}
+
+/* "a, b, c": the keys of an object, never their values. */
+static char *key_list(const json_t *object)
+{
+	struct strbuf sb;
+	const char *key;
+	json_t *value;
+
+	strbuf_init(&sb, KEY_LIST_BYTES);
+	json_object_foreach ((json_t *)object, key, value)
+		strbuf_addf(&sb, "%s%s", sb.len ? ", " : "", key);
+	if (sb.len == 0)
+		strbuf_adds(&sb, "none");
+	return strbuf_detach(&sb);
+}
+
+/* The object of that name among `objects`, or NULL with a finding. */
+static const json_t *find_object(const json_t *objects, const char *kind, const char *name, const char *path,
+				 const char *reason, struct findings *f)
+{
+	const json_t *object = json_object_get(objects, name);
+
+	if (!json_is_object(object)) {
+		findings_add(f, FINDING_ERROR, reason, path, "%s \"%s\" not found", kind, name);
+		return NULL;
+	}
+	return object;
+}
+
+static const char *find_value(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static void missing_key(const json_t *object, const char *kind, const char *name, const char *key, const char *path,
+			const char *reason, struct findings *f)
+{
+	_cleanup_free_ char *keys = key_list(object);
+
+	findings_add(f, FINDING_ERROR, reason, path, "%s \"%s\" has no key %s; its keys are: %s", kind, name, key,
+		     keys);
+}
+
+static void set_secret(char **field, const char *value)
+{
+	free_secret(*field);
+	*field = xstrdup(value);
+}
+
+/* --- a Secret's key */
+
+static void resolve_ref(struct secret_ref *ref, const json_t *secrets, const char *path, struct findings *f)
+{
+	const json_t *secret;
+	const char *value;
+
+	if (!ref->name)
+		return;
+	secret = find_object(secrets, "Secret", ref->name, path, NOT_FOUND, f);
+	if (!secret)
+		return;
+	value = find_value(secret, ref->key);
+	if (value) {
+		set_secret(&ref->value, value);
+	} else {
+		_cleanup_free_ char *quoted = xasprintf("\"%s\"", ref->key);
+
+		missing_key(secret, "Secret", ref->name, quoted, path, NOT_FOUND, f);
+	}
+}
+
+static void resolve_auth_key(const json_t *secret, const char *name, const char *key, char **field, struct findings *f)
+{
+	const char *value = find_value(secret, key);
+
+	if (value) {
+		set_secret(field, value);
+	} else {
+		_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
+
+		missing_key(secret, "Secret", name, quoted, "spec.sink.authentication.secretRef", NOT_FOUND, f);
+	}
+}
+
+static void resolve_auth(struct sink_spec *sink, const json_t *secrets, struct findings *f)
+{
+	const char *name = sink->auth_secret.name;
+	const json_t *secret;
+
+	if (sink->auth == AUTH_NONE || !name)
+		return;
+	secret = find_object(secrets, "Secret", name, "spec.sink.authentication.secretRef", NOT_FOUND, f);
+	if (!secret)
+		return;
+	switch (sink->auth) {
+	case AUTH_NONE:
+		break;
+	case AUTH_BASIC:
+		resolve_auth_key(secret, name, "username", &sink->username, f);
+		resolve_auth_key(secret, name, "password", &sink->password, f);
+		break;
+	case AUTH_API_KEY:
+		resolve_auth_key(secret, name, "apiKey", &sink->api_key, f);
+		break;
+	case AUTH_BEARER:
+		resolve_auth_key(secret, name, "token", &sink->token, f);
+		break;
+	}
+}
+
+/* --- connectionSecretRef */
+
+/* What a Secret says about a connection; parts of a URI end up here too. Secrets in it are wiped. */
+struct connection {
+	char *host, *port, *database, *user, *password, *sslmode;
+};
+
+static void connection_release(struct connection *c)
+{
+	free(c->host);
+	free(c->port);
+	free(c->database);
+	free(c->user);
+	free_secret(c->password);
+	free(c->sslmode);
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decodes [s, end); NULL for nothing, or for an escape that is broken or a NUL. */
+static char *uri_part(const char *s, const char *end)
+{
+	char *decoded, *to;
+
+	if (s >= end)
+		return NULL;
+	decoded = to = xmalloc((size_t)(end - s) + 1);
+	while (s < end) {
+		if (*s != '%') {
+			*to++ = *s++;
+			continue;
+		}
+		if (end - s < 3 || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0 || (s[1] == '0' && s[2] == '0')) {
+			*to = '\0';
+			free_secret(decoded);
+			return NULL;
+		}
+		*to++ = (char)(hex_digit(s[1]) * 16 + hex_digit(s[2]));
+		s += 3;
+	}
+	*to = '\0';
+	return decoded;
+}
+
+static const char *find_char(const char *s, const char *end, char c)
+{
+	const char *found = memchr(s, c, (size_t)(end - s));
+
+	return found ? found : end;
+}
+
+static void parse_uri_query(const char *s, const char *end, struct connection *c)
+{
+	while (s < end) {
+		const char *next = find_char(s, end, '&');
+		const char *equals = find_char(s, next, '=');
+
+		if (equals < next && equals - s == 7 && memcmp(s, "sslmode", 7) == 0 && !c->sslmode)
+			c->sslmode = uri_part(equals + 1, next);
+		s = next < end ? next + 1 : end;
+	}
+}
+
+/* postgres://[user[:password]@]host[:port][/database][?sslmode=...], one host. False when it is not of that form. */
+static bool parse_uri(const char *uri, struct connection *c)
+{
+	const char *end = uri + strlen(uri);
+	const char *s, *query, *slash, *at, *colon;
+
+	if (strncmp(uri, "postgres://", 11) == 0)
+		s = uri + 11;
+	else if (strncmp(uri, "postgresql://", 13) == 0)
+		s = uri + 13;
+	else
+		return false;
+	query = find_char(s, end, '?');
+	parse_uri_query(query < end ? query + 1 : end, end, c);
+	slash = find_char(s, query, '/');
+	c->database = uri_part(slash < query ? slash + 1 : query, query);
+	at = find_char(s, slash, '@');
+	if (at < slash) {
+		colon = find_char(s, at, ':');
+		c->user = uri_part(s, colon);
+		c->password = uri_part(colon < at ? colon + 1 : at, at);
+		s = at + 1;
+	}
+	if (s < slash && *s == '[') {
+		const char *bracket = find_char(s, slash, ']');
+
+		c->host = uri_part(s + 1, bracket);
+		colon = bracket < slash ? bracket + 1 : slash;
+	} else {
+		colon = find_char(s, slash, ':');
+		c->host = uri_part(s, colon);
+	}
+	c->port = uri_part(colon < slash ? colon + 1 : slash, slash);
+	return c->host && !strchr(c->host, ',');
+}
+
+static void take_string(char **field, const json_t *secret, const char *key, const char *other)
+{
+	const char *value = find_value(secret, key);
+
+	if (!value && other)
+		value = find_value(secret, other);
+	if (value && !*field)
+		*field = xstrdup(value);
+}
+
+/* Only where the spec itself says nothing. */
+static void fill(char **field, char **value)
+{
+	if (!*field)
+		*field = TAKE_PTR(*value);
+}
+
+static void take_sslmode(struct source_spec *source, const char *mode, struct findings *f)
+{
+	static const struct {
+		const char *word;
+		enum tls_mode mode;
+	} modes[] = {
+		{"disable", TLS_DISABLE}, {"allow", TLS_DISABLE},       {"prefer", TLS_DISABLE},
+		{"require", TLS_REQUIRE}, {"verify-ca", TLS_VERIFY_CA}, {"verify-full", TLS_VERIFY_FULL},
+	};
+
+	if (!mode || source->tls_given || source->ca.name)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(mode, modes[i].word) != 0)
+			continue;
+		source->tls = modes[i].mode;
+		if (source->tls >= TLS_VERIFY_CA)
+			findings_add(f, FINDING_ERROR, "InvalidSpec", "spec.source.tls",
+				     "the uri's sslmode %s needs `caSecretRef`, the certificate authority to verify "
+				     "against",
+				     mode);
+		return;
+	}
+	findings_add(f, FINDING_ERROR, "InvalidSpec", "spec.source.connectionSecretRef",
+		     "the uri's sslmode must be disable, require, verify-ca or verify-full");
+}
+
+static void apply_connection(struct source_spec *source, struct connection *c, const json_t *secret, struct findings *f)
+{
+	static const char path[] = "spec.source.connectionSecretRef";
+	uint64_t port = DEFAULT_PORT;
+
+	if (c->port && !parse_range(c->port, 1, 65535, &port))
+		findings_add(f, FINDING_ERROR, "InvalidSpec", path,
+			     "Secret \"%s\": the port must be between 1 and 65535", source->connection_secret);
+	if (!source->port)
+		source->port = (int64_t)port;
+	fill(&source->host, &c->host);
+	fill(&source->database, &c->database);
+	fill(&source->user, &c->user);
+	if (c->password) {
+		free_secret(source->password);
+		source->password = TAKE_PTR(c->password);
+	}
+	take_sslmode(source, c->sslmode, f);
+	if (!source->host)
+		missing_key(secret, "Secret", source->connection_secret, "\"host\" (and no \"uri\")", path, NOT_FOUND,
+			    f);
+	if (!source->user)
+		missing_key(secret, "Secret", source->connection_secret, "\"username\" or \"user\" (and no \"uri\")",
+			    path, NOT_FOUND, f);
+}
+
+static void resolve_connection(struct source_spec *source, const json_t *secrets, struct findings *f)
+{
+	static const char path[] = "spec.source.connectionSecretRef";
+	_cleanup_(connection_release) struct connection c = {0};
+	_cleanup_(connection_release) struct connection from_uri = {0};
+	const json_t *secret;
+	const char *uri;
+
+	if (!source->connection_secret)
+		return;
+	secret = find_object(secrets, "Secret", source->connection_secret, path, NOT_FOUND, f);
+	if (!secret)
+		return;
+	take_string(&c.host, secret, "host", NULL);
+	take_string(&c.port, secret, "port", NULL);
+	take_string(&c.database, secret, "dbname", NULL);
+	take_string(&c.user, secret, "username", "user");
+	take_string(&c.password, secret, "password", NULL);
+	uri = find_value(secret, "uri");
+	if (uri && (strlen(uri) > URI_BYTES || !parse_uri(uri, &from_uri))) {
+		if (!c.host)
+			findings_add(f, FINDING_ERROR, "InvalidSpec", path,
+				     "Secret \"%s\": the uri must be of the form "
+				     "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+				     source->connection_secret);
+	} else if (uri) {
+		/* A host of its own goes with a port of its own: never the one's host with the other's port. */
+		if (!c.host)
+			fill(&c.port, &from_uri.port);
+		fill(&c.host, &from_uri.host);
+		fill(&c.database, &from_uri.database);
+		fill(&c.user, &from_uri.user);
+		fill(&c.password, &from_uri.password);
+		fill(&c.sslmode, &from_uri.sslmode);
+	}
+	apply_connection(source, &c, secret, f);
+}
+
+/* --- schemaConfigMapRef */
+
+static void resolve_schema(struct spec *spec, const json_t *config_maps, struct findings *f)
+{
+	static const char path[] = "spec.schemaConfigMapRef";
+	const char *name = spec->schema_config_map, *key = spec->schema_config_map_key;
+	_cleanup_(jsonx_decrefp) json_t *schema = NULL;
+	_cleanup_free_ char *where = NULL;
+	char hash[JSONX_HASH_BYTES];
+	const json_t *config_map;
+	const char *text;
+	struct err err;
+
+	if (!name || spec->documents)
+		return;
+	config_map = find_object(config_maps, "ConfigMap", name, path, "InvalidSchema", f);
+	if (!config_map)
+		return;
+	text = find_value(config_map, key);
+	if (!text) {
+		_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
+
+		missing_key(config_map, "ConfigMap", name, quoted, path, "InvalidSchema", f);
+		return;
+	}
+	where = xasprintf("configmap/%s/%s", name, key);
+	if (jsonx_parse(text, strlen(text), where, &schema, &err) < 0) {
+		findings_add(f, FINDING_ERROR, "InvalidSchema", path, "%s", err.msg);
+		return;
+	}
+	schema_decode(schema, where, &spec->documents, &spec->n_documents, f);
+	free(spec->schema_hash);
+	spec->schema_hash = xstrdup(jsonx_hash(schema, hash));
+}
+
+void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f)
+{
+	resolve_connection(&spec->source, secrets, f);
+	resolve_ref(&spec->source.password_ref, secrets, "spec.source.passwordSecretRef", f);
+	if (spec->source.password_ref.value)
+		set_secret(&spec->source.password, spec->source.password_ref.value);
+	resolve_ref(&spec->source.ca, secrets, "spec.source.tls.caSecretRef", f);
+	resolve_auth(&spec->sink, secrets, f);
+	resolve_ref(&spec->sink.ca, secrets, "spec.sink.tls.caSecretRef", f);
+	resolve_schema(spec, config_maps, f);
+	if (spec->source.connection_secret || spec->schema_config_map)
+		spec_check_databases(spec, f);
+}

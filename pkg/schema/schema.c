@@ -1,0 +1,517 @@
+/* schema.json: the documents and their trees. */
+#include "schema/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "schema/schema_int.h"
+
+enum { NODE_DEPTH = 32, NODE_COUNT = 256, DOCUMENT_COUNT = 16, NAME_BYTES = 63, LABEL_BYTES = 255, INDEX_BYTES = 200 };
+
+#define INVALID_SCHEMA "InvalidSchema"
+
+const char *path_last(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot ? dot + 1 : path;
+}
+
+static bool asks_for_nothing(const json_t *value)
+{
+	if (json_is_object(value))
+		return json_object_size(value) == 0;
+	if (json_is_array(value))
+		return json_array_size(value) == 0;
+	if (json_is_string(value))
+		return json_string_length(value) == 0;
+	return json_is_false(value) || json_is_null(value);
+}
+
+void refuse_key(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	UNUSED(out);
+	if (!asks_for_nothing(value))
+		findings_add(f, FINDING_ERROR, "NotSupported", path, "`%s` is not supported by this version",
+			     path_last(path));
+}
+
+static void refuse_plugins(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	UNUSED(out);
+	if (!asks_for_nothing(value))
+		findings_add(f, FINDING_ERROR, "NotSupported", path,
+			     "`plugins` are Python code of pgsync and do not run here; use an ingest `pipeline` of the "
+			     "search engine instead");
+}
+
+static void refuse_mappings(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	UNUSED(out);
+	if (!asks_for_nothing(value))
+		findings_add(f, FINDING_ERROR, "NotSupported", path,
+			     "`mappings` never worked in pgsync; give the properties in `mapping`");
+}
+
+/* --- relationship */
+
+static void decode_through(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct relationship *r = out;
+	const char *name, *dot;
+
+	if (!json_is_array(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "must be an array with at most one table name, found %s", jsonx_type_name(value));
+		return;
+	}
+	if (json_array_size(value) == 0)
+		return;
+	if (json_array_size(value) > 1) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "must name at most one table, found %zu; nest another node for each further table",
+			     json_array_size(value));
+		return;
+	}
+	name = json_string_value(json_array_get(value, 0));
+	dot = name ? strchr(name, '.') : NULL;
+	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
+		_cleanup_free_ char *item = xasprintf("%s[0]", path);
+
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "must be a table name or \"schema.table\"");
+		return;
+	}
+	r->through = xcalloc(1, sizeof(*r->through));
+	r->through->schema = dot ? xstrndup(name, (size_t)(dot - name)) : NULL;
+	r->through->table = xstrdup(dot ? dot + 1 : name);
+}
+
+/* One side of foreign_key: a column's name, or a list of them. */
+static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, const char *path, struct findings *f)
+{
+	size_t n = json_is_array(value) ? json_array_size(value) : 1;
+	struct jsonx_strings columns = {.items = xcalloc(n, sizeof(*columns.items))};
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
+
+		if (name && *name)
+			columns.items[columns.n++] = xstrdup(name);
+	}
+	if (columns.n != n || n == 0) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a list of column names");
+		jsonx_strings_release(&columns);
+		return;
+	}
+	*ret = columns;
+}
+
+static void decode_key_child(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	decode_key_columns(value, &((struct relationship *)out)->fk_child, path, f);
+}
+
+static void decode_key_parent(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	decode_key_columns(value, &((struct relationship *)out)->fk_parent, path, f);
+}
+
+static const char *const type_words[] = {"one_to_one", "one_to_many", NULL};
+static const char *const variant_words[] = {"object", "scalar", NULL};
+
+static const struct jsonx_field foreign_key_fields[] = {
+	{.name = "child", .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = decode_key_child},
+	{.name = "parent", .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = decode_key_parent},
+	{0},
+};
+
+static const struct jsonx_field relationship_fields[] = {
+	{.name = "type",
+	 .type = JSONX_ENUM,
+	 .offset = offsetof(struct relationship, type),
+	 .flags = JSONX_REQUIRED,
+	 .words = type_words},
+	{.name = "variant",
+	 .type = JSONX_ENUM,
+	 .offset = offsetof(struct relationship, variant),
+	 .flags = JSONX_REQUIRED,
+	 .words = variant_words},
+	{.name = "through_tables", .type = JSONX_CUSTOM, .decode = decode_through},
+	{.name = "foreign_key", .type = JSONX_OBJECT, .offset = 0, .fields = foreign_key_fields},
+	{0},
+};
+
+/* --- nodes */
+
+static struct node *decode_node(const json_t *value, const char *path, struct node *parent, struct findings *f);
+
+static size_t node_depth(const struct node *node)
+{
+	size_t depth = 1;
+
+	for (; node->parent; node = node->parent)
+		depth++;
+	return depth;
+}
+
+static void decode_children(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct node *node = out;
+
+	if (!json_is_array(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of nodes, found %s",
+			     jsonx_type_name(value));
+		return;
+	}
+	if (json_array_size(value) > 0 && node_depth(node) >= NODE_DEPTH) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "the tree is deeper than %d levels", NODE_DEPTH);
+		return;
+	}
+	if (json_array_size(value) > NODE_COUNT) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold at most %d nodes, found %zu",
+			     NODE_COUNT, json_array_size(value));
+		return;
+	}
+	node->children = xcalloc(json_array_size(value), sizeof(struct node *));
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
+
+		node->children[node->n_children++] = decode_node(json_array_get(value, i), item, node, f);
+	}
+}
+
+static const struct jsonx_field node_fields[] = {
+	{.name = "table",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct node, table),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1,
+	 .max = NAME_BYTES},
+	{.name = "schema", .type = JSONX_STRING, .offset = offsetof(struct node, schema), .min = 1, .max = NAME_BYTES},
+	{.name = "label", .type = JSONX_STRING, .offset = offsetof(struct node, label), .min = 1, .max = LABEL_BYTES},
+	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct node, columns)},
+	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct node, primary_key)},
+	{.name = "relationship",
+	 .type = JSONX_OBJECT,
+	 .offset = offsetof(struct node, relationship),
+	 .fields = relationship_fields},
+	{.name = "children", .type = JSONX_CUSTOM, .decode = decode_children},
+	{.name = "base_tables", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "transform", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "where", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "order_by", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "limit", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "expressions", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "nested", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{0},
+};
+
+/* pgsync builds jsonb, in which a column that is named twice appears once. */
+static void drop_repeated(struct jsonx_strings *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		bool seen = false;
+
+		for (size_t j = 0; j < kept && !seen; j++)
+			seen = strcmp(s->items[i], s->items[j]) == 0;
+		if (seen)
+			free(s->items[i]);
+		else
+			s->items[kept++] = s->items[i];
+	}
+	s->n = kept;
+}
+
+static void check_columns(const struct node *node, struct findings *f)
+{
+	for (size_t i = 0; i < node->columns.n; i++) {
+		const char *column = node->columns.items[i];
+		_cleanup_free_ char *item = NULL;
+
+		if (!strstr(column, "->") && !strstr(column, "#>"))
+			continue;
+		item = xasprintf("%s.columns[%zu]", node->path, i);
+		findings_add(f, FINDING_ERROR, "NotSupported", item,
+			     "JSON path columns (\"%s\") are not supported by this version; select the whole column",
+			     column);
+	}
+}
+
+static void check_relationship(const struct node *node, bool given, struct findings *f)
+{
+	const struct relationship *r = &node->relationship;
+	_cleanup_free_ char *path = xasprintf("%s.relationship", node->path);
+
+	if (!node->parent) {
+		if (given)
+			findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path, "has no effect on the root");
+		return;
+	}
+	if (!given)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "is required: every node but the root needs a relationship with `type` and `variant`");
+	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "`foreign_key` must name as many `child` columns as `parent` columns, found %zu and %zu",
+			     r->fk_child.n, r->fk_parent.n);
+	if (r->variant == VARIANT_SCALAR && node->n_children)
+		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
+			     "a scalar node is one column's value: its children do not appear in the document");
+}
+
+static void check_labels(const struct node *node, struct findings *f)
+{
+	for (size_t i = 0; i < node->n_children; i++) {
+		const struct node *child = node->children[i];
+
+		for (size_t j = 0; child->label && j < i; j++) {
+			const struct node *other = node->children[j];
+
+			if (!other->label || strcmp(child->label, other->label) != 0)
+				continue;
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, child->path,
+				     "label \"%s\" is also that of %s; give one of them another `label`", child->label,
+				     other->path);
+			break;
+		}
+	}
+}
+
+static struct node *decode_node(const json_t *value, const char *path, struct node *parent, struct findings *f)
+{
+	struct node *node = xcalloc(1, sizeof(*node));
+
+	node->path = xstrdup(path);
+	node->parent = parent;
+	if (!json_is_object(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+			     jsonx_type_name(value));
+		return node;
+	}
+	jsonx_decode(value, node_fields, node, path, INVALID_SCHEMA, f);
+	if (!node->schema)
+		node->schema = xstrdup("public");
+	if (!node->label)
+		node->label = xstrdup_or_null(node->table);
+	drop_repeated(&node->columns);
+	drop_repeated(&node->primary_key);
+	check_columns(node, f);
+	check_relationship(node, json_is_object(json_object_get(value, "relationship")), f);
+	check_labels(node, f);
+	return node;
+}
+
+static size_t count_nodes(const struct node *node)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < node->n_children; i++)
+		n += count_nodes(node->children[i]);
+	return n;
+}
+
+static void node_free(struct node *node)
+{
+	if (!node)
+		return;
+	for (size_t i = 0; i < node->n_children; i++)
+		node_free(node->children[i]);
+	free(node->children);
+	if (node->relationship.through) {
+		free(node->relationship.through->schema);
+		free(node->relationship.through->table);
+		free(node->relationship.through);
+	}
+	jsonx_strings_release(&node->relationship.fk_child);
+	jsonx_strings_release(&node->relationship.fk_parent);
+	jsonx_strings_release(&node->columns);
+	jsonx_strings_release(&node->primary_key);
+	jsonx_strings_release(&node->base_tables);
+	json_decref(node->transform);
+	free(node->path);
+	free(node->table);
+	free(node->schema);
+	free(node->label);
+	free(node);
+}
+
+/* --- documents */
+
+static void decode_nodes(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct schema_document *document = out;
+	size_t n;
+
+	if (json_is_array(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "must be an object, the root node, found an array (the format of pgsync 1); write its "
+			     "one element without the brackets");
+		return;
+	}
+	document->root = decode_node(value, path, NULL, f);
+	n = count_nodes(document->root);
+	if (n > NODE_COUNT)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must have at most %d nodes, found %zu",
+			     NODE_COUNT, n);
+}
+
+static void decode_object(const json_t *value, json_t **ret, const char *path, struct findings *f)
+{
+	if (!json_is_object(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+			     jsonx_type_name(value));
+		return;
+	}
+	*ret = json_deep_copy(value);
+}
+
+static void decode_setting(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	decode_object(value, &((struct schema_document *)out)->setting, path, f);
+}
+
+static void decode_mapping(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	decode_object(value, &((struct schema_document *)out)->mapping, path, f);
+}
+
+static const struct jsonx_field document_fields[] = {
+	{.name = "database",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_document, database),
+	 .min = 1,
+	 .max = NAME_BYTES},
+	{.name = "index", .type = JSONX_STRING, .offset = offsetof(struct schema_document, index)},
+	{.name = "nodes", .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = decode_nodes},
+	{.name = "setting", .type = JSONX_CUSTOM, .decode = decode_setting},
+	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_mapping},
+	{.name = "pipeline",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_document, pipeline),
+	 .min = 1,
+	 .max = LABEL_BYTES},
+	{.name = "routing",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_document, routing),
+	 .min = 1,
+	 .max = LABEL_BYTES},
+	{.name = "plugins", .type = JSONX_CUSTOM, .decode = refuse_plugins},
+	{.name = "mappings", .type = JSONX_CUSTOM, .decode = refuse_mappings},
+	{0},
+};
+
+/* The rules of Elasticsearch and OpenSearch for index names; shorter, so that "-g<N>" and "-dead-letters" fit. */
+static void check_index(const char *index, const char *path, struct findings *f)
+{
+	static const char forbidden[] = "\\/*?\"<>| ,#:";
+	size_t bad = strcspn(index, forbidden);
+
+	if (!*index || strlen(index) > INDEX_BYTES)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be 1 to %d bytes long, found %zu",
+			     INDEX_BYTES, strlen(index));
+	for (const char *p = index; *p; p++) {
+		if (*p >= 'A' && *p <= 'Z') {
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must be lower case",
+				     index);
+			break;
+		}
+	}
+	if (index[bad])
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" may not hold '%c'", index,
+			     index[bad]);
+	for (const char *p = index; *p; p++) {
+		if ((unsigned char)*p < ' ' || *p == '\x7f') {
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "an index name may not hold control characters");
+			break;
+		}
+	}
+	if (*index && strchr("-_+", *index))
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" may not start with '%c'", index,
+			     *index);
+	if (strcmp(index, ".") == 0 || strcmp(index, "..") == 0)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name may not be \"%s\"", index);
+}
+
+static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)
+{
+	struct schema_document *document = xcalloc(1, sizeof(*document));
+	_cleanup_free_ char *index_path = xasprintf("%s.index", path);
+
+	document->path = xstrdup(path);
+	if (!json_is_object(value)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+			     jsonx_type_name(value));
+		return document;
+	}
+	jsonx_decode(value, document_fields, document, path, INVALID_SCHEMA, f);
+	if (!document->index)
+		document->index = xstrdup_or_null(document->database);
+	if (document->index)
+		check_index(document->index, index_path, f);
+	else if (!json_object_get(value, "index"))
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
+			     "is required: the name of the index to fill");
+	return document;
+}
+
+static void check_unique_indices(struct schema_document **documents, size_t n, struct findings *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.index", documents[i]->path);
+
+		for (size_t j = 0; documents[i]->index && j < i; j++) {
+			if (!documents[j]->index || strcmp(documents[i]->index, documents[j]->index) != 0)
+				continue;
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "index \"%s\" is also that of %s; every document needs an index of its own",
+				     documents[i]->index, documents[j]->path);
+			break;
+		}
+	}
+}
+
+void schema_decode(const json_t *array, const char *path, struct schema_document ***ret, size_t *ret_n,
+		   struct findings *f)
+{
+	size_t n = json_array_size(array);
+	struct schema_document **documents;
+
+	if (!json_is_array(array)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of documents, found %s",
+			     jsonx_type_name(array));
+		return;
+	}
+	if (n < 1 || n > DOCUMENT_COUNT) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold 1 to %d documents, found %zu",
+			     DOCUMENT_COUNT, n);
+		return;
+	}
+	documents = xcalloc(n, sizeof(struct schema_document *));
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
+
+		documents[i] = decode_document(json_array_get(array, i), item, f);
+	}
+	check_unique_indices(documents, n, f);
+	*ret = documents;
+	*ret_n = n;
+}
+
+void schema_document_free(struct schema_document *document)
+{
+	if (!document)
+		return;
+	node_free(document->root);
+	json_decref(document->setting);
+	json_decref(document->mapping);
+	free(document->path);
+	free(document->index);
+	free(document->database);
+	free(document->pipeline);
+	free(document->routing);
+	free(document);
+}
