@@ -1,0 +1,572 @@
+#!/usr/bin/env python3
+"""Writes the CRD of PgSync: deploy/crds/pgsyncs.pgsync.io.yaml, and the chart's template with the same contents.
+
+A structural schema cannot recurse, so `children` of schema.json is unrolled here to a depth of six; what lies deeper is
+kept as it is and checked by the operator. With --check nothing is written, and the exit code says whether the files are
+what this script would write.
+
+Two rules decide where a mistake is told. Our own fields are strict: an unknown one is refused by `kubectl apply`, with its
+path. A schema.json inside `spec.schema` is a foreign document: its unknown keys are kept, so that no client can have them
+dropped in silence, and the operator refuses them in the condition SchemaAccepted, naming the path and the nearest known key.
+Wrong types, unknown words and missing keys are refused at once in both.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CRD = ROOT / "deploy/crds/pgsyncs.pgsync.io.yaml"
+CHART = ROOT / "deploy/helm/pgsync-operator/templates/crds.yaml"
+DEPTH = 6
+MAX_BYTES = 200_000
+
+# --- YAML ---------------------------------------------------------------------------------------------------------------
+
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+
+
+def scalar(value):
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def emit(value, indent=0):
+    """The lines of a block-style YAML document."""
+    pad = "  " * indent
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, (dict, list)) and item:
+                yield f"{pad}{scalar(key)}:"
+                yield from emit(item, indent + (not isinstance(item, list)))
+            else:
+                yield f"{pad}{scalar(key)}: {scalar(item)}"
+        return
+    for item in value:
+        if isinstance(item, (dict, list)) and item:
+            first, *rest = emit(item, indent + 1)
+            yield f"{pad}- {first.lstrip()}"
+            yield from rest
+        else:
+            yield f"{pad}- {scalar(item)}"
+
+
+# --- schema words -------------------------------------------------------------------------------------------------------
+
+
+def string(description, *, longest=253, shortest=1, **more):
+    return {"description": description, "type": "string", "minLength": shortest, "maxLength": longest, **more}
+
+
+def enum(description, *words, default=None):
+    return {"description": description, "type": "string", "enum": list(words), **({"default": default} if default else {})}
+
+
+def integer(description, low, high, default=None):
+    bounds = {"description": description, "type": "integer", "format": "int64", "minimum": low}
+    if high is not None:
+        bounds["maximum"] = high
+    return {**bounds, **({} if default is None else {"default": default})}
+
+
+def boolean(description, default=None):
+    return {"description": description, "type": "boolean", **({} if default is None else {"default": default})}
+
+
+def array(description, items, most, least=None, kind="atomic", **more):
+    bounds = {"maxItems": most} if least is None else {"minItems": least, "maxItems": most}
+    return {"description": description, "type": "array", "x-kubernetes-list-type": kind, **bounds, **more, "items": items}
+
+
+def obj(description, properties, required=(), rules=(), defaulted=False, foreign=False, **more):
+    """An object. defaulted: it is there, with its defaults, even when nobody writes it; foreign: unknown keys stay."""
+    out = {"description": description, "type": "object", **more}
+    if defaulted:
+        out["default"] = {name: p["default"] for name, p in properties.items() if "default" in p}
+    if required:
+        out["required"] = list(required)
+    if foreign:
+        out["x-kubernetes-preserve-unknown-fields"] = True
+    if rules:
+        out["x-kubernetes-validations"] = [dict(rule) for rule in rules]
+    out["properties"] = properties
+    return out
+
+
+def anything(description):
+    return {"description": description, "type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def rule(expression, message, path=None):
+    return {"rule": expression, "message": message, **({"fieldPath": path} if path else {})}
+
+
+def matches(pattern, message):
+    # A rule instead of `pattern`: its message is for people.
+    return {"x-kubernetes-validations": [rule(f"self.matches({json.dumps(pattern)})", message)]}
+
+
+DNS_NAME = matches(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "must be the name of an object: lower-case letters, digits, '-' and '.'")
+KEY_NAME = matches(r"^[-._a-zA-Z0-9]+$", "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'")
+SLOT_NAME = matches(r"^[a-z0-9_]+$", "may only hold lower-case letters, digits and '_'")
+
+
+def reference(description, what, key=None):
+    """A reference to an object in the same namespace; key: the default of its key, where it has one."""
+    properties = {"name": string(f"Name of the {what}, in the namespace of this PgSync.", **DNS_NAME)}
+    if key:
+        properties["key"] = string(f"Key within the {what}.", default=key, **KEY_NAME)
+    return obj(description, properties, required=["name"])
+
+
+def secret(description, key=None):
+    return reference(description, "Secret", key)
+
+
+# --- spec.schema: pgsync's schema.json ----------------------------------------------------------------------------------
+
+
+def names(description, longest=63, most=64, **more):
+    return array(description, {"type": "string", "minLength": 1, "maxLength": longest}, most, **more)
+
+
+def relationship():
+    columns = "in the order of the other side's."
+    return obj(
+        "How rows of this table belong to a row of the parent. Required on every node but the root.",
+        {
+            "type": enum("Whether one or many rows of this table belong to one of the parent: it decides between an object "
+                         "or value and a list of them.", "one_to_one", "one_to_many"),
+            "variant": enum("object: the chosen columns of each row. scalar: the value of the first column alone.",
+                            "object", "scalar"),
+            "through_tables": names("The junction table that links both tables, as table or schema.table.", 127, 1),
+            "foreign_key": obj(
+                "The columns that link both tables. Needed where no foreign key constraint does, or more than one.",
+                {
+                    "child": names(f"Columns of this table, {columns}", most=32, minItems=1),
+                    "parent": names(f"Columns of the parent's table, {columns}", most=32, minItems=1),
+                },
+                required=["child", "parent"], foreign=True),
+        },
+        required=["type", "variant"], foreign=True)
+
+
+def node(level):
+    """A node of the tree, with `children` below it down to DEPTH."""
+    root = level == 0
+    who = "root" if root else "child"
+    properties = {
+        "table": string("The table, view or materialized view that this node reads.", longest=63),
+        "schema": string("The schema that holds the table; public when not given.", longest=63),
+        "label": string("The key of this node in the document of its parent; the table's name when not given.",
+                        longest=255, shortest=0, nullable=True),
+        "columns": names("The columns to take, each a name or a path into a json column such as doc->a->0. All of the "
+                         "table's when not given.", 1024, 1600, nullable=True),
+        "primary_key": names("The key columns, where the relation has no primary key, as a view.", most=32, nullable=True),
+        "base_tables": names("For a view: the tables in its schema whose changes are changes of the view.", nullable=True),
+        "transform": anything("Changes to the object built from a row: rename, replace, concat, mapping."),
+    }
+    if root:
+        del properties["label"]
+    else:
+        properties["relationship"] = relationship()
+    below = "Tables that belong to a row of this one; each becomes a key of its document."
+    if level < DEPTH:
+        properties["children"] = array(below, node(level + 1), 64, nullable=True)
+    else:
+        deeper = f"{below} At this depth the operator checks them, not the API server."
+        properties["children"] = array(deeper, anything("A child, with the same keys as its parent."), 64, nullable=True)
+    description = ("The root of the tree: each of its rows becomes a document." if root
+                   else f"A {who} table at depth {level} of the tree.")
+    return obj(description, properties, required=["table"] + ([] if root else ["relationship"]), foreign=True)
+
+
+def document():
+    index = matches(r'^[^-_+A-Z\\\\/*?"<>| ,#:][^A-Z\\\\/*?"<>| ,#:]*$',
+                    "must be an index name: lower-case, not beginning with '-', '_' or '+', and without \\ / * ? \" < > | , # : "
+                    "or blanks")
+    return obj(
+        "One index, and the tree of tables whose rows become its documents.",
+        {
+            "index": string("Name of the index as readers use it: an alias of the generation that is current. The database's "
+                            "name when not given.", longest=200, **index),
+            "database": string("The database; that of `source` when not given.", longest=63),
+            "nodes": node(0),
+            "setting": anything("Settings of the index, put under settings.index when a generation is created."),
+            "mapping": anything("Mapping of the index: its properties, or a whole mapping when it has dynamic_templates. "
+                                "Generated from the tables when not given."),
+            "pipeline": string("Name of the ingest pipeline for each document."),
+            "routing": string("Field of the document that decides its shard."),
+            "plugins": names("Names of plugins to run on each document.", 255, 16),
+        },
+        required=["nodes"], foreign=True)
+
+
+# --- spec ---------------------------------------------------------------------------------------------------------------
+
+
+def source():
+    replication = obj(
+        "The replication slot and publication, and what may be done to the tables for them.",
+        {
+            "slotName": string("Name of the replication slot. Made from namespace, name and uid of this PgSync when not given, "
+                               "see status.stream.slotName. May not change.", longest=63, **SLOT_NAME),
+            "publicationName": string("Name of the publication; the slot's when not given. May not change.", longest=63,
+                                      **SLOT_NAME),
+            "replicaIdentity": enum("Manage: set the replica identity of tables whose old link columns would be missing from the "
+                                    "WAL, and restore it on deletion. Verify: refuse, and name the statement to run.",
+                                    "Manage", "Verify", default="Manage"),
+            "slotLostPolicy": enum("What to do when the slot is gone or was invalidated. Resync: build a new generation of the "
+                                   "index behind the alias. Stall: wait for a person.", "Resync", "Stall", default="Resync"),
+            "failover": boolean("Create the slot as a failover slot, to be synchronized to standbys (PostgreSQL 17 or later).",
+                                default=False),
+        },
+        defaulted=True)
+    tls = obj(
+        "TLS towards Postgres.",
+        {
+            "mode": enum("Disable: no TLS. Require: TLS, certificate unchecked. VerifyCA: its authority is checked. VerifyFull: "
+                         "the host name too. When not given: VerifyFull with a caSecretRef, else Disable.",
+                         "Disable", "Require", "VerifyCA", "VerifyFull"),
+            "caSecretRef": secret("The certificates of the authorities to trust, in PEM.", "ca.crt"),
+        })
+    return obj(
+        "The Postgres database that is followed.",
+        {
+            "host": string("Host name or address of the server. Exactly one of `host` and `connectionSecretRef`."),
+            "port": integer("Port of the server.", 1, 65535, 5432),
+            "database": string("Name of the database. May not change: a slot belongs to one database.", longest=63),
+            "user": string("Role to log in as. It needs REPLICATION, and ownership of the tables to publish them.", longest=63),
+            "passwordSecretRef": secret("The role's password.", "password"),
+            "connectionSecretRef": secret("A Secret with the keys host, port, dbname, username or user, and password; or uri. "
+                                          "What is set here beside it wins."),
+            "tls": tls,
+            "replication": replication,
+        },
+        rules=[
+            rule("has(self.connectionSecretRef) != has(self.host)", "exactly one of `connectionSecretRef` or `host` must be set"),
+            rule("!has(self.host) || (has(self.database) && has(self.user))", "`database` and `user` must be set beside `host`"),
+            rule("!has(self.tls) || !has(self.tls.mode) || self.tls.mode != 'Disable' || !has(self.tls.caSecretRef)",
+                 "`tls.caSecretRef` may not be set when `tls.mode` is 'Disable'"),
+        ])
+
+
+def sink():
+    url = {"type": "string", "minLength": 1, "maxLength": 2048, **matches(
+        r"^https?://[^/@?#]+(/[^@?#]*)?$",
+        "must be an http or https URL without user and password; credentials belong in `authentication`")}
+    authentication = obj(
+        "How to log in to the search engine.",
+        {
+            "type": enum("None, or: Basic (keys username and password), APIKey (key apiKey), Bearer (key token).",
+                         "None", "Basic", "APIKey", "Bearer", default="None"),
+            "secretRef": secret("The Secret with the keys that the type needs."),
+        },
+        defaulted=True,
+        rules=[rule("has(self.secretRef) == (self.type != 'None')",
+                    "`secretRef` must be set exactly when `type` is 'Basic', 'APIKey' or 'Bearer'")])
+    bulk = obj(
+        "Size and number of bulk requests. They bound the worker's memory too.",
+        {
+            "maxBytes": integer("Largest bulk request, in bytes.", 65536, 104857600, 8388608),
+            "concurrency": integer("Bulk requests under way at once.", 1, 16, 2),
+            "flushMilliseconds": integer("Longest time that a change waits for others under load. An idle stream flushes at once.",
+                                         0, 10000, 20),
+        },
+        defaulted=True)
+    return obj(
+        "The Elasticsearch (7.17 or later) or OpenSearch that holds the index.",
+        {
+            "urls": array("Addresses of the cluster, tried in turn.", url, 16, least=1),
+            "authentication": authentication,
+            "tls": obj("TLS towards the search engine.", {
+                "caSecretRef": secret("The certificates of the authorities to trust, in PEM; the system's when not given.",
+                                      "ca.crt"),
+                "insecureSkipVerify": boolean("Do not check the server's certificate. For trials only.", default=False),
+            }, rules=[rule("!self.insecureSkipVerify || !has(self.caSecretRef)",
+                           "`caSecretRef` may not be set together with `insecureSkipVerify`")]),
+            "bulk": bulk,
+            "adoptExistingIndex": boolean("Replace a real index that has the alias's name: it is deleted when the new generation "
+                                          "is ready. Without it such an index is left alone and reported.", default=False),
+        },
+        required=["urls"])
+
+
+def policies():
+    def policy(what, default):
+        return enum(what, "Delete", "Retain", default=default)
+
+    return obj(
+        "What becomes of the things outside the cluster when this PgSync is deleted.",
+        {
+            "replicationSlot": policy("The replication slot. A slot that nobody reads fills the server's disk.", "Delete"),
+            "publication": policy("The publication.", "Delete"),
+            "index": policy("The index, its alias and its dead letters.", "Retain"),
+            "checkpoint": policy("What is kept about the bootstrap's progress and the current generation.", "Delete"),
+        },
+        defaulted=True)
+
+
+def worker():
+    quantity = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 64}
+
+    def amounts(description):
+        return {"description": description, "type": "object", "maxProperties": 16, "additionalProperties": dict(quantity)}
+
+    return obj(
+        "The process that does the work.",
+        {
+            "placement": enum("Process: a child process of the operator. Pod: a Deployment of its own (not supported by this "
+                              "version).", "Process", "Pod", default="Process"),
+            "resources": obj("Resources of the container, for placement Pod.", {
+                "limits": amounts("The most that it may use, such as cpu: 500m, memory: 64Mi."),
+                "requests": amounts("What the scheduler sets aside for it."),
+            }),
+        },
+        defaulted=True)
+
+
+def checkpoint():
+    redis = obj("The Redis server, for store Redis.", {
+        "url": string("Address: redis://host:port/database, or rediss:// for TLS.", longest=2048, **matches(
+            r"^rediss?://[^/@?#]+(/[0-9]*)?$", "must be a redis or rediss URL without a password; that belongs in "
+            "`passwordSecretRef`")),
+        "passwordSecretRef": secret("The password.", "password"),
+    }, required=["url"])
+    return obj(
+        "Where the progress of a bootstrap and the current generation are kept.",
+        {
+            "store": enum("Sink: in the search engine, beside the index. Redis: not supported by this version.", "Sink", "Redis",
+                          default="Sink"),
+            "redis": redis,
+        },
+        defaulted=True,
+        rules=[rule("self.store != 'Redis' || has(self.redis)", "`redis` must be set when `store` is 'Redis'")])
+
+
+def immutable(path, message):
+    """A rule for the object above: the field may not be added, changed or removed once its owner exists."""
+    *parents, leaf = path.split(".")
+
+    def there(side):
+        steps, terms = side, []
+        for name in [*parents, leaf]:
+            steps += f".{name}"
+            terms.append(f"has({steps})")
+        return "(" + " && ".join(terms) + ")"
+
+    new, old = there("self"), there("oldSelf")
+    return rule(f"{new} == {old} && (!{old} || self.{path} == oldSelf.{path})", message, f".{path}")
+
+
+def spec():
+    slot = "source.replication.slotName"
+    publication = "source.replication.publicationName"
+    return obj(
+        "What is wanted: a source, a sink, and a schema that says which tables become which documents.",
+        {
+            "source": source(),
+            "sink": sink(),
+            "schema": array("A pgsync schema.json, word for word; hence its keys in snake_case. One entry for each index. Exactly "
+                            "one of `schema` and `schemaConfigMapRef`.", document(), 16, least=1),
+            "schemaConfigMapRef": reference("A ConfigMap that holds the schema.json, for long ones.", "ConfigMap", "schema.json"),
+            "checkpoint": checkpoint(),
+            "bootstrap": obj("How the index is filled before the stream keeps it up to date.", {
+                "policy": enum("IfNeeded: whenever there is no complete generation for this schema. Never: only the stream.",
+                               "IfNeeded", "Never", default="IfNeeded"),
+                "parallelism": integer("Connections that read chunks at once.", 1, 16, 2),
+            }, defaulted=True),
+            "onError": obj("What to do with a document that the index rejects.", {
+                "policy": enum("DeadLetter: keep it with the reason in <index>-dead-letters and go on. Stall: stop and wait for a "
+                               "person.", "DeadLetter", "Stall", default="DeadLetter"),
+            }, defaulted=True),
+            "lagTargetSeconds": integer("The lag up to which the resource counts as ready, in seconds.", 1, 86400, 60),
+            "suspend": boolean("Stop the data flow. The slot stays, and with it the WAL since then.", default=False),
+            "resyncNonce": integer("Raise it to build a new generation of the index. May not decrease.", 0, None, 0),
+            "restartNonce": integer("Change it to restart the worker.", 0, None, 0),
+            "deletionPolicy": policies(),
+            "worker": worker(),
+        },
+        required=["source", "sink"],
+        rules=[
+            rule("has(self.schema) != has(self.schemaConfigMapRef)",
+                 "exactly one of `schema` or `schemaConfigMapRef` must be set"),
+            rule("!has(self.schema) || (has(self.source.database) ? self.schema.all(d, !has(d.database) || d.database == "
+                 "self.source.database) : self.schema.all(d, !has(d.database) || self.schema.all(e, !has(e.database) || "
+                 "e.database == d.database)))",
+                 "all documents must name the database of `source`: one slot is for one database", ".schema"),
+            rule("!has(self.schema) || self.schema.all(d, !has(d.index) || self.schema.filter(e, has(e.index) && e.index == "
+                 "d.index).size() == 1)", "each index may appear once in `schema`", ".schema"),
+            immutable("source.database", "database is immutable; create a new PgSync"),
+            immutable(slot, "slotName is immutable; create a new PgSync"),
+            immutable(publication, "publicationName is immutable; create a new PgSync"),
+            rule("self.resyncNonce >= oldSelf.resyncNonce", "resyncNonce may not decrease", ".resyncNonce"),
+        ])
+
+
+# --- status -------------------------------------------------------------------------------------------------------------
+
+
+def text(description, longest=1024):
+    return {"description": description, "type": "string", "maxLength": longest}
+
+
+def time(description):
+    return {"description": description, "type": "string", "format": "date-time", "maxLength": 64}
+
+
+def count(description):
+    return {"description": description, "type": "integer", "format": "int64"}
+
+
+def conditions():
+    condition = obj("One aspect of the state.", {
+        "type": string("Ready, Reconciling, Stalled, Degraded, SourceReachable, SinkReachable, SchemaAccepted, "
+                       "BootstrapComplete, Streaming, SlotHealthy or Suspended.", longest=316),
+        "status": {"description": "True, False or Unknown.", "type": "string", "enum": ["True", "False", "Unknown"]},
+        "reason": string("One word for programs.", longest=1024),
+        "message": text("What was found, what was expected and what to do.", 32768),
+        "observedGeneration": count("The generation that this was found for."),
+        "lastTransitionTime": time("When the status last changed."),
+    }, required=["type", "status", "reason", "message", "lastTransitionTime"])
+    return {"description": "The state by aspect. Ready means that data flows: streaming, lag within the target, the newest spec "
+                           "applied.", "type": "array", "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"], "maxItems": 32, "items": condition}
+
+
+def status():
+    exit_ = obj("How the last worker ended.", {
+        "exitCode": count("Its exit code; absent when a signal ended it."),
+        "signal": count("The signal that ended it."),
+        "reason": text("One word for programs."),
+        "message": text("What it said."),
+        "time": time("When it ended."),
+    })
+    index = obj("One index.", {
+        "name": text("The name that readers use: an alias."),
+        "physicalName": text("The generation behind the alias."),
+        "documentCount": count("Documents in it."),
+        "health": text("green, yellow or red, as the search engine says."),
+        "deadLetters": count("Documents that it rejected."),
+    }, required=["name"])
+    return obj("What was found. Written by the operator alone.", {
+        "observedGeneration": count("The generation of the spec that this status speaks of."),
+        "phase": text("A summary for people: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
+                      "Programs read the conditions."),
+        "conditions": conditions(),
+        "worker": obj("The worker process.", {
+            "identity": text("The operator's pod or host, and the number of the start."),
+            "placement": text("Process or Pod."),
+            "startTime": time("When it was started."),
+            "restartCount": count("Starts after the first one."),
+            "lastExit": exit_,
+        }),
+        "bootstrap": obj("The initial load of the current generation.", {
+            "progress": text("Share that is done, such as 42%."),
+            "rowsDone": count("Rows of the root tables that are indexed."),
+            "rowsTotal": count("Rows of the root tables, as estimated at its start."),
+            "startTime": time("When it began."),
+            "completionTime": time("When it was complete."),
+        }),
+        "stream": obj("The stream from the replication slot.", {
+            "slotName": text("Name of the replication slot."),
+            "publicationName": text("Name of the publication."),
+            "confirmedFlushLSN": text("Everything up to here is durable in the index."),
+            "lagBytes": count("WAL written and not yet confirmed, in bytes."),
+            "lagSeconds": count("Age of the oldest change that is not yet in the index, in seconds."),
+            "lag": text("The lag for people, such as 0s or 3m."),
+            "retainedWALBytes": count("WAL that the server keeps for the slot, in bytes."),
+            "retainedWAL": text("The same for people, such as 16 MiB."),
+            "slotState": text("Active, Inactive or Lost."),
+        }),
+        "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["name"], "maxItems": 16, "items": index},
+    })
+
+
+# --- the definition -----------------------------------------------------------------------------------------------------
+
+
+def column(name, kind, path, wide=False):
+    return {"name": name, "type": kind, "jsonPath": path, **({"priority": 1} if wide else {})}
+
+
+def ready(part):
+    return f'.status.conditions[?(@.type=="Ready")].{part}'
+
+
+def definition():
+    schema = obj(
+        "PgSync keeps search indices equal to joins of Postgres tables, for good.",
+        {
+            "apiVersion": {"description": "Version of this kind of object: pgsync.io/v1alpha1.", "type": "string"},
+            "kind": {"description": "PgSync.", "type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec(),
+            "status": status(),
+        },
+        required=["spec"],
+        rules=[rule("self.metadata.name.size() <= 52",
+                    "name must be at most 52 characters: names of slots and other things are made from it")])
+    columns = [
+        column("Ready", "string", ready("status")),
+        column("Phase", "string", ".status.phase"),
+        column("Index", "string", ".status.indices[0].name"),
+        column("Lag", "string", ".status.stream.lag"),
+        column("Bootstrap", "string", ".status.bootstrap.progress"),
+        column("Age", "date", ".metadata.creationTimestamp"),
+        column("Documents", "integer", ".status.indices[0].documentCount", wide=True),
+        column("Slot", "string", ".status.stream.slotName", wide=True),
+        column("Retained", "string", ".status.stream.retainedWAL", wide=True),
+        column("Worker", "string", ".status.worker.identity", wide=True),
+        column("Reason", "string", ready("reason"), wide=True),
+        column("Message", "string", ready("message"), wide=True),
+    ]
+    version = {"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
+               "additionalPrinterColumns": columns, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "group": "pgsync.io",
+        "names": {"kind": "PgSync", "listKind": "PgSyncList", "plural": "pgsyncs", "singular": "pgsync", "shortNames": ["pgs"],
+                  "categories": ["pgsync"]},
+        "scope": "Namespaced",
+        "versions": [version],
+    }
+
+
+HEAD = ["# Written by hack/crd.py.", "apiVersion: apiextensions.k8s.io/v1", "kind: CustomResourceDefinition", "metadata:",
+        "  name: pgsyncs.pgsync.io"]
+
+
+def files():
+    body = ["spec:", *emit(definition(), 1)]
+    plain = "\n".join([*HEAD, *body]) + "\n"
+    assert "{{" not in plain, "the chart's template needs no escapes"
+    chart = "\n".join([
+        "{{- if .Values.crds.install }}", *HEAD, "  labels:", '    {{- include "pgsync-operator.labels" . | nindent 4 }}',
+        "  {{- if .Values.crds.keep }}", "  annotations:", "    # `helm uninstall` leaves it, and so every PgSync, in place.",
+        "    helm.sh/resource-policy: keep", "  {{- end }}", *body, "{{- end }}"]) + "\n"
+    return {CRD: plain, CHART: chart}
+
+
+def main():
+    written = files()
+    for path, contents in written.items():
+        if len(contents.encode()) > MAX_BYTES:
+            sys.exit(f"{path.relative_to(ROOT)} has {len(contents.encode())} bytes, more than {MAX_BYTES}")
+    if sys.argv[1:] == ["--check"]:
+        stale = [str(p.relative_to(ROOT)) for p, c in written.items() if not p.exists() or p.read_text() != c]
+        if stale:
+            sys.exit(f"not what hack/crd.py writes, run it: {', '.join(stale)}")
+        return
+    if sys.argv[1:]:
+        sys.exit("usage: hack/crd.py [--check]")
+    for path, contents in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(contents)
+
+
+if __name__ == "__main__":
+    main()
