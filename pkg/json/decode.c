@@ -42,7 +42,6 @@ static size_t shown_bytes(const char *s, size_t len, size_t max)
 static char *found_text(const json_t *value)
 {
 	struct strbuf sb;
-	_cleanup_free_ char *text = NULL;
 
 	if (json_is_object(value) || json_is_array(value))
 		return xstrdup(jsonx_type_name(value));

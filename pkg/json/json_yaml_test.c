@@ -88,7 +88,7 @@ static void test_yaml_scalars_when_quoted_or_tagged_then_what_they_say(void **st
 {
 	UNUSED(state);
 	assert_yaml("['true', \"5\", '', \"~\", !!str 5, !!str yes]", "[[\"true\",\"5\",\"\",\"~\",\"5\",\"yes\"]]");
-	assert_yaml("[!!int \"5\", !!float 1.5, !!bool yes, !!null ~]", "[[5,1.5,true,null]]");
+	assert_yaml("[!!int \"5\", !!float 1.5, !!bool yes, !!null ~, ! 5, ! [1]]", "[[5,1.5,true,null,\"5\",[1]]]");
 	ASSERT_REFUSED("!!int x", "line 1, column 1: a value that does not fit its tag");
 	ASSERT_REFUSED("a: !mine x", "line 1, column 4: a tag that is not supported");
 	ASSERT_REFUSED("a: !!set {x}", "line 1, column 4: a tag that is not supported");

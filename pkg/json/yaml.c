@@ -132,7 +132,7 @@ static int scalar(struct yaml *y, const yaml_event_t *event, json_t **ret)
 
 static int check_collection(struct yaml *y, const yaml_event_t *event, const yaml_char_t *tag, const char *own_tag)
 {
-	if (tag && strcmp((const char *)tag, own_tag) != 0)
+	if (tag && strcmp((const char *)tag, "!") != 0 && strcmp((const char *)tag, own_tag) != 0)
 		return fail_at(y, event->start_mark, "a tag that is not supported");
 	if (y->depth >= JSONX_DEPTH)
 		return fail_at(y, event->start_mark, "nested deeper than %d levels", JSONX_DEPTH);

@@ -209,9 +209,9 @@ const char *jsonx_yaml_scalar(const char *text, size_t len, const char *tag, boo
 
 	if (tag && strncmp(tag, prefix, sizeof(prefix) - 1) == 0)
 		return tagged(text, len, tag + sizeof(prefix) - 1, ret);
-	if (tag)
+	if (tag && strcmp(tag, "!") != 0)
 		return "a tag that is not supported";
-	if (!plain)
+	if (tag || !plain)
 		return string(text, len, ret);
 	*ret = NULL;
 	problem = resolve(text, len, ret);
