@@ -3,6 +3,9 @@
  * A struct http is a loop of one thread; nothing here is thread-safe but http_wakeup. A struct http_target is a server
  * (or several equivalent ones) with its TLS settings and credentials. Blocking callers use http_do; event-driven ones
  * start calls and run http_poll. Connections are kept alive and reused. Credentials never appear in an error text.
+ *
+ * HTTP/1.1 without redirects. A proxy of the environment (HTTPS_PROXY, NO_PROXY) is used, but never for a loopback
+ * address. The first http_new of a process makes it ignore SIGPIPE, unless that signal has a handler.
  */
 #ifndef PGSYNC_HTTP_HTTP_H
 #define PGSYNC_HTTP_HTTP_H
@@ -25,7 +28,9 @@ struct curl_waitfd;
 enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_BEARER, HTTP_AUTH_API_KEY };
 
 struct http_target_options {
-	const char *const *urls; /* "https://host:port[/prefix]", at least one; all are the same service */
+	/* "https://host:port[/prefix]", at least one; all are the same service. A user and password in a URL are taken
+	 * as BASIC credentials when auth is NONE. */
+	const char *const *urls;
 	size_t n_urls;
 	enum http_auth auth;
 	const char *username, *password; /* BASIC */
@@ -39,21 +44,22 @@ struct http_target_options {
 	const char *user_agent;
 };
 
-/* Copies everything. Errors: INVALID (a URL that is none, with what is wrong). */
+/* Copies everything. Errors: INVALID (a URL that is none, credentials that are incomplete; with what is wrong). A
+ * target outlives the calls that use it, and threads with loops of their own may share it. */
 int http_target_new(const struct http_target_options *options, struct http_target **ret, struct err *err) WARN_UNUSED;
 void http_target_free(struct http_target *target);
 CLEANUP(struct http_target, http_target_free);
-/* The URL without credentials, for messages. Borrowed. */
+/* The first URL without credentials, for messages. Borrowed. */
 const char *http_target_name(const struct http_target *target);
 
 /* --- Requests and responses ------------------------------------------------------------------------------------------
  */
 struct http_request {
-	const char *method; /* "GET", ... */
-	const char *path;   /* from "/", with query; appended to the target's URL */
-	const char *content_type;
-	const char *accept; /* NULL: application/json */
-	const void *body;   /* borrowed until the call is done */
+	const char *method;       /* "GET", ... */
+	const char *path;         /* from "/", with query; appended to the target's URL */
+	const char *content_type; /* of the body; NULL: application/json */
+	const char *accept;       /* NULL: application/json */
+	const void *body;         /* borrowed until the call is done */
 	size_t body_len;
 	int64_t timeout_ms;      /* whole request; 0: none (streams) */
 	int64_t idle_timeout_ms; /* no byte for so long ends the request as TRANSIENT; 0: none */
@@ -89,17 +95,20 @@ void http_wakeup(struct http *http);
 
 /* Sends a request and waits. 0 means that an answer arrived, whatever its status: the caller looks at it. Negative:
  * none arrived; TRANSIENT with reason DNS, Refused, Timeout, Reset; DENIED/TLS for a certificate that does not verify
- * (the message says why: unknown issuer, expired, wrong name); LIMIT, CANCELLED. With several URLs the next is tried
- * when one cannot be connected to. */
+ * (the message says why: unknown issuer, expired, wrong name) and for a handshake that the server refuses; INVALID/TLS
+ * for a CA or client certificate of ours that cannot be read; LIMIT, CANCELLED. With several URLs the next is tried
+ * when one cannot be connected to, and the one that answered is asked first from then on. */
 int http_do(struct http *http, struct http_target *target, const struct http_request *request,
 	    struct http_response *ret, struct err *err) WARN_UNUSED;
 
-/* Starts a request. done is called exactly once, from http_poll or http_free; err is NULL when an answer arrived.
- * response is valid only during the call. The request struct is copied, what it points to is not. */
+/* Starts a request; it is sent by the next http_poll. done is called exactly once, from http_poll or http_free; err is
+ * NULL when an answer arrived. response is valid only during the call. The request struct is copied, what it points to
+ * is not. The call is freed when done has returned. done may use the loop as it likes; on_data may only start and
+ * cancel calls. */
 typedef void http_done_fn(void *user, const struct http_response *response, const struct err *err);
 struct http_call *http_start(struct http *http, struct http_target *target, const struct http_request *request,
 			     http_done_fn *done, void *user);
-/* Ends a call without calling done. */
+/* Ends a call without calling done. Allowed from any callback; NULL is fine. */
 void http_cancel(struct http_call *call);
 
 /* Waits up to timeout_ms for any transfer or one of the caller's descriptors (their revents are set), and runs
@@ -109,9 +118,9 @@ int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int ti
 /* Percent-encodes one path segment or query value into sb. */
 void http_escape(struct strbuf *sb, const char *s);
 
-/* An error for an answer that the caller did not want: kind by status (401, 403 DENIED; 404 NOT_FOUND; 409 CONFLICT;
- * 400, 422 INVALID; 413 LIMIT; 429 and 5xx TRANSIENT), code = status, retry_after_ms, and the beginning of the body.
- * Returns -1. */
+/* An error for an answer that the caller did not want: kind by status (401, 403 DENIED; 404, 410 NOT_FOUND; 409, 412
+ * CONFLICT; 413 LIMIT; 408, 429 and 5xx TRANSIENT; any other of 300 and more INVALID), code = status, retry_after_ms,
+ * and the beginning of the body. Returns -1. */
 int http_status_err(const struct http_response *response, const char *what, struct err *err);
 
 #endif

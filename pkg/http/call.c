@@ -1,0 +1,305 @@
+/* One request: its easy handle, what arrives for it, and what its failure is called. */
+#include "http/http_int.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+enum { DEAD_PEER_MS = 60 * 1000, RETRY_AFTER_MAX_S = 24 * 60 * 60 };
+
+const struct http_url *http_call_url(const struct http_call *call)
+{
+	return &call->target->urls[(call->first_url + call->attempt) % call->target->n_urls];
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+	struct http_call *call = user;
+	size_t len = size * count;
+	long status = 0;
+
+	call->progress_ms = clock_now_ms();
+	if (call->cancelled)
+		return CURL_WRITEFUNC_ERROR;
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (call->request.on_data && status < 400) {
+		call->http->events++;
+		call->stopped = !call->request.on_data(call->request.user, data, len);
+		return call->stopped || call->cancelled ? CURL_WRITEFUNC_ERROR : len;
+	}
+	strbuf_add(&call->response.body, data, len);
+	return strbuf_ok(&call->response.body) ? len : CURL_WRITEFUNC_ERROR;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *user)
+{
+	struct http_call *call = user;
+
+	UNUSED(data);
+	call->progress_ms = clock_now_ms();
+	return size * count;
+}
+
+/* Sockets do not leak into children, and a peer that vanished is noticed although data waits to be acknowledged. */
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	unsigned dead_ms = DEAD_PEER_MS;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	UNUSED(user);
+	UNUSED(purpose);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	if (address->family == AF_INET || address->family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
+	return fd;
+}
+
+static void set_method(struct http_call *call)
+{
+	const struct http_request *request = &call->request;
+	bool post = !strcmp(request->method, "POST");
+
+	if (request->body || post || !strcmp(request->method, "PUT") || !strcmp(request->method, "PATCH")) {
+		(void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		(void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+	}
+	if (!strcmp(request->method, "HEAD"))
+		(void)curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+	else if (!post)
+		(void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static void add_header(struct http_call *call, const char *name, const char *value)
+{
+	_cleanup_free_ char *header = xasprintf("%s: %s", name, value);
+
+	call->headers = curl_slist_append(call->headers, header);
+}
+
+static void set_headers(struct http_call *call)
+{
+	const struct http_request *request = &call->request;
+
+	add_header(call, "Accept", request->accept ? request->accept : "application/json");
+	if (request->body)
+		add_header(call, "Content-Type", request->content_type ? request->content_type : "application/json");
+	else /* libcurl would call an empty body a form. */
+		call->headers = curl_slist_append(call->headers, "Content-Type:");
+	/* Large bodies are sent at once: no server here refuses by headers alone, and waiting costs a round trip. */
+	call->headers = curl_slist_append(call->headers, "Expect:");
+}
+
+static void set_transport(struct http_call *call)
+{
+	CURL *easy = call->easy;
+
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->errbuf);
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
+	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_TIMEOUT_MS);
+}
+
+static int set_deadline(struct http_call *call, struct err *err)
+{
+	int64_t left_ms = call->request.timeout_ms - (clock_now_ms() - call->started_ms);
+
+	if (call->request.timeout_ms <= 0)
+		return 0;
+	if (left_ms <= 0)
+		return err_reason(err, ERR_TRANSIENT, "Timeout",
+				  "%s %s: no server could be connected to within %lld ms", call->request.method,
+				  http_call_url(call)->name, (long long)call->request.timeout_ms);
+	(void)curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
+	return 0;
+}
+
+int http_call_prepare(struct http_call *call, struct err *err)
+{
+	const struct http_url *url = http_call_url(call);
+	size_t max = call->request.max_response ? call->request.max_response : HTTP_DEFAULT_MAX_RESPONSE;
+	_cleanup_free_ char *full = xasprintf("%s%s", url->base, call->request.path);
+
+	http_response_release(&call->response);
+	strbuf_init(&call->response.body, max);
+	call->easy = curl_easy_init();
+	if (!call->easy)
+		return err_set(err, ERR_FATAL, "libcurl cannot make a handle");
+	call->errbuf[0] = '\0';
+	call->progress_ms = clock_now_ms();
+	call->uploaded = 0;
+	set_transport(call);
+	(void)curl_easy_setopt(call->easy, CURLOPT_URL, full);
+	/* A document's id may be "..": libcurl would resolve it away. */
+	(void)curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
+	set_method(call);
+	set_headers(call);
+	if (url->connect_to) {
+		call->connect_to = curl_slist_append(NULL, url->connect_to);
+		(void)curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
+	}
+	if (http_target_apply(call->target, url, call->easy, &call->headers, err) < 0)
+		return -1;
+	(void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+	return set_deadline(call, err);
+}
+
+void http_call_release_easy(struct http_call *call)
+{
+	curl_easy_cleanup(call->easy);
+	call->easy = NULL;
+	for (struct curl_slist *item = call->headers; item; item = item->next)
+		explicit_bzero(item->data, strlen(item->data));
+	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->connect_to);
+	call->headers = NULL;
+	call->connect_to = NULL;
+}
+
+static void copy_header(CURL *easy, const char *name, char *to, size_t size)
+{
+	struct curl_header *header;
+
+	to[0] = '\0';
+	if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
+		(void)snprintf(to, size, "%s", header->value);
+}
+
+void http_call_finish(struct http_call *call)
+{
+	struct http_response *response = &call->response;
+	curl_off_t retry_after_s = 0;
+
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &response->status);
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+	if (retry_after_s > RETRY_AFTER_MAX_S)
+		retry_after_s = RETRY_AFTER_MAX_S;
+	response->retry_after_ms = (int64_t)retry_after_s * 1000;
+	copy_header(call->easy, "Content-Type", response->content_type, sizeof(response->content_type));
+	copy_header(call->easy, "X-Elastic-Product", response->product, sizeof(response->product));
+	copy_header(call->easy, "Warning", response->warning, sizeof(response->warning));
+}
+
+bool http_call_is_unconnected(const struct http_call *call, CURLcode code)
+{
+	curl_off_t pretransfer_us = 0;
+
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return true;
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_SSL_CONNECT_ERROR:
+		(void)curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
+		return pretransfer_us == 0;
+	default:
+		return false;
+	}
+}
+
+/* --- Errors ----------------------------------------------------------------------------------------------------------
+ */
+/* A handshake may fail because the connection broke, which passes, or because the two sides do not agree, which does
+ * not. Only the text tells: OpenSSL's own errors begin with "error:". */
+static bool is_handshake_refusal(const char *text)
+{
+	return strstr(text, "error:") && !strstr(text, "unexpected eof");
+}
+
+static void classify(const struct http_call *call, CURLcode code, enum err_kind *kind, const char **reason)
+{
+	*kind = ERR_TRANSIENT;
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		*reason = "DNS";
+		break;
+	case CURLE_COULDNT_CONNECT:
+		*reason = "Refused";
+		break;
+	case CURLE_OPERATION_TIMEDOUT:
+		*reason = "Timeout";
+		break;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_ISSUER_ERROR:
+		*kind = ERR_DENIED;
+		*reason = "TLS";
+		break;
+	case CURLE_SSL_CONNECT_ERROR:
+		*kind = is_handshake_refusal(call->errbuf) ? ERR_DENIED : ERR_TRANSIENT;
+		*reason = *kind == ERR_DENIED ? "TLS" : "Reset";
+		break;
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CIPHER:
+		*kind = ERR_INVALID;
+		*reason = "TLS";
+		break;
+	case CURLE_URL_MALFORMAT:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		*kind = ERR_INVALID;
+		*reason = NULL;
+		break;
+	case CURLE_OUT_OF_MEMORY:
+	case CURLE_FAILED_INIT:
+	case CURLE_BAD_FUNCTION_ARGUMENT:
+		*kind = ERR_FATAL;
+		*reason = NULL;
+		break;
+	default:
+		*reason = "Reset";
+	}
+}
+
+/* What a person would not see from libcurl's text. */
+static const char *hint(const char *text)
+{
+	if (strstr(text, "wrong version number"))
+		return " (the server seems to speak plain http)";
+	if (strstr(text, "unable to get local issuer") || strstr(text, "self-signed") || strstr(text, "self signed"))
+		return " (unknown issuer: it is not signed by the given certificate authority)";
+	if (strstr(text, "has expired"))
+		return " (the server's certificate or one above it is expired)";
+	return "";
+}
+
+int http_call_error(struct http_call *call, CURLcode code, struct err *err)
+{
+	const char *text = call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
+	const struct http_url *url = http_call_url(call);
+	const char *reason = NULL;
+	enum err_kind kind;
+	long os_errno = 0;
+	char os_text[128] = "";
+
+	if (call->stopped)
+		return err_set(err, ERR_CANCELLED, "%s %s: ended by the receiver", call->request.method, url->name);
+	if (!strbuf_ok(&call->response.body))
+		return err_set(err, ERR_LIMIT, "%s %s%.200s: the answer is larger than %zu bytes", call->request.method,
+			       url->name, call->request.path, call->response.body.max);
+	classify(call, code, &kind, &reason);
+	(void)curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+	if (code == CURLE_COULDNT_CONNECT && os_errno)
+		(void)snprintf(os_text, sizeof(os_text), ": %s", strerror_r((int)os_errno, (char[96]){0}, (size_t)96));
+	(void)err_reason(err, kind, reason, "%s %s%.200s: %s%s%s%s", call->request.method, url->name,
+			 call->request.path, text, os_text, hint(text),
+			 call->target->n_urls > 1 && http_call_is_unconnected(call, code)
+				 ? "; none of the other servers could be connected to either"
+				 : "");
+	err->code = (int)os_errno;
+	return -1;
+}

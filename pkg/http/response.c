@@ -1,0 +1,91 @@
+/* What callers do with answers: release them, make errors of them; and text for URLs. */
+#include <ctype.h>
+
+#include "base/utf8.h"
+#include "http/http.h"
+
+enum { QUOTE_BYTES = 400 };
+
+void http_response_release(struct http_response *response)
+{
+	if (!response)
+		return;
+	strbuf_release(&response->body);
+	*response = (struct http_response){.body = response->body};
+}
+
+void http_escape(struct strbuf *sb, const char *s)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+		    c == '.' || c == '_' || c == '~') {
+			strbuf_addc(sb, (char)c);
+		} else {
+			char code[3] = {'%', hex[c >> 4], hex[c & 15]};
+
+			strbuf_add(sb, code, sizeof(code));
+		}
+	}
+}
+
+static enum err_kind kind_of(long status)
+{
+	switch (status) {
+	case 401:
+	case 403:
+		return ERR_DENIED;
+	case 404:
+	case 410:
+		return ERR_NOT_FOUND;
+	case 409:
+	case 412:
+		return ERR_CONFLICT;
+	case 413:
+		return ERR_LIMIT;
+	case 408:
+	case 429:
+		return ERR_TRANSIENT;
+	default:
+		if (status >= 500)
+			return ERR_TRANSIENT;
+		return status >= 300 ? ERR_INVALID : ERR_FATAL;
+	}
+}
+
+/* The beginning of a body as one line of text, cut between characters. */
+static void quote(const struct strbuf *body, char *to, size_t size)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; body->data && i < body->len;) {
+		size_t n = utf8_sequence(body->data + i, body->len - i);
+
+		if (at + (n ? n : 1) >= size)
+			break;
+		if (n <= 1) {
+			to[at++] = n && isprint((unsigned char)body->data[i]) ? body->data[i] : ' ';
+			i++;
+			continue;
+		}
+		memcpy(to + at, body->data + i, n);
+		at += n;
+		i += n;
+	}
+	to[at] = '\0';
+}
+
+int http_status_err(const struct http_response *response, const char *what, struct err *err)
+{
+	char text[QUOTE_BYTES];
+
+	quote(&response->body, text, sizeof(text));
+	(void)err_set(err, kind_of(response->status), "%s: HTTP status %ld%s%s", what, response->status,
+		      text[0] ? ": " : " without a text", text);
+	err->code = (int)response->status;
+	err->retry_after_ms = response->retry_after_ms;
+	return -1;
+}
