@@ -134,7 +134,11 @@ def names(description, longest=63, most=64, **more):
 
 
 def relationship():
-    columns = "in the order of the other side's."
+    # A list of names; pgsync takes a single name too, so the type is left open here.
+    def columns(whose):
+        return {"description": f"List of columns of {whose} table, in the order of the other side's.",
+                "x-kubernetes-preserve-unknown-fields": True}
+
     return obj(
         "How rows of this table belong to a row of the parent. Required on every node but the root.",
         {
@@ -142,12 +146,12 @@ def relationship():
                          "or value and a list of them.", "one_to_one", "one_to_many"),
             "variant": enum("object: the chosen columns of each row. scalar: the value of the first column alone.",
                             "object", "scalar"),
-            "through_tables": names("The junction table that links both tables, as table or schema.table.", 127, 1),
+            "through_tables": names("The one junction table between both, as table or schema.table.", 127, 16),
             "foreign_key": obj(
                 "The columns that link both tables. Needed where no foreign key constraint does, or more than one.",
                 {
-                    "child": names(f"Columns of this table, {columns}", most=32, minItems=1),
-                    "parent": names(f"Columns of the parent's table, {columns}", most=32, minItems=1),
+                    "child": columns("this"),
+                    "parent": columns("the parent's"),
                 },
                 required=["child", "parent"], foreign=True),
         },
@@ -162,12 +166,9 @@ def node(level):
         "table": string("The table, view or materialized view that this node reads.", longest=63),
         "schema": string("The schema that holds the table; public when not given.", longest=63),
         "label": string("The key of this node in the document of its parent; the table's name when not given.",
-                        longest=255, shortest=0, nullable=True),
-        "columns": names("The columns to take, each a name or a path into a json column such as doc->a->0. All of the "
-                         "table's when not given.", 1024, 1600, nullable=True),
+                        longest=255, nullable=True),
+        "columns": names("The columns to take, by name. All of the table's when not given.", 1024, 1600, nullable=True),
         "primary_key": names("The key columns, where the relation has no primary key, as a view.", most=32, nullable=True),
-        "base_tables": names("For a view: the tables in its schema whose changes are changes of the view.", nullable=True),
-        "transform": anything("Changes to the object built from a row: rename, replace, concat, mapping."),
     }
     if root:
         del properties["label"]
@@ -185,7 +186,7 @@ def node(level):
 
 
 def document():
-    index = matches(r'^[^-_+A-Z\\\\/*?"<>| ,#:][^A-Z\\\\/*?"<>| ,#:]*$',
+    index = matches(r'^[^-_+A-Z\\/*?"<>| ,#:][^A-Z\\/*?"<>| ,#:]*$',
                     "must be an index name: lower-case, not beginning with '-', '_' or '+', and without \\ / * ? \" < > | , # : "
                     "or blanks")
     return obj(
@@ -200,7 +201,6 @@ def document():
                                 "Generated from the tables when not given."),
             "pipeline": string("Name of the ingest pipeline for each document."),
             "routing": string("Field of the document that decides its shard."),
-            "plugins": names("Names of plugins to run on each document.", 255, 16),
         },
         required=["nodes"], foreign=True)
 
@@ -214,8 +214,7 @@ def source():
         {
             "slotName": string("Name of the replication slot. Made from namespace, name and uid of this PgSync when not given, "
                                "see status.stream.slotName. May not change.", longest=63, **SLOT_NAME),
-            "publicationName": string("Name of the publication; the slot's when not given. May not change.", longest=63,
-                                      **SLOT_NAME),
+            "publicationName": string("Name of the publication. Made as the slot's when not given. May not change.", longest=63),
             "replicaIdentity": enum("Manage: set the replica identity of tables whose old link columns would be missing from the "
                                     "WAL, and restore it on deletion. Verify: refuse, and name the statement to run.",
                                     "Manage", "Verify", default="Manage"),
@@ -232,13 +231,17 @@ def source():
                          "the host name too. When not given: VerifyFull with a caSecretRef, else Disable.",
                          "Disable", "Require", "VerifyCA", "VerifyFull"),
             "caSecretRef": secret("The certificates of the authorities to trust, in PEM.", "ca.crt"),
-        })
+        },
+        rules=[rule("!has(self.mode) || !(self.mode in ['VerifyCA', 'VerifyFull']) || has(self.caSecretRef)",
+                    "`caSecretRef` must be set when `mode` is 'VerifyCA' or 'VerifyFull'")])
     return obj(
         "The Postgres database that is followed.",
         {
             "host": string("Host name or address of the server. Exactly one of `host` and `connectionSecretRef`."),
-            "port": integer("Port of the server.", 1, 65535, 5432),
-            "database": string("Name of the database. May not change: a slot belongs to one database.", longest=63),
+            # No default here: it would hide the port of a connectionSecretRef.
+            "port": integer("Port of the server; 5432 when not given.", 1, 65535),
+            "database": string("Name of the database; that of the documents in `schema` when not given. May not change: a slot "
+                               "belongs to one database.", longest=63),
             "user": string("Role to log in as. It needs REPLICATION, and ownership of the tables to publish them.", longest=63),
             "passwordSecretRef": secret("The role's password.", "password"),
             "connectionSecretRef": secret("A Secret with the keys host, port, dbname, username or user, and password; or uri. "
@@ -248,9 +251,7 @@ def source():
         },
         rules=[
             rule("has(self.connectionSecretRef) != has(self.host)", "exactly one of `connectionSecretRef` or `host` must be set"),
-            rule("!has(self.host) || (has(self.database) && has(self.user))", "`database` and `user` must be set beside `host`"),
-            rule("!has(self.tls) || !has(self.tls.mode) || self.tls.mode != 'Disable' || !has(self.tls.caSecretRef)",
-                 "`tls.caSecretRef` may not be set when `tls.mode` is 'Disable'"),
+            rule("!has(self.host) || has(self.user)", "`user` must be set beside `host`"),
         ])
 
 
@@ -286,8 +287,7 @@ def sink():
                 "caSecretRef": secret("The certificates of the authorities to trust, in PEM; the system's when not given.",
                                       "ca.crt"),
                 "insecureSkipVerify": boolean("Do not check the server's certificate. For trials only.", default=False),
-            }, rules=[rule("!self.insecureSkipVerify || !has(self.caSecretRef)",
-                           "`caSecretRef` may not be set together with `insecureSkipVerify`")]),
+            }),
             "bulk": bulk,
             "adoptExistingIndex": boolean("Replace a real index that has the alias's name: it is deleted when the new generation "
                                           "is ready. Without it such an index is left alone and reported.", default=False),
@@ -394,6 +394,9 @@ def spec():
         rules=[
             rule("has(self.schema) != has(self.schemaConfigMapRef)",
                  "exactly one of `schema` or `schemaConfigMapRef` must be set"),
+            rule("!has(self.source.host) || has(self.source.database) || has(self.schemaConfigMapRef) || (has(self.schema) && "
+                 "self.schema.exists(d, has(d.database)))",
+                 "`source.database` must be set when no document of `schema` names one", ".source.database"),
             rule("!has(self.schema) || (has(self.source.database) ? self.schema.all(d, !has(d.database) || d.database == "
                  "self.source.database) : self.schema.all(d, !has(d.database) || self.schema.all(e, !has(e.database) || "
                  "e.database == d.database)))",
