@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
@@ -24,8 +25,20 @@ def locked(name):
         yield
 
 
-def cached(part, version, build, note="") -> Path:
-    """The directory of a part. `build(directory)` fills it, once for each version, whoever comes first."""
+def _digest(directory: Path):
+    """Eight hex digits that change with any file of a directory."""
+    total = hashlib.sha256()
+    for file in sorted(directory.iterdir()):
+        total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:8]
+
+
+def cached(part, version, build, *, sources=None, note="") -> Path:
+    """The directory of a part. `build(directory)` fills it, once for each version, whoever comes first.
+
+    `sources`: a directory of the tree that the part is built from; other contents make another part."""
+    if sources:
+        version = f"{version}-{_digest(sources)}"
     final = root() / f"{part}-{version}"
     if final.is_dir():
         return final

@@ -178,7 +178,7 @@ class Postgres:
         self.conf.update(conf)
         self._configure()
         if self.process and self.process.alive:
-            self.process.signal(signal.SIGHUP)
+            self.process.send(signal.SIGHUP)
 
     # --- clients
 

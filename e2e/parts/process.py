@@ -97,30 +97,30 @@ class Process:
                 raise TimeoutError(f"{self.name} was not {what} after {timeout} s; its log {self.log} ends:\n{self.tail()}")
             time.sleep(0.05)
 
-    def signal(self, number):
+    def send(self, number):
         if self.alive:
             os.kill(self.pid, number)
 
     def pause(self):
-        self.signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self):
-        self.signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     def kill9(self):
         """Ends it as a power cut would, and reaps it."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self.popen.wait()
         self._forget()
 
     def stop(self, number=signal.SIGTERM, timeout=20):
         """Asks it to end, insists after `timeout`, and returns its exit code."""
-        self.signal(number)
-        self.signal(signal.SIGCONT)
+        self.send(number)
+        self.send(signal.SIGCONT)
         try:
             self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self.popen.wait()
         self._forget()
         return self.popen.returncode

