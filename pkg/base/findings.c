@@ -38,6 +38,16 @@ void findings_add(struct findings *f, enum finding_severity severity, const char
 	va_end(ap);
 }
 
+void findings_move(struct findings *f, struct findings *from)
+{
+	ALLOC_GROW(f->items, f->n + from->n, f->alloc);
+	if (from->n)
+		memcpy(f->items + f->n, from->items, from->n * sizeof(*f->items));
+	f->n += from->n;
+	free(from->items);
+	findings_init(from);
+}
+
 static const struct finding *first_error(const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)

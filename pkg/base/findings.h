@@ -33,6 +33,8 @@ void findings_release(struct findings *f);
 /* Adds one; reason must be a string literal, path may be NULL. */
 void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
 		  const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* Moves what `from` holds to the end of f. */
+void findings_move(struct findings *f, struct findings *from);
 bool findings_failed(const struct findings *f);
 /* Turns the errors among the findings into one err: kind INVALID, the first one's reason, all messages joined by "; ".
  */

@@ -1,0 +1,267 @@
+/* From pgoutput messages to dirty keys. */
+#include "sync/collect_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+
+enum { KEY_BYTES = 1024 * 1024 };
+
+void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans)
+{
+	*targets = (struct targets){.plans = plans, .n_plans = n_plans, .first_way = (uint32_t)n_plans};
+	targets->first_all = targets->first_way;
+	for (size_t i = 0; i < n_plans; i++)
+		targets->first_all += (uint32_t)plans[i]->n_ways;
+	targets->first_rebuild = targets->first_all;
+	for (size_t i = 0; i < n_plans; i++)
+		targets->first_rebuild += (uint32_t)plans[i]->n_tables;
+	targets->n = targets->first_rebuild + (uint32_t)n_plans;
+}
+
+struct target target_at(const struct targets *targets, uint32_t number)
+{
+	uint32_t at = targets->first_way;
+
+	assert(number < targets->n);
+	if (number < targets->first_way)
+		return (struct target){.kind = TARGET_ROOT, .plan = number};
+	if (number >= targets->first_rebuild)
+		return (struct target){.kind = TARGET_REBUILD, .plan = number - targets->first_rebuild};
+	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_ways, i++)
+		if (number < at + targets->plans[i]->n_ways)
+			return (struct target){
+				.kind = TARGET_WAY, .plan = i, .way = &targets->plans[i]->ways[number - at]};
+	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_tables, i++)
+		if (number < at + targets->plans[i]->n_tables)
+			return (struct target){
+				.kind = TARGET_ALL, .plan = i, .table = &targets->plans[i]->tables[number - at]};
+	abort();
+}
+
+/* A way of a relation, with the positions of its columns in the relation's rows. */
+struct use {
+	const struct document_way *way;
+	uint32_t target; /* of the key */
+	uint32_t all;    /* of "every root", when a key cannot be had */
+	bool *identity;  /* the old row holds column i */
+	int *columns;    /* -1: the relation, as the WAL describes it, has no such column */
+};
+
+struct relation_uses {
+	struct use *uses;
+	size_t n;
+};
+
+struct collector {
+	const struct targets *targets;
+	struct map *relations; /* OID -> struct relation_uses; absent: not ours */
+	struct strbuf key;
+};
+
+static void uses_free(void *value)
+{
+	struct relation_uses *uses = value;
+
+	for (size_t i = 0; i < uses->n; i++) {
+		free(uses->uses[i].columns);
+		free(uses->uses[i].identity);
+	}
+	free(uses->uses);
+	free(uses);
+}
+
+struct collector *collector_new(const struct targets *targets)
+{
+	struct collector *collector = xcalloc(1, sizeof(*collector));
+
+	collector->targets = targets;
+	collector->relations = map_new(uses_free);
+	strbuf_init(&collector->key, KEY_BYTES);
+	return collector;
+}
+
+void collector_free(struct collector *collector)
+{
+	if (!collector)
+		return;
+	map_free(collector->relations);
+	strbuf_release(&collector->key);
+	free(collector);
+}
+
+static int relation_column(const struct pgoutput_relation *relation, const char *name)
+{
+	for (int i = 0; i < relation->n; i++)
+		if (!strcmp(relation->columns[i].name, name))
+			return i;
+	return -1;
+}
+
+static uint32_t all_target(const struct targets *targets, size_t plan, uint32_t relation)
+{
+	uint32_t at = targets->first_all;
+
+	for (size_t i = 0; i < plan; i++)
+		at += (uint32_t)targets->plans[i]->n_tables;
+	for (size_t i = 0; i < targets->plans[plan]->n_tables; i++)
+		if (targets->plans[plan]->tables[i].table->oid == relation)
+			return at + (uint32_t)i;
+	abort();
+}
+
+static void add_use(struct relation_uses *uses, const struct pgoutput_relation *relation, struct use use)
+{
+	size_t n = use.way->n_columns;
+
+	use.columns = xcalloc(n, sizeof(*use.columns));
+	use.identity = xcalloc(n, sizeof(*use.identity));
+	for (size_t i = 0; i < n; i++) {
+		int column = relation_column(relation, use.way->columns[i]);
+
+		use.columns[i] = column;
+		use.identity[i] = column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
+	}
+	uses->uses = xreallocarray(uses->uses, uses->n + 1, sizeof(*uses->uses));
+	uses->uses[uses->n++] = use;
+}
+
+void collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
+{
+	const struct targets *t = collector->targets;
+	struct relation_uses *uses = xcalloc(1, sizeof(*uses));
+	uint32_t way_target = t->first_way;
+
+	for (size_t p = 0; p < t->n_plans; p++) {
+		const struct document_plan *plan = t->plans[p];
+
+		for (size_t w = 0; w < plan->n_ways; w++, way_target++) {
+			const struct document_way *way = &plan->ways[w];
+
+			if (way->relation == relation->oid)
+				add_use(uses, relation,
+					(struct use){.way = way,
+						     .target = way->direct ? (uint32_t)p : way_target,
+						     .all = all_target(t, p, relation->oid)});
+		}
+	}
+	map_put(collector->relations, &relation->oid, sizeof(relation->oid), uses);
+}
+
+enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
+
+/* Builds the key of one version of the row. other: the row's other version, for a TOASTed value that was not sent. */
+static enum key_result build_key(struct strbuf *key, const struct use *use, const struct pgoutput_value *row,
+				 const struct pgoutput_value *other)
+{
+	strbuf_reset(key);
+	for (size_t i = 0; i < use->way->n_columns; i++) {
+		const struct pgoutput_value *value;
+
+		if (use->columns[i] < 0)
+			return KEY_MISSING;
+		value = &row[use->columns[i]];
+		if (value->kind == PGOUTPUT_UNCHANGED && other)
+			value = &other[use->columns[i]];
+		if (value->kind == PGOUTPUT_UNCHANGED)
+			return KEY_MISSING;
+		if (value->kind == PGOUTPUT_NULL)
+			return KEY_NULL;
+		key_encode_value(key, value->data, value->len);
+	}
+	return KEY_BUILT;
+}
+
+static int add_key(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
+{
+	uint32_t txn = batch_current(batch);
+
+	if (strbuf_ok(&c->key) && keyset_add(&batch->keys, target, c->key.data, c->key.len, txn))
+		return 0;
+	return err_reason(err, ERR_LIMIT, "KeyTooLarge",
+			  "a changed row's key is larger than %d bytes: link columns must be short values", KEY_BYTES);
+}
+
+/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read anew. */
+static int add_all(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
+{
+	strbuf_reset(&c->key);
+	return add_key(c, batch, target, err);
+}
+
+static int add_version(struct collector *c, const struct use *use, const struct pgoutput_value *row,
+		       const struct pgoutput_value *other, struct batch *batch, struct err *err)
+{
+	switch (build_key(&c->key, use, row, other)) {
+	case KEY_NULL:
+		return 0;
+	case KEY_MISSING:
+		return add_all(c, batch, use->all, err);
+	case KEY_BUILT:
+		break;
+	}
+	return add_key(c, batch, use->target, err);
+}
+
+static bool identity_covers(const struct use *use)
+{
+	for (size_t i = 0; i < use->way->n_columns; i++)
+		if (!use->identity[i])
+			return false;
+	return true;
+}
+
+static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,
+		   struct err *err)
+{
+	bool covered = identity_covers(use);
+
+	if (m->new_row && add_version(c, use, m->new_row, m->old_row, batch, err) < 0)
+		return -1;
+	if (m->type == PGOUTPUT_INSERT)
+		return 0;
+	if (!covered)
+		return add_all(c, batch, use->all, err);
+	/* An update without an old row did not change any column of the identity. */
+	if (m->old_kind == PGOUTPUT_OLD_NONE)
+		return 0;
+	return add_version(c, use, m->old_row, NULL, batch, err);
+}
+
+static int add_truncate(struct collector *c, uint32_t relation, struct batch *batch, struct err *err)
+{
+	const struct targets *t = c->targets;
+
+	for (size_t p = 0; p < t->n_plans; p++) {
+		for (size_t i = 0; i < t->plans[p]->n_tables; i++) {
+			const struct document_table *table = &t->plans[p]->tables[i];
+			uint32_t target;
+
+			if (table->table->oid != relation)
+				continue;
+			target = table->is_root ? t->first_rebuild + (uint32_t)p : all_target(t, p, relation);
+			if (add_all(c, batch, target, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+int collector_change(struct collector *c, const struct pgoutput_message *m, struct batch *batch, struct err *err)
+{
+	const struct relation_uses *uses;
+
+	if (m->type == PGOUTPUT_TRUNCATE) {
+		for (size_t i = 0; i < m->n_truncated; i++)
+			if (add_truncate(c, m->truncated[i]->oid, batch, err) < 0)
+				return -1;
+		return 0;
+	}
+	uses = map_get(c->relations, &m->relation->oid, sizeof(m->relation->oid));
+	for (size_t i = 0; uses && i < uses->n; i++)
+		if (add_row(c, &uses->uses[i], m, batch, err) < 0)
+			return -1;
+	return 0;
+}

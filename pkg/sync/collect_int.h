@@ -1,0 +1,54 @@
+/* From pgoutput messages to dirty keys (pure).
+ *
+ * Targets of keys, numbered over all documents of the schema:
+ *   [0, n_plans)                  a root key of that plan
+ *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
+ *   [first_all, + n_tables)       no values: every root that may depend on that table (TRUNCATE, or an old row that the
+ * WAL lacks) [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew
+ */
+#ifndef PGSYNC_SYNC_COLLECT_INT_H
+#define PGSYNC_SYNC_COLLECT_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "document/document.h"
+#include "postgres/pgoutput.h"
+#include "sync/batch_int.h"
+
+/* The plans of a schema with their targets. Immutable while an attempt runs. */
+struct targets {
+	struct document_plan *const *plans;
+	size_t n_plans;
+	uint32_t first_way, first_all, first_rebuild, n;
+};
+
+void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans);
+
+enum target_kind { TARGET_ROOT, TARGET_WAY, TARGET_ALL, TARGET_REBUILD };
+
+struct target {
+	enum target_kind kind;
+	size_t plan;
+	const struct document_way *way;     /* WAY */
+	const struct document_table *table; /* ALL */
+};
+struct target target_at(const struct targets *targets, uint32_t number);
+
+struct collector;
+
+struct collector *collector_new(const struct targets *targets);
+void collector_free(struct collector *collector);
+CLEANUP(struct collector, collector_free);
+
+/* A relation was described: finds which columns of its rows matter. */
+void collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
+/* Adds what an INSERT, UPDATE, DELETE or TRUNCATE makes dirty to the batch's open transaction. LIMIT: a key does not
+ * fit. */
+int collector_change(struct collector *collector, const struct pgoutput_message *message, struct batch *batch,
+		     struct err *err) WARN_UNUSED;
+
+#endif

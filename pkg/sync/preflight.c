@@ -1,0 +1,357 @@
+/* Everything that can be known before anything is changed, found at once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "sync/engine_int.h"
+
+enum { OLDEST_SERVER = 140000 };
+
+/* --- reachability
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void say_unreachable(struct engine *e, enum condition_type type, const struct err *err)
+{
+	report_condition(&e->report, type, STATUS_FALSE, err->reason ? err->reason : "Unreachable", "%s", err->msg);
+}
+
+static int reach_source(struct engine *e, struct err *err)
+{
+	if (engine_pg(e, false, "control", &e->pg, err) < 0) {
+		say_unreachable(e, CONDITION_SOURCE_REACHABLE, err);
+		return err_wrap(err, "source");
+	}
+	report_condition(&e->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected", "PostgreSQL %d.%d at %s:%d",
+			 pg_server_version(e->pg) / 10000, pg_server_version(e->pg) % 10000, e->spec->source.host,
+			 (int)e->spec->source.port);
+	return 0;
+}
+
+static int reach_sink(struct engine *e, struct err *err)
+{
+	struct search_info info;
+
+	if (engine_search(e, &e->search, err) < 0 || search_info(e->search, &info, err) < 0) {
+		say_unreachable(e, CONDITION_SINK_REACHABLE, err);
+		return err_wrap(err, "sink");
+	}
+	report_condition(&e->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected", "%s %s",
+			 info.flavour == SEARCH_OPENSEARCH ? "OpenSearch" : "Elasticsearch", info.version);
+	return 0;
+}
+
+/* Both sides are tried, so that a person sees both troubles at once; the source's error is the one returned. */
+static int reach_both(struct engine *e, struct err *err)
+{
+	struct err sink_err = {0};
+	int source = reach_source(e, err);
+	int sink = reach_sink(e, &sink_err);
+
+	if (source < 0 && sink < 0) {
+		char source_msg[ERR_MSG_BYTES];
+
+		memcpy(source_msg, err->msg, sizeof(source_msg));
+		(void)snprintf(err->msg, sizeof(err->msg), "%.480s; %.480s", source_msg, sink_err.msg);
+		return -1;
+	}
+	if (sink < 0)
+		*err = sink_err;
+	return source < 0 || sink < 0 ? -1 : 0;
+}
+
+/* --- the server's settings and the role's privileges
+ * ------------------------------------------------------------------------ */
+
+static const char server_sql[] =
+	"SELECT current_setting('wal_level'),"
+	" current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),"
+	" current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication),"
+	" EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1),"
+	" EXISTS (SELECT FROM pg_publication WHERE pubname = $2),"
+	" r.rolsuper OR r.rolreplication OR (SELECT coalesce(bool_or(pg_has_role(g.oid, 'member')), false)"
+	"   FROM pg_roles g WHERE g.rolname IN ('rds_replication', 'cloudsqlreplica')),"
+	" r.rolsuper OR has_database_privilege(current_database(), 'CREATE'),"
+	" r.rolname,"
+	" r.rolsuper OR r.rolbypassrls,"
+	" pg_is_in_recovery()"
+	" FROM pg_roles r WHERE r.rolname = current_user";
+
+enum server_column {
+	WAL_LEVEL,
+	FREE_SLOTS,
+	FREE_SENDERS,
+	HAS_SLOT,
+	HAS_PUBLICATION,
+	MAY_REPLICATE,
+	MAY_CREATE,
+	ROLE,
+	BYPASS_RLS,
+	RECOVERY
+};
+
+static bool is_true(const PGresult *r, int column)
+{
+	return PQgetvalue(r, 0, column)[0] == 't';
+}
+
+static bool none_left(const PGresult *r, int column)
+{
+	const char *left = PQgetvalue(r, 0, column);
+
+	return left[0] == '-' || !strcmp(left, "0");
+}
+
+static void check_capacity(const PGresult *r, struct findings *f)
+{
+	if (none_left(r, FREE_SLOTS) && !is_true(r, HAS_SLOT))
+		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
+			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
+			     "(SELECT * FROM pg_replication_slots)");
+	if (none_left(r, FREE_SENDERS))
+		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
+			     "all WAL senders of the server are in use: raise max_wal_senders");
+}
+
+static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_rls, struct err *err)
+{
+	const struct source_spec *source = &e->spec->source;
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (pg_server_version(e->pg) < OLDEST_SERVER)
+		findings_add(f, FINDING_ERROR, "VersionUnsupported", NULL,
+			     "PostgreSQL %d is too old: version 14 or later is needed",
+			     pg_server_version(e->pg) / 10000);
+	if (pg_query(e->pg, server_sql, (const char *const[]){source->slot_name, source->publication_name}, 2, &r,
+		     err) < 0)
+		return err_wrap(err, "reading the server's settings");
+	if (strcmp(PQgetvalue(r, 0, WAL_LEVEL), "logical") != 0)
+		findings_add(f, FINDING_ERROR, "WalLevelNotLogical", NULL,
+			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
+			     "restart the server",
+			     PQgetvalue(r, 0, WAL_LEVEL));
+	if (!is_true(r, MAY_REPLICATE))
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", PQgetvalue(r, 0, ROLE),
+			     PQgetvalue(r, 0, ROLE));
+	if (is_true(r, RECOVERY))
+		findings_add(f, FINDING_ERROR, "ServerIsStandby", NULL,
+			     "the server is a standby: name the primary as the source");
+	if (!is_true(r, HAS_PUBLICATION) && !is_true(r, MAY_CREATE))
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
+			     "\"%s\", or "
+			     "create it and name it in spec.source.replication.publicationName",
+			     PQgetvalue(r, 0, ROLE), source->publication_name, source->database,
+			     PQgetvalue(r, 0, ROLE));
+	check_capacity(r, f);
+	*ret_bypass_rls = is_true(r, BYPASS_RLS);
+	return 0;
+}
+
+/* --- catalog and documents
+ * ------------------------------------------------------------------------------------------------ */
+
+/* Every relation that some document names. */
+static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n)
+{
+	struct catalog_name *all = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < spec->n_documents; i++) {
+		size_t some_n;
+		_cleanup_free_ struct catalog_name *some = document_relations(spec->documents[i], &some_n);
+
+		all = xreallocarray(all, n + some_n + 1, sizeof(*all));
+		if (some_n)
+			memcpy(all + n, some, some_n * sizeof(*all));
+		n += some_n;
+	}
+	*ret_n = n;
+	return all;
+}
+
+static int compile(struct engine *e, struct findings *f, struct err *err)
+{
+	size_t n, n_known = 0;
+	_cleanup_free_ struct catalog_name *names = all_relations(e->spec, &n);
+	char **known = NULL;
+	int r = -1;
+
+	if (catalog_load(e->pg, names, n, &e->catalog, err) < 0 ||
+	    catalog_list(e->pg, names, n, &known, &n_known, err) < 0) {
+		(void)err_wrap(err, "reading the catalog");
+		goto out;
+	}
+	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
+	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
+	for (size_t i = 0; i < e->spec->n_documents; i++)
+		e->plans[i] =
+			document_compile(e->spec->documents[i], e->catalog, (const char *const *)known, n_known, f);
+	e->n_plans = e->spec->n_documents;
+	r = 0;
+out:
+	free_strings(known, n_known);
+	return r;
+}
+
+const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n)
+{
+	const struct catalog_table **tables = xcalloc(e->catalog->n, sizeof(*tables));
+	size_t n = 0;
+
+	for (size_t c = 0; c < e->catalog->n; c++) {
+		bool used = false;
+
+		for (size_t p = 0; p < e->n_plans; p++)
+			for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++)
+				used = used || e->plans[p]->tables[t].table == &e->catalog->tables[c];
+		if (used)
+			tables[n++] = &e->catalog->tables[c];
+	}
+	*ret_n = n;
+	return tables;
+}
+
+static void mark_links(const struct engine *e, const struct catalog_table *table, bool *marks)
+{
+	for (size_t p = 0; p < e->n_plans; p++) {
+		for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++) {
+			const struct document_table *used = &e->plans[p]->tables[t];
+
+			for (size_t i = 0; used->table == table && i < used->n_link_columns; i++)
+				marks[used->link_columns[i]] = true;
+		}
+	}
+}
+
+size_t preflight_link_columns(const struct engine *e, const struct catalog_table *table, int **ret)
+{
+	_cleanup_free_ bool *marks = xcalloc(table->n_columns, sizeof(*marks));
+	int *columns = xcalloc(table->n_columns, sizeof(*columns));
+	size_t n = 0;
+
+	mark_links(e, table, marks);
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (marks[i])
+			columns[n++] = (int)i;
+	*ret = columns;
+	return n;
+}
+
+char *preflight_identity_sql(const struct engine *e, const struct catalog_table *table)
+{
+	_cleanup_free_ int *links = NULL;
+	size_t n = preflight_link_columns(e, table, &links);
+	const struct catalog_index *index;
+	bool covered = true;
+	struct strbuf sb;
+
+	for (size_t i = 0; i < n; i++)
+		covered = covered && catalog_identity_covers(table, links[i]);
+	if (covered)
+		return NULL;
+	index = catalog_identity_index(table, links, n);
+	strbuf_init(&sb, 1024);
+	strbuf_adds(&sb, "ALTER TABLE ");
+	pg_quote_table(&sb, table->schema, table->name);
+	strbuf_adds(&sb, " REPLICA IDENTITY ");
+	if (index) {
+		strbuf_adds(&sb, "USING INDEX ");
+		pg_quote_ident(&sb, index->name);
+	} else {
+		strbuf_adds(&sb, "FULL");
+	}
+	return strbuf_detach(&sb);
+}
+
+static void check_table(const struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
+	_cleanup_free_ char *identity = preflight_identity_sql(e, table);
+
+	if (!table->can_select)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", e->spec->source.user, name,
+			     e->spec->source.user);
+	if (table->persistence != 'p')
+		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
+			     "is %s: its changes are not in the WAL; ALTER TABLE %s SET LOGGED",
+			     table->persistence == 'u' ? "unlogged" : "temporary", name);
+	if (table->row_security && !bypass_rls && !table->is_owner)
+		findings_add(f, FINDING_ERROR, "RowSecurity", name,
+			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS",
+			     e->spec->source.user);
+	if (identity && e->spec->source.replica_identity == IDENTITY_VERIFY)
+		findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
+			     "its replica identity does not hold the columns that link it to its parents: run \"%s\"",
+			     identity);
+	else if (identity && !table->is_owner)
+		findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
+			     "its replica identity does not hold the columns that link it to its parents, and role "
+			     "\"%s\" does not "
+			     "own it: run \"%s\"",
+			     e->spec->source.user, identity);
+}
+
+static void check_tables(const struct engine *e, bool bypass_rls, struct findings *f)
+{
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+
+	for (size_t i = 0; i < n; i++)
+		check_table(e, tables[i], bypass_rls, f);
+}
+
+/* The statement that opens the snapshot documents are read in. TRUNCATE and rewrites are not MVCC-safe: the locks come
+ * before the snapshot, so that a table is never seen emptied by somebody whose commit the snapshot does not hold. */
+static char *begin_sql(const struct engine *e)
+{
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	struct strbuf sb;
+
+	strbuf_init(&sb, 1024 * 1024);
+	strbuf_adds(&sb, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ");
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			strbuf_adds(&sb, ", ");
+		pg_quote_table(&sb, tables[i]->schema, tables[i]->name);
+	}
+	strbuf_adds(&sb, " IN ACCESS SHARE MODE");
+	return strbuf_detach(&sb);
+}
+
+static void say_schema(struct engine *e, const struct findings *f)
+{
+	struct err err = {0};
+
+	if (findings_err(f, &err) < 0)
+		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", err.msg);
+	else
+		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
+				 "every table and column was found");
+}
+
+int preflight(struct engine *e, struct findings *findings, struct err *err)
+{
+	struct findings schema;
+	bool bypass_rls = false;
+	int r = -1;
+
+	if (reach_both(e, err) < 0)
+		return -1;
+	findings_init(&schema);
+	if (check_server(e, findings, &bypass_rls, err) < 0 || compile(e, &schema, err) < 0)
+		goto out;
+	say_schema(e, &schema);
+	check_tables(e, bypass_rls, findings);
+	if (!findings_failed(&schema)) {
+		targets_init(&e->targets, e->plans, e->n_plans);
+		e->begin_sql = begin_sql(e);
+	}
+	findings_move(findings, &schema);
+	r = 0;
+out:
+	findings_release(&schema);
+	return r;
+}

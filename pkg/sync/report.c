@@ -1,0 +1,265 @@
+/* What the engine says of itself. */
+#include "sync/report_int.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+
+static const char *const type_names[CONDITION_N] = {
+	[CONDITION_READY] = "Ready",
+	[CONDITION_STALLED] = "Stalled",
+	[CONDITION_DEGRADED] = "Degraded",
+	[CONDITION_SOURCE_REACHABLE] = "SourceReachable",
+	[CONDITION_SINK_REACHABLE] = "SinkReachable",
+	[CONDITION_SCHEMA_ACCEPTED] = "SchemaAccepted",
+	[CONDITION_BOOTSTRAP_COMPLETE] = "BootstrapComplete",
+	[CONDITION_STREAMING] = "Streaming",
+	[CONDITION_SLOT_HEALTHY] = "SlotHealthy",
+};
+
+static const char *const status_names[] = {"Unknown", "False", "True"};
+
+void report_init(struct report *report)
+{
+	*report = (struct report){.phase = "Pending"};
+	(void)pthread_mutex_init(&report->lock, NULL);
+	for (int i = 0; i < CONDITION_N; i++)
+		report_unknown(report, (enum condition_type)i, "Starting", "the worker has just started");
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+	report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "every document was accepted");
+}
+
+void report_release(struct report *report)
+{
+	for (size_t i = 0; i < report->n_indices; i++)
+		free(report->indices[i].name);
+	free(report->indices);
+	free(report->stream.slot);
+	free(report->stream.publication);
+	(void)pthread_mutex_destroy(&report->lock);
+}
+
+void report_phase(struct report *report, const char *phase)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	report->phase = phase;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
+		      const char *fmt, ...)
+{
+	struct condition *c = &report->conditions[type];
+	va_list ap;
+
+	(void)pthread_mutex_lock(&report->lock);
+	if (c->status != status || !c->transition_us)
+		c->transition_us = clock_wall_us();
+	c->status = status;
+	(void)snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "Unspecified");
+	va_start(ap, fmt);
+	(void)vsnprintf(c->message, sizeof(c->message), fmt, ap);
+	va_end(ap);
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message)
+{
+	report_condition(report, type, STATUS_UNKNOWN, reason, "%s", message);
+}
+
+enum condition_status report_status(struct report *report, enum condition_type type)
+{
+	enum condition_status status;
+
+	(void)pthread_mutex_lock(&report->lock);
+	status = report->conditions[type].status;
+	(void)pthread_mutex_unlock(&report->lock);
+	return status;
+}
+
+static void replace(char **to, const char *from)
+{
+	if (*to && from && !strcmp(*to, from))
+		return;
+	free(*to);
+	*to = xstrdup_or_null(from);
+}
+
+void report_stream_set(struct report *report, const struct report_stream *stream)
+{
+	struct report_stream *to = &report->stream;
+	char *slot, *publication;
+
+	(void)pthread_mutex_lock(&report->lock);
+	replace(&to->slot, stream->slot);
+	replace(&to->publication, stream->publication);
+	slot = to->slot;
+	publication = to->publication;
+	*to = *stream;
+	to->slot = slot;
+	to->publication = publication;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	report->bootstrap = *bootstrap;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+static struct report_index *find_index(struct report *report, const char *name)
+{
+	for (size_t i = 0; i < report->n_indices; i++)
+		if (!strcmp(report->indices[i].name, name))
+			return &report->indices[i];
+	report->indices = xreallocarray(report->indices, report->n_indices + 1, sizeof(*report->indices));
+	report->indices[report->n_indices] = (struct report_index){.name = xstrdup(name), .documents = -1};
+	return &report->indices[report->n_indices++];
+}
+
+void report_index_set(struct report *report, const struct report_index *index)
+{
+	struct report_index *to;
+
+	(void)pthread_mutex_lock(&report->lock);
+	to = find_index(report, index->name);
+	to->generation = index->generation;
+	if (index->documents >= 0)
+		to->documents = index->documents;
+	if (index->dead_letters >= 0)
+		to->dead_letters = index->dead_letters;
+	if (*index->health)
+		memcpy(to->health, index->health, sizeof(to->health));
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+static json_t *conditions_json(const struct report *report)
+{
+	json_t *list = json_array();
+	char time[CLOCK_RFC3339_BYTES];
+
+	for (int i = 0; i < CONDITION_N; i++) {
+		const struct condition *c = &report->conditions[i];
+
+		/* Abnormal conditions are present only when they are true: what kstatus and its users expect. */
+		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
+			continue;
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type_names[i],
+							    "status", status_names[c->status], "reason", c->reason,
+							    "message", c->message, "lastTransitionTime",
+							    clock_rfc3339(c->transition_us, time)));
+	}
+	return list;
+}
+
+static void set_time(json_t *object, const char *key, int64_t wall_us)
+{
+	char time[CLOCK_RFC3339_BYTES];
+
+	if (wall_us)
+		(void)json_object_set_new(object, key, json_string(clock_rfc3339(wall_us, time)));
+}
+
+static json_t *bootstrap_json(const struct report_bootstrap *b)
+{
+	json_t *object = json_object();
+	char progress[16];
+
+	/* 100% is said only when it is done. */
+	(void)snprintf(progress, sizeof(progress), "%d%%", b->completion_us ? 100 : (int)(b->ratio * 99.0));
+	(void)json_object_set_new(object, "progress", json_string(progress));
+	(void)json_object_set_new(object, "rowsDone", json_integer((json_int_t)b->rows_done));
+	(void)json_object_set_new(object, "rowsTotal", json_integer((json_int_t)b->rows_total));
+	set_time(object, "startTime", b->start_us);
+	set_time(object, "completionTime", b->completion_us);
+	return object;
+}
+
+/* "0s", "12s", "3m", "2h": for a column of kubectl get. */
+static void human_seconds(int64_t seconds, char *buf, size_t size)
+{
+	if (seconds < 60)
+		(void)snprintf(buf, size, "%llds", (long long)seconds);
+	else if (seconds < 3600)
+		(void)snprintf(buf, size, "%lldm", (long long)(seconds / 60));
+	else
+		(void)snprintf(buf, size, "%lldh", (long long)(seconds / 3600));
+}
+
+static void human_bytes(uint64_t bytes, char *buf, size_t size)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	size_t unit = 0;
+	double value = (double)bytes;
+
+	while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		value /= 1024;
+		unit++;
+	}
+	(void)snprintf(buf, size, unit && value < 10 ? "%.1f%s" : "%.0f%s", value, units[unit]);
+}
+
+static json_t *stream_json(const struct report_stream *s)
+{
+	json_t *object = json_pack("{s:s*, s:s*, s:s*}", "slotName", s->slot, "publicationName", s->publication,
+				   "slotState", s->slot_state);
+	char lsn[LSN_BYTES], text[32];
+
+	if (!s->slot_state)
+		return object;
+	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(s->confirmed_lsn, lsn)));
+	(void)json_object_set_new(object, "lagBytes", json_integer((json_int_t)s->lag_bytes));
+	(void)json_object_set_new(object, "lagSeconds", json_integer(s->lag_seconds));
+	human_seconds(s->lag_seconds, text, sizeof(text));
+	(void)json_object_set_new(object, "lag", json_string(text));
+	(void)json_object_set_new(object, "retainedWALBytes", json_integer((json_int_t)s->retained_bytes));
+	human_bytes(s->retained_bytes, text, sizeof(text));
+	(void)json_object_set_new(object, "retainedWAL", json_string(text));
+	return object;
+}
+
+static json_t *indices_json(const struct report *report)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < report->n_indices; i++) {
+		const struct report_index *index = &report->indices[i];
+		json_t *object =
+			json_pack("{s:s, s:I}", "name", index->name, "deadLetters", (json_int_t)index->dead_letters);
+
+		if (index->generation) {
+			_cleanup_free_ char *physical =
+				xasprintf("%s-g%lld", index->name, (long long)index->generation);
+
+			(void)json_object_set_new(object, "physicalName", json_string(physical));
+		}
+		if (index->documents >= 0)
+			(void)json_object_set_new(object, "documentCount", json_integer(index->documents));
+		if (*index->health)
+			(void)json_object_set_new(object, "health", json_string(index->health));
+		(void)json_array_append_new(list, object);
+	}
+	return list;
+}
+
+json_t *report_json(struct report *report)
+{
+	json_t *object;
+
+	(void)pthread_mutex_lock(&report->lock);
+	object = json_pack("{s:s, s:o}", "phase", report->phase, "conditions", conditions_json(report));
+	if (report->bootstrap.known)
+		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&report->bootstrap));
+	if (report->stream.slot)
+		(void)json_object_set_new(object, "stream", stream_json(&report->stream));
+	if (report->n_indices)
+		(void)json_object_set_new(object, "indices", indices_json(report));
+	(void)pthread_mutex_unlock(&report->lock);
+	return object;
+}

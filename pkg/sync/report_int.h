@@ -1,0 +1,87 @@
+/* What the engine says of itself: conditions, phase and numbers, as a fragment of a PgSync's status.
+ *
+ * Every thread of the engine may write; the lock is inside.
+ */
+#ifndef PGSYNC_SYNC_REPORT_INT_H
+#define PGSYNC_SYNC_REPORT_INT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+enum condition_type {
+	CONDITION_READY,
+	CONDITION_STALLED,
+	CONDITION_DEGRADED,
+	CONDITION_SOURCE_REACHABLE,
+	CONDITION_SINK_REACHABLE,
+	CONDITION_SCHEMA_ACCEPTED,
+	CONDITION_BOOTSTRAP_COMPLETE,
+	CONDITION_STREAMING,
+	CONDITION_SLOT_HEALTHY,
+	CONDITION_N,
+};
+
+enum condition_status { STATUS_UNKNOWN, STATUS_FALSE, STATUS_TRUE };
+
+struct condition {
+	enum condition_status status;
+	char reason[64];
+	char message[ERR_MSG_BYTES];
+	int64_t transition_us; /* wall time of the last change of status */
+};
+
+struct report_index {
+	char *name;
+	int64_t generation; /* 0: no index yet */
+	int64_t documents, dead_letters;
+	char health[8];
+};
+
+struct report_stream {
+	char *slot, *publication;
+	uint64_t confirmed_lsn;
+	uint64_t lag_bytes, retained_bytes;
+	int64_t lag_seconds;
+	const char *slot_state; /* "Active", "Inactive", "Lost", or NULL: unknown */
+};
+
+struct report_bootstrap {
+	uint64_t rows_done, rows_total;
+	double ratio; /* of blocks; 1: done */
+	int64_t start_us, completion_us;
+	bool known;
+};
+
+struct report {
+	pthread_mutex_t lock;
+	const char *phase;
+	struct condition conditions[CONDITION_N];
+	struct report_index *indices;
+	size_t n_indices;
+	struct report_stream stream;
+	struct report_bootstrap bootstrap;
+};
+
+void report_init(struct report *report);
+void report_release(struct report *report);
+void report_phase(struct report *report, const char *phase);
+void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
+		      const char *fmt, ...) PRINTF_LIKE(5, 6);
+enum condition_status report_status(struct report *report, enum condition_type type);
+/* The condition's status is not known any more (an attempt ended). */
+void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message);
+void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
+void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);
+/* Adds or replaces the index of that name; negative numbers keep what was known. */
+void report_index_set(struct report *report, const struct report_index *index);
+
+/* A new reference. */
+json_t *report_json(struct report *report);
+
+#endif
