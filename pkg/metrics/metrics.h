@@ -2,6 +2,7 @@
  *
  * A registry may be used from any thread. Families are registered once, with their label names; a series comes into
  * being at its first use and lives until metrics_remove. Metric handles are never freed before their registry.
+ * A counter, a label or a bound that is used against its family's registration is a programmer's error (assert).
  */
 #ifndef PGSYNC_METRICS_METRICS_H
 #define PGSYNC_METRICS_METRICS_H
@@ -15,6 +16,7 @@ struct metrics;
 struct metric;
 
 enum { METRICS_LABELS = 4 };
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
@@ -27,10 +29,13 @@ struct metric *metrics_gauge(struct metrics *m, const char *name, const char *he
 struct metric *metrics_histogram(struct metrics *m, const char *name, const char *help, const char *const *labels,
 				 const double *bounds, size_t n);
 
-/* values: one for each label name, NULL-terminated, or NULL when the family has none. */
+/* values: one for each label name, NULL-terminated, or NULL when the family has none. At most 512
+ * bytes of each count. */
+/* Counters only grow; metric_set is for gauges, and for counters that mirror a total counted elsewhere. */
 void metric_add(struct metric *metric, const char *const *values, double by);
 void metric_set(struct metric *metric, const char *const *values, double to);
 void metric_observe(struct metric *metric, const char *const *values, double value);
+/* The value, of a histogram the number of observations; 0 when there is no such series. */
 double metric_get(struct metric *metric, const char *const *values);
 /* Removes each series, in all families, whose label `name` has this value (a resource is gone). */
 void metrics_remove(struct metrics *m, const char *name, const char *value);
@@ -39,7 +44,8 @@ void metrics_remove(struct metrics *m, const char *name, const char *value);
  * time. */
 void metrics_enable_process(struct metrics *m);
 
-/* Appends the whole registry. */
+/* Appends the whole registry: families in the order of their registration, series in that of their first use, families
+ * without series not at all. The text is complete only if strbuf_ok(out). Content type: METRICS_CONTENT_TYPE. */
 void metrics_render(struct metrics *m, struct strbuf *out);
 
 #endif
