@@ -180,16 +180,19 @@ struct metric *metrics_histogram(struct metrics *m, const char *name, const char
 /* The series of these values; NULL when there is none and create is false. The lock is held. */
 static struct series *find_series(struct metric *metric, const char *const *values, bool create)
 {
-	_cleanup_(strbuf_release) struct strbuf key;
+	char key[KEY_BYTES];
+	size_t len = 0;
 	struct series *s;
 
 	assert(count_labels(values) == metric->n_labels);
-	strbuf_init(&key, KEY_BYTES);
 	for (size_t i = 0; i < metric->n_labels; i++) {
-		strbuf_add(&key, values[i], strnlen(values[i], VALUE_BYTES));
-		strbuf_addc(&key, '\0');
+		size_t n = strnlen(values[i], VALUE_BYTES);
+
+		memcpy(key + len, values[i], n);
+		key[len + n] = '\0';
+		len += n + 1;
 	}
-	s = map_get(metric->series, key.data, key.len);
+	s = map_get(metric->series, key, len);
 	if (s || !create)
 		return s;
 	s = xcalloc(1, sizeof(*s));
@@ -197,7 +200,7 @@ static struct series *find_series(struct metric *metric, const char *const *valu
 		s->values[i] = xstrndup(values[i], strnlen(values[i], VALUE_BYTES));
 	if (metric->type == METRIC_HISTOGRAM)
 		s->buckets = xcalloc(metric->n_bounds, sizeof(*s->buckets));
-	map_put(metric->series, key.data, key.len, s);
+	map_put(metric->series, key, len, s);
 	return s;
 }
 
