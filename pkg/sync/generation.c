@@ -1,0 +1,192 @@
+/* Generations: the physical indices behind an alias. */
+#include "sync/generation_int.h"
+
+#include <string.h>
+
+#include "base/parse.h"
+#include "json/json.h"
+
+char *generation_name(const char *alias, int64_t generation)
+{
+	return xasprintf("%s-g%lld", alias, (long long)generation);
+}
+
+int64_t generation_number(const char *alias, const char *physical)
+{
+	size_t len = strlen(alias);
+	uint64_t number;
+
+	if (strncmp(physical, alias, len) != 0 || strncmp(physical + len, "-g", 2) != 0)
+		return 0;
+	return parse_range(physical + len + 2, 1, INT32_MAX, &number) ? (int64_t)number : 0;
+}
+
+static json_t *owner_meta(const struct engine *e)
+{
+	_cleanup_free_ char *owner = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
+
+	return json_pack("{s:{s:s, s:s*}}", "pgsync", "owner", owner, "uid", e->spec->uid);
+}
+
+enum ownership { OURS, FREE, FOREIGN };
+
+/* Who made the index. A resource that was deleted and made again has another uid: it owns what was disowned, nothing
+ * else. */
+static int ownership(struct engine *e, const char *physical, enum ownership *ret, char **ret_owner, struct err *err)
+{
+	_cleanup_free_ char *us = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
+	_cleanup_json_ json_t *meta = NULL;
+	const char *owner, *uid;
+
+	if (search_index_meta(e->search, physical, &meta, err) < 0)
+		return err_wrap(err, "reading who owns index \"%s\"", physical);
+	owner = jsonx_string(meta, "pgsync.owner", "");
+	uid = jsonx_string(meta, "pgsync.uid", "");
+	if (!*owner)
+		*ret = FREE;
+	else
+		*ret = !strcmp(owner, us) && !strcmp(uid, e->spec->uid ? e->spec->uid : "") ? OURS : FOREIGN;
+	*ret_owner = xstrdup(owner);
+	return 0;
+}
+
+static int check_alias(struct engine *e, const char *alias, const struct search_name *name, int64_t *ret_live,
+		       struct err *err)
+{
+	_cleanup_free_ char *owner = NULL;
+	enum ownership whose = FREE;
+
+	if (name->n_targets > 1)
+		return err_reason(err, ERR_INVALID, "IndexConflict",
+				  "alias \"%s\" points to %zu indices; it must point to one of pgsync's, or not exist",
+				  alias, name->n_targets);
+	*ret_live = generation_number(alias, name->target);
+	if (!*ret_live && !e->spec->sink.adopt_existing_index)
+		return err_reason(
+			err, ERR_INVALID, "IndexConflict",
+			"alias \"%s\" exists and points to \"%s\", which pgsync did not make: choose another index "
+			"name, or set spec.sink.adoptExistingIndex: true to move the alias",
+			alias, name->target);
+	if (!*ret_live)
+		return 0;
+	if (ownership(e, name->target, &whose, &owner, err) < 0)
+		return -1;
+	if (whose == FOREIGN)
+		return err_reason(err, ERR_INVALID, "IndexConflict",
+				  "index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync",
+				  alias, owner);
+	return 0;
+}
+
+int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_live, struct err *err)
+{
+	struct search_name name = {0};
+	int r = 0;
+
+	*ret_live = 0;
+	if (search_resolve(e->search, alias, &name, err) < 0)
+		return err_wrap(err, "looking up index \"%s\"", alias);
+	if (name.kind == SEARCH_NAME_ALIAS)
+		r = check_alias(e, alias, &name, ret_live, err);
+	else if (name.kind == SEARCH_NAME_INDEX && !e->spec->sink.adopt_existing_index)
+		r = err_reason(
+			err, ERR_INVALID, "IndexConflict",
+			"an index named \"%s\" exists; pgsync needs that name for an alias: choose another, delete the "
+			"index, "
+			"or set spec.sink.adoptExistingIndex: true to have it replaced once the new one is complete",
+			alias);
+	search_name_release(&name);
+	return r;
+}
+
+/* The plan's body, with what makes filling fast: no refresh, no replicas. generation_go_live takes both back. */
+static json_t *creation_body(const struct engine *e, const struct document_plan *plan)
+{
+	json_t *body = json_deep_copy(plan->index_body);
+	json_t *index = jsonx_get(body, "settings.index");
+
+	if (!index) {
+		index = json_object();
+		(void)json_object_set_new(body, "settings", json_pack("{s:o}", "index", index));
+	}
+	(void)json_object_set_new(index, "refresh_interval", json_string("-1"));
+	(void)json_object_set_new(index, "number_of_replicas", json_integer(0));
+	if (!jsonx_get(body, "mappings"))
+		(void)json_object_set_new(body, "mappings", json_object());
+	(void)json_object_set_new(jsonx_get(body, "mappings"), "_meta", owner_meta(e));
+	return body;
+}
+
+/* 1: somebody else's, try the next number. */
+static int create_one(struct engine *e, const char *physical, const json_t *body, struct err *err)
+{
+	_cleanup_free_ char *owner = NULL;
+	enum ownership whose;
+
+	if (search_index_create(e->search, physical, body, err) == 0)
+		return 0;
+	if (err->kind != ERR_CONFLICT)
+		return err_wrap(err, "creating index \"%s\"", physical);
+	if (ownership(e, physical, &whose, &owner, err) < 0)
+		return -1;
+	if (whose != OURS)
+		return 1;
+	if (search_index_delete(e->search, physical, err) < 0 ||
+	    search_index_create(e->search, physical, body, err) < 0)
+		return err_wrap(err, "replacing index \"%s\"", physical);
+	return 0;
+}
+
+int generation_create(struct engine *e, const struct document_plan *plan, int64_t after, int64_t *ret, struct err *err)
+{
+	_cleanup_json_ json_t *body = creation_body(e, plan);
+
+	for (int64_t g = after + 1;; g++) {
+		_cleanup_free_ char *physical = generation_name(plan->document->index, g);
+		int r = create_one(e, physical, body, err);
+
+		if (r <= 0) {
+			*ret = g;
+			return r;
+		}
+	}
+}
+
+static json_t *life_settings(const struct document_plan *plan)
+{
+	json_t *index = json_pack("{s:n, s:n}", "refresh_interval", "number_of_replicas");
+	json_t *wanted = jsonx_get(plan->index_body, "settings.index");
+	const char *const names[] = {"refresh_interval", "number_of_replicas"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (json_object_get(wanted, names[i]))
+			(void)json_object_set(index, names[i], json_object_get(wanted, names[i]));
+	return json_pack("{s:o}", "index", index);
+}
+
+int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation, struct err *err)
+{
+	const char *alias = plan->document->index;
+	_cleanup_free_ char *physical = generation_name(alias, generation);
+	_cleanup_json_ json_t *settings = life_settings(plan);
+	struct search_name name = {0};
+	bool is_index;
+
+	if (search_put_settings(e->search, physical, settings, err) < 0 ||
+	    search_refresh(e->search, physical, err) < 0 || search_resolve(e->search, alias, &name, err) < 0)
+		return err_wrap(err, "completing index \"%s\"", physical);
+	is_index = name.kind == SEARCH_NAME_INDEX;
+	search_name_release(&name);
+	if (search_alias_move(e->search, alias, physical, is_index, err) < 0)
+		return err_wrap(err, "moving alias \"%s\" to \"%s\"", alias, physical);
+	return 0;
+}
+
+int generation_disown(struct engine *e, const char *physical, struct err *err)
+{
+	_cleanup_json_ json_t *mapping = json_pack("{s:{}}", "_meta");
+
+	if (search_put_mapping(e->search, physical, mapping, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return err_wrap(err, "giving up index \"%s\"", physical);
+	return 0;
+}

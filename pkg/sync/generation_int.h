@@ -1,0 +1,24 @@
+/* Generations: the physical indices behind an alias, and to whom they belong. */
+#ifndef PGSYNC_SYNC_GENERATION_INT_H
+#define PGSYNC_SYNC_GENERATION_INT_H
+
+#include "sync/engine_int.h"
+
+/* "<alias>-g<generation>"; caller frees. */
+char *generation_name(const char *alias, int64_t generation);
+/* The generation in a physical name of this alias; 0: it is none. */
+int64_t generation_number(const char *alias, const char *physical);
+
+/* Refuses (CONFLICT/IndexConflict) an alias or a real index that belongs to somebody else; *ret_live: the generation
+ * that the alias points to, or 0. */
+int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_live, struct err *err) WARN_UNUSED;
+/* Makes an empty index of the plan's next free generation above `after`; a left-over of our own is replaced. */
+int generation_create(struct engine *e, const struct document_plan *plan, int64_t after, int64_t *ret,
+		      struct err *err) WARN_UNUSED;
+/* Settings for life instead of for filling, a refresh, and the alias on it. */
+int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation,
+		       struct err *err) WARN_UNUSED;
+/* Nobody owns the index from here on: the next PgSync that names it may take it. */
+int generation_disown(struct engine *e, const char *physical, struct err *err) WARN_UNUSED;
+
+#endif

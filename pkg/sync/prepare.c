@@ -1,0 +1,418 @@
+/* From whatever is there to where the stream can start: resume, or begin a new generation. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "sync/engine_int.h"
+#include "sync/generation_int.h"
+#include "json/json.h"
+
+int prepare_save(struct engine *e, struct err *err)
+{
+	if (checkpoint_save(e->search, e->key, &e->cp, err) < 0)
+		return err_wrap(err, "saving the checkpoint");
+	return 0;
+}
+
+/* --- what is there
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* What a generation was built from: the schema as written, and the types that it met. */
+static char *built_from(const struct engine *e)
+{
+	_cleanup_json_ json_t *parts = json_array();
+	char hash[JSONX_HASH_BYTES];
+
+	(void)json_array_append_new(parts, json_string(e->spec->schema_hash));
+	for (size_t i = 0; i < e->n_plans; i++)
+		(void)json_array_append(parts, e->plans[i]->index_body);
+	return xstrdup(jsonx_hash(parts, hash));
+}
+
+static void replace(char **to, const char *from)
+{
+	free(*to);
+	*to = xstrdup_or_null(from);
+}
+
+/* The slot as it stands, and what the checkpoint says of it. */
+struct situation {
+	struct pg_system system;
+	struct pg_slot slot;
+	char *hash;
+	const char *new_slot_why; /* the old slot (or its history) cannot be used: NULL when it can */
+	const char *rebuild_why;  /* the slot is fine, the generation is not */
+};
+
+static int refuse_foreign(const struct engine *e, const struct situation *s, struct err *err)
+{
+	const char *slot = e->spec->source.slot_name;
+
+	if (e->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && e->options->slot_name_given)
+		return err_reason(
+			err, ERR_INVALID, "SlotConflict",
+			"replication slot \"%s\" exists and is not this PgSync's: choose another "
+			"spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
+			slot, slot);
+	if (e->cp.phase != CHECKPOINT_NEW && e->cp.owner_uid && e->spec->uid &&
+	    strcmp(e->cp.owner_uid, e->spec->uid) != 0)
+		return err_reason(err, ERR_INVALID, "SlotConflict",
+				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
+				  "another slot name",
+				  slot, e->cp.owner, e->cp.owner_uid);
+	if (s->slot.state != PG_SLOT_ABSENT && !s->slot.logical_pgoutput)
+		return err_reason(
+			err, ERR_INVALID, "SlotConflict",
+			"replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name", slot,
+			e->spec->source.database);
+	return 0;
+}
+
+static const char *history_trouble(const struct engine *e, const struct situation *s)
+{
+	const struct checkpoint *cp = &e->cp;
+
+	if (cp->phase == CHECKPOINT_NEW)
+		return "nothing was synced yet";
+	if (cp->phase == CHECKPOINT_PREPARING)
+		return "an earlier start did not get as far as a slot";
+	if (strcmp(cp->system_identifier, s->system.identifier) != 0)
+		return "the server is another database cluster than the one that was synced";
+	if (cp->timeline != s->system.timeline)
+		return "the server's history changed (a failover or a restore: another timeline)";
+	if (s->slot.current_lsn < cp->confirmed_lsn)
+		return "the server's WAL position is behind what was already synced (a restored server)";
+	if (s->slot.state == PG_SLOT_ABSENT)
+		return "the replication slot is gone";
+	if (s->slot.state == PG_SLOT_LOST)
+		return "the server dropped WAL that the replication slot needed";
+	return NULL;
+}
+
+static const char *generation_trouble(const struct engine *e, const struct situation *s)
+{
+	if (strcmp(e->cp.schema_hash, s->hash) != 0)
+		return "the schema changed";
+	if (e->cp.resync_nonce != e->spec->resync_nonce)
+		return "spec.resyncNonce changed";
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+
+		if (!index || !index->generation)
+			return "an index was added";
+	}
+	return NULL;
+}
+
+static int look(struct engine *e, struct pg *replication, struct situation *s, struct err *err)
+{
+	if (pg_identify_system(replication, &s->system, err) < 0 ||
+	    pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
+		return err_wrap(err, "reading the server's state");
+	if (checkpoint_load(e->search, e->key, &e->cp, err) < 0)
+		return err_wrap(err, "loading the checkpoint");
+	s->hash = built_from(e);
+	if (refuse_foreign(e, s, err) < 0)
+		return -1;
+	s->new_slot_why = history_trouble(e, s);
+	if (!s->new_slot_why)
+		s->rebuild_why = generation_trouble(e, s);
+	return 0;
+}
+
+/* --- identities, publication, slot
+ * --------------------------------------------------------------------------------------- */
+
+static bool identity_is_known(const struct checkpoint *cp, const struct catalog_table *table)
+{
+	for (size_t i = 0; i < cp->n_identities; i++)
+		if (!strcmp(cp->identities[i].schema, table->schema) && !strcmp(cp->identities[i].table, table->name))
+			return true;
+	return false;
+}
+
+/* Sets the replica identity that a table needs; what was there is durable in the checkpoint before. */
+static int ensure_identity(struct engine *e, const struct catalog_table *table, struct err *err)
+{
+	_cleanup_free_ char *sql = preflight_identity_sql(e, table);
+	struct checkpoint *cp = &e->cp;
+
+	if (!sql)
+		return 0;
+	if (!identity_is_known(cp, table)) {
+		cp->identities = xreallocarray(cp->identities, cp->n_identities + 1, sizeof(*cp->identities));
+		cp->identities[cp->n_identities++] = (struct checkpoint_identity){
+			.schema = xstrdup(table->schema),
+			.table = xstrdup(table->name),
+			.replica_identity = table->replica_identity,
+			.identity_index = xstrdup_or_null(table->identity_index),
+		};
+		if (prepare_save(e, err) < 0)
+			return -1;
+	}
+	log_info("sync", "setting a replica identity", KV_STR("statement", sql));
+	if (pg_exec(e->pg, sql, err) < 0)
+		return err_wrap(err, "setting the replica identity of %s.%s", table->schema, table->name);
+	return 0;
+}
+
+static int ensure_tables(struct engine *e, bool *ret_publication_changed, struct err *err)
+{
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (ensure_identity(e, tables[i], err) < 0)
+			return -1;
+	if (pg_publication_ensure(e->pg, e->spec->source.publication_name, tables, n, ret_publication_changed, err) < 0)
+		return err_wrap(err, "publication \"%s\"", e->spec->source.publication_name);
+	return 0;
+}
+
+/* Transactions that had their commit in the WAL before the slot's start, but which other sessions do not see yet, are
+ * in neither the stream nor an early chunk. So a bootstrap waits for those that may be there: the ones running now,
+ * unless their session is seen to be doing something other than committing (then the commit comes later, and is
+ * streamed). */
+static int wait_for_old_commits(struct engine *e, struct err *err)
+{
+	static const char note_sql[] = "SELECT coalesce(array_agg(x::text::xid8 ORDER BY x::text::xid8), '{}') FROM "
+				       "pg_snapshot_xip(pg_current_snapshot()) x";
+	static const char left_sql[] =
+		"SELECT count(*), coalesce(string_agg('pid ' || a.pid || ' (' || coalesce(a.state, '?') || ')', ', '), "
+		"'')"
+		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
+		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
+		"pg_current_snapshot())"
+		" AND pg_xact_status(x) = 'in progress'"
+		" AND (a.pid IS NULL OR a.state = 'active' AND (a.wait_event = 'SyncRep' OR a.query_start > now() - "
+		"interval '1 second'))";
+	_cleanup_result_ PGresult *noted = NULL;
+	const char *xids;
+
+	if (pg_query(e->pg, note_sql, NULL, 0, &noted, err) < 0)
+		return err_wrap(err, "reading the running transactions");
+	xids = PQgetvalue(noted, 0, 0);
+	for (int64_t waited = 0;; waited += 50) {
+		_cleanup_result_ PGresult *left = NULL;
+
+		if (pg_query(e->pg, left_sql, &xids, 1, &left, err) < 0)
+			return err_wrap(err, "waiting for running transactions");
+		if (!strcmp(PQgetvalue(left, 0, 0), "0"))
+			return 0;
+		if (waited >= 2000)
+			report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
+					 "WaitingForTransactions",
+					 "transactions that began before the replication slot must end first: %s",
+					 PQgetvalue(left, 0, 1));
+		if (engine_sleep(e, 50))
+			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
+	}
+}
+
+static int make_slot(struct engine *e, struct pg *replication, const struct situation *s, struct err *err)
+{
+	const struct source_spec *source = &e->spec->source;
+	struct checkpoint *cp = &e->cp;
+
+	if (s->slot.state != PG_SLOT_ABSENT && pg_slot_drop(e->pg, source->slot_name, err) < 0)
+		return err_wrap(err, "dropping the old replication slot");
+	report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
+			 "creating replication slot \"%s\": transactions that are running now must end first",
+			 source->slot_name);
+	engine_publish(e);
+	if (pg_slot_create(replication, source->slot_name, source->failover, &cp->slot_lsn, err) < 0)
+		return err_wrap(err, "creating replication slot \"%s\"", source->slot_name);
+	cp->confirmed_lsn = cp->slot_lsn;
+	log_info("sync", "replication slot created", KV_STR("slot", source->slot_name), KV_LSN("lsn", cp->slot_lsn));
+	return wait_for_old_commits(e, err);
+}
+
+/* --- generations
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void reset_index(struct checkpoint_index *index, int64_t generation, uint64_t version)
+{
+	free(index->ranges);
+	index->ranges = NULL;
+	index->n_ranges = 0;
+	index->generation = generation;
+	index->version = version;
+	index->complete = false;
+	index->rows_total = 0;
+	index->start_us = clock_wall_us();
+	index->completion_us = 0;
+}
+
+/* A new, empty index for every document; the old ones stay until the new are complete. */
+static int new_generations(struct engine *e, uint64_t version, struct err *err)
+{
+	struct checkpoint *cp = &e->cp;
+
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_ensure(cp, e->plans[i]->document->index);
+		int64_t generation;
+
+		if (generation_create(e, e->plans[i], index->live, &generation, err) < 0)
+			return -1;
+		reset_index(index, generation, version);
+		index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
+	}
+	cp->phase = CHECKPOINT_BOOTSTRAP;
+	return prepare_save(e, err);
+}
+
+static void claim(struct engine *e, const struct situation *s)
+{
+	struct checkpoint *cp = &e->cp;
+
+	free(cp->owner);
+	cp->owner = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
+	replace(&cp->owner_uid, e->spec->uid);
+	replace(&cp->slot, e->spec->source.slot_name);
+	replace(&cp->publication, e->spec->source.publication_name);
+	replace(&cp->system_identifier, s->system.identifier);
+	replace(&cp->schema_hash, s->hash);
+	cp->timeline = s->system.timeline;
+	cp->resync_nonce = e->spec->resync_nonce;
+}
+
+static int begin_anew(struct engine *e, struct pg *replication, const struct situation *s, struct err *err)
+{
+	bool changed;
+
+	if (e->cp.phase != CHECKPOINT_NEW && e->cp.phase != CHECKPOINT_PREPARING) {
+		if (e->spec->source.slot_lost == SLOT_LOST_STALL)
+			return err_reason(err, ERR_INVALID, "SlotLost",
+					  "%s; slotLostPolicy is Stall: set it to Resync, or raise spec.resyncNonce, "
+					  "to build the "
+					  "index anew",
+					  s->new_slot_why);
+		engine_event(e, true, "ResyncStarted", "Resync", "building the index anew: %s", s->new_slot_why);
+	}
+	log_info("sync", "starting from nothing", KV_STR("why", s->new_slot_why));
+	claim(e, s);
+	e->cp.phase = CHECKPOINT_PREPARING;
+	if (prepare_save(e, err) < 0 || ensure_tables(e, &changed, err) < 0 || make_slot(e, replication, s, err) < 0)
+		return -1;
+	return new_generations(e, e->cp.slot_lsn, err);
+}
+
+static int resume(struct engine *e, const struct situation *s, struct err *err)
+{
+	const char *why = s->rebuild_why;
+	bool changed = false;
+
+	if (ensure_tables(e, &changed, err) < 0)
+		return -1;
+	if (!why && changed)
+		why = "a table was added to the publication";
+	if (!why)
+		return 0;
+	log_info("sync", "building a new generation", KV_STR("why", why));
+	engine_event(e, false, "ResyncStarted", "Resync", "building the index anew: %s", why);
+	claim(e, s);
+	/* Everything up to here was processed, hence visible: a chunk read from now on may carry this version. */
+	return new_generations(e, s->slot.confirmed_flush_lsn, err);
+}
+
+/* The generation may have been marked for rebuilding (a truncated root), or its index deleted by somebody. */
+static int ensure_indices(struct engine *e, const struct situation *s, struct err *err)
+{
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		bool exists = false;
+
+		free(e->physical[i]);
+		e->physical[i] = generation_name(index->name, index->generation);
+		if (search_index_exists(e->search, e->physical[i], &exists, err) < 0)
+			return err_wrap(err, "looking for index \"%s\"", e->physical[i]);
+		if (exists)
+			continue;
+		log_warn("sync", "the index is gone, building it anew", KV_STR("index", e->physical[i]));
+		if (generation_create(e, e->plans[i], index->generation - 1, &index->generation, err) < 0)
+			return -1;
+		reset_index(index, index->generation,
+			    index->version > s->slot.confirmed_flush_lsn ? index->version
+									 : s->slot.confirmed_flush_lsn);
+		e->cp.phase = CHECKPOINT_BOOTSTRAP;
+		free(e->physical[i]);
+		e->physical[i] = generation_name(index->name, index->generation);
+		if (prepare_save(e, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int check_owners(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[i]->document->index);
+
+		if (generation_check_owner(e, e->plans[i]->document->index, &index->live, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Ends an old walsender of ours. Once this worker has streamed, somebody else who holds the slot is its successor: then
+ * it waits for word. */
+static int take_slot(struct engine *e, const struct situation *s, struct err *err)
+{
+	if (s->slot.state != PG_SLOT_ACTIVE)
+		return 0;
+	if (e->streamed)
+		return err_reason(err, ERR_CONFLICT, "SlotTaken",
+				  "another worker streams from slot \"%s\" (server process %d)",
+				  e->spec->source.slot_name, s->slot.active_pid);
+	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
+	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
+}
+
+int prepare(struct engine *e, struct pg *replication, struct err *err)
+{
+	struct situation s = {0};
+	int r = -1;
+
+	if (look(e, replication, &s, err) < 0 || check_owners(e, err) < 0 || take_slot(e, &s, err) < 0)
+		goto out;
+	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
+		goto out;
+	r = ensure_indices(e, &s, err);
+out:
+	free(s.hash);
+	return r;
+}
+
+int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
+{
+	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
+	int64_t generation;
+
+	if (generation_create(e, e->plans[plan], index->generation, &generation, err) < 0)
+		return -1;
+	reset_index(index, generation, version);
+	e->cp.phase = CHECKPOINT_BOOTSTRAP;
+	return prepare_save(e, err);
+}
+
+int prepare_go_live(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		int64_t old = index->live;
+
+		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
+			return -1;
+		index->live = index->generation;
+		if (old && old != index->live) {
+			_cleanup_free_ char *physical = generation_name(index->name, old);
+
+			if (search_index_delete(e->search, physical, err) < 0)
+				return err_wrap(err, "deleting the old generation \"%s\"", physical);
+		}
+	}
+	e->cp.phase = CHECKPOINT_LIVE;
+	return prepare_save(e, err);
+}
