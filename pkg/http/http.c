@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-enum { IDLE_CONNECTIONS = 16, CANCEL_CHECK_MS = 1000 };
+enum { IDLE_CONNECTIONS = 16, CANCEL_CHECK_MS = 1000, UPLOAD_PIECE_BYTES = 64 * 1024 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -148,18 +148,27 @@ static void begin_new(struct http *http)
 	}
 }
 
-/* When the call's idle time is over, on the clock; 0: never. */
-static int64_t idle_deadline(struct http_call *call)
+/* True when more of the body was sent since the last time. */
+static bool note_upload(struct http_call *call)
 {
 	curl_off_t uploaded = 0;
 
+	if (!call->easy || call->cancelled)
+		return false;
+	(void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (uploaded <= call->uploaded)
+		return false;
+	call->uploaded = uploaded;
+	call->progress_ms = clock_now_ms();
+	return true;
+}
+
+/* When the call's idle time is over, on the clock; 0: never. */
+static int64_t idle_deadline(struct http_call *call)
+{
 	if (!call->easy || call->request.idle_timeout_ms <= 0)
 		return 0;
-	(void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (uploaded != call->uploaded) {
-		call->uploaded = uploaded;
-		call->progress_ms = clock_now_ms();
-	}
+	(void)note_upload(call);
 	return call->progress_ms + call->request.idle_timeout_ms;
 }
 
@@ -217,18 +226,41 @@ static void complete(struct http_call *call, CURLcode code)
 	deliver(call, &err);
 }
 
+/* Notes what was sent of each large body; true when that is more than before. */
+static bool is_uploading(struct http *http)
+{
+	bool progress = false;
+
+	for (struct http_call *call = http->calls; call; call = call->next) {
+		if (call->request.body_len > UPLOAD_PIECE_BYTES)
+			progress |= note_upload(call);
+	}
+	return progress;
+}
+
+/* libcurl sends one piece of a body each time. Large bodies go on until the socket is full, because the caller may be
+ * busy for a while before it polls again. */
+static int perform(struct http *http, struct err *err)
+{
+	int running;
+	CURLMcode code;
+
+	do {
+		http->in_callback = true;
+		code = curl_multi_perform(http->multi, &running);
+		http->in_callback = false;
+	} while (code == CURLM_OK && is_uploading(http));
+	return code == CURLM_OK ? 0 : err_set(err, ERR_FATAL, "libcurl: %s", curl_multi_strerror(code));
+}
+
 static int step(struct http *http, struct err *err)
 {
-	int running, left;
-	CURLMcode code;
+	int left;
 	CURLMsg *msg;
 
 	begin_new(http);
-	http->in_callback = true;
-	code = curl_multi_perform(http->multi, &running);
-	http->in_callback = false;
-	if (code != CURLM_OK)
-		return err_set(err, ERR_FATAL, "libcurl: %s", curl_multi_strerror(code));
+	if (perform(http, err) < 0)
+		return -1;
 	while ((msg = curl_multi_info_read(http->multi, &left))) {
 		struct http_call *call = NULL;
 
