@@ -39,7 +39,7 @@ static void replace(char **to, const char *from)
 
 /* The slot as it stands, and what the checkpoint says of it. */
 struct situation {
-	struct pg_system system;
+	struct pg_system server;
 	struct pg_slot slot;
 	char *hash;
 	const char *new_slot_why; /* the old slot (or its history) cannot be used: NULL when it can */
@@ -78,9 +78,9 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 		return "nothing was synced yet";
 	if (cp->phase == CHECKPOINT_PREPARING)
 		return "an earlier start did not get as far as a slot";
-	if (strcmp(cp->system_identifier, s->system.identifier) != 0)
+	if (strcmp(cp->system_identifier, s->server.identifier) != 0)
 		return "the server is another database cluster than the one that was synced";
-	if (cp->timeline != s->system.timeline)
+	if (cp->timeline != s->server.timeline)
 		return "the server's history changed (a failover or a restore: another timeline)";
 	if (s->slot.current_lsn < cp->confirmed_lsn)
 		return "the server's WAL position is behind what was already synced (a restored server)";
@@ -108,7 +108,7 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 
 static int look(struct engine *e, struct pg *replication, struct situation *s, struct err *err)
 {
-	if (pg_identify_system(replication, &s->system, err) < 0 ||
+	if (pg_identify_system(replication, &s->server, err) < 0 ||
 	    pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
 		return err_wrap(err, "reading the server's state");
 	if (checkpoint_load(e->search, e->key, &e->cp, err) < 0)
@@ -177,7 +177,7 @@ static int ensure_tables(struct engine *e, bool *ret_publication_changed, struct
  * streamed). */
 static int wait_for_old_commits(struct engine *e, struct err *err)
 {
-	static const char note_sql[] = "SELECT coalesce(array_agg(x::text::xid8 ORDER BY x::text::xid8), '{}') FROM "
+	static const char note_sql[] = "SELECT coalesce(array_agg(x), '{}') FROM "
 				       "pg_snapshot_xip(pg_current_snapshot()) x";
 	static const char left_sql[] =
 		"SELECT count(*), coalesce(string_agg('pid ' || a.pid || ' (' || coalesce(a.state, '?') || ')', ', '), "
@@ -186,6 +186,7 @@ static int wait_for_old_commits(struct engine *e, struct err *err)
 		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
 		"pg_current_snapshot())"
 		" AND pg_xact_status(x) = 'in progress'"
+		" AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid)"
 		" AND (a.pid IS NULL OR a.state = 'active' AND (a.wait_event = 'SyncRep' OR a.query_start > now() - "
 		"interval '1 second'))";
 	_cleanup_result_ PGresult *noted = NULL;
@@ -272,9 +273,9 @@ static void claim(struct engine *e, const struct situation *s)
 	replace(&cp->owner_uid, e->spec->uid);
 	replace(&cp->slot, e->spec->source.slot_name);
 	replace(&cp->publication, e->spec->source.publication_name);
-	replace(&cp->system_identifier, s->system.identifier);
+	replace(&cp->system_identifier, s->server.identifier);
 	replace(&cp->schema_hash, s->hash);
-	cp->timeline = s->system.timeline;
+	cp->timeline = s->server.timeline;
 	cp->resync_nonce = e->spec->resync_nonce;
 }
 

@@ -1,0 +1,30 @@
+/* The applier: one thread that turns batches of dirty keys into documents, one batch at a time.
+ *
+ * The stream's thread hands batches over and takes empty ones back; everything else in here belongs to the applier.
+ */
+#ifndef PGSYNC_SYNC_APPLIER_INT_H
+#define PGSYNC_SYNC_APPLIER_INT_H
+
+#include "sync/engine_int.h"
+
+struct applier;
+
+/* wake_fd: an eventfd that is written to whenever the applier's state changed. */
+int applier_start(struct engine *e, int wake_fd, struct applier **ret, struct err *err) WARN_UNUSED;
+/* Cancels the attempt if it is still under way, and waits for the thread. */
+void applier_stop(struct applier *a);
+CLEANUP(struct applier, applier_stop);
+
+/* The applier has nothing to do: everything handed over is durable. */
+bool applier_idle(struct applier *a);
+/* Gives a batch when the applier is idle: returns true, and *batch is an empty one. */
+bool applier_give(struct applier *a, struct batch **batch);
+/* The LSN below which everything that was handed over is durable; 0: nothing yet. */
+uint64_t applier_acked(struct applier *a);
+/* Commit time of the oldest transaction not yet durable, 0: none. */
+int64_t applier_oldest_us(struct applier *a);
+/* Negative: the applier has failed with *err. 1: a root table was truncated: *ret_plan is to be rebuilt from
+ * *ret_version on, then a new attempt. */
+int applier_check(struct applier *a, size_t *ret_plan, uint64_t *ret_version, struct err *err) WARN_UNUSED;
+
+#endif

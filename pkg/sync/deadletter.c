@@ -1,0 +1,156 @@
+/* Documents that the index rejected. */
+#include "sync/deadletter_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "json/json.h"
+
+/* So many rejections between two flushes are no matter of single documents: something is wrong with the index. */
+enum { REJECTIONS = 10000, LETTER_BYTES = 16 * 1024 };
+
+struct rejected {
+	char *index; /* the dead-letter index */
+	char *id;
+	char *document;
+	uint64_t version;
+};
+
+void deadletters_init(struct deadletters *d, struct engine *e)
+{
+	*d = (struct deadletters){.engine = e};
+}
+
+static void forget(struct deadletters *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		free(d->items[i].index);
+		free(d->items[i].id);
+		free(d->items[i].document);
+	}
+	d->n = 0;
+}
+
+void deadletters_release(struct deadletters *d)
+{
+	forget(d);
+	free(d->items);
+	deadletters_init(d, d->engine);
+}
+
+static const char *alias_of(const struct engine *e, const char *physical)
+{
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (!strcmp(e->physical[i], physical))
+			return e->plans[i]->document->index;
+	return physical;
+}
+
+static char *letter(const struct bulk_rejection *r, const char *alias)
+{
+	char time[CLOCK_RFC3339_BYTES];
+	struct strbuf sb;
+
+	strbuf_init(&sb, LETTER_BYTES);
+	strbuf_adds(&sb, "{\"index\":");
+	strbuf_add_json(&sb, alias, strlen(alias));
+	strbuf_adds(&sb, ",\"id\":");
+	strbuf_add_json(&sb, r->id, strlen(r->id));
+	strbuf_addf(&sb,
+		    ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", r->is_delete ? "delete" : "index",
+		    r->status, clock_rfc3339(clock_wall_us(), time));
+	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
+	strbuf_adds(&sb, ",\"reason\":");
+	strbuf_add_json(&sb, r->reason, strnlen(r->reason, 4096));
+	strbuf_addc(&sb, '}');
+	return strbuf_detach(&sb);
+}
+
+int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err *err)
+{
+	struct deadletters *d = user;
+	const char *alias = alias_of(d->engine, r->index);
+	struct rejected *item;
+
+	if (d->engine->spec->on_error == ON_ERROR_STALL)
+		return err_reason(err, ERR_INVALID, "DocumentRejected",
+				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
+				  alias, r->id, r->type, r->reason);
+	if (d->n >= REJECTIONS)
+		return err_reason(
+			err, ERR_INVALID, "TooManyRejections",
+			"index \"%s\" rejects documents by the thousand, the last one \"%.128s\": %.256s: %.512s",
+			alias, r->id, r->type, r->reason);
+	ALLOC_GROW(d->items, d->n + 1, d->alloc);
+	item = &d->items[d->n++];
+	*item = (struct rejected){.index = xasprintf("%s-dead-letters", alias), .version = r->version};
+	/* An id that is too long for the engine is too long for its dead letter as well. */
+	item->id = xstrndup(r->id, strnlen(r->id, 512));
+	item->document = letter(r, alias);
+	return 0;
+}
+
+static int ensure_index(struct engine *e, struct search *search, const char *index, struct err *err)
+{
+	_cleanup_json_ json_t *body =
+		json_pack("{s:{s:{s:s}}, s:{s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
+			  "settings", "index", "auto_expand_replicas", "0-1", "mappings", "dynamic", 0, "properties",
+			  "index", "type", "keyword", "id", "type", "keyword", "operation", "type", "keyword", "status",
+			  "type", "short", "time", "type", "date", "type", "type", "keyword", "reason", "type", "text");
+	bool exists = false;
+
+	UNUSED(e);
+	if (search_index_exists(search, index, &exists, err) < 0)
+		return -1;
+	if (exists)
+		return 0;
+	if (search_index_create(search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
+		return err_wrap(err, "creating \"%s\"", index);
+	return 0;
+}
+
+/* Each distinct index once: rejections of one index follow one another. */
+static int ensure_indices(struct deadletters *d, struct err *err)
+{
+	_cleanup_(search_freep) struct search *search = NULL;
+
+	if (engine_search(d->engine, &search, err) < 0)
+		return -1;
+	for (size_t i = 0; i < d->n; i++)
+		if (!i || strcmp(d->items[i].index, d->items[i - 1].index) != 0)
+			if (ensure_index(d->engine, search, d->items[i].index, err) < 0)
+				return -1;
+	return 0;
+}
+
+int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
+{
+	_cleanup_(deadletters_release) struct deadletters taken = *d;
+
+	deadletters_init(d, d->engine);
+	if (!taken.n)
+		return 0;
+	if (ensure_indices(&taken, err) < 0)
+		return -1;
+	for (size_t i = 0; i < taken.n; i++) {
+		struct bulk_action action = {.index = taken.items[i].index,
+					     .id = taken.items[i].id,
+					     .id_len = strlen(taken.items[i].id),
+					     .version = taken.items[i].version,
+					     .document = taken.items[i].document,
+					     .document_len = strlen(taken.items[i].document)};
+
+		if (bulk_add(bulk, &action, err) < 0)
+			return -1;
+	}
+	if (bulk_flush(bulk, err) < 0)
+		return err_wrap(err, "writing dead letters");
+	log_warn("sync", "documents were rejected, skipping", KV_U64("documents", taken.n),
+		 KV_STR("first", taken.items[0].document));
+	report_condition(&d->engine->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+			 "the index rejected %zu documents, the last one \"%.128s\"; see index \"%s\"", taken.n,
+			 taken.items[taken.n - 1].id, taken.items[taken.n - 1].index);
+	return 0;
+}

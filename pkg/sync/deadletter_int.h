@@ -1,0 +1,24 @@
+/* Documents that the index rejected: kept in "<index>-dead-letters" with the reason, so that the rest can go on.
+ *
+ * A collector belongs to one thread and its bulk writer. What was rejected is durable once deadletters_flush has
+ * returned; only then may the transactions behind it be acknowledged.
+ */
+#ifndef PGSYNC_SYNC_DEADLETTER_INT_H
+#define PGSYNC_SYNC_DEADLETTER_INT_H
+
+#include "sync/engine_int.h"
+
+struct deadletters {
+	struct engine *engine;
+	struct rejected *items;
+	size_t n, alloc;
+};
+
+void deadletters_init(struct deadletters *d, struct engine *e);
+void deadletters_release(struct deadletters *d);
+/* For bulk_options.on_rejected; user is the struct deadletters. */
+int deadletters_rejected(void *user, const struct bulk_rejection *rejection, struct err *err) WARN_UNUSED;
+/* Writes what was collected; call it after bulk_flush. */
+int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
+
+#endif

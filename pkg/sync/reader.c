@@ -1,0 +1,89 @@
+/* From rows to bulk actions. */
+#include "sync/reader_int.h"
+
+#include <string.h>
+
+/* INDEX_MAX_KEYS: what Postgres allows in a primary key. */
+enum { ID_BYTES = 1024 * 1024, INDEX_MAX_KEYS = 32 };
+
+void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk)
+{
+	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk};
+	strbuf_init(&r->scratch, ID_BYTES);
+}
+
+void reading_release(struct reading *r)
+{
+	strbuf_release(&r->scratch);
+}
+
+static void mark_seen(struct reading *r, const PGresult *row, size_t n_keys)
+{
+	struct key *key;
+
+	strbuf_reset(&r->scratch);
+	for (size_t i = 0; i < n_keys; i++)
+		key_encode_value(&r->scratch, PQgetvalue(row, 0, (int)i), (size_t)PQgetlength(row, 0, (int)i));
+	key = keyset_find(r->wanted, (uint32_t)r->plan, r->scratch.data, r->scratch.len);
+	if (key)
+		key->seen = true;
+}
+
+static int add_document(struct reading *r, const PGresult *row, struct err *err)
+{
+	const struct document_plan *plan = r->engine->plans[r->plan];
+	size_t n = plan->n_keys;
+	const char *values[INDEX_MAX_KEYS];
+	size_t lens[INDEX_MAX_KEYS];
+	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
+
+	for (size_t i = 0; i < n; i++) {
+		values[i] = PQgetvalue(row, 0, (int)i);
+		lens[i] = (size_t)PQgetlength(row, 0, (int)i);
+	}
+	strbuf_reset(&r->scratch);
+	document_id(&r->scratch, values, lens, n);
+	action.id = r->scratch.data;
+	action.id_len = r->scratch.len;
+	action.document = PQgetvalue(row, 0, (int)n);
+	action.document_len = (size_t)PQgetlength(row, 0, (int)n);
+	if (plan->has_routing && !PQgetisnull(row, 0, (int)n + 1))
+		action.routing = PQgetvalue(row, 0, (int)n + 1);
+	return bulk_add(r->bulk, &action, err);
+}
+
+int reading_take(struct reading *r, struct err *err)
+{
+	size_t n_keys = r->engine->plans[r->plan]->n_keys;
+	int got;
+
+	for (;;) {
+		_cleanup_result_ PGresult *row = NULL;
+
+		got = pg_rows_next(r->pg, &row, err);
+		if (got <= 0)
+			return got;
+		if (r->wanted)
+			mark_seen(r, row, n_keys);
+		if (add_document(r, row, err) < 0)
+			return -1;
+		r->rows++;
+	}
+}
+
+int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)
+{
+	size_t n = r->engine->plans[r->plan]->n_keys;
+	const char *values[INDEX_MAX_KEYS];
+	size_t lens[INDEX_MAX_KEYS];
+	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
+
+	for (size_t i = 0; i < n; i++)
+		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
+			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	strbuf_reset(&r->scratch);
+	document_id(&r->scratch, values, lens, n);
+	action.id = r->scratch.data;
+	action.id_len = r->scratch.len;
+	return bulk_add(r->bulk, &action, err);
+}

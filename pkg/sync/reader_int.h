@@ -1,0 +1,25 @@
+/* Reading documents: a query's rows go from the connection into the bulk writer, one at a time. */
+#ifndef PGSYNC_SYNC_READER_INT_H
+#define PGSYNC_SYNC_READER_INT_H
+
+#include "sync/engine_int.h"
+
+struct reading {
+	struct engine *engine;
+	struct pg *pg;
+	struct bulk *bulk;
+	size_t plan;
+	uint64_t version;
+	struct keyset *wanted; /* keys of this plan to mark as seen, or NULL */
+	struct strbuf scratch; /* for ids and keys */
+	uint64_t rows;
+};
+
+void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk);
+void reading_release(struct reading *r);
+/* Takes the rows of a document query that was started on r->pg until its end. */
+int reading_take(struct reading *r, struct err *err) WARN_UNUSED;
+/* Adds a delete of the document with this root key (as key_encode_value made it). */
+int reading_delete(struct reading *r, const char *key, size_t len, struct err *err) WARN_UNUSED;
+
+#endif
