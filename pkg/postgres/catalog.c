@@ -1,0 +1,166 @@
+/* Answers from a loaded catalog; no I/O. */
+#include "postgres/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "postgres/catalog_int.h"
+
+static void release_table(struct catalog_table *t)
+{
+	for (size_t i = 0; i < t->n_columns; i++) {
+		free(t->columns[i].name);
+		free(t->columns[i].type);
+		free(t->columns[i].base_type);
+	}
+	for (size_t i = 0; i < t->n_indexes; i++) {
+		free(t->indexes[i].name);
+		free(t->indexes[i].columns);
+	}
+	for (size_t i = 0; i < t->n_foreign_keys; i++) {
+		free(t->foreign_keys[i].name);
+		free(t->foreign_keys[i].columns);
+		free(t->foreign_keys[i].to_columns);
+	}
+	free(t->columns);
+	free(t->indexes);
+	free(t->foreign_keys);
+	free(t->schema);
+	free(t->name);
+	free(t->identity_index);
+}
+
+void catalog_free(struct catalog *catalog)
+{
+	if (!catalog)
+		return;
+	for (size_t i = 0; i < catalog->n; i++)
+		release_table(&catalog->tables[i]);
+	free(catalog->tables);
+	free(catalog);
+}
+
+bool catalog_positions(const char *text, int **ret, size_t *ret_n)
+{
+	_cleanup_free_ int *positions = NULL;
+	size_t n = 0, alloc = 0;
+
+	while (text && *text) {
+		size_t len = strcspn(text, " ");
+		uint64_t value;
+
+		if (!parse_u64(text, len, &value) || value >= INT16_MAX)
+			return false;
+		ALLOC_GROW(positions, n + 1, alloc);
+		positions[n++] = (int)value;
+		text += len;
+		text += strspn(text, " ");
+	}
+	*ret = TAKE_PTR(positions);
+	*ret_n = n;
+	return true;
+}
+
+const struct catalog_table *catalog_find(const struct catalog *catalog, const char *schema, const char *table)
+{
+	for (size_t i = 0; i < catalog->n; i++)
+		if (strcmp(catalog->tables[i].name, table) == 0 && strcmp(catalog->tables[i].schema, schema) == 0)
+			return &catalog->tables[i];
+	return NULL;
+}
+
+const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint32_t oid)
+{
+	for (size_t i = 0; i < catalog->n; i++)
+		if (catalog->tables[i].oid == oid)
+			return &catalog->tables[i];
+	return NULL;
+}
+
+int catalog_column(const struct catalog_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (strcmp(table->columns[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+const struct catalog_index *catalog_primary_key(const struct catalog_table *table)
+{
+	for (size_t i = 0; i < table->n_indexes; i++)
+		if (table->indexes[i].primary)
+			return &table->indexes[i];
+	return NULL;
+}
+
+static bool index_has(const struct catalog_index *index, int column)
+{
+	for (size_t i = 0; i < index->n; i++)
+		if (index->columns[i] == column)
+			return true;
+	return false;
+}
+
+/* The index whose columns the WAL holds under the identities 'd' and 'i'. */
+static const struct catalog_index *identity(const struct catalog_table *table)
+{
+	const struct catalog_index *primary = catalog_primary_key(table);
+
+	if (table->replica_identity == 'd')
+		/* A deferrable primary key does not identify rows: its WAL holds no old values. */
+		return primary && primary->immediate && primary->valid ? primary : NULL;
+	if (table->replica_identity != 'i' || !table->identity_index)
+		return NULL;
+	for (size_t i = 0; i < table->n_indexes; i++)
+		if (strcmp(table->indexes[i].name, table->identity_index) == 0)
+			return &table->indexes[i];
+	return NULL;
+}
+
+bool catalog_identity_covers(const struct catalog_table *table, int column)
+{
+	const struct catalog_index *index;
+
+	if (column < 0 || (size_t)column >= table->n_columns)
+		return false;
+	/* pgoutput does not publish generated columns. */
+	if (table->columns[column].generated)
+		return false;
+	if (table->replica_identity == 'f')
+		return true;
+	index = identity(table);
+	return index && index_has(index, column);
+}
+
+static bool may_identify(const struct catalog_table *table, const struct catalog_index *index)
+{
+	if (!index->unique || !index->immediate || !index->valid || index->partial || index->expression || !index->n)
+		return false;
+	for (size_t i = 0; i < index->n; i++) {
+		const struct catalog_column *column = &table->columns[index->columns[i]];
+
+		if (!column->not_null || column->generated)
+			return false;
+	}
+	return true;
+}
+
+const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n)
+{
+	const struct catalog_index *best = NULL;
+
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+		size_t covered = 0;
+
+		if (!may_identify(table, index))
+			continue;
+		while (covered < n && index_has(index, columns[covered]))
+			covered++;
+		/* Fewer columns are less WAL. */
+		if (covered == n && (!best || index->n < best->n))
+			best = index;
+	}
+	return best;
+}

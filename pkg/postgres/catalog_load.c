@@ -1,0 +1,344 @@
+/* Reads the catalog: one query for each kind of object, whatever the number of tables. Only what every role may read.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/parse.h"
+#include "postgres/catalog.h"
+#include "postgres/catalog_int.h"
+#include "postgres/pg_int.h"
+
+enum { PARAM_BYTES = 4 * 1024 * 1024 };
+
+/* A partitioned table's changes are published under its own name, but with the old values that the partitions' replica
+ * identities put into the WAL: the weakest of them counts. A mix that promises nothing counts as NOTHING. */
+static const char sql_tables[] =
+	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,"
+	" CASE WHEN l.n IS NULL THEN c.relreplident::text"
+	"  WHEN l.same THEN CASE WHEN l.any_of = 'i' AND c.relreplident <> 'i' THEN 'n' ELSE l.any_of END"
+	"  WHEN l.strong THEN 'd' ELSE 'n' END,"
+	" i.relname, row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE'),"
+	" has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
+	" CASE WHEN l.n IS NULL THEN c.reltuples ELSE l.rows END::float8, pg_relation_filenode(c.oid)"
+	" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS want(schema, name, position)"
+	" JOIN pg_namespace n ON n.nspname = want.schema"
+	" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = want.name"
+	"  AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+	" LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
+	" LEFT JOIN pg_class i ON i.oid = x.indexrelid"
+	" LEFT JOIN LATERAL ("
+	"  SELECT count(*) AS n, min(p.relreplident::text) AS any_of,"
+	"   min(p.relreplident::text) = max(p.relreplident::text) AS same,"
+	"   bool_and(p.relreplident IN ('d', 'f')) AS strong,"
+	"   CASE WHEN bool_and(p.reltuples < 0) THEN -1 ELSE sum(greatest(p.reltuples, 0)) END AS rows"
+	"  FROM pg_partition_tree(c.oid) t JOIN pg_class p ON p.oid = t.relid"
+	"  WHERE c.relkind = 'p' AND t.isleaf HAVING count(*) > 0) l ON true"
+	" ORDER BY want.position";
+
+/* Domains end at the type that they stand on, arrays of a domain at the array of that type. */
+static const char sql_columns[] =
+	"WITH RECURSIVE col AS ("
+	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated FROM pg_attribute"
+	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped),"
+	" typ(start, oid) AS ("
+	"  SELECT DISTINCT atttypid, atttypid FROM col"
+	"  UNION SELECT typ.start, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE b.typarray END"
+	"  FROM typ JOIN pg_type t ON t.oid = typ.oid"
+	"  LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd'"
+	"  LEFT JOIN pg_type b ON b.oid = e.typbasetype"
+	"  WHERE t.typtype = 'd' OR b.typarray <> 0)"
+	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, col.atttypmod,"
+	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> ''"
+	" FROM col JOIN typ ON typ.start = col.atttypid JOIN pg_type t ON t.oid = typ.oid"
+	" WHERE t.typtype <> 'd' AND NOT EXISTS ("
+	"  SELECT FROM pg_type e JOIN pg_type b ON b.oid = e.typbasetype"
+	"  WHERE e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd' AND b.typarray <> 0)"
+	" ORDER BY col.attrelid, col.attnum";
+
+/* The 0-based positions, among the columns that are left, of an array of attribute numbers; expressions are left out.
+ */
+#define POSITIONS(relation, list, keys)                                                                      \
+	"(SELECT string_agg((SELECT count(*) FROM pg_attribute a WHERE a.attrelid = " relation               \
+	"  AND a.attnum > 0 AND NOT a.attisdropped AND a.attnum < k.attnum)::text, ' ' ORDER BY k.position)" \
+	" FROM unnest(" list "::int2[]) WITH ORDINALITY AS k(attnum, position)"                              \
+	" WHERE k.attnum > 0 AND k.position <= " keys ")"
+#define INDEX_POSITIONS POSITIONS("x.indrelid", "x.indkey", "x.indnkeyatts")
+#define FROM_POSITIONS POSITIONS("f.conrelid", "f.conkey", "32000")
+#define TO_POSITIONS POSITIONS("f.confrelid", "f.confkey", "32000")
+
+static const char sql_indexes[] =
+	"SELECT x.indrelid, c.relname, x.indisunique, x.indisprimary, x.indimmediate, x.indpred IS NOT NULL,"
+	" x.indexprs IS NOT NULL, x.indisvalid AND x.indisready AND x.indislive, " INDEX_POSITIONS
+	" FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indrelid = ANY ($1::oid[])"
+	" ORDER BY x.indrelid, NOT x.indisprimary, c.relname";
+
+/* A key that references a partitioned table has one more constraint for each partition: only the first one counts. */
+static const char sql_foreign_keys[] =
+	"SELECT f.conrelid, f.conname, f.confrelid, " FROM_POSITIONS ", " TO_POSITIONS
+	" FROM pg_constraint f WHERE f.contype = 'f' AND f.conrelid = ANY ($1::oid[])"
+	" AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid)"
+	" ORDER BY f.conrelid, f.conname";
+
+static const char sql_list[] =
+	"SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" WHERE n.nspname = ANY ($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1 LIMIT 10000";
+
+static char *text_of(const PGresult *r, int row, int column)
+{
+	return xstrdup_or_null(pg_value(r, row, column));
+}
+
+static char char_of(const PGresult *r, int row, int column)
+{
+	return PQgetvalue(r, row, column)[0];
+}
+
+static double double_of(const PGresult *r, int row, int column)
+{
+	const char *value = pg_value(r, row, column);
+
+	return value ? strtod(value, NULL) : -1;
+}
+
+static int32_t int_of(const PGresult *r, int row, int column)
+{
+	const char *value = PQgetvalue(r, row, column);
+	uint64_t u = 0;
+	bool negative = value[0] == '-';
+
+	if (!parse_u64(value + negative, strlen(value + negative), &u) || u > INT32_MAX)
+		return -1;
+	return negative ? -(int32_t)u : (int32_t)u;
+}
+
+static struct catalog_table *table_of(struct catalog *catalog, const PGresult *r, int row)
+{
+	return (struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_value_u64(r, row, 0));
+}
+
+static int load_tables(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (pg_query(pg, sql_tables, params, 2, &r, err) < 0)
+		return -1;
+	catalog->tables = xcalloc((size_t)PQntuples(r) + 1, sizeof(*catalog->tables));
+	for (int i = 0; i < PQntuples(r); i++) {
+		uint32_t oid = (uint32_t)pg_value_u64(r, i, 0);
+
+		/* A table may be wanted twice, and an index may be flagged twice for a moment. */
+		if (catalog_find_oid(catalog, oid))
+			continue;
+		catalog->tables[catalog->n++] = (struct catalog_table){
+			.oid = oid,
+			.schema = text_of(r, i, 1),
+			.name = text_of(r, i, 2),
+			.kind = char_of(r, i, 3),
+			.persistence = char_of(r, i, 4),
+			.replica_identity = char_of(r, i, 5),
+			.identity_index = char_of(r, i, 5) == 'i' ? text_of(r, i, 6) : NULL,
+			.row_security = pg_value_bool(r, i, 7),
+			.is_owner = pg_value_bool(r, i, 8),
+			.can_select = pg_value_bool(r, i, 9),
+			.row_estimate = double_of(r, i, 10),
+			.filenode = (uint32_t)pg_value_u64(r, i, 11),
+		};
+	}
+	return 0;
+}
+
+static int load_columns(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	size_t alloc = 0;
+
+	if (pg_query(pg, sql_columns, params, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++) {
+		struct catalog_table *t = table_of(catalog, r, i);
+
+		if (!t)
+			continue;
+		if (t->n_columns == 0)
+			alloc = 0; /* rows come table by table */
+		ALLOC_GROW(t->columns, t->n_columns + 1, alloc);
+		t->columns[t->n_columns++] = (struct catalog_column){
+			.name = text_of(r, i, 1),
+			.attnum = int_of(r, i, 2),
+			.type_oid = (uint32_t)pg_value_u64(r, i, 3),
+			.typmod = int_of(r, i, 4),
+			.type = text_of(r, i, 5),
+			.base_type = text_of(r, i, 6),
+			.category = char_of(r, i, 7),
+			.not_null = pg_value_bool(r, i, 8),
+			.generated = pg_value_bool(r, i, 9),
+		};
+	}
+	return 0;
+}
+
+static bool in_table(const struct catalog_table *t, const int *positions, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((size_t)positions[i] >= t->n_columns)
+			return false;
+	return true;
+}
+
+static int shape_changed(struct err *err, const struct catalog_table *t)
+{
+	return err_set(err, ERR_TRANSIENT, "table %s.%s was altered while its catalog entries were read", t->schema,
+		       t->name);
+}
+
+static int load_indexes(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	size_t alloc = 0;
+
+	if (pg_query(pg, sql_indexes, params, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++) {
+		struct catalog_table *t = table_of(catalog, r, i);
+		struct catalog_index *index;
+
+		if (!t)
+			continue;
+		if (t->n_indexes == 0)
+			alloc = 0;
+		ALLOC_GROW(t->indexes, t->n_indexes + 1, alloc);
+		index = &t->indexes[t->n_indexes++];
+		*index = (struct catalog_index){
+			.name = text_of(r, i, 1),
+			.unique = pg_value_bool(r, i, 2),
+			.primary = pg_value_bool(r, i, 3),
+			.immediate = pg_value_bool(r, i, 4),
+			.partial = pg_value_bool(r, i, 5),
+			.expression = pg_value_bool(r, i, 6),
+			.valid = pg_value_bool(r, i, 7),
+		};
+		if (!catalog_positions(pg_value(r, i, 8), &index->columns, &index->n) ||
+		    !in_table(t, index->columns, index->n))
+			return shape_changed(err, t);
+	}
+	return 0;
+}
+
+static int load_foreign_keys(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	size_t alloc = 0;
+
+	if (pg_query(pg, sql_foreign_keys, params, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++) {
+		struct catalog_table *t = table_of(catalog, r, i);
+		struct catalog_foreign_key *key;
+		size_t n_to = 0;
+
+		if (!t)
+			continue;
+		if (t->n_foreign_keys == 0)
+			alloc = 0;
+		ALLOC_GROW(t->foreign_keys, t->n_foreign_keys + 1, alloc);
+		key = &t->foreign_keys[t->n_foreign_keys++];
+		*key = (struct catalog_foreign_key){
+			.name = text_of(r, i, 1),
+			.to = (uint32_t)pg_value_u64(r, i, 2),
+		};
+		if (!catalog_positions(pg_value(r, i, 3), &key->columns, &key->n) ||
+		    !catalog_positions(pg_value(r, i, 4), &key->to_columns, &n_to) || key->n != n_to ||
+		    !in_table(t, key->columns, key->n))
+			return shape_changed(err, t);
+	}
+	return 0;
+}
+
+static int load_all(struct pg *pg, const char *const *names, struct catalog *catalog, struct err *err)
+{
+	struct strbuf oids;
+	const char *params[1];
+	int r = -1;
+
+	if (load_tables(pg, names, catalog, err) < 0)
+		return -1;
+	strbuf_init(&oids, PARAM_BYTES);
+	pg_array_begin(&oids);
+	for (size_t i = 0; i < catalog->n; i++)
+		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
+	pg_array_end(&oids);
+	params[0] = oids.data;
+	if (load_columns(pg, params, catalog, err) == 0 && load_indexes(pg, params, catalog, err) == 0)
+		r = load_foreign_keys(pg, params, catalog, err);
+	strbuf_release(&oids);
+	return r;
+}
+
+static void add_names(struct strbuf *schemas, struct strbuf *tables, const struct catalog_name *names, size_t n)
+{
+	strbuf_init(schemas, PARAM_BYTES);
+	strbuf_init(tables, PARAM_BYTES);
+	pg_array_begin(schemas);
+	pg_array_begin(tables);
+	for (size_t i = 0; i < n; i++) {
+		pg_array_add(schemas, names[i].schema, strlen(names[i].schema));
+		pg_array_add(tables, names[i].table, strlen(names[i].table));
+	}
+	pg_array_end(schemas);
+	pg_array_end(tables);
+}
+
+/* One snapshot for all queries; inside a transaction of the caller, its own. */
+static int load_in_transaction(struct pg *pg, const char *const *names, struct catalog *catalog, struct err *err)
+{
+	bool own = PQtransactionStatus(pg_conn(pg)) == PQTRANS_IDLE;
+	struct err ignored;
+
+	if (own && pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) < 0)
+		return -1;
+	if (load_all(pg, names, catalog, err) < 0) {
+		if (own && pg_exec(pg, "ROLLBACK", &ignored) < 0)
+			pg->dead = true;
+		return -1;
+	}
+	return own ? pg_exec(pg, "COMMIT", err) : 0;
+}
+
+int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret, struct err *err)
+{
+	_cleanup_(catalog_freep) struct catalog *catalog = xcalloc(1, sizeof(*catalog));
+	struct strbuf schemas, tables;
+	int r;
+
+	add_names(&schemas, &tables, names, n);
+	if (strbuf_ok(&schemas) && strbuf_ok(&tables))
+		r = load_in_transaction(pg, (const char *const[]){schemas.data, tables.data}, catalog, err);
+	else
+		r = err_set(err, ERR_LIMIT, "the names of %zu tables are longer than %d bytes", n, PARAM_BYTES);
+	strbuf_release(&schemas);
+	strbuf_release(&tables);
+	if (r < 0)
+		return err_wrap(err, "reading the catalog");
+	*ret = TAKE_PTR(catalog);
+	return 0;
+}
+
+int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n, struct err *err)
+{
+	_cleanup_result_ PGresult *result = NULL;
+	struct strbuf schemas, tables;
+	int r;
+
+	add_names(&schemas, &tables, names, n);
+	r = pg_query(pg, sql_list, (const char *const[]){schemas.data}, 1, &result, err);
+	strbuf_release(&schemas);
+	strbuf_release(&tables);
+	if (r < 0)
+		return err_wrap(err, "listing tables");
+	*ret_n = (size_t)PQntuples(result);
+	*ret = xcalloc(*ret_n + 1, sizeof(**ret));
+	for (size_t i = 0; i < *ret_n; i++)
+		(*ret)[i] = text_of(result, (int)i, 0);
+	return 0;
+}

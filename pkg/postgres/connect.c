@@ -1,0 +1,253 @@
+/* Making and ending connections. */
+#include "postgres/pg_int.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <openssl/ssl.h>
+
+#include "base/clock.h"
+
+/* The session settings of every connection; values must not hold blanks. What decides how a value looks as text comes
+ * first. jit does not pay for the short queries and doubles the time of the first long one. */
+static const char session_options[] =
+	"-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=1 "
+	"-c bytea_output=hex -c row_security=off -c standard_conforming_strings=on "
+	"-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 "
+	"-c idle_in_transaction_session_timeout=0 -c jit=off";
+
+/* A path that is never there: keeps libpq away from password files and certificates in a home directory. */
+static const char no_file[] = "/nonexistent/pgsync";
+
+int pg_ca_file(const char *pem, char path[32], struct err *err)
+{
+	size_t len = strlen(pem), done = 0;
+	_cleanup_close_ int fd = -1;
+	int ret;
+
+	if (!strstr(pem, "-----BEGIN CERTIFICATE-----"))
+		return err_reason(err, ERR_INVALID, "TLS", "the CA is not PEM: found no \"BEGIN CERTIFICATE\" line");
+	fd = memfd_create("pgsync-ca", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot create a memory file for the CA");
+	while (done < len) {
+		ssize_t n = write(fd, pem + done, len - done);
+
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, errno, "cannot write the CA into a memory file");
+		done += n > 0 ? (size_t)n : 0;
+	}
+	(void)snprintf(path, 32, "/proc/self/fd/%d", fd);
+	ret = fd;
+	fd = -1;
+	return ret;
+}
+
+/* --- Parameters ----------------------------------------------------------------------------------------------------
+ */
+enum { OPTIONS_MAX = 32 };
+
+struct options {
+	const char *keys[OPTIONS_MAX + 1];
+	const char *values[OPTIONS_MAX + 1];
+	size_t n;
+};
+
+static void add_option(struct options *o, const char *key, const char *value)
+{
+	if (!value || o->n == OPTIONS_MAX)
+		return;
+	o->keys[o->n] = key;
+	o->values[o->n++] = value;
+}
+
+static const char *tls_word(enum pg_tls tls)
+{
+	static const char *const words[] = {
+		[PG_TLS_DISABLE] = "disable",
+		[PG_TLS_REQUIRE] = "require",
+		[PG_TLS_VERIFY_CA] = "verify-ca",
+		[PG_TLS_VERIFY_FULL] = "verify-full",
+	};
+
+	return words[tls];
+}
+
+static PGconn *start(const struct pg_params *p, const char *addresses, bool replication)
+{
+	struct options o = {.n = 0};
+	char port[8];
+
+	(void)snprintf(port, sizeof(port), "%d", p->port);
+	add_option(&o, "host", p->host);
+	add_option(&o, "hostaddr", addresses);
+	add_option(&o, "port", port);
+	add_option(&o, "dbname", p->database);
+	add_option(&o, "user", p->user);
+	add_option(&o, "password", p->password);
+	add_option(&o, "passfile", no_file);
+	add_option(&o, "application_name", p->application_name);
+	add_option(&o, "sslmode", tls_word(p->tls));
+	/* With sslmode=require libpq would verify against a root.crt that lies in the home directory. */
+	add_option(&o, "sslrootcert", p->tls >= PG_TLS_VERIFY_CA && p->ca_file ? p->ca_file : no_file);
+	add_option(&o, "sslcert", no_file);
+	add_option(&o, "gssencmode", "disable");
+	add_option(&o, "client_encoding", "UTF8");
+	add_option(&o, "options", session_options);
+	add_option(&o, "target_session_attrs", "any");
+	add_option(&o, "keepalives", "1");
+	add_option(&o, "keepalives_idle", "10");
+	add_option(&o, "keepalives_interval", "5");
+	add_option(&o, "keepalives_count", "3");
+	add_option(&o, "tcp_user_timeout", "30000");
+	if (replication)
+		add_option(&o, "replication", "database");
+	return PQconnectStartParams(o.keys, o.values, 0);
+}
+
+/* --- The handshake -------------------------------------------------------------------------------------------------
+ */
+/* libpq says "certificate verify failed" and frees its SSL object; a reference of our own keeps the reason. */
+static void hold_ssl(PGconn *conn, SSL **held)
+{
+	SSL *ssl = PQsslStruct(conn, "OpenSSL");
+
+	if (!ssl || ssl == *held)
+		return;
+	SSL_free(*held);
+	*held = SSL_up_ref(ssl) == 1 ? ssl : NULL;
+}
+
+static int refuse(const struct pg_params *params, PGconn *conn, SSL *ssl, struct err *err)
+{
+	const struct pg_connect_failure failure = {
+		.message = PQerrorMessage(conn),
+		.params = params,
+		.verify = ssl ? SSL_get_verify_result(ssl) : 0,
+		.needs_password = PQconnectionNeedsPassword(conn),
+	};
+
+	return pg_err_connect(&failure, err);
+}
+
+static int handshake(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	SSL *ssl = NULL;
+	int ret = 0;
+
+	if (PQstatus(pg->conn) == CONNECTION_BAD)
+		status = PGRES_POLLING_FAILED;
+	while (ret == 0 && (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)) {
+		short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+
+		ret = pg_wait_fd(PQsocket(pg->conn), events, pg->cancel_fd, deadline_ms, err);
+		if (ret < 0)
+			break;
+		status = PQconnectPoll(pg->conn);
+		hold_ssl(pg->conn, &ssl);
+	}
+	if (ret == 0 && status != PGRES_POLLING_OK)
+		ret = refuse(params, pg->conn, ssl, err);
+	SSL_free(ssl);
+	return ret;
+}
+
+static void ignore_notice(void *arg, const PGresult *result)
+{
+	UNUSED(arg);
+	UNUSED(result);
+}
+
+static void free_prepared(void *value)
+{
+	struct pg_prepared *p = value;
+
+	free(p->sql);
+	free(p);
+}
+
+/* A host that libpq has to interpret by itself: a socket directory or a list. */
+static bool is_special_host(const char *host)
+{
+	return host[0] == '/' || host[0] == '@' || strchr(host, ',');
+}
+
+/* libpq pairs each address with a host name; the name stays for the certificate's check. */
+static char *repeat_host(const char *host, const char *addresses)
+{
+	struct strbuf sb;
+	char *ret;
+
+	strbuf_init(&sb, (strlen(host) + 1) * 16);
+	strbuf_adds(&sb, host);
+	for (const char *p = strchr(addresses, ','); p; p = strchr(p + 1, ','))
+		strbuf_addf(&sb, ",%s", host);
+	ret = strbuf_detach(&sb);
+	strbuf_release(&sb);
+	return ret;
+}
+
+static int open_connection(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
+{
+	_cleanup_free_ char *addresses = NULL, *hosts = NULL;
+	struct pg_params resolved = *params;
+
+	if (!is_special_host(params->host)) {
+		if (pg_resolve(params->host, params->cancel_fd, deadline_ms, &addresses, err) < 0)
+			return -1;
+		hosts = repeat_host(params->host, addresses);
+		resolved.host = hosts;
+	}
+	pg->conn = start(&resolved, addresses, pg->replication);
+	if (!pg->conn)
+		return err_set(err, ERR_FATAL, "out of memory for a connection");
+	(void)PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
+	(void)PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE);
+	if (handshake(pg, params, deadline_ms, err) < 0)
+		return -1;
+	(void)PQsetErrorVerbosity(pg->conn, PQERRORS_DEFAULT);
+	if (PQsetnonblocking(pg->conn, 1) != 0)
+		return pg_err_conn(pg->conn, err);
+	return 0;
+}
+
+int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *pg = xcalloc(1, sizeof(*pg));
+	int64_t timeout_ms = params->connect_timeout_ms > 0 ? params->connect_timeout_ms : PG_CONNECT_TIMEOUT_MS;
+
+	if (params->tls >= PG_TLS_VERIFY_CA && !params->ca_file)
+		return err_reason(err, ERR_DENIED, "TLS", "verifying the certificate of Postgres at %s:%d needs a CA",
+				  params->host, params->port);
+	pg->cancel_fd = params->cancel_fd;
+	pg->replication = replication;
+	pg->prepared = map_new(free_prepared);
+	if (open_connection(pg, params, clock_now_ms() + timeout_ms, err) < 0) {
+		if (err->kind == ERR_TRANSIENT && err->reason && strcmp(err->reason, "Timeout") == 0)
+			return err_reason(err, ERR_TRANSIENT, "Timeout",
+					  "Postgres at %s:%d did not answer within %lld ms", params->host, params->port,
+					  (long long)timeout_ms);
+		return -1;
+	}
+	*ret = TAKE_PTR(pg);
+	return 0;
+}
+
+void pg_close(struct pg *pg)
+{
+	if (!pg)
+		return;
+	PQfinish(pg->conn);
+	map_free(pg->prepared);
+	free(pg);
+}
+
+bool pg_tls_pending(PGconn *conn)
+{
+	SSL *ssl = PQsslStruct(conn, "OpenSSL");
+
+	return ssl && SSL_pending(ssl) > 0;
+}

@@ -1,0 +1,262 @@
+/* Errors of Postgres: the kind follows from the SQLSTATE (manual, appendix "PostgreSQL Error Codes"), the words from
+ * the server, without the values of rows. */
+#include <string.h>
+
+#include <openssl/x509_vfy.h>
+
+#include "postgres/pg_int.h"
+
+enum { MESSAGE_BYTES = 4096 };
+
+struct state_kind {
+	const char *prefix;
+	enum err_kind kind;
+	const char *reason;
+};
+
+/* The first prefix that fits decides. */
+static const struct state_kind state_kinds[] = {
+	{"08", ERR_TRANSIENT, "SourceUnreachable"},
+	{"57014", ERR_TRANSIENT, NULL}, /* cancelled by someone else, or by a timeout */
+	{"57P0", ERR_TRANSIENT, "SourceUnreachable"},
+	{"57", ERR_TRANSIENT, NULL},
+	{"53", ERR_TRANSIENT, NULL},
+	{"58", ERR_TRANSIENT, NULL},
+	{"40", ERR_CONFLICT, NULL},
+	{"55006", ERR_CONFLICT, NULL},
+	{"55P03", ERR_CONFLICT, NULL},
+	{"28", ERR_DENIED, "AuthFailed"},
+	{"42501", ERR_DENIED, "PrivilegeMissing"},
+	{"3D000", ERR_INVALID, "DatabaseNotFound"},
+	{"54", ERR_LIMIT, NULL},
+	{"25P02", ERR_FATAL, NULL},  /* a statement after a failed one: our mistake */
+	{"25", ERR_TRANSIENT, NULL}, /* read-only after a failover, idle too long */
+	{"26", ERR_TRANSIENT, NULL}, /* a prepared statement was taken from us: it will be prepared again */
+	{"0A000", ERR_INVALID, NULL},
+	{"XX000", ERR_TRANSIENT, NULL}, /* such as "tuple concurrently updated" */
+	{"XX", ERR_FATAL, NULL},        /* corrupted data */
+};
+
+static const struct state_kind *find_state(const char *sqlstate)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(state_kinds); i++)
+		if (strncmp(sqlstate, state_kinds[i].prefix, strlen(state_kinds[i].prefix)) == 0)
+			return &state_kinds[i];
+	return NULL;
+}
+
+enum err_kind pg_sqlstate_kind(const char *sqlstate)
+{
+	const struct state_kind *found = find_state(sqlstate);
+
+	return found ? found->kind : ERR_INVALID;
+}
+
+const char *pg_sqlstate_reason(const char *sqlstate)
+{
+	const struct state_kind *found = find_state(sqlstate);
+
+	return found ? found->reason : NULL;
+}
+
+bool pg_is_sqlstate(const struct err *err, const char *sqlstate)
+{
+	return strcmp(err->sqlstate, sqlstate) == 0;
+}
+
+/* Class 22 quotes the value that it does not like: invalid input syntax for type integer: "secret". */
+static void add_without_quoted(struct strbuf *sb, const char *s)
+{
+	const char *open, *close;
+
+	while ((open = strchr(s, '"'))) {
+		close = strrchr(open + 1, '"');
+		strbuf_add(sb, s, (size_t)(open - s));
+		strbuf_adds(sb, "\"...\"");
+		if (!close)
+			return;
+		s = close + 1;
+	}
+	strbuf_adds(sb, s);
+}
+
+int pg_err_fields(const char *sqlstate, const char *primary, const char *detail, const char *hint, struct err *err)
+{
+	/* 22 (data) and 23 (constraints) put row values into the detail. */
+	bool about_values = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+	struct strbuf sb;
+
+	strbuf_init(&sb, MESSAGE_BYTES);
+	if (strncmp(sqlstate, "22", 2) == 0)
+		add_without_quoted(&sb, primary ? primary : "no message");
+	else
+		strbuf_adds(&sb, primary ? primary : "no message");
+	if (detail && !about_values)
+		strbuf_addf(&sb, ": %s", detail);
+	if (hint)
+		strbuf_addf(&sb, " Hint: %s", hint);
+	strbuf_addf(&sb, " (SQLSTATE %s)", sqlstate);
+	(void)err_reason(err, pg_sqlstate_kind(sqlstate), pg_sqlstate_reason(sqlstate), "%s", sb.data);
+	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate);
+	strbuf_release(&sb);
+	return -1;
+}
+
+int pg_err_conn(const PGconn *conn, struct err *err)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, MESSAGE_BYTES);
+	pg_flatten(&sb, PQerrorMessage(conn));
+	(void)err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "the connection to Postgres failed: %s",
+			 sb.len ? sb.data : "no reason given");
+	strbuf_release(&sb);
+	return -1;
+}
+
+int pg_err_result(const PGresult *result, struct err *err)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	struct strbuf sb;
+
+	if (sqlstate && strlen(sqlstate) == 5)
+		return pg_err_fields(sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+				     PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+				     PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), err);
+	strbuf_init(&sb, MESSAGE_BYTES);
+	pg_flatten(&sb, PQresultErrorMessage(result));
+	(void)err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "the connection to Postgres failed: %s",
+			 sb.len ? sb.data : "no reason given");
+	strbuf_release(&sb);
+	return -1;
+}
+
+/* --- Connections ---------------------------------------------------------------------------------------------------
+ */
+void pg_flatten(struct strbuf *sb, const char *message)
+{
+	while (*message) {
+		size_t len = strcspn(message, "\n");
+		size_t skip = strspn(message, " \t");
+		bool keep = len > skip && strncmp(message, "LOCATION:", 9) != 0;
+
+		if (keep && sb->len > 0)
+			strbuf_adds(sb, "; ");
+		if (keep)
+			strbuf_add(sb, message + skip, len - skip);
+		message += len + (message[len] == '\n');
+	}
+}
+
+/* libpq keeps no SQLSTATE of a refused connection; PQERRORS_VERBOSE puts it into the text: "FATAL:  28P01: ...".
+ * Returns what follows it, or NULL. */
+static const char *find_sqlstate(const char *message, char sqlstate[6])
+{
+	for (const char *p = message; (p = strstr(p, ":  ")); p++) {
+		const char *code = p + 3;
+
+		if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 || strncmp(code + 5, ": ", 2) != 0)
+			continue;
+		memcpy(sqlstate, code, 5);
+		sqlstate[5] = '\0';
+		return code + 7;
+	}
+	return NULL;
+}
+
+static const char *verify_words(long verify)
+{
+	switch (verify) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "the server's certificate, or the one that signed it, has expired";
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "the server's certificate is not valid yet: compare the clocks";
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+		return "unknown issuer: the server's certificate was not signed by the given CA";
+	default:
+		return NULL;
+	}
+}
+
+/* Where libpq gives text alone. The first fragment found decides; more special ones stand first. */
+static const struct {
+	const char *fragment;
+	enum err_kind kind;
+	const char *reason;
+} texts[] = {
+	{"SSL SYSCALL error", ERR_TRANSIENT, "SourceUnreachable"},
+	{"SSL", ERR_DENIED, "TLS"},
+	{"certificate", ERR_DENIED, "TLS"},
+	{"Connection refused", ERR_TRANSIENT, "Refused"},
+	{"could not translate host name", ERR_TRANSIENT, "DNS"},
+	{"timeout expired", ERR_TRANSIENT, "Timeout"},
+	{"Connection timed out", ERR_TRANSIENT, "Timeout"},
+	{"no password supplied", ERR_DENIED, "AuthFailed"},
+	{"SCRAM", ERR_DENIED, "AuthFailed"},
+	{"authentication", ERR_DENIED, "AuthFailed"},
+	{"channel binding", ERR_DENIED, "AuthFailed"},
+};
+
+static void classify_text(const char *message, enum err_kind *kind, const char **reason)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (!strstr(message, texts[i].fragment))
+			continue;
+		*kind = texts[i].kind;
+		*reason = texts[i].reason;
+		return;
+	}
+}
+
+static void classify_state(const char *sqlstate, enum err_kind *kind, const char **reason)
+{
+	enum err_kind found = pg_sqlstate_kind(sqlstate);
+
+	if (found == ERR_DENIED || strcmp(sqlstate, "3D000") == 0) {
+		*kind = found;
+		*reason = pg_sqlstate_reason(sqlstate);
+	} else if (strcmp(sqlstate, "42704") == 0) {
+		/* A session option that the server does not know. */
+		*kind = ERR_INVALID;
+		*reason = "ServerTooOld";
+	}
+}
+
+int pg_err_connect(const struct pg_connect_failure *failure, struct err *err)
+{
+	enum err_kind kind = ERR_TRANSIENT;
+	const char *reason = "SourceUnreachable", *words;
+	char sqlstate[6] = "";
+	const char *text = failure->message, *after = strstr(text, "failed: ");
+	struct strbuf sb;
+
+	strbuf_init(&sb, MESSAGE_BYTES);
+	if (after)
+		text = after + strlen("failed: ");
+	after = find_sqlstate(text, sqlstate);
+	words = verify_words(failure->verify);
+	if (after)
+		classify_state(sqlstate, &kind, &reason);
+	else
+		classify_text(text, &kind, &reason);
+	if (!after && failure->needs_password) {
+		kind = ERR_DENIED;
+		reason = "AuthFailed";
+	}
+	pg_flatten(&sb, after ? after : text);
+	if (!after && words && strcmp(reason, "TLS") == 0) {
+		strbuf_reset(&sb);
+		strbuf_adds(&sb, words);
+	}
+	(void)err_reason(err, kind, reason, "cannot connect to Postgres at %s:%d, database \"%s\", as \"%s\": %s%s",
+			 failure->params->host, failure->params->port, failure->params->database, failure->params->user,
+			 strcmp(reason, "TLS") == 0 ? "TLS: " : "", sb.len ? sb.data : "no reason given");
+	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate);
+	strbuf_release(&sb);
+	return -1;
+}

@@ -1,0 +1,361 @@
+/* Statements: one result, none, or a stream of rows. */
+#include "postgres/pg.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "postgres/pg_int.h"
+
+PGconn *pg_conn(struct pg *pg)
+{
+	return pg->conn;
+}
+
+int pg_server_version(struct pg *pg)
+{
+	return PQserverVersion(pg->conn);
+}
+
+void pg_clear(PGresult *result)
+{
+	PQclear(result);
+}
+
+/* --- Waiting -------------------------------------------------------------------------------------------------------
+ */
+int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct err *err)
+{
+	struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = cancel_fd, .events = POLLIN}};
+
+	for (;;) {
+		int64_t left_ms = deadline_ms < 0 ? -1 : deadline_ms - clock_now_ms();
+		int n;
+
+		if (deadline_ms >= 0 && left_ms <= 0)
+			left_ms = 0;
+		n = poll(fds, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, errno, "waiting for Postgres");
+		/* Stopping wins over data, or a stream that never pauses could not be stopped. */
+		if (n > 0 && fds[1].revents)
+			return err_set(err, ERR_CANCELLED, "stopped while waiting for Postgres");
+		if (n > 0)
+			return 0;
+		if (n == 0 && deadline_ms >= 0 && clock_now_ms() >= deadline_ms)
+			return err_reason(err, ERR_TRANSIENT, "Timeout", "Postgres did not answer in time");
+	}
+}
+
+int pg_pause(const struct pg *pg, int64_t ms, struct err *err)
+{
+	int r = pg_wait_fd(-1, 0, pg->cancel_fd, clock_now_ms() + ms, err);
+
+	return r < 0 && err->kind == ERR_TRANSIENT ? 0 : r;
+}
+
+/* A wait that fails in the middle of a query leaves it running: tell the server, and never use the connection again. */
+static int wait_socket(struct pg *pg, short events, int64_t deadline_ms, struct err *err)
+{
+	struct err ignored;
+
+	if (pg_tls_pending(pg->conn))
+		return 0;
+	if (pg_wait_fd(PQsocket(pg->conn), events, pg->cancel_fd, deadline_ms, err) == 0)
+		return 0;
+	pg->dead = true;
+	pg->rows = false;
+	(void)pg_cancel(pg, clock_now_ms() + PG_CANCEL_MS, &ignored);
+	return -1;
+}
+
+int pg_usable(const struct pg *pg, struct err *err)
+{
+	assert(!pg->rows);
+	if (pg->dead)
+		return err_reason(err, ERR_TRANSIENT, "SourceUnreachable",
+				  "this connection was given up in the middle of a query; connect again");
+	return 0;
+}
+
+int pg_flush(struct pg *pg, struct err *err)
+{
+	for (;;) {
+		int r = PQflush(pg->conn);
+
+		if (r == 0)
+			return 0;
+		if (r < 0)
+			return pg_err_conn(pg->conn, err);
+		/* The server may be blocked until we read what it has to say. */
+		if (wait_socket(pg, POLLIN | POLLOUT, -1, err) < 0)
+			return -1;
+		if (!PQconsumeInput(pg->conn))
+			return pg_err_conn(pg->conn, err);
+	}
+}
+
+int pg_next_result(struct pg *pg, int64_t deadline_ms, PGresult **ret, struct err *err)
+{
+	while (PQisBusy(pg->conn)) {
+		if (wait_socket(pg, POLLIN, deadline_ms, err) < 0)
+			return -1;
+		/* Once the connection is lost PQgetResult does not block, and makes an error result of it. */
+		if (!PQconsumeInput(pg->conn))
+			break;
+	}
+	*ret = PQgetResult(pg->conn);
+	return 0;
+}
+
+/* --- One result ----------------------------------------------------------------------------------------------------
+ */
+static bool is_failure(ExecStatusType status)
+{
+	return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_SINGLE_TUPLE &&
+	       status != PGRES_EMPTY_QUERY;
+}
+
+static int check_result(const PGresult *result, struct err *err)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (!is_failure(status))
+		return 0;
+	if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
+		return pg_err_result(result, err);
+	return err_set(err, ERR_FATAL, "a statement was answered with %s, expected rows or completion",
+		       PQresStatus(status));
+}
+
+/* Reads to the end; keeps the last result that is no failure, and the first failure. */
+static int collect(struct pg *pg, PGresult **ret, struct err *err)
+{
+	_cleanup_result_ PGresult *last = NULL;
+	int failed = 0;
+
+	for (;;) {
+		PGresult *result = NULL;
+
+		if (pg_next_result(pg, -1, &result, failed ? &(struct err){0} : err) < 0)
+			return -1;
+		if (!result)
+			break;
+		if (failed == 0)
+			failed = check_result(result, err);
+		PQclear(last);
+		last = result;
+		if (PQresultStatus(result) == PGRES_COPY_IN || PQresultStatus(result) == PGRES_COPY_OUT ||
+		    PQresultStatus(result) == PGRES_COPY_BOTH) {
+			/* Nothing here speaks COPY: without this PQgetResult would give the same answer for ever. */
+			pg->dead = true;
+			return -1;
+		}
+	}
+	if (failed < 0)
+		return -1;
+	if (!last)
+		return pg_err_conn(pg->conn, err);
+	if (ret)
+		*ret = TAKE_PTR(last);
+	return 0;
+}
+
+static int send_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err)
+{
+	/* A walsender only takes the simple protocol. */
+	int ok = pg->replication ? PQsendQuery(pg->conn, sql)
+				 : PQsendQueryParams(pg->conn, sql, n_params, NULL, params, NULL, NULL, 0);
+
+	return ok ? 0 : pg_err_conn(pg->conn, err);
+}
+
+int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, PGresult **ret, struct err *err)
+{
+	assert(!pg->replication || n_params == 0);
+	if (pg_usable(pg, err) < 0 || send_query(pg, sql, params, n_params, err) < 0 || pg_flush(pg, err) < 0)
+		return -1;
+	return collect(pg, ret, err);
+}
+
+int pg_exec(struct pg *pg, const char *sql, struct err *err)
+{
+	if (pg_usable(pg, err) < 0)
+		return -1;
+	if (!PQsendQuery(pg->conn, sql))
+		return pg_err_conn(pg->conn, err);
+	if (pg_flush(pg, err) < 0)
+		return -1;
+	return collect(pg, NULL, err);
+}
+
+int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...)
+{
+	struct strbuf sb;
+	va_list ap;
+	int r;
+
+	strbuf_init(&sb, PG_SQL_BYTES);
+	va_start(ap, fmt);
+	strbuf_vaddf(&sb, fmt, ap);
+	va_end(ap);
+	r = strbuf_ok(&sb) ? pg_exec(pg, sb.data, err)
+			   : err_set(err, ERR_LIMIT, "a statement is longer than %d bytes", PG_SQL_BYTES);
+	strbuf_release(&sb);
+	return r;
+}
+
+/* --- Rows ----------------------------------------------------------------------------------------------------------
+ */
+static int begin_rows(struct pg *pg, struct err *err)
+{
+	/* From here on a result is one row: libpq holds no more than that. */
+	if (!PQsetSingleRowMode(pg->conn))
+		return err_set(err, ERR_FATAL, "libpq refused the single-row mode");
+	if (pg_flush(pg, err) < 0)
+		return -1;
+	pg->rows = true;
+	return 0;
+}
+
+int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err)
+{
+	if (pg_usable(pg, err) < 0 || send_query(pg, sql, params, n_params, err) < 0)
+		return -1;
+	pg->executing[0] = '\0';
+	return begin_rows(pg, err);
+}
+
+static int prepare(struct pg *pg, const char *name, const char *sql, struct pg_prepared **ret, struct err *err)
+{
+	struct pg_prepared *p = xcalloc(1, sizeof(*p));
+
+	(void)snprintf(p->statement, sizeof(p->statement), "pgsync_%u", pg->next_statement++);
+	if (!PQsendPrepare(pg->conn, p->statement, sql, 0, NULL)) {
+		free(p);
+		return pg_err_conn(pg->conn, err);
+	}
+	if (pg_flush(pg, err) < 0 || collect(pg, NULL, err) < 0) {
+		free(p);
+		return -1;
+	}
+	p->sql = xstrdup(sql);
+	map_puts(pg->prepared, name, p);
+	*ret = p;
+	return 0;
+}
+
+int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
+			   struct err *err)
+{
+	struct pg_prepared *p = map_gets(pg->prepared, name);
+
+	if (!p && (map_size(pg->prepared) >= PG_PREPARED_MAX || strlen(name) >= sizeof(pg->executing)))
+		return pg_rows_start(pg, sql, params, n_params, err);
+	if (pg_usable(pg, err) < 0 || (!p && prepare(pg, name, sql, &p, err) < 0))
+		return -1;
+	assert(strcmp(p->sql, sql) == 0);
+	if (!PQsendQueryPrepared(pg->conn, p->statement, n_params, params, NULL, NULL, 0))
+		return pg_err_conn(pg->conn, err);
+	(void)snprintf(pg->executing, sizeof(pg->executing), "%s", name);
+	return begin_rows(pg, err);
+}
+
+/* After ALTER TABLE a prepared statement may be of no use ("cached plan must not change result type"): the caller's
+ * next attempt prepares it again, under another name, since a failed transaction does not let us drop the old one. */
+static void forget_prepared(struct pg *pg, struct err *err)
+{
+	if (!pg->executing[0] || (!pg_is_sqlstate(err, "0A000") && !pg_is_sqlstate(err, "26000")))
+		return;
+	err->kind = ERR_TRANSIENT;
+	(void)map_removes(pg->prepared, pg->executing);
+}
+
+static int fail_rows(struct pg *pg, const PGresult *failure, struct err *err)
+{
+	struct err ignored = {0};
+
+	(void)check_result(failure, err);
+	forget_prepared(pg, err);
+	pg->rows = false;
+	(void)collect(pg, NULL, &ignored);
+	return -1;
+}
+
+int pg_rows_next(struct pg *pg, PGresult **ret, struct err *err)
+{
+	assert(pg->rows);
+	for (;;) {
+		_cleanup_result_ PGresult *result = NULL;
+
+		if (pg_next_result(pg, -1, &result, err) < 0) {
+			pg->rows = false;
+			return -1;
+		}
+		if (!result) {
+			pg->rows = false;
+			return 0;
+		}
+		if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
+			*ret = TAKE_PTR(result);
+			return 1;
+		}
+		if (is_failure(PQresultStatus(result)))
+			return fail_rows(pg, result, err);
+	}
+}
+
+int pg_rows_abort(struct pg *pg, struct err *err)
+{
+	int64_t deadline_ms = clock_now_ms() + PG_ABORT_MS;
+
+	if (!pg->rows)
+		return 0;
+	pg->rows = false;
+	if (pg_cancel(pg, deadline_ms, err) < 0) {
+		pg->dead = true;
+		return -1;
+	}
+	for (;;) {
+		_cleanup_result_ PGresult *result = NULL;
+
+		if (pg_next_result(pg, deadline_ms, &result, err) < 0)
+			return err_wrap(err, "aborting a query");
+		if (!result)
+			break;
+	}
+	return PQstatus(pg->conn) == CONNECTION_OK ? 0 : pg_err_conn(pg->conn, err);
+}
+
+/* --- Values --------------------------------------------------------------------------------------------------------
+ */
+const char *pg_value(const PGresult *result, int row, int column)
+{
+	return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+bool pg_value_bool(const PGresult *result, int row, int column)
+{
+	const char *value = pg_value(result, row, column);
+
+	return value && value[0] == 't';
+}
+
+uint64_t pg_value_u64(const PGresult *result, int row, int column)
+{
+	const char *value = pg_value(result, row, column);
+	uint64_t ret = 0;
+
+	return value && parse_u64(value, strlen(value), &ret) ? ret : 0;
+}
+
+uint64_t pg_value_lsn(const PGresult *result, int row, int column)
+{
+	const char *value = pg_value(result, row, column);
+	uint64_t ret = 0;
+
+	return value && parse_lsn(value, &ret) ? ret : 0;
+}

@@ -1,0 +1,104 @@
+/* What the files of this package share: the connection, waiting on it, and errors from the server's words. */
+#ifndef PGSYNC_POSTGRES_PG_INT_H
+#define PGSYNC_POSTGRES_PG_INT_H
+
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "postgres/pg.h"
+
+enum {
+	PG_PREPARED_MAX = 256,            /* names remembered per connection; further ones run unprepared */
+	PG_SQL_BYTES = 4 * 1024 * 1024,   /* the longest statement that this package builds */
+	PG_CANCEL_MS = 1000,              /* how long a cancel request may take when we stop */
+	PG_ABORT_MS = 10000,              /* how long the server may take to abort a stream of rows */
+	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to let go of its slot */
+	PG_CONNECT_TIMEOUT_MS = 10 * 1000 /* when pg_params does not say */
+};
+
+struct pg_prepared {
+	char *sql;
+	char statement[16]; /* its name on the server */
+};
+
+struct pg {
+	PGconn *conn;
+	int cancel_fd;
+	bool replication;
+	bool rows; /* a stream of rows is open */
+	bool dead; /* a wait was cancelled or the deadline passed in the middle of a query: only good for pg_close */
+	struct map *prepared;    /* name -> struct pg_prepared */
+	unsigned next_statement; /* server-side names are never used twice */
+	char executing[64];      /* name of the prepared query whose rows are read, or "" */
+};
+
+/* --- Waiting --------------------------------------------------------------------------------------------------- */
+/* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
+ * descriptor is readable; TRANSIENT/Timeout at the deadline. */
+int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct err *err) WARN_UNUSED;
+/* Waits ms milliseconds; CANCELLED ends it. */
+int pg_pause(const struct pg *pg, int64_t ms, struct err *err) WARN_UNUSED;
+/* Sends everything that libpq holds back. */
+int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
+/* The next result without blocking in libpq; *ret is NULL after the last one. A running query is cancelled when the
+ * wait is. deadline_ms as in pg_wait_fd. */
+int pg_next_result(struct pg *pg, int64_t deadline_ms, PGresult **ret, struct err *err) WARN_UNUSED;
+/* Refuses a connection that is only good for pg_close. */
+int pg_usable(const struct pg *pg, struct err *err) WARN_UNUSED;
+/* True when TLS holds decrypted bytes that poll() does not know of. */
+bool pg_tls_pending(PGconn *conn);
+
+/* --- Errors (error.c) ------------------------------------------------------------------------------------------ */
+enum err_kind pg_sqlstate_kind(const char *sqlstate);
+/* NULL when the state alone says no reason. */
+const char *pg_sqlstate_reason(const char *sqlstate);
+/* Fills *err from the fields of a server error; primary, detail and hint may be NULL. Row values are left out. */
+int pg_err_fields(const char *sqlstate, const char *primary, const char *detail, const char *hint, struct err *err);
+/* Fills *err from a failed result; without a SQLSTATE, the connection is gone. */
+int pg_err_result(const PGresult *result, struct err *err);
+/* TRANSIENT/SourceUnreachable with libpq's last words. */
+int pg_err_conn(const PGconn *conn, struct err *err);
+bool pg_is_sqlstate(const struct err *err, const char *sqlstate);
+
+struct pg_connect_failure {
+	const char *message; /* libpq's, with PQERRORS_VERBOSE */
+	const struct pg_params *params;
+	long verify; /* X509_V_ERR_*, 0 when the certificate was not the trouble */
+	bool needs_password;
+};
+/* Says why a connection could not be made. */
+int pg_err_connect(const struct pg_connect_failure *failure, struct err *err);
+/* libpq's message on one line, without source locations. */
+void pg_flatten(struct strbuf *sb, const char *message);
+
+/* --- Calls that block, in a thread of their own (task.c) --------------------------------------------------------- */
+/* getaddrinfo and PQcancel cannot be waited for with a descriptor. A task runs one of them in a detached thread;
+ * whoever started it waits for done_fd and may leave before the call returns: the last of the two frees the task. */
+struct pg_task {
+	void (*run)(struct pg_task *task);
+	void (*release)(struct pg_task *task); /* frees the object around the task */
+	atomic_int refs;
+	int done_fd;
+};
+/* Takes over the task: on failure it is released. On success the caller holds one reference. */
+int pg_task_start_take(struct pg_task *task, struct err *err) WARN_UNUSED;
+/* cancel_fd may be -1. */
+int pg_task_wait(const struct pg_task *task, int cancel_fd, int64_t deadline_ms, struct err *err) WARN_UNUSED;
+void pg_task_unref(struct pg_task *task);
+CLEANUP(struct pg_task, pg_task_unref);
+
+/* Asks the server to cancel what the connection runs, and waits for the request to be delivered. Best effort: who stops
+ * anyway may ignore the result. */
+int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err);
+/* Numeric addresses of a host, comma separated, most preferred first. TRANSIENT/DNS when it cannot be resolved. */
+int pg_resolve(const char *host, int cancel_fd, int64_t deadline_ms, char **ret, struct err *err) WARN_UNUSED;
+
+/* --- Values of results ------------------------------------------------------------------------------------------- */
+/* Text of a field, NULL for NULL. */
+const char *pg_value(const PGresult *result, int row, int column);
+bool pg_value_bool(const PGresult *result, int row, int column);
+/* 0 for NULL or anything that is no number. */
+uint64_t pg_value_u64(const PGresult *result, int row, int column);
+uint64_t pg_value_lsn(const PGresult *result, int row, int column);
+
+#endif

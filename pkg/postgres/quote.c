@@ -1,0 +1,68 @@
+/* Identifiers, literals and array literals as Postgres reads them. */
+#include <string.h>
+
+#include "postgres/pg_int.h"
+
+static void add_doubled(struct strbuf *sb, const char *s, char quote)
+{
+	const char *hit;
+
+	strbuf_addc(sb, quote);
+	while ((hit = strchr(s, quote))) {
+		strbuf_add(sb, s, (size_t)(hit - s) + 1);
+		strbuf_addc(sb, quote);
+		s = hit + 1;
+	}
+	strbuf_adds(sb, s);
+	strbuf_addc(sb, quote);
+}
+
+void pg_quote_ident(struct strbuf *sb, const char *name)
+{
+	add_doubled(sb, name, '"');
+}
+
+void pg_quote_literal(struct strbuf *sb, const char *value)
+{
+	add_doubled(sb, value, '\'');
+}
+
+void pg_quote_table(struct strbuf *sb, const char *schema, const char *table)
+{
+	pg_quote_ident(sb, schema);
+	strbuf_addc(sb, '.');
+	pg_quote_ident(sb, table);
+}
+
+void pg_array_begin(struct strbuf *sb)
+{
+	strbuf_addc(sb, '{');
+}
+
+void pg_array_add(struct strbuf *sb, const char *value, size_t len)
+{
+	size_t start = 0;
+
+	/* Elements end with a quote or NULL's L, so an open brace at the end means that this is the first one. */
+	if (sb->len > 0 && sb->data[sb->len - 1] != '{')
+		strbuf_addc(sb, ',');
+	if (!value) {
+		strbuf_adds(sb, "NULL");
+		return;
+	}
+	strbuf_addc(sb, '"');
+	for (size_t i = 0; i < len; i++) {
+		if (value[i] != '"' && value[i] != '\\')
+			continue;
+		strbuf_add(sb, value + start, i - start);
+		strbuf_addc(sb, '\\');
+		start = i;
+	}
+	strbuf_add(sb, value + start, len - start);
+	strbuf_addc(sb, '"');
+}
+
+void pg_array_end(struct strbuf *sb)
+{
+	strbuf_addc(sb, '}');
+}

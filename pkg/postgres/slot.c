@@ -1,0 +1,239 @@
+/* System identity, replication slots and what a snapshot sees. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "postgres/pg_int.h"
+#include "postgres/replication.h"
+
+enum { XIDS_BYTES = 16 * 1024 * 1024, SLOT_POLL_MS = 50 };
+
+int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	struct pg_system found = {.identifier = ""};
+
+	if (pg_query(replication, "IDENTIFY_SYSTEM", NULL, 0, &r, err) < 0)
+		return err_wrap(err, "IDENTIFY_SYSTEM");
+	if (PQntuples(r) != 1 || PQnfields(r) < 3 || strlen(PQgetvalue(r, 0, 0)) >= sizeof(found.identifier))
+		return err_set(err, ERR_FATAL, "IDENTIFY_SYSTEM gave %d rows of %d columns, expected one of four",
+			       PQntuples(r), PQnfields(r));
+	(void)snprintf(found.identifier, sizeof(found.identifier), "%s", PQgetvalue(r, 0, 0));
+	found.timeline = (uint32_t)pg_value_u64(r, 0, 1);
+	found.flush_lsn = pg_value_lsn(r, 0, 2);
+	*ret = found;
+	return 0;
+}
+
+/* --- Reading a slot ------------------------------------------------------------------------------------------------
+ */
+static const char sql_slot[] = "SELECT c.lsn, s.slot_name IS NOT NULL, s.active, s.active_pid,"
+			       " s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND s.database = current_database(),"
+			       " s.wal_status, s.confirmed_flush_lsn, s.restart_lsn,"
+			       " greatest(pg_wal_lsn_diff(c.lsn, s.restart_lsn), 0)::int8, s.safe_wal_size"
+			       " FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
+			       "pg_current_wal_lsn() END) c(lsn)"
+			       " LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
+
+/* The server says "lost" also of a slot that is invalid for another reason, such as a long idle time. */
+static enum pg_slot_state slot_state(const PGresult *r, const char *wal_status)
+{
+	if (!pg_value_bool(r, 0, 1))
+		return PG_SLOT_ABSENT;
+	if (strcmp(wal_status, "lost") == 0)
+		return PG_SLOT_LOST;
+	return pg_value_bool(r, 0, 2) ? PG_SLOT_ACTIVE : PG_SLOT_INACTIVE;
+}
+
+static int64_t safe_size(const PGresult *r)
+{
+	const char *value = pg_value(r, 0, 9);
+
+	if (!value)
+		return -1;
+	/* Below zero: the next checkpoint may take it away. */
+	return value[0] == '-' ? 0 : (int64_t)pg_value_u64(r, 0, 9);
+}
+
+int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	struct pg_slot slot = {.wal_status = ""};
+
+	if (pg_query(pg, sql_slot, (const char *const[]){name}, 1, &r, err) < 0)
+		return err_wrap(err, "reading replication slot \"%s\"", name);
+	if (PQntuples(r) != 1)
+		return err_set(err, ERR_FATAL, "reading replication slot \"%s\": got %d rows, expected one", name,
+			       PQntuples(r));
+	(void)snprintf(slot.wal_status, sizeof(slot.wal_status), "%s", PQgetvalue(r, 0, 5));
+	slot.state = slot_state(r, slot.wal_status);
+	slot.current_lsn = pg_value_lsn(r, 0, 0);
+	slot.active_pid = (int)pg_value_u64(r, 0, 3);
+	slot.logical_pgoutput = pg_value_bool(r, 0, 4);
+	slot.confirmed_flush_lsn = pg_value_lsn(r, 0, 6);
+	slot.restart_lsn = pg_value_lsn(r, 0, 7);
+	slot.retained_bytes = pg_value_u64(r, 0, 8);
+	slot.safe_wal_size = safe_size(r);
+	*ret = slot;
+	return 0;
+}
+
+/* --- Creating ------------------------------------------------------------------------------------------------------
+ */
+static int explain_create(const char *name, struct err *err)
+{
+	if (pg_is_sqlstate(err, "42710")) {
+		err->kind = ERR_CONFLICT;
+		err->reason = "SlotConflict";
+	} else if (pg_is_sqlstate(err, "53400")) {
+		err->kind = ERR_LIMIT;
+		err->reason = "NoFreeSlot";
+	} else if (pg_is_sqlstate(err, "55000")) {
+		err->kind = ERR_INVALID;
+		err->reason = "WalLevel";
+	}
+	return err_wrap(err, "creating replication slot \"%s\"", name);
+}
+
+int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	int version = pg_server_version(replication);
+	struct strbuf sql;
+	int failed;
+
+	strbuf_init(&sql, PG_SQL_BYTES);
+	strbuf_adds(&sql, "CREATE_REPLICATION_SLOT ");
+	pg_quote_ident(&sql, name);
+	strbuf_adds(&sql, " LOGICAL pgoutput ");
+	if (version < 150000)
+		strbuf_adds(&sql, "NOEXPORT_SNAPSHOT");
+	else
+		strbuf_addf(&sql, "(SNAPSHOT 'nothing'%s)", failover && version >= 170000 ? ", FAILOVER true" : "");
+	failed = pg_query(replication, sql.data, NULL, 0, &r, err);
+	strbuf_release(&sql);
+	if (failed < 0)
+		return explain_create(name, err);
+	if (PQntuples(r) != 1 || PQnfields(r) < 2 || !parse_lsn(PQgetvalue(r, 0, 1), ret_lsn))
+		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer holds no LSN", name);
+	return 0;
+}
+
+/* --- Releasing and dropping ----------------------------------------------------------------------------------------
+ */
+enum { SLOT_GONE = 1, SLOT_HELD = 2 };
+
+/* 0: the slot is free; SLOT_GONE; SLOT_HELD: its walsender was told to end, ret_pid says which. */
+static int try_release(struct pg *pg, const char *name, int *ret_pid, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+
+	/* One statement, so that the process cannot have become another one meanwhile; the server waits for its end. */
+	if (pg_query(pg,
+		     "SELECT active_pid, pg_terminate_backend(active_pid, 1000) FROM pg_replication_slots"
+		     " WHERE slot_name = $1",
+		     (const char *const[]){name}, 1, &r, err) < 0)
+		return -1;
+	if (PQntuples(r) == 0)
+		return SLOT_GONE;
+	*ret_pid = (int)pg_value_u64(r, 0, 0);
+	return *ret_pid ? SLOT_HELD : 0;
+}
+
+static int still_held(const char *name, int pid, struct err *err)
+{
+	return err_reason(err, ERR_CONFLICT, "SlotActive",
+			  "replication slot \"%s\" is still held by process %d, %d s after that was told to end", name,
+			  pid, PG_SLOT_RELEASE_MS / 1000);
+}
+
+/* 0 when free, SLOT_GONE, or negative. */
+static int release(struct pg *pg, const char *name, int64_t deadline_ms, struct err *err)
+{
+	for (;;) {
+		int pid = 0;
+		int r = try_release(pg, name, &pid, err);
+
+		if (r != SLOT_HELD)
+			return r;
+		if (clock_now_ms() >= deadline_ms)
+			return still_held(name, pid, err);
+		if (pg_pause(pg, SLOT_POLL_MS, err) < 0)
+			return -1;
+	}
+}
+
+int pg_slot_release(struct pg *pg, const char *name, struct err *err)
+{
+	if (release(pg, name, clock_now_ms() + PG_SLOT_RELEASE_MS, err) < 0)
+		return err_wrap(err, "releasing replication slot \"%s\"", name);
+	return 0;
+}
+
+int pg_slot_drop(struct pg *pg, const char *name, struct err *err)
+{
+	int64_t deadline_ms = clock_now_ms() + PG_SLOT_RELEASE_MS;
+
+	for (;;) {
+		int r = release(pg, name, deadline_ms, err);
+
+		if (r < 0)
+			break;
+		if (r == SLOT_GONE)
+			return 0;
+		if (pg_query(pg, "SELECT pg_drop_replication_slot($1)", (const char *const[]){name}, 1, NULL, err) == 0)
+			return 0;
+		if (pg_is_sqlstate(err, "42704"))
+			return 0;
+		/* Taken again in between. */
+		if (!pg_is_sqlstate(err, "55006") || clock_now_ms() >= deadline_ms)
+			break;
+		if (pg_pause(pg, SLOT_POLL_MS, err) < 0)
+			break;
+	}
+	return err_wrap(err, "dropping replication slot \"%s\"", name);
+}
+
+/* --- Visibility ----------------------------------------------------------------------------------------------------
+ */
+/* A 32-bit xid is within 2^31 of the snapshot's xmax; that gives its epoch. Whatever is older than xmin has ended, so
+ * most never reach the function. */
+static const char sql_visible[] =
+	"WITH s AS MATERIALIZED (SELECT s.s, pg_snapshot_xmin(s.s)::text::int8 AS xmin,"
+	"  pg_snapshot_xmax(s.s)::text::int8 AS xmax FROM pg_current_snapshot() AS s(s)),"
+	" x AS (SELECT u.position, s.s, s.xmin, s.xmax"
+	"  + CASE WHEN (u.xid - s.xmax) & 4294967295 >= 2147483648"
+	"    THEN ((u.xid - s.xmax) & 4294967295) - 4294967296 ELSE (u.xid - s.xmax) & 4294967295 END AS xid"
+	"  FROM unnest($1::int8[]) WITH ORDINALITY AS u(xid, position), s)"
+	" SELECT min(x.position) FROM x WHERE CASE WHEN x.xid < x.xmin THEN false"
+	"  ELSE NOT pg_visible_in_snapshot(x.xid::text::xid8, x.s) END";
+
+int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	struct strbuf list;
+	uint64_t first;
+	int failed;
+
+	strbuf_init(&list, XIDS_BYTES);
+	pg_array_begin(&list);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			strbuf_addc(&list, ',');
+		strbuf_addu(&list, xids[i]);
+	}
+	pg_array_end(&list);
+	if (strbuf_ok(&list))
+		failed = pg_query(pg, sql_visible, (const char *const[]){list.data}, 1, &r, err);
+	else
+		failed = err_set(err, ERR_LIMIT, "%zu transactions at once", n);
+	strbuf_release(&list);
+	if (failed < 0)
+		return err_wrap(err, "checking which transactions are visible");
+	first = pg_value_u64(r, 0, 0);
+	if (first > n)
+		return err_set(err, ERR_FATAL, "the visibility check named transaction %llu of %zu",
+			       (unsigned long long)first, n);
+	*ret_visible = first == 0 ? n : (size_t)first - 1;
+	return 0;
+}
