@@ -1,0 +1,447 @@
+/* Event recorder (client-go, tools/events): the first of a kind is created, its repetitions become a series that is
+ * written when it begins, rarely while it goes on, and when it is over. Nothing here can fail the caller. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+#include "kube/kube_int.h"
+#include "json/json.h"
+
+enum {
+	KINDS_MAX = 1000,  /* distinct events remembered; more are dropped */
+	IN_FLIGHT_MAX = 4, /* requests at a time */
+	TRIES = 12,
+	BURST = 25,                /* events of one object at once */
+	REFILL_MS = 5 * 60 * 1000, /* and one more for each such time */
+	NOTE_BYTES = 1024,
+	WORD_BYTES = 128,
+	NAME_BYTES = 253,
+	SUFFIX_BYTES = 32,
+	OBJECTS_MAX = 10 * KINDS_MAX, /* whose bursts are remembered */
+};
+
+/* How many more events an object may have. */
+struct bucket {
+	int64_t tokens;
+	int64_t filled_ms;
+};
+
+/* One distinct event. */
+struct kind {
+	struct kube_events *events;
+	struct kind *next; /* in the line of what waits to be sent */
+	char *key;
+	char *namespace, *name;
+	json_t *object; /* the event */
+	bool created;
+	int64_t count, written_count;
+	int64_t last_ms, written_ms;
+	int64_t last_wall_us;
+	unsigned tries;
+	bool waiting; /* in the line */
+	struct kube_call *call;
+	struct kube_timer *retry;
+};
+
+struct kube_events {
+	struct kube *kube;
+	char *controller, *instance;
+	struct map *kinds, *buckets;
+	struct kind *head, *tail; /* the line */
+	unsigned in_flight;
+	struct kube_timer *sweep; /* runs only while there are kinds */
+	uint64_t seed, names;
+	bool complained;
+};
+
+static void free_kind(void *ptr)
+{
+	struct kind *kind = ptr;
+
+	kube_cancel(kind->call);
+	kube_timer_cancel(kind->retry);
+	json_decref(kind->object);
+	free(kind->key);
+	free(kind->namespace);
+	free(kind->name);
+	free(kind);
+}
+
+struct kube_events *kube_events_new(struct kube *kube, const char *controller, const char *instance)
+{
+	struct kube_events *events = xcalloc(1, sizeof(*events));
+
+	events->kube = kube;
+	events->controller = xstrdup(controller);
+	events->instance = xstrndup(instance, strnlen(instance, WORD_BYTES));
+	events->kinds = map_new(free_kind);
+	events->buckets = map_new(free);
+	events->seed = random_seed();
+	return events;
+}
+
+void kube_events_free(struct kube_events *events)
+{
+	if (!events)
+		return;
+	kube_timer_cancel(events->sweep);
+	map_free(events->kinds);
+	map_free(events->buckets);
+	free(events->controller);
+	free(events->instance);
+	free(events);
+}
+
+/* --- Sending ---------------------------------------------------------------------------------------------------------
+ */
+static void send_next(struct kube_events *events);
+
+static void enqueue(struct kind *kind)
+{
+	struct kube_events *events = kind->events;
+
+	if (kind->waiting || kind->call || kind->retry)
+		return;
+	kind->waiting = true;
+	kind->next = NULL;
+	if (events->tail)
+		events->tail->next = kind;
+	else
+		events->head = kind;
+	events->tail = kind;
+	send_next(events);
+}
+
+/* Is there something that the server should be told? A series is told when it begins, and at last. */
+static bool has_news(const struct kind *kind, int64_t now_ms)
+{
+	const struct kube_tuning *tuning = &kind->events->kube->tuning;
+
+	if (!kind->created)
+		return true;
+	if (kind->count == kind->written_count)
+		return false;
+	return kind->written_count < 2 || now_ms - kind->written_ms >= tuning->series_refresh_ms ||
+	       now_ms - kind->last_ms >= tuning->series_idle_ms;
+}
+
+static void on_retry(void *user)
+{
+	struct kind *kind = user;
+
+	kind->retry = NULL;
+	enqueue(kind);
+}
+
+/* What the server refuses it would refuse again; only what did not reach it is repeated. */
+static void send_failed(struct kind *kind, const struct err *err)
+{
+	struct kube_events *events = kind->events;
+	int64_t period_ms = events->kube->tuning.event_retry_ms;
+
+	if (err_is_transient(err) && kind->tries < TRIES) {
+		int64_t jitter_ms = (int64_t)(random_next(&events->seed) % (uint64_t)(period_ms / 2 + 1));
+
+		kind->retry =
+			kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms, on_retry, kind);
+		return;
+	}
+	if (!events->complained)
+		log_warn("kube", "an event was not recorded, skipping", KV_STR("event", kind->name), KV_ERR(err));
+	events->complained = true;
+	/* As if it were written, so that it is not tried for ever. */
+	kind->created = true;
+	kind->written_count = kind->count;
+	kind->written_ms = clock_now_ms();
+	kind->tries = 0;
+}
+
+static void on_sent(void *user, const json_t *object, const struct err *err)
+{
+	struct kind *kind = user;
+	struct kube_events *events = kind->events;
+
+	UNUSED(object);
+	kind->call = NULL;
+	events->in_flight--;
+	if (err) {
+		send_failed(kind, err);
+	} else {
+		kind->tries = 0;
+		if (has_news(kind, clock_now_ms()))
+			enqueue(kind);
+	}
+	send_next(events);
+}
+
+static void on_created(void *user, const json_t *object, const struct err *err)
+{
+	struct kind *kind = user;
+
+	if (!err || (err->kind == ERR_CONFLICT && err->code == 409)) {
+		kind->created = true;
+		err = NULL;
+	}
+	on_sent(user, object, err);
+}
+
+static void on_patched(void *user, const json_t *object, const struct err *err)
+{
+	struct kind *kind = user;
+
+	/* The server forgets events after an hour: the series begins anew, with its count. */
+	if (err && err->kind == ERR_NOT_FOUND) {
+		kind->created = false;
+		err = NULL;
+	}
+	on_sent(user, object, err);
+}
+
+static json_t *series(const struct kind *kind)
+{
+	char time[CLOCK_RFC3339_BYTES];
+
+	return json_pack("{s:I, s:s}", "count", (json_int_t)kind->count, "lastObservedTime",
+			 clock_rfc3339_micro(kind->last_wall_us, time));
+}
+
+static void send_kind(struct kind *kind)
+{
+	struct kube_events *events = kind->events;
+	_cleanup_free_ char *path = xasprintf("/apis/events.k8s.io/v1/namespaces/%s/events", kind->namespace);
+	_cleanup_free_ char *item = xasprintf("%s/%s", path, kind->name);
+	_cleanup_json_ json_t *patch = NULL;
+	struct kube_call_options options = {.content = KUBE_JSON};
+
+	if (kind->created) {
+		patch = json_pack("{s:o}", "series", series(kind));
+		options.method = "PATCH";
+		options.path = item;
+		options.content = KUBE_MERGE_PATCH;
+		options.body = patch;
+	} else {
+		if (kind->count > 1)
+			(void)json_object_set_new(kind->object, "series", series(kind));
+		options.method = "POST";
+		options.path = path;
+		options.body = kind->object;
+	}
+	kind->tries++;
+	kind->written_count = kind->count;
+	kind->written_ms = clock_now_ms();
+	events->in_flight++;
+	kind->call = kube_start(events->kube, &options, kind->created ? on_patched : on_created, kind);
+}
+
+static void send_next(struct kube_events *events)
+{
+	while (events->head && events->in_flight < IN_FLIGHT_MAX) {
+		struct kind *kind = events->head;
+
+		events->head = kind->next;
+		if (!events->head)
+			events->tail = NULL;
+		kind->waiting = false;
+		send_kind(kind);
+	}
+}
+
+/* --- Forgetting ------------------------------------------------------------------------------------------------------
+ */
+static bool sweep_kind(void *user, const char *key, size_t len, void *value)
+{
+	struct kube_events *events = user;
+	struct kind *kind = value;
+	int64_t now_ms = clock_now_ms();
+
+	if (kind->waiting || kind->call || kind->retry)
+		return true;
+	if (has_news(kind, now_ms))
+		enqueue(kind);
+	else if (now_ms - kind->last_ms >= events->kube->tuning.series_idle_ms)
+		(void)map_remove(events->kinds, key, len);
+	return true;
+}
+
+static bool sweep_bucket(void *user, const char *key, size_t len, void *value)
+{
+	struct kube_events *events = user;
+	const struct bucket *bucket = value;
+
+	if (clock_now_ms() - bucket->filled_ms >= (int64_t)BURST * REFILL_MS)
+		(void)map_remove(events->buckets, key, len);
+	return true;
+}
+
+static void on_sweep(void *user);
+
+static void schedule_sweep(struct kube_events *events)
+{
+	if (!events->sweep && (map_size(events->kinds) > 0 || map_size(events->buckets) > 0))
+		events->sweep = kube_timer_start(
+			events->kube, clock_now_ms() + events->kube->tuning.series_idle_ms / 6 + 1, on_sweep, events);
+}
+
+static void on_sweep(void *user)
+{
+	struct kube_events *events = user;
+
+	events->sweep = NULL;
+	map_each(events->kinds, sweep_kind, events);
+	map_each(events->buckets, sweep_bucket, events);
+	schedule_sweep(events);
+}
+
+/* --- Recording -------------------------------------------------------------------------------------------------------
+ */
+/* Takes one of the object's tokens. */
+static bool may_have_another(struct kube_events *events, const char *object_key, int64_t now_ms)
+{
+	struct bucket *bucket = map_gets(events->buckets, object_key);
+	int64_t gained;
+
+	if (!bucket) {
+		if (map_size(events->buckets) >= OBJECTS_MAX)
+			return false;
+		bucket = xcalloc(1, sizeof(*bucket));
+		bucket->tokens = BURST;
+		bucket->filled_ms = now_ms;
+		map_puts(events->buckets, object_key, bucket);
+	}
+	gained = (now_ms - bucket->filled_ms) / REFILL_MS;
+	bucket->filled_ms += gained * REFILL_MS;
+	bucket->tokens = bucket->tokens + gained > BURST ? BURST : bucket->tokens + gained;
+	if (bucket->tokens == 0)
+		return false;
+	bucket->tokens--;
+	return true;
+}
+
+/* At most max bytes, cut between characters. */
+static char *cut(const char *s, size_t max)
+{
+	size_t len = 0;
+
+	while (s[len]) {
+		size_t n = utf8_sequence(s + len, strlen(s + len));
+
+		if (n == 0)
+			n = 1;
+		if (len + n > max)
+			break;
+		len += n;
+	}
+	return xstrndup(s, len);
+}
+
+/* The reference to the object, from the object itself or from something that is a reference already. */
+static json_t *reference(const json_t *regarding)
+{
+	static const struct {
+		const char *key, *path;
+	} FIELDS[] = {{"namespace", "metadata.namespace"},
+		      {"name", "metadata.name"},
+		      {"uid", "metadata.uid"},
+		      {"resourceVersion", "metadata.resourceVersion"},
+		      {"apiVersion", "apiVersion"},
+		      {"kind", "kind"}};
+	json_t *ref = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(FIELDS); i++) {
+		const char *value = jsonx_string(regarding, FIELDS[i].path, "");
+
+		if (!value[0])
+			value = jsonx_string(regarding, FIELDS[i].key, "");
+		if (value[0])
+			(void)json_object_set_new(ref, FIELDS[i].key, json_string(value));
+	}
+	return ref;
+}
+
+static json_t *new_event(const struct kube_events *events, const struct kind *kind, const json_t *ref, bool warning,
+			 const char *reason, const char *action, const char *note)
+{
+	_cleanup_free_ char *short_note = cut(note, NOTE_BYTES);
+	char time[CLOCK_RFC3339_BYTES];
+	json_t *event =
+		json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "apiVersion",
+			  "events.k8s.io/v1", "kind", "Event", "metadata", "namespace", kind->namespace, "name",
+			  kind->name, "eventTime", clock_rfc3339_micro(kind->last_wall_us, time), "type",
+			  warning ? "Warning" : "Normal", "reason", reason, "action", action, "reportingController",
+			  events->controller, "reportingInstance", events->instance, "regarding", ref);
+
+	/* A note that is not UTF-8 has no place in JSON; the event is worth more than its text. */
+	if (event && json_object_set_new(event, "note", json_string(short_note)) < 0)
+		(void)json_object_set_new(event, "note", json_string("(the text is not valid UTF-8)"));
+	return event;
+}
+
+/* "<object's name>.<unique hex>": event names are unique in their namespace for as long as the server keeps them. */
+static char *new_name(struct kube_events *events, const char *object_name)
+{
+	uint64_t unique = (uint64_t)clock_wall_us() * 1000 + events->names++ % 1000;
+	int keep = NAME_BYTES - SUFFIX_BYTES;
+
+	return xasprintf("%.*s.%llx", keep, object_name[0] ? object_name : "event", (unsigned long long)unique);
+}
+
+static void add_kind(struct kube_events *events, char *key_take, json_t *ref, bool warning, const char *reason,
+		     const char *action, const char *note)
+{
+	struct kind *kind = xcalloc(1, sizeof(*kind));
+	const char *namespace = jsonx_string(ref, "namespace", "default");
+
+	kind->events = events;
+	kind->key = key_take;
+	kind->namespace = xstrdup(namespace);
+	kind->name = new_name(events, jsonx_string(ref, "name", ""));
+	kind->count = 1;
+	kind->last_ms = clock_now_ms();
+	kind->last_wall_us = clock_wall_us();
+	kind->object = new_event(events, kind, ref, warning, reason, action, note);
+	if (!kind->object) {
+		free_kind(kind);
+		return;
+	}
+	map_puts(events->kinds, kind->key, kind);
+	enqueue(kind);
+	schedule_sweep(events);
+}
+
+void kube_event(struct kube_events *events, const json_t *regarding, bool warning, const char *reason,
+		const char *action, const char *note_fmt, ...)
+{
+	_cleanup_json_ json_t *ref = reference(regarding);
+	_cleanup_free_ char *short_reason = cut(reason, WORD_BYTES), *short_action = cut(action, WORD_BYTES);
+	_cleanup_free_ char *note = NULL, *object_key = NULL;
+	int64_t now_ms = clock_now_ms();
+	struct kind *kind;
+	char *key;
+	va_list ap;
+
+	va_start(ap, note_fmt);
+	note = xvasprintf(note_fmt, ap);
+	va_end(ap);
+	object_key = xasprintf("%s/%s/%s/%s", jsonx_string(ref, "kind", ""), jsonx_string(ref, "namespace", ""),
+			       jsonx_string(ref, "name", ""), jsonx_string(ref, "uid", ""));
+	key = xasprintf("%c/%s/%s/%s", warning ? 'W' : 'N', short_reason, short_action, object_key);
+	kind = map_gets(events->kinds, key);
+	if (kind) {
+		free(key);
+		kind->count++;
+		kind->last_ms = now_ms;
+		kind->last_wall_us = clock_wall_us();
+		if (has_news(kind, now_ms))
+			enqueue(kind);
+		return;
+	}
+	if (map_size(events->kinds) >= KINDS_MAX || !may_have_another(events, object_key, now_ms)) {
+		log_debug("kube", "too many events, skipping", KV_STR("event", key));
+		free(key);
+		return;
+	}
+	add_kind(events, key, ref, warning, short_reason, short_action, note);
+}

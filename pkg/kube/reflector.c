@@ -1,0 +1,555 @@
+/* List and watch (client-go, tools/cache/reflector.go), with one rule more and one less.
+ *
+ * Lists are always consistent reads (no resourceVersion), in pages: they never go back in time and never wait for a
+ * version that the server has lost; what they cost is little for a collection of this size. A watch that stays silent
+ * twice in a row is not trusted: after the server's storage was restored from a backup, ours would be a version of
+ * its future, and nothing would ever come.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "kube/kube_int.h"
+#include "kube/listing_int.h"
+#include "json/json.h"
+
+enum { WATCH_MIN_S = 300, WATCH_MORE_S = 300, LIST_TIMEOUT_MS = 120 * 1000, LIST_IDLE_MS = 30 * 1000 };
+
+/* What is known of an object. */
+struct known {
+	unsigned round; /* the list that it was last seen in */
+	char resource_version[];
+};
+
+/* What a stream that we ended ourselves leads to. */
+enum verdict { VERDICT_NONE, VERDICT_WATCH, VERDICT_LIST };
+
+struct kube_reflector {
+	struct kube *kube;
+	char *path, *selector; /* selector: "&fieldSelector=...", or "" */
+	struct kube_reflector_handlers handlers;
+	void *user;
+	uint64_t seed;
+
+	struct map *known;
+	unsigned round;
+	char resource_version[KUBE_RV_BYTES]; /* watch from here; "" : list first */
+	char *continue_token;                 /* of the list under way, or NULL */
+	bool synced;
+	int64_t last_seen_ms;
+
+	struct http_call *call;
+	struct kube_target *target;
+	char *url;
+	struct kube_frames *frames;   /* of the watch under way */
+	struct kube_listing *listing; /* of the list's page under way */
+	int64_t started_ms, idle_ms;
+	int64_t started_us;
+	unsigned events;   /* since the watch began */
+	unsigned silences; /* watches in a row without one */
+	bool in_data;      /* libcurl runs our on_data: the call cannot be freed */
+	bool dead;
+	enum verdict verdict;
+	struct err problem; /* with a verdict */
+
+	struct kube_timer *timer;
+	struct backoff backoff;
+	int64_t failed_ms; /* the last failure */
+};
+
+static void begin_list(struct kube_reflector *r);
+static void begin_watch(struct kube_reflector *r);
+
+/* --- Objects ---------------------------------------------------------------------------------------------------------
+ */
+static char *key_of(const json_t *object)
+{
+	const char *namespace = jsonx_string(object, "metadata.namespace", "");
+	const char *name = jsonx_string(object, "metadata.name", "");
+
+	return namespace[0] ? xasprintf("%s/%s", namespace, name) : xstrdup(name);
+}
+
+static void remember(struct kube_reflector *r, const char *key, const char *version)
+{
+	size_t len = strlen(version) + 1;
+	struct known *known = xmalloc(sizeof(*known) + len);
+
+	known->round = r->round;
+	memcpy(known->resource_version, version, len);
+	map_puts(r->known, key, known);
+}
+
+static void take_object(struct kube_reflector *r, json_t *object)
+{
+	_cleanup_free_ char *key = key_of(object);
+	const char *version = jsonx_string(object, "metadata.resourceVersion", "");
+	struct known *known = map_gets(r->known, key);
+
+	if (known && strcmp(known->resource_version, version) == 0) {
+		known->round = r->round;
+		return;
+	}
+	remember(r, key, version);
+	(void)json_object_del(json_object_get(object, "metadata"), "managedFields");
+	r->handlers.changed(r->user, key, object);
+}
+
+static void lose_object(struct kube_reflector *r, const char *key)
+{
+	if (map_removes(r->known, key) && !r->dead)
+		r->handlers.deleted(r->user, key);
+}
+
+static bool lose_unseen(void *user, const char *key, size_t len, void *value)
+{
+	struct kube_reflector *r = user;
+	const struct known *known = value;
+	_cleanup_free_ char *copy = NULL;
+
+	if (known->round == r->round)
+		return true;
+	copy = xstrndup(key, len); /* the entry takes its key with it */
+	lose_object(r, copy);
+	return !r->dead;
+}
+
+/* Versions are numbers that grow, but only where all of both are digits may they be compared (KEP-5504). */
+static bool is_older(const char *a, const char *b)
+{
+	size_t a_len = strlen(a), b_len = strlen(b);
+
+	if (strspn(a, "0123456789") != a_len || strspn(b, "0123456789") != b_len)
+		return false;
+	return a_len != b_len ? a_len < b_len : strcmp(a, b) < 0;
+}
+
+/* --- Failing and going on --------------------------------------------------------------------------------------------
+ */
+static void on_timer(void *user)
+{
+	struct kube_reflector *r = user;
+
+	r->timer = NULL;
+	if (r->resource_version[0])
+		begin_watch(r);
+	else
+		begin_list(r);
+}
+
+static void relist(struct kube_reflector *r)
+{
+	r->resource_version[0] = '\0';
+	free(TAKE_PTR(r->continue_token));
+}
+
+static void go_on(struct kube_reflector *r, int64_t delay_ms)
+{
+	assert(!r->timer && !r->call);
+	r->timer = kube_timer_start(r->kube, clock_now_ms() + delay_ms, on_timer, r);
+}
+
+static void fail(struct kube_reflector *r, const struct err *err)
+{
+	int64_t now_ms = clock_now_ms(), delay_ms;
+
+	if (now_ms - r->failed_ms > r->kube->tuning.backoff_reset_ms)
+		backoff_reset(&r->backoff);
+	r->failed_ms = now_ms;
+	delay_ms = backoff_next_ms(&r->backoff);
+	go_on(r, delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms);
+	if (r->handlers.failed)
+		r->handlers.failed(r->user, err);
+}
+
+/* A version that is too old is the normal end of a long absence. The first time we list at once. */
+static void expire(struct kube_reflector *r, const struct err *err)
+{
+	bool again = clock_now_ms() - r->failed_ms < r->kube->tuning.very_short_ms;
+
+	relist(r);
+	if (again) {
+		fail(r, err);
+		return;
+	}
+	r->failed_ms = clock_now_ms();
+	go_on(r, 0);
+}
+
+/* --- One exchange ----------------------------------------------------------------------------------------------------
+ */
+static void clear_exchange(struct kube_reflector *r)
+{
+	kube_frames_free(TAKE_PTR(r->frames));
+	kube_listing_free(TAKE_PTR(r->listing));
+	kube_target_put(TAKE_PTR(r->target));
+	free(TAKE_PTR(r->url));
+}
+
+static void free_reflector(void *ptr)
+{
+	struct kube_reflector *r = ptr;
+
+	clear_exchange(r);
+	map_free(r->known);
+	free(r->path);
+	free(r->selector);
+	free(r->continue_token);
+	free(r);
+}
+
+/* Ends a stream from within its data. */
+static bool judge(struct kube_reflector *r, enum verdict verdict)
+{
+	r->verdict = verdict;
+	return false;
+}
+
+static void begin(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
+		  bool (*on_data)(void *user, const char *data, size_t len), http_done_fn *done)
+{
+	struct http_request request = {
+		.method = "GET",
+		.path = r->url,
+		.timeout_ms = timeout_ms,
+		.idle_timeout_ms = idle_ms,
+		.on_data = on_data,
+		.user = r,
+	};
+
+	r->verdict = VERDICT_NONE;
+	r->started_ms = clock_now_ms();
+	r->started_us = clock_now_us();
+	r->idle_ms = idle_ms;
+	r->target = kube_target_get(r->kube, KUBE_USE_GENERAL);
+	r->call = http_start(r->kube->http, r->target->http, &request, done, r);
+}
+
+/* At the end of an exchange. False: the reflector was stopped meanwhile. */
+static bool ended(struct kube_reflector *r, const struct http_response *response)
+{
+	r->call = NULL;
+	if (r->dead) {
+		kube_bury(r->kube, r, free_reflector);
+		return false;
+	}
+	kube_observe(r->kube, "GET", response ? response->status : 0, r->started_us);
+	return true;
+}
+
+/* --- List ------------------------------------------------------------------------------------------------------------
+ */
+static void on_item(void *user, json_t *object)
+{
+	struct kube_reflector *r = user;
+
+	if (!r->dead)
+		take_object(r, object);
+}
+
+static bool on_list_data(void *user, const char *data, size_t len)
+{
+	struct kube_reflector *r = user;
+	int result;
+
+	r->in_data = true;
+	result = kube_listing_feed(r->listing, data, len, on_item, r, &r->problem);
+	r->in_data = false;
+	if (r->dead)
+		return false;
+	return result == 0 || judge(r, VERDICT_LIST);
+}
+
+static void complete(struct kube_reflector *r, const char *version)
+{
+	bool first = !r->synced;
+
+	(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
+	r->last_seen_ms = clock_now_ms();
+	map_each(r->known, lose_unseen, r);
+	if (r->dead)
+		return;
+	r->synced = true;
+	go_on(r, 0);
+	if (first && r->handlers.synced)
+		r->handlers.synced(r->user);
+}
+
+static void end_page(struct kube_reflector *r)
+{
+	_cleanup_json_ json_t *frame = NULL;
+	const char *version, *more;
+	struct err err;
+
+	if (kube_listing_finish(r->listing, &frame, &err) < 0) {
+		relist(r);
+		fail(r, &err);
+		return;
+	}
+	version = jsonx_string(frame, "metadata.resourceVersion", "");
+	more = jsonx_string(frame, "metadata.continue", "");
+	free(TAKE_PTR(r->continue_token));
+	if (more[0]) {
+		r->continue_token = xstrdup(more);
+		go_on(r, 0);
+	} else if (!version[0] || strlen(version) >= KUBE_RV_BYTES) {
+		(void)err_set(&err, ERR_FATAL, "GET %s: the list has no resourceVersion", r->path);
+		fail(r, &err);
+	} else {
+		complete(r, version);
+	}
+}
+
+static void list_failed(struct kube_reflector *r, const struct err *err)
+{
+	bool expired = err->kind == ERR_NOT_FOUND && err->code == 410;
+
+	/* Pages that were read are read again: the rest of them may be gone by then. */
+	if (expired)
+		expire(r, err);
+	else {
+		relist(r);
+		fail(r, err);
+	}
+}
+
+static void on_list_done(void *user, const struct http_response *response, const struct err *err)
+{
+	struct kube_reflector *r = user;
+	struct err problem;
+
+	if (!ended(r, response))
+		return;
+	if (!response) {
+		list_failed(r, r->verdict != VERDICT_NONE ? &r->problem : err);
+	} else if (response->status == 200) {
+		end_page(r);
+	} else {
+		(void)kube_status_err(response, "GET", r->path, &problem);
+		if (response->status == 401)
+			(void)kube_target_refused(r->kube);
+		list_failed(r, &problem);
+	}
+}
+
+static void begin_list(struct kube_reflector *r)
+{
+	struct strbuf url;
+
+	clear_exchange(r);
+	if (!r->continue_token)
+		r->round++;
+	strbuf_init(&url, KUBE_MAX_OBJECT);
+	strbuf_addf(&url, "%s?limit=%d%s", r->path, r->kube->tuning.page_size, r->selector);
+	if (r->continue_token) {
+		strbuf_adds(&url, "&continue=");
+		http_escape(&url, r->continue_token);
+	}
+	r->url = strbuf_detach(&url);
+	r->listing = kube_listing_new(KUBE_MAX_OBJECT);
+	begin(r, LIST_TIMEOUT_MS, LIST_IDLE_MS, on_list_data, on_list_done);
+}
+
+/* --- Watch -----------------------------------------------------------------------------------------------------------
+ */
+static void on_error_event(struct kube_reflector *r, const json_t *status)
+{
+	(void)kube_status_object_err(status, "watch", &r->problem);
+	/* Only being told to slow down leaves our version good. */
+	(void)judge(r, r->problem.code == 429 ? VERDICT_WATCH : VERDICT_LIST);
+}
+
+static void advance(struct kube_reflector *r, const char *version, bool bookmark)
+{
+	if (!version[0] || strlen(version) >= KUBE_RV_BYTES)
+		return;
+	if (bookmark && is_older(version, r->resource_version)) {
+		(void)err_set(&r->problem, ERR_NOT_FOUND, "GET %s: the server went back from version %s to %s", r->path,
+			      r->resource_version, version);
+		r->problem.code = 410;
+		(void)judge(r, VERDICT_LIST);
+		return;
+	}
+	(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
+}
+
+static void on_event(void *user, const char *type, json_t *object)
+{
+	struct kube_reflector *r = user;
+	_cleanup_free_ char *version = NULL;
+
+	if (r->dead || r->verdict != VERDICT_NONE)
+		return;
+	r->events++;
+	r->silences = 0;
+	r->last_seen_ms = clock_now_ms();
+	if (strcmp(type, "ERROR") == 0) {
+		on_error_event(r, object);
+		return;
+	}
+	version = xstrdup(jsonx_string(object, "metadata.resourceVersion", ""));
+	if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
+		take_object(r, object);
+	} else if (strcmp(type, "DELETED") == 0) {
+		_cleanup_free_ char *key = key_of(object);
+
+		lose_object(r, key);
+	}
+	advance(r, version, strcmp(type, "BOOKMARK") == 0);
+}
+
+static bool on_watch_data(void *user, const char *data, size_t len)
+{
+	struct kube_reflector *r = user;
+	struct err err;
+	int result;
+
+	r->in_data = true;
+	result = kube_frames_feed(r->frames, data, len, on_event, r, &err);
+	r->in_data = false;
+	if (r->dead || r->verdict != VERDICT_NONE)
+		return false;
+	if (result == 0)
+		return true;
+	/* Something was said that we did not understand: only a list is sure to have it. */
+	r->problem = err;
+	return judge(r, VERDICT_LIST);
+}
+
+static void judged(struct kube_reflector *r)
+{
+	if (r->problem.code == 410) {
+		expire(r, &r->problem);
+		return;
+	}
+	if (r->verdict == VERDICT_LIST)
+		relist(r);
+	fail(r, &r->problem);
+}
+
+static void watch_refused(struct kube_reflector *r, const struct http_response *response)
+{
+	struct err err;
+
+	(void)kube_status_err(response, "GET", r->path, &err);
+	if (err.code == 410) {
+		expire(r, &err);
+		return;
+	}
+	if (response->status == 401)
+		(void)kube_target_refused(r->kube);
+	else if (response->status == 500 || !err_is_transient(&err) ||
+		 (err.reason && strcmp(err.reason, KUBE_RV_TOO_LARGE) == 0))
+		relist(r);
+	fail(r, &err);
+}
+
+/* The connection ended, in whatever way, without a word from the server. */
+static void watch_broke(struct kube_reflector *r, const struct err *err)
+{
+	bool idle = err->reason && strcmp(err->reason, "Timeout") == 0 && clock_now_ms() - r->started_ms >= r->idle_ms;
+
+	if (!idle) {
+		fail(r, err);
+		return;
+	}
+	if (++r->silences >= 2) {
+		r->silences = 0;
+		relist(r);
+	}
+	go_on(r, 0);
+}
+
+static void watch_closed(struct kube_reflector *r)
+{
+	struct err err;
+
+	if (r->events > 0 || clock_now_ms() - r->started_ms >= r->kube->tuning.very_short_ms) {
+		go_on(r, 0);
+		return;
+	}
+	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended at once and without an event", r->path);
+	fail(r, &err);
+}
+
+static void on_watch_done(void *user, const struct http_response *response, const struct err *err)
+{
+	struct kube_reflector *r = user;
+
+	if (!ended(r, response))
+		return;
+	if (r->verdict != VERDICT_NONE)
+		judged(r);
+	else if (!response)
+		watch_broke(r, err);
+	else if (response->status != 200)
+		watch_refused(r, response);
+	else
+		watch_closed(r);
+}
+
+static void begin_watch(struct kube_reflector *r)
+{
+	const struct kube_tuning *tuning = &r->kube->tuning;
+	int64_t idle_ms =
+		tuning->watch_idle_ms + (int64_t)(random_next(&r->seed) % (uint64_t)(tuning->watch_idle_more_ms + 1));
+	int seconds = WATCH_MIN_S + (int)(random_next(&r->seed) % (WATCH_MORE_S + 1));
+
+	clear_exchange(r);
+	r->events = 0;
+	r->url = xasprintf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%d%s", r->path,
+			   r->resource_version, seconds, r->selector);
+	r->frames = kube_frames_new(KUBE_MAX_OBJECT);
+	begin(r, 0, idle_ms, on_watch_data, on_watch_done);
+}
+
+/* --- Life ------------------------------------------------------------------------------------------------------------
+ */
+static char *selector_of(const char *field_selector)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 4096);
+	if (field_selector && field_selector[0]) {
+		strbuf_adds(&sb, "&fieldSelector=");
+		http_escape(&sb, field_selector);
+	}
+	return strbuf_detach(&sb);
+}
+
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+				    const struct kube_reflector_handlers *handlers, void *user)
+{
+	struct kube_reflector *r = xcalloc(1, sizeof(*r));
+
+	r->kube = kube;
+	r->path = xstrdup(path);
+	r->selector = selector_of(field_selector);
+	r->handlers = *handlers;
+	r->user = user;
+	r->seed = random_seed();
+	r->known = map_new(free);
+	r->failed_ms = INT64_MIN / 2;
+	backoff_init(&r->backoff, kube->tuning.backoff_base_ms, kube->tuning.backoff_cap_ms, random_seed());
+	go_on(r, 0);
+	return r;
+}
+
+void kube_reflector_stop(struct kube_reflector *r)
+{
+	if (!r || r->dead)
+		return;
+	r->dead = true;
+	kube_timer_cancel(TAKE_PTR(r->timer));
+	/* Within its own data the call ends by the answer that on_data gives, and is buried then. */
+	if (r->in_data)
+		return;
+	http_cancel(TAKE_PTR(r->call));
+	kube_bury(r->kube, r, free_reflector);
+}
+
+int64_t kube_reflector_last_seen(const struct kube_reflector *r)
+{
+	return r->last_seen_ms;
+}
