@@ -64,6 +64,7 @@ struct http_request {
 	int64_t timeout_ms;      /* whole request; 0: none (streams) */
 	int64_t idle_timeout_ms; /* no byte for so long ends the request as TRANSIENT; 0: none */
 	size_t max_response;     /* bytes; 0: 16 MiB. More is an error of kind LIMIT */
+	bool fresh_connection;   /* not one that is kept alive: it may be dead without our knowing */
 	/* Streaming: called for each piece as it arrives, and the response's body stays empty (except for status >=
 	 * 400, whose body is collected). Return false to end the request (ERR_CANCELLED). */
 	bool (*on_data)(void *user, const char *data, size_t len);

@@ -391,6 +391,7 @@ static void on_done(void *user, const struct http_response *response, const stru
 	call->http = NULL;
 	kube_observe(call->kube, call->method, response ? response->status : 0, call->started_us);
 	if (!response) {
+		call->fresh_connection = true;
 		if (!is_lost_connection(call, err) || !again(call, call->kube->tuning.retry_ms))
 			finish(call, NULL, err);
 		return;
@@ -427,6 +428,7 @@ static void try_call(struct kube_call *call)
 		.body_len = call->body ? strlen(call->body) : 0,
 		.timeout_ms = left_ms > 1 ? left_ms : 1,
 		.max_response = KUBE_MAX_OBJECT,
+		.fresh_connection = call->fresh_connection,
 	};
 
 	kube_target_put(call->target);

@@ -48,6 +48,7 @@ struct kube_reflector {
 	int64_t started_us;
 	unsigned events;   /* since the watch began */
 	unsigned silences; /* watches in a row without one */
+	bool broken;       /* the last exchange ended without an answer */
 	bool in_data;      /* libcurl runs our on_data: the call cannot be freed */
 	bool dead;
 	enum verdict verdict;
@@ -214,6 +215,7 @@ static void begin(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
 		.path = r->url,
 		.timeout_ms = timeout_ms,
 		.idle_timeout_ms = idle_ms,
+		.fresh_connection = r->broken,
 		.on_data = on_data,
 		.user = r,
 	};
@@ -230,6 +232,7 @@ static void begin(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
 static bool ended(struct kube_reflector *r, const struct http_response *response)
 {
 	r->call = NULL;
+	r->broken = !response;
 	if (r->dead) {
 		kube_bury(r->kube, r, free_reflector);
 		return false;
