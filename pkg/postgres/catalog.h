@@ -100,4 +100,7 @@ bool catalog_identity_covers(const struct catalog_table *table, int column);
  * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
 
+/* The same tables with the same columns, primary keys and replica identities. */
+bool catalog_equal(const struct catalog *a, const struct catalog *b);
+
 #endif

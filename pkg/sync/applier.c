@@ -15,7 +15,6 @@ enum {
 	PAGE_KEYS = 2000,         /* keys of one query */
 	BODY_BYTES = 1024 * 1024, /* of one bulk request: more does not make an engine faster, and is memory */
 	KEY_PARAMETERS = 32,      /* INDEX_MAX_KEYS of Postgres; ways have as few columns */
-	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 };
 
 struct applier {
@@ -47,8 +46,6 @@ struct applier {
 	struct keyset up; /* roots that a way led to, a page at a time */
 	struct strbuf arrays[KEY_PARAMETERS];
 	const char *params[KEY_PARAMETERS];
-	int64_t last_end_ms; /* when the last batch ended, and how many transactions it had */
-	size_t last_txns;
 };
 
 /* --- parameters: keys as arrays, one for each column
@@ -207,8 +204,23 @@ static int write_way(struct applier *a, const struct batch *batch, uint32_t targ
 /* --- a batch
  * --------------------------------------------------------------------------------------------------------------- */
 
-static void ask_rebuild(struct applier *a, size_t plan)
+/* The LSN of the newest of the first n transactions that touched a target without values. */
+static uint64_t touched_lsn(const struct batch *batch, uint32_t target, size_t n_txns)
 {
+	const struct key *key = keyset_find(&batch->keys, target, "", 0);
+	size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
+
+	return batch->txns[last].lsn;
+}
+
+/* A generation that was begun after the truncation does not know it: it comes again, because nothing was acknowledged.
+ */
+static void ask_rebuild(struct applier *a, size_t plan, uint64_t truncated_lsn)
+{
+	const struct checkpoint_index *index = checkpoint_find(&a->engine->cp, a->engine->plans[plan]->document->index);
+
+	if (index->version >= truncated_lsn)
+		return;
 	(void)pthread_mutex_lock(&a->lock);
 	a->rebuild = true;
 	a->rebuild_plan = plan;
@@ -240,7 +252,7 @@ static int write_target(struct applier *a, struct batch *batch, uint32_t number,
 	case TARGET_ALL:
 		return write_ways(a, target.table->all_roots_sql, 0, err);
 	case TARGET_REBUILD:
-		ask_rebuild(a, target.plan);
+		ask_rebuild(a, target.plan, touched_lsn(batch, number, n_txns));
 		return 0;
 	}
 	return 0;
@@ -333,8 +345,6 @@ static int write_batch(struct applier *a, struct batch *batch, struct err *err)
 	meters_batch(a->engine->meters, keys, clock_now_us() - start);
 	log_debug("sync", "batch is durable", KV_U64("transactions", txns), KV_U64("keys", keys),
 		  KV_I64("microseconds", clock_now_us() - start));
-	a->last_end_ms = clock_now_ms();
-	a->last_txns = txns;
 	return 0;
 }
 

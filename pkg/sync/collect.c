@@ -128,11 +128,20 @@ static void add_use(struct relation_uses *uses, const struct pgoutput_relation *
 	uses->uses[uses->n++] = use;
 }
 
-void collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
+static bool identity_covers(const struct use *use)
+{
+	for (size_t i = 0; i < use->way->n_columns; i++)
+		if (!use->identity[i])
+			return false;
+	return true;
+}
+
+bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
 {
 	const struct targets *t = collector->targets;
 	struct relation_uses *uses = xcalloc(1, sizeof(*uses));
 	uint32_t way_target = t->first_way;
+	bool covered = true;
 
 	for (size_t p = 0; p < t->n_plans; p++) {
 		const struct document_plan *plan = t->plans[p];
@@ -147,7 +156,10 @@ void collector_relation(struct collector *collector, const struct pgoutput_relat
 						     .all = all_target(t, p, relation->oid)});
 		}
 	}
+	for (size_t i = 0; i < uses->n; i++)
+		covered = covered && identity_covers(&uses->uses[i]);
 	map_put(collector->relations, &relation->oid, sizeof(relation->oid), uses);
+	return covered;
 }
 
 enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
@@ -203,14 +215,6 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 		break;
 	}
 	return add_key(c, batch, use->target, err);
-}
-
-static bool identity_covers(const struct use *use)
-{
-	for (size_t i = 0; i < use->way->n_columns; i++)
-		if (!use->identity[i])
-			return false;
-	return true;
 }
 
 static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,

@@ -44,8 +44,9 @@ struct collector *collector_new(const struct targets *targets);
 void collector_free(struct collector *collector);
 CLEANUP(struct collector, collector_free);
 
-/* A relation was described: finds which columns of its rows matter. */
-void collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
+/* A relation was described: finds which columns of its rows matter. False when its replica identity lacks some of them:
+ * changes of it are still right, but each costs a reading of every root. */
+bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
 /* Adds what an INSERT, UPDATE, DELETE or TRUNCATE makes dirty to the batch's open transaction. LIMIT: a key does not
  * fit. */
 int collector_change(struct collector *collector, const struct pgoutput_message *message, struct batch *batch,

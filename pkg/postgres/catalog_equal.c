@@ -1,0 +1,48 @@
+/* Whether two snapshots of the catalog say the same of the same tables. */
+#include <string.h>
+
+#include "postgres/catalog.h"
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
+{
+	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
+	       a->not_null == b->not_null;
+}
+
+static bool same_key(const struct catalog_index *a, const struct catalog_index *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a->n == b->n && !memcmp(a->columns, b->columns, a->n * sizeof(*a->columns));
+}
+
+static bool same_table(const struct catalog_table *a, const struct catalog_table *b)
+{
+	if (a->oid != b->oid || !same_text(a->schema, b->schema) || !same_text(a->name, b->name) ||
+	    a->kind != b->kind || a->replica_identity != b->replica_identity ||
+	    !same_text(a->identity_index, b->identity_index) || a->n_columns != b->n_columns ||
+	    !same_key(catalog_primary_key(a), catalog_primary_key(b)))
+		return false;
+	for (size_t i = 0; i < a->n_columns; i++)
+		if (!same_column(&a->columns[i], &b->columns[i]))
+			return false;
+	return true;
+}
+
+bool catalog_equal(const struct catalog *a, const struct catalog *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		const struct catalog_table *other = catalog_find(b, a->tables[i].schema, a->tables[i].name);
+
+		if (!other || !same_table(&a->tables[i], other))
+			return false;
+	}
+	return true;
+}

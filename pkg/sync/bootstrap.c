@@ -1,0 +1,485 @@
+/* The bootstrap. */
+#include "sync/bootstrap_int.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "sync/deadletter_int.h"
+#include "sync/reader_int.h"
+
+enum {
+	FIRST_BLOCKS = 32, /* of the first chunk; then as many as make a body or two */
+	MOST_BLOCKS = 4096,
+	CHUNK_BYTES = 2 * 1024 * 1024,
+	BODY_BYTES = 1024 * 1024,
+	WORKERS = 16,
+	IN_FLIGHT = 4, /* chunks of one worker that are read but not durable */
+};
+
+/* One leaf relation of one root: what is handed out, and what is durable. */
+struct range {
+	size_t plan;
+	uint32_t relation, filenode;
+	char *name;                         /* quoted */
+	uint64_t next, end;                 /* blocks to hand out */
+	uint64_t blocks;                    /* of a chunk, adapted to what comes out */
+	uint64_t rows;                      /* durable */
+	uint64_t busy[WORKERS * IN_FLIGHT]; /* first blocks of chunks under way */
+	size_t n_busy;
+};
+
+struct chunk {
+	struct range *range;
+	uint64_t from, to;
+	uint64_t rows;
+	uint64_t actions; /* of the worker's bulk writer, when it was read: durable once all of these are done */
+};
+
+struct worker {
+	struct bootstrap *bootstrap;
+	pthread_t thread;
+	struct pg *pg;
+	struct search *search;
+	struct bulk *bulk;
+	struct bulk_stats counted;
+	struct deadletters dead;
+	struct reading reading;
+	struct chunk read[IN_FLIGHT]; /* oldest first */
+	size_t n_read;
+};
+
+struct bootstrap {
+	struct engine *engine;
+	int wake_fd;
+	struct worker workers[WORKERS];
+	size_t n_workers;
+
+	pthread_mutex_t lock; /* for all below */
+	struct range *ranges;
+	size_t n_ranges;
+	size_t running;
+	bool failed;
+	struct err err;
+};
+
+/* --- planning
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+/* The leaves of a root with their size in blocks. A row that is inserted later, into whatever block, is in the stream.
+ */
+static int load_leaves(struct engine *e, size_t plan, PGresult **ret, struct err *err)
+{
+	static const char sql[] =
+		"SELECT c.oid, pg_relation_filenode(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
+		" ceil(pg_relation_size(c.oid) / current_setting('block_size')::numeric)::bigint,"
+		" CASE WHEN c.reltuples < 0 THEN 0 ELSE c.reltuples::bigint END"
+		" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.oid IN"
+		" (SELECT $1::oid UNION ALL SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf) ORDER "
+		"BY c.oid";
+	_cleanup_free_ char *oid = xasprintf("%u", e->plans[plan]->root->oid);
+
+	if (pg_query(e->pg, sql, (const char *const[]){oid}, 1, ret, err) < 0)
+		return err_wrap(err, "reading the size of the root table");
+	return 0;
+}
+
+static uint64_t number(const PGresult *r, int row, int column)
+{
+	const char *text = PQgetvalue(r, row, column);
+	uint64_t value = 0;
+
+	return parse_u64(text, strlen(text), &value) ? value : 0;
+}
+
+/* Goes on where the checkpoint stands, unless the leaf was rewritten since: its rows then have other places. */
+static void resume_range(struct range *range, const struct checkpoint_index *index)
+{
+	for (size_t i = 0; i < index->n_ranges; i++) {
+		const struct checkpoint_range *was = &index->ranges[i];
+
+		if (was->relation != range->relation || was->filenode != range->filenode)
+			continue;
+		range->next = was->next_block < was->end_block ? was->next_block : was->end_block;
+		range->end = was->end_block;
+		range->rows = was->rows;
+	}
+}
+
+static int plan_index(struct bootstrap *b, size_t plan, struct checkpoint_index *index, struct err *err)
+{
+	_cleanup_result_ PGresult *leaves = NULL;
+
+	if (load_leaves(b->engine, plan, &leaves, err) < 0)
+		return -1;
+	index->rows_total = 0;
+	for (int row = 0; row < PQntuples(leaves); row++) {
+		struct range *range;
+
+		b->ranges = xreallocarray(b->ranges, b->n_ranges + 1, sizeof(*b->ranges));
+		range = &b->ranges[b->n_ranges++];
+		*range = (struct range){.plan = plan,
+					.relation = (uint32_t)number(leaves, row, 0),
+					.filenode = (uint32_t)number(leaves, row, 1),
+					.name = xstrdup(PQgetvalue(leaves, row, 2)),
+					.end = number(leaves, row, 3),
+					.blocks = FIRST_BLOCKS};
+		index->rows_total += number(leaves, row, 4);
+		resume_range(range, index);
+	}
+	return 0;
+}
+
+static int plan_all(struct bootstrap *b, struct err *err)
+{
+	struct engine *e = b->engine;
+
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+
+		if (!index->complete && plan_index(b, i, index, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- handing out
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static bool take_chunk(struct bootstrap *b, struct chunk *ret)
+{
+	bool taken = false;
+
+	(void)pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->n_ranges && !taken && !b->failed; i++) {
+		struct range *range = &b->ranges[i];
+
+		if (range->next >= range->end)
+			continue;
+		*ret = (struct chunk){.range = range, .from = range->next};
+		range->next += range->blocks;
+		if (range->next > range->end)
+			range->next = range->end;
+		ret->to = range->next;
+		range->busy[range->n_busy++] = ret->from;
+		taken = true;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	return taken;
+}
+
+static void chunk_done(struct bootstrap *b, const struct chunk *chunk)
+{
+	struct range *range = chunk->range;
+
+	(void)pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < range->n_busy; i++) {
+		if (range->busy[i] == chunk->from) {
+			range->busy[i] = range->busy[--range->n_busy];
+			break;
+		}
+	}
+	range->rows += chunk->rows;
+	(void)pthread_mutex_unlock(&b->lock);
+}
+
+/* The next chunk holds about CHUNK_BYTES of documents, by what this one held. */
+static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes)
+{
+	uint64_t blocks = chunk->to - chunk->from;
+	uint64_t want = bytes ? blocks * CHUNK_BYTES / bytes : blocks * 2;
+
+	if (want > blocks * 4)
+		want = blocks * 4;
+	if (want < 1)
+		want = 1;
+	(void)pthread_mutex_lock(&b->lock);
+	chunk->range->blocks = want > MOST_BLOCKS ? MOST_BLOCKS : want;
+	(void)pthread_mutex_unlock(&b->lock);
+}
+
+/* --- reading and writing
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* The leaf was rewritten (VACUUM FULL, CLUSTER): rows moved without events, so what was read by place does not count.
+ */
+static int check_filenode(struct worker *w, const struct range *range, struct err *err)
+{
+	_cleanup_free_ char *oid = xasprintf("%u", range->relation);
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (pg_query(w->pg, "SELECT pg_relation_filenode($1::oid)", (const char *const[]){oid}, 1, &r, err) < 0)
+		return -1;
+	if (!PQgetisnull(r, 0, 0) && number(r, 0, 0) == range->filenode)
+		return 0;
+	return err_reason(err, ERR_CONFLICT, "TableRewritten",
+			  "%s was rewritten during the bootstrap; it is read again", range->name);
+}
+
+static int start_query(struct worker *w, const struct chunk *chunk, struct err *err)
+{
+	const struct document_plan *plan = w->bootstrap->engine->plans[chunk->range->plan];
+	_cleanup_free_ char *from = xasprintf("(%llu,0)", (unsigned long long)chunk->from);
+	_cleanup_free_ char *to = xasprintf("(%llu,0)", (unsigned long long)chunk->to);
+	const char *const params[] = {from, to};
+	const char *mark = strstr(plan->sql_by_range, "%s");
+	_cleanup_free_ char *sql = NULL;
+
+	if (mark)
+		sql = xasprintf("%.*s%s%s", (int)(mark - plan->sql_by_range), plan->sql_by_range, chunk->range->name,
+				mark + 2);
+	return pg_rows_start(w->pg, sql ? sql : plan->sql_by_range, params, 2, err);
+}
+
+static uint64_t base_version(const struct engine *e, size_t plan)
+{
+	return checkpoint_find(&e->cp, e->plans[plan]->document->index)->version;
+}
+
+static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
+{
+	struct engine *e = w->bootstrap->engine;
+	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
+
+	w->reading.plan = chunk->range->plan;
+	w->reading.version = base_version(e, chunk->range->plan);
+	w->reading.rows = 0;
+	if (pg_exec(w->pg, e->begin_sql, err) < 0 || check_filenode(w, chunk->range, err) < 0 ||
+	    start_query(w, chunk, err) < 0 || reading_take(&w->reading, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0)
+		return err_wrap(err, "bootstrap of \"%s\"", e->plans[chunk->range->plan]->document->index);
+	chunk->rows = w->reading.rows;
+	chunk->actions = bulk_stats(w->bulk)->added;
+	adapt(w->bootstrap, chunk, bulk_stats(w->bulk)->added_bytes - bytes);
+	return 0;
+}
+
+/* Forgets the chunks that are durable. */
+static void settle(struct worker *w)
+{
+	uint64_t done = bulk_stats(w->bulk)->done_below;
+	size_t n = 0;
+
+	while (n < w->n_read && w->read[n].actions <= done)
+		chunk_done(w->bootstrap, &w->read[n++]);
+	memmove(w->read, w->read + n, (w->n_read - n) * sizeof(*w->read));
+	w->n_read -= n;
+}
+
+static int flush(struct worker *w, struct err *err)
+{
+	if (bulk_flush(w->bulk, err) < 0 || deadletters_flush(&w->dead, w->bulk, err) < 0)
+		return -1;
+	settle(w);
+	return 0;
+}
+
+/* Reads on while the engine works, as far as IN_FLIGHT allows; rejected documents must be kept before their chunk
+ * counts as durable. */
+static int next_chunk(struct worker *w, struct err *err)
+{
+	if (w->dead.n == 0)
+		settle(w);
+	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush(w, err) < 0)
+		return -1;
+	meters_bulk(w->bootstrap->engine->meters, &w->counted, bulk_stats(w->bulk));
+	return 0;
+}
+
+static int fill(struct worker *w, struct err *err)
+{
+	struct bulk_options options = {
+		.max_bytes = BODY_BYTES, .concurrency = 1, .on_rejected = deadletters_rejected, .user = &w->dead};
+	struct engine *e = w->bootstrap->engine;
+	struct chunk chunk;
+
+	if (engine_pg(e, false, "bootstrap", &w->pg, err) < 0 || engine_search(e, &w->search, err) < 0)
+		return -1;
+	w->bulk = bulk_new(w->search, &options);
+	reading_init(&w->reading, e, w->pg, w->bulk);
+	while (take_chunk(w->bootstrap, &chunk)) {
+		if (engine_sleep(e, 0))
+			return err_set(err, ERR_CANCELLED, "stopped");
+		if (read_chunk(w, &chunk, err) < 0)
+			return -1;
+		w->read[w->n_read++] = chunk;
+		if (next_chunk(w, err) < 0)
+			return -1;
+	}
+	return flush(w, err);
+}
+
+static void *run(void *user)
+{
+	struct worker *w = user;
+	struct bootstrap *b = w->bootstrap;
+	struct err err = {0};
+	uint64_t one = 1;
+	int r = fill(w, &err);
+
+	if (w->bulk)
+		meters_bulk(b->engine->meters, &w->counted, bulk_stats(w->bulk));
+	(void)pthread_mutex_lock(&b->lock);
+	b->running--;
+	if (r < 0 && !b->failed) {
+		b->failed = true;
+		b->err = err;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	if (write(b->wake_fd, &one, sizeof(one)) < 0)
+		UNUSED(one);
+	return NULL;
+}
+
+/* --- from outside
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static int start_workers(struct bootstrap *b, struct err *err)
+{
+	size_t n = (size_t)b->engine->spec->bootstrap_parallelism;
+
+	if (n > WORKERS)
+		n = WORKERS;
+	for (size_t i = 0; i < n; i++) {
+		struct worker *w = &b->workers[i];
+		int r;
+
+		w->bootstrap = b;
+		deadletters_init(&w->dead, b->engine);
+		b->running++;
+		r = pthread_create(&w->thread, NULL, run, w);
+		if (r) {
+			b->running--;
+			return err_errno(err, r, "starting the bootstrap");
+		}
+		b->n_workers++;
+	}
+	return 0;
+}
+
+int bootstrap_start(struct engine *e, int wake_fd, struct bootstrap **ret, struct err *err)
+{
+	_cleanup_(bootstrap_stopp) struct bootstrap *b = NULL;
+
+	*ret = NULL;
+	if (e->cp.phase == CHECKPOINT_LIVE)
+		return 0;
+	b = xcalloc(1, sizeof(*b));
+	b->engine = e;
+	b->wake_fd = wake_fd;
+	(void)pthread_mutex_init(&b->lock, NULL);
+	if (plan_all(b, err) < 0)
+		return -1;
+	(void)pthread_mutex_lock(&b->lock);
+	if (start_workers(b, err) < 0) {
+		(void)pthread_mutex_unlock(&b->lock);
+		return -1;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+void bootstrap_stop(struct bootstrap *b)
+{
+	if (!b)
+		return;
+	(void)pthread_mutex_lock(&b->lock);
+	if (b->running)
+		engine_cancel(b->engine);
+	(void)pthread_mutex_unlock(&b->lock);
+	for (size_t i = 0; i < b->n_workers; i++) {
+		struct worker *w = &b->workers[i];
+
+		(void)pthread_join(w->thread, NULL);
+		bulk_free(w->bulk);
+		search_free(w->search);
+		if (w->pg)
+			reading_release(&w->reading);
+		pg_close(w->pg);
+		deadletters_release(&w->dead);
+	}
+	for (size_t i = 0; i < b->n_ranges; i++)
+		free(b->ranges[i].name);
+	free(b->ranges);
+	(void)pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+int bootstrap_check(struct bootstrap *b, struct err *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&b->lock);
+	if (b->failed)
+		*err = b->err;
+	r = b->failed ? -1 : b->running == 0;
+	(void)pthread_mutex_unlock(&b->lock);
+	return r;
+}
+
+/* Everything below this block is durable. */
+static uint64_t durable_below(const struct range *range)
+{
+	uint64_t block = range->next;
+
+	for (size_t i = 0; i < range->n_busy; i++)
+		if (range->busy[i] < block)
+			block = range->busy[i];
+	return block;
+}
+
+static bool note_range(struct checkpoint_index *index, const struct range *range)
+{
+	uint64_t below = durable_below(range);
+	struct checkpoint_range *to = NULL;
+	bool changed;
+
+	for (size_t i = 0; i < index->n_ranges; i++)
+		if (index->ranges[i].relation == range->relation)
+			to = &index->ranges[i];
+	if (!to) {
+		index->ranges = xreallocarray(index->ranges, index->n_ranges + 1, sizeof(*index->ranges));
+		to = &index->ranges[index->n_ranges++];
+		*to = (struct checkpoint_range){.relation = range->relation};
+	}
+	changed = to->next_block != below || to->filenode != range->filenode;
+	*to = (struct checkpoint_range){.relation = range->relation,
+					.filenode = range->filenode,
+					.next_block = below,
+					.end_block = range->end,
+					.rows = range->rows};
+	return changed;
+}
+
+bool bootstrap_note(struct bootstrap *b, struct engine *e)
+{
+	struct report_bootstrap report = {.known = true};
+	uint64_t blocks = 0, done = 0;
+	bool changed = false;
+
+	(void)pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->n_ranges; i++) {
+		const struct range *range = &b->ranges[i];
+		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[range->plan]->document->index);
+
+		changed = note_range(index, range) || changed;
+		blocks += range->end;
+		done += durable_below(range);
+		report.rows_done += range->rows;
+		if (!report.start_us || index->start_us < report.start_us)
+			report.start_us = index->start_us;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	for (size_t i = 0; i < e->n_plans; i++)
+		report.rows_total += checkpoint_find(&e->cp, e->plans[i]->document->index)->rows_total;
+	if (report.rows_total < report.rows_done)
+		report.rows_total = report.rows_done;
+	report.ratio = blocks ? (double)done / (double)blocks : 1;
+	report_bootstrap_set(&e->report, &report);
+	meters_bootstrap(e->meters, report.rows_done, report.ratio);
+	return changed;
+}

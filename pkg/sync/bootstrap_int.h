@@ -1,0 +1,24 @@
+/* The bootstrap: fills the generations that are not complete, in chunks, while the stream flows.
+ *
+ * A chunk is a stretch of blocks of a root table, read in a short transaction of its own and written with the
+ * generation's base version: whatever the stream writes is newer and wins. So chunks may be repeated, run side by side,
+ * and stop at any time; only the block below which everything is durable is remembered.
+ */
+#ifndef PGSYNC_SYNC_BOOTSTRAP_INT_H
+#define PGSYNC_SYNC_BOOTSTRAP_INT_H
+
+#include "sync/engine_int.h"
+
+struct bootstrap;
+
+/* Plans what is left to do by the checkpoint and starts the threads; *ret is NULL when every generation is complete. */
+int bootstrap_start(struct engine *e, int wake_fd, struct bootstrap **ret, struct err *err) WARN_UNUSED;
+void bootstrap_stop(struct bootstrap *b);
+CLEANUP(struct bootstrap, bootstrap_stop);
+
+/* 1: everything is durable. Negative: failed. */
+int bootstrap_check(struct bootstrap *b, struct err *err) WARN_UNUSED;
+/* Copies where it stands into the checkpoint (for saving) and the report. True when the checkpoint changed. */
+bool bootstrap_note(struct bootstrap *b, struct engine *e);
+
+#endif

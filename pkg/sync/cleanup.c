@@ -1,0 +1,143 @@
+/* What deletion asks for. Each step may be repeated: what is gone is done. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "sync/engine_int.h"
+#include "sync/generation_int.h"
+
+static bool owned(const struct engine *e)
+{
+	const char *uid = e->cp.owner_uid;
+
+	if (e->cp.phase == CHECKPOINT_NEW)
+		return !e->options->slot_name_given;
+	return !uid || !e->spec->uid || !strcmp(uid, e->spec->uid);
+}
+
+static int drop_source(struct engine *e, struct err *err)
+{
+	const struct source_spec *source = &e->spec->source;
+
+	if (e->spec->delete_slot == POLICY_DELETE && pg_slot_drop(e->pg, source->slot_name, err) < 0)
+		return err_wrap(err, "dropping replication slot \"%s\"", source->slot_name);
+	if (e->spec->delete_publication == POLICY_DELETE &&
+	    pg_publication_drop(e->pg, source->publication_name, err) < 0)
+		return err_wrap(err, "dropping publication \"%s\"", source->publication_name);
+	return 0;
+}
+
+static char *identity_sql(const struct checkpoint_identity *identity)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 1024);
+	strbuf_adds(&sb, "ALTER TABLE ");
+	pg_quote_table(&sb, identity->schema, identity->table);
+	strbuf_adds(&sb, " REPLICA IDENTITY ");
+	switch (identity->replica_identity) {
+	case 'f':
+		strbuf_adds(&sb, "FULL");
+		break;
+	case 'n':
+		strbuf_adds(&sb, "NOTHING");
+		break;
+	case 'i':
+		strbuf_adds(&sb, "USING INDEX ");
+		pg_quote_ident(&sb, identity->identity_index);
+		break;
+	default:
+		strbuf_adds(&sb, "DEFAULT");
+	}
+	return strbuf_detach(&sb);
+}
+
+static int restore_identities(struct engine *e, struct err *err)
+{
+	static const char *const gone[] = {"42P01", "3F000", "42704"};
+
+	for (size_t i = 0; i < e->cp.n_identities; i++) {
+		_cleanup_free_ char *sql = identity_sql(&e->cp.identities[i]);
+		bool absent = false;
+
+		if (pg_exec(e->pg, sql, err) == 0)
+			continue;
+		for (size_t g = 0; g < ARRAY_SIZE(gone); g++)
+			absent = absent || !strcmp(err->sqlstate, gone[g]);
+		if (!absent)
+			return err_wrap(err, "restoring the replica identity (%s)", sql);
+	}
+	return 0;
+}
+
+static int delete_generation(struct engine *e, const char *alias, int64_t generation, struct err *err)
+{
+	_cleanup_free_ char *physical = generation_name(alias, generation);
+
+	if (generation && search_index_delete(e->search, physical, err) < 0)
+		return err_wrap(err, "deleting index \"%s\"", physical);
+	return 0;
+}
+
+static int drop_index(struct engine *e, const struct checkpoint_index *index, struct err *err)
+{
+	_cleanup_free_ char *live = generation_name(index->name, index->live);
+	_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
+
+	/* What nobody could read yet goes in any case. */
+	if (index->generation != index->live && delete_generation(e, index->name, index->generation, err) < 0)
+		return -1;
+	if (e->spec->delete_index == POLICY_RETAIN)
+		return index->live ? generation_disown(e, live, err) : 0;
+	if (delete_generation(e, index->name, index->live, err) < 0 || search_index_delete(e->search, dead, err) < 0)
+		return err_wrap(err, "deleting index \"%s\"", index->name);
+	return 0;
+}
+
+static int drop_sink(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->cp.n_indices; i++)
+		if (drop_index(e, &e->cp.indices[i], err) < 0)
+			return -1;
+	if (e->spec->delete_checkpoint == POLICY_DELETE && checkpoint_delete(e->search, e->key, err) < 0)
+		return err_wrap(err, "deleting the checkpoint");
+	return 0;
+}
+
+static int clean(struct engine *e, struct err *err)
+{
+	bool derived = !e->options->slot_name_given;
+
+	if (engine_pg(e, false, "cleanup", &e->pg, err) < 0)
+		return err_wrap(err, "source");
+	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
+	 */
+	if (derived && drop_source(e, err) < 0)
+		return -1;
+	if (engine_search(e, &e->search, err) < 0 || checkpoint_load(e->search, e->key, &e->cp, err) < 0)
+		return err_wrap(err, "sink");
+	if (!owned(e)) {
+		log_warn("sync", "the slot belongs to somebody else, skipping the clean-up",
+			 KV_STR("slot", e->spec->source.slot_name));
+		return 0;
+	}
+	if (!derived && drop_source(e, err) < 0)
+		return -1;
+	if (restore_identities(e, err) < 0)
+		return -1;
+	return drop_sink(e, err);
+}
+
+int sync_cleanup(const struct sync_options *options, struct err *err)
+{
+	struct engine e;
+	int r = engine_init(&e, options, err);
+
+	if (r == 0)
+		r = engine_begin(&e, err);
+	if (r == 0)
+		r = clean(&e, err);
+	engine_end(&e);
+	engine_release(&e);
+	return r;
+}

@@ -1,0 +1,618 @@
+/* The stream: reads the WAL, collects dirty keys, hands them to the applier, acknowledges what is durable, and keeps
+ * time.
+ *
+ * One thread, never blocked for long: the server must hear from it (wal_sender_timeout), and memory must not grow. So
+ * when the batch is full and the applier is busy, it stops reading but goes on answering.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "postgres/pgoutput.h"
+#include "sync/applier_int.h"
+#include "sync/bootstrap_int.h"
+#include "sync/generation_int.h"
+
+enum {
+	EVENTS_PER_TURN = 2000, /* before timers and the applier are looked at again */
+	FEEDBACK_MS = 5000,     /* at least so often */
+	FEEDBACK_MIN_MS = 50,   /* at most so often, unless the server asks */
+	TICK_MS = 1000,         /* slot and lag */
+	STATS_MS = 10000,       /* document counts */
+	SAVE_MS = 2000,         /* a bootstrap's checkpoint */
+	SAVE_LIVE_MS = 30000,   /* the confirmed position, when it moved */
+	REPORT_MS = 100,
+	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
+	NUDGE_MS = 300,
+};
+
+struct stream {
+	struct engine *engine;
+	struct pg_stream *wal;
+	struct pgoutput *decoder;
+	struct collector *collector;
+	struct applier *applier;
+	struct bootstrap *bootstrap; /* NULL: every generation is complete */
+	struct batch *open;          /* being collected */
+	int wake_fd;
+
+	bool in_txn;
+	struct batch_txn txn; /* the open one, to begin it again in the next batch */
+	uint64_t received;    /* everything below was read, and is in a batch or of no interest */
+	uint64_t wal_end;     /* the server's, as it last said */
+	uint64_t acked;       /* as last sent */
+	bool reply_requested;
+	bool catalog_in_doubt; /* a relation looks different than in the catalog */
+	size_t given_txns;     /* of the last batch handed over */
+	int64_t given_ms;
+
+	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
+	int64_t feedback_ms, tick_ms, stats_ms, save_ms, report_ms, nudge_ms; /* when last done */
+	uint64_t saved_confirmed;
+	struct pg_slot slot;
+};
+
+/* --- collecting
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static bool nothing_pending(struct stream *s)
+{
+	return !s->in_txn && batch_empty(s->open) && applier_idle(s->applier);
+}
+
+static int on_begin(struct stream *s, const struct pgoutput_message *m)
+{
+	s->in_txn = true;
+	s->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
+	batch_begin(s->open, m->xid, m->lsn, m->time_us);
+	return 0;
+}
+
+static int on_commit(struct stream *s, const struct pgoutput_message *m)
+{
+	batch_commit(s->open, m->end_lsn);
+	s->in_txn = false;
+	s->received = m->end_lsn;
+	meters_transaction(s->engine->meters);
+	/* Nothing of ours in it, and nothing before it: there is nothing to wait for. */
+	if (!s->open->keys.n && applier_idle(s->applier))
+		batch_reset(s->open);
+	return 0;
+}
+
+/* The catalog that the plans were made from and the relation as the WAL describes it. */
+static bool same_columns(const struct catalog_table *table, const struct pgoutput_relation *relation)
+{
+	for (uint16_t i = 0; i < relation->n; i++) {
+		int column = catalog_column(table, relation->columns[i].name);
+
+		if (column < 0 || table->columns[column].type_oid != relation->columns[i].type_oid)
+			return false;
+	}
+	return relation->n <= table->n_columns;
+}
+
+static int on_relation(struct stream *s, const struct pgoutput_message *m)
+{
+	const struct catalog_table *table = catalog_find_oid(s->engine->catalog, m->relation->oid);
+
+	bool covered = collector_relation(s->collector, m->relation);
+
+	if (table && (!covered || !same_columns(table, m->relation)))
+		s->catalog_in_doubt = true;
+	return 0;
+}
+
+static const char *operation(const struct pgoutput_message *m)
+{
+	switch (m->type) {
+	case PGOUTPUT_INSERT:
+		return "insert";
+	case PGOUTPUT_UPDATE:
+		return "update";
+	case PGOUTPUT_DELETE:
+		return "delete";
+	default:
+		return "truncate";
+	}
+}
+
+static int on_change(struct stream *s, const struct pgoutput_message *m, struct err *err)
+{
+	if (!s->in_txn)
+		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
+	meters_change(s->engine->meters, operation(m));
+	return collector_change(s->collector, m, s->open, err);
+}
+
+static int on_data(struct stream *s, const struct pg_event *event, struct err *err)
+{
+	struct pgoutput_message m;
+
+	if (pgoutput_decode(s->decoder, event->data, event->len, &m, err) < 0)
+		return err_wrap(err, "decoding the stream");
+	switch (m.type) {
+	case PGOUTPUT_BEGIN:
+		return on_begin(s, &m);
+	case PGOUTPUT_COMMIT:
+		return on_commit(s, &m);
+	case PGOUTPUT_RELATION:
+		return on_relation(s, &m);
+	case PGOUTPUT_INSERT:
+	case PGOUTPUT_UPDATE:
+	case PGOUTPUT_DELETE:
+	case PGOUTPUT_TRUNCATE:
+		return on_change(s, &m, err);
+	case PGOUTPUT_TYPE:
+	case PGOUTPUT_ORIGIN:
+	case PGOUTPUT_MESSAGE:
+		break;
+	}
+	return 0;
+}
+
+static bool may_give(const struct stream *s)
+{
+	int64_t now = clock_now_ms();
+
+	if (batch_empty(s->open))
+		return false;
+	if (batch_full(s->open))
+		return true;
+	if (s->in_txn)
+		return false;
+	/* At once when it is quiet; while many sessions write, a moment more makes one larger batch of many small ones.
+	 */
+	return s->given_txns < GATHER_TRANSACTIONS ||
+	       now >= s->given_ms + s->engine->spec->sink.bulk_flush_milliseconds;
+}
+
+static void hand_over(struct stream *s)
+{
+	size_t txns = s->open->n_txns;
+
+	/* Nothing of ours in what was read meanwhile: once the applier is done, `received` says it all. */
+	if (txns && !s->open->keys.n && !s->in_txn && applier_idle(s->applier))
+		batch_reset(s->open);
+	if (!may_give(s) || !applier_give(s->applier, &s->open))
+		return;
+	s->given_txns = txns;
+	s->given_ms = clock_now_ms();
+	/* A transaction of any size: its rest goes into the next batch. */
+	if (s->in_txn)
+		batch_begin(s->open, s->txn.xid, s->txn.lsn, s->txn.commit_us);
+}
+
+/* 0, or PG_STREAM_AGAIN when there is nothing more to read now. */
+static int read_some(struct stream *s, struct err *err)
+{
+	for (int i = 0; i < EVENTS_PER_TURN; i++) {
+		struct pg_event event;
+		int r;
+
+		if (batch_full(s->open))
+			hand_over(s);
+		if (batch_full(s->open))
+			return 0;
+		r = pg_stream_read(s->wal, &event, err);
+		if (r)
+			return r;
+		s->wal_end = event.wal_end > s->wal_end ? event.wal_end : s->wal_end;
+		if (event.type == PG_EVENT_KEEPALIVE) {
+			s->reply_requested = s->reply_requested || event.reply_requested;
+			if (!s->in_txn && event.wal_end > s->received)
+				s->received = event.wal_end;
+		} else if (on_data(s, &event, err) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* --- acknowledging
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t durable(struct stream *s)
+{
+	uint64_t acked = applier_acked(s->applier);
+
+	/* With nothing under way, what was read and is of no interest counts as well: an idle database must not pin
+	 * WAL. */
+	if (nothing_pending(s) && s->received > acked)
+		acked = s->received;
+	return acked > s->acked ? acked : s->acked;
+}
+
+static int feedback(struct stream *s, int64_t now, struct err *err)
+{
+	uint64_t acked = durable(s);
+	bool news = acked > s->acked;
+
+	if (!s->reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : FEEDBACK_MS))
+		return 0;
+	if (pg_stream_feedback(s->wal, s->received > acked ? s->received : acked, acked, err) < 0)
+		return err_wrap(err, "acknowledging");
+	s->acked = acked;
+	s->engine->cp.confirmed_lsn = acked > s->engine->cp.confirmed_lsn ? acked : s->engine->cp.confirmed_lsn;
+	s->feedback_ms = now;
+	s->reply_requested = false;
+	return 0;
+}
+
+/* --- going live
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+static void say_complete(struct engine *e)
+{
+	struct report_bootstrap report = {.known = true, .ratio = 1};
+
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+
+		for (size_t r = 0; r < index->n_ranges; r++)
+			report.rows_done += index->ranges[r].rows;
+		report.start_us =
+			!report.start_us || index->start_us < report.start_us ? index->start_us : report.start_us;
+		if (index->completion_us > report.completion_us)
+			report.completion_us = index->completion_us;
+	}
+	report.rows_total = report.rows_done;
+	report_bootstrap_set(&e->report, &report);
+	report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete", "%llu rows were copied",
+			 (unsigned long long)report.rows_done);
+}
+
+static int complete_bootstrap(struct stream *s, struct err *err)
+{
+	struct engine *e = s->engine;
+
+	(void)bootstrap_note(s->bootstrap, e);
+	bootstrap_stop(TAKE_PTR(s->bootstrap));
+	for (size_t i = 0; i < e->n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+
+		if (!index->complete)
+			index->completion_us = clock_wall_us();
+		index->complete = true;
+	}
+	if (prepare_save(e, err) < 0 || engine_server_lsn(e->pg, &s->live_after, err) < 0)
+		return -1;
+	say_complete(e);
+	report_phase(&e->report, "CatchingUp");
+	log_info("sync", "bootstrap complete, catching up", KV_LSN("to", s->live_after));
+	return 0;
+}
+
+static int check_bootstrap(struct stream *s, struct err *err)
+{
+	int r = s->bootstrap ? bootstrap_check(s->bootstrap, err) : 0;
+
+	if (r < 0)
+		return -1;
+	if (r > 0 && complete_bootstrap(s, err) < 0)
+		return -1;
+	if (!s->live_after || durable(s) < s->live_after)
+		return 0;
+	if (prepare_go_live(s->engine, err) < 0)
+		return -1;
+	s->live_after = 0;
+	s->stats_ms = 0;
+	s->tick_ms = 0;
+	report_phase(&s->engine->report, "Streaming");
+	engine_event(s->engine, false, "BootstrapCompleted", "Bootstrap",
+		     "every index is complete and behind its alias");
+	log_info("sync", "live: the aliases point to the new generation");
+	return 0;
+}
+
+/* --- time
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
+
+static int64_t lag_seconds(struct stream *s)
+{
+	int64_t oldest = applier_oldest_us(s->applier);
+	int64_t age;
+
+	if (!oldest && !batch_empty(s->open))
+		oldest = s->open->txns[0].commit_us;
+	if (!oldest)
+		return 0;
+	age = (clock_wall_us() - oldest) / 1000000;
+	return age > 0 ? age : 0;
+}
+
+static void say_slot(struct engine *e, const struct pg_slot *slot)
+{
+	if (slot->state == PG_SLOT_LOST)
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
+				 "the server dropped WAL that the slot needed");
+	else if (!strcmp(slot->wal_status, "unreserved"))
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
+				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
+				 "max_slot_wal_keep_size allows",
+				 (unsigned long long)slot->retained_bytes);
+	else
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
+				 "the server keeps the WAL that the slot needs");
+}
+
+static void say_ready(struct engine *e, int64_t lag)
+{
+	enum condition_status streaming = report_status(&e->report, CONDITION_STREAMING);
+
+	if (streaming != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
+		report_condition(&e->report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
+				 "the index is not complete yet");
+	else if (lag > e->spec->lag_target_seconds)
+		report_condition(&e->report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
+				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
+	else
+		report_condition(&e->report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
+}
+
+static int tick(struct stream *s, int64_t now, struct err *err)
+{
+	struct engine *e = s->engine;
+	struct report_stream report = {.slot = e->spec->source.slot_name,
+				       .publication = e->spec->source.publication_name};
+
+	if (now < s->tick_ms + TICK_MS)
+		return 0;
+	s->tick_ms = now;
+	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	report.slot_state = s->slot.state == PG_SLOT_LOST     ? "Lost"
+			    : s->slot.state == PG_SLOT_ACTIVE ? "Active"
+							      : "Inactive";
+	report.confirmed_lsn = s->slot.confirmed_flush_lsn;
+	report.retained_bytes = s->slot.retained_bytes;
+	report.lag_seconds = lag_seconds(s);
+	/* With nothing under way the distance to the server's end is other databases' business. */
+	if (!nothing_pending(s) && s->slot.current_lsn > durable(s))
+		report.lag_bytes = s->slot.current_lsn - durable(s);
+	report_stream_set(&e->report, &report);
+	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
+	say_slot(e, &s->slot);
+	say_ready(e, report.lag_seconds);
+	return 0;
+}
+
+/* Counts for people: a failure here is no trouble of the sync. */
+static void refresh_stats(struct stream *s, int64_t now)
+{
+	struct engine *e = s->engine;
+	struct err ignored;
+
+	if (now < s->stats_ms + STATS_MS || s->bootstrap)
+		return;
+	s->stats_ms = now;
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
+		struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
+		struct search_stats stats;
+
+		if (search_stats(e->search, e->physical[i], &stats, &ignored) == 0) {
+			report.documents = stats.documents;
+			memcpy(report.health, stats.health, sizeof(report.health));
+		}
+		if (search_stats(e->search, dead, &stats, &ignored) == 0)
+			report.dead_letters = stats.documents;
+		if (report.dead_letters > 0)
+			report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+					 "%lld documents were rejected; see index \"%s\"",
+					 (long long)report.dead_letters, dead);
+		report_index_set(&e->report, &report);
+	}
+}
+
+static int save_progress(struct stream *s, int64_t now, struct err *err)
+{
+	struct engine *e = s->engine;
+
+	if (s->bootstrap && now >= s->save_ms + SAVE_MS) {
+		s->save_ms = now;
+		return bootstrap_note(s->bootstrap, e) ? prepare_save(e, err) : 0;
+	}
+	/* So that a server which is behind it is known to be another history. */
+	if (!s->bootstrap && now >= s->save_ms + SAVE_LIVE_MS && e->cp.confirmed_lsn > s->saved_confirmed + (1 << 20)) {
+		s->save_ms = now;
+		s->saved_confirmed = e->cp.confirmed_lsn;
+		return prepare_save(e, err);
+	}
+	return 0;
+}
+
+/* The server says how far it is only when there is WAL to read: when somebody waits for a position, a message of ours
+ * makes some. */
+static int nudge(struct stream *s, int64_t now, uint64_t position, struct err *err)
+{
+	if (!position || durable(s) >= position || !nothing_pending(s) || now < s->nudge_ms + NUDGE_MS)
+		return 0;
+	s->nudge_ms = now;
+	return pg_query(s->engine->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
+}
+
+/* A relation in the WAL differs from the catalog that the plans were made from: either it is old WAL, or the tables
+ * changed. */
+static int check_catalog(struct stream *s, struct err *err)
+{
+	struct engine *e = s->engine;
+	_cleanup_(catalog_freep) struct catalog *now = NULL;
+	_cleanup_free_ struct catalog_name *names = xcalloc(e->catalog->n, sizeof(*names));
+
+	s->catalog_in_doubt = false;
+	for (size_t i = 0; i < e->catalog->n; i++)
+		names[i] = (struct catalog_name){.schema = e->catalog->tables[i].schema,
+						 .table = e->catalog->tables[i].name};
+	if (catalog_load(e->pg, names, e->catalog->n, &now, err) < 0)
+		return -1;
+	return catalog_equal(now, e->catalog) ? 0 : STREAM_AGAIN;
+}
+
+static void maybe_report(struct stream *s, int64_t now)
+{
+	if (now < s->report_ms + REPORT_MS)
+		return;
+	s->report_ms = now;
+	engine_publish(s->engine);
+}
+
+/* --- the loop
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static int check_applier(struct stream *s, struct err *err)
+{
+	uint64_t version;
+	size_t plan;
+	int r = applier_check(s->applier, &plan, &version, err);
+
+	if (r <= 0)
+		return r;
+	log_info("sync", "the root table was truncated, building a new generation",
+		 KV_STR("index", s->engine->plans[plan]->document->index));
+	return prepare_rebuild(s->engine, plan, version, err) < 0 ? -1 : STREAM_AGAIN;
+}
+
+static int work(struct stream *s, struct err *err)
+{
+	struct engine *e = s->engine;
+	int64_t now = clock_now_ms();
+	int r = check_applier(s, err);
+
+	if (r)
+		return r;
+	if (s->catalog_in_doubt) {
+		r = check_catalog(s, err);
+		if (r)
+			return r;
+	}
+	hand_over(s);
+	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || tick(s, now, err) < 0 ||
+	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0)
+		return -1;
+	refresh_stats(s, now);
+	maybe_report(s, now);
+	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
+		return 0;
+	if (durable(s) >= e->catch_up_to)
+		return STREAM_CAUGHT_UP;
+	return nudge(s, now, e->catch_up_to, err);
+}
+
+static void drain(int fd)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0)
+		UNUSED(count);
+}
+
+/* Waits for WAL, the applier, or the next thing to do. 1: stop. */
+static int wait_some(struct stream *s, struct err *err)
+{
+	struct pollfd fds[] = {
+		{.fd = s->engine->cancel_fd, .events = POLLIN},
+		{.fd = s->wake_fd, .events = POLLIN},
+		{.fd = pg_stream_fd(s->wal), .events = POLLIN},
+	};
+	bool waiting = !batch_empty(s->open) && !s->in_txn;
+	int timeout = waiting || s->live_after || s->engine->options->until_caught_up ? 5 : REPORT_MS * 5;
+	bool full = batch_full(s->open);
+
+	if (poll(fds, full ? 2 : 3, timeout) < 0 && errno != EINTR)
+		return err_errno(err, errno, "poll");
+	if (fds[1].revents)
+		drain(s->wake_fd);
+	return fds[0].revents ? 1 : 0;
+}
+
+static int loop(struct stream *s, struct err *err)
+{
+	for (;;) {
+		int r = read_some(s, err);
+		bool more = r == 0 && !batch_full(s->open);
+
+		if (r < 0)
+			return -1;
+		r = work(s, err);
+		if (r)
+			return r;
+		if (more) {
+			if (engine_sleep(s->engine, 0))
+				return 0;
+			continue;
+		}
+		r = wait_some(s, err);
+		if (r)
+			return r < 0 ? -1 : 0;
+	}
+}
+
+static int open_stream(struct stream *s, struct pg *replication, struct err *err)
+{
+	struct engine *e = s->engine;
+
+	if (pg_stream_open_take(replication, e->spec->source.slot_name, e->spec->source.publication_name, &s->wal,
+				err) < 0)
+		return err_wrap(err, "starting the stream");
+	e->streamed = true;
+	report_condition(&e->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake_fd < 0)
+		return err_errno(err, errno, "eventfd");
+	s->decoder = pgoutput_new();
+	s->collector = collector_new(&e->targets);
+	s->open = xcalloc(1, sizeof(*s->open));
+	batch_init(s->open);
+	s->saved_confirmed = e->cp.confirmed_lsn;
+	if (applier_start(e, s->wake_fd, &s->applier, err) < 0 ||
+	    bootstrap_start(e, s->wake_fd, &s->bootstrap, err) < 0)
+		return -1;
+	if (s->bootstrap)
+		report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
+				 "the tables are being copied");
+	else
+		say_complete(e);
+	report_phase(&e->report, s->bootstrap ? "Bootstrapping" : "Streaming");
+	return 0;
+}
+
+static void close_stream(struct stream *s)
+{
+	struct err ignored;
+
+	/* What is durable by now need not be sent again. */
+	if (s->applier && s->wal && s->engine->cancel_fd >= 0)
+		(void)!pg_stream_feedback(s->wal, durable(s), durable(s), &ignored);
+	bootstrap_stop(s->bootstrap);
+	applier_stop(s->applier);
+	collector_free(s->collector);
+	pgoutput_free(s->decoder);
+	if (s->open) {
+		batch_release(s->open);
+		free(s->open);
+	}
+	pg_stream_close(s->wal);
+	close_fdp(&s->wake_fd);
+}
+
+int stream_run_take(struct engine *e, struct pg *replication, struct err *err)
+{
+	struct stream s = {.engine = e, .wake_fd = -1};
+	int r = open_stream(&s, replication, err);
+
+	if (r == 0)
+		r = loop(&s, err);
+	close_stream(&s);
+	return r;
+}
