@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -67,10 +68,6 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 int kube_exec_answer(struct kube_config *config, const char *api_version, const char *text, size_t len,
 		     struct err *err) WARN_UNUSED;
 
-/* Standard alphabet, padding required, line breaks ignored; caller frees with free_secret. NULL: it is none. */
-char *base64_decode(const char *text, size_t *ret_len);
-/* Caller frees. */
-char *base64_encode(const char *data, size_t len);
 /* "2006-01-02T15:04:05[.fff]Z" or with a numeric offset, in microseconds since 1970. */
 bool rfc3339_parse(const char *text, int64_t *ret_us) WARN_UNUSED;
 
