@@ -24,7 +24,6 @@ B := build
 # A package's library holds all its files but tests and fuzz targets.
 sources = $(filter-out %_test.c %_fuzz.c,$(wildcard pkg/$(1)/*.c))
 objects = $(patsubst %.c,$(B)/$(2)/%.o,$(call sources,$(1)))
-libs = $(foreach p,$(PACKAGES),$(B)/$(1)/lib$(p).a)
 
 TESTS := $(wildcard pkg/*/*_test.c)
 FUZZERS := $(wildcard pkg/*/*_fuzz.c)
@@ -64,11 +63,14 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 	@rm -f $@
 	ar rcsD $@ $(filter %.o,$^)
 
-bin/%: $(call libs,release)
+# The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
+pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema document sync
+pgsync-operator_PACKAGES := base json http metrics web schema kube operator
+bin/%:
 	@mkdir -p $(@D)
 	$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
-$(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c))))
+$(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c)) $($(b)_PACKAGES:%=$(B)/release/lib%.a)))
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 # A test links its package and what pkg/DEPS lets that package include, nothing more.

@@ -31,6 +31,7 @@ void engine_release(struct engine *e)
 {
 	close_fdp(&e->ca_fd);
 	free(e->key);
+	free(e->published);
 	meters_free(e->meters);
 	report_release(&e->report);
 }
@@ -161,9 +162,16 @@ int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 void engine_publish(struct engine *e)
 {
 	json_t *json = report_json(&e->report);
+	char *text = json_dumps(json, JSON_COMPACT);
 
-	if (e->options->report)
-		e->options->report(e->options->user, json);
+	if (text && (!e->published || strcmp(text, e->published) != 0)) {
+		free(e->published);
+		e->published = text;
+		if (e->options->report)
+			e->options->report(e->options->user, json);
+	} else {
+		free(text);
+	}
 	json_decref(json);
 }
 

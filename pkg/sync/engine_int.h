@@ -35,6 +35,7 @@ struct engine {
 	int ca_fd; /* the source's CA, as libpq reads it */
 	char ca_path[32];
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
+	char *published;      /* the report as last handed out */
 	bool streamed;        /* an attempt of this run held the slot: do not take it from somebody else */
 
 	/* attempt */

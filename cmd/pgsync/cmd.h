@@ -1,0 +1,53 @@
+/* The sub-commands of pgsync, and what they share. */
+#ifndef PGSYNC_CMD_CMD_H
+#define PGSYNC_CMD_CMD_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/findings.h"
+#include "schema/schema.h"
+
+/* Exit codes, also of `pgsync worker`: the operator starts a worker again after FAILED, not after BAD_INPUT. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
+
+struct common_flags {
+	const char *file; /* -f */
+	const char *listen;
+	const char *log_level, *log_format;
+	bool until_caught_up;
+};
+
+int cmd_run(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+
+/* Parses the flags that `allowed` names ("f" file, "u" until-caught-up, "l" listen); log flags are always there. Prints
+ * what is wrong and returns EXIT_BAD_INPUT, or -1 when all is well. */
+int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
+/* Sets logging up; context may be NULL. */
+int flags_log(const struct common_flags *flags, const char *context);
+
+/* A PgSync with what it refers to. */
+struct input {
+	json_t *resource, *secrets, *config_maps;
+	struct spec *spec;
+	bool slot_name_given;
+};
+void input_release(struct input *input);
+/* Decodes and resolves; every trouble is a finding. Takes over the three values. */
+void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f);
+/* Reads a YAML file that holds one PgSync, and perhaps the Secrets and ConfigMaps that it names. */
+int input_read(const char *path, struct input *ret, struct findings *f, struct err *err) WARN_UNUSED;
+
+/* Prints findings to standard error, one a line. */
+void print_findings(const struct findings *f);
+
+/* A descriptor that is readable once SIGTERM or SIGINT has come (and any byte or the end on `also`, when that is not
+ * negative). */
+int stop_fd_open(int also, struct err *err) WARN_UNUSED;
+
+#endif

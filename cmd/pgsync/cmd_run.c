@@ -1,0 +1,174 @@
+/* pgsync run: the worker without Kubernetes. */
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd.h"
+#include "metrics/metrics.h"
+#include "sync/sync.h"
+#include "web/web.h"
+#include "json/json.h"
+
+struct run {
+	pthread_mutex_t lock;
+	char *status; /* as /status shows it */
+	struct metrics *metrics;
+	bool terminal;
+	char phase[32];
+	char reason[64];
+	int64_t printed_ms;
+};
+
+/* --- what people see
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void draw_bar(struct run *run, const json_t *report)
+{
+	enum { WIDTH = 40 };
+	int64_t done = jsonx_integer(report, "bootstrap.rowsDone", 0);
+	int64_t total = jsonx_integer(report, "bootstrap.rowsTotal", 0);
+	const char *progress = jsonx_string(report, "bootstrap.progress", "0%");
+	bool complete = jsonx_get(report, "bootstrap.completionTime") != NULL;
+	int filled = complete ? WIDTH : total ? (int)(done * WIDTH / total) : 0;
+
+	if (!run->terminal || strcmp(run->phase, "Bootstrapping") != 0)
+		return;
+	(void)fprintf(stderr, "\r[%.*s%.*s] %4s %lld rows ", filled, "########################################",
+		      WIDTH - filled, "........................................", progress, (long long)done);
+}
+
+static void print_line(struct run *run, const json_t *report, int64_t now)
+{
+	const char *phase = jsonx_string(report, "phase", "");
+	int64_t done = jsonx_integer(report, "bootstrap.rowsDone", 0);
+	bool changed = strcmp(phase, run->phase) != 0;
+
+	if (changed && run->terminal && !strcmp(run->phase, "Bootstrapping"))
+		(void)fputc('\n', stderr);
+	(void)snprintf(run->phase, sizeof(run->phase), "%s", phase);
+	if (changed)
+		log_info("run", "phase", KV_STR("phase", phase), KV_I64("rows", done),
+			 KV_STR("lag", jsonx_string(report, "stream.lag", "")));
+	else if (!run->terminal && !strcmp(phase, "Bootstrapping") && now >= run->printed_ms + 2000)
+		log_info("run", "bootstrap", KV_STR("progress", jsonx_string(report, "bootstrap.progress", "")),
+			 KV_I64("rows", done));
+	else
+		return;
+	run->printed_ms = now;
+}
+
+static void on_report(void *user, const json_t *report)
+{
+	struct run *run = user;
+	char *text = json_dumps(report, JSON_INDENT(2));
+
+	(void)pthread_mutex_lock(&run->lock);
+	free(run->status);
+	run->status = text;
+	(void)pthread_mutex_unlock(&run->lock);
+	print_line(run, report, clock_now_ms());
+	draw_bar(run, report);
+}
+
+/* --- /status and /metrics
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void serve_status(void *user, const char *query, struct web_response *response)
+{
+	struct run *run = user;
+
+	UNUSED(query);
+	response->content_type = "application/json";
+	(void)pthread_mutex_lock(&run->lock);
+	strbuf_adds(&response->body, run->status ? run->status : "{}");
+	(void)pthread_mutex_unlock(&run->lock);
+	strbuf_addc(&response->body, '\n');
+}
+
+static void serve_metrics(void *user, const char *query, struct web_response *response)
+{
+	struct run *run = user;
+
+	UNUSED(query);
+	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_render(run->metrics, &response->body);
+}
+
+static int serve(struct run *run, const char *listen, struct web **ret, struct err *err)
+{
+	const struct web_route routes[] = {{.path = "/status", .handler = serve_status, .user = run},
+					   {.path = "/metrics", .handler = serve_metrics, .user = run}};
+
+	if (!listen)
+		return 0;
+	if (web_start(listen, routes, ARRAY_SIZE(routes), ret, err) < 0)
+		return -1;
+	log_info("run", "listening", KV_I64("port", web_port(*ret)));
+	return 0;
+}
+
+/* --- the command
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+static int run_input(const struct common_flags *flags, const struct input *input, struct err *err)
+{
+	struct run run = {.terminal = isatty(STDERR_FILENO) == 1};
+	struct web *web = NULL;
+	struct sync_options options = {
+		.spec = input->spec,
+		.slot_name_given = input->slot_name_given,
+		.until_caught_up = flags->until_caught_up,
+		.report = on_report,
+		.user = &run,
+	};
+	int r = -1;
+
+	(void)pthread_mutex_init(&run.lock, NULL);
+	run.metrics = metrics_new();
+	metrics_enable_process(run.metrics);
+	options.metrics = run.metrics;
+	options.stop_fd = stop_fd_open(-1, err);
+	if (options.stop_fd >= 0 && serve(&run, flags->listen, &web, err) == 0)
+		r = sync_run(&options, err);
+	web_stop(web);
+	close_fdp(&options.stop_fd);
+	metrics_free(run.metrics);
+	free(run.status);
+	(void)pthread_mutex_destroy(&run.lock);
+	return r;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	_cleanup_free_ char *context = NULL;
+	struct input input = {0};
+	struct common_flags flags;
+	struct findings findings;
+	struct err err = {0};
+	int code = flags_parse(argc, argv, "ful", &flags);
+
+	if (code >= 0)
+		return code;
+	findings_init(&findings);
+	code = EXIT_BAD_INPUT;
+	if (input_read(flags.file, &input, &findings, &err) < 0) {
+		(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
+	} else if (findings_failed(&findings)) {
+		print_findings(&findings);
+	} else {
+		context = xasprintf("%s/%s", input.spec->namespace, input.spec->name);
+		code = flags_log(&flags, context);
+		if (code < 0 && run_input(&flags, &input, &err) < 0) {
+			(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
+			code = EXIT_FAILED;
+		}
+		if (code < 0)
+			code = EXIT_OK;
+	}
+	findings_release(&findings);
+	input_release(&input);
+	return code;
+}

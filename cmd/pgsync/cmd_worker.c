@@ -1,0 +1,153 @@
+/* pgsync worker: what the operator starts. Its input comes on descriptor 3, its reports go to descriptor 4; see
+ * operator/operator.h. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "cmd.h"
+#include "sync/sync.h"
+#include "json/json.h"
+
+enum { INPUT_FD = 3, OUTPUT_FD = 4, INPUT_BYTES = 16 * 1024 * 1024 };
+
+/* One line. What follows it (a stop) stays in the descriptor, so bytes are read one by one until its end. */
+static int read_line(struct strbuf *line, struct err *err)
+{
+	char chunk[1];
+
+	while (strbuf_ok(line)) {
+		ssize_t n = read(INPUT_FD, chunk, sizeof(chunk));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(err, ERR_INVALID,
+				       "descriptor %d ended before a task came: `pgsync worker` is started by the "
+				       "operator; use `pgsync run`",
+				       INPUT_FD);
+		if (chunk[0] == '\n')
+			return 0;
+		strbuf_addc(line, chunk[0]);
+	}
+	return err_set(err, ERR_LIMIT, "the task is larger than %d bytes", INPUT_BYTES);
+}
+
+/* Whole lines: the operator reads them as such. When it is gone, so is the reason to write. */
+static void send_line(json_t *message_take)
+{
+	char *text = json_dumps(message_take, JSON_COMPACT);
+	_cleanup_free_ char *line = text ? xasprintf("%s\n", text) : NULL;
+	size_t left = line ? strlen(line) : 0;
+	const char *from = line;
+
+	while (left) {
+		ssize_t n = write(OUTPUT_FD, from, left);
+
+		if (n < 0 && errno != EINTR)
+			break;
+		from += n > 0 ? n : 0;
+		left -= n > 0 ? (size_t)n : 0;
+	}
+	free(text);
+	json_decref(message_take);
+}
+
+static void on_report(void *user, const json_t *report)
+{
+	UNUSED(user);
+	send_line(json_pack("{s:O}", "report", report));
+}
+
+static void on_event(void *user, bool warning, const char *reason, const char *action, const char *note)
+{
+	UNUSED(user);
+	send_line(json_pack("{s:{s:b, s:s, s:s, s:s}}", "event", "warning", warning, "reason", reason, "action", action,
+			    "note", note));
+}
+
+/* Trouble with the input is a report like any other: the operator shows it. */
+static void report_findings(const struct findings *f)
+{
+	struct err err;
+
+	if (findings_err(f, &err) < 0)
+		send_line(json_pack("{s:{s:s, s:[{s:s,s:s,s:s,s:s}, {s:s,s:s,s:s,s:s}]}}", "report", "phase", "Failed",
+				    "conditions", "type", "SchemaAccepted", "status", "False", "reason", err.reason,
+				    "message", err.msg, "type", "Ready", "status", "False", "reason", err.reason,
+				    "message", err.msg));
+}
+
+static int run_task(const char *task, const struct sync_options *options)
+{
+	struct err err = {0};
+	int r;
+
+	if (!strcmp(task, "cleanup")) {
+		r = sync_cleanup(options, &err);
+		send_line(json_pack("{s:{s:b, s:s, s:s}}", "done", "ok", r == 0, "reason",
+				    err.reason ? err.reason : "Failed", "message", err.msg));
+	} else {
+		r = sync_run(options, &err);
+	}
+	if (r < 0)
+		log_error("worker", "task failed", KV_STR("task", task), KV_ERR(&err));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int work(json_t *message)
+{
+	struct sync_options options = {.report = on_report, .event = on_event};
+	struct input input = {0};
+	struct findings findings;
+	struct err err = {0};
+	int code = EXIT_BAD_INPUT;
+
+	findings_init(&findings);
+	input_decode_take(json_incref(json_object_get(message, "resource")),
+			  json_incref(json_object_get(message, "secrets")),
+			  json_incref(json_object_get(message, "configMaps")), &input, &findings);
+	options.spec = input.spec;
+	options.slot_name_given = input.slot_name_given;
+	options.stop_fd = stop_fd_open(INPUT_FD, &err);
+	if (findings_failed(&findings)) {
+		report_findings(&findings);
+		print_findings(&findings);
+	} else if (options.stop_fd < 0) {
+		log_error("worker", "cannot start", KV_ERR(&err));
+		code = EXIT_FAILED;
+	} else {
+		code = run_task(jsonx_string(message, "task", "run"), &options);
+	}
+	close_fdp(&options.stop_fd);
+	findings_release(&findings);
+	input_release(&input);
+	return code;
+}
+
+int cmd_worker(int argc, char **argv)
+{
+	_cleanup_(jsonx_decrefp) json_t *message = NULL;
+	_cleanup_free_ char *context = NULL;
+	struct common_flags flags;
+	struct strbuf line;
+	struct err err;
+	int code = flags_parse(argc, argv, "", &flags);
+
+	if (code >= 0)
+		return code;
+	strbuf_init(&line, INPUT_BYTES);
+	if (read_line(&line, &err) < 0 || jsonx_parse(line.data, line.len, "the task", &message, &err) < 0) {
+		(void)fprintf(stderr, "pgsync worker: %s\n", err.msg);
+		strbuf_release(&line);
+		return EXIT_BAD_INPUT;
+	}
+	/* The line holds credentials: nothing of it stays behind. */
+	explicit_bzero(line.data, line.len);
+	strbuf_release(&line);
+	context = xasprintf("%s/%s", jsonx_string(message, "resource.metadata.namespace", "default"),
+			    jsonx_string(message, "resource.metadata.name", ""));
+	code = flags_log(&flags, context);
+	return code >= 0 ? code : work(message);
+}

@@ -1,0 +1,94 @@
+/* From YAML documents to a resolved spec. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "cmd.h"
+#include "json/json.h"
+
+enum { FILE_BYTES = 16 * 1024 * 1024 };
+
+void input_release(struct input *input)
+{
+	json_decref(input->resource);
+	json_decref(input->secrets);
+	json_decref(input->config_maps);
+	spec_free(input->spec);
+	*input = (struct input){0};
+}
+
+void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f)
+{
+	*ret = (struct input){.resource = resource, .secrets = secrets, .config_maps = config_maps};
+	ret->slot_name_given = jsonx_get(resource, "spec.source.replication.slotName") != NULL;
+	ret->spec = spec_decode(resource, f);
+	spec_resolve(ret->spec, secrets, config_maps, f);
+}
+
+/* data (base64) and stringData (as it is) of a Secret. */
+static json_t *secret_values(const json_t *document, const char *name, struct findings *f)
+{
+	json_t *values = json_object();
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (json_object_get(document, "data"), key, value) {
+		size_t len;
+		char *decoded = json_is_string(value) ? base64_decode(json_string_value(value), &len) : NULL;
+
+		if (decoded)
+			(void)json_object_set_new(values, key, json_stringn(decoded, len));
+		else
+			findings_add(f, FINDING_ERROR, "InvalidSpec", NULL,
+				     "Secret %s: data.%s is not base64; use stringData for plain text", name, key);
+		free_secret(decoded);
+	}
+	json_object_foreach (json_object_get(document, "stringData"), key, value)
+		(void)json_object_set(values, key, value);
+	return values;
+}
+
+static void take_document(json_t *document, struct input *in, struct findings *f)
+{
+	const char *kind = jsonx_string(document, "kind", "");
+	const char *name = jsonx_string(document, "metadata.name", "");
+
+	if (!strcmp(kind, "Secret")) {
+		(void)json_object_set_new(in->secrets, name, secret_values(document, name, f));
+	} else if (!strcmp(kind, "ConfigMap")) {
+		json_t *data = json_object_get(document, "data");
+
+		(void)json_object_set(in->config_maps, name, data ? data : json_object());
+	} else if (!strcmp(kind, "PgSync") && !in->resource) {
+		in->resource = json_incref(document);
+	} else if (!strcmp(kind, "PgSync")) {
+		findings_add(f, FINDING_ERROR, "InvalidSpec", NULL,
+			     "the file holds more than one PgSync (%s, %s): run one process for each",
+			     jsonx_string(in->resource, "metadata.name", ""), name);
+	} else if (!json_is_null(document)) {
+		findings_add(f, FINDING_WARNING, "Ignored", NULL, "a document of kind \"%s\" is passed over", kind);
+	}
+}
+
+int input_read(const char *path, struct input *ret, struct findings *f, struct err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_json_ json_t *documents = NULL;
+	struct input in = {0};
+	json_t *document;
+	size_t i, len;
+
+	if (jsonx_read_file(path, FILE_BYTES, &text, &len, err) < 0 ||
+	    jsonx_parse_yaml(text, len, path, &documents, err) < 0)
+		return -1;
+	in.secrets = json_object();
+	in.config_maps = json_object();
+	json_array_foreach (documents, i, document)
+		take_document(document, &in, f);
+	if (!in.resource) {
+		input_release(&in);
+		return err_set(err, ERR_INVALID, "%s holds no document of kind PgSync", path);
+	}
+	input_decode_take(in.resource, in.secrets, in.config_maps, ret, f);
+	return 0;
+}

@@ -1,0 +1,67 @@
+/* pgsync: the worker and the people's tool. */
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cmd.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"run", cmd_run, "keep the indices of a PgSync in step, without Kubernetes"},
+	{"validate", cmd_validate, "check a PgSync without connecting"},
+	{"plan", cmd_plan, "connect, print findings, SQL and mapping; change nothing"},
+	{"worker", cmd_worker, "what the operator starts"},
+};
+
+/* Known, and not there yet: said plainly rather than as an unknown word. */
+static const char *const later[] = {"verify", "resync", "import", "bootstrap"};
+
+static void usage(FILE *to)
+{
+	(void)fputs("usage: pgsync COMMAND [OPTIONS]\n\n", to);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+	(void)fputs("\noptions:\n"
+		    "  -f, --file FILE       YAML with a PgSync, and the Secrets and ConfigMaps that it names (\"-\": "
+		    "standard input)\n"
+		    "  --until-caught-up     run: exit 0 once everything committed before the start is in the index\n"
+		    "  --listen ADDR:PORT    run: serve /status and /metrics\n"
+		    "  --log-level LEVEL     error, warn, info, debug, trace\n"
+		    "  --log-format FORMAT   text, json\n"
+		    "  --version, --help\n",
+		    to);
+}
+
+int main(int argc, char **argv)
+{
+	/* Several threads that each hold a body or two: as many heaps would only keep what the others could use. */
+	(void)mallopt(M_ARENA_MAX, 2);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_BAD_INPUT;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		(void)printf("pgsync %s\n", PGSYNC_VERSION);
+		return EXIT_OK;
+	}
+	if (!strcmp(argv[1], "--help")) {
+		usage(stdout);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
+		if (!strcmp(argv[1], later[i])) {
+			(void)fprintf(stderr, "pgsync %s is not supported in version %s\n", argv[1], PGSYNC_VERSION);
+			return EXIT_BAD_INPUT;
+		}
+	}
+	(void)fprintf(stderr, "pgsync: unknown command \"%s\"\n\n", argv[1]);
+	usage(stderr);
+	return EXIT_BAD_INPUT;
+}
