@@ -234,7 +234,7 @@ static int resolve_exec(struct kube_config *config, const struct entry *user, co
 
 	if (!value || json_is_null(value))
 		return 0;
-	(void)snprintf(exec.where, sizeof(exec.where), "%s.exec", user->where);
+	(void)snprintf(exec.where, sizeof(exec.where), "%.150s.exec", user->where);
 	if (take(&exec, "command", &command, err) < 0 || take(&exec, "apiVersion", &version, err) < 0 ||
 	    take(&exec, "interactiveMode", &mode, err) < 0 || check_exec_lists(&exec, err) < 0)
 		return -1;

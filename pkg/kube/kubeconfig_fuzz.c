@@ -1,0 +1,31 @@
+/* Fuzz target: any bytes as a kubeconfig, and as the answer of a credential plugin. */
+#include <stdlib.h>
+
+#include "kube/config_int.h"
+#include "kube/kube.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(kube_config_freep) struct kube_config *config = NULL;
+	struct kube_config empty = {0};
+	struct err err;
+
+	if (kube_config_parse((const char *)data, size, "/etc/kube", NULL, &config, &err) == 0) {
+		_cleanup_(kube_config_freep) struct kube_config *copy = kube_config_copy(config);
+
+		/* What is accepted is complete. */
+		if (!kube_config_server(copy) || !kube_config_namespace(copy))
+			abort();
+	} else if (err.kind == ERR_NONE || !err.msg[0]) {
+		abort();
+	}
+	if (kube_exec_answer(&empty, "client.authentication.k8s.io/v1", (const char *)data, size, &err) == 0 &&
+	    !empty.token && !empty.cert_pem)
+		abort();
+	free_secret(empty.token);
+	free_secret(empty.cert_pem);
+	free_secret(empty.key_pem);
+	return 0;
+}
