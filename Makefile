@@ -42,11 +42,13 @@ all: $(BINARIES:%=bin/%) ## build bin/pgsync-operator and bin/pgsync
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
 $(B)/release/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(RELEASE_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC    $<"
+	@$(CC) $(CPPFLAGS) $(RELEASE_CFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/test/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC    $<"
+	@$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
 
 define package_rules
 $(B)/release/lib$(1).a: $(call objects,$(1),release)
@@ -61,14 +63,15 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 %.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcsD $@ $(filter %.o,$^)
+	@ar rcsD $@ $(filter %.o,$^)
 
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
 pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema document sync
 pgsync-operator_PACKAGES := base json http metrics web schema kube operator
 bin/%:
 	@mkdir -p $(@D)
-	$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
+	@echo "  LINK  $@"
+	@$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 $(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c)) $($(b)_PACKAGES:%=$(B)/release/lib%.a)))
 
@@ -81,11 +84,13 @@ endef
 $(foreach p,$(PACKAGES),$(eval $(call test_rules,$(p))))
 
 $(B)/test/%_test: $(B)/test/%_test.o
-	$(CC) $(TEST_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) -lcmocka
+	@echo "  LINK  $@"
+	@$(CC) $(TEST_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) -lcmocka
 
 # A fuzz target replays its corpus as a unit test: the same entry point, driven by a main of its own.
 $(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o
-	$(CC) $(TEST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+	@echo "  LINK  $@"
+	@$(CC) $(TEST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 
 unit: $(TEST_PROGRAMS) $(REPLAY_PROGRAMS) ## unit tests and fuzz corpora under ASan, UBSan and LSan
 	@hack/run-unit $^
