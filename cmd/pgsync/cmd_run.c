@@ -21,8 +21,7 @@ struct run {
 	int64_t printed_ms;
 };
 
-/* --- what people see
- * -------------------------------------------------------------------------------------------------------- */
+/* --- what people see --- */
 
 static void draw_bar(struct run *run, const json_t *report)
 {
@@ -72,8 +71,7 @@ static void on_report(void *user, const json_t *report)
 	draw_bar(run, report);
 }
 
-/* --- /status and /metrics
- * ------------------------------------------------------------------------------------------------------ */
+/* --- /status and /metrics --- */
 
 static void serve_status(void *user, const char *query, struct web_response *response)
 {
@@ -109,9 +107,7 @@ static int serve(struct run *run, const char *listen, struct web **ret, struct e
 	return 0;
 }
 
-/* --- the command
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- the command --- */
 
 static int run_input(const struct common_flags *flags, const struct input *input, struct err *err)
 {

@@ -48,8 +48,7 @@ struct applier {
 	const char *params[KEY_PARAMETERS];
 };
 
-/* --- parameters: keys as arrays, one for each column
- * -------------------------------------------------------------------- */
+/* --- parameters: keys as arrays, one for each column --- */
 
 static void arrays_begin(struct applier *a, size_t n)
 {
@@ -84,8 +83,7 @@ static int arrays_end(struct applier *a, size_t n, struct err *err)
 	return 0;
 }
 
-/* --- documents
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- documents --- */
 
 /* Reads the documents of a page of root keys, keys[from..to) of set, and writes them; a root that is not there any more
  * is deleted. */
@@ -130,8 +128,7 @@ static int write_roots(struct applier *a, struct keyset *set, uint32_t target, s
 	return n ? write_page(a, set, page, n, err) : 0;
 }
 
-/* --- ways up
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- ways up --- */
 
 static int take_roots(struct applier *a, const PGresult *rows, size_t n_keys, struct err *err)
 {
@@ -201,8 +198,7 @@ static int write_way(struct applier *a, const struct batch *batch, uint32_t targ
 	return n ? write_way_page(a, way, err) : 0;
 }
 
-/* --- a batch
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- a batch --- */
 
 /* The LSN of the newest of the first n transactions that touched a target without values. */
 static uint64_t touched_lsn(const struct batch *batch, uint32_t target, size_t n_txns)
@@ -348,8 +344,7 @@ static int write_batch(struct applier *a, struct batch *batch, struct err *err)
 	return 0;
 }
 
-/* --- the thread
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the thread --- */
 
 static struct batch *wait_batch(struct applier *a)
 {

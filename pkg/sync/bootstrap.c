@@ -67,8 +67,7 @@ struct bootstrap {
 	struct err err;
 };
 
-/* --- planning
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- planning --- */
 
 /* The leaves of a root with their size in blocks. A row that is inserted later, into whatever block, is in the stream.
  */
@@ -147,8 +146,7 @@ static int plan_all(struct bootstrap *b, struct err *err)
 	return 0;
 }
 
-/* --- handing out
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- handing out --- */
 
 static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 {
@@ -202,8 +200,7 @@ static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes
 	(void)pthread_mutex_unlock(&b->lock);
 }
 
-/* --- reading and writing
- * --------------------------------------------------------------------------------------------------------- */
+/* --- reading and writing --- */
 
 /* The leaf was rewritten (VACUUM FULL, CLUSTER): rows moved without events, so what was read by place does not count.
  */
@@ -334,8 +331,7 @@ static void *run(void *user)
 	return NULL;
 }
 
-/* --- from outside
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- from outside --- */
 
 static int start_workers(struct bootstrap *b, struct err *err)
 {

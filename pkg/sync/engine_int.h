@@ -53,8 +53,7 @@ struct engine {
 	struct checkpoint cp;
 };
 
-/* --- connect.c
- * -------------------------------------------------------------------------------------------------------- */
+/* --- connect.c --- */
 int engine_init(struct engine *e, const struct sync_options *options, struct err *err) WARN_UNUSED;
 void engine_release(struct engine *e);
 /* Makes what an attempt starts from; engine_end drops it. */
@@ -70,8 +69,7 @@ bool engine_sleep(struct engine *e, int64_t ms);
 /* The server's position, as far as it is flushed. */
 int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;
 
-/* --- preflight.c
- * ------------------------------------------------------------------------------------------------------ */
+/* --- preflight.c --- */
 /* Connects to both sides, loads the catalog, compiles the documents and checks everything that can be known without
  * changing anything. What is wrong goes into findings and the conditions; fails only when a side cannot be reached. */
 int preflight(struct engine *e, struct findings *findings, struct err *err) WARN_UNUSED;
@@ -82,8 +80,7 @@ char *preflight_identity_sql(const struct engine *e, const struct catalog_table 
 /* The distinct tables of all plans; caller frees the array. */
 const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n);
 
-/* --- prepare.c
- * --------------------------------------------------------------------------------------------------------- */
+/* --- prepare.c --- */
 /* Brings replica identities, publication, slot, checkpoint and indices to where the stream can start: resumes what is
  * there, or begins a new generation. */
 int prepare(struct engine *e, struct pg *replication, struct err *err) WARN_UNUSED;
@@ -93,15 +90,13 @@ int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err 
 /* After a bootstrap: settings as they should be, aliases moved, old generations gone. */
 int prepare_go_live(struct engine *e, struct err *err) WARN_UNUSED;
 
-/* --- stream.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- stream.c --- */
 enum { STREAM_CAUGHT_UP = 1, STREAM_AGAIN = 2 };
 /* Runs until stopped (0), caught up (STREAM_CAUGHT_UP), an attempt with a new plan is needed (STREAM_AGAIN), or failed.
  * Takes the connection. */
 int stream_run_take(struct engine *e, struct pg *replication, struct err *err) WARN_UNUSED;
 
-/* --- report of the engine
- * ---------------------------------------------------------------------------------------------- */
+/* --- report of the engine --- */
 void engine_publish(struct engine *e);
 void engine_event(struct engine *e, bool warning, const char *reason, const char *action, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);

@@ -7,8 +7,7 @@
 
 enum { OLDEST_SERVER = 140000 };
 
-/* --- reachability
- * ------------------------------------------------------------------------------------------------------- */
+/* --- reachability --- */
 
 static void say_unreachable(struct engine *e, enum condition_type type, const struct err *err)
 {
@@ -59,8 +58,7 @@ static int reach_both(struct engine *e, struct err *err)
 	return source < 0 || sink < 0 ? -1 : 0;
 }
 
-/* --- the server's settings and the role's privileges
- * ------------------------------------------------------------------------ */
+/* --- the server's settings and the role's privileges --- */
 
 static const char server_sql[] =
 	"SELECT current_setting('wal_level'),"
@@ -148,8 +146,7 @@ static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_r
 	return 0;
 }
 
-/* --- catalog and documents
- * ------------------------------------------------------------------------------------------------ */
+/* --- catalog and documents --- */
 
 /* Every relation that some document names. */
 static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n)

@@ -16,8 +16,7 @@ int prepare_save(struct engine *e, struct err *err)
 	return 0;
 }
 
-/* --- what is there
- * ------------------------------------------------------------------------------------------------------ */
+/* --- what is there --- */
 
 /* What a generation was built from: the schema as written, and the types that it met. */
 static char *built_from(const struct engine *e)
@@ -122,8 +121,7 @@ static int look(struct engine *e, struct pg *replication, struct situation *s, s
 	return 0;
 }
 
-/* --- identities, publication, slot
- * --------------------------------------------------------------------------------------- */
+/* --- identities, publication, slot --- */
 
 static bool identity_is_known(const struct checkpoint *cp, const struct catalog_table *table)
 {
@@ -230,8 +228,7 @@ static int make_slot(struct engine *e, struct pg *replication, const struct situ
 	return wait_for_old_commits(e, err);
 }
 
-/* --- generations
- * ------------------------------------------------------------------------------------------------------- */
+/* --- generations --- */
 
 static void reset_index(struct checkpoint_index *index, int64_t generation, uint64_t version)
 {

@@ -58,8 +58,7 @@ struct stream {
 	struct pg_slot slot;
 };
 
-/* --- collecting
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- collecting --- */
 
 static bool nothing_pending(struct stream *s)
 {
@@ -215,8 +214,7 @@ static int read_some(struct stream *s, struct err *err)
 	return 0;
 }
 
-/* --- acknowledging
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- acknowledging --- */
 
 static uint64_t durable(struct stream *s)
 {
@@ -245,9 +243,7 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 	return 0;
 }
 
-/* --- going live
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- going live --- */
 
 static void say_complete(struct engine *e)
 {
@@ -312,9 +308,7 @@ static int check_bootstrap(struct stream *s, struct err *err)
 	return 0;
 }
 
-/* --- time
- * ----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static int64_t lag_seconds(struct stream *s)
 {
@@ -466,9 +460,7 @@ static void maybe_report(struct stream *s, int64_t now)
 	engine_publish(s->engine);
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- the loop --- */
 
 static int check_applier(struct stream *s, struct err *err)
 {
