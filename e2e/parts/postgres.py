@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import sql as S
 
 from . import cache, maven, ports
-from .process import Process, unprivileged_user
+from .process import Process, children, unprivileged_user
 
 VERSION = "17.10"
 STOP_MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -150,10 +151,7 @@ class Postgres:
     def kill9(self):
         """Kills the postmaster and every backend at once, as a power cut does."""
         pids = [self.process.pid]
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            from .process import children
-
-            pids += children(self.process.pid)
+        pids += children(self.process.pid)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -167,8 +165,6 @@ class Postgres:
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number):
-        from .process import children
-
         for pid in [self.process.pid, *children(self.process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -251,9 +247,11 @@ class Database:
             self.server.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
                             "WHERE slot_name = %s AND active_pid IS NOT NULL", slot)
             for _ in range(50):
-                with contextlib.suppress(psycopg.errors.ObjectInUse):
+                try:
                     self.server.sql("SELECT pg_drop_replication_slot(%s)", slot)
                     break
+                except psycopg.errors.ObjectInUse:
+                    time.sleep(0.1)
         self.server.sql(S.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(S.Identifier(self.name)))
         if self.role:
             self.server.sql(S.SQL("DROP ROLE IF EXISTS {}").format(S.Identifier(self.role)))

@@ -1,8 +1,15 @@
 """What tests ask of Elasticsearch and OpenSearch alike."""
 
+import json
 import time
+from decimal import Decimal
 
 import requests
+
+
+def _parse(text):
+    """JSON with the digits of its numbers kept, so that a price can be compared exactly."""
+    return json.loads(text, parse_float=Decimal)
 
 
 class SearchEngine:
@@ -18,7 +25,7 @@ class SearchEngine:
         answer = self.http.request(method, f"{self.url}/{path.lstrip('/')}", json=body, timeout=60, **options)
         if answer.status_code not in ok:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        return _parse(answer.text)
 
     def answers(self):
         try:
@@ -30,7 +37,7 @@ class SearchEngine:
     def document(self, index, id):
         """The `_source` of a document, read by id (no refresh needed); None where there is none."""
         answer = self.http.get(f"{self.url}/{index}/_doc/{id}", timeout=30)
-        return answer.json()["_source"] if answer.status_code == 200 else None
+        return _parse(answer.text)["_source"] if answer.status_code == 200 else None
 
     def refresh(self, index):
         self.request("POST", f"{index}/_refresh")

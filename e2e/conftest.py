@@ -1,0 +1,220 @@
+"""Fixtures: the shared parts (once per run) and what each test has for itself (database, index, namespace)."""
+
+import itertools
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from parts import operator as operator_parts
+from parts import pki, process
+from parts.faultproxy import FaultProxy
+from parts.kubernetes import KubeApi
+from parts.nginx import Nginx
+from parts.opensearch import Elasticsearch7, OpenSearch
+from parts.operator import Operator
+from parts.postgres import Postgres
+from parts.worker import Worker
+from pgsync import Resources
+
+_numbers = itertools.count(1)
+
+
+ENGINES = ["opensearch", "elasticsearch"]
+
+
+def pytest_configure(config):
+    process.interrupt_on_term()
+
+
+@pytest.fixture(scope="session")
+def state(request):
+    """The run's directory: data and logs of every part. Kept when a test failed, or with E2E_KEEP=1."""
+    directory = Path(tempfile.mkdtemp(prefix="pgsync-e2e-"))
+    directory.chmod(0o755)
+    yield directory
+    process.stop_all()
+    if request.session.testsfailed or os.environ.get("E2E_KEEP"):
+        shutil.rmtree(directory / "opensearch/node", ignore_errors=True)
+        print(f"\nstate and logs of this run: {directory}", file=sys.stderr)
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Parts:
+    """The shared parts, started together by the first fixture that wants one, and waited for one by one."""
+
+    def __init__(self, state):
+        self.state = state
+        self.postgres = Postgres(state / "postgres", fsync=False, conf={"synchronous_commit": "on"})
+        self.opensearch = OpenSearch(state / "opensearch")
+        self.kube = KubeApi(state / "kubernetes")
+        self._started = set()
+
+    def get(self, name):
+        part = getattr(self, name)
+        if name not in self._started:
+            # The slow ones begin while the wanted one is waited for; a run that needs only one pays little for it.
+            part.spawn()
+            self._started.add(name)
+        return part.wait()
+
+
+@pytest.fixture(scope="session")
+def parts(state, request):
+    """Starts at once whatever the collected tests will want."""
+    made = _Parts(state)
+    wanted = set().union(*(item.fixturenames for item in request.session.items))
+    if "engine" in wanted:
+        wanted.add(ENGINES[0])
+    threads = [threading.Thread(target=made.get, args=(name,)) for name, fixture in
+               (("opensearch", "opensearch"), ("kube", "kube"), ("postgres", "postgres")) if fixture in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    yield made
+    for name in ("kube", "opensearch", "postgres"):
+        if name in made._started:
+            getattr(made, name).stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(parts):
+    """The shared Postgres; not for tests that end or freeze it."""
+    return parts.get("postgres")
+
+
+@pytest.fixture(scope="session")
+def opensearch(parts):
+    return parts.get("opensearch")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(state):
+    node = Elasticsearch7(state / "elasticsearch").start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request):
+    """Each search engine in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def kube(parts):
+    """The shared API server, with CRD and RBAC installed from the chart."""
+    api = parts.get("kube")
+    api.service_account = operator_parts.install(api.kubectl)
+    return api
+
+
+@pytest.fixture(scope="session")
+def authority(state):
+    return pki.Authority(state / "authority")
+
+
+@pytest.fixture
+def unique(request):
+    """A name that no other test has: of [a-z0-9_], at most 30 characters."""
+    base = re.sub(r"[^a-z0-9]+", "_", request.node.name.removeprefix("test_").lower()).strip("_")
+    return f"{base[:24].strip('_')}_{next(_numbers)}"
+
+
+@pytest.fixture
+def namespace(kube, unique):
+    return kube.namespace(unique.replace("_", "-"))
+
+
+@pytest.fixture
+def database(postgres, unique):
+    """An empty database."""
+    made = postgres.create_database(unique)
+    yield made
+    made.drop()
+
+
+def _operator_kubeconfig(kube, state, name):
+    return kube.service_account_kubeconfig(operator_parts.NAMESPACE, kube.service_account, state / f"{name}.kubeconfig")
+
+
+@pytest.fixture(scope="module")
+def operator(kube, state, request):
+    """One operator that the tests of a module share; not for tests that end it."""
+    name = f"operator-{request.module.__name__}"
+    running = Operator(name, state, _operator_kubeconfig(kube, state, name)).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def make_operator(kube, state, unique):
+    """make_operator("a", "--flag", ...): operators of a test's own. They compete for the chart's one Lease."""
+    made = []
+
+    def make(name, *flags):
+        full = f"operator-{unique}-{name}"
+        made.append(Operator(full, state, _operator_kubeconfig(kube, state, full), *flags))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+    # An operator that was killed leaves its Lease held for its duration; the next test need not wait for that.
+    kube.kubectl("delete", "leases", "--all", "--namespace", operator_parts.NAMESPACE)
+
+
+@pytest.fixture
+def resources(kube, namespace):
+    """Applies and reads PgSyncs in the test's namespace, and deletes them at the end."""
+    made = Resources(kube.kubectl, namespace)
+    yield made
+    made.delete_all()
+
+
+@pytest.fixture
+def fault_proxy(opensearch):
+    with FaultProxy(opensearch.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def nginx(state, unique, opensearch, authority):
+    certificate = authority.issue("search", "/CN=localhost")
+    with Nginx(state / f"nginx-{unique}", opensearch.url, certificate, authority) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def own_postgres(state, unique):
+    """own_postgres(wal_level="replica", ssl=...): a server for the test alone, durable, that it may end or freeze."""
+    made = []
+
+    def make(**options):
+        server = Postgres(state / f"postgres-{unique}-{len(made)}", **options)
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.stop("immediate")
+
+
+@pytest.fixture
+def worker(state, unique):
+    """worker(resource, secrets, *flags): `bin/pgsync run -f FILE` without Kubernetes."""
+    made = []
+
+    def make(objects, *flags):
+        made.append(Worker(state / f"worker-{unique}-{len(made)}", objects, *flags))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()

@@ -1,0 +1,26 @@
+"""Gets every part that the tests need into the cache, before the first of them is wanted: python -m parts.fetch."""
+
+import concurrent.futures
+import sys
+
+from . import kubernetes, postgres
+from .opensearch import Elasticsearch7, OpenSearch
+
+
+def _one_after_the_other():
+    # Go's compiler takes all cores by itself.
+    kubernetes.fetch()
+    kubernetes.helm()
+
+
+def main(names):
+    """`names`: of postgres, opensearch, elasticsearch, kubernetes; all without any."""
+    every = {"postgres": postgres.fetch, "opensearch": OpenSearch.fetch, "elasticsearch": Elasticsearch7.fetch,
+             "kubernetes": _one_after_the_other}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for future in [pool.submit(every[name]) for name in names or every]:
+            future.result()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,90 @@
+"""The operator under test, run as the ServiceAccount that the chart makes, with exactly the chart's permissions."""
+
+import subprocess
+from pathlib import Path
+
+import requests
+import yaml
+
+from . import kubernetes, ports
+from .process import Process, children
+
+TREE = Path(__file__).resolve().parent.parent.parent
+BIN = TREE / "bin"
+NAMESPACE = "pgsync-system"
+RELEASE = "pgsync-operator"
+# What a cluster gets from the chart without the parts that need nodes.
+INSTALLED = {"CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+
+def render_chart(**values):
+    """The objects of deploy/helm/pgsync-operator."""
+    command = [kubernetes.helm(), "template", RELEASE, TREE / "deploy/helm/pgsync-operator", "--namespace", NAMESPACE]
+    for key, value in values.items():
+        command += ["--set", f"{key}={value}"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"helm template: {done.stderr}")
+    return [o for o in yaml.safe_load_all(done.stdout) if o]
+
+
+def install(kubectl):
+    """CRD and RBAC as the chart has them; returns the name of the operator's ServiceAccount."""
+    objects = [o for o in render_chart() if o["kind"] in INSTALLED]
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    kubectl.apply(*objects, namespace=NAMESPACE)
+    kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s")
+    (account,) = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
+    return account
+
+
+class Operator:
+    """One bin/pgsync-operator."""
+
+    def __init__(self, name, state: Path, kubeconfig: Path, *flags, attached=True):
+        self.name, self.state, self.kubeconfig = name, Path(state), Path(kubeconfig)
+        self.port = ports.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.flags, self.attached = flags, attached
+        self.process = None
+
+    def spawn(self):
+        self.process = Process(self.name, [
+            BIN / "pgsync-operator", "--kubeconfig", self.kubeconfig, "--listen", f"127.0.0.1:{self.port}",
+            "--leader-elect-namespace", NAMESPACE, "--log-format", "json", "--log-level", "debug", *self.flags,
+        ], self.state / f"{self.name}.log", attached=self.attached)
+        return self
+
+    def start(self, timeout=10):
+        self.spawn()
+        self.process.wait_until(lambda: self.get("/livez") == 200, timeout)
+        return self
+
+    def get(self, path):
+        """The status code of a health end point; 0 where nothing answers."""
+        try:
+            return requests.get(self.url + path, timeout=3).status_code
+        except requests.RequestException:
+            return 0
+
+    def metric(self, name):
+        """The value of a metric without labels, or the sum over its labels."""
+        lines = requests.get(self.url + "/metrics", timeout=5).text.splitlines()
+        values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name]
+        if not values:
+            raise LookupError(f"/metrics has no {name}")
+        return sum(values)
+
+    def workers(self):
+        """Pids of the workers."""
+        return children(self.process.pid) if self.process and self.process.alive else []
+
+    def stop(self):
+        if self.process:
+            return self.process.stop(timeout=15)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()

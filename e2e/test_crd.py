@@ -1,0 +1,160 @@
+"""The CRD at a real API server: what each rule refuses and accepts, its defaults, and what `kubectl explain` says."""
+
+import json
+
+import bookstore
+import pytest
+import yaml
+from parts.operator import TREE, render_chart
+
+ACCEPTED = {
+    "the sample": {},
+    "a connection Secret instead of host": {"source": {"connectionSecretRef": {"name": "app"}}},
+    "a ConfigMap instead of schema": {"schema": None, "schemaConfigMapRef": {"name": "schema", "key": "schema.json"}},
+    "VerifyFull with its authority": {"source.tls": {"mode": "VerifyFull", "caSecretRef": {"name": "ca", "key": "ca.crt"}}},
+    "a login with its Secret": {"sink.authentication": {"type": "Basic", "secretRef": {"name": "login"}}},
+    "Redis with its address": {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis:6379/0"}}},
+    "a path behind the search engine's address": {"sink.urls": ["https://search.example/es"]},
+    "settings and a mapping of the index": {"schema.0.setting": {"number_of_shards": 3},
+                                            "schema.0.mapping": {"title": {"type": "text"}}},
+}
+
+REFUSED = {
+    "neither schema nor ConfigMap": ({"schema": None}, "schema"),
+    "schema and ConfigMap": ({"schemaConfigMapRef": {"name": "schema", "key": "schema.json"}}, "schemaConfigMapRef"),
+    "neither host nor connection Secret": ({"source.host": None}, "connectionSecretRef"),
+    "host and connection Secret": ({"source.connectionSecretRef": {"name": "app"}}, "connectionSecretRef"),
+    "no user": ({"source.user": None}, "user"),
+    "port 0": ({"source.port": 0}, "spec.source.port"),
+    "port 65536": ({"source.port": 65536}, "spec.source.port"),
+    "an unknown TLS mode": ({"source.tls": {"mode": "Maybe"}}, "spec.source.tls.mode"),
+    "VerifyFull without an authority": ({"source.tls": {"mode": "VerifyFull"}}, "caSecretRef"),
+    "no address of a search engine": ({"sink.urls": []}, "spec.sink.urls"),
+    "an address without a scheme": ({"sink.urls": ["search:9200"]}, "spec.sink.urls"),
+    "a password in the address": ({"sink.urls": ["http://user:secret@search:9200"]}, "spec.sink.urls"),
+    "a login without a Secret": ({"sink.authentication": {"type": "Basic"}}, "secretRef"),
+    "a Secret without a login": ({"sink.authentication": {"type": "None", "secretRef": {"name": "login"}}}, "secretRef"),
+    "an index name with capitals": ({"schema.0.index": "Books"}, "spec.schema[0].index"),
+    "an index name that begins with _": ({"schema.0.index": "_books"}, "spec.schema[0].index"),
+    "an index name with a comma": ({"schema.0.index": "a,b"}, "spec.schema[0].index"),
+    "a slot name with capitals": ({"source.replication": {"slotName": "Books"}}, "slotName"),
+    "a slot name of 64 characters": ({"source.replication": {"slotName": "s" * 64}}, "slotName"),
+    "a Secret name with capitals": ({"source.passwordSecretRef": {"name": "Secret", "key": "password"}}, "passwordSecretRef.name"),
+    "a Secret key that is a path": ({"source.passwordSecretRef": {"name": "secret", "key": "../x"}}, "passwordSecretRef.key"),
+    "Redis without an address": ({"checkpoint": {"store": "Redis"}}, "redis"),
+    "a password in Redis' address": ({"checkpoint": {"store": "Redis", "redis": {"url": "redis://:secret@redis"}}}, "redis.url"),
+    "an unknown policy": ({"onError": {"policy": "Ignore"}}, "spec.onError.policy"),
+    "a bulk size of nothing": ({"sink.bulk": {"maxBytes": 0}}, "spec.sink.bulk.maxBytes"),
+    "negative parallelism": ({"bootstrap": {"parallelism": -1}}, "spec.bootstrap.parallelism"),
+    "documents of two databases": ({"schema.0.database": "elsewhere"}, "database"),
+    "an unknown field of the spec": ({"sauce": {}}, "sauce"),
+}
+
+
+class Plain:
+    """What bookstore.resource() wants to know of a database."""
+
+    name, role = "bookstore", "pgsync"
+
+    class server:
+        port = 5432
+
+
+def made(changes, name="books"):
+    resource = bookstore.resource(name, Plain, "http://opensearch:9200", spec={k: v for k, v in changes.items() if k != "source"})
+    if "source" in changes:
+        resource["spec"]["source"] = changes["source"]
+    return resource
+
+
+def try_apply(kube, namespace, resource):
+    return kube.kubectl("create", "--dry-run=server", "--validate=strict", "--namespace", namespace, "-f", "-",
+                        input=json.dumps(resource), check=False)
+
+
+@pytest.mark.parametrize("what", list(ACCEPTED))
+def test_accepts(kube, what):
+    code, _, err = try_apply(kube, "default", made(ACCEPTED[what]))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("what", list(REFUSED))
+def test_refuses(kube, what):
+    changes, word = REFUSED[what]
+    code, _, err = try_apply(kube, "default", made(changes))
+    assert code != 0, f"{what} was accepted"
+    assert word in err
+
+
+def test_refuses_a_name_of_53_characters(kube):
+    assert try_apply(kube, "default", made({}, name="n" * 52))[0] == 0
+    code, _, err = try_apply(kube, "default", made({}, name="n" * 53))
+    assert code != 0
+    assert "52" in err
+
+
+IMMUTABLE = {
+    "database": ("source", {"database": "another"}),
+    "slotName": ("source", {"replication": {"slotName": "another"}}),
+    "publicationName": ("source", {"replication": {"publicationName": "another"}}),
+    "resyncNonce": ("resyncNonce", 6),
+}
+
+
+@pytest.mark.parametrize("field", list(IMMUTABLE))
+def test_refuses_a_change_of(kube, resources, field):
+    given = {"source.replication": {"slotName": "given", "publicationName": "given"}, "resyncNonce": 7}
+    resources.apply(made(given))
+    key, value = IMMUTABLE[field]
+    with pytest.raises(RuntimeError, match=field):
+        resources.patch("books", {key: value})
+    resources.patch("books", {"resyncNonce": 8})
+
+
+def test_defaults_are_filled_in_by_the_server(resources):
+    resources.apply(made({}))
+    spec = resources.get("books")["spec"]
+    assert spec["suspend"] is False
+    assert spec["lagTargetSeconds"] == 60
+    assert spec["onError"] == {"policy": "DeadLetter"}
+    assert spec["deletionPolicy"] == {"replicationSlot": "Delete", "publication": "Delete", "index": "Retain", "checkpoint": "Delete"}
+    assert spec["worker"]["placement"] == "Process"
+    assert spec["source"]["replication"] == {"replicaIdentity": "Manage", "slotLostPolicy": "Resync", "failover": False}
+
+
+def test_applying_twice_changes_nothing(resources):
+    resources.apply(made({}))
+    before = resources.get("books")["metadata"]["resourceVersion"]
+    resources.apply(made({}))
+    assert resources.get("books")["metadata"]["resourceVersion"] == before
+
+
+def test_spec_is_kept_word_for_word_with_fields_the_server_does_not_know_inside_schema(resources):
+    resource = made({"schema.0.nodes.children.0.transform": {"rename": {"bio": "about"}}})
+    resources.apply(resource)
+    assert resources.get("books")["spec"]["schema"] == resource["spec"]["schema"]
+
+
+@pytest.mark.parametrize("path", ["spec", "spec.source", "spec.source.tls", "spec.source.replication", "spec.sink", "spec.sink.bulk",
+                                  "spec.schema", "spec.schema.nodes", "spec.schema.nodes.children.children.children",
+                                  "spec.deletionPolicy", "status", "status.stream", "status.bootstrap", "status.indices"])
+def test_explain_has_words_for_every_field_of(kube, path):
+    text = kube.kubectl("explain", f"pgsync.{path}")
+    assert "<no description>" not in text
+    assert "DESCRIPTION:\n    <empty>" not in text
+    fields = text.split("FIELDS:")[1].strip("\n").split("\n\n")
+    for field in fields:
+        if field.strip():
+            assert len(field.strip().splitlines()) > 1, f"no description: {field}"
+
+
+def test_chart_templates_the_same_crd_as_the_tree(kube):
+    (crd,) = [o for o in render_chart() if o["kind"] == "CustomResourceDefinition"]
+    of_tree = yaml.safe_load((TREE / "deploy/crds/pgsyncs.pgsync.io.yaml").read_text())
+    assert crd["spec"] == of_tree["spec"]
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_crd_is_small_enough_for_client_side_apply(kube):
+    crd = kube.kubectl.json("get", "crd", "pgsyncs.pgsync.io")
+    assert len(json.dumps(crd["spec"])) < 200_000

@@ -1,0 +1,575 @@
+"""Bad input and trouble: a condition that says what to do, nothing lost, recovery without help."""
+
+import json
+import os
+import signal
+import time
+
+import bookstore
+import pytest
+from parts.kubernetes import Kubectl
+from parts.ports import free_port
+from parts.search import eventually
+from pgsync import condition, describe
+from psycopg import sql as S
+
+NAME = "books"
+
+
+@pytest.fixture
+def books(database):
+    bookstore.load(database)
+    database.create_role()
+    return database
+
+
+@pytest.fixture
+def index(unique):
+    return unique.replace("_", "-")
+
+
+@pytest.fixture
+def apply(operator, resources, books, opensearch, index):
+    """apply(spec={...}): the sample's PgSync for this test's database and index."""
+
+    def run(urls=None, database=books, name=NAME, index=index, **options):
+        return resources.apply_books(name, database, urls or opensearch.url, index=index, **options)
+
+    return run
+
+
+def assert_equal(opensearch, index, database, timeout=10):
+    wanted = bookstore.expected(database)
+    eventually(lambda: not bookstore.differences(opensearch.documents(index), wanted), timeout,
+               lambda: f"equality ({bookstore.differences(opensearch.documents(index), wanted)})", interval=0.2)
+
+
+def ready_and_equal(resources, opensearch, index, database, timeout=30):
+    """The end of every trouble: Ready by itself, and no document lost."""
+    resources.wait(NAME, timeout=timeout)
+    assert_equal(opensearch, index, database)
+
+
+# --- Secrets
+
+
+def test_missing_secret_is_named_and_found_when_it_comes(operator, resources, books, opensearch, index):
+    resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="absent"))
+    resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["absent"])
+    resources.apply(bookstore.secret("absent", password=books.role_password))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_missing_key_of_a_secret_is_named_beside_those_that_are_there(operator, resources, books, opensearch, index):
+    resources.apply(bookstore.secret("keys", passwort=books.role_password))
+    resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="keys"))
+    found = resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["keys", "password", "passwort"])
+    assert books.role_password not in found["message"]
+    resources.apply(bookstore.secret("keys", password=books.role_password))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_wrong_password_is_told_and_corrected(apply, resources, books, opensearch, index):
+    apply(password="wrong-one")
+    found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role])
+    assert "wrong-one" not in found["message"]
+    assert condition(resources.get(NAME), "Ready")["status"] == "False"
+    resources.apply(bookstore.secret(f"{NAME}-postgres", password=books.role_password))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_rotated_password_is_taken_up_without_a_new_bootstrap(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    books.sql(S.SQL("ALTER ROLE {} PASSWORD 'rotated-one'").format(S.Identifier(books.role)))
+    resources.apply(bookstore.secret(f"{NAME}-postgres", password="rotated-one"))
+    books.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", books.role)
+    books.sql("UPDATE books SET price = 3.21 WHERE id = 1")
+    assert_equal(opensearch, index, books, timeout=20)
+    resources.wait(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+# --- Postgres
+
+
+def _bookstore_on(server, unique):
+    database = server.create_database(unique)
+    bookstore.load(database)
+    database.create_role()
+    return database
+
+
+def test_postgres_down_at_start_is_waited_for(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    server.stop()
+    apply(database=database)
+    resources.wait(NAME, "SourceReachable", "False", reason="Refused", contains=[str(server.port)])
+    resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
+    server.start()
+    ready_and_equal(resources, opensearch, index, database)
+
+
+def test_postgres_restarted_in_between_loses_nothing(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    server.stop("fast")
+    resources.wait(NAME, "SourceReachable", "False")
+    resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
+    server.start()
+    database.sql("UPDATE books SET title = 'after the restart' WHERE id = 2; DELETE FROM books WHERE id = 3")
+    ready_and_equal(resources, opensearch, index, database)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+def test_postgres_killed_again_and_again_during_writes_loses_nothing(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    for round in range(3):
+        for i in range(200):
+            database.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", round + i / 1000, i)
+        database.sql("DELETE FROM books WHERE id = %s", 20 + round)
+        server.kill9()
+        time.sleep(0.5)
+        server.start()
+    database.sql("UPDATE authors SET name = 'the end' WHERE id = 1")
+    ready_and_equal(resources, opensearch, index, database)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+def test_frozen_postgres_is_noticed(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    server.pause()
+    try:
+        resources.wait(NAME, "Ready", "False", timeout=45)
+    finally:
+        server.resume()
+    database.sql("UPDATE books SET title = 'after the thaw' WHERE id = 2")
+    ready_and_equal(resources, opensearch, index, database)
+
+
+def test_wal_level_replica_is_refused_with_the_setting_to_change(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres(wal_level="replica")
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME, "Stalled", "True", reason="WalLevelNotLogical", contains=["wal_level", "replica", "logical"])
+    assert condition(resources.get(NAME), "Ready")["status"] == "False"
+    server.set(wal_level="logical")
+    server.stop()
+    server.start()
+    ready_and_equal(resources, opensearch, index, database)
+
+
+def test_missing_replication_privilege_is_refused_with_the_statement_to_run(apply, resources, books, opensearch, index):
+    books.sql(S.SQL("ALTER ROLE {} NOREPLICATION").format(S.Identifier(books.role)))
+    apply()
+    resources.wait(NAME, "Stalled", "True", reason="PrivilegeMissing", contains=["REPLICATION", books.role])
+    books.sql(S.SQL("ALTER ROLE {} REPLICATION").format(S.Identifier(books.role)))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_missing_select_privilege_is_refused_with_the_table(apply, resources, books, opensearch, index):
+    books.sql(S.SQL("ALTER TABLE authors OWNER TO postgres; REVOKE ALL ON authors FROM {}").format(S.Identifier(books.role)))
+    apply()
+    resources.wait(NAME, "Stalled", "True", reason="PrivilegeMissing", contains=["authors"])
+    books.sql(S.SQL("ALTER TABLE authors OWNER TO {}").format(S.Identifier(books.role)))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_no_free_replication_slot_is_told(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres(conf={"max_replication_slots": 1})
+    database = _bookstore_on(server, unique)
+    server.sql("SELECT pg_create_physical_replication_slot('taken')")
+    apply(database=database)
+    resources.wait(NAME, "Ready", "False", contains=["max_replication_slots"])
+    server.sql("SELECT pg_drop_replication_slot('taken')")
+    ready_and_equal(resources, opensearch, index, database)
+
+
+# --- tables and schema
+
+
+def test_missing_tables_are_waited_for(operator, resources, database, opensearch, index):
+    database.create_role()
+    resources.apply_books(NAME, database, opensearch.url, index=index)
+    resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownTable", contains=["books", "authors", "book_authors"])
+    bookstore.load(database)
+    database.own_tables()
+    ready_and_equal(resources, opensearch, index, database)
+
+
+def test_missing_column_is_named_with_those_that_are_there(apply, resources, books, opensearch, index):
+    books.sql("ALTER TABLE books RENAME COLUMN price TO prize")
+    apply()
+    resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownColumn", contains=["price", "prize", "books"])
+    books.sql("ALTER TABLE books RENAME COLUMN prize TO price")
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_column_dropped_in_between_is_told_and_recovers(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    books.sql("ALTER TABLE books RENAME COLUMN status TO state")
+    books.sql("UPDATE books SET state = 'withdrawn' WHERE id = 4")
+    resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownColumn", contains=["status"])
+    books.sql("ALTER TABLE books RENAME COLUMN state TO status")
+    books.sql("UPDATE books SET status = 'withdrawn' WHERE id = 5")
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_table_without_primary_key_is_refused(apply, resources, books, opensearch, index):
+    books.sql("ALTER TABLE book_authors DROP CONSTRAINT book_authors_book_id_fkey; ALTER TABLE books DROP CONSTRAINT books_pkey;"
+              "ALTER TABLE book_authors ADD CONSTRAINT x CHECK (book_id > 0)")
+    apply()
+    resources.wait(NAME, "SchemaAccepted", "False", reason={"NoPrimaryKey", "NoForeignKey"}, contains=["books"])
+    books.sql("ALTER TABLE books ADD PRIMARY KEY (id); ALTER TABLE book_authors ADD FOREIGN KEY (book_id) REFERENCES books"
+              " ON DELETE CASCADE")
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_missing_foreign_key_is_refused_with_both_tables(apply, resources, books, opensearch, index):
+    books.sql("ALTER TABLE book_authors DROP CONSTRAINT book_authors_author_id_fkey")
+    apply()
+    resources.wait(NAME, "SchemaAccepted", "False", reason="NoForeignKey", contains=["book_authors", "authors"])
+    books.sql("ALTER TABLE book_authors ADD FOREIGN KEY (author_id) REFERENCES authors ON DELETE CASCADE")
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_unknown_key_in_schema_is_named_with_its_place(apply, resources, books, opensearch, index):
+    made = apply(spec={"schema.0.nodes.children.0.colums": ["name"]})
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums", "schema[0].nodes.children[0]"])
+    resources.wait(NAME, "Stalled", "True", reason="InvalidSchema")
+    assert books.slots() == []
+    del made["spec"]["schema"][0]["nodes"]["children"][0]["colums"]
+    resources.apply(made)
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def _schema_in_config_map(resources, made, text):
+    resources.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "schema"}, "data": {"schema.json": text}})
+    del made["spec"]["schema"]
+    made["spec"]["schemaConfigMapRef"] = {"name": "schema", "key": "schema.json"}
+    return made
+
+
+def test_unknown_key_in_a_config_map_is_named_with_its_place(operator, resources, books, opensearch, index):
+    resources.apply(bookstore.secret("bookstore-postgres", password=books.role_password))
+    made = bookstore.resource(NAME, books, opensearch.url, index=index)
+    schema = made["spec"]["schema"]
+    wrong = json.loads(json.dumps(schema))
+    wrong[0]["nodes"]["colums"] = wrong[0]["nodes"].pop("columns")
+    resources.apply(_schema_in_config_map(resources, made, json.dumps(wrong)))
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums", "nodes"])
+    resources.wait(NAME, "Stalled", "True", reason="InvalidSchema")
+    _schema_in_config_map(resources, {"spec": {"schema": None}}, json.dumps(schema))
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_index_name_with_capitals_is_refused_by_the_api_server(operator, resources, books, opensearch):
+    made = bookstore.resource(NAME, books, opensearch.url, index="Books")
+    with pytest.raises(RuntimeError, match="index"):
+        resources.apply(made)
+
+
+def test_index_name_with_capitals_in_a_config_map_is_told(operator, resources, books, opensearch, index):
+    resources.apply(bookstore.secret("bookstore-postgres", password=books.role_password))
+    made = bookstore.resource(NAME, books, opensearch.url, index="Books")
+    resources.apply(_schema_in_config_map(resources, made, json.dumps(made["spec"]["schema"])))
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["Books", "index"])
+
+
+@pytest.mark.parametrize("spec, word", [
+    ({"worker": {"placement": "Pod"}}, "Pod"),
+    ({"checkpoint": {"store": "Redis", "redis": {"url": "redis://127.0.0.1:6379/0"}}}, "Redis"),
+], ids=["placement-pod", "checkpoint-redis"])
+def test_what_is_not_built_yet_is_refused_and_the_rest_goes_on(apply, resources, books, opensearch, index, spec, word):
+    apply(spec=spec)
+    resources.wait(NAME, "Stalled", "True", reason="NotSupported", contains=[word])
+    assert books.slots() == []
+    resources.patch(NAME, {key: None for key in spec})
+    ready_and_equal(resources, opensearch, index, books)
+
+
+# --- the search engine
+
+
+def test_existing_index_of_the_alias_name_is_refused_unless_adopted(apply, resources, books, opensearch, index):
+    opensearch.request("PUT", f"{index}/_doc/precious", {"title": "not ours"})
+    apply()
+    resources.wait(NAME, "Ready", "False", contains=[index, "adoptExistingIndex"])
+    assert opensearch.document(index, "precious") == {"title": "not ours"}
+    resources.patch(NAME, {"sink": {"adoptExistingIndex": True}})
+    resources.wait(NAME)
+    assert_equal(opensearch, index, books)
+
+
+def test_search_engine_down_at_start_is_waited_for(apply, resources, books, opensearch, index, fault_proxy):
+    fault_proxy.fail("reset")
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME, "SinkReachable", "False", contains=[str(fault_proxy.port)])
+    resources.wait(NAME, "Ready", "False", reason="SinkUnreachable")
+    fault_proxy.heal()
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_search_engine_address_that_nobody_listens_on_is_told(apply, resources):
+    port = free_port()
+    apply(urls=f"http://127.0.0.1:{port}")
+    resources.wait(NAME, "SinkReachable", "False", reason="Refused", contains=[str(port)])
+
+
+def test_search_engine_away_in_between_loses_nothing(apply, resources, books, opensearch, index, fault_proxy, operator):
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME)
+    fault_proxy.fail("reset")
+    books.sql("UPDATE books SET title = 'written while the search engine was away' WHERE id = 1; DELETE FROM books WHERE id = 2")
+    resources.wait(NAME, "SinkReachable", "False")
+    resources.wait(NAME, "Ready", "False", reason="SinkUnreachable")
+    fault_proxy.heal()
+    ready_and_equal(resources, opensearch, index, books)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_refusals_of_bulk_requests_are_waited_out(apply, resources, books, opensearch, index, fault_proxy, status):
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME)
+    worker = resources.get(NAME)["status"]["worker"]["identity"]
+    fault_proxy.fail(status, path="_bulk")
+    for i in range(1, 11):
+        books.sql("UPDATE books SET price = %s WHERE id = %s", i, i)
+    resources.wait(NAME, "Ready", "False", contains=[str(status)])
+    time.sleep(3)
+    assert fault_proxy.failed <= 40, "no back-off: the worker hammers an engine that refuses"
+    fault_proxy.heal()
+    ready_and_equal(resources, opensearch, index, books)
+    assert resources.get(NAME)["status"]["worker"]["identity"] == worker, "the worker was restarted for a passing refusal"
+
+
+def test_every_third_bulk_request_refused_changes_nothing_but_speed(apply, resources, books, opensearch, index, fault_proxy):
+    fault_proxy.fail(429, every=3, path="_bulk")
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME)
+    for i in range(300):
+        books.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", i / 10, i)
+    assert_equal(opensearch, index, books, timeout=30)
+    assert fault_proxy.failed > 0
+
+
+def test_hanging_search_engine_is_noticed(apply, resources, books, opensearch, index, fault_proxy):
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME)
+    fault_proxy.fail("hang")
+    books.sql("UPDATE books SET price = 1 WHERE id = 1")
+    resources.wait(NAME, "Ready", "False", timeout=90)
+    fault_proxy.heal()
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, resources, books, opensearch, index):
+    books.sql("UPDATE books SET isbn = '080442957X' WHERE id = 7")
+    apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}})
+    resources.wait(NAME, "Degraded", "True", contains=[f"{index}-dead-letters"])
+    resources.wait(NAME)
+    wanted = bookstore.expected(books)
+    del wanted["7"]
+    assert not bookstore.differences(opensearch.documents(index), wanted)
+    assert resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1
+    (letter,) = opensearch.documents(f"{index}-dead-letters").values()
+    assert "7" in str(letter) and "isbn" in str(letter)
+
+    books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
+    wanted = bookstore.expected(books)
+    eventually(lambda: opensearch.document(index, "7") == wanted["7"], 2, "the corrected document in the index")
+    assert_equal(opensearch, index, books)
+
+
+def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, resources, books, opensearch, index):
+    apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}})
+    resources.wait(NAME)
+    books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7; UPDATE books SET title = 'next one' WHERE id = 8")
+    wanted = bookstore.expected(books)
+    eventually(lambda: opensearch.document(index, "8") == wanted["8"], 2, "the document after the rejected one")
+    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
+    resources.wait(NAME, "Degraded", "True")
+
+
+def test_stall_policy_stops_at_the_rejected_document_and_goes_on_when_it_is_corrected(apply, resources, books, opensearch, index):
+    apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}, "onError": {"policy": "Stall"}})
+    resources.wait(NAME)
+    books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
+    resources.wait(NAME, "Ready", "False", contains=["7", "isbn"])
+    books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
+    ready_and_equal(resources, opensearch, index, books)
+
+
+# --- slots, clusters, conflicts
+
+
+def _drop_slot(database):
+    (slot,) = database.slots()
+    for _ in range(100):
+        try:
+            database.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s AND active", slot)
+            database.sql("SELECT pg_drop_replication_slot(%s)", slot)
+            return slot
+        except Exception as error:
+            if "is active" not in str(error):
+                raise
+    raise AssertionError(f"slot {slot} could not be dropped")
+
+
+def test_lost_slot_means_a_new_generation(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    _drop_slot(books)
+    books.sql("UPDATE books SET title = 'no slot saw this' WHERE id = 1; DELETE FROM books WHERE id = 2")
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "a new generation", interval=0.2)
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_lost_slot_with_stall_policy_waits_for_a_person(apply, resources, books, opensearch, index):
+    apply(spec={"source.replication": {"slotLostPolicy": "Stall"}})
+    resources.wait(NAME)
+    slot = _drop_slot(books)
+    resources.wait(NAME, "SlotHealthy", "False", contains=[slot])
+    resources.wait(NAME, "Stalled", "True", reason="SlotLost")
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+    resources.patch(NAME, {"source": {"replication": {"slotLostPolicy": "Resync"}}})
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "a new generation", interval=0.2)
+    ready_and_equal(resources, opensearch, index, books)
+
+
+def test_another_cluster_behind_the_address_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
+    first = own_postgres()
+    database = _bookstore_on(first, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    (slot,) = database.slots()
+    first.stop("immediate")
+
+    second = own_postgres(port=first.port, password=first.password)
+    other = second.create_database(unique)
+    bookstore.load(other)
+    other.create_role()
+    other.sql(S.SQL("ALTER ROLE {} PASSWORD {}").format(S.Identifier(other.role), S.Literal(database.role_password)))
+    other.sql("UPDATE books SET title = 'of the other cluster'")
+    # A slot of the same name is there, as after a restore: only the cluster's identity tells.
+    with other.connect() as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
+    ready_and_equal(resources, opensearch, index, other)
+
+
+def test_second_resource_that_wants_the_same_slot_is_refused(apply, resources, books, opensearch, index):
+    given = {"source.replication": {"slotName": f"{books.name}_given"}}
+    apply(spec=given)
+    resources.wait(NAME)
+    apply(name="second", index=f"{index}-second", spec=given)
+    resources.wait("second", "Ready", "False", reason="SlotInUse", contains=[f"{books.name}_given", NAME])
+    books.sql("UPDATE books SET title = 'still mine' WHERE id = 1")
+    assert_equal(opensearch, index, books, timeout=2)
+    assert condition(resources.get(NAME), "Ready")["status"] == "True", describe(resources.get(NAME))
+    resources.delete(NAME)
+    resources.wait("second")
+    assert_equal(opensearch, f"{index}-second", books)
+
+
+def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    apply(name="second")
+    resources.wait("second", "Ready", "False", reason="IndexInUse", contains=[index, NAME])
+    books.sql("UPDATE books SET title = 'still mine' WHERE id = 1")
+    assert_equal(opensearch, index, books, timeout=2)
+    assert condition(resources.get(NAME), "Ready")["status"] == "True"
+    assert len(books.slots()) == 1, "a refused resource made a slot"
+
+
+# --- processes and the API server
+
+
+def test_killed_worker_is_started_again_and_continues(apply, resources, books, opensearch, index, operator):
+    apply()
+    resources.wait(NAME)
+    (worker,) = operator.workers()
+    os.kill(worker, signal.SIGKILL)
+    books.sql("UPDATE books SET title = 'written without a worker' WHERE id = 1")
+    wanted = bookstore.expected(books)
+    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 10, "the change in the index")
+    eventually(lambda: resources.get(NAME)["status"]["worker"]["restartCount"] == 1, 10, "restartCount: 1", interval=0.2)
+    resources.wait(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
+    apply()
+    resources.wait(NAME)
+    (worker,) = operator.workers()
+    kube.kill9()
+    try:
+        # Past the renew deadline (10 s) and the lease's duration (15 s).
+        for second in range(40):
+            books.sql("UPDATE books SET price = %s WHERE id = 1", second + 1)
+            wanted = bookstore.expected(books)
+            eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, f"the change in second {second}")
+            time.sleep(1)
+        assert operator.workers() == [worker]
+        assert operator.get("/livez") == 200
+    finally:
+        kube.restart()
+    books.sql("INSERT INTO books (isbn, title, price) VALUES ('9780441007462', 'Count Zero', 8.50)")
+    assert_equal(opensearch, index, books)
+    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["documentCount"] == 26, 60, "status written again", interval=0.5)
+    assert operator.workers() == [worker]
+    resources.delete(NAME)
+
+
+def test_frozen_api_server_does_not_freeze_the_operator(apply, resources, books, opensearch, index, operator, kube):
+    apply()
+    resources.wait(NAME)
+    (worker,) = operator.workers()
+    kube.pause()
+    try:
+        time.sleep(20)
+        books.sql("UPDATE books SET price = 55 WHERE id = 1")
+        wanted = bookstore.expected(books)
+        eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, "the change in the index")
+        assert operator.get("/livez") == 200
+    finally:
+        kube.resume()
+    resources.patch(NAME, {"suspend": True})
+    resources.wait(NAME, "Suspended", "True", timeout=60)
+    assert operator.workers() in ([], [worker])
+
+
+def test_deletion_with_postgres_away_finishes_when_it_is_back(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    server.stop()
+    resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
+    time.sleep(3)
+    found = resources.get(NAME)
+    assert found["metadata"]["finalizers"], "the finalizer went before the slot"
+    server.start()
+    eventually(lambda: not resources.exists(NAME), 45, "the deletion", interval=0.2)
+    assert database.slots() == []
+    assert database.publications() == []
+
+
+def test_operator_may_not_do_more_than_the_chart_says(operator, kube, resources):
+    own = Kubectl(operator.kubeconfig)
+    for verb, what in [("create", "pods"), ("delete", "secrets"), ("update", "secrets"), ("create", "clusterroles"), ("delete", "pgsyncs")]:
+        code, out, _ = own("auth", "can-i", verb, what, "--all-namespaces", check=False)
+        assert (code, out.strip()) == (1, "no"), f"{verb} {what}"
+    assert "is forbidden" not in operator.process.log.read_text()
