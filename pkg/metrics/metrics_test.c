@@ -187,7 +187,7 @@ static void test_process_metrics_when_enabled_then_true_of_this_process(void **s
 	_cleanup_free_ char *before = NULL;
 	_cleanup_free_ char *after = NULL;
 	double now = (double)clock_wall_us() / 1e6;
-	_cleanup_close_ int fd = -1;
+	int fd;
 
 	UNUSED(state);
 	assert_rendered(m, "");
@@ -195,6 +195,7 @@ static void test_process_metrics_when_enabled_then_true_of_this_process(void **s
 	before = rendered(m);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	after = rendered(m);
+	assert_int_equal(close(fd), 0);
 	assert_true(sample(after, "\nprocess_open_fds ") == sample(before, "\nprocess_open_fds ") + 1);
 	assert_true(sample(after, "\nprocess_resident_memory_bytes ") > 500000);
 	assert_true(sample(after, "\nprocess_cpu_seconds_total ") >= sample(before, "\nprocess_cpu_seconds_total "));

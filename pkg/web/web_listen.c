@@ -54,21 +54,28 @@ static int bind_failed(const char *listen, int errnum, struct err *err)
 }
 
 /* Returns 0, or an errno value. */
-static int open_socket(const struct sockaddr *address, socklen_t len, bool v6_only, int *ret)
+static int bind_socket(int fd, const struct sockaddr *address, socklen_t len, int v6_only)
 {
 	const int on = 1;
-	const int only = v6_only;
-	_cleanup_close_ int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return errno;
-	if (address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) < 0)
+	if (address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) < 0)
 		return errno;
-	if (bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0)
-		return errno;
-	*ret = fd;
-	fd = -1;
-	return 0;
+	return bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0 ? errno : 0;
+}
+
+/* Returns 0, or an errno value. */
+static int open_socket(const struct sockaddr *address, socklen_t len, bool v6_only, int *ret)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int errnum = fd < 0 ? errno : bind_socket(fd, address, len, v6_only);
+
+	if (errnum)
+		close_fdp(&fd);
+	else
+		*ret = fd;
+	return errnum;
 }
 
 /* All addresses of both families; of IPv4 alone where the kernel knows no other. Returns 0, or an errno value. */
@@ -101,6 +108,7 @@ int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err)
 	struct addrinfo *found = NULL;
 	struct endpoint endpoint;
 	char port[8];
+	int fd = -1;
 	int errnum;
 
 	if (!split(listen, &endpoint))
@@ -111,16 +119,17 @@ int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err)
 			listen);
 	(void)snprintf(port, sizeof(port), "%u", (unsigned)endpoint.port);
 	if (!*endpoint.address) {
-		errnum = open_any((uint16_t)endpoint.port, ret_fd);
+		errnum = open_any((uint16_t)endpoint.port, &fd);
 	} else {
 		if (getaddrinfo(endpoint.address, port, &hints, &found) != 0)
 			return err_set(err, ERR_INVALID, "listen address \"%s\": \"%s\" is not an IP address", listen,
 				       endpoint.address);
-		errnum = open_socket(found->ai_addr, found->ai_addrlen, true, ret_fd);
+		errnum = open_socket(found->ai_addr, found->ai_addrlen, true, &fd);
 		freeaddrinfo(found);
 	}
 	if (errnum)
 		return bind_failed(listen, errnum, err);
-	*ret_port = port_of(*ret_fd);
+	*ret_fd = fd;
+	*ret_port = port_of(fd);
 	return 0;
 }
