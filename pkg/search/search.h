@@ -132,6 +132,8 @@ struct bulk_options {
 
 struct bulk_stats {
 	uint64_t indexed, deleted, conflicts, rejected, retries, requests, bytes;
+	uint64_t added, added_bytes; /* actions taken by bulk_add, and their documents' bytes */
+	uint64_t done_below;         /* each of the first done_below actions is done (or was handed to on_rejected) */
 	int64_t last_took_ms;
 };
 

@@ -1,0 +1,608 @@
+/* The bulk writer: bodies that fill, travel and come back.
+ *
+ * There are concurrency + 1 bodies. One fills (`current`); the others are ready to be sent, under way, or answered.
+ * Answers are decoded by the HTTP callback and judged in `advance`, outside of it, so that on_rejected may use the
+ * writer and the search connection. What has to be sent again stays in its body: finished actions are cut out of it,
+ * and it becomes ready again. Back-off is the writer's, not the body's: an engine that pushes one request back is not
+ * helped by the next one.
+ */
+#include <assert.h>
+
+#include "base/clock.h"
+#include "search/bulk_body_int.h"
+#include "search/bulk_int.h"
+#include "search/bulk_pace_int.h"
+#include "search/search_int.h"
+#include "json/json.h"
+
+enum {
+	DEFAULT_MAX_BYTES = 2 * 1024 * 1024,
+	DEFAULT_MAX_DOCUMENT = 90 * 1024 * 1024,
+	DEFAULT_MAX_ACTIONS = 10000,
+	DEFAULT_CONCURRENCY = 2,
+	DEFAULT_RETRY_MS = 5 * 60 * 1000,
+	LINE_BYTES = 64 * 1024, /* of an action without its document: id, routing and index with every byte escaped */
+	MAX_RESPONSE_BYTES = 64 * 1024 * 1024,
+	REQUEST_TIMEOUT_MS = 120 * 1000,
+	FEW_TRIES = 5,
+	PUMP_BYTES = 64 * 1024, /* added between two looks at the transfers */
+	WAIT_MS = 1000,
+};
+
+enum slot_state {
+	SLOT_FREE = 0,
+	SLOT_FILLING,
+	SLOT_READY,
+	SLOT_SENT,
+	SLOT_ANSWERED,
+	SLOT_JUDGED, /* its answer is being read */
+};
+
+struct slot {
+	struct bulk *bulk;
+	enum slot_state state;
+	struct bulk_body body;
+	uint16_t index;    /* what the path names; other indices are named in their lines */
+	uint64_t sequence; /* order of submission */
+	int64_t begun_ms;  /* when the first action was added */
+	int64_t started_ms;
+	size_t n_sent; /* actions of the request: the first ones */
+	struct http_call *call;
+	/* The answer: a status below 300 and what it says, or err. */
+	long status; /* 0: none arrived */
+	struct bulk_answer answer;
+	struct err err;
+};
+
+struct index {
+	char *name, *path;
+};
+
+struct bulk {
+	struct search *search;
+	struct bulk_options options;
+	char *pipeline;
+	struct bulk_stats stats;
+	struct bulk_pace pace;
+	struct slot *slots;
+	unsigned n_slots, in_flight;
+	struct slot *current;
+	uint64_t sequence;
+	size_t unpumped;
+	struct index *indices;
+	size_t n_indices, alloc_indices;
+	bool failed; /* for good: err */
+	struct err err;
+};
+
+/* --- Creation --------------------------------------------------------------------------------------------------------
+ */
+struct bulk *bulk_new(struct search *search, const struct bulk_options *options)
+{
+	struct bulk *bulk = xcalloc(1, sizeof(*bulk));
+	struct bulk_options *o = &bulk->options;
+
+	bulk->search = search;
+	*o = *options;
+	o->max_bytes = o->max_bytes ? o->max_bytes : DEFAULT_MAX_BYTES;
+	o->max_document = o->max_document ? o->max_document : DEFAULT_MAX_DOCUMENT;
+	o->max_actions = o->max_actions ? o->max_actions : DEFAULT_MAX_ACTIONS;
+	o->concurrency = o->concurrency ? o->concurrency : DEFAULT_CONCURRENCY;
+	o->retry_ms = o->retry_ms ? o->retry_ms : DEFAULT_RETRY_MS;
+	bulk->pipeline = xstrdup_or_null(options->pipeline);
+	bulk_pace_init(&bulk->pace, o->concurrency, o->max_bytes, random_seed());
+	bulk->n_slots = o->concurrency + 1;
+	bulk->slots = xcalloc(bulk->n_slots, sizeof(*bulk->slots));
+	for (unsigned i = 0; i < bulk->n_slots; i++) {
+		bulk->slots[i].bulk = bulk;
+		bulk_body_init(&bulk->slots[i].body, o->max_bytes + o->max_document + 2 * LINE_BYTES);
+	}
+	return bulk;
+}
+
+void bulk_free(struct bulk *bulk)
+{
+	if (!bulk)
+		return;
+	for (unsigned i = 0; i < bulk->n_slots; i++) {
+		http_cancel(bulk->slots[i].call);
+		bulk_answer_release(&bulk->slots[i].answer);
+		bulk_body_release(&bulk->slots[i].body);
+	}
+	for (size_t i = 0; i < bulk->n_indices; i++) {
+		free(bulk->indices[i].name);
+		free(bulk->indices[i].path);
+	}
+	free(bulk->indices);
+	free(bulk->slots);
+	free(bulk->pipeline);
+	free(bulk);
+}
+
+const struct bulk_stats *bulk_stats(const struct bulk *bulk)
+{
+	return &bulk->stats;
+}
+
+/* The number of an index name; a schema has a few of them. */
+static int find_index(struct bulk *bulk, const char *name, uint16_t *ret, struct err *err)
+{
+	struct strbuf query;
+	char *path = NULL;
+	int r;
+
+	for (size_t i = 0; i < bulk->n_indices; i++) {
+		if (!strcmp(bulk->indices[i].name, name)) {
+			*ret = (uint16_t)i;
+			return 0;
+		}
+	}
+	if (bulk->n_indices > UINT16_MAX)
+		return err_set(err, ERR_LIMIT, "more than %u indices in one bulk writer", UINT16_MAX);
+	strbuf_init(&query, LINE_BYTES);
+	strbuf_adds(&query, "?" BULK_FILTER);
+	if (bulk->pipeline) {
+		strbuf_adds(&query, "&pipeline=");
+		http_escape(&query, bulk->pipeline);
+	}
+	r = search_path(name, "/_bulk", NULL, query.data, &path, err);
+	strbuf_release(&query);
+	if (r < 0)
+		return -1;
+	ALLOC_GROW(bulk->indices, bulk->n_indices + 1, bulk->alloc_indices);
+	bulk->indices[bulk->n_indices] = (struct index){.name = xstrdup(name), .path = path};
+	*ret = (uint16_t)bulk->n_indices++;
+	return 0;
+}
+
+/* --- Failure and push-back -------------------------------------------------------------------------------------------
+ */
+/* Ends the writer: every later call returns this error. */
+static int fail(struct bulk *bulk, struct err *err)
+{
+	if (!bulk->failed) {
+		bulk->failed = true;
+		bulk->err = *err;
+	}
+	*err = bulk->err;
+	return -1;
+}
+
+/* Bodies hold what is not done yet, in the order of adding. */
+static void note_done(struct bulk *bulk)
+{
+	uint64_t below = bulk->stats.added;
+
+	for (unsigned i = 0; i < bulk->n_slots; i++) {
+		const struct bulk_body *body = &bulk->slots[i].body;
+
+		if (body->n && body->entries[0].ordinal < below)
+			below = body->entries[0].ordinal;
+	}
+	bulk->stats.done_below = below;
+}
+
+static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, struct err *err)
+{
+	bulk->stats.rejected++;
+	if (!bulk->options.on_rejected) {
+		(void)err_reason(err, ERR_INVALID, "DocumentRejected", "index %s rejects document '%.100s': %s: %s",
+				 rejection->index, rejection->id, rejection->type, rejection->reason);
+		return fail(bulk, err);
+	}
+	if (bulk->options.on_rejected(bulk->options.user, rejection, err) < 0)
+		return fail(bulk, err);
+	return 0;
+}
+
+/* The slot's actions go out again after a pause, unless they are too old by now. */
+static int send_again(struct slot *slot, const struct err *why, bool unreachable, struct err *err)
+{
+	struct bulk *bulk = slot->bulk;
+	int64_t now_ms = clock_now_ms();
+	int64_t age_ms = now_ms - slot->begun_ms;
+
+	if (age_ms >= bulk->options.retry_ms) {
+		(void)err_reason(err, ERR_TRANSIENT, "SinkUnavailable", "%s took nothing for %lld s: %s",
+				 http_target_name(bulk->search->target), (long long)(age_ms / 1000), why->msg);
+		return fail(bulk, err);
+	}
+	if (bulk_pace_pushed_back(&bulk->pace, now_ms, why->retry_after_ms, unreachable) && bulk->options.on_pressure)
+		bulk->options.on_pressure(bulk->options.user, true, why->msg);
+	slot->state = SLOT_READY;
+	return 0;
+}
+
+static void accepted(struct slot *slot)
+{
+	struct bulk *bulk = slot->bulk;
+
+	if (bulk_pace_accepted(&bulk->pace, slot->started_ms) && bulk->options.on_pressure)
+		bulk->options.on_pressure(bulk->options.user, false, "");
+	if (slot->body.n) {
+		slot->state = SLOT_READY;
+		return;
+	}
+	bulk_body_reset(&slot->body, 2 * bulk->options.max_bytes);
+	slot->state = SLOT_FREE;
+}
+
+/* --- Answers ---------------------------------------------------------------------------------------------------------
+ */
+static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, const struct bulk_item *item)
+{
+	const struct bulk_entry *entry = &slot->body.entries[i];
+
+	return (struct bulk_rejection){
+		.index = slot->bulk->indices[entry->index].name,
+		.id = bulk_body_id(&slot->body, i),
+		.version = entry->version,
+		.is_delete = entry->is_delete,
+		.status = item->status,
+		.type = item->type && *item->type ? item->type : "unknown",
+		.reason = item->reason && *item->reason ? item->reason : "the engine gives no reason",
+	};
+}
+
+/* An item that says something about the whole index rather than about its document. */
+static int item_err(const struct bulk_rejection *r, enum bulk_verdict verdict, struct err *err)
+{
+	if (verdict == BULK_NO_INDEX)
+		(void)err_reason(err, ERR_NOT_FOUND, "IndexMissing", "index %s does not exist: %s", r->index,
+				 r->reason);
+	else
+		(void)err_reason(err, ERR_DENIED, "AuthFailed", "index %s may not be written: %s: %s", r->index,
+				 r->type, r->reason);
+	err->code = r->status;
+	return -1;
+}
+
+static void count_done(struct bulk_stats *stats, const struct bulk_entry *entry)
+{
+	if (entry->is_delete)
+		stats->deleted++;
+	else
+		stats->indexed++;
+}
+
+static int judge_item(struct slot *slot, size_t i, struct err *why, struct err *err)
+{
+	struct bulk *bulk = slot->bulk;
+	struct bulk_entry *entry = &slot->body.entries[i];
+	struct bulk_item item = bulk_answer_item(&slot->answer, i);
+	struct bulk_rejection rejection = rejection_of(slot, i, &item);
+	enum bulk_verdict verdict = bulk_judge(entry->is_delete, &item);
+
+	entry->again = false;
+	switch (verdict) {
+	case BULK_DONE:
+		count_done(&bulk->stats, entry);
+		return 0;
+	case BULK_STALE:
+		bulk->stats.conflicts++;
+		return 0;
+	case BULK_RETRY_FEW:
+		if (++entry->tries >= FEW_TRIES)
+			return reject(bulk, &rejection, err);
+		__attribute__((fallthrough));
+	case BULK_RETRY:
+		entry->again = true;
+		if (why->kind == ERR_NONE)
+			(void)err_set(why, ERR_TRANSIENT, "index %s: status %d: %s: %s", rejection.index, item.status,
+				      rejection.type, rejection.reason);
+		return 0;
+	case BULK_REJECT:
+		return reject(bulk, &rejection, err);
+	default:
+		(void)item_err(&rejection, verdict, err);
+		return fail(bulk, err);
+	}
+}
+
+static int judge_items(struct slot *slot, struct err *err)
+{
+	struct bulk *bulk = slot->bulk;
+	struct err why = {0};
+	size_t again;
+
+	bulk->stats.last_took_ms = slot->answer.took_ms;
+	for (size_t i = 0; i < slot->n_sent; i++) {
+		if (judge_item(slot, i, &why, err) < 0)
+			return -1;
+	}
+	bulk_answer_release(&slot->answer);
+	again = bulk_body_cut(&slot->body, slot->n_sent);
+	note_done(bulk);
+	bulk->stats.retries += again;
+	if (again)
+		return send_again(slot, &why, false, err);
+	accepted(slot);
+	return 0;
+}
+
+static int judge_too_large(struct slot *slot, struct err *err)
+{
+	struct bulk_item item = {.status = 413,
+				 .type = "content_too_large",
+				 .reason = "the document alone is larger than the engine takes in a request "
+					   "(http.max_content_length, or a limit of a proxy)"};
+
+	if (slot->n_sent > 1) {
+		bulk_pace_too_large(&slot->bulk->pace, bulk_body_bytes(&slot->body, slot->n_sent));
+		slot->state = SLOT_READY;
+		return 0;
+	}
+	struct bulk_rejection rejection = rejection_of(slot, 0, &item);
+
+	if (reject(slot->bulk, &rejection, err) < 0)
+		return -1;
+	(void)bulk_body_cut(&slot->body, 1);
+	note_done(slot->bulk);
+	accepted(slot);
+	return 0;
+}
+
+static int judge(struct slot *slot, struct err *err)
+{
+	struct bulk *bulk = slot->bulk;
+
+	slot->state = SLOT_JUDGED;
+	if (slot->err.kind == ERR_NONE)
+		return judge_items(slot, err);
+	if (slot->status == 413)
+		return judge_too_large(slot, err);
+	if (slot->err.kind == ERR_TRANSIENT) {
+		bulk->stats.retries += slot->n_sent;
+		return send_again(slot, &slot->err, slot->status == 0, err);
+	}
+	*err = slot->err;
+	if (slot->status == 404)
+		err->reason = "IndexMissing";
+	return fail(bulk, err);
+}
+
+/* --- Requests --------------------------------------------------------------------------------------------------------
+ */
+static void on_answer(void *user, const struct http_response *response, const struct err *err)
+{
+	struct slot *slot = user;
+	struct bulk *bulk = slot->bulk;
+	const char *path = bulk->indices[slot->index].path;
+	_cleanup_json_ json_t *root = NULL;
+	struct err reason;
+
+	slot->call = NULL;
+	slot->state = SLOT_ANSWERED;
+	bulk->in_flight--;
+	slot->err = (struct err){0};
+	slot->status = response ? response->status : 0;
+	if (err) {
+		slot->err = *err;
+	} else if (response->status >= 300) {
+		if (jsonx_parse(response->body.data, response->body.len, "the answer", &root, &reason) < 0)
+			root = NULL;
+		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
+	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
+		/* Not from the engine: something in between answered, or cut the answer off. */
+		(void)err_reason(&slot->err, ERR_TRANSIENT, "SinkUnavailable", "POST %s: %s", path, reason.msg);
+	}
+}
+
+static void start(struct slot *slot)
+{
+	struct bulk *bulk = slot->bulk;
+	struct http_request request = {
+		.method = "POST",
+		.path = bulk->indices[slot->index].path,
+		.content_type = "application/x-ndjson",
+		.body = slot->body.data.data,
+		.timeout_ms = REQUEST_TIMEOUT_MS,
+		.max_response = MAX_RESPONSE_BYTES,
+	};
+
+	slot->n_sent = bulk_body_prefix(&slot->body, bulk->pace.target_bytes);
+	request.body_len = bulk_body_bytes(&slot->body, slot->n_sent);
+	slot->state = SLOT_SENT;
+	slot->started_ms = clock_now_ms();
+	bulk->in_flight++;
+	bulk->stats.requests++;
+	bulk->stats.bytes += request.body_len;
+	slot->call = http_start(bulk->search->http, bulk->search->target, &request, on_answer, slot);
+}
+
+/* The one that was submitted first. */
+static struct slot *find(const struct bulk *bulk, enum slot_state state)
+{
+	struct slot *first = NULL;
+
+	for (unsigned i = 0; i < bulk->n_slots; i++) {
+		struct slot *slot = &bulk->slots[i];
+
+		if (slot->state == state && (!first || slot->sequence < first->sequence))
+			first = slot;
+	}
+	return first;
+}
+
+static bool start_ready(struct bulk *bulk)
+{
+	bool started = false;
+	struct slot *slot;
+
+	while (bulk->in_flight < bulk->pace.window && (slot = find(bulk, SLOT_READY)) &&
+	       clock_now_ms() >= bulk->pace.pause_until_ms) {
+		start(slot);
+		started = true;
+	}
+	return started;
+}
+
+static int judge_all(struct bulk *bulk, struct err *err)
+{
+	struct slot *slot;
+
+	while ((slot = find(bulk, SLOT_ANSWERED))) {
+		if (judge(slot, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Sends what may be sent, waits up to timeout_ms for an answer, and reads the answers. */
+static int advance(struct bulk *bulk, int timeout_ms, struct err *err)
+{
+	bulk->unpumped = 0;
+	if (find(bulk, SLOT_ANSWERED))
+		timeout_ms = 0;
+	(void)start_ready(bulk);
+	do {
+		if (http_poll(bulk->search->http, NULL, 0, timeout_ms, err) < 0)
+			return fail(bulk, err);
+		if (judge_all(bulk, err) < 0)
+			return -1;
+		timeout_ms = 0;
+	} while (start_ready(bulk));
+	return 0;
+}
+
+static int wait_for_progress(struct bulk *bulk, struct err *err)
+{
+	int64_t pause_ms = bulk->pace.pause_until_ms - clock_now_ms();
+	int timeout_ms = WAIT_MS;
+
+	if (bulk->search->cancelled && bulk->search->cancelled(bulk->search->user))
+		return err_set(err, ERR_CANCELLED, "stopped while writing to %s",
+			       http_target_name(bulk->search->target));
+	if (pause_ms > 0 && pause_ms < timeout_ms)
+		timeout_ms = (int)pause_ms;
+	return advance(bulk, timeout_ms, err);
+}
+
+static bool is_busy(const struct bulk *bulk)
+{
+	return find(bulk, SLOT_READY) || find(bulk, SLOT_SENT) || find(bulk, SLOT_ANSWERED);
+}
+
+/* --- Adding ----------------------------------------------------------------------------------------------------------
+ */
+static void submit(struct bulk *bulk)
+{
+	bulk->current->state = SLOT_READY;
+	bulk->current->sequence = ++bulk->sequence;
+	bulk->current = NULL;
+	(void)start_ready(bulk);
+}
+
+/* Makes `current` a slot that can be added to; waits for one. */
+static int have_current(struct bulk *bulk, struct err *err)
+{
+	while (!bulk->current) {
+		struct slot *slot = find(bulk, SLOT_FREE);
+
+		if (slot) {
+			slot->state = SLOT_FILLING;
+			bulk->current = slot;
+		} else if (!is_busy(bulk)) {
+			return err_set(err, ERR_FATAL,
+				       "a rejected document was answered with more than the bulk "
+				       "writer can hold");
+		} else if (wait_for_progress(bulk, err) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void count_added(struct bulk *bulk, const struct bulk_action *action)
+{
+	bulk->stats.added++;
+	bulk->stats.added_bytes += action->document_len;
+	note_done(bulk);
+}
+
+/* What the engine would refuse anyway, or may only accept by accident. False: rejected, and *r is what to return. */
+static bool is_acceptable(struct bulk *bulk, const struct bulk_action *action, int *r, struct err *err)
+{
+	_cleanup_free_ char *id = NULL;
+	struct bulk_rejection rejection = {
+		.index = action->index, .version = action->version, .is_delete = !action->document, .status = 400};
+
+	if (action->id_len == 0 || action->id_len > BULK_ID_BYTES || memchr(action->id, '\0', action->id_len)) {
+		rejection.type = "invalid_id";
+		rejection.reason = "a document's id has 1 to 512 bytes, none of them NUL";
+	} else if (action->document_len > bulk->options.max_document ||
+		   bulk_encoded_max(action, action->index) > bulk->options.max_document + LINE_BYTES) {
+		rejection.status = 413;
+		rejection.type = "document_too_large";
+		rejection.reason = "the document is larger than the configured limit";
+	} else {
+		return true;
+	}
+	id = xstrndup(action->id, action->id_len);
+	rejection.id = id;
+	*r = reject(bulk, &rejection, err);
+	if (*r == 0)
+		count_added(bulk, action);
+	return false;
+}
+
+static bool is_full(const struct bulk *bulk, size_t more)
+{
+	const struct bulk_body *body = &bulk->current->body;
+
+	return body->n >= bulk->options.max_actions || body->data.len + more > bulk->pace.target_bytes;
+}
+
+int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err)
+{
+	/* Nearly what its lines will take. */
+	size_t need = action->document_len + action->id_len + 80;
+	uint16_t index = 0;
+	bool other;
+	int r;
+
+	assert(action->version > 0);
+	if (bulk->failed)
+		return fail(bulk, err);
+	if (!is_acceptable(bulk, action, &r, err))
+		return r;
+	if (find_index(bulk, action->index, &index, err) < 0)
+		return -1;
+	if (bulk->current && bulk->current->body.n && is_full(bulk, need))
+		submit(bulk);
+	if (have_current(bulk, err) < 0)
+		return -1;
+	if (bulk->current->body.n == 0) {
+		bulk->current->index = index;
+		bulk->current->begun_ms = clock_now_ms();
+	}
+	other = index != bulk->current->index;
+	if (!bulk_body_add(&bulk->current->body, action, index, other ? action->index : NULL, bulk->stats.added))
+		return err_set(err, ERR_FATAL, "a bulk body grew beyond its limit");
+	count_added(bulk, action);
+	bulk->unpumped += need;
+	if (is_full(bulk, 0))
+		submit(bulk);
+	else if (bulk->unpumped < PUMP_BYTES)
+		return 0;
+	return advance(bulk, 0, err);
+}
+
+int bulk_pump(struct bulk *bulk, struct err *err)
+{
+	return bulk->failed ? fail(bulk, err) : advance(bulk, 0, err);
+}
+
+int bulk_flush(struct bulk *bulk, struct err *err)
+{
+	if (bulk->failed)
+		return fail(bulk, err);
+	for (;;) {
+		if (bulk->current && bulk->current->body.n)
+			submit(bulk);
+		if (!is_busy(bulk))
+			return 0;
+		if (wait_for_progress(bulk, err) < 0)
+			return -1;
+	}
+}

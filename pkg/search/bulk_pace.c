@@ -1,0 +1,81 @@
+/* How much the engine is asked to take. */
+#include "search/bulk_pace_int.h"
+
+enum {
+	MIN_TARGET_BYTES = 128 * 1024,
+	BACKOFF_BASE_MS = 100,
+	BACKOFF_CAP_MS = 30 * 1000,
+	/* To ask a server that is not there costs nobody anything, and it may be back any time. */
+	BACKOFF_UNREACHABLE_MS = 5 * 1000,
+	CLEAN_REQUESTS = 4, /* in a row, before more is asked for */
+	STEPS = 8,          /* from nothing to max_bytes */
+};
+
+void bulk_pace_init(struct bulk_pace *p, unsigned concurrency, size_t max_bytes, uint64_t seed)
+{
+	*p = (struct bulk_pace){
+		.concurrency = concurrency, .window = concurrency, .max_bytes = max_bytes, .target_bytes = max_bytes};
+	backoff_init(&p->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, seed);
+}
+
+static void shrink(struct bulk_pace *p)
+{
+	size_t half = p->target_bytes / 2;
+
+	if (p->window > 1)
+		p->window /= 2;
+	if (half >= MIN_TARGET_BYTES)
+		p->target_bytes = half;
+}
+
+bool bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_after_ms, bool unreachable)
+{
+	bool first = !p->pressed;
+
+	p->pressed = true;
+	p->clean = 0;
+	p->pushed_ms = now_ms;
+	/* Requests that were under way together are one push-back. */
+	if (now_ms >= p->pause_until_ms) {
+		int64_t delay_ms = backoff_next_ms(&p->backoff);
+
+		if (unreachable && delay_ms > BACKOFF_UNREACHABLE_MS)
+			delay_ms = BACKOFF_UNREACHABLE_MS;
+		if (!unreachable)
+			shrink(p);
+		p->pause_until_ms = now_ms + delay_ms;
+	}
+	if (retry_after_ms && p->pause_until_ms < now_ms + retry_after_ms)
+		p->pause_until_ms = now_ms + retry_after_ms;
+	return first;
+}
+
+bool bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms)
+{
+	bool last = p->pressed;
+
+	/* What was under way before the push-back says nothing about the time after it. */
+	if (p->pressed && started_ms < p->pushed_ms)
+		return false;
+	p->pressed = false;
+	backoff_reset(&p->backoff);
+	if (++p->clean < CLEAN_REQUESTS)
+		return last;
+	p->clean = 0;
+	if (p->window < p->concurrency)
+		p->window++;
+	p->target_bytes += p->max_bytes / STEPS;
+	if (p->target_bytes > p->max_bytes)
+		p->target_bytes = p->max_bytes;
+	return last;
+}
+
+void bulk_pace_too_large(struct bulk_pace *p, size_t bytes)
+{
+	size_t half = bytes / 2 ? bytes / 2 : 1;
+
+	if (p->max_bytes > half)
+		p->max_bytes = half;
+	if (p->target_bytes > p->max_bytes)
+		p->target_bytes = p->max_bytes;
+}

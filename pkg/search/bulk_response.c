@@ -1,0 +1,349 @@
+/* Answers to bulk requests. The usual one says "errors":false at its beginning, and then nothing else is parsed. */
+#include "base/parse.h"
+#include "search/bulk_int.h"
+#include "json/json.h"
+
+/* --- The beginning ---------------------------------------------------------------------------------------------------
+ */
+struct cursor {
+	const char *at, *end;
+};
+
+static void skip_blanks(struct cursor *c)
+{
+	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
+		c->at++;
+}
+
+static bool take(struct cursor *c, const char *word)
+{
+	size_t len = strlen(word);
+
+	skip_blanks(c);
+	if ((size_t)(c->end - c->at) < len || memcmp(c->at, word, len) != 0)
+		return false;
+	c->at += len;
+	return true;
+}
+
+static bool take_number(struct cursor *c, int64_t *ret)
+{
+	const char *from;
+	uint64_t value;
+
+	skip_blanks(c);
+	from = c->at;
+	while (c->at < c->end && *c->at >= '0' && *c->at <= '9')
+		c->at++;
+	if (!parse_u64(from, (size_t)(c->at - from), &value) || value > INT64_MAX)
+		return false;
+	*ret = (int64_t)value;
+	return true;
+}
+
+/* Does the answer begin {"took":N,"errors":false, as every version writes it? Anything else is left to the parser. */
+static bool is_success(const char *data, size_t len, int64_t *took_ms)
+{
+	struct cursor c = {data, data + len};
+
+	return take(&c, "{") && take(&c, "\"took\"") && take(&c, ":") && take_number(&c, took_ms) && take(&c, ",") &&
+	       take(&c, "\"errors\"") && take(&c, ":") && take(&c, "false") && (take(&c, ",") || take(&c, "}"));
+}
+
+/* --- The whole -------------------------------------------------------------------------------------------------------
+ * A reader of its own, and no tree: an answer full of conflicts would make one many times the size of the request.
+ */
+struct slice {
+	const char *at;
+	size_t len;
+};
+
+/* A string with its quotes; escapes stay as they are. */
+static bool take_string(struct cursor *c, struct slice *ret)
+{
+	skip_blanks(c);
+	if (c->at == c->end || *c->at != '"')
+		return false;
+	ret->at = c->at++;
+	while (c->at < c->end && *c->at != '"')
+		c->at += *c->at == '\\' && c->at + 1 < c->end ? 2 : 1;
+	if (c->at == c->end)
+		return false;
+	c->at++;
+	ret->len = (size_t)(c->at - ret->at);
+	return true;
+}
+
+static bool is_word(const struct slice *s, const char *quoted)
+{
+	return s->len == strlen(quoted) && !memcmp(s->at, quoted, s->len);
+}
+
+static bool is_delimiter(char c)
+{
+	return !c || strchr(" \t\r\n,:{}[]\"", c);
+}
+
+/* Any value. What stands inside of brackets is only counted through. */
+static bool skip_value(struct cursor *c)
+{
+	struct slice ignored;
+	size_t depth = 0;
+
+	do {
+		skip_blanks(c);
+		if (c->at == c->end)
+			return false;
+		if (*c->at == '"') {
+			if (!take_string(c, &ignored))
+				return false;
+		} else if (*c->at == '{' || *c->at == '[') {
+			depth++;
+			c->at++;
+		} else if (depth && is_delimiter(*c->at)) {
+			depth -= *c->at == '}' || *c->at == ']';
+			c->at++;
+		} else if (is_delimiter(*c->at)) {
+			return false;
+		} else { /* a number or a word */
+			while (c->at < c->end && !is_delimiter(*c->at))
+				c->at++;
+		}
+	} while (depth);
+	return true;
+}
+
+/* The next key of an object that was entered with "{"; *more is false at its end. */
+static bool take_key(struct cursor *c, bool *first, bool *more, struct slice *ret)
+{
+	*more = !take(c, "}");
+	if (!*more)
+		return true;
+	if (!*first && !take(c, ","))
+		return false;
+	*first = false;
+	return take_string(c, ret) && take(c, ":");
+}
+
+/* Appends the text of a JSON string and a NUL; nothing but the NUL when the value is no string. */
+static bool copy_string(struct cursor *c, struct strbuf *to)
+{
+	_cleanup_json_ json_t *value = NULL;
+	struct slice text;
+
+	skip_blanks(c);
+	if (c->at == c->end || *c->at != '"') {
+		strbuf_addc(to, '\0');
+		return skip_value(c);
+	}
+	if (!take_string(c, &text))
+		return false;
+	value = json_loadb(text.at, text.len, JSON_DECODE_ANY, NULL);
+	if (value)
+		strbuf_adds(to, json_string_value(value));
+	else /* an escaped NUL, say, of the document that the reason quotes: better with its escapes than not at all */
+		strbuf_add(to, text.at + 1, text.len - 2);
+	strbuf_addc(to, '\0');
+	return strbuf_ok(to);
+}
+
+/* "error": {"type": ..., "reason": ...} */
+static bool take_error(struct cursor *c, struct strbuf *type, struct strbuf *reason)
+{
+	bool first = true, more;
+	struct slice key;
+
+	if (!take(c, "{"))
+		return skip_value(c);
+	while (take_key(c, &first, &more, &key)) {
+		if (!more)
+			return true;
+		if (is_word(&key, "\"type\"")) {
+			strbuf_reset(type);
+			if (!copy_string(c, type))
+				return false;
+		} else if (is_word(&key, "\"reason\"")) {
+			strbuf_reset(reason);
+			if (!copy_string(c, reason))
+				return false;
+		} else if (!skip_value(c)) {
+			return false;
+		}
+	}
+	return false;
+}
+
+struct decoder {
+	struct cursor c;
+	struct strbuf type, reason; /* of the item being read */
+	struct bulk_answer answer;
+	size_t n_actions, n_items;
+	bool has_errors;
+};
+
+/* {"index": {"status": 201}}, or with an error inside */
+static bool take_item(struct decoder *d)
+{
+	bool first = true, more;
+	int64_t status = 0;
+	struct slice key;
+
+	strbuf_reset(&d->type);
+	strbuf_reset(&d->reason);
+	if (d->n_items >= d->n_actions || !take(&d->c, "{") || !take_string(&d->c, &key) || !take(&d->c, ":") ||
+	    !take(&d->c, "{"))
+		return false;
+	do {
+		if (!take_key(&d->c, &first, &more, &key))
+			return false;
+		if (!more)
+			break;
+		if (is_word(&key, "\"status\"")  ? !take_number(&d->c, &status)
+		    : is_word(&key, "\"error\"") ? !take_error(&d->c, &d->type, &d->reason)
+						 : !skip_value(&d->c))
+			return false;
+	} while (more);
+	if (!take(&d->c, "}") || status < 100 || status > 599)
+		return false;
+	d->answer.statuses[d->n_items] = (uint16_t)status;
+	if (d->type.len && status != 409) {
+		d->answer.errors_at[d->n_items] = (uint32_t)d->answer.texts.len;
+		strbuf_add(&d->answer.texts, d->type.data, d->type.len);
+		strbuf_add(&d->answer.texts, d->reason.data, d->reason.len);
+		strbuf_addc(&d->answer.texts, '\0');
+	}
+	d->n_items++;
+	return strbuf_ok(&d->answer.texts);
+}
+
+static bool take_items(struct decoder *d)
+{
+	if (!take(&d->c, "["))
+		return false;
+	if (take(&d->c, "]"))
+		return true;
+	do {
+		if (!take_item(d))
+			return false;
+	} while (take(&d->c, ","));
+	return take(&d->c, "]");
+}
+
+static bool take_answer(struct decoder *d)
+{
+	bool first = true, more;
+	struct slice key;
+
+	if (!take(&d->c, "{"))
+		return false;
+	while (take_key(&d->c, &first, &more, &key)) {
+		bool ok;
+
+		if (!more)
+			return d->has_errors;
+		if (is_word(&key, "\"took\"")) {
+			ok = take_number(&d->c, &d->answer.took_ms);
+		} else if (is_word(&key, "\"errors\"")) {
+			d->answer.errors = take(&d->c, "true");
+			ok = d->answer.errors || take(&d->c, "false");
+			d->has_errors = true;
+		} else if (is_word(&key, "\"items\"") && d->n_items == 0) {
+			ok = take_items(d);
+		} else {
+			ok = skip_value(&d->c);
+		}
+		if (!ok)
+			return false;
+	}
+	return false;
+}
+
+static int decode(struct decoder *d, const char *data, struct err *err)
+{
+	if (!take_answer(d))
+		return err_set(err, ERR_INVALID, "the answer is not that of a bulk request (at byte %zu, item %zu)",
+			       (size_t)(d->c.at - data), d->n_items);
+	if (d->answer.errors && d->n_items != d->n_actions)
+		return err_set(err, ERR_INVALID, "the answer has %zu items for %zu actions", d->n_items, d->n_actions);
+	return 0;
+}
+
+int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answer *ret, struct err *err)
+{
+	struct decoder d = {.c = {data, data + len}, .n_actions = n_actions};
+	int r;
+
+	if (is_success(data, len, &d.answer.took_ms)) {
+		*ret = d.answer;
+		return 0;
+	}
+	strbuf_init(&d.type, len);
+	strbuf_init(&d.reason, len);
+	strbuf_init(&d.answer.texts, 2 * len + 1);
+	strbuf_addc(&d.answer.texts, '\0'); /* so that no error stands at 0 */
+	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
+	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
+	r = decode(&d, data, err);
+	strbuf_release(&d.type);
+	strbuf_release(&d.reason);
+	if (r < 0 || !d.answer.errors)
+		bulk_answer_release(&d.answer);
+	if (r == 0)
+		*ret = d.answer;
+	return r;
+}
+
+void bulk_answer_release(struct bulk_answer *answer)
+{
+	free(answer->statuses);
+	free(answer->errors_at);
+	strbuf_release(&answer->texts);
+	answer->statuses = NULL;
+	answer->errors_at = NULL;
+}
+
+struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i)
+{
+	struct bulk_item item = {.status = 200};
+
+	if (!answer->errors)
+		return item;
+	item.status = answer->statuses[i];
+	if (answer->errors_at[i]) {
+		item.type = answer->texts.data + answer->errors_at[i];
+		item.reason = item.type + strlen(item.type) + 1;
+	}
+	return item;
+}
+
+/* --- What a status means ---------------------------------------------------------------------------------------------
+ */
+enum bulk_verdict bulk_judge(bool is_delete, const struct bulk_item *item)
+{
+	const char *type = item->type ? item->type : "";
+
+	if (item->status < 300)
+		return BULK_DONE;
+	switch (item->status) {
+	case 409:
+		return BULK_STALE;
+	case 404:
+		if (!strcmp(type, "index_not_found_exception"))
+			return BULK_NO_INDEX;
+		/* The engine remembers the delete's version all the same. */
+		return is_delete && !item->type ? BULK_DONE : BULK_REJECT;
+	case 401:
+		return BULK_FORBIDDEN;
+	case 403:
+		/* A full disk makes indices read-only; it passes, and documents are not to blame. */
+		return !strcmp(type, "cluster_block_exception") ? BULK_RETRY : BULK_FORBIDDEN;
+	case 408:
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return BULK_RETRY;
+	default:
+		return item->status >= 500 ? BULK_RETRY_FEW : BULK_REJECT;
+	}
+}

@@ -1,0 +1,200 @@
+/* Indices, mappings, settings and aliases. */
+#include "search/search_int.h"
+#include "json/json.h"
+
+/* --- Names -----------------------------------------------------------------------------------------------------------
+ */
+/* {"<index>": {"aliases": {...}}, ...} of what the name stands for, or NULL when it stands for nothing. */
+static int get_aliases(struct search *search, const char *name, json_t **ret, struct err *err)
+{
+	if (search_index_json(search, "GET", name, "/_alias", NULL, ret, err) == 0)
+		return 0;
+	if (err->kind != ERR_NOT_FOUND)
+		return -1;
+	*ret = NULL;
+	return 0;
+}
+
+int search_resolve(struct search *search, const char *name, struct search_name *ret, struct err *err)
+{
+	_cleanup_json_ json_t *indices = NULL;
+	const char *first;
+
+	if (get_aliases(search, name, &indices, err) < 0)
+		return -1;
+	*ret = (struct search_name){.kind = SEARCH_NAME_ABSENT};
+	first = json_object_iter_key(json_object_iter(indices));
+	if (!first)
+		return 0;
+	if (!strcmp(first, name)) {
+		ret->kind = SEARCH_NAME_INDEX;
+		return 0;
+	}
+	ret->kind = SEARCH_NAME_ALIAS;
+	ret->target = xstrdup(first);
+	ret->n_targets = json_object_size(indices);
+	return 0;
+}
+
+void search_name_release(struct search_name *name)
+{
+	if (!name)
+		return;
+	free(name->target);
+	*name = (struct search_name){0};
+}
+
+static void add_action(json_t *actions, const char *verb, const char *index, const char *alias)
+{
+	json_t *body = search_must(json_pack("{s:s,s:s*}", "index", index, "alias", alias));
+
+	if (json_array_append_new(actions, search_must(json_pack("{s:o}", verb, body))) < 0)
+		abort();
+}
+
+int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index, struct err *err)
+{
+	_cleanup_json_ json_t *indices = NULL;
+	_cleanup_json_ json_t *body = NULL;
+	json_t *actions, *value;
+	const char *name;
+
+	if (get_aliases(search, alias, &indices, err) < 0)
+		return -1;
+	body = search_must(json_pack("{s:[]}", "actions"));
+	actions = json_object_get(body, "actions");
+	json_object_foreach (indices, name, value) {
+		if (!strcmp(name, alias) && !remove_index)
+			return err_reason(err, ERR_INVALID, "IndexExists",
+					  "'%s' is an index, so no alias can have its name; delete or rename the "
+					  "index, or allow it to be replaced",
+					  alias);
+		if (!strcmp(name, alias))
+			add_action(actions, "remove_index", name, NULL);
+		else if (strcmp(name, index) != 0)
+			add_action(actions, "remove", name, alias);
+	}
+	add_action(actions, "add", index, alias);
+	return search_json(search, "POST", "/_aliases", body, NULL, err);
+}
+
+/* --- Indices ---------------------------------------------------------------------------------------------------------
+ */
+int search_index_create(struct search *search, const char *index, const json_t *body, struct err *err)
+{
+	_cleanup_(search_answer_release) struct search_answer answer = {0};
+	_cleanup_free_ char *path = NULL;
+	const char *type;
+
+	if (search_path(index, "", NULL, "", &path, err) < 0 ||
+	    search_request(search, "PUT", path, body, &answer, err) < 0)
+		return -1;
+	if (answer.response.status < 300)
+		return 0;
+	(void)search_answer_err(search, "PUT", path, &answer.response, answer.root, err);
+	type = search_error_type(answer.root);
+	if (type && !strcmp(type, "resource_already_exists_exception"))
+		err->kind = ERR_CONFLICT;
+	else if (err->kind == ERR_INVALID)
+		err->reason = "IndexRejected";
+	return -1;
+}
+
+int search_index_delete(struct search *search, const char *index, struct err *err)
+{
+	if (search_index_json(search, "DELETE", index, "", NULL, NULL, err) == 0 || err->kind == ERR_NOT_FOUND)
+		return 0;
+	return -1;
+}
+
+int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
+{
+	if (search_index_json(search, "HEAD", index, "", NULL, NULL, err) == 0)
+		*ret = true;
+	else if (err->kind == ERR_NOT_FOUND)
+		*ret = false;
+	else
+		return -1;
+	return 0;
+}
+
+int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	const json_t *first;
+	json_t *meta;
+
+	if (search_index_json(search, "GET", index, "/_mapping?filter_path=*.mappings._meta", NULL, &answer, err) < 0)
+		return -1;
+	first = json_object_iter_value(json_object_iter(answer));
+	meta = jsonx_get(first, "mappings._meta");
+	*ret = meta ? json_incref(meta) : search_must(json_object());
+	return 0;
+}
+
+static int put(struct search *search, const char *index, const char *suffix, const json_t *body, struct err *err)
+{
+	if (search_index_json(search, "PUT", index, suffix, body, NULL, err) == 0)
+		return 0;
+	if (err->kind == ERR_INVALID)
+		err->reason = "IndexRejected";
+	return -1;
+}
+
+int search_put_mapping(struct search *search, const char *index, const json_t *mapping, struct err *err)
+{
+	return put(search, index, "/_mapping", mapping, err);
+}
+
+int search_put_settings(struct search *search, const char *index, const json_t *settings, struct err *err)
+{
+	return put(search, index, "/_settings", settings, err);
+}
+
+int search_refresh(struct search *search, const char *index, struct err *err)
+{
+	return search_index_json(search, "POST", index, "/_refresh", NULL, NULL, err);
+}
+
+/* The worst of the indices that a name stands for; "" when the engine does not tell (a missing privilege). */
+static int read_health(struct search *search, const char *index, char health[static 8], struct err *err)
+{
+	static const char *const words[] = {"green", "yellow", "red"};
+	_cleanup_json_ json_t *rows = NULL;
+	_cleanup_free_ char *tail = NULL;
+	_cleanup_free_ char *path = NULL;
+	size_t i, worst = 0;
+	json_t *row;
+
+	health[0] = '\0';
+	if (search_path(index, "", NULL, "?format=json&h=health", &tail, err) < 0)
+		return -1;
+	path = xasprintf("/_cat/indices%s", tail);
+	if (search_json(search, "GET", path, NULL, &rows, err) < 0)
+		return err->kind == ERR_DENIED ? 0 : -1;
+	json_array_foreach (rows, i, row) {
+		const char *word = jsonx_string(row, "health", "");
+
+		for (size_t k = worst; k < ARRAY_SIZE(words); k++) {
+			if (!strcmp(word, words[k])) {
+				(void)snprintf(health, 8, "%s", words[k]);
+				worst = k;
+			}
+		}
+	}
+	return 0;
+}
+
+int search_stats(struct search *search, const char *index, struct search_stats *ret, struct err *err)
+{
+	_cleanup_json_ json_t *count = NULL;
+	struct search_stats stats = {0};
+
+	/* Not the count of _cat, which counts nested objects as well. */
+	if (search_index_json(search, "GET", index, "/_count", NULL, &count, err) < 0 ||
+	    read_health(search, index, stats.health, err) < 0)
+		return -1;
+	stats.documents = jsonx_integer(count, "count", 0);
+	*ret = stats;
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* Requests to the engine, the errors it answers with, and which engine it is. */
+#include "search/search.h"
+
+#include "base/parse.h"
+#include "search/search_int.h"
+#include "json/json.h"
+
+/* Making an index waits for its shards (30 s on the server). */
+enum { REQUEST_TIMEOUT_MS = 60 * 1000, PATH_BYTES = 8 * 1024 };
+
+int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
+	       struct err *err)
+{
+	_cleanup_(search_freep) struct search *search = xcalloc(1, sizeof(*search));
+
+	search->target = target;
+	search->cancelled = cancelled;
+	search->user = user;
+	if (http_new(&search->http, err) < 0)
+		return -1;
+	http_set_cancelled(search->http, cancelled, user);
+	*ret = TAKE_PTR(search);
+	return 0;
+}
+
+void search_free(struct search *search)
+{
+	if (!search)
+		return;
+	http_free(search->http);
+	free(search);
+}
+
+void search_wakeup(struct search *search)
+{
+	http_wakeup(search->http);
+}
+
+json_t *search_must(json_t *value)
+{
+	if (!value)
+		abort();
+	return value;
+}
+
+/* --- Requests --------------------------------------------------------------------------------------------------------
+ */
+void search_answer_release(struct search_answer *answer)
+{
+	http_response_release(&answer->response);
+	json_decref(answer->root);
+	answer->root = NULL;
+}
+
+const char *search_error_type(const json_t *root)
+{
+	return jsonx_string(root, "error.type", NULL);
+}
+
+const char *search_error_reason(const json_t *root)
+{
+	const json_t *error = json_object_get(root, "error");
+
+	return json_is_string(error) ? json_string_value(error) : jsonx_string(root, "error.reason", NULL);
+}
+
+int search_request(struct search *search, const char *method, const char *path, const json_t *body,
+		   struct search_answer *ret, struct err *err)
+{
+	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct http_request request = {
+		.method = method,
+		.path = path,
+		.body = text,
+		.body_len = text ? strlen(text) : 0,
+		.timeout_ms = REQUEST_TIMEOUT_MS,
+	};
+	struct err parse_err;
+
+	*ret = (struct search_answer){0};
+	if (body && !text)
+		return err_set(err, ERR_FATAL, "%s %s: the body cannot be written as JSON", method, path);
+	if (http_do(search->http, search->target, &request, &ret->response, err) < 0)
+		return -1;
+	if (jsonx_parse(ret->response.body.data, ret->response.body.len, "the answer", &ret->root, &parse_err) < 0)
+		ret->root = NULL;
+	return 0;
+}
+
+int search_answer_err(const struct search *search, const char *method, const char *path,
+		      const struct http_response *response, const json_t *root, struct err *err)
+{
+	const char *type = search_error_type(root);
+	const char *reason = search_error_reason(root);
+	_cleanup_free_ char *what = xasprintf("%s %s%.200s", method, http_target_name(search->target), path);
+
+	(void)http_status_err(response, what, err);
+	if (type || reason)
+		(void)snprintf(err->msg, sizeof(err->msg), "%s: HTTP status %ld: %s%s%s", what, response->status,
+			       type ? type : "", type && reason ? ": " : "", reason ? reason : "");
+	if (err->kind == ERR_DENIED && type && !strcmp(type, "cluster_block_exception")) {
+		/* A full disk makes indices read-only: no question of privileges, and it passes. */
+		err->kind = ERR_TRANSIENT;
+		err->reason = "SinkUnavailable";
+	} else if (err->kind == ERR_DENIED) {
+		err->reason = "AuthFailed";
+	} else if (err->kind == ERR_TRANSIENT) {
+		err->reason = "SinkUnavailable";
+	}
+	return -1;
+}
+
+int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
+		struct err *err)
+{
+	_cleanup_(search_answer_release) struct search_answer answer;
+
+	if (search_request(search, method, path, body, &answer, err) < 0)
+		return -1;
+	if (answer.response.status >= 300)
+		return search_answer_err(search, method, path, &answer.response, answer.root, err);
+	if (ret && !answer.root)
+		return err_reason(err, ERR_TRANSIENT, "SinkUnavailable",
+				  "%s %s%.200s: the answer (HTTP status %ld, %s) is not JSON; is something else in "
+				  "front of the search engine?",
+				  method, http_target_name(search->target), path, answer.response.status,
+				  answer.response.content_type[0] ? answer.response.content_type : "no content type");
+	if (ret)
+		*ret = TAKE_PTR(answer.root);
+	return 0;
+}
+
+static bool is_one_index(const char *index)
+{
+	return index && *index && strcspn(index, "*?,<>\"\\/| ") == strlen(index) && !strchr("_-+", index[0]) &&
+	       strcmp(index, ".") != 0 && strcmp(index, "..") != 0;
+}
+
+int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret, struct err *err)
+{
+	struct strbuf sb;
+	int r = 0;
+
+	if (!is_one_index(index))
+		return err_set(err, ERR_INVALID, "'%s' is not the name of one index", index ? index : "");
+	strbuf_init(&sb, PATH_BYTES);
+	strbuf_addc(&sb, '/');
+	http_escape(&sb, index);
+	strbuf_adds(&sb, middle);
+	if (id)
+		http_escape(&sb, id);
+	strbuf_adds(&sb, suffix);
+	if (strbuf_ok(&sb))
+		*ret = strbuf_detach(&sb);
+	else
+		r = err_set(err, ERR_LIMIT, "the path for index %.100s is longer than %d bytes", index, PATH_BYTES);
+	strbuf_release(&sb);
+	return r;
+}
+
+int search_index_json(struct search *search, const char *method, const char *index, const char *suffix,
+		      const json_t *body, json_t **ret, struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (search_path(index, suffix, NULL, "", &path, err) < 0)
+		return -1;
+	return search_json(search, method, path, body, ret, err);
+}
+
+/* --- Which engine ----------------------------------------------------------------------------------------------------
+ */
+/* "7.17.28", "8.0.0-SNAPSHOT" */
+static bool parse_version(const char *text, struct search_info *info)
+{
+	size_t major_len = strspn(text, "0123456789");
+	const char *rest = text + major_len;
+	uint64_t major, minor;
+
+	if (*rest != '.' || !parse_u64(text, major_len, &major) ||
+	    !parse_u64(rest + 1, strspn(rest + 1, "0123456789"), &minor) || major > 1000 || minor > 1000)
+		return false;
+	info->major = (int)major;
+	info->minor = (int)minor;
+	(void)snprintf(info->version, sizeof(info->version), "%s", text);
+	return true;
+}
+
+static int read_info(const struct search_answer *answer, const char *name, struct search_info *ret, struct err *err)
+{
+	const char *number = jsonx_string(answer->root, "version.number", NULL);
+	const char *distribution = jsonx_string(answer->root, "version.distribution", "");
+	const char *tagline = jsonx_string(answer->root, "tagline", "");
+	struct search_info info = {0};
+
+	if (!strcmp(distribution, "opensearch") || strstr(tagline, "OpenSearch"))
+		info.flavour = SEARCH_OPENSEARCH;
+	else if (!strcmp(answer->response.product, "Elasticsearch") || !strcmp(tagline, "You Know, for Search"))
+		info.flavour = SEARCH_ELASTICSEARCH;
+	else
+		return err_reason(err, ERR_INVALID, "VersionUnsupported",
+				  "%s answers, but is neither Elasticsearch nor OpenSearch", name);
+	if (!number || !parse_version(number, &info))
+		return err_reason(err, ERR_INVALID, "VersionUnsupported", "%s does not say its version", name);
+	(void)snprintf(info.cluster_name, sizeof(info.cluster_name), "%s",
+		       jsonx_string(answer->root, "cluster_name", ""));
+	/* compatibility.override_main_response_version makes OpenSearch 1 and 2 say 7.10.2, for old clients: nothing
+	 * newer than version 1 may then be relied on. */
+	if (info.flavour == SEARCH_OPENSEARCH && info.major == 7) {
+		info.major = 1;
+		info.minor = 0;
+	}
+	if (info.flavour == SEARCH_ELASTICSEARCH && info.major < 7)
+		return err_reason(err, ERR_INVALID, "VersionUnsupported",
+				  "%s is Elasticsearch %s; version 7 or later is needed", name, info.version);
+	*ret = info;
+	return 0;
+}
+
+int search_info(struct search *search, struct search_info *ret, struct err *err)
+{
+	_cleanup_(search_answer_release) struct search_answer answer;
+
+	if (search_request(search, "GET", "/", NULL, &answer, err) < 0)
+		return -1;
+	if (answer.response.status >= 300)
+		return search_answer_err(search, "GET", "/", &answer.response, answer.root, err);
+	return read_info(&answer, http_target_name(search->target), ret, err);
+}

@@ -1,0 +1,44 @@
+/* What the files of this package share: requests whose status the caller judges, and paths. */
+#ifndef PGSYNC_SEARCH_SEARCH_INT_H
+#define PGSYNC_SEARCH_SEARCH_INT_H
+
+#include "http/http.h"
+#include "search/search.h"
+
+struct search {
+	struct http *http;
+	struct http_target *target;
+	bool (*cancelled)(void *user);
+	void *user;
+};
+
+/* An answer of any status; root is NULL when the body is no JSON. */
+struct search_answer {
+	struct http_response response;
+	json_t *root;
+};
+
+void search_answer_release(struct search_answer *answer);
+/* The engine's error type and reason, or NULL. Borrowed. */
+const char *search_error_type(const json_t *root);
+const char *search_error_reason(const json_t *root);
+
+/* Sends and waits; 0 when an answer arrived, whatever it says. */
+int search_request(struct search *search, const char *method, const char *path, const json_t *body,
+		   struct search_answer *ret, struct err *err) WARN_UNUSED;
+/* An error of the kind that the status asks for, with the engine's words. Returns -1. */
+int search_answer_err(const struct search *search, const char *method, const char *path,
+		      const struct http_response *response, const json_t *root, struct err *err);
+
+/* "/<index><middle><id><suffix>" with the names escaped; id may be NULL. Caller frees. INVALID when `index` could stand
+ * for anything but one index (a wildcard, a list, _all): a slip in a name must not delete more than it says. */
+int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret,
+		struct err *err) WARN_UNUSED;
+/* search_path and search_json in one. */
+int search_index_json(struct search *search, const char *method, const char *index, const char *suffix,
+		      const json_t *body, json_t **ret, struct err *err) WARN_UNUSED;
+
+/* jansson's result, or the end of the program when memory is out. */
+json_t *search_must(json_t *value);
+
+#endif
