@@ -7,6 +7,8 @@
 /* uthash calls exit() when memory is out; ours aborts as every allocation here does. */
 #define uthash_malloc(size) xmalloc(size)
 #define uthash_fatal(msg) abort()
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wimplicit-fallthrough" /* its hash function falls through without saying so */
 #include <uthash.h>
 
 struct entry {
