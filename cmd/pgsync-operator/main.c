@@ -1,0 +1,313 @@
+/* pgsync-operator: reads flags and environment, runs the controller, exits. */
+#include <ctype.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "operator/operator.h"
+
+enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096 };
+
+struct settings {
+	struct operator_options options;
+	char **namespaces;
+	size_t namespaces_alloc;
+	char *worker_program;
+	enum log_level level;
+	enum log_format format;
+};
+
+/* --- values */
+
+static int set_text(const char *value, const char **ret, struct err *err)
+{
+	if (!*value)
+		return err_set(err, ERR_INVALID, "must not be empty");
+	*ret = value;
+	return 0;
+}
+
+static int set_boolean(const char *value, bool *ret, struct err *err)
+{
+	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return err_set(err, ERR_INVALID, "must be true or false, found \"%s\"", value);
+	*ret = strcmp(value, "true") == 0;
+	return 0;
+}
+
+static int set_duration(const char *value, int64_t *ret, struct err *err)
+{
+	if (!parse_duration_ms(value, ret) || *ret <= 0)
+		return err_set(err, ERR_INVALID, "must be a time such as 15s or 500ms, found \"%s\"", value);
+	return 0;
+}
+
+/* One namespace, or several with commas, as the environment needs it. */
+static int add_namespaces(struct settings *s, const char *value, struct err *err)
+{
+	struct operator_options *o = &s->options;
+
+	while (*value) {
+		size_t len = strcspn(value, ",");
+
+		if (strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") < len || len == 0 || len > 63)
+			return err_set(err, ERR_INVALID, "must be a namespace, found \"%.*s\"", (int)len, value);
+		ALLOC_GROW(s->namespaces, o->n_namespaces + 1, s->namespaces_alloc);
+		s->namespaces[o->n_namespaces++] = xstrndup(value, len);
+		o->namespaces = (const char *const *)s->namespaces;
+		value += len + (value[len] == ',');
+	}
+	return 0;
+}
+
+static int set_placement(const char *value, struct err *err)
+{
+	if (strcmp(value, "Pod") == 0)
+		return err_set(err, ERR_INVALID, "Pod is not supported by this version; use Process");
+	if (strcmp(value, "Process") != 0)
+		return err_set(err, ERR_INVALID, "must be Process, found \"%s\"", value);
+	return 0;
+}
+
+static int set_reconciles(const char *value, unsigned *ret, struct err *err)
+{
+	uint64_t n;
+
+	if (!parse_range(value, 1, MAX_RECONCILES, &n))
+		return err_set(err, ERR_INVALID, "must be a number from 1 to %d, found \"%s\"", MAX_RECONCILES, value);
+	*ret = (unsigned)n;
+	return 0;
+}
+
+/* --- flags */
+
+enum flag {
+	FLAG_KUBECONFIG,
+	FLAG_CONTEXT,
+	FLAG_NAMESPACE,
+	FLAG_ELECT,
+	FLAG_DURATION,
+	FLAG_DEADLINE,
+	FLAG_PERIOD,
+	FLAG_LEASE_NAMESPACE,
+	FLAG_LISTEN,
+	FLAG_CONSOLE,
+	FLAG_PLACEMENT,
+	FLAG_PROGRAM,
+	FLAG_RECONCILES,
+	FLAG_LEVEL,
+	FLAG_FORMAT,
+	FLAGS,
+	FLAG_HELP,
+	FLAG_VERSION,
+};
+
+static const struct {
+	const char *name, *value, *help;
+} flags[FLAGS] = {
+	[FLAG_KUBECONFIG] = {"kubeconfig", "FILE", "credentials; else $KUBECONFIG, the pod's own, ~/.kube/config"},
+	[FLAG_CONTEXT] = {"context", "NAME", "context of the kubeconfig; else its current one"},
+	[FLAG_NAMESPACE] = {"namespace", "NAME", "namespace to watch, may be repeated; all without it"},
+	[FLAG_ELECT] = {"leader-elect", "BOOL", "work only while holding the Lease (true)"},
+	[FLAG_DURATION] = {"leader-elect-lease-duration", "TIME", "when a silent leader may be replaced (15s)"},
+	[FLAG_DEADLINE] = {"leader-elect-renew-deadline", "TIME", "when a leader that cannot renew stops acting (10s)"},
+	[FLAG_PERIOD] = {"leader-elect-retry-period", "TIME", "between two tries (2s)"},
+	[FLAG_LEASE_NAMESPACE] = {"leader-elect-namespace", "NAME", "namespace of the Lease; else the operator's own"},
+	[FLAG_LISTEN] = {"listen", "ADDR:PORT", "/livez, /readyz and /metrics (:8080); \"none\" for none"},
+	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", "the console (not supported by this version)"},
+	[FLAG_PLACEMENT] = {"worker-placement", "Process", "where workers run: as children of the operator"},
+	[FLAG_PROGRAM] = {"worker-program", "FILE", "what to start as worker; else pgsync beside this program"},
+	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N", "writes to the API server at once (4)"},
+	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (info)"},
+	[FLAG_FORMAT] = {"log-format", "FORMAT", "text or json (text)"},
+};
+
+static int apply_flag(struct settings *s, enum flag flag, const char *value, struct err *err)
+{
+	struct operator_options *o = &s->options;
+
+	switch (flag) {
+	case FLAG_KUBECONFIG:
+		return set_text(value, &o->kubeconfig, err);
+	case FLAG_CONTEXT:
+		return set_text(value, &o->context, err);
+	case FLAG_NAMESPACE:
+		return add_namespaces(s, value, err);
+	case FLAG_ELECT:
+		return set_boolean(value, &o->leader_elect, err);
+	case FLAG_DURATION:
+		return set_duration(value, &o->lease_duration_ms, err);
+	case FLAG_DEADLINE:
+		return set_duration(value, &o->renew_deadline_ms, err);
+	case FLAG_PERIOD:
+		return set_duration(value, &o->retry_period_ms, err);
+	case FLAG_LEASE_NAMESPACE:
+		return set_text(value, &o->lease_namespace, err);
+	case FLAG_LISTEN:
+		o->listen = value;
+		return 0;
+	case FLAG_CONSOLE:
+		return err_set(err, ERR_INVALID, "the console is not supported by this version");
+	case FLAG_PLACEMENT:
+		return set_placement(value, err);
+	case FLAG_PROGRAM:
+		return set_text(value, &o->worker_program, err);
+	case FLAG_RECONCILES:
+		return set_reconciles(value, &o->max_concurrent_reconciles, err);
+	case FLAG_LEVEL:
+		o->log_level = value;
+		return log_level_parse(value, &s->level) ? 0 : err_set(err, ERR_INVALID, "unknown level \"%s\"", value);
+	case FLAG_FORMAT:
+		o->log_format = value;
+		return log_format_parse(value, &s->format) ? 0
+							   : err_set(err, ERR_INVALID, "unknown format \"%s\"", value);
+	default:
+		return err_set(err, ERR_FATAL, "no such flag");
+	}
+}
+
+static void usage(FILE *out)
+{
+	(void)fprintf(out, "Usage: pgsync-operator [FLAG]...\n"
+			   "Watches PgSync resources and keeps a worker process running for each.\n\n");
+	for (int i = 0; i < FLAGS; i++)
+		(void)fprintf(out, "  --%s=%-*s  %s\n", flags[i].name, (int)(34 - strlen(flags[i].name)),
+			      flags[i].value, flags[i].help);
+	(void)fprintf(out, "  --help, --version\n\n"
+			   "Each flag is also an environment variable: --log-level is PGSYNC_OPERATOR_LOG_LEVEL.\n"
+			   "Several namespaces in PGSYNC_OPERATOR_NAMESPACE are separated by commas.\n");
+}
+
+static int read_environment(struct settings *s, struct err *err)
+{
+	for (int i = 0; i < FLAGS; i++) {
+		_cleanup_free_ char *name = xasprintf("PGSYNC_OPERATOR_%s", flags[i].name);
+		const char *value;
+
+		for (char *c = name; *c; c++)
+			*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		value = getenv(name);
+		if (value && *value && apply_flag(s, (enum flag)i, value, err) < 0)
+			return err_wrap(err, "%s", name);
+	}
+	return 0;
+}
+
+static void forget_namespaces(struct settings *s)
+{
+	free_strings(s->namespaces, s->options.n_namespaces);
+	s->namespaces = NULL;
+	s->namespaces_alloc = s->options.n_namespaces = 0;
+	s->options.namespaces = NULL;
+}
+
+/* 1: help or version was printed. */
+static int read_flags(struct settings *s, int argc, char **argv, struct err *err)
+{
+	struct option options[FLAGS + 3] = {
+		[FLAGS] = {"help", no_argument, NULL, FLAG_HELP},
+		[FLAGS + 1] = {"version", no_argument, NULL, FLAG_VERSION},
+	};
+	bool namespaces_given = false;
+	int flag;
+
+	for (int i = 0; i < FLAGS; i++)
+		options[i] = (struct option){flags[i].name, i == FLAG_ELECT ? optional_argument : required_argument,
+					     NULL, i};
+	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (flag == FLAG_HELP || flag == FLAG_VERSION) {
+			if (flag == FLAG_HELP)
+				usage(stdout);
+			else
+				(void)puts("pgsync-operator " PGSYNC_VERSION);
+			return 1;
+		}
+		if (flag < 0 || flag >= FLAGS)
+			return err_set(err, ERR_INVALID, "see --help");
+		/* Flags replace what the environment says, they do not add to it. */
+		if (flag == FLAG_NAMESPACE && !namespaces_given) {
+			forget_namespaces(s);
+			namespaces_given = true;
+		}
+		if (apply_flag(s, (enum flag)flag, optarg ? optarg : "true", err) < 0)
+			return err_wrap(err, "--%s", flags[flag].name);
+	}
+	if (optind < argc)
+		return err_set(err, ERR_INVALID, "unexpected argument \"%s\", see --help", argv[optind]);
+	return 0;
+}
+
+/* `pgsync` beside our own executable. */
+static int find_worker(struct settings *s, struct err *err)
+{
+	char self[PATH_BYTES];
+	ssize_t len;
+	char *slash;
+
+	if (!s->options.worker_program) {
+		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+		if (len < 0)
+			return err_set(err, ERR_FATAL, "finding our own executable; give --worker-program");
+		self[len] = '\0';
+		slash = strrchr(self, '/');
+		s->worker_program = xasprintf("%.*s/pgsync", (int)(slash - self), self);
+		s->options.worker_program = s->worker_program;
+	}
+	if (access(s->options.worker_program, X_OK) != 0)
+		return err_set(err, ERR_INVALID, "the worker %s is not there or not executable; give --worker-program",
+			       s->options.worker_program);
+	return 0;
+}
+
+static int run(const struct settings *s, struct err *err)
+{
+	_cleanup_(operator_freep) struct operator_ *op = NULL;
+
+	log_info("operator", "starting", KV_STR("version", PGSYNC_VERSION),
+		 KV_STR("worker", s->options.worker_program));
+	if (operator_new(&s->options, &op, err) < 0)
+		return -1;
+	return operator_run(op, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct settings s = {
+		.options = {.leader_elect = true,
+			    .lease_duration_ms = 15000,
+			    .renew_deadline_ms = 10000,
+			    .retry_period_ms = 2000,
+			    .listen = ":8080",
+			    .max_concurrent_reconciles = 4,
+			    .log_level = "info",
+			    .log_format = "text"},
+		.level = LOG_LEVEL_INFO,
+		.format = LOG_FORMAT_TEXT,
+	};
+	int code = EXIT_SUCCESS;
+	struct err err;
+	int r = read_environment(&s, &err);
+
+	if (r == 0)
+		r = read_flags(&s, argc, argv, &err);
+	if (r == 0)
+		r = find_worker(&s, &err);
+	if (r < 0) {
+		(void)fprintf(stderr, "pgsync-operator: %s\n", err.msg);
+		code = EXIT_USAGE;
+	} else if (r == 0) {
+		if (strcmp(s.options.listen, "none") == 0)
+			s.options.listen = NULL;
+		log_setup(s.level, s.format, NULL);
+		if (run(&s, &err) < 0) {
+			log_error("operator", "cannot go on", KV_ERR(&err));
+			code = EXIT_FAILURE;
+		}
+	}
+	forget_namespaces(&s);
+	free(s.worker_program);
+	return code;
+}

@@ -1,0 +1,231 @@
+/* Metrics, under the names that dashboards of other operators know, and the pages of the web thread. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "operator/operator_int.h"
+#include "operator/status_int.h"
+
+enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8 };
+
+static const char *const results[] = {"success", "error", "requeue", "requeue_after"};
+static const char *const of_controller[] = {"controller", NULL};
+static const char *const of_resource[] = {"namespace", "name", NULL};
+static const char *const queue_name[] = {"pgsync.io/pgsyncs", NULL};
+static const char *const controller_name[] = {"pgsync", NULL};
+static const char *const lease_name[] = {CONTROLLER, NULL};
+
+static void on_request(void *user, const char *method, long status, int64_t duration_us)
+{
+	struct operator_ *op = user;
+	char code[CODE_BYTES];
+
+	(void)snprintf(code, sizeof(code), "%ld", status);
+	metric_add(op->meters.requests, (const char *const[]){status ? code : "<error>", method, op->server, NULL}, 1);
+	metric_observe(op->meters.request_seconds, (const char *const[]){method, NULL}, (double)duration_us / 1e6);
+}
+
+static void init_controller(struct operator_ *op, struct metrics *m)
+{
+	static const char *const with_result[] = {"controller", "result", NULL};
+	static const char *const of_name[] = {"name", NULL};
+	static const char *const of_request[] = {"code", "method", "host", NULL};
+	static const char *const of_method[] = {"method", NULL};
+	static const double seconds[] = {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
+	struct meters *k = &op->meters;
+	struct metric *most = metrics_gauge(m, "controller_runtime_max_concurrent_reconciles",
+					    "Reconciles that may wait for the API server at once.", of_controller);
+
+	k->reconciles = metrics_counter(m, "controller_runtime_reconcile_total", "Reconciles by result.", with_result);
+	k->reconcile_errors = metrics_counter(m, "controller_runtime_reconcile_errors_total", "Reconciles that failed.",
+					      of_controller);
+	k->reconcile_seconds = metrics_histogram(m, "controller_runtime_reconcile_time_seconds",
+						 "Time of a reconcile without waiting for the API server.",
+						 of_controller, seconds, ARRAY_SIZE(seconds));
+	k->active = metrics_gauge(m, "controller_runtime_active_workers", "Reconciles under way.", of_controller);
+	k->queue_depth = metrics_gauge(m, "workqueue_depth", "Keys that are ready to be reconciled.", of_name);
+	k->queue_adds = metrics_counter(m, "workqueue_adds_total", "Keys added to the queue.", of_name);
+	k->leader = metrics_gauge(m, "leader_election_master_status", "1: this process leads.", of_name);
+	k->requests = metrics_counter(m, "rest_client_requests_total", "Requests to the API server.", of_request);
+	k->request_seconds =
+		metrics_histogram(m, "rest_client_request_duration_seconds", "Time of requests to the API server.",
+				  of_method, seconds, ARRAY_SIZE(seconds));
+	metric_set(most, controller_name, op->options->max_concurrent_reconciles);
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+		metric_add(k->reconciles, (const char *const[]){controller_name[0], results[i], NULL}, 0);
+	metric_add(k->reconcile_errors, controller_name, 0);
+	metric_add(k->queue_adds, queue_name, 0);
+	kube_on_request(op->kube, on_request, op);
+}
+
+static void init_resources(struct operator_ *op, struct metrics *m)
+{
+	static const char *const of_restart[] = {"namespace", "name", "reason", NULL};
+	static const char *const of_index[] = {"namespace", "name", "index", NULL};
+	static const char *const of_version[] = {"version", NULL};
+	struct meters *k = &op->meters;
+
+	k->ready = metrics_gauge(m, "pgsync_ready", "1: data flows, within the lag target.", of_resource);
+	k->suspended = metrics_gauge(m, "pgsync_suspended", "1: suspended by its spec.", of_resource);
+	k->lag_seconds =
+		metrics_gauge(m, "pgsync_lag_seconds", "Age of the oldest change not yet in the index.", of_resource);
+	k->lag_bytes = metrics_gauge(m, "pgsync_lag_bytes", "WAL not yet confirmed.", of_resource);
+	k->retained_bytes =
+		metrics_gauge(m, "pgsync_slot_retained_bytes", "WAL that the server keeps for the slot.", of_resource);
+	k->slot_active = metrics_gauge(m, "pgsync_slot_active", "1: the slot is being streamed.", of_resource);
+	k->bootstrap = metrics_gauge(m, "pgsync_bootstrap_progress_ratio", "Share of the bootstrap that is done.",
+				     of_resource);
+	k->documents = metrics_gauge(m, "pgsync_index_documents", "Documents in an index.", of_index);
+	k->dead_letters = metrics_gauge(m, "pgsync_index_dead_letters", "Documents that an index rejected.", of_index);
+	k->restarts = metrics_counter(m, "pgsync_worker_restarts_total", "Ends of workers that nobody asked for.",
+				      of_restart);
+	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total", "Restarts because of changed Secrets.",
+				       of_resource);
+	k->workers = metrics_gauge(m, "pgsync_workers", "Worker processes.", NULL);
+	metric_set(metrics_gauge(m, "pgsync_info", "The version that runs.", of_version),
+		   (const char *const[]){PGSYNC_VERSION, NULL}, 1);
+}
+
+void meters_init(struct operator_ *op)
+{
+	struct metrics *m = op->published.metrics = metrics_new();
+
+	metrics_enable_process(m);
+	init_controller(op, m);
+	init_resources(op, m);
+}
+
+/* --- resources */
+
+static void set_from(struct metric *metric, const struct resource *r, const json_t *status, const char *path,
+		     double scale)
+{
+	const json_t *value = jsonx_get(status, path);
+
+	if (json_is_number(value))
+		metric_set(metric, (const char *const[]){r->namespace, r->name, NULL},
+			   json_number_value(value) * scale);
+}
+
+void meters_resource(struct resource *r, const json_t *status)
+{
+	const char *const who[] = {r->namespace, r->name, NULL};
+	const struct meters *k = &r->op->meters;
+	double total = json_number_value(jsonx_get(status, "bootstrap.rowsTotal"));
+	size_t i;
+	json_t *index;
+
+	metric_set(k->ready, who, status_condition_is(status, "Ready", "True"));
+	metric_set(k->suspended, who, status_condition_is(status, "Suspended", "True"));
+	set_from(k->lag_seconds, r, status, "stream.lagSeconds", 1);
+	set_from(k->lag_bytes, r, status, "stream.lagBytes", 1);
+	set_from(k->retained_bytes, r, status, "stream.retainedWALBytes", 1);
+	metric_set(k->slot_active, who, strcmp(jsonx_string(status, "stream.slotState", ""), "Active") == 0);
+	if (status_condition_is(status, "BootstrapComplete", "True"))
+		metric_set(k->bootstrap, who, 1);
+	else if (total > 0)
+		set_from(k->bootstrap, r, status, "bootstrap.rowsDone", 1 / total);
+	json_array_foreach (json_object_get(status, "indices"), i, index) {
+		const char *const which[] = {r->namespace, r->name, jsonx_string(index, "name", ""), NULL};
+
+		metric_set(k->documents, which, (double)jsonx_integer(index, "documentCount", 0));
+		metric_set(k->dead_letters, which, (double)jsonx_integer(index, "deadLetters", 0));
+	}
+}
+
+static bool show_namesake(void *user, const char *key, size_t len, void *value)
+{
+	const struct resource *gone = user;
+	struct resource *other = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (other != gone && strcmp(other->name, gone->name) == 0 && other->status) {
+		_cleanup_json_ json_t *status = json_loads(other->status, 0, NULL);
+
+		meters_resource(other, status);
+	}
+	return true;
+}
+
+/* Series are removed by the value of one label: those of the same name in other namespaces come back here. */
+void meters_forget(struct resource *r)
+{
+	metrics_remove(r->op->published.metrics, "name", r->name);
+	map_each(r->op->resources, show_namesake, r);
+}
+
+void meters_tick(struct operator_ *op)
+{
+	const struct meters *k = &op->meters;
+
+	metric_set(k->queue_depth, queue_name, (double)workqueue_depth(op->queue));
+	metric_set(k->active, controller_name, op->calls);
+	metric_set(k->leader, lease_name, op->leading);
+	metric_set(k->workers, NULL, (double)supervisor_count(op->supervisor));
+	atomic_store(&op->published.tick_ms, clock_now_ms());
+	atomic_store(&op->published.synced, op->n_synced == op->n_reflectors);
+}
+
+void operator_reconciled(struct resource *r, const char *result)
+{
+	const struct meters *k = &r->op->meters;
+
+	metric_add(k->reconciles, (const char *const[]){controller_name[0], result, NULL}, 1);
+	if (strcmp(result, "error") == 0)
+		metric_add(k->reconcile_errors, controller_name, 1);
+	workqueue_done(r->op->queue, r->key, clock_now_ms());
+}
+
+/* --- pages: the web thread, so only what is published */
+
+static void serve_livez(void *user, const char *query, struct web_response *response)
+{
+	struct published *p = user;
+	int64_t silent_ms = clock_now_ms() - atomic_load(&p->tick_ms);
+
+	UNUSED(query);
+	/* The same loop renews the Lease: when it stands still, a leader would lead without working. */
+	if (silent_ms > STUCK_MS) {
+		response->status = 500;
+		strbuf_addf(&response->body, "the loop has stood still for %lld ms\n", (long long)silent_ms);
+		return;
+	}
+	strbuf_adds(&response->body, "ok\n");
+}
+
+static void serve_readyz(void *user, const char *query, struct web_response *response)
+{
+	struct published *p = user;
+
+	UNUSED(query);
+	if (!atomic_load(&p->synced)) {
+		response->status = 503;
+		strbuf_adds(&response->body, "the PgSyncs have not been listed yet\n");
+		return;
+	}
+	strbuf_adds(&response->body, "ok\n");
+}
+
+static void serve_metrics(void *user, const char *query, struct web_response *response)
+{
+	struct published *p = user;
+
+	UNUSED(query);
+	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_render(p->metrics, &response->body);
+}
+
+int meters_listen(struct operator_ *op, struct err *err)
+{
+	const struct web_route routes[] = {
+		{"/livez", serve_livez, &op->published},
+		{"/readyz", serve_readyz, &op->published},
+		{"/metrics", serve_metrics, &op->published},
+	};
+
+	if (!op->options->listen)
+		return 0;
+	return web_start(op->options->listen, routes, ARRAY_SIZE(routes), &op->web, err);
+}

@@ -1,0 +1,543 @@
+/* Wiring, the loop, leadership, and the end. */
+#include "operator/operator.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "operator/operator_int.h"
+
+enum {
+	TICK_MS = 5000,
+	QUEUE_BASE_MS = 5,
+	QUEUE_CAP_MS = 60 * 1000,
+	STOPPING_MS = 20 * 1000,
+	FAREWELL_MS = 2000,
+	RELEASING_MS = 3000,
+	FAREWELLS_AT_ONCE = 32,
+	STEPS = 8, /* actions of one reconcile */
+	HOST_BYTES = 256,
+};
+
+/* --- reconciling */
+
+static void finish(struct resource *r, const char *result)
+{
+	workqueue_forget(r->op->queue, r->key);
+	operator_reconciled(r, result);
+}
+
+static void forget(struct resource *r)
+{
+	struct operator_ *op = r->op;
+	_cleanup_free_ char *key = xstrdup(r->key);
+
+	log_info("operator", "resource gone", KV_STR("resource", key));
+	meters_forget(r);
+	finish(r, "success");
+	(void)map_removes(op->resources, key);
+}
+
+static void orphan(struct resource *r)
+{
+	_cleanup_free_ char *sql = resource_orphan_sql(r);
+
+	if (!r->cleaned && *sql)
+		resource_event(r, true, "SlotOrphaned", "Delete",
+			       "let go without cleaning up; run in the source database: %s", sql);
+}
+
+static struct decision decide(struct resource *r)
+{
+	struct desired desired = {
+		.exists = r->exists,
+		.deleting = r->deleting,
+		.finalizer = r->finalizer,
+		.force_delete = r->force_delete,
+		.frozen = r->frozen,
+		.suspend = r->suspend,
+		.inputs = r->inputs,
+		.hash = r->hash,
+	};
+	struct observed observed = {
+		.leading = r->op->leading,
+		.worker = !r->worker                   ? WORKER_NONE
+			  : worker_stopping(r->worker) ? WORKER_STOPPING
+						       : WORKER_RUNNING,
+		.task = r->task,
+		.hash = r->worker_hash,
+		.refused = r->refused,
+		.cleaned = r->cleaned,
+		.not_before_ms = r->restarts.not_before_ms,
+		.now_ms = clock_now_ms(),
+	};
+
+	return reconcile_decide(&desired, &observed);
+}
+
+/* True: done with it; false: decide again. */
+static bool act(struct resource *r, struct decision d)
+{
+	switch (d.action) {
+	case ACTION_START:
+		resource_start(r, TASK_RUN);
+		return false;
+	case ACTION_START_CLEANUP:
+		resource_start(r, TASK_CLEANUP);
+		return false;
+	case ACTION_STOP:
+		resource_stop(r);
+		return false;
+	case ACTION_ADD_FINALIZER:
+		resource_write_finalizer(r, true);
+		return true;
+	case ACTION_REMOVE_FINALIZER:
+		orphan(r);
+		resource_write_finalizer(r, false);
+		return true;
+	case ACTION_FORGET:
+		forget(r);
+		return true;
+	case ACTION_NONE:
+		break;
+	}
+	return true;
+}
+
+static void reconcile(struct resource *r)
+{
+	struct decision d = {0};
+	int64_t now_ms = clock_now_ms();
+
+	if (r->exists && r->inputs_stale && r->op->leading)
+		resource_refresh_inputs(r);
+	for (int i = 0; i < STEPS; i++) {
+		d = decide(r);
+		r->last = d;
+		if (act(r, d))
+			break;
+	}
+	if (d.action != ACTION_NONE)
+		return;
+	/* What runs with these inputs has applied the newest spec, whatever else was edited in it. */
+	if (d.situation == SITUATION_RUNNING && r->inputs == INPUTS_OK && strcmp(r->hash, r->worker_hash) == 0)
+		r->worker_generation = r->generation;
+	if (d.again_ms)
+		workqueue_add_after(r->op->queue, r->key, now_ms, d.again_ms - now_ms);
+	if (d.situation == SITUATION_UNKNOWN || (r->deleting && !r->finalizer))
+		finish(r, "success");
+	else
+		resource_write_status(r, d.situation);
+}
+
+static void run_queue(struct operator_ *op)
+{
+	while (op->calls < op->options->max_concurrent_reconciles) {
+		_cleanup_free_ char *key = workqueue_get(op->queue, clock_now_ms());
+		struct resource *r = key ? map_gets(op->resources, key) : NULL;
+		int64_t start_us = clock_now_us();
+
+		if (!key)
+			return;
+		if (!r) {
+			workqueue_forget(op->queue, key);
+			workqueue_done(op->queue, key, clock_now_ms());
+			continue;
+		}
+		reconcile(r);
+		metric_observe(op->meters.reconcile_seconds, (const char *const[]){"pgsync", NULL},
+			       (double)(clock_now_us() - start_us) / 1e6);
+	}
+}
+
+/* --- what the API server says */
+
+static void on_changed(void *user, const char *key, json_t *object)
+{
+	struct operator_ *op = user;
+	struct resource *r = map_gets(op->resources, key);
+
+	if (!r) {
+		r = resource_new(op, key);
+		map_puts(op->resources, key, r);
+	}
+	if (resource_update(r, object))
+		resource_enqueue(r);
+}
+
+static void on_deleted(void *user, const char *key)
+{
+	struct operator_ *op = user;
+	struct resource *r = map_gets(op->resources, key);
+
+	if (!r)
+		return;
+	r->exists = false;
+	resource_enqueue(r);
+}
+
+static void on_synced(void *user)
+{
+	struct operator_ *op = user;
+
+	if (++op->n_synced < op->n_reflectors)
+		return;
+	log_info("operator", "listed the PgSyncs", KV_U64("resources", map_size(op->resources)));
+}
+
+static void on_failed(void *user, const struct err *err)
+{
+	UNUSED(user);
+	log_warn("operator", "watching PgSyncs failed, retrying", KV_ERR(err));
+}
+
+static bool mark_if_held(void *user, const char *key, size_t len, void *value)
+{
+	struct resource *r = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (ref_set_has(&r->refs, user)) {
+		r->inputs_stale = true;
+		resource_enqueue(r);
+	}
+	return true;
+}
+
+static void on_ref_changed(void *user, const struct ref *ref)
+{
+	struct operator_ *op = user;
+
+	map_each(op->resources, mark_if_held, (void *)ref);
+}
+
+/* --- leadership */
+
+static bool enqueue_each(void *user, const char *key, size_t len, void *value)
+{
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	resource_enqueue(value);
+	return true;
+}
+
+static bool stop_each(void *user, const char *key, size_t len, void *value)
+{
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	resource_stop(value);
+	return true;
+}
+
+static void start_leading(struct operator_ *op)
+{
+	log_info("operator", "leading", KV_STR("identity", op->identity));
+	op->leading = true;
+	map_each(op->resources, enqueue_each, NULL);
+}
+
+static void on_started_leading(void *user)
+{
+	start_leading(user);
+}
+
+static void on_stopped_leading(void *user)
+{
+	struct operator_ *op = user;
+
+	op->leading = false;
+	log_warn("operator", "not leading any more; the workers go on until another leader is seen, retrying",
+		 KV_U64("workers", supervisor_count(op->supervisor)));
+}
+
+static void on_new_leader(void *user, const char *identity)
+{
+	struct operator_ *op = user;
+
+	if (!*identity || strcmp(identity, op->identity) == 0)
+		return;
+	log_info("operator", "another leads", KV_STR("leader", identity),
+		 KV_U64("workers", supervisor_count(op->supervisor)));
+	map_each(op->resources, stop_each, NULL);
+}
+
+/* --- the end */
+
+static void enter(struct operator_ *op, enum phase phase, int64_t limit_ms)
+{
+	op->phase = phase;
+	op->phase_until_ms = clock_now_ms() + limit_ms;
+}
+
+static void on_released(void *user, const struct err *err)
+{
+	struct operator_ *op = user;
+
+	if (err)
+		log_warn("operator", "releasing the Lease failed, skipping", KV_ERR(err));
+	op->phase = PHASE_DONE;
+}
+
+/* Without this a stopped operator's resources would still say that data flows. */
+static bool say_farewell(void *user, const char *key, size_t len, void *value)
+{
+	struct operator_ *op = user;
+	struct resource *r = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (!r->farewell || r->busy || !r->exists)
+		return true;
+	r->farewell = false;
+	r->last_write_ms = 0;
+	resource_write_status(r, SITUATION_STOPPED);
+	return op->calls < FAREWELLS_AT_ONCE;
+}
+
+static void release(struct operator_ *op)
+{
+	enter(op, PHASE_RELEASING, RELEASING_MS);
+	if (op->lease)
+		kube_lease_release(op->lease, on_released, op);
+	else
+		op->phase = PHASE_DONE;
+}
+
+static void begin_end(struct operator_ *op)
+{
+	log_info("operator", "stopping", KV_U64("workers", supervisor_count(op->supervisor)));
+	enter(op, PHASE_STOPPING, STOPPING_MS);
+	map_each(op->resources, stop_each, NULL);
+}
+
+static void advance_end(struct operator_ *op)
+{
+	bool late = clock_now_ms() >= op->phase_until_ms;
+
+	if (op->phase == PHASE_STOPPING && (supervisor_count(op->supervisor) == 0 || late))
+		enter(op, PHASE_FAREWELL, op->leading ? FAREWELL_MS : 0);
+	if (op->phase == PHASE_FAREWELL) {
+		if (op->leading && op->calls < FAREWELLS_AT_ONCE)
+			map_each(op->resources, say_farewell, op);
+		if (op->calls == 0 || clock_now_ms() >= op->phase_until_ms)
+			release(op);
+	} else if (op->phase == PHASE_RELEASING && late) {
+		op->phase = PHASE_DONE;
+	}
+}
+
+static void read_signals(struct operator_ *op)
+{
+	struct signalfd_siginfo info;
+
+	while (read(op->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		log_info("operator", "signal", KV_STR("name", strsignal((int)info.ssi_signo)));
+		if (op->phase == PHASE_RUNNING)
+			begin_end(op);
+	}
+}
+
+/* --- the loop */
+
+static int timeout_ms(const struct operator_ *op)
+{
+	int64_t now_ms = clock_now_ms(), next_ms = now_ms + TICK_MS;
+	int64_t queue_ms = op->calls < op->options->max_concurrent_reconciles ? workqueue_next_ms(op->queue) : -1;
+	int64_t kill_ms = supervisor_next_ms(op->supervisor);
+
+	if (queue_ms >= 0 && queue_ms < next_ms && op->phase == PHASE_RUNNING)
+		next_ms = queue_ms;
+	if (kill_ms >= 0 && kill_ms < next_ms)
+		next_ms = kill_ms;
+	if (op->phase != PHASE_RUNNING && op->phase_until_ms < next_ms)
+		next_ms = op->phase_until_ms;
+	return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
+}
+
+struct waiting {
+	struct pollfd *fds;
+	struct curl_waitfd *curl_fds;
+	size_t n, alloc, curl_alloc;
+};
+
+static void waiting_release(struct waiting *w)
+{
+	free(w->fds);
+	free(w->curl_fds);
+}
+
+/* Waits on libcurl's descriptors and ours at once. */
+static int wait_once(struct operator_ *op, struct waiting *w, struct err *err)
+{
+	w->n = 0;
+	supervisor_poll_fds(op->supervisor, &w->fds, &w->n, &w->alloc);
+	ALLOC_GROW(w->fds, w->n + 1, w->alloc);
+	w->fds[w->n++] = (struct pollfd){.fd = op->signal_fd, .events = POLLIN};
+	ALLOC_GROW(w->curl_fds, w->n, w->curl_alloc);
+	for (size_t i = 0; i < w->n; i++)
+		w->curl_fds[i] = (struct curl_waitfd){.fd = w->fds[i].fd,
+						      .events = w->fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT
+											   : CURL_WAIT_POLLIN};
+	if (kube_poll(op->kube, w->curl_fds, (unsigned)w->n, timeout_ms(op), err) < 0)
+		return err_wrap(err, "waiting for the API server");
+	/* libcurl does not hand a hang-up on, and a worker's end is one: ask again, without waiting. */
+	while (poll(w->fds, w->n, 0) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+int operator_run(struct operator_ *op, struct err *err)
+{
+	_cleanup_(waiting_release) struct waiting w = {0};
+
+	if (!op->lease)
+		start_leading(op);
+	while (op->phase != PHASE_DONE) {
+		meters_tick(op);
+		if (op->phase == PHASE_RUNNING && op->n_synced == op->n_reflectors)
+			run_queue(op);
+		if (wait_once(op, &w, err) < 0)
+			return -1;
+		read_signals(op);
+		supervisor_dispatch(op->supervisor, w.fds, w.n, clock_now_ms());
+		if (op->phase != PHASE_RUNNING)
+			advance_end(op);
+	}
+	log_info("operator", "stopped");
+	return 0;
+}
+
+/* --- wiring */
+
+static int catch_signals(struct operator_ *op, struct err *err)
+{
+	sigset_t set;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	/* Before the web thread starts, which inherits it. */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_errno(err, errno, "blocking signals");
+	op->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return op->signal_fd < 0 ? err_errno(err, errno, "signalfd") : 0;
+}
+
+static void watch(struct operator_ *op)
+{
+	static const struct kube_reflector_handlers handlers = {
+		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
+	size_t n = op->options->n_namespaces;
+
+	op->n_reflectors = n ? n : 1;
+	op->reflectors = xcalloc(op->n_reflectors, sizeof(struct kube_reflector *));
+	if (n == 0)
+		op->reflectors[0] = kube_reflect(op->kube, "/apis/pgsync.io/v1alpha1/pgsyncs", NULL, &handlers, op);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *path =
+			xasprintf("/apis/pgsync.io/v1alpha1/namespaces/%s/pgsyncs", op->options->namespaces[i]);
+
+		op->reflectors[i] = kube_reflect(op->kube, path, NULL, &handlers, op);
+	}
+}
+
+static int elect(struct operator_ *op, const struct kube_config *config, struct err *err)
+{
+	const struct operator_options *o = op->options;
+	struct kube_lease_options options = {
+		.namespace = o->lease_namespace ? o->lease_namespace : kube_config_namespace(config),
+		.name = CONTROLLER,
+		.identity = op->identity,
+		.duration_ms = o->lease_duration_ms,
+		.renew_deadline_ms = o->renew_deadline_ms,
+		.retry_period_ms = o->retry_period_ms,
+		.started_leading = on_started_leading,
+		.stopped_leading = on_stopped_leading,
+		.new_leader = on_new_leader,
+		.user = op,
+	};
+
+	return o->leader_elect ? kube_lease_start(op->kube, &options, &op->lease, err) : 0;
+}
+
+static void name_ourselves(struct operator_ *op, char host[HOST_BYTES])
+{
+	uint64_t unique = random_seed();
+
+	if (gethostname(host, HOST_BYTES) != 0)
+		(void)snprintf(host, HOST_BYTES, "unknown");
+	host[HOST_BYTES - 1] = '\0';
+	op->identity = xasprintf("%s_%016llx", host, (unsigned long long)unique);
+	op->short_identity = xasprintf("%s/%04x", host, (unsigned)(unique & 0xffff));
+}
+
+static void free_resource(void *ptr)
+{
+	resource_free(ptr);
+}
+
+int operator_new(const struct operator_options *options, struct operator_ **ret, struct err *err)
+{
+	_cleanup_(operator_freep) struct operator_ *op = xcalloc(1, sizeof(*op));
+	_cleanup_(kube_config_freep) struct kube_config *config = NULL;
+	struct kube_config_options where = {.kubeconfig = options->kubeconfig, .context = options->context};
+	const char *const argv[] = {
+		options->worker_program, "worker", "--log-level", options->log_level, "--log-format",
+		options->log_format,     NULL};
+	char host[HOST_BYTES];
+	_cleanup_free_ char *instance = NULL;
+
+	op->options = options;
+	op->signal_fd = -1;
+	name_ourselves(op, host);
+	instance = xasprintf("%s-%s", CONTROLLER, host);
+	if (kube_config_load(&where, &config, err) < 0 ||
+	    kube_new(config, "pgsync-operator/" PGSYNC_VERSION " (linux)", &op->kube, err) < 0 ||
+	    catch_signals(op, err) < 0)
+		return -1;
+	op->server = xstrdup(kube_config_server(config));
+	op->resources = map_new(free_resource);
+	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS);
+	op->refs = refs_new(op->kube, on_ref_changed, op);
+	op->supervisor = supervisor_new(argv);
+	op->events = kube_events_new(op->kube, CONTROLLER, instance);
+	meters_init(op);
+	meters_tick(op);
+	watch(op);
+	if (elect(op, config, err) < 0 || meters_listen(op, err) < 0)
+		return -1;
+	*ret = TAKE_PTR(op);
+	return 0;
+}
+
+void operator_free(struct operator_ *op)
+{
+	if (!op)
+		return;
+	web_stop(op->web);
+	supervisor_free(op->supervisor);
+	for (size_t i = 0; i < op->n_reflectors; i++)
+		kube_reflector_stop(op->reflectors[i]);
+	free(op->reflectors);
+	map_free(op->resources);
+	refs_free(op->refs);
+	kube_lease_free(op->lease);
+	kube_events_free(op->events);
+	kube_free(op->kube);
+	workqueue_free(op->queue);
+	metrics_free(op->published.metrics);
+	close_fdp(&op->signal_fd);
+	free(op->server);
+	free(op->identity);
+	free(op->short_identity);
+	free(op);
+}

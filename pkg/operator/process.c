@@ -1,0 +1,262 @@
+/* The worker of one resource: what it is told, what it says, and what its end means. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "operator/operator_int.h"
+#include "operator/status_int.h"
+
+enum { EXIT_BAD_INPUT = 2, CRASH_LOOP = 3 };
+
+static const char *const task_names[] = {"run", "cleanup"};
+
+static void replace(char **field, char *take)
+{
+	free(*field);
+	*field = take;
+}
+
+/* --- status.worker */
+
+static void set_worker_status(struct resource *r, const char *key, json_t *value_take)
+{
+	if (!r->worker_status) {
+		_cleanup_json_ json_t *status = r->status ? json_loads(r->status, 0, NULL) : NULL;
+
+		/* The count goes on where another operator left it. */
+		r->worker_status = json_pack("{s:s, s:I}", "placement", "Process", "restartCount",
+					     (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
+	}
+	(void)json_object_set_new(r->worker_status, key, value_take);
+}
+
+static json_t *now_json(void)
+{
+	char time[CLOCK_RFC3339_BYTES];
+
+	return json_string(clock_rfc3339(clock_wall_us(), time));
+}
+
+/* --- what it says */
+
+static void on_report(struct resource *r, const json_t *report)
+{
+	bool was_complete = status_condition_is(r->report, "BootstrapComplete", "True");
+
+	if (!json_is_object(report) || (r->report && json_equal(r->report, report)))
+		return;
+	jsonx_decref(r->report);
+	r->report = json_deep_copy(report);
+	if (!was_complete && r->last.situation == SITUATION_RUNNING &&
+	    status_condition_is(r->report, "BootstrapComplete", "True")) {
+		_cleanup_json_ json_t *before = r->status ? json_loads(r->status, 0, NULL) : NULL;
+
+		/* A restarted worker finds it complete; only the turn is news. */
+		if (!status_condition_is(before, "BootstrapComplete", "True"))
+			resource_event(r, false, "BootstrapCompleted", "Bootstrap", "%lld rows are indexed",
+				       (long long)jsonx_integer(r->report, "bootstrap.rowsDone", 0));
+	}
+	resource_enqueue(r);
+}
+
+static void on_event(struct resource *r, const json_t *event)
+{
+	const char *reason = jsonx_string(event, "reason", "");
+
+	if (*reason)
+		resource_event(r, jsonx_boolean(event, "warning", false), reason, jsonx_string(event, "action", "Sync"),
+			       "%s", jsonx_string(event, "note", ""));
+}
+
+static void on_done(struct resource *r, const json_t *done)
+{
+	if (r->task != TASK_CLEANUP)
+		return;
+	r->cleaned = jsonx_boolean(done, "ok", false);
+	replace(&r->exit_reason, xstrdup(jsonx_string(done, "reason", "CleanupFailed")));
+	replace(&r->exit_message, xstrdup(jsonx_string(done, "message", "the clean-up failed")));
+}
+
+static void on_line(void *user, const json_t *message)
+{
+	struct resource *r = user;
+	const json_t *part;
+
+	if ((part = json_object_get(message, "report")))
+		on_report(r, part);
+	if ((part = json_object_get(message, "event")))
+		on_event(r, part);
+	if ((part = json_object_get(message, "done")))
+		on_done(r, part);
+}
+
+/* --- its end */
+
+static char *describe_exit(const struct worker_exit *exit)
+{
+	if (exit->signalled)
+		return xasprintf("the worker was ended by signal %d (%s)", exit->code, strsignal(exit->code));
+	return xasprintf("the worker ended with exit code %d", exit->code);
+}
+
+/* The worker's own words about what was wrong come first; how it ended is said after them. */
+static void explain_exit(struct resource *r, const struct worker_exit *exit)
+{
+	_cleanup_free_ char *how = describe_exit(exit);
+	const json_t *ready = status_condition(r->report, "Ready");
+	const char *why = jsonx_string(ready, "message", "");
+	bool said = strcmp(jsonx_string(ready, "status", ""), "False") == 0 && *why;
+
+	if (r->refused)
+		replace(&r->exit_reason,
+			xstrdup(said ? jsonx_string(ready, "reason", "WorkerRefused") : "WorkerRefused"));
+	else if (r->restarts.failures >= CRASH_LOOP)
+		replace(&r->exit_reason, xstrdup("WorkerCrashLooping"));
+	else
+		replace(&r->exit_reason,
+			xstrdup(said ? jsonx_string(ready, "reason", "WorkerExited") : "WorkerExited"));
+	if (said)
+		replace(&r->exit_message, xasprintf("%s; %s", why, how));
+	else if (r->restarts.failures >= CRASH_LOOP)
+		replace(&r->exit_message,
+			xasprintf("%s, %u times in a row; its log says more", how, r->restarts.failures));
+	else
+		replace(&r->exit_message, xasprintf("%s; its log says more", how));
+}
+
+static void note_exit(struct resource *r, const struct worker_exit *exit)
+{
+	json_t *last =
+		json_pack("{s:s, s:s, s:o}", "reason", r->exit_reason, "message", r->exit_message, "time", now_json());
+
+	(void)json_object_set_new(last, exit->signalled ? "signal" : "exitCode", json_integer(exit->code));
+	set_worker_status(r, "lastExit", last);
+}
+
+static void run_failed(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
+{
+	const char *reason = exit->signalled ? "Signal" : exit->code == EXIT_BAD_INPUT ? "BadInput" : "Failed";
+
+	r->refused = !exit->signalled && exit->code == EXIT_BAD_INPUT;
+	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
+	explain_exit(r, exit);
+	note_exit(r, exit);
+	if (!r->refused)
+		set_worker_status(r, "restartCount",
+				  json_integer((json_int_t)jsonx_integer(r->worker_status, "restartCount", 0) + 1));
+	metric_add(r->op->meters.restarts, (const char *const[]){r->namespace, r->name, reason, NULL}, 1);
+	resource_event(r, true, "WorkerExited", r->refused ? "Stop" : "Restart", "%s", r->exit_message);
+	if (!r->refused)
+		jsonx_decref(TAKE_PTR(r->report));
+}
+
+static void cleanup_ended(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
+{
+	if (r->cleaned)
+		return;
+	r->refused = !exit->signalled && exit->code == EXIT_BAD_INPUT;
+	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
+	if (!r->exit_message) {
+		replace(&r->exit_reason, xstrdup("CleanupFailed"));
+		replace(&r->exit_message, describe_exit(exit));
+	}
+	resource_event(r, true, r->exit_reason, "Cleanup", "%s", r->exit_message);
+}
+
+static void on_exited(void *user, const struct worker_exit *exit)
+{
+	struct resource *r = user;
+	int64_t now_ms = clock_now_ms();
+
+	log_info("operator", "worker ended", KV_STR("resource", r->key), KV_STR("task", task_names[r->task]),
+		 KV_STR("how", exit->signalled ? "signal" : "exit code"), KV_I64("code", exit->code));
+	r->worker = NULL;
+	if (r->asked_to_stop) {
+		r->farewell = r->task == TASK_RUN && r->op->phase != PHASE_RUNNING;
+		jsonx_decref(TAKE_PTR(r->report));
+		if (r->task == TASK_RUN)
+			resource_event(r, false, "Stopped", "Stop", "the worker has stopped");
+	} else if (r->task == TASK_RUN) {
+		run_failed(r, exit, now_ms);
+	} else {
+		cleanup_ended(r, exit, now_ms);
+	}
+	resource_enqueue(r);
+}
+
+/* --- starting and stopping */
+
+static char *input_line(const struct resource *r, enum worker_task task, const char *identity)
+{
+	_cleanup_json_ json_t *secrets = json_object();
+	_cleanup_json_ json_t *config_maps = json_object();
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_json_ json_t *line = NULL;
+
+	findings_init(&f);
+	(void)refs_values(&r->refs, secrets, config_maps, &f);
+	line = json_pack("{s:s, s:s, s:o, s:O, s:O}", "task", task_names[task], "identity", identity, "resource",
+			 resource_json(r), "secrets", secrets, "configMaps", config_maps);
+	return json_dumps(line, JSON_COMPACT);
+}
+
+static void note_start(struct resource *r, enum worker_task task, const char *identity)
+{
+	bool rotated = strcmp(r->worker_spec_hash, r->spec_hash) == 0 && strcmp(r->worker_hash, r->hash) != 0;
+
+	if (task == TASK_CLEANUP)
+		return;
+	set_worker_status(r, "identity", json_string(identity));
+	set_worker_status(r, "startTime", now_json());
+	if (rotated) {
+		metric_add(r->op->meters.rotations, (const char *const[]){r->namespace, r->name, NULL}, 1);
+		resource_event(r, false, "CredentialsRotated", "Restart",
+			       "a Secret has changed; the worker was restarted with the new credentials");
+	}
+	resource_event(r, false, "Started", "Start", "the worker was started for generation %lld",
+		       (long long)r->generation);
+}
+
+void resource_start(struct resource *r, enum worker_task task)
+{
+	struct operator_ *op = r->op;
+	_cleanup_free_ char *identity = xasprintf("%s-%u", op->short_identity, ++op->starts);
+	struct worker_options options = {.name = r->key,
+					 .input_take = input_line(r, task, identity),
+					 .handlers = {.line = on_line, .exited = on_exited},
+					 .user = r};
+	struct err err;
+
+	/* Failures of other inputs, or at another task, say nothing about this start. */
+	if (task != r->task || strcmp(r->worker_hash, r->hash) != 0)
+		restarts_reset(&r->restarts);
+	r->refused = r->asked_to_stop = r->cleaned = r->farewell = false;
+	if (task == TASK_CLEANUP) {
+		replace(&r->exit_reason, NULL);
+		replace(&r->exit_message, NULL);
+	}
+	jsonx_decref(TAKE_PTR(r->report));
+	r->task = task;
+	if (worker_start(op->supervisor, &options, clock_now_ms(), &r->worker, &err) < 0) {
+		log_error("operator", "starting a worker failed", KV_STR("resource", r->key), KV_ERR(&err));
+		replace(&r->exit_reason, xstrdup("WorkerNotStarted"));
+		replace(&r->exit_message, xstrdup(err.msg));
+		restarts_failed(&r->restarts, 0, clock_now_ms());
+	} else {
+		log_info("operator", "worker started", KV_STR("resource", r->key), KV_STR("task", task_names[task]),
+			 KV_I64("pid", worker_pid(r->worker)), KV_I64("generation", r->generation));
+		note_start(r, task, identity);
+	}
+	memcpy(r->worker_hash, r->hash, sizeof(r->worker_hash));
+	memcpy(r->worker_spec_hash, r->spec_hash, sizeof(r->worker_spec_hash));
+	r->worker_generation = r->generation;
+}
+
+void resource_stop(struct resource *r)
+{
+	if (!r->worker)
+		return;
+	r->asked_to_stop = true;
+	worker_stop(r->worker, clock_now_ms());
+}

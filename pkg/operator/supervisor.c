@@ -1,0 +1,410 @@
+/* Workers as child processes: pipes on descriptors 3 and 4, a pidfd for the end, signals with a grace period. */
+#include "operator/supervisor_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "json/json.h"
+
+enum {
+	INPUT_FD = 3,
+	OUTPUT_FD = 4,
+	SPARE_FD = 10, /* where the child puts its ends of the pipes aside before it gives them their numbers */
+	READ_BYTES = 16384,
+};
+
+struct worker {
+	struct worker *next;
+	struct supervisor *supervisor;
+	char *name;
+	struct worker_handlers handlers;
+	void *user;
+	pid_t pid;
+	int pidfd, input_fd, output_fd;
+	char *input; /* what is left to write is [input_pos, input_len); NULL: all was written */
+	size_t input_len, input_pos;
+	struct strbuf line;
+	bool stopping;
+	int64_t started_ms;
+	int64_t kill_ms; /* 0: not asked to end, or killed */
+};
+
+struct supervisor {
+	char **argv;
+	size_t argc;
+	struct worker *workers;
+};
+
+struct supervisor *supervisor_new(const char *const *argv)
+{
+	struct supervisor *s = xcalloc(1, sizeof(*s));
+
+	while (argv[s->argc])
+		s->argc++;
+	s->argv = xcalloc(s->argc + 1, sizeof(*s->argv));
+	for (size_t i = 0; i < s->argc; i++)
+		s->argv[i] = xstrdup(argv[i]);
+	return s;
+}
+
+size_t supervisor_count(const struct supervisor *s)
+{
+	size_t n = 0;
+
+	for (const struct worker *w = s->workers; w; w = w->next)
+		n++;
+	return n;
+}
+
+static void wipe_input(struct worker *w)
+{
+	if (w->input)
+		explicit_bzero(w->input, w->input_len);
+	free(w->input);
+	w->input = NULL;
+}
+
+static void worker_release(struct worker *w)
+{
+	wipe_input(w);
+	strbuf_release(&w->line);
+	close_fdp(&w->pidfd);
+	close_fdp(&w->input_fd);
+	close_fdp(&w->output_fd);
+	free(w->name);
+	free(w);
+}
+
+void supervisor_free(struct supervisor *s)
+{
+	if (!s)
+		return;
+	while (s->workers) {
+		struct worker *w = s->workers;
+
+		s->workers = w->next;
+		(void)kill(w->pid, SIGKILL);
+		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		worker_release(w);
+	}
+	free_strings(s->argv, s->argc);
+	free(s);
+}
+
+/* --- starting */
+
+/* In the child, between fork and exec: async-signal-safe calls only. */
+static void __attribute__((noreturn)) become_worker(char *const *argv, int input_fd, int output_fd, pid_t parent)
+{
+	sigset_t none;
+	int null_fd;
+
+	/* The parent may have died before prctl took effect: then nobody would tell us. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+		_exit(127);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	input_fd = fcntl(input_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+	output_fd = fcntl(output_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (input_fd < 0 || output_fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+	    dup2(input_fd, INPUT_FD) < 0 || dup2(output_fd, OUTPUT_FD) < 0)
+		_exit(127);
+	/* Libraries may have opened descriptors without O_CLOEXEC: connections of ours are not for workers. */
+	(void)close_range(OUTPUT_FD + 1, ~0U, 0);
+	(void)execv(argv[0], argv);
+	_exit(127);
+}
+
+struct pipes {
+	int input[2], output[2]; /* as pipe2 fills them */
+};
+
+static void pipes_release(struct pipes *p)
+{
+	for (int i = 0; i < 2; i++) {
+		close_fdp(&p->input[i]);
+		close_fdp(&p->output[i]);
+	}
+}
+
+static int pipes_open(struct pipes *p, struct err *err)
+{
+	if (pipe2(p->input, O_CLOEXEC) != 0 || pipe2(p->output, O_CLOEXEC) != 0)
+		return err_errno(err, errno, "making the pipes of a worker");
+	if (fcntl(p->input[1], F_SETFL, O_NONBLOCK) != 0 || fcntl(p->output[0], F_SETFL, O_NONBLOCK) != 0)
+		return err_errno(err, errno, "making the pipes of a worker");
+	return 0;
+}
+
+static int spawn(struct supervisor *s, struct pipes *p, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+{
+	pid_t parent = getpid();
+	pid_t pid = fork();
+	int pidfd;
+
+	if (pid < 0)
+		return err_errno(err, errno, "starting a worker");
+	if (pid == 0)
+		become_worker(s->argv, p->input[0], p->output[1], parent);
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd < 0) {
+		int code = errno;
+
+		(void)kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return err_errno(err, code, "watching a worker");
+	}
+	*ret_pid = pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+/* Writes as much of the input as the pipe takes. */
+static void write_input(struct worker *w)
+{
+	while (w->input) {
+		ssize_t n = write(w->input_fd, w->input + w->input_pos, w->input_len - w->input_pos);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0)
+			w->input_pos += (size_t)n;
+		/* A worker that ended before it read everything is reported by its pidfd. */
+		if (n < 0 || w->input_pos == w->input_len)
+			wipe_input(w);
+	}
+}
+
+int worker_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
+		 struct err *err)
+{
+	_cleanup_(pipes_release) struct pipes p = {{-1, -1}, {-1, -1}};
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->supervisor = s;
+	w->name = xstrdup(options->name);
+	w->handlers = options->handlers;
+	w->user = options->user;
+	w->input = options->input_take;
+	w->input_len = strlen(w->input) + 1;
+	w->input[w->input_len - 1] = '\n'; /* the end of the line takes the place of the string's */
+	w->pidfd = w->input_fd = w->output_fd = -1;
+	w->started_ms = now_ms;
+	strbuf_init(&w->line, WORKER_LINE_BYTES);
+	if (pipes_open(&p, err) < 0 || spawn(s, &p, &w->pid, &w->pidfd, err) < 0) {
+		worker_release(w);
+		return -1;
+	}
+	w->input_fd = p.input[1];
+	w->output_fd = p.output[0];
+	p.input[1] = p.output[0] = -1;
+	w->next = s->workers;
+	s->workers = w;
+	write_input(w);
+	*ret = w;
+	return 0;
+}
+
+/* --- ending */
+
+void worker_stop(struct worker *w, int64_t now_ms)
+{
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	w->kill_ms = now_ms + WORKER_GRACE_MS;
+	/* A stopped process (SIGSTOP) acts on SIGTERM only once it goes on; SIGKILL needs no such help. */
+	(void)kill(w->pid, SIGTERM);
+	(void)kill(w->pid, SIGCONT);
+}
+
+void worker_kill(struct worker *w)
+{
+	w->stopping = true;
+	w->kill_ms = 0;
+	(void)kill(w->pid, SIGKILL);
+}
+
+bool worker_stopping(const struct worker *w)
+{
+	return w->stopping;
+}
+
+int worker_pid(const struct worker *w)
+{
+	return w->pid;
+}
+
+/* --- listening */
+
+static void take_line(struct worker *w)
+{
+	_cleanup_json_ json_t *message = NULL;
+	struct err err;
+
+	if (!strbuf_ok(&w->line)) {
+		log_warn("supervisor", "a worker's line is too long, skipping it", KV_STR("worker", w->name),
+			 KV_U64("max", WORKER_LINE_BYTES));
+	} else if (w->line.len && jsonx_parse(w->line.data, w->line.len, "the worker's line", &message, &err) < 0) {
+		log_warn("supervisor", "a worker's line is not JSON, skipping it", KV_STR("worker", w->name),
+			 KV_ERR(&err));
+	} else if (message) {
+		w->handlers.line(w->user, message);
+	}
+	strbuf_reset(&w->line);
+}
+
+static void take_bytes(struct worker *w, const char *data, size_t len)
+{
+	while (len) {
+		const char *end = memchr(data, '\n', len);
+		size_t part = end ? (size_t)(end - data) : len;
+
+		strbuf_add(&w->line, data, part);
+		if (!end)
+			return;
+		take_line(w);
+		data += part + 1;
+		len -= part + 1;
+	}
+}
+
+/* Reads what there is, at most `rounds` buffers: one talkative worker must not keep the others waiting. */
+static void read_output(struct worker *w, unsigned rounds)
+{
+	char data[READ_BYTES];
+
+	while (w->output_fd >= 0 && rounds--) {
+		ssize_t n = read(w->output_fd, data, sizeof(data));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			close_fdp(&w->output_fd);
+			w->output_fd = -1;
+			return;
+		}
+		take_bytes(w, data, (size_t)n);
+	}
+}
+
+static void unlink_worker(struct worker *w)
+{
+	struct worker **p = &w->supervisor->workers;
+
+	while (*p != w)
+		p = &(*p)->next;
+	*p = w->next;
+}
+
+static void reap(struct worker *w, int64_t now_ms)
+{
+	siginfo_t info = {0};
+	struct worker_exit exit = {.uptime_ms = now_ms - w->started_ms};
+
+	while (waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	exit.signalled = info.si_code != CLD_EXITED;
+	exit.code = info.si_status;
+	/* Its last words come before its end. A pipe holds 64 KiB; nobody writes into this one any more. */
+	read_output(w, 64);
+	unlink_worker(w);
+	w->handlers.exited(w->user, &exit);
+	worker_release(w);
+}
+
+void supervisor_poll_fds(struct supervisor *s, struct pollfd **fds, size_t *n, size_t *alloc)
+{
+	for (struct worker *w = s->workers; w; w = w->next) {
+		ALLOC_GROW(*fds, *n + 3, *alloc);
+		(*fds)[(*n)++] = (struct pollfd){.fd = w->pidfd, .events = POLLIN};
+		if (w->output_fd >= 0)
+			(*fds)[(*n)++] = (struct pollfd){.fd = w->output_fd, .events = POLLIN};
+		if (w->input)
+			(*fds)[(*n)++] = (struct pollfd){.fd = w->input_fd, .events = POLLOUT};
+	}
+}
+
+int64_t supervisor_next_ms(const struct supervisor *s)
+{
+	int64_t next = -1;
+
+	for (const struct worker *w = s->workers; w; w = w->next)
+		if (w->kill_ms && (next < 0 || w->kill_ms < next))
+			next = w->kill_ms;
+	return next;
+}
+
+static struct worker *find_by_fd(const struct supervisor *s, int fd)
+{
+	for (struct worker *w = s->workers; w; w = w->next)
+		if (fd == w->pidfd || fd == w->output_fd || fd == w->input_fd)
+			return w;
+	return NULL;
+}
+
+void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t n, int64_t now_ms)
+{
+	/* Input and output first: a worker's last lines may be in the same round as its end. */
+	for (size_t i = 0; i < n; i++) {
+		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+
+		if (w && fds[i].fd == w->input_fd)
+			write_input(w);
+		else if (w && fds[i].fd == w->output_fd)
+			read_output(w, 4);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+
+		if (w && fds[i].fd == w->pidfd)
+			reap(w, now_ms);
+	}
+	for (struct worker *w = s->workers; w; w = w->next) {
+		if (!w->kill_ms || now_ms < w->kill_ms)
+			continue;
+		log_warn("supervisor", "a worker did not end in time, killing it", KV_STR("worker", w->name),
+			 KV_I64("pid", w->pid));
+		worker_kill(w);
+	}
+}
+
+/* --- when to start again */
+
+void restarts_init(struct restarts *r, uint64_t seed)
+{
+	*r = (struct restarts){0};
+	backoff_init(&r->backoff, WORKER_BACKOFF_MS, WORKER_BACKOFF_CAP_MS, seed);
+}
+
+void restarts_failed(struct restarts *r, int64_t uptime_ms, int64_t now_ms)
+{
+	if (uptime_ms >= WORKER_HEALTHY_MS)
+		restarts_reset(r);
+	r->failures++;
+	r->not_before_ms = now_ms + backoff_next_ms(&r->backoff);
+}
+
+void restarts_reset(struct restarts *r)
+{
+	backoff_reset(&r->backoff);
+	r->failures = 0;
+	r->not_before_ms = 0;
+}

@@ -1,0 +1,202 @@
+/* What is written to the cluster: our finalizer, and the status. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "operator/operator_int.h"
+#include "operator/status_int.h"
+#include "schema/schema.h"
+
+static char *object_path(const struct resource *r, const char *subresource)
+{
+	return xasprintf("/apis/pgsync.io/v1alpha1/namespaces/%s/pgsyncs/%s%s", r->namespace, r->name, subresource);
+}
+
+static void begin(struct resource *r)
+{
+	r->busy = true;
+	r->op->calls++;
+}
+
+/* A failed write is repeated with a back-off; the answer of the watch may make that needless. */
+static void end(struct resource *r, const char *what, const struct err *err)
+{
+	int64_t now_ms = clock_now_ms();
+
+	r->busy = false;
+	r->op->calls--;
+	if (!err) {
+		workqueue_forget(r->op->queue, r->key);
+		operator_reconciled(r, "success");
+		return;
+	}
+	if (err->kind == ERR_CONFLICT || err->kind == ERR_NOT_FOUND)
+		log_debug("operator", "somebody else was first, retrying", KV_STR("resource", r->key),
+			  KV_STR("write", what), KV_ERR(err));
+	else
+		log_warn("operator", "a write to the API server failed, retrying", KV_STR("resource", r->key),
+			 KV_STR("write", what), KV_ERR(err));
+	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
+	operator_reconciled(r, "error");
+}
+
+/* --- finalizer */
+
+static void finalizer_written(void *user, const json_t *object, const struct err *err)
+{
+	struct resource *r = user;
+
+	/* The answer is newer than our cache: what follows may start without waiting for the watch. */
+	if (!err && object && r->exists && strcmp(jsonx_string(object, "metadata.uid", ""), r->uid) == 0) {
+		(void)resource_update(r, object);
+		if (!r->deleting)
+			resource_enqueue(r);
+	}
+	end(r, "finalizers", err);
+}
+
+void resource_write_finalizer(struct resource *r, bool there)
+{
+	_cleanup_json_ json_t *resource = resource_json(r);
+	_cleanup_free_ char *path = object_path(r, "");
+	_cleanup_json_ json_t *finalizers = json_array();
+	_cleanup_json_ json_t *patch = NULL;
+	size_t i;
+	json_t *item;
+
+	json_array_foreach (jsonx_get(resource, "metadata.finalizers"), i, item)
+		if (strcmp(json_string_value(item) ? json_string_value(item) : "", FINALIZER) != 0)
+			(void)json_array_append(finalizers, item);
+	if (there)
+		(void)json_array_append_new(finalizers, json_string(FINALIZER));
+	/* A merge patch replaces the whole list, so it must be the list that we know: the version guards it. */
+	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->uid, "resourceVersion", r->resource_version,
+			  "finalizers", finalizers);
+	begin(r);
+	(void)kube_request(r->op->kube, "PATCH", path, KUBE_MERGE_PATCH, patch, 0, finalizer_written, r);
+}
+
+char *resource_orphan_sql(const struct resource *r)
+{
+	_cleanup_json_ json_t *resource = resource_json(r);
+	_cleanup_json_ json_t *status = r->status ? json_loads(r->status, 0, NULL) : NULL;
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	struct strbuf sql;
+
+	findings_init(&f);
+	spec = spec_decode(resource, &f);
+	strbuf_init(&sql, 1024);
+	if (spec->delete_slot == POLICY_DELETE)
+		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",
+			    jsonx_string(status, "stream.slotName", spec->source.slot_name));
+	if (spec->delete_publication == POLICY_DELETE)
+		strbuf_addf(&sql, "%sDROP PUBLICATION IF EXISTS \"%s\";", sql.len ? " " : "",
+			    jsonx_string(status, "stream.publicationName", spec->source.publication_name));
+	return strbuf_detach(&sql);
+}
+
+/* --- status */
+
+static void status_written(void *user, const json_t *object, const struct err *err)
+{
+	struct resource *r = user;
+	const char *version = jsonx_string(object, "metadata.resourceVersion", "");
+
+	if (!err) {
+		free(r->status);
+		r->status = TAKE_PTR(r->writing);
+		r->last_write_ms = clock_now_ms();
+		if (*version && strcmp(jsonx_string(object, "metadata.uid", ""), r->uid) == 0)
+			(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
+	}
+	free(TAKE_PTR(r->writing));
+	end(r, "status", err);
+}
+
+static json_t *compose(struct resource *r, enum situation situation, const json_t *previous)
+{
+	bool running = r->worker && r->task == TASK_RUN && !worker_stopping(r->worker);
+	struct status_input in = {
+		.previous = previous,
+		/* A frozen resource's edits are not observed. */
+		.generation = r->frozen && running ? r->worker_generation : r->generation,
+		.situation = situation,
+		.report = r->report,
+		.running = running,
+		.ended = !r->worker,
+		.worker_generation = r->worker_generation,
+		.suspend = r->suspend,
+		.worker = r->worker_status,
+		.wall_us = clock_wall_us(),
+	};
+
+	switch (situation) {
+	case SITUATION_BAD_INPUTS:
+		in.reason = r->problem_reason;
+		in.message = r->problem;
+		break;
+	case SITUATION_BACKOFF:
+	case SITUATION_REFUSED:
+	case SITUATION_DELETE_RETRY:
+		in.reason = r->exit_reason;
+		in.message = r->exit_message;
+		break;
+	case SITUATION_DELETE_BLOCKED:
+		in.reason = r->inputs == INPUTS_BAD ? r->problem_reason : r->exit_reason;
+		in.message = r->inputs == INPUTS_BAD ? r->problem : r->exit_message;
+		break;
+	default:
+		break;
+	}
+	return status_compose(&in);
+}
+
+/* What cannot be cleaned up is let go only by a person, who has to be told how. */
+static void add_advice(json_t *status, enum situation situation)
+{
+	size_t i;
+	json_t *condition;
+
+	if (situation != SITUATION_DELETE_BLOCKED && situation != SITUATION_DELETE_RETRY)
+		return;
+	json_array_foreach (json_object_get(status, "conditions"), i, condition) {
+		_cleanup_free_ char *message = NULL;
+
+		if (strcmp(jsonx_string(condition, "reason", ""), "Deleting") != 0 &&
+		    strcmp(jsonx_string(condition, "type", ""), "Stalled") != 0)
+			continue;
+		message = xasprintf(
+			"cleaning up is not possible: %s; mend it, or annotate the resource with " FORCE_DELETE
+			"=true to let it go and leave slot and publication behind",
+			jsonx_string(condition, "message", ""));
+		(void)json_object_set_new(condition, "message", json_string(message));
+	}
+}
+
+void resource_write_status(struct resource *r, enum situation situation)
+{
+	_cleanup_json_ json_t *previous = r->status ? json_loads(r->status, 0, NULL) : NULL;
+	_cleanup_json_ json_t *status = compose(r, situation, previous);
+	_cleanup_json_ json_t *object = NULL;
+	_cleanup_free_ char *path = object_path(r, "/status");
+	enum status_change change;
+	int64_t due_ms, now_ms = clock_now_ms();
+
+	add_advice(status, situation);
+	meters_resource(r, status);
+	change = status_compare(previous, status);
+	due_ms = status_due_ms(change, r->last_write_ms);
+	if (change == STATUS_SAME || now_ms < due_ms) {
+		if (change != STATUS_SAME)
+			workqueue_add_after(r->op->queue, r->key, now_ms, due_ms - now_ms);
+		operator_reconciled(r, change == STATUS_SAME ? "success" : "requeue_after");
+		return;
+	}
+	object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:O}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync",
+			   "metadata", "namespace", r->namespace, "name", r->name, "uid", r->uid, "status", status);
+	r->writing = jsonx_canonical(status);
+	begin(r);
+	(void)kube_apply(r->op->kube, path, object, status_written, r);
+}
