@@ -15,7 +15,7 @@ static int finish(const char *command, struct input *input, struct findings *fin
 		code = EXIT_FAILED;
 	}
 	if (findings_failed(findings))
-		code = EXIT_BAD_INPUT;
+		code = EXIT_FAILED;
 	findings_release(findings);
 	input_release(input);
 	return code;

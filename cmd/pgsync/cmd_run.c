@@ -15,7 +15,7 @@ struct run {
 	pthread_mutex_t lock;
 	char *status; /* as /status shows it */
 	struct metrics *metrics;
-	bool terminal;
+	bool terminal, bar_done;
 	char phase[32];
 	char reason[64];
 	int64_t printed_ms;
@@ -26,16 +26,18 @@ struct run {
 static void draw_bar(struct run *run, const json_t *report)
 {
 	enum { WIDTH = 40 };
+	const char *progress = jsonx_string(report, "bootstrap.progress", NULL);
 	int64_t done = jsonx_integer(report, "bootstrap.rowsDone", 0);
 	int64_t total = jsonx_integer(report, "bootstrap.rowsTotal", 0);
-	const char *progress = jsonx_string(report, "bootstrap.progress", "0%");
 	bool complete = jsonx_get(report, "bootstrap.completionTime") != NULL;
 	int filled = complete ? WIDTH : total ? (int)(done * WIDTH / total) : 0;
 
-	if (!run->terminal || strcmp(run->phase, "Bootstrapping") != 0)
+	if (!run->terminal || !progress || run->bar_done)
 		return;
-	(void)fprintf(stderr, "\r[%.*s%.*s] %4s %lld rows ", filled, "########################################",
-		      WIDTH - filled, "........................................", progress, (long long)done);
+	(void)fprintf(stderr, "\r[%.*s%.*s] %4s %lld rows%s", filled, "########################################",
+		      WIDTH - filled, "........................................", progress, (long long)done,
+		      complete ? "\n" : " ");
+	run->bar_done = complete;
 }
 
 static void print_line(struct run *run, const json_t *report, int64_t now)
@@ -44,8 +46,6 @@ static void print_line(struct run *run, const json_t *report, int64_t now)
 	int64_t done = jsonx_integer(report, "bootstrap.rowsDone", 0);
 	bool changed = strcmp(phase, run->phase) != 0;
 
-	if (changed && run->terminal && !strcmp(run->phase, "Bootstrapping"))
-		(void)fputc('\n', stderr);
 	(void)snprintf(run->phase, sizeof(run->phase), "%s", phase);
 	if (changed)
 		log_info("run", "phase", KV_STR("phase", phase), KV_I64("rows", done),
@@ -67,8 +67,8 @@ static void on_report(void *user, const json_t *report)
 	free(run->status);
 	run->status = text;
 	(void)pthread_mutex_unlock(&run->lock);
-	print_line(run, report, clock_now_ms());
 	draw_bar(run, report);
+	print_line(run, report, clock_now_ms());
 }
 
 /* --- /status and /metrics --- */

@@ -385,7 +385,7 @@ static int connect_both(struct applier *a, struct err *err)
 				     : BODY_BYTES,
 		.concurrency = (unsigned)a->engine->spec->sink.bulk_concurrency,
 		.on_rejected = deadletters_rejected,
-		.on_pressure = NULL,
+		.on_pressure = deadletters_pressure,
 		.user = &a->dead,
 	};
 

@@ -288,8 +288,11 @@ static int next_chunk(struct worker *w, struct err *err)
 
 static int fill(struct worker *w, struct err *err)
 {
-	struct bulk_options options = {
-		.max_bytes = BODY_BYTES, .concurrency = 1, .on_rejected = deadletters_rejected, .user = &w->dead};
+	struct bulk_options options = {.max_bytes = BODY_BYTES,
+				       .concurrency = 1,
+				       .on_rejected = deadletters_rejected,
+				       .on_pressure = deadletters_pressure,
+				       .user = &w->dead};
 	struct engine *e = w->bootstrap->engine;
 	struct chunk chunk;
 

@@ -92,6 +92,13 @@ int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err 
 	return 0;
 }
 
+void deadletters_pressure(void *user, bool under_pressure, const char *why)
+{
+	struct deadletters *d = user;
+
+	report_pressure(&d->engine->report, under_pressure, why);
+}
+
 static int ensure_index(struct engine *e, struct search *search, const char *index, struct err *err)
 {
 	_cleanup_json_ json_t *body =

@@ -18,6 +18,8 @@ void deadletters_init(struct deadletters *d, struct engine *e);
 void deadletters_release(struct deadletters *d);
 /* For bulk_options.on_rejected; user is the struct deadletters. */
 int deadletters_rejected(void *user, const struct bulk_rejection *rejection, struct err *err) WARN_UNUSED;
+/* For bulk_options.on_pressure; user is the struct deadletters. */
+void deadletters_pressure(void *user, bool under_pressure, const char *why);
 /* Writes what was collected; call it after bulk_flush. */
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 

@@ -57,13 +57,13 @@ static int check_alias(struct engine *e, const char *alias, const struct search_
 	enum ownership whose = FREE;
 
 	if (name->n_targets > 1)
-		return err_reason(err, ERR_INVALID, "IndexConflict",
+		return err_reason(err, ERR_INVALID, "IndexInUse",
 				  "alias \"%s\" points to %zu indices; it must point to one of pgsync's, or not exist",
 				  alias, name->n_targets);
 	*ret_live = generation_number(alias, name->target);
 	if (!*ret_live && !e->spec->sink.adopt_existing_index)
 		return err_reason(
-			err, ERR_INVALID, "IndexConflict",
+			err, ERR_INVALID, "IndexInUse",
 			"alias \"%s\" exists and points to \"%s\", which pgsync did not make: choose another index "
 			"name, or set spec.sink.adoptExistingIndex: true to move the alias",
 			alias, name->target);
@@ -72,7 +72,7 @@ static int check_alias(struct engine *e, const char *alias, const struct search_
 	if (ownership(e, name->target, &whose, &owner, err) < 0)
 		return -1;
 	if (whose == FOREIGN)
-		return err_reason(err, ERR_INVALID, "IndexConflict",
+		return err_reason(err, ERR_INVALID, "IndexInUse",
 				  "index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync",
 				  alias, owner);
 	return 0;
@@ -90,7 +90,7 @@ int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_liv
 		r = check_alias(e, alias, &name, ret_live, err);
 	else if (name.kind == SEARCH_NAME_INDEX && !e->spec->sink.adopt_existing_index)
 		r = err_reason(
-			err, ERR_INVALID, "IndexConflict",
+			err, ERR_INVALID, "IndexInUse",
 			"an index named \"%s\" exists; pgsync needs that name for an alias: choose another, delete the "
 			"index, "
 			"or set spec.sink.adoptExistingIndex: true to have it replaced once the new one is complete",

@@ -9,7 +9,7 @@ char *generation_name(const char *alias, int64_t generation);
 /* The generation in a physical name of this alias; 0: it is none. */
 int64_t generation_number(const char *alias, const char *physical);
 
-/* Refuses (CONFLICT/IndexConflict) an alias or a real index that belongs to somebody else; *ret_live: the generation
+/* Refuses (CONFLICT/IndexInUse) an alias or a real index that belongs to somebody else; *ret_live: the generation
  * that the alias points to, or 0. */
 int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_live, struct err *err) WARN_UNUSED;
 /* Makes an empty index of the plan's next free generation above `after`; a left-over of our own is replaced. */

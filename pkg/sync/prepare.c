@@ -45,25 +45,44 @@ struct situation {
 	const char *rebuild_why;  /* the slot is fine, the generation is not */
 };
 
-static int refuse_foreign(const struct engine *e, const struct situation *s, struct err *err)
+/* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
+static char *slot_user(struct engine *e, const struct situation *s)
+{
+	_cleanup_free_ char *pid = xasprintf("%d", s->slot.active_pid);
+	_cleanup_result_ PGresult *r = NULL;
+	struct err ignored;
+
+	if (s->slot.state != PG_SLOT_ACTIVE ||
+	    pg_query(e->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
+		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
+	    PQntuples(r) != 1)
+		return xstrdup("nobody now");
+	return xasprintf("\"%s\"", PQgetvalue(r, 0, 0));
+}
+
+static int refuse_foreign(struct engine *e, const struct situation *s, struct err *err)
 {
 	const char *slot = e->spec->source.slot_name;
 
-	if (e->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && e->options->slot_name_given)
+	if (e->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && e->options->slot_name_given) {
+		_cleanup_free_ char *who = slot_user(e, s);
+
 		return err_reason(
-			err, ERR_INVALID, "SlotConflict",
-			"replication slot \"%s\" exists and is not this PgSync's: choose another "
+			err, ERR_INVALID, "SlotInUse",
+			"replication slot \"%s\" exists and is not this PgSync's (streaming from it: %s): choose "
+			"another "
 			"spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
-			slot, slot);
+			slot, who, slot);
+	}
 	if (e->cp.phase != CHECKPOINT_NEW && e->cp.owner_uid && e->spec->uid &&
 	    strcmp(e->cp.owner_uid, e->spec->uid) != 0)
-		return err_reason(err, ERR_INVALID, "SlotConflict",
+		return err_reason(err, ERR_INVALID, "SlotInUse",
 				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
 				  "another slot name",
 				  slot, e->cp.owner, e->cp.owner_uid);
 	if (s->slot.state != PG_SLOT_ABSENT && !s->slot.logical_pgoutput)
 		return err_reason(
-			err, ERR_INVALID, "SlotConflict",
+			err, ERR_INVALID, "SlotInUse",
 			"replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name", slot,
 			e->spec->source.database);
 	return 0;

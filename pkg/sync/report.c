@@ -139,6 +139,29 @@ void report_index_set(struct report *report, const struct report_index *index)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
+void report_pressure(struct report *report, bool under_pressure, const char *why)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	if (!under_pressure)
+		report->pressure_ms = 0;
+	else if (!report->pressure_ms)
+		report->pressure_ms = clock_now_ms();
+	if (why)
+		(void)snprintf(report->pressure, sizeof(report->pressure), "%s", why);
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+bool report_pressed(struct report *report, int64_t ms, char why[256])
+{
+	bool pressed;
+
+	(void)pthread_mutex_lock(&report->lock);
+	pressed = report->pressure_ms && clock_now_ms() - report->pressure_ms >= ms;
+	memcpy(why, report->pressure, sizeof(report->pressure));
+	(void)pthread_mutex_unlock(&report->lock);
+	return pressed;
+}
+
 static json_t *conditions_json(const struct report *report)
 {
 	json_t *list = json_array();

@@ -66,6 +66,8 @@ struct report {
 	size_t n_indices;
 	struct report_stream stream;
 	struct report_bootstrap bootstrap;
+	int64_t pressure_ms; /* since when the engine pushes back; 0: it does not */
+	char pressure[256];
 };
 
 void report_init(struct report *report);
@@ -80,6 +82,11 @@ void report_stream_set(struct report *report, const struct report_stream *stream
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);
 /* Adds or replaces the index of that name; negative numbers keep what was known. */
 void report_index_set(struct report *report, const struct report_index *index);
+
+/* The search engine pushes back, or takes writes again. */
+void report_pressure(struct report *report, bool under_pressure, const char *why);
+/* True when it has been pushing back for ms; then why is copied. */
+bool report_pressed(struct report *report, int64_t ms, char why[256]);
 
 /* A new reference. */
 json_t *report_json(struct report *report);

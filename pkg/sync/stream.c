@@ -30,6 +30,7 @@ enum {
 	REPORT_MS = 100,
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
+	PRESSURE_MS = 1500,
 };
 
 struct stream {
@@ -56,6 +57,7 @@ struct stream {
 	int64_t feedback_ms, tick_ms, stats_ms, save_ms, report_ms, nudge_ms; /* when last done */
 	uint64_t saved_confirmed;
 	struct pg_slot slot;
+	struct err sink_err; /* of the last look at the indices; kind NONE: it answered */
 };
 
 /* --- collecting --- */
@@ -338,18 +340,38 @@ static void say_slot(struct engine *e, const struct pg_slot *slot)
 				 "the server keeps the WAL that the slot needs");
 }
 
+/* A refusal or two is everyday life; one that lasts is a condition. */
+static void say_sink(struct stream *s)
+{
+	struct report *report = &s->engine->report;
+	char why[256];
+
+	if (report_pressed(report, PRESSURE_MS, why))
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, "SinkUnavailable", "%s; trying again",
+				 why);
+	else if (s->sink_err.kind != ERR_NONE)
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
+				 s->sink_err.reason ? s->sink_err.reason : "SinkUnavailable", "%s", s->sink_err.msg);
+	else
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected",
+				 "the search engine answers");
+}
+
 static void say_ready(struct engine *e, int64_t lag)
 {
-	enum condition_status streaming = report_status(&e->report, CONDITION_STREAMING);
+	struct report *report = &e->report;
 
-	if (streaming != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
-		report_condition(&e->report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
+	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
+				 report->conditions[CONDITION_SINK_REACHABLE].message);
+	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
 				 "the index is not complete yet");
 	else if (lag > e->spec->lag_target_seconds)
-		report_condition(&e->report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
 				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
 	else
-		report_condition(&e->report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
+		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
 }
 
 static int tick(struct stream *s, int64_t now, struct err *err)
@@ -375,37 +397,45 @@ static int tick(struct stream *s, int64_t now, struct err *err)
 	report_stream_set(&e->report, &report);
 	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
 	say_slot(e, &s->slot);
+	say_sink(s);
 	say_ready(e, report.lag_seconds);
 	return 0;
 }
 
-/* Counts for people: a failure here is no trouble of the sync. */
+static void look_at_index(struct stream *s, const struct checkpoint_index *index, const char *physical)
+{
+	struct engine *e = s->engine;
+	_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
+	struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
+	struct search_stats stats;
+	struct err ignored;
+
+	if (search_stats(e->search, physical, &stats, &s->sink_err) < 0)
+		return;
+	report.documents = stats.documents;
+	memcpy(report.health, stats.health, sizeof(report.health));
+	if (search_stats(e->search, dead, &stats, &ignored) == 0)
+		report.dead_letters = stats.documents;
+	if (report.dead_letters > 0)
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected; see index \"%s\"", (long long)report.dead_letters,
+				 dead);
+	report_index_set(&e->report, &report);
+}
+
+/* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
+ * of the attempt: the applier decides about that. */
 static void refresh_stats(struct stream *s, int64_t now)
 {
 	struct engine *e = s->engine;
-	struct err ignored;
 
-	if (now < s->stats_ms + STATS_MS || s->bootstrap)
+	if (now < s->stats_ms + STATS_MS)
 		return;
-	s->stats_ms = now;
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
-		_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
-		struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
-		struct search_stats stats;
-
-		if (search_stats(e->search, e->physical[i], &stats, &ignored) == 0) {
-			report.documents = stats.documents;
-			memcpy(report.health, stats.health, sizeof(report.health));
-		}
-		if (search_stats(e->search, dead, &stats, &ignored) == 0)
-			report.dead_letters = stats.documents;
-		if (report.dead_letters > 0)
-			report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-					 "%lld documents were rejected; see index \"%s\"",
-					 (long long)report.dead_letters, dead);
-		report_index_set(&e->report, &report);
-	}
+	s->sink_err = (struct err){0};
+	for (size_t i = 0; i < e->n_plans && s->sink_err.kind == ERR_NONE; i++)
+		look_at_index(s, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
+	/* Asking may have taken as long as a time-out: the pause counts from here. */
+	s->stats_ms = clock_now_ms();
 }
 
 static int save_progress(struct stream *s, int64_t now, struct err *err)

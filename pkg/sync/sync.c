@@ -71,12 +71,22 @@ static int attempt(struct engine *e, struct err *err)
 	return stream_run_take(e, replication, err);
 }
 
+/* Which side is away says more to somebody who waits for Ready than how. */
+static const char *ready_reason(struct engine *e, const char *reason)
+{
+	if (report_status(&e->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
+		return "SourceUnreachable";
+	if (report_status(&e->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
+		return "SinkUnreachable";
+	return reason;
+}
+
 static void say_failed(struct engine *e, const struct err *err)
 {
 	const char *reason = err->reason ? err->reason : err->kind == ERR_DENIED ? "AccessDenied" : "Failed";
 
 	report_condition(&e->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
-	report_condition(&e->report, CONDITION_READY, STATUS_FALSE, reason, "%s", err->msg);
+	report_condition(&e->report, CONDITION_READY, STATUS_FALSE, ready_reason(e, reason), "%s", err->msg);
 	if (!strcmp(reason, "SlotLost"))
 		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost", "%s", err->msg);
 	if (needs_a_person(err)) {
