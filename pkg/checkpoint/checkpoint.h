@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -76,18 +78,21 @@ struct checkpoint {
 void checkpoint_release(struct checkpoint *cp);
 
 /* key: at most 512 bytes, the slot's name. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it cannot
- * be read. */
+ * be read, or when a newer version of the program wrote it. */
 int checkpoint_load(struct search *search, const char *key, struct checkpoint *ret, struct err *err) WARN_UNUSED;
-/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict when somebody else saved in between. */
+/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict when somebody else saved something else in between. A
+ * save whose answer was lost may be repeated: what is stored already counts as saved. */
 int checkpoint_save(struct search *search, const char *key, struct checkpoint *cp, struct err *err) WARN_UNUSED;
+/* Absent is success. */
 int checkpoint_delete(struct search *search, const char *key, struct err *err) WARN_UNUSED;
 
-/* The two directions of the stored form; pure. */
-struct json_t;
-struct json_t *checkpoint_encode(const struct checkpoint *cp);
-int checkpoint_decode(const struct json_t *document, struct checkpoint *ret, struct err *err) WARN_UNUSED;
+/* The two directions of the stored form; pure. LSNs are stored as Postgres writes them. seq_no and primary_term are not
+ * part of it: encode leaves them out, decode sets -1. encode returns NULL when a string is not UTF-8. */
+json_t *checkpoint_encode(const struct checkpoint *cp);
+int checkpoint_decode(const json_t *document, struct checkpoint *ret, struct err *err) WARN_UNUSED;
 
-/* The entry of an index, NULL when there is none; and the same, made when there is none. */
+/* The entry of an index, NULL when there is none; and the same, made when there is none. Valid until the next
+ * checkpoint_ensure. */
 struct checkpoint_index *checkpoint_find(const struct checkpoint *cp, const char *index);
 struct checkpoint_index *checkpoint_ensure(struct checkpoint *cp, const char *index);
 

@@ -1,0 +1,309 @@
+/* The stored form of a checkpoint. A person may read it with GET pgsync-checkpoints/_doc/<slot>. */
+#include "checkpoint/checkpoint.h"
+
+#include "base/findings.h"
+#include "base/parse.h"
+#include "json/json.h"
+
+/* Raised when an older program could misread what a newer one wrote. */
+enum { FORMAT = 1 };
+
+static const char reason[] = "CheckpointCorrupt";
+static const char *const phases[] = {
+	[CHECKPOINT_NEW] = "New",
+	[CHECKPOINT_PREPARING] = "Preparing",
+	[CHECKPOINT_BOOTSTRAP] = "Bootstrap",
+	[CHECKPOINT_LIVE] = "Live",
+	NULL,
+};
+
+/* --- Encoding --------------------------------------------------------------------------------------------------------
+ * Setting NULL fails: so what could not be made (a string that is not UTF-8) makes the whole NULL.
+ */
+static json_t *lsn(uint64_t value)
+{
+	char text[LSN_BYTES];
+
+	return json_string(lsn_format(value, text));
+}
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+/* False when it cannot; an absent string is left out. */
+static bool set_string(json_t *object, const char *key, const char *value)
+{
+	return !value || json_object_set_new(object, key, json_string(value)) == 0;
+}
+
+static bool set(json_t *object, const char *key, json_t *value)
+{
+	return json_object_set_new(object, key, value) == 0;
+}
+
+static json_t *encode_range(const struct checkpoint_range *range)
+{
+	_cleanup_json_ json_t *o = json_object();
+
+	if (!set(o, "relation", integer(range->relation)) || !set(o, "filenode", integer(range->filenode)) ||
+	    !set(o, "nextBlock", integer(range->next_block)) || !set(o, "endBlock", integer(range->end_block)) ||
+	    !set(o, "rows", integer(range->rows)))
+		return NULL;
+	return TAKE_PTR(o);
+}
+
+static json_t *encode_index(const struct checkpoint_index *index)
+{
+	_cleanup_json_ json_t *o = json_object();
+	json_t *ranges;
+
+	if (!set_string(o, "name", index->name) || !set(o, "generation", json_integer(index->generation)) ||
+	    !set(o, "live", json_integer(index->live)) || !set(o, "version", lsn(index->version)) ||
+	    !set(o, "complete", json_boolean(index->complete)) ||
+	    !set(o, "startMicros", json_integer(index->start_us)) ||
+	    !set(o, "completionMicros", json_integer(index->completion_us)) ||
+	    !set(o, "rowsTotal", integer(index->rows_total)) || !set(o, "ranges", json_array()))
+		return NULL;
+	ranges = json_object_get(o, "ranges");
+	for (size_t i = 0; i < index->n_ranges; i++) {
+		if (json_array_append_new(ranges, encode_range(&index->ranges[i])) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(o);
+}
+
+static json_t *encode_identity(const struct checkpoint_identity *identity)
+{
+	_cleanup_json_ json_t *o = json_object();
+
+	if (!set_string(o, "schema", identity->schema) || !set_string(o, "table", identity->table) ||
+	    !set(o, "replicaIdentity", json_stringn(&identity->replica_identity, 1)) ||
+	    !set_string(o, "identityIndex", identity->identity_index))
+		return NULL;
+	return TAKE_PTR(o);
+}
+
+json_t *checkpoint_encode(const struct checkpoint *cp)
+{
+	_cleanup_json_ json_t *o = json_object();
+	json_t *items;
+
+	if (!set(o, "format", json_integer(FORMAT)) || !set(o, "phase", json_string(phases[cp->phase])) ||
+	    !set_string(o, "owner", cp->owner) || !set_string(o, "ownerUID", cp->owner_uid) ||
+	    !set_string(o, "systemIdentifier", cp->system_identifier) || !set(o, "timeline", integer(cp->timeline)) ||
+	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
+	    !set_string(o, "schemaHash", cp->schema_hash) || !set(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
+	    !set(o, "slotLSN", lsn(cp->slot_lsn)) || !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
+	    !set(o, "indices", json_array()) || !set(o, "identities", json_array()))
+		return NULL;
+	items = json_object_get(o, "indices");
+	for (size_t i = 0; i < cp->n_indices; i++) {
+		if (json_array_append_new(items, encode_index(&cp->indices[i])) < 0)
+			return NULL;
+	}
+	items = json_object_get(o, "identities");
+	for (size_t i = 0; i < cp->n_identities; i++) {
+		if (json_array_append_new(items, encode_identity(&cp->identities[i])) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(o);
+}
+
+/* --- Decoding --------------------------------------------------------------------------------------------------------
+ */
+static void wrong(struct findings *f, const char *path, const char *expected, const json_t *value)
+{
+	findings_add(f, FINDING_ERROR, reason, path, "must be %s, found %s", expected, jsonx_type_name(value));
+}
+
+static void take_lsn(const json_t *value, uint64_t *to, const char *path, struct findings *f)
+{
+	if (!json_is_string(value) || !parse_lsn(json_string_value(value), to))
+		wrong(f, path, "an LSN (\"16/B374D848\")", value);
+}
+
+static void take_u32(const json_t *value, uint32_t *to, const char *path, struct findings *f)
+{
+	if (json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= UINT32_MAX)
+		*to = (uint32_t)json_integer_value(value);
+	else
+		wrong(f, path, "a number of 32 bits", value);
+}
+
+static void decode_format(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	UNUSED(out);
+	if (!json_is_integer(value) || json_integer_value(value) != FORMAT)
+		findings_add(f, FINDING_ERROR, reason, path,
+			     "must be %d; another version of the program wrote this checkpoint", FORMAT);
+}
+
+static void decode_version(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_lsn(value, &((struct checkpoint_index *)out)->version, path, f);
+}
+
+static void decode_slot_lsn(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_lsn(value, &((struct checkpoint *)out)->slot_lsn, path, f);
+}
+
+static void decode_confirmed_lsn(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_lsn(value, &((struct checkpoint *)out)->confirmed_lsn, path, f);
+}
+
+static void decode_timeline(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_u32(value, &((struct checkpoint *)out)->timeline, path, f);
+}
+
+static void decode_relation(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_u32(value, &((struct checkpoint_range *)out)->relation, path, f);
+}
+
+static void decode_filenode(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_u32(value, &((struct checkpoint_range *)out)->filenode, path, f);
+}
+
+static void decode_replica_identity(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	const char *text = json_string_value(value);
+
+	if (text && strlen(text) == 1 && strchr("dnfi", text[0]))
+		((struct checkpoint_identity *)out)->replica_identity = text[0];
+	else
+		wrong(f, path, "one of \"d\", \"n\", \"f\", \"i\"", value);
+}
+
+/* The items of an array, each decoded by the table; *ret_items belongs to the caller whatever is found. */
+struct items {
+	const struct jsonx_field *fields;
+	size_t size;
+};
+
+static void decode_items(const json_t *value, const struct items *items, void **ret, size_t *ret_n, const char *path,
+			 struct findings *f)
+{
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(value)) {
+		wrong(f, path, "an array", value);
+		return;
+	}
+	*ret = xcalloc(json_array_size(value), items->size);
+	*ret_n = json_array_size(value);
+	json_array_foreach (value, i, item) {
+		_cleanup_free_ char *at = xasprintf("%s[%zu]", path, i);
+
+		jsonx_decode(item, items->fields, (char *)*ret + i * items->size, at, reason, f);
+	}
+}
+
+/* clang-format off */
+#define AT(struct_, member) .offset = offsetof(struct_, member)
+#define STRING(struct_, key, member) {.name = key, .type = JSONX_STRING, AT(struct_, member)}
+#define NUMBER(struct_, key, member) {.name = key, .type = JSONX_INTEGER, AT(struct_, member), .max = INT64_MAX}
+#define NEEDED(key, fn) {.name = key, .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = fn}
+
+static const struct jsonx_field range_fields[] = {
+	NEEDED("relation", decode_relation),
+	NEEDED("filenode", decode_filenode),
+	NUMBER(struct checkpoint_range, "nextBlock", next_block),
+	NUMBER(struct checkpoint_range, "endBlock", end_block),
+	NUMBER(struct checkpoint_range, "rows", rows),
+	{0},
+};
+
+static void decode_ranges(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	static const struct items items = {range_fields, sizeof(struct checkpoint_range)};
+	struct checkpoint_index *index = out;
+	void *ranges = NULL;
+
+	decode_items(value, &items, &ranges, &index->n_ranges, path, f);
+	index->ranges = ranges;
+}
+
+static const struct jsonx_field index_fields[] = {
+	{.name = "name", .type = JSONX_STRING, AT(struct checkpoint_index, name), .flags = JSONX_REQUIRED},
+	NUMBER(struct checkpoint_index, "generation", generation),
+	NUMBER(struct checkpoint_index, "live", live),
+	NEEDED("version", decode_version),
+	{.name = "complete", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, complete)},
+	NUMBER(struct checkpoint_index, "startMicros", start_us),
+	NUMBER(struct checkpoint_index, "completionMicros", completion_us),
+	NUMBER(struct checkpoint_index, "rowsTotal", rows_total),
+	{.name = "ranges", .type = JSONX_CUSTOM, .decode = decode_ranges},
+	{0},
+};
+
+static const struct jsonx_field identity_fields[] = {
+	{.name = "schema", .type = JSONX_STRING, AT(struct checkpoint_identity, schema), .flags = JSONX_REQUIRED},
+	{.name = "table", .type = JSONX_STRING, AT(struct checkpoint_identity, table), .flags = JSONX_REQUIRED},
+	NEEDED("replicaIdentity", decode_replica_identity),
+	STRING(struct checkpoint_identity, "identityIndex", identity_index),
+	{0},
+};
+
+static void decode_indices(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	static const struct items items = {index_fields, sizeof(struct checkpoint_index)};
+	struct checkpoint *cp = out;
+	void *indices = NULL;
+
+	decode_items(value, &items, &indices, &cp->n_indices, path, f);
+	cp->indices = indices;
+}
+
+static void decode_identities(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	static const struct items items = {identity_fields, sizeof(struct checkpoint_identity)};
+	struct checkpoint *cp = out;
+	void *identities = NULL;
+
+	decode_items(value, &items, &identities, &cp->n_identities, path, f);
+	cp->identities = identities;
+}
+
+static const struct jsonx_field fields[] = {
+	NEEDED("format", decode_format),
+	{.name = "phase", .type = JSONX_ENUM, AT(struct checkpoint, phase), .flags = JSONX_REQUIRED, .words = phases},
+	STRING(struct checkpoint, "owner", owner),
+	STRING(struct checkpoint, "ownerUID", owner_uid),
+	STRING(struct checkpoint, "systemIdentifier", system_identifier),
+	NEEDED("timeline", decode_timeline),
+	STRING(struct checkpoint, "slot", slot),
+	STRING(struct checkpoint, "publication", publication),
+	STRING(struct checkpoint, "schemaHash", schema_hash),
+	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},
+	NEEDED("slotLSN", decode_slot_lsn),
+	NEEDED("confirmedLSN", decode_confirmed_lsn),
+	{.name = "indices", .type = JSONX_CUSTOM, .decode = decode_indices},
+	{.name = "identities", .type = JSONX_CUSTOM, .decode = decode_identities},
+	{0},
+};
+/* clang-format on */
+
+int checkpoint_decode(const json_t *document, struct checkpoint *ret, struct err *err)
+{
+	struct checkpoint cp = {.seq_no = -1, .primary_term = -1};
+	struct findings f;
+	int r = 0;
+
+	findings_init(&f);
+	jsonx_decode(document, fields, &cp, "", reason, &f);
+	if (findings_failed(&f)) {
+		checkpoint_release(&cp);
+		r = findings_err(&f, err);
+	} else {
+		*ret = cp;
+	}
+	findings_release(&f);
+	return r;
+}
