@@ -76,7 +76,8 @@ class KubeApi:
         self.kubectl = Kubectl(self.kubeconfig)
         self.etcd = self.process = self.session = None
 
-    def _make_pki(self):
+    def prepare(self):
+        """Certificates and the administrator's kubeconfig, made once."""
         self.ca = pki.Authority(self.state / "pki", "kubernetes")
         self.serving = self.ca.issue("apiserver", "/CN=kube-apiserver", sans=(
             "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"))
@@ -104,7 +105,7 @@ class KubeApi:
         return path
 
     def spawn(self):
-        self._make_pki()
+        self.prepare()
         client = f"http://127.0.0.1:{self.etcd_port}"
         peer = f"http://127.0.0.1:{self.peer_port}"
         if not (self.etcd and self.etcd.alive):
@@ -126,13 +127,13 @@ class KubeApi:
         return self
 
     def wait(self, timeout=90):
-        self.process.wait_until(self._ready, timeout)
+        self.process.wait_until(self.ready, timeout)
         return self
 
     def start(self):
         return self.spawn().wait()
 
-    def _ready(self):
+    def ready(self):
         try:
             return self.session.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except requests.RequestException:
@@ -163,9 +164,9 @@ class KubeApi:
         self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         return name
 
-    def service_account_kubeconfig(self, namespace, name, path: Path, server=None) -> Path:
+    def service_account_kubeconfig(self, namespace, name, path: Path, server=None, hours=24) -> Path:
         """A kubeconfig with a token of a ServiceAccount (TokenRequest), so that RBAC decides what it may do."""
-        token = self.kubectl("create", "token", name, "--namespace", namespace, "--duration", "24h").strip()
+        token = self.kubectl("create", "token", name, "--namespace", namespace, "--duration", f"{hours}h").strip()
         return self.write_kubeconfig(path, f"{namespace}-{name}", {"token": token}, server)
 
     def metrics(self, name):

@@ -17,9 +17,9 @@ RELEASE = "pgsync-operator"
 INSTALLED = {"CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
-def render_chart(**values):
+def render_chart(namespace=NAMESPACE, **values):
     """The objects of deploy/helm/pgsync-operator."""
-    command = [kubernetes.helm(), "template", RELEASE, TREE / "deploy/helm/pgsync-operator", "--namespace", NAMESPACE]
+    command = [kubernetes.helm(), "template", RELEASE, TREE / "deploy/helm/pgsync-operator", "--namespace", namespace]
     for key, value in values.items():
         command += ["--set", f"{key}={value}"]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
@@ -28,11 +28,11 @@ def render_chart(**values):
     return [o for o in yaml.safe_load_all(done.stdout) if o]
 
 
-def install(kubectl):
+def install(kubectl, namespace=NAMESPACE, **values):
     """CRD and RBAC as the chart has them; returns the name of the operator's ServiceAccount."""
-    objects = [o for o in render_chart() if o["kind"] in INSTALLED]
-    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    kubectl.apply(*objects, namespace=NAMESPACE)
+    objects = [o for o in render_chart(namespace, **values) if o["kind"] in INSTALLED]
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    kubectl.apply(*objects, namespace=namespace)
     kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s")
     (account,) = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
     return account
@@ -41,8 +41,9 @@ def install(kubectl):
 class Operator:
     """One bin/pgsync-operator."""
 
-    def __init__(self, name, state: Path, kubeconfig: Path, *flags, attached=True):
+    def __init__(self, name, state: Path, kubeconfig: Path, *flags, lease_namespace=NAMESPACE, log_level="debug", attached=True):
         self.name, self.state, self.kubeconfig = name, Path(state), Path(kubeconfig)
+        self.lease_namespace, self.log_level = lease_namespace, log_level
         self.port = ports.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.flags, self.attached = flags, attached
@@ -51,7 +52,7 @@ class Operator:
     def spawn(self):
         self.process = Process(self.name, [
             BIN / "pgsync-operator", "--kubeconfig", self.kubeconfig, "--listen", f"127.0.0.1:{self.port}",
-            "--leader-elect-namespace", NAMESPACE, "--log-format", "json", "--log-level", "debug", *self.flags,
+            "--leader-elect-namespace", self.lease_namespace, "--log-format", "json", "--log-level", self.log_level, *self.flags,
         ], self.state / f"{self.name}.log", attached=self.attached)
         return self
 

@@ -131,13 +131,13 @@ class Postgres:
         return self
 
     def wait(self, timeout=30):
-        self.process.wait_until(self._answers, timeout)
+        self.process.wait_until(self.answers, timeout)
         return self
 
     def start(self, timeout=30):
         return self.spawn().wait(timeout)
 
-    def _answers(self):
+    def answers(self):
         try:
             self.connect(connect_timeout=3).close()
         except psycopg.OperationalError:

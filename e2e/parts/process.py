@@ -155,6 +155,27 @@ def interrupt_on_term():
     signal.signal(signal.SIGHUP, interrupt)
 
 
+def started_at(pid):
+    """When a process started, in the kernel's ticks: with the pid it names a process for good. None where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def end(pid, started, number=signal.SIGTERM, timeout=15):
+    """Ends a process of an earlier run, if it is still that one."""
+    for step, patience in ((number, timeout), (signal.SIGKILL, 5)):
+        deadline = time.monotonic() + patience
+        while started_at(pid) == started and time.monotonic() < deadline:
+            if step:
+                os.kill(pid, step)
+                step = None
+            time.sleep(0.05)
+
+
 def memory_peak_kib(pid):
     """The largest resident set that a process has had (VmHWM)."""
     return _status_kib(pid, "VmHWM")
