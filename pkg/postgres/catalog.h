@@ -19,7 +19,8 @@ struct catalog_column {
 	uint32_t type_oid;
 	int32_t typmod;
 	char *type;      /* format_type(): "numeric(10,2)", "character varying(30)", "text[]" */
-	char *base_type; /* after domains, without modifier, internal name: "numeric", "int8", "_text" */
+	char *base_type; /* after domains (of elements too), without modifier, internal name: "numeric", "int8", "_text"
+			  */
 	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
 	bool not_null;
 	bool generated;
@@ -34,7 +35,8 @@ struct catalog_index {
 	bool partial;    /* has a WHERE clause */
 	bool expression; /* has an expression column */
 	bool valid;
-	int *columns; /* positions in catalog_table.columns (0-based), key columns only, in index order */
+	int *columns; /* positions in catalog_table.columns (0-based), key columns only, in index order, no expressions
+		       */
 	size_t n;
 };
 
@@ -42,7 +44,7 @@ struct catalog_foreign_key {
 	char *name;
 	uint32_t to;     /* OID of the referenced table */
 	int *columns;    /* 0-based positions in this table */
-	int *to_columns; /* 0-based positions in the referenced table */
+	int *to_columns; /* 0-based positions in the referenced table, which need not be part of the catalog */
 	size_t n;
 };
 
@@ -51,12 +53,12 @@ struct catalog_table {
 	char *schema, *name;
 	char kind;             /* pg_class.relkind: 'r', 'p', 'v', 'm', 'f' */
 	char persistence;      /* 'p', 'u', 't' */
-	char replica_identity; /* 'd', 'n', 'f', 'i' */
+	char replica_identity; /* 'd', 'n', 'f', 'i'; of a partitioned table: what its partitions have in common */
 	char *identity_index;  /* name when replica_identity is 'i' */
-	bool row_security;
-	bool is_owner; /* the current role may ALTER it */
-	bool can_select;
-	double row_estimate; /* pg_class.reltuples; -1 when never analysed */
+	bool row_security;     /* policies would hide rows from the current role */
+	bool is_owner;         /* the current role may ALTER it */
+	bool can_select;       /* the whole table */
+	double row_estimate;   /* pg_class.reltuples; -1 when never analysed */
 	uint32_t filenode;
 	struct catalog_column *columns;
 	size_t n_columns;
@@ -94,7 +96,8 @@ int catalog_column(const struct catalog_table *table, const char *name);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
 
-/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity: true for column i. */
+/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity: true for column i.
+ * Never a generated one, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
 /* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
  * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */

@@ -24,8 +24,7 @@ static const char no_file[] = "/nonexistent/pgsync";
 int pg_ca_file(const char *pem, char path[32], struct err *err)
 {
 	size_t len = strlen(pem), done = 0;
-	_cleanup_close_ int fd = -1;
-	int ret;
+	int fd;
 
 	if (!strstr(pem, "-----BEGIN CERTIFICATE-----"))
 		return err_reason(err, ERR_INVALID, "TLS", "the CA is not PEM: found no \"BEGIN CERTIFICATE\" line");
@@ -35,14 +34,15 @@ int pg_ca_file(const char *pem, char path[32], struct err *err)
 	while (done < len) {
 		ssize_t n = write(fd, pem + done, len - done);
 
-		if (n < 0 && errno != EINTR)
-			return err_errno(err, errno, "cannot write the CA into a memory file");
+		if (n < 0 && errno != EINTR) {
+			(void)err_errno(err, errno, "cannot write the CA into a memory file");
+			(void)close(fd);
+			return -1;
+		}
 		done += n > 0 ? (size_t)n : 0;
 	}
 	(void)snprintf(path, 32, "/proc/self/fd/%d", fd);
-	ret = fd;
-	fd = -1;
-	return ret;
+	return fd;
 }
 
 /* --- Parameters ----------------------------------------------------------------------------------------------------

@@ -229,23 +229,24 @@ int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int
 	return begin_rows(pg, err);
 }
 
-static int prepare(struct pg *pg, const char *name, const char *sql, struct pg_prepared **ret, struct err *err)
+/* NULL when it failed. */
+static struct pg_prepared *prepare(struct pg *pg, const char *name, const char *sql, struct err *err)
 {
 	struct pg_prepared *p = xcalloc(1, sizeof(*p));
 
 	(void)snprintf(p->statement, sizeof(p->statement), "pgsync_%u", pg->next_statement++);
 	if (!PQsendPrepare(pg->conn, p->statement, sql, 0, NULL)) {
+		(void)pg_err_conn(pg->conn, err);
 		free(p);
-		return pg_err_conn(pg->conn, err);
+		return NULL;
 	}
 	if (pg_flush(pg, err) < 0 || collect(pg, NULL, err) < 0) {
 		free(p);
-		return -1;
+		return NULL;
 	}
 	p->sql = xstrdup(sql);
 	map_puts(pg->prepared, name, p);
-	*ret = p;
-	return 0;
+	return p;
 }
 
 int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
@@ -255,7 +256,11 @@ int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, con
 
 	if (!p && (map_size(pg->prepared) >= PG_PREPARED_MAX || strlen(name) >= sizeof(pg->executing)))
 		return pg_rows_start(pg, sql, params, n_params, err);
-	if (pg_usable(pg, err) < 0 || (!p && prepare(pg, name, sql, &p, err) < 0))
+	if (pg_usable(pg, err) < 0)
+		return -1;
+	if (!p)
+		p = prepare(pg, name, sql, err);
+	if (!p)
 		return -1;
 	assert(strcmp(p->sql, sql) == 0);
 	if (!PQsendQueryPrepared(pg->conn, p->statement, n_params, params, NULL, NULL, 0))

@@ -39,8 +39,9 @@ struct pg;
 int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
 
 /* Connects. Errors by reason: DNS, Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name);
- * AuthFailed (DENIED); DatabaseNotFound (INVALID); SourceUnreachable (TRANSIENT) for the rest, such as a server that is
- * starting up. Messages never hold the password. */
+ * AuthFailed (DENIED), PrivilegeMissing (DENIED: such as a role without REPLICATION); DatabaseNotFound (INVALID),
+ * ServerTooOld (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is starting up.
+ * Messages never hold the password. */
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);
@@ -51,7 +52,8 @@ void pg_clear(PGresult *result);
 CLEANUP(PGresult, pg_clear);
 #define _cleanup_result_ _cleanup_(pg_clearp)
 
-/* Runs one statement with text parameters (NULL is NULL) and waits for its rows. ret may be NULL.
+/* Runs one statement with text parameters (NULL is NULL; none on a replication connection) and waits for its rows. ret
+ * may be NULL. After CANCELLED the connection is only good for pg_close.
  * Errors: kind from the SQLSTATE (08, 57P0x, 53: TRANSIENT; 40, 55006, 55P03: CONFLICT; 28, 42501: DENIED; 42, 22, 23:
  * INVALID; 57014: CANCELLED when we asked), sqlstate set, message with the server's detail and hint, without row
  * values. */
@@ -66,7 +68,8 @@ int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...) WARN_UNUSED P
  * query may run on the connection. pg_rows_start only sends, so the server works while the caller does something else.
  */
 int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err) WARN_UNUSED;
-/* As pg_rows_start, preparing sql once under `name` (unique per sql on this connection). */
+/* As pg_rows_start, preparing sql once under `name` (unique per sql on this connection); the first call waits for that.
+ * A plan that an ALTER TABLE made useless fails as TRANSIENT, and the next call prepares anew. */
 int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
 			   struct err *err) WARN_UNUSED;
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
@@ -80,7 +83,7 @@ void pg_quote_literal(struct strbuf *sb, const char *value);
 /* Appends schema.table, both quoted. */
 void pg_quote_table(struct strbuf *sb, const char *schema, const char *table);
 
-/* Builds an array literal, {"a","b",NULL}, one element at a time: begin, add..., end. */
+/* Builds an array literal, {"a","b",NULL}, one element at a time: begin, add..., end. Elements hold no NUL bytes. */
 void pg_array_begin(struct strbuf *sb);
 void pg_array_add(struct strbuf *sb, const char *value, size_t len); /* value NULL: NULL */
 void pg_array_end(struct strbuf *sb);

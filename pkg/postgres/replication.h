@@ -39,16 +39,19 @@ int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct er
 
 /* On a replication connection: creates a logical slot with pgoutput and no exported snapshot; waits for old
  * transactions to end (the cancel descriptor ends the wait). ret_lsn: the consistent point. failover: PG 17's flag,
- * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot. */
+ * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot; INVALID/WalLevel. */
 int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
 		   struct err *err) WARN_UNUSED;
-/* Ends the walsender that holds the slot (if any), waits for it, and drops the slot. Absent is success. */
+/* Ends the walsender that holds the slot (if any), waits for it, and drops the slot. Absent is success.
+ * CONFLICT/SlotActive when it is still held after 10 s. */
 int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 /* Ends the walsender that holds the slot and waits until it is free. Absent or free is success. */
 int pg_slot_release(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
 /* Makes the publication hold exactly these tables (creates, adds, drops), publishing insert, update, delete, truncate,
- * and publish_via_partition_root. *ret_changed: whether anything was altered. */
+ * and publish_via_partition_root. Row filters and column lists are taken away. *ret_changed: whether anything was
+ * altered. INVALID/PublicationConflict when it publishes all tables of the database or of a schema;
+ * DENIED/PrivilegeMissing with the statements to run. */
 int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
 			  bool *ret_changed, struct err *err) WARN_UNUSED;
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
@@ -58,7 +61,8 @@ int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_U
 struct pg_stream; /* a walsender's other end; belongs to one thread */
 
 /* START_REPLICATION from where the slot stands, protocol version 1, on a replication connection that the stream takes
- * over (also on failure). CONFLICT/SlotActive when another walsender holds the slot. */
+ * over (also on failure). CONFLICT/SlotActive when another walsender holds the slot; NOT_FOUND/SlotLost when there is
+ * none, INVALID/SlotLost when it lost its WAL. */
 int pg_stream_open_take(struct pg *replication, const char *slot, const char *publication, struct pg_stream **ret,
 			struct err *err) WARN_UNUSED;
 void pg_stream_close(struct pg_stream *stream);
@@ -80,9 +84,12 @@ struct pg_event {
 enum { PG_STREAM_AGAIN = 1 };
 /* Reads one event without blocking: 0, or PG_STREAM_AGAIN (poll pg_stream_fd, then call again). TRANSIENT/StreamEnded
  * when the connection or the walsender ended; CONFLICT/SlotTaken when it was ended by an administrator's command
- * (57P01); messages above max_message (64 MiB): LIMIT. */
+ * (57P01); INVALID/PublicationMissing (before PG 18, which publishes nothing then); INVALID/SlotLost; messages above
+ * 64 MiB: LIMIT/MessageTooLarge. After an error the stream is over. */
 int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err) WARN_UNUSED;
-/* Sends a standby status update. flushed: everything below is durable at our side, the server may forget it. */
+/* Sends a standby status update, without blocking. flushed: everything below is durable at our side, the server may
+ * forget it. A server that shuts down waits until all it sent is flushed (or for wal_sender_timeout): so answer
+ * reply_requested at once. */
 int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, struct err *err) WARN_UNUSED;
 
 /* --- Visibility
