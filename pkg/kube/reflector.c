@@ -237,7 +237,8 @@ static bool ended(struct kube_reflector *r, const struct http_response *response
 		kube_bury(r->kube, r, free_reflector);
 		return false;
 	}
-	kube_observe(r->kube, "GET", response ? response->status : 0, r->started_us);
+	/* A stream that we ended ourselves was an answer. */
+	kube_observe(r->kube, "GET", response ? response->status : r->verdict != VERDICT_NONE ? 200 : 0, r->started_us);
 	return true;
 }
 
