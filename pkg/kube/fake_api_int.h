@@ -39,7 +39,7 @@ struct fake_api {
 	size_t n_connections;
 	pthread_mutex_t lock;
 	struct strbuf log; /* "METHOD path body\n" for each request; with Authorization when there is one */
-	bool stopping;
+	bool running, stopping;
 };
 
 struct fake_connection {
@@ -228,6 +228,7 @@ static inline void fake_run(struct fake_api *api, const struct fake_step *steps,
 {
 	api->steps = steps;
 	api->n_steps = n;
+	api->running = true;
 	if (listen(api->fd, 32) < 0 || pthread_create(&api->acceptor, NULL, fake_accept, api) != 0)
 		abort();
 }
@@ -235,7 +236,7 @@ static inline void fake_run(struct fake_api *api, const struct fake_step *steps,
 static inline void fake_stop(struct fake_api *api)
 {
 	__atomic_store_n(&api->stopping, true, __ATOMIC_SEQ_CST);
-	if (api->steps)
+	if (api->running)
 		(void)pthread_join(api->acceptor, NULL);
 	for (size_t i = 0; i < api->n_connections; i++)
 		(void)pthread_join(api->connections[i], NULL);
