@@ -21,6 +21,7 @@ enum {
 	FAREWELL_MS = 2000,
 	RELEASING_MS = 3000,
 	FAREWELLS_AT_ONCE = 32,
+	AWAY_MS = 1000,
 	STEPS = 8, /* actions of one reconcile */
 	HOST_BYTES = 256,
 };
@@ -136,9 +137,16 @@ static void reconcile(struct resource *r)
 		resource_write_status(r, d.situation);
 }
 
+/* After a freeze (SIGSTOP, a suspended machine) we may have been replaced without knowing: timers and answers come
+ * first. */
+static bool up_to_date(const struct operator_ *op)
+{
+	return clock_now_ms() - op->polled_ms < AWAY_MS;
+}
+
 static void run_queue(struct operator_ *op)
 {
-	while (op->calls < op->options->max_concurrent_reconciles) {
+	while (op->calls < op->options->max_concurrent_reconciles && up_to_date(op)) {
 		_cleanup_free_ char *key = workqueue_get(op->queue, clock_now_ms());
 		struct resource *r = key ? map_gets(op->resources, key) : NULL;
 		int64_t start_us = clock_now_us();
@@ -388,6 +396,7 @@ static int wait_once(struct operator_ *op, struct waiting *w, struct err *err)
 											   : CURL_WAIT_POLLIN};
 	if (kube_poll(op->kube, w->curl_fds, (unsigned)w->n, timeout_ms(op), err) < 0)
 		return err_wrap(err, "waiting for the API server");
+	op->polled_ms = clock_now_ms();
 	/* libcurl does not hand a hang-up on, and a worker's end is one: ask again, without waiting. */
 	while (poll(w->fds, w->n, 0) < 0 && errno == EINTR)
 		;
@@ -495,6 +504,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 		options->log_format,     NULL};
 	char host[HOST_BYTES];
 	_cleanup_free_ char *instance = NULL;
+	const char *server;
 
 	op->options = options;
 	op->signal_fd = -1;
@@ -504,7 +514,8 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	    kube_new(config, "pgsync-operator/" PGSYNC_VERSION " (linux)", &op->kube, err) < 0 ||
 	    catch_signals(op, err) < 0)
 		return -1;
-	op->server = xstrdup(kube_config_server(config));
+	server = strstr(kube_config_server(config), "://");
+	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS);
 	op->refs = refs_new(op->kube, on_ref_changed, op);

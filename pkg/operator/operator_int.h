@@ -64,8 +64,9 @@ struct operator_ {
 	struct meters meters;
 	struct web *web;
 	bool leading;
-	unsigned starts; /* of workers, for their identities */
-	unsigned calls;  /* API writes under way */
+	unsigned starts;   /* of workers, for their identities */
+	unsigned calls;    /* API writes under way */
+	int64_t polled_ms; /* when we last looked at what the API server and the clock say */
 	int signal_fd;
 	enum phase phase;
 	int64_t phase_until_ms; /* when the phase is over even if it is not */
@@ -93,7 +94,8 @@ struct resource {
 	enum worker_task task;
 	char worker_hash[JSONX_HASH_BYTES], worker_spec_hash[JSONX_HASH_BYTES];
 	int64_t worker_generation;
-	bool asked_to_stop, refused, cleaned;
+	bool asked_to_stop, refused;
+	bool done, cleaned; /* the clean-up has said how it ended; it has succeeded */
 	struct restarts restarts;
 	json_t *report;                   /* the newest of the worker that runs, or of one that gave up */
 	json_t *worker_status;            /* status.worker; NULL: as in the last status */
@@ -126,7 +128,7 @@ void resource_stop(struct resource *r);
 /* --- writes.c: what is written to the cluster; each sets `busy`, and the key is done when it ends */
 void resource_write_finalizer(struct resource *r, bool there);
 /* Composes the status; writes it when it has changed and its time has come. */
-void resource_write_status(struct resource *r, enum situation situation);
+void resource_write_status(struct resource *r, enum situation decided);
 /* The statement that a person runs to drop what a forced deletion leaves behind; caller frees. */
 char *resource_orphan_sql(const struct resource *r);
 

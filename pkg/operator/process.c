@@ -73,7 +73,10 @@ static void on_done(struct resource *r, const json_t *done)
 {
 	if (r->task != TASK_CLEANUP)
 		return;
+	r->done = true;
 	r->cleaned = jsonx_boolean(done, "ok", false);
+	if (r->cleaned)
+		return;
 	replace(&r->exit_reason, xstrdup(jsonx_string(done, "reason", "CleanupFailed")));
 	replace(&r->exit_message, xstrdup(jsonx_string(done, "message", "the clean-up failed")));
 }
@@ -157,7 +160,7 @@ static void cleanup_ended(struct resource *r, const struct worker_exit *exit, in
 		return;
 	r->refused = !exit->signalled && exit->code == EXIT_BAD_INPUT;
 	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
-	if (!r->exit_message) {
+	if (!r->done) {
 		replace(&r->exit_reason, xstrdup("CleanupFailed"));
 		replace(&r->exit_message, describe_exit(exit));
 	}
@@ -231,11 +234,7 @@ void resource_start(struct resource *r, enum worker_task task)
 	/* Failures of other inputs, or at another task, say nothing about this start. */
 	if (task != r->task || strcmp(r->worker_hash, r->hash) != 0)
 		restarts_reset(&r->restarts);
-	r->refused = r->asked_to_stop = r->cleaned = r->farewell = false;
-	if (task == TASK_CLEANUP) {
-		replace(&r->exit_reason, NULL);
-		replace(&r->exit_message, NULL);
-	}
+	r->refused = r->asked_to_stop = r->done = r->cleaned = r->farewell = false;
 	jsonx_decref(TAKE_PTR(r->report));
 	r->task = task;
 	if (worker_start(op->supervisor, &options, clock_now_ms(), &r->worker, &err) < 0) {

@@ -108,7 +108,8 @@ static void put_ready(struct composer *c)
 	case SITUATION_DELETING:
 	case SITUATION_DELETE_RETRY:
 	case SITUATION_DELETE_BLOCKED:
-		put(c, "Ready", "False", "Deleting", or_else(in->message, "the resource is being deleted"));
+		put(c, "Ready", "False", or_else(in->reason, "Deleting"),
+		    or_else(in->message, "the resource is being deleted"));
 		return;
 	case SITUATION_BACKOFF:
 	case SITUATION_REFUSED:
@@ -163,7 +164,8 @@ static void put_abnormal(struct composer *c)
 		return;
 	}
 	if (in->situation == SITUATION_DELETING || in->situation == SITUATION_DELETE_RETRY)
-		put(c, "Reconciling", "True", "Deleting", or_else(in->message, "the resource is being deleted"));
+		put(c, "Reconciling", "True", or_else(in->reason, "Deleting"),
+		    or_else(in->message, "the resource is being deleted"));
 	else if (!report_counts(in))
 		put(c, "Reconciling", "True", "Starting", "the worker is being started");
 	else if (!status_condition_is(in->report, "BootstrapComplete", "True"))

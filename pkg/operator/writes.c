@@ -115,6 +115,18 @@ static void status_written(void *user, const json_t *object, const struct err *e
 	end(r, "status", err);
 }
 
+/* A worker that was started again after a failure, and has not spoken yet, has not made the failure good. */
+static enum situation shown(const struct resource *r, enum situation situation)
+{
+	bool failed = r->restarts.failures > 0 && r->exit_message && !r->report;
+
+	if (failed && situation == SITUATION_DELETING && r->task == TASK_CLEANUP)
+		return SITUATION_DELETE_RETRY;
+	if (failed && (situation == SITUATION_STARTING || situation == SITUATION_RUNNING))
+		return SITUATION_BACKOFF;
+	return situation;
+}
+
 static json_t *compose(struct resource *r, enum situation situation, const json_t *previous)
 {
 	bool running = r->worker && r->task == TASK_RUN && !worker_stopping(r->worker);
@@ -124,7 +136,7 @@ static json_t *compose(struct resource *r, enum situation situation, const json_
 		.generation = r->frozen && running ? r->worker_generation : r->generation,
 		.situation = situation,
 		.report = r->report,
-		.running = running,
+		.running = running && situation != SITUATION_BACKOFF,
 		.ended = !r->worker,
 		.worker_generation = r->worker_generation,
 		.suspend = r->suspend,
@@ -154,18 +166,15 @@ static json_t *compose(struct resource *r, enum situation situation, const json_
 }
 
 /* What cannot be cleaned up is let go only by a person, who has to be told how. */
-static void add_advice(json_t *status, enum situation situation)
+static void add_advice(json_t *status)
 {
-	size_t i;
-	json_t *condition;
+	static const char *const types[] = {"Ready", "Stalled", "Reconciling"};
 
-	if (situation != SITUATION_DELETE_BLOCKED && situation != SITUATION_DELETE_RETRY)
-		return;
-	json_array_foreach (json_object_get(status, "conditions"), i, condition) {
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		json_t *condition = (json_t *)status_condition(status, types[i]);
 		_cleanup_free_ char *message = NULL;
 
-		if (strcmp(jsonx_string(condition, "reason", ""), "Deleting") != 0 &&
-		    strcmp(jsonx_string(condition, "type", ""), "Stalled") != 0)
+		if (!condition)
 			continue;
 		message = xasprintf(
 			"cleaning up is not possible: %s; mend it, or annotate the resource with " FORCE_DELETE
@@ -175,8 +184,9 @@ static void add_advice(json_t *status, enum situation situation)
 	}
 }
 
-void resource_write_status(struct resource *r, enum situation situation)
+void resource_write_status(struct resource *r, enum situation decided)
 {
+	enum situation situation = shown(r, decided);
 	_cleanup_json_ json_t *previous = r->status ? json_loads(r->status, 0, NULL) : NULL;
 	_cleanup_json_ json_t *status = compose(r, situation, previous);
 	_cleanup_json_ json_t *object = NULL;
@@ -184,7 +194,8 @@ void resource_write_status(struct resource *r, enum situation situation)
 	enum status_change change;
 	int64_t due_ms, now_ms = clock_now_ms();
 
-	add_advice(status, situation);
+	if (situation == SITUATION_DELETE_BLOCKED || situation == SITUATION_DELETE_RETRY)
+		add_advice(status);
 	meters_resource(r, status);
 	change = status_compare(previous, status);
 	due_ms = status_due_ms(change, r->last_write_ms);
