@@ -223,6 +223,7 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 		return err_reason(err, ERR_DENIED, "TLS", "verifying the certificate of Postgres at %s:%d needs a CA",
 				  params->host, params->port);
 	pg->cancel_fd = params->cancel_fd;
+	pg->query_timeout_ms = params->query_timeout_ms;
 	pg->replication = replication;
 	pg->prepared = map_new(free_prepared);
 	if (open_connection(pg, params, clock_now_ms() + timeout_ms, err) < 0) {

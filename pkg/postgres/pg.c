@@ -134,13 +134,14 @@ static int check_result(const PGresult *result, struct err *err)
 /* Reads to the end; keeps the last result that is no failure, and the first failure. */
 static int collect(struct pg *pg, PGresult **ret, struct err *err)
 {
+	int64_t deadline_ms = pg->query_timeout_ms > 0 ? clock_now_ms() + pg->query_timeout_ms : -1;
 	_cleanup_result_ PGresult *last = NULL;
 	int failed = 0;
 
 	for (;;) {
 		PGresult *result = NULL;
 
-		if (pg_next_result(pg, -1, &result, failed ? &(struct err){0} : err) < 0)
+		if (pg_next_result(pg, deadline_ms, &result, failed ? &(struct err){0} : err) < 0)
 			return -1;
 		if (!result)
 			break;

@@ -30,6 +30,8 @@ struct pg_params {
 	const char *application_name;
 	int cancel_fd;              /* readable: every wait ends with ERR_CANCELLED; -1: none */
 	int64_t connect_timeout_ms; /* 0: 10 s */
+	int64_t query_timeout_ms;   /* of each pg_query and pg_exec: TRANSIENT/Timeout, the connection is then dead; 0:
+				       none */
 };
 
 struct pg;

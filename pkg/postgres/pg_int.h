@@ -24,6 +24,7 @@ struct pg_prepared {
 struct pg {
 	PGconn *conn;
 	int cancel_fd;
+	int64_t query_timeout_ms; /* 0: none */
 	bool replication;
 	bool rows; /* a stream of rows is open */
 	bool dead; /* a wait was cancelled or the deadline passed in the middle of a query: only good for pg_close */

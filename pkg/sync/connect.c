@@ -57,6 +57,8 @@ static int new_sink(const struct sink_spec *sink, struct http_target **ret, stru
 	return http_target_new(&options, ret, err);
 }
 
+enum { CONTROL_MS = 10000 };
+
 static int watch(int epoll_fd, int fd, struct err *err)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
@@ -131,6 +133,8 @@ int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg
 		.ca_file = e->ca_fd >= 0 ? e->ca_path : NULL,
 		.application_name = application,
 		.cancel_fd = e->cancel_fd,
+		/* The thread that answers the server must notice a server that does not: its own queries are small. */
+		.query_timeout_ms = strcmp(purpose, "control") ? 0 : CONTROL_MS,
 	};
 
 	return pg_connect(&params, replication, ret, err);
