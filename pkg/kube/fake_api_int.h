@@ -28,7 +28,7 @@ struct fake_step {
 	enum fake_end end;     /* of a stream; FAKE_RESET without a status: no answer at all. */
 };
 
-enum { FAKE_CONNECTIONS = 64 };
+enum { FAKE_CONNECTIONS = 64, FAKE_PATIENCE_MS = 20 * 1000 };
 
 struct fake_api {
 	int fd;
@@ -283,10 +283,10 @@ static inline struct kube *fake_client(const struct fake_api *api, const char *u
 	return kube;
 }
 
-/* Polls until the condition holds, at most five seconds. */
+/* Polls until the condition holds, within reason. */
 #define FAKE_UNTIL(kube, condition)                                                 \
 	do {                                                                        \
-		int64_t until_ms_ = clock_now_ms() + 5000;                          \
+		int64_t until_ms_ = clock_now_ms() + FAKE_PATIENCE_MS;              \
 		struct err err_;                                                    \
                                                                                     \
 		while (!(condition) && clock_now_ms() < until_ms_)                  \

@@ -40,11 +40,14 @@ const char *kube_config_namespace(const struct kube_config *config);
 
 /* --- Client and loop
  * ------------------------------------------------------------------------------------------------------ */
+/* Copies the config. Credentials renew themselves: token and certificate files are read again, an exec plugin is run
+ * again when what it gave expires or is refused (that blocks the loop for up to five seconds). */
 int kube_new(const struct kube_config *config, const char *user_agent, struct kube **ret, struct err *err) WARN_UNUSED;
+/* Drops calls and timers that are left, without calling them. Stop reflectors, leases and events before. */
 void kube_free(struct kube *kube);
 CLEANUP(struct kube, kube_free);
 /* Waits for transfers, timers or the caller's descriptors, at most timeout_ms (-1: until something happens), and runs
- * callbacks. */
+ * callbacks. A callback may start, stop and free anything of this package but the kube itself. */
 int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
 
 struct kube_timer;
@@ -65,8 +68,9 @@ enum kube_content { KUBE_JSON, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
  * Unauthorized: DENIED, TooManyRequests), code = HTTP status. */
 typedef void kube_done_fn(void *user, const json_t *object, const struct err *err);
 struct kube_call;
-/* path from "/api..."; body may be NULL (it is serialised before the call returns). timeout_ms 0: 30 s. GETs are
- * repeated on a lost connection, and whatever has a Retry-After as asked, up to ten times. */
+/* path from "/api..."; body may be NULL (it is serialised before the call returns). timeout_ms 0: 30 s, for everything.
+ * Within it GETs are repeated on a lost connection, and whatever has a Retry-After as asked, up to ten times; a 401
+ * once, with credentials read anew. The call is over when done is called. */
 struct kube_call *kube_request(struct kube *kube, const char *method, const char *path, enum kube_content content,
 			       const json_t *body, int64_t timeout_ms, kube_done_fn *done, void *user);
 /* Ends a call without calling done. NULL is fine. */
@@ -82,7 +86,7 @@ struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *
 struct kube_reflector;
 struct kube_reflector_handlers {
 	void (*changed)(void *user, const char *key,
-			json_t *object); /* key "namespace/name"; take a reference to keep the object */
+			json_t *object); /* key "namespace/name" (or "name"); take a reference to keep the object */
 	void (*deleted)(void *user, const char *key);
 	void (*synced)(void *user); /* after the first complete list */
 	void (*failed)(void *user,
@@ -91,6 +95,7 @@ struct kube_reflector_handlers {
 /* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; field_selector may be NULL. */
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
 				    const struct kube_reflector_handlers *handlers, void *user);
+/* No handler is called any more. NULL is fine. */
 void kube_reflector_stop(struct kube_reflector *reflector);
 /* When anything (an event, a bookmark, a finished list) last came from the server, clock_now_ms; 0: never. */
 int64_t kube_reflector_last_seen(const struct kube_reflector *reflector);
@@ -112,9 +117,11 @@ struct kube_lease_options {
 	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
 	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
 	void (*started_leading)(void *user);
-	/* We did not renew within the deadline, or another holder was seen. We go on trying. */
+	/* We did not renew within the deadline, or another holder was seen. We go on trying. At the deadline nobody
+	 * else needs to be there: that another one leads is what new_leader says, after this. Not called for a release.
+	 */
 	void (*stopped_leading)(void *user);
-	/* The record names another holder than before ("" when released). */
+	/* The record names another holder than before ("" when released): us, too, before started_leading. */
 	void (*new_leader)(void *user, const char *identity);
 	void *user;
 };
@@ -141,11 +148,12 @@ struct kube_lease;
 /* INVALID unless duration > renew deadline > 1.2 * retry period > 0. */
 int kube_lease_start(struct kube *kube, const struct kube_lease_options *options, struct kube_lease **ret,
 		     struct err *err) WARN_UNUSED;
+/* By the clock: false from the renew deadline on, also when the loop was frozen and could not say so yet. */
 bool kube_lease_is_leader(const struct kube_lease *lease);
 /* The holder as last seen, "" when none. */
 const char *kube_lease_holder(const struct kube_lease *lease);
-/* Gives the Lease up if we hold it, then calls done (with NULL or the error). Call it after the guarded work has
- * stopped. */
+/* Gives the Lease up if we hold it, then calls done (with NULL or the error, at the latest after the renew deadline).
+ * Call it after the guarded work has stopped, and once. The election is over then. */
 void kube_lease_release(struct kube_lease *lease, void (*done)(void *user, const struct err *err), void *user);
 void kube_lease_free(struct kube_lease *lease);
 CLEANUP(struct kube_lease, kube_lease_free);

@@ -359,12 +359,12 @@ static void test_timers_when_due_then_in_order_and_not_when_cancelled(void **sta
 	bench_begin(&b, NULL, 0, "");
 	strbuf_init(&t.said, 100);
 	t.kube = b.kube;
-	(void)kube_timer_start(b.kube, now_ms + 40, say_a, &t);
-	(void)kube_timer_start(b.kube, now_ms + 20, say_b_and_cancel, &t);
-	t.victim = kube_timer_start(b.kube, now_ms + 30, say_a, &t);
+	(void)kube_timer_start(b.kube, now_ms + 200, say_a, &t);
+	(void)kube_timer_start(b.kube, now_ms + 100, say_b_and_cancel, &t);
+	t.victim = kube_timer_start(b.kube, now_ms + 150, say_a, &t);
 	FAKE_FOR(b.kube, 5);
 	assert_string_equal(t.said.data, "");
-	FAKE_FOR(b.kube, 100);
+	FAKE_FOR(b.kube, 300);
 	assert_string_equal(t.said.data, "baa");
 	(void)kube_timer_start(b.kube, now_ms + 100000, say_a, &t);
 	bench_end(&b);
@@ -454,7 +454,7 @@ static void test_event_when_it_repeats_then_a_series(void **state)
 
 	UNUSED(state);
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
-	b.kube->tuning.series_idle_ms = 300;
+	b.kube->tuning.series_idle_ms = 1000;
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, "Started", "Start", "for the first time");
 	FAKE_UNTIL(b.kube, b.api.next == 1);

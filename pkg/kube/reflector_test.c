@@ -92,7 +92,7 @@ static void watch_end(struct watcher *w)
 /* Runs until the script is at its end, and what was told is exactly this. */
 static void assert_told(struct watcher *w, const char *expected)
 {
-	int64_t until_ms = clock_now_ms() + 5000;
+	int64_t until_ms = clock_now_ms() + FAKE_PATIENCE_MS;
 	struct err err;
 
 	while (clock_now_ms() < until_ms && (w->api.next < w->api.n_steps || strcmp(w->told.data, expected) != 0))
@@ -380,7 +380,7 @@ static void test_watch_when_bookmarks_come_then_it_is_not_silent(void **state)
 
 	UNUSED(state);
 	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
-	w.kube->tuning.watch_idle_ms = 80;
+	w.kube->tuning.watch_idle_ms = 300;
 	w.kube->tuning.watch_idle_more_ms = 0;
 	FAKE_UNTIL(w.kube, fake_count(&w.api, "resourceVersion=12&") == 1);
 	assert_int_equal(fake_count(&w.api, "limit="), 1);
