@@ -178,7 +178,7 @@ class CurrentCluster:
         self.kubectl("get", "--raw", "/readyz")
 
     def install(self):
-        return operator.install(self.kubectl, CURRENT, **{"watchNamespaces[0]": CURRENT})
+        return operator.install(self.kubectl, CURRENT, CURRENT, **{"watchNamespaces[0]": CURRENT})
 
     def operator_kubeconfig(self, account):
         token = self.kubectl("create", "token", account, "--namespace", CURRENT, "--duration", "24h").strip()
@@ -333,6 +333,7 @@ def leave_current_cluster(memory):
     for kind in ("pgsyncs", "secrets"):
         cluster.kubectl("delete", kind, "--all", "--namespace", CURRENT, "--timeout=30s", check=False)
     memory.stop("operator")
+    cluster.kubectl("delete", "clusterroles,clusterrolebindings", "--selector", f"app.kubernetes.io/instance={CURRENT}", check=False)
     cluster.kubectl("delete", "namespace", CURRENT, "--wait=false", check=False)
     print(f"the namespace {CURRENT} of context {cluster.context!r} is removed; the CRD pgsyncs.pgsync.io stays")
 

@@ -28,6 +28,7 @@ class FaultProxy:
         self.requests = collections.Counter()  # (method, path without query) -> how many came
         self.failed = 0
         self.bytes = 0
+        self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
         self._fault = None
         self._seen = 0
         self._lock = threading.Lock()
@@ -117,6 +118,8 @@ class FaultProxy:
             def pass_on(self, body):
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP and k.lower() != "expect"}
                 headers["Content-Length"] = str(len(body))
+                if proxy.recorded is not None:
+                    proxy.recorded.append((self.command, self.path, headers, body))
                 for attempt in (1, 2):
                     try:
                         self.upstream = self.upstream or http.client.HTTPConnection(

@@ -17,9 +17,9 @@ RELEASE = "pgsync-operator"
 INSTALLED = {"CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
-def render_chart(namespace=NAMESPACE, **values):
+def render_chart(namespace=NAMESPACE, release=RELEASE, **values):
     """The objects of deploy/helm/pgsync-operator."""
-    command = [kubernetes.helm(), "template", RELEASE, TREE / "deploy/helm/pgsync-operator", "--namespace", namespace]
+    command = [kubernetes.helm(), "template", release, TREE / "deploy/helm/pgsync-operator", "--namespace", namespace]
     for key, value in values.items():
         command += ["--set", f"{key}={value}"]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
@@ -28,9 +28,9 @@ def render_chart(namespace=NAMESPACE, **values):
     return [o for o in yaml.safe_load_all(done.stdout) if o]
 
 
-def install(kubectl, namespace=NAMESPACE, **values):
+def install(kubectl, namespace=NAMESPACE, release=RELEASE, **values):
     """CRD and RBAC as the chart has them; returns the name of the operator's ServiceAccount."""
-    objects = [o for o in render_chart(namespace, **values) if o["kind"] in INSTALLED]
+    objects = [o for o in render_chart(namespace, release, **values) if o["kind"] in INSTALLED]
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kubectl.apply(*objects, namespace=namespace)
     kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s")

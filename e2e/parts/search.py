@@ -66,7 +66,8 @@ class SearchEngine:
         return sorted(answer.json()) if answer.status_code == 200 else []
 
     def indices(self, pattern="*"):
-        return sorted(i["index"] for i in self.request("GET", f"_cat/indices/{pattern}?format=json&expand_wildcards=all"))
+        found = self.request("GET", f"_cat/indices/{pattern}?format=json&expand_wildcards=all", ok=(200, 404))
+        return sorted(i["index"] for i in found) if isinstance(found, list) else []
 
     def delete_indices(self, pattern):
         for index in self.indices(pattern):

@@ -1,0 +1,345 @@
+"""Measures pgsync beside its floors, in one run on one machine: bench [--rounds N] [--write]."""
+
+import argparse
+import datetime
+import http.client
+import os
+import platform
+import re
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import bookstore
+from parts import fetch
+from parts.faultproxy import FaultProxy
+from parts.opensearch import OpenSearch
+from parts.operator import TREE
+from parts.postgres import Postgres
+from parts.process import interrupt_on_term, memory_peak_kib, stop_all
+from parts.search import eventually
+from parts.worker import Worker
+
+BOOKS, AUTHORS, LINKS = 200_000, 50_000, 300_000
+BACKLOG = 100_000
+WRITERS, WRITTEN = 4, 10_000
+LATENCIES = 400
+INDEX = "bench"
+
+# The document query by hand, for its floor: what a person would write who wants the same documents.
+QUERY = """SELECT b.id, json_build_object('title', b.title, 'isbn', b.isbn, 'price', b.price, 'status', b.status,
+    'published_at', b.published_at, 'authors', a.list) AS document
+FROM books b LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_object('name', a.name, 'bio', a.bio) ORDER BY a.id) AS list
+    FROM book_authors l JOIN authors a ON a.id = l.author_id WHERE l.book_id = b.id) a ON true"""
+
+
+def say(text):
+    print(f"  {text}", flush=True)
+
+
+def quantile(values, q):
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+class Bench:
+    """The parts, the data, and one method for each measurement."""
+
+    def __init__(self, state: Path):
+        self.state = state
+        self.postgres = Postgres(state / "postgres", conf={"max_wal_size": "16GB", "shared_buffers": "512MB"})
+        self.opensearch = OpenSearch(state / "opensearch", heap="1g")
+        self.settings = self.mappings = self.bulks = None
+
+    def start(self):
+        self.opensearch.spawn()
+        self.postgres.start()
+        self.database = self.postgres.create_database("bench")
+        begin = time.monotonic()
+        bookstore.generate(self.database, BOOKS, AUTHORS, LINKS)
+        self.database.create_role()
+        self.postgres.sql("CHECKPOINT")
+        say(f"{BOOKS:,} books, {AUTHORS:,} authors, {LINKS:,} links: {time.monotonic() - begin:.1f} s")
+        self.opensearch.wait()
+        secret = bookstore.secret("bookstore-postgres", password=self.database.role_password)
+        resource = bookstore.resource("books", self.database, self.opensearch.url, index=INDEX)
+        self.manifest = [secret, resource]
+
+    def worker(self, *flags):
+        return Worker(self.state / "worker", self.manifest, *flags)
+
+    # --- the floors
+
+    def copy_to_nowhere(self):
+        """Seconds that Postgres takes to make all documents, on one connection."""
+        begin = time.monotonic()
+        self.database.sql(f"COPY ({QUERY}) TO '/dev/null'")
+        return time.monotonic() - begin
+
+    def record(self):
+        """A bootstrap that is not counted: it warms up the search engine, and its bulk requests are kept for the replay."""
+        with FaultProxy(self.opensearch.url) as proxy:
+            proxy.recorded = []
+            self.manifest[1]["spec"]["sink"]["urls"] = [proxy.url]
+            self.until_caught_up()
+            self.manifest[1]["spec"]["sink"]["urls"] = [self.opensearch.url]
+            target = f"{INDEX}-g1".encode()
+            self.bulks = [(path, headers, body) for method, path, headers, body in proxy.recorded
+                          if "_bulk" in path and (target in path.encode() or target in body[:500])]
+        say(f"{len(self.bulks)} bulk requests of {statistics.median(len(b) for *_, b in self.bulks) / (1 << 20):.1f} MiB in the median")
+
+    def replay(self):
+        """Seconds in which two connections, and nothing else, repeat the worker's bulk requests into a fresh index like its own."""
+        self.forget()
+        self.opensearch.request("PUT", f"{INDEX}-g1", {"settings": {"index": self.settings}, "mappings": self.mappings})
+        queue, problems = list(self.bulks), []
+
+        def send():
+            connection = http.client.HTTPConnection("127.0.0.1", self.opensearch.port, timeout=300)
+            while True:
+                try:
+                    path, headers, body = queue.pop(0)
+                except IndexError:
+                    return
+                connection.request("POST", path, body, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200 or b'"status":4' in text:
+                    problems.append(text[:300])
+
+        threads = [threading.Thread(target=send) for _ in range(2)]
+        begin = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.monotonic() - begin
+        if problems:
+            raise RuntimeError(f"the replay was refused: {problems[0]}")
+        if self.opensearch.count(f"{INDEX}-g1") != BOOKS:
+            raise RuntimeError("the replay did not index every document")
+        return seconds
+
+    def one_document_bulk(self):
+        """Seconds of bulk requests with one document each."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.opensearch.port, timeout=60)
+        connection.connect()
+        taken = []
+        for i in range(LATENCIES):
+            body = b'{"index":{"_id":"%d"}}\n{"title":"The long history","isbn":"%d","price":%d.5}\n' % (i + 1, i, i)
+            begin = time.monotonic()
+            connection.request("POST", "/one-document/_bulk", body, {"Content-Type": "application/x-ndjson"})
+            connection.getresponse().read()
+            taken.append(time.monotonic() - begin)
+            time.sleep(0.02)
+        return taken
+
+    # --- pgsync
+
+    def forget(self):
+        """Removes what a bootstrap left, so that the next one starts from nothing."""
+        for slot in self.database.slots():
+            self.postgres.sql("SELECT pg_drop_replication_slot(%s)", slot)
+        for publication in self.database.publications():
+            self.database.sql(f'DROP PUBLICATION "{publication}"')
+        for index in self.opensearch.indices():
+            if not index.startswith(".opensearch"):
+                self.opensearch.request("DELETE", index, ok=(200, 404))
+        self.postgres.sql("CHECKPOINT")
+
+    def until_caught_up(self):
+        """(seconds, peak KiB) of `pgsync run --until-caught-up` from process start to its end."""
+        worker = self.worker("--until-caught-up")
+        begin = time.monotonic()
+        worker.start()
+        peak = 0
+        while worker.process.alive:
+            try:
+                peak = max(peak, memory_peak_kib(worker.process.pid))
+            except (FileNotFoundError, ProcessLookupError, LookupError):
+                pass
+            if self.settings is None:
+                self.look_at_index()
+            time.sleep(0.01)
+        seconds = time.monotonic() - begin
+        if worker.process.popen.returncode != 0:
+            raise RuntimeError(f"pgsync run failed:\n{worker.process.tail()}")
+        return seconds, peak
+
+    def look_at_index(self):
+        """How the worker sets up the index while it fills it: the floors use the same settings and mappings."""
+        answer = self.opensearch.http.get(f"{self.opensearch.url}/{INDEX}-g1", timeout=10)
+        if answer.status_code == 200:
+            made = answer.json()[f"{INDEX}-g1"]
+            self.mappings = made["mappings"]
+            self.settings = {k: v for k, v in made["settings"]["index"].items()
+                             if k not in ("uuid", "version", "creation_date", "provided_name", "replication")}
+
+    def check_equal(self):
+        problems = bookstore.differences(self.opensearch.documents(INDEX), bookstore.expected(self.database))
+        if problems:
+            raise RuntimeError(f"the index is not equal to the tables: {problems}")
+
+    def latency(self, worker):
+        """Seconds from a commit to the moment when the document can be read by id, on an idle system."""
+        reader = http.client.HTTPConnection("127.0.0.1", self.opensearch.port, timeout=60)
+        taken = []
+        with self.database.connect() as connection:
+            for i in range(LATENCIES):
+                id, title = 1 + i * 37 % BOOKS, f"latency {i}"
+                connection.execute("UPDATE books SET title = %s WHERE id = %s", [title, id])
+                committed = time.monotonic()
+                wanted = f'"title":"{title}"'.encode()
+                while True:
+                    reader.request("GET", f"/{INDEX}/_doc/{id}?_source_includes=title")
+                    if wanted in reader.getresponse().read().replace(b'" : "', b'":"'):
+                        break
+                    if time.monotonic() - committed > 30:
+                        raise RuntimeError(f"a change was not readable after 30 s: {worker.status()}")
+                taken.append(time.monotonic() - committed)
+                time.sleep(0.02)
+        return taken
+
+    def write_backlog(self):
+        """As many transactions as BACKLOG says, each on a row of its own, without a worker."""
+        begin = time.monotonic()
+        with self.database.connect() as connection:
+            connection.execute("SET synchronous_commit = off")
+            connection.execute(f"DO $$ BEGIN FOR i IN 1..{BACKLOG} LOOP"
+                               f" UPDATE books SET price = price + 1 WHERE id = 1 + i * 7919::bigint % {BOOKS}; COMMIT;"
+                               " END LOOP; END $$")
+        self.postgres.sql("CHECKPOINT")
+        say(f"a backlog of {BACKLOG:,} transactions written at {BACKLOG / (time.monotonic() - begin):,.0f}/s")
+
+    def four_writers(self):
+        """(transactions per second written, seconds from the last commit until every change is in the index)."""
+        each = WRITTEN // WRITERS
+
+        def write(number):
+            with self.database.connect() as connection:
+                connection.execute(f"DO $$ BEGIN FOR i IN 1..{each} LOOP UPDATE books SET title = 'writer {number} row ' || i"
+                                   f" WHERE id = {number} * 10000 + i; COMMIT; END LOOP; END $$")
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(WRITERS)]
+        begin = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        written = time.monotonic()
+        last = {str(n * 10000 + i): f"writer {n} row {i}" for n in range(WRITERS) for i in range(each - 49, each + 1)}
+
+        def arrived():
+            found = self.opensearch.request("POST", f"{INDEX}/_mget?_source_includes=title", {"ids": list(last)})["docs"]
+            return all(d["_source"]["title"] == last[d["_id"]] for d in found)
+
+        eventually(arrived, 120, "the arrival of the writers' last rows", interval=0.01)
+        return WRITTEN / (written - begin), time.monotonic() - written
+
+
+def measure(bench, rounds):
+    """Runs everything; returns the rows of the table: what, measured, floor or budget, remark."""
+    bench.record()
+    bench.check_equal()
+    replays, bootstraps, peaks = [], [], []
+    for number in range(rounds):
+        replays.append(bench.replay())
+        say(f"round {number + 1}: replay: {replays[-1]:.2f} s")
+        bench.forget()
+        seconds, peak = bench.until_caught_up()
+        bootstraps.append(seconds)
+        peaks.append(peak)
+        say(f"round {number + 1}: bootstrap: {seconds:.2f} s, peak {peak / 1024:.1f} MiB")
+    copies = [bench.copy_to_nowhere() for _ in range(3)]
+    say(f"COPY of the document query to nowhere: {statistics.median(copies):.2f} s")
+
+    worker = bench.worker().start()
+    eventually(lambda: worker.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({worker.status()})")
+    bulks, latencies = bench.one_document_bulk(), bench.latency(worker)
+    say(f"commit to readable: p50 {1000 * quantile(latencies, .5):.1f} ms, p99 {1000 * quantile(latencies, .99):.1f} ms")
+    rate, behind = bench.four_writers()
+    say(f"{WRITERS} writers: {rate:,.0f}/s written, in the index {behind:.2f} s after the last commit")
+    streaming_peak = memory_peak_kib(worker.process.pid)
+    worker.stop()
+    bench.write_backlog()
+    drained, drain_peak = bench.until_caught_up()
+    say(f"backlog drained in {drained:.2f} s")
+    bench.check_equal()
+
+    floor = statistics.median(replays)
+    bootstrap = statistics.median(bootstraps)
+    peak = max(peaks) / 1024
+    return [
+        ("bootstrap of 200,000 documents", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), {bootstrap / floor:.2f} x the replay",
+         "at most 1.05 x"),
+        ("floor: replay of the same bulk bodies on two connections", f"{floor:.2f} s", ""),
+        ("floor: COPY of the document query to nowhere", f"{statistics.median(copies):.2f} s", ""),
+        ("worker's peak memory: bootstrap", f"{peak:.1f} MiB", "at most 32 MiB"),
+        ("worker's peak memory: stream, backlog", f"{streaming_peak / 1024:.1f} MiB, {drain_peak / 1024:.1f} MiB", "at most 32 MiB"),
+        ("commit to readable by id, idle", f"p50 {1000 * quantile(latencies, .5):.1f} ms, p99 {1000 * quantile(latencies, .99):.1f} ms",
+         "p50 6 ms, p99 25 ms"),
+        ("floor: a bulk request with one document", f"p50 {1000 * quantile(bulks, .5):.1f} ms, p99 {1000 * quantile(bulks, .99):.1f} ms", ""),
+        (f"backlog of {BACKLOG:,} single-row transactions, from process start", f"{drained:.2f} s ({BACKLOG / drained:,.0f}/s)",
+         "10,000/s"),
+        (f"{WRITERS} writers at full speed, {WRITTEN:,} transactions", f"written at {rate:,.0f}/s, in the index {behind:.2f} s after the last commit",
+         "1 s"),
+    ]
+
+
+def as_table(rows):
+    lines = ["| what | measured | budget |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def machine():
+    """One paragraph on where this was measured."""
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+               platform.machine())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / (1 << 20)
+    name = next((line.split("=")[1].strip('"') for line in Path("/etc/os-release").read_text().splitlines()
+                 if line.startswith("PRETTY_NAME")), platform.system())
+    java = "Java " + (os.popen("java -version 2>&1").read().split('"')[1:2] or ["?"])[0]
+    return (f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; {name}, Linux {platform.release()}; "
+            f"PostgreSQL 17.10 (512 MB shared buffers, fsync on), OpenSearch 2.19.1 (1 GB heap, {java}), all on this one machine.")
+
+
+def write(table, rounds):
+    """Replaces the section between the two marks in BENCHMARKS.md; makes the file where there is none."""
+    path = TREE / "BENCHMARKS.md"
+    begin, end = "<!-- measured: begin -->", "<!-- measured: end -->"
+    date = datetime.date.today().isoformat()
+    section = f"{begin}\nMeasured on {date}, {rounds} rounds, medians.\n\n{table}\n\n{machine()}\n{end}"
+    if not path.exists():
+        path.write_text(f"# Benchmarks\n\n`make bench` measures pgsync and its floors side by side in one run and prints this table;\n"
+                        f"`e2e/bench --write` also puts it here.\n\n{section}\n")
+        return
+    text = path.read_text()
+    path.write_text(text[:text.index(begin)] + section + text[text.index(end) + len(end):])
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="e2e/bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often bootstrap and replay take turns")
+    parser.add_argument("--write", action="store_true", help="put the table into BENCHMARKS.md")
+    options = parser.parse_args()
+    interrupt_on_term()
+    fetch.main(["postgres", "opensearch"])
+    state = Path(tempfile.mkdtemp(prefix="pgsync-bench-"))
+    state.chmod(0o755)
+    try:
+        bench = Bench(state)
+        bench.start()
+        table = as_table(measure(bench, options.rounds))
+    finally:
+        stop_all()
+        shutil.rmtree(state, ignore_errors=True)
+    print("\n" + table + "\n\n" + machine())
+    if options.write:
+        write(table, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
