@@ -24,7 +24,8 @@ def generate(database, books, authors, links):
         connection.execute("SET session_replication_role = replica")
         connection.execute(
             "INSERT INTO authors (name, bio) SELECT 'Author ' || i, CASE WHEN i %% 10 = 0 THEN NULL"
-            " ELSE 'Born in the year ' || 1850 + i %% 150 || '; wrote ' || repeat('many books, ', (i %% 5)::int) || 'and this.' END"
+            " ELSE 'Born in the year ' || 1850 + i %% 150 || '; wrote ' || repeat('many books, ', (i %% 5)::int)"
+            " || 'and this.' END"
             " FROM generate_series(1, %s::bigint) i", [authors])
         connection.execute(
             "INSERT INTO books (isbn, title, price, status, published_at) SELECT (9780000000000 + i)::text,"

@@ -67,7 +67,8 @@ class Writer(threading.Thread):
         elif kind < 0.95:
             connection.execute("DELETE FROM books WHERE id = %s", [book])
         else:
-            connection.execute("INSERT INTO books (isbn, title, price) VALUES ('new ' || %s, 'A new book', 1.50)", [self.transactions])
+            connection.execute("INSERT INTO books (isbn, title, price) VALUES ('new ' || %s, 'A new book', 1.50)",
+                               [self.transactions])
 
     def finish(self):
         self.stopping.set()
@@ -80,9 +81,13 @@ class Writer(threading.Thread):
 def wait_equal(run, opensearch, index, database, timeout):
     """Waits until the worker has nothing left to do, then compares every document."""
     lsn = database.value("SELECT pg_current_wal_lsn()")
-    eventually(lambda: run.process.alive and database.value(
-        "SELECT coalesce(bool_and(confirmed_flush_lsn >= %s::pg_lsn), false) FROM pg_replication_slots"
-        " WHERE database = current_database()", lsn), timeout, lambda: f"the acknowledgement of {lsn} ({run.status()})", interval=0.2)
+
+    def acknowledged():
+        run.process.check()
+        return database.value("SELECT coalesce(bool_and(confirmed_flush_lsn >= %s::pg_lsn), false) FROM pg_replication_slots"
+                              " WHERE database = current_database()", lsn)
+
+    eventually(acknowledged, timeout, lambda: f"the acknowledgement of {lsn} ({run.status()})", interval=0.2)
     eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})", interval=0.2)
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(database))
 

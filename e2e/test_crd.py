@@ -39,7 +39,8 @@ REFUSED = {
     "an index name with a comma": ({"schema.0.index": "a,b"}, "spec.schema[0].index"),
     "a slot name with capitals": ({"source.replication": {"slotName": "Books"}}, "slotName"),
     "a slot name of 64 characters": ({"source.replication": {"slotName": "s" * 64}}, "slotName"),
-    "a Secret name with capitals": ({"source.passwordSecretRef": {"name": "Secret", "key": "password"}}, "passwordSecretRef.name"),
+    "a Secret name with capitals": ({"source.passwordSecretRef": {"name": "Secret", "key": "password"}},
+                                    "passwordSecretRef.name"),
     "a Secret key that is a path": ({"source.passwordSecretRef": {"name": "secret", "key": "../x"}}, "passwordSecretRef.key"),
     "Redis without an address": ({"checkpoint": {"store": "Redis"}}, "redis"),
     "a password in Redis' address": ({"checkpoint": {"store": "Redis", "redis": {"url": "redis://:secret@redis"}}}, "redis.url"),
@@ -117,7 +118,8 @@ def test_defaults_are_filled_in_by_the_server(resources):
     assert spec["suspend"] is False
     assert spec["lagTargetSeconds"] == 60
     assert spec["onError"] == {"policy": "DeadLetter"}
-    assert spec["deletionPolicy"] == {"replicationSlot": "Delete", "publication": "Delete", "index": "Retain", "checkpoint": "Delete"}
+    assert spec["deletionPolicy"] == {"replicationSlot": "Delete", "publication": "Delete", "index": "Retain",
+                                      "checkpoint": "Delete"}
     assert spec["worker"]["placement"] == "Process"
     assert spec["source"]["replication"] == {"replicaIdentity": "Manage", "slotLostPolicy": "Resync", "failover": False}
 
@@ -135,8 +137,8 @@ def test_spec_is_kept_word_for_word_with_fields_the_server_does_not_know_inside_
     assert resources.get("books")["spec"]["schema"] == resource["spec"]["schema"]
 
 
-@pytest.mark.parametrize("path", ["spec", "spec.source", "spec.source.tls", "spec.source.replication", "spec.sink", "spec.sink.bulk",
-                                  "spec.schema", "spec.schema.nodes", "spec.schema.nodes.children.children.children",
+@pytest.mark.parametrize("path", ["spec", "spec.source", "spec.source.tls", "spec.source.replication", "spec.sink",
+                                  "spec.sink.bulk", "spec.schema", "spec.schema.nodes", "spec.schema.nodes.children.children.children",
                                   "spec.deletionPolicy", "status", "status.stream", "status.bootstrap", "status.indices"])
 def test_explain_has_words_for_every_field_of(kube, path):
     text = kube.kubectl("explain", f"pgsync.{path}")

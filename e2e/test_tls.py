@@ -60,7 +60,8 @@ def apply(operator, resources, books, opensearch, unique, authority):
 
     def run(*, ca=authority, urls=None, password=None, **spec):
         resources.apply(bookstore.secret("postgres-ca", **{"ca.crt": ca.cert.read_text()}))
-        tls = {"source.tls": {"mode": "VerifyFull", "caSecretRef": {"name": "postgres-ca", "key": "ca.crt"}}, "source.host": "localhost"}
+        verified = {"mode": "VerifyFull", "caSecretRef": {"name": "postgres-ca", "key": "ca.crt"}}
+        tls = {"source.tls": verified, "source.host": "localhost"}
         resources.apply_books(NAME, books, urls or opensearch.url, index=index, password=password, spec={**tls, **spec})
         return index
 
@@ -131,7 +132,8 @@ def _sink(type):
 @pytest.fixture
 def search_secrets(resources, authority):
     def use(values, ca=authority):
-        resources.apply(bookstore.secret("search-login", **values), bookstore.secret("search-ca", **{"ca.crt": ca.cert.read_text()}))
+        resources.apply(bookstore.secret("search-login", **values),
+                        bookstore.secret("search-ca", **{"ca.crt": ca.cert.read_text()}))
 
     return use
 
@@ -144,7 +146,7 @@ def test_search_engine_with_tls_and_login(apply, search_secrets, resources, open
 
 
 @pytest.mark.parametrize("type", list(CREDENTIALS))
-def test_wrong_login_at_the_search_engine_is_named_and_corrected(apply, search_secrets, resources, opensearch, nginx, books, type):
+def test_wrong_login_at_the_search_engine_is_corrected(apply, search_secrets, resources, opensearch, nginx, books, type):
     wrong = {key: base64.b64encode(b"id:wrong-one").decode() for key in CREDENTIALS[type](nginx)}
     search_secrets(wrong)
     index = apply(urls=nginx.url, **_sink(type))

@@ -418,7 +418,8 @@ def _drop_slot(database):
     (slot,) = database.slots()
     for _ in range(100):
         try:
-            database.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s AND active", slot)
+            database.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                         " WHERE slot_name = %s AND active", slot)
             database.sql("SELECT pg_drop_replication_slot(%s)", slot)
             return slot
         except Exception as error:
@@ -528,7 +529,7 @@ def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, ope
         kube.restart()
     books.sql("INSERT INTO books (isbn, title, price) VALUES ('9780441007462', 'Count Zero', 8.50)")
     assert_equal(opensearch, index, books)
-    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["documentCount"] == 26, 60, "status written again", interval=0.5)
+    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["documentCount"] == 26, 60, "a written status", interval=0.5)
     assert operator.workers() == [worker]
     resources.delete(NAME)
 
@@ -569,7 +570,8 @@ def test_deletion_with_postgres_away_finishes_when_it_is_back(apply, own_postgre
 
 def test_operator_may_not_do_more_than_the_chart_says(operator, kube, resources):
     own = Kubectl(operator.kubeconfig)
-    for verb, what in [("create", "pods"), ("delete", "secrets"), ("update", "secrets"), ("create", "clusterroles"), ("delete", "pgsyncs")]:
+    for verb, what in [("create", "pods"), ("delete", "secrets"), ("update", "secrets"), ("create", "clusterroles"),
+                       ("delete", "pgsyncs")]:
         code, out, _ = own("auth", "can-i", verb, what, "--all-namespaces", check=False)
         assert (code, out.strip()) == (1, "no"), f"{verb} {what}"
     assert "is forbidden" not in operator.process.log.read_text()

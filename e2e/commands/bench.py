@@ -89,10 +89,11 @@ class Bench:
             target = f"{INDEX}-g1".encode()
             self.bulks = [(path, headers, body) for method, path, headers, body in proxy.recorded
                           if "_bulk" in path and (target in path.encode() or target in body[:500])]
-        say(f"{len(self.bulks)} bulk requests of {statistics.median(len(b) for *_, b in self.bulks) / (1 << 20):.1f} MiB in the median")
+        size = statistics.median(len(body) for *_, body in self.bulks) / (1 << 20)
+        say(f"{len(self.bulks)} bulk requests of {size:.1f} MiB in the median")
 
     def replay(self):
-        """Seconds in which two connections, and nothing else, repeat the worker's bulk requests into a fresh index like its own."""
+        """Seconds in which two connections, and nothing else, repeat the worker's bulk requests into a fresh index."""
         self.forget()
         self.opensearch.request("PUT", f"{INDEX}-g1", {"settings": {"index": self.settings}, "mappings": self.mappings})
         queue, problems = list(self.bulks), []
@@ -240,6 +241,10 @@ class Bench:
         return WRITTEN / (written - begin), time.monotonic() - written
 
 
+def milliseconds(values):
+    return f"p50 {1000 * quantile(values, .5):.1f} ms, p99 {1000 * quantile(values, .99):.1f} ms"
+
+
 def measure(bench, rounds):
     """Runs everything; returns the rows of the table: what, measured, floor or budget, remark."""
     bench.record()
@@ -259,7 +264,7 @@ def measure(bench, rounds):
     worker = bench.worker().start()
     eventually(lambda: worker.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({worker.status()})")
     bulks, latencies = bench.one_document_bulk(), bench.latency(worker)
-    say(f"commit to readable: p50 {1000 * quantile(latencies, .5):.1f} ms, p99 {1000 * quantile(latencies, .99):.1f} ms")
+    say(f"commit to readable: {milliseconds(latencies)}")
     rate, behind = bench.four_writers()
     say(f"{WRITERS} writers: {rate:,.0f}/s written, in the index {behind:.2f} s after the last commit")
     streaming_peak = memory_peak_kib(worker.process.pid)
@@ -273,19 +278,19 @@ def measure(bench, rounds):
     bootstrap = statistics.median(bootstraps)
     peak = max(peaks) / 1024
     return [
-        ("bootstrap of 200,000 documents", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), {bootstrap / floor:.2f} x the replay",
-         "at most 1.05 x"),
+        ("bootstrap of 200,000 documents", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), "
+         f"{bootstrap / floor:.2f} x the replay", "at most 1.05 x"),
         ("floor: replay of the same bulk bodies on two connections", f"{floor:.2f} s", ""),
         ("floor: COPY of the document query to nowhere", f"{statistics.median(copies):.2f} s", ""),
         ("worker's peak memory: bootstrap", f"{peak:.1f} MiB", "at most 32 MiB"),
-        ("worker's peak memory: stream, backlog", f"{streaming_peak / 1024:.1f} MiB, {drain_peak / 1024:.1f} MiB", "at most 32 MiB"),
-        ("commit to readable by id, idle", f"p50 {1000 * quantile(latencies, .5):.1f} ms, p99 {1000 * quantile(latencies, .99):.1f} ms",
-         "p50 6 ms, p99 25 ms"),
-        ("floor: a bulk request with one document", f"p50 {1000 * quantile(bulks, .5):.1f} ms, p99 {1000 * quantile(bulks, .99):.1f} ms", ""),
+        ("worker's peak memory: stream, backlog", f"{streaming_peak / 1024:.1f} MiB, {drain_peak / 1024:.1f} MiB",
+         "at most 32 MiB"),
+        ("commit to readable by id, idle", milliseconds(latencies), "p50 6 ms, p99 25 ms"),
+        ("floor: a bulk request with one document", milliseconds(bulks), ""),
         (f"backlog of {BACKLOG:,} single-row transactions, from process start", f"{drained:.2f} s ({BACKLOG / drained:,.0f}/s)",
          "10,000/s"),
-        (f"{WRITERS} writers at full speed, {WRITTEN:,} transactions", f"written at {rate:,.0f}/s, in the index {behind:.2f} s after the last commit",
-         "1 s"),
+        (f"{WRITERS} writers at full speed, {WRITTEN:,} transactions",
+         f"written at {rate:,.0f}/s, in the index {behind:.2f} s after the last commit", "1 s"),
     ]
 
 
@@ -296,14 +301,14 @@ def as_table(rows):
 
 def machine():
     """One paragraph on where this was measured."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
-               platform.machine())
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or [platform.machine()]
     memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / (1 << 20)
     name = next((line.split("=")[1].strip('"') for line in Path("/etc/os-release").read_text().splitlines()
                  if line.startswith("PRETTY_NAME")), platform.system())
     java = "Java " + (os.popen("java -version 2>&1").read().split('"')[1:2] or ["?"])[0]
-    return (f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; {name}, Linux {platform.release()}; "
-            f"PostgreSQL 17.10 (512 MB shared buffers, fsync on), OpenSearch 2.19.1 (1 GB heap, {java}), all on this one machine.")
+    return (f"{models[0]}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; {name}, Linux {platform.release()}; "
+            f"PostgreSQL 17.10 (512 MB shared buffers, fsync on), OpenSearch 2.19.1 (1 GB heap, {java}), "
+            "all on this one machine.")
 
 
 def write(table, rounds):
@@ -313,8 +318,8 @@ def write(table, rounds):
     date = datetime.date.today().isoformat()
     section = f"{begin}\nMeasured on {date}, {rounds} rounds, medians.\n\n{table}\n\n{machine()}\n{end}"
     if not path.exists():
-        path.write_text(f"# Benchmarks\n\n`make bench` measures pgsync and its floors side by side in one run and prints this table;\n"
-                        f"`e2e/bench --write` also puts it here.\n\n{section}\n")
+        path.write_text("# Benchmarks\n\n`make bench` measures pgsync and its floors side by side in one run and prints this\n"
+                        f"table; `e2e/bench --write` also puts it here.\n\n{section}\n")
         return
     text = path.read_text()
     path.write_text(text[:text.index(begin)] + section + text[text.index(end) + len(end):])

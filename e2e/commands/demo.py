@@ -84,7 +84,8 @@ def step(what):
 
 def make_postgres(memory):
     # As root its files belong to another user, who could not reach them below a private home directory.
-    place = memory.keep("postgres_state", lambda: tempfile.mkdtemp(prefix="pgsync-demo-") if os.geteuid() == 0 else str(STATE / "postgres"))
+    place = memory.keep("postgres_state", lambda: (tempfile.mkdtemp(prefix="pgsync-demo-") if os.geteuid() == 0
+                                                   else str(STATE / "postgres")))
     Path(place).mkdir(parents=True, exist_ok=True)
     os.chmod(place, 0o755)
     return Postgres(place, port=memory.keep("postgres_port", ports.free_port), attached=False,
@@ -196,7 +197,8 @@ def start_operator(memory, cluster):
         return
     memory.stop("operator")
     kubeconfig = cluster.operator_kubeconfig(cluster.install())
-    running = Operator("operator", STATE, kubeconfig, *cluster.flags, lease_namespace=cluster.lease_namespace, log_level="info", attached=False)
+    running = Operator("operator", STATE, kubeconfig, *cluster.flags, lease_namespace=cluster.lease_namespace,
+                       log_level="info", attached=False)
     running.port = memory.keep("operator_port", ports.free_port)
     running.url = f"http://127.0.0.1:{running.port}"
     running.spawn()
@@ -255,7 +257,8 @@ def show_search(opensearch):
 
 def show_insert(memory, postgres, opensearch):
     isbn, title = "9780441007462", "Count Zero"
-    statement = f"INSERT INTO books (isbn, title, price, status, published_at) VALUES ('{isbn}', '{title}', 8.99, 'published', '1986-03-01')"
+    statement = ("INSERT INTO books (isbn, title, price, status, published_at)"
+                 f" VALUES ('{isbn}', '{title}', 8.99, 'published', '1986-03-01')")
     with postgres.connect("bookstore", "bookstore", memory.values["bookstore_password"]) as connection:
         connection.execute("DELETE FROM books WHERE isbn = %s", [isbn])
         print(f"\n$ psql: {statement}\n        and its author, William Gibson")
@@ -333,7 +336,8 @@ def leave_current_cluster(memory):
     for kind in ("pgsyncs", "secrets"):
         cluster.kubectl("delete", kind, "--all", "--namespace", CURRENT, "--timeout=30s", check=False)
     memory.stop("operator")
-    cluster.kubectl("delete", "clusterroles,clusterrolebindings", "--selector", f"app.kubernetes.io/instance={CURRENT}", check=False)
+    cluster.kubectl("delete", "clusterroles,clusterrolebindings", "--selector", f"app.kubernetes.io/instance={CURRENT}",
+                    check=False)
     cluster.kubectl("delete", "namespace", CURRENT, "--wait=false", check=False)
     print(f"the namespace {CURRENT} of context {cluster.context!r} is removed; the CRD pgsyncs.pgsync.io stays")
 

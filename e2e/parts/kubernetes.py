@@ -23,7 +23,8 @@ def fetch() -> Path:
     ldflags = f"-s -w -X {flags}.gitVersion=v{VERSION} -X {flags}.gitMajor=1 -X {flags}.gitMinor={minor}"
 
     def build(directory):
-        golang.install("kubernetes", ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"], directory, ldflags)
+        programs = ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"]
+        golang.install("kubernetes", programs, directory, ldflags)
 
     return cache.cached("kubernetes", VERSION, build, sources=golang.TOOLS / "kubernetes", note="some minutes the first time")
 
@@ -32,7 +33,8 @@ def helm() -> Path:
     """The helm program."""
 
     def build(directory):
-        golang.install("helm", ["helm.sh/helm/v3/cmd/helm"], directory, f"-s -w -X helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}")
+        ldflags = f"-s -w -X helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}"
+        golang.install("helm", ["helm.sh/helm/v3/cmd/helm"], directory, ldflags)
 
     return cache.cached("helm", HELM_VERSION, build, sources=golang.TOOLS / "helm", note="some minutes the first time") / "helm"
 

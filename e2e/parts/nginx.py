@@ -10,6 +10,8 @@ import requests
 from . import ports
 from .process import Process
 
+REFUSAL = '{"error":{"type":"security_exception","reason":"unable to authenticate"},"status":401}'
+
 
 class Nginx:
     """https://localhost:PORT -> upstream. Accepts Basic, ApiKey and Bearer credentials, made up at random."""
@@ -53,7 +55,7 @@ http {{
         ssl_certificate {self.certificate.cert};
         ssl_certificate_key {self.certificate.key};
         location / {{
-            if ($accepted = 0) {{ return 401 '{{"error":{{"type":"security_exception","reason":"unable to authenticate"}},"status":401}}'; }}
+            if ($accepted = 0) {{ return 401 '{REFUSAL}'; }}
             proxy_pass {self.upstream};
             proxy_http_version 1.1;
             proxy_set_header Connection "";

@@ -238,6 +238,11 @@ class Database:
     def publications(self):
         return [r[0] for r in self.sql("SELECT pubname FROM pg_publication")]
 
+    def replica_identities(self):
+        """(table, letter of pg_class.relreplident) of all tables."""
+        return self.sql("SELECT relname, relreplident FROM pg_class WHERE relkind = 'r'"
+                        " AND relnamespace = 'public'::regnamespace ORDER BY 1")
+
     def walsenders(self):
         """(slot, pid of the walsender) of each slot of this database that is being streamed."""
         return self.sql("SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = current_database() AND active")
