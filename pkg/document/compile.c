@@ -1,0 +1,496 @@
+/* From the node tree and the catalog to the resolved tree, and from that to the plan. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+#include "postgres/pg.h"
+
+struct compiler {
+	struct tree tree;
+	const char *const *all_tables;
+	size_t n_all_tables;
+	struct findings *f;
+	bool failed;
+};
+
+static void PRINTF_LIKE(4, 5) fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+	_cleanup_free_ char *message = NULL;
+
+	va_start(ap, fmt);
+	message = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(c->f, FINDING_ERROR, reason, path, "%s", message);
+	c->failed = true;
+}
+
+/* --- tables */
+
+static void unknown_table(struct compiler *c, const char *path, const char *schema, const char *table)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
+	const char *near = nearest_name(name, c->all_tables, c->n_all_tables);
+
+	fail(c, "UnknownTable", path, "table %s does not exist%s%s%s", name, near ? "; did you mean " : "",
+	     near ? near : "", near ? "?" : "");
+}
+
+static void check_table(struct compiler *c, const char *path, const struct catalog_table *table)
+{
+	const char *what = NULL;
+
+	if (table->kind == 'v')
+		what = "is a view: its changes are not in the WAL";
+	else if (table->kind == 'm')
+		what = "is a materialized view: its changes are not in the WAL";
+	else if (table->kind == 'f')
+		what = "is a foreign table: its changes are not in this server's WAL";
+	else if (table->kind != 'r' && table->kind != 'p')
+		what = "is not a table";
+	else if (table->persistence == 'u')
+		what = "is an unlogged table: its changes are not in the WAL";
+	else if (table->persistence == 't')
+		what = "is a temporary table: its changes are not in the WAL";
+	if (what)
+		fail(c, "NotSupported", path, "%s.%s %s", table->schema, table->name, what);
+}
+
+static const struct catalog_table *find_table(struct compiler *c, const char *path, const char *schema,
+					      const char *name)
+{
+	const struct catalog_table *table = catalog_find(c->tree.catalog, schema, name);
+
+	if (table)
+		check_table(c, path, table);
+	else
+		unknown_table(c, path, schema, name);
+	return table;
+}
+
+/* --- keys */
+
+static int compare_names(const struct catalog_table *table, int a, int b)
+{
+	return strcmp(table->columns[a].name, table->columns[b].name);
+}
+
+/* pgsync's order: by name. */
+static void sort_by_name(const struct catalog_table *table, int *columns, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		for (size_t j = i; j > 0 && compare_names(table, columns[j - 1], columns[j]) > 0; j--) {
+			int swap = columns[j];
+
+			columns[j] = columns[j - 1];
+			columns[j - 1] = swap;
+		}
+}
+
+static void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name)
+{
+	static const char *const system_columns[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"};
+	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
+	const char *near;
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_columns); i++) {
+		if (strcmp(name, system_columns[i]) != 0)
+			continue;
+		fail(c, "NotSupported", path, "system columns (\"%s\") are not supported by this version", name);
+		return;
+	}
+	for (size_t i = 0; i < table->n_columns; i++)
+		names[i] = table->columns[i].name;
+	near = nearest_name(name, names, table->n_columns);
+	fail(c, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema, table->name,
+	     near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+}
+
+static void given_key(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+
+	for (size_t i = 0; i < node->primary_key.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
+		int column = catalog_column(place->table, node->primary_key.items[i]);
+
+		if (column >= 0)
+			place->key[place->n_key++] = column;
+		else
+			unknown_column(c, path, place->table, node->primary_key.items[i]);
+	}
+	if (!place->parent && place->n_key == node->primary_key.n &&
+	    !columns_unique(place->table, place->key, place->n_key))
+		fail(c, "NoPrimaryKey", node->path,
+		     "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
+		     place->table->schema, place->table->name);
+}
+
+static void resolve_key(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+	const struct catalog_index *primary = catalog_primary_key(place->table);
+
+	if (primary) {
+		place->key = xmemdup(primary->columns, primary->n * sizeof(*primary->columns));
+		place->n_key = primary->n;
+		sort_by_name(place->table, place->key, place->n_key);
+		return;
+	}
+	place->key = xcalloc(node->primary_key.n, sizeof(*place->key));
+	if (node->primary_key.n)
+		given_key(c, place);
+	else
+		fail(c, "NoPrimaryKey", node->path,
+		     "%s.%s has no primary key; add one, or name unique columns in "
+		     "`primary_key`",
+		     place->table->schema, place->table->name);
+}
+
+/* --- columns */
+
+static bool is_child_label(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->n_children; i++)
+		if (strcmp(node->children[i]->label, name) == 0)
+			return true;
+	return false;
+}
+
+/* As in pgsync, a child whose label is also a column's name takes the column's place. */
+static void add_column(struct compiler *c, struct place *place, int column)
+{
+	const char *name = place->table->columns[column].name;
+
+	if (place->scalar && place->n_columns > 0)
+		return;
+	if (!place->scalar && is_child_label(place->node, name))
+		findings_add(c->f, FINDING_WARNING, "InvalidSchema", place->node->path,
+			     "column `%s` does not appear in the document: a child has the same label", name);
+	else
+		place->columns[place->n_columns++] = column;
+}
+
+static void resolve_columns(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+
+	place->columns = xcalloc(node->columns.n + place->table->n_columns, sizeof(*place->columns));
+	for (size_t i = 0; i < node->columns.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
+		int column = catalog_column(place->table, node->columns.items[i]);
+
+		if (column >= 0)
+			add_column(c, place, column);
+		else
+			unknown_column(c, path, place->table, node->columns.items[i]);
+	}
+	for (size_t i = 0; node->columns.n == 0 && i < place->table->n_columns; i++)
+		add_column(c, place, (int)i);
+	if (place->scalar && place->n_columns == 0)
+		fail(c, "InvalidSchema", node->path, "a scalar node needs a column");
+}
+
+/* --- links */
+
+static void warn_index(struct compiler *c, const char *path, const struct catalog_table *table, const int *columns,
+		       size_t n)
+{
+	_cleanup_free_ char *list = column_list(table, columns, n);
+	_cleanup_free_ char *message = NULL;
+	struct strbuf sb;
+
+	if (columns_indexed(table, columns, n))
+		return;
+	strbuf_init(&sb, SQL_BYTES);
+	/* A partitioned table takes no CONCURRENTLY. */
+	strbuf_addf(&sb, "CREATE INDEX %sON ", table->kind == 'p' ? "" : "CONCURRENTLY ");
+	pg_quote_table(&sb, table->schema, table->name);
+	strbuf_adds(&sb, " (");
+	for (size_t i = 0; i < n; i++) {
+		strbuf_adds(&sb, i ? ", " : "");
+		pg_quote_ident(&sb, table->columns[columns[i]].name);
+	}
+	strbuf_addc(&sb, ')');
+	message = xasprintf("no index finds rows of %s.%s by (%s), so that changes may read the whole table; create "
+			    "one: %s",
+			    table->schema, table->name, list, sb.data);
+	strbuf_release(&sb);
+	for (size_t i = 0; i < c->f->n; i++)
+		if (strcmp(c->f->items[i].reason, "MissingIndex") == 0 && strcmp(c->f->items[i].message, message) == 0)
+			return;
+	findings_add(c->f, FINDING_WARNING, "MissingIndex", path, "%s", message);
+}
+
+static bool hop_unique(const struct hop *hop)
+{
+	return columns_unique(hop->lower, hop->lower_columns, hop->n);
+}
+
+static bool resolve_direct(struct compiler *c, struct place *place)
+{
+	const struct relationship *r = &place->node->relationship;
+	const struct link_request request = {
+		.upper = place->parent->table,
+		.lower = place->table,
+		.type = r->type,
+		.upper_columns = &r->fk_parent,
+		.lower_columns = &r->fk_child,
+		.path = place->node->path,
+	};
+
+	place->n_hops = 1;
+	return link_resolve(&request, &place->hops[0], c->f);
+}
+
+/* foreign_key means the last hop; if both hops go to one table, what it does not name is the first. */
+static bool resolve_through(struct compiler *c, struct place *place)
+{
+	const struct relationship *r = &place->node->relationship;
+	struct link_request last = {
+		.upper = place->through,
+		.lower = place->table,
+		.type = r->type,
+		.upper_columns = &r->fk_parent,
+		.lower_columns = &r->fk_child,
+		.path = place->node->path,
+	};
+	struct link_request first = {
+		.upper = place->parent->table,
+		.lower = place->through,
+		.type = r->type,
+		.path = place->node->path,
+	};
+	bool ok;
+
+	place->n_hops = 2;
+	ok = link_resolve(&last, &place->hops[1], c->f);
+	if (first.upper == last.lower && !ok)
+		return false;
+	if (first.upper == last.lower)
+		first.other = &place->hops[1];
+	return link_resolve(&first, &place->hops[0], c->f) && ok;
+}
+
+static void resolve_links(struct compiler *c, struct place *place)
+{
+	bool ok = place->through ? resolve_through(c, place) : resolve_direct(c, place);
+
+	c->failed = c->failed || !ok;
+	place->unique = ok;
+	for (size_t i = 0; ok && i < place->n_hops; i++) {
+		const struct hop *hop = &place->hops[i];
+
+		place->unique = place->unique && hop_unique(hop);
+		warn_index(c, place->node->path, hop->lower, hop->lower_columns, hop->n);
+		warn_index(c, place->node->path, hop->upper, hop->upper_columns, hop->n);
+	}
+}
+
+/* --- the tree */
+
+static void resolve_through_table(struct compiler *c, struct place *place)
+{
+	const struct through_table *through = place->node->relationship.through;
+	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", place->node->path);
+
+	if (through)
+		place->through =
+			find_table(c, path, through->schema ? through->schema : place->node->schema, through->table);
+}
+
+static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
+{
+	struct place *place = xcalloc(1, sizeof(*place));
+	_cleanup_free_ char *table_path = xasprintf("%s.table", node->path);
+
+	place->node = node;
+	place->parent = parent;
+	place->number = c->tree.n;
+	place->scalar = parent && node->relationship.variant == VARIANT_SCALAR;
+	place->many = parent && node->relationship.type == RELATION_ONE_TO_MANY;
+	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
+	c->tree.places[c->tree.n++] = place;
+	place->table = find_table(c, table_path, node->schema, node->table);
+	if (parent)
+		resolve_through_table(c, place);
+	if (place->table) {
+		resolve_key(c, place);
+		resolve_columns(c, place);
+	}
+	if (parent && place->table && parent->table && (!node->relationship.through || place->through))
+		resolve_links(c, place);
+	if (place->scalar)
+		return place;
+	place->children = xcalloc(node->n_children, sizeof(struct place *));
+	for (size_t i = 0; i < node->n_children; i++)
+		place->children[place->n_children++] = resolve_place(c, node->children[i], place);
+	return place;
+}
+
+static void choose_inlined(struct tree *tree)
+{
+	for (size_t i = tree->n; i-- > 0;) {
+		struct place *place = tree->places[i];
+
+		for (size_t j = 0; j < place->n_children; j++)
+			place->has_sets = place->has_sets || !place->children[j]->inlined;
+		place->inlined =
+			place->parent && place->unique && place->n_hops == 1 && !place->many && !place->has_sets;
+	}
+}
+
+static void check_root_key(struct compiler *c, const struct place *root)
+{
+	for (size_t i = 0; root->table && i < root->n_key; i++) {
+		const struct catalog_column *column = &root->table->columns[root->key[i]];
+
+		if (column->generated)
+			fail(c, "NotSupported", root->node->path,
+			     "column `%s` of the root's key is generated: its value is not in the WAL", column->name);
+	}
+}
+
+static void resolve_routing(struct compiler *c, const struct place *root)
+{
+	const char *name = c->tree.document->routing;
+	_cleanup_free_ char *path = xasprintf("%s.routing", c->tree.document->path);
+
+	c->tree.routing = -1;
+	if (!name || !root->table)
+		return;
+	for (size_t i = 0; i < root->n_columns; i++)
+		if (strcmp(root->table->columns[root->columns[i]].name, name) == 0)
+			c->tree.routing = root->columns[i];
+	if (c->tree.routing < 0)
+		fail(c, "InvalidSchema", path, "\"%s\" is not one of the root's columns in the document", name);
+}
+
+static void place_free(struct place *place)
+{
+	hop_release(&place->hops[0]);
+	hop_release(&place->hops[1]);
+	free(place->children);
+	free(place->key);
+	free(place->columns);
+	free(place);
+}
+
+static void tree_release(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		place_free(tree->places[i]);
+	free(tree->places);
+}
+
+static struct document_plan *make_plan(const struct tree *tree)
+{
+	struct document_plan *plan = xcalloc(1, sizeof(*plan));
+	const struct place *root = tree->places[0];
+
+	plan->document = tree->document;
+	plan->root = root->table;
+	plan->n_keys = root->n_key;
+	plan->key_columns = xcalloc(root->n_key, sizeof(char *));
+	for (size_t i = 0; i < root->n_key; i++)
+		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
+	plan->has_routing = tree->routing >= 0;
+	plan->sql_by_key = sql_documents(tree, false);
+	plan->sql_by_range = sql_documents(tree, true);
+	ways_build(tree, plan);
+	plan->index_body = mapping_body(tree);
+	return plan;
+}
+
+struct document_plan *document_compile(const struct schema_document *document, const struct catalog *catalog,
+				       const char *const *all_tables, size_t n_all_tables, struct findings *f)
+{
+	struct compiler c = {
+		.tree = {.document = document, .catalog = catalog},
+		.all_tables = all_tables,
+		.n_all_tables = n_all_tables,
+		.f = f,
+	};
+	struct document_plan *plan = NULL;
+	struct place *root = resolve_place(&c, document->root, NULL);
+
+	check_root_key(&c, root);
+	resolve_routing(&c, root);
+	choose_inlined(&c.tree);
+	if (!c.failed)
+		plan = make_plan(&c.tree);
+	tree_release(&c.tree);
+	return plan;
+}
+
+static void table_release(struct document_table *table)
+{
+	free(table->link_columns);
+	free(table->all_roots_sql);
+}
+
+static void way_release(struct document_way *way)
+{
+	free(way->path);
+	free_strings(way->columns, way->n_columns);
+	free(way->sql);
+}
+
+void document_plan_free(struct document_plan *plan)
+{
+	if (!plan)
+		return;
+	free_strings(plan->key_columns, plan->n_keys);
+	free(plan->sql_by_key);
+	free(plan->sql_by_range);
+	for (size_t i = 0; i < plan->n_tables; i++)
+		table_release(&plan->tables[i]);
+	free(plan->tables);
+	for (size_t i = 0; i < plan->n_ways; i++)
+		way_release(&plan->ways[i]);
+	free(plan->ways);
+	json_decref(plan->index_body);
+	free(plan);
+}
+
+/* --- names */
+
+static void add_name(struct catalog_name **names, size_t *n, const char *schema, const char *table)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (strcmp((*names)[i].schema, schema) == 0 && strcmp((*names)[i].table, table) == 0)
+			return;
+	*names = xreallocarray(*names, *n + 1, sizeof(**names));
+	(*names)[(*n)++] = (struct catalog_name){.schema = schema, .table = table};
+}
+
+static void add_names(struct catalog_name **names, size_t *n, const struct node *node)
+{
+	const struct through_table *through = node->relationship.through;
+
+	add_name(names, n, node->schema, node->table);
+	if (through)
+		add_name(names, n, through->schema ? through->schema : node->schema, through->table);
+	for (size_t i = 0; i < node->base_tables.n; i++)
+		add_name(names, n, node->schema, node->base_tables.items[i]);
+	for (size_t i = 0; i < node->n_children; i++)
+		add_names(names, n, node->children[i]);
+}
+
+struct catalog_name *document_relations(const struct schema_document *document, size_t *ret_n)
+{
+	struct catalog_name *names = NULL;
+
+	*ret_n = 0;
+	add_names(&names, ret_n, document->root);
+	return names;
+}
+
+void document_id(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			strbuf_addc(sb, '|');
+		strbuf_add(sb, values[i], lens[i]);
+	}
+}

@@ -1,0 +1,92 @@
+/* A plan as a person reads it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+static void add_indented(struct strbuf *sb, const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		strbuf_adds(sb, "    ");
+		strbuf_add(sb, text, len);
+		strbuf_addc(sb, '\n');
+		text += len + (text[len] == '\n');
+	}
+}
+
+static void add_node(struct strbuf *sb, const struct node *node, size_t depth)
+{
+	const struct relationship *r = &node->relationship;
+
+	strbuf_addf(sb, "%*s%s.%s", (int)(depth * 2 + 2), "", node->schema, node->table);
+	if (strcmp(node->label, node->table) != 0)
+		strbuf_addf(sb, " \"%s\"", node->label);
+	if (node->parent)
+		strbuf_addf(sb, " (%s, %s", r->type == RELATION_ONE_TO_MANY ? "one_to_many" : "one_to_one",
+			    r->variant == VARIANT_SCALAR ? "scalar" : "object");
+	if (node->parent && r->through)
+		strbuf_addf(sb, ", through %s.%s", r->through->schema ? r->through->schema : node->schema,
+			    r->through->table);
+	strbuf_adds(sb, node->parent ? ")\n" : "\n");
+	for (size_t i = 0; r->variant != VARIANT_SCALAR && i < node->n_children; i++)
+		add_node(sb, node->children[i], depth + 1);
+}
+
+static void add_columns(struct strbuf *sb, char *const *columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(sb, "%s%s", i ? ", " : "", columns[i]);
+}
+
+static void add_tables(struct strbuf *sb, const struct document_plan *plan)
+{
+	strbuf_adds(sb, "\nOld values needed in the WAL:\n");
+	for (size_t i = 0; i < plan->n_tables; i++) {
+		const struct document_table *table = &plan->tables[i];
+		_cleanup_free_ char *columns = column_list(table->table, table->link_columns, table->n_link_columns);
+
+		strbuf_addf(sb, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
+	}
+}
+
+static void add_ways(struct strbuf *sb, const struct document_plan *plan)
+{
+	strbuf_adds(sb, "\nHow a change finds its documents:\n");
+	for (size_t i = 0; i < plan->n_ways; i++) {
+		const struct document_way *way = &plan->ways[i];
+
+		strbuf_addf(sb, "  %s: by (", way->path);
+		add_columns(sb, way->columns, way->n_columns);
+		strbuf_adds(sb, way->direct ? "), the document's key\n" : ")\n");
+		if (way->sql)
+			add_indented(sb, way->sql);
+	}
+}
+
+char *document_describe(const struct document_plan *plan)
+{
+	_cleanup_(jsonx_decrefp) json_t *body = json_incref(plan->index_body);
+	char *mapping = json_dumps(body, JSON_INDENT(2));
+	struct strbuf sb;
+
+	strbuf_init(&sb, 2 * SQL_BYTES);
+	strbuf_addf(&sb, "Index %s, one document for each row of %s.%s, _id of (", plan->document->index,
+		    plan->root->schema, plan->root->name);
+	add_columns(&sb, plan->key_columns, plan->n_keys);
+	strbuf_adds(&sb, ")\n\nTree:\n");
+	add_node(&sb, plan->document->root, 0);
+	add_tables(&sb, plan);
+	add_ways(&sb, plan);
+	strbuf_adds(&sb, "\nDocuments by key:\n");
+	add_indented(&sb, plan->sql_by_key);
+	if (plan->sql_by_range) {
+		strbuf_adds(&sb, "\nDocuments by range of blocks:\n");
+		add_indented(&sb, plan->sql_by_range);
+	}
+	strbuf_adds(&sb, "\nIndex body:\n");
+	add_indented(&sb, mapping);
+	free(mapping);
+	return strbuf_detach(&sb);
+}

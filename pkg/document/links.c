@@ -1,0 +1,242 @@
+/* How two tables of the tree join: by foreign_key, else by the one foreign key between them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+enum { LIST_BYTES = 4096 };
+
+void hop_release(struct hop *hop)
+{
+	free(hop->upper_columns);
+	free(hop->lower_columns);
+	*hop = (struct hop){0};
+}
+
+static bool has_column(const int *columns, size_t n, int column)
+{
+	for (size_t i = 0; i < n; i++)
+		if (columns[i] == column)
+			return true;
+	return false;
+}
+
+static bool same_set(const int *a, size_t n, const int *b, size_t m)
+{
+	if (n != m)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!has_column(b, m, a[i]))
+			return false;
+	return true;
+}
+
+bool columns_unique(const struct catalog_table *table, const int *columns, size_t n)
+{
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+		size_t covered = 0;
+
+		if (!index->unique || !index->valid || index->partial || index->expression || index->n == 0)
+			continue;
+		while (covered < index->n && has_column(columns, n, index->columns[covered]))
+			covered++;
+		if (covered == index->n)
+			return true;
+	}
+	return false;
+}
+
+bool columns_indexed(const struct catalog_table *table, const int *columns, size_t n)
+{
+	if (columns_unique(table, columns, n))
+		return true;
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+
+		if (index->valid && !index->partial && !index->expression && index->n >= n &&
+		    same_set(index->columns, n, columns, n))
+			return true;
+	}
+	return false;
+}
+
+char *column_list(const struct catalog_table *table, const int *columns, size_t n)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, LIST_BYTES);
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(&sb, "%s%s", i ? ", " : "", table->columns[columns[i]].name);
+	return strbuf_detach(&sb);
+}
+
+/* --- explicit foreign_key */
+
+static const char *nearest_column(const struct catalog_table *table, const char *name)
+{
+	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
+
+	for (size_t i = 0; i < table->n_columns; i++)
+		names[i] = table->columns[i].name;
+	return nearest_name(name, names, table->n_columns);
+}
+
+static bool find_columns(const struct catalog_table *table, const struct jsonx_strings *names, const char *path,
+			 int **ret, struct findings *f)
+{
+	int *columns = xcalloc(names->n, sizeof(*columns));
+	bool ok = true;
+
+	for (size_t i = 0; i < names->n; i++) {
+		const char *near;
+
+		columns[i] = catalog_column(table, names->items[i]);
+		if (columns[i] >= 0)
+			continue;
+		near = nearest_column(table, names->items[i]);
+		findings_add(f, FINDING_ERROR, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s",
+			     names->items[i], table->schema, table->name, near ? "; did you mean `" : "",
+			     near ? near : "", near ? "`?" : "");
+		ok = false;
+	}
+	*ret = columns;
+	return ok;
+}
+
+static bool comparable(const struct catalog_column *a, const struct catalog_column *b)
+{
+	return strcmp(a->base_type, b->base_type) == 0 ||
+	       (a->category == b->category && (a->category == 'N' || a->category == 'S'));
+}
+
+static bool resolve_given(const struct link_request *r, struct hop *hop, struct findings *f)
+{
+	_cleanup_free_ char *upper = xasprintf("%s.relationship.foreign_key.parent", r->path);
+	_cleanup_free_ char *lower = xasprintf("%s.relationship.foreign_key.child", r->path);
+	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &hop->upper_columns, f);
+	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &hop->lower_columns, f);
+
+	if (!found_upper || !found_lower || r->upper_columns->n != r->lower_columns->n)
+		return false;
+	hop->n = r->upper_columns->n;
+	for (size_t i = 0; i < hop->n; i++) {
+		const struct catalog_column *u = &r->upper->columns[hop->upper_columns[i]];
+		const struct catalog_column *l = &r->lower->columns[hop->lower_columns[i]];
+
+		if (comparable(u, l))
+			continue;
+		findings_add(f, FINDING_ERROR, "InvalidSchema", lower,
+			     "column `%s` (%s) of %s.%s cannot be equal to column `%s` (%s) of %s.%s", l->name, l->type,
+			     r->lower->schema, r->lower->name, u->name, u->type, r->upper->schema, r->upper->name);
+		return false;
+	}
+	return true;
+}
+
+/* --- foreign keys of the catalog */
+
+struct candidate {
+	const struct catalog_foreign_key *fk;
+	bool on_lower;
+};
+
+/* The foreign key is the one that the through table's other hop stands for. */
+static bool is_other(const struct link_request *r, const struct catalog_foreign_key *fk, bool on_lower)
+{
+	return r->other && on_lower && r->other->upper == r->lower &&
+	       same_set(fk->columns, fk->n, r->other->upper_columns, r->other->n);
+}
+
+static size_t add_candidates(const struct link_request *r, bool on_lower, struct candidate *candidates, size_t n)
+{
+	const struct catalog_table *from = on_lower ? r->lower : r->upper;
+	const struct catalog_table *to = on_lower ? r->upper : r->lower;
+
+	for (size_t i = 0; i < from->n_foreign_keys; i++)
+		if (from->foreign_keys[i].to == to->oid && !is_other(r, &from->foreign_keys[i], on_lower))
+			candidates[n++] = (struct candidate){.fk = &from->foreign_keys[i], .on_lower = on_lower};
+	return n;
+}
+
+static void add_key_text(struct strbuf *sb, const struct catalog_table *from, const struct catalog_foreign_key *fk,
+			 const struct catalog_table *to)
+{
+	_cleanup_free_ char *columns = column_list(from, fk->columns, fk->n);
+	_cleanup_free_ char *to_columns = column_list(to, fk->to_columns, fk->n);
+
+	strbuf_addf(sb, "%s%s.%s (%s) -> %s.%s (%s)", sb->len ? "; " : "", from->schema, from->name, columns,
+		    to->schema, to->name, to_columns);
+}
+
+static void report_none(const struct link_request *r, struct findings *f)
+{
+	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
+	const struct catalog_table *tables[] = {r->upper, r->lower};
+	struct strbuf sb;
+
+	strbuf_init(&sb, LIST_BYTES);
+	for (size_t t = 0; t < (r->upper == r->lower ? 1u : 2u); t++)
+		for (size_t i = 0; i < tables[t]->n_foreign_keys; i++)
+			strbuf_addf(&sb, "%s%s.%s: %s", sb.len ? ", " : "", tables[t]->schema, tables[t]->name,
+				    tables[t]->foreign_keys[i].name);
+	findings_add(f, FINDING_ERROR, "NoForeignKey", path,
+		     "there is no foreign key between %s.%s and %s.%s (their foreign keys are: %s); name the columns "
+		     "that join them in `foreign_key`",
+		     r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.len ? sb.data : "none");
+	strbuf_release(&sb);
+}
+
+static void report_several(const struct link_request *r, const struct candidate *candidates, size_t n,
+			   struct findings *f)
+{
+	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
+	struct strbuf sb;
+
+	strbuf_init(&sb, LIST_BYTES);
+	for (size_t i = 0; i < n; i++) {
+		const struct candidate *c = &candidates[i];
+
+		add_key_text(&sb, c->on_lower ? r->lower : r->upper, c->fk, c->on_lower ? r->upper : r->lower);
+	}
+	findings_add(f, FINDING_ERROR, "AmbiguousForeignKey", path,
+		     "there are %zu foreign keys between %s.%s and %s.%s: %s; choose one with `foreign_key`", n,
+		     r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.data);
+	strbuf_release(&sb);
+}
+
+static bool resolve_found(const struct link_request *r, struct hop *hop, struct findings *f)
+{
+	_cleanup_free_ struct candidate *candidates =
+		xcalloc(r->upper->n_foreign_keys + r->lower->n_foreign_keys, sizeof(*candidates));
+	const struct catalog_foreign_key *fk;
+	size_t n = 0;
+
+	/* Within one table the direction is the relationship's: many rows point at one. */
+	if (r->upper != r->lower || r->type == RELATION_ONE_TO_MANY)
+		n = add_candidates(r, true, candidates, n);
+	if (r->upper != r->lower || r->type == RELATION_ONE_TO_ONE)
+		n = add_candidates(r, false, candidates, n);
+	if (n == 0)
+		report_none(r, f);
+	if (n > 1)
+		report_several(r, candidates, n, f);
+	if (n != 1)
+		return false;
+	fk = candidates[0].fk;
+	hop->n = fk->n;
+	hop->lower_columns =
+		xmemdup(candidates[0].on_lower ? fk->columns : fk->to_columns, fk->n * sizeof(*fk->columns));
+	hop->upper_columns =
+		xmemdup(candidates[0].on_lower ? fk->to_columns : fk->columns, fk->n * sizeof(*fk->columns));
+	return true;
+}
+
+bool link_resolve(const struct link_request *request, struct hop *ret, struct findings *f)
+{
+	ret->upper = request->upper;
+	ret->lower = request->lower;
+	if (request->upper_columns && request->upper_columns->n && request->lower_columns->n)
+		return resolve_given(request, ret, f);
+	return resolve_found(request, ret, f);
+}

@@ -1,0 +1,386 @@
+/* From a changed row to root keys.
+ *
+ * A row of the tree hangs on the row above it by the columns of one hop; those values, old and new, are all that a
+ * change must bring. (What it joins to below needs no old value: whatever leaves the document there either changed
+ * itself, and is found from its own row, or is found from this one.) From these values the way climbs hop by hop. A
+ * table is joined only if the next hop needs columns of it that are not known yet by equality; when none is joined, the
+ * values are the root key themselves.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+#include "postgres/pg.h"
+
+enum { PATH_BYTES = 16 * 1024, EXPRESSION_BYTES = 1024 };
+
+/* A value known on the way up: of a column of the changed row, or of a table that was joined. */
+struct known {
+	const struct catalog_column *column; /* whose type it has */
+	int given;                           /* index among the way's columns, or -1 */
+	char *expr;                          /* when given < 0 */
+};
+
+struct climb {
+	const struct tree *tree;
+	const struct hop *own; /* the changed row is of own->lower */
+	bool *used;            /* which of own's columns the way needs */
+	int *numbers;          /* parameter of each, from 1 */
+	struct strbuf joins;
+	size_t n_joins;
+};
+
+/* Equal values of these types have equal texts, so that one stands for the other. */
+static bool same_text(const struct catalog_column *a, const struct catalog_column *b)
+{
+	static const char *const exact[] = {"oid",       "uuid",        "text", "varchar", "date",
+					    "timestamp", "timestamptz", "time", "bool",    "name"};
+	static const char *const integers[] = {"int2", "int4", "int8"};
+	bool a_integer = false, b_integer = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(integers); i++) {
+		a_integer = a_integer || strcmp(a->base_type, integers[i]) == 0;
+		b_integer = b_integer || strcmp(b->base_type, integers[i]) == 0;
+	}
+	if (a_integer && b_integer)
+		return true;
+	if (strcmp(a->base_type, b->base_type) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
+		if (strcmp(a->base_type, exact[i]) == 0)
+			return true;
+	return a->category == 'E';
+}
+
+static void known_release(struct known *known, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(known[i].expr);
+	free(known);
+}
+
+/* The way's parameter, or a joined table's column. Caller frees. */
+static char *known_text(struct climb *c, const struct known *known)
+{
+	_cleanup_free_ char *type = NULL;
+
+	if (known->given < 0)
+		return xstrdup(known->expr);
+	c->used[known->given] = true;
+	type = sql_type(known->column);
+	return xasprintf("k.c%d::%s", c->numbers[known->given], type);
+}
+
+static char *column_text(const char *alias, const struct catalog_column *column)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, EXPRESSION_BYTES);
+	strbuf_adds(&sb, alias);
+	strbuf_addc(&sb, '.');
+	sql_ident(&sb, column->name);
+	return strbuf_detach(&sb);
+}
+
+/* Which of the hop's pairs has this column on its upper side and may stand for it; -1: none. */
+static int find_known(const struct hop *hop, const struct known *known, int column)
+{
+	for (size_t i = 0; i < hop->n; i++)
+		if (hop->upper_columns[i] == column &&
+		    same_text(known[i].column, &hop->upper->columns[hop->upper_columns[i]]))
+			return (int)i;
+	return -1;
+}
+
+static void join_upper(struct climb *c, const struct hop *hop, const struct known *known, const char *alias)
+{
+	strbuf_adds(&c->joins, "\n  JOIN ");
+	sql_table(&c->joins, hop->upper);
+	strbuf_addf(&c->joins, " %s", alias);
+	for (size_t i = 0; i < hop->n; i++) {
+		_cleanup_free_ char *left = column_text(alias, &hop->upper->columns[hop->upper_columns[i]]);
+		_cleanup_free_ char *right = known_text(c, &known[i]);
+
+		strbuf_addf(&c->joins, "%s%s = %s", i ? " AND " : " ON ", left, right);
+	}
+	c->n_joins++;
+}
+
+/* From the values of hop->upper_columns to those of `wanted`, columns of the same table. */
+static struct known *climb_hop(struct climb *c, const struct hop *hop, struct known *known, const int *wanted,
+			       size_t n_wanted)
+{
+	struct known *next = xcalloc(n_wanted, sizeof(*next));
+	_cleanup_free_ char *alias = xasprintf("u%zu", c->n_joins + 1);
+	bool all = true;
+
+	for (size_t i = 0; i < n_wanted; i++)
+		all = all && find_known(hop, known, wanted[i]) >= 0;
+	if (!all)
+		join_upper(c, hop, known, alias);
+	for (size_t i = 0; i < n_wanted; i++) {
+		const struct known *from = all ? &known[find_known(hop, known, wanted[i])] : NULL;
+
+		if (from) {
+			next[i] = *from;
+			next[i].expr = xstrdup_or_null(from->expr);
+		} else {
+			next[i].column = &hop->upper->columns[wanted[i]];
+			next[i].given = -1;
+			next[i].expr = column_text(alias, next[i].column);
+		}
+	}
+	known_release(known, hop->n);
+	return next;
+}
+
+/* The hop above hop number `h` of the place; false at the top. */
+static bool next_hop(const struct place **place, size_t *h)
+{
+	if (*h > 0) {
+		(*h)--;
+		return true;
+	}
+	*place = (*place)->parent;
+	if (!*place || !(*place)->parent)
+		return false;
+	*h = (*place)->n_hops - 1;
+	return true;
+}
+
+/* The root key, from the values of hop h of the place. */
+static struct known *climb_all(struct climb *c, const struct place *place, size_t h)
+{
+	const struct place *root = c->tree->places[0];
+	const struct hop *hop = &place->hops[h];
+	struct known *known = xcalloc(hop->n, sizeof(*known));
+
+	for (size_t i = 0; i < hop->n; i++)
+		known[i] = (struct known){.column = &hop->lower->columns[hop->lower_columns[i]], .given = (int)i};
+	while (next_hop(&place, &h)) {
+		const struct hop *up = &place->hops[h];
+
+		known = climb_hop(c, hop, known, up->lower_columns, up->n);
+		hop = up;
+	}
+	return climb_hop(c, hop, known, root->key, root->n_key);
+}
+
+static void climb_init(struct climb *c, const struct tree *tree, const struct hop *own)
+{
+	*c = (struct climb){.tree = tree, .own = own};
+	c->used = xcalloc(own->n, sizeof(*c->used));
+	c->numbers = xcalloc(own->n, sizeof(*c->numbers));
+	strbuf_init(&c->joins, SQL_BYTES);
+}
+
+static void climb_release(struct climb *c)
+{
+	free(c->used);
+	free(c->numbers);
+	strbuf_release(&c->joins);
+}
+
+/* Parameters are numbered in the order of the columns that turned out to be needed. */
+static void climb_renumber(struct climb *c)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < c->own->n; i++)
+		c->numbers[i] = c->used[i] ? ++n : 0;
+	strbuf_reset(&c->joins);
+	c->n_joins = 0;
+}
+
+static void add_way_column(struct document_way *way, const struct catalog_column *column)
+{
+	way->columns = xreallocarray(way->columns, way->n_columns + 1, sizeof(char *));
+	way->columns[way->n_columns++] = xstrdup(column->name);
+}
+
+static char *way_sql(struct climb *c, const struct known *key, size_t n_key)
+{
+	const char *between = "";
+	struct strbuf sb;
+	int n = 0;
+
+	strbuf_init(&sb, SQL_BYTES);
+	strbuf_adds(&sb, "SELECT DISTINCT ");
+	for (size_t i = 0; i < n_key; i++) {
+		_cleanup_free_ char *expr = known_text(c, &key[i]);
+
+		strbuf_adds(&sb, i ? ", " : "");
+		sql_text(&sb, key[i].column, expr);
+	}
+	for (size_t i = 0; i < c->own->n; i++)
+		n = c->numbers[i] > n ? c->numbers[i] : n;
+	strbuf_adds(&sb, "\nFROM unnest(");
+	for (int i = 1; i <= n; i++)
+		strbuf_addf(&sb, "%s$%d::text[]", i > 1 ? ", " : "", i);
+	strbuf_adds(&sb, ") AS k(");
+	for (int i = 1; i <= n; i++)
+		strbuf_addf(&sb, "%sc%d", i > 1 ? ", " : "", i);
+	strbuf_addf(&sb, ")%s", c->joins.data);
+	/* A link column that is NULL leads to no root. */
+	between = "\nWHERE ";
+	for (size_t i = 0; i < n_key; i++) {
+		if (key[i].given >= 0 || key[i].column->not_null)
+			continue;
+		strbuf_addf(&sb, "%s%s IS NOT NULL", between, key[i].expr);
+		between = " AND ";
+	}
+	return strbuf_detach(&sb);
+}
+
+static void add_name(struct strbuf *sb, const char *table, const char *label)
+{
+	strbuf_addf(sb, "%s%s", sb->len ? " > " : "", table);
+	if (label && strcmp(label, table) != 0)
+		strbuf_addf(sb, " \"%s\"", label);
+}
+
+static void add_path(struct strbuf *sb, const struct place *place, bool through_only)
+{
+	if (place->parent)
+		add_path(sb, place->parent, false);
+	if (place->through)
+		add_name(sb, place->through->name, NULL);
+	if (!through_only)
+		add_name(sb, place->table->name, place->parent ? place->node->label : NULL);
+}
+
+static char *way_path(const struct place *place, size_t h)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, PATH_BYTES);
+	add_path(&sb, place, h + 1 < place->n_hops);
+	return strbuf_detach(&sb);
+}
+
+static bool is_direct(const struct climb *c, const struct known *key, size_t n_key)
+{
+	for (size_t i = 0; i < n_key; i++)
+		if (key[i].given < 0)
+			return false;
+	return c->n_joins == 0;
+}
+
+/* The way of the rows whose own link is hop h of the place: the through table's rows, or the place's. */
+static struct document_way climb_way(const struct tree *tree, const struct place *place, size_t h)
+{
+	const struct hop *own = &place->hops[h];
+	size_t n_key = tree->places[0]->n_key;
+	struct document_way way = {.relation = own->lower->oid, .path = way_path(place, h)};
+	struct climb c;
+	struct known *key;
+
+	climb_init(&c, tree, own);
+	key = climb_all(&c, place, h);
+	way.direct = is_direct(&c, key, n_key);
+	for (size_t i = 0; i < n_key; i++) {
+		if (key[i].given >= 0)
+			c.used[key[i].given] = true;
+		if (way.direct)
+			add_way_column(&way, &own->lower->columns[own->lower_columns[key[i].given]]);
+	}
+	if (!way.direct) {
+		known_release(key, n_key);
+		climb_renumber(&c);
+		key = climb_all(&c, place, h);
+		way.sql = way_sql(&c, key, n_key);
+		for (size_t i = 0; i < own->n; i++)
+			if (c.used[i])
+				add_way_column(&way, &own->lower->columns[own->lower_columns[i]]);
+	}
+	known_release(key, n_key);
+	climb_release(&c);
+	return way;
+}
+
+static bool same_way(const struct document_way *a, const struct document_way *b)
+{
+	if (a->relation != b->relation || a->direct != b->direct || a->n_columns != b->n_columns)
+		return false;
+	for (size_t i = 0; i < a->n_columns; i++)
+		if (strcmp(a->columns[i], b->columns[i]) != 0)
+			return false;
+	return a->direct || strcmp(a->sql, b->sql) == 0;
+}
+
+/* Rows that lead to the same roots from two places of the tree need to be followed once. */
+static void add_way(struct document_plan *plan, struct document_way way)
+{
+	for (size_t i = 0; i < plan->n_ways; i++) {
+		if (!same_way(&plan->ways[i], &way))
+			continue;
+		free(way.path);
+		free_strings(way.columns, way.n_columns);
+		free(way.sql);
+		return;
+	}
+	plan->ways = xreallocarray(plan->ways, plan->n_ways + 1, sizeof(*plan->ways));
+	plan->ways[plan->n_ways++] = way;
+}
+
+static struct document_way root_way(const struct place *root)
+{
+	struct document_way way = {
+		.relation = root->table->oid, .path = way_path(root, 0), .direct = true, .is_root = true};
+
+	for (size_t i = 0; i < root->n_key; i++)
+		add_way_column(&way, &root->table->columns[root->key[i]]);
+	return way;
+}
+
+/* --- tables */
+
+static struct document_table *find_table(struct document_plan *plan, const struct tree *tree, uint32_t oid)
+{
+	struct document_table *table;
+
+	for (size_t i = 0; i < plan->n_tables; i++)
+		if (plan->tables[i].table->oid == oid)
+			return &plan->tables[i];
+	plan->tables = xreallocarray(plan->tables, plan->n_tables + 1, sizeof(*plan->tables));
+	table = &plan->tables[plan->n_tables++];
+	*table = (struct document_table){
+		.table = catalog_find_oid(tree->catalog, oid),
+		.is_root = oid == plan->root->oid,
+		.all_roots_sql = sql_all_roots(tree),
+	};
+	return table;
+}
+
+static void add_link_column(struct document_table *table, int column)
+{
+	for (size_t i = 0; i < table->n_link_columns; i++)
+		if (table->link_columns[i] == column)
+			return;
+	table->link_columns =
+		xreallocarray(table->link_columns, table->n_link_columns + 1, sizeof(*table->link_columns));
+	table->link_columns[table->n_link_columns++] = column;
+}
+
+static void add_tables(struct document_plan *plan, const struct tree *tree)
+{
+	for (size_t i = 0; i < plan->n_ways; i++) {
+		const struct document_way *way = &plan->ways[i];
+		struct document_table *table = find_table(plan, tree, way->relation);
+
+		for (size_t j = 0; j < way->n_columns; j++)
+			add_link_column(table, catalog_column(table->table, way->columns[j]));
+	}
+	/* A deletion has to name the shard that its document is on. */
+	if (tree->routing >= 0)
+		add_link_column(find_table(plan, tree, plan->root->oid), tree->routing);
+}
+
+void ways_build(const struct tree *tree, struct document_plan *plan)
+{
+	add_way(plan, root_way(tree->places[0]));
+	for (size_t i = 1; i < tree->n; i++)
+		for (size_t h = 0; h < tree->places[i]->n_hops; h++)
+			add_way(plan, climb_way(tree, tree->places[i], h));
+	add_tables(plan, tree);
+}
