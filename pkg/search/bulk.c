@@ -1,10 +1,10 @@
 /* The bulk writer: bodies that fill, travel and come back.
  *
  * There are concurrency + 1 bodies. One fills (`current`); the others are ready to be sent, under way, or answered.
- * Answers are decoded by the HTTP callback and judged in `advance`, outside of it, so that on_rejected may use the
- * writer and the search connection. What has to be sent again stays in its body: finished actions are cut out of it,
- * and it becomes ready again. Back-off is the writer's, not the body's: an engine that pushes one request back is not
- * helped by the next one.
+ * Answers are decoded by the HTTP callback and judged in `advance`, outside of it, so that on_rejected may make
+ * requests of its own. What has to be sent again stays in its body: finished actions are cut out of it, and it becomes
+ * ready again. Back-off is the writer's, not the body's: an engine that pushes one request back is not helped by the
+ * next one.
  */
 #include <assert.h>
 
@@ -210,6 +210,8 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	if (bulk_pace_pushed_back(&bulk->pace, now_ms, why->retry_after_ms, unreachable) && bulk->options.on_pressure)
 		bulk->options.on_pressure(bulk->options.user, true, why->msg);
 	slot->state = SLOT_READY;
+	/* Behind the others: a shard that is away must not hold up what goes to the rest. Versions keep the order. */
+	slot->sequence = ++bulk->sequence;
 	return 0;
 }
 
@@ -502,13 +504,11 @@ static int have_current(struct bulk *bulk, struct err *err)
 		if (slot) {
 			slot->state = SLOT_FILLING;
 			bulk->current = slot;
-		} else if (!is_busy(bulk)) {
-			return err_set(err, ERR_FATAL,
-				       "a rejected document was answered with more than the bulk "
-				       "writer can hold");
-		} else if (wait_for_progress(bulk, err) < 0) {
-			return -1;
+			break;
 		}
+		assert(is_busy(bulk)); /* not so when on_rejected uses the writer */
+		if (wait_for_progress(bulk, err) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -3,7 +3,8 @@
  * A struct search is one connection set (an http loop) and belongs to one thread; threads that write each have their
  * own. It borrows a struct http_target, which may be shared. Requests use the lowest common denominator of all
  * versions: no types, plain JSON, external versions (version_type external_gte, so that the same write may be repeated
- * and an older one loses). Document bytes are never parsed here.
+ * and an older one loses). Document bytes are never parsed here. An index name with a wildcard, a list or _all is
+ * INVALID everywhere. Errors of requests that were not answered are those of http_do.
  */
 #ifndef PGSYNC_SEARCH_SEARCH_H
 #define PGSYNC_SEARCH_SEARCH_H
@@ -72,7 +73,7 @@ int search_put_mapping(struct search *search, const char *index, const json_t *m
 int search_put_settings(struct search *search, const char *index, const json_t *settings, struct err *err) WARN_UNUSED;
 int search_refresh(struct search *search, const char *index, struct err *err) WARN_UNUSED;
 /* One atomic call: alias points to index alone. remove_index: a real index of the alias's name goes away in the same
- * call. */
+ * call; without it, such an index is INVALID/IndexExists. */
 int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index,
 		      struct err *err) WARN_UNUSED;
 
@@ -100,10 +101,18 @@ int search_delete(struct search *search, const char *index, const char *id, stru
  * ---------------------------------------------------------------------------------------------------------------- */
 /* A writer with up to `concurrency` bulk requests under way. Bodies are sent when they reach max_bytes or max_actions,
  * or at bulk_flush. Answers are read item by item: 2xx done; 409 done (a newer version is there); 404 of a delete done;
- * 429, 503 and their kin: the item is sent again after a back-off, and body size and concurrency adapt; 413: halved;
- * everything else: the item is rejected and goes to on_rejected. A whole answer of 401, 403, 404 (index missing) or 400
- * is an error. Retrying ends after retry_ms with TRANSIENT/SinkUnavailable: the caller then derives the documents anew,
- * so that nothing old is written late. */
+ * 429, 503 and their kin: the item is sent again after a back-off (100 ms to 30 s, full jitter, Retry-After), and body
+ * size and concurrency adapt (halved, and raised again step by step); another 5xx: the same, five times at most; 413:
+ * halved for good; everything else: the item is rejected and goes to on_rejected. An item of 401 or 403, a missing
+ * index, and a whole answer of 401, 403, 404 or 400 are errors: they say nothing about a document. A full disk (403,
+ * cluster_block_exception) is push-back. Retrying ends when an action is retry_ms old, with TRANSIENT/SinkUnavailable:
+ * the caller then derives the documents anew, so that nothing old is written late. After any error but CANCELLED the
+ * writer repeats it for ever; free it.
+ *
+ * The engine forgets a deleted document's version after index.gc_deletes (60 s by default). Set it above retry_ms on
+ * indices that are written here, so that an old write that waited cannot bring a deleted document back.
+ *
+ * Memory: concurrency + 1 bodies of max_bytes (one of them may hold a single larger document). */
 struct bulk;
 
 struct bulk_rejection {
@@ -122,7 +131,8 @@ struct bulk_options {
 	int64_t retry_ms;     /* default 5 minutes */
 	const char *pipeline; /* or NULL */
 	/* Called from bulk_* in the caller's thread for each rejected item. A negative return stops the writer with
-	 * that error. */
+	 * that error. May make other requests, but not use this writer. NULL: a rejection is INVALID/DocumentRejected.
+	 */
 	int (*on_rejected)(void *user, const struct bulk_rejection *rejection, struct err *err);
 	/* Called when the engine pushes back (429, 5xx, no answer) and when it accepts again; for a condition. May be
 	 * NULL. */
@@ -151,7 +161,8 @@ struct bulk_action {
 	const char *document; /* NULL: a delete. Raw line breaks become spaces on the way */
 	size_t document_len;
 };
-/* Copies the action into the current body. May wait for a free slot. An id above 512 bytes is rejected as an item. */
+/* Copies the action into the current body. May wait for a free slot. An id of no or above 512 bytes and a document
+ * above max_document are rejected as items. */
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;
 /* Sends what is left and waits until every action is done. */
 int bulk_flush(struct bulk *bulk, struct err *err) WARN_UNUSED;

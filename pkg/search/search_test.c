@@ -1,0 +1,366 @@
+/* Tests of requests and their errors against an engine that answers as each test tells it to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "http/http.h"
+#include "search/fake_engine_int.h"
+#include "search/search.h"
+#include "json/json.h"
+
+/* Answers to requests, by the beginning of their first line. */
+struct reply {
+	const char *request;
+	int status;
+	const char *body;
+};
+
+struct world {
+	struct fake_engine engine;
+	struct http_target *target;
+	struct search *search;
+	struct err err;
+	const struct reply *replies;
+	size_t n_replies;
+	char last[512]; /* "<method> <path>" of the last request, and its body */
+	char last_body[1024];
+};
+
+static int answer(struct fake_engine *engine, const char *head, const char *body, struct strbuf *to)
+{
+	struct world *w = engine->user;
+
+	(void)snprintf(w->last, sizeof(w->last), "%.*s", (int)(strstr(head, " HTTP/1.1") - head), head);
+	(void)snprintf(w->last_body, sizeof(w->last_body), "%.1000s", body);
+	for (size_t i = 0; i < w->n_replies; i++) {
+		if (!strncmp(head, w->replies[i].request, strlen(w->replies[i].request))) {
+			strbuf_adds(to, w->replies[i].body);
+			return w->replies[i].status;
+		}
+	}
+	strbuf_adds(to, "{}");
+	return 200;
+}
+
+static void world_start(struct world *w, const struct reply *replies, size_t n)
+{
+	const char *url;
+
+	*w = (struct world){.replies = replies, .n_replies = n};
+	fake_engine_start(&w->engine, answer, w);
+	url = w->engine.url;
+	assert_int_equal(http_target_new(&(struct http_target_options){.urls = &url, .n_urls = 1}, &w->target, &w->err),
+			 0);
+	assert_int_equal(search_new(w->target, NULL, NULL, &w->search, &w->err), 0);
+}
+
+static void world_stop(struct world *w)
+{
+	search_free(w->search);
+	fake_engine_stop(&w->engine);
+	http_target_free(w->target);
+}
+
+#define START(w, ...)                                        \
+	static const struct reply replies[] = {__VA_ARGS__}; \
+	struct world w;                                      \
+	UNUSED(state);                                       \
+	world_start(&w, replies, sizeof(replies) / sizeof(*replies))
+
+/* --- Which engine ----------------------------------------------------------------------------------------------------
+ */
+static int info_of(const char *body, const char *headers, struct search_info *ret, struct err *err)
+{
+	struct reply reply = {"GET / ", 200, body};
+	struct world w;
+	int r;
+
+	world_start(&w, &reply, 1);
+	w.engine.headers = headers;
+	r = search_info(w.search, ret, err);
+	world_stop(&w);
+	return r;
+}
+
+static void test_info_when_elasticsearch_then_flavour_and_version(void **state)
+{
+	struct search_info info;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(info_of("{\"cluster_name\":\"c1\",\"version\":{\"number\":\"8.15.0-SNAPSHOT\"}}",
+				 "X-Elastic-Product: Elasticsearch\r\n", &info, &err),
+			 0);
+	assert_int_equal(info.flavour, SEARCH_ELASTICSEARCH);
+	assert_int_equal(info.major, 8);
+	assert_int_equal(info.minor, 15);
+	assert_string_equal(info.version, "8.15.0-SNAPSHOT");
+	assert_string_equal(info.cluster_name, "c1");
+	assert_int_equal(
+		info_of("{\"version\":{\"number\":\"7.0.1\"},\"tagline\":\"You Know, for Search\"}", "", &info, &err),
+		0);
+	assert_int_equal(info.flavour, SEARCH_ELASTICSEARCH);
+	assert_int_equal(info.major, 7);
+}
+
+static void test_info_when_opensearch_then_flavour_and_version_even_in_disguise(void **state)
+{
+	struct search_info info;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(
+		info_of("{\"version\":{\"distribution\":\"opensearch\",\"number\":\"2.19.1\"}}", "", &info, &err), 0);
+	assert_int_equal(info.flavour, SEARCH_OPENSEARCH);
+	assert_int_equal(info.major, 2);
+	assert_int_equal(info_of("{\"version\":{\"number\":\"7.10.2\"},"
+				 "\"tagline\":\"The OpenSearch Project: https://opensearch.org/\"}",
+				 "", &info, &err),
+			 0);
+	assert_int_equal(info.flavour, SEARCH_OPENSEARCH);
+	assert_int_equal(info.major, 1);
+}
+
+static void test_info_when_neither_or_too_old_then_unsupported(void **state)
+{
+	static const char *const bodies[] = {
+		"<html>hello</html>",
+		"{}",
+		"{\"version\":{\"number\":\"6.8.23\"},\"tagline\":\"You Know, for Search\"}",
+		"{\"version\":{\"number\":\"x\"},\"tagline\":\"You Know, for Search\"}",
+		"{\"version\":{\"distribution\":\"opensearch\"}}",
+	};
+	struct search_info info;
+	struct err err;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		assert_int_equal(info_of(bodies[i], "", &info, &err), -1);
+		assert_int_equal(err.kind, ERR_INVALID);
+		assert_string_equal(err.reason, "VersionUnsupported");
+	}
+}
+
+/* --- Errors ----------------------------------------------------------------------------------------------------------
+ */
+static void test_json_when_refused_then_kind_reason_and_the_engines_words(void **state)
+{
+	static const struct {
+		int status;
+		enum err_kind kind;
+		const char *reason, *body, *text;
+	} cases[] = {
+		{401, ERR_DENIED, "AuthFailed", "Unauthorized", "Unauthorized"},
+		{403, ERR_DENIED, "AuthFailed", "{\"error\":{\"type\":\"security_exception\",\"reason\":\"no\"}}",
+		 "security_exception: no"},
+		{403, ERR_TRANSIENT, "SinkUnavailable",
+		 "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"read-only\"}}", "read-only"},
+		{404, ERR_NOT_FOUND, NULL, "{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"r\"}}",
+		 "index_not_found_exception"},
+		{400, ERR_INVALID, NULL, "{\"error\":\"no handler found\",\"status\":400}", "no handler found"},
+		{429, ERR_TRANSIENT, "SinkUnavailable", "{}", "429"},
+		{503, ERR_TRANSIENT, "SinkUnavailable", "<html>", "503"},
+		{200, ERR_TRANSIENT, "SinkUnavailable", "<html>", "not JSON"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct reply reply = {"GET /x", cases[i].status, cases[i].body};
+		struct world w;
+		json_t *value = NULL;
+
+		world_start(&w, &reply, 1);
+		assert_int_equal(search_json(w.search, "GET", "/x", NULL, &value, &w.err), -1);
+		assert_int_equal(w.err.kind, cases[i].kind);
+		if (cases[i].reason)
+			assert_string_equal(w.err.reason, cases[i].reason);
+		assert_non_null(strstr(w.err.msg, cases[i].text));
+		assert_null(value);
+		world_stop(&w);
+	}
+}
+
+static void test_index_when_name_could_mean_several_then_invalid_and_nothing_is_sent(void **state)
+{
+	static const char *const names[] = {"", "*", "books*", "a,b", "_all", "-books", "a/b", "..", "a b", "a?"};
+
+	START(w, {"GET /none", 200, ""});
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_int_equal(search_index_delete(w.search, names[i], &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_INVALID);
+	}
+	assert_int_equal(w.engine.n_requests, 0);
+	world_stop(&w);
+}
+
+/* --- Indices and aliases ---------------------------------------------------------------------------------------------
+ */
+static void test_resolve_when_name_is_absent_index_or_alias_then_it_says_so(void **state)
+{
+	struct search_name name;
+
+	START(w, {"GET /none/_alias", 404, "{\"error\":\"alias [none] missing\",\"status\":404}"},
+	      {"GET /plain/_alias", 200, "{\"plain\":{\"aliases\":{}}}"},
+	      {"GET /books/_alias", 200, "{\"books-g2\":{\"aliases\":{\"books\":{}}},\"books-g1\":{\"aliases\":{}}}"},
+	      {"GET /down/_alias", 503, "{}"});
+	assert_int_equal(search_resolve(w.search, "none", &name, &w.err), 0);
+	assert_int_equal(name.kind, SEARCH_NAME_ABSENT);
+	assert_int_equal(search_resolve(w.search, "plain", &name, &w.err), 0);
+	assert_int_equal(name.kind, SEARCH_NAME_INDEX);
+	assert_int_equal(search_resolve(w.search, "books", &name, &w.err), 0);
+	assert_int_equal(name.kind, SEARCH_NAME_ALIAS);
+	assert_string_equal(name.target, "books-g2");
+	assert_int_equal(name.n_targets, 2);
+	search_name_release(&name);
+	assert_int_equal(search_resolve(w.search, "down", &name, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
+	world_stop(&w);
+}
+
+static void test_alias_move_when_others_have_it_then_one_call_changes_all(void **state)
+{
+	START(w,
+	      {"GET /books/_alias", 200, "{\"books-g1\":{\"aliases\":{\"books\":{}}},\"books-g2\":{\"aliases\":{}}}"});
+	assert_int_equal(search_alias_move(w.search, "books", "books-g2", false, &w.err), 0);
+	assert_string_equal(w.last, "POST /_aliases");
+	assert_string_equal(w.last_body, "{\"actions\":[{\"remove\":{\"index\":\"books-g1\",\"alias\":\"books\"}},"
+					 "{\"add\":{\"index\":\"books-g2\",\"alias\":\"books\"}}]}");
+	assert_int_equal(w.engine.n_requests, 2);
+	world_stop(&w);
+}
+
+static void test_alias_move_when_an_index_has_the_name_then_refused_unless_told_to_remove_it(void **state)
+{
+	START(w, {"GET /books/_alias", 200, "{\"books\":{\"aliases\":{}}}"});
+	assert_int_equal(search_alias_move(w.search, "books", "books-g1", false, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_INVALID);
+	assert_string_equal(w.err.reason, "IndexExists");
+	assert_int_equal(w.engine.n_requests, 1);
+	assert_int_equal(search_alias_move(w.search, "books", "books-g1", true, &w.err), 0);
+	assert_string_equal(w.last_body, "{\"actions\":[{\"remove_index\":{\"index\":\"books\"}},"
+					 "{\"add\":{\"index\":\"books-g1\",\"alias\":\"books\"}}]}");
+	world_stop(&w);
+}
+
+static void test_index_create_when_refused_then_conflict_or_rejected(void **state)
+{
+	_cleanup_json_ json_t *body = json_pack("{}");
+
+	START(w,
+	      {"PUT /there ", 400, "{\"error\":{\"type\":\"resource_already_exists_exception\",\"reason\":\"there\"}}"},
+	      {"PUT /bad ", 400, "{\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":\"no handler\"}}"});
+	assert_int_equal(search_index_create(w.search, "new", body, &w.err), 0);
+	assert_int_equal(search_index_create(w.search, "there", body, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_CONFLICT);
+	assert_int_equal(search_index_create(w.search, "bad", body, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_INVALID);
+	assert_string_equal(w.err.reason, "IndexRejected");
+	world_stop(&w);
+}
+
+static void test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found(void **state)
+{
+	json_t *meta = NULL;
+	bool exists = true;
+
+	START(w, {"DELETE /gone", 404, "{}"}, {"HEAD /gone", 404, ""}, {"GET /gone/_mapping", 404, "{}"},
+	      {"GET /plain/_mapping", 200, "{}"},
+	      {"GET /books/_mapping", 200, "{\"books-g1\":{\"mappings\":{\"_meta\":{\"hash\":\"x\"}}}}"});
+	assert_int_equal(search_index_delete(w.search, "gone", &w.err), 0);
+	assert_int_equal(search_index_exists(w.search, "gone", &exists, &w.err), 0);
+	assert_false(exists);
+	assert_int_equal(search_index_exists(w.search, "here", &exists, &w.err), 0);
+	assert_true(exists);
+	assert_int_equal(search_index_meta(w.search, "gone", &meta, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+	assert_int_equal(search_index_meta(w.search, "plain", &meta, &w.err), 0);
+	assert_int_equal(json_object_size(meta), 0);
+	json_decref(meta);
+	assert_int_equal(search_index_meta(w.search, "books", &meta, &w.err), 0);
+	assert_string_equal(jsonx_string(meta, "hash", ""), "x");
+	json_decref(meta);
+	world_stop(&w);
+}
+
+static void test_stats_when_several_shards_then_count_and_the_worst_health(void **state)
+{
+	struct search_stats stats;
+
+	START(w, {"GET /books/_count", 200, "{\"count\":25}"},
+	      {"GET /_cat/indices/books?", 200, "[{\"health\":\"yellow\"},{\"health\":\"green\"}]"},
+	      {"GET /closed/_count", 200, "{\"count\":3}"}, {"GET /_cat/indices/closed?", 403, "{}"});
+	assert_int_equal(search_stats(w.search, "books", &stats, &w.err), 0);
+	assert_int_equal(stats.documents, 25);
+	assert_string_equal(stats.health, "yellow");
+	assert_int_equal(search_stats(w.search, "closed", &stats, &w.err), 0);
+	assert_int_equal(stats.documents, 3);
+	assert_string_equal(stats.health, "");
+	world_stop(&w);
+}
+
+/* --- Documents -------------------------------------------------------------------------------------------------------
+ */
+static void test_get_when_document_or_index_is_absent_then_null_and_no_error(void **state)
+{
+	struct search_version version;
+	json_t *document = (json_t *)&version;
+
+	START(w, {"GET /c/_doc/a%2Fb ", 404, "{\"found\":false}"},
+	      {"GET /none/_doc/a ", 404, "{\"error\":{\"type\":\"index_not_found_exception\"},\"status\":404}"},
+	      {"GET /c/_doc/there ", 200,
+	       "{\"_seq_no\":5,\"_primary_term\":2,\"found\":true,\"_source\":{\"a\":\"b\"}}"});
+	assert_int_equal(search_get(w.search, "c", "a/b", &document, &version, &w.err), 0);
+	assert_null(document);
+	assert_int_equal(version.seq_no, -1);
+	assert_int_equal(search_get(w.search, "none", "a", &document, &version, &w.err), 0);
+	assert_null(document);
+	assert_int_equal(search_get(w.search, "c", "there", &document, &version, &w.err), 0);
+	assert_string_equal(jsonx_string(document, "a", ""), "b");
+	assert_int_equal(version.seq_no, 5);
+	assert_int_equal(version.primary_term, 2);
+	json_decref(document);
+	world_stop(&w);
+}
+
+static void test_put_when_version_is_given_then_the_write_is_conditional(void **state)
+{
+	_cleanup_json_ json_t *document = json_pack("{s:i}", "a", 1);
+	struct search_version version = {.seq_no = -1, .primary_term = -1};
+
+	START(w, {"PUT /c/_doc/k?op_type=create ", 201, "{\"_seq_no\":0,\"_primary_term\":1}"},
+	      {"PUT /c/_doc/k?if_seq_no=0&if_primary_term=1 ", 200, "{\"_seq_no\":1,\"_primary_term\":1}"},
+	      {"PUT /c/_doc/k?if_seq_no=1&", 409, "{\"error\":{\"type\":\"version_conflict_engine_exception\"}}"});
+	assert_int_equal(search_put(w.search, "c", "k", document, &version, &w.err), 0);
+	assert_int_equal(version.seq_no, 0);
+	assert_int_equal(search_put(w.search, "c", "k", document, &version, &w.err), 0);
+	assert_int_equal(version.seq_no, 1);
+	assert_string_equal(w.last_body, "{\"a\":1}");
+	assert_int_equal(search_put(w.search, "c", "k", document, &version, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_CONFLICT);
+	assert_int_equal(version.seq_no, 1);
+	world_stop(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_info_when_elasticsearch_then_flavour_and_version),
+		cmocka_unit_test(test_info_when_opensearch_then_flavour_and_version_even_in_disguise),
+		cmocka_unit_test(test_info_when_neither_or_too_old_then_unsupported),
+		cmocka_unit_test(test_json_when_refused_then_kind_reason_and_the_engines_words),
+		cmocka_unit_test(test_index_when_name_could_mean_several_then_invalid_and_nothing_is_sent),
+		cmocka_unit_test(test_resolve_when_name_is_absent_index_or_alias_then_it_says_so),
+		cmocka_unit_test(test_alias_move_when_others_have_it_then_one_call_changes_all),
+		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_told_to_remove_it),
+		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
+		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
+		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
+		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),
+		cmocka_unit_test(test_put_when_version_is_given_then_the_write_is_conditional),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
