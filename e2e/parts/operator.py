@@ -1,5 +1,6 @@
 """The operator under test, run as the ServiceAccount that the chart makes, with exactly the chart's permissions."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from . import kubernetes, ports
 from .process import Process, children
 
 TREE = Path(__file__).resolve().parent.parent.parent
-BIN = TREE / "bin"
+BIN = Path(os.environ.get("PGSYNC_BIN") or TREE / "bin")  # another build's programs, such as sanitized ones
 NAMESPACE = "pgsync-system"
 RELEASE = "pgsync-operator"
 # What a cluster gets from the chart without the parts that need nodes.
