@@ -89,7 +89,11 @@ enum { PG_STREAM_AGAIN = 1 };
 int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err) WARN_UNUSED;
 /* Sends a standby status update, without blocking. flushed: everything below is durable at our side, the server may
  * forget it. A server that shuts down waits until all it sent is flushed (or for wal_sender_timeout): so answer
- * reply_requested at once. */
+ * reply_requested at once.
+ * Send one every PG_STREAM_FEEDBACK_MS even when nothing changed: a walsender that just ran out of WAL can sleep
+ * through the next commit's wake-up (seen with 17 and 18: one in 2,000 lone commits) and then delivers it after half of
+ * wal_sender_timeout, 30 s by default; any message of ours makes it look again. */
+enum { PG_STREAM_FEEDBACK_MS = 200 };
 int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, struct err *err) WARN_UNUSED;
 
 /* --- Visibility
