@@ -21,7 +21,6 @@
 
 enum {
 	EVENTS_PER_TURN = 2000, /* before timers and the applier are looked at again */
-	FEEDBACK_MS = 5000,     /* at least so often */
 	FEEDBACK_MIN_MS = 50,   /* at most so often, unless the server asks */
 	TICK_MS = 1000,         /* slot and lag */
 	STATS_MS = 10000,       /* document counts */
@@ -234,7 +233,7 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 	uint64_t acked = durable(s);
 	bool news = acked > s->acked;
 
-	if (!s->reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : FEEDBACK_MS))
+	if (!s->reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : PG_STREAM_FEEDBACK_MS))
 		return 0;
 	if (pg_stream_feedback(s->wal, s->received > acked ? s->received : acked, acked, err) < 0)
 		return err_wrap(err, "acknowledging");
@@ -548,7 +547,7 @@ static int wait_some(struct stream *s, struct err *err)
 		{.fd = pg_stream_fd(s->wal), .events = POLLIN},
 	};
 	bool waiting = !batch_empty(s->open) && !s->in_txn;
-	int timeout = waiting || s->live_after || s->engine->options->until_caught_up ? 5 : REPORT_MS * 5;
+	int timeout = waiting || s->live_after || s->engine->options->until_caught_up ? 5 : PG_STREAM_FEEDBACK_MS;
 	bool full = batch_full(s->open);
 
 	if (poll(fds, full ? 2 : 3, timeout) < 0 && errno != EINTR)
