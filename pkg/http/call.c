@@ -116,6 +116,7 @@ static void set_transport(struct http_call *call)
 
 static int set_deadline(struct http_call *call, struct err *err)
 {
+	char what[HTTP_WHAT_BYTES];
 	int64_t left_ms = call->request.timeout_ms - (clock_now_ms() - call->started_ms);
 
 	if (call->request.timeout_ms <= 0)
@@ -278,26 +279,34 @@ static const char *hint(const char *text)
 	return "";
 }
 
+const char *http_call_what(const struct http_call *call, char buf[HTTP_WHAT_BYTES])
+{
+	const char *path = call->request.path;
+
+	(void)snprintf(buf, HTTP_WHAT_BYTES, "%s %s%.*s", call->request.method, http_call_url(call)->name,
+		       (int)strcspn(path, "?"), path);
+	return buf;
+}
+
 int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 {
 	const char *text = call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
-	const struct http_url *url = http_call_url(call);
+	char what[HTTP_WHAT_BYTES];
 	const char *reason = NULL;
 	enum err_kind kind;
 	long os_errno = 0;
 	char os_text[128] = "";
 
 	if (call->stopped)
-		return err_set(err, ERR_CANCELLED, "%s %s: ended by the receiver", call->request.method, url->name);
+		return err_set(err, ERR_CANCELLED, "%s: ended by the receiver", http_call_what(call, what));
 	if (!strbuf_ok(&call->response.body))
-		return err_set(err, ERR_LIMIT, "%s %s%.200s: the answer is larger than %zu bytes", call->request.method,
-			       url->name, call->request.path, call->response.body.max);
+		return err_set(err, ERR_LIMIT, "%s: the answer is larger than %zu bytes", http_call_what(call, what),
+			       call->response.body.max);
 	classify(call, code, &kind, &reason);
 	(void)curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
 	if (code == CURLE_COULDNT_CONNECT && os_errno)
 		(void)snprintf(os_text, sizeof(os_text), ": %s", strerror_r((int)os_errno, (char[96]){0}, (size_t)96));
-	(void)err_reason(err, kind, reason, "%s %s%.200s: %s%s%s%s", call->request.method, url->name,
-			 call->request.path, text, os_text, hint(text),
+	(void)err_reason(err, kind, reason, "%s: %s%s%s%s", http_call_what(call, what), text, os_text, hint(text),
 			 call->target->n_urls > 1 && http_call_is_unconnected(call, code)
 				 ? "; none of the other servers could be connected to either"
 				 : "");

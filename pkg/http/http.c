@@ -107,6 +107,7 @@ void http_cancel(struct http_call *call)
 
 void http_free(struct http *http)
 {
+	char what[HTTP_WHAT_BYTES];
 	struct err err;
 
 	if (!http)
@@ -118,8 +119,7 @@ void http_free(struct http *http)
 			http_cancel(call);
 			continue;
 		}
-		(void)err_set(&err, ERR_CANCELLED, "%s %s: the loop has ended", call->request.method,
-			      http_call_url(call)->name);
+		(void)err_set(&err, ERR_CANCELLED, "%s: the loop has ended", http_call_what(call, what));
 		deliver(call, &err);
 	}
 	(void)curl_multi_cleanup(http->multi);
@@ -190,11 +190,11 @@ static bool end_one(struct http *http, int64_t now_ms)
 		}
 		deadline_ms = idle_deadline(call);
 		if (deadline_ms && deadline_ms <= now_ms) {
+			char what[HTTP_WHAT_BYTES];
 			struct err err;
 
-			(void)err_reason(&err, ERR_TRANSIENT, "Timeout", "%s %s%.200s: no byte for %lld ms",
-					 call->request.method, http_call_url(call)->name, call->request.path,
-					 (long long)call->request.idle_timeout_ms);
+			(void)err_reason(&err, ERR_TRANSIENT, "Timeout", "%s: no byte for %lld ms",
+					 http_call_what(call, what), (long long)call->request.idle_timeout_ms);
 			deliver(call, &err);
 			return true;
 		}
@@ -344,13 +344,14 @@ void http_set_cancelled(struct http *http, bool (*cancelled)(void *user), void *
 int http_do(struct http *http, struct http_target *target, const struct http_request *request,
 	    struct http_response *ret, struct err *err)
 {
+	char what[HTTP_WHAT_BYTES];
 	struct waiter waiter = {0};
 	struct http_call *call = http_start(http, target, request, on_waited, &waiter);
 
 	while (!waiter.done) {
 		if (http->cancelled && http->cancelled(http->cancelled_user)) {
-			(void)err_set(err, ERR_CANCELLED, "%s %s: stopped while waiting for the answer",
-				      request->method, http_call_url(call)->name);
+			(void)err_set(err, ERR_CANCELLED, "%s: stopped while waiting for the answer",
+				      http_call_what(call, what));
 			http_cancel(call);
 			return -1;
 		}

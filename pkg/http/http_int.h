@@ -15,6 +15,7 @@ enum {
 	HTTP_CA_AGE_MS = 5 * 60 * 1000,
 	HTTP_TOKEN_BYTES = 64 * 1024,
 	HTTP_CA_BYTES = 4 * 1024 * 1024,
+	HTTP_WHAT_BYTES = 384,
 };
 
 /* One server of a target. */
@@ -91,6 +92,8 @@ struct http {
 int http_call_prepare(struct http_call *call, struct err *err) WARN_UNUSED;
 void http_call_release_easy(struct http_call *call);
 const struct http_url *http_call_url(const struct http_call *call);
+/* "GET https://host:port/path" for messages, without the query. Returns buf. */
+const char *http_call_what(const struct http_call *call, char buf[HTTP_WHAT_BYTES]);
 /* Was the server never reached, so that another one may be tried? */
 bool http_call_is_unconnected(const struct http_call *call, CURLcode code);
 /* Fills in the parts of the response that libcurl knows at the end. */

@@ -142,8 +142,7 @@ static void test_decode_when_answer_is_none_then_invalid(void **state)
 		"{\"errors\":true}",
 		"{\"errors\":true,\"items\":[]}",
 		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}}]}",
-		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"status\":200}},{\"index\":{}}]"
-		"}",
+		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"status\":200}},{}]}",
 		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"status\":99}}]}",
 		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"status\":600}}]}",
 		"{\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{}}]}",

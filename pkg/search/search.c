@@ -92,7 +92,8 @@ int search_answer_err(const struct search *search, const char *method, const cha
 {
 	const char *type = search_error_type(root);
 	const char *reason = search_error_reason(root);
-	_cleanup_free_ char *what = xasprintf("%s %s%.200s", method, http_target_name(search->target), path);
+	_cleanup_free_ char *what =
+		xasprintf("%s %s%.*s", method, http_target_name(search->target), (int)strcspn(path, "?"), path);
 
 	(void)http_status_err(response, what, err);
 	if (type || reason)
@@ -121,9 +122,10 @@ int search_json(struct search *search, const char *method, const char *path, con
 		return search_answer_err(search, method, path, &answer.response, answer.root, err);
 	if (ret && !answer.root)
 		return err_reason(err, ERR_TRANSIENT, "SinkUnavailable",
-				  "%s %s%.200s: the answer (HTTP status %ld, %s) is not JSON; is something else in "
+				  "%s %s%.*s: the answer (HTTP status %ld, %s) is not JSON; is something else in "
 				  "front of the search engine?",
-				  method, http_target_name(search->target), path, answer.response.status,
+				  method, http_target_name(search->target), (int)strcspn(path, "?"), path,
+				  answer.response.status,
 				  answer.response.content_type[0] ? answer.response.content_type : "no content type");
 	if (ret)
 		*ret = TAKE_PTR(answer.root);
