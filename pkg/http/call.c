@@ -122,9 +122,8 @@ static int set_deadline(struct http_call *call, struct err *err)
 	if (call->request.timeout_ms <= 0)
 		return 0;
 	if (left_ms <= 0)
-		return err_reason(err, ERR_TRANSIENT, "Timeout",
-				  "%s %s: no server could be connected to within %lld ms", call->request.method,
-				  http_call_url(call)->name, (long long)call->request.timeout_ms);
+		return err_reason(err, ERR_TRANSIENT, "Timeout", "%s: no server could be connected to within %lld ms",
+				  http_call_what(call, what), (long long)call->request.timeout_ms);
 	(void)curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
 	return 0;
 }
