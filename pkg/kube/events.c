@@ -23,6 +23,12 @@ enum {
 	OBJECTS_MAX = 10 * KINDS_MAX, /* whose bursts are remembered */
 };
 
+/* What an event says. */
+struct saying {
+	bool warning;
+	const char *reason, *action, *note;
+};
+
 /* How many more events an object may have. */
 struct bucket {
 	int64_t tokens;
@@ -361,17 +367,17 @@ static json_t *reference(const json_t *regarding)
 	return ref;
 }
 
-static json_t *new_event(const struct kube_events *events, const struct kind *kind, const json_t *ref, bool warning,
-			 const char *reason, const char *action, const char *note)
+static json_t *new_event(const struct kube_events *events, const struct kind *kind, const json_t *ref,
+			 const struct saying *saying)
 {
-	_cleanup_free_ char *short_note = cut(note, NOTE_BYTES);
+	_cleanup_free_ char *short_note = cut(saying->note, NOTE_BYTES);
 	char time[CLOCK_RFC3339_BYTES];
-	json_t *event =
-		json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "apiVersion",
-			  "events.k8s.io/v1", "kind", "Event", "metadata", "namespace", kind->namespace, "name",
-			  kind->name, "eventTime", clock_rfc3339_micro(kind->last_wall_us, time), "type",
-			  warning ? "Warning" : "Normal", "reason", reason, "action", action, "reportingController",
-			  events->controller, "reportingInstance", events->instance, "regarding", ref);
+	json_t *event = json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "apiVersion",
+				  "events.k8s.io/v1", "kind", "Event", "metadata", "namespace", kind->namespace, "name",
+				  kind->name, "eventTime", clock_rfc3339_micro(kind->last_wall_us, time), "type",
+				  saying->warning ? "Warning" : "Normal", "reason", saying->reason, "action",
+				  saying->action, "reportingController", events->controller, "reportingInstance",
+				  events->instance, "regarding", ref);
 
 	/* A note that is not UTF-8 has no place in JSON; the event is worth more than its text. */
 	if (event && json_object_set_new(event, "note", json_string(short_note)) < 0)
@@ -388,8 +394,7 @@ static char *new_name(struct kube_events *events, const char *object_name)
 	return xasprintf("%.*s.%llx", keep, object_name[0] ? object_name : "event", (unsigned long long)unique);
 }
 
-static void add_kind(struct kube_events *events, char *key_take, json_t *ref, bool warning, const char *reason,
-		     const char *action, const char *note)
+static void add_kind(struct kube_events *events, char *key_take, json_t *ref, const struct saying *saying)
 {
 	struct kind *kind = xcalloc(1, sizeof(*kind));
 	const char *namespace = jsonx_string(ref, "namespace", "default");
@@ -401,7 +406,7 @@ static void add_kind(struct kube_events *events, char *key_take, json_t *ref, bo
 	kind->count = 1;
 	kind->last_ms = clock_now_ms();
 	kind->last_wall_us = clock_wall_us();
-	kind->object = new_event(events, kind, ref, warning, reason, action, note);
+	kind->object = new_event(events, kind, ref, saying);
 	if (!kind->object) {
 		free_kind(kind);
 		return;
@@ -443,5 +448,6 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 		free(key);
 		return;
 	}
-	add_kind(events, key, ref, warning, short_reason, short_action, note);
+	add_kind(events, key, ref,
+		 &(struct saying){.warning = warning, .reason = short_reason, .action = short_action, .note = note});
 }

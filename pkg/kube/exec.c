@@ -15,8 +15,6 @@
 #include "kube/kube.h"
 #include "json/json.h"
 
-extern char **environ;
-
 enum { STDERR_BYTES = 512, READ_BYTES = 4096 };
 
 /* A running plugin. */

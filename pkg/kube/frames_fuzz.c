@@ -76,7 +76,7 @@ static bool parse_listing(const char *data, size_t size, uint64_t *hash)
 			return false;
 		on_object(hash, item);
 	}
-	if (items && json_is_array(items))
+	if (json_is_array(items))
 		(void)json_array_clear(items);
 	on_object(hash, whole);
 	return true;

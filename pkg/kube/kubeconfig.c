@@ -128,10 +128,12 @@ static int not_there(const struct config_source *sources, size_t n, const char *
 		       near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* Finds list[name].kind in the first source that has it. */
-static int find(const struct config_source *sources, size_t n, const char *list, const char *kind, const char *name,
-		struct entry *ret, struct err *err)
+/* Finds the entry of this name in the first source that has it. What it holds is under the list's name in singular. */
+static int find(const struct config_source *sources, size_t n, const char *list, const char *name, struct entry *ret,
+		struct err *err)
 {
+	_cleanup_free_ char *kind = xstrndup(list, strlen(list) - 1);
+
 	for (size_t i = 0; i < n; i++) {
 		const json_t *items = json_object_get(sources[i].doc, list), *item;
 		size_t at;
@@ -327,21 +329,20 @@ int config_resolve(const struct config_source *sources, size_t n, const char *co
 {
 	_cleanup_(kube_config_freep) struct kube_config *config = xcalloc(1, sizeof(*config));
 	_cleanup_free_ char *cluster_name = NULL, *user_name = NULL;
-	struct entry entry, cluster, user = {.where = "users"};
+	struct entry entry = {0}, cluster = {0}, user = {.where = "users"};
 
 	if (choose_context(sources, n, context, &config->context, err) < 0 ||
-	    find(sources, n, "contexts", "context", config->context, &entry, err) < 0 ||
+	    find(sources, n, "contexts", config->context, &entry, err) < 0 ||
 	    take(&entry, "cluster", &cluster_name, err) < 0 || take(&entry, "user", &user_name, err) < 0 ||
 	    take(&entry, "namespace", &config->namespace, err) < 0)
 		return -1;
 	if (!cluster_name)
 		return err_set(err, ERR_INVALID, "kubeconfig: %s.cluster is missing", entry.where);
-	if (find(sources, n, "clusters", "cluster", cluster_name, &cluster, err) < 0 ||
-	    resolve_cluster(config, &cluster, err) < 0)
+	if (find(sources, n, "clusters", cluster_name, &cluster, err) < 0 || resolve_cluster(config, &cluster, err) < 0)
 		return -1;
 	/* Without a user we are anonymous. */
-	if (user_name && (find(sources, n, "users", "user", user_name, &user, err) < 0 ||
-			  resolve_user(config, &user, &cluster, err) < 0))
+	if (user_name &&
+	    (find(sources, n, "users", user_name, &user, err) < 0 || resolve_user(config, &user, &cluster, err) < 0))
 		return -1;
 	prefer_data(config);
 	*ret = TAKE_PTR(config);

@@ -1,9 +1,9 @@
 /* List and watch (client-go, tools/cache/reflector.go), with one rule more and one less.
  *
  * Lists are always consistent reads (no resourceVersion), in pages: they never go back in time and never wait for a
- * version that the server has lost; what they cost is little for a collection of this size. A watch that stays silent
- * twice in a row is not trusted: after the server's storage was restored from a backup, ours would be a version of
- * its future, and nothing would ever come.
+ * version that the server has lost; what they cost is little for a collection of this size. Watches that
+ * stay silent several times in a row are not trusted: after the server's storage was restored from a backup, ours would
+ * be a version of its future, and nothing would ever come.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -458,7 +458,7 @@ static void watch_broke(struct kube_reflector *r, const struct err *err)
 		fail(r, err);
 		return;
 	}
-	if (++r->silences >= 2) {
+	if (++r->silences >= r->kube->tuning.silences_max) {
 		r->silences = 0;
 		relist(r);
 	}
