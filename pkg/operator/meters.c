@@ -1,4 +1,5 @@
 /* Metrics, under the names that dashboards of other operators know, and the pages of the web thread. */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,14 @@ static void set_from(struct metric *metric, const struct resource *r, const json
 		     double scale)
 {
 	const json_t *value = jsonx_get(status, path);
+	const char *const who[] = {r->namespace, r->name, NULL};
 
+	/* What was known and is not any more, as the lag of a suspended resource, is no number. */
 	if (json_is_number(value))
-		metric_set(metric, (const char *const[]){r->namespace, r->name, NULL},
+		metric_set(metric, who, json_number_value(value) * scale);
+	else if (json_object_get(status, "stream"))
+		metric_set(metric, who, (double)NAN);
+},
 			   json_number_value(value) * scale);
 }
 

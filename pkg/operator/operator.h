@@ -2,18 +2,35 @@
  *
  * One thread. The reflector feeds a work queue; reconcile_decide (pure, reconcile_int.h) compares what is desired with
  * what is observed and names actions: add the finalizer, start, stop or restart the worker, run a clean-up, remove the
- * finalizer, write status, record events. Workers are children of this process (`pgsync worker`), get their resource
- * and credentials as one JSON line on descriptor 3, answer with JSON lines on descriptor 4, and end when descriptor 3
- * reaches its end or the parent dies.
+ * finalizer. Workers are children of this process (`pgsync worker`), get their resource and credentials as one JSON
+ * line on descriptor 3, answer with JSON lines on descriptor 4, and end when descriptor 3 reaches its end or the parent
+ * dies. A second thread serves health and metrics, from what is published for it.
  *
  * The lines of a worker, one JSON object each:
- *   to it    {"task": "run" | "cleanup", "identity": "...", "resource": {metadata, spec}, "secrets": {name: {key:
- * value}}, "configMaps": {...}} then {"command": "stop"} from it  {"report": {"phase", "conditions", "bootstrap",
- * "stream", "indices"}}   a fragment of the resource's status; conditions without times
+ *   to it    {"task": "run" | "cleanup", "identity": "...", "resource": {metadata, spec},
+ *             "secrets": {name: {key: value}}, "configMaps": {...}}
+ *            {"command": "stop"} may follow; the operator sends SIGTERM, and SIGKILL after a grace period
+ *   from it  {"report": {"phase", "conditions", "bootstrap", "stream", "indices"}}   a fragment of the resource's
+ *            status; conditions are {"type", "status", "reason", "message"}
  *            {"event": {"warning": bool, "reason", "action", "note"}}
  *            {"done": {"ok": bool, "reason", "message"}}                             the end of a cleanup
  * Exit codes of a worker: 0 stopped as asked or done; 1 failed, start again with a back-off; 2 the input is wrong, do
  * not start again until it changes.
+ *
+ * What people can rely on:
+ * - The finalizer pgsync.io/cleanup is there before the first worker starts, and only then: a resource whose spec was
+ *   never usable can be deleted at once.
+ * - On deletion the worker ends, then a clean-up runs and is repeated until it succeeds. What cannot be cleaned up (the
+ *   spec is broken, a Secret is gone) waits, and says so; the annotation pgsync.io/force-delete=true lets it go at
+ *   once, with an event SlotOrphaned that holds the SQL for what stays behind.
+ * - A worker is restarted when its input changes: the spec (but for suspend and deletionPolicy), a ConfigMap or a
+ * Secret that it names. An edit that cannot work, or a Secret that is deleted, never stops a stream that runs: the
+ * first makes the resource not Ready and Stalled, the second Degraded with reason CredentialsNotFound.
+ * - The annotation pgsync.io/reconcile=disabled leaves everything as it is: nothing is started, stopped or cleaned up.
+ * - Leadership decides who writes and starts workers, not who streams: the slot does that. At the renew deadline the
+ *   operator stops acting on the cluster, its workers go on; it stops them when it sees another holder of the Lease.
+ * - The status is written when it has changed: a condition, phase or name at once, numbers at most each 10 s, positions
+ *   in the WAL at most each minute; at rest nothing is written. When the operator itself ends, it says so in Ready.
  */
 #ifndef PGSYNC_OPERATOR_OPERATOR_H
 #define PGSYNC_OPERATOR_OPERATOR_H

@@ -77,6 +77,18 @@ void resource_write_finalizer(struct resource *r, bool there)
 	(void)kube_request(r->op->kube, "PATCH", path, KUBE_MERGE_PATCH, patch, 0, finalizer_written, r);
 }
 
+/* An SQL identifier in quotes. */
+static void add_identifier(struct strbuf *sql, const char *name)
+{
+	strbuf_addc(sql, '"');
+	for (; *name; name++) {
+		if (*name == '"')
+			strbuf_addc(sql, '"');
+		strbuf_addc(sql, *name);
+	}
+	strbuf_addc(sql, '"');
+}
+
 char *resource_orphan_sql(const struct resource *r)
 {
 	_cleanup_json_ json_t *resource = resource_json(r);
@@ -91,9 +103,11 @@ char *resource_orphan_sql(const struct resource *r)
 	if (spec->delete_slot == POLICY_DELETE)
 		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",
 			    jsonx_string(status, "stream.slotName", spec->source.slot_name));
-	if (spec->delete_publication == POLICY_DELETE)
-		strbuf_addf(&sql, "%sDROP PUBLICATION IF EXISTS \"%s\";", sql.len ? " " : "",
-			    jsonx_string(status, "stream.publicationName", spec->source.publication_name));
+	if (spec->delete_publication == POLICY_DELETE) {
+		strbuf_addf(&sql, "%sDROP PUBLICATION IF EXISTS ", sql.len ? " " : "");
+		add_identifier(&sql, jsonx_string(status, "stream.publicationName", spec->source.publication_name));
+		strbuf_addc(&sql, ';');
+	}
 	return strbuf_detach(&sql);
 }
 
