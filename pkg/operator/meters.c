@@ -110,8 +110,6 @@ static void set_from(struct metric *metric, const struct resource *r, const json
 		metric_set(metric, who, json_number_value(value) * scale);
 	else if (json_object_get(status, "stream"))
 		metric_set(metric, who, (double)NAN);
-},
-			   json_number_value(value) * scale);
 }
 
 void meters_resource(struct resource *r, const json_t *status)
