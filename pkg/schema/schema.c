@@ -252,7 +252,7 @@ static void check_relationship(const struct node *node, bool given, struct findi
 	}
 	if (!given)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-			     "is required: every node but the root needs a relationship with `type` and `variant`");
+			     "is required: every node but the root needs one with `type` and `variant`");
 	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 			     "`foreign_key` must name as many `child` columns as `parent` columns, found %zu and %zu",

@@ -1,0 +1,726 @@
+/* Tests of decoding a PgSync's spec and its schema.json: what is accepted, and every message about what is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/strbuf.h"
+#include "schema/schema.h"
+
+#define MINIMAL_SOURCE "\"source\": {\"host\": \"postgres\", \"database\": \"bookstore\", \"user\": \"pgsync\"}"
+#define MINIMAL_SINK "\"sink\": {\"urls\": [\"http://opensearch:9200\"]}"
+#define MINIMAL_SCHEMA "\"schema\": [{\"index\": \"books\", \"nodes\": {\"table\": \"books\"}}]"
+#define RESOURCE(spec) "{\"metadata\": {\"name\": \"books\", \"namespace\": \"shop\"}, \"spec\": {" spec "}}"
+#define CHILD(relationship)                                                                                  \
+	"[{\"index\": \"books\", \"nodes\": {\"table\": \"books\", \"children\": [{\"table\": \"authors\", " \
+	"\"relationship\": " relationship "}]}}]"
+
+static json_t *parse(const char *text)
+{
+	json_t *value = NULL;
+	struct err err;
+
+	if (jsonx_parse(text, strlen(text), "test", &value, &err) < 0)
+		fail_msg("%s", err.msg);
+	return value;
+}
+
+static struct spec *decode(const char *text, struct findings *f)
+{
+	_cleanup_json_ json_t *resource = parse(text);
+
+	return spec_decode(resource, f);
+}
+
+static void expect(const struct findings *f, enum finding_severity severity, const char *want)
+{
+	_cleanup_free_ char *got = findings_join(f, severity, "\n");
+
+	assert_string_equal(got, want);
+}
+
+/* The errors of a resource, one a line. */
+static void expect_errors(const char *text, const char *want)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+
+	findings_init(&f);
+	spec = decode(text, &f);
+	assert_non_null(spec);
+	expect(&f, FINDING_ERROR, want);
+	findings_release(&f);
+}
+
+static void expect_schema(const char *text, enum finding_severity severity, const char *want)
+{
+	_cleanup_json_ json_t *array = parse(text);
+	struct schema_document **documents = NULL;
+	struct findings f;
+	size_t n = 0;
+
+	findings_init(&f);
+	schema_decode(array, "schema", &documents, &n, &f);
+	expect(&f, severity, want);
+	for (size_t i = 0; i < n; i++)
+		schema_document_free(documents[i]);
+	free(documents);
+	findings_release(&f);
+}
+
+/* --- accepted */
+
+static void test_spec_when_minimal_then_defaults(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(s->source.port, 5432);
+	assert_int_equal(s->source.tls, TLS_DISABLE);
+	assert_int_equal(s->source.replica_identity, IDENTITY_MANAGE);
+	assert_int_equal(s->source.slot_lost, SLOT_LOST_RESYNC);
+	assert_int_equal(s->sink.auth, AUTH_NONE);
+	assert_int_equal(s->sink.bulk_max_bytes, 8388608);
+	assert_int_equal(s->sink.bulk_concurrency, 2);
+	assert_int_equal(s->sink.bulk_flush_milliseconds, 20);
+	assert_int_equal(s->bootstrap_parallelism, 2);
+	assert_int_equal(s->lag_target_seconds, 60);
+	assert_int_equal(s->delete_slot, POLICY_DELETE);
+	assert_int_equal(s->delete_index, POLICY_RETAIN);
+	assert_int_equal(s->delete_checkpoint, POLICY_DELETE);
+	assert_int_equal(s->placement, PLACEMENT_PROCESS);
+	assert_int_equal(s->n_documents, 1);
+	assert_string_equal(s->documents[0]->root->schema, "public");
+	assert_string_equal(s->documents[0]->root->label, "books");
+	assert_string_equal(s->documents[0]->root->path, "spec.schema[0].nodes");
+	findings_release(&f);
+}
+
+static const char everything[] =
+	"{\"apiVersion\": \"pgsync.io/v1alpha1\", \"kind\": \"PgSync\", \"metadata\": {\"name\": \"books\", "
+	"\"namespace\": "
+	"\"shop\", \"uid\": \"0A1b2c3d-4e5f\", \"labels\": {\"any\": \"thing\"}}, \"status\": {}, \"spec\": "
+	"{\"source\": {"
+	"\"host\": \"h\", \"port\": 6432, \"database\": \"d\", \"user\": \"u\", \"passwordSecretRef\": {\"name\": "
+	"\"p\"}, "
+	"\"tls\": {\"caSecretRef\": {\"name\": \"ca\"}}, \"replication\": {\"slotName\": \"slot_1\", "
+	"\"publicationName\": "
+	"\"Pub\", \"replicaIdentity\": \"Verify\", \"slotLostPolicy\": \"Stall\", \"failover\": true}}, \"sink\": "
+	"{\"urls\": "
+	"[\"https://a:9200\", \"http://b\"], \"authentication\": {\"type\": \"APIKey\", \"secretRef\": {\"name\": "
+	"\"k\"}}, "
+	"\"tls\": {\"caSecretRef\": {\"name\": \"ca\", \"key\": \"root.pem\"}, \"insecureSkipVerify\": true}, "
+	"\"adoptExistingIndex\": true, \"bulk\": {\"maxBytes\": 65536, \"concurrency\": 3, \"flushMilliseconds\": 0}}, "
+	"\"schema\": [{\"database\": \"d\", \"index\": \"i\", \"setting\": {\"number_of_shards\": 2}, \"mapping\": {}, "
+	"\"pipeline\": \"p\", \"routing\": \"r\", \"plugins\": [], \"nodes\": {\"table\": \"t\", \"schema\": \"s\", "
+	"\"columns\": [\"a\", \"b\", \"a\"], \"transform\": {}, \"children\": [{\"table\": \"c\", \"label\": \"l\", "
+	"\"relationship\": {\"type\": \"one_to_one\", \"variant\": \"scalar\", \"through_tables\": [\"x.y\"], "
+	"\"foreign_key\": {\"child\": [\"q\"], \"parent\": \"w\"}}}]}}], \"checkpoint\": {\"store\": \"Sink\"}, "
+	"\"bootstrap\": {\"policy\": \"Never\", \"parallelism\": 4}, \"onError\": {\"policy\": \"Stall\"}, "
+	"\"lagTargetSeconds\": 5, \"suspend\": true, \"resyncNonce\": 7, \"restartNonce\": 8, \"deletionPolicy\": "
+	"{\"replicationSlot\": \"Retain\", \"publication\": \"Retain\", \"index\": \"Delete\", \"checkpoint\": "
+	"\"Retain\"}, "
+	"\"worker\": {\"placement\": \"Process\", \"resources\": {\"limits\": {}}}}}";
+
+static void test_spec_when_everything_is_given_then_taken(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	const struct node *child;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(everything, &f);
+	expect(&f, FINDING_ERROR, "");
+	assert_int_equal(f.n, 0);
+	assert_int_equal(s->source.tls, TLS_VERIFY_FULL);
+	assert_string_equal(s->source.ca.key, "ca.crt");
+	assert_string_equal(s->source.password_ref.key, "password");
+	assert_string_equal(s->source.slot_name, "slot_1");
+	assert_string_equal(s->source.publication_name, "Pub");
+	assert_true(s->source.failover);
+	assert_int_equal(s->sink.urls.n, 2);
+	assert_int_equal(s->sink.auth, AUTH_API_KEY);
+	assert_string_equal(s->sink.ca.key, "root.pem");
+	assert_int_equal(s->sink.bulk_flush_milliseconds, 0);
+	assert_int_equal(s->delete_slot, POLICY_RETAIN);
+	assert_int_equal(s->delete_index, POLICY_DELETE);
+	assert_int_equal(s->resync_nonce, 7);
+	assert_int_equal(s->documents[0]->root->columns.n, 2);
+	child = s->documents[0]->root->children[0];
+	assert_string_equal(child->path, "spec.schema[0].nodes.children[0]");
+	assert_ptr_equal(child->parent, s->documents[0]->root);
+	assert_int_equal(child->relationship.type, RELATION_ONE_TO_ONE);
+	assert_int_equal(child->relationship.variant, VARIANT_SCALAR);
+	assert_string_equal(child->relationship.through->schema, "x");
+	assert_string_equal(child->relationship.through->table, "y");
+	assert_string_equal(child->relationship.fk_child.items[0], "q");
+	assert_string_equal(child->relationship.fk_parent.items[0], "w");
+	findings_release(&f);
+}
+
+static void expect_slot(const char *metadata, const char *want)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"{\"metadata\": {%s}, \"spec\": {" MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA "}}", metadata);
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	findings_init(&f);
+	s = decode(text, &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.slot_name, want);
+	assert_string_equal(s->source.publication_name, want);
+	assert_true(strlen(want) <= 63);
+	findings_release(&f);
+}
+
+static void test_slot_name_when_not_given_then_derived_and_cut_before_the_uid(void **state)
+{
+	UNUSED(state);
+	expect_slot("\"name\": \"my.books\", \"namespace\": \"shop-1\", \"uid\": \"0A1b2c3d-4e5f\"",
+		    "pgsync_shop_1_my_books_0a1b2c3d");
+	expect_slot("\"name\": \"a-name-that-is-so-long-that-it-does-not-fit-any-more\", \"namespace\": "
+		    "\"a-namespace-of-some-length\", \"uid\": \"12345678-9\"",
+		    "pgsync_a_namespace_of_some_length_a_name_that_is_so_lo_12345678");
+}
+
+static void test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *a = NULL;
+	_cleanup_(spec_freep) struct spec *b = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	a = decode("{\"metadata\": {\"name\": \"a.b\"}, \"spec\": {}}", &f);
+	b = decode("{\"metadata\": {\"name\": \"a-b\"}, \"spec\": {}}", &f);
+	assert_int_equal(strncmp(a->source.slot_name, "pgsync_default_a_b_", 19), 0);
+	assert_int_equal(strlen(a->source.slot_name), 27);
+	assert_string_not_equal(a->source.slot_name, b->source.slot_name);
+	findings_release(&f);
+}
+
+static void test_schema_hash_when_only_other_fields_differ_then_equal(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *a = NULL;
+	_cleanup_(spec_freep) struct spec *b = NULL;
+	_cleanup_(spec_freep) struct spec *c = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	a = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
+	b = decode(RESOURCE(MINIMAL_SOURCE ", \"suspend\": true, " MINIMAL_SINK
+					   ", \"schema\": [{\"nodes\": {\"table\": \"books\"}, \"index\": \"books\"}]"),
+		   &f);
+	c = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK
+					   ", \"schema\": [{\"nodes\": {\"table\": \"book\"}, \"index\": \"books\"}]"),
+		   &f);
+	assert_string_equal(a->schema_hash, b->schema_hash);
+	assert_string_not_equal(a->schema_hash, c->schema_hash);
+	findings_release(&f);
+}
+
+/* --- refused */
+
+static void test_spec_when_much_is_wrong_then_every_violation_is_named(void **state)
+{
+	UNUSED(state);
+	expect_errors("{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"Books\"}, \"spec\": {"
+		      "\"source\": {\"port\": 70000, \"tls\": {\"mode\": \"VerifyFul\"}, \"pasword\": 1}, "
+		      "\"sink\": {\"urls\": [\"opensearch:9200\", \"http://u:p@h\", \"http://h/?q\"], "
+		      "\"authentication\": {\"type\": \"Basic\"}}}}",
+		      "kind: must be PgSync, found \"Pod\"\n"
+		      "apiVersion: must be pgsync.io/v1alpha1, found \"v1\"\n"
+		      "metadata.name: must be a name of a-z, 0-9, '-' and '.', found \"Books\"\n"
+		      "spec.source.port: must be an integer between 1 and 65535, found 70000\n"
+		      "spec.source.tls.mode: must be one of `Disable`, `Require`, `VerifyCA`, `VerifyFull`, found "
+		      "\"VerifyFul\"; did you mean `VerifyFull`?\n"
+		      "spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
+		      "`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
+		      "spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
+		      "spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
+		      "spec.sink.urls[1]: may not hold a user or password; use `sink.authentication` with a Secret\n"
+		      "spec.sink.urls[2]: may not hold blanks, a query or a fragment\n"
+		      "spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
+		      "spec: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
+}
+
+static void test_spec_when_capability_is_missing_then_not_supported(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(RESOURCE(MINIMAL_SOURCE
+			    ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
+			    ", \"checkpoint\": {\"store\": \"Redis\", \"redis\": {\"url\": \"redis://r\"}}, "
+			    "\"worker\": {\"placement\": \"Pod\"}"),
+		   &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.worker.placement: Pod is not supported by this version; use Process\n"
+	       "spec.checkpoint.store: Redis is not supported by this version; use Sink");
+	assert_string_equal(f.items[0].reason, "NotSupported");
+	assert_string_equal(f.items[1].reason, "NotSupported");
+	findings_release(&f);
+}
+
+static void test_spec_when_references_are_not_names_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_errors(
+		RESOURCE("\"source\": {\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"passwordSecretRef\": "
+			 "{\"name\": \"../p\", \"key\": \"a/b\"}, \"tls\": {\"mode\": \"VerifyCA\"}, "
+			 "\"replication\": {\"slotName\": \"Slot-1\"}}, "
+			 "\"sink\": {\"urls\": [], \"authentication\": {\"secretRef\": {\"name\": "
+			 "\"x\"}}}, " MINIMAL_SCHEMA),
+		"spec.source.passwordSecretRef.name: must be the name of an object (a-z, 0-9, '-' and '.'), "
+		"found \"../p\"\n"
+		"spec.source.passwordSecretRef.key: must be a key (letters, digits, '-', '_' and '.'), found "
+		"\"a/b\"\n"
+		"spec.source.tls: mode VerifyCA needs `caSecretRef`, the certificate authority to verify against\n"
+		"spec.source.replication.slotName: must consist of a-z, 0-9 and _, found \"Slot-1\"\n"
+		"spec.sink.urls: must hold 1 to 16 URLs, found 0\n"
+		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
+}
+
+static void test_databases_when_they_differ_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_errors(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schema\": [{\"database\": \"other\", \"nodes\": "
+					      "{\"table\": \"t\"}}]"),
+		      "spec.schema[0].database: must be \"bookstore\", the database of the source and of every "
+		      "document, found \"other\"; another database needs a PgSync of its own");
+}
+
+static void test_schema_when_it_is_not_documents_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_schema("{\"index\": \"books\"}", FINDING_ERROR,
+		      "schema: must be an array of documents, found an object");
+	expect_schema("[]", FINDING_ERROR, "schema: must hold 1 to 16 documents, found 0");
+	expect_schema(
+		"[7, {\"index\": \"a\"}, {\"nodes\": []}, {\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}]",
+		FINDING_ERROR,
+		"schema[0]: must be an object, found an integer\n"
+		"schema[1].nodes: is required\n"
+		"schema[2].nodes: must be an object, the root node, found an array (the format of pgsync 1); "
+		"write its one element without the brackets\n"
+		"schema[2].index: is required: the name of the index to fill\n"
+		"schema[3].index: index \"a\" is also that of schema[1]; every document needs an index of its own");
+}
+
+static void expect_index(const char *index, const char *want)
+{
+	_cleanup_free_ char *text = xasprintf("[{\"index\": \"%s\", \"nodes\": {\"table\": \"t\"}}]", index);
+
+	expect_schema(text, FINDING_ERROR, want);
+}
+
+static void test_index_name_when_the_engine_would_refuse_it_then_refused(void **state)
+{
+	char longest[202];
+
+	UNUSED(state);
+	expect_index("bücher.2024_v1-x", "");
+	expect_index("Books", "schema[0].index: index name \"Books\" must be lower case");
+	expect_index("a/b", "schema[0].index: index name \"a/b\" may not hold '/'");
+	expect_index("a b", "schema[0].index: index name \"a b\" may not hold ' '");
+	expect_index("a#", "schema[0].index: index name \"a#\" may not hold '#'");
+	expect_index("a:b", "schema[0].index: index name \"a:b\" may not hold ':'");
+	expect_index("_a", "schema[0].index: index name \"_a\" may not start with '_'");
+	expect_index("..", "schema[0].index: index name may not be \"..\"");
+	expect_index("a\\tb", "schema[0].index: an index name may not hold control characters");
+	expect_index("", "schema[0].index: must be 1 to 200 bytes long, found 0");
+	memset(longest, 'a', 201);
+	longest[201] = '\0';
+	expect_index(longest, "schema[0].index: must be 1 to 200 bytes long, found 201");
+	longest[200] = '\0';
+	expect_index(longest, "");
+}
+
+static void test_node_when_keys_are_wrong_then_each_is_named(void **state)
+{
+	UNUSED(state);
+	expect_schema("[{\"index\": \"i\", \"nodes\": {\"tble\": \"t\", \"columns\": [1], \"children\": [{\"table\": "
+		      "\"\"}, 3]}}]",
+		      FINDING_ERROR,
+		      "schema[0].nodes.table: is required\n"
+		      "schema[0].nodes.columns[0]: must be a string, found 1\n"
+		      "schema[0].nodes.children[0].table: must not be empty\n"
+		      "schema[0].nodes.children[0].relationship: is required: every node but the root needs one with "
+		      "`type` and `variant`\n"
+		      "schema[0].nodes.children[1]: must be an object, found an integer\n"
+		      "schema[0].nodes.tble: unknown field; did you mean `table`?");
+}
+
+static void test_relationship_when_it_is_wrong_then_named(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		CHILD("{\"type\": \"one_to_mny\", \"through_tables\": [\"a\", \"b\"]}"), FINDING_ERROR,
+		"schema[0].nodes.children[0].relationship.type: must be one of `one_to_one`, `one_to_many`, found "
+		"\"one_to_mny\"; did you mean `one_to_many`?\n"
+		"schema[0].nodes.children[0].relationship.variant: is required\n"
+		"schema[0].nodes.children[0].relationship.through_tables: must name at most one table, found 2; "
+		"nest another node for each further table");
+	expect_schema(CHILD("{\"type\": \"one_to_one\", \"variant\": \"object\", \"through_tables\": [\"a.\"], "
+			    "\"foreign_key\": {\"child\": [\"a\", \"b\"], \"parent\": [\"c\"]}}"),
+		      FINDING_ERROR,
+		      "schema[0].nodes.children[0].relationship.through_tables[0]: must be a table name or "
+		      "\"schema.table\"\n"
+		      "schema[0].nodes.children[0].relationship: `foreign_key` must name as many `child` columns as "
+		      "`parent` columns, found 2 and 1");
+	expect_schema(CHILD("{\"type\": \"one_to_one\", \"variant\": \"object\", \"foreign_key\": {\"child\": []}}"),
+		      FINDING_ERROR,
+		      "schema[0].nodes.children[0].relationship.foreign_key.child: must be a list of column names\n"
+		      "schema[0].nodes.children[0].relationship.foreign_key.parent: is required");
+}
+
+static void test_node_when_a_capability_is_missing_then_not_supported(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		"[{\"index\": \"i\", \"plugins\": [\"Hero\"], \"mappings\": {\"a\": 1}, \"nodes\": {\"table\": \"t\", "
+		"\"columns\": [\"doc->a\"], \"base_tables\": [\"b\"], \"transform\": {\"rename\": {\"a\": \"b\"}}, "
+		"\"where\": \"x > 1\", \"order_by\": [\"x\"], \"limit\": 3, \"expressions\": {\"e\": \"1\"}, "
+		"\"nested\": true}}]",
+		FINDING_ERROR,
+		"schema[0].nodes.base_tables: `base_tables` is not supported by this version\n"
+		"schema[0].nodes.transform: `transform` is not supported by this version\n"
+		"schema[0].nodes.where: `where` is not supported by this version\n"
+		"schema[0].nodes.order_by: `order_by` is not supported by this version\n"
+		"schema[0].nodes.limit: `limit` is not supported by this version\n"
+		"schema[0].nodes.expressions: `expressions` is not supported by this version\n"
+		"schema[0].nodes.nested: `nested` is not supported by this version\n"
+		"schema[0].nodes.columns[0]: JSON path columns (\"doc->a\") are not supported by this version; select "
+		"the whole column\n"
+		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use an ingest `pipeline` "
+		"of the search engine instead\n"
+		"schema[0].mappings: `mappings` never worked in pgsync; give the properties in `mapping`");
+}
+
+static void test_labels_when_two_children_share_one_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"children\": ["
+		"{\"table\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": \"object\"}}, "
+		"{\"table\": \"b\", \"label\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": "
+		"\"object\"}}]}}]",
+		FINDING_ERROR,
+		"schema[0].nodes.children[1]: label \"a\" is also that of schema[0].nodes.children[0]; give one of "
+		"them another `label`");
+}
+
+static void test_scalar_when_it_has_children_then_warned(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"relationship\": {\"type\": \"one_to_one\", "
+		"\"variant\": \"object\"}, \"children\": [{\"table\": \"a\", \"children\": [{\"table\": \"b\", "
+		"\"relationship\": {\"type\": \"one_to_one\", \"variant\": \"object\"}}], \"relationship\": {\"type\": "
+		"\"one_to_one\", \"variant\": \"scalar\"}}]}}]",
+		FINDING_WARNING,
+		"schema[0].nodes.children[0].relationship: a scalar node is one column's value: its children do not "
+		"appear in the document\n"
+		"schema[0].nodes.relationship: has no effect on the root");
+}
+
+/* Nodes nested n deep below the root. */
+static char *nested(size_t n)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 1024 * 1024);
+	strbuf_adds(&sb, "[{\"index\": \"i\", \"nodes\": {\"table\": \"t\"");
+	for (size_t i = 0; i < n; i++)
+		strbuf_adds(&sb, ", \"children\": [{\"table\": \"t\", \"relationship\": {\"type\": \"one_to_many\", "
+				 "\"variant\": \"object\"}");
+	for (size_t i = 0; i < n; i++)
+		strbuf_adds(&sb, "}]");
+	strbuf_adds(&sb, "}}]");
+	return strbuf_detach(&sb);
+}
+
+/* Of n nodes beside each other. */
+static char *wide(size_t n)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 1024 * 1024);
+	strbuf_adds(&sb, "[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"children\": [");
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(&sb,
+			    "%s{\"table\": \"t\", \"label\": \"l%zu\", \"relationship\": {\"type\": \"one_to_many\", "
+			    "\"variant\": \"object\"}}",
+			    i ? ", " : "", i);
+	strbuf_adds(&sb, "]}}]");
+	return strbuf_detach(&sb);
+}
+
+static void test_tree_when_it_is_too_large_then_refused(void **state)
+{
+	_cleanup_json_ json_t *deep = NULL;
+	_cleanup_free_ char *text = nested(32);
+	_cleanup_free_ char *many = wide(256);
+	_cleanup_free_ char *enough = wide(255);
+	struct schema_document **documents = NULL;
+	struct findings f;
+	size_t n = 0;
+
+	UNUSED(state);
+	expect_schema(enough, FINDING_ERROR, "");
+	expect_schema(many, FINDING_ERROR, "schema[0].nodes: must have at most 256 nodes, found 257");
+	/* Deeper than texts may be nested, but not than a ConfigMap of the API server. */
+	deep = json_loads(text, 0, NULL);
+	findings_init(&f);
+	schema_decode(deep, "schema", &documents, &n, &f);
+	assert_int_equal(f.n, 1);
+	assert_string_equal(f.items[0].message, "the tree is deeper than 32 levels");
+	for (size_t i = 0; i < n; i++)
+		schema_document_free(documents[i]);
+	free(documents);
+	findings_release(&f);
+}
+
+/* --- references */
+
+static void collect(void *user, const char *name)
+{
+	strbuf_addf(user, "%s ", name);
+}
+
+static void test_references_when_a_secret_is_used_twice_then_named_once(void **state)
+{
+	struct findings f;
+	struct strbuf secrets, maps;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	strbuf_init(&secrets, 1000);
+	strbuf_init(&maps, 1000);
+	s = decode(everything, &f);
+	spec_references(s, collect, collect, &secrets);
+	assert_string_equal(secrets.data, "p ca k ");
+	spec_free(TAKE_PTR(s));
+	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}"), &f);
+	assert_string_equal(s->schema_config_map_key, "schema.json");
+	spec_references(s, NULL, collect, &maps);
+	assert_string_equal(maps.data, "trees ");
+	strbuf_release(&secrets);
+	strbuf_release(&maps);
+	findings_release(&f);
+}
+
+static struct spec *resolve(const char *resource, const char *secrets, const char *maps, struct findings *f)
+{
+	_cleanup_json_ json_t *secret_values = parse(secrets);
+	_cleanup_json_ json_t *map_values = parse(maps);
+	struct spec *spec = decode(resource, f);
+
+	assert_int_equal(f->n, 0);
+	spec_resolve(spec, secret_values, map_values, f);
+	return spec;
+}
+
+static void test_resolve_when_secrets_are_there_then_filled_in(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(everything,
+		    "{\"p\": {\"password\": \"pw\"}, \"ca\": {\"ca.crt\": \"A\", \"root.pem\": \"B\"}, \"k\": "
+		    "{\"apiKey\": \"K\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.password, "pw");
+	assert_string_equal(s->source.ca.value, "A");
+	assert_string_equal(s->sink.ca.value, "B");
+	assert_string_equal(s->sink.api_key, "K");
+	findings_release(&f);
+}
+
+static void test_resolve_when_something_is_missing_then_named_with_what_is_there(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(everything, "{\"p\": {\"user\": \"secret-1\", \"pass\": \"secret-2\"}, \"k\": {}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.passwordSecretRef: Secret \"p\" has no key \"password\"; its keys are: user, pass\n"
+	       "spec.source.tls.caSecretRef: Secret \"ca\" not found\n"
+	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
+	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
+	assert_string_equal(f.items[0].reason, "CredentialsNotFound");
+	findings_release(&f);
+}
+
+#define CONNECTION(rest)                                                                             \
+	RESOURCE("\"source\": {\"connectionSecretRef\": {\"name\": \"app\"}" rest "}, " MINIMAL_SINK \
+		 ", " MINIMAL_SCHEMA)
+
+static void test_connection_secret_when_it_has_keys_then_they_come_before_its_uri(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""),
+		    "{\"app\": {\"host\": \"h\", \"port\": \"6000\", \"dbname\": \"d\", \"username\": \"u\", "
+		    "\"password\": \"p\", "
+		    "\"uri\": \"postgresql://x:y@z:1/w\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.host, "h");
+	assert_int_equal(s->source.port, 6000);
+	assert_string_equal(s->source.database, "d");
+	assert_string_equal(s->source.user, "u");
+	assert_string_equal(s->source.password, "p");
+	findings_release(&f);
+}
+
+static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(", \"database\": \"mine\""),
+		    "{\"app\": {\"uri\": "
+		    "\"postgres://us%40er:p%2Fw:x@[::1]:6543/other?application_name=a&sslmode=require\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.host, "::1");
+	assert_int_equal(s->source.port, 6543);
+	assert_string_equal(s->source.database, "mine");
+	assert_string_equal(s->source.user, "us@er");
+	assert_string_equal(s->source.password, "p/w:x");
+	assert_int_equal(s->source.tls, TLS_REQUIRE);
+	findings_release(&f);
+}
+
+static void test_connection_secret_when_it_is_no_connection_then_refused_without_its_values(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+	_cleanup_(spec_freep) struct spec *u = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"mysql://u:secret@h\", \"port\": \"x\"}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.connectionSecretRef: Secret \"app\": the uri must be of the form "
+	       "postgres://USER:PASSWORD@HOST:PORT/DATABASE\n"
+	       "spec.source.connectionSecretRef: Secret \"app\": the port must be between 1 and 65535\n"
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"host\" (and no \"uri\"); its keys are: "
+	       "uri, "
+	       "port\n"
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"username\" or \"user\" (and no \"uri\"); "
+	       "its "
+	       "keys are: uri, port");
+	findings_release(&f);
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=verify-full\"}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.tls: the uri's sslmode verify-full needs `caSecretRef`, the certificate authority to "
+	       "verify "
+	       "against");
+	findings_release(&f);
+	u = resolve(CONNECTION(""), "{}", "{}", &f);
+	expect(&f, FINDING_ERROR, "spec.source.connectionSecretRef: Secret \"app\" not found");
+	findings_release(&f);
+}
+
+#define FROM_MAP RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}")
+
+static void test_config_map_when_it_holds_a_schema_then_decoded_once(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_json_ json_t *none = json_object();
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(FROM_MAP, "{}",
+		    "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\", \\\"nodes\\\": {\\\"table\\\": "
+		    "\\\"t\\\"}}]\"}}",
+		    &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->documents[0]->root->path, "configmap/trees/schema.json[0].nodes");
+	assert_non_null(s->schema_hash);
+	spec_resolve(s, none, none, &f);
+	assert_int_equal(f.n, 0);
+	findings_release(&f);
+}
+
+static void test_config_map_when_it_holds_none_then_refused(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+	_cleanup_(spec_freep) struct spec *u = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(FROM_MAP, "{}", "{}", &f);
+	expect(&f, FINDING_ERROR, "spec.schemaConfigMapRef: ConfigMap \"trees\" not found");
+	findings_release(&f);
+	t = resolve(FROM_MAP, "{}", "{\"trees\": {\"a\": \"\"}}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.schemaConfigMapRef: ConfigMap \"trees\" has no key \"schema.json\"; its keys are: a");
+	assert_string_equal(f.items[0].reason, "InvalidSchema");
+	findings_release(&f);
+	u = resolve(FROM_MAP, "{}", "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\"}]\"}}", &f);
+	expect(&f, FINDING_ERROR, "configmap/trees/schema.json[0].nodes: is required");
+	findings_release(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_spec_when_minimal_then_defaults),
+		cmocka_unit_test(test_spec_when_everything_is_given_then_taken),
+		cmocka_unit_test(test_slot_name_when_not_given_then_derived_and_cut_before_the_uid),
+		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),
+		cmocka_unit_test(test_schema_hash_when_only_other_fields_differ_then_equal),
+		cmocka_unit_test(test_spec_when_much_is_wrong_then_every_violation_is_named),
+		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
+		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
+		cmocka_unit_test(test_databases_when_they_differ_then_refused),
+		cmocka_unit_test(test_schema_when_it_is_not_documents_then_refused),
+		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
+		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
+		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
+		cmocka_unit_test(test_node_when_a_capability_is_missing_then_not_supported),
+		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
+		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
+		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),
+		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
+		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
+		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
+		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
+		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
+		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
+		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
+		cmocka_unit_test(test_config_map_when_it_holds_none_then_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
