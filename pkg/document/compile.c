@@ -200,7 +200,7 @@ static void warn_index(struct compiler *c, const char *path, const struct catalo
 	_cleanup_free_ char *message = NULL;
 	struct strbuf sb;
 
-	if (columns_indexed(table, columns, n))
+	if ((table->kind != 'r' && table->kind != 'p') || columns_indexed(table, columns, n))
 		return;
 	strbuf_init(&sb, SQL_BYTES);
 	/* A partitioned table takes no CONCURRENTLY. */

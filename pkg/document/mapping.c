@@ -61,7 +61,7 @@ static json_t *numeric_mapping(int32_t typmod)
 static json_t *column_mapping(const struct catalog_column *column)
 {
 	/* An array field is mapped as its elements are. */
-	const char *type = column->base_type + (column->base_type[0] == '_' ? 1 : 0);
+	const char *type = column->base_type + (column->category == 'A' && column->base_type[0] == '_' ? 1 : 0);
 
 	if (strcmp(type, "numeric") == 0)
 		return numeric_mapping(column->typmod);

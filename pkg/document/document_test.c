@@ -1,0 +1,407 @@
+/* Tests of the document compiler: golden files, one directory of testdata for each case, and the rules on their own.
+ *
+ * A case is a schema.json, a catalog.json (a catalog in short form, see decode_table) and expected.txt: the findings
+ * and the plan as document_describe shows it. With PGSYNC_GOLDEN=write the expected files are rewritten; review the
+ * diff.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/parse.h"
+#include "document/document.h"
+
+enum { FILE_BYTES = 1024 * 1024, PATH_BYTES = 512 };
+
+static const char cases[] = "pkg/document/testdata";
+
+/* --- catalogs made by hand --- */
+
+struct known_type {
+	const char *type, *base;
+	char category;
+};
+
+static const struct known_type known_types[] = {
+	{"smallint", "int2", 'N'},
+	{"integer", "int4", 'N'},
+	{"bigint", "int8", 'N'},
+	{"numeric", "numeric", 'N'},
+	{"real", "float4", 'N'},
+	{"double precision", "float8", 'N'},
+	{"oid", "oid", 'N'},
+	{"money", "money", 'N'},
+	{"text", "text", 'S'},
+	{"character varying", "varchar", 'S'},
+	{"character", "bpchar", 'S'},
+	{"citext", "citext", 'S'},
+	{"boolean", "bool", 'B'},
+	{"uuid", "uuid", 'U'},
+	{"json", "json", 'U'},
+	{"jsonb", "jsonb", 'U'},
+	{"bytea", "bytea", 'U'},
+	{"hstore", "hstore", 'U'},
+	{"xml", "xml", 'U'},
+	{"date", "date", 'D'},
+	{"time without time zone", "time", 'D'},
+	{"timestamp without time zone", "timestamp", 'D'},
+	{"timestamp with time zone", "timestamptz", 'D'},
+	{"interval", "interval", 'T'},
+	{"inet", "inet", 'I'},
+	{"int4range", "int4range", 'R'},
+	{"bit", "bit", 'V'},
+	{"mood", "mood", 'E'},
+	{"address", "address", 'C'},
+	{"isbn", "text", 'S'}, /* a domain */
+	{"text[]", "_text", 'A'},
+	{"integer[]", "_int4", 'A'},
+	{"numeric[]", "_numeric", 'A'},
+	{"jsonb[]", "_jsonb", 'A'},
+};
+
+/* "numeric(10,2) not null". */
+static struct catalog_column decode_column(const char *name, const char *text, int attnum)
+{
+	const char *not_null = strstr(text, " not null");
+	size_t len = not_null ? (size_t)(not_null - text) : strlen(text);
+	_cleanup_free_ char *type = xstrndup(text, len);
+	const char *open = strchr(type, '(');
+	const char *close = open ? strchr(open, ')') : NULL;
+	_cleanup_free_ char *plain = open ? xasprintf("%.*s%s", (int)(open - type), type, close + 1) : xstrdup(type);
+	struct catalog_column column = {
+		.name = xstrdup(name), .type = xstrdup(type), .typmod = -1, .not_null = not_null, .attnum = attnum};
+	uint64_t precision = 0, scale = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known_types); i++) {
+		if (strcmp(plain, known_types[i].type) != 0)
+			continue;
+		column.base_type = xstrdup(known_types[i].base);
+		column.category = known_types[i].category;
+	}
+	if (!column.base_type)
+		fail_msg("unknown type \"%s\" in a catalog.json", plain);
+	if (open && strncmp(type, "numeric", 7) == 0) {
+		const char *comma = strchr(open, ',');
+		_cleanup_free_ char *first = xstrndup(open + 1, (size_t)((comma ? comma : close) - open - 1));
+		_cleanup_free_ char *second = comma ? xstrndup(comma + 1, (size_t)(close - comma - 1)) : xstrdup("0");
+
+		assert_true(parse_u64(first, strlen(first), &precision));
+		assert_true(parse_u64(second, strlen(second), &scale));
+		column.typmod = (int32_t)(precision << 16 | scale) + 4;
+	}
+	return column;
+}
+
+static int *decode_positions(const struct catalog_table *table, const json_t *names, size_t *ret_n)
+{
+	int *columns = xcalloc(json_array_size(names), sizeof(*columns));
+
+	*ret_n = json_array_size(names);
+	for (size_t i = 0; i < *ret_n; i++) {
+		columns[i] = catalog_column(table, json_string_value(json_array_get(names, i)));
+		if (columns[i] < 0)
+			fail_msg("no column %s in %s", json_string_value(json_array_get(names, i)), table->name);
+	}
+	return columns;
+}
+
+static void add_index(struct catalog_table *table, const json_t *columns, bool unique, bool primary)
+{
+	struct catalog_index *index;
+
+	if (!columns)
+		return;
+	table->indexes = xreallocarray(table->indexes, table->n_indexes + 1, sizeof(*table->indexes));
+	index = &table->indexes[table->n_indexes++];
+	*index = (struct catalog_index){
+		.name = xasprintf("%s_%zu", table->name, table->n_indexes),
+		.unique = unique,
+		.primary = primary,
+		.immediate = true,
+		.valid = true,
+	};
+	index->columns = decode_positions(table, columns, &index->n);
+}
+
+/* {"name", "schema", "kind", "persistence", "columns": {name: type}, "primary_key": [], "unique": [[]], "indexes":
+ * [[]], "foreign_keys": [{"columns": [], "to": "table", "to_schema", "to_columns": []}]} */
+static void decode_table(const json_t *value, uint32_t oid, struct catalog_table *table)
+{
+	const char *name;
+	json_t *item;
+	size_t i;
+
+	*table = (struct catalog_table){
+		.oid = oid,
+		.schema = xstrdup(jsonx_string(value, "schema", "public")),
+		.name = xstrdup(jsonx_string(value, "name", "")),
+		.kind = *jsonx_string(value, "kind", "r"),
+		.persistence = *jsonx_string(value, "persistence", "p"),
+		.replica_identity = 'd',
+		.is_owner = true,
+		.can_select = true,
+		.row_estimate = -1,
+	};
+	table->columns = xcalloc(json_object_size(jsonx_get(value, "columns")), sizeof(*table->columns));
+	json_object_foreach (jsonx_get(value, "columns"), name, item) {
+		table->columns[table->n_columns] =
+			decode_column(name, json_string_value(item), (int)table->n_columns + 1);
+		table->n_columns++;
+	}
+	add_index(table, jsonx_get(value, "primary_key"), true, true);
+	json_array_foreach (json_object_get(value, "unique"), i, item)
+		add_index(table, item, true, false);
+	json_array_foreach (json_object_get(value, "indexes"), i, item)
+		add_index(table, item, false, false);
+}
+
+static void decode_keys(struct catalog *catalog, struct catalog_table *table, const json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	table->foreign_keys = xcalloc(json_array_size(list), sizeof(*table->foreign_keys));
+	json_array_foreach (list, i, item) {
+		struct catalog_foreign_key *key = &table->foreign_keys[table->n_foreign_keys++];
+		const struct catalog_table *to =
+			catalog_find(catalog, jsonx_string(item, "to_schema", "public"), jsonx_string(item, "to", ""));
+
+		assert_non_null(to);
+		key->name = xasprintf("%s_fk_%zu", table->name, i + 1);
+		key->to = to->oid;
+		key->columns = decode_positions(table, json_object_get(item, "columns"), &key->n);
+		key->to_columns = decode_positions(to, json_object_get(item, "to_columns"), &key->n);
+	}
+}
+
+static struct catalog *decode_catalog(const json_t *value)
+{
+	const json_t *list = json_object_get(value, "tables");
+	struct catalog *catalog = xcalloc(1, sizeof(*catalog));
+
+	catalog->tables = xcalloc(json_array_size(list), sizeof(*catalog->tables));
+	for (; catalog->n < json_array_size(list); catalog->n++)
+		decode_table(json_array_get(list, catalog->n), 16384 + (uint32_t)catalog->n,
+			     &catalog->tables[catalog->n]);
+	for (size_t i = 0; i < catalog->n; i++)
+		decode_keys(catalog, &catalog->tables[i], json_object_get(json_array_get(list, i), "foreign_keys"));
+	return catalog;
+}
+
+/* --- compiling --- */
+
+static json_t *parse_file(const char *name, const char *file)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s/%s", cases, name, file);
+	_cleanup_free_ char *text = NULL;
+	json_t *value = NULL;
+	struct err err;
+	size_t len;
+
+	if (jsonx_read_file(path, FILE_BYTES, &text, &len, &err) < 0 || jsonx_parse(text, len, path, &value, &err) < 0)
+		fail_msg("%s", err.msg);
+	return value;
+}
+
+static void add_findings(struct strbuf *sb, const struct findings *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		strbuf_addf(sb, "%s %s %s: %s\n", f->items[i].severity == FINDING_ERROR ? "error" : "warning",
+			    f->items[i].reason, f->items[i].path, f->items[i].message);
+}
+
+static char **table_names(const struct catalog *catalog)
+{
+	char **names = xcalloc(catalog->n, sizeof(char *));
+
+	for (size_t i = 0; i < catalog->n; i++)
+		names[i] = xasprintf("%s.%s", catalog->tables[i].schema, catalog->tables[i].name);
+	return names;
+}
+
+/* What a person sees of a schema over a catalog. */
+static char *compile(const json_t *schema, const struct catalog *catalog)
+{
+	char **names = table_names(catalog);
+	struct schema_document **documents = NULL;
+	struct findings f;
+	struct strbuf sb;
+	size_t n = 0;
+
+	findings_init(&f);
+	strbuf_init(&sb, FILE_BYTES);
+	schema_decode(schema, "spec.schema", &documents, &n, &f);
+	for (size_t i = 0; i < n && !findings_failed(&f); i++) {
+		_cleanup_(document_plan_freep) struct document_plan *plan =
+			document_compile(documents[i], catalog, (const char *const *)names, catalog->n, &f);
+		_cleanup_free_ char *text = plan ? document_describe(plan) : NULL;
+
+		assert_int_equal(plan == NULL, findings_failed(&f));
+		add_findings(&sb, &f);
+		strbuf_addf(&sb, "%s%s", sb.len && text ? "\n" : "", text ? text : "");
+	}
+	if (!sb.len)
+		add_findings(&sb, &f);
+	for (size_t i = 0; i < n; i++)
+		schema_document_free(documents[i]);
+	free(documents);
+	free_strings(names, catalog->n);
+	findings_release(&f);
+	return strbuf_detach(&sb);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "we");
+
+	if (!file || fputs(text, file) == EOF)
+		fail_msg("%s: %s", path, strerror(errno));
+}
+
+static void run_case(const char *name)
+{
+	_cleanup_json_ json_t *schema = parse_file(name, "schema.json");
+	_cleanup_json_ json_t *fixture = parse_file(name, "catalog.json");
+	_cleanup_(catalog_freep) struct catalog *catalog = decode_catalog(fixture);
+	_cleanup_free_ char *got = compile(schema, catalog);
+	_cleanup_free_ char *path = xasprintf("%s/%s/expected.txt", cases, name);
+	_cleanup_free_ char *want = NULL;
+	const char *mode = getenv("PGSYNC_GOLDEN");
+	struct err err;
+	size_t len;
+
+	if (mode && strcmp(mode, "write") == 0) {
+		write_file(path, got);
+		return;
+	}
+	if (jsonx_read_file(path, FILE_BYTES, &want, &len, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: the plan is another one:\n%s", name, got);
+}
+
+static void test_golden_when_compiled_then_as_expected(void **state)
+{
+	DIR *dir = opendir(cases);
+	struct dirent *entry;
+	int n = 0;
+
+	UNUSED(state);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		run_case(entry->d_name);
+		n++;
+	}
+	(void)closedir(dir);
+	assert_in_range(n, 10, 1000);
+}
+
+/* --- rules --- */
+
+static struct document_plan *compile_case(const char *name, struct catalog **catalog,
+					  struct schema_document ***documents, size_t *n)
+{
+	_cleanup_json_ json_t *schema = parse_file(name, "schema.json");
+	_cleanup_json_ json_t *fixture = parse_file(name, "catalog.json");
+	struct document_plan *plan;
+	struct findings f;
+
+	findings_init(&f);
+	*catalog = decode_catalog(fixture);
+	schema_decode(schema, "spec.schema", documents, n, &f);
+	plan = document_compile((*documents)[0], *catalog, NULL, 0, &f);
+	assert_non_null(plan);
+	findings_release(&f);
+	return plan;
+}
+
+static void test_plan_when_bookstore_then_links_and_ways_as_the_contract_says(void **state)
+{
+	_cleanup_(catalog_freep) struct catalog *catalog = NULL;
+	struct schema_document **documents = NULL;
+	size_t n = 0;
+	_cleanup_(document_plan_freep) struct document_plan *plan = compile_case("bookstore", &catalog, &documents, &n);
+
+	UNUSED(state);
+	assert_int_equal(plan->n_keys, 1);
+	assert_string_equal(plan->key_columns[0], "id");
+	assert_ptr_equal(plan->root, catalog_find(catalog, "public", "books"));
+	assert_int_equal(plan->n_tables, 3);
+	assert_true(plan->tables[0].is_root);
+	assert_false(plan->tables[1].is_root);
+	for (size_t i = 0; i < plan->n_tables; i++)
+		assert_string_equal(plan->tables[i].all_roots_sql,
+				    "SELECT t0.\"id\"::text FROM \"public\".\"books\" t0");
+	assert_int_equal(plan->n_ways, 3);
+	assert_true(plan->ways[0].is_root && plan->ways[0].direct);
+	assert_true(plan->ways[1].direct && !plan->ways[1].is_root);
+	assert_null(plan->ways[1].sql);
+	assert_string_equal(plan->ways[1].columns[0], "book_id");
+	assert_false(plan->ways[2].direct);
+	assert_string_equal(plan->ways[2].path, "books > book_authors > authors");
+	assert_null(strchr(plan->sql_by_range, '%'));
+	document_plan_free(TAKE_PTR(plan));
+	for (size_t i = 0; i < n; i++)
+		schema_document_free(documents[i]);
+	free(documents);
+}
+
+static void test_relations_when_a_table_is_used_twice_then_named_once(void **state)
+{
+	_cleanup_json_ json_t *schema = parse_file("same_table_twice", "schema.json");
+	_cleanup_free_ struct catalog_name *names = NULL;
+	struct schema_document **documents = NULL;
+	struct findings f;
+	struct strbuf sb;
+	size_t n = 0, n_names;
+
+	UNUSED(state);
+	findings_init(&f);
+	strbuf_init(&sb, 1000);
+	schema_decode(schema, "spec.schema", &documents, &n, &f);
+	names = document_relations(documents[0], &n_names);
+	for (size_t i = 0; i < n_names; i++)
+		strbuf_addf(&sb, "%s.%s ", names[i].schema, names[i].table);
+	assert_string_equal(sb.data, "public.matches public.players ");
+	strbuf_release(&sb);
+	schema_document_free(documents[0]);
+	free(documents);
+	findings_release(&f);
+}
+
+static void test_id_when_key_has_several_values_then_joined(void **state)
+{
+	const char *const values[] = {"a", "b|c", ""};
+	const size_t lens[] = {1, 3, 0};
+	struct strbuf sb;
+
+	UNUSED(state);
+	strbuf_init(&sb, 100);
+	strbuf_adds(&sb, "id=");
+	document_id(&sb, values, lens, 3);
+	assert_string_equal(sb.data, "id=a|b|c|");
+	strbuf_reset(&sb);
+	document_id(&sb, values, lens, 1);
+	assert_string_equal(sb.data, "a");
+	strbuf_release(&sb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_golden_when_compiled_then_as_expected),
+		cmocka_unit_test(test_plan_when_bookstore_then_links_and_ways_as_the_contract_says),
+		cmocka_unit_test(test_relations_when_a_table_is_used_twice_then_named_once),
+		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
