@@ -250,11 +250,12 @@ static struct kube_config *with_plugin(const char *script, const char *more)
 	_cleanup_free_ char *user = xasprintf("exec: {apiVersion: client.authentication.k8s.io/v1, command: ./plugin, "
 					      "args: [one, 'two words'], env: [{name: GREETING, value: hello}], %s}",
 					      more);
-	_cleanup_free_ char *text = kubeconfig("certificate-authority-data: Y2E=", user);
+	_cleanup_free_ char *text = kubeconfig("certificate-authority: token", user);
 	struct kube_config *config = NULL;
 	struct err err;
 
 	write_file("plugin", script);
+	write_file("token", "ca");
 	assert_int_equal(kube_config_parse(text, strlen(text), dir, NULL, &config, &err), 0);
 	return config;
 }

@@ -9,6 +9,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "kube/config_int.h"
@@ -78,14 +79,29 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 	return 0;
 }
 
+/* A plugin gets the certificate authority as data, also when the kubeconfig names a file. */
+static void add_authority(json_t *cluster, const char *ca_file)
+{
+	_cleanup_free_ char *pem = NULL, *encoded = NULL;
+	struct err ignored; /* the requests will say so */
+	size_t len;
+
+	if (!ca_file || jsonx_read_file(ca_file, CONFIG_FILE_BYTES, &pem, &len, &ignored) < 0)
+		return;
+	encoded = base64_encode(pem, len);
+	(void)json_object_set_new(cluster, "certificate-authority-data", json_string(encoded));
+}
+
 /* KUBERNETES_EXEC_INFO: what the plugin is told. */
 static char *exec_info(const struct kube_config *config, const char *api_version)
 {
 	_cleanup_json_ json_t *info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", api_version, "kind",
 						"ExecCredential", "spec", "interactive", 0);
 
-	if (config->exec_cluster)
+	if (config->exec_cluster) {
+		add_authority(config->exec_cluster, config->ca_file);
 		(void)json_object_set(json_object_get(info, "spec"), "cluster", config->exec_cluster);
+	}
 	return json_dumps(info, JSON_COMPACT);
 }
 
