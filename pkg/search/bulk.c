@@ -377,10 +377,14 @@ static void on_answer(void *user, const struct http_response *response, const st
 	slot->state = SLOT_ANSWERED;
 	bulk->in_flight--;
 	slot->err = (struct err){0};
-	slot->status = response ? response->status : 0;
+	slot->status = 0;
 	if (err) {
 		slot->err = *err;
-	} else if (response->status >= 300) {
+		return;
+	}
+	assert(response);
+	slot->status = response->status;
+	if (response->status >= 300) {
 		if (jsonx_parse(response->body.data, response->body.len, "the answer", &root, &reason) < 0)
 			root = NULL;
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);

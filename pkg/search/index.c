@@ -7,7 +7,7 @@
 /* {"<index>": {"aliases": {...}}, ...} of what the name stands for, or NULL when it stands for nothing. */
 static int get_aliases(struct search *search, const char *name, json_t **ret, struct err *err)
 {
-	if (search_index_json(search, "GET", name, "/_alias", NULL, ret, err) == 0)
+	if (search_index_get(search, name, "/_alias", ret, err) == 0)
 		return 0;
 	if (err->kind != ERR_NOT_FOUND)
 		return -1;
@@ -102,14 +102,14 @@ int search_index_create(struct search *search, const char *index, const json_t *
 
 int search_index_delete(struct search *search, const char *index, struct err *err)
 {
-	if (search_index_json(search, "DELETE", index, "", NULL, NULL, err) == 0 || err->kind == ERR_NOT_FOUND)
+	if (search_index_send(search, "DELETE", index, "", NULL, err) == 0 || err->kind == ERR_NOT_FOUND)
 		return 0;
 	return -1;
 }
 
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
 {
-	if (search_index_json(search, "HEAD", index, "", NULL, NULL, err) == 0)
+	if (search_index_send(search, "HEAD", index, "", NULL, err) == 0)
 		*ret = true;
 	else if (err->kind == ERR_NOT_FOUND)
 		*ret = false;
@@ -124,7 +124,7 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 	const json_t *first;
 	json_t *meta;
 
-	if (search_index_json(search, "GET", index, "/_mapping?filter_path=*.mappings._meta", NULL, &answer, err) < 0)
+	if (search_index_get(search, index, "/_mapping?filter_path=*.mappings._meta", &answer, err) < 0)
 		return -1;
 	first = json_object_iter_value(json_object_iter(answer));
 	meta = jsonx_get(first, "mappings._meta");
@@ -134,7 +134,7 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 
 static int put(struct search *search, const char *index, const char *suffix, const json_t *body, struct err *err)
 {
-	if (search_index_json(search, "PUT", index, suffix, body, NULL, err) == 0)
+	if (search_index_send(search, "PUT", index, suffix, body, err) == 0)
 		return 0;
 	if (err->kind == ERR_INVALID)
 		err->reason = "IndexRejected";
@@ -153,7 +153,7 @@ int search_put_settings(struct search *search, const char *index, const json_t *
 
 int search_refresh(struct search *search, const char *index, struct err *err)
 {
-	return search_index_json(search, "POST", index, "/_refresh", NULL, NULL, err);
+	return search_index_send(search, "POST", index, "/_refresh", NULL, err);
 }
 
 /* The worst of the indices that a name stands for; "" when the engine does not tell (a missing privilege). */
@@ -191,7 +191,7 @@ int search_stats(struct search *search, const char *index, struct search_stats *
 	struct search_stats stats = {0};
 
 	/* Not the count of _cat, which counts nested objects as well. */
-	if (search_index_json(search, "GET", index, "/_count", NULL, &count, err) < 0 ||
+	if (search_index_get(search, index, "/_count", &count, err) < 0 ||
 	    read_health(search, index, stats.health, err) < 0)
 		return -1;
 	stats.documents = jsonx_integer(count, "count", 0);

@@ -160,14 +160,23 @@ int search_path(const char *index, const char *middle, const char *id, const cha
 	return r;
 }
 
-int search_index_json(struct search *search, const char *method, const char *index, const char *suffix,
-		      const json_t *body, json_t **ret, struct err *err)
+int search_index_get(struct search *search, const char *index, const char *suffix, json_t **ret, struct err *err)
 {
 	_cleanup_free_ char *path = NULL;
 
 	if (search_path(index, suffix, NULL, "", &path, err) < 0)
 		return -1;
-	return search_json(search, method, path, body, ret, err);
+	return search_json(search, "GET", path, NULL, ret, err);
+}
+
+int search_index_send(struct search *search, const char *method, const char *index, const char *suffix,
+		      const json_t *body, struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (search_path(index, suffix, NULL, "", &path, err) < 0)
+		return -1;
+	return search_json(search, method, path, body, NULL, err);
 }
 
 /* --- Which engine ----------------------------------------------------------------------------------------------------

@@ -34,9 +34,11 @@ int search_answer_err(const struct search *search, const char *method, const cha
  * for anything but one index (a wildcard, a list, _all): a slip in a name must not delete more than it says. */
 int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret,
 		struct err *err) WARN_UNUSED;
-/* search_path and search_json in one. */
-int search_index_json(struct search *search, const char *method, const char *index, const char *suffix,
-		      const json_t *body, json_t **ret, struct err *err) WARN_UNUSED;
+/* search_path and search_json in one: GET, and requests whose answer does not matter. */
+int search_index_get(struct search *search, const char *index, const char *suffix, json_t **ret,
+		     struct err *err) WARN_UNUSED;
+int search_index_send(struct search *search, const char *method, const char *index, const char *suffix,
+		      const json_t *body, struct err *err) WARN_UNUSED;
 
 /* jansson's result, or the end of the program when memory is out. */
 json_t *search_must(json_t *value);
