@@ -67,7 +67,7 @@ static void add_ways(struct strbuf *sb, const struct document_plan *plan)
 
 char *document_describe(const struct document_plan *plan)
 {
-	_cleanup_(jsonx_decrefp) json_t *body = json_incref(plan->index_body);
+	_cleanup_json_ json_t *body = json_incref(plan->index_body);
 	char *mapping = json_dumps(body, JSON_INDENT(2));
 	struct strbuf sb;
 

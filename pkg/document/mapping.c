@@ -108,7 +108,7 @@ static void merge_properties(json_t *generated, const json_t *own)
 		json_t *field = json_object_get(generated, key);
 		json_t *inner = json_object_get(field, "properties");
 		json_t *own_inner = json_object_get(value, "properties");
-		_cleanup_(jsonx_decrefp) json_t *merged = NULL;
+		_cleanup_json_ json_t *merged = NULL;
 
 		if (!json_is_object(field) || !json_is_object(value) || (!inner && json_object_get(value, "type"))) {
 			(void)json_object_set(generated, key, value);
@@ -140,7 +140,7 @@ json_t *mapping_body(const struct tree *tree)
 		mappings =
 			json_pack("{s:s, s:o}", "dynamic", "strict", "properties", place_properties(tree->places[0]));
 		if (document->mapping) {
-			_cleanup_(jsonx_decrefp) json_t *own = json_deep_copy(document->mapping);
+			_cleanup_json_ json_t *own = json_deep_copy(document->mapping);
 
 			merge_properties(json_object_get(mappings, "properties"), own);
 		}

@@ -48,14 +48,21 @@ static char *key_list(const json_t *object)
 	return strbuf_detach(&sb);
 }
 
+/* One reference: what it refers to, where it stands, and what is wrong when that is missing. */
+struct reference {
+	const char *kind; /* "Secret" */
+	const char *name;
+	const char *path;
+	const char *reason;
+};
+
 /* The object of that name among `objects`, or NULL with a finding. */
-static const json_t *find_object(const json_t *objects, const char *kind, const char *name, const char *path,
-				 const char *reason, struct findings *f)
+static const json_t *find_object(const json_t *objects, const struct reference *r, struct findings *f)
 {
-	const json_t *object = json_object_get(objects, name);
+	const json_t *object = json_object_get(objects, r->name);
 
 	if (!json_is_object(object)) {
-		findings_add(f, FINDING_ERROR, reason, path, "%s \"%s\" not found", kind, name);
+		findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" not found", r->kind, r->name);
 		return NULL;
 	}
 	return object;
@@ -66,13 +73,24 @@ static const char *find_value(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-static void missing_key(const json_t *object, const char *kind, const char *name, const char *key, const char *path,
-			const char *reason, struct findings *f)
+/* key: as the message shows it, with its quotes. */
+static void missing_key(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
 	_cleanup_free_ char *keys = key_list(object);
 
-	findings_add(f, FINDING_ERROR, reason, path, "%s \"%s\" has no key %s; its keys are: %s", kind, name, key,
-		     keys);
+	findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" has no key %s; its keys are: %s", r->kind,
+		     r->name, key, keys);
+}
+
+/* The value of a key that has to be there; NULL with a finding. */
+static const char *need_value(const json_t *object, const struct reference *r, const char *key, struct findings *f)
+{
+	const char *value = find_value(object, key);
+	_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
+
+	if (!value)
+		missing_key(object, r, quoted, f);
+	return value;
 }
 
 static void set_secret(char **field, const char *value)
@@ -85,59 +103,45 @@ static void set_secret(char **field, const char *value)
 
 static void resolve_ref(struct secret_ref *ref, const json_t *secrets, const char *path, struct findings *f)
 {
-	const json_t *secret;
-	const char *value;
+	const struct reference r = {"Secret", ref->name, path, NOT_FOUND};
+	const json_t *secret = ref->name ? find_object(secrets, &r, f) : NULL;
+	const char *value = secret ? need_value(secret, &r, ref->key, f) : NULL;
 
-	if (!ref->name)
-		return;
-	secret = find_object(secrets, "Secret", ref->name, path, NOT_FOUND, f);
-	if (!secret)
-		return;
-	value = find_value(secret, ref->key);
-	if (value) {
+	if (value)
 		set_secret(&ref->value, value);
-	} else {
-		_cleanup_free_ char *quoted = xasprintf("\"%s\"", ref->key);
-
-		missing_key(secret, "Secret", ref->name, quoted, path, NOT_FOUND, f);
-	}
 }
 
-static void resolve_auth_key(const json_t *secret, const char *name, const char *key, char **field, struct findings *f)
+static void resolve_auth_key(const json_t *secret, const struct reference *r, const char *key, char **field,
+			     struct findings *f)
 {
-	const char *value = find_value(secret, key);
+	const char *value = need_value(secret, r, key, f);
 
-	if (value) {
+	if (value)
 		set_secret(field, value);
-	} else {
-		_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
-
-		missing_key(secret, "Secret", name, quoted, "spec.sink.authentication.secretRef", NOT_FOUND, f);
-	}
 }
 
 static void resolve_auth(struct sink_spec *sink, const json_t *secrets, struct findings *f)
 {
-	const char *name = sink->auth_secret.name;
+	const struct reference r = {"Secret", sink->auth_secret.name, "spec.sink.authentication.secretRef", NOT_FOUND};
 	const json_t *secret;
 
-	if (sink->auth == AUTH_NONE || !name)
+	if (sink->auth == AUTH_NONE || !r.name)
 		return;
-	secret = find_object(secrets, "Secret", name, "spec.sink.authentication.secretRef", NOT_FOUND, f);
+	secret = find_object(secrets, &r, f);
 	if (!secret)
 		return;
 	switch (sink->auth) {
 	case AUTH_NONE:
 		break;
 	case AUTH_BASIC:
-		resolve_auth_key(secret, name, "username", &sink->username, f);
-		resolve_auth_key(secret, name, "password", &sink->password, f);
+		resolve_auth_key(secret, &r, "username", &sink->username, f);
+		resolve_auth_key(secret, &r, "password", &sink->password, f);
 		break;
 	case AUTH_API_KEY:
-		resolve_auth_key(secret, name, "apiKey", &sink->api_key, f);
+		resolve_auth_key(secret, &r, "apiKey", &sink->api_key, f);
 		break;
 	case AUTH_BEARER:
-		resolve_auth_key(secret, name, "token", &sink->token, f);
+		resolve_auth_key(secret, &r, "token", &sink->token, f);
 		break;
 	}
 }
@@ -291,14 +295,19 @@ static void take_sslmode(struct source_spec *source, const char *mode, struct fi
 		     "the uri's sslmode must be disable, require, verify-ca or verify-full");
 }
 
+static struct reference connection_reference(const struct source_spec *source)
+{
+	return (struct reference){"Secret", source->connection_secret, "spec.source.connectionSecretRef", NOT_FOUND};
+}
+
 static void apply_connection(struct source_spec *source, struct connection *c, const json_t *secret, struct findings *f)
 {
-	static const char path[] = "spec.source.connectionSecretRef";
+	const struct reference r = connection_reference(source);
 	uint64_t port = DEFAULT_PORT;
 
 	if (c->port && !parse_range(c->port, 1, 65535, &port))
-		findings_add(f, FINDING_ERROR, "InvalidSpec", path,
-			     "Secret \"%s\": the port must be between 1 and 65535", source->connection_secret);
+		findings_add(f, FINDING_ERROR, "InvalidSpec", r.path,
+			     "Secret \"%s\": the port must be between 1 and 65535", r.name);
 	if (!source->port)
 		source->port = (int64_t)port;
 	fill(&source->host, &c->host);
@@ -310,24 +319,22 @@ static void apply_connection(struct source_spec *source, struct connection *c, c
 	}
 	take_sslmode(source, c->sslmode, f);
 	if (!source->host)
-		missing_key(secret, "Secret", source->connection_secret, "\"host\" (and no \"uri\")", path, NOT_FOUND,
-			    f);
+		missing_key(secret, &r, "\"host\" (and no \"uri\")", f);
 	if (!source->user)
-		missing_key(secret, "Secret", source->connection_secret, "\"username\" or \"user\" (and no \"uri\")",
-			    path, NOT_FOUND, f);
+		missing_key(secret, &r, "\"username\" or \"user\" (and no \"uri\")", f);
 }
 
 static void resolve_connection(struct source_spec *source, const json_t *secrets, struct findings *f)
 {
-	static const char path[] = "spec.source.connectionSecretRef";
+	const struct reference r = connection_reference(source);
 	_cleanup_(connection_release) struct connection c = {0};
 	_cleanup_(connection_release) struct connection from_uri = {0};
 	const json_t *secret;
 	const char *uri;
 
-	if (!source->connection_secret)
+	if (!r.name)
 		return;
-	secret = find_object(secrets, "Secret", source->connection_secret, path, NOT_FOUND, f);
+	secret = find_object(secrets, &r, f);
 	if (!secret)
 		return;
 	take_string(&c.host, secret, "host", NULL);
@@ -338,10 +345,10 @@ static void resolve_connection(struct source_spec *source, const json_t *secrets
 	uri = find_value(secret, "uri");
 	if (uri && (strlen(uri) > URI_BYTES || !parse_uri(uri, &from_uri))) {
 		if (!c.host)
-			findings_add(f, FINDING_ERROR, "InvalidSpec", path,
+			findings_add(f, FINDING_ERROR, "InvalidSpec", r.path,
 				     "Secret \"%s\": the uri must be of the form "
 				     "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
-				     source->connection_secret);
+				     r.name);
 	} else if (uri) {
 		/* A host of its own goes with a port of its own: never the one's host with the other's port. */
 		if (!c.host)
@@ -359,30 +366,23 @@ static void resolve_connection(struct source_spec *source, const json_t *secrets
 
 static void resolve_schema(struct spec *spec, const json_t *config_maps, struct findings *f)
 {
-	static const char path[] = "spec.schemaConfigMapRef";
-	const char *name = spec->schema_config_map, *key = spec->schema_config_map_key;
-	_cleanup_(jsonx_decrefp) json_t *schema = NULL;
+	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", "InvalidSchema"};
+	_cleanup_json_ json_t *schema = NULL;
 	_cleanup_free_ char *where = NULL;
 	char hash[JSONX_HASH_BYTES];
 	const json_t *config_map;
 	const char *text;
 	struct err err;
 
-	if (!name || spec->documents)
+	if (!r.name || spec->documents)
 		return;
-	config_map = find_object(config_maps, "ConfigMap", name, path, "InvalidSchema", f);
-	if (!config_map)
+	config_map = find_object(config_maps, &r, f);
+	text = config_map ? need_value(config_map, &r, spec->schema_config_map_key, f) : NULL;
+	if (!text)
 		return;
-	text = find_value(config_map, key);
-	if (!text) {
-		_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
-
-		missing_key(config_map, "ConfigMap", name, quoted, path, "InvalidSchema", f);
-		return;
-	}
-	where = xasprintf("configmap/%s/%s", name, key);
+	where = xasprintf("configmap/%s/%s", r.name, spec->schema_config_map_key);
 	if (jsonx_parse(text, strlen(text), where, &schema, &err) < 0) {
-		findings_add(f, FINDING_ERROR, "InvalidSchema", path, "%s", err.msg);
+		findings_add(f, FINDING_ERROR, r.reason, r.path, "%s", err.msg);
 		return;
 	}
 	schema_decode(schema, where, &spec->documents, &spec->n_documents, f);

@@ -68,7 +68,7 @@ static const struct jsonx_field secret_name_fields[] = {
 static void decode_tls_mode(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	static const struct jsonx_field mode[] = {ENUM_FIELD("mode", struct source_spec, tls, tls_words), {0}};
-	_cleanup_(jsonx_decrefp) json_t *alone = json_pack("{s:O}", "mode", value);
+	_cleanup_json_ json_t *alone = json_pack("{s:O}", "mode", value);
 	_cleanup_free_ char *parent = xstrndup(path, (size_t)(path_last(path) - path) - 1);
 	struct source_spec *source = out;
 
@@ -319,7 +319,7 @@ static void check_sink(const struct sink_spec *sink, struct findings *f)
 	if (sink->urls.items && (sink->urls.n < 1 || sink->urls.n > URL_COUNT))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.urls", "must hold 1 to %d URLs, found %zu",
 			     URL_COUNT, sink->urls.n);
-	for (size_t i = 0; i < sink->urls.n && i < URL_COUNT; i++) {
+	for (size_t i = 0; sink->urls.items && i < sink->urls.n && i < URL_COUNT; i++) {
 		_cleanup_free_ char *path = xasprintf("spec.sink.urls[%zu]", i);
 
 		check_url(sink->urls.items[i], path, f);
@@ -393,7 +393,7 @@ static void add_sanitised(struct strbuf *sb, const char *s, size_t max)
  * Kubernetes) of a hash over namespace and name. */
 static char *derived_name(const struct spec *spec)
 {
-	_cleanup_(jsonx_decrefp) json_t *key = json_pack("[s, s]", spec->namespace, spec->name);
+	_cleanup_json_ json_t *key = json_pack("[s, s]", spec->namespace, spec->name);
 	char hash[JSONX_HASH_BYTES];
 	struct strbuf sb;
 
