@@ -83,11 +83,14 @@ class Resources:
         return self.kubectl("get", "pgsync", name, "--namespace", self.namespace, "--ignore-not-found").strip() != ""
 
     def delete_all(self):
-        """The end of a test: what an operator did not clean up loses its finalizer here, so that the next test is alone."""
-        names = [i["metadata"]["name"] for i in self.kubectl.json("get", "pgsyncs", "--namespace", self.namespace)["items"]]
-        for name in names:
+        """The end of a test. What is not deleted in time loses its finalizer, so that the next test is alone, and fails."""
+        stuck = {}
+        for item in self.kubectl.json("get", "pgsyncs", "--namespace", self.namespace)["items"]:
+            name = item["metadata"]["name"]
             try:
-                self.delete(name, timeout=10)
+                self.delete(name, timeout=20)
             except AssertionError:
+                stuck[name] = describe(self.get(name))
                 self.kubectl("patch", "pgsync", name, "--namespace", self.namespace, "--type", "merge", "--patch",
                              '{"metadata":{"finalizers":null}}', check=False)
+        assert not stuck, f"the operator did not finish the deletion of {stuck}"

@@ -343,7 +343,7 @@ def test_refusals_of_bulk_requests_are_waited_out(apply, resources, books, opens
     apply(urls=fault_proxy.url)
     resources.wait(NAME)
     worker = resources.get(NAME)["status"]["worker"]["identity"]
-    fault_proxy.fail(status, path="_bulk")
+    fault_proxy.fail(status, path="/_bulk")
     for i in range(1, 11):
         books.sql("UPDATE books SET price = %s WHERE id = %s", i, i)
     resources.wait(NAME, "Ready", "False", contains=[str(status)])
@@ -355,10 +355,20 @@ def test_refusals_of_bulk_requests_are_waited_out(apply, resources, books, opens
 
 
 def test_every_third_bulk_request_refused_changes_nothing_but_speed(apply, resources, books, opensearch, index, fault_proxy):
-    fault_proxy.fail(429, every=3, path="_bulk")
+    fault_proxy.fail(429, every=3, path="/_bulk")
     apply(urls=fault_proxy.url)
     resources.wait(NAME)
     for i in range(300):
+        books.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", i / 10, i)
+    assert_equal(opensearch, index, books, timeout=30)
+    assert fault_proxy.failed > 0
+
+
+def test_every_fifth_request_of_any_kind_refused_changes_nothing_but_speed(apply, resources, books, opensearch, index, fault_proxy):
+    fault_proxy.fail(503, every=5)
+    apply(urls=fault_proxy.url)
+    resources.wait(NAME, timeout=60)
+    for i in range(100):
         books.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", i / 10, i)
     assert_equal(opensearch, index, books, timeout=30)
     assert fault_proxy.failed > 0
@@ -382,7 +392,7 @@ def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, 
     wanted = bookstore.expected(books)
     del wanted["7"]
     assert not bookstore.differences(opensearch.documents(index), wanted)
-    assert resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1
+    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
     (letter,) = opensearch.documents(f"{index}-dead-letters").values()
     assert "7" in str(letter) and "isbn" in str(letter)
 

@@ -19,7 +19,7 @@ class Node(SearchEngine):
     def __init__(self, state: Path, *, heap="512m", port=None, attached=True):
         self.state, self.heap, self.attached = Path(state), heap, attached
         self.port = port or ports.free_port()
-        self.process = None
+        self.process, self.warm = None, False
         super().__init__(f"http://127.0.0.1:{self.port}")
 
     @classmethod
@@ -44,7 +44,13 @@ class Node(SearchEngine):
         return self
 
     def wait(self, timeout=120):
+        """Waits until it answers and has once done what every test asks of it: the first time costs a cold JVM seconds."""
         self.process.wait_until(self.answers, timeout)
+        if not self.warm:
+            self.warm = True
+            self.request("PUT", "warm-up/_doc/1?refresh=true", {"title": "warm up"})
+            self.document("warm-up", "1")
+            self.request("DELETE", "warm-up")
         return self
 
     def start(self):
