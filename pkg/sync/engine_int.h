@@ -82,8 +82,8 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
 
 /* --- prepare.c --- */
 /* Brings replica identities, publication, slot, checkpoint and indices to where the stream can start: resumes what is
- * there, or begins a new generation. */
-int prepare(struct engine *e, struct pg *replication, struct err *err) WARN_UNUSED;
+ * there, or begins a new generation. *ret is the connection for the stream. */
+int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
 int prepare_save(struct engine *e, struct err *err) WARN_UNUSED;
 /* Marks the index of a plan for a new generation from `version` on, durably; the next attempt builds it. */
 int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err) WARN_UNUSED;

@@ -124,16 +124,38 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 	return NULL;
 }
 
-static int look(struct engine *e, struct pg *replication, struct situation *s, struct err *err)
+/* The checkpoint and the slot, and whether they are ours to use. */
+static int look(struct engine *e, struct situation *s, struct err *err)
 {
-	if (pg_identify_system(replication, &s->server, err) < 0 ||
-	    pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
-		return err_wrap(err, "reading the server's state");
 	if (checkpoint_load(e->search, e->key, &e->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
+	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
+		return err_wrap(err, "reading the slot");
 	s->hash = built_from(e);
-	if (refuse_foreign(e, s, err) < 0)
-		return -1;
+	return refuse_foreign(e, s, err);
+}
+
+/* Ends an old walsender of ours. Once this worker has streamed, somebody else who holds the slot is its successor: then
+ * it waits for word. */
+static int take_slot(struct engine *e, const struct situation *s, struct err *err)
+{
+	if (s->slot.state != PG_SLOT_ACTIVE)
+		return 0;
+	if (e->streamed)
+		return err_reason(err, ERR_CONFLICT, "SlotTaken",
+				  "another worker streams from slot \"%s\" (server process %d)",
+				  e->spec->source.slot_name, s->slot.active_pid);
+	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
+	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
+}
+
+/* Only now a walsender of our own: there is never more than one for a resource. */
+static int connect_replication(struct engine *e, struct situation *s, struct pg **ret, struct err *err)
+{
+	if (engine_pg(e, true, "stream", ret, err) < 0)
+		return err_wrap(err, "replication connection");
+	if (pg_identify_system(*ret, &s->server, err) < 0)
+		return err_wrap(err, "reading the server's identity");
 	s->new_slot_why = history_trouble(e, s);
 	if (!s->new_slot_why)
 		s->rebuild_why = generation_trouble(e, s);
@@ -373,30 +395,20 @@ static int check_owners(struct engine *e, struct err *err)
 	return 0;
 }
 
-/* Ends an old walsender of ours. Once this worker has streamed, somebody else who holds the slot is its successor: then
- * it waits for word. */
-static int take_slot(struct engine *e, const struct situation *s, struct err *err)
+int prepare(struct engine *e, struct pg **ret, struct err *err)
 {
-	if (s->slot.state != PG_SLOT_ACTIVE)
-		return 0;
-	if (e->streamed)
-		return err_reason(err, ERR_CONFLICT, "SlotTaken",
-				  "another worker streams from slot \"%s\" (server process %d)",
-				  e->spec->source.slot_name, s->slot.active_pid);
-	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
-	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
-}
-
-int prepare(struct engine *e, struct pg *replication, struct err *err)
-{
+	_cleanup_(pg_closep) struct pg *replication = NULL;
 	struct situation s = {0};
 	int r = -1;
 
-	if (look(e, replication, &s, err) < 0 || check_owners(e, err) < 0 || take_slot(e, &s, err) < 0)
+	if (look(e, &s, err) < 0 || check_owners(e, err) < 0 || take_slot(e, &s, err) < 0 ||
+	    connect_replication(e, &s, &replication, err) < 0)
 		goto out;
 	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
 		goto out;
 	r = ensure_indices(e, &s, err);
+	if (r == 0)
+		*ret = TAKE_PTR(replication);
 out:
 	free(s.hash);
 	return r;

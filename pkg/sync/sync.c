@@ -47,7 +47,6 @@ static int check(struct engine *e, struct err *err)
 	return r;
 }
 
-/* Whatever a previous run of this attempt's engine said of the stream is over. */
 static int attempt(struct engine *e, struct err *err)
 {
 	struct pg *replication = NULL;
@@ -61,13 +60,8 @@ static int attempt(struct engine *e, struct err *err)
 		return -1;
 	if (e->options->until_caught_up && !e->catch_up_to && engine_server_lsn(e->pg, &e->catch_up_to, err) < 0)
 		return -1;
-	if (engine_pg(e, true, "stream", &replication, err) < 0)
-		return err_wrap(err, "replication connection");
-	r = prepare(e, replication, err);
-	if (r < 0) {
-		pg_close(replication);
+	if (prepare(e, &replication, err) < 0)
 		return -1;
-	}
 	return stream_run_take(e, replication, err);
 }
 
