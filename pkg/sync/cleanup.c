@@ -104,15 +104,21 @@ static int drop_sink(struct engine *e, struct err *err)
 	return 0;
 }
 
+/* A database that is gone took publication and tables along, and could only go after its slots. */
+static bool source_is_gone(const struct err *err)
+{
+	return err->reason && !strcmp(err->reason, "DatabaseNotFound");
+}
+
 static int clean(struct engine *e, struct err *err)
 {
 	bool derived = !e->options->slot_name_given;
 
-	if (engine_pg(e, false, "cleanup", &e->pg, err) < 0)
+	if (engine_pg(e, false, "cleanup", &e->pg, err) < 0 && !source_is_gone(err))
 		return err_wrap(err, "source");
 	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
 	 */
-	if (derived && drop_source(e, err) < 0)
+	if (e->pg && derived && drop_source(e, err) < 0)
 		return -1;
 	if (engine_search(e, &e->search, err) < 0 || checkpoint_load(e->search, e->key, &e->cp, err) < 0)
 		return err_wrap(err, "sink");
@@ -121,9 +127,9 @@ static int clean(struct engine *e, struct err *err)
 			 KV_STR("slot", e->spec->source.slot_name));
 		return 0;
 	}
-	if (!derived && drop_source(e, err) < 0)
+	if (e->pg && !derived && drop_source(e, err) < 0)
 		return -1;
-	if (restore_identities(e, err) < 0)
+	if (e->pg && restore_identities(e, err) < 0)
 		return -1;
 	return drop_sink(e, err);
 }
