@@ -171,8 +171,12 @@ def make_operator(kube, state, unique):
 
 
 @pytest.fixture
-def resources(kube, namespace):
+def resources(kube, namespace, request):
     """Applies and reads PgSyncs in the test's namespace, and deletes them at the end."""
+    # What a deletion needs must be there before, so that it is taken away after.
+    for name in ("books", "database", "own_postgres", "fault_proxy", "nginx", "make_operator", "operator"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
     made = Resources(kube.kubectl, namespace)
     yield made
     made.delete_all()
