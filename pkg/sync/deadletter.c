@@ -11,6 +11,8 @@
 /* So many rejections between two flushes are no matter of single documents: something is wrong with the index. */
 enum { REJECTIONS = 10000, LETTER_BYTES = 16 * 1024 };
 
+#define SUFFIX "-dead-letters"
+
 struct rejected {
 	char *index; /* the dead-letter index */
 	char *id;
@@ -85,7 +87,7 @@ int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err 
 			alias, r->id, r->type, r->reason);
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
-	*item = (struct rejected){.index = xasprintf("%s-dead-letters", alias), .version = r->version};
+	*item = (struct rejected){.index = xasprintf("%s" SUFFIX, alias), .version = r->version};
 	/* An id that is too long for the engine is too long for its dead letter as well. */
 	item->id = xstrndup(r->id, strnlen(r->id, 512));
 	item->document = letter(r, alias);
@@ -118,28 +120,48 @@ static int ensure_index(struct engine *e, struct search *search, const char *ind
 	return 0;
 }
 
-/* Each distinct index once: rejections of one index follow one another. */
-static int ensure_indices(struct deadletters *d, struct err *err)
+/* Calls fn for each distinct index: rejections of one index follow one another. */
+static int each_index(struct deadletters *d, struct search *search,
+		      int (*fn)(struct engine *e, struct search *search, const char *index, struct err *err),
+		      struct err *err)
 {
-	_cleanup_(search_freep) struct search *search = NULL;
-
-	if (engine_search(d->engine, &search, err) < 0)
-		return -1;
 	for (size_t i = 0; i < d->n; i++)
 		if (!i || strcmp(d->items[i].index, d->items[i - 1].index) != 0)
-			if (ensure_index(d->engine, search, d->items[i].index, err) < 0)
+			if (fn(d->engine, search, d->items[i].index, err) < 0)
 				return -1;
+	return 0;
+}
+
+/* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
+static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
+{
+	size_t len = strlen(index) - strlen(SUFFIX);
+	_cleanup_free_ char *alias = xstrndup(index, len);
+	struct search_stats stats;
+
+	if (search_refresh(search, index, err) < 0 || search_stats(search, index, &stats, err) < 0)
+		return -1;
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *known = checkpoint_find(&e->cp, alias);
+
+		if (!strcmp(e->plans[i]->document->index, alias))
+			report_index_set(&e->report, &(struct report_index){.name = known->name,
+									    .generation = known->generation,
+									    .documents = -1,
+									    .dead_letters = stats.documents});
+	}
 	return 0;
 }
 
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 {
 	_cleanup_(deadletters_release) struct deadletters taken = *d;
+	_cleanup_(search_freep) struct search *search = NULL;
 
 	deadletters_init(d, d->engine);
 	if (!taken.n)
 		return 0;
-	if (ensure_indices(&taken, err) < 0)
+	if (engine_search(d->engine, &search, err) < 0 || each_index(&taken, search, ensure_index, err) < 0)
 		return -1;
 	for (size_t i = 0; i < taken.n; i++) {
 		struct bulk_action action = {.index = taken.items[i].index,
@@ -154,6 +176,8 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 	}
 	if (bulk_flush(bulk, err) < 0)
 		return err_wrap(err, "writing dead letters");
+	if (each_index(&taken, search, count_letters, err) < 0)
+		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents were rejected, skipping", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
 	report_condition(&d->engine->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",

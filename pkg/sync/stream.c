@@ -328,7 +328,7 @@ static void say_slot(struct engine *e, const struct pg_slot *slot)
 {
 	if (slot->state == PG_SLOT_LOST)
 		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
-				 "the server dropped WAL that the slot needed");
+				 "the server dropped WAL that slot \"%s\" needed", e->spec->source.slot_name);
 	else if (!strcmp(slot->wal_status, "unreserved"))
 		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
 				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
