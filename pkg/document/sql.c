@@ -15,8 +15,11 @@
  * - By key, the first level is found by the parameters themselves where it refers to the root's key.
  * - A place that joins at most one row, with only such places below, is a plain LEFT JOIN in its parent's query.
  *
- * With plans made for the actual parameters (plan_cache_mode = force_custom_plan) the planner knows how many keys an
- * array holds and how many blocks a range has.
+ * By range the plan has to be made for the actual parameters (an unprepared statement, or plan_cache_mode =
+ * force_custom_plan): only then the planner knows how many blocks there are. By key a generic plan is as good, and
+ * saves its making: it assumes ten keys and nests loops (one key 0.1 ms, 1,000 keys 22 ms; planned each time 0.3 and 25
+ * ms). random_page_cost = 1.1 keeps small ranges from reading whole child tables (all of it in ranges of 24 blocks: 3.1
+ * s of CPU time, with 4: 5.3 s; in ranges of 240 blocks 3 s with either).
  */
 #include <stdlib.h>
 #include <string.h>
