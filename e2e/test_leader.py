@@ -23,15 +23,17 @@ def books(database):
 
 @contextmanager
 def watched_streams(database):
-    """Counts the walsenders of a database's slots all the time; ends with how many there were at most at once."""
+    """Counts the walsenders that stream from a database all the time; ends with how many there were at most at once.
+
+    One that has connected but not begun is a successor that is about to end its predecessor."""
     most, stop = [0], threading.Event()
 
     def watch():
         with database.connect() as connection:
             while not stop.wait(0.02):
                 (count,) = connection.execute(
-                    "SELECT count(*) FROM pg_stat_replication WHERE pid IN (SELECT pid FROM pg_stat_activity"
-                    " WHERE datname = current_database())").fetchone()
+                    "SELECT count(*) FROM pg_stat_replication WHERE state IN ('streaming', 'catchup')"
+                    " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())").fetchone()
                 most[0] = max(most[0], count)
 
     thread = threading.Thread(target=watch, daemon=True)
