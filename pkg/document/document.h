@@ -40,7 +40,9 @@ struct document_way {
 /* A relation that the tree reads. */
 struct document_table {
 	const struct catalog_table *table; /* borrowed from the catalog */
-	int *link_columns;                 /* 0-based; whose old values must be in the WAL (replica identity) */
+	/* 0-based; whose old values must be in the WAL (replica identity): those of its ways, and the root's routing
+	 * column */
+	int *link_columns;
 	size_t n_link_columns;
 	bool is_root;
 	char *all_roots_sql; /* no parameters: the keys of all roots that may depend on it (after TRUNCATE of a table
@@ -54,8 +56,9 @@ struct document_plan {
 	char **key_columns;
 	/* Both give: n_keys text columns (the root key), then the document as json text. With `routing`: one more text
 	 * column at the end, the routing value. by_key: parameters $1..$n_keys, text[] literals of equal length.
-	 * by_range: $1 and $2, tid literals "(block,0)", for an ordinary root table; %s in it stands for the (quoted)
-	 * leaf relation of a partitioned root; NULL for what has no ctid. */
+	 * by_range: $1 and $2, tid literals "(block,0)"; with a partitioned root, %s stands once for the (quoted) leaf
+	 * relation, and no text holds another '%'. Send by_range unprepared, so that it is planned for its range;
+	 * by_key may be prepared (see sql.c). */
 	char *sql_by_key;
 	char *sql_by_range;
 	bool has_routing;
