@@ -51,7 +51,7 @@ class _Parts:
     def __init__(self, state):
         self.state = state
         self.postgres = Postgres(state / "postgres", fsync=False, conf={"synchronous_commit": "on"})
-        self.opensearch = OpenSearch(state / "opensearch")
+        self.opensearch = OpenSearch(state / "opensearch", heap="1g")
         self.kube = KubeApi(state / "kubernetes")
         self._started = set()
 

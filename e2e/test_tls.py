@@ -104,14 +104,20 @@ def test_certificate_of_another_host_is_refused(apply, resources, opensearch, bo
 
 
 def test_server_that_insists_on_tls_is_told_to_a_client_without(apply, resources, opensearch, books):
-    apply(**{"source.tls": {"mode": "Disable"}})
-    resources.wait(NAME, "SourceReachable", "False", contains=["TLS"])
+    index = apply(**{"source.tls": {"mode": "Disable"}})
+    try:
+        resources.wait(NAME, "SourceReachable", "False", contains=["TLS"])
+    finally:
+        resources.patch(NAME, {"source": {"tls": {"mode": "Require"}}})
+    ready_and_equal(resources, opensearch, index, books)
 
 
-def test_wrong_password_over_tls_is_named(apply, resources, books):
-    apply(password="wrong-one")
+def test_wrong_password_over_tls_is_named(apply, resources, opensearch, books):
+    index = apply(password="wrong-one")
     found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role])
     assert "wrong-one" not in found["message"]
+    resources.apply(bookstore.secret(f"{NAME}-postgres", password=books.role_password))
+    ready_and_equal(resources, opensearch, index, books)
 
 
 # --- the search engine

@@ -284,6 +284,7 @@ def test_index_name_with_capitals_in_a_config_map_is_told(operator, resources, b
     made = bookstore.resource(NAME, books, opensearch.url, index="Books")
     resources.apply(_schema_in_config_map(resources, made, json.dumps(made["spec"]["schema"])))
     resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["Books", "index"])
+    assert books.slots() == []
 
 
 @pytest.mark.parametrize("spec, word", [
@@ -320,10 +321,12 @@ def test_search_engine_down_at_start_is_waited_for(apply, resources, books, open
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_search_engine_address_that_nobody_listens_on_is_told(apply, resources):
+def test_search_engine_address_that_nobody_listens_on_is_told(apply, resources, books, opensearch, index):
     port = free_port()
     apply(urls=f"http://127.0.0.1:{port}")
     resources.wait(NAME, "SinkReachable", "False", reason="Refused", contains=[str(port)])
+    resources.patch(NAME, {"sink": {"urls": [opensearch.url]}})
+    ready_and_equal(resources, opensearch, index, books)
 
 
 def test_search_engine_away_in_between_loses_nothing(apply, resources, books, opensearch, index, fault_proxy, operator):
