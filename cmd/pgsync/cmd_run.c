@@ -62,11 +62,15 @@ static void on_report(void *user, const json_t *report)
 {
 	struct run *run = user;
 	char *text = json_dumps(report, JSON_INDENT(2));
+	bool news;
 
 	(void)pthread_mutex_lock(&run->lock);
+	news = text && (!run->status || strcmp(text, run->status) != 0);
 	free(run->status);
 	run->status = text;
 	(void)pthread_mutex_unlock(&run->lock);
+	if (!news)
+		return;
 	draw_bar(run, report);
 	print_line(run, report, clock_now_ms());
 }

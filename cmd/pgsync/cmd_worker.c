@@ -1,6 +1,9 @@
 /* pgsync worker: what the operator starts. Its input comes on descriptor 3, its reports go to descriptor 4; see
  * operator/operator.h. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,7 +13,7 @@
 #include "sync/sync.h"
 #include "json/json.h"
 
-enum { INPUT_FD = 3, OUTPUT_FD = 4, INPUT_BYTES = 16 * 1024 * 1024 };
+enum { INPUT_FD = 3, OUTPUT_FD = 4, INPUT_BYTES = 16 * 1024 * 1024, WRITE_MS = 1000 };
 
 /* One line. What follows it (a stop) stays in the descriptor, so bytes are read one by one until its end. */
 static int read_line(struct strbuf *line, struct err *err)
@@ -34,37 +37,90 @@ static int read_line(struct strbuf *line, struct err *err)
 	return err_set(err, ERR_LIMIT, "the task is larger than %d bytes", INPUT_BYTES);
 }
 
-/* Whole lines: the operator reads them as such. When it is gone, so is the reason to write. */
-static void send_line(json_t *message_take)
+/* What the operator has not taken yet. The descriptor does not block: an operator that does not read (frozen, or busy)
+ * must not hold up the stream. A line that was begun is finished; of the reports that wait only the newest counts. */
+static struct {
+	char *line; /* being written */
+	size_t from;
+	char *report; /* the next one */
+	char *last;   /* as handed over last */
+} output;
+
+/* True when nothing is left to write. When the operator is gone, so is the reason to write. */
+static bool flush_output(void)
+{
+	for (;;) {
+		size_t left = output.line ? strlen(output.line) - output.from : 0;
+		ssize_t n;
+
+		if (!left) {
+			free(output.line);
+			output.line = output.report;
+			output.report = NULL;
+			output.from = 0;
+			if (!output.line)
+				return true;
+			continue;
+		}
+		n = write(OUTPUT_FD, output.line + output.from, left);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return false;
+		output.from += n > 0 ? (size_t)n : left;
+	}
+}
+
+static char *to_line(json_t *message_take)
 {
 	char *text = json_dumps(message_take, JSON_COMPACT);
-	_cleanup_free_ char *line = text ? xasprintf("%s\n", text) : NULL;
-	size_t left = line ? strlen(line) : 0;
-	const char *from = line;
+	char *line = text ? xasprintf("%s\n", text) : xstrdup("\n");
 
-	while (left) {
-		ssize_t n = write(OUTPUT_FD, from, left);
-
-		if (n < 0 && errno != EINTR)
-			break;
-		from += n > 0 ? n : 0;
-		left -= n > 0 ? (size_t)n : 0;
-	}
 	free(text);
 	json_decref(message_take);
+	return line;
+}
+
+/* A line that must arrive: waits for the operator, as long as it is there. */
+static void send_line(json_t *message_take)
+{
+	struct pollfd fd = {.fd = OUTPUT_FD, .events = POLLOUT};
+
+	while (!flush_output())
+		(void)poll(&fd, 1, WRITE_MS);
+	output.line = to_line(message_take);
+	output.from = 0;
+	while (!flush_output())
+		(void)poll(&fd, 1, WRITE_MS);
 }
 
 static void on_report(void *user, const json_t *report)
 {
+	json_t *copy = json_deep_copy(report);
+	char *line = to_line(json_pack("{s:o}", "report", copy));
+
 	UNUSED(user);
-	send_line(json_pack("{s:O}", "report", report));
+	if (output.last && !strcmp(line, output.last)) {
+		free(line);
+	} else {
+		free(output.report);
+		output.report = line;
+		free(output.last);
+		output.last = xstrdup(line);
+	}
+	(void)flush_output();
 }
 
+/* Events are for people; one that finds no room is dropped. */
 static void on_event(void *user, bool warning, const char *reason, const char *action, const char *note)
 {
 	UNUSED(user);
-	send_line(json_pack("{s:{s:b, s:s, s:s, s:s}}", "event", "warning", warning, "reason", reason, "action", action,
-			    "note", note));
+	if (!flush_output())
+		return;
+	output.line = to_line(json_pack("{s:{s:b, s:s, s:s, s:o}}", "event", "warning", warning, "reason", reason,
+					"action", action, "note", jsonx_text(note)));
+	output.from = 0;
+	(void)flush_output();
 }
 
 /* Trouble with the input is a report like any other: the operator shows it. */
@@ -75,8 +131,8 @@ static void report_findings(const struct findings *f)
 	if (findings_err(f, &err) < 0)
 		send_line(json_pack("{s:{s:s, s:[{s:s,s:s,s:s,s:s}, {s:s,s:s,s:s,s:s}]}}", "report", "phase", "Failed",
 				    "conditions", "type", "SchemaAccepted", "status", "False", "reason", err.reason,
-				    "message", err.msg, "type", "Ready", "status", "False", "reason", err.reason,
-				    "message", err.msg));
+				    "message", jsonx_text(err.msg), "type", "Ready", "status", "False", "reason",
+				    err.reason, "message", jsonx_text(err.msg)));
 }
 
 static int run_task(const char *task, const struct sync_options *options)
@@ -86,8 +142,8 @@ static int run_task(const char *task, const struct sync_options *options)
 
 	if (!strcmp(task, "cleanup")) {
 		r = sync_cleanup(options, &err);
-		send_line(json_pack("{s:{s:b, s:s, s:s}}", "done", "ok", r == 0, "reason",
-				    err.reason ? err.reason : "Failed", "message", err.msg));
+		send_line(json_pack("{s:{s:b, s:s, s:o}}", "done", "ok", r == 0, "reason",
+				    err.reason ? err.reason : "Failed", "message", jsonx_text(err.msg)));
 	} else {
 		r = sync_run(options, &err);
 	}
@@ -98,7 +154,7 @@ static int run_task(const char *task, const struct sync_options *options)
 
 static int work(json_t *message)
 {
-	struct sync_options options = {.report = on_report, .event = on_event};
+	struct sync_options options = {.supervised = true, .report = on_report, .event = on_event};
 	struct input input = {0};
 	struct findings findings;
 	struct err err = {0};
@@ -111,6 +167,7 @@ static int work(json_t *message)
 	options.spec = input.spec;
 	options.slot_name_given = input.slot_name_given;
 	options.stop_fd = stop_fd_open(INPUT_FD, &err);
+	(void)fcntl(OUTPUT_FD, F_SETFL, O_NONBLOCK);
 	if (findings_failed(&findings)) {
 		report_findings(&findings);
 		print_findings(&findings);
@@ -120,6 +177,10 @@ static int work(json_t *message)
 	} else {
 		code = run_task(jsonx_string(message, "task", "run"), &options);
 	}
+	(void)flush_output();
+	free(output.line);
+	free(output.report);
+	free(output.last);
 	close_fdp(&options.stop_fd);
 	findings_release(&findings);
 	input_release(&input);

@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 #include "cmd.h"
@@ -38,6 +39,8 @@ static void usage(FILE *to)
 
 int main(int argc, char **argv)
 {
+	/* Passwords are in this memory. */
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	/* Several threads that each hold a body or two: as many heaps would only keep what the others could use. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	if (argc < 2) {

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+
+#include "base/utf8.h"
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -224,4 +226,25 @@ const char *jsonx_type_name(const json_t *value)
 		return "null";
 	}
 	return "nothing";
+}
+
+json_t *jsonx_text(const char *text)
+{
+	size_t len = strlen(text);
+	struct strbuf sb;
+	json_t *value;
+
+	strbuf_init(&sb, 3 * len + 1);
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_sequence(text + i, len - i);
+
+		if (n)
+			strbuf_add(&sb, text + i, n);
+		else
+			strbuf_adds(&sb, "\xEF\xBF\xBD");
+		i += n ? n : 1;
+	}
+	value = json_stringn_nocheck(sb.data, sb.len);
+	strbuf_release(&sb);
+	return value;
 }

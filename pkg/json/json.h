@@ -43,6 +43,10 @@ char *jsonx_canonical(const json_t *value);
 enum { JSONX_HASH_BYTES = 72 };
 char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES]);
 
+/* A JSON string of any bytes: what is no UTF-8 (a message cut in the middle of a character, another encoding) becomes
+ * U+FFFD. */
+json_t *jsonx_text(const char *text);
+
 /* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
 json_t *jsonx_get(const json_t *value, const char *path);
 /* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */

@@ -96,7 +96,8 @@ static int write_page(struct applier *a, struct keyset *set, const struct key *c
 		if (arrays_add(a, keyset_data(set, keys[i]), keys[i]->len, plan->n_keys, err) < 0)
 			return -1;
 	if (arrays_end(a, plan->n_keys, err) < 0 ||
-	    pg_rows_start(a->pg, plan->sql_by_key, a->params, (int)plan->n_keys, err) < 0)
+	    pg_rows_start_prepared(a->pg, plan->document->index, plan->sql_by_key, a->params, (int)plan->n_keys, err) <
+		    0)
 		return -1;
 	a->reading.wanted = set;
 	if (reading_take(&a->reading, err) < 0)
@@ -239,7 +240,7 @@ static int write_target(struct applier *a, struct batch *batch, uint32_t number,
 {
 	struct target target = target_at(&a->engine->targets, number);
 
-	a->reading.plan = target.plan;
+	reading_begin_plan(&a->reading, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
 		return write_roots(a, &batch->keys, number, n_txns, err);
@@ -384,13 +385,14 @@ static int connect_both(struct applier *a, struct err *err)
 				     ? (size_t)a->engine->spec->sink.bulk_max_bytes
 				     : BODY_BYTES,
 		.concurrency = (unsigned)a->engine->spec->sink.bulk_concurrency,
+		.retry_ms = DEADLETTERS_RETRY_MS,
 		.on_rejected = deadletters_rejected,
 		.on_pressure = deadletters_pressure,
 		.user = &a->dead,
 	};
 
 	if (engine_pg(a->engine, false, "applier", &a->pg, err) < 0 || engine_search(a->engine, &a->search, err) < 0 ||
-	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0)
+	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	a->bulk = bulk_new(a->search, &options);
 	reading_init(&a->reading, a->engine, a->pg, a->bulk);
@@ -477,7 +479,8 @@ bool applier_idle(struct applier *a)
 	bool idle;
 
 	(void)pthread_mutex_lock(&a->lock);
-	idle = !a->batch;
+	/* With a rebuild asked for, the truncation is not done: what counts as idle may be acknowledged. */
+	idle = !a->batch && !a->rebuild;
 	(void)pthread_mutex_unlock(&a->lock);
 	return idle;
 }

@@ -242,7 +242,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	struct engine *e = w->bootstrap->engine;
 	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
 
-	w->reading.plan = chunk->range->plan;
+	reading_begin_plan(&w->reading, chunk->range->plan);
 	w->reading.version = base_version(e, chunk->range->plan);
 	w->reading.rows = 0;
 	if (pg_exec(w->pg, e->begin_sql, err) < 0 || check_filenode(w, chunk->range, err) < 0 ||
@@ -290,13 +290,15 @@ static int fill(struct worker *w, struct err *err)
 {
 	struct bulk_options options = {.max_bytes = BODY_BYTES,
 				       .concurrency = 1,
+				       .retry_ms = DEADLETTERS_RETRY_MS,
 				       .on_rejected = deadletters_rejected,
 				       .on_pressure = deadletters_pressure,
 				       .user = &w->dead};
 	struct engine *e = w->bootstrap->engine;
 	struct chunk chunk;
 
-	if (engine_pg(e, false, "bootstrap", &w->pg, err) < 0 || engine_search(e, &w->search, err) < 0)
+	if (engine_pg(e, false, "bootstrap", &w->pg, err) < 0 || engine_search(e, &w->search, err) < 0 ||
+	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	w->bulk = bulk_new(w->search, &options);
 	reading_init(&w->reading, e, w->pg, w->bulk);

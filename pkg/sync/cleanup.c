@@ -84,8 +84,8 @@ static int drop_index(struct engine *e, const struct checkpoint_index *index, st
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
 	_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
 
-	/* What nobody could read yet goes in any case. */
-	if (index->generation != index->live && delete_generation(e, index->name, index->generation, err) < 0)
+	/* What nobody can read goes in any case. */
+	if (generation_sweep(e, index->name, index->live, err) < 0)
 		return -1;
 	if (e->spec->delete_index == POLICY_RETAIN)
 		return index->live ? generation_disown(e, live, err) : 0;

@@ -44,10 +44,11 @@ struct target target_at(const struct targets *targets, uint32_t number)
 /* A way of a relation, with the positions of its columns in the relation's rows. */
 struct use {
 	const struct document_way *way;
-	uint32_t target; /* of the key */
-	uint32_t all;    /* of "every root", when a key cannot be had */
-	bool *identity;  /* the old row holds column i */
-	int *columns;    /* -1: the relation, as the WAL describes it, has no such column */
+	uint32_t target;  /* of the key */
+	uint32_t rebuild; /* of "the index anew" */
+	uint32_t all;     /* of "every root", when a key cannot be had */
+	bool *identity;   /* the old row holds column i */
+	int *columns;     /* -1: the relation, as the WAL describes it, has no such column */
 };
 
 struct relation_uses {
@@ -153,6 +154,7 @@ bool collector_relation(struct collector *collector, const struct pgoutput_relat
 				add_use(uses, relation,
 					(struct use){.way = way,
 						     .target = way->direct ? (uint32_t)p : way_target,
+						     .rebuild = t->first_rebuild + (uint32_t)p,
 						     .all = all_target(t, p, relation->oid)});
 		}
 	}
@@ -226,8 +228,10 @@ static int add_row(struct collector *c, const struct use *use, const struct pgou
 		return -1;
 	if (m->type == PGOUTPUT_INSERT)
 		return 0;
+	/* A root that is gone cannot be found by reading the roots: without its key only a new index is right. */
 	if (!covered)
-		return add_all(c, batch, use->all, err);
+		return add_all(c, batch, m->type == PGOUTPUT_DELETE && use->way->is_root ? use->rebuild : use->all,
+			       err);
 	/* An update without an old row did not change any column of the identity. */
 	if (m->old_kind == PGOUTPUT_OLD_NONE)
 		return 0;

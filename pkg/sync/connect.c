@@ -31,7 +31,6 @@ void engine_release(struct engine *e)
 {
 	close_fdp(&e->ca_fd);
 	free(e->key);
-	free(e->published);
 	meters_free(e->meters);
 	report_release(&e->report);
 }
@@ -166,16 +165,9 @@ int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 void engine_publish(struct engine *e)
 {
 	json_t *json = report_json(&e->report);
-	char *text = json_dumps(json, JSON_COMPACT);
 
-	if (text && (!e->published || strcmp(text, e->published) != 0)) {
-		free(e->published);
-		e->published = text;
-		if (e->options->report)
-			e->options->report(e->options->user, json);
-	} else {
-		free(text);
-	}
+	if (e->options->report)
+		e->options->report(e->options->user, json);
 	json_decref(json);
 }
 

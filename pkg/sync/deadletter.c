@@ -11,8 +11,6 @@
 /* So many rejections between two flushes are no matter of single documents: something is wrong with the index. */
 enum { REJECTIONS = 10000, LETTER_BYTES = 16 * 1024 };
 
-#define SUFFIX "-dead-letters"
-
 struct rejected {
 	char *index; /* the dead-letter index */
 	char *id;
@@ -59,7 +57,7 @@ static char *letter(const struct bulk_rejection *r, const char *alias)
 	strbuf_adds(&sb, "{\"index\":");
 	strbuf_add_json(&sb, alias, strlen(alias));
 	strbuf_adds(&sb, ",\"id\":");
-	strbuf_add_json(&sb, r->id, strlen(r->id));
+	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
 	strbuf_addf(&sb,
 		    ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", r->is_delete ? "delete" : "index",
 		    r->status, clock_rfc3339(clock_wall_us(), time));
@@ -87,7 +85,7 @@ int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err 
 			alias, r->id, r->type, r->reason);
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
-	*item = (struct rejected){.index = xasprintf("%s" SUFFIX, alias), .version = r->version};
+	*item = (struct rejected){.index = xasprintf("%s" DEADLETTERS_SUFFIX, alias), .version = r->version};
 	/* An id that is too long for the engine is too long for its dead letter as well. */
 	item->id = xstrndup(r->id, strnlen(r->id, 512));
 	item->document = letter(r, alias);
@@ -135,7 +133,7 @@ static int each_index(struct deadletters *d, struct search *search,
 /* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
 static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
 {
-	size_t len = strlen(index) - strlen(SUFFIX);
+	size_t len = strlen(index) - strlen(DEADLETTERS_SUFFIX);
 	_cleanup_free_ char *alias = xstrndup(index, len);
 	struct search_stats stats;
 
@@ -176,6 +174,9 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 	}
 	if (bulk_flush(bulk, err) < 0)
 		return err_wrap(err, "writing dead letters");
+	if (d->n)
+		return err_reason(err, ERR_INVALID, "DeadLetterRejected",
+				  "index \"%s\" rejects dead letters: delete it, it is made anew", d->items[0].index);
 	if (each_index(&taken, search, count_letters, err) < 0)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents were rejected, skipping", KV_U64("documents", taken.n),

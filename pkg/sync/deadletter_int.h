@@ -8,6 +8,12 @@
 
 #include "sync/engine_int.h"
 
+#define DEADLETTERS_SUFFIX "-dead-letters"
+
+/* How long a writer goes on trying to hand something to an engine that refuses: a snapshot may be open meanwhile, and
+ * with it locks that a migration waits for. Then the attempt ends, and the next one reads anew. */
+enum { DEADLETTERS_RETRY_MS = 20000 };
+
 struct deadletters {
 	struct engine *engine;
 	struct rejected *items;

@@ -35,7 +35,8 @@ struct engine {
 	int ca_fd; /* the source's CA, as libpq reads it */
 	char ca_path[32];
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
-	char *published;      /* the report as last handed out */
+	int walsender_pid;    /* of our last stream */
+	bool superseded;      /* another worker was seen to hold the slot after us */
 	bool streamed;        /* an attempt of this run held the slot: do not take it from somebody else */
 
 	/* attempt */
@@ -85,6 +86,8 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
  * there, or begins a new generation. *ret is the connection for the stream. */
 int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
 int prepare_save(struct engine *e, struct err *err) WARN_UNUSED;
+/* STREAM_AGAIN when the publication does not hold all tables any more. */
+int prepare_still_published(struct engine *e, struct err *err) WARN_UNUSED;
 /* Marks the index of a plan for a new generation from `version` on, durably; the next attempt builds it. */
 int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err) WARN_UNUSED;
 /* After a bootstrap: settings as they should be, aliases moved, old generations gone. */

@@ -50,6 +50,40 @@ static int ownership(struct engine *e, const char *physical, enum ownership *ret
 	return 0;
 }
 
+int generation_is_ours(struct engine *e, const char *physical, bool *ret, struct err *err)
+{
+	_cleanup_free_ char *owner = NULL;
+	enum ownership whose;
+
+	*ret = false;
+	if (ownership(e, physical, &whose, &owner, err) < 0)
+		return err->kind == ERR_NOT_FOUND ? 0 : -1;
+	*ret = whose == OURS;
+	return 0;
+}
+
+int generation_sweep(struct engine *e, const char *alias, int64_t keep, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("/%s-g*/_settings/index.uuid", alias);
+	_cleanup_json_ json_t *found = NULL;
+	const char *physical;
+	json_t *ignored;
+
+	if (search_json(e->search, "GET", path, NULL, &found, err) < 0)
+		return err_wrap(err, "listing the generations of \"%s\"", alias);
+	json_object_foreach (found, physical, ignored) {
+		int64_t generation = generation_number(alias, physical);
+		bool ours = false;
+
+		if (!generation || generation == keep)
+			continue;
+		if (generation_is_ours(e, physical, &ours, err) < 0 ||
+		    (ours && search_index_delete(e->search, physical, err) < 0))
+			return err_wrap(err, "deleting the old generation \"%s\"", physical);
+	}
+	return 0;
+}
+
 static int check_alias(struct engine *e, const char *alias, const struct search_name *name, int64_t *ret_live,
 		       struct err *err)
 {

@@ -12,6 +12,11 @@ int64_t generation_number(const char *alias, const char *physical);
 /* Refuses (CONFLICT/IndexInUse) an alias or a real index that belongs to somebody else; *ret_live: the generation
  * that the alias points to, or 0. */
 int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_live, struct err *err) WARN_UNUSED;
+/* Whether the index is there and this PgSync made it. One of the same name that the engine made by itself, for a write
+ * after a deletion, is not. */
+int generation_is_ours(struct engine *e, const char *physical, bool *ret, struct err *err) WARN_UNUSED;
+/* Deletes every generation of the alias that is ours, but `keep`: what a failure left behind. */
+int generation_sweep(struct engine *e, const char *alias, int64_t keep, struct err *err) WARN_UNUSED;
 /* Makes an empty index of the plan's next free generation above `after`; a left-over of our own is replaced. */
 int generation_create(struct engine *e, const struct document_plan *plan, int64_t after, int64_t *ret,
 		      struct err *err) WARN_UNUSED;

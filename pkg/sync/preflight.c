@@ -105,7 +105,8 @@ static void check_capacity(const PGresult *r, struct findings *f)
 		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
 			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
 			     "(SELECT * FROM pg_replication_slots)");
-	if (none_left(r, FREE_SENDERS))
+	/* With our slot there, one of them may be our predecessor's. */
+	if (none_left(r, FREE_SENDERS) && !is_true(r, HAS_SLOT))
 		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
 			     "all WAL senders of the server are in use: raise max_wal_senders");
 }
@@ -167,6 +168,18 @@ static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n
 	return all;
 }
 
+static struct document_plan *compile_one(struct engine *e, size_t i, const char *const *known, size_t n_known,
+					 struct findings *f)
+{
+	struct document_plan *plan = document_compile(e->spec->documents[i], e->catalog, known, n_known, f);
+
+	/* A deletion has to name the shard, and the way of a root does not carry its old routing value. */
+	if (plan && plan->has_routing)
+		findings_add(f, FINDING_ERROR, "NotSupported", e->spec->documents[i]->path,
+			     "`routing` is not supported yet");
+	return plan;
+}
+
 static int compile(struct engine *e, struct findings *f, struct err *err)
 {
 	size_t n, n_known = 0;
@@ -182,8 +195,7 @@ static int compile(struct engine *e, struct findings *f, struct err *err)
 	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
 	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
 	for (size_t i = 0; i < e->spec->n_documents; i++)
-		e->plans[i] =
-			document_compile(e->spec->documents[i], e->catalog, (const char *const *)known, n_known, f);
+		e->plans[i] = compile_one(e, i, (const char *const *)known, n_known, f);
 	e->n_plans = e->spec->n_documents;
 	r = 0;
 out:
@@ -261,6 +273,25 @@ char *preflight_identity_sql(const struct engine *e, const struct catalog_table 
 	return strbuf_detach(&sb);
 }
 
+/* A partitioned table's identity is that of its partitions, also of those to come: only what the primary key holds is
+ * sure to be in the WAL. */
+static bool links_in_primary_key(const struct engine *e, const struct catalog_table *table)
+{
+	const struct catalog_index *key = catalog_primary_key(table);
+	_cleanup_free_ int *links = NULL;
+	size_t n = preflight_link_columns(e, table, &links);
+
+	for (size_t i = 0; i < n; i++) {
+		bool found = false;
+
+		for (size_t k = 0; key && k < key->n; k++)
+			found = found || key->columns[k] == links[i];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 static void check_table(const struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
@@ -278,7 +309,12 @@ static void check_table(const struct engine *e, const struct catalog_table *tabl
 		findings_add(f, FINDING_ERROR, "RowSecurity", name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS",
 			     e->spec->source.user);
-	if (identity && e->spec->source.replica_identity == IDENTITY_VERIFY)
+	if (table->kind == 'p' && !links_in_primary_key(e, table))
+		findings_add(f, FINDING_ERROR, "NotSupported", name,
+			     "is partitioned, and its primary key does not hold the columns that link it to its "
+			     "parents: deletions in its "
+			     "partitions could not be followed");
+	else if (identity && e->spec->source.replica_identity == IDENTITY_VERIFY)
 		findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
 			     "its replica identity does not hold the columns that link it to its parents: run \"%s\"",
 			     identity);

@@ -16,6 +16,13 @@ int prepare_save(struct engine *e, struct err *err)
 	return 0;
 }
 
+static uint64_t parse_number(const char *text)
+{
+	uint64_t value = 0;
+
+	return parse_u64(text, strlen(text), &value) ? value : 0;
+}
+
 /* --- what is there --- */
 
 /* What a generation was built from: the schema as written, and the types that it met. */
@@ -141,10 +148,13 @@ static int take_slot(struct engine *e, const struct situation *s, struct err *er
 {
 	if (s->slot.state != PG_SLOT_ACTIVE)
 		return 0;
-	if (e->streamed)
+	/* Our own last walsender may not have noticed yet that its connection is gone. */
+	if (e->streamed && s->slot.active_pid != e->walsender_pid) {
+		e->superseded = true;
 		return err_reason(err, ERR_CONFLICT, "SlotTaken",
 				  "another worker streams from slot \"%s\" (server process %d)",
 				  e->spec->source.slot_name, s->slot.active_pid);
+	}
 	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
 	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
 }
@@ -214,7 +224,7 @@ static int ensure_tables(struct engine *e, bool *ret_publication_changed, struct
  * in neither the stream nor an early chunk. So a bootstrap waits for those that may be there: the ones running now,
  * unless their session is seen to be doing something other than committing (then the commit comes later, and is
  * streamed). */
-static int wait_for_old_commits(struct engine *e, struct err *err)
+static int wait_for_transactions(struct engine *e, bool every, struct err *err)
 {
 	static const char note_sql[] = "SELECT coalesce(array_agg(x), '{}') FROM "
 				       "pg_snapshot_xip(pg_current_snapshot()) x";
@@ -226,25 +236,25 @@ static int wait_for_old_commits(struct engine *e, struct err *err)
 		"pg_current_snapshot())"
 		" AND pg_xact_status(x) = 'in progress'"
 		" AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid)"
-		" AND (a.pid IS NULL OR a.state = 'active' AND (a.wait_event = 'SyncRep' OR a.query_start > now() - "
-		"interval '1 second'))";
+		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
+		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))";
 	_cleanup_result_ PGresult *noted = NULL;
-	const char *xids;
+	const char *params[] = {NULL, every ? "t" : "f"};
 
 	if (pg_query(e->pg, note_sql, NULL, 0, &noted, err) < 0)
 		return err_wrap(err, "reading the running transactions");
-	xids = PQgetvalue(noted, 0, 0);
+	params[0] = PQgetvalue(noted, 0, 0);
 	for (int64_t waited = 0;; waited += 50) {
 		_cleanup_result_ PGresult *left = NULL;
 
-		if (pg_query(e->pg, left_sql, &xids, 1, &left, err) < 0)
+		if (pg_query(e->pg, left_sql, params, 2, &left, err) < 0)
 			return err_wrap(err, "waiting for running transactions");
 		if (!strcmp(PQgetvalue(left, 0, 0), "0"))
 			return 0;
 		if (waited >= 2000)
 			report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
 					 "WaitingForTransactions",
-					 "transactions that began before the replication slot must end first: %s",
+					 "transactions that are running since before the start must end first: %s",
 					 PQgetvalue(left, 0, 1));
 		if (engine_sleep(e, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
@@ -266,7 +276,7 @@ static int make_slot(struct engine *e, struct pg *replication, const struct situ
 		return err_wrap(err, "creating replication slot \"%s\"", source->slot_name);
 	cp->confirmed_lsn = cp->slot_lsn;
 	log_info("sync", "replication slot created", KV_STR("slot", source->slot_name), KV_LSN("lsn", cp->slot_lsn));
-	return wait_for_old_commits(e, err);
+	return wait_for_transactions(e, false, err);
 }
 
 /* --- generations --- */
@@ -322,12 +332,11 @@ static int begin_anew(struct engine *e, struct pg *replication, const struct sit
 	bool changed;
 
 	if (e->cp.phase != CHECKPOINT_NEW && e->cp.phase != CHECKPOINT_PREPARING) {
-		if (e->spec->source.slot_lost == SLOT_LOST_STALL)
+		if (e->spec->source.slot_lost == SLOT_LOST_STALL && e->cp.resync_nonce == e->spec->resync_nonce)
 			return err_reason(err, ERR_INVALID, "SlotLost",
-					  "%s; slotLostPolicy is Stall: set it to Resync, or raise spec.resyncNonce, "
-					  "to build the "
-					  "index anew",
-					  s->new_slot_why);
+					  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or "
+					  "raise spec.resyncNonce, to build the index anew",
+					  e->spec->source.slot_name, s->new_slot_why);
 		engine_event(e, true, "ResyncStarted", "Resync", "building the index anew: %s", s->new_slot_why);
 	}
 	log_info("sync", "starting from nothing", KV_STR("why", s->new_slot_why));
@@ -338,14 +347,61 @@ static int begin_anew(struct engine *e, struct pg *replication, const struct sit
 	return new_generations(e, e->cp.slot_lsn, err);
 }
 
+/* Whether the publication lacks one of the tables (or is not there at all). */
+static int publication_lacks(struct engine *e, bool *ret, struct err *err)
+{
+	static const char sql[] = "SELECT count(*) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+				  " WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	_cleanup_result_ PGresult *r = NULL;
+	struct strbuf oids;
+	int failed;
+
+	strbuf_init(&oids, 1024 * 1024);
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(&oids, "%s%u", i ? "," : "{", tables[i]->oid);
+	strbuf_addc(&oids, '}');
+	failed = pg_query(e->pg, sql, (const char *const[]){e->spec->source.publication_name, oids.data}, 2, &r, err);
+	strbuf_release(&oids);
+	if (failed < 0)
+		return err_wrap(err, "reading the publication");
+	*ret = parse_number(PQgetvalue(r, 0, 0)) != n;
+	return 0;
+}
+
+int prepare_still_published(struct engine *e, struct err *err)
+{
+	bool lacks;
+
+	if (publication_lacks(e, &lacks, err) < 0)
+		return -1;
+	return lacks ? STREAM_AGAIN : 0;
+}
+
+/* The stream held nothing of a table that was not published: whatever was built then is to be built anew. That is
+ * durable before the publication changes, so that no failure in between makes it forgotten. And a transaction that was
+ * open when the table came in is in the stream only with what it does later: its end is waited for. */
+static int publish_more(struct engine *e, struct err *err)
+{
+	bool changed;
+
+	replace(&e->cp.schema_hash, "");
+	if (prepare_save(e, err) < 0 || ensure_tables(e, &changed, err) < 0)
+		return -1;
+	return wait_for_transactions(e, true, err);
+}
+
 static int resume(struct engine *e, const struct situation *s, struct err *err)
 {
 	const char *why = s->rebuild_why;
-	bool changed = false;
+	bool lacks = false, changed = false;
 
-	if (ensure_tables(e, &changed, err) < 0)
+	if (publication_lacks(e, &lacks, err) < 0)
 		return -1;
-	if (!why && changed)
+	if ((lacks ? publish_more(e, err) : ensure_tables(e, &changed, err)) < 0)
+		return -1;
+	if (!why && lacks)
 		why = "a table was added to the publication";
 	if (!why)
 		return 0;
@@ -365,8 +421,11 @@ static int ensure_indices(struct engine *e, const struct situation *s, struct er
 
 		free(e->physical[i]);
 		e->physical[i] = generation_name(index->name, index->generation);
-		if (search_index_exists(e->search, e->physical[i], &exists, err) < 0)
-			return err_wrap(err, "looking for index \"%s\"", e->physical[i]);
+		if (generation_is_ours(e, e->physical[i], &exists, err) < 0)
+			return -1;
+		if (exists && e->cp.phase == CHECKPOINT_LIVE && index->live != index->generation)
+			e->cp.phase = CHECKPOINT_BOOTSTRAP; /* somebody moved the alias: it is put back like after a
+							       bootstrap */
 		if (exists)
 			continue;
 		log_warn("sync", "the index is gone, building it anew", KV_STR("index", e->physical[i]));
@@ -422,6 +481,7 @@ int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err 
 	if (generation_create(e, e->plans[plan], index->generation, &generation, err) < 0)
 		return -1;
 	reset_index(index, generation, version);
+	index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
 	e->cp.phase = CHECKPOINT_BOOTSTRAP;
 	return prepare_save(e, err);
 }
@@ -430,18 +490,16 @@ int prepare_go_live(struct engine *e, struct err *err)
 {
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
-		int64_t old = index->live;
 
 		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
 			return -1;
 		index->live = index->generation;
-		if (old && old != index->live) {
-			_cleanup_free_ char *physical = generation_name(index->name, old);
-
-			if (search_index_delete(e->search, physical, err) < 0)
-				return err_wrap(err, "deleting the old generation \"%s\"", physical);
-		}
 	}
 	e->cp.phase = CHECKPOINT_LIVE;
-	return prepare_save(e, err);
+	if (prepare_save(e, err) < 0)
+		return -1;
+	for (size_t i = 0; i < e->cp.n_indices; i++)
+		if (generation_sweep(e, e->cp.indices[i].name, e->cp.indices[i].live, err) < 0)
+			return -1;
+	return 0;
 }

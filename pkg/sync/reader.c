@@ -1,7 +1,10 @@
 /* From rows to bulk actions. */
 #include "sync/reader_int.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "sync/deadletter_int.h"
 
 /* INDEX_MAX_KEYS: what Postgres allows in a primary key. */
 enum { ID_BYTES = 1024 * 1024, INDEX_MAX_KEYS = 32 };
@@ -15,6 +18,29 @@ void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bul
 void reading_release(struct reading *r)
 {
 	strbuf_release(&r->scratch);
+	free(r->letters);
+	r->letters = NULL;
+}
+
+void reading_begin_plan(struct reading *r, size_t plan)
+{
+	const char *index = r->engine->plans[plan]->document->index;
+
+	r->plan = plan;
+	free(r->letters);
+	r->letters =
+		report_dead_letters(&r->engine->report, index) > 0 ? xasprintf("%s" DEADLETTERS_SUFFIX, index) : NULL;
+}
+
+/* A document that is written (or deleted) again is rejected no more, or gets a new letter with the same version. */
+static int add_action(struct reading *r, const struct bulk_action *action, struct err *err)
+{
+	struct bulk_action letter = {
+		.index = r->letters, .id = action->id, .id_len = action->id_len, .version = action->version};
+
+	if (bulk_add(r->bulk, action, err) < 0)
+		return -1;
+	return r->letters ? bulk_add(r->bulk, &letter, err) : 0;
 }
 
 static void mark_seen(struct reading *r, const PGresult *row, size_t n_keys)
@@ -49,7 +75,7 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 	action.document_len = (size_t)PQgetlength(row, 0, (int)n);
 	if (plan->has_routing && !PQgetisnull(row, 0, (int)n + 1))
 		action.routing = PQgetvalue(row, 0, (int)n + 1);
-	return bulk_add(r->bulk, &action, err);
+	return add_action(r, &action, err);
 }
 
 int reading_take(struct reading *r, struct err *err)
@@ -85,5 +111,5 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 	document_id(&r->scratch, values, lens, n);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
-	return bulk_add(r->bulk, &action, err);
+	return add_action(r, &action, err);
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "json/json.h"
 
 static const char *const type_names[CONDITION_N] = {
 	[CONDITION_READY] = "Ready",
@@ -139,6 +140,18 @@ void report_index_set(struct report *report, const struct report_index *index)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
+int64_t report_dead_letters(struct report *report, const char *name)
+{
+	int64_t n = 0;
+
+	(void)pthread_mutex_lock(&report->lock);
+	for (size_t i = 0; i < report->n_indices; i++)
+		if (!strcmp(report->indices[i].name, name))
+			n = report->indices[i].dead_letters;
+	(void)pthread_mutex_unlock(&report->lock);
+	return n;
+}
+
 void report_pressure(struct report *report, bool under_pressure, const char *why)
 {
 	(void)pthread_mutex_lock(&report->lock);
@@ -173,9 +186,9 @@ static json_t *conditions_json(const struct report *report)
 		/* Abnormal conditions are present only when they are true: what kstatus and its users expect. */
 		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
 			continue;
-		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type_names[i],
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:s}", "type", type_names[i],
 							    "status", status_names[c->status], "reason", c->reason,
-							    "message", c->message, "lastTransitionTime",
+							    "message", jsonx_text(c->message), "lastTransitionTime",
 							    clock_rfc3339(c->transition_us, time)));
 	}
 	return list;

@@ -83,6 +83,8 @@ void report_bootstrap_set(struct report *report, const struct report_bootstrap *
 /* Adds or replaces the index of that name; negative numbers keep what was known. */
 void report_index_set(struct report *report, const struct report_index *index);
 
+/* How many dead letters the index is known to have. */
+int64_t report_dead_letters(struct report *report, const char *name);
 /* The search engine pushes back, or takes writes again. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms; then why is copied. */

@@ -26,9 +26,10 @@ enum {
 	STATS_MS = 10000,       /* document counts */
 	SAVE_MS = 2000,         /* a bootstrap's checkpoint */
 	SAVE_LIVE_MS = 30000,   /* the confirmed position, when it moved */
-	REPORT_MS = 100,
+	REPORT_MS = 200,
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
+	CATALOG_MS = 10000, /* some changes of tables leave no trace in the stream */
 	PRESSURE_MS = 1500,
 };
 
@@ -48,14 +49,17 @@ struct stream {
 	uint64_t wal_end;     /* the server's, as it last said */
 	uint64_t acked;       /* as last sent */
 	bool reply_requested;
+	bool index_gone;       /* somebody deleted an index of ours */
 	bool catalog_in_doubt; /* a relation looks different than in the catalog */
 	size_t given_txns;     /* of the last batch handed over */
 	int64_t given_ms;
 
 	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
 	int64_t feedback_ms, tick_ms, stats_ms, save_ms, report_ms, nudge_ms; /* when last done */
+	int64_t catalog_ms;
 	uint64_t saved_confirmed;
 	struct pg_slot slot;
+	int64_t dead_letters;
 	struct err sink_err; /* of the last look at the indices; kind NONE: it answered */
 };
 
@@ -408,8 +412,13 @@ static void look_at_index(struct stream *s, const struct checkpoint_index *index
 	struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
 	struct search_stats stats;
 	struct err ignored;
+	bool ours = false;
 
-	if (search_stats(e->search, physical, &stats, &s->sink_err) < 0)
+	if (generation_is_ours(e, physical, &ours, &s->sink_err) < 0 ||
+	    (ours && search_stats(e->search, physical, &stats, &s->sink_err) < 0))
+		return;
+	s->index_gone = s->index_gone || !ours;
+	if (!ours)
 		return;
 	report.documents = stats.documents;
 	memcpy(report.health, stats.health, sizeof(report.health));
@@ -419,6 +428,7 @@ static void look_at_index(struct stream *s, const struct checkpoint_index *index
 		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
 				 "%lld documents were rejected; see index \"%s\"", (long long)report.dead_letters,
 				 dead);
+	s->dead_letters += report.dead_letters;
 	report_index_set(&e->report, &report);
 }
 
@@ -431,8 +441,12 @@ static void refresh_stats(struct stream *s, int64_t now)
 	if (now < s->stats_ms + STATS_MS)
 		return;
 	s->sink_err = (struct err){0};
+	s->dead_letters = 0;
 	for (size_t i = 0; i < e->n_plans && s->sink_err.kind == ERR_NONE; i++)
 		look_at_index(s, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
+	if (s->sink_err.kind == ERR_NONE && !s->dead_letters)
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected",
+				 "every document was accepted");
 	/* Asking may have taken as long as a time-out: the pause counts from here. */
 	s->stats_ms = clock_now_ms();
 }
@@ -464,8 +478,8 @@ static int nudge(struct stream *s, int64_t now, uint64_t position, struct err *e
 	return pg_query(s->engine->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
 }
 
-/* A relation in the WAL differs from the catalog that the plans were made from: either it is old WAL, or the tables
- * changed. */
+/* STREAM_AGAIN when the tables (or the publication) are not what the plans were made from. A relation in the WAL
+ * differs from the catalog that the plans were made from: either it is old WAL, or the tables changed. */
 static int check_catalog(struct stream *s, struct err *err)
 {
 	struct engine *e = s->engine;
@@ -478,7 +492,9 @@ static int check_catalog(struct stream *s, struct err *err)
 						 .table = e->catalog->tables[i].name};
 	if (catalog_load(e->pg, names, e->catalog->n, &now, err) < 0)
 		return -1;
-	return catalog_equal(now, e->catalog) ? 0 : STREAM_AGAIN;
+	if (!catalog_equal(now, e->catalog))
+		return STREAM_AGAIN;
+	return prepare_still_published(e, err);
 }
 
 static void maybe_report(struct stream *s, int64_t now)
@@ -512,7 +528,8 @@ static int work(struct stream *s, struct err *err)
 
 	if (r)
 		return r;
-	if (s->catalog_in_doubt) {
+	if (s->catalog_in_doubt || now >= s->catalog_ms + CATALOG_MS) {
+		s->catalog_ms = now;
 		r = check_catalog(s, err);
 		if (r)
 			return r;
@@ -523,6 +540,9 @@ static int work(struct stream *s, struct err *err)
 		return -1;
 	refresh_stats(s, now);
 	maybe_report(s, now);
+	if (s->index_gone)
+		return err_reason(err, ERR_TRANSIENT, "IndexGone",
+				  "an index was deleted by somebody; it is built anew");
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
 		return 0;
 	if (durable(s) >= e->catch_up_to)
@@ -561,13 +581,16 @@ static int loop(struct stream *s, struct err *err)
 {
 	for (;;) {
 		int r = read_some(s, err);
-		bool more = r == 0 && !batch_full(s->open);
+		bool more = r == 0;
 
 		if (r < 0)
 			return -1;
 		r = work(s, err);
 		if (r)
 			return r;
+		/* A full batch that was just handed over leaves what libpq has already read: no descriptor tells of
+		 * that. */
+		more = more && !batch_full(s->open);
 		if (more) {
 			if (engine_sleep(s->engine, 0))
 				return 0;
@@ -582,11 +605,13 @@ static int loop(struct stream *s, struct err *err)
 static int open_stream(struct stream *s, struct pg *replication, struct err *err)
 {
 	struct engine *e = s->engine;
+	int pid = PQbackendPID(pg_conn(replication));
 
 	if (pg_stream_open_take(replication, e->spec->source.slot_name, e->spec->source.publication_name, &s->wal,
 				err) < 0)
 		return err_wrap(err, "starting the stream");
 	e->streamed = true;
+	e->walsender_pid = pid;
 	report_condition(&e->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)

@@ -9,7 +9,14 @@
 #include "base/log.h"
 #include "sync/engine_int.h"
 
-enum { TABLES_MS = 1000, STALLED_BASE_MS = 1000, STALLED_CAP_MS = 15000, RETRY_BASE_MS = 200, RETRY_CAP_MS = 5000 };
+enum {
+	TABLES_MS = 1000,
+	STALLED_BASE_MS = 1000,
+	STALLED_CAP_MS = 15000,
+	RETRY_BASE_MS = 200,
+	RETRY_CAP_MS = 5000,
+	SLOT_TAKEN_MS = 3000
+};
 
 static bool stop_asked(const struct sync_options *options)
 {
@@ -109,6 +116,9 @@ static int64_t pause_ms(const struct err *err, struct backoff *retry, struct bac
 		return backoff_next_ms(stalled);
 	}
 	backoff_reset(stalled);
+	/* Whoever ended our walsender needs a moment to start its own: do not take the slot back in between. */
+	if (err->reason && !strcmp(err->reason, "SlotTaken"))
+		return SLOT_TAKEN_MS;
 	return err->retry_after_ms > 0 ? err->retry_after_ms : backoff_next_ms(retry);
 }
 
@@ -155,6 +165,8 @@ static int attempts(struct engine *e, struct err *err)
 		if (r == 0)
 			return 0;
 		if (e->options->until_caught_up && !err_is_transient(err) && err->kind != ERR_CANCELLED)
+			return -1;
+		if (e->options->supervised && e->superseded)
 			return -1;
 		if (clock_now_ms() - start > 2 * (int64_t)RETRY_CAP_MS)
 			backoff_reset(&retry);

@@ -29,10 +29,13 @@ struct sync_options {
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
 	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
-	int stop_fd;          /* readable: stop, finish what is under way, return 0 */
+	/* Somebody decides over this worker: when another one holds its slot it ends (CONFLICT/SlotTaken) rather than
+	 * wait for its turn, so that a worker whose time is over never comes back by itself. */
+	bool supervised;
+	int stop_fd;             /* readable: stop, finish what is under way, return 0 */
 	struct metrics *metrics; /* or NULL */
-	/* Called from the thread of sync_run whenever the report changed, at most ten times a second: {"phase",
-	 * "conditions", "bootstrap", "stream", "indices"}, a fragment of a PgSync's status. Borrowed. */
+	/* Called from the thread of sync_run a few times a second, also when nothing changed: {"phase", "conditions",
+	 * "bootstrap", "stream", "indices"}, a fragment of a PgSync's status. Borrowed. It must not block. */
 	void (*report)(void *user, const json_t *report);
 	/* Something worth an event of the resource. May be NULL. */
 	void (*event)(void *user, bool warning, const char *reason, const char *action, const char *note);
