@@ -148,6 +148,23 @@ static void test_utf8_when_overlong_or_surrogate_then_invalid(void **state)
 	assert_int_equal(utf8_sequence("\xF0\x9F\x98\x80", 4), 4);
 }
 
+static void test_utf8_prefix_when_it_must_cut_then_no_character_is_parted(void **state)
+{
+	UNUSED(state);
+	assert_int_equal(utf8_prefix("abc", 3, 3), 3);
+	assert_int_equal(utf8_prefix("abc", 3, 2), 2);
+	assert_int_equal(utf8_prefix("abc", 3, 0), 0);
+	assert_int_equal(utf8_prefix("a\xE2\x82\xAC", 4, 4), 4);
+	assert_int_equal(utf8_prefix("a\xE2\x82\xAC", 4, 3), 1);
+	assert_int_equal(utf8_prefix("a\xE2\x82\xAC", 4, 2), 1);
+	assert_int_equal(utf8_prefix("a\xE2\x82\xAC", 4, 1), 1);
+	assert_int_equal(utf8_prefix("\xF0\x9F\x98\x80x", 5, 3), 0);
+	assert_int_equal(utf8_prefix("\xF0\x9F\x98\x80x", 5, 4), 4);
+	/* What is not UTF-8 is cut anywhere. */
+	assert_int_equal(utf8_prefix("\x80\x80\x80\x80\x80\x80", 6, 4), 4);
+	assert_int_equal(utf8_prefix("\xE2\x82\x41\x41", 4, 1), 1);
+}
+
 static void test_backoff_when_repeated_then_grows_to_its_cap(void **state)
 {
 	struct backoff b;
@@ -215,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_arena_when_reset_then_memory_is_reused_and_zeroed),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),
+		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
 		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),

@@ -1,4 +1,4 @@
-/* UTF-8 validation. */
+/* UTF-8 validation, and cutting. */
 #include "base/utf8.h"
 
 #include <stdbool.h>
@@ -49,4 +49,16 @@ size_t utf8_sequence(const char *s, size_t len)
 		if (!is_continuation(u[i]))
 			return 0;
 	return n;
+}
+
+size_t utf8_prefix(const char *s, size_t len, size_t max)
+{
+	size_t start = max;
+
+	if (len <= max)
+		return len;
+	/* Back to the first byte of the character that max stands in. A sequence has at most four bytes. */
+	while (start > 0 && max - start < 3 && is_continuation((unsigned char)s[start]))
+		start--;
+	return start + utf8_sequence(s + start, len - start) > max ? start : max;
 }
