@@ -23,7 +23,7 @@ enum {
 	DEFAULT_RETRY_MS = 5 * 60 * 1000,
 	LINE_BYTES = 64 * 1024, /* of an action without its document: id, routing and index with every byte escaped */
 	MAX_RESPONSE_BYTES = 64 * 1024 * 1024,
-	REQUEST_TIMEOUT_MS = 120 * 1000,
+	REQUEST_TIMEOUT_MS = 60 * 1000,
 	FEW_TRIES = 5,
 	PUMP_BYTES = 64 * 1024, /* added between two looks at the transfers */
 	WAIT_MS = 1000,

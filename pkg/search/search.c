@@ -6,7 +6,7 @@
 #include "json/json.h"
 
 /* Making an index waits for its shards (30 s on the server). */
-enum { REQUEST_TIMEOUT_MS = 60 * 1000, PATH_BYTES = 8 * 1024 };
+enum { DEFAULT_TIMEOUT_MS = 60 * 1000, PATH_BYTES = 8 * 1024 };
 
 int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
 	       struct err *err)
@@ -16,11 +16,17 @@ int search_new(struct http_target *target, bool (*cancelled)(void *user), void *
 	search->target = target;
 	search->cancelled = cancelled;
 	search->user = user;
+	search->timeout_ms = DEFAULT_TIMEOUT_MS;
 	if (http_new(&search->http, err) < 0)
 		return -1;
 	http_set_cancelled(search->http, cancelled, user);
 	*ret = TAKE_PTR(search);
 	return 0;
+}
+
+void search_set_timeout(struct search *search, int64_t timeout_ms)
+{
+	search->timeout_ms = timeout_ms;
 }
 
 void search_free(struct search *search)
@@ -73,7 +79,7 @@ int search_request(struct search *search, const char *method, const char *path, 
 		.path = path,
 		.body = text,
 		.body_len = text ? strlen(text) : 0,
-		.timeout_ms = REQUEST_TIMEOUT_MS,
+		.timeout_ms = search->timeout_ms,
 	};
 	struct err parse_err;
 

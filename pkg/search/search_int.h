@@ -10,6 +10,7 @@ struct search {
 	struct http_target *target;
 	bool (*cancelled)(void *user);
 	void *user;
+	int64_t timeout_ms; /* of one request that is no bulk */
 };
 
 /* An answer of any status; root is NULL when the body is no JSON. */

@@ -29,6 +29,7 @@ enum {
 	REPORT_MS = 200,
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
+	SINK_MS = 10000,
 	CATALOG_MS = 10000, /* some changes of tables leave no trace in the stream */
 	PRESSURE_MS = 1500,
 };
@@ -616,6 +617,8 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
+	/* This thread answers the server: an engine that hangs must not keep it from that. */
+	search_set_timeout(e->search, SINK_MS);
 	s->decoder = pgoutput_new();
 	s->collector = collector_new(&e->targets);
 	s->open = xcalloc(1, sizeof(*s->open));
