@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, state: Path):
         self.state = state
         self.postgres = Postgres(state / "postgres", conf={"max_wal_size": "16GB", "shared_buffers": "512MB"})
-        self.opensearch = OpenSearch(state / "opensearch", heap="1g")
+        self.opensearch = OpenSearch(state / "opensearch", heap="2g")
         self.settings = self.mappings = self.bulks = None
 
     def start(self):
@@ -307,7 +307,7 @@ def machine():
                  if line.startswith("PRETTY_NAME")), platform.system())
     java = "Java " + (os.popen("java -version 2>&1").read().split('"')[1:2] or ["?"])[0]
     return (f"{models[0]}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; {name}, Linux {platform.release()}; "
-            f"PostgreSQL 17.10 (512 MB shared buffers, fsync on), OpenSearch 2.19.1 (1 GB heap, {java}), "
+            f"PostgreSQL 17.10 (512 MB shared buffers, fsync on), OpenSearch 2.19.1 (2 GB heap, {java}), "
             "all on this one machine.")
 
 

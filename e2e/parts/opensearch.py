@@ -37,7 +37,10 @@ class Node(SearchEngine):
         self.state.mkdir(parents=True, exist_ok=True)
         jars, tool = self.fetch(), self.flavour.lower()
         self.process = Process(f"{tool} {self.version}", [
-            "java", f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseSerialGC",
+            # The collector and its settings as in the distributions' jvm.options: with another one, garbage that is not
+            # collected yet makes the memory circuit breaker refuse requests.
+            "java", f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseG1GC", "-XX:G1ReservePercent=25",
+            "-XX:InitiatingHeapOccupancyPercent=30",
             "-Djava.security.manager=allow", "-Dfile.encoding=UTF-8", "-cp", f"{jars}/classes:{jars}/*", "SingleNode",
             self.state / "node", self.port, ports.free_port(),
         ], self.state / f"{tool}.log", cwd=self.state, attached=self.attached)
