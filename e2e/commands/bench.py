@@ -249,6 +249,7 @@ def measure(bench, rounds):
     """Runs everything; returns the rows of the table: what, measured, floor or budget, remark."""
     bench.record()
     bench.check_equal()
+    say(f"not counted, until the search engine's compiler has settled: replays of {bench.replay():.2f} s, {bench.replay():.2f} s")
     replays, bootstraps, peaks = [], [], []
     for number in range(rounds):
         replays.append(bench.replay())
