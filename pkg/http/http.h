@@ -113,7 +113,8 @@ struct http_call *http_start(struct http *http, struct http_target *target, cons
 void http_cancel(struct http_call *call);
 
 /* Waits up to timeout_ms for any transfer or one of the caller's descriptors (their revents are set), and runs
- * callbacks. */
+ * callbacks. When the wait took longer than that (the process was stopped, or the machine), nothing is sent or received
+ * before the next call: the caller looks at its own deadlines first, and may cancel. */
 int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
 
 /* Percent-encodes one path segment or query value into sb. */

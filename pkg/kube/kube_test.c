@@ -207,6 +207,37 @@ static void test_cancel_when_under_way_then_done_is_never_called(void **state)
 	assert_int_equal(o.calls, 0);
 }
 
+static void cancel_it(void *user)
+{
+	struct kube_call **call = user;
+
+	kube_cancel(TAKE_PTR(*call));
+}
+
+/* As a leader that was stopped (SIGSTOP) beyond its renew deadline, with a write that waits to be repeated. */
+static void test_cancel_when_a_retry_is_due_too_then_nothing_is_sent(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 429, .body = STATUS("429", "TooManyRequests"), .headers = "Retry-After: 1\r\n"},
+		{.status = 200, .body = "{}"}};
+	struct outcome o = {0};
+	struct kube_call *call;
+	struct bench b;
+
+	UNUSED(state);
+	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
+	call = kube_request(b.kube, "PATCH", "/x", KUBE_JSON, NULL, 0, on_done, &o);
+	FAKE_UNTIL(b.kube, b.kube->timers.n == 1);
+	/* Due after the repetition, and both before the loop goes on. */
+	(void)kube_timer_start(b.kube, clock_now_ms() + 1100, cancel_it, &call);
+	(void)poll(NULL, 0, 1200);
+	FAKE_FOR(b.kube, 100);
+	assert_null(call);
+	assert_int_equal(o.calls, 0);
+	assert_int_equal(fake_count(&b.api, "PATCH"), 1);
+	bench_end(&b);
+}
+
 static void test_apply_when_called_then_forced_and_under_our_name(void **state)
 {
 	static const struct fake_step STEPS[] = {{.status = 200, .body = "{}"}, {.status = 200, .body = "{}"}};
@@ -593,6 +624,7 @@ int main(void)
 		cmocka_unit_test(test_request_when_the_connection_is_lost_then_only_a_get_is_repeated),
 		cmocka_unit_test(test_request_when_nothing_comes_then_timeout),
 		cmocka_unit_test(test_cancel_when_under_way_then_done_is_never_called),
+		cmocka_unit_test(test_cancel_when_a_retry_is_due_too_then_nothing_is_sent),
 		cmocka_unit_test(test_apply_when_called_then_forced_and_under_our_name),
 		cmocka_unit_test(test_request_when_401_then_the_token_file_is_read_again),
 		cmocka_unit_test(test_request_when_401_then_the_credential_plugin_is_asked_again),
