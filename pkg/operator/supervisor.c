@@ -48,6 +48,8 @@ struct supervisor *supervisor_new(const char *const *argv)
 {
 	struct supervisor *s = xcalloc(1, sizeof(*s));
 
+	/* Who started us may have it ignored: then children leave no exit code behind. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	while (argv[s->argc])
 		s->argc++;
 	s->argv = xcalloc(s->argc + 1, sizeof(*s->argv));
@@ -92,8 +94,8 @@ void supervisor_free(struct supervisor *s)
 		struct worker *w = s->workers;
 
 		s->workers = w->next;
-		(void)kill(w->pid, SIGKILL);
-		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		(void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
+		while (waitid(P_PIDFD, (id_t)w->pidfd, &(siginfo_t){0}, WEXITED) < 0 && errno == EINTR)
 			;
 		worker_release(w);
 	}
@@ -229,15 +231,15 @@ void worker_stop(struct worker *w, int64_t now_ms)
 	w->stopping = true;
 	w->kill_ms = now_ms + WORKER_GRACE_MS;
 	/* A stopped process (SIGSTOP) acts on SIGTERM only once it goes on; SIGKILL needs no such help. */
-	(void)kill(w->pid, SIGTERM);
-	(void)kill(w->pid, SIGCONT);
+	(void)pidfd_send_signal(w->pidfd, SIGTERM, NULL, 0);
+	(void)pidfd_send_signal(w->pidfd, SIGCONT, NULL, 0);
 }
 
 void worker_kill(struct worker *w)
 {
 	w->stopping = true;
 	w->kill_ms = 0;
-	(void)kill(w->pid, SIGKILL);
+	(void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
 }
 
 bool worker_stopping(const struct worker *w)

@@ -20,7 +20,7 @@
 
 enum {
 	WORKER_LINE_BYTES = 1 << 20,    /* longer lines of a worker are dropped */
-	WORKER_GRACE_MS = 8000,         /* from SIGTERM to SIGKILL */
+	WORKER_GRACE_MS = 3000,         /* from SIGTERM to SIGKILL */
 	WORKER_HEALTHY_MS = 600 * 1000, /* after this long the back-off starts anew */
 	WORKER_BACKOFF_MS = 1000,
 	WORKER_BACKOFF_CAP_MS = 300 * 1000,

@@ -168,6 +168,19 @@ static void test_start_when_program_is_missing_then_it_ends_with_127(void **stat
 	assert_int_equal(f->exit.code, 127);
 }
 
+/* As a parent with `trap '' CHLD` leaves it to us: such children are reaped by nobody, and their codes are lost. */
+static void test_exit_when_sigchld_was_ignored_at_our_start_then_the_code_is_known(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)signal(SIGCHLD, SIG_IGN);
+	start(f, "exit 3", xstrdup("{}"));
+	run_until_exit(f);
+	(void)signal(SIGCHLD, SIG_DFL);
+	assert_false(f->exit.signalled);
+	assert_int_equal(f->exit.code, 3);
+}
+
 static void test_start_when_running_then_only_the_known_descriptors_are_open(void **state)
 {
 	struct fixture *f = *state;
@@ -367,6 +380,7 @@ int main(void)
 		WITH_FIXTURE(test_start_when_worker_reads_then_it_gets_one_line_and_answers),
 		WITH_FIXTURE(test_start_when_input_is_larger_than_a_pipe_then_all_of_it_arrives),
 		WITH_FIXTURE(test_start_when_program_is_missing_then_it_ends_with_127),
+		WITH_FIXTURE(test_exit_when_sigchld_was_ignored_at_our_start_then_the_code_is_known),
 		WITH_FIXTURE(test_start_when_running_then_only_the_known_descriptors_are_open),
 		WITH_FIXTURE(test_start_when_the_parent_dies_then_the_worker_does),
 		WITH_FIXTURE(test_lines_when_split_joined_or_broken_then_each_whole_one_counts),
