@@ -17,7 +17,7 @@ enum {
 	TICK_MS = 5000,
 	QUEUE_BASE_MS = 5,
 	QUEUE_CAP_MS = 60 * 1000,
-	STOPPING_MS = 20 * 1000,
+	STOPPING_MS = 2 * WORKER_GRACE_MS,
 	FAREWELL_MS = 2000,
 	RELEASING_MS = 3000,
 	FAREWELLS_AT_ONCE = 32,
@@ -126,6 +126,9 @@ static void reconcile(struct resource *r)
 	}
 	if (d.action != ACTION_NONE)
 		return;
+	/* Who suspends it and goes on begins anew. */
+	if (d.situation == SITUATION_SUSPENDED && !r->worker)
+		restarts_reset(&r->restarts);
 	/* What runs with these inputs has applied the newest spec, whatever else was edited in it. */
 	if (d.situation == SITUATION_RUNNING && r->inputs == INPUTS_OK && strcmp(r->hash, r->worker_hash) == 0)
 		r->worker_generation = r->generation;
@@ -245,6 +248,15 @@ static bool stop_each(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
+static bool cancel_each(void *user, const char *key, size_t len, void *value)
+{
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	resource_cancel_write(value);
+	return true;
+}
+
 static void start_leading(struct operator_ *op)
 {
 	log_info("operator", "leading", KV_STR("identity", op->identity));
@@ -262,6 +274,8 @@ static void on_stopped_leading(void *user)
 	struct operator_ *op = user;
 
 	op->leading = false;
+	/* They were decided on while nobody else could write, and may be waiting for a Retry-After. */
+	map_each(op->resources, cancel_each, NULL);
 	log_warn("operator", "not leading any more; the workers go on until another leader is seen, retrying",
 		 KV_U64("workers", supervisor_count(op->supervisor)));
 }
@@ -306,6 +320,7 @@ static bool say_farewell(void *user, const char *key, size_t len, void *value)
 		return true;
 	r->farewell = false;
 	r->last_write_ms = 0;
+	resource_allow_writes(r);
 	resource_write_status(r, SITUATION_STOPPED);
 	return op->calls < FAREWELLS_AT_ONCE;
 }

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "kube/kube.h"
 #include "metrics/metrics.h"
@@ -15,6 +16,7 @@
 #include "operator/reconcile_int.h"
 #include "operator/refs_int.h"
 #include "operator/supervisor_int.h"
+#include "schema/schema.h"
 #include "web/web.h"
 #include "json/json.h"
 
@@ -93,7 +95,7 @@ struct resource {
 	struct worker *worker; /* NULL: none */
 	enum worker_task task;
 	char worker_hash[JSONX_HASH_BYTES], worker_spec_hash[JSONX_HASH_BYTES];
-	int64_t worker_generation;
+	int64_t worker_generation; /* the one that it was started for; -1: of an object of this name that is gone */
 	bool asked_to_stop, refused;
 	bool done, cleaned; /* the clean-up has said how it ended; it has succeeded */
 	struct restarts restarts;
@@ -102,9 +104,14 @@ struct resource {
 	char *exit_reason, *exit_message; /* why the last worker ended, or why the clean-up failed */
 	bool farewell;                    /* its worker ended because we end; its status is to say so */
 
-	bool busy;     /* an API write is under way: its key is being processed */
-	char *writing; /* the status under way */
+	bool busy;              /* an API write is under way: its key is being processed */
+	struct kube_call *call; /* that write */
+	char *writing;          /* the status under way */
 	int64_t last_write_ms;
+	/* After a status could not be written: workers report ten times a second, which is no reason to try as often.
+	 */
+	struct backoff write_backoff;
+	int64_t write_not_before_ms;
 	struct decision last;
 };
 
@@ -120,6 +127,9 @@ void resource_event(struct resource *r, bool warning, const char *reason, const 
 	PRINTF_LIKE(5, 6);
 void resource_enqueue(struct resource *r);
 json_t *resource_json(const struct resource *r); /* a new reference */
+/* What the references of its spec hold, for a worker. A resource that is being deleted may be cleaned up with what was
+ * there last: `kubectl delete` of a file or a namespace takes Secrets away first. */
+void resource_values(const struct resource *r, const struct spec *spec, json_t *secrets, json_t *config_maps);
 
 /* --- process.c: its worker */
 void resource_start(struct resource *r, enum worker_task task);
@@ -129,6 +139,10 @@ void resource_stop(struct resource *r);
 void resource_write_finalizer(struct resource *r, bool there);
 /* Composes the status; writes it when it has changed and its time has come. */
 void resource_write_status(struct resource *r, enum situation decided);
+/* Ends a write that is under way as if it had not been begun, and with it the processing of the key. */
+void resource_cancel_write(struct resource *r);
+/* Failures of earlier writes do not hold up the next one. */
+void resource_allow_writes(struct resource *r);
 /* The statement that a person runs to drop what a forced deletion leaves behind; caller frees. */
 char *resource_orphan_sql(const struct resource *r);
 

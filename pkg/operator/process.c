@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
-enum { EXIT_BAD_INPUT = 2, CRASH_LOOP = 3 };
+/* MESSAGE_BYTES: the API server refuses a status whose worker.lastExit.message is longer than 1024. */
+enum { EXIT_BAD_INPUT = 2, CRASH_LOOP = 3, MESSAGE_BYTES = 1000 };
 
 static const char *const task_names[] = {"run", "cleanup"};
 
@@ -86,6 +88,8 @@ static void on_line(void *user, const json_t *message)
 	struct resource *r = user;
 	const json_t *part;
 
+	if (r->worker_generation < 0)
+		return;
 	if ((part = json_object_get(message, "report")))
 		on_report(r, part);
 	if ((part = json_object_get(message, "event")))
@@ -130,8 +134,9 @@ static void explain_exit(struct resource *r, const struct worker_exit *exit)
 
 static void note_exit(struct resource *r, const struct worker_exit *exit)
 {
-	json_t *last =
-		json_pack("{s:s, s:s, s:o}", "reason", r->exit_reason, "message", r->exit_message, "time", now_json());
+	size_t len = utf8_prefix(r->exit_message, strlen(r->exit_message), MESSAGE_BYTES);
+	json_t *last = json_pack("{s:s, s:s%, s:o}", "reason", r->exit_reason, "message", r->exit_message, len, "time",
+				 now_json());
 
 	(void)json_object_set_new(last, exit->signalled ? "signal" : "exitCode", json_integer(exit->code));
 	set_worker_status(r, "lastExit", last);
@@ -194,13 +199,16 @@ static char *input_line(const struct resource *r, enum worker_task task, const c
 {
 	_cleanup_json_ json_t *secrets = json_object();
 	_cleanup_json_ json_t *config_maps = json_object();
+	_cleanup_json_ json_t *resource = resource_json(r);
 	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *spec = NULL;
 	_cleanup_json_ json_t *line = NULL;
 
 	findings_init(&f);
-	(void)refs_values(&r->refs, secrets, config_maps, &f);
-	line = json_pack("{s:s, s:s, s:o, s:O, s:O}", "task", task_names[task], "identity", identity, "resource",
-			 resource_json(r), "secrets", secrets, "configMaps", config_maps);
+	spec = spec_decode(resource, &f);
+	resource_values(r, spec, secrets, config_maps);
+	line = json_pack("{s:s, s:s, s:O, s:O, s:O}", "task", task_names[task], "identity", identity, "resource",
+			 resource, "secrets", secrets, "configMaps", config_maps);
 	return json_dumps(line, JSON_COMPACT);
 }
 

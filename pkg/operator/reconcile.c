@@ -24,6 +24,20 @@ static bool same_inputs(const struct desired *d, const struct observed *o)
 	return strcmp(d->hash, o->hash) == 0;
 }
 
+/* Nothing is done, but nothing false is said either, as that data flows when the worker has died. */
+static enum situation frozen(const struct desired *d, const struct observed *o)
+{
+	switch (o->worker) {
+	case WORKER_RUNNING:
+		return SITUATION_RUNNING;
+	case WORKER_STOPPING:
+		return SITUATION_UNKNOWN;
+	case WORKER_NONE:
+		break;
+	}
+	return d->suspend ? SITUATION_SUSPENDED : SITUATION_FROZEN;
+}
+
 static struct decision decide_deletion(const struct desired *d, const struct observed *o)
 {
 	bool cleaning = o->task == TASK_CLEANUP;
@@ -56,7 +70,7 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 	if (!o->leading)
 		return decision(ACTION_NONE, SITUATION_UNKNOWN);
 	if (d->frozen && !(d->deleting && d->force_delete))
-		return decision(ACTION_NONE, o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_UNKNOWN);
+		return decision(ACTION_NONE, frozen(d, o));
 	if (d->deleting)
 		return decide_deletion(d, o);
 	if (d->suspend)

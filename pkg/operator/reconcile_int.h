@@ -59,6 +59,7 @@ enum situation {
 	SITUATION_BACKOFF,
 	SITUATION_REFUSED,
 	SITUATION_SUSPENDED,
+	SITUATION_FROZEN, /* no worker, and an annotation says not to start one */
 	SITUATION_DELETING,
 	SITUATION_DELETE_RETRY,
 	SITUATION_DELETE_BLOCKED, /* nothing can be cleaned up before a person acts */

@@ -16,11 +16,11 @@ struct ref {
 	struct refs *refs;
 	enum ref_kind kind;
 	char *key; /* "kind/namespace/name" in the map */
-	char *name;
+	char *namespace, *name;
 	unsigned users;
 	enum ref_state state;
-	char *denial; /* DENIED: what the API server said */
-	json_t *values;
+	char *denial;   /* DENIED: what the API server said */
+	json_t *values; /* as last seen: they outlive the object, for clean-ups */
 	struct kube_reflector *reflector;
 };
 
@@ -42,6 +42,7 @@ static void ref_free(void *ptr)
 	jsonx_decref(ref->values);
 	free(ref->denial);
 	free(ref->key);
+	free(ref->namespace);
 	free(ref->name);
 	free(ref);
 }
@@ -67,7 +68,8 @@ void refs_free(struct refs *refs)
 
 /* --- what the watch says */
 
-/* The keys of a Secret or ConfigMap as text. Values that are not UTF-8 cannot be credentials, and are left out. */
+/* The keys of a Secret or ConfigMap as text. Values that are not UTF-8, or hold a NUL, cannot be credentials: they are
+ * left out, since a worker reads JSON texts without NULs only. */
 static json_t *decode_values(const struct ref *ref, const json_t *object)
 {
 	json_t *values = json_object();
@@ -79,13 +81,16 @@ static json_t *decode_values(const struct ref *ref, const json_t *object)
 		size_t len;
 
 		if (ref->kind == REF_CONFIG_MAP) {
-			(void)json_object_set(values, key, value);
+			if (json_string_length(value) ==
+			    strlen(json_string_value(value) ? json_string_value(value) : ""))
+				(void)json_object_set(values, key, value);
 			continue;
 		}
 		decoded = base64_decode(json_string_value(value) ? json_string_value(value) : "", &len);
 		if (!decoded)
 			continue;
-		(void)json_object_set_new(values, key, json_stringn(decoded, len));
+		if (!memchr(decoded, '\0', len))
+			(void)json_object_set_new(values, key, json_stringn(decoded, len));
 		explicit_bzero(decoded, len);
 		free(decoded);
 	}
@@ -96,8 +101,10 @@ static void set_state(struct ref *ref, enum ref_state state, json_t *values_take
 {
 	bool same = ref->state == state && (!values_take || json_equal(values_take, ref->values));
 
-	jsonx_decref(ref->values);
-	ref->values = values_take;
+	if (values_take) {
+		jsonx_decref(ref->values);
+		ref->values = values_take;
+	}
 	ref->state = state;
 	if (!same)
 		ref->refs->changed(ref->refs->user, ref);
@@ -123,9 +130,12 @@ static void on_synced(void *user)
 		set_state(user, REF_ABSENT, NULL);
 }
 
+static void start_watching(struct ref *ref);
+
 static void on_failed(void *user, const struct err *err)
 {
 	struct ref *ref = user;
+	bool listed = ref->state == REF_ABSENT;
 
 	log_debug("operator", "watching failed, retrying", KV_STR("object", ref->key), KV_ERR(err));
 	if (err->kind != ERR_DENIED || ref->state == REF_PRESENT)
@@ -133,15 +143,20 @@ static void on_failed(void *user, const struct err *err)
 	free(ref->denial);
 	ref->denial = xstrdup(err->msg);
 	set_state(ref, REF_DENIED, NULL);
+	/* A reflector says only once that its list is complete. A new one says it when we may read again. */
+	if (listed) {
+		kube_reflector_stop(ref->reflector);
+		start_watching(ref);
+	}
 }
 
 /* --- holding */
 
-static void start_watching(struct ref *ref, const char *namespace)
+static void start_watching(struct ref *ref)
 {
 	static const struct kube_reflector_handlers handlers = {
 		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
-	_cleanup_free_ char *path = xasprintf("/api/v1/namespaces/%s/%s", namespace, resources[ref->kind]);
+	_cleanup_free_ char *path = xasprintf("/api/v1/namespaces/%s/%s", ref->namespace, resources[ref->kind]);
 	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", ref->name);
 
 	ref->reflector = kube_reflect(ref->refs->kube, path, selector, &handlers, ref);
@@ -163,9 +178,10 @@ static void hold(struct holding *h, enum ref_kind kind, const char *name)
 		ref->refs = h->refs;
 		ref->kind = kind;
 		ref->key = TAKE_PTR(key);
+		ref->namespace = xstrdup(h->namespace);
 		ref->name = xstrdup(name);
 		map_puts(h->refs->map, ref->key, ref);
-		start_watching(ref, h->namespace);
+		start_watching(ref);
 	}
 	ref->users++;
 	ALLOC_GROW(h->set->items, h->set->n + 1, h->set->alloc);
@@ -216,19 +232,20 @@ bool ref_set_has(const struct ref_set *set, const struct ref *ref)
 	return false;
 }
 
-bool refs_values(const struct ref_set *set, json_t *secrets, json_t *config_maps, struct findings *f)
+bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, struct findings *f)
 {
 	bool loaded = true;
 
 	for (size_t i = 0; i < set->n; i++) {
 		const struct ref *ref = set->items[i];
+		bool there = ref->state == REF_PRESENT || (last_known && ref->values);
 
 		if (ref->state == REF_LOADING)
 			loaded = false;
-		if (ref->state == REF_DENIED)
+		if (ref->state == REF_DENIED && !there)
 			findings_add(f, FINDING_ERROR, "CredentialsNotFound", NULL, "%s \"%s\" may not be read: %s",
 				     kinds[ref->kind], ref->name, ref->denial);
-		if (ref->state == REF_PRESENT)
+		if (there)
 			(void)json_object_set(ref->kind == REF_SECRET ? secrets : config_maps, ref->name, ref->values);
 	}
 	return loaded;

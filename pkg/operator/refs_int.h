@@ -36,7 +36,7 @@ void refs_release(struct refs *refs, struct ref_set *set);
 bool ref_set_has(const struct ref_set *set, const struct ref *ref);
 
 /* Puts what is there into secrets and config_maps, as spec_resolve wants it. Objects that may not be read are findings.
- * False: one of them has not been looked up yet. */
-bool refs_values(const struct ref_set *set, json_t *secrets, json_t *config_maps, struct findings *f);
+ * last_known: also what was there, when it is gone now. False: one of them has not been looked up yet. */
+bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, struct findings *f);
 
 #endif

@@ -5,10 +5,11 @@
 
 #include "base/findings.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "operator/operator_int.h"
 #include "schema/schema.h"
 
-enum { NOTE_BYTES = 1024 };
+enum { NOTE_BYTES = 1024, WRITE_BACKOFF_MS = 500, WRITE_BACKOFF_CAP_MS = 30 * 1000 };
 
 struct resource *resource_new(struct operator_ *op, const char *key)
 {
@@ -20,6 +21,7 @@ struct resource *resource_new(struct operator_ *op, const char *key)
 	r->namespace = xstrndup(key, slash ? (size_t)(slash - key) : 0);
 	r->name = xstrdup(slash ? slash + 1 : key);
 	restarts_init(&r->restarts, random_seed());
+	backoff_init(&r->write_backoff, WRITE_BACKOFF_MS, WRITE_BACKOFF_CAP_MS, random_seed());
 	return r;
 }
 
@@ -51,7 +53,7 @@ void resource_enqueue(struct resource *r)
 
 json_t *resource_json(const struct resource *r)
 {
-	return json_loads(r->text, 0, NULL);
+	return json_loads(r->text, JSON_ALLOW_NUL, NULL);
 }
 
 void resource_event(struct resource *r, bool warning, const char *reason, const char *action, const char *note_fmt, ...)
@@ -59,12 +61,13 @@ void resource_event(struct resource *r, bool warning, const char *reason, const 
 	_cleanup_json_ json_t *regarding = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:s}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync", "namespace",
 		r->namespace, "name", r->name, "uid", r->uid ? r->uid : "", "resourceVersion", r->resource_version);
-	char note[NOTE_BYTES];
+	_cleanup_free_ char *note = NULL;
 	va_list ap;
 
 	va_start(ap, note_fmt);
-	(void)vsnprintf(note, sizeof(note), note_fmt, ap);
+	note = xvasprintf(note_fmt, ap);
 	va_end(ap);
+	note[utf8_prefix(note, strlen(note), NOTE_BYTES)] = '\0';
 	log_info("operator", "event", KV_STR("resource", r->key), KV_STR("reason", reason), KV_STR("note", note));
 	if (r->op->leading && regarding)
 		kube_event(r->op->events, regarding, warning, reason, action, "%s", note);
@@ -114,18 +117,33 @@ static void replace(char **field, char *take)
 	*field = take;
 }
 
-/* Another object of the same name: nothing of the old one's story holds for it. */
-static void begin_anew(struct resource *r, const char *uid, const json_t *object)
+static void take_status(struct resource *r, const json_t *object)
 {
 	const json_t *status = json_object_get(object, "status");
 
-	replace(&r->uid, xstrdup(uid));
 	replace(&r->status, status ? jsonx_canonical(status) : NULL);
+	/* Another operator had a worker since: its count is the one that goes on. */
+	if (!r->worker &&
+	    strcmp(jsonx_string(status, "worker.identity", ""), jsonx_string(r->worker_status, "identity", "")) != 0)
+		jsonx_decref(TAKE_PTR(r->worker_status));
+}
+
+/* Another object of the same name: nothing of the old one's story holds for it. */
+static void begin_anew(struct resource *r, const char *uid, const json_t *object)
+{
+	replace(&r->uid, xstrdup(uid));
+	take_status(r, object);
 	replace(&r->exit_reason, NULL);
 	replace(&r->exit_message, NULL);
 	jsonx_decref(TAKE_PTR(r->worker_status));
+	/* The worker of the old one works for nobody, and whatever it still says is about the old one. */
+	resource_cancel_write(r);
+	resource_stop(r);
+	jsonx_decref(TAKE_PTR(r->report));
+	r->worker_generation = -1;
 	r->cleaned = r->refused = r->farewell = false;
 	r->last_write_ms = 0;
+	resource_allow_writes(r);
 	restarts_reset(&r->restarts);
 }
 
@@ -143,7 +161,10 @@ bool resource_update(struct resource *r, const json_t *object)
 
 	if (!r->uid || strcmp(r->uid, uid) != 0)
 		begin_anew(r, uid, object);
-	if (fresh || r->generation != generation)
+	else if (!r->op->leading)
+		take_status(r, object);
+	/* With a deletion, other values count: see resource_values. */
+	if (fresh || r->generation != generation || r->deleting != deleting)
 		r->inputs_stale = true;
 	replace(&r->text, trimmed(object));
 	(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s",
@@ -160,6 +181,14 @@ bool resource_update(struct resource *r, const json_t *object)
 
 /* --- its inputs */
 
+/* jansson refuses them unless it is told not to. */
+static bool holds_nul(const struct resource *r)
+{
+	_cleanup_json_ json_t *strict = json_loads(r->text, 0, NULL);
+
+	return !strict;
+}
+
 static void bad_inputs(struct resource *r, const struct findings *f)
 {
 	_cleanup_free_ char *all = findings_join(f, FINDING_ERROR, "; ");
@@ -171,6 +200,42 @@ static void bad_inputs(struct resource *r, const struct findings *f)
 	if (!r->problem || strcmp(r->problem, all) != 0)
 		resource_event(r, true, r->problem_reason, "Validate", "%s", all);
 	replace(&r->problem, TAKE_PTR(all));
+}
+
+/* Of each Secret, the keys that the spec names: the others are no business of a worker, nor a reason to restart it. Two
+ * references mean a whole Secret, whose keys have fixed names. */
+static void keep_named(json_t *secrets, const struct spec *spec)
+{
+	const char *whole[] = {spec->source.connection_secret, spec->sink.auth_secret.name};
+	const struct secret_ref *keys[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
+	_cleanup_json_ json_t *all = json_copy(secrets);
+	const char *name;
+	json_t *held;
+
+	(void)json_object_clear(secrets);
+	json_object_foreach (all, name, held) {
+		json_t *kept = json_object();
+
+		for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+			if (whole[i] && strcmp(whole[i], name) == 0)
+				(void)json_object_update(kept, held);
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+			json_t *value = keys[i]->key ? json_object_get(held, keys[i]->key) : NULL;
+
+			if (value && keys[i]->name && strcmp(keys[i]->name, name) == 0)
+				(void)json_object_set(kept, keys[i]->key, value);
+		}
+		(void)json_object_set_new(secrets, name, kept);
+	}
+}
+
+void resource_values(const struct resource *r, const struct spec *spec, json_t *secrets, json_t *config_maps)
+{
+	_cleanup_(findings_release) struct findings f;
+
+	findings_init(&f);
+	(void)refs_values(&r->refs, r->deleting, secrets, config_maps, &f);
+	keep_named(secrets, spec);
 }
 
 /* What a worker is started with, by hash: suspend and deletionPolicy mean nothing to one that runs. */
@@ -200,13 +265,16 @@ void resource_refresh_inputs(struct resource *r)
 	r->inputs_stale = false;
 	r->hash[0] = '\0';
 	spec = spec_decode(resource, &f);
+	if (holds_nul(r))
+		findings_add(&f, FINDING_ERROR, "InvalidSpec", "spec",
+			     "holds a NUL character (\\u0000); remove it, no name and no text of ours may have one");
 	if (findings_failed(&f)) {
 		bad_inputs(r, &f);
 		return;
 	}
 	/* Names are only looked up once the spec has been found good: they become parts of paths. */
 	refs_hold(r->op->refs, &r->refs, r->namespace, spec);
-	if (!refs_values(&r->refs, secrets, config_maps, &f) && !findings_failed(&f)) {
+	if (!refs_values(&r->refs, r->deleting, secrets, config_maps, &f) && !findings_failed(&f)) {
 		r->inputs = INPUTS_LOADING;
 		return;
 	}
@@ -218,5 +286,7 @@ void resource_refresh_inputs(struct resource *r)
 	r->inputs = INPUTS_OK;
 	r->problem_reason = NULL;
 	replace(&r->problem, NULL);
+	/* Not before the checks: a message about a missing key tells which are there. */
+	keep_named(secrets, spec);
 	hash_inputs(r, resource, secrets, config_maps);
 }

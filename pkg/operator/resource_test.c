@@ -127,11 +127,13 @@ static void test_update_when_marks_of_ours_change_then_each_counts(void **state)
 	assert_true(resource_update(r, f->object));
 	assert_true(r->force_delete);
 	assert_false(r->frozen);
+	/* None of these is an input of a worker. */
+	assert_false(r->inputs_stale);
 	set(f, "metadata", "deletionTimestamp", json_string("2026-01-02T03:04:05Z"));
 	assert_true(resource_update(r, f->object));
 	assert_true(r->deleting);
-	/* None of these is an input of a worker. */
-	assert_false(r->inputs_stale);
+	/* But a clean-up may use Secrets that are gone. */
+	assert_true(r->inputs_stale);
 }
 
 static void test_update_when_another_object_has_the_name_then_nothing_of_the_old_one_holds(void **state)
@@ -163,6 +165,51 @@ static void test_update_when_seen_with_a_status_then_it_is_what_was_written_last
 			 0);
 	assert_true(resource_update(f->resource, f->object));
 	assert_string_equal(f->resource->status, "{\"observedGeneration\":1,\"phase\":\"Streaming\"}");
+}
+
+static void test_update_when_following_then_the_leaders_status_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct resource *r = f->resource;
+
+	seen(f);
+	r->worker_status = json_pack("{s:s, s:i}", "identity", "we", "restartCount", 1);
+	assert_int_equal(
+		json_object_set_new(f->object, "status",
+				    json_pack("{s:{s:s, s:i}}", "worker", "identity", "they", "restartCount", 7)),
+		0);
+	assert_false(resource_update(r, f->object));
+	assert_string_equal(r->status, "{\"worker\":{\"identity\":\"they\",\"restartCount\":7}}");
+	assert_null(r->worker_status);
+}
+
+static void test_update_when_leading_then_the_status_is_what_we_wrote(void **state)
+{
+	struct fixture *f = *state;
+	struct resource *r = f->resource;
+
+	f->op.leading = true;
+	seen(f);
+	r->status = xstrdup("{\"phase\":\"Streaming\"}");
+	assert_int_equal(json_object_set_new(f->object, "status", json_pack("{s:s}", "phase", "Pending")), 0);
+	assert_false(resource_update(r, f->object));
+	assert_string_equal(r->status, "{\"phase\":\"Streaming\"}");
+}
+
+static void test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *known = NULL;
+
+	set(f, "metadata", "finalizers", json_pack("[s]", "example.com/other"));
+	set(f, "spec.source", "user", json_stringn("a\0b", 3));
+	seen(f);
+	known = resource_json(f->resource);
+	assert_int_equal(json_array_size(jsonx_get(known, "metadata.finalizers")), 1);
+	resource_refresh_inputs(f->resource);
+	assert_int_equal(f->resource->inputs, INPUTS_BAD);
+	assert_string_equal(f->resource->problem_reason, "InvalidSpec");
+	assert_non_null(strstr(f->resource->problem, "NUL"));
 }
 
 static void test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted(void **state)
@@ -199,6 +246,9 @@ int main(void)
 		WITH_FIXTURE(test_update_when_marks_of_ours_change_then_each_counts),
 		WITH_FIXTURE(test_update_when_another_object_has_the_name_then_nothing_of_the_old_one_holds),
 		WITH_FIXTURE(test_update_when_seen_with_a_status_then_it_is_what_was_written_last),
+		WITH_FIXTURE(test_update_when_following_then_the_leaders_status_is_known),
+		WITH_FIXTURE(test_update_when_leading_then_the_status_is_what_we_wrote),
+		WITH_FIXTURE(test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_the_same),
 		WITH_FIXTURE(test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted),
 		WITH_FIXTURE(test_orphan_sql_when_policies_retain_then_nothing_is_left_to_drop),
 	};

@@ -33,7 +33,7 @@ bool status_condition_is(const json_t *status, const char *type, const char *exp
 /* Messages may quote anything, and may be cut: what is not UTF-8 is replaced, and the API's limit is kept. */
 static json_t *message_json(const char *message)
 {
-	size_t len = strnlen(message, MESSAGE_BYTES);
+	size_t len = utf8_prefix(message, strlen(message), MESSAGE_BYTES);
 	_cleanup_free_ char *text = xstrndup(message, len);
 
 	for (size_t i = 0; i < len;) {
@@ -105,6 +105,11 @@ static void put_ready(struct composer *c)
 	case SITUATION_SUSPENDED:
 		put(c, "Ready", "False", "Suspended", "spec.suspend is true");
 		return;
+	case SITUATION_FROZEN:
+		put(c, "Ready", "False", "ReconcileDisabled",
+		    "no worker is running, and the annotation pgsync.io/reconcile=disabled keeps one from being "
+		    "started");
+		return;
 	case SITUATION_DELETING:
 	case SITUATION_DELETE_RETRY:
 	case SITUATION_DELETE_BLOCKED:
@@ -144,7 +149,8 @@ static bool is_stalled(const struct status_input *in)
 
 static bool is_idle(const struct status_input *in)
 {
-	return in->situation == SITUATION_SUSPENDED || in->situation == SITUATION_STOPPED;
+	return in->situation == SITUATION_SUSPENDED || in->situation == SITUATION_FROZEN ||
+	       in->situation == SITUATION_STOPPED;
 }
 
 /* Stalled and Reconciling are there only when they are true: what kstatus and its users expect. */
@@ -265,6 +271,7 @@ static const char *phase(const struct status_input *in)
 	case SITUATION_STARTING:
 	case SITUATION_RESTARTING:
 	case SITUATION_RUNNING:
+	case SITUATION_FROZEN:
 	case SITUATION_STOPPED:
 		break;
 	}

@@ -71,6 +71,31 @@ static void assert_absent(const json_t *status, const char *type)
 		fail_msg("condition %s is there", type);
 }
 
+static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_goes_on(void **state)
+{
+	_cleanup_json_ json_t *report = streaming_report();
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *before = status_compose(&in);
+	_cleanup_json_ json_t *status = NULL;
+
+	UNUSED(state);
+	in = (struct status_input){.previous = before,
+				   .generation = 3,
+				   .situation = SITUATION_FROZEN,
+				   .ended = true,
+				   .worker_generation = 3,
+				   .wall_us = LATER_US};
+	status = status_compose(&in);
+	assert_condition(status, "Ready", "False", "ReconcileDisabled");
+	assert_condition(status, "Streaming", "False", "NotRunning");
+	assert_condition(status, "BootstrapComplete", "True", "Complete");
+	assert_condition(status, "Suspended", "False", "NotSuspended");
+	assert_absent(status, "Reconciling");
+	assert_absent(status, "Stalled");
+	assert_string_equal(jsonx_string(status, "phase", ""), "Pending");
+	assert_null(jsonx_get(status, "stream.lag"));
+}
+
 static void test_compose_when_first_seen_then_all_conditions_are_there_and_unknown(void **state)
 {
 	static const char *const types[] = {"Ready",          "Degraded",          "SourceReachable", "SinkReachable",
@@ -411,6 +436,7 @@ static void test_due_when_a_turn_then_at_once_and_numbers_wait(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_goes_on),
 		cmocka_unit_test(test_compose_when_first_seen_then_all_conditions_are_there_and_unknown),
 		cmocka_unit_test(test_compose_when_streaming_then_the_report_is_the_status),
 		cmocka_unit_test(test_compose_when_bootstrapping_then_reconciling),

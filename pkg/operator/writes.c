@@ -25,6 +25,7 @@ static void end(struct resource *r, const char *what, const struct err *err)
 	int64_t now_ms = clock_now_ms();
 
 	r->busy = false;
+	r->call = NULL;
 	r->op->calls--;
 	if (!err) {
 		workqueue_forget(r->op->queue, r->key);
@@ -39,6 +40,23 @@ static void end(struct resource *r, const char *what, const struct err *err)
 			 KV_STR("write", what), KV_ERR(err));
 	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
 	operator_reconciled(r, "error");
+}
+
+void resource_cancel_write(struct resource *r)
+{
+	if (!r->busy)
+		return;
+	kube_cancel(TAKE_PTR(r->call));
+	r->busy = false;
+	r->op->calls--;
+	free(TAKE_PTR(r->writing));
+	operator_reconciled(r, "requeue");
+}
+
+void resource_allow_writes(struct resource *r)
+{
+	backoff_reset(&r->write_backoff);
+	r->write_not_before_ms = 0;
 }
 
 /* --- finalizer */
@@ -74,7 +92,7 @@ void resource_write_finalizer(struct resource *r, bool there)
 	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->uid, "resourceVersion", r->resource_version,
 			  "finalizers", finalizers);
 	begin(r);
-	(void)kube_request(r->op->kube, "PATCH", path, KUBE_MERGE_PATCH, patch, 0, finalizer_written, r);
+	r->call = kube_request(r->op->kube, "PATCH", path, KUBE_MERGE_PATCH, patch, 0, finalizer_written, r);
 }
 
 /* An SQL identifier in quotes. */
@@ -116,14 +134,16 @@ char *resource_orphan_sql(const struct resource *r)
 static void status_written(void *user, const json_t *object, const struct err *err)
 {
 	struct resource *r = user;
-	const char *version = jsonx_string(object, "metadata.resourceVersion", "");
 
+	UNUSED(object);
+	/* The answer's version is not taken: it would vouch for the finalizers that we know, which may be older. */
 	if (!err) {
 		free(r->status);
 		r->status = TAKE_PTR(r->writing);
 		r->last_write_ms = clock_now_ms();
-		if (*version && strcmp(jsonx_string(object, "metadata.uid", ""), r->uid) == 0)
-			(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
+		resource_allow_writes(r);
+	} else {
+		r->write_not_before_ms = clock_now_ms() + backoff_next_ms(&r->write_backoff);
 	}
 	free(TAKE_PTR(r->writing));
 	end(r, "status", err);
@@ -213,6 +233,8 @@ void resource_write_status(struct resource *r, enum situation decided)
 	meters_resource(r, status);
 	change = status_compare(previous, status);
 	due_ms = status_due_ms(change, r->last_write_ms);
+	if (due_ms < r->write_not_before_ms)
+		due_ms = r->write_not_before_ms;
 	if (change == STATUS_SAME || now_ms < due_ms) {
 		if (change != STATUS_SAME)
 			workqueue_add_after(r->op->queue, r->key, now_ms, due_ms - now_ms);
@@ -223,5 +245,5 @@ void resource_write_status(struct resource *r, enum situation decided)
 			   "metadata", "namespace", r->namespace, "name", r->name, "uid", r->uid, "status", status);
 	r->writing = jsonx_canonical(status);
 	begin(r);
-	(void)kube_apply(r->op->kube, path, object, status_written, r);
+	r->call = kube_apply(r->op->kube, path, object, status_written, r);
 }
