@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -55,6 +56,9 @@ static int add_namespaces(struct settings *s, const char *value, struct err *err
 
 		if (strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") < len || len == 0 || len > 63)
 			return err_set(err, ERR_INVALID, "must be a namespace, found \"%.*s\"", (int)len, value);
+		for (size_t i = 0; i < o->n_namespaces; i++)
+			if (strncmp(s->namespaces[i], value, len) == 0 && !s->namespaces[i][len])
+				return err_set(err, ERR_INVALID, "namespace \"%.*s\" is given twice", (int)len, value);
 		ALLOC_GROW(s->namespaces, o->n_namespaces + 1, s->namespaces_alloc);
 		s->namespaces[o->n_namespaces++] = xstrndup(value, len);
 		o->namespaces = (const char *const *)s->namespaces;
@@ -289,8 +293,11 @@ int main(int argc, char **argv)
 	};
 	int code = EXIT_SUCCESS;
 	struct err err;
-	int r = read_environment(&s, &err);
+	int r;
 
+	/* Memory holds credentials: it never goes to a file. */
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+	r = read_environment(&s, &err);
 	if (r == 0)
 		r = read_flags(&s, argc, argv, &err);
 	if (r == 0)
