@@ -1,12 +1,15 @@
 /* Requests to the engine, the errors it answers with, and which engine it is. */
 #include "search/search.h"
 
+#include <poll.h>
+
+#include "base/clock.h"
 #include "base/parse.h"
 #include "search/search_int.h"
 #include "json/json.h"
 
 /* Making an index waits for its shards (30 s on the server). */
-enum { DEFAULT_TIMEOUT_MS = 60 * 1000, PATH_BYTES = 8 * 1024 };
+enum { DEFAULT_TIMEOUT_MS = 60 * 1000, TRIES = 3, PAUSE_MS = 100, PATH_BYTES = 8 * 1024 };
 
 int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
 	       struct err *err)
@@ -70,6 +73,28 @@ const char *search_error_reason(const json_t *root)
 	return json_is_string(error) ? json_string_value(error) : jsonx_string(root, "error.reason", NULL);
 }
 
+static bool is_passing(long status)
+{
+	return status == 429 || status == 502 || status == 503 || status == 504;
+}
+
+/* A refusal that passes in a moment is not worth a caller's attempt: asked a few times, with short pauses. */
+static int ask(struct search *search, const struct http_request *request, struct http_response *ret, struct err *err)
+{
+	struct backoff backoff;
+
+	backoff_init(&backoff, PAUSE_MS, (int64_t)4 * PAUSE_MS, random_seed());
+	for (int left = TRIES - 1;; left--) {
+		*ret = (struct http_response){0};
+		if (http_do(search->http, search->target, request, ret, err) < 0)
+			return -1;
+		if (!left || !is_passing(ret->status) || (search->cancelled && search->cancelled(search->user)))
+			return 0;
+		http_response_release(ret);
+		(void)poll(NULL, 0, (int)backoff_next_ms(&backoff));
+	}
+}
+
 int search_request(struct search *search, const char *method, const char *path, const json_t *body,
 		   struct search_answer *ret, struct err *err)
 {
@@ -86,7 +111,7 @@ int search_request(struct search *search, const char *method, const char *path, 
 	*ret = (struct search_answer){0};
 	if (body && !text)
 		return err_set(err, ERR_FATAL, "%s %s: the body cannot be written as JSON", method, path);
-	if (http_do(search->http, search->target, &request, &ret->response, err) < 0)
+	if (ask(search, &request, &ret->response, err) < 0)
 		return -1;
 	if (jsonx_parse(ret->response.body.data, ret->response.body.len, "the answer", &ret->root, &parse_err) < 0)
 		ret->root = NULL;
