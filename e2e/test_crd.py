@@ -7,6 +7,8 @@ import pytest
 import yaml
 from parts.operator import TREE, render_chart
 
+FOREIGN_KEY = "schema.0.nodes.children.0.relationship.foreign_key"
+
 ACCEPTED = {
     "the sample": {},
     "a connection Secret instead of host": {"source": {"connectionSecretRef": {"name": "app"}}},
@@ -15,6 +17,8 @@ ACCEPTED = {
     "a login with its Secret": {"sink.authentication": {"type": "Basic", "secretRef": {"name": "login"}}},
     "Redis with its address": {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis:6379/0"}}},
     "a path behind the search engine's address": {"sink.urls": ["https://search.example/es"]},
+    "columns of a foreign key": {FOREIGN_KEY: {"child": ["a", "b"], "parent": ["c", "d"]}},
+    "a single name as column of a foreign key": {FOREIGN_KEY: {"child": "a", "parent": "c"}},
     "settings and a mapping of the index": {"schema.0.setting": {"number_of_shards": 3},
                                             "schema.0.mapping": {"title": {"type": "text"}}},
 }
@@ -48,6 +52,10 @@ REFUSED = {
     "a bulk size of nothing": ({"sink.bulk": {"maxBytes": 0}}, "spec.sink.bulk.maxBytes"),
     "negative parallelism": ({"bootstrap": {"parallelism": -1}}, "spec.bootstrap.parallelism"),
     "documents of two databases": ({"schema.0.database": "elsewhere"}, "database"),
+    "a number as column of a foreign key": ({FOREIGN_KEY: {"child": [1], "parent": ["c"]}}, "foreign_key.child[0]"),
+    "a foreign key of 33 columns": ({FOREIGN_KEY: {"child": ["a"] * 33, "parent": ["c"]}}, "foreign_key.child"),
+    "a column name of 64 characters": ({FOREIGN_KEY: {"child": "a" * 64, "parent": "c"}}, "foreign_key.child"),
+    "a nonce that JSON tools would round": ({"resyncNonce": 2**53}, "spec.resyncNonce"),
     "an unknown field of the spec": ({"sauce": {}}, "sauce"),
 }
 

@@ -21,6 +21,7 @@ CRD = ROOT / "deploy/crds/pgsyncs.pgsync.io.yaml"
 CHART = ROOT / "deploy/helm/pgsync-operator/templates/crds.yaml"
 DEPTH = 6
 MAX_BYTES = 200_000
+MAX_NONCE = 2**53 - 1  # the largest integer that every JSON tool keeps
 
 # --- YAML ---------------------------------------------------------------------------------------------------------------
 
@@ -66,9 +67,7 @@ def enum(description, *words, default=None):
 
 
 def integer(description, low, high, default=None):
-    bounds = {"description": description, "type": "integer", "format": "int64", "minimum": low}
-    if high is not None:
-        bounds["maximum"] = high
+    bounds = {"description": description, "type": "integer", "format": "int64", "minimum": low, "maximum": high}
     return {**bounds, **({} if default is None else {"default": default})}
 
 
@@ -134,10 +133,12 @@ def names(description, longest=63, most=64, **more):
 
 
 def relationship():
-    # A list of names; pgsync takes a single name too, so the type is left open here.
+    # A list of names; pgsync takes a single name too, so the type is left open here. What bounds lists holds for a list,
+    # what bounds strings for a name.
     def columns(whose):
         return {"description": f"List of columns of {whose} table, in the order of the other side's.",
-                "x-kubernetes-preserve-unknown-fields": True}
+                "x-kubernetes-preserve-unknown-fields": True, "minItems": 1, "maxItems": 32, "minLength": 1, "maxLength": 63,
+                "items": {"type": "string", "minLength": 1, "maxLength": 63}}
 
     return obj(
         "How rows of this table belong to a row of the parent. Required on every node but the root.",
@@ -385,8 +386,8 @@ def spec():
             }, defaulted=True),
             "lagTargetSeconds": integer("The lag up to which the resource counts as ready, in seconds.", 1, 86400, 60),
             "suspend": boolean("Stop the data flow. The slot stays, and with it the WAL since then.", default=False),
-            "resyncNonce": integer("Raise it to build a new generation of the index. May not decrease.", 0, None, 0),
-            "restartNonce": integer("Change it to restart the worker.", 0, None, 0),
+            "resyncNonce": integer("Raise it to build a new generation of the index. May not decrease.", 0, MAX_NONCE, 0),
+            "restartNonce": integer("Change it to restart the worker.", 0, MAX_NONCE, 0),
             "deletionPolicy": policies(),
             "worker": worker(),
         },
@@ -422,7 +423,7 @@ def time(description):
 
 
 def count(description):
-    return {"description": description, "type": "integer", "format": "int64"}
+    return {"description": description, "type": "integer", "format": "int64", "minimum": 0}
 
 
 def conditions():
