@@ -1,0 +1,129 @@
+"""What changes a whole index: a truncated root, tables that come and go, an index that somebody deletes. Nothing is lost, nothing stays behind."""
+
+import time
+
+import bookstore
+import pytest
+from parts.search import eventually
+
+
+@pytest.fixture
+def books(database):
+    bookstore.load(database)
+    database.create_role()
+    return database
+
+
+@pytest.fixture
+def index(unique):
+    return unique.replace("_", "-")
+
+
+@pytest.fixture
+def manifest(books, opensearch, index):
+    return [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index)]
+
+
+@pytest.fixture
+def run(worker, manifest):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    return run
+
+
+def equal(opensearch, index, books, timeout=20):
+    def differences():
+        return bookstore.differences(opensearch.documents(index), bookstore.expected(books)) if opensearch.aliases(index) else "no alias"
+
+    eventually(lambda: not differences(), timeout, lambda: f"equality ({differences()})", interval=0.2)
+
+
+def add_book(books, isbn, title):
+    books.sql("INSERT INTO books (isbn, title, price, status) VALUES (%s, %s, 1.00, 'published')", isbn, title)
+
+
+def test_truncated_root_empties_the_index_and_what_follows_is_in_it(run, books, opensearch, index):
+    books.sql("TRUNCATE books CASCADE")
+    equal(opensearch, index, books)
+    assert opensearch.documents(index) == {}
+    add_book(books, "1", "after the truncation")
+    equal(opensearch, index, books, timeout=5)
+    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 10, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
+
+
+def test_truncation_while_the_search_engine_refuses_is_not_forgotten(worker, manifest, books, opensearch, index, fault_proxy):
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    fault_proxy.fail(503)
+    books.sql("TRUNCATE books CASCADE")
+    add_book(books, "1", "written while the engine refused")
+    time.sleep(3)
+    run.kill9()
+    fault_proxy.heal()
+    run.start()
+    equal(opensearch, index, books, timeout=40)
+    assert len(opensearch.documents(index)) == 1
+
+
+def test_two_documents_of_one_truncated_root_are_both_emptied(worker, manifest, books, opensearch, index):
+    schema = manifest[1]["spec"]["schema"]
+    schema.append({"index": f"{index}-titles", "nodes": {"table": "books", "columns": ["title"]}})
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert len(opensearch.documents(f"{index}-titles")) == 25
+    books.sql("TRUNCATE books CASCADE")
+    for name in (index, f"{index}-titles"):
+        eventually(lambda name=name: opensearch.aliases(name) and opensearch.documents(name) == {}, 30, f"an empty {name}", interval=0.2)
+
+
+def test_rows_of_a_transaction_that_is_open_when_a_table_comes_in_are_not_lost(worker, manifest, books, opensearch, index):
+    schema = manifest[1]["spec"]["schema"]
+    with_authors = schema[0]["nodes"]["children"]
+    schema[0]["nodes"]["children"] = []
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert run.stop() == 0
+    with books.connect() as connection:
+        connection.autocommit = False
+        connection.execute("INSERT INTO authors (id, name) OVERRIDING SYSTEM VALUE VALUES (900, 'of an open transaction')")
+        connection.execute("INSERT INTO book_authors VALUES (1, 900)")
+        schema[0]["nodes"]["children"] = with_authors
+        run = worker(manifest).start()
+        time.sleep(4)
+        connection.commit()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    equal(opensearch, index, books)
+    assert "of an open transaction" in str(opensearch.document(index, "1"))
+
+
+def test_table_that_is_made_anew_is_published_again_and_followed(run, books, opensearch, index):
+    books.sql("DROP TABLE book_authors; CREATE TABLE book_authors (book_id bigint NOT NULL REFERENCES books ON DELETE CASCADE,"
+              " author_id bigint NOT NULL REFERENCES authors ON DELETE CASCADE, PRIMARY KEY (book_id, author_id))")
+    books.own_tables()
+    books.sql("INSERT INTO book_authors VALUES (1, 1), (2, 1)")
+    equal(opensearch, index, books, timeout=40)
+    books.sql("DELETE FROM book_authors WHERE book_id = 2; INSERT INTO book_authors VALUES (3, 2)")
+    equal(opensearch, index, books, timeout=5)
+
+
+def test_index_that_somebody_deletes_is_built_anew(run, books, opensearch, index):
+    opensearch.request("DELETE", f"{index}-g1")
+    books.sql("UPDATE books SET price = 7 WHERE id = 1")
+    equal(opensearch, index, books, timeout=60)
+    assert len(opensearch.documents(index)) == 25
+
+
+def test_column_that_comes_is_in_the_documents_where_all_columns_are_asked_for(worker, manifest, books, opensearch, index):
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "authors"}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    books.sql("ALTER TABLE authors ADD COLUMN born int DEFAULT 1900")
+    books.sql("UPDATE authors SET born = 1948 WHERE name = 'William Gibson'")
+
+    def born():
+        return {document["name"]: document.get("born") for document in opensearch.documents(index).values()} if opensearch.aliases(index) else {}
+
+    eventually(lambda: born() and set(born().values()) == {1900, 1948}, 40, lambda: f"the new column everywhere ({born()})", interval=0.2)
+    assert born()["William Gibson"] == 1948
