@@ -226,14 +226,6 @@ def test_status_says_what_there_is(books):
         assert each["lastTransitionTime"]
 
 
-def test_nothing_is_written_at_rest(books):
-    books.assert_equal()
-    time.sleep(12)  # whatever the last tests' changes still had to report is written by then
-    before = books.resources.get(NAME)["metadata"]["resourceVersion"]
-    time.sleep(15)
-    assert books.resources.get(NAME)["metadata"]["resourceVersion"] == before
-
-
 def test_secrets_are_in_no_command_line_environment_or_log(books, operator):
     password = books.database.role_password
     workers = operator.workers()

@@ -511,6 +511,15 @@ def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, 
 # --- processes and the API server
 
 
+def test_nothing_is_written_at_rest(apply, resources, operator):
+    apply()
+    resources.wait(NAME)
+    time.sleep(12)  # what the bootstrap still had to report is written by then
+    before = resources.get(NAME)["metadata"]["resourceVersion"]
+    time.sleep(15)
+    assert resources.get(NAME)["metadata"]["resourceVersion"] == before
+
+
 def test_killed_worker_is_started_again_and_continues(apply, resources, books, opensearch, index, operator):
     apply()
     resources.wait(NAME)
