@@ -214,6 +214,16 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 	return 0;
 }
 
+/* A server that takes connections over TLS only says of others that it has no rule for them. */
+static void explain_refusal(const struct pg_params *params, struct err *err)
+{
+	size_t len = strlen(err->msg);
+
+	if (params->tls == PG_TLS_DISABLE && pg_is_sqlstate(err, "28000"))
+		(void)snprintf(err->msg + len, sizeof(err->msg) - len,
+			       "; TLS is disabled for this connection: the server may insist on it");
+}
+
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = xcalloc(1, sizeof(*pg));
@@ -231,6 +241,7 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 			return err_reason(err, ERR_TRANSIENT, "Timeout",
 					  "Postgres at %s:%d did not answer within %lld ms", params->host, params->port,
 					  (long long)timeout_ms);
+		explain_refusal(params, err);
 		return -1;
 	}
 	*ret = TAKE_PTR(pg);
