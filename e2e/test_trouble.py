@@ -78,6 +78,12 @@ def test_wrong_password_is_told_and_corrected(apply, resources, books, opensearc
     ready_and_equal(resources, opensearch, index, books)
 
 
+def test_resource_that_never_connected_is_deleted_at_once(apply, resources):
+    apply(password="wrong-one")
+    resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed")
+    resources.delete(NAME, timeout=20)
+
+
 def test_rotated_password_is_taken_up_without_a_new_bootstrap(apply, resources, books, opensearch, index):
     apply()
     resources.wait(NAME)

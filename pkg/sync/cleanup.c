@@ -110,16 +110,18 @@ static bool source_is_gone(const struct err *err)
 	return err->reason && !strcmp(err->reason, "DatabaseNotFound");
 }
 
-static int clean(struct engine *e, struct err *err)
+/* A checkpoint comes before anything is made in the source: without one there is nothing to clean, whatever keeps us
+ * out of it. */
+static bool nothing_was_made(struct engine *e)
 {
-	bool derived = !e->options->slot_name_given;
+	struct err ignored;
 
-	if (engine_pg(e, false, "cleanup", &e->pg, err) < 0 && !source_is_gone(err))
-		return err_wrap(err, "source");
-	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
-	 */
-	if (e->pg && derived && drop_source(e, err) < 0)
-		return -1;
+	return engine_search(e, &e->search, &ignored) == 0 &&
+	       checkpoint_load(e->search, e->key, &e->cp, &ignored) == 0 && e->cp.phase == CHECKPOINT_NEW;
+}
+
+static int clean_sink(struct engine *e, bool derived, struct err *err)
+{
 	if (engine_search(e, &e->search, err) < 0 || checkpoint_load(e->search, e->key, &e->cp, err) < 0)
 		return err_wrap(err, "sink");
 	if (!owned(e)) {
@@ -132,6 +134,19 @@ static int clean(struct engine *e, struct err *err)
 	if (e->pg && restore_identities(e, err) < 0)
 		return -1;
 	return drop_sink(e, err);
+}
+
+static int clean(struct engine *e, struct err *err)
+{
+	bool derived = !e->options->slot_name_given;
+
+	if (engine_pg(e, false, "cleanup", &e->pg, err) < 0 && !source_is_gone(err))
+		return nothing_was_made(e) ? 0 : err_wrap(err, "source");
+	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
+	 */
+	if (e->pg && derived && drop_source(e, err) < 0)
+		return -1;
+	return clean_sink(e, derived, err);
 }
 
 int sync_cleanup(const struct sync_options *options, struct err *err)

@@ -617,6 +617,8 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
+	/* What a writer of an earlier attempt met is not said of this one's. */
+	report_pressure(&e->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
 	search_set_timeout(e->search, SINK_MS);
 	s->decoder = pgoutput_new();
