@@ -5,23 +5,9 @@
 
 enum { PLAN_BYTES = 16 * 1024 * 1024 };
 
-static int finish(const char *command, struct input *input, struct findings *findings, const struct err *err)
-{
-	int code = EXIT_OK;
-
-	print_findings(findings);
-	if (err->kind != ERR_NONE) {
-		(void)fprintf(stderr, "pgsync %s: %s\n", command, err->msg);
-		code = EXIT_FAILED;
-	}
-	if (findings_failed(findings))
-		code = EXIT_FAILED;
-	findings_release(findings);
-	input_release(input);
-	return code;
-}
-
-int cmd_validate(int argc, char **argv)
+/* Reads the file, goes on with `then` if nothing is wrong with it, and prints everything that was found. */
+static int check(int argc, char **argv,
+		 int (*then)(const char *file, const struct input *input, struct findings *findings, struct err *err))
 {
 	struct input input = {0};
 	struct common_flags flags;
@@ -32,17 +18,41 @@ int cmd_validate(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	findings_init(&findings);
-	if (input_read(flags.file, &input, &findings, &err) == 0 && !findings_failed(&findings))
-		(void)printf("%s: valid\n", flags.file);
-	return finish("validate", &input, &findings, &err);
+	code = EXIT_OK;
+	if (input_read(flags.file, &input, &findings, &err) < 0 ||
+	    (!findings_failed(&findings) && then(flags.file, &input, &findings, &err) < 0)) {
+		(void)fprintf(stderr, "pgsync %s: %s\n", argv[0], err.msg);
+		code = EXIT_FAILED;
+	}
+	print_findings(&findings);
+	if (findings_failed(&findings))
+		code = EXIT_FAILED;
+	findings_release(&findings);
+	input_release(&input);
+	return code;
 }
 
-static int plan(const struct input *input, struct findings *findings, struct err *err)
+static int say_valid(const char *file, const struct input *input, struct findings *findings, struct err *err)
+{
+	UNUSED(input);
+	UNUSED(findings);
+	UNUSED(err);
+	(void)printf("%s: valid\n", file);
+	return 0;
+}
+
+int cmd_validate(int argc, char **argv)
+{
+	return check(argc, argv, say_valid);
+}
+
+static int plan(const char *file, const struct input *input, struct findings *findings, struct err *err)
 {
 	struct sync_options options = {.spec = input->spec, .slot_name_given = input->slot_name_given};
 	struct strbuf out;
 	int r = -1;
 
+	UNUSED(file);
 	strbuf_init(&out, PLAN_BYTES);
 	options.stop_fd = stop_fd_open(-1, err);
 	if (options.stop_fd >= 0)
@@ -56,16 +66,5 @@ static int plan(const struct input *input, struct findings *findings, struct err
 
 int cmd_plan(int argc, char **argv)
 {
-	struct input input = {0};
-	struct common_flags flags;
-	struct findings findings;
-	struct err err = {0};
-	int code = flags_parse(argc, argv, "f", &flags);
-
-	if (code >= 0)
-		return code;
-	findings_init(&findings);
-	if (input_read(flags.file, &input, &findings, &err) == 0 && !findings_failed(&findings))
-		(void)plan(&input, &findings, &err);
-	return finish("plan", &input, &findings, &err);
+	return check(argc, argv, plan);
 }
