@@ -9,6 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import bookstore
 import pytest
 from parts import operator as operator_parts
 from parts import pki, process
@@ -222,3 +223,23 @@ def worker(state, unique):
     yield make
     for each in made:
         each.stop()
+
+
+@pytest.fixture
+def books(database):
+    """The bookstore of 25 books, owned by a role that may replicate it."""
+    bookstore.load(database)
+    database.create_role()
+    return database
+
+
+@pytest.fixture
+def index(unique):
+    return unique.replace("_", "-")
+
+
+@pytest.fixture
+def manifest(books, opensearch, index):
+    """Secret and PgSync in one list, as a file of `pgsync run -f` holds them."""
+    return [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index)]

@@ -8,29 +8,9 @@ import subprocess
 import time
 
 import bookstore
-import pytest
 from parts.operator import BIN
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
-
-
-@pytest.fixture
-def books(database):
-    bookstore.load(database)
-    database.create_role()
-    return database
-
-
-@pytest.fixture
-def index(unique):
-    return unique.replace("_", "-")
-
-
-@pytest.fixture
-def manifest(books, opensearch, index):
-    """Secret and PgSync in one list, as a file of `pgsync run -f` holds them."""
-    return [bookstore.secret("bookstore-postgres", password=books.role_password),
-            bookstore.resource("books", books, opensearch.url, index=index)]
 
 
 def test_version():

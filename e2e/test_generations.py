@@ -8,24 +8,6 @@ from parts.search import eventually
 
 
 @pytest.fixture
-def books(database):
-    bookstore.load(database)
-    database.create_role()
-    return database
-
-
-@pytest.fixture
-def index(unique):
-    return unique.replace("_", "-")
-
-
-@pytest.fixture
-def manifest(books, opensearch, index):
-    return [bookstore.secret("bookstore-postgres", password=books.role_password),
-            bookstore.resource("books", books, opensearch.url, index=index)]
-
-
-@pytest.fixture
 def run(worker, manifest):
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")

@@ -14,13 +14,6 @@ from parts.search import eventually
 NAME = "books"
 
 
-@pytest.fixture
-def books(database):
-    bookstore.load(database)
-    database.create_role()
-    return database
-
-
 @contextmanager
 def watched_streams(database):
     """Counts the walsenders that stream from a database all the time; ends with how many there were at most at once.

@@ -17,18 +17,6 @@ NAME = "books"
 
 
 @pytest.fixture
-def books(database):
-    bookstore.load(database)
-    database.create_role()
-    return database
-
-
-@pytest.fixture
-def index(unique):
-    return unique.replace("_", "-")
-
-
-@pytest.fixture
 def apply(operator, resources, books, opensearch, index):
     """apply(spec={...}): the sample's PgSync for this test's database and index."""
 

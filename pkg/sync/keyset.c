@@ -119,11 +119,6 @@ const char *keyset_data(const struct keyset *set, const struct key *key)
 	return set->bytes.data + key->offset;
 }
 
-size_t keyset_size(const struct keyset *set)
-{
-	return set->alloc * sizeof(*set->keys) + set->n_slots * sizeof(*set->slots) + set->bytes.alloc;
-}
-
 void keyset_cut(struct keyset *set, uint32_t txns)
 {
 	size_t kept = 0;

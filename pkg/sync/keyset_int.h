@@ -37,8 +37,6 @@ void keyset_reset(struct keyset *set);
 bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t len, uint32_t txn);
 struct key *keyset_find(const struct keyset *set, uint32_t target, const char *data, size_t len);
 const char *keyset_data(const struct keyset *set, const struct key *key);
-/* Bytes of memory that the set holds. */
-size_t keyset_size(const struct keyset *set);
 /* Drops every key whose last transaction is below `txns`, and counts transactions from there on: what a cut leaves
  * behind. */
 void keyset_cut(struct keyset *set, uint32_t txns);
