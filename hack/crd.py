@@ -95,8 +95,8 @@ def obj(description, properties, required=(), rules=(), defaulted=False, foreign
     return out
 
 
-def anything(description):
-    return {"description": description, "type": "object", "x-kubernetes-preserve-unknown-fields": True}
+def anything(description, **more):
+    return {"description": description, "type": "object", "x-kubernetes-preserve-unknown-fields": True, **more}
 
 
 def rule(expression, message, path=None):
@@ -170,11 +170,21 @@ def node(level):
                         longest=255, nullable=True),
         "columns": names("The columns to take, by name. All of the table's when not given.", 1024, 1600, nullable=True),
         "primary_key": names("The key columns, where the relation has no primary key, as a view.", most=32, nullable=True),
+        "base_tables": names("The tables that a view reads: their changes are changes of the view.", 127, 64, nullable=True),
+        "transform": anything("What happens to the fields: replace, rename, concat, move, mapping, as in pgsync.", nullable=True),
+        "where": string("An SQL condition over this table's columns, immutable: other rows do not take part.", longest=8192),
+        "expressions": {"description": "More fields: a name, and an SQL expression over this table's columns, immutable.",
+                        "type": "object", "maxProperties": 256, "nullable": True,
+                        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 8192}},
     }
     if root:
         del properties["label"]
     else:
         properties["relationship"] = relationship()
+        properties["order_by"] = names("Order of the elements: \"column\", \"column desc\", \"column asc nulls last\". By "
+                                       "primary key when not given.", 127, 32, nullable=True)
+        properties["limit"] = integer("The most elements that the list may have.", 1, 10000)
+        properties["nested"] = boolean("Map the elements as nested documents.")
     below = "Tables that belong to a row of this one; each becomes a key of its document."
     if level < DEPTH:
         properties["children"] = array(below, node(level + 1), 64, nullable=True)
@@ -374,6 +384,15 @@ def spec():
             "schema": array("A pgsync schema.json, word for word; hence its keys in snake_case. One entry for each index. Exactly "
                             "one of `schema` and `schemaConfigMapRef`.", document(), 16, least=1),
             "schemaConfigMapRef": reference("A ConfigMap that holds the schema.json, for long ones.", "ConfigMap", "schema.json"),
+            "documents": obj("How documents look beyond what the schema says.", {
+                "meta": enum("Pgsync: with pgsync's `_meta`, the keys of all rows that a document is made of.", "None", "Pgsync",
+                             default="None"),
+                "idFormat": enum("How a key of several columns becomes an _id: values joined by '|', Escaped so that no two keys "
+                                 "share an id, or as Pgsync does.", "Escaped", "Pgsync", default="Escaped"),
+                "mapping": enum("Generated: strict, from the types of the columns. Dynamic: by the search engine, from the first "
+                                "document that has a field. `mapping` of the schema goes on top of either.", "Generated",
+                                "Dynamic", default="Generated"),
+            }, defaulted=True),
             "checkpoint": checkpoint(),
             "bootstrap": obj("How the index is filled before the stream keeps it up to date.", {
                 "policy": enum("IfNeeded: whenever there is no complete generation for this schema. Never: only the stream.",

@@ -299,11 +299,26 @@ static void resolve_through_table(struct compiler *c, struct place *place)
 			find_table(c, path, through->schema ? through->schema : place->node->schema, through->table);
 }
 
+/* Keys that the decoder knows and the compiler does not yet. */
+static void refuse_unbuilt(struct compiler *c, const struct node *node)
+{
+	const struct transform *t = &node->transform;
+
+	if (node->base_tables.n || node->where || node->n_order_by || node->limit || node->n_expressions ||
+	    node->nested || t->rename || t->replace || t->mapping || t->n_concats || t->n_moves)
+		fail(c, "NotSupported", node->path,
+		     "base_tables, where, order_by, limit, expressions, nested and transform are not supported yet");
+	for (size_t i = 0; i < node->columns.n; i++)
+		if (column_is_path(node->columns.items[i]))
+			fail(c, "NotSupported", node->path, "JSON path columns are not supported yet");
+}
+
 static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
 {
 	struct place *place = xcalloc(1, sizeof(*place));
 	_cleanup_free_ char *table_path = xasprintf("%s.table", node->path);
 
+	refuse_unbuilt(c, node);
 	place->node = node;
 	place->parent = parent;
 	place->number = c->tree.n;

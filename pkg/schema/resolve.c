@@ -369,7 +369,6 @@ static void resolve_schema(struct spec *spec, const json_t *config_maps, struct 
 	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", "InvalidSchema"};
 	_cleanup_json_ json_t *schema = NULL;
 	_cleanup_free_ char *where = NULL;
-	char hash[JSONX_HASH_BYTES];
 	const json_t *config_map;
 	const char *text;
 	struct err err;
@@ -386,8 +385,7 @@ static void resolve_schema(struct spec *spec, const json_t *config_maps, struct 
 		return;
 	}
 	schema_decode(schema, where, &spec->documents, &spec->n_documents, f);
-	free(spec->schema_hash);
-	spec->schema_hash = xstrdup(jsonx_hash(schema, hash));
+	spec_set_schema_hash(spec, schema);
 }
 
 void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f)

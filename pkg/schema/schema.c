@@ -8,8 +8,7 @@
 #include "schema/schema_int.h"
 
 enum { NODE_DEPTH = 32, NODE_COUNT = 256, DOCUMENT_COUNT = 16, NAME_BYTES = 63, LABEL_BYTES = 255, INDEX_BYTES = 200 };
-
-#define INVALID_SCHEMA "InvalidSchema"
+enum { SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000, ORDER_COUNT = 32, EXPRESSION_COUNT = 256 };
 
 const char *path_last(const char *path)
 {
@@ -29,21 +28,14 @@ static bool asks_for_nothing(const json_t *value)
 	return json_is_false(value) || json_is_null(value);
 }
 
-void refuse_key(const json_t *value, void *out, const char *path, struct findings *f)
-{
-	UNUSED(out);
-	if (!asks_for_nothing(value))
-		findings_add(f, FINDING_ERROR, "NotSupported", path, "`%s` is not supported by this version",
-			     path_last(path));
-}
-
 static void refuse_plugins(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	UNUSED(out);
 	if (!asks_for_nothing(value))
-		findings_add(f, FINDING_ERROR, "NotSupported", path,
-			     "`plugins` are Python code of pgsync and do not run here; use an ingest `pipeline` of the "
-			     "search engine instead");
+		findings_add(
+			f, FINDING_ERROR, "NotSupported", path,
+			"`plugins` are Python code of pgsync and do not run here; use `transform`, `expressions` or an "
+			"ingest `pipeline` of the search engine instead");
 }
 
 static void refuse_mappings(const json_t *value, void *out, const char *path, struct findings *f)
@@ -181,6 +173,91 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 	}
 }
 
+/* "column", "column desc", "column asc nulls last": what follows the name is taken off from its end, so that the name
+ * may hold blanks. */
+static bool parse_ordering(const char *text, struct ordering *ret)
+{
+	static const struct {
+		const char *words;
+		bool descending, nulls_given, nulls_first;
+	} endings[] = {
+		{" asc nulls first", false, true, true}, {" asc nulls last", false, true, false},
+		{" desc nulls first", true, true, true}, {" desc nulls last", true, true, false},
+		{" nulls first", false, true, true},     {" nulls last", false, true, false},
+		{" asc", false, false, false},           {" desc", true, false, false},
+	};
+	size_t len = strlen(text);
+
+	*ret = (struct ordering){0};
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		size_t n = strlen(endings[i].words);
+
+		if (len <= n || strcasecmp(text + len - n, endings[i].words) != 0)
+			continue;
+		ret->descending = endings[i].descending;
+		ret->nulls_given = endings[i].nulls_given;
+		ret->nulls_first = endings[i].nulls_first;
+		len -= n;
+		break;
+	}
+	if (len == 0 || text[0] == ' ' || text[len - 1] == ' ')
+		return false;
+	ret->column = xstrndup(text, len);
+	return true;
+}
+
+static void decode_order_by(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct node *node = out;
+
+	if (!json_is_array(value) || json_array_size(value) > ORDER_COUNT) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d columns, found %s",
+			     ORDER_COUNT, jsonx_type_name(value));
+		return;
+	}
+	node->order_by = xcalloc(json_array_size(value), sizeof(*node->order_by));
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		const char *text = json_string_value(json_array_get(value, i));
+
+		if (text && parse_ordering(text, &node->order_by[node->n_order_by])) {
+			node->n_order_by++;
+			continue;
+		}
+		findings_add(
+			f, FINDING_ERROR, INVALID_SCHEMA, path,
+			"must hold entries like \"column\", \"column desc\" or \"column asc nulls last\", found %s",
+			text ? text : jsonx_type_name(json_array_get(value, i)));
+	}
+}
+
+static void decode_expressions(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct node *node = out;
+	const char *name;
+	json_t *sql;
+
+	if (!json_is_object(value) || json_object_size(value) > EXPRESSION_COUNT) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "must be an object of at most %d names with SQL expressions, found %s", EXPRESSION_COUNT,
+			     jsonx_type_name(value));
+		return;
+	}
+	node->expressions = xcalloc(json_object_size(value), sizeof(*node->expressions));
+	json_object_foreach ((json_t *)value, name, sql) {
+		_cleanup_free_ char *item = xasprintf("%s.%s", path, name);
+		size_t len = json_string_length(sql);
+
+		if (!json_is_string(sql) || len < 1 || len > SQL_BYTES || !*name || strlen(name) > LABEL_BYTES) {
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
+				     "must be an SQL expression of 1 to %d bytes, under a name of 1 to %d bytes",
+				     SQL_BYTES, LABEL_BYTES);
+			continue;
+		}
+		node->expressions[node->n_expressions++] =
+			(struct expression){.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
+	}
+}
+
 static const struct jsonx_field node_fields[] = {
 	{.name = "table",
 	 .type = JSONX_STRING,
@@ -197,13 +274,20 @@ static const struct jsonx_field node_fields[] = {
 	 .offset = offsetof(struct node, relationship),
 	 .fields = relationship_fields},
 	{.name = "children", .type = JSONX_CUSTOM, .decode = decode_children},
-	{.name = "base_tables", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "transform", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "where", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "order_by", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "limit", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "expressions", .type = JSONX_CUSTOM, .decode = refuse_key},
-	{.name = "nested", .type = JSONX_CUSTOM, .decode = refuse_key},
+	{.name = "base_tables", .type = JSONX_STRINGS, .offset = offsetof(struct node, base_tables)},
+	{.name = "transform",
+	 .type = JSONX_OBJECT,
+	 .offset = offsetof(struct node, transform),
+	 .fields = transform_fields},
+	{.name = "where", .type = JSONX_STRING, .offset = offsetof(struct node, where), .min = 1, .max = SQL_BYTES},
+	{.name = "order_by", .type = JSONX_CUSTOM, .decode = decode_order_by},
+	{.name = "limit",
+	 .type = JSONX_INTEGER,
+	 .offset = offsetof(struct node, limit),
+	 .min = 1,
+	 .max = LIMIT_ELEMENTS},
+	{.name = "expressions", .type = JSONX_CUSTOM, .decode = decode_expressions},
+	{.name = "nested", .type = JSONX_BOOLEAN, .offset = offsetof(struct node, nested)},
 	{0},
 };
 
@@ -228,16 +312,57 @@ static void drop_repeated(struct jsonx_strings *s)
 static void check_columns(const struct node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
-		const char *column = node->columns.items[i];
+		_cleanup_(column_path_release) struct column_path column = {0};
+		_cleanup_free_ char *problem = NULL;
 		_cleanup_free_ char *item = NULL;
 
-		if (!strstr(column, "->") && !strstr(column, "#>"))
+		if (!column_is_path(node->columns.items[i]))
+			continue;
+		problem = column_path_parse(node->columns.items[i], &column);
+		if (!problem)
 			continue;
 		item = xasprintf("%s.columns[%zu]", node->path, i);
-		findings_add(f, FINDING_ERROR, "NotSupported", item,
-			     "JSON path columns (\"%s\") are not supported by this version; select the whole column",
-			     column);
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "%s", problem);
 	}
+}
+
+static void check_fragment(const char *sql, const char *path, struct findings *f)
+{
+	const char *problem = sql ? sql_fragment_problem(sql) : NULL;
+
+	if (problem)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
+}
+
+static void check_fragments(const struct node *node, struct findings *f)
+{
+	_cleanup_free_ char *where = xasprintf("%s.where", node->path);
+
+	check_fragment(node->where, where, f);
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, node->expressions[i].name);
+
+		check_fragment(node->expressions[i].sql, path, f);
+	}
+}
+
+/* What only makes sense for the elements of a list. */
+static void check_elements(const struct node *node, struct findings *f)
+{
+	_cleanup_free_ char *limit = xasprintf("%s.limit", node->path);
+	_cleanup_free_ char *order = xasprintf("%s.order_by", node->path);
+	_cleanup_free_ char *nested = xasprintf("%s.nested", node->path);
+	bool many = node->parent && node->relationship.type == RELATION_ONE_TO_MANY;
+
+	if (node->limit && !many)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, limit,
+			     "is for one_to_many children: it bounds the list in the parent's document");
+	if (node->n_order_by && !node->parent)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, order,
+			     "is for children: the documents of an index have no order");
+	if (node->nested && (!node->parent || node->relationship.variant == VARIANT_SCALAR))
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, nested,
+			     "is for children of the variant `object`: it makes them nested documents");
 }
 
 static void check_relationship(const struct node *node, bool given, struct findings *f)
@@ -298,7 +423,10 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 		node->label = xstrdup_or_null(node->table);
 	drop_repeated(&node->columns);
 	drop_repeated(&node->primary_key);
+	drop_repeated(&node->base_tables);
 	check_columns(node, f);
+	check_fragments(node, f);
+	check_elements(node, f);
 	check_relationship(node, json_is_object(json_object_get(value, "relationship")), f);
 	check_labels(node, f);
 	return node;
@@ -330,7 +458,16 @@ static void node_free(struct node *node)
 	jsonx_strings_release(&node->columns);
 	jsonx_strings_release(&node->primary_key);
 	jsonx_strings_release(&node->base_tables);
-	json_decref(node->transform);
+	transform_release(&node->transform);
+	free(node->where);
+	for (size_t i = 0; i < node->n_order_by; i++)
+		free(node->order_by[i].column);
+	free(node->order_by);
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		free(node->expressions[i].name);
+		free(node->expressions[i].sql);
+	}
+	free(node->expressions);
 	free(node->path);
 	free(node->table);
 	free(node->schema);

@@ -34,15 +34,58 @@ struct relationship {
 		fk_parent; /* foreign_key: both empty, or of equal length. With a through table: of the last hop */
 };
 
+/* Joins fields of the object, and literal words, into one text field. Empty, zero and false parts are left out. */
+struct concat {
+	char *path;
+	struct jsonx_strings columns; /* names of fields (after rename), or literals */
+	char *destination, *delimiter;
+};
+
+/* Takes a field out of its object and puts it elsewhere. */
+struct move {
+	char *path;
+	char *column;
+	char *destination; /* "a.b" within the object, "$root.a.b" within the document */
+};
+
+/* What happens to the fields of an object, in this order: replace, rename, concat, move. */
+struct transform {
+	json_t *replace; /* {field: {search: replacement}}, or NULL */
+	json_t *rename;  /* {field: new name}, or NULL */
+	struct concat *concats;
+	size_t n_concats;
+	struct move *moves;
+	size_t n_moves;
+	json_t *mapping; /* {field: mapping}, or NULL */
+};
+
+struct ordering {
+	char *column;
+	bool descending;
+	bool nulls_given, nulls_first;
+};
+
+struct expression {
+	char *name;
+	char *sql;
+};
+
 struct node {
 	char *path; /* "spec.schema[0].nodes.children[1]" */
 	char *table;
 	char *schema;                     /* "public" unless given */
 	char *label;                      /* the table's name unless given */
-	struct jsonx_strings columns;     /* empty: all */
+	struct jsonx_strings columns;     /* names and JSON paths; empty: all */
 	struct jsonx_strings primary_key; /* for relations without one */
 	struct jsonx_strings base_tables;
-	json_t *transform;                /* NULL, or an object */
+	struct transform transform;
+	char *where; /* an SQL condition over the table's columns, or NULL */
+	struct ordering *order_by;
+	size_t n_order_by;
+	int64_t limit; /* of elements; 0: none */
+	struct expression *expressions;
+	size_t n_expressions;
+	bool nested;
 	struct relationship relationship; /* of children */
 	struct node *parent;              /* NULL: the root */
 	struct node **children;
@@ -57,6 +100,30 @@ struct schema_document {
 	json_t *setting, *mapping; /* NULL when absent */
 	char *pipeline, *routing;  /* NULL when absent */
 };
+
+/* A column of a json or jsonb column: "doc->a->0->>b", "doc#>{a,0}". */
+struct column_step {
+	const char *op; /* "->", "->>", "#>", "#>>" */
+	char *part;     /* without braces */
+	bool index;     /* of an array: all digits */
+};
+
+struct column_path {
+	char *base;
+	struct column_step *steps;
+	size_t n;
+	char *label; /* pgsync's: "doc_a_0_b" */
+};
+
+/* Whether a column is written as a path. */
+bool column_is_path(const char *column);
+/* NULL, or what is wrong with the path (caller frees); *ret is to be released either way. */
+char *column_path_parse(const char *column, struct column_path *ret);
+void column_path_release(struct column_path *path);
+
+/* What keeps a text from being one SQL expression of its own (unbalanced parentheses or quotes, a semicolon, a
+ * comment), or NULL. Not whether Postgres accepts it. */
+const char *sql_fragment_problem(const char *sql);
 
 /* --- the spec
  * ------------------------------------------------------------------------------------------------------------ */
@@ -75,6 +142,16 @@ enum bootstrap_policy { BOOTSTRAP_IF_NEEDED, BOOTSTRAP_NEVER };
 enum retain_policy { POLICY_DELETE, POLICY_RETAIN };
 enum placement { PLACEMENT_PROCESS, PLACEMENT_POD };
 enum checkpoint_store { STORE_SINK, STORE_REDIS };
+enum documents_meta { META_NONE, META_PGSYNC };
+enum id_format { ID_ESCAPED, ID_PGSYNC };
+enum mapping_mode { MAPPING_GENERATED, MAPPING_DYNAMIC };
+
+/* How documents look beyond what schema.json says. */
+struct documents_spec {
+	enum documents_meta meta; /* PGSYNC: with pgsync's `_meta`, the keys of all rows that a document is made of */
+	enum id_format id_format; /* how a key of several columns becomes an _id */
+	enum mapping_mode mapping;
+};
 
 struct source_spec {
 	char *host, *database, *user;
@@ -112,7 +189,8 @@ struct spec {
 	struct schema_document **documents;
 	size_t n_documents;
 	char *schema_config_map, *schema_config_map_key; /* schemaConfigMapRef, or NULL */
-	char *schema_hash;                               /* of the schema part: what a generation is built from */
+	struct documents_spec documents_as;
+	char *schema_hash; /* of the schema and `documents`: what a generation is built from */
 	enum checkpoint_store checkpoint_store;
 	enum bootstrap_policy bootstrap;
 	int64_t bootstrap_parallelism; /* 2 */

@@ -7,9 +7,14 @@
 /* The word after the last dot of a JSON path. */
 const char *path_last(const char *path);
 
-/* A decoder for keys whose capability this version does not have: one finding that names the key. Empty objects, empty
- * arrays, empty strings and false ask for nothing and pass. */
-void refuse_key(const json_t *value, void *out, const char *path, struct findings *f);
+#define INVALID_SCHEMA "InvalidSchema"
+
+/* Of struct transform. */
+extern const struct jsonx_field transform_fields[];
+void transform_release(struct transform *transform);
+
+/* Notes that generations depend on the schema and on `documents`. */
+void spec_set_schema_hash(struct spec *spec, const json_t *schema);
 
 /* What can only be said once documents and connection are both known: one database for all, unique index names. Called
  * by spec_decode or, when the schema is in a ConfigMap or the connection in a Secret, by spec_resolve. */

@@ -386,27 +386,147 @@ static void test_relationship_when_it_is_wrong_then_named(void **state)
 		      "schema[0].nodes.children[0].relationship.foreign_key.parent: is required");
 }
 
-static void test_node_when_a_capability_is_missing_then_not_supported(void **state)
+static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 {
 	UNUSED(state);
 	expect_schema(
 		"[{\"index\": \"i\", \"plugins\": [\"Hero\"], \"mappings\": {\"a\": 1}, \"nodes\": {\"table\": \"t\", "
-		"\"columns\": [\"doc->a\"], \"base_tables\": [\"b\"], \"transform\": {\"rename\": {\"a\": \"b\"}}, "
-		"\"where\": \"x > 1\", \"order_by\": [\"x\"], \"limit\": 3, \"expressions\": {\"e\": \"1\"}, "
-		"\"nested\": true}}]",
+		"\"columns\": [\"doc->a\", \"doc->>a->b\", \"->x\", \"doc#>a\", \"doc->\"], "
+		"\"transform\": {\"rename\": {\"a\": 1, \"doc\": {\"x\": \"y\"}}, \"replace\": {\"a\": \"b\", "
+		"\"c\": {\"\": \"x\"}}, \"concat\": {\"columns\": [\"a\"]}, \"move\": [1], \"mapping\": {\"a\": "
+		"\"b\"}, "
+		"\"renam\": {}}, \"where\": \"x > (1\", \"order_by\": [\"x\", \" desc\"], \"limit\": 3, "
+		"\"expressions\": {\"e\": \"1; DROP\", \"f\": 1}, \"nested\": true}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.base_tables: `base_tables` is not supported by this version\n"
-		"schema[0].nodes.transform: `transform` is not supported by this version\n"
-		"schema[0].nodes.where: `where` is not supported by this version\n"
-		"schema[0].nodes.order_by: `order_by` is not supported by this version\n"
-		"schema[0].nodes.limit: `limit` is not supported by this version\n"
-		"schema[0].nodes.expressions: `expressions` is not supported by this version\n"
-		"schema[0].nodes.nested: `nested` is not supported by this version\n"
-		"schema[0].nodes.columns[0]: JSON path columns (\"doc->a\") are not supported by this version; select "
-		"the whole column\n"
-		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use an ingest `pipeline` "
-		"of the search engine instead\n"
+		"schema[0].nodes.transform.rename: `a`: must be a new name of 1 to 255 bytes, found an integer\n"
+		"schema[0].nodes.transform.rename: keys within the JSON column `doc` cannot be renamed; select them as "
+		"JSON paths (\"doc->key\") and rename these\n"
+		"schema[0].nodes.transform.replace: `a`: must be an object of {\"search\": \"replacement\"}, found a "
+		"string\n"
+		"schema[0].nodes.transform.replace: `c`: must map texts to search for to texts of at most 8192 bytes\n"
+		"schema[0].nodes.transform.concat.destination: is required\n"
+		"schema[0].nodes.transform.move[0]: must be an object, found an integer\n"
+		"schema[0].nodes.transform.mapping: `a`: must be a mapping like {\"type\": \"keyword\"}, found a "
+		"string\n"
+		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
+		"schema[0].nodes.order_by: must hold entries like \"column\", \"column desc\" or \"column asc nulls "
+		"last\", found  desc\n"
+		"schema[0].nodes.expressions.f: must be an SQL expression of 1 to 8192 bytes, under a name of 1 to 255 "
+		"bytes\n"
+		"schema[0].nodes.columns[1]: `->>` gives text: it must be the last step of a JSON path\n"
+		"schema[0].nodes.columns[2]: a JSON path starts with a column's name, found \"->x\"\n"
+		"schema[0].nodes.columns[3]: a JSON path needs braces after `#>`, as in `doc#>{a,0}`\n"
+		"schema[0].nodes.columns[4]: a JSON path needs a key after `->`\n"
+		"schema[0].nodes.where: must be one SQL expression: an opening parenthesis is not closed\n"
+		"schema[0].nodes.expressions.e: must be one SQL expression: it holds a semicolon\n"
+		"schema[0].nodes.limit: is for one_to_many children: it bounds the list in the parent's document\n"
+		"schema[0].nodes.order_by: is for children: the documents of an index have no order\n"
+		"schema[0].nodes.nested: is for children of the variant `object`: it makes them nested documents\n"
+		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use `transform`, "
+		"`expressions` or an ingest `pipeline` of the search engine instead\n"
 		"schema[0].mappings: `mappings` never worked in pgsync; give the properties in `mapping`");
+}
+
+static void test_node_when_all_keys_are_given_then_taken(void **state)
+{
+	_cleanup_json_ json_t *array = parse(
+		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"base_tables\": [\"b\"], \"where\": \"a = ')'\", "
+		"\"expressions\": {\"e\": \"lower(a)\"}, \"transform\": {\"rename\": {\"a\": \"b\"}, "
+		"\"concat\": [{\"columns\": [\"a\", \"-\"], \"destination\": \"c\"}, {\"columns\": [], "
+		"\"destination\": \"d\", \"delimiter\": \", \"}], \"move\": {\"column\": \"a\", \"destination\": "
+		"\"$root.x\"}}, \"children\": [{\"table\": \"c\", \"nested\": true, \"limit\": 3, \"order_by\": "
+		"[\"x\", \"a b DESC\", \"y asc nulls last\"], \"relationship\": {\"type\": \"one_to_many\", "
+		"\"variant\": \"object\"}}]}}]");
+	struct schema_document **documents = NULL;
+	const struct node *root, *child;
+	struct findings f;
+	size_t n = 0;
+
+	UNUSED(state);
+	findings_init(&f);
+	schema_decode(array, "schema", &documents, &n, &f);
+	assert_int_equal(f.n, 0);
+	root = documents[0]->root;
+	child = root->children[0];
+	assert_string_equal(root->base_tables.items[0], "b");
+	assert_string_equal(root->expressions[0].sql, "lower(a)");
+	assert_int_equal(root->transform.n_concats, 2);
+	assert_null(root->transform.concats[0].delimiter);
+	assert_string_equal(root->transform.concats[1].delimiter, ", ");
+	assert_string_equal(root->transform.moves[0].destination, "$root.x");
+	assert_true(child->nested);
+	assert_int_equal(child->limit, 3);
+	assert_int_equal(child->n_order_by, 3);
+	assert_string_equal(child->order_by[1].column, "a b");
+	assert_true(child->order_by[1].descending && !child->order_by[1].nulls_given);
+	assert_true(child->order_by[2].nulls_given && !child->order_by[2].nulls_first);
+	schema_document_free(documents[0]);
+	free(documents);
+	findings_release(&f);
+}
+
+static void expect_path(const char *column, const char *label, size_t n)
+{
+	_cleanup_(column_path_release) struct column_path path = {0};
+
+	assert_true(column_is_path(column));
+	assert_null(column_path_parse(column, &path));
+	assert_string_equal(path.label, label);
+	assert_int_equal(path.n, n);
+}
+
+/* The labels are those that pgsync's documentation shows. */
+static void test_path_when_parsed_then_pgsyncs_label(void **state)
+{
+	UNUSED(state);
+	expect_path("doc->x->0->y", "doc_x_0_y", 3);
+	expect_path("doc#>{a,b,c}->4", "doc_a,b,c_4", 2);
+	expect_path("doc->>firstname", "doc_firstname", 1);
+	expect_path("doc->a#>>{b,1}", "doc_a_b,1", 2);
+	assert_false(column_is_path("a-b>c"));
+}
+
+static void test_fragment_when_it_is_one_expression_then_no_problem(void **state)
+{
+	static const char *const good[] = {
+		"a = 1",        "a = ';--/*('",       "\"odd;(name\" > 0",
+		"E'\\'(' || b", "$x$;)$x$ || $$(($$", "a IN (1, 2) AND (b)",
+		"$1",
+	};
+	static const char *const bad[] = {
+		"",       "  ", "a)",  "(a",        "a; b",     "a -- b",
+		"a /* b", "'a", "\"a", "$x$ a $y$", "a) OR (b", "'a\\' || ';'x'",
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_null(sql_fragment_problem(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_non_null(sql_fragment_problem(bad[i]));
+}
+
+static void test_documents_when_given_then_another_hash(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *a = NULL;
+	_cleanup_(spec_freep) struct spec *b = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	a = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
+	b = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
+					   ", \"documents\": {\"meta\": \"Pgsync\", \"idFormat\": \"Pgsync\", "
+					   "\"mapping\": \"Dynamic\"}"),
+		   &f);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(a->documents_as.meta, META_NONE);
+	assert_int_equal(a->documents_as.id_format, ID_ESCAPED);
+	assert_int_equal(a->documents_as.mapping, MAPPING_GENERATED);
+	assert_int_equal(b->documents_as.meta, META_PGSYNC);
+	assert_int_equal(b->documents_as.id_format, ID_PGSYNC);
+	assert_int_equal(b->documents_as.mapping, MAPPING_DYNAMIC);
+	assert_string_not_equal(a->schema_hash, b->schema_hash);
+	findings_release(&f);
 }
 
 static void test_labels_when_two_children_share_one_then_refused(void **state)
@@ -708,7 +828,11 @@ int main(void)
 		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
 		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
 		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
-		cmocka_unit_test(test_node_when_a_capability_is_missing_then_not_supported),
+		cmocka_unit_test(test_node_when_a_key_has_no_meaning_there_then_refused),
+		cmocka_unit_test(test_node_when_all_keys_are_given_then_taken),
+		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
+		cmocka_unit_test(test_fragment_when_it_is_one_expression_then_no_problem),
+		cmocka_unit_test(test_documents_when_given_then_another_hash),
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
 		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),

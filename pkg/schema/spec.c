@@ -20,6 +20,9 @@ static const char *const tls_words[] = {"Disable", "Require", "VerifyCA", "Verif
 static const char *const identity_words[] = {"Manage", "Verify", NULL};
 static const char *const slot_lost_words[] = {"Resync", "Stall", NULL};
 static const char *const auth_words[] = {"None", "Basic", "APIKey", "Bearer", NULL};
+static const char *const meta_words[] = {"None", "Pgsync", NULL};
+static const char *const id_words[] = {"Escaped", "Pgsync", NULL};
+static const char *const mapping_words[] = {"Generated", "Dynamic", NULL};
 static const char *const store_words[] = {"Sink", "Redis", NULL};
 static const char *const bootstrap_words[] = {"IfNeeded", "Never", NULL};
 static const char *const on_error_words[] = {"DeadLetter", "Stall", NULL};
@@ -143,10 +146,8 @@ static const struct jsonx_field sink_fields[] = {
 static void decode_schema(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct spec *spec = out;
-	char hash[JSONX_HASH_BYTES];
 
 	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
-	spec->schema_hash = xstrdup(jsonx_hash(value, hash));
 }
 
 static void expect_object(const json_t *value, void *out, const char *path, struct findings *f)
@@ -160,6 +161,13 @@ static void expect_object(const json_t *value, void *out, const char *path, stru
 static const struct jsonx_field config_map_fields[] = {
 	REQUIRED_STRING("name", struct spec, schema_config_map, OBJECT_NAME_BYTES),
 	STRING_FIELD("key", struct spec, schema_config_map_key, OBJECT_NAME_BYTES),
+	{0},
+};
+
+static const struct jsonx_field documents_fields[] = {
+	ENUM_FIELD("meta", struct documents_spec, meta, meta_words),
+	ENUM_FIELD("idFormat", struct documents_spec, id_format, id_words),
+	ENUM_FIELD("mapping", struct documents_spec, mapping, mapping_words),
 	{0},
 };
 
@@ -207,7 +215,7 @@ static const struct jsonx_field spec_fields[] = {
 	 .fields = sink_fields},
 	{.name = "schema", .type = JSONX_CUSTOM, .decode = decode_schema},
 	OBJECT_FIELD("schemaConfigMapRef", 0, config_map_fields),
-	{.name = "documents", .type = JSONX_CUSTOM, .decode = refuse_key},
+	OBJECT_FIELD("documents", offsetof(struct spec, documents_as), documents_fields),
 	OBJECT_FIELD("checkpoint", 0, checkpoint_fields),
 	OBJECT_FIELD("bootstrap", 0, bootstrap_fields),
 	OBJECT_FIELD("onError", 0, on_error_fields),
@@ -344,6 +352,17 @@ static void check_schema_given(const struct spec *spec, const json_t *body, stru
 			     "exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
 }
 
+void spec_set_schema_hash(struct spec *spec, const json_t *schema)
+{
+	const struct documents_spec *as = &spec->documents_as;
+	_cleanup_json_ json_t *parts = json_pack("[O, s, s, s]", schema, meta_words[as->meta], id_words[as->id_format],
+						 mapping_words[as->mapping]);
+	char hash[JSONX_HASH_BYTES];
+
+	free(spec->schema_hash);
+	spec->schema_hash = xstrdup(jsonx_hash(parts, hash));
+}
+
 static void check_not_built(const struct spec *spec, struct findings *f)
 {
 	if (spec->placement == PLACEMENT_POD)
@@ -474,6 +493,8 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 		return spec;
 	}
 	jsonx_decode(body, spec_fields, spec, "spec", INVALID_SPEC, f);
+	if (spec->documents)
+		spec_set_schema_hash(spec, json_object_get(body, "schema"));
 	set_text_defaults(spec);
 	check_references(spec, f);
 	check_source(&spec->source, f);

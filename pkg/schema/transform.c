@@ -1,0 +1,211 @@
+/* `transform` of a node. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/schema_int.h"
+
+enum { ENTRIES = 256, FIELD_BYTES = 255, TEXT_BYTES = 8192 };
+
+/* --- objects by field --- */
+
+static bool is_object(const json_t *value, const char *path, struct findings *f)
+{
+	if (json_is_object(value) && json_object_size(value) <= ENTRIES)
+		return true;
+	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object of at most %d fields, found %s",
+		     ENTRIES, jsonx_type_name(value));
+	return false;
+}
+
+static bool is_text(const json_t *value, size_t min, size_t max)
+{
+	return json_is_string(value) && json_string_length(value) >= min && json_string_length(value) <= max;
+}
+
+static void decode_rename(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct transform *t = out;
+	const char *field;
+	json_t *name;
+
+	if (!is_object(value, path, f))
+		return;
+	t->rename = json_object();
+	json_object_foreach ((json_t *)value, field, name) {
+		if (is_text(name, 1, FIELD_BYTES))
+			(void)json_object_set(t->rename, field, name);
+		else if (json_is_object(name))
+			findings_add(f, FINDING_ERROR, "NotSupported", path,
+				     "keys within the JSON column `%s` cannot be renamed; select them as JSON paths "
+				     "(\"%s->key\") and rename these",
+				     field, field);
+		else
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`%s`: must be a new name of 1 to %d bytes, found %s", field, FIELD_BYTES,
+				     jsonx_type_name(name));
+	}
+}
+
+static void decode_replacements(const json_t *value, const char *field, const char *path, struct findings *f)
+{
+	const char *search;
+	json_t *with;
+
+	json_object_foreach ((json_t *)value, search, with) {
+		if (!*search || !is_text(with, 0, TEXT_BYTES))
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`%s`: must map texts to search for to texts of at most %d bytes", field,
+				     TEXT_BYTES);
+	}
+}
+
+static void decode_replace(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct transform *t = out;
+	const char *field;
+	json_t *map;
+
+	if (!is_object(value, path, f))
+		return;
+	json_object_foreach ((json_t *)value, field, map) {
+		if (json_is_object(map) && json_object_size(map) <= ENTRIES)
+			decode_replacements(map, field, path, f);
+		else
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`%s`: must be an object of {\"search\": \"replacement\"}, found %s", field,
+				     jsonx_type_name(map));
+	}
+	t->replace = json_deep_copy(value);
+}
+
+static void decode_mapping(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct transform *t = out;
+	const char *field;
+	json_t *mapping;
+
+	if (!is_object(value, path, f))
+		return;
+	json_object_foreach ((json_t *)value, field, mapping) {
+		if (!json_is_object(mapping))
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`%s`: must be a mapping like {\"type\": \"keyword\"}, found %s", field,
+				     jsonx_type_name(mapping));
+	}
+	t->mapping = json_deep_copy(value);
+}
+
+/* --- concat and move: one, or a list --- */
+
+static const struct jsonx_field concat_fields[] = {
+	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct concat, columns), .flags = JSONX_REQUIRED},
+	{.name = "destination",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct concat, destination),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1,
+	 .max = FIELD_BYTES},
+	{.name = "delimiter", .type = JSONX_STRING, .offset = offsetof(struct concat, delimiter)},
+	{0},
+};
+
+static const struct jsonx_field move_fields[] = {
+	{.name = "column",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct move, column),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1,
+	 .max = FIELD_BYTES},
+	{.name = "destination",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct move, destination),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1,
+	 .max = TEXT_BYTES},
+	{0},
+};
+
+/* Calls `decode` for the object, or for each object of the array. */
+static void each_object(const json_t *value, struct transform *t, const char *path,
+			void (*decode)(const json_t *value, struct transform *t, const char *path, struct findings *f),
+			struct findings *f)
+{
+	if (json_is_object(value)) {
+		decode(value, t, path, f);
+		return;
+	}
+	if (!json_is_array(value) || json_array_size(value) > ENTRIES) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			     "must be an object, or an array of at most %d objects, found %s", ENTRIES,
+			     jsonx_type_name(value));
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
+
+		if (json_is_object(json_array_get(value, i)))
+			decode(json_array_get(value, i), t, item, f);
+		else
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "must be an object, found %s",
+				     jsonx_type_name(json_array_get(value, i)));
+	}
+}
+
+static void add_concat(const json_t *value, struct transform *t, const char *path, struct findings *f)
+{
+	struct concat *c;
+
+	t->concats = xreallocarray(t->concats, t->n_concats + 1, sizeof(*t->concats));
+	c = &t->concats[t->n_concats++];
+	*c = (struct concat){.path = xstrdup(path)};
+	jsonx_decode(value, concat_fields, c, path, INVALID_SCHEMA, f);
+}
+
+static void add_move(const json_t *value, struct transform *t, const char *path, struct findings *f)
+{
+	struct move *m;
+
+	t->moves = xreallocarray(t->moves, t->n_moves + 1, sizeof(*t->moves));
+	m = &t->moves[t->n_moves++];
+	*m = (struct move){.path = xstrdup(path)};
+	jsonx_decode(value, move_fields, m, path, INVALID_SCHEMA, f);
+}
+
+static void decode_concat(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	each_object(value, out, path, add_concat, f);
+}
+
+static void decode_move(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	each_object(value, out, path, add_move, f);
+}
+
+const struct jsonx_field transform_fields[] = {
+	{.name = "rename", .type = JSONX_CUSTOM, .decode = decode_rename},
+	{.name = "replace", .type = JSONX_CUSTOM, .decode = decode_replace},
+	{.name = "concat", .type = JSONX_CUSTOM, .decode = decode_concat},
+	{.name = "move", .type = JSONX_CUSTOM, .decode = decode_move},
+	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_mapping},
+	{0},
+};
+
+void transform_release(struct transform *t)
+{
+	json_decref(t->rename);
+	json_decref(t->replace);
+	json_decref(t->mapping);
+	for (size_t i = 0; i < t->n_concats; i++) {
+		jsonx_strings_release(&t->concats[i].columns);
+		free(t->concats[i].path);
+		free(t->concats[i].destination);
+		free(t->concats[i].delimiter);
+	}
+	free(t->concats);
+	for (size_t i = 0; i < t->n_moves; i++) {
+		free(t->moves[i].path);
+		free(t->moves[i].column);
+		free(t->moves[i].destination);
+	}
+	free(t->moves);
+}
