@@ -21,13 +21,13 @@ class NoChange(Exception):
 
 
 class Values:
-    """Literals for columns. `choices`: {"table.column": [literals as SQL writes them]}, chosen from where given."""
+    """Literals for columns. `choices`: {"schema.table.column": [literals as SQL writes them]}, chosen from where given."""
 
     def __init__(self, random, choices=None):
         self.random, self.choices = random, choices or {}
 
     def of(self, table, column, key=False):
-        chosen = self.choices.get(f"{table.name}.{column.name}")
+        chosen = self.choices.get(f"{table.schema}.{table.name}.{column.name}")
         if chosen:
             return self.random.choice(chosen)
         if column.null and not key and self.random.random() < 0.15:

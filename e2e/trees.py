@@ -38,7 +38,7 @@ class Construct:
     sql: str  # makes the tables, and rows if some matter
     schema: list  # schema.json; without `index` and `database`
     spec: dict = field(default_factory=dict)  # fields of the PgSync, as bookstore.resource takes them
-    choices: dict = field(default_factory=dict)  # {"table.column": literals that its values are chosen from}
+    choices: dict = field(default_factory=dict)  # {"schema.table.column": literals that its values are chosen from}
     rows: int = 6  # to have in each table at the beginning
     seed: int = 1
     options: dict = field(default_factory=dict)  # what else a test of it needs to know
@@ -366,5 +366,6 @@ class _Maker:
         made = {}
         for key in (f for t in self.tables for f in t.foreign_keys if not f.constraint):
             few = ["1", "2", "3"] if "integer" in key.table.columns[key.columns[0]] else ["'a'", "'b'", "'c'"]
-            made[f"{key.table.name}.{key.columns[0]}"] = made[f"{key.to.name}.{key.to_columns[0]}"] = few + ["NULL"]
+            for table, (column,) in ((key.table, key.columns), (key.to, key.to_columns)):
+                made[f"{table.schema}.{table.name}.{column}"] = few + ["NULL"]
         return made
