@@ -366,21 +366,6 @@ static void check_root_key(struct compiler *c, const struct place *root)
 	}
 }
 
-static void resolve_routing(struct compiler *c, const struct place *root)
-{
-	const char *name = c->tree.document->routing;
-	_cleanup_free_ char *path = xasprintf("%s.routing", c->tree.document->path);
-
-	c->tree.routing = -1;
-	if (!name || !root->table)
-		return;
-	for (size_t i = 0; i < root->n_columns; i++)
-		if (strcmp(root->table->columns[root->columns[i]].name, name) == 0)
-			c->tree.routing = root->columns[i];
-	if (c->tree.routing < 0)
-		fail(c, "InvalidSchema", path, "\"%s\" is not one of the root's columns in the document", name);
-}
-
 static void place_free(struct place *place)
 {
 	hop_release(&place->hops[0]);
@@ -410,6 +395,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	for (size_t i = 0; i < root->n_key; i++)
 		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
 	plan->has_routing = tree->routing >= 0;
+	plan->routing_is_bool = plan->has_routing && strcmp(root->table->columns[tree->routing].base_type, "bool") == 0;
 	plan->sql_by_key = sql_documents(tree, false);
 	plan->sql_by_range = sql_documents(tree, true);
 	ways_build(tree, plan);
@@ -430,7 +416,7 @@ struct document_plan *document_compile(const struct schema_document *document, c
 	struct place *root = resolve_place(&c, document->root, NULL);
 
 	check_root_key(&c, root);
-	resolve_routing(&c, root);
+	c.failed = !routing_resolve(document, root, &c.tree.routing, f) || c.failed;
 	choose_inlined(&c.tree);
 	if (!c.failed)
 		plan = make_plan(&c.tree);
@@ -449,6 +435,7 @@ static void way_release(struct document_way *way)
 	free(way->path);
 	free_strings(way->columns, way->n_columns);
 	free(way->sql);
+	free(way->routing);
 }
 
 void document_plan_free(struct document_plan *plan)

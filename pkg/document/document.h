@@ -33,8 +33,9 @@ struct document_way {
 	 * text, in key order) of rows that exist in the snapshot: parameters $1..$n_columns are text[] literals, one
 	 * for each column, all of equal length. */
 	bool direct;
-	bool is_root; /* the relation is the tree's root at this place */
-	char *sql;    /* NULL when direct */
+	bool is_root;  /* the relation is the tree's root at this place */
+	char *routing; /* of the root's way, with routing: the column whose value goes along with the key; or NULL */
+	char *sql;     /* NULL when direct */
 };
 
 /* A relation that the tree reads. */
@@ -62,6 +63,7 @@ struct document_plan {
 	char *sql_by_key;
 	char *sql_by_range;
 	bool has_routing;
+	bool routing_is_bool; /* its texts are t and f; the field's, which callers route by, are true and false */
 	struct document_table *tables;
 	size_t n_tables;
 	struct document_way *ways;

@@ -39,7 +39,7 @@ struct tree {
 	const struct catalog *catalog;
 	struct place **places; /* in preorder */
 	size_t n;
-	int routing; /* position in the root's table, or -1 */
+	int routing; /* position in the root's table of the column that documents are routed by, or -1 */
 };
 
 /* --- links.c --- */
@@ -73,6 +73,11 @@ char *sql_type(const struct catalog_column *column);
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
 char *sql_documents(const struct tree *tree, bool by_range);
 char *sql_all_roots(const struct tree *tree);
+
+/* --- routing.c --- */
+/* The column of the root's table behind the document's field `routing`; -1: there is none, or (false, with a finding)
+ * it cannot be used. */
+bool routing_resolve(const struct schema_document *document, const struct place *root, int *ret, struct findings *f);
 
 /* --- ways.c --- */
 void ways_build(const struct tree *tree, struct document_plan *plan);

@@ -323,13 +323,16 @@ static void add_way(struct document_plan *plan, struct document_way way)
 	plan->ways[plan->n_ways++] = way;
 }
 
-static struct document_way root_way(const struct place *root)
+static struct document_way root_way(const struct tree *tree)
 {
+	const struct place *root = tree->places[0];
 	struct document_way way = {
 		.relation = root->table->oid, .path = way_path(root, 0), .direct = true, .is_root = true};
 
 	for (size_t i = 0; i < root->n_key; i++)
 		add_way_column(&way, &root->table->columns[root->key[i]]);
+	if (tree->routing >= 0)
+		way.routing = xstrdup(root->table->columns[tree->routing].name);
 	return way;
 }
 
@@ -378,7 +381,7 @@ static void add_tables(struct document_plan *plan, const struct tree *tree)
 
 void ways_build(const struct tree *tree, struct document_plan *plan)
 {
-	add_way(plan, root_way(tree->places[0]));
+	add_way(plan, root_way(tree));
 	for (size_t i = 1; i < tree->n; i++)
 		for (size_t h = 0; h < tree->places[i]->n_hops; h++)
 			add_way(plan, climb_way(tree, tree->places[i], h));

@@ -47,8 +47,9 @@ struct use {
 	uint32_t target;  /* of the key */
 	uint32_t rebuild; /* of "the index anew" */
 	uint32_t all;     /* of "every root", when a key cannot be had */
-	bool *identity;   /* the old row holds column i */
 	int *columns;     /* -1: the relation, as the WAL describes it, has no such column */
+	int routing;      /* its position; -1: none is needed, or there is no such column */
+	bool covered;     /* the old row holds all that is needed */
 };
 
 struct relation_uses {
@@ -66,10 +67,8 @@ static void uses_free(void *value)
 {
 	struct relation_uses *uses = value;
 
-	for (size_t i = 0; i < uses->n; i++) {
+	for (size_t i = 0; i < uses->n; i++)
 		free(uses->uses[i].columns);
-		free(uses->uses[i].identity);
-	}
 	free(uses->uses);
 	free(uses);
 }
@@ -113,28 +112,28 @@ static uint32_t all_target(const struct targets *targets, size_t plan, uint32_t 
 	abort();
 }
 
+static bool identity_holds(const struct pgoutput_relation *relation, int column)
+{
+	return column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
+}
+
 static void add_use(struct relation_uses *uses, const struct pgoutput_relation *relation, struct use use)
 {
 	size_t n = use.way->n_columns;
 
 	use.columns = xcalloc(n, sizeof(*use.columns));
-	use.identity = xcalloc(n, sizeof(*use.identity));
+	use.covered = true;
 	for (size_t i = 0; i < n; i++) {
-		int column = relation_column(relation, use.way->columns[i]);
-
-		use.columns[i] = column;
-		use.identity[i] = column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
+		use.columns[i] = relation_column(relation, use.way->columns[i]);
+		use.covered = use.covered && identity_holds(relation, use.columns[i]);
+	}
+	use.routing = -1;
+	if (use.way->routing) {
+		use.routing = relation_column(relation, use.way->routing);
+		use.covered = use.covered && identity_holds(relation, use.routing);
 	}
 	uses->uses = xreallocarray(uses->uses, uses->n + 1, sizeof(*uses->uses));
 	uses->uses[uses->n++] = use;
-}
-
-static bool identity_covers(const struct use *use)
-{
-	for (size_t i = 0; i < use->way->n_columns; i++)
-		if (!use->identity[i])
-			return false;
-	return true;
 }
 
 bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
@@ -159,32 +158,48 @@ bool collector_relation(struct collector *collector, const struct pgoutput_relat
 		}
 	}
 	for (size_t i = 0; i < uses->n; i++)
-		covered = covered && identity_covers(&uses->uses[i]);
+		covered = covered && uses->uses[i].covered;
 	map_put(collector->relations, &relation->oid, sizeof(relation->oid), uses);
 	return covered;
 }
 
 enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
 
-/* Builds the key of one version of the row. other: the row's other version, for a TOASTed value that was not sent. */
+/* other: the row's other version, for a TOASTed value that was not sent. NULL: the WAL does not hold the value. */
+static const struct pgoutput_value *find_value(int column, const struct pgoutput_value *row,
+					       const struct pgoutput_value *other)
+{
+	const struct pgoutput_value *value;
+
+	if (column < 0)
+		return NULL;
+	value = &row[column];
+	if (value->kind == PGOUTPUT_UNCHANGED && other)
+		value = &other[column];
+	return value->kind == PGOUTPUT_UNCHANGED ? NULL : value;
+}
+
+/* Builds the key of one version of the row. */
 static enum key_result build_key(struct strbuf *key, const struct use *use, const struct pgoutput_value *row,
 				 const struct pgoutput_value *other)
 {
+	const struct pgoutput_value *value;
+
 	strbuf_reset(key);
 	for (size_t i = 0; i < use->way->n_columns; i++) {
-		const struct pgoutput_value *value;
-
-		if (use->columns[i] < 0)
-			return KEY_MISSING;
-		value = &row[use->columns[i]];
-		if (value->kind == PGOUTPUT_UNCHANGED && other)
-			value = &other[use->columns[i]];
-		if (value->kind == PGOUTPUT_UNCHANGED)
+		value = find_value(use->columns[i], row, other);
+		if (!value)
 			return KEY_MISSING;
 		if (value->kind == PGOUTPUT_NULL)
 			return KEY_NULL;
 		key_encode_value(key, value->data, value->len);
 	}
+	if (!use->way->routing)
+		return KEY_BUILT;
+	value = find_value(use->routing, row, other);
+	if (!value)
+		return KEY_MISSING;
+	key_encode_value(key, value->data, value->kind == PGOUTPUT_NULL ? 0 : value->len);
 	return KEY_BUILT;
 }
 
@@ -198,11 +213,18 @@ static int add_key(struct collector *c, struct batch *batch, uint32_t target, st
 			  "a changed row's key is larger than %d bytes: link columns must be short values", KEY_BYTES);
 }
 
-/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read anew. */
 static int add_all(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
 {
 	strbuf_reset(&c->key);
 	return add_key(c, batch, target, err);
+}
+
+/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read anew. But a document
+ * that is to be deleted, because its row is gone or has another key or routing, is not found by reading the roots: only
+ * a new index is right. */
+static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)
+{
+	return add_all(c, batch, use->way->is_root ? use->rebuild : use->all, err);
 }
 
 static int add_version(struct collector *c, const struct use *use, const struct pgoutput_value *row,
@@ -212,7 +234,7 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 	case KEY_NULL:
 		return 0;
 	case KEY_MISSING:
-		return add_all(c, batch, use->all, err);
+		return add_unknown(c, use, batch, err);
 	case KEY_BUILT:
 		break;
 	}
@@ -222,16 +244,12 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,
 		   struct err *err)
 {
-	bool covered = identity_covers(use);
-
 	if (m->new_row && add_version(c, use, m->new_row, m->old_row, batch, err) < 0)
 		return -1;
 	if (m->type == PGOUTPUT_INSERT)
 		return 0;
-	/* A root that is gone cannot be found by reading the roots: without its key only a new index is right. */
-	if (!covered)
-		return add_all(c, batch, m->type == PGOUTPUT_DELETE && use->way->is_root ? use->rebuild : use->all,
-			       err);
+	if (!use->covered)
+		return add_unknown(c, use, batch, err);
 	/* An update without an old row did not change any column of the identity. */
 	if (m->old_kind == PGOUTPUT_OLD_NONE)
 		return 0;

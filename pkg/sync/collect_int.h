@@ -1,7 +1,9 @@
 /* From pgoutput messages to dirty keys (pure).
  *
  * Targets of keys, numbered over all documents of the schema:
- *   [0, n_plans)                  a root key of that plan
+ *   [0, n_plans)                  a root key of that plan: the values of its columns. With routing, one value more when
+ *                                 the root's own row says it: the routing, empty for none (which to the search engine
+ *                                 is the same as the empty text). A root that changes its routing is two keys.
  *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
  *   [first_all, + n_tables)       no values: every root that may depend on that table (TRUNCATE, or an old row that the
  * WAL lacks) [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew

@@ -168,18 +168,6 @@ static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n
 	return all;
 }
 
-static struct document_plan *compile_one(struct engine *e, size_t i, const char *const *known, size_t n_known,
-					 struct findings *f)
-{
-	struct document_plan *plan = document_compile(e->spec->documents[i], e->catalog, known, n_known, f);
-
-	/* A deletion has to name the shard, and the way of a root does not carry its old routing value. */
-	if (plan && plan->has_routing)
-		findings_add(f, FINDING_ERROR, "NotSupported", e->spec->documents[i]->path,
-			     "`routing` is not supported yet");
-	return plan;
-}
-
 static int compile(struct engine *e, struct findings *f, struct err *err)
 {
 	size_t n, n_known = 0;
@@ -195,7 +183,8 @@ static int compile(struct engine *e, struct findings *f, struct err *err)
 	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
 	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
 	for (size_t i = 0; i < e->spec->n_documents; i++)
-		e->plans[i] = compile_one(e, i, (const char *const *)known, n_known, f);
+		e->plans[i] =
+			document_compile(e->spec->documents[i], e->catalog, (const char *const *)known, n_known, f);
 	e->n_plans = e->spec->n_documents;
 	r = 0;
 out:

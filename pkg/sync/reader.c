@@ -43,16 +43,28 @@ static int add_action(struct reading *r, const struct bulk_action *action, struc
 	return r->letters ? bulk_add(r->bulk, &letter, err) : 0;
 }
 
-static void mark_seen(struct reading *r, const PGresult *row, size_t n_keys)
+/* Of several keys of one root, that with its present routing. */
+static void mark_seen(struct reading *r, const PGresult *row, const struct document_plan *plan)
 {
+	int routing = (int)plan->n_keys + 1;
 	struct key *key;
 
 	strbuf_reset(&r->scratch);
-	for (size_t i = 0; i < n_keys; i++)
+	for (size_t i = 0; i < plan->n_keys; i++)
 		key_encode_value(&r->scratch, PQgetvalue(row, 0, (int)i), (size_t)PQgetlength(row, 0, (int)i));
+	if (plan->has_routing)
+		key_encode_value(&r->scratch, PQgetvalue(row, 0, routing), (size_t)PQgetlength(row, 0, routing));
 	key = keyset_find(r->wanted, (uint32_t)r->plan, r->scratch.data, r->scratch.len);
 	if (key)
 		key->seen = true;
+}
+
+/* The field's text by the output of its column; NULL: by id. */
+static const char *routing_text(const struct document_plan *plan, const char *value)
+{
+	if (!*value)
+		return NULL;
+	return !plan->routing_is_bool ? value : *value == 't' ? "true" : "false";
 }
 
 static int add_document(struct reading *r, const PGresult *row, struct err *err)
@@ -73,14 +85,14 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 	action.id_len = r->scratch.len;
 	action.document = PQgetvalue(row, 0, (int)n);
 	action.document_len = (size_t)PQgetlength(row, 0, (int)n);
-	if (plan->has_routing && !PQgetisnull(row, 0, (int)n + 1))
-		action.routing = PQgetvalue(row, 0, (int)n + 1);
+	if (plan->has_routing)
+		action.routing = routing_text(plan, PQgetvalue(row, 0, (int)n + 1));
 	return add_action(r, &action, err);
 }
 
 int reading_take(struct reading *r, struct err *err)
 {
-	size_t n_keys = r->engine->plans[r->plan]->n_keys;
+	const struct document_plan *plan = r->engine->plans[r->plan];
 	int got;
 
 	for (;;) {
@@ -90,7 +102,7 @@ int reading_take(struct reading *r, struct err *err)
 		if (got <= 0)
 			return got;
 		if (r->wanted)
-			mark_seen(r, row, n_keys);
+			mark_seen(r, row, plan);
 		if (add_document(r, row, err) < 0)
 			return -1;
 		r->rows++;
@@ -99,14 +111,23 @@ int reading_take(struct reading *r, struct err *err)
 
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)
 {
-	size_t n = r->engine->plans[r->plan]->n_keys;
-	const char *values[INDEX_MAX_KEYS];
-	size_t lens[INDEX_MAX_KEYS];
+	const struct document_plan *plan = r->engine->plans[r->plan];
+	size_t n = plan->n_keys;
+	const char *values[INDEX_MAX_KEYS + 1];
+	size_t lens[INDEX_MAX_KEYS + 1];
 	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
+	_cleanup_free_ char *routing = NULL;
 
 	for (size_t i = 0; i < n; i++)
 		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
 			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	if (plan->has_routing) {
+		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
+			return 0;
+		routing = xstrndup(values[n], lens[n]);
+		action.routing = routing_text(plan, routing);
+		action.version--;
+	}
 	strbuf_reset(&r->scratch);
 	document_id(&r->scratch, values, lens, n);
 	action.id = r->scratch.data;

@@ -26,7 +26,13 @@ void reading_release(struct reading *r);
 void reading_begin_plan(struct reading *r, size_t plan);
 /* Takes the rows of a document query that was started on r->pg until its end. */
 int reading_take(struct reading *r, struct err *err) WARN_UNUSED;
-/* Adds a delete of the document with this root key (as key_encode_value made it). */
+/* Adds a delete of the document of a root key that no document was read for (keys as collect_int.h has them).
+ *
+ * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the
+ * change of the root's row itself, which says it, comes in this batch or in a later one. And two routings may lead to
+ * one shard, where a document that moved is one with its successor: so the delete of the old place carries the version
+ * below the batch's, and loses against what the batch writes there, in whatever order they arrive. It still wins
+ * against all that was read before the change: those versions are below the change's LSNs. */
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err) WARN_UNUSED;
 
 #endif
