@@ -474,6 +474,8 @@ def status():
         "documentCount": count("Documents in it."),
         "health": text("green, yellow or red, as the search engine says."),
         "deadLetters": count("Documents that it rejected."),
+        "nulledValues": count("Values that were written as null since the worker's start, because no search engine takes them: "
+                              "infinite dates, NaN and infinite numbers."),
     }, required=["name"])
     return obj("What was found. Written by the operator alone.", {
         "observedGeneration": count("The generation of the spec that this status speaks of."),

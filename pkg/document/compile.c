@@ -7,13 +7,14 @@
 
 struct compiler {
 	struct tree tree;
-	const char *const *all_tables;
-	size_t n_all_tables;
+	const struct document_names *known; /* or NULL */
 	struct findings *f;
 	bool failed;
 };
 
-static void PRINTF_LIKE(4, 5) fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...)
+#define fail compiler_fail
+
+void compiler_fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...)
 {
 	va_list ap;
 	_cleanup_free_ char *message = NULL;
@@ -25,12 +26,22 @@ static void PRINTF_LIKE(4, 5) fail(struct compiler *c, const char *reason, const
 	c->failed = true;
 }
 
+void compiler_warn(struct compiler *c, const char *path, const char *message)
+{
+	findings_add(c->f, FINDING_WARNING, "InvalidSchema", path, "%s", message);
+}
+
+const struct catalog *compiler_catalog(const struct compiler *c)
+{
+	return c->tree.catalog;
+}
+
 /* --- tables */
 
 static void unknown_table(struct compiler *c, const char *path, const char *schema, const char *table)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
-	const char *near = nearest_name(name, c->all_tables, c->n_all_tables);
+	const char *near = c->known ? nearest_name(name, c->known->items, c->known->n) : NULL;
 
 	fail(c, "UnknownTable", path, "table %s does not exist%s%s%s", name, near ? "; did you mean " : "",
 	     near ? near : "", near ? "?" : "");
@@ -87,18 +98,11 @@ static void sort_by_name(const struct catalog_table *table, int *columns, size_t
 		}
 }
 
-static void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name)
+void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name)
 {
-	static const char *const system_columns[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"};
 	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
 	const char *near;
 
-	for (size_t i = 0; i < ARRAY_SIZE(system_columns); i++) {
-		if (strcmp(name, system_columns[i]) != 0)
-			continue;
-		fail(c, "NotSupported", path, "system columns (\"%s\") are not supported by this version", name);
-		return;
-	}
 	for (size_t i = 0; i < table->n_columns; i++)
 		names[i] = table->columns[i].name;
 	near = nearest_name(name, names, table->n_columns);
@@ -145,50 +149,6 @@ static void resolve_key(struct compiler *c, struct place *place)
 		     "%s.%s has no primary key; add one, or name unique columns in "
 		     "`primary_key`",
 		     place->table->schema, place->table->name);
-}
-
-/* --- columns */
-
-static bool is_child_label(const struct node *node, const char *name)
-{
-	for (size_t i = 0; i < node->n_children; i++)
-		if (strcmp(node->children[i]->label, name) == 0)
-			return true;
-	return false;
-}
-
-/* As in pgsync, a child whose label is also a column's name takes the column's place. */
-static void add_column(struct compiler *c, struct place *place, int column)
-{
-	const char *name = place->table->columns[column].name;
-
-	if (place->scalar && place->n_columns > 0)
-		return;
-	if (!place->scalar && is_child_label(place->node, name))
-		findings_add(c->f, FINDING_WARNING, "InvalidSchema", place->node->path,
-			     "column `%s` does not appear in the document: a child has the same label", name);
-	else
-		place->columns[place->n_columns++] = column;
-}
-
-static void resolve_columns(struct compiler *c, struct place *place)
-{
-	const struct node *node = place->node;
-
-	place->columns = xcalloc(node->columns.n + place->table->n_columns, sizeof(*place->columns));
-	for (size_t i = 0; i < node->columns.n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
-		int column = catalog_column(place->table, node->columns.items[i]);
-
-		if (column >= 0)
-			add_column(c, place, column);
-		else
-			unknown_column(c, path, place->table, node->columns.items[i]);
-	}
-	for (size_t i = 0; node->columns.n == 0 && i < place->table->n_columns; i++)
-		add_column(c, place, (int)i);
-	if (place->scalar && place->n_columns == 0)
-		fail(c, "InvalidSchema", node->path, "a scalar node needs a column");
 }
 
 /* --- links */
@@ -299,26 +259,11 @@ static void resolve_through_table(struct compiler *c, struct place *place)
 			find_table(c, path, through->schema ? through->schema : place->node->schema, through->table);
 }
 
-/* Keys that the decoder knows and the compiler does not yet. */
-static void refuse_unbuilt(struct compiler *c, const struct node *node)
-{
-	const struct transform *t = &node->transform;
-
-	if (node->base_tables.n || node->where || node->n_order_by || node->limit || node->n_expressions ||
-	    node->nested || t->rename || t->replace || t->mapping || t->n_concats || t->n_moves)
-		fail(c, "NotSupported", node->path,
-		     "base_tables, where, order_by, limit, expressions, nested and transform are not supported yet");
-	for (size_t i = 0; i < node->columns.n; i++)
-		if (column_is_path(node->columns.items[i]))
-			fail(c, "NotSupported", node->path, "JSON path columns are not supported yet");
-}
-
 static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
 {
 	struct place *place = xcalloc(1, sizeof(*place));
 	_cleanup_free_ char *table_path = xasprintf("%s.table", node->path);
 
-	refuse_unbuilt(c, node);
 	place->node = node;
 	place->parent = parent;
 	place->number = c->tree.n;
@@ -329,30 +274,45 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	place->table = find_table(c, table_path, node->schema, node->table);
 	if (parent)
 		resolve_through_table(c, place);
-	if (place->table) {
+	if (place->table)
 		resolve_key(c, place);
-		resolve_columns(c, place);
-	}
 	if (parent && place->table && parent->table && (!node->relationship.through || place->through))
 		resolve_links(c, place);
-	if (place->scalar)
-		return place;
 	place->children = xcalloc(node->n_children, sizeof(struct place *));
-	for (size_t i = 0; i < node->n_children; i++)
+	for (size_t i = 0; !place->scalar && i < node->n_children; i++)
 		place->children[place->n_children++] = resolve_place(c, node->children[i], place);
+	if (place->table)
+		fields_resolve(c, place);
 	return place;
 }
 
+/* From the leaves up. */
 static void choose_inlined(struct tree *tree)
 {
 	for (size_t i = tree->n; i-- > 0;) {
 		struct place *place = tree->places[i];
 
-		for (size_t j = 0; j < place->n_children; j++)
+		place->has_sets = place->node->limit || (!place->parent && tree->as->meta == META_PGSYNC);
+		for (size_t j = 0; j < place->n_children; j++) {
 			place->has_sets = place->has_sets || !place->children[j]->inlined;
+			place->has_notes = place->has_notes || place->children[j]->has_notes;
+		}
+		for (size_t j = 0; j < place->n_fields; j++)
+			place->has_notes = place->has_notes || field_finite(&place->fields[j]) != FINITE_ALWAYS;
 		place->inlined =
 			place->parent && place->unique && place->n_hops == 1 && !place->many && !place->has_sets;
 	}
+}
+
+static void add_meta_field(struct compiler *c)
+{
+	struct place *root = c->tree.places[0];
+
+	if (c->tree.as->meta != META_PGSYNC)
+		return;
+	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
+	root->fields[root->n_fields++] =
+		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
 }
 
 static void check_root_key(struct compiler *c, const struct place *root)
@@ -372,7 +332,8 @@ static void place_free(struct place *place)
 	hop_release(&place->hops[1]);
 	free(place->children);
 	free(place->key);
-	free(place->columns);
+	fields_release(place->fields, place->n_fields);
+	free(place->sorts);
 	free(place);
 }
 
@@ -381,6 +342,9 @@ static void tree_release(struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++)
 		place_free(tree->places[i]);
 	free(tree->places);
+	for (size_t i = 0; i < tree->n_carries; i++)
+		free(tree->carries[i]);
+	free(tree->carries);
 }
 
 static struct document_plan *make_plan(const struct tree *tree)
@@ -396,20 +360,22 @@ static struct document_plan *make_plan(const struct tree *tree)
 		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
 	plan->has_routing = tree->routing >= 0;
 	plan->routing_is_bool = plan->has_routing && strcmp(root->table->columns[tree->routing].base_type, "bool") == 0;
-	plan->sql_by_key = sql_documents(tree, false);
-	plan->sql_by_range = sql_documents(tree, true);
+	plan->has_notes = root->has_notes;
+	plan->id_format = tree->as->id_format;
+	plan->sql_by_key = sql_documents(tree, false, NULL);
+	plan->sql_by_range = sql_documents(tree, true, &plan->leaf_at);
 	ways_build(tree, plan);
 	plan->index_body = mapping_body(tree);
 	return plan;
 }
 
-struct document_plan *document_compile(const struct schema_document *document, const struct catalog *catalog,
-				       const char *const *all_tables, size_t n_all_tables, struct findings *f)
+struct document_plan *document_compile(const struct schema_document *document, const struct documents_spec *as,
+				       const struct catalog *catalog, const struct document_names *known,
+				       struct findings *f)
 {
 	struct compiler c = {
-		.tree = {.document = document, .catalog = catalog},
-		.all_tables = all_tables,
-		.n_all_tables = n_all_tables,
+		.tree = {.document = document, .catalog = catalog, .as = as},
+		.known = known,
 		.f = f,
 	};
 	struct document_plan *plan = NULL;
@@ -417,6 +383,8 @@ struct document_plan *document_compile(const struct schema_document *document, c
 
 	check_root_key(&c, root);
 	c.failed = !routing_resolve(document, root, &c.tree.routing, f) || c.failed;
+	fields_move(&c, &c.tree);
+	add_meta_field(&c);
 	choose_inlined(&c.tree);
 	if (!c.failed)
 		plan = make_plan(&c.tree);
@@ -488,11 +456,30 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 	return names;
 }
 
-void document_id(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n)
+/* --- expressions */
+
+static void add_expression(struct catalog_expression_name **list, size_t *n, const struct node *node, const char *sql)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (i)
-			strbuf_addc(sb, '|');
-		strbuf_add(sb, values[i], lens[i]);
-	}
+	*list = xreallocarray(*list, *n + 1, sizeof(**list));
+	(*list)[(*n)++] =
+		(struct catalog_expression_name){.table = {.schema = node->schema, .table = node->table}, .sql = sql};
+}
+
+static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct node *node)
+{
+	if (node->where)
+		add_expression(list, n, node, node->where);
+	for (size_t i = 0; i < node->n_expressions; i++)
+		add_expression(list, n, node, node->expressions[i].sql);
+	for (size_t i = 0; i < node->n_children; i++)
+		add_expressions(list, n, node->children[i]);
+}
+
+struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n)
+{
+	struct catalog_expression_name *list = NULL;
+
+	*ret_n = 0;
+	add_expressions(&list, ret_n, document->root);
+	return list;
 }

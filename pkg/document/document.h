@@ -57,13 +57,16 @@ struct document_plan {
 	char **key_columns;
 	/* Both give: n_keys text columns (the root key), then the document as json text. With `routing`: one more text
 	 * column at the end, the routing value. by_key: parameters $1..$n_keys, text[] literals of equal length.
-	 * by_range: $1 and $2, tid literals "(block,0)"; with a partitioned root, %s stands once for the (quoted) leaf
-	 * relation, and no text holds another '%'. Send by_range unprepared, so that it is planned for its range;
-	 * by_key may be prepared (see sql.c). */
+	 * by_range: $1 and $2, tid literals "(block,0)"; with a partitioned root the (quoted) leaf relation has to be
+	 * put in at leaf_at. Send by_range unprepared, so that it is planned for its range; by_key may be prepared (see
+	 * sql.c). With notes: one more column at the end, how many values became null because no search engine takes
+	 * them (infinite dates, NaN, infinite numbers), as text; NULL for none. */
 	char *sql_by_key;
 	char *sql_by_range;
-	bool has_routing;
+	size_t leaf_at; /* 0: the root is not partitioned */
+	bool has_routing, has_notes;
 	bool routing_is_bool; /* its texts are t and f; the field's, which callers route by, are true and false */
+	enum id_format id_format;
 	struct document_table *tables;
 	size_t n_tables;
 	struct document_way *ways;
@@ -74,10 +77,15 @@ struct document_plan {
 /* Compiles one document. Findings name every unknown table and column (with the nearest name), missing primary keys
  * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates),
  * unsupported constructs (NotSupported), and as warnings missing indexes on link columns (MissingIndex, with the CREATE
- * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. all_tables: "schema.table" names for
- * "did you mean", may be NULL. */
-struct document_plan *document_compile(const struct schema_document *document, const struct catalog *catalog,
-				       const char *const *all_tables, size_t n_all_tables, struct findings *f);
+ * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. The catalog knows every expression
+ * of document_expressions. known: all table names, for "did you mean"; may be NULL. */
+struct document_names {
+	const char *const *items; /* "schema.table" */
+	size_t n;
+};
+struct document_plan *document_compile(const struct schema_document *document, const struct documents_spec *as,
+				       const struct catalog *catalog, const struct document_names *known,
+				       struct findings *f);
 void document_plan_free(struct document_plan *plan);
 CLEANUP(struct document_plan, document_plan_free);
 
@@ -85,8 +93,22 @@ CLEANUP(struct document_plan, document_plan_free);
  * pointing into document; caller frees the array. */
 struct catalog_name *document_relations(const struct schema_document *document, size_t *ret_n);
 
-/* _id of a root key: pgsync's rule, the values joined by "|". Appends to sb. */
-void document_id(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n);
+/* The expressions and conditions that a document's tree holds, for catalog_load_expressions; as document_relations. */
+struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n);
+
+/* _id of a root key: the values joined by "|", as pgsync does; ESCAPED puts a backslash before "|" and "\" in the
+ * values of a key with several columns, so that no two keys share an id. An id of more than 512 bytes, which engines
+ * refuse, becomes "sha256:<hex>" (and so does a key that looks like that). Appends to sb; true when it was hashed: then
+ * the document is to carry the id in its field DOCUMENT_KEY_FIELD. */
+#define DOCUMENT_KEY_FIELD "_key"
+struct document_key {
+	const char *const *values;
+	const size_t *lens;
+	size_t n;
+};
+bool document_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
+/* Appends the same before it is hashed. */
+void document_long_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
 
 /* A person's view: tree, SQL, ways, mapping, identities to set. Caller frees. */
 char *document_describe(const struct document_plan *plan);

@@ -13,6 +13,57 @@ struct hop {
 	size_t n;
 };
 
+enum field_kind {
+	FIELD_COLUMN,     /* also of a JSON path into it */
+	FIELD_SYSTEM,     /* ctid and its kin */
+	FIELD_EXPRESSION, /* the source's column "x.<number>" */
+	FIELD_CHILD,
+	FIELD_CONCAT,
+	FIELD_OBJECT,  /* made of what was moved into it */
+	FIELD_CARRIED, /* moved here from a place below */
+	FIELD_META,
+};
+
+/* A part of a concat: a field, or a word. */
+struct part {
+	size_t field; /* when literal is NULL */
+	const char *literal;
+};
+
+/* A key of an object in the document, and where its value comes from. */
+struct field {
+	enum field_kind kind;
+	char *name;                        /* in the document */
+	char *source;                      /* before rename */
+	bool hidden;                       /* not in the document itself: moved, or overwritten by a concat */
+	int column;                        /* COLUMN: position in the table */
+	struct column_path path;           /* COLUMN: the path into it; n is 0 without one */
+	size_t number;                     /* EXPRESSION */
+	const struct catalog_column *type; /* of COLUMN without path, EXPRESSION; NULL: known by the kind */
+	struct place *child;               /* CHILD */
+	const json_t *replace;             /* {search: replacement}, or NULL */
+	struct part *parts;                /* CONCAT */
+	size_t n_parts;
+	const char *delimiter; /* CONCAT */
+	struct field *fields;  /* OBJECT */
+	size_t n_fields;
+	const struct carry *carry; /* CARRIED */
+};
+
+/* A field that is moved elsewhere: within its object, or up to the root's. */
+struct carry {
+	size_t number;
+	const struct place *place, *target;
+	size_t field; /* of place */
+};
+
+/* A column or expression that orders the elements of a list. */
+struct sort {
+	int column;        /* or -1 */
+	size_t expression; /* when column is -1 */
+	const struct ordering *how;
+};
+
 /* A node of the tree with everything looked up. */
 struct place {
 	const struct node *node;
@@ -26,12 +77,18 @@ struct place {
 	size_t n_hops;                       /* 0: the root */
 	int *key;                            /* primary key: the order of siblings; of the root: its _id */
 	size_t n_key;
-	int *columns; /* that appear in the document, in order; of a scalar: one */
-	size_t n_columns;
+	struct field *fields; /* of the object, in order; of a scalar: the first is its value */
+	size_t n_fields;
+	struct sort *sorts; /* order_by; the key comes after it */
+	size_t n_sorts;
+	size_t n_expressions;
+	bool filtered; /* has a `where` */
 	bool scalar, many;
-	bool unique;   /* a parent row has at most one row here, by a unique index */
-	bool inlined;  /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
-	bool has_sets; /* some child is not inlined, so this place's rows are named as a set (r<number>) */
+	bool unique;    /* a parent row has at most one row here, by a unique index */
+	bool inlined;   /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
+	bool has_sets;  /* this place's rows are named as a set (r<number>): some child is not inlined, or there is a
+			   limit */
+	bool has_notes; /* a value here or below may be one that no search engine takes */
 };
 
 struct tree {
@@ -39,8 +96,47 @@ struct tree {
 	const struct catalog *catalog;
 	struct place **places; /* in preorder */
 	size_t n;
+	const struct documents_spec *as;
 	int routing; /* position in the root's table of the column that documents are routed by, or -1 */
+	struct carry **carries;
+	size_t n_carries;
 };
+
+/* --- fields.c --- */
+struct compiler;
+void PRINTF_LIKE(4, 5) compiler_fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...);
+void compiler_warn(struct compiler *c, const char *path, const char *message);
+void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name);
+const struct catalog *compiler_catalog(const struct compiler *c);
+/* Finds the place's fields as the node names them; its children are resolved already. */
+void fields_resolve(struct compiler *c, struct place *place);
+/* Moves fields, when all places are resolved. */
+void fields_move(struct compiler *c, struct tree *tree);
+void fields_release(struct field *fields, size_t n);
+/* Which values of a column search engines refuse: infinite dates, NaN and infinite numbers. */
+enum finite { FINITE_ALWAYS, FINITE_DATE, FINITE_NUMBER };
+enum finite field_finite(const struct field *field);
+
+/* --- values.c --- */
+/* Appends what a row of the place becomes, as the query of the place itself sees it. */
+void sql_place_value(struct strbuf *sb, const struct place *place);
+/* Appends the LATERAL rows that sql_place_value refers to, those of inlined places below first. */
+void sql_object_rows(struct strbuf *sb, const struct place *place);
+/* Appends how many values of the place and of those below are left out because no engine takes them: an integer. For
+ * places that have notes. */
+void sql_notes(struct strbuf *sb, const struct place *place);
+/* The carry passes the place's own query on its way to its target. */
+bool carried_through(const struct carry *carry, const struct place *place);
+/* Appends the carried value in the query of `at`: the carry's place, or one above it. */
+void sql_carried(struct strbuf *sb, const struct carry *carry, const struct place *at);
+/* The same for a column of the place's json set: one value for each parent's row. */
+void sql_carried_set(struct strbuf *sb, const struct carry *carry, const struct place *place);
+/* Appends order_by and key. */
+void sql_order(struct strbuf *sb, const struct place *place);
+/* Appends t<number>."name". */
+void sql_own(struct strbuf *sb, const struct place *place, int column);
+/* Appends a name like "x.1" that no column of the place's table has. */
+void sql_free_name(struct strbuf *sb, const struct place *place, const char *prefix, size_t number);
 
 /* --- links.c --- */
 struct link_request {
@@ -64,14 +160,13 @@ char *column_list(const struct catalog_table *table, const int *columns, size_t 
 /* --- sql.c --- */
 enum { SQL_BYTES = 4 * 1024 * 1024 };
 
-/* Appends an identifier; never a '%', which by_range keeps for its placeholder. */
-void sql_ident(struct strbuf *sb, const char *name);
 void sql_table(struct strbuf *sb, const struct catalog_table *table);
 /* The type to cast text to so that it equals values of the column: without length or precision. Caller frees. */
 char *sql_type(const struct catalog_column *column);
 /* Appends `expr` of the column's type as the text that pgoutput would send for it. */
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
-char *sql_documents(const struct tree *tree, bool by_range);
+/* ret_leaf_at: see document_plan.leaf_at; may be NULL. */
+char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
 char *sql_all_roots(const struct tree *tree);
 
 /* --- routing.c --- */

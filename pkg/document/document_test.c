@@ -1,8 +1,8 @@
 /* Tests of the document compiler: golden files, one directory of testdata for each case, and the rules on their own.
  *
- * A case is a schema.json, a catalog.json (a catalog in short form, see decode_table) and expected.txt: the findings
- * and the plan as document_describe shows it. With PGSYNC_GOLDEN=write the expected files are rewritten; review the
- * diff.
+ * A case is a schema.json, a catalog.json (a catalog in short form, see decode_table; "documents" is spec.documents)
+ * and expected.txt: the findings and the plan as document_describe shows it. With PGSYNC_GOLDEN=write the expected
+ * files are rewritten; review the diff.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -180,6 +180,26 @@ static void decode_keys(struct catalog *catalog, struct catalog_table *table, co
 	}
 }
 
+/* "expressions" of a table: {sql: type, or {"problem": text}}. */
+static void decode_expressions(struct catalog *catalog, const struct catalog_table *table, const json_t *map)
+{
+	const char *sql;
+	json_t *said;
+
+	json_object_foreach ((json_t *)map, sql, said) {
+		struct catalog_expression *e;
+
+		catalog->expressions =
+			xreallocarray(catalog->expressions, catalog->n_expressions + 1, sizeof(*catalog->expressions));
+		e = &catalog->expressions[catalog->n_expressions++];
+		*e = (struct catalog_expression){.relation = table->oid, .sql = xstrdup(sql)};
+		if (json_is_string(said))
+			e->type = decode_column("", json_string_value(said), 0);
+		else
+			e->problem = xstrdup(jsonx_string(said, "problem", ""));
+	}
+}
+
 static struct catalog *decode_catalog(const json_t *value)
 {
 	const json_t *list = json_object_get(value, "tables");
@@ -191,6 +211,9 @@ static struct catalog *decode_catalog(const json_t *value)
 			     &catalog->tables[catalog->n]);
 	for (size_t i = 0; i < catalog->n; i++)
 		decode_keys(catalog, &catalog->tables[i], json_object_get(json_array_get(list, i), "foreign_keys"));
+	for (size_t i = 0; i < catalog->n; i++)
+		decode_expressions(catalog, &catalog->tables[i],
+				   json_object_get(json_array_get(list, i), "expressions"));
 	return catalog;
 }
 
@@ -225,10 +248,22 @@ static char **table_names(const struct catalog *catalog)
 	return names;
 }
 
-/* What a person sees of a schema over a catalog. */
-static char *compile(const json_t *schema, const struct catalog *catalog)
+static struct documents_spec decode_documents(const json_t *fixture)
 {
+	return (struct documents_spec){
+		.meta = *jsonx_string(fixture, "documents.meta", "N") == 'P' ? META_PGSYNC : META_NONE,
+		.id_format = *jsonx_string(fixture, "documents.idFormat", "E") == 'P' ? ID_PGSYNC : ID_ESCAPED,
+		.mapping =
+			*jsonx_string(fixture, "documents.mapping", "G") == 'D' ? MAPPING_DYNAMIC : MAPPING_GENERATED,
+	};
+}
+
+/* What a person sees of a schema over a catalog. */
+static char *compile(const json_t *schema, const json_t *fixture, const struct catalog *catalog)
+{
+	const struct documents_spec as = decode_documents(fixture);
 	char **names = table_names(catalog);
+	const struct document_names known = {(const char *const *)names, catalog->n};
 	struct schema_document **documents = NULL;
 	struct findings f;
 	struct strbuf sb;
@@ -239,7 +274,7 @@ static char *compile(const json_t *schema, const struct catalog *catalog)
 	schema_decode(schema, "spec.schema", &documents, &n, &f);
 	for (size_t i = 0; i < n && !findings_failed(&f); i++) {
 		_cleanup_(document_plan_freep) struct document_plan *plan =
-			document_compile(documents[i], catalog, (const char *const *)names, catalog->n, &f);
+			document_compile(documents[i], &as, catalog, &known, &f);
 		_cleanup_free_ char *text = plan ? document_describe(plan) : NULL;
 
 		assert_int_equal(plan == NULL, findings_failed(&f));
@@ -269,7 +304,7 @@ static void run_case(const char *name)
 	_cleanup_json_ json_t *schema = parse_file(name, "schema.json");
 	_cleanup_json_ json_t *fixture = parse_file(name, "catalog.json");
 	_cleanup_(catalog_freep) struct catalog *catalog = decode_catalog(fixture);
-	_cleanup_free_ char *got = compile(schema, catalog);
+	_cleanup_free_ char *got = compile(schema, fixture, catalog);
 	_cleanup_free_ char *path = xasprintf("%s/%s/expected.txt", cases, name);
 	_cleanup_free_ char *want = NULL;
 	const char *mode = getenv("PGSYNC_GOLDEN");
@@ -317,7 +352,7 @@ static struct document_plan *compile_case(const char *name, struct catalog **cat
 	findings_init(&f);
 	*catalog = decode_catalog(fixture);
 	schema_decode(schema, "spec.schema", documents, n, &f);
-	plan = document_compile((*documents)[0], *catalog, NULL, 0, &f);
+	plan = document_compile((*documents)[0], &(struct documents_spec){0}, *catalog, NULL, &f);
 	assert_non_null(plan);
 	findings_release(&f);
 	return plan;
@@ -347,7 +382,7 @@ static void test_plan_when_bookstore_then_links_and_ways_as_the_contract_says(vo
 	assert_string_equal(plan->ways[1].columns[0], "book_id");
 	assert_false(plan->ways[2].direct);
 	assert_string_equal(plan->ways[2].path, "books > book_authors > authors");
-	assert_null(strchr(plan->sql_by_range, '%'));
+	assert_int_equal(plan->leaf_at, 0);
 	document_plan_free(TAKE_PTR(plan));
 	for (size_t i = 0; i < n; i++)
 		schema_document_free(documents[i]);
@@ -377,21 +412,46 @@ static void test_relations_when_a_table_is_used_twice_then_named_once(void **sta
 	findings_release(&f);
 }
 
-static void test_id_when_key_has_several_values_then_joined(void **state)
+#define LONG_ID "sha256:9d0430e156b3d35b7a35a0f2ce3638e8c9dfd1063f1a9c579da02bc8212d3073"
+#define SHORT_ID "sha256:194096d55c9f976295bab8e7ef709aa38cf6a11e42a2478fb1e79921ed4a3e09"
+
+static void expect_id(enum id_format format, const char *const *values, size_t n, const char *want)
 {
-	const char *const values[] = {"a", "b|c", ""};
-	const size_t lens[] = {1, 3, 0};
+	size_t lens[3];
+	const struct document_key key = {values, lens, n};
 	struct strbuf sb;
 
-	UNUSED(state);
-	strbuf_init(&sb, 100);
+	for (size_t i = 0; i < n; i++)
+		lens[i] = strlen(values[i]);
+	strbuf_init(&sb, 100000);
 	strbuf_adds(&sb, "id=");
-	document_id(&sb, values, lens, 3);
-	assert_string_equal(sb.data, "id=a|b|c|");
-	strbuf_reset(&sb);
-	document_id(&sb, values, lens, 1);
-	assert_string_equal(sb.data, "a");
+	assert_int_equal(document_id(&sb, format, &key), strncmp(want, "sha256:", 7) == 0);
+	assert_string_equal(sb.data + 3, want);
 	strbuf_release(&sb);
+}
+
+static void test_id_when_key_has_several_values_then_joined(void **state)
+{
+	UNUSED(state);
+	expect_id(ID_PGSYNC, (const char *const[]){"a", "b|c", ""}, 3, "a|b|c|");
+	expect_id(ID_ESCAPED, (const char *const[]){"a", "b|c", ""}, 3, "a|b\\|c|");
+	expect_id(ID_ESCAPED, (const char *const[]){"a\\", "b"}, 2, "a\\\\|b");
+	expect_id(ID_ESCAPED, (const char *const[]){"a|b\\"}, 1, "a|b\\");
+}
+
+/* The hash is what `printf '"xx...x"' | sha256sum` prints: of the id as a JSON string. */
+static void test_id_when_too_long_then_hashed(void **state)
+{
+	char text[514];
+
+	UNUSED(state);
+	memset(text, 'x', sizeof(text));
+	text[512] = '\0';
+	expect_id(ID_ESCAPED, (const char *const[]){text}, 1, text);
+	text[512] = 'x';
+	text[513] = '\0';
+	expect_id(ID_ESCAPED, (const char *const[]){text}, 1, LONG_ID);
+	expect_id(ID_ESCAPED, (const char *const[]){"sha256:x"}, 1, SHORT_ID);
 }
 
 int main(void)
@@ -401,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_plan_when_bookstore_then_links_and_ways_as_the_contract_says),
 		cmocka_unit_test(test_relations_when_a_table_is_used_twice_then_named_once),
 		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
+		cmocka_unit_test(test_id_when_too_long_then_hashed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,11 @@ struct type_mapping {
 	const char *json;
 };
 
-static const char date[] = "{\"type\": \"date\", \"format\": \"strict_date_optional_time||epoch_millis\"}";
+/* What an engine cannot parse (years before 1 or above 9999, numbers beyond a double) stays in the document,
+ * unsearchable.
+ */
+#define LENIENT "\"ignore_malformed\": true"
+static const char date[] = "{\"type\": \"date\", \"format\": \"strict_date_optional_time||epoch_millis\", " LENIENT "}";
 static const char text[] = "{\"type\": \"text\", \"fields\": {\"keyword\": {\"type\": \"keyword\", \"ignore_above\": "
 			   "256}}}";
 static const char opaque[] = "{\"type\": \"object\", \"enabled\": false}";
@@ -25,8 +29,8 @@ static const struct type_mapping type_mappings[] = {
 	{"int4", "{\"type\": \"integer\"}"},
 	{"int8", "{\"type\": \"long\"}"},
 	{"oid", "{\"type\": \"long\"}"},
-	{"float4", "{\"type\": \"float\"}"},
-	{"float8", "{\"type\": \"double\"}"},
+	{"float4", "{\"type\": \"float\", " LENIENT "}"},
+	{"float8", "{\"type\": \"double\", " LENIENT "}"},
 	{"bool", "{\"type\": \"boolean\"}"},
 	{"text", text},
 	{"varchar", text},
@@ -52,10 +56,10 @@ static json_t *numeric_mapping(int32_t typmod)
 	json_int_t factor = 1;
 
 	if (typmod < 4 || precision > SCALED_DIGITS || scale > SCALED_DIGITS)
-		return json_pack("{s:s}", "type", "double");
+		return json_pack("{s:s, s:b}", "type", "double", "ignore_malformed", 1);
 	for (int32_t i = 0; i < scale; i++)
 		factor *= 10;
-	return json_pack("{s:s, s:I}", "type", "scaled_float", "scaling_factor", factor);
+	return json_pack("{s:s, s:I, s:b}", "type", "scaled_float", "scaling_factor", factor, "ignore_malformed", 1);
 }
 
 static json_t *column_mapping(const struct catalog_column *column)
@@ -73,28 +77,93 @@ static json_t *column_mapping(const struct catalog_column *column)
 	return json_loads(column->category == 'E' ? keyword : long_keyword, 0, NULL);
 }
 
-static json_t *place_properties(const struct place *place);
+static json_t *fields_properties(const struct field *fields, size_t n);
+static json_t *place_mapping(const struct place *place);
 
-static json_t *place_mapping(const struct place *place)
+/* Replaced or extracted text is text; what a JSON path leads to may be anything. */
+static json_t *field_mapping(const struct field *field)
 {
-	if (place->scalar)
-		return column_mapping(&place->table->columns[place->columns[0]]);
-	return json_pack("{s:o}", "properties", place_properties(place));
+	bool text_path = field->path.n && strlen(field->path.steps[field->path.n - 1].op) == 3;
+
+	switch (field->kind) {
+	case FIELD_COLUMN:
+	case FIELD_EXPRESSION:
+		if (field->path.n)
+			return json_loads(text_path ? text : opaque, 0, NULL);
+		if (field->replace && (field->type->category == 'D' || field->type->category == 'U'))
+			return json_loads(text, 0, NULL);
+		return column_mapping(field->type);
+	case FIELD_SYSTEM:
+		return json_loads(keyword, 0, NULL);
+	case FIELD_CHILD:
+		return place_mapping(field->child);
+	case FIELD_CONCAT:
+		return json_loads(text, 0, NULL);
+	case FIELD_OBJECT:
+		return json_pack("{s:o}", "properties", fields_properties(field->fields, field->n_fields));
+	case FIELD_CARRIED:
+		return field_mapping(&field->carry->place->fields[field->carry->field]);
+	case FIELD_META:
+		break;
+	}
+	return json_loads(opaque, 0, NULL);
+}
+
+static json_t *fields_properties(const struct field *fields, size_t n)
+{
+	json_t *properties = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		if (!fields[i].hidden)
+			(void)json_object_set_new(properties, fields[i].name, field_mapping(&fields[i]));
+	return properties;
+}
+
+static void merge_properties(json_t *generated, const json_t *own);
+
+/* transform.mapping names fields as they are in the document; a name from before a rename is understood too. */
+static json_t *own_properties(const struct place *place)
+{
+	json_t *own = json_object();
+	const char *name;
+	json_t *mapping;
+
+	json_object_foreach (place->node->transform.mapping, name, mapping) {
+		const char *field = name;
+
+		for (size_t i = 0; i < place->n_fields; i++)
+			if (strcmp(place->fields[i].source, name) == 0)
+				field = place->fields[i].name;
+		for (size_t i = 0; i < place->n_fields; i++)
+			if (strcmp(place->fields[i].name, name) == 0)
+				field = name;
+		(void)json_object_set_new(own, field, json_deep_copy(mapping));
+	}
+	return own;
 }
 
 static json_t *place_properties(const struct place *place)
 {
-	json_t *properties = json_object();
+	json_t *properties = fields_properties(place->fields, place->n_fields);
+	_cleanup_json_ json_t *own = own_properties(place);
 
-	for (size_t i = 0; i < place->n_columns; i++) {
-		const struct catalog_column *column = &place->table->columns[place->columns[i]];
-
-		(void)json_object_set_new(properties, column->name, column_mapping(column));
-	}
-	for (size_t i = 0; i < place->n_children; i++)
-		(void)json_object_set_new(properties, place->children[i]->node->label,
-					  place_mapping(place->children[i]));
+	merge_properties(properties, own);
 	return properties;
+}
+
+static json_t *place_mapping(const struct place *place)
+{
+	json_t *own = NULL;
+	json_t *mapping;
+
+	if (place->scalar) {
+		own = json_object_get(place->node->transform.mapping, place->fields[0].source);
+		return own ? json_deep_copy(own) : field_mapping(&place->fields[0]);
+	}
+	mapping = json_pack("{s:o}", "properties", place_properties(place));
+	if (place->node->nested)
+		(void)json_object_set_new(mapping, "type", json_string("nested"));
+	return mapping;
 }
 
 /* Puts the document's own properties over the generated ones. One that names a type replaces the generated field with
@@ -124,26 +193,89 @@ static void merge_properties(json_t *generated, const json_t *own)
 	}
 }
 
+/* Only what the schema says of fields; the engine adds the rest by itself. */
+static json_t *dynamic_properties(const struct place *place)
+{
+	json_t *properties = own_properties(place);
+
+	for (size_t i = 0; i < place->n_fields; i++) {
+		const struct field *field = &place->fields[i];
+		const struct place *child = field->kind == FIELD_CHILD && !field->hidden ? field->child : NULL;
+		json_t *below;
+
+		if (!child || json_object_get(properties, field->name))
+			continue;
+		if (child->scalar) {
+			below = json_object_get(child->node->transform.mapping, child->fields[0].source);
+			if (below)
+				(void)json_object_set_new(properties, field->name, json_deep_copy(below));
+			continue;
+		}
+		below = json_pack("{s:o}", "properties", dynamic_properties(child));
+		if (child->node->nested)
+			(void)json_object_set_new(below, "type", json_string("nested"));
+		if (child->node->nested || json_object_size(json_object_get(below, "properties")))
+			(void)json_object_set(properties, field->name, below);
+		json_decref(below);
+	}
+	return properties;
+}
+
+/* A key whose text may be longer than an id may be. */
+static bool key_may_be_long(const struct place *root)
+{
+	static const char *const short_types[] = {"int2",   "int4",   "int8",      "oid",         "uuid",
+						  "bool",   "date",   "timestamp", "timestamptz", "time",
+						  "timetz", "float4", "float8",    "inet"};
+
+	for (size_t i = 0; i < root->n_key; i++) {
+		bool is_short = false;
+
+		for (size_t j = 0; j < ARRAY_SIZE(short_types); j++)
+			is_short =
+				is_short || strcmp(root->table->columns[root->key[i]].base_type, short_types[j]) == 0;
+		if (!is_short)
+			return true;
+	}
+	return false;
+}
+
+static json_t *generated_properties(const struct place *root)
+{
+	json_t *properties = place_properties(root);
+
+	if (key_may_be_long(root) && !json_object_get(properties, DOCUMENT_KEY_FIELD))
+		(void)json_object_set_new(properties, DOCUMENT_KEY_FIELD,
+					  json_pack("{s:s, s:b, s:b}", "type", "keyword", "index", 0, "doc_values", 0));
+	return properties;
+}
+
+static json_t *mappings(const struct tree *tree)
+{
+	const struct schema_document *document = tree->document;
+	bool dynamic = tree->as->mapping == MAPPING_DYNAMIC;
+	json_t *properties;
+
+	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
+	if (json_object_get(document->mapping, "dynamic_templates"))
+		return json_deep_copy(document->mapping);
+	properties = dynamic ? dynamic_properties(tree->places[0]) : generated_properties(tree->places[0]);
+	if (document->mapping) {
+		_cleanup_json_ json_t *own = json_deep_copy(document->mapping);
+
+		merge_properties(properties, own);
+	}
+	return dynamic ? json_pack("{s:o}", "properties", properties)
+		       : json_pack("{s:s, s:o}", "dynamic", "strict", "properties", properties);
+}
+
 json_t *mapping_body(const struct tree *tree)
 {
 	const struct schema_document *document = tree->document;
 	json_t *index = document->setting ? json_deep_copy(document->setting) : json_object();
-	json_t *mappings;
 
 	/* How long the engine remembers a deletion's version, so that a late write does not bring the document back. */
 	if (!json_object_get(index, "gc_deletes"))
 		(void)json_object_set_new(index, "gc_deletes", json_string("1h"));
-	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
-	if (json_object_get(document->mapping, "dynamic_templates")) {
-		mappings = json_deep_copy(document->mapping);
-	} else {
-		mappings =
-			json_pack("{s:s, s:o}", "dynamic", "strict", "properties", place_properties(tree->places[0]));
-		if (document->mapping) {
-			_cleanup_json_ json_t *own = json_deep_copy(document->mapping);
-
-			merge_properties(json_object_get(mappings, "properties"), own);
-		}
-	}
-	return json_pack("{s:{s:o}, s:o}", "settings", "index", index, "mappings", mappings);
+	return json_pack("{s:{s:o}, s:o}", "settings", "index", index, "mappings", mappings(tree));
 }

@@ -17,34 +17,29 @@ static bool is_routable(const struct catalog_column *column)
 	return column->category == 'E';
 }
 
-/* The name that the column's value has in the document. */
-static const char *field_name(const struct node *node, const char *column)
+static const struct field *find_field(const struct place *root, const char *name)
 {
-	const char *renamed = json_string_value(json_object_get(node->transform.rename, column));
-
-	return renamed ? renamed : column;
-}
-
-static int field_column(const struct place *root, const char *field)
-{
-	for (size_t i = 0; i < root->n_columns; i++)
-		if (strcmp(field_name(root->node, root->table->columns[root->columns[i]].name), field) == 0)
-			return root->columns[i];
-	return -1;
+	for (size_t i = 0; i < root->n_fields; i++)
+		if (!root->fields[i].hidden && strcmp(root->fields[i].name, name) == 0)
+			return &root->fields[i];
+	return NULL;
 }
 
 /* What makes the field's value another one than a column's: a changed row says only the latter. NULL: nothing. */
-static const char *made_by(const struct node *node, const char *field, const char *column)
+static const char *made_by(const struct node *node, const struct field *field, const char *name)
 {
 	const struct transform *t = &node->transform;
 
-	if (column && json_object_get(t->replace, column))
+	if (field && field->replace)
 		return "replace";
-	for (size_t i = 0; i < t->n_concats; i++)
-		if (strcmp(t->concats[i].destination, field) == 0)
-			return "concat";
+	if (field && field->kind == FIELD_CONCAT)
+		return "concat";
+	if (field && field->kind == FIELD_EXPRESSION)
+		return "expressions";
+	if (field && field->path.n)
+		return "a JSON path";
 	for (size_t i = 0; i < t->n_moves; i++)
-		if (strcmp(t->moves[i].column, field) == 0 || strcmp(t->moves[i].destination, field) == 0)
+		if (strcmp(t->moves[i].column, name) == 0 || strcmp(t->moves[i].destination, name) == 0)
 			return "move";
 	return NULL;
 }
@@ -52,25 +47,23 @@ static const char *made_by(const struct node *node, const char *field, const cha
 bool routing_resolve(const struct schema_document *document, const struct place *root, int *ret, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.routing", document->path);
-	const char *field = document->routing;
-	const struct catalog_column *column = NULL;
+	const char *name = document->routing;
+	const struct field *field = name && root->table ? find_field(root, name) : NULL;
+	const struct catalog_column *column = field && field->kind == FIELD_COLUMN ? field->type : NULL;
 	const char *transform;
 
-	*ret = -1;
-	if (!field || !root->table)
+	*ret = column ? field->column : -1;
+	if (!name || !root->table)
 		return true;
-	*ret = field_column(root, field);
-	if (*ret >= 0)
-		column = &root->table->columns[*ret];
-	transform = made_by(root->node, field, column ? column->name : NULL);
+	transform = made_by(root->node, field, name);
 	if (transform)
 		findings_add(f, FINDING_ERROR, "NotSupported", path,
 			     "field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), so "
 			     "that a changed row says where its old document is",
-			     field, transform);
+			     name, transform);
 	else if (!column)
 		findings_add(f, FINDING_ERROR, "InvalidSchema", path,
-			     "\"%s\" is not one of the root's columns in the document", field);
+			     "\"%s\" is not one of the root's columns in the document", name);
 	else if (column->generated)
 		findings_add(f, FINDING_ERROR, "NotSupported", path,
 			     "column `%s` is generated: its value is not in the WAL, and a deletion could not name the "

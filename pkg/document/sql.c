@@ -27,49 +27,13 @@
 #include "document/document_int.h"
 #include "postgres/pg.h"
 
-enum { NAME_BYTES = 63, PIECE_PAIRS = 50, EXPRESSION_BYTES = 64 * 1024 };
+enum { EXPRESSION_BYTES = 64 * 1024 };
 
 /* --- words */
 
-/* 'a\0025b' after U& is a%b: the placeholder's sign never stands in SQL for anything else. */
-static void add_escaped(struct strbuf *sb, const char *s, char quote)
-{
-	strbuf_adds(sb, "U&");
-	strbuf_addc(sb, quote);
-	for (; *s; s++) {
-		if (*s == '%')
-			strbuf_adds(sb, "\\0025");
-		else if (*s == '\\')
-			strbuf_adds(sb, "\\\\");
-		else if (*s == quote)
-			strbuf_addf(sb, "%c%c", quote, quote);
-		else
-			strbuf_addc(sb, *s);
-	}
-	strbuf_addc(sb, quote);
-}
-
-void sql_ident(struct strbuf *sb, const char *name)
-{
-	if (strchr(name, '%'))
-		add_escaped(sb, name, '"');
-	else
-		pg_quote_ident(sb, name);
-}
-
-static void sql_literal(struct strbuf *sb, const char *value)
-{
-	if (strchr(value, '%'))
-		add_escaped(sb, value, '\'');
-	else
-		pg_quote_literal(sb, value);
-}
-
 void sql_table(struct strbuf *sb, const struct catalog_table *table)
 {
-	sql_ident(sb, table->schema);
-	strbuf_addc(sb, '.');
-	sql_ident(sb, table->name);
+	pg_quote_table(sb, table->schema, table->name);
 }
 
 char *sql_type(const struct catalog_column *column)
@@ -109,6 +73,8 @@ struct query {
 	const struct tree *tree;
 	const struct place *root;
 	bool by_range;
+	size_t meta_parts;
+	size_t leaf_at; /* where the leaf's name of a partitioned root goes; 0: nowhere */
 	struct strbuf sb;
 };
 
@@ -117,26 +83,12 @@ static void add_column(struct query *q, char kind, const struct place *place, co
 		       int column)
 {
 	strbuf_addf(&q->sb, "%c%zu.", kind, place->number);
-	sql_ident(&q->sb, table->columns[column].name);
+	pg_quote_ident(&q->sb, table->columns[column].name);
 }
 
 static void add_own(struct query *q, const struct place *place, int column)
 {
-	add_column(q, 't', place, place->table, column);
-}
-
-/* The link's columns among those of r<i>: a name that no column of the table has. */
-static void add_key_name(struct query *q, const struct place *place, size_t i)
-{
-	_cleanup_free_ char *name = xasprintf("key.%zu", i + 1);
-
-	while (catalog_column(place->table, name) >= 0) {
-		char *longer = xasprintf("%s.", name);
-
-		free(name);
-		name = longer;
-	}
-	pg_quote_ident(&q->sb, name);
+	sql_own(&q->sb, place, column);
 }
 
 /* The link to the parent's row, as the place's own query sees it. */
@@ -146,7 +98,7 @@ static void add_link(struct query *q, const struct place *place, size_t i, bool 
 
 	if (from_set) {
 		strbuf_addf(&q->sb, "t%zu.", place->number);
-		add_key_name(q, place, i);
+		sql_free_name(&q->sb, place, "key", i + 1);
 	} else {
 		add_column(q, place->through ? 'j' : 't', place, hop->lower, hop->lower_columns[i]);
 	}
@@ -253,7 +205,7 @@ static void add_link_condition(struct query *q, const struct place *place)
 		if (parameters)
 			add_key_cast(q, (size_t)key_position(q->root, hop->upper_columns[i]));
 		else
-			sql_ident(&q->sb, hop->upper->columns[hop->upper_columns[i]].name);
+			pg_quote_ident(&q->sb, hop->upper->columns[hop->upper_columns[i]].name);
 	}
 	strbuf_adds(&q->sb, " FROM ");
 	if (parameters)
@@ -263,83 +215,79 @@ static void add_link_condition(struct query *q, const struct place *place)
 	strbuf_addc(&q->sb, ')');
 }
 
-/* --- values */
+/* --- sources */
 
-static void add_value(struct query *q, const struct place *place);
-
-static void add_label_value(struct query *q, const struct place *child)
+static bool has_ctid(const struct place *place)
 {
-	if (!child->inlined) {
-		strbuf_addf(&q->sb, "n%zu.doc", child->number);
-	} else if (child->scalar) {
-		add_value(q, child);
-	} else {
-		strbuf_adds(&q->sb, "CASE WHEN ");
-		add_own(q, child, child->hops[0].lower_columns[0]);
-		strbuf_adds(&q->sb, " IS NOT NULL THEN ");
-		add_value(q, child);
-		strbuf_adds(&q->sb, " END");
-	}
-}
-
-static bool has_long_label(const struct place *place)
-{
-	for (size_t i = 0; i < place->n_children; i++)
-		if (strlen(place->children[i]->node->label) > NAME_BYTES)
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (place->fields[i].kind == FIELD_SYSTEM && strcmp(place->fields[i].source, "ctid") == 0)
 			return true;
 	return false;
 }
 
-/* Key and value number i of an object: columns, then children. */
-static void add_pair(struct query *q, const struct place *place, size_t i)
+static void add_system_columns(struct query *q, const struct place *place, const char *alias)
 {
-	const struct place *child = i < place->n_columns ? NULL : place->children[i - place->n_columns];
-
-	sql_literal(&q->sb, child ? child->node->label : place->table->columns[place->columns[i]].name);
-	strbuf_adds(&q->sb, ", ");
-	if (child)
-		add_label_value(q, child);
-	else
-		add_own(q, place, place->columns[i]);
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (place->fields[i].kind == FIELD_SYSTEM)
+			strbuf_addf(&q->sb, ", %s.%s", alias, place->fields[i].source);
 }
 
-/* json_build_object takes 100 arguments; pieces are put together as text, without their inner braces. */
-static void add_build_object(struct query *q, const struct place *place)
+/* Parts of a partitioned table have their own ctids: the caller names one. */
+static void add_table_name(struct query *q, const struct place *place)
 {
-	size_t n = place->n_columns + place->n_children;
-	size_t pieces = (n + PIECE_PAIRS - 1) / PIECE_PAIRS;
+	if (!place->parent && q->by_range && place->table->kind == 'p')
+		q->leaf_at = q->sb.len;
+	else
+		sql_table(&q->sb, place->table);
+}
 
-	strbuf_adds(&q->sb, pieces > 1 ? "(" : "");
-	for (size_t piece = 0; piece < pieces; piece++) {
-		if (piece)
-			strbuf_adds(&q->sb, " || ',' || ");
-		strbuf_adds(&q->sb, pieces == 1          ? ""
-				    : piece == 0         ? "left("
-				    : piece + 1 < pieces ? "substr(left("
-							 : "substr(");
-		strbuf_adds(&q->sb, "json_build_object(");
-		for (size_t i = piece * PIECE_PAIRS; i < n && i < (piece + 1) * PIECE_PAIRS; i++) {
-			strbuf_adds(&q->sb, i > piece * PIECE_PAIRS ? ", " : "");
-			add_pair(q, place, i);
-		}
-		strbuf_addc(&q->sb, ')');
-		if (pieces > 1)
-			strbuf_adds(&q->sb, piece == 0           ? "::text, -1)"
-					    : piece + 1 < pieces ? "::text, -1), 2)"
-								 : "::text, 2)");
+/* The place's table as t<i>. What a person wrote (`where`, expressions) stands in a query of its own, where the table's
+ * columns have no prefix and nothing else is in sight; the planner pulls it up. */
+static void add_table(struct query *q, const struct place *place)
+{
+	_cleanup_free_ char *alias = NULL;
+	struct strbuf quoted;
+
+	if (!place->filtered && !place->n_expressions) {
+		add_table_name(q, place);
+		strbuf_addf(&q->sb, " t%zu", place->number);
+		return;
 	}
-	strbuf_adds(&q->sb, pieces > 1 ? ")::json" : "");
+	strbuf_init(&quoted, EXPRESSION_BYTES);
+	pg_quote_ident(&quoted, place->table->name);
+	alias = strbuf_detach(&quoted);
+	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
+	add_system_columns(q, place, alias);
+	if (!place->parent && q->by_range && !has_ctid(place))
+		strbuf_addf(&q->sb, ", %s.ctid", alias);
+	for (size_t i = 0; i < place->n_expressions; i++) {
+		strbuf_addf(&q->sb, ", (%s) AS ", place->node->expressions[i].sql);
+		sql_free_name(&q->sb, place, "x", i + 1);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	add_table_name(q, place);
+	strbuf_addf(&q->sb, " AS %s", alias);
+	if (place->filtered)
+		strbuf_addf(&q->sb, " WHERE (%s)", place->node->where);
+	strbuf_addf(&q->sb, ") t%zu", place->number);
 }
 
-/* What a row of the place becomes. */
-static void add_value(struct query *q, const struct place *place)
+/* The place's rows with the through table's, as j<i>. */
+static void add_source(struct query *q, const struct place *place)
 {
-	if (place->scalar)
-		add_own(q, place, place->columns[0]);
-	else if (has_long_label(place))
-		add_build_object(q, place);
-	else
-		strbuf_addf(&q->sb, "row_to_json(x%zu)", place->number);
+	if (place->through) {
+		sql_table(&q->sb, place->through);
+		strbuf_addf(&q->sb, " j%zu JOIN ", place->number);
+	}
+	add_table(q, place);
+	for (size_t i = 0; place->through && i < place->hops[1].n; i++) {
+		const struct hop *hop = &place->hops[1];
+
+		strbuf_adds(&q->sb, i ? " AND " : " ON ");
+		add_own(q, place, hop->lower_columns[i]);
+		strbuf_adds(&q->sb, " = ");
+		add_column(q, 'j', place, hop->upper, hop->upper_columns[i]);
+	}
 }
 
 /* --- joins */
@@ -365,38 +313,14 @@ static void add_child_joins(struct query *q, const struct place *place)
 		const struct place *child = place->children[i];
 
 		strbuf_adds(&q->sb, "\n  LEFT JOIN ");
-		if (child->inlined) {
-			sql_table(&q->sb, child->table);
-			strbuf_addf(&q->sb, " t%zu", child->number);
-		} else {
+		if (child->inlined)
+			add_table(q, child);
+		else
 			strbuf_addf(&q->sb, "n%zu", child->number);
-		}
 		add_equalities(q, place, child);
 		if (child->inlined)
 			add_child_joins(q, child);
 	}
-}
-
-/* The rows that row_to_json takes, those within first. */
-static void add_object_rows(struct query *q, const struct place *place)
-{
-	for (size_t i = 0; i < place->n_children; i++)
-		if (place->children[i]->inlined)
-			add_object_rows(q, place->children[i]);
-	if (place->scalar || has_long_label(place))
-		return;
-	strbuf_adds(&q->sb, "\n  CROSS JOIN LATERAL (SELECT ");
-	for (size_t i = 0; i < place->n_columns; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_own(q, place, place->columns[i]);
-	}
-	for (size_t i = 0; i < place->n_children; i++) {
-		strbuf_adds(&q->sb, i || place->n_columns ? ", " : "");
-		add_label_value(q, place->children[i]);
-		strbuf_adds(&q->sb, " AS ");
-		sql_ident(&q->sb, place->children[i]->node->label);
-	}
-	strbuf_addf(&q->sb, ") x%zu", place->number);
 }
 
 /* --- sets */
@@ -407,13 +331,24 @@ static void mark(bool *needed, const int *columns, size_t n)
 		needed[columns[i]] = true;
 }
 
+static void mark_fields(bool *needed, const struct place *place)
+{
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (place->fields[i].kind == FIELD_COLUMN)
+			needed[place->fields[i].column] = true;
+	for (size_t i = 0; i < place->n_sorts; i++)
+		if (place->sorts[i].column >= 0)
+			needed[place->sorts[i].column] = true;
+}
+
 /* The columns of the table that the queries on top of r<i> use. */
 static void add_needed(struct query *q, const struct place *place, bool comma)
 {
 	_cleanup_free_ bool *needed = xcalloc(place->table->n_columns, sizeof(*needed));
+	_cleanup_free_ char *alias = xasprintf("t%zu", place->number);
 
 	mark(needed, place->key, place->n_key);
-	mark(needed, place->columns, place->n_columns);
+	mark_fields(needed, place);
 	for (size_t i = 0; i < place->n_children; i++)
 		mark(needed, place->children[i]->hops[0].upper_columns, place->children[i]->hops[0].n);
 	if (!place->parent && q->tree->routing >= 0)
@@ -425,41 +360,51 @@ static void add_needed(struct query *q, const struct place *place, bool comma)
 		add_own(q, place, (int)i);
 		comma = true;
 	}
+	add_system_columns(q, place, alias);
+	for (size_t i = 0; i < place->n_expressions; i++) {
+		strbuf_addf(&q->sb, ", t%zu.", place->number);
+		sql_free_name(&q->sb, place, "x", i + 1);
+	}
 }
 
-static void add_source(struct query *q, const struct place *place)
+/* Whose rank among its siblings is within the limit. */
+static void add_ranked(struct query *q, const struct place *place)
 {
-	if (place->through) {
-		sql_table(&q->sb, place->through);
-		strbuf_addf(&q->sb, " j%zu JOIN ", place->number);
+	strbuf_adds(&q->sb, ", row_number() OVER (PARTITION BY ");
+	for (size_t i = 0; i < place->hops[0].n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		add_link(q, place, i, false);
 	}
-	sql_table(&q->sb, place->table);
-	strbuf_addf(&q->sb, " t%zu", place->number);
-	for (size_t i = 0; place->through && i < place->hops[1].n; i++) {
-		const struct hop *hop = &place->hops[1];
-
-		strbuf_adds(&q->sb, i ? " AND " : " ON ");
-		add_own(q, place, hop->lower_columns[i]);
-		strbuf_adds(&q->sb, " = ");
-		add_column(q, 'j', place, hop->upper, hop->upper_columns[i]);
-	}
+	strbuf_adds(&q->sb, " ORDER BY ");
+	sql_order(&q->sb, place);
+	strbuf_adds(&q->sb, ") AS ");
+	sql_free_name(&q->sb, place, "rank", 1);
 }
 
 /* r<i>: the place's rows, each once for each parent's row that it hangs on. */
 static void add_row_set(struct query *q, const struct place *place)
 {
-	strbuf_addf(&q->sb, "r%zu AS MATERIALIZED (\n  SELECT ", place->number);
+	int64_t limit = place->node->limit;
+
+	strbuf_addf(&q->sb, "r%zu AS MATERIALIZED (\n  %sSELECT ", place->number, limit ? "SELECT * FROM (" : "");
 	for (size_t i = 0; i < place->hops[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
 		add_link(q, place, i, false);
 		strbuf_adds(&q->sb, " AS ");
-		add_key_name(q, place, i);
+		sql_free_name(&q->sb, place, "key", i + 1);
 	}
 	add_needed(q, place, true);
+	if (limit)
+		add_ranked(q, place);
 	strbuf_adds(&q->sb, "\n  FROM ");
 	add_source(q, place);
 	strbuf_adds(&q->sb, "\n  WHERE ");
 	add_link_condition(q, place);
+	if (limit) {
+		strbuf_addf(&q->sb, ") t%zu WHERE t%zu.", place->number, place->number);
+		sql_free_name(&q->sb, place, "rank", 1);
+		strbuf_addf(&q->sb, " <= %lld", (long long)limit);
+	}
 	strbuf_adds(&q->sb, "\n), ");
 }
 
@@ -473,12 +418,21 @@ static void add_links(struct query *q, const struct place *place, const char *na
 	}
 }
 
-static void add_order(struct query *q, const struct place *place)
+/* What the parent's query takes besides the document. */
+static void add_carried(struct query *q, const struct place *place)
 {
-	for (size_t i = 0; i < place->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_own(q, place, place->key[i]);
+	for (size_t i = 0; i < q->tree->n_carries; i++) {
+		if (!carried_through(q->tree->carries[i], place))
+			continue;
+		strbuf_adds(&q->sb, ", ");
+		sql_carried_set(&q->sb, q->tree->carries[i], place);
+		strbuf_addf(&q->sb, " AS \"m.%zu\"", q->tree->carries[i]->number);
 	}
+	if (!place->has_notes)
+		return;
+	strbuf_adds(&q->sb, place->many ? ", sum(" : ", ");
+	sql_notes(&q->sb, place);
+	strbuf_adds(&q->sb, place->many ? ") AS notes" : " AS notes");
 }
 
 /* n<i>: json by link. Of several rows in a one_to_one the first by primary key counts. */
@@ -494,19 +448,21 @@ static void add_json_set(struct query *q, const struct place *place)
 	}
 	add_links(q, place, "key");
 	strbuf_adds(&q->sb, place->many ? ", json_agg(" : ", ");
-	add_value(q, place);
+	sql_place_value(&q->sb, place);
 	if (place->many) {
 		strbuf_adds(&q->sb, " ORDER BY ");
-		add_order(q, place);
+		sql_order(&q->sb, place);
 		strbuf_addc(&q->sb, ')');
 	}
-	strbuf_adds(&q->sb, " AS doc\n  FROM ");
+	strbuf_adds(&q->sb, " AS doc");
+	add_carried(q, place);
+	strbuf_adds(&q->sb, "\n  FROM ");
 	if (place->has_sets)
 		strbuf_addf(&q->sb, "r%zu t%zu", place->number, place->number);
 	else
 		add_source(q, place);
 	add_child_joins(q, place);
-	add_object_rows(q, place);
+	sql_object_rows(&q->sb, place);
 	if (!place->has_sets) {
 		strbuf_adds(&q->sb, "\n  WHERE ");
 		add_link_condition(q, place);
@@ -517,7 +473,7 @@ static void add_json_set(struct query *q, const struct place *place)
 	}
 	if (first) {
 		strbuf_adds(&q->sb, ", ");
-		add_order(q, place);
+		sql_order(&q->sb, place);
 	}
 	strbuf_adds(&q->sb, "\n), ");
 }
@@ -549,22 +505,12 @@ static void add_json_sets(struct query *q, const struct place *place)
 
 /* --- the root */
 
-static void add_root_source(struct query *q)
-{
-	/* Parts of a partitioned table have their own ctids: the caller names one. */
-	if (q->by_range && q->root->table->kind == 'p')
-		strbuf_adds(&q->sb, "%s");
-	else
-		sql_table(&q->sb, q->root->table);
-	strbuf_adds(&q->sb, " t0");
-}
-
 static void add_root_set(struct query *q)
 {
 	strbuf_adds(&q->sb, "WITH r0 AS NOT MATERIALIZED (\n  SELECT ");
 	add_needed(q, q->root, false);
 	strbuf_adds(&q->sb, "\n  FROM ");
-	add_root_source(q);
+	add_table(q, q->root);
 	strbuf_adds(&q->sb, "\n  WHERE ");
 	add_root_condition(q);
 	strbuf_adds(&q->sb, "\n), ");
@@ -588,41 +534,154 @@ static void add_root_keys(struct query *q)
 	}
 }
 
-char *sql_documents(const struct tree *tree, bool by_range)
+/* --- _meta */
+
+/* pgsync's `_meta`: for each table the keys of its rows that the document is made of. One query for each place, down
+ * from the roots; all of them together become one object for each root. */
+static void add_meta_keys(struct query *q, const char *prefix)
+{
+	for (size_t i = 0; i < q->root->n_key; i++)
+		strbuf_addf(&q->sb, "%s%s\"key.%zu\"", i ? ", " : "", prefix, i + 1);
+}
+
+static void add_meta_joins(struct query *q, const struct place *place)
+{
+	if (!place->parent)
+		return;
+	add_meta_joins(q, place->parent);
+	strbuf_adds(&q->sb, place->through ? " JOIN (" : " JOIN ");
+	add_source(q, place);
+	strbuf_adds(&q->sb, place->through ? ")" : "");
+	for (size_t i = 0; i < place->hops[0].n; i++) {
+		strbuf_adds(&q->sb, i ? " AND " : " ON ");
+		add_link(q, place, i, false);
+		strbuf_adds(&q->sb, " = ");
+		add_own(q, place->parent, place->hops[0].upper_columns[i]);
+	}
+}
+
+/* The values of one key column of the place's table (or of its through table, kind 'j'). */
+static void add_meta_column(struct query *q, const struct place *place, char kind, int column)
+{
+	const struct catalog_table *table = kind == 'j' ? place->through : place->table;
+
+	strbuf_adds(&q->sb, q->meta_parts++ ? "\n    UNION ALL SELECT " : "\n    SELECT ");
+	for (size_t i = 0; i < q->root->n_key; i++) {
+		add_own(q, q->root, q->root->key[i]);
+		strbuf_addf(&q->sb, " AS \"key.%zu\", ", i + 1);
+	}
+	pg_quote_literal(&q->sb, table->name);
+	strbuf_adds(&q->sb, " AS t, ");
+	pg_quote_literal(&q->sb, table->columns[column].name);
+	strbuf_adds(&q->sb, " AS c, to_jsonb(");
+	add_column(q, kind, place, table, column);
+	strbuf_adds(&q->sb, place->parent ? ") AS v FROM r0 t0" : "::text) AS v FROM r0 t0");
+	add_meta_joins(q, place);
+}
+
+/* Of the root pgsync keeps the first key column, as text; of a table behind a through table the columns that the link
+ * refers to. */
+static void add_meta_place(struct query *q, const struct place *place)
+{
+	const struct catalog_index *key = place->through ? catalog_primary_key(place->through) : NULL;
+
+	for (size_t i = 0; key && i < key->n; i++)
+		add_meta_column(q, place, 'j', key->columns[i]);
+	if (place->through)
+		for (size_t i = 0; i < place->hops[1].n; i++)
+			add_meta_column(q, place, 't', place->hops[1].lower_columns[i]);
+	else
+		for (size_t i = 0; i < (place->parent ? place->n_key : 1); i++)
+			add_meta_column(q, place, 't', place->key[i]);
+}
+
+static void add_meta(struct query *q)
+{
+	strbuf_adds(&q->sb, "m AS (\n  SELECT ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, ", json_object_agg(t, o ORDER BY t) AS doc FROM (\n  SELECT ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, ", t, json_object_agg(c, v ORDER BY c) AS o FROM (\n  SELECT ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, ", t, c, json_agg(DISTINCT v ORDER BY v) AS v FROM (");
+	for (size_t i = 0; i < q->tree->n; i++)
+		add_meta_place(q, q->tree->places[i]);
+	strbuf_adds(&q->sb, "\n  ) u WHERE v IS NOT NULL GROUP BY ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, ", t, c) u GROUP BY ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, ", t) u GROUP BY ");
+	add_meta_keys(q, "");
+	strbuf_adds(&q->sb, "\n), ");
+}
+
+static void add_meta_join(struct query *q)
+{
+	strbuf_adds(&q->sb, "\n  LEFT JOIN m");
+	for (size_t i = 0; i < q->root->n_key; i++) {
+		strbuf_addf(&q->sb, "%sm.\"key.%zu\" = ", i ? " AND " : " ON ", i + 1);
+		add_own(q, q->root, q->root->key[i]);
+	}
+}
+
+/* --- the whole */
+
+static void add_sets(struct query *q)
+{
+	add_root_set(q);
+	add_row_sets(q, q->root);
+	add_json_sets(q, q->root);
+	if (q->tree->as->meta == META_PGSYNC)
+		add_meta(q);
+	strbuf_truncate(&q->sb, q->sb.len - 2);
+	strbuf_addc(&q->sb, '\n');
+}
+
+static void add_outputs(struct query *q)
+{
+	add_root_keys(q);
+	strbuf_adds(&q->sb, ", ");
+	sql_place_value(&q->sb, q->root);
+	strbuf_adds(&q->sb, " AS doc");
+	if (q->tree->routing >= 0) {
+		strbuf_adds(&q->sb, ", ");
+		add_root_text(q, q->tree->routing);
+	}
+	if (q->root->has_notes) {
+		strbuf_adds(&q->sb, ", nullif(");
+		sql_notes(&q->sb, q->root);
+		strbuf_adds(&q->sb, ", 0)::text");
+	}
+}
+
+char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 {
 	struct query q = {.tree = tree, .root = tree->places[0], .by_range = by_range};
 
 	strbuf_init(&q.sb, SQL_BYTES);
-	if (q.root->has_sets) {
-		add_root_set(&q);
-		add_row_sets(&q, q.root);
-		add_json_sets(&q, q.root);
-		strbuf_truncate(&q.sb, q.sb.len - 2);
-		strbuf_addc(&q.sb, '\n');
-	}
+	if (q.root->has_sets)
+		add_sets(&q);
 	strbuf_adds(&q.sb, "SELECT ");
-	add_root_keys(&q);
-	strbuf_adds(&q.sb, ", ");
-	add_value(&q, q.root);
-	strbuf_adds(&q.sb, " AS doc");
-	if (tree->routing >= 0) {
-		strbuf_adds(&q.sb, ", ");
-		add_root_text(&q, tree->routing);
-	}
+	add_outputs(&q);
 	strbuf_adds(&q.sb, "\nFROM ");
 	if (q.root->has_sets)
 		strbuf_adds(&q.sb, "r0 t0");
 	else
-		add_root_source(&q);
+		add_table(&q, q.root);
 	add_child_joins(&q, q.root);
-	add_object_rows(&q, q.root);
+	if (tree->as->meta == META_PGSYNC)
+		add_meta_join(&q);
+	sql_object_rows(&q.sb, q.root);
 	if (!q.root->has_sets) {
 		strbuf_adds(&q.sb, "\nWHERE ");
 		add_root_condition(&q);
 	}
+	if (ret_leaf_at)
+		*ret_leaf_at = q.leaf_at;
 	return strbuf_detach(&q.sb);
 }
 
+/* Also those that its `where` leaves out: a root that left the index is to be deleted. */
 char *sql_all_roots(const struct tree *tree)
 {
 	struct query q = {.tree = tree, .root = tree->places[0]};
@@ -631,6 +690,7 @@ char *sql_all_roots(const struct tree *tree)
 	strbuf_adds(&q.sb, "SELECT ");
 	add_root_keys(&q);
 	strbuf_adds(&q.sb, " FROM ");
-	add_root_source(&q);
+	sql_table(&q.sb, q.root->table);
+	strbuf_adds(&q.sb, " t0");
 	return strbuf_detach(&q.sb);
 }

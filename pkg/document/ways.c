@@ -78,7 +78,7 @@ static char *column_text(const char *alias, const struct catalog_column *column)
 	strbuf_init(&sb, EXPRESSION_BYTES);
 	strbuf_adds(&sb, alias);
 	strbuf_addc(&sb, '.');
-	sql_ident(&sb, column->name);
+	pg_quote_ident(&sb, column->name);
 	return strbuf_detach(&sb);
 }
 

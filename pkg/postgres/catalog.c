@@ -31,13 +31,25 @@ static void release_table(struct catalog_table *t)
 	free(t->identity_index);
 }
 
+static void release_expression(struct catalog_expression *e)
+{
+	free(e->sql);
+	free(e->problem);
+	free(e->type.name);
+	free(e->type.type);
+	free(e->type.base_type);
+}
+
 void catalog_free(struct catalog *catalog)
 {
 	if (!catalog)
 		return;
 	for (size_t i = 0; i < catalog->n; i++)
 		release_table(&catalog->tables[i]);
+	for (size_t i = 0; i < catalog->n_expressions; i++)
+		release_expression(&catalog->expressions[i]);
 	free(catalog->tables);
+	free(catalog->expressions);
 	free(catalog);
 }
 
@@ -163,4 +175,12 @@ const struct catalog_index *catalog_identity_index(const struct catalog_table *t
 			best = index;
 	}
 	return best;
+}
+
+const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql)
+{
+	for (size_t i = 0; i < catalog->n_expressions; i++)
+		if (catalog->expressions[i].relation == relation && !strcmp(catalog->expressions[i].sql, sql))
+			return &catalog->expressions[i];
+	return NULL;
 }

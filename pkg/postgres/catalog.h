@@ -68,9 +68,19 @@ struct catalog_table {
 	size_t n_foreign_keys;
 };
 
+/* An SQL expression over the columns of one table, as a person wrote it. */
+struct catalog_expression {
+	uint32_t relation;
+	char *sql;
+	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL when it can */
+	struct catalog_column type; /* of its value; without a name */
+};
+
 struct catalog {
 	struct catalog_table *tables;
 	size_t n;
+	struct catalog_expression *expressions;
+	size_t n_expressions;
 };
 
 struct catalog_name {
@@ -78,9 +88,18 @@ struct catalog_name {
 	const char *table;
 };
 
+struct catalog_expression_name {
+	struct catalog_name table;
+	const char *sql;
+};
+
 /* Loads the relations named (those that do not exist are simply absent: the caller reports them) in one snapshot. */
 int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
 		 struct err *err) WARN_UNUSED;
+/* Adds what the server says of expressions over tables of the catalog. Whether one is immutable it says of a generated
+ * column: a temporary table is made for that, and rolled back. */
+int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
+			     size_t n, struct err *err) WARN_UNUSED;
 /* All table names of the schemas that `names` mention, "schema.table", for "did you mean"; caller frees with
  * free_strings. */
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n,
@@ -91,6 +110,8 @@ CLEANUP(struct catalog, catalog_free);
 /* NULL when absent. */
 const struct catalog_table *catalog_find(const struct catalog *catalog, const char *schema, const char *table);
 const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint32_t oid);
+/* NULL when it was not loaded. */
+const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
 /* The primary key, or NULL. */

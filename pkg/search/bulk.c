@@ -61,7 +61,6 @@ struct index {
 struct bulk {
 	struct search *search;
 	struct bulk_options options;
-	char *pipeline;
 	struct bulk_stats stats;
 	struct bulk_pace pace;
 	struct slot *slots;
@@ -89,7 +88,6 @@ struct bulk *bulk_new(struct search *search, const struct bulk_options *options)
 	o->max_actions = o->max_actions ? o->max_actions : DEFAULT_MAX_ACTIONS;
 	o->concurrency = o->concurrency ? o->concurrency : DEFAULT_CONCURRENCY;
 	o->retry_ms = o->retry_ms ? o->retry_ms : DEFAULT_RETRY_MS;
-	bulk->pipeline = xstrdup_or_null(options->pipeline);
 	bulk_pace_init(&bulk->pace, o->concurrency, o->max_bytes, random_seed());
 	bulk->n_slots = o->concurrency + 1;
 	bulk->slots = xcalloc(bulk->n_slots, sizeof(*bulk->slots));
@@ -115,7 +113,6 @@ void bulk_free(struct bulk *bulk)
 	}
 	free(bulk->indices);
 	free(bulk->slots);
-	free(bulk->pipeline);
 	free(bulk);
 }
 
@@ -127,9 +124,7 @@ const struct bulk_stats *bulk_stats(const struct bulk *bulk)
 /* The number of an index name; a schema has a few of them. */
 static int find_index(struct bulk *bulk, const char *name, uint16_t *ret, struct err *err)
 {
-	struct strbuf query;
 	char *path = NULL;
-	int r;
 
 	for (size_t i = 0; i < bulk->n_indices; i++) {
 		if (!strcmp(bulk->indices[i].name, name)) {
@@ -139,15 +134,7 @@ static int find_index(struct bulk *bulk, const char *name, uint16_t *ret, struct
 	}
 	if (bulk->n_indices > UINT16_MAX)
 		return err_set(err, ERR_LIMIT, "more than %u indices in one bulk writer", UINT16_MAX);
-	strbuf_init(&query, LINE_BYTES);
-	strbuf_adds(&query, "?" BULK_FILTER);
-	if (bulk->pipeline) {
-		strbuf_adds(&query, "&pipeline=");
-		http_escape(&query, bulk->pipeline);
-	}
-	r = search_path(name, "/_bulk", NULL, query.data, &path, err);
-	strbuf_release(&query);
-	if (r < 0)
+	if (search_path(name, "/_bulk", NULL, "?" BULK_FILTER, &path, err) < 0)
 		return -1;
 	ALLOC_GROW(bulk->indices, bulk->n_indices + 1, bulk->alloc_indices);
 	bulk->indices[bulk->n_indices] = (struct index){.name = xstrdup(name), .path = path};

@@ -6,9 +6,14 @@
 /* Room for the words of an action line, its numbers and line ends. */
 enum { LINE_BYTES = 128, ESCAPED = 6 };
 
+static size_t length(const char *text)
+{
+	return text ? strlen(text) : 0;
+}
+
 size_t bulk_encoded_max(const struct bulk_action *action, const char *index)
 {
-	size_t text = action->id_len + (action->routing ? strlen(action->routing) : 0) + (index ? strlen(index) : 0);
+	size_t text = action->id_len + length(action->routing) + length(action->pipeline) + length(index);
 
 	return LINE_BYTES + ESCAPED * text + action->document_len;
 }
@@ -75,6 +80,10 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 	if (action->routing) {
 		ADD_LITERAL(sb, ",\"routing\":");
 		add_string(sb, action->routing, strlen(action->routing));
+	}
+	if (action->document && action->pipeline) {
+		ADD_LITERAL(sb, ",\"pipeline\":");
+		add_string(sb, action->pipeline, strlen(action->pipeline));
 	}
 	ADD_LITERAL(sb, "}}\n");
 	if (action->document)

@@ -131,7 +131,6 @@ struct bulk_options {
 	unsigned max_actions; /* default 10,000 */
 	unsigned concurrency; /* default 2 */
 	int64_t retry_ms;     /* default 5 minutes */
-	const char *pipeline; /* or NULL */
 	/* Called from bulk_* in the caller's thread for each rejected item. A negative return stops the writer with
 	 * that error. May make other requests, but not use this writer. NULL: a rejection is INVALID/DocumentRejected.
 	 */
@@ -159,6 +158,7 @@ struct bulk_action {
 	const char *id;
 	size_t id_len;
 	const char *routing;  /* or NULL */
+	const char *pipeline; /* of ingest, for documents; or NULL */
 	uint64_t version;     /* external, > 0 */
 	const char *document; /* NULL: a delete. Raw line breaks become spaces on the way */
 	size_t document_len;

@@ -223,12 +223,11 @@ static int start_query(struct worker *w, const struct chunk *chunk, struct err *
 	_cleanup_free_ char *from = xasprintf("(%llu,0)", (unsigned long long)chunk->from);
 	_cleanup_free_ char *to = xasprintf("(%llu,0)", (unsigned long long)chunk->to);
 	const char *const params[] = {from, to};
-	const char *mark = strstr(plan->sql_by_range, "%s");
 	_cleanup_free_ char *sql = NULL;
 
-	if (mark)
-		sql = xasprintf("%.*s%s%s", (int)(mark - plan->sql_by_range), plan->sql_by_range, chunk->range->name,
-				mark + 2);
+	if (plan->leaf_at)
+		sql = xasprintf("%.*s%s%s", (int)plan->leaf_at, plan->sql_by_range, chunk->range->name,
+				plan->sql_by_range + plan->leaf_at);
 	return pg_rows_start(w->pg, sql ? sql : plan->sql_by_range, params, 2, err);
 }
 

@@ -7,7 +7,7 @@
 #include "search/search.h"
 
 struct meters {
-	struct metric *changes, *transactions, *documents, *rejections, *conflicts, *retries, *bytes;
+	struct metric *changes, *transactions, *documents, *rejections, *conflicts, *retries, *bytes, *nulled;
 	struct metric *batch_keys, *batch_seconds, *visibility_seconds;
 	struct metric *lag_seconds, *lag_bytes, *retained_bytes, *bootstrap_rows, *bootstrap_ratio;
 };
@@ -29,6 +29,8 @@ struct meters *meters_new(struct metrics *m)
 	x->conflicts = metrics_counter(m, "pgsync_bulk_conflicts_total", "Writes that met a newer version.", NULL);
 	x->retries = metrics_counter(m, "pgsync_bulk_retries_total", "Bulk items sent again.", NULL);
 	x->bytes = metrics_counter(m, "pgsync_bulk_bytes_total", "Bytes of bulk bodies.", NULL);
+	x->nulled = metrics_counter(m, "pgsync_values_nulled_total",
+				    "Values written as null because no search engine takes them.", NULL);
 	x->batch_keys =
 		metrics_histogram(m, "pgsync_batch_keys", "Dirty keys of a batch.", NULL, keys, ARRAY_SIZE(keys));
 	x->batch_seconds =
@@ -87,6 +89,12 @@ void meters_bulk(struct meters *x, struct bulk_stats *last, const struct bulk_st
 		metric_add(x->bytes, NULL, (double)(now->bytes - last->bytes));
 	}
 	*last = *now;
+}
+
+void meters_nulled(struct meters *x, uint64_t n)
+{
+	if (x)
+		metric_add(x->nulled, NULL, (double)n);
 }
 
 void meters_lag(struct meters *x, int64_t seconds, uint64_t bytes, uint64_t retained)

@@ -21,6 +21,7 @@ void meters_batch(struct meters *meters, uint64_t keys, int64_t duration_us);
 void meters_visibility_wait(struct meters *meters, int64_t duration_us);
 /* Adds what happened since `last`, and moves `last` on. */
 void meters_bulk(struct meters *meters, struct bulk_stats *last, const struct bulk_stats *now);
+void meters_nulled(struct meters *meters, uint64_t n);
 void meters_lag(struct meters *meters, int64_t seconds, uint64_t bytes, uint64_t retained);
 void meters_bootstrap(struct meters *meters, uint64_t rows, double ratio);
 

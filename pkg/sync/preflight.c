@@ -168,28 +168,36 @@ static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n
 	return all;
 }
 
+static int load_expressions(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->spec->n_documents; i++) {
+		size_t n;
+		_cleanup_free_ struct catalog_expression_name *names = document_expressions(e->spec->documents[i], &n);
+
+		if (catalog_load_expressions(e->pg, e->catalog, names, n, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int compile(struct engine *e, struct findings *f, struct err *err)
 {
 	size_t n, n_known = 0;
 	_cleanup_free_ struct catalog_name *names = all_relations(e->spec, &n);
-	char **known = NULL;
-	int r = -1;
+	struct document_names known;
+	char **tables = NULL;
 
-	if (catalog_load(e->pg, names, n, &e->catalog, err) < 0 ||
-	    catalog_list(e->pg, names, n, &known, &n_known, err) < 0) {
-		(void)err_wrap(err, "reading the catalog");
-		goto out;
-	}
+	if (catalog_load(e->pg, names, n, &e->catalog, err) < 0 || load_expressions(e, err) < 0 ||
+	    catalog_list(e->pg, names, n, &tables, &n_known, err) < 0)
+		return err_wrap(err, "reading the catalog");
+	known = (struct document_names){(const char *const *)tables, n_known};
 	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
 	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
 	for (size_t i = 0; i < e->spec->n_documents; i++)
-		e->plans[i] =
-			document_compile(e->spec->documents[i], e->catalog, (const char *const *)known, n_known, f);
+		e->plans[i] = document_compile(e->spec->documents[i], &e->spec->documents_as, e->catalog, &known, f);
 	e->n_plans = e->spec->n_documents;
-	r = 0;
-out:
-	free_strings(known, n_known);
-	return r;
+	free_strings(tables, n_known);
+	return 0;
 }
 
 const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n)

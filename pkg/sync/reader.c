@@ -4,20 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "sync/deadletter_int.h"
 
 /* INDEX_MAX_KEYS: what Postgres allows in a primary key. */
-enum { ID_BYTES = 1024 * 1024, INDEX_MAX_KEYS = 32 };
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, INDEX_MAX_KEYS = 32 };
 
 void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk)
 {
 	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk};
 	strbuf_init(&r->scratch, ID_BYTES);
+	strbuf_init(&r->keyed, KEYED_BYTES);
 }
 
 void reading_release(struct reading *r)
 {
 	strbuf_release(&r->scratch);
+	strbuf_release(&r->keyed);
 	free(r->letters);
 	r->letters = NULL;
 }
@@ -67,26 +70,63 @@ static const char *routing_text(const struct document_plan *plan, const char *va
 	return !plan->routing_is_bool ? value : *value == 't' ? "true" : "false";
 }
 
+/* The document of a hashed id says what was hashed: its first field. */
+static void keep_key(struct reading *r, const struct document_key *key, struct bulk_action *action)
+{
+	struct strbuf *sb = &r->keyed;
+	struct strbuf id;
+
+	strbuf_init(&id, ID_BYTES);
+	document_long_id(&id, r->engine->plans[r->plan]->id_format, key);
+	strbuf_reset(sb);
+	strbuf_adds(sb, "{\"" DOCUMENT_KEY_FIELD "\":");
+	strbuf_add_json(sb, id.data, id.len);
+	strbuf_release(&id);
+	/* An object without fields is "{}". */
+	strbuf_adds(sb, action->document_len > 2 ? "," : "");
+	strbuf_add(sb, action->document + 1, action->document_len - 1);
+	if (!strbuf_ok(sb))
+		return;
+	action->document = sb->data;
+	action->document_len = sb->len;
+}
+
+static void count_notes(struct reading *r, const PGresult *row, int column)
+{
+	uint64_t notes = 0;
+
+	if (PQgetisnull(row, 0, column) ||
+	    !parse_u64(PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column), &notes))
+		return;
+	report_nulled_add(&r->engine->report, r->engine->plans[r->plan]->document->index, (int64_t)notes);
+	meters_nulled(r->engine->meters, notes);
+}
+
 static int add_document(struct reading *r, const PGresult *row, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
-	size_t n = plan->n_keys;
+	int column = (int)plan->n_keys;
 	const char *values[INDEX_MAX_KEYS];
 	size_t lens[INDEX_MAX_KEYS];
-	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
+	const struct document_key key = {values, lens, plan->n_keys};
+	struct bulk_action action = {
+		.index = r->engine->physical[r->plan], .version = r->version, .pipeline = plan->document->pipeline};
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < plan->n_keys; i++) {
 		values[i] = PQgetvalue(row, 0, (int)i);
 		lens[i] = (size_t)PQgetlength(row, 0, (int)i);
 	}
+	action.document = PQgetvalue(row, 0, column);
+	action.document_len = (size_t)PQgetlength(row, 0, column++);
 	strbuf_reset(&r->scratch);
-	document_id(&r->scratch, values, lens, n);
+	if (document_id(&r->scratch, plan->id_format, &key))
+		keep_key(r, &key, &action);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
-	action.document = PQgetvalue(row, 0, (int)n);
-	action.document_len = (size_t)PQgetlength(row, 0, (int)n);
 	if (plan->has_routing)
-		action.routing = routing_text(plan, PQgetvalue(row, 0, (int)n + 1));
+		action.routing = routing_text(plan, PQgetvalue(row, 0, column++));
+	if (plan->has_notes)
+		count_notes(r, row, column);
 	return add_action(r, &action, err);
 }
 
@@ -115,6 +155,7 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 	size_t n = plan->n_keys;
 	const char *values[INDEX_MAX_KEYS + 1];
 	size_t lens[INDEX_MAX_KEYS + 1];
+	const struct document_key ids = {values, lens, n};
 	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
 	_cleanup_free_ char *routing = NULL;
 
@@ -129,7 +170,7 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 		action.version--;
 	}
 	strbuf_reset(&r->scratch);
-	document_id(&r->scratch, values, lens, n);
+	(void)document_id(&r->scratch, plan->id_format, &ids);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
 	return add_action(r, &action, err);

@@ -140,6 +140,13 @@ void report_index_set(struct report *report, const struct report_index *index)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
+void report_nulled_add(struct report *report, const char *name, int64_t n)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	find_index(report, name)->nulled += n;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
 int64_t report_dead_letters(struct report *report, const char *name)
 {
 	int64_t n = 0;
@@ -277,6 +284,8 @@ static json_t *indices_json(const struct report *report)
 		}
 		if (index->documents >= 0)
 			(void)json_object_set_new(object, "documentCount", json_integer(index->documents));
+		if (index->nulled)
+			(void)json_object_set_new(object, "nulledValues", json_integer(index->nulled));
 		if (*index->health)
 			(void)json_object_set_new(object, "health", json_string(index->health));
 		(void)json_array_append_new(list, object);

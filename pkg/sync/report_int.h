@@ -40,6 +40,7 @@ struct report_index {
 	char *name;
 	int64_t generation; /* 0: no index yet */
 	int64_t documents, dead_letters;
+	int64_t nulled; /* values that were written as null since the worker's start */
 	char health[8];
 };
 
@@ -83,6 +84,8 @@ void report_bootstrap_set(struct report *report, const struct report_bootstrap *
 /* Adds or replaces the index of that name; negative numbers keep what was known. */
 void report_index_set(struct report *report, const struct report_index *index);
 
+/* Values that no search engine takes were written as null. */
+void report_nulled_add(struct report *report, const char *name, int64_t n);
 /* How many dead letters the index is known to have. */
 int64_t report_dead_letters(struct report *report, const char *name);
 /* The search engine pushes back, or takes writes again. */

@@ -1,0 +1,419 @@
+/* The keys of each object: columns, JSON paths, expressions and children, and what `transform` makes of them.
+ *
+ * As in pgsync: a child whose label is a column's name takes the column's place; then replace, rename, concat, in this
+ * order, each seeing what the ones before it left. Names in `replace` are those before rename, names in `concat` those
+ * after it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+static const char *const system_columns[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
+
+static bool is_system_column(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(system_columns); i++)
+		if (strcmp(name, system_columns[i]) == 0)
+			return true;
+	return false;
+}
+
+enum finite field_finite(const struct field *field)
+{
+	static const char *const dates[] = {"date", "timestamp", "timestamptz"};
+	static const char *const numbers[] = {"numeric", "float4", "float8"};
+
+	if (!field->type || field->path.n)
+		return FINITE_ALWAYS;
+	for (size_t i = 0; i < ARRAY_SIZE(dates); i++) {
+		if (strcmp(field->type->base_type, dates[i]) == 0)
+			return FINITE_DATE;
+		if (strcmp(field->type->base_type, numbers[i]) == 0)
+			return FINITE_NUMBER;
+	}
+	return FINITE_ALWAYS;
+}
+
+static bool is_child_label(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->n_children; i++)
+		if (strcmp(node->children[i]->label, name) == 0)
+			return true;
+	return false;
+}
+
+static struct field *find_field(const struct place *place, const char *name)
+{
+	for (size_t i = place->n_fields; i-- > 0;)
+		if (!place->fields[i].hidden && strcmp(place->fields[i].name, name) == 0)
+			return &place->fields[i];
+	return NULL;
+}
+
+/* Takes the field; drops it with a warning when a child has its name. */
+static void add_field(struct compiler *c, struct place *place, struct field field, const char *name)
+{
+	if (field.kind != FIELD_CHILD && !place->scalar && is_child_label(place->node, name)) {
+		_cleanup_free_ char *message =
+			xasprintf("`%s` does not appear in the document: a child has the same label", name);
+
+		compiler_warn(c, place->node->path, message);
+		column_path_release(&field.path);
+		return;
+	}
+	if (find_field(place, name)) {
+		compiler_fail(c, "InvalidSchema", place->node->path, "two fields are named `%s`; rename one of them",
+			      name);
+		column_path_release(&field.path);
+		return;
+	}
+	field.name = xstrdup(name);
+	field.source = xstrdup(name);
+	place->fields = xreallocarray(place->fields, place->n_fields + 1, sizeof(*place->fields));
+	place->fields[place->n_fields++] = field;
+}
+
+/* --- columns and expressions --- */
+
+static void add_column(struct compiler *c, struct place *place, int column)
+{
+	const struct catalog_column *type = &place->table->columns[column];
+
+	add_field(c, place, (struct field){.kind = FIELD_COLUMN, .column = column, .type = type}, type->name);
+}
+
+static void add_path(struct compiler *c, struct place *place, const char *text, const char *path)
+{
+	struct field field = {.kind = FIELD_COLUMN};
+	_cleanup_free_ char *problem = column_path_parse(text, &field.path);
+	_cleanup_free_ char *label = xstrdup_or_null(field.path.label);
+	const char *type;
+
+	field.column = problem ? -1 : catalog_column(place->table, field.path.base);
+	if (problem) {
+		compiler_fail(c, "InvalidSchema", path, "%s", problem);
+	} else if (field.column < 0) {
+		unknown_column(c, path, place->table, field.path.base);
+	} else {
+		type = place->table->columns[field.column].base_type;
+		if (strcmp(type, "json") == 0 || strcmp(type, "jsonb") == 0) {
+			add_field(c, place, field, label);
+			return;
+		}
+		compiler_fail(c, "InvalidSchema", path,
+			      "column `%s` is of the type %s: a JSON path needs a json or jsonb column",
+			      field.path.base, place->table->columns[field.column].type);
+	}
+	column_path_release(&field.path);
+}
+
+static void add_named(struct compiler *c, struct place *place, const char *name, const char *path)
+{
+	int column = catalog_column(place->table, name);
+
+	if (column >= 0)
+		add_column(c, place, column);
+	else if (column_is_path(name))
+		add_path(c, place, name, path);
+	else if (!is_system_column(name))
+		unknown_column(c, path, place->table, name);
+	else if (place->table->kind == 'r' || place->table->kind == 'p' || place->table->kind == 'm')
+		add_field(c, place, (struct field){.kind = FIELD_SYSTEM}, name);
+	else
+		compiler_fail(c, "InvalidSchema", path, "%s.%s is no table: it has no system column `%s`",
+			      place->table->schema, place->table->name, name);
+}
+
+static const struct catalog_expression *find_expression(struct compiler *c, const struct place *place, const char *sql,
+							const char *path)
+{
+	const struct catalog_expression *found = catalog_expression(compiler_catalog(c), place->table->oid, sql);
+
+	if (!found || found->problem)
+		compiler_fail(c, "InvalidExpression", path, "`%s`: %s", sql,
+			      found ? found->problem : "is not in the catalog's snapshot");
+	return found && !found->problem ? found : NULL;
+}
+
+static void add_expressions(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		const struct expression *e = &node->expressions[i];
+		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, e->name);
+		const struct catalog_expression *found = find_expression(c, place, e->sql, path);
+
+		if (found)
+			add_field(c, place,
+				  (struct field){.kind = FIELD_EXPRESSION, .number = i + 1, .type = &found->type},
+				  e->name);
+	}
+	place->n_expressions = node->n_expressions;
+}
+
+static void check_where(struct compiler *c, struct place *place)
+{
+	_cleanup_free_ char *path = xasprintf("%s.where", place->node->path);
+	const struct catalog_expression *found;
+
+	if (!place->node->where)
+		return;
+	place->filtered = true;
+	found = find_expression(c, place, place->node->where, path);
+	if (found && strcmp(found->type.base_type, "bool") != 0)
+		compiler_fail(c, "InvalidExpression", path, "`%s`: must be a condition, found a value of the type %s",
+			      place->node->where, found->type.type);
+}
+
+static void add_columns(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+	bool all = node->columns.n == 0 && !(place->scalar && node->n_expressions);
+
+	for (size_t i = 0; i < node->columns.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
+
+		add_named(c, place, node->columns.items[i], path);
+	}
+	for (size_t i = 0; all && i < place->table->n_columns; i++)
+		add_column(c, place, (int)i);
+}
+
+/* --- order_by --- */
+
+static size_t expression_number(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (strcmp(node->expressions[i].name, name) == 0)
+			return i + 1;
+	return 0;
+}
+
+static void resolve_order(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+
+	place->sorts = xcalloc(node->n_order_by, sizeof(*place->sorts));
+	for (size_t i = 0; i < node->n_order_by; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.order_by[%zu]", node->path, i);
+		struct sort sort = {.how = &node->order_by[i]};
+
+		sort.column = catalog_column(place->table, sort.how->column);
+		sort.expression = sort.column < 0 ? expression_number(node, sort.how->column) : 0;
+		if (sort.column >= 0 || sort.expression)
+			place->sorts[place->n_sorts++] = sort;
+		else
+			unknown_column(c, path, place->table, sort.how->column);
+	}
+}
+
+/* --- transform --- */
+
+/* A name in `transform` that no field has: nothing happens, as in pgsync, but a person should know. */
+static void warn_absent(struct compiler *c, const struct place *place, const char *what, const char *name)
+{
+	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here", what, name);
+
+	compiler_warn(c, place->node->path, message);
+}
+
+static struct field *find_source(const struct place *place, const char *name)
+{
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (strcmp(place->fields[i].source, name) == 0)
+			return &place->fields[i];
+	return NULL;
+}
+
+static void apply_replace(struct compiler *c, struct place *place)
+{
+	const char *name;
+	json_t *map;
+
+	json_object_foreach (place->node->transform.replace, name, map) {
+		struct field *field = find_source(place, name);
+
+		if (field && json_object_size(map))
+			field->replace = map;
+		else if (!field)
+			warn_absent(c, place, "replace", name);
+	}
+}
+
+static void apply_rename(struct compiler *c, struct place *place)
+{
+	const char *name;
+	json_t *to;
+
+	json_object_foreach (place->node->transform.rename, name, to) {
+		struct field *field = find_source(place, name);
+
+		if (field) {
+			free(field->name);
+			field->name = xstrdup(json_string_value(to));
+		} else {
+			warn_absent(c, place, "rename", name);
+		}
+	}
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (find_field(place, place->fields[i].name) != &place->fields[i])
+			compiler_fail(c, "InvalidSchema", place->node->path,
+				      "transform.rename: two fields would be named `%s`", place->fields[i].name);
+}
+
+static void add_concat(struct place *place, const struct concat *concat)
+{
+	struct field field = {.kind = FIELD_CONCAT,
+			      .name = xstrdup(concat->destination),
+			      .source = xstrdup(concat->destination),
+			      .delimiter = concat->delimiter ? concat->delimiter : ""};
+	struct field *overwritten;
+
+	field.parts = xcalloc(concat->columns.n, sizeof(*field.parts));
+	for (size_t i = 0; i < concat->columns.n; i++) {
+		const struct field *found = find_field(place, concat->columns.items[i]);
+
+		field.parts[field.n_parts++] = found ? (struct part){.field = (size_t)(found - place->fields)}
+						     : (struct part){.literal = concat->columns.items[i]};
+	}
+	overwritten = find_field(place, concat->destination);
+	if (overwritten)
+		overwritten->hidden = true;
+	place->fields = xreallocarray(place->fields, place->n_fields + 1, sizeof(*place->fields));
+	place->fields[place->n_fields++] = field;
+}
+
+static void apply_transform(struct compiler *c, struct place *place)
+{
+	const struct transform *t = &place->node->transform;
+
+	apply_replace(c, place);
+	if (place->scalar) {
+		if (t->rename || t->n_concats || t->n_moves)
+			compiler_warn(c, place->node->path,
+				      "transform: a scalar is a value without fields: only replace has an effect");
+		return;
+	}
+	apply_rename(c, place);
+	for (size_t i = 0; i < t->n_concats; i++)
+		add_concat(place, &t->concats[i]);
+}
+
+void fields_resolve(struct compiler *c, struct place *place)
+{
+	add_columns(c, place);
+	add_expressions(c, place);
+	check_where(c, place);
+	resolve_order(c, place);
+	for (size_t i = 0; i < place->n_children; i++)
+		add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
+			  place->children[i]->node->label);
+	if (place->scalar && place->n_fields == 0)
+		compiler_fail(c, "InvalidSchema", place->node->path, "a scalar node needs a column");
+	apply_transform(c, place);
+}
+
+/* --- move --- */
+
+#define ROOT_PREFIX "$root."
+
+/* Finds or makes the object that the path leads to, within fields; the last word of the path is not part of it. NULL:
+ * something else is in the way. */
+static struct field *open_object(struct field **fields, size_t *n, const char *name, size_t len)
+{
+	struct field field = {.kind = FIELD_OBJECT};
+
+	for (size_t i = 0; i < *n; i++) {
+		if ((*fields)[i].hidden || strlen((*fields)[i].name) != len ||
+		    strncmp((*fields)[i].name, name, len) != 0)
+			continue;
+		return (*fields)[i].kind == FIELD_OBJECT ? &(*fields)[i] : NULL;
+	}
+	field.name = xstrndup(name, len);
+	field.source = xstrndup(name, len);
+	*fields = xreallocarray(*fields, *n + 1, sizeof(**fields));
+	(*fields)[*n] = field;
+	return &(*fields)[(*n)++];
+}
+
+static bool put_field(struct field **fields, size_t *n, struct field field, const char *path)
+{
+	const char *dot;
+
+	for (; (dot = strchr(path, '.')); path = dot + 1) {
+		struct field *object = dot > path ? open_object(fields, n, path, (size_t)(dot - path)) : NULL;
+
+		if (!object)
+			return false;
+		fields = &object->fields;
+		n = &object->n_fields;
+	}
+	for (size_t i = 0; i < *n; i++)
+		if (!(*fields)[i].hidden && strcmp((*fields)[i].name, path) == 0)
+			return false;
+	if (!*path)
+		return false;
+	field.name = xstrdup(path);
+	field.source = xstrdup(path);
+	*fields = xreallocarray(*fields, *n + 1, sizeof(**fields));
+	(*fields)[(*n)++] = field;
+	return true;
+}
+
+static const struct carry *add_carry(struct tree *tree, const struct place *place, const struct place *target,
+				     const struct field *field)
+{
+	struct carry *carry = xcalloc(1, sizeof(*carry));
+
+	*carry = (struct carry){
+		.number = tree->n_carries, .place = place, .target = target, .field = (size_t)(field - place->fields)};
+	tree->carries = xreallocarray(tree->carries, tree->n_carries + 1, sizeof(struct carry *));
+	tree->carries[tree->n_carries++] = carry;
+	return carry;
+}
+
+static void move_field(struct compiler *c, struct tree *tree, struct place *place, const struct move *move)
+{
+	bool to_root = strncmp(move->destination, ROOT_PREFIX, strlen(ROOT_PREFIX)) == 0;
+	struct place *target = to_root ? tree->places[0] : place;
+	const char *path = move->destination + (to_root ? strlen(ROOT_PREFIX) : 0);
+	struct field *found = find_field(place, move->column);
+	struct field moved = {.kind = FIELD_CARRIED};
+
+	if (!found) {
+		warn_absent(c, place, "move", move->column);
+		return;
+	}
+	found->hidden = true;
+	moved.carry = add_carry(tree, place, target, found);
+	if (!put_field(&target->fields, &target->n_fields, moved, path))
+		compiler_fail(
+			c, "InvalidSchema", move->path,
+			"destination \"%s\" is no path to a new field: it must be \"a.b\" or \"$root.a.b\", and no "
+			"field may be there yet",
+			move->destination);
+}
+
+void fields_move(struct compiler *c, struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct transform *t = &tree->places[i]->node->transform;
+
+		for (size_t m = 0; !tree->places[i]->scalar && m < t->n_moves; m++)
+			move_field(c, tree, tree->places[i], &t->moves[m]);
+	}
+}
+
+void fields_release(struct field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(fields[i].name);
+		free(fields[i].source);
+		column_path_release(&fields[i].path);
+		free(fields[i].parts);
+		fields_release(fields[i].fields, fields[i].n_fields);
+	}
+	free(fields);
+}

@@ -1,0 +1,505 @@
+/* What a field's value is in SQL.
+ *
+ * Postgres makes the JSON, so a value is an expression of whatever type its column has; only what `transform` touches
+ * is looked at as text or as JSON. Values that no search engine takes (infinite dates, NaN and infinite numbers) become
+ * NULL, and are counted.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+#include "postgres/pg.h"
+
+enum { NAME_BYTES = 63, PIECE_PAIRS = 50 };
+
+enum value_class { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOLEAN, VALUE_JSON, VALUE_OTHER };
+
+/* --- columns --- */
+
+void sql_own(struct strbuf *sb, const struct place *place, int column)
+{
+	strbuf_addf(sb, "t%zu.", place->number);
+	pg_quote_ident(sb, place->table->columns[column].name);
+}
+
+void sql_free_name(struct strbuf *sb, const struct place *place, const char *prefix, size_t number)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%zu", prefix, number);
+
+	while (catalog_column(place->table, name) >= 0) {
+		char *longer = xasprintf("%s.", name);
+
+		free(name);
+		name = longer;
+	}
+	pg_quote_ident(sb, name);
+}
+
+static void add_steps(struct strbuf *sb, const struct column_path *path)
+{
+	for (size_t i = 0; i < path->n; i++) {
+		const struct column_step *step = &path->steps[i];
+		_cleanup_free_ char *array = xasprintf("{%s}", step->part);
+
+		strbuf_addf(sb, " %s ", step->op);
+		if (step->index)
+			strbuf_adds(sb, step->part);
+		else
+			pg_quote_literal(sb, step->op[0] == '#' ? array : step->part);
+	}
+}
+
+static void add_raw(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	switch (field->kind) {
+	case FIELD_SYSTEM:
+		strbuf_addf(sb, "t%zu.%s", place->number, field->source);
+		break;
+	case FIELD_EXPRESSION:
+		strbuf_addf(sb, "t%zu.", place->number);
+		sql_free_name(sb, place, "x", field->number);
+		break;
+	default:
+		strbuf_adds(sb, field->path.n ? "(" : "");
+		sql_own(sb, place, field->column);
+		add_steps(sb, &field->path);
+		strbuf_adds(sb, field->path.n ? ")" : "");
+		break;
+	}
+}
+
+static void add_is_finite(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	if (field_finite(field) == FINITE_DATE) {
+		strbuf_adds(sb, "isfinite(");
+		add_raw(sb, place, field);
+		strbuf_addc(sb, ')');
+		return;
+	}
+	/* A numeric with a precision cannot be infinite. NaN sorts above infinity. */
+	add_raw(sb, place, field);
+	if (field->type->typmod > 0) {
+		strbuf_adds(sb, " <> 'NaN'");
+		return;
+	}
+	strbuf_adds(sb, " > '-Infinity' AND ");
+	add_raw(sb, place, field);
+	strbuf_adds(sb, " < 'Infinity'");
+}
+
+static void add_finite(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	if (field_finite(field) == FINITE_ALWAYS) {
+		add_raw(sb, place, field);
+		return;
+	}
+	strbuf_adds(sb, "CASE WHEN ");
+	add_is_finite(sb, place, field);
+	strbuf_adds(sb, " THEN ");
+	add_raw(sb, place, field);
+	strbuf_adds(sb, " END");
+}
+
+/* --- kinds of values --- */
+
+static enum value_class class_of_type(const struct catalog_column *type)
+{
+	static const char *const texts[] = {"text", "varchar", "citext", "name"};
+	static const char *const documents[] = {"json", "jsonb", "hstore"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (strcmp(type->base_type, texts[i]) == 0)
+			return VALUE_TEXT;
+	for (size_t i = 0; i < ARRAY_SIZE(documents); i++)
+		if (strcmp(type->base_type, documents[i]) == 0)
+			return VALUE_JSON;
+	if (strcmp(type->base_type, "bool") == 0)
+		return VALUE_BOOLEAN;
+	if (type->category == 'N' && strcmp(type->base_type, "money") != 0)
+		return VALUE_NUMBER;
+	return type->category == 'A' || type->category == 'C' ? VALUE_JSON : VALUE_OTHER;
+}
+
+static enum value_class class_of(const struct field *field)
+{
+	switch (field->kind) {
+	case FIELD_COLUMN:
+		if (field->path.n)
+			return strlen(field->path.steps[field->path.n - 1].op) == 3 ? VALUE_TEXT : VALUE_JSON;
+		return class_of_type(field->type);
+	case FIELD_EXPRESSION:
+		return class_of_type(field->type);
+	case FIELD_SYSTEM:
+		return VALUE_OTHER;
+	case FIELD_CONCAT:
+		return VALUE_TEXT;
+	default:
+		return VALUE_JSON;
+	}
+}
+
+/* --- replace --- */
+
+static void add_replaced(struct strbuf *sb, const json_t *replace, const char *text)
+{
+	const char *search;
+	json_t *with;
+
+	for (size_t i = 0; i < json_object_size(replace); i++)
+		strbuf_adds(sb, "replace(");
+	strbuf_adds(sb, text);
+	json_object_foreach ((json_t *)replace, search, with) {
+		strbuf_adds(sb, ", ");
+		pg_quote_literal(sb, search);
+		strbuf_adds(sb, ", ");
+		pg_quote_literal(sb, json_string_value(with));
+		strbuf_addc(sb, ')');
+	}
+}
+
+/* A JSON string, or the strings of a JSON array; everything else stays. */
+static void add_replaced_json(struct strbuf *sb, const json_t *replace, const char *json)
+{
+	_cleanup_free_ char *text = xasprintf("(%s #>> '{}')", json);
+
+	strbuf_addf(sb, "CASE json_typeof(%s) WHEN 'string' THEN to_json(", json);
+	add_replaced(sb, replace, text);
+	strbuf_adds(sb,
+		    ") WHEN 'array' THEN coalesce((SELECT json_agg(CASE json_typeof(e) WHEN 'string' THEN to_json(");
+	add_replaced(sb, replace, "(e #>> '{}')");
+	strbuf_addf(sb, ") ELSE e END ORDER BY o) FROM json_array_elements(%s) WITH ORDINALITY AS a(e, o)), '[]')",
+		    json);
+	strbuf_addf(sb, " ELSE %s END", json);
+}
+
+static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field);
+
+static char *untouched(const struct place *place, const struct field *field)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, SQL_BYTES);
+	add_untouched(&sb, place, field);
+	return strbuf_detach(&sb);
+}
+
+static void add_field_value(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	enum value_class class = class_of(field);
+	_cleanup_free_ char *value = NULL;
+	_cleanup_free_ char *as = NULL;
+
+	if (!field->replace || class == VALUE_NUMBER || class == VALUE_BOOLEAN) {
+		add_untouched(sb, place, field);
+		return;
+	}
+	value = untouched(place, field);
+	as = xasprintf(class == VALUE_TEXT    ? "(%s)::text"
+		       : class == VALUE_OTHER ? "(to_json(%s) #>> '{}')"
+					      : "to_json(%s)",
+		       value);
+	if (class == VALUE_JSON)
+		add_replaced_json(sb, field->replace, as);
+	else
+		add_replaced(sb, field->replace, as);
+}
+
+/* --- concat --- */
+
+/* A part as text; NULL for what Python calls false: null, an empty text, zero, false, and empty lists and objects. */
+static void add_part(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	enum value_class class = class_of(field);
+	struct strbuf value;
+
+	strbuf_init(&value, SQL_BYTES);
+	add_field_value(&value, place, field);
+	if (class == VALUE_OTHER && field->replace)
+		class = VALUE_TEXT;
+	if (class == VALUE_TEXT)
+		strbuf_addf(sb, "nullif((%s)::text, '')", value.data);
+	else if (class == VALUE_NUMBER)
+		strbuf_addf(sb, "CASE WHEN (%s) <> 0 THEN (%s)::text END", value.data, value.data);
+	else if (class == VALUE_BOOLEAN)
+		strbuf_addf(sb, "CASE WHEN (%s) THEN 'true' END", value.data);
+	else
+		strbuf_addf(
+			sb,
+			"CASE WHEN to_json(%s)::text NOT IN ('0', 'false', '\"\"', '[]', '{}') THEN to_json(%s) #>> "
+			"'{}' END",
+			value.data, value.data);
+	strbuf_release(&value);
+}
+
+static void add_concat(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	strbuf_adds(sb, "array_to_string(ARRAY[");
+	for (size_t i = 0; i < field->n_parts; i++) {
+		const struct part *part = &field->parts[i];
+
+		strbuf_adds(sb, i ? ", " : "");
+		if (part->literal)
+			pg_quote_literal(sb, part->literal);
+		else
+			add_part(sb, place, &place->fields[part->field]);
+	}
+	strbuf_adds(sb, "]::text[], ");
+	pg_quote_literal(sb, field->delimiter);
+	strbuf_addc(sb, ')');
+}
+
+/* --- objects --- */
+
+static void add_child_value(struct strbuf *sb, const struct place *child)
+{
+	if (!child->inlined) {
+		strbuf_addf(sb, "n%zu.doc", child->number);
+	} else if (child->scalar) {
+		sql_place_value(sb, child);
+	} else {
+		strbuf_adds(sb, "CASE WHEN ");
+		sql_own(sb, child, child->hops[0].lower_columns[0]);
+		strbuf_adds(sb, " IS NOT NULL THEN ");
+		sql_place_value(sb, child);
+		strbuf_adds(sb, " END");
+	}
+}
+
+/* The next field that appears, from i on. */
+static size_t next_shown(const struct field *fields, size_t n, size_t i)
+{
+	while (i < n && fields[i].hidden)
+		i++;
+	return i;
+}
+
+static size_t count_shown(const struct field *fields, size_t n)
+{
+	size_t shown = 0;
+
+	for (size_t i = next_shown(fields, n, 0); i < n; i = next_shown(fields, n, i + 1))
+		shown++;
+	return shown;
+}
+
+/* json_build_object takes 100 arguments; pieces are put together as text, without their inner braces. */
+static void add_build_object(struct strbuf *sb, const struct place *place, const struct field *fields, size_t n)
+{
+	size_t pieces = (count_shown(fields, n) + PIECE_PAIRS - 1) / PIECE_PAIRS;
+	size_t i = next_shown(fields, n, 0);
+
+	pieces = pieces ? pieces : 1;
+	strbuf_adds(sb, pieces > 1 ? "(" : "");
+	for (size_t piece = 0; piece < pieces; piece++) {
+		if (piece)
+			strbuf_adds(sb, " || ',' || ");
+		strbuf_adds(sb, pieces == 1          ? ""
+				: piece == 0         ? "left("
+				: piece + 1 < pieces ? "substr(left("
+						     : "substr(");
+		strbuf_adds(sb, "json_build_object(");
+		for (size_t pair = 0; i < n && pair < PIECE_PAIRS; pair++, i = next_shown(fields, n, i + 1)) {
+			strbuf_adds(sb, pair ? ", " : "");
+			pg_quote_literal(sb, fields[i].name);
+			strbuf_adds(sb, ", ");
+			add_field_value(sb, place, &fields[i]);
+		}
+		strbuf_addc(sb, ')');
+		if (pieces > 1)
+			strbuf_adds(sb, piece == 0           ? "::text, -1)"
+					: piece + 1 < pieces ? "::text, -1), 2)"
+							     : "::text, 2)");
+	}
+	strbuf_adds(sb, pieces > 1 ? ")::json" : "");
+}
+
+static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	switch (field->kind) {
+	case FIELD_COLUMN:
+	case FIELD_SYSTEM:
+	case FIELD_EXPRESSION:
+		add_finite(sb, place, field);
+		break;
+	case FIELD_CHILD:
+		add_child_value(sb, field->child);
+		break;
+	case FIELD_CONCAT:
+		add_concat(sb, place, field);
+		break;
+	case FIELD_OBJECT:
+		add_build_object(sb, place, field->fields, field->n_fields);
+		break;
+	case FIELD_CARRIED:
+		sql_carried(sb, field->carry, place);
+		break;
+	case FIELD_META:
+		strbuf_adds(sb, "m.doc");
+		break;
+	}
+}
+
+/* row_to_json takes its keys from column names. */
+static bool is_row(const struct place *place)
+{
+	if (place->scalar)
+		return false;
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (!place->fields[i].hidden && strlen(place->fields[i].name) > NAME_BYTES)
+			return false;
+	return true;
+}
+
+void sql_place_value(struct strbuf *sb, const struct place *place)
+{
+	if (place->scalar)
+		add_field_value(sb, place, &place->fields[0]);
+	else if (is_row(place))
+		strbuf_addf(sb, "row_to_json(x%zu)", place->number);
+	else
+		add_build_object(sb, place, place->fields, place->n_fields);
+}
+
+void sql_object_rows(struct strbuf *sb, const struct place *place)
+{
+	const char *comma = "";
+
+	for (size_t i = 0; i < place->n_children; i++)
+		if (place->children[i]->inlined)
+			sql_object_rows(sb, place->children[i]);
+	if (!is_row(place))
+		return;
+	strbuf_adds(sb, "\n  CROSS JOIN LATERAL (SELECT ");
+	for (size_t i = next_shown(place->fields, place->n_fields, 0); i < place->n_fields;
+	     i = next_shown(place->fields, place->n_fields, i + 1)) {
+		const struct field *field = &place->fields[i];
+		bool plain = field->kind == FIELD_COLUMN && !field->path.n && !field->replace &&
+			     field_finite(field) == FINITE_ALWAYS && strcmp(field->name, field->source) == 0;
+
+		strbuf_adds(sb, comma);
+		add_field_value(sb, place, field);
+		if (!plain) {
+			strbuf_adds(sb, " AS ");
+			pg_quote_ident(sb, field->name);
+		}
+		comma = ", ";
+	}
+	strbuf_addf(sb, ") x%zu", place->number);
+}
+
+/* --- order, notes, carried values --- */
+
+void sql_order(struct strbuf *sb, const struct place *place)
+{
+	const char *comma = "";
+
+	for (size_t i = 0; i < place->n_sorts; i++, comma = ", ") {
+		const struct sort *sort = &place->sorts[i];
+
+		strbuf_adds(sb, comma);
+		if (sort->column >= 0) {
+			sql_own(sb, place, sort->column);
+		} else {
+			strbuf_addf(sb, "t%zu.", place->number);
+			sql_free_name(sb, place, "x", sort->expression);
+		}
+		strbuf_adds(sb, sort->how->descending ? " DESC" : "");
+		if (sort->how->nulls_given)
+			strbuf_adds(sb, sort->how->nulls_first ? " NULLS FIRST" : " NULLS LAST");
+	}
+	for (size_t i = 0; i < place->n_key; i++, comma = ", ") {
+		strbuf_adds(sb, comma);
+		sql_own(sb, place, place->key[i]);
+	}
+}
+
+static void add_notes(struct strbuf *sb, const struct place *place, const char **plus)
+{
+	for (size_t i = 0; i < place->n_fields; i++) {
+		if (field_finite(&place->fields[i]) == FINITE_ALWAYS)
+			continue;
+		strbuf_addf(sb, "%sCASE WHEN NOT (", *plus);
+		add_is_finite(sb, place, &place->fields[i]);
+		strbuf_adds(sb, ") THEN 1 ELSE 0 END");
+		*plus = " + ";
+	}
+	for (size_t i = 0; i < place->n_children; i++) {
+		if (!place->children[i]->has_notes)
+			continue;
+		if (place->children[i]->inlined) {
+			add_notes(sb, place->children[i], plus);
+			continue;
+		}
+		strbuf_addf(sb, "%scoalesce(n%zu.notes, 0)", *plus, place->children[i]->number);
+		*plus = " + ";
+	}
+}
+
+void sql_notes(struct strbuf *sb, const struct place *place)
+{
+	const char *plus = "";
+
+	add_notes(sb, place, &plus);
+}
+
+/* The child of `at` on the way down to the carry's place; NULL when that is `at` itself, or not below. */
+static const struct place *step_towards(const struct carry *carry, const struct place *at)
+{
+	const struct place *place = carry->place;
+
+	while (place && place->parent != at)
+		place = place->parent;
+	return place;
+}
+
+bool carried_through(const struct carry *carry, const struct place *place)
+{
+	return place->parent && carry->target != carry->place && (carry->place == place || step_towards(carry, place));
+}
+
+/* The value is a list already in the query of `at`. */
+static bool carried_as_list(const struct carry *carry, const struct place *at)
+{
+	for (const struct place *place = carry->place; place != at; place = place->parent)
+		if (place->many)
+			return true;
+	return false;
+}
+
+void sql_carried(struct strbuf *sb, const struct carry *carry, const struct place *at)
+{
+	const struct place *child = step_towards(carry, at);
+
+	if (carry->place == at)
+		add_field_value(sb, at, &at->fields[carry->field]);
+	else if (child->inlined)
+		sql_carried(sb, carry, child);
+	else
+		strbuf_addf(sb, "n%zu.\"m.%zu\"", child->number, carry->number);
+}
+
+void sql_carried_set(struct strbuf *sb, const struct carry *carry, const struct place *place)
+{
+	struct strbuf list;
+
+	if (!place->many) {
+		sql_carried(sb, carry, place);
+		return;
+	}
+	if (!carried_as_list(carry, place)) {
+		strbuf_adds(sb, "json_agg(");
+		sql_carried(sb, carry, place);
+		strbuf_adds(sb, " ORDER BY ");
+		sql_order(sb, place);
+		strbuf_addc(sb, ')');
+		return;
+	}
+	/* Lists of several rows become one list. */
+	strbuf_init(&list, SQL_BYTES);
+	sql_carried(&list, carry, place);
+	strbuf_addf(sb, "('[' || string_agg(nullif(substr((%s)::text, 2, length((%s)::text) - 2), ''), ', ' ORDER BY ",
+		    list.data, list.data);
+	sql_order(sb, place);
+	strbuf_adds(sb, ") || ']')::json");
+	strbuf_release(&list);
+}

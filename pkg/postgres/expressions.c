@@ -1,0 +1,119 @@
+/* What the server says of an expression that a person wrote: its type, and whether it is immutable. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "postgres/catalog.h"
+#include "postgres/pg_int.h"
+
+enum { SQL_BYTES = 64 * 1024 };
+
+/* The server's own words are kept; anything but a fault of the expression is a failure of the load. */
+static int note_problem(struct catalog_expression *e, const struct err *said)
+{
+	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED)
+		return -1;
+	e->problem = strstr(said->msg, "generation expression is not immutable")
+			     ? xstrdup("is not immutable: its value could change while the row stays as it is, and no "
+				       "change would be seen; use only immutable functions and operators")
+			     : xstrdup(said->msg);
+	return 0;
+}
+
+static int load_type_name(struct pg *pg, struct catalog_expression *e, struct err *err)
+{
+	static const char sql[] =
+		"WITH RECURSIVE b AS (SELECT typname, typcategory, typtype, typbasetype FROM pg_type WHERE oid = "
+		"$1::oid"
+		" UNION ALL SELECT t.typname, t.typcategory, t.typtype, t.typbasetype FROM b JOIN pg_type t"
+		" ON b.typtype = 'd' AND t.oid = b.typbasetype)"
+		" SELECT format_type($1::oid, $2::int), typname, typcategory FROM b WHERE typtype <> 'd'";
+	_cleanup_free_ char *oid = xasprintf("%u", e->type.type_oid);
+	_cleanup_free_ char *typmod = xasprintf("%d", e->type.typmod);
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (pg_query(pg, sql, (const char *const[]){oid, typmod}, 2, &r, err) < 0)
+		return -1;
+	if (PQntuples(r) != 1)
+		return err_set(err, ERR_TRANSIENT, "the type of an expression is gone");
+	e->type.type = xstrdup(PQgetvalue(r, 0, 0));
+	e->type.base_type = xstrdup(PQgetvalue(r, 0, 1));
+	e->type.category = PQgetvalue(r, 0, 2)[0];
+	return 0;
+}
+
+/* 1: the expression has a problem. */
+static int load_type(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	struct strbuf sql;
+	int failed;
+
+	strbuf_init(&sql, SQL_BYTES);
+	strbuf_addf(&sql, "SELECT (%s) FROM ", e->sql);
+	pg_quote_table(&sql, table->schema, table->name);
+	strbuf_adds(&sql, " AS ");
+	pg_quote_ident(&sql, table->name);
+	strbuf_adds(&sql, " LIMIT 0");
+	failed = pg_query(pg, sql.data, NULL, 0, &r, err);
+	strbuf_release(&sql);
+	if (failed < 0)
+		return note_problem(e, err) < 0 ? -1 : 1;
+	e->type.type_oid = PQftype(r, 0);
+	e->type.typmod = PQfmod(r, 0);
+	return load_type_name(pg, e, err);
+}
+
+/* A generated column must be immutable and may refer to columns of its own row alone: the server's check is ours. */
+static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
+			   struct err *err)
+{
+	struct err rolled_back;
+	struct strbuf sql;
+	int failed;
+
+	strbuf_init(&sql, SQL_BYTES);
+	strbuf_adds(&sql, "BEGIN; SET LOCAL client_min_messages = warning; CREATE TEMPORARY TABLE ");
+	pg_quote_ident(&sql, table->name);
+	strbuf_adds(&sql, " (LIKE ");
+	pg_quote_table(&sql, table->schema, table->name);
+	strbuf_adds(&sql, "); ALTER TABLE pg_temp.");
+	pg_quote_ident(&sql, table->name);
+	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED; ROLLBACK",
+		    e->type.type, e->sql);
+	failed = pg_exec(pg, sql.data, err);
+	strbuf_release(&sql);
+	if (failed == 0)
+		return 0;
+	if (pg_exec(pg, "ROLLBACK", &rolled_back) < 0)
+		return -1;
+	return note_problem(e, err);
+}
+
+static int load_one(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+{
+	int r = load_type(pg, table, e, err);
+
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	return check_immutable(pg, table, e, err);
+}
+
+int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
+			     size_t n, struct err *err)
+{
+	catalog->expressions =
+		xreallocarray(catalog->expressions, catalog->n_expressions + n + 1, sizeof(*catalog->expressions));
+	for (size_t i = 0; i < n; i++) {
+		const struct catalog_table *table = catalog_find(catalog, names[i].table.schema, names[i].table.table);
+		struct catalog_expression *e = &catalog->expressions[catalog->n_expressions];
+
+		if (!table || catalog_expression(catalog, table->oid, names[i].sql))
+			continue;
+		*e = (struct catalog_expression){.relation = table->oid, .sql = xstrdup(names[i].sql)};
+		catalog->n_expressions++;
+		if (load_one(pg, table, e, err) < 0)
+			return err_wrap(err, "checking the expression `%s`", names[i].sql);
+	}
+	return 0;
+}
