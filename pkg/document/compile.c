@@ -213,12 +213,15 @@ static bool resolve_through(struct compiler *c, struct place *place)
 		.type = r->type,
 		.upper_columns = &r->fk_parent,
 		.lower_columns = &r->fk_child,
+		.has_through = true,
 		.path = place->node->path,
 	};
 	struct link_request first = {
 		.upper = place->parent->table,
 		.lower = place->through,
 		.type = r->type,
+		.has_through = true,
+		.through_is_lower = true,
 		.path = place->node->path,
 	};
 	bool ok;
@@ -389,6 +392,10 @@ struct document_plan *document_compile(const struct schema_document *document, c
 	if (!c.failed)
 		plan = make_plan(&c.tree);
 	tree_release(&c.tree);
+	if (plan && (!plan->sql_by_key || !plan->sql_by_range)) {
+		fail(&c, "InvalidSchema", document->path, "its query would be longer than %d bytes", SQL_BYTES);
+		document_plan_free(TAKE_PTR(plan));
+	}
 	return plan;
 }
 

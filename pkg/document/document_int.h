@@ -143,8 +143,9 @@ struct link_request {
 	const struct catalog_table *upper, *lower;
 	enum relation_type type;
 	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
-	const struct hop *other; /* the through table's other hop, whose foreign key is not meant; or NULL */
-	const char *path;        /* of the node */
+	const struct hop *other;            /* the through table's other hop, whose foreign key is not meant; or NULL */
+	bool has_through, through_is_lower; /* one of the tables is a through table: which */
+	const char *path;                   /* of the node */
 };
 
 /* Finds the join of two tables; false with a finding when there is none, or more than one. */
@@ -165,7 +166,7 @@ void sql_table(struct strbuf *sb, const struct catalog_table *table);
 char *sql_type(const struct catalog_column *column);
 /* Appends `expr` of the column's type as the text that pgoutput would send for it. */
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
-/* ret_leaf_at: see document_plan.leaf_at; may be NULL. */
+/* ret_leaf_at: see document_plan.leaf_at; may be NULL. NULL when the text would be longer than SQL_BYTES. */
 char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
 char *sql_all_roots(const struct tree *tree);
 

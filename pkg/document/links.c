@@ -205,6 +205,21 @@ static void report_several(const struct link_request *r, const struct candidate 
 	strbuf_release(&sb);
 }
 
+/* A through table refers to both its ends: when its end refers to it as well, that key is another relationship. */
+static size_t prefer_through(const struct link_request *r, struct candidate *candidates, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		kept += candidates[i].on_lower == r->through_is_lower;
+	if (!r->has_through || kept != 1)
+		return n;
+	for (size_t i = 0; i < n; i++)
+		if (candidates[i].on_lower == r->through_is_lower)
+			candidates[0] = candidates[i];
+	return 1;
+}
+
 static bool resolve_found(const struct link_request *r, struct hop *hop, struct findings *f)
 {
 	_cleanup_free_ struct candidate *candidates =
@@ -217,6 +232,7 @@ static bool resolve_found(const struct link_request *r, struct hop *hop, struct 
 		n = add_candidates(r, true, candidates, n);
 	if (r->upper != r->lower || r->type == RELATION_ONE_TO_ONE)
 		n = add_candidates(r, false, candidates, n);
+	n = prefer_through(r, candidates, n);
 	if (n == 0)
 		report_none(r, f);
 	if (n > 1)

@@ -678,7 +678,10 @@ char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 	}
 	if (ret_leaf_at)
 		*ret_leaf_at = q.leaf_at;
-	return strbuf_detach(&q.sb);
+	if (strbuf_ok(&q.sb))
+		return strbuf_detach(&q.sb);
+	strbuf_release(&q.sb);
+	return NULL;
 }
 
 /* Also those that its `where` leaves out: a root that left the index is to be deleted. */

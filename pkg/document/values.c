@@ -174,13 +174,11 @@ static void add_replaced_json(struct strbuf *sb, const json_t *replace, const ch
 
 static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field);
 
-static char *untouched(const struct place *place, const struct field *field)
+/* A part that was cut makes the whole one that was cut. */
+static char *take_part(struct strbuf *whole, struct strbuf *part)
 {
-	struct strbuf sb;
-
-	strbuf_init(&sb, SQL_BYTES);
-	add_untouched(&sb, place, field);
-	return strbuf_detach(&sb);
+	whole->overflow = whole->overflow || part->overflow;
+	return strbuf_detach(part);
 }
 
 static void add_field_value(struct strbuf *sb, const struct place *place, const struct field *field)
@@ -188,12 +186,15 @@ static void add_field_value(struct strbuf *sb, const struct place *place, const 
 	enum value_class class = class_of(field);
 	_cleanup_free_ char *value = NULL;
 	_cleanup_free_ char *as = NULL;
+	struct strbuf part;
 
 	if (!field->replace || class == VALUE_NUMBER || class == VALUE_BOOLEAN) {
 		add_untouched(sb, place, field);
 		return;
 	}
-	value = untouched(place, field);
+	strbuf_init(&part, SQL_BYTES);
+	add_untouched(&part, place, field);
+	value = take_part(sb, &part);
 	as = xasprintf(class == VALUE_TEXT    ? "(%s)::text"
 		       : class == VALUE_OTHER ? "(to_json(%s) #>> '{}')"
 					      : "to_json(%s)",
@@ -210,25 +211,26 @@ static void add_field_value(struct strbuf *sb, const struct place *place, const 
 static void add_part(struct strbuf *sb, const struct place *place, const struct field *field)
 {
 	enum value_class class = class_of(field);
-	struct strbuf value;
+	_cleanup_free_ char *value = NULL;
+	struct strbuf part;
 
-	strbuf_init(&value, SQL_BYTES);
-	add_field_value(&value, place, field);
+	strbuf_init(&part, SQL_BYTES);
+	add_field_value(&part, place, field);
+	value = take_part(sb, &part);
 	if (class == VALUE_OTHER && field->replace)
 		class = VALUE_TEXT;
 	if (class == VALUE_TEXT)
-		strbuf_addf(sb, "nullif((%s)::text, '')", value.data);
+		strbuf_addf(sb, "nullif((%s)::text, '')", value);
 	else if (class == VALUE_NUMBER)
-		strbuf_addf(sb, "CASE WHEN (%s) <> 0 THEN (%s)::text END", value.data, value.data);
+		strbuf_addf(sb, "CASE WHEN (%s) <> 0 THEN (%s)::text END", value, value);
 	else if (class == VALUE_BOOLEAN)
-		strbuf_addf(sb, "CASE WHEN (%s) THEN 'true' END", value.data);
+		strbuf_addf(sb, "CASE WHEN (%s) THEN 'true' END", value);
 	else
 		strbuf_addf(
 			sb,
 			"CASE WHEN to_json(%s)::text NOT IN ('0', 'false', '\"\"', '[]', '{}') THEN to_json(%s) #>> "
 			"'{}' END",
-			value.data, value.data);
-	strbuf_release(&value);
+			value, value);
 }
 
 static void add_concat(struct strbuf *sb, const struct place *place, const struct field *field)

@@ -42,8 +42,8 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 {
 	UNUSED(out);
 	if (!asks_for_nothing(value))
-		findings_add(f, FINDING_ERROR, "NotSupported", path,
-			     "`mappings` never worked in pgsync; give the properties in `mapping`");
+		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
+			     "is ignored, as it has no effect in pgsync either; use `mapping`");
 }
 
 /* --- relationship */

@@ -423,8 +423,7 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.order_by: is for children: the documents of an index have no order\n"
 		"schema[0].nodes.nested: is for children of the variant `object`: it makes them nested documents\n"
 		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use `transform`, "
-		"`expressions` or an ingest `pipeline` of the search engine instead\n"
-		"schema[0].mappings: `mappings` never worked in pgsync; give the properties in `mapping`");
+		"`expressions` or an ingest `pipeline` of the search engine instead");
 }
 
 static void test_node_when_all_keys_are_given_then_taken(void **state)

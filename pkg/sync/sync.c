@@ -192,23 +192,3 @@ int sync_run(const struct sync_options *options, struct err *err)
 	engine_release(&e);
 	return r;
 }
-
-int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
-{
-	struct engine e;
-	int r = engine_init(&e, options, err);
-
-	if (r == 0)
-		r = engine_begin(&e, err);
-	if (r == 0)
-		r = preflight(&e, findings, err);
-	for (size_t i = 0; r == 0 && i < e.n_plans; i++) {
-		_cleanup_free_ char *text = e.plans[i] ? document_describe(e.plans[i]) : NULL;
-
-		if (text)
-			strbuf_adds(out, text);
-	}
-	engine_end(&e);
-	engine_release(&e);
-	return r;
-}

@@ -50,8 +50,8 @@ int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
  * checkpoint. Every step may be repeated. */
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
-/* Connects, checks everything, changes nothing; appends what a person should see: findings, SQL, mapping, how changes
- * find their roots. */
+/* Connects, checks everything, changes nothing; appends what a person should see: SQL with the server's plans for it,
+ * mapping, how changes find their roots, replica identities to set. */
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
 	      struct err *err) WARN_UNUSED;
 

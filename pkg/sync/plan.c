@@ -1,0 +1,113 @@
+/* What a person sees before anything is done: documents, SQL with the plans that the server makes for it, mapping, and
+ * what would be changed in the database. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/engine_int.h"
+#include "sync/reader_int.h"
+
+/* Blocks of an early chunk of a bootstrap. */
+#define RANGE_FROM "(0,0)"
+#define RANGE_TO "(1024,0)"
+
+enum { STATEMENT_BYTES = 8 * 1024 * 1024 };
+
+static void add_rows(struct strbuf *out, const char *title, const PGresult *rows)
+{
+	strbuf_addf(out, "\n%s\n", title);
+	for (int i = 0; i < PQntuples(rows); i++)
+		strbuf_addf(out, "    %s\n", PQgetvalue(rows, i, 0));
+}
+
+/* The generic plan, which a batch of the stream runs with. */
+static int explain_by_key(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+{
+	_cleanup_result_ PGresult *rows = NULL;
+	struct strbuf sql;
+	int r;
+
+	strbuf_init(&sql, STATEMENT_BYTES);
+	strbuf_addf(&sql, "SET plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s", plan->sql_by_key);
+	r = pg_exec(e->pg, sql.data, err);
+	strbuf_reset(&sql);
+	strbuf_adds(&sql, "EXPLAIN EXECUTE pgsync_plan(");
+	for (size_t i = 0; i < plan->n_keys; i++)
+		strbuf_adds(&sql, i ? ", '{}'" : "'{}'");
+	strbuf_addc(&sql, ')');
+	if (r == 0)
+		r = pg_query(e->pg, sql.data, NULL, 0, &rows, err);
+	strbuf_release(&sql);
+	if (r < 0)
+		return -1;
+	add_rows(out, "Plan of a batch:", rows);
+	return pg_exec(e->pg, "DEALLOCATE pgsync_plan; RESET plan_cache_mode", err);
+}
+
+static int explain_by_range(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+{
+	static const char *const params[] = {RANGE_FROM, RANGE_TO};
+	_cleanup_result_ PGresult *rows = NULL;
+	struct strbuf sql;
+	int r;
+
+	strbuf_init(&sql, STATEMENT_BYTES);
+	strbuf_adds(&sql, "EXPLAIN ");
+	if (plan->leaf_at) {
+		strbuf_add(&sql, plan->sql_by_range, plan->leaf_at);
+		pg_quote_table(&sql, plan->root->schema, plan->root->name);
+	}
+	strbuf_adds(&sql, plan->sql_by_range + plan->leaf_at);
+	r = pg_query(e->pg, sql.data, params, 2, &rows, err);
+	strbuf_release(&sql);
+	if (r == 0)
+		add_rows(out, "Plan of the bootstrap's chunks of 1,024 blocks:", rows);
+	return r;
+}
+
+static int describe_one(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+{
+	_cleanup_free_ char *text = document_describe(plan);
+
+	strbuf_adds(out, text);
+	if (explain_by_key(e, plan, out, err) < 0 || (plan->sql_by_range && explain_by_range(e, plan, out, err) < 0))
+		return err_wrap(err, "planning the documents of \"%s\"", plan->document->index);
+	return 0;
+}
+
+static void add_identities(struct engine *e, struct strbuf *out)
+{
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	bool titled = false;
+
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *sql = preflight_identity_sql(e, tables[i]);
+
+		if (!sql)
+			continue;
+		strbuf_addf(out, "%s  %s\n",
+			    titled ? "" : "\nReplica identities to set (they are restored on deletion):\n", sql);
+		titled = true;
+	}
+}
+
+int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
+{
+	struct engine e;
+	int r = engine_init(&e, options, err);
+
+	if (r == 0)
+		r = engine_begin(&e, err);
+	if (r == 0)
+		r = preflight(&e, findings, err);
+	if (r == 0)
+		r = pg_exec(e.pg, READING_SETTINGS, err);
+	for (size_t i = 0; r == 0 && i < e.n_plans; i++)
+		if (e.plans[i])
+			r = describe_one(&e, e.plans[i], out, err);
+	if (r == 0)
+		add_identities(&e, out);
+	engine_end(&e);
+	engine_release(&e);
+	return r;
+}
