@@ -21,7 +21,7 @@ class Sync:
                 cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def start(self, document, **source):
+    def start(self, document, *, wait=30, **source):
         spec = {
             "source": {"host": "127.0.0.1", "port": self.database.server.port, "database": self.database.name,
                        "user": self.database.role, "passwordSecretRef": {"name": "postgres", "key": "password"}, **source},
@@ -31,11 +31,11 @@ class Sync:
         self.run = self.make_worker([secret("postgres", password=self.database.role_password),
                                      {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": "books"}, "spec": spec}])
         self.run.start()
-        self.ready()
+        self.ready(wait)
         return self
 
-    def ready(self):
-        eventually(lambda: self.run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({self.run.status()})")
+    def ready(self, wait=30):
+        eventually(lambda: self.run.condition("Ready").get("status") == "True", wait, lambda: f"Ready ({self.run.status()})")
 
     def places(self):
         """Every document of the index with its place: [(id, routing, source)]; a document at two places is there twice."""
@@ -158,3 +158,143 @@ def test_routing_that_the_wal_does_not_hold_builds_the_index_anew(sync):
     _settle(sync, lambda: _places_of(sync), 40)
     sync.sql("UPDATE places SET city = 'Rome' WHERE id = 1")
     _settle(sync, lambda: _places_of(sync))
+
+
+# --- views
+
+BOOKS = ("CREATE TABLE books (id int PRIMARY KEY, title text NOT NULL)",
+         "CREATE TABLE sales (id int PRIMARY KEY, book_id int REFERENCES books, year int NOT NULL, amount int NOT NULL)",
+         "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 5) i",
+         "INSERT INTO sales SELECT i, 1 + i % 4, 2000 + i % 2, i FROM generate_series(1, 20) i",
+         "CREATE TABLE notes (id int PRIMARY KEY, book_id int, text text)", "INSERT INTO notes VALUES (1, 1, 'first')")
+YEARS = "{} years AS SELECT book_id, year, sum(amount) AS amount FROM sales GROUP BY book_id, year HAVING sum(amount) > 10"
+KINDS = ["VIEW", "MATERIALIZED VIEW"]
+
+
+def _years(sync):
+    """The view's rows, from the base table alone."""
+    rows = {}
+    for book, year, amount in sync.sql("SELECT book_id, year, amount FROM sales"):
+        rows[book, year] = rows.get((book, year), 0) + amount
+    return {key: amount for key, amount in rows.items() if amount > 10}
+
+
+def _of_root(sync):
+    titles = dict(sync.sql("SELECT id, title FROM books"))
+    notes = {}
+    for book, text in sync.sql("SELECT book_id, text FROM notes ORDER BY id"):
+        notes.setdefault(book, []).append(text)
+    return {f"{year}|{book}": {"amount": amount, "books": {"title": titles[book]}, "notes": notes.get(book)}
+            for (book, year), amount in _years(sync).items() if book is not None}
+
+
+def _of_child(sync):
+    years = {}
+    for (book, year), amount in sorted(_years(sync).items(), key=str):
+        years.setdefault(book, []).append({"year": year, "amount": amount})
+    return {str(id): {"title": title, "years": years.get(id)} for id, title in sync.sql("SELECT id, title FROM books")}
+
+
+FIRST = {"type": "one_to_one", "variant": "object", "foreign_key": {"child": ["id"], "parent": ["book_id"]}}
+NOTES = {"type": "one_to_many", "variant": "scalar", "foreign_key": {"child": ["book_id"], "parent": ["book_id"]}}
+ROOT = {"table": "years", "primary_key": ["year", "book_id"], "base_tables": ["sales"], "columns": ["amount"], "children": [
+    {"table": "books", "columns": ["title"], "relationship": FIRST},
+    {"table": "notes", "columns": ["text"], "relationship": NOTES}]}
+CHILD = {"table": "books", "columns": ["title"], "children": [
+    {"table": "years", "primary_key": ["book_id", "year"], "base_tables": ["public.sales"], "columns": ["year", "amount"],
+     "relationship": {"type": "one_to_many", "variant": "object", "foreign_key": {"child": ["book_id"], "parent": ["id"]}}}]}
+
+# What changes the view: rows that come, change, leave it, move; a row that it does not hold; all of them.
+CHANGES = ["INSERT INTO sales VALUES (100, 5, 2001, 50)", "UPDATE sales SET amount = 90 WHERE id = 3",
+           "UPDATE sales SET amount = 0 WHERE book_id = 2 AND year = 2001", "DELETE FROM sales WHERE book_id = 3",
+           "UPDATE sales SET book_id = 5 WHERE id = 4", "UPDATE sales SET book_id = NULL WHERE id = 1",
+           "UPDATE sales SET year = 1999 WHERE book_id = 1", "BEGIN; DELETE FROM sales WHERE id = 100; INSERT INTO sales VALUES (101, 4, 1998, 77); COMMIT",
+           "TRUNCATE sales", "INSERT INTO sales SELECT i, 1 + i % 4, 2000 + i % 3, i FROM generate_series(1, 12) i"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["root", "child"])
+def test_view_is_followed_through_its_base_tables(sync, kind, place):
+    wanted = _of_root if place == "root" else _of_child
+    sync.sql(*BOOKS, "CREATE " + YEARS.format(kind))
+    sync.start({"nodes": ROOT if place == "root" else CHILD})
+    sync.becomes(wanted(sync))
+    for change in CHANGES:
+        sync.sql(change)
+        sync.becomes(wanted(sync))
+    for change in ["UPDATE books SET title = 'renamed' WHERE id = 1", "INSERT INTO notes VALUES (2, 1, 'second')", "DELETE FROM notes WHERE id = 1"]:
+        sync.sql(change)
+        sync.becomes(wanted(sync))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_root_view_follows_what_happened_while_nobody_looked(sync, kind):
+    sync.sql(*BOOKS, "CREATE " + YEARS.format(kind), "CREATE TABLE IF NOT EXISTS more (id int)")
+    sync.start({"nodes": ROOT})
+    sync.becomes(_of_root(sync))
+    sync.run.kill9()
+    sync.sql("DELETE FROM sales WHERE book_id = 3", "INSERT INTO sales VALUES (100, 5, 2001, 50)")
+    sync.run.start()
+    sync.ready()
+    sync.becomes(_of_root(sync))
+
+
+def test_routed_root_view_moves_and_deletes_its_documents(sync):
+    sync.sql("CREATE TABLE items (id int PRIMARY KEY, city text, hidden bool)",
+             "INSERT INTO items SELECT i, (ARRAY['Oslo','Rome','Bern'])[1 + i % 3], false FROM generate_series(1, 9) i",
+             "CREATE VIEW shown AS SELECT id, city FROM items WHERE NOT hidden")
+    sync.start({"setting": {"number_of_shards": 5}, "routing": "city", "nodes": {
+        "table": "shown", "primary_key": ["id"], "base_tables": ["items"], "columns": ["city"]}})
+
+    def wanted():
+        return sorted(((str(id), city, {"city": city}) for id, city in sync.sql("SELECT id, city FROM items WHERE NOT hidden")), key=str)
+
+    _settle(sync, wanted)
+    for change in ["UPDATE items SET city = 'Paris' WHERE id < 4", "UPDATE items SET hidden = true WHERE id IN (1, 5)",
+                   "UPDATE items SET city = NULL WHERE id = 6", "DELETE FROM items WHERE id = 6"]:
+        sync.sql(change)
+        _settle(sync, wanted)
+
+
+def test_view_that_is_defined_anew_is_read_anew(sync):
+    sync.sql(*BOOKS, "CREATE " + YEARS.format("VIEW"))
+    sync.start({"nodes": CHILD})
+    sync.becomes(_of_child(sync))
+    sync.sql("CREATE OR REPLACE VIEW years AS SELECT book_id, year, amount::bigint FROM sales WHERE id = 1")
+    expected = {str(id): {"title": f"book {id}", "years": None} for id in range(1, 6)}
+    expected["2"]["years"] = [{"year": 2001, "amount": 1}]
+    sync.becomes(expected, timeout=30)
+
+
+def test_many_changes_of_a_base_table_at_once_cost_few_readings(sync):
+    sync.sql(*BOOKS, "CREATE " + YEARS.format("VIEW"))
+    sync.start({"nodes": ROOT})
+    sync.sql("INSERT INTO sales VALUES (999, 1, 1900, 100)")
+    sync.becomes(_of_root(sync))
+    batches = sync.run.metric("pgsync_batch_duration_seconds_count")
+    sync.sql(*(f"INSERT INTO sales VALUES ({i}, {1 + i % 5}, {1900 + i % 100}, 100)" for i in range(1000, 1400)))
+    sync.becomes(_of_root(sync))
+    assert sync.run.metric("pgsync_batch_duration_seconds_count") - batches < 200
+
+
+def test_base_table_without_a_key_can_still_be_written(sync):
+    """Once published, a table without replica identity refuses UPDATE and DELETE."""
+    sync.sql("CREATE TABLE plain (id int, name text)", "INSERT INTO plain VALUES (1, 'a'), (2, 'b')",
+             "CREATE VIEW names AS SELECT id, name FROM plain")
+    sync.start({"nodes": {"table": "names", "primary_key": ["id"], "base_tables": ["plain"]}})
+    sync.becomes({"1": {"id": 1, "name": "a"}, "2": {"id": 2, "name": "b"}})
+    sync.sql("UPDATE plain SET name = 'c' WHERE id = 1", "DELETE FROM plain WHERE id = 2")
+    sync.becomes({"1": {"id": 1, "name": "c"}})
+
+
+def test_materialized_view_of_somebody_else_is_refused_with_the_statement(sync):
+    sync.sql(*BOOKS)
+    sync.database.sql("CREATE " + YEARS.format("MATERIALIZED VIEW"), )
+    sync.database.sql(f'GRANT SELECT ON years TO "{sync.database.role}"')
+    with pytest.raises(AssertionError):
+        sync.start({"nodes": CHILD}, wait=8)
+    message = sync.run.condition("Stalled").get("message", "")
+    assert "GRANT MAINTAIN ON public.years" in message, sync.run.status()
+    sync.database.sql(f'GRANT MAINTAIN ON years TO "{sync.database.role}"')
+    sync.ready()
+    sync.becomes(_of_child(sync))

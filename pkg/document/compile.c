@@ -36,6 +36,11 @@ const struct catalog *compiler_catalog(const struct compiler *c)
 	return c->tree.catalog;
 }
 
+static struct catalog_name name_of(const struct node *node, const struct table_name *name)
+{
+	return (struct catalog_name){.schema = name->schema ? name->schema : node->schema, .table = name->table};
+}
+
 /* --- tables */
 
 static void unknown_table(struct compiler *c, const char *path, const char *schema, const char *table)
@@ -47,35 +52,15 @@ static void unknown_table(struct compiler *c, const char *path, const char *sche
 	     near ? near : "", near ? "?" : "");
 }
 
-static void check_table(struct compiler *c, const char *path, const struct catalog_table *table)
+static const struct catalog_table *find_table(struct compiler *c, const char *path, const struct catalog_name *name,
+					      enum relation_use use)
 {
-	const char *what = NULL;
-
-	if (table->kind == 'v')
-		what = "is a view: its changes are not in the WAL";
-	else if (table->kind == 'm')
-		what = "is a materialized view: its changes are not in the WAL";
-	else if (table->kind == 'f')
-		what = "is a foreign table: its changes are not in this server's WAL";
-	else if (table->kind != 'r' && table->kind != 'p')
-		what = "is not a table";
-	else if (table->persistence == 'u')
-		what = "is an unlogged table: its changes are not in the WAL";
-	else if (table->persistence == 't')
-		what = "is a temporary table: its changes are not in the WAL";
-	if (what)
-		fail(c, "NotSupported", path, "%s.%s %s", table->schema, table->name, what);
-}
-
-static const struct catalog_table *find_table(struct compiler *c, const char *path, const char *schema,
-					      const char *name)
-{
-	const struct catalog_table *table = catalog_find(c->tree.catalog, schema, name);
+	const struct catalog_table *table = catalog_find(c->tree.catalog, name->schema, name->table);
 
 	if (table)
-		check_table(c, path, table);
+		c->failed = !relation_check(table, use, path, c->f) || c->failed;
 	else
-		unknown_table(c, path, schema, name);
+		unknown_table(c, path, name->schema, name->table);
 	return table;
 }
 
@@ -123,7 +108,7 @@ static void given_key(struct compiler *c, struct place *place)
 		else
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
 	}
-	if (!place->parent && place->n_key == node->primary_key.n &&
+	if (!place->parent && place->n_key == node->primary_key.n && !catalog_is_view(place->table) &&
 	    !columns_unique(place->table, place->key, place->n_key))
 		fail(c, "NoPrimaryKey", node->path,
 		     "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
@@ -144,6 +129,10 @@ static void resolve_key(struct compiler *c, struct place *place)
 	place->key = xcalloc(node->primary_key.n, sizeof(*place->key));
 	if (node->primary_key.n)
 		given_key(c, place);
+	else if (catalog_is_view(place->table))
+		compiler_fail(c, "NoPrimaryKey", node->path,
+			      "%s.%s is a view: name the columns that make its rows unique in `primary_key`",
+			      place->table->schema, place->table->name);
 	else
 		fail(c, "NoPrimaryKey", node->path,
 		     "%s.%s has no primary key; add one, or name unique columns in "
@@ -160,7 +149,7 @@ static void warn_index(struct compiler *c, const char *path, const struct catalo
 	_cleanup_free_ char *message = NULL;
 	struct strbuf sb;
 
-	if ((table->kind != 'r' && table->kind != 'p') || columns_indexed(table, columns, n))
+	if (table->kind == 'v' || table->kind == 'f' || columns_indexed(table, columns, n))
 		return;
 	strbuf_init(&sb, SQL_BYTES);
 	/* A partitioned table takes no CONCURRENTLY. */
@@ -254,12 +243,28 @@ static void resolve_links(struct compiler *c, struct place *place)
 
 static void resolve_through_table(struct compiler *c, struct place *place)
 {
-	const struct through_table *through = place->node->relationship.through;
+	const struct table_name *through = place->node->relationship.through;
+	const struct catalog_name name = through ? name_of(place->node, through) : (struct catalog_name){0};
 	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", place->node->path);
 
 	if (through)
-		place->through =
-			find_table(c, path, through->schema ? through->schema : place->node->schema, through->table);
+		place->through = find_table(c, path, &name, RELATION_THROUGH);
+}
+
+static void resolve_base_tables(struct compiler *c, struct place *place)
+{
+	const struct node *node = place->node;
+
+	place->base = xcalloc(node->n_base_tables, sizeof(*place->base));
+	for (size_t i = 0; catalog_is_view(place->table) && i < node->n_base_tables; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.base_tables[%zu]", node->path, i);
+		const struct catalog_name name = name_of(node, &node->base_tables[i]);
+		const struct catalog_table *table = find_table(c, path, &name, RELATION_BASE);
+
+		if (table)
+			place->base[place->n_base++] = table;
+	}
+	relation_check_bases(place, c->f);
 }
 
 static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
@@ -274,11 +279,14 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	place->many = parent && node->relationship.type == RELATION_ONE_TO_MANY;
 	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
 	c->tree.places[c->tree.n++] = place;
-	place->table = find_table(c, table_path, node->schema, node->table);
+	place->table = find_table(c, table_path, &(struct catalog_name){.schema = node->schema, .table = node->table},
+				  RELATION_NODE);
 	if (parent)
 		resolve_through_table(c, place);
-	if (place->table)
+	if (place->table) {
+		resolve_base_tables(c, place);
 		resolve_key(c, place);
+	}
 	if (parent && place->table && parent->table && (!node->relationship.through || place->through))
 		resolve_links(c, place);
 	place->children = xcalloc(node->n_children, sizeof(struct place *));
@@ -334,6 +342,7 @@ static void place_free(struct place *place)
 	hop_release(&place->hops[0]);
 	hop_release(&place->hops[1]);
 	free(place->children);
+	free(place->base);
 	free(place->key);
 	fields_release(place->fields, place->n_fields);
 	free(place->sorts);
@@ -367,6 +376,9 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->id_format = tree->as->id_format;
 	plan->sql_by_key = sql_documents(tree, false, NULL);
 	plan->sql_by_range = sql_documents(tree, true, &plan->leaf_at);
+	plan->all_roots_sql = sql_all_roots(tree);
+	plan->root_is_view = catalog_is_view(root->table);
+	plan->views = relation_views(tree, &plan->n_views);
 	ways_build(tree, plan);
 	plan->index_body = mapping_body(tree);
 	return plan;
@@ -402,7 +414,6 @@ struct document_plan *document_compile(const struct schema_document *document, c
 static void table_release(struct document_table *table)
 {
 	free(table->link_columns);
-	free(table->all_roots_sql);
 }
 
 static void way_release(struct document_way *way)
@@ -420,6 +431,8 @@ void document_plan_free(struct document_plan *plan)
 	free_strings(plan->key_columns, plan->n_keys);
 	free(plan->sql_by_key);
 	free(plan->sql_by_range);
+	free(plan->all_roots_sql);
+	free(plan->views);
 	for (size_t i = 0; i < plan->n_tables; i++)
 		table_release(&plan->tables[i]);
 	free(plan->tables);
@@ -432,24 +445,22 @@ void document_plan_free(struct document_plan *plan)
 
 /* --- names */
 
-static void add_name(struct catalog_name **names, size_t *n, const char *schema, const char *table)
+static void add_name(struct catalog_name **names, size_t *n, struct catalog_name name)
 {
 	for (size_t i = 0; i < *n; i++)
-		if (strcmp((*names)[i].schema, schema) == 0 && strcmp((*names)[i].table, table) == 0)
+		if (strcmp((*names)[i].schema, name.schema) == 0 && strcmp((*names)[i].table, name.table) == 0)
 			return;
 	*names = xreallocarray(*names, *n + 1, sizeof(**names));
-	(*names)[(*n)++] = (struct catalog_name){.schema = schema, .table = table};
+	(*names)[(*n)++] = name;
 }
 
 static void add_names(struct catalog_name **names, size_t *n, const struct node *node)
 {
-	const struct through_table *through = node->relationship.through;
-
-	add_name(names, n, node->schema, node->table);
-	if (through)
-		add_name(names, n, through->schema ? through->schema : node->schema, through->table);
-	for (size_t i = 0; i < node->base_tables.n; i++)
-		add_name(names, n, node->schema, node->base_tables.items[i]);
+	add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
+	if (node->relationship.through)
+		add_name(names, n, name_of(node, node->relationship.through));
+	for (size_t i = 0; i < node->n_base_tables; i++)
+		add_name(names, n, name_of(node, &node->base_tables[i]));
 	for (size_t i = 0; i < node->n_children; i++)
 		add_names(names, n, node->children[i]);
 }

@@ -47,7 +47,8 @@ static void add_tables(struct strbuf *sb, const struct document_plan *plan)
 		const struct document_table *table = &plan->tables[i];
 		_cleanup_free_ char *columns = column_list(table->table, table->link_columns, table->n_link_columns);
 
-		strbuf_addf(sb, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
+		if (table->n_link_columns)
+			strbuf_addf(sb, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
 	}
 }
 
@@ -57,6 +58,10 @@ static void add_ways(struct strbuf *sb, const struct document_plan *plan)
 	for (size_t i = 0; i < plan->n_ways; i++) {
 		const struct document_way *way = &plan->ways[i];
 
+		if (way->opaque) {
+			strbuf_addf(sb, "  %s: every document is read again\n", way->path);
+			continue;
+		}
 		strbuf_addf(sb, "  %s: by (", way->path);
 		add_columns(sb, way->columns, way->n_columns);
 		strbuf_adds(sb, way->direct ? "), the document's key\n" : ")\n");
@@ -82,7 +87,7 @@ char *document_describe(const struct document_plan *plan)
 	strbuf_adds(&sb, "\nDocuments by key:\n");
 	add_indented(&sb, plan->sql_by_key);
 	if (plan->sql_by_range) {
-		strbuf_adds(&sb, "\nDocuments by range of blocks:\n");
+		strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");
 		add_indented(&sb, plan->sql_by_range);
 	}
 	strbuf_adds(&sb, "\nIndex body:\n");

@@ -33,6 +33,9 @@ struct document_way {
 	 * text, in key order) of rows that exist in the snapshot: parameters $1..$n_columns are text[] literals, one
 	 * for each column, all of equal length. */
 	bool direct;
+	/* What lies between the row and the root is not known (it is a base table of a view): no columns, no sql;
+	 * whatever changes in the relation, every root may depend on it. */
+	bool opaque;
 	bool is_root;  /* the relation is the tree's root at this place */
 	char *routing; /* of the root's way, with routing: the column whose value goes along with the key; or NULL */
 	char *sql;     /* NULL when direct */
@@ -46,8 +49,12 @@ struct document_table {
 	int *link_columns;
 	size_t n_link_columns;
 	bool is_root;
-	char *all_roots_sql; /* no parameters: the keys of all roots that may depend on it (after TRUNCATE of a table
-				that is not the root) */
+};
+
+/* A view of the tree. Its rows are in no WAL: what changes them is a change of a base table. */
+struct document_view {
+	const struct catalog_table *view; /* borrowed */
+	bool followed;                    /* its base tables are named */
 };
 
 struct document_plan {
@@ -57,13 +64,17 @@ struct document_plan {
 	char **key_columns;
 	/* Both give: n_keys text columns (the root key), then the document as json text. With `routing`: one more text
 	 * column at the end, the routing value. by_key: parameters $1..$n_keys, text[] literals of equal length.
-	 * by_range: $1 and $2, tid literals "(block,0)"; with a partitioned root the (quoted) leaf relation has to be
-	 * put in at leaf_at. Send by_range unprepared, so that it is planned for its range; by_key may be prepared (see
-	 * sql.c). With notes: one more column at the end, how many values became null because no search engine takes
-	 * them (infinite dates, NaN, infinite numbers), as text; NULL for none. */
+	 * by_range: of a root that is a view, no parameters: all of it. Otherwise $1 and $2, tid literals "(block,0)";
+	 * with a partitioned root the (quoted) leaf relation has to be put in at leaf_at. Send by_range unprepared, so
+	 * that it is planned for its range; by_key may be prepared (see sql.c). With notes: one more column at the end,
+	 * how many values became null because no search engine takes them (infinite dates, NaN, infinite numbers), as
+	 * text; NULL for none. */
 	char *sql_by_key;
 	char *sql_by_range;
 	size_t leaf_at; /* 0: the root is not partitioned */
+	/* No parameters: the keys of all roots. Of a root that is a view only sql_by_range reads all. */
+	char *all_roots_sql;
+	bool root_is_view; /* its rows disappear without an event of their own */
 	bool has_routing, has_notes;
 	bool routing_is_bool; /* its texts are t and f; the field's, which callers route by, are true and false */
 	enum id_format id_format;
@@ -71,6 +82,8 @@ struct document_plan {
 	size_t n_tables;
 	struct document_way *ways;
 	size_t n_ways;
+	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
+	size_t n_views;
 	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
 };
 

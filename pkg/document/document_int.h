@@ -75,7 +75,9 @@ struct place {
 	const struct catalog_table *through; /* or NULL */
 	struct hop hops[2];                  /* from the parent's table downwards: one, or two with a through table */
 	size_t n_hops;                       /* 0: the root */
-	int *key;                            /* primary key: the order of siblings; of the root: its _id */
+	const struct catalog_table **base;   /* base tables of a view */
+	size_t n_base;
+	int *key; /* primary key: the order of siblings; of the root: its _id */
 	size_t n_key;
 	struct field *fields; /* of the object, in order; of a scalar: the first is its value */
 	size_t n_fields;
@@ -169,6 +171,15 @@ void sql_text(struct strbuf *sb, const struct catalog_column *column, const char
 /* ret_leaf_at: see document_plan.leaf_at; may be NULL. NULL when the text would be longer than SQL_BYTES. */
 char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
 char *sql_all_roots(const struct tree *tree);
+
+/* --- relations.c --- */
+enum relation_use { RELATION_NODE, RELATION_THROUGH, RELATION_BASE };
+/* False, with a finding: the relation is of a kind that cannot stand there. */
+bool relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct findings *f);
+/* Warns of base tables that a view lacks, or that nobody needs. */
+void relation_check_bases(const struct place *place, struct findings *f);
+/* All views of the tree as the plan has them; caller frees. */
+struct document_view *relation_views(const struct tree *tree, size_t *ret_n);
 
 /* --- routing.c --- */
 /* The column of the root's table behind the document's field `routing`; -1: there is none, or (false, with a finding)

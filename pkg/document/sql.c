@@ -136,10 +136,24 @@ static void add_any(struct query *q)
 	strbuf_addf(&q->sb, " = ANY($1::text[]::%s[])", type);
 }
 
+/* A row of a view without a whole key has no _id. */
+static void add_root_has_key(struct query *q)
+{
+	for (size_t i = 0; i < q->root->n_key; i++) {
+		strbuf_adds(&q->sb, i ? " AND " : "");
+		add_own(q, q->root, q->root->key[i]);
+		strbuf_adds(&q->sb, " IS NOT NULL");
+	}
+}
+
 static void add_root_condition(struct query *q)
 {
 	const struct place *root = q->root;
 
+	if (q->by_range && catalog_is_view(root->table)) {
+		add_root_has_key(q);
+		return;
+	}
 	if (q->by_range) {
 		strbuf_adds(&q->sb, "t0.ctid >= $1::tid AND t0.ctid < $2::tid");
 		return;
@@ -507,7 +521,8 @@ static void add_json_sets(struct query *q, const struct place *place)
 
 static void add_root_set(struct query *q)
 {
-	strbuf_adds(&q->sb, "WITH r0 AS NOT MATERIALIZED (\n  SELECT ");
+	/* A view may cost anything: it is read once. */
+	strbuf_addf(&q->sb, "WITH r0 AS %sMATERIALIZED (\n  SELECT ", catalog_is_view(q->root->table) ? "" : "NOT ");
 	add_needed(q, q->root, false);
 	strbuf_adds(&q->sb, "\n  FROM ");
 	add_table(q, q->root);

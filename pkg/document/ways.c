@@ -305,7 +305,7 @@ static bool same_way(const struct document_way *a, const struct document_way *b)
 	for (size_t i = 0; i < a->n_columns; i++)
 		if (strcmp(a->columns[i], b->columns[i]) != 0)
 			return false;
-	return a->direct || strcmp(a->sql, b->sql) == 0;
+	return !a->sql || !b->sql ? a->sql == b->sql && a->opaque == b->opaque : strcmp(a->sql, b->sql) == 0;
 }
 
 /* Rows that lead to the same roots from two places of the tree need to be followed once. */
@@ -336,6 +336,15 @@ static struct document_way root_way(const struct tree *tree)
 	return way;
 }
 
+/* Between a base table and the rows of its view lies whatever the view's definition says. */
+static struct document_way base_way(const struct place *place, const struct catalog_table *base)
+{
+	_cleanup_free_ char *view = way_path(place, place->n_hops);
+
+	return (struct document_way){
+		.relation = base->oid, .path = xasprintf("%s < %s", view, base->name), .opaque = true};
+}
+
 /* --- tables */
 
 static struct document_table *find_table(struct document_plan *plan, const struct tree *tree, uint32_t oid)
@@ -350,7 +359,6 @@ static struct document_table *find_table(struct document_plan *plan, const struc
 	*table = (struct document_table){
 		.table = catalog_find_oid(tree->catalog, oid),
 		.is_root = oid == plan->root->oid,
-		.all_roots_sql = sql_all_roots(tree),
 	};
 	return table;
 }
@@ -375,15 +383,22 @@ static void add_tables(struct document_plan *plan, const struct tree *tree)
 			add_link_column(table, catalog_column(table->table, way->columns[j]));
 	}
 	/* A deletion has to name the shard that its document is on. */
-	if (tree->routing >= 0)
+	if (tree->routing >= 0 && !plan->root_is_view)
 		add_link_column(find_table(plan, tree, plan->root->oid), tree->routing);
 }
 
 void ways_build(const struct tree *tree, struct document_plan *plan)
 {
-	add_way(plan, root_way(tree));
-	for (size_t i = 1; i < tree->n; i++)
-		for (size_t h = 0; h < tree->places[i]->n_hops; h++)
-			add_way(plan, climb_way(tree, tree->places[i], h));
+	if (!catalog_is_view(tree->places[0]->table))
+		add_way(plan, root_way(tree));
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct place *place = tree->places[i];
+
+		for (size_t h = 0; h < place->n_hops; h++)
+			if (!catalog_is_view(place->hops[h].lower))
+				add_way(plan, climb_way(tree, place, h));
+		for (size_t b = 0; b < place->n_base; b++)
+			add_way(plan, base_way(place, place->base[b]));
+	}
 	add_tables(plan, tree);
 }

@@ -29,6 +29,10 @@ static void release_table(struct catalog_table *t)
 	free(t->schema);
 	free(t->name);
 	free(t->identity_index);
+	for (size_t i = 0; i < t->n_reads; i++)
+		free(t->reads[i].name);
+	free(t->reads);
+	free(t->definition);
 }
 
 static void release_expression(struct catalog_expression *e)
@@ -98,6 +102,11 @@ int catalog_column(const struct catalog_table *table, const char *name)
 	return -1;
 }
 
+bool catalog_is_view(const struct catalog_table *table)
+{
+	return table->kind == 'v' || table->kind == 'm';
+}
+
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table)
 {
 	for (size_t i = 0; i < table->n_indexes; i++)
@@ -143,6 +152,11 @@ bool catalog_identity_covers(const struct catalog_table *table, int column)
 		return true;
 	index = identity(table);
 	return index && index_has(index, column);
+}
+
+bool catalog_identity_exists(const struct catalog_table *table)
+{
+	return table->replica_identity == 'f' || identity(table);
 }
 
 static bool may_identify(const struct catalog_table *table, const struct catalog_index *index)

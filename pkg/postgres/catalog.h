@@ -48,6 +48,12 @@ struct catalog_foreign_key {
 	size_t n;
 };
 
+/* A table that a view reads, itself or through other views. */
+struct catalog_reads {
+	uint32_t oid;
+	char *name; /* "schema.table" */
+};
+
 struct catalog_table {
 	uint32_t oid;
 	char *schema, *name;
@@ -66,6 +72,12 @@ struct catalog_table {
 	size_t n_indexes;
 	struct catalog_foreign_key *foreign_keys;
 	size_t n_foreign_keys;
+	/* Of a view or materialized view. Tables that its functions read are not known. */
+	char *definition; /* differs when it, or a view that it reads, is defined differently */
+	struct catalog_reads *reads;
+	size_t n_reads;
+	bool populated;   /* a materialized view that holds rows */
+	bool can_refresh; /* the current role may REFRESH it */
 };
 
 /* An SQL expression over the columns of one table, as a person wrote it. */
@@ -114,17 +126,22 @@ const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint
 const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
+/* A view or a materialized view: it has no rows of its own in the WAL. */
+bool catalog_is_view(const struct catalog_table *table);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
 
 /* Which columns of a deleted or changed row the WAL will hold under the table's replica identity: true for column i.
  * Never a generated one, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
+/* False when the WAL holds nothing of a deleted row: Postgres then refuses UPDATE and DELETE once the table is
+ * published. */
+bool catalog_identity_exists(const struct catalog_table *table);
 /* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
  * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
 
-/* The same tables with the same columns, primary keys and replica identities. */
+/* The same tables with the same columns, primary keys, replica identities and view definitions. */
 bool catalog_equal(const struct catalog *a, const struct catalog *b);
 
 #endif

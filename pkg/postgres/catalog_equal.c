@@ -25,8 +25,8 @@ static bool same_table(const struct catalog_table *a, const struct catalog_table
 {
 	if (a->oid != b->oid || !same_text(a->schema, b->schema) || !same_text(a->name, b->name) ||
 	    a->kind != b->kind || a->replica_identity != b->replica_identity ||
-	    !same_text(a->identity_index, b->identity_index) || a->n_columns != b->n_columns ||
-	    !same_key(catalog_primary_key(a), catalog_primary_key(b)))
+	    !same_text(a->identity_index, b->identity_index) || !same_text(a->definition, b->definition) ||
+	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)))
 		return false;
 	for (size_t i = 0; i < a->n_columns; i++)
 		if (!same_column(&a->columns[i], &b->columns[i]))

@@ -48,10 +48,32 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 
 /* --- relationship */
 
+/* "table" or "schema.table". */
+static bool decode_table_name(const json_t *value, struct table_name *ret, const char *path, struct findings *f)
+{
+	const char *name = json_string_value(value);
+	const char *dot = name ? strchr(name, '.') : NULL;
+
+	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
+		return false;
+	}
+	ret->schema = dot ? xstrndup(name, (size_t)(dot - name)) : NULL;
+	ret->table = xstrdup(dot ? dot + 1 : name);
+	return true;
+}
+
+static void table_name_release(struct table_name *name)
+{
+	free(name->schema);
+	free(name->table);
+}
+
 static void decode_through(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct relationship *r = out;
-	const char *name, *dot;
+	_cleanup_free_ char *item = xasprintf("%s[0]", path);
+	struct table_name name;
 
 	if (!json_is_array(value)) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
@@ -66,17 +88,8 @@ static void decode_through(const json_t *value, void *out, const char *path, str
 			     json_array_size(value));
 		return;
 	}
-	name = json_string_value(json_array_get(value, 0));
-	dot = name ? strchr(name, '.') : NULL;
-	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
-		_cleanup_free_ char *item = xasprintf("%s[0]", path);
-
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "must be a table name or \"schema.table\"");
-		return;
-	}
-	r->through = xcalloc(1, sizeof(*r->through));
-	r->through->schema = dot ? xstrndup(name, (size_t)(dot - name)) : NULL;
-	r->through->table = xstrdup(dot ? dot + 1 : name);
+	if (decode_table_name(json_array_get(value, 0), &name, item, f))
+		r->through = xmemdup(&name, sizeof(name));
 }
 
 /* One side of foreign_key: a column's name, or a list of them. */
@@ -258,6 +271,24 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 	}
 }
 
+static void decode_base_tables(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct node *node = out;
+
+	if (!json_is_array(value) || json_array_size(value) > NODE_COUNT) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d table names",
+			     NODE_COUNT);
+		return;
+	}
+	node->base_tables = xcalloc(json_array_size(value), sizeof(*node->base_tables));
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
+
+		if (decode_table_name(json_array_get(value, i), &node->base_tables[node->n_base_tables], item, f))
+			node->n_base_tables++;
+	}
+}
+
 static const struct jsonx_field node_fields[] = {
 	{.name = "table",
 	 .type = JSONX_STRING,
@@ -274,7 +305,7 @@ static const struct jsonx_field node_fields[] = {
 	 .offset = offsetof(struct node, relationship),
 	 .fields = relationship_fields},
 	{.name = "children", .type = JSONX_CUSTOM, .decode = decode_children},
-	{.name = "base_tables", .type = JSONX_STRINGS, .offset = offsetof(struct node, base_tables)},
+	{.name = "base_tables", .type = JSONX_CUSTOM, .decode = decode_base_tables},
 	{.name = "transform",
 	 .type = JSONX_OBJECT,
 	 .offset = offsetof(struct node, transform),
@@ -423,7 +454,6 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 		node->label = xstrdup_or_null(node->table);
 	drop_repeated(&node->columns);
 	drop_repeated(&node->primary_key);
-	drop_repeated(&node->base_tables);
 	check_columns(node, f);
 	check_fragments(node, f);
 	check_elements(node, f);
@@ -449,15 +479,16 @@ static void node_free(struct node *node)
 		node_free(node->children[i]);
 	free(node->children);
 	if (node->relationship.through) {
-		free(node->relationship.through->schema);
-		free(node->relationship.through->table);
+		table_name_release(node->relationship.through);
 		free(node->relationship.through);
 	}
 	jsonx_strings_release(&node->relationship.fk_child);
 	jsonx_strings_release(&node->relationship.fk_parent);
 	jsonx_strings_release(&node->columns);
 	jsonx_strings_release(&node->primary_key);
-	jsonx_strings_release(&node->base_tables);
+	for (size_t i = 0; i < node->n_base_tables; i++)
+		table_name_release(&node->base_tables[i]);
+	free(node->base_tables);
 	transform_release(&node->transform);
 	free(node->where);
 	for (size_t i = 0; i < node->n_order_by; i++)

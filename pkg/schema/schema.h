@@ -21,15 +21,15 @@
 enum relation_type { RELATION_ONE_TO_ONE, RELATION_ONE_TO_MANY };
 enum relation_variant { VARIANT_OBJECT, VARIANT_SCALAR };
 
-struct through_table {
-	char *schema; /* NULL: that of the child */
+struct table_name {
+	char *schema; /* NULL: that of the node */
 	char *table;
 };
 
 struct relationship {
 	enum relation_type type;
 	enum relation_variant variant;
-	struct through_table *through; /* NULL, or one */
+	struct table_name *through; /* NULL, or one */
 	struct jsonx_strings fk_child,
 		fk_parent; /* foreign_key: both empty, or of equal length. With a through table: of the last hop */
 };
@@ -77,7 +77,8 @@ struct node {
 	char *label;                      /* the table's name unless given */
 	struct jsonx_strings columns;     /* names and JSON paths; empty: all */
 	struct jsonx_strings primary_key; /* for relations without one */
-	struct jsonx_strings base_tables;
+	struct table_name *base_tables;   /* of a view */
+	size_t n_base_tables;
 	struct transform transform;
 	char *where; /* an SQL condition over the table's columns, or NULL */
 	struct ordering *order_by;

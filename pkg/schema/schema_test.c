@@ -428,14 +428,15 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 
 static void test_node_when_all_keys_are_given_then_taken(void **state)
 {
-	_cleanup_json_ json_t *array = parse(
-		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"base_tables\": [\"b\"], \"where\": \"a = ')'\", "
-		"\"expressions\": {\"e\": \"lower(a)\"}, \"transform\": {\"rename\": {\"a\": \"b\"}, "
-		"\"concat\": [{\"columns\": [\"a\", \"-\"], \"destination\": \"c\"}, {\"columns\": [], "
-		"\"destination\": \"d\", \"delimiter\": \", \"}], \"move\": {\"column\": \"a\", \"destination\": "
-		"\"$root.x\"}}, \"children\": [{\"table\": \"c\", \"nested\": true, \"limit\": 3, \"order_by\": "
-		"[\"x\", \"a b DESC\", \"y asc nulls last\"], \"relationship\": {\"type\": \"one_to_many\", "
-		"\"variant\": \"object\"}}]}}]");
+	_cleanup_json_ json_t *array =
+		parse("[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"base_tables\": [\"b\", \"s.b\"], \"where\": "
+		      "\"a = ')'\", "
+		      "\"expressions\": {\"e\": \"lower(a)\"}, \"transform\": {\"rename\": {\"a\": \"b\"}, "
+		      "\"concat\": [{\"columns\": [\"a\", \"-\"], \"destination\": \"c\"}, {\"columns\": [], "
+		      "\"destination\": \"d\", \"delimiter\": \", \"}], \"move\": {\"column\": \"a\", \"destination\": "
+		      "\"$root.x\"}}, \"children\": [{\"table\": \"c\", \"nested\": true, \"limit\": 3, \"order_by\": "
+		      "[\"x\", \"a b DESC\", \"y asc nulls last\"], \"relationship\": {\"type\": \"one_to_many\", "
+		      "\"variant\": \"object\"}}]}}]");
 	struct schema_document **documents = NULL;
 	const struct node *root, *child;
 	struct findings f;
@@ -447,7 +448,11 @@ static void test_node_when_all_keys_are_given_then_taken(void **state)
 	assert_int_equal(f.n, 0);
 	root = documents[0]->root;
 	child = root->children[0];
-	assert_string_equal(root->base_tables.items[0], "b");
+	assert_int_equal(root->n_base_tables, 2);
+	assert_null(root->base_tables[0].schema);
+	assert_string_equal(root->base_tables[0].table, "b");
+	assert_string_equal(root->base_tables[1].schema, "s");
+	assert_string_equal(root->base_tables[1].table, "b");
 	assert_string_equal(root->expressions[0].sql, "lower(a)");
 	assert_int_equal(root->transform.n_concats, 2);
 	assert_null(root->transform.concats[0].delimiter);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "sync/deadletter_int.h"
 #include "sync/reader_int.h"
+#include "sync/views_int.h"
 
 enum {
 	PAGE_KEYS = 2000,         /* keys of one query */
@@ -44,6 +45,7 @@ struct applier {
 	struct deadletters dead;
 	struct reading reading;
 	struct keyset up; /* roots that a way led to, a page at a time */
+	bool *to_sweep;   /* plans whose index may hold documents of rows that left their view */
 	struct strbuf arrays[KEY_PARAMETERS];
 	const char *params[KEY_PARAMETERS];
 };
@@ -210,14 +212,8 @@ static uint64_t touched_lsn(const struct batch *batch, uint32_t target, size_t n
 	return batch->txns[last].lsn;
 }
 
-/* A generation that was begun after the truncation does not know it: it comes again, because nothing was acknowledged.
- */
-static void ask_rebuild(struct applier *a, size_t plan, uint64_t truncated_lsn)
+static void ask_rebuild(struct applier *a, size_t plan)
 {
-	const struct checkpoint_index *index = checkpoint_find(&a->engine->cp, a->engine->plans[plan]->document->index);
-
-	if (index->version >= truncated_lsn)
-		return;
 	(void)pthread_mutex_lock(&a->lock);
 	a->rebuild = true;
 	a->rebuild_plan = plan;
@@ -236,6 +232,27 @@ static bool *touched_targets(const struct applier *a, const struct batch *batch,
 	return touched;
 }
 
+/* What a generation was filled with holds every commit up to its version. */
+static bool is_contained(const struct applier *a, size_t plan, uint64_t lsn)
+{
+	return checkpoint_find(&a->engine->cp, a->engine->plans[plan]->document->index)->version >= lsn;
+}
+
+/* Every root. Those of a view cost one reading of it, whatever its definition; and none of them has an event when it is
+ * gone. */
+static int write_all(struct applier *a, size_t number, struct err *err)
+{
+	const struct document_plan *plan = a->engine->plans[number];
+
+	if (!plan->root_is_view)
+		return write_ways(a, plan->all_roots_sql, 0, err);
+	a->to_sweep[number] = true;
+	a->reading.wanted = NULL;
+	if (pg_rows_start(a->pg, plan->sql_by_range, NULL, 0, err) < 0 || reading_take(&a->reading, err) < 0)
+		return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+	return 0;
+}
+
 static int write_target(struct applier *a, struct batch *batch, uint32_t number, size_t n_txns, struct err *err)
 {
 	struct target target = target_at(&a->engine->targets, number);
@@ -247,9 +264,13 @@ static int write_target(struct applier *a, struct batch *batch, uint32_t number,
 	case TARGET_WAY:
 		return write_way(a, batch, number, target.way, n_txns, err);
 	case TARGET_ALL:
-		return write_ways(a, target.table->all_roots_sql, 0, err);
+		if (is_contained(a, target.plan, touched_lsn(batch, number, n_txns)))
+			return 0;
+		return write_all(a, target.plan, err);
 	case TARGET_REBUILD:
-		ask_rebuild(a, target.plan, touched_lsn(batch, number, n_txns));
+		/* A truncation comes again after the new generation was begun: nothing was acknowledged. */
+		if (!is_contained(a, target.plan, touched_lsn(batch, number, n_txns)))
+			ask_rebuild(a, target.plan);
 		return 0;
 	}
 	return 0;
@@ -294,6 +315,46 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 	return 0;
 }
 
+/* Opens the snapshot that the first *ret transactions are visible in. What they changed below materialized views is in
+ * these by then: they are refreshed after the transactions were seen, and before the snapshot. */
+static int begin(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
+{
+	struct engine *e = a->engine;
+	_cleanup_free_ bool *plans = xcalloc(e->n_plans, sizeof(*plans));
+	_cleanup_free_ bool *touched = NULL;
+	bool any = false;
+	size_t later;
+
+	if (begin_visible(a, batch, ret, err) < 0)
+		return -1;
+	touched = touched_targets(a, batch, *ret);
+	for (size_t i = 0; i < e->n_plans; i++) {
+		plans[i] = touched[e->targets.first_all + i] && views_to_refresh(e->plans[i]);
+		any = any || plans[i];
+	}
+	if (!any)
+		return 0;
+	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(e, a->pg, plans, err) < 0)
+		return -1;
+	/* What else is visible now may have come after the refreshing. */
+	return begin_visible(a, batch, &later, err);
+}
+
+/* After all of the view was written and is durable. */
+static int sweep(struct applier *a, struct err *err)
+{
+	for (size_t i = 0; i < a->engine->n_plans; i++) {
+		if (!a->to_sweep[i])
+			continue;
+		a->to_sweep[i] = false;
+		reading_begin_plan(&a->reading, i);
+		if (views_sweep(&a->reading, err) < 0 || bulk_flush(a->bulk, err) < 0 ||
+		    deadletters_flush(&a->dead, a->bulk, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 {
 	uint64_t one = 1;
@@ -313,14 +374,14 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	uint64_t ack;
 	size_t n;
 
-	if (begin_visible(a, batch, &n, err) < 0)
+	if (begin(a, batch, &n, err) < 0)
 		return -1;
 	a->reading.version = batch->txns[n - 1].lsn;
 	if (write_targets(a, batch, n, err) < 0)
 		return -1;
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
 	if (pg_exec(a->pg, "COMMIT", err) < 0 || bulk_flush(a->bulk, err) < 0 ||
-	    deadletters_flush(&a->dead, a->bulk, err) < 0)
+	    deadletters_flush(&a->dead, a->bulk, err) < 0 || sweep(a, err) < 0)
 		return -1;
 	meters_bulk(a->engine->meters, &a->counted, bulk_stats(a->bulk));
 	ack = batch_ack_lsn(batch, n);
@@ -425,6 +486,7 @@ int applier_start(struct engine *e, int wake_fd, struct applier **ret, struct er
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->given, NULL);
 	deadletters_init(&a->dead, e);
+	a->to_sweep = xcalloc(e->n_plans, sizeof(*a->to_sweep));
 	keyset_init(&a->up, (size_t)16 * BATCH_BYTES);
 	for (size_t i = 0; i < KEY_PARAMETERS; i++)
 		strbuf_init(&a->arrays[i], (size_t)32 * BATCH_BYTES);
@@ -465,6 +527,7 @@ void applier_stop(struct applier *a)
 	pg_close(a->pg);
 	deadletters_release(&a->dead);
 	keyset_release(&a->up);
+	free(a->to_sweep);
 	for (size_t i = 0; i < KEY_PARAMETERS; i++)
 		strbuf_release(&a->arrays[i]);
 	free_batch(a->batch);

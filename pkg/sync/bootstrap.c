@@ -24,7 +24,7 @@ enum {
 /* One leaf relation of one root: what is handed out, and what is durable. */
 struct range {
 	size_t plan;
-	uint32_t relation, filenode;
+	uint32_t relation, filenode;        /* a view has no filenode: 0 */
 	char *name;                         /* quoted */
 	uint64_t next, end;                 /* blocks to hand out */
 	uint64_t blocks;                    /* of a chunk, adapted to what comes out */
@@ -109,41 +109,67 @@ static void resume_range(struct range *range, const struct checkpoint_index *ind
 	}
 }
 
+static struct range *add_range(struct bootstrap *b, struct range range)
+{
+	b->ranges = xreallocarray(b->ranges, b->n_ranges + 1, sizeof(*b->ranges));
+	b->ranges[b->n_ranges] = range;
+	return &b->ranges[b->n_ranges++];
+}
+
+/* One block that is all of it. */
+static void plan_view(struct bootstrap *b, size_t plan, const struct checkpoint_index *index)
+{
+	const struct catalog_table *view = b->engine->plans[plan]->root;
+
+	resume_range(add_range(b, (struct range){.plan = plan,
+						 .relation = view->oid,
+						 .name = xasprintf("%s.%s", view->schema, view->name),
+						 .end = 1,
+						 .blocks = 1}),
+		     index);
+}
+
 static int plan_index(struct bootstrap *b, size_t plan, struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_result_ PGresult *leaves = NULL;
 
+	index->rows_total = 0;
+	if (b->engine->plans[plan]->root_is_view) {
+		plan_view(b, plan, index);
+		return 0;
+	}
 	if (load_leaves(b->engine, plan, &leaves, err) < 0)
 		return -1;
-	index->rows_total = 0;
 	for (int row = 0; row < PQntuples(leaves); row++) {
-		struct range *range;
-
-		b->ranges = xreallocarray(b->ranges, b->n_ranges + 1, sizeof(*b->ranges));
-		range = &b->ranges[b->n_ranges++];
-		*range = (struct range){.plan = plan,
-					.relation = (uint32_t)number(leaves, row, 0),
-					.filenode = (uint32_t)number(leaves, row, 1),
-					.name = xstrdup(PQgetvalue(leaves, row, 2)),
-					.end = number(leaves, row, 3),
-					.blocks = FIRST_BLOCKS};
 		index->rows_total += number(leaves, row, 4);
-		resume_range(range, index);
+		resume_range(add_range(b, (struct range){.plan = plan,
+							 .relation = (uint32_t)number(leaves, row, 0),
+							 .filenode = (uint32_t)number(leaves, row, 1),
+							 .name = xstrdup(PQgetvalue(leaves, row, 2)),
+							 .end = number(leaves, row, 3),
+							 .blocks = FIRST_BLOCKS}),
+			     index);
 	}
 	return 0;
 }
 
-static int plan_all(struct bootstrap *b, struct err *err)
+static int plan_some(struct bootstrap *b, bool views, struct err *err)
 {
 	struct engine *e = b->engine;
 
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		if (!index->complete && plan_index(b, i, index, err) < 0)
+		if (!index->complete && e->plans[i]->root_is_view == views && plan_index(b, i, index, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* Views first: the stream waits for them. */
+static int plan_all(struct bootstrap *b, struct err *err)
+{
+	return plan_some(b, true, err) < 0 || plan_some(b, false, err) < 0 ? -1 : 0;
 }
 
 /* --- handing out --- */
@@ -209,6 +235,8 @@ static int check_filenode(struct worker *w, const struct range *range, struct er
 	_cleanup_free_ char *oid = xasprintf("%u", range->relation);
 	_cleanup_result_ PGresult *r = NULL;
 
+	if (!range->filenode)
+		return 0;
 	if (pg_query(w->pg, "SELECT pg_relation_filenode($1::oid)", (const char *const[]){oid}, 1, &r, err) < 0)
 		return -1;
 	if (!PQgetisnull(r, 0, 0) && number(r, 0, 0) == range->filenode)
@@ -225,6 +253,8 @@ static int start_query(struct worker *w, const struct chunk *chunk, struct err *
 	const char *const params[] = {from, to};
 	_cleanup_free_ char *sql = NULL;
 
+	if (plan->root_is_view)
+		return pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err);
 	if (plan->leaf_at)
 		sql = xasprintf("%.*s%s%s", (int)plan->leaf_at, plan->sql_by_range, chunk->range->name,
 				plan->sql_by_range + plan->leaf_at);
@@ -409,6 +439,29 @@ void bootstrap_stop(struct bootstrap *b)
 	free(b);
 }
 
+/* Everything below this block is durable. */
+static uint64_t durable_below(const struct range *range)
+{
+	uint64_t block = range->next;
+
+	for (size_t i = 0; i < range->n_busy; i++)
+		if (range->busy[i] < block)
+			block = range->busy[i];
+	return block;
+}
+
+bool bootstrap_holds(struct bootstrap *b)
+{
+	bool holds = false;
+
+	(void)pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->n_ranges; i++)
+		holds = holds || (b->engine->plans[b->ranges[i].plan]->root_is_view &&
+				  durable_below(&b->ranges[i]) < b->ranges[i].end);
+	(void)pthread_mutex_unlock(&b->lock);
+	return holds;
+}
+
 int bootstrap_check(struct bootstrap *b, struct err *err)
 {
 	int r;
@@ -419,17 +472,6 @@ int bootstrap_check(struct bootstrap *b, struct err *err)
 	r = b->failed ? -1 : b->running == 0;
 	(void)pthread_mutex_unlock(&b->lock);
 	return r;
-}
-
-/* Everything below this block is durable. */
-static uint64_t durable_below(const struct range *range)
-{
-	uint64_t block = range->next;
-
-	for (size_t i = 0; i < range->n_busy; i++)
-		if (range->busy[i] < block)
-			block = range->busy[i];
-	return block;
 }
 
 static bool note_range(struct checkpoint_index *index, const struct range *range)

@@ -15,9 +15,7 @@ void targets_init(struct targets *targets, struct document_plan *const *plans, s
 	targets->first_all = targets->first_way;
 	for (size_t i = 0; i < n_plans; i++)
 		targets->first_all += (uint32_t)plans[i]->n_ways;
-	targets->first_rebuild = targets->first_all;
-	for (size_t i = 0; i < n_plans; i++)
-		targets->first_rebuild += (uint32_t)plans[i]->n_tables;
+	targets->first_rebuild = targets->first_all + (uint32_t)n_plans;
 	targets->n = targets->first_rebuild + (uint32_t)n_plans;
 }
 
@@ -30,14 +28,12 @@ struct target target_at(const struct targets *targets, uint32_t number)
 		return (struct target){.kind = TARGET_ROOT, .plan = number};
 	if (number >= targets->first_rebuild)
 		return (struct target){.kind = TARGET_REBUILD, .plan = number - targets->first_rebuild};
+	if (number >= targets->first_all)
+		return (struct target){.kind = TARGET_ALL, .plan = number - targets->first_all};
 	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_ways, i++)
 		if (number < at + targets->plans[i]->n_ways)
 			return (struct target){
 				.kind = TARGET_WAY, .plan = i, .way = &targets->plans[i]->ways[number - at]};
-	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_tables, i++)
-		if (number < at + targets->plans[i]->n_tables)
-			return (struct target){
-				.kind = TARGET_ALL, .plan = i, .table = &targets->plans[i]->tables[number - at]};
 	abort();
 }
 
@@ -100,18 +96,6 @@ static int relation_column(const struct pgoutput_relation *relation, const char 
 	return -1;
 }
 
-static uint32_t all_target(const struct targets *targets, size_t plan, uint32_t relation)
-{
-	uint32_t at = targets->first_all;
-
-	for (size_t i = 0; i < plan; i++)
-		at += (uint32_t)targets->plans[i]->n_tables;
-	for (size_t i = 0; i < targets->plans[plan]->n_tables; i++)
-		if (targets->plans[plan]->tables[i].table->oid == relation)
-			return at + (uint32_t)i;
-	abort();
-}
-
 static bool identity_holds(const struct pgoutput_relation *relation, int column)
 {
 	return column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
@@ -154,7 +138,7 @@ bool collector_relation(struct collector *collector, const struct pgoutput_relat
 					(struct use){.way = way,
 						     .target = way->direct ? (uint32_t)p : way_target,
 						     .rebuild = t->first_rebuild + (uint32_t)p,
-						     .all = all_target(t, p, relation->oid)});
+						     .all = t->first_all + (uint32_t)p});
 		}
 	}
 	for (size_t i = 0; i < uses->n; i++)
@@ -244,6 +228,8 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,
 		   struct err *err)
 {
+	if (use->way->opaque)
+		return add_all(c, batch, use->all, err);
 	if (m->new_row && add_version(c, use, m->new_row, m->old_row, batch, err) < 0)
 		return -1;
 	if (m->type == PGOUTPUT_INSERT)
@@ -267,7 +253,7 @@ static int add_truncate(struct collector *c, uint32_t relation, struct batch *ba
 
 			if (table->table->oid != relation)
 				continue;
-			target = table->is_root ? t->first_rebuild + (uint32_t)p : all_target(t, p, relation);
+			target = (table->is_root ? t->first_rebuild : t->first_all) + (uint32_t)p;
 			if (add_all(c, batch, target, err) < 0)
 				return -1;
 		}

@@ -5,7 +5,7 @@
  *                                 the root's own row says it: the routing, empty for none (which to the search engine
  *                                 is the same as the empty text). A root that changes its routing is two keys.
  *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
- *   [first_all, + n_tables)       no values: every root that may depend on that table (TRUNCATE, or an old row that the
+ *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the
  * WAL lacks) [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew
  */
 #ifndef PGSYNC_SYNC_COLLECT_INT_H
@@ -35,8 +35,7 @@ enum target_kind { TARGET_ROOT, TARGET_WAY, TARGET_ALL, TARGET_REBUILD };
 struct target {
 	enum target_kind kind;
 	size_t plan;
-	const struct document_way *way;     /* WAY */
-	const struct document_table *table; /* ALL */
+	const struct document_way *way; /* WAY */
 };
 struct target target_at(const struct targets *targets, uint32_t number);
 

@@ -254,7 +254,7 @@ char *preflight_identity_sql(const struct engine *e, const struct catalog_table 
 
 	for (size_t i = 0; i < n; i++)
 		covered = covered && catalog_identity_covers(table, links[i]);
-	if (covered)
+	if (covered && catalog_identity_exists(table))
 		return NULL;
 	index = catalog_identity_index(table, links, n);
 	strbuf_init(&sb, 1024);
@@ -289,15 +289,21 @@ static bool links_in_primary_key(const struct engine *e, const struct catalog_ta
 	return true;
 }
 
+static void check_select(const struct engine *e, const struct catalog_table *table, const char *name,
+			 struct findings *f)
+{
+	if (!table->can_select)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", e->spec->source.user, name,
+			     e->spec->source.user);
+}
+
 static void check_table(const struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
 	_cleanup_free_ char *identity = preflight_identity_sql(e, table);
 
-	if (!table->can_select)
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
-			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", e->spec->source.user, name,
-			     e->spec->source.user);
+	check_select(e, table, name, f);
 	if (table->persistence != 'p')
 		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
 			     "is %s: its changes are not in the WAL; ALTER TABLE %s SET LOGGED",
@@ -332,22 +338,81 @@ static void check_tables(const struct engine *e, bool bypass_rls, struct finding
 		check_table(e, tables[i], bypass_rls, f);
 }
 
+static bool has_plain_unique_index(const struct catalog_table *view)
+{
+	for (size_t i = 0; i < view->n_indexes; i++)
+		if (view->indexes[i].unique && !view->indexes[i].partial && !view->indexes[i].expression)
+			return true;
+	return false;
+}
+
+static void check_refresh(const struct engine *e, const struct catalog_table *view, const char *name,
+			  struct findings *f)
+{
+	const char *user = e->spec->source.user;
+
+	if (!view->can_refresh && pg_server_version(e->pg) >= 170000)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+			     "role \"%s\" may not refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, name, user);
+	else if (!view->can_refresh)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+			     "role \"%s\" may not refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user, name,
+			     user);
+	if (!has_plain_unique_index(view))
+		findings_add(
+			f, FINDING_WARNING, "RefreshBlocks", name,
+			"has no unique index: others cannot read it while it is refreshed; create one (CREATE UNIQUE "
+			"INDEX CONCURRENTLY ON %s (...)), and it is refreshed CONCURRENTLY",
+			name);
+}
+
+static void check_views(const struct engine *e, const struct document_plan *plan, struct findings *f)
+{
+	for (size_t i = 0; i < plan->n_views; i++) {
+		const struct catalog_table *view = plan->views[i].view;
+		_cleanup_free_ char *name = xasprintf("%s.%s", view->schema, view->name);
+
+		check_select(e, view, name, f);
+		if (view->kind == 'm' && plan->views[i].followed)
+			check_refresh(e, view, name, f);
+		else if (view->kind == 'm' && !view->populated)
+			findings_add(f, FINDING_ERROR, "ViewNotPopulated", name,
+				     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`",
+				     name);
+	}
+}
+
+static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
+{
+	strbuf_adds(sb, first ? "; LOCK TABLE " : ", ");
+	pg_quote_table(sb, table->schema, table->name);
+}
+
 /* The statement that opens the snapshot documents are read in. TRUNCATE and rewrites are not MVCC-safe: the locks come
- * before the snapshot, so that a table is never seen emptied by somebody whose commit the snapshot does not hold. */
+ * before the snapshot, so that a table is never seen emptied by somebody whose commit the snapshot does not hold. A
+ * view's lock is one of the tables that it reads. A materialized view takes none, and needs none: refreshing it never
+ * makes it older. */
 static char *begin_sql(const struct engine *e)
 {
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
 	struct strbuf sb;
+	bool first = true;
 
 	strbuf_init(&sb, 1024 * 1024);
-	strbuf_adds(&sb, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ");
-	for (size_t i = 0; i < n; i++) {
-		if (i)
-			strbuf_adds(&sb, ", ");
-		pg_quote_table(&sb, tables[i]->schema, tables[i]->name);
+	strbuf_adds(&sb, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+	for (size_t i = 0; i < n; i++, first = false)
+		add_lock(&sb, tables[i], first);
+	for (size_t p = 0; p < e->n_plans; p++) {
+		for (size_t i = 0; i < e->plans[p]->n_views; i++) {
+			if (e->plans[p]->views[i].view->kind != 'v')
+				continue;
+			add_lock(&sb, e->plans[p]->views[i].view, first);
+			first = false;
+		}
 	}
-	strbuf_adds(&sb, " IN ACCESS SHARE MODE");
+	if (!first)
+		strbuf_adds(&sb, " IN ACCESS SHARE MODE");
 	return strbuf_detach(&sb);
 }
 
@@ -375,6 +440,9 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 		goto out;
 	say_schema(e, &schema);
 	check_tables(e, bypass_rls, findings);
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (e->plans[i])
+			check_views(e, e->plans[i], findings);
 	if (!findings_failed(&schema)) {
 		targets_init(&e->targets, e->plans, e->n_plans);
 		e->begin_sql = begin_sql(e);

@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "sync/engine_int.h"
 #include "sync/generation_int.h"
+#include "sync/views_int.h"
 #include "json/json.h"
 
 int prepare_save(struct engine *e, struct err *err)
@@ -25,15 +26,20 @@ static uint64_t parse_number(const char *text)
 
 /* --- what is there --- */
 
-/* What a generation was built from: the schema as written, and the types that it met. */
+/* What a generation was built from: the schema as written, the types that it met, and the definitions of views. */
 static char *built_from(const struct engine *e)
 {
 	_cleanup_json_ json_t *parts = json_array();
 	char hash[JSONX_HASH_BYTES];
 
 	(void)json_array_append_new(parts, json_string(e->spec->schema_hash));
-	for (size_t i = 0; i < e->n_plans; i++)
-		(void)json_array_append(parts, e->plans[i]->index_body);
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct document_plan *plan = e->plans[i];
+
+		(void)json_array_append(parts, plan->index_body);
+		for (size_t v = 0; v < plan->n_views; v++)
+			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
+	}
 	return xstrdup(jsonx_hash(parts, hash));
 }
 
@@ -454,6 +460,23 @@ static int check_owners(struct engine *e, struct err *err)
 	return 0;
 }
 
+static bool has_empty_view(const struct engine *e)
+{
+	for (size_t p = 0; p < e->n_plans; p++)
+		for (size_t i = 0; i < e->plans[p]->n_views; i++)
+			if (e->plans[p]->views[i].view->kind == 'm' && !e->plans[p]->views[i].view->populated)
+				return true;
+	return false;
+}
+
+/* What a bootstrap reads must hold every commit up to its generation's version. */
+static int fill_views(struct engine *e, struct err *err)
+{
+	if (e->cp.phase == CHECKPOINT_LIVE && !has_empty_view(e))
+		return 0;
+	return views_refresh(e, e->pg, NULL, err);
+}
+
 int prepare(struct engine *e, struct pg **ret, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *replication = NULL;
@@ -466,6 +489,8 @@ int prepare(struct engine *e, struct pg **ret, struct err *err)
 	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
 		goto out;
 	r = ensure_indices(e, &s, err);
+	if (r == 0)
+		r = fill_views(e, err);
 	if (r == 0)
 		*ret = TAKE_PTR(replication);
 out:

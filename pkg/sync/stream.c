@@ -166,7 +166,7 @@ static bool may_give(const struct stream *s)
 {
 	int64_t now = clock_now_ms();
 
-	if (batch_empty(s->open))
+	if (batch_empty(s->open) || (s->bootstrap && bootstrap_holds(s->bootstrap)))
 		return false;
 	if (batch_full(s->open))
 		return true;

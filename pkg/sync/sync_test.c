@@ -281,14 +281,14 @@ static void test_collect_when_identity_lacks_the_link_then_every_root_is_dirty(v
 {
 	struct fixture *f = make(LINKS, "book_id", false, "id", true);
 	struct pgoutput_value old_row[] = {{0}, text("9")};
-	uint32_t all = f->targets.first_all + 1;
+	uint32_t all = f->targets.first_all;
 
 	UNUSED(state);
 	assert_false(collector_relation(f->collector, &f->relation));
 	change(f, (struct pgoutput_message){.type = PGOUTPUT_DELETE, .old_kind = PGOUTPUT_OLD_KEY, .old_row = old_row});
 	assert_true(is_dirty(f, all, NULL));
 	assert_int_equal(target_at(&f->targets, all).kind, TARGET_ALL);
-	assert_ptr_equal(target_at(&f->targets, all).table, &tables[1]);
+	assert_int_equal(target_at(&f->targets, all).plan, 0);
 	drop(f);
 }
 
@@ -389,6 +389,30 @@ static void test_collect_when_a_child_changes_then_its_root_is_dirty_without_a_r
 	drop(f);
 }
 
+static void test_collect_when_a_base_table_of_a_view_changes_then_every_root_is_dirty(void **state)
+{
+	static struct document_way base = {.relation = 50, .opaque = true};
+	static struct document_table table = {.table = &catalog_tables[0], .is_root = true};
+	static struct document_plan followed = {
+		.n_keys = 1, .tables = &table, .n_tables = 1, .ways = &base, .n_ways = 1};
+	static struct document_plan *both[] = {&plan, &followed};
+	struct fixture *f = make(50, "a", false, "b", false);
+	struct pgoutput_value row[] = {{.kind = PGOUTPUT_UNCHANGED}, {.kind = PGOUTPUT_NULL}};
+
+	UNUSED(state);
+	collector_free(f->collector);
+	targets_init(&f->targets, both, 2);
+	f->collector = collector_new(&f->targets);
+	assert_true(collector_relation(f->collector, &f->relation));
+	change(f, (struct pgoutput_message){.type = PGOUTPUT_UPDATE, .new_row = row});
+	change(f, (struct pgoutput_message){.type = PGOUTPUT_DELETE, .old_kind = PGOUTPUT_OLD_KEY, .old_row = row});
+	assert_int_equal(f->batch.keys.n, 1);
+	assert_true(is_dirty(f, f->targets.first_all + 1, NULL));
+	assert_int_equal(target_at(&f->targets, f->targets.first_all + 1).kind, TARGET_ALL);
+	assert_int_equal(target_at(&f->targets, f->targets.first_all + 1).plan, 1);
+	drop(f);
+}
+
 static void test_collect_truncate_then_root_rebuilds_and_child_dirties_all(void **state)
 {
 	struct fixture *f = make(BOOKS, "id", true, "title", false);
@@ -398,7 +422,7 @@ static void test_collect_truncate_then_root_rebuilds_and_child_dirties_all(void 
 	UNUSED(state);
 	change(f, (struct pgoutput_message){.type = PGOUTPUT_TRUNCATE, .truncated = truncated, .n_truncated = 2});
 	assert_true(is_dirty(f, f->targets.first_rebuild, NULL));
-	assert_true(is_dirty(f, f->targets.first_all + 1, NULL));
+	assert_true(is_dirty(f, f->targets.first_all, NULL));
 	assert_int_equal(f->batch.keys.n, 2);
 	assert_int_equal(target_at(&f->targets, f->targets.first_rebuild).kind, TARGET_REBUILD);
 	drop(f);
@@ -508,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_collect_when_routing_changes_then_both_places_are_dirty),
 		cmocka_unit_test(test_collect_when_identity_lacks_the_routing_then_the_index_starts_anew),
 		cmocka_unit_test(test_collect_when_a_child_changes_then_its_root_is_dirty_without_a_routing),
+		cmocka_unit_test(test_collect_when_a_base_table_of_a_view_changes_then_every_root_is_dirty),
 		cmocka_unit_test(test_collect_truncate_then_root_rebuilds_and_child_dirties_all),
 		cmocka_unit_test(test_collect_when_relation_is_not_ours_then_nothing),
 		cmocka_unit_test(test_generation_number_when_name_is_not_ours_then_zero),

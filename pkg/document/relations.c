@@ -1,0 +1,127 @@
+/* What kinds of relations a tree may read, and the base tables of its views. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+enum { LIST_BYTES = 16 * 1024 };
+
+/* NULL, or why the relation cannot stand there. */
+static const char *objection(const struct catalog_table *table, enum relation_use use)
+{
+	if (catalog_is_view(table) && use == RELATION_THROUGH)
+		return "is a view: a through table has to be a table, whose changes are in the WAL";
+	if (catalog_is_view(table) && use == RELATION_BASE)
+		return "is a view itself: name the tables that it reads";
+	if (table->kind == 'f')
+		return "is a foreign table: its changes are not in this server's WAL";
+	if (table->kind != 'r' && table->kind != 'p' && !catalog_is_view(table))
+		return "is not a table";
+	if (table->persistence == 'u')
+		return "is an unlogged table: its changes are not in the WAL";
+	if (table->persistence == 't')
+		return "is a temporary table: its changes are not in the WAL";
+	return NULL;
+}
+
+bool relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct findings *f)
+{
+	const char *what = objection(table, use);
+
+	if (what)
+		findings_add(f, FINDING_ERROR, "NotSupported", path, "%s.%s %s", table->schema, table->name, what);
+	return !what;
+}
+
+static bool is_base(const struct place *place, uint32_t oid)
+{
+	for (size_t i = 0; i < place->n_base; i++)
+		if (place->base[i]->oid == oid)
+			return true;
+	return false;
+}
+
+/* "public.a, public.b": what the view reads, or (missing) what of that is not among the base tables. Caller frees. */
+static char *list_reads(const struct place *place, bool missing)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, LIST_BYTES);
+	for (size_t i = 0; i < place->table->n_reads; i++)
+		if (!missing || !is_base(place, place->table->reads[i].oid))
+			strbuf_addf(&sb, "%s%s", sb.len ? ", " : "", place->table->reads[i].name);
+	if (!sb.len) {
+		strbuf_release(&sb);
+		return NULL;
+	}
+	return strbuf_detach(&sb);
+}
+
+static void warn_unfollowed(const struct place *place, struct findings *f)
+{
+	const struct catalog_table *view = place->table;
+	_cleanup_free_ char *reads = list_reads(place, false);
+
+	findings_add(
+		f, FINDING_WARNING, "ViewNotFollowed", place->node->path,
+		"%s.%s is a %sview without `base_tables`: it is read when the index is built and whenever something "
+		"else of a document changes, but its own changes are not noticed%s; name the tables that it "
+		"reads%s%s%s",
+		view->schema, view->name, view->kind == 'm' ? "materialized " : "",
+		view->kind == 'm' ? ", and nothing refreshes it" : "", reads ? " (" : "", reads ? reads : "",
+		reads ? ")" : "");
+}
+
+void relation_check_bases(const struct place *place, struct findings *f)
+{
+	const struct catalog_table *table = place->table;
+	_cleanup_free_ char *path = xasprintf("%s.base_tables", place->node->path);
+	_cleanup_free_ char *missing = NULL;
+
+	if (!catalog_is_view(table)) {
+		if (place->node->n_base_tables)
+			findings_add(f, FINDING_WARNING, "InvalidSchema", path,
+				     "%s.%s is a table: `base_tables` is for views", table->schema, table->name);
+		return;
+	}
+	if (!place->node->n_base_tables) {
+		warn_unfollowed(place, f);
+		return;
+	}
+	missing = list_reads(place, true);
+	if (missing)
+		findings_add(f, FINDING_WARNING, "ViewNotFollowed", path,
+			     "%s.%s also reads %s: changes there are not noticed before a base table changes",
+			     table->schema, table->name, missing);
+}
+
+static int by_oid(const void *a, const void *b)
+{
+	const struct document_view *x = a, *y = b;
+
+	return x->view->oid < y->view->oid ? -1 : x->view->oid > y->view->oid;
+}
+
+/* The same view may stand at several places; it is followed where its base tables are named. */
+static void add_view(struct document_view *views, size_t *n, const struct place *place)
+{
+	size_t i = 0;
+
+	while (i < *n && views[i].view != place->table)
+		i++;
+	if (i == *n)
+		views[(*n)++] = (struct document_view){.view = place->table};
+	views[i].followed = views[i].followed || place->n_base;
+}
+
+struct document_view *relation_views(const struct tree *tree, size_t *ret_n)
+{
+	struct document_view *views = xcalloc(tree->n, sizeof(*views));
+
+	*ret_n = 0;
+	for (size_t i = 0; i < tree->n; i++)
+		if (catalog_is_view(tree->places[i]->table))
+			add_view(views, ret_n, tree->places[i]);
+	qsort(views, *ret_n, sizeof(*views), by_oid);
+	return views;
+}
