@@ -266,15 +266,13 @@ def test_view_that_is_defined_anew_is_read_anew(sync):
     sync.becomes(expected, timeout=30)
 
 
-def test_many_changes_of_a_base_table_at_once_cost_few_readings(sync):
+def test_many_changes_of_a_base_table_cost_few_readings(sync):
     sync.sql(*BOOKS, "CREATE " + YEARS.format("VIEW"))
     sync.start({"nodes": ROOT})
-    sync.sql("INSERT INTO sales VALUES (999, 1, 1900, 100)")
-    sync.becomes(_of_root(sync))
-    batches = sync.run.metric("pgsync_batch_duration_seconds_count")
     sync.sql(*(f"INSERT INTO sales VALUES ({i}, {1 + i % 5}, {1900 + i % 100}, 100)" for i in range(1000, 1400)))
     sync.becomes(_of_root(sync))
-    assert sync.run.metric("pgsync_batch_duration_seconds_count") - batches < 200
+    assert sync.run.metric("pgsync_transactions_total") >= 400
+    assert sync.run.metric("pgsync_batch_duration_seconds_count") < 200
 
 
 def test_base_table_without_a_key_can_still_be_written(sync):
