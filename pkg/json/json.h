@@ -17,6 +17,8 @@
 #include "base/findings.h"
 #include "base/mem.h"
 
+struct strbuf;
+
 void jsonx_decref(json_t *value);
 CLEANUP(json_t, jsonx_decref);
 #define _cleanup_json_ _cleanup_(jsonx_decrefp)
@@ -32,6 +34,11 @@ int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, st
  * booleans and nulls as Kubernetes reads them, numbers; quoted scalars stay strings. Duplicate keys, merge keys, tags
  * of an application and nesting beyond 64 levels are errors. Errors name line and column. */
 int jsonx_parse_yaml(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
+
+/* Writes values as a YAML stream, one document for each element of the array, in block style and in the order of their
+ * keys: jsonx_parse_yaml, and every reader of Kubernetes, gets the same values back. What might be read as something
+ * other than a string is quoted. Appends to sb, whose overflow says that it did not fit. */
+void jsonx_add_yaml(struct strbuf *sb, const json_t *documents);
 
 /* Reads a whole file of at most max bytes into a string; caller frees. "-" is standard input.
  * Errors: NOT_FOUND, DENIED, LIMIT (larger than max), INVALID (a directory), TRANSIENT. */

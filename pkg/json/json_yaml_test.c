@@ -199,6 +199,67 @@ static void test_yaml_when_text_is_wrong_then_refused_with_position(void **state
 	ASSERT_REFUSED("a: .inf", "line 1, column 4: neither infinity nor NaN");
 }
 
+/* --- writing */
+
+static void assert_written(const char *json, const char *yaml)
+{
+	struct err err = {0};
+	_cleanup_json_ json_t *value = NULL;
+	_cleanup_json_ json_t *again = NULL;
+	struct strbuf sb;
+
+	if (jsonx_parse(json, strlen(json), "text", &value, &err) < 0)
+		fail_msg("%s: %s", json, err.msg);
+	strbuf_init(&sb, 1 << 16);
+	jsonx_add_yaml(&sb, value);
+	assert_string_equal(sb.data, yaml);
+	if (jsonx_parse_yaml(sb.data, sb.len, "written", &again, &err) < 0)
+		fail_msg("%s: %s", sb.data, err.msg);
+	assert_true(json_equal(value, again));
+	strbuf_release(&sb);
+}
+
+static void test_yaml_written_when_a_manifest_then_in_block_style_and_in_order(void **state)
+{
+	UNUSED(state);
+	assert_written("[{\"kind\": \"Secret\", \"metadata\": {\"name\": \"db\"}, \"stringData\": {\"ca.crt\": "
+		       "\"-----BEGIN CERTIFICATE-----\\nMIIB/+=\\n\"}},"
+		       " {\"list\": [\"a\", [1, 2.5], {\"b\": {}, \"c\": [], \"d\": null}], \"on\": true}]",
+		       "kind: Secret\n"
+		       "metadata:\n"
+		       "  name: db\n"
+		       "stringData:\n"
+		       "  ca.crt: |\n"
+		       "    -----BEGIN CERTIFICATE-----\n"
+		       "    MIIB/+=\n"
+		       "---\n"
+		       "list:\n"
+		       "- a\n"
+		       "- - 1\n"
+		       "  - 2.5\n"
+		       "- b: {}\n"
+		       "  c: []\n"
+		       "  d: null\n"
+		       "\"on\": true\n");
+}
+
+static void test_yaml_written_when_a_string_may_be_read_as_something_else_then_quoted(void **state)
+{
+	UNUSED(state);
+	assert_written(
+		"[[\"yes\", \"NULL\", \"1\", \"1e3\", \"0x1F\", \"12:30:45\", \"2001-01-01\", \"~\", \"\", \" a\"]]",
+		"- \"yes\"\n- \"NULL\"\n- \"1\"\n- \"1e3\"\n- \"0x1F\"\n- \"12:30:45\"\n- \"2001-01-01\"\n"
+		"- \"~\"\n- \"\"\n- \" a\"\n");
+	assert_written(
+		"[[\"http://a:1\", \"a: b\", \"#x\", \"*a\", \"a # b\", \"- a\", \"{a}\", \"it's\", \"\\\"\\\\\"]]",
+		"- \"http://a:1\"\n- \"a: b\"\n- \"#x\"\n- \"*a\"\n- \"a # b\"\n- \"- a\"\n- \"{a}\"\n"
+		"- \"it's\"\n- \"\\\"\\\\\"\n");
+	assert_written("[[\"a\\nb\", \"a \\nb\\n\", \"a\\n\\n\", \"\\t\\u0001\\u007f\\u0085\\u2028\\ufeff\", "
+		       "\"\\u00e9\\ud83d\\ude00\"]]",
+		       "- \"a\\nb\"\n- \"a \\nb\\n\"\n- \"a\\n\\n\"\n- \"\\t\\x01\\x7F\\N\\L\\uFEFF\"\n"
+		       "- \"\xC3\xA9\\U0001F600\"\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +275,8 @@ int main(void)
 		cmocka_unit_test(test_yaml_aliases_when_they_explode_then_refused),
 		cmocka_unit_test(test_yaml_when_nested_beyond_64_levels_then_refused),
 		cmocka_unit_test(test_yaml_when_text_is_wrong_then_refused_with_position),
+		cmocka_unit_test(test_yaml_written_when_a_manifest_then_in_block_style_and_in_order),
+		cmocka_unit_test(test_yaml_written_when_a_string_may_be_read_as_something_else_then_quoted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,28 @@
-/* Any bytes: refused, or values that are JSON within the limits of JSON. */
+/* Any bytes: refused, or values that are JSON within the limits of JSON, and that come back when written as YAML. */
 #include <assert.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void write_and_read(const json_t *documents)
+{
+	enum { MOST = 16 * 1024 * 1024 };
+	_cleanup_json_ json_t *again = NULL;
+	struct strbuf sb;
+	struct err err;
+
+	strbuf_init(&sb, MOST);
+	jsonx_add_yaml(&sb, documents);
+	/* Quotes and indentation may make it larger than what can be read. */
+	if (jsonx_parse_yaml(sb.data, sb.len, "written", &again, &err) < 0)
+		assert(err.kind == ERR_LIMIT);
+	else
+		assert(json_equal(documents, again));
+	strbuf_release(&sb);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,5 +41,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		assert(json_equal(document, again));
 	}
+	write_and_read(documents);
 	return 0;
 }
