@@ -73,6 +73,13 @@ def ready_and_equal(resources, opensearch, index, books):
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(books))
 
 
+def test_postgres_with_prefer_where_the_server_insists_on_tls(apply, resources, opensearch, books):
+    index = apply(**{"source.tls": {"mode": "Prefer"}})
+    ready_and_equal(resources, opensearch, index, books)
+    used = books.sql("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = %s", books.role)
+    assert used == [(True,)]
+
+
 def test_postgres_with_verify_full(apply, resources, opensearch, books):
     index = apply()
     ready_and_equal(resources, opensearch, index, books)

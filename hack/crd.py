@@ -238,9 +238,9 @@ def source():
     tls = obj(
         "TLS towards Postgres.",
         {
-            "mode": enum("Disable: no TLS. Require: TLS, certificate unchecked. VerifyCA: its authority is checked. VerifyFull: "
-                         "the host name too. When not given: VerifyFull with a caSecretRef, else Disable.",
-                         "Disable", "Require", "VerifyCA", "VerifyFull"),
+            "mode": enum("Disable: no TLS. Prefer: TLS where the server has it. Require: TLS, certificate unchecked. VerifyCA: "
+                         "its authority is checked. VerifyFull: the host name too. When not given: VerifyFull with a caSecretRef, else Disable.",
+                         "Disable", "Prefer", "Require", "VerifyCA", "VerifyFull"),
             "caSecretRef": secret("The certificates of the authorities to trust, in PEM.", "ca.crt"),
         },
         rules=[rule("!has(self.mode) || !(self.mode in ['VerifyCA', 'VerifyFull']) || has(self.caSecretRef)",

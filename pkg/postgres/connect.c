@@ -66,10 +66,8 @@ static void add_option(struct options *o, const char *key, const char *value)
 static const char *tls_word(enum pg_tls tls)
 {
 	static const char *const words[] = {
-		[PG_TLS_DISABLE] = "disable",
-		[PG_TLS_REQUIRE] = "require",
-		[PG_TLS_VERIFY_CA] = "verify-ca",
-		[PG_TLS_VERIFY_FULL] = "verify-full",
+		[PG_TLS_DISABLE] = "disable",     [PG_TLS_PREFER] = "prefer",           [PG_TLS_REQUIRE] = "require",
+		[PG_TLS_VERIFY_CA] = "verify-ca", [PG_TLS_VERIFY_FULL] = "verify-full",
 	};
 
 	return words[tls];

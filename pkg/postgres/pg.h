@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-enum pg_tls { PG_TLS_DISABLE, PG_TLS_REQUIRE, PG_TLS_VERIFY_CA, PG_TLS_VERIFY_FULL };
+enum pg_tls { PG_TLS_DISABLE, PG_TLS_PREFER, PG_TLS_REQUIRE, PG_TLS_VERIFY_CA, PG_TLS_VERIFY_FULL };
 
 struct pg_params {
 	const char *host;

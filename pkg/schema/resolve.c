@@ -274,7 +274,7 @@ static void take_sslmode(struct source_spec *source, const char *mode, struct fi
 		const char *word;
 		enum tls_mode mode;
 	} modes[] = {
-		{"disable", TLS_DISABLE}, {"allow", TLS_DISABLE},       {"prefer", TLS_DISABLE},
+		{"disable", TLS_DISABLE}, {"allow", TLS_PREFER},        {"prefer", TLS_PREFER},
 		{"require", TLS_REQUIRE}, {"verify-ca", TLS_VERIFY_CA}, {"verify-full", TLS_VERIFY_FULL},
 	};
 

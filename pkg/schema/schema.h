@@ -134,7 +134,7 @@ struct secret_ref {
 	char *value; /* after spec_resolve; zeroed when freed */
 };
 
-enum tls_mode { TLS_DISABLE, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+enum tls_mode { TLS_DISABLE, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum replica_identity_policy { IDENTITY_MANAGE, IDENTITY_VERIFY };
 enum slot_lost_policy { SLOT_LOST_RESYNC, SLOT_LOST_STALL };
 enum auth_type { AUTH_NONE, AUTH_BASIC, AUTH_API_KEY, AUTH_BEARER };

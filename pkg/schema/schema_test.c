@@ -234,24 +234,25 @@ static void test_schema_hash_when_only_other_fields_differ_then_equal(void **sta
 static void test_spec_when_much_is_wrong_then_every_violation_is_named(void **state)
 {
 	UNUSED(state);
-	expect_errors("{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"Books\"}, \"spec\": {"
-		      "\"source\": {\"port\": 70000, \"tls\": {\"mode\": \"VerifyFul\"}, \"pasword\": 1}, "
-		      "\"sink\": {\"urls\": [\"opensearch:9200\", \"http://u:p@h\", \"http://h/?q\"], "
-		      "\"authentication\": {\"type\": \"Basic\"}}}}",
-		      "kind: must be PgSync, found \"Pod\"\n"
-		      "apiVersion: must be pgsync.io/v1alpha1, found \"v1\"\n"
-		      "metadata.name: must be a name of a-z, 0-9, '-' and '.', found \"Books\"\n"
-		      "spec.source.port: must be an integer between 1 and 65535, found 70000\n"
-		      "spec.source.tls.mode: must be one of `Disable`, `Require`, `VerifyCA`, `VerifyFull`, found "
-		      "\"VerifyFul\"; did you mean `VerifyFull`?\n"
-		      "spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		      "`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
-		      "spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
-		      "spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
-		      "spec.sink.urls[1]: may not hold a user or password; use `sink.authentication` with a Secret\n"
-		      "spec.sink.urls[2]: may not hold blanks, a query or a fragment\n"
-		      "spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
-		      "spec: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
+	expect_errors(
+		"{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"Books\"}, \"spec\": {"
+		"\"source\": {\"port\": 70000, \"tls\": {\"mode\": \"VerifyFul\"}, \"pasword\": 1}, "
+		"\"sink\": {\"urls\": [\"opensearch:9200\", \"http://u:p@h\", \"http://h/?q\"], "
+		"\"authentication\": {\"type\": \"Basic\"}}}}",
+		"kind: must be PgSync, found \"Pod\"\n"
+		"apiVersion: must be pgsync.io/v1alpha1, found \"v1\"\n"
+		"metadata.name: must be a name of a-z, 0-9, '-' and '.', found \"Books\"\n"
+		"spec.source.port: must be an integer between 1 and 65535, found 70000\n"
+		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
+		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
+		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
+		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
+		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
+		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
+		"spec.sink.urls[1]: may not hold a user or password; use `sink.authentication` with a Secret\n"
+		"spec.sink.urls[2]: may not hold blanks, a query or a fragment\n"
+		"spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
+		"spec: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
 }
 
 static void test_spec_when_capability_is_missing_then_not_supported(void **state)
@@ -723,6 +724,7 @@ static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(
 {
 	struct findings f;
 	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
 
 	UNUSED(state);
 	findings_init(&f);
@@ -737,6 +739,9 @@ static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(
 	assert_string_equal(s->source.user, "us@er");
 	assert_string_equal(s->source.password, "p/w:x");
 	assert_int_equal(s->source.tls, TLS_REQUIRE);
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=prefer\"}}", "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(t->source.tls, TLS_PREFER);
 	findings_release(&f);
 }
 

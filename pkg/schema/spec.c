@@ -16,7 +16,7 @@ enum {
 	DEFAULT_PORT = 5432,
 };
 
-static const char *const tls_words[] = {"Disable", "Require", "VerifyCA", "VerifyFull", NULL};
+static const char *const tls_words[] = {"Disable", "Prefer", "Require", "VerifyCA", "VerifyFull", NULL};
 static const char *const identity_words[] = {"Manage", "Verify", NULL};
 static const char *const slot_lost_words[] = {"Resync", "Stall", NULL};
 static const char *const auth_words[] = {"None", "Basic", "APIKey", "Bearer", NULL};

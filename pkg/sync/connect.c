@@ -117,6 +117,7 @@ static bool is_cancelled(void *user)
 int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg **ret, struct err *err)
 {
 	static const enum pg_tls modes[] = {[TLS_DISABLE] = PG_TLS_DISABLE,
+					    [TLS_PREFER] = PG_TLS_PREFER,
 					    [TLS_REQUIRE] = PG_TLS_REQUIRE,
 					    [TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
 					    [TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
