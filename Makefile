@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 CC ?= gcc
 VERSION := 0.1.0
-PACKAGES := base json http metrics web postgres search checkpoint schema document sync kube operator
+PACKAGES := base json http metrics web postgres search checkpoint schema document sync import kube operator
 BINARIES := pgsync-operator pgsync
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -37,7 +37,7 @@ help: ## list these targets
 deps: ## install what is missing through apt where it may, otherwise name it
 	@hack/deps
 
-all: $(BINARIES:%=bin/%) ## build bin/pgsync-operator and bin/pgsync
+all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsync
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
 $(B)/release/%.o: %.c
@@ -66,7 +66,7 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 	@ar rcsD $@ $(filter %.o,$^)
 
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
-pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema document sync
+pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema document sync import
 pgsync-operator_PACKAGES := base json http metrics web schema kube operator
 bin/%:
 	@mkdir -p $(@D)
@@ -74,6 +74,10 @@ bin/%:
 	@$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 $(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c)) $($(b)_PACKAGES:%=$(B)/release/lib%.a)))
+
+# pgsync's users start it by this name too.
+bin/bootstrap: bin/pgsync
+	@ln -sf pgsync $@
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 # A test links its package and what pkg/DEPS lets that package include, nothing more.

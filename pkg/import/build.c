@@ -1,0 +1,442 @@
+/* From a schema to resources: one PgSync for each database. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+#include "import/import_int.h"
+#include "json/json.h"
+
+enum { NAME_BYTES = 52, HASH_BYTES = 8, TEXT_BYTES = 1 << 20, MAX_PARALLELISM = 16 };
+
+#define INVALID_SCHEMA "InvalidSchema"
+
+/* --- what the parts share --- */
+
+void build_invalid(struct build *b, const char *variable, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(b->f, FINDING_ERROR, IMPORT_INVALID, variable, "%s", text);
+}
+
+void build_ignored(struct build *b, const char *variable, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(b->f, FINDING_WARNING, IMPORT_IGNORED, variable, "ignored: %s", text);
+}
+
+int64_t build_number(struct build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise)
+{
+	const char *text = import_env_get(b->options->env, variable);
+	uint64_t value;
+	int64_t used;
+
+	if (!text)
+		return otherwise;
+	if (!parse_u64(text, strlen(text), &value)) {
+		/* Kubernetes sets NAME_PORT for each Service of that NAME. */
+		build_invalid(b, variable, "must be a number from %lld to %lld%s", (long long)min, (long long)max,
+			      strncmp(text, "tcp://", 6) == 0
+				      ? "; found what Kubernetes sets for a Service of this name: set "
+					"enableServiceLinks: false in the pod, or name the Service otherwise"
+				      : "");
+		return otherwise;
+	}
+	used = value < (uint64_t)min ? min : value > (uint64_t)max ? max : (int64_t)value;
+	if ((uint64_t)used != value)
+		findings_add(b->f, FINDING_WARNING, IMPORT_IGNORED, variable,
+			     "is %llu; %lld is used, since it must lie between %lld and %lld",
+			     (unsigned long long)value, (long long)used, (long long)min, (long long)max);
+	return used;
+}
+
+const char *build_secret(struct build *b, const char *part, const char *key, const char *value)
+{
+	_cleanup_free_ char *name = xasprintf("%s-%s", b->name, part);
+	json_t *secret = json_object_get(b->secrets, name);
+
+	if (!secret) {
+		secret = json_object();
+		(void)json_object_set_new(b->secrets, name, secret);
+	}
+	(void)json_object_set_new(secret, key, jsonx_text(value));
+	return json_object_iter_key(json_object_iter_at(b->secrets, name));
+}
+
+json_t *build_file(struct build *b, const char *variable, const char *path, const char *part)
+{
+	static const char key[] = "ca.crt";
+	_cleanup_free_ char *text = NULL;
+	struct err err;
+
+	if (b->options->read_file(path, &text, &err) < 0) {
+		build_invalid(b, variable, "%s", err.msg);
+		return NULL;
+	}
+	return json_pack("{s:s, s:s}", "name", build_secret(b, part, key, text), "key", key);
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What is no escape stands for itself, as in Python's urllib. */
+char *percent_decode(const char *from, const char *to)
+{
+	char *decoded = xmalloc((size_t)(to - from) + 1), *out = decoded;
+
+	while (from < to) {
+		if (*from == '%' && to - from >= 3 && hex_digit(from[1]) >= 0 && hex_digit(from[2]) >= 0) {
+			*out++ = (char)(hex_digit(from[1]) * 16 + hex_digit(from[2]));
+			from += 3;
+		} else {
+			*out++ = *from++;
+		}
+	}
+	*out = '\0';
+	return decoded;
+}
+
+bool is_text(const char *s)
+{
+	size_t len = strlen(s), n;
+
+	for (; len; s += n, len -= n) {
+		n = utf8_sequence(s, len);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+static void check_text(void *user, const char *name, const char *value)
+{
+	if (setting_known(name) && !is_text(value))
+		findings_add(user, FINDING_ERROR, IMPORT_INVALID, name, "is no UTF-8 text");
+}
+
+/* --- $NAME in a document --- */
+
+static bool is_name_char(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && c >= '0' && c <= '9');
+}
+
+static size_t name_length(const char *s)
+{
+	size_t n = 0;
+
+	while (is_name_char(s[n], n == 0))
+		n++;
+	return n;
+}
+
+/* $NAME, ${NAME} and $$; what is not set, and any other $, stays as it is. Caller frees. */
+static char *substitute(const char *text, const struct import_env *env)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, TEXT_BYTES);
+	while (*text) {
+		size_t braces = text[0] == '$' && text[1] == '{';
+		size_t n = text[0] == '$' ? name_length(text + 1 + braces) : 0;
+		_cleanup_free_ char *name = NULL;
+		const char *value;
+
+		if (text[0] == '$' && text[1] == '$') {
+			strbuf_addc(&sb, '$');
+			text += 2;
+			continue;
+		}
+		if (!n || (braces && text[2 + n] != '}')) {
+			strbuf_addc(&sb, *text++);
+			continue;
+		}
+		name = xstrndup(text + 1 + braces, n);
+		value = env_value(env, name);
+		n += 1 + 2 * braces;
+		if (value)
+			strbuf_adds(&sb, value);
+		else
+			strbuf_add(&sb, text, n);
+		text += n;
+	}
+	return strbuf_detach(&sb);
+}
+
+static json_t *expand(const json_t *document, const struct import_env *env)
+{
+	json_t *expanded = json_copy((json_t *)document);
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)document, key, value) {
+		_cleanup_free_ char *text = json_is_string(value) ? substitute(json_string_value(value), env) : NULL;
+
+		if (text)
+			(void)json_object_set_new(expanded, key, jsonx_text(text));
+	}
+	return expanded;
+}
+
+/* --- one PgSync --- */
+
+/* A name for a PgSync out of a database's and an index's. One that is too long ends in a part that is its own. Caller
+ * frees. */
+static char *object_name(const char *database, const char *index)
+{
+	_cleanup_json_ json_t *key = json_pack("[s, s]", database, index);
+	char hash[JSONX_HASH_BYTES];
+	struct strbuf sb;
+
+	strbuf_init(&sb, TEXT_BYTES);
+	strbuf_addf(&sb, "%s-%s", database, index);
+	for (char *p = sb.data; *p; p++) {
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+		if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9'))
+			*p = '-';
+	}
+	if (sb.len > NAME_BYTES) {
+		strbuf_truncate(&sb, NAME_BYTES - HASH_BYTES - 1);
+		strbuf_addf(&sb, "-%.*s", HASH_BYTES, strchr(jsonx_hash(key, hash), ':') + 1);
+	}
+	/* The first and the last character are letters or digits. */
+	if (sb.data[0] == '-')
+		sb.data[0] = 'x';
+	if (sb.data[sb.len - 1] == '-')
+		sb.data[sb.len - 1] = 'x';
+	return strbuf_detach(&sb);
+}
+
+/* Whoever runs the PgSync elsewhere finds something else under this name, or nothing. */
+static void warn_localhost(struct build *b, const json_t *source, const json_t *sink)
+{
+	const char *host = jsonx_string(source, "host", "");
+	const char *url = json_string_value(json_array_get(json_object_get(sink, "urls"), 0));
+	static const char text[] = "is this machine; in a cluster it is the operator's own pod: name the server as the "
+				   "cluster sees it";
+
+	if (!strcmp(host, "localhost") || !strncmp(host, "127.", 4))
+		findings_add(b->f, FINDING_WARNING, "Localhost", "spec.source.host", "%s %s", host, text);
+	if (strstr(url, "://localhost") || strstr(url, "://127."))
+		findings_add(b->f, FINDING_WARNING, "Localhost", "spec.sink.urls[0]", "%s %s", url, text);
+}
+
+static json_t *build_spec(struct build *b, const char *database, json_t *schema_take)
+{
+	const struct import_env *env = b->options->env;
+	json_t *source = build_source(b, database);
+	json_t *sink = build_sink(b);
+	json_t *spec;
+
+	if (b->options->for_cluster)
+		warn_localhost(b, source, sink);
+	spec = json_pack("{s:o*, s:o, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink, "schema", schema_take,
+			 "documents", "meta", "Pgsync", "idFormat", "Pgsync", "mapping", "Dynamic");
+	if (import_env_get(env, "NUM_WORKERS"))
+		(void)json_object_set_new(spec, "bootstrap",
+					  json_pack("{s:I}", "parallelism",
+						    (json_int_t)build_number(b, "NUM_WORKERS", 1, MAX_PARALLELISM, 2)));
+	if (import_env_get(env, "ELASTICSEARCH_RAISE_ON_ERROR"))
+		(void)json_object_set_new(spec, "onError",
+					  json_pack("{s:s}", "policy",
+						    import_env_bool(env, "ELASTICSEARCH_RAISE_ON_ERROR", true, b->f)
+							    ? "Stall"
+							    : "DeadLetter"));
+	return spec;
+}
+
+static void build_one(const json_t *documents, const struct import_options *options, struct imported *ret,
+		      struct findings *f)
+{
+	const json_t *first = json_array_get(documents, ret->positions[0]);
+	const char *database = jsonx_string(first, "database", "");
+	_cleanup_free_ char *derived = object_name(database, jsonx_string(first, "index", database));
+	struct build b = {.options = options, .name = options->name ? options->name : derived, .f = f};
+	json_t *schema = json_array();
+
+	for (size_t i = 0; i < ret->n_positions; i++)
+		(void)json_array_append(schema, json_array_get(documents, ret->positions[i]));
+	ret->secrets = b.secrets = json_object();
+	ret->resource = json_pack("{s:s, s:s, s:{s:o, s:o*}, s:o}", "apiVersion", "pgsync.io/v1alpha1", "kind",
+				  "PgSync", "metadata", "name", jsonx_text(b.name), "namespace",
+				  options->namespace ? jsonx_text(options->namespace) : NULL, "spec",
+				  build_spec(&b, database, schema));
+}
+
+/* --- the schema --- */
+
+/* The documents with their variables replaced, each an object that names a database; NULL with findings. */
+static json_t *read_documents(const json_t *schema, const struct import_options *options, struct findings *f)
+{
+	_cleanup_json_ json_t *documents = json_array();
+	bool good = true;
+	json_t *document;
+	size_t i;
+
+	if (!json_is_array(schema) || !json_array_size(schema)) {
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, options->what,
+			     "must be an array of documents, [{\"database\": ..., \"index\": ..., \"nodes\": {...}}], "
+			     "found %s",
+			     json_is_array(schema) ? "an empty one" : jsonx_type_name(schema));
+		return NULL;
+	}
+	json_array_foreach (schema, i, document) {
+		_cleanup_free_ char *path = xasprintf("%s[%zu]", options->what, i);
+		json_t *expanded = json_is_object(document) ? expand(document, options->env) : NULL;
+		const char *database = jsonx_string(expanded, "database", NULL);
+
+		if (!expanded)
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+				     jsonx_type_name(document));
+		else if (!database || !*database)
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`database` is required: the database to read, as a string");
+		good = good && database && *database;
+		(void)json_array_append_new(documents, expanded ? expanded : json_null());
+	}
+	return good ? TAKE_PTR(documents) : NULL;
+}
+
+/* Names are made of database and index, and not every character may stand in one. */
+static void check_names(const struct imported *list, size_t n, const struct import_options *options, struct findings *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *name = jsonx_string(list[i].resource, "metadata.name", "");
+
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(name, jsonx_string(list[j].resource, "metadata.name", "")))
+				findings_add(
+					f, FINDING_ERROR, IMPORT_INVALID, options->what,
+					"two databases would become PgSyncs named %s: give each a file of its own, "
+					"and --name",
+					name);
+	}
+}
+
+/* Groups documents by database. Caller frees with imported_free. */
+static size_t group(const json_t *documents, struct imported **ret)
+{
+	size_t all = json_array_size(documents), n = 0;
+	struct imported *list = xcalloc(all, sizeof(*list));
+
+	for (size_t i = 0; i < all; i++) {
+		const char *database = jsonx_string(json_array_get(documents, i), "database", "");
+		size_t at = 0;
+
+		while (at < n && strcmp(database, jsonx_string(json_array_get(documents, list[at].positions[0]),
+							       "database", "")) != 0)
+			at++;
+		if (at == n)
+			list[n++].positions = xcalloc(all, sizeof(size_t));
+		list[at].positions[list[at].n_positions++] = i;
+	}
+	*ret = list;
+	return n;
+}
+
+/* Fills the list in. The variables are the same for all, and so is what is to be said about them. */
+static void build_all(const json_t *documents, const struct import_options *options, struct imported *list, size_t n,
+		      struct findings *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct findings again;
+
+		findings_init(&again);
+		build_one(documents, options, &list[i], i ? &again : f);
+		findings_release(&again);
+	}
+	if (options->name && n > 1)
+		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
+			     "names one PgSync, but %s has %zu databases, each of which becomes one", options->what, n);
+	else
+		check_names(list, n, options, f);
+}
+
+size_t import_schema(const json_t *schema, const struct import_options *options, struct imported **ret,
+		     struct findings *f)
+{
+	_cleanup_json_ json_t *documents = NULL;
+	struct imported *list = NULL;
+	struct findings found;
+	size_t n = 0;
+
+	findings_init(&found);
+	env_each(options->env, check_text, &found);
+	documents = read_documents(schema, options, &found);
+	if (documents && !findings_failed(&found)) {
+		n = group(documents, &list);
+		build_all(documents, options, list, n, &found);
+	}
+	if (findings_failed(&found)) {
+		imported_free(list, n);
+		n = 0;
+	} else {
+		*ret = list;
+	}
+	findings_move(f, &found);
+	findings_release(&found);
+	return n;
+}
+
+void imported_free(struct imported *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		json_decref(list[i].resource);
+		json_decref(list[i].secrets);
+		free(list[i].positions);
+	}
+	free(list);
+}
+
+json_t *imported_manifest(const struct imported *imported)
+{
+	const char *namespace = jsonx_string(imported->resource, "metadata.namespace", NULL);
+	json_t *all = json_array();
+	const char *name;
+	json_t *values;
+
+	json_object_foreach (imported->secrets, name, values)
+		(void)json_array_append_new(all, json_pack("{s:s, s:s, s:{s:s, s:s*}, s:O}", "apiVersion", "v1", "kind",
+							   "Secret", "metadata", "name", name, "namespace", namespace,
+							   "stringData", values));
+	(void)json_array_append(all, imported->resource);
+	return all;
+}
+
+char *imported_place(const struct imported *imported, const char *what, const char *text)
+{
+	static const char prefix[] = "spec.schema[";
+	struct strbuf sb;
+
+	strbuf_init(&sb, TEXT_BYTES);
+	while (*text) {
+		const char *close = strncmp(text, prefix, sizeof(prefix) - 1) ? NULL : strchr(text, ']');
+		const char *digits = text + sizeof(prefix) - 1;
+		uint64_t i;
+
+		if (close && parse_u64(digits, (size_t)(close - digits), &i) && i < imported->n_positions) {
+			strbuf_addf(&sb, "%s[%zu]", what, imported->positions[i]);
+			text = close + 1;
+		} else {
+			strbuf_addc(&sb, *text++);
+		}
+	}
+	return strbuf_detach(&sb);
+}

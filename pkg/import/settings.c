@@ -1,0 +1,229 @@
+/* Every variable that pgsync 7.3 reads: honoured, or why it means nothing here. */
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "import/import_int.h"
+
+#define NO_REDIS "no Redis is needed: what is not in the index yet waits in the replication slot"
+#define IN_THE_SINK "the checkpoint is kept in the search engine, beside the index"
+#define NO_POLLING "changes are streamed from the WAL as they are committed; nothing is polled"
+#define NO_POOL "there is no pool: a worker has a handful of connections that it keeps"
+#define BY_BYTES "requests are cut by bytes, not by documents: see ELASTICSEARCH_MAX_CHUNK_BYTES"
+#define UNTIL_TAKEN                                                                                   \
+	"what the search engine pushes back or cannot take for now is sent again until it is taken, " \
+	"with growing pauses"
+#define NO_SIGNING                                                                                               \
+	"requests are not signed for AWS (SigV4): let the domain admit a user (ELASTICSEARCH_USER, _PASSWORD), " \
+	"or put a signing proxy in front"
+#define NO_REPLICA \
+	"everything is read from the one server that is streamed from, so that no read is older than the stream"
+#define NO_CLIENT_CERTIFICATE \
+	"client certificates are not supported towards the search engine: use an API key or a user"
+#define ONLY_POSTGRES "only Postgres is read"
+#define NO_LOGGERS "there is one log, on standard error: see CONSOLE_LOGGING_HANDLER_MIN_LEVEL"
+#define ONLY_COMMAND_LINE "it is for the commands; a PgSync is always followed"
+
+static const struct setting {
+	const char *name;
+	const char *becomes; /* NULL: nothing */
+	const char *why;     /* it means nothing, or, where it becomes something, why that is for the commands only */
+} settings[] = {
+	/* pgsync */
+	{"BLOCK_SIZE", NULL,
+	 "a fill is cut into ranges of blocks by itself; NUM_WORKERS says how many are read at once"},
+	{"CHECKPOINT_PATH", NULL, IN_THE_SINK},
+	{"REDIS_CHECKPOINT", NULL, IN_THE_SINK},
+	{"JOIN_QUERIES", NULL, "it changes nothing of what is read"},
+	{"LOGICAL_SLOT_CHUNK_SIZE", NULL, "the slot is streamed, never peeked at in pages"},
+	{"LOG_INTERVAL", NULL, "lines are written when something changes; figures are served with --listen"},
+	{"NUM_WORKERS", "`spec.bootstrap.parallelism`: how many fill a new index", NULL},
+	{"POLL_TIMEOUT", NULL, NO_POLLING},
+	{"QUERY_LITERAL_BINDS", NULL, "`pgsync plan` prints the SQL"},
+	{"QUERY_CHUNK_SIZE", NULL, "documents are streamed from the server, and memory is bounded by bytes"},
+	{"FILTER_CHUNK_SIZE", NULL, "keys are given to a query as one array"},
+	{"REPLICATION_SLOT_CLEANUP_INTERVAL", NULL, "the slot is acknowledged as soon as its changes are in the index"},
+	{"SCHEMA", "as --config", NULL},
+	{"SCHEMA_URL", "as --schema-url", NULL},
+	{"S3_SCHEMA_URL", NULL, "S3 is not read: fetch the file (aws s3 cp s3://... -) and give it with --config -"},
+	{"USE_ASYNC", NULL, "there is one way of waiting"},
+	{"STREAM_RESULTS", NULL, "results are always streamed"},
+	{"POLL_INTERVAL", NULL, NO_POLLING},
+	{"FORMAT_WITH_COMMAS", NULL, "numbers in the log are fields"},
+	{"POLLING", "follow changes, as --polling", ONLY_COMMAND_LINE},
+	{"WAL", "follow changes, as --wal", ONLY_COMMAND_LINE},
+	/* SQLAlchemy */
+	{"SQLALCHEMY_USE_NULLPOOL", NULL, NO_POOL},
+	{"SQLALCHEMY_POOL_SIZE", NULL, NO_POOL},
+	{"SQLALCHEMY_MAX_OVERFLOW", NULL, NO_POOL},
+	{"SQLALCHEMY_POOL_PRE_PING", NULL, NO_POOL},
+	{"SQLALCHEMY_POOL_RECYCLE", NULL, NO_POOL},
+	{"SQLALCHEMY_POOL_TIMEOUT", NULL, NO_POOL},
+	/* the search engine */
+	{"ELASTICSEARCH_URL", "`spec.sink.urls`; a user and password in it go into a Secret", NULL},
+	{"ELASTICSEARCH_SCHEME", "`spec.sink.urls`", NULL},
+	{"ELASTICSEARCH_HOST", "`spec.sink.urls`", NULL},
+	{"ELASTICSEARCH_PORT", "`spec.sink.urls`", NULL},
+	{"ELASTICSEARCH_CLOUD_ID", "`spec.sink.urls`, decoded", NULL},
+	{"ELASTICSEARCH_USER", "`spec.sink.authentication` Basic, and a Secret", NULL},
+	{"ELASTICSEARCH_PASSWORD", "the Secret beside it", NULL},
+	{"ELASTICSEARCH_API_KEY",
+	 "`spec.sink.authentication` APIKey, and a Secret; without an id it is the encoded key", NULL},
+	{"ELASTICSEARCH_API_KEY_ID", "the first half of that key", NULL},
+	{"ELASTICSEARCH_BASIC_AUTH", "`spec.sink.authentication` Basic, and a Secret", NULL},
+	{"ELASTICSEARCH_BEARER_AUTH", "`spec.sink.authentication` Bearer, and a Secret", NULL},
+	{"ELASTICSEARCH_HTTP_AUTH", "`spec.sink.authentication` Basic, and a Secret", NULL},
+	{"ELASTICSEARCH_OPAQUE_ID", NULL, "no X-Opaque-Id header is sent; the User-Agent is pgsync/VERSION"},
+	{"ELASTICSEARCH_AWS_HOSTED", NULL, NO_SIGNING},
+	{"ELASTICSEARCH_AWS_REGION", NULL, NO_SIGNING},
+	{"OPENSEARCH_AWS_HOSTED", NULL, NO_SIGNING},
+	{"OPENSEARCH_AWS_SERVERLESS", NULL, NO_SIGNING},
+	{"ELASTICSEARCH_USE_SSL", NULL, "pgsync does not read it either: ELASTICSEARCH_SCHEME=https says it"},
+	{"ELASTICSEARCH_VERIFY_CERTS", "`spec.sink.tls.insecureSkipVerify` when false", NULL},
+	{"ELASTICSEARCH_CA_CERTS", "`spec.sink.tls.caSecretRef`; the file's text goes into a Secret", NULL},
+	{"ELASTICSEARCH_CLIENT_CERT", NULL, NO_CLIENT_CERTIFICATE},
+	{"ELASTICSEARCH_CLIENT_KEY", NULL, NO_CLIENT_CERTIFICATE},
+	{"ELASTICSEARCH_SSL_CONTEXT", NULL, "it can only be set from Python"},
+	{"ELASTICSEARCH_SSL_VERSION", NULL, "TLS 1.2 or later is agreed upon"},
+	{"ELASTICSEARCH_SSL_ASSERT_FINGERPRINT", NULL,
+	 "certificates are checked against an authority: see ELASTICSEARCH_CA_CERTS"},
+	{"ELASTICSEARCH_SSL_ASSERT_HOSTNAME", NULL, "a certificate must be for the host that is connected to"},
+	{"ELASTICSEARCH_SSL_SHOW_WARN", NULL, "there are no such warnings"},
+	{"ELASTICSEARCH_CHUNK_SIZE", NULL, BY_BYTES},
+	{"ELASTICSEARCH_MAX_CHUNK_BYTES", "`spec.sink.bulk.maxBytes`, 64 KiB to 100 MiB; 8 MiB when not set", NULL},
+	{"ELASTICSEARCH_THREAD_COUNT", "`spec.sink.bulk.concurrency`, 1 to 16; 2 when not set", NULL},
+	{"ELASTICSEARCH_RAISE_ON_ERROR", "`spec.onError.policy`: Stall when true, DeadLetter when false or not set",
+	 NULL},
+	{"ELASTICSEARCH_STREAMING_BULK", NULL,
+	 "there is one way of sending bulk requests; it repeats what must be repeated"},
+	{"ELASTICSEARCH_HTTP_COMPRESS", NULL, "bodies are not compressed"},
+	{"ELASTICSEARCH_MAX_RETRIES", NULL, UNTIL_TAKEN},
+	{"ELASTICSEARCH_INITIAL_BACKOFF", NULL, UNTIL_TAKEN},
+	{"ELASTICSEARCH_MAX_BACKOFF", NULL, UNTIL_TAKEN},
+	{"ELASTICSEARCH_RAISE_ON_EXCEPTION", NULL, UNTIL_TAKEN},
+	{"ELASTICSEARCH_TIMEOUT", NULL, "each kind of request has a deadline of its own, and is repeated"},
+	{"ELASTICSEARCH_QUEUE_SIZE", NULL, "requests under way are bounded by ELASTICSEARCH_THREAD_COUNT"},
+	{"ELASTICSEARCH_POOL_MAXSIZE", NULL, NO_POOL},
+	{"ELASTICSEARCH_IGNORE_STATUS", NULL,
+	 "every item of an answer is looked at; a deletion of what is gone is done"},
+	{"ELASTICSEARCH", "nothing to say: which of the two it is, its own answer tells", NULL},
+	{"OPENSEARCH", "nothing to say: which of the two it is, its own answer tells", NULL},
+	/* Postgres */
+	{"PG_URL", "a Secret that `spec.source.connectionSecretRef` names; the database is the document's", NULL},
+	{"PG_HOST", "`spec.source.host`", NULL},
+	{"PG_PORT", "`spec.source.port`", NULL},
+	{"PG_USER", "`spec.source.user`; required without PG_URL", NULL},
+	{"PG_PASSWORD", "a Secret that `spec.source.passwordSecretRef` names", NULL},
+	{"PG_SSLMODE", "`spec.source.tls.mode`; Prefer when not set, as libpq does", NULL},
+	{"PG_SSLROOTCERT", "`spec.source.tls.caSecretRef`; the file's text goes into a Secret", NULL},
+	{"PG_DRIVER", "refused when it is one for MySQL", NULL},
+	{"PG_DATABASE", NULL, "each document names its database; no other one is connected to"},
+	{"PG_WORK_MEM", NULL, "set it for the role: ALTER ROLE ... SET work_mem = ..."},
+	{"PG_URL_RO", NULL, NO_REPLICA},
+	{"PG_HOST_RO", NULL, NO_REPLICA},
+	{"PG_PORT_RO", NULL, NO_REPLICA},
+	{"PG_USER_RO", NULL, NO_REPLICA},
+	{"PG_PASSWORD_RO", NULL, NO_REPLICA},
+	{"PG_SSLMODE_RO", NULL, NO_REPLICA},
+	{"PG_SSLROOTCERT_RO", NULL, NO_REPLICA},
+	{"MYSQL_DATABASE", NULL, ONLY_POSTGRES},
+	{"USE_UTF8MB4", NULL, ONLY_POSTGRES},
+	/* Redis */
+	{"REDIS_URL", NULL, NO_REDIS},
+	{"REDIS_SCHEME", NULL, NO_REDIS},
+	{"REDIS_HOST", NULL, NO_REDIS},
+	{"REDIS_PORT", NULL, NO_REDIS},
+	{"REDIS_DB", NULL, NO_REDIS},
+	{"REDIS_USER", NULL, NO_REDIS},
+	{"REDIS_AUTH", NULL, NO_REDIS},
+	{"REDIS_POLL_INTERVAL", NULL, NO_REDIS},
+	{"REDIS_READ_CHUNK_SIZE", NULL, NO_REDIS},
+	{"REDIS_WRITE_CHUNK_SIZE", NULL, NO_REDIS},
+	{"REDIS_SOCKET_TIMEOUT", NULL, NO_REDIS},
+	{"REDIS_RETRY_ON_TIMEOUT", NULL, NO_REDIS},
+	/* logging */
+	{"CONSOLE_LOGGING_HANDLER_MIN_LEVEL", "the level of the log, as --log-level", "the operator has --log-level"},
+	{"GENERAL_LOGGING_LEVEL", NULL, NO_LOGGERS},
+	{"LOG_HANDLERS", NULL, NO_LOGGERS},
+	{"CUSTOM_LOGGING", NULL, NO_LOGGERS},
+};
+
+static const struct setting *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (!strcmp(settings[i].name, name))
+			return &settings[i];
+	return NULL;
+}
+
+bool setting_known(const char *name)
+{
+	return find(name) != NULL;
+}
+
+struct check {
+	bool command_line;
+	struct findings *f;
+};
+
+/* Whose variables these are, their first letters say; others of that kind may be somebody else's (Kubernetes sets
+ * REDIS_PORT_6379_TCP and the like for its Services), so only what is nearly one of pgsync's is worth a word. */
+static void check_unknown(const char *name, struct findings *f)
+{
+	static const char *const prefixes[] = {"PG_", "ELASTICSEARCH_", "OPENSEARCH_", "REDIS_", "SQLALCHEMY_"};
+	const char *names[ARRAY_SIZE(settings)];
+	const char *nearest;
+	bool looks_so = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		looks_so = looks_so || !strncmp(name, prefixes[i], strlen(prefixes[i]));
+	if (!looks_so)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		names[i] = settings[i].name;
+	nearest = nearest_name(name, names, ARRAY_SIZE(settings));
+	if (nearest)
+		findings_add(f, FINDING_WARNING, IMPORT_IGNORED, name, "is no variable of pgsync; did you mean %s?",
+			     nearest);
+}
+
+static void check_one(void *user, const char *name, const char *value)
+{
+	const struct check *check = user;
+	const struct setting *setting = find(name);
+
+	UNUSED(value);
+	if (!setting)
+		check_unknown(name, check->f);
+	else if (setting->why && !(setting->becomes && check->command_line))
+		findings_add(check->f, FINDING_WARNING, IMPORT_IGNORED, name, "ignored: %s", setting->why);
+}
+
+void import_env_check(const struct import_env *env, bool command_line, struct findings *f)
+{
+	struct check check = {.command_line = command_line, .f = f};
+
+	env_each(env, check_one, &check);
+}
+
+static bool alike(const struct setting *a, const struct setting *b)
+{
+	return !strcmp(a->becomes ? a->becomes : "", b->becomes ? b->becomes : "") &&
+	       !strcmp(a->why ? a->why : "", b->why ? b->why : "");
+}
+
+void import_describe(struct strbuf *out)
+{
+	strbuf_adds(out, "| variable | here |\n|---|---|\n| ");
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		const struct setting *s = &settings[i];
+
+		strbuf_addf(out, "`%s`", s->name);
+		if (i + 1 < ARRAY_SIZE(settings) && alike(s, s + 1)) {
+			strbuf_adds(out, ", ");
+			continue;
+		}
+		strbuf_addf(out, " | %s%s%s |\n%s", s->becomes ? "" : "ignored: ", s->becomes ? s->becomes : s->why,
+			    s->becomes && s->why ? "; `import` ignores it" : "",
+			    i + 1 < ARRAY_SIZE(settings) ? "| " : "");
+	}
+}

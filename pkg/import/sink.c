@@ -1,0 +1,285 @@
+/* ELASTICSEARCH_*: where the documents go. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "import/import_int.h"
+
+enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 104857600, MAX_CONCURRENCY = 16 };
+
+static const char *get(const struct build *b, const char *name)
+{
+	return import_env_get(b->options->env, name);
+}
+
+/* The URL without what must not be in a resource: a user and a password, which the caller frees as secrets. */
+static char *split_url(const char *url, char **ret_user, char **ret_password)
+{
+	const char *start = strstr(url, "://");
+	const char *host = start ? start + 3 : url;
+	const char *end = host + strcspn(host, "/?#");
+	const char *at = NULL, *colon;
+	size_t tail;
+
+	for (const char *p = host; p < end; p++)
+		if (*p == '@')
+			at = p;
+	if (at) {
+		colon = memchr(host, ':', (size_t)(at - host));
+		*ret_user = percent_decode(host, colon ? colon : at);
+		*ret_password = percent_decode(colon ? colon + 1 : at, at);
+	}
+	tail = strlen(end);
+	while (tail && end[tail - 1] == '/')
+		tail--;
+	return xasprintf("%.*s%.*s%.*s", (int)(host - url), url, (int)(end - (at ? at + 1 : host)), at ? at + 1 : host,
+			 (int)tail, end);
+}
+
+/* "name:base64(host$elasticsearch$kibana)", as Elastic's cloud shows it. */
+static char *cloud_url(struct build *b, const char *cloud_id)
+{
+	const char *colon = strrchr(cloud_id, ':');
+	_cleanup_(free_secretp) char *text = NULL;
+	char *dollar, *port;
+	size_t len;
+
+	text = base64_decode(colon ? colon + 1 : cloud_id, &len);
+	dollar = text && strlen(text) == len && is_text(text) ? strchr(text, '$') : NULL;
+	if (!dollar || dollar == text || !dollar[1] || dollar[1] == '$') {
+		build_invalid(b, "ELASTICSEARCH_CLOUD_ID", "is none: copy it from the deployment's page");
+		return NULL;
+	}
+	*dollar++ = '\0';
+	dollar[strcspn(dollar, "$")] = '\0';
+	port = strchr(text, ':');
+	if (port)
+		*port++ = '\0';
+	return xasprintf("https://%s.%s:%s", dollar, text, port ? port : "443");
+}
+
+static char *plain_url(struct build *b)
+{
+	const char *scheme = get(b, "ELASTICSEARCH_SCHEME"), *host = get(b, "ELASTICSEARCH_HOST");
+	int64_t port = build_number(b, "ELASTICSEARCH_PORT", 1, LAST_PORT, DEFAULT_PORT);
+
+	if (scheme && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
+		build_invalid(b, "ELASTICSEARCH_SCHEME", "must be http or https, found \"%.64s\"", scheme);
+		scheme = NULL;
+	}
+	return xasprintf("%s://%s:%lld", scheme ? scheme : "http", host ? host : "localhost", (long long)port);
+}
+
+/* --- who we are --- */
+
+/* What the variables give; of several the first counts. */
+struct login {
+	const char *variable; /* where it comes from; NULL: none */
+	char *user, *password, *api_key, *token;
+};
+
+static void login_release(struct login *l)
+{
+	free_secret(l->user);
+	free_secret(l->password);
+	free_secret(l->api_key);
+	free_secret(l->token);
+}
+
+/* "user:password". */
+static bool take_pair(struct login *l, const char *text, char between)
+{
+	const char *at = strchr(text, between);
+
+	if (!at || at == text)
+		return false;
+	l->user = xstrndup(text, (size_t)(at - text));
+	l->password = xstrdup(at + 1);
+	return true;
+}
+
+static void from_api_key(struct build *b, struct login *l)
+{
+	const char *id = get(b, "ELASTICSEARCH_API_KEY_ID"), *key = get(b, "ELASTICSEARCH_API_KEY");
+	_cleanup_(free_secretp) char *pair = id && key ? xasprintf("%s:%s", id, key) : NULL;
+
+	if (id && !key)
+		build_ignored(b, "ELASTICSEARCH_API_KEY_ID", "ELASTICSEARCH_API_KEY is not set");
+	if (!key)
+		return;
+	l->variable = "ELASTICSEARCH_API_KEY";
+	l->api_key = pair ? base64_encode(pair, strlen(pair)) : xstrdup(key);
+}
+
+/* The client library takes the ready-made value of the header. */
+static void from_basic(struct build *b, struct login *l)
+{
+	const char *text = get(b, "ELASTICSEARCH_BASIC_AUTH");
+	_cleanup_(free_secretp) char *decoded = NULL;
+	size_t len;
+
+	if (!text)
+		return;
+	l->variable = "ELASTICSEARCH_BASIC_AUTH";
+	if (take_pair(l, text, ':'))
+		return;
+	decoded = base64_decode(text, &len);
+	if (!decoded || strlen(decoded) != len || !take_pair(l, decoded, ':'))
+		build_invalid(b, l->variable, "must be USER:PASSWORD, or that in base64");
+}
+
+static void from_list(struct build *b, struct login *l)
+{
+	const char *text = get(b, "ELASTICSEARCH_HTTP_AUTH");
+
+	if (!text)
+		return;
+	l->variable = "ELASTICSEARCH_HTTP_AUTH";
+	if (!take_pair(l, text, ',') && !take_pair(l, text, ':'))
+		build_invalid(b, l->variable, "must be USER,PASSWORD");
+}
+
+static void from_bearer(struct build *b, struct login *l)
+{
+	const char *token = get(b, "ELASTICSEARCH_BEARER_AUTH");
+
+	if (!token)
+		return;
+	l->variable = "ELASTICSEARCH_BEARER_AUTH";
+	l->token = xstrdup(token);
+}
+
+static void from_user(struct build *b, struct login *l)
+{
+	const char *user = get(b, "ELASTICSEARCH_USER"), *password = get(b, "ELASTICSEARCH_PASSWORD");
+
+	if (user && !password)
+		build_ignored(b, "ELASTICSEARCH_USER", "ELASTICSEARCH_PASSWORD is not set");
+	if (!user && password)
+		build_ignored(b, "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_USER is not set");
+	if (!user || !password)
+		return;
+	l->variable = "ELASTICSEARCH_USER";
+	l->user = xstrdup(user);
+	l->password = xstrdup(password);
+}
+
+/* login: what the URL held. */
+static void find_login(struct build *b, struct login *login)
+{
+	static void (*const ways[])(struct build *, struct login *) = {from_api_key, from_bearer, from_basic, from_list,
+								       from_user};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		_cleanup_(login_release) struct login found = {0};
+		struct login unused = {0};
+
+		ways[i](b, &found);
+		if (!found.variable)
+			continue;
+		if (login->variable) {
+			build_ignored(b, found.variable, "%s is set and comes first", login->variable);
+			continue;
+		}
+		*login = found;
+		found = unused;
+	}
+}
+
+static json_t *build_authentication(struct build *b, const struct login *l)
+{
+	const char *type, *name;
+
+	if (l->api_key) {
+		type = "APIKey";
+		name = build_secret(b, "search", "apiKey", l->api_key);
+	} else if (l->token) {
+		type = "Bearer";
+		name = build_secret(b, "search", "token", l->token);
+	} else if (l->user) {
+		type = "Basic";
+		(void)build_secret(b, "search", "username", l->user);
+		name = build_secret(b, "search", "password", l->password ? l->password : "");
+	} else {
+		return NULL;
+	}
+	return json_pack("{s:s, s:{s:s}}", "type", type, "secretRef", "name", name);
+}
+
+/* --- spec.sink --- */
+
+static char *find_url(struct build *b, struct login *login)
+{
+	static const char *const beaten[] = {"ELASTICSEARCH_SCHEME", "ELASTICSEARCH_HOST", "ELASTICSEARCH_PORT"};
+	const char *url = get(b, "ELASTICSEARCH_URL"), *cloud_id = get(b, "ELASTICSEARCH_CLOUD_ID");
+	const char *first = url ? "ELASTICSEARCH_URL" : "ELASTICSEARCH_CLOUD_ID";
+
+	if (!url && !cloud_id)
+		return plain_url(b);
+	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
+		if (get(b, beaten[i]))
+			build_ignored(b, beaten[i], "%s is set and comes first", first);
+	if (!url)
+		return cloud_url(b, cloud_id);
+	if (cloud_id)
+		build_ignored(b, "ELASTICSEARCH_CLOUD_ID", "%s is set and comes first", first);
+	while (*url == ' ')
+		url++;
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+		build_invalid(b, "ELASTICSEARCH_URL", "must be http://HOST:PORT or https://HOST:PORT");
+		return NULL;
+	}
+	url = split_url(url, &login->user, &login->password);
+	login->variable = login->user ? first : NULL;
+	return (char *)url;
+}
+
+static json_t *build_tls(struct build *b)
+{
+	const char *ca = get(b, "ELASTICSEARCH_CA_CERTS");
+	json_t *tls = json_object();
+
+	if (ca)
+		(void)json_object_set_new(tls, "caSecretRef", build_file(b, "ELASTICSEARCH_CA_CERTS", ca, "search"));
+	if (!import_env_bool(b->options->env, "ELASTICSEARCH_VERIFY_CERTS", true, b->f))
+		(void)json_object_set_new(tls, "insecureSkipVerify", json_true());
+	return tls;
+}
+
+static json_t *build_bulk(struct build *b)
+{
+	json_t *bulk = json_object();
+
+	if (get(b, "ELASTICSEARCH_MAX_CHUNK_BYTES"))
+		(void)json_object_set_new(
+			bulk, "maxBytes",
+			json_integer(build_number(b, "ELASTICSEARCH_MAX_CHUNK_BYTES", MIN_BULK, MAX_BULK, MAX_BULK)));
+	if (get(b, "ELASTICSEARCH_THREAD_COUNT"))
+		(void)json_object_set_new(
+			bulk, "concurrency",
+			json_integer(build_number(b, "ELASTICSEARCH_THREAD_COUNT", 1, MAX_CONCURRENCY, 2)));
+	return bulk;
+}
+
+/* Sections that say nothing are left out. */
+static void set_section(json_t *sink, const char *key, json_t *section)
+{
+	if (section && json_object_size(section))
+		(void)json_object_set(sink, key, section);
+	json_decref(section);
+}
+
+json_t *build_sink(struct build *b)
+{
+	_cleanup_(login_release) struct login login = {0};
+	_cleanup_free_ char *url = find_url(b, &login);
+	json_t *sink = json_pack("{s:[s]}", "urls", url ? url : "http://localhost:9200");
+
+	find_login(b, &login);
+	set_section(sink, "authentication", build_authentication(b, &login));
+	set_section(sink, "tls", build_tls(b));
+	if (b->options->adopt_existing_index)
+		(void)json_object_set_new(sink, "adoptExistingIndex", json_true());
+	set_section(sink, "bulk", build_bulk(b));
+	return sink;
+}

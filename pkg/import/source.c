@@ -1,0 +1,136 @@
+/* PG_*: where the rows come from. */
+#include <string.h>
+
+#include "import/import_int.h"
+
+enum { DEFAULT_PORT = 5432, LAST_PORT = 65535 };
+
+static const char *get(const struct build *b, const char *name)
+{
+	return import_env_get(b->options->env, name);
+}
+
+/* libpq's words. With a root certificate at hand, `require` verifies against it. */
+static const char *mode_of(const char *sslmode, bool has_root)
+{
+	static const char *const modes[][2] = {
+		{"disable", "Disable"}, {"allow", "Prefer"},       {"prefer", "Prefer"},
+		{"require", "Require"}, {"verify-ca", "VerifyCA"}, {"verify-full", "VerifyFull"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(sslmode, modes[i][0]))
+			return has_root && !strcmp(sslmode, "require") ? "VerifyCA" : modes[i][1];
+	return NULL;
+}
+
+/* What is said about TLS, and by which variable. */
+struct words {
+	const char *mode_variable, *root_variable;
+	const char *sslmode, *root; /* or NULL */
+};
+
+/* libpq's default is to try TLS first. */
+static json_t *build_tls(struct build *b, const struct words *w)
+{
+	const char *sslmode = w->sslmode ? w->sslmode : "prefer";
+	const char *mode = mode_of(sslmode, w->root != NULL);
+	json_t *tls;
+
+	if (!mode) {
+		build_invalid(
+			b, w->mode_variable,
+			"sslmode must be disable, allow, prefer, require, verify-ca or verify-full, found \"%.64s\"",
+			sslmode);
+		return NULL;
+	}
+	tls = json_pack("{s:s}", "mode", mode);
+	if (strncmp(mode, "Verify", 6) == 0) {
+		if (w->root)
+			(void)json_object_set_new(tls, "caSecretRef",
+						  build_file(b, w->root_variable, w->root, "postgres"));
+		else
+			build_invalid(b, w->root_variable,
+				      "sslmode %s needs sslrootcert: the file with the certificate authority to verify "
+				      "against",
+				      sslmode);
+	} else if (w->root) {
+		build_ignored(b, w->root_variable, "with sslmode %s no certificate is verified", sslmode);
+	}
+	return tls;
+}
+
+/* The value of a parameter of a URL; NULL when it has none. Caller frees. */
+static char *url_parameter(const char *url, const char *name)
+{
+	const char *s = strchr(url, '?');
+	size_t len = strlen(name);
+
+	for (; s; s = strchr(s + 1, '&'))
+		if (!strncmp(s + 1, name, len) && s[1 + len] == '=')
+			return percent_decode(s + len + 2, s + len + 2 + strcspn(s + len + 2, "&#"));
+	return NULL;
+}
+
+/* The whole URL is a secret: "postgresql+psycopg2://user:password@host/..." without the driver. */
+static json_t *from_url(struct build *b, const char *url, const char *database)
+{
+	static const char *const beaten[] = {"PG_HOST",     "PG_PORT",    "PG_USER",
+					     "PG_PASSWORD", "PG_SSLMODE", "PG_SSLROOTCERT"};
+	_cleanup_(free_secretp) char *uri = NULL;
+	_cleanup_free_ char *sslmode = url_parameter(url, "sslmode");
+	_cleanup_free_ char *root = url_parameter(url, "sslrootcert");
+	const struct words words = {"PG_URL", "PG_URL", sslmode, root};
+	const char *rest = strstr(url, "://");
+	size_t scheme = strcspn(url, "+:");
+	json_t *source;
+
+	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
+		if (get(b, beaten[i]))
+			build_ignored(b, beaten[i], "PG_URL is set and comes first");
+	if (!rest ||
+	    !((scheme == 10 && !strncmp(url, "postgresql", 10)) || (scheme == 8 && !strncmp(url, "postgres", 8)))) {
+		build_invalid(b, "PG_URL", "must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
+		return NULL;
+	}
+	uri = xasprintf("postgresql%s", rest);
+	source = json_pack("{s:{s:s}, s:s}", "connectionSecretRef", "name", build_secret(b, "postgres", "uri", uri),
+			   "database", database);
+	(void)json_object_set_new(source, "tls", build_tls(b, &words));
+	return source;
+}
+
+static void check_driver(struct build *b)
+{
+	const char *driver = get(b, "PG_DRIVER");
+	static const char *const mysql[] = {"pymysql", "mysqldb", "mariadbconnector"};
+
+	for (size_t i = 0; driver && i < ARRAY_SIZE(mysql); i++)
+		if (!strcmp(driver, mysql[i]))
+			build_invalid(b, "PG_DRIVER", "is %s: MySQL and MariaDB are not read, only Postgres is",
+				      driver);
+}
+
+json_t *build_source(struct build *b, const char *database)
+{
+	const char *host = get(b, "PG_HOST"), *user = get(b, "PG_USER"), *password = get(b, "PG_PASSWORD");
+	const char *url = get(b, "PG_URL");
+	const struct words words = {"PG_SSLMODE", "PG_SSLROOTCERT", get(b, "PG_SSLMODE"), get(b, "PG_SSLROOTCERT")};
+	json_t *source;
+
+	check_driver(b);
+	if (url)
+		return from_url(b, url, database);
+	if (!user)
+		build_invalid(b, "PG_USER", "is required: the role to connect as (or give all of it in PG_URL)");
+	source = json_pack("{s:s, s:I, s:s, s:s*}", "host", host ? host : "localhost", "port",
+			   (json_int_t)build_number(b, "PG_PORT", 1, LAST_PORT, DEFAULT_PORT), "database", database,
+			   "user", user);
+	if (password)
+		(void)json_object_set_new(source, "passwordSecretRef",
+					  json_pack("{s:s, s:s}", "name",
+						    build_secret(b, "postgres", "password", password), "key",
+						    "password"));
+	(void)json_object_set_new(source, "tls", build_tls(b, &words));
+	return source;
+}
