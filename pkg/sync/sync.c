@@ -192,3 +192,38 @@ int sync_run(const struct sync_options *options, struct err *err)
 	engine_release(&e);
 	return r;
 }
+
+static int prepare_only(struct engine *e, struct findings *findings, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *replication = NULL;
+	const char *name = e->spec->source.slot_name;
+	struct pg_slot slot;
+
+	if (preflight(e, findings, err) < 0)
+		return -1;
+	if (findings_failed(findings))
+		return 0;
+	if (pg_slot_read(e->pg, name, &slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	if (slot.state == PG_SLOT_ACTIVE) {
+		findings_add(findings, FINDING_WARNING, "SlotActive", NULL,
+			     "replication slot \"%s\" is streamed from (server process %d): all is left as it is", name,
+			     slot.active_pid);
+		return 0;
+	}
+	return prepare(e, &replication, err);
+}
+
+int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err)
+{
+	struct engine e;
+	int r = engine_init(&e, options, err);
+
+	if (r == 0)
+		r = engine_begin(&e, err);
+	if (r == 0)
+		r = prepare_only(&e, findings, err);
+	engine_end(&e);
+	engine_release(&e);
+	return r;
+}

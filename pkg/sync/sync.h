@@ -46,6 +46,12 @@ struct sync_options {
  * survive (negative). */
 int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
+/* Connects, checks everything, and makes what sync_run would make before it reads a row: replica identities,
+ * publication, slot, and an index to fill. Where they are there, nothing changes. One attempt: what is away is an
+ * error, and nothing is made while there is an error among the findings. A slot that is streamed from is left to
+ * whoever does that (a warning with reason SlotActive). */
+int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
+
 /* What deletion asks for, by the spec's deletionPolicy: slot, publication, replica identities as they were, index,
  * checkpoint. Every step may be repeated. */
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
