@@ -19,6 +19,7 @@ RUN apt-get update \
 COPY LICENSE /usr/share/doc/pgsync-operator/LICENSE
 # Side by side: the operator starts `pgsync worker`. Neither writes to the file system, so it may be read-only.
 COPY --from=build /src/bin/pgsync-operator /src/bin/pgsync /usr/local/bin/
+RUN ln -s pgsync /usr/local/bin/bootstrap
 # A number, so that runAsNonRoot can be checked without a user database.
 USER 10001:10001
 ENTRYPOINT ["/usr/local/bin/pgsync-operator"]

@@ -24,6 +24,10 @@ int cmd_run(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+/* pgsync's own: bootstrap, and what it does without a command. */
+int cmd_bootstrap(int argc, char **argv);
+int cmd_compat(int argc, char **argv);
 
 /* Parses the flags that `allowed` names ("f" file, "u" until-caught-up, "l" listen); log flags are always there. Prints
  * what is wrong and returns EXIT_BAD_INPUT, or -1 when all is well. */
@@ -40,6 +44,8 @@ struct input {
 void input_release(struct input *input);
 /* Decodes and resolves; every trouble is a finding. Takes over the three values. */
 void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f);
+/* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
+int run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
 /* Reads a YAML file that holds one PgSync, and perhaps the Secrets and ConfigMaps that it names. */
 int input_read(const char *path, struct input *ret, struct findings *f, struct err *err) WARN_UNUSED;
 

@@ -113,7 +113,7 @@ static int serve(struct run *run, const char *listen, struct web **ret, struct e
 
 /* --- the command --- */
 
-static int run_input(const struct common_flags *flags, const struct input *input, struct err *err)
+int run_input(const struct common_flags *flags, const struct input *input, struct err *err)
 {
 	struct run run = {.terminal = isatty(STDERR_FILENO) == 1};
 	struct web *web = NULL;

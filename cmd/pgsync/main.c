@@ -15,15 +15,19 @@ static const struct command {
 	{"run", cmd_run, "keep the indices of a PgSync in step, without Kubernetes"},
 	{"validate", cmd_validate, "check a PgSync without connecting"},
 	{"plan", cmd_plan, "connect, print findings, SQL and mapping; change nothing"},
+	{"import", cmd_import, "print pgsync's schema.json and environment as a PgSync and its Secrets"},
+	{"bootstrap", cmd_bootstrap, "pgsync's: check a schema.json, and make what is missing"},
 	{"worker", cmd_worker, "what the operator starts"},
 };
 
 /* Known, and not there yet: said plainly rather than as an unknown word. */
-static const char *const later[] = {"verify", "resync", "import", "bootstrap"};
+static const char *const later[] = {"verify", "resync"};
 
 static void usage(FILE *to)
 {
-	(void)fputs("usage: pgsync COMMAND [OPTIONS]\n\n", to);
+	(void)fputs("usage: pgsync COMMAND [OPTIONS]\n"
+		    "       pgsync --config schema.json [OPTIONS]    as the pgsync of Python, see --help\n\n",
+		    to);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
 	(void)fputs("\noptions:\n"
@@ -39,10 +43,18 @@ static void usage(FILE *to)
 
 int main(int argc, char **argv)
 {
+	/* The binary has a second name, which pgsync's users know. */
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
+
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	/* Several threads that each hold a body or two: as many heaps would only keep what the others could use. */
 	(void)mallopt(M_ARENA_MAX, 2);
+	if (!strcmp(name, "bootstrap"))
+		return cmd_bootstrap(argc, argv);
+	if (argc < 2 && (getenv("SCHEMA") || getenv("SCHEMA_URL")))
+		return cmd_compat(argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_BAD_INPUT;
@@ -53,8 +65,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help")) {
 		usage(stdout);
-		return EXIT_OK;
+		(void)fputs("\n", stdout);
+		return cmd_compat(argc, argv);
 	}
+	if (argv[1][0] == '-')
+		return cmd_compat(argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);

@@ -1,0 +1,249 @@
+/* The options of pgsync, bootstrap and import. */
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compat.h"
+
+#define ALL (COMPAT_PGSYNC | COMPAT_BOOTSTRAP | COMPAT_IMPORT)
+#define RUNS (COMPAT_PGSYNC | COMPAT_BOOTSTRAP)
+#define AT(member) offsetof(struct compat_flags, member)
+
+enum { FIRST_VALUE = 256 };
+
+static const struct option_row {
+	const char *name; /* pgsync's underscores; people may write hyphens */
+	char letter;
+	const char *argument; /* NULL: a switch */
+	unsigned commands;
+	size_t offset;        /* of a bool, or of the argument's string */
+	const char *variable; /* or the variable that the argument replaces */
+	const char *help;
+} rows[] = {
+	{"config", 'c', "FILE", ALL, AT(config), NULL, "schema.json (\"-\": standard input); else $SCHEMA"},
+	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "where to get it from; else $SCHEMA_URL"},
+	{"s3_schema_url", 0, "URL", ALL, AT(s3_schema_url), NULL, "not supported: give the file with --config"},
+	{"env_file", 0, "FILE", ALL, AT(env_file), NULL,
+	 "variables; else the .env of this directory or the nearest above it"},
+	{"host", 'h', "HOST", ALL, 0, "PG_HOST", "instead of $PG_HOST"},
+	{"port", 'p', "PORT", ALL, 0, "PG_PORT", "instead of $PG_PORT"},
+	{"user", 'u', "USER", ALL, 0, "PG_USER", "instead of $PG_USER"},
+	{"password", 0, NULL, ALL, AT(password), NULL, "ask for the password, instead of $PG_PASSWORD"},
+	{"sslmode", 0, "MODE", ALL, 0, "PG_SSLMODE", "instead of $PG_SSLMODE"},
+	{"sslrootcert", 0, "FILE", ALL, 0, "PG_SSLROOTCERT", "instead of $PG_SSLROOTCERT"},
+	{"daemon", 'd', NULL, COMPAT_PGSYNC, AT(daemon), NULL,
+	 "follow changes; without it, end once all that was committed before is in the index"},
+	{"wal", 'w', NULL, COMPAT_PGSYNC, AT(wal), NULL, "the same as --daemon"},
+	{"polling", 0, NULL, COMPAT_PGSYNC, AT(polling), NULL, "the same as --daemon"},
+	{"bootstrap", 'b', NULL, COMPAT_PGSYNC, AT(bootstrap), NULL, "do first what the command bootstrap does"},
+	{"analyze", 'a', NULL, COMPAT_PGSYNC, AT(analyze), NULL,
+	 "print a CREATE INDEX statement for each index that is missing"},
+	{"num_workers", 'n', "N", COMPAT_PGSYNC, 0, "NUM_WORKERS", "instead of $NUM_WORKERS: how many fill an index"},
+	{"producer", 0, NULL, COMPAT_PGSYNC, AT(producer), NULL, "not supported: one process does it all"},
+	{"consumer", 0, NULL, COMPAT_PGSYNC, AT(consumer), NULL, "not supported: one process does it all"},
+	{"teardown", 't', NULL, COMPAT_BOOTSTRAP, AT(teardown), NULL,
+	 "drop replication slot, publication and checkpoint; the index stays"},
+	{"no_create", 0, NULL, COMPAT_BOOTSTRAP, AT(no_create), NULL,
+	 "(-nc) no effect: what is there is never made again"},
+	{"adopt_existing_index", 0, NULL, ALL, AT(adopt), NULL,
+	 "replace an index of that name once the new one is complete"},
+	{"name", 0, "NAME", ALL, AT(name), NULL, "of the PgSync; else made of database and index"},
+	{"namespace", 0, "NAME", COMPAT_IMPORT, AT(namespace), NULL, "of what is printed"},
+	{"variables", 0, NULL, COMPAT_IMPORT, AT(variables), NULL, "print what becomes of each variable"},
+	{"listen", 0, "ADDR:PORT", COMPAT_PGSYNC, AT(listen), NULL, "serve /status and /metrics"},
+	{"log_level", 0, "LEVEL", RUNS, AT(log_level), NULL, "error, warn, info, debug, trace"},
+	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text, json"},
+	{"verbose", 'v', NULL, RUNS, AT(verbose), NULL, "the same as --log-level debug"},
+	{"version", 0, NULL, RUNS, AT(version), NULL, "print the version"},
+	{"help", 0, NULL, ALL, AT(help), NULL, "print this"},
+};
+
+const char *compat_name(enum compat_command command)
+{
+	return command == COMPAT_PGSYNC ? "pgsync" : command == COMPAT_BOOTSTRAP ? "bootstrap" : "import";
+}
+
+static const char *const intros[] = {
+	[COMPAT_PGSYNC] = "usage: pgsync --config schema.json [OPTIONS]\n\n"
+			  "Keeps the indices of a schema.json in step with Postgres, as pgsync does.\n\n",
+	[COMPAT_BOOTSTRAP] = "usage: bootstrap --config schema.json [OPTIONS]\n\n"
+			     "Checks everything, and makes publication, replication slot and index where they are not "
+			     "there. Exit code 0: pgsync can start.\n\n",
+	[COMPAT_IMPORT] =
+		"usage: pgsync import --config schema.json [OPTIONS]\n\n"
+		"Prints a PgSync for each database of a schema.json, with its Secrets, for kubectl apply.\n\n",
+};
+
+/* As people write it. */
+static char *spelled(const char *name)
+{
+	char *text = xstrdup(name);
+
+	for (char *p = text; *p && *p != '='; p++)
+		*p = *p == '_' ? '-' : *p;
+	return text;
+}
+
+void compat_usage(enum compat_command command, FILE *to)
+{
+	(void)fputs(intros[command], to);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct option_row *row = &rows[i];
+		_cleanup_free_ char *name = spelled(row->name);
+		_cleanup_free_ char *text =
+			xasprintf("--%s%s%s", name, row->argument ? " " : "", row->argument ? row->argument : "");
+
+		if (row->commands & command)
+			(void)fprintf(to, "  %c%c%c %-24s %s\n", row->letter ? '-' : ' ',
+				      row->letter ? row->letter : ' ', row->letter ? ',' : ' ', text, row->help);
+	}
+	(void)fputs("\nThe variables of pgsync are read too; docs/from-pgsync.md says what becomes of each.\n", to);
+}
+
+/* In place: hyphens become underscores, and "-nc", which getopt would take for two letters, its long form. */
+static void spell_as_rows(enum compat_command command, int argc, char **argv)
+{
+	static char no_create[] = "--no_create";
+
+	for (int i = 1; i < argc; i++) {
+		if (command == COMPAT_BOOTSTRAP && !strcmp(argv[i], "-nc"))
+			argv[i] = no_create;
+		for (char *p = strncmp(argv[i], "--", 2) ? NULL : argv[i] + 2; p && *p && *p != '='; p++)
+			*p = *p == '-' ? '_' : *p;
+	}
+}
+
+/* For getopt_long: the rows of a command, each with its number as value. */
+struct table {
+	struct option longs[ARRAY_SIZE(rows) + 1];
+	char shorts[2 + 2 * ARRAY_SIZE(rows)];
+};
+
+static void fill_table(enum compat_command command, struct table *t)
+{
+	size_t n = 0, at = 0;
+
+	*t = (struct table){0};
+	t->shorts[at++] = ':';
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct option_row *row = &rows[i];
+
+		if (!(row->commands & command))
+			continue;
+		t->longs[n++] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL,
+						FIRST_VALUE + (int)i};
+		if (row->letter)
+			t->shorts[at++] = row->letter;
+		if (row->letter && row->argument)
+			t->shorts[at++] = ':';
+	}
+}
+
+static const struct option_row *find_row(enum compat_command command, int value)
+{
+	if (value >= FIRST_VALUE)
+		return &rows[value - FIRST_VALUE];
+	for (size_t i = 0; value && i < ARRAY_SIZE(rows); i++)
+		if (rows[i].letter == value && (rows[i].commands & command))
+			return &rows[i];
+	return NULL;
+}
+
+static void take(struct compat_flags *flags, const struct option_row *row, const char *argument)
+{
+	if (row->variable && flags->n_overrides < COMPAT_OVERRIDES) {
+		flags->overrides[flags->n_overrides].variable = row->variable;
+		flags->overrides[flags->n_overrides++].value = argument;
+	} else if (row->argument) {
+		*(const char **)((char *)flags + row->offset) = argument;
+	} else {
+		*(bool *)((char *)flags + row->offset) = true;
+	}
+}
+
+static void usage_error(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void usage_error(struct findings *f, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(f, FINDING_ERROR, "Usage", NULL, "%s", text);
+}
+
+static void say_unknown(enum compat_command command, const char *word, struct findings *f)
+{
+	_cleanup_free_ char *shown = spelled(word);
+	_cleanup_free_ char *name = NULL;
+	const char *names[ARRAY_SIZE(rows)];
+	const char *nearest;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].commands & command)
+			names[n++] = rows[i].name;
+	nearest = strncmp(word, "--", 2) ? NULL : nearest_name(word + 2, names, n);
+	name = nearest ? spelled(nearest) : NULL;
+	usage_error(f, "unknown option %s%s%s%s", shown, name ? "; did you mean --" : "", name ? name : "",
+		    name ? "?" : "");
+}
+
+static void parse_all(struct compat_flags *flags, int argc, char **argv, struct findings *f)
+{
+	struct table t;
+	int c;
+
+	fill_table(flags->command, &t);
+	opterr = 0;
+	optind = 0;
+	while ((c = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1) {
+		bool wrong = c == '?' || c == ':';
+		const struct option_row *row = find_row(flags->command, wrong ? optopt : c);
+		_cleanup_free_ char *name = row ? spelled(row->name) : NULL;
+
+		if (row && !wrong)
+			take(flags, row, optarg);
+		else if (row && c == ':')
+			usage_error(f, "option --%s needs a value: %s", name, row->argument);
+		else if (row)
+			usage_error(f, "option --%s takes no value", name);
+		else if (optopt)
+			usage_error(f, "unknown option -%c", optopt);
+		else
+			say_unknown(flags->command, argv[optind - 1], f);
+	}
+	for (int i = optind; i < argc; i++)
+		usage_error(f, "unexpected argument \"%s\"", argv[i]);
+}
+
+static void check_modes(const struct compat_flags *flags, struct findings *f)
+{
+	int modes = flags->daemon + flags->wal + flags->polling;
+
+	if (modes > 1)
+		usage_error(f,
+			    "--daemon, --wal and --polling exclude one another: give one (all of them follow the WAL)");
+	if (flags->analyze && modes)
+		usage_error(f, "--analyze ends when it has looked: give it without --daemon, --wal and --polling");
+	if (flags->producer || flags->consumer)
+		usage_error(f,
+			    "--%s is half of a pair with a queue between them, which does not exist here: run one "
+			    "process with --daemon instead of the two",
+			    flags->producer ? "producer" : "consumer");
+	if (flags->config && flags->schema_url)
+		usage_error(f, "--config and --schema-url both name the schema: give one");
+	if (flags->s3_schema_url)
+		usage_error(f, "--s3-schema-url is not supported: aws s3 cp %s - | %s --config -", flags->s3_schema_url,
+			    compat_name(flags->command));
+}
+
+void compat_parse(enum compat_command command, int argc, char **argv, struct compat_flags *ret, struct findings *f)
+{
+	*ret = (struct compat_flags){.command = command};
+	spell_as_rows(command, argc, argv);
+	parse_all(ret, argc, argv, f);
+	check_modes(ret, f);
+}
