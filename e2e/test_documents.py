@@ -1,0 +1,81 @@
+"""What documents may hold, and what is said of a schema that cannot be kept true."""
+
+from parts.search import eventually
+from parts.worker import pgsync, write_manifest
+
+
+def root(manifest):
+    return manifest[1]["spec"]["schema"][0]["nodes"]
+
+
+def plan(state, unique, manifest):
+    code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    return code, out + err
+
+
+def test_expressions_that_would_not_stay_true_are_refused_with_the_servers_reason(state, unique, manifest):
+    root(manifest).update(where="published_at < now()", expressions={
+        "age": "age(published_at)", "first": "(SELECT min(id) FROM books)", "typo": "lower(titel)", "words": "title ||",
+        "tidy": "lower(title)", "title": "1 + 1"})
+    code, said = plan(state, unique, manifest)
+    assert code == 1
+    for word in ("spec.schema[0].nodes.where", "published_at < now()", "is not immutable",
+                 "nodes.expressions.age", "nodes.expressions.first", "subquery",
+                 "nodes.expressions.typo", '"titel" does not exist',
+                 "nodes.expressions.words", "syntax error", "two fields are named `title`"):
+        assert word in said, f"{word!r} is not in: {said}"
+    assert "expressions.tidy" not in said
+
+
+def test_a_condition_must_be_one(state, unique, manifest):
+    root(manifest)["where"] = "lower(title)"
+    code, said = plan(state, unique, manifest)
+    assert code == 1
+    assert "must be a condition, found a value of the type text" in said
+
+
+def test_plan_leaves_no_trace_of_checking_expressions(state, unique, manifest, books):
+    root(manifest)["expressions"] = {"slug": "lower(title)"}
+    code, said = plan(state, unique, manifest)
+    assert code == 0, said
+    assert "(lower(title))" in said
+    assert books.sql("SELECT count(*) FROM pg_class WHERE relname = 'books'") == [(1,)]
+
+
+def test_expressions_may_hold_anything_that_sql_may(worker, manifest, books, opensearch, index):
+    root(manifest).update(where="title LIKE '%er%' AND books.price > 1", expressions={
+        "odd; -- %s": "'it''s 100% ' || $x$\"$x$ || title", "cents": "(price * 100)::int"})
+    run = worker(manifest, "--until-caught-up").start()
+    assert run.finish(30) == 0, run.process.tail()
+    with books.connect() as connection:
+        wanted = {str(id): ("it's 100% \"" + title, int(price * 100)) for id, title, price in connection.execute(
+            "SELECT id, title, price FROM books WHERE strpos(title, 'er') > 0 AND price > 1")}
+    found = {id: (d["odd; -- %s"], d["cents"]) for id, d in opensearch.documents(index).items()}
+    assert found == wanted
+    assert 0 < len(found) < 25
+
+
+def test_values_that_no_engine_takes_become_null_and_are_counted(worker, manifest, books, opensearch, index):
+    books.sql("UPDATE books SET price = 'NaN', published_at = 'infinity' WHERE id = 1")
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    document = opensearch.document(index, "1")
+    assert (document["price"], document["published_at"]) == (None, None)
+    assert document["title"]
+    assert run.status()["indices"][0]["nulledValues"] == 2
+    books.sql("UPDATE books SET published_at = '-infinity' WHERE id = 2")
+    eventually(lambda: opensearch.document(index, "2")["published_at"] is None, 5, "the change in the index")
+    eventually(lambda: run.status()["indices"][0]["nulledValues"] == 3, 5, lambda: f"a count of 3 ({run.status()['indices']})")
+    assert run.metric("pgsync_values_nulled_total") == 3
+    assert run.condition("Ready")["status"] == "True"
+
+
+def test_what_an_engine_cannot_parse_stays_in_the_document(worker, manifest, books, opensearch, index):
+    books.sql("UPDATE books SET published_at = '0044-03-15 12:00:00+00 BC' WHERE id = 1;"
+              " UPDATE books SET published_at = '20000-01-01 00:00:00+00' WHERE id = 2")
+    run = worker(manifest, "--until-caught-up").start()
+    assert run.finish(30) == 0, run.process.tail()
+    found = opensearch.documents(index)
+    assert found["1"]["published_at"] == "0044-03-15T12:00:00+00:00 BC"
+    assert found["2"]["published_at"] == "20000-01-01T00:00:00+00:00"
+    assert len(found) == 25
