@@ -371,7 +371,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	for (size_t i = 0; i < root->n_key; i++)
 		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
 	plan->has_routing = tree->routing >= 0;
-	plan->routing_is_bool = plan->has_routing && strcmp(root->table->columns[tree->routing].base_type, "bool") == 0;
+	routing_describe(tree, plan);
 	plan->has_notes = root->has_notes;
 	plan->id_format = tree->as->id_format;
 	plan->sql_by_key = sql_documents(tree, false, NULL);

@@ -76,7 +76,8 @@ struct document_plan {
 	char *all_roots_sql;
 	bool root_is_view; /* its rows disappear without an event of their own */
 	bool has_routing, has_notes;
-	bool routing_is_bool; /* its texts are t and f; the field's, which callers route by, are true and false */
+	bool routing_is_bool;          /* see document_routing */
+	const json_t *routing_replace; /* of transform, or NULL; borrowed */
 	enum id_format id_format;
 	struct document_table *tables;
 	size_t n_tables;
@@ -110,9 +111,9 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n);
 
 /* _id of a root key: the values joined by "|", as pgsync does; ESCAPED puts a backslash before "|" and "\" in the
- * values of a key with several columns, so that no two keys share an id. An id of more than 512 bytes, which engines
- * refuse, becomes "sha256:<hex>" (and so does a key that looks like that). Appends to sb; true when it was hashed: then
- * the document is to carry the id in its field DOCUMENT_KEY_FIELD. */
+ * values of a key with several columns, so that no two keys share an id. An empty id, or one of more than 512 bytes,
+ * which engines refuse, becomes "sha256:<hex>" of its bytes (and so does a key that looks like that). Appends to sb;
+ * true when it was hashed: then the document is to carry the id in its field DOCUMENT_KEY_FIELD. */
 #define DOCUMENT_KEY_FIELD "_key"
 struct document_key {
 	const char *const *values;
@@ -120,6 +121,10 @@ struct document_key {
 	size_t n;
 };
 bool document_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
+/* Appends the text to route by, which is that of the field in the document, from what the column's output is: a bool's
+ * is true or false, and `replace` is done. Nothing for an empty one: then the engine routes by _id. */
+void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
+
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
 

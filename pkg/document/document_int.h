@@ -185,6 +185,8 @@ struct document_view *relation_views(const struct tree *tree, size_t *ret_n);
 /* The column of the root's table behind the document's field `routing`; -1: there is none, or (false, with a finding)
  * it cannot be used. */
 bool routing_resolve(const struct schema_document *document, const struct place *root, int *ret, struct findings *f);
+/* Says in the plan how document_routing makes its text. */
+void routing_describe(const struct tree *tree, struct document_plan *plan);
 
 /* --- ways.c --- */
 void ways_build(const struct tree *tree, struct document_plan *plan);

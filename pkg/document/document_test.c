@@ -428,8 +428,31 @@ static void test_relations_when_a_table_is_used_twice_then_named_once(void **sta
 	findings_release(&f);
 }
 
-#define LONG_ID "sha256:9d0430e156b3d35b7a35a0f2ce3638e8c9dfd1063f1a9c579da02bc8212d3073"
-#define SHORT_ID "sha256:194096d55c9f976295bab8e7ef709aa38cf6a11e42a2478fb1e79921ed4a3e09"
+#define LONG_ID "sha256:35ade0090e64e74d6ad04204009c23a4e34b82bdf0f4f317fbcc5f26f9b10241"
+#define SHORT_ID "sha256:fe8eb9ab9836bcf963c044b6f84eb71c089db399876f45e72a6c21b488da26c4"
+#define EMPTY_ID "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static void expect_routing(bool is_bool, const char *replace, const char *value, const char *want)
+{
+	_cleanup_json_ json_t *map = replace ? json_loads(replace, 0, NULL) : NULL;
+	const struct document_plan plan = {.has_routing = true, .routing_is_bool = is_bool, .routing_replace = map};
+	struct strbuf sb;
+
+	strbuf_init(&sb, 100);
+	document_routing(&sb, &plan, value, strlen(value));
+	assert_string_equal(sb.data, want);
+	strbuf_release(&sb);
+}
+
+static void test_routing_when_the_field_is_made_of_the_column_then_its_text(void **state)
+{
+	UNUSED(state);
+	expect_routing(false, NULL, "ab-c", "ab-c");
+	expect_routing(true, NULL, "t", "true");
+	expect_routing(true, NULL, "f", "false");
+	expect_routing(true, NULL, "", "");
+	expect_routing(false, "{\"-\": \"\", \"b\": \"bb\"}", "a-b-bc", "abbbbc");
+}
 
 static void expect_id(enum id_format format, const char *const *values, size_t n, const char *want)
 {
@@ -455,8 +478,8 @@ static void test_id_when_key_has_several_values_then_joined(void **state)
 	expect_id(ID_ESCAPED, (const char *const[]){"a|b\\"}, 1, "a|b\\");
 }
 
-/* The hash is what `printf '"xx...x"' | sha256sum` prints: of the id as a JSON string. */
-static void test_id_when_too_long_then_hashed(void **state)
+/* The hashes are what `printf xx...x | sha256sum` prints. */
+static void test_id_when_no_engine_takes_it_then_hashed(void **state)
 {
 	char text[514];
 
@@ -468,6 +491,8 @@ static void test_id_when_too_long_then_hashed(void **state)
 	text[513] = '\0';
 	expect_id(ID_ESCAPED, (const char *const[]){text}, 1, LONG_ID);
 	expect_id(ID_ESCAPED, (const char *const[]){"sha256:x"}, 1, SHORT_ID);
+	expect_id(ID_ESCAPED, (const char *const[]){""}, 1, EMPTY_ID);
+	expect_id(ID_ESCAPED, (const char *const[]){"", ""}, 2, "|");
 }
 
 int main(void)
@@ -477,7 +502,8 @@ int main(void)
 		cmocka_unit_test(test_plan_when_bookstore_then_links_and_ways_as_the_contract_says),
 		cmocka_unit_test(test_relations_when_a_table_is_used_twice_then_named_once),
 		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
-		cmocka_unit_test(test_id_when_too_long_then_hashed),
+		cmocka_unit_test(test_routing_when_the_field_is_made_of_the_column_then_its_text),
+		cmocka_unit_test(test_id_when_no_engine_takes_it_then_hashed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

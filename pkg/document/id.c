@@ -6,7 +6,7 @@
 
 #define HASHED "sha256:"
 
-enum { ENGINE_ID_BYTES = 512, KEY_BYTES = 16 * 1024 * 1024 };
+enum { ENGINE_ID_BYTES = 512 };
 
 void document_long_id(struct strbuf *sb, enum id_format format, const struct document_key *key)
 {
@@ -27,21 +27,22 @@ void document_long_id(struct strbuf *sb, enum id_format format, const struct doc
 	}
 }
 
+/* Engines refuse empty and long ones; and no other key may have what stands for one of these. */
+static bool is_usable(const char *id, size_t len)
+{
+	return len > 0 && len <= ENGINE_ID_BYTES && strncmp(id, HASHED, strlen(HASHED)) != 0;
+}
+
 bool document_id(struct strbuf *sb, enum id_format format, const struct document_key *key)
 {
-	_cleanup_json_ json_t *text = NULL;
 	char hash[JSONX_HASH_BYTES];
 	size_t before = sb->len;
-	const char *id;
 
 	document_long_id(sb, format, key);
-	id = sb->data + before;
-	if (sb->len - before <= ENGINE_ID_BYTES && strncmp(id, HASHED, strlen(HASHED)) != 0)
+	if (is_usable(sb->data + before, sb->len - before))
 		return false;
-	text = json_stringn(id, sb->len - before);
-	if (!text)
-		text = jsonx_text(id);
+	(void)jsonx_hash_bytes(sb->data + before, sb->len - before, hash);
 	strbuf_truncate(sb, before);
-	strbuf_adds(sb, jsonx_hash(text, hash));
+	strbuf_adds(sb, hash);
 	return true;
 }

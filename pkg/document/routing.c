@@ -30,8 +30,6 @@ static const char *made_by(const struct node *node, const struct field *field, c
 {
 	const struct transform *t = &node->transform;
 
-	if (field && field->replace)
-		return "replace";
 	if (field && field->kind == FIELD_CONCAT)
 		return "concat";
 	if (field && field->kind == FIELD_EXPRESSION)
@@ -42,6 +40,55 @@ static const char *made_by(const struct node *node, const struct field *field, c
 		if (strcmp(t->moves[i].column, name) == 0 || strcmp(t->moves[i].destination, name) == 0)
 			return "move";
 	return NULL;
+}
+
+/* The field itself, whatever other fields are made of its column. */
+void routing_describe(const struct tree *tree, struct document_plan *plan)
+{
+	const struct place *root = tree->places[0];
+	const struct field *field = plan->has_routing ? find_field(root, tree->document->routing) : NULL;
+
+	if (!field)
+		return;
+	plan->routing_is_bool = strcmp(field->type->base_type, "bool") == 0;
+	if (field->type->category != 'N' && !plan->routing_is_bool)
+		plan->routing_replace = field->replace;
+}
+
+/* As replace() of SQL: every occurrence, from the left, none within what was put in. */
+static void replace_all(struct strbuf *text, const char *search, const char *with)
+{
+	struct strbuf out;
+	const char *s = text->data;
+	const char *found;
+
+	strbuf_init(&out, text->max);
+	while ((found = strstr(s, search))) {
+		strbuf_add(&out, s, (size_t)(found - s));
+		strbuf_adds(&out, with);
+		s = found + strlen(search);
+	}
+	strbuf_adds(&out, s);
+	strbuf_release(text);
+	*text = out;
+}
+
+void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len)
+{
+	struct strbuf text;
+	const char *search;
+	json_t *with;
+
+	if (plan->routing_is_bool && len) {
+		strbuf_adds(sb, *value == 't' ? "true" : "false");
+		return;
+	}
+	strbuf_init(&text, sb->max);
+	strbuf_add(&text, value, len);
+	json_object_foreach ((json_t *)plan->routing_replace, search, with)
+		replace_all(&text, search, json_string_value(with));
+	strbuf_add(sb, text.data, text.len);
+	strbuf_release(&text);
 }
 
 bool routing_resolve(const struct schema_document *document, const struct place *root, int *ret, struct findings *f)

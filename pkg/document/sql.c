@@ -553,10 +553,57 @@ static void add_root_keys(struct query *q)
 
 /* pgsync's `_meta`: for each table the keys of its rows that the document is made of. One query for each place, down
  * from the roots; all of them together become one object for each root. */
-static void add_meta_keys(struct query *q, const char *prefix)
+static void add_meta_keys(struct query *q)
 {
 	for (size_t i = 0; i < q->root->n_key; i++)
-		strbuf_addf(&q->sb, "%s%s\"key.%zu\"", i ? ", " : "", prefix, i + 1);
+		strbuf_addf(&q->sb, "%s\"key.%zu\"", i ? ", " : "", i + 1);
+}
+
+/* Of several rows in a one_to_one only the first is in the document. */
+static bool takes_first(const struct place *place)
+{
+	return place->parent && !place->many && !place->unique;
+}
+
+/* A column of the through table, in a query whose sources are those of add_meta_joins. */
+static void add_meta_through(struct query *q, const struct place *place, int column)
+{
+	if (!takes_first(place)) {
+		add_column(q, 'j', place, place->through, column);
+		return;
+	}
+	strbuf_addf(&q->sb, "t%zu.", place->number);
+	sql_free_name(&q->sb, place, "j", (size_t)column);
+}
+
+static void add_meta_links(struct query *q, const struct place *place)
+{
+	for (size_t i = 0; i < place->hops[0].n; i++) {
+		strbuf_adds(&q->sb, i ? " AND " : "");
+		add_link(q, place, i, false);
+		strbuf_adds(&q->sb, " = ");
+		add_own(q, place->parent, place->hops[0].upper_columns[i]);
+	}
+}
+
+static void add_meta_first(struct query *q, const struct place *place)
+{
+	const struct catalog_index *key = place->through ? catalog_primary_key(place->through) : NULL;
+
+	strbuf_addf(&q->sb, " JOIN LATERAL (SELECT t%zu.*", place->number);
+	for (size_t i = 0; key && i < key->n; i++) {
+		strbuf_adds(&q->sb, ", ");
+		add_column(q, 'j', place, place->through, key->columns[i]);
+		strbuf_adds(&q->sb, " AS ");
+		sql_free_name(&q->sb, place, "j", (size_t)key->columns[i]);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	add_source(q, place);
+	strbuf_adds(&q->sb, " WHERE ");
+	add_meta_links(q, place);
+	strbuf_adds(&q->sb, " ORDER BY ");
+	sql_order(&q->sb, place);
+	strbuf_addf(&q->sb, " LIMIT 1) t%zu ON true", place->number);
 }
 
 static void add_meta_joins(struct query *q, const struct place *place)
@@ -564,15 +611,14 @@ static void add_meta_joins(struct query *q, const struct place *place)
 	if (!place->parent)
 		return;
 	add_meta_joins(q, place->parent);
+	if (takes_first(place)) {
+		add_meta_first(q, place);
+		return;
+	}
 	strbuf_adds(&q->sb, place->through ? " JOIN (" : " JOIN ");
 	add_source(q, place);
-	strbuf_adds(&q->sb, place->through ? ")" : "");
-	for (size_t i = 0; i < place->hops[0].n; i++) {
-		strbuf_adds(&q->sb, i ? " AND " : " ON ");
-		add_link(q, place, i, false);
-		strbuf_adds(&q->sb, " = ");
-		add_own(q, place->parent, place->hops[0].upper_columns[i]);
-	}
+	strbuf_adds(&q->sb, place->through ? ") ON " : " ON ");
+	add_meta_links(q, place);
 }
 
 /* The values of one key column of the place's table (or of its through table, kind 'j'). */
@@ -589,44 +635,54 @@ static void add_meta_column(struct query *q, const struct place *place, char kin
 	strbuf_adds(&q->sb, " AS t, ");
 	pg_quote_literal(&q->sb, table->columns[column].name);
 	strbuf_adds(&q->sb, " AS c, to_jsonb(");
-	add_column(q, kind, place, table, column);
-	strbuf_adds(&q->sb, place->parent ? ") AS v FROM r0 t0" : "::text) AS v FROM r0 t0");
+	if (!place->parent)
+		add_root_text(q, column);
+	else if (kind == 'j')
+		add_meta_through(q, place, column);
+	else
+		add_own(q, place, column);
+	strbuf_adds(&q->sb, ") AS v FROM r0 t0");
 	add_meta_joins(q, place);
+}
+
+/* pgsync names tables without their schema, and what it says of the root's name is of the root alone. */
+static bool has_root_name(const struct query *q, const struct catalog_table *table)
+{
+	return strcmp(table->name, q->root->table->name) == 0;
 }
 
 /* Of the root pgsync keeps the first key column, as text; of a table behind a through table the columns that the link
  * refers to. */
 static void add_meta_place(struct query *q, const struct place *place)
 {
-	const struct catalog_index *key = place->through ? catalog_primary_key(place->through) : NULL;
+	const struct catalog_table *through = place->through;
+	const struct catalog_index *key = through && !has_root_name(q, through) ? catalog_primary_key(through) : NULL;
+	const int *columns = through ? place->hops[1].lower_columns : place->key;
+	size_t n = through ? place->hops[1].n : place->parent ? place->n_key : 1;
 
 	for (size_t i = 0; key && i < key->n; i++)
 		add_meta_column(q, place, 'j', key->columns[i]);
-	if (place->through)
-		for (size_t i = 0; i < place->hops[1].n; i++)
-			add_meta_column(q, place, 't', place->hops[1].lower_columns[i]);
-	else
-		for (size_t i = 0; i < (place->parent ? place->n_key : 1); i++)
-			add_meta_column(q, place, 't', place->key[i]);
+	for (size_t i = 0; i < n && (!place->parent || !has_root_name(q, place->table)); i++)
+		add_meta_column(q, place, 't', columns[i]);
 }
 
 static void add_meta(struct query *q)
 {
 	strbuf_adds(&q->sb, "m AS (\n  SELECT ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", json_object_agg(t, o ORDER BY t) AS doc FROM (\n  SELECT ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t, json_object_agg(c, v ORDER BY c) AS o FROM (\n  SELECT ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t, c, json_agg(DISTINCT v ORDER BY v) AS v FROM (");
 	for (size_t i = 0; i < q->tree->n; i++)
 		add_meta_place(q, q->tree->places[i]);
 	strbuf_adds(&q->sb, "\n  ) u WHERE v IS NOT NULL GROUP BY ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t, c) u GROUP BY ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t) u GROUP BY ");
-	add_meta_keys(q, "");
+	add_meta_keys(q);
 	strbuf_adds(&q->sb, "\n), ");
 }
 

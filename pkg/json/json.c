@@ -151,15 +151,14 @@ char *jsonx_canonical(const json_t *value)
 	return text;
 }
 
-char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES])
+char *jsonx_hash_bytes(const void *data, size_t size, char buf[JSONX_HASH_BYTES])
 {
 	static const char hex[] = "0123456789abcdef";
-	_cleanup_free_ char *text = jsonx_canonical(value);
 	unsigned char digest[SHA256_BYTES];
 	unsigned len = 0;
 	char *to = stpcpy(buf, "sha256:");
 
-	if (EVP_Digest(text, strlen(text), digest, &len, EVP_sha256(), NULL) != 1 || len != SHA256_BYTES)
+	if (EVP_Digest(data, size, digest, &len, EVP_sha256(), NULL) != 1 || len != SHA256_BYTES)
 		abort();
 	for (unsigned i = 0; i < len; i++) {
 		*to++ = hex[digest[i] >> 4];
@@ -167,6 +166,13 @@ char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES])
 	}
 	*to = '\0';
 	return buf;
+}
+
+char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES])
+{
+	_cleanup_free_ char *text = jsonx_canonical(value);
+
+	return jsonx_hash_bytes(text, strlen(text), buf);
 }
 
 json_t *jsonx_get(const json_t *value, const char *path)

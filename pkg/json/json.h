@@ -49,6 +49,8 @@ char *jsonx_canonical(const json_t *value);
 /* "sha256:<hex>" of the canonical form. */
 enum { JSONX_HASH_BYTES = 72 };
 char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES]);
+/* The same of bytes as they are. */
+char *jsonx_hash_bytes(const void *data, size_t len, char buf[JSONX_HASH_BYTES]);
 
 /* A JSON string of any bytes: what is no UTF-8 (a message cut in the middle of a character, another encoding) becomes
  * U+FFFD. */

@@ -52,7 +52,12 @@ static void decode_replacements(const json_t *value, const char *field, const ch
 	json_t *with;
 
 	json_object_foreach ((json_t *)value, search, with) {
-		if (!*search || !is_text(with, 0, TEXT_BYTES))
+		if (json_is_object(with))
+			findings_add(f, FINDING_ERROR, "NotSupported", path,
+				     "texts within the JSON column `%s` cannot be replaced; select them as JSON paths "
+				     "(\"%s->>%s\") and replace in these",
+				     field, field, search);
+		else if (!*search || !is_text(with, 0, TEXT_BYTES))
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 				     "`%s`: must map texts to search for to texts of at most %d bytes", field,
 				     TEXT_BYTES);

@@ -176,7 +176,8 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 		return err_wrap(err, "writing dead letters");
 	if (d->n)
 		return err_reason(err, ERR_INVALID, "DeadLetterRejected",
-				  "index \"%s\" rejects dead letters: delete it, it is made anew", d->items[0].index);
+				  "index \"%s\" rejects dead letters: delete it, it is made anew",
+				  taken.items[0].index);
 	if (each_index(&taken, search, count_letters, err) < 0)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents were rejected, skipping", KV_U64("documents", taken.n),

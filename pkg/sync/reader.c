@@ -14,12 +14,14 @@ void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bul
 {
 	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk};
 	strbuf_init(&r->scratch, ID_BYTES);
+	strbuf_init(&r->routing, ID_BYTES);
 	strbuf_init(&r->keyed, KEYED_BYTES);
 }
 
 void reading_release(struct reading *r)
 {
 	strbuf_release(&r->scratch);
+	strbuf_release(&r->routing);
 	strbuf_release(&r->keyed);
 	free(r->letters);
 	r->letters = NULL;
@@ -62,12 +64,12 @@ static void mark_seen(struct reading *r, const PGresult *row, const struct docum
 		key->seen = true;
 }
 
-/* The field's text by the output of its column; NULL: by id. */
-static const char *routing_text(const struct document_plan *plan, const char *value)
+/* NULL: by _id. */
+static const char *routing_text(struct reading *r, const char *value, size_t len)
 {
-	if (!*value)
-		return NULL;
-	return !plan->routing_is_bool ? value : *value == 't' ? "true" : "false";
+	strbuf_reset(&r->routing);
+	document_routing(&r->routing, r->engine->plans[r->plan], value, len);
+	return r->routing.len ? r->routing.data : NULL;
 }
 
 /* The document of a hashed id says what was hashed: its first field. */
@@ -123,8 +125,10 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 		keep_key(r, &key, &action);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
-	if (plan->has_routing)
-		action.routing = routing_text(plan, PQgetvalue(row, 0, column++));
+	if (plan->has_routing) {
+		action.routing = routing_text(r, PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column));
+		column++;
+	}
 	if (plan->has_notes)
 		count_notes(r, row, column);
 	return add_action(r, &action, err);
@@ -157,7 +161,6 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 	size_t lens[INDEX_MAX_KEYS + 1];
 	const struct document_key ids = {values, lens, n};
 	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
-	_cleanup_free_ char *routing = NULL;
 
 	for (size_t i = 0; i < n; i++)
 		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
@@ -165,8 +168,7 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 	if (plan->has_routing) {
 		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
 			return 0;
-		routing = xstrndup(values[n], lens[n]);
-		action.routing = routing_text(plan, routing);
+		action.routing = routing_text(r, values[n], lens[n]);
 		action.version--;
 	}
 	strbuf_reset(&r->scratch);

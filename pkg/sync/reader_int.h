@@ -17,7 +17,8 @@ struct reading {
 	uint64_t version;
 	struct keyset *wanted; /* keys of this plan to mark as seen, or NULL */
 	struct strbuf scratch; /* for ids and keys */
-	struct strbuf keyed;   /* a document whose id was hashed */
+	struct strbuf routing;
+	struct strbuf keyed; /* a document whose id was hashed */
 	uint64_t rows;
 };
 
