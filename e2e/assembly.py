@@ -9,11 +9,13 @@ from decimal import Decimal
 import tables
 from tables import quote
 
+ROOT = "$root."
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 
 
 def assemble(connection, document, *, id_format="Escaped", meta=None, catalog=None):
     """{id: document} for one document of a schema.json. Numbers with a fraction are Decimals, with all their digits."""
+    connection.execute("SET TIME ZONE 'UTC'")  # what a timestamptz is printed in
     return _Assembly(connection, document, id_format, meta, catalog or tables.read(connection)).documents()
 
 
@@ -23,6 +25,46 @@ def parse(text):
 
 def as_list(value):
     return [value] if isinstance(value, str) else list(value)
+
+
+def _finite(type, value):
+    """What no search engine takes is null: NaN and infinite numbers, infinite dates. to_json has them as texts."""
+    names = {"NaN", "Infinity", "-Infinity"} if re.match("numeric|real|double", type) and not type.endswith("[]") else set()
+    if re.match("date|timestamp", type) and not type.endswith("[]"):
+        names = {"infinity", "-infinity"}
+    return None if isinstance(value, str) and value in names else value
+
+
+def canonical(value):
+    """Text that is equal for equal documents: 1, true and "1" differ, and so do 1.5 and 1.50; keys come in any order."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=lambda number: f"number {number}")
+
+
+def unlike(found, wanted, path="", limit=4):
+    """Sentences on where two values differ, each with its path."""
+    if canonical(found) == canonical(wanted):
+        return []
+    said = []
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        said += [f"{path}.{k} is missing, expected {canonical(wanted[k])}" for k in wanted.keys() - found.keys()]
+        said += [f"{path}.{k} should not be there" for k in found.keys() - wanted.keys()]
+        for k in wanted.keys() & found.keys():
+            said += unlike(found[k], wanted[k], f"{path}.{k}")
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        for i, (f, w) in enumerate(zip(found, wanted)):
+            said += unlike(f, w, f"{path}[{i}]")
+    else:
+        said.append(f"{path} is {canonical(found)}, expected {canonical(wanted)}")
+    return said[:limit]
+
+
+def differences(found, wanted, limit=6):
+    """Sentences on where two sets of documents, {id: document}, differ; none when they are equal."""
+    said = [f"{id} is missing" for id in wanted.keys() - found.keys()]
+    said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
+    for id in wanted.keys() & found.keys():
+        said += [f"{id}: {line}" for line in unlike(found[id], wanted[id])]
+    return said[:limit] + ([f"and {len(said) - limit} more"] if len(said) > limit else [])
 
 
 # --- one node
@@ -47,6 +89,7 @@ class _Node:
         self.scalar = self.relation.get("variant") == "scalar"
         self.many = self.relation.get("type") == "one_to_many"
         self.transform = json_node.get("transform") or {}
+        self.moves = [] if self.scalar else _as_rules(self.transform.get("move"))
         self.key = self.table.key or json_node.get("primary_key", [])
         self.rows = self._read(assembly.connection)
         self.hops = assembly.hops(self) if parent else []
@@ -57,11 +100,14 @@ class _Node:
         expressions = self.json.get("expressions") or {}
         listed = [f"to_json({quote(c)})::text" for c in columns] + [f"to_json({e})::text" for e in expressions.values()]
         listed += [f"format('%s', {quote(c)})" for c in self.key]
-        order = as_list(self.json.get("order_by") or []) + [quote(c) for c in self.key]
+        order = [_ordering(o) for o in self.json.get("order_by") or []] + [quote(c) for c in self.key]
         where = f" WHERE ({self.json['where']})" if self.json.get("where") else ""
         found = connection.execute(f"SELECT {', '.join(listed)} FROM {self.table.quoted}{where} ORDER BY {', '.join(order)}")
         n, m = len(columns), len(columns) + len(expressions)
-        return [_Row(dict(zip(columns, map(parse, r[:n]))), dict(zip(expressions, map(parse, r[n:m]))), r[m:]) for r in found]
+        types = [c.type for c in self.table.columns.values()]
+        types += ["system"] * (n - len(types))
+        return [_Row({c: _finite(t, parse(v)) for c, t, v in zip(columns, types, r[:n])}, dict(zip(expressions, map(parse, r[n:m]))), r[m:])
+                for r in found]
 
     def columns(self):
         """(key in the document, value of a row) of each selected column."""
@@ -72,6 +118,12 @@ class _Node:
                     yield column, lambda row, c=column: row.values[c]
             else:
                 yield _path_key(column), lambda row, c=column: _path_value(row, c)
+
+
+def _ordering(text):
+    """ "column desc nulls last" with its column in quotes; names may hold blanks."""
+    name, direction, nulls = re.fullmatch(r"(.+?)( asc| desc)?( nulls first| nulls last)?", text, re.IGNORECASE).groups("")
+    return quote(name) + direction + nulls
 
 
 # --- JSON paths in columns
@@ -141,10 +193,32 @@ def _transformed(document, transform):
             document[column] = _replace(document[column], pairs)
     renames = transform.get("rename") or {}
     document = {renames.get(k, k): v for k, v in document.items()}
-    rules = transform.get("concat") or []
-    for rule in [rules] if isinstance(rules, dict) else rules:
+    for rule in _as_rules(transform.get("concat")):
         _concat(document, rule)
     return document
+
+
+def _as_rules(value):
+    return [value] if isinstance(value, dict) else value or []
+
+
+def _put(document, path, value):
+    *way, last = path.split(".")
+    for step in way:
+        document = document.setdefault(step, {})
+    document[last] = value
+
+
+def _walk(node, way):
+    """(node, the nodes from the root to it) of all below."""
+    yield node, [*way, node]
+    for child in node.children:
+        yield from _walk(child, [*way, node])
+
+
+def _ordered(values):
+    """Texts before numbers, as jsonb sorts them."""
+    return sorted(values, key=lambda v: (not isinstance(v, str), v.encode() if isinstance(v, str) else v))
 
 
 # --- the tree
@@ -157,7 +231,7 @@ class _Assembly:
         self.junctions = {}
 
     def documents(self):
-        return {self.id(row.key): self.value(self.root, row) for row in self.root.rows}
+        return {self.id(row.key): self.document(row) for row in self.root.rows}
 
     def id(self, key):
         if len(key) == 1 or self.id_format == "Pgsync":
@@ -171,11 +245,9 @@ class _Assembly:
         relation = node.relation
         given = relation.get("foreign_key")
         given = given and (as_list(given["parent"]), as_list(given["child"]))
-        through = relation.get("through_tables")
-        if not through:
+        if not relation.get("through_tables"):
             return [given or self.only_key(node.parent.place, node.place, node.many)]
-        schema, _, name = through[0].rpartition(".")
-        place = (schema or node.place[0], name)
+        place = self.through(node).place
         last = given or self.only_key(place, node.place, node.many)
         return [self.only_key(node.parent.place, place, node.many, without=last if node.parent.place == node.place else None), last]
 
@@ -192,11 +264,14 @@ class _Assembly:
 
     def junction(self, node):
         """All rows of the node's through table."""
-        schema, _, name = node.relation["through_tables"][0].rpartition(".")
-        place = (schema or node.place[0], name)
+        place = self.through(node).place
         if place not in self.junctions:
             self.junctions[place] = _Node(self, {"schema": place[0], "table": place[1]}).rows
         return self.junctions[place]
+
+    def through(self, node):
+        schema, _, name = node.relation["through_tables"][0].rpartition(".")
+        return self.catalog[schema or node.place[0], name]
 
     @staticmethod
     def matching(rows, columns, wanted):
@@ -217,18 +292,81 @@ class _Assembly:
 
     # --- values
 
-    def value(self, node, row):
-        if node.scalar:
-            name, read = next(node.columns())
-            return _replace(read(row), (node.transform.get("replace") or {}).get(name, {}))
+    def fields(self, node, row):
+        """The object of a row but for what `move` does."""
         document = {name: read(row) for name, read in node.columns()}
         document.update(row.extra)
         for child in node.children:
             document[child.label] = self.child(child, row)
         return _transformed(document, node.transform)
 
+    def value(self, node, row):
+        if node.scalar:
+            return self.scalar(node, row)
+        document = self.fields(node, row)
+        moved = [(move, document.pop(move["column"], None)) for move in node.moves]
+        for move, value in moved:
+            if not move["destination"].startswith(ROOT):
+                _put(document, move["destination"], value)
+        return document
+
+    def scalar(self, node, row):
+        """The first column, or the first expression of a node that names no columns."""
+        if row.extra and not node.json.get("columns"):
+            return next(iter(row.extra.values()))
+        name, read = next(node.columns())
+        return _replace(read(row), (node.transform.get("replace") or {}).get(name, {}))
+
+    def listed(self, node, row):
+        """The rows that a node's element or elements are made of, under a row of its parent."""
+        found = self.below(node, row)
+        return found[:node.json.get("limit")] if node.many else found[:1]
+
     def child(self, node, row):
-        values = [self.value(node, r) for r in self.below(node, row)]
-        if not node.many:
-            return values[0] if values else None
-        return values[:node.json.get("limit")] or None
+        values = [self.value(node, r) for r in self.listed(node, row)]
+        return (values or None) if node.many else (values[0] if values else None)
+
+    def document(self, row):
+        document = self.value(self.root, row)
+        for node, way in _walk(self.root, []):
+            for move in node.moves:
+                if move["destination"].startswith(ROOT):
+                    _put(document, move["destination"].removeprefix(ROOT), self.moved(way, row, move["column"]))
+        if self.meta == "Pgsync":
+            document["_meta"] = self.meta_of(row)
+        return document
+
+    def moved(self, way, row, column):
+        """A field of a node below as the root gets it: one list of all, if the node's place is in a list."""
+        rows = [row]
+        for node in way[1:]:
+            rows = [r for above in rows for r in self.listed(node, above)]
+        values = [self.fields(way[-1], r).get(column) for r in rows]
+        if any(node.many for node in way[1:]):
+            return values or None
+        return values[0] if values else None
+
+    # --- _meta
+
+    def meta_of(self, root_row):
+        """The keys of all rows that a document is made of: {table: {column: [values]}}; of the root the first column, as text."""
+        found = {self.root.table.name: {self.root.key[0]: {canonical(root_row.key[0]): root_row.key[0]}}}
+
+        def note(table, columns, row):
+            for column in columns:
+                value = row.values[column]
+                found.setdefault(table, {}).setdefault(column, {})[canonical(value)] = value
+
+        def visit(node, row):
+            for child in node.children:
+                (upper, lower), *last = child.hops
+                if last:
+                    for between in self.matching(self.junction(child), lower, [row.values[c] for c in upper]):
+                        table = self.through(child)
+                        note(table.name, table.key, between)
+                for below in self.below(child, row):
+                    note(child.table.name, child.key, below)
+                    visit(child, below)
+
+        visit(self.root, root_row)
+        return {t: {c: _ordered(list(v.values())) for c, v in columns.items()} for t, columns in found.items()}

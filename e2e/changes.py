@@ -182,14 +182,11 @@ class Changes:
     # --- statements
 
     def insert(self, table):
-        given = {}
-        for column in table.columns.values():
-            if column.written:
-                given[column.name] = self.values.of(table, column, key=column.name in table.key)
+        linked = {}
         for reference in self.references[table.place]:
-            for name, value in self.link(table, reference).items():
-                if table.columns[name].written:
-                    given[name] = value
+            linked.update(self.link(table, reference))
+        given = {c.name: linked.get(c.name) or self.values.of(table, c, key=c.name in table.key)
+                 for c in table.columns.values() if c.written}
         if not given:
             return f"INSERT INTO {table.quoted} DEFAULT VALUES"
         return f"INSERT INTO {table.quoted} ({', '.join(map(quote, given))}) VALUES ({', '.join(given.values())})"
@@ -248,22 +245,26 @@ class Changes:
     def several(self, steps):
         """Some statements in one transaction, each behind a savepoint; sometimes the last ones are taken back."""
         done = []
-        with self.connection.transaction():
-            for make, table in steps:
-                try:
-                    done.append(self.apply(make, table))
-                except NoChange:
-                    continue
-            if done and self.random.random() < 0.3:
-                with self.connection.transaction(force_rollback=True):
-                    for make, table in self.random.sample(steps, 1):
-                        try:
-                            done.append(f"SAVEPOINT s; {self.apply(make, table)}; ROLLBACK TO s")
-                        except NoChange:
-                            continue
+        try:
+            with self.connection.transaction():
+                self._steps(steps, done)
+                if done and self.random.random() < 0.3:
+                    taken_back = []
+                    with self.connection.transaction(force_rollback=True):
+                        self._steps(steps[:1], taken_back)
+                    done += [f"SAVEPOINT s; {statement}; ROLLBACK TO s" for statement in taken_back]
+        except psycopg.IntegrityError as error:  # of a constraint that is checked at the end
+            raise NoChange("a whole transaction") from error
         if not done:
             raise NoChange("none of a transaction's steps")
         return "BEGIN; " + "; ".join(done) + "; COMMIT"
+
+    def _steps(self, steps, done):
+        for make, table in steps:
+            try:
+                done.append(self.apply(make, table))
+            except NoChange:
+                continue
 
     def fill(self, rows):
         """Brings every table to about this many rows; returns the statements."""

@@ -48,6 +48,10 @@ class Construct:
         connection.execute(self.sql)
         changes.Changes(connection, random.Random(self.seed), self.schema, self.choices).fill(self.rows)
 
+    def finished(self, document):
+        """What becomes of an assembled document on its way into the index; `options["finish"]` says it."""
+        return self.options["finish"](document) if "finish" in self.options else document
+
     def documents(self, prefix, database=None):
         made = copy.deepcopy(self.schema)
         for number, document in enumerate(made, 1):

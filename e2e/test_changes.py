@@ -1,0 +1,189 @@
+"""After each of many single changes, on every construct of the grammar and on trees made at random, the index equals an
+assembly of the documents in Python within a second.
+
+E2E_TREES is how many random trees (seeds from 0 on; "17-19,40" names them), E2E_CHANGES how many changes of each construct.
+"""
+
+import os
+import random
+import time
+
+import assembly
+import bookstore
+import changes
+import constructs
+import pytest
+import tables
+import trees
+from parts.postgres import Database
+from parts.search import eventually
+from parts.worker import pgsync
+from pgsync import Resources, condition, describe
+
+CHANGES = int(os.environ.get("E2E_CHANGES", 50))
+SECONDS = float(os.environ.get("E2E_SECONDS", 1))  # from commit to equality; more for a busy machine
+PATIENCE = 10  # how long to find out whether it is late or wrong
+
+
+def _trees():
+    wanted = os.environ.get("E2E_TREES", "10")
+    if wanted.isdigit():
+        return range(int(wanted))
+    ranges = [r.partition("-") for r in wanted.split(",")]
+    return [seed for first, _, last in ranges for seed in range(int(first), int(last or first) + 1)]
+
+
+class Subject:
+    """A construct in a database of its own, and its indices."""
+
+    def __init__(self, construct, database: Database, engine, prefix):
+        self.construct, self.database, self.engine = construct, database, engine
+        database.create_role()
+        database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"')
+        # As the role that publishes the tables: they are its own.
+        self.connection = database.server.connect(database.name, database.role, database.role_password)
+        construct.load(self.connection)
+        self.schema = construct.documents(prefix)
+        self.catalog = tables.read(self.connection)
+        self.seen = {document["index"]: {} for document in self.schema}  # ids that were ever wanted
+        self.history = []
+
+    def objects(self, name="subject"):
+        """The manifest of a PgSync for it."""
+        made = bookstore.resource(name, self.database, self.engine.url, secret=f"{name}-postgres")
+        made["spec"]["schema"] = self.schema
+        for path, value in self.construct.spec.items():
+            bookstore.set_path(made["spec"], path, value)
+        return [bookstore.secret(f"{name}-postgres", password=self.database.role_password), made]
+
+    def prepare(self):
+        for name, body in self.construct.options.get("pipelines", {}).items():
+            self.engine.request("PUT", f"_ingest/pipeline/{name}", body)
+
+    def wanted(self):
+        options = self.construct.spec.get("documents", {})
+        made = {}
+        for document in self.schema:
+            found = assembly.assemble(self.connection, document, catalog=self.catalog, id_format=options.get("idFormat", "Escaped"),
+                                      meta=options.get("meta"))
+            made[document["index"]] = {id: self.construct.finished(d) for id, d in found.items()}
+            self.seen[document["index"]].update(dict.fromkeys(found))
+        return made
+
+    # --- what is there
+
+    def by_id(self, index):
+        """The documents of all ids that were ever wanted, as they are now."""
+        ids = list(self.seen[index])
+        if not ids:
+            return {}
+        answer = self.engine.request("POST", f"{index}/_mget", {"ids": ids}, ok=(200, 404))
+        return {d["_id"]: d["_source"] for d in answer.get("docs", []) if d.get("found")}
+
+    def by_search(self, index):
+        """All documents; {} while there is no index. A document at two places is told apart."""
+        self.engine.request("POST", f"{index}/_refresh", ok=(200, 404))
+        answer = self.engine.request("POST", f"{index}/_search", {"size": 5000}, ok=(200, 404))
+        found = {}
+        for hit in answer.get("hits", {}).get("hits", []):
+            found[hit["_id"] + " again" * (hit["_id"] in found)] = hit["_source"]
+        return found
+
+    def settle(self, read, patience=PATIENCE):
+        """Waits until the indices equal the tables; returns how long it took, and what differs at the end."""
+        begin, wanted = time.monotonic(), self.wanted()
+        while True:
+            different = {i: d for i in wanted if (d := assembly.differences(read(i), wanted[i]))}
+            waited = time.monotonic() - begin
+            if not different or waited > patience:
+                return waited, different
+            time.sleep(0.004)
+
+    def compare(self, read=None, within=SECONDS):
+        read = read or (self.by_search if self.construct.options.get("routed") else self.by_id)
+        waited, different = self.settle(read)
+        lines = "\n".join(f"  {i}: {line}" for i, found in different.items() for line in found)
+        assert not different, f"not equal after {self._last()}:\n{lines}"
+        if os.environ.get("E2E_TIMES"):
+            print(f"{waited:.3f} {self._last().splitlines()[-1][:100]}")
+        assert waited <= within, f"equal only {waited:.2f} s after {self._last()}"
+
+    def _last(self):
+        return "\n".join(f"change {n}: {sql}" for n, sql in enumerate(self.history[-3:], max(1, len(self.history) - 2))) or "the bootstrap"
+
+    # --- changes
+
+    def run_changes(self, count, seed=0):
+        """Makes single changes, each followed by a comparison, until `count` are done."""
+        source = changes.Changes(self.connection, random.Random(f"{self.construct.name} {seed}"), self.construct.schema,
+                                 self.construct.choices)
+        made = 0
+        while made < count:
+            before = made
+            for step in source.deck():
+                try:
+                    self.history.append(step())
+                except changes.NoChange:
+                    continue
+                self.compare()
+                made += 1
+                if made == count:
+                    break
+            assert made > before, "no change is possible"
+        # Whatever is in the index besides.
+        self.compare(self.by_search, within=PATIENCE)
+
+    def no_dead_letters(self):
+        for index in self.seen:
+            letters = f"{index}-dead-letters"
+            assert not self.engine.indices(letters) or self.engine.count(letters) == 0, self.engine.documents(letters)
+
+    def close(self):
+        self.connection.close()
+        for index in self.seen:
+            self.engine.delete_indices(f"{index}-*")
+
+
+@pytest.fixture
+def subject(database, opensearch, unique):
+    made = []
+
+    def make(construct):
+        made.append(Subject(construct, database, opensearch, unique.replace("_", "-")))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def _skip_if_refused(found):
+    if found.get("status") == "False" and found["reason"] == "NotSupported":
+        pytest.skip(found["message"])
+
+
+def _follow(subject, worker, count):
+    """`pgsync run` over the construct, with changes."""
+    subject.prepare()
+    run = worker(subject.objects()).start()
+
+    def ready():
+        _skip_if_refused(run.condition("SchemaAccepted"))
+        return run.condition("Ready").get("status") == "True"
+
+    eventually(ready, 30, lambda: f"Ready ({run.status()})")
+    subject.compare()
+    subject.run_changes(count)
+    subject.no_dead_letters()
+    assert run.condition("Ready").get("status") == "True", run.status()
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize("seed", _trees())
+def test_random_tree_follows_every_change(seed, subject, worker):
+    _follow(subject(trees.random_tree(seed)), worker, CHANGES)
+
+
+@pytest.mark.parametrize("construct", constructs.CONSTRUCTS, ids=lambda c: c.name.replace(" ", "_"))
+def test_construct_follows_every_change(construct, subject, worker):
+    _follow(subject(construct), worker, CHANGES)
