@@ -2,6 +2,7 @@
 of pgsync takes part. Slow and simple on purpose; docs/from-pgsync.md says what a document is, and this is that page as code.
 """
 
+import hashlib
 import json
 import re
 from decimal import Decimal
@@ -10,6 +11,7 @@ import tables
 from tables import quote
 
 ROOT = "$root."
+ID_BYTES = 512
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 
 
@@ -231,7 +233,14 @@ class _Assembly:
         self.junctions = {}
 
     def documents(self):
-        return {self.id(row.key): self.document(row) for row in self.root.rows}
+        made = {}
+        for row in self.root.rows:
+            id, document = self.id(row.key), self.document(row)
+            if len(id.encode()) > ID_BYTES or id.startswith("sha256:"):
+                document = {"_key": id, **document}
+                id = "sha256:" + hashlib.sha256(id.encode()).hexdigest()
+            made[id] = document
+        return made
 
     def id(self, key):
         if len(key) == 1 or self.id_format == "Pgsync":

@@ -80,7 +80,8 @@ TABLES = [
         CREATE TABLE places (code text NOT NULL UNIQUE, name text);
         CREATE TABLE visits (at int NOT NULL, place text REFERENCES places (code) ON UPDATE CASCADE ON DELETE CASCADE, by text,
             UNIQUE (place, at));""",
-              node("places", children=[child("visits", ["at", "by"], primary_key=["at", "place"])], primary_key=["code"])),
+              node("places", children=[child("visits", ["at", "by"], primary_key=["at", "place"])], primary_key=["code"]),
+              choices={"public.places.code": [f"'{w}'" for w in ("a", "b b", "c|c", "d", "e\\", "f", "g")]}),
     construct("two schemas", """
         CREATE SCHEMA shop; CREATE SCHEMA store;
         CREATE TABLE shop.item (id int PRIMARY KEY, name text);
@@ -110,6 +111,7 @@ TABLES = [
             w int, twice int GENERATED ALWAYS AS (w * 2) STORED);""",
               node("boxes", children=[child("things", ["twice"])])),
     construct("six levels", *_levels(6)),
+    construct("nine levels", *_levels(9), options={"config_map": True}),
 ]
 
 
@@ -206,15 +208,15 @@ RELATIONS = [
               choices={**{f"public.{c}": ["'z'", "'t'", "'p'", "NULL"] for c in ("units.race", "races.title")},
                        **{f"public.{c}": ["1", "2", "NULL"] for c in ("races.planet", "planets.code")}}),
     construct("foreign key between types that differ", """
-        CREATE TABLE a (id int PRIMARY KEY, code varchar(10), n bigint);
-        CREATE TABLE b (id int PRIMARY KEY, name text, code text); CREATE TABLE c (id int PRIMARY KEY, name text, n smallint);""",
-              node("a", children=[child("b", ["name"], key=(["code"], ["code"])), child("c", ["name"], key=(["n"], ["n"]))]),
+        CREATE TABLE a (id int PRIMARY KEY, code varchar(10), num bigint);
+        CREATE TABLE b (id int PRIMARY KEY, name text, code text); CREATE TABLE c (id int PRIMARY KEY, name text, num smallint);""",
+              node("a", children=[child("b", ["name"], key=(["code"], ["code"])), child("c", ["name"], key=(["num"], ["num"]))]),
               choices={**{f"public.{c}": ["'u'", "'v'", "'w'", "NULL"] for c in ("a.code", "b.code")},
-                       **{f"public.{c}": ["1", "2", "3", "NULL"] for c in ("a.n", "c.n")}}),
+                       **{f"public.{c}": ["1", "2", "3", "NULL"] for c in ("a.num", "c.num")}}),
     construct("foreign key of several columns without constraint", """
-        CREATE TABLE a (id int PRIMARY KEY, x int, y text); CREATE TABLE b (id int PRIMARY KEY, name text, x int, y text);""",
-              node("a", ["id"], [child("b", ["name"], key=(["x", "y"], ["x", "y"])), child("b", ["name"], label="crossed", key=(["y", "x"], ["y", "x"]), many=False)]),
-              choices={**{f"public.{c}.x": ["1", "2", "NULL"] for c in "ab"}, **{f"public.{c}.y": ["'p'", "'q'", "NULL"] for c in "ab"}}),
+        CREATE TABLE a (id int PRIMARY KEY, u int, v text); CREATE TABLE b (id int PRIMARY KEY, name text, u int, v text);""",
+              node("a", ["id"], [child("b", ["name"], key=(["u", "v"], ["u", "v"])), child("b", ["name"], label="crossed", key=(["v", "u"], ["v", "u"]), many=False)]),
+              choices={**{f"public.{c}.u": ["1", "2", "NULL"] for c in "ab"}, **{f"public.{c}.v": ["'p'", "'q'", "NULL"] for c in "ab"}}),
     construct("foreign key to unique columns", """
         CREATE TABLE countries (id int PRIMARY KEY, code text UNIQUE, name text, a int, b int, UNIQUE (a, b));
         CREATE TABLE cities (id int PRIMARY KEY, name text, country text REFERENCES countries (code) ON UPDATE CASCADE ON DELETE SET NULL);
@@ -273,7 +275,7 @@ PATHS = [
     construct("JSON paths", "CREATE TABLE docs (id int PRIMARY KEY, j jsonb, k json);"
               " CREATE TABLE parts (id int PRIMARY KEY, doc_id int REFERENCES docs ON UPDATE CASCADE ON DELETE CASCADE, j jsonb);",
               node("docs", ["id", "j->a", "j->a->b->1->c", "j->0", "j->1->0", "j->>n", "j->a->b->>0", "j#>{a,b}", "j#>>{a,b,0}",
-                            "j->>t", "k->n", "k->a->b", "k#>>{n}", "j#>{a,b}->1"], [child("parts", ["j->n", "id"])]),
+                            "j->>t", "k->n", "k->a->b", "k#>>{t}", "j#>{a,b}->1"], [child("parts", ["j->n", "id"])]),
               choices={"public.docs.j": PATH_ROWS, "public.docs.k": PATH_ROWS, "public.parts.j": PATH_ROWS}),
     construct("scalar of a JSON path", "CREATE TABLE docs (id int PRIMARY KEY, name text);"
               " CREATE TABLE parts (id int PRIMARY KEY, doc_id int REFERENCES docs ON UPDATE CASCADE ON DELETE CASCADE, j jsonb);",
@@ -373,7 +375,7 @@ BEYOND = [
         child("reviews", ["stars"], expressions={"shout": "upper(text)", "good": "stars > 3"}),
         child("reviews", label="lengths", scalar=True, expressions={"length": "length(text)"})],
         expressions={"gross": "price * 1.2", "code": "coalesce(isbn, 'none') || '/' || id", "year": "extract(year FROM published)",
-                     "object": "json_build_object('pages', pages)"})),
+                     "list": "ARRAY[pages, 1]"})),
     construct("nested", BOOKS, node("books", ["title"], [child("reviews", ["stars", "text"], nested=True),
                                                          child("publishers", ["name"], many=False, nested=True)])),
     construct("where on the root's table below", BOOKS, node("books", ["title"], [
@@ -381,6 +383,13 @@ BEYOND = [
 ]
 
 # --- relations that are not plain tables
+
+PARTS = """
+    CREATE TABLE roots (id int PRIMARY KEY, name text);
+    CREATE TABLE parts (id int, name text, root_id int REFERENCES roots ON UPDATE CASCADE ON DELETE CASCADE, PRIMARY KEY ({})) PARTITION BY HASH (id);
+    CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+"""
 
 RELKINDS = [
     construct("partitioned root", """
@@ -390,16 +399,15 @@ RELKINDS = [
         CREATE TABLE marks (id int PRIMARY KEY, name text, log_id int, log_day int,
             FOREIGN KEY (log_id, log_day) REFERENCES logs ON UPDATE CASCADE ON DELETE CASCADE);""",
               node("logs", children=[child("marks", ["name"])])),
-    construct("partitioned child and junction", """
+    construct("partitioned child", PARTS.format("id"), node("roots", ["name"], [child("parts", ["id", "name"])])),
+    construct("partitioned child with the link in its key", PARTS.format("id, root_id"), node("roots", ["name"], [child("parts", ["id", "name"])])),
+    construct("partitioned junction", """
         CREATE TABLE roots (id int PRIMARY KEY, name text);
-        CREATE TABLE parts (id int, name text, root_id int REFERENCES roots ON UPDATE CASCADE ON DELETE CASCADE, PRIMARY KEY (id)) PARTITION BY HASH (id);
-        CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-        CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
         CREATE TABLE tags (id int PRIMARY KEY, name text);
         CREATE TABLE links (root_id int REFERENCES roots ON UPDATE CASCADE ON DELETE CASCADE, tag_id int REFERENCES tags ON UPDATE CASCADE
             ON DELETE CASCADE, PRIMARY KEY (root_id, tag_id)) PARTITION BY LIST (root_id);
         CREATE TABLE links_1 PARTITION OF links FOR VALUES IN (1, 2, 3, 4, 5); CREATE TABLE links_rest PARTITION OF links DEFAULT;""",
-              node("roots", ["name"], [child("parts", ["id", "name"]), child("tags", ["name"], through="links")])),
+              node("roots", ["name"], [child("tags", ["name"], through="links")])),
     construct("view", BOOKS + """
         CREATE VIEW printed AS SELECT b.id, b.title, p.name AS publisher FROM books b LEFT JOIN publishers p ON p.id = b.publisher_id;""",
               node("printed", ["title", "publisher"], [child("reviews", ["text"], key=(["book_id"], ["id"]))],

@@ -14,7 +14,7 @@ from .process import Process
 def write_manifest(path: Path, objects) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump_all(objects))
+    path.write_text(yaml.safe_dump_all(objects, sort_keys=False))
     return path
 
 
