@@ -386,6 +386,7 @@ def test_variables_that_are_wrong_are_named_all_at_once(home):
     code, _, err = home.call("bootstrap", "--config", "schema.json", PG_USER=None, PG_PORT="tcp://10.0.0.1:5432", WAL="1",
                              POLLING="1", ELASTICSEARCH_VERIFY_CERTS="perhaps", PG_PASSWROD="geheim")
     assert code == 2
+    assert "S3_SCHEMA_URL" in home.call("pgsync", "-d", S3_SCHEMA_URL="s3://bucket/schema.json")[2]
     for word in ("PG_USER", "PG_PORT", "enableServiceLinks", "POLLING", "ELASTICSEARCH_VERIFY_CERTS"):
         assert word in err
     assert "geheim" not in err

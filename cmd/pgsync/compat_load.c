@@ -191,6 +191,18 @@ static char *name_of(const struct place *place)
 	return start < end ? xstrndup(start, (size_t)(end - start)) : xstrdup("the schema");
 }
 
+static void say_no_schema(const struct compat_flags *flags, const struct compat *c, struct findings *f)
+{
+	if (import_env_get(c->env, "S3_SCHEMA_URL"))
+		findings_add(f, FINDING_ERROR, "Usage", "S3_SCHEMA_URL",
+			     "S3 is not read: aws s3 cp \"$S3_SCHEMA_URL\" - | %s --config -",
+			     compat_name(flags->command));
+	else
+		findings_add(f, FINDING_ERROR, "Usage", NULL,
+			     "no schema is given: --config FILE (or the variable SCHEMA), or --schema-url URL (or "
+			     "SCHEMA_URL)");
+}
+
 static json_t *load_schema(const struct compat_flags *flags, struct compat *c, struct findings *f)
 {
 	struct place place = choose(flags, c);
@@ -198,9 +210,7 @@ static json_t *load_schema(const struct compat_flags *flags, struct compat *c, s
 	struct err err;
 
 	if (!place.given_by) {
-		findings_add(f, FINDING_ERROR, "Usage", NULL,
-			     "no schema is given: --config FILE (or the variable SCHEMA), or --schema-url URL (or "
-			     "SCHEMA_URL)");
+		say_no_schema(flags, c, f);
 		return NULL;
 	}
 	c->what = name_of(&place);

@@ -15,6 +15,11 @@ enum { NAME_BYTES = 52, HASH_BYTES = 8, TEXT_BYTES = 1 << 20, MAX_PARALLELISM = 
 
 /* --- what the parts share --- */
 
+const char *build_get(const struct build *b, const char *variable)
+{
+	return import_env_get(b->options->env, variable);
+}
+
 void build_invalid(struct build *b, const char *variable, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
@@ -39,7 +44,7 @@ void build_ignored(struct build *b, const char *variable, const char *fmt, ...)
 
 int64_t build_number(struct build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise)
 {
-	const char *text = import_env_get(b->options->env, variable);
+	const char *text = build_get(b, variable);
 	uint64_t value;
 	int64_t used;
 
@@ -147,7 +152,7 @@ static size_t name_length(const char *s)
 	return n;
 }
 
-/* $NAME, ${NAME} and $$; what is not set, and any other $, stays as it is. Caller frees. */
+/* $NAME, ${NAME} and $$; what is not set, and any other $, stays as it is. Caller frees; NULL: it is too long. */
 static char *substitute(const char *text, const struct import_env *env)
 {
 	struct strbuf sb;
@@ -177,20 +182,29 @@ static char *substitute(const char *text, const struct import_env *env)
 			strbuf_add(&sb, text, n);
 		text += n;
 	}
-	return strbuf_detach(&sb);
+	if (strbuf_ok(&sb))
+		return strbuf_detach(&sb);
+	strbuf_release(&sb);
+	return NULL;
 }
 
-static json_t *expand(const json_t *document, const struct import_env *env)
+static json_t *expand(const json_t *document, const char *path, const struct import_env *env, struct findings *f)
 {
 	json_t *expanded = json_copy((json_t *)document);
 	const char *key;
 	json_t *value;
 
 	json_object_foreach ((json_t *)document, key, value) {
-		_cleanup_free_ char *text = json_is_string(value) ? substitute(json_string_value(value), env) : NULL;
+		_cleanup_free_ char *text = NULL;
 
+		if (!json_is_string(value))
+			continue;
+		text = substitute(json_string_value(value), env);
 		if (text)
 			(void)json_object_set_new(expanded, key, jsonx_text(text));
+		else
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "`%.64s` is longer than %d bytes with its variables replaced", key, TEXT_BYTES);
 	}
 	return expanded;
 }
@@ -205,8 +219,8 @@ static char *object_name(const char *database, const char *index)
 	char hash[JSONX_HASH_BYTES];
 	struct strbuf sb;
 
-	strbuf_init(&sb, TEXT_BYTES);
-	strbuf_addf(&sb, "%s-%s", database, index);
+	strbuf_init(&sb, 4 * NAME_BYTES);
+	strbuf_addf(&sb, "%.*s-%.*s", NAME_BYTES, database, NAME_BYTES, index);
 	for (char *p = sb.data; *p; p++) {
 		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
 		if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9'))
@@ -249,11 +263,11 @@ static json_t *build_spec(struct build *b, const char *database, json_t *schema_
 		warn_localhost(b, source, sink);
 	spec = json_pack("{s:o*, s:o, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink, "schema", schema_take,
 			 "documents", "meta", "Pgsync", "idFormat", "Pgsync", "mapping", "Dynamic");
-	if (import_env_get(env, "NUM_WORKERS"))
+	if (build_get(b, "NUM_WORKERS"))
 		(void)json_object_set_new(spec, "bootstrap",
 					  json_pack("{s:I}", "parallelism",
 						    (json_int_t)build_number(b, "NUM_WORKERS", 1, MAX_PARALLELISM, 2)));
-	if (import_env_get(env, "ELASTICSEARCH_RAISE_ON_ERROR"))
+	if (build_get(b, "ELASTICSEARCH_RAISE_ON_ERROR"))
 		(void)json_object_set_new(spec, "onError",
 					  json_pack("{s:s}", "policy",
 						    import_env_bool(env, "ELASTICSEARCH_RAISE_ON_ERROR", true, b->f)
@@ -299,7 +313,7 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 	}
 	json_array_foreach (schema, i, document) {
 		_cleanup_free_ char *path = xasprintf("%s[%zu]", options->what, i);
-		json_t *expanded = json_is_object(document) ? expand(document, options->env) : NULL;
+		json_t *expanded = json_is_object(document) ? expand(document, path, options->env, f) : NULL;
 		const char *database = jsonx_string(expanded, "database", NULL);
 
 		if (!expanded)

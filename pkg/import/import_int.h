@@ -27,6 +27,8 @@ struct build {
 json_t *build_source(struct build *b, const char *database);
 json_t *build_sink(struct build *b);
 
+/* import_env_get of its environment. */
+const char *build_get(const struct build *b, const char *variable);
 /* A value for a Secret of this PgSync, "<name>-<part>"; returns the Secret's name (borrowed, from b->secrets). */
 const char *build_secret(struct build *b, const char *part, const char *key, const char *value);
 /* A certificate authority in a file that a variable names, as a key of that Secret; NULL with a finding when it cannot

@@ -520,6 +520,8 @@ static void test_import_of_names_when_kubernetes_would_refuse_them_then_others(v
 {
 	UNUSED(state);
 	expect_name("[{\"database\": \"My Shop\", \"index\": \"a_b.c\"}]", "my-shop-a-b-c");
+	/* Two bytes of UTF-8. */
+	expect_name("[{\"database\": \"\xC3\xA9t\", \"index\": \"i\"}]", "x-t-i");
 	expect_name("[{\"database\": \"_a\", \"index\": \"b_\"}]", "xa-bx");
 	expect_name("[{\"database\": \"aaaaaaaaaaaaaaaaaaaaaaaaa\", \"index\": \"bbbbbbbbbbbbbbbbbbbbbbbbbb\"}]",
 		    "aaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbbbb");

@@ -7,11 +7,6 @@
 
 enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 104857600, MAX_CONCURRENCY = 16 };
 
-static const char *get(const struct build *b, const char *name)
-{
-	return import_env_get(b->options->env, name);
-}
-
 /* The URL without what must not be in a resource: a user and a password, which the caller frees as secrets. */
 static char *split_url(const char *url, char **ret_user, char **ret_password)
 {
@@ -60,7 +55,7 @@ static char *cloud_url(struct build *b, const char *cloud_id)
 
 static char *plain_url(struct build *b)
 {
-	const char *scheme = get(b, "ELASTICSEARCH_SCHEME"), *host = get(b, "ELASTICSEARCH_HOST");
+	const char *scheme = build_get(b, "ELASTICSEARCH_SCHEME"), *host = build_get(b, "ELASTICSEARCH_HOST");
 	int64_t port = build_number(b, "ELASTICSEARCH_PORT", 1, LAST_PORT, DEFAULT_PORT);
 
 	if (scheme && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
@@ -100,7 +95,7 @@ static bool take_pair(struct login *l, const char *text, char between)
 
 static void from_api_key(struct build *b, struct login *l)
 {
-	const char *id = get(b, "ELASTICSEARCH_API_KEY_ID"), *key = get(b, "ELASTICSEARCH_API_KEY");
+	const char *id = build_get(b, "ELASTICSEARCH_API_KEY_ID"), *key = build_get(b, "ELASTICSEARCH_API_KEY");
 	_cleanup_(free_secretp) char *pair = id && key ? xasprintf("%s:%s", id, key) : NULL;
 
 	if (id && !key)
@@ -114,7 +109,7 @@ static void from_api_key(struct build *b, struct login *l)
 /* The client library takes the ready-made value of the header. */
 static void from_basic(struct build *b, struct login *l)
 {
-	const char *text = get(b, "ELASTICSEARCH_BASIC_AUTH");
+	const char *text = build_get(b, "ELASTICSEARCH_BASIC_AUTH");
 	_cleanup_(free_secretp) char *decoded = NULL;
 	size_t len;
 
@@ -130,7 +125,7 @@ static void from_basic(struct build *b, struct login *l)
 
 static void from_list(struct build *b, struct login *l)
 {
-	const char *text = get(b, "ELASTICSEARCH_HTTP_AUTH");
+	const char *text = build_get(b, "ELASTICSEARCH_HTTP_AUTH");
 
 	if (!text)
 		return;
@@ -141,7 +136,7 @@ static void from_list(struct build *b, struct login *l)
 
 static void from_bearer(struct build *b, struct login *l)
 {
-	const char *token = get(b, "ELASTICSEARCH_BEARER_AUTH");
+	const char *token = build_get(b, "ELASTICSEARCH_BEARER_AUTH");
 
 	if (!token)
 		return;
@@ -151,7 +146,7 @@ static void from_bearer(struct build *b, struct login *l)
 
 static void from_user(struct build *b, struct login *l)
 {
-	const char *user = get(b, "ELASTICSEARCH_USER"), *password = get(b, "ELASTICSEARCH_PASSWORD");
+	const char *user = build_get(b, "ELASTICSEARCH_USER"), *password = build_get(b, "ELASTICSEARCH_PASSWORD");
 
 	if (user && !password)
 		build_ignored(b, "ELASTICSEARCH_USER", "ELASTICSEARCH_PASSWORD is not set");
@@ -211,13 +206,13 @@ static json_t *build_authentication(struct build *b, const struct login *l)
 static char *find_url(struct build *b, struct login *login)
 {
 	static const char *const beaten[] = {"ELASTICSEARCH_SCHEME", "ELASTICSEARCH_HOST", "ELASTICSEARCH_PORT"};
-	const char *url = get(b, "ELASTICSEARCH_URL"), *cloud_id = get(b, "ELASTICSEARCH_CLOUD_ID");
+	const char *url = build_get(b, "ELASTICSEARCH_URL"), *cloud_id = build_get(b, "ELASTICSEARCH_CLOUD_ID");
 	const char *first = url ? "ELASTICSEARCH_URL" : "ELASTICSEARCH_CLOUD_ID";
 
 	if (!url && !cloud_id)
 		return plain_url(b);
 	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
-		if (get(b, beaten[i]))
+		if (build_get(b, beaten[i]))
 			build_ignored(b, beaten[i], "%s is set and comes first", first);
 	if (!url)
 		return cloud_url(b, cloud_id);
@@ -236,7 +231,7 @@ static char *find_url(struct build *b, struct login *login)
 
 static json_t *build_tls(struct build *b)
 {
-	const char *ca = get(b, "ELASTICSEARCH_CA_CERTS");
+	const char *ca = build_get(b, "ELASTICSEARCH_CA_CERTS");
 	json_t *tls = json_object();
 
 	if (ca)
@@ -250,11 +245,11 @@ static json_t *build_bulk(struct build *b)
 {
 	json_t *bulk = json_object();
 
-	if (get(b, "ELASTICSEARCH_MAX_CHUNK_BYTES"))
+	if (build_get(b, "ELASTICSEARCH_MAX_CHUNK_BYTES"))
 		(void)json_object_set_new(
 			bulk, "maxBytes",
 			json_integer(build_number(b, "ELASTICSEARCH_MAX_CHUNK_BYTES", MIN_BULK, MAX_BULK, MAX_BULK)));
-	if (get(b, "ELASTICSEARCH_THREAD_COUNT"))
+	if (build_get(b, "ELASTICSEARCH_THREAD_COUNT"))
 		(void)json_object_set_new(
 			bulk, "concurrency",
 			json_integer(build_number(b, "ELASTICSEARCH_THREAD_COUNT", 1, MAX_CONCURRENCY, 2)));

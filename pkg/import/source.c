@@ -5,11 +5,6 @@
 
 enum { DEFAULT_PORT = 5432, LAST_PORT = 65535 };
 
-static const char *get(const struct build *b, const char *name)
-{
-	return import_env_get(b->options->env, name);
-}
-
 /* libpq's words. With a root certificate at hand, `require` verifies against it. */
 static const char *mode_of(const char *sslmode, bool has_root)
 {
@@ -86,7 +81,7 @@ static json_t *from_url(struct build *b, const char *url, const char *database)
 	json_t *source;
 
 	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
-		if (get(b, beaten[i]))
+		if (build_get(b, beaten[i]))
 			build_ignored(b, beaten[i], "PG_URL is set and comes first");
 	if (!rest ||
 	    !((scheme == 10 && !strncmp(url, "postgresql", 10)) || (scheme == 8 && !strncmp(url, "postgres", 8)))) {
@@ -102,7 +97,7 @@ static json_t *from_url(struct build *b, const char *url, const char *database)
 
 static void check_driver(struct build *b)
 {
-	const char *driver = get(b, "PG_DRIVER");
+	const char *driver = build_get(b, "PG_DRIVER");
 	static const char *const mysql[] = {"pymysql", "mysqldb", "mariadbconnector"};
 
 	for (size_t i = 0; driver && i < ARRAY_SIZE(mysql); i++)
@@ -113,9 +108,11 @@ static void check_driver(struct build *b)
 
 json_t *build_source(struct build *b, const char *database)
 {
-	const char *host = get(b, "PG_HOST"), *user = get(b, "PG_USER"), *password = get(b, "PG_PASSWORD");
-	const char *url = get(b, "PG_URL");
-	const struct words words = {"PG_SSLMODE", "PG_SSLROOTCERT", get(b, "PG_SSLMODE"), get(b, "PG_SSLROOTCERT")};
+	const char *host = build_get(b, "PG_HOST"), *user = build_get(b, "PG_USER"),
+		   *password = build_get(b, "PG_PASSWORD");
+	const char *url = build_get(b, "PG_URL");
+	const struct words words = {"PG_SSLMODE", "PG_SSLROOTCERT", build_get(b, "PG_SSLMODE"),
+				    build_get(b, "PG_SSLROOTCERT")};
 	json_t *source;
 
 	check_driver(b);
