@@ -63,6 +63,7 @@ static const struct known_type known_types[] = {
 	{"integer[]", "_int4", 'A'},
 	{"numeric[]", "_numeric", 'A'},
 	{"jsonb[]", "_jsonb", 'A'},
+	{"address[]", "_address", 'A'},
 };
 
 /* "numeric(10,2) not null". */
@@ -83,6 +84,8 @@ static struct catalog_column decode_column(const char *name, const char *text, i
 			continue;
 		column.base_type = xstrdup(known_types[i].base);
 		column.category = known_types[i].category;
+		if (strcmp(column.base_type, "_address") == 0)
+			column.element_category = 'C';
 	}
 	if (!column.base_type)
 		fail_msg("unknown type \"%s\" in a catalog.json", plain);

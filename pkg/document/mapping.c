@@ -72,7 +72,7 @@ static json_t *column_mapping(const struct catalog_column *column)
 	for (size_t i = 0; i < ARRAY_SIZE(type_mappings); i++)
 		if (strcmp(type, type_mappings[i].type) == 0)
 			return json_loads(type_mappings[i].json, 0, NULL);
-	if (column->category == 'C')
+	if (column->category == 'C' || column->element_category == 'C')
 		return json_loads(opaque, 0, NULL);
 	return json_loads(column->category == 'E' ? keyword : long_keyword, 0, NULL);
 }

@@ -559,16 +559,18 @@ static void add_meta_keys(struct query *q)
 		strbuf_addf(&q->sb, "%s\"key.%zu\"", i ? ", " : "", i + 1);
 }
 
-/* Of several rows in a one_to_one only the first is in the document. */
-static bool takes_first(const struct place *place)
+/* How many rows of a place a row above it shows; 0: all. */
+static int64_t shown_rows(const struct place *place)
 {
-	return place->parent && !place->many && !place->unique;
+	bool first = place->parent && !place->many && !place->unique;
+
+	return first ? 1 : place->node->limit;
 }
 
 /* A column of the through table, in a query whose sources are those of add_meta_joins. */
 static void add_meta_through(struct query *q, const struct place *place, int column)
 {
-	if (!takes_first(place)) {
+	if (!shown_rows(place)) {
 		add_column(q, 'j', place, place->through, column);
 		return;
 	}
@@ -586,7 +588,8 @@ static void add_meta_links(struct query *q, const struct place *place)
 	}
 }
 
-static void add_meta_first(struct query *q, const struct place *place)
+/* The same rows give the same bytes: of two links to one row, the one with the smaller key. */
+static void add_meta_shown(struct query *q, const struct place *place)
 {
 	const struct catalog_index *key = place->through ? catalog_primary_key(place->through) : NULL;
 
@@ -603,7 +606,11 @@ static void add_meta_first(struct query *q, const struct place *place)
 	add_meta_links(q, place);
 	strbuf_adds(&q->sb, " ORDER BY ");
 	sql_order(&q->sb, place);
-	strbuf_addf(&q->sb, " LIMIT 1) t%zu ON true", place->number);
+	for (size_t i = 0; key && i < key->n; i++) {
+		strbuf_adds(&q->sb, ", ");
+		add_column(q, 'j', place, place->through, key->columns[i]);
+	}
+	strbuf_addf(&q->sb, " LIMIT %lld) t%zu ON true", (long long)shown_rows(place), place->number);
 }
 
 static void add_meta_joins(struct query *q, const struct place *place)
@@ -611,8 +618,8 @@ static void add_meta_joins(struct query *q, const struct place *place)
 	if (!place->parent)
 		return;
 	add_meta_joins(q, place->parent);
-	if (takes_first(place)) {
-		add_meta_first(q, place);
+	if (shown_rows(place)) {
+		add_meta_shown(q, place);
 		return;
 	}
 	strbuf_adds(&q->sb, place->through ? " JOIN (" : " JOIN ");

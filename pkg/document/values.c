@@ -10,7 +10,8 @@
 #include "document/document_int.h"
 #include "postgres/pg.h"
 
-enum { NAME_BYTES = 63, PIECE_PAIRS = 50 };
+/* NUMBER_CHARACTERS: what the engines' JSON parser takes. */
+enum { NAME_BYTES = 63, PIECE_PAIRS = 50, NUMBER_CHARACTERS = 1000 };
 
 enum value_class { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOLEAN, VALUE_JSON, VALUE_OTHER };
 
@@ -85,6 +86,11 @@ static void add_is_finite(struct strbuf *sb, const struct place *place, const st
 	strbuf_adds(sb, " > '-Infinity' AND ");
 	add_raw(sb, place, field);
 	strbuf_adds(sb, " < 'Infinity'");
+	if (strcmp(field->type->base_type, "numeric") != 0)
+		return;
+	strbuf_adds(sb, " AND length(");
+	add_raw(sb, place, field);
+	strbuf_addf(sb, "::text) <= %d", NUMBER_CHARACTERS);
 }
 
 static void add_finite(struct strbuf *sb, const struct place *place, const struct field *field)

@@ -22,6 +22,7 @@ struct catalog_column {
 	char *base_type; /* after domains (of elements too), without modifier, internal name: "numeric", "int8", "_text"
 			  */
 	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
+	char element_category; /* of an array's elements; 0 for everything else */
 	bool not_null;
 	bool generated;
 	int attnum;

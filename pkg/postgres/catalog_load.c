@@ -49,7 +49,8 @@ static const char sql_columns[] =
 	"  LEFT JOIN pg_type b ON b.oid = e.typbasetype"
 	"  WHERE t.typtype = 'd' OR b.typarray <> 0)"
 	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, col.atttypmod,"
-	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> ''"
+	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> '',"
+	"  CASE WHEN t.typcategory = 'A' THEN (SELECT e.typcategory FROM pg_type e WHERE e.oid = t.typelem) END"
 	" FROM col JOIN typ ON typ.start = col.atttypid JOIN pg_type t ON t.oid = typ.oid"
 	" WHERE t.typtype <> 'd' AND NOT EXISTS ("
 	"  SELECT FROM pg_type e JOIN pg_type b ON b.oid = e.typbasetype"
@@ -173,6 +174,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.category = char_of(r, i, 7),
 			.not_null = pg_value_bool(r, i, 8),
 			.generated = pg_value_bool(r, i, 9),
+			.element_category = PQgetisnull(r, i, 10) ? '\0' : char_of(r, i, 10),
 		};
 	}
 	return 0;
