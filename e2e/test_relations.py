@@ -29,7 +29,7 @@ class Sync:
             "schema": [{"index": self.index, **document}],
         }
         self.run = self.make_worker([secret("postgres", password=self.database.role_password),
-                                     {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": "books"}, "spec": spec}])
+                                     {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": self.index}, "spec": spec}])
         self.run.start()
         self.ready(wait)
         return self
@@ -296,3 +296,121 @@ def test_materialized_view_of_somebody_else_is_refused_with_the_statement(sync):
     sync.database.sql(f'GRANT MAINTAIN ON years TO "{sync.database.role}"')
     sync.ready()
     sync.becomes(_of_child(sync))
+
+
+# --- partitions
+
+PARTITIONED = {
+    # The rows' link to their parent is not in the primary key, so old rows need more than their key in the WAL.
+    "child": (["CREATE TABLE books (id int PRIMARY KEY, title text NOT NULL)",
+               "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 6) i",
+               "CREATE TABLE sales (id int, day int NOT NULL, book_id int, amount int NOT NULL, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)"],
+              {"nodes": {"table": "books", "columns": ["title"], "children": [
+                  {"table": "sales", "columns": ["id", "amount"], "relationship": {
+                      "type": "one_to_many", "variant": "object", "foreign_key": {"child": ["book_id"], "parent": ["id"]}}}]}}),
+    # No primary key at all.
+    "keyless": (["CREATE TABLE books (id int PRIMARY KEY, title text NOT NULL)",
+                 "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 6) i",
+                 "CREATE TABLE sales (id int, day int NOT NULL, book_id int, amount int NOT NULL) PARTITION BY RANGE (day)"],
+                {"nodes": {"table": "books", "columns": ["title"], "children": [
+                    {"table": "sales", "primary_key": ["id"], "columns": ["id", "amount"], "relationship": {
+                        "type": "one_to_many", "variant": "object", "foreign_key": {"child": ["book_id"], "parent": ["id"]}}}]}}),
+    "root": (["CREATE TABLE books (id int PRIMARY KEY, title text NOT NULL)",
+              "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 6) i",
+              "CREATE TABLE sales (id int, day int NOT NULL, book_id int, amount int NOT NULL, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)"],
+             {"nodes": {"table": "sales", "columns": ["amount"], "children": [
+                 {"table": "books", "columns": ["title"], "relationship": {
+                     "type": "one_to_one", "variant": "scalar", "foreign_key": {"child": ["id"], "parent": ["book_id"]}}}]}}),
+}
+# Another order of columns than the partitioned table's.
+ATTACHED = "(amount int NOT NULL, book_id int, id int NOT NULL, day int NOT NULL)"
+
+
+def _parts(sync, place):
+    ddl, document = PARTITIONED[place]
+    sync.sql(*ddl, "CREATE TABLE sales_1 PARTITION OF sales FOR VALUES FROM (0) TO (10)",
+             "CREATE TABLE sales_2 PARTITION OF sales FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (day)",
+             "CREATE TABLE sales_21 PARTITION OF sales_2 FOR VALUES FROM (10) TO (15)",
+             "CREATE TABLE sales_22 PARTITION OF sales_2 FOR VALUES FROM (15) TO (20)",
+             "INSERT INTO sales SELECT i, i, 1 + i % 5, 100 + i FROM generate_series(1, 19) i")
+    sync.start(document)
+    return lambda: _of_sales(sync, place)
+
+
+def _of_sales(sync, place):
+    # Siblings come in the order of their key, whose columns are in the order of their names.
+    rows = sync.sql("SELECT id, day, book_id, amount FROM sales ORDER BY " + ("id" if place == "keyless" else "day, id"))
+    titles = dict(sync.sql("SELECT id, title FROM books"))
+    if place == "root":
+        return {f"{day}|{id}": {"amount": amount, "books": titles.get(book)} for id, day, book, amount in rows}
+    return {str(book): {"title": title, "sales": [{"id": r[0], "amount": r[3]} for r in rows if r[2] == book] or None}
+            for book, title in titles.items()}
+
+
+@pytest.mark.parametrize("place", PARTITIONED)
+def test_partitioned_table_is_followed_in_all_its_partitions(sync, place):
+    wanted = _parts(sync, place)
+    sync.becomes(wanted())
+    for change in ["INSERT INTO sales VALUES (100, 12, 6, 7), (101, 3, 6, 8)", "UPDATE sales SET amount = 0 WHERE id IN (3, 16)",
+                   "UPDATE sales SET book_id = 6 WHERE id IN (2, 18)", "UPDATE sales SET day = 17 WHERE id = 4",
+                   "UPDATE sales SET book_id = NULL WHERE id = 5", "UPDATE sales SET book_id = 1, day = 1 WHERE id = 19",
+                   "DELETE FROM sales WHERE id IN (1, 12, 17)", "UPDATE books SET title = 'renamed' WHERE id = 6", "TRUNCATE sales",
+                   "INSERT INTO sales SELECT i, i, 1 + i % 5, i FROM generate_series(1, 19) i"]:
+        sync.sql(change)
+        sync.becomes(wanted(), timeout=15)
+
+
+@pytest.mark.parametrize("place", PARTITIONED)
+def test_partition_that_is_made_or_attached_while_streaming_is_followed(sync, place):
+    wanted = _parts(sync, place)
+    sync.becomes(wanted())
+    # At once, before anybody looks: its rows have another replica identity than those of the others.
+    key = "" if place == "keyless" else ", PRIMARY KEY (id, day)"
+    full = "ALTER TABLE sales_3 REPLICA IDENTITY FULL" if place == "keyless" else "SELECT 1"
+    sync.sql("CREATE TABLE sales_3 PARTITION OF sales FOR VALUES FROM (20) TO (30)", full,
+             "INSERT INTO sales VALUES (200, 20, 1, 1), (201, 21, 2, 2), (202, 22, 3, 3)", "UPDATE sales SET book_id = 4 WHERE id = 200",
+             "DELETE FROM sales WHERE id = 201")
+    sync.becomes(wanted(), timeout=30)
+    sync.sql(f"CREATE TABLE old_sales {ATTACHED[:-1]}{key})", "INSERT INTO old_sales SELECT i, 1 + i % 6, 5000 + i, 30 + i % 10 FROM generate_series(1, 5000) i",
+             "ALTER TABLE sales ATTACH PARTITION old_sales FOR VALUES FROM (30) TO (40)")
+    sync.becomes(wanted(), timeout=40)
+    sync.sql("DELETE FROM sales WHERE id = 7", "UPDATE sales SET book_id = 2 WHERE id = 8", "UPDATE sales SET book_id = 3 WHERE id = 202")
+    sync.becomes(wanted(), timeout=15)
+    identities = dict(sync.database.replica_identities())
+    if place != "root":
+        assert {identities[t] for t in ("sales_1", "sales_21", "sales_22", "sales_3", "old_sales")} == {"f"}
+
+
+@pytest.mark.parametrize("place", PARTITIONED)
+@pytest.mark.parametrize("gone", ["DROP TABLE sales_1", "ALTER TABLE sales DETACH PARTITION sales_2", "TRUNCATE sales_22",
+                                  "ALTER TABLE sales DETACH PARTITION sales_1; UPDATE sales_1 SET amount = -1; ALTER TABLE sales ATTACH PARTITION sales_1"
+                                  " FOR VALUES FROM (0) TO (10)"])
+def test_partition_that_is_gone_takes_its_rows_along(sync, place, gone):
+    wanted = _parts(sync, place)
+    sync.becomes(wanted())
+    sync.sql(f"BEGIN; {gone}; COMMIT")
+    sync.becomes(wanted(), timeout=40)
+    sync.sql("INSERT INTO sales VALUES (300, 12, 6, 7)" if "sales_2" not in gone else "INSERT INTO sales VALUES (300, 2, 6, 7)")
+    sync.becomes(wanted(), timeout=15)
+
+
+def test_partitions_that_changed_while_nobody_looked_are_noticed(sync):
+    wanted = _parts(sync, "child")
+    sync.becomes(wanted())
+    sync.run.kill9()
+    sync.sql("DROP TABLE sales_1", "CREATE TABLE sales_3 PARTITION OF sales FOR VALUES FROM (20) TO (30)",
+             "INSERT INTO sales VALUES (200, 20, 1, 1), (201, 21, 2, 2)", "UPDATE sales SET book_id = 4 WHERE id = 200",
+             "DELETE FROM sales WHERE id = 201", "DROP TABLE sales_3", "ALTER TABLE sales DETACH PARTITION sales_2")
+    sync.run.start()
+    sync.ready()
+    sync.becomes(wanted(), timeout=30)
+
+
+def test_identities_of_partitions_are_remembered(sync):
+    wanted = _parts(sync, "child")
+    sync.becomes(wanted())
+    assert set(dict(sync.database.replica_identities()).values()) == {"d", "f"}
+    stored = sync.opensearch.request("GET", "pgsync-checkpoints/_search")["hits"]["hits"]
+    mine = next(h["_source"] for h in stored if any(i["name"] == sync.index for i in h["_source"]["indices"]))
+    assert {i["table"] for i in mine["identities"]} == {"sales_1", "sales_21", "sales_22"}
+    assert {i["replicaIdentity"] for i in mine["identities"]} == {"d"}

@@ -21,6 +21,7 @@ void checkpoint_release(struct checkpoint *cp)
 	}
 	free(cp->indices);
 	free(cp->identities);
+	free(cp->parts);
 	free(cp->owner);
 	free(cp->owner_uid);
 	free(cp->system_identifier);

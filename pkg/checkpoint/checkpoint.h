@@ -56,6 +56,13 @@ struct checkpoint_identity {
 	char *identity_index;  /* when 'i' */
 };
 
+/* A partition whose rows are in the index as the stream says. Attaching and detaching one leaves no trace in the
+ * stream. */
+struct checkpoint_part {
+	uint32_t table, part; /* OIDs; of the partitioned table, and of what is below it */
+	uint32_t attachment, filenode;
+};
+
 struct checkpoint {
 	enum checkpoint_phase phase;
 	char *owner; /* the resource: "namespace/name" */
@@ -72,6 +79,8 @@ struct checkpoint {
 	size_t n_indices;
 	struct checkpoint_identity *identities;
 	size_t n_identities;
+	struct checkpoint_part *parts;
+	size_t n_parts;
 	int64_t seq_no, primary_term; /* of the stored document; -1: none is stored */
 };
 

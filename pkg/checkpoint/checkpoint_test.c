@@ -17,7 +17,7 @@ static const char stored[] =
 	"\"version\":\"16/B374D848\",\"complete\":true,\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
 	"\"ranges\":[{\"relation\":4294967295,\"filenode\":7,\"nextBlock\":128,\"endBlock\":4294967296,\"rows\":99}]}],"
 	"\"identities\":[{\"schema\":\"public\",\"table\":\"books\",\"replicaIdentity\":\"i\","
-	"\"identityIndex\":\"books_isbn_key\"}]}";
+	"\"identityIndex\":\"books_isbn_key\"}],\"partitions\":[[1,2,3,4],[1,4294967295,6,0]]}";
 
 static json_t *parse(const char *text)
 {
@@ -68,6 +68,12 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_string_equal(cp.identities[0].table, "books");
 	assert_int_equal(cp.identities[0].replica_identity, 'i');
 	assert_string_equal(cp.identities[0].identity_index, "books_isbn_key");
+	assert_int_equal(cp.n_parts, 2);
+	assert_int_equal(cp.parts[0].table, 1);
+	assert_int_equal(cp.parts[0].part, 2);
+	assert_int_equal(cp.parts[0].attachment, 3);
+	assert_int_equal(cp.parts[0].filenode, 4);
+	assert_int_equal(cp.parts[1].part, UINT32_MAX);
 	checkpoint_release(&cp);
 }
 

@@ -85,6 +85,13 @@ static json_t *encode_identity(const struct checkpoint_identity *identity)
 	return TAKE_PTR(o);
 }
 
+/* There may be thousands: four numbers each. */
+static json_t *encode_part(const struct checkpoint_part *part)
+{
+	return json_pack("[I, I, I, I]", (json_int_t)part->table, (json_int_t)part->part, (json_int_t)part->attachment,
+			 (json_int_t)part->filenode);
+}
+
 json_t *checkpoint_encode(const struct checkpoint *cp)
 {
 	_cleanup_json_ json_t *o = json_object();
@@ -96,7 +103,8 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
 	    !set_string(o, "schemaHash", cp->schema_hash) || !set(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
 	    !set(o, "slotLSN", lsn(cp->slot_lsn)) || !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
-	    !set(o, "indices", json_array()) || !set(o, "identities", json_array()))
+	    !set(o, "indices", json_array()) || !set(o, "identities", json_array()) ||
+	    !set(o, "partitions", json_array()))
 		return NULL;
 	items = json_object_get(o, "indices");
 	for (size_t i = 0; i < cp->n_indices; i++) {
@@ -106,6 +114,11 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	items = json_object_get(o, "identities");
 	for (size_t i = 0; i < cp->n_identities; i++) {
 		if (json_array_append_new(items, encode_identity(&cp->identities[i])) < 0)
+			return NULL;
+	}
+	items = json_object_get(o, "partitions");
+	for (size_t i = 0; i < cp->n_parts; i++) {
+		if (json_array_append_new(items, encode_part(&cp->parts[i])) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(o);
@@ -271,6 +284,29 @@ static void decode_identities(const json_t *value, void *out, const char *path, 
 	cp->identities = identities;
 }
 
+static void decode_parts(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct checkpoint *cp = out;
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(value)) {
+		wrong(f, path, "an array", value);
+		return;
+	}
+	cp->parts = xcalloc(json_array_size(value), sizeof(*cp->parts));
+	cp->n_parts = json_array_size(value);
+	json_array_foreach (value, i, item) {
+		struct checkpoint_part *part = &cp->parts[i];
+		_cleanup_free_ char *at = xasprintf("%s[%zu]", path, i);
+
+		take_u32(json_array_get(item, 0), &part->table, at, f);
+		take_u32(json_array_get(item, 1), &part->part, at, f);
+		take_u32(json_array_get(item, 2), &part->attachment, at, f);
+		take_u32(json_array_get(item, 3), &part->filenode, at, f);
+	}
+}
+
 static const struct jsonx_field fields[] = {
 	NEEDED("format", decode_format),
 	{.name = "phase", .type = JSONX_ENUM, AT(struct checkpoint, phase), .flags = JSONX_REQUIRED, .words = phases},
@@ -286,6 +322,7 @@ static const struct jsonx_field fields[] = {
 	NEEDED("confirmedLSN", decode_confirmed_lsn),
 	{.name = "indices", .type = JSONX_CUSTOM, .decode = decode_indices},
 	{.name = "identities", .type = JSONX_CUSTOM, .decode = decode_identities},
+	{.name = "partitions", .type = JSONX_CUSTOM, .decode = decode_parts},
 	{0},
 };
 /* clang-format on */

@@ -7,6 +7,14 @@
 #include "base/parse.h"
 #include "postgres/catalog_int.h"
 
+static void release_part(struct catalog_part *part)
+{
+	free(part->schema);
+	free(part->name);
+	free(part->identity_index);
+	free(part->identity);
+}
+
 static void release_table(struct catalog_table *t)
 {
 	for (size_t i = 0; i < t->n_columns; i++) {
@@ -32,6 +40,9 @@ static void release_table(struct catalog_table *t)
 	for (size_t i = 0; i < t->n_reads; i++)
 		free(t->reads[i].name);
 	free(t->reads);
+	for (size_t i = 0; i < t->n_parts; i++)
+		release_part(&t->parts[i]);
+	free(t->parts);
 	free(t->definition);
 }
 
@@ -148,6 +159,12 @@ bool catalog_identity_covers(const struct catalog_table *table, int column)
 	/* pgoutput does not publish generated columns. */
 	if (table->columns[column].generated)
 		return false;
+	if (table->kind == 'p') {
+		for (size_t i = 0; i < table->n_parts; i++)
+			if (catalog_part_is_leaf(&table->parts[i]) && !catalog_part_covers(&table->parts[i], column))
+				return false;
+		return true;
+	}
 	if (table->replica_identity == 'f')
 		return true;
 	index = identity(table);
@@ -156,7 +173,12 @@ bool catalog_identity_covers(const struct catalog_table *table, int column)
 
 bool catalog_identity_exists(const struct catalog_table *table)
 {
-	return table->replica_identity == 'f' || identity(table);
+	if (table->kind != 'p')
+		return table->replica_identity == 'f' || identity(table);
+	for (size_t i = 0; i < table->n_parts; i++)
+		if (!catalog_part_identifies(&table->parts[i]))
+			return false;
+	return true;
 }
 
 static bool may_identify(const struct catalog_table *table, const struct catalog_index *index)

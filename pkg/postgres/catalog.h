@@ -55,12 +55,27 @@ struct catalog_reads {
 	char *name; /* "schema.table" */
 };
 
+/* A relation below a partitioned table, at whatever depth. */
+struct catalog_part {
+	uint32_t oid;
+	char *schema, *name;
+	char kind; /* 'p' when it is partitioned itself: it has no rows of its own */
+	char persistence;
+	uint32_t attachment; /* another one after DETACH and ATTACH */
+	uint32_t filenode;   /* another one after TRUNCATE or a rewrite; 0 when partitioned */
+	char replica_identity;
+	char *identity_index; /* when 'i' */
+	int *identity; /* positions in the partitioned table of the columns that the WAL holds of old rows ('d', 'i') */
+	size_t n_identity;
+	bool is_owner, can_select;
+};
+
 struct catalog_table {
 	uint32_t oid;
 	char *schema, *name;
 	char kind;             /* pg_class.relkind: 'r', 'p', 'v', 'm', 'f' */
 	char persistence;      /* 'p', 'u', 't' */
-	char replica_identity; /* 'd', 'n', 'f', 'i'; of a partitioned table: what its partitions have in common */
+	char replica_identity; /* 'd', 'n', 'f', 'i'. What the WAL holds of rows in partitions is their own affair */
 	char *identity_index;  /* name when replica_identity is 'i' */
 	bool row_security;     /* policies would hide rows from the current role */
 	bool is_owner;         /* the current role may ALTER it */
@@ -73,6 +88,9 @@ struct catalog_table {
 	size_t n_indexes;
 	struct catalog_foreign_key *foreign_keys;
 	size_t n_foreign_keys;
+	struct catalog_part *parts; /* of a partitioned table, by OID */
+	size_t n_parts;
+	uint32_t partition_of; /* the topmost partitioned table above it; 0: it is no partition */
 	/* Of a view or materialized view. Tables that its functions read are not known. */
 	char *definition; /* differs when it, or a view that it reads, is defined differently */
 	struct catalog_reads *reads;
@@ -132,8 +150,8 @@ bool catalog_is_view(const struct catalog_table *table);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
 
-/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity: true for column i.
- * Never a generated one, which pgoutput does not publish. */
+/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity (of a partitioned
+ * table: under that of each partition): true for column i. Never a generated one, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
 /* False when the WAL holds nothing of a deleted row: Postgres then refuses UPDATE and DELETE once the table is
  * published. */
@@ -142,7 +160,23 @@ bool catalog_identity_exists(const struct catalog_table *table);
  * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
 
-/* The same tables with the same columns, primary keys, replica identities and view definitions. */
+/* It has rows of its own. */
+bool catalog_part_is_leaf(const struct catalog_part *part);
+/* As catalog_identity_exists. */
+bool catalog_part_identifies(const struct catalog_part *part);
+/* The WAL holds the partitioned table's column of an old row in this partition. */
+bool catalog_part_covers(const struct catalog_part *part, int column);
+/* An index of the partition that REPLICA IDENTITY USING INDEX may name and that covers these columns of its partitioned
+ * table; *ret is NULL when there is none, else the caller's to free. */
+struct catalog_columns {
+	const int *items;
+	size_t n;
+};
+int catalog_part_index(struct pg *pg, const struct catalog_table *table, const struct catalog_part *part,
+		       const struct catalog_columns *columns, char **ret, struct err *err) WARN_UNUSED;
+
+/* The same tables with the same columns, primary keys, replica identities, partitions and view
+ * definitions. */
 bool catalog_equal(const struct catalog *a, const struct catalog *b);
 
 #endif

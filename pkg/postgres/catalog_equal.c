@@ -21,12 +21,30 @@ static bool same_key(const struct catalog_index *a, const struct catalog_index *
 	return a->n == b->n && !memcmp(a->columns, b->columns, a->n * sizeof(*a->columns));
 }
 
+static bool same_part(const struct catalog_part *a, const struct catalog_part *b)
+{
+	return a->oid == b->oid && a->attachment == b->attachment && a->filenode == b->filenode &&
+	       a->replica_identity == b->replica_identity && a->n_identity == b->n_identity &&
+	       (!a->n_identity || !memcmp(a->identity, b->identity, a->n_identity * sizeof(*a->identity)));
+}
+
+static bool same_parts(const struct catalog_table *a, const struct catalog_table *b)
+{
+	if (a->n_parts != b->n_parts)
+		return false;
+	for (size_t i = 0; i < a->n_parts; i++)
+		if (!same_part(&a->parts[i], &b->parts[i]))
+			return false;
+	return true;
+}
+
 static bool same_table(const struct catalog_table *a, const struct catalog_table *b)
 {
 	if (a->oid != b->oid || !same_text(a->schema, b->schema) || !same_text(a->name, b->name) ||
 	    a->kind != b->kind || a->replica_identity != b->replica_identity ||
 	    !same_text(a->identity_index, b->identity_index) || !same_text(a->definition, b->definition) ||
-	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)))
+	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)) ||
+	    !same_parts(a, b))
 		return false;
 	for (size_t i = 0; i < a->n_columns; i++)
 		if (!same_column(&a->columns[i], &b->columns[i]))

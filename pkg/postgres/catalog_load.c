@@ -11,16 +11,12 @@
 
 enum { PARAM_BYTES = 4 * 1024 * 1024 };
 
-/* A partitioned table's changes are published under its own name, but with the old values that the partitions' replica
- * identities put into the WAL: the weakest of them counts. A mix that promises nothing counts as NOTHING. */
 static const char sql_tables[] =
-	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,"
-	" CASE WHEN l.n IS NULL THEN c.relreplident::text"
-	"  WHEN l.same THEN CASE WHEN l.any_of = 'i' AND c.relreplident <> 'i' THEN 'n' ELSE l.any_of END"
-	"  WHEN l.strong THEN 'd' ELSE 'n' END,"
+	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,"
 	" i.relname, row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE'),"
 	" has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
-	" CASE WHEN l.n IS NULL THEN c.reltuples ELSE l.rows END::float8, pg_relation_filenode(c.oid)"
+	" CASE WHEN l.n IS NULL THEN c.reltuples ELSE l.rows END::float8, pg_relation_filenode(c.oid),"
+	" CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END"
 	" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS want(schema, name, position)"
 	" JOIN pg_namespace n ON n.nspname = want.schema"
 	" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = want.name"
@@ -28,10 +24,8 @@ static const char sql_tables[] =
 	" LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
 	" LEFT JOIN pg_class i ON i.oid = x.indexrelid"
 	" LEFT JOIN LATERAL ("
-	"  SELECT count(*) AS n, min(p.relreplident::text) AS any_of,"
-	"   min(p.relreplident::text) = max(p.relreplident::text) AS same,"
-	"   bool_and(p.relreplident IN ('d', 'f')) AS strong,"
-	"   CASE WHEN bool_and(p.reltuples < 0) THEN -1 ELSE sum(greatest(p.reltuples, 0)) END AS rows"
+	"  SELECT count(*) AS n, CASE WHEN bool_and(p.reltuples < 0) THEN -1 ELSE sum(greatest(p.reltuples, 0)) END AS "
+	"rows"
 	"  FROM pg_partition_tree(c.oid) t JOIN pg_class p ON p.oid = t.relid"
 	"  WHERE c.relkind = 'p' AND t.isleaf HAVING count(*) > 0) l ON true"
 	" ORDER BY want.position";
@@ -144,6 +138,7 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 			.can_select = pg_value_bool(r, i, 9),
 			.row_estimate = double_of(r, i, 10),
 			.filenode = (uint32_t)pg_value_u64(r, i, 11),
+			.partition_of = (uint32_t)pg_value_u64(r, i, 12),
 		};
 	}
 	return 0;
@@ -272,7 +267,7 @@ static int load_all(struct pg *pg, const char *const *names, struct catalog *cat
 	pg_array_end(&oids);
 	params[0] = oids.data;
 	if (load_columns(pg, params, catalog, err) == 0 && load_indexes(pg, params, catalog, err) == 0 &&
-	    load_foreign_keys(pg, params, catalog, err) == 0)
+	    load_foreign_keys(pg, params, catalog, err) == 0 && catalog_load_parts(pg, catalog, err) == 0)
 		r = catalog_load_views(pg, params, catalog, err);
 	strbuf_release(&oids);
 	return r;

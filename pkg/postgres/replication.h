@@ -98,9 +98,9 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 
 /* --- Visibility
  * ------------------------------------------------------------------------------------------------------- */
-/* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions (32-bit xids in commit order;
- * the epoch is added here) are visible before the first that is not. The walsender can deliver a commit before other
- * sessions see it. */
+/* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions (32-bit xids in commit order,
+ * the epoch is added here; 0 is none and counts as visible) are visible before the first that is not. The walsender can
+ * deliver a commit before other sessions see it. */
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err) WARN_UNUSED;
 
 #endif

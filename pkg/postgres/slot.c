@@ -204,7 +204,7 @@ static const char sql_visible[] =
 	" x AS (SELECT u.position, s.s, s.xmin, s.xmax"
 	"  + CASE WHEN (u.xid - s.xmax) & 4294967295 >= 2147483648"
 	"    THEN ((u.xid - s.xmax) & 4294967295) - 4294967296 ELSE (u.xid - s.xmax) & 4294967295 END AS xid"
-	"  FROM unnest($1::int8[]) WITH ORDINALITY AS u(xid, position), s)"
+	"  FROM unnest($1::int8[]) WITH ORDINALITY AS u(xid, position), s WHERE u.xid <> 0)"
 	" SELECT min(x.position) FROM x WHERE CASE WHEN x.xid < x.xmin THEN false"
 	"  ELSE NOT pg_visible_in_snapshot(x.xid::text::xid8, x.s) END";
 

@@ -23,8 +23,8 @@ bool applier_give(struct applier *a, struct batch **batch);
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */
 int64_t applier_oldest_us(struct applier *a);
-/* Negative: the applier has failed with *err. 1: a root table was truncated: *ret_plan is to be rebuilt from
- * *ret_version on, then a new attempt. */
-int applier_check(struct applier *a, size_t *ret_plan, uint64_t *ret_version, struct err *err) WARN_UNUSED;
+/* Negative: the applier has failed with *err. 1: a root table was truncated: *ret_plan is to be rebuilt, then a new
+ * attempt. */
+int applier_check(struct applier *a, size_t *ret_plan, struct err *err) WARN_UNUSED;
 
 #endif

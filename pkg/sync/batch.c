@@ -42,6 +42,12 @@ void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t
 	batch->txns[batch->n_txns++] = (struct batch_txn){.xid = xid, .lsn = commit_lsn + 2, .commit_us = commit_us};
 }
 
+void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us)
+{
+	ALLOC_GROW(batch->txns, batch->n_txns + 1, batch->alloc);
+	batch->txns[batch->n_txns++] = (struct batch_txn){.lsn = lsn, .commit_us = now_us, .complete = true};
+}
+
 void batch_commit(struct batch *batch, uint64_t end_lsn)
 {
 	struct batch_txn *txn;

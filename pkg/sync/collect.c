@@ -16,7 +16,12 @@ void targets_init(struct targets *targets, struct document_plan *const *plans, s
 	for (size_t i = 0; i < n_plans; i++)
 		targets->first_all += (uint32_t)plans[i]->n_ways;
 	targets->first_rebuild = targets->first_all + (uint32_t)n_plans;
-	targets->n = targets->first_rebuild + (uint32_t)n_plans;
+	targets->first_scan = targets->n = targets->first_rebuild + (uint32_t)n_plans;
+}
+
+void targets_add_scans(struct targets *targets, size_t n_scans)
+{
+	targets->n += (uint32_t)n_scans;
 }
 
 struct target target_at(const struct targets *targets, uint32_t number)
@@ -26,6 +31,8 @@ struct target target_at(const struct targets *targets, uint32_t number)
 	assert(number < targets->n);
 	if (number < targets->first_way)
 		return (struct target){.kind = TARGET_ROOT, .plan = number};
+	if (number >= targets->first_scan)
+		return (struct target){.kind = TARGET_SCAN, .scan = number - targets->first_scan};
 	if (number >= targets->first_rebuild)
 		return (struct target){.kind = TARGET_REBUILD, .plan = number - targets->first_rebuild};
 	if (number >= targets->first_all)
@@ -53,9 +60,18 @@ struct relation_uses {
 	size_t n;
 };
 
+/* What the WAL holds of old rows of a partition. */
+struct leaf {
+	uint32_t table;
+	size_t n;
+	bool *covers; /* for each use of the table */
+};
+
 struct collector {
 	const struct targets *targets;
 	struct map *relations; /* OID -> struct relation_uses; absent: not ours */
+	struct map *leaves;    /* OID -> struct leaf */
+	uint32_t partitioned;  /* the partitioned table that was described just now, or 0 */
 	struct strbuf key;
 };
 
@@ -69,12 +85,21 @@ static void uses_free(void *value)
 	free(uses);
 }
 
+static void leaf_free(void *value)
+{
+	struct leaf *leaf = value;
+
+	free(leaf->covers);
+	free(leaf);
+}
+
 struct collector *collector_new(const struct targets *targets)
 {
 	struct collector *collector = xcalloc(1, sizeof(*collector));
 
 	collector->targets = targets;
 	collector->relations = map_new(uses_free);
+	collector->leaves = map_new(leaf_free);
 	strbuf_init(&collector->key, KEY_BYTES);
 	return collector;
 }
@@ -84,6 +109,7 @@ void collector_free(struct collector *collector)
 	if (!collector)
 		return;
 	map_free(collector->relations);
+	map_free(collector->leaves);
 	strbuf_release(&collector->key);
 	free(collector);
 }
@@ -96,9 +122,20 @@ static int relation_column(const struct pgoutput_relation *relation, const char 
 	return -1;
 }
 
-static bool identity_holds(const struct pgoutput_relation *relation, int column)
+static bool identity_holds(const struct pgoutput_relation *relation, const char *name)
 {
+	int column = relation_column(relation, name);
+
 	return column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
+}
+
+static bool way_covered(const struct document_way *way, const struct pgoutput_relation *relation)
+{
+	bool covered = !way->routing || identity_holds(relation, way->routing);
+
+	for (size_t i = 0; i < way->n_columns; i++)
+		covered = covered && identity_holds(relation, way->columns[i]);
+	return covered;
 }
 
 static void add_use(struct relation_uses *uses, const struct pgoutput_relation *relation, struct use use)
@@ -106,26 +143,18 @@ static void add_use(struct relation_uses *uses, const struct pgoutput_relation *
 	size_t n = use.way->n_columns;
 
 	use.columns = xcalloc(n, sizeof(*use.columns));
-	use.covered = true;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		use.columns[i] = relation_column(relation, use.way->columns[i]);
-		use.covered = use.covered && identity_holds(relation, use.columns[i]);
-	}
-	use.routing = -1;
-	if (use.way->routing) {
-		use.routing = relation_column(relation, use.way->routing);
-		use.covered = use.covered && identity_holds(relation, use.routing);
-	}
+	use.routing = use.way->routing ? relation_column(relation, use.way->routing) : -1;
+	use.covered = way_covered(use.way, relation);
 	uses->uses = xreallocarray(uses->uses, uses->n + 1, sizeof(*uses->uses));
 	uses->uses[uses->n++] = use;
 }
 
-bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
+static struct relation_uses *find_uses(const struct targets *t, const struct pgoutput_relation *relation)
 {
-	const struct targets *t = collector->targets;
 	struct relation_uses *uses = xcalloc(1, sizeof(*uses));
 	uint32_t way_target = t->first_way;
-	bool covered = true;
 
 	for (size_t p = 0; p < t->n_plans; p++) {
 		const struct document_plan *plan = t->plans[p];
@@ -141,10 +170,101 @@ bool collector_relation(struct collector *collector, const struct pgoutput_relat
 						     .all = t->first_all + (uint32_t)p});
 		}
 	}
+	return uses;
+}
+
+/* --- partitions */
+
+static bool is_partitioned(const struct targets *t, uint32_t oid)
+{
+	for (size_t p = 0; p < t->n_plans; p++)
+		for (size_t i = 0; i < t->plans[p]->n_tables; i++)
+			if (t->plans[p]->tables[i].table->oid == oid)
+				return t->plans[p]->tables[i].table->kind == 'p';
+	return false;
+}
+
+struct table_uses {
+	uint32_t oid;
+	struct relation_uses *uses;
+};
+
+static bool apply_leaf(void *user, const char *key, size_t len, void *value)
+{
+	const struct table_uses *table = user;
+	const struct leaf *leaf = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	for (size_t i = 0; leaf->table == table->oid && i < leaf->n; i++)
+		table->uses->uses[i].covered = table->uses->uses[i].covered && leaf->covers[i];
+	return true;
+}
+
+/* Which partition a change is of, it does not say: an old row is complete when those of all partitions that may have
+ * changed are. The partitioned table's own identity means nothing. */
+static void apply_leaves(struct collector *c, uint32_t oid, struct relation_uses *uses)
+{
 	for (size_t i = 0; i < uses->n; i++)
-		covered = covered && uses->uses[i].covered;
+		uses->uses[i].covered = true;
+	map_each(c->leaves, apply_leaf, &(struct table_uses){.oid = oid, .uses = uses});
+}
+
+static void describe_leaf(struct collector *c, uint32_t table, const struct pgoutput_relation *relation)
+{
+	struct relation_uses *uses = map_get(c->relations, &table, sizeof(table));
+	struct leaf *leaf = xcalloc(1, sizeof(*leaf));
+
+	*leaf = (struct leaf){.table = table, .n = uses->n, .covers = xcalloc(uses->n, sizeof(*leaf->covers))};
+	for (size_t i = 0; i < uses->n; i++)
+		leaf->covers[i] = way_covered(uses->uses[i].way, relation);
+	map_put(c->leaves, &relation->oid, sizeof(relation->oid), leaf);
+	apply_leaves(c, table, uses);
+}
+
+static bool all_covered(const struct relation_uses *uses)
+{
+	for (size_t i = 0; i < uses->n; i++)
+		if (!uses->uses[i].covered)
+			return false;
+	return true;
+}
+
+bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation)
+{
+	struct relation_uses *uses = find_uses(collector->targets, relation);
+	uint32_t above = collector->partitioned;
+
+	collector->partitioned = 0;
+	if (!uses->n && above) {
+		uses_free(uses);
+		describe_leaf(collector, above, relation);
+		return all_covered(map_get(collector->relations, &above, sizeof(above)));
+	}
+	if (is_partitioned(collector->targets, relation->oid)) {
+		collector->partitioned = relation->oid;
+		apply_leaves(collector, relation->oid, uses);
+	}
 	map_put(collector->relations, &relation->oid, sizeof(relation->oid), uses);
-	return covered;
+	return all_covered(uses);
+}
+
+static bool is_complete(void *user, const char *key, size_t len, void *value)
+{
+	bool *gaps = user;
+
+	UNUSED(key);
+	UNUSED(len);
+	*gaps = *gaps || !all_covered(value);
+	return !*gaps;
+}
+
+bool collector_has_gaps(const struct collector *collector)
+{
+	bool gaps = false;
+
+	map_each(collector->relations, is_complete, &gaps);
+	return gaps;
 }
 
 enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
@@ -265,6 +385,7 @@ int collector_change(struct collector *c, const struct pgoutput_message *m, stru
 {
 	const struct relation_uses *uses;
 
+	c->partitioned = 0;
 	if (m->type == PGOUTPUT_TRUNCATE) {
 		for (size_t i = 0; i < m->n_truncated; i++)
 			if (add_truncate(c, m->truncated[i]->oid, batch, err) < 0)

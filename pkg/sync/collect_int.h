@@ -5,8 +5,10 @@
  *                                 the root's own row says it: the routing, empty for none (which to the search engine
  *                                 is the same as the empty text). A root that changes its routing is two keys.
  *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
- *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the
- * WAL lacks) [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew
+ *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the WAL
+ *                                 lacks)
+ *   [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew
+ *   [first_scan, + n_scans)       no values: the rows of a partition, as if they were inserted
  */
 #ifndef PGSYNC_SYNC_COLLECT_INT_H
 #define PGSYNC_SYNC_COLLECT_INT_H
@@ -25,16 +27,20 @@
 struct targets {
 	struct document_plan *const *plans;
 	size_t n_plans;
-	uint32_t first_way, first_all, first_rebuild, n;
+	uint32_t first_way, first_all, first_rebuild, first_scan, n;
 };
 
 void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans);
 
-enum target_kind { TARGET_ROOT, TARGET_WAY, TARGET_ALL, TARGET_REBUILD };
+/* The numbers of some more scans. */
+void targets_add_scans(struct targets *targets, size_t n_scans);
+
+enum target_kind { TARGET_ROOT, TARGET_WAY, TARGET_ALL, TARGET_REBUILD, TARGET_SCAN };
 
 struct target {
 	enum target_kind kind;
-	size_t plan;
+	size_t plan;                    /* but SCAN */
+	size_t scan;                    /* SCAN */
 	const struct document_way *way; /* WAY */
 };
 struct target target_at(const struct targets *targets, uint32_t number);
@@ -46,8 +52,15 @@ void collector_free(struct collector *collector);
 CLEANUP(struct collector, collector_free);
 
 /* A relation was described: finds which columns of its rows matter. False when its replica identity lacks some of them:
- * changes of it are still right, but each costs a reading of every root. */
+ * changes of it are still right, but each costs a reading of every root.
+ *
+ * Changes in partitions come under the partitioned table's OID, with the old values that the partition's identity put
+ * into the WAL. The server describes each partition before its first change of the session, and again after its
+ * identity changed, each time right behind its partitioned table: so what a partition lacks is known before a change of
+ * it comes, whenever it was made or attached. */
 bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
+/* Of some relation that was described, old rows lack what is needed. */
+bool collector_has_gaps(const struct collector *collector);
 /* Adds what an INSERT, UPDATE, DELETE or TRUNCATE makes dirty to the batch's open transaction. LIMIT: a key does not
  * fit. */
 int collector_change(struct collector *collector, const struct pgoutput_message *message, struct batch *batch,

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "http/http.h"
-#include "sync/engine_int.h"
+#include "sync/parts_int.h"
 
 int engine_init(struct engine *e, const struct sync_options *options, struct err *err)
 {
@@ -87,6 +87,7 @@ void engine_end(struct engine *e)
 	free(TAKE_PTR(e->physical));
 	e->n_plans = 0;
 	free(TAKE_PTR(e->begin_sql));
+	reread_release(&e->reread);
 	catalog_free(TAKE_PTR(e->catalog));
 	checkpoint_release(&e->cp);
 	e->cp = (struct checkpoint){0};

@@ -26,6 +26,19 @@
 
 struct http_target;
 
+/* What is to be read again because partitions came or went (parts_int.h). */
+struct reread_scan {
+	const struct catalog_table *table; /* partitioned */
+	const struct catalog_part *part;
+};
+
+struct reread {
+	bool pending;
+	bool *all; /* for each plan: every root */
+	struct reread_scan *scans;
+	size_t n_scans;
+};
+
 struct engine {
 	const struct sync_options *options;
 	const struct spec *spec;
@@ -51,6 +64,7 @@ struct engine {
 	struct targets targets;
 	char *begin_sql; /* opens the snapshot that documents are read in */
 	char **physical; /* for each plan, the index being written */
+	struct reread reread;
 	struct checkpoint cp;
 };
 
@@ -74,10 +88,6 @@ int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED
 /* Connects to both sides, loads the catalog, compiles the documents and checks everything that can be known without
  * changing anything. What is wrong goes into findings and the conditions; fails only when a side cannot be reached. */
 int preflight(struct engine *e, struct findings *findings, struct err *err) WARN_UNUSED;
-/* The columns of a table whose old values must be in the WAL, over all documents, ascending; caller frees *ret. */
-size_t preflight_link_columns(const struct engine *e, const struct catalog_table *table, int **ret);
-/* "ALTER TABLE ... REPLICA IDENTITY ..." that covers the link columns; NULL when they are covered. Caller frees. */
-char *preflight_identity_sql(const struct engine *e, const struct catalog_table *table);
 /* The distinct tables of all plans; caller frees the array. */
 const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n);
 
@@ -88,8 +98,10 @@ int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
 int prepare_save(struct engine *e, struct err *err) WARN_UNUSED;
 /* STREAM_AGAIN when the publication does not hold all tables any more. */
 int prepare_still_published(struct engine *e, struct err *err) WARN_UNUSED;
-/* Marks the index of a plan for a new generation from `version` on, durably; the next attempt builds it. */
-int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err) WARN_UNUSED;
+/* Marks the index of a plan for a new generation, durably; the next attempt builds it. */
+int prepare_rebuild(struct engine *e, size_t plan, struct err *err) WARN_UNUSED;
+/* What e->reread asks for is durable. */
+int prepare_reread_done(struct engine *e, struct err *err) WARN_UNUSED;
 /* After a bootstrap: settings as they should be, aliases moved, old generations gone. */
 int prepare_go_live(struct engine *e, struct err *err) WARN_UNUSED;
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sync/engine_int.h"
+#include "sync/identity_int.h"
 #include "sync/reader_int.h"
 
 /* Blocks of an early chunk of a bootstrap. */
@@ -57,10 +57,13 @@ static int explain_by_range(struct engine *e, const struct document_plan *plan, 
 		pg_quote_table(&sql, plan->root->schema, plan->root->name);
 	}
 	strbuf_adds(&sql, plan->sql_by_range + plan->leaf_at);
-	r = pg_query(e->pg, sql.data, params, 2, &rows, err);
+	r = pg_query(e->pg, sql.data, params, plan->root_is_view ? 0 : 2, &rows, err);
 	strbuf_release(&sql);
 	if (r == 0)
-		add_rows(out, "Plan of the bootstrap's chunks of 1,024 blocks:", rows);
+		add_rows(out,
+			 plan->root_is_view ? "Plan of all documents:"
+					    : "Plan of the bootstrap's chunks of 1,024 blocks:",
+			 rows);
 	return r;
 }
 
@@ -74,21 +77,23 @@ static int describe_one(struct engine *e, const struct document_plan *plan, stru
 	return 0;
 }
 
-static void add_identities(struct engine *e, struct strbuf *out)
+static int add_identities(struct engine *e, struct strbuf *out, struct err *err)
 {
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
 	bool titled = false;
 
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *sql = preflight_identity_sql(e, tables[i]);
+		_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 
-		if (!sql)
-			continue;
-		strbuf_addf(out, "%s  %s\n",
-			    titled ? "" : "\nReplica identities to set (they are restored on deletion):\n", sql);
-		titled = true;
+		if (identity_find_gaps(e, tables[i], &gaps, err) < 0)
+			return -1;
+		for (size_t g = 0; g < gaps.n; g++, titled = true)
+			strbuf_addf(out, "%s  %s\n",
+				    titled ? "" : "\nReplica identities to set (they are restored on deletion):\n",
+				    gaps.items[g].sql);
 	}
+	return 0;
 }
 
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
@@ -106,7 +111,7 @@ int sync_plan(const struct sync_options *options, struct findings *findings, str
 		if (e.plans[i])
 			r = describe_one(&e, e.plans[i], out, err);
 	if (r == 0)
-		add_identities(&e, out);
+		r = add_identities(&e, out, err);
 	engine_end(&e);
 	engine_release(&e);
 	return r;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "sync/engine_int.h"
+#include "sync/identity_int.h"
 
 enum { OLDEST_SERVER = 140000 };
 
@@ -218,92 +218,81 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
 	return tables;
 }
 
-static void mark_links(const struct engine *e, const struct catalog_table *table, bool *marks)
+static void check_select(const struct engine *e, bool can_select, const char *name, struct findings *f)
 {
-	for (size_t p = 0; p < e->n_plans; p++) {
-		for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++) {
-			const struct document_table *used = &e->plans[p]->tables[t];
-
-			for (size_t i = 0; used->table == table && i < used->n_link_columns; i++)
-				marks[used->link_columns[i]] = true;
-		}
-	}
-}
-
-size_t preflight_link_columns(const struct engine *e, const struct catalog_table *table, int **ret)
-{
-	_cleanup_free_ bool *marks = xcalloc(table->n_columns, sizeof(*marks));
-	int *columns = xcalloc(table->n_columns, sizeof(*columns));
-	size_t n = 0;
-
-	mark_links(e, table, marks);
-	for (size_t i = 0; i < table->n_columns; i++)
-		if (marks[i])
-			columns[n++] = (int)i;
-	*ret = columns;
-	return n;
-}
-
-char *preflight_identity_sql(const struct engine *e, const struct catalog_table *table)
-{
-	_cleanup_free_ int *links = NULL;
-	size_t n = preflight_link_columns(e, table, &links);
-	const struct catalog_index *index;
-	bool covered = true;
-	struct strbuf sb;
-
-	for (size_t i = 0; i < n; i++)
-		covered = covered && catalog_identity_covers(table, links[i]);
-	if (covered && catalog_identity_exists(table))
-		return NULL;
-	index = catalog_identity_index(table, links, n);
-	strbuf_init(&sb, 1024);
-	strbuf_adds(&sb, "ALTER TABLE ");
-	pg_quote_table(&sb, table->schema, table->name);
-	strbuf_adds(&sb, " REPLICA IDENTITY ");
-	if (index) {
-		strbuf_adds(&sb, "USING INDEX ");
-		pg_quote_ident(&sb, index->name);
-	} else {
-		strbuf_adds(&sb, "FULL");
-	}
-	return strbuf_detach(&sb);
-}
-
-/* A partitioned table's identity is that of its partitions, also of those to come: only what the primary key holds is
- * sure to be in the WAL. */
-static bool links_in_primary_key(const struct engine *e, const struct catalog_table *table)
-{
-	const struct catalog_index *key = catalog_primary_key(table);
-	_cleanup_free_ int *links = NULL;
-	size_t n = preflight_link_columns(e, table, &links);
-
-	for (size_t i = 0; i < n; i++) {
-		bool found = false;
-
-		for (size_t k = 0; key && k < key->n; k++)
-			found = found || key->columns[k] == links[i];
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-static void check_select(const struct engine *e, const struct catalog_table *table, const char *name,
-			 struct findings *f)
-{
-	if (!table->can_select)
+	if (!can_select)
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
 			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", e->spec->source.user, name,
 			     e->spec->source.user);
 }
 
-static void check_table(const struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f)
+static int check_identity(struct engine *e, const struct catalog_table *table, struct findings *f, struct err *err)
+{
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+
+	if (identity_find_gaps(e, table, &gaps, err) < 0)
+		return -1;
+	for (size_t i = 0; i < gaps.n; i++) {
+		const struct identity_gap *gap = &gaps.items[i];
+		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
+
+		if (e->spec->source.replica_identity == IDENTITY_VERIFY)
+			findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
+				     "its replica identity does not hold the columns that link it to its parents: run "
+				     "\"%s\"",
+				     gap->sql);
+		else if (!gap->is_owner)
+			findings_add(
+				f, FINDING_ERROR, "ReplicaIdentity", name,
+				"its replica identity does not hold the columns that link it to its parents, and role "
+				"\"%s\" does not own it: run \"%s\"",
+				e->spec->source.user, gap->sql);
+	}
+	return 0;
+}
+
+static void check_parts(const struct engine *e, const struct catalog_table *table, const char *name, struct findings *f)
+{
+	for (size_t i = 0; i < table->n_parts; i++) {
+		const struct catalog_part *part = &table->parts[i];
+		_cleanup_free_ char *path = xasprintf("%s.%s", part->schema, part->name);
+
+		/* They are read one by one. */
+		check_select(e, part->can_select || !catalog_part_is_leaf(part), path, f);
+		if (part->kind == 'f')
+			findings_add(
+				f, FINDING_ERROR, "NotSupported", path,
+				"is a foreign table and a partition of %s: its changes are not in this server's WAL",
+				name);
+		else if (part->persistence != 'p')
+			findings_add(f, FINDING_ERROR, "TableNotLogged", path,
+				     "is an unlogged partition of %s: its changes are not in the WAL; ALTER TABLE %s "
+				     "SET LOGGED",
+				     name, path);
+	}
+	if (table->kind == 'p' && !catalog_primary_key(table))
+		findings_add(
+			f, FINDING_WARNING, "ReplicaIdentity", name,
+			"is partitioned and has no primary key: in a partition that is made later, Postgres refuses "
+			"UPDATE and DELETE until its replica identity is set (by pgsync within seconds, or by whoever "
+			"makes it: ALTER TABLE ... REPLICA IDENTITY FULL)");
+}
+
+static bool is_read(const struct engine *e, uint32_t oid)
+{
+	for (size_t p = 0; p < e->n_plans; p++)
+		for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++)
+			if (e->plans[p]->tables[t].table->oid == oid)
+				return true;
+	return false;
+}
+
+static int check_table(struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f,
+		       struct err *err)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
-	_cleanup_free_ char *identity = preflight_identity_sql(e, table);
 
-	check_select(e, table, name, f);
+	check_select(e, table->can_select, name, f);
 	if (table->persistence != 'p')
 		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
 			     "is %s: its changes are not in the WAL; ALTER TABLE %s SET LOGGED",
@@ -312,30 +301,24 @@ static void check_table(const struct engine *e, const struct catalog_table *tabl
 		findings_add(f, FINDING_ERROR, "RowSecurity", name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS",
 			     e->spec->source.user);
-	if (table->kind == 'p' && !links_in_primary_key(e, table))
-		findings_add(f, FINDING_ERROR, "NotSupported", name,
-			     "is partitioned, and its primary key does not hold the columns that link it to its "
-			     "parents: deletions in its "
-			     "partitions could not be followed");
-	else if (identity && e->spec->source.replica_identity == IDENTITY_VERIFY)
-		findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
-			     "its replica identity does not hold the columns that link it to its parents: run \"%s\"",
-			     identity);
-	else if (identity && !table->is_owner)
-		findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
-			     "its replica identity does not hold the columns that link it to its parents, and role "
-			     "\"%s\" does not "
-			     "own it: run \"%s\"",
-			     e->spec->source.user, identity);
+	if (table->partition_of && is_read(e, table->partition_of))
+		findings_add(
+			f, FINDING_ERROR, "NotSupported", name,
+			"is a partition of a table that the schema reads too, and its changes are published as that "
+			"table's: read only one of them");
+	check_parts(e, table, name, f);
+	return check_identity(e, table, f, err);
 }
 
-static void check_tables(const struct engine *e, bool bypass_rls, struct findings *f)
+static int check_tables(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
 {
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
 
 	for (size_t i = 0; i < n; i++)
-		check_table(e, tables[i], bypass_rls, f);
+		if (check_table(e, tables[i], bypass_rls, f, err) < 0)
+			return err_wrap(err, "checking %s.%s", tables[i]->schema, tables[i]->name);
+	return 0;
 }
 
 static bool has_plain_unique_index(const struct catalog_table *view)
@@ -372,7 +355,7 @@ static void check_views(const struct engine *e, const struct document_plan *plan
 		const struct catalog_table *view = plan->views[i].view;
 		_cleanup_free_ char *name = xasprintf("%s.%s", view->schema, view->name);
 
-		check_select(e, view, name, f);
+		check_select(e, view->can_select, name, f);
 		if (view->kind == 'm' && plan->views[i].followed)
 			check_refresh(e, view, name, f);
 		else if (view->kind == 'm' && !view->populated)
@@ -439,7 +422,8 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 	if (check_server(e, findings, &bypass_rls, err) < 0 || compile(e, &schema, err) < 0)
 		goto out;
 	say_schema(e, &schema);
-	check_tables(e, bypass_rls, findings);
+	if (check_tables(e, bypass_rls, findings, err) < 0)
+		goto out;
 	for (size_t i = 0; i < e->n_plans; i++)
 		if (e->plans[i])
 			check_views(e, e->plans[i], findings);

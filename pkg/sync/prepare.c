@@ -7,6 +7,8 @@
 #include "base/parse.h"
 #include "sync/engine_int.h"
 #include "sync/generation_int.h"
+#include "sync/identity_int.h"
+#include "sync/parts_int.h"
 #include "sync/views_int.h"
 #include "json/json.h"
 
@@ -180,36 +182,50 @@ static int connect_replication(struct engine *e, struct situation *s, struct pg 
 
 /* --- identities, publication, slot --- */
 
-static bool identity_is_known(const struct checkpoint *cp, const struct catalog_table *table)
+static bool identity_is_known(const struct checkpoint *cp, const struct identity_gap *gap)
 {
 	for (size_t i = 0; i < cp->n_identities; i++)
-		if (!strcmp(cp->identities[i].schema, table->schema) && !strcmp(cp->identities[i].table, table->name))
+		if (!strcmp(cp->identities[i].schema, gap->schema) && !strcmp(cp->identities[i].table, gap->name))
 			return true;
 	return false;
 }
 
-/* Sets the replica identity that a table needs; what was there is durable in the checkpoint before. */
-static int ensure_identity(struct engine *e, const struct catalog_table *table, struct err *err)
+/* Remembers what was there; durable before anything is changed. */
+static int note_identities(struct engine *e, const struct identity_gaps *gaps, struct err *err)
 {
-	_cleanup_free_ char *sql = preflight_identity_sql(e, table);
 	struct checkpoint *cp = &e->cp;
+	bool news = false;
 
-	if (!sql)
-		return 0;
-	if (!identity_is_known(cp, table)) {
+	for (size_t i = 0; i < gaps->n; i++) {
+		const struct identity_gap *gap = &gaps->items[i];
+
+		if (identity_is_known(cp, gap))
+			continue;
 		cp->identities = xreallocarray(cp->identities, cp->n_identities + 1, sizeof(*cp->identities));
 		cp->identities[cp->n_identities++] = (struct checkpoint_identity){
-			.schema = xstrdup(table->schema),
-			.table = xstrdup(table->name),
-			.replica_identity = table->replica_identity,
-			.identity_index = xstrdup_or_null(table->identity_index),
+			.schema = xstrdup(gap->schema),
+			.table = xstrdup(gap->name),
+			.replica_identity = gap->replica_identity,
+			.identity_index = xstrdup_or_null(gap->identity_index),
 		};
-		if (prepare_save(e, err) < 0)
-			return -1;
+		news = true;
 	}
-	log_info("sync", "setting a replica identity", KV_STR("statement", sql));
-	if (pg_exec(e->pg, sql, err) < 0)
-		return err_wrap(err, "setting the replica identity of %s.%s", table->schema, table->name);
+	return news ? prepare_save(e, err) : 0;
+}
+
+/* Sets the replica identities that a table needs. */
+static int ensure_identity(struct engine *e, const struct catalog_table *table, struct err *err)
+{
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+
+	if (identity_find_gaps(e, table, &gaps, err) < 0 || note_identities(e, &gaps, err) < 0)
+		return -1;
+	for (size_t i = 0; i < gaps.n; i++) {
+		log_info("sync", "setting a replica identity", KV_STR("statement", gaps.items[i].sql));
+		if (pg_exec(e->pg, gaps.items[i].sql, err) < 0)
+			return err_wrap(err, "setting the replica identity of %s.%s", gaps.items[i].schema,
+					gaps.items[i].name);
+	}
 	return 0;
 }
 
@@ -300,6 +316,15 @@ static void reset_index(struct checkpoint_index *index, int64_t generation, uint
 	index->completion_us = 0;
 }
 
+/* Where a generation that is begun now starts from: all of this history up to here is visible, so that a chunk which is
+ * read from now on may carry it as its version. Whatever the stream repeats of it is older than the chunks. */
+static int read_base_version(struct engine *e, uint64_t *ret, struct err *err)
+{
+	if (engine_server_lsn(e->pg, ret, err) < 0)
+		return err_wrap(err, "reading the server's position");
+	return wait_for_transactions(e, false, err);
+}
+
 /* A new, empty index for every document; the old ones stay until the new are complete. */
 static int new_generations(struct engine *e, uint64_t version, struct err *err)
 {
@@ -315,6 +340,7 @@ static int new_generations(struct engine *e, uint64_t version, struct err *err)
 		index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
 	}
 	cp->phase = CHECKPOINT_BOOTSTRAP;
+	parts_adopt(e);
 	return prepare_save(e, err);
 }
 
@@ -398,10 +424,53 @@ static int publish_more(struct engine *e, struct err *err)
 	return wait_for_transactions(e, true, err);
 }
 
+static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
+{
+	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
+	int64_t generation;
+
+	if (generation_create(e, e->plans[plan], index->generation, &generation, err) < 0)
+		return -1;
+	reset_index(index, generation, version);
+	index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
+	e->cp.phase = CHECKPOINT_BOOTSTRAP;
+	return 0;
+}
+
+/* The partitions may be others than those that the indices were filled from. */
+static int follow_parts(struct engine *e, struct err *err)
+{
+	_cleanup_free_ bool *anew = NULL;
+	uint64_t version = 0;
+
+	parts_compare(e, &anew);
+	for (size_t p = 0; p < e->n_plans; p++) {
+		if (!anew[p])
+			continue;
+		engine_event(e, false, "ResyncStarted", "Resync",
+			     "building index \"%s\" anew: partitions of its root are gone or were emptied",
+			     e->plans[p]->document->index);
+		if ((!version && read_base_version(e, &version, err) < 0) || rebuild(e, p, version, err) < 0)
+			return -1;
+	}
+	targets_add_scans(&e->targets, e->reread.n_scans);
+	if (!e->reread.pending)
+		parts_adopt(e);
+	return version ? prepare_save(e, err) : 0;
+}
+
+int prepare_reread_done(struct engine *e, struct err *err)
+{
+	e->reread.pending = false;
+	parts_adopt(e);
+	return prepare_save(e, err);
+}
+
 static int resume(struct engine *e, const struct situation *s, struct err *err)
 {
 	const char *why = s->rebuild_why;
 	bool lacks = false, changed = false;
+	uint64_t version;
 
 	if (publication_lacks(e, &lacks, err) < 0)
 		return -1;
@@ -410,12 +479,13 @@ static int resume(struct engine *e, const struct situation *s, struct err *err)
 	if (!why && lacks)
 		why = "a table was added to the publication";
 	if (!why)
-		return 0;
+		return follow_parts(e, err);
 	log_info("sync", "building a new generation", KV_STR("why", why));
 	engine_event(e, false, "ResyncStarted", "Resync", "building the index anew: %s", why);
 	claim(e, s);
-	/* Everything up to here was processed, hence visible: a chunk read from now on may carry this version. */
-	return new_generations(e, s->slot.confirmed_flush_lsn, err);
+	if (read_base_version(e, &version, err) < 0)
+		return -1;
+	return new_generations(e, version, err);
 }
 
 /* The generation may have been marked for rebuilding (a truncated root), or its index deleted by somebody. */
@@ -498,16 +568,12 @@ out:
 	return r;
 }
 
-int prepare_rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
+int prepare_rebuild(struct engine *e, size_t plan, struct err *err)
 {
-	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
-	int64_t generation;
+	uint64_t version;
 
-	if (generation_create(e, e->plans[plan], index->generation, &generation, err) < 0)
+	if (read_base_version(e, &version, err) < 0 || rebuild(e, plan, version, err) < 0)
 		return -1;
-	reset_index(index, generation, version);
-	index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
-	e->cp.phase = CHECKPOINT_BOOTSTRAP;
 	return prepare_save(e, err);
 }
 

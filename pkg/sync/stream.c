@@ -34,6 +34,10 @@ enum {
 	PRESSURE_MS = 1500,
 };
 
+/* What partitions that came or went ask for: once everything up to the attempt's start was read, since documents may
+ * carry any version up to that. */
+enum reread_state { REREAD_NONE, REREAD_WAITING, REREAD_OPEN, REREAD_GIVEN, REREAD_DONE };
+
 struct stream {
 	struct engine *engine;
 	struct pg_stream *wal;
@@ -61,6 +65,8 @@ struct stream {
 	uint64_t saved_confirmed;
 	struct pg_slot slot;
 	int64_t dead_letters;
+	uint64_t start_lsn; /* the server's position when the attempt began */
+	enum reread_state reread;
 	struct err sink_err; /* of the last look at the indices; kind NONE: it answered */
 };
 
@@ -178,6 +184,23 @@ static bool may_give(const struct stream *s)
 	       now >= s->given_ms + s->engine->spec->sink.bulk_flush_milliseconds;
 }
 
+static void add_reread(struct stream *s)
+{
+	const struct engine *e = s->engine;
+	uint32_t txn;
+
+	if (s->reread != REREAD_WAITING || s->in_txn || s->received < s->start_lsn || batch_full(s->open))
+		return;
+	batch_note(s->open, s->received, clock_wall_us());
+	txn = batch_current(s->open);
+	for (uint32_t p = 0; p < e->n_plans; p++)
+		if (e->reread.all[p])
+			(void)keyset_add(&s->open->keys, e->targets.first_all + p, "", 0, txn);
+	for (uint32_t i = 0; i < e->reread.n_scans; i++)
+		(void)keyset_add(&s->open->keys, e->targets.first_scan + i, "", 0, txn);
+	s->reread = REREAD_OPEN;
+}
+
 static void hand_over(struct stream *s)
 {
 	size_t txns = s->open->n_txns;
@@ -187,6 +210,11 @@ static void hand_over(struct stream *s)
 		batch_reset(s->open);
 	if (!may_give(s) || !applier_give(s->applier, &s->open))
 		return;
+	/* The one before is done. */
+	if (s->reread == REREAD_GIVEN)
+		s->reread = REREAD_DONE;
+	if (s->reread == REREAD_OPEN)
+		s->reread = REREAD_GIVEN;
 	s->given_txns = txns;
 	s->given_ms = clock_now_ms();
 	/* A transaction of any size: its rest goes into the next batch. */
@@ -300,7 +328,7 @@ static int check_bootstrap(struct stream *s, struct err *err)
 		return -1;
 	if (r > 0 && complete_bootstrap(s, err) < 0)
 		return -1;
-	if (!s->live_after || durable(s) < s->live_after)
+	if (!s->live_after || durable(s) < s->live_after || s->reread != REREAD_NONE)
 		return 0;
 	if (prepare_go_live(s->engine, err) < 0)
 		return -1;
@@ -495,6 +523,10 @@ static int check_catalog(struct stream *s, struct err *err)
 		return -1;
 	if (!catalog_equal(now, e->catalog))
 		return STREAM_AGAIN;
+	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
+	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
+	if (collector_has_gaps(s->collector) && nothing_pending(s) && durable(s) >= s->start_lsn)
+		return STREAM_AGAIN;
 	return prepare_still_published(e, err);
 }
 
@@ -510,15 +542,24 @@ static void maybe_report(struct stream *s, int64_t now)
 
 static int check_applier(struct stream *s, struct err *err)
 {
-	uint64_t version;
 	size_t plan;
-	int r = applier_check(s->applier, &plan, &version, err);
+	int r = applier_check(s->applier, &plan, err);
 
 	if (r <= 0)
 		return r;
 	log_info("sync", "the root table was truncated, building a new generation",
 		 KV_STR("index", s->engine->plans[plan]->document->index));
-	return prepare_rebuild(s->engine, plan, version, err) < 0 ? -1 : STREAM_AGAIN;
+	return prepare_rebuild(s->engine, plan, err) < 0 ? -1 : STREAM_AGAIN;
+}
+
+static int check_reread(struct stream *s, int64_t now, struct err *err)
+{
+	if (s->reread == REREAD_WAITING)
+		return nudge(s, now, s->start_lsn, err);
+	if (s->reread != REREAD_DONE && (s->reread != REREAD_GIVEN || !applier_idle(s->applier)))
+		return 0;
+	s->reread = REREAD_NONE;
+	return prepare_reread_done(s->engine, err);
 }
 
 static int work(struct stream *s, struct err *err)
@@ -535,7 +576,10 @@ static int work(struct stream *s, struct err *err)
 		if (r)
 			return r;
 	}
+	add_reread(s);
 	hand_over(s);
+	if (check_reread(s, now, err) < 0)
+		return -1;
 	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || tick(s, now, err) < 0 ||
 	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0)
 		return -1;
@@ -546,7 +590,7 @@ static int work(struct stream *s, struct err *err)
 				  "an index was deleted by somebody; it is built anew");
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
 		return 0;
-	if (durable(s) >= e->catch_up_to)
+	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE)
 		return STREAM_CAUGHT_UP;
 	return nudge(s, now, e->catch_up_to, err);
 }
@@ -621,6 +665,9 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	report_pressure(&e->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
 	search_set_timeout(e->search, SINK_MS);
+	if (engine_server_lsn(e->pg, &s->start_lsn, err) < 0)
+		return -1;
+	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
 	s->decoder = pgoutput_new();
 	s->collector = collector_new(&e->targets);
 	s->open = xcalloc(1, sizeof(*s->open));

@@ -9,6 +9,7 @@
 #include "sync/batch_int.h"
 #include "sync/collect_int.h"
 #include "sync/generation_int.h"
+#include "sync/parts_int.h"
 #include "sync/report_int.h"
 
 /* --- keys --- */
@@ -440,6 +441,172 @@ static void test_collect_when_relation_is_not_ours_then_nothing(void **state)
 	drop(f);
 }
 
+/* --- partitions */
+
+enum { SALES = 60, LEAF = 61, OTHER_LEAF = 62 };
+
+static struct catalog_table sales = {.oid = SALES, .kind = 'p', .name = (char *)"sales"};
+static struct document_table sales_table = {.table = &sales};
+static struct document_way sales_way = {.relation = SALES, .columns = book_column, .n_columns = 1, .direct = true};
+static struct document_plan sales_plan = {
+	.n_keys = 1, .tables = &sales_table, .n_tables = 1, .ways = &sales_way, .n_ways = 1};
+static struct document_plan *sales_plans[] = {&sales_plan};
+
+static struct fixture *make_sales(void)
+{
+	struct fixture *f = make(SALES, "id", true, "book_id", false);
+
+	collector_free(f->collector);
+	targets_init(&f->targets, sales_plans, 1);
+	f->collector = collector_new(&f->targets);
+	return f;
+}
+
+/* As the server does it: the partitioned table, whose own identity is the key, then the partition. */
+static bool describe(struct fixture *f, uint32_t leaf, char identity)
+{
+	struct pgoutput_column columns[] = {{.name = book_name, .key = identity == 'f'},
+					    {.name = id_name, .key = true}};
+	struct pgoutput_relation relation = {.oid = leaf, .replica_identity = identity, .columns = columns, .n = 2};
+
+	(void)collector_relation(f->collector, &f->relation);
+	return collector_relation(f->collector, &relation);
+}
+
+static void delete_sale(struct fixture *f, const struct pgoutput_value *old_row)
+{
+	change(f, (struct pgoutput_message){.type = PGOUTPUT_DELETE, .old_kind = PGOUTPUT_OLD_KEY, .old_row = old_row});
+}
+
+static void test_collect_when_all_partitions_hold_the_link_then_old_rows_are_followed(void **state)
+{
+	struct fixture *f = make_sales();
+	struct pgoutput_value old_row[] = {text("1"), text("7")};
+
+	UNUSED(state);
+	assert_true(describe(f, LEAF, 'f'));
+	assert_true(describe(f, OTHER_LEAF, 'f'));
+	delete_sale(f, old_row);
+	assert_true(is_dirty(f, 0, "7"));
+	assert_int_equal(f->batch.keys.n, 1);
+	assert_false(collector_has_gaps(f->collector));
+	drop(f);
+}
+
+static void test_collect_when_a_partition_lacks_the_link_then_no_old_row_is_trusted_until_it_holds_it(void **state)
+{
+	struct fixture *f = make_sales();
+	struct pgoutput_value without[] = {text("1"), {.kind = PGOUTPUT_NULL}}, with[] = {text("1"), text("7")};
+
+	UNUSED(state);
+	assert_true(describe(f, LEAF, 'f'));
+	assert_false(describe(f, OTHER_LEAF, 'd'));
+	assert_true(collector_has_gaps(f->collector));
+	delete_sale(f, without);
+	assert_true(is_dirty(f, f->targets.first_all, NULL));
+	assert_int_equal(f->batch.keys.n, 1);
+	/* Another partition's description changes nothing of that. */
+	assert_false(describe(f, LEAF, 'f'));
+	assert_true(describe(f, OTHER_LEAF, 'f'));
+	delete_sale(f, with);
+	assert_true(is_dirty(f, 0, "7"));
+	drop(f);
+}
+
+static void test_collect_when_a_partition_is_described_by_itself_then_it_is_nobodys(void **state)
+{
+	struct fixture *f = make_sales();
+	struct pgoutput_relation stranger = {.oid = LEAF, .replica_identity = 'n'};
+	struct pgoutput_value row[] = {text("1"), text("7")};
+
+	UNUSED(state);
+	assert_true(describe(f, OTHER_LEAF, 'f'));
+	change(f, (struct pgoutput_message){.type = PGOUTPUT_INSERT, .new_row = row});
+	assert_true(collector_relation(f->collector, &stranger));
+	assert_false(collector_has_gaps(f->collector));
+	drop(f);
+}
+
+/* An engine with one plan over `table`, whose root it is or not, and with what the checkpoint knows. Whether the index
+ * is to be built anew. */
+static bool compare_parts(struct catalog_table *table, bool is_root, struct checkpoint_part *known, size_t n_known,
+			  struct engine *e)
+{
+	static struct document_table used;
+	static struct document_plan one = {.tables = &used, .n_tables = 1};
+	static struct document_plan *only[] = {&one};
+	static struct catalog catalog;
+	static struct spec spec;
+	_cleanup_free_ bool *rebuild = NULL;
+
+	used = (struct document_table){.table = table, .is_root = is_root};
+	catalog = (struct catalog){.tables = table, .n = 1};
+	*e = (struct engine){.spec = &spec, .plans = only, .n_plans = 1, .catalog = &catalog};
+	e->cp.parts = known;
+	e->cp.n_parts = n_known;
+	parts_compare(e, &rebuild);
+	e->cp.parts = NULL;
+	return rebuild[0];
+}
+
+static void test_parts_when_one_is_new_then_its_rows_are_read(void **state)
+{
+	struct catalog_part parts[] = {{.oid = 2, .kind = 'p', .attachment = 5},
+				       {.oid = 3, .kind = 'r', .attachment = 6}};
+	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = parts, .n_parts = 2};
+	struct checkpoint_part known[] = {{.table = 1, .part = 2, .attachment = 5}};
+	struct engine e;
+
+	UNUSED(state);
+	assert_false(compare_parts(&table, true, known, 1, &e));
+	assert_true(e.reread.pending);
+	assert_false(e.reread.all[0]);
+	assert_int_equal(e.reread.n_scans, 1);
+	assert_ptr_equal(e.reread.scans[0].part, &parts[1]);
+	reread_release(&e.reread);
+}
+
+static void test_parts_when_one_is_gone_then_every_root_or_the_index_anew(void **state)
+{
+	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
+	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
+	struct checkpoint_part gone[] = {{.table = 1, .part = 3, .attachment = 6, .filenode = 9},
+					 {.table = 1, .part = 2}};
+	struct checkpoint_part attached[] = {{.table = 1, .part = 3, .attachment = 4, .filenode = 9}};
+	struct checkpoint_part emptied[] = {{.table = 1, .part = 3, .attachment = 6, .filenode = 8}};
+	struct {
+		struct checkpoint_part *known;
+		size_t n;
+	} const cases[] = {{gone, 2}, {attached, 1}, {emptied, 1}};
+	struct engine e;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_false(compare_parts(&table, false, cases[i].known, cases[i].n, &e));
+		assert_true(e.reread.pending && e.reread.all[0]);
+		assert_int_equal(e.reread.n_scans, 0);
+		reread_release(&e.reread);
+		assert_true(compare_parts(&table, true, cases[i].known, cases[i].n, &e));
+		assert_false(e.reread.pending);
+		reread_release(&e.reread);
+	}
+}
+
+static void test_parts_when_as_known_then_nothing(void **state)
+{
+	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
+	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
+	/* What another table's partitions are is no matter of this one's. */
+	struct checkpoint_part known[] = {{.table = 7, .part = 8},
+					  {.table = 1, .part = 3, .attachment = 6, .filenode = 9}};
+	struct engine e;
+
+	UNUSED(state);
+	assert_false(compare_parts(&table, true, known, 2, &e));
+	assert_false(e.reread.pending);
+	reread_release(&e.reread);
+}
+
 /* --- names and reports */
 
 static void test_generation_number_when_name_is_not_ours_then_zero(void **state)
@@ -533,6 +700,13 @@ int main(void)
 		cmocka_unit_test(test_collect_when_identity_lacks_the_routing_then_the_index_starts_anew),
 		cmocka_unit_test(test_collect_when_a_child_changes_then_its_root_is_dirty_without_a_routing),
 		cmocka_unit_test(test_collect_when_a_base_table_of_a_view_changes_then_every_root_is_dirty),
+		cmocka_unit_test(test_collect_when_all_partitions_hold_the_link_then_old_rows_are_followed),
+		cmocka_unit_test(
+			test_collect_when_a_partition_lacks_the_link_then_no_old_row_is_trusted_until_it_holds_it),
+		cmocka_unit_test(test_collect_when_a_partition_is_described_by_itself_then_it_is_nobodys),
+		cmocka_unit_test(test_parts_when_one_is_new_then_its_rows_are_read),
+		cmocka_unit_test(test_parts_when_one_is_gone_then_every_root_or_the_index_anew),
+		cmocka_unit_test(test_parts_when_as_known_then_nothing),
 		cmocka_unit_test(test_collect_truncate_then_root_rebuilds_and_child_dirties_all),
 		cmocka_unit_test(test_collect_when_relation_is_not_ours_then_nothing),
 		cmocka_unit_test(test_generation_number_when_name_is_not_ours_then_zero),

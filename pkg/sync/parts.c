@@ -1,0 +1,141 @@
+/* Partitions that come and go. */
+#include "sync/parts_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static bool same(const struct checkpoint_part *was, const struct catalog_table *table, const struct catalog_part *now)
+{
+	return was->table == table->oid && was->part == now->oid && was->attachment == now->attachment &&
+	       was->filenode == now->filenode;
+}
+
+/* Both lists are in order of OIDs, but a checkpoint's may be of other tables as well; there are few enough to look. */
+static bool is_known(const struct checkpoint *cp, const struct catalog_table *table, const struct catalog_part *part)
+{
+	for (size_t i = 0; i < cp->n_parts; i++)
+		if (same(&cp->parts[i], table, part))
+			return true;
+	return false;
+}
+
+static bool is_there(const struct catalog_table *table, const struct checkpoint_part *part)
+{
+	for (size_t i = 0; i < table->n_parts; i++)
+		if (same(part, table, &table->parts[i]))
+			return true;
+	return false;
+}
+
+static bool some_are_gone(const struct checkpoint *cp, const struct catalog_table *table)
+{
+	for (size_t i = 0; i < cp->n_parts; i++)
+		if (cp->parts[i].table == table->oid && !is_there(table, &cp->parts[i]))
+			return true;
+	return false;
+}
+
+/* Every root of the plan is to be read again, or its index to be built anew. */
+static void mark_plan(struct engine *e, size_t p, const struct catalog_table *table, bool *rebuild)
+{
+	const struct document_plan *plan = e->plans[p];
+
+	for (size_t t = 0; t < plan->n_tables; t++) {
+		if (plan->tables[t].table != table)
+			continue;
+		/* Without a bootstrap nothing would fill a new index. */
+		if (plan->tables[t].is_root && e->spec->bootstrap != BOOTSTRAP_NEVER)
+			rebuild[p] = true;
+		else
+			e->reread.all[p] = true;
+	}
+}
+
+static bool is_opaque(const struct document_plan *plan, const struct catalog_table *table)
+{
+	for (size_t i = 0; i < plan->n_ways; i++)
+		if (plan->ways[i].relation == table->oid && plan->ways[i].opaque)
+			return true;
+	return false;
+}
+
+static void add_scan(struct engine *e, const struct catalog_table *table, const struct catalog_part *part)
+{
+	struct reread *r = &e->reread;
+
+	for (size_t p = 0; p < e->n_plans; p++)
+		r->all[p] = r->all[p] || is_opaque(e->plans[p], table);
+	r->scans = xreallocarray(r->scans, r->n_scans + 1, sizeof(*r->scans));
+	r->scans[r->n_scans++] = (struct reread_scan){.table = table, .part = part};
+}
+
+static void compare_table(struct engine *e, const struct catalog_table *table, bool *rebuild)
+{
+	size_t more = 0;
+
+	if (some_are_gone(&e->cp, table)) {
+		log_info("sync", "partitions are gone or were emptied, reading anew", KV_STR("table", table->name));
+		for (size_t p = 0; p < e->n_plans; p++)
+			mark_plan(e, p, table, rebuild);
+		return;
+	}
+	for (size_t i = 0; i < table->n_parts; i++) {
+		const struct catalog_part *part = &table->parts[i];
+
+		if (!catalog_part_is_leaf(part) || is_known(&e->cp, table, part))
+			continue;
+		add_scan(e, table, part);
+		more++;
+	}
+	if (more)
+		log_info("sync", "partitions were added, reading them", KV_STR("table", table->name),
+			 KV_U64("partitions", more));
+}
+
+void parts_compare(struct engine *e, bool **ret_rebuild)
+{
+	size_t n;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	bool *rebuild = xcalloc(e->n_plans, sizeof(*rebuild));
+	struct reread *r = &e->reread;
+
+	r->all = xcalloc(e->n_plans, sizeof(*r->all));
+	for (size_t i = 0; i < n; i++)
+		compare_table(e, tables[i], rebuild);
+	r->pending = r->n_scans > 0;
+	for (size_t p = 0; p < e->n_plans; p++)
+		r->pending = r->pending || r->all[p];
+	*ret_rebuild = rebuild;
+}
+
+void parts_adopt(struct engine *e)
+{
+	size_t n, total = 0;
+	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	struct checkpoint *cp = &e->cp;
+
+	for (size_t i = 0; i < n; i++)
+		total += tables[i]->n_parts;
+	free(cp->parts);
+	cp->parts = xcalloc(total, sizeof(*cp->parts));
+	cp->n_parts = 0;
+	for (size_t i = 0; i < n; i++) {
+		for (size_t p = 0; p < tables[i]->n_parts; p++) {
+			const struct catalog_part *part = &tables[i]->parts[p];
+
+			cp->parts[cp->n_parts++] = (struct checkpoint_part){.table = tables[i]->oid,
+									    .part = part->oid,
+									    .attachment = part->attachment,
+									    .filenode = part->filenode};
+		}
+	}
+}
+
+void reread_release(struct reread *reread)
+{
+	free(reread->all);
+	free(reread->scans);
+	*reread = (struct reread){0};
+}

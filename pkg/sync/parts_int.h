@@ -1,0 +1,25 @@
+/* Partitions that come and go. Neither ATTACH nor DETACH, nor DROP or TRUNCATE of a partition, leaves a trace in the
+ * stream: rows are there, or are gone, without an event. What can be noticed is that the partitions are others than
+ * those that the checkpoint knows: by OID, by their attachment (another one after DETACH and ATTACH), by their file
+ * (another one after TRUNCATE or a rewrite). The catalog is looked at when an attempt starts and every ten seconds; a
+ * difference ends the attempt, and the next one makes good for it before the checkpoint knows the new partitions:
+ *
+ *   a partition more      its rows are read as if they were inserted now: a few for one that was made empty
+ *   one less, or another  of a root: its index is built anew, since the rows that are gone are not known;
+ *                         of another table: every root that may depend on it is read again
+ *
+ * What is attached and detached again between two looks is not noticed.
+ */
+#ifndef PGSYNC_SYNC_PARTS_INT_H
+#define PGSYNC_SYNC_PARTS_INT_H
+
+#include "sync/engine_int.h"
+
+/* Compares the partitions with the checkpoint's: fills in e->reread, and marks in *ret_rebuild (caller frees; one for
+ * each plan) whose index is to be built anew. */
+void parts_compare(struct engine *e, bool **ret_rebuild);
+/* The checkpoint knows the partitions as they are now; to be saved by the caller. */
+void parts_adopt(struct engine *e);
+void reread_release(struct reread *reread);
+
+#endif

@@ -1,0 +1,397 @@
+/* From dirty keys to bulk actions. */
+#include "sync/writer_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/identity_int.h"
+#include "sync/views_int.h"
+
+enum {
+	PAGE_KEYS = 2000, /* of one query */
+	SCAN_BYTES = 256 * 1024,
+};
+
+/* --- parameters: keys as arrays, one for each column --- */
+
+static void arrays_begin(struct writer *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		strbuf_reset(&w->arrays[i]);
+		pg_array_begin(&w->arrays[i]);
+	}
+}
+
+static int arrays_add(struct writer *w, const char *key, size_t len, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *value;
+		size_t value_len;
+
+		if (!key_decode_value(&key, &len, &value, &value_len))
+			return err_set(err, ERR_FATAL, "a dirty key lacks its column %zu", i);
+		pg_array_add(&w->arrays[i], value, value_len);
+	}
+	return 0;
+}
+
+static int arrays_end(struct writer *w, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		pg_array_end(&w->arrays[i]);
+		if (!strbuf_ok(&w->arrays[i]))
+			return err_reason(err, ERR_LIMIT, "KeyTooLarge",
+					  "the keys of one batch are larger than %zu bytes", w->arrays[i].max);
+		w->params[i] = w->arrays[i].data;
+	}
+	return 0;
+}
+
+/* --- documents --- */
+
+/* Reads the documents of a page of root keys, keys[from..to) of set, and writes them; a root that is not there any more
+ * is deleted. */
+static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
+{
+	const struct document_plan *plan = w->engine->plans[w->reading.plan];
+
+	arrays_begin(w, plan->n_keys);
+	for (size_t i = 0; i < n; i++)
+		if (arrays_add(w, keyset_data(set, keys[i]), keys[i]->len, plan->n_keys, err) < 0)
+			return -1;
+	if (arrays_end(w, plan->n_keys, err) < 0 ||
+	    pg_rows_start_prepared(w->pg, plan->document->index, plan->sql_by_key, w->params, (int)plan->n_keys, err) <
+		    0)
+		return -1;
+	w->reading.wanted = set;
+	if (reading_take(&w->reading, err) < 0)
+		return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+	for (size_t i = 0; i < n; i++)
+		if (!keys[i]->seen && reading_delete(&w->reading, keyset_data(set, keys[i]), keys[i]->len, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Every key of the set with this target that one of the first n transactions touched. */
+static int write_roots(struct writer *w, struct keyset *set, uint32_t target, size_t n_txns, struct err *err)
+{
+	const struct key *page[PAGE_KEYS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct key *key = &set->keys[i];
+
+		if (key->target != target || key->first_txn >= n_txns)
+			continue;
+		page[n++] = key;
+		if (n < PAGE_KEYS)
+			continue;
+		if (write_page(w, set, page, n, err) < 0)
+			return -1;
+		n = 0;
+	}
+	return n ? write_page(w, set, page, n, err) : 0;
+}
+
+/* --- ways up --- */
+
+static int take_roots(struct writer *w, const PGresult *rows, size_t n_keys, struct err *err)
+{
+	struct strbuf *key = &w->reading.scratch;
+
+	keyset_reset(&w->up);
+	for (int row = 0; row < PQntuples(rows); row++) {
+		strbuf_reset(key);
+		for (int column = 0; column < (int)n_keys; column++)
+			key_encode_value(key, PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column));
+		if (!keyset_add(&w->up, (uint32_t)w->reading.plan, key->data, key->len, 0))
+			return err_reason(err, ERR_LIMIT, "KeyTooLarge", "a page of root keys is too large");
+	}
+	return write_roots(w, &w->up, (uint32_t)w->reading.plan, 1, err);
+}
+
+/* Roots may be many (a row that a million documents share): a cursor pages through them, and no list of them is ever in
+ * memory. */
+static int write_ways(struct writer *w, const char *sql, size_t n_params, struct err *err)
+{
+	size_t n_keys = w->engine->plans[w->reading.plan]->n_keys;
+	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR FOR %s", sql);
+	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_roots", PAGE_KEYS);
+	int n = PAGE_KEYS;
+
+	if (pg_query(w->pg, declare, w->params, (int)n_params, NULL, err) < 0)
+		return err_wrap(err, "finding the documents of a change");
+	while (n == PAGE_KEYS) {
+		_cleanup_result_ PGresult *rows = NULL;
+
+		if (pg_query(w->pg, fetch, NULL, 0, &rows, err) < 0)
+			return err_wrap(err, "finding the documents of a change");
+		n = PQntuples(rows);
+		if (n && take_roots(w, rows, n_keys, err) < 0)
+			return -1;
+	}
+	return pg_exec(w->pg, "CLOSE pgsync_roots", err);
+}
+
+static int write_way_page(struct writer *w, const struct document_way *way, struct err *err)
+{
+	if (arrays_end(w, way->n_columns, err) < 0)
+		return -1;
+	return write_ways(w, way->sql, way->n_columns, err);
+}
+
+static int write_way(struct writer *w, const struct batch *batch, uint32_t target, const struct document_way *way,
+		     size_t n_txns, struct err *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < batch->keys.n; i++) {
+		const struct key *key = &batch->keys.keys[i];
+
+		if (key->target != target || key->first_txn >= n_txns)
+			continue;
+		if (!n++)
+			arrays_begin(w, way->n_columns);
+		if (arrays_add(w, keyset_data(&batch->keys, key), key->len, way->n_columns, err) < 0)
+			return -1;
+		if (n < PAGE_KEYS)
+			continue;
+		if (write_way_page(w, way, err) < 0)
+			return -1;
+		n = 0;
+	}
+	return n ? write_way_page(w, way, err) : 0;
+}
+
+/* --- a batch --- */
+
+/* The LSN of the newest of the first n transactions that touched a target without values. */
+static uint64_t touched_lsn(const struct batch *batch, uint32_t target, size_t n_txns)
+{
+	const struct key *key = keyset_find(&batch->keys, target, "", 0);
+	size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
+
+	return batch->txns[last].lsn;
+}
+
+bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n_txns)
+{
+	bool *touched = xcalloc(w->engine->targets.n, sizeof(*touched));
+
+	for (size_t i = 0; i < batch->keys.n; i++)
+		if (batch->keys.keys[i].first_txn < n_txns)
+			touched[batch->keys.keys[i].target] = true;
+	return touched;
+}
+
+/* What a generation was filled with holds every commit up to its version. */
+static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
+{
+	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
+}
+
+/* Every root. Those of a view cost one reading of it, whatever its definition; and none of them has an event when it is
+ * gone. */
+static int write_all(struct writer *w, size_t number, struct err *err)
+{
+	const struct document_plan *plan = w->engine->plans[number];
+
+	if (!plan->root_is_view)
+		return write_ways(w, plan->all_roots_sql, 0, err);
+	w->to_sweep[number] = true;
+	w->reading.wanted = NULL;
+	if (pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err) < 0 || reading_take(&w->reading, err) < 0)
+		return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+	return 0;
+}
+
+static int write_target(struct writer *w, struct batch *batch, uint32_t number, size_t n_txns, struct err *err);
+
+/* --- rows of a partition that was attached */
+
+/* Columns of the table as a description of its rows in the stream. */
+static struct pgoutput_relation describe_columns(const struct catalog_table *table, const int *columns, size_t n)
+{
+	struct pgoutput_relation relation = {.oid = table->oid,
+					     .schema = table->schema,
+					     .name = table->name,
+					     .replica_identity = 'f',
+					     .columns = xcalloc(n, sizeof(*relation.columns)),
+					     .n = (uint16_t)n};
+
+	for (size_t i = 0; i < n; i++) {
+		relation.columns[i].name = table->columns[columns[i]].name;
+		relation.columns[i].type_oid = table->columns[columns[i]].type_oid;
+	}
+	return relation;
+}
+
+static int collect_row(struct writer *w, const struct pgoutput_relation *relation, const PGresult *rows, int row,
+		       struct err *err)
+{
+	_cleanup_free_ struct pgoutput_value *values = xcalloc(relation->n, sizeof(*values));
+	const struct pgoutput_message m = {.type = PGOUTPUT_INSERT, .relation = relation, .new_row = values};
+
+	for (int i = 0; i < relation->n; i++) {
+		if (PQgetisnull(rows, row, i))
+			continue;
+		values[i] = (struct pgoutput_value){.kind = PGOUTPUT_TEXT,
+						    .data = PQgetvalue(rows, row, i),
+						    .len = (uint32_t)PQgetlength(rows, row, i)};
+	}
+	return collector_change(w->scanner, &m, &w->page, err);
+}
+
+/* As if the rows were inserted just now. */
+static int write_rows(struct writer *w, const struct pgoutput_relation *relation, const PGresult *rows, struct err *err)
+{
+	_cleanup_free_ bool *touched = NULL;
+
+	batch_reset(&w->page);
+	batch_begin(&w->page, 0, 0, 0);
+	for (int row = 0; row < PQntuples(rows); row++)
+		if (collect_row(w, relation, rows, row, err) < 0)
+			return -1;
+	touched = writer_touched(w, &w->page, 1);
+	/* Where every root may depend on a row, all of them are read again anyway. */
+	for (uint32_t i = 0; i < w->engine->targets.first_all; i++)
+		if (touched[i] && write_target(w, &w->page, i, 1, err) < 0)
+			return -1;
+	return 0;
+}
+
+static char *scan_sql(const struct reread_scan *scan, const struct pgoutput_relation *relation)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, SCAN_BYTES);
+	strbuf_adds(&sb, "DECLARE pgsync_scan NO SCROLL CURSOR FOR SELECT ");
+	for (int i = 0; i < relation->n; i++) {
+		strbuf_adds(&sb, i ? ", " : "");
+		pg_quote_ident(&sb, relation->columns[i].name);
+	}
+	strbuf_adds(&sb, " FROM ");
+	pg_quote_table(&sb, scan->part->schema, scan->part->name);
+	return strbuf_detach(&sb);
+}
+
+static int scan_pages(struct writer *w, const struct reread_scan *scan, const struct pgoutput_relation *relation,
+		      struct err *err)
+{
+	_cleanup_free_ char *declare = scan_sql(scan, relation);
+	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_scan", PAGE_KEYS);
+	int n = PAGE_KEYS;
+
+	if (pg_exec(w->pg, declare, err) < 0)
+		return -1;
+	while (n == PAGE_KEYS) {
+		_cleanup_result_ PGresult *rows = NULL;
+
+		if (pg_query(w->pg, fetch, NULL, 0, &rows, err) < 0)
+			return -1;
+		n = PQntuples(rows);
+		if (write_rows(w, relation, rows, err) < 0)
+			return -1;
+	}
+	return pg_exec(w->pg, "CLOSE pgsync_scan", err);
+}
+
+static int scan(struct writer *w, const struct reread_scan *scan, struct err *err)
+{
+	_cleanup_free_ int *columns = NULL;
+	size_t n = identity_link_columns(w->engine, scan->table, &columns);
+	struct pgoutput_relation relation = describe_columns(scan->table, columns, n);
+	int r = 0;
+
+	if (n) {
+		(void)collector_relation(w->scanner, &relation);
+		r = scan_pages(w, scan, &relation, err);
+	}
+	free(relation.columns);
+	return r < 0 ? err_wrap(err, "reading partition %s.%s", scan->part->schema, scan->part->name) : 0;
+}
+
+/* --- a batch */
+
+static int write_target(struct writer *w, struct batch *batch, uint32_t number, size_t n_txns, struct err *err)
+{
+	struct target target = target_at(&w->engine->targets, number);
+
+	reading_begin_plan(&w->reading, target.plan);
+	switch (target.kind) {
+	case TARGET_ROOT:
+		return write_roots(w, &batch->keys, number, n_txns, err);
+	case TARGET_WAY:
+		return write_way(w, batch, number, target.way, n_txns, err);
+	case TARGET_ALL:
+		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
+			return 0;
+		return write_all(w, target.plan, err);
+	case TARGET_REBUILD:
+		/* A truncation comes again after the new generation was begun: nothing was acknowledged. */
+		if (!is_contained(w, target.plan, touched_lsn(batch, number, n_txns))) {
+			w->rebuild = true;
+			w->rebuild_plan = target.plan;
+		}
+		return 0;
+	case TARGET_SCAN:
+		return scan(w, &w->engine->reread.scans[target.scan], err);
+	}
+	return 0;
+}
+
+int writer_write(struct writer *w, struct batch *batch, size_t n_txns, struct err *err)
+{
+	_cleanup_free_ bool *touched = writer_touched(w, batch, n_txns);
+
+	for (uint32_t i = 0; i < w->engine->targets.n; i++)
+		if (touched[i] && write_target(w, batch, i, n_txns, err) < 0)
+			return -1;
+	return 0;
+}
+
+int writer_sweep(struct writer *w, struct err *err)
+{
+	int any = 0;
+
+	for (size_t i = 0; i < w->engine->n_plans; i++) {
+		if (!w->to_sweep[i])
+			continue;
+		w->to_sweep[i] = false;
+		reading_begin_plan(&w->reading, i);
+		if (views_sweep(&w->reading, err) < 0)
+			return -1;
+		any = 1;
+	}
+	return any;
+}
+
+/* --- life --- */
+
+void writer_init(struct writer *w, struct engine *e)
+{
+	*w = (struct writer){.engine = e, .scanner = collector_new(&e->targets)};
+	w->to_sweep = xcalloc(e->n_plans, sizeof(*w->to_sweep));
+	batch_init(&w->page);
+	keyset_init(&w->up, (size_t)16 * BATCH_BYTES);
+	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
+		strbuf_init(&w->arrays[i], (size_t)32 * BATCH_BYTES);
+}
+
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk)
+{
+	w->pg = pg;
+	reading_init(&w->reading, w->engine, pg, bulk);
+}
+
+void writer_release(struct writer *w)
+{
+	if (w->pg)
+		reading_release(&w->reading);
+	collector_free(w->scanner);
+	batch_release(&w->page);
+	free(w->to_sweep);
+	keyset_release(&w->up);
+	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
+		strbuf_release(&w->arrays[i]);
+}

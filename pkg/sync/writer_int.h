@@ -1,0 +1,39 @@
+/* From dirty keys to bulk actions, within one snapshot: up the ways to root keys, from these to documents and deletes.
+ *
+ * Belongs to the applier's thread.
+ */
+#ifndef PGSYNC_SYNC_WRITER_INT_H
+#define PGSYNC_SYNC_WRITER_INT_H
+
+#include "sync/reader_int.h"
+
+enum { WRITER_PARAMETERS = 32 }; /* INDEX_MAX_KEYS of Postgres; ways have as few columns */
+
+struct writer {
+	struct engine *engine;
+	struct pg *pg;
+	struct reading reading;
+	struct keyset up;          /* roots that a way led to, a page at a time */
+	struct collector *scanner; /* of rows of partitions, as if they were inserted now */
+	struct batch page;         /* of such rows */
+	bool *to_sweep;            /* plans whose index may hold documents of rows that left their view */
+	bool rebuild;              /* the root of a plan was truncated: its index is to start anew */
+	size_t rebuild_plan;
+	struct strbuf arrays[WRITER_PARAMETERS];
+	const char *params[WRITER_PARAMETERS];
+};
+
+void writer_init(struct writer *w, struct engine *e);
+/* Connections of the thread; borrowed. */
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk);
+void writer_release(struct writer *w);
+
+/* Which targets the first n transactions touched; caller frees. */
+bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n_txns);
+/* Writes what the first n transactions made dirty, in the transaction that is open on the connection, in which all of
+ * them are visible. */
+int writer_write(struct writer *w, struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
+/* After everything written is durable: adds deletes for what left its view. 1: there may be some to flush. */
+int writer_sweep(struct writer *w, struct err *err) WARN_UNUSED;
+
+#endif
