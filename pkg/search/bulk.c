@@ -579,9 +579,13 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 	return advance(bulk, 0, err);
 }
 
-int bulk_pump(struct bulk *bulk, struct err *err)
+int bulk_send(struct bulk *bulk, struct err *err)
 {
-	return bulk->failed ? fail(bulk, err) : advance(bulk, 0, err);
+	if (bulk->failed)
+		return fail(bulk, err);
+	if (bulk->current && bulk->current->body.n && !is_busy(bulk))
+		submit(bulk);
+	return advance(bulk, 0, err);
 }
 
 int bulk_flush(struct bulk *bulk, struct err *err)

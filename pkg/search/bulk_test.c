@@ -437,6 +437,28 @@ static void test_bulk_when_cancelled_while_waiting_then_cancelled(void **state)
 	world_stop(&w);
 }
 
+static void test_send_when_the_engine_has_nothing_to_do_then_it_gets_what_is_there(void **state)
+{
+	struct world w;
+	int64_t end_ms = clock_now_ms() + 10000;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1});
+	add_numbers(&w, 3);
+	assert_int_equal(bulk_stats(w.bulk)->requests, 0);
+	assert_int_equal(bulk_send(w.bulk, &w.err), 0);
+	assert_int_equal(bulk_stats(w.bulk)->requests, 1);
+	add_numbers(&w, 2);
+	while (bulk_stats(w.bulk)->done_below < 3 && clock_now_ms() < end_ms) {
+		assert_int_equal(bulk_stats(w.bulk)->requests, 1);
+		assert_int_equal(bulk_send(w.bulk, &w.err), 0);
+	}
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	assert_int_equal(bulk_stats(w.bulk)->requests, 2);
+	assert_int_equal(bulk_stats(w.bulk)->done_below, 5);
+	world_stop(&w);
+}
+
 static int item_first_waits(const struct world *w, unsigned request, const char *id, bool is_delete)
 {
 	UNUSED(request);
@@ -454,7 +476,7 @@ static void test_stats_when_an_early_action_waits_then_done_below_waits_too(void
 	w.item = item_first_waits;
 	add_numbers(&w, 3);
 	while (bulk_stats(w.bulk)->indexed < 2 && clock_now_ms() < end_ms) {
-		assert_int_equal(bulk_pump(w.bulk, &w.err), 0);
+		assert_int_equal(bulk_send(w.bulk, &w.err), 0);
 		if (bulk_stats(w.bulk)->indexed < 3)
 			assert_int_equal(bulk_stats(w.bulk)->done_below, 0);
 	}
@@ -565,7 +587,7 @@ static void test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stop
 	add_numbers(&w, 10);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_string_equal(w.err.reason, "Stalled");
-	assert_int_equal(bulk_pump(w.bulk, &w.err), -1);
+	assert_int_equal(bulk_send(w.bulk, &w.err), -1);
 	assert_string_equal(w.err.reason, "Stalled");
 	assert_true(bulk_stats(w.bulk)->done_below < 10);
 	world_stop(&w);
@@ -749,6 +771,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_something_else_answers_then_the_body_goes_again),
 		cmocka_unit_test(test_bulk_when_push_back_does_not_end_then_transient_after_the_time),
 		cmocka_unit_test(test_bulk_when_cancelled_while_waiting_then_cancelled),
+		cmocka_unit_test(test_send_when_the_engine_has_nothing_to_do_then_it_gets_what_is_there),
 		cmocka_unit_test(test_stats_when_an_early_action_waits_then_done_below_waits_too),
 		cmocka_unit_test(test_bulk_when_too_large_then_halved_until_it_fits_and_remembered),
 		cmocka_unit_test(test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the_rest_written),

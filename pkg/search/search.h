@@ -168,8 +168,8 @@ struct bulk_action {
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;
 /* Sends what is left and waits until every action is done. */
 int bulk_flush(struct bulk *bulk, struct err *err) WARN_UNUSED;
-/* Lets transfers make progress without waiting. */
-int bulk_pump(struct bulk *bulk, struct err *err) WARN_UNUSED;
+/* Lets transfers make progress without waiting; with none under way, a body that is not full is sent as it is. */
+int bulk_send(struct bulk *bulk, struct err *err) WARN_UNUSED;
 const struct bulk_stats *bulk_stats(const struct bulk *bulk);
 
 #endif

@@ -13,12 +13,12 @@
 #include "sync/reader_int.h"
 
 enum {
-	FIRST_BLOCKS = 32, /* of the first chunk; then as many as make a body or two */
+	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
 	MOST_BLOCKS = 4096,
-	CHUNK_BYTES = 2 * 1024 * 1024,
+	CHUNK_BYTES = 8 * 1024 * 1024, /* the plan of a chunk may read whole child tables: not too often */
 	BODY_BYTES = 1024 * 1024,
 	WORKERS = 16,
-	IN_FLIGHT = 4, /* chunks of one worker that are read but not durable */
+	IN_FLIGHT = 16, /* chunks of one worker that are read but not durable; more than one only where rows are few */
 };
 
 /* One leaf relation of one root: what is handed out, and what is durable. */
@@ -174,6 +174,18 @@ static int plan_all(struct bootstrap *b, struct err *err)
 
 /* --- handing out --- */
 
+/* Smaller ones towards the end, so that the workers end at about the same time. */
+static uint64_t chunk_blocks(const struct bootstrap *b, const struct range *range)
+{
+	uint64_t left = range->end - range->next;
+	uint64_t share = left / (2 * b->n_workers);
+	uint64_t blocks = range->blocks < share ? range->blocks : share;
+
+	if (blocks < FIRST_BLOCKS && range->blocks >= FIRST_BLOCKS)
+		blocks = FIRST_BLOCKS;
+	return blocks < left ? blocks : left;
+}
+
 static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 {
 	bool taken = false;
@@ -185,9 +197,7 @@ static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 		if (range->next >= range->end)
 			continue;
 		*ret = (struct chunk){.range = range, .from = range->next};
-		range->next += range->blocks;
-		if (range->next > range->end)
-			range->next = range->end;
+		range->next += chunk_blocks(b, range);
 		ret->to = range->next;
 		range->busy[range->n_busy++] = ret->from;
 		taken = true;
@@ -279,7 +289,10 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 		return err_wrap(err, "bootstrap of \"%s\"", e->plans[chunk->range->plan]->document->index);
 	chunk->rows = w->reading.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
-	adapt(w->bootstrap, chunk, bulk_stats(w->bulk)->added_bytes - bytes);
+	bytes = bulk_stats(w->bulk)->added_bytes - bytes;
+	adapt(w->bootstrap, chunk, bytes);
+	log_debug("sync", "chunk read", KV_STR("table", chunk->range->name), KV_U64("from", chunk->from),
+		  KV_U64("to", chunk->to), KV_U64("rows", chunk->rows), KV_U64("bytes", bytes));
 	return 0;
 }
 
@@ -307,6 +320,8 @@ static int flush(struct worker *w, struct err *err)
  * counts as durable. */
 static int next_chunk(struct worker *w, struct err *err)
 {
+	if (bulk_send(w->bulk, err) < 0)
+		return -1;
 	if (w->dead.n == 0)
 		settle(w);
 	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush(w, err) < 0)
@@ -315,10 +330,29 @@ static int next_chunk(struct worker *w, struct err *err)
 	return 0;
 }
 
+/* The documents are searchable before the index goes live. The engine writes what it has in memory with one thread, but
+ * threads that index meanwhile help: so the first worker that is done begins with it, and the last has little left. */
+static int refresh(struct worker *w, struct err *err)
+{
+	struct bootstrap *b = w->bootstrap;
+
+	for (size_t i = 0; i < b->n_ranges; i++) {
+		const char *index = b->engine->physical[b->ranges[i].plan];
+
+		if (i && b->ranges[i].plan == b->ranges[i - 1].plan)
+			continue;
+		if (search_refresh(w->search, index, err) < 0)
+			return err_wrap(err, "refreshing index \"%s\"", index);
+	}
+	return 0;
+}
+
 static int fill(struct worker *w, struct err *err)
 {
-	struct bulk_options options = {.max_bytes = BODY_BYTES,
-				       .concurrency = 1,
+	const struct sink_spec *sink = &w->bootstrap->engine->spec->sink;
+	struct bulk_options options = {.max_bytes = sink->bulk_max_bytes < BODY_BYTES ? (size_t)sink->bulk_max_bytes
+										      : BODY_BYTES,
+				       .concurrency = (unsigned)sink->bulk_concurrency,
 				       .retry_ms = DEADLETTERS_RETRY_MS,
 				       .on_rejected = deadletters_rejected,
 				       .on_pressure = deadletters_pressure,
@@ -340,7 +374,10 @@ static int fill(struct worker *w, struct err *err)
 		if (next_chunk(w, err) < 0)
 			return -1;
 	}
-	return flush(w, err);
+	if (flush(w, err) < 0)
+		return -1;
+	log_debug("sync", "no chunk is left, refreshing");
+	return refresh(w, err);
 }
 
 static void *run(void *user)

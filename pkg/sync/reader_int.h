@@ -5,8 +5,9 @@
 #include "sync/engine_int.h"
 
 /* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
- * and small ranges must not read whole child tables. */
-#define READING_SETTINGS "SET jit = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0"
+ * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
+#define READING_SETTINGS \
+	"SET jit = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'"
 
 struct reading {
 	struct engine *engine;

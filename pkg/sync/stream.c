@@ -612,7 +612,9 @@ static int wait_some(struct stream *s, struct err *err)
 		{.fd = pg_stream_fd(s->wal), .events = POLLIN},
 	};
 	bool waiting = !batch_empty(s->open) && !s->in_txn;
-	int timeout = waiting || s->live_after || s->engine->options->until_caught_up ? 5 : PG_STREAM_FEEDBACK_MS;
+	/* The end of a bootstrap wakes this thread. */
+	bool ending = s->engine->options->until_caught_up && !s->bootstrap;
+	int timeout = waiting || s->live_after || ending ? 5 : PG_STREAM_FEEDBACK_MS;
 	bool full = batch_full(s->open);
 
 	if (poll(fds, full ? 2 : 3, timeout) < 0 && errno != EINTR)
