@@ -79,3 +79,25 @@ def test_what_an_engine_cannot_parse_stays_in_the_document(worker, manifest, boo
     assert found["1"]["published_at"] == "0044-03-15T12:00:00+00:00 BC"
     assert found["2"]["published_at"] == "20000-01-01T00:00:00+00:00"
     assert len(found) == 25
+
+
+def test_values_that_an_alter_changed_are_read_anew(worker, manifest, books, opensearch, index):
+    """Neither statement changes a name or a type, so that nothing in the WAL says what it did."""
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    books.sql("ALTER TABLE books ALTER COLUMN title TYPE text USING 'UP-' || title")
+    eventually(lambda: all(d["title"].startswith("UP-") for d in opensearch.documents(index).values()), 40,
+               "the rewritten titles in the index", interval=0.5)
+    books.sql("BEGIN; ALTER TABLE books DROP COLUMN price; ALTER TABLE books ADD COLUMN price numeric(10,2); COMMIT")
+    eventually(lambda: all(d["price"] is None for d in opensearch.documents(index).values()), 40,
+               "the new, empty column in the index", interval=0.5)
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+
+
+def test_plan_of_a_view_shows_its_plan_too(state, unique, manifest, books):
+    books.sql(f'CREATE VIEW titles AS SELECT id, title FROM books; GRANT SELECT ON titles TO "{books.role}"')
+    manifest[1]["spec"]["schema"][0]["nodes"] = {
+        "table": "titles", "columns": ["title"], "primary_key": ["id"], "base_tables": ["books"]}
+    code, said = plan(state, unique, manifest)
+    assert code == 0, said
+    assert "Plan of the bootstrap:" in said

@@ -359,6 +359,26 @@ static void tree_release(struct tree *tree)
 	free(tree->carries);
 }
 
+static json_t *made_of(const struct tree *tree)
+{
+	json_t *columns = json_array();
+
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct place *place = tree->places[i];
+
+		for (size_t j = 0; j < place->n_fields; j++) {
+			const struct catalog_column *column;
+
+			if (place->fields[j].kind != FIELD_COLUMN)
+				continue;
+			column = &place->table->columns[place->fields[j].column];
+			(void)json_array_append_new(columns, json_pack("[I, i, I]", (json_int_t)place->table->oid,
+								       column->attnum, (json_int_t)column->altered));
+		}
+	}
+	return columns;
+}
+
 static struct document_plan *make_plan(const struct tree *tree)
 {
 	struct document_plan *plan = xcalloc(1, sizeof(*plan));
@@ -381,6 +401,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->views = relation_views(tree, &plan->n_views);
 	ways_build(tree, plan);
 	plan->index_body = mapping_body(tree);
+	plan->made_of = made_of(tree);
 	return plan;
 }
 
@@ -440,6 +461,7 @@ void document_plan_free(struct document_plan *plan)
 		way_release(&plan->ways[i]);
 	free(plan->ways);
 	json_decref(plan->index_body);
+	json_decref(plan->made_of);
 	free(plan);
 }
 

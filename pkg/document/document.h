@@ -85,6 +85,9 @@ struct document_plan {
 	size_t n_ways;
 	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
 	size_t n_views;
+	/* The columns that documents are made of, as they were made: one that was dropped and added again, or whose
+	 * values an ALTER changed, leaves no other trace. */
+	json_t *made_of;
 	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
 };
 

@@ -183,6 +183,17 @@ static void add_columns(struct compiler *c, struct place *place)
 
 /* --- order_by --- */
 
+static bool has_order(const struct catalog_column *type)
+{
+	static const char *const none[] = {"json", "xml",  "point",  "line",    "lseg",
+					   "box",  "path", "circle", "polygon", "xid"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (strcmp(type->base_type, none[i]) == 0)
+			return false;
+	return true;
+}
+
 static size_t expression_number(const struct node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_expressions; i++)
@@ -202,7 +213,10 @@ static void resolve_order(struct compiler *c, struct place *place)
 
 		sort.column = catalog_column(place->table, sort.how->column);
 		sort.expression = sort.column < 0 ? expression_number(node, sort.how->column) : 0;
-		if (sort.column >= 0 || sort.expression)
+		if (sort.column >= 0 && !has_order(&place->table->columns[sort.column]))
+			compiler_fail(c, "InvalidSchema", path, "column `%s` is of the type %s, which has no order",
+				      sort.how->column, place->table->columns[sort.column].type);
+		else if (sort.column >= 0 || sort.expression)
 			place->sorts[place->n_sorts++] = sort;
 		else
 			unknown_column(c, path, place->table, sort.how->column);

@@ -26,6 +26,8 @@ struct catalog_column {
 	bool not_null;
 	bool generated;
 	int attnum;
+	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
+			     values */
 };
 
 struct catalog_index {

@@ -11,7 +11,7 @@ static bool same_text(const char *a, const char *b)
 static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
 {
 	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
-	       a->not_null == b->not_null;
+	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered;
 }
 
 static bool same_key(const struct catalog_index *a, const struct catalog_index *b)

@@ -33,7 +33,8 @@ static const char sql_tables[] =
 /* Domains end at the type that they stand on, arrays of a domain at the array of that type. */
 static const char sql_columns[] =
 	"WITH RECURSIVE col AS ("
-	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated FROM pg_attribute"
+	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated, xmin"
+	"  FROM pg_attribute"
 	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped),"
 	" typ(start, oid) AS ("
 	"  SELECT DISTINCT atttypid, atttypid FROM col"
@@ -44,7 +45,8 @@ static const char sql_columns[] =
 	"  WHERE t.typtype = 'd' OR b.typarray <> 0)"
 	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, col.atttypmod,"
 	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> '',"
-	"  CASE WHEN t.typcategory = 'A' THEN (SELECT e.typcategory FROM pg_type e WHERE e.oid = t.typelem) END"
+	"  CASE WHEN t.typcategory = 'A' THEN (SELECT e.typcategory FROM pg_type e WHERE e.oid = t.typelem) END,"
+	"  col.xmin::text"
 	" FROM col JOIN typ ON typ.start = col.atttypid JOIN pg_type t ON t.oid = typ.oid"
 	" WHERE t.typtype <> 'd' AND NOT EXISTS ("
 	"  SELECT FROM pg_type e JOIN pg_type b ON b.oid = e.typbasetype"
@@ -169,6 +171,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.category = char_of(r, i, 7),
 			.not_null = pg_value_bool(r, i, 8),
 			.generated = pg_value_bool(r, i, 9),
+			.altered = (uint32_t)pg_value_u64(r, i, 11),
 			.element_category = PQgetisnull(r, i, 10) ? '\0' : char_of(r, i, 10),
 		};
 	}

@@ -11,7 +11,8 @@ enum { SQL_BYTES = 64 * 1024 };
 /* The server's own words are kept; anything but a fault of the expression is a failure of the load. */
 static int note_problem(struct catalog_expression *e, const struct err *said)
 {
-	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED)
+	/* 08P01: it holds a parameter. */
+	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;
 	e->problem = strstr(said->msg, "generation expression is not immutable")
 			     ? xstrdup("is not immutable: its value could change while the row stays as it is, and no "

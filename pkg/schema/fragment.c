@@ -50,6 +50,8 @@ static char *add_step(struct column_path *path, const char *op, const char *part
 		return xasprintf("a JSON path needs a key after `%s`", op);
 	if (text_array && !braces)
 		return xasprintf("a JSON path needs braces after `%s`, as in `doc%s{a,0}`", op, op);
+	if (text_array && strcspn(part + 1, "{}\"\\") != len - 2)
+		return xasprintf("keys between braces are plain words, without braces, quotes and backslashes");
 	if (path->n == STEPS)
 		return xasprintf("a JSON path may have at most %d steps", STEPS);
 	if (path->n && strlen(path->steps[path->n - 1].op) == 3)
@@ -116,7 +118,7 @@ static const char *skip_quoted(const char *s, char quote, bool backslashes)
 
 static bool is_word(char c)
 {
-	return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
 }
 
 /* $tag$...$tag$. Returns s when no such text begins there, NULL when it does not end. */
@@ -126,7 +128,7 @@ static const char *skip_dollar(const char *s)
 	const char *close;
 	_cleanup_free_ char *tag = NULL;
 
-	while (is_word(*end))
+	while (is_word(*end) && *end != '$')
 		end++;
 	if (*end != '$' || isdigit((unsigned char)s[1]))
 		return s;
@@ -165,6 +167,8 @@ const char *sql_fragment_problem(const char *sql)
 		}
 		if (*s == ';')
 			return "it holds a semicolon";
+		if (*s == '$' && isdigit((unsigned char)s[1]) && (s == sql || !is_word(s[-1])))
+			return "it holds a parameter";
 		if (strncmp(s, "--", 2) == 0 || strncmp(s, "/*", 2) == 0)
 			return "it holds a comment";
 		if (*s == ')' && depth-- == 0)

@@ -496,11 +496,11 @@ static void test_fragment_when_it_is_one_expression_then_no_problem(void **state
 	static const char *const good[] = {
 		"a = 1",        "a = ';--/*('",       "\"odd;(name\" > 0",
 		"E'\\'(' || b", "$x$;)$x$ || $$(($$", "a IN (1, 2) AND (b)",
-		"$1",
+		"a$1 = 1",
 	};
 	static const char *const bad[] = {
-		"",       "  ", "a)",  "(a",        "a; b",     "a -- b",
-		"a /* b", "'a", "\"a", "$x$ a $y$", "a) OR (b", "'a\\' || ';'x'",
+		"",   "  ",  "a)",        "(a",       "a; b",           "a -- b", "a /* b",
+		"'a", "\"a", "$x$ a $y$", "a) OR (b", "'a\\' || ';'x'", "$1",     "a = $2",
 	};
 
 	UNUSED(state);

@@ -28,7 +28,7 @@ static uint64_t parse_number(const char *text)
 
 /* --- what is there --- */
 
-/* What a generation was built from: the schema as written, the types that it met, and the definitions of views. */
+/* What a generation was built from: the schema as written, the columns that it met, and the definitions of views. */
 static char *built_from(const struct engine *e)
 {
 	_cleanup_json_ json_t *parts = json_array();
@@ -39,6 +39,7 @@ static char *built_from(const struct engine *e)
 		const struct document_plan *plan = e->plans[i];
 
 		(void)json_array_append(parts, plan->index_body);
+		(void)json_array_append(parts, plan->made_of);
 		for (size_t v = 0; v < plan->n_views; v++)
 			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
 	}
