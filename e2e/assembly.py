@@ -73,10 +73,18 @@ def differences(found, wanted, limit=6):
 
 
 class _Row:
-    """A row of a node's table: its values by column, computed fields apart."""
+    """A row of a node's table: its values by column, as they are and as they are compared; computed fields apart."""
 
-    def __init__(self, values, extra, key):
+    def __init__(self, values, types, extra, key):
         self.values, self.extra, self.key = values, extra, key
+        self.keys = {c: _comparable(t, v) for (c, v), t in zip(values.items(), types)}
+
+
+def _comparable(type, value):
+    """Equal for values that Postgres says are equal."""
+    if isinstance(value, str):
+        return value.lower() if type == "citext" else value.rstrip(" ") if type.startswith("character(") else value
+    return value
 
 
 class _Node:
@@ -102,14 +110,14 @@ class _Node:
         expressions = self.json.get("expressions") or {}
         listed = [f"to_json({quote(c)})::text" for c in columns] + [f"to_json({e})::text" for e in expressions.values()]
         listed += [f"format('%s', {quote(c)})" for c in self.key]
-        order = [_ordering(o) for o in self.json.get("order_by") or []] + [quote(c) for c in self.key]
+        order = [_ordering(o, expressions) for o in self.json.get("order_by") or []] + [quote(c) for c in self.key]
         where = f" WHERE ({self.json['where']})" if self.json.get("where") else ""
         found = connection.execute(f"SELECT {', '.join(listed)} FROM {self.table.quoted}{where} ORDER BY {', '.join(order)}")
         n, m = len(columns), len(columns) + len(expressions)
         types = [c.type for c in self.table.columns.values()]
         types += ["system"] * (n - len(types))
-        return [_Row({c: _finite(t, parse(v)) for c, t, v in zip(columns, types, r[:n])}, dict(zip(expressions, map(parse, r[n:m]))), r[m:])
-                for r in found]
+        return [_Row({c: _finite(t, parse(v)) for c, t, v in zip(columns, types, r[:n])}, types,
+                     dict(zip(expressions, map(parse, r[n:m]))), r[m:]) for r in found]
 
     def columns(self):
         """(key in the document, value of a row) of each selected column."""
@@ -122,10 +130,10 @@ class _Node:
                 yield _path_key(column), lambda row, c=column: _path_value(row, c)
 
 
-def _ordering(text):
-    """ "column desc nulls last" with its column in quotes; names may hold blanks."""
+def _ordering(text, expressions):
+    """ "column desc nulls last" with its column in quotes, or the expression of that name; names may hold blanks."""
     name, direction, nulls = re.fullmatch(r"(.+?)( asc| desc)?( nulls first| nulls last)?", text, re.IGNORECASE).groups("")
-    return quote(name) + direction + nulls
+    return (f"({expressions[name]})" if name in expressions else quote(name)) + direction + nulls
 
 
 # --- JSON paths in columns
@@ -236,7 +244,7 @@ class _Assembly:
         made = {}
         for row in self.root.rows:
             id, document = self.id(row.key), self.document(row)
-            if len(id.encode()) > ID_BYTES or id.startswith("sha256:"):
+            if not id or len(id.encode()) > ID_BYTES or id.startswith("sha256:"):
                 document = {"_key": id, **document}
                 id = "sha256:" + hashlib.sha256(id.encode()).hexdigest()
             made[id] = document
@@ -285,19 +293,25 @@ class _Assembly:
     @staticmethod
     def matching(rows, columns, wanted):
         """Rows whose columns equal the wanted values; NULL equals nothing."""
-        return [] if None in wanted else [r for r in rows if [r.values[c] for c in columns] == wanted]
+        return [] if None in wanted else [r for r in rows if [r.keys[c] for c in columns] == wanted]
 
     def below(self, node, row):
-        """The node's rows under a row of its parent, in the node's order; one for each row of a through table."""
+        """[(row of the through table or None, the node's row)] under a row of its parent, in the node's order; one for each
+        row of a through table."""
         (upper, lower), *last = node.hops
-        wanted = [row.values[c] for c in upper]
+        wanted = [row.keys[c] for c in upper]
         if not last:
-            return self.matching(node.rows, lower, wanted)
+            return [(None, r) for r in self.matching(node.rows, lower, wanted)]
         found = []
         for between in self.matching(self.junction(node), lower, wanted):
-            found += self.matching(node.rows, last[0][1], [between.values[c] for c in last[0][0]])
+            found += [(between, r) for r in self.matching(node.rows, last[0][1], [between.keys[c] for c in last[0][0]])]
         position = {id(r): i for i, r in enumerate(node.rows)}
-        return sorted(found, key=lambda r: position[id(r)])
+        return sorted(found, key=lambda pair: position[id(pair[1])])
+
+    def listed(self, node, row):
+        """Those of them that are in the document."""
+        found = self.below(node, row)
+        return found[:node.json.get("limit")] if node.many else found[:1]
 
     # --- values
 
@@ -326,13 +340,8 @@ class _Assembly:
         name, read = next(node.columns())
         return _replace(read(row), (node.transform.get("replace") or {}).get(name, {}))
 
-    def listed(self, node, row):
-        """The rows that a node's element or elements are made of, under a row of its parent."""
-        found = self.below(node, row)
-        return found[:node.json.get("limit")] if node.many else found[:1]
-
     def child(self, node, row):
-        values = [self.value(node, r) for r in self.listed(node, row)]
+        values = [self.value(node, r) for _, r in self.listed(node, row)]
         return (values or None) if node.many else (values[0] if values else None)
 
     def document(self, row):
@@ -349,7 +358,7 @@ class _Assembly:
         """A field of a node below as the root gets it: one list of all, if the node's place is in a list."""
         rows = [row]
         for node in way[1:]:
-            rows = [r for above in rows for r in self.listed(node, above)]
+            rows = [r for above in rows for _, r in self.listed(node, above)]
         values = [self.fields(way[-1], r).get(column) for r in rows]
         if any(node.many for node in way[1:]):
             return values or None
@@ -358,24 +367,23 @@ class _Assembly:
     # --- _meta
 
     def meta_of(self, root_row):
-        """The keys of all rows that a document is made of: {table: {column: [values]}}; of the root the first column, as text."""
-        found = {self.root.table.name: {self.root.key[0]: {canonical(root_row.key[0]): root_row.key[0]}}}
+        """The keys of all rows in the document: {table: {column: [values]}}. What stands under the name of the root's table is
+        the root's key alone: of its columns the first, as text."""
+        found = {}
 
-        def note(table, columns, row):
-            for column in columns:
+        def note(table, row):
+            for column in table.key:
                 value = row.values[column]
-                found.setdefault(table, {}).setdefault(column, {})[canonical(value)] = value
+                found.setdefault(table.name, {}).setdefault(column, {})[canonical(value)] = value
 
         def visit(node, row):
             for child in node.children:
-                (upper, lower), *last = child.hops
-                if last:
-                    for between in self.matching(self.junction(child), lower, [row.values[c] for c in upper]):
-                        table = self.through(child)
-                        note(table.name, table.key, between)
-                for below in self.below(child, row):
-                    note(child.table.name, child.key, below)
+                for between, below in self.listed(child, row):
+                    if between:
+                        note(self.through(child), between)
+                    note(child.table, below)
                     visit(child, below)
 
         visit(self.root, root_row)
+        found[self.root.table.name] = {self.root.key[0]: {"": root_row.key[0]}}
         return {t: {c: _ordered(list(v.values())) for c, v in columns.items()} for t, columns in found.items()}

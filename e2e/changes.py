@@ -26,10 +26,14 @@ class Values:
     def __init__(self, random, choices=None):
         self.random, self.choices = random, choices or {}
 
+    def chosen(self, table, column):
+        given = self.choices.get(f"{table.schema}.{table.name}.{column.name}")
+        return self.random.choice(given) if given else None
+
     def of(self, table, column, key=False):
-        chosen = self.choices.get(f"{table.schema}.{table.name}.{column.name}")
+        chosen = self.chosen(table, column)
         if chosen:
-            return self.random.choice(chosen)
+            return chosen
         if column.null and not key and self.random.random() < 0.15:
             return "NULL"
         if column.labels:
@@ -132,8 +136,10 @@ def as_list(value):
 class Changes:
     """Makes statements for the tables of one database."""
 
-    def __init__(self, connection, random, schema=(), choices=None):
+    def __init__(self, connection, random, schema=(), choices=None, other=None):
+        """`other`: a second connection, for transactions that overlap."""
         self.connection, self.random = connection, random
+        self.other = Changes(other, random, schema, choices) if other else None
         self.values = Values(random, choices)
         self.tables = {place: t for place, t in tables.read(connection).items() if t.kind in "rp"}
         # (columns, (schema, table), its columns): whose values are taken from there.
@@ -171,6 +177,9 @@ class Changes:
     def link(self, table, reference):
         """{column: literal} that makes a row refer to an existing one, or to none."""
         columns, to, to_columns = reference
+        chosen = {c: self.values.chosen(table, table.columns[c]) for c in columns}
+        if any(chosen.values()):
+            return {c: v for c, v in chosen.items() if v}
         rows = [r for r in self.rows(to, to_columns) if None not in r] if to in self.tables else []
         nullable = [c for c in columns if table.columns[c].null and c not in table.key]
         if nullable and (not rows or self.random.random() < 0.15):
@@ -181,10 +190,12 @@ class Changes:
 
     # --- statements
 
-    def insert(self, table):
+    def insert(self, table, values=None):
+        """`values`: literals of columns that are to have them."""
         linked = {}
         for reference in self.references[table.place]:
             linked.update(self.link(table, reference))
+        linked.update(values or {})
         given = {c.name: linked.get(c.name) or self.values.of(table, c, key=c.name in table.key)
                  for c in table.columns.values() if c.written}
         if not given:
@@ -228,6 +239,14 @@ class Changes:
 
     # --- changes
 
+    def tried(self, make, *arguments):
+        for _ in range(TRIES):
+            try:
+                return make(*arguments)
+            except (NoChange, psycopg.IntegrityError):
+                continue
+        raise NoChange(make.__name__)
+
     def apply(self, make, table):
         """Runs a statement of this kind on this table; returns its SQL."""
         for _ in range(TRIES):
@@ -238,7 +257,7 @@ class Changes:
                 return statement
             except NoChange:
                 continue
-            except psycopg.IntegrityError:
+            except (psycopg.IntegrityError, psycopg.errors.LockNotAvailable):
                 continue
         raise NoChange(f"{make.__name__} of {table.quoted}")
 
@@ -265,6 +284,32 @@ class Changes:
                 done.append(self.apply(make, table))
             except NoChange:
                 continue
+
+    def reborn(self, table):
+        """A row is deleted, and one with the same key inserted, in one transaction."""
+        if not table.key:
+            raise NoChange(f"{table.quoted} has no key")
+        condition = self.a_row(table)
+        with self.connection.transaction():
+            (row,) = self.connection.execute(f"SELECT {', '.join(f'{quote(c)}::text' for c in table.key)} FROM {table.quoted}"
+                                             f" WHERE {condition}").fetchall()
+            delete = f"DELETE FROM {table.quoted} WHERE {condition}"
+            self.connection.execute(delete)
+            insert = self.insert(table, dict(zip(table.key, map(literal, row))))
+            self.connection.execute(insert)
+        return f"BEGIN; {delete}; {insert}; COMMIT"
+
+    def overlapping(self, first, second):
+        """Two transactions of which the one that began later ends first."""
+        with self.connection.transaction():
+            begun = self.apply(*first)
+            make, table = second
+            self.other.connection.execute("SET lock_timeout = '100ms'")
+            try:
+                within = self.other.apply(getattr(self.other, make.__name__), table)
+            except NoChange:
+                within = "nothing"
+        return f"BEGIN; {begun}; (another: {within}); COMMIT"
 
     def fill(self, rows):
         """Brings every table to about this many rows; returns the statements."""
@@ -299,6 +344,9 @@ class Changes:
         cards = [[lambda c=c: self.apply(*c)] for c in single]
         cards += [[lambda c=table: self.apply(self.update_all, c)] for table in self.tables.values()]
         cards += [[lambda s=self.random.sample(single, min(len(single), 4)): self.several(s)] for _ in range(len(self.tables) * 2)]
+        cards += [[lambda c=table: self.tried(self.reborn, c)] for table in self.tables.values()]
+        if self.other:
+            cards += [[lambda s=self.random.sample(single, 2): self.tried(self.overlapping, *s)] for _ in self.tables]
         cards += [[lambda t=table: self.apply(self.truncate, t), lambda: self.refill(5)] for table in self.tables.values()]
         self.random.shuffle(cards)
         return [step for card in cards for step in card]

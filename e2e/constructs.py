@@ -135,6 +135,16 @@ KEYS = [
     _keys("bytea", ["'\\x00'", "'\\x01ff'", "'\\x7c'", "'\\xdeadbeef'"]),
     _keys("inet", ["'10.0.0.1'", "'10.0.0.0/8'", "'::1'", "'10.0.0.2/32'"]),
     _keys("interval", ["'1 day'", "'24 hours'", "'1 month'", "'90 minutes'"]),
+    construct("equal keys with other texts", """
+        CREATE EXTENSION citext;
+        CREATE TABLE roots (name citext PRIMARY KEY, number numeric UNIQUE, code char(6) UNIQUE, note text);
+        CREATE TABLE a (id int PRIMARY KEY, note text, name citext REFERENCES roots ON UPDATE CASCADE ON DELETE CASCADE);
+        CREATE TABLE b (id int PRIMARY KEY, note text, number numeric REFERENCES roots (number) ON UPDATE CASCADE ON DELETE CASCADE);
+        CREATE TABLE c (id int PRIMARY KEY, note text, code char(8) REFERENCES roots (code) ON UPDATE CASCADE ON DELETE CASCADE);""",
+              node("roots", children=[child("a", ["note"]), child("b", ["note"]), child("c", ["note"])]), choices={
+                  **{f"public.{t}.name": ["'Ab'", "'aB'", "'cd'", "'E'", "'f'"] for t in ("roots", "a")},
+                  **{f"public.{t}.number": ["1", "1.0", "2.50", "2.5", "3", "4"] for t in ("roots", "b")},
+                  **{f"public.{t}.code": ["'x'", "'yy'", "'zzz'", "'wwww'"] for t in ("roots", "c")}}),
     construct("key of an enum", """
         CREATE TYPE colour AS ENUM ('red', 'green', 'dark blue', 'a|b');
         CREATE TABLE roots (key colour PRIMARY KEY, name text);
@@ -155,7 +165,7 @@ KEYS = [
         CREATE TABLE roots (key text PRIMARY KEY, name text);
         CREATE TABLE leaves (id int PRIMARY KEY, name text, root text REFERENCES roots ON UPDATE CASCADE ON DELETE CASCADE);""",
               node("roots", ["name"], [child("leaves", ["name"])]),
-              choices={"public.roots.key": [f"repeat('{w}', {n})" for w in ("a", "ü", "𝄞|") for n in (1, 100, 171, 200)] + ["repeat('b', 512)", "repeat('b', 513)"]}),
+              choices={"public.roots.key": [f"repeat('{w}', {n})" for w in ("a", "ü", "𝄞|") for n in (1, 100, 171, 200)] + ["repeat('b', 512)", "repeat('b', 513)", "''"]}),
 ]
 
 # --- relationships
@@ -305,6 +315,13 @@ TRANSFORMS = [
         "replace": {"title": {"a": "-"}}, "rename": {"title": "isbn", "isbn": "title"},
         "concat": {"columns": ["title", "isbn", "of"], "destination": "both", "delimiter": "|"}}),
         choices={"public.books.title": REPLACED, "public.books.isbn": REPLACED}),
+    construct("transform of computed fields and paths", BOOKS.replace("isbn text", "isbn jsonb"), node("books", ["id", "isbn->name", "isbn->>n"], [
+        child("reviews", ["by"], scalar=True), child("reviews", ["text"], label="lines", scalar=True, expressions={"line": "lower(text)"})],
+        expressions={"upper": "upper(title)", "half": "pages / 2.0"}, transform={
+            "replace": {"reviews": {"a": "A", "x": "z"}, "upper": {"A": "4"}, "isbn_name": {"e": "3"}},
+            "rename": {"isbn_name": "name", "half": "Half", "reviews": "said"},
+            "concat": {"columns": ["upper", "Half", "name", "isbn_n"], "destination": "all", "delimiter": ","}}),
+        choices={"public.reviews.by": REPLACED}),
     construct("mapping in transform", BOOKS, node("books", ["title", "price"], [
         child("reviews", ["text", "by"], transform={"mapping": {"by": {"type": "keyword"}}})],
         transform={"rename": {"title": "name"}, "mapping": {"name": {"type": "keyword", "ignore_above": 100}, "price": {"type": "double"}}})),
@@ -327,6 +344,10 @@ DOCUMENTS = [
         {"nodes": node("books", ["title"], [child("authors", ["name"], through="book_authors"), child("reviews", ["stars"])])},
         {"nodes": node("authors", ["name"], [child("books", ["title"], [child("publishers", ["name"], many=False)], through="book_authors")])},
         {"nodes": node("reviews", ["text"])}]),
+    Construct("one table in several indices", BOOKS, [
+        {"nodes": node("books", ["title"], [child("reviews", ["text"])], where="isbn = 'draft'")},
+        {"nodes": node("books", ["title"], where="isbn = 'sold'")}, {"nodes": node("books", ["id", "isbn"])}],
+        choices={"public.books.isbn": ["'draft'", "'published'", "'sold'", "NULL"]}),
     construct("setting and mapping", BOOKS, node("books", ["title", "isbn"], [child("reviews", ["text"])]), document={
         "setting": {"number_of_shards": 2, "analysis": {"analyzer": {"mine": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase"]}}}},
         "mapping": {"title": {"type": "text", "analyzer": "mine"}, "reviews": {"type": "nested", "properties": {"text": KEYWORD}}}}),
@@ -339,11 +360,19 @@ DOCUMENTS = [
     construct("routing", BOOKS, node("books", ["title", "isbn"], [child("reviews", ["text"])]), document={
         "routing": "isbn", "setting": {"number_of_shards": 5}}, options={"routed": True},
         choices={"public.books.isbn": [f"'{w}'" for w in "abcdefg"]}),
+    construct("routing by a renamed column", BOOKS, node("books", ["title", "isbn"], transform={"rename": {"isbn": "place"}}), document={
+        "routing": "place", "setting": {"number_of_shards": 5}}, options={"routed": True},
+        choices={"public.books.isbn": [*(f"'{w}'" for w in "abcdefg"), "NULL", "''"]}),
     construct("routing by the key", BOOKS, node("books", ["id", "title"], [child("reviews", ["text"])]), document={
         "routing": "id", "setting": {"number_of_shards": 5}}, options={"routed": True}),
     construct("meta as in pgsync", BOOKS, node("books", ["title"], [
         child("publishers", ["name"], many=False), child("reviews", ["stars"]), child("authors", ["name"], through="book_authors")]),
         spec={"documents": {"meta": "Pgsync", "idFormat": "Pgsync", "mapping": "Dynamic"}}),
+    construct("meta of rows that are in the document", BOOKS, node("books", ["title"], [
+        child("publishers", ["name"], [child("books", ["title"], limit=2)], many=False, where="city <> 'Oslo'"),
+        child("reviews", ["stars"], many=False), child("reviews", ["text"], label="two", limit=2, order_by=["stars desc"]),
+        child("authors", ["name"], many=False, scalar=True, through="book_authors")]),
+        spec={"documents": {"meta": "Pgsync"}}, choices={"public.publishers.city": ["'Oslo'", "'Rome'", "NULL"]}),
 ]
 
 # --- beyond pgsync
@@ -364,6 +393,9 @@ BEYOND = [
         child("reviews", ["stars"], label="first", many=False, order_by=["stars"]),
         child("reviews", ["text"], label="texts", scalar=True, order_by=["text"])]),
         choices={"public.reviews.stars": ["1", "2", "3", "NULL"]}),
+    construct("order by an expression", BOOKS, node("books", ["title"], [
+        child("reviews", ["id"], expressions={"length": "length(text)"}, order_by=["length desc", "stars nulls first"]),
+        child("authors", ["name"], through="book_authors", expressions={"year": "extract(year FROM born)"}, order_by=["year"])])),
     construct("limit", BOOKS, node("books", ["title"], [
         child("reviews", ["stars", "id"], limit=2), child("reviews", ["id"], label="best", limit=1, order_by=["stars desc nulls last"]),
         child("authors", ["name"], through="book_authors", limit=2, order_by=["name"])]), rows=10,
@@ -414,6 +446,19 @@ RELKINDS = [
                    primary_key=["id"], base_tables=["books", "publishers"])),
     construct("view below", BOOKS + "CREATE VIEW said AS SELECT id, book_id, stars, upper(text) AS text FROM reviews WHERE stars > 0;",
               node("books", ["title"], [child("said", ["stars", "text"], key=(["book_id"], ["id"]), primary_key=["id"], base_tables=["reviews"])])),
+]
+
+SUMS = """ SELECT p.id, p.name, count(b.id) AS books, sum(b.price) AS worth FROM publishers p LEFT JOIN books b ON b.publisher_id = p.id
+    GROUP BY p.id, p.name HAVING count(b.id) < 4;"""
+RELKINDS += [
+    construct("view that sums up", BOOKS + "CREATE VIEW sums AS" + SUMS,
+              node("sums", children=[child("books", ["title"], key=(["publisher_id"], ["id"]))], primary_key=["id"], base_tables=["publishers", "books"])),
+    construct("materialized view", BOOKS + "CREATE MATERIALIZED VIEW sums AS" + SUMS + "CREATE VIEW sums_now AS" + SUMS,
+              node("sums", children=[child("books", ["title"], key=(["publisher_id"], ["id"]))], primary_key=["id"], base_tables=["publishers", "books"]),
+              options={"assembled_from": {"sums": "sums_now"}}),
+    construct("materialized view below", BOOKS + "CREATE MATERIALIZED VIEW sums AS" + SUMS + "CREATE UNIQUE INDEX ON sums (id); CREATE VIEW sums_now AS" + SUMS,
+              node("books", ["title"], [child("sums", many=False, primary_key=["id"], base_tables=["public.publishers", "books"], key=(["id"], ["publisher_id"]))]),
+              options={"assembled_from": {"sums": "sums_now"}}),
 ]
 
 CONSTRUCTS = TABLES + KEYS + RELATIONS + PATHS + TRANSFORMS + DOCUMENTS + BEYOND + RELKINDS

@@ -41,7 +41,7 @@ class Subject:
         database.create_role()
         database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"')
         # As the role that publishes the tables: they are its own.
-        self.connection = database.server.connect(database.name, database.role, database.role_password)
+        self.connection, self.second = (database.server.connect(database.name, database.role, database.role_password) for _ in range(2))
         construct.load(self.connection)
         self.name, self.schema = prefix, construct.documents(prefix)
         self.catalog = tables.read(self.connection)
@@ -67,11 +67,17 @@ class Subject:
         for name, body in self.construct.options.get("pipelines", {}).items():
             self.engine.request("PUT", f"_ingest/pipeline/{name}", body)
 
+    def _assembled(self, node):
+        """The tree with other relations in the place of some: a plain view for a materialized one."""
+        places = self.construct.options.get("assembled_from", {})
+        return {**node, "label": node.get("label") or node["table"], "table": places.get(node["table"], node["table"]),
+                "children": [self._assembled(c) for c in node.get("children", [])]}
+
     def wanted(self):
         options = self.construct.spec.get("documents", {})
         made = {}
         for document in self.schema:
-            found = assembly.assemble(self.connection, document, catalog=self.catalog, id_format=options.get("idFormat", "Escaped"),
+            found = assembly.assemble(self.connection, {**document, "nodes": self._assembled(document["nodes"])}, catalog=self.catalog, id_format=options.get("idFormat", "Escaped"),
                                       meta=options.get("meta"))
             made[document["index"]] = {id: self.construct.finished(d) for id, d in found.items()}
             self.seen[document["index"]].update(dict.fromkeys(found))
@@ -123,7 +129,7 @@ class Subject:
     def run_changes(self, count, seed=0):
         """Makes single changes, each followed by a comparison, until `count` are done."""
         source = changes.Changes(self.connection, random.Random(f"{self.construct.name} {seed}"), self.construct.schema,
-                                 self.construct.choices)
+                                 self.construct.choices, other=self.second)
         made = 0
         while made < count:
             before = made
@@ -147,6 +153,7 @@ class Subject:
 
     def close(self):
         self.connection.close()
+        self.second.close()
         for index in self.seen:
             self.engine.delete_indices(f"{index}-*")
 
