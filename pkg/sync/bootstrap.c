@@ -183,6 +183,8 @@ static uint64_t chunk_blocks(const struct bootstrap *b, const struct range *rang
 
 	if (blocks < FIRST_BLOCKS && range->blocks >= FIRST_BLOCKS)
 		blocks = FIRST_BLOCKS;
+	if (blocks < 1)
+		blocks = 1;
 	return blocks < left ? blocks : left;
 }
 
