@@ -30,7 +30,7 @@ FUZZERS := $(wildcard pkg/*/*_fuzz.c)
 TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
 REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
 
-.PHONY: help deps all check unit e2e test demo demo-stop bench image clean golden fuzz
+.PHONY: help deps all check unit e2e test parity demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -108,6 +108,11 @@ e2e: all ## end-to-end tests against real Postgres, OpenSearch, Elasticsearch an
 test: ## check + unit + e2e: all set-up and all tests
 	@hack/deps
 	@hack/test
+
+parity: ## the real pgsync 7.3.0 and ours, document by document; WRITE=1 puts the differences into docs/from-pgsync.md
+	@hack/deps
+	@$(MAKE) --no-print-directory -j2 all
+	@e2e/python -m commands.parity $(if $(WRITE),--write) $(PARITY_ARGS)
 
 golden: ## rewrite the golden files; review the diff
 	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document

@@ -3,7 +3,7 @@
 import concurrent.futures
 import sys
 
-from . import kubernetes, postgres
+from . import kubernetes, peer, postgres
 from .opensearch import Elasticsearch7, OpenSearch
 
 
@@ -14,11 +14,12 @@ def _one_after_the_other():
 
 
 def main(names):
-    """`names`: of postgres, opensearch, elasticsearch, kubernetes; all without any."""
-    every = {"postgres": postgres.fetch, "opensearch": OpenSearch.fetch, "elasticsearch": Elasticsearch7.fetch,
+    """`names`: of postgres, opensearch, elasticsearch, kubernetes, pgsync; without any, all that the tests need."""
+    tests = {"postgres": postgres.fetch, "opensearch": OpenSearch.fetch, "elasticsearch": Elasticsearch7.fetch,
              "kubernetes": _one_after_the_other}
+    every = {**tests, "pgsync": peer.fetch}
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        for future in [pool.submit(every[name]) for name in names or every]:
+        for future in [pool.submit(every[name]) for name in names or tests]:
             future.result()
 
 

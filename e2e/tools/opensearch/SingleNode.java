@@ -2,6 +2,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import org.opensearch.analysis.common.CommonAnalysisPlugin;
 import org.opensearch.common.settings.Settings;
+import org.opensearch.geo.GeoModulePlugin;
 import org.opensearch.index.mapper.MapperExtrasPlugin;
 import org.opensearch.index.reindex.ReindexPlugin;
 import org.opensearch.ingest.common.IngestCommonPlugin;
@@ -15,7 +16,7 @@ public final class SingleNode extends Node {
 	private SingleNode(Settings settings) {
 		super(InternalSettingsPreparer.prepareEnvironment(settings, Collections.emptyMap(), null, () -> "node-1"),
 				Arrays.asList(Netty4Plugin.class, ReindexPlugin.class, MapperExtrasPlugin.class, CommonAnalysisPlugin.class,
-						IngestCommonPlugin.class, PainlessPlugin.class),
+						IngestCommonPlugin.class, PainlessPlugin.class, GeoModulePlugin.class),
 				false);
 	}
 
