@@ -100,4 +100,4 @@ def test_plan_of_a_view_shows_its_plan_too(state, unique, manifest, books):
         "table": "titles", "columns": ["title"], "primary_key": ["id"], "base_tables": ["books"]}
     code, said = plan(state, unique, manifest)
     assert code == 0, said
-    assert "Plan of the bootstrap:" in said
+    assert "Plan of all documents:" in said

@@ -363,7 +363,7 @@ void sql_place_value(struct strbuf *sb, const struct place *place)
 	if (place->scalar)
 		add_field_value(sb, place, &place->fields[0]);
 	else if (is_row(place))
-		strbuf_addf(sb, "row_to_json(x%zu)", place->number);
+		strbuf_addf(sb, "row_to_json(x%zu.*)", place->number);
 	else
 		add_build_object(sb, place, place->fields, place->n_fields);
 }
