@@ -54,11 +54,14 @@ class Suite:
                 with databases[case.source].connect() as connection:
                     case.load(connection)
         documents = [d for c in batch for d in c.schema(f"theirs_{c.name}", databases[c.source].name)]
-        with ThreadPoolExecutor(3) as pool:
+        pool = ThreadPoolExecutor(3)
+        try:
             theirs = pool.submit(self.theirs.fill, documents)
             ours = [pool.submit(self.ours.fill, c.name, c.schema(f"ours_{c.name}", databases[c.source].name), c.documents) for c in batch]
             for case, filled in zip(batch, ours):
                 self.compare(case, databases[case.source], theirs.result().get(f"theirs_{case.name}"), filled.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         for database in databases.values():
             database.drop()
         self.engine.request("DELETE", ",".join(self.engine.indices("theirs_*,ours_*")))

@@ -132,9 +132,9 @@ class Comparison:
         return [Difference(place, theirs, list(options))], []
 
     def parts(self, theirs, ours, place):
+        if place.kind == "child" and not isinstance(theirs, list) and not isinstance(ours, list):
+            return self.walk(theirs, ours, element(place))
         if isinstance(theirs, dict) and isinstance(ours, dict):
-            if element(place) != place:
-                return self.walk(theirs, ours, element(place))
             return self.objects(theirs, ours, place)
         if isinstance(theirs, list) and isinstance(ours, Several):
             return self.several(theirs, ours, place)

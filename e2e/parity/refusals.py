@@ -38,6 +38,10 @@ def _composite(world, match):
     return any(len(columns) > 1 and (not match[1] or match[1] in [*columns, *to]) for _, columns, _, to in keys)
 
 
+def _self_through(world, match):
+    return any(n.through and n.place == n.parent.place for n in world.root.below())
+
+
 def _names(world):
     """{table name: places} of everything that `_meta` names."""
     found = {}
@@ -77,6 +81,8 @@ REFUSALS = [
     Refusal("composite-keys", "ends with KeyError or IndexError for some joins by keys of several columns", "joins by all columns",
             "columns are taken out of the list of a key's columns while it is walked through", "pgsync",
             "^(?:KeyError: '(.*)'|IndexError: list index out of range())$", _composite),
+    Refusal("self-through", "ends with IndexError for some tables that refer to themselves through another", "follows both keys of it",
+            "as self-reference", "pgsync", "^IndexError: list index out of range", _self_through),
     Refusal("same-names", "ends with TypeError if two tables with one name have keys of different types",
             "both are in `_meta`", "`_meta` knows tables by name alone, and numbers do not sort among strings", "pgsync",
             "^TypeError: '<' not supported", _same_names),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import assembly
+import psycopg
 import tables
 
 
@@ -16,7 +17,10 @@ class World:
 
     def same(self, type, one, other):
         """Whether Postgres reads the same value of a type from two texts."""
-        row = self.connection.execute(f"SELECT %s::{type} IS NOT DISTINCT FROM %s::{type}", [one, other])
+        try:
+            row = self.connection.execute(f"SELECT %s::{type} IS NOT DISTINCT FROM %s::{type}", [one, other])
+        except psycopg.DataError:
+            return False
         return row.fetchone()[0]
 
     def assembled(self, document=None, id_format="Pgsync"):

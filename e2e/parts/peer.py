@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 from . import cache, maven
+from .process import Process
 
 VERSION = "7.3.0"
 
@@ -59,13 +60,15 @@ class Peer:
         config.write_text(json.dumps(documents))
         # The scripts name the directory that they were installed in, which had another name then.
         command = [self.python, self.python.parent / program, "--config", config]
-        with open(self.state / f"{program}.log", "w+") as log:
-            done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=timeout,
-                                  env=self.environment, cwd=self.state)
-            log.seek(0)
-            said = log.read()
-        if done.returncode != 0:
-            raise Refused(_last_error(said) or f"{program} ended with code {done.returncode}")
+        log = self.state / f"{program}.log"
+        log.unlink(missing_ok=True)
+        process = Process(f"pgsync {VERSION}", command, log, env=self.environment, cwd=self.state)
+        try:
+            code = process.popen.wait(timeout)
+        finally:
+            process.kill9()
+        if code != 0:
+            raise Refused(_last_error(log.read_text(errors="replace")) or f"{program} ended with code {code}")
 
 
 def _last_error(text):
