@@ -285,6 +285,13 @@ def test_base_table_without_a_key_can_still_be_written(sync):
     sync.becomes({"1": {"id": 1, "name": "c"}})
 
 
+def test_materialized_view_may_take_its_time_to_refresh(sync):
+    sync.sql("CREATE TABLE books (id int PRIMARY KEY, title text)", "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 3) i",
+             "CREATE MATERIALIZED VIEW slow AS SELECT id, title FROM books, LATERAL (SELECT pg_sleep(4 + 0 * id)) s WITH NO DATA")
+    sync.start({"nodes": {"table": "slow", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title"]}}, wait=60)
+    sync.becomes({str(i): {"title": f"book {i}"} for i in (1, 2, 3)})
+
+
 def test_materialized_view_of_somebody_else_is_refused_with_the_statement(sync):
     sync.sql(*BOOKS)
     sync.database.sql("CREATE " + YEARS.format("MATERIALIZED VIEW"), )

@@ -540,12 +540,23 @@ static bool has_empty_view(const struct engine *e)
 	return false;
 }
 
+static bool some_to_refresh(const struct engine *e)
+{
+	for (size_t p = 0; p < e->n_plans; p++)
+		if (views_to_refresh(e->plans[p]))
+			return true;
+	return false;
+}
+
 /* What a bootstrap reads must hold every commit up to its generation's version. */
 static int fill_views(struct engine *e, struct err *err)
 {
-	if (e->cp.phase == CHECKPOINT_LIVE && !has_empty_view(e))
+	_cleanup_(pg_closep) struct pg *pg = NULL;
+
+	if ((e->cp.phase == CHECKPOINT_LIVE && !has_empty_view(e)) || !some_to_refresh(e))
 		return 0;
-	return views_refresh(e, e->pg, NULL, err);
+	/* The control connection's time-out is for small queries. */
+	return engine_pg(e, false, "refresh", &pg, err) < 0 ? -1 : views_refresh(e, pg, NULL, err);
 }
 
 int prepare(struct engine *e, struct pg **ret, struct err *err)
