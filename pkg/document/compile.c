@@ -12,8 +12,6 @@ struct compiler {
 	bool failed;
 };
 
-#define fail compiler_fail
-
 void compiler_fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...)
 {
 	va_list ap;
@@ -48,8 +46,8 @@ static void unknown_table(struct compiler *c, const char *path, const char *sche
 	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
 	const char *near = c->known ? nearest_name(name, c->known->items, c->known->n) : NULL;
 
-	fail(c, "UnknownTable", path, "table %s does not exist%s%s%s", name, near ? "; did you mean " : "",
-	     near ? near : "", near ? "?" : "");
+	compiler_fail(c, "UnknownTable", path, "table %s does not exist%s%s%s", name, near ? "; did you mean " : "",
+		      near ? near : "", near ? "?" : "");
 }
 
 static const struct catalog_table *find_table(struct compiler *c, const char *path, const struct catalog_name *name,
@@ -91,8 +89,8 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 	for (size_t i = 0; i < table->n_columns; i++)
 		names[i] = table->columns[i].name;
 	near = nearest_name(name, names, table->n_columns);
-	fail(c, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema, table->name,
-	     near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	compiler_fail(c, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema,
+		      table->name, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
 }
 
 static void given_key(struct compiler *c, struct place *place)
@@ -110,9 +108,9 @@ static void given_key(struct compiler *c, struct place *place)
 	}
 	if (!place->parent && place->n_key == node->primary_key.n && !catalog_is_view(place->table) &&
 	    !columns_unique(place->table, place->key, place->n_key))
-		fail(c, "NoPrimaryKey", node->path,
-		     "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
-		     place->table->schema, place->table->name);
+		compiler_fail(c, "NoPrimaryKey", node->path,
+			      "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
+			      place->table->schema, place->table->name);
 }
 
 static void resolve_key(struct compiler *c, struct place *place)
@@ -134,10 +132,10 @@ static void resolve_key(struct compiler *c, struct place *place)
 			      "%s.%s is a view: name the columns that make its rows unique in `primary_key`",
 			      place->table->schema, place->table->name);
 	else
-		fail(c, "NoPrimaryKey", node->path,
-		     "%s.%s has no primary key; add one, or name unique columns in "
-		     "`primary_key`",
-		     place->table->schema, place->table->name);
+		compiler_fail(c, "NoPrimaryKey", node->path,
+			      "%s.%s has no primary key; add one, or name unique columns in "
+			      "`primary_key`",
+			      place->table->schema, place->table->name);
 }
 
 /* --- links */
@@ -332,8 +330,9 @@ static void check_root_key(struct compiler *c, const struct place *root)
 		const struct catalog_column *column = &root->table->columns[root->key[i]];
 
 		if (column->generated)
-			fail(c, "NotSupported", root->node->path,
-			     "column `%s` of the root's key is generated: its value is not in the WAL", column->name);
+			compiler_fail(c, "NotSupported", root->node->path,
+				      "column `%s` of the root's key is generated: its value is not in the WAL",
+				      column->name);
 	}
 }
 
@@ -426,7 +425,8 @@ struct document_plan *document_compile(const struct schema_document *document, c
 		plan = make_plan(&c.tree);
 	tree_release(&c.tree);
 	if (plan && (!plan->sql_by_key || !plan->sql_by_range)) {
-		fail(&c, "InvalidSchema", document->path, "its query would be longer than %d bytes", SQL_BYTES);
+		compiler_fail(&c, "InvalidSchema", document->path, "its query would be longer than %d bytes",
+			      SQL_BYTES);
 		document_plan_free(TAKE_PTR(plan));
 	}
 	return plan;

@@ -86,10 +86,8 @@ char *document_describe(const struct document_plan *plan)
 	add_ways(&sb, plan);
 	strbuf_adds(&sb, "\nDocuments by key:\n");
 	add_indented(&sb, plan->sql_by_key);
-	if (plan->sql_by_range) {
-		strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");
-		add_indented(&sb, plan->sql_by_range);
-	}
+	strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");
+	add_indented(&sb, plan->sql_by_range);
 	strbuf_adds(&sb, "\nIndex body:\n");
 	add_indented(&sb, mapping);
 	free(mapping);

@@ -72,7 +72,7 @@ static int describe_one(struct engine *e, const struct document_plan *plan, stru
 	_cleanup_free_ char *text = document_describe(plan);
 
 	strbuf_adds(out, text);
-	if (explain_by_key(e, plan, out, err) < 0 || (plan->sql_by_range && explain_by_range(e, plan, out, err) < 0))
+	if (explain_by_key(e, plan, out, err) < 0 || explain_by_range(e, plan, out, err) < 0)
 		return err_wrap(err, "planning the documents of \"%s\"", plan->document->index);
 	return 0;
 }
