@@ -6,11 +6,14 @@ import http.client
 import os
 import platform
 import re
+import resource
+import select
 import shutil
 import statistics
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import bookstore
@@ -19,7 +22,7 @@ from parts.faultproxy import FaultProxy
 from parts.opensearch import OpenSearch
 from parts.operator import TREE
 from parts.postgres import Postgres
-from parts.process import interrupt_on_term, memory_peak_kib, stop_all
+from parts.process import cpu_seconds, interrupt_on_term, memory_peak_kib, stop_all
 from parts.search import eventually
 from parts.worker import Worker
 
@@ -45,17 +48,33 @@ def quantile(values, q):
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
 
+@dataclass
+class Run:
+    """One filling of the index: wall time until the engine has answered everything, and until all of it can be found (a
+    bootstrap ends with the latter); processor time of each side. On a busy machine only the latter is of use."""
+
+    seconds: float
+    searchable: float
+    engine: float
+    postgres: float
+    worker: float = 0
+    peak_kib: int = 0
+
+    def __str__(self):
+        return (f"{self.seconds:.2f} s, searchable after {self.searchable:.2f} s; CPU: engine {self.engine:.2f} s, "
+                f"Postgres {self.postgres:.2f} s, worker {self.worker:.2f} s")
+
+
 class Bench:
     """The parts, the data, and one method for each measurement."""
 
     def __init__(self, state: Path):
         self.state = state
         self.postgres = Postgres(state / "postgres", conf={"max_wal_size": "16GB", "shared_buffers": "512MB"})
-        self.opensearch = OpenSearch(state / "opensearch", heap="2g")
-        self.settings = self.mappings = self.bulks = None
+        self.opensearch = None
+        self.settings = self.mappings = self.bulks = self.manifest = None
 
     def start(self):
-        self.opensearch.spawn()
         self.postgres.start()
         self.database = self.postgres.create_database("bench")
         begin = time.monotonic()
@@ -63,10 +82,28 @@ class Bench:
         self.database.create_role()
         self.postgres.sql("CHECKPOINT")
         say(f"{BOOKS:,} books, {AUTHORS:,} authors, {LINKS:,} links: {time.monotonic() - begin:.1f} s")
-        self.opensearch.wait()
+        self.start_engine()
         secret = bookstore.secret("bookstore-postgres", password=self.database.role_password)
         resource = bookstore.resource("books", self.database, self.opensearch.url, index=INDEX)
         self.manifest = [secret, resource]
+
+    def start_engine(self):
+        """A new node, without data and without compiled code."""
+        if self.opensearch:
+            self.opensearch.stop()
+            shutil.rmtree(self.opensearch.state)
+        self.opensearch = OpenSearch(self.state / "opensearch", heap="2g").start()
+        if self.manifest:
+            self.sink(self.opensearch.url)
+
+    def sink(self, url):
+        self.manifest[1]["spec"]["sink"]["urls"] = [url]
+
+    def processor_time(self):
+        """Seconds so far: the engine, Postgres with all its backends, and the workers that have ended."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (cpu_seconds(self.opensearch.process.pid), cpu_seconds(self.postgres.process.pid),
+                ended.ru_utime + ended.ru_stime)
 
     def worker(self, *flags):
         return Worker(self.state / "worker", self.manifest, *flags)
@@ -83,9 +120,9 @@ class Bench:
         """A bootstrap that is not counted: it warms up the search engine, and its bulk requests are kept for the replay."""
         with FaultProxy(self.opensearch.url) as proxy:
             proxy.recorded = []
-            self.manifest[1]["spec"]["sink"]["urls"] = [proxy.url]
+            self.sink(proxy.url)
             self.until_caught_up()
-            self.manifest[1]["spec"]["sink"]["urls"] = [self.opensearch.url]
+            self.sink(self.opensearch.url)
             target = f"{INDEX}-g1".encode()
             self.bulks = [(path, headers, body) for method, path, headers, body in proxy.recorded
                           if "_bulk" in path and (target in path.encode() or target in body[:500])]
@@ -93,7 +130,7 @@ class Bench:
         say(f"{len(self.bulks)} bulk requests of {size:.1f} MiB in the median")
 
     def replay(self):
-        """Seconds in which two connections, and nothing else, repeat the worker's bulk requests into a fresh index."""
+        """Two connections, and nothing else, repeat the worker's bulk requests into a fresh index, which is then refreshed."""
         self.forget()
         self.opensearch.request("PUT", f"{INDEX}-g1", {"settings": {"index": self.settings}, "mappings": self.mappings})
         queue, problems = list(self.bulks), []
@@ -112,17 +149,20 @@ class Bench:
                     problems.append(text[:300])
 
         threads = [threading.Thread(target=send) for _ in range(2)]
-        begin = time.monotonic()
+        before, begin = self.processor_time(), time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - begin
+        engine, postgres, _ = (b - a for a, b in zip(before, self.processor_time()))
         if problems:
             raise RuntimeError(f"the replay was refused: {problems[0]}")
+        self.opensearch.refresh(f"{INDEX}-g1")
+        searchable = time.monotonic() - begin
         if self.opensearch.count(f"{INDEX}-g1") != BOOKS:
             raise RuntimeError("the replay did not index every document")
-        return seconds
+        return Run(seconds, searchable, engine, postgres)
 
     def one_document_bulk(self):
         """Seconds of bulk requests with one document each."""
@@ -152,23 +192,28 @@ class Bench:
         self.postgres.sql("CHECKPOINT")
 
     def until_caught_up(self):
-        """(seconds, peak KiB) of `pgsync run --until-caught-up` from process start to its end."""
+        """`pgsync run --until-caught-up` from process start to its end."""
         worker = self.worker("--until-caught-up")
-        begin = time.monotonic()
+        before, begin = self.processor_time(), time.monotonic()
         worker.start()
-        peak = 0
-        while worker.process.alive:
+        process, peak = worker.process, 0
+        ended = os.pidfd_open(process.pid)
+        while not select.select([ended], [], [], 0.05)[0]:
             try:
-                peak = max(peak, memory_peak_kib(worker.process.pid))
+                peak = max(peak, memory_peak_kib(process.pid))
             except (FileNotFoundError, ProcessLookupError, LookupError):
                 pass
             if self.settings is None:
                 self.look_at_index()
-            time.sleep(0.01)
         seconds = time.monotonic() - begin
-        if worker.process.popen.returncode != 0:
-            raise RuntimeError(f"pgsync run failed:\n{worker.process.tail()}")
-        return seconds, peak
+        os.close(ended)
+        if process.popen.wait() != 0:
+            raise RuntimeError(f"pgsync run failed:\n{process.tail()}")
+        return Run(seconds, seconds, *(b - a for a, b in zip(before, self.processor_time())), peak)
+
+    def bootstrap(self):
+        self.forget()
+        return self.until_caught_up()
 
     def look_at_index(self):
         """How the worker sets up the index while it fills it: the floors use the same settings and mappings."""
@@ -245,20 +290,54 @@ def milliseconds(values):
     return f"p50 {1000 * quantile(values, .5):.1f} ms, p99 {1000 * quantile(values, .99):.1f} ms"
 
 
-def measure(bench, rounds):
-    """Runs everything; returns the rows of the table: what, measured, floor or budget, remark."""
+def pairs(bench, state, rounds, prepare):
+    """Replay and bootstrap in turn, the same for both: [(replay, bootstrap)]."""
+    taken = []
+    for number in range(rounds):
+        prepare()
+        replay = bench.replay()
+        prepare()
+        taken.append((replay, bench.bootstrap()))
+        say(f"{state}, round {number + 1}: replay: {taken[-1][0]}")
+        say(f"{state}, round {number + 1}: bootstrap: {taken[-1][1]}, peak {taken[-1][1].peak_kib / 1024:.1f} MiB")
+    return taken
+
+
+def median(values):
+    return statistics.median(list(values))
+
+
+def in_rows(state, taken):
+    """The rows on a state of the engine. Ratios are those of pairs: the machine's speed drifts."""
+    bootstrap, replay = median(b.seconds for _, b in taken), median(r.seconds for r, _ in taken)
+    ratio = median(b.seconds / r.seconds for r, b in taken)
+    searchable = median(b.seconds / r.searchable for r, b in taken)
+    return [
+        (f"bootstrap of 200,000 documents, engine {state}", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), "
+         f"{ratio:.2f} x the replay, {searchable:.2f} x the replay and a refresh", "at most 1.05 x the replay"),
+        ("floor: replay of the same bulk bodies on two connections; and a refresh, after which they can be found",
+         f"{replay:.2f} s; {median(r.searchable for r, _ in taken):.2f} s", ""),
+        ("CPU time of replay (without refresh); of bootstrap: engine, Postgres, worker",
+         f"{median(r.engine for r, _ in taken):.1f} s; {median(b.engine for _, b in taken):.1f} s, "
+         f"{median(b.postgres for _, b in taken):.1f} s, {median(b.worker for _, b in taken):.1f} s", ""),
+    ]
+
+
+def fill(bench, rounds):
+    """The rows on filling an index, and the worker's peak memory."""
     bench.record()
     bench.check_equal()
-    say(f"not counted, until the search engine's compiler has settled: replays of {bench.replay():.2f} s, {bench.replay():.2f} s")
-    replays, bootstraps, peaks = [], [], []
-    for number in range(rounds):
-        replays.append(bench.replay())
-        say(f"round {number + 1}: replay: {replays[-1]:.2f} s")
-        bench.forget()
-        seconds, peak = bench.until_caught_up()
-        bootstraps.append(seconds)
-        peaks.append(peak)
-        say(f"round {number + 1}: bootstrap: {seconds:.2f} s, peak {peak / 1024:.1f} MiB")
+    cold = pairs(bench, "just started", rounds, bench.start_engine)
+    for _ in range(2):
+        say(f"not counted, until the search engine's compiler has settled: replay: {bench.replay()}")
+    warm = pairs(bench, "warmed up", rounds, lambda: None)
+    peak = max(b.peak_kib for _, b in cold + warm) / 1024
+    return in_rows("just started", cold) + in_rows("warmed up", warm), peak
+
+
+def measure(bench, rounds):
+    """Runs everything; returns the rows of the table: what, measured, budget."""
+    rows, peak = fill(bench, rounds)
     copies = [bench.copy_to_nowhere() for _ in range(3)]
     say(f"COPY of the document query to nowhere: {statistics.median(copies):.2f} s")
 
@@ -271,24 +350,18 @@ def measure(bench, rounds):
     streaming_peak = memory_peak_kib(worker.process.pid)
     worker.stop()
     bench.write_backlog()
-    drained, drain_peak = bench.until_caught_up()
-    say(f"backlog drained in {drained:.2f} s")
+    drain = bench.until_caught_up()
+    say(f"backlog drained in {drain.seconds:.2f} s")
     bench.check_equal()
 
-    floor = statistics.median(replays)
-    bootstrap = statistics.median(bootstraps)
-    peak = max(peaks) / 1024
-    return [
-        ("bootstrap of 200,000 documents", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), "
-         f"{bootstrap / floor:.2f} x the replay", "at most 1.05 x"),
-        ("floor: replay of the same bulk bodies on two connections", f"{floor:.2f} s", ""),
+    return rows + [
         ("floor: COPY of the document query to nowhere", f"{statistics.median(copies):.2f} s", ""),
         ("worker's peak memory: bootstrap", f"{peak:.1f} MiB", "at most 32 MiB"),
-        ("worker's peak memory: stream, backlog", f"{streaming_peak / 1024:.1f} MiB, {drain_peak / 1024:.1f} MiB",
+        ("worker's peak memory: stream, backlog", f"{streaming_peak / 1024:.1f} MiB, {drain.peak_kib / 1024:.1f} MiB",
          "at most 32 MiB"),
         ("commit to readable by id, idle", milliseconds(latencies), "p50 6 ms, p99 25 ms"),
         ("floor: a bulk request with one document", milliseconds(bulks), ""),
-        (f"backlog of {BACKLOG:,} single-row transactions, from process start", f"{drained:.2f} s ({BACKLOG / drained:,.0f}/s)",
+        (f"backlog of {BACKLOG:,} single-row transactions, from process start", f"{drain.seconds:.2f} s ({BACKLOG / drain.seconds:,.0f}/s)",
          "10,000/s"),
         (f"{WRITERS} writers at full speed, {WRITTEN:,} transactions",
          f"written at {rate:,.0f}/s, in the index {behind:.2f} s after the last commit", "1 s"),
@@ -328,7 +401,7 @@ def write(table, rounds):
 
 def main():
     parser = argparse.ArgumentParser(prog="e2e/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often bootstrap and replay take turns")
+    parser.add_argument("--rounds", type=int, default=2, help="how often bootstrap and replay take turns, in each state of the engine")
     parser.add_argument("--write", action="store_true", help="put the table into BENCHMARKS.md")
     options = parser.parse_args()
     interrupt_on_term()

@@ -192,6 +192,18 @@ def _status_kib(pid, key):
     raise LookupError(f"/proc/{pid}/status has no {key}")
 
 
+def cpu_seconds(pid):
+    """Processor time of a process, its living children, and those that it has reaped."""
+    total = 0
+    for each in [pid, *children(pid)]:
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(map(int, fields[11:15] if each == pid else fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def children(pid):
     """Pids of the direct children of a process."""
     found = []
