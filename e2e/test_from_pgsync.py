@@ -12,8 +12,10 @@ from pathlib import Path
 import bookstore
 import pytest
 import yaml
+from parts import peer
 from parts.operator import BIN, TREE
 from parts.process import Process
+from parts.redis import Redis
 from parts.search import eventually
 
 QUICKSTART = "until bootstrap --config schema.json; do sleep 3; done; exec pgsync --config schema.json --daemon\n"
@@ -114,7 +116,7 @@ def test_quickstart_started_before_the_tables_exist(home, shop, opensearch, inde
     assert run.alive
     assert shop.slots() == []
     load(shop)
-    eventually(lambda: holds_all(opensearch, index, shop), 30, lambda: f"the documents ({run.tail(30)})", interval=0.2)
+    eventually(lambda: holds_all(opensearch, index, shop), 60, lambda: f"the documents ({run.tail(30)})", interval=0.2)
     assert_equal(opensearch, index, shop)
     shop.sql("UPDATE authors SET name = 'W. Gibson' WHERE id = 1; DELETE FROM books WHERE id = 2;"
              " INSERT INTO books (isbn, title, price, status) VALUES ('x', 'New', 1.10, 'draft')")
@@ -494,7 +496,67 @@ def test_import_reads_an_env_file(home, index):
     assert "geheim" not in done.stdout + done.stderr
 
 
+# --- beside the real one
+
+
+@pytest.fixture
+def pgsync_of_python(home, shop, opensearch, unique, state):
+    """pgsync 7.3.0, bootstrapped and following changes with its triggers; what it needs beyond the home's variables."""
+    load(shop)
+    with Redis(state / f"redis-{unique}") as redis:
+        theirs = {"PG_USER": "postgres", "PG_PASSWORD": shop.server.password, "OPENSEARCH": "true", "ELASTICSEARCH": "false",
+                  "ELASTICSEARCH_TIMEOUT": "60", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis.port),
+                  "REDIS_AUTH": redis.password, "CHECKPOINT_PATH": str(home.directory)}
+        programs = peer.fetch() / "bin"
+        subprocess.run([programs / "python", programs / "bootstrap", "--config", "schema.json"], cwd=home.directory,
+                       env=home.environment(**theirs), check=True, capture_output=True, timeout=120)
+        run = home.start(programs / "python", programs / "pgsync", "--config", "schema.json", "--daemon", **theirs)
+        eventually(lambda: opensearch.indices(index_of(home)) and opensearch.count(index_of(home)) == 25, 60,
+                   lambda: f"pgsync's documents ({run.tail()})", interval=0.2)
+        yield run
+        if run.alive:
+            run.kill9()
+
+
+def index_of(home):
+    return json.loads((home.directory / "schema.json").read_text())[0]["index"]
+
+
+def test_switching_a_live_index_over_as_the_page_says(home, shop, pgsync_of_python, resources, operator, opensearch, index):
+    page = (TREE / "docs/from-pgsync.md").read_text()
+    code, _, err = home.call("pgsync", "--config", "schema.json", "--analyze")
+    assert code == 0, err
+    code, out, err = home.call("pgsync", "import", "--config", "schema.json", "--adopt-existing-index", "--name", "books")
+    assert code == 0, err
+    resources.kubectl("apply", "--namespace", resources.namespace, "-f", "-", input=out)
+    resources.wait("books")
+    pgsync_of_python.stop()
+    # It was stopped too late to be sure: once more, beside.
+    resources.patch("books", {"resyncNonce": 1})
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "the second build")
+    statements = re.findall(r"^ +((?:SELECT pg_drop|DROP ).*;)", page, re.MULTILINE)
+    assert len(statements) == 3
+    for statement in statements:
+        # Its name of a slot: letters, digits and _ of DATABASE_INDEX.
+        shop.sql(statement.replace("bookstore_books", re.sub(r"\W", "", f"{shop.name}_{index}")))
+    assert len(shop.slots()) == 1
+    assert shop.sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert shop.sql("SELECT relname FROM pg_class WHERE relname = '_view' UNION SELECT proname FROM pg_proc"
+                    " WHERE pronamespace = 'public'::regnamespace") == []
+    shop.sql("UPDATE books SET title = 'Newromancer' WHERE id = 1")
+    eventually(lambda: holds_all(opensearch, index, shop), 5, "the change in the index", interval=0.1)
+    assert_equal(opensearch, index, shop)
+
+
 # --- the documentation
+
+
+def test_every_variable_of_the_real_one_is_known(home):
+    (settings,) = peer.fetch().glob("lib/python*/site-packages/pgsync/settings.py")
+    theirs = set(re.findall(r'env\.\w+\(\s*"(\w+)"', settings.read_text()))
+    _, table, _ = home.call("pgsync", "import", "--variables")
+    assert len(theirs) > 100
+    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table)) == theirs
 
 
 def test_documentation_has_the_table_of_variables(home):
