@@ -398,6 +398,8 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->all_roots_sql = sql_all_roots(tree);
 	plan->root_is_view = catalog_is_view(root->table);
 	plan->views = relation_views(tree, &plan->n_views);
+	for (size_t i = 0; i < plan->n_views; i++)
+		plan->computes_views = plan->computes_views || plan->views[i].view->kind == 'v';
 	ways_build(tree, plan);
 	plan->index_body = mapping_body(tree);
 	plan->made_of = made_of(tree);

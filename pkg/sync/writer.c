@@ -8,7 +8,8 @@
 #include "sync/views_int.h"
 
 enum {
-	PAGE_KEYS = 2000, /* of one query */
+	PAGE_KEYS = 2000,       /* of one query */
+	VIEW_PAGE_KEYS = 20000, /* where a query may compute a whole view */
 	SCAN_BYTES = 256 * 1024,
 };
 
@@ -49,6 +50,19 @@ static int arrays_end(struct writer *w, size_t n, struct err *err)
 
 /* --- documents --- */
 
+static size_t page_keys(const struct writer *w)
+{
+	return w->engine->plans[w->reading.plan]->computes_views ? VIEW_PAGE_KEYS : PAGE_KEYS;
+}
+
+static int start_by_key(struct writer *w, const struct document_plan *plan, struct err *err)
+{
+	if (plan->computes_views)
+		return pg_rows_start(w->pg, plan->sql_by_key, w->params, (int)plan->n_keys, err);
+	return pg_rows_start_prepared(w->pg, plan->document->index, plan->sql_by_key, w->params, (int)plan->n_keys,
+				      err);
+}
+
 /* Reads the documents of a page of root keys, keys[from..to) of set, and writes them; a root that is not there any more
  * is deleted. */
 static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
@@ -59,9 +73,7 @@ static int write_page(struct writer *w, struct keyset *set, const struct key *co
 	for (size_t i = 0; i < n; i++)
 		if (arrays_add(w, keyset_data(set, keys[i]), keys[i]->len, plan->n_keys, err) < 0)
 			return -1;
-	if (arrays_end(w, plan->n_keys, err) < 0 ||
-	    pg_rows_start_prepared(w->pg, plan->document->index, plan->sql_by_key, w->params, (int)plan->n_keys, err) <
-		    0)
+	if (arrays_end(w, plan->n_keys, err) < 0 || start_by_key(w, plan, err) < 0)
 		return -1;
 	w->reading.wanted = set;
 	if (reading_take(&w->reading, err) < 0)
@@ -75,7 +87,8 @@ static int write_page(struct writer *w, struct keyset *set, const struct key *co
 /* Every key of the set with this target that one of the first n transactions touched. */
 static int write_roots(struct writer *w, struct keyset *set, uint32_t target, size_t n_txns, struct err *err)
 {
-	const struct key *page[PAGE_KEYS];
+	size_t most = page_keys(w);
+	_cleanup_free_ const struct key **page = xcalloc(set->n < most ? set->n : most, sizeof(*page));
 	size_t n = 0;
 
 	for (size_t i = 0; i < set->n; i++) {
@@ -84,7 +97,7 @@ static int write_roots(struct writer *w, struct keyset *set, uint32_t target, si
 		if (key->target != target || key->first_txn >= n_txns)
 			continue;
 		page[n++] = key;
-		if (n < PAGE_KEYS)
+		if (n < most)
 			continue;
 		if (write_page(w, set, page, n, err) < 0)
 			return -1;
@@ -116,12 +129,13 @@ static int write_ways(struct writer *w, const char *sql, size_t n_params, struct
 {
 	size_t n_keys = w->engine->plans[w->reading.plan]->n_keys;
 	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR FOR %s", sql);
-	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_roots", PAGE_KEYS);
-	int n = PAGE_KEYS;
+	int most = (int)page_keys(w);
+	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_roots", most);
+	int n = most;
 
 	if (pg_query(w->pg, declare, w->params, (int)n_params, NULL, err) < 0)
 		return err_wrap(err, "finding the documents of a change");
-	while (n == PAGE_KEYS) {
+	while (n == most) {
 		_cleanup_result_ PGresult *rows = NULL;
 
 		if (pg_query(w->pg, fetch, NULL, 0, &rows, err) < 0)
@@ -154,7 +168,7 @@ static int write_way(struct writer *w, const struct batch *batch, uint32_t targe
 			arrays_begin(w, way->n_columns);
 		if (arrays_add(w, keyset_data(&batch->keys, key), key->len, way->n_columns, err) < 0)
 			return -1;
-		if (n < PAGE_KEYS)
+		if (n < page_keys(w))
 			continue;
 		if (write_way_page(w, way, err) < 0)
 			return -1;
