@@ -1,5 +1,6 @@
 """What documents may hold, and what is said of a schema that cannot be kept true."""
 
+import pytest
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
 
@@ -101,3 +102,25 @@ def test_plan_of_a_view_shows_its_plan_too(state, unique, manifest, books):
     code, said = plan(state, unique, manifest)
     assert code == 0, said
     assert "Plan of all documents:" in said
+
+
+@pytest.mark.parametrize("mapping", ["Generated", "Dynamic"])
+def test_a_table_may_have_more_columns_than_an_index_has_fields(worker, manifest, books, opensearch, index, mapping):
+    """1,000 fields are what engines allow by themselves; a text column makes two."""
+    books.sql(f"""CREATE TABLE wide (id int PRIMARY KEY, {", ".join(f"c{i} text" for i in range(700))});
+        INSERT INTO wide (id, {", ".join(f"c{i}" for i in range(700))}) VALUES (1, {", ".join(f"'{i}'" for i in range(700))})""")
+    books.own_tables()
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "wide"}
+    manifest[1]["spec"]["documents"] = {"mapping": mapping}
+    run = worker(manifest, "--until-caught-up").start()
+    assert run.finish(30) == 0, run.process.tail()
+    assert opensearch.document(index, "1") == {"id": 1, **{f"c{i}": str(i) for i in range(700)}}
+
+
+def test_names_that_no_engine_takes_are_told_before_one_is_asked(state, unique, manifest):
+    root(manifest)["transform"] = {"rename": {"title": "_id", "isbn": ".isbn", "status": "price.status"}}
+    code, said = plan(state, unique, manifest)
+    assert code == 1
+    for words in ("spec.schema[0].nodes: no document can have a field `_id`", "no field `.isbn`",
+                  "`price` and `price.status` cannot both be fields"):
+        assert words in said, f"{words!r} is not in: {said}"

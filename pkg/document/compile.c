@@ -422,6 +422,7 @@ struct document_plan *document_compile(const struct schema_document *document, c
 	c.failed = !routing_resolve(document, root, &c.tree.routing, f) || c.failed;
 	fields_move(&c, &c.tree);
 	add_meta_field(&c);
+	fields_check_names(&c, &c.tree);
 	choose_inlined(&c.tree);
 	if (!c.failed)
 		plan = make_plan(&c.tree);

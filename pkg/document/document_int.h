@@ -114,6 +114,8 @@ const struct catalog *compiler_catalog(const struct compiler *c);
 void fields_resolve(struct compiler *c, struct place *place);
 /* Moves fields, when all places are resolved. */
 void fields_move(struct compiler *c, struct tree *tree);
+/* Complains of names that search engines refuse. */
+void fields_check_names(struct compiler *c, const struct tree *tree);
 void fields_release(struct field *fields, size_t n);
 /* Which values of a column search engines refuse: infinite dates, NaN and infinite numbers. */
 enum finite { FINITE_ALWAYS, FINITE_DATE, FINITE_NUMBER };

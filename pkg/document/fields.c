@@ -420,6 +420,77 @@ void fields_move(struct compiler *c, struct tree *tree)
 	}
 }
 
+/* --- names that no engine takes --- */
+
+/* The engines' metadata fields, of OpenSearch 2 and Elasticsearch 7 to 9: a document cannot have them at its top. */
+static bool is_metadata_field(const char *name)
+{
+	static const char *const names[] = {"_id",          "_index",
+					    "_type",        "_routing",
+					    "_source",      "_field_names",
+					    "_ignored",     "_version",
+					    "_seq_no",      "_primary_term",
+					    "_nested_path", "_doc_count",
+					    "_feature",     "_data_stream_timestamp",
+					    "_tier"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_object(const struct field *field)
+{
+	return field->kind == FIELD_OBJECT || field->kind == FIELD_META ||
+	       (field->kind == FIELD_CHILD && !field->child->scalar);
+}
+
+/* Engines read "a.b" as the field b of an object a. A field in the way of that: one that is no object. */
+static const struct field *in_the_way(const struct place *place, const char *name)
+{
+	for (size_t i = 0; i < place->n_fields; i++) {
+		const struct field *field = &place->fields[i];
+		size_t len = strlen(field->name);
+
+		if (!field->hidden && !is_object(field) && strncmp(name, field->name, len) == 0 && name[len] == '.')
+			return field;
+	}
+	return NULL;
+}
+
+static void check_name(struct compiler *c, const struct place *place, const char *name)
+{
+	const struct field *other = in_the_way(place, name);
+
+	if (!place->parent && is_metadata_field(name))
+		compiler_fail(c, "InvalidSchema", place->node->path,
+			      "no document can have a field `%s`: search engines have one of their own; give it "
+			      "another name by transform.rename",
+			      name);
+	else if (!*name || *name == '.' || strstr(name, ".."))
+		compiler_fail(c, "InvalidSchema", place->node->path,
+			      "search engines take no field `%s`: the words between dots are empty; give it another "
+			      "name by transform.rename",
+			      name);
+	else if (other)
+		compiler_fail(c, "InvalidSchema", place->node->path,
+			      "`%s` and `%s` cannot both be fields: search engines take the latter for a field within "
+			      "the former; give one another name by transform.rename",
+			      other->name, name);
+}
+
+void fields_check_names(struct compiler *c, const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct place *place = tree->places[i];
+
+		for (size_t j = 0; j < place->n_fields && !place->scalar; j++)
+			if (!place->fields[j].hidden)
+				check_name(c, place, place->fields[j].name);
+	}
+}
+
 void fields_release(struct field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

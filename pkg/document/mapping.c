@@ -5,7 +5,10 @@
 
 #include "document/document_int.h"
 
-enum { SCALED_DIGITS = 18 };
+enum {
+	SCALED_DIGITS = 18,
+	TOTAL_FIELDS = 1000, /* what engines allow unless the index says otherwise */
+};
 
 struct type_mapping {
 	const char *type; /* Postgres' */
@@ -260,6 +263,9 @@ static json_t *mappings(const struct tree *tree)
 	if (json_object_get(document->mapping, "dynamic_templates"))
 		return json_deep_copy(document->mapping);
 	properties = dynamic ? dynamic_properties(tree->places[0]) : generated_properties(tree->places[0]);
+	/* Nobody searches it, and tables of one name in two schemas share an entry, maybe with keys of two types. */
+	if (dynamic && tree->as->meta == META_PGSYNC)
+		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
 	if (document->mapping) {
 		_cleanup_json_ json_t *own = json_deep_copy(document->mapping);
 
@@ -269,11 +275,45 @@ static json_t *mappings(const struct tree *tree)
 		       : json_pack("{s:s, s:o}", "dynamic", "strict", "properties", properties);
 }
 
+/* As the engines count them: fields, the objects that they are in, and the fields of multi-fields. */
+static size_t count_fields(const json_t *properties)
+{
+	size_t n = 0;
+	const char *name;
+	json_t *field;
+
+	json_object_foreach ((json_t *)properties, name, field)
+		n += 1 + count_fields(json_object_get(field, "properties")) +
+		     count_fields(json_object_get(field, "fields"));
+	return n;
+}
+
+static bool limits_fields(const json_t *setting)
+{
+	const json_t *limit =
+		json_object_get(json_object_get(json_object_get(setting, "mapping"), "total_fields"), "limit");
+
+	return limit || json_object_get(setting, "mapping.total_fields.limit") ||
+	       json_object_get(setting, "index.mapping.total_fields.limit");
+}
+
+/* Room for what the tables have; what is in JSON columns besides has the engine's own limit. */
+static void make_room(const struct tree *tree, json_t *index)
+{
+	_cleanup_json_ json_t *properties = generated_properties(tree->places[0]);
+	size_t n = count_fields(properties);
+
+	if (n > TOTAL_FIELDS && !limits_fields(index))
+		(void)json_object_set_new(index, "mapping.total_fields.limit",
+					  json_integer((json_int_t)(n + TOTAL_FIELDS)));
+}
+
 json_t *mapping_body(const struct tree *tree)
 {
 	const struct schema_document *document = tree->document;
 	json_t *index = document->setting ? json_deep_copy(document->setting) : json_object();
 
+	make_room(tree, index);
 	/* How long the engine remembers a deletion's version, so that a late write does not bring the document back. */
 	if (!json_object_get(index, "gc_deletes"))
 		(void)json_object_set_new(index, "gc_deletes", json_string("1h"));
