@@ -392,6 +392,7 @@ def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, 
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
     (letter,) = opensearch.documents(f"{index}-dead-letters").values()
     assert "7" in str(letter) and "isbn" in str(letter)
+    assert 'For input string: "080442957X"' in str(letter), "the cause within the engine's error"
 
     books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
     wanted = bookstore.expected(books)

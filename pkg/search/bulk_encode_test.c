@@ -114,8 +114,15 @@ static void test_decode_when_items_differ_then_each_has_its_status_and_error(voi
 		       "{\"index\":{\"error\":{\"type\":\"version_conflict_engine_exception\",\"reason\":\"x\"},"
 		       "\"status\":409}},"
 		       "{\"index\":{\"status\":400,\"error\":{\"reason\":\"say \\\"\\u00e9\\\"\","
-		       "\"type\":\"mapper_parsing_exception\",\"caused_by\":{\"type\":\"other\"}}}}]}",
-		       4, &answer, &err),
+		       "\"type\":\"mapper_parsing_exception\",\"caused_by\":{\"type\":\"other\"}}}},"
+		       "{\"index\":{\"status\":400,\"error\":{\"type\":\"t\",\"reason\":\"no field\","
+		       "\"caused_by\":{\"type\":\"u\",\"reason\":\"no "
+		       "number\",\"caused_by\":{\"reason\":\"\\\"x\\\"\"}}}}},"
+		       "{\"index\":{\"status\":400,\"error\":{\"reason\":\"no type\"}}},"
+		       "{\"index\":{\"status\":400,\"error\":"
+		       "{\"type\":\"t\",\"caused_by\":{\"caused_by\":{\"caused_by\":{\"caused_by\":{\"caused_by\":"
+		       "{\"reason\":\"deep\"}}}}}}}}]}",
+		       7, &answer, &err),
 		0);
 	assert_true(answer.errors);
 	assert_int_equal(bulk_answer_item(&answer, 0).status, 201);
@@ -126,6 +133,9 @@ static void test_decode_when_items_differ_then_each_has_its_status_and_error(voi
 	assert_int_equal(item.status, 400);
 	assert_string_equal(item.type, "mapper_parsing_exception");
 	assert_string_equal(item.reason, "say \"\xC3\xA9\"");
+	assert_string_equal(bulk_answer_item(&answer, 4).reason, "no field: no number: \"x\"");
+	assert_string_equal(bulk_answer_item(&answer, 5).reason, "no type");
+	assert_string_equal(bulk_answer_item(&answer, 6).reason, "");
 	bulk_answer_release(&answer);
 }
 

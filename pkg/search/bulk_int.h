@@ -14,7 +14,8 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 size_t bulk_encoded_max(const struct bulk_action *action, const char *index);
 
 /* What the server is asked to answer. Statuses stay, because items are told apart by their position alone. */
-#define BULK_FILTER "filter_path=took,errors,items.*.status,items.*.error.type,items.*.error.reason"
+#define BULK_FILTER \
+	"filter_path=took,errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.**.reason"
 
 /* One struct for each action would cost more than the request did, so an answer is kept in columns. */
 struct bulk_answer {

@@ -3,6 +3,8 @@
 #include "search/bulk_int.h"
 #include "json/json.h"
 
+enum { MOST_CAUSES = 4 };
+
 /* --- The beginning ---------------------------------------------------------------------------------------------------
  */
 struct cursor {
@@ -125,17 +127,15 @@ static bool take_key(struct cursor *c, bool *first, bool *more, struct slice *re
 	return take_string(c, ret) && take(c, ":");
 }
 
-/* Appends the text of a JSON string and a NUL; nothing but the NUL when the value is no string. */
+/* Appends the text of a JSON string; nothing when the value is no string. */
 static bool copy_string(struct cursor *c, struct strbuf *to)
 {
 	_cleanup_json_ json_t *value = NULL;
 	struct slice text;
 
 	skip_blanks(c);
-	if (c->at == c->end || *c->at != '"') {
-		strbuf_addc(to, '\0');
+	if (c->at == c->end || *c->at != '"')
 		return skip_value(c);
-	}
 	if (!take_string(c, &text))
 		return false;
 	value = json_loadb(text.at, text.len, JSON_DECODE_ANY, NULL);
@@ -143,28 +143,32 @@ static bool copy_string(struct cursor *c, struct strbuf *to)
 		strbuf_adds(to, json_string_value(value));
 	else /* an escaped NUL, say, of the document that the reason quotes: better with its escapes than not at all */
 		strbuf_add(to, text.at + 1, text.len - 2);
-	strbuf_addc(to, '\0');
 	return strbuf_ok(to);
 }
 
-/* "error": {"type": ..., "reason": ...} */
-static bool take_error(struct cursor *c, struct strbuf *type, struct strbuf *reason)
+/* "error": {"type": ..., "reason": ..., "caused_by": {the same}}. The reasons follow one another, outermost first, as
+ * the engine writes them. type: NULL for a cause. */
+static bool take_error(struct cursor *c, struct strbuf *type, struct strbuf *reason, unsigned depth)
 {
 	bool first = true, more;
 	struct slice key;
 
-	if (!take(c, "{"))
+	if (depth > MOST_CAUSES || !take(c, "{"))
 		return skip_value(c);
 	while (take_key(c, &first, &more, &key)) {
 		if (!more)
 			return true;
-		if (is_word(&key, "\"type\"")) {
+		if (type && is_word(&key, "\"type\"")) {
 			strbuf_reset(type);
 			if (!copy_string(c, type))
 				return false;
 		} else if (is_word(&key, "\"reason\"")) {
-			strbuf_reset(reason);
+			if (reason->len)
+				strbuf_adds(reason, ": ");
 			if (!copy_string(c, reason))
+				return false;
+		} else if (is_word(&key, "\"caused_by\"")) {
+			if (!take_error(c, NULL, reason, depth + 1))
 				return false;
 		} else if (!skip_value(c)) {
 			return false;
@@ -199,16 +203,17 @@ static bool take_item(struct decoder *d)
 		if (!more)
 			break;
 		if (is_word(&key, "\"status\"")  ? !take_number(&d->c, &status)
-		    : is_word(&key, "\"error\"") ? !take_error(&d->c, &d->type, &d->reason)
+		    : is_word(&key, "\"error\"") ? !take_error(&d->c, &d->type, &d->reason, 0)
 						 : !skip_value(&d->c))
 			return false;
 	} while (more);
 	if (!take(&d->c, "}") || status < 100 || status > 599)
 		return false;
 	d->answer.statuses[d->n_items] = (uint16_t)status;
-	if (d->type.len && status != 409) {
+	if ((d->type.len || d->reason.len) && status != 409) {
 		d->answer.errors_at[d->n_items] = (uint32_t)d->answer.texts.len;
 		strbuf_add(&d->answer.texts, d->type.data, d->type.len);
+		strbuf_addc(&d->answer.texts, '\0');
 		strbuf_add(&d->answer.texts, d->reason.data, d->reason.len);
 		strbuf_addc(&d->answer.texts, '\0');
 	}
