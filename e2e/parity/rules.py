@@ -49,7 +49,8 @@ def _one_through(theirs, ours, place):
 
 
 def _self_reference(theirs, ours, place):
-    if place.node.parent.place == place.node.place:
+    parent = place.node.parent
+    if any(child.place == parent.place for child in parent.children):
         yield ours, ours
 
 
@@ -282,7 +283,8 @@ RULES = [
     Rule("one-to-one-through", "`one_to_one` with `through_tables` is an array, of whose objects only the first column is left"
          " where the node has no children", "the object (or value) of the first row, or null",
          "the type is not looked at once there is a through table", ("child",), _one_through, rows=True),
-    Rule("self-reference", "a table that refers to itself, directly or through another: rows as their own children, rows that are not related, or none",
+    Rule("self-reference", "a table that refers to itself, directly or through another: rows as their own children, rows that are not related, or none;"
+         " and the same for the children beside it",
          "the row that is referred to (`one_to_one`), or the rows that refer to it (`one_to_many`)",
          "both ends of the join have one alias, and its conditions are joined by OR (#89, #404)", ("child",), _self_reference, rows=True),
     Rule("same-column-between", "children are missing under a through table that has a column with the name of the child's"
