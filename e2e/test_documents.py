@@ -124,3 +124,59 @@ def test_names_that_no_engine_takes_are_told_before_one_is_asked(state, unique, 
     for words in ("spec.schema[0].nodes: no document can have a field `_id`", "no field `.isbn`",
                   "`price` and `price.status` cannot both be fields"):
         assert words in said, f"{words!r} is not in: {said}"
+
+
+def letters(opensearch, index):
+    opensearch.request("POST", f"{index}-dead-letters/_refresh", ok=(200, 404))
+    if not opensearch.indices(f"{index}-dead-letters"):
+        return {}
+    return opensearch.documents(f"{index}-dead-letters")
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_a_row_for_which_an_expression_fails_is_left_out_and_told(worker, manifest, books, opensearch, index, partitioned):
+    """In the bootstrap and in the stream, at the root and below; corrected, it comes in."""
+    books.sql(f"""
+        CREATE TABLE things (id int PRIMARY KEY, n int) {"PARTITION BY RANGE (id)" if partitioned else ""};
+        {"CREATE TABLE few PARTITION OF things FOR VALUES FROM (0) TO (500); CREATE TABLE more PARTITION OF things FOR VALUES FROM (500) TO (9999)"
+         if partitioned else ""};
+        CREATE TABLE parts (id int PRIMARY KEY, thing_id int REFERENCES things, text text);
+        CREATE INDEX ON parts (thing_id);
+        INSERT INTO things SELECT i, i % 1000 FROM generate_series(1, 3000) i;
+        INSERT INTO parts SELECT i, i, i::text FROM generate_series(1, 3000) i;
+        UPDATE parts SET text = 'no number' WHERE id IN (17, 2999)""")
+    books.own_tables()
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "things", "columns": ["id"], "expressions": {"share": "1000 / n"}, "children": [
+        {"table": "parts", "columns": ["id"], "where": "text::int > 0", "relationship": {"type": "one_to_many", "variant": "scalar"}}]}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+
+    def right(*failing):
+        return {str(i): {"id": i, "share": 1000 // (i % 1000), "parts": [i]} for i in range(1, 3001) if i not in failing}
+
+    failing = {17, 1000, 2000, 2999, 3000}
+    assert opensearch.documents(index) == right(*failing)
+    assert {int(id) for id in letters(opensearch, index)} == failing
+    said = letters(opensearch, index)
+    assert said["1000"]["operation"] == "read" and "division by zero" in said["1000"]["reason"], said["1000"]
+    assert "invalid input syntax for type integer" in said["17"]["reason"] and "no number" not in said["17"]["reason"], said["17"]
+    assert run.condition("Degraded")["status"] == "True"
+    assert f"{index}-dead-letters" in run.condition("Degraded")["message"]
+
+    books.sql("UPDATE parts SET text = id WHERE id = 17; UPDATE things SET n = 5 WHERE id = 1000;"
+                 " UPDATE things SET n = 0 WHERE id = 4; UPDATE things SET n = 1 WHERE id = 5")
+    wanted = {**right(2000, 2999, 3000, 1000), "1000": {"id": 1000, "share": 200, "parts": [1000]}, "5": {"id": 5, "share": 1000, "parts": [5]}}
+    eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: "equal documents, that of 4 as it was")
+    eventually(lambda: {int(id) for id in letters(opensearch, index)} == {4, 2000, 2999, 3000}, 10, lambda: f"letters: {letters(opensearch, index)}")
+
+
+def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document(worker, manifest, books, opensearch, index):
+    root(manifest)["expressions"] = {"share": "100 / price"}
+    manifest[1]["spec"]["onError"] = {"policy": "Stall"}
+    books.sql("UPDATE books SET price = 0 WHERE id = 7")
+    run = worker(manifest).start()
+    eventually(lambda: 'document "7"' in run.condition("Ready").get("message", ""), 20, lambda: f"a message ({run.status()})")
+    assert "division by zero" in run.condition("Ready")["message"]
+    books.sql("UPDATE books SET price = 50 WHERE id = 7")
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    assert float(opensearch.document(index, "7")["share"]) == 2

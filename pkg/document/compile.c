@@ -395,7 +395,10 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->id_format = tree->as->id_format;
 	plan->sql_by_key = sql_documents(tree, false, NULL);
 	plan->sql_by_range = sql_documents(tree, true, &plan->leaf_at);
-	plan->all_roots_sql = sql_all_roots(tree);
+	plan->all_roots_sql = sql_keys(tree, false, NULL);
+	plan->keys_by_range = sql_keys(tree, true, &plan->keys_leaf_at);
+	for (size_t i = 0; i < tree->n; i++)
+		plan->may_fail = plan->may_fail || tree->places[i]->filtered || tree->places[i]->n_expressions;
 	plan->root_is_view = catalog_is_view(root->table);
 	plan->views = relation_views(tree, &plan->n_views);
 	for (size_t i = 0; i < plan->n_views; i++)
@@ -456,6 +459,7 @@ void document_plan_free(struct document_plan *plan)
 	free(plan->sql_by_key);
 	free(plan->sql_by_range);
 	free(plan->all_roots_sql);
+	free(plan->keys_by_range);
 	free(plan->views);
 	for (size_t i = 0; i < plan->n_tables; i++)
 		table_release(&plan->tables[i]);

@@ -74,6 +74,11 @@ struct document_plan {
 	size_t leaf_at; /* 0: the root is not partitioned */
 	/* No parameters: the keys of all roots. Of a root that is a view only sql_by_range reads all. */
 	char *all_roots_sql;
+	/* Some row may make the queries fail: the schema has conditions or expressions. */
+	bool may_fail;
+	/* The keys of the roots that by_range reads, with its parameters. */
+	char *keys_by_range;
+	size_t keys_leaf_at;
 	bool root_is_view; /* its rows disappear without an event of their own */
 	bool has_routing, has_notes;
 	bool routing_is_bool;          /* see document_routing */

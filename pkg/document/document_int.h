@@ -172,7 +172,7 @@ char *sql_type(const struct catalog_column *column);
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
 /* ret_leaf_at: see document_plan.leaf_at; may be NULL. NULL when the text would be longer than SQL_BYTES. */
 char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
-char *sql_all_roots(const struct tree *tree);
+char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
 
 /* --- relations.c --- */
 enum relation_use { RELATION_NODE, RELATION_THROUGH, RELATION_BASE };

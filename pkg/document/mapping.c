@@ -305,7 +305,7 @@ static void make_room(const struct tree *tree, json_t *index)
 
 	if (n > TOTAL_FIELDS && !limits_fields(index))
 		(void)json_object_set_new(index, "mapping.total_fields.limit",
-					  json_integer((json_int_t)(n + TOTAL_FIELDS)));
+					  json_integer((json_int_t)n + TOTAL_FIELDS));
 }
 
 json_t *mapping_body(const struct tree *tree)

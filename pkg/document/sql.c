@@ -763,15 +763,21 @@ char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 }
 
 /* Also those that its `where` leaves out: a root that left the index is to be deleted. */
-char *sql_all_roots(const struct tree *tree)
+char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 {
-	struct query q = {.tree = tree, .root = tree->places[0]};
+	struct query q = {.tree = tree, .root = tree->places[0], .by_range = by_range};
 
 	strbuf_init(&q.sb, SQL_BYTES);
 	strbuf_adds(&q.sb, "SELECT ");
 	add_root_keys(&q);
 	strbuf_adds(&q.sb, " FROM ");
-	sql_table(&q.sb, q.root->table);
+	add_table_name(&q, q.root);
 	strbuf_adds(&q.sb, " t0");
+	if (by_range) {
+		strbuf_adds(&q.sb, " WHERE ");
+		add_root_condition(&q);
+	}
+	if (ret_leaf_at)
+		*ret_leaf_at = q.leaf_at;
 	return strbuf_detach(&q.sb);
 }

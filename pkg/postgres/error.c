@@ -64,6 +64,16 @@ bool pg_is_sqlstate(const struct err *err, const char *sqlstate)
 	return strcmp(err->sqlstate, sqlstate) == 0;
 }
 
+bool pg_is_about_a_value(const struct err *err)
+{
+	static const char *const classes[] = {"22", "23", "P0"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		if (strncmp(err->sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 /* Class 22 quotes the value that it does not like: invalid input syntax for type integer: "secret". */
 static void add_without_quoted(struct strbuf *sb, const char *s)
 {

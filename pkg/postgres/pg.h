@@ -74,6 +74,8 @@ int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int
  * A plan that an ALTER TABLE made useless fails as TRANSIENT, and the next call prepares anew. */
 int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
 			   struct err *err) WARN_UNUSED;
+/* A query failed because of what some row holds: an expression divides by zero, a text is no number. */
+bool pg_is_about_a_value(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, PGresult **ret, struct err *err) WARN_UNUSED;
 /* Drops what is left of the stream (cancels the query). */

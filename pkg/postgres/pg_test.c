@@ -117,6 +117,7 @@ static void test_error_then_detail_and_hint_are_shown(void **state)
 	UNUSED(state);
 	assert_int_equal(
 		pg_err_fields("42P01", "relation \"t\" does not exist", "Looked in public.", "Check it.", &err), -1);
+	assert_false(pg_is_about_a_value(&err));
 	assert_int_equal(err.kind, ERR_INVALID);
 	assert_string_equal(err.sqlstate, "42P01");
 	assert_string_equal(err.msg,
@@ -136,6 +137,7 @@ static void test_error_when_it_is_about_values_then_they_are_left_out(void **sta
 			    NULL, &err);
 	assert_contains(err.msg, "invalid input syntax for type integer: \"...\" here");
 	assert_null(strstr(err.msg, "ret"));
+	assert_true(pg_is_about_a_value(&err));
 	(void)pg_err_fields("22P02", "bad value \"secret", NULL, NULL, &err);
 	assert_null(strstr(err.msg, "secret"));
 }

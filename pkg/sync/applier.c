@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/deadletter_int.h"
 #include "sync/views_int.h"
 #include "sync/writer_int.h"
 
@@ -215,7 +214,7 @@ static int connect_both(struct applier *a, struct err *err)
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	a->bulk = bulk_new(a->search, &options);
-	writer_connect(&a->writer, a->pg, a->bulk);
+	writer_connect(&a->writer, a->pg, a->bulk, &a->dead);
 	return 0;
 }
 

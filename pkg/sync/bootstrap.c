@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "sync/deadletter_int.h"
 #include "sync/reader_int.h"
 
 enum {
@@ -18,6 +17,8 @@ enum {
 	CHUNK_BYTES = 8 * 1024 * 1024, /* the plan of a chunk may read whole child tables: not too often */
 	BODY_BYTES = 1024 * 1024,
 	WORKERS = 16,
+	ITEM_BITS = 16,
+	KEY_BYTES = 1024 * 1024,
 	IN_FLIGHT = 16, /* chunks of one worker that are read but not durable; more than one only where rows are few */
 };
 
@@ -257,20 +258,91 @@ static int check_filenode(struct worker *w, const struct range *range, struct er
 			  "%s was rewritten during the bootstrap; it is read again", range->name);
 }
 
-static int start_query(struct worker *w, const struct chunk *chunk, struct err *err)
+static const struct document_plan *plan_of(const struct worker *w, const struct range *range)
 {
-	const struct document_plan *plan = w->bootstrap->engine->plans[chunk->range->plan];
-	_cleanup_free_ char *from = xasprintf("(%llu,0)", (unsigned long long)chunk->from);
-	_cleanup_free_ char *to = xasprintf("(%llu,0)", (unsigned long long)chunk->to);
-	const char *const params[] = {from, to};
+	return w->bootstrap->engine->plans[range->plan];
+}
+
+static char *with_leaf(const char *sql, size_t leaf_at, const struct range *range)
+{
+	return leaf_at ? xasprintf("%.*s%s%s", (int)leaf_at, sql, range->name, sql + leaf_at) : xstrdup(sql);
+}
+
+/* A row's place as a tid; the item is below the block's bits. */
+static char *tid(uint64_t place)
+{
+	return xasprintf("(%llu,%u)", (unsigned long long)(place >> ITEM_BITS),
+			 (unsigned)(place & ((1u << ITEM_BITS) - 1)));
+}
+
+static int start_query(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
+{
+	const struct document_plan *plan = plan_of(w, range);
+	_cleanup_free_ char *first = tid(from);
+	_cleanup_free_ char *end = tid(to);
+	const char *const params[] = {first, end};
 	_cleanup_free_ char *sql = NULL;
 
 	if (plan->root_is_view)
 		return pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err);
-	if (plan->leaf_at)
-		sql = xasprintf("%.*s%s%s", (int)plan->leaf_at, plan->sql_by_range, chunk->range->name,
-				plan->sql_by_range + plan->leaf_at);
-	return pg_rows_start(w->pg, sql ? sql : plan->sql_by_range, params, 2, err);
+	sql = with_leaf(plan->sql_by_range, plan->leaf_at, range);
+	return pg_rows_start(w->pg, sql, params, 2, err);
+}
+
+static int read_at_once(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
+{
+	return pg_exec(w->pg, w->bootstrap->engine->begin_sql, err) < 0 || check_filenode(w, range, err) < 0 ||
+			       start_query(w, range, from, to, err) < 0 || reading_take(&w->reading, err) < 0 ||
+			       pg_exec(w->pg, "COMMIT", err) < 0
+		       ? -1
+		       : 0;
+}
+
+/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
+static int leave_out(struct worker *w, const struct range *range, uint64_t place, const struct err *why,
+		     struct err *err)
+{
+	const struct document_plan *plan = plan_of(w, range);
+	_cleanup_free_ char *sql = with_leaf(plan->keys_by_range, plan->keys_leaf_at, range);
+	_cleanup_free_ char *first = tid(place);
+	_cleanup_free_ char *end = tid(place + 1);
+	const char *const params[] = {first, end};
+	_cleanup_(strbuf_release) struct strbuf key;
+	_cleanup_result_ PGresult *r = NULL;
+
+	strbuf_init(&key, KEY_BYTES);
+	if (pg_query(w->pg, sql, params, 2, &r, err) < 0)
+		return -1;
+	if (PQntuples(r) == 0)
+		return 0;
+	for (int i = 0; i < (int)plan->n_keys; i++)
+		key_encode_value(&key, PQgetvalue(r, 0, i), (size_t)PQgetlength(r, 0, i));
+	return reading_unmade(&w->reading, key.data, key.len, why, err);
+}
+
+/* Where a condition or an expression fails for a row, the range is halved until that row is alone. */
+static int read_range(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
+{
+	uint64_t middle = from + (to - from) / 2;
+	uint64_t rows = w->reading.rows;
+	struct err why = {0};
+
+	if (engine_sleep(w->bootstrap->engine, 0))
+		return err_set(err, ERR_CANCELLED, "stopped");
+	if (read_at_once(w, range, from, to, &why) == 0)
+		return 0;
+	if (!plan_of(w, range)->may_fail || plan_of(w, range)->root_is_view || !pg_is_about_a_value(&why)) {
+		*err = why;
+		return -1;
+	}
+	w->reading.rows = rows;
+	if (pg_exec(w->pg, "ROLLBACK", err) < 0)
+		return -1;
+	if (to - from == 1)
+		return leave_out(w, range, from, &why, err);
+	if (read_range(w, range, from, middle, err) < 0)
+		return -1;
+	return read_range(w, range, middle, to, err);
 }
 
 static uint64_t base_version(const struct engine *e, size_t plan)
@@ -286,8 +358,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	reading_begin_plan(&w->reading, chunk->range->plan);
 	w->reading.version = base_version(e, chunk->range->plan);
 	w->reading.rows = 0;
-	if (pg_exec(w->pg, e->begin_sql, err) < 0 || check_filenode(w, chunk->range, err) < 0 ||
-	    start_query(w, chunk, err) < 0 || reading_take(&w->reading, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0)
+	if (read_range(w, chunk->range, chunk->from << ITEM_BITS, chunk->to << ITEM_BITS, err) < 0)
 		return err_wrap(err, "bootstrap of \"%s\"", e->plans[chunk->range->plan]->document->index);
 	chunk->rows = w->reading.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
@@ -366,10 +437,8 @@ static int fill(struct worker *w, struct err *err)
 	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	w->bulk = bulk_new(w->search, &options);
-	reading_init(&w->reading, e, w->pg, w->bulk);
+	reading_init(&w->reading, e, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
-		if (engine_sleep(e, 0))
-			return err_set(err, ERR_CANCELLED, "stopped");
 		if (read_chunk(w, &chunk, err) < 0)
 			return -1;
 		w->read[w->n_read++] = chunk;

@@ -1,4 +1,4 @@
-/* Documents that the index rejected. */
+/* Documents that the index rejected, or that could not be made. */
 #include "sync/deadletter_int.h"
 
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static const char *alias_of(const struct engine *e, const char *physical)
 	return physical;
 }
 
-static char *letter(const struct bulk_rejection *r, const char *alias)
+static char *letter(const struct bulk_rejection *r, const char *operation, const char *alias)
 {
 	char time[CLOCK_RFC3339_BYTES];
 	struct strbuf sb;
@@ -58,9 +58,8 @@ static char *letter(const struct bulk_rejection *r, const char *alias)
 	strbuf_add_json(&sb, alias, strlen(alias));
 	strbuf_adds(&sb, ",\"id\":");
 	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
-	strbuf_addf(&sb,
-		    ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", r->is_delete ? "delete" : "index",
-		    r->status, clock_rfc3339(clock_wall_us(), time));
+	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", operation, r->status,
+		    clock_rfc3339(clock_wall_us(), time));
 	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
 	strbuf_adds(&sb, ",\"reason\":");
 	strbuf_add_json(&sb, r->reason, strnlen(r->reason, 4096));
@@ -68,28 +67,49 @@ static char *letter(const struct bulk_rejection *r, const char *alias)
 	return strbuf_detach(&sb);
 }
 
-int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err *err)
+static int add_letter(struct deadletters *d, const struct bulk_rejection *r, const char *operation, struct err *err)
 {
-	struct deadletters *d = user;
 	const char *alias = alias_of(d->engine, r->index);
 	struct rejected *item;
 
-	if (d->engine->spec->on_error == ON_ERROR_STALL)
-		return err_reason(err, ERR_INVALID, "DocumentRejected",
-				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
-				  alias, r->id, r->type, r->reason);
 	if (d->n >= REJECTIONS)
 		return err_reason(
 			err, ERR_INVALID, "TooManyRejections",
-			"index \"%s\" rejects documents by the thousand, the last one \"%.128s\": %.256s: %.512s",
+			"documents of index \"%s\" fail by the thousand, the last one \"%.128s\": %.256s: %.512s",
 			alias, r->id, r->type, r->reason);
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
 	*item = (struct rejected){.index = xasprintf("%s" DEADLETTERS_SUFFIX, alias), .version = r->version};
 	/* An id that is too long for the engine is too long for its dead letter as well. */
 	item->id = xstrndup(r->id, strnlen(r->id, 512));
-	item->document = letter(r, alias);
+	item->document = letter(r, operation, alias);
 	return 0;
+}
+
+int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err *err)
+{
+	struct deadletters *d = user;
+
+	if (d->engine->spec->on_error == ON_ERROR_STALL)
+		return err_reason(err, ERR_INVALID, "DocumentRejected",
+				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
+				  alias_of(d->engine, r->index), r->id, r->type, r->reason);
+	return add_letter(d, r, r->is_delete ? "delete" : "index", err);
+}
+
+int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
+		       const struct err *why, struct err *err)
+{
+	const struct bulk_rejection r = {
+		.index = physical, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
+
+	if (d->engine->spec->on_error == ON_ERROR_STALL)
+		return err_reason(
+			err, ERR_INVALID, "DocumentFailed",
+			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
+			"schema fails: %.512s; onError.policy is Stall",
+			id, alias_of(d->engine, physical), why->msg);
+	return add_letter(d, &r, "read", err);
 }
 
 void deadletters_pressure(void *user, bool under_pressure, const char *why)
@@ -180,10 +200,10 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 				  taken.items[0].index);
 	if (each_index(&taken, search, count_letters, err) < 0)
 		return err_wrap(err, "counting dead letters");
-	log_warn("sync", "documents were rejected, skipping", KV_U64("documents", taken.n),
+	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
 	report_condition(&d->engine->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-			 "the index rejected %zu documents, the last one \"%.128s\"; see index \"%s\"", taken.n,
-			 taken.items[taken.n - 1].id, taken.items[taken.n - 1].index);
+			 "%zu documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
+			 taken.n, taken.items[taken.n - 1].id, taken.items[taken.n - 1].index);
 	return 0;
 }

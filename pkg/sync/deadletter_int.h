@@ -1,4 +1,5 @@
-/* Documents that the index rejected: kept in "<index>-dead-letters" with the reason, so that the rest can go on.
+/* Documents that the index rejected, or that could not be made: kept in "<index>-dead-letters" with the reason, so that
+ * the rest can go on.
  *
  * A collector belongs to one thread and its bulk writer. What was rejected is durable once deadletters_flush has
  * returned; only then may the transactions behind it be acknowledged.
@@ -24,6 +25,9 @@ void deadletters_init(struct deadletters *d, struct engine *e);
 void deadletters_release(struct deadletters *d);
 /* For bulk_options.on_rejected; user is the struct deadletters. */
 int deadletters_rejected(void *user, const struct bulk_rejection *rejection, struct err *err) WARN_UNUSED;
+/* A document could not be made, because of what some row of it holds. physical: of the generation. */
+int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
+		       const struct err *why, struct err *err) WARN_UNUSED;
 /* For bulk_options.on_pressure; user is the struct deadletters. */
 void deadletters_pressure(void *user, bool under_pressure, const char *why);
 /* Writes what was collected; call it after bulk_flush. */

@@ -5,14 +5,13 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "sync/deadletter_int.h"
 
 /* INDEX_MAX_KEYS: what Postgres allows in a primary key. */
 enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, INDEX_MAX_KEYS = 32 };
 
-void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk)
+void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
 {
-	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk};
+	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk, .dead = dead};
 	strbuf_init(&r->scratch, ID_BYTES);
 	strbuf_init(&r->routing, ID_BYTES);
 	strbuf_init(&r->keyed, KEYED_BYTES);
@@ -151,6 +150,21 @@ int reading_take(struct reading *r, struct err *err)
 			return -1;
 		r->rows++;
 	}
+}
+
+int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
+{
+	const struct document_plan *plan = r->engine->plans[r->plan];
+	const char *values[INDEX_MAX_KEYS];
+	size_t lens[INDEX_MAX_KEYS];
+	const struct document_key ids = {values, lens, plan->n_keys};
+
+	for (size_t i = 0; i < plan->n_keys; i++)
+		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
+			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	strbuf_reset(&r->scratch);
+	(void)document_id(&r->scratch, plan->id_format, &ids);
+	return deadletters_unmade(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err);
 }
 
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)

@@ -2,6 +2,7 @@
 #ifndef PGSYNC_SYNC_READER_INT_H
 #define PGSYNC_SYNC_READER_INT_H
 
+#include "sync/deadletter_int.h"
 #include "sync/engine_int.h"
 
 /* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
@@ -13,6 +14,7 @@ struct reading {
 	struct engine *engine;
 	struct pg *pg;
 	struct bulk *bulk;
+	struct deadletters *dead;
 	size_t plan;
 	char *letters; /* the plan's dead-letter index, when it holds any: what is written now leaves it */
 	uint64_t version;
@@ -23,12 +25,15 @@ struct reading {
 	uint64_t rows;
 };
 
-void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk);
+/* Everything is borrowed. */
+void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead);
 void reading_release(struct reading *r);
 /* What follows belongs to this plan. */
 void reading_begin_plan(struct reading *r, size_t plan);
 /* Takes the rows of a document query that was started on r->pg until its end. */
 int reading_take(struct reading *r, struct err *err) WARN_UNUSED;
+/* The document of a root key cannot be made; why: what the query failed with. Keys as collect_int.h has them. */
+int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err) WARN_UNUSED;
 /* Adds a delete of the document of a root key that no document was read for (keys as collect_int.h has them).
  *
  * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the

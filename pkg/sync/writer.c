@@ -65,7 +65,7 @@ static int start_by_key(struct writer *w, const struct document_plan *plan, stru
 
 /* Reads the documents of a page of root keys, keys[from..to) of set, and writes them; a root that is not there any more
  * is deleted. */
-static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
+static int read_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
 {
 	const struct document_plan *plan = w->engine->plans[w->reading.plan];
 
@@ -82,6 +82,31 @@ static int write_page(struct writer *w, struct keyset *set, const struct key *co
 		if (!keys[i]->seen && reading_delete(&w->reading, keyset_data(set, keys[i]), keys[i]->len, err) < 0)
 			return -1;
 	return 0;
+}
+
+/* Where a condition or an expression fails for a row, the page is halved until the document of that row is alone. */
+static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
+{
+	struct err why = {0};
+	size_t half = n / 2;
+
+	if (!w->engine->plans[w->reading.plan]->may_fail)
+		return read_page(w, set, keys, n, err);
+	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
+		return -1;
+	if (read_page(w, set, keys, n, &why) == 0)
+		return pg_exec(w->pg, "RELEASE pgsync_page", err);
+	if (!pg_is_about_a_value(&why)) {
+		*err = why;
+		return -1;
+	}
+	if (pg_exec(w->pg, "ROLLBACK TO pgsync_page", err) < 0 || pg_exec(w->pg, "RELEASE pgsync_page", err) < 0)
+		return -1;
+	if (n == 1)
+		return reading_unmade(&w->reading, keyset_data(set, keys[0]), keys[0]->len, &why, err);
+	if (write_page(w, set, keys, half, err) < 0)
+		return -1;
+	return write_page(w, set, keys + half, n - half, err);
 }
 
 /* Every key of the set with this target that one of the first n transactions touched. */
@@ -392,10 +417,10 @@ void writer_init(struct writer *w, struct engine *e)
 		strbuf_init(&w->arrays[i], (size_t)32 * BATCH_BYTES);
 }
 
-void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk)
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
 {
 	w->pg = pg;
-	reading_init(&w->reading, w->engine, pg, bulk);
+	reading_init(&w->reading, w->engine, pg, bulk, dead);
 }
 
 void writer_release(struct writer *w)

@@ -25,7 +25,7 @@ struct writer {
 
 void writer_init(struct writer *w, struct engine *e);
 /* Connections of the thread; borrowed. */
-void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk);
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct deadletters *dead);
 void writer_release(struct writer *w);
 
 /* Which targets the first n transactions touched; caller frees. */
