@@ -203,10 +203,14 @@ static void test_findings_when_several_then_joined_in_one_error(void **state)
 static void test_nearest_name_when_word_is_mistyped_then_found(void **state)
 {
 	const char *const names[] = {"id", "title", "price"};
+	const char *const keys[] = {"table", "label"};
 
 	UNUSED(state);
 	assert_string_equal(nearest_name("titel", names, 3), "title");
 	assert_null(nearest_name("completely_other", names, 3));
+	assert_string_equal(nearest_name("lable", keys, 2), "label");
+	assert_string_equal(nearest_name("lable", keys, 1), "table");
+	assert_string_equal(nearest_name("tilte", names, 3), "title");
 }
 
 static void test_err_wrap_then_kind_and_reason_stay(void **state)

@@ -96,25 +96,26 @@ static size_t min3(size_t a, size_t b, size_t c)
 	return least < c ? least : c;
 }
 
-/* Levenshtein distance of two words of at most WORD_BYTES. */
+/* How many letters to insert, leave out, replace, or swap with the next one (optimal string alignment), in two words of
+ * at most WORD_BYTES. */
 static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen)
 {
-	size_t row[WORD_BYTES + 1];
+	size_t rows[3][WORD_BYTES + 1];
 
 	for (size_t j = 0; j <= blen; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; i <= alen; i++) {
-		size_t diagonal = row[0];
+		size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= blen; j++) {
-			size_t above = row[j];
-
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
+			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < row[j])
+				row[j] = before[j - 2] + 1;
 		}
 	}
-	return row[blen];
+	return rows[alen % 3][blen];
 }
 
 const char *nearest_name(const char *word, const char *const *names, size_t n)
@@ -132,7 +133,8 @@ const char *nearest_name(const char *word, const char *const *names, size_t n)
 		if (nlen > WORD_BYTES)
 			continue;
 		distance = edit_distance(word, len, names[i], nlen);
-		if (distance < best) {
+		/* People get the first letter right. */
+		if (distance < best || (found && distance == best && *names[i] == *word && *found != *word)) {
 			best = distance;
 			found = names[i];
 		}

@@ -336,8 +336,7 @@ static int check_bootstrap(struct stream *s, struct err *err)
 	s->stats_ms = 0;
 	s->tick_ms = 0;
 	report_phase(&s->engine->report, "Streaming");
-	engine_event(s->engine, false, "BootstrapCompleted", "Bootstrap",
-		     "every index is complete and behind its alias");
+	engine_event(s->engine, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	return 0;
 }
