@@ -417,6 +417,7 @@ def test_identities_of_partitions_are_remembered(sync):
     wanted = _parts(sync, "child")
     sync.becomes(wanted())
     assert set(dict(sync.database.replica_identities()).values()) == {"d", "f"}
+    sync.opensearch.refresh("pgsync-checkpoints")
     stored = sync.opensearch.request("GET", "pgsync-checkpoints/_search?size=1000")["hits"]["hits"]
     mine = next(h["_source"] for h in stored if any(i["name"] == sync.index for i in h["_source"]["indices"]))
     assert {i["table"] for i in mine["identities"]} == {"sales_1", "sales_21", "sales_22"}

@@ -1,8 +1,9 @@
 /* Leader election: the pure step of lease_step.c driven by requests and timers.
  *
  * One try is: a PUT straight away when we believe that we hold the Lease, otherwise (or when that failed) a GET, the
- * step, and a POST or PUT. Tries come every retry period while we lead, and jittered while we do not. How long we lead
- * is counted from the moment the last successful write was *sent*: whoever waits for us to be dead saw it later.
+ * step, and a POST or PUT. Tries come every retry period, jittered while we do not lead, and at the very moment when
+ * the holder's time is over: what a candidate sees late, and what it does late, is time without a leader. How long we
+ * lead is counted from the moment the last successful write was *sent*: whoever waits for us to be dead saw it later.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -150,12 +151,17 @@ static void write_record(struct kube_lease *lease, const struct lease_record *re
 static void schedule(struct kube_lease *lease)
 {
 	int64_t period_ms = lease->options.retry_period_ms;
-	int64_t delay_ms = period_ms;
+	int64_t now_ms = clock_now_ms();
+	int64_t at_ms = now_ms + period_ms;
+	int64_t expires_ms = lease_expires_ms(&lease->state, lease->identity);
 
 	/* Those who wait spread out, so that a free Lease is not fought for. */
-	if (!lease->leading)
-		delay_ms += (int64_t)(random_next(&lease->seed) % (uint64_t)(period_ms * 12 / 10 + 1));
-	lease->try_timer = kube_timer_start(lease->kube, clock_now_ms() + delay_ms, try_now, lease);
+	if (!lease->leading) {
+		if (expires_ms > now_ms && expires_ms < at_ms)
+			at_ms = expires_ms;
+		at_ms += (int64_t)(random_next(&lease->seed) % (uint64_t)(period_ms / 5 + 1));
+	}
+	lease->try_timer = kube_timer_start(lease->kube, at_ms, try_now, lease);
 }
 
 static void held(struct kube_lease *lease, const json_t *object)

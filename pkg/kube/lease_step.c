@@ -75,7 +75,7 @@ void lease_observe(struct lease_state *state, const struct lease_record *record,
 	state->record = *record;
 }
 
-static bool is_held_by_another(const struct lease_state *state, const char *identity, int64_t now_ms)
+int64_t lease_expires_ms(const struct lease_state *state, const char *identity)
 {
 	const struct lease_record *record = &state->record;
 
@@ -84,8 +84,9 @@ static bool is_held_by_another(const struct lease_state *state, const char *iden
 
 	if (seconds > 24 * 60 * 60)
 		seconds = 24 * 60 * 60;
-	return record->holder[0] && strcmp(record->holder, identity) != 0 &&
-	       state->observed_ms + seconds * 1000 > now_ms;
+	if (!state->exists || !record->holder[0] || strcmp(record->holder, identity) == 0)
+		return 0;
+	return state->observed_ms + seconds * 1000;
 }
 
 enum lease_action lease_step(const struct lease_state *state, const char *identity, int64_t duration_ms, int64_t now_ms,
@@ -94,7 +95,7 @@ enum lease_action lease_step(const struct lease_state *state, const char *identi
 	struct lease_record next = {0};
 	char now[CLOCK_RFC3339_BYTES];
 
-	if (state->exists && is_held_by_another(state, identity, now_ms))
+	if (lease_expires_ms(state, identity) > now_ms)
 		return LEASE_WAIT;
 	(void)clock_rfc3339_micro(now_wall_us, now);
 	if (state->exists)

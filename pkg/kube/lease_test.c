@@ -68,6 +68,9 @@ static void test_step_when_another_is_alive_then_wait_until_its_duration_has_pas
 	UNUSED(state);
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 1000, WALL_US, &next), LEASE_WAIT);
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 15999, WALL_US, &next), LEASE_WAIT);
+	assert_int_equal(lease_expires_ms(&other, "me"), 16000);
+	assert_int_equal(lease_expires_ms(&other, "other"), 0);
+	assert_int_equal(lease_expires_ms(&(struct lease_state){0}, "me"), 0);
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 16000, WALL_US, &next), LEASE_UPDATE);
 	assert_string_equal(next.holder, "me");
 	assert_int_equal(next.transitions, 4);

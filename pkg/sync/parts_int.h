@@ -1,7 +1,7 @@
 /* Partitions that come and go. Neither ATTACH nor DETACH, nor DROP or TRUNCATE of a partition, leaves a trace in the
  * stream: rows are there, or are gone, without an event. What can be noticed is that the partitions are others than
  * those that the checkpoint knows: by OID, by their attachment (another one after DETACH and ATTACH), by their file
- * (another one after TRUNCATE or a rewrite). The catalog is looked at when an attempt starts and every ten seconds; a
+ * (another one after TRUNCATE or a rewrite). The catalog is looked at when an attempt starts and every five seconds; a
  * difference ends the attempt, and the next one makes good for it before the checkpoint knows the new partitions:
  *
  *   a partition more      its rows are read as if they were inserted now: a few for one that was made empty

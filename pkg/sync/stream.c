@@ -30,7 +30,7 @@ enum {
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
 	SINK_MS = 10000,
-	CATALOG_MS = 10000, /* some changes of tables leave no trace in the stream */
+	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
 	PRESSURE_MS = 1500,
 };
 
