@@ -503,6 +503,25 @@ def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, 
     assert len(books.slots()) == 1, "a refused resource made a slot"
 
 
+def test_replica_identity_stays_while_another_resource_needs_it(apply, resources, books, opensearch, index):
+    """The first found the table with its own identity, the second as the first had left it."""
+    books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint REFERENCES books, stars int); CREATE INDEX ON reviews (book_id);"
+              " INSERT INTO reviews VALUES (1, 1, 5), (2, 2, 4)")
+    books.own_tables()
+    spec = {"schema.0.nodes": {"table": "books", "columns": ["title"], "children": [
+        {"table": "reviews", "columns": ["stars"], "relationship": {"type": "one_to_many", "variant": "scalar"}}]}}
+    apply(spec=spec)
+    resources.wait(NAME)
+    assert dict(books.replica_identities())["reviews"] == "f"
+    apply(name="second", index=f"{index}-second", spec=spec)
+    resources.wait("second")
+    resources.delete(NAME)
+    assert dict(books.replica_identities())["reviews"] == "f"
+    books.sql("UPDATE reviews SET book_id = 3 WHERE id = 1")
+    eventually(lambda: [opensearch.document(f"{index}-second", id)["reviews"] for id in "123"] == [None, [4], [5]], 5,
+               lambda: f"the moved review ({opensearch.documents(f'{index}-second')})")
+
+
 # --- processes and the API server
 
 

@@ -52,21 +52,53 @@ static char *identity_sql(const struct checkpoint_identity *identity)
 	return strbuf_detach(&sb);
 }
 
-static int restore_identities(struct engine *e, struct err *err)
+/* Somebody else streams the table, and may need the old values that the identity of now puts into the WAL. */
+static int is_published_elsewhere(struct engine *e, const struct checkpoint_identity *identity, bool *ret,
+				  struct err *err)
+{
+	static const char sql[] =
+		"SELECT FROM pg_publication_tables WHERE pubname <> $2 AND (schemaname, tablename) IN (SELECT "
+		"n.nspname, "
+		"c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN"
+		" (to_regclass($1), pg_partition_root(to_regclass($1)))) LIMIT 1";
+	_cleanup_result_ PGresult *found = NULL;
+	_cleanup_(strbuf_release) struct strbuf table;
+
+	strbuf_init(&table, 1024);
+	pg_quote_table(&table, identity->schema, identity->table);
+	if (pg_query(e->pg, sql, (const char *const[]){table.data, e->spec->source.publication_name}, 2, &found, err) <
+	    0)
+		return -1;
+	*ret = PQntuples(found) > 0;
+	return 0;
+}
+
+static int restore_identity(struct engine *e, const struct checkpoint_identity *identity, struct err *err)
 {
 	static const char *const gone[] = {"42P01", "3F000", "42704"};
+	_cleanup_free_ char *sql = identity_sql(identity);
+	bool elsewhere;
 
-	for (size_t i = 0; i < e->cp.n_identities; i++) {
-		_cleanup_free_ char *sql = identity_sql(&e->cp.identities[i]);
-		bool absent = false;
-
-		if (pg_exec(e->pg, sql, err) == 0)
-			continue;
-		for (size_t g = 0; g < ARRAY_SIZE(gone); g++)
-			absent = absent || !strcmp(err->sqlstate, gone[g]);
-		if (!absent)
-			return err_wrap(err, "restoring the replica identity (%s)", sql);
+	if (is_published_elsewhere(e, identity, &elsewhere, err) < 0)
+		return err_wrap(err, "looking for other publications of %s.%s", identity->schema, identity->table);
+	if (elsewhere) {
+		log_info("sync", "another publication has the table, leaving its replica identity",
+			 KV_STR("table", identity->table), KV_STR("restore", sql));
+		return 0;
 	}
+	if (pg_exec(e->pg, sql, err) == 0)
+		return 0;
+	for (size_t g = 0; g < ARRAY_SIZE(gone); g++)
+		if (!strcmp(err->sqlstate, gone[g]))
+			return 0;
+	return err_wrap(err, "restoring the replica identity (%s)", sql);
+}
+
+static int restore_identities(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->cp.n_identities; i++)
+		if (restore_identity(e, &e->cp.identities[i], err) < 0)
+			return -1;
 	return 0;
 }
 
