@@ -101,10 +101,16 @@ static void given_key(struct compiler *c, struct place *place)
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 		int column = catalog_column(place->table, node->primary_key.items[i]);
 
-		if (column >= 0)
-			place->key[place->n_key++] = column;
-		else
+		if (column < 0)
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
+		else if (!place->parent && !catalog_is_view(place->table) && !place->table->columns[column].not_null)
+			compiler_fail(c, "NoPrimaryKey", path,
+				      "column `%s` may be null, and rows without a key share one document: ALTER TABLE "
+				      "%s.%s ALTER COLUMN %s SET NOT NULL",
+				      node->primary_key.items[i], place->table->schema, place->table->name,
+				      node->primary_key.items[i]);
+		else
+			place->key[place->n_key++] = column;
 	}
 	if (!place->parent && place->n_key == node->primary_key.n && !catalog_is_view(place->table) &&
 	    !columns_unique(place->table, place->key, place->n_key))
@@ -319,6 +325,12 @@ static void add_meta_field(struct compiler *c)
 
 	if (c->tree.as->meta != META_PGSYNC)
 		return;
+	for (size_t i = 0; i < root->n_fields; i++)
+		if (!root->fields[i].hidden && strcmp(root->fields[i].name, "_meta") == 0)
+			compiler_fail(
+				c, "InvalidSchema", root->node->path,
+				"two fields are named `_meta`: with spec.documents.meta Pgsync give the other one "
+				"another name by transform.rename");
 	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
 	root->fields[root->n_fields++] =
 		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
@@ -378,6 +390,18 @@ static json_t *made_of(const struct tree *tree)
 	return columns;
 }
 
+static bool fails_alone(const struct tree *tree)
+{
+	const struct place *root = tree->places[0];
+
+	if (!root->n_expressions || root->filtered || catalog_is_view(root->table) || tree->routing >= 0)
+		return false;
+	for (size_t i = 1; i < tree->n; i++)
+		if (tree->places[i]->filtered || tree->places[i]->n_expressions)
+			return false;
+	return true;
+}
+
 static struct document_plan *make_plan(const struct tree *tree)
 {
 	struct document_plan *plan = xcalloc(1, sizeof(*plan));
@@ -397,8 +421,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->sql_by_range = sql_documents(tree, true, &plan->leaf_at);
 	plan->all_roots_sql = sql_keys(tree, false, NULL);
 	plan->keys_by_range = sql_keys(tree, true, &plan->keys_leaf_at);
-	for (size_t i = 0; i < tree->n; i++)
-		plan->may_fail = plan->may_fail || tree->places[i]->filtered || tree->places[i]->n_expressions;
+	plan->fails_alone = fails_alone(tree);
 	plan->root_is_view = catalog_is_view(root->table);
 	plan->views = relation_views(tree, &plan->n_views);
 	for (size_t i = 0; i < plan->n_views; i++)

@@ -74,8 +74,10 @@ struct document_plan {
 	size_t leaf_at; /* 0: the root is not partitioned */
 	/* No parameters: the keys of all roots. Of a root that is a view only sql_by_range reads all. */
 	char *all_roots_sql;
-	/* Some row may make the queries fail: the schema has conditions or expressions. */
-	bool may_fail;
+	/* A row for which an expression fails takes no other document along: only the root has expressions, which are
+	 * evaluated for the rows that are read. (A condition, or what a child holds, may be evaluated for any row of
+	 * its table, whatever the plan; and with routing the old place of a document would be left behind.) */
+	bool fails_alone;
 	/* The keys of the roots that by_range reads, with its parameters. */
 	char *keys_by_range;
 	size_t keys_leaf_at;

@@ -272,7 +272,7 @@ static void add_table(struct query *q, const struct place *place)
 	alias = strbuf_detach(&quoted);
 	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
 	add_system_columns(q, place, alias);
-	if (!place->parent && q->by_range && !has_ctid(place))
+	if (!place->parent && q->by_range && !has_ctid(place) && !catalog_is_view(place->table))
 		strbuf_addf(&q->sb, ", %s.ctid", alias);
 	for (size_t i = 0; i < place->n_expressions; i++) {
 		strbuf_addf(&q->sb, ", (%s) AS ", place->node->expressions[i].sql);

@@ -66,7 +66,7 @@ bool pg_is_sqlstate(const struct err *err, const char *sqlstate)
 
 bool pg_is_about_a_value(const struct err *err)
 {
-	static const char *const classes[] = {"22", "23", "P0"};
+	static const char *const classes[] = {"22", "23", "54", "P0"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		if (strncmp(err->sqlstate, classes[i], 2) == 0)

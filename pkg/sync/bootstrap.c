@@ -320,7 +320,7 @@ static int leave_out(struct worker *w, const struct range *range, uint64_t place
 	return reading_unmade(&w->reading, key.data, key.len, why, err);
 }
 
-/* Where a condition or an expression fails for a row, the range is halved until that row is alone. */
+/* Where an expression fails for a row, the range is halved until that row is alone. */
 static int read_range(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
 {
 	uint64_t middle = from + (to - from) / 2;
@@ -331,9 +331,9 @@ static int read_range(struct worker *w, const struct range *range, uint64_t from
 		return err_set(err, ERR_CANCELLED, "stopped");
 	if (read_at_once(w, range, from, to, &why) == 0)
 		return 0;
-	if (!plan_of(w, range)->may_fail || plan_of(w, range)->root_is_view || !pg_is_about_a_value(&why)) {
+	if (!plan_of(w, range)->fails_alone || !pg_is_about_a_value(&why)) {
 		*err = why;
-		return -1;
+		return reading_failed(&w->reading, err);
 	}
 	w->reading.rows = rows;
 	if (pg_exec(w->pg, "ROLLBACK", err) < 0)
@@ -359,7 +359,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	w->reading.version = base_version(e, chunk->range->plan);
 	w->reading.rows = 0;
 	if (read_range(w, chunk->range, chunk->from << ITEM_BITS, chunk->to << ITEM_BITS, err) < 0)
-		return err_wrap(err, "bootstrap of \"%s\"", e->plans[chunk->range->plan]->document->index);
+		return err_wrap(err, "bootstrap");
 	chunk->rows = w->reading.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
 	bytes = bulk_stats(w->bulk)->added_bytes - bytes;

@@ -9,7 +9,7 @@
 #include "json/json.h"
 
 /* So many rejections between two flushes are no matter of single documents: something is wrong with the index. */
-enum { REJECTIONS = 10000, LETTER_BYTES = 16 * 1024 };
+enum { REJECTIONS = 10000, LETTER_BYTES = 64 * 1024 };
 
 struct rejected {
 	char *index; /* the dead-letter index */

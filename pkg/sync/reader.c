@@ -152,6 +152,23 @@ int reading_take(struct reading *r, struct err *err)
 	}
 }
 
+int reading_failed(const struct reading *r, struct err *err)
+{
+	const struct document_plan *plan = r->engine->plans[r->plan];
+	size_t n;
+	_cleanup_free_ struct catalog_expression_name *names = document_expressions(plan->document, &n);
+	struct strbuf sb;
+
+	if (n && pg_is_about_a_value(err)) {
+		strbuf_init(&sb, KEYED_BYTES);
+		for (size_t i = 0; i < n; i++)
+			strbuf_addf(&sb, "%s`%.100s`", i ? " or " : "", names[i].sql);
+		(void)err_wrap(err, "some row makes %.400s fail", sb.data);
+		strbuf_release(&sb);
+	}
+	return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+}
+
 int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];

@@ -32,6 +32,8 @@ void reading_release(struct reading *r);
 void reading_begin_plan(struct reading *r, size_t plan);
 /* Takes the rows of a document query that was started on r->pg until its end. */
 int reading_take(struct reading *r, struct err *err) WARN_UNUSED;
+/* A query failed: says which expressions and conditions a row may have failed for. Returns -1. */
+int reading_failed(const struct reading *r, struct err *err);
 /* The document of a root key cannot be made; why: what the query failed with. Keys as collect_int.h has them. */
 int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err) WARN_UNUSED;
 /* Adds a delete of the document of a root key that no document was read for (keys as collect_int.h has them).

@@ -77,28 +77,28 @@ static int read_page(struct writer *w, struct keyset *set, const struct key *con
 		return -1;
 	w->reading.wanted = set;
 	if (reading_take(&w->reading, err) < 0)
-		return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (!keys[i]->seen && reading_delete(&w->reading, keyset_data(set, keys[i]), keys[i]->len, err) < 0)
 			return -1;
 	return 0;
 }
 
-/* Where a condition or an expression fails for a row, the page is halved until the document of that row is alone. */
+/* Where an expression fails for a row, the page is halved until the document of that row is alone. */
 static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
 {
 	struct err why = {0};
 	size_t half = n / 2;
 
-	if (!w->engine->plans[w->reading.plan]->may_fail)
-		return read_page(w, set, keys, n, err);
+	if (!w->engine->plans[w->reading.plan]->fails_alone)
+		return read_page(w, set, keys, n, err) < 0 ? reading_failed(&w->reading, err) : 0;
 	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
 		return -1;
 	if (read_page(w, set, keys, n, &why) == 0)
 		return pg_exec(w->pg, "RELEASE pgsync_page", err);
 	if (!pg_is_about_a_value(&why)) {
 		*err = why;
-		return -1;
+		return reading_failed(&w->reading, err);
 	}
 	if (pg_exec(w->pg, "ROLLBACK TO pgsync_page", err) < 0 || pg_exec(w->pg, "RELEASE pgsync_page", err) < 0)
 		return -1;
@@ -240,7 +240,7 @@ static int write_all(struct writer *w, size_t number, struct err *err)
 	w->to_sweep[number] = true;
 	w->reading.wanted = NULL;
 	if (pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err) < 0 || reading_take(&w->reading, err) < 0)
-		return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+		return reading_failed(&w->reading, err);
 	return 0;
 }
 
