@@ -109,3 +109,29 @@ def test_column_that_comes_is_in_the_documents_where_all_columns_are_asked_for(w
 
     eventually(lambda: born() and set(born().values()) == {1900, 1948}, 40, lambda: f"the new column everywhere ({born()})", interval=0.2)
     assert born()["William Gibson"] == 1948
+
+
+def test_without_bootstrap_a_full_index_is_never_replaced_by_an_empty_one(worker, manifest, books, opensearch, index):
+    spec = manifest[1]["spec"]
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert run.stop() == 0
+    spec["bootstrap"] = {"policy": "Never"}
+    spec["schema"][0]["nodes"]["columns"] = ["title"]
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("reason") == "BootstrapNeeded", 20, lambda: f"a reason ({run.status()})")
+    assert "IfNeeded" in run.condition("Ready")["message"]
+    assert not bookstore.differences(opensearch.documents(index), bookstore.expected(books))
+    run.stop()
+    spec["bootstrap"] = {"policy": "IfNeeded"}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert opensearch.document(index, "1").keys() == {"title", "authors"}
+
+
+def test_without_bootstrap_only_the_stream_is_followed(worker, manifest, books, opensearch, index):
+    manifest[1]["spec"]["bootstrap"] = {"policy": "Never"}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    books.sql("UPDATE books SET title = 'changed' WHERE id = 3")
+    eventually(lambda: opensearch.documents(index).keys() == {"3"}, 5, lambda: f"one document ({opensearch.documents(index)})")

@@ -326,11 +326,26 @@ static int read_base_version(struct engine *e, uint64_t *ret, struct err *err)
 	return wait_for_transactions(e, false, err);
 }
 
+/* Without a bootstrap the new index would stay empty, and take the place of one that is not. */
+static int check_policy(const struct engine *e, const struct checkpoint_index *index, struct err *err)
+{
+	if (e->spec->bootstrap != BOOTSTRAP_NEVER || !index || !index->live)
+		return 0;
+	return err_reason(
+		err, ERR_INVALID, "BootstrapNeeded",
+		"index \"%s\" has to be built anew, and spec.bootstrap.policy is Never: set it to IfNeeded, or "
+		"restore what was changed",
+		index->name);
+}
+
 /* A new, empty index for every document; the old ones stay until the new are complete. */
 static int new_generations(struct engine *e, uint64_t version, struct err *err)
 {
 	struct checkpoint *cp = &e->cp;
 
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (check_policy(e, checkpoint_find(cp, e->plans[i]->document->index), err) < 0)
+			return -1;
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_ensure(cp, e->plans[i]->document->index);
 		int64_t generation;
@@ -430,6 +445,8 @@ static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *
 	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
 	int64_t generation;
 
+	if (check_policy(e, index, err) < 0)
+		return -1;
 	if (generation_create(e, e->plans[plan], index->generation, &generation, err) < 0)
 		return -1;
 	reset_index(index, generation, version);
