@@ -223,3 +223,24 @@ def test_keys_that_may_be_null_and_names_taken_twice_are_refused(state, unique, 
     assert code == 1
     for words in ("primary_key[0]: column `code` may be null", "SET NOT NULL", "two fields are named `_meta`"):
         assert words in said, f"{words!r} is not in: {said}"
+
+
+def test_a_table_that_others_inherit_from_is_refused(state, unique, manifest, books):
+    books.sql("CREATE TABLE more_books () INHERITS (books)")
+    code, said = plan(state, unique, manifest)
+    assert code == 1
+    assert "public.books has tables that inherit from it" in said and "more_books" not in said
+    books.sql("DROP TABLE more_books")
+    code, said = plan(state, unique, manifest)
+    assert code == 0, said
+
+
+def test_a_pipeline_that_is_not_there_is_waited_for(worker, manifest, books, opensearch, index):
+    manifest[1]["spec"]["schema"][0]["pipeline"] = f"{index} of mine"
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("reason") == "PipelineMissing", 20, lambda: f"a reason ({run.status()})")
+    assert f'no ingest pipeline "{index} of mine"' in run.condition("Ready")["message"]
+    assert not opensearch.indices(f"{index}*")
+    opensearch.request("PUT", f"_ingest/pipeline/{index}%20of%20mine", {"processors": [{"uppercase": {"field": "title"}}]})
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+    assert opensearch.document(index, "1")["title"].isupper()

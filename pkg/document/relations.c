@@ -21,6 +21,10 @@ static const char *objection(const struct catalog_table *table, enum relation_us
 		return "is an unlogged table: its changes are not in the WAL";
 	if (table->persistence == 't')
 		return "is a temporary table: its changes are not in the WAL";
+	if (table->is_inherited)
+		return "has tables that inherit from it: a query reads their rows too, but their changes come under "
+		       "their "
+		       "own names; make it a partitioned table, or name these tables";
 	return NULL;
 }
 

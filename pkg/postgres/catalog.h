@@ -82,6 +82,7 @@ struct catalog_table {
 	bool row_security;     /* policies would hide rows from the current role */
 	bool is_owner;         /* the current role may ALTER it */
 	bool can_select;       /* the whole table */
+	bool is_inherited;     /* by other tables (INHERITS), whose rows are read with its own */
 	double row_estimate;   /* pg_class.reltuples; -1 when never analysed */
 	uint32_t filenode;
 	struct catalog_column *columns;

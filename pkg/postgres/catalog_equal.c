@@ -41,7 +41,7 @@ static bool same_parts(const struct catalog_table *a, const struct catalog_table
 static bool same_table(const struct catalog_table *a, const struct catalog_table *b)
 {
 	if (a->oid != b->oid || !same_text(a->schema, b->schema) || !same_text(a->name, b->name) ||
-	    a->kind != b->kind || a->replica_identity != b->replica_identity ||
+	    a->kind != b->kind || a->is_inherited != b->is_inherited || a->replica_identity != b->replica_identity ||
 	    !same_text(a->identity_index, b->identity_index) || !same_text(a->definition, b->definition) ||
 	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)) ||
 	    !same_parts(a, b))

@@ -16,7 +16,8 @@ static const char sql_tables[] =
 	" i.relname, row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE'),"
 	" has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
 	" CASE WHEN l.n IS NULL THEN c.reltuples ELSE l.rows END::float8, pg_relation_filenode(c.oid),"
-	" CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END"
+	" CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END,"
+	" c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)"
 	" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS want(schema, name, position)"
 	" JOIN pg_namespace n ON n.nspname = want.schema"
 	" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = want.name"
@@ -141,6 +142,7 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 			.row_estimate = double_of(r, i, 10),
 			.filenode = (uint32_t)pg_value_u64(r, i, 11),
 			.partition_of = (uint32_t)pg_value_u64(r, i, 12),
+			.is_inherited = pg_value_bool(r, i, 13),
 		};
 	}
 	return 0;

@@ -2,6 +2,8 @@
 #include "search/search_int.h"
 #include "json/json.h"
 
+enum { PIPELINE_BYTES = 4096 };
+
 /* --- Names -----------------------------------------------------------------------------------------------------------
  */
 /* {"<index>": {"aliases": {...}}, ...} of what the name stands for, or NULL when it stands for nothing. */
@@ -116,6 +118,20 @@ int search_index_exists(struct search *search, const char *index, bool *ret, str
 	else
 		return -1;
 	return 0;
+}
+
+int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)
+{
+	struct strbuf path;
+	int r;
+
+	strbuf_init(&path, PIPELINE_BYTES);
+	strbuf_adds(&path, "/_ingest/pipeline/");
+	http_escape(&path, name);
+	r = search_json(search, "GET", path.data, NULL, NULL, err);
+	strbuf_release(&path);
+	*ret = r == 0;
+	return r < 0 && err->kind != ERR_NOT_FOUND ? -1 : 0;
 }
 
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err)

@@ -68,6 +68,8 @@ int search_index_create(struct search *search, const char *index, const json_t *
 /* Absent is success. */
 int search_index_delete(struct search *search, const char *index, struct err *err) WARN_UNUSED;
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err) WARN_UNUSED;
+/* An ingest pipeline; DENIED when the login may not look. */
+int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err) WARN_UNUSED;
 /* mappings._meta of an index, {} when there is none; NOT_FOUND when the index is absent. */
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
 /* Merges into mappings (PUT _mapping): properties are added, _meta is replaced. */

@@ -261,6 +261,21 @@ static void test_index_create_when_refused_then_conflict_or_rejected(void **stat
 	world_stop(&w);
 }
 
+static void test_pipeline_when_absent_or_hidden_then_told_apart(void **state)
+{
+	bool exists = false;
+
+	START(w, {"GET /_ingest/pipeline/mine%20%2F", 200, "{}"}, {"GET /_ingest/pipeline/gone", 404, "{}"},
+	      {"GET /_ingest/pipeline/hidden", 403, "{}"});
+	assert_int_equal(search_pipeline_exists(w.search, "mine /", &exists, &w.err), 0);
+	assert_true(exists);
+	assert_int_equal(search_pipeline_exists(w.search, "gone", &exists, &w.err), 0);
+	assert_false(exists);
+	assert_int_equal(search_pipeline_exists(w.search, "hidden", &exists, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_DENIED);
+	world_stop(&w);
+}
+
 static void test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found(void **state)
 {
 	json_t *meta = NULL;
@@ -356,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_alias_move_when_others_have_it_then_one_call_changes_all),
 		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_told_to_remove_it),
 		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
+		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_told_apart),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),

@@ -410,6 +410,27 @@ static void say_schema(struct engine *e, const struct findings *f)
 				 "every table and column was found");
 }
 
+/* The engine refuses every document for a pipeline that it does not have. */
+static int check_pipelines(struct engine *e, struct findings *f, struct err *err)
+{
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct schema_document *document = e->plans[i] ? e->plans[i]->document : NULL;
+		bool exists = false;
+
+		if (!document || !document->pipeline)
+			continue;
+		/* A login that may use it need not be allowed to look at it. */
+		if (search_pipeline_exists(e->search, document->pipeline, &exists, err) < 0) {
+			if (err->kind != ERR_DENIED)
+				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
+		} else if (!exists) {
+			findings_add(f, FINDING_ERROR, "PipelineMissing", document->path,
+				     "the search engine has no ingest pipeline \"%s\": create it", document->pipeline);
+		}
+	}
+	return 0;
+}
+
 int preflight(struct engine *e, struct findings *findings, struct err *err)
 {
 	struct findings schema;
@@ -422,7 +443,7 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 	if (check_server(e, findings, &bypass_rls, err) < 0 || compile(e, &schema, err) < 0)
 		goto out;
 	say_schema(e, &schema);
-	if (check_tables(e, bypass_rls, findings, err) < 0)
+	if (check_tables(e, bypass_rls, findings, err) < 0 || check_pipelines(e, findings, err) < 0)
 		goto out;
 	for (size_t i = 0; i < e->n_plans; i++)
 		if (e->plans[i])
