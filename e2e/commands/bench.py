@@ -303,23 +303,19 @@ def pairs(bench, state, rounds, prepare):
     return taken
 
 
-def median(values):
-    return statistics.median(list(values))
-
-
 def in_rows(state, taken):
     """The rows on a state of the engine. Ratios are those of pairs: the machine's speed drifts."""
-    bootstrap, replay = median(b.seconds for _, b in taken), median(r.seconds for r, _ in taken)
-    ratio = median(b.seconds / r.seconds for r, b in taken)
-    searchable = median(b.seconds / r.searchable for r, b in taken)
+    bootstrap, replay = statistics.median(b.seconds for _, b in taken), statistics.median(r.seconds for r, _ in taken)
+    ratio = statistics.median(b.seconds / r.seconds for r, b in taken)
+    searchable = statistics.median(b.seconds / r.searchable for r, b in taken)
     return [
         (f"bootstrap of 200,000 documents, engine {state}", f"{bootstrap:.2f} s ({BOOKS / bootstrap:,.0f}/s), "
          f"{ratio:.2f} x the replay, {searchable:.2f} x the replay and a refresh", "at most 1.05 x the replay"),
         ("floor: replay of the same bulk bodies on two connections; and a refresh, after which they can be found",
-         f"{replay:.2f} s; {median(r.searchable for r, _ in taken):.2f} s", ""),
+         f"{replay:.2f} s; {statistics.median(r.searchable for r, _ in taken):.2f} s", ""),
         ("CPU time of replay (without refresh); of bootstrap: engine, Postgres, worker",
-         f"{median(r.engine for r, _ in taken):.1f} s; {median(b.engine for _, b in taken):.1f} s, "
-         f"{median(b.postgres for _, b in taken):.1f} s, {median(b.worker for _, b in taken):.1f} s", ""),
+         f"{statistics.median(r.engine for r, _ in taken):.1f} s; {statistics.median(b.engine for _, b in taken):.1f} s, "
+         f"{statistics.median(b.postgres for _, b in taken):.1f} s, {statistics.median(b.worker for _, b in taken):.1f} s", ""),
     ]
 
 

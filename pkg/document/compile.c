@@ -325,12 +325,11 @@ static void add_meta_field(struct compiler *c)
 
 	if (c->tree.as->meta != META_PGSYNC)
 		return;
-	for (size_t i = 0; i < root->n_fields; i++)
-		if (!root->fields[i].hidden && strcmp(root->fields[i].name, "_meta") == 0)
-			compiler_fail(
-				c, "InvalidSchema", root->node->path,
-				"two fields are named `_meta`: with spec.documents.meta Pgsync give the other one "
-				"another name by transform.rename");
+	if (find_field(root, "_meta"))
+		compiler_fail(
+			c, "InvalidSchema", root->node->path,
+			"two fields are named `_meta`: with spec.documents.meta Pgsync give the other one another "
+			"name by transform.rename");
 	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
 	root->fields[root->n_fields++] =
 		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};

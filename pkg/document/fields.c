@@ -43,7 +43,7 @@ static bool is_child_label(const struct node *node, const char *name)
 	return false;
 }
 
-static struct field *find_field(const struct place *place, const char *name)
+struct field *find_field(const struct place *place, const char *name)
 {
 	for (size_t i = place->n_fields; i-- > 0;)
 		if (!place->fields[i].hidden && strcmp(place->fields[i].name, name) == 0)

@@ -17,14 +17,6 @@ static bool is_routable(const struct catalog_column *column)
 	return column->category == 'E';
 }
 
-static const struct field *find_field(const struct place *root, const char *name)
-{
-	for (size_t i = 0; i < root->n_fields; i++)
-		if (!root->fields[i].hidden && strcmp(root->fields[i].name, name) == 0)
-			return &root->fields[i];
-	return NULL;
-}
-
 /* What makes the field's value another one than a column's: a changed row says only the latter. NULL: nothing. */
 static const char *made_by(const struct node *node, const struct field *field, const char *name)
 {

@@ -109,15 +109,16 @@ int search_index_delete(struct search *search, const char *index, struct err *er
 	return -1;
 }
 
+/* r: of a request for the thing itself. */
+static int exists(int r, bool *ret, const struct err *err)
+{
+	*ret = r == 0;
+	return r < 0 && err->kind != ERR_NOT_FOUND ? -1 : 0;
+}
+
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
 {
-	if (search_index_send(search, "HEAD", index, "", NULL, err) == 0)
-		*ret = true;
-	else if (err->kind == ERR_NOT_FOUND)
-		*ret = false;
-	else
-		return -1;
-	return 0;
+	return exists(search_index_send(search, "HEAD", index, "", NULL, err), ret, err);
 }
 
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)
@@ -128,10 +129,13 @@ int search_pipeline_exists(struct search *search, const char *name, bool *ret, s
 	strbuf_init(&path, PIPELINE_BYTES);
 	strbuf_adds(&path, "/_ingest/pipeline/");
 	http_escape(&path, name);
-	r = search_json(search, "GET", path.data, NULL, NULL, err);
+	if (strbuf_ok(&path))
+		r = exists(search_json(search, "GET", path.data, NULL, NULL, err), ret, err);
+	else
+		r = err_set(err, ERR_LIMIT, "the name of pipeline %.100s is longer than %d bytes", name,
+			    PIPELINE_BYTES);
 	strbuf_release(&path);
-	*ret = r == 0;
-	return r < 0 && err->kind != ERR_NOT_FOUND ? -1 : 0;
+	return r;
 }
 
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err)

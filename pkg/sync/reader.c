@@ -169,6 +169,15 @@ int reading_failed(const struct reading *r, struct err *err)
 	return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
 }
 
+/* Takes the n columns at the beginning of an encoded root key. */
+static int take_key(const char **key, size_t *len, const char **values, size_t *lens, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!key_decode_value(key, len, &values[i], &lens[i]))
+			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	return 0;
+}
+
 int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
@@ -176,9 +185,8 @@ int reading_unmade(struct reading *r, const char *key, size_t len, const struct 
 	size_t lens[INDEX_MAX_KEYS];
 	const struct document_key ids = {values, lens, plan->n_keys};
 
-	for (size_t i = 0; i < plan->n_keys; i++)
-		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
-			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0)
+		return -1;
 	strbuf_reset(&r->scratch);
 	(void)document_id(&r->scratch, plan->id_format, &ids);
 	return deadletters_unmade(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err);
@@ -193,9 +201,8 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 	const struct document_key ids = {values, lens, n};
 	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
 
-	for (size_t i = 0; i < n; i++)
-		if (!key_decode_value(&key, &len, &values[i], &lens[i]))
-			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	if (take_key(&key, &len, values, lens, n, err) < 0)
+		return -1;
 	if (plan->has_routing) {
 		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
 			return 0;
