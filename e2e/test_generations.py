@@ -111,6 +111,48 @@ def test_column_that_comes_is_in_the_documents_where_all_columns_are_asked_for(w
     assert born()["William Gibson"] == 1948
 
 
+def test_dead_letters_of_rows_that_left_the_schema_go_with_the_old_index(worker, manifest, books, opensearch, index):
+    books.sql("UPDATE books SET isbn = 'no number ' || id WHERE id IN (7, 8)")
+    manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+
+    def letters():
+        opensearch.request("POST", f"{index}-dead-letters/_refresh")
+        return set(opensearch.documents(f"{index}-dead-letters"))
+
+    assert letters() == {"7", "8"}
+    run.stop()
+    manifest[1]["spec"]["schema"][0]["nodes"]["where"] = "id <> 7"
+    run = worker(manifest).start()
+    eventually(lambda: opensearch.indices(f"{index}-g2") and run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert letters() == {"8"}
+    eventually(lambda: run.status()["indices"][0]["deadLetters"] == 1, 15, lambda: f"their number ({run.status()})")
+
+
+def test_changes_from_before_a_key_got_another_type_are_no_obstacle(worker, manifest, books, opensearch, index):
+    """They are still in the WAL, with values that the new type does not take; the index that is built anew holds what they led to."""
+    books.sql("""CREATE TABLE codes (code text PRIMARY KEY, n int); CREATE TABLE uses (id int PRIMARY KEY, code text REFERENCES codes);
+        CREATE INDEX ON uses (code); INSERT INTO codes VALUES ('1', 1), ('2', 2); INSERT INTO uses VALUES (1, '1')""")
+    books.own_tables()
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "codes", "children": [
+        {"table": "uses", "columns": ["id"], "relationship": {"type": "one_to_many", "variant": "scalar"}}]}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert run.stop() == 0
+    books.sql("INSERT INTO codes VALUES ('no number', 3); INSERT INTO uses VALUES (2, 'no number'), (3, '2')")
+    books.sql("""UPDATE codes SET n = 4 WHERE code = '1'; DELETE FROM uses WHERE id = 2; DELETE FROM codes WHERE code = 'no number';
+        ALTER TABLE uses DROP CONSTRAINT uses_code_fkey; ALTER TABLE codes ALTER code TYPE int USING code::int;
+        ALTER TABLE uses ALTER code TYPE int USING code::int, ADD FOREIGN KEY (code) REFERENCES codes""")
+    run = worker(manifest).start()
+    wanted = {"1": {"code": 1, "n": 4, "uses": [1]}, "2": {"code": 2, "n": 2, "uses": [3]}}
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    assert opensearch.documents(index) == wanted
+    books.sql("UPDATE uses SET code = 2 WHERE id = 1")
+    wanted["1"]["uses"], wanted["2"]["uses"] = None, [1, 3]
+    eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: f"the change ({opensearch.documents(index)})")
+
+
 def test_without_bootstrap_a_full_index_is_never_replaced_by_an_empty_one(worker, manifest, books, opensearch, index):
     spec = manifest[1]["spec"]
     run = worker(manifest).start()

@@ -8,8 +8,7 @@
 #include "base/log.h"
 #include "json/json.h"
 
-/* So many rejections between two flushes are no matter of single documents: something is wrong with the index. */
-enum { REJECTIONS = 10000, LETTER_BYTES = 64 * 1024 };
+enum { LETTER_BYTES = 64 * 1024 };
 
 struct rejected {
 	char *index; /* the dead-letter index */
@@ -59,7 +58,7 @@ static char *letter(const struct bulk_rejection *r, const char *operation, const
 	strbuf_adds(&sb, ",\"id\":");
 	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
 	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", operation, r->status,
-		    clock_rfc3339(clock_wall_us(), time));
+		    clock_rfc3339_micro(clock_wall_us(), time));
 	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
 	strbuf_adds(&sb, ",\"reason\":");
 	strbuf_add_json(&sb, r->reason, strnlen(r->reason, 4096));
@@ -67,23 +66,17 @@ static char *letter(const struct bulk_rejection *r, const char *operation, const
 	return strbuf_detach(&sb);
 }
 
-static int add_letter(struct deadletters *d, const struct bulk_rejection *r, const char *operation, struct err *err)
+static void add_letter(struct deadletters *d, const struct bulk_rejection *r, const char *operation)
 {
 	const char *alias = alias_of(d->engine, r->index);
 	struct rejected *item;
 
-	if (d->n >= REJECTIONS)
-		return err_reason(
-			err, ERR_INVALID, "TooManyRejections",
-			"documents of index \"%s\" fail by the thousand, the last one \"%.128s\": %.256s: %.512s",
-			alias, r->id, r->type, r->reason);
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
 	*item = (struct rejected){.index = xasprintf("%s" DEADLETTERS_SUFFIX, alias), .version = r->version};
 	/* An id that is too long for the engine is too long for its dead letter as well. */
 	item->id = xstrndup(r->id, strnlen(r->id, 512));
 	item->document = letter(r, operation, alias);
-	return 0;
 }
 
 int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err *err)
@@ -94,7 +87,8 @@ int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err 
 		return err_reason(err, ERR_INVALID, "DocumentRejected",
 				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
 				  alias_of(d->engine, r->index), r->id, r->type, r->reason);
-	return add_letter(d, r, r->is_delete ? "delete" : "index", err);
+	add_letter(d, r, r->is_delete ? "delete" : "index");
+	return 0;
 }
 
 int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
@@ -109,7 +103,8 @@ int deadletters_unmade(struct deadletters *d, const char *physical, const char *
 			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
 			"schema fails: %.512s; onError.policy is Stall",
 			id, alias_of(d->engine, physical), why->msg);
-	return add_letter(d, &r, "read", err);
+	add_letter(d, &r, "read");
+	return 0;
 }
 
 void deadletters_pressure(void *user, bool under_pressure, const char *why)
@@ -168,6 +163,17 @@ static int count_letters(struct engine *e, struct search *search, const char *in
 									    .documents = -1,
 									    .dead_letters = stats.documents});
 	}
+	return 0;
+}
+
+int deadletters_drop_older(struct engine *e, const char *alias, int64_t us, struct err *err)
+{
+	char time[CLOCK_RFC3339_BYTES];
+	_cleanup_free_ char *index = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
+	_cleanup_json_ json_t *query = json_pack("{s:{s:{s:s}}}", "range", "time", "lt", clock_rfc3339_micro(us, time));
+
+	if (search_delete_found(e->search, index, query, err) < 0)
+		return err_wrap(err, "dropping old dead letters");
 	return 0;
 }
 

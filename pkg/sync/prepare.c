@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "sync/deadletter_int.h"
 #include "sync/engine_int.h"
 #include "sync/generation_int.h"
 #include "sync/identity_int.h"
@@ -611,7 +612,9 @@ int prepare_go_live(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
+		if (generation_go_live(e, e->plans[i], index->generation, err) < 0 ||
+		    (index->live != index->generation &&
+		     deadletters_drop_older(e, index->name, index->start_us, err) < 0))
 			return -1;
 		index->live = index->generation;
 	}

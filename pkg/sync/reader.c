@@ -6,8 +6,8 @@
 
 #include "base/parse.h"
 
-/* INDEX_MAX_KEYS: what Postgres allows in a primary key. */
-enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, INDEX_MAX_KEYS = 32 };
+/* INDEX_MAX_KEYS: what Postgres allows in a primary key. MOST_LETTERS: besides those of the requests in flight. */
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, INDEX_MAX_KEYS = 32, MOST_LETTERS = 1000 };
 
 void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
 {
@@ -133,6 +133,14 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 	return add_action(r, &action, err);
 }
 
+/* Rejections may be as many as the rows: they must not pile up. */
+static int keep_letters(struct reading *r, struct err *err)
+{
+	if (r->dead->n < MOST_LETTERS)
+		return 0;
+	return bulk_flush(r->bulk, err) < 0 || deadletters_flush(r->dead, r->bulk, err) < 0 ? -1 : 0;
+}
+
 int reading_take(struct reading *r, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
@@ -146,7 +154,7 @@ int reading_take(struct reading *r, struct err *err)
 			return got;
 		if (r->wanted)
 			mark_seen(r, row, plan);
-		if (add_document(r, row, err) < 0)
+		if (add_document(r, row, err) < 0 || keep_letters(r, err) < 0)
 			return -1;
 		r->rows++;
 	}
@@ -189,7 +197,9 @@ int reading_unmade(struct reading *r, const char *key, size_t len, const struct 
 		return -1;
 	strbuf_reset(&r->scratch);
 	(void)document_id(&r->scratch, plan->id_format, &ids);
-	return deadletters_unmade(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err);
+	if (deadletters_unmade(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err) < 0)
+		return -1;
+	return keep_letters(r, err);
 }
 
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)

@@ -109,9 +109,27 @@ static int write_page(struct writer *w, struct keyset *set, const struct key *co
 	return write_page(w, set, keys + half, n - half, err);
 }
 
-/* Every key of the set with this target that one of the first n transactions touched. */
-static int write_roots(struct writer *w, struct keyset *set, uint32_t target, size_t n_txns, struct err *err)
+/* What a generation was filled with holds every commit up to its version. */
+static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
 {
+	return w->engine->spec->bootstrap != BOOTSTRAP_NEVER &&
+	       checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
+}
+
+/* Did one of the first n transactions touch this key of the target, after the generation was begun? (Values from before
+ * may be of a type that the column has no more.) */
+static bool is_due(const struct writer *w, const struct batch *batch, const struct key *key, uint32_t target,
+		   size_t n_txns)
+{
+	size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
+
+	return key->target == target && key->first_txn < n_txns &&
+	       !is_contained(w, w->reading.plan, batch->txns[last].lsn);
+}
+
+static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
+{
+	struct keyset *set = &batch->keys;
 	size_t most = page_keys(w);
 	_cleanup_free_ const struct key **page = xcalloc(set->n < most ? set->n : most, sizeof(*page));
 	size_t n = 0;
@@ -119,7 +137,7 @@ static int write_roots(struct writer *w, struct keyset *set, uint32_t target, si
 	for (size_t i = 0; i < set->n; i++) {
 		const struct key *key = &set->keys[i];
 
-		if (key->target != target || key->first_txn >= n_txns)
+		if (!is_due(w, batch, key, target, n_txns))
 			continue;
 		page[n++] = key;
 		if (n < most)
@@ -133,19 +151,37 @@ static int write_roots(struct writer *w, struct keyset *set, uint32_t target, si
 
 /* --- ways up --- */
 
+static int write_up(struct writer *w, struct err *err)
+{
+	_cleanup_free_ const struct key **page = xcalloc(w->up.n, sizeof(*page));
+	int r;
+
+	for (size_t i = 0; i < w->up.n; i++)
+		page[i] = &w->up.keys[i];
+	r = w->up.n ? write_page(w, &w->up, page, w->up.n, err) : 0;
+	keyset_reset(&w->up);
+	return r;
+}
+
 static int take_roots(struct writer *w, const PGresult *rows, size_t n_keys, struct err *err)
 {
-	struct strbuf *key = &w->reading.scratch;
+	struct strbuf *key = &w->key;
+	uint32_t plan = (uint32_t)w->reading.plan;
 
 	keyset_reset(&w->up);
 	for (int row = 0; row < PQntuples(rows); row++) {
 		strbuf_reset(key);
 		for (int column = 0; column < (int)n_keys; column++)
 			key_encode_value(key, PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column));
-		if (!keyset_add(&w->up, (uint32_t)w->reading.plan, key->data, key->len, 0))
-			return err_reason(err, ERR_LIMIT, "KeyTooLarge", "a page of root keys is too large");
+		if (keyset_add(&w->up, plan, key->data, key->len, 0))
+			continue;
+		if (write_up(w, err) < 0)
+			return -1;
+		if (!keyset_add(&w->up, plan, key->data, key->len, 0))
+			return err_reason(err, ERR_LIMIT, "KeyTooLarge", "a root key is larger than %zu bytes",
+					  w->up.bytes.max);
 	}
-	return write_roots(w, &w->up, (uint32_t)w->reading.plan, 1, err);
+	return write_up(w, err);
 }
 
 /* Roots may be many (a row that a million documents share): a cursor pages through them, and no list of them is ever in
@@ -187,7 +223,7 @@ static int write_way(struct writer *w, const struct batch *batch, uint32_t targe
 	for (size_t i = 0; i < batch->keys.n; i++) {
 		const struct key *key = &batch->keys.keys[i];
 
-		if (key->target != target || key->first_txn >= n_txns)
+		if (!is_due(w, batch, key, target, n_txns))
 			continue;
 		if (!n++)
 			arrays_begin(w, way->n_columns);
@@ -221,12 +257,6 @@ bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n
 		if (batch->keys.keys[i].first_txn < n_txns)
 			touched[batch->keys.keys[i].target] = true;
 	return touched;
-}
-
-/* What a generation was filled with holds every commit up to its version. */
-static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
-{
-	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
 }
 
 /* Every root. Those of a view cost one reading of it, whatever its definition; and none of them has an event when it is
@@ -287,7 +317,7 @@ static int write_rows(struct writer *w, const struct pgoutput_relation *relation
 	_cleanup_free_ bool *touched = NULL;
 
 	batch_reset(&w->page);
-	batch_begin(&w->page, 0, 0, 0);
+	batch_begin(&w->page, 0, INT64_MAX, 0);
 	for (int row = 0; row < PQntuples(rows); row++)
 		if (collect_row(w, relation, rows, row, err) < 0)
 			return -1;
@@ -359,7 +389,7 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 	reading_begin_plan(&w->reading, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
-		return write_roots(w, &batch->keys, number, n_txns, err);
+		return write_roots(w, batch, number, n_txns, err);
 	case TARGET_WAY:
 		return write_way(w, batch, number, target.way, n_txns, err);
 	case TARGET_ALL:
@@ -413,6 +443,7 @@ void writer_init(struct writer *w, struct engine *e)
 	w->to_sweep = xcalloc(e->n_plans, sizeof(*w->to_sweep));
 	batch_init(&w->page);
 	keyset_init(&w->up, (size_t)16 * BATCH_BYTES);
+	strbuf_init(&w->key, (size_t)16 * BATCH_BYTES);
 	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
 		strbuf_init(&w->arrays[i], (size_t)32 * BATCH_BYTES);
 }
@@ -431,6 +462,7 @@ void writer_release(struct writer *w)
 	batch_release(&w->page);
 	free(w->to_sweep);
 	keyset_release(&w->up);
+	strbuf_release(&w->key);
 	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
 		strbuf_release(&w->arrays[i]);
 }

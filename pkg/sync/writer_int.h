@@ -14,6 +14,7 @@ struct writer {
 	struct pg *pg;
 	struct reading reading;
 	struct keyset up;          /* roots that a way led to, a page at a time */
+	struct strbuf key;         /* one of them */
 	struct collector *scanner; /* of rows of partitions, as if they were inserted now */
 	struct batch page;         /* of such rows */
 	bool *to_sweep;            /* plans whose index may hold documents of rows that left their view */
