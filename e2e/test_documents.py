@@ -121,9 +121,11 @@ def test_names_that_no_engine_takes_are_told_before_one_is_asked(state, unique, 
     root(manifest)["transform"] = {"rename": {"title": "_id", "isbn": ".isbn", "status": "price.status"}}
     code, said = plan(state, unique, manifest)
     assert code == 1
-    for words in ("spec.schema[0].nodes: no document can have a field `_id`", "no field `.isbn`",
-                  "`price` and `price.status` cannot both be fields"):
+    for words in ("spec.schema[0].nodes.transform.rename: no document can have a field `_id`", "no field `.isbn`"):
         assert words in said, f"{words!r} is not in: {said}"
+    root(manifest)["transform"] = {"rename": {"status": "price.status"}}
+    code, said = plan(state, unique, manifest)
+    assert code == 1 and "`price` and `price.status` cannot both be fields" in said, said
 
 
 def letters(opensearch, index):
@@ -203,6 +205,72 @@ def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document
     books.sql("UPDATE books SET price = 50 WHERE id = 7")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
     assert float(opensearch.document(index, "7")["share"]) == 2
+
+
+def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, books, opensearch, index):
+    """In the bootstrap, and of one transaction; corrected, all come in."""
+    books.sql("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'no number' FROM generate_series(1, 25000) i")
+    books.own_tables()
+    manifest[1]["spec"]["schema"][0] |= {"nodes": {"table": "words"}, "mapping": {"word": {"type": "integer"}}}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+
+    def counts():
+        opensearch.request("POST", f"{index}*/_refresh")
+        return opensearch.count(index), opensearch.count(f"{index}-dead-letters")
+
+    assert counts() == (0, 25000)
+    books.sql("UPDATE words SET word = id::text")
+    eventually(lambda: counts() == (25000, 0), 60, lambda: f"all documents ({counts()})", interval=0.5)
+    books.sql("UPDATE words SET word = 'again'")
+    eventually(lambda: counts() == (25000, 25000), 60, lambda: f"all letters ({counts()})", interval=0.5)
+    eventually(lambda: run.status()["indices"][0]["deadLetters"] == 25000, 20, lambda: f"their number ({run.status()})")
+    assert run.metric("process_resident_memory_bytes") < 48 << 20
+
+
+def test_deep_and_nested_trees_have_the_limits_that_they_need(worker, manifest, books, opensearch, index):
+    """Engines allow 20 levels and 50 nested fields by themselves."""
+    books.sql("""CREATE TABLE chain (id int PRIMARY KEY, above int REFERENCES chain); CREATE INDEX ON chain (above);
+        INSERT INTO chain SELECT i, nullif(i - 1, 0) FROM generate_series(1, 24) i""")
+    books.own_tables()
+
+    def link(label, children):
+        return {"table": "chain", "label": label, "columns": ["id"], "nested": True, "children": children, "relationship": {
+            "type": "one_to_many", "variant": "object", "foreign_key": {"child": ["above"], "parent": ["id"]}}}
+
+    tree = []
+    for level in range(23, 0, -1):
+        tree = [link(f"l{level}", tree)]
+    manifest[1]["spec"]["schema"][0]["nodes"] = {
+        "table": "chain", "columns": ["id"], "where": "id = 1", "children": tree + [link(f"wide{i}", []) for i in range(32)]}
+    run = worker(manifest, "--until-caught-up").start()
+    assert run.finish(60) == 0, run.process.tail()
+    (document,) = opensearch.documents(index).values()
+    depth = 0
+    while document and document.get(f"l{depth + 1}"):
+        depth += 1
+        (document,) = document[f"l{depth}"]
+    assert (depth, document["id"]) == (23, 24)
+
+
+def test_json_that_postgres_cannot_take_apart_is_no_obstacle(worker, manifest, books, opensearch, index):
+    """Nothing can be taken out of a json value that holds an escaped NUL: what a path leads to is null then, and counted."""
+    books.sql(r"""CREATE TABLE raw (id int PRIMARY KEY, doc json, more json);
+        INSERT INTO raw VALUES (1, '{"a": "x", "b": [1]}', '"x"'), (2, '{"a": "x", "c": "\u0000"}', '["x", "\u0000"]'),
+            (3, '{"a": "x\\u0000"}', '"x\\u0000"')""")
+    books.own_tables()
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "raw", "columns": ["id", "doc->>a", "doc->b", "more"], "transform": {
+        "rename": {"more": "said"}, "replace": {"more": {"x": "z"}}, "concat": {"columns": ["said", "id"], "destination": "all"}}}
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    wanted = {"1": {"id": 1, "doc_a": "x", "doc_b": [1], "said": "z", "all": "z1"},
+              "2": {"id": 2, "doc_a": None, "doc_b": None, "said": ["x", "\0"], "all": "2"},
+              "3": {"id": 3, "doc_a": r"x\u0000", "doc_b": None, "said": r"z\u0000", "all": r"z\u00003"}}
+    assert opensearch.documents(index) == wanted
+    assert run.status()["indices"][0]["nulledValues"] == 2
+    books.sql("""UPDATE raw SET doc = '{"a": "y"}' WHERE id = 2""")
+    wanted["2"]["doc_a"] = "y"
+    eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: f"the change ({opensearch.documents(index)})")
 
 
 def test_a_letter_may_quote_much_of_what_was_refused(worker, manifest, books, opensearch, index):

@@ -313,7 +313,7 @@ static void choose_inlined(struct tree *tree)
 			place->has_notes = place->has_notes || place->children[j]->has_notes;
 		}
 		for (size_t j = 0; j < place->n_fields; j++)
-			place->has_notes = place->has_notes || field_finite(&place->fields[j]) != FINITE_ALWAYS;
+			place->has_notes = place->has_notes || field_taken(&place->fields[j]) != TAKEN_ALWAYS;
 		place->inlined =
 			place->parent && place->unique && place->n_hops == 1 && !place->many && !place->has_sets;
 	}

@@ -67,8 +67,8 @@ struct document_plan {
 	 * by_range: of a root that is a view, no parameters: all of it. Otherwise $1 and $2, tid literals "(block,0)";
 	 * with a partitioned root the (quoted) leaf relation has to be put in at leaf_at. Send by_range unprepared, so
 	 * that it is planned for its range; by_key may be prepared (see sql.c). With notes: one more column at the end,
-	 * how many values became null because no search engine takes them (infinite dates, NaN, infinite numbers), as
-	 * text; NULL for none. */
+	 * how many values became null because they cannot stand in a document (see enum taken), as text; NULL for
+	 * none. */
 	char *sql_by_key;
 	char *sql_by_range;
 	size_t leaf_at; /* 0: the root is not partitioned */

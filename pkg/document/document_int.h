@@ -38,6 +38,7 @@ struct field {
 	bool hidden;                       /* not in the document itself: moved, or overwritten by a concat */
 	int column;                        /* COLUMN: position in the table */
 	struct column_path path;           /* COLUMN: the path into it; n is 0 without one */
+	bool into_json;                    /* COLUMN with a path: the column is json, not jsonb */
 	size_t number;                     /* EXPRESSION */
 	const struct catalog_column *type; /* of COLUMN without path, EXPRESSION; NULL: known by the kind */
 	struct place *child;               /* CHILD */
@@ -90,7 +91,7 @@ struct place {
 	bool inlined;   /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
 	bool has_sets;  /* this place's rows are named as a set (r<number>): some child is not inlined, or there is a
 			   limit */
-	bool has_notes; /* a value here or below may be one that no search engine takes */
+	bool has_notes; /* a value here or below may be one that cannot stand in a document */
 };
 
 struct tree {
@@ -119,9 +120,11 @@ void fields_move(struct compiler *c, struct tree *tree);
 /* Complains of names that search engines refuse. */
 void fields_check_names(struct compiler *c, const struct tree *tree);
 void fields_release(struct field *fields, size_t n);
-/* Which values of a column search engines refuse: infinite dates, NaN and infinite numbers. */
-enum finite { FINITE_ALWAYS, FINITE_DATE, FINITE_NUMBER };
-enum finite field_finite(const struct field *field);
+/* Which values of a field can stand in a document; the others become NULL. Search engines refuse infinite dates, NaN
+ * and infinite numbers; Postgres takes nothing out of a json value that holds the character \u0000 (jsonb has none).
+ */
+enum taken { TAKEN_ALWAYS, TAKEN_FINITE_DATE, TAKEN_FINITE_NUMBER, TAKEN_WITHOUT_NUL };
+enum taken field_taken(const struct field *field);
 
 /* --- values.c --- */
 /* Appends what a row of the place becomes, as the query of the place itself sees it. */

@@ -19,20 +19,22 @@ static bool is_system_column(const char *name)
 	return false;
 }
 
-enum finite field_finite(const struct field *field)
+enum taken field_taken(const struct field *field)
 {
 	static const char *const dates[] = {"date", "timestamp", "timestamptz"};
 	static const char *const numbers[] = {"numeric", "float4", "float8"};
 
+	if (field->into_json)
+		return TAKEN_WITHOUT_NUL;
 	if (!field->type || field->path.n)
-		return FINITE_ALWAYS;
+		return TAKEN_ALWAYS;
 	for (size_t i = 0; i < ARRAY_SIZE(dates); i++) {
 		if (strcmp(field->type->base_type, dates[i]) == 0)
-			return FINITE_DATE;
+			return TAKEN_FINITE_DATE;
 		if (strcmp(field->type->base_type, numbers[i]) == 0)
-			return FINITE_NUMBER;
+			return TAKEN_FINITE_NUMBER;
 	}
-	return FINITE_ALWAYS;
+	return TAKEN_ALWAYS;
 }
 
 static bool is_child_label(const struct node *node, const char *name)
@@ -98,6 +100,7 @@ static void add_path(struct compiler *c, struct place *place, const char *text, 
 	} else {
 		type = place->table->columns[field.column].base_type;
 		if (strcmp(type, "json") == 0 || strcmp(type, "jsonb") == 0) {
+			field.into_json = strcmp(type, "json") == 0;
 			add_field(c, place, field, label);
 			return;
 		}
@@ -185,11 +188,13 @@ static void add_columns(struct compiler *c, struct place *place)
 
 static bool has_order(const struct catalog_column *type)
 {
-	static const char *const none[] = {"json", "xml",  "point",  "line",    "lseg",
-					   "box",  "path", "circle", "polygon", "xid"};
+	static const char *const none[] = {"json", "jsonpath", "xml",     "point", "line", "lseg",    "box",
+					   "path", "circle",   "polygon", "xid",   "cid",  "aclitem", "txid_snapshot"};
+	/* An array has the order of its elements. */
+	const char *base = type->base_type + (type->category == 'A' && type->base_type[0] == '_' ? 1 : 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
-		if (strcmp(type->base_type, none[i]) == 0)
+		if (strcmp(base, none[i]) == 0)
 			return false;
 	return true;
 }
@@ -202,6 +207,18 @@ static size_t expression_number(const struct node *node, const char *name)
 	return 0;
 }
 
+/* NULL: an expression with a problem of its own. */
+static const struct catalog_column *sort_type(struct compiler *c, const struct place *place, const struct sort *sort)
+{
+	const struct catalog_expression *e;
+
+	if (sort->column >= 0)
+		return &place->table->columns[sort->column];
+	e = catalog_expression(compiler_catalog(c), place->table->oid,
+			       place->node->expressions[sort->expression - 1].sql);
+	return e && !e->problem ? &e->type : NULL;
+}
+
 static void resolve_order(struct compiler *c, struct place *place)
 {
 	const struct node *node = place->node;
@@ -210,16 +227,19 @@ static void resolve_order(struct compiler *c, struct place *place)
 	for (size_t i = 0; i < node->n_order_by; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.order_by[%zu]", node->path, i);
 		struct sort sort = {.how = &node->order_by[i]};
+		const struct catalog_column *type;
 
 		sort.column = catalog_column(place->table, sort.how->column);
 		sort.expression = sort.column < 0 ? expression_number(node, sort.how->column) : 0;
-		if (sort.column >= 0 && !has_order(&place->table->columns[sort.column]))
-			compiler_fail(c, "InvalidSchema", path, "column `%s` is of the type %s, which has no order",
-				      sort.how->column, place->table->columns[sort.column].type);
-		else if (sort.column >= 0 || sort.expression)
-			place->sorts[place->n_sorts++] = sort;
-		else
+		if (sort.column < 0 && !sort.expression) {
 			unknown_column(c, path, place->table, sort.how->column);
+			continue;
+		}
+		place->sorts[place->n_sorts++] = sort;
+		type = sort_type(c, place, &sort);
+		if (type && !has_order(type))
+			compiler_fail(c, "InvalidSchema", path, "`%s` is of the type %s, which has no order",
+				      sort.how->column, type->type);
 	}
 }
 
@@ -331,8 +351,6 @@ void fields_resolve(struct compiler *c, struct place *place)
 
 /* --- move --- */
 
-#define ROOT_PREFIX "$root."
-
 /* Finds or makes the object that the path leads to, within fields; the last word of the path is not part of it. NULL:
  * something else is in the way. */
 static struct field *open_object(struct field **fields, size_t *n, const char *name, size_t len)
@@ -390,9 +408,9 @@ static const struct carry *add_carry(struct tree *tree, const struct place *plac
 
 static void move_field(struct compiler *c, struct tree *tree, struct place *place, const struct move *move)
 {
-	bool to_root = strncmp(move->destination, ROOT_PREFIX, strlen(ROOT_PREFIX)) == 0;
+	bool to_root;
+	const char *path = move_path(move, &to_root);
 	struct place *target = to_root ? tree->places[0] : place;
-	const char *path = move->destination + (to_root ? strlen(ROOT_PREFIX) : 0);
 	struct field *found = find_field(place, move->column);
 	struct field moved = {.kind = FIELD_CARRIED};
 
@@ -403,11 +421,9 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 	found->hidden = true;
 	moved.carry = add_carry(tree, place, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path))
-		compiler_fail(
-			c, "InvalidSchema", move->path,
-			"destination \"%s\" is no path to a new field: it must be \"a.b\" or \"$root.a.b\", and no "
-			"field may be there yet",
-			move->destination);
+		compiler_fail(c, "InvalidSchema", move->path,
+			      "destination \"%s\" is no path to a new field: another field is there, or in the way",
+			      move->destination);
 }
 
 void fields_move(struct compiler *c, struct tree *tree)
@@ -421,24 +437,6 @@ void fields_move(struct compiler *c, struct tree *tree)
 }
 
 /* --- names that no engine takes --- */
-
-/* The engines' metadata fields, of OpenSearch 2 and Elasticsearch 7 to 9: a document cannot have them at its top. */
-static bool is_metadata_field(const char *name)
-{
-	static const char *const names[] = {"_id",          "_index",
-					    "_type",        "_routing",
-					    "_source",      "_field_names",
-					    "_ignored",     "_version",
-					    "_seq_no",      "_primary_term",
-					    "_nested_path", "_doc_count",
-					    "_feature",     "_data_stream_timestamp",
-					    "_tier"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
 
 static bool is_object(const struct field *field)
 {
@@ -461,18 +459,12 @@ static const struct field *in_the_way(const struct place *place, const char *nam
 
 static void check_name(struct compiler *c, const struct place *place, const char *name)
 {
+	_cleanup_free_ char *problem = schema_field_problem(name, !place->parent);
 	const struct field *other = in_the_way(place, name);
 
-	if (!place->parent && is_metadata_field(name))
-		compiler_fail(c, "InvalidSchema", place->node->path,
-			      "no document can have a field `%s`: search engines have one of their own; give it "
-			      "another name by transform.rename",
-			      name);
-	else if (!*name || *name == '.' || strstr(name, ".."))
-		compiler_fail(c, "InvalidSchema", place->node->path,
-			      "search engines take no field `%s`: the words between dots are empty; give it another "
-			      "name by transform.rename",
-			      name);
+	if (problem)
+		compiler_fail(c, "InvalidSchema", place->node->path, "%s; give it another name by transform.rename",
+			      problem);
 	else if (other)
 		compiler_fail(c, "InvalidSchema", place->node->path,
 			      "`%s` and `%s` cannot both be fields: search engines take the latter for a field within "

@@ -7,7 +7,10 @@
 
 enum {
 	SCALED_DIGITS = 18,
-	TOTAL_FIELDS = 1000, /* what engines allow unless the index says otherwise */
+	/* What engines allow unless the index says otherwise. */
+	TOTAL_FIELDS = 1000,
+	NESTED_FIELDS = 50,
+	DEPTH = 20,
 };
 
 struct type_mapping {
@@ -82,6 +85,7 @@ static json_t *column_mapping(const struct catalog_column *column)
 
 static json_t *fields_properties(const struct field *fields, size_t n);
 static json_t *place_mapping(const struct place *place);
+static json_t *carried_mapping(const struct carry *carry);
 
 /* Replaced or extracted text is text; what a JSON path leads to may be anything. */
 static json_t *field_mapping(const struct field *field)
@@ -105,7 +109,7 @@ static json_t *field_mapping(const struct field *field)
 	case FIELD_OBJECT:
 		return json_pack("{s:o}", "properties", fields_properties(field->fields, field->n_fields));
 	case FIELD_CARRIED:
-		return field_mapping(&field->carry->place->fields[field->carry->field]);
+		return carried_mapping(field->carry);
 	case FIELD_META:
 		break;
 	}
@@ -124,7 +128,22 @@ static json_t *fields_properties(const struct field *fields, size_t n)
 
 static void merge_properties(json_t *generated, const json_t *own);
 
-/* transform.mapping names fields as they are in the document; a name from before a rename is understood too. */
+/* transform.mapping names fields as they are in the document; a name from before a rename is understood too, and a
+ * field that was moved away keeps the name that it had here. NULL: no field of the place, maybe one within a JSON
+ * column. */
+static const struct field *field_meant(const struct place *place, const char *name)
+{
+	const struct field *meant = find_field(place, name);
+
+	for (size_t i = 0; i < place->n_fields && !meant; i++)
+		if (strcmp(place->fields[i].name, name) == 0)
+			meant = &place->fields[i];
+	for (size_t i = 0; i < place->n_fields && !meant; i++)
+		if (strcmp(place->fields[i].source, name) == 0)
+			meant = &place->fields[i];
+	return meant;
+}
+
 static json_t *own_properties(const struct place *place)
 {
 	json_t *own = json_object();
@@ -132,17 +151,24 @@ static json_t *own_properties(const struct place *place)
 	json_t *mapping;
 
 	json_object_foreach (place->node->transform.mapping, name, mapping) {
-		const char *field = name;
+		const struct field *field = field_meant(place, name);
 
-		for (size_t i = 0; i < place->n_fields; i++)
-			if (strcmp(place->fields[i].source, name) == 0)
-				field = place->fields[i].name;
-		for (size_t i = 0; i < place->n_fields; i++)
-			if (strcmp(place->fields[i].name, name) == 0)
-				field = name;
-		(void)json_object_set_new(own, field, json_deep_copy(mapping));
+		if (!field || !field->hidden)
+			(void)json_object_set_new(own, field ? field->name : name, json_deep_copy(mapping));
 	}
 	return own;
+}
+
+/* What transform.mapping says of a field of the place, or NULL. */
+static json_t *said_of(const struct place *place, const struct field *field)
+{
+	const char *name;
+	json_t *mapping;
+
+	json_object_foreach (place->node->transform.mapping, name, mapping)
+		if (field_meant(place, name) == field)
+			return mapping;
+	return NULL;
 }
 
 static json_t *place_properties(const struct place *place)
@@ -160,7 +186,7 @@ static json_t *place_mapping(const struct place *place)
 	json_t *mapping;
 
 	if (place->scalar) {
-		own = json_object_get(place->node->transform.mapping, place->fields[0].source);
+		own = said_of(place, &place->fields[0]);
 		return own ? json_deep_copy(own) : field_mapping(&place->fields[0]);
 	}
 	mapping = json_pack("{s:o}", "properties", place_properties(place));
@@ -196,32 +222,76 @@ static void merge_properties(json_t *generated, const json_t *own)
 	}
 }
 
-/* Only what the schema says of fields; the engine adds the rest by itself. */
+/* As it is where it comes from, with what is said of it there. */
+static json_t *carried_mapping(const struct carry *carry)
+{
+	const struct field *field = &carry->place->fields[carry->field];
+	json_t *said = said_of(carry->place, field);
+	_cleanup_json_ json_t *properties = json_pack("{s:o}", field->name, field_mapping(field));
+	_cleanup_json_ json_t *own = json_object();
+
+	if (said)
+		(void)json_object_set_new(own, field->name, json_deep_copy(said));
+	merge_properties(properties, own);
+	return json_incref(json_object_get(properties, field->name));
+}
+
+static json_t *dynamic_mapping(const struct field *field);
+
+static void add_dynamic(json_t *properties, const struct field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		json_t *mapping = fields[i].hidden || json_object_get(properties, fields[i].name)
+					  ? NULL
+					  : dynamic_mapping(&fields[i]);
+
+		if (mapping)
+			(void)json_object_set_new(properties, fields[i].name, mapping);
+	}
+}
+
 static json_t *dynamic_properties(const struct place *place)
 {
 	json_t *properties = own_properties(place);
 
-	for (size_t i = 0; i < place->n_fields; i++) {
-		const struct field *field = &place->fields[i];
-		const struct place *child = field->kind == FIELD_CHILD && !field->hidden ? field->child : NULL;
-		json_t *below;
-
-		if (!child || json_object_get(properties, field->name))
-			continue;
-		if (child->scalar) {
-			below = json_object_get(child->node->transform.mapping, child->fields[0].source);
-			if (below)
-				(void)json_object_set_new(properties, field->name, json_deep_copy(below));
-			continue;
-		}
-		below = json_pack("{s:o}", "properties", dynamic_properties(child));
-		if (child->node->nested)
-			(void)json_object_set_new(below, "type", json_string("nested"));
-		if (child->node->nested || json_object_size(json_object_get(below, "properties")))
-			(void)json_object_set(properties, field->name, below);
-		json_decref(below);
-	}
+	add_dynamic(properties, place->fields, place->n_fields);
 	return properties;
+}
+
+/* Takes the properties; NULL when there is nothing to say of the object. */
+static json_t *dynamic_object(json_t *properties, bool nested)
+{
+	_cleanup_json_ json_t *object = json_pack("{s:o}", "properties", properties);
+
+	if (nested)
+		(void)json_object_set_new(object, "type", json_string("nested"));
+	return nested || json_object_size(properties) ? json_incref(object) : NULL;
+}
+
+/* Only what the schema says of the field, or NULL; the engine adds the rest by itself. */
+static json_t *dynamic_mapping(const struct field *field)
+{
+	const struct place *child = field->child;
+	json_t *properties;
+
+	switch (field->kind) {
+	case FIELD_CHILD:
+		if (child->scalar)
+			return json_deep_copy(said_of(child, &child->fields[0]));
+		return dynamic_object(dynamic_properties(child), child->node->nested);
+	case FIELD_OBJECT:
+		properties = json_object();
+		add_dynamic(properties, field->fields, field->n_fields);
+		return dynamic_object(properties, false);
+	case FIELD_CARRIED: {
+		const struct field *origin = &field->carry->place->fields[field->carry->field];
+		json_t *said = said_of(field->carry->place, origin);
+
+		return said ? json_deep_copy(said) : dynamic_mapping(origin);
+	}
+	default:
+		return NULL;
+	}
 }
 
 /* A key whose text may be longer than an id may be. */
@@ -288,24 +358,63 @@ static size_t count_fields(const json_t *properties)
 	return n;
 }
 
-static bool limits_fields(const json_t *setting)
+static size_t count_nested(const json_t *properties)
 {
-	const json_t *limit =
-		json_object_get(json_object_get(json_object_get(setting, "mapping"), "total_fields"), "limit");
+	size_t n = 0;
+	const char *name;
+	json_t *field;
 
-	return limit || json_object_get(setting, "mapping.total_fields.limit") ||
-	       json_object_get(setting, "index.mapping.total_fields.limit");
+	json_object_foreach ((json_t *)properties, name, field) {
+		const char *type = json_string_value(json_object_get(field, "type"));
+
+		n += (type && strcmp(type, "nested") == 0) + count_nested(json_object_get(field, "properties"));
+	}
+	return n;
 }
 
-/* Room for what the tables have; what is in JSON columns besides has the engine's own limit. */
-static void make_room(const struct tree *tree, json_t *index)
+/* 1 where no field is an object. */
+static size_t count_levels(const json_t *properties)
+{
+	size_t most = 0;
+	const char *name;
+	json_t *field;
+
+	json_object_foreach ((json_t *)properties, name, field) {
+		const char *type = json_string_value(json_object_get(field, "type"));
+		size_t n = type && strcmp(type, "object") == 0 ? 1 : count_levels(json_object_get(field, "properties"));
+
+		most = n > most ? n : most;
+	}
+	return json_is_object(properties) ? most + 1 : 0;
+}
+
+/* limit: "total_fields". */
+static bool is_limited(const json_t *setting, const char *limit)
+{
+	const json_t *mapping = json_object_get(setting, "mapping");
+	_cleanup_free_ char *flat = xasprintf("mapping.%s.limit", limit);
+	_cleanup_free_ char *full = xasprintf("index.%s", flat);
+
+	return json_object_get(json_object_get(mapping, limit), "limit") || json_object_get(setting, flat) ||
+	       json_object_get(setting, full);
+}
+
+static void raise_limit(json_t *setting, const char *limit, size_t needed, size_t by_default)
+{
+	_cleanup_free_ char *flat = xasprintf("mapping.%s.limit", limit);
+
+	if (needed > by_default && !is_limited(setting, limit))
+		(void)json_object_set_new(setting, flat, json_integer((json_int_t)needed + (json_int_t)by_default));
+}
+
+/* Room for what the tables have; what is in JSON columns besides has the engine's own limits. */
+static void make_room(const struct tree *tree, json_t *setting)
 {
 	_cleanup_json_ json_t *properties = generated_properties(tree->places[0]);
-	size_t n = count_fields(properties);
 
-	if (n > TOTAL_FIELDS && !limits_fields(index))
-		(void)json_object_set_new(index, "mapping.total_fields.limit",
-					  json_integer((json_int_t)n + TOTAL_FIELDS));
+	raise_limit(setting, "total_fields", count_fields(properties), TOTAL_FIELDS);
+	raise_limit(setting, "nested_fields", count_nested(properties), NESTED_FIELDS);
+	raise_limit(setting, "depth", count_levels(properties), DEPTH);
 }
 
 json_t *mapping_body(const struct tree *tree)

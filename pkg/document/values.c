@@ -1,8 +1,7 @@
 /* What a field's value is in SQL.
  *
  * Postgres makes the JSON, so a value is an expression of whatever type its column has; only what `transform` touches
- * is looked at as text or as JSON. Values that no search engine takes (infinite dates, NaN and infinite numbers) become
- * NULL, and are counted.
+ * is looked at as text or as JSON. Values that cannot stand in a document (enum taken) become NULL, and are counted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -69,9 +68,29 @@ static void add_raw(struct strbuf *sb, const struct place *place, const struct f
 	}
 }
 
-static void add_is_finite(struct strbuf *sb, const struct place *place, const struct field *field)
+/* That a JSON text holds no \u0000: the escape after an even number of backslashes. */
+static void add_without_nul(struct strbuf *sb, const char *text)
 {
-	if (field_finite(field) == FINITE_DATE) {
+	strbuf_addf(sb, "(strpos(%s, ", text);
+	pg_quote_literal(sb, "\\u0000");
+	strbuf_addf(sb, ") = 0 OR %s !~ ", text);
+	pg_quote_literal(sb, "(^|[^\\\\])(\\\\\\\\)*\\\\u0000");
+	strbuf_addc(sb, ')');
+}
+
+static void add_is_taken(struct strbuf *sb, const struct place *place, const struct field *field)
+{
+	struct strbuf text;
+
+	if (field_taken(field) == TAKEN_WITHOUT_NUL) {
+		strbuf_init(&text, SQL_BYTES);
+		sql_own(&text, place, field->column);
+		strbuf_adds(&text, "::text");
+		add_without_nul(sb, text.data);
+		strbuf_release(&text);
+		return;
+	}
+	if (field_taken(field) == TAKEN_FINITE_DATE) {
 		strbuf_adds(sb, "isfinite(");
 		add_raw(sb, place, field);
 		strbuf_addc(sb, ')');
@@ -93,14 +112,14 @@ static void add_is_finite(struct strbuf *sb, const struct place *place, const st
 	strbuf_addf(sb, "::text) <= %d", NUMBER_CHARACTERS);
 }
 
-static void add_finite(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_taken(struct strbuf *sb, const struct place *place, const struct field *field)
 {
-	if (field_finite(field) == FINITE_ALWAYS) {
+	if (field_taken(field) == TAKEN_ALWAYS) {
 		add_raw(sb, place, field);
 		return;
 	}
 	strbuf_adds(sb, "CASE WHEN ");
-	add_is_finite(sb, place, field);
+	add_is_taken(sb, place, field);
 	strbuf_adds(sb, " THEN ");
 	add_raw(sb, place, field);
 	strbuf_adds(sb, " END");
@@ -163,11 +182,30 @@ static void add_replaced(struct strbuf *sb, const json_t *replace, const char *t
 	}
 }
 
-/* A JSON string, or the strings of a JSON array; everything else stays. */
-static void add_replaced_json(struct strbuf *sb, const json_t *replace, const char *json)
+/* A value whose JSON may hold \u0000. */
+static bool may_hold_nul(const struct field *field)
 {
+	if (field->kind == FIELD_CHILD && field->child->scalar)
+		return may_hold_nul(&field->child->fields[0]);
+	if (!field->type)
+		return field->kind != FIELD_COLUMN && field->kind != FIELD_SYSTEM && field->kind != FIELD_CONCAT;
+	return strcmp(field->type->base_type, "json") == 0 || strcmp(field->type->base_type, "_json") == 0 ||
+	       field->type->category == 'C';
+}
+
+/* A JSON string, or the strings of a JSON array; everything else stays. */
+static void add_replaced_json(struct strbuf *sb, const struct field *field, const char *json)
+{
+	const json_t *replace = field->replace;
 	_cleanup_free_ char *text = xasprintf("(%s #>> '{}')", json);
 
+	if (may_hold_nul(field)) {
+		_cleanup_free_ char *whole = xasprintf("(%s)::text", json);
+
+		strbuf_adds(sb, "CASE WHEN NOT ");
+		add_without_nul(sb, whole);
+		strbuf_addf(sb, " THEN %s ELSE ", json);
+	}
 	strbuf_addf(sb, "CASE json_typeof(%s) WHEN 'string' THEN to_json(", json);
 	add_replaced(sb, replace, text);
 	strbuf_adds(sb,
@@ -175,7 +213,7 @@ static void add_replaced_json(struct strbuf *sb, const json_t *replace, const ch
 	add_replaced(sb, replace, "(e #>> '{}')");
 	strbuf_addf(sb, ") ELSE e END ORDER BY o) FROM json_array_elements(%s) WITH ORDINALITY AS a(e, o)), '[]')",
 		    json);
-	strbuf_addf(sb, " ELSE %s END", json);
+	strbuf_addf(sb, " ELSE %s END%s", json, may_hold_nul(field) ? " END" : "");
 }
 
 static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field);
@@ -206,12 +244,25 @@ static void add_field_value(struct strbuf *sb, const struct place *place, const 
 					      : "to_json(%s)",
 		       value);
 	if (class == VALUE_JSON)
-		add_replaced_json(sb, field->replace, as);
+		add_replaced_json(sb, field, as);
 	else
 		add_replaced(sb, field->replace, as);
 }
 
 /* --- concat --- */
+
+static void add_json_part(struct strbuf *sb, const struct field *field, const char *value)
+{
+	_cleanup_free_ char *json = xasprintf("to_json(%s)", value);
+	_cleanup_free_ char *text = xasprintf("%s::text", json);
+
+	strbuf_addf(sb, "CASE WHEN %s NOT IN ('0', 'false', '\"\"', '[]', '{}')", text);
+	if (may_hold_nul(field)) {
+		strbuf_adds(sb, " AND ");
+		add_without_nul(sb, text);
+	}
+	strbuf_addf(sb, " THEN %s #>> '{}' END", json);
+}
 
 /* A part as text; NULL for what Python calls false: null, an empty text, zero, false, and empty lists and objects. */
 static void add_part(struct strbuf *sb, const struct place *place, const struct field *field)
@@ -232,11 +283,7 @@ static void add_part(struct strbuf *sb, const struct place *place, const struct 
 	else if (class == VALUE_BOOLEAN)
 		strbuf_addf(sb, "CASE WHEN (%s) THEN 'true' END", value);
 	else
-		strbuf_addf(
-			sb,
-			"CASE WHEN to_json(%s)::text NOT IN ('0', 'false', '\"\"', '[]', '{}') THEN to_json(%s) #>> "
-			"'{}' END",
-			value, value);
+		add_json_part(sb, field, value);
 }
 
 static void add_concat(struct strbuf *sb, const struct place *place, const struct field *field)
@@ -327,7 +374,7 @@ static void add_untouched(struct strbuf *sb, const struct place *place, const st
 	case FIELD_COLUMN:
 	case FIELD_SYSTEM:
 	case FIELD_EXPRESSION:
-		add_finite(sb, place, field);
+		add_taken(sb, place, field);
 		break;
 	case FIELD_CHILD:
 		add_child_value(sb, field->child);
@@ -382,7 +429,7 @@ void sql_object_rows(struct strbuf *sb, const struct place *place)
 	     i = next_shown(place->fields, place->n_fields, i + 1)) {
 		const struct field *field = &place->fields[i];
 		bool plain = field->kind == FIELD_COLUMN && !field->path.n && !field->replace &&
-			     field_finite(field) == FINITE_ALWAYS && strcmp(field->name, field->source) == 0;
+			     field_taken(field) == TAKEN_ALWAYS && strcmp(field->name, field->source) == 0;
 
 		strbuf_adds(sb, comma);
 		add_field_value(sb, place, field);
@@ -424,10 +471,10 @@ void sql_order(struct strbuf *sb, const struct place *place)
 static void add_notes(struct strbuf *sb, const struct place *place, const char **plus)
 {
 	for (size_t i = 0; i < place->n_fields; i++) {
-		if (field_finite(&place->fields[i]) == FINITE_ALWAYS)
+		if (field_taken(&place->fields[i]) == TAKEN_ALWAYS)
 			continue;
 		strbuf_addf(sb, "%sCASE WHEN NOT (", *plus);
-		add_is_finite(sb, place, &place->fields[i]);
+		add_is_taken(sb, place, &place->fields[i]);
 		strbuf_adds(sb, ") THEN 1 ELSE 0 END");
 		*plus = " + ";
 	}

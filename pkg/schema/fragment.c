@@ -116,6 +116,19 @@ static const char *skip_quoted(const char *s, char quote, bool backslashes)
 	return NULL;
 }
 
+/* E'...', which may go on in quotes on a line below. */
+static const char *skip_escaped(const char *s)
+{
+	const char *end = skip_quoted(s, '\'', true);
+	size_t blanks = end ? strspn(end, " \t\n\r\f\v") : 0;
+
+	while (blanks && end[blanks] == '\'') {
+		end = skip_quoted(end + blanks, '\'', true);
+		blanks = end ? strspn(end, " \t\n\r\f\v") : 0;
+	}
+	return end;
+}
+
 static bool is_word(char c)
 {
 	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
@@ -143,8 +156,10 @@ static const char *skip_text(const char *s, const char *begin)
 	char before = s > begin ? s[-1] : ' ';
 	bool escapes = (before == 'E' || before == 'e') && (s - begin < 2 || !is_word(s[-2]));
 
+	if (*s == '\'' && escapes)
+		return skip_escaped(s);
 	if (*s == '\'' || *s == '"')
-		return skip_quoted(s, *s, *s == '\'' && escapes);
+		return skip_quoted(s, *s, false);
 	if (*s == '$' && !is_word(before))
 		return skip_dollar(s);
 	return s;

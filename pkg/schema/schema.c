@@ -231,15 +231,17 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 	node->order_by = xcalloc(json_array_size(value), sizeof(*node->order_by));
 	for (size_t i = 0; i < json_array_size(value); i++) {
 		const char *text = json_string_value(json_array_get(value, i));
+		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
+		_cleanup_free_ char *found = text ? xasprintf("\"%s\"", text) : NULL;
 
 		if (text && parse_ordering(text, &node->order_by[node->n_order_by])) {
 			node->n_order_by++;
 			continue;
 		}
-		findings_add(
-			f, FINDING_ERROR, INVALID_SCHEMA, path,
-			"must hold entries like \"column\", \"column desc\" or \"column asc nulls last\", found %s",
-			text ? text : jsonx_type_name(json_array_get(value, i)));
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
+			     "must be like \"column\", \"column desc\" or \"column asc nulls last\", without other "
+			     "blanks, found %s",
+			     found ? found : jsonx_type_name(json_array_get(value, i)));
 	}
 }
 
@@ -459,6 +461,7 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 	check_elements(node, f);
 	check_relationship(node, json_is_object(json_object_get(value, "relationship")), f);
 	check_labels(node, f);
+	names_check(node, f);
 	return node;
 }
 

@@ -116,6 +116,12 @@ struct column_path {
 	char *label; /* pgsync's: "doc_a_0_b" */
 };
 
+/* Why no document can have a field of this name (caller frees), or NULL. at_top: it would be one of the document
+ * itself, not of an object within. */
+char *schema_field_problem(const char *name, bool at_top);
+/* The path that a move leads to, within the document or within the object. */
+const char *move_path(const struct move *move, bool *ret_to_root);
+
 /* Whether a column is written as a path. */
 bool column_is_path(const char *column);
 /* NULL, or what is wrong with the path (caller frees); *ret is to be released either way. */

@@ -13,6 +13,9 @@ const char *path_last(const char *path);
 extern const struct jsonx_field transform_fields[];
 void transform_release(struct transform *transform);
 
+/* Says which names of the node's fields cannot be; its children are decoded. */
+void names_check(const struct node *node, struct findings *f);
+
 /* Notes that generations depend on the schema and on `documents`. */
 void spec_set_schema_hash(struct spec *spec, const json_t *schema);
 

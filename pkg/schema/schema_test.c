@@ -410,8 +410,8 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.transform.mapping: `a`: must be a mapping like {\"type\": \"keyword\"}, found a "
 		"string\n"
 		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
-		"schema[0].nodes.order_by: must hold entries like \"column\", \"column desc\" or \"column asc nulls "
-		"last\", found  desc\n"
+		"schema[0].nodes.order_by[1]: must be like \"column\", \"column desc\" or \"column asc nulls last\", "
+		"without other blanks, found \" desc\"\n"
 		"schema[0].nodes.expressions.f: must be an SQL expression of 1 to 8192 bytes, under a name of 1 to 255 "
 		"bytes\n"
 		"schema[0].nodes.columns[1]: `->>` gives text: it must be the last step of a JSON path\n"
@@ -425,6 +425,52 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.nested: is for children of the variant `object`: it makes them nested documents\n"
 		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use `transform`, "
 		"`expressions` or an ingest `pipeline` of the search engine instead");
+}
+
+/* What a rename or a move takes away is no field any more. */
+static void test_names_when_no_engine_takes_them_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"columns\": [\"_id\", \"_source\", \"_tier\", "
+		"\"a\", \"b\"], "
+		"\"expressions\": {\"x..y\": \"1\", \"z.\": \"2\"}, \"transform\": {\"rename\": {\"_source\": "
+		"\"source\", \"a\": "
+		"\"n\", \"b\": \"n\", \"z.\": \"_routing\", \"label\": \"_ignored\"}, \"concat\": {\"columns\": "
+		"[\"n\"], "
+		"\"destination\": \"_version\"}, \"move\": [{\"column\": \"_tier\", \"destination\": \"a..b\"}, "
+		"{\"column\": "
+		"\"_ignored\", \"destination\": \"_index.b\"}, {\"column\": \"n\", \"destination\": \"$root.\"}]}, "
+		"\"children\": "
+		"[{\"table\": \"c\", \"label\": \"label\", \"columns\": [\"_id\", \".c\"], \"transform\": {\"move\": "
+		"{\"column\": "
+		"\"_id\", \"destination\": \"$root._id\"}}, \"relationship\": {\"type\": \"one_to_many\", \"variant\": "
+		"\"object\"}}, {\"table\": \"_seq_no\", \"relationship\": {\"type\": \"one_to_many\", \"variant\": "
+		"\"object\"}}]}}]",
+		FINDING_ERROR,
+		"schema[0].nodes.children[0].columns[1]: search engines take no field `.c`: a word between its dots is "
+		"empty; give it another name\n"
+		"schema[0].nodes.children[0].transform.move.destination: no document can have a field `_id`: search "
+		"engines have one of their own\n"
+		"schema[0].nodes.columns[0]: no document can have a field `_id`: search engines have one of their own; "
+		"give it another name\n"
+		"schema[0].nodes.expressions.x..y: search engines take no field `x..y`: a word between its dots is "
+		"empty; "
+		"give it another name\n"
+		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines have one of "
+		"their own; give it another name\n"
+		"schema[0].nodes.transform.rename: `a` and `b` would both be named `n`\n"
+		"schema[0].nodes.transform.rename: no document can have a field `_routing`: search engines have one of "
+		"their own; give it another name\n"
+		"schema[0].nodes.transform.concat.destination: no document can have a field `_version`: search engines "
+		"have one of their own; give it another name\n"
+		"schema[0].nodes.transform.move[0].destination: \"a..b\" is no path to a field: it must be \"a.b\" or "
+		"\"$root.a.b\"\n"
+		"schema[0].nodes.transform.move[1].destination: no document can have a field `_index`: search engines "
+		"have one of their own\n"
+		"schema[0].nodes.transform.move[2].destination: \"$root.\" is no path to a field: it must be \"a.b\" "
+		"or "
+		"\"$root.a.b\"");
 }
 
 static void test_node_when_all_keys_are_given_then_taken(void **state)
@@ -496,11 +542,25 @@ static void test_fragment_when_it_is_one_expression_then_no_problem(void **state
 	static const char *const good[] = {
 		"a = 1",        "a = ';--/*('",       "\"odd;(name\" > 0",
 		"E'\\'(' || b", "$x$;)$x$ || $$(($$", "a IN (1, 2) AND (b)",
-		"a$1 = 1",
+		"a$1 = 1",      "E'a'\n'\\'(' = b",   "'a'\n'(' = b",
 	};
 	static const char *const bad[] = {
-		"",   "  ",  "a)",        "(a",       "a; b",           "a -- b", "a /* b",
-		"'a", "\"a", "$x$ a $y$", "a) OR (b", "'a\\' || ';'x'", "$1",     "a = $2",
+		"",
+		"  ",
+		"a)",
+		"(a",
+		"a; b",
+		"a -- b",
+		"a /* b",
+		"'a",
+		"\"a",
+		"$x$ a $y$",
+		"a) OR (b",
+		"'a\\' || ';'x'",
+		"$1",
+		"a = $2",
+		"E'a' \n '\\'' || (b",
+		"E'a'\n'\\''; DROP TABLE t --'",
 	};
 
 	UNUSED(state);
@@ -838,6 +898,7 @@ int main(void)
 		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
 		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
 		cmocka_unit_test(test_node_when_a_key_has_no_meaning_there_then_refused),
+		cmocka_unit_test(test_names_when_no_engine_takes_them_then_refused),
 		cmocka_unit_test(test_node_when_all_keys_are_given_then_taken),
 		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
 		cmocka_unit_test(test_fragment_when_it_is_one_expression_then_no_problem),
