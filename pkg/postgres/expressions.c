@@ -65,11 +65,30 @@ static int load_type(struct pg *pg, const struct catalog_table *table, struct ca
 	return load_type_name(pg, e, err);
 }
 
+/* Without the privilege nothing can be said of the expression. */
+static int check_temporary(struct pg *pg, struct catalog_expression *e, const struct err *said, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (said->kind != ERR_DENIED)
+		return note_problem(e, said);
+	if (pg_query(pg,
+		     "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"
+		     " WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')",
+		     NULL, 0, &r, err) < 0)
+		return -1;
+	if (PQntuples(r) == 0)
+		return note_problem(e, said);
+	e->problem =
+		xasprintf("cannot be checked: expressions are tried on a temporary table; %s", PQgetvalue(r, 0, 0));
+	return 0;
+}
+
 /* A generated column must be immutable and may refer to columns of its own row alone: the server's check is ours. */
 static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
 			   struct err *err)
 {
-	struct err rolled_back;
+	struct err said;
 	struct strbuf sql;
 	int failed;
 
@@ -82,13 +101,14 @@ static int check_immutable(struct pg *pg, const struct catalog_table *table, str
 	pg_quote_ident(&sql, table->name);
 	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED; ROLLBACK",
 		    e->type.type, e->sql);
-	failed = pg_exec(pg, sql.data, err);
+	failed = pg_exec(pg, sql.data, &said);
 	strbuf_release(&sql);
 	if (failed == 0)
 		return 0;
-	if (pg_exec(pg, "ROLLBACK", &rolled_back) < 0)
+	if (pg_exec(pg, "ROLLBACK", err) < 0)
 		return -1;
-	return note_problem(e, err);
+	*err = said;
+	return check_temporary(pg, e, &said, err);
 }
 
 static int load_one(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
