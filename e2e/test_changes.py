@@ -59,7 +59,7 @@ class Subject:
         if self.construct.options.get("config_map"):
             del made["spec"]["schema"]
             made["spec"]["schemaConfigMapRef"] = {"name": self.name, "key": "schema.json"}
-            objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self.name},
+            objects.insert(0, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self.name},
                             "data": {"schema.json": json.dumps(self.schema)}})
         return objects
 
