@@ -92,7 +92,7 @@ class Bench:
         if self.opensearch:
             self.opensearch.stop()
             shutil.rmtree(self.opensearch.state)
-        self.opensearch = OpenSearch(self.state / "opensearch", heap="2g").start()
+        self.opensearch = OpenSearch(self.state / "opensearch", heap="2g", optimized=True).start()
         if self.manifest:
             self.sink(self.opensearch.url)
 
