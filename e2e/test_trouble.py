@@ -610,4 +610,7 @@ def test_operator_may_not_do_more_than_the_chart_says(operator, kube, resources)
                        ("delete", "pgsyncs")]:
         code, out, _ = own("auth", "can-i", verb, what, "--all-namespaces", check=False)
         assert (code, out.strip()) == (1, "no"), f"{verb} {what}"
-    assert "is forbidden" not in operator.process.log.read_text()
+    # An API server that has just started, in an earlier test, forbids everything until it has read its rules.
+    forbidden = [line for line in operator.process.log.read_text().splitlines()
+                 if "is forbidden" in line and '"watching failed, retrying"' not in line]
+    assert not forbidden, forbidden

@@ -152,8 +152,9 @@ static size_t name_length(const char *s)
 	return n;
 }
 
-/* $NAME, ${NAME} and $$; what is not set, and any other $, stays as it is. Caller frees; NULL: it is too long. */
-static char *substitute(const char *text, const struct import_env *env)
+/* $NAME, ${NAME} and $$; what is not set stays as it is, with a warning, and so does any other $. Caller frees; NULL:
+ * it is too long. */
+static char *substitute(const char *text, const struct import_env *env, const char *path, struct findings *f)
 {
 	struct strbuf sb;
 
@@ -176,10 +177,10 @@ static char *substitute(const char *text, const struct import_env *env)
 		name = xstrndup(text + 1 + braces, n);
 		value = env_value(env, name);
 		n += 1 + 2 * braces;
-		if (value)
-			strbuf_adds(&sb, value);
-		else
-			strbuf_add(&sb, text, n);
+		if (!value)
+			findings_add(f, FINDING_WARNING, IMPORT_INVALID, path,
+				     "the variable %s is not set: its name stays in the text", name);
+		strbuf_add(&sb, value ? value : text, value ? strlen(value) : n);
 		text += n;
 	}
 	if (strbuf_ok(&sb))
@@ -196,10 +197,11 @@ static json_t *expand(const json_t *document, const char *path, const struct imp
 
 	json_object_foreach ((json_t *)document, key, value) {
 		_cleanup_free_ char *text = NULL;
+		_cleanup_free_ char *item = xasprintf("%s.%s", path, key);
 
 		if (!json_is_string(value))
 			continue;
-		text = substitute(json_string_value(value), env);
+		text = substitute(json_string_value(value), env, item, f);
 		if (text)
 			(void)json_object_set_new(expanded, key, jsonx_text(text));
 		else

@@ -474,6 +474,9 @@ static void test_import_when_variables_in_a_document_then_replaced_at_its_top(vo
 
 	UNUSED(state);
 	assert_int_equal(r.n, 1);
+	expect(&r.f, FINDING_WARNING,
+	       "schema.json[0].routing: the variable NONE is not set: its name stays in the text\n"
+	       "schema.json[0].routing: the variable NONE is not set: its name stays in the text");
 	expect_at(r.list[0].resource, "spec.schema",
 		  "[{\"database\": \"bookstore\", \"index\": \"prod_books\", \"routing\": \"$x $NONE ${NONE} ${DB $\", "
 		  "\"pipeline\": \"x\", \"nodes\": {\"table\": \"$DB\"}}]");
