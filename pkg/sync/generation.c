@@ -106,9 +106,11 @@ static int check_alias(struct engine *e, const char *alias, const struct search_
 	if (ownership(e, name->target, &whose, &owner, err) < 0)
 		return -1;
 	if (whose == FOREIGN)
-		return err_reason(err, ERR_INVALID, "IndexInUse",
-				  "index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync",
-				  alias, owner);
+		return err_reason(
+			err, ERR_INVALID, "IndexInUse",
+			"index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync; "
+			"where it is gone already, without having cleaned up, take the alias off \"%s\" by hand",
+			alias, owner, name->target);
 	return 0;
 }
 
