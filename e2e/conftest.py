@@ -52,7 +52,9 @@ class _Parts:
     def __init__(self, state):
         self.state = state
         self.postgres = Postgres(state / "postgres", fsync=False, conf={"synchronous_commit": "on"})
-        self.opensearch = OpenSearch(state / "opensearch", heap="1g")
+        # E2E_ENGINE=elasticsearch: every test that asks for OpenSearch gets Elasticsearch instead.
+        other = os.environ.get("E2E_ENGINE") == "elasticsearch"
+        self.opensearch = (Elasticsearch7 if other else OpenSearch)(state / "opensearch", heap="1g")
         self.kube = KubeApi(state / "kubernetes")
         self._started = set()
 
