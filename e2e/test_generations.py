@@ -130,6 +130,37 @@ def test_dead_letters_of_rows_that_left_the_schema_go_with_the_old_index(worker,
     eventually(lambda: run.status()["indices"][0]["deadLetters"] == 1, 15, lambda: f"their number ({run.status()})")
 
 
+ALTERED = ["DROP PUBLICATION {0}", "DROP PUBLICATION {0}; CREATE PUBLICATION {0} FOR TABLE books, authors, book_authors WITH (publish_via_partition_root)",
+           "ALTER PUBLICATION {0} SET (publish = 'insert')", "ALTER PUBLICATION {0} SET TABLE books WHERE (id > 5), authors, book_authors",
+           "ALTER PUBLICATION {0} DROP TABLE authors"]
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["streaming", "stopped"])
+@pytest.mark.parametrize("statements", ALTERED)
+def test_a_publication_that_somebody_alters_loses_no_change(run, books, opensearch, index, statements, stopped):
+    """The WAL that was written meanwhile is decoded without what the publication did not have then."""
+    (name,) = books.publications()
+    if stopped:
+        run.stop()
+    books.sql(statements.format(name))
+    books.sql("UPDATE books SET title = 'changed meanwhile' WHERE id = 3; UPDATE authors SET name = 'changed too' WHERE id = 1")
+    if stopped:
+        run.start()
+    equal(opensearch, index, books, timeout=40)
+    books.sql("UPDATE books SET title = 'and followed' WHERE id = 4")
+    equal(opensearch, index, books)
+    assert len(opensearch.documents(index)) == 25
+    if stopped:
+        # Put right again before anybody looks.
+        run.stop()
+        books.sql("ALTER PUBLICATION {0} SET (publish = 'insert')".format(name))
+        books.sql("UPDATE books SET title = 'not published' WHERE id = 5")
+        books.sql("ALTER PUBLICATION {0} SET (publish = 'insert, update, delete, truncate')".format(name))
+        run.start()
+        equal(opensearch, index, books, timeout=40)
+    assert books.publications() == [name] and len(books.slots()) == 1
+
+
 def test_changes_from_before_a_key_got_another_type_are_no_obstacle(worker, manifest, books, opensearch, index):
     """They are still in the WAL, with values that the new type does not take; the index that is built anew holds what they led to."""
     books.sql("""CREATE TABLE codes (code text PRIMARY KEY, n int); CREATE TABLE uses (id int PRIMARY KEY, code text REFERENCES codes);

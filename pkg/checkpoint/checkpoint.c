@@ -27,6 +27,7 @@ void checkpoint_release(struct checkpoint *cp)
 	free(cp->system_identifier);
 	free(cp->slot);
 	free(cp->publication);
+	free(cp->publication_mark);
 	free(cp->schema_hash);
 	*cp = (struct checkpoint){.seq_no = -1, .primary_term = -1};
 }

@@ -70,6 +70,7 @@ struct checkpoint {
 	char *system_identifier;
 	uint32_t timeline;
 	char *slot, *publication;
+	char *publication_mark; /* of the publication as all that the slot has not given yet is decoded with it */
 	char *schema_hash;
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */

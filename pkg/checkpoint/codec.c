@@ -101,10 +101,10 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_string(o, "owner", cp->owner) || !set_string(o, "ownerUID", cp->owner_uid) ||
 	    !set_string(o, "systemIdentifier", cp->system_identifier) || !set(o, "timeline", integer(cp->timeline)) ||
 	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
-	    !set_string(o, "schemaHash", cp->schema_hash) || !set(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
-	    !set(o, "slotLSN", lsn(cp->slot_lsn)) || !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
-	    !set(o, "indices", json_array()) || !set(o, "identities", json_array()) ||
-	    !set(o, "partitions", json_array()))
+	    !set_string(o, "publicationMark", cp->publication_mark) || !set_string(o, "schemaHash", cp->schema_hash) ||
+	    !set(o, "resyncNonce", json_integer(cp->resync_nonce)) || !set(o, "slotLSN", lsn(cp->slot_lsn)) ||
+	    !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) || !set(o, "indices", json_array()) ||
+	    !set(o, "identities", json_array()) || !set(o, "partitions", json_array()))
 		return NULL;
 	items = json_object_get(o, "indices");
 	for (size_t i = 0; i < cp->n_indices; i++) {
@@ -316,6 +316,7 @@ static const struct jsonx_field fields[] = {
 	NEEDED("timeline", decode_timeline),
 	STRING(struct checkpoint, "slot", slot),
 	STRING(struct checkpoint, "publication", publication),
+	STRING(struct checkpoint, "publicationMark", publication_mark),
 	STRING(struct checkpoint, "schemaHash", schema_hash),
 	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},
 	NEEDED("slotLSN", decode_slot_lsn),

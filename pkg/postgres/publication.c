@@ -135,8 +135,7 @@ static int run_statements(struct pg *pg, const struct strbuf *sql, struct err *e
 	return -1;
 }
 
-static int ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-		  bool *ret_changed, struct err *err)
+static int ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n, struct err *err)
 {
 	struct difference d = {.absent = false};
 	struct strbuf sql, quoted;
@@ -155,8 +154,6 @@ static int ensure(struct pg *pg, const char *name, const struct catalog_table *c
 		if (sql.len > 0 || sql.overflow)
 			r = run_statements(pg, &sql, err);
 	}
-	if (r == 0)
-		*ret_changed = sql.len > 0;
 	strbuf_release(&sql);
 	strbuf_release(&quoted);
 	strbuf_release(&d.drop);
@@ -165,11 +162,34 @@ static int ensure(struct pg *pg, const char *name, const struct catalog_table *c
 }
 
 int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-			  bool *ret_changed, struct err *err)
+			  struct err *err)
 {
-	if (ensure(pg, name, tables, n, ret_changed, err) < 0)
+	if (ensure(pg, name, tables, n, err) < 0)
 		return err_wrap(err, "publication \"%s\"", name);
 	return 0;
+}
+
+int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err *err)
+{
+	/* The transactions that wrote these rows of the catalog last. */
+	static const char sql[] =
+		"SELECT p.oid || ':' || hashtextextended(p.xmin || coalesce((SELECT string_agg(' ' || r.prrelid || ':' "
+		"|| "
+		"r.xmin, '' ORDER BY r.prrelid) FROM pg_publication_rel r WHERE r.prpubid = p.oid), ''), 0)"
+		" FROM pg_publication p WHERE p.pubname = $1";
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
+		return err_wrap(err, "publication \"%s\"", name);
+	*ret = PQntuples(r) ? xstrdup(PQgetvalue(r, 0, 0)) : NULL;
+	return 0;
+}
+
+bool pg_publication_same(const char *mark, const char *other)
+{
+	size_t oid = strcspn(mark, ":");
+
+	return oid == strcspn(other, ":") && strncmp(mark, other, oid) == 0;
 }
 
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err)

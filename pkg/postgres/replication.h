@@ -49,11 +49,16 @@ int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 int pg_slot_release(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
 /* Makes the publication hold exactly these tables (creates, adds, drops), publishing insert, update, delete, truncate,
- * and publish_via_partition_root. Row filters and column lists are taken away. *ret_changed: whether anything was
- * altered. INVALID/PublicationConflict when it publishes all tables of the database or of a schema;
- * DENIED/PrivilegeMissing with the statements to run. */
+ * and publish_via_partition_root. Row filters and column lists are taken away. INVALID/PublicationConflict when it
+ * publishes all tables of the database or of a schema; DENIED/PrivilegeMissing with the statements to run. */
 int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-			  bool *ret_changed, struct err *err) WARN_UNUSED;
+			  struct err *err) WARN_UNUSED;
+/* What identifies the publication as it is: another text after any ALTER, however it looks now, since WAL that was
+ * written in between is decoded with what it was then. NULL: there is none. Caller frees. */
+int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err *err) WARN_UNUSED;
+/* Two marks are of one publication, altered perhaps, and not of one that was dropped and made again: then WAL from
+ * before cannot be decoded with it. */
+bool pg_publication_same(const char *mark, const char *other);
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
 /* --- The stream

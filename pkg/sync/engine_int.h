@@ -96,7 +96,7 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
  * there, or begins a new generation. *ret is the connection for the stream. */
 int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
 int prepare_save(struct engine *e, struct err *err) WARN_UNUSED;
-/* STREAM_AGAIN when the publication does not hold all tables any more. */
+/* STREAM_AGAIN when the publication is not what it was: somebody altered it, or dropped it. */
 int prepare_still_published(struct engine *e, struct err *err) WARN_UNUSED;
 /* Marks the index of a plan for a new generation, durably; the next attempt builds it. */
 int prepare_rebuild(struct engine *e, size_t plan, struct err *err) WARN_UNUSED;

@@ -57,10 +57,17 @@ static void replace(char **to, const char *from)
 struct situation {
 	struct pg_system server;
 	struct pg_slot slot;
+	char *publication_mark; /* NULL: there is no publication */
 	char *hash;
 	const char *new_slot_why; /* the old slot (or its history) cannot be used: NULL when it can */
 	const char *rebuild_why;  /* the slot is fine, the generation is not */
 };
+
+static void situation_release(struct situation *s)
+{
+	free(s->publication_mark);
+	free(s->hash);
+}
 
 /* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
 static char *slot_user(struct engine *e, const struct situation *s)
@@ -123,8 +130,13 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 		return "the replication slot is gone";
 	if (s->slot.state == PG_SLOT_LOST)
 		return "the server dropped WAL that the replication slot needed";
+	if (!s->publication_mark ||
+	    (cp->publication_mark && !pg_publication_same(s->publication_mark, cp->publication_mark)))
+		return "the publication was dropped, and the slot's WAL cannot be decoded without it";
 	return NULL;
 }
+
+#define PUBLICATION_ALTERED "somebody altered the publication"
 
 static const char *generation_trouble(const struct engine *e, const struct situation *s)
 {
@@ -132,6 +144,8 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 		return "the schema changed";
 	if (e->cp.resync_nonce != e->spec->resync_nonce)
 		return "spec.resyncNonce changed";
+	if (e->cp.publication_mark && strcmp(e->cp.publication_mark, s->publication_mark) != 0)
+		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
@@ -148,6 +162,8 @@ static int look(struct engine *e, struct situation *s, struct err *err)
 		return err_wrap(err, "loading the checkpoint");
 	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
 		return err_wrap(err, "reading the slot");
+	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &s->publication_mark, err) < 0)
+		return -1;
 	s->hash = built_from(e);
 	return refuse_foreign(e, s, err);
 }
@@ -231,16 +247,20 @@ static int ensure_identity(struct engine *e, const struct catalog_table *table, 
 	return 0;
 }
 
-static int ensure_tables(struct engine *e, bool *ret_publication_changed, struct err *err)
+/* Replica identities and publication as the tables need them. What the publication is then is noted, not saved. */
+static int ensure_tables(struct engine *e, struct err *err)
 {
+	const char *publication = e->spec->source.publication_name;
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (ensure_identity(e, tables[i], err) < 0)
 			return -1;
-	if (pg_publication_ensure(e->pg, e->spec->source.publication_name, tables, n, ret_publication_changed, err) < 0)
-		return err_wrap(err, "publication \"%s\"", e->spec->source.publication_name);
+	free(TAKE_PTR(e->cp.publication_mark));
+	if (pg_publication_ensure(e->pg, publication, tables, n, err) < 0 ||
+	    pg_publication_mark(e->pg, publication, &e->cp.publication_mark, err) < 0)
+		return -1;
 	return 0;
 }
 
@@ -378,8 +398,6 @@ static void claim(struct engine *e, const struct situation *s)
 
 static int begin_anew(struct engine *e, struct pg *replication, const struct situation *s, struct err *err)
 {
-	bool changed;
-
 	if (e->cp.phase != CHECKPOINT_NEW && e->cp.phase != CHECKPOINT_PREPARING) {
 		if (e->spec->source.slot_lost == SLOT_LOST_STALL && e->cp.resync_nonce == e->spec->resync_nonce)
 			return err_reason(err, ERR_INVALID, "SlotLost",
@@ -391,7 +409,7 @@ static int begin_anew(struct engine *e, struct pg *replication, const struct sit
 	log_info("sync", "starting from nothing", KV_STR("why", s->new_slot_why));
 	claim(e, s);
 	e->cp.phase = CHECKPOINT_PREPARING;
-	if (prepare_save(e, err) < 0 || ensure_tables(e, &changed, err) < 0 || make_slot(e, replication, s, err) < 0)
+	if (prepare_save(e, err) < 0 || ensure_tables(e, err) < 0 || make_slot(e, replication, s, err) < 0)
 		return -1;
 	return new_generations(e, e->cp.slot_lsn, err);
 }
@@ -421,22 +439,21 @@ static int publication_lacks(struct engine *e, bool *ret, struct err *err)
 
 int prepare_still_published(struct engine *e, struct err *err)
 {
-	bool lacks;
+	_cleanup_free_ char *mark = NULL;
 
-	if (publication_lacks(e, &lacks, err) < 0)
+	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &mark, err) < 0)
 		return -1;
-	return lacks ? STREAM_AGAIN : 0;
+	return !mark || strcmp(mark, e->cp.publication_mark) != 0 ? STREAM_AGAIN : 0;
 }
 
-/* The stream held nothing of a table that was not published: whatever was built then is to be built anew. That is
- * durable before the publication changes, so that no failure in between makes it forgotten. And a transaction that was
- * open when the table came in is in the stream only with what it does later: its end is waited for. */
+/* The stream held nothing of a table (or of rows, or of a kind of change) that was not published: whatever was built
+ * then is to be built anew. That is durable before the publication changes, so that no failure in between makes it
+ * forgotten. And a transaction that was open when the table came in is in the stream only with what it does later: its
+ * end is waited for. */
 static int publish_more(struct engine *e, struct err *err)
 {
-	bool changed;
-
 	replace(&e->cp.schema_hash, "");
-	if (prepare_save(e, err) < 0 || ensure_tables(e, &changed, err) < 0)
+	if (prepare_save(e, err) < 0 || ensure_tables(e, err) < 0)
 		return -1;
 	return wait_for_transactions(e, true, err);
 }
@@ -488,15 +505,18 @@ int prepare_reread_done(struct engine *e, struct err *err)
 static int resume(struct engine *e, const struct situation *s, struct err *err)
 {
 	const char *why = s->rebuild_why;
-	bool lacks = false, changed = false;
+	bool lacks = why && strcmp(why, PUBLICATION_ALTERED) == 0;
 	uint64_t version;
 
-	if (publication_lacks(e, &lacks, err) < 0)
+	if (!lacks && publication_lacks(e, &lacks, err) < 0)
 		return -1;
-	if ((lacks ? publish_more(e, err) : ensure_tables(e, &changed, err)) < 0)
+	if ((lacks ? publish_more(e, err) : ensure_tables(e, err)) < 0)
 		return -1;
-	if (!why && lacks)
-		why = "a table was added to the publication";
+	if (!why && strcmp(e->cp.publication_mark, s->publication_mark) != 0) {
+		why = lacks ? "a table was added to the publication" : PUBLICATION_ALTERED;
+		if (!lacks && wait_for_transactions(e, true, err) < 0)
+			return -1;
+	}
 	if (!why)
 		return follow_parts(e, err);
 	log_info("sync", "building a new generation", KV_STR("why", why));
@@ -580,22 +600,17 @@ static int fill_views(struct engine *e, struct err *err)
 int prepare(struct engine *e, struct pg **ret, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *replication = NULL;
-	struct situation s = {0};
-	int r = -1;
+	_cleanup_(situation_release) struct situation s = {0};
 
 	if (look(e, &s, err) < 0 || check_owners(e, err) < 0 || take_slot(e, &s, err) < 0 ||
 	    connect_replication(e, &s, &replication, err) < 0)
-		goto out;
+		return -1;
 	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
-		goto out;
-	r = ensure_indices(e, &s, err);
-	if (r == 0)
-		r = fill_views(e, err);
-	if (r == 0)
-		*ret = TAKE_PTR(replication);
-out:
-	free(s.hash);
-	return r;
+		return -1;
+	if (ensure_indices(e, &s, err) < 0 || fill_views(e, err) < 0)
+		return -1;
+	*ret = TAKE_PTR(replication);
+	return 0;
 }
 
 int prepare_rebuild(struct engine *e, size_t plan, struct err *err)
