@@ -1,5 +1,6 @@
 """Crashes and size: kill -9 at any moment, and a large table, leave every document equal to an independent query."""
 
+import json
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ from parts.search import eventually
 
 BOOKS, AUTHORS, LINKS = 200_000, 50_000, 300_000
 MEMORY_KIB = 32 * 1024
+FIRST_CHUNKS = 64  # blocks: that of each of the two threads
 
 
 @pytest.fixture
@@ -97,15 +99,38 @@ def wait_equal(run, opensearch, index, database, timeout):
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(database))
 
 
+def rows_above(run, before):
+    """How many rows a bootstrap has done; None when they are not more than before."""
+    done = run.status().get("bootstrap", {}).get("rowsDone", 0)
+    return done if done > before else None
+
+
+def chunks_read(log):
+    """The first blocks of the chunks that were read, a list for each start of the worker."""
+    runs = []
+    for line in log.read_text().splitlines():
+        if '"message":"listening"' in line:
+            runs.append([])
+        elif '"message":"chunk read"' in line and "public.books" in line:
+            runs[-1].append(json.loads(line)["from"])
+    return runs
+
+
 @pytest.mark.slow
 def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opensearch, index):
     pick = random.Random(20)
     writer = Writer(large, seed=1)
     writer.start()
     run = worker(manifest)
-    for _ in range(20):
+    done = 0
+    for number in range(20):
         run.start()
-        time.sleep(pick.uniform(0.3, 2.0))
+        if number in (9, 14, 19):
+            # Long enough for some rows to be durable, and the checkpoint of that.
+            done = eventually(lambda: rows_above(run, done), 60, lambda: f"progress beyond {done} rows ({run.status()})")
+            time.sleep(2.5)
+        else:
+            time.sleep(pick.uniform(0.3, 2.0))
         assert run.process.alive, f"the worker ended by itself:\n{run.process.tail()}"
         run.kill9()
     run.start()
@@ -113,6 +138,8 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
     assert writer.finish() > 1000
     wait_equal(run, opensearch, index, large, 180)
     assert opensearch.aliases(index) == [f"{index}-g1"], "a kill made the worker begin again"
+    begins = [min(run) for run in chunks_read(run.process.log) if run]
+    assert begins[-1] > FIRST_CHUNKS, f"the bootstrap did not go on where it was: {begins}"
     assert run.stop() == 0
 
 

@@ -24,8 +24,9 @@ enum {
 	FEEDBACK_MIN_MS = 50,   /* at most so often, unless the server asks */
 	TICK_MS = 1000,         /* slot and lag */
 	STATS_MS = 10000,       /* document counts */
-	SAVE_MS = 2000,         /* a bootstrap's checkpoint */
-	SAVE_LIVE_MS = 30000,   /* the confirmed position, when it moved */
+	SAVE_MS = 2000,         /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
+	SAVE_FIRST_MS = 200,
+	SAVE_LIVE_MS = 30000, /* the confirmed position, when it moved */
 	REPORT_MS = 200,
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
@@ -60,6 +61,7 @@ struct stream {
 	int64_t given_ms;
 
 	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
+	int64_t start_ms;
 	int64_t feedback_ms, tick_ms, stats_ms, save_ms, report_ms, nudge_ms; /* when last done */
 	int64_t catalog_ms;
 	uint64_t saved_confirmed;
@@ -482,8 +484,10 @@ static void refresh_stats(struct stream *s, int64_t now)
 static int save_progress(struct stream *s, int64_t now, struct err *err)
 {
 	struct engine *e = s->engine;
+	int64_t interval = (now - s->start_ms) / 4;
 
-	if (s->bootstrap && now >= s->save_ms + SAVE_MS) {
+	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
+	if (s->bootstrap && now >= s->save_ms + interval) {
 		s->save_ms = now;
 		return bootstrap_note(s->bootstrap, e) ? prepare_save(e, err) : 0;
 	}
@@ -666,6 +670,7 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	report_pressure(&e->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
 	search_set_timeout(e->search, SINK_MS);
+	s->start_ms = clock_now_ms();
 	if (engine_server_lsn(e->pg, &s->start_lsn, err) < 0)
 		return -1;
 	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
