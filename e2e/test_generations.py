@@ -111,25 +111,6 @@ def test_column_that_comes_is_in_the_documents_where_all_columns_are_asked_for(w
     assert born()["William Gibson"] == 1948
 
 
-def test_dead_letters_of_rows_that_left_the_schema_go_with_the_old_index(worker, manifest, books, opensearch, index):
-    books.sql("UPDATE books SET isbn = 'no number ' || id WHERE id IN (7, 8)")
-    manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
-    run = worker(manifest).start()
-    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
-
-    def letters():
-        opensearch.request("POST", f"{index}-dead-letters/_refresh")
-        return set(opensearch.documents(f"{index}-dead-letters"))
-
-    assert letters() == {"7", "8"}
-    run.stop()
-    manifest[1]["spec"]["schema"][0]["nodes"]["where"] = "id <> 7"
-    run = worker(manifest).start()
-    eventually(lambda: opensearch.indices(f"{index}-g2") and run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
-    assert letters() == {"8"}
-    eventually(lambda: run.status()["indices"][0]["deadLetters"] == 1, 15, lambda: f"their number ({run.status()})")
-
-
 ALTERED = ["DROP PUBLICATION {0}", "DROP PUBLICATION {0}; CREATE PUBLICATION {0} FOR TABLE books, authors, book_authors WITH (publish_via_partition_root)",
            "ALTER PUBLICATION {0} SET (publish = 'insert')", "ALTER PUBLICATION {0} SET TABLE books WHERE (id > 5), authors, book_authors",
            "ALTER PUBLICATION {0} DROP TABLE authors"]

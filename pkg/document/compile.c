@@ -369,6 +369,14 @@ static void tree_release(struct tree *tree)
 	free(tree->carries);
 }
 
+static void add_made(json_t *columns, const struct catalog_table *table, int position)
+{
+	const struct catalog_column *column = &table->columns[position];
+
+	(void)json_array_append_new(
+		columns, json_pack("[I, i, I]", (json_int_t)table->oid, column->attnum, (json_int_t)column->altered));
+}
+
 static json_t *made_of(const struct tree *tree)
 {
 	json_t *columns = json_array();
@@ -376,14 +384,18 @@ static json_t *made_of(const struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct place *place = tree->places[i];
 
-		for (size_t j = 0; j < place->n_fields; j++) {
-			const struct catalog_column *column;
+		for (size_t j = 0; j < place->n_fields; j++)
+			if (place->fields[j].kind == FIELD_COLUMN)
+				add_made(columns, place->table, place->fields[j].column);
+		for (size_t j = 0; j < place->n_key; j++)
+			add_made(columns, place->table, place->key[j]);
+		for (size_t h = 0; h < place->n_hops; h++) {
+			const struct hop *hop = &place->hops[h];
 
-			if (place->fields[j].kind != FIELD_COLUMN)
-				continue;
-			column = &place->table->columns[place->fields[j].column];
-			(void)json_array_append_new(columns, json_pack("[I, i, I]", (json_int_t)place->table->oid,
-								       column->attnum, (json_int_t)column->altered));
+			for (size_t j = 0; j < hop->n; j++) {
+				add_made(columns, hop->upper, hop->upper_columns[j]);
+				add_made(columns, hop->lower, hop->lower_columns[j]);
+			}
 		}
 	}
 	return columns;

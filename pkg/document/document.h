@@ -92,8 +92,8 @@ struct document_plan {
 	size_t n_ways;
 	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
 	size_t n_views;
-	/* The columns that documents are made of, as they were made: one that was dropped and added again, or whose
-	 * values an ALTER changed, leaves no other trace. */
+	/* The columns that documents are made of and that lead to them, as they were made: one that was dropped and
+	 * added again, or whose values or type an ALTER changed, leaves no other trace. */
 	json_t *made_of;
 	/* Some view is not materialized: whatever its definition costs, each query costs again. So by_key is to be sent
 	 * unprepared, for a plan that knows the keys (a generic one converts the array of keys for every row of the

@@ -33,9 +33,10 @@ struct part {
 /* A key of an object in the document, and where its value comes from. */
 struct field {
 	enum field_kind kind;
-	char *name;                        /* in the document */
-	char *source;                      /* before rename */
-	bool hidden;                       /* not in the document itself: moved, or overwritten by a concat */
+	char *name;   /* in the document */
+	char *source; /* before rename */
+	bool hidden;  /* not in the document itself: moved, or overwritten by a concat */
+	bool moved;
 	int column;                        /* COLUMN: position in the table */
 	struct column_path path;           /* COLUMN: the path into it; n is 0 without one */
 	bool into_json;                    /* COLUMN with a path: the column is json, not jsonb */

@@ -418,7 +418,7 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 		warn_absent(c, place, "move", move->column);
 		return;
 	}
-	found->hidden = true;
+	found->hidden = found->moved = true;
 	moved.carry = add_carry(tree, place, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path))
 		compiler_fail(c, "InvalidSchema", move->path,

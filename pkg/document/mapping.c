@@ -128,16 +128,16 @@ static json_t *fields_properties(const struct field *fields, size_t n)
 
 static void merge_properties(json_t *generated, const json_t *own);
 
-/* transform.mapping names fields as they are in the document; a name from before a rename is understood too, and a
- * field that was moved away keeps the name that it had here. NULL: no field of the place, maybe one within a JSON
- * column. */
+/* transform.mapping names fields as they are before `move`; a name from before a rename is understood too. NULL: no
+ * field of the place, maybe one within a JSON column. */
 static const struct field *field_meant(const struct place *place, const char *name)
 {
-	const struct field *meant = find_field(place, name);
+	const struct field *meant = NULL;
 
 	for (size_t i = 0; i < place->n_fields && !meant; i++)
-		if (strcmp(place->fields[i].name, name) == 0)
+		if (place->fields[i].moved && strcmp(place->fields[i].name, name) == 0)
 			meant = &place->fields[i];
+	meant = meant ? meant : find_field(place, name);
 	for (size_t i = 0; i < place->n_fields && !meant; i++)
 		if (strcmp(place->fields[i].source, name) == 0)
 			meant = &place->fields[i];
@@ -222,18 +222,25 @@ static void merge_properties(json_t *generated, const json_t *own)
 	}
 }
 
-/* As it is where it comes from, with what is said of it there. */
-static json_t *carried_mapping(const struct carry *carry)
+/* Takes the mapping that a carried field would have (or NULL), and puts over it what is said where it comes from. */
+static json_t *with_said(json_t *mapping, const struct carry *carry)
 {
 	const struct field *field = &carry->place->fields[carry->field];
 	json_t *said = said_of(carry->place, field);
-	_cleanup_json_ json_t *properties = json_pack("{s:o}", field->name, field_mapping(field));
+	_cleanup_json_ json_t *properties = json_object();
 	_cleanup_json_ json_t *own = json_object();
 
+	if (mapping)
+		(void)json_object_set_new(properties, field->name, mapping);
 	if (said)
 		(void)json_object_set_new(own, field->name, json_deep_copy(said));
 	merge_properties(properties, own);
 	return json_incref(json_object_get(properties, field->name));
+}
+
+static json_t *carried_mapping(const struct carry *carry)
+{
+	return with_said(field_mapping(&carry->place->fields[carry->field]), carry);
 }
 
 static json_t *dynamic_mapping(const struct field *field);
@@ -241,9 +248,7 @@ static json_t *dynamic_mapping(const struct field *field);
 static void add_dynamic(json_t *properties, const struct field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		json_t *mapping = fields[i].hidden || json_object_get(properties, fields[i].name)
-					  ? NULL
-					  : dynamic_mapping(&fields[i]);
+		json_t *mapping = fields[i].hidden ? NULL : dynamic_mapping(&fields[i]);
 
 		if (mapping)
 			(void)json_object_set_new(properties, fields[i].name, mapping);
@@ -252,9 +257,11 @@ static void add_dynamic(json_t *properties, const struct field *fields, size_t n
 
 static json_t *dynamic_properties(const struct place *place)
 {
-	json_t *properties = own_properties(place);
+	json_t *properties = json_object();
+	_cleanup_json_ json_t *own = own_properties(place);
 
 	add_dynamic(properties, place->fields, place->n_fields);
+	merge_properties(properties, own);
 	return properties;
 }
 
@@ -283,12 +290,8 @@ static json_t *dynamic_mapping(const struct field *field)
 		properties = json_object();
 		add_dynamic(properties, field->fields, field->n_fields);
 		return dynamic_object(properties, false);
-	case FIELD_CARRIED: {
-		const struct field *origin = &field->carry->place->fields[field->carry->field];
-		json_t *said = said_of(field->carry->place, origin);
-
-		return said ? json_deep_copy(said) : dynamic_mapping(origin);
-	}
+	case FIELD_CARRIED:
+		return with_said(dynamic_mapping(&field->carry->place->fields[field->carry->field]), field->carry);
 	default:
 		return NULL;
 	}
@@ -345,6 +348,16 @@ static json_t *mappings(const struct tree *tree)
 		       : json_pack("{s:s, s:o}", "dynamic", "strict", "properties", properties);
 }
 
+/* "a.b" is a field of an object a. */
+static size_t count_words(const char *name)
+{
+	size_t n = 1;
+
+	for (; (name = strchr(name, '.')); name++)
+		n++;
+	return n;
+}
+
 /* As the engines count them: fields, the objects that they are in, and the fields of multi-fields. */
 static size_t count_fields(const json_t *properties)
 {
@@ -353,7 +366,7 @@ static size_t count_fields(const json_t *properties)
 	json_t *field;
 
 	json_object_foreach ((json_t *)properties, name, field)
-		n += 1 + count_fields(json_object_get(field, "properties")) +
+		n += count_words(name) + count_fields(json_object_get(field, "properties")) +
 		     count_fields(json_object_get(field, "fields"));
 	return n;
 }
@@ -381,7 +394,8 @@ static size_t count_levels(const json_t *properties)
 
 	json_object_foreach ((json_t *)properties, name, field) {
 		const char *type = json_string_value(json_object_get(field, "type"));
-		size_t n = type && strcmp(type, "object") == 0 ? 1 : count_levels(json_object_get(field, "properties"));
+		size_t below = count_levels(json_object_get(field, "properties"));
+		size_t n = count_words(name) - 1 + (!below && type && strcmp(type, "object") == 0 ? 1 : below);
 
 		most = n > most ? n : most;
 	}
@@ -392,11 +406,12 @@ static size_t count_levels(const json_t *properties)
 static bool is_limited(const json_t *setting, const char *limit)
 {
 	const json_t *mapping = json_object_get(setting, "mapping");
-	_cleanup_free_ char *flat = xasprintf("mapping.%s.limit", limit);
-	_cleanup_free_ char *full = xasprintf("index.%s", flat);
+	_cleanup_free_ char *of_mapping = xasprintf("%s.limit", limit);
+	_cleanup_free_ char *flat = xasprintf("mapping.%s", of_mapping);
+	_cleanup_free_ char *part = xasprintf("mapping.%s", limit);
 
-	return json_object_get(json_object_get(mapping, limit), "limit") || json_object_get(setting, flat) ||
-	       json_object_get(setting, full);
+	return json_object_get(json_object_get(mapping, limit), "limit") || json_object_get(mapping, of_mapping) ||
+	       json_object_get(json_object_get(setting, part), "limit") || json_object_get(setting, flat);
 }
 
 static void raise_limit(json_t *setting, const char *limit, size_t needed, size_t by_default)

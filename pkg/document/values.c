@@ -190,7 +190,7 @@ static bool may_hold_nul(const struct field *field)
 	if (!field->type)
 		return field->kind != FIELD_COLUMN && field->kind != FIELD_SYSTEM && field->kind != FIELD_CONCAT;
 	return strcmp(field->type->base_type, "json") == 0 || strcmp(field->type->base_type, "_json") == 0 ||
-	       field->type->category == 'C';
+	       field->type->category == 'C' || field->type->element_category == 'C';
 }
 
 /* A JSON string, or the strings of a JSON array; everything else stays. */

@@ -27,10 +27,10 @@ static bool is_metadata_field(const char *name)
 	return false;
 }
 
-/* A dot separates objects: "a.b" is the field b of the object a. */
+/* A dot separates objects: "a.b" is the field b of the object a. Engines take "a." for a. */
 static bool has_empty_word(const char *name)
 {
-	return !*name || *name == '.' || name[strlen(name) - 1] == '.' || strstr(name, "..");
+	return !*name || *name == '.' || strstr(name, "..");
 }
 
 char *schema_field_problem(const char *name, bool at_top)
@@ -68,6 +68,21 @@ static void check_source(const struct node *node, const char *name, const char *
 		check_final(node, name, what, f);
 }
 
+/* The schema names it: a field that only the table knows of may be there or not, and then nothing happens to it. */
+static bool is_named(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->columns.n; i++)
+		if (strcmp(node->columns.items[i], name) == 0)
+			return true;
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (strcmp(node->expressions[i].name, name) == 0)
+			return true;
+	for (size_t i = 0; i < node->n_children; i++)
+		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
+			return true;
+	return false;
+}
+
 static void check_renames(const struct node *node, struct findings *f)
 {
 	_cleanup_json_ json_t *seen = json_object();
@@ -75,10 +90,12 @@ static void check_renames(const struct node *node, struct findings *f)
 	json_t *name;
 
 	json_object_foreach (node->transform.rename, field, name) {
+		_cleanup_free_ char *path = xasprintf("%s.transform.rename", node->path);
 		const char *to = json_string_value(name);
 		const char *other = json_string_value(json_object_get(seen, to));
-		_cleanup_free_ char *path = xasprintf("%s.transform.rename", node->path);
 
+		if (!is_named(node, field))
+			continue;
 		check_final(node, to, "transform.rename", f);
 		if (other)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "`%s` and `%s` would both be named `%s`",
@@ -122,10 +139,11 @@ static void check_moves(const struct node *node, struct findings *f)
 			continue;
 		to = move_path(move, &to_root);
 		first = xstrndup(to, strcspn(to, "."));
-		problem = has_empty_word(to) ? xasprintf("\"%s\" is no path to a field: it must be \"a.b\" or "
-							 "\"$root.a.b\"",
-							 move->destination)
-					     : schema_field_problem(first, to_root || !node->parent);
+		problem = has_empty_word(to) || to[strlen(to) - 1] == '.'
+				  ? xasprintf("\"%s\" is no path to a field: it must be \"a.b\" or "
+					      "\"$root.a.b\"",
+					      move->destination)
+				  : schema_field_problem(first, to_root || !node->parent);
 		if (problem)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s", problem);
 	}

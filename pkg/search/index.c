@@ -176,16 +176,6 @@ int search_refresh(struct search *search, const char *index, struct err *err)
 	return search_index_send(search, "POST", index, "/_refresh", NULL, err);
 }
 
-int search_delete_found(struct search *search, const char *index, const json_t *query, struct err *err)
-{
-	_cleanup_json_ json_t *body = json_pack("{s:O}", "query", query);
-
-	if (search_index_send(search, "POST", index, "/_delete_by_query?conflicts=proceed", body, err) == 0 ||
-	    err->kind == ERR_NOT_FOUND)
-		return 0;
-	return -1;
-}
-
 /* The worst of the indices that a name stands for; "" when the engine does not tell (a missing privilege). */
 static int read_health(struct search *search, const char *index, char health[static 8], struct err *err)
 {

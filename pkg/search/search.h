@@ -76,8 +76,6 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 int search_put_mapping(struct search *search, const char *index, const json_t *mapping, struct err *err) WARN_UNUSED;
 int search_put_settings(struct search *search, const char *index, const json_t *settings, struct err *err) WARN_UNUSED;
 int search_refresh(struct search *search, const char *index, struct err *err) WARN_UNUSED;
-/* Deletes what the query finds, as of the last refresh; what is written meanwhile stays. An absent index is success. */
-int search_delete_found(struct search *search, const char *index, const json_t *query, struct err *err) WARN_UNUSED;
 /* One atomic call: alias points to index alone. remove_index: a real index of the alias's name goes away in the same
  * call; without it, such an index is INVALID/IndexExists. */
 int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index,

@@ -131,7 +131,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 
 	if (begin(a, batch, &n, err) < 0)
 		return -1;
-	a->writer.reading.version = batch->txns[n - 1].lsn;
+	a->writer.version = batch->txns[n - 1].lsn;
 	if (writer_write(&a->writer, batch, n, err) < 0)
 		return -1;
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */

@@ -166,17 +166,6 @@ static int count_letters(struct engine *e, struct search *search, const char *in
 	return 0;
 }
 
-int deadletters_drop_older(struct engine *e, const char *alias, int64_t us, struct err *err)
-{
-	char time[CLOCK_RFC3339_BYTES];
-	_cleanup_free_ char *index = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
-	_cleanup_json_ json_t *query = json_pack("{s:{s:{s:s}}}", "range", "time", "lt", clock_rfc3339_micro(us, time));
-
-	if (search_delete_found(e->search, index, query, err) < 0)
-		return err_wrap(err, "dropping old dead letters");
-	return 0;
-}
-
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 {
 	_cleanup_(deadletters_release) struct deadletters taken = *d;

@@ -30,9 +30,6 @@ int deadletters_unmade(struct deadletters *d, const char *physical, const char *
 		       const struct err *why, struct err *err) WARN_UNUSED;
 /* For bulk_options.on_pressure; user is the struct deadletters. */
 void deadletters_pressure(void *user, bool under_pressure, const char *why);
-/* Drops the letters of an index that are older than a time, in microseconds since 1970: a generation that was begun
- * then has those again that still apply. */
-int deadletters_drop_older(struct engine *e, const char *alias, int64_t us, struct err *err) WARN_UNUSED;
 /* Writes what was collected; call it after bulk_flush. */
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 

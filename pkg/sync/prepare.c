@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "sync/deadletter_int.h"
 #include "sync/engine_int.h"
 #include "sync/generation_int.h"
 #include "sync/identity_int.h"
@@ -273,13 +272,16 @@ static int wait_for_transactions(struct engine *e, bool every, struct err *err)
 	static const char note_sql[] = "SELECT coalesce(array_agg(x), '{}') FROM "
 				       "pg_snapshot_xip(pg_current_snapshot()) x";
 	static const char left_sql[] =
-		"SELECT count(*), coalesce(string_agg('pid ' || a.pid || ' (' || coalesce(a.state, '?') || ')', ', '), "
-		"'')"
+		"SELECT count(*), coalesce(string_agg(coalesce('pid ' || a.pid || ' (' || coalesce(a.state, '?') || "
+		"')',"
+		"  (SELECT 'prepared transaction ' || p.gid FROM pg_prepared_xacts p WHERE p.transaction = x::xid), "
+		"'?'),"
+		"  ', '), '')"
 		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
 		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
 		"pg_current_snapshot())"
 		" AND pg_xact_status(x) = 'in progress'"
-		" AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid)"
+		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
 		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
 		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))";
 	_cleanup_result_ PGresult *noted = NULL;
@@ -543,6 +545,8 @@ static int ensure_indices(struct engine *e, const struct situation *s, struct er
 							       bootstrap */
 		if (exists)
 			continue;
+		if (check_policy(e, index, err) < 0)
+			return -1;
 		log_warn("sync", "the index is gone, building it anew", KV_STR("index", e->physical[i]));
 		if (generation_create(e, e->plans[i], index->generation - 1, &index->generation, err) < 0)
 			return -1;
@@ -627,9 +631,7 @@ int prepare_go_live(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		if (generation_go_live(e, e->plans[i], index->generation, err) < 0 ||
-		    (index->live != index->generation &&
-		     deadletters_drop_older(e, index->name, index->start_us, err) < 0))
+		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
 			return -1;
 		index->live = index->generation;
 	}

@@ -84,69 +84,81 @@ static int read_page(struct writer *w, struct keyset *set, const struct key *con
 	return 0;
 }
 
-/* Where an expression fails for a row, the page is halved until the document of that row is alone. */
-static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
+/* Keeps what a failed read leaves of the transaction. True: it failed because of a value, which is in why. */
+static int try_read(struct writer *w, int failed, struct err *why, struct err *err)
 {
-	struct err why = {0};
-	size_t half = n / 2;
-
-	if (!w->engine->plans[w->reading.plan]->fails_alone)
-		return read_page(w, set, keys, n, err) < 0 ? reading_failed(&w->reading, err) : 0;
-	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
-		return -1;
-	if (read_page(w, set, keys, n, &why) == 0)
+	if (failed == 0)
 		return pg_exec(w->pg, "RELEASE pgsync_page", err);
-	if (!pg_is_about_a_value(&why)) {
-		*err = why;
-		return reading_failed(&w->reading, err);
+	if (!pg_is_about_a_value(why)) {
+		*err = *why;
+		return -1;
 	}
 	if (pg_exec(w->pg, "ROLLBACK TO pgsync_page", err) < 0 || pg_exec(w->pg, "RELEASE pgsync_page", err) < 0)
 		return -1;
+	return 1;
+}
+
+/* Where an expression fails for a row, the page is halved until the document of that row is alone. The same where keys
+ * are old: values from before the generation was begun may be of a type that the column has no more. Then there is no
+ * such row, and what it became is read by the bootstrap. */
+static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, bool old,
+		      struct err *err)
+{
+	bool alone = w->engine->plans[w->reading.plan]->fails_alone;
+	struct err why = {0};
+	size_t half = n / 2;
+	int r;
+
+	if (!alone && !old)
+		return read_page(w, set, keys, n, err) < 0 ? reading_failed(&w->reading, err) : 0;
+	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
+		return -1;
+	r = try_read(w, read_page(w, set, keys, n, &why), &why, err);
+	if (r <= 0)
+		return r < 0 ? reading_failed(&w->reading, err) : 0;
+	if (n == 1 && old)
+		return 0;
 	if (n == 1)
 		return reading_unmade(&w->reading, keyset_data(set, keys[0]), keys[0]->len, &why, err);
-	if (write_page(w, set, keys, half, err) < 0)
+	if (write_page(w, set, keys, half, old, err) < 0)
 		return -1;
-	return write_page(w, set, keys + half, n - half, err);
+	return write_page(w, set, keys + half, n - half, old, err);
 }
 
 /* What a generation was filled with holds every commit up to its version. */
 static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
 {
-	return w->engine->spec->bootstrap != BOOTSTRAP_NEVER &&
-	       checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
+	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
 }
 
-/* Did one of the first n transactions touch this key of the target, after the generation was begun? (Values from before
- * may be of a type that the column has no more.) */
-static bool is_due(const struct writer *w, const struct batch *batch, const struct key *key, uint32_t target,
-		   size_t n_txns)
+/* The keys of a target that one of the first n transactions touched; with `old`, those that none of them touched after
+ * the generation was begun, otherwise the others. Caller frees. */
+static const struct key **select_keys(const struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns,
+				      bool old, size_t *ret_n)
 {
-	size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
+	const struct key **selected = xcalloc(batch->keys.n, sizeof(*selected));
 
-	return key->target == target && key->first_txn < n_txns &&
-	       !is_contained(w, w->reading.plan, batch->txns[last].lsn);
-}
+	*ret_n = 0;
+	for (size_t i = 0; i < batch->keys.n; i++) {
+		const struct key *key = &batch->keys.keys[i];
+		size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
 
-static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
-{
-	struct keyset *set = &batch->keys;
-	size_t most = page_keys(w);
-	_cleanup_free_ const struct key **page = xcalloc(set->n < most ? set->n : most, sizeof(*page));
-	size_t n = 0;
-
-	for (size_t i = 0; i < set->n; i++) {
-		const struct key *key = &set->keys[i];
-
-		if (!is_due(w, batch, key, target, n_txns))
-			continue;
-		page[n++] = key;
-		if (n < most)
-			continue;
-		if (write_page(w, set, page, n, err) < 0)
-			return -1;
-		n = 0;
+		if (key->target == target && key->first_txn < n_txns &&
+		    is_contained(w, w->reading.plan, batch->txns[last].lsn) == old)
+			selected[(*ret_n)++] = key;
 	}
-	return n ? write_page(w, set, page, n, err) : 0;
+	return selected;
+}
+
+static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, bool old, struct err *err)
+{
+	size_t n, most = page_keys(w);
+	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, old, &n);
+
+	for (size_t i = 0; i < n; i += most)
+		if (write_page(w, &batch->keys, keys + i, n - i < most ? n - i : most, old, err) < 0)
+			return -1;
+	return 0;
 }
 
 /* --- ways up --- */
@@ -158,7 +170,7 @@ static int write_up(struct writer *w, struct err *err)
 
 	for (size_t i = 0; i < w->up.n; i++)
 		page[i] = &w->up.keys[i];
-	r = w->up.n ? write_page(w, &w->up, page, w->up.n, err) : 0;
+	r = w->up.n ? write_page(w, &w->up, page, w->up.n, false, err) : 0;
 	keyset_reset(&w->up);
 	return r;
 }
@@ -208,34 +220,50 @@ static int write_ways(struct writer *w, const char *sql, size_t n_params, struct
 	return pg_exec(w->pg, "CLOSE pgsync_roots", err);
 }
 
-static int write_way_page(struct writer *w, const struct document_way *way, struct err *err)
+static int write_way_page(struct writer *w, const struct batch *batch, const struct document_way *way,
+			  const struct key *const *keys, size_t n, struct err *err)
 {
+	arrays_begin(w, way->n_columns);
+	for (size_t i = 0; i < n; i++)
+		if (arrays_add(w, keyset_data(&batch->keys, keys[i]), keys[i]->len, way->n_columns, err) < 0)
+			return -1;
 	if (arrays_end(w, way->n_columns, err) < 0)
 		return -1;
 	return write_ways(w, way->sql, way->n_columns, err);
 }
 
-static int write_way(struct writer *w, const struct batch *batch, uint32_t target, const struct document_way *way,
-		     size_t n_txns, struct err *err)
+/* As write_page, for keys that lead to documents. */
+static int write_old_way(struct writer *w, const struct batch *batch, const struct document_way *way,
+			 const struct key *const *keys, size_t n, struct err *err)
 {
-	size_t n = 0;
+	struct err why = {0};
+	size_t half = n / 2;
+	int r;
 
-	for (size_t i = 0; i < batch->keys.n; i++) {
-		const struct key *key = &batch->keys.keys[i];
+	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
+		return -1;
+	r = try_read(w, write_way_page(w, batch, way, keys, n, &why), &why, err);
+	if (r <= 0 || n == 1)
+		return r < 0 ? -1 : 0;
+	if (write_old_way(w, batch, way, keys, half, err) < 0)
+		return -1;
+	return write_old_way(w, batch, way, keys + half, n - half, err);
+}
 
-		if (!is_due(w, batch, key, target, n_txns))
-			continue;
-		if (!n++)
-			arrays_begin(w, way->n_columns);
-		if (arrays_add(w, keyset_data(&batch->keys, key), key->len, way->n_columns, err) < 0)
+static int write_way(struct writer *w, const struct batch *batch, uint32_t target, const struct document_way *way,
+		     size_t n_txns, bool old, struct err *err)
+{
+	size_t n, most = page_keys(w);
+	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, old, &n);
+
+	for (size_t i = 0; i < n; i += most) {
+		size_t page = n - i < most ? n - i : most;
+
+		if ((old ? write_old_way(w, batch, way, keys + i, page, err)
+			 : write_way_page(w, batch, way, keys + i, page, err)) < 0)
 			return -1;
-		if (n < page_keys(w))
-			continue;
-		if (write_way_page(w, way, err) < 0)
-			return -1;
-		n = 0;
 	}
-	return n ? write_way_page(w, way, err) : 0;
+	return 0;
 }
 
 /* --- a batch --- */
@@ -382,16 +410,31 @@ static int scan(struct writer *w, const struct reread_scan *scan, struct err *er
 
 /* --- a batch */
 
+/* What is read now is newer than what a bootstrap read, also where the batch is older than its generation. */
+static void begin_plan(struct writer *w, size_t plan)
+{
+	uint64_t filled = checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
+
+	reading_begin_plan(&w->reading, plan);
+	w->reading.version = w->version > filled ? w->version : filled + 1;
+}
+
 static int write_target(struct writer *w, struct batch *batch, uint32_t number, size_t n_txns, struct err *err)
 {
 	struct target target = target_at(&w->engine->targets, number);
 
-	reading_begin_plan(&w->reading, target.plan);
+	begin_plan(w, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
-		return write_roots(w, batch, number, n_txns, err);
+		return write_roots(w, batch, number, n_txns, true, err) < 0 ||
+				       write_roots(w, batch, number, n_txns, false, err) < 0
+			       ? -1
+			       : 0;
 	case TARGET_WAY:
-		return write_way(w, batch, number, target.way, n_txns, err);
+		return write_way(w, batch, number, target.way, n_txns, true, err) < 0 ||
+				       write_way(w, batch, number, target.way, n_txns, false, err) < 0
+			       ? -1
+			       : 0;
 	case TARGET_ALL:
 		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
 			return 0;
@@ -427,7 +470,7 @@ int writer_sweep(struct writer *w, struct err *err)
 		if (!w->to_sweep[i])
 			continue;
 		w->to_sweep[i] = false;
-		reading_begin_plan(&w->reading, i);
+		begin_plan(w, i);
 		if (views_sweep(&w->reading, err) < 0)
 			return -1;
 		any = 1;

@@ -13,6 +13,7 @@ struct writer {
 	struct engine *engine;
 	struct pg *pg;
 	struct reading reading;
+	uint64_t version;          /* of the batch */
 	struct keyset up;          /* roots that a way led to, a page at a time */
 	struct strbuf key;         /* one of them */
 	struct collector *scanner; /* of rows of partitions, as if they were inserted now */
