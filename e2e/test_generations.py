@@ -80,6 +80,30 @@ def test_rows_of_a_transaction_that_is_open_when_a_table_comes_in_are_not_lost(w
     assert "of an open transaction" in str(opensearch.document(index, "1"))
 
 
+def test_rows_of_a_prepared_transaction_when_a_table_comes_in_are_not_lost(worker, own_postgres, unique, opensearch, index):
+    """Nothing says when it ends: it is waited for, and named."""
+    database = own_postgres(conf={"max_prepared_transactions": 5}).create_database(unique)
+    bookstore.load(database)
+    database.create_role()
+    database.sql("ALTER TABLE authors REPLICA IDENTITY FULL; ALTER TABLE book_authors REPLICA IDENTITY FULL")
+    manifest = [bookstore.secret("bookstore-postgres", password=database.role_password),
+                bookstore.resource("books", database, opensearch.url, index=index)]
+    nodes = manifest[1]["spec"]["schema"][0]["nodes"]
+    children, nodes["children"] = nodes["children"], []
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert run.stop() == 0
+    database.sql("BEGIN; INSERT INTO authors (id, name) OVERRIDING SYSTEM VALUE VALUES (900, 'prepared'); INSERT INTO book_authors VALUES (1, 900);"
+                 " PREPARE TRANSACTION 'of_ours'")
+    nodes["children"] = children
+    run = worker(manifest).start()
+    eventually(lambda: "prepared transaction of_ours" in run.condition("BootstrapComplete").get("message", ""), 20, lambda: f"its name ({run.status()})")
+    database.sql("COMMIT PREPARED 'of_ours'")
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    equal(opensearch, index, database)
+    assert "prepared" in str(opensearch.document(index, "1"))
+
+
 def test_table_that_is_made_anew_is_published_again_and_followed(run, books, opensearch, index):
     books.sql("DROP TABLE book_authors; CREATE TABLE book_authors (book_id bigint NOT NULL REFERENCES books ON DELETE CASCADE,"
               " author_id bigint NOT NULL REFERENCES authors ON DELETE CASCADE, PRIMARY KEY (book_id, author_id))")
@@ -163,6 +187,15 @@ def test_changes_from_before_a_key_got_another_type_are_no_obstacle(worker, mani
     books.sql("UPDATE uses SET code = 2 WHERE id = 1")
     wanted["1"]["uses"], wanted["2"]["uses"] = None, [1, 3]
     eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: f"the change ({opensearch.documents(index)})")
+
+    # The same while it streams.
+    books.sql("""ALTER TABLE uses DROP CONSTRAINT uses_code_fkey; ALTER TABLE codes ALTER code TYPE text; ALTER TABLE uses ALTER code TYPE text,
+        ADD FOREIGN KEY (code) REFERENCES codes""")
+    books.sql("INSERT INTO codes VALUES ('three', 3); INSERT INTO uses VALUES (4, 'three')")
+    wanted = {id: {**document, "code": id} for id, document in wanted.items()} | {"three": {"code": "three", "n": 3, "uses": [4]}}
+    eventually(lambda: opensearch.aliases(index) and opensearch.documents(index) == wanted, 30, lambda: f"the change ({opensearch.documents(index)})")
+    eventually(lambda: run.condition("Ready")["status"] == "True" and run.condition("Stalled").get("status") != "True", 20,
+               lambda: f"Ready ({run.status()})")
 
 
 def test_without_bootstrap_a_full_index_is_never_replaced_by_an_empty_one(worker, manifest, books, opensearch, index):

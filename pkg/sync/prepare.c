@@ -297,11 +297,13 @@ static int wait_for_transactions(struct engine *e, bool every, struct err *err)
 			return err_wrap(err, "waiting for running transactions");
 		if (!strcmp(PQgetvalue(left, 0, 0), "0"))
 			return 0;
-		if (waited >= 2000)
+		if (waited >= 2000 && waited % 1000 == 0) {
 			report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
 					 "WaitingForTransactions",
 					 "transactions that are running since before the start must end first: %s",
 					 PQgetvalue(left, 0, 1));
+			engine_publish(e);
+		}
 		if (engine_sleep(e, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
 	}

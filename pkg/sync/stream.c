@@ -390,10 +390,26 @@ static void say_sink(struct stream *s)
 				 "the search engine answers");
 }
 
-static void say_ready(struct engine *e, int64_t lag)
+/* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
+static bool still_stalled(struct stream *s)
 {
+	struct report *report = &s->engine->report;
+
+	if (report_status(report, CONDITION_STALLED) != STATUS_TRUE)
+		return false;
+	if (durable(s) < s->start_lsn)
+		return true;
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+	return false;
+}
+
+static void say_ready(struct stream *s, int64_t lag)
+{
+	struct engine *e = s->engine;
 	struct report *report = &e->report;
 
+	if (still_stalled(s))
+		return;
 	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
 				 report->conditions[CONDITION_SINK_REACHABLE].message);
@@ -431,7 +447,7 @@ static int tick(struct stream *s, int64_t now, struct err *err)
 	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
 	say_slot(e, &s->slot);
 	say_sink(s);
-	say_ready(e, report.lag_seconds);
+	say_ready(s, report.lag_seconds);
 	return 0;
 }
 
