@@ -30,7 +30,7 @@ FUZZERS := $(wildcard pkg/*/*_fuzz.c)
 TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
 REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
 
-.PHONY: help deps all check unit e2e test parity demo demo-stop bench image clean golden fuzz
+.PHONY: help deps all check unit e2e test parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -113,6 +113,11 @@ parity: ## the real pgsync 7.3.0 and ours, document by document; WRITE=1 puts th
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/python -m commands.parity $(if $(WRITE),--write) $(PARITY_ARGS)
+
+changes: ## every construct and 30 random trees, 300 changes of each, every one in the index within a second
+	@hack/deps
+	@$(MAKE) --no-print-directory -j2 all
+	@E2E_CHANGES=300 E2E_TREES=30 E2E_SECONDS=1 e2e/run test_changes.py
 
 golden: ## rewrite the golden files; review the diff
 	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document

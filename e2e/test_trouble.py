@@ -247,6 +247,17 @@ def test_unknown_key_in_schema_is_named_with_its_place(apply, resources, books, 
     ready_and_equal(resources, opensearch, index, books)
 
 
+def test_forty_wrong_columns_are_all_in_the_condition(apply, resources, books, opensearch, index):
+    made = apply(spec={"schema.0.nodes.columns": ["title"] + [f"isbn{n}" for n in range(40)]})
+    resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownColumn",
+                   contains=[f"spec.schema[0].nodes.columns[{n + 1}]: column `isbn{n}` does not exist in public.books" for n in range(40)]
+                   + ["did you mean `isbn`?"])
+    resources.wait(NAME, "Ready", "False", reason="UnknownColumn", contains=["column `isbn0` does not exist", "more"])
+    made["spec"]["schema"][0]["nodes"]["columns"] = ["title", "isbn", "price", "status", "published_at"]
+    resources.apply(made)
+    ready_and_equal(resources, opensearch, index, books)
+
+
 def _schema_in_config_map(resources, made, text):
     resources.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "schema"}, "data": {"schema.json": text}})
     del made["spec"]["schema"]

@@ -200,6 +200,30 @@ static void test_findings_when_several_then_joined_in_one_error(void **state)
 	findings_release(&f);
 }
 
+static void expect_summary(const struct findings *f, size_t max, const char *want)
+{
+	_cleanup_free_ char *got = findings_summary(f, max);
+
+	assert_string_equal(got, want);
+}
+
+/* Whole findings, and how many are left; a single one that is too long is cut between characters. */
+static void test_findings_when_they_do_not_fit_then_counted(void **state)
+{
+	struct findings f;
+
+	UNUSED(state);
+	findings_init(&f);
+	for (int i = 0; i < 40; i++)
+		findings_add(&f, FINDING_ERROR, "UnknownColumn", "spec", "no column %d", i);
+	expect_summary(&f, 32 + 40, "spec: no column 0; spec: no column 1; and 38 more");
+	findings_release(&f);
+	findings_add(&f, FINDING_ERROR, "UnknownColumn", NULL, "no \xc3\xa4\xc3\xa4");
+	expect_summary(&f, 32 + 6, "no \xc3\xa4");
+	expect_summary(&f, 1000, "no \xc3\xa4\xc3\xa4");
+	findings_release(&f);
+}
+
 static void test_nearest_name_when_word_is_mistyped_then_found(void **state)
 {
 	const char *const names[] = {"id", "title", "price"};
@@ -239,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
+		cmocka_unit_test(test_findings_when_they_do_not_fit_then_counted),
 		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),
 		cmocka_unit_test(test_err_wrap_then_kind_and_reason_stay),
 	};

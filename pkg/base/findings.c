@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-enum { JOINED_BYTES = 30 * 1024, WORD_BYTES = 63 };
+/* MORE_BYTES: of "; and N more". */
+enum { JOINED_BYTES = 30 * 1024, WORD_BYTES = 63, MORE_BYTES = 32 };
 
 void findings_init(struct findings *f)
 {
@@ -61,6 +62,43 @@ bool findings_failed(const struct findings *f)
 	return first_error(f) != NULL;
 }
 
+/* How much of a UTF-8 text fits. */
+static size_t cut(const char *text, size_t most)
+{
+	size_t len = strlen(text);
+
+	if (len <= most)
+		return len;
+	while (most && ((unsigned char)text[most] & 0xC0) == 0x80)
+		most--;
+	return most;
+}
+
+char *findings_summary(const struct findings *f, size_t max)
+{
+	size_t room = max > MORE_BYTES ? max - MORE_BYTES : 0;
+	struct strbuf sb;
+	size_t left = 0;
+
+	strbuf_init(&sb, max);
+	for (size_t i = 0; i < f->n; i++) {
+		const struct finding *item = &f->items[i];
+		_cleanup_free_ char *text =
+			xasprintf("%s%s%s%s", sb.len ? "; " : "", item->path, *item->path ? ": " : "", item->message);
+
+		if (item->severity != FINDING_ERROR)
+			continue;
+		/* The first one is cut rather than left out. */
+		if (!left && (!sb.len || sb.len + strlen(text) <= room))
+			strbuf_add(&sb, text, cut(text, room));
+		else
+			left++;
+	}
+	if (left)
+		strbuf_addf(&sb, "; and %zu more", left);
+	return strbuf_detach(&sb);
+}
+
 char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep)
 {
 	struct strbuf sb;
@@ -85,7 +123,7 @@ int findings_err(const struct findings *f, struct err *err)
 
 	if (!first)
 		return 0;
-	all = findings_join(f, FINDING_ERROR, "; ");
+	all = findings_summary(f, ERR_MSG_BYTES - 1);
 	return err_reason(err, ERR_INVALID, first->reason, "%s", all);
 }
 

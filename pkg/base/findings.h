@@ -36,9 +36,13 @@ void findings_add(struct findings *f, enum finding_severity severity, const char
 /* Moves what `from` holds to the end of f. */
 void findings_move(struct findings *f, struct findings *from);
 bool findings_failed(const struct findings *f);
-/* Turns the errors among the findings into one err: kind INVALID, the first one's reason, all messages joined by "; ".
+/* Turns the errors among the findings into one err: kind INVALID, the first one's reason, the summary of as many as
+ * fit.
  */
 int findings_err(const struct findings *f, struct err *err);
+/* The errors, "path: message" joined by "; ": as many as fit in max bytes, and how many more there are. Caller frees.
+ */
+char *findings_summary(const struct findings *f, size_t max);
 /* All findings of a severity, "path: message" joined by sep; caller frees. */
 char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep);
 

@@ -218,7 +218,7 @@ static void put_lasting(struct composer *c, const char *type)
 	if (reported)
 		put_copy(c, type, reported);
 	else
-		put(c, type, "Unknown", "NotRunning", "no worker has run yet");
+		put(c, type, "Unknown", "NotRunning", "no worker has said so yet");
 }
 
 static void put_schema_accepted(struct composer *c)

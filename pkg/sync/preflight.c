@@ -5,7 +5,8 @@
 #include "base/parse.h"
 #include "sync/identity_int.h"
 
-enum { OLDEST_SERVER = 140000 };
+/* CONDITION_BYTES: the CRD allows 32,768 of a message. */
+enum { OLDEST_SERVER = 140000, CONDITION_BYTES = 30000 };
 
 /* --- reachability --- */
 
@@ -401,10 +402,11 @@ static char *begin_sql(const struct engine *e)
 
 static void say_schema(struct engine *e, const struct findings *f)
 {
+	_cleanup_free_ char *all = findings_summary(f, CONDITION_BYTES);
 	struct err err = {0};
 
 	if (findings_err(f, &err) < 0)
-		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", err.msg);
+		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", all);
 	else
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
 				 "every table and column was found");

@@ -36,6 +36,8 @@ void report_init(struct report *report)
 
 void report_release(struct report *report)
 {
+	for (size_t i = 0; i < CONDITION_N; i++)
+		free(report->conditions[i].message);
 	for (size_t i = 0; i < report->n_indices; i++)
 		free(report->indices[i].name);
 	free(report->indices);
@@ -55,16 +57,19 @@ void report_condition(struct report *report, enum condition_type type, enum cond
 		      const char *fmt, ...)
 {
 	struct condition *c = &report->conditions[type];
+	char *message;
 	va_list ap;
 
+	va_start(ap, fmt);
+	message = xvasprintf(fmt, ap);
+	va_end(ap);
 	(void)pthread_mutex_lock(&report->lock);
 	if (c->status != status || !c->transition_us)
 		c->transition_us = clock_wall_us();
 	c->status = status;
 	(void)snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "Unspecified");
-	va_start(ap, fmt);
-	(void)vsnprintf(c->message, sizeof(c->message), fmt, ap);
-	va_end(ap);
+	free(c->message);
+	c->message = message;
 	(void)pthread_mutex_unlock(&report->lock);
 }
 

@@ -32,7 +32,7 @@ enum condition_status { STATUS_UNKNOWN, STATUS_FALSE, STATUS_TRUE };
 struct condition {
 	enum condition_status status;
 	char reason[64];
-	char message[ERR_MSG_BYTES];
+	char *message;         /* owned */
 	int64_t transition_us; /* wall time of the last change of status */
 };
 

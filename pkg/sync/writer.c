@@ -250,9 +250,10 @@ static int write_old_way(struct writer *w, const struct batch *batch, const stru
 	return write_old_way(w, batch, way, keys + half, n - half, err);
 }
 
-static int write_way(struct writer *w, const struct batch *batch, uint32_t target, const struct document_way *way,
-		     size_t n_txns, bool old, struct err *err)
+static int write_way(struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns, bool old,
+		     struct err *err)
 {
+	const struct document_way *way = target_at(&w->engine->targets, target).way;
 	size_t n, most = page_keys(w);
 	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, old, &n);
 
@@ -431,8 +432,8 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 			       ? -1
 			       : 0;
 	case TARGET_WAY:
-		return write_way(w, batch, number, target.way, n_txns, true, err) < 0 ||
-				       write_way(w, batch, number, target.way, n_txns, false, err) < 0
+		return write_way(w, batch, number, n_txns, true, err) < 0 ||
+				       write_way(w, batch, number, n_txns, false, err) < 0
 			       ? -1
 			       : 0;
 	case TARGET_ALL:
