@@ -16,10 +16,11 @@ FIRST_CHUNKS = 64  # blocks: that of each of the two threads
 
 
 @pytest.fixture
-def large(own_postgres, unique):
-    """200,000 books on a durable server of the test's own."""
+def large(own_postgres, unique, request):
+    """200,000 books, or the part of them that the test asks for, on a durable server of the test's own."""
     database = own_postgres(conf={"max_wal_size": "8GB"}).create_database(unique)
-    bookstore.generate(database, BOOKS, AUTHORS, LINKS)
+    part = getattr(request, "param", 1)
+    bookstore.generate(database, BOOKS // part, AUTHORS // part, LINKS // part)
     database.create_role()
     return database
 
@@ -144,6 +145,7 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("large", [2], indirect=True)
 def test_memory_stays_within_its_budget_whatever_the_size(worker, manifest, large, opensearch, index):
     run = worker(manifest).start()
     pid = run.process.pid

@@ -72,6 +72,21 @@ def test_resource_that_never_connected_is_deleted_at_once(apply, resources):
     resources.delete(NAME, timeout=20)
 
 
+def test_resource_that_cannot_clean_up_says_how_to_let_it_go(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    (slot,) = books.slots()
+    resources.patch(NAME, {"sink": {"urls": [f"http://127.0.0.1:{free_port()}"]}})
+    resources.wait(NAME, "SinkReachable", "False", reason="Refused")
+    resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
+    resources.wait(NAME, "Ready", "False", contains=["cleaning up is not possible", "pgsync.io/force-delete=true"])
+    assert resources.exists(NAME)
+    resources.kubectl("annotate", "pgsync", NAME, "--namespace", resources.namespace, "pgsync.io/force-delete=true")
+    eventually(lambda: not resources.exists(NAME), 10, "the end of the resource")
+    assert slot not in books.slots(), "what could be reached was cleaned up"
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
 def test_rotated_password_is_taken_up_without_a_new_bootstrap(apply, resources, books, opensearch, index):
     apply()
     resources.wait(NAME)
@@ -111,7 +126,7 @@ def test_postgres_restarted_in_between_loses_nothing(apply, own_postgres, resour
     apply(database=database)
     resources.wait(NAME)
     server.stop("fast")
-    resources.wait(NAME, "SourceReachable", "False")
+    resources.wait(NAME, "SourceReachable", "False", reason={"SourceUnreachable", "Refused"}, contains=[f"127.0.0.1:{server.port}"])
     resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
     server.start()
     database.sql("UPDATE books SET title = 'after the restart' WHERE id = 2; DELETE FROM books WHERE id = 3")
@@ -143,7 +158,7 @@ def test_frozen_postgres_is_noticed(apply, own_postgres, resources, opensearch, 
     resources.wait(NAME)
     server.pause()
     try:
-        resources.wait(NAME, "Ready", "False", timeout=45)
+        resources.wait(NAME, "Ready", "False", reason="SourceUnreachable", timeout=45)
     finally:
         server.resume()
     database.sql("UPDATE books SET title = 'after the thaw' WHERE id = 2")
@@ -183,7 +198,7 @@ def test_no_free_replication_slot_is_told(apply, own_postgres, resources, opense
     database = _bookstore_on(server, unique)
     server.sql("SELECT pg_create_physical_replication_slot('taken')")
     apply(database=database)
-    resources.wait(NAME, "Ready", "False", contains=["max_replication_slots"])
+    resources.wait(NAME, "Ready", "False", reason="NoFreeSlot", contains=["max_replication_slots"])
     server.sql("SELECT pg_drop_replication_slot('taken')")
     ready_and_equal(resources, opensearch, index, database)
 
@@ -310,7 +325,7 @@ def test_what_is_not_built_yet_is_refused_and_the_rest_goes_on(apply, resources,
 def test_existing_index_of_the_alias_name_is_refused_unless_adopted(apply, resources, books, opensearch, index):
     opensearch.request("PUT", f"{index}/_doc/precious", {"title": "not ours"})
     apply()
-    resources.wait(NAME, "Ready", "False", contains=[index, "adoptExistingIndex"])
+    resources.wait(NAME, "Ready", "False", reason="IndexInUse", contains=[index, "adoptExistingIndex"])
     assert opensearch.document(index, "precious") == {"title": "not ours"}
     resources.patch(NAME, {"sink": {"adoptExistingIndex": True}})
     resources.wait(NAME)
@@ -339,7 +354,7 @@ def test_search_engine_away_in_between_loses_nothing(apply, resources, books, op
     resources.wait(NAME)
     fault_proxy.fail("reset")
     books.sql("UPDATE books SET title = 'written while the search engine was away' WHERE id = 1; DELETE FROM books WHERE id = 2")
-    resources.wait(NAME, "SinkReachable", "False")
+    resources.wait(NAME, "SinkReachable", "False", contains=[str(fault_proxy.port)])
     resources.wait(NAME, "Ready", "False", reason="SinkUnreachable")
     fault_proxy.heal()
     ready_and_equal(resources, opensearch, index, books)
@@ -354,7 +369,8 @@ def test_refusals_of_bulk_requests_are_waited_out(apply, resources, books, opens
     fault_proxy.fail(status, path="/_bulk")
     for i in range(1, 11):
         books.sql("UPDATE books SET price = %s WHERE id = %s", i, i)
-    resources.wait(NAME, "Ready", "False", contains=[str(status)])
+    resources.wait(NAME, "SinkReachable", "False", reason="SinkUnavailable", contains=[str(status)])
+    resources.wait(NAME, "Ready", "False", reason="SinkUnreachable", contains=[str(status)])
     time.sleep(3)
     assert fault_proxy.failed <= 40, "no back-off: the worker hammers an engine that refuses"
     fault_proxy.heal()
@@ -387,7 +403,7 @@ def test_hanging_search_engine_is_noticed(apply, resources, books, opensearch, i
     resources.wait(NAME)
     fault_proxy.fail("hang")
     books.sql("UPDATE books SET price = 1 WHERE id = 1")
-    resources.wait(NAME, "Ready", "False", timeout=90)
+    resources.wait(NAME, "Ready", "False", reason="SinkUnreachable", contains=["timed out"], timeout=90)
     fault_proxy.heal()
     ready_and_equal(resources, opensearch, index, books)
 
@@ -395,7 +411,7 @@ def test_hanging_search_engine_is_noticed(apply, resources, books, opensearch, i
 def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, resources, books, opensearch, index):
     books.sql("UPDATE books SET isbn = '080442957X' WHERE id = 7")
     apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}})
-    resources.wait(NAME, "Degraded", "True", contains=[f"{index}-dead-letters"])
+    resources.wait(NAME, "Degraded", "True", reason="DeadLetters", contains=[f"{index}-dead-letters"])
     resources.wait(NAME)
     wanted = bookstore.expected(books)
     del wanted["7"]
@@ -418,14 +434,14 @@ def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, reso
     wanted = bookstore.expected(books)
     eventually(lambda: opensearch.document(index, "8") == wanted["8"], 2, "the document after the rejected one")
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
-    resources.wait(NAME, "Degraded", "True")
+    resources.wait(NAME, "Degraded", "True", reason="DeadLetters", contains=['"7"', f"{index}-dead-letters"])
 
 
 def test_stall_policy_stops_at_the_rejected_document_and_goes_on_when_it_is_corrected(apply, resources, books, opensearch, index):
     apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}, "onError": {"policy": "Stall"}})
     resources.wait(NAME)
     books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
-    resources.wait(NAME, "Ready", "False", contains=["7", "isbn"])
+    resources.wait(NAME, "Ready", "False", reason="DocumentRejected", contains=['"7"', "isbn", "onError.policy is Stall"])
     books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
     ready_and_equal(resources, opensearch, index, books)
 
@@ -460,8 +476,8 @@ def test_lost_slot_with_stall_policy_waits_for_a_person(apply, resources, books,
     apply(spec={"source.replication": {"slotLostPolicy": "Stall"}})
     resources.wait(NAME)
     slot = _drop_slot(books)
-    resources.wait(NAME, "SlotHealthy", "False", contains=[slot])
-    resources.wait(NAME, "Stalled", "True", reason="SlotLost")
+    resources.wait(NAME, "SlotHealthy", "False", reason="Lost", contains=[slot])
+    resources.wait(NAME, "Stalled", "True", reason="SlotLost", contains=["slotLostPolicy is Stall"])
     assert opensearch.aliases(index) == [f"{index}-g1"]
     resources.patch(NAME, {"source": {"replication": {"slotLostPolicy": "Resync"}}})
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "a new generation", interval=0.2)

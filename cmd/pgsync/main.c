@@ -70,6 +70,11 @@ int main(int argc, char **argv)
 	}
 	if (argv[1][0] == '-')
 		return cmd_compat(argc, argv);
+	/* import has options, and a text on them, of its own. */
+	if (argc == 3 && !strcmp(argv[2], "--help") && strcmp(argv[1], "import") != 0) {
+		usage(stdout);
+		return EXIT_OK;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
