@@ -137,13 +137,18 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 
 #define PUBLICATION_ALTERED "somebody altered the publication"
 
+static bool is_altered(const struct engine *e, const struct situation *s)
+{
+	return e->cp.publication_mark && strcmp(e->cp.publication_mark, s->publication_mark) != 0;
+}
+
 static const char *generation_trouble(const struct engine *e, const struct situation *s)
 {
 	if (strcmp(e->cp.schema_hash, s->hash) != 0)
 		return "the schema changed";
 	if (e->cp.resync_nonce != e->spec->resync_nonce)
 		return "spec.resyncNonce changed";
-	if (e->cp.publication_mark && strcmp(e->cp.publication_mark, s->publication_mark) != 0)
+	if (is_altered(e, s))
 		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
@@ -265,8 +270,8 @@ static int ensure_tables(struct engine *e, struct err *err)
 
 /* Transactions that had their commit in the WAL before the slot's start, but which other sessions do not see yet, are
  * in neither the stream nor an early chunk. So a bootstrap waits for those that may be there: the ones running now,
- * unless their session is seen to be doing something other than committing (then the commit comes later, and is
- * streamed). */
+ * unless their session is seen to be doing something other than committing, or they are prepared (then the commit comes
+ * later, and is streamed). every: for them as well. */
 static int wait_for_transactions(struct engine *e, bool every, struct err *err)
 {
 	static const char note_sql[] = "SELECT coalesce(array_agg(x), '{}') FROM "
@@ -509,7 +514,8 @@ int prepare_reread_done(struct engine *e, struct err *err)
 static int resume(struct engine *e, const struct situation *s, struct err *err)
 {
 	const char *why = s->rebuild_why;
-	bool lacks = why && strcmp(why, PUBLICATION_ALTERED) == 0;
+	/* Also when the schema changed as well, or when this is the attempt after one that was killed half-way. */
+	bool lacks = is_altered(e, s);
 	uint64_t version;
 
 	if (!lacks && publication_lacks(e, &lacks, err) < 0)
