@@ -209,7 +209,7 @@ def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document
 
 def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, books, opensearch, index):
     """In the bootstrap, and of one transaction; corrected, all come in."""
-    books.sql("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'no number' FROM generate_series(1, 25000) i")
+    books.sql("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'no number' FROM generate_series(1, 12000) i")
     books.own_tables()
     manifest[1]["spec"]["schema"][0] |= {"nodes": {"table": "words"}, "mapping": {"word": {"type": "integer"}}}
     run = worker(manifest).start()
@@ -219,12 +219,12 @@ def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, bo
         opensearch.request("POST", f"{index}*/_refresh")
         return opensearch.count(index), opensearch.count(f"{index}-dead-letters")
 
-    assert counts() == (0, 25000)
+    assert counts() == (0, 12000)
     books.sql("UPDATE words SET word = id::text")
-    eventually(lambda: counts() == (25000, 0), 60, lambda: f"all documents ({counts()})", interval=0.5)
+    eventually(lambda: counts() == (12000, 0), 60, lambda: f"all documents ({counts()})", interval=0.5)
     books.sql("UPDATE words SET word = 'again'")
-    eventually(lambda: counts() == (25000, 25000), 60, lambda: f"all letters ({counts()})", interval=0.5)
-    eventually(lambda: run.status()["indices"][0]["deadLetters"] == 25000, 20, lambda: f"their number ({run.status()})")
+    eventually(lambda: counts() == (12000, 12000), 60, lambda: f"all letters ({counts()})", interval=0.5)
+    eventually(lambda: run.status()["indices"][0]["deadLetters"] == 12000, 20, lambda: f"their number ({run.status()})")
     assert run.metric("process_resident_memory_bytes") < 48 << 20
 
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 
 import bookstore
@@ -503,6 +505,67 @@ def test_another_cluster_behind_the_address_means_a_new_generation(apply, own_po
         connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
     ready_and_equal(resources, opensearch, index, other)
+
+
+def test_another_timeline_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
+    """A recovery from a backup, as after a failover: who knows what of the index it holds."""
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME)
+    server.stop("fast")
+    server.set(restore_command="false")
+    (server.data / "recovery.signal").touch()
+    shutil.chown(server.data / "recovery.signal", server.user or "root")
+    server.start()
+    assert server.sql("SELECT timeline_id FROM pg_control_checkpoint()") != [(1,)]
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
+    ready_and_equal(resources, opensearch, index, database)
+    assert any(reason == "ResyncStarted" and "timeline" in note for reason, note in resources.events(NAME)), resources.events(NAME)
+
+
+def test_server_that_is_behind_what_was_synced_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
+    """An old copy of the server's files is put back: the index holds rows that the server knows nothing of."""
+    server = own_postgres()
+    database = _bookstore_on(server, unique)
+    server.sql("CREATE TABLE filler (text text)", database=unique)
+    apply(database=database)
+    resources.wait(NAME)
+    server.stop("fast")
+    copy = server.state / "copy"
+    subprocess.run(["cp", "-a", server.data, copy], check=True)
+    server.start()
+    resources.wait(NAME, generation=True)
+    database.sql("UPDATE books SET title = 'lost again'; INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+    reached = database.value("SELECT pg_current_wal_lsn() - '0/0'")
+    assert_equal(opensearch, index, database, timeout=20)
+
+    def noted():
+        """The position is saved now and then, when it has moved a lot."""
+        opensearch.request("POST", "pgsync-checkpoints/_refresh")
+        found = [d for d in opensearch.documents("pgsync-checkpoints").values() if d["owner"] == f"{resources.namespace}/{NAME}"]
+        high, low = found[0]["confirmedLSN"].split("/")
+        return int(high, 16) << 32 | int(low, 16)
+
+    eventually(lambda: noted() >= reached, 60, "the position in the checkpoint", interval=0.5)
+    server.stop("fast")
+    shutil.rmtree(server.data)
+    copy.rename(server.data)
+    server.start()
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
+    ready_and_equal(resources, opensearch, index, database)
+    assert "lost again" not in str(opensearch.documents(index))
+
+
+def test_no_free_wal_sender_is_told(apply, own_postgres, resources, opensearch, index, unique):
+    server = own_postgres(conf={"max_wal_senders": 0})
+    database = _bookstore_on(server, unique)
+    apply(database=database)
+    resources.wait(NAME, "Ready", "False", reason="NoFreeSender", contains=["max_wal_senders"])
+    server.stop("fast")
+    server.set(max_wal_senders=5)
+    server.start()
+    ready_and_equal(resources, opensearch, index, database)
 
 
 def test_second_resource_that_wants_the_same_slot_is_refused(apply, resources, books, opensearch, index):
