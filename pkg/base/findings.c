@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/strbuf.h"
+#include "base/utf8.h"
 
 /* MORE_BYTES: of "; and N more". */
 enum { JOINED_BYTES = 30 * 1024, WORD_BYTES = 63, MORE_BYTES = 32 };
@@ -62,18 +63,6 @@ bool findings_failed(const struct findings *f)
 	return first_error(f) != NULL;
 }
 
-/* How much of a UTF-8 text fits. */
-static size_t cut(const char *text, size_t most)
-{
-	size_t len = strlen(text);
-
-	if (len <= most)
-		return len;
-	while (most && ((unsigned char)text[most] & 0xC0) == 0x80)
-		most--;
-	return most;
-}
-
 char *findings_summary(const struct findings *f, size_t max)
 {
 	size_t room = max > MORE_BYTES ? max - MORE_BYTES : 0;
@@ -90,7 +79,7 @@ char *findings_summary(const struct findings *f, size_t max)
 			continue;
 		/* The first one is cut rather than left out. */
 		if (!left && (!sb.len || sb.len + strlen(text) <= room))
-			strbuf_add(&sb, text, cut(text, room));
+			strbuf_add(&sb, text, utf8_prefix(text, strlen(text), room));
 		else
 			left++;
 	}

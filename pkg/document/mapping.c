@@ -371,17 +371,21 @@ static size_t count_fields(const json_t *properties)
 	return n;
 }
 
+static bool is_of_type(const json_t *field, const char *type)
+{
+	const char *found = json_string_value(json_object_get(field, "type"));
+
+	return found && strcmp(found, type) == 0;
+}
+
 static size_t count_nested(const json_t *properties)
 {
 	size_t n = 0;
 	const char *name;
 	json_t *field;
 
-	json_object_foreach ((json_t *)properties, name, field) {
-		const char *type = json_string_value(json_object_get(field, "type"));
-
-		n += (type && strcmp(type, "nested") == 0) + count_nested(json_object_get(field, "properties"));
-	}
+	json_object_foreach ((json_t *)properties, name, field)
+		n += is_of_type(field, "nested") + count_nested(json_object_get(field, "properties"));
 	return n;
 }
 
@@ -393,9 +397,8 @@ static size_t count_levels(const json_t *properties)
 	json_t *field;
 
 	json_object_foreach ((json_t *)properties, name, field) {
-		const char *type = json_string_value(json_object_get(field, "type"));
 		size_t below = count_levels(json_object_get(field, "properties"));
-		size_t n = count_words(name) - 1 + (!below && type && strcmp(type, "object") == 0 ? 1 : below);
+		size_t n = count_words(name) - 1 + (!below && is_of_type(field, "object") ? 1 : below);
 
 		most = n > most ? n : most;
 	}

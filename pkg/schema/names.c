@@ -50,22 +50,21 @@ static bool is_moved(const struct transform *t, const char *name)
 	return false;
 }
 
-/* A name that a field has in the end; one that is moved has another. what: "label". */
-static void check_final(const struct node *node, const char *name, const char *what, struct findings *f)
+/* A name that a field has in the end; one that is moved has another. */
+static void check_final(const struct node *node, const char *name, const char *path, struct findings *f)
 {
 	_cleanup_free_ char *problem =
 		is_moved(&node->transform, name) ? NULL : schema_field_problem(name, !node->parent);
-	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, what);
 
 	if (problem)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s; give it another name", problem);
 }
 
 /* A name that `rename` may change. */
-static void check_source(const struct node *node, const char *name, const char *what, struct findings *f)
+static void check_source(const struct node *node, const char *name, const char *path, struct findings *f)
 {
 	if (!json_object_get(node->transform.rename, name))
-		check_final(node, name, what, f);
+		check_final(node, name, path, f);
 }
 
 /* The schema names it: a field that only the table knows of may be there or not, and then nothing happens to it. */
@@ -85,18 +84,18 @@ static bool is_named(const struct node *node, const char *name)
 
 static void check_renames(const struct node *node, struct findings *f)
 {
+	_cleanup_free_ char *path = xasprintf("%s.transform.rename", node->path);
 	_cleanup_json_ json_t *seen = json_object();
 	const char *field;
 	json_t *name;
 
 	json_object_foreach (node->transform.rename, field, name) {
-		_cleanup_free_ char *path = xasprintf("%s.transform.rename", node->path);
 		const char *to = json_string_value(name);
 		const char *other = json_string_value(json_object_get(seen, to));
 
 		if (!is_named(node, field))
 			continue;
-		check_final(node, to, "transform.rename", f);
+		check_final(node, to, path, f);
 		if (other)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "`%s` and `%s` would both be named `%s`",
 				     other, field, to);
@@ -108,14 +107,10 @@ static void check_concats(const struct node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->transform.n_concats; i++) {
 		const struct concat *concat = &node->transform.concats[i];
-		_cleanup_free_ char *problem = NULL;
 		_cleanup_free_ char *path = xasprintf("%s.destination", concat->path);
 
-		if (!concat->destination || is_moved(&node->transform, concat->destination))
-			continue;
-		problem = schema_field_problem(concat->destination, !node->parent);
-		if (problem)
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s; give it another name", problem);
+		if (concat->destination)
+			check_final(node, concat->destination, path, f);
 	}
 }
 
@@ -154,21 +149,21 @@ void names_check(const struct node *node, struct findings *f)
 	if (node->parent && node->relationship.variant == VARIANT_SCALAR)
 		return;
 	for (size_t i = 0; i < node->columns.n; i++) {
-		_cleanup_free_ char *what = xasprintf("columns[%zu]", i);
+		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
 		if (!column_is_path(node->columns.items[i]))
-			check_source(node, node->columns.items[i], what, f);
+			check_source(node, node->columns.items[i], path, f);
 	}
 	for (size_t i = 0; i < node->n_expressions; i++) {
-		_cleanup_free_ char *what = xasprintf("expressions.%s", node->expressions[i].name);
+		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, node->expressions[i].name);
 
-		check_source(node, node->expressions[i].name, what, f);
+		check_source(node, node->expressions[i].name, path, f);
 	}
 	for (size_t i = 0; i < node->n_children; i++) {
-		_cleanup_free_ char *what = xasprintf("children[%zu].label", i);
+		_cleanup_free_ char *path = xasprintf("%s.children[%zu].label", node->path, i);
 
 		if (node->children[i]->label)
-			check_source(node, node->children[i]->label, what, f);
+			check_source(node, node->children[i]->label, path, f);
 	}
 	check_renames(node, f);
 	check_concats(node, f);

@@ -125,39 +125,62 @@ static int write_page(struct writer *w, struct keyset *set, const struct key *co
 	return write_page(w, set, keys + half, n - half, old, err);
 }
 
-/* What a generation was filled with holds every commit up to its version. */
-static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
+/* What the plan's generation was filled with holds every commit up to this version. */
+static uint64_t filled_version(const struct writer *w, size_t plan)
 {
-	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version >= lsn;
+	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
 }
 
-/* The keys of a target that one of the first n transactions touched; with `old`, those that none of them touched after
- * the generation was begun, otherwise the others. Caller frees. */
+static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
+{
+	return filled_version(w, plan) >= lsn;
+}
+
+/* The keys of a target that one of the first n transactions touched: first the old ones, which none of them touched
+ * after the generation was begun. Caller frees. */
 static const struct key **select_keys(const struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns,
-				      bool old, size_t *ret_n)
+				      size_t *ret_old, size_t *ret_n)
 {
 	const struct key **selected = xcalloc(batch->keys.n, sizeof(*selected));
+	uint64_t filled = filled_version(w, w->reading.plan);
+	size_t old = 0, n = 0;
 
-	*ret_n = 0;
 	for (size_t i = 0; i < batch->keys.n; i++) {
 		const struct key *key = &batch->keys.keys[i];
 		size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
 
-		if (key->target == target && key->first_txn < n_txns &&
-		    is_contained(w, w->reading.plan, batch->txns[last].lsn) == old)
-			selected[(*ret_n)++] = key;
+		if (key->target != target || key->first_txn >= n_txns)
+			continue;
+		selected[n++] = key;
+		if (filled < batch->txns[last].lsn)
+			continue;
+		selected[n - 1] = selected[old];
+		selected[old++] = key;
 	}
+	*ret_old = old;
+	*ret_n = n;
 	return selected;
 }
 
-static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, bool old, struct err *err)
+/* How many keys from i on go into one query: old ones on their own. */
+static size_t page_at(const struct writer *w, size_t i, size_t old, size_t n)
 {
-	size_t n, most = page_keys(w);
-	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, old, &n);
+	size_t left = (i < old ? old : n) - i;
+	size_t most = page_keys(w);
 
-	for (size_t i = 0; i < n; i += most)
-		if (write_page(w, &batch->keys, keys + i, n - i < most ? n - i : most, old, err) < 0)
+	return left < most ? left : most;
+}
+
+static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
+{
+	size_t old, n, page;
+	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
+
+	for (size_t i = 0; i < n; i += page) {
+		page = page_at(w, i, old, n);
+		if (write_page(w, &batch->keys, keys + i, page, i < old, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -250,18 +273,16 @@ static int write_old_way(struct writer *w, const struct batch *batch, const stru
 	return write_old_way(w, batch, way, keys + half, n - half, err);
 }
 
-static int write_way(struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns, bool old,
-		     struct err *err)
+static int write_way(struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
 {
 	const struct document_way *way = target_at(&w->engine->targets, target).way;
-	size_t n, most = page_keys(w);
-	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, old, &n);
+	size_t old, n, page;
+	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
 
-	for (size_t i = 0; i < n; i += most) {
-		size_t page = n - i < most ? n - i : most;
-
-		if ((old ? write_old_way(w, batch, way, keys + i, page, err)
-			 : write_way_page(w, batch, way, keys + i, page, err)) < 0)
+	for (size_t i = 0; i < n; i += page) {
+		page = page_at(w, i, old, n);
+		if ((i < old ? write_old_way(w, batch, way, keys + i, page, err)
+			     : write_way_page(w, batch, way, keys + i, page, err)) < 0)
 			return -1;
 	}
 	return 0;
@@ -414,7 +435,7 @@ static int scan(struct writer *w, const struct reread_scan *scan, struct err *er
 /* What is read now is newer than what a bootstrap read, also where the batch is older than its generation. */
 static void begin_plan(struct writer *w, size_t plan)
 {
-	uint64_t filled = checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
+	uint64_t filled = filled_version(w, plan);
 
 	reading_begin_plan(&w->reading, plan);
 	w->reading.version = w->version > filled ? w->version : filled + 1;
@@ -427,15 +448,9 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 	begin_plan(w, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
-		return write_roots(w, batch, number, n_txns, true, err) < 0 ||
-				       write_roots(w, batch, number, n_txns, false, err) < 0
-			       ? -1
-			       : 0;
+		return write_roots(w, batch, number, n_txns, err);
 	case TARGET_WAY:
-		return write_way(w, batch, number, n_txns, true, err) < 0 ||
-				       write_way(w, batch, number, n_txns, false, err) < 0
-			       ? -1
-			       : 0;
+		return write_way(w, batch, number, n_txns, err);
 	case TARGET_ALL:
 		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
 			return 0;
