@@ -202,7 +202,7 @@ static void test_findings_when_several_then_joined_in_one_error(void **state)
 
 static void expect_summary(const struct findings *f, size_t max, const char *want)
 {
-	_cleanup_free_ char *got = findings_summary(f, max);
+	_cleanup_free_ char *got = findings_summary(f, FINDING_ERROR, max);
 
 	assert_string_equal(got, want);
 }

@@ -62,6 +62,16 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	return -1;
 }
 
+void err_append(struct err *err, const char *fmt, ...)
+{
+	size_t len = strlen(err->msg);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(err->msg + len, sizeof(err->msg) - len, fmt, ap);
+	va_end(ap);
+}
+
 int err_is_transient(const struct err *err)
 {
 	return err->kind == ERR_TRANSIENT || err->kind == ERR_CONFLICT;

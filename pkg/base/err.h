@@ -51,6 +51,9 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 
 /* Puts "context: " before the message and returns -1. Kind, code and reason stay. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Adds what to do, or where, behind the message. */
+void err_append(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* True for what the same call may survive if repeated later. */
 int err_is_transient(const struct err *err);
 

@@ -63,7 +63,7 @@ bool findings_failed(const struct findings *f)
 	return first_error(f) != NULL;
 }
 
-char *findings_summary(const struct findings *f, size_t max)
+char *findings_summary(const struct findings *f, enum finding_severity severity, size_t max)
 {
 	size_t room = max > MORE_BYTES ? max - MORE_BYTES : 0;
 	struct strbuf sb;
@@ -75,7 +75,7 @@ char *findings_summary(const struct findings *f, size_t max)
 		_cleanup_free_ char *text =
 			xasprintf("%s%s%s%s", sb.len ? "; " : "", item->path, *item->path ? ": " : "", item->message);
 
-		if (item->severity != FINDING_ERROR)
+		if (item->severity != severity)
 			continue;
 		/* The first one is cut rather than left out. */
 		if (!left && (!sb.len || sb.len + strlen(text) <= room))
@@ -112,7 +112,7 @@ int findings_err(const struct findings *f, struct err *err)
 
 	if (!first)
 		return 0;
-	all = findings_summary(f, ERR_MSG_BYTES - 1);
+	all = findings_summary(f, FINDING_ERROR, ERR_MSG_BYTES - 1);
 	return err_reason(err, ERR_INVALID, first->reason, "%s", all);
 }
 

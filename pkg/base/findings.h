@@ -40,9 +40,10 @@ bool findings_failed(const struct findings *f);
  * fit.
  */
 int findings_err(const struct findings *f, struct err *err);
-/* The errors, "path: message" joined by "; ": as many as fit in max bytes, and how many more there are. Caller frees.
+/* Those of a severity, "path: message" joined by "; ": as many as fit in max bytes, and how many more there are. Caller
+ * frees.
  */
-char *findings_summary(const struct findings *f, size_t max);
+char *findings_summary(const struct findings *f, enum finding_severity severity, size_t max);
 /* All findings of a severity, "path: message" joined by sep; caller frees. */
 char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep);
 

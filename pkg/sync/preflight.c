@@ -15,15 +15,27 @@ static void say_unreachable(struct engine *e, enum condition_type type, const st
 	report_condition(&e->report, type, STATUS_FALSE, err->reason ? err->reason : "Unreachable", "%s", err->msg);
 }
 
+/* A login that is refused: where to mend it. */
+static void name_secret(struct err *err, const char *secret)
+{
+	if (secret && err->reason && !strcmp(err->reason, "AuthFailed"))
+		err_append(err, "; the credentials are those of Secret \"%s\"", secret);
+}
+
 static int reach_source(struct engine *e, struct err *err)
 {
+	const struct source_spec *source = &e->spec->source;
+
 	if (engine_pg(e, false, "control", &e->pg, err) < 0) {
+		name_secret(err, source->password_ref.name ? source->password_ref.name : source->connection_secret);
+		if (strstr(err->msg, "does not support SSL"))
+			err_append(err, "; switch TLS on there, or set spec.source.tls.mode: Disable");
 		say_unreachable(e, CONDITION_SOURCE_REACHABLE, err);
 		return err_wrap(err, "source");
 	}
 	report_condition(&e->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected", "PostgreSQL %d.%d at %s:%d",
-			 pg_server_version(e->pg) / 10000, pg_server_version(e->pg) % 10000, e->spec->source.host,
-			 (int)e->spec->source.port);
+			 pg_server_version(e->pg) / 10000, pg_server_version(e->pg) % 10000, source->host,
+			 (int)source->port);
 	return 0;
 }
 
@@ -32,6 +44,7 @@ static int reach_sink(struct engine *e, struct err *err)
 	struct search_info info;
 
 	if (engine_search(e, &e->search, err) < 0 || search_info(e->search, &info, err) < 0) {
+		name_secret(err, e->spec->sink.auth_secret.name);
 		say_unreachable(e, CONDITION_SINK_REACHABLE, err);
 		return err_wrap(err, "sink");
 	}
@@ -199,6 +212,15 @@ static int compile(struct engine *e, struct findings *f, struct err *err)
 	e->n_plans = e->spec->n_documents;
 	free_strings(tables, n_known);
 	return 0;
+}
+
+/* A schema that was found wrong before has no plan, without another word. */
+static bool all_compiled(const struct engine *e)
+{
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (!e->plans[i])
+			return false;
+	return true;
 }
 
 const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n)
@@ -402,14 +424,15 @@ static char *begin_sql(const struct engine *e)
 
 static void say_schema(struct engine *e, const struct findings *f)
 {
-	_cleanup_free_ char *all = findings_summary(f, CONDITION_BYTES);
+	_cleanup_free_ char *all = findings_summary(f, FINDING_ERROR, CONDITION_BYTES);
+	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES - 64);
 	struct err err = {0};
 
 	if (findings_err(f, &err) < 0)
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", all);
 	else
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
-				 "every table and column was found");
+				 "every table and column was found%s%s", *remarks ? "; " : "", remarks);
 }
 
 /* The engine refuses every document for a pipeline that it does not have. */
@@ -450,7 +473,7 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++)
 		if (e->plans[i])
 			check_views(e, e->plans[i], findings);
-	if (!findings_failed(&schema)) {
+	if (all_compiled(e)) {
 		targets_init(&e->targets, e->plans, e->n_plans);
 		e->begin_sql = begin_sql(e);
 	}
