@@ -94,6 +94,18 @@ def test_validate_names_every_mistake_with_its_place(state, unique, manifest):
         assert word in out + err
 
 
+def test_validate_needs_no_secrets_but_says_what_it_did_not_see(state, unique, manifest):
+    del manifest[0]
+    code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 0, out + err
+    for word in ("spec.source.passwordSecretRef", "bookstore-postgres", "not checked"):
+        assert word in out + err
+    manifest[0]["spec"]["schema"][0]["nodes"]["colums"] = ["title"]
+    code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 1
+    assert "colums" in out + err
+
+
 def test_validate_refuses_what_is_not_built_yet(state, unique, manifest):
     manifest[1]["spec"]["checkpoint"] = {"store": "Redis", "redis": {"url": "redis://127.0.0.1:6379/0"}}
     manifest[1]["spec"]["worker"] = {"placement": "Pod"}
@@ -131,6 +143,24 @@ def test_plan_lists_all_findings_at_once(state, unique, manifest, books):
     assert code == 1
     for word in ("price", "authors", "REPLICATION"):
         assert word in out + err
+
+
+def test_plan_finds_what_the_database_shows_in_a_schema_that_is_wrong_elsewhere_too(state, unique, manifest):
+    root = manifest[1]["spec"]["schema"][0]["nodes"]
+    root["columns"] = ["titel", "isbn"]
+    root["colour"] = "red"
+    authors = root["children"][0]
+    authors["columns"] = ["nane"]
+    authors["children"] = [{"table": "no_such_table", "relationship": {"variant": "object", "type": "one_to_mony"}}]
+    code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 1
+    for path, words in {"nodes": ["colour"], "nodes.columns[0]": ["`titel`", "did you mean `title`"],
+                        "nodes.children[0].columns[0]": ["`nane`", "did you mean `name`"],
+                        "nodes.children[0].children[0].table": ["no_such_table"],
+                        "nodes.children[0].children[0].relationship.type": ["one_to_mony", "one_to_many"]}.items():
+        lines = [line for line in (out + err).splitlines() if f"spec.schema[0].{path}: " in line or f"spec.schema[0].{path}.colour" in line]
+        assert lines and all(word in "\n".join(lines) for word in words), (path, out + err)
+    assert "SELECT" not in out, "a plan of a document that cannot be made"
 
 
 def test_run_shows_a_progress_bar_on_a_terminal_and_lines_elsewhere(state, unique, manifest):

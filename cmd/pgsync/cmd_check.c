@@ -1,13 +1,33 @@
 /* pgsync validate and pgsync plan: what is wrong, and what would be done; neither changes anything. */
+#include <string.h>
+
 #include "base/strbuf.h"
 #include "cmd.h"
 #include "sync/sync.h"
 
 enum { PLAN_BYTES = 16 * 1024 * 1024 };
 
-/* Reads the file, goes on with `then` if nothing is wrong with it, and prints everything that was found. */
-static int check(int argc, char **argv,
-		 int (*then)(const char *file, const struct input *input, struct findings *findings, struct err *err))
+struct check {
+	bool connects; /* so it needs the Secrets, and finds more that is wrong with a schema */
+	int (*then)(const char *file, const struct input *input, struct findings *findings, struct err *err);
+};
+
+/* A schema that is wrong somewhere may be wrong elsewhere too, which the database shows; connecting takes the rest. */
+static bool may_go_on(const struct check *check, const struct input *input, const struct findings *findings)
+{
+	for (size_t i = 0; i < findings->n; i++) {
+		const struct finding *item = &findings->items[i];
+
+		if (item->severity == FINDING_ERROR &&
+		    (!check->connects || !input->spec->documents ||
+		     (strcmp(item->reason, "InvalidSchema") != 0 && strcmp(item->reason, "NotSupported") != 0)))
+			return false;
+	}
+	return true;
+}
+
+/* Reads the file, goes on with what the command does, and prints everything that was found. */
+static int run_check(const struct check *check, int argc, char **argv)
 {
 	struct input input = {0};
 	struct common_flags flags;
@@ -19,8 +39,8 @@ static int check(int argc, char **argv,
 		return code;
 	findings_init(&findings);
 	code = EXIT_OK;
-	if (input_read(flags.file, &input, &findings, &err) < 0 ||
-	    (!findings_failed(&findings) && then(flags.file, &input, &findings, &err) < 0)) {
+	if (input_read(flags.file, !check->connects, &input, &findings, &err) < 0 ||
+	    (may_go_on(check, &input, &findings) && check->then(flags.file, &input, &findings, &err) < 0)) {
 		(void)fprintf(stderr, "pgsync %s: %s\n", argv[0], err.msg);
 		code = EXIT_FAILED;
 	}
@@ -43,7 +63,7 @@ static int say_valid(const char *file, const struct input *input, struct finding
 
 int cmd_validate(int argc, char **argv)
 {
-	return check(argc, argv, say_valid);
+	return run_check(&(struct check){.then = say_valid}, argc, argv);
 }
 
 static int plan(const char *file, const struct input *input, struct findings *findings, struct err *err)
@@ -66,5 +86,5 @@ static int plan(const char *file, const struct input *input, struct findings *fi
 
 int cmd_plan(int argc, char **argv)
 {
-	return check(argc, argv, plan);
+	return run_check(&(struct check){.connects = true, .then = plan}, argc, argv);
 }

@@ -154,7 +154,7 @@ int cmd_run(int argc, char **argv)
 		return code;
 	findings_init(&findings);
 	code = EXIT_BAD_INPUT;
-	if (input_read(flags.file, &input, &findings, &err) < 0) {
+	if (input_read(flags.file, false, &input, &findings, &err) < 0) {
 		(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
 	} else if (findings_failed(&findings)) {
 		print_findings(&findings);

@@ -17,12 +17,20 @@ void input_release(struct input *input)
 	*input = (struct input){0};
 }
 
+static void decode(struct input *input, bool secrets_elsewhere, struct findings *f)
+{
+	const struct spec_objects objects = {
+		.secrets = input->secrets, .config_maps = input->config_maps, .secrets_elsewhere = secrets_elsewhere};
+
+	input->slot_name_given = jsonx_get(input->resource, "spec.source.replication.slotName") != NULL;
+	input->spec = spec_decode(input->resource, f);
+	spec_resolve(input->spec, &objects, f);
+}
+
 void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f)
 {
 	*ret = (struct input){.resource = resource, .secrets = secrets, .config_maps = config_maps};
-	ret->slot_name_given = jsonx_get(resource, "spec.source.replication.slotName") != NULL;
-	ret->spec = spec_decode(resource, f);
-	spec_resolve(ret->spec, secrets, config_maps, f);
+	decode(ret, false, f);
 }
 
 /* data (base64) and stringData (as it is) of a Secret. */
@@ -70,7 +78,7 @@ static void take_document(json_t *document, struct input *in, struct findings *f
 	}
 }
 
-int input_read(const char *path, struct input *ret, struct findings *f, struct err *err)
+int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_json_ json_t *documents = NULL;
@@ -89,6 +97,7 @@ int input_read(const char *path, struct input *ret, struct findings *f, struct e
 		input_release(&in);
 		return err_set(err, ERR_INVALID, "%s holds no document of kind PgSync", path);
 	}
-	input_decode_take(in.resource, in.secrets, in.config_maps, ret, f);
+	*ret = in;
+	decode(ret, secrets_elsewhere, f);
 	return 0;
 }

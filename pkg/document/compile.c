@@ -271,6 +271,20 @@ static void resolve_base_tables(struct compiler *c, struct place *place)
 	relation_check_bases(place, c->f);
 }
 
+static void resolve_relations(struct compiler *c, struct place *place)
+{
+	const struct place *parent = place->parent;
+
+	if (parent)
+		resolve_through_table(c, place);
+	if (!place->table)
+		return;
+	resolve_base_tables(c, place);
+	resolve_key(c, place);
+	if (parent && parent->table && (!place->node->relationship.through || place->through))
+		resolve_links(c, place);
+}
+
 static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
 {
 	struct place *place = xcalloc(1, sizeof(*place));
@@ -283,20 +297,18 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	place->many = parent && node->relationship.type == RELATION_ONE_TO_MANY;
 	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
 	c->tree.places[c->tree.n++] = place;
-	place->table = find_table(c, table_path, &(struct catalog_name){.schema = node->schema, .table = node->table},
-				  RELATION_NODE);
-	if (parent)
-		resolve_through_table(c, place);
-	if (place->table) {
-		resolve_base_tables(c, place);
-		resolve_key(c, place);
-	}
-	if (parent && place->table && parent->table && (!node->relationship.through || place->through))
-		resolve_links(c, place);
+	if (node->table)
+		place->table =
+			find_table(c, table_path, &(struct catalog_name){.schema = node->schema, .table = node->table},
+				   RELATION_NODE);
+	if (!node->flawed)
+		resolve_relations(c, place);
 	place->children = xcalloc(node->n_children, sizeof(struct place *));
 	for (size_t i = 0; !place->scalar && i < node->n_children; i++)
 		place->children[place->n_children++] = resolve_place(c, node->children[i], place);
-	if (place->table)
+	if (place->table && node->flawed)
+		fields_check_columns(c, place);
+	else if (place->table)
 		fields_resolve(c, place);
 	return place;
 }
@@ -453,8 +465,12 @@ struct document_plan *document_compile(const struct schema_document *document, c
 		.f = f,
 	};
 	struct document_plan *plan = NULL;
-	struct place *root = resolve_place(&c, document->root, NULL);
+	struct place *root = document->root ? resolve_place(&c, document->root, NULL) : NULL;
 
+	if (document->flawed || !root) {
+		tree_release(&c.tree);
+		return NULL;
+	}
 	check_root_key(&c, root);
 	c.failed = !routing_resolve(document, root, &c.tree.routing, f) || c.failed;
 	fields_move(&c, &c.tree);
@@ -519,7 +535,8 @@ static void add_name(struct catalog_name **names, size_t *n, struct catalog_name
 
 static void add_names(struct catalog_name **names, size_t *n, const struct node *node)
 {
-	add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
+	if (node->table)
+		add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
 	if (node->relationship.through)
 		add_name(names, n, name_of(node, node->relationship.through));
 	for (size_t i = 0; i < node->n_base_tables; i++)
@@ -533,7 +550,8 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 	struct catalog_name *names = NULL;
 
 	*ret_n = 0;
-	add_names(&names, ret_n, document->root);
+	if (document->root)
+		add_names(&names, ret_n, document->root);
 	return names;
 }
 
@@ -548,9 +566,9 @@ static void add_expression(struct catalog_expression_name **list, size_t *n, con
 
 static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct node *node)
 {
-	if (node->where)
+	if (node->where && !node->flawed)
 		add_expression(list, n, node, node->where);
-	for (size_t i = 0; i < node->n_expressions; i++)
+	for (size_t i = 0; !node->flawed && i < node->n_expressions; i++)
 		add_expression(list, n, node, node->expressions[i].sql);
 	for (size_t i = 0; i < node->n_children; i++)
 		add_expressions(list, n, node->children[i]);
@@ -561,6 +579,7 @@ struct catalog_expression_name *document_expressions(const struct schema_documen
 	struct catalog_expression_name *list = NULL;
 
 	*ret_n = 0;
-	add_expressions(&list, ret_n, document->root);
+	if (document->root)
+		add_expressions(&list, ret_n, document->root);
 	return list;
 }

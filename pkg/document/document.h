@@ -106,8 +106,9 @@ struct document_plan {
 /* Compiles one document. Findings name every unknown table and column (with the nearest name), missing primary keys
  * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates),
  * unsupported constructs (NotSupported), and as warnings missing indexes on link columns (MissingIndex, with the CREATE
- * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. The catalog knows every expression
- * of document_expressions. known: all table names, for "did you mean"; may be NULL. */
+ * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. Of a document that is flawed, what can
+ * be checked is checked, and NULL returned. The catalog knows every expression of document_expressions. known: all
+ * table names, for "did you mean"; may be NULL. */
 struct document_names {
 	const char *const *items; /* "schema.table" */
 	size_t n;

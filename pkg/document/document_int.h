@@ -114,6 +114,8 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 const struct catalog *compiler_catalog(const struct compiler *c);
 /* Finds the place's fields as the node names them; its children are resolved already. */
 void fields_resolve(struct compiler *c, struct place *place);
+/* For a node that is flawed: only whether the columns are there. */
+void fields_check_columns(struct compiler *c, struct place *place);
 /* The place's visible field of that name, the last one if several are; or NULL. */
 struct field *find_field(const struct place *place, const char *name);
 /* Moves fields, when all places are resolved. */

@@ -40,7 +40,7 @@ enum taken field_taken(const struct field *field)
 static bool is_child_label(const struct node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_children; i++)
-		if (strcmp(node->children[i]->label, name) == 0)
+		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
 			return true;
 	return false;
 }
@@ -335,6 +335,28 @@ static void apply_transform(struct compiler *c, struct place *place)
 		add_concat(place, &t->concats[i]);
 }
 
+void fields_check_columns(struct compiler *c, struct place *place)
+{
+	const struct jsonx_strings *columns = &place->node->columns;
+
+	for (size_t i = 0; i < columns->n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", place->node->path, i);
+		_cleanup_(column_path_release) struct column_path parsed = {0};
+		const char *name = columns->items[i];
+
+		if (catalog_column(place->table, name) >= 0 || is_system_column(name))
+			continue;
+		if (column_is_path(name)) {
+			_cleanup_free_ char *problem = column_path_parse(name, &parsed);
+
+			if (problem || catalog_column(place->table, parsed.base) >= 0)
+				continue;
+			name = parsed.base;
+		}
+		unknown_column(c, path, place->table, name);
+	}
+}
+
 void fields_resolve(struct compiler *c, struct place *place)
 {
 	add_columns(c, place);
@@ -342,8 +364,9 @@ void fields_resolve(struct compiler *c, struct place *place)
 	check_where(c, place);
 	resolve_order(c, place);
 	for (size_t i = 0; i < place->n_children; i++)
-		add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
-			  place->children[i]->node->label);
+		if (!place->children[i]->node->flawed)
+			add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
+				  place->children[i]->node->label);
 	if (place->scalar && place->n_fields == 0)
 		compiler_fail(c, "InvalidSchema", place->node->path, "a scalar node needs a column");
 	apply_transform(c, place);

@@ -278,7 +278,7 @@ void resource_refresh_inputs(struct resource *r)
 		r->inputs = INPUTS_LOADING;
 		return;
 	}
-	spec_resolve(spec, secrets, config_maps, &f);
+	spec_resolve(spec, &(struct spec_objects){.secrets = secrets, .config_maps = config_maps}, &f);
 	if (findings_failed(&f)) {
 		bad_inputs(r, &f);
 		return;

@@ -56,6 +56,12 @@ struct reference {
 	const char *reason;
 };
 
+/* Where the values come from, and where what is wrong goes. */
+struct resolver {
+	const struct spec_objects *objects;
+	struct findings *f;
+};
+
 /* The object of that name among `objects`, or NULL with a finding. */
 static const json_t *find_object(const json_t *objects, const struct reference *r, struct findings *f)
 {
@@ -66,6 +72,17 @@ static const json_t *find_object(const json_t *objects, const struct reference *
 		return NULL;
 	}
 	return object;
+}
+
+static const json_t *find_secret(const struct resolver *resolver, const struct reference *r)
+{
+	const struct spec_objects *objects = resolver->objects;
+
+	if (!objects->secrets_elsewhere || json_object_get(objects->secrets, r->name))
+		return find_object(objects->secrets, r, resolver->f);
+	findings_add(resolver->f, FINDING_WARNING, r->reason, r->path,
+		     "Secret \"%s\" is not here and was not checked: it must be there when the PgSync runs", r->name);
+	return NULL;
 }
 
 static const char *find_value(const json_t *object, const char *key)
@@ -101,11 +118,11 @@ static void set_secret(char **field, const char *value)
 
 /* --- a Secret's key */
 
-static void resolve_ref(struct secret_ref *ref, const json_t *secrets, const char *path, struct findings *f)
+static void resolve_ref(const struct resolver *resolver, struct secret_ref *ref, const char *path)
 {
 	const struct reference r = {"Secret", ref->name, path, NOT_FOUND};
-	const json_t *secret = ref->name ? find_object(secrets, &r, f) : NULL;
-	const char *value = secret ? need_value(secret, &r, ref->key, f) : NULL;
+	const json_t *secret = ref->name ? find_secret(resolver, &r) : NULL;
+	const char *value = secret ? need_value(secret, &r, ref->key, resolver->f) : NULL;
 
 	if (value)
 		set_secret(&ref->value, value);
@@ -120,14 +137,15 @@ static void resolve_auth_key(const json_t *secret, const struct reference *r, co
 		set_secret(field, value);
 }
 
-static void resolve_auth(struct sink_spec *sink, const json_t *secrets, struct findings *f)
+static void resolve_auth(const struct resolver *resolver, struct sink_spec *sink)
 {
 	const struct reference r = {"Secret", sink->auth_secret.name, "spec.sink.authentication.secretRef", NOT_FOUND};
+	struct findings *f = resolver->f;
 	const json_t *secret;
 
 	if (sink->auth == AUTH_NONE || !r.name)
 		return;
-	secret = find_object(secrets, &r, f);
+	secret = find_secret(resolver, &r);
 	if (!secret)
 		return;
 	switch (sink->auth) {
@@ -324,9 +342,10 @@ static void apply_connection(struct source_spec *source, struct connection *c, c
 		missing_key(secret, &r, "\"username\" or \"user\" (and no \"uri\")", f);
 }
 
-static void resolve_connection(struct source_spec *source, const json_t *secrets, struct findings *f)
+static void resolve_connection(const struct resolver *resolver, struct source_spec *source)
 {
 	const struct reference r = connection_reference(source);
+	struct findings *f = resolver->f;
 	_cleanup_(connection_release) struct connection c = {0};
 	_cleanup_(connection_release) struct connection from_uri = {0};
 	const json_t *secret;
@@ -334,7 +353,7 @@ static void resolve_connection(struct source_spec *source, const json_t *secrets
 
 	if (!r.name)
 		return;
-	secret = find_object(secrets, &r, f);
+	secret = find_secret(resolver, &r);
 	if (!secret)
 		return;
 	take_string(&c.host, secret, "host", NULL);
@@ -364,18 +383,19 @@ static void resolve_connection(struct source_spec *source, const json_t *secrets
 
 /* --- schemaConfigMapRef */
 
-static void resolve_schema(struct spec *spec, const json_t *config_maps, struct findings *f)
+static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 {
 	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", "InvalidSchema"};
 	_cleanup_json_ json_t *schema = NULL;
 	_cleanup_free_ char *where = NULL;
 	const json_t *config_map;
 	const char *text;
+	struct findings *f = resolver->f;
 	struct err err;
 
 	if (!r.name || spec->documents)
 		return;
-	config_map = find_object(config_maps, &r, f);
+	config_map = find_object(resolver->objects->config_maps, &r, f);
 	text = config_map ? need_value(config_map, &r, spec->schema_config_map_key, f) : NULL;
 	if (!text)
 		return;
@@ -388,16 +408,18 @@ static void resolve_schema(struct spec *spec, const json_t *config_maps, struct 
 	spec_set_schema_hash(spec, schema);
 }
 
-void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f)
+void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f)
 {
-	resolve_connection(&spec->source, secrets, f);
-	resolve_ref(&spec->source.password_ref, secrets, "spec.source.passwordSecretRef", f);
+	const struct resolver resolver = {objects, f};
+
+	resolve_connection(&resolver, &spec->source);
+	resolve_ref(&resolver, &spec->source.password_ref, "spec.source.passwordSecretRef");
 	if (spec->source.password_ref.value)
 		set_secret(&spec->source.password, spec->source.password_ref.value);
-	resolve_ref(&spec->source.ca, secrets, "spec.source.tls.caSecretRef", f);
-	resolve_auth(&spec->sink, secrets, f);
-	resolve_ref(&spec->sink.ca, secrets, "spec.sink.tls.caSecretRef", f);
-	resolve_schema(spec, config_maps, f);
+	resolve_ref(&resolver, &spec->source.ca, "spec.source.tls.caSecretRef");
+	resolve_auth(&resolver, &spec->sink);
+	resolve_ref(&resolver, &spec->sink.ca, "spec.sink.tls.caSecretRef");
+	resolve_schema(&resolver, spec);
 	if (spec->source.connection_secret || spec->schema_config_map)
 		spec_check_databases(spec, f);
 }

@@ -607,6 +607,32 @@ static void check_index(const char *index, const char *path, struct findings *f)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name may not be \"%s\"", index);
 }
 
+/* Whether something is wrong at `path`, apart from what begins with `below`. */
+static bool is_flawed(const char *path, const char *below, const struct findings *f)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < f->n; i++) {
+		const char *rest = f->items[i].path + len;
+
+		if (f->items[i].severity == FINDING_ERROR && !strncmp(f->items[i].path, path, len) &&
+		    (!*rest || *rest == '.') && strncmp(rest, below, strlen(below)) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Marks the nodes that something is wrong with, and says whether there is one. */
+static bool mark_flawed(struct node *node, const struct findings *f)
+{
+	bool below = false;
+
+	node->flawed = is_flawed(node->path, ".children[", f);
+	for (size_t i = 0; i < node->n_children; i++)
+		below = mark_flawed(node->children[i], f) || below;
+	return node->flawed || below;
+}
+
 static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)
 {
 	struct schema_document *document = xcalloc(1, sizeof(*document));
@@ -616,6 +642,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	if (!json_is_object(value)) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
 			     jsonx_type_name(value));
+		document->flawed = true;
 		return document;
 	}
 	jsonx_decode(value, document_fields, document, path, INVALID_SCHEMA, f);
@@ -626,6 +653,8 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	else if (!json_object_get(value, "index"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
+	document->flawed = is_flawed(path, ".nodes", f) || !document->root;
+	document->flawed = (document->root && mark_flawed(document->root, f)) || document->flawed;
 	return document;
 }
 

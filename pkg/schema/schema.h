@@ -91,6 +91,8 @@ struct node {
 	struct node *parent;              /* NULL: the root */
 	struct node **children;
 	size_t n_children;
+	bool flawed; /* something is wrong with it, apart from its children: only its table, columns and children count
+		      */
 };
 
 struct schema_document {
@@ -100,6 +102,7 @@ struct schema_document {
 	struct node *root;
 	json_t *setting, *mapping; /* NULL when absent */
 	char *pipeline, *routing;  /* NULL when absent */
+	bool flawed;               /* something is wrong with it or below it; then root may be NULL */
 };
 
 /* A column of a json or jsonb column: "doc->a->0->>b", "doc#>{a,0}". */
@@ -221,11 +224,17 @@ CLEANUP(struct spec, spec_free);
 void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
 		     void (*config_map)(void *user, const char *name), void *user);
 
-/* Fills in what the references hold. secrets: {"name": {"key": "value", ...}} (already decoded from base64);
- * config_maps alike. Findings: CredentialsNotFound with the name and key that is missing, and the keys that are there
- * (InvalidSchema for a ConfigMap). connectionSecretRef: host, port, dbname, username or user, password, or uri; what
- * the spec itself gives comes first. */
-void spec_resolve(struct spec *spec, const json_t *secrets, const json_t *config_maps, struct findings *f);
+/* What a spec may refer to. */
+struct spec_objects {
+	const json_t *secrets;     /* {"name": {"key": "value", ...}}, already decoded from base64 */
+	const json_t *config_maps; /* alike */
+	bool secrets_elsewhere;    /* a Secret that is not among them is a warning */
+};
+
+/* Fills in what the references hold. Findings: CredentialsNotFound with the name and key that is missing, and the keys
+ * that are there (InvalidSchema for a ConfigMap). connectionSecretRef: host, port, dbname, username or user, password,
+ * or uri; what the spec itself gives comes first. */
+void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
 /* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and
  * spec_resolve. */

@@ -20,7 +20,11 @@ static void decode_spec(const json_t *value)
 	findings_init(&f);
 	spec = spec_decode(value, &f);
 	spec_references(spec, ignore, ignore, NULL);
-	spec_resolve(spec, json_object_get(value, "secrets"), json_object_get(value, "configMaps"), &f);
+	spec_resolve(spec,
+		     &(struct spec_objects){.secrets = json_object_get(value, "secrets"),
+					    .config_maps = json_object_get(value, "configMaps"),
+					    .secrets_elsewhere = json_is_true(json_object_get(value, "elsewhere"))},
+		     &f);
 	findings_release(&f);
 }
 

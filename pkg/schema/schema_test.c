@@ -715,7 +715,7 @@ static struct spec *resolve(const char *resource, const char *secrets, const cha
 	struct spec *spec = decode(resource, f);
 
 	assert_int_equal(f->n, 0);
-	spec_resolve(spec, secret_values, map_values, f);
+	spec_resolve(spec, &(struct spec_objects){.secrets = secret_values, .config_maps = map_values}, f);
 	return spec;
 }
 
@@ -752,6 +752,30 @@ static void test_resolve_when_something_is_missing_then_named_with_what_is_there
 	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
 	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
 	assert_string_equal(f.items[0].reason, "CredentialsNotFound");
+	findings_release(&f);
+}
+
+static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked(void **state)
+{
+	struct findings f;
+	_cleanup_json_ json_t *secrets = parse("{\"k\": {}}");
+	_cleanup_json_ json_t *none = json_object();
+	const struct spec_objects objects = {.secrets = secrets, .config_maps = none, .secrets_elsewhere = true};
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(everything, &f);
+	spec_resolve(s, &objects, &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none");
+	expect(&f, FINDING_WARNING,
+	       "spec.source.passwordSecretRef: Secret \"p\" is not here and was not checked: it must be there when the "
+	       "PgSync runs\n"
+	       "spec.source.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
+	       "PgSync runs\n"
+	       "spec.sink.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
+	       "PgSync runs");
 	findings_release(&f);
 }
 
@@ -854,7 +878,7 @@ static void test_config_map_when_it_holds_a_schema_then_decoded_once(void **stat
 	assert_int_equal(f.n, 0);
 	assert_string_equal(s->documents[0]->root->path, "configmap/trees/schema.json[0].nodes");
 	assert_non_null(s->schema_hash);
-	spec_resolve(s, none, none, &f);
+	spec_resolve(s, &(struct spec_objects){.secrets = none, .config_maps = none}, &f);
 	assert_int_equal(f.n, 0);
 	findings_release(&f);
 }
@@ -909,6 +933,7 @@ int main(void)
 		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
 		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
 		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
+		cmocka_unit_test(test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked),
 		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
 		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
 		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
