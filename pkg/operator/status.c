@@ -153,6 +153,17 @@ static bool is_idle(const struct status_input *in)
 	       in->situation == SITUATION_STOPPED;
 }
 
+/* The index is being filled, or an attempt at it failed and the next one follows: Ready says which. */
+static void put_reconciling(struct composer *c)
+{
+	const json_t *ready = status_condition(c->in->report, "Ready");
+
+	if (strcmp(jsonx_string(ready, "status", ""), "False") == 0)
+		put(c, "Reconciling", "True", jsonx_string(ready, "reason", ""), jsonx_string(ready, "message", ""));
+	else
+		put(c, "Reconciling", "True", "Bootstrapping", "the index is being filled");
+}
+
 /* Stalled and Reconciling are there only when they are true: what kstatus and its users expect. */
 static void put_abnormal(struct composer *c)
 {
@@ -175,7 +186,7 @@ static void put_abnormal(struct composer *c)
 	else if (!report_counts(in))
 		put(c, "Reconciling", "True", "Starting", "the worker is being started");
 	else if (!status_condition_is(in->report, "BootstrapComplete", "True"))
-		put(c, "Reconciling", "True", "Bootstrapping", "the index is being filled");
+		put_reconciling(c);
 }
 
 static void put_degraded(struct composer *c)
@@ -212,9 +223,11 @@ static void put_live(struct composer *c, const char *type, const char *without)
 static void put_lasting(struct composer *c, const char *type)
 {
 	const json_t *reported = status_condition(c->in->report, type);
+	const json_t *previous = status_condition(c->in->previous, type);
 
-	if (!reported || strcmp(jsonx_string(reported, "status", "Unknown"), "Unknown") == 0)
-		reported = status_condition(c->in->previous, type);
+	if (!reported || (previous && status_condition_is(c->in->report, type, "Unknown") &&
+			  !status_condition_is(c->in->previous, type, "Unknown")))
+		reported = previous;
 	if (reported)
 		put_copy(c, type, reported);
 	else

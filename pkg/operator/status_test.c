@@ -147,6 +147,31 @@ static void test_compose_when_bootstrapping_then_reconciling(void **state)
 	assert_condition(status, "Reconciling", "True", "Bootstrapping");
 }
 
+static void test_compose_when_an_attempt_fails_then_reconciling_says_what_ready_says(void **state)
+{
+	_cleanup_json_ json_t *report =
+		parse("{\"phase\": \"Pending\", \"conditions\": ["
+		      "{\"type\": \"Ready\", \"status\": \"False\", \"reason\": \"SourceUnreachable\", \"message\": "
+		      "\"connection refused\"},"
+		      "{\"type\": \"BootstrapComplete\", \"status\": \"Unknown\", \"reason\": \"NotChecked\", "
+		      "\"message\": \"later\"}]}");
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *first = status_compose(&in);
+	_cleanup_json_ json_t *streaming = streaming_report();
+	struct status_input before = running(streaming);
+	_cleanup_json_ json_t *previous = status_compose(&before);
+	_cleanup_json_ json_t *after = NULL;
+
+	UNUSED(state);
+	assert_condition(first, "Reconciling", "True", "SourceUnreachable");
+	assert_string_equal(jsonx_string(status_condition(first, "Reconciling"), "message", ""), "connection refused");
+	assert_condition(first, "BootstrapComplete", "Unknown", "NotChecked");
+	/* What was true once is still true while nobody can look. */
+	in.previous = previous;
+	after = status_compose(&in);
+	assert_condition(after, "BootstrapComplete", "True", "Complete");
+}
+
 static void test_compose_when_the_worker_stalls_then_stalled_and_not_reconciling(void **state)
 {
 	_cleanup_json_ json_t *report = streaming_report();
@@ -440,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_compose_when_first_seen_then_all_conditions_are_there_and_unknown),
 		cmocka_unit_test(test_compose_when_streaming_then_the_report_is_the_status),
 		cmocka_unit_test(test_compose_when_bootstrapping_then_reconciling),
+		cmocka_unit_test(test_compose_when_an_attempt_fails_then_reconciling_says_what_ready_says),
 		cmocka_unit_test(test_compose_when_the_worker_stalls_then_stalled_and_not_reconciling),
 		cmocka_unit_test(test_compose_when_only_words_change_then_the_time_stays),
 		cmocka_unit_test(test_compose_when_suspended_then_lag_goes_and_facts_stay),
