@@ -77,8 +77,11 @@ int checkpoint_load(struct search *search, const char *key, struct checkpoint *r
 		*ret = (struct checkpoint){.phase = CHECKPOINT_NEW, .seq_no = -1, .primary_term = -1};
 		return 0;
 	}
-	if (checkpoint_decode(document, ret, err) < 0)
-		return err_wrap(err, "checkpoint '%s' in index " CHECKPOINT_INDEX " cannot be used", key);
+	if (checkpoint_decode(document, ret, err) < 0) {
+		(void)err_wrap(err, "checkpoint '%s' in index " CHECKPOINT_INDEX " cannot be used", key);
+		err_append(err, "; delete this document, and the index is built anew");
+		return -1;
+	}
 	ret->seq_no = version.seq_no;
 	ret->primary_term = version.primary_term;
 	return 0;

@@ -215,11 +215,8 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 /* A server that takes connections over TLS only says of others that it has no rule for them. */
 static void explain_refusal(const struct pg_params *params, struct err *err)
 {
-	size_t len = strlen(err->msg);
-
 	if (params->tls == PG_TLS_DISABLE && pg_is_sqlstate(err, "28000"))
-		(void)snprintf(err->msg + len, sizeof(err->msg) - len,
-			       "; TLS is disabled for this connection: the server may insist on it");
+		err_append(err, "; TLS is disabled for this connection: the server may insist on it");
 }
 
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err)

@@ -233,7 +233,7 @@ static void classify_state(const char *sqlstate, enum err_kind *kind, const char
 	} else if (strcmp(sqlstate, "42704") == 0) {
 		/* A session option that the server does not know. */
 		*kind = ERR_INVALID;
-		*reason = "ServerTooOld";
+		*reason = "VersionUnsupported";
 	}
 }
 
@@ -267,6 +267,8 @@ int pg_err_connect(const struct pg_connect_failure *failure, struct err *err)
 			 failure->params->host, failure->params->port, failure->params->database, failure->params->user,
 			 strcmp(reason, "TLS") == 0 ? "TLS: " : "", sb.len ? sb.data : "no reason given");
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate);
+	if (strcmp(reason, "VersionUnsupported") == 0)
+		err_append(err, "; version 14 or later is needed");
 	strbuf_release(&sb);
 	return -1;
 }

@@ -42,8 +42,8 @@ int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
 
 /* Connects. Errors by reason: DNS, Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name);
  * AuthFailed (DENIED), PrivilegeMissing (DENIED: such as a role without REPLICATION); DatabaseNotFound (INVALID),
- * ServerTooOld (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is starting up.
- * Messages never hold the password. */
+ * VersionUnsupported (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is
+ * starting up. Messages never hold the password. */
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);

@@ -181,7 +181,7 @@ static void test_connect_error_when_server_refuses_then_its_sqlstate_decides(voi
 	err = connect_error("connection to server failed: FATAL:  42704: unrecognized configuration parameter "
 			    "\"idle_session_timeout\"\n",
 			    0, false);
-	assert_string_equal(err.reason, "ServerTooOld");
+	assert_string_equal(err.reason, "VersionUnsupported");
 	/* A message in another language has the same state. */
 	err = connect_error("connection to server failed: FATAL:  28000: kein Eintrag in pg_hba.conf\n", 0, false);
 	assert_string_equal(err.reason, "AuthFailed");

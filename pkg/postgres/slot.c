@@ -90,7 +90,7 @@ static int explain_create(const char *name, struct err *err)
 		err->reason = "NoFreeSlot";
 	} else if (pg_is_sqlstate(err, "55000")) {
 		err->kind = ERR_INVALID;
-		err->reason = "WalLevel";
+		err->reason = "WalLevelNotLogical";
 	}
 	return err_wrap(err, "creating replication slot \"%s\"", name);
 }
