@@ -27,8 +27,8 @@ struct applier {
 	struct batch *batch; /* handed over; NULL: idle */
 	struct batch *spare;
 	bool end, failed;
-	bool rebuild;
-	size_t rebuild_plan;
+	bool live;        /* no generation is being filled */
+	uint64_t rebuild; /* as the writer's */
 	struct err err;
 	uint64_t acked;
 	int64_t oldest_us;
@@ -118,7 +118,6 @@ static void take_rebuild(struct applier *a)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->rebuild = a->writer.rebuild;
-	a->rebuild_plan = a->writer.rebuild_plan;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -174,6 +173,7 @@ static struct batch *wait_batch(struct applier *a)
 	while (!a->batch && !a->end)
 		(void)pthread_cond_wait(&a->given, &a->lock);
 	batch = a->end ? NULL : a->batch;
+	a->writer.live = a->live;
 	(void)pthread_mutex_unlock(&a->lock);
 	return batch;
 }
@@ -299,13 +299,14 @@ bool applier_idle(struct applier *a)
 	return idle;
 }
 
-bool applier_give(struct applier *a, struct batch **batch)
+bool applier_give(struct applier *a, struct batch **batch, bool live)
 {
 	bool given = false;
 
 	(void)pthread_mutex_lock(&a->lock);
 	if (!a->batch && !a->failed && !a->rebuild) {
 		a->batch = *batch;
+		a->live = live;
 		*batch = TAKE_PTR(a->spare);
 		a->oldest_us = a->batch->txns[0].commit_us;
 		(void)pthread_cond_signal(&a->given);
@@ -335,7 +336,7 @@ int64_t applier_oldest_us(struct applier *a)
 	return oldest;
 }
 
-int applier_check(struct applier *a, size_t *ret_plan, struct err *err)
+int applier_check(struct applier *a, uint64_t *ret_plans, struct err *err)
 {
 	int r = 0;
 
@@ -344,7 +345,7 @@ int applier_check(struct applier *a, size_t *ret_plan, struct err *err)
 		*err = a->err;
 		r = -1;
 	} else if (a->rebuild && !a->batch) {
-		*ret_plan = a->rebuild_plan;
+		*ret_plans = a->rebuild;
 		r = 1;
 	}
 	(void)pthread_mutex_unlock(&a->lock);

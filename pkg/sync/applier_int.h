@@ -17,14 +17,15 @@ CLEANUP(struct applier, applier_stop);
 
 /* The applier has nothing to do: everything handed over is durable. */
 bool applier_idle(struct applier *a);
-/* Gives a batch when the applier is idle: returns true, and *batch is an empty one. */
-bool applier_give(struct applier *a, struct batch **batch);
+/* Gives a batch when the applier is idle: returns true, and *batch is an empty one. live: no generation is being filled
+ * from here on. */
+bool applier_give(struct applier *a, struct batch **batch, bool live);
 /* The LSN below which everything that was handed over is durable; 0: nothing yet. */
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */
 int64_t applier_oldest_us(struct applier *a);
-/* Negative: the applier has failed with *err. 1: a root table was truncated: *ret_plan is to be rebuilt, then a new
- * attempt. */
-int applier_check(struct applier *a, size_t *ret_plan, struct err *err) WARN_UNUSED;
+/* Negative: the applier has failed with *err. 1: root tables were truncated: the plans whose bits are set in
+ * *ret_plans are to be rebuilt, then a new attempt. */
+int applier_check(struct applier *a, uint64_t *ret_plans, struct err *err) WARN_UNUSED;
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "sync/engine_int.h"
+#include "sync/deadletter_int.h"
 #include "sync/generation_int.h"
 
 static bool owned(const struct engine *e)
@@ -114,7 +114,7 @@ static int delete_generation(struct engine *e, const char *alias, int64_t genera
 static int drop_index(struct engine *e, const struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
-	_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
+	_cleanup_free_ char *dead = xasprintf("%s" DEADLETTERS_SUFFIX, index->name);
 
 	/* What nobody can read goes in any case. */
 	if (generation_sweep(e, index->name, index->live, err) < 0)

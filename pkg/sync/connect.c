@@ -153,6 +153,13 @@ bool engine_sleep(struct engine *e, int64_t ms)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
+int engine_save(struct engine *e, struct err *err)
+{
+	if (checkpoint_save(e->search, e->key, &e->cp, err) < 0)
+		return err_wrap(err, "saving the checkpoint");
+	return 0;
+}
+
 int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 {
 	_cleanup_result_ PGresult *result = NULL;

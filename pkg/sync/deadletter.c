@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sync/generation_int.h"
 #include "json/json.h"
 
 enum { LETTER_BYTES = 64 * 1024 };
@@ -116,14 +117,14 @@ void deadletters_pressure(void *user, bool under_pressure, const char *why)
 
 static int ensure_index(struct engine *e, struct search *search, const char *index, struct err *err)
 {
-	_cleanup_json_ json_t *body =
-		json_pack("{s:{s:{s:s}}, s:{s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
-			  "settings", "index", "auto_expand_replicas", "0-1", "mappings", "dynamic", 0, "properties",
-			  "index", "type", "keyword", "id", "type", "keyword", "operation", "type", "keyword", "status",
-			  "type", "short", "time", "type", "date", "type", "type", "keyword", "reason", "type", "text");
+	_cleanup_json_ json_t *body = json_pack(
+		"{s:{s:{s:s}}, s:{s:o, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
+		"settings", "index", "auto_expand_replicas", "0-1", "mappings", "_meta", generation_owner_meta(e),
+		"dynamic", 0, "properties", "index", "type", "keyword", "id", "type", "keyword", "operation", "type",
+		"keyword", "status", "type", "short", "time", "type", "date", "type", "type", "keyword", "reason",
+		"type", "text");
 	bool exists = false;
 
-	UNUSED(e);
 	if (search_index_exists(search, index, &exists, err) < 0)
 		return -1;
 	if (exists)
@@ -163,6 +164,21 @@ static int count_letters(struct engine *e, struct search *search, const char *in
 									    .documents = -1,
 									    .dead_letters = stats.documents});
 	}
+	return 0;
+}
+
+int deadletters_begin(struct engine *e, const struct checkpoint_index *index, struct err *err)
+{
+	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, index->name);
+	bool ours = false;
+
+	if (generation_is_ours(e, letters, &ours, err) < 0 ||
+	    (ours && search_index_delete(e->search, letters, err) < 0))
+		return err_wrap(err, "deleting the dead letters of an older generation");
+	report_index_set(&e->report, &(struct report_index){.name = index->name,
+							    .generation = index->generation,
+							    .documents = -1,
+							    .dead_letters = ours ? 0 : -1});
 	return 0;
 }
 

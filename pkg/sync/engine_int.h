@@ -79,6 +79,8 @@ void engine_cancel(struct engine *e);
 /* New connections with the attempt's cancellation; for any thread of it. purpose: for application_name. */
 int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg **ret, struct err *err) WARN_UNUSED;
 int engine_search(struct engine *e, struct search **ret, struct err *err) WARN_UNUSED;
+/* Makes the checkpoint durable. */
+int engine_save(struct engine *e, struct err *err) WARN_UNUSED;
 /* Waits; true when the attempt is to end. */
 bool engine_sleep(struct engine *e, int64_t ms);
 /* The server's position, as far as it is flushed. */
@@ -95,11 +97,8 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
 /* Brings replica identities, publication, slot, checkpoint and indices to where the stream can start: resumes what is
  * there, or begins a new generation. *ret is the connection for the stream. */
 int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
-int prepare_save(struct engine *e, struct err *err) WARN_UNUSED;
-/* STREAM_AGAIN when the publication is not what it was: somebody altered it, or dropped it. */
-int prepare_still_published(struct engine *e, struct err *err) WARN_UNUSED;
-/* Marks the index of a plan for a new generation, durably; the next attempt builds it. */
-int prepare_rebuild(struct engine *e, size_t plan, struct err *err) WARN_UNUSED;
+/* Begins new generations for the plans whose bits are set, durably; the next attempt fills them. */
+int prepare_rebuild(struct engine *e, uint64_t plans, struct err *err) WARN_UNUSED;
 /* What e->reread asks for is durable. */
 int prepare_reread_done(struct engine *e, struct err *err) WARN_UNUSED;
 /* After a bootstrap: settings as they should be, aliases moved, old generations gone. */

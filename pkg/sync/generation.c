@@ -1,4 +1,5 @@
 /* Generations: the physical indices behind an alias. */
+#include "sync/deadletter_int.h"
 #include "sync/generation_int.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@ int64_t generation_number(const char *alias, const char *physical)
 	return parse_range(physical + len + 2, 1, INT32_MAX, &number) ? (int64_t)number : 0;
 }
 
-static json_t *owner_meta(const struct engine *e)
+json_t *generation_owner_meta(const struct engine *e)
 {
 	_cleanup_free_ char *owner = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
 
@@ -149,7 +150,7 @@ static json_t *creation_body(const struct engine *e, const struct document_plan 
 	(void)json_object_set_new(index, "number_of_replicas", json_integer(0));
 	if (!jsonx_get(body, "mappings"))
 		(void)json_object_set_new(body, "mappings", json_object());
-	(void)json_object_set_new(jsonx_get(body, "mappings"), "_meta", owner_meta(e));
+	(void)json_object_set_new(jsonx_get(body, "mappings"), "_meta", generation_owner_meta(e));
 	return body;
 }
 
@@ -198,6 +199,37 @@ static json_t *life_settings(const struct document_plan *plan)
 		if (json_object_get(wanted, names[i]))
 			(void)json_object_set(index, names[i], json_object_get(wanted, names[i]));
 	return json_pack("{s:o}", "index", index);
+}
+
+static int count(struct engine *e, const char *index, int64_t *ret, struct err *err)
+{
+	struct search_stats stats = {0};
+
+	if (search_stats(e->search, index, &stats, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return err_wrap(err, "counting the documents of \"%s\"", index);
+	*ret = stats.documents;
+	return 0;
+}
+
+int generation_check_filled(struct engine *e, const char *alias, int64_t generation, struct err *err)
+{
+	_cleanup_free_ char *physical = generation_name(alias, generation);
+	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
+	int64_t documents = 0, rejected = 0;
+
+	if (count(e, letters, &rejected, err) < 0)
+		return -1;
+	if (!rejected)
+		return 0;
+	if (search_refresh(e->search, physical, err) < 0 || count(e, physical, &documents, err) < 0)
+		return -1;
+	if (documents)
+		return 0;
+	return err_reason(
+		err, ERR_INVALID, "EveryDocumentRejected",
+		"index \"%s\" has no document, as all %lld were rejected, so alias \"%s\" is not moved to it: "
+		"\"%s\" says why; correct the mapping, the schema or the rows",
+		physical, (long long)rejected, alias, letters);
 }
 
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation, struct err *err)

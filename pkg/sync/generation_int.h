@@ -9,6 +9,8 @@ char *generation_name(const char *alias, int64_t generation);
 /* The generation in a physical name of this alias; 0: it is none. */
 int64_t generation_number(const char *alias, const char *physical);
 
+/* What the mapping's `_meta` of an index says of who made it; a new value. */
+json_t *generation_owner_meta(const struct engine *e);
 /* Refuses (CONFLICT/IndexInUse) an alias or a real index that belongs to somebody else; *ret_live: the generation
  * that the alias points to, or 0. */
 int generation_check_owner(struct engine *e, const char *alias, int64_t *ret_live, struct err *err) WARN_UNUSED;
@@ -20,6 +22,8 @@ int generation_sweep(struct engine *e, const char *alias, int64_t keep, struct e
 /* Makes an empty index of the plan's next free generation above `after`; a left-over of our own is replaced. */
 int generation_create(struct engine *e, const struct document_plan *plan, int64_t after, int64_t *ret,
 		      struct err *err) WARN_UNUSED;
+/* Refuses (INVALID/EveryDocumentRejected) to let a generation in which nothing arrived take the place of another. */
+int generation_check_filled(struct engine *e, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
 /* Settings for life instead of for filling, a refresh, and the alias on it. */
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation,
 		       struct err *err) WARN_UNUSED;

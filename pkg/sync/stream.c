@@ -17,22 +17,19 @@
 #include "postgres/pgoutput.h"
 #include "sync/applier_int.h"
 #include "sync/bootstrap_int.h"
-#include "sync/generation_int.h"
+#include "sync/source_int.h"
+#include "sync/vitals_int.h"
 
 enum {
 	EVENTS_PER_TURN = 2000, /* before timers and the applier are looked at again */
 	FEEDBACK_MIN_MS = 50,   /* at most so often, unless the server asks */
-	TICK_MS = 1000,         /* slot and lag */
-	STATS_MS = 10000,       /* document counts */
 	SAVE_MS = 2000,         /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
 	SAVE_FIRST_MS = 200,
-	SAVE_LIVE_MS = 30000, /* the confirmed position, when it moved */
-	REPORT_MS = 200,
+	SAVE_LIVE_MS = 30000,     /* the confirmed position, when it moved */
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
 	SINK_MS = 10000,
 	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
-	PRESSURE_MS = 1500,
 };
 
 /* What partitions that came or went ask for: once everything up to the attempt's start was read, since documents may
@@ -55,21 +52,16 @@ struct stream {
 	uint64_t wal_end;     /* the server's, as it last said */
 	uint64_t acked;       /* as last sent */
 	bool reply_requested;
-	bool index_gone;       /* somebody deleted an index of ours */
 	bool catalog_in_doubt; /* a relation looks different than in the catalog */
 	size_t given_txns;     /* of the last batch handed over */
 	int64_t given_ms;
 
 	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
 	int64_t start_ms;
-	int64_t feedback_ms, tick_ms, stats_ms, save_ms, report_ms, nudge_ms; /* when last done */
-	int64_t catalog_ms;
+	int64_t feedback_ms, save_ms, nudge_ms, catalog_ms; /* when last done */
 	uint64_t saved_confirmed;
-	struct pg_slot slot;
-	int64_t dead_letters;
-	uint64_t start_lsn; /* the server's position when the attempt began */
 	enum reread_state reread;
-	struct err sink_err; /* of the last look at the indices; kind NONE: it answered */
+	struct vitals vitals;
 };
 
 /* --- collecting --- */
@@ -191,7 +183,7 @@ static void add_reread(struct stream *s)
 	const struct engine *e = s->engine;
 	uint32_t txn;
 
-	if (s->reread != REREAD_WAITING || s->in_txn || s->received < s->start_lsn || batch_full(s->open))
+	if (s->reread != REREAD_WAITING || s->in_txn || s->received < s->vitals.start_lsn || batch_full(s->open))
 		return;
 	batch_note(s->open, s->received, clock_wall_us());
 	txn = batch_current(s->open);
@@ -210,7 +202,7 @@ static void hand_over(struct stream *s)
 	/* Nothing of ours in what was read meanwhile: once the applier is done, `received` says it all. */
 	if (txns && !s->open->keys.n && !s->in_txn && applier_idle(s->applier))
 		batch_reset(s->open);
-	if (!may_give(s) || !applier_give(s->applier, &s->open))
+	if (!may_give(s) || !applier_give(s->applier, &s->open, s->engine->cp.phase == CHECKPOINT_LIVE))
 		return;
 	/* The one before is done. */
 	if (s->reread == REREAD_GIVEN)
@@ -314,7 +306,7 @@ static int complete_bootstrap(struct stream *s, struct err *err)
 			index->completion_us = clock_wall_us();
 		index->complete = true;
 	}
-	if (prepare_save(e, err) < 0 || engine_server_lsn(e->pg, &s->live_after, err) < 0)
+	if (engine_save(e, err) < 0 || engine_server_lsn(e->pg, &s->live_after, err) < 0)
 		return -1;
 	say_complete(e);
 	report_phase(&e->report, "CatchingUp");
@@ -335,8 +327,7 @@ static int check_bootstrap(struct stream *s, struct err *err)
 	if (prepare_go_live(s->engine, err) < 0)
 		return -1;
 	s->live_after = 0;
-	s->stats_ms = 0;
-	s->tick_ms = 0;
+	vitals_hurry(&s->vitals);
 	report_phase(&s->engine->report, "Streaming");
 	engine_event(s->engine, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
@@ -358,143 +349,12 @@ static int64_t lag_seconds(struct stream *s)
 	return age > 0 ? age : 0;
 }
 
-static void say_slot(struct engine *e, const struct pg_slot *slot)
+static int look_around(struct stream *s, int64_t now, struct err *err)
 {
-	if (slot->state == PG_SLOT_LOST)
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
-				 "the server dropped WAL that slot \"%s\" needed", e->spec->source.slot_name);
-	else if (!strcmp(slot->wal_status, "unreserved"))
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
-				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
-				 "max_slot_wal_keep_size allows",
-				 (unsigned long long)slot->retained_bytes);
-	else
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
-				 "the server keeps the WAL that the slot needs");
-}
+	const struct progress progress = {
+		.durable = durable(s), .lag_seconds = lag_seconds(s), .pending = !nothing_pending(s)};
 
-/* A refusal or two is everyday life; one that lasts is a condition. */
-static void say_sink(struct stream *s)
-{
-	struct report *report = &s->engine->report;
-	char why[256];
-
-	if (report_pressed(report, PRESSURE_MS, why))
-		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, "SinkUnavailable", "%s; trying again",
-				 why);
-	else if (s->sink_err.kind != ERR_NONE)
-		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
-				 s->sink_err.reason ? s->sink_err.reason : "SinkUnavailable", "%s", s->sink_err.msg);
-	else
-		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected",
-				 "the search engine answers");
-}
-
-/* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
-static bool still_stalled(struct stream *s)
-{
-	struct report *report = &s->engine->report;
-
-	if (report_status(report, CONDITION_STALLED) != STATUS_TRUE)
-		return false;
-	if (durable(s) < s->start_lsn)
-		return true;
-	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
-	return false;
-}
-
-static void say_ready(struct stream *s, int64_t lag)
-{
-	struct engine *e = s->engine;
-	struct report *report = &e->report;
-
-	if (still_stalled(s))
-		return;
-	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
-				 report->conditions[CONDITION_SINK_REACHABLE].message);
-	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
-				 "the index is not complete yet");
-	else if (lag > e->spec->lag_target_seconds)
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
-				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
-	else
-		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
-}
-
-static int tick(struct stream *s, int64_t now, struct err *err)
-{
-	struct engine *e = s->engine;
-	struct report_stream report = {.slot = e->spec->source.slot_name,
-				       .publication = e->spec->source.publication_name};
-
-	if (now < s->tick_ms + TICK_MS)
-		return 0;
-	s->tick_ms = now;
-	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
-		return err_wrap(err, "reading the slot");
-	report.slot_state = s->slot.state == PG_SLOT_LOST     ? "Lost"
-			    : s->slot.state == PG_SLOT_ACTIVE ? "Active"
-							      : "Inactive";
-	report.confirmed_lsn = s->slot.confirmed_flush_lsn;
-	report.retained_bytes = s->slot.retained_bytes;
-	report.lag_seconds = lag_seconds(s);
-	/* With nothing under way the distance to the server's end is other databases' business. */
-	if (!nothing_pending(s) && s->slot.current_lsn > durable(s))
-		report.lag_bytes = s->slot.current_lsn - durable(s);
-	report_stream_set(&e->report, &report);
-	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
-	say_slot(e, &s->slot);
-	say_sink(s);
-	say_ready(s, report.lag_seconds);
-	return 0;
-}
-
-static void look_at_index(struct stream *s, const struct checkpoint_index *index, const char *physical)
-{
-	struct engine *e = s->engine;
-	_cleanup_free_ char *dead = xasprintf("%s-dead-letters", index->name);
-	struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
-	struct search_stats stats;
-	struct err ignored;
-	bool ours = false;
-
-	if (generation_is_ours(e, physical, &ours, &s->sink_err) < 0 ||
-	    (ours && search_stats(e->search, physical, &stats, &s->sink_err) < 0))
-		return;
-	s->index_gone = s->index_gone || !ours;
-	if (!ours)
-		return;
-	report.documents = stats.documents;
-	memcpy(report.health, stats.health, sizeof(report.health));
-	if (search_stats(e->search, dead, &stats, &ignored) == 0)
-		report.dead_letters = stats.documents;
-	if (report.dead_letters > 0)
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-				 "%lld documents were rejected; see index \"%s\"", (long long)report.dead_letters,
-				 dead);
-	s->dead_letters += report.dead_letters;
-	report_index_set(&e->report, &report);
-}
-
-/* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
- * of the attempt: the applier decides about that. */
-static void refresh_stats(struct stream *s, int64_t now)
-{
-	struct engine *e = s->engine;
-
-	if (now < s->stats_ms + STATS_MS)
-		return;
-	s->sink_err = (struct err){0};
-	s->dead_letters = 0;
-	for (size_t i = 0; i < e->n_plans && s->sink_err.kind == ERR_NONE; i++)
-		look_at_index(s, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
-	if (s->sink_err.kind == ERR_NONE && !s->dead_letters)
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected",
-				 "every document was accepted");
-	/* Asking may have taken as long as a time-out: the pause counts from here. */
-	s->stats_ms = clock_now_ms();
+	return vitals_look(&s->vitals, &progress, now, err);
 }
 
 static int save_progress(struct stream *s, int64_t now, struct err *err)
@@ -505,13 +365,13 @@ static int save_progress(struct stream *s, int64_t now, struct err *err)
 	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
 	if (s->bootstrap && now >= s->save_ms + interval) {
 		s->save_ms = now;
-		return bootstrap_note(s->bootstrap, e) ? prepare_save(e, err) : 0;
+		return bootstrap_note(s->bootstrap, e) ? engine_save(e, err) : 0;
 	}
 	/* So that a server which is behind it is known to be another history. */
 	if (!s->bootstrap && now >= s->save_ms + SAVE_LIVE_MS && e->cp.confirmed_lsn > s->saved_confirmed + (1 << 20)) {
 		s->save_ms = now;
 		s->saved_confirmed = e->cp.confirmed_lsn;
-		return prepare_save(e, err);
+		return engine_save(e, err);
 	}
 	return 0;
 }
@@ -544,37 +404,28 @@ static int check_catalog(struct stream *s, struct err *err)
 		return STREAM_AGAIN;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
 	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
-	if (collector_has_gaps(s->collector) && nothing_pending(s) && durable(s) >= s->start_lsn)
+	if (collector_has_gaps(s->collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
 		return STREAM_AGAIN;
-	return prepare_still_published(e, err);
-}
-
-static void maybe_report(struct stream *s, int64_t now)
-{
-	if (now < s->report_ms + REPORT_MS)
-		return;
-	s->report_ms = now;
-	engine_publish(s->engine);
+	return source_still_published(e, err);
 }
 
 /* --- the loop --- */
 
 static int check_applier(struct stream *s, struct err *err)
 {
-	size_t plan;
-	int r = applier_check(s->applier, &plan, err);
+	uint64_t plans;
+	int r = applier_check(s->applier, &plans, err);
 
 	if (r <= 0)
 		return r;
-	log_info("sync", "the root table was truncated, building a new generation",
-		 KV_STR("index", s->engine->plans[plan]->document->index));
-	return prepare_rebuild(s->engine, plan, err) < 0 ? -1 : STREAM_AGAIN;
+	log_info("sync", "root tables were truncated, building new generations", KV_U64("plans", plans));
+	return prepare_rebuild(s->engine, plans, err) < 0 ? -1 : STREAM_AGAIN;
 }
 
 static int check_reread(struct stream *s, int64_t now, struct err *err)
 {
 	if (s->reread == REREAD_WAITING)
-		return nudge(s, now, s->start_lsn, err);
+		return nudge(s, now, s->vitals.start_lsn, err);
 	if (s->reread != REREAD_DONE && (s->reread != REREAD_GIVEN || !applier_idle(s->applier)))
 		return 0;
 	s->reread = REREAD_NONE;
@@ -599,12 +450,10 @@ static int work(struct stream *s, struct err *err)
 	hand_over(s);
 	if (check_reread(s, now, err) < 0)
 		return -1;
-	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || tick(s, now, err) < 0 ||
+	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || look_around(s, now, err) < 0 ||
 	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0)
 		return -1;
-	refresh_stats(s, now);
-	maybe_report(s, now);
-	if (s->index_gone)
+	if (s->vitals.index_gone)
 		return err_reason(err, ERR_TRANSIENT, "IndexGone",
 				  "an index was deleted by somebody; it is built anew");
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
@@ -687,7 +536,7 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
 	search_set_timeout(e->search, SINK_MS);
 	s->start_ms = clock_now_ms();
-	if (engine_server_lsn(e->pg, &s->start_lsn, err) < 0)
+	if (engine_server_lsn(e->pg, &s->vitals.start_lsn, err) < 0)
 		return -1;
 	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
 	s->decoder = pgoutput_new();
@@ -728,7 +577,7 @@ static void close_stream(struct stream *s)
 
 int stream_run_take(struct engine *e, struct pg *replication, struct err *err)
 {
-	struct stream s = {.engine = e, .wake_fd = -1};
+	struct stream s = {.engine = e, .wake_fd = -1, .vitals = {.engine = e}};
 	int r = open_stream(&s, replication, err);
 
 	if (r == 0)

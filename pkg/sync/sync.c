@@ -82,10 +82,29 @@ static const char *ready_reason(struct engine *e, const char *reason)
 	return reason;
 }
 
+/* What was last said of copy and slot is not so between two attempts, and what was not looked at is not known. */
+static void say_interrupted(struct engine *e, const struct err *err)
+{
+	struct report *report = &e->report;
+	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
+
+	if (complete == STATUS_FALSE)
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "Interrupted",
+				 "goes on once this is over: %s", err->msg);
+	else if (complete == STATUS_UNKNOWN)
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, "NotChecked",
+				 "is looked at once this is over: %s", err->msg);
+	if (report_status(report, CONDITION_SLOT_HEALTHY) == STATUS_UNKNOWN ||
+	    report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, "NotChecked",
+				 "is looked at once this is over: %s", err->msg);
+}
+
 static void say_failed(struct engine *e, const struct err *err)
 {
 	const char *reason = err->reason ? err->reason : err->kind == ERR_DENIED ? "AccessDenied" : "Failed";
 
+	say_interrupted(e, err);
 	report_condition(&e->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
 	report_condition(&e->report, CONDITION_READY, STATUS_FALSE, ready_reason(e, reason), "%s", err->msg);
 	if (!strcmp(reason, "SlotLost"))

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "sync/identity_int.h"
-#include "sync/views_int.h"
+#include "sync/sweep_int.h"
 
 enum {
 	PAGE_KEYS = 2000,       /* of one query */
 	VIEW_PAGE_KEYS = 20000, /* where a query may compute a whole view */
 	SCAN_BYTES = 256 * 1024,
+	SWEEP_DOCUMENTS = 1000, /* of a truncated root: deleting so many is faster than a new index */
 };
 
 /* --- parameters: keys as arrays, one for each column --- */
@@ -441,6 +442,36 @@ static void begin_plan(struct writer *w, size_t plan)
 	w->reading.version = w->version > filled ? w->version : filled + 1;
 }
 
+static int has_few_documents(struct writer *w, size_t plan, bool *ret, struct err *err)
+{
+	_cleanup_(search_freep) struct search *search = NULL;
+	struct search_stats stats;
+
+	/* The bulk writer's own is busy with bulks. */
+	if (engine_search(w->engine, &search, err) < 0 ||
+	    search_stats(search, w->engine->physical[plan], &stats, err) < 0)
+		return err_wrap(err, "counting the documents of a truncated table");
+	*ret = stats.documents <= SWEEP_DOCUMENTS;
+	return 0;
+}
+
+/* The root was emptied. A few documents are deleted one by one; for many, a new generation takes the place of the old
+ * one. While a generation is being filled, a chunk that was read before may still be on its way into the index. */
+static int write_truncated(struct writer *w, size_t plan, struct err *err)
+{
+	bool few = false;
+
+	if (w->live && has_few_documents(w, plan, &few, err) < 0)
+		return -1;
+	if (few) {
+		w->to_sweep[plan] = true;
+		return write_all(w, plan, err);
+	}
+	/* It comes again after the new generation was begun: nothing is acknowledged. */
+	w->rebuild |= UINT64_C(1) << plan;
+	return 0;
+}
+
 static int write_target(struct writer *w, struct batch *batch, uint32_t number, size_t n_txns, struct err *err)
 {
 	struct target target = target_at(&w->engine->targets, number);
@@ -456,12 +487,9 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 			return 0;
 		return write_all(w, target.plan, err);
 	case TARGET_REBUILD:
-		/* A truncation comes again after the new generation was begun: nothing was acknowledged. */
-		if (!is_contained(w, target.plan, touched_lsn(batch, number, n_txns))) {
-			w->rebuild = true;
-			w->rebuild_plan = target.plan;
-		}
-		return 0;
+		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
+			return 0;
+		return write_truncated(w, target.plan, err);
 	case TARGET_SCAN:
 		return scan(w, &w->engine->reread.scans[target.scan], err);
 	}
@@ -487,7 +515,7 @@ int writer_sweep(struct writer *w, struct err *err)
 			continue;
 		w->to_sweep[i] = false;
 		begin_plan(w, i);
-		if (views_sweep(&w->reading, err) < 0)
+		if (sweep_older(&w->reading, err) < 0)
 			return -1;
 		any = 1;
 	}

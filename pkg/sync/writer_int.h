@@ -18,9 +18,9 @@ struct writer {
 	struct strbuf key;         /* one of them */
 	struct collector *scanner; /* of rows of partitions, as if they were inserted now */
 	struct batch page;         /* of such rows */
-	bool *to_sweep;            /* plans whose index may hold documents of rows that left their view */
-	bool rebuild;              /* the root of a plan was truncated: its index is to start anew */
-	size_t rebuild_plan;
+	bool live;                 /* no generation is being filled */
+	bool *to_sweep;            /* plans whose index may hold documents of rows that are gone */
+	uint64_t rebuild;          /* a bit for each plan whose root was truncated: its index is to start anew */
 	struct strbuf arrays[WRITER_PARAMETERS];
 	const char *params[WRITER_PARAMETERS];
 };
@@ -35,7 +35,7 @@ bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n
 /* Writes what the first n transactions made dirty, in the transaction that is open on the connection, in which all of
  * them are visible. */
 int writer_write(struct writer *w, struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
-/* After everything written is durable: adds deletes for what left its view. 1: there may be some to flush. */
+/* After everything written is durable: adds deletes for what is gone. 1: there may be some to flush. */
 int writer_sweep(struct writer *w, struct err *err) WARN_UNUSED;
 
 #endif

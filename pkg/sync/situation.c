@@ -1,0 +1,160 @@
+/* What an attempt finds: checkpoint, slot, server and publication, and whether they belong together. */
+#include "sync/situation_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "json/json.h"
+
+/* What a generation was built from: the schema as written, the columns that it met, and the definitions of views. */
+static char *built_from(const struct engine *e)
+{
+	_cleanup_json_ json_t *parts = json_array();
+	char hash[JSONX_HASH_BYTES];
+
+	(void)json_array_append_new(parts, json_string(e->spec->schema_hash));
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct document_plan *plan = e->plans[i];
+
+		(void)json_array_append(parts, plan->index_body);
+		(void)json_array_append(parts, plan->made_of);
+		for (size_t v = 0; v < plan->n_views; v++)
+			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
+	}
+	return xstrdup(jsonx_hash(parts, hash));
+}
+
+void situation_release(struct situation *s)
+{
+	free(s->publication_mark);
+	free(s->hash);
+}
+
+/* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
+static char *slot_user(struct engine *e, const struct situation *s)
+{
+	_cleanup_free_ char *pid = xasprintf("%d", s->slot.active_pid);
+	_cleanup_result_ PGresult *r = NULL;
+	struct err ignored;
+
+	if (s->slot.state != PG_SLOT_ACTIVE ||
+	    pg_query(e->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
+		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
+	    PQntuples(r) != 1)
+		return xstrdup("nobody now");
+	return xasprintf("\"%s\"", PQgetvalue(r, 0, 0));
+}
+
+static int refuse_foreign(struct engine *e, const struct situation *s, struct err *err)
+{
+	const char *slot = e->spec->source.slot_name;
+
+	if (e->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && e->options->slot_name_given) {
+		_cleanup_free_ char *who = slot_user(e, s);
+
+		return err_reason(
+			err, ERR_INVALID, "SlotInUse",
+			"replication slot \"%s\" exists and is not this PgSync's (streaming from it: %s): choose "
+			"another "
+			"spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
+			slot, who, slot);
+	}
+	if (e->cp.phase != CHECKPOINT_NEW && e->cp.owner_uid && e->spec->uid &&
+	    strcmp(e->cp.owner_uid, e->spec->uid) != 0)
+		return err_reason(err, ERR_INVALID, "SlotInUse",
+				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
+				  "another slot name",
+				  slot, e->cp.owner, e->cp.owner_uid);
+	if (s->slot.state != PG_SLOT_ABSENT && !s->slot.logical_pgoutput)
+		return err_reason(
+			err, ERR_INVALID, "SlotInUse",
+			"replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name", slot,
+			e->spec->source.database);
+	return 0;
+}
+
+static const char *history_trouble(const struct engine *e, const struct situation *s)
+{
+	const struct checkpoint *cp = &e->cp;
+
+	if (cp->phase == CHECKPOINT_NEW)
+		return "nothing was synced yet";
+	if (cp->phase == CHECKPOINT_PREPARING)
+		return "an earlier start did not get as far as a slot";
+	if (strcmp(cp->system_identifier, s->server.identifier) != 0)
+		return "the server is another database cluster than the one that was synced";
+	if (cp->timeline != s->server.timeline)
+		return "the server's history changed (a failover or a restore: another timeline)";
+	if (s->slot.current_lsn < cp->confirmed_lsn)
+		return "the server's WAL position is behind what was already synced (a restored server)";
+	if (s->slot.state == PG_SLOT_ABSENT)
+		return "the replication slot is gone";
+	if (s->slot.state == PG_SLOT_LOST)
+		return "the server dropped WAL that the replication slot needed";
+	if (!s->publication_mark ||
+	    (cp->publication_mark && !pg_publication_same(s->publication_mark, cp->publication_mark)))
+		return "the publication was dropped, and the slot's WAL cannot be decoded without it";
+	return NULL;
+}
+
+bool situation_altered(const struct engine *e, const struct situation *s)
+{
+	return e->cp.publication_mark && strcmp(e->cp.publication_mark, s->publication_mark) != 0;
+}
+
+static const char *generation_trouble(const struct engine *e, const struct situation *s)
+{
+	if (strcmp(e->cp.schema_hash, s->hash) != 0)
+		return "the schema changed";
+	if (e->cp.resync_nonce != e->spec->resync_nonce)
+		return "spec.resyncNonce changed";
+	if (situation_altered(e, s))
+		return PUBLICATION_ALTERED;
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+
+		if (!index || !index->generation)
+			return "an index was added";
+	}
+	return NULL;
+}
+
+int situation_look(struct engine *e, struct situation *s, struct err *err)
+{
+	if (checkpoint_load(e->search, e->key, &e->cp, err) < 0)
+		return err_wrap(err, "loading the checkpoint");
+	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &s->publication_mark, err) < 0)
+		return -1;
+	s->hash = built_from(e);
+	return refuse_foreign(e, s, err);
+}
+
+int situation_take_slot(struct engine *e, const struct situation *s, struct err *err)
+{
+	if (s->slot.state != PG_SLOT_ACTIVE)
+		return 0;
+	/* Our own last walsender may not have noticed yet that its connection is gone. */
+	if (e->streamed && s->slot.active_pid != e->walsender_pid) {
+		e->superseded = true;
+		return err_reason(err, ERR_CONFLICT, "SlotTaken",
+				  "another worker streams from slot \"%s\" (server process %d)",
+				  e->spec->source.slot_name, s->slot.active_pid);
+	}
+	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
+	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
+}
+
+int situation_connect(struct engine *e, struct situation *s, struct pg **ret, struct err *err)
+{
+	if (engine_pg(e, true, "stream", ret, err) < 0)
+		return err_wrap(err, "replication connection");
+	if (pg_identify_system(*ret, &s->server, err) < 0)
+		return err_wrap(err, "reading the server's identity");
+	s->new_slot_why = history_trouble(e, s);
+	if (!s->new_slot_why)
+		s->rebuild_why = generation_trouble(e, s);
+	return 0;
+}

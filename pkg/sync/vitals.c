@@ -1,0 +1,170 @@
+/* What is looked at now and then while the stream runs, and what is said of it: slot and lag, the sink, the indices. */
+#include "sync/vitals_int.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "sync/deadletter_int.h"
+#include "sync/generation_int.h"
+
+enum {
+	SLOT_MS = 1000,
+	INDICES_MS = 10000,
+	REPORT_MS = 200,
+	PRESSURE_MS = 1500,
+};
+
+static void say_slot(struct engine *e, const struct pg_slot *slot)
+{
+	if (slot->state == PG_SLOT_LOST)
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
+				 "the server dropped WAL that slot \"%s\" needed", e->spec->source.slot_name);
+	else if (!strcmp(slot->wal_status, "unreserved"))
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
+				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
+				 "max_slot_wal_keep_size allows",
+				 (unsigned long long)slot->retained_bytes);
+	else
+		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
+				 "the server keeps the WAL that the slot needs");
+}
+
+/* A refusal or two is everyday life; one that lasts is a condition. */
+static void say_sink(struct vitals *v)
+{
+	struct report *report = &v->engine->report;
+	char why[256];
+
+	if (report_pressed(report, PRESSURE_MS, why))
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, "SinkUnavailable", "%s; trying again",
+				 why);
+	else if (v->sink_err.kind != ERR_NONE)
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
+				 v->sink_err.reason ? v->sink_err.reason : "SinkUnavailable", "%s", v->sink_err.msg);
+	else
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected",
+				 "the search engine answers");
+}
+
+/* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
+static bool still_stalled(struct vitals *v, uint64_t durable)
+{
+	struct report *report = &v->engine->report;
+
+	if (report_status(report, CONDITION_STALLED) != STATUS_TRUE)
+		return false;
+	if (durable < v->start_lsn)
+		return true;
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+	return false;
+}
+
+static void say_ready(struct vitals *v, uint64_t durable, int64_t lag)
+{
+	struct engine *e = v->engine;
+	struct report *report = &e->report;
+
+	if (still_stalled(v, durable))
+		return;
+	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
+				 report->conditions[CONDITION_SINK_REACHABLE].message);
+	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
+				 "the index is not complete yet");
+	else if (lag > e->spec->lag_target_seconds)
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
+				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
+	else
+		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
+}
+
+static int look_at_slot(struct vitals *v, const struct progress *progress, struct err *err)
+{
+	struct engine *e = v->engine;
+	struct pg_slot slot;
+	struct report_stream report = {.slot = e->spec->source.slot_name,
+				       .publication = e->spec->source.publication_name};
+
+	if (pg_slot_read(e->pg, e->spec->source.slot_name, &slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
+	report.confirmed_lsn = slot.confirmed_flush_lsn;
+	report.retained_bytes = slot.retained_bytes;
+	report.lag_seconds = progress->lag_seconds;
+	/* With nothing under way the distance to the server's end is other databases' business. */
+	if (progress->pending && slot.current_lsn > progress->durable)
+		report.lag_bytes = slot.current_lsn - progress->durable;
+	report_stream_set(&e->report, &report);
+	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
+	say_slot(e, &slot);
+	say_sink(v);
+	say_ready(v, progress->durable, report.lag_seconds);
+	return 0;
+}
+
+static void look_at_index(struct vitals *v, const struct checkpoint_index *index, const char *physical)
+{
+	struct engine *e = v->engine;
+	_cleanup_free_ char *dead = xasprintf("%s" DEADLETTERS_SUFFIX, index->name);
+	struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
+	struct search_stats stats;
+	struct err ignored;
+	bool ours = false;
+
+	if (generation_is_ours(e, physical, &ours, &v->sink_err) < 0 ||
+	    (ours && search_stats(e->search, physical, &stats, &v->sink_err) < 0))
+		return;
+	v->index_gone = v->index_gone || !ours;
+	if (!ours)
+		return;
+	report.documents = stats.documents;
+	memcpy(report.health, stats.health, sizeof(report.health));
+	if (search_stats(e->search, dead, &stats, &ignored) == 0)
+		report.dead_letters = stats.documents;
+	if (report.dead_letters > 0)
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected; see index \"%s\"", (long long)report.dead_letters,
+				 dead);
+	v->dead_letters += report.dead_letters;
+	report_index_set(&e->report, &report);
+}
+
+/* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
+ * of the attempt: the applier decides about that. */
+static void look_at_indices(struct vitals *v)
+{
+	struct engine *e = v->engine;
+
+	v->sink_err = (struct err){0};
+	v->dead_letters = 0;
+	for (size_t i = 0; i < e->n_plans && v->sink_err.kind == ERR_NONE; i++)
+		look_at_index(v, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
+	if (v->sink_err.kind == ERR_NONE && !v->dead_letters)
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected",
+				 "every document was accepted");
+	/* Asking may have taken as long as a time-out: the pause counts from here. */
+	v->indices_ms = clock_now_ms();
+}
+
+int vitals_look(struct vitals *v, const struct progress *progress, int64_t now, struct err *err)
+{
+	if (now >= v->slot_ms + SLOT_MS) {
+		v->slot_ms = now;
+		if (look_at_slot(v, progress, err) < 0)
+			return -1;
+	}
+	if (now >= v->indices_ms + INDICES_MS)
+		look_at_indices(v);
+	if (now >= v->report_ms + REPORT_MS) {
+		v->report_ms = now;
+		engine_publish(v->engine);
+	}
+	return 0;
+}
+
+void vitals_hurry(struct vitals *v)
+{
+	v->slot_ms = 0;
+	v->indices_ms = 0;
+}
