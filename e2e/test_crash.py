@@ -140,7 +140,7 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
     wait_equal(run, opensearch, index, large, 180)
     assert opensearch.aliases(index) == [f"{index}-g1"], "a kill made the worker begin again"
     begins = [min(run) for run in chunks_read(run.process.log) if run]
-    assert begins[-1] > FIRST_CHUNKS, f"the bootstrap did not go on where it was: {begins}"
+    assert begins[-1] >= FIRST_CHUNKS, f"the bootstrap did not go on where it was: {begins}"
     assert run.stop() == 0
 
 

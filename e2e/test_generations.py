@@ -26,11 +26,21 @@ def add_book(books, isbn, title):
 
 
 def test_truncated_root_empties_the_index_and_what_follows_is_in_it(run, books, opensearch, index):
-    books.sql("TRUNCATE books CASCADE")
-    equal(opensearch, index, books)
-    assert opensearch.documents(index) == {}
+    books.sql("TRUNCATE books CASCADE; INSERT INTO books (isbn, title, price) VALUES ('0', 'of the same transaction', 1)")
+    equal(opensearch, index, books, timeout=5)
+    assert len(opensearch.documents(index)) == 1
     add_book(books, "1", "after the truncation")
     equal(opensearch, index, books, timeout=5)
+    assert opensearch.indices(f"{index}-g*") == [f"{index}-g1"], "a new index for a few documents"
+
+
+def test_truncated_root_of_many_documents_gets_a_new_index(run, books, opensearch, index):
+    books.sql("INSERT INTO books (isbn, title, price) SELECT 'n' || i, 'number ' || i, 1 FROM generate_series(1, 1500) i")
+    equal(opensearch, index, books)
+    books.sql("TRUNCATE books CASCADE")
+    add_book(books, "1", "after the truncation")
+    equal(opensearch, index, books)
+    assert len(opensearch.documents(index)) == 1
     eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 10, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
 
 

@@ -73,7 +73,7 @@ def pair(make_operator, resources, books, opensearch, unique, kube):
 
 def test_kill_9_of_the_leader_the_other_works_within_20_seconds(pair, books, opensearch, resources, kube):
     leader, other, index = pair
-    workers, before = leader.workers(), holder(kube)
+    workers, before, old = leader.workers(), holder(kube), resources.get(NAME)["status"]["worker"]
     with watched_streams(books) as most:
         leader.process.kill9()
         wanted = touch(books, 1.11)
@@ -83,7 +83,8 @@ def test_kill_9_of_the_leader_the_other_works_within_20_seconds(pair, books, ope
     for pid in workers:
         assert not os.path.exists(f"/proc/{pid}"), "a worker outlived its operator"
     assert len(other.workers()) == 1
-    resources.wait(NAME)
+    resources.wait(NAME, reason="Streaming")
+    assert resources.get(NAME)["status"]["worker"]["identity"] != old["identity"]
 
 
 def test_term_hands_over_within_5_seconds(pair, books, opensearch, resources):
@@ -150,12 +151,14 @@ def test_only_operator_is_killed_and_started_again(make_operator, resources, boo
     index = unique.replace("_", "-")
     operator = make_operator("one").start()
     resources.apply_books(NAME, books, opensearch.url, index=index)
-    resources.wait(NAME)
+    before = resources.wait(NAME)
     operator.process.kill9()
     wanted = touch(books, 8.88)
     books.sql("DELETE FROM books WHERE title = 'Dune'")
     operator.start()
     wait_for(opensearch, index, wanted, 25)
     eventually(lambda: not bookstore.differences(opensearch.documents(index), bookstore.expected(books)), 5, "equality")
-    resources.wait(NAME)
+    # Not what the killed one had written.
+    after = resources.wait(NAME, reason="Streaming")
+    assert after["lastTransitionTime"] > before["lastTransitionTime"]
     assert opensearch.aliases(index) == [f"{index}-g1"], "a restart built a new generation"

@@ -277,3 +277,21 @@ def test_deletion_leaves_no_slot_and_no_publication_and_keeps_the_index(books):
     assert books.database.publications() == []
     assert {letter for _, letter in books.database.replica_identities()} == {"d"}
     assert books.engine.count(books.index) == books.database.value("SELECT count(*) FROM books")
+
+
+@pytest.mark.parametrize("version", ["14.18", "18.1"])
+def test_oldest_and_newest_postgres_are_followed_alike(operator, resources, own_postgres, opensearch, unique, version):
+    database = own_postgres(version=version).create_database(unique)
+    bookstore.load(database)
+    database.create_role()
+    made = Books(opensearch, database, resources, unique.replace("_", "-"))
+    made.apply()
+    resources.wait(NAME, "SourceReachable", contains=[f"PostgreSQL {version}"])
+    for change in CHANGES:
+        change(made)
+        made.assert_equal()
+    database.sql("TRUNCATE book_authors")
+    made.assert_equal()
+    resources.delete(NAME)
+    assert database.slots() == [] and database.publications() == []
+    opensearch.delete_indices(f"{made.index}-*")

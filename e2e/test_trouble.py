@@ -16,6 +16,7 @@ from pgsync import condition, describe
 from psycopg import sql as S
 
 NAME = "books"
+OLD_POSTGRES = "13.22"
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_missing_key_of_a_secret_is_named_beside_those_that_are_there(operator, 
 
 def test_wrong_password_is_told_and_corrected(apply, resources, books, opensearch, index):
     apply(password="wrong-one")
-    found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role])
+    found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role, f'Secret "{NAME}-postgres"'])
     assert "wrong-one" not in found["message"]
     assert condition(resources.get(NAME), "Ready")["status"] == "False"
     resources.apply(bookstore.secret(f"{NAME}-postgres", password=books.role_password))
@@ -118,6 +119,10 @@ def test_postgres_down_at_start_is_waited_for(apply, own_postgres, resources, op
     apply(database=database)
     resources.wait(NAME, "SourceReachable", "False", reason="Refused", contains=[str(server.port)])
     resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
+    # Nothing is said to be going on, or to be so, that is not.
+    resources.wait(NAME, "Reconciling", reason="SourceUnreachable", contains=["refused"])
+    for unknown in ("BootstrapComplete", "SlotHealthy"):
+        resources.wait(NAME, unknown, "Unknown", reason="NotChecked", contains=["refused"])
     server.start()
     ready_and_equal(resources, opensearch, index, database)
 
@@ -146,7 +151,7 @@ def test_postgres_killed_again_and_again_during_writes_loses_nothing(apply, own_
             database.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", round + i / 1000, i)
         database.sql("DELETE FROM books WHERE id = %s", 20 + round)
         server.kill9()
-        time.sleep(0.5)
+        resources.wait(NAME, "Ready", "False", reason="SourceUnreachable", contains=[f"127.0.0.1:{server.port}"])
         server.start()
     database.sql("UPDATE authors SET name = 'the end' WHERE id = 1")
     ready_and_equal(resources, opensearch, index, database)
@@ -164,6 +169,17 @@ def test_frozen_postgres_is_noticed(apply, own_postgres, resources, opensearch, 
     finally:
         server.resume()
     database.sql("UPDATE books SET title = 'after the thaw' WHERE id = 2")
+    ready_and_equal(resources, opensearch, index, database)
+
+
+def test_postgres_13_is_refused_and_replaced_by_a_newer_one(apply, own_postgres, resources, opensearch, index, unique):
+    old = own_postgres(version=OLD_POSTGRES)
+    apply(database=_bookstore_on(old, unique))
+    resources.wait(NAME, "SourceReachable", "False", reason="VersionUnsupported", contains=["version 14 or later is needed"])
+    resources.wait(NAME, "Stalled", reason="VersionUnsupported")
+    new = own_postgres()
+    database = _bookstore_on(new, unique)
+    apply(database=database)
     ready_and_equal(resources, opensearch, index, database)
 
 
@@ -429,6 +445,37 @@ def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, 
     assert_equal(opensearch, index, books)
 
 
+def test_dead_letter_of_a_row_that_leaves_the_schema_goes_with_it(apply, resources, books, opensearch, index):
+    books.sql("UPDATE books SET isbn = 'not a number ' || id WHERE id IN (7, 8)")
+    mapping = {"schema.0.mapping": {"isbn": {"type": "long"}}}
+    apply(spec=mapping)
+    resources.wait(NAME, "Degraded", "True", reason="DeadLetters")
+    eventually(lambda: set(opensearch.documents(f"{index}-dead-letters")) == {"7", "8"}, 10, "two dead letters")
+    apply(spec={**mapping, "schema.0.nodes.where": "id <> 7"})
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 20, "the next generation")
+    assert set(opensearch.documents(f"{index}-dead-letters")) == {"8"}
+    apply(spec={**mapping, "schema.0.nodes.where": "id NOT IN (7, 8)"})
+    resources.wait(NAME, "Degraded", "False", reason="AsExpected")
+    eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 0, 15, "deadLetters: 0", interval=0.2)
+
+
+def test_generation_that_rejects_every_document_does_not_take_over(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    before = opensearch.documents(index)
+    apply(spec={"schema.0.mapping": {"title": {"type": "date"}}})
+    resources.wait(NAME, "Ready", "False", reason="EveryDocumentRejected", contains=[f"{index}-g2", f"{index}-dead-letters"])
+    resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
+    time.sleep(3)  # attempts go on
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+    assert opensearch.documents(index) == before
+    # One row in which it works is enough: then it is the others that are wrong.
+    books.sql("UPDATE books SET title = '1984-06-08' WHERE id = 1")
+    resources.wait(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g2"] and set(opensearch.documents(index)) == {"1"}
+    resources.wait(NAME, "Degraded", reason="DeadLetters")
+
+
 def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, resources, books, opensearch, index):
     apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}})
     resources.wait(NAME)
@@ -518,7 +565,7 @@ def test_another_timeline_means_a_new_generation(apply, own_postgres, resources,
     (server.data / "recovery.signal").touch()
     shutil.chown(server.data / "recovery.signal", server.user or "root")
     server.start()
-    assert server.sql("SELECT timeline_id FROM pg_control_checkpoint()") != [(1,)]
+    eventually(lambda: server.sql("SELECT timeline_id FROM pg_control_checkpoint()") != [(1,)], 20, "another timeline", interval=0.2)
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
     ready_and_equal(resources, opensearch, index, database)
     assert any(reason == "ResyncStarted" and "timeline" in note for reason, note in resources.events(NAME)), resources.events(NAME)
@@ -629,17 +676,20 @@ def test_killed_worker_is_started_again_and_continues(apply, resources, books, o
     resources.wait(NAME)
     (worker,) = operator.workers()
     os.kill(worker, signal.SIGKILL)
+    resources.wait(NAME, "Ready", "False", reason="WorkerExited", contains=["signal 9", "Killed"])
     books.sql("UPDATE books SET title = 'written without a worker' WHERE id = 1")
     wanted = bookstore.expected(books)
     eventually(lambda: opensearch.document(index, "1") == wanted["1"], 10, "the change in the index")
     eventually(lambda: resources.get(NAME)["status"]["worker"]["restartCount"] == 1, 10, "restartCount: 1", interval=0.2)
+    assert resources.get(NAME)["status"]["worker"]["lastExit"]["signal"] == signal.SIGKILL
+    assert any(reason == "WorkerExited" and "signal 9" in note for reason, note in resources.events(NAME)), resources.events(NAME)
     resources.wait(NAME)
     assert opensearch.aliases(index) == [f"{index}-g1"]
 
 
 def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
     apply()
-    resources.wait(NAME)
+    before = resources.wait(NAME)
     (worker,) = operator.workers()
     kube.kill9()
     try:
@@ -657,6 +707,9 @@ def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, ope
     assert_equal(opensearch, index, books)
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["documentCount"] == 26, 60, "a written status", interval=0.5)
     assert operator.workers() == [worker]
+    # Never anything but Ready, and nothing said of an outage that the data did not see.
+    after = resources.wait(NAME, reason="Streaming", contains=["follows the tables"])
+    assert after["lastTransitionTime"] == before["lastTransitionTime"]
     resources.delete(NAME)
 
 

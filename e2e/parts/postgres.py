@@ -17,7 +17,7 @@ from psycopg import sql as S
 from . import cache, maven, ports
 from .process import Process, children, unprivileged_user
 
-VERSION = "17.10"
+VERSION = os.environ.get("E2E_POSTGRES", "17.10")
 STOP_MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
