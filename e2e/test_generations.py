@@ -41,7 +41,65 @@ def test_truncated_root_of_many_documents_gets_a_new_index(run, books, opensearc
     add_book(books, "1", "after the truncation")
     equal(opensearch, index, books)
     assert len(opensearch.documents(index)) == 1
-    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 10, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
+    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 20, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
+
+
+def test_truncated_root_whose_only_row_is_rejected_is_emptied_all_the_same(worker, manifest, books, opensearch, index):
+    manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
+    books.sql("INSERT INTO books (isbn, title, price) SELECT i, 'number ' || i, 1 FROM generate_series(1, 1500) i")
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert len(opensearch.documents(index)) == 1525
+    with books.connect() as connection, connection.transaction():
+        connection.execute("TRUNCATE books CASCADE")
+        connection.execute("INSERT INTO books (isbn, title, price) VALUES ('not a number', 'rejected', 1)")
+    eventually(lambda: opensearch.aliases(index) and not opensearch.documents(index), 20, "an empty index", interval=0.2)
+    eventually(lambda: run.condition("Degraded").get("reason") == "DeadLetters", 15, lambda: f"a dead letter ({run.status()})")
+
+
+def test_letter_of_a_row_that_is_corrected_while_no_worker_runs_goes(worker, manifest, books, opensearch, index):
+    manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
+    books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Degraded").get("reason") == "DeadLetters", 15, lambda: f"a dead letter ({run.status()})")
+    assert run.stop() == 0
+    books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
+    run.start()
+    eventually(lambda: opensearch.document(index, "7"), 10, "the corrected document")
+    eventually(lambda: opensearch.documents(f"{index}-dead-letters") == {}, 5, "no dead letter", interval=0.2)
+
+
+def test_index_that_is_deleted_under_the_policy_never_is_not_replaced_by_an_empty_one(worker, manifest, books, opensearch, index):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    run.stop()
+    manifest[1]["spec"]["bootstrap"] = {"policy": "Never"}
+    opensearch.request("DELETE", f"{index}-g1")
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Stalled").get("reason") == "BootstrapNeeded", 15, lambda: f"Stalled ({run.status()})")
+    assert not opensearch.aliases(index)
+
+
+def test_search_that_is_under_way_when_the_alias_moves_ends_on_the_old_index(worker, manifest, books, opensearch, index):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    page = opensearch.request("POST", f"{index}/_search?scroll=1m", {"size": 10})
+    run.stop()
+    manifest[1]["spec"]["schema"][0]["nodes"]["columns"] = ["title"]
+    run = worker(manifest).start()
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 20, "the next generation")
+    rest = opensearch.request("POST", "_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+    assert len(rest["hits"]["hits"]) == 10 and all("isbn" in hit["_source"] for hit in rest["hits"]["hits"])
+    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 20, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
+    # Also when the run that moved the alias had no time for it.
+    manifest[1]["spec"]["schema"][0]["nodes"]["columns"] = ["title", "isbn"]
+    run.stop()
+    run = worker(manifest).start()
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g3"], 20, "the next generation")
+    run.kill9()
+    assert opensearch.indices(f"{index}-g*") == [f"{index}-g2", f"{index}-g3"]
+    run.start()
+    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g3"], 25, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
 
 
 def test_truncation_while_the_search_engine_refuses_is_not_forgotten(worker, manifest, books, opensearch, index, fault_proxy):

@@ -422,3 +422,27 @@ def test_identities_of_partitions_are_remembered(sync):
     mine = next(h["_source"] for h in stored if any(i["name"] == sync.index for i in h["_source"]["indices"]))
     assert {i["table"] for i in mine["identities"]} == {"sales_1", "sales_21", "sales_22"}
     assert {i["replicaIdentity"] for i in mine["identities"]} == {"d"}
+
+
+def test_generated_columns_of_postgres_18_do_not_stop_the_tables_writers(own_postgres, opensearch, worker, index, unique):
+    """It refuses changes where the replica identity has generated columns that the publication leaves out."""
+    database = own_postgres(version="18.1").create_database(unique)
+    database.create_role()
+    database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"')
+    sync = Sync(database, opensearch, worker, index)
+    sync.sql("CREATE TABLE boxes (id int PRIMARY KEY, w int, area int GENERATED ALWAYS AS (w * w) STORED, half int GENERATED ALWAYS AS (w / 2))",
+             "CREATE TABLE things (id int PRIMARY KEY, box_id int REFERENCES boxes, n int, twice int GENERATED ALWAYS AS (n * 2) STORED)",
+             "CREATE INDEX ON things (box_id)", "INSERT INTO boxes (id, w) VALUES (1, 4), (2, 6)", "INSERT INTO things VALUES (1, 1, 5)")
+    relationship = {"variant": "object", "type": "one_to_many"}
+    sync.start({"nodes": {"table": "boxes", "children": [{"table": "things", "columns": ["twice"], "relationship": relationship}]}})
+    sync.sql("UPDATE things SET box_id = 2, n = 7", "UPDATE boxes SET w = 8 WHERE id = 1")
+    sync.becomes({"1": {"id": 1, "w": 8, "area": 64, "half": 4, "things": None}, "2": {"id": 2, "w": 6, "area": 36, "half": 3, "things": [{"twice": 14}]}})
+    # A virtual one is never in the WAL.
+    sync.sql("ALTER TABLE things ADD COLUMN thrice int GENERATED ALWAYS AS (n * 3)")
+    eventually(lambda: sync.run.condition("Stalled").get("reason") == "ReplicaIdentity", 20, lambda: f"Stalled ({sync.run.status()})")
+    said = sync.run.condition("Stalled")["message"]
+    assert "public.things" in said and "`thrice`" in said and "STORED" in said
+    sync.sql("ALTER TABLE things ALTER COLUMN box_id SET NOT NULL", "CREATE UNIQUE INDEX things_identity ON things (id, box_id)",
+             "ALTER TABLE things REPLICA IDENTITY USING INDEX things_identity", "UPDATE things SET box_id = 1")
+    sync.ready()
+    sync.becomes({"1": {"id": 1, "w": 8, "area": 64, "half": 4, "things": [{"twice": 14}]}, "2": {"id": 2, "w": 6, "area": 36, "half": 3, "things": None}})

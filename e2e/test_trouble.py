@@ -81,6 +81,7 @@ def test_resource_that_cannot_clean_up_says_how_to_let_it_go(apply, resources, b
     (slot,) = books.slots()
     resources.patch(NAME, {"sink": {"urls": [f"http://127.0.0.1:{free_port()}"]}})
     resources.wait(NAME, "SinkReachable", "False", reason="Refused")
+    resources.wait(NAME, "SlotHealthy", reason="Reserved")  # the slot is looked at while the other side is away
     resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
     resources.wait(NAME, "Ready", "False", contains=["cleaning up is not possible", "pgsync.io/force-delete=true"])
     assert resources.exists(NAME)
@@ -474,6 +475,15 @@ def test_generation_that_rejects_every_document_does_not_take_over(apply, resour
     resources.wait(NAME)
     assert opensearch.aliases(index) == [f"{index}-g2"] and set(opensearch.documents(index)) == {"1"}
     resources.wait(NAME, "Degraded", reason="DeadLetters")
+
+
+def test_adopted_index_is_not_given_up_for_one_that_rejects_every_document(apply, resources, books, opensearch, index):
+    opensearch.request("PUT", f"{index}/_doc/theirs?refresh=true", {"title": "somebody else's"})
+    apply(spec={"sink.adoptExistingIndex": True, "schema.0.mapping": {"title": {"type": "date"}}})
+    resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
+    assert set(opensearch.documents(index)) == {"theirs"}
+    apply(spec={"sink.adoptExistingIndex": True})
+    ready_and_equal(resources, opensearch, index, books)
 
 
 def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, resources, books, opensearch, index):

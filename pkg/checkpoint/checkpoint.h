@@ -43,6 +43,7 @@ struct checkpoint_index {
 	int64_t live;       /* the one the alias points to; 0: none */
 	uint64_t version;   /* the external version of bootstrap writes: an LSN */
 	bool complete;      /* the bootstrap of `generation` is done */
+	bool emptied;       /* it was begun because rows are gone: it may have fewer documents than the live one */
 	int64_t start_us, completion_us;
 	uint64_t rows_total;
 	struct checkpoint_range *ranges;

@@ -14,7 +14,8 @@ static const char stored[] =
 	"\"systemIdentifier\":\"7300000000000000001\",\"timeline\":4294967295,\"slot\":\"pgsync_books\","
 	"\"publication\":\"pgsync_books\",\"schemaHash\":\"sha256:ab\",\"resyncNonce\":3,\"slotLSN\":\"16/B374D848\","
 	"\"confirmedLSN\":\"FFFFFFFF/FFFFFFFE\",\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
-	"\"version\":\"16/B374D848\",\"complete\":true,\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
+	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
+	"true,\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
 	"\"ranges\":[{\"relation\":4294967295,\"filenode\":7,\"nextBlock\":128,\"endBlock\":4294967296,\"rows\":99}]}],"
 	"\"identities\":[{\"schema\":\"public\",\"table\":\"books\",\"replicaIdentity\":\"i\","
 	"\"identityIndex\":\"books_isbn_key\"}],\"partitions\":[[1,2,3,4],[1,4294967295,6,0]]}";

@@ -61,7 +61,7 @@ static json_t *encode_index(const struct checkpoint_index *index)
 
 	if (!set_string(o, "name", index->name) || !set(o, "generation", json_integer(index->generation)) ||
 	    !set(o, "live", json_integer(index->live)) || !set(o, "version", lsn(index->version)) ||
-	    !set(o, "complete", json_boolean(index->complete)) ||
+	    !set(o, "complete", json_boolean(index->complete)) || !set(o, "emptied", json_boolean(index->emptied)) ||
 	    !set(o, "startMicros", json_integer(index->start_us)) ||
 	    !set(o, "completionMicros", json_integer(index->completion_us)) ||
 	    !set(o, "rowsTotal", integer(index->rows_total)) || !set(o, "ranges", json_array()))
@@ -249,6 +249,7 @@ static const struct jsonx_field index_fields[] = {
 	NUMBER(struct checkpoint_index, "live", live),
 	NEEDED("version", decode_version),
 	{.name = "complete", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, complete)},
+	{.name = "emptied", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, emptied)},
 	NUMBER(struct checkpoint_index, "startMicros", start_us),
 	NUMBER(struct checkpoint_index, "completionMicros", completion_us),
 	NUMBER(struct checkpoint_index, "rowsTotal", rows_total),

@@ -25,6 +25,7 @@ struct catalog_column {
 	char element_category; /* of an array's elements; 0 for everything else */
 	bool not_null;
 	bool generated;
+	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
 	int attnum;
 	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
 			     values */

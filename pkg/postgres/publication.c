@@ -6,6 +6,8 @@
 #include "postgres/replication.h"
 
 #define PUBLISHED "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+/* Postgres refuses UPDATE and DELETE where the replica identity has generated columns that are not published. */
+#define PUBLISHED_18 PUBLISHED ", publish_generated_columns = stored"
 
 /* What of a publication differs from what is wanted. */
 struct difference {
@@ -14,9 +16,11 @@ struct difference {
 	struct strbuf drop, add; /* table lists */
 };
 
-static const char sql_publication[] =
-	"SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot"
-	" FROM pg_publication WHERE pubname = $1";
+#define PUBLICATION(more)                                                                                \
+	"SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot" more \
+	" FROM pg_publication WHERE pubname = $1"
+static const char sql_publication[] = PUBLICATION("");
+static const char sql_publication_18[] = PUBLICATION(" AND pubgencols = 's'");
 
 static const char sql_schemas_14[] = "SELECT false";
 static const char sql_schemas[] = "SELECT EXISTS (SELECT FROM pg_publication_namespace s JOIN pg_publication p"
@@ -29,6 +33,11 @@ static const char sql_schemas[] = "SELECT EXISTS (SELECT FROM pg_publication_nam
 	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = $1 ORDER BY r.prrelid"
 static const char sql_members_14[] = MEMBERS("true");
 static const char sql_members[] = MEMBERS("r.prqual IS NULL AND r.prattrs IS NULL");
+
+static bool is_18(struct pg *pg)
+{
+	return pg_server_version(pg) >= 180000;
+}
 
 static void add_table(struct strbuf *list, const char *schema, const char *table)
 {
@@ -93,7 +102,7 @@ static int compare(struct pg *pg, const char *name, const struct catalog_table *
 {
 	_cleanup_result_ PGresult *r = NULL;
 
-	if (pg_query(pg, sql_publication, (const char *const[]){name}, 1, &r, err) < 0)
+	if (pg_query(pg, is_18(pg) ? sql_publication_18 : sql_publication, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
 	d->absent = PQntuples(r) == 0;
 	if (!d->absent) {
@@ -105,17 +114,17 @@ static int compare(struct pg *pg, const char *name, const struct catalog_table *
 }
 
 /* All of it in one string, which the server runs as one transaction. */
-static void write_statements(struct strbuf *sql, const char *quoted, const struct difference *d)
+static void write_statements(struct strbuf *sql, const char *quoted, const struct difference *d, const char *published)
 {
 	if (d->absent) {
 		strbuf_addf(sql, "CREATE PUBLICATION %s", quoted);
 		if (d->add.len > 0)
 			strbuf_addf(sql, " FOR TABLE %s", d->add.data);
-		strbuf_adds(sql, " WITH (" PUBLISHED ")");
+		strbuf_addf(sql, " WITH (%s)", published);
 		return;
 	}
 	if (d->options)
-		strbuf_addf(sql, "ALTER PUBLICATION %s SET (" PUBLISHED "); ", quoted);
+		strbuf_addf(sql, "ALTER PUBLICATION %s SET (%s); ", quoted, published);
 	if (d->drop.len > 0)
 		strbuf_addf(sql, "ALTER PUBLICATION %s DROP TABLE %s; ", quoted, d->drop.data);
 	if (d->add.len > 0)
@@ -148,7 +157,7 @@ static int ensure(struct pg *pg, const char *name, const struct catalog_table *c
 	pg_quote_ident(&quoted, name);
 	r = compare(pg, name, tables, n, &d, err);
 	if (r == 0) {
-		write_statements(&sql, quoted.data, &d);
+		write_statements(&sql, quoted.data, &d, is_18(pg) ? PUBLISHED_18 : PUBLISHED);
 		if (!strbuf_ok(&d.drop) || !strbuf_ok(&d.add))
 			sql.overflow = true;
 		if (sql.len > 0 || sql.overflow)

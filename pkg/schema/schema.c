@@ -613,10 +613,13 @@ static bool is_flawed(const char *path, const char *below, const struct findings
 	size_t len = strlen(path);
 
 	for (size_t i = 0; i < f->n; i++) {
-		const char *rest = f->items[i].path + len;
+		const struct finding *item = &f->items[i];
+		const char *rest;
 
-		if (f->items[i].severity == FINDING_ERROR && !strncmp(f->items[i].path, path, len) &&
-		    (!*rest || *rest == '.') && strncmp(rest, below, strlen(below)) != 0)
+		if (item->severity != FINDING_ERROR || strncmp(item->path, path, len) != 0)
+			continue;
+		rest = item->path + len;
+		if ((!*rest || *rest == '.') && strncmp(rest, below, strlen(below)) != 0)
 			return true;
 	}
 	return false;

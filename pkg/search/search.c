@@ -29,7 +29,7 @@ int search_new(struct http_target *target, bool (*cancelled)(void *user), void *
 
 void search_set_timeout(struct search *search, int64_t timeout_ms)
 {
-	search->timeout_ms = timeout_ms;
+	search->timeout_ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
 }
 
 void search_free(struct search *search)

@@ -26,7 +26,7 @@ int search_new(struct http_target *target, bool (*cancelled)(void *user), void *
 	       struct err *err) WARN_UNUSED;
 void search_free(struct search *search);
 CLEANUP(struct search, search_free);
-/* Of each request that is no bulk; 60 s unless set. */
+/* Of each request that is no bulk. 0: the default, 60 s. */
 void search_set_timeout(struct search *search, int64_t timeout_ms);
 /* From any thread: makes a waiting call ask `cancelled` at once. */
 void search_wakeup(struct search *search);

@@ -324,8 +324,8 @@ static int add_all(struct collector *c, struct batch *batch, uint32_t target, st
 }
 
 /* What the WAL does not hold cannot be resolved: every root that may depend on the table is read anew. But a document
- * that is to be deleted, because its row is gone or has another key or routing, is not found by reading the roots: only
- * a new index is right. */
+ * that is to be deleted, because its row is gone or has another key or routing, is not found by reading the roots: it
+ * is what remains when they were all written. */
 static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)
 {
 	return add_all(c, batch, use->way->is_root ? use->rebuild : use->all, err);

@@ -7,7 +7,7 @@
  *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
  *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the WAL
  *                                 lacks)
- *   [first_rebuild, + n_plans)    no values: the root was truncated; the index starts anew
+ *   [first_rebuild, + n_plans)    no values: the root was truncated, or is as little known; what is gone has to go
  *   [first_scan, + n_scans)       no values: the rows of a partition, as if they were inserted
  */
 #ifndef PGSYNC_SYNC_COLLECT_INT_H

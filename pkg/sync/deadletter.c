@@ -149,36 +149,45 @@ static int each_index(struct deadletters *d, struct search *search,
 /* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
 static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
 {
-	size_t len = strlen(index) - strlen(DEADLETTERS_SUFFIX);
-	_cleanup_free_ char *alias = xstrndup(index, len);
-	struct search_stats stats;
+	_cleanup_free_ char *alias = xstrndup(index, strlen(index) - strlen(DEADLETTERS_SUFFIX));
 
-	if (search_refresh(search, index, err) < 0 || search_stats(search, index, &stats, err) < 0)
-		return -1;
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *known = checkpoint_find(&e->cp, alias);
+	return search_refresh(search, index, err) < 0 ? -1 : deadletters_count(e, search, alias, err);
+}
 
-		if (!strcmp(e->plans[i]->document->index, alias))
-			report_index_set(&e->report, &(struct report_index){.name = known->name,
-									    .generation = known->generation,
-									    .documents = -1,
-									    .dead_letters = stats.documents});
+int deadletters_count(struct engine *e, struct search *search, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
+	uint32_t noted = report_letters_noted(&e->report, alias);
+	struct search_stats stats = {0};
+	struct err why = {0};
+
+	if (search_stats(search, letters, &stats, &why) < 0 && why.kind != ERR_NOT_FOUND) {
+		*err = why;
+		return err_wrap(err, "counting the dead letters of \"%s\"", alias);
 	}
+	report_letters(&e->report, alias, stats.documents, noted);
 	return 0;
 }
 
-int deadletters_begin(struct engine *e, const struct checkpoint_index *index, struct err *err)
+/* Of another PgSync that has a document of this name; an older life of this one's, or one that the engine made by
+ * itself, is not. */
+static bool is_foreign(const struct engine *e, const json_t *meta)
 {
-	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, index->name);
-	bool ours = false;
+	_cleanup_free_ char *us = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
+	const char *owner = jsonx_string(meta, "pgsync.owner", us);
 
-	if (generation_is_ours(e, letters, &ours, err) < 0 ||
-	    (ours && search_index_delete(e->search, letters, err) < 0))
+	return strcmp(owner, us) != 0;
+}
+
+int deadletters_begin(struct engine *e, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
+	_cleanup_json_ json_t *meta = NULL;
+
+	if (search_index_meta(e->search, letters, &meta, err) < 0)
+		return err->kind == ERR_NOT_FOUND ? 0 : err_wrap(err, "reading who owns index \"%s\"", letters);
+	if (!is_foreign(e, meta) && search_index_delete(e->search, letters, err) < 0)
 		return err_wrap(err, "deleting the dead letters of an older generation");
-	report_index_set(&e->report, &(struct report_index){.name = index->name,
-							    .generation = index->generation,
-							    .documents = -1,
-							    .dead_letters = ours ? 0 : -1});
 	return 0;
 }
 

@@ -31,7 +31,9 @@ int deadletters_unmade(struct deadletters *d, const char *physical, const char *
 /* For bulk_options.on_pressure; user is the struct deadletters. */
 void deadletters_pressure(void *user, bool under_pressure, const char *why);
 /* A generation begins without the letters of the one before: what is still rejected gets a new one. */
-int deadletters_begin(struct engine *e, const struct checkpoint_index *index, struct err *err) WARN_UNUSED;
+int deadletters_begin(struct engine *e, const char *alias, struct err *err) WARN_UNUSED;
+/* Counts those that can be found, for the report. Any thread, with its own search. */
+int deadletters_count(struct engine *e, struct search *search, const char *alias, struct err *err) WARN_UNUSED;
 /* Writes what was collected; call it after bulk_flush. */
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 

@@ -50,7 +50,9 @@ struct engine {
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
 	int walsender_pid;    /* of our last stream */
 	bool superseded;      /* another worker was seen to hold the slot after us */
-	bool streamed;        /* an attempt of this run held the slot: do not take it from somebody else */
+	uint64_t
+		truncated; /* a bit for each plan whose index the next attempt is to begin anew: its root was emptied */
+	bool streamed;     /* an attempt of this run held the slot: do not take it from somebody else */
 
 	/* attempt */
 	int end_fd;    /* an eventfd: readable once the attempt is to end */
@@ -67,6 +69,9 @@ struct engine {
 	struct reread reread;
 	struct checkpoint cp;
 };
+
+/* How long a thread that has other things to do waits for the search engine. */
+enum { ENGINE_SINK_MS = 10000 };
 
 /* --- connect.c --- */
 int engine_init(struct engine *e, const struct sync_options *options, struct err *err) WARN_UNUSED;
@@ -97,12 +102,12 @@ const struct catalog_table **preflight_tables(const struct engine *e, size_t *re
 /* Brings replica identities, publication, slot, checkpoint and indices to where the stream can start: resumes what is
  * there, or begins a new generation. *ret is the connection for the stream. */
 int prepare(struct engine *e, struct pg **ret, struct err *err) WARN_UNUSED;
-/* Begins new generations for the plans whose bits are set, durably; the next attempt fills them. */
-int prepare_rebuild(struct engine *e, uint64_t plans, struct err *err) WARN_UNUSED;
 /* What e->reread asks for is durable. */
 int prepare_reread_done(struct engine *e, struct err *err) WARN_UNUSED;
-/* After a bootstrap: settings as they should be, aliases moved, old generations gone. */
+/* After a bootstrap: settings as they should be, aliases moved. */
 int prepare_go_live(struct engine *e, struct err *err) WARN_UNUSED;
+/* Deletes the generations that no alias leads to any more. */
+int prepare_sweep(struct engine *e, struct err *err) WARN_UNUSED;
 
 /* --- stream.c --- */
 enum { STREAM_CAUGHT_UP = 1, STREAM_AGAIN = 2 };

@@ -216,14 +216,21 @@ int generation_check_filled(struct engine *e, const char *alias, int64_t generat
 	_cleanup_free_ char *physical = generation_name(alias, generation);
 	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
 	int64_t documents = 0, rejected = 0;
+	struct search_name name = {0};
+	bool takes_over;
 
 	if (count(e, letters, &rejected, err) < 0)
 		return -1;
 	if (!rejected)
 		return 0;
-	if (search_refresh(e->search, physical, err) < 0 || count(e, physical, &documents, err) < 0)
+	if (search_refresh(e->search, physical, err) < 0 || count(e, physical, &documents, err) < 0 ||
+	    search_resolve(e->search, alias, &name, err) < 0)
 		return -1;
-	if (documents)
+	/* A first one takes the place of none. */
+	takes_over = name.kind == SEARCH_NAME_INDEX ||
+		     (name.kind == SEARCH_NAME_ALIAS && strcmp(name.target, physical) != 0);
+	search_name_release(&name);
+	if (documents || !takes_over)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "EveryDocumentRejected",

@@ -68,6 +68,7 @@ static void look_at_table(const struct catalog_table *table, const struct catalo
 					  .identity_index = table->identity_index,
 					  .replica_identity = table->replica_identity,
 					  .is_owner = table->is_owner,
+					  .full = !index,
 					  .sql = statement(table->schema, table->name, index ? index->name : NULL)});
 }
 
@@ -88,6 +89,7 @@ static int look_at_part(struct engine *e, const struct catalog_table *table, con
 					.identity_index = part->identity_index,
 					.replica_identity = part->replica_identity,
 					.is_owner = part->is_owner,
+					.full = !index,
 					.sql = statement(part->schema, part->name, index)});
 	return 0;
 }

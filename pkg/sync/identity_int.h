@@ -19,6 +19,7 @@ struct identity_gap {
 	const char *identity_index;
 	char replica_identity;
 	bool is_owner;
+	bool full; /* no index has all of the columns */
 	char *sql; /* "ALTER TABLE ... REPLICA IDENTITY ..." that closes it */
 };
 

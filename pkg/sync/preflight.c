@@ -4,6 +4,7 @@
 
 #include "base/parse.h"
 #include "sync/identity_int.h"
+#include "sync/vitals_int.h"
 
 /* CONDITION_BYTES: the CRD allows 32,768 of a message. */
 enum { OLDEST_SERVER = 140000, CONDITION_BYTES = 30000 };
@@ -25,6 +26,7 @@ static void name_secret(struct err *err, const char *secret)
 static int reach_source(struct engine *e, struct err *err)
 {
 	const struct source_spec *source = &e->spec->source;
+	struct pg_slot slot;
 
 	if (engine_pg(e, false, "control", &e->pg, err) < 0) {
 		name_secret(err, source->password_ref.name ? source->password_ref.name : source->connection_secret);
@@ -36,14 +38,25 @@ static int reach_source(struct engine *e, struct err *err)
 	report_condition(&e->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected", "PostgreSQL %d.%d at %s:%d",
 			 pg_server_version(e->pg) / 10000, pg_server_version(e->pg) % 10000, source->host,
 			 (int)source->port);
+	/* WAL piles up while the other side is away. */
+	if (pg_slot_read(e->pg, source->slot_name, &slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	vitals_say_slot(e, &slot);
 	return 0;
 }
 
 static int reach_sink(struct engine *e, struct err *err)
 {
 	struct search_info info;
+	int r = engine_search(e, &e->search, err);
 
-	if (engine_search(e, &e->search, err) < 0 || search_info(e->search, &info, err) < 0) {
+	/* One that does not even say who it is, is away; making an index may take its time. */
+	if (r == 0) {
+		search_set_timeout(e->search, ENGINE_SINK_MS);
+		r = search_info(e->search, &info, err);
+		search_set_timeout(e->search, 0);
+	}
+	if (r < 0) {
 		name_secret(err, e->spec->sink.auth_secret.name);
 		say_unreachable(e, CONDITION_SINK_REACHABLE, err);
 		return err_wrap(err, "sink");
@@ -249,12 +262,34 @@ static void check_select(const struct engine *e, bool can_select, const char *na
 			     e->spec->source.user);
 }
 
+/* From Postgres 18 on there are virtual columns, which are never in the WAL: so it refuses UPDATE and DELETE of a
+ * published table that has one where the identity is the whole row. */
+static void check_virtual(const struct catalog_table *table, const struct identity_gaps *gaps, const char *name,
+			  struct findings *f)
+{
+	bool full = table->replica_identity == 'f';
+
+	for (size_t i = 0; i < gaps->n; i++)
+		full = full || gaps->items[i].full;
+	for (size_t i = 0; full && i < table->n_columns; i++)
+		if (table->columns[i].is_virtual)
+			findings_add(
+				f, FINDING_ERROR, "ReplicaIdentity", name,
+				"its column `%s` is generated and virtual: Postgres refuses changes of a published "
+				"table that has one and the replica identity FULL, which its links to its parents "
+				"need; make the column STORED, or create a unique index on NOT NULL columns that "
+				"has the links among them, and name it in ALTER TABLE %s REPLICA IDENTITY USING INDEX",
+				table->columns[i].name, name);
+}
+
 static int check_identity(struct engine *e, const struct catalog_table *table, struct findings *f, struct err *err)
 {
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+	_cleanup_free_ char *table_name = xasprintf("%s.%s", table->schema, table->name);
 
 	if (identity_find_gaps(e, table, &gaps, err) < 0)
 		return -1;
+	check_virtual(table, &gaps, table_name, f);
 	for (size_t i = 0; i < gaps.n; i++) {
 		const struct identity_gap *gap = &gaps.items[i];
 		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
@@ -422,17 +457,20 @@ static char *begin_sql(const struct engine *e)
 	return strbuf_detach(&sb);
 }
 
-static void say_schema(struct engine *e, const struct findings *f)
+/* others: what was found of tables and views. */
+static void say_schema(struct engine *e, const struct findings *f, const struct findings *others)
 {
 	_cleanup_free_ char *all = findings_summary(f, FINDING_ERROR, CONDITION_BYTES);
-	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES - 64);
+	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 2);
+	_cleanup_free_ char *more = findings_summary(others, FINDING_WARNING, CONDITION_BYTES / 2 - 64);
 	struct err err = {0};
 
 	if (findings_err(f, &err) < 0)
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", all);
 	else
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
-				 "every table and column was found%s%s", *remarks ? "; " : "", remarks);
+				 "every table and column was found%s%s%s%s", *remarks ? "; " : "", remarks,
+				 *more ? "; " : "", more);
 }
 
 /* The engine refuses every document for a pipeline that it does not have. */
@@ -456,6 +494,16 @@ static int check_pipelines(struct engine *e, struct findings *f, struct err *err
 	return 0;
 }
 
+static int check_relations(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
+{
+	if (check_tables(e, bypass_rls, f, err) < 0 || check_pipelines(e, f, err) < 0)
+		return -1;
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (e->plans[i])
+			check_views(e, e->plans[i], f);
+	return 0;
+}
+
 int preflight(struct engine *e, struct findings *findings, struct err *err)
 {
 	struct findings schema;
@@ -465,21 +513,14 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 	if (reach_both(e, err) < 0)
 		return -1;
 	findings_init(&schema);
-	if (check_server(e, findings, &bypass_rls, err) < 0 || compile(e, &schema, err) < 0)
-		goto out;
-	say_schema(e, &schema);
-	if (check_tables(e, bypass_rls, findings, err) < 0 || check_pipelines(e, findings, err) < 0)
-		goto out;
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (e->plans[i])
-			check_views(e, e->plans[i], findings);
-	if (all_compiled(e)) {
+	if (check_server(e, findings, &bypass_rls, err) == 0 && compile(e, &schema, err) == 0) {
+		r = check_relations(e, bypass_rls, findings, err);
+		say_schema(e, &schema, findings);
+	}
+	if (r == 0 && all_compiled(e)) {
 		targets_init(&e->targets, e->plans, e->n_plans);
 		e->begin_sql = begin_sql(e);
 	}
 	findings_move(findings, &schema);
-	r = 0;
-out:
-	findings_release(&schema);
 	return r;
 }

@@ -25,12 +25,13 @@ static int begin_generation(struct engine *e, size_t plan, int64_t after, uint64
 	struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[plan]->document->index);
 
 	if (generation_create(e, e->plans[plan], after, &index->generation, err) < 0 ||
-	    deadletters_begin(e, index, err) < 0)
+	    deadletters_begin(e, index->name, err) < 0)
 		return -1;
 	free(TAKE_PTR(index->ranges));
 	index->n_ranges = 0;
 	index->version = version;
 	index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
+	index->emptied = false;
 	index->rows_total = 0;
 	index->start_us = clock_wall_us();
 	index->completion_us = 0;
@@ -48,9 +49,9 @@ static int read_base_version(struct engine *e, uint64_t *ret, struct err *err)
 }
 
 /* Without a bootstrap the new index would stay empty, and take the place of one that is not. */
-static int check_policy(const struct engine *e, const struct checkpoint_index *index, struct err *err)
+static int check_policy(const struct engine *e, const struct checkpoint_index *index, bool live, struct err *err)
 {
-	if (e->spec->bootstrap != BOOTSTRAP_NEVER || !index || !index->live)
+	if (e->spec->bootstrap != BOOTSTRAP_NEVER || !live)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "BootstrapNeeded",
@@ -64,9 +65,12 @@ static int new_generations(struct engine *e, uint64_t version, struct err *err)
 {
 	struct checkpoint *cp = &e->cp;
 
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (check_policy(e, checkpoint_find(cp, e->plans[i]->document->index), err) < 0)
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(cp, e->plans[i]->document->index);
+
+		if (index && check_policy(e, index, index->live, err) < 0)
 			return -1;
+	}
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_ensure(cp, e->plans[i]->document->index);
 
@@ -125,24 +129,32 @@ static int publish_more(struct engine *e, struct err *err)
 
 static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
 {
-	const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
+	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
 
-	return check_policy(e, index, err) < 0 ? -1 : begin_generation(e, plan, index->generation, version, err);
+	if (check_policy(e, index, index->live, err) < 0 ||
+	    begin_generation(e, plan, index->generation, version, err) < 0)
+		return -1;
+	index->emptied = true;
+	return 0;
 }
 
-/* The partitions may be others than those that the indices were filled from. */
-static int follow_parts(struct engine *e, struct err *err)
+/* Rows that are gone without an event of their own: the root was truncated, or partitions are others than those that
+ * the indices were filled from. */
+static int follow_losses(struct engine *e, struct err *err)
 {
-	_cleanup_free_ bool *anew = NULL;
+	_cleanup_free_ bool *parts = NULL;
 	uint64_t version = 0;
 
-	parts_compare(e, &anew);
+	parts_compare(e, &parts);
 	for (size_t p = 0; p < e->n_plans; p++) {
-		if (!anew[p])
+		bool truncated = e->truncated >> p & 1;
+
+		if (!parts[p] && !truncated)
 			continue;
-		engine_event(e, false, "ResyncStarted", "Resync",
-			     "building index \"%s\" anew: partitions of its root are gone or were emptied",
-			     e->plans[p]->document->index);
+		engine_event(e, false, "ResyncStarted", "Resync", "building index \"%s\" anew: %s",
+			     e->plans[p]->document->index,
+			     truncated ? "its root was truncated, or changed without a replica identity"
+				       : "partitions of its root are gone or were emptied");
 		if ((!version && read_base_version(e, &version, err) < 0) || rebuild(e, p, version, err) < 0)
 			return -1;
 	}
@@ -176,7 +188,7 @@ static int resume(struct engine *e, const struct situation *s, struct err *err)
 			return -1;
 	}
 	if (!why)
-		return follow_parts(e, err);
+		return follow_losses(e, err);
 	log_info("sync", "building a new generation", KV_STR("why", why));
 	engine_event(e, false, "ResyncStarted", "Resync", "building the index anew: %s", why);
 	claim(e, s);
@@ -185,9 +197,12 @@ static int resume(struct engine *e, const struct situation *s, struct err *err)
 	return new_generations(e, version, err);
 }
 
-/* The generation may have been marked for rebuilding (a truncated root), or its index deleted by somebody. */
+/* Somebody may have deleted an index, or moved its alias. */
 static int ensure_indices(struct engine *e, const struct situation *s, struct err *err)
 {
+	/* The alias goes with its index. */
+	bool lived = e->cp.phase == CHECKPOINT_LIVE;
+
 	for (size_t i = 0; i < e->n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 		bool exists = false;
@@ -201,7 +216,7 @@ static int ensure_indices(struct engine *e, const struct situation *s, struct er
 							       bootstrap */
 		if (exists)
 			continue;
-		if (check_policy(e, index, err) < 0)
+		if (check_policy(e, index, lived || index->live, err) < 0)
 			return -1;
 		log_warn("sync", "the index is gone, building it anew", KV_STR("index", e->physical[i]));
 		if (begin_generation(e, i, index->generation - 1,
@@ -225,6 +240,15 @@ static int check_owners(struct engine *e, struct err *err)
 		if (generation_check_owner(e, e->plans[i]->document->index, &index->live, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* Whatever is written from here on takes the letter of its document along. */
+static int count_letters(struct engine *e, struct err *err)
+{
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (deadletters_count(e, e->search, e->plans[i]->document->index, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -266,22 +290,11 @@ int prepare(struct engine *e, struct pg **ret, struct err *err)
 		return -1;
 	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
 		return -1;
-	if (ensure_indices(e, &s, err) < 0 || fill_views(e, err) < 0)
+	e->truncated = 0;
+	if (ensure_indices(e, &s, err) < 0 || count_letters(e, err) < 0 || fill_views(e, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(replication);
 	return 0;
-}
-
-int prepare_rebuild(struct engine *e, uint64_t plans, struct err *err)
-{
-	uint64_t version;
-
-	if (read_base_version(e, &version, err) < 0)
-		return -1;
-	for (size_t p = 0; p < e->n_plans; p++)
-		if ((plans >> p & 1) && rebuild(e, p, version, err) < 0)
-			return -1;
-	return engine_save(e, err);
 }
 
 static int check_filled(struct engine *e, struct err *err)
@@ -289,9 +302,7 @@ static int check_filled(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		/* A first one takes the place of none. */
-		if (index->live && index->live != index->generation &&
-		    generation_check_filled(e, index->name, index->generation, err) < 0)
+		if (!index->emptied && generation_check_filled(e, index->name, index->generation, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -309,8 +320,11 @@ int prepare_go_live(struct engine *e, struct err *err)
 		index->live = index->generation;
 	}
 	e->cp.phase = CHECKPOINT_LIVE;
-	if (engine_save(e, err) < 0)
-		return -1;
+	return engine_save(e, err);
+}
+
+int prepare_sweep(struct engine *e, struct err *err)
+{
 	for (size_t i = 0; i < e->cp.n_indices; i++)
 		if (generation_sweep(e, e->cp.indices[i].name, e->cp.indices[i].live, err) < 0)
 			return -1;

@@ -138,8 +138,6 @@ void report_index_set(struct report *report, const struct report_index *index)
 	to->generation = index->generation;
 	if (index->documents >= 0)
 		to->documents = index->documents;
-	if (index->dead_letters >= 0)
-		to->dead_letters = index->dead_letters;
 	if (*index->health)
 		memcpy(to->health, index->health, sizeof(to->health));
 	(void)pthread_mutex_unlock(&report->lock);
@@ -149,6 +147,29 @@ void report_nulled_add(struct report *report, const char *name, int64_t n)
 {
 	(void)pthread_mutex_lock(&report->lock);
 	find_index(report, name)->nulled += n;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+uint32_t report_letters_noted(struct report *report, const char *name)
+{
+	uint32_t noted;
+
+	(void)pthread_mutex_lock(&report->lock);
+	noted = find_index(report, name)->letters_noted;
+	(void)pthread_mutex_unlock(&report->lock);
+	return noted;
+}
+
+void report_letters(struct report *report, const char *name, int64_t n, uint32_t noted)
+{
+	struct report_index *index;
+
+	(void)pthread_mutex_lock(&report->lock);
+	index = find_index(report, name);
+	if (index->letters_noted == noted) {
+		index->dead_letters = n;
+		index->letters_noted++;
+	}
 	(void)pthread_mutex_unlock(&report->lock);
 }
 

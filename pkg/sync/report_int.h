@@ -40,7 +40,8 @@ struct report_index {
 	char *name;
 	int64_t generation; /* 0: no index yet */
 	int64_t documents, dead_letters;
-	int64_t nulled; /* values that were written as null since the worker's start */
+	uint32_t letters_noted; /* how often dead_letters was set */
+	int64_t nulled;         /* values that were written as null since the worker's start */
 	char health[8];
 };
 
@@ -88,6 +89,10 @@ void report_index_set(struct report *report, const struct report_index *index);
 void report_nulled_add(struct report *report, const char *name, int64_t n);
 /* How many dead letters the index is known to have. */
 int64_t report_dead_letters(struct report *report, const char *name);
+/* Sets that, unless somebody else did since report_letters_noted was asked: so counting takes no lock, and a count that
+ * was begun earlier does not hide letters that came meanwhile. */
+uint32_t report_letters_noted(struct report *report, const char *name);
+void report_letters(struct report *report, const char *name, int64_t n, uint32_t noted);
 /* The search engine pushes back, or takes writes again. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms; then why is copied. */

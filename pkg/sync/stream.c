@@ -28,7 +28,8 @@ enum {
 	SAVE_LIVE_MS = 30000,     /* the confirmed position, when it moved */
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
 	NUDGE_MS = 300,
-	SINK_MS = 10000,
+	SWEEP_MS = 5000, /* searches that are under way when an alias moves end on the old generation */
+	SWEEP_AGAIN_MS = 60000,
 	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
 };
 
@@ -59,6 +60,7 @@ struct stream {
 	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
 	int64_t start_ms;
 	int64_t feedback_ms, save_ms, nudge_ms, catalog_ms; /* when last done */
+	int64_t sweep_ms;                                   /* when old generations are to go; 0: there are none */
 	uint64_t saved_confirmed;
 	enum reread_state reread;
 	struct vitals vitals;
@@ -327,11 +329,32 @@ static int check_bootstrap(struct stream *s, struct err *err)
 	if (prepare_go_live(s->engine, err) < 0)
 		return -1;
 	s->live_after = 0;
+	s->sweep_ms = clock_now_ms() + SWEEP_MS;
 	vitals_hurry(&s->vitals);
 	report_phase(&s->engine->report, "Streaming");
 	engine_event(s->engine, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	return 0;
+}
+
+/* An index too many is no reason to end the stream, or to keep it waiting for an engine that does not answer. */
+static void sweep(struct stream *s, int64_t now)
+{
+	struct err err = {0};
+
+	if (!s->sweep_ms || now < s->sweep_ms || !vitals_sink_answered(&s->vitals, now))
+		return;
+	s->sweep_ms = 0;
+	if (prepare_sweep(s->engine, &err) == 0)
+		return;
+	log_warn("sync", "an old generation stays for now", KV_ERR(&err));
+	s->sweep_ms = now + SWEEP_AGAIN_MS;
+}
+
+/* Nobody comes after this run to do it. */
+static int finish(struct stream *s, struct err *err)
+{
+	return s->sweep_ms && prepare_sweep(s->engine, err) < 0 ? -1 : STREAM_CAUGHT_UP;
 }
 
 /* --- time --- */
@@ -352,7 +375,11 @@ static int64_t lag_seconds(struct stream *s)
 static int look_around(struct stream *s, int64_t now, struct err *err)
 {
 	const struct progress progress = {
-		.durable = durable(s), .lag_seconds = lag_seconds(s), .pending = !nothing_pending(s)};
+		.durable = durable(s),
+		.lag_seconds = lag_seconds(s),
+		.pending = !nothing_pending(s),
+		.catching_up = s->live_after != 0,
+	};
 
 	return vitals_look(&s->vitals, &progress, now, err);
 }
@@ -413,13 +440,11 @@ static int check_catalog(struct stream *s, struct err *err)
 
 static int check_applier(struct stream *s, struct err *err)
 {
-	uint64_t plans;
-	int r = applier_check(s->applier, &plans, err);
+	int r = applier_check(s->applier, &s->engine->truncated, err);
 
-	if (r <= 0)
-		return r;
-	log_info("sync", "root tables were truncated, building new generations", KV_U64("plans", plans));
-	return prepare_rebuild(s->engine, plans, err) < 0 ? -1 : STREAM_AGAIN;
+	/* Threads of this attempt may still fill the old generation. Nothing was acknowledged: if the process ends
+	 * here, the truncation comes again. */
+	return r > 0 ? STREAM_AGAIN : r;
 }
 
 static int check_reread(struct stream *s, int64_t now, struct err *err)
@@ -456,10 +481,12 @@ static int work(struct stream *s, struct err *err)
 	if (s->vitals.index_gone)
 		return err_reason(err, ERR_TRANSIENT, "IndexGone",
 				  "an index was deleted by somebody; it is built anew");
+	sweep(s, now);
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
 		return 0;
-	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE)
-		return STREAM_CAUGHT_UP;
+	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE) {
+		return finish(s, err);
+	}
 	return nudge(s, now, e->catch_up_to, err);
 }
 
@@ -517,6 +544,21 @@ static int loop(struct stream *s, struct err *err)
 	}
 }
 
+static void say_begin(struct stream *s)
+{
+	struct engine *e = s->engine;
+	bool complete = true;
+
+	for (size_t i = 0; i < e->n_plans; i++)
+		complete = complete && checkpoint_find(&e->cp, e->plans[i]->document->index)->complete;
+	if (complete)
+		say_complete(e);
+	else
+		report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
+				 "the tables are being copied");
+	report_phase(&e->report, !complete ? "Bootstrapping" : s->bootstrap ? "CatchingUp" : "Streaming");
+}
+
 static int open_stream(struct stream *s, struct pg *replication, struct err *err)
 {
 	struct engine *e = s->engine;
@@ -534,7 +576,7 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	/* What a writer of an earlier attempt met is not said of this one's. */
 	report_pressure(&e->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
-	search_set_timeout(e->search, SINK_MS);
+	search_set_timeout(e->search, ENGINE_SINK_MS);
 	s->start_ms = clock_now_ms();
 	if (engine_server_lsn(e->pg, &s->vitals.start_lsn, err) < 0)
 		return -1;
@@ -547,12 +589,10 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	if (applier_start(e, s->wake_fd, &s->applier, err) < 0 ||
 	    bootstrap_start(e, s->wake_fd, &s->bootstrap, err) < 0)
 		return -1;
-	if (s->bootstrap)
-		report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
-				 "the tables are being copied");
-	else
-		say_complete(e);
-	report_phase(&e->report, s->bootstrap ? "Bootstrapping" : "Streaming");
+	say_begin(s);
+	/* What an earlier attempt had no time for. */
+	if (e->cp.phase == CHECKPOINT_LIVE)
+		s->sweep_ms = clock_now_ms() + SWEEP_MS;
 	return 0;
 }
 

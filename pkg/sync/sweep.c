@@ -19,7 +19,8 @@ static int delete_older(struct reading *r, const char *index, const json_t *hits
 					     .id = id,
 					     .id_len = strlen(id),
 					     .routing = jsonx_string(hit, "_routing", NULL),
-					     .version = r->version};
+					     /* Never what was just written, should a copy of the index be behind. */
+					     .version = r->version - 1};
 
 		if ((uint64_t)json_integer_value(json_object_get(hit, "_version")) < r->version &&
 		    bulk_add(r->bulk, &action, err) < 0)

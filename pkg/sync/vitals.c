@@ -14,9 +14,11 @@ enum {
 	PRESSURE_MS = 1500,
 };
 
-static void say_slot(struct engine *e, const struct pg_slot *slot)
+void vitals_say_slot(struct engine *e, const struct pg_slot *slot)
 {
-	if (slot->state == PG_SLOT_LOST)
+	if (slot->state == PG_SLOT_ABSENT)
+		report_unknown(&e->report, CONDITION_SLOT_HEALTHY, "NotChecked", "there is no replication slot");
+	else if (slot->state == PG_SLOT_LOST)
 		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
 				 "the server dropped WAL that slot \"%s\" needed", e->spec->source.slot_name);
 	else if (!strcmp(slot->wal_status, "unreserved"))
@@ -47,24 +49,24 @@ static void say_sink(struct vitals *v)
 }
 
 /* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
-static bool still_stalled(struct vitals *v, uint64_t durable)
+static bool still_stalled(struct vitals *v, const struct progress *progress)
 {
 	struct report *report = &v->engine->report;
 
 	if (report_status(report, CONDITION_STALLED) != STATUS_TRUE)
 		return false;
-	if (durable < v->start_lsn)
+	if (progress->durable < v->start_lsn || progress->catching_up)
 		return true;
 	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
 	return false;
 }
 
-static void say_ready(struct vitals *v, uint64_t durable, int64_t lag)
+static void say_ready(struct vitals *v, const struct progress *progress)
 {
 	struct engine *e = v->engine;
 	struct report *report = &e->report;
 
-	if (still_stalled(v, durable))
+	if (still_stalled(v, progress))
 		return;
 	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
@@ -72,7 +74,7 @@ static void say_ready(struct vitals *v, uint64_t durable, int64_t lag)
 	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
 				 "the index is not complete yet");
-	else if (lag > e->spec->lag_target_seconds)
+	else if (progress->lag_seconds > e->spec->lag_target_seconds)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
 				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
 	else
@@ -97,19 +99,18 @@ static int look_at_slot(struct vitals *v, const struct progress *progress, struc
 		report.lag_bytes = slot.current_lsn - progress->durable;
 	report_stream_set(&e->report, &report);
 	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
-	say_slot(e, &slot);
+	vitals_say_slot(e, &slot);
 	say_sink(v);
-	say_ready(v, progress->durable, report.lag_seconds);
+	say_ready(v, progress);
 	return 0;
 }
 
 static void look_at_index(struct vitals *v, const struct checkpoint_index *index, const char *physical)
 {
 	struct engine *e = v->engine;
-	_cleanup_free_ char *dead = xasprintf("%s" DEADLETTERS_SUFFIX, index->name);
-	struct report_index report = {.name = index->name, .generation = index->generation, .documents = -1};
+	struct report_index report = {.name = index->name, .generation = index->generation};
 	struct search_stats stats;
-	struct err ignored;
+	int64_t letters;
 	bool ours = false;
 
 	if (generation_is_ours(e, physical, &ours, &v->sink_err) < 0 ||
@@ -120,14 +121,15 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 		return;
 	report.documents = stats.documents;
 	memcpy(report.health, stats.health, sizeof(report.health));
-	if (search_stats(e->search, dead, &stats, &ignored) == 0)
-		report.dead_letters = stats.documents;
-	if (report.dead_letters > 0)
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-				 "%lld documents were rejected; see index \"%s\"", (long long)report.dead_letters,
-				 dead);
-	v->dead_letters += report.dead_letters;
 	report_index_set(&e->report, &report);
+	if (deadletters_count(e, e->search, index->name, &v->sink_err) < 0)
+		return;
+	letters = report_dead_letters(&e->report, index->name);
+	if (letters > 0)
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected; see index \"%s" DEADLETTERS_SUFFIX "\"",
+				 (long long)letters, index->name);
+	v->dead_letters += letters;
 }
 
 /* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
@@ -161,6 +163,11 @@ int vitals_look(struct vitals *v, const struct progress *progress, int64_t now, 
 		engine_publish(v->engine);
 	}
 	return 0;
+}
+
+bool vitals_sink_answered(const struct vitals *v, int64_t now)
+{
+	return v->sink_err.kind == ERR_NONE && now < v->indices_ms + SLOT_MS;
 }
 
 void vitals_hurry(struct vitals *v)

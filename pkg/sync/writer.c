@@ -442,28 +442,38 @@ static void begin_plan(struct writer *w, size_t plan)
 	w->reading.version = w->version > filled ? w->version : filled + 1;
 }
 
-static int has_few_documents(struct writer *w, size_t plan, bool *ret, struct err *err)
+/* Neither the index nor the table is large. */
+static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
 {
+	const struct catalog_table *root = w->engine->plans[plan]->root;
 	_cleanup_(search_freep) struct search *search = NULL;
+	_cleanup_result_ PGresult *rows = NULL;
 	struct search_stats stats;
 
 	/* The bulk writer's own is busy with bulks. */
 	if (engine_search(w->engine, &search, err) < 0 ||
 	    search_stats(search, w->engine->physical[plan], &stats, err) < 0)
 		return err_wrap(err, "counting the documents of a truncated table");
-	*ret = stats.documents <= SWEEP_DOCUMENTS;
+	strbuf_reset(&w->key);
+	strbuf_adds(&w->key, "SELECT FROM ");
+	pg_quote_table(&w->key, root->schema, root->name);
+	strbuf_addf(&w->key, " LIMIT %d", SWEEP_DOCUMENTS + 1);
+	if (pg_query(w->pg, w->key.data, NULL, 0, &rows, err) < 0)
+		return err_wrap(err, "counting the rows of a truncated table");
+	*ret = stats.documents <= SWEEP_DOCUMENTS && PQntuples(rows) <= SWEEP_DOCUMENTS;
 	return 0;
 }
 
 /* The root was emptied. A few documents are deleted one by one; for many, a new generation takes the place of the old
- * one. While a generation is being filled, a chunk that was read before may still be on its way into the index. */
+ * one. That is also so while a generation is being filled, since a chunk that was read before may still be on its way
+ * into the index; and for a partitioned root, which is about to be built anew because of its partitions. */
 static int write_truncated(struct writer *w, size_t plan, struct err *err)
 {
-	bool few = false;
+	bool sweep = w->live && w->engine->spec->bootstrap == BOOTSTRAP_NEVER;
 
-	if (w->live && has_few_documents(w, plan, &few, err) < 0)
+	if (w->live && !sweep && w->engine->plans[plan]->root->kind != 'p' && is_small(w, plan, &sweep, err) < 0)
 		return -1;
-	if (few) {
+	if (sweep) {
 		w->to_sweep[plan] = true;
 		return write_all(w, plan, err);
 	}
