@@ -432,6 +432,7 @@ def test_import_takes_the_index_of_pgsync_over_without_a_gap(home, shop, resourc
             answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
             # A search that is under way while its index goes finds no shard. Client libraries ask again; so do we, once.
             if answer.status_code == 503:
+                time.sleep(0.1)
                 answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
             answers.append(answer.status_code)
             time.sleep(0.01)
