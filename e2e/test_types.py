@@ -113,6 +113,8 @@ TYPES = {
 if float(server.VERSION) < 15:
     for later in ("numeric(3,-4)", "numeric(3,5)"):
         del TYPES[later]
+if float(server.VERSION) < 17:
+    TYPES["interval"] = [value for value in TYPES["interval"] if "infinity" not in value]
 
 DECLARATIONS = """
     CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION cube; CREATE EXTENSION isn;

@@ -47,7 +47,7 @@ static int reach_source(struct engine *e, struct err *err)
 
 static int reach_sink(struct engine *e, struct err *err)
 {
-	struct search_info info;
+	struct search_info info = {0};
 	int r = engine_search(e, &e->search, err);
 
 	/* One that does not even say who it is, is away; making an index may take its time. */
