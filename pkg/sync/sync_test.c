@@ -680,6 +680,23 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 	report_release(&r);
 }
 
+static void test_report_letters_when_some_came_while_they_were_counted_then_these_stay(void **state)
+{
+	struct report r;
+	uint32_t before;
+
+	UNUSED(state);
+	report_init(&r);
+	before = report_letters_noted(&r, "books");
+	report_letters(&r, "books", 3, report_letters_noted(&r, "books"));
+	/* The count that was begun before saw none of them. */
+	report_letters(&r, "books", 0, before);
+	assert_int_equal(report_dead_letters(&r, "books"), 3);
+	report_letters(&r, "books", 0, report_letters_noted(&r, "books"));
+	assert_int_equal(report_dead_letters(&r, "books"), 0);
+	report_release(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -712,6 +729,7 @@ int main(void)
 		cmocka_unit_test(test_generation_number_when_name_is_not_ours_then_zero),
 		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
 		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
+		cmocka_unit_test(test_report_letters_when_some_came_while_they_were_counted_then_these_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
