@@ -146,6 +146,12 @@ static int each_index(struct deadletters *d, struct search *search,
 	return 0;
 }
 
+/* A login that may not touch the index has never written one. */
+static bool no_letters(const struct err *err)
+{
+	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
+}
+
 /* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
 static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
 {
@@ -161,7 +167,7 @@ int deadletters_count(struct engine *e, struct search *search, const char *alias
 	struct search_stats stats = {0};
 	struct err why = {0};
 
-	if (search_stats(search, letters, &stats, &why) < 0 && why.kind != ERR_NOT_FOUND) {
+	if (search_stats(search, letters, &stats, &why) < 0 && !no_letters(&why)) {
 		*err = why;
 		return err_wrap(err, "counting the dead letters of \"%s\"", alias);
 	}
@@ -185,7 +191,7 @@ int deadletters_begin(struct engine *e, const char *alias, struct err *err)
 	_cleanup_json_ json_t *meta = NULL;
 
 	if (search_index_meta(e->search, letters, &meta, err) < 0)
-		return err->kind == ERR_NOT_FOUND ? 0 : err_wrap(err, "reading who owns index \"%s\"", letters);
+		return no_letters(err) ? 0 : err_wrap(err, "reading who owns index \"%s\"", letters);
 	if (!is_foreign(e, meta) && search_index_delete(e->search, letters, err) < 0)
 		return err_wrap(err, "deleting the dead letters of an older generation");
 	return 0;

@@ -205,7 +205,7 @@ static int count(struct engine *e, const char *index, int64_t *ret, struct err *
 {
 	struct search_stats stats = {0};
 
-	if (search_stats(e->search, index, &stats, err) < 0 && err->kind != ERR_NOT_FOUND)
+	if (search_stats(e->search, index, &stats, err) < 0 && err->kind != ERR_NOT_FOUND && err->kind != ERR_DENIED)
 		return err_wrap(err, "counting the documents of \"%s\"", index);
 	*ret = stats.documents;
 	return 0;
