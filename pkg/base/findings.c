@@ -1,6 +1,7 @@
 /* Everything that is wrong at once. */
 #include "base/findings.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,8 +124,13 @@ static size_t min3(size_t a, size_t b, size_t c)
 	return least < c ? least : c;
 }
 
+static bool differ(char a, char b)
+{
+	return tolower((unsigned char)a) != tolower((unsigned char)b);
+}
+
 /* How many letters to insert, leave out, replace, or swap with the next one (optimal string alignment), in two words of
- * at most WORD_BYTES. */
+ * at most WORD_BYTES; upper and lower case are the same. */
 static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen)
 {
 	size_t rows[3][WORD_BYTES + 1];
@@ -136,8 +142,8 @@ static size_t edit_distance(const char *a, size_t alen, const char *b, size_t bl
 
 		row[0] = i;
 		for (size_t j = 1; j <= blen; j++) {
-			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + differ(a[i - 1], b[j - 1]));
+			if (i > 1 && j > 1 && !differ(a[i - 1], b[j - 2]) && !differ(a[i - 2], b[j - 1]) &&
 			    before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
 		}

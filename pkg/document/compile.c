@@ -46,6 +46,17 @@ static void unknown_table(struct compiler *c, const char *path, const char *sche
 	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
 	const char *near = c->known ? nearest_name(name, c->known->items, c->known->n) : NULL;
 
+	/* Written as people write it elsewhere. */
+	for (size_t i = 0; c->known && i < c->known->n; i++) {
+		const char *dot = strchr(table, '.');
+
+		if (dot && strcmp(table, c->known->items[i]) == 0) {
+			compiler_fail(c, "UnknownTable", path,
+				      "table %s does not exist; for the table %s write `schema: %.*s` and `table: %s`",
+				      name, table, (int)(dot - table), table, dot + 1);
+			return;
+		}
+	}
 	compiler_fail(c, "UnknownTable", path, "table %s does not exist%s%s%s", name, near ? "; did you mean " : "",
 		      near ? near : "", near ? "?" : "");
 }
@@ -124,6 +135,13 @@ static void resolve_key(struct compiler *c, struct place *place)
 	const struct node *node = place->node;
 	const struct catalog_index *primary = catalog_primary_key(place->table);
 
+	/* Where there is a primary key, it counts; but a name that is wrong is a mistake all the same. */
+	for (size_t i = 0; primary && i < node->primary_key.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
+
+		if (catalog_column(place->table, node->primary_key.items[i]) < 0)
+			unknown_column(c, path, place->table, node->primary_key.items[i]);
+	}
 	if (primary) {
 		place->key = xmemdup(primary->columns, primary->n * sizeof(*primary->columns));
 		place->n_key = primary->n;
@@ -385,8 +403,11 @@ static void add_made(json_t *columns, const struct catalog_table *table, int pos
 {
 	const struct catalog_column *column = &table->columns[position];
 
-	(void)json_array_append_new(
-		columns, json_pack("[I, i, I]", (json_int_t)table->oid, column->attnum, (json_int_t)column->altered));
+	json_t *made = json_pack("[I, i, I]", (json_int_t)table->oid, column->attnum, (json_int_t)column->altered);
+
+	if (column->type_made_of)
+		(void)json_array_append_new(made, json_integer((json_int_t)column->type_made_of));
+	(void)json_array_append_new(columns, made);
 }
 
 static json_t *made_of(const struct tree *tree)

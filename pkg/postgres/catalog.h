@@ -27,8 +27,10 @@ struct catalog_column {
 	bool generated;
 	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
 	int attnum;
-	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
-			     values */
+	uint64_t
+		type_made_of; /* of a composite type, or of an array of one: a hash over its attributes; 0 for others */
+	uint32_t altered;     /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
+				 values */
 };
 
 struct catalog_index {

@@ -11,7 +11,8 @@ static bool same_text(const char *a, const char *b)
 static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
 {
 	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
-	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered;
+	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered &&
+	       a->type_made_of == b->type_made_of;
 }
 
 static bool same_key(const struct catalog_index *a, const struct catalog_index *b)
@@ -19,6 +20,22 @@ static bool same_key(const struct catalog_index *a, const struct catalog_index *
 	if (!a || !b)
 		return a == b;
 	return a->n == b->n && !memcmp(a->columns, b->columns, a->n * sizeof(*a->columns));
+}
+
+static bool same_foreign_key(const struct catalog_foreign_key *a, const struct catalog_foreign_key *b)
+{
+	return a->to == b->to && a->n == b->n && !memcmp(a->columns, b->columns, a->n * sizeof(*a->columns)) &&
+	       !memcmp(a->to_columns, b->to_columns, a->n * sizeof(*a->to_columns));
+}
+
+static bool same_foreign_keys(const struct catalog_table *a, const struct catalog_table *b)
+{
+	if (a->n_foreign_keys != b->n_foreign_keys)
+		return false;
+	for (size_t i = 0; i < a->n_foreign_keys; i++)
+		if (!same_foreign_key(&a->foreign_keys[i], &b->foreign_keys[i]))
+			return false;
+	return true;
 }
 
 static bool same_part(const struct catalog_part *a, const struct catalog_part *b)
@@ -44,7 +61,7 @@ static bool same_table(const struct catalog_table *a, const struct catalog_table
 	    a->kind != b->kind || a->is_inherited != b->is_inherited || a->replica_identity != b->replica_identity ||
 	    !same_text(a->identity_index, b->identity_index) || !same_text(a->definition, b->definition) ||
 	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)) ||
-	    !same_parts(a, b))
+	    !same_foreign_keys(a, b) || !same_parts(a, b))
 		return false;
 	for (size_t i = 0; i < a->n_columns; i++)
 		if (!same_column(&a->columns[i], &b->columns[i]))

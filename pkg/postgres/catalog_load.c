@@ -47,7 +47,11 @@ static const char sql_columns[] =
 	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, col.atttypmod,"
 	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> '',"
 	"  CASE WHEN t.typcategory = 'A' THEN (SELECT e.typcategory FROM pg_type e WHERE e.oid = t.typelem) END,"
-	"  col.xmin::text, col.attgenerated = 'v'"
+	"  col.xmin::text, col.attgenerated = 'v',"
+	"  (SELECT hashtextextended(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, "
+	"a.attisdropped), ',' ORDER BY a.attrelid, a.attnum), 0) & 9223372036854775807"
+	"   FROM pg_type c JOIN pg_attribute a ON a.attrelid = c.typrelid AND a.attnum > 0"
+	"   WHERE c.oid IN (t.oid, t.typelem) AND c.typtype = 'c')"
 	" FROM col JOIN typ ON typ.start = col.atttypid JOIN pg_type t ON t.oid = typ.oid"
 	" WHERE t.typtype <> 'd' AND NOT EXISTS ("
 	"  SELECT FROM pg_type e JOIN pg_type b ON b.oid = e.typbasetype"
@@ -174,6 +178,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.not_null = pg_value_bool(r, i, 8),
 			.generated = pg_value_bool(r, i, 9),
 			.is_virtual = pg_value_bool(r, i, 12),
+			.type_made_of = PQgetisnull(r, i, 13) ? 0 : pg_value_u64(r, i, 13),
 			.altered = (uint32_t)pg_value_u64(r, i, 11),
 			.element_category = PQgetisnull(r, i, 10) ? '\0' : char_of(r, i, 10),
 		};

@@ -84,6 +84,43 @@ static int check_temporary(struct pg *pg, struct catalog_expression *e, const st
 	return 0;
 }
 
+/* How many literals there are like 'now' and 'tomorrow 12:00', which mean a time when they are read as one. */
+static size_t count_moments(const char *sql)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	size_t n = 0;
+
+	for (const char *s = strchr(sql, '\''); s; s = strchr(s, '\'')) {
+		s++;
+		s += strspn(s, " \t\r\n");
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+			size_t len = strlen(words[i]);
+
+			n += strncasecmp(s, words[i], len) == 0 && strcspn(s + len, "' \t\r\n") == 0;
+		}
+	}
+	return n;
+}
+
+/* The server reads such a literal when it stores a generated column, here it would be read with each statement: those
+ * that are stored as something else are moments. Within the transaction of check_immutable. */
+static int check_moments(struct pg *pg, struct catalog_expression *e, struct err *err)
+{
+	static const char sql[] = "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_class c ON c.oid = "
+				  "d.adrelid JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
+				  " WHERE c.relnamespace = pg_my_temp_schema() AND a.attname = 'pgsync.expression'";
+	_cleanup_result_ PGresult *r = NULL;
+
+	if (count_moments(e->sql) == 0)
+		return 0;
+	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
+		return -1;
+	if (PQntuples(r) == 1 && count_moments(PQgetvalue(r, 0, 0)) < count_moments(e->sql))
+		e->problem = xstrdup("is not immutable: 'now', 'today', 'tomorrow' and 'yesterday' are another time "
+				     "whenever they are read, and no change of the row would be seen");
+	return 0;
+}
+
 /* A generated column must be immutable and may refer to columns of its own row alone: the server's check is ours. */
 static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
 			   struct err *err)
@@ -99,14 +136,15 @@ static int check_immutable(struct pg *pg, const struct catalog_table *table, str
 	pg_quote_table(&sql, table->schema, table->name);
 	strbuf_adds(&sql, "); ALTER TABLE pg_temp.");
 	pg_quote_ident(&sql, table->name);
-	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED; ROLLBACK",
-		    e->type.type, e->sql);
+	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED", e->type.type, e->sql);
 	failed = pg_exec(pg, sql.data, &said);
 	strbuf_release(&sql);
-	if (failed == 0)
-		return 0;
+	if (failed == 0 && check_moments(pg, e, err) < 0)
+		return -1;
 	if (pg_exec(pg, "ROLLBACK", err) < 0)
 		return -1;
+	if (failed == 0)
+		return 0;
 	*err = said;
 	return check_temporary(pg, e, &said, err);
 }

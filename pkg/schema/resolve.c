@@ -189,7 +189,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decodes [s, end); NULL for nothing, or for an escape that is broken or a NUL. */
+/* Percent-decodes [s, end), where a % that begins no escape is itself, as pgsync has it; NULL for nothing, or a NUL. */
 static char *uri_part(const char *s, const char *end)
 {
 	char *decoded, *to;
@@ -198,11 +198,11 @@ static char *uri_part(const char *s, const char *end)
 		return NULL;
 	decoded = to = xmalloc((size_t)(end - s) + 1);
 	while (s < end) {
-		if (*s != '%') {
+		if (*s != '%' || end - s < 3 || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0) {
 			*to++ = *s++;
 			continue;
 		}
-		if (end - s < 3 || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0 || (s[1] == '0' && s[2] == '0')) {
+		if (s[1] == '0' && s[2] == '0') {
 			*to = '\0';
 			free_secret(decoded);
 			return NULL;
@@ -233,6 +233,22 @@ static void parse_uri_query(const char *s, const char *end, struct connection *c
 	}
 }
 
+/* The @ behind user and password, or NULL. A password may hold /, ? and #, which ought to be escaped: then what stands
+ * behind the first colon is no port. */
+static const char *find_userinfo_end(const char *s, const char *end)
+{
+	const char *authority = s + strcspn(s, "/?");
+	const char *at = find_char(s, authority, '@');
+	const char *colon = find_char(s, authority, ':');
+
+	if (at < authority)
+		return at;
+	if (*s == '[' || colon == authority || colon + 1 + strspn(colon + 1, "0123456789") == authority)
+		return NULL;
+	at = find_char(colon, end, '@');
+	return at < end ? at : NULL;
+}
+
 /* postgres://[user[:password]@]host[:port][/database][?sslmode=...], one host. False when it is not of that form. */
 static bool parse_uri(const char *uri, struct connection *c)
 {
@@ -245,17 +261,17 @@ static bool parse_uri(const char *uri, struct connection *c)
 		s = uri + 13;
 	else
 		return false;
-	query = find_char(s, end, '?');
-	parse_uri_query(query < end ? query + 1 : end, end, c);
-	slash = find_char(s, query, '/');
-	c->database = uri_part(slash < query ? slash + 1 : query, query);
-	at = find_char(s, slash, '@');
-	if (at < slash) {
+	at = find_userinfo_end(s, end);
+	if (at) {
 		colon = find_char(s, at, ':');
 		c->user = uri_part(s, colon);
 		c->password = uri_part(colon < at ? colon + 1 : at, at);
 		s = at + 1;
 	}
+	query = find_char(s, end, '?');
+	parse_uri_query(query < end ? query + 1 : end, end, c);
+	slash = find_char(s, query, '/');
+	c->database = uri_part(slash < query ? slash + 1 : query, query);
 	if (s < slash && *s == '[') {
 		const char *bracket = find_char(s, slash, ']');
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "base/strbuf.h"
 #include "schema/schema_int.h"
 
@@ -9,6 +10,7 @@
 
 enum {
 	OBJECT_NAME_BYTES = 253,
+	RESOURCE_NAME_BYTES = 52, /* as the CRD says */
 	IDENTIFIER_BYTES = 63,
 	URL_BYTES = 2048,
 	URL_COUNT = 16,
@@ -301,6 +303,20 @@ static void check_source(struct source_spec *source, struct findings *f)
 			     "must consist of a-z, 0-9 and _, found \"%s\"", source->slot_name);
 }
 
+/* rest: HOST[:PORT][/PATH], where HOST may be [an IPv6 address]. */
+static bool has_good_port(const char *rest)
+{
+	size_t host = *rest == '[' ? strcspn(rest, "]") : strcspn(rest, ":/");
+	_cleanup_free_ char *port = NULL;
+	uint64_t ignored;
+
+	host += rest[host] == ']';
+	if (rest[host] != ':')
+		return true;
+	port = xstrndup(rest + host + 1, strcspn(rest + host + 1, "/"));
+	return parse_range(port, 1, 65535, &ignored);
+}
+
 static void check_url(const char *url, const char *path, struct findings *f)
 {
 	const char *rest;
@@ -315,6 +331,9 @@ static void check_url(const char *url, const char *path, struct findings *f)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must be http://HOST[:PORT] or https://HOST[:PORT]");
 		return;
 	}
+	if (!strchr(rest, '@') && !has_good_port(rest))
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, path,
+			     "the port must be between 1 and 65535, one for each URL");
 	if (strchr(rest, '@'))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, path,
 			     "may not hold a user or password; use `sink.authentication` with a Secret");
@@ -442,6 +461,11 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 	if (!is_object_name(name))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
 			     "must be a name of a-z, 0-9, '-' and '.', found \"%s\"", name);
+	else if (strlen(name) > RESOURCE_NAME_BYTES)
+		findings_add(
+			f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
+			"must be at most %d characters, found %zu: names of slots and other things are made from it",
+			RESOURCE_NAME_BYTES, strlen(name));
 	spec->name = xstrdup(name);
 	spec->namespace = xstrdup(jsonx_string(resource, "metadata.namespace", "default"));
 	spec->uid = xstrdup_or_null(jsonx_string(resource, "metadata.uid", NULL));
