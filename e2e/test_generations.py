@@ -80,6 +80,27 @@ def test_index_that_is_deleted_under_the_policy_never_is_not_replaced_by_an_empt
     assert not opensearch.aliases(index)
 
 
+def test_alias_that_somebody_takes_away_is_put_back(run, opensearch, index):
+    opensearch.request("DELETE", f"{index}-g1/_alias/{index}")
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g1"], 20, "the alias", interval=0.2)
+    run.process.check()
+
+
+def test_change_that_is_too_large_is_passed_by_a_resync(worker, manifest, books, opensearch, index):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    books.sql("ALTER TABLE books ADD COLUMN unread text")
+    books.sql("UPDATE books SET unread = repeat('x', 70000000) WHERE id = 1")
+    eventually(lambda: run.condition("Stalled").get("reason") == "MessageTooLarge", 20, lambda: f"Stalled ({run.status()})")
+    assert "raise spec.resyncNonce" in run.condition("Stalled")["message"]
+    books.sql("UPDATE books SET unread = NULL, title = 'after it' WHERE id = 1")
+    run.stop()
+    manifest[1]["spec"]["resyncNonce"] = 1
+    run = worker(manifest).start()
+    equal(opensearch, index, books)
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+
+
 def test_search_that_is_under_way_when_the_alias_moves_ends_on_the_old_index(worker, manifest, books, opensearch, index):
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")

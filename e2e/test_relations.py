@@ -446,3 +446,37 @@ def test_generated_columns_of_postgres_18_do_not_stop_the_tables_writers(own_pos
              "ALTER TABLE things REPLICA IDENTITY USING INDEX things_identity", "UPDATE things SET box_id = 1")
     sync.ready()
     sync.becomes({"1": {"id": 1, "w": 8, "area": 64, "half": 4, "things": [{"twice": 14}]}, "2": {"id": 2, "w": 6, "area": 36, "half": 3, "things": None}})
+
+
+def test_foreign_key_that_becomes_another_is_followed_by_it(sync):
+    sync.sql("CREATE TABLE parents (id int PRIMARY KEY, other int UNIQUE)", "CREATE TABLE things (id int PRIMARY KEY, parent int)",
+             "ALTER TABLE things ADD CONSTRAINT f FOREIGN KEY (parent) REFERENCES parents", "CREATE INDEX ON things (parent)",
+             "INSERT INTO parents VALUES (1, 2), (2, 1)", "INSERT INTO things VALUES (10, 1)")
+    relationship = {"variant": "scalar", "type": "one_to_many"}
+    sync.start({"nodes": {"table": "parents", "columns": ["id"], "children": [{"table": "things", "columns": ["id"], "relationship": relationship}]}})
+    sync.becomes({"1": {"id": 1, "things": [10]}, "2": {"id": 2, "things": None}})
+    sync.sql("ALTER TABLE things DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (parent) REFERENCES parents (other)")
+    sync.becomes({"1": {"id": 1, "things": None}, "2": {"id": 2, "things": [10]}}, timeout=20)
+    sync.sql("ALTER TABLE things DROP CONSTRAINT f")
+    eventually(lambda: sync.run.condition("Stalled").get("reason") == "NoForeignKey", 20, lambda: f"Stalled ({sync.run.status()})")
+
+
+def test_attribute_of_a_composite_type_that_changes_builds_the_index_anew(sync):
+    sync.sql("CREATE TYPE pair AS (a int, b int)", "CREATE TABLE things (id int PRIMARY KEY, p pair, many pair[])",
+             "INSERT INTO things VALUES (1, ROW(1, 2), ARRAY[ROW(3, 4)::pair])")
+    sync.start({"nodes": {"table": "things"}})
+    sync.becomes({"1": {"id": 1, "p": {"a": 1, "b": 2}, "many": [{"a": 3, "b": 4}]}})
+    sync.sql("ALTER TYPE pair RENAME ATTRIBUTE b TO c")
+    sync.becomes({"1": {"id": 1, "p": {"a": 1, "c": 2}, "many": [{"a": 3, "c": 4}]}}, timeout=20)
+
+
+@pytest.mark.parametrize("where", ["at <= 'now'", "at < 'today'::timestamp", "at > date ' Tomorrow '"])
+def test_condition_on_the_present_is_refused(sync, where):
+    sync.sql("CREATE TABLE things (id int PRIMARY KEY, at timestamp, word text)", "INSERT INTO things VALUES (1, '2020-01-01', 'now')")
+    with pytest.raises(AssertionError):
+        sync.start({"nodes": {"table": "things", "where": where}}, wait=3)
+    said = sync.run.condition("SchemaAccepted")
+    assert said["reason"] == "InvalidExpression" and "another time whenever" in said["message"]
+    sync.run.stop()
+    sync.start({"nodes": {"table": "things", "columns": ["id"], "where": "word = 'now'"}})
+    sync.becomes({"1": {"id": 1}})

@@ -148,7 +148,7 @@ def test_postgres_killed_again_and_again_during_writes_loses_nothing(apply, own_
     apply(database=database)
     resources.wait(NAME)
     for round in range(3):
-        for i in range(200):
+        for i in range(100):
             database.sql("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", round + i / 1000, i)
         database.sql("DELETE FROM books WHERE id = %s", 20 + round)
         server.kill9()
@@ -467,14 +467,14 @@ def test_generation_that_rejects_every_document_does_not_take_over(apply, resour
     apply(spec={"schema.0.mapping": {"title": {"type": "date"}}})
     resources.wait(NAME, "Ready", "False", reason="EveryDocumentRejected", contains=[f"{index}-g2", f"{index}-dead-letters"])
     resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
-    time.sleep(3)  # attempts go on
+    opensearch.request("DELETE", f"{index}-dead-letters")  # what people delete does not decide about it
+    time.sleep(5)  # attempts go on
     assert opensearch.aliases(index) == [f"{index}-g1"]
     assert opensearch.documents(index) == before
     # One row in which it works is enough: then it is the others that are wrong.
     books.sql("UPDATE books SET title = '1984-06-08' WHERE id = 1")
     resources.wait(NAME)
     assert opensearch.aliases(index) == [f"{index}-g2"] and set(opensearch.documents(index)) == {"1"}
-    resources.wait(NAME, "Degraded", reason="DeadLetters")
 
 
 def test_adopted_index_is_not_given_up_for_one_that_rejects_every_document(apply, resources, books, opensearch, index):

@@ -185,8 +185,9 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 		return ended(stream, err);
 	if (len > MAX_MESSAGE)
 		return err_reason(err, ERR_LIMIT, "MessageTooLarge",
-				  "replication slot \"%s\": a change of %d bytes, at most %d are taken", stream->slot,
-				  len, MAX_MESSAGE);
+				  "replication slot \"%s\": a change of %d bytes, at most %d are taken: to go on "
+				  "without it, raise spec.resyncNonce, and the index is built anew with a new slot",
+				  stream->slot, len, MAX_MESSAGE);
 	return decode(stream, (size_t)len, ret, err);
 }
 

@@ -197,6 +197,15 @@ int deadletters_begin(struct engine *e, const char *alias, struct err *err)
 	return 0;
 }
 
+static void say_letters(struct engine *e, const struct rejected *last)
+{
+	_cleanup_free_ char *alias = xstrndup(last->index, strlen(last->index) - strlen(DEADLETTERS_SUFFIX));
+
+	report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
+			 (long long)report_dead_letters(&e->report, alias), last->id, last->index);
+}
+
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 {
 	_cleanup_(deadletters_release) struct deadletters taken = *d;
@@ -228,8 +237,6 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
-	report_condition(&d->engine->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-			 "%zu documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
-			 taken.n, taken.items[taken.n - 1].id, taken.items[taken.n - 1].index);
+	say_letters(d->engine, &taken.items[taken.n - 1]);
 	return 0;
 }

@@ -52,6 +52,7 @@ struct engine {
 	bool superseded;      /* another worker was seen to hold the slot after us */
 	uint64_t
 		truncated; /* a bit for each plan whose index the next attempt is to begin anew: its root was emptied */
+	bool unproven;     /* the last attempt failed, and this one is not past where it began */
 	bool streamed;     /* an attempt of this run held the slot: do not take it from somebody else */
 
 	/* attempt */

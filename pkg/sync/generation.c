@@ -201,42 +201,72 @@ static json_t *life_settings(const struct document_plan *plan)
 	return json_pack("{s:o}", "index", index);
 }
 
-static int count(struct engine *e, const char *index, int64_t *ret, struct err *err)
+static int root_has_rows(struct engine *e, const struct document_plan *plan, bool *ret, struct err *err)
 {
-	struct search_stats stats = {0};
+	_cleanup_result_ PGresult *rows = NULL;
+	struct strbuf sql;
+	int r;
 
-	if (search_stats(e->search, index, &stats, err) < 0 && err->kind != ERR_NOT_FOUND && err->kind != ERR_DENIED)
-		return err_wrap(err, "counting the documents of \"%s\"", index);
-	*ret = stats.documents;
+	strbuf_init(&sql, 1024);
+	strbuf_adds(&sql, "SELECT FROM ");
+	pg_quote_table(&sql, plan->root->schema, plan->root->name);
+	strbuf_adds(&sql, " LIMIT 1");
+	r = pg_query(e->pg, sql.data, NULL, 0, &rows, err);
+	strbuf_release(&sql);
+	if (r < 0)
+		return err_wrap(err, "looking for rows");
+	*ret = PQntuples(rows) > 0;
 	return 0;
 }
 
-int generation_check_filled(struct engine *e, const char *alias, int64_t generation, struct err *err)
+/* Whether something else has the alias's name now. */
+static int takes_over(struct engine *e, const char *alias, const char *physical, bool *ret, struct err *err)
 {
-	_cleanup_free_ char *physical = generation_name(alias, generation);
-	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
-	int64_t documents = 0, rejected = 0;
 	struct search_name name = {0};
-	bool takes_over;
 
-	if (count(e, letters, &rejected, err) < 0)
-		return -1;
-	if (!rejected)
-		return 0;
-	if (search_refresh(e->search, physical, err) < 0 || count(e, physical, &documents, err) < 0 ||
-	    search_resolve(e->search, alias, &name, err) < 0)
-		return -1;
-	/* A first one takes the place of none. */
-	takes_over = name.kind == SEARCH_NAME_INDEX ||
-		     (name.kind == SEARCH_NAME_ALIAS && strcmp(name.target, physical) != 0);
+	if (search_resolve(e->search, alias, &name, err) < 0)
+		return err_wrap(err, "looking up index \"%s\"", alias);
+	*ret = name.kind == SEARCH_NAME_INDEX || (name.kind == SEARCH_NAME_ALIAS && strcmp(name.target, physical) != 0);
 	search_name_release(&name);
-	if (documents || !takes_over)
+	return 0;
+}
+
+int generation_is_live(struct engine *e, const char *alias, const char *physical, bool *ret, struct err *err)
+{
+	struct search_name name = {0};
+
+	if (search_resolve(e->search, alias, &name, err) < 0)
+		return err_wrap(err, "looking up index \"%s\"", alias);
+	*ret = name.kind == SEARCH_NAME_ALIAS && name.n_targets == 1 && strcmp(name.target, physical) == 0;
+	search_name_release(&name);
+	return 0;
+}
+
+int generation_check_filled(struct engine *e, const struct document_plan *plan, const struct checkpoint_index *index,
+			    struct err *err)
+{
+	_cleanup_free_ char *physical = generation_name(index->name, index->generation);
+	struct search_stats stats = {0};
+	bool wrong = false;
+	uint64_t rows = 0;
+
+	for (size_t i = 0; i < index->n_ranges; i++)
+		rows += index->ranges[i].rows;
+	if (!rows || index->emptied)
+		return 0;
+	if (search_refresh(e->search, physical, err) < 0 || search_stats(e->search, physical, &stats, err) < 0)
+		return err_wrap(err, "counting the documents of \"%s\"", physical);
+	if (stats.documents || takes_over(e, index->name, physical, &wrong, err) < 0)
+		return stats.documents ? 0 : -1;
+	if (!wrong || root_has_rows(e, plan, &wrong, err) < 0)
+		return wrong ? -1 : 0;
+	if (!wrong)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "EveryDocumentRejected",
-		"index \"%s\" has no document, as all %lld were rejected, so alias \"%s\" is not moved to it: "
-		"\"%s\" says why; correct the mapping, the schema or the rows",
-		physical, (long long)rejected, alias, letters);
+		"index \"%s\" has no document, as those of all %llu rows were rejected, so alias \"%s\" is not moved "
+		"to it: \"%s" DEADLETTERS_SUFFIX "\" says why; correct the mapping, the schema or the rows",
+		physical, (unsigned long long)rows, index->name, index->name);
 }
 
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation, struct err *err)

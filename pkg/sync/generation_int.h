@@ -22,8 +22,13 @@ int generation_sweep(struct engine *e, const char *alias, int64_t keep, struct e
 /* Makes an empty index of the plan's next free generation above `after`; a left-over of our own is replaced. */
 int generation_create(struct engine *e, const struct document_plan *plan, int64_t after, int64_t *ret,
 		      struct err *err) WARN_UNUSED;
-/* Refuses (INVALID/EveryDocumentRejected) to let a generation in which nothing arrived take the place of another. */
-int generation_check_filled(struct engine *e, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
+/* Refuses (INVALID/EveryDocumentRejected) to let a generation in which nothing arrived of what was read take the place
+ * of another. */
+int generation_check_filled(struct engine *e, const struct document_plan *plan, const struct checkpoint_index *index,
+			    struct err *err) WARN_UNUSED;
+/* Whether the alias leads to the index, and to it alone. */
+int generation_is_live(struct engine *e, const char *alias, const char *physical, bool *ret,
+		       struct err *err) WARN_UNUSED;
 /* Settings for life instead of for filling, a refresh, and the alias on it. */
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation,
 		       struct err *err) WARN_UNUSED;

@@ -302,7 +302,7 @@ static int check_filled(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		if (!index->emptied && generation_check_filled(e, index->name, index->generation, err) < 0)
+		if (generation_check_filled(e, e->plans[i], index, err) < 0)
 			return -1;
 	}
 	return 0;

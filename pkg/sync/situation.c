@@ -88,6 +88,9 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 		return "the server's history changed (a failover or a restore: another timeline)";
 	if (s->slot.current_lsn < cp->confirmed_lsn)
 		return "the server's WAL position is behind what was already synced (a restored server)";
+	/* A new slot begins behind whatever this one cannot get past. */
+	if (cp->resync_nonce != e->spec->resync_nonce)
+		return "spec.resyncNonce changed";
 	if (s->slot.state == PG_SLOT_ABSENT)
 		return "the replication slot is gone";
 	if (s->slot.state == PG_SLOT_LOST)
@@ -106,9 +109,7 @@ bool situation_altered(const struct engine *e, const struct situation *s)
 static const char *generation_trouble(const struct engine *e, const struct situation *s)
 {
 	if (strcmp(e->cp.schema_hash, s->hash) != 0)
-		return "the schema changed";
-	if (e->cp.resync_nonce != e->spec->resync_nonce)
-		return "spec.resyncNonce changed";
+		return "the schema, or a table of it, changed";
 	if (situation_altered(e, s))
 		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {

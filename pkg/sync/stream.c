@@ -476,11 +476,13 @@ static int work(struct stream *s, struct err *err)
 	if (check_reread(s, now, err) < 0)
 		return -1;
 	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || look_around(s, now, err) < 0 ||
-	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0)
+	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0 ||
+	    nudge(s, now, e->unproven ? s->vitals.start_lsn : 0, err) < 0)
 		return -1;
 	if (s->vitals.index_gone)
 		return err_reason(err, ERR_TRANSIENT, "IndexGone",
-				  "an index was deleted by somebody; it is built anew");
+				  "somebody deleted an index, or moved its alias: it is built anew, or the alias put "
+				  "back");
 	sweep(s, now);
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
 		return 0;

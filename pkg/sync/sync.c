@@ -104,6 +104,7 @@ static void say_failed(struct engine *e, const struct err *err)
 {
 	const char *reason = err->reason ? err->reason : err->kind == ERR_DENIED ? "AccessDenied" : "Failed";
 
+	e->unproven = true;
 	say_interrupted(e, err);
 	report_condition(&e->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
 	report_condition(&e->report, CONDITION_READY, STATUS_FALSE, ready_reason(e, reason), "%s", err->msg);

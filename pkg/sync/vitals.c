@@ -49,15 +49,16 @@ static void say_sink(struct vitals *v)
 }
 
 /* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
-static bool still_stalled(struct vitals *v, const struct progress *progress)
+static bool is_unproven(struct vitals *v, const struct progress *progress)
 {
-	struct report *report = &v->engine->report;
+	struct engine *e = v->engine;
 
-	if (report_status(report, CONDITION_STALLED) != STATUS_TRUE)
+	if (!e->unproven)
 		return false;
 	if (progress->durable < v->start_lsn || progress->catching_up)
 		return true;
-	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+	e->unproven = false;
+	report_condition(&e->report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
 	return false;
 }
 
@@ -66,7 +67,7 @@ static void say_ready(struct vitals *v, const struct progress *progress)
 	struct engine *e = v->engine;
 	struct report *report = &e->report;
 
-	if (still_stalled(v, progress))
+	if (is_unproven(v, progress))
 		return;
 	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
@@ -111,12 +112,15 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 	struct report_index report = {.name = index->name, .generation = index->generation};
 	struct search_stats stats;
 	int64_t letters;
-	bool ours = false;
+	bool ours = false, live = true;
 
 	if (generation_is_ours(e, physical, &ours, &v->sink_err) < 0 ||
 	    (ours && search_stats(e->search, physical, &stats, &v->sink_err) < 0))
 		return;
-	v->index_gone = v->index_gone || !ours;
+	if (ours && e->cp.phase == CHECKPOINT_LIVE &&
+	    generation_is_live(e, index->name, physical, &live, &v->sink_err) < 0)
+		return;
+	v->index_gone = v->index_gone || !ours || !live;
 	if (!ours)
 		return;
 	report.documents = stats.documents;

@@ -16,7 +16,7 @@ struct progress {
 struct vitals {
 	struct engine *engine;
 	uint64_t start_lsn; /* the server's position when the attempt began */
-	bool index_gone;    /* somebody deleted an index of ours */
+	bool index_gone;    /* somebody deleted an index of ours, or moved its alias */
 
 	int64_t slot_ms, indices_ms, report_ms; /* when last done */
 	int64_t dead_letters;
