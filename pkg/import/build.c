@@ -330,6 +330,33 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 	return good ? TAKE_PTR(documents) : NULL;
 }
 
+static const char *index_of(const json_t *document)
+{
+	return jsonx_string(document, "index", jsonx_string(document, "database", ""));
+}
+
+/* Within one database the schema's own check says it. */
+static void check_indices(const json_t *documents, const struct import_options *options, struct findings *f)
+{
+	for (size_t i = 0; i < json_array_size(documents); i++) {
+		const json_t *document = json_array_get(documents, i);
+		_cleanup_free_ char *path = xasprintf("%s[%zu].index", options->what, i);
+
+		for (size_t j = 0; j < i; j++) {
+			const json_t *other = json_array_get(documents, j);
+
+			if (strcmp(index_of(document), index_of(other)) != 0 ||
+			    strcmp(jsonx_string(document, "database", ""), jsonx_string(other, "database", "")) == 0)
+				continue;
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "index \"%s\" is also that of %s[%zu], a document of another database; every "
+				     "document needs an index of its own",
+				     index_of(document), options->what, j);
+			break;
+		}
+	}
+}
+
 /* Names are made of database and index, and not every character may stand in one. */
 static void check_names(const struct imported *list, size_t n, const struct import_options *options, struct findings *f)
 {
@@ -396,6 +423,8 @@ size_t import_schema(const json_t *schema, const struct import_options *options,
 	findings_init(&found);
 	env_each(options->env, check_text, &found);
 	documents = read_documents(schema, options, &found);
+	if (documents)
+		check_indices(documents, options, &found);
 	if (documents && !findings_failed(&found)) {
 		n = group(documents, &list);
 		build_all(documents, options, list, n, &found);

@@ -547,6 +547,16 @@ static void test_import_when_names_would_collide_then_refused(void **state)
 		      "--name");
 }
 
+static void test_import_when_two_databases_share_an_index_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_errors("[{\"database\": \"a\", \"index\": \"same\"}, {\"database\": \"same\"}, {\"database\": \"a\", "
+		      "\"index\": \"other\"}]",
+		      "PG_USER=u\n",
+		      "schema.json[1].index: index \"same\" is also that of schema.json[0], a document of another "
+		      "database; every document needs an index of its own");
+}
+
 static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **state)
 {
 	_cleanup_(result_release) struct result r =
@@ -602,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_import_when_the_schema_is_no_list_of_documents_then_says_what_is_expected),
 		cmocka_unit_test(test_import_when_variables_in_a_document_then_replaced_at_its_top),
 		cmocka_unit_test(test_import_when_several_databases_then_one_pgsync_each),
+		cmocka_unit_test(test_import_when_two_databases_share_an_index_then_refused),
 		cmocka_unit_test(test_import_of_names_when_kubernetes_would_refuse_them_then_others),
 		cmocka_unit_test(test_import_when_names_would_collide_then_refused),
 		cmocka_unit_test(test_import_when_for_a_cluster_then_localhost_is_pointed_out),

@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "search/bulk_body_int.h"
 #include "search/bulk_int.h"
 #include "search/bulk_pace_int.h"
@@ -311,10 +312,11 @@ static int judge_items(struct slot *slot, struct err *err)
 
 static int judge_too_large(struct slot *slot, struct err *err)
 {
-	struct bulk_item item = {.status = 413,
-				 .type = "content_too_large",
-				 .reason = "the document alone is larger than the engine takes in a request "
-					   "(http.max_content_length, or a limit of a proxy)"};
+	struct bulk_item item = {
+		.status = (int)slot->status,
+		.type = "content_too_large",
+		.reason = "the document alone is larger than the engine takes in a request "
+			  "(http.max_content_length, a limit of a proxy, or indexing_pressure.memory.limit)"};
 
 	if (slot->n_sent > 1) {
 		bulk_pace_too_large(&slot->bulk->pace, bulk_body_bytes(&slot->body, slot->n_sent));
@@ -331,6 +333,25 @@ static int judge_too_large(struct slot *slot, struct err *err)
 	return 0;
 }
 
+/* The number behind a name in the engine's words. */
+static bool find_figure(const char *words, const char *name, uint64_t *ret)
+{
+	const char *found = strstr(words, name);
+	const char *digits = found ? found + strlen(name) : "";
+
+	return parse_u64(digits, strspn(digits, "0123456789"), ret);
+}
+
+/* 429 says that there is no room now. Of a request that is larger than all the room there is, the same
+ * (IndexingPressure of both engines), but with the figures that say so. */
+static bool is_beyond_all_room(const struct slot *slot)
+{
+	uint64_t bytes, room;
+
+	return slot->status == 429 && find_figure(slot->err.msg, "coordinating_operation_bytes=", &bytes) &&
+	       find_figure(slot->err.msg, "max_coordinating_and_primary_bytes=", &room) && bytes > room;
+}
+
 static int judge(struct slot *slot, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
@@ -338,7 +359,7 @@ static int judge(struct slot *slot, struct err *err)
 	slot->state = SLOT_JUDGED;
 	if (slot->err.kind == ERR_NONE)
 		return judge_items(slot, err);
-	if (slot->status == 413)
+	if (slot->status == 413 || is_beyond_all_room(slot))
 		return judge_too_large(slot, err);
 	if (slot->err.kind == ERR_TRANSIENT) {
 		bulk->stats.retries += slot->n_sent;

@@ -23,6 +23,7 @@ struct world {
 
 	/* How the engine behaves; NULL: everything succeeds. Both get the number of the request, from 1. */
 	int (*whole)(const struct world *w, unsigned request, size_t bytes, unsigned actions);
+	const char *words; /* of a refusal of the whole */
 	int (*item)(const struct world *w, unsigned request, const char *id, bool is_delete);
 	const char *garbage; /* answered instead of a bulk answer, with status 200 */
 	size_t limit;
@@ -94,8 +95,8 @@ static int answer_bulk(struct fake_engine *engine, const char *head, const char 
 	(void)snprintf(w->path, sizeof(w->path), "%.*s", (int)strcspn(head, "\r"), head);
 	status = w->whole ? w->whole(w, w->requests, bytes, actions) : 200;
 	if (status != 200) {
-		strbuf_addf(answer, "{\"error\":{\"type\":\"type_%d\",\"reason\":\"whole\"},\"status\":%d}", status,
-			    status);
+		strbuf_addf(answer, "{\"error\":{\"type\":\"type_%d\",\"reason\":\"%s\"},\"status\":%d}", status,
+			    w->words ? w->words : "whole", status);
 		return status;
 	}
 	if (w->garbage && w->requests <= w->garbage_until) {
@@ -543,6 +544,40 @@ static void test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the
 	world_stop(&w);
 }
 
+static int whole_without_room(const struct world *w, unsigned request, size_t bytes, unsigned actions)
+{
+	UNUSED(request);
+	UNUSED(actions);
+	return bytes > w->limit ? 429 : 200;
+}
+
+static void test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_tried_for_ever(void **state)
+{
+	_cleanup_free_ char *large = xmalloc(5001);
+	struct world w;
+
+	UNUSED(state);
+	memset(large, ' ', 5000);
+	large[0] = '{';
+	large[4999] = '}';
+	large[5000] = '\0';
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 10000});
+	w.whole = whole_without_room;
+	w.words = "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, replica_bytes=0, "
+		  "all_bytes=0, coordinating_operation_bytes=5001, max_coordinating_and_primary_bytes=3000]";
+	w.limit = 3000;
+	assert_int_equal(add_to(&w, "books", "1", "{}"), 0);
+	assert_int_equal(add_to(&w, "books", "large", large), 0);
+	assert_int_equal(add_to(&w, "books", "2", "{}"), 0);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	assert_int_equal(w.n_rejections, 1);
+	assert_string_equal(w.rejections[0].id, "large");
+	assert_int_equal(w.rejections[0].status, 429);
+	assert_int_equal(count_of(&w, "1"), 1);
+	assert_int_equal(count_of(&w, "2"), 1);
+	world_stop(&w);
+}
+
 /* --- Rejection -------------------------------------------------------------------------------------------------------
  */
 static int item_rejects_5(const struct world *w, unsigned request, const char *id, bool is_delete)
@@ -775,6 +810,7 @@ int main(void)
 		cmocka_unit_test(test_stats_when_an_early_action_waits_then_done_below_waits_too),
 		cmocka_unit_test(test_bulk_when_too_large_then_halved_until_it_fits_and_remembered),
 		cmocka_unit_test(test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the_rest_written),
+		cmocka_unit_test(test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_tried_for_ever),
 		cmocka_unit_test(test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_written),
 		cmocka_unit_test(test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stops),
 		cmocka_unit_test(test_bulk_when_nobody_receives_rejections_then_the_writer_stops),
