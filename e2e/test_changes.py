@@ -22,7 +22,7 @@ from parts.postgres import Database
 from parts.search import eventually
 from pgsync import condition
 
-CHANGES = int(os.environ.get("E2E_CHANGES", 20))
+CHANGES = int(os.environ.get("E2E_CHANGES", 15))
 SECONDS = float(os.environ.get("E2E_SECONDS", 5))  # from commit to equality; 1 on a machine that does nothing else
 PATIENCE = max(10, SECONDS)  # how long to find out whether it is late or wrong
 

@@ -145,7 +145,7 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("large", [2], indirect=True)
+@pytest.mark.parametrize("large", [4], indirect=True)
 def test_memory_stays_within_its_budget_whatever_the_size(worker, manifest, large, opensearch, index):
     run = worker(manifest).start()
     pid = run.process.pid
