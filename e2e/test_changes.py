@@ -28,7 +28,7 @@ PATIENCE = max(10, SECONDS)  # how long to find out whether it is late or wrong
 
 
 def _trees():
-    wanted = os.environ.get("E2E_TREES", "5")
+    wanted = os.environ.get("E2E_TREES", "4")
     if wanted.isdigit():
         return range(int(wanted))
     ranges = [r.partition("-") for r in wanted.split(",")]
