@@ -518,29 +518,36 @@ static void test_bulk_when_too_large_then_halved_until_it_fits_and_remembered(vo
 	world_stop(&w);
 }
 
-static void test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the_rest_written(void **state)
+/* Of three documents the large one in the middle is rejected with that status, and the others are written. */
+static void expect_only_the_large_one_rejected(struct world *w, int status)
 {
 	_cleanup_free_ char *large = xmalloc(5001);
+
+	memset(large, ' ', 5000);
+	large[0] = '{';
+	large[4999] = '}';
+	large[5000] = '\0';
+	assert_int_equal(add_to(w, "books", "1", "{}"), 0);
+	assert_int_equal(add_to(w, "books", "large", large), 0);
+	assert_int_equal(add_to(w, "books", "2", "{}"), 0);
+	assert_int_equal(bulk_flush(w->bulk, &w->err), 0);
+	assert_int_equal(w->n_rejections, 1);
+	assert_string_equal(w->rejections[0].id, "large");
+	assert_int_equal(w->rejections[0].status, status);
+	assert_int_equal(count_of(w, "1"), 1);
+	assert_int_equal(count_of(w, "2"), 1);
+	assert_int_equal(count_of(w, "large"), 0);
+}
+
+static void test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the_rest_written(void **state)
+{
 	struct world w;
 
 	UNUSED(state);
-	memset(large, ' ', 5000);
-	large[5000] = '\0';
-	large[0] = '{';
-	large[4999] = '}';
 	world_start(&w, &(struct bulk_options){.concurrency = 1, .max_document = 20000});
 	w.whole = whole_limited;
 	w.limit = 2000;
-	assert_int_equal(add_to(&w, "books", "1", "{}"), 0);
-	assert_int_equal(add_to(&w, "books", "large", large), 0);
-	assert_int_equal(add_to(&w, "books", "2", "{}"), 0);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	assert_int_equal(w.n_rejections, 1);
-	assert_string_equal(w.rejections[0].id, "large");
-	assert_int_equal(w.rejections[0].status, 413);
-	assert_int_equal(count_of(&w, "1"), 1);
-	assert_int_equal(count_of(&w, "2"), 1);
-	assert_int_equal(count_of(&w, "large"), 0);
+	expect_only_the_large_one_rejected(&w, 413);
 	world_stop(&w);
 }
 
@@ -553,28 +560,15 @@ static int whole_without_room(const struct world *w, unsigned request, size_t by
 
 static void test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_tried_for_ever(void **state)
 {
-	_cleanup_free_ char *large = xmalloc(5001);
 	struct world w;
 
 	UNUSED(state);
-	memset(large, ' ', 5000);
-	large[0] = '{';
-	large[4999] = '}';
-	large[5000] = '\0';
 	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 10000});
 	w.whole = whole_without_room;
 	w.words = "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, replica_bytes=0, "
 		  "all_bytes=0, coordinating_operation_bytes=5001, max_coordinating_and_primary_bytes=3000]";
 	w.limit = 3000;
-	assert_int_equal(add_to(&w, "books", "1", "{}"), 0);
-	assert_int_equal(add_to(&w, "books", "large", large), 0);
-	assert_int_equal(add_to(&w, "books", "2", "{}"), 0);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	assert_int_equal(w.n_rejections, 1);
-	assert_string_equal(w.rejections[0].id, "large");
-	assert_int_equal(w.rejections[0].status, 429);
-	assert_int_equal(count_of(&w, "1"), 1);
-	assert_int_equal(count_of(&w, "2"), 1);
+	expect_only_the_large_one_rejected(&w, 429);
 	world_stop(&w);
 }
 
