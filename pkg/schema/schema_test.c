@@ -783,6 +783,37 @@ static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_her
 	RESOURCE("\"source\": {\"connectionSecretRef\": {\"name\": \"app\"}" rest "}, " MINIMAL_SINK \
 		 ", " MINIMAL_SCHEMA)
 
+static void test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:a/b?c#d@h:6000/d?sslmode=require\"}}", "{}",
+		    &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.password, "a/b?c#d");
+	assert_string_equal(s->source.host, "h");
+	assert_int_equal(s->source.port, 6000);
+	assert_string_equal(s->source.database, "d");
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:100%sure%21@h/d?x=a@b\"}}", "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(t->source.password, "100%sure!");
+	assert_string_equal(t->source.database, "d");
+	findings_release(&f);
+}
+
+static void test_sink_when_a_port_is_none_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_errors(RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://a:99999\", \"http://a:12x/p\", "
+					      "\"http://[::1]:9200\", \"http://a\"]}, " MINIMAL_SCHEMA),
+		      "spec.sink.urls[0]: the port must be between 1 and 65535, one for each URL\n"
+		      "spec.sink.urls[1]: the port must be between 1 and 65535, one for each URL");
+}
+
 static void test_connection_secret_when_it_has_keys_then_they_come_before_its_uri(void **state)
 {
 	struct findings f;
@@ -935,6 +966,8 @@ int main(void)
 		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
 		cmocka_unit_test(test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked),
 		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
+		cmocka_unit_test(test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is),
+		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
 		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
 		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
 		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
