@@ -45,12 +45,11 @@ static void unknown_table(struct compiler *c, const char *path, const char *sche
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
 	const char *near = c->known ? nearest_name(name, c->known->items, c->known->n) : NULL;
+	const char *dot = strchr(table, '.');
 
 	/* Written as people write it elsewhere. */
-	for (size_t i = 0; c->known && i < c->known->n; i++) {
-		const char *dot = strchr(table, '.');
-
-		if (dot && strcmp(table, c->known->items[i]) == 0) {
+	for (size_t i = 0; dot && c->known && i < c->known->n; i++) {
+		if (strcmp(table, c->known->items[i]) == 0) {
 			compiler_fail(c, "UnknownTable", path,
 				      "table %s does not exist; for the table %s write `schema: %.*s` and `table: %s`",
 				      name, table, (int)(dot - table), table, dot + 1);

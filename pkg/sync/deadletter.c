@@ -146,6 +146,11 @@ static int each_index(struct deadletters *d, struct search *search,
 	return 0;
 }
 
+static char *alias_of_letters(const char *index)
+{
+	return xstrndup(index, strlen(index) - strlen(DEADLETTERS_SUFFIX));
+}
+
 /* A login that may not touch the index has never written one. */
 static bool no_letters(const struct err *err)
 {
@@ -155,7 +160,7 @@ static bool no_letters(const struct err *err)
 /* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
 static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
 {
-	_cleanup_free_ char *alias = xstrndup(index, strlen(index) - strlen(DEADLETTERS_SUFFIX));
+	_cleanup_free_ char *alias = alias_of_letters(index);
 
 	return search_refresh(search, index, err) < 0 ? -1 : deadletters_count(e, search, alias, err);
 }
@@ -199,7 +204,7 @@ int deadletters_begin(struct engine *e, const char *alias, struct err *err)
 
 static void say_letters(struct engine *e, const struct rejected *last)
 {
-	_cleanup_free_ char *alias = xstrndup(last->index, strlen(last->index) - strlen(DEADLETTERS_SUFFIX));
+	_cleanup_free_ char *alias = alias_of_letters(last->index);
 
 	report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
 			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",

@@ -219,18 +219,6 @@ static int root_has_rows(struct engine *e, const struct document_plan *plan, boo
 	return 0;
 }
 
-/* Whether something else has the alias's name now. */
-static int takes_over(struct engine *e, const char *alias, const char *physical, bool *ret, struct err *err)
-{
-	struct search_name name = {0};
-
-	if (search_resolve(e->search, alias, &name, err) < 0)
-		return err_wrap(err, "looking up index \"%s\"", alias);
-	*ret = name.kind == SEARCH_NAME_INDEX || (name.kind == SEARCH_NAME_ALIAS && strcmp(name.target, physical) != 0);
-	search_name_release(&name);
-	return 0;
-}
-
 int generation_is_live(struct engine *e, const char *alias, const char *physical, bool *ret, struct err *err)
 {
 	struct search_name name = {0};
@@ -247,7 +235,8 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 {
 	_cleanup_free_ char *physical = generation_name(index->name, index->generation);
 	struct search_stats stats = {0};
-	bool wrong = false;
+	struct search_name name = {0};
+	bool takes_over, has_rows = false;
 	uint64_t rows = 0;
 
 	for (size_t i = 0; i < index->n_ranges; i++)
@@ -256,11 +245,18 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 		return 0;
 	if (search_refresh(e->search, physical, err) < 0 || search_stats(e->search, physical, &stats, err) < 0)
 		return err_wrap(err, "counting the documents of \"%s\"", physical);
-	if (stats.documents || takes_over(e, index->name, physical, &wrong, err) < 0)
-		return stats.documents ? 0 : -1;
-	if (!wrong || root_has_rows(e, plan, &wrong, err) < 0)
-		return wrong ? -1 : 0;
-	if (!wrong)
+	if (stats.documents)
+		return 0;
+	if (search_resolve(e->search, index->name, &name, err) < 0)
+		return err_wrap(err, "looking up index \"%s\"", index->name);
+	takes_over = name.kind == SEARCH_NAME_INDEX ||
+		     (name.kind == SEARCH_NAME_ALIAS && strcmp(name.target, physical) != 0);
+	search_name_release(&name);
+	if (!takes_over)
+		return 0;
+	if (root_has_rows(e, plan, &has_rows, err) < 0)
+		return -1;
+	if (!has_rows)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "EveryDocumentRejected",
