@@ -163,6 +163,30 @@ def test_plan_finds_what_the_database_shows_in_a_schema_that_is_wrong_elsewhere_
     assert "SELECT" not in out, "a plan of a document that cannot be made"
 
 
+def test_plan_finds_the_rest_of_a_node_that_is_wrong_itself(state, unique, manifest):
+    spec = manifest[1]["spec"]
+    root = spec["schema"][0]["nodes"]
+    root.update(columns=["titel", 5], where="prize > 0", expressions={"age": "now() - published_at", "bad": "1; 2"}, limit="ten")
+    spec["schema"][0]["routing"] = "authors"
+    child = root["children"][0]
+    child.update(order_by=["nane", 7], colour="red", primary_key=["idd"])
+    child["relationship"]["through_tables"] = ["book_autors"]
+    spec["sink"]["urls"] = ["ftp://nowhere"]
+    spec["onError"] = {"policy": "Never"}
+    code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 1
+    at = "spec.schema[0].nodes"
+    for told in (f"{at}.columns[0]: column `titel` does not exist in public.books; did you mean `title`?",
+                 f"{at}.columns[1]: must be a string, found 5", f"{at}.where: `prize > 0`", f"{at}.expressions.age: ",
+                 f"{at}.expressions.bad: must be one SQL expression", f"{at}.limit: must be an integer",
+                 f"{at}.children[0].order_by[0]: column `nane` does not exist in public.authors; did you mean `name`?",
+                 f"{at}.children[0].order_by[1]: must be like", f"{at}.children[0].colour: unknown field",
+                 f"{at}.children[0].primary_key[0]: column `idd` does not exist in public.authors; did you mean `id`?",
+                 f"{at}.children[0].relationship.through_tables[0]: table public.book_autors does not exist; did you mean public.book_authors?",
+                 "spec.sink.urls[0]: must be http://", "spec.onError.policy: must be one of"):
+        assert told in out + err, (told, out + err)
+
+
 def test_run_shows_a_progress_bar_on_a_terminal_and_lines_elsewhere(state, unique, manifest):
     path = write_manifest(state / f"{unique}.yaml", manifest)
     master, slave = pty.openpty()

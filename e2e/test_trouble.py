@@ -281,6 +281,57 @@ def test_unknown_key_in_schema_is_named_with_its_place(apply, resources, books, 
     ready_and_equal(resources, opensearch, index, books)
 
 
+def test_mistakes_of_the_schema_and_those_that_the_database_shows_are_told_at_once(apply, resources, books, opensearch, index):
+    """...and by a worker that changes nothing: no finalizer, no slot."""
+    good = bookstore.resource(NAME, books, opensearch.url, index=index)["spec"]["schema"]
+    made = apply(spec={"schema.0.nodes.children.0.colums": ["name"], "schema.0.nodes.columns": ["titel", "doc->"], "schema.0.nodes.where": "prize > 0",
+                       "schema.0.nodes.children.0.relationship.through_tables": ["book_autors"], "onError": {"policy": "DeadLetter"}})
+    told = ["spec.schema[0].nodes.children[0].colums: unknown field; did you mean `columns`?",
+            "spec.schema[0].nodes.columns[1]: a JSON path needs a key after",
+            "spec.schema[0].nodes.columns[0]: column `titel` does not exist in public.books; did you mean `title`?",
+            "spec.schema[0].nodes.where: `prize > 0`",
+            "spec.schema[0].nodes.children[0].relationship.through_tables[0]: table public.book_autors does not exist; "
+            "did you mean public.book_authors?"]
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=told)
+    resources.wait(NAME, "Stalled", "True", reason="InvalidSchema")
+    resources.wait(NAME, "Ready", "False", reason="InvalidSchema")
+    resources.wait(NAME, "SourceReachable", "True")
+    found = resources.get(NAME)
+    assert found["status"]["phase"] == "Failed"
+    assert not found["metadata"].get("finalizers")
+    assert books.slots() == [] and books.publications() == []
+    # What is mended in the database is gone from the condition without an edit.
+    books.sql("ALTER TABLE books ADD COLUMN titel text")
+    eventually(lambda: "titel" not in condition(resources.get(NAME), "SchemaAccepted")["message"], 30, "the mended column is not named any more")
+    assert "through_tables" in condition(resources.get(NAME), "SchemaAccepted")["message"]
+    made["spec"]["schema"] = good
+    resources.apply(made)
+    ready_and_equal(resources, opensearch, index, books)
+    resources.patch(NAME, {"schema": [{"index": index, "nodes": {"table": "books", "colums": []}}]})
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums"])
+    books.sql("UPDATE books SET title = 'goes on' WHERE id = 1")
+    eventually(lambda: opensearch.document(index, "1")["title"] == "goes on", 5, "a bad edit does not stop the stream")
+    resources.delete(NAME)
+    assert books.slots() == [] and books.publications() == [], "a bad edit does not keep it from being cleaned up"
+
+
+def test_schema_and_source_that_are_wrong_are_both_told(apply, resources, books):
+    apply(spec={"schema.0.nodes.colums": ["name"], "source.port": 1})
+    resources.wait(NAME, "SourceReachable", "False")
+    resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums"])
+    resources.wait(NAME, "Ready", "False", reason="InvalidSchema", contains=["colums"])
+    resources.delete(NAME)
+    assert not resources.exists(NAME)
+
+
+def test_missing_secret_and_schema_that_is_wrong_are_both_told(operator, resources, books, opensearch, index):
+    made = bookstore.resource(NAME, books, opensearch.url, index=index)
+    made["spec"]["schema"][0]["nodes"]["colums"] = ["title"]
+    made["spec"]["source"]["passwordSecretRef"] = {"name": "gone"}
+    resources.apply(made)
+    resources.wait(NAME, "SchemaAccepted", "False", contains=["colums", 'Secret "gone" not found'])
+
+
 def test_forty_wrong_columns_are_all_in_the_condition(apply, resources, books, opensearch, index):
     made = apply(spec={"schema.0.nodes.columns": ["title"] + [f"isbn{n}" for n in range(40)]})
     resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownColumn",

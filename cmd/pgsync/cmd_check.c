@@ -12,18 +12,11 @@ struct check {
 	int (*then)(const char *file, const struct input *input, struct findings *findings, struct err *err);
 };
 
-/* A schema that is wrong somewhere may be wrong elsewhere too, which the database shows; connecting takes the rest. */
+/* What is wrong with the file leaves the database to be looked at, where more may be wrong. */
 static bool may_go_on(const struct check *check, const struct input *input, const struct findings *findings)
 {
-	for (size_t i = 0; i < findings->n; i++) {
-		const struct finding *item = &findings->items[i];
-
-		if (item->severity == FINDING_ERROR &&
-		    (!check->connects || !input->spec->documents ||
-		     (strcmp(item->reason, "InvalidSchema") != 0 && strcmp(item->reason, "NotSupported") != 0)))
-			return false;
-	}
-	return true;
+	return !findings_failed(findings) ||
+	       (check->connects && input->spec->documents && spec_part_is_sound(findings, "spec.source"));
 }
 
 /* Reads the file, goes on with what the command does, and prints everything that was found. */

@@ -152,9 +152,21 @@ static int run_task(const char *task, const struct sync_options *options)
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+/* An input that cannot run can be checked against the database, as long as that is known; and what an earlier one has
+ * made can be cleaned up, as long as both sides are. */
+static bool can_do(const char *task, const struct input *input, const struct findings *f)
+{
+	if (!findings_failed(f))
+		return true;
+	if (!strcmp(task, "cleanup"))
+		return spec_part_is_sound(f, "spec.source") && spec_part_is_sound(f, "spec.sink");
+	return !strcmp(task, "check") && input->spec->documents && spec_part_is_sound(f, "spec.source");
+}
+
 static int work(json_t *message)
 {
 	struct sync_options options = {.supervised = true, .report = on_report, .event = on_event};
+	const char *task = jsonx_string(message, "task", "run");
 	struct input input = {0};
 	struct findings findings;
 	struct err err = {0};
@@ -165,17 +177,18 @@ static int work(json_t *message)
 			  json_incref(json_object_get(message, "secrets")),
 			  json_incref(json_object_get(message, "configMaps")), &input, &findings);
 	options.spec = input.spec;
+	options.flaws = &findings;
 	options.slot_name_given = input.slot_name_given;
 	options.stop_fd = stop_fd_open(INPUT_FD, &err);
 	(void)fcntl(OUTPUT_FD, F_SETFL, O_NONBLOCK);
-	if (findings_failed(&findings)) {
+	if (!can_do(task, &input, &findings)) {
 		report_findings(&findings);
 		print_findings(&findings);
 	} else if (options.stop_fd < 0) {
 		log_error("worker", "cannot start", KV_ERR(&err));
 		code = EXIT_FAILED;
 	} else {
-		code = run_task(jsonx_string(message, "task", "run"), &options);
+		code = run_task(task, &options);
 	}
 	(void)flush_output();
 	free(output.line);

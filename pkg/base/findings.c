@@ -59,6 +59,13 @@ static const struct finding *first_error(const struct findings *f)
 	return NULL;
 }
 
+void findings_copy(struct findings *f, const struct findings *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		findings_add(f, from->items[i].severity, from->items[i].reason, from->items[i].path, "%s",
+			     from->items[i].message);
+}
+
 bool findings_failed(const struct findings *f)
 {
 	return first_error(f) != NULL;

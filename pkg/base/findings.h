@@ -35,6 +35,8 @@ void findings_add(struct findings *f, enum finding_severity severity, const char
 		  const char *fmt, ...) PRINTF_LIKE(5, 6);
 /* Moves what `from` holds to the end of f. */
 void findings_move(struct findings *f, struct findings *from);
+/* Adds what `from` holds to the end of f. */
+void findings_copy(struct findings *f, const struct findings *from);
 bool findings_failed(const struct findings *f);
 /* Turns the errors among the findings into one err: kind INVALID, the first one's reason, the summary of as many as
  * fit.

@@ -39,6 +39,25 @@ static struct catalog_name name_of(const struct node *node, const struct table_n
 	return (struct catalog_name){.schema = name->schema ? name->schema : node->schema, .table = name->table};
 }
 
+/* The node says which table it means. */
+static bool names_table(const struct node *node)
+{
+	return node->table && !node_is_flawed(node, "table") && !node_is_flawed(node, "schema");
+}
+
+static bool names_other(const struct node *node, const struct table_name *name)
+{
+	return *name->table && (name->schema || !node_is_flawed(node, "schema"));
+}
+
+bool counts_in_list(const struct jsonx_strings *names, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(names->items[i], names->items[j]) == 0)
+			return false;
+	return *names->items[i];
+}
+
 /* --- tables */
 
 static void unknown_table(struct compiler *c, const char *path, const char *schema, const char *table)
@@ -106,11 +125,15 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 static void given_key(struct compiler *c, struct place *place)
 {
 	const struct node *node = place->node;
+	bool complete = !node_is_flawed(node, "primary_key");
 
 	for (size_t i = 0; i < node->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 		int column = catalog_column(place->table, node->primary_key.items[i]);
 
+		if (!counts_in_list(&node->primary_key, i))
+			continue;
+		complete = complete && column >= 0;
 		if (column < 0)
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
 		else if (!place->parent && !catalog_is_view(place->table) && !place->table->columns[column].not_null)
@@ -122,7 +145,7 @@ static void given_key(struct compiler *c, struct place *place)
 		else
 			place->key[place->n_key++] = column;
 	}
-	if (!place->parent && place->n_key == node->primary_key.n && !catalog_is_view(place->table) &&
+	if (!place->parent && complete && !catalog_is_view(place->table) &&
 	    !columns_unique(place->table, place->key, place->n_key))
 		compiler_fail(c, "NoPrimaryKey", node->path,
 			      "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
@@ -138,7 +161,8 @@ static void resolve_key(struct compiler *c, struct place *place)
 	for (size_t i = 0; primary && i < node->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 
-		if (catalog_column(place->table, node->primary_key.items[i]) < 0)
+		if (counts_in_list(&node->primary_key, i) &&
+		    catalog_column(place->table, node->primary_key.items[i]) < 0)
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
 	}
 	if (primary) {
@@ -150,6 +174,8 @@ static void resolve_key(struct compiler *c, struct place *place)
 	place->key = xcalloc(node->primary_key.n, sizeof(*place->key));
 	if (node->primary_key.n)
 		given_key(c, place);
+	else if (node_is_flawed(node, "primary_key"))
+		c->failed = true;
 	else if (catalog_is_view(place->table))
 		compiler_fail(c, "NoPrimaryKey", node->path,
 			      "%s.%s is a view: name the columns that make its rows unique in `primary_key`",
@@ -197,6 +223,15 @@ static bool hop_unique(const struct hop *hop)
 	return columns_unique(hop->lower, hop->lower_columns, hop->n);
 }
 
+/* What joins the last hop is not all known: what it names can be checked, but nothing follows from the rest. */
+static bool last_hop_flawed(const struct place *place, const struct catalog_table *upper)
+{
+	const struct node *node = place->node;
+
+	return node_is_flawed(node, "relationship.foreign_key") ||
+	       (upper == place->table && node_is_flawed(node, "relationship.type"));
+}
+
 static bool resolve_direct(struct compiler *c, struct place *place)
 {
 	const struct relationship *r = &place->node->relationship;
@@ -206,6 +241,7 @@ static bool resolve_direct(struct compiler *c, struct place *place)
 		.type = r->type,
 		.upper_columns = &r->fk_parent,
 		.lower_columns = &r->fk_child,
+		.flawed = last_hop_flawed(place, place->parent->table),
 		.path = place->node->path,
 	};
 
@@ -223,6 +259,7 @@ static bool resolve_through(struct compiler *c, struct place *place)
 		.type = r->type,
 		.upper_columns = &r->fk_parent,
 		.lower_columns = &r->fk_child,
+		.flawed = last_hop_flawed(place, place->through),
 		.has_through = true,
 		.path = place->node->path,
 	};
@@ -268,7 +305,7 @@ static void resolve_through_table(struct compiler *c, struct place *place)
 	const struct catalog_name name = through ? name_of(place->node, through) : (struct catalog_name){0};
 	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", place->node->path);
 
-	if (through)
+	if (through && names_other(place->node, through))
 		place->through = find_table(c, path, &name, RELATION_THROUGH);
 }
 
@@ -280,12 +317,14 @@ static void resolve_base_tables(struct compiler *c, struct place *place)
 	for (size_t i = 0; catalog_is_view(place->table) && i < node->n_base_tables; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.base_tables[%zu]", node->path, i);
 		const struct catalog_name name = name_of(node, &node->base_tables[i]);
-		const struct catalog_table *table = find_table(c, path, &name, RELATION_BASE);
+		const struct catalog_table *table =
+			names_other(node, &node->base_tables[i]) ? find_table(c, path, &name, RELATION_BASE) : NULL;
 
 		if (table)
 			place->base[place->n_base++] = table;
 	}
-	relation_check_bases(place, c->f);
+	if (!node_is_flawed(node, "base_tables"))
+		relation_check_bases(place, c->f);
 }
 
 static void resolve_relations(struct compiler *c, struct place *place)
@@ -298,7 +337,8 @@ static void resolve_relations(struct compiler *c, struct place *place)
 		return;
 	resolve_base_tables(c, place);
 	resolve_key(c, place);
-	if (parent && parent->table && (!place->node->relationship.through || place->through))
+	if (parent && parent->table && (!place->node->relationship.through || place->through) &&
+	    !node_is_flawed(place->node, "relationship.through_tables"))
 		resolve_links(c, place);
 }
 
@@ -314,18 +354,15 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	place->many = parent && node->relationship.type == RELATION_ONE_TO_MANY;
 	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
 	c->tree.places[c->tree.n++] = place;
-	if (node->table)
+	if (names_table(node))
 		place->table =
 			find_table(c, table_path, &(struct catalog_name){.schema = node->schema, .table = node->table},
 				   RELATION_NODE);
-	if (!node->flawed)
-		resolve_relations(c, place);
+	resolve_relations(c, place);
 	place->children = xcalloc(node->n_children, sizeof(struct place *));
 	for (size_t i = 0; !place->scalar && i < node->n_children; i++)
 		place->children[place->n_children++] = resolve_place(c, node->children[i], place);
-	if (place->table && node->flawed)
-		fields_check_columns(c, place);
-	else if (place->table)
+	if (place->table)
 		fields_resolve(c, place);
 	return place;
 }
@@ -483,14 +520,13 @@ struct document_plan *document_compile(const struct schema_document *document, c
 		.tree = {.document = document, .catalog = catalog, .as = as},
 		.known = known,
 		.f = f,
+		.failed = document->flawed,
 	};
 	struct document_plan *plan = NULL;
 	struct place *root = document->root ? resolve_place(&c, document->root, NULL) : NULL;
 
-	if (document->flawed || !root) {
-		tree_release(&c.tree);
+	if (!root)
 		return NULL;
-	}
 	check_root_key(&c, root);
 	c.failed = !routing_resolve(document, root, &c.tree.routing, f) || c.failed;
 	fields_move(&c, &c.tree);
@@ -555,12 +591,13 @@ static void add_name(struct catalog_name **names, size_t *n, struct catalog_name
 
 static void add_names(struct catalog_name **names, size_t *n, const struct node *node)
 {
-	if (node->table)
+	if (names_table(node))
 		add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
-	if (node->relationship.through)
+	if (node->relationship.through && names_other(node, node->relationship.through))
 		add_name(names, n, name_of(node, node->relationship.through));
 	for (size_t i = 0; i < node->n_base_tables; i++)
-		add_name(names, n, name_of(node, &node->base_tables[i]));
+		if (names_other(node, &node->base_tables[i]))
+			add_name(names, n, name_of(node, &node->base_tables[i]));
 	for (size_t i = 0; i < node->n_children; i++)
 		add_names(names, n, node->children[i]);
 }
@@ -586,9 +623,9 @@ static void add_expression(struct catalog_expression_name **list, size_t *n, con
 
 static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct node *node)
 {
-	if (node->where && !node->flawed)
+	if (node->where && names_table(node))
 		add_expression(list, n, node, node->where);
-	for (size_t i = 0; !node->flawed && i < node->n_expressions; i++)
+	for (size_t i = 0; names_table(node) && i < node->n_expressions; i++)
 		add_expression(list, n, node, node->expressions[i].sql);
 	for (size_t i = 0; i < node->n_children; i++)
 		add_expressions(list, n, node->children[i]);

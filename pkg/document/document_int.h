@@ -112,10 +112,13 @@ void PRINTF_LIKE(4, 5) compiler_fail(struct compiler *c, const char *reason, con
 void compiler_warn(struct compiler *c, const char *path, const char *message);
 void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name);
 const struct catalog *compiler_catalog(const struct compiler *c);
+/* The i-th name is one, and the first of its kind: pgsync builds jsonb, in which a column that is named twice appears
+ * once. */
+bool counts_in_list(const struct jsonx_strings *names, size_t i);
 /* Finds the place's fields as the node names them; its children are resolved already. */
 void fields_resolve(struct compiler *c, struct place *place);
-/* For a node that is flawed: only whether the columns are there. */
-void fields_check_columns(struct compiler *c, struct place *place);
+/* Which fields the place has is not all known, as its node is not well-formed. */
+bool fields_unsure(const struct place *place);
 /* The place's visible field of that name, the last one if several are; or NULL. */
 struct field *find_field(const struct place *place, const char *name);
 /* Moves fields, when all places are resolved. */
@@ -155,6 +158,7 @@ struct link_request {
 	const struct catalog_table *upper, *lower;
 	enum relation_type type;
 	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
+	bool flawed; /* the relationship is not all known: what it names is checked, and the join not found */
 	const struct hop *other;            /* the through table's other hop, whose foreign key is not meant; or NULL */
 	bool has_through, through_is_lower; /* one of the tables is a through table: which */
 	const char *path;                   /* of the node */

@@ -37,6 +37,19 @@ enum taken field_taken(const struct field *field)
 	return TAKEN_ALWAYS;
 }
 
+bool fields_unsure(const struct place *place)
+{
+	static const char *const keys[] = {"columns", "expressions", "children", "transform"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (node_is_flawed(place->node, keys[i]))
+			return true;
+	for (size_t i = 0; i < place->node->n_children; i++)
+		if (node_is_flawed(place->node->children[i], "label"))
+			return true;
+	return !place->table;
+}
+
 static bool is_child_label(const struct node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_children; i++)
@@ -94,7 +107,7 @@ static void add_path(struct compiler *c, struct place *place, const char *text, 
 
 	field.column = problem ? -1 : catalog_column(place->table, field.path.base);
 	if (problem) {
-		compiler_fail(c, "InvalidSchema", path, "%s", problem);
+		/* The schema's own finding. */
 	} else if (field.column < 0) {
 		unknown_column(c, path, place->table, field.path.base);
 	} else {
@@ -145,7 +158,8 @@ static void add_expressions(struct compiler *c, struct place *place)
 
 	for (size_t i = 0; i < node->n_expressions; i++) {
 		const struct expression *e = &node->expressions[i];
-		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, e->name);
+		_cleanup_free_ char *all = xasprintf("%s.expressions", node->path);
+		_cleanup_free_ char *path = jsonx_path(all, e->name);
 		const struct catalog_expression *found = find_expression(c, place, e->sql, path);
 
 		if (found)
@@ -173,12 +187,13 @@ static void check_where(struct compiler *c, struct place *place)
 static void add_columns(struct compiler *c, struct place *place)
 {
 	const struct node *node = place->node;
-	bool all = node->columns.n == 0 && !(place->scalar && node->n_expressions);
+	bool all = node->columns.n == 0 && !(place->scalar && node->n_expressions) && !node_is_flawed(node, "columns");
 
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
-		add_named(c, place, node->columns.items[i], path);
+		if (counts_in_list(&node->columns, i))
+			add_named(c, place, node->columns.items[i], path);
 	}
 	for (size_t i = 0; all && i < place->table->n_columns; i++)
 		add_column(c, place, (int)i);
@@ -228,9 +243,12 @@ static void resolve_order(struct compiler *c, struct place *place)
 		_cleanup_free_ char *path = xasprintf("%s.order_by[%zu]", node->path, i);
 		struct sort sort = {.how = &node->order_by[i]};
 		const struct catalog_column *type;
+		_cleanup_free_ char *expression = jsonx_path("expressions", sort.how->column);
 
 		sort.column = catalog_column(place->table, sort.how->column);
 		sort.expression = sort.column < 0 ? expression_number(node, sort.how->column) : 0;
+		if (sort.column < 0 && !sort.expression && (!*sort.how->column || node_is_flawed(node, expression)))
+			continue;
 		if (sort.column < 0 && !sort.expression) {
 			unknown_column(c, path, place->table, sort.how->column);
 			continue;
@@ -250,7 +268,8 @@ static void warn_absent(struct compiler *c, const struct place *place, const cha
 {
 	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here", what, name);
 
-	compiler_warn(c, place->node->path, message);
+	if (!fields_unsure(place))
+		compiler_warn(c, place->node->path, message);
 }
 
 static struct field *find_source(const struct place *place, const char *name)
@@ -276,6 +295,14 @@ static void apply_replace(struct compiler *c, struct place *place)
 	}
 }
 
+/* A field of that name was to have another one. */
+static bool rename_is_flawed(const struct place *place, const char *name)
+{
+	_cleanup_free_ char *key = jsonx_path("transform.rename", name);
+
+	return node_is_flawed(place->node, key);
+}
+
 static void apply_rename(struct compiler *c, struct place *place)
 {
 	const char *name;
@@ -292,7 +319,8 @@ static void apply_rename(struct compiler *c, struct place *place)
 		}
 	}
 	for (size_t i = 0; i < place->n_fields; i++)
-		if (find_field(place, place->fields[i].name) != &place->fields[i])
+		if (find_field(place, place->fields[i].name) != &place->fields[i] &&
+		    !rename_is_flawed(place, place->fields[i].name))
 			compiler_fail(c, "InvalidSchema", place->node->path,
 				      "transform.rename: two fields would be named `%s`", place->fields[i].name);
 }
@@ -335,28 +363,6 @@ static void apply_transform(struct compiler *c, struct place *place)
 		add_concat(place, &t->concats[i]);
 }
 
-void fields_check_columns(struct compiler *c, struct place *place)
-{
-	const struct jsonx_strings *columns = &place->node->columns;
-
-	for (size_t i = 0; i < columns->n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", place->node->path, i);
-		_cleanup_(column_path_release) struct column_path parsed = {0};
-		const char *name = columns->items[i];
-
-		if (catalog_column(place->table, name) >= 0 || is_system_column(name))
-			continue;
-		if (column_is_path(name)) {
-			_cleanup_free_ char *problem = column_path_parse(name, &parsed);
-
-			if (problem || catalog_column(place->table, parsed.base) >= 0)
-				continue;
-			name = parsed.base;
-		}
-		unknown_column(c, path, place->table, name);
-	}
-}
-
 void fields_resolve(struct compiler *c, struct place *place)
 {
 	add_columns(c, place);
@@ -364,10 +370,10 @@ void fields_resolve(struct compiler *c, struct place *place)
 	check_where(c, place);
 	resolve_order(c, place);
 	for (size_t i = 0; i < place->n_children; i++)
-		if (!place->children[i]->node->flawed)
+		if (place->children[i]->node->label && !node_is_flawed(place->children[i]->node, "label"))
 			add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
 				  place->children[i]->node->label);
-	if (place->scalar && place->n_fields == 0)
+	if (place->scalar && place->n_fields == 0 && !fields_unsure(place))
 		compiler_fail(c, "InvalidSchema", place->node->path, "a scalar node needs a column");
 	apply_transform(c, place);
 }
@@ -443,7 +449,8 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 	}
 	found->hidden = found->moved = true;
 	moved.carry = add_carry(tree, place, target, found);
-	if (!put_field(&target->fields, &target->n_fields, moved, path))
+	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
+	    !node_is_flawed(place->node, move->path + strlen(place->node->path) + 1))
 		compiler_fail(c, "InvalidSchema", move->path,
 			      "destination \"%s\" is no path to a new field: another field is there, or in the way",
 			      move->destination);

@@ -92,7 +92,7 @@ static bool find_columns(const struct catalog_table *table, const struct jsonx_s
 		const char *near;
 
 		columns[i] = catalog_column(table, names->items[i]);
-		if (columns[i] >= 0)
+		if (columns[i] >= 0 || !*names->items[i])
 			continue;
 		near = nearest_column(table, names->items[i]);
 		findings_add(f, FINDING_ERROR, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s",
@@ -117,7 +117,7 @@ static bool resolve_given(const struct link_request *r, struct hop *hop, struct 
 	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &hop->upper_columns, f);
 	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &hop->lower_columns, f);
 
-	if (!found_upper || !found_lower || r->upper_columns->n != r->lower_columns->n)
+	if (!found_upper || !found_lower || r->flawed || r->upper_columns->n != r->lower_columns->n)
 		return false;
 	hop->n = r->upper_columns->n;
 	for (size_t i = 0; i < hop->n; i++) {
@@ -252,6 +252,8 @@ bool link_resolve(const struct link_request *request, struct hop *ret, struct fi
 {
 	ret->upper = request->upper;
 	ret->lower = request->lower;
+	if (request->flawed)
+		return resolve_given(request, ret, f);
 	if (request->upper_columns && request->upper_columns->n && request->lower_columns->n)
 		return resolve_given(request, ret, f);
 	return resolve_found(request, ret, f);

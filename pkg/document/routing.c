@@ -92,7 +92,7 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 	const char *transform;
 
 	*ret = column ? field->column : -1;
-	if (!name || !root->table)
+	if (!name || !root->table || (!field && fields_unsure(root)))
 		return true;
 	transform = made_by(root->node, field, name);
 	if (transform)

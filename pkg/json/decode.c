@@ -63,8 +63,7 @@ static bool is_plain_name(const char *key, size_t len)
 	return len > 0 && len <= KEY_BYTES;
 }
 
-/* "path.key", or path["a key"] when the key is not a plain word. Caller frees. */
-static char *path_of(const char *path, const char *key)
+char *jsonx_path(const char *path, const char *key)
 {
 	size_t len = strlen(key);
 	struct strbuf sb;
@@ -171,7 +170,8 @@ static void decode_boolean(const struct decode *d, const json_t *value, void *to
 		wrong(d, path, "true or false", value);
 }
 
-static void decode_strings(const struct decode *d, const json_t *value, void *to, const char *path)
+static void decode_strings(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
+			   const char *path)
 {
 	struct jsonx_strings *out = to;
 	struct jsonx_strings got = {0};
@@ -186,14 +186,11 @@ static void decode_strings(const struct decode *d, const json_t *value, void *to
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *at = xasprintf("%.*s[%zu]", PATH_BYTES, path, i);
 
-		if (json_is_string(item))
-			got.items[got.n++] = xstrdup(json_string_value(item));
-		else
+		if (!json_is_string(item))
 			wrong(d, at, "a string", item);
-	}
-	if (got.n < json_array_size(value)) {
-		jsonx_strings_release(&got);
-		return;
+		else if (field->min > 0 && json_string_length(item) == 0)
+			findings_add(d->f, FINDING_ERROR, d->reason, at, "must not be empty");
+		got.items[got.n++] = xstrdup(json_is_string(item) ? json_string_value(item) : "");
 	}
 	jsonx_strings_release(out);
 	*out = got;
@@ -230,7 +227,7 @@ static void decode_field(const struct decode *d, const struct jsonx_field *field
 		jsonx_decode(value, field->fields, to, path, d->reason, d->f);
 		return;
 	case JSONX_STRINGS:
-		decode_strings(d, value, to, path);
+		decode_strings(d, field, value, to, path);
 		return;
 	case JSONX_VALUE:
 		decode_value(value, to);
@@ -244,7 +241,7 @@ static void decode_field(const struct decode *d, const struct jsonx_field *field
 
 static void unknown_field(const struct decode *d, const char *path, const char *key, const char *const *names, size_t n)
 {
-	_cleanup_free_ char *at = path_of(path, key);
+	_cleanup_free_ char *at = jsonx_path(path, key);
 	const char *near = nearest_name(key, names, n);
 	struct strbuf sb;
 
@@ -301,7 +298,7 @@ void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *
 	}
 	for (const struct jsonx_field *field = fields; field->name; field++) {
 		const json_t *value = json_object_get(object, field->name);
-		_cleanup_free_ char *at = path_of(path, field->name);
+		_cleanup_free_ char *at = jsonx_path(path, field->name);
 
 		if (value && !json_is_null(value))
 			decode_field(&d, field, value, out, at);

@@ -92,7 +92,9 @@ struct jsonx_field {
 	enum jsonx_type type;
 	size_t offset;
 	unsigned flags;
-	int64_t min, max; /* INTEGER: bounds, none when both are 0; STRING: length bounds in bytes when max > 0 */
+	/* INTEGER: bounds, none when both are 0; STRING: length bounds in bytes when max > 0; STRINGS: min > 0: none
+	 * of them is empty */
+	int64_t min, max;
 	const char *const *words;         /* ENUM: NULL-terminated */
 	const struct jsonx_field *fields; /* OBJECT */
 	/* CUSTOM: decodes value into the whole struct `out`; adds findings under path. */
@@ -100,10 +102,14 @@ struct jsonx_field {
 };
 
 /* Decodes object into out by the table. Fields that are absent or null keep what out holds (so: set defaults before);
- * so do fields that are wrong. What a field held before is released.
+ * so do fields that are wrong, but that of an array of strings only the wrong items are left out: an empty string keeps
+ * the place of each. What a field held before is released.
  * reason (a literal) is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  const char *reason, struct findings *f);
+
+/* "path.key", or path["a key"] when the key is not a plain word. Caller frees. */
+char *jsonx_path(const char *path, const char *key);
 
 void jsonx_strings_release(struct jsonx_strings *s);
 

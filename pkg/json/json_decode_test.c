@@ -166,6 +166,19 @@ static void test_decode_when_much_is_wrong_then_every_violation_is_named(void **
 		"spec.custom: no");
 }
 
+static void test_decode_when_an_item_is_wrong_then_the_others_keep_their_places(void **state)
+{
+	_cleanup_(release) struct spec spec = {0};
+	_cleanup_free_ char *got = decoded("{\"source\":{\"host\":\"db\"},\"tables\":[\"a\",1,\"c\"]}", &spec);
+
+	UNUSED(state);
+	assert_string_equal(got, "spec.tables[1]: must be a string, found 1");
+	assert_int_equal(spec.tables.n, 3);
+	assert_string_equal(spec.tables.items[0], "a");
+	assert_string_equal(spec.tables.items[1], "");
+	assert_string_equal(spec.tables.items[2], "c");
+}
+
 static void test_decode_when_bounds_are_crossed_then_bounds_are_named(void **state)
 {
 	UNUSED(state);
@@ -229,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_decode_when_fields_are_absent_or_null_then_defaults_stay),
 		cmocka_unit_test(test_decode_twice_then_old_values_are_released),
 		cmocka_unit_test(test_decode_when_much_is_wrong_then_every_violation_is_named),
+		cmocka_unit_test(test_decode_when_an_item_is_wrong_then_the_others_keep_their_places),
 		cmocka_unit_test(test_decode_when_bounds_are_crossed_then_bounds_are_named),
 		cmocka_unit_test(test_decode_when_nothing_is_near_an_unknown_field_then_known_ones_are_listed),
 		cmocka_unit_test(test_decode_when_not_an_object_then_said_once),

@@ -89,6 +89,9 @@ static bool act(struct resource *r, struct decision d)
 	case ACTION_START:
 		resource_start(r, TASK_RUN);
 		return false;
+	case ACTION_START_CHECK:
+		resource_start(r, TASK_CHECK);
+		return false;
 	case ACTION_START_CLEANUP:
 		resource_start(r, TASK_CLEANUP);
 		return false;

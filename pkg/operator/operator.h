@@ -7,7 +7,7 @@
  * dies. A second thread serves health and metrics, from what is published for it.
  *
  * The lines of a worker, one JSON object each:
- *   to it    {"task": "run" | "cleanup", "identity": "...", "resource": {metadata, spec},
+ *   to it    {"task": "run" | "check" | "cleanup", "identity": "...", "resource": {metadata, spec},
  *             "secrets": {name: {key: value}}, "configMaps": {...}}
  *            {"command": "stop"} may follow; the operator sends SIGTERM, and SIGKILL after a grace period
  *   from it  {"report": {"phase", "conditions", "bootstrap", "stream", "indices"}}   a fragment of the resource's
@@ -18,6 +18,8 @@
  * not start again until it changes.
  *
  * What people can rely on:
+ * - Of a spec whose schema is wrong, everything is said at once: a worker with task check finds what is wrong with it
+ *   in the database too, and changes nothing. (Not while a worker of an earlier spec runs.)
  * - The finalizer pgsync.io/cleanup is there before the first worker starts, and only then: a resource whose spec was
  *   never usable can be deleted at once.
  * - On deletion the worker ends, then a clean-up runs and is repeated until it succeeds. What cannot be cleaned up (the

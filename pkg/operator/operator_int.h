@@ -88,8 +88,8 @@ struct resource {
 	enum inputs inputs;
 	char hash[JSONX_HASH_BYTES];      /* of all that a worker is started with */
 	char spec_hash[JSONX_HASH_BYTES]; /* the same without Secrets */
-	const char *problem_reason;       /* BAD: a literal */
-	char *problem;
+	const char *problem_reason;       /* BAD, FLAWED: a literal */
+	char *problem;                    /* NULL: none */
 	struct ref_set refs;
 
 	struct worker *worker; /* NULL: none */

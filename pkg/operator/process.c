@@ -11,7 +11,7 @@
 /* MESSAGE_BYTES: the API server refuses a status whose worker.lastExit.message is longer than 1024. */
 enum { EXIT_BAD_INPUT = 2, CRASH_LOOP = 3, MESSAGE_BYTES = 1000 };
 
-static const char *const task_names[] = {"run", "cleanup"};
+static const char *const task_names[] = {"run", "check", "cleanup"};
 
 static void replace(char **field, char *take)
 {
@@ -185,7 +185,7 @@ static void on_exited(void *user, const struct worker_exit *exit)
 		jsonx_decref(TAKE_PTR(r->report));
 		if (r->task == TASK_RUN)
 			resource_event(r, false, "Stopped", "Stop", "the worker has stopped");
-	} else if (r->task == TASK_RUN) {
+	} else if (r->task != TASK_CLEANUP) {
 		run_failed(r, exit, now_ms);
 	} else {
 		cleanup_ended(r, exit, now_ms);
@@ -216,7 +216,7 @@ static void note_start(struct resource *r, enum worker_task task, const char *id
 {
 	bool rotated = strcmp(r->worker_spec_hash, r->spec_hash) == 0 && strcmp(r->worker_hash, r->hash) != 0;
 
-	if (task == TASK_CLEANUP)
+	if (task != TASK_RUN)
 		return;
 	set_worker_status(r, "identity", json_string(identity));
 	set_worker_status(r, "startTime", now_json());

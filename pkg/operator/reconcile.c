@@ -79,10 +79,11 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 	/* A bad edit, or a Secret that has gone, never stops a stream that runs. */
 	if (d->inputs == INPUTS_LOADING)
 		return decision(ACTION_NONE, o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_LOADING);
-	if (d->inputs == INPUTS_BAD)
+	if (d->inputs == INPUTS_BAD ||
+	    (d->inputs == INPUTS_FLAWED && o->worker != WORKER_NONE && o->task != TASK_CHECK))
 		return decision(ACTION_NONE, SITUATION_BAD_INPUTS);
 	/* Before the first side effect. A resource that never had a usable spec never gets it, and so goes at once. */
-	if (!d->finalizer)
+	if (!d->finalizer && d->inputs == INPUTS_OK)
 		return decision(ACTION_ADD_FINALIZER,
 				o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_STARTING);
 	if (o->worker != WORKER_NONE) {
@@ -94,5 +95,5 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 		return decision(ACTION_NONE, SITUATION_REFUSED);
 	if (same_inputs(d, o) && o->now_ms < o->not_before_ms)
 		return later(SITUATION_BACKOFF, o->not_before_ms);
-	return decision(ACTION_START, SITUATION_STARTING);
+	return decision(d->inputs == INPUTS_OK ? ACTION_START : ACTION_START_CHECK, SITUATION_STARTING);
 }

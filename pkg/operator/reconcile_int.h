@@ -8,6 +8,7 @@
 enum inputs {
 	INPUTS_LOADING, /* a Secret or ConfigMap that the spec names has not been seen yet */
 	INPUTS_BAD,     /* the spec is wrong, or something that it names is missing */
+	INPUTS_FLAWED,  /* wrong too, but a worker can look at the database, where more may be wrong, and clean up */
 	INPUTS_OK,
 };
 
@@ -20,10 +21,11 @@ struct desired {
 	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
 	bool suspend;
 	enum inputs inputs;
-	const char *hash; /* of all that a worker is started with; "" unless INPUTS_OK */
+	const char *hash; /* of all that a worker is started with; "" unless INPUTS_OK or INPUTS_FLAWED */
 };
 
-enum worker_task { TASK_RUN, TASK_CLEANUP };
+/* A check is a run that ends before anything is changed, since its inputs are flawed. */
+enum worker_task { TASK_RUN, TASK_CHECK, TASK_CLEANUP };
 enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
 
 /* Of our own processes. */
@@ -43,6 +45,7 @@ enum action {
 	ACTION_ADD_FINALIZER,
 	ACTION_REMOVE_FINALIZER,
 	ACTION_START,         /* a worker with task run */
+	ACTION_START_CHECK,   /* with task check */
 	ACTION_START_CLEANUP, /* a worker with task cleanup */
 	ACTION_STOP,
 	ACTION_FORGET, /* the resource is gone, and nothing of ours is left */

@@ -195,7 +195,6 @@ static void bad_inputs(struct resource *r, const struct findings *f)
 	struct err err;
 
 	(void)findings_err(f, &err);
-	r->inputs = INPUTS_BAD;
 	r->problem_reason = err.reason ? err.reason : "InvalidSpec";
 	if (!r->problem || strcmp(r->problem, all) != 0)
 		resource_event(r, true, r->problem_reason, "Validate", "%s", all);
@@ -253,6 +252,13 @@ static void hash_inputs(struct resource *r, const json_t *resource, const json_t
 	(void)jsonx_hash(all, r->hash);
 }
 
+static enum inputs judge(const struct spec *spec, const struct findings *f)
+{
+	if (!findings_failed(f))
+		return INPUTS_OK;
+	return spec->documents && spec_part_is_sound(f, "spec.source") ? INPUTS_FLAWED : INPUTS_BAD;
+}
+
 void resource_refresh_inputs(struct resource *r)
 {
 	_cleanup_json_ json_t *resource = resource_json(r);
@@ -268,25 +274,21 @@ void resource_refresh_inputs(struct resource *r)
 	if (holds_nul(r))
 		findings_add(&f, FINDING_ERROR, "InvalidSpec", "spec",
 			     "holds a NUL character (\\u0000); remove it, no name and no text of ours may have one");
-	if (findings_failed(&f)) {
-		bad_inputs(r, &f);
-		return;
-	}
-	/* Names are only looked up once the spec has been found good: they become parts of paths. */
 	refs_hold(r->op->refs, &r->refs, r->namespace, spec);
-	if (!refs_values(&r->refs, r->deleting, secrets, config_maps, &f) && !findings_failed(&f)) {
+	if (!refs_values(&r->refs, r->deleting, secrets, config_maps, &f)) {
 		r->inputs = INPUTS_LOADING;
 		return;
 	}
 	spec_resolve(spec, &(struct spec_objects){.secrets = secrets, .config_maps = config_maps}, &f);
-	if (findings_failed(&f)) {
+	r->inputs = judge(spec, &f);
+	if (r->inputs == INPUTS_OK) {
+		r->problem_reason = NULL;
+		replace(&r->problem, NULL);
+	} else {
 		bad_inputs(r, &f);
-		return;
 	}
-	r->inputs = INPUTS_OK;
-	r->problem_reason = NULL;
-	replace(&r->problem, NULL);
 	/* Not before the checks: a message about a missing key tells which are there. */
 	keep_named(secrets, spec);
-	hash_inputs(r, resource, secrets, config_maps);
+	if (r->inputs != INPUTS_BAD)
+		hash_inputs(r, resource, secrets, config_maps);
 }

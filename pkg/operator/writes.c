@@ -154,6 +154,10 @@ static enum situation shown(const struct resource *r, enum situation situation)
 {
 	bool failed = r->restarts.failures > 0 && r->exit_message && !r->report;
 
+	/* What is wrong already can be said before a check has found the rest. */
+	if (r->inputs == INPUTS_FLAWED && !r->report &&
+	    (situation == SITUATION_STARTING || situation == SITUATION_RUNNING || situation == SITUATION_RESTARTING))
+		return SITUATION_BAD_INPUTS;
 	if (failed && situation == SITUATION_DELETING && r->task == TASK_CLEANUP)
 		return SITUATION_DELETE_RETRY;
 	if (failed && (situation == SITUATION_STARTING || situation == SITUATION_RUNNING))
@@ -163,7 +167,8 @@ static enum situation shown(const struct resource *r, enum situation situation)
 
 static json_t *compose(struct resource *r, enum situation situation, const json_t *previous)
 {
-	bool running = r->worker && r->task == TASK_RUN && !worker_stopping(r->worker);
+	bool running = r->worker && !worker_stopping(r->worker) &&
+		       (r->task == TASK_RUN || (r->task == TASK_CHECK && r->report));
 	struct status_input in = {
 		.previous = previous,
 		/* A frozen resource's edits are not observed. */
@@ -190,8 +195,8 @@ static json_t *compose(struct resource *r, enum situation situation, const json_
 		in.message = r->exit_message;
 		break;
 	case SITUATION_DELETE_BLOCKED:
-		in.reason = r->inputs == INPUTS_BAD ? r->problem_reason : r->exit_reason;
-		in.message = r->inputs == INPUTS_BAD ? r->problem : r->exit_message;
+		in.reason = r->problem ? r->problem_reason : r->exit_reason;
+		in.message = r->problem ? r->problem : r->exit_message;
 		break;
 	default:
 		break;

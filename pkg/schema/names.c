@@ -45,7 +45,7 @@ char *schema_field_problem(const char *name, bool at_top)
 static bool is_moved(const struct transform *t, const char *name)
 {
 	for (size_t i = 0; i < t->n_moves; i++)
-		if (t->moves[i].column && strcmp(t->moves[i].column, name) == 0)
+		if (strcmp(t->moves[i].column, name) == 0)
 			return true;
 	return false;
 }
@@ -92,10 +92,11 @@ static void check_renames(const struct node *node, struct findings *f)
 	json_object_foreach (node->transform.rename, field, name) {
 		const char *to = json_string_value(name);
 		const char *other = json_string_value(json_object_get(seen, to));
+		_cleanup_free_ char *at = jsonx_path(path, field);
 
 		if (!is_named(node, field))
 			continue;
-		check_final(node, to, path, f);
+		check_final(node, to, at, f);
 		if (other)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "`%s` and `%s` would both be named `%s`",
 				     other, field, to);
@@ -109,8 +110,7 @@ static void check_concats(const struct node *node, struct findings *f)
 		const struct concat *concat = &node->transform.concats[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", concat->path);
 
-		if (concat->destination)
-			check_final(node, concat->destination, path, f);
+		check_final(node, concat->destination, path, f);
 	}
 }
 
@@ -130,8 +130,6 @@ static void check_moves(const struct node *node, struct findings *f)
 		const char *to;
 		bool to_root;
 
-		if (!move->destination)
-			continue;
 		to = move_path(move, &to_root);
 		first = xstrndup(to, strcspn(to, "."));
 		problem = has_empty_word(to) || to[strlen(to) - 1] == '.'
@@ -151,11 +149,12 @@ void names_check(const struct node *node, struct findings *f)
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
-		if (!column_is_path(node->columns.items[i]))
+		if (*node->columns.items[i] && !column_is_path(node->columns.items[i]))
 			check_source(node, node->columns.items[i], path, f);
 	}
 	for (size_t i = 0; i < node->n_expressions; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, node->expressions[i].name);
+		_cleanup_free_ char *all = xasprintf("%s.expressions", node->path);
+		_cleanup_free_ char *path = jsonx_path(all, node->expressions[i].name);
 
 		check_source(node, node->expressions[i].name, path, f);
 	}

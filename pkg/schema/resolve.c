@@ -22,14 +22,14 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 	};
 
 	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
-		bool seen = !names[i];
+		bool seen = !names[i] || !is_object_name(names[i]);
 
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = names[j] && strcmp(names[i], names[j]) == 0;
 		if (!seen)
 			secret(user, names[i]);
 	}
-	if (config_map && spec->schema_config_map)
+	if (config_map && spec->schema_config_map && is_object_name(spec->schema_config_map))
 		config_map(user, spec->schema_config_map);
 }
 
@@ -67,6 +67,8 @@ static const json_t *find_object(const json_t *objects, const struct reference *
 {
 	const json_t *object = json_object_get(objects, r->name);
 
+	if (!is_object_name(r->name))
+		return NULL;
 	if (!json_is_object(object)) {
 		findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" not found", r->kind, r->name);
 		return NULL;
@@ -78,7 +80,7 @@ static const json_t *find_secret(const struct resolver *resolver, const struct r
 {
 	const struct spec_objects *objects = resolver->objects;
 
-	if (!objects->secrets_elsewhere || json_object_get(objects->secrets, r->name))
+	if (!objects->secrets_elsewhere || !is_object_name(r->name) || json_object_get(objects->secrets, r->name))
 		return find_object(objects->secrets, r, resolver->f);
 	findings_add(resolver->f, FINDING_WARNING, r->reason, r->path,
 		     "Secret \"%s\" is not here and was not checked: it must be there when the PgSync runs", r->name);
@@ -105,7 +107,7 @@ static const char *need_value(const json_t *object, const struct reference *r, c
 	const char *value = find_value(object, key);
 	_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
 
-	if (!value)
+	if (!value && is_data_key(key))
 		missing_key(object, r, quoted, f);
 	return value;
 }

@@ -17,6 +17,13 @@ const char *path_last(const char *path)
 	return dot ? dot + 1 : path;
 }
 
+bool path_is_within(const char *path, const char *of)
+{
+	size_t len = strlen(of);
+
+	return len == 0 || (strncmp(path, of, len) == 0 && (!path[len] || path[len] == '.' || path[len] == '['));
+}
+
 static bool asks_for_nothing(const json_t *value)
 {
 	if (json_is_object(value))
@@ -48,7 +55,7 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 
 /* --- relationship */
 
-/* "table" or "schema.table". */
+/* "table" or "schema.table"; one that is wrong is an empty name. */
 static bool decode_table_name(const json_t *value, struct table_name *ret, const char *path, struct findings *f)
 {
 	const char *name = json_string_value(value);
@@ -56,6 +63,7 @@ static bool decode_table_name(const json_t *value, struct table_name *ret, const
 
 	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
+		*ret = (struct table_name){.table = xstrdup("")};
 		return false;
 	}
 	ret->schema = dot ? xstrndup(name, (size_t)(dot - name)) : NULL;
@@ -90,26 +98,25 @@ static void decode_through(const json_t *value, void *out, const char *path, str
 	}
 	if (decode_table_name(json_array_get(value, 0), &name, item, f))
 		r->through = xmemdup(&name, sizeof(name));
+	else
+		table_name_release(&name);
 }
 
 /* One side of foreign_key: a column's name, or a list of them. */
 static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, const char *path, struct findings *f)
 {
 	size_t n = json_is_array(value) ? json_array_size(value) : 1;
-	struct jsonx_strings columns = {.items = xcalloc(n, sizeof(*columns.items))};
+	bool good = n > 0;
 
+	*ret = (struct jsonx_strings){.items = xcalloc(n, sizeof(*ret->items)), .n = n};
 	for (size_t i = 0; i < n; i++) {
 		const char *name = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
 
-		if (name && *name)
-			columns.items[columns.n++] = xstrdup(name);
+		good = good && name && *name;
+		ret->items[i] = xstrdup(name ? name : "");
 	}
-	if (columns.n != n || n == 0) {
+	if (!good)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a list of column names");
-		jsonx_strings_release(&columns);
-		return;
-	}
-	*ret = columns;
 }
 
 static void decode_key_child(const json_t *value, void *out, const char *path, struct findings *f)
@@ -233,16 +240,26 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 		const char *text = json_string_value(json_array_get(value, i));
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
 		_cleanup_free_ char *found = text ? xasprintf("\"%s\"", text) : NULL;
+		struct ordering *ordering = &node->order_by[node->n_order_by++];
 
-		if (text && parse_ordering(text, &node->order_by[node->n_order_by])) {
-			node->n_order_by++;
+		if (text && parse_ordering(text, ordering))
 			continue;
-		}
+		ordering->column = xstrdup("");
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
 			     "must be like \"column\", \"column desc\" or \"column asc nulls last\", without other "
 			     "blanks, found %s",
 			     found ? found : jsonx_type_name(json_array_get(value, i)));
 	}
+}
+
+/* Whether it is one expression, and nothing that would change the query around it. */
+static bool is_fragment(const char *sql, const char *path, struct findings *f)
+{
+	const char *problem = sql_fragment_problem(sql);
+
+	if (problem)
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
+	return !problem;
 }
 
 static void decode_expressions(const json_t *value, void *out, const char *path, struct findings *f)
@@ -259,17 +276,17 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 	}
 	node->expressions = xcalloc(json_object_size(value), sizeof(*node->expressions));
 	json_object_foreach ((json_t *)value, name, sql) {
-		_cleanup_free_ char *item = xasprintf("%s.%s", path, name);
+		_cleanup_free_ char *item = jsonx_path(path, name);
 		size_t len = json_string_length(sql);
 
 		if (!json_is_string(sql) || len < 1 || len > SQL_BYTES || !*name || strlen(name) > LABEL_BYTES) {
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
 				     "must be an SQL expression of 1 to %d bytes, under a name of 1 to %d bytes",
 				     SQL_BYTES, LABEL_BYTES);
-			continue;
+		} else if (is_fragment(json_string_value(sql), item, f)) {
+			node->expressions[node->n_expressions++] =
+				(struct expression){.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
 		}
-		node->expressions[node->n_expressions++] =
-			(struct expression){.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
 	}
 }
 
@@ -286,8 +303,7 @@ static void decode_base_tables(const json_t *value, void *out, const char *path,
 	for (size_t i = 0; i < json_array_size(value); i++) {
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
 
-		if (decode_table_name(json_array_get(value, i), &node->base_tables[node->n_base_tables], item, f))
-			node->n_base_tables++;
+		(void)decode_table_name(json_array_get(value, i), &node->base_tables[node->n_base_tables++], item, f);
 	}
 }
 
@@ -300,8 +316,8 @@ static const struct jsonx_field node_fields[] = {
 	 .max = NAME_BYTES},
 	{.name = "schema", .type = JSONX_STRING, .offset = offsetof(struct node, schema), .min = 1, .max = NAME_BYTES},
 	{.name = "label", .type = JSONX_STRING, .offset = offsetof(struct node, label), .min = 1, .max = LABEL_BYTES},
-	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct node, columns)},
-	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct node, primary_key)},
+	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct node, columns), .min = 1},
+	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct node, primary_key), .min = 1},
 	{.name = "relationship",
 	 .type = JSONX_OBJECT,
 	 .offset = offsetof(struct node, relationship),
@@ -324,24 +340,6 @@ static const struct jsonx_field node_fields[] = {
 	{0},
 };
 
-/* pgsync builds jsonb, in which a column that is named twice appears once. */
-static void drop_repeated(struct jsonx_strings *s)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < s->n; i++) {
-		bool seen = false;
-
-		for (size_t j = 0; j < kept && !seen; j++)
-			seen = strcmp(s->items[i], s->items[j]) == 0;
-		if (seen)
-			free(s->items[i]);
-		else
-			s->items[kept++] = s->items[i];
-	}
-	s->n = kept;
-}
-
 static void check_columns(const struct node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
@@ -359,24 +357,12 @@ static void check_columns(const struct node *node, struct findings *f)
 	}
 }
 
-static void check_fragment(const char *sql, const char *path, struct findings *f)
+static void check_where(struct node *node, struct findings *f)
 {
-	const char *problem = sql ? sql_fragment_problem(sql) : NULL;
+	_cleanup_free_ char *path = xasprintf("%s.where", node->path);
 
-	if (problem)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
-}
-
-static void check_fragments(const struct node *node, struct findings *f)
-{
-	_cleanup_free_ char *where = xasprintf("%s.where", node->path);
-
-	check_fragment(node->where, where, f);
-	for (size_t i = 0; i < node->n_expressions; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.expressions.%s", node->path, node->expressions[i].name);
-
-		check_fragment(node->expressions[i].sql, path, f);
-	}
+	if (node->where && !is_fragment(node->where, path, f))
+		free(TAKE_PTR(node->where));
 }
 
 /* What only makes sense for the elements of a list. */
@@ -402,6 +388,7 @@ static void check_relationship(const struct node *node, bool given, struct findi
 {
 	const struct relationship *r = &node->relationship;
 	_cleanup_free_ char *path = xasprintf("%s.relationship", node->path);
+	_cleanup_free_ char *key_path = xasprintf("%s.foreign_key", path);
 
 	if (!node->parent) {
 		if (given)
@@ -412,9 +399,9 @@ static void check_relationship(const struct node *node, bool given, struct findi
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 			     "is required: every node but the root needs one with `type` and `variant`");
 	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-			     "`foreign_key` must name as many `child` columns as `parent` columns, found %zu and %zu",
-			     r->fk_child.n, r->fk_parent.n);
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, key_path,
+			     "must name as many `child` columns as `parent` columns, found %zu and %zu", r->fk_child.n,
+			     r->fk_parent.n);
 	if (r->variant == VARIANT_SCALAR && node->n_children)
 		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
 			     "a scalar node is one column's value: its children do not appear in the document");
@@ -424,14 +411,16 @@ static void check_labels(const struct node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->n_children; i++) {
 		const struct node *child = node->children[i];
+		_cleanup_free_ char *path = NULL;
 
 		for (size_t j = 0; child->label && j < i; j++) {
 			const struct node *other = node->children[j];
 
 			if (!other->label || strcmp(child->label, other->label) != 0)
 				continue;
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, child->path,
-				     "label \"%s\" is also that of %s; give one of them another `label`", child->label,
+			path = xasprintf("%s.label", child->path);
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "\"%s\" is also that of %s; give one of them another `label`", child->label,
 				     other->path);
 			break;
 		}
@@ -454,10 +443,8 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 		node->schema = xstrdup("public");
 	if (!node->label)
 		node->label = xstrdup_or_null(node->table);
-	drop_repeated(&node->columns);
-	drop_repeated(&node->primary_key);
 	check_columns(node, f);
-	check_fragments(node, f);
+	check_where(node, f);
 	check_elements(node, f);
 	check_relationship(node, json_is_object(json_object_get(value, "relationship")), f);
 	check_labels(node, f);
@@ -489,6 +476,7 @@ static void node_free(struct node *node)
 	jsonx_strings_release(&node->relationship.fk_parent);
 	jsonx_strings_release(&node->columns);
 	jsonx_strings_release(&node->primary_key);
+	jsonx_strings_release(&node->flaws);
 	for (size_t i = 0; i < node->n_base_tables; i++)
 		table_name_release(&node->base_tables[i]);
 	free(node->base_tables);
@@ -607,33 +595,82 @@ static void check_index(const char *index, const char *path, struct findings *f)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name may not be \"%s\"", index);
 }
 
-/* Whether something is wrong at `path`, apart from what begins with `below`. */
-static bool is_flawed(const char *path, const char *below, const struct findings *f)
+/* --- flaws */
+
+static bool knows_field(const struct jsonx_field *fields, const char *name, size_t len)
 {
-	size_t len = strlen(path);
-
-	for (size_t i = 0; i < f->n; i++) {
-		const struct finding *item = &f->items[i];
-		const char *rest;
-
-		if (item->severity != FINDING_ERROR || strncmp(item->path, path, len) != 0)
-			continue;
-		rest = item->path + len;
-		if ((!*rest || *rest == '.') && strncmp(rest, below, strlen(below)) != 0)
+	for (; fields->name; fields++)
+		if (strlen(fields->name) == len && strncmp(fields->name, name, len) == 0)
 			return true;
-	}
 	return false;
 }
 
-/* Marks the nodes that something is wrong with, and says whether there is one. */
-static bool mark_flawed(struct node *node, const struct findings *f)
+/* The field of a node that an unknown one was meant to be, or NULL. */
+static const char *meant_field(const char *name, size_t len)
 {
-	bool below = false;
+	_cleanup_free_ char *word = xstrndup(name, len);
+	const char *names[ARRAY_SIZE(node_fields)];
+	size_t n = 0;
 
-	node->flawed = is_flawed(node->path, ".children[", f);
+	for (const struct jsonx_field *field = node_fields; field->name; field++)
+		names[n++] = field->name;
+	return nearest_name(word, names, n);
+}
+
+/* What the finding at `rest` of a node's path makes unsure, as node_is_flawed reads it. Caller frees. */
+static char *flaw_at(const char *rest)
+{
+	size_t first = strcspn(rest, ".[");
+	size_t second = rest[first] == '.' ? strcspn(rest + first + 1, ".[") : 0;
+
+	if (!knows_field(node_fields, rest, first))
+		return xstrdup_or_null(meant_field(rest, first));
+	/* An unknown field of an object may be any of those that are not there. */
+	if (second &&
+	    ((strncmp(rest, "relationship.", first + 1) == 0 &&
+	      !knows_field(relationship_fields, rest + first + 1, second)) ||
+	     (strncmp(rest, "transform.", first + 1) == 0 && !knows_field(transform_fields, rest + first + 1, second))))
+		return xstrndup(rest, first);
+	return xstrdup(rest);
+}
+
+static void add_flaw(struct node *node, const char *rest)
+{
+	char *flaw = *rest ? flaw_at(rest) : xstrdup("");
+
+	if (!flaw)
+		return;
+	node->flaws.items = xreallocarray(node->flaws.items, node->flaws.n + 1, sizeof(char *));
+	node->flaws.items[node->flaws.n++] = flaw;
+}
+
+/* Notes in every node what is wrong with it, by where the findings are. */
+static void mark_flaws(struct node *node, const struct findings *f)
+{
+	size_t len = strlen(node->path);
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct finding *item = &f->items[i];
+		const char *rest = item->path + len;
+
+		if (item->severity != FINDING_ERROR || strncmp(item->path, node->path, len) != 0)
+			continue;
+		/* ["an odd name"] is an unknown field, and [1] another node. */
+		if (!*rest || *rest == '.')
+			add_flaw(node, rest + (*rest == '.'));
+		else if (strncmp(rest, "[\"", 2) == 0)
+			add_flaw(node, rest + 2);
+	}
 	for (size_t i = 0; i < node->n_children; i++)
-		below = mark_flawed(node->children[i], f) || below;
-	return node->flawed || below;
+		mark_flaws(node->children[i], f);
+}
+
+bool node_is_flawed(const struct node *node, const char *key)
+{
+	for (size_t i = 0; i < node->flaws.n; i++)
+		if (path_is_within(key, node->flaws.items[i]) || path_is_within(node->flaws.items[i], key))
+			return true;
+	return false;
 }
 
 static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)
@@ -656,8 +693,12 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	else if (!json_object_get(value, "index"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
-	document->flawed = is_flawed(path, ".nodes", f) || !document->root;
-	document->flawed = (document->root && mark_flawed(document->root, f)) || document->flawed;
+	document->flawed = !document->root;
+	for (size_t i = 0; i < f->n; i++)
+		document->flawed = document->flawed ||
+				   (f->items[i].severity == FINDING_ERROR && path_is_within(f->items[i].path, path));
+	if (document->root)
+		mark_flaws(document->root, f);
 	return document;
 }
 

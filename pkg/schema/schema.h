@@ -70,6 +70,9 @@ struct expression {
 	char *sql;
 };
 
+/* Of a node that is not well-formed, what is well-formed stands here, so that it can be checked further: SQL is one
+ * expression each, `concat` and `move` are whole, and in a list of names an empty one keeps the place of a wrong one.
+ */
 struct node {
 	char *path; /* "spec.schema[0].nodes.children[1]" */
 	char *table;
@@ -91,9 +94,12 @@ struct node {
 	struct node *parent;              /* NULL: the root */
 	struct node **children;
 	size_t n_children;
-	bool flawed; /* something is wrong with it, apart from its children: only its table, columns and children count
-		      */
+	struct jsonx_strings flaws; /* see node_is_flawed */
 };
+
+/* Whether what stands at `key` of the node ("columns", "relationship.type") is not all that was meant there: something
+ * is wrong with it, or with a part of it. What follows from it is not worth a finding of its own. */
+bool node_is_flawed(const struct node *node, const char *key);
 
 struct schema_document {
 	char *path; /* "spec.schema[0]" */
@@ -220,7 +226,7 @@ struct spec *spec_decode(const json_t *resource, struct findings *f);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 
-/* The Secrets and ConfigMaps that the spec refers to, by name, each once. */
+/* The Secrets and ConfigMaps that the spec refers to, by name, each once. What is no object's name is left out. */
 void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
 		     void (*config_map)(void *user, const char *name), void *user);
 
@@ -235,6 +241,10 @@ struct spec_objects {
  * that are there (InvalidSchema for a ConfigMap). connectionSecretRef: host, port, dbname, username or user, password,
  * or uri; what the spec itself gives comes first. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
+
+/* Whether nothing is wrong with a part of the spec ("spec.source") and with what it refers to: then it can be used, to
+ * look at it, although something else may be wrong. */
+bool spec_part_is_sound(const struct findings *f, const char *part);
 
 /* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and
  * spec_resolve. */

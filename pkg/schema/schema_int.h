@@ -7,6 +7,13 @@
 /* The word after the last dot of a JSON path. */
 const char *path_last(const char *path);
 
+/* `path` is `of`, or something within it. */
+bool path_is_within(const char *path, const char *of);
+
+/* By the rules of Kubernetes. What is none has a finding, and is not looked for. */
+bool is_object_name(const char *name);
+bool is_data_key(const char *key);
+
 #define INVALID_SCHEMA "InvalidSchema"
 
 /* Of struct transform. */

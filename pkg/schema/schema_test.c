@@ -8,32 +8,11 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "schema/schema.h"
+#include "schema/samples_int.h"
 
-#define MINIMAL_SOURCE "\"source\": {\"host\": \"postgres\", \"database\": \"bookstore\", \"user\": \"pgsync\"}"
-#define MINIMAL_SINK "\"sink\": {\"urls\": [\"http://opensearch:9200\"]}"
-#define MINIMAL_SCHEMA "\"schema\": [{\"index\": \"books\", \"nodes\": {\"table\": \"books\"}}]"
-#define RESOURCE(spec) "{\"metadata\": {\"name\": \"books\", \"namespace\": \"shop\"}, \"spec\": {" spec "}}"
 #define CHILD(relationship)                                                                                  \
 	"[{\"index\": \"books\", \"nodes\": {\"table\": \"books\", \"children\": [{\"table\": \"authors\", " \
 	"\"relationship\": " relationship "}]}}]"
-
-static json_t *parse(const char *text)
-{
-	json_t *value = NULL;
-	struct err err;
-
-	if (jsonx_parse(text, strlen(text), "test", &value, &err) < 0)
-		fail_msg("%s", err.msg);
-	return value;
-}
-
-static struct spec *decode(const char *text, struct findings *f)
-{
-	_cleanup_json_ json_t *resource = parse(text);
-
-	return spec_decode(resource, f);
-}
 
 static void expect(const struct findings *f, enum finding_severity severity, const char *want)
 {
@@ -103,32 +82,6 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	findings_release(&f);
 }
 
-static const char everything[] =
-	"{\"apiVersion\": \"pgsync.io/v1alpha1\", \"kind\": \"PgSync\", \"metadata\": {\"name\": \"books\", "
-	"\"namespace\": "
-	"\"shop\", \"uid\": \"0A1b2c3d-4e5f\", \"labels\": {\"any\": \"thing\"}}, \"status\": {}, \"spec\": "
-	"{\"source\": {"
-	"\"host\": \"h\", \"port\": 6432, \"database\": \"d\", \"user\": \"u\", \"passwordSecretRef\": {\"name\": "
-	"\"p\"}, "
-	"\"tls\": {\"caSecretRef\": {\"name\": \"ca\"}}, \"replication\": {\"slotName\": \"slot_1\", "
-	"\"publicationName\": "
-	"\"Pub\", \"replicaIdentity\": \"Verify\", \"slotLostPolicy\": \"Stall\", \"failover\": true}}, \"sink\": "
-	"{\"urls\": "
-	"[\"https://a:9200\", \"http://b\"], \"authentication\": {\"type\": \"APIKey\", \"secretRef\": {\"name\": "
-	"\"k\"}}, "
-	"\"tls\": {\"caSecretRef\": {\"name\": \"ca\", \"key\": \"root.pem\"}, \"insecureSkipVerify\": true}, "
-	"\"adoptExistingIndex\": true, \"bulk\": {\"maxBytes\": 65536, \"concurrency\": 3, \"flushMilliseconds\": 0}}, "
-	"\"schema\": [{\"database\": \"d\", \"index\": \"i\", \"setting\": {\"number_of_shards\": 2}, \"mapping\": {}, "
-	"\"pipeline\": \"p\", \"routing\": \"r\", \"plugins\": [], \"nodes\": {\"table\": \"t\", \"schema\": \"s\", "
-	"\"columns\": [\"a\", \"b\", \"a\"], \"transform\": {}, \"children\": [{\"table\": \"c\", \"label\": \"l\", "
-	"\"relationship\": {\"type\": \"one_to_one\", \"variant\": \"scalar\", \"through_tables\": [\"x.y\"], "
-	"\"foreign_key\": {\"child\": [\"q\"], \"parent\": \"w\"}}}]}}], \"checkpoint\": {\"store\": \"Sink\"}, "
-	"\"bootstrap\": {\"policy\": \"Never\", \"parallelism\": 4}, \"onError\": {\"policy\": \"Stall\"}, "
-	"\"lagTargetSeconds\": 5, \"suspend\": true, \"resyncNonce\": 7, \"restartNonce\": 8, \"deletionPolicy\": "
-	"{\"replicationSlot\": \"Retain\", \"publication\": \"Retain\", \"index\": \"Delete\", \"checkpoint\": "
-	"\"Retain\"}, "
-	"\"worker\": {\"placement\": \"Process\", \"resources\": {\"limits\": {}}}}}";
-
 static void test_spec_when_everything_is_given_then_taken(void **state)
 {
 	struct findings f;
@@ -153,7 +106,7 @@ static void test_spec_when_everything_is_given_then_taken(void **state)
 	assert_int_equal(s->delete_slot, POLICY_RETAIN);
 	assert_int_equal(s->delete_index, POLICY_DELETE);
 	assert_int_equal(s->resync_nonce, 7);
-	assert_int_equal(s->documents[0]->root->columns.n, 2);
+	assert_int_equal(s->documents[0]->root->columns.n, 3);
 	child = s->documents[0]->root->children[0];
 	assert_string_equal(child->path, "spec.schema[0].nodes.children[0]");
 	assert_ptr_equal(child->parent, s->documents[0]->root);
@@ -294,6 +247,15 @@ static void test_spec_when_references_are_not_names_then_refused(void **state)
 		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
 }
 
+static void test_sink_when_a_port_is_none_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_errors(RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://a:99999\", \"http://a:12x/p\", "
+					      "\"http://[::1]:9200\", \"http://a\"]}, " MINIMAL_SCHEMA),
+		      "spec.sink.urls[0]: the port must be between 1 and 65535, one for each URL\n"
+		      "spec.sink.urls[1]: the port must be between 1 and 65535, one for each URL");
+}
+
 static void test_databases_when_they_differ_then_refused(void **state)
 {
 	UNUSED(state);
@@ -379,7 +341,7 @@ static void test_relationship_when_it_is_wrong_then_named(void **state)
 		      FINDING_ERROR,
 		      "schema[0].nodes.children[0].relationship.through_tables[0]: must be a table name or "
 		      "\"schema.table\"\n"
-		      "schema[0].nodes.children[0].relationship: `foreign_key` must name as many `child` columns as "
+		      "schema[0].nodes.children[0].relationship.foreign_key: must name as many `child` columns as "
 		      "`parent` columns, found 2 and 1");
 	expect_schema(CHILD("{\"type\": \"one_to_one\", \"variant\": \"object\", \"foreign_key\": {\"child\": []}}"),
 		      FINDING_ERROR,
@@ -399,19 +361,22 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"\"renam\": {}}, \"where\": \"x > (1\", \"order_by\": [\"x\", \" desc\"], \"limit\": 3, "
 		"\"expressions\": {\"e\": \"1; DROP\", \"f\": 1}, \"nested\": true}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.transform.rename: `a`: must be a new name of 1 to 255 bytes, found an integer\n"
-		"schema[0].nodes.transform.rename: keys within the JSON column `doc` cannot be renamed; select them as "
+		"schema[0].nodes.transform.rename.a: must be a new name of 1 to 255 bytes, found an integer\n"
+		"schema[0].nodes.transform.rename.doc: keys within the JSON column `doc` cannot be renamed; select "
+		"them as "
 		"JSON paths (\"doc->key\") and rename these\n"
-		"schema[0].nodes.transform.replace: `a`: must be an object of {\"search\": \"replacement\"}, found a "
+		"schema[0].nodes.transform.replace.a: must be an object of {\"search\": \"replacement\"}, found a "
 		"string\n"
-		"schema[0].nodes.transform.replace: `c`: must map texts to search for to texts of at most 8192 bytes\n"
+		"schema[0].nodes.transform.replace.c[\"\"]: must map a text to search for to a text of at most 8192 "
+		"bytes\n"
 		"schema[0].nodes.transform.concat.destination: is required\n"
 		"schema[0].nodes.transform.move[0]: must be an object, found an integer\n"
-		"schema[0].nodes.transform.mapping: `a`: must be a mapping like {\"type\": \"keyword\"}, found a "
+		"schema[0].nodes.transform.mapping.a: must be a mapping like {\"type\": \"keyword\"}, found a "
 		"string\n"
 		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
 		"schema[0].nodes.order_by[1]: must be like \"column\", \"column desc\" or \"column asc nulls last\", "
 		"without other blanks, found \" desc\"\n"
+		"schema[0].nodes.expressions.e: must be one SQL expression: it holds a semicolon\n"
 		"schema[0].nodes.expressions.f: must be an SQL expression of 1 to 8192 bytes, under a name of 1 to 255 "
 		"bytes\n"
 		"schema[0].nodes.columns[1]: `->>` gives text: it must be the last step of a JSON path\n"
@@ -419,7 +384,6 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.columns[3]: a JSON path needs braces after `#>`, as in `doc#>{a,0}`\n"
 		"schema[0].nodes.columns[4]: a JSON path needs a key after `->`\n"
 		"schema[0].nodes.where: must be one SQL expression: an opening parenthesis is not closed\n"
-		"schema[0].nodes.expressions.e: must be one SQL expression: it holds a semicolon\n"
 		"schema[0].nodes.limit: is for one_to_many children: it bounds the list in the parent's document\n"
 		"schema[0].nodes.order_by: is for children: the documents of an index have no order\n"
 		"schema[0].nodes.nested: is for children of the variant `object`: it makes them nested documents\n"
@@ -454,13 +418,15 @@ static void test_names_when_no_engine_takes_them_then_refused(void **state)
 		"engines have one of their own\n"
 		"schema[0].nodes.columns[0]: no document can have a field `_id`: search engines have one of their own; "
 		"give it another name\n"
-		"schema[0].nodes.expressions.x..y: search engines take no field `x..y`: a word between its dots is "
+		"schema[0].nodes.expressions[\"x..y\"]: search engines take no field `x..y`: a word between its dots "
+		"is "
 		"empty; "
 		"give it another name\n"
 		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines have one of "
 		"their own; give it another name\n"
 		"schema[0].nodes.transform.rename: `a` and `b` would both be named `n`\n"
-		"schema[0].nodes.transform.rename: no document can have a field `_routing`: search engines have one of "
+		"schema[0].nodes.transform.rename[\"z.\"]: no document can have a field `_routing`: search engines "
+		"have one of "
 		"their own; give it another name\n"
 		"schema[0].nodes.transform.concat.destination: no document can have a field `_version`: search engines "
 		"have one of their own; give it another name\n"
@@ -603,7 +569,7 @@ static void test_labels_when_two_children_share_one_then_refused(void **state)
 		"{\"table\": \"b\", \"label\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": "
 		"\"object\"}}]}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.children[1]: label \"a\" is also that of schema[0].nodes.children[0]; give one of "
+		"schema[0].nodes.children[1].label: \"a\" is also that of schema[0].nodes.children[0]; give one of "
 		"them another `label`");
 }
 
@@ -678,262 +644,79 @@ static void test_tree_when_it_is_too_large_then_refused(void **state)
 	findings_release(&f);
 }
 
-/* --- references */
-
-static void collect(void *user, const char *name)
-{
-	strbuf_addf(user, "%s ", name);
-}
-
-static void test_references_when_a_secret_is_used_twice_then_named_once(void **state)
-{
-	struct findings f;
-	struct strbuf secrets, maps;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	strbuf_init(&secrets, 1000);
-	strbuf_init(&maps, 1000);
-	s = decode(everything, &f);
-	spec_references(s, collect, collect, &secrets);
-	assert_string_equal(secrets.data, "p ca k ");
-	spec_free(TAKE_PTR(s));
-	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}"), &f);
-	assert_string_equal(s->schema_config_map_key, "schema.json");
-	spec_references(s, NULL, collect, &maps);
-	assert_string_equal(maps.data, "trees ");
-	strbuf_release(&secrets);
-	strbuf_release(&maps);
-	findings_release(&f);
-}
-
-static struct spec *resolve(const char *resource, const char *secrets, const char *maps, struct findings *f)
-{
-	_cleanup_json_ json_t *secret_values = parse(secrets);
-	_cleanup_json_ json_t *map_values = parse(maps);
-	struct spec *spec = decode(resource, f);
-
-	assert_int_equal(f->n, 0);
-	spec_resolve(spec, &(struct spec_objects){.secrets = secret_values, .config_maps = map_values}, f);
-	return spec;
-}
-
-static void test_resolve_when_secrets_are_there_then_filled_in(void **state)
+static void test_node_when_it_is_flawed_then_the_rest_of_it_is_there(void **state)
 {
 	struct findings f;
 	_cleanup_(spec_freep) struct spec *s = NULL;
+	const struct node *root, *child;
 
 	UNUSED(state);
 	findings_init(&f);
-	s = resolve(everything,
-		    "{\"p\": {\"password\": \"pw\"}, \"ca\": {\"ca.crt\": \"A\", \"root.pem\": \"B\"}, \"k\": "
-		    "{\"apiKey\": \"K\"}}",
-		    "{}", &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->source.password, "pw");
-	assert_string_equal(s->source.ca.value, "A");
-	assert_string_equal(s->sink.ca.value, "B");
-	assert_string_equal(s->sink.api_key, "K");
+	s = decode(RESOURCE(MINIMAL_SOURCE
+			    ", " MINIMAL_SINK
+			    ", \"schema\": [{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"columns\": "
+			    "[\"a\", 1, \"b\"], \"order_bi\": [], \"where\": \"1; 2\", \"expressions\": "
+			    "{\"x\": \"(\", \"y\": \"1\"}, \"transform\": {\"concat\": [{\"columns\": "
+			    "[\"a\"]}, {\"columns\": [\"a\"], \"destination\": \"d\"}]}, \"children\": "
+			    "[{\"table\": \"u\", \"primary_key\": [\"k\"], \"relationship\": {\"type\": "
+			    "\"many\", \"variant\": \"scalar\", \"foreign_key\": {\"child\": [\"c\"], "
+			    "\"parent\": [1, \"p\"]}}}]}}]"),
+		   &f);
+	assert_true(s->documents[0]->flawed);
+	root = s->documents[0]->root;
+	assert_int_equal(root->columns.n, 3);
+	assert_string_equal(root->columns.items[1], "");
+	assert_string_equal(root->columns.items[2], "b");
+	assert_null(root->where);
+	assert_int_equal(root->n_expressions, 1);
+	assert_string_equal(root->expressions[0].name, "y");
+	assert_int_equal(root->transform.n_concats, 1);
+	assert_string_equal(root->transform.concats[0].destination, "d");
+	assert_true(node_is_flawed(root, "columns"));
+	assert_true(node_is_flawed(root, "where"));
+	assert_true(node_is_flawed(root, "order_by")); /* what is unknown may be meant to be it */
+	assert_true(node_is_flawed(root, "expressions.x"));
+	assert_false(node_is_flawed(root, "expressions.y"));
+	assert_false(node_is_flawed(root, "table"));
+	assert_false(node_is_flawed(root, "primary_key"));
+	child = root->children[0];
+	assert_false(node_is_flawed(child, "primary_key"));
+	assert_false(node_is_flawed(child, "relationship.variant"));
+	assert_true(node_is_flawed(child, "relationship.type"));
+	assert_true(node_is_flawed(child, "relationship.foreign_key"));
+	assert_string_equal(child->relationship.fk_child.items[0], "c");
+	assert_string_equal(child->relationship.fk_parent.items[1], "p");
+	assert_true(spec_part_is_sound(&f, "spec.source"));
+	assert_true(spec_part_is_sound(&f, "spec.sink"));
+	assert_false(spec_part_is_sound(&f, "spec.schema"));
 	findings_release(&f);
 }
 
-static void test_resolve_when_something_is_missing_then_named_with_what_is_there(void **state)
+static void test_spec_when_a_part_is_wrong_then_that_part_is_not_sound(void **state)
 {
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
+	static const struct {
+		const char *path;
+		bool source_is_sound;
+	} rows[] = {
+		{"spec.sink.urls[0]", true},
+		{"spec.sources", true},
+		{"spec.source", false},
+		{"spec.source.tls.caSecretRef", false},
+		{"spec", false},
+		{"", false},
+		{"configmap/a/b[0].nodes", true},
+	};
 
 	UNUSED(state);
-	findings_init(&f);
-	s = resolve(everything, "{\"p\": {\"user\": \"secret-1\", \"pass\": \"secret-2\"}, \"k\": {}}", "{}", &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.source.passwordSecretRef: Secret \"p\" has no key \"password\"; its keys are: user, pass\n"
-	       "spec.source.tls.caSecretRef: Secret \"ca\" not found\n"
-	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
-	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
-	assert_string_equal(f.items[0].reason, "CredentialsNotFound");
-	findings_release(&f);
-}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
 
-static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked(void **state)
-{
-	struct findings f;
-	_cleanup_json_ json_t *secrets = parse("{\"k\": {}}");
-	_cleanup_json_ json_t *none = json_object();
-	const struct spec_objects objects = {.secrets = secrets, .config_maps = none, .secrets_elsewhere = true};
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = decode(everything, &f);
-	spec_resolve(s, &objects, &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none");
-	expect(&f, FINDING_WARNING,
-	       "spec.source.passwordSecretRef: Secret \"p\" is not here and was not checked: it must be there when the "
-	       "PgSync runs\n"
-	       "spec.source.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
-	       "PgSync runs\n"
-	       "spec.sink.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
-	       "PgSync runs");
-	findings_release(&f);
-}
-
-#define CONNECTION(rest)                                                                             \
-	RESOURCE("\"source\": {\"connectionSecretRef\": {\"name\": \"app\"}" rest "}, " MINIMAL_SINK \
-		 ", " MINIMAL_SCHEMA)
-
-static void test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	_cleanup_(spec_freep) struct spec *t = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:a/b?c#d@h:6000/d?sslmode=require\"}}", "{}",
-		    &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->source.password, "a/b?c#d");
-	assert_string_equal(s->source.host, "h");
-	assert_int_equal(s->source.port, 6000);
-	assert_string_equal(s->source.database, "d");
-	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:100%sure%21@h/d?x=a@b\"}}", "{}", &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(t->source.password, "100%sure!");
-	assert_string_equal(t->source.database, "d");
-	findings_release(&f);
-}
-
-static void test_sink_when_a_port_is_none_then_refused(void **state)
-{
-	UNUSED(state);
-	expect_errors(RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://a:99999\", \"http://a:12x/p\", "
-					      "\"http://[::1]:9200\", \"http://a\"]}, " MINIMAL_SCHEMA),
-		      "spec.sink.urls[0]: the port must be between 1 and 65535, one for each URL\n"
-		      "spec.sink.urls[1]: the port must be between 1 and 65535, one for each URL");
-}
-
-static void test_connection_secret_when_it_has_keys_then_they_come_before_its_uri(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(CONNECTION(""),
-		    "{\"app\": {\"host\": \"h\", \"port\": \"6000\", \"dbname\": \"d\", \"username\": \"u\", "
-		    "\"password\": \"p\", "
-		    "\"uri\": \"postgresql://x:y@z:1/w\"}}",
-		    "{}", &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->source.host, "h");
-	assert_int_equal(s->source.port, 6000);
-	assert_string_equal(s->source.database, "d");
-	assert_string_equal(s->source.user, "u");
-	assert_string_equal(s->source.password, "p");
-	findings_release(&f);
-}
-
-static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	_cleanup_(spec_freep) struct spec *t = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(CONNECTION(", \"database\": \"mine\""),
-		    "{\"app\": {\"uri\": "
-		    "\"postgres://us%40er:p%2Fw:x@[::1]:6543/other?application_name=a&sslmode=require\"}}",
-		    "{}", &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->source.host, "::1");
-	assert_int_equal(s->source.port, 6543);
-	assert_string_equal(s->source.database, "mine");
-	assert_string_equal(s->source.user, "us@er");
-	assert_string_equal(s->source.password, "p/w:x");
-	assert_int_equal(s->source.tls, TLS_REQUIRE);
-	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=prefer\"}}", "{}", &f);
-	assert_int_equal(f.n, 0);
-	assert_int_equal(t->source.tls, TLS_PREFER);
-	findings_release(&f);
-}
-
-static void test_connection_secret_when_it_is_no_connection_then_refused_without_its_values(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	_cleanup_(spec_freep) struct spec *t = NULL;
-	_cleanup_(spec_freep) struct spec *u = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"mysql://u:secret@h\", \"port\": \"x\"}}", "{}", &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.source.connectionSecretRef: Secret \"app\": the uri must be of the form "
-	       "postgres://USER:PASSWORD@HOST:PORT/DATABASE\n"
-	       "spec.source.connectionSecretRef: Secret \"app\": the port must be between 1 and 65535\n"
-	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"host\" (and no \"uri\"); its keys are: "
-	       "uri, "
-	       "port\n"
-	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"username\" or \"user\" (and no \"uri\"); "
-	       "its "
-	       "keys are: uri, port");
-	findings_release(&f);
-	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=verify-full\"}}", "{}", &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.source.tls: the uri's sslmode verify-full needs `caSecretRef`, the certificate authority to "
-	       "verify "
-	       "against");
-	findings_release(&f);
-	u = resolve(CONNECTION(""), "{}", "{}", &f);
-	expect(&f, FINDING_ERROR, "spec.source.connectionSecretRef: Secret \"app\" not found");
-	findings_release(&f);
-}
-
-#define FROM_MAP RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}")
-
-static void test_config_map_when_it_holds_a_schema_then_decoded_once(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	_cleanup_json_ json_t *none = json_object();
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(FROM_MAP, "{}",
-		    "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\", \\\"nodes\\\": {\\\"table\\\": "
-		    "\\\"t\\\"}}]\"}}",
-		    &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->documents[0]->root->path, "configmap/trees/schema.json[0].nodes");
-	assert_non_null(s->schema_hash);
-	spec_resolve(s, &(struct spec_objects){.secrets = none, .config_maps = none}, &f);
-	assert_int_equal(f.n, 0);
-	findings_release(&f);
-}
-
-static void test_config_map_when_it_holds_none_then_refused(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	_cleanup_(spec_freep) struct spec *t = NULL;
-	_cleanup_(spec_freep) struct spec *u = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = resolve(FROM_MAP, "{}", "{}", &f);
-	expect(&f, FINDING_ERROR, "spec.schemaConfigMapRef: ConfigMap \"trees\" not found");
-	findings_release(&f);
-	t = resolve(FROM_MAP, "{}", "{\"trees\": {\"a\": \"\"}}", &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.schemaConfigMapRef: ConfigMap \"trees\" has no key \"schema.json\"; its keys are: a");
-	assert_string_equal(f.items[0].reason, "InvalidSchema");
-	findings_release(&f);
-	u = resolve(FROM_MAP, "{}", "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\"}]\"}}", &f);
-	expect(&f, FINDING_ERROR, "configmap/trees/schema.json[0].nodes: is required");
-	findings_release(&f);
+		findings_init(&f);
+		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
+		assert_true(spec_part_is_sound(&f, "spec.source"));
+		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is wrong");
+		assert_int_equal(spec_part_is_sound(&f, "spec.source"), rows[i].source_is_sound);
+	}
 }
 
 int main(void)
@@ -947,12 +730,15 @@ int main(void)
 		cmocka_unit_test(test_spec_when_much_is_wrong_then_every_violation_is_named),
 		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
+		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
 		cmocka_unit_test(test_databases_when_they_differ_then_refused),
 		cmocka_unit_test(test_schema_when_it_is_not_documents_then_refused),
 		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
 		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
 		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
 		cmocka_unit_test(test_node_when_a_key_has_no_meaning_there_then_refused),
+		cmocka_unit_test(test_node_when_it_is_flawed_then_the_rest_of_it_is_there),
+		cmocka_unit_test(test_spec_when_a_part_is_wrong_then_that_part_is_not_sound),
 		cmocka_unit_test(test_names_when_no_engine_takes_them_then_refused),
 		cmocka_unit_test(test_node_when_all_keys_are_given_then_taken),
 		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
@@ -961,17 +747,6 @@ int main(void)
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
 		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),
-		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
-		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
-		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
-		cmocka_unit_test(test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked),
-		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
-		cmocka_unit_test(test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is),
-		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
-		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
-		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
-		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
-		cmocka_unit_test(test_config_map_when_it_holds_none_then_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,7 +135,11 @@ static const struct jsonx_field bulk_fields[] = {
 };
 
 static const struct jsonx_field sink_fields[] = {
-	{.name = "urls", .type = JSONX_STRINGS, .offset = offsetof(struct sink_spec, urls), .flags = JSONX_REQUIRED},
+	{.name = "urls",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct sink_spec, urls),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1},
 	OBJECT_FIELD("authentication", 0, authentication_fields),
 	OBJECT_FIELD("tls", 0, sink_tls_fields),
 	BOOLEAN_FIELD("adoptExistingIndex", struct sink_spec, adopt_existing_index),
@@ -238,7 +242,7 @@ static void set_default(char **field, const char *value)
 		*field = xstrdup(value);
 }
 
-static bool is_object_name(const char *name)
+bool is_object_name(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -246,7 +250,7 @@ static bool is_object_name(const char *name)
 	       !strchr("-.", name[len - 1]);
 }
 
-static bool is_data_key(const char *key)
+bool is_data_key(const char *key)
 {
 	size_t len = strlen(key);
 
@@ -349,7 +353,8 @@ static void check_sink(const struct sink_spec *sink, struct findings *f)
 	for (size_t i = 0; sink->urls.items && i < sink->urls.n && i < URL_COUNT; i++) {
 		_cleanup_free_ char *path = xasprintf("spec.sink.urls[%zu]", i);
 
-		check_url(sink->urls.items[i], path, f);
+		if (*sink->urls.items[i])
+			check_url(sink->urls.items[i], path, f);
 	}
 	if (sink->auth != AUTH_NONE && !sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.secretRef",
@@ -528,6 +533,18 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 	if (!spec->source.connection_secret && !spec->schema_config_map)
 		spec_check_databases(spec, f);
 	return spec;
+}
+
+bool spec_part_is_sound(const struct findings *f, const char *part)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		const struct finding *item = &f->items[i];
+
+		if (item->severity == FINDING_ERROR &&
+		    (path_is_within(item->path, part) || path_is_within(part, item->path)))
+			return false;
+	}
+	return true;
 }
 
 static void secret_ref_release(struct secret_ref *ref)

@@ -32,16 +32,18 @@ static void decode_rename(const json_t *value, void *out, const char *path, stru
 		return;
 	t->rename = json_object();
 	json_object_foreach ((json_t *)value, field, name) {
+		_cleanup_free_ char *at = jsonx_path(path, field);
+
 		if (is_text(name, 1, FIELD_BYTES))
 			(void)json_object_set(t->rename, field, name);
 		else if (json_is_object(name))
-			findings_add(f, FINDING_ERROR, "NotSupported", path,
+			findings_add(f, FINDING_ERROR, "NotSupported", at,
 				     "keys within the JSON column `%s` cannot be renamed; select them as JSON paths "
 				     "(\"%s->key\") and rename these",
 				     field, field);
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "`%s`: must be a new name of 1 to %d bytes, found %s", field, FIELD_BYTES,
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+				     "must be a new name of 1 to %d bytes, found %s", FIELD_BYTES,
 				     jsonx_type_name(name));
 	}
 }
@@ -52,15 +54,16 @@ static void decode_replacements(const json_t *value, const char *field, const ch
 	json_t *with;
 
 	json_object_foreach ((json_t *)value, search, with) {
+		_cleanup_free_ char *at = jsonx_path(path, search);
+
 		if (json_is_object(with))
-			findings_add(f, FINDING_ERROR, "NotSupported", path,
+			findings_add(f, FINDING_ERROR, "NotSupported", at,
 				     "texts within the JSON column `%s` cannot be replaced; select them as JSON paths "
 				     "(\"%s->>%s\") and replace in these",
 				     field, field, search);
 		else if (!*search || !is_text(with, 0, TEXT_BYTES))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "`%s`: must map texts to search for to texts of at most %d bytes", field,
-				     TEXT_BYTES);
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+				     "must map a text to search for to a text of at most %d bytes", TEXT_BYTES);
 	}
 }
 
@@ -73,11 +76,13 @@ static void decode_replace(const json_t *value, void *out, const char *path, str
 	if (!is_object(value, path, f))
 		return;
 	json_object_foreach ((json_t *)value, field, map) {
+		_cleanup_free_ char *at = jsonx_path(path, field);
+
 		if (json_is_object(map) && json_object_size(map) <= ENTRIES)
-			decode_replacements(map, field, path, f);
+			decode_replacements(map, field, at, f);
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "`%s`: must be an object of {\"search\": \"replacement\"}, found %s", field,
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+				     "must be an object of {\"search\": \"replacement\"}, found %s",
 				     jsonx_type_name(map));
 	}
 	t->replace = json_deep_copy(value);
@@ -92,9 +97,11 @@ static void decode_mapping(const json_t *value, void *out, const char *path, str
 	if (!is_object(value, path, f))
 		return;
 	json_object_foreach ((json_t *)value, field, mapping) {
+		_cleanup_free_ char *at = jsonx_path(path, field);
+
 		if (!json_is_object(mapping))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "`%s`: must be a mapping like {\"type\": \"keyword\"}, found %s", field,
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+				     "must be a mapping like {\"type\": \"keyword\"}, found %s",
 				     jsonx_type_name(mapping));
 	}
 	t->mapping = json_deep_copy(value);
@@ -156,24 +163,45 @@ static void each_object(const json_t *value, struct transform *t, const char *pa
 	}
 }
 
+static void concat_release(struct concat *c)
+{
+	jsonx_strings_release(&c->columns);
+	free(c->path);
+	free(c->destination);
+	free(c->delimiter);
+}
+
 static void add_concat(const json_t *value, struct transform *t, const char *path, struct findings *f)
 {
-	struct concat *c;
+	struct concat c = {.path = xstrdup(path)};
 
+	jsonx_decode(value, concat_fields, &c, path, INVALID_SCHEMA, f);
+	if (!c.destination) {
+		concat_release(&c);
+		return;
+	}
 	t->concats = xreallocarray(t->concats, t->n_concats + 1, sizeof(*t->concats));
-	c = &t->concats[t->n_concats++];
-	*c = (struct concat){.path = xstrdup(path)};
-	jsonx_decode(value, concat_fields, c, path, INVALID_SCHEMA, f);
+	t->concats[t->n_concats++] = c;
+}
+
+static void move_release(struct move *m)
+{
+	free(m->path);
+	free(m->column);
+	free(m->destination);
 }
 
 static void add_move(const json_t *value, struct transform *t, const char *path, struct findings *f)
 {
-	struct move *m;
+	struct move m = {.path = xstrdup(path)};
 
+	jsonx_decode(value, move_fields, &m, path, INVALID_SCHEMA, f);
+	if (!m.column || !m.destination) {
+		move_release(&m);
+		return;
+	}
 	t->moves = xreallocarray(t->moves, t->n_moves + 1, sizeof(*t->moves));
-	m = &t->moves[t->n_moves++];
-	*m = (struct move){.path = xstrdup(path)};
-	jsonx_decode(value, move_fields, m, path, INVALID_SCHEMA, f);
+	t->moves[t->n_moves++] = m;
 }
 
 static void decode_concat(const json_t *value, void *out, const char *path, struct findings *f)
@@ -200,17 +228,10 @@ void transform_release(struct transform *t)
 	json_decref(t->rename);
 	json_decref(t->replace);
 	json_decref(t->mapping);
-	for (size_t i = 0; i < t->n_concats; i++) {
-		jsonx_strings_release(&t->concats[i].columns);
-		free(t->concats[i].path);
-		free(t->concats[i].destination);
-		free(t->concats[i].delimiter);
-	}
+	for (size_t i = 0; i < t->n_concats; i++)
+		concat_release(&t->concats[i]);
 	free(t->concats);
-	for (size_t i = 0; i < t->n_moves; i++) {
-		free(t->moves[i].path);
-		free(t->moves[i].column);
-		free(t->moves[i].destination);
-	}
+	for (size_t i = 0; i < t->n_moves; i++)
+		move_release(&t->moves[i]);
 	free(t->moves);
 }

@@ -74,7 +74,7 @@ int engine_begin(struct engine *e, struct err *err)
 		return err_errno(err, errno, "making descriptors");
 	if (watch(e->cancel_fd, e->end_fd, err) < 0 || watch(e->cancel_fd, e->options->stop_fd, err) < 0)
 		return -1;
-	return new_sink(&e->spec->sink, &e->sink, err);
+	return 0;
 }
 
 void engine_end(struct engine *e)
@@ -143,6 +143,9 @@ int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg
 
 int engine_search(struct engine *e, struct search **ret, struct err *err)
 {
+	/* The first call comes before there is another thread. */
+	if (!e->sink && new_sink(&e->spec->sink, &e->sink, err) < 0)
+		return -1;
 	return search_new(e->sink, is_cancelled, e, ret, err);
 }
 

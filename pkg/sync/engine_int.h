@@ -94,7 +94,8 @@ int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED
 
 /* --- preflight.c --- */
 /* Connects to both sides, loads the catalog, compiles the documents and checks everything that can be known without
- * changing anything. What is wrong goes into findings and the conditions; fails only when a side cannot be reached. */
+ * changing anything. What is wrong goes into findings, which hold what was wrong with the spec before, and the
+ * conditions; fails only when a side cannot be reached, and then says what the other one shows all the same. */
 int preflight(struct engine *e, struct findings *findings, struct err *err) WARN_UNUSED;
 /* The distinct tables of all plans; caller frees the array. */
 const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n);

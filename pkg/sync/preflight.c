@@ -66,25 +66,6 @@ static int reach_sink(struct engine *e, struct err *err)
 	return 0;
 }
 
-/* Both sides are tried, so that a person sees both troubles at once; the source's error is the one returned. */
-static int reach_both(struct engine *e, struct err *err)
-{
-	struct err sink_err = {0};
-	int source = reach_source(e, err);
-	int sink = reach_sink(e, &sink_err);
-
-	if (source < 0 && sink < 0) {
-		char source_msg[ERR_MSG_BYTES];
-
-		memcpy(source_msg, err->msg, sizeof(source_msg));
-		(void)snprintf(err->msg, sizeof(err->msg), "%.480s; %.480s", source_msg, sink_err.msg);
-		return -1;
-	}
-	if (sink < 0)
-		*err = sink_err;
-	return source < 0 || sink < 0 ? -1 : 0;
-}
-
 /* --- the server's settings and the role's privileges --- */
 
 static const char server_sql[] =
@@ -345,8 +326,8 @@ static bool is_read(const struct engine *e, uint32_t oid)
 	return false;
 }
 
-static int check_table(struct engine *e, const struct catalog_table *table, bool bypass_rls, struct findings *f,
-		       struct err *err)
+static void check_reading(const struct engine *e, const struct catalog_table *table, bool bypass_rls,
+			  struct findings *f)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
 
@@ -365,7 +346,6 @@ static int check_table(struct engine *e, const struct catalog_table *table, bool
 			"is a partition of a table that the schema reads too, and its changes are published as that "
 			"table's: read only one of them");
 	check_parts(e, table, name, f);
-	return check_identity(e, table, f, err);
 }
 
 static int check_tables(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
@@ -373,10 +353,29 @@ static int check_tables(struct engine *e, bool bypass_rls, struct findings *f, s
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
 
-	for (size_t i = 0; i < n; i++)
-		if (check_table(e, tables[i], bypass_rls, f, err) < 0)
+	for (size_t i = 0; i < n; i++) {
+		check_reading(e, tables[i], bypass_rls, f);
+		if (check_identity(e, tables[i], f, err) < 0)
 			return err_wrap(err, "checking %s.%s", tables[i]->schema, tables[i]->name);
+	}
 	return 0;
+}
+
+/* Of a document without a plan: which columns link its tables is not known. */
+static void check_unplanned(const struct engine *e, size_t document, bool bypass_rls, struct findings *f)
+{
+	size_t n;
+	_cleanup_free_ struct catalog_name *names = document_relations(e->spec->documents[document], &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct catalog_table *table = catalog_find(e->catalog, names[i].schema, names[i].table);
+		_cleanup_free_ char *name = xasprintf("%s.%s", names[i].schema, names[i].table);
+
+		if (table && catalog_is_view(table))
+			check_select(e, table->can_select, name, f);
+		else if (table && !is_read(e, table->oid))
+			check_reading(e, table, bypass_rls, f);
+	}
 }
 
 static bool has_plain_unique_index(const struct catalog_table *view)
@@ -496,26 +495,63 @@ static int check_pipelines(struct engine *e, struct findings *f, struct err *err
 
 static int check_relations(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
 {
-	if (check_tables(e, bypass_rls, f, err) < 0 || check_pipelines(e, f, err) < 0)
+	if (check_tables(e, bypass_rls, f, err) < 0)
 		return -1;
-	for (size_t i = 0; i < e->n_plans; i++)
+	for (size_t i = 0; i < e->n_plans; i++) {
 		if (e->plans[i])
 			check_views(e, e->plans[i], f);
+		else
+			check_unplanned(e, i, bypass_rls, f);
+	}
 	return 0;
+}
+
+/* Both sides are tried, so that a person sees both troubles at once; the source's is the one that counts. */
+static int say_both(struct err *err, int sink, const struct err *sink_err)
+{
+	char source_msg[ERR_MSG_BYTES];
+
+	if (sink < 0) {
+		memcpy(source_msg, err->msg, sizeof(source_msg));
+		(void)snprintf(err->msg, sizeof(err->msg), "%.480s; %.480s", source_msg, sink_err->msg);
+	}
+	return -1;
+}
+
+static int check_source(struct engine *e, bool has_sink, struct findings *schema, struct findings *others,
+			struct err *err)
+{
+	bool bypass_rls = false;
+	int r;
+
+	if (check_server(e, others, &bypass_rls, err) < 0 || compile(e, schema, err) < 0)
+		return -1;
+	r = check_relations(e, bypass_rls, others, err);
+	if (r == 0 && has_sink)
+		r = check_pipelines(e, others, err);
+	say_schema(e, schema, others);
+	return r;
 }
 
 int preflight(struct engine *e, struct findings *findings, struct err *err)
 {
+	bool has_sink = spec_part_is_sound(findings, "spec.sink");
 	struct findings schema;
-	bool bypass_rls = false;
-	int r = -1;
+	struct err sink_err = {0};
+	int source, sink, r;
 
-	if (reach_both(e, err) < 0)
-		return -1;
 	findings_init(&schema);
-	if (check_server(e, findings, &bypass_rls, err) == 0 && compile(e, &schema, err) == 0) {
-		r = check_relations(e, bypass_rls, findings, err);
+	findings_move(&schema, findings);
+	/* The source may take a while to answer, or never do. */
+	if (findings_failed(&schema))
 		say_schema(e, &schema, findings);
+	source = reach_source(e, err);
+	sink = has_sink ? reach_sink(e, &sink_err) : 0;
+	r = source < 0 ? say_both(err, sink, &sink_err)
+		       : check_source(e, has_sink && sink == 0, &schema, findings, err);
+	if (r == 0 && sink < 0) {
+		*err = sink_err;
+		r = -1;
 	}
 	if (r == 0 && all_compiled(e)) {
 		targets_init(&e->targets, e->plans, e->n_plans);

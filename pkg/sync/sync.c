@@ -38,15 +38,34 @@ static bool needs_a_person(const struct err *err)
 	       !waits_for_tables(err);
 }
 
+static bool is_flawed(const struct engine *e)
+{
+	return e->options->flaws && findings_failed(e->options->flaws);
+}
+
+/* What was wrong with the spec before comes first, whatever side is away. */
+static int prefer_findings(const struct findings *findings, struct err *err)
+{
+	struct err away = *err;
+
+	(void)findings_err(findings, err);
+	err_append(err, "; %s", away.msg);
+	return -1;
+}
+
 static int check(struct engine *e, struct err *err)
 {
 	struct findings findings;
 	int r;
 
 	findings_init(&findings);
+	if (e->options->flaws)
+		findings_copy(&findings, e->options->flaws);
 	r = preflight(e, &findings, err);
 	if (r == 0)
 		r = findings_err(&findings, err);
+	else if (is_flawed(e))
+		r = prefer_findings(&findings, err);
 	for (size_t i = 0; r == 0 && i < findings.n; i++)
 		log_warn("sync", "finding, skipping", KV_STR("path", findings.items[i].path),
 			 KV_STR("message", findings.items[i].message));
@@ -75,6 +94,8 @@ static int attempt(struct engine *e, struct err *err)
 /* Which side is away says more to somebody who waits for Ready than how. */
 static const char *ready_reason(struct engine *e, const char *reason)
 {
+	if (is_flawed(e))
+		return reason;
 	if (report_status(&e->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
 		return "SourceUnreachable";
 	if (report_status(&e->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)

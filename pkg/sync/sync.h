@@ -26,6 +26,10 @@ struct metrics;
 
 struct sync_options {
 	const struct spec *spec; /* resolved; outlives the call */
+	/* What is wrong with the spec already, or NULL. Where there is an error, attempts end after the checks: all
+	 * that is wrong with schema and database is said at once, and nothing is changed. The source must be sound
+	 * (spec_part_is_sound). */
+	const struct findings *flaws;
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
 	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
@@ -57,7 +61,8 @@ int sync_prepare(const struct sync_options *options, struct findings *findings, 
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
 /* Connects, checks everything, changes nothing; appends what a person should see: SQL with the server's plans for it,
- * mapping, how changes find their roots, replica identities to set. */
+ * mapping, how changes find their roots, replica identities to set. findings: adds to what is known to be wrong (as
+ * `flaws` above). */
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
 	      struct err *err) WARN_UNUSED;
 

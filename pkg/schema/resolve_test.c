@@ -1,0 +1,284 @@
+/* Tests of what a spec refers to: which Secrets and ConfigMaps, what is taken from them, and what is said of one that
+ * does not hold it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/strbuf.h"
+#include "schema/samples_int.h"
+
+static void expect(const struct findings *f, enum finding_severity severity, const char *want)
+{
+	_cleanup_free_ char *got = findings_join(f, severity, "\n");
+
+	assert_string_equal(got, want);
+}
+
+static void collect(void *user, const char *name)
+{
+	strbuf_addf(user, "%s ", name);
+}
+
+static void test_references_when_a_secret_is_used_twice_then_named_once(void **state)
+{
+	struct findings f;
+	struct strbuf secrets, maps;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	strbuf_init(&secrets, 1000);
+	strbuf_init(&maps, 1000);
+	s = decode(everything, &f);
+	spec_references(s, collect, collect, &secrets);
+	assert_string_equal(secrets.data, "p ca k ");
+	spec_free(TAKE_PTR(s));
+	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}"), &f);
+	assert_string_equal(s->schema_config_map_key, "schema.json");
+	spec_references(s, NULL, collect, &maps);
+	assert_string_equal(maps.data, "trees ");
+	strbuf_release(&secrets);
+	strbuf_release(&maps);
+	findings_release(&f);
+}
+
+static struct spec *resolve(const char *resource, const char *secrets, const char *maps, struct findings *f)
+{
+	_cleanup_json_ json_t *secret_values = parse(secrets);
+	_cleanup_json_ json_t *map_values = parse(maps);
+	struct spec *spec = decode(resource, f);
+
+	assert_int_equal(f->n, 0);
+	spec_resolve(spec, &(struct spec_objects){.secrets = secret_values, .config_maps = map_values}, f);
+	return spec;
+}
+
+static void test_resolve_when_secrets_are_there_then_filled_in(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(everything,
+		    "{\"p\": {\"password\": \"pw\"}, \"ca\": {\"ca.crt\": \"A\", \"root.pem\": \"B\"}, \"k\": "
+		    "{\"apiKey\": \"K\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.password, "pw");
+	assert_string_equal(s->source.ca.value, "A");
+	assert_string_equal(s->sink.ca.value, "B");
+	assert_string_equal(s->sink.api_key, "K");
+	findings_release(&f);
+}
+
+static void test_resolve_when_something_is_missing_then_named_with_what_is_there(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(everything, "{\"p\": {\"user\": \"secret-1\", \"pass\": \"secret-2\"}, \"k\": {}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.passwordSecretRef: Secret \"p\" has no key \"password\"; its keys are: user, pass\n"
+	       "spec.source.tls.caSecretRef: Secret \"ca\" not found\n"
+	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
+	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
+	assert_string_equal(f.items[0].reason, "CredentialsNotFound");
+	findings_release(&f);
+}
+
+static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked(void **state)
+{
+	struct findings f;
+	_cleanup_json_ json_t *secrets = parse("{\"k\": {}}");
+	_cleanup_json_ json_t *none = json_object();
+	const struct spec_objects objects = {.secrets = secrets, .config_maps = none, .secrets_elsewhere = true};
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(everything, &f);
+	spec_resolve(s, &objects, &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none");
+	expect(&f, FINDING_WARNING,
+	       "spec.source.passwordSecretRef: Secret \"p\" is not here and was not checked: it must be there when the "
+	       "PgSync runs\n"
+	       "spec.source.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
+	       "PgSync runs\n"
+	       "spec.sink.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
+	       "PgSync runs");
+	findings_release(&f);
+}
+
+#define CONNECTION(rest)                                                                             \
+	RESOURCE("\"source\": {\"connectionSecretRef\": {\"name\": \"app\"}" rest "}, " MINIMAL_SINK \
+		 ", " MINIMAL_SCHEMA)
+
+static void test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:a/b?c#d@h:6000/d?sslmode=require\"}}", "{}",
+		    &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.password, "a/b?c#d");
+	assert_string_equal(s->source.host, "h");
+	assert_int_equal(s->source.port, 6000);
+	assert_string_equal(s->source.database, "d");
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgresql://u:100%sure%21@h/d?x=a@b\"}}", "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(t->source.password, "100%sure!");
+	assert_string_equal(t->source.database, "d");
+	findings_release(&f);
+}
+
+static void test_connection_secret_when_it_has_keys_then_they_come_before_its_uri(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""),
+		    "{\"app\": {\"host\": \"h\", \"port\": \"6000\", \"dbname\": \"d\", \"username\": \"u\", "
+		    "\"password\": \"p\", "
+		    "\"uri\": \"postgresql://x:y@z:1/w\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.host, "h");
+	assert_int_equal(s->source.port, 6000);
+	assert_string_equal(s->source.database, "d");
+	assert_string_equal(s->source.user, "u");
+	assert_string_equal(s->source.password, "p");
+	findings_release(&f);
+}
+
+static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(", \"database\": \"mine\""),
+		    "{\"app\": {\"uri\": "
+		    "\"postgres://us%40er:p%2Fw:x@[::1]:6543/other?application_name=a&sslmode=require\"}}",
+		    "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->source.host, "::1");
+	assert_int_equal(s->source.port, 6543);
+	assert_string_equal(s->source.database, "mine");
+	assert_string_equal(s->source.user, "us@er");
+	assert_string_equal(s->source.password, "p/w:x");
+	assert_int_equal(s->source.tls, TLS_REQUIRE);
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=prefer\"}}", "{}", &f);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(t->source.tls, TLS_PREFER);
+	findings_release(&f);
+}
+
+static void test_connection_secret_when_it_is_no_connection_then_refused_without_its_values(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+	_cleanup_(spec_freep) struct spec *u = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"mysql://u:secret@h\", \"port\": \"x\"}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.connectionSecretRef: Secret \"app\": the uri must be of the form "
+	       "postgres://USER:PASSWORD@HOST:PORT/DATABASE\n"
+	       "spec.source.connectionSecretRef: Secret \"app\": the port must be between 1 and 65535\n"
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"host\" (and no \"uri\"); its keys are: "
+	       "uri, "
+	       "port\n"
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"username\" or \"user\" (and no \"uri\"); "
+	       "its "
+	       "keys are: uri, port");
+	findings_release(&f);
+	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=verify-full\"}}", "{}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.tls: the uri's sslmode verify-full needs `caSecretRef`, the certificate authority to "
+	       "verify "
+	       "against");
+	findings_release(&f);
+	u = resolve(CONNECTION(""), "{}", "{}", &f);
+	expect(&f, FINDING_ERROR, "spec.source.connectionSecretRef: Secret \"app\" not found");
+	findings_release(&f);
+}
+
+#define FROM_MAP RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schemaConfigMapRef\": {\"name\": \"trees\"}")
+
+static void test_config_map_when_it_holds_a_schema_then_decoded_once(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_json_ json_t *none = json_object();
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(FROM_MAP, "{}",
+		    "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\", \\\"nodes\\\": {\\\"table\\\": "
+		    "\\\"t\\\"}}]\"}}",
+		    &f);
+	assert_int_equal(f.n, 0);
+	assert_string_equal(s->documents[0]->root->path, "configmap/trees/schema.json[0].nodes");
+	assert_non_null(s->schema_hash);
+	spec_resolve(s, &(struct spec_objects){.secrets = none, .config_maps = none}, &f);
+	assert_int_equal(f.n, 0);
+	findings_release(&f);
+}
+
+static void test_config_map_when_it_holds_none_then_refused(void **state)
+{
+	struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *t = NULL;
+	_cleanup_(spec_freep) struct spec *u = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = resolve(FROM_MAP, "{}", "{}", &f);
+	expect(&f, FINDING_ERROR, "spec.schemaConfigMapRef: ConfigMap \"trees\" not found");
+	findings_release(&f);
+	t = resolve(FROM_MAP, "{}", "{\"trees\": {\"a\": \"\"}}", &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.schemaConfigMapRef: ConfigMap \"trees\" has no key \"schema.json\"; its keys are: a");
+	assert_string_equal(f.items[0].reason, "InvalidSchema");
+	findings_release(&f);
+	u = resolve(FROM_MAP, "{}", "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\"}]\"}}", &f);
+	expect(&f, FINDING_ERROR, "configmap/trees/schema.json[0].nodes: is required");
+	findings_release(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
+		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
+		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
+		cmocka_unit_test(test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked),
+		cmocka_unit_test(test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is),
+		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
+		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
+		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
+		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
+		cmocka_unit_test(test_config_map_when_it_holds_none_then_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
