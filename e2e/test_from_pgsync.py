@@ -394,6 +394,38 @@ def test_variables_that_are_wrong_are_named_all_at_once(home):
     assert "geheim" not in err
 
 
+def test_mistakes_in_variables_and_in_the_schema_are_named_all_at_once(home, shop):
+    home.write("wrong.json", [{"database": "x", "index": "X", "nodes": {"table": "x", "colums": []}},
+                              {"index": "y", "nodes": {"table": 5}}, "z", {"database": 6, "index": "v", "nodes": {"tabel": "y"}}])
+    for command in ("bootstrap", "pgsync", "import"):
+        arguments = ["pgsync", "import"] if command == "import" else [command]
+        code, out, err = home.call(*arguments, "--config", "wrong.json", PG_USER=None, PG_PORT="many")
+        assert code == 2 and out == ""
+        for words in ("PG_PORT: must be a number", "PG_USER: is required", 'wrong.json[0].index: index name "X" must be lower case',
+                      "wrong.json[0].nodes.colums: unknown field; did you mean `columns`?", "wrong.json[1]: `database` is required",
+                      "wrong.json[1].nodes.table: must be a string, found 5", "wrong.json[2]: must be an object",
+                      "wrong.json[3].nodes.tabel: unknown field; did you mean `table`?"):
+            assert words in err, (command, words, err)
+        assert "error: spec." not in err, "what only follows from a mistake"
+    assert shop.slots() == []
+
+
+@pytest.mark.parametrize("arguments", [["bootstrap", "--config"], ["pgsync", "--config"], ["pgsync", "--analyze", "--config"]])
+def test_mistakes_in_the_schema_and_those_that_the_database_shows_are_named_at_once(home, shop, index, arguments):
+    load(shop)
+    schema = schema_json(shop, index=index)
+    schema[0]["nodes"].update(colums=[], columns=["titel"])
+    schema[0]["nodes"]["children"].append({"table": "autors", "relationship": {"variant": "object", "type": "one_to_mony"}})
+    home.write("wrong.json", schema)
+    code, _, err = home.call(*arguments, "wrong.json")
+    assert code == 2
+    for words in ("wrong.json[0].nodes.colums: unknown field", "one_to_mony",
+                  "wrong.json[0].nodes.columns[0]: column `titel` does not exist in public.books; did you mean `title`?",
+                  "table public.autors does not exist; did you mean public.authors?"):
+        assert words in err, (words, err)
+    assert shop.slots() == [] and shop.publications() == []
+
+
 # --- import
 
 

@@ -314,6 +314,27 @@ static void check(const struct compat_flags *flags, const struct compat *c, stru
 			     "serves one database, but %s has %zu: run one process for each", c->what, c->n);
 }
 
+/* Where a schema is wrong, the database may show more; where the variables are, it is not known. */
+static void find_rest(struct compat *c, const struct findings *f)
+{
+	for (size_t i = 0; !findings_failed(f) && i < c->n; i++) {
+		struct sync_options options = options_of(c, i);
+		struct strbuf out;
+		struct err err = {0};
+
+		if (!findings_failed(&c->found[i]) || !options.spec->documents ||
+		    !spec_part_is_sound(&c->found[i], "spec.source"))
+			continue;
+		strbuf_init(&out, PLAN_BYTES);
+		options.stop_fd = stop_fd_open(-1, &err);
+		if (options.stop_fd < 0 || sync_plan(&options, &c->found[i], &out, &err) < 0)
+			findings_add(&c->found[i], FINDING_ERROR, "NotChecked", "spec.source",
+				     "what the database would show is not known: %s", err.msg);
+		close_fdp(&options.stop_fd);
+		strbuf_release(&out);
+	}
+}
+
 /* In a loop of `until bootstrap`, what is ignored would be said again and again. */
 static void print_notices(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
@@ -343,6 +364,8 @@ static int compat(enum compat_command command, int argc, char **argv)
 	if (!findings_failed(&f)) {
 		compat_load(&flags, &c, &f);
 		check(&flags, &c, &f);
+		find_rest(&c, &f);
+		compat_gather(&c, &f);
 	}
 	if (findings_failed(&f)) {
 		print_findings(&f);

@@ -97,8 +97,10 @@ int cmd_import(int argc, char **argv)
 			compat_usage(COMPAT_IMPORT, stdout);
 		return flags.help ? EXIT_OK : print_variables();
 	}
-	if (!findings_failed(&f))
+	if (!findings_failed(&f)) {
 		compat_load(&flags, &c, &f);
+		compat_gather(&c, &f);
+	}
 	if (findings_failed(&f)) {
 		print_findings(&f);
 		code = EXIT_BAD_INPUT;

@@ -34,14 +34,18 @@ struct compat {
 	struct import_env *env;
 	char *what; /* the schema's file or URL */
 	struct imported *list;
-	struct input *inputs; /* one for each of list */
-	char **contexts;      /* its name in the log */
+	struct input *inputs;   /* one for each of list */
+	struct findings *found; /* what is wrong with it */
+	char **contexts;        /* its name in the log */
 	size_t n;
 };
 
-/* Reads environment, .env file and schema. Everything that is wrong is a finding; then there is nothing to run. */
+/* Reads environment, .env file and schema. Everything that is wrong is a finding, of f or of an input; then there is
+ * nothing to run. */
 void compat_load(const struct compat_flags *flags, struct compat *ret, struct findings *f);
 void compat_release(struct compat *c);
+/* Moves what was found of the inputs to f. */
+void compat_gather(struct compat *c, struct findings *f);
 /* Moves findings about input i, named as in the schema's file. */
 void compat_move(const struct compat *c, size_t i, struct findings *to, struct findings *from);
 

@@ -234,19 +234,36 @@ void compat_move(const struct compat *c, size_t i, struct findings *to, struct f
 	findings_init(from);
 }
 
-static void decode_all(struct compat *c, struct findings *f)
+static void decode_all(struct compat *c)
 {
 	c->inputs = xcalloc(c->n + 1, sizeof(*c->inputs));
+	c->found = xcalloc(c->n + 1, sizeof(*c->found));
 	c->contexts = xcalloc(c->n + 1, sizeof(*c->contexts));
 	for (size_t i = 0; i < c->n; i++) {
-		struct findings found;
-
-		findings_init(&found);
+		findings_init(&c->found[i]);
 		input_decode_take(json_incref(c->list[i].resource), json_incref(c->list[i].secrets), NULL,
-				  &c->inputs[i], &found);
+				  &c->inputs[i], &c->found[i]);
 		c->contexts[i] = xasprintf("%s/%s", c->inputs[i].spec->namespace, c->inputs[i].spec->name);
-		compat_move(c, i, f, &found);
-		findings_release(&found);
+	}
+}
+
+/* What is wrong elsewhere leaves holes in the inputs: then only what the schema itself says counts. */
+void compat_gather(struct compat *c, struct findings *f)
+{
+	bool holes = findings_failed(f);
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct findings kept;
+
+		findings_init(&kept);
+		for (size_t k = 0; k < c->found[i].n; k++) {
+			const struct finding *item = &c->found[i].items[k];
+
+			if (!holes || strncmp(item->path, "spec.schema[", strlen("spec.schema[")) == 0)
+				findings_add(&kept, item->severity, item->reason, item->path, "%s", item->message);
+		}
+		compat_move(c, i, f, &kept);
+		findings_release(&kept);
 	}
 }
 
@@ -269,7 +286,7 @@ void compat_load(const struct compat_flags *flags, struct compat *ret, struct fi
 	options.env = ret->env;
 	options.what = ret->what;
 	ret->n = import_schema(schema, &options, &ret->list, f);
-	decode_all(ret, f);
+	decode_all(ret);
 }
 
 void compat_release(struct compat *c)
@@ -277,6 +294,9 @@ void compat_release(struct compat *c)
 	for (size_t i = 0; c->inputs && i < c->n; i++)
 		input_release(&c->inputs[i]);
 	free(c->inputs);
+	for (size_t i = 0; c->found && i < c->n; i++)
+		findings_release(&c->found[i]);
+	free(c->found);
 	free_strings(c->contexts, c->contexts ? c->n : 0);
 	imported_free(c->list, c->n);
 	import_env_free(c->env);

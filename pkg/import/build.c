@@ -298,36 +298,32 @@ static void build_one(const json_t *documents, const struct import_options *opti
 
 /* --- the schema --- */
 
-/* The documents with their variables replaced, each an object that names a database; NULL with findings. */
+/* The documents with their variables replaced; null where there is none. */
 static json_t *read_documents(const json_t *schema, const struct import_options *options, struct findings *f)
 {
-	_cleanup_json_ json_t *documents = json_array();
-	bool good = true;
+	json_t *documents = json_array();
 	json_t *document;
 	size_t i;
 
-	if (!json_is_array(schema) || !json_array_size(schema)) {
+	if (!json_is_array(schema) || !json_array_size(schema))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, options->what,
 			     "must be an array of documents, [{\"database\": ..., \"index\": ..., \"nodes\": {...}}], "
 			     "found %s",
 			     json_is_array(schema) ? "an empty one" : jsonx_type_name(schema));
-		return NULL;
-	}
 	json_array_foreach (schema, i, document) {
 		_cleanup_free_ char *path = xasprintf("%s[%zu]", options->what, i);
-		json_t *expanded = json_is_object(document) ? expand(document, path, options->env, f) : NULL;
-		const char *database = jsonx_string(expanded, "database", NULL);
+		json_t *expanded = json_is_object(document) ? expand(document, path, options->env, f) : json_null();
+		const json_t *database = json_object_get(expanded, "database");
 
-		if (!expanded)
+		if (!json_is_object(document))
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
 				     jsonx_type_name(document));
-		else if (!database || !*database)
+		else if (!json_is_string(database) || !json_string_length(database))
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 				     "`database` is required: the database to read, as a string");
-		good = good && database && *database;
-		(void)json_array_append_new(documents, expanded ? expanded : json_null());
+		(void)json_array_append_new(documents, expanded);
 	}
-	return good ? TAKE_PTR(documents) : NULL;
+	return documents;
 }
 
 static const char *index_of(const json_t *document)
@@ -380,9 +376,12 @@ static size_t group(const json_t *documents, struct imported **ret)
 	struct imported *list = xcalloc(all, sizeof(*list));
 
 	for (size_t i = 0; i < all; i++) {
-		const char *database = jsonx_string(json_array_get(documents, i), "database", "");
+		const json_t *document = json_array_get(documents, i);
+		const char *database = jsonx_string(document, "database", "");
 		size_t at = 0;
 
+		if (!json_is_object(document))
+			continue;
 		while (at < n && strcmp(database, jsonx_string(json_array_get(documents, list[at].positions[0]),
 							       "database", "")) != 0)
 			at++;
@@ -408,7 +407,7 @@ static void build_all(const json_t *documents, const struct import_options *opti
 	if (options->name && n > 1)
 		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
 			     "names one PgSync, but %s has %zu databases, each of which becomes one", options->what, n);
-	else
+	else if (!findings_failed(f))
 		check_names(list, n, options, f);
 }
 
@@ -416,24 +415,17 @@ size_t import_schema(const json_t *schema, const struct import_options *options,
 		     struct findings *f)
 {
 	_cleanup_json_ json_t *documents = NULL;
-	struct imported *list = NULL;
 	struct findings found;
 	size_t n = 0;
 
+	*ret = NULL;
 	findings_init(&found);
 	env_each(options->env, check_text, &found);
-	documents = read_documents(schema, options, &found);
-	if (documents)
+	if (!findings_failed(&found)) {
+		documents = read_documents(schema, options, &found);
 		check_indices(documents, options, &found);
-	if (documents && !findings_failed(&found)) {
-		n = group(documents, &list);
-		build_all(documents, options, list, n, &found);
-	}
-	if (findings_failed(&found)) {
-		imported_free(list, n);
-		n = 0;
-	} else {
-		*ret = list;
+		n = group(documents, ret);
+		build_all(documents, options, *ret, n, &found);
 	}
 	findings_move(f, &found);
 	findings_release(&found);

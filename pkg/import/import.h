@@ -71,7 +71,8 @@ struct imported {
 };
 
 /* One PgSync for each database of the schema, in the order in which they are first named. $NAME and ${NAME} in the
- * top-level strings of a document are replaced by variables. Returns their number; 0 with errors among the findings. */
+ * top-level strings of a document are replaced by variables. Returns their number. With errors among the findings
+ * nothing is ready to run: what is there serves to find what else is wrong. */
 size_t import_schema(const json_t *schema, const struct import_options *options, struct imported **ret,
 		     struct findings *f);
 void imported_free(struct imported *list, size_t n);

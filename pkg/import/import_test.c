@@ -272,7 +272,7 @@ static void expect_errors(const char *schema, const char *variables, const char 
 	_cleanup_(result_release) struct result r = import(schema, variables, (struct import_options){0});
 
 	expect(&r.f, FINDING_ERROR, want);
-	assert_int_equal(r.n, 0);
+	assert_true(findings_failed(&r.f));
 }
 
 static void test_import_when_only_a_user_then_pgsyncs_defaults(void **state)
@@ -449,6 +449,23 @@ static void test_import_when_variables_are_wrong_then_all_at_once_and_without_va
 		      "ELASTICSEARCH_CLOUD_ID: is none: copy it from the deployment's page");
 }
 
+static void test_import_when_something_is_wrong_then_the_schema_is_there_to_be_checked(void **state)
+{
+	_cleanup_(result_release) struct result r = import(
+		"[{\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}, 5, {\"database\": \"d\", \"index\": \"b\"}]",
+		"PG_URL=x\nELASTICSEARCH_CLOUD_ID=y\n", (struct import_options){.for_cluster = true});
+
+	UNUSED(state);
+	expect(&r.f, FINDING_ERROR,
+	       "schema.json[0]: `database` is required: the database to read, as a string\n"
+	       "schema.json[1]: must be an object, found an integer\n"
+	       "PG_URL: must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE\n"
+	       "ELASTICSEARCH_CLOUD_ID: is none: copy it from the deployment's page");
+	assert_int_equal(r.n, 2);
+	expect_at(r.list[0].resource, "spec.schema", "[{\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}]");
+	assert_int_equal(r.list[1].positions[0], 2);
+}
+
 static void test_import_when_the_schema_is_no_list_of_documents_then_says_what_is_expected(void **state)
 {
 	UNUSED(state);
@@ -609,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_import_of_logins_when_one_then_its_type_and_a_secret),
 		cmocka_unit_test(test_import_of_logins_when_several_or_half_then_says_which_counts),
 		cmocka_unit_test(test_import_when_variables_are_wrong_then_all_at_once_and_without_values),
+		cmocka_unit_test(test_import_when_something_is_wrong_then_the_schema_is_there_to_be_checked),
 		cmocka_unit_test(test_import_when_the_schema_is_no_list_of_documents_then_says_what_is_expected),
 		cmocka_unit_test(test_import_when_variables_in_a_document_then_replaced_at_its_top),
 		cmocka_unit_test(test_import_when_several_databases_then_one_pgsync_each),
