@@ -228,10 +228,10 @@ def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, bo
     assert run.metric("process_resident_memory_bytes") < 48 << 20
 
 
-def test_deep_and_nested_trees_have_the_limits_that_they_need(worker, manifest, books, opensearch, index):
+def test_deep_and_nested_trees_have_the_limits_that_they_need(state, unique, worker, manifest, books, opensearch, index):
     """Engines allow 20 levels and 50 nested fields by themselves."""
     books.sql("""CREATE TABLE chain (id int PRIMARY KEY, above int REFERENCES chain); CREATE INDEX ON chain (above);
-        INSERT INTO chain SELECT i, nullif(i - 1, 0) FROM generate_series(1, 24) i""")
+        INSERT INTO chain SELECT i, nullif(i - 1, 0) FROM generate_series(1, 32) i""")
     books.own_tables()
 
     def link(label, children):
@@ -239,7 +239,7 @@ def test_deep_and_nested_trees_have_the_limits_that_they_need(worker, manifest, 
             "type": "one_to_many", "variant": "object", "foreign_key": {"child": ["above"], "parent": ["id"]}}}
 
     tree = []
-    for level in range(23, 0, -1):
+    for level in range(31, 0, -1):
         tree = [link(f"l{level}", tree)]
     manifest[1]["spec"]["schema"][0]["nodes"] = {
         "table": "chain", "columns": ["id"], "where": "id = 1", "children": tree + [link(f"wide{i}", []) for i in range(32)]}
@@ -250,7 +250,10 @@ def test_deep_and_nested_trees_have_the_limits_that_they_need(worker, manifest, 
     while document and document.get(f"l{depth + 1}"):
         depth += 1
         (document,) = document[f"l{depth}"]
-    assert (depth, document["id"]) == (23, 24)
+    assert (depth, document["id"]) == (31, 32)
+    manifest[1]["spec"]["schema"][0]["nodes"]["children"] = [link("one_more", tree)]
+    code, said = plan(state, unique, manifest)
+    assert code == 1 and "the tree is deeper than 32 levels" in said
 
 
 def test_json_that_postgres_cannot_take_apart_is_no_obstacle(worker, manifest, books, opensearch, index):

@@ -24,7 +24,7 @@ CLEANUP(json_t, jsonx_decref);
 #define _cleanup_json_ _cleanup_(jsonx_decrefp)
 
 /* Parses one JSON text (RFC 8259; any value at the top). Duplicate keys, trailing bytes, invalid UTF-8, NUL characters,
- * integers beyond 64 bits and nesting beyond 64 levels are errors (kind INVALID, with line and column, never with the
+ * integers beyond 64 bits and nesting beyond 96 levels are errors (kind INVALID, with line and column, never with the
  * text itself, which may be a secret); so is a text of more than 64 MiB (kind LIMIT). what names the text in messages
  * ("schema.json"). */
 int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
@@ -32,7 +32,7 @@ int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, st
 /* Parses a YAML stream of at most 4 MiB into a JSON array with one entry for each document; an empty document is null.
  * Supports what Kubernetes manifests use: block and flow style, anchors and aliases (expansion is capped), YAML 1.1
  * booleans and nulls as Kubernetes reads them, numbers; quoted scalars stay strings. Duplicate keys, merge keys, tags
- * of an application and nesting beyond 64 levels are errors. Errors name line and column. */
+ * of an application and nesting beyond 96 levels are errors. Errors name line and column. */
 int jsonx_parse_yaml(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
 
 /* Writes values as a YAML stream, one document for each element of the array, in block style and in the order of their

@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 enum {
-	JSONX_DEPTH = 64,                    /* nested arrays and objects */
+	JSONX_DEPTH = 96,                    /* nested arrays and objects: a schema of 32 levels in a PgSync has 75 */
 	JSONX_TEXT_BYTES = 64 * 1024 * 1024, /* one JSON text */
 	JSONX_YAML_BYTES = 4 * 1024 * 1024,  /* one YAML stream */
 	JSONX_ALIAS_BYTES = 4 * 1024 * 1024, /* what the aliases of one YAML stream may expand to */

@@ -75,19 +75,19 @@ static char *nested(size_t levels)
 	return strbuf_detach(&sb);
 }
 
-static void test_parse_when_nested_beyond_64_levels_then_refused(void **state)
+static void test_parse_when_nested_beyond_96_levels_then_refused(void **state)
 {
-	_cleanup_free_ char *good = nested(64);
-	_cleanup_free_ char *bad = nested(65);
+	_cleanup_free_ char *good = nested(96);
+	_cleanup_free_ char *bad = nested(97);
 	_cleanup_json_ json_t *value = parsed(good);
 	/* Brackets in strings are no nesting, also behind an escaped quote. */
-	_cleanup_json_ json_t *text =
-		parsed("[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]");
+	_cleanup_json_ json_t *text = parsed("[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+					     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]");
 
 	UNUSED(state);
 	assert_true(json_is_array(value));
-	assert_int_equal(json_string_length(json_array_get(text, 0)), 68);
-	assert_refused(bad, strlen(bad), "line 1, column 65: nested deeper than 64 levels");
+	assert_int_equal(json_string_length(json_array_get(text, 0)), 101);
+	assert_refused(bad, strlen(bad), "line 1, column 97: nested deeper than 96 levels");
 }
 
 static void test_canonical_when_key_order_differs_then_same_bytes_and_hash(void **state)
@@ -176,7 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_when_text_is_wrong_then_refused_with_position),
 		cmocka_unit_test(test_parse_when_a_secret_is_near_the_mistake_then_message_is_silent_about_it),
-		cmocka_unit_test(test_parse_when_nested_beyond_64_levels_then_refused),
+		cmocka_unit_test(test_parse_when_nested_beyond_96_levels_then_refused),
 		cmocka_unit_test(test_canonical_when_key_order_differs_then_same_bytes_and_hash),
 		cmocka_unit_test(test_hash_of_empty_object_then_the_known_sha256),
 		cmocka_unit_test(test_canonical_when_number_is_a_double_then_it_comes_back_unchanged),
