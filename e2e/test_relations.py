@@ -1,6 +1,7 @@
 """Routing, and relations that are not plain tables: partitioned tables, views, materialized views."""
 
 import random
+import time
 
 import pytest
 from bookstore import secret
@@ -468,6 +469,27 @@ def test_attribute_of_a_composite_type_that_changes_builds_the_index_anew(sync):
     sync.becomes({"1": {"id": 1, "p": {"a": 1, "b": 2}, "many": [{"a": 3, "b": 4}]}})
     sync.sql("ALTER TYPE pair RENAME ATTRIBUTE b TO c")
     sync.becomes({"1": {"id": 1, "p": {"a": 1, "c": 2}, "many": [{"a": 3, "c": 4}]}}, timeout=20)
+
+
+def test_value_of_an_enum_that_is_renamed_builds_the_index_anew(sync):
+    sync.sql("CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE TYPE part AS (m mood)", "CREATE TYPE span AS RANGE (subtype = mood)",
+             "CREATE DOMAIN feeling AS mood", "CREATE TABLE things (id int PRIMARY KEY, m mood, many feeling[], p part, r span)",
+             "INSERT INTO things VALUES (1, 'sad', '{sad,ok}', ROW('sad'), '[sad,ok]')")
+    sync.start({"nodes": {"table": "things"}})
+    sync.becomes({"1": {"id": 1, "m": "sad", "many": ["sad", "ok"], "p": {"m": "sad"}, "r": "[sad,ok]"}})
+    first = sync.run.status()["indices"][0]["physicalName"]
+    sync.sql("ALTER TYPE mood ADD VALUE 'happy'", "INSERT INTO things (id, m) VALUES (2, 'happy')")
+    happy = {"id": 2, "m": "happy", "many": None, "p": None, "r": None}
+    sync.becomes({"1": {"id": 1, "m": "sad", "many": ["sad", "ok"], "p": {"m": "sad"}, "r": "[sad,ok]"}, "2": happy})
+    time.sleep(7)
+    assert sync.run.status()["indices"][0]["physicalName"] == first, "an added value changes no document"
+    sync.sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'")
+    sync.becomes({"1": {"id": 1, "m": "blue", "many": ["blue", "ok"], "p": {"m": "blue"}, "r": "[blue,ok]"}, "2": happy}, timeout=20)
+    sync.run.stop()
+    sync.sql("ALTER TYPE mood RENAME VALUE 'happy' TO 'glad'")
+    sync.run.start()
+    sync.becomes({"1": {"id": 1, "m": "blue", "many": ["blue", "ok"], "p": {"m": "blue"}, "r": "[blue,ok]"}, "2": {**happy, "m": "glad"}},
+                 timeout=20)
 
 
 @pytest.mark.parametrize("where", ["at <= 'now'", "at < 'today'::timestamp", "at > date ' Tomorrow '"])

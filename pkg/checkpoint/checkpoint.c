@@ -29,6 +29,7 @@ void checkpoint_release(struct checkpoint *cp)
 	free(cp->publication);
 	free(cp->publication_mark);
 	free(cp->schema_hash);
+	json_decref(cp->labels);
 	*cp = (struct checkpoint){.seq_no = -1, .primary_term = -1};
 }
 

@@ -435,39 +435,44 @@ static void tree_release(struct tree *tree)
 	free(tree->carries);
 }
 
-static void add_made(json_t *columns, const struct catalog_table *table, int position)
+/* A column that documents are made of, or that leads to one. */
+static void add_made(struct document_plan *plan, const struct catalog_table *table, int position)
 {
 	const struct catalog_column *column = &table->columns[position];
-
 	json_t *made = json_pack("[I, i, I]", (json_int_t)table->oid, column->attnum, (json_int_t)column->altered);
 
 	if (column->type_made_of)
 		(void)json_array_append_new(made, json_integer((json_int_t)column->type_made_of));
-	(void)json_array_append_new(columns, made);
+	(void)json_array_append_new(plan->made_of, made);
+	for (size_t i = 0; i < column->n_labels; i++) {
+		char oid[16];
+
+		(void)snprintf(oid, sizeof(oid), "%u", column->labels[i].oid);
+		(void)json_object_set_new(plan->labels, oid, jsonx_text(column->labels[i].label));
+	}
 }
 
-static json_t *made_of(const struct tree *tree)
+static void note_made_of(const struct tree *tree, struct document_plan *plan)
 {
-	json_t *columns = json_array();
-
+	plan->made_of = json_array();
+	plan->labels = json_object();
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct place *place = tree->places[i];
 
 		for (size_t j = 0; j < place->n_fields; j++)
 			if (place->fields[j].kind == FIELD_COLUMN)
-				add_made(columns, place->table, place->fields[j].column);
+				add_made(plan, place->table, place->fields[j].column);
 		for (size_t j = 0; j < place->n_key; j++)
-			add_made(columns, place->table, place->key[j]);
+			add_made(plan, place->table, place->key[j]);
 		for (size_t h = 0; h < place->n_hops; h++) {
 			const struct hop *hop = &place->hops[h];
 
 			for (size_t j = 0; j < hop->n; j++) {
-				add_made(columns, hop->upper, hop->upper_columns[j]);
-				add_made(columns, hop->lower, hop->lower_columns[j]);
+				add_made(plan, hop->upper, hop->upper_columns[j]);
+				add_made(plan, hop->lower, hop->lower_columns[j]);
 			}
 		}
 	}
-	return columns;
 }
 
 static bool fails_alone(const struct tree *tree)
@@ -508,7 +513,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 		plan->computes_views = plan->computes_views || plan->views[i].view->kind == 'v';
 	ways_build(tree, plan);
 	plan->index_body = mapping_body(tree);
-	plan->made_of = made_of(tree);
+	note_made_of(tree, plan);
 	return plan;
 }
 
@@ -575,6 +580,7 @@ void document_plan_free(struct document_plan *plan)
 	free(plan->ways);
 	json_decref(plan->index_body);
 	json_decref(plan->made_of);
+	json_decref(plan->labels);
 	free(plan);
 }
 

@@ -95,6 +95,9 @@ struct document_plan {
 	/* The columns that documents are made of and that lead to them, as they were made: one that was dropped and
 	 * added again, or whose values or type an ALTER changed, leaves no other trace. */
 	json_t *made_of;
+	/* {"OID": "label"}: the values of the enums that documents hold. One that is renamed leaves no other trace
+	 * either; one that is added changes nothing. */
+	json_t *labels;
 	/* Some view is not materialized: whatever its definition costs, each query costs again. So by_key is to be sent
 	 * unprepared, for a plan that knows the keys (a generic one converts the array of keys for every row of the
 	 * view that it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys

@@ -14,6 +14,12 @@
 
 struct pg;
 
+/* A value of an enum: what becomes of its OID as text. */
+struct catalog_label {
+	uint32_t oid;
+	char *label;
+};
+
 struct catalog_column {
 	char *name;
 	uint32_t type_oid;
@@ -29,8 +35,10 @@ struct catalog_column {
 	int attnum;
 	uint64_t
 		type_made_of; /* of a composite type, or of an array of one: a hash over its attributes; 0 for others */
-	uint32_t altered;     /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
-				 values */
+	struct catalog_label *labels; /* of the enums that its values may hold, by OID */
+	size_t n_labels;
+	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
+			     values */
 };
 
 struct catalog_index {

@@ -8,11 +8,21 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
+static bool same_labels(const struct catalog_column *a, const struct catalog_column *b)
+{
+	if (a->n_labels != b->n_labels)
+		return false;
+	for (size_t i = 0; i < a->n_labels; i++)
+		if (a->labels[i].oid != b->labels[i].oid || strcmp(a->labels[i].label, b->labels[i].label) != 0)
+			return false;
+	return true;
+}
+
 static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
 {
 	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
 	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered &&
-	       a->type_made_of == b->type_made_of;
+	       a->type_made_of == b->type_made_of && same_labels(a, b);
 }
 
 static bool same_key(const struct catalog_index *a, const struct catalog_index *b)

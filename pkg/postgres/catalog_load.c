@@ -58,6 +58,21 @@ static const char sql_columns[] =
 	"  WHERE e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd' AND b.typarray <> 0)"
 	" ORDER BY col.attrelid, col.attnum";
 
+/* Enums also stand within arrays, domains, composite types and ranges. */
+static const char sql_labels[] =
+	"WITH RECURSIVE typ(relation, number, oid) AS ("
+	"  SELECT attrelid, attnum, atttypid FROM pg_attribute"
+	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped"
+	"  UNION SELECT typ.relation, typ.number, part.oid"
+	"  FROM typ JOIN pg_type t ON t.oid = typ.oid CROSS JOIN LATERAL ("
+	"   SELECT t.typelem WHERE t.typelem <> 0"
+	"   UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0"
+	"   UNION ALL SELECT a.atttypid FROM pg_attribute a"
+	"    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped"
+	"   UNION ALL SELECT g.rngsubtype FROM pg_range g WHERE t.oid IN (g.rngtypid, g.rngmultitypid)) part(oid))"
+	" SELECT typ.relation, typ.number, e.oid, e.enumlabel FROM typ JOIN pg_enum e ON e.enumtypid = typ.oid"
+	" ORDER BY 1, 2, 3";
+
 /* The 0-based positions, among the columns that are left, of an array of attribute numbers; expressions are left out.
  */
 #define POSITIONS(relation, list, keys)                                                                      \
@@ -186,6 +201,37 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 	return 0;
 }
 
+static struct catalog_column *column_numbered(const struct catalog_table *t, int attnum)
+{
+	for (size_t i = 0; t && i < t->n_columns; i++)
+		if (t->columns[i].attnum == attnum)
+			return &t->columns[i];
+	return NULL;
+}
+
+static int load_labels(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
+{
+	_cleanup_result_ PGresult *r = NULL;
+	size_t alloc = 0;
+
+	if (pg_query(pg, sql_labels, params, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++) {
+		struct catalog_column *column = column_numbered(table_of(catalog, r, i), int_of(r, i, 1));
+
+		if (!column)
+			continue;
+		if (column->n_labels == 0)
+			alloc = 0; /* rows come column by column */
+		ALLOC_GROW(column->labels, column->n_labels + 1, alloc);
+		column->labels[column->n_labels++] = (struct catalog_label){
+			.oid = (uint32_t)pg_value_u64(r, i, 2),
+			.label = text_of(r, i, 3),
+		};
+	}
+	return 0;
+}
+
 static bool in_table(const struct catalog_table *t, const int *positions, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -277,8 +323,9 @@ static int load_all(struct pg *pg, const char *const *names, struct catalog *cat
 		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
 	pg_array_end(&oids);
 	params[0] = oids.data;
-	if (load_columns(pg, params, catalog, err) == 0 && load_indexes(pg, params, catalog, err) == 0 &&
-	    load_foreign_keys(pg, params, catalog, err) == 0 && catalog_load_parts(pg, catalog, err) == 0)
+	if (load_columns(pg, params, catalog, err) == 0 && load_labels(pg, params, catalog, err) == 0 &&
+	    load_indexes(pg, params, catalog, err) == 0 && load_foreign_keys(pg, params, catalog, err) == 0 &&
+	    catalog_load_parts(pg, catalog, err) == 0)
 		r = catalog_load_views(pg, params, catalog, err);
 	strbuf_release(&oids);
 	return r;

@@ -81,6 +81,12 @@ static int new_generations(struct engine *e, uint64_t version, struct err *err)
 	return engine_save(e, err);
 }
 
+static void take_labels(struct checkpoint *cp, const struct situation *s)
+{
+	json_decref(cp->labels);
+	cp->labels = json_incref(s->labels);
+}
+
 static void claim(struct engine *e, const struct situation *s)
 {
 	struct checkpoint *cp = &e->cp;
@@ -92,6 +98,7 @@ static void claim(struct engine *e, const struct situation *s)
 	replace(&cp->publication, e->spec->source.publication_name);
 	replace(&cp->system_identifier, s->server.identifier);
 	replace(&cp->schema_hash, s->hash);
+	take_labels(cp, s);
 	cp->timeline = s->server.timeline;
 	cp->resync_nonce = e->spec->resync_nonce;
 }
@@ -185,6 +192,11 @@ static int resume(struct engine *e, const struct situation *s, struct err *err)
 	if (!why && strcmp(e->cp.publication_mark, s->publication_mark) != 0) {
 		why = lacks ? "a table was added to the publication" : PUBLICATION_ALTERED;
 		if (!lacks && source_wait_for_transactions(e, true, err) < 0)
+			return -1;
+	}
+	if (!why && !json_equal(e->cp.labels, s->labels)) {
+		take_labels(&e->cp, s);
+		if (engine_save(e, err) < 0)
 			return -1;
 	}
 	if (!why)

@@ -25,10 +25,35 @@ static char *built_from(const struct engine *e)
 	return xstrdup(jsonx_hash(parts, hash));
 }
 
+static json_t *all_labels(const struct engine *e)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < e->n_plans; i++)
+		(void)json_object_update(all, e->plans[i]->labels);
+	return all;
+}
+
+/* One that was added is in no document yet. */
+static bool is_renamed(const json_t *before, const json_t *now)
+{
+	const char *oid;
+	json_t *label;
+
+	json_object_foreach ((json_t *)now, oid, label) {
+		const json_t *was = json_object_get(before, oid);
+
+		if (was && !json_equal(was, label))
+			return true;
+	}
+	return false;
+}
+
 void situation_release(struct situation *s)
 {
 	free(s->publication_mark);
 	free(s->hash);
+	json_decref(s->labels);
 }
 
 /* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
@@ -110,6 +135,8 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 {
 	if (strcmp(e->cp.schema_hash, s->hash) != 0)
 		return "the schema, or a table of it, changed";
+	if (is_renamed(e->cp.labels, s->labels))
+		return "a value of an enum was renamed";
 	if (situation_altered(e, s))
 		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {
@@ -130,6 +157,7 @@ int situation_look(struct engine *e, struct situation *s, struct err *err)
 	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &s->publication_mark, err) < 0)
 		return -1;
 	s->hash = built_from(e);
+	s->labels = all_labels(e);
 	return refuse_foreign(e, s, err);
 }
 

@@ -12,6 +12,7 @@ struct situation {
 	struct pg_slot slot;
 	char *publication_mark; /* NULL: there is no publication */
 	char *hash;
+	json_t *labels;           /* of the plans' enums, as checkpoint.labels */
 	const char *new_slot_why; /* the old slot (or its history) cannot be used: NULL when it can */
 	const char *rebuild_why;  /* the slot is fine, the generation is not */
 };
