@@ -235,6 +235,7 @@ static void test_nearest_name_when_word_is_mistyped_then_found(void **state)
 	assert_string_equal(nearest_name("lable", keys, 2), "label");
 	assert_string_equal(nearest_name("lable", keys, 1), "table");
 	assert_string_equal(nearest_name("tilte", names, 3), "title");
+	assert_string_equal(nearest_name("TITLE", names, 3), "title");
 }
 
 static void test_err_wrap_then_kind_and_reason_stay(void **state)

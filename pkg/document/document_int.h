@@ -121,6 +121,8 @@ void fields_resolve(struct compiler *c, struct place *place);
 bool fields_unsure(const struct place *place);
 /* The place's visible field of that name, the last one if several are; or NULL. */
 struct field *find_field(const struct place *place, const char *name);
+/* "; did you mean `title`?", or nothing: the field of the place that is meant by the name. Caller frees. */
+char *did_you_mean(const struct place *place, const char *name);
 /* Moves fields, when all places are resolved. */
 void fields_move(struct compiler *c, struct tree *tree);
 /* Complains of names that search engines refuse. */

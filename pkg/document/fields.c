@@ -66,6 +66,19 @@ struct field *find_field(const struct place *place, const char *name)
 	return NULL;
 }
 
+char *did_you_mean(const struct place *place, const char *name)
+{
+	_cleanup_free_ const char **names = xcalloc(place->n_fields, sizeof(*names));
+	const char *near;
+	size_t n = 0;
+
+	for (size_t i = 0; i < place->n_fields; i++)
+		if (!place->fields[i].hidden)
+			names[n++] = place->fields[i].name;
+	near = nearest_name(name, names, n);
+	return near ? xasprintf("; did you mean `%s`?", near) : xstrdup("");
+}
+
 /* Takes the field; drops it with a warning when a child has its name. */
 static void add_field(struct compiler *c, struct place *place, struct field field, const char *name)
 {
@@ -266,7 +279,8 @@ static void resolve_order(struct compiler *c, struct place *place)
 /* A name in `transform` that no field has: nothing happens, as in pgsync, but a person should know. */
 static void warn_absent(struct compiler *c, const struct place *place, const char *what, const char *name)
 {
-	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here", what, name);
+	_cleanup_free_ char *near = did_you_mean(place, name);
+	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here%s", what, name, near);
 
 	if (!fields_unsure(place))
 		compiler_warn(c, place->node->path, message);

@@ -1,4 +1,5 @@
 /* Which column of the root documents are routed by. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "document/document_int.h"
@@ -89,12 +90,14 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 	const char *name = document->routing;
 	const struct field *field = name && root->table ? find_field(root, name) : NULL;
 	const struct catalog_column *column = field && field->kind == FIELD_COLUMN ? field->type : NULL;
+	_cleanup_free_ char *near = NULL;
 	const char *transform;
 
 	*ret = column ? field->column : -1;
 	if (!name || !root->table || (!field && fields_unsure(root)))
 		return true;
 	transform = made_by(root->node, field, name);
+	near = did_you_mean(root, name);
 	if (transform)
 		findings_add(f, FINDING_ERROR, "NotSupported", path,
 			     "field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), so "
@@ -102,7 +105,7 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 			     name, transform);
 	else if (!column)
 		findings_add(f, FINDING_ERROR, "InvalidSchema", path,
-			     "\"%s\" is not one of the root's columns in the document", name);
+			     "\"%s\" is not one of the root's columns in the document%s", name, near);
 	else if (column->generated)
 		findings_add(f, FINDING_ERROR, "NotSupported", path,
 			     "column `%s` is generated: its value is not in the WAL, and a deletion could not name the "

@@ -256,6 +256,24 @@ static void test_sink_when_a_port_is_none_then_refused(void **state)
 		      "spec.sink.urls[1]: the port must be between 1 and 65535, one for each URL");
 }
 
+static void test_name_when_it_is_longer_than_the_resource_allows_then_refused(void **state)
+{
+	static const char resource[] = "{\"metadata\": {\"name\": \"%s\"}, \"spec\": {" MINIMAL_SOURCE ", " MINIMAL_SINK
+				       ", " MINIMAL_SCHEMA "}}";
+	static const char name[] = "a-name-of-fifty-two-characters-and-not-one-more-0052";
+	_cleanup_free_ char *good = xasprintf(resource, name);
+	_cleanup_free_ char *longer = xasprintf("%s-", name);
+	_cleanup_free_ char *bad = NULL;
+
+	UNUSED(state);
+	longer[strlen(longer) - 1] = '3';
+	bad = xasprintf(resource, longer);
+	expect_errors(good, "");
+	expect_errors(
+		bad, "metadata.name: must be at most 52 characters, found 53: names of slots and other things are made "
+		     "from it");
+}
+
 static void test_databases_when_they_differ_then_refused(void **state)
 {
 	UNUSED(state);
@@ -731,6 +749,7 @@ int main(void)
 		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
 		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
+		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),
 		cmocka_unit_test(test_databases_when_they_differ_then_refused),
 		cmocka_unit_test(test_schema_when_it_is_not_documents_then_refused),
 		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
