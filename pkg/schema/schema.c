@@ -502,15 +502,17 @@ static void node_free(struct node *node)
 static void decode_nodes(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct schema_document *document = out;
+	_cleanup_free_ char *first = xasprintf("%s[0]", path);
 	size_t n;
 
-	if (json_is_array(value)) {
+	if (json_is_array(value))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 			     "must be an object, the root node, found an array (the format of pgsync 1); write its "
 			     "one element without the brackets");
+	if (json_is_array(value) && json_array_size(value) != 1)
 		return;
-	}
-	document->root = decode_node(value, path, NULL, f);
+	document->root = json_is_array(value) ? decode_node(json_array_get(value, 0), first, NULL, f)
+					      : decode_node(value, path, NULL, f);
 	n = count_nodes(document->root);
 	if (n > NODE_COUNT)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must have at most %d nodes, found %zu",

@@ -290,12 +290,15 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 		      "schema: must be an array of documents, found an object");
 	expect_schema("[]", FINDING_ERROR, "schema: must hold 1 to 16 documents, found 0");
 	expect_schema(
-		"[7, {\"index\": \"a\"}, {\"nodes\": []}, {\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}]",
+		"[7, {\"index\": \"a\"}, {\"nodes\": [{\"tabel\": \"t\"}]}, {\"index\": \"a\", \"nodes\": {\"table\": "
+		"\"t\"}}]",
 		FINDING_ERROR,
 		"schema[0]: must be an object, found an integer\n"
 		"schema[1].nodes: is required\n"
 		"schema[2].nodes: must be an object, the root node, found an array (the format of pgsync 1); "
 		"write its one element without the brackets\n"
+		"schema[2].nodes[0].table: is required\n"
+		"schema[2].nodes[0].tabel: unknown field; did you mean `table`?\n"
 		"schema[2].index: is required: the name of the index to fill\n"
 		"schema[3].index: index \"a\" is also that of schema[1]; every document needs an index of its own");
 }
