@@ -29,7 +29,7 @@ void checkpoint_release(struct checkpoint *cp)
 	free(cp->publication);
 	free(cp->publication_mark);
 	free(cp->schema_hash);
-	json_decref(cp->labels);
+	json_decref(cp->seen);
 	*cp = (struct checkpoint){.seq_no = -1, .primary_term = -1};
 }
 

@@ -73,7 +73,7 @@ struct checkpoint {
 	char *slot, *publication;
 	char *publication_mark; /* of the publication as all that the slot has not given yet is decoded with it */
 	char *schema_hash;
-	json_t *labels; /* {"OID": "label"}: values of enums as the indices have them; or NULL */
+	json_t *seen; /* what the catalog was when the indices were last known to be as it says; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
 	uint64_t confirmed_lsn; /* the highest acknowledged when last saved: a server that is behind it is another

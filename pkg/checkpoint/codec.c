@@ -102,7 +102,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_string(o, "systemIdentifier", cp->system_identifier) || !set(o, "timeline", integer(cp->timeline)) ||
 	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
 	    !set_string(o, "publicationMark", cp->publication_mark) || !set_string(o, "schemaHash", cp->schema_hash) ||
-	    (cp->labels && !set(o, "labels", json_incref(cp->labels))) ||
+	    (cp->seen && !set(o, "seen", json_incref(cp->seen))) ||
 	    !set(o, "resyncNonce", json_integer(cp->resync_nonce)) || !set(o, "slotLSN", lsn(cp->slot_lsn)) ||
 	    !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) || !set(o, "indices", json_array()) ||
 	    !set(o, "identities", json_array()) || !set(o, "partitions", json_array()))
@@ -320,7 +320,7 @@ static const struct jsonx_field fields[] = {
 	STRING(struct checkpoint, "publication", publication),
 	STRING(struct checkpoint, "publicationMark", publication_mark),
 	STRING(struct checkpoint, "schemaHash", schema_hash),
-	{.name = "labels", .type = JSONX_VALUE, AT(struct checkpoint, labels)},
+	{.name = "seen", .type = JSONX_VALUE, AT(struct checkpoint, seen)},
 	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},
 	NEEDED("slotLSN", decode_slot_lsn),
 	NEEDED("confirmedLSN", decode_confirmed_lsn),

@@ -435,27 +435,50 @@ static void tree_release(struct tree *tree)
 	free(tree->carries);
 }
 
+static json_t *object_at(json_t *in, const char *key)
+{
+	json_t *object = json_object_get(in, key);
+
+	if (object)
+		return object;
+	object = json_object();
+	(void)json_object_set_new(in, key, object);
+	return object;
+}
+
+static void note_seen(json_t *seen, const struct catalog_table *table, const struct catalog_column *column)
+{
+	json_t *entry;
+	char key[16];
+
+	(void)snprintf(key, sizeof(key), "%u", table->oid);
+	entry = object_at(object_at(seen, "tables"), key);
+	(void)json_object_set_new(entry, "storage", json_integer((json_int_t)table->storage));
+	(void)snprintf(key, sizeof(key), "%d", column->attnum);
+	(void)json_object_set_new(object_at(entry, "columns"), key, json_integer((json_int_t)column->altered));
+	for (size_t i = 0; i < column->n_labels; i++) {
+		(void)snprintf(key, sizeof(key), "%u", column->labels[i].oid);
+		(void)json_object_set_new(object_at(seen, "labels"), key, jsonx_text(column->labels[i].label));
+	}
+}
+
 /* A column that documents are made of, or that leads to one. */
 static void add_made(struct document_plan *plan, const struct catalog_table *table, int position)
 {
 	const struct catalog_column *column = &table->columns[position];
-	json_t *made = json_pack("[I, i, I]", (json_int_t)table->oid, column->attnum, (json_int_t)column->altered);
+	json_t *made = json_pack("[I, i, I, i]", (json_int_t)table->oid, column->attnum, (json_int_t)column->type_oid,
+				 (int)column->typmod);
 
 	if (column->type_made_of)
 		(void)json_array_append_new(made, json_integer((json_int_t)column->type_made_of));
 	(void)json_array_append_new(plan->made_of, made);
-	for (size_t i = 0; i < column->n_labels; i++) {
-		char oid[16];
-
-		(void)snprintf(oid, sizeof(oid), "%u", column->labels[i].oid);
-		(void)json_object_set_new(plan->labels, oid, jsonx_text(column->labels[i].label));
-	}
+	note_seen(plan->seen, table, column);
 }
 
 static void note_made_of(const struct tree *tree, struct document_plan *plan)
 {
 	plan->made_of = json_array();
-	plan->labels = json_object();
+	plan->seen = json_object();
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct place *place = tree->places[i];
 
@@ -580,7 +603,7 @@ void document_plan_free(struct document_plan *plan)
 	free(plan->ways);
 	json_decref(plan->index_body);
 	json_decref(plan->made_of);
-	json_decref(plan->labels);
+	json_decref(plan->seen);
 	free(plan);
 }
 

@@ -92,12 +92,12 @@ struct document_plan {
 	size_t n_ways;
 	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
 	size_t n_views;
-	/* The columns that documents are made of and that lead to them, as they were made: one that was dropped and
-	 * added again, or whose values or type an ALTER changed, leaves no other trace. */
+	/* The columns that documents are made of and that lead to them. One that was dropped and added again leaves no
+	 * other trace. */
 	json_t *made_of;
-	/* {"OID": "label"}: the values of the enums that documents hold. One that is renamed leaves no other trace
-	 * either; one that is added changes nothing. */
-	json_t *labels;
+	/* What else may change without a word in the WAL, to be compared with what it is later: {"labels": {"OID":
+	 * "label"}} of enums, and {"tables": {"OID": {"storage", "columns": {"number": "altered"}}}}. */
+	json_t *seen;
 	/* Some view is not materialized: whatever its definition costs, each query costs again. So by_key is to be sent
 	 * unprepared, for a plan that knows the keys (a generic one converts the array of keys for every row of the
 	 * view that it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys

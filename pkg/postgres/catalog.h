@@ -37,8 +37,8 @@ struct catalog_column {
 		type_made_of; /* of a composite type, or of an array of one: a hash over its attributes; 0 for others */
 	struct catalog_label *labels; /* of the enums that its values may hold, by OID */
 	size_t n_labels;
-	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it, maybe with all its
-			     values */
+	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it. Its values are others
+			     only if the table was rewritten as well */
 };
 
 struct catalog_index {
@@ -96,6 +96,8 @@ struct catalog_table {
 	bool is_inherited;     /* by other tables (INHERITS), whose rows are read with its own */
 	double row_estimate;   /* pg_class.reltuples; -1 when never analysed */
 	uint32_t filenode;
+	uint64_t storage; /* another one after a rewrite (of a partition, when partitioned) or TRUNCATE, as of the
+			     snapshot that the columns are of; 0 of a view */
 	struct catalog_column *columns;
 	size_t n_columns;
 	struct catalog_index *indexes;

@@ -17,7 +17,8 @@ static const char sql_tables[] =
 	" has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
 	" CASE WHEN l.n IS NULL THEN c.reltuples ELSE l.rows END::float8, pg_relation_filenode(c.oid),"
 	" CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END,"
-	" c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)"
+	" c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid),"
+	" CASE WHEN l.n IS NULL THEN c.relfilenode::bigint ELSE l.storage END"
 	" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS want(schema, name, position)"
 	" JOIN pg_namespace n ON n.nspname = want.schema"
 	" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = want.name"
@@ -25,7 +26,9 @@ static const char sql_tables[] =
 	" LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
 	" LEFT JOIN pg_class i ON i.oid = x.indexrelid"
 	" LEFT JOIN LATERAL ("
-	"  SELECT count(*) AS n, CASE WHEN bool_and(p.reltuples < 0) THEN -1 ELSE sum(greatest(p.reltuples, 0)) END AS "
+	"  SELECT count(*) AS n,"
+	"   hashtextextended(string_agg(p.relfilenode::text, ' ' ORDER BY p.oid), 0) & 9223372036854775807 AS storage,"
+	"   CASE WHEN bool_and(p.reltuples < 0) THEN -1 ELSE sum(greatest(p.reltuples, 0)) END AS "
 	"rows"
 	"  FROM pg_partition_tree(c.oid) t JOIN pg_class p ON p.oid = t.relid"
 	"  WHERE c.relkind = 'p' AND t.isleaf HAVING count(*) > 0) l ON true"
@@ -162,6 +165,7 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 			.filenode = (uint32_t)pg_value_u64(r, i, 11),
 			.partition_of = (uint32_t)pg_value_u64(r, i, 12),
 			.is_inherited = pg_value_bool(r, i, 13),
+			.storage = pg_value_u64(r, i, 14),
 		};
 	}
 	return 0;

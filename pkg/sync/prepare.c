@@ -81,10 +81,10 @@ static int new_generations(struct engine *e, uint64_t version, struct err *err)
 	return engine_save(e, err);
 }
 
-static void take_labels(struct checkpoint *cp, const struct situation *s)
+static void take_seen(struct checkpoint *cp, const struct situation *s)
 {
-	json_decref(cp->labels);
-	cp->labels = json_incref(s->labels);
+	json_decref(cp->seen);
+	cp->seen = json_incref(s->seen);
 }
 
 static void claim(struct engine *e, const struct situation *s)
@@ -98,7 +98,7 @@ static void claim(struct engine *e, const struct situation *s)
 	replace(&cp->publication, e->spec->source.publication_name);
 	replace(&cp->system_identifier, s->server.identifier);
 	replace(&cp->schema_hash, s->hash);
-	take_labels(cp, s);
+	take_seen(cp, s);
 	cp->timeline = s->server.timeline;
 	cp->resync_nonce = e->spec->resync_nonce;
 }
@@ -194,8 +194,8 @@ static int resume(struct engine *e, const struct situation *s, struct err *err)
 		if (!lacks && source_wait_for_transactions(e, true, err) < 0)
 			return -1;
 	}
-	if (!why && !json_equal(e->cp.labels, s->labels)) {
-		take_labels(&e->cp, s);
+	if (!why && !json_equal(e->cp.seen, s->seen)) {
+		take_seen(&e->cp, s);
 		if (engine_save(e, err) < 0)
 			return -1;
 	}

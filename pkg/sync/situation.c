@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "json/json.h"
 
 /* What a generation was built from: the schema as written, the columns that it met, and the definitions of views. */
@@ -25,35 +26,71 @@ static char *built_from(const struct engine *e)
 	return xstrdup(jsonx_hash(parts, hash));
 }
 
-static json_t *all_labels(const struct engine *e)
+static json_t *all_seen(const struct engine *e)
 {
 	json_t *all = json_object();
 
 	for (size_t i = 0; i < e->n_plans; i++)
-		(void)json_object_update(all, e->plans[i]->labels);
+		(void)json_object_update_recursive(all, e->plans[i]->seen);
 	return all;
 }
 
-/* One that was added is in no document yet. */
-static bool is_renamed(const json_t *before, const json_t *now)
+/* Some key of both objects has another value now. */
+static bool is_changed(const json_t *before, const json_t *now)
 {
-	const char *oid;
-	json_t *label;
+	const char *key;
+	json_t *value;
 
-	json_object_foreach ((json_t *)now, oid, label) {
-		const json_t *was = json_object_get(before, oid);
+	json_object_foreach ((json_t *)now, key, value) {
+		const json_t *was = json_object_get(before, key);
 
-		if (was && !json_equal(was, label))
+		if (was && !json_equal(was, value))
 			return true;
 	}
 	return false;
+}
+
+/* What changes a column's values also rewrites the table; each of both alone (a new default, VACUUM FULL) changes none.
+ */
+static bool is_rewritten(const json_t *before, const json_t *now)
+{
+	const char *oid;
+	json_t *table;
+
+	json_object_foreach ((json_t *)now, oid, table) {
+		const json_t *was = json_object_get(before, oid);
+
+		if (was && jsonx_integer(was, "storage", 0) != jsonx_integer(table, "storage", 0) &&
+		    is_changed(json_object_get(was, "columns"), json_object_get(table, "columns")))
+			return true;
+	}
+	return false;
+}
+
+bool situation_see_storage(struct engine *e, const struct catalog *now)
+{
+	bool changed = false;
+	const char *oid;
+	json_t *table;
+
+	json_object_foreach (json_object_get(e->cp.seen, "tables"), oid, table) {
+		uint64_t number = 0;
+		const struct catalog_table *found =
+			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
+
+		if (!found || jsonx_integer(table, "storage", 0) == (int64_t)found->storage)
+			continue;
+		(void)json_object_set_new(table, "storage", json_integer((json_int_t)found->storage));
+		changed = true;
+	}
+	return changed;
 }
 
 void situation_release(struct situation *s)
 {
 	free(s->publication_mark);
 	free(s->hash);
-	json_decref(s->labels);
+	json_decref(s->seen);
 }
 
 /* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
@@ -135,8 +172,10 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 {
 	if (strcmp(e->cp.schema_hash, s->hash) != 0)
 		return "the schema, or a table of it, changed";
-	if (is_renamed(e->cp.labels, s->labels))
+	if (is_changed(json_object_get(e->cp.seen, "labels"), json_object_get(s->seen, "labels")))
 		return "a value of an enum was renamed";
+	if (is_rewritten(json_object_get(e->cp.seen, "tables"), json_object_get(s->seen, "tables")))
+		return "a column was altered, and its table rewritten";
 	if (situation_altered(e, s))
 		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {
@@ -157,7 +196,7 @@ int situation_look(struct engine *e, struct situation *s, struct err *err)
 	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &s->publication_mark, err) < 0)
 		return -1;
 	s->hash = built_from(e);
-	s->labels = all_labels(e);
+	s->seen = all_seen(e);
 	return refuse_foreign(e, s, err);
 }
 

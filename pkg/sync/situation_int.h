@@ -12,7 +12,7 @@ struct situation {
 	struct pg_slot slot;
 	char *publication_mark; /* NULL: there is no publication */
 	char *hash;
-	json_t *labels;           /* of the plans' enums, as checkpoint.labels */
+	json_t *seen;             /* of all plans, as checkpoint.seen */
 	const char *new_slot_why; /* the old slot (or its history) cannot be used: NULL when it can */
 	const char *rebuild_why;  /* the slot is fine, the generation is not */
 };
@@ -27,6 +27,10 @@ int situation_take_slot(struct engine *e, const struct situation *s, struct err 
 /* Only now a walsender of our own: there is never more than one for a resource. With what it says of the server, the
  * reasons not to go on with the slot or the generation, if there are any. */
 int situation_connect(struct engine *e, struct situation *s, struct pg **ret, struct err *err) WARN_UNUSED;
+/* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
+ * later ALTER of a column says nothing of this rewrite. `now` is equal to the engine's catalog. True: the checkpoint is
+ * to be saved. */
+bool situation_see_storage(struct engine *e, const struct catalog *now);
 /* Whether the publication is another one than the checkpoint knows; there is one. */
 bool situation_altered(const struct engine *e, const struct situation *s);
 

@@ -17,6 +17,7 @@
 #include "postgres/pgoutput.h"
 #include "sync/applier_int.h"
 #include "sync/bootstrap_int.h"
+#include "sync/situation_int.h"
 #include "sync/source_int.h"
 #include "sync/vitals_int.h"
 
@@ -429,6 +430,8 @@ static int check_catalog(struct stream *s, struct err *err)
 		return -1;
 	if (!catalog_equal(now, e->catalog))
 		return STREAM_AGAIN;
+	if (situation_see_storage(e, now) && engine_save(e, err) < 0)
+		return -1;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
 	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
 	if (collector_has_gaps(s->collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
