@@ -20,7 +20,8 @@ int engine_init(struct engine *e, const struct sync_options *options, struct err
 	*e = (struct engine){.options = options, .spec = spec, .ca_fd = -1, .end_fd = -1, .cancel_fd = -1};
 	report_init(&e->report);
 	e->meters = meters_new(options->metrics);
-	e->key = xasprintf("%s/%s/%s", spec->namespace, spec->name, spec->source.slot_name);
+	e->owner = xasprintf("%s/%s", spec->namespace, spec->name);
+	e->key = xasprintf("%s/%s", e->owner, spec->source.slot_name);
 	if (!spec->source.ca.value)
 		return 0;
 	e->ca_fd = pg_ca_file(spec->source.ca.value, e->ca_path, err);
@@ -30,6 +31,7 @@ int engine_init(struct engine *e, const struct sync_options *options, struct err
 void engine_release(struct engine *e)
 {
 	close_fdp(&e->ca_fd);
+	free(e->owner);
 	free(e->key);
 	meters_free(e->meters);
 	report_release(&e->report);
@@ -123,7 +125,7 @@ int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg
 					    [TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
 					    [TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
 	const struct source_spec *source = &e->spec->source;
-	_cleanup_free_ char *application = xasprintf("pgsync %s/%s %s", e->spec->namespace, e->spec->name, purpose);
+	_cleanup_free_ char *application = xasprintf("pgsync %s %s", e->owner, purpose);
 	struct pg_params params = {
 		.host = source->host,
 		.port = (int)source->port,

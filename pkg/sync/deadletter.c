@@ -184,10 +184,7 @@ int deadletters_count(struct engine *e, struct search *search, const char *alias
  * itself, is not. */
 static bool is_foreign(const struct engine *e, const json_t *meta)
 {
-	_cleanup_free_ char *us = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
-	const char *owner = jsonx_string(meta, "pgsync.owner", us);
-
-	return strcmp(owner, us) != 0;
+	return strcmp(jsonx_string(meta, "pgsync.owner", e->owner), e->owner) != 0;
 }
 
 int deadletters_begin(struct engine *e, const char *alias, struct err *err)

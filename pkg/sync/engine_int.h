@@ -44,8 +44,9 @@ struct engine {
 	const struct spec *spec;
 	struct report report;
 	struct meters *meters;
-	char *key; /* of the checkpoint */
-	int ca_fd; /* the source's CA, as libpq reads it */
+	char *owner; /* the resource, "namespace/name": what it makes says so */
+	char *key;   /* of the checkpoint */
+	int ca_fd;   /* the source's CA, as libpq reads it */
 	char ca_path[32];
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
 	int walsender_pid;    /* of our last stream */

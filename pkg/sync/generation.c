@@ -24,9 +24,7 @@ int64_t generation_number(const char *alias, const char *physical)
 
 json_t *generation_owner_meta(const struct engine *e)
 {
-	_cleanup_free_ char *owner = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
-
-	return json_pack("{s:{s:s, s:s*}}", "pgsync", "owner", owner, "uid", e->spec->uid);
+	return json_pack("{s:{s:s, s:s*}}", "pgsync", "owner", e->owner, "uid", e->spec->uid);
 }
 
 enum ownership { OURS, FREE, FOREIGN };
@@ -35,7 +33,6 @@ enum ownership { OURS, FREE, FOREIGN };
  * else. */
 static int ownership(struct engine *e, const char *physical, enum ownership *ret, char **ret_owner, struct err *err)
 {
-	_cleanup_free_ char *us = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
 	_cleanup_json_ json_t *meta = NULL;
 	const char *owner, *uid;
 
@@ -46,7 +43,7 @@ static int ownership(struct engine *e, const char *physical, enum ownership *ret
 	if (!*owner)
 		*ret = FREE;
 	else
-		*ret = !strcmp(owner, us) && !strcmp(uid, e->spec->uid ? e->spec->uid : "") ? OURS : FOREIGN;
+		*ret = !strcmp(owner, e->owner) && !strcmp(uid, e->spec->uid ? e->spec->uid : "") ? OURS : FOREIGN;
 	*ret_owner = xstrdup(owner);
 	return 0;
 }

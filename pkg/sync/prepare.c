@@ -91,8 +91,7 @@ static void claim(struct engine *e, const struct situation *s)
 {
 	struct checkpoint *cp = &e->cp;
 
-	free(cp->owner);
-	cp->owner = xasprintf("%s/%s", e->spec->namespace, e->spec->name);
+	replace(&cp->owner, e->owner);
 	replace(&cp->owner_uid, e->spec->uid);
 	replace(&cp->slot, e->spec->source.slot_name);
 	replace(&cp->publication, e->spec->source.publication_name);
