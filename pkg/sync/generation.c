@@ -1,6 +1,7 @@
 /* Generations: the physical indices behind an alias. */
 #include "sync/deadletter_int.h"
 #include "sync/generation_int.h"
+#include "sync/source_int.h"
 
 #include <string.h>
 
@@ -198,24 +199,6 @@ static json_t *life_settings(const struct document_plan *plan)
 	return json_pack("{s:o}", "index", index);
 }
 
-static int root_has_rows(struct engine *e, const struct document_plan *plan, bool *ret, struct err *err)
-{
-	_cleanup_result_ PGresult *rows = NULL;
-	struct strbuf sql;
-	int r;
-
-	strbuf_init(&sql, 1024);
-	strbuf_adds(&sql, "SELECT FROM ");
-	pg_quote_table(&sql, plan->root->schema, plan->root->name);
-	strbuf_adds(&sql, " LIMIT 1");
-	r = pg_query(e->pg, sql.data, NULL, 0, &rows, err);
-	strbuf_release(&sql);
-	if (r < 0)
-		return err_wrap(err, "looking for rows");
-	*ret = PQntuples(rows) > 0;
-	return 0;
-}
-
 int generation_is_live(struct engine *e, const char *alias, const char *physical, bool *ret, struct err *err)
 {
 	struct search_name name = {0};
@@ -233,7 +216,8 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 	_cleanup_free_ char *physical = generation_name(index->name, index->generation);
 	struct search_stats stats = {0};
 	struct search_name name = {0};
-	bool takes_over, has_rows = false;
+	bool takes_over;
+	int n_rows;
 	uint64_t rows = 0;
 
 	for (size_t i = 0; i < index->n_ranges; i++)
@@ -251,9 +235,9 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 	search_name_release(&name);
 	if (!takes_over)
 		return 0;
-	if (root_has_rows(e, plan, &has_rows, err) < 0)
+	if (source_count_rows(e->pg, plan->root, 1, &n_rows, err) < 0)
 		return -1;
-	if (!has_rows)
+	if (!n_rows)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "EveryDocumentRejected",

@@ -8,6 +8,8 @@
 #include "base/parse.h"
 #include "sync/identity_int.h"
 
+enum { STATEMENT_BYTES = 1024 };
+
 static bool identity_is_known(const struct checkpoint *cp, const struct identity_gap *gap)
 {
 	for (size_t i = 0; i < cp->n_identities; i++)
@@ -111,6 +113,21 @@ int source_wait_for_transactions(struct engine *e, bool every, struct err *err)
 		if (engine_sleep(e, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
 	}
+}
+
+int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret, struct err *err)
+{
+	_cleanup_(strbuf_release) struct strbuf sql;
+	_cleanup_result_ PGresult *rows = NULL;
+
+	strbuf_init(&sql, STATEMENT_BYTES);
+	strbuf_adds(&sql, "SELECT FROM ");
+	pg_quote_table(&sql, table->schema, table->name);
+	strbuf_addf(&sql, " LIMIT %d", most);
+	if (pg_query(pg, sql.data, NULL, 0, &rows, err) < 0)
+		return err_wrap(err, "counting the rows of %s.%s", table->schema, table->name);
+	*ret = PQntuples(rows);
+	return 0;
 }
 
 int source_make_slot(struct engine *e, struct pg *replication, bool replace, struct err *err)

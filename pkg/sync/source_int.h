@@ -15,6 +15,9 @@ int source_still_published(struct engine *e, struct err *err) WARN_UNUSED;
  * unless their session is seen to be doing something other than committing, or they are prepared (then the commit comes
  * later, and is streamed). every: for them as well. */
 int source_wait_for_transactions(struct engine *e, bool every, struct err *err) WARN_UNUSED;
+/* How many rows the table has, counted up to `most`. */
+int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret,
+		      struct err *err) WARN_UNUSED;
 /* A new slot, in the place of the old one if `replace` is set; its position goes into the checkpoint, which is not
  * saved. Returns once a bootstrap may begin. */
 int source_make_slot(struct engine *e, struct pg *replication, bool replace, struct err *err) WARN_UNUSED;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sync/identity_int.h"
+#include "sync/source_int.h"
 #include "sync/sweep_int.h"
 
 enum {
@@ -445,22 +446,17 @@ static void begin_plan(struct writer *w, size_t plan)
 /* Neither the index nor the table is large. */
 static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
 {
-	const struct catalog_table *root = w->engine->plans[plan]->root;
 	_cleanup_(search_freep) struct search *search = NULL;
-	_cleanup_result_ PGresult *rows = NULL;
 	struct search_stats stats;
+	int rows;
 
 	/* The bulk writer's own is busy with bulks. */
 	if (engine_search(w->engine, &search, err) < 0 ||
 	    search_stats(search, w->engine->physical[plan], &stats, err) < 0)
 		return err_wrap(err, "counting the documents of a truncated table");
-	strbuf_reset(&w->key);
-	strbuf_adds(&w->key, "SELECT FROM ");
-	pg_quote_table(&w->key, root->schema, root->name);
-	strbuf_addf(&w->key, " LIMIT %d", SWEEP_DOCUMENTS + 1);
-	if (pg_query(w->pg, w->key.data, NULL, 0, &rows, err) < 0)
-		return err_wrap(err, "counting the rows of a truncated table");
-	*ret = stats.documents <= SWEEP_DOCUMENTS && PQntuples(rows) <= SWEEP_DOCUMENTS;
+	if (source_count_rows(w->pg, w->engine->plans[plan]->root, SWEEP_DOCUMENTS + 1, &rows, err) < 0)
+		return -1;
+	*ret = stats.documents <= SWEEP_DOCUMENTS && rows <= SWEEP_DOCUMENTS;
 	return 0;
 }
 
