@@ -54,6 +54,15 @@ struct checkpoint_index *checkpoint_ensure(struct checkpoint *cp, const char *in
 	return found;
 }
 
+uint64_t checkpoint_rows(const struct checkpoint_index *index)
+{
+	uint64_t rows = 0;
+
+	for (size_t i = 0; i < index->n_ranges; i++)
+		rows += index->ranges[i].rows;
+	return rows;
+}
+
 /* --- The store -------------------------------------------------------------------------------------------------------
  */
 static int check_key(const char *key, struct err *err)

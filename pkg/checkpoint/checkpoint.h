@@ -107,5 +107,7 @@ int checkpoint_decode(const json_t *document, struct checkpoint *ret, struct err
  * checkpoint_ensure. */
 struct checkpoint_index *checkpoint_find(const struct checkpoint *cp, const char *index);
 struct checkpoint_index *checkpoint_ensure(struct checkpoint *cp, const char *index);
+/* How many rows the bootstrap of `generation` has copied. */
+uint64_t checkpoint_rows(const struct checkpoint_index *index);
 
 #endif

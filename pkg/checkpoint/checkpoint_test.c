@@ -66,6 +66,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_int_equal(cp.indices[0].ranges[0].next_block, 128);
 	assert_int_equal(cp.indices[0].ranges[0].end_block, 4294967296);
 	assert_int_equal(cp.indices[0].ranges[0].rows, 99);
+	assert_int_equal(checkpoint_rows(&cp.indices[0]), 99);
 	assert_int_equal(cp.n_identities, 1);
 	assert_string_equal(cp.identities[0].schema, "public");
 	assert_string_equal(cp.identities[0].table, "books");

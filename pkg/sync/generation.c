@@ -216,13 +216,11 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 	_cleanup_free_ char *physical = generation_name(index->name, index->generation);
 	struct search_stats stats = {0};
 	struct search_name name = {0};
+	uint64_t copied = checkpoint_rows(index);
 	bool takes_over;
-	int n_rows;
-	uint64_t rows = 0;
+	int rows;
 
-	for (size_t i = 0; i < index->n_ranges; i++)
-		rows += index->ranges[i].rows;
-	if (!rows || index->emptied)
+	if (!copied || index->emptied)
 		return 0;
 	if (search_refresh(e->search, physical, err) < 0 || search_stats(e->search, physical, &stats, err) < 0)
 		return err_wrap(err, "counting the documents of \"%s\"", physical);
@@ -235,15 +233,15 @@ int generation_check_filled(struct engine *e, const struct document_plan *plan, 
 	search_name_release(&name);
 	if (!takes_over)
 		return 0;
-	if (source_count_rows(e->pg, plan->root, 1, &n_rows, err) < 0)
+	if (source_count_rows(e->pg, plan->root, 1, &rows, err) < 0)
 		return -1;
-	if (!n_rows)
+	if (!rows)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "EveryDocumentRejected",
 		"index \"%s\" has no document, as those of all %llu rows were rejected, so alias \"%s\" is not moved "
 		"to it: \"%s" DEADLETTERS_SUFFIX "\" says why; correct the mapping, the schema or the rows",
-		physical, (unsigned long long)rows, index->name, index->name);
+		physical, (unsigned long long)copied, index->name, index->name);
 }
 
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation, struct err *err)

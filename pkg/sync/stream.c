@@ -283,8 +283,7 @@ static void say_complete(struct engine *e)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
 
-		for (size_t r = 0; r < index->n_ranges; r++)
-			report.rows_done += index->ranges[r].rows;
+		report.rows_done += checkpoint_rows(index);
 		report.start_us =
 			!report.start_us || index->start_us < report.start_us ? index->start_us : report.start_us;
 		if (index->completion_us > report.completion_us)
