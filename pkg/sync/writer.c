@@ -15,15 +15,16 @@ enum {
 	SWEEP_DOCUMENTS = 1000, /* of a truncated root: deleting so many is faster than a new index */
 };
 
-/* --- parameters: keys as arrays, one for each column --- */
+/* --- a page of keys --- */
 
-static void arrays_begin(struct writer *w, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		strbuf_reset(&w->arrays[i]);
-		pg_array_begin(&w->arrays[i]);
-	}
-}
+/* Keys of one target that one query takes. */
+struct page {
+	struct keyset *set;
+	const struct key *const *keys;
+	size_t n;
+	const struct document_way *way; /* up to the roots; NULL: these are the roots' own */
+	bool old;                       /* none of them was touched after the generation was begun */
+};
 
 static int arrays_add(struct writer *w, const char *key, size_t len, size_t n, struct err *err)
 {
@@ -38,8 +39,16 @@ static int arrays_add(struct writer *w, const char *key, size_t len, size_t n, s
 	return 0;
 }
 
-static int arrays_end(struct writer *w, size_t n, struct err *err)
+/* The keys as parameters: an array for each of their n columns. */
+static int set_params(struct writer *w, const struct page *page, size_t n, struct err *err)
 {
+	for (size_t i = 0; i < n; i++) {
+		strbuf_reset(&w->arrays[i]);
+		pg_array_begin(&w->arrays[i]);
+	}
+	for (size_t i = 0; i < page->n; i++)
+		if (arrays_add(w, keyset_data(page->set, page->keys[i]), page->keys[i]->len, n, err) < 0)
+			return -1;
 	for (size_t i = 0; i < n; i++) {
 		pg_array_end(&w->arrays[i]);
 		if (!strbuf_ok(&w->arrays[i]))
@@ -50,12 +59,12 @@ static int arrays_end(struct writer *w, size_t n, struct err *err)
 	return 0;
 }
 
-/* --- documents --- */
-
 static size_t page_keys(const struct writer *w)
 {
 	return w->engine->plans[w->reading.plan]->computes_views ? VIEW_PAGE_KEYS : PAGE_KEYS;
 }
+
+/* --- documents --- */
 
 static int start_by_key(struct writer *w, const struct document_plan *plan, struct err *err)
 {
@@ -65,137 +74,35 @@ static int start_by_key(struct writer *w, const struct document_plan *plan, stru
 				      err);
 }
 
-/* Reads the documents of a page of root keys, keys[from..to) of set, and writes them; a root that is not there any more
- * is deleted. */
-static int read_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, struct err *err)
+/* Reads the documents of root keys, and writes them; a root that is not there any more is deleted. */
+static int read_roots(struct writer *w, const struct page *page, struct err *err)
 {
 	const struct document_plan *plan = w->engine->plans[w->reading.plan];
 
-	arrays_begin(w, plan->n_keys);
-	for (size_t i = 0; i < n; i++)
-		if (arrays_add(w, keyset_data(set, keys[i]), keys[i]->len, plan->n_keys, err) < 0)
-			return -1;
-	if (arrays_end(w, plan->n_keys, err) < 0 || start_by_key(w, plan, err) < 0)
+	if (set_params(w, page, plan->n_keys, err) < 0 || start_by_key(w, plan, err) < 0)
 		return -1;
-	w->reading.wanted = set;
+	w->reading.wanted = page->set;
 	if (reading_take(&w->reading, err) < 0)
 		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (!keys[i]->seen && reading_delete(&w->reading, keyset_data(set, keys[i]), keys[i]->len, err) < 0)
+	for (size_t i = 0; i < page->n; i++)
+		if (!page->keys[i]->seen &&
+		    reading_delete(&w->reading, keyset_data(page->set, page->keys[i]), page->keys[i]->len, err) < 0)
 			return -1;
-	return 0;
-}
-
-/* Keeps what a failed read leaves of the transaction. True: it failed because of a value, which is in why. */
-static int try_read(struct writer *w, int failed, struct err *why, struct err *err)
-{
-	if (failed == 0)
-		return pg_exec(w->pg, "RELEASE pgsync_page", err);
-	if (!pg_is_about_a_value(why)) {
-		*err = *why;
-		return -1;
-	}
-	if (pg_exec(w->pg, "ROLLBACK TO pgsync_page", err) < 0 || pg_exec(w->pg, "RELEASE pgsync_page", err) < 0)
-		return -1;
-	return 1;
-}
-
-/* Where an expression fails for a row, the page is halved until the document of that row is alone. The same where keys
- * are old: values from before the generation was begun may be of a type that the column has no more. Then there is no
- * such row, and what it became is read by the bootstrap. */
-static int write_page(struct writer *w, struct keyset *set, const struct key *const *keys, size_t n, bool old,
-		      struct err *err)
-{
-	bool alone = w->engine->plans[w->reading.plan]->fails_alone;
-	struct err why = {0};
-	size_t half = n / 2;
-	int r;
-
-	if (!alone && !old)
-		return read_page(w, set, keys, n, err) < 0 ? reading_failed(&w->reading, err) : 0;
-	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
-		return -1;
-	r = try_read(w, read_page(w, set, keys, n, &why), &why, err);
-	if (r <= 0)
-		return r < 0 ? reading_failed(&w->reading, err) : 0;
-	if (n == 1 && old)
-		return 0;
-	if (n == 1)
-		return reading_unmade(&w->reading, keyset_data(set, keys[0]), keys[0]->len, &why, err);
-	if (write_page(w, set, keys, half, old, err) < 0)
-		return -1;
-	return write_page(w, set, keys + half, n - half, old, err);
-}
-
-/* What the plan's generation was filled with holds every commit up to this version. */
-static uint64_t filled_version(const struct writer *w, size_t plan)
-{
-	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
-}
-
-static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
-{
-	return filled_version(w, plan) >= lsn;
-}
-
-/* The keys of a target that one of the first n transactions touched: first the old ones, which none of them touched
- * after the generation was begun. Caller frees. */
-static const struct key **select_keys(const struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns,
-				      size_t *ret_old, size_t *ret_n)
-{
-	const struct key **selected = xcalloc(batch->keys.n, sizeof(*selected));
-	uint64_t filled = filled_version(w, w->reading.plan);
-	size_t old = 0, n = 0;
-
-	for (size_t i = 0; i < batch->keys.n; i++) {
-		const struct key *key = &batch->keys.keys[i];
-		size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
-
-		if (key->target != target || key->first_txn >= n_txns)
-			continue;
-		selected[n++] = key;
-		if (filled < batch->txns[last].lsn)
-			continue;
-		selected[n - 1] = selected[old];
-		selected[old++] = key;
-	}
-	*ret_old = old;
-	*ret_n = n;
-	return selected;
-}
-
-/* How many keys from i on go into one query: old ones on their own. */
-static size_t page_at(const struct writer *w, size_t i, size_t old, size_t n)
-{
-	size_t left = (i < old ? old : n) - i;
-	size_t most = page_keys(w);
-
-	return left < most ? left : most;
-}
-
-static int write_roots(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
-{
-	size_t old, n, page;
-	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
-
-	for (size_t i = 0; i < n; i += page) {
-		page = page_at(w, i, old, n);
-		if (write_page(w, &batch->keys, keys + i, page, i < old, err) < 0)
-			return -1;
-	}
 	return 0;
 }
 
 /* --- ways up --- */
 
+static int write_page(struct writer *w, const struct page *page, struct err *err);
+
 static int write_up(struct writer *w, struct err *err)
 {
-	_cleanup_free_ const struct key **page = xcalloc(w->up.n, sizeof(*page));
+	_cleanup_free_ const struct key **keys = xcalloc(w->up.n, sizeof(*keys));
 	int r;
 
 	for (size_t i = 0; i < w->up.n; i++)
-		page[i] = &w->up.keys[i];
-	r = w->up.n ? write_page(w, &w->up, page, w->up.n, false, err) : 0;
+		keys[i] = &w->up.keys[i];
+	r = w->up.n ? write_page(w, &(struct page){.set = &w->up, .keys = keys, .n = w->up.n}, err) : 0;
 	keyset_reset(&w->up);
 	return r;
 }
@@ -245,46 +152,129 @@ static int write_ways(struct writer *w, const char *sql, size_t n_params, struct
 	return pg_exec(w->pg, "CLOSE pgsync_roots", err);
 }
 
-static int write_way_page(struct writer *w, const struct batch *batch, const struct document_way *way,
-			  const struct key *const *keys, size_t n, struct err *err)
+static int read_way(struct writer *w, const struct page *page, struct err *err)
 {
-	arrays_begin(w, way->n_columns);
-	for (size_t i = 0; i < n; i++)
-		if (arrays_add(w, keyset_data(&batch->keys, keys[i]), keys[i]->len, way->n_columns, err) < 0)
-			return -1;
-	if (arrays_end(w, way->n_columns, err) < 0)
+	if (set_params(w, page, page->way->n_columns, err) < 0)
 		return -1;
-	return write_ways(w, way->sql, way->n_columns, err);
+	return write_ways(w, page->way->sql, page->way->n_columns, err);
 }
 
-/* As write_page, for keys that lead to documents. */
-static int write_old_way(struct writer *w, const struct batch *batch, const struct document_way *way,
-			 const struct key *const *keys, size_t n, struct err *err)
+/* --- values for which reading fails --- */
+
+static int read_page(struct writer *w, const struct page *page, struct err *err)
 {
+	return page->way ? read_way(w, page, err) : read_roots(w, page, err);
+}
+
+/* A way has said itself what failed. */
+static int page_failed(const struct writer *w, const struct page *page, struct err *err)
+{
+	return page->way ? -1 : reading_failed(&w->reading, err);
+}
+
+/* Keeps what a failed read leaves of the transaction. True: it failed because of a value, which is in why. */
+static int try_read(struct writer *w, int failed, struct err *why, struct err *err)
+{
+	if (failed == 0)
+		return pg_exec(w->pg, "RELEASE pgsync_page", err);
+	if (!pg_is_about_a_value(why)) {
+		*err = *why;
+		return -1;
+	}
+	if (pg_exec(w->pg, "ROLLBACK TO pgsync_page", err) < 0 || pg_exec(w->pg, "RELEASE pgsync_page", err) < 0)
+		return -1;
+	return 1;
+}
+
+static int write_halves(struct writer *w, const struct page *page, struct err *err)
+{
+	struct page half = *page;
+
+	half.n = page->n / 2;
+	if (write_page(w, &half, err) < 0)
+		return -1;
+	half.keys += half.n;
+	half.n = page->n - half.n;
+	return write_page(w, &half, err);
+}
+
+/* Where an expression fails for a row, the page is halved until the document of that row is alone. The same where keys
+ * are old: values from before the generation was begun may be of a type that the column has no more. Then there is no
+ * such row, and what it became is read by the bootstrap. */
+static int write_page(struct writer *w, const struct page *page, struct err *err)
+{
+	bool alone = !page->way && w->engine->plans[w->reading.plan]->fails_alone;
 	struct err why = {0};
-	size_t half = n / 2;
 	int r;
 
+	if (!alone && !page->old)
+		return read_page(w, page, err) < 0 ? page_failed(w, page, err) : 0;
 	if (pg_exec(w->pg, "SAVEPOINT pgsync_page", err) < 0)
 		return -1;
-	r = try_read(w, write_way_page(w, batch, way, keys, n, &why), &why, err);
-	if (r <= 0 || n == 1)
-		return r < 0 ? -1 : 0;
-	if (write_old_way(w, batch, way, keys, half, err) < 0)
-		return -1;
-	return write_old_way(w, batch, way, keys + half, n - half, err);
+	r = try_read(w, read_page(w, page, &why), &why, err);
+	if (r <= 0)
+		return r < 0 ? page_failed(w, page, err) : 0;
+	if (page->n > 1)
+		return write_halves(w, page, err);
+	if (page->old)
+		return 0;
+	return reading_unmade(&w->reading, keyset_data(page->set, page->keys[0]), page->keys[0]->len, &why, err);
 }
 
-static int write_way(struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
-{
-	const struct document_way *way = target_at(&w->engine->targets, target).way;
-	size_t old, n, page;
-	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
+/* --- keys of a batch --- */
 
-	for (size_t i = 0; i < n; i += page) {
-		page = page_at(w, i, old, n);
-		if ((i < old ? write_old_way(w, batch, way, keys + i, page, err)
-			     : write_way_page(w, batch, way, keys + i, page, err)) < 0)
+/* What the plan's generation was filled with holds every commit up to this version. */
+static uint64_t filled_version(const struct writer *w, size_t plan)
+{
+	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
+}
+
+static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
+{
+	return filled_version(w, plan) >= lsn;
+}
+
+/* The keys of a target that one of the first n transactions touched: first the old ones, which none of them touched
+ * after the generation was begun. Caller frees. */
+static const struct key **select_keys(const struct writer *w, const struct batch *batch, uint32_t target, size_t n_txns,
+				      size_t *ret_old, size_t *ret_n)
+{
+	const struct key **selected = xcalloc(batch->keys.n, sizeof(*selected));
+	uint64_t filled = filled_version(w, w->reading.plan);
+	size_t old = 0, n = 0;
+
+	for (size_t i = 0; i < batch->keys.n; i++) {
+		const struct key *key = &batch->keys.keys[i];
+		size_t last = key->last_txn < n_txns ? key->last_txn : n_txns - 1;
+
+		if (key->target != target || key->first_txn >= n_txns)
+			continue;
+		selected[n++] = key;
+		if (filled < batch->txns[last].lsn)
+			continue;
+		selected[n - 1] = selected[old];
+		selected[old++] = key;
+	}
+	*ret_old = old;
+	*ret_n = n;
+	return selected;
+}
+
+static int write_keys(struct writer *w, struct batch *batch, uint32_t target, size_t n_txns, struct err *err)
+{
+	size_t old, n;
+	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
+	struct page page = {.set = &batch->keys, .way = target_at(&w->engine->targets, target).way};
+	size_t most = page_keys(w);
+
+	for (size_t i = 0; i < n; i += page.n) {
+		size_t left;
+
+		page.old = i < old;
+		left = (page.old ? old : n) - i;
+		page.keys = keys + i;
+		page.n = left < most ? left : most;
+		if (write_page(w, &page, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -485,9 +475,8 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 	begin_plan(w, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
-		return write_roots(w, batch, number, n_txns, err);
 	case TARGET_WAY:
-		return write_way(w, batch, number, n_txns, err);
+		return write_keys(w, batch, number, n_txns, err);
 	case TARGET_ALL:
 		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
 			return 0;
