@@ -14,6 +14,14 @@
 
 enum { REJECTIONS = 16 };
 
+/* Of whole bulks. */
+struct refusal {
+	int status;        /* 0: the connection is closed instead */
+	unsigned until;    /* the last request of which it is so; 0: of all */
+	size_t above;      /* only of bodies of more bytes */
+	const char *words; /* NULL: some */
+};
+
 struct world {
 	struct fake_engine engine;
 	struct http_target *target;
@@ -21,12 +29,12 @@ struct world {
 	struct bulk *bulk;
 	struct err err;
 
-	/* How the engine behaves; NULL: everything succeeds. Both get the number of the request, from 1. */
-	int (*whole)(const struct world *w, unsigned request, size_t bytes, unsigned actions);
-	const char *words; /* of a refusal of the whole */
+	/* How the engine behaves; NULL: everything succeeds. Requests are counted from 1. */
+	const struct refusal *whole;
 	int (*item)(const struct world *w, unsigned request, const char *id, bool is_delete);
+	const char *refused_id; /* by item_refused, with refused_status */
+	int refused_status;
 	const char *garbage; /* answered instead of a bulk answer, with status 200 */
-	size_t limit;
 	unsigned garbage_until;
 
 	/* What it saw. */
@@ -72,31 +80,26 @@ static void write_item(struct world *w, const char *line, struct strbuf *answer)
 	strbuf_adds(answer, "}}");
 }
 
-static unsigned count_actions(const char *body)
+static bool is_refused(const struct world *w, size_t bytes)
 {
-	unsigned n = 0;
-
-	for (; *body; body = strchr(body, '\n') + 1)
-		n += !strncmp(body, "{\"index\":{\"", 11) || !strncmp(body, "{\"delete\":{\"", 12);
-	return n;
+	return w->whole && bytes > w->whole->above && (!w->whole->until || w->requests <= w->whole->until);
 }
 
 static int answer_bulk(struct fake_engine *engine, const char *head, const char *body, struct strbuf *answer)
 {
 	struct world *w = engine->user;
 	size_t bytes = strlen(body);
-	unsigned actions = count_actions(body);
-	int status;
 
 	w->requests++;
 	if (bytes > w->largest)
 		w->largest = bytes;
 	(void)snprintf(w->first_line, sizeof(w->first_line), "%.*s", (int)strcspn(body, "\n"), body);
 	(void)snprintf(w->path, sizeof(w->path), "%.*s", (int)strcspn(head, "\r"), head);
-	status = w->whole ? w->whole(w, w->requests, bytes, actions) : 200;
-	if (status != 200) {
+	if (is_refused(w, bytes)) {
+		int status = w->whole->status;
+
 		strbuf_addf(answer, "{\"error\":{\"type\":\"type_%d\",\"reason\":\"%s\"},\"status\":%d}", status,
-			    w->words ? w->words : "whole", status);
+			    w->whole->words ? w->whole->words : "whole", status);
 		return status;
 	}
 	if (w->garbage && w->requests <= w->garbage_until) {
@@ -326,21 +329,13 @@ static void test_bulk_when_some_items_are_pushed_back_then_only_they_go_again(vo
 	world_stop(&w);
 }
 
-static int whole_503_twice(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(w);
-	UNUSED(bytes);
-	UNUSED(actions);
-	return request <= 2 ? 503 : 200;
-}
-
 static void test_bulk_when_the_engine_is_away_for_a_while_then_all_is_written_later(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 2, .max_actions = 5});
-	w.whole = whole_503_twice;
+	w.whole = &(struct refusal){.status = 503, .until = 2};
 	add_numbers(&w, 20);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	expect_written_once(&w, 20);
@@ -349,21 +344,13 @@ static void test_bulk_when_the_engine_is_away_for_a_while_then_all_is_written_la
 	world_stop(&w);
 }
 
-static int whole_closed_twice(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(w);
-	UNUSED(bytes);
-	UNUSED(actions);
-	return request <= 2 ? 0 : 200;
-}
-
 static void test_bulk_when_connections_break_then_all_is_written_later(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.whole = whole_closed_twice;
+	w.whole = &(struct refusal){.status = 0, .until = 2};
 	add_numbers(&w, 20);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	expect_written_once(&w, 20);
@@ -392,15 +379,6 @@ static void test_bulk_when_something_else_answers_then_the_body_goes_again(void 
 	world_stop(&w);
 }
 
-static int whole_429(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(w);
-	UNUSED(request);
-	UNUSED(bytes);
-	UNUSED(actions);
-	return 429;
-}
-
 static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(void **state)
 {
 	struct world w;
@@ -408,7 +386,7 @@ static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
-	w.whole = whole_429;
+	w.whole = &(struct refusal){.status = 429};
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(w.err.kind, ERR_TRANSIENT);
@@ -430,7 +408,7 @@ static void test_bulk_when_cancelled_while_waiting_then_cancelled(void **state)
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.whole = whole_429;
+	w.whole = &(struct refusal){.status = 429};
 	w.cancelled = true;
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
@@ -488,13 +466,6 @@ static void test_stats_when_an_early_action_waits_then_done_below_waits_too(void
 
 /* --- Too large -------------------------------------------------------------------------------------------------------
  */
-static int whole_limited(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(request);
-	UNUSED(actions);
-	return bytes > w->limit ? 413 : 200;
-}
-
 static void test_bulk_when_too_large_then_halved_until_it_fits_and_remembered(void **state)
 {
 	struct world w;
@@ -502,8 +473,7 @@ static void test_bulk_when_too_large_then_halved_until_it_fits_and_remembered(vo
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.max_bytes = 64000, .concurrency = 1});
-	w.whole = whole_limited;
-	w.limit = 10000;
+	w.whole = &(struct refusal){.status = 413, .above = 10000};
 	add_numbers(&w, 1500);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	expect_written_once(&w, 1500);
@@ -545,17 +515,9 @@ static void test_bulk_when_one_document_alone_is_too_large_then_rejected_and_the
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1, .max_document = 20000});
-	w.whole = whole_limited;
-	w.limit = 2000;
+	w.whole = &(struct refusal){.status = 413, .above = 2000};
 	expect_only_the_large_one_rejected(&w, 413);
 	world_stop(&w);
-}
-
-static int whole_without_room(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(request);
-	UNUSED(actions);
-	return bytes > w->limit ? 429 : 200;
 }
 
 static void test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_tried_for_ever(void **state)
@@ -564,22 +526,30 @@ static void test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_t
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 10000});
-	w.whole = whole_without_room;
-	w.words = "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, replica_bytes=0, "
-		  "all_bytes=0, coordinating_operation_bytes=5001, max_coordinating_and_primary_bytes=3000]";
-	w.limit = 3000;
+	w.whole = &(struct refusal){
+		.status = 429,
+		.above = 3000,
+		.words = "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, "
+			 "replica_bytes=0, all_bytes=0, coordinating_operation_bytes=5001, "
+			 "max_coordinating_and_primary_bytes=3000]"};
 	expect_only_the_large_one_rejected(&w, 429);
 	world_stop(&w);
 }
 
 /* --- Rejection -------------------------------------------------------------------------------------------------------
  */
-static int item_rejects_5(const struct world *w, unsigned request, const char *id, bool is_delete)
+static int item_refused(const struct world *w, unsigned request, const char *id, bool is_delete)
 {
-	UNUSED(w);
 	UNUSED(request);
 	UNUSED(is_delete);
-	return !strcmp(id, "5") ? 400 : 200;
+	return strcmp(id, w->refused_id) ? 200 : w->refused_status;
+}
+
+static void refuse_item(struct world *w, const char *id, int status)
+{
+	w->item = item_refused;
+	w->refused_id = id;
+	w->refused_status = status;
 }
 
 static void test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_written(void **state)
@@ -588,7 +558,7 @@ static void test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_writ
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.item = item_rejects_5;
+	refuse_item(&w, "5", 400);
 	add_numbers(&w, 10);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	assert_int_equal(w.n_rejections, 1);
@@ -611,7 +581,7 @@ static void test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stop
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.item = item_rejects_5;
+	refuse_item(&w, "5", 400);
 	w.stop_on_rejection = true;
 	add_numbers(&w, 10);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
@@ -630,7 +600,7 @@ static void test_bulk_when_nobody_receives_rejections_then_the_writer_stops(void
 	world_start(&w, &(struct bulk_options){0});
 	bulk_free(w.bulk);
 	w.bulk = bulk_new(w.search, &(struct bulk_options){0});
-	w.item = item_rejects_5;
+	refuse_item(&w, "5", 400);
 	add_numbers(&w, 10);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_string_equal(w.err.reason, "DocumentRejected");
@@ -662,21 +632,13 @@ static void test_bulk_when_every_document_is_rejected_then_the_writer_still_work
 	world_stop(&w);
 }
 
-static int item_500(const struct world *w, unsigned request, const char *id, bool is_delete)
-{
-	UNUSED(w);
-	UNUSED(request);
-	UNUSED(is_delete);
-	return id[0] == '1' ? 500 : 200;
-}
-
 static void test_bulk_when_an_item_fails_inside_the_engine_then_rejected_after_some_tries(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.item = item_500;
+	refuse_item(&w, "1", 500);
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	assert_int_equal(w.requests, 5);
@@ -720,21 +682,12 @@ static void test_add_when_the_engine_would_refuse_it_anyway_then_rejected_as_an_
 
 /* --- Errors of the whole ---------------------------------------------------------------------------------------------
  */
-static int whole_status(const struct world *w, unsigned request, size_t bytes, unsigned actions)
-{
-	UNUSED(request);
-	UNUSED(bytes);
-	UNUSED(actions);
-	return (int)w->limit;
-}
-
 static void expect_error(int status, enum err_kind kind, const char *reason)
 {
 	struct world w;
 
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.whole = whole_status;
-	w.limit = (size_t)status;
+	w.whole = &(struct refusal){.status = status};
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(w.err.kind, kind);
@@ -754,21 +707,13 @@ static void test_bulk_when_the_whole_is_refused_then_an_error_of_its_kind(void *
 	expect_error(400, ERR_INVALID, NULL);
 }
 
-static int item_forbidden(const struct world *w, unsigned request, const char *id, bool is_delete)
-{
-	UNUSED(w);
-	UNUSED(request);
-	UNUSED(is_delete);
-	return id[0] == '1' ? 403 : 200;
-}
-
 static void test_bulk_when_an_item_is_forbidden_then_an_error_and_no_rejection(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.item = item_forbidden;
+	refuse_item(&w, "1", 403);
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(w.err.kind, ERR_DENIED);
