@@ -188,10 +188,21 @@ def test_teardown_leaves_no_slot_and_no_publication_and_the_index(home, shop, op
     assert shop.slots() == shop.publications() == []
     assert shop.replica_identities() == identities
     assert_equal(opensearch, index, shop)
-    # Once more changes nothing, and the next start builds the index anew behind the alias.
+    # Once more changes nothing, and the next start builds the index anew behind the alias, and takes the old one away.
     assert home.call("bootstrap", "-c", "schema.json", "-t")[0] == 0
     assert home.call("pgsync", "--config", "schema.json")[0] == 0
     assert opensearch.aliases(index) == [f"{index}-g2"]
+    assert opensearch.indices(f"{index}-g*") == [f"{index}-g2"]
+
+
+def test_index_that_was_left_is_only_taken_away_by_what_made_it_and_takes_the_alias_off_it(home, shop, opensearch, index):
+    load(shop)
+    for name in "first", "second", "first":
+        assert home.call("pgsync", "--config", "schema.json", "--name", name)[0] == 0
+        assert home.call("bootstrap", "--config", "schema.json", "--teardown", "--name", name)[0] == 0
+    # Of the last one is the first index, but the alias did not lead there; and the second, to which it did, is not.
+    assert opensearch.indices(f"{index}-g*") == [f"{index}-g1", f"{index}-g2", f"{index}-g3"]
+    assert opensearch.aliases(index) == [f"{index}-g3"]
 
 
 # --- pgsync

@@ -701,6 +701,23 @@ def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, 
     assert len(books.slots()) == 1, "a refused resource made a slot"
 
 
+def test_resource_that_is_made_again_takes_its_old_index_away(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    resources.delete(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+    apply()
+    ready_and_equal(resources, opensearch, index, books)
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+    eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 15, "the end of the old generation", interval=0.2)
+    # It is the new one's in all else as well: nobody takes it, and it stays when that is deleted.
+    apply(name="second")
+    resources.wait("second", "Ready", "False", reason="IndexInUse", contains=[index, NAME])
+    resources.delete("second")
+    resources.delete(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+
+
 def test_replica_identity_stays_while_another_resource_needs_it(apply, resources, books, opensearch, index):
     """The first found the table with its own identity, the second as the first had left it."""
     books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint REFERENCES books, stars int); CREATE INDEX ON reviews (book_id);"

@@ -315,7 +315,8 @@ def policies():
         {
             "replicationSlot": policy("The replication slot. A slot that nobody reads fills the server's disk.", "Delete"),
             "publication": policy("The publication.", "Delete"),
-            "index": policy("The index, its alias and its dead letters.", "Retain"),
+            "index": policy("The index, its alias and its dead letters. One that is retained is served on. A PgSync of the same "
+                            "namespace and name builds another, moves the alias, and then deletes it; after any other it stays.", "Retain"),
             "checkpoint": policy("What is kept about the bootstrap's progress and the current generation.", "Delete"),
         },
         defaulted=True)

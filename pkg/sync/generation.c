@@ -28,10 +28,11 @@ json_t *generation_owner_meta(const struct engine *e)
 	return json_pack("{s:{s:s, s:s*}}", "pgsync", "owner", e->owner, "uid", e->spec->uid);
 }
 
-enum ownership { OURS, FREE, FOREIGN };
+/* LEFT: an earlier life of this resource made it, and disowned it. */
+enum ownership { OURS, LEFT, FREE, FOREIGN };
 
-/* Who made the index. A resource that was deleted and made again has another uid: it owns what was disowned, nothing
- * else. */
+/* Who made the index. A resource that was deleted and made again has another uid: it may take what was disowned,
+ * nothing else. */
 static int ownership(struct engine *e, const char *physical, enum ownership *ret, char **ret_owner, struct err *err)
 {
 	_cleanup_json_ json_t *meta = NULL;
@@ -42,7 +43,7 @@ static int ownership(struct engine *e, const char *physical, enum ownership *ret
 	owner = jsonx_string(meta, "pgsync.owner", "");
 	uid = jsonx_string(meta, "pgsync.uid", "");
 	if (!*owner)
-		*ret = FREE;
+		*ret = strcmp(jsonx_string(meta, "pgsync.formerOwner", ""), e->owner) ? FREE : LEFT;
 	else
 		*ret = !strcmp(owner, e->owner) && !strcmp(uid, e->spec->uid ? e->spec->uid : "") ? OURS : FOREIGN;
 	*ret_owner = xstrdup(owner);
@@ -262,11 +263,39 @@ int generation_go_live(struct engine *e, const struct document_plan *plan, int64
 	return 0;
 }
 
+/* Replaces what `_meta` says. */
+static int put_meta(struct engine *e, const char *physical, json_t *meta, struct err *err)
+{
+	_cleanup_json_ json_t *mapping = json_pack("{s:o}", "_meta", meta);
+
+	return search_put_mapping(e->search, physical, mapping, err);
+}
+
+int generation_take_back(struct engine *e, const char *alias, int64_t generation, struct err *err)
+{
+	_cleanup_free_ char *physical = generation_name(alias, generation);
+	_cleanup_free_ char *owner = NULL;
+	enum ownership whose = FREE;
+
+	if (generation && ownership(e, physical, &whose, &owner, err) < 0)
+		return -1;
+	if (whose == LEFT && put_meta(e, physical, generation_owner_meta(e), err) < 0)
+		return err_wrap(err, "taking index \"%s\" back", physical);
+	return 0;
+}
+
 int generation_disown(struct engine *e, const char *physical, struct err *err)
 {
-	_cleanup_json_ json_t *mapping = json_pack("{s:{}}", "_meta");
+	_cleanup_free_ char *owner = NULL;
+	enum ownership whose;
 
-	if (search_put_mapping(e->search, physical, mapping, err) < 0 && err->kind != ERR_NOT_FOUND)
+	if (ownership(e, physical, &whose, &owner, err) < 0)
+		return err->kind == ERR_NOT_FOUND ? 0 : -1;
+	/* Ours did not get as far as to take the alias off somebody else's. */
+	if (strcmp(owner, e->owner) != 0)
+		return 0;
+	if (put_meta(e, physical, json_pack("{s:{s:s}}", "pgsync", "formerOwner", e->owner), err) < 0 &&
+	    err->kind != ERR_NOT_FOUND)
 		return err_wrap(err, "giving up index \"%s\"", physical);
 	return 0;
 }

@@ -32,7 +32,11 @@ int generation_is_live(struct engine *e, const char *alias, const char *physical
 /* Settings for life instead of for filling, a refresh, and the alias on it. */
 int generation_go_live(struct engine *e, const struct document_plan *plan, int64_t generation,
 		       struct err *err) WARN_UNUSED;
-/* Nobody owns the index from here on: the next PgSync that names it may take it. */
+/* If the generation is what an earlier life of this PgSync left, it is ours again: it goes once the alias has moved off
+ * it, and nobody else takes it before. The caller knows that the alias leads there; what was left elsewhere may be kept
+ * on purpose. 0: there is none. */
+int generation_take_back(struct engine *e, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
+/* Nobody owns the index from here on, if this PgSync did: the next that names it may take the alias. */
 int generation_disown(struct engine *e, const char *physical, struct err *err) WARN_UNUSED;
 
 #endif

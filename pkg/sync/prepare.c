@@ -74,7 +74,8 @@ static int new_generations(struct engine *e, uint64_t version, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_ensure(cp, e->plans[i]->document->index);
 
-		if (begin_generation(e, i, index->live, version, err) < 0)
+		if (generation_take_back(e, index->name, index->live, err) < 0 ||
+		    begin_generation(e, i, index->live, version, err) < 0)
 			return -1;
 	}
 	parts_adopt(e);
