@@ -61,8 +61,10 @@ def test_run_reports_what_is_wrong_and_goes_on_when_it_is_not(worker, manifest, 
                        lambda: f"SchemaAccepted=False ({run.status()})")
     assert found["reason"] == "UnknownTable"
     assert "authors" in found["message"]
+    assert run.condition("Degraded")["status"] == "Unknown", "nobody could look for dead letters yet"
     books.sql("ALTER TABLE writers RENAME TO authors")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    assert run.condition("Degraded")["status"] == "False"
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(books))
 
 

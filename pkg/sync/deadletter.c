@@ -199,7 +199,24 @@ int deadletters_begin(struct engine *e, const char *alias, struct err *err)
 	return 0;
 }
 
-static void say_letters(struct engine *e, const struct rejected *last)
+void deadletters_say(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_plans; i++) {
+		const char *alias = e->plans[i]->document->index;
+		int64_t n = report_dead_letters(&e->report, alias);
+
+		if (n <= 0)
+			continue;
+		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected or could not be made; see index \"%s" DEADLETTERS_SUFFIX
+				 "\"",
+				 (long long)n, alias);
+		return;
+	}
+	report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "there are no dead letters");
+}
+
+static void say_last(struct engine *e, const struct rejected *last)
 {
 	_cleanup_free_ char *alias = alias_of_letters(last->index);
 
@@ -239,6 +256,6 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
-	say_letters(d->engine, &taken.items[taken.n - 1]);
+	say_last(d->engine, &taken.items[taken.n - 1]);
 	return 0;
 }

@@ -34,6 +34,8 @@ void deadletters_pressure(void *user, bool under_pressure, const char *why);
 int deadletters_begin(struct engine *e, const char *alias, struct err *err) WARN_UNUSED;
 /* Counts those that can be found, for the report. Any thread, with its own search. */
 int deadletters_count(struct engine *e, struct search *search, const char *alias, struct err *err) WARN_UNUSED;
+/* The counts become the condition. */
+void deadletters_say(struct engine *e);
 /* Writes what was collected; call it after bulk_flush. */
 int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 

@@ -261,6 +261,7 @@ static int count_letters(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->n_plans; i++)
 		if (deadletters_count(e, e->search, e->plans[i]->document->index, err) < 0)
 			return -1;
+	deadletters_say(e);
 	return 0;
 }
 

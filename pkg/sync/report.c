@@ -31,7 +31,6 @@ void report_init(struct report *report)
 	for (int i = 0; i < CONDITION_N; i++)
 		report_unknown(report, (enum condition_type)i, "Starting", "the worker has just started");
 	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
-	report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "every document was accepted");
 }
 
 void report_release(struct report *report)

@@ -111,7 +111,6 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 	struct engine *e = v->engine;
 	struct report_index report = {.name = index->name, .generation = index->generation};
 	struct search_stats stats;
-	int64_t letters;
 	bool ours = false, live = true;
 
 	if (generation_is_ours(e, physical, &ours, &v->sink_err) < 0 ||
@@ -126,14 +125,7 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 	report.documents = stats.documents;
 	memcpy(report.health, stats.health, sizeof(report.health));
 	report_index_set(&e->report, &report);
-	if (deadletters_count(e, e->search, index->name, &v->sink_err) < 0)
-		return;
-	letters = report_dead_letters(&e->report, index->name);
-	if (letters > 0)
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-				 "%lld documents were rejected; see index \"%s" DEADLETTERS_SUFFIX "\"",
-				 (long long)letters, index->name);
-	v->dead_letters += letters;
+	(void)!deadletters_count(e, e->search, index->name, &v->sink_err);
 }
 
 /* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
@@ -143,12 +135,10 @@ static void look_at_indices(struct vitals *v)
 	struct engine *e = v->engine;
 
 	v->sink_err = (struct err){0};
-	v->dead_letters = 0;
 	for (size_t i = 0; i < e->n_plans && v->sink_err.kind == ERR_NONE; i++)
 		look_at_index(v, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
-	if (v->sink_err.kind == ERR_NONE && !v->dead_letters)
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected",
-				 "every document was accepted");
+	if (v->sink_err.kind == ERR_NONE)
+		deadletters_say(e);
 	/* Asking may have taken as long as a time-out: the pause counts from here. */
 	v->indices_ms = clock_now_ms();
 }

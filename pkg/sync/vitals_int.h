@@ -19,8 +19,7 @@ struct vitals {
 	bool index_gone;    /* somebody deleted an index of ours, or moved its alias */
 
 	int64_t slot_ms, indices_ms, report_ms; /* when last done */
-	int64_t dead_letters;
-	struct err sink_err; /* of the last look at the indices; kind NONE: it answered */
+	struct err sink_err;                    /* of the last look at the indices; kind NONE: it answered */
 };
 
 /* What the server says of the slot becomes the condition. */
