@@ -245,22 +245,13 @@ int applier_start(struct engine *e, int wake_fd, struct applier **ret, struct er
 	(void)pthread_cond_init(&a->given, NULL);
 	deadletters_init(&a->dead, e);
 	writer_init(&a->writer, e);
-	a->spare = xcalloc(1, sizeof(*a->spare));
-	batch_init(a->spare);
+	a->spare = batch_new();
 	r = pthread_create(&a->thread, NULL, run, a);
 	if (r)
 		return err_errno(err, r, "starting the applier");
 	a->started = true;
 	*ret = TAKE_PTR(a);
 	return 0;
-}
-
-static void free_batch(struct batch *batch)
-{
-	if (!batch)
-		return;
-	batch_release(batch);
-	free(batch);
 }
 
 void applier_stop(struct applier *a)
@@ -281,8 +272,8 @@ void applier_stop(struct applier *a)
 	pg_close(a->pg);
 	deadletters_release(&a->dead);
 	writer_release(&a->writer);
-	free_batch(a->batch);
-	free_batch(a->spare);
+	batch_free(a->batch);
+	batch_free(a->spare);
 	(void)pthread_mutex_destroy(&a->lock);
 	(void)pthread_cond_destroy(&a->given);
 	free(a);

@@ -20,6 +20,22 @@ void batch_release(struct batch *batch)
 	batch_init(batch);
 }
 
+struct batch *batch_new(void)
+{
+	struct batch *batch = xmalloc(sizeof(*batch));
+
+	batch_init(batch);
+	return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+	if (!batch)
+		return;
+	batch_release(batch);
+	free(batch);
+}
+
 void batch_reset(struct batch *batch)
 {
 	keyset_reset(&batch->keys);

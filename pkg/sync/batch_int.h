@@ -27,6 +27,9 @@ enum { BATCH_KEYS = 20000, BATCH_TXNS = 20000, BATCH_BYTES = 1024 * 1024 };
 
 void batch_init(struct batch *batch);
 void batch_release(struct batch *batch);
+/* The same on the heap. */
+struct batch *batch_new(void);
+void batch_free(struct batch *batch);
 void batch_reset(struct batch *batch);
 bool batch_empty(const struct batch *batch);
 /* No further row should go in: hand it on first. */

@@ -51,7 +51,6 @@ struct stream {
 	bool in_txn;
 	struct batch_txn txn; /* the open one, to begin it again in the next batch */
 	uint64_t received;    /* everything below was read, and is in a batch or of no interest */
-	uint64_t wal_end;     /* the server's, as it last said */
 	uint64_t acked;       /* as last sent */
 	bool reply_requested;
 	bool catalog_in_doubt; /* a relation looks different than in the catalog */
@@ -233,7 +232,6 @@ static int read_some(struct stream *s, struct err *err)
 		r = pg_stream_read(s->wal, &event, err);
 		if (r)
 			return r;
-		s->wal_end = event.wal_end > s->wal_end ? event.wal_end : s->wal_end;
 		if (event.type == PG_EVENT_KEEPALIVE) {
 			s->reply_requested = s->reply_requested || event.reply_requested;
 			if (!s->in_txn && event.wal_end > s->received)
@@ -488,9 +486,8 @@ static int work(struct stream *s, struct err *err)
 	sweep(s, now);
 	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
 		return 0;
-	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE) {
+	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE)
 		return finish(s, err);
-	}
 	return nudge(s, now, e->catch_up_to, err);
 }
 
@@ -587,8 +584,7 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
 	s->decoder = pgoutput_new();
 	s->collector = collector_new(&e->targets);
-	s->open = xcalloc(1, sizeof(*s->open));
-	batch_init(s->open);
+	s->open = batch_new();
 	s->saved_confirmed = e->cp.confirmed_lsn;
 	if (applier_start(e, s->wake_fd, &s->applier, err) < 0 ||
 	    bootstrap_start(e, s->wake_fd, &s->bootstrap, err) < 0)
@@ -611,10 +607,7 @@ static void close_stream(struct stream *s)
 	applier_stop(s->applier);
 	collector_free(s->collector);
 	pgoutput_free(s->decoder);
-	if (s->open) {
-		batch_release(s->open);
-		free(s->open);
-	}
+	batch_free(s->open);
 	pg_stream_close(s->wal);
 	close_fdp(&s->wake_fd);
 }
