@@ -87,8 +87,8 @@ static int on_commit(struct stream *s, const struct pgoutput_message *m)
 	s->in_txn = false;
 	s->received = m->end_lsn;
 	meters_transaction(s->engine->meters);
-	/* Nothing of ours in it, and nothing before it: there is nothing to wait for. */
-	if (!s->open->keys.n && applier_idle(s->applier))
+	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
+	if (!s->open->keys.n)
 		batch_reset(s->open);
 	return 0;
 }
@@ -201,9 +201,6 @@ static void hand_over(struct stream *s)
 {
 	size_t txns = s->open->n_txns;
 
-	/* Nothing of ours in what was read meanwhile: once the applier is done, `received` says it all. */
-	if (txns && !s->open->keys.n && !s->in_txn && applier_idle(s->applier))
-		batch_reset(s->open);
 	if (!may_give(s) || !applier_give(s->applier, &s->open, s->engine->cp.phase == CHECKPOINT_LIVE))
 		return;
 	/* The one before is done. */
