@@ -1,5 +1,4 @@
-/* The stream: reads the WAL, collects dirty keys, hands them to the applier, acknowledges what is durable, and keeps
- * time.
+/* The stream: takes the WAL in, hands what it made dirty to the applier, acknowledges what is durable, and keeps time.
  *
  * One thread, never blocked for long: the server must hear from it (wal_sender_timeout), and memory must not grow. So
  * when the batch is full and the applier is busy, it stops reading but goes on answering.
@@ -14,17 +13,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "postgres/pgoutput.h"
 #include "sync/applier_int.h"
 #include "sync/bootstrap_int.h"
+#include "sync/intake_int.h"
 #include "sync/situation_int.h"
 #include "sync/source_int.h"
 #include "sync/vitals_int.h"
 
 enum {
-	EVENTS_PER_TURN = 2000, /* before timers and the applier are looked at again */
-	FEEDBACK_MIN_MS = 50,   /* at most so often, unless the server asks */
-	SAVE_MS = 2000,         /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
+	FEEDBACK_MIN_MS = 50, /* at most so often, unless the server asks */
+	SAVE_MS = 2000,       /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
 	SAVE_FIRST_MS = 200,
 	SAVE_LIVE_MS = 30000,     /* the confirmed position, when it moved */
 	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
@@ -40,21 +38,13 @@ enum reread_state { REREAD_NONE, REREAD_WAITING, REREAD_OPEN, REREAD_GIVEN, RERE
 
 struct stream {
 	struct engine *engine;
-	struct pg_stream *wal;
-	struct pgoutput *decoder;
-	struct collector *collector;
+	struct intake in;
 	struct applier *applier;
 	struct bootstrap *bootstrap; /* NULL: every generation is complete */
-	struct batch *open;          /* being collected */
 	int wake_fd;
 
-	bool in_txn;
-	struct batch_txn txn; /* the open one, to begin it again in the next batch */
-	uint64_t received;    /* everything below was read, and is in a batch or of no interest */
-	uint64_t acked;       /* as last sent */
-	bool reply_requested;
-	bool catalog_in_doubt; /* a relation looks different than in the catalog */
-	size_t given_txns;     /* of the last batch handed over */
+	uint64_t acked;    /* as last sent */
+	size_t given_txns; /* of the last batch handed over */
 	int64_t given_ms;
 
 	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
@@ -66,113 +56,22 @@ struct stream {
 	struct vitals vitals;
 };
 
-/* --- collecting --- */
+/* --- handing over --- */
 
 static bool nothing_pending(struct stream *s)
 {
-	return !s->in_txn && batch_empty(s->open) && applier_idle(s->applier);
-}
-
-static int on_begin(struct stream *s, const struct pgoutput_message *m)
-{
-	s->in_txn = true;
-	s->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
-	batch_begin(s->open, m->xid, m->lsn, m->time_us);
-	return 0;
-}
-
-static int on_commit(struct stream *s, const struct pgoutput_message *m)
-{
-	batch_commit(s->open, m->end_lsn);
-	s->in_txn = false;
-	s->received = m->end_lsn;
-	meters_transaction(s->engine->meters);
-	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
-	if (!s->open->keys.n)
-		batch_reset(s->open);
-	return 0;
-}
-
-/* The catalog that the plans were made from and the relation as the WAL describes it. */
-static bool same_columns(const struct catalog_table *table, const struct pgoutput_relation *relation)
-{
-	for (uint16_t i = 0; i < relation->n; i++) {
-		int column = catalog_column(table, relation->columns[i].name);
-
-		if (column < 0 || table->columns[column].type_oid != relation->columns[i].type_oid)
-			return false;
-	}
-	return relation->n <= table->n_columns;
-}
-
-static int on_relation(struct stream *s, const struct pgoutput_message *m)
-{
-	const struct catalog_table *table = catalog_find_oid(s->engine->catalog, m->relation->oid);
-
-	bool covered = collector_relation(s->collector, m->relation);
-
-	if (table && (!covered || !same_columns(table, m->relation)))
-		s->catalog_in_doubt = true;
-	return 0;
-}
-
-static const char *operation(const struct pgoutput_message *m)
-{
-	switch (m->type) {
-	case PGOUTPUT_INSERT:
-		return "insert";
-	case PGOUTPUT_UPDATE:
-		return "update";
-	case PGOUTPUT_DELETE:
-		return "delete";
-	default:
-		return "truncate";
-	}
-}
-
-static int on_change(struct stream *s, const struct pgoutput_message *m, struct err *err)
-{
-	if (!s->in_txn)
-		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
-	meters_change(s->engine->meters, operation(m));
-	return collector_change(s->collector, m, s->open, err);
-}
-
-static int on_data(struct stream *s, const struct pg_event *event, struct err *err)
-{
-	struct pgoutput_message m;
-
-	if (pgoutput_decode(s->decoder, event->data, event->len, &m, err) < 0)
-		return err_wrap(err, "decoding the stream");
-	switch (m.type) {
-	case PGOUTPUT_BEGIN:
-		return on_begin(s, &m);
-	case PGOUTPUT_COMMIT:
-		return on_commit(s, &m);
-	case PGOUTPUT_RELATION:
-		return on_relation(s, &m);
-	case PGOUTPUT_INSERT:
-	case PGOUTPUT_UPDATE:
-	case PGOUTPUT_DELETE:
-	case PGOUTPUT_TRUNCATE:
-		return on_change(s, &m, err);
-	case PGOUTPUT_TYPE:
-	case PGOUTPUT_ORIGIN:
-	case PGOUTPUT_MESSAGE:
-		break;
-	}
-	return 0;
+	return !s->in.in_txn && batch_empty(s->in.open) && applier_idle(s->applier);
 }
 
 static bool may_give(const struct stream *s)
 {
 	int64_t now = clock_now_ms();
 
-	if (batch_empty(s->open) || (s->bootstrap && bootstrap_holds(s->bootstrap)))
+	if (batch_empty(s->in.open) || (s->bootstrap && bootstrap_holds(s->bootstrap)))
 		return false;
-	if (batch_full(s->open))
+	if (batch_full(s->in.open))
 		return true;
-	if (s->in_txn)
+	if (s->in.in_txn)
 		return false;
 	/* At once when it is quiet; while many sessions write, a moment more makes one larger batch of many small ones.
 	 */
@@ -185,23 +84,24 @@ static void add_reread(struct stream *s)
 	const struct engine *e = s->engine;
 	uint32_t txn;
 
-	if (s->reread != REREAD_WAITING || s->in_txn || s->received < s->vitals.start_lsn || batch_full(s->open))
+	if (s->reread != REREAD_WAITING || s->in.in_txn || s->in.received < s->vitals.start_lsn ||
+	    batch_full(s->in.open))
 		return;
-	batch_note(s->open, s->received, clock_wall_us());
-	txn = batch_current(s->open);
+	batch_note(s->in.open, s->in.received, clock_wall_us());
+	txn = batch_current(s->in.open);
 	for (uint32_t p = 0; p < e->n_plans; p++)
 		if (e->reread.all[p])
-			(void)keyset_add(&s->open->keys, e->targets.first_all + p, "", 0, txn);
+			(void)keyset_add(&s->in.open->keys, e->targets.first_all + p, "", 0, txn);
 	for (uint32_t i = 0; i < e->reread.n_scans; i++)
-		(void)keyset_add(&s->open->keys, e->targets.first_scan + i, "", 0, txn);
+		(void)keyset_add(&s->in.open->keys, e->targets.first_scan + i, "", 0, txn);
 	s->reread = REREAD_OPEN;
 }
 
 static void hand_over(struct stream *s)
 {
-	size_t txns = s->open->n_txns;
+	size_t txns = s->in.open->n_txns;
 
-	if (!may_give(s) || !applier_give(s->applier, &s->open, s->engine->cp.phase == CHECKPOINT_LIVE))
+	if (!may_give(s) || !applier_give(s->applier, &s->in.open, s->engine->cp.phase == CHECKPOINT_LIVE))
 		return;
 	/* The one before is done. */
 	if (s->reread == REREAD_GIVEN)
@@ -210,34 +110,7 @@ static void hand_over(struct stream *s)
 		s->reread = REREAD_GIVEN;
 	s->given_txns = txns;
 	s->given_ms = clock_now_ms();
-	/* A transaction of any size: its rest goes into the next batch. */
-	if (s->in_txn)
-		batch_begin(s->open, s->txn.xid, s->txn.lsn, s->txn.commit_us);
-}
-
-/* 0, or PG_STREAM_AGAIN when there is nothing more to read now. */
-static int read_some(struct stream *s, struct err *err)
-{
-	for (int i = 0; i < EVENTS_PER_TURN; i++) {
-		struct pg_event event;
-		int r;
-
-		if (batch_full(s->open))
-			hand_over(s);
-		if (batch_full(s->open))
-			return 0;
-		r = pg_stream_read(s->wal, &event, err);
-		if (r)
-			return r;
-		if (event.type == PG_EVENT_KEEPALIVE) {
-			s->reply_requested = s->reply_requested || event.reply_requested;
-			if (!s->in_txn && event.wal_end > s->received)
-				s->received = event.wal_end;
-		} else if (on_data(s, &event, err) < 0) {
-			return -1;
-		}
-	}
-	return 0;
+	intake_go_on(&s->in);
 }
 
 /* --- acknowledging --- */
@@ -248,8 +121,8 @@ static uint64_t durable(struct stream *s)
 
 	/* With nothing under way, what was read and is of no interest counts as well: an idle database must not pin
 	 * WAL. */
-	if (nothing_pending(s) && s->received > acked)
-		acked = s->received;
+	if (nothing_pending(s) && s->in.received > acked)
+		acked = s->in.received;
 	return acked > s->acked ? acked : s->acked;
 }
 
@@ -258,14 +131,14 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 	uint64_t acked = durable(s);
 	bool news = acked > s->acked;
 
-	if (!s->reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : PG_STREAM_FEEDBACK_MS))
+	if (!s->in.reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : PG_STREAM_FEEDBACK_MS))
 		return 0;
-	if (pg_stream_feedback(s->wal, s->received > acked ? s->received : acked, acked, err) < 0)
+	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, err) < 0)
 		return err_wrap(err, "acknowledging");
 	s->acked = acked;
 	s->engine->cp.confirmed_lsn = acked > s->engine->cp.confirmed_lsn ? acked : s->engine->cp.confirmed_lsn;
 	s->feedback_ms = now;
-	s->reply_requested = false;
+	s->in.reply_requested = false;
 	return 0;
 }
 
@@ -359,8 +232,8 @@ static int64_t lag_seconds(struct stream *s)
 	int64_t oldest = applier_oldest_us(s->applier);
 	int64_t age;
 
-	if (!oldest && !batch_empty(s->open))
-		oldest = s->open->txns[0].commit_us;
+	if (!oldest && !batch_empty(s->in.open))
+		oldest = s->in.open->txns[0].commit_us;
 	if (!oldest)
 		return 0;
 	age = (clock_wall_us() - oldest) / 1000000;
@@ -416,7 +289,7 @@ static int check_catalog(struct stream *s, struct err *err)
 	_cleanup_(catalog_freep) struct catalog *now = NULL;
 	_cleanup_free_ struct catalog_name *names = xcalloc(e->catalog->n, sizeof(*names));
 
-	s->catalog_in_doubt = false;
+	s->in.catalog_in_doubt = false;
 	for (size_t i = 0; i < e->catalog->n; i++)
 		names[i] = (struct catalog_name){.schema = e->catalog->tables[i].schema,
 						 .table = e->catalog->tables[i].name};
@@ -428,7 +301,7 @@ static int check_catalog(struct stream *s, struct err *err)
 		return -1;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
 	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
-	if (collector_has_gaps(s->collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
+	if (collector_has_gaps(s->in.collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
 		return STREAM_AGAIN;
 	return source_still_published(e, err);
 }
@@ -462,7 +335,7 @@ static int work(struct stream *s, struct err *err)
 
 	if (r)
 		return r;
-	if (s->catalog_in_doubt || now >= s->catalog_ms + CATALOG_MS) {
+	if (s->in.catalog_in_doubt || now >= s->catalog_ms + CATALOG_MS) {
 		s->catalog_ms = now;
 		r = check_catalog(s, err);
 		if (r)
@@ -502,13 +375,13 @@ static int wait_some(struct stream *s, struct err *err)
 	struct pollfd fds[] = {
 		{.fd = s->engine->cancel_fd, .events = POLLIN},
 		{.fd = s->wake_fd, .events = POLLIN},
-		{.fd = pg_stream_fd(s->wal), .events = POLLIN},
+		{.fd = pg_stream_fd(s->in.wal), .events = POLLIN},
 	};
-	bool waiting = !batch_empty(s->open) && !s->in_txn;
+	bool waiting = !batch_empty(s->in.open) && !s->in.in_txn;
 	/* The end of a bootstrap wakes this thread. */
 	bool ending = s->engine->options->until_caught_up && !s->bootstrap;
 	int timeout = waiting || s->live_after || ending ? 5 : PG_STREAM_FEEDBACK_MS;
-	bool full = batch_full(s->open);
+	bool full = batch_full(s->in.open);
 
 	if (poll(fds, full ? 2 : 3, timeout) < 0 && errno != EINTR)
 		return err_errno(err, errno, "poll");
@@ -520,7 +393,7 @@ static int wait_some(struct stream *s, struct err *err)
 static int loop(struct stream *s, struct err *err)
 {
 	for (;;) {
-		int r = read_some(s, err);
+		int r = intake_read(&s->in, err);
 		bool more = r == 0;
 
 		if (r < 0)
@@ -530,7 +403,7 @@ static int loop(struct stream *s, struct err *err)
 			return r;
 		/* A full batch that was just handed over leaves what libpq has already read: no descriptor tells of
 		 * that. */
-		more = more && !batch_full(s->open);
+		more = more && !batch_full(s->in.open);
 		if (more) {
 			if (engine_sleep(s->engine, 0))
 				return 0;
@@ -562,9 +435,8 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	struct engine *e = s->engine;
 	int pid = PQbackendPID(pg_conn(replication));
 
-	if (pg_stream_open_take(replication, e->spec->source.slot_name, e->spec->source.publication_name, &s->wal,
-				err) < 0)
-		return err_wrap(err, "starting the stream");
+	if (intake_open_take(&s->in, e, replication, err) < 0)
+		return -1;
 	e->streamed = true;
 	e->walsender_pid = pid;
 	report_condition(&e->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
@@ -579,9 +451,6 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	if (engine_server_lsn(e->pg, &s->vitals.start_lsn, err) < 0)
 		return -1;
 	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
-	s->decoder = pgoutput_new();
-	s->collector = collector_new(&e->targets);
-	s->open = batch_new();
 	s->saved_confirmed = e->cp.confirmed_lsn;
 	if (applier_start(e, s->wake_fd, &s->applier, err) < 0 ||
 	    bootstrap_start(e, s->wake_fd, &s->bootstrap, err) < 0)
@@ -598,14 +467,11 @@ static void close_stream(struct stream *s)
 	struct err ignored;
 
 	/* What is durable by now need not be sent again. */
-	if (s->applier && s->wal && s->engine->cancel_fd >= 0)
-		(void)!pg_stream_feedback(s->wal, durable(s), durable(s), &ignored);
+	if (s->applier && s->in.wal && s->engine->cancel_fd >= 0)
+		(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
 	bootstrap_stop(s->bootstrap);
 	applier_stop(s->applier);
-	collector_free(s->collector);
-	pgoutput_free(s->decoder);
-	batch_free(s->open);
-	pg_stream_close(s->wal);
+	intake_close(&s->in);
 	close_fdp(&s->wake_fd);
 }
 

@@ -1,0 +1,143 @@
+/* From the replication stream to the open batch. */
+#include "sync/intake_int.h"
+
+#include "postgres/pgoutput.h"
+
+enum {
+	TURN_EVENTS = 2000, /* before timers and the applier are looked at again */
+};
+
+static int on_begin(struct intake *in, const struct pgoutput_message *m)
+{
+	in->in_txn = true;
+	in->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
+	batch_begin(in->open, m->xid, m->lsn, m->time_us);
+	return 0;
+}
+
+static int on_commit(struct intake *in, const struct pgoutput_message *m)
+{
+	batch_commit(in->open, m->end_lsn);
+	in->in_txn = false;
+	in->received = m->end_lsn;
+	meters_transaction(in->engine->meters);
+	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
+	if (!in->open->keys.n)
+		batch_reset(in->open);
+	return 0;
+}
+
+/* The catalog that the plans were made from and the relation as the WAL describes it. */
+static bool same_columns(const struct catalog_table *table, const struct pgoutput_relation *relation)
+{
+	for (uint16_t i = 0; i < relation->n; i++) {
+		int column = catalog_column(table, relation->columns[i].name);
+
+		if (column < 0 || table->columns[column].type_oid != relation->columns[i].type_oid)
+			return false;
+	}
+	return relation->n <= table->n_columns;
+}
+
+static int on_relation(struct intake *in, const struct pgoutput_message *m)
+{
+	const struct catalog_table *table = catalog_find_oid(in->engine->catalog, m->relation->oid);
+	bool covered = collector_relation(in->collector, m->relation);
+
+	if (table && (!covered || !same_columns(table, m->relation)))
+		in->catalog_in_doubt = true;
+	return 0;
+}
+
+static const char *operation(const struct pgoutput_message *m)
+{
+	switch (m->type) {
+	case PGOUTPUT_INSERT:
+		return "insert";
+	case PGOUTPUT_UPDATE:
+		return "update";
+	case PGOUTPUT_DELETE:
+		return "delete";
+	default:
+		return "truncate";
+	}
+}
+
+static int on_change(struct intake *in, const struct pgoutput_message *m, struct err *err)
+{
+	if (!in->in_txn)
+		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
+	meters_change(in->engine->meters, operation(m));
+	return collector_change(in->collector, m, in->open, err);
+}
+
+static int on_data(struct intake *in, const struct pg_event *event, struct err *err)
+{
+	struct pgoutput_message m;
+
+	if (pgoutput_decode(in->decoder, event->data, event->len, &m, err) < 0)
+		return err_wrap(err, "decoding the stream");
+	switch (m.type) {
+	case PGOUTPUT_BEGIN:
+		return on_begin(in, &m);
+	case PGOUTPUT_COMMIT:
+		return on_commit(in, &m);
+	case PGOUTPUT_RELATION:
+		return on_relation(in, &m);
+	case PGOUTPUT_INSERT:
+	case PGOUTPUT_UPDATE:
+	case PGOUTPUT_DELETE:
+	case PGOUTPUT_TRUNCATE:
+		return on_change(in, &m, err);
+	case PGOUTPUT_TYPE:
+	case PGOUTPUT_ORIGIN:
+	case PGOUTPUT_MESSAGE:
+		break;
+	}
+	return 0;
+}
+
+int intake_read(struct intake *in, struct err *err)
+{
+	for (int i = 0; i < TURN_EVENTS && !batch_full(in->open); i++) {
+		struct pg_event event;
+		int r = pg_stream_read(in->wal, &event, err);
+
+		if (r)
+			return r;
+		if (event.type == PG_EVENT_KEEPALIVE) {
+			in->reply_requested = in->reply_requested || event.reply_requested;
+			if (!in->in_txn && event.wal_end > in->received)
+				in->received = event.wal_end;
+		} else if (on_data(in, &event, err) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void intake_go_on(struct intake *in)
+{
+	if (in->in_txn)
+		batch_begin(in->open, in->txn.xid, in->txn.lsn, in->txn.commit_us);
+}
+
+int intake_open_take(struct intake *in, struct engine *e, struct pg *replication, struct err *err)
+{
+	*in = (struct intake){.engine = e};
+	if (pg_stream_open_take(replication, e->spec->source.slot_name, e->spec->source.publication_name, &in->wal,
+				err) < 0)
+		return err_wrap(err, "starting the stream");
+	in->decoder = pgoutput_new();
+	in->collector = collector_new(&e->targets);
+	in->open = batch_new();
+	return 0;
+}
+
+void intake_close(struct intake *in)
+{
+	collector_free(in->collector);
+	pgoutput_free(in->decoder);
+	batch_free(in->open);
+	pg_stream_close(in->wal);
+}
