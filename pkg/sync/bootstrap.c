@@ -159,7 +159,7 @@ static int plan_some(struct bootstrap *b, bool views, struct err *err)
 	struct engine *e = b->engine;
 
 	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		struct checkpoint_index *index = engine_index(e, i);
 
 		if (!index->complete && e->plans[i]->root_is_view == views && plan_index(b, i, index, err) < 0)
 			return -1;
@@ -347,7 +347,7 @@ static int read_range(struct worker *w, const struct range *range, uint64_t from
 
 static uint64_t base_version(const struct engine *e, size_t plan)
 {
-	return checkpoint_find(&e->cp, e->plans[plan]->document->index)->version;
+	return engine_index(e, plan)->version;
 }
 
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
@@ -614,7 +614,7 @@ bool bootstrap_note(struct bootstrap *b, struct engine *e)
 	(void)pthread_mutex_lock(&b->lock);
 	for (size_t i = 0; i < b->n_ranges; i++) {
 		const struct range *range = &b->ranges[i];
-		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[range->plan]->document->index);
+		struct checkpoint_index *index = engine_index(e, range->plan);
 
 		changed = note_range(index, range) || changed;
 		blocks += range->end;
@@ -625,7 +625,7 @@ bool bootstrap_note(struct bootstrap *b, struct engine *e)
 	}
 	(void)pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < e->n_plans; i++)
-		report.rows_total += checkpoint_find(&e->cp, e->plans[i]->document->index)->rows_total;
+		report.rows_total += engine_index(e, i)->rows_total;
 	if (report.rows_total < report.rows_done)
 		report.rows_total = report.rows_done;
 	report.ratio = blocks ? (double)done / (double)blocks : 1;

@@ -151,6 +151,11 @@ int engine_search(struct engine *e, struct search **ret, struct err *err)
 	return search_new(e->sink, is_cancelled, e, ret, err);
 }
 
+struct checkpoint_index *engine_index(const struct engine *e, size_t plan)
+{
+	return checkpoint_find(&e->cp, e->plans[plan]->document->index);
+}
+
 bool engine_sleep(struct engine *e, int64_t ms)
 {
 	struct pollfd fd = {.fd = e->cancel_fd, .events = POLLIN};

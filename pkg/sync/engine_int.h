@@ -88,6 +88,8 @@ int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg
 int engine_search(struct engine *e, struct search **ret, struct err *err) WARN_UNUSED;
 /* Makes the checkpoint durable. */
 int engine_save(struct engine *e, struct err *err) WARN_UNUSED;
+/* What the checkpoint says of the plan's index; NULL: nothing yet. */
+struct checkpoint_index *engine_index(const struct engine *e, size_t plan);
 /* Waits; true when the attempt is to end. */
 bool engine_sleep(struct engine *e, int64_t ms);
 /* The server's position, as far as it is flushed. */

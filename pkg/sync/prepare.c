@@ -63,16 +63,14 @@ static int check_policy(const struct engine *e, const struct checkpoint_index *i
 /* A new, empty index for every document; the old ones stay until the new are complete. */
 static int new_generations(struct engine *e, uint64_t version, struct err *err)
 {
-	struct checkpoint *cp = &e->cp;
-
 	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_find(cp, e->plans[i]->document->index);
+		const struct checkpoint_index *index = engine_index(e, i);
 
 		if (index && check_policy(e, index, index->live, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_ensure(cp, e->plans[i]->document->index);
+		const struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[i]->document->index);
 
 		if (generation_take_back(e, index->name, index->live, err) < 0 ||
 		    begin_generation(e, i, index->live, version, err) < 0)
@@ -136,7 +134,7 @@ static int publish_more(struct engine *e, struct err *err)
 
 static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
 {
-	struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[plan]->document->index);
+	struct checkpoint_index *index = engine_index(e, plan);
 
 	if (check_policy(e, index, index->live, err) < 0 ||
 	    begin_generation(e, plan, index->generation, version, err) < 0)
@@ -216,7 +214,7 @@ static int ensure_indices(struct engine *e, const struct situation *s, struct er
 	bool lived = e->cp.phase == CHECKPOINT_LIVE;
 
 	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		struct checkpoint_index *index = engine_index(e, i);
 		bool exists = false;
 
 		free(e->physical[i]);
@@ -313,7 +311,7 @@ int prepare(struct engine *e, struct pg **ret, struct err *err)
 static int check_filled(struct engine *e, struct err *err)
 {
 	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		const struct checkpoint_index *index = engine_index(e, i);
 
 		if (generation_check_filled(e, e->plans[i], index, err) < 0)
 			return -1;
@@ -326,7 +324,7 @@ int prepare_go_live(struct engine *e, struct err *err)
 	if (check_filled(e, err) < 0)
 		return -1;
 	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		struct checkpoint_index *index = engine_index(e, i);
 
 		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
 			return -1;

@@ -179,7 +179,7 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 	if (situation_altered(e, s))
 		return PUBLICATION_ALTERED;
 	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		const struct checkpoint_index *index = engine_index(e, i);
 
 		if (!index || !index->generation)
 			return "an index was added";

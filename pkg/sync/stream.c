@@ -149,7 +149,7 @@ static void say_complete(struct engine *e)
 	struct report_bootstrap report = {.known = true, .ratio = 1};
 
 	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		const struct checkpoint_index *index = engine_index(e, i);
 
 		report.rows_done += checkpoint_rows(index);
 		report.start_us =
@@ -170,7 +170,7 @@ static int complete_bootstrap(struct stream *s, struct err *err)
 	(void)bootstrap_note(s->bootstrap, e);
 	bootstrap_stop(TAKE_PTR(s->bootstrap));
 	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = checkpoint_find(&e->cp, e->plans[i]->document->index);
+		struct checkpoint_index *index = engine_index(e, i);
 
 		if (!index->complete)
 			index->completion_us = clock_wall_us();
@@ -421,7 +421,7 @@ static void say_begin(struct stream *s)
 	bool complete = true;
 
 	for (size_t i = 0; i < e->n_plans; i++)
-		complete = complete && checkpoint_find(&e->cp, e->plans[i]->document->index)->complete;
+		complete = complete && engine_index(e, i)->complete;
 	if (complete)
 		say_complete(e);
 	else

@@ -136,7 +136,7 @@ static void look_at_indices(struct vitals *v)
 
 	v->sink_err = (struct err){0};
 	for (size_t i = 0; i < e->n_plans && v->sink_err.kind == ERR_NONE; i++)
-		look_at_index(v, checkpoint_find(&e->cp, e->plans[i]->document->index), e->physical[i]);
+		look_at_index(v, engine_index(e, i), e->physical[i]);
 	if (v->sink_err.kind == ERR_NONE)
 		deadletters_say(e);
 	/* Asking may have taken as long as a time-out: the pause counts from here. */

@@ -226,7 +226,7 @@ static int write_page(struct writer *w, const struct page *page, struct err *err
 /* What the plan's generation was filled with holds every commit up to this version. */
 static uint64_t filled_version(const struct writer *w, size_t plan)
 {
-	return checkpoint_find(&w->engine->cp, w->engine->plans[plan]->document->index)->version;
+	return engine_index(w->engine, plan)->version;
 }
 
 static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
