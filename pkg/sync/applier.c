@@ -4,16 +4,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "sync/views_int.h"
 #include "sync/writer_int.h"
-
-enum {
-	BODY_BYTES = 1024 * 1024, /* of one bulk request: more does not make an engine faster, and is memory */
-};
 
 struct applier {
 	struct engine *engine;
@@ -103,15 +98,12 @@ static int flush(struct applier *a, struct err *err)
 
 static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 {
-	uint64_t one = 1;
-
 	(void)pthread_mutex_lock(&a->lock);
 	if (acked > a->acked)
 		a->acked = acked;
 	a->oldest_us = oldest_us;
 	(void)pthread_mutex_unlock(&a->lock);
-	if (write(a->wake_fd, &one, sizeof(one)) < 0)
-		UNUSED(one);
+	engine_wake(a->wake_fd);
 }
 
 static void take_rebuild(struct applier *a)
@@ -180,8 +172,6 @@ static struct batch *wait_batch(struct applier *a)
 
 static void finish(struct applier *a, const struct err *err)
 {
-	uint64_t one = 1;
-
 	(void)pthread_mutex_lock(&a->lock);
 	if (err) {
 		a->failed = true;
@@ -193,27 +183,15 @@ static void finish(struct applier *a, const struct err *err)
 		a->oldest_us = 0;
 	}
 	(void)pthread_mutex_unlock(&a->lock);
-	if (write(a->wake_fd, &one, sizeof(one)) < 0)
-		UNUSED(one);
+	engine_wake(a->wake_fd);
 }
 
 static int connect_both(struct applier *a, struct err *err)
 {
-	struct bulk_options options = {
-		.max_bytes = a->engine->spec->sink.bulk_max_bytes < BODY_BYTES
-				     ? (size_t)a->engine->spec->sink.bulk_max_bytes
-				     : BODY_BYTES,
-		.concurrency = (unsigned)a->engine->spec->sink.bulk_concurrency,
-		.retry_ms = DEADLETTERS_RETRY_MS,
-		.on_rejected = deadletters_rejected,
-		.on_pressure = deadletters_pressure,
-		.user = &a->dead,
-	};
-
 	if (engine_pg(a->engine, false, "applier", &a->pg, err) < 0 || engine_search(a->engine, &a->search, err) < 0 ||
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
 		return -1;
-	a->bulk = bulk_new(a->search, &options);
+	a->bulk = deadletters_bulk(&a->dead, a->search);
 	writer_connect(&a->writer, a->pg, a->bulk, &a->dead);
 	return 0;
 }

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,7 +14,6 @@ enum {
 	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
 	MOST_BLOCKS = 4096,
 	CHUNK_BYTES = 8 * 1024 * 1024, /* the plan of a chunk may read whole child tables: not too often */
-	BODY_BYTES = 1024 * 1024,
 	WORKERS = 16,
 	ITEM_BITS = 16,
 	KEY_BYTES = 1024 * 1024,
@@ -422,21 +420,13 @@ static int refresh(struct worker *w, struct err *err)
 
 static int fill(struct worker *w, struct err *err)
 {
-	const struct sink_spec *sink = &w->bootstrap->engine->spec->sink;
-	struct bulk_options options = {.max_bytes = sink->bulk_max_bytes < BODY_BYTES ? (size_t)sink->bulk_max_bytes
-										      : BODY_BYTES,
-				       .concurrency = (unsigned)sink->bulk_concurrency,
-				       .retry_ms = DEADLETTERS_RETRY_MS,
-				       .on_rejected = deadletters_rejected,
-				       .on_pressure = deadletters_pressure,
-				       .user = &w->dead};
 	struct engine *e = w->bootstrap->engine;
 	struct chunk chunk;
 
 	if (engine_pg(e, false, "bootstrap", &w->pg, err) < 0 || engine_search(e, &w->search, err) < 0 ||
 	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
 		return -1;
-	w->bulk = bulk_new(w->search, &options);
+	w->bulk = deadletters_bulk(&w->dead, w->search);
 	reading_init(&w->reading, e, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)
@@ -456,7 +446,6 @@ static void *run(void *user)
 	struct worker *w = user;
 	struct bootstrap *b = w->bootstrap;
 	struct err err = {0};
-	uint64_t one = 1;
 	int r = fill(w, &err);
 
 	if (w->bulk)
@@ -468,8 +457,7 @@ static void *run(void *user)
 		b->err = err;
 	}
 	(void)pthread_mutex_unlock(&b->lock);
-	if (write(b->wake_fd, &one, sizeof(one)) < 0)
-		UNUSED(one);
+	engine_wake(b->wake_fd);
 	return NULL;
 }
 

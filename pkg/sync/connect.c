@@ -101,12 +101,17 @@ void engine_end(struct engine *e)
 	e->cancel_fd = e->end_fd = -1;
 }
 
-void engine_cancel(struct engine *e)
+void engine_wake(int fd)
 {
 	uint64_t one = 1;
 
-	if (write(e->end_fd, &one, sizeof(one)) < 0)
+	if (write(fd, &one, sizeof(one)) < 0)
 		UNUSED(one); /* the counter is full: it is readable already */
+}
+
+void engine_cancel(struct engine *e)
+{
+	engine_wake(e->end_fd);
 }
 
 /* Asked by blocking HTTP calls. */

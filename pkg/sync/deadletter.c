@@ -9,7 +9,14 @@
 #include "sync/generation_int.h"
 #include "json/json.h"
 
-enum { LETTER_BYTES = 64 * 1024 };
+enum {
+	LETTER_BYTES = 64 * 1024,
+	BODY_BYTES = 1024 * 1024, /* of one bulk request: more does not make an engine faster, and is memory */
+	/* How long a writer goes on trying to hand something to an engine that refuses: a snapshot may be open
+	 * meanwhile, and with it locks that a migration waits for. Then the attempt ends, and the next one reads anew.
+	 */
+	RETRY_MS = 20000,
+};
 
 struct rejected {
 	char *index; /* the dead-letter index */
@@ -80,7 +87,7 @@ static void add_letter(struct deadletters *d, const struct bulk_rejection *r, co
 	item->document = letter(r, operation, alias);
 }
 
-int deadletters_rejected(void *user, const struct bulk_rejection *r, struct err *err)
+static int on_rejected(void *user, const struct bulk_rejection *r, struct err *err)
 {
 	struct deadletters *d = user;
 
@@ -108,11 +115,26 @@ int deadletters_unmade(struct deadletters *d, const char *physical, const char *
 	return 0;
 }
 
-void deadletters_pressure(void *user, bool under_pressure, const char *why)
+static void on_pressure(void *user, bool under_pressure, const char *why)
 {
 	struct deadletters *d = user;
 
 	report_pressure(&d->engine->report, under_pressure, why);
+}
+
+struct bulk *deadletters_bulk(struct deadletters *d, struct search *search)
+{
+	const struct sink_spec *sink = &d->engine->spec->sink;
+	const struct bulk_options options = {
+		.max_bytes = sink->bulk_max_bytes < BODY_BYTES ? (size_t)sink->bulk_max_bytes : BODY_BYTES,
+		.concurrency = (unsigned)sink->bulk_concurrency,
+		.retry_ms = RETRY_MS,
+		.on_rejected = on_rejected,
+		.on_pressure = on_pressure,
+		.user = d,
+	};
+
+	return bulk_new(search, &options);
 }
 
 static int ensure_index(struct engine *e, struct search *search, const char *index, struct err *err)

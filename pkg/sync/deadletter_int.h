@@ -11,10 +11,6 @@
 
 #define DEADLETTERS_SUFFIX "-dead-letters"
 
-/* How long a writer goes on trying to hand something to an engine that refuses: a snapshot may be open meanwhile, and
- * with it locks that a migration waits for. Then the attempt ends, and the next one reads anew. */
-enum { DEADLETTERS_RETRY_MS = 20000 };
-
 struct deadletters {
 	struct engine *engine;
 	struct rejected *items;
@@ -23,13 +19,11 @@ struct deadletters {
 
 void deadletters_init(struct deadletters *d, struct engine *e);
 void deadletters_release(struct deadletters *d);
-/* For bulk_options.on_rejected; user is the struct deadletters. */
-int deadletters_rejected(void *user, const struct bulk_rejection *rejection, struct err *err) WARN_UNUSED;
+/* A writer with the spec's limits, whose rejections are collected here. Both stay in place while it lives. */
+struct bulk *deadletters_bulk(struct deadletters *d, struct search *search);
 /* A document could not be made, because of what some row of it holds. physical: of the generation. */
 int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
 		       const struct err *why, struct err *err) WARN_UNUSED;
-/* For bulk_options.on_pressure; user is the struct deadletters. */
-void deadletters_pressure(void *user, bool under_pressure, const char *why);
 /* A generation begins without the letters of the one before: what is still rejected gets a new one. */
 int deadletters_begin(struct engine *e, const char *alias, struct err *err) WARN_UNUSED;
 /* Counts those that can be found, for the report. Any thread, with its own search. */

@@ -81,6 +81,8 @@ void engine_release(struct engine *e);
 /* Makes what an attempt starts from; engine_end drops it. */
 int engine_begin(struct engine *e, struct err *err) WARN_UNUSED;
 void engine_end(struct engine *e);
+/* Makes an eventfd readable. Any thread. */
+void engine_wake(int fd);
 /* Ends every wait of the attempt's threads. Any thread. */
 void engine_cancel(struct engine *e);
 /* New connections with the attempt's cancellation; for any thread of it. purpose: for application_name. */
