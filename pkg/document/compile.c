@@ -5,6 +5,8 @@
 #include "document/document_int.h"
 #include "postgres/pg.h"
 
+enum { MOST_JOINED = 12 }; /* relations of one query: see sql.c */
+
 struct compiler {
 	struct tree tree;
 	const struct document_names *known; /* or NULL */
@@ -367,21 +369,45 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	return place;
 }
 
+/* See sql.c. The first child begins a group. */
+static void choose_groups(struct place *place)
+{
+	size_t joined = MOST_JOINED;
+
+	for (size_t i = 0; i < place->n_children; i++) {
+		struct place *child = place->children[i];
+
+		if (joined + child->n_joined > MOST_JOINED) {
+			place->n_groups++;
+			joined = 1;
+		}
+		joined += child->n_joined;
+		child->group = place->n_groups;
+	}
+}
+
 /* From the leaves up. */
 static void choose_inlined(struct tree *tree)
 {
 	for (size_t i = tree->n; i-- > 0;) {
 		struct place *place = tree->places[i];
+		size_t joined = 1;
 
 		place->has_sets = place->node->limit || (!place->parent && tree->as->meta == META_PGSYNC);
 		for (size_t j = 0; j < place->n_children; j++) {
 			place->has_sets = place->has_sets || !place->children[j]->inlined;
 			place->has_notes = place->has_notes || place->children[j]->has_notes;
+			joined += place->children[j]->n_joined;
+		}
+		if (joined > MOST_JOINED) {
+			choose_groups(place);
+			place->has_sets = true;
 		}
 		for (size_t j = 0; j < place->n_fields; j++)
 			place->has_notes = place->has_notes || field_taken(&place->fields[j]) != TAKEN_ALWAYS;
 		place->inlined =
 			place->parent && place->unique && place->n_hops == 1 && !place->many && !place->has_sets;
+		place->n_joined = place->inlined ? joined : 1;
 	}
 }
 

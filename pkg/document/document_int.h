@@ -88,11 +88,14 @@ struct place {
 	size_t n_expressions;
 	bool filtered; /* has a `where` */
 	bool scalar, many;
-	bool unique;    /* a parent row has at most one row here, by a unique index */
-	bool inlined;   /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
-	bool has_sets;  /* this place's rows are named as a set (r<number>): some child is not inlined, or there is a
-			   limit */
-	bool has_notes; /* a value here or below may be one that cannot stand in a document */
+	bool unique;     /* a parent row has at most one row here, by a unique index */
+	bool inlined;    /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
+	bool has_sets;   /* this place's rows are named as a set (r<number>): some child is not inlined, or there is a
+			    limit, or there are groups */
+	size_t n_groups; /* the children are too many for one query; they are joined group by group. 0: they are not */
+	size_t group;    /* which of the parent's groups joins this place, from 1; 0: the parent's query does */
+	size_t n_joined; /* relations that the query which joins this place gets with it */
+	bool has_notes;  /* a value here or below may be one that cannot stand in a document */
 };
 
 struct tree {
@@ -142,6 +145,8 @@ void sql_object_rows(struct strbuf *sb, const struct place *place);
 /* Appends how many values of the place and of those below are left out because no engine takes them: an integer. For
  * places that have notes. */
 void sql_notes(struct strbuf *sb, const struct place *place);
+/* Appends what the child's group, which joins it, yields to the queries above: columns of the parent's rows. */
+void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct place *child);
 /* The carry passes the place's own query on its way to its target. */
 bool carried_through(const struct carry *carry, const struct place *place);
 /* Appends the carried value in the query of `at`: the carry's place, or one above it. */

@@ -305,7 +305,15 @@ static void add_concat(struct strbuf *sb, const struct place *place, const struc
 
 /* --- objects --- */
 
-static void add_child_value(struct strbuf *sb, const struct place *child)
+/* A column of the parent's rows that the child's group made. */
+static void add_grouped(struct strbuf *sb, const struct place *child, const char *prefix, size_t number)
+{
+	strbuf_addf(sb, "t%zu.", child->parent->number);
+	sql_free_name(sb, child->parent, prefix, number);
+}
+
+/* In the query that joins the child. */
+static void add_joined_value(struct strbuf *sb, const struct place *child)
 {
 	if (!child->inlined) {
 		strbuf_addf(sb, "n%zu.doc", child->number);
@@ -318,6 +326,14 @@ static void add_child_value(struct strbuf *sb, const struct place *child)
 		sql_place_value(sb, child);
 		strbuf_adds(sb, " END");
 	}
+}
+
+static void add_child_value(struct strbuf *sb, const struct place *child)
+{
+	if (child->group)
+		add_grouped(sb, child, "doc", child->number);
+	else
+		add_joined_value(sb, child);
 }
 
 /* The next field that appears, from i on. */
@@ -420,7 +436,7 @@ void sql_object_rows(struct strbuf *sb, const struct place *place)
 	const char *comma = "";
 
 	for (size_t i = 0; i < place->n_children; i++)
-		if (place->children[i]->inlined)
+		if (place->children[i]->inlined && !place->children[i]->group)
 			sql_object_rows(sb, place->children[i]);
 	if (!is_row(place))
 		return;
@@ -468,6 +484,19 @@ void sql_order(struct strbuf *sb, const struct place *place)
 	}
 }
 
+static void add_notes(struct strbuf *sb, const struct place *place, const char **plus);
+
+/* In the query that joins the child. */
+static void add_joined_notes(struct strbuf *sb, const struct place *child, const char **plus)
+{
+	if (child->inlined) {
+		add_notes(sb, child, plus);
+		return;
+	}
+	strbuf_addf(sb, "%scoalesce(n%zu.notes, 0)", *plus, child->number);
+	*plus = " + ";
+}
+
 static void add_notes(struct strbuf *sb, const struct place *place, const char **plus)
 {
 	for (size_t i = 0; i < place->n_fields; i++) {
@@ -479,13 +508,16 @@ static void add_notes(struct strbuf *sb, const struct place *place, const char *
 		*plus = " + ";
 	}
 	for (size_t i = 0; i < place->n_children; i++) {
-		if (!place->children[i]->has_notes)
+		const struct place *child = place->children[i];
+
+		if (!child->has_notes)
 			continue;
-		if (place->children[i]->inlined) {
-			add_notes(sb, place->children[i], plus);
+		if (!child->group) {
+			add_joined_notes(sb, child, plus);
 			continue;
 		}
-		strbuf_addf(sb, "%scoalesce(n%zu.notes, 0)", *plus, place->children[i]->number);
+		strbuf_adds(sb, *plus);
+		add_grouped(sb, child, "notes", child->number);
 		*plus = " + ";
 	}
 }
@@ -521,16 +553,25 @@ static bool carried_as_list(const struct carry *carry, const struct place *at)
 	return false;
 }
 
+/* In the query that joins the child. */
+static void add_joined_carried(struct strbuf *sb, const struct carry *carry, const struct place *child)
+{
+	if (child->inlined)
+		sql_carried(sb, carry, child);
+	else
+		strbuf_addf(sb, "n%zu.\"m.%zu\"", child->number, carry->number);
+}
+
 void sql_carried(struct strbuf *sb, const struct carry *carry, const struct place *at)
 {
 	const struct place *child = step_towards(carry, at);
 
 	if (carry->place == at)
 		add_field_value(sb, at, &at->fields[carry->field]);
-	else if (child->inlined)
-		sql_carried(sb, carry, child);
+	else if (child->group)
+		add_grouped(sb, child, "m", carry->number);
 	else
-		strbuf_addf(sb, "n%zu.\"m.%zu\"", child->number, carry->number);
+		add_joined_carried(sb, carry, child);
 }
 
 void sql_carried_set(struct strbuf *sb, const struct carry *carry, const struct place *place)
@@ -557,4 +598,33 @@ void sql_carried_set(struct strbuf *sb, const struct carry *carry, const struct 
 	sql_order(sb, place);
 	strbuf_adds(sb, ") || ']')::json");
 	strbuf_release(&list);
+}
+
+/* --- groups --- */
+
+static void add_group_name(struct strbuf *sb, const struct place *child, const char *prefix, size_t number)
+{
+	strbuf_adds(sb, " AS ");
+	sql_free_name(sb, child->parent, prefix, number);
+}
+
+void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct place *child)
+{
+	const char *plus = "";
+
+	strbuf_adds(sb, ", ");
+	add_joined_value(sb, child);
+	add_group_name(sb, child, "doc", child->number);
+	if (child->has_notes) {
+		strbuf_adds(sb, ", ");
+		add_joined_notes(sb, child, &plus);
+		add_group_name(sb, child, "notes", child->number);
+	}
+	for (size_t i = 0; i < tree->n_carries; i++) {
+		if (!carried_through(tree->carries[i], child))
+			continue;
+		strbuf_adds(sb, ", ");
+		add_joined_carried(sb, tree->carries[i], child);
+		add_group_name(sb, child, "m", tree->carries[i]->number);
+	}
 }
