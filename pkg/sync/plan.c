@@ -20,7 +20,7 @@ static void add_rows(struct strbuf *out, const char *title, const PGresult *rows
 }
 
 /* The generic plan, which a batch of the stream runs with. */
-static int explain_by_key(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+static int explain_by_key(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
 	_cleanup_result_ PGresult *rows = NULL;
 	struct strbuf sql;
@@ -28,22 +28,22 @@ static int explain_by_key(struct engine *e, const struct document_plan *plan, st
 
 	strbuf_init(&sql, STATEMENT_BYTES);
 	strbuf_addf(&sql, "SET plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s", plan->sql_by_key);
-	r = pg_exec(e->pg, sql.data, err);
+	r = pg_exec(pg, sql.data, err);
 	strbuf_reset(&sql);
 	strbuf_adds(&sql, "EXPLAIN EXECUTE pgsync_plan(");
 	for (size_t i = 0; i < plan->n_keys; i++)
 		strbuf_adds(&sql, i ? ", '{}'" : "'{}'");
 	strbuf_addc(&sql, ')');
 	if (r == 0)
-		r = pg_query(e->pg, sql.data, NULL, 0, &rows, err);
+		r = pg_query(pg, sql.data, NULL, 0, &rows, err);
 	strbuf_release(&sql);
 	if (r < 0)
 		return -1;
 	add_rows(out, "Plan of a batch:", rows);
-	return pg_exec(e->pg, "DEALLOCATE pgsync_plan; RESET plan_cache_mode", err);
+	return pg_exec(pg, "DEALLOCATE pgsync_plan; RESET plan_cache_mode", err);
 }
 
-static int explain_by_range(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+static int explain_by_range(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
 	static const char *const params[] = {RANGE_FROM, RANGE_TO};
 	_cleanup_result_ PGresult *rows = NULL;
@@ -57,7 +57,7 @@ static int explain_by_range(struct engine *e, const struct document_plan *plan, 
 		pg_quote_table(&sql, plan->root->schema, plan->root->name);
 	}
 	strbuf_adds(&sql, plan->sql_by_range + plan->leaf_at);
-	r = pg_query(e->pg, sql.data, params, plan->root_is_view ? 0 : 2, &rows, err);
+	r = pg_query(pg, sql.data, params, plan->root_is_view ? 0 : 2, &rows, err);
 	strbuf_release(&sql);
 	if (r == 0)
 		add_rows(out,
@@ -67,12 +67,12 @@ static int explain_by_range(struct engine *e, const struct document_plan *plan, 
 	return r;
 }
 
-static int describe_one(struct engine *e, const struct document_plan *plan, struct strbuf *out, struct err *err)
+static int describe_one(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
 	_cleanup_free_ char *text = document_describe(plan);
 
 	strbuf_adds(out, text);
-	if (explain_by_key(e, plan, out, err) < 0 || explain_by_range(e, plan, out, err) < 0)
+	if (explain_by_key(pg, plan, out, err) < 0 || explain_by_range(pg, plan, out, err) < 0)
 		return err_wrap(err, "planning the documents of \"%s\"", plan->document->index);
 	return 0;
 }
@@ -99,19 +99,24 @@ static int add_identities(struct engine *e, struct strbuf *out, struct err *err)
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
 {
 	struct engine e;
+	struct pg *pg = NULL;
 	int r = engine_init(&e, options, err);
 
 	if (r == 0)
 		r = engine_begin(&e, err);
 	if (r == 0)
 		r = preflight(&e, findings, err);
+	/* Planning may take longer than what the control connection waits for. */
 	if (r == 0)
-		r = pg_exec(e.pg, READING_SETTINGS, err);
+		r = engine_pg(&e, false, "plan", &pg, err);
+	if (r == 0)
+		r = pg_exec(pg, READING_SETTINGS, err);
 	for (size_t i = 0; r == 0 && i < e.n_plans; i++)
 		if (e.plans[i])
-			r = describe_one(&e, e.plans[i], out, err);
+			r = describe_one(pg, e.plans[i], out, err);
 	if (r == 0)
 		r = add_identities(&e, out, err);
+	pg_close(pg);
 	engine_end(&e);
 	engine_release(&e);
 	return r;
