@@ -304,6 +304,38 @@ def test_deep_and_nested_trees_have_the_limits_that_they_need(state, unique, wor
     assert code == 1 and "the tree is deeper than 32 levels" in said
 
 
+def test_a_document_of_very_many_tables_is_planned_and_followed_in_no_time(state, unique, worker, manifest, books, opensearch, index):
+    """Postgres plans a query of 120 joins for seconds, and one of 250 for minutes. 90 tables that the root refers to, and
+    30 that refer to the root."""
+    above, below = [f"a{i}" for i in range(90)], [f"b{i}" for i in range(30)]
+    books.sql("".join(f"CREATE TABLE {t} (id int PRIMARY KEY, name text); INSERT INTO {t} VALUES (1, '{t} 1'), (2, '{t} 2');" for t in above)
+              + f"CREATE TABLE hub (id int PRIMARY KEY, {', '.join(f'{t}_id int REFERENCES {t}' for t in above)});"
+              + "".join(f"CREATE INDEX ON hub ({t}_id);" for t in above)
+              + f"INSERT INTO hub SELECT i, {', '.join('nullif(i % 3, 0)' for _ in above)} FROM generate_series(1, 100) i;"
+              + "".join(f"CREATE TABLE {t} (id int PRIMARY KEY, hub_id int UNIQUE REFERENCES hub, name text);"
+                        f"INSERT INTO {t} SELECT i, i, '{t} ' || i FROM generate_series(1, 50) i;" for t in below)
+              + "".join(f'ALTER TABLE {t} OWNER TO "{books.role}";' for t in ["hub", *above, *below]) + "ANALYZE")
+    one = {"type": "one_to_one", "variant": "object"}
+    manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "hub", "columns": ["id"], "children": [
+        {"table": t, "columns": ["name"], "relationship": one} for t in sorted(above + below, key=lambda t: t[1:])]}
+    begin = time.monotonic()
+    code, said = plan(state, unique, manifest)
+    assert code == 0 and "Plan of a batch:" in said, said
+    assert time.monotonic() - begin < 8
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert opensearch.documents(index) == {str(i): {
+        "id": i, **{t: {"name": f"{t} {i % 3}"} if i % 3 else None for t in above},
+        **{t: {"name": f"{t} {i}"} if i <= 50 else None for t in below}} for i in range(1, 101)}
+    taken = []
+    for table, id, document in (("a89", 1, "100"), ("b29", 50, "50"), ("a0", 2, "98")):
+        begin = time.monotonic()
+        books.sql(f"UPDATE {table} SET name = 'new' WHERE id = {id}")
+        eventually(lambda: opensearch.document(index, document)[table] == {"name": "new"}, 10, f"the change of {table}", interval=0.02)
+        taken.append(time.monotonic() - begin)
+    assert min(taken) < 1, taken
+
+
 def test_json_that_postgres_cannot_take_apart_is_no_obstacle(worker, manifest, books, opensearch, index):
     """Nothing can be taken out of a json value that holds an escaped NUL: what a path leads to is null then, and counted."""
     books.sql(r"""CREATE TABLE raw (id int PRIMARY KEY, doc json, more json);
