@@ -1,5 +1,7 @@
 """bin/pgsync for people: run, validate and plan, without Kubernetes."""
 
+import copy
+import itertools
 import os
 import pty
 import re
@@ -8,6 +10,7 @@ import subprocess
 import time
 
 import bookstore
+import pytest
 from parts.operator import BIN
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
@@ -187,6 +190,79 @@ def test_plan_finds_the_rest_of_a_node_that_is_wrong_itself(state, unique, manif
                  f"{at}.children[0].relationship.through_tables[0]: table public.book_autors does not exist; did you mean public.book_authors?",
                  "spec.sink.urls[0]: must be http://", "spec.onError.policy: must be one of"):
         assert told in out + err, (told, out + err)
+
+
+def said(state, unique, manifest, command="plan"):
+    """The lines of the errors, without the reason at their ends."""
+    code, out, err = pgsync(command, "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 1, out + err
+    return sorted(line.removeprefix("error: ").rsplit(" (", 1)[0] for line in (out + err).splitlines() if line.startswith("error: "))
+
+
+MISTAKES = {  # what is done to the sample's spec, and the paths of what is said
+    "a near key besides": (lambda s, r, c: r.update(title="x", tables="y"), ["nodes.title", "nodes.tables"]),
+    "a column": (lambda s, r, c: r.update(columns=["titel", *r["columns"]]), ["nodes.columns[0]"]),
+    "a condition": (lambda s, r, c: r.update(where="prize > 0"), ["nodes.where"]),
+    "an expression": (lambda s, r, c: r.update(expressions={"x": "prize + 1"}), ["nodes.expressions.x"]),
+    "a limit far below": (lambda s, r, c: c.update(children=[{"table": "books", "limit": 0, "relationship": {
+        "type": "one_to_many", "variant": "object", "through_tables": ["book_authors"]}}]), ["children[0].children[0].limit"]),
+    "routing": (lambda s, r, c: s["schema"][0].update(routing="titel"), ["schema[0].routing"]),
+    "a pipeline": (lambda s, r, c: s["schema"][0].update(pipeline="none"), ["schema[0]: the search engine has no ingest pipeline"]),
+    "a foreign key": (lambda s, r, c: c["relationship"].update(foreign_key={"child": ["idd"], "parent": ["author_idd"]}),
+                      ["foreign_key.child", "foreign_key.parent"]),
+    "an order": (lambda s, r, c: c.update(order_by=["nane"]), ["children[0].order_by[0]"]),
+    "a slot's name": (lambda s, r, c: s["source"].update(replication={"slotName": "My-Slot"}), ["spec.source.replication.slotName"]),
+    "another policy": (lambda s, r, c: s.update(onError={"policy": "Never"}), ["spec.onError.policy"]),
+    "no privilege": (lambda s, r, c: r["children"].append({"table": "hidden", "relationship": {
+        "type": "one_to_many", "variant": "object"}}), ["public.hidden: role"]),
+}
+
+
+def test_no_mistake_hides_another(state, unique, manifest, books):
+    """Each alone says what it says in the company of every other one, and of all of them."""
+    books.sql("CREATE TABLE hidden (id int PRIMARY KEY, book_id bigint REFERENCES books)")
+    books.own_tables()
+    books.sql(f'REVOKE SELECT ON hidden FROM "{books.role}"')
+    alone = {}
+
+    def made(names):
+        spec = copy.deepcopy(manifest)
+        root = spec[1]["spec"]["schema"][0]["nodes"]
+        for name in names:
+            MISTAKES[name][0](spec[1]["spec"], root, root["children"][0])
+        return said(state, unique, spec)
+
+    for name, (_, paths) in MISTAKES.items():
+        alone[name] = made([name])
+        assert all(any(path in line for line in alone[name]) for path in paths), (name, alone[name])
+        assert len(alone[name]) == len(paths), (name, alone[name])
+    for first, second in itertools.combinations(MISTAKES, 2):
+        assert made([first, second]) == sorted(alone[first] + alone[second]), (first, second)
+    assert made(MISTAKES) == sorted(line for lines in alone.values() for line in lines)
+
+
+@pytest.mark.parametrize("change, expected", [
+    (lambda c: (c["relationship"].update(type="one-to-many"), c.update(limit=3)), ["children[0].relationship.type"]),
+    (lambda c: (c["relationship"].update(variant="scalar"), c.update(columns=["nam"])), ["children[0].columns[0]"]),
+    (lambda c: c.update(lable="x"), ["children[0].lable"]),
+    (lambda c: c.update(relationship="x"), ["children[0].relationship"]),
+    (lambda c: c.update(columns=["nam"], transform={"rename": {"nam": "called"}}), ["children[0].columns[0]"]),
+    (lambda c: c.update(expressions={"a..b": "1"}), ["children[0].expressions"]),
+    (lambda c: c.update(table="unlogged"), ["children[0].table: public.unlogged is an unlogged table"]),
+], ids=["limit", "scalar", "label", "relationship", "rename", "name", "unlogged"])
+def test_what_follows_from_a_mistake_is_not_said(state, unique, manifest, books, change, expected):
+    books.sql("CREATE UNLOGGED TABLE unlogged (LIKE authors INCLUDING ALL)")
+    books.own_tables()
+    child = manifest[1]["spec"]["schema"][0]["nodes"]["children"][0]
+    manifest[1]["spec"]["schema"][0]["nodes"]["children"].append({**copy.deepcopy(child), "label": "others"})
+    change(child)
+    lines = [line for line in said(state, unique, manifest) if "no foreign key between" not in line]
+    assert len(lines) == len(expected) and all(path in line for path, line in zip(expected, lines)), lines
+
+
+def test_an_index_that_is_null_is_none(state, unique, manifest):
+    manifest[1]["spec"]["schema"][0]["index"] = None
+    assert "spec.schema[0].index: is required: the name of the index to fill" in said(state, unique, manifest, "validate")
 
 
 def test_run_shows_a_progress_bar_on_a_terminal_and_lines_elsewhere(state, unique, manifest):

@@ -8,12 +8,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/strbuf.h"
 #include "compat.h"
 #include "sync/sync.h"
 #include "json/json.h"
-
-enum { PLAN_BYTES = 16 * 1024 * 1024 };
 
 /* One PgSync of the schema, in one of the ways below. */
 typedef int compat_fn(const struct compat_flags *flags, const struct compat *c, size_t i);
@@ -128,14 +125,12 @@ static int analyze_one(const struct compat_flags *flags, const struct compat *c,
 	struct sync_options options = options_of(c, i);
 	struct findings found, shown;
 	struct err err = {0};
-	struct strbuf out;
 	int code = EXIT_OK;
 
 	findings_init(&found);
 	findings_init(&shown);
-	strbuf_init(&out, PLAN_BYTES);
 	options.stop_fd = stop_fd_open(-1, &err);
-	if (options.stop_fd < 0 || sync_plan(&options, &found, &out, &err) < 0)
+	if (options.stop_fd < 0 || sync_check(&options, &found, &err) < 0)
 		code = say_failed(flags, c, i, &err);
 	compat_move(c, i, &shown, &found);
 	if (findings_failed(&shown)) {
@@ -145,7 +140,6 @@ static int analyze_one(const struct compat_flags *flags, const struct compat *c,
 		(void)printf("-- database %s: every link between tables has an index\n", database_of(c, i));
 	}
 	close_fdp(&options.stop_fd);
-	strbuf_release(&out);
 	findings_release(&found);
 	findings_release(&shown);
 	return code;
@@ -314,25 +308,51 @@ static void check(const struct compat_flags *flags, const struct compat *c, stru
 			     "serves one database, but %s has %zu: run one process for each", c->what, c->n);
 }
 
-/* Where a schema is wrong, the database may show more; where the variables are, it is not known. */
+/* A variable, or an option in its place, that says how to reach Postgres. */
+static bool source_is_unknown(const struct findings *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->items[i].severity == FINDING_ERROR && strncmp(f->items[i].path, "PG_", 3) == 0)
+			return true;
+	return false;
+}
+
+static bool all_is_well(const struct compat *c, const struct findings *f)
+{
+	bool failed = findings_failed(f);
+
+	for (size_t i = 0; i < c->n; i++)
+		failed = failed || findings_failed(&c->found[i]);
+	return !failed;
+}
+
+/* Where something is wrong, the database may show more, also of what is well-formed. */
 static void find_rest(struct compat *c, const struct findings *f)
 {
-	for (size_t i = 0; !findings_failed(f) && i < c->n; i++) {
+	for (size_t i = 0; !source_is_unknown(f) && i < c->n; i++) {
 		struct sync_options options = options_of(c, i);
-		struct strbuf out;
 		struct err err = {0};
 
-		if (!findings_failed(&c->found[i]) || !options.spec->documents ||
-		    !spec_part_is_sound(&c->found[i], "spec.source"))
+		if (!options.spec->documents || !spec_source_is_known(&c->found[i]))
 			continue;
-		strbuf_init(&out, PLAN_BYTES);
+		options.source_only = true;
 		options.stop_fd = stop_fd_open(-1, &err);
-		if (options.stop_fd < 0 || sync_plan(&options, &c->found[i], &out, &err) < 0)
-			findings_add(&c->found[i], FINDING_ERROR, "NotChecked", "spec.source",
+		if (options.stop_fd < 0 || sync_check(&options, &c->found[i], &err) < 0)
+			findings_add(&c->found[i], FINDING_ERROR, "NotChecked", NULL,
 				     "what the database would show is not known: %s", err.msg);
 		close_fdp(&options.stop_fd);
-		strbuf_release(&out);
 	}
+}
+
+/* What was made can be taken down whatever the schema is now. */
+static bool can_tear_down(const struct compat_flags *flags, const struct compat *c, const struct findings *f)
+{
+	bool can = flags->teardown && !findings_failed(f) && c->n;
+
+	for (size_t i = 0; i < c->n; i++)
+		can = can && spec_part_is_sound(&c->found[i], "spec.source") &&
+		      spec_part_is_sound(&c->found[i], "spec.sink");
+	return can;
 }
 
 /* In a loop of `until bootstrap`, what is ignored would be said again and again. */
@@ -364,8 +384,10 @@ static int compat(enum compat_command command, int argc, char **argv)
 	if (!findings_failed(&f)) {
 		compat_load(&flags, &c, &f);
 		check(&flags, &c, &f);
-		find_rest(&c, &f);
-		compat_gather(&c, &f);
+		if (!all_is_well(&c, &f) && !flags.teardown)
+			find_rest(&c, &f);
+		if (!can_tear_down(&flags, &c, &f))
+			compat_gather(&c, &f);
 	}
 	if (findings_failed(&f)) {
 		print_findings(&f);

@@ -160,7 +160,7 @@ static bool can_do(const char *task, const struct input *input, const struct fin
 		return true;
 	if (!strcmp(task, "cleanup"))
 		return spec_part_is_sound(f, "spec.source") && spec_part_is_sound(f, "spec.sink");
-	return !strcmp(task, "check") && input->spec->documents && spec_part_is_sound(f, "spec.source");
+	return !strcmp(task, "check") && input->spec->documents && spec_source_is_known(f);
 }
 
 static int work(json_t *message)

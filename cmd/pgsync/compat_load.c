@@ -247,7 +247,16 @@ static void decode_all(struct compat *c)
 	}
 }
 
-/* What is wrong elsewhere leaves holes in the inputs: then only what the schema itself says counts. */
+/* About a part of the resource that is made of variables and options. */
+static bool is_about_settings(const struct finding *item)
+{
+	static const char schema[] = "spec.schema[";
+
+	return strncmp(item->path, "metadata.", strlen("metadata.")) == 0 ||
+	       (strncmp(item->path, "spec.", strlen("spec.")) == 0 && strncmp(item->path, schema, strlen(schema)) != 0);
+}
+
+/* What is wrong with variables and options leaves holes in the inputs, and says so itself. */
 void compat_gather(struct compat *c, struct findings *f)
 {
 	bool holes = findings_failed(f);
@@ -259,7 +268,7 @@ void compat_gather(struct compat *c, struct findings *f)
 		for (size_t k = 0; k < c->found[i].n; k++) {
 			const struct finding *item = &c->found[i].items[k];
 
-			if (!holes || strncmp(item->path, "spec.schema[", strlen("spec.schema[")) == 0)
+			if (!holes || !is_about_settings(item))
 				findings_add(&kept, item->severity, item->reason, item->path, "%s", item->message);
 		}
 		compat_move(c, i, f, &kept);

@@ -112,7 +112,7 @@ static void sort_by_name(const struct catalog_table *table, int *columns, size_t
 		}
 }
 
-void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name)
+void say_unknown_column(struct findings *f, const char *path, const struct catalog_table *table, const char *name)
 {
 	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
 	const char *near;
@@ -120,8 +120,14 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 	for (size_t i = 0; i < table->n_columns; i++)
 		names[i] = table->columns[i].name;
 	near = nearest_name(name, names, table->n_columns);
-	compiler_fail(c, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema,
-		      table->name, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	findings_add(f, FINDING_ERROR, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name,
+		     table->schema, table->name, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+}
+
+void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name)
+{
+	say_unknown_column(c->f, path, table, name);
+	c->failed = true;
 }
 
 static void given_key(struct compiler *c, struct place *place)
@@ -225,27 +231,45 @@ static bool hop_unique(const struct hop *hop)
 	return columns_unique(hop->lower, hop->lower_columns, hop->n);
 }
 
-/* What joins the last hop is not all known: what it names can be checked, but nothing follows from the rest. */
-static bool last_hop_flawed(const struct place *place, const struct catalog_table *upper)
+/* What joins it to the hop above: a through table, or the parent's own. NULL: not known. */
+static const struct catalog_table *last_upper(const struct place *place)
 {
 	const struct node *node = place->node;
 
-	return node_is_flawed(node, "relationship.foreign_key") ||
+	if (node->relationship.through || node_is_flawed(node, "relationship.through_tables"))
+		return place->through;
+	return place->parent->table;
+}
+
+/* What joins the last hop is not all known: what it names can be checked, but nothing follows from the rest. */
+static bool last_hop_flawed(const struct place *place)
+{
+	const struct node *node = place->node;
+	const struct catalog_table *upper = last_upper(place);
+
+	return !upper || !place->table || node_is_flawed(node, "relationship.foreign_key") ||
 	       (upper == place->table && node_is_flawed(node, "relationship.type"));
 }
 
-static bool resolve_direct(struct compiler *c, struct place *place)
+static struct link_request last_hop(const struct place *place)
 {
 	const struct relationship *r = &place->node->relationship;
-	const struct link_request request = {
-		.upper = place->parent->table,
+
+	return (struct link_request){
+		.upper = last_upper(place),
 		.lower = place->table,
 		.type = r->type,
 		.upper_columns = &r->fk_parent,
 		.lower_columns = &r->fk_child,
-		.flawed = last_hop_flawed(place, place->parent->table),
+		.flawed = last_hop_flawed(place),
+		.has_through = place->through,
 		.path = place->node->path,
 	};
+}
+
+static bool resolve_direct(struct compiler *c, struct place *place)
+{
+	const struct link_request request = last_hop(place);
 
 	place->n_hops = 1;
 	return link_resolve(&request, &place->hops[0], c->f);
@@ -254,21 +278,11 @@ static bool resolve_direct(struct compiler *c, struct place *place)
 /* foreign_key means the last hop; if both hops go to one table, what it does not name is the first. */
 static bool resolve_through(struct compiler *c, struct place *place)
 {
-	const struct relationship *r = &place->node->relationship;
-	struct link_request last = {
-		.upper = place->through,
-		.lower = place->table,
-		.type = r->type,
-		.upper_columns = &r->fk_parent,
-		.lower_columns = &r->fk_child,
-		.flawed = last_hop_flawed(place, place->through),
-		.has_through = true,
-		.path = place->node->path,
-	};
+	const struct link_request last = last_hop(place);
 	struct link_request first = {
 		.upper = place->parent->table,
 		.lower = place->through,
-		.type = r->type,
+		.type = last.type,
 		.has_through = true,
 		.through_is_lower = true,
 		.path = place->node->path,
@@ -277,7 +291,7 @@ static bool resolve_through(struct compiler *c, struct place *place)
 
 	place->n_hops = 2;
 	ok = link_resolve(&last, &place->hops[1], c->f);
-	if (first.upper == last.lower && !ok)
+	if (!first.upper || (first.upper == last.lower && !ok))
 		return false;
 	if (first.upper == last.lower)
 		first.other = &place->hops[1];
@@ -316,7 +330,7 @@ static void resolve_base_tables(struct compiler *c, struct place *place)
 	const struct node *node = place->node;
 
 	place->base = xcalloc(node->n_base_tables, sizeof(*place->base));
-	for (size_t i = 0; catalog_is_view(place->table) && i < node->n_base_tables; i++) {
+	for (size_t i = 0; (!place->table || catalog_is_view(place->table)) && i < node->n_base_tables; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.base_tables[%zu]", node->path, i);
 		const struct catalog_name name = name_of(node, &node->base_tables[i]);
 		const struct catalog_table *table =
@@ -325,22 +339,18 @@ static void resolve_base_tables(struct compiler *c, struct place *place)
 		if (table)
 			place->base[place->n_base++] = table;
 	}
-	if (!node_is_flawed(node, "base_tables"))
+	if (place->table && !node_is_flawed(node, "base_tables"))
 		relation_check_bases(place, c->f);
 }
 
 static void resolve_relations(struct compiler *c, struct place *place)
 {
-	const struct place *parent = place->parent;
-
-	if (parent)
+	if (place->parent)
 		resolve_through_table(c, place);
-	if (!place->table)
-		return;
 	resolve_base_tables(c, place);
-	resolve_key(c, place);
-	if (parent && parent->table && (!place->node->relationship.through || place->through) &&
-	    !node_is_flawed(place->node, "relationship.through_tables"))
+	if (place->table)
+		resolve_key(c, place);
+	if (place->parent)
 		resolve_links(c, place);
 }
 
@@ -557,7 +567,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->keys_by_range = sql_keys(tree, true, &plan->keys_leaf_at);
 	plan->fails_alone = fails_alone(tree);
 	plan->root_is_view = catalog_is_view(root->table);
-	plan->views = relation_views(tree, &plan->n_views);
+	plan->views = document_views(tree->document, tree->catalog, &plan->n_views);
 	for (size_t i = 0; i < plan->n_views; i++)
 		plan->computes_views = plan->computes_views || plan->views[i].view->kind == 'v';
 	ways_build(tree, plan);

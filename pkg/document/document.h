@@ -126,6 +126,10 @@ CLEANUP(struct document_plan, document_plan_free);
  * pointing into document; caller frees the array. */
 struct catalog_name *document_relations(const struct schema_document *document, size_t *ret_n);
 
+/* The views of the catalog that a document's tree names, each once, as document_plan.views; caller frees the array. */
+struct document_view *document_views(const struct schema_document *document, const struct catalog *catalog,
+				     size_t *ret_n);
+
 /* The expressions and conditions that a document's tree holds, for catalog_load_expressions; as document_relations. */
 struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n);
 

@@ -114,6 +114,8 @@ struct compiler;
 void PRINTF_LIKE(4, 5) compiler_fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...);
 void compiler_warn(struct compiler *c, const char *path, const char *message);
 void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name);
+/* The same, for who fails by itself. */
+void say_unknown_column(struct findings *f, const char *path, const struct catalog_table *table, const char *name);
 const struct catalog *compiler_catalog(const struct compiler *c);
 /* The i-th name is one, and the first of its kind: pgsync builds jsonb, in which a column that is named twice appears
  * once. */
@@ -124,6 +126,8 @@ void fields_resolve(struct compiler *c, struct place *place);
 bool fields_unsure(const struct place *place);
 /* The place's visible field of that name, the last one if several are; or NULL. */
 struct field *find_field(const struct place *place, const char *name);
+/* The node names it among its columns (or paths) or expressions. */
+bool field_is_listed(const struct node *node, const char *name);
 /* "; did you mean `title`?", or nothing: the field of the place that is meant by the name. Caller frees. */
 char *did_you_mean(const struct place *place, const char *name);
 /* Moves fields, when all places are resolved. */
@@ -162,7 +166,7 @@ void sql_free_name(struct strbuf *sb, const struct place *place, const char *pre
 
 /* --- links.c --- */
 struct link_request {
-	const struct catalog_table *upper, *lower;
+	const struct catalog_table *upper, *lower; /* NULL, if flawed: not known */
 	enum relation_type type;
 	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
 	bool flawed; /* the relationship is not all known: what it names is checked, and the join not found */
@@ -199,8 +203,6 @@ enum relation_use { RELATION_NODE, RELATION_THROUGH, RELATION_BASE };
 bool relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct findings *f);
 /* Warns of base tables that a view lacks, or that nobody needs. */
 void relation_check_bases(const struct place *place, struct findings *f);
-/* All views of the tree as the plan has them; caller frees. */
-struct document_view *relation_views(const struct tree *tree, size_t *ret_n);
 
 /* --- routing.c --- */
 /* The column of the root's table behind the document's field `routing`; -1: there is none, or (false, with a finding)

@@ -39,15 +39,37 @@ enum taken field_taken(const struct field *field)
 
 bool fields_unsure(const struct place *place)
 {
-	static const char *const keys[] = {"columns", "expressions", "children", "transform"};
+	static const char *const keys[] = {"columns",          "expressions",      "children",
+					   "transform.rename", "transform.concat", "transform.move"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (node_is_flawed(place->node, keys[i]))
 			return true;
 	for (size_t i = 0; i < place->node->n_children; i++)
-		if (node_is_flawed(place->node->children[i], "label"))
+		if (!place->node->children[i]->label || node_is_flawed(place->node->children[i], "label"))
 			return true;
 	return !place->table;
+}
+
+/* The field that a JSON path makes has that name. */
+static bool is_path_to(const char *column, const char *name)
+{
+	_cleanup_(column_path_release) struct column_path path = {0};
+
+	if (column_is_path(column))
+		free(column_path_parse(column, &path));
+	return path.label && strcmp(path.label, name) == 0;
+}
+
+bool field_is_listed(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->columns.n; i++)
+		if (strcmp(node->columns.items[i], name) == 0 || is_path_to(node->columns.items[i], name))
+			return true;
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (strcmp(node->expressions[i].name, name) == 0)
+			return true;
+	return false;
 }
 
 static bool is_child_label(const struct node *node, const char *name)
@@ -282,7 +304,8 @@ static void warn_absent(struct compiler *c, const struct place *place, const cha
 	_cleanup_free_ char *near = did_you_mean(place, name);
 	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here%s", what, name, near);
 
-	if (!fields_unsure(place))
+	/* One that is listed has a finding of its own. */
+	if (!fields_unsure(place) && !field_is_listed(place->node, name))
 		compiler_warn(c, place->node->path, message);
 }
 
@@ -387,7 +410,8 @@ void fields_resolve(struct compiler *c, struct place *place)
 		if (place->children[i]->node->label && !node_is_flawed(place->children[i]->node, "label"))
 			add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
 				  place->children[i]->node->label);
-	if (place->scalar && place->n_fields == 0 && !fields_unsure(place))
+	if (place->scalar && place->n_fields == 0 && !place->node->columns.n && !place->node->n_expressions &&
+	    !fields_unsure(place))
 		compiler_fail(c, "InvalidSchema", place->node->path, "a scalar node needs a column");
 	apply_transform(c, place);
 }
@@ -501,9 +525,19 @@ static const struct field *in_the_way(const struct place *place, const char *nam
 	return NULL;
 }
 
-static void check_name(struct compiler *c, const struct place *place, const char *name)
+/* The schema has been checked for the names that it gives; those of the table, and of JSON paths, are ours to check. */
+static bool is_of_the_table(const struct place *place, const struct field *field)
 {
-	_cleanup_free_ char *problem = schema_field_problem(name, !place->parent);
+	if (field->kind != FIELD_COLUMN)
+		return field->kind == FIELD_SYSTEM;
+	return field->path.n || !field_is_listed(place->node, field->source);
+}
+
+static void check_name(struct compiler *c, const struct place *place, const struct field *field)
+{
+	const char *name = field->name;
+	_cleanup_free_ char *problem =
+		is_of_the_table(place, field) ? schema_field_problem(name, !place->parent) : NULL;
 	const struct field *other = in_the_way(place, name);
 
 	if (problem)
@@ -523,7 +557,7 @@ void fields_check_names(struct compiler *c, const struct tree *tree)
 
 		for (size_t j = 0; j < place->n_fields && !place->scalar; j++)
 			if (!place->fields[j].hidden)
-				check_name(c, place, place->fields[j].name);
+				check_name(c, place, &place->fields[j]);
 	}
 }
 

@@ -73,31 +73,18 @@ char *column_list(const struct catalog_table *table, const int *columns, size_t 
 
 /* --- explicit foreign_key */
 
-static const char *nearest_column(const struct catalog_table *table, const char *name)
-{
-	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
-
-	for (size_t i = 0; i < table->n_columns; i++)
-		names[i] = table->columns[i].name;
-	return nearest_name(name, names, table->n_columns);
-}
-
+/* Nothing is wrong with names of a table that is not known. */
 static bool find_columns(const struct catalog_table *table, const struct jsonx_strings *names, const char *path,
 			 int **ret, struct findings *f)
 {
 	int *columns = xcalloc(names->n, sizeof(*columns));
 	bool ok = true;
 
-	for (size_t i = 0; i < names->n; i++) {
-		const char *near;
-
+	for (size_t i = 0; table && i < names->n; i++) {
 		columns[i] = catalog_column(table, names->items[i]);
 		if (columns[i] >= 0 || !*names->items[i])
 			continue;
-		near = nearest_column(table, names->items[i]);
-		findings_add(f, FINDING_ERROR, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s",
-			     names->items[i], table->schema, table->name, near ? "; did you mean `" : "",
-			     near ? near : "", near ? "`?" : "");
+		say_unknown_column(f, path, table, names->items[i]);
 		ok = false;
 	}
 	*ret = columns;
@@ -252,9 +239,7 @@ bool link_resolve(const struct link_request *request, struct hop *ret, struct fi
 {
 	ret->upper = request->upper;
 	ret->lower = request->lower;
-	if (request->flawed)
-		return resolve_given(request, ret, f);
-	if (request->upper_columns && request->upper_columns->n && request->lower_columns->n)
+	if (request->flawed || (request->upper_columns && request->upper_columns->n && request->lower_columns->n))
 		return resolve_given(request, ret, f);
 	return resolve_found(request, ret, f);
 }

@@ -18,7 +18,7 @@ static const char *objection(const struct catalog_table *table, enum relation_us
 	if (table->kind != 'r' && table->kind != 'p' && !catalog_is_view(table))
 		return "is not a table";
 	if (table->persistence == 'u')
-		return "is an unlogged table: its changes are not in the WAL";
+		return "is an unlogged table: its changes are not in the WAL; ALTER TABLE ... SET LOGGED";
 	if (table->persistence == 't')
 		return "is a temporary table: its changes are not in the WAL";
 	if (table->is_inherited)
@@ -33,7 +33,8 @@ bool relation_check(const struct catalog_table *table, enum relation_use use, co
 	const char *what = objection(table, use);
 
 	if (what)
-		findings_add(f, FINDING_ERROR, "NotSupported", path, "%s.%s %s", table->schema, table->name, what);
+		findings_add(f, FINDING_ERROR, table->persistence == 'u' ? "TableNotLogged" : "NotSupported", path,
+			     "%s.%s %s", table->schema, table->name, what);
 	return !what;
 }
 
@@ -107,25 +108,38 @@ static int by_oid(const void *a, const void *b)
 }
 
 /* The same view may stand at several places; it is followed where its base tables are named. */
-static void add_view(struct document_view *views, size_t *n, const struct place *place)
+static void add_view(struct document_view **views, size_t *n, const struct catalog_table *view, bool followed)
 {
 	size_t i = 0;
 
-	while (i < *n && views[i].view != place->table)
+	while (i < *n && (*views)[i].view != view)
 		i++;
-	if (i == *n)
-		views[(*n)++] = (struct document_view){.view = place->table};
-	views[i].followed = views[i].followed || place->n_base;
+	if (i == *n) {
+		*views = xreallocarray(*views, *n + 1, sizeof(**views));
+		(*views)[(*n)++] = (struct document_view){.view = view};
+	}
+	(*views)[i].followed = (*views)[i].followed || followed;
 }
 
-struct document_view *relation_views(const struct tree *tree, size_t *ret_n)
+static void add_views(struct document_view **views, size_t *n, const struct node *node, const struct catalog *catalog)
 {
-	struct document_view *views = xcalloc(tree->n, sizeof(*views));
+	const struct catalog_table *table = node->table ? catalog_find(catalog, node->schema, node->table) : NULL;
+
+	if (table && catalog_is_view(table))
+		add_view(views, n, table, node->n_base_tables);
+	for (size_t i = 0; i < node->n_children; i++)
+		add_views(views, n, node->children[i], catalog);
+}
+
+struct document_view *document_views(const struct schema_document *document, const struct catalog *catalog,
+				     size_t *ret_n)
+{
+	struct document_view *views = NULL;
 
 	*ret_n = 0;
-	for (size_t i = 0; i < tree->n; i++)
-		if (catalog_is_view(tree->places[i]->table))
-			add_view(views, ret_n, tree->places[i]);
-	qsort(views, *ret_n, sizeof(*views), by_oid);
+	if (document->root)
+		add_views(&views, ret_n, document->root, catalog);
+	if (*ret_n)
+		qsort(views, *ret_n, sizeof(*views), by_oid);
 	return views;
 }

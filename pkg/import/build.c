@@ -314,11 +314,13 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 		_cleanup_free_ char *path = xasprintf("%s[%zu]", options->what, i);
 		json_t *expanded = json_is_object(document) ? expand(document, path, options->env, f) : json_null();
 		const json_t *database = json_object_get(expanded, "database");
+		bool lacks = !database || json_is_null(database) ||
+			     (json_is_string(database) && !json_string_length(database));
 
 		if (!json_is_object(document))
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
 				     jsonx_type_name(document));
-		else if (!json_is_string(database) || !json_string_length(database))
+		else if (lacks)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 				     "`database` is required: the database to read, as a string");
 		(void)json_array_append_new(documents, expanded);
@@ -351,6 +353,18 @@ static void check_indices(const json_t *documents, const struct import_options *
 			break;
 		}
 	}
+}
+
+/* As metadata.name has to be. */
+static void check_given_name(const char *name, struct findings *f)
+{
+	size_t len = strlen(name);
+
+	if (!len || len > NAME_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != len ||
+	    strchr("-.", name[0]) || strchr("-.", name[len - 1]))
+		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
+			     "must be a name of a-z, 0-9, '-' and '.', of at most %d characters, found \"%s\"",
+			     NAME_BYTES, name);
 }
 
 /* Names are made of database and index, and not every character may stand in one. */
@@ -404,6 +418,8 @@ static void build_all(const json_t *documents, const struct import_options *opti
 		build_one(documents, options, &list[i], i ? &again : f);
 		findings_release(&again);
 	}
+	if (options->name)
+		check_given_name(options->name, f);
 	if (options->name && n > 1)
 		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
 			     "names one PgSync, but %s has %zu databases, each of which becomes one", options->what, n);

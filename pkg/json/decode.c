@@ -239,47 +239,85 @@ static void decode_field(const struct decode *d, const struct jsonx_field *field
 	assert(false);
 }
 
-static void unknown_field(const struct decode *d, const char *path, const char *key, const char *const *names, size_t n)
+static bool has_field(const struct jsonx_field *fields, const char *key)
+{
+	for (; fields->name; fields++)
+		if (strcmp(fields->name, key) == 0)
+			return true;
+	return false;
+}
+
+static size_t count_fields(const struct jsonx_field *fields)
+{
+	size_t n = 0;
+
+	while (fields[n].name)
+		n++;
+	return n;
+}
+
+/* Of the fields that the object (or NULL) has not. */
+static const char *nearest_field(const json_t *object, const struct jsonx_field *fields, const char *key)
+{
+	_cleanup_free_ const char **names = xcalloc(count_fields(fields), sizeof(*names));
+	size_t n = 0;
+
+	for (; fields->name; fields++)
+		if (!json_object_get(object, fields->name))
+			names[n++] = fields->name;
+	return nearest_name(key, names, n);
+}
+
+const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key)
+{
+	return has_field(fields, key) ? NULL : nearest_field(object, fields, key);
+}
+
+bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)object, key, value) {
+		const char *meant = jsonx_meant(object, fields, key);
+
+		if (meant && strcmp(meant, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void unknown_field(const struct decode *d, const json_t *object, const struct jsonx_field *fields,
+			  const char *path, const char *key)
 {
 	_cleanup_free_ char *at = jsonx_path(path, key);
-	const char *near = nearest_name(key, names, n);
+	const char *near = nearest_field(object, fields, key);
 	struct strbuf sb;
 
+	if (!near)
+		near = nearest_field(NULL, fields, key);
 	if (near) {
 		findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; did you mean `%s`?", near);
 		return;
 	}
 	strbuf_init(&sb, MESSAGE_BYTES);
-	add_names(&sb, names, n);
-	findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; the fields here are %s", n ? sb.data : "none");
+	for (size_t i = 0; fields[i].name; i++)
+		strbuf_addf(&sb, "%s`%s`", i ? ", " : "", fields[i].name);
+	findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; the fields here are %s",
+		     sb.len ? sb.data : "none");
 	strbuf_release(&sb);
-}
-
-static bool has_name(const char *const *names, size_t n, const char *key)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(names[i], key) == 0)
-			return true;
-	return false;
 }
 
 static void unknown_fields(const struct decode *d, const json_t *object, const struct jsonx_field *fields,
 			   const char *path)
 {
-	_cleanup_free_ const char **names = NULL;
-	size_t n = 0;
 	size_t unknown = 0;
 	const char *key;
 	json_t *value;
 
-	while (fields[n].name)
-		n++;
-	names = xcalloc(n, sizeof(*names));
-	for (size_t i = 0; i < n; i++)
-		names[i] = fields[i].name;
 	json_object_foreach ((json_t *)object, key, value) {
-		if (!has_name(names, n, key) && ++unknown <= UNKNOWN_FIELDS)
-			unknown_field(d, path, key, names, n);
+		if (!has_field(fields, key) && ++unknown <= UNKNOWN_FIELDS)
+			unknown_field(d, object, fields, path, key);
 	}
 	if (unknown > UNKNOWN_FIELDS)
 		findings_add(d->f, FINDING_ERROR, d->reason, path, "%zu more unknown fields", unknown - UNKNOWN_FIELDS);
@@ -302,7 +340,7 @@ void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *
 
 		if (value && !json_is_null(value))
 			decode_field(&d, field, value, out, at);
-		else if (field->flags & JSONX_REQUIRED)
+		else if ((field->flags & JSONX_REQUIRED) && !jsonx_is_meant(object, fields, field->name))
 			findings_add(f, FINDING_ERROR, reason, at, "is required");
 	}
 	unknown_fields(&d, object, fields, path);

@@ -67,7 +67,7 @@ bool jsonx_boolean(const json_t *value, const char *path, bool otherwise);
  *
  * One engine knows wrong type, unknown key, missing key and out of range; a table says what a struct's fields are.
  * Every violation is added to the findings with its path ("spec.source.port"), what was found and what was expected;
- * unknown keys name the nearest known one.
+ * unknown keys name the nearest known one that is not there; then that is not said to be missing.
  */
 enum jsonx_type {
 	JSONX_STRING,  /* char *, owned by the struct */
@@ -107,6 +107,11 @@ struct jsonx_field {
  * reason (a literal) is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  const char *reason, struct findings *f);
+
+/* The absent field that is nearest to an unknown key of the object, or NULL. */
+const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key);
+/* Whether some unknown key of the object is nearest to the absent field `name`. */
+bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name);
 
 /* "path.key", or path["a key"] when the key is not a plain word. Caller frees. */
 char *jsonx_path(const char *path, const char *key);

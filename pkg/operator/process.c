@@ -212,12 +212,11 @@ static char *input_line(const struct resource *r, enum worker_task task, const c
 	return json_dumps(line, JSON_COMPACT);
 }
 
-static void note_start(struct resource *r, enum worker_task task, const char *identity)
+static void note_start(struct resource *r, enum worker_task before, const char *identity)
 {
-	bool rotated = strcmp(r->worker_spec_hash, r->spec_hash) == 0 && strcmp(r->worker_hash, r->hash) != 0;
+	bool rotated = before == TASK_RUN && strcmp(r->worker_spec_hash, r->spec_hash) == 0 &&
+		       strcmp(r->worker_hash, r->hash) != 0;
 
-	if (task != TASK_RUN)
-		return;
 	set_worker_status(r, "identity", json_string(identity));
 	set_worker_status(r, "startTime", now_json());
 	if (rotated) {
@@ -237,6 +236,7 @@ void resource_start(struct resource *r, enum worker_task task)
 					 .input_take = input_line(r, task, identity),
 					 .handlers = {.line = on_line, .exited = on_exited},
 					 .user = r};
+	enum worker_task before = r->task;
 	struct err err;
 
 	/* Failures of other inputs, or at another task, say nothing about this start. */
@@ -253,7 +253,8 @@ void resource_start(struct resource *r, enum worker_task task)
 	} else {
 		log_info("operator", "worker started", KV_STR("resource", r->key), KV_STR("task", task_names[task]),
 			 KV_I64("pid", worker_pid(r->worker)), KV_I64("generation", r->generation));
-		note_start(r, task, identity);
+		if (task == TASK_RUN)
+			note_start(r, before, identity);
 	}
 	memcpy(r->worker_hash, r->hash, sizeof(r->worker_hash));
 	memcpy(r->worker_spec_hash, r->spec_hash, sizeof(r->worker_spec_hash));

@@ -79,6 +79,8 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 	/* A bad edit, or a Secret that has gone, never stops a stream that runs. */
 	if (d->inputs == INPUTS_LOADING)
 		return decision(ACTION_NONE, o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_LOADING);
+	if (d->inputs == INPUTS_BAD && o->task == TASK_CHECK && o->worker != WORKER_NONE)
+		return stop(o, SITUATION_BAD_INPUTS);
 	if (d->inputs == INPUTS_BAD ||
 	    (d->inputs == INPUTS_FLAWED && o->worker != WORKER_NONE && o->task != TASK_CHECK))
 		return decision(ACTION_NONE, SITUATION_BAD_INPUTS);

@@ -86,7 +86,8 @@ static bool report_counts(const struct status_input *in)
 
 static bool credentials_gone(const struct status_input *in)
 {
-	return in->situation == SITUATION_BAD_INPUTS && in->running && in->worker_generation == in->generation;
+	return in->situation == SITUATION_BAD_INPUTS && in->running && in->worker_generation == in->generation &&
+	       strcmp(or_else(in->reason, "CredentialsNotFound"), "CredentialsNotFound") == 0;
 }
 
 /* --- Ready: the first obstacle has the word */
@@ -237,12 +238,12 @@ static void put_lasting(struct composer *c, const char *type)
 static void put_schema_accepted(struct composer *c)
 {
 	const struct status_input *in = c->in;
-	const char *reason = or_else(in->reason, "");
+	const char *reason = or_else(in->problem_reason, "");
 	bool schema = strcmp(reason, "InvalidSpec") == 0 || strcmp(reason, "InvalidSchema") == 0 ||
 		      strcmp(reason, "NotSupported") == 0;
 
-	if (in->situation == SITUATION_BAD_INPUTS && schema)
-		put(c, "SchemaAccepted", "False", reason, or_else(in->message, ""));
+	if (schema && !(in->checks && in->report))
+		put(c, "SchemaAccepted", "False", reason, or_else(in->problem, ""));
 	else if (!in->report && jsonx_integer(in->previous, "observedGeneration", 0) != in->generation)
 		put(c, "SchemaAccepted", "Unknown", "NotChecked", "no worker has checked it yet");
 	else

@@ -20,10 +20,12 @@ struct status_input {
 	enum situation situation;
 	const char *reason, *message; /* of the situation, where it has its own (BAD_INPUTS, BACKOFF, DELETE_…); or
 					 NULL */
-	const json_t *report;         /* the newest of the worker that runs, or of one that gave up; or NULL */
-	bool running;                 /* a worker with task run is alive, and may go on */
-	bool ended;                   /* no worker process is left */
-	int64_t worker_generation;    /* the generation that it was started for */
+	const char *problem_reason, *problem; /* what is wrong with the inputs, or NULL */
+	bool checks;                          /* the report is about these inputs: of a worker that looks for more */
+	const json_t *report;                 /* the newest of the worker that runs, or of one that gave up; or NULL */
+	bool running;                         /* a worker with task run or check is alive, and may go on */
+	bool ended;                           /* no worker process is left */
+	int64_t worker_generation;            /* the generation that it was started for */
 	bool suspend;
 	const json_t *worker; /* status.worker, or NULL: as before */
 	int64_t wall_us;

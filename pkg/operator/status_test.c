@@ -256,6 +256,8 @@ static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(vo
 				  .situation = SITUATION_BAD_INPUTS,
 				  .reason = "InvalidSchema",
 				  .message = "spec.schema[0].nodes: unknown key",
+				  .problem_reason = "InvalidSchema",
+				  .problem = "spec.schema[0].nodes: unknown key",
 				  .ended = true,
 				  .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = status_compose(&in);
@@ -268,6 +270,39 @@ static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(vo
 	assert_string_equal(jsonx_string(status_condition(status, "Stalled"), "message", ""),
 			    "spec.schema[0].nodes: unknown key");
 	assert_string_equal(jsonx_string(status, "phase", ""), "Failed");
+}
+
+static void test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted(void **state)
+{
+	struct status_input in = {.generation = 2,
+				  .situation = SITUATION_SUSPENDED,
+				  .problem_reason = "InvalidSchema",
+				  .problem = "spec.schema[0].nodes: unknown key",
+				  .suspend = true,
+				  .ended = true,
+				  .wall_us = FIRST_US};
+	_cleanup_json_ json_t *status = status_compose(&in);
+
+	UNUSED(state);
+	assert_condition(status, "Ready", "False", "Suspended");
+	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
+}
+
+static void test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_found(void **state)
+{
+	_cleanup_json_ json_t *report = streaming_report();
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *status = NULL;
+
+	UNUSED(state);
+	in.problem_reason = "InvalidSchema";
+	in.problem = "spec.schema[0].nodes: unknown key";
+	status = status_compose(&in);
+	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
+	jsonx_decref(TAKE_PTR(status));
+	in.checks = true;
+	status = status_compose(&in);
+	assert_condition(status, "SchemaAccepted", "True", "Accepted"); /* as this report has it */
 }
 
 static void test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_but_alive(void **state)
@@ -471,6 +506,8 @@ int main(void)
 		cmocka_unit_test(test_compose_when_suspended_then_lag_goes_and_facts_stay),
 		cmocka_unit_test(test_compose_when_suspended_and_the_worker_still_ends_then_not_yet_suspended),
 		cmocka_unit_test(test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted),
+		cmocka_unit_test(test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted),
+		cmocka_unit_test(test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_found),
 		cmocka_unit_test(test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_but_alive),
 		cmocka_unit_test(test_compose_when_a_secret_goes_under_a_running_worker_then_ready_and_degraded),
 		cmocka_unit_test(test_compose_when_a_worker_starts_again_then_what_outlives_it_is_kept),

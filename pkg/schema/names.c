@@ -144,7 +144,8 @@ static void check_moves(const struct node *node, struct findings *f)
 
 void names_check(const struct node *node, struct findings *f)
 {
-	if (node->parent && node->relationship.variant == VARIANT_SCALAR)
+	if (node->parent &&
+	    (node->relationship.variant == VARIANT_SCALAR || node_is_unsure(node, "relationship.variant", f)))
 		return;
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);

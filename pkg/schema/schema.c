@@ -365,6 +365,35 @@ static void check_where(struct node *node, struct findings *f)
 		free(TAKE_PTR(node->where));
 }
 
+static void add_flaw(struct node *node, const char *flaw)
+{
+	node->flaws.items = xreallocarray(node->flaws.items, node->flaws.n + 1, sizeof(char *));
+	node->flaws.items[node->flaws.n++] = xstrdup(flaw);
+}
+
+/* What an unknown key was meant to be is not what it was meant to be. */
+static void note_meant(struct node *node, const json_t *object, const struct jsonx_field *fields, const char *prefix)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)object, key, value) {
+		const char *meant = jsonx_meant(object, fields, key);
+		_cleanup_free_ char *flaw = meant ? xasprintf("%s%s", prefix, meant) : NULL;
+
+		if (flaw)
+			add_flaw(node, flaw);
+	}
+}
+
+/* As node_is_flawed, before the flaws are all noted. */
+bool node_is_unsure(const struct node *node, const char *key, const struct findings *f)
+{
+	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, key);
+
+	return node_is_flawed(node, key) || !spec_part_is_sound(f, path);
+}
+
 /* What only makes sense for the elements of a list. */
 static void check_elements(const struct node *node, struct findings *f)
 {
@@ -373,7 +402,7 @@ static void check_elements(const struct node *node, struct findings *f)
 	_cleanup_free_ char *nested = xasprintf("%s.nested", node->path);
 	bool many = node->parent && node->relationship.type == RELATION_ONE_TO_MANY;
 
-	if (node->limit && !many)
+	if (node->limit && !many && !(node->parent && node_is_unsure(node, "relationship.type", f)))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, limit,
 			     "is for one_to_many children: it bounds the list in the parent's document");
 	if (node->n_order_by && !node->parent)
@@ -384,18 +413,18 @@ static void check_elements(const struct node *node, struct findings *f)
 			     "is for children of the variant `object`: it makes them nested documents");
 }
 
-static void check_relationship(const struct node *node, bool given, struct findings *f)
+static void check_relationship(const struct node *node, const json_t *given, struct findings *f)
 {
 	const struct relationship *r = &node->relationship;
 	_cleanup_free_ char *path = xasprintf("%s.relationship", node->path);
 	_cleanup_free_ char *key_path = xasprintf("%s.foreign_key", path);
 
 	if (!node->parent) {
-		if (given)
+		if (json_is_object(given))
 			findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path, "has no effect on the root");
 		return;
 	}
-	if (!given)
+	if ((!given || json_is_null(given)) && !node_is_flawed(node, "relationship"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 			     "is required: every node but the root needs one with `type` and `variant`");
 	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
@@ -416,7 +445,8 @@ static void check_labels(const struct node *node, struct findings *f)
 		for (size_t j = 0; child->label && j < i; j++) {
 			const struct node *other = node->children[j];
 
-			if (!other->label || strcmp(child->label, other->label) != 0)
+			if (!other->label || strcmp(child->label, other->label) != 0 ||
+			    node_is_unsure(child, "label", f) || node_is_unsure(other, "label", f))
 				continue;
 			path = xasprintf("%s.label", child->path);
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
@@ -445,8 +475,11 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 		node->label = xstrdup_or_null(node->table);
 	check_columns(node, f);
 	check_where(node, f);
+	note_meant(node, value, node_fields, "");
+	note_meant(node, json_object_get(value, "relationship"), relationship_fields, "relationship.");
+	note_meant(node, json_object_get(value, "transform"), transform_fields, "transform.");
+	check_relationship(node, json_object_get(value, "relationship"), f);
 	check_elements(node, f);
-	check_relationship(node, json_is_object(json_object_get(value, "relationship")), f);
 	check_labels(node, f);
 	names_check(node, f);
 	return node;
@@ -599,51 +632,12 @@ static void check_index(const char *index, const char *path, struct findings *f)
 
 /* --- flaws */
 
-static bool knows_field(const struct jsonx_field *fields, const char *name, size_t len)
+/* "children[2].label": of a child, which has flaws of its own. */
+static bool is_of_child(const char *rest)
 {
-	for (; fields->name; fields++)
-		if (strlen(fields->name) == len && strncmp(fields->name, name, len) == 0)
-			return true;
-	return false;
-}
+	const char *close = strncmp(rest, "children[", strlen("children[")) == 0 ? strchr(rest, ']') : NULL;
 
-/* The field of a node that an unknown one was meant to be, or NULL. */
-static const char *meant_field(const char *name, size_t len)
-{
-	_cleanup_free_ char *word = xstrndup(name, len);
-	const char *names[ARRAY_SIZE(node_fields)];
-	size_t n = 0;
-
-	for (const struct jsonx_field *field = node_fields; field->name; field++)
-		names[n++] = field->name;
-	return nearest_name(word, names, n);
-}
-
-/* What the finding at `rest` of a node's path makes unsure, as node_is_flawed reads it. Caller frees. */
-static char *flaw_at(const char *rest)
-{
-	size_t first = strcspn(rest, ".[");
-	size_t second = rest[first] == '.' ? strcspn(rest + first + 1, ".[") : 0;
-
-	if (!knows_field(node_fields, rest, first))
-		return xstrdup_or_null(meant_field(rest, first));
-	/* An unknown field of an object may be any of those that are not there. */
-	if (second &&
-	    ((strncmp(rest, "relationship.", first + 1) == 0 &&
-	      !knows_field(relationship_fields, rest + first + 1, second)) ||
-	     (strncmp(rest, "transform.", first + 1) == 0 && !knows_field(transform_fields, rest + first + 1, second))))
-		return xstrndup(rest, first);
-	return xstrdup(rest);
-}
-
-static void add_flaw(struct node *node, const char *rest)
-{
-	char *flaw = *rest ? flaw_at(rest) : xstrdup("");
-
-	if (!flaw)
-		return;
-	node->flaws.items = xreallocarray(node->flaws.items, node->flaws.n + 1, sizeof(char *));
-	node->flaws.items[node->flaws.n++] = flaw;
+	return close && close[1];
 }
 
 /* Notes in every node what is wrong with it, by where the findings are. */
@@ -653,15 +647,13 @@ static void mark_flaws(struct node *node, const struct findings *f)
 
 	for (size_t i = 0; i < f->n; i++) {
 		const struct finding *item = &f->items[i];
-		const char *rest = item->path + len;
 
 		if (item->severity != FINDING_ERROR || strncmp(item->path, node->path, len) != 0)
 			continue;
-		/* ["an odd name"] is an unknown field, and [1] another node. */
-		if (!*rest || *rest == '.')
-			add_flaw(node, rest + (*rest == '.'));
-		else if (strncmp(rest, "[\"", 2) == 0)
-			add_flaw(node, rest + 2);
+		if (!item->path[len])
+			add_flaw(node, "");
+		else if (item->path[len] == '.' && !is_of_child(item->path + len + 1))
+			add_flaw(node, item->path + len + 1);
 	}
 	for (size_t i = 0; i < node->n_children; i++)
 		mark_flaws(node->children[i], f);
@@ -679,6 +671,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 {
 	struct schema_document *document = xcalloc(1, sizeof(*document));
 	_cleanup_free_ char *index_path = xasprintf("%s.index", path);
+	const json_t *given = json_object_get(value, "index");
 
 	document->path = xstrdup(path);
 	if (!json_is_object(value)) {
@@ -692,7 +685,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 		document->index = xstrdup_or_null(document->database);
 	if (document->index)
 		check_index(document->index, index_path, f);
-	else if (!json_object_get(value, "index"))
+	else if ((!given || json_is_null(given)) && !jsonx_is_meant(value, document_fields, "index"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
 	document->flawed = !document->root;

@@ -245,6 +245,8 @@ void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct 
 /* Whether nothing is wrong with a part of the spec ("spec.source") and with what it refers to: then it can be used, to
  * look at it, although something else may be wrong. */
 bool spec_part_is_sound(const struct findings *f, const char *part);
+/* Whether the spec says how to reach the source, whatever it says of slot and publication. */
+bool spec_source_is_known(const struct findings *f);
 
 /* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and
  * spec_resolve. */

@@ -10,6 +10,9 @@ const char *path_last(const char *path);
 /* `path` is `of`, or something within it. */
 bool path_is_within(const char *path, const char *of);
 
+/* While a node is decoded: whether something was found wrong with `key`, or with a part of it. */
+bool node_is_unsure(const struct node *node, const char *key, const struct findings *f);
+
 /* By the rules of Kubernetes. What is none has a finding, and is not looked for. */
 bool is_object_name(const char *name);
 bool is_data_key(const char *key);

@@ -284,19 +284,27 @@ static void check_references(const struct spec *spec, struct findings *f)
 	check_reference(spec->schema_config_map, spec->schema_config_map_key, "spec.schemaConfigMapRef", f);
 }
 
-static void check_source(struct source_spec *source, struct findings *f)
+static void check_source(struct source_spec *source, const json_t *given, struct findings *f)
 {
 	static const char slot_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	/* Wrong, and so not there. */
+	bool host = source->host || json_object_get(given, "host") || jsonx_is_meant(given, source_fields, "host");
+	bool secret = source->connection_secret || json_object_get(given, "connectionSecretRef") ||
+		      jsonx_is_meant(given, source_fields, "connectionSecretRef");
 
+	if (!json_is_object(given))
+		return;
 	if (source->host && source->connection_secret)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source",
 			     "exactly one of `host` and `connectionSecretRef` must be set, found both");
-	if (!source->host && !source->connection_secret)
+	if (!host && !secret)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source",
 			     "exactly one of `host` and `connectionSecretRef` must be set, found neither");
-	if (source->host && !source->user)
+	if (host && !secret && !source->user && !json_object_get(given, "user") &&
+	    !jsonx_is_meant(given, source_fields, "user"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.user", "is required");
-	if (source->tls_given && source->tls >= TLS_VERIFY_CA && !source->ca.name)
+	if (source->tls_given && source->tls >= TLS_VERIFY_CA && !source->ca.name &&
+	    spec_part_is_sound(f, "spec.source.tls"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
 			     "mode %s needs `caSecretRef`, the certificate authority to verify against",
 			     tls_words[source->tls]);
@@ -356,6 +364,9 @@ static void check_sink(const struct sink_spec *sink, struct findings *f)
 		if (*sink->urls.items[i])
 			check_url(sink->urls.items[i], path, f);
 	}
+	/* Wrong types and keys in there have findings of their own. */
+	if (!spec_part_is_sound(f, "spec.sink.authentication"))
+		return;
 	if (sink->auth != AUTH_NONE && !sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.secretRef",
 			     "is required: type %s takes its values from a Secret", auth_words[sink->auth]);
@@ -364,16 +375,21 @@ static void check_sink(const struct sink_spec *sink, struct findings *f)
 			     "must be Basic, APIKey or Bearer when `secretRef` is set");
 }
 
-static void check_schema_given(const struct spec *spec, const json_t *body, struct findings *f)
+static bool is_given(const json_t *body, const char *name)
 {
-	bool inline_schema = json_object_get(body, "schema") && !json_is_null(json_object_get(body, "schema"));
+	const json_t *value = json_object_get(body, name);
 
-	if (inline_schema && spec->schema_config_map)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec",
-			     "exactly one of `schema` and `schemaConfigMapRef` must be set, found both");
-	if (!inline_schema && !spec->schema_config_map)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec",
-			     "exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
+	return (value && !json_is_null(value)) || jsonx_is_meant(body, spec_fields, name);
+}
+
+static void check_schema_given(const json_t *body, struct findings *f)
+{
+	bool here = is_given(body, "schema"), there = is_given(body, "schemaConfigMapRef");
+
+	if (here == there)
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.schema",
+			     "exactly one of `schema` and `schemaConfigMapRef` must be set, found %s",
+			     here ? "both" : "neither");
 }
 
 void spec_set_schema_hash(struct spec *spec, const json_t *schema)
@@ -526,24 +542,35 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 		spec_set_schema_hash(spec, json_object_get(body, "schema"));
 	set_text_defaults(spec);
 	check_references(spec, f);
-	check_source(&spec->source, f);
+	check_source(&spec->source, json_object_get(body, "source"), f);
 	check_sink(&spec->sink, f);
-	check_schema_given(spec, body, f);
+	check_schema_given(body, f);
 	check_not_built(spec, f);
 	if (!spec->source.connection_secret && !spec->schema_config_map)
 		spec_check_databases(spec, f);
 	return spec;
 }
 
+static bool concerns(const struct finding *item, const char *part)
+{
+	return item->severity == FINDING_ERROR &&
+	       (path_is_within(item->path, part) || path_is_within(part, item->path));
+}
+
 bool spec_part_is_sound(const struct findings *f, const char *part)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		const struct finding *item = &f->items[i];
-
-		if (item->severity == FINDING_ERROR &&
-		    (path_is_within(item->path, part) || path_is_within(part, item->path)))
+	for (size_t i = 0; i < f->n; i++)
+		if (concerns(&f->items[i], part))
 			return false;
-	}
+	return true;
+}
+
+bool spec_source_is_known(const struct findings *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (concerns(&f->items[i], "spec.source") &&
+		    !path_is_within(f->items[i].path, "spec.source.replication"))
+			return false;
 	return true;
 }
 

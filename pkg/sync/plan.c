@@ -96,28 +96,42 @@ static int add_identities(struct engine *e, struct strbuf *out, struct err *err)
 	return 0;
 }
 
-int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
+static int describe(struct engine *e, struct strbuf *out, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *pg = NULL;
+
+	/* Planning may take longer than what the control connection waits for. */
+	if (engine_pg(e, false, "plan", &pg, err) < 0 || pg_exec(pg, READING_SETTINGS, err) < 0)
+		return -1;
+	for (size_t i = 0; i < e->n_plans; i++)
+		if (describe_one(pg, e->plans[i], out, err) < 0)
+			return -1;
+	return add_identities(e, out, err);
+}
+
+/* out: NULL for the checks alone. */
+static int look(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
 {
 	struct engine e;
-	struct pg *pg = NULL;
 	int r = engine_init(&e, options, err);
 
 	if (r == 0)
 		r = engine_begin(&e, err);
 	if (r == 0)
 		r = preflight(&e, findings, err);
-	/* Planning may take longer than what the control connection waits for. */
-	if (r == 0)
-		r = engine_pg(&e, false, "plan", &pg, err);
-	if (r == 0)
-		r = pg_exec(pg, READING_SETTINGS, err);
-	for (size_t i = 0; r == 0 && i < e.n_plans; i++)
-		if (e.plans[i])
-			r = describe_one(pg, e.plans[i], out, err);
-	if (r == 0)
-		r = add_identities(&e, out, err);
-	pg_close(pg);
+	if (r == 0 && out && !findings_failed(findings))
+		r = describe(&e, out, err);
 	engine_end(&e);
 	engine_release(&e);
 	return r;
+}
+
+int sync_check(const struct sync_options *options, struct findings *findings, struct err *err)
+{
+	return look(options, findings, NULL, err);
+}
+
+int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
+{
+	return look(options, findings, out, err);
 }

@@ -326,21 +326,35 @@ static bool is_read(const struct engine *e, uint32_t oid)
 	return false;
 }
 
+/* Names of documents that have no plan, as something else is wrong with them. */
+static bool is_named(const struct engine *e, const struct catalog_table *table)
+{
+	bool found = false;
+
+	for (size_t d = 0; d < e->n_plans && !found; d++) {
+		size_t n = 0;
+		_cleanup_free_ struct catalog_name *names =
+			e->plans[d] ? NULL : document_relations(e->spec->documents[d], &n);
+
+		for (size_t i = 0; i < n && !found; i++)
+			found = strcmp(names[i].schema, table->schema) == 0 && strcmp(names[i].table, table->name) == 0;
+	}
+	return found;
+}
+
 static void check_reading(const struct engine *e, const struct catalog_table *table, bool bypass_rls,
 			  struct findings *f)
 {
+	const struct catalog_table *root;
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
 
 	check_select(e, table->can_select, name, f);
-	if (table->persistence != 'p')
-		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
-			     "is %s: its changes are not in the WAL; ALTER TABLE %s SET LOGGED",
-			     table->persistence == 'u' ? "unlogged" : "temporary", name);
 	if (table->row_security && !bypass_rls && !table->is_owner)
 		findings_add(f, FINDING_ERROR, "RowSecurity", name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS",
 			     e->spec->source.user);
-	if (table->partition_of && is_read(e, table->partition_of))
+	root = table->partition_of ? catalog_find_oid(e->catalog, table->partition_of) : NULL;
+	if (root && (is_read(e, root->oid) || is_named(e, root)))
 		findings_add(
 			f, FINDING_ERROR, "NotSupported", name,
 			"is a partition of a table that the schema reads too, and its changes are published as that "
@@ -348,34 +362,19 @@ static void check_reading(const struct engine *e, const struct catalog_table *ta
 	check_parts(e, table, name, f);
 }
 
+/* Which columns link a table is only known of a plan. */
 static int check_tables(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
 {
-	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	for (size_t i = 0; i < e->catalog->n; i++) {
+		const struct catalog_table *table = &e->catalog->tables[i];
 
-	for (size_t i = 0; i < n; i++) {
-		check_reading(e, tables[i], bypass_rls, f);
-		if (check_identity(e, tables[i], f, err) < 0)
-			return err_wrap(err, "checking %s.%s", tables[i]->schema, tables[i]->name);
+		if (catalog_is_view(table) || !(is_read(e, table->oid) || is_named(e, table)))
+			continue;
+		check_reading(e, table, bypass_rls, f);
+		if (is_read(e, table->oid) && check_identity(e, table, f, err) < 0)
+			return err_wrap(err, "checking %s.%s", table->schema, table->name);
 	}
 	return 0;
-}
-
-/* Of a document without a plan: which columns link its tables is not known. */
-static void check_unplanned(const struct engine *e, size_t document, bool bypass_rls, struct findings *f)
-{
-	size_t n;
-	_cleanup_free_ struct catalog_name *names = document_relations(e->spec->documents[document], &n);
-
-	for (size_t i = 0; i < n; i++) {
-		const struct catalog_table *table = catalog_find(e->catalog, names[i].schema, names[i].table);
-		_cleanup_free_ char *name = xasprintf("%s.%s", names[i].schema, names[i].table);
-
-		if (table && catalog_is_view(table))
-			check_select(e, table->can_select, name, f);
-		else if (table && !is_read(e, table->oid))
-			check_reading(e, table, bypass_rls, f);
-	}
 }
 
 static bool has_plain_unique_index(const struct catalog_table *view)
@@ -406,19 +405,43 @@ static void check_refresh(const struct engine *e, const struct catalog_table *vi
 			name);
 }
 
-static void check_views(const struct engine *e, const struct document_plan *plan, struct findings *f)
+static void check_view(const struct engine *e, const struct document_view *named, struct findings *f)
 {
-	for (size_t i = 0; i < plan->n_views; i++) {
-		const struct catalog_table *view = plan->views[i].view;
-		_cleanup_free_ char *name = xasprintf("%s.%s", view->schema, view->name);
+	const struct catalog_table *view = named->view;
+	_cleanup_free_ char *name = xasprintf("%s.%s", view->schema, view->name);
 
-		check_select(e, view->can_select, name, f);
-		if (view->kind == 'm' && plan->views[i].followed)
-			check_refresh(e, view, name, f);
-		else if (view->kind == 'm' && !view->populated)
-			findings_add(f, FINDING_ERROR, "ViewNotPopulated", name,
-				     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`",
-				     name);
+	check_select(e, view->can_select, name, f);
+	if (view->kind == 'm' && named->followed)
+		check_refresh(e, view, name, f);
+	else if (view->kind == 'm' && !view->populated)
+		findings_add(f, FINDING_ERROR, "ViewNotPopulated", name,
+			     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`", name);
+}
+
+static bool has_view(const struct engine *e, size_t n, const struct catalog_table *view)
+{
+	bool found = false;
+
+	for (size_t d = 0; d < n && !found; d++) {
+		size_t n_views;
+		_cleanup_free_ struct document_view *views =
+			document_views(e->spec->documents[d], e->catalog, &n_views);
+
+		for (size_t i = 0; i < n_views; i++)
+			found = found || views[i].view == view;
+	}
+	return found;
+}
+
+static void check_views(const struct engine *e, struct findings *f)
+{
+	for (size_t d = 0; d < e->spec->n_documents; d++) {
+		size_t n;
+		_cleanup_free_ struct document_view *views = document_views(e->spec->documents[d], e->catalog, &n);
+
+		for (size_t i = 0; i < n; i++)
+			if (!has_view(e, d, views[i].view))
+				check_view(e, &views[i], f);
 	}
 }
 
@@ -456,30 +479,30 @@ static char *begin_sql(const struct engine *e)
 	return strbuf_detach(&sb);
 }
 
-/* others: what was found of tables and views. */
-static void say_schema(struct engine *e, const struct findings *f, const struct findings *others)
+/* What the condition says is what `plan` says of schema, tables and pipelines: mistakes first, then remarks. */
+static void say_schema(struct engine *e, const struct findings *f)
 {
-	_cleanup_free_ char *all = findings_summary(f, FINDING_ERROR, CONDITION_BYTES);
-	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 2);
-	_cleanup_free_ char *more = findings_summary(others, FINDING_WARNING, CONDITION_BYTES / 2 - 64);
+	_cleanup_free_ char *errors = findings_summary(f, FINDING_ERROR, CONDITION_BYTES * 2 / 3);
+	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 3 - 64);
+	const char *between = *remarks ? "; " : "";
 	struct err err = {0};
 
 	if (findings_err(f, &err) < 0)
-		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s", all);
+		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s", errors,
+				 between, remarks);
 	else
 		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
-				 "every table and column was found%s%s%s%s", *remarks ? "; " : "", remarks,
-				 *more ? "; " : "", more);
+				 "every table and column was found%s%s", between, remarks);
 }
 
 /* The engine refuses every document for a pipeline that it does not have. */
 static int check_pipelines(struct engine *e, struct findings *f, struct err *err)
 {
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct schema_document *document = e->plans[i] ? e->plans[i]->document : NULL;
+	for (size_t i = 0; i < e->spec->n_documents; i++) {
+		const struct schema_document *document = e->spec->documents[i];
 		bool exists = false;
 
-		if (!document || !document->pipeline)
+		if (!document->pipeline)
 			continue;
 		/* A login that may use it need not be allowed to look at it. */
 		if (search_pipeline_exists(e->search, document->pipeline, &exists, err) < 0) {
@@ -489,19 +512,6 @@ static int check_pipelines(struct engine *e, struct findings *f, struct err *err
 			findings_add(f, FINDING_ERROR, "PipelineMissing", document->path,
 				     "the search engine has no ingest pipeline \"%s\": create it", document->pipeline);
 		}
-	}
-	return 0;
-}
-
-static int check_relations(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
-{
-	if (check_tables(e, bypass_rls, f, err) < 0)
-		return -1;
-	for (size_t i = 0; i < e->n_plans; i++) {
-		if (e->plans[i])
-			check_views(e, e->plans[i], f);
-		else
-			check_unplanned(e, i, bypass_rls, f);
 	}
 	return 0;
 }
@@ -518,37 +528,64 @@ static int say_both(struct err *err, int sink, const struct err *sink_err)
 	return -1;
 }
 
-static int check_source(struct engine *e, bool has_sink, struct findings *schema, struct findings *others,
+static int check_source(struct engine *e, bool has_sink, struct findings *schema, struct findings *server,
 			struct err *err)
 {
 	bool bypass_rls = false;
-	int r;
 
-	if (check_server(e, others, &bypass_rls, err) < 0 || compile(e, schema, err) < 0)
+	if (check_server(e, server, &bypass_rls, err) < 0 || compile(e, schema, err) < 0 ||
+	    check_tables(e, bypass_rls, schema, err) < 0)
 		return -1;
-	r = check_relations(e, bypass_rls, others, err);
-	if (r == 0 && has_sink)
-		r = check_pipelines(e, others, err);
-	say_schema(e, schema, others);
+	check_views(e, schema);
+	if (has_sink && check_pipelines(e, schema, err) < 0)
+		return -1;
+	say_schema(e, schema);
+	return 0;
+}
+
+/* Of what was wrong with the spec before, that which concerns the schema. */
+static void take_flaws(struct findings *schema, struct findings *findings)
+{
+	struct findings all = *findings;
+
+	findings_init(findings);
+	for (size_t i = 0; i < all.n; i++) {
+		const struct finding *item = &all.items[i];
+		bool side = strncmp(item->path, "spec.sink", 9) == 0 || strncmp(item->path, "spec.source", 11) == 0;
+
+		findings_add(side ? findings : schema, item->severity, item->reason, item->path, "%s", item->message);
+	}
+	findings_release(&all);
+}
+
+/* A sink that the spec does not name well is not looked for. */
+static int look_at_sink(struct engine *e, const struct findings *findings, bool *ret_there, struct err *err)
+{
+	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
+	bool known = spec_part_is_sound(findings, "spec.sink") && !e->options->source_only;
+	int r = known ? reach_sink(e, err) : 0;
+
+	if (!known)
+		report_condition(&e->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, "NotChecked", "%s", why);
+	*ret_there = known && r == 0;
 	return r;
 }
 
 int preflight(struct engine *e, struct findings *findings, struct err *err)
 {
-	bool has_sink = spec_part_is_sound(findings, "spec.sink");
 	struct findings schema;
 	struct err sink_err = {0};
+	bool has_sink;
 	int source, sink, r;
 
 	findings_init(&schema);
-	findings_move(&schema, findings);
+	take_flaws(&schema, findings);
 	/* The source may take a while to answer, or never do. */
 	if (findings_failed(&schema))
-		say_schema(e, &schema, findings);
+		say_schema(e, &schema);
 	source = reach_source(e, err);
-	sink = has_sink ? reach_sink(e, &sink_err) : 0;
-	r = source < 0 ? say_both(err, sink, &sink_err)
-		       : check_source(e, has_sink && sink == 0, &schema, findings, err);
+	sink = look_at_sink(e, findings, &has_sink, &sink_err);
+	r = source < 0 ? say_both(err, sink, &sink_err) : check_source(e, has_sink, &schema, findings, err);
 	if (r == 0 && sink < 0) {
 		*err = sink_err;
 		r = -1;
@@ -557,6 +594,7 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 		targets_init(&e->targets, e->plans, e->n_plans);
 		e->begin_sql = begin_sql(e);
 	}
+	findings_move(&schema, findings);
 	findings_move(findings, &schema);
 	return r;
 }

@@ -224,6 +224,9 @@ int sync_run(const struct sync_options *options, struct err *err)
 	struct engine e;
 	int r = engine_init(&e, options, err);
 
+	/* The first attempt may take a while, and will not change it. */
+	if (is_flawed(&e) && findings_err(options->flaws, err) < 0)
+		say_failed(&e, err);
 	if (r == 0)
 		r = attempts(&e, err);
 	if (r < 0)

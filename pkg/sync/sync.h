@@ -30,6 +30,7 @@ struct sync_options {
 	 * that is wrong with schema and database is said at once, and nothing is changed. The source must be sound
 	 * (spec_part_is_sound). */
 	const struct findings *flaws;
+	bool source_only;     /* checks leave the search engine alone */
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
 	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
@@ -60,9 +61,11 @@ int sync_prepare(const struct sync_options *options, struct findings *findings, 
  * checkpoint. Every step may be repeated. */
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
-/* Connects, checks everything, changes nothing; appends what a person should see: SQL with the server's plans for it,
- * mapping, how changes find their roots, replica identities to set. findings: adds to what is known to be wrong (as
- * `flaws` above). */
+/* Connects, checks everything, changes nothing. findings: adds to what is known to be wrong (as `flaws` above). */
+int sync_check(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
+
+/* The same; and when nothing is wrong appends what a person should see: SQL with the server's plans for it,
+ * mapping, how changes find their roots, replica identities to set. */
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
 	      struct err *err) WARN_UNUSED;
 
