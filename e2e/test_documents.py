@@ -25,7 +25,7 @@ def test_expressions_that_would_not_stay_true_are_refused_with_the_servers_reaso
     for word in ("spec.schema[0].nodes.where", "published_at < now()", "is not immutable",
                  "nodes.expressions.age", "nodes.expressions.first", "subquery",
                  "nodes.expressions.typo", '"titel" does not exist',
-                 "nodes.expressions.words", "syntax error", "two fields are named `title`"):
+                 "nodes.expressions.words", "syntax error", "two fields are named `title`, this one and that of columns"):
         assert word in said, f"{word!r} is not in: {said}"
     assert "expressions.tidy" not in said
 

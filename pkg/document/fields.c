@@ -39,16 +39,7 @@ enum taken field_taken(const struct field *field)
 
 bool fields_unsure(const struct place *place)
 {
-	static const char *const keys[] = {"columns",          "expressions",      "children",
-					   "transform.rename", "transform.concat", "transform.move"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (node_is_flawed(place->node, keys[i]))
-			return true;
-	for (size_t i = 0; i < place->node->n_children; i++)
-		if (!place->node->children[i]->label || node_is_flawed(place->node->children[i], "label"))
-			return true;
-	return !place->table;
+	return !place->table || !node_names_are_known(place->node);
 }
 
 /* The field that a JSON path makes has that name. */
@@ -101,6 +92,23 @@ char *did_you_mean(const struct place *place, const char *name)
 	return near ? xasprintf("; did you mean `%s`?", near) : xstrdup("");
 }
 
+/* The schema has been checked for the names that it gives; those of the table are ours to check. */
+static bool is_of_the_table(const struct place *place, const struct field *field)
+{
+	if (field->kind != FIELD_COLUMN)
+		return field->kind == FIELD_SYSTEM;
+	return !field_is_listed(place->node, field->source);
+}
+
+/* Two fields of one name; what the schema alone says of names is a flaw of the node. */
+static void say_twice(struct compiler *c, const struct place *place, const struct field *field)
+{
+	if (is_of_the_table(place, field) || !place->node->flaws.n)
+		compiler_fail(c, "InvalidSchema", place->node->path,
+			      "two fields are named `%s`, one of them a column of %s.%s; give one another name",
+			      field->name, place->table->schema, place->table->name);
+}
+
 /* Takes the field; drops it with a warning when a child has its name. */
 static void add_field(struct compiler *c, struct place *place, struct field field, const char *name)
 {
@@ -113,8 +121,7 @@ static void add_field(struct compiler *c, struct place *place, struct field fiel
 		return;
 	}
 	if (find_field(place, name)) {
-		compiler_fail(c, "InvalidSchema", place->node->path, "two fields are named `%s`; rename one of them",
-			      name);
+		say_twice(c, place, find_field(place, name));
 		column_path_release(&field.path);
 		return;
 	}
@@ -355,11 +362,12 @@ static void apply_rename(struct compiler *c, struct place *place)
 			warn_absent(c, place, "rename", name);
 		}
 	}
-	for (size_t i = 0; i < place->n_fields; i++)
-		if (find_field(place, place->fields[i].name) != &place->fields[i] &&
-		    !rename_is_flawed(place, place->fields[i].name))
-			compiler_fail(c, "InvalidSchema", place->node->path,
-				      "transform.rename: two fields would be named `%s`", place->fields[i].name);
+	for (size_t i = 0; i < place->n_fields; i++) {
+		const struct field *field = &place->fields[i], *other = find_field(place, field->name);
+
+		if (other != field && !rename_is_flawed(place, field->name))
+			say_twice(c, place, is_of_the_table(place, field) ? field : other);
+	}
 }
 
 static void add_concat(struct place *place, const struct concat *concat)
@@ -525,19 +533,11 @@ static const struct field *in_the_way(const struct place *place, const char *nam
 	return NULL;
 }
 
-/* The schema has been checked for the names that it gives; those of the table, and of JSON paths, are ours to check. */
-static bool is_of_the_table(const struct place *place, const struct field *field)
-{
-	if (field->kind != FIELD_COLUMN)
-		return field->kind == FIELD_SYSTEM;
-	return field->path.n || !field_is_listed(place->node, field->source);
-}
-
 static void check_name(struct compiler *c, const struct place *place, const struct field *field)
 {
 	const char *name = field->name;
 	_cleanup_free_ char *problem =
-		is_of_the_table(place, field) ? schema_field_problem(name, !place->parent) : NULL;
+		is_of_the_table(place, field) || field->path.n ? schema_field_problem(name, !place->parent) : NULL;
 	const struct field *other = in_the_way(place, name);
 
 	if (problem)

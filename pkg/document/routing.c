@@ -94,7 +94,7 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 	const char *transform;
 
 	*ret = column ? field->column : -1;
-	if (!name || !root->table || (!field && fields_unsure(root)))
+	if (!name || document->routing_flawed || !root->table || (!field && fields_unsure(root)))
 		return true;
 	transform = made_by(root->node, field, name);
 	near = did_you_mean(root, name);

@@ -67,41 +67,217 @@ static void check_source(const struct node *node, const char *name, const char *
 		check_final(node, name, path, f);
 }
 
-/* The schema names it: a field that only the table knows of may be there or not, and then nothing happens to it. */
-static bool is_named(const struct node *node, const char *name)
+/* --- one name, one field --- */
+
+/* A field that the schema names: what only the table knows of is checked with it. */
+struct named {
+	char *source, *path; /* path: of the node's, "expressions.age" */
+	const char *final;   /* after rename */
+};
+
+struct names {
+	struct named *items;
+	size_t n;
+};
+
+static bool is_child_label(const struct node *node, const char *name)
 {
-	for (size_t i = 0; i < node->columns.n; i++)
-		if (strcmp(node->columns.items[i], name) == 0)
-			return true;
-	for (size_t i = 0; i < node->n_expressions; i++)
-		if (strcmp(node->expressions[i].name, name) == 0)
-			return true;
 	for (size_t i = 0; i < node->n_children; i++)
 		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
 			return true;
 	return false;
 }
 
-static void check_renames(const struct node *node, struct findings *f)
+/* Takes both. */
+static void add_name_take(struct names *names, const struct node *node, char *source, char *path)
 {
-	_cleanup_free_ char *path = xasprintf("%s.transform.rename", node->path);
-	_cleanup_json_ json_t *seen = json_object();
-	const char *field;
-	json_t *name;
+	const char *to = json_string_value(json_object_get(node->transform.rename, source));
 
-	json_object_foreach (node->transform.rename, field, name) {
-		const char *to = json_string_value(name);
-		const char *other = json_string_value(json_object_get(seen, to));
-		_cleanup_free_ char *at = jsonx_path(path, field);
+	names->items = xreallocarray(names->items, names->n + 1, sizeof(*names->items));
+	names->items[names->n++] = (struct named){.source = source, .path = path, .final = to ? to : source};
+}
 
-		if (!is_named(node, field))
-			continue;
-		check_final(node, to, at, f);
-		if (other)
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "`%s` and `%s` would both be named `%s`",
-				     other, field, to);
-		(void)json_object_set_new(seen, to, json_string(field));
+/* A child takes the place of a column or expression of its name, and a column that is named twice appears once. */
+static void add_columns(struct names *names, const struct node *node)
+{
+	for (size_t i = 0; i < node->columns.n; i++) {
+		const char *column = node->columns.items[i];
+		_cleanup_(column_path_release) struct column_path path = {0};
+		bool again = !*column;
+
+		for (size_t j = 0; j < i && !again; j++)
+			again = strcmp(column, node->columns.items[j]) == 0;
+		if (column_is_path(column))
+			free(column_path_parse(column, &path));
+		if (path.label)
+			column = path.label;
+		if (!again && !is_child_label(node, column))
+			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i));
 	}
+}
+
+static void collect_names(struct names *names, const struct node *node)
+{
+	add_columns(names, node);
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (!is_child_label(node, node->expressions[i].name))
+			add_name_take(names, node, xstrdup(node->expressions[i].name),
+				      jsonx_path("expressions", node->expressions[i].name));
+	for (size_t i = 0; i < node->n_children; i++)
+		if (node->children[i]->label)
+			add_name_take(names, node, xstrdup(node->children[i]->label),
+				      xasprintf("children[%zu].label", i));
+}
+
+static void names_release(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		free(names->items[i].source);
+		free(names->items[i].path);
+	}
+	free(names->items);
+}
+
+static void check_unique(const struct node *node, const struct names *names, size_t i, struct findings *f)
+{
+	const struct named *name = &names->items[i];
+	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
+	_cleanup_free_ char *own = xasprintf("%s.%s", node->path, name->path);
+	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, name->final == name->source ? name->path : renamed);
+
+	/* Labels of children are compared by themselves. */
+	for (size_t j = 0; j < i; j++) {
+		const struct named *other = &names->items[j];
+		bool same = strcmp(name->source, other->source) == 0;
+
+		if (same && is_child_label(node, name->source))
+			return;
+		if (!same && strcmp(name->final, other->final) != 0)
+			continue;
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, same ? own : path,
+			     "two fields are named `%s`, this one and that of %s; give one of them another name",
+			     same ? name->source : name->final, other->path);
+		return;
+	}
+}
+
+/* A rename of what only the table knows of may do nothing. */
+static void check_renamed(const struct node *node, const struct named *name, struct findings *f)
+{
+	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
+	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, renamed);
+
+	if (name->final != name->source)
+		check_final(node, name->final, path, f);
+}
+
+static void check_names(const struct node *node, struct findings *f)
+{
+	_cleanup_(names_release) struct names names = {0};
+
+	collect_names(&names, node);
+	for (size_t i = 0; i < names.n; i++) {
+		check_renamed(node, &names.items[i], f);
+		check_unique(node, &names, i, f);
+	}
+}
+
+static bool is_made(const struct transform *t, const char *name)
+{
+	for (size_t i = 0; i < t->n_concats; i++)
+		if (strcmp(t->concats[i].destination, name) == 0)
+			return true;
+	for (size_t i = 0; i < t->n_moves; i++)
+		if (strcmp(t->moves[i].column, name) == 0 || strcmp(t->moves[i].destination, name) == 0)
+			return true;
+	return false;
+}
+
+static bool has_flaw(const struct node *node, const char *key)
+{
+	for (size_t i = 0; i < node->flaws.n; i++)
+		if (!*node->flaws.items[i] || strcmp(node->flaws.items[i], key) == 0)
+			return true;
+	return false;
+}
+
+static bool is_unread(const char *column)
+{
+	_cleanup_(column_path_release) struct column_path path = {0};
+	_cleanup_free_ char *problem = column_is_path(column) ? column_path_parse(column, &path) : NULL;
+
+	return !*column || problem;
+}
+
+/* A flaw within an object, of an entry that was not taken. */
+static bool lost_entry(const struct node *node, const char *key, bool (*has)(const struct node *node, const char *name))
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < node->flaws.n; i++) {
+		const char *flaw = node->flaws.items[i];
+
+		if (strncmp(flaw, key, len) == 0 && (flaw[len] == '.' || flaw[len] == '[') &&
+		    !(flaw[len] == '.' && has(node, flaw + len + 1)))
+			return true;
+	}
+	return false;
+}
+
+static bool has_expression(const struct node *node, const char *name)
+{
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (strcmp(node->expressions[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool has_rename(const struct node *node, const char *name)
+{
+	return json_object_get(node->transform.rename, name);
+}
+
+bool node_names_are_known(const struct node *node)
+{
+	static const char *const keys[] = {"columns", "expressions", "children", "transform", "transform.rename"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (has_flaw(node, keys[i]))
+			return false;
+	for (size_t i = 0; i < node->columns.n; i++)
+		if (is_unread(node->columns.items[i]))
+			return false;
+	for (size_t i = 0; i < node->n_children; i++)
+		if (!node->children[i]->label)
+			return false;
+	return !lost_entry(node, "expressions", has_expression) && !lost_entry(node, "transform.rename", has_rename) &&
+	       !node_is_flawed(node, "transform.concat") && !node_is_flawed(node, "transform.move");
+}
+
+/* What a field can be routed by is said where the table is known; that there is none of the name can be said here. */
+bool names_check_routing(const struct schema_document *document, struct findings *f)
+{
+	const struct node *root = document->root;
+	_cleanup_free_ char *path = xasprintf("%s.routing", document->path);
+	_cleanup_(names_release) struct names names = {0};
+	_cleanup_free_ const char **finals = NULL;
+	const char *near;
+
+	if (!document->routing || !root || !root->columns.n || !node_names_are_known(root) ||
+	    is_made(&root->transform, document->routing))
+		return true;
+	collect_names(&names, root);
+	finals = xcalloc(names.n, sizeof(*finals));
+	for (size_t i = 0; i < names.n; i++)
+		finals[i] = names.items[i].final;
+	for (size_t i = 0; i < names.n; i++)
+		if (strcmp(finals[i], document->routing) == 0)
+			return true;
+	near = nearest_name(document->routing, finals, names.n);
+	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		     "\"%s\" is not one of the root's columns in the document%s%s%s", document->routing,
+		     near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	return false;
 }
 
 static void check_concats(const struct node *node, struct findings *f)
@@ -165,7 +341,7 @@ void names_check(const struct node *node, struct findings *f)
 		if (node->children[i]->label)
 			check_source(node, node->children[i]->label, path, f);
 	}
-	check_renames(node, f);
+	check_names(node, f);
 	check_concats(node, f);
 	check_moves(node, f);
 }

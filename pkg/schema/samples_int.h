@@ -42,7 +42,7 @@ static const char everything[] =
 	"\"tls\": {\"caSecretRef\": {\"name\": \"ca\", \"key\": \"root.pem\"}, \"insecureSkipVerify\": true}, "
 	"\"adoptExistingIndex\": true, \"bulk\": {\"maxBytes\": 65536, \"concurrency\": 3, \"flushMilliseconds\": 0}}, "
 	"\"schema\": [{\"database\": \"d\", \"index\": \"i\", \"setting\": {\"number_of_shards\": 2}, \"mapping\": {}, "
-	"\"pipeline\": \"p\", \"routing\": \"r\", \"plugins\": [], \"nodes\": {\"table\": \"t\", \"schema\": \"s\", "
+	"\"pipeline\": \"p\", \"routing\": \"a\", \"plugins\": [], \"nodes\": {\"table\": \"t\", \"schema\": \"s\", "
 	"\"columns\": [\"a\", \"b\", \"a\"], \"transform\": {}, \"children\": [{\"table\": \"c\", \"label\": \"l\", "
 	"\"relationship\": {\"type\": \"one_to_one\", \"variant\": \"scalar\", \"through_tables\": [\"x.y\"], "
 	"\"foreign_key\": {\"child\": [\"q\"], \"parent\": \"w\"}}}]}}], \"checkpoint\": {\"store\": \"Sink\"}, "

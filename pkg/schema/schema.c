@@ -445,8 +445,7 @@ static void check_labels(const struct node *node, struct findings *f)
 		for (size_t j = 0; child->label && j < i; j++) {
 			const struct node *other = node->children[j];
 
-			if (!other->label || strcmp(child->label, other->label) != 0 ||
-			    node_is_unsure(child, "label", f) || node_is_unsure(other, "label", f))
+			if (!other->label || strcmp(child->label, other->label) != 0)
 				continue;
 			path = xasprintf("%s.label", child->path);
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
@@ -471,13 +470,13 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 	jsonx_decode(value, node_fields, node, path, INVALID_SCHEMA, f);
 	if (!node->schema)
 		node->schema = xstrdup("public");
-	if (!node->label)
-		node->label = xstrdup_or_null(node->table);
-	check_columns(node, f);
-	check_where(node, f);
 	note_meant(node, value, node_fields, "");
 	note_meant(node, json_object_get(value, "relationship"), relationship_fields, "relationship.");
 	note_meant(node, json_object_get(value, "transform"), transform_fields, "transform.");
+	if (!node->label && !node_is_unsure(node, "label", f))
+		node->label = xstrdup_or_null(node->table);
+	check_columns(node, f);
+	check_where(node, f);
 	check_relationship(node, json_object_get(value, "relationship"), f);
 	check_elements(node, f);
 	check_labels(node, f);
@@ -688,12 +687,13 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	else if ((!given || json_is_null(given)) && !jsonx_is_meant(value, document_fields, "index"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
+	if (document->root)
+		mark_flaws(document->root, f);
+	document->routing_flawed = !names_check_routing(document, f);
 	document->flawed = !document->root;
 	for (size_t i = 0; i < f->n; i++)
 		document->flawed = document->flawed ||
 				   (f->items[i].severity == FINDING_ERROR && path_is_within(f->items[i].path, path));
-	if (document->root)
-		mark_flaws(document->root, f);
 	return document;
 }
 

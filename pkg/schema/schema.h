@@ -77,7 +77,7 @@ struct node {
 	char *path; /* "spec.schema[0].nodes.children[1]" */
 	char *table;
 	char *schema;                     /* "public" unless given */
-	char *label;                      /* the table's name unless given */
+	char *label;                      /* the table's name unless given; NULL: given, but not well */
 	struct jsonx_strings columns;     /* names and JSON paths; empty: all */
 	struct jsonx_strings primary_key; /* for relations without one */
 	struct table_name *base_tables;   /* of a view */
@@ -100,6 +100,8 @@ struct node {
 /* Whether what stands at `key` of the node ("columns", "relationship.type") is not all that was meant there: something
  * is wrong with it, or with a part of it. What follows from it is not worth a finding of its own. */
 bool node_is_flawed(const struct node *node, const char *key);
+/* Whether the schema says well which fields the node has, but for what only its table knows. */
+bool node_names_are_known(const struct node *node);
 
 struct schema_document {
 	char *path; /* "spec.schema[0]" */
@@ -108,6 +110,7 @@ struct schema_document {
 	struct node *root;
 	json_t *setting, *mapping; /* NULL when absent */
 	char *pipeline, *routing;  /* NULL when absent */
+	bool routing_flawed;       /* no field has its name */
 	bool flawed;               /* something is wrong with it or below it; then root may be NULL */
 };
 

@@ -443,7 +443,8 @@ static void test_names_when_no_engine_takes_them_then_refused(void **state)
 		"give it another name\n"
 		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines have one of "
 		"their own; give it another name\n"
-		"schema[0].nodes.transform.rename: `a` and `b` would both be named `n`\n"
+		"schema[0].nodes.transform.rename.b: two fields are named `n`, this one and that of columns[3]; give "
+		"one of them another name\n"
 		"schema[0].nodes.transform.rename[\"z.\"]: no document can have a field `_routing`: search engines "
 		"have one of "
 		"their own; give it another name\n"
@@ -577,6 +578,31 @@ static void test_documents_when_given_then_another_hash(void **state)
 	assert_int_equal(b->documents_as.mapping, MAPPING_DYNAMIC);
 	assert_string_not_equal(a->schema_hash, b->schema_hash);
 	findings_release(&f);
+}
+
+static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused(void **state)
+{
+	UNUSED(state);
+	expect_schema(
+		"[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\", \"columns\": [\"title\", "
+		"\"isbn\", "
+		"\"doc->a\", \"doc_a\", \"title\", \"c\"], \"expressions\": {\"isbn\": \"1\", \"c\": \"2\"}, "
+		"\"transform\": "
+		"{\"rename\": {\"doc_a\": \"title\"}}, \"children\": [{\"table\": \"c\", \"relationship\": {\"type\": "
+		"\"one_to_one\", \"variant\": \"object\"}}]}}]",
+		FINDING_ERROR,
+		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and that of "
+		"columns[0]; give "
+		"one of them another name\n"
+		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and that of "
+		"columns[0]; give "
+		"one of them another name\n"
+		"schema[0].nodes.expressions.isbn: two fields are named `isbn`, this one and that of columns[1]; give "
+		"one of "
+		"them another name\n"
+		"schema[0].routing: \"titel\" is not one of the root's columns in the document; did you mean `title`?");
+	/* What a name is routed by is known of the table only when its columns are not listed. */
+	expect_schema("[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\"}}]", FINDING_ERROR, "");
 }
 
 static void test_labels_when_two_children_share_one_then_refused(void **state)
@@ -764,6 +790,7 @@ int main(void)
 		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
 		cmocka_unit_test(test_fragment_when_it_is_one_expression_then_no_problem),
 		cmocka_unit_test(test_documents_when_given_then_another_hash),
+		cmocka_unit_test(test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused),
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
 		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),
