@@ -169,7 +169,7 @@ def test_names_that_no_engine_takes_are_told_before_one_is_asked(state, unique, 
     root(manifest)["transform"] = {"rename": {"title": "_id", "isbn": ".isbn", "status": "price.status"}}
     code, said = plan(state, unique, manifest)
     assert code == 1
-    for words in ("spec.schema[0].nodes.transform.rename: no document can have a field `_id`", "no field `.isbn`"):
+    for words in ("spec.schema[0].nodes.transform.rename.title: no document can have a field `_id`", "no field `.isbn`"):
         assert words in said, f"{words!r} is not in: {said}"
     root(manifest)["transform"] = {"rename": {"status": "price.status"}}
     code, said = plan(state, unique, manifest)

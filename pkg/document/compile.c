@@ -62,10 +62,34 @@ bool counts_in_list(const struct jsonx_strings *names, size_t i)
 
 /* --- tables */
 
+/* The known table that is meant: one of the schema with nearly that name, one of that name elsewhere, or one whose
+ * whole name is near. */
+static const char *near_table(const struct document_names *known, const char *schema, const char *table)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
+	_cleanup_free_ const char **tables = xcalloc(known->n, sizeof(*tables));
+	size_t n = 0, prefix = strlen(schema) + 1;
+	const char *near;
+
+	for (size_t i = 0; i < known->n; i++)
+		if (strncmp(known->items[i], name, prefix) == 0)
+			tables[n++] = known->items[i] + prefix;
+	near = nearest_name(table, tables, n);
+	if (near)
+		return near - prefix;
+	for (size_t i = 0; i < known->n; i++) {
+		const char *dot = strchr(known->items[i], '.');
+
+		if (dot && strcmp(dot + 1, table) == 0)
+			return known->items[i];
+	}
+	return n ? NULL : nearest_name(name, known->items, known->n);
+}
+
 static void unknown_table(struct compiler *c, const char *path, const char *schema, const char *table)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
-	const char *near = c->known ? nearest_name(name, c->known->items, c->known->n) : NULL;
+	const char *near = c->known ? near_table(c->known, schema, table) : NULL;
 	const char *dot = strchr(table, '.');
 
 	/* Written as people write it elsewhere. */

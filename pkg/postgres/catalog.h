@@ -147,8 +147,8 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
  * column: a temporary table is made for that, and rolled back. */
 int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
 			     size_t n, struct err *err) WARN_UNUSED;
-/* All table names of the schemas that `names` mention, "schema.table", for "did you mean"; caller frees with
- * free_strings. */
+/* All table names of the database, "schema.table", first those of the schemas that `names` mention, for "did you mean";
+ * caller frees with free_strings. */
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n,
 		 struct err *err) WARN_UNUSED;
 void catalog_free(struct catalog *catalog);

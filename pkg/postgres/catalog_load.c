@@ -102,7 +102,8 @@ static const char sql_foreign_keys[] =
 
 static const char sql_list[] =
 	"SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-	" WHERE n.nspname = ANY ($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1 LIMIT 10000";
+	" WHERE (n.nspname = ANY ($1::text[]) OR n.nspname !~ '^(pg_|information_schema$)')"
+	" AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname = ANY ($1::text[]) DESC, 1 LIMIT 10000";
 
 static char *text_of(const PGresult *r, int row, int column)
 {
