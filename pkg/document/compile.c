@@ -52,14 +52,6 @@ static bool names_other(const struct node *node, const struct table_name *name)
 	return *name->table && (name->schema || !node_is_flawed(node, "schema"));
 }
 
-bool counts_in_list(const struct jsonx_strings *names, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(names->items[i], names->items[j]) == 0)
-			return false;
-	return *names->items[i];
-}
-
 /* --- tables */
 
 /* The known table that is meant: one of the schema with nearly that name, one of that name elsewhere, or one whose
@@ -163,7 +155,7 @@ static void given_key(struct compiler *c, struct place *place)
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 		int column = catalog_column(place->table, node->primary_key.items[i]);
 
-		if (!counts_in_list(&node->primary_key, i))
+		if (!name_counts(&node->primary_key, i))
 			continue;
 		complete = complete && column >= 0;
 		if (column < 0)
@@ -193,8 +185,7 @@ static void resolve_key(struct compiler *c, struct place *place)
 	for (size_t i = 0; primary && i < node->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 
-		if (counts_in_list(&node->primary_key, i) &&
-		    catalog_column(place->table, node->primary_key.items[i]) < 0)
+		if (name_counts(&node->primary_key, i) && catalog_column(place->table, node->primary_key.items[i]) < 0)
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
 	}
 	if (primary) {

@@ -117,9 +117,6 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 /* The same, for who fails by itself. */
 void say_unknown_column(struct findings *f, const char *path, const struct catalog_table *table, const char *name);
 const struct catalog *compiler_catalog(const struct compiler *c);
-/* The i-th name is one, and the first of its kind: pgsync builds jsonb, in which a column that is named twice appears
- * once. */
-bool counts_in_list(const struct jsonx_strings *names, size_t i);
 /* Finds the place's fields as the node names them; its children are resolved already. */
 void fields_resolve(struct compiler *c, struct place *place);
 /* Which fields the place has is not all known, as its node is not well-formed. */

@@ -234,7 +234,7 @@ static void add_columns(struct compiler *c, struct place *place)
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
-		if (counts_in_list(&node->columns, i))
+		if (name_counts(&node->columns, i))
 			add_named(c, place, node->columns.items[i], path);
 	}
 	for (size_t i = 0; all && i < place->table->n_columns; i++)

@@ -97,21 +97,26 @@ static void add_name_take(struct names *names, const struct node *node, char *so
 	names->items[names->n++] = (struct named){.source = source, .path = path, .final = to ? to : source};
 }
 
-/* A child takes the place of a column or expression of its name, and a column that is named twice appears once. */
+bool name_counts(const struct jsonx_strings *names, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(names->items[i], names->items[j]) == 0)
+			return false;
+	return *names->items[i] != '\0';
+}
+
+/* A child takes the place of a column or expression of its name. */
 static void add_columns(struct names *names, const struct node *node)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
 		const char *column = node->columns.items[i];
 		_cleanup_(column_path_release) struct column_path path = {0};
-		bool again = !*column;
 
-		for (size_t j = 0; j < i && !again; j++)
-			again = strcmp(column, node->columns.items[j]) == 0;
 		if (column_is_path(column))
 			free(column_path_parse(column, &path));
 		if (path.label)
 			column = path.label;
-		if (!again && !is_child_label(node, column))
+		if (name_counts(&node->columns, i) && !is_child_label(node, column))
 			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i));
 	}
 }

@@ -128,6 +128,9 @@ struct column_path {
 	char *label; /* pgsync's: "doc_a_0_b" */
 };
 
+/* The i-th name of a list is one, and the first of its kind: pgsync builds jsonb, in which a column that is named twice
+ * appears once. */
+bool name_counts(const struct jsonx_strings *names, size_t i);
 /* Why no document can have a field of this name (caller frees), or NULL. at_top: it would be one of the document
  * itself, not of an object within. */
 char *schema_field_problem(const char *name, bool at_top);
