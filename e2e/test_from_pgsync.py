@@ -437,6 +437,32 @@ def test_mistakes_in_the_schema_and_those_that_the_database_shows_are_named_at_o
     assert shop.slots() == [] and shop.publications() == []
 
 
+def test_mistakes_of_one_database_do_not_hide_those_of_another(home, shop, index):
+    load(shop)
+    schema = schema_json(shop, index=index)
+    schema[0]["nodes"]["columns"] = ["titel"]
+    schema.append({"database": "postgres", "index": f"{index}-2", "nodes": {"table": "nowhere", "colums": []}})
+    home.write("wrong.json", schema)
+    code, _, err = home.call("bootstrap", "--config", "wrong.json", WAL="maybe")
+    assert code == 2
+    for words in ("wrong.json[0].nodes.columns[0]: column `titel` does not exist", "wrong.json[1].nodes.colums: unknown field",
+                  "wrong.json[1].nodes.table: table public.nowhere does not exist", "WAL: must be true or false"):
+        assert words in err, (words, err)
+    assert shop.slots() == []
+
+
+def test_teardown_needs_no_good_schema(home, shop, index):
+    load(shop)
+    assert home.call("bootstrap", "--config", "schema.json")[0] == 0
+    assert len(shop.slots()) == 1
+    schema = schema_json(shop, index=index)
+    schema[0]["nodes"]["colums"] = []
+    home.write("wrong.json", schema)
+    code, _, err = home.call("bootstrap", "--config", "wrong.json", "--teardown")
+    assert code == 0, err
+    assert shop.slots() == [] and shop.publications() == []
+
+
 # --- import
 
 
