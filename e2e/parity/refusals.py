@@ -102,7 +102,7 @@ REFUSALS = [
             "AmbiguousForeignKey", _several_keys),
     Refusal("inside-json", "`rename` and `replace` reach into JSON columns by nested objects",
             "refuses it: select the keys as JSON paths (`info->colour`) and rename these", "an accident of how pgsync walks through"
-            " a document, and undocumented", "ours", r"transform[.](rename|replace): .*`(\w+)`",
+            " a document, and undocumented", "ours", r"transform[.](rename|replace)[.](\w+)",
             lambda world, match: "json" in (world.root.type_of_key(match[2]) or "")),
     Refusal("plugins", "`plugins` names Python modules that change documents", "refuses it, and names `transform`, `expressions` and"
             " `pipeline`", "no Python runs here", "ours", r"[.]plugins", lambda world, _: True),
