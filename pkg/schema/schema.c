@@ -170,6 +170,7 @@ static size_t node_depth(const struct node *node)
 static void decode_children(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct node *node = out;
+	size_t n = json_array_size(value);
 
 	if (!json_is_array(value)) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of nodes, found %s",
@@ -180,13 +181,13 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "the tree is deeper than %d levels", NODE_DEPTH);
 		return;
 	}
-	if (json_array_size(value) > NODE_COUNT) {
+	if (n > NODE_COUNT) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold at most %d nodes, found %zu",
-			     NODE_COUNT, json_array_size(value));
-		return;
+			     NODE_COUNT, n);
+		n = NODE_COUNT;
 	}
-	node->children = xcalloc(json_array_size(value), sizeof(struct node *));
-	for (size_t i = 0; i < json_array_size(value); i++) {
+	node->children = xcalloc(n, sizeof(struct node *));
+	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
 
 		node->children[node->n_children++] = decode_node(json_array_get(value, i), item, node, f);
@@ -724,11 +725,13 @@ void schema_decode(const json_t *array, const char *path, struct schema_document
 			     jsonx_type_name(array));
 		return;
 	}
-	if (n < 1 || n > DOCUMENT_COUNT) {
+	if (n < 1 || n > DOCUMENT_COUNT)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold 1 to %d documents, found %zu",
 			     DOCUMENT_COUNT, n);
+	if (n == 0)
 		return;
-	}
+	if (n > DOCUMENT_COUNT)
+		n = DOCUMENT_COUNT;
 	documents = xcalloc(n, sizeof(struct schema_document *));
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);

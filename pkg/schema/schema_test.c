@@ -289,6 +289,25 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 	expect_schema("{\"index\": \"books\"}", FINDING_ERROR,
 		      "schema: must be an array of documents, found an object");
 	expect_schema("[]", FINDING_ERROR, "schema: must hold 1 to 16 documents, found 0");
+	expect_schema("[{\"index\": \"a\", \"nodes\": {}}, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+		      FINDING_ERROR,
+		      "schema: must hold 1 to 16 documents, found 17\n"
+		      "schema[0].nodes.table: is required\n"
+		      "schema[1]: must be an object, found an integer\n"
+		      "schema[2]: must be an object, found an integer\n"
+		      "schema[3]: must be an object, found an integer\n"
+		      "schema[4]: must be an object, found an integer\n"
+		      "schema[5]: must be an object, found an integer\n"
+		      "schema[6]: must be an object, found an integer\n"
+		      "schema[7]: must be an object, found an integer\n"
+		      "schema[8]: must be an object, found an integer\n"
+		      "schema[9]: must be an object, found an integer\n"
+		      "schema[10]: must be an object, found an integer\n"
+		      "schema[11]: must be an object, found an integer\n"
+		      "schema[12]: must be an object, found an integer\n"
+		      "schema[13]: must be an object, found an integer\n"
+		      "schema[14]: must be an object, found an integer\n"
+		      "schema[15]: must be an object, found an integer");
 	expect_schema(
 		"[7, {\"index\": \"a\"}, {\"nodes\": [{\"tabel\": \"t\"}]}, {\"index\": \"a\", \"nodes\": {\"table\": "
 		"\"t\"}}]",
