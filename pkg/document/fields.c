@@ -498,7 +498,7 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
 	    !node_is_flawed(place->node, move->path + strlen(place->node->path) + 1))
 		compiler_fail(c, "InvalidSchema", move->path,
-			      "destination \"%s\" is no path to a new field: another field is there, or in the way",
+			      "\"%s\" is no path to a new field: another field is there, or in the way",
 			      move->destination);
 }
 

@@ -73,6 +73,7 @@ static void check_source(const struct node *node, const char *name, const char *
 struct named {
 	char *source, *path; /* path: of the node's, "expressions.age" */
 	const char *final;   /* after rename */
+	const char *made;    /* how, when it is no column's value as it is; or NULL */
 };
 
 struct names {
@@ -88,13 +89,14 @@ static bool is_child_label(const struct node *node, const char *name)
 	return false;
 }
 
-/* Takes both. */
-static void add_name_take(struct names *names, const struct node *node, char *source, char *path)
+/* Takes source and path. */
+static void add_name_take(struct names *names, const struct node *node, char *source, char *path, const char *made)
 {
 	const char *to = json_string_value(json_object_get(node->transform.rename, source));
 
 	names->items = xreallocarray(names->items, names->n + 1, sizeof(*names->items));
-	names->items[names->n++] = (struct named){.source = source, .path = path, .final = to ? to : source};
+	names->items[names->n++] =
+		(struct named){.source = source, .path = path, .final = to ? to : source, .made = made};
 }
 
 bool name_counts(const struct jsonx_strings *names, size_t i)
@@ -117,7 +119,8 @@ static void add_columns(struct names *names, const struct node *node)
 		if (path.label)
 			column = path.label;
 		if (name_counts(&node->columns, i) && !is_child_label(node, column))
-			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i));
+			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i),
+				      path.label ? "a JSON path" : NULL);
 	}
 }
 
@@ -127,11 +130,11 @@ static void collect_names(struct names *names, const struct node *node)
 	for (size_t i = 0; i < node->n_expressions; i++)
 		if (!is_child_label(node, node->expressions[i].name))
 			add_name_take(names, node, xstrdup(node->expressions[i].name),
-				      jsonx_path("expressions", node->expressions[i].name));
+				      jsonx_path("expressions", node->expressions[i].name), "expressions");
 	for (size_t i = 0; i < node->n_children; i++)
 		if (node->children[i]->label)
 			add_name_take(names, node, xstrdup(node->children[i]->label),
-				      xasprintf("children[%zu].label", i));
+				      xasprintf("children[%zu].label", i), "children");
 }
 
 static void names_release(struct names *names)
@@ -259,7 +262,7 @@ bool node_names_are_known(const struct node *node)
 	       !node_is_flawed(node, "transform.concat") && !node_is_flawed(node, "transform.move");
 }
 
-/* What a field can be routed by is said where the table is known; that there is none of the name can be said here. */
+/* Which types of columns documents can be routed by is said where the table is known. */
 bool names_check_routing(const struct schema_document *document, struct findings *f)
 {
 	const struct node *root = document->root;
@@ -268,16 +271,25 @@ bool names_check_routing(const struct schema_document *document, struct findings
 	_cleanup_free_ const char **finals = NULL;
 	const char *near;
 
-	if (!document->routing || !root || !root->columns.n || !node_names_are_known(root) ||
-	    is_made(&root->transform, document->routing))
+	if (!document->routing || !root || !root->columns.n || is_made(&root->transform, document->routing))
 		return true;
 	collect_names(&names, root);
 	finals = xcalloc(names.n, sizeof(*finals));
 	for (size_t i = 0; i < names.n; i++)
 		finals[i] = names.items[i].final;
-	for (size_t i = 0; i < names.n; i++)
-		if (strcmp(finals[i], document->routing) == 0)
-			return true;
+	for (size_t i = 0; i < names.n; i++) {
+		if (strcmp(finals[i], document->routing) != 0)
+			continue;
+		if (names.items[i].made)
+			findings_add(
+				f, FINDING_ERROR, "NotSupported", path,
+				"field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), "
+				"so that a changed row says where its old document is",
+				document->routing, names.items[i].made);
+		return !names.items[i].made;
+	}
+	if (!node_names_are_known(root))
+		return true;
 	near = nearest_name(document->routing, finals, names.n);
 	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 		     "\"%s\" is not one of the root's columns in the document%s%s%s", document->routing,
@@ -301,6 +313,18 @@ const char *move_path(const struct move *move, bool *ret_to_root)
 	return move->destination + (*ret_to_root ? strlen(ROOT_PREFIX) : 0);
 }
 
+/* A field that stays has the name already. */
+static bool is_taken(const struct node *node, const char *name)
+{
+	_cleanup_(names_release) struct names names = {0};
+	bool taken = false;
+
+	collect_names(&names, node);
+	for (size_t i = 0; i < names.n; i++)
+		taken = taken || strcmp(names.items[i].final, name) == 0;
+	return taken && !is_moved(&node->transform, name);
+}
+
 static void check_moves(const struct node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->transform.n_moves; i++) {
@@ -320,6 +344,10 @@ static void check_moves(const struct node *node, struct findings *f)
 				  : schema_field_problem(first, to_root || !node->parent);
 		if (problem)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s", problem);
+		else if ((!to_root || !node->parent) && is_taken(node, first))
+			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+				     "\"%s\" is no path to a new field: another field is there, or in the way",
+				     move->destination);
 	}
 }
 

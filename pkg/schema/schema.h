@@ -110,7 +110,7 @@ struct schema_document {
 	struct node *root;
 	json_t *setting, *mapping; /* NULL when absent */
 	char *pipeline, *routing;  /* NULL when absent */
-	bool routing_flawed;       /* no field has its name */
+	bool routing_flawed;       /* no column's field has its name */
 	bool flawed;               /* something is wrong with it or below it; then root may be NULL */
 };
 

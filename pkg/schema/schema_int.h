@@ -26,7 +26,7 @@ void transform_release(struct transform *transform);
 /* Says which names of the node's fields cannot be; its children are decoded. */
 void names_check(const struct node *node, struct findings *f);
 
-/* False, with a finding: no field is named as the document's `routing`. */
+/* False, with a finding: no column's field is named as the document's `routing`. */
 bool names_check_routing(const struct schema_document *document, struct findings *f);
 
 /* Notes that generations depend on the schema and on `documents`. */

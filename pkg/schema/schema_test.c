@@ -620,6 +620,24 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 		"one of "
 		"them another name\n"
 		"schema[0].routing: \"titel\" is not one of the root's columns in the document; did you mean `title`?");
+	expect_schema("[{\"index\": \"i\", \"routing\": \"low\", \"nodes\": {\"table\": \"t\", \"columns\": "
+		      "[\"title\", \"isbn\", \"doc->a\"], "
+		      "\"expressions\": {\"low\": \"lower(title)\"}, \"transform\": {\"move\": [{\"column\": \"isbn\", "
+		      "\"destination\": "
+		      "\"title\"}, {\"column\": \"title\", \"destination\": \"$root.low.x\"}, {\"column\": \"doc_a\", "
+		      "\"destination\": "
+		      "\"isbn.x\"}]}}}, {\"index\": \"j\", \"routing\": \"doc_a\", \"nodes\": {\"table\": \"t\", "
+		      "\"columns\": [\"doc->a\"]}}]",
+		      FINDING_ERROR,
+		      "schema[0].nodes.transform.move[1].destination: \"$root.low.x\" is no path to a new field: "
+		      "another field is "
+		      "there, or in the way\n"
+		      "schema[0].routing: field \"low\" is made by `expressions`; route by a column's value as it is "
+		      "(it may be "
+		      "renamed), so that a changed row says where its old document is\n"
+		      "schema[1].routing: field \"doc_a\" is made by `a JSON path`; route by a column's value as it is "
+		      "(it may be "
+		      "renamed), so that a changed row says where its old document is");
 	/* What a name is routed by is known of the table only when its columns are not listed. */
 	expect_schema("[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\"}}]", FINDING_ERROR, "");
 }
