@@ -15,8 +15,7 @@ struct check {
 /* What is wrong with the file leaves the database to be looked at, where more may be wrong. */
 static bool may_go_on(const struct check *check, const struct input *input, const struct findings *findings)
 {
-	return !findings_failed(findings) ||
-	       (check->connects && input->spec->documents && spec_source_is_known(findings));
+	return !findings_failed(findings) || (check->connects && spec_can_be_checked(input->spec, findings));
 }
 
 /* Reads the file, goes on with what the command does, and prints everything that was found. */

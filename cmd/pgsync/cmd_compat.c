@@ -333,7 +333,7 @@ static void find_rest(struct compat *c, const struct findings *f)
 		struct sync_options options = options_of(c, i);
 		struct err err = {0};
 
-		if (!options.spec->documents || !spec_source_is_known(&c->found[i]))
+		if (!spec_can_be_checked(options.spec, &c->found[i]))
 			continue;
 		options.source_only = true;
 		options.stop_fd = stop_fd_open(-1, &err);
@@ -350,8 +350,7 @@ static bool can_tear_down(const struct compat_flags *flags, const struct compat 
 	bool can = flags->teardown && !findings_failed(f) && c->n;
 
 	for (size_t i = 0; i < c->n; i++)
-		can = can && spec_part_is_sound(&c->found[i], "spec.source") &&
-		      spec_part_is_sound(&c->found[i], "spec.sink");
+		can = can && spec_can_be_cleaned_up(&c->found[i]);
 	return can;
 }
 

@@ -159,8 +159,8 @@ static bool can_do(const char *task, const struct input *input, const struct fin
 	if (!findings_failed(f))
 		return true;
 	if (!strcmp(task, "cleanup"))
-		return spec_part_is_sound(f, "spec.source") && spec_part_is_sound(f, "spec.sink");
-	return !strcmp(task, "check") && input->spec->documents && spec_source_is_known(f);
+		return spec_can_be_cleaned_up(f);
+	return !strcmp(task, "check") && spec_can_be_checked(input->spec, f);
 }
 
 static int work(json_t *message)

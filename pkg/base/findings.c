@@ -158,6 +158,13 @@ static size_t edit_distance(const char *a, size_t alen, const char *b, size_t bl
 	return rows[alen % 3][blen];
 }
 
+bool path_is_within(const char *path, const char *of)
+{
+	size_t len = strlen(of);
+
+	return len == 0 || (strncmp(path, of, len) == 0 && (!path[len] || path[len] == '.' || path[len] == '['));
+}
+
 const char *nearest_name(const char *word, const char *const *names, size_t n)
 {
 	size_t len = strlen(word);

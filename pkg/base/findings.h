@@ -49,6 +49,9 @@ char *findings_summary(const struct findings *f, enum finding_severity severity,
 /* All findings of a severity, "path: message" joined by sep; caller frees. */
 char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep);
 
+/* The JSON path is `of`, or leads to something within it. */
+bool path_is_within(const char *path, const char *of);
+
 /* The name among n that is nearest to `word` by edit distance, or NULL when none is near enough to be meant. */
 const char *nearest_name(const char *word, const char *const *names, size_t n);
 

@@ -63,14 +63,6 @@ bool field_is_listed(const struct node *node, const char *name)
 	return false;
 }
 
-static bool is_child_label(const struct node *node, const char *name)
-{
-	for (size_t i = 0; i < node->n_children; i++)
-		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
-			return true;
-	return false;
-}
-
 struct field *find_field(const struct place *place, const char *name)
 {
 	for (size_t i = place->n_fields; i-- > 0;)
@@ -112,7 +104,7 @@ static void say_twice(struct compiler *c, const struct place *place, const struc
 /* Takes the field; drops it with a warning when a child has its name. */
 static void add_field(struct compiler *c, struct place *place, struct field field, const char *name)
 {
-	if (field.kind != FIELD_CHILD && !place->scalar && is_child_label(place->node, name)) {
+	if (field.kind != FIELD_CHILD && !place->scalar && node_has_label(place->node, name)) {
 		_cleanup_free_ char *message =
 			xasprintf("`%s` does not appear in the document: a child has the same label", name);
 

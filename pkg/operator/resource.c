@@ -256,7 +256,7 @@ static enum inputs judge(const struct spec *spec, const struct findings *f)
 {
 	if (!findings_failed(f))
 		return INPUTS_OK;
-	return spec->documents && spec_source_is_known(f) ? INPUTS_FLAWED : INPUTS_BAD;
+	return spec_can_be_checked(spec, f) ? INPUTS_FLAWED : INPUTS_BAD;
 }
 
 void resource_refresh_inputs(struct resource *r)

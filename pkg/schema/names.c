@@ -81,7 +81,7 @@ struct names {
 	size_t n;
 };
 
-static bool is_child_label(const struct node *node, const char *name)
+bool node_has_label(const struct node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_children; i++)
 		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
@@ -118,7 +118,7 @@ static void add_columns(struct names *names, const struct node *node)
 			free(column_path_parse(column, &path));
 		if (path.label)
 			column = path.label;
-		if (name_counts(&node->columns, i) && !is_child_label(node, column))
+		if (name_counts(&node->columns, i) && !node_has_label(node, column))
 			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i),
 				      path.label ? "a JSON path" : NULL);
 	}
@@ -128,7 +128,7 @@ static void collect_names(struct names *names, const struct node *node)
 {
 	add_columns(names, node);
 	for (size_t i = 0; i < node->n_expressions; i++)
-		if (!is_child_label(node, node->expressions[i].name))
+		if (!node_has_label(node, node->expressions[i].name))
 			add_name_take(names, node, xstrdup(node->expressions[i].name),
 				      jsonx_path("expressions", node->expressions[i].name), "expressions");
 	for (size_t i = 0; i < node->n_children; i++)
@@ -158,7 +158,7 @@ static void check_unique(const struct node *node, const struct names *names, siz
 		const struct named *other = &names->items[j];
 		bool same = strcmp(name->source, other->source) == 0;
 
-		if (same && is_child_label(node, name->source))
+		if (same && node_has_label(node, name->source))
 			return;
 		if (!same && strcmp(name->final, other->final) != 0)
 			continue;

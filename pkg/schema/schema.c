@@ -17,13 +17,6 @@ const char *path_last(const char *path)
 	return dot ? dot + 1 : path;
 }
 
-bool path_is_within(const char *path, const char *of)
-{
-	size_t len = strlen(of);
-
-	return len == 0 || (strncmp(path, of, len) == 0 && (!path[len] || path[len] == '.' || path[len] == '['));
-}
-
 static bool asks_for_nothing(const json_t *value)
 {
 	if (json_is_object(value))

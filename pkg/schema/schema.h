@@ -100,6 +100,8 @@ struct node {
 /* Whether what stands at `key` of the node ("columns", "relationship.type") is not all that was meant there: something
  * is wrong with it, or with a part of it. What follows from it is not worth a finding of its own. */
 bool node_is_flawed(const struct node *node, const char *key);
+/* Whether a child of the node has this label: then it takes the place of a column of that name. */
+bool node_has_label(const struct node *node, const char *name);
 /* Whether the schema says well which fields the node has, but for what only its table knows. */
 bool node_names_are_known(const struct node *node);
 
@@ -251,8 +253,11 @@ void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct 
 /* Whether nothing is wrong with a part of the spec ("spec.source") and with what it refers to: then it can be used, to
  * look at it, although something else may be wrong. */
 bool spec_part_is_sound(const struct findings *f, const char *part);
-/* Whether the spec says how to reach the source, whatever it says of slot and publication. */
-bool spec_source_is_known(const struct findings *f);
+/* Whether a spec that is wrong can be checked further: it has documents, and says how to reach the source (whatever it
+ * says of slot and publication). */
+bool spec_can_be_checked(const struct spec *spec, const struct findings *f);
+/* Whether what an earlier form of it has made can be cleaned up: both sides are known. */
+bool spec_can_be_cleaned_up(const struct findings *f);
 
 /* Decodes one schema.json array (the value of spec.schema, or of a file) below `path`; used by spec_decode and
  * spec_resolve. */

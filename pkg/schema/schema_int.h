@@ -7,9 +7,6 @@
 /* The word after the last dot of a JSON path. */
 const char *path_last(const char *path);
 
-/* `path` is `of`, or something within it. */
-bool path_is_within(const char *path, const char *of);
-
 /* While a node is decoded: whether something was found wrong with `key`, or with a part of it. */
 bool node_is_unsure(const struct node *node, const char *key, const struct findings *f);
 

@@ -565,13 +565,18 @@ bool spec_part_is_sound(const struct findings *f, const char *part)
 	return true;
 }
 
-bool spec_source_is_known(const struct findings *f)
+bool spec_can_be_checked(const struct spec *spec, const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (concerns(&f->items[i], "spec.source") &&
 		    !path_is_within(f->items[i].path, "spec.source.replication"))
 			return false;
-	return true;
+	return spec->documents;
+}
+
+bool spec_can_be_cleaned_up(const struct findings *f)
+{
+	return spec_part_is_sound(f, "spec.source") && spec_part_is_sound(f, "spec.sink");
 }
 
 static void secret_ref_release(struct secret_ref *ref)

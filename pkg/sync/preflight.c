@@ -551,7 +551,7 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 	findings_init(findings);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct finding *item = &all.items[i];
-		bool side = strncmp(item->path, "spec.sink", 9) == 0 || strncmp(item->path, "spec.source", 11) == 0;
+		bool side = path_is_within(item->path, "spec.sink") || path_is_within(item->path, "spec.source");
 
 		findings_add(side ? findings : schema, item->severity, item->reason, item->path, "%s", item->message);
 	}
