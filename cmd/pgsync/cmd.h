@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "base/findings.h"
-#include "schema/schema.h"
+#include "spec/spec.h"
 
 /* Exit codes, also of `pgsync worker`: the operator starts a worker again after FAILED, not after BAD_INPUT. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };

@@ -56,7 +56,7 @@ static void on_report(void *user, const json_t *report)
 static int bootstrap_one(const struct compat_flags *flags, const struct compat *c, size_t i)
 {
 	struct sync_options options = options_of(c, i);
-	const struct source_spec *source = &options.spec->source;
+	const struct spec_source *source = &options.spec->source;
 	struct findings found, shown;
 	struct err err = {0};
 	int code = EXIT_FAILED;

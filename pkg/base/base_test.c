@@ -224,6 +224,29 @@ static void test_findings_when_they_do_not_fit_then_counted(void **state)
 	findings_release(&f);
 }
 
+static void test_findings_when_an_error_is_at_a_path_within_or_above_then_they_concern_it(void **state)
+{
+	static const struct {
+		const char *path;
+		bool concerns;
+	} rows[] = {
+		{"spec.sink.urls[0]", false},          {"spec.sources", false}, {"spec.source", true},
+		{"spec.source.tls.caSecretRef", true}, {"spec", true},          {"", true},
+		{"configmap/a/b[0].nodes", false},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+
+		findings_init(&f);
+		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
+		assert_false(findings_concern(&f, "spec.source"));
+		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is wrong");
+		assert_int_equal(findings_concern(&f, "spec.source"), rows[i].concerns);
+	}
+}
+
 static void test_nearest_name_when_word_is_mistyped_then_found(void **state)
 {
 	const char *const names[] = {"id", "title", "price"};
@@ -265,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
 		cmocka_unit_test(test_findings_when_they_do_not_fit_then_counted),
+		cmocka_unit_test(test_findings_when_an_error_is_at_a_path_within_or_above_then_they_concern_it),
 		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),
 		cmocka_unit_test(test_err_wrap_then_kind_and_reason_stay),
 	};

@@ -165,6 +165,20 @@ bool path_is_within(const char *path, const char *of)
 	return len == 0 || (strncmp(path, of, len) == 0 && (!path[len] || path[len] == '.' || path[len] == '['));
 }
 
+bool finding_concerns(const struct finding *finding, const char *path)
+{
+	return finding->severity == FINDING_ERROR &&
+	       (path_is_within(finding->path, path) || path_is_within(path, finding->path));
+}
+
+bool findings_concern(const struct findings *f, const char *path)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (finding_concerns(&f->items[i], path))
+			return true;
+	return false;
+}
+
 const char *nearest_name(const char *word, const char *const *names, size_t n)
 {
 	size_t len = strlen(word);

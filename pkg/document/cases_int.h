@@ -258,13 +258,14 @@ static inline char **table_names(const struct catalog *catalog)
 	return names;
 }
 
-static inline struct documents_spec decode_documents(const json_t *fixture)
+static inline struct schema_document_format decode_documents(const json_t *fixture)
 {
-	return (struct documents_spec){
-		.meta = *jsonx_string(fixture, "documents.meta", "N") == 'P' ? META_PGSYNC : META_NONE,
-		.id_format = *jsonx_string(fixture, "documents.idFormat", "E") == 'P' ? ID_PGSYNC : ID_ESCAPED,
-		.mapping =
-			*jsonx_string(fixture, "documents.mapping", "G") == 'D' ? MAPPING_DYNAMIC : MAPPING_GENERATED,
+	return (struct schema_document_format){
+		.meta = *jsonx_string(fixture, "documents.meta", "N") == 'P' ? SCHEMA_META_PGSYNC : SCHEMA_META_NONE,
+		.id_format =
+			*jsonx_string(fixture, "documents.idFormat", "E") == 'P' ? SCHEMA_ID_PGSYNC : SCHEMA_ID_ESCAPED,
+		.mapping = *jsonx_string(fixture, "documents.mapping", "G") == 'D' ? SCHEMA_MAPPING_DYNAMIC
+										   : SCHEMA_MAPPING_GENERATED,
 	};
 }
 

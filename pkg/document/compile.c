@@ -36,20 +36,20 @@ const struct catalog *compiler_catalog(const struct compiler *c)
 	return c->tree.catalog;
 }
 
-static struct catalog_name name_of(const struct node *node, const struct table_name *name)
+static struct catalog_name name_of(const struct schema_node *node, const struct schema_table_name *name)
 {
 	return (struct catalog_name){.schema = name->schema ? name->schema : node->schema, .table = name->table};
 }
 
 /* The node says which table it means. */
-static bool names_table(const struct node *node)
+static bool names_table(const struct schema_node *node)
 {
-	return node->table && !node_is_flawed(node, "table") && !node_is_flawed(node, "schema");
+	return node->table && !schema_node_is_invalid(node, "table") && !schema_node_is_invalid(node, "schema");
 }
 
-static bool names_other(const struct node *node, const struct table_name *name)
+static bool names_other(const struct schema_node *node, const struct schema_table_name *name)
 {
-	return *name->table && (name->schema || !node_is_flawed(node, "schema"));
+	return *name->table && (name->schema || !schema_node_is_invalid(node, "schema"));
 }
 
 /* --- tables */
@@ -148,14 +148,14 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 
 static void given_key(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
-	bool complete = !node_is_flawed(node, "primary_key");
+	const struct schema_node *node = place->node;
+	bool complete = !schema_node_is_invalid(node, "primary_key");
 
 	for (size_t i = 0; i < node->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 		int column = catalog_column(place->table, node->primary_key.items[i]);
 
-		if (!name_counts(&node->primary_key, i))
+		if (!schema_name_counts(&node->primary_key, i))
 			continue;
 		complete = complete && column >= 0;
 		if (column < 0)
@@ -178,14 +178,15 @@ static void given_key(struct compiler *c, struct place *place)
 
 static void resolve_key(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 	const struct catalog_index *primary = catalog_primary_key(place->table);
 
 	/* Where there is a primary key, it counts; but a name that is wrong is a mistake all the same. */
 	for (size_t i = 0; primary && i < node->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
 
-		if (name_counts(&node->primary_key, i) && catalog_column(place->table, node->primary_key.items[i]) < 0)
+		if (schema_name_counts(&node->primary_key, i) &&
+		    catalog_column(place->table, node->primary_key.items[i]) < 0)
 			unknown_column(c, path, place->table, node->primary_key.items[i]);
 	}
 	if (primary) {
@@ -197,7 +198,7 @@ static void resolve_key(struct compiler *c, struct place *place)
 	place->key = xcalloc(node->primary_key.n, sizeof(*place->key));
 	if (node->primary_key.n)
 		given_key(c, place);
-	else if (node_is_flawed(node, "primary_key"))
+	else if (schema_node_is_invalid(node, "primary_key"))
 		c->failed = true;
 	else if (catalog_is_view(place->table))
 		compiler_fail(c, "NoPrimaryKey", node->path,
@@ -249,9 +250,9 @@ static bool hop_unique(const struct hop *hop)
 /* What joins it to the hop above: a through table, or the parent's own. NULL: not known. */
 static const struct catalog_table *last_upper(const struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 
-	if (node->relationship.through || node_is_flawed(node, "relationship.through_tables"))
+	if (node->relationship.through || schema_node_is_invalid(node, "relationship.through_tables"))
 		return place->through;
 	return place->parent->table;
 }
@@ -259,16 +260,16 @@ static const struct catalog_table *last_upper(const struct place *place)
 /* What joins the last hop is not all known: what it names can be checked, but nothing follows from the rest. */
 static bool last_hop_flawed(const struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 	const struct catalog_table *upper = last_upper(place);
 
-	return !upper || !place->table || node_is_flawed(node, "relationship.foreign_key") ||
-	       (upper == place->table && node_is_flawed(node, "relationship.type"));
+	return !upper || !place->table || schema_node_is_invalid(node, "relationship.foreign_key") ||
+	       (upper == place->table && schema_node_is_invalid(node, "relationship.type"));
 }
 
 static struct link_request last_hop(const struct place *place)
 {
-	const struct relationship *r = &place->node->relationship;
+	const struct schema_relationship *r = &place->node->relationship;
 
 	return (struct link_request){
 		.upper = last_upper(place),
@@ -332,7 +333,7 @@ static void resolve_links(struct compiler *c, struct place *place)
 
 static void resolve_through_table(struct compiler *c, struct place *place)
 {
-	const struct table_name *through = place->node->relationship.through;
+	const struct schema_table_name *through = place->node->relationship.through;
 	const struct catalog_name name = through ? name_of(place->node, through) : (struct catalog_name){0};
 	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", place->node->path);
 
@@ -342,7 +343,7 @@ static void resolve_through_table(struct compiler *c, struct place *place)
 
 static void resolve_base_tables(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 
 	place->base = xcalloc(node->n_base_tables, sizeof(*place->base));
 	for (size_t i = 0; (!place->table || catalog_is_view(place->table)) && i < node->n_base_tables; i++) {
@@ -354,7 +355,7 @@ static void resolve_base_tables(struct compiler *c, struct place *place)
 		if (table)
 			place->base[place->n_base++] = table;
 	}
-	if (place->table && !node_is_flawed(node, "base_tables"))
+	if (place->table && !schema_node_is_invalid(node, "base_tables"))
 		relation_check_bases(place, c->f);
 }
 
@@ -369,7 +370,7 @@ static void resolve_relations(struct compiler *c, struct place *place)
 		resolve_links(c, place);
 }
 
-static struct place *resolve_place(struct compiler *c, const struct node *node, struct place *parent)
+static struct place *resolve_place(struct compiler *c, const struct schema_node *node, struct place *parent)
 {
 	struct place *place = xcalloc(1, sizeof(*place));
 	_cleanup_free_ char *table_path = xasprintf("%s.table", node->path);
@@ -377,8 +378,8 @@ static struct place *resolve_place(struct compiler *c, const struct node *node, 
 	place->node = node;
 	place->parent = parent;
 	place->number = c->tree.n;
-	place->scalar = parent && node->relationship.variant == VARIANT_SCALAR;
-	place->many = parent && node->relationship.type == RELATION_ONE_TO_MANY;
+	place->scalar = parent && node->relationship.variant == SCHEMA_VARIANT_SCALAR;
+	place->many = parent && node->relationship.type == SCHEMA_ONE_TO_MANY;
 	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
 	c->tree.places[c->tree.n++] = place;
 	if (names_table(node))
@@ -418,7 +419,7 @@ static void choose_inlined(struct tree *tree)
 		struct place *place = tree->places[i];
 		size_t joined = 1;
 
-		place->has_sets = place->node->limit || (!place->parent && tree->as->meta == META_PGSYNC);
+		place->has_sets = place->node->limit || (!place->parent && tree->as->meta == SCHEMA_META_PGSYNC);
 		for (size_t j = 0; j < place->n_children; j++) {
 			place->has_sets = place->has_sets || !place->children[j]->inlined;
 			place->has_notes = place->has_notes || place->children[j]->has_notes;
@@ -440,7 +441,7 @@ static void add_meta_field(struct compiler *c)
 {
 	struct place *root = c->tree.places[0];
 
-	if (c->tree.as->meta != META_PGSYNC)
+	if (c->tree.as->meta != SCHEMA_META_PGSYNC)
 		return;
 	if (find_field(root, "_meta"))
 		compiler_fail(
@@ -591,7 +592,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 	return plan;
 }
 
-struct document_plan *document_compile(const struct schema_document *document, const struct documents_spec *as,
+struct document_plan *document_compile(const struct schema_document *document, const struct schema_document_format *as,
 				       const struct catalog *catalog, const struct document_names *known,
 				       struct findings *f)
 {
@@ -599,7 +600,7 @@ struct document_plan *document_compile(const struct schema_document *document, c
 		.tree = {.document = document, .catalog = catalog, .as = as},
 		.known = known,
 		.f = f,
-		.failed = document->flawed,
+		.failed = document->invalid,
 	};
 	struct document_plan *plan = NULL;
 	struct place *root = document->root ? resolve_place(&c, document->root, NULL) : NULL;
@@ -669,7 +670,7 @@ static void add_name(struct catalog_name **names, size_t *n, struct catalog_name
 	(*names)[(*n)++] = name;
 }
 
-static void add_names(struct catalog_name **names, size_t *n, const struct node *node)
+static void add_names(struct catalog_name **names, size_t *n, const struct schema_node *node)
 {
 	if (names_table(node))
 		add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
@@ -694,14 +695,15 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 
 /* --- expressions */
 
-static void add_expression(struct catalog_expression_name **list, size_t *n, const struct node *node, const char *sql)
+static void add_expression(struct catalog_expression_name **list, size_t *n, const struct schema_node *node,
+			   const char *sql)
 {
 	*list = xreallocarray(*list, *n + 1, sizeof(**list));
 	(*list)[(*n)++] =
 		(struct catalog_expression_name){.table = {.schema = node->schema, .table = node->table}, .sql = sql};
 }
 
-static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct node *node)
+static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct schema_node *node)
 {
 	if (node->where && names_table(node))
 		add_expression(list, n, node, node->where);

@@ -16,21 +16,21 @@ static void add_indented(struct strbuf *sb, const char *text)
 	}
 }
 
-static void add_node(struct strbuf *sb, const struct node *node, size_t depth)
+static void add_node(struct strbuf *sb, const struct schema_node *node, size_t depth)
 {
-	const struct relationship *r = &node->relationship;
+	const struct schema_relationship *r = &node->relationship;
 
 	strbuf_addf(sb, "%*s%s.%s", (int)(depth * 2 + 2), "", node->schema, node->table);
 	if (strcmp(node->label, node->table) != 0)
 		strbuf_addf(sb, " \"%s\"", node->label);
 	if (node->parent)
-		strbuf_addf(sb, " (%s, %s", r->type == RELATION_ONE_TO_MANY ? "one_to_many" : "one_to_one",
-			    r->variant == VARIANT_SCALAR ? "scalar" : "object");
+		strbuf_addf(sb, " (%s, %s", r->type == SCHEMA_ONE_TO_MANY ? "one_to_many" : "one_to_one",
+			    r->variant == SCHEMA_VARIANT_SCALAR ? "scalar" : "object");
 	if (node->parent && r->through)
 		strbuf_addf(sb, ", through %s.%s", r->through->schema ? r->through->schema : node->schema,
 			    r->through->table);
 	strbuf_adds(sb, node->parent ? ")\n" : "\n");
-	for (size_t i = 0; r->variant != VARIANT_SCALAR && i < node->n_children; i++)
+	for (size_t i = 0; r->variant != SCHEMA_VARIANT_SCALAR && i < node->n_children; i++)
 		add_node(sb, node->children[i], depth + 1);
 }
 

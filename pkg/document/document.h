@@ -85,7 +85,7 @@ struct document_plan {
 	bool has_routing, has_notes;
 	bool routing_is_bool;          /* see document_routing */
 	const json_t *routing_replace; /* of transform, or NULL; borrowed */
-	enum id_format id_format;
+	enum schema_id_format id_format;
 	struct document_table *tables;
 	size_t n_tables;
 	struct document_way *ways;
@@ -116,7 +116,7 @@ struct document_names {
 	const char *const *items; /* "schema.table" */
 	size_t n;
 };
-struct document_plan *document_compile(const struct schema_document *document, const struct documents_spec *as,
+struct document_plan *document_compile(const struct schema_document *document, const struct schema_document_format *as,
 				       const struct catalog *catalog, const struct document_names *known,
 				       struct findings *f);
 void document_plan_free(struct document_plan *plan);
@@ -143,13 +143,13 @@ struct document_key {
 	const size_t *lens;
 	size_t n;
 };
-bool document_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
+bool document_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 /* Appends the text to route by, which is that of the field in the document, from what the column's output is: a bool's
  * is true or false, and `replace` is done. Nothing for an empty one: then the engine routes by _id. */
 void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
 
 /* Appends the same before it is hashed. */
-void document_long_id(struct strbuf *sb, enum id_format format, const struct document_key *key);
+void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
 /* A person's view: tree, SQL, ways, mapping, identities to set. Caller frees. */
 char *document_describe(const struct document_plan *plan);

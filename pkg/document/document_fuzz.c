@@ -160,7 +160,7 @@ static void edit(json_t *schema, const uint8_t bytes[EDIT_BYTES])
 
 static void compile(const json_t *schema, const json_t *fixture, const struct catalog *catalog)
 {
-	const struct documents_spec as = decode_documents(fixture);
+	const struct schema_document_format as = decode_documents(fixture);
 	char **names = table_names(catalog);
 	const struct document_names known = {(const char *const *)names, catalog->n};
 	struct schema_document **documents = NULL;
@@ -175,11 +175,11 @@ static void compile(const json_t *schema, const json_t *fixture, const struct ca
 			document_compile(documents[i], &as, catalog, &known, &own);
 		_cleanup_free_ char *text = plan ? document_describe(plan) : NULL;
 
-		if ((plan == NULL) != (documents[i]->flawed || findings_failed(&own)))
+		if ((plan == NULL) != (documents[i]->invalid || findings_failed(&own)))
 			fixture_fail("no plan and no reason, or a plan in spite of one", documents[i]->path);
 		if (text && !*text)
 			fixture_fail("a plan of nothing", documents[i]->path);
-		if (documents[i]->flawed && !findings_failed(&f))
+		if (documents[i]->invalid && !findings_failed(&f))
 			fixture_fail("flawed without a finding", documents[i]->path);
 		schema_document_free(documents[i]);
 	}

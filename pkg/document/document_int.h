@@ -38,7 +38,7 @@ struct field {
 	bool hidden;  /* not in the document itself: moved, or overwritten by a concat */
 	bool moved;
 	int column;                        /* COLUMN: position in the table */
-	struct column_path path;           /* COLUMN: the path into it; n is 0 without one */
+	struct schema_column_path path;    /* COLUMN: the path into it; n is 0 without one */
 	bool into_json;                    /* COLUMN with a path: the column is json, not jsonb */
 	size_t number;                     /* EXPRESSION */
 	const struct catalog_column *type; /* of COLUMN without path, EXPRESSION; NULL: known by the kind */
@@ -63,12 +63,12 @@ struct carry {
 struct sort {
 	int column;        /* or -1 */
 	size_t expression; /* when column is -1 */
-	const struct ordering *how;
+	const struct schema_ordering *how;
 };
 
 /* A node of the tree with everything looked up. */
 struct place {
-	const struct node *node;
+	const struct schema_node *node;
 	size_t number; /* 0 is the root; aliases in SQL end with it */
 	struct place *parent;
 	struct place **children;
@@ -103,7 +103,7 @@ struct tree {
 	const struct catalog *catalog;
 	struct place **places; /* in preorder */
 	size_t n;
-	const struct documents_spec *as;
+	const struct schema_document_format *as;
 	int routing; /* position in the root's table of the column that documents are routed by, or -1 */
 	struct carry **carries;
 	size_t n_carries;
@@ -124,7 +124,7 @@ bool fields_unsure(const struct place *place);
 /* The place's visible field of that name, the last one if several are; or NULL. */
 struct field *find_field(const struct place *place, const char *name);
 /* The node names it among its columns (or paths) or expressions. */
-bool field_is_listed(const struct node *node, const char *name);
+bool field_is_listed(const struct schema_node *node, const char *name);
 /* "; did you mean `title`?", or nothing: the field of the place that is meant by the name. Caller frees. */
 char *did_you_mean(const struct place *place, const char *name);
 /* Moves fields, when all places are resolved. */
@@ -164,7 +164,7 @@ void sql_free_name(struct strbuf *sb, const struct place *place, const char *pre
 /* --- links.c --- */
 struct link_request {
 	const struct catalog_table *upper, *lower; /* NULL, if flawed: not known */
-	enum relation_type type;
+	enum schema_relation_type type;
 	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
 	bool flawed; /* the relationship is not all known: what it names is checked, and the join not found */
 	const struct hop *other;            /* the through table's other hop, whose foreign key is not meant; or NULL */

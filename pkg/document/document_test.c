@@ -26,7 +26,7 @@ static void add_findings(struct strbuf *sb, const struct findings *f)
 /* What a person sees of a schema over a catalog. */
 static char *compile(const json_t *schema, const json_t *fixture, const struct catalog *catalog)
 {
-	const struct documents_spec as = decode_documents(fixture);
+	const struct schema_document_format as = decode_documents(fixture);
 	char **names = table_names(catalog);
 	const struct document_names known = {(const char *const *)names, catalog->n};
 	struct schema_document **documents = NULL;
@@ -44,7 +44,7 @@ static char *compile(const json_t *schema, const json_t *fixture, const struct c
 			document_compile(documents[i], &as, catalog, &known, &own);
 		_cleanup_free_ char *text = plan ? document_describe(plan) : NULL;
 
-		assert_int_equal(plan == NULL, documents[i]->flawed || findings_failed(&own));
+		assert_int_equal(plan == NULL, documents[i]->invalid || findings_failed(&own));
 		add_findings(&sb, &own);
 		findings_release(&own);
 		strbuf_addf(&sb, "%s%s", sb.len && text ? "\n" : "", text ? text : "");
@@ -118,7 +118,7 @@ static struct document_plan *compile_case(const char *name, struct catalog **cat
 	findings_init(&f);
 	*catalog = decode_catalog(fixture);
 	schema_decode(schema, "spec.schema", documents, n, &f);
-	plan = document_compile((*documents)[0], &(struct documents_spec){0}, *catalog, NULL, &f);
+	plan = document_compile((*documents)[0], &(struct schema_document_format){0}, *catalog, NULL, &f);
 	assert_non_null(plan);
 	findings_release(&f);
 	return plan;
@@ -202,7 +202,7 @@ static void test_routing_when_the_field_is_made_of_the_column_then_its_text(void
 	expect_routing(false, "{\"-\": \"\", \"b\": \"bb\"}", "a-b-bc", "abbbbc");
 }
 
-static void expect_id(enum id_format format, const char *const *values, size_t n, const char *want)
+static void expect_id(enum schema_id_format format, const char *const *values, size_t n, const char *want)
 {
 	size_t lens[3];
 	const struct document_key key = {values, lens, n};
@@ -220,10 +220,10 @@ static void expect_id(enum id_format format, const char *const *values, size_t n
 static void test_id_when_key_has_several_values_then_joined(void **state)
 {
 	UNUSED(state);
-	expect_id(ID_PGSYNC, (const char *const[]){"a", "b|c", ""}, 3, "a|b|c|");
-	expect_id(ID_ESCAPED, (const char *const[]){"a", "b|c", ""}, 3, "a|b\\|c|");
-	expect_id(ID_ESCAPED, (const char *const[]){"a\\", "b"}, 2, "a\\\\|b");
-	expect_id(ID_ESCAPED, (const char *const[]){"a|b\\"}, 1, "a|b\\");
+	expect_id(SCHEMA_ID_PGSYNC, (const char *const[]){"a", "b|c", ""}, 3, "a|b|c|");
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"a", "b|c", ""}, 3, "a|b\\|c|");
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"a\\", "b"}, 2, "a\\\\|b");
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"a|b\\"}, 1, "a|b\\");
 }
 
 /* The hashes are what `printf xx...x | sha256sum` prints. */
@@ -234,13 +234,13 @@ static void test_id_when_no_engine_takes_it_then_hashed(void **state)
 	UNUSED(state);
 	memset(text, 'x', sizeof(text));
 	text[512] = '\0';
-	expect_id(ID_ESCAPED, (const char *const[]){text}, 1, text);
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){text}, 1, text);
 	text[512] = 'x';
 	text[513] = '\0';
-	expect_id(ID_ESCAPED, (const char *const[]){text}, 1, LONG_ID);
-	expect_id(ID_ESCAPED, (const char *const[]){"sha256:x"}, 1, SHORT_ID);
-	expect_id(ID_ESCAPED, (const char *const[]){""}, 1, EMPTY_ID);
-	expect_id(ID_ESCAPED, (const char *const[]){"", ""}, 2, "|");
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){text}, 1, LONG_ID);
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"sha256:x"}, 1, SHORT_ID);
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){""}, 1, EMPTY_ID);
+	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"", ""}, 2, "|");
 }
 
 int main(void)

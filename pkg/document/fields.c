@@ -39,20 +39,20 @@ enum taken field_taken(const struct field *field)
 
 bool fields_unsure(const struct place *place)
 {
-	return !place->table || !node_names_are_known(place->node);
+	return !place->table || !schema_node_names_are_known(place->node);
 }
 
 /* The field that a JSON path makes has that name. */
 static bool is_path_to(const char *column, const char *name)
 {
-	_cleanup_(column_path_release) struct column_path path = {0};
+	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
 
-	if (column_is_path(column))
-		free(column_path_parse(column, &path));
+	if (schema_column_is_path(column))
+		free(schema_column_path_parse(column, &path));
 	return path.label && strcmp(path.label, name) == 0;
 }
 
-bool field_is_listed(const struct node *node, const char *name)
+bool field_is_listed(const struct schema_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->columns.n; i++)
 		if (strcmp(node->columns.items[i], name) == 0 || is_path_to(node->columns.items[i], name))
@@ -95,7 +95,7 @@ static bool is_of_the_table(const struct place *place, const struct field *field
 /* Two fields of one name; what the schema alone says of names is a flaw of the node. */
 static void say_twice(struct compiler *c, const struct place *place, const struct field *field)
 {
-	if (is_of_the_table(place, field) || !place->node->flaws.n)
+	if (is_of_the_table(place, field) || !place->node->invalid_keys.n)
 		compiler_fail(c, "InvalidSchema", place->node->path,
 			      "two fields are named `%s`, one of them a column of %s.%s; give one another name",
 			      field->name, place->table->schema, place->table->name);
@@ -104,17 +104,17 @@ static void say_twice(struct compiler *c, const struct place *place, const struc
 /* Takes the field; drops it with a warning when a child has its name. */
 static void add_field(struct compiler *c, struct place *place, struct field field, const char *name)
 {
-	if (field.kind != FIELD_CHILD && !place->scalar && node_has_label(place->node, name)) {
+	if (field.kind != FIELD_CHILD && !place->scalar && schema_node_has_label(place->node, name)) {
 		_cleanup_free_ char *message =
 			xasprintf("`%s` does not appear in the document: a child has the same label", name);
 
 		compiler_warn(c, place->node->path, message);
-		column_path_release(&field.path);
+		schema_column_path_release(&field.path);
 		return;
 	}
 	if (find_field(place, name)) {
 		say_twice(c, place, find_field(place, name));
-		column_path_release(&field.path);
+		schema_column_path_release(&field.path);
 		return;
 	}
 	field.name = xstrdup(name);
@@ -135,7 +135,7 @@ static void add_column(struct compiler *c, struct place *place, int column)
 static void add_path(struct compiler *c, struct place *place, const char *text, const char *path)
 {
 	struct field field = {.kind = FIELD_COLUMN};
-	_cleanup_free_ char *problem = column_path_parse(text, &field.path);
+	_cleanup_free_ char *problem = schema_column_path_parse(text, &field.path);
 	_cleanup_free_ char *label = xstrdup_or_null(field.path.label);
 	const char *type;
 
@@ -155,7 +155,7 @@ static void add_path(struct compiler *c, struct place *place, const char *text, 
 			      "column `%s` is of the type %s: a JSON path needs a json or jsonb column",
 			      field.path.base, place->table->columns[field.column].type);
 	}
-	column_path_release(&field.path);
+	schema_column_path_release(&field.path);
 }
 
 static void add_named(struct compiler *c, struct place *place, const char *name, const char *path)
@@ -164,7 +164,7 @@ static void add_named(struct compiler *c, struct place *place, const char *name,
 
 	if (column >= 0)
 		add_column(c, place, column);
-	else if (column_is_path(name))
+	else if (schema_column_is_path(name))
 		add_path(c, place, name, path);
 	else if (!is_system_column(name))
 		unknown_column(c, path, place->table, name);
@@ -188,10 +188,10 @@ static const struct catalog_expression *find_expression(struct compiler *c, cons
 
 static void add_expressions(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 
 	for (size_t i = 0; i < node->n_expressions; i++) {
-		const struct expression *e = &node->expressions[i];
+		const struct schema_expression *e = &node->expressions[i];
 		_cleanup_free_ char *all = xasprintf("%s.expressions", node->path);
 		_cleanup_free_ char *path = jsonx_path(all, e->name);
 		const struct catalog_expression *found = find_expression(c, place, e->sql, path);
@@ -220,13 +220,14 @@ static void check_where(struct compiler *c, struct place *place)
 
 static void add_columns(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
-	bool all = node->columns.n == 0 && !(place->scalar && node->n_expressions) && !node_is_flawed(node, "columns");
+	const struct schema_node *node = place->node;
+	bool all = node->columns.n == 0 && !(place->scalar && node->n_expressions) &&
+		   !schema_node_is_invalid(node, "columns");
 
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
-		if (name_counts(&node->columns, i))
+		if (schema_name_counts(&node->columns, i))
 			add_named(c, place, node->columns.items[i], path);
 	}
 	for (size_t i = 0; all && i < place->table->n_columns; i++)
@@ -248,7 +249,7 @@ static bool has_order(const struct catalog_column *type)
 	return true;
 }
 
-static size_t expression_number(const struct node *node, const char *name)
+static size_t expression_number(const struct schema_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_expressions; i++)
 		if (strcmp(node->expressions[i].name, name) == 0)
@@ -270,7 +271,7 @@ static const struct catalog_column *sort_type(struct compiler *c, const struct p
 
 static void resolve_order(struct compiler *c, struct place *place)
 {
-	const struct node *node = place->node;
+	const struct schema_node *node = place->node;
 
 	place->sorts = xcalloc(node->n_order_by, sizeof(*place->sorts));
 	for (size_t i = 0; i < node->n_order_by; i++) {
@@ -281,7 +282,8 @@ static void resolve_order(struct compiler *c, struct place *place)
 
 		sort.column = catalog_column(place->table, sort.how->column);
 		sort.expression = sort.column < 0 ? expression_number(node, sort.how->column) : 0;
-		if (sort.column < 0 && !sort.expression && (!*sort.how->column || node_is_flawed(node, expression)))
+		if (sort.column < 0 && !sort.expression &&
+		    (!*sort.how->column || schema_node_is_invalid(node, expression)))
 			continue;
 		if (sort.column < 0 && !sort.expression) {
 			unknown_column(c, path, place->table, sort.how->column);
@@ -336,7 +338,7 @@ static bool rename_is_flawed(const struct place *place, const char *name)
 {
 	_cleanup_free_ char *key = jsonx_path("transform.rename", name);
 
-	return node_is_flawed(place->node, key);
+	return schema_node_is_invalid(place->node, key);
 }
 
 static void apply_rename(struct compiler *c, struct place *place)
@@ -362,7 +364,7 @@ static void apply_rename(struct compiler *c, struct place *place)
 	}
 }
 
-static void add_concat(struct place *place, const struct concat *concat)
+static void add_concat(struct place *place, const struct schema_concat *concat)
 {
 	struct field field = {.kind = FIELD_CONCAT,
 			      .name = xstrdup(concat->destination),
@@ -386,7 +388,7 @@ static void add_concat(struct place *place, const struct concat *concat)
 
 static void apply_transform(struct compiler *c, struct place *place)
 {
-	const struct transform *t = &place->node->transform;
+	const struct schema_transform *t = &place->node->transform;
 
 	apply_replace(c, place);
 	if (place->scalar) {
@@ -407,7 +409,7 @@ void fields_resolve(struct compiler *c, struct place *place)
 	check_where(c, place);
 	resolve_order(c, place);
 	for (size_t i = 0; i < place->n_children; i++)
-		if (place->children[i]->node->label && !node_is_flawed(place->children[i]->node, "label"))
+		if (place->children[i]->node->label && !schema_node_is_invalid(place->children[i]->node, "label"))
 			add_field(c, place, (struct field){.kind = FIELD_CHILD, .child = place->children[i]},
 				  place->children[i]->node->label);
 	if (place->scalar && place->n_fields == 0 && !place->node->columns.n && !place->node->n_expressions &&
@@ -473,10 +475,10 @@ static const struct carry *add_carry(struct tree *tree, const struct place *plac
 	return carry;
 }
 
-static void move_field(struct compiler *c, struct tree *tree, struct place *place, const struct move *move)
+static void move_field(struct compiler *c, struct tree *tree, struct place *place, const struct schema_move *move)
 {
 	bool to_root;
-	const char *path = move_path(move, &to_root);
+	const char *path = schema_move_path(move, &to_root);
 	struct place *target = to_root ? tree->places[0] : place;
 	struct field *found = find_field(place, move->column);
 	struct field moved = {.kind = FIELD_CARRIED};
@@ -488,7 +490,7 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 	found->hidden = found->moved = true;
 	moved.carry = add_carry(tree, place, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
-	    !node_is_flawed(place->node, move->path + strlen(place->node->path) + 1))
+	    !schema_node_is_invalid(place->node, move->path + strlen(place->node->path) + 1))
 		compiler_fail(c, "InvalidSchema", move->path,
 			      "\"%s\" is no path to a new field: another field is there, or in the way",
 			      move->destination);
@@ -497,7 +499,7 @@ static void move_field(struct compiler *c, struct tree *tree, struct place *plac
 void fields_move(struct compiler *c, struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++) {
-		const struct transform *t = &tree->places[i]->node->transform;
+		const struct schema_transform *t = &tree->places[i]->node->transform;
 
 		for (size_t m = 0; !tree->places[i]->scalar && m < t->n_moves; m++)
 			move_field(c, tree, tree->places[i], &t->moves[m]);
@@ -558,7 +560,7 @@ void fields_release(struct field *fields, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		free(fields[i].name);
 		free(fields[i].source);
-		column_path_release(&fields[i].path);
+		schema_column_path_release(&fields[i].path);
 		free(fields[i].parts);
 		fields_release(fields[i].fields, fields[i].n_fields);
 	}

@@ -8,9 +8,9 @@
 
 enum { ENGINE_ID_BYTES = 512 };
 
-void document_long_id(struct strbuf *sb, enum id_format format, const struct document_key *key)
+void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key)
 {
-	bool escape = format == ID_ESCAPED && key->n > 1;
+	bool escape = format == SCHEMA_ID_ESCAPED && key->n > 1;
 
 	for (size_t i = 0; i < key->n; i++) {
 		if (i)
@@ -33,7 +33,7 @@ static bool is_usable(const char *id, size_t len)
 	return len > 0 && len <= ENGINE_ID_BYTES && strncmp(id, HASHED, strlen(HASHED)) != 0;
 }
 
-bool document_id(struct strbuf *sb, enum id_format format, const struct document_key *key)
+bool document_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key)
 {
 	char hash[JSONX_HASH_BYTES];
 	size_t before = sb->len;

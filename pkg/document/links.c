@@ -215,9 +215,9 @@ static bool resolve_found(const struct link_request *r, struct hop *hop, struct 
 	size_t n = 0;
 
 	/* Within one table the direction is the relationship's: many rows point at one. */
-	if (r->upper != r->lower || r->type == RELATION_ONE_TO_MANY)
+	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_MANY)
 		n = add_candidates(r, true, candidates, n);
-	if (r->upper != r->lower || r->type == RELATION_ONE_TO_ONE)
+	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_ONE)
 		n = add_candidates(r, false, candidates, n);
 	n = prefer_through(r, candidates, n);
 	if (n == 0)

@@ -329,7 +329,7 @@ static json_t *generated_properties(const struct place *root)
 static json_t *mappings(const struct tree *tree)
 {
 	const struct schema_document *document = tree->document;
-	bool dynamic = tree->as->mapping == MAPPING_DYNAMIC;
+	bool dynamic = tree->as->mapping == SCHEMA_MAPPING_DYNAMIC;
 	json_t *properties;
 
 	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
@@ -337,7 +337,7 @@ static json_t *mappings(const struct tree *tree)
 		return json_deep_copy(document->mapping);
 	properties = dynamic ? dynamic_properties(tree->places[0]) : generated_properties(tree->places[0]);
 	/* Nobody searches it, and tables of one name in two schemas share an entry, maybe with keys of two types. */
-	if (dynamic && tree->as->meta == META_PGSYNC)
+	if (dynamic && tree->as->meta == SCHEMA_META_PGSYNC)
 		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
 	if (document->mapping) {
 		_cleanup_json_ json_t *own = json_deep_copy(document->mapping);

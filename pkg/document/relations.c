@@ -121,7 +121,8 @@ static void add_view(struct document_view **views, size_t *n, const struct catal
 	(*views)[i].followed = (*views)[i].followed || followed;
 }
 
-static void add_views(struct document_view **views, size_t *n, const struct node *node, const struct catalog *catalog)
+static void add_views(struct document_view **views, size_t *n, const struct schema_node *node,
+		      const struct catalog *catalog)
 {
 	const struct catalog_table *table = node->table ? catalog_find(catalog, node->schema, node->table) : NULL;
 

@@ -19,9 +19,9 @@ static bool is_routable(const struct catalog_column *column)
 }
 
 /* What makes the field's value another one than a column's: a changed row says only the latter. NULL: nothing. */
-static const char *made_by(const struct node *node, const struct field *field, const char *name)
+static const char *made_by(const struct schema_node *node, const struct field *field, const char *name)
 {
-	const struct transform *t = &node->transform;
+	const struct schema_transform *t = &node->transform;
 
 	if (field && field->kind == FIELD_CONCAT)
 		return "concat";
@@ -94,7 +94,7 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 	const char *transform;
 
 	*ret = column ? field->column : -1;
-	if (!name || document->routing_flawed || !root->table || (!field && fields_unsure(root)))
+	if (!name || document->routing_invalid || !root->table || (!field && fields_unsure(root)))
 		return true;
 	transform = made_by(root->node, field, name);
 	near = did_you_mean(root, name);

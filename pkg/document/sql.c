@@ -737,7 +737,7 @@ static void add_sets(struct query *q)
 	add_root_set(q);
 	add_row_sets(q, q->root);
 	add_json_sets(q, q->root);
-	if (q->tree->as->meta == META_PGSYNC)
+	if (q->tree->as->meta == SCHEMA_META_PGSYNC)
 		add_meta(q);
 	strbuf_truncate(&q->sb, q->sb.len - 2);
 	strbuf_addc(&q->sb, '\n');
@@ -775,7 +775,7 @@ char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 	else
 		add_table(&q, q.root);
 	add_child_joins(&q, q.root, 0);
-	if (tree->as->meta == META_PGSYNC)
+	if (tree->as->meta == SCHEMA_META_PGSYNC)
 		add_meta_join(&q);
 	sql_object_rows(&q.sb, q.root);
 	if (!q.root->has_sets) {

@@ -35,10 +35,10 @@ void sql_free_name(struct strbuf *sb, const struct place *place, const char *pre
 	pg_quote_ident(sb, name);
 }
 
-static void add_steps(struct strbuf *sb, const struct column_path *path)
+static void add_steps(struct strbuf *sb, const struct schema_column_path *path)
 {
 	for (size_t i = 0; i < path->n; i++) {
-		const struct column_step *step = &path->steps[i];
+		const struct schema_path_step *step = &path->steps[i];
 		_cleanup_free_ char *array = xasprintf("{%s}", step->part);
 
 		strbuf_addf(sb, " %s ", step->op);

@@ -16,7 +16,7 @@
 #include "operator/reconcile_int.h"
 #include "operator/refs_int.h"
 #include "operator/supervisor_int.h"
-#include "schema/schema.h"
+#include "spec/spec.h"
 #include "web/web.h"
 #include "json/json.h"
 

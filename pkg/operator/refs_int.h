@@ -13,7 +13,7 @@
 #include "base/findings.h"
 #include "base/mem.h"
 #include "kube/kube.h"
-#include "schema/schema.h"
+#include "spec/spec.h"
 
 struct ref;
 struct refs;

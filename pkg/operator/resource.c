@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "operator/operator_int.h"
-#include "schema/schema.h"
+#include "spec/spec.h"
 
 enum { NOTE_BYTES = 1024, WRITE_BACKOFF_MS = 500, WRITE_BACKOFF_CAP_MS = 30 * 1000 };
 
@@ -206,7 +206,7 @@ static void bad_inputs(struct resource *r, const struct findings *f)
 static void keep_named(json_t *secrets, const struct spec *spec)
 {
 	const char *whole[] = {spec->source.connection_secret, spec->sink.auth_secret.name};
-	const struct secret_ref *keys[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
+	const struct spec_secret_ref *keys[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
 	_cleanup_json_ json_t *all = json_copy(secrets);
 	const char *name;
 	json_t *held;

@@ -6,7 +6,7 @@
 #include "base/strbuf.h"
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
-#include "schema/schema.h"
+#include "spec/spec.h"
 
 static char *object_path(const struct resource *r, const char *subresource)
 {
@@ -118,10 +118,10 @@ char *resource_orphan_sql(const struct resource *r)
 	findings_init(&f);
 	spec = spec_decode(resource, &f);
 	strbuf_init(&sql, 1024);
-	if (spec->delete_slot == POLICY_DELETE)
+	if (spec->delete_slot == SPEC_DELETE)
 		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",
 			    jsonx_string(status, "stream.slotName", spec->source.slot_name));
-	if (spec->delete_publication == POLICY_DELETE) {
+	if (spec->delete_publication == SPEC_DELETE) {
 		strbuf_addf(&sql, "%sDROP PUBLICATION IF EXISTS ", sql.len ? " " : "");
 		add_identifier(&sql, jsonx_string(status, "stream.publicationName", spec->source.publication_name));
 		strbuf_addc(&sql, ';');

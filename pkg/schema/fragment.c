@@ -30,7 +30,7 @@ static size_t until_operator(const char *s)
 	return n;
 }
 
-bool column_is_path(const char *column)
+bool schema_column_is_path(const char *column)
 {
 	return column[until_operator(column)] != '\0';
 }
@@ -40,11 +40,11 @@ static bool all_digits(const char *s)
 	return *s && strlen(s) <= 9 && s[strspn(s, "0123456789")] == '\0';
 }
 
-static char *add_step(struct column_path *path, const char *op, const char *part, size_t len)
+static char *add_step(struct schema_column_path *path, const char *op, const char *part, size_t len)
 {
 	bool text_array = op[0] == '#';
 	bool braces = len >= 2 && part[0] == '{' && part[len - 1] == '}';
-	struct column_step step = {.op = op};
+	struct schema_path_step step = {.op = op};
 
 	if (len == 0)
 		return xasprintf("a JSON path needs a key after `%s`", op);
@@ -64,13 +64,13 @@ static char *add_step(struct column_path *path, const char *op, const char *part
 	return NULL;
 }
 
-char *column_path_parse(const char *column, struct column_path *ret)
+char *schema_column_path_parse(const char *column, struct schema_column_path *ret)
 {
 	size_t len = until_operator(column);
 	const char *s = column + len;
 	struct strbuf label;
 
-	*ret = (struct column_path){.base = xstrndup(column, len)};
+	*ret = (struct schema_column_path){.base = xstrndup(column, len)};
 	if (len == 0)
 		return xasprintf("a JSON path starts with a column's name, found \"%s\"", column);
 	while (*s) {
@@ -92,14 +92,14 @@ char *column_path_parse(const char *column, struct column_path *ret)
 	return NULL;
 }
 
-void column_path_release(struct column_path *path)
+void schema_column_path_release(struct schema_column_path *path)
 {
 	for (size_t i = 0; i < path->n; i++)
 		free(path->steps[i].part);
 	free(path->steps);
 	free(path->base);
 	free(path->label);
-	*path = (struct column_path){0};
+	*path = (struct schema_column_path){0};
 }
 
 /* --- SQL expressions --- */
@@ -165,7 +165,7 @@ static const char *skip_text(const char *s, const char *begin)
 	return s;
 }
 
-const char *sql_fragment_problem(const char *sql)
+const char *schema_sql_problem(const char *sql)
 {
 	size_t depth = 0;
 	bool empty = true;

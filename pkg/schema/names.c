@@ -42,7 +42,7 @@ char *schema_field_problem(const char *name, bool at_top)
 	return NULL;
 }
 
-static bool is_moved(const struct transform *t, const char *name)
+static bool is_moved(const struct schema_transform *t, const char *name)
 {
 	for (size_t i = 0; i < t->n_moves; i++)
 		if (strcmp(t->moves[i].column, name) == 0)
@@ -51,7 +51,7 @@ static bool is_moved(const struct transform *t, const char *name)
 }
 
 /* A name that a field has in the end; one that is moved has another. */
-static void check_final(const struct node *node, const char *name, const char *path, struct findings *f)
+static void check_final(const struct schema_node *node, const char *name, const char *path, struct findings *f)
 {
 	_cleanup_free_ char *problem =
 		is_moved(&node->transform, name) ? NULL : schema_field_problem(name, !node->parent);
@@ -61,7 +61,7 @@ static void check_final(const struct node *node, const char *name, const char *p
 }
 
 /* A name that `rename` may change. */
-static void check_source(const struct node *node, const char *name, const char *path, struct findings *f)
+static void check_source(const struct schema_node *node, const char *name, const char *path, struct findings *f)
 {
 	if (!json_object_get(node->transform.rename, name))
 		check_final(node, name, path, f);
@@ -81,7 +81,7 @@ struct names {
 	size_t n;
 };
 
-bool node_has_label(const struct node *node, const char *name)
+bool schema_node_has_label(const struct schema_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_children; i++)
 		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
@@ -90,7 +90,8 @@ bool node_has_label(const struct node *node, const char *name)
 }
 
 /* Takes source and path. */
-static void add_name_take(struct names *names, const struct node *node, char *source, char *path, const char *made)
+static void add_name_take(struct names *names, const struct schema_node *node, char *source, char *path,
+			  const char *made)
 {
 	const char *to = json_string_value(json_object_get(node->transform.rename, source));
 
@@ -99,7 +100,7 @@ static void add_name_take(struct names *names, const struct node *node, char *so
 		(struct named){.source = source, .path = path, .final = to ? to : source, .made = made};
 }
 
-bool name_counts(const struct jsonx_strings *names, size_t i)
+bool schema_name_counts(const struct jsonx_strings *names, size_t i)
 {
 	for (size_t j = 0; j < i; j++)
 		if (strcmp(names->items[i], names->items[j]) == 0)
@@ -108,27 +109,27 @@ bool name_counts(const struct jsonx_strings *names, size_t i)
 }
 
 /* A child takes the place of a column or expression of its name. */
-static void add_columns(struct names *names, const struct node *node)
+static void add_columns(struct names *names, const struct schema_node *node)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
 		const char *column = node->columns.items[i];
-		_cleanup_(column_path_release) struct column_path path = {0};
+		_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
 
-		if (column_is_path(column))
-			free(column_path_parse(column, &path));
+		if (schema_column_is_path(column))
+			free(schema_column_path_parse(column, &path));
 		if (path.label)
 			column = path.label;
-		if (name_counts(&node->columns, i) && !node_has_label(node, column))
+		if (schema_name_counts(&node->columns, i) && !schema_node_has_label(node, column))
 			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i),
 				      path.label ? "a JSON path" : NULL);
 	}
 }
 
-static void collect_names(struct names *names, const struct node *node)
+static void collect_names(struct names *names, const struct schema_node *node)
 {
 	add_columns(names, node);
 	for (size_t i = 0; i < node->n_expressions; i++)
-		if (!node_has_label(node, node->expressions[i].name))
+		if (!schema_node_has_label(node, node->expressions[i].name))
 			add_name_take(names, node, xstrdup(node->expressions[i].name),
 				      jsonx_path("expressions", node->expressions[i].name), "expressions");
 	for (size_t i = 0; i < node->n_children; i++)
@@ -146,7 +147,7 @@ static void names_release(struct names *names)
 	free(names->items);
 }
 
-static void check_unique(const struct node *node, const struct names *names, size_t i, struct findings *f)
+static void check_unique(const struct schema_node *node, const struct names *names, size_t i, struct findings *f)
 {
 	const struct named *name = &names->items[i];
 	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
@@ -158,7 +159,7 @@ static void check_unique(const struct node *node, const struct names *names, siz
 		const struct named *other = &names->items[j];
 		bool same = strcmp(name->source, other->source) == 0;
 
-		if (same && node_has_label(node, name->source))
+		if (same && schema_node_has_label(node, name->source))
 			return;
 		if (!same && strcmp(name->final, other->final) != 0)
 			continue;
@@ -170,7 +171,7 @@ static void check_unique(const struct node *node, const struct names *names, siz
 }
 
 /* A rename of what only the table knows of may do nothing. */
-static void check_renamed(const struct node *node, const struct named *name, struct findings *f)
+static void check_renamed(const struct schema_node *node, const struct named *name, struct findings *f)
 {
 	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
 	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, renamed);
@@ -179,7 +180,7 @@ static void check_renamed(const struct node *node, const struct named *name, str
 		check_final(node, name->final, path, f);
 }
 
-static void check_names(const struct node *node, struct findings *f)
+static void check_names(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_(names_release) struct names names = {0};
 
@@ -190,7 +191,7 @@ static void check_names(const struct node *node, struct findings *f)
 	}
 }
 
-static bool is_made(const struct transform *t, const char *name)
+static bool is_made(const struct schema_transform *t, const char *name)
 {
 	for (size_t i = 0; i < t->n_concats; i++)
 		if (strcmp(t->concats[i].destination, name) == 0)
@@ -201,38 +202,39 @@ static bool is_made(const struct transform *t, const char *name)
 	return false;
 }
 
-static bool has_flaw(const struct node *node, const char *key)
+static bool key_is_invalid(const struct schema_node *node, const char *key)
 {
-	for (size_t i = 0; i < node->flaws.n; i++)
-		if (!*node->flaws.items[i] || strcmp(node->flaws.items[i], key) == 0)
+	for (size_t i = 0; i < node->invalid_keys.n; i++)
+		if (!*node->invalid_keys.items[i] || strcmp(node->invalid_keys.items[i], key) == 0)
 			return true;
 	return false;
 }
 
 static bool is_unread(const char *column)
 {
-	_cleanup_(column_path_release) struct column_path path = {0};
-	_cleanup_free_ char *problem = column_is_path(column) ? column_path_parse(column, &path) : NULL;
+	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
+	_cleanup_free_ char *problem = schema_column_is_path(column) ? schema_column_path_parse(column, &path) : NULL;
 
 	return !*column || problem;
 }
 
-/* A flaw within an object, of an entry that was not taken. */
-static bool lost_entry(const struct node *node, const char *key, bool (*has)(const struct node *node, const char *name))
+/* Something within the object at `key` is invalid, in an entry that was not decoded. */
+static bool lost_entry(const struct schema_node *node, const char *key,
+		       bool (*has)(const struct schema_node *node, const char *name))
 {
 	size_t len = strlen(key);
 
-	for (size_t i = 0; i < node->flaws.n; i++) {
-		const char *flaw = node->flaws.items[i];
+	for (size_t i = 0; i < node->invalid_keys.n; i++) {
+		const char *invalid = node->invalid_keys.items[i];
 
-		if (strncmp(flaw, key, len) == 0 && (flaw[len] == '.' || flaw[len] == '[') &&
-		    !(flaw[len] == '.' && has(node, flaw + len + 1)))
+		if (strncmp(invalid, key, len) == 0 && (invalid[len] == '.' || invalid[len] == '[') &&
+		    !(invalid[len] == '.' && has(node, invalid + len + 1)))
 			return true;
 	}
 	return false;
 }
 
-static bool has_expression(const struct node *node, const char *name)
+static bool has_expression(const struct schema_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_expressions; i++)
 		if (strcmp(node->expressions[i].name, name) == 0)
@@ -240,17 +242,17 @@ static bool has_expression(const struct node *node, const char *name)
 	return false;
 }
 
-static bool has_rename(const struct node *node, const char *name)
+static bool has_rename(const struct schema_node *node, const char *name)
 {
 	return json_object_get(node->transform.rename, name);
 }
 
-bool node_names_are_known(const struct node *node)
+bool schema_node_names_are_known(const struct schema_node *node)
 {
 	static const char *const keys[] = {"columns", "expressions", "children", "transform", "transform.rename"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (has_flaw(node, keys[i]))
+		if (key_is_invalid(node, keys[i]))
 			return false;
 	for (size_t i = 0; i < node->columns.n; i++)
 		if (is_unread(node->columns.items[i]))
@@ -259,13 +261,13 @@ bool node_names_are_known(const struct node *node)
 		if (!node->children[i]->label)
 			return false;
 	return !lost_entry(node, "expressions", has_expression) && !lost_entry(node, "transform.rename", has_rename) &&
-	       !node_is_flawed(node, "transform.concat") && !node_is_flawed(node, "transform.move");
+	       !schema_node_is_invalid(node, "transform.concat") && !schema_node_is_invalid(node, "transform.move");
 }
 
 /* Which types of columns documents can be routed by is said where the table is known. */
-bool names_check_routing(const struct schema_document *document, struct findings *f)
+bool schema_check_routing(const struct schema_document *document, struct findings *f)
 {
-	const struct node *root = document->root;
+	const struct schema_node *root = document->root;
 	_cleanup_free_ char *path = xasprintf("%s.routing", document->path);
 	_cleanup_(names_release) struct names names = {0};
 	_cleanup_free_ const char **finals = NULL;
@@ -288,7 +290,7 @@ bool names_check_routing(const struct schema_document *document, struct findings
 				document->routing, names.items[i].made);
 		return !names.items[i].made;
 	}
-	if (!node_names_are_known(root))
+	if (!schema_node_names_are_known(root))
 		return true;
 	near = nearest_name(document->routing, finals, names.n);
 	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
@@ -297,24 +299,24 @@ bool names_check_routing(const struct schema_document *document, struct findings
 	return false;
 }
 
-static void check_concats(const struct node *node, struct findings *f)
+static void check_concats(const struct schema_node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->transform.n_concats; i++) {
-		const struct concat *concat = &node->transform.concats[i];
+		const struct schema_concat *concat = &node->transform.concats[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", concat->path);
 
 		check_final(node, concat->destination, path, f);
 	}
 }
 
-const char *move_path(const struct move *move, bool *ret_to_root)
+const char *schema_move_path(const struct schema_move *move, bool *ret_to_root)
 {
 	*ret_to_root = strncmp(move->destination, ROOT_PREFIX, strlen(ROOT_PREFIX)) == 0;
 	return move->destination + (*ret_to_root ? strlen(ROOT_PREFIX) : 0);
 }
 
 /* A field that stays has the name already. */
-static bool is_taken(const struct node *node, const char *name)
+static bool is_taken(const struct schema_node *node, const char *name)
 {
 	_cleanup_(names_release) struct names names = {0};
 	bool taken = false;
@@ -325,17 +327,17 @@ static bool is_taken(const struct node *node, const char *name)
 	return taken && !is_moved(&node->transform, name);
 }
 
-static void check_moves(const struct node *node, struct findings *f)
+static void check_moves(const struct schema_node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->transform.n_moves; i++) {
-		const struct move *move = &node->transform.moves[i];
+		const struct schema_move *move = &node->transform.moves[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", move->path);
 		_cleanup_free_ char *problem = NULL;
 		_cleanup_free_ char *first = NULL;
 		const char *to;
 		bool to_root;
 
-		to = move_path(move, &to_root);
+		to = schema_move_path(move, &to_root);
 		first = xstrndup(to, strcspn(to, "."));
 		problem = has_empty_word(to) || to[strlen(to) - 1] == '.'
 				  ? xasprintf("\"%s\" is no path to a field: it must be \"a.b\" or "
@@ -351,15 +353,15 @@ static void check_moves(const struct node *node, struct findings *f)
 	}
 }
 
-void names_check(const struct node *node, struct findings *f)
+void schema_check_names(const struct schema_node *node, struct findings *f)
 {
-	if (node->parent &&
-	    (node->relationship.variant == VARIANT_SCALAR || node_is_unsure(node, "relationship.variant", f)))
+	if (node->parent && (node->relationship.variant == SCHEMA_VARIANT_SCALAR ||
+			     schema_node_is_unsure(node, "relationship.variant", f)))
 		return;
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
-		if (*node->columns.items[i] && !column_is_path(node->columns.items[i]))
+		if (*node->columns.items[i] && !schema_column_is_path(node->columns.items[i]))
 			check_source(node, node->columns.items[i], path, f);
 	}
 	for (size_t i = 0; i < node->n_expressions; i++) {

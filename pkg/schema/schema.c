@@ -10,13 +10,6 @@
 enum { NODE_DEPTH = 32, NODE_COUNT = 256, DOCUMENT_COUNT = 16, NAME_BYTES = 63, LABEL_BYTES = 255, INDEX_BYTES = 200 };
 enum { SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000, ORDER_COUNT = 32, EXPRESSION_COUNT = 256 };
 
-const char *path_last(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	return dot ? dot + 1 : path;
-}
-
 static bool asks_for_nothing(const json_t *value)
 {
 	if (json_is_object(value))
@@ -49,14 +42,14 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 /* --- relationship */
 
 /* "table" or "schema.table"; one that is wrong is an empty name. */
-static bool decode_table_name(const json_t *value, struct table_name *ret, const char *path, struct findings *f)
+static bool decode_table_name(const json_t *value, struct schema_table_name *ret, const char *path, struct findings *f)
 {
 	const char *name = json_string_value(value);
 	const char *dot = name ? strchr(name, '.') : NULL;
 
 	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
-		*ret = (struct table_name){.table = xstrdup("")};
+		*ret = (struct schema_table_name){.table = xstrdup("")};
 		return false;
 	}
 	ret->schema = dot ? xstrndup(name, (size_t)(dot - name)) : NULL;
@@ -64,7 +57,7 @@ static bool decode_table_name(const json_t *value, struct table_name *ret, const
 	return true;
 }
 
-static void table_name_release(struct table_name *name)
+static void table_name_release(struct schema_table_name *name)
 {
 	free(name->schema);
 	free(name->table);
@@ -72,9 +65,9 @@ static void table_name_release(struct table_name *name)
 
 static void decode_through(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct relationship *r = out;
+	struct schema_relationship *r = out;
 	_cleanup_free_ char *item = xasprintf("%s[0]", path);
-	struct table_name name;
+	struct schema_table_name name;
 
 	if (!json_is_array(value)) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
@@ -114,12 +107,12 @@ static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, c
 
 static void decode_key_child(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	decode_key_columns(value, &((struct relationship *)out)->fk_child, path, f);
+	decode_key_columns(value, &((struct schema_relationship *)out)->fk_child, path, f);
 }
 
 static void decode_key_parent(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	decode_key_columns(value, &((struct relationship *)out)->fk_parent, path, f);
+	decode_key_columns(value, &((struct schema_relationship *)out)->fk_parent, path, f);
 }
 
 static const char *const type_words[] = {"one_to_one", "one_to_many", NULL};
@@ -134,12 +127,12 @@ static const struct jsonx_field foreign_key_fields[] = {
 static const struct jsonx_field relationship_fields[] = {
 	{.name = "type",
 	 .type = JSONX_ENUM,
-	 .offset = offsetof(struct relationship, type),
+	 .offset = offsetof(struct schema_relationship, type),
 	 .flags = JSONX_REQUIRED,
 	 .words = type_words},
 	{.name = "variant",
 	 .type = JSONX_ENUM,
-	 .offset = offsetof(struct relationship, variant),
+	 .offset = offsetof(struct schema_relationship, variant),
 	 .flags = JSONX_REQUIRED,
 	 .words = variant_words},
 	{.name = "through_tables", .type = JSONX_CUSTOM, .decode = decode_through},
@@ -149,9 +142,10 @@ static const struct jsonx_field relationship_fields[] = {
 
 /* --- nodes */
 
-static struct node *decode_node(const json_t *value, const char *path, struct node *parent, struct findings *f);
+static struct schema_node *decode_node(const json_t *value, const char *path, struct schema_node *parent,
+				       struct findings *f);
 
-static size_t node_depth(const struct node *node)
+static size_t node_depth(const struct schema_node *node)
 {
 	size_t depth = 1;
 
@@ -162,7 +156,7 @@ static size_t node_depth(const struct node *node)
 
 static void decode_children(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct node *node = out;
+	struct schema_node *node = out;
 	size_t n = json_array_size(value);
 
 	if (!json_is_array(value)) {
@@ -179,7 +173,7 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 			     NODE_COUNT, n);
 		n = NODE_COUNT;
 	}
-	node->children = xcalloc(n, sizeof(struct node *));
+	node->children = xcalloc(n, sizeof(struct schema_node *));
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
 
@@ -189,7 +183,7 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 
 /* "column", "column desc", "column asc nulls last": what follows the name is taken off from its end, so that the name
  * may hold blanks. */
-static bool parse_ordering(const char *text, struct ordering *ret)
+static bool parse_ordering(const char *text, struct schema_ordering *ret)
 {
 	static const struct {
 		const char *words;
@@ -202,7 +196,7 @@ static bool parse_ordering(const char *text, struct ordering *ret)
 	};
 	size_t len = strlen(text);
 
-	*ret = (struct ordering){0};
+	*ret = (struct schema_ordering){0};
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
 		size_t n = strlen(endings[i].words);
 
@@ -222,7 +216,7 @@ static bool parse_ordering(const char *text, struct ordering *ret)
 
 static void decode_order_by(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct node *node = out;
+	struct schema_node *node = out;
 
 	if (!json_is_array(value) || json_array_size(value) > ORDER_COUNT) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d columns, found %s",
@@ -234,7 +228,7 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 		const char *text = json_string_value(json_array_get(value, i));
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
 		_cleanup_free_ char *found = text ? xasprintf("\"%s\"", text) : NULL;
-		struct ordering *ordering = &node->order_by[node->n_order_by++];
+		struct schema_ordering *ordering = &node->order_by[node->n_order_by++];
 
 		if (text && parse_ordering(text, ordering))
 			continue;
@@ -249,7 +243,7 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 /* Whether it is one expression, and nothing that would change the query around it. */
 static bool is_fragment(const char *sql, const char *path, struct findings *f)
 {
-	const char *problem = sql_fragment_problem(sql);
+	const char *problem = schema_sql_problem(sql);
 
 	if (problem)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
@@ -258,7 +252,7 @@ static bool is_fragment(const char *sql, const char *path, struct findings *f)
 
 static void decode_expressions(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct node *node = out;
+	struct schema_node *node = out;
 	const char *name;
 	json_t *sql;
 
@@ -278,15 +272,15 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 				     "must be an SQL expression of 1 to %d bytes, under a name of 1 to %d bytes",
 				     SQL_BYTES, LABEL_BYTES);
 		} else if (is_fragment(json_string_value(sql), item, f)) {
-			node->expressions[node->n_expressions++] =
-				(struct expression){.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
+			node->expressions[node->n_expressions++] = (struct schema_expression){
+				.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
 		}
 	}
 }
 
 static void decode_base_tables(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct node *node = out;
+	struct schema_node *node = out;
 
 	if (!json_is_array(value) || json_array_size(value) > NODE_COUNT) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d table names",
@@ -304,46 +298,58 @@ static void decode_base_tables(const json_t *value, void *out, const char *path,
 static const struct jsonx_field node_fields[] = {
 	{.name = "table",
 	 .type = JSONX_STRING,
-	 .offset = offsetof(struct node, table),
+	 .offset = offsetof(struct schema_node, table),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1,
 	 .max = NAME_BYTES},
-	{.name = "schema", .type = JSONX_STRING, .offset = offsetof(struct node, schema), .min = 1, .max = NAME_BYTES},
-	{.name = "label", .type = JSONX_STRING, .offset = offsetof(struct node, label), .min = 1, .max = LABEL_BYTES},
-	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct node, columns), .min = 1},
-	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct node, primary_key), .min = 1},
+	{.name = "schema",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_node, schema),
+	 .min = 1,
+	 .max = NAME_BYTES},
+	{.name = "label",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_node, label),
+	 .min = 1,
+	 .max = LABEL_BYTES},
+	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct schema_node, columns), .min = 1},
+	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct schema_node, primary_key), .min = 1},
 	{.name = "relationship",
 	 .type = JSONX_OBJECT,
-	 .offset = offsetof(struct node, relationship),
+	 .offset = offsetof(struct schema_node, relationship),
 	 .fields = relationship_fields},
 	{.name = "children", .type = JSONX_CUSTOM, .decode = decode_children},
 	{.name = "base_tables", .type = JSONX_CUSTOM, .decode = decode_base_tables},
 	{.name = "transform",
 	 .type = JSONX_OBJECT,
-	 .offset = offsetof(struct node, transform),
-	 .fields = transform_fields},
-	{.name = "where", .type = JSONX_STRING, .offset = offsetof(struct node, where), .min = 1, .max = SQL_BYTES},
+	 .offset = offsetof(struct schema_node, transform),
+	 .fields = schema_transform_fields},
+	{.name = "where",
+	 .type = JSONX_STRING,
+	 .offset = offsetof(struct schema_node, where),
+	 .min = 1,
+	 .max = SQL_BYTES},
 	{.name = "order_by", .type = JSONX_CUSTOM, .decode = decode_order_by},
 	{.name = "limit",
 	 .type = JSONX_INTEGER,
-	 .offset = offsetof(struct node, limit),
+	 .offset = offsetof(struct schema_node, limit),
 	 .min = 1,
 	 .max = LIMIT_ELEMENTS},
 	{.name = "expressions", .type = JSONX_CUSTOM, .decode = decode_expressions},
-	{.name = "nested", .type = JSONX_BOOLEAN, .offset = offsetof(struct node, nested)},
+	{.name = "nested", .type = JSONX_BOOLEAN, .offset = offsetof(struct schema_node, nested)},
 	{0},
 };
 
-static void check_columns(const struct node *node, struct findings *f)
+static void check_columns(const struct schema_node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
-		_cleanup_(column_path_release) struct column_path column = {0};
+		_cleanup_(schema_column_path_release) struct schema_column_path column = {0};
 		_cleanup_free_ char *problem = NULL;
 		_cleanup_free_ char *item = NULL;
 
-		if (!column_is_path(node->columns.items[i]))
+		if (!schema_column_is_path(node->columns.items[i]))
 			continue;
-		problem = column_path_parse(node->columns.items[i], &column);
+		problem = schema_column_path_parse(node->columns.items[i], &column);
 		if (!problem)
 			continue;
 		item = xasprintf("%s.columns[%zu]", node->path, i);
@@ -351,7 +357,7 @@ static void check_columns(const struct node *node, struct findings *f)
 	}
 }
 
-static void check_where(struct node *node, struct findings *f)
+static void check_where(struct schema_node *node, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.where", node->path);
 
@@ -359,57 +365,58 @@ static void check_where(struct node *node, struct findings *f)
 		free(TAKE_PTR(node->where));
 }
 
-static void add_flaw(struct node *node, const char *flaw)
+static void add_invalid_key(struct schema_node *node, const char *key)
 {
-	node->flaws.items = xreallocarray(node->flaws.items, node->flaws.n + 1, sizeof(char *));
-	node->flaws.items[node->flaws.n++] = xstrdup(flaw);
+	node->invalid_keys.items = xreallocarray(node->invalid_keys.items, node->invalid_keys.n + 1, sizeof(char *));
+	node->invalid_keys.items[node->invalid_keys.n++] = xstrdup(key);
 }
 
 /* What an unknown key was meant to be is not what it was meant to be. */
-static void note_meant(struct node *node, const json_t *object, const struct jsonx_field *fields, const char *prefix)
+static void note_meant(struct schema_node *node, const json_t *object, const struct jsonx_field *fields,
+		       const char *prefix)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach ((json_t *)object, key, value) {
 		const char *meant = jsonx_meant(object, fields, key);
-		_cleanup_free_ char *flaw = meant ? xasprintf("%s%s", prefix, meant) : NULL;
+		_cleanup_free_ char *invalid = meant ? xasprintf("%s%s", prefix, meant) : NULL;
 
-		if (flaw)
-			add_flaw(node, flaw);
+		if (invalid)
+			add_invalid_key(node, invalid);
 	}
 }
 
-/* As node_is_flawed, before the flaws are all noted. */
-bool node_is_unsure(const struct node *node, const char *key, const struct findings *f)
+/* As schema_node_is_invalid, before all invalid keys are noted. */
+bool schema_node_is_unsure(const struct schema_node *node, const char *key, const struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, key);
 
-	return node_is_flawed(node, key) || !spec_part_is_sound(f, path);
+	return schema_node_is_invalid(node, key) || findings_concern(f, path);
 }
 
 /* What only makes sense for the elements of a list. */
-static void check_elements(const struct node *node, struct findings *f)
+static void check_elements(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_free_ char *limit = xasprintf("%s.limit", node->path);
 	_cleanup_free_ char *order = xasprintf("%s.order_by", node->path);
 	_cleanup_free_ char *nested = xasprintf("%s.nested", node->path);
-	bool many = node->parent && node->relationship.type == RELATION_ONE_TO_MANY;
+	bool many = node->parent && node->relationship.type == SCHEMA_ONE_TO_MANY;
 
-	if (node->limit && !many && !(node->parent && node_is_unsure(node, "relationship.type", f)))
+	if (node->limit && !many && !(node->parent && schema_node_is_unsure(node, "relationship.type", f)))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, limit,
 			     "is for one_to_many children: it bounds the list in the parent's document");
 	if (node->n_order_by && !node->parent)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, order,
 			     "is for children: the documents of an index have no order");
-	if (node->nested && (!node->parent || node->relationship.variant == VARIANT_SCALAR))
+	if (node->nested && (!node->parent || node->relationship.variant == SCHEMA_VARIANT_SCALAR))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, nested,
 			     "is for children of the variant `object`: it makes them nested documents");
 }
 
-static void check_relationship(const struct node *node, const json_t *given, struct findings *f)
+static void check_relationship(const struct schema_node *node, const json_t *given, struct findings *f)
 {
-	const struct relationship *r = &node->relationship;
+	const struct schema_relationship *r = &node->relationship;
 	_cleanup_free_ char *path = xasprintf("%s.relationship", node->path);
 	_cleanup_free_ char *key_path = xasprintf("%s.foreign_key", path);
 
@@ -418,26 +425,26 @@ static void check_relationship(const struct node *node, const json_t *given, str
 			findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path, "has no effect on the root");
 		return;
 	}
-	if ((!given || json_is_null(given)) && !node_is_flawed(node, "relationship"))
+	if ((!given || json_is_null(given)) && !schema_node_is_invalid(node, "relationship"))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 			     "is required: every node but the root needs one with `type` and `variant`");
 	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, key_path,
 			     "must name as many `child` columns as `parent` columns, found %zu and %zu", r->fk_child.n,
 			     r->fk_parent.n);
-	if (r->variant == VARIANT_SCALAR && node->n_children)
+	if (r->variant == SCHEMA_VARIANT_SCALAR && node->n_children)
 		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
 			     "a scalar node is one column's value: its children do not appear in the document");
 }
 
-static void check_labels(const struct node *node, struct findings *f)
+static void check_labels(const struct schema_node *node, struct findings *f)
 {
 	for (size_t i = 0; i < node->n_children; i++) {
-		const struct node *child = node->children[i];
+		const struct schema_node *child = node->children[i];
 		_cleanup_free_ char *path = NULL;
 
 		for (size_t j = 0; child->label && j < i; j++) {
-			const struct node *other = node->children[j];
+			const struct schema_node *other = node->children[j];
 
 			if (!other->label || strcmp(child->label, other->label) != 0)
 				continue;
@@ -450,9 +457,10 @@ static void check_labels(const struct node *node, struct findings *f)
 	}
 }
 
-static struct node *decode_node(const json_t *value, const char *path, struct node *parent, struct findings *f)
+static struct schema_node *decode_node(const json_t *value, const char *path, struct schema_node *parent,
+				       struct findings *f)
 {
-	struct node *node = xcalloc(1, sizeof(*node));
+	struct schema_node *node = xcalloc(1, sizeof(*node));
 
 	node->path = xstrdup(path);
 	node->parent = parent;
@@ -466,19 +474,19 @@ static struct node *decode_node(const json_t *value, const char *path, struct no
 		node->schema = xstrdup("public");
 	note_meant(node, value, node_fields, "");
 	note_meant(node, json_object_get(value, "relationship"), relationship_fields, "relationship.");
-	note_meant(node, json_object_get(value, "transform"), transform_fields, "transform.");
-	if (!node->label && !node_is_unsure(node, "label", f))
+	note_meant(node, json_object_get(value, "transform"), schema_transform_fields, "transform.");
+	if (!node->label && !schema_node_is_unsure(node, "label", f))
 		node->label = xstrdup_or_null(node->table);
 	check_columns(node, f);
 	check_where(node, f);
 	check_relationship(node, json_object_get(value, "relationship"), f);
 	check_elements(node, f);
 	check_labels(node, f);
-	names_check(node, f);
+	schema_check_names(node, f);
 	return node;
 }
 
-static size_t count_nodes(const struct node *node)
+static size_t count_nodes(const struct schema_node *node)
 {
 	size_t n = 1;
 
@@ -487,7 +495,7 @@ static size_t count_nodes(const struct node *node)
 	return n;
 }
 
-static void node_free(struct node *node)
+static void node_free(struct schema_node *node)
 {
 	if (!node)
 		return;
@@ -502,11 +510,11 @@ static void node_free(struct node *node)
 	jsonx_strings_release(&node->relationship.fk_parent);
 	jsonx_strings_release(&node->columns);
 	jsonx_strings_release(&node->primary_key);
-	jsonx_strings_release(&node->flaws);
+	jsonx_strings_release(&node->invalid_keys);
 	for (size_t i = 0; i < node->n_base_tables; i++)
 		table_name_release(&node->base_tables[i]);
 	free(node->base_tables);
-	transform_release(&node->transform);
+	schema_transform_release(&node->transform);
 	free(node->where);
 	for (size_t i = 0; i < node->n_order_by; i++)
 		free(node->order_by[i].column);
@@ -623,9 +631,9 @@ static void check_index(const char *index, const char *path, struct findings *f)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name may not be \"%s\"", index);
 }
 
-/* --- flaws */
+/* --- invalid keys */
 
-/* "children[2].label": of a child, which has flaws of its own. */
+/* "children[2].label": of a child, which notes its own. */
 static bool is_of_child(const char *rest)
 {
 	const char *close = strncmp(rest, "children[", strlen("children[")) == 0 ? strchr(rest, ']') : NULL;
@@ -634,7 +642,7 @@ static bool is_of_child(const char *rest)
 }
 
 /* Notes in every node what is wrong with it, by where the findings are. */
-static void mark_flaws(struct node *node, const struct findings *f)
+static void mark_invalid_keys(struct schema_node *node, const struct findings *f)
 {
 	size_t len = strlen(node->path);
 
@@ -644,18 +652,19 @@ static void mark_flaws(struct node *node, const struct findings *f)
 		if (item->severity != FINDING_ERROR || strncmp(item->path, node->path, len) != 0)
 			continue;
 		if (!item->path[len])
-			add_flaw(node, "");
+			add_invalid_key(node, "");
 		else if (item->path[len] == '.' && !is_of_child(item->path + len + 1))
-			add_flaw(node, item->path + len + 1);
+			add_invalid_key(node, item->path + len + 1);
 	}
 	for (size_t i = 0; i < node->n_children; i++)
-		mark_flaws(node->children[i], f);
+		mark_invalid_keys(node->children[i], f);
 }
 
-bool node_is_flawed(const struct node *node, const char *key)
+bool schema_node_is_invalid(const struct schema_node *node, const char *key)
 {
-	for (size_t i = 0; i < node->flaws.n; i++)
-		if (path_is_within(key, node->flaws.items[i]) || path_is_within(node->flaws.items[i], key))
+	for (size_t i = 0; i < node->invalid_keys.n; i++)
+		if (path_is_within(key, node->invalid_keys.items[i]) ||
+		    path_is_within(node->invalid_keys.items[i], key))
 			return true;
 	return false;
 }
@@ -670,7 +679,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	if (!json_is_object(value)) {
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
 			     jsonx_type_name(value));
-		document->flawed = true;
+		document->invalid = true;
 		return document;
 	}
 	jsonx_decode(value, document_fields, document, path, INVALID_SCHEMA, f);
@@ -682,12 +691,12 @@ static struct schema_document *decode_document(const json_t *value, const char *
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
 	if (document->root)
-		mark_flaws(document->root, f);
-	document->routing_flawed = !names_check_routing(document, f);
-	document->flawed = !document->root;
+		mark_invalid_keys(document->root, f);
+	document->routing_invalid = !schema_check_routing(document, f);
+	document->invalid = !document->root;
 	for (size_t i = 0; i < f->n; i++)
-		document->flawed = document->flawed ||
-				   (f->items[i].severity == FINDING_ERROR && path_is_within(f->items[i].path, path));
+		document->invalid = document->invalid ||
+				    (f->items[i].severity == FINDING_ERROR && path_is_within(f->items[i].path, path));
 	return document;
 }
 

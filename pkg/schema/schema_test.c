@@ -1,4 +1,4 @@
-/* Tests of decoding a PgSync's spec and its schema.json: what is accepted, and every message about what is not. */
+/* Tests of decoding schema.json: what is accepted, and every message about what is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,30 +8,26 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "schema/samples_int.h"
+#include "schema/schema_int.h"
 
 #define CHILD(relationship)                                                                                  \
 	"[{\"index\": \"books\", \"nodes\": {\"table\": \"books\", \"children\": [{\"table\": \"authors\", " \
 	"\"relationship\": " relationship "}]}}]"
+
+/* NULL when it is not JSON. */
+static json_t *parse(const char *text)
+{
+	json_t *value = NULL;
+	struct err err;
+
+	return jsonx_parse(text, strlen(text), "test", &value, &err) < 0 ? NULL : value;
+}
 
 static void expect(const struct findings *f, enum finding_severity severity, const char *want)
 {
 	_cleanup_free_ char *got = findings_join(f, severity, "\n");
 
 	assert_string_equal(got, want);
-}
-
-/* The errors of a resource, one a line. */
-static void expect_errors(const char *text, const char *want)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *spec = NULL;
-
-	findings_init(&f);
-	spec = decode(text, &f);
-	assert_non_null(spec);
-	expect(&f, FINDING_ERROR, want);
-	findings_release(&f);
 }
 
 static void expect_schema(const char *text, enum finding_severity severity, const char *want)
@@ -48,239 +44,6 @@ static void expect_schema(const char *text, enum finding_severity severity, cons
 		schema_document_free(documents[i]);
 	free(documents);
 	findings_release(&f);
-}
-
-/* --- accepted */
-
-static void test_spec_when_minimal_then_defaults(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
-	assert_int_equal(f.n, 0);
-	assert_int_equal(s->source.port, 5432);
-	assert_int_equal(s->source.tls, TLS_DISABLE);
-	assert_int_equal(s->source.replica_identity, IDENTITY_MANAGE);
-	assert_int_equal(s->source.slot_lost, SLOT_LOST_RESYNC);
-	assert_int_equal(s->sink.auth, AUTH_NONE);
-	assert_int_equal(s->sink.bulk_max_bytes, 8388608);
-	assert_int_equal(s->sink.bulk_concurrency, 2);
-	assert_int_equal(s->sink.bulk_flush_milliseconds, 20);
-	assert_int_equal(s->bootstrap_parallelism, 2);
-	assert_int_equal(s->lag_target_seconds, 60);
-	assert_int_equal(s->delete_slot, POLICY_DELETE);
-	assert_int_equal(s->delete_index, POLICY_RETAIN);
-	assert_int_equal(s->delete_checkpoint, POLICY_DELETE);
-	assert_int_equal(s->placement, PLACEMENT_PROCESS);
-	assert_int_equal(s->n_documents, 1);
-	assert_string_equal(s->documents[0]->root->schema, "public");
-	assert_string_equal(s->documents[0]->root->label, "books");
-	assert_string_equal(s->documents[0]->root->path, "spec.schema[0].nodes");
-	findings_release(&f);
-}
-
-static void test_spec_when_everything_is_given_then_taken(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	const struct node *child;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = decode(everything, &f);
-	expect(&f, FINDING_ERROR, "");
-	assert_int_equal(f.n, 0);
-	assert_int_equal(s->source.tls, TLS_VERIFY_FULL);
-	assert_string_equal(s->source.ca.key, "ca.crt");
-	assert_string_equal(s->source.password_ref.key, "password");
-	assert_string_equal(s->source.slot_name, "slot_1");
-	assert_string_equal(s->source.publication_name, "Pub");
-	assert_true(s->source.failover);
-	assert_int_equal(s->sink.urls.n, 2);
-	assert_int_equal(s->sink.auth, AUTH_API_KEY);
-	assert_string_equal(s->sink.ca.key, "root.pem");
-	assert_int_equal(s->sink.bulk_flush_milliseconds, 0);
-	assert_int_equal(s->delete_slot, POLICY_RETAIN);
-	assert_int_equal(s->delete_index, POLICY_DELETE);
-	assert_int_equal(s->resync_nonce, 7);
-	assert_int_equal(s->documents[0]->root->columns.n, 3);
-	child = s->documents[0]->root->children[0];
-	assert_string_equal(child->path, "spec.schema[0].nodes.children[0]");
-	assert_ptr_equal(child->parent, s->documents[0]->root);
-	assert_int_equal(child->relationship.type, RELATION_ONE_TO_ONE);
-	assert_int_equal(child->relationship.variant, VARIANT_SCALAR);
-	assert_string_equal(child->relationship.through->schema, "x");
-	assert_string_equal(child->relationship.through->table, "y");
-	assert_string_equal(child->relationship.fk_child.items[0], "q");
-	assert_string_equal(child->relationship.fk_parent.items[0], "w");
-	findings_release(&f);
-}
-
-static void expect_slot(const char *metadata, const char *want)
-{
-	_cleanup_free_ char *text = xasprintf(
-		"{\"metadata\": {%s}, \"spec\": {" MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA "}}", metadata);
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	findings_init(&f);
-	s = decode(text, &f);
-	assert_int_equal(f.n, 0);
-	assert_string_equal(s->source.slot_name, want);
-	assert_string_equal(s->source.publication_name, want);
-	assert_true(strlen(want) <= 63);
-	findings_release(&f);
-}
-
-static void test_slot_name_when_not_given_then_derived_and_cut_before_the_uid(void **state)
-{
-	UNUSED(state);
-	expect_slot("\"name\": \"my.books\", \"namespace\": \"shop-1\", \"uid\": \"0A1b2c3d-4e5f\"",
-		    "pgsync_shop_1_my_books_0a1b2c3d");
-	expect_slot("\"name\": \"a-name-that-is-so-long-that-it-does-not-fit-any-more\", \"namespace\": "
-		    "\"a-namespace-of-some-length\", \"uid\": \"12345678-9\"",
-		    "pgsync_a_namespace_of_some_length_a_name_that_is_so_lo_12345678");
-}
-
-static void test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *a = NULL;
-	_cleanup_(spec_freep) struct spec *b = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	a = decode("{\"metadata\": {\"name\": \"a.b\"}, \"spec\": {}}", &f);
-	b = decode("{\"metadata\": {\"name\": \"a-b\"}, \"spec\": {}}", &f);
-	assert_int_equal(strncmp(a->source.slot_name, "pgsync_default_a_b_", 19), 0);
-	assert_int_equal(strlen(a->source.slot_name), 27);
-	assert_string_not_equal(a->source.slot_name, b->source.slot_name);
-	findings_release(&f);
-}
-
-static void test_schema_hash_when_only_other_fields_differ_then_equal(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *a = NULL;
-	_cleanup_(spec_freep) struct spec *b = NULL;
-	_cleanup_(spec_freep) struct spec *c = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	a = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
-	b = decode(RESOURCE(MINIMAL_SOURCE ", \"suspend\": true, " MINIMAL_SINK
-					   ", \"schema\": [{\"nodes\": {\"table\": \"books\"}, \"index\": \"books\"}]"),
-		   &f);
-	c = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK
-					   ", \"schema\": [{\"nodes\": {\"table\": \"book\"}, \"index\": \"books\"}]"),
-		   &f);
-	assert_string_equal(a->schema_hash, b->schema_hash);
-	assert_string_not_equal(a->schema_hash, c->schema_hash);
-	findings_release(&f);
-}
-
-/* --- refused */
-
-static void test_spec_when_much_is_wrong_then_every_violation_is_named(void **state)
-{
-	UNUSED(state);
-	expect_errors(
-		"{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"Books\"}, \"spec\": {"
-		"\"source\": {\"port\": 70000, \"tls\": {\"mode\": \"VerifyFul\"}, \"pasword\": 1}, "
-		"\"sink\": {\"urls\": [\"opensearch:9200\", \"http://u:p@h\", \"http://h/?q\"], "
-		"\"authentication\": {\"type\": \"Basic\"}}}}",
-		"kind: must be PgSync, found \"Pod\"\n"
-		"apiVersion: must be pgsync.io/v1alpha1, found \"v1\"\n"
-		"metadata.name: must be a name of a-z, 0-9, '-' and '.', found \"Books\"\n"
-		"spec.source.port: must be an integer between 1 and 65535, found 70000\n"
-		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
-		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
-		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
-		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
-		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
-		"spec.sink.urls[1]: may not hold a user or password; use `sink.authentication` with a Secret\n"
-		"spec.sink.urls[2]: may not hold blanks, a query or a fragment\n"
-		"spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
-		"spec.schema: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
-}
-
-static void test_spec_when_capability_is_missing_then_not_supported(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	s = decode(RESOURCE(MINIMAL_SOURCE
-			    ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
-			    ", \"checkpoint\": {\"store\": \"Redis\", \"redis\": {\"url\": \"redis://r\"}}, "
-			    "\"worker\": {\"placement\": \"Pod\"}"),
-		   &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.worker.placement: Pod is not supported by this version; use Process\n"
-	       "spec.checkpoint.store: Redis is not supported by this version; use Sink");
-	assert_string_equal(f.items[0].reason, "NotSupported");
-	assert_string_equal(f.items[1].reason, "NotSupported");
-	findings_release(&f);
-}
-
-static void test_spec_when_references_are_not_names_then_refused(void **state)
-{
-	UNUSED(state);
-	expect_errors(
-		RESOURCE("\"source\": {\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"passwordSecretRef\": "
-			 "{\"name\": \"../p\", \"key\": \"a/b\"}, \"tls\": {\"mode\": \"VerifyCA\"}, "
-			 "\"replication\": {\"slotName\": \"Slot-1\"}}, "
-			 "\"sink\": {\"urls\": [], \"authentication\": {\"secretRef\": {\"name\": "
-			 "\"x\"}}}, " MINIMAL_SCHEMA),
-		"spec.source.passwordSecretRef.name: must be the name of an object (a-z, 0-9, '-' and '.'), "
-		"found \"../p\"\n"
-		"spec.source.passwordSecretRef.key: must be a key (letters, digits, '-', '_' and '.'), found "
-		"\"a/b\"\n"
-		"spec.source.tls: mode VerifyCA needs `caSecretRef`, the certificate authority to verify against\n"
-		"spec.source.replication.slotName: must consist of a-z, 0-9 and _, found \"Slot-1\"\n"
-		"spec.sink.urls: must hold 1 to 16 URLs, found 0\n"
-		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
-}
-
-static void test_sink_when_a_port_is_none_then_refused(void **state)
-{
-	UNUSED(state);
-	expect_errors(RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://a:99999\", \"http://a:12x/p\", "
-					      "\"http://[::1]:9200\", \"http://a\"]}, " MINIMAL_SCHEMA),
-		      "spec.sink.urls[0]: the port must be between 1 and 65535, one for each URL\n"
-		      "spec.sink.urls[1]: the port must be between 1 and 65535, one for each URL");
-}
-
-static void test_name_when_it_is_longer_than_the_resource_allows_then_refused(void **state)
-{
-	static const char resource[] = "{\"metadata\": {\"name\": \"%s\"}, \"spec\": {" MINIMAL_SOURCE ", " MINIMAL_SINK
-				       ", " MINIMAL_SCHEMA "}}";
-	static const char name[] = "a-name-of-fifty-two-characters-and-not-one-more-0052";
-	_cleanup_free_ char *good = xasprintf(resource, name);
-	_cleanup_free_ char *longer = xasprintf("%s-", name);
-	_cleanup_free_ char *bad = NULL;
-
-	UNUSED(state);
-	longer[strlen(longer) - 1] = '3';
-	bad = xasprintf(resource, longer);
-	expect_errors(good, "");
-	expect_errors(
-		bad, "metadata.name: must be at most 52 characters, found 53: names of slots and other things are made "
-		     "from it");
-}
-
-static void test_databases_when_they_differ_then_refused(void **state)
-{
-	UNUSED(state);
-	expect_errors(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schema\": [{\"database\": \"other\", \"nodes\": "
-					      "{\"table\": \"t\"}}]"),
-		      "spec.schema[0].database: must be \"bookstore\", the database of the source and of every "
-		      "document, found \"other\"; another database needs a PgSync of its own");
 }
 
 static void test_schema_when_it_is_not_documents_then_refused(void **state)
@@ -490,7 +253,7 @@ static void test_node_when_all_keys_are_given_then_taken(void **state)
 		      "[\"x\", \"a b DESC\", \"y asc nulls last\"], \"relationship\": {\"type\": \"one_to_many\", "
 		      "\"variant\": \"object\"}}]}}]");
 	struct schema_document **documents = NULL;
-	const struct node *root, *child;
+	const struct schema_node *root, *child;
 	struct findings f;
 	size_t n = 0;
 
@@ -523,10 +286,10 @@ static void test_node_when_all_keys_are_given_then_taken(void **state)
 
 static void expect_path(const char *column, const char *label, size_t n)
 {
-	_cleanup_(column_path_release) struct column_path path = {0};
+	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
 
-	assert_true(column_is_path(column));
-	assert_null(column_path_parse(column, &path));
+	assert_true(schema_column_is_path(column));
+	assert_null(schema_column_path_parse(column, &path));
 	assert_string_equal(path.label, label);
 	assert_int_equal(path.n, n);
 }
@@ -539,7 +302,7 @@ static void test_path_when_parsed_then_pgsyncs_label(void **state)
 	expect_path("doc#>{a,b,c}->4", "doc_a,b,c_4", 2);
 	expect_path("doc->>firstname", "doc_firstname", 1);
 	expect_path("doc->a#>>{b,1}", "doc_a_b,1", 2);
-	assert_false(column_is_path("a-b>c"));
+	assert_false(schema_column_is_path("a-b>c"));
 }
 
 static void test_fragment_when_it_is_one_expression_then_no_problem(void **state)
@@ -570,33 +333,9 @@ static void test_fragment_when_it_is_one_expression_then_no_problem(void **state
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-		assert_null(sql_fragment_problem(good[i]));
+		assert_null(schema_sql_problem(good[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_non_null(sql_fragment_problem(bad[i]));
-}
-
-static void test_documents_when_given_then_another_hash(void **state)
-{
-	struct findings f;
-	_cleanup_(spec_freep) struct spec *a = NULL;
-	_cleanup_(spec_freep) struct spec *b = NULL;
-
-	UNUSED(state);
-	findings_init(&f);
-	a = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
-	b = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
-					   ", \"documents\": {\"meta\": \"Pgsync\", \"idFormat\": \"Pgsync\", "
-					   "\"mapping\": \"Dynamic\"}"),
-		   &f);
-	assert_int_equal(f.n, 0);
-	assert_int_equal(a->documents_as.meta, META_NONE);
-	assert_int_equal(a->documents_as.id_format, ID_ESCAPED);
-	assert_int_equal(a->documents_as.mapping, MAPPING_GENERATED);
-	assert_int_equal(b->documents_as.meta, META_PGSYNC);
-	assert_int_equal(b->documents_as.id_format, ID_PGSYNC);
-	assert_int_equal(b->documents_as.mapping, MAPPING_DYNAMIC);
-	assert_string_not_equal(a->schema_hash, b->schema_hash);
-	findings_release(&f);
+		assert_non_null(schema_sql_problem(bad[i]));
 }
 
 static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused(void **state)
@@ -726,26 +465,24 @@ static void test_tree_when_it_is_too_large_then_refused(void **state)
 	findings_release(&f);
 }
 
-static void test_node_when_it_is_flawed_then_the_rest_of_it_is_there(void **state)
+static void test_node_when_it_is_invalid_then_the_rest_of_it_is_there(void **state)
 {
+	_cleanup_json_ json_t *array = parse(
+		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"columns\": [\"a\", 1, \"b\"], \"order_bi\": [], "
+		"\"where\": \"1; 2\", \"expressions\": {\"x\": \"(\", \"y\": \"1\"}, \"transform\": {\"concat\": "
+		"[{\"columns\": [\"a\"]}, {\"columns\": [\"a\"], \"destination\": \"d\"}]}, \"children\": "
+		"[{\"table\": \"u\", \"primary_key\": [\"k\"], \"relationship\": {\"type\": \"many\", \"variant\": "
+		"\"scalar\", \"foreign_key\": {\"child\": [\"c\"], \"parent\": [1, \"p\"]}}}]}}]");
+	struct schema_document **documents = NULL;
+	const struct schema_node *root, *child;
 	struct findings f;
-	_cleanup_(spec_freep) struct spec *s = NULL;
-	const struct node *root, *child;
+	size_t n = 0;
 
 	UNUSED(state);
 	findings_init(&f);
-	s = decode(RESOURCE(MINIMAL_SOURCE
-			    ", " MINIMAL_SINK
-			    ", \"schema\": [{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"columns\": "
-			    "[\"a\", 1, \"b\"], \"order_bi\": [], \"where\": \"1; 2\", \"expressions\": "
-			    "{\"x\": \"(\", \"y\": \"1\"}, \"transform\": {\"concat\": [{\"columns\": "
-			    "[\"a\"]}, {\"columns\": [\"a\"], \"destination\": \"d\"}]}, \"children\": "
-			    "[{\"table\": \"u\", \"primary_key\": [\"k\"], \"relationship\": {\"type\": "
-			    "\"many\", \"variant\": \"scalar\", \"foreign_key\": {\"child\": [\"c\"], "
-			    "\"parent\": [1, \"p\"]}}}]}}]"),
-		   &f);
-	assert_true(s->documents[0]->flawed);
-	root = s->documents[0]->root;
+	schema_decode(array, "spec.schema", &documents, &n, &f);
+	assert_true(documents[0]->invalid);
+	root = documents[0]->root;
 	assert_int_equal(root->columns.n, 3);
 	assert_string_equal(root->columns.items[1], "");
 	assert_string_equal(root->columns.items[2], "b");
@@ -754,79 +491,40 @@ static void test_node_when_it_is_flawed_then_the_rest_of_it_is_there(void **stat
 	assert_string_equal(root->expressions[0].name, "y");
 	assert_int_equal(root->transform.n_concats, 1);
 	assert_string_equal(root->transform.concats[0].destination, "d");
-	assert_true(node_is_flawed(root, "columns"));
-	assert_true(node_is_flawed(root, "where"));
-	assert_true(node_is_flawed(root, "order_by")); /* what is unknown may be meant to be it */
-	assert_true(node_is_flawed(root, "expressions.x"));
-	assert_false(node_is_flawed(root, "expressions.y"));
-	assert_false(node_is_flawed(root, "table"));
-	assert_false(node_is_flawed(root, "primary_key"));
+	assert_true(schema_node_is_invalid(root, "columns"));
+	assert_true(schema_node_is_invalid(root, "where"));
+	assert_true(schema_node_is_invalid(root, "order_by")); /* what is unknown may be meant to be it */
+	assert_true(schema_node_is_invalid(root, "expressions.x"));
+	assert_false(schema_node_is_invalid(root, "expressions.y"));
+	assert_false(schema_node_is_invalid(root, "table"));
+	assert_false(schema_node_is_invalid(root, "primary_key"));
 	child = root->children[0];
-	assert_false(node_is_flawed(child, "primary_key"));
-	assert_false(node_is_flawed(child, "relationship.variant"));
-	assert_true(node_is_flawed(child, "relationship.type"));
-	assert_true(node_is_flawed(child, "relationship.foreign_key"));
+	assert_false(schema_node_is_invalid(child, "primary_key"));
+	assert_false(schema_node_is_invalid(child, "relationship.variant"));
+	assert_true(schema_node_is_invalid(child, "relationship.type"));
+	assert_true(schema_node_is_invalid(child, "relationship.foreign_key"));
 	assert_string_equal(child->relationship.fk_child.items[0], "c");
 	assert_string_equal(child->relationship.fk_parent.items[1], "p");
-	assert_true(spec_part_is_sound(&f, "spec.source"));
-	assert_true(spec_part_is_sound(&f, "spec.sink"));
-	assert_false(spec_part_is_sound(&f, "spec.schema"));
+	assert_false(findings_concern(&f, "spec.source"));
+	assert_true(findings_concern(&f, "spec.schema"));
+	schema_document_free(documents[0]);
+	free(documents);
 	findings_release(&f);
-}
-
-static void test_spec_when_a_part_is_wrong_then_that_part_is_not_sound(void **state)
-{
-	static const struct {
-		const char *path;
-		bool source_is_sound;
-	} rows[] = {
-		{"spec.sink.urls[0]", true},
-		{"spec.sources", true},
-		{"spec.source", false},
-		{"spec.source.tls.caSecretRef", false},
-		{"spec", false},
-		{"", false},
-		{"configmap/a/b[0].nodes", true},
-	};
-
-	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_(findings_release) struct findings f;
-
-		findings_init(&f);
-		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
-		assert_true(spec_part_is_sound(&f, "spec.source"));
-		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is wrong");
-		assert_int_equal(spec_part_is_sound(&f, "spec.source"), rows[i].source_is_sound);
-	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_spec_when_minimal_then_defaults),
-		cmocka_unit_test(test_spec_when_everything_is_given_then_taken),
-		cmocka_unit_test(test_slot_name_when_not_given_then_derived_and_cut_before_the_uid),
-		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),
-		cmocka_unit_test(test_schema_hash_when_only_other_fields_differ_then_equal),
-		cmocka_unit_test(test_spec_when_much_is_wrong_then_every_violation_is_named),
-		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
-		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
-		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
-		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),
-		cmocka_unit_test(test_databases_when_they_differ_then_refused),
 		cmocka_unit_test(test_schema_when_it_is_not_documents_then_refused),
 		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
 		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
 		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
 		cmocka_unit_test(test_node_when_a_key_has_no_meaning_there_then_refused),
-		cmocka_unit_test(test_node_when_it_is_flawed_then_the_rest_of_it_is_there),
-		cmocka_unit_test(test_spec_when_a_part_is_wrong_then_that_part_is_not_sound),
+		cmocka_unit_test(test_node_when_it_is_invalid_then_the_rest_of_it_is_there),
 		cmocka_unit_test(test_names_when_no_engine_takes_them_then_refused),
 		cmocka_unit_test(test_node_when_all_keys_are_given_then_taken),
 		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
 		cmocka_unit_test(test_fragment_when_it_is_one_expression_then_no_problem),
-		cmocka_unit_test(test_documents_when_given_then_another_hash),
 		cmocka_unit_test(test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused),
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),

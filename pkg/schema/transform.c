@@ -24,7 +24,7 @@ static bool is_text(const json_t *value, size_t min, size_t max)
 
 static void decode_rename(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct transform *t = out;
+	struct schema_transform *t = out;
 	const char *field;
 	json_t *name;
 
@@ -69,7 +69,7 @@ static void decode_replacements(const json_t *value, const char *field, const ch
 
 static void decode_replace(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct transform *t = out;
+	struct schema_transform *t = out;
 	const char *field;
 	json_t *map;
 
@@ -90,7 +90,7 @@ static void decode_replace(const json_t *value, void *out, const char *path, str
 
 static void decode_mapping(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	struct transform *t = out;
+	struct schema_transform *t = out;
 	const char *field;
 	json_t *mapping;
 
@@ -110,27 +110,30 @@ static void decode_mapping(const json_t *value, void *out, const char *path, str
 /* --- concat and move: one, or a list --- */
 
 static const struct jsonx_field concat_fields[] = {
-	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct concat, columns), .flags = JSONX_REQUIRED},
+	{.name = "columns",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct schema_concat, columns),
+	 .flags = JSONX_REQUIRED},
 	{.name = "destination",
 	 .type = JSONX_STRING,
-	 .offset = offsetof(struct concat, destination),
+	 .offset = offsetof(struct schema_concat, destination),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1,
 	 .max = FIELD_BYTES},
-	{.name = "delimiter", .type = JSONX_STRING, .offset = offsetof(struct concat, delimiter)},
+	{.name = "delimiter", .type = JSONX_STRING, .offset = offsetof(struct schema_concat, delimiter)},
 	{0},
 };
 
 static const struct jsonx_field move_fields[] = {
 	{.name = "column",
 	 .type = JSONX_STRING,
-	 .offset = offsetof(struct move, column),
+	 .offset = offsetof(struct schema_move, column),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1,
 	 .max = FIELD_BYTES},
 	{.name = "destination",
 	 .type = JSONX_STRING,
-	 .offset = offsetof(struct move, destination),
+	 .offset = offsetof(struct schema_move, destination),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1,
 	 .max = TEXT_BYTES},
@@ -138,8 +141,9 @@ static const struct jsonx_field move_fields[] = {
 };
 
 /* Calls `decode` for the object, or for each object of the array. */
-static void each_object(const json_t *value, struct transform *t, const char *path,
-			void (*decode)(const json_t *value, struct transform *t, const char *path, struct findings *f),
+static void each_object(const json_t *value, struct schema_transform *t, const char *path,
+			void (*decode)(const json_t *value, struct schema_transform *t, const char *path,
+				       struct findings *f),
 			struct findings *f)
 {
 	if (json_is_object(value)) {
@@ -163,7 +167,7 @@ static void each_object(const json_t *value, struct transform *t, const char *pa
 	}
 }
 
-static void concat_release(struct concat *c)
+static void concat_release(struct schema_concat *c)
 {
 	jsonx_strings_release(&c->columns);
 	free(c->path);
@@ -171,9 +175,9 @@ static void concat_release(struct concat *c)
 	free(c->delimiter);
 }
 
-static void add_concat(const json_t *value, struct transform *t, const char *path, struct findings *f)
+static void add_concat(const json_t *value, struct schema_transform *t, const char *path, struct findings *f)
 {
-	struct concat c = {.path = xstrdup(path)};
+	struct schema_concat c = {.path = xstrdup(path)};
 
 	jsonx_decode(value, concat_fields, &c, path, INVALID_SCHEMA, f);
 	if (!c.destination) {
@@ -184,16 +188,16 @@ static void add_concat(const json_t *value, struct transform *t, const char *pat
 	t->concats[t->n_concats++] = c;
 }
 
-static void move_release(struct move *m)
+static void move_release(struct schema_move *m)
 {
 	free(m->path);
 	free(m->column);
 	free(m->destination);
 }
 
-static void add_move(const json_t *value, struct transform *t, const char *path, struct findings *f)
+static void add_move(const json_t *value, struct schema_transform *t, const char *path, struct findings *f)
 {
-	struct move m = {.path = xstrdup(path)};
+	struct schema_move m = {.path = xstrdup(path)};
 
 	jsonx_decode(value, move_fields, &m, path, INVALID_SCHEMA, f);
 	if (!m.column || !m.destination) {
@@ -214,7 +218,7 @@ static void decode_move(const json_t *value, void *out, const char *path, struct
 	each_object(value, out, path, add_move, f);
 }
 
-const struct jsonx_field transform_fields[] = {
+const struct jsonx_field schema_transform_fields[] = {
 	{.name = "rename", .type = JSONX_CUSTOM, .decode = decode_rename},
 	{.name = "replace", .type = JSONX_CUSTOM, .decode = decode_replace},
 	{.name = "concat", .type = JSONX_CUSTOM, .decode = decode_concat},
@@ -223,7 +227,7 @@ const struct jsonx_field transform_fields[] = {
 	{0},
 };
 
-void transform_release(struct transform *t)
+void schema_transform_release(struct schema_transform *t)
 {
 	json_decref(t->rename);
 	json_decref(t->replace);

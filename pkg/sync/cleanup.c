@@ -17,12 +17,11 @@ static bool owned(const struct engine *e)
 
 static int drop_source(struct engine *e, struct err *err)
 {
-	const struct source_spec *source = &e->spec->source;
+	const struct spec_source *source = &e->spec->source;
 
-	if (e->spec->delete_slot == POLICY_DELETE && pg_slot_drop(e->pg, source->slot_name, err) < 0)
+	if (e->spec->delete_slot == SPEC_DELETE && pg_slot_drop(e->pg, source->slot_name, err) < 0)
 		return err_wrap(err, "dropping replication slot \"%s\"", source->slot_name);
-	if (e->spec->delete_publication == POLICY_DELETE &&
-	    pg_publication_drop(e->pg, source->publication_name, err) < 0)
+	if (e->spec->delete_publication == SPEC_DELETE && pg_publication_drop(e->pg, source->publication_name, err) < 0)
 		return err_wrap(err, "dropping publication \"%s\"", source->publication_name);
 	return 0;
 }
@@ -119,7 +118,7 @@ static int drop_index(struct engine *e, const struct checkpoint_index *index, st
 	/* What nobody can read goes in any case. */
 	if (generation_sweep(e, index->name, index->live, err) < 0)
 		return -1;
-	if (e->spec->delete_index == POLICY_RETAIN)
+	if (e->spec->delete_index == SPEC_RETAIN)
 		return index->live ? generation_disown(e, live, err) : 0;
 	if (delete_generation(e, index->name, index->live, err) < 0 || search_index_delete(e->search, dead, err) < 0)
 		return err_wrap(err, "deleting index \"%s\"", index->name);
@@ -131,7 +130,7 @@ static int drop_sink(struct engine *e, struct err *err)
 	for (size_t i = 0; i < e->cp.n_indices; i++)
 		if (drop_index(e, &e->cp.indices[i], err) < 0)
 			return -1;
-	if (e->spec->delete_checkpoint == POLICY_DELETE && checkpoint_delete(e->search, e->key, err) < 0)
+	if (e->spec->delete_checkpoint == SPEC_DELETE && checkpoint_delete(e->search, e->key, err) < 0)
 		return err_wrap(err, "deleting the checkpoint");
 	return 0;
 }

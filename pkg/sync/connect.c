@@ -37,19 +37,19 @@ void engine_release(struct engine *e)
 	report_release(&e->report);
 }
 
-static int new_sink(const struct sink_spec *sink, struct http_target **ret, struct err *err)
+static int new_sink(const struct spec_sink *sink, struct http_target **ret, struct err *err)
 {
-	static const enum http_auth auths[] = {[AUTH_NONE] = HTTP_AUTH_NONE,
-					       [AUTH_BASIC] = HTTP_AUTH_BASIC,
-					       [AUTH_API_KEY] = HTTP_AUTH_API_KEY,
-					       [AUTH_BEARER] = HTTP_AUTH_BEARER};
+	static const enum http_auth auths[] = {[SPEC_AUTH_NONE] = HTTP_AUTH_NONE,
+					       [SPEC_AUTH_BASIC] = HTTP_AUTH_BASIC,
+					       [SPEC_AUTH_API_KEY] = HTTP_AUTH_API_KEY,
+					       [SPEC_AUTH_BEARER] = HTTP_AUTH_BEARER};
 	struct http_target_options options = {
 		.urls = (const char *const *)sink->urls.items,
 		.n_urls = sink->urls.n,
 		.auth = auths[sink->auth],
 		.username = sink->username,
 		.password = sink->password,
-		.token = sink->auth == AUTH_API_KEY ? sink->api_key : sink->token,
+		.token = sink->auth == SPEC_AUTH_API_KEY ? sink->api_key : sink->token,
 		.ca_pem = sink->ca.value,
 		.insecure_skip_verify = sink->insecure_skip_verify,
 		.user_agent = "pgsync/" PGSYNC_VERSION,
@@ -124,12 +124,12 @@ static bool is_cancelled(void *user)
 
 int engine_pg(struct engine *e, bool replication, const char *purpose, struct pg **ret, struct err *err)
 {
-	static const enum pg_tls modes[] = {[TLS_DISABLE] = PG_TLS_DISABLE,
-					    [TLS_PREFER] = PG_TLS_PREFER,
-					    [TLS_REQUIRE] = PG_TLS_REQUIRE,
-					    [TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
-					    [TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
-	const struct source_spec *source = &e->spec->source;
+	static const enum pg_tls modes[] = {[SPEC_TLS_DISABLE] = PG_TLS_DISABLE,
+					    [SPEC_TLS_PREFER] = PG_TLS_PREFER,
+					    [SPEC_TLS_REQUIRE] = PG_TLS_REQUIRE,
+					    [SPEC_TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
+					    [SPEC_TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
+	const struct spec_source *source = &e->spec->source;
 	_cleanup_free_ char *application = xasprintf("pgsync %s %s", e->owner, purpose);
 	struct pg_params params = {
 		.host = source->host,

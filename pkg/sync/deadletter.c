@@ -91,7 +91,7 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 {
 	struct deadletters *d = user;
 
-	if (d->engine->spec->on_error == ON_ERROR_STALL)
+	if (d->engine->spec->on_error == SPEC_ON_ERROR_STALL)
 		return err_reason(err, ERR_INVALID, "DocumentRejected",
 				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
 				  alias_of(d->engine, r->index), r->id, r->type, r->reason);
@@ -105,7 +105,7 @@ int deadletters_unmade(struct deadletters *d, const char *physical, const char *
 	const struct bulk_rejection r = {
 		.index = physical, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
 
-	if (d->engine->spec->on_error == ON_ERROR_STALL)
+	if (d->engine->spec->on_error == SPEC_ON_ERROR_STALL)
 		return err_reason(
 			err, ERR_INVALID, "DocumentFailed",
 			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
@@ -124,7 +124,7 @@ static void on_pressure(void *user, bool under_pressure, const char *why)
 
 struct bulk *deadletters_bulk(struct deadletters *d, struct search *search)
 {
-	const struct sink_spec *sink = &d->engine->spec->sink;
+	const struct spec_sink *sink = &d->engine->spec->sink;
 	const struct bulk_options options = {
 		.max_bytes = sink->bulk_max_bytes < BODY_BYTES ? (size_t)sink->bulk_max_bytes : BODY_BYTES,
 		.concurrency = (unsigned)sink->bulk_concurrency,

@@ -46,7 +46,7 @@ static void mark_plan(struct engine *e, size_t p, const struct catalog_table *ta
 		if (plan->tables[t].table != table)
 			continue;
 		/* Without a bootstrap nothing would fill a new index. */
-		if (plan->tables[t].is_root && e->spec->bootstrap != BOOTSTRAP_NEVER)
+		if (plan->tables[t].is_root && e->spec->bootstrap != SPEC_BOOTSTRAP_NEVER)
 			rebuild[p] = true;
 		else
 			e->reread.all[p] = true;

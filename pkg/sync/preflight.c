@@ -25,7 +25,7 @@ static void name_secret(struct err *err, const char *secret)
 
 static int reach_source(struct engine *e, struct err *err)
 {
-	const struct source_spec *source = &e->spec->source;
+	const struct spec_source *source = &e->spec->source;
 	struct pg_slot slot;
 
 	if (engine_pg(e, false, "control", &e->pg, err) < 0) {
@@ -121,7 +121,7 @@ static void check_capacity(const PGresult *r, struct findings *f)
 
 static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_rls, struct err *err)
 {
-	const struct source_spec *source = &e->spec->source;
+	const struct spec_source *source = &e->spec->source;
 	_cleanup_result_ PGresult *r = NULL;
 
 	if (pg_server_version(e->pg) < OLDEST_SERVER)
@@ -202,7 +202,7 @@ static int compile(struct engine *e, struct findings *f, struct err *err)
 	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
 	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
 	for (size_t i = 0; i < e->spec->n_documents; i++)
-		e->plans[i] = document_compile(e->spec->documents[i], &e->spec->documents_as, e->catalog, &known, f);
+		e->plans[i] = document_compile(e->spec->documents[i], &e->spec->document_format, e->catalog, &known, f);
 	e->n_plans = e->spec->n_documents;
 	free_strings(tables, n_known);
 	return 0;
@@ -275,7 +275,7 @@ static int check_identity(struct engine *e, const struct catalog_table *table, s
 		const struct identity_gap *gap = &gaps.items[i];
 		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
 
-		if (e->spec->source.replica_identity == IDENTITY_VERIFY)
+		if (e->spec->source.replica_identity == SPEC_IDENTITY_VERIFY)
 			findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
 				     "its replica identity does not hold the columns that link it to its parents: run "
 				     "\"%s\"",
@@ -562,7 +562,7 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 static int look_at_sink(struct engine *e, const struct findings *findings, bool *ret_there, struct err *err)
 {
 	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
-	bool known = spec_part_is_sound(findings, "spec.sink") && !e->options->source_only;
+	bool known = !findings_concern(findings, "spec.sink") && !e->options->source_only;
 	int r = known ? reach_sink(e, err) : 0;
 
 	if (!known)

@@ -30,7 +30,7 @@ static int begin_generation(struct engine *e, size_t plan, int64_t after, uint64
 	free(TAKE_PTR(index->ranges));
 	index->n_ranges = 0;
 	index->version = version;
-	index->complete = e->spec->bootstrap == BOOTSTRAP_NEVER;
+	index->complete = e->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	index->emptied = false;
 	index->rows_total = 0;
 	index->start_us = clock_wall_us();
@@ -51,7 +51,7 @@ static int read_base_version(struct engine *e, uint64_t *ret, struct err *err)
 /* Without a bootstrap the new index would stay empty, and take the place of one that is not. */
 static int check_policy(const struct engine *e, const struct checkpoint_index *index, bool live, struct err *err)
 {
-	if (e->spec->bootstrap != BOOTSTRAP_NEVER || !live)
+	if (e->spec->bootstrap != SPEC_BOOTSTRAP_NEVER || !live)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "BootstrapNeeded",
@@ -104,7 +104,7 @@ static void claim(struct engine *e, const struct situation *s)
 static int begin_anew(struct engine *e, struct pg *replication, const struct situation *s, struct err *err)
 {
 	if (e->cp.phase != CHECKPOINT_NEW && e->cp.phase != CHECKPOINT_PREPARING) {
-		if (e->spec->source.slot_lost == SLOT_LOST_STALL && e->cp.resync_nonce == e->spec->resync_nonce)
+		if (e->spec->source.slot_lost == SPEC_SLOT_LOST_STALL && e->cp.resync_nonce == e->spec->resync_nonce)
 			return err_reason(err, ERR_INVALID, "SlotLost",
 					  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or "
 					  "raise spec.resyncNonce, to build the index anew",

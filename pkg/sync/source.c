@@ -132,7 +132,7 @@ int source_count_rows(struct pg *pg, const struct catalog_table *table, int most
 
 int source_make_slot(struct engine *e, struct pg *replication, bool replace, struct err *err)
 {
-	const struct source_spec *source = &e->spec->source;
+	const struct spec_source *source = &e->spec->source;
 	struct checkpoint *cp = &e->cp;
 
 	if (replace && pg_slot_drop(e->pg, source->slot_name, err) < 0)

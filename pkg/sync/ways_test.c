@@ -140,7 +140,7 @@ static void world_start(struct world *w)
 	*w = (struct world){.catalog = make_catalog()};
 	findings_init(&f);
 	schema_decode(array, "schema", &w->documents, &w->n_documents, &f);
-	w->plans[0] = document_compile(w->documents[0], &(struct documents_spec){0}, w->catalog, NULL, &f);
+	w->plans[0] = document_compile(w->documents[0], &(struct schema_document_format){0}, w->catalog, NULL, &f);
 	assert_non_null(w->plans[0]);
 	findings_release(&f);
 	targets_init(&w->targets, w->plans, 1);

@@ -455,7 +455,7 @@ static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
  * into the index; and for a partitioned root, which is about to be built anew because of its partitions. */
 static int write_truncated(struct writer *w, size_t plan, struct err *err)
 {
-	bool sweep = w->live && w->engine->spec->bootstrap == BOOTSTRAP_NEVER;
+	bool sweep = w->live && w->engine->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 
 	if (w->live && !sweep && w->engine->plans[plan]->root->kind != 'p' && is_small(w, plan, &sweep, err) < 0)
 		return -1;

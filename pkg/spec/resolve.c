@@ -4,7 +4,7 @@
 
 #include "base/parse.h"
 #include "base/strbuf.h"
-#include "schema/schema_int.h"
+#include "spec/spec_int.h"
 
 #define NOT_FOUND "CredentialsNotFound"
 
@@ -22,14 +22,14 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 	};
 
 	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
-		bool seen = !names[i] || !is_object_name(names[i]);
+		bool seen = !names[i] || !spec_is_object_name(names[i]);
 
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = names[j] && strcmp(names[i], names[j]) == 0;
 		if (!seen)
 			secret(user, names[i]);
 	}
-	if (config_map && spec->schema_config_map && is_object_name(spec->schema_config_map))
+	if (config_map && spec->schema_config_map && spec_is_object_name(spec->schema_config_map))
 		config_map(user, spec->schema_config_map);
 }
 
@@ -67,7 +67,7 @@ static const json_t *find_object(const json_t *objects, const struct reference *
 {
 	const json_t *object = json_object_get(objects, r->name);
 
-	if (!is_object_name(r->name))
+	if (!spec_is_object_name(r->name))
 		return NULL;
 	if (!json_is_object(object)) {
 		findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" not found", r->kind, r->name);
@@ -80,7 +80,7 @@ static const json_t *find_secret(const struct resolver *resolver, const struct r
 {
 	const struct spec_objects *objects = resolver->objects;
 
-	if (!objects->secrets_elsewhere || !is_object_name(r->name) || json_object_get(objects->secrets, r->name))
+	if (!objects->secrets_elsewhere || !spec_is_object_name(r->name) || json_object_get(objects->secrets, r->name))
 		return find_object(objects->secrets, r, resolver->f);
 	findings_add(resolver->f, FINDING_WARNING, r->reason, r->path,
 		     "Secret \"%s\" is not here and was not checked: it must be there when the PgSync runs", r->name);
@@ -107,7 +107,7 @@ static const char *need_value(const json_t *object, const struct reference *r, c
 	const char *value = find_value(object, key);
 	_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
 
-	if (!value && is_data_key(key))
+	if (!value && spec_is_data_key(key))
 		missing_key(object, r, quoted, f);
 	return value;
 }
@@ -120,7 +120,7 @@ static void set_secret(char **field, const char *value)
 
 /* --- a Secret's key */
 
-static void resolve_ref(const struct resolver *resolver, struct secret_ref *ref, const char *path)
+static void resolve_ref(const struct resolver *resolver, struct spec_secret_ref *ref, const char *path)
 {
 	const struct reference r = {"Secret", ref->name, path, NOT_FOUND};
 	const json_t *secret = ref->name ? find_secret(resolver, &r) : NULL;
@@ -139,28 +139,28 @@ static void resolve_auth_key(const json_t *secret, const struct reference *r, co
 		set_secret(field, value);
 }
 
-static void resolve_auth(const struct resolver *resolver, struct sink_spec *sink)
+static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink)
 {
 	const struct reference r = {"Secret", sink->auth_secret.name, "spec.sink.authentication.secretRef", NOT_FOUND};
 	struct findings *f = resolver->f;
 	const json_t *secret;
 
-	if (sink->auth == AUTH_NONE || !r.name)
+	if (sink->auth == SPEC_AUTH_NONE || !r.name)
 		return;
 	secret = find_secret(resolver, &r);
 	if (!secret)
 		return;
 	switch (sink->auth) {
-	case AUTH_NONE:
+	case SPEC_AUTH_NONE:
 		break;
-	case AUTH_BASIC:
+	case SPEC_AUTH_BASIC:
 		resolve_auth_key(secret, &r, "username", &sink->username, f);
 		resolve_auth_key(secret, &r, "password", &sink->password, f);
 		break;
-	case AUTH_API_KEY:
+	case SPEC_AUTH_API_KEY:
 		resolve_auth_key(secret, &r, "apiKey", &sink->api_key, f);
 		break;
-	case AUTH_BEARER:
+	case SPEC_AUTH_BEARER:
 		resolve_auth_key(secret, &r, "token", &sink->token, f);
 		break;
 	}
@@ -304,14 +304,14 @@ static void fill(char **field, char **value)
 		*field = TAKE_PTR(*value);
 }
 
-static void take_sslmode(struct source_spec *source, const char *mode, struct findings *f)
+static void take_sslmode(struct spec_source *source, const char *mode, struct findings *f)
 {
 	static const struct {
 		const char *word;
-		enum tls_mode mode;
+		enum spec_tls_mode mode;
 	} modes[] = {
-		{"disable", TLS_DISABLE}, {"allow", TLS_PREFER},        {"prefer", TLS_PREFER},
-		{"require", TLS_REQUIRE}, {"verify-ca", TLS_VERIFY_CA}, {"verify-full", TLS_VERIFY_FULL},
+		{"disable", SPEC_TLS_DISABLE}, {"allow", SPEC_TLS_PREFER},        {"prefer", SPEC_TLS_PREFER},
+		{"require", SPEC_TLS_REQUIRE}, {"verify-ca", SPEC_TLS_VERIFY_CA}, {"verify-full", SPEC_TLS_VERIFY_FULL},
 	};
 
 	if (!mode || source->tls_given || source->ca.name)
@@ -320,7 +320,7 @@ static void take_sslmode(struct source_spec *source, const char *mode, struct fi
 		if (strcmp(mode, modes[i].word) != 0)
 			continue;
 		source->tls = modes[i].mode;
-		if (source->tls >= TLS_VERIFY_CA)
+		if (source->tls >= SPEC_TLS_VERIFY_CA)
 			findings_add(f, FINDING_ERROR, "InvalidSpec", "spec.source.tls",
 				     "the uri's sslmode %s needs `caSecretRef`, the certificate authority to verify "
 				     "against",
@@ -331,12 +331,12 @@ static void take_sslmode(struct source_spec *source, const char *mode, struct fi
 		     "the uri's sslmode must be disable, require, verify-ca or verify-full");
 }
 
-static struct reference connection_reference(const struct source_spec *source)
+static struct reference connection_reference(const struct spec_source *source)
 {
 	return (struct reference){"Secret", source->connection_secret, "spec.source.connectionSecretRef", NOT_FOUND};
 }
 
-static void apply_connection(struct source_spec *source, struct connection *c, const json_t *secret, struct findings *f)
+static void apply_connection(struct spec_source *source, struct connection *c, const json_t *secret, struct findings *f)
 {
 	const struct reference r = connection_reference(source);
 	uint64_t port = DEFAULT_PORT;
@@ -360,7 +360,7 @@ static void apply_connection(struct source_spec *source, struct connection *c, c
 		missing_key(secret, &r, "\"username\" or \"user\" (and no \"uri\")", f);
 }
 
-static void resolve_connection(const struct resolver *resolver, struct source_spec *source)
+static void resolve_connection(const struct resolver *resolver, struct spec_source *source)
 {
 	const struct reference r = connection_reference(source);
 	struct findings *f = resolver->f;

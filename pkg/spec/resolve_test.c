@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "schema/samples_int.h"
+#include "spec/samples_int.h"
 
 static void expect(const struct findings *f, enum finding_severity severity, const char *want)
 {
@@ -182,10 +182,10 @@ static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(
 	assert_string_equal(s->source.database, "mine");
 	assert_string_equal(s->source.user, "us@er");
 	assert_string_equal(s->source.password, "p/w:x");
-	assert_int_equal(s->source.tls, TLS_REQUIRE);
+	assert_int_equal(s->source.tls, SPEC_TLS_REQUIRE);
 	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=prefer\"}}", "{}", &f);
 	assert_int_equal(f.n, 0);
-	assert_int_equal(t->source.tls, TLS_PREFER);
+	assert_int_equal(t->source.tls, SPEC_TLS_PREFER);
 	findings_release(&f);
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/parse.h"
 #include "base/strbuf.h"
-#include "schema/schema_int.h"
+#include "spec/spec_int.h"
 
 #define INVALID_SPEC "InvalidSpec"
 
@@ -58,13 +58,13 @@ static const char *const placement_words[] = {"Process", "Pod", NULL};
 	}
 
 static const struct jsonx_field secret_ref_fields[] = {
-	REQUIRED_STRING("name", struct secret_ref, name, OBJECT_NAME_BYTES),
-	STRING_FIELD("key", struct secret_ref, key, OBJECT_NAME_BYTES),
+	REQUIRED_STRING("name", struct spec_secret_ref, name, OBJECT_NAME_BYTES),
+	STRING_FIELD("key", struct spec_secret_ref, key, OBJECT_NAME_BYTES),
 	{0},
 };
 
 static const struct jsonx_field secret_name_fields[] = {
-	REQUIRED_STRING("name", struct secret_ref, name, OBJECT_NAME_BYTES),
+	REQUIRED_STRING("name", struct spec_secret_ref, name, OBJECT_NAME_BYTES),
 	{0},
 };
 
@@ -72,10 +72,10 @@ static const struct jsonx_field secret_name_fields[] = {
 
 static void decode_tls_mode(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	static const struct jsonx_field mode[] = {ENUM_FIELD("mode", struct source_spec, tls, tls_words), {0}};
+	static const struct jsonx_field mode[] = {ENUM_FIELD("mode", struct spec_source, tls, tls_words), {0}};
 	_cleanup_json_ json_t *alone = json_pack("{s:O}", "mode", value);
-	_cleanup_free_ char *parent = xstrndup(path, (size_t)(path_last(path) - path) - 1);
-	struct source_spec *source = out;
+	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '.') - path));
+	struct spec_source *source = out;
 
 	jsonx_decode(alone, mode, source, parent, INVALID_SPEC, f);
 	source->tls_given = true;
@@ -83,30 +83,30 @@ static void decode_tls_mode(const json_t *value, void *out, const char *path, st
 
 static const struct jsonx_field source_tls_fields[] = {
 	{.name = "mode", .type = JSONX_CUSTOM, .decode = decode_tls_mode},
-	OBJECT_FIELD("caSecretRef", offsetof(struct source_spec, ca), secret_ref_fields),
+	OBJECT_FIELD("caSecretRef", offsetof(struct spec_source, ca), secret_ref_fields),
 	{0},
 };
 
 static const struct jsonx_field replication_fields[] = {
-	STRING_FIELD("slotName", struct source_spec, slot_name, IDENTIFIER_BYTES),
-	STRING_FIELD("publicationName", struct source_spec, publication_name, IDENTIFIER_BYTES),
-	ENUM_FIELD("replicaIdentity", struct source_spec, replica_identity, identity_words),
-	ENUM_FIELD("slotLostPolicy", struct source_spec, slot_lost, slot_lost_words),
-	BOOLEAN_FIELD("failover", struct source_spec, failover),
+	STRING_FIELD("slotName", struct spec_source, slot_name, IDENTIFIER_BYTES),
+	STRING_FIELD("publicationName", struct spec_source, publication_name, IDENTIFIER_BYTES),
+	ENUM_FIELD("replicaIdentity", struct spec_source, replica_identity, identity_words),
+	ENUM_FIELD("slotLostPolicy", struct spec_source, slot_lost, slot_lost_words),
+	BOOLEAN_FIELD("failover", struct spec_source, failover),
 	{0},
 };
 
 static const struct jsonx_field connection_secret_fields[] = {
-	REQUIRED_STRING("name", struct source_spec, connection_secret, OBJECT_NAME_BYTES),
+	REQUIRED_STRING("name", struct spec_source, connection_secret, OBJECT_NAME_BYTES),
 	{0},
 };
 
 static const struct jsonx_field source_fields[] = {
-	STRING_FIELD("host", struct source_spec, host, OBJECT_NAME_BYTES),
-	INTEGER_FIELD("port", struct source_spec, port, 1, 65535),
-	STRING_FIELD("database", struct source_spec, database, IDENTIFIER_BYTES),
-	STRING_FIELD("user", struct source_spec, user, IDENTIFIER_BYTES),
-	OBJECT_FIELD("passwordSecretRef", offsetof(struct source_spec, password_ref), secret_ref_fields),
+	STRING_FIELD("host", struct spec_source, host, OBJECT_NAME_BYTES),
+	INTEGER_FIELD("port", struct spec_source, port, 1, 65535),
+	STRING_FIELD("database", struct spec_source, database, IDENTIFIER_BYTES),
+	STRING_FIELD("user", struct spec_source, user, IDENTIFIER_BYTES),
+	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
 	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
 	OBJECT_FIELD("tls", 0, source_tls_fields),
 	OBJECT_FIELD("replication", 0, replication_fields),
@@ -116,33 +116,33 @@ static const struct jsonx_field source_fields[] = {
 /* --- spec.sink */
 
 static const struct jsonx_field authentication_fields[] = {
-	ENUM_FIELD("type", struct sink_spec, auth, auth_words),
-	OBJECT_FIELD("secretRef", offsetof(struct sink_spec, auth_secret), secret_name_fields),
+	ENUM_FIELD("type", struct spec_sink, auth, auth_words),
+	OBJECT_FIELD("secretRef", offsetof(struct spec_sink, auth_secret), secret_name_fields),
 	{0},
 };
 
 static const struct jsonx_field sink_tls_fields[] = {
-	OBJECT_FIELD("caSecretRef", offsetof(struct sink_spec, ca), secret_ref_fields),
-	BOOLEAN_FIELD("insecureSkipVerify", struct sink_spec, insecure_skip_verify),
+	OBJECT_FIELD("caSecretRef", offsetof(struct spec_sink, ca), secret_ref_fields),
+	BOOLEAN_FIELD("insecureSkipVerify", struct spec_sink, insecure_skip_verify),
 	{0},
 };
 
 static const struct jsonx_field bulk_fields[] = {
-	INTEGER_FIELD("maxBytes", struct sink_spec, bulk_max_bytes, 65536, 104857600),
-	INTEGER_FIELD("concurrency", struct sink_spec, bulk_concurrency, 1, 16),
-	INTEGER_FIELD("flushMilliseconds", struct sink_spec, bulk_flush_milliseconds, 0, 10000),
+	INTEGER_FIELD("maxBytes", struct spec_sink, bulk_max_bytes, 65536, 104857600),
+	INTEGER_FIELD("concurrency", struct spec_sink, bulk_concurrency, 1, 16),
+	INTEGER_FIELD("flushMilliseconds", struct spec_sink, bulk_flush_milliseconds, 0, 10000),
 	{0},
 };
 
 static const struct jsonx_field sink_fields[] = {
 	{.name = "urls",
 	 .type = JSONX_STRINGS,
-	 .offset = offsetof(struct sink_spec, urls),
+	 .offset = offsetof(struct spec_sink, urls),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1},
 	OBJECT_FIELD("authentication", 0, authentication_fields),
 	OBJECT_FIELD("tls", 0, sink_tls_fields),
-	BOOLEAN_FIELD("adoptExistingIndex", struct sink_spec, adopt_existing_index),
+	BOOLEAN_FIELD("adoptExistingIndex", struct spec_sink, adopt_existing_index),
 	OBJECT_FIELD("bulk", 0, bulk_fields),
 	{0},
 };
@@ -171,9 +171,9 @@ static const struct jsonx_field config_map_fields[] = {
 };
 
 static const struct jsonx_field documents_fields[] = {
-	ENUM_FIELD("meta", struct documents_spec, meta, meta_words),
-	ENUM_FIELD("idFormat", struct documents_spec, id_format, id_words),
-	ENUM_FIELD("mapping", struct documents_spec, mapping, mapping_words),
+	ENUM_FIELD("meta", struct schema_document_format, meta, meta_words),
+	ENUM_FIELD("idFormat", struct schema_document_format, id_format, id_words),
+	ENUM_FIELD("mapping", struct schema_document_format, mapping, mapping_words),
 	{0},
 };
 
@@ -221,7 +221,7 @@ static const struct jsonx_field spec_fields[] = {
 	 .fields = sink_fields},
 	{.name = "schema", .type = JSONX_CUSTOM, .decode = decode_schema},
 	OBJECT_FIELD("schemaConfigMapRef", 0, config_map_fields),
-	OBJECT_FIELD("documents", offsetof(struct spec, documents_as), documents_fields),
+	OBJECT_FIELD("documents", offsetof(struct spec, document_format), documents_fields),
 	OBJECT_FIELD("checkpoint", 0, checkpoint_fields),
 	OBJECT_FIELD("bootstrap", 0, bootstrap_fields),
 	OBJECT_FIELD("onError", 0, on_error_fields),
@@ -242,7 +242,7 @@ static void set_default(char **field, const char *value)
 		*field = xstrdup(value);
 }
 
-bool is_object_name(const char *name)
+bool spec_is_object_name(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -250,7 +250,7 @@ bool is_object_name(const char *name)
 	       !strchr("-.", name[len - 1]);
 }
 
-bool is_data_key(const char *key)
+bool spec_is_data_key(const char *key)
 {
 	size_t len = strlen(key);
 
@@ -263,18 +263,18 @@ static void check_reference(const char *name, const char *key, const char *path,
 	_cleanup_free_ char *name_path = xasprintf("%s.name", path);
 	_cleanup_free_ char *key_path = xasprintf("%s.key", path);
 
-	if (name && !is_object_name(name))
+	if (name && !spec_is_object_name(name))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, name_path,
 			     "must be the name of an object (a-z, 0-9, '-' and '.'), found \"%s\"", name);
-	if (key && !is_data_key(key))
+	if (key && !spec_is_data_key(key))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, key_path,
 			     "must be a key (letters, digits, '-', '_' and '.'), found \"%s\"", key);
 }
 
 static void check_references(const struct spec *spec, struct findings *f)
 {
-	const struct source_spec *source = &spec->source;
-	const struct sink_spec *sink = &spec->sink;
+	const struct spec_source *source = &spec->source;
+	const struct spec_sink *sink = &spec->sink;
 
 	check_reference(source->password_ref.name, source->password_ref.key, "spec.source.passwordSecretRef", f);
 	check_reference(source->connection_secret, NULL, "spec.source.connectionSecretRef", f);
@@ -284,7 +284,7 @@ static void check_references(const struct spec *spec, struct findings *f)
 	check_reference(spec->schema_config_map, spec->schema_config_map_key, "spec.schemaConfigMapRef", f);
 }
 
-static void check_source(struct source_spec *source, const json_t *given, struct findings *f)
+static void check_source(struct spec_source *source, const json_t *given, struct findings *f)
 {
 	static const char slot_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
 	/* Wrong, and so not there. */
@@ -303,13 +303,13 @@ static void check_source(struct source_spec *source, const json_t *given, struct
 	if (host && !secret && !source->user && !json_object_get(given, "user") &&
 	    !jsonx_is_meant(given, source_fields, "user"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.user", "is required");
-	if (source->tls_given && source->tls >= TLS_VERIFY_CA && !source->ca.name &&
-	    spec_part_is_sound(f, "spec.source.tls"))
+	if (source->tls_given && source->tls >= SPEC_TLS_VERIFY_CA && !source->ca.name &&
+	    !findings_concern(f, "spec.source.tls"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
 			     "mode %s needs `caSecretRef`, the certificate authority to verify against",
 			     tls_words[source->tls]);
 	if (!source->tls_given && source->ca.name)
-		source->tls = TLS_VERIFY_FULL;
+		source->tls = SPEC_TLS_VERIFY_FULL;
 	if (source->slot_name && source->slot_name[strspn(source->slot_name, slot_characters)])
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.replication.slotName",
 			     "must consist of a-z, 0-9 and _, found \"%s\"", source->slot_name);
@@ -353,7 +353,7 @@ static void check_url(const char *url, const char *path, struct findings *f)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "may not hold blanks, a query or a fragment");
 }
 
-static void check_sink(const struct sink_spec *sink, struct findings *f)
+static void check_sink(const struct spec_sink *sink, struct findings *f)
 {
 	if (sink->urls.items && (sink->urls.n < 1 || sink->urls.n > URL_COUNT))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.urls", "must hold 1 to %d URLs, found %zu",
@@ -365,12 +365,12 @@ static void check_sink(const struct sink_spec *sink, struct findings *f)
 			check_url(sink->urls.items[i], path, f);
 	}
 	/* Wrong types and keys in there have findings of their own. */
-	if (!spec_part_is_sound(f, "spec.sink.authentication"))
+	if (findings_concern(f, "spec.sink.authentication"))
 		return;
-	if (sink->auth != AUTH_NONE && !sink->auth_secret.name)
+	if (sink->auth != SPEC_AUTH_NONE && !sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.secretRef",
 			     "is required: type %s takes its values from a Secret", auth_words[sink->auth]);
-	if (sink->auth == AUTH_NONE && sink->auth_secret.name)
+	if (sink->auth == SPEC_AUTH_NONE && sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.type",
 			     "must be Basic, APIKey or Bearer when `secretRef` is set");
 }
@@ -394,7 +394,7 @@ static void check_schema_given(const json_t *body, struct findings *f)
 
 void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 {
-	const struct documents_spec *as = &spec->documents_as;
+	const struct schema_document_format *as = &spec->document_format;
 	_cleanup_json_ json_t *parts = json_pack("[O, s, s, s]", schema, meta_words[as->meta], id_words[as->id_format],
 						 mapping_words[as->mapping]);
 	char hash[JSONX_HASH_BYTES];
@@ -405,10 +405,10 @@ void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 
 static void check_not_built(const struct spec *spec, struct findings *f)
 {
-	if (spec->placement == PLACEMENT_POD)
+	if (spec->placement == SPEC_PLACEMENT_POD)
 		findings_add(f, FINDING_ERROR, "NotSupported", "spec.worker.placement",
 			     "Pod is not supported by this version; use Process");
-	if (spec->checkpoint_store == STORE_REDIS)
+	if (spec->checkpoint_store == SPEC_STORE_REDIS)
 		findings_add(f, FINDING_ERROR, "NotSupported", "spec.checkpoint.store",
 			     "Redis is not supported by this version; use Sink");
 }
@@ -479,7 +479,7 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 	if (strcmp(version, "pgsync.io/v1alpha1") != 0)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "apiVersion", "must be pgsync.io/v1alpha1, found \"%s\"",
 			     version);
-	if (!is_object_name(name))
+	if (!spec_is_object_name(name))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
 			     "must be a name of a-z, 0-9, '-' and '.', found \"%s\"", name);
 	else if (strlen(name) > RESOURCE_NAME_BYTES)
@@ -503,7 +503,7 @@ static void set_number_defaults(struct spec *spec)
 	spec->sink.bulk_flush_milliseconds = 20;
 	spec->bootstrap_parallelism = 2;
 	spec->lag_target_seconds = 60;
-	spec->delete_index = POLICY_RETAIN;
+	spec->delete_index = SPEC_RETAIN;
 }
 
 static void set_text_defaults(struct spec *spec)
@@ -551,24 +551,10 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 	return spec;
 }
 
-static bool concerns(const struct finding *item, const char *part)
-{
-	return item->severity == FINDING_ERROR &&
-	       (path_is_within(item->path, part) || path_is_within(part, item->path));
-}
-
-bool spec_part_is_sound(const struct findings *f, const char *part)
-{
-	for (size_t i = 0; i < f->n; i++)
-		if (concerns(&f->items[i], part))
-			return false;
-	return true;
-}
-
 bool spec_can_be_checked(const struct spec *spec, const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)
-		if (concerns(&f->items[i], "spec.source") &&
+		if (finding_concerns(&f->items[i], "spec.source") &&
 		    !path_is_within(f->items[i].path, "spec.source.replication"))
 			return false;
 	return spec->documents;
@@ -576,10 +562,10 @@ bool spec_can_be_checked(const struct spec *spec, const struct findings *f)
 
 bool spec_can_be_cleaned_up(const struct findings *f)
 {
-	return spec_part_is_sound(f, "spec.source") && spec_part_is_sound(f, "spec.sink");
+	return !findings_concern(f, "spec.source") && !findings_concern(f, "spec.sink");
 }
 
-static void secret_ref_release(struct secret_ref *ref)
+static void secret_ref_release(struct spec_secret_ref *ref)
 {
 	free(ref->name);
 	free(ref->key);

@@ -1,10 +1,10 @@
 /* For tests: PgSyncs as text. */
-#ifndef PGSYNC_SCHEMA_SAMPLES_INT_H
-#define PGSYNC_SCHEMA_SAMPLES_INT_H
+#ifndef PGSYNC_SPEC_SAMPLES_INT_H
+#define PGSYNC_SPEC_SAMPLES_INT_H
 
 #include <string.h>
 
-#include "schema/schema.h"
+#include "spec/spec.h"
 
 #define MINIMAL_SOURCE "\"source\": {\"host\": \"postgres\", \"database\": \"bookstore\", \"user\": \"pgsync\"}"
 #define MINIMAL_SINK "\"sink\": {\"urls\": [\"http://opensearch:9200\"]}"
