@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 CC ?= gcc
 VERSION := 0.1.0
-PACKAGES := base json http metrics web postgres search checkpoint schema spec document sync import kube operator
+PACKAGES := base json http metrics web postgres search checkpoint schema spec protocol document sync import kube operator
 BINARIES := pgsync-operator pgsync
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -66,8 +66,8 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 	@ar rcsD $@ $(filter %.o,$^)
 
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
-pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema spec document sync import
-pgsync-operator_PACKAGES := base json http metrics web schema spec kube operator
+pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema spec protocol document sync import
+pgsync-operator_PACKAGES := base json http metrics web schema spec protocol kube operator
 bin/%:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"

@@ -8,10 +8,15 @@
 
 #include "base/err.h"
 #include "base/findings.h"
+#include "protocol/protocol.h"
 #include "spec/spec.h"
 
-/* Exit codes, also of `pgsync worker`: the operator starts a worker again after FAILED, not after BAD_INPUT. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
+/* Exit codes of every sub-command; those of a worker have a meaning for the operator. */
+enum {
+	EXIT_OK = PROTOCOL_EXIT_OK,
+	EXIT_FAILED = PROTOCOL_EXIT_FAILED,
+	EXIT_BAD_INPUT = PROTOCOL_EXIT_BAD_INPUT,
+};
 
 struct common_flags {
 	const char *file; /* -f */

@@ -87,13 +87,13 @@ static bool act(struct resource *r, struct decision d)
 {
 	switch (d.action) {
 	case ACTION_START:
-		resource_start(r, TASK_RUN);
+		resource_start(r, PROTOCOL_TASK_RUN);
 		return false;
 	case ACTION_START_CHECK:
-		resource_start(r, TASK_CHECK);
+		resource_start(r, PROTOCOL_TASK_CHECK);
 		return false;
 	case ACTION_START_CLEANUP:
-		resource_start(r, TASK_CLEANUP);
+		resource_start(r, PROTOCOL_TASK_CLEANUP);
 		return false;
 	case ACTION_STOP:
 		resource_stop(r);

@@ -2,20 +2,8 @@
  *
  * One thread. The reflector feeds a work queue; reconcile_decide (pure, reconcile_int.h) compares what is desired with
  * what is observed and names actions: add the finalizer, start, stop or restart the worker, run a clean-up, remove the
- * finalizer. Workers are children of this process (`pgsync worker`), get their resource and credentials as one JSON
- * line on descriptor 3, answer with JSON lines on descriptor 4, and end when descriptor 3 reaches its end or the parent
- * dies. A second thread serves health and metrics, from what is published for it.
- *
- * The lines of a worker, one JSON object each:
- *   to it    {"task": "run" | "check" | "cleanup", "identity": "...", "resource": {metadata, spec},
- *             "secrets": {name: {key: value}}, "configMaps": {...}}
- *            {"command": "stop"} may follow; the operator sends SIGTERM, and SIGKILL after a grace period
- *   from it  {"report": {"phase", "conditions", "bootstrap", "stream", "indices"}}   a fragment of the resource's
- *            status; conditions are {"type", "status", "reason", "message"}
- *            {"event": {"warning": bool, "reason", "action", "note"}}
- *            {"done": {"ok": bool, "reason", "message"}}                             the end of a cleanup
- * Exit codes of a worker: 0 stopped as asked or done; 1 failed, start again with a back-off; 2 the input is wrong, do
- * not start again until it changes.
+ * finalizer. Workers are children of this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the
+ * kernel kills them when the operator dies. A second thread serves health and metrics, from what is published for it.
  *
  * What people can rely on:
  * - Of a spec whose schema is wrong, everything is said at once: a worker with task check finds what is wrong with it

@@ -93,7 +93,7 @@ struct resource {
 	struct ref_set refs;
 
 	struct worker *worker; /* NULL: none */
-	enum worker_task task;
+	enum protocol_task task;
 	char worker_hash[JSONX_HASH_BYTES], worker_spec_hash[JSONX_HASH_BYTES];
 	int64_t worker_generation; /* the one that it was started for; -1: of an object of this name that is gone */
 	bool asked_to_stop, refused;
@@ -132,7 +132,7 @@ json_t *resource_json(const struct resource *r); /* a new reference */
 void resource_values(const struct resource *r, const struct spec *spec, json_t *secrets, json_t *config_maps);
 
 /* --- process.c: its worker */
-void resource_start(struct resource *r, enum worker_task task);
+void resource_start(struct resource *r, enum protocol_task task);
 void resource_stop(struct resource *r);
 
 /* --- writes.c: what is written to the cluster; each sets `busy`, and the key is done when it ends */

@@ -9,9 +9,7 @@
 #include "operator/status_int.h"
 
 /* MESSAGE_BYTES: the API server refuses a status whose worker.lastExit.message is longer than 1024. */
-enum { EXIT_BAD_INPUT = 2, CRASH_LOOP = 3, MESSAGE_BYTES = 1000 };
-
-static const char *const task_names[] = {"run", "check", "cleanup"};
+enum { CRASH_LOOP = 3, MESSAGE_BYTES = 1000 };
 
 static void replace(char **field, char *take)
 {
@@ -46,7 +44,7 @@ static void on_report(struct resource *r, const json_t *report)
 {
 	bool was_complete = status_condition_is(r->report, "BootstrapComplete", "True");
 
-	if (!json_is_object(report) || (r->report && json_equal(r->report, report)))
+	if (r->report && json_equal(r->report, report))
 		return;
 	jsonx_decref(r->report);
 	r->report = json_deep_copy(report);
@@ -62,40 +60,42 @@ static void on_report(struct resource *r, const json_t *report)
 	resource_enqueue(r);
 }
 
-static void on_event(struct resource *r, const json_t *event)
+static void on_event(struct resource *r, const struct protocol_event *event)
 {
-	const char *reason = jsonx_string(event, "reason", "");
-
-	if (*reason)
-		resource_event(r, jsonx_boolean(event, "warning", false), reason, jsonx_string(event, "action", "Sync"),
-			       "%s", jsonx_string(event, "note", ""));
+	resource_event(r, event->warning, event->reason, event->action, "%s", event->note);
 }
 
-static void on_done(struct resource *r, const json_t *done)
+static void on_done(struct resource *r, const struct protocol_result *done)
 {
-	if (r->task != TASK_CLEANUP)
+	if (r->task != PROTOCOL_TASK_CLEANUP)
 		return;
 	r->done = true;
-	r->cleaned = jsonx_boolean(done, "ok", false);
+	r->cleaned = done->ok;
 	if (r->cleaned)
 		return;
-	replace(&r->exit_reason, xstrdup(jsonx_string(done, "reason", "CleanupFailed")));
-	replace(&r->exit_message, xstrdup(jsonx_string(done, "message", "the clean-up failed")));
+	replace(&r->exit_reason, xstrdup(done->reason));
+	replace(&r->exit_message, xstrdup(done->message));
 }
 
-static void on_line(void *user, const json_t *message)
+static void on_message(void *user, const struct protocol_message *message)
 {
 	struct resource *r = user;
-	const json_t *part;
 
 	if (r->worker_generation < 0)
 		return;
-	if ((part = json_object_get(message, "report")))
-		on_report(r, part);
-	if ((part = json_object_get(message, "event")))
-		on_event(r, part);
-	if ((part = json_object_get(message, "done")))
-		on_done(r, part);
+	switch (message->kind) {
+	case PROTOCOL_REPORT:
+		on_report(r, message->report);
+		break;
+	case PROTOCOL_EVENT:
+		on_event(r, &message->event);
+		break;
+	case PROTOCOL_DONE:
+		on_done(r, &message->done);
+		break;
+	case PROTOCOL_UNKNOWN:
+		break;
+	}
 }
 
 /* --- its end */
@@ -144,9 +144,9 @@ static void note_exit(struct resource *r, const struct worker_exit *exit)
 
 static void run_failed(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
 {
-	const char *reason = exit->signalled ? "Signal" : exit->code == EXIT_BAD_INPUT ? "BadInput" : "Failed";
+	const char *reason = exit->signalled ? "Signal" : exit->code == PROTOCOL_EXIT_BAD_INPUT ? "BadInput" : "Failed";
 
-	r->refused = !exit->signalled && exit->code == EXIT_BAD_INPUT;
+	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
 	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
 	explain_exit(r, exit);
 	note_exit(r, exit);
@@ -163,7 +163,7 @@ static void cleanup_ended(struct resource *r, const struct worker_exit *exit, in
 {
 	if (r->cleaned)
 		return;
-	r->refused = !exit->signalled && exit->code == EXIT_BAD_INPUT;
+	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
 	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
 	if (!r->done) {
 		replace(&r->exit_reason, xstrdup("CleanupFailed"));
@@ -177,15 +177,15 @@ static void on_exited(void *user, const struct worker_exit *exit)
 	struct resource *r = user;
 	int64_t now_ms = clock_now_ms();
 
-	log_info("operator", "worker ended", KV_STR("resource", r->key), KV_STR("task", task_names[r->task]),
+	log_info("operator", "worker ended", KV_STR("resource", r->key), KV_STR("task", protocol_task_name(r->task)),
 		 KV_STR("how", exit->signalled ? "signal" : "exit code"), KV_I64("code", exit->code));
 	r->worker = NULL;
 	if (r->asked_to_stop) {
-		r->farewell = r->task == TASK_RUN && r->op->phase != PHASE_RUNNING;
+		r->farewell = r->task == PROTOCOL_TASK_RUN && r->op->phase != PHASE_RUNNING;
 		jsonx_decref(TAKE_PTR(r->report));
-		if (r->task == TASK_RUN)
+		if (r->task == PROTOCOL_TASK_RUN)
 			resource_event(r, false, "Stopped", "Stop", "the worker has stopped");
-	} else if (r->task != TASK_CLEANUP) {
+	} else if (r->task != PROTOCOL_TASK_CLEANUP) {
 		run_failed(r, exit, now_ms);
 	} else {
 		cleanup_ended(r, exit, now_ms);
@@ -195,26 +195,23 @@ static void on_exited(void *user, const struct worker_exit *exit)
 
 /* --- starting and stopping */
 
-static char *input_line(const struct resource *r, enum worker_task task, const char *identity)
+/* The line that a worker starts with; caller frees. */
+static char *assignment_line(const struct resource *r, enum protocol_task task)
 {
-	_cleanup_json_ json_t *secrets = json_object();
-	_cleanup_json_ json_t *config_maps = json_object();
-	_cleanup_json_ json_t *resource = resource_json(r);
+	_cleanup_(protocol_assignment_release) struct protocol_assignment assignment = {
+		.task = task, .resource = resource_json(r), .secrets = json_object(), .config_maps = json_object()};
 	_cleanup_(findings_release) struct findings f;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
-	_cleanup_json_ json_t *line = NULL;
 
 	findings_init(&f);
-	spec = spec_decode(resource, &f);
-	resource_values(r, spec, secrets, config_maps);
-	line = json_pack("{s:s, s:s, s:O, s:O, s:O}", "task", task_names[task], "identity", identity, "resource",
-			 resource, "secrets", secrets, "configMaps", config_maps);
-	return json_dumps(line, JSON_COMPACT);
+	spec = spec_decode(assignment.resource, &f);
+	resource_values(r, spec, assignment.secrets, assignment.config_maps);
+	return protocol_encode_assignment(&assignment);
 }
 
-static void note_start(struct resource *r, enum worker_task before, const char *identity)
+static void note_start(struct resource *r, enum protocol_task before, const char *identity)
 {
-	bool rotated = before == TASK_RUN && strcmp(r->worker_spec_hash, r->spec_hash) == 0 &&
+	bool rotated = before == PROTOCOL_TASK_RUN && strcmp(r->worker_spec_hash, r->spec_hash) == 0 &&
 		       strcmp(r->worker_hash, r->hash) != 0;
 
 	set_worker_status(r, "identity", json_string(identity));
@@ -228,15 +225,15 @@ static void note_start(struct resource *r, enum worker_task before, const char *
 		       (long long)r->generation);
 }
 
-void resource_start(struct resource *r, enum worker_task task)
+void resource_start(struct resource *r, enum protocol_task task)
 {
 	struct operator_ *op = r->op;
 	_cleanup_free_ char *identity = xasprintf("%s-%u", op->short_identity, ++op->starts);
 	struct worker_options options = {.name = r->key,
-					 .input_take = input_line(r, task, identity),
-					 .handlers = {.line = on_line, .exited = on_exited},
+					 .input_take = assignment_line(r, task),
+					 .handlers = {.message = on_message, .exited = on_exited},
 					 .user = r};
-	enum worker_task before = r->task;
+	enum protocol_task before = r->task;
 	struct err err;
 
 	/* Failures of other inputs, or at another task, say nothing about this start. */
@@ -251,9 +248,10 @@ void resource_start(struct resource *r, enum worker_task task)
 		replace(&r->exit_message, xstrdup(err.msg));
 		restarts_failed(&r->restarts, 0, clock_now_ms());
 	} else {
-		log_info("operator", "worker started", KV_STR("resource", r->key), KV_STR("task", task_names[task]),
-			 KV_I64("pid", worker_pid(r->worker)), KV_I64("generation", r->generation));
-		if (task == TASK_RUN)
+		log_info("operator", "worker started", KV_STR("resource", r->key),
+			 KV_STR("task", protocol_task_name(task)), KV_I64("pid", worker_pid(r->worker)),
+			 KV_I64("generation", r->generation));
+		if (task == PROTOCOL_TASK_RUN)
 			note_start(r, before, identity);
 	}
 	memcpy(r->worker_hash, r->hash, sizeof(r->worker_hash));

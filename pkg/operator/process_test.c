@@ -117,7 +117,7 @@ static void start(struct fixture *f, const char *body)
 	(void)resource_update(f->resource, f->object);
 	resource_refresh_inputs(f->resource);
 	assert_int_equal(f->resource->inputs, INPUTS_OK);
-	resource_start(f->resource, TASK_RUN);
+	resource_start(f->resource, PROTOCOL_TASK_RUN);
 	assert_non_null(f->resource->worker);
 }
 

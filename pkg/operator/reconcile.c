@@ -40,7 +40,7 @@ static enum situation frozen(const struct desired *d, const struct observed *o)
 
 static struct decision decide_deletion(const struct desired *d, const struct observed *o)
 {
-	bool cleaning = o->task == TASK_CLEANUP;
+	bool cleaning = o->task == PROTOCOL_TASK_CLEANUP;
 
 	if (o->worker != WORKER_NONE && (!cleaning || d->force_delete || !d->finalizer))
 		return stop(o, SITUATION_DELETING);
@@ -79,10 +79,10 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 	/* A bad edit, or a Secret that has gone, never stops a stream that runs. */
 	if (d->inputs == INPUTS_LOADING)
 		return decision(ACTION_NONE, o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_LOADING);
-	if (d->inputs == INPUTS_BAD && o->task == TASK_CHECK && o->worker != WORKER_NONE)
+	if (d->inputs == INPUTS_BAD && o->task == PROTOCOL_TASK_CHECK && o->worker != WORKER_NONE)
 		return stop(o, SITUATION_BAD_INPUTS);
 	if (d->inputs == INPUTS_BAD ||
-	    (d->inputs == INPUTS_FLAWED && o->worker != WORKER_NONE && o->task != TASK_CHECK))
+	    (d->inputs == INPUTS_FLAWED && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
 		return decision(ACTION_NONE, SITUATION_BAD_INPUTS);
 	/* Before the first side effect. A resource that never had a usable spec never gets it, and so goes at once. */
 	if (!d->finalizer && d->inputs == INPUTS_OK)

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/protocol.h"
+
 enum inputs {
 	INPUTS_LOADING, /* a Secret or ConfigMap that the spec names has not been seen yet */
 	INPUTS_BAD,     /* the spec is wrong, or something that it names is missing */
@@ -24,19 +26,17 @@ struct desired {
 	const char *hash; /* of all that a worker is started with; "" unless INPUTS_OK or INPUTS_FLAWED */
 };
 
-/* A check is a run that ends before anything is changed, since its inputs are flawed. */
-enum worker_task { TASK_RUN, TASK_CHECK, TASK_CLEANUP };
 enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
 
 /* Of our own processes. */
 struct observed {
 	bool leading; /* we may act on the cluster and start workers */
 	enum worker_state worker;
-	enum worker_task task; /* of the worker, or of the last one */
-	const char *hash;      /* with which it was started; "" when there was none */
-	bool refused;          /* the last worker ended with "the input is wrong" */
-	bool cleaned;          /* a clean-up has succeeded */
-	int64_t not_before_ms; /* back-off: no start before this time */
+	enum protocol_task task; /* of the worker, or of the last one */
+	const char *hash;        /* with which it was started; "" when there was none */
+	bool refused;            /* the last worker ended with "the input is wrong" */
+	bool cleaned;            /* a clean-up has succeeded */
+	int64_t not_before_ms;   /* back-off: no start before this time */
 	int64_t now_ms;
 };
 

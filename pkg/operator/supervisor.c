@@ -1,4 +1,4 @@
-/* Workers as child processes: pipes on descriptors 3 and 4, a pidfd for the end, signals with a grace period. */
+/* Workers as child processes: two pipes, a pidfd for the end, signals with a grace period. */
 #include "operator/supervisor_int.h"
 
 #include <errno.h>
@@ -12,12 +12,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/strbuf.h"
-#include "json/json.h"
+#include "protocol/protocol.h"
 
 enum {
-	INPUT_FD = 3,
-	OUTPUT_FD = 4,
 	SPARE_FD = 10, /* where the child puts its ends of the pipes aside before it gives them their numbers */
 	READ_BYTES = 16384,
 };
@@ -32,7 +29,7 @@ struct worker {
 	int pidfd, input_fd, output_fd;
 	char *input; /* what is left to write is [input_pos, input_len); NULL: all was written */
 	size_t input_len, input_pos;
-	struct strbuf line;
+	struct protocol_reader reader;
 	bool stopping;
 	int64_t started_ms;
 	int64_t kill_ms; /* 0: not asked to end, or killed */
@@ -78,7 +75,7 @@ static void wipe_input(struct worker *w)
 static void worker_release(struct worker *w)
 {
 	wipe_input(w);
-	strbuf_release(&w->line);
+	protocol_reader_release(&w->reader);
 	close_fdp(&w->pidfd);
 	close_fdp(&w->input_fd);
 	close_fdp(&w->output_fd);
@@ -121,10 +118,10 @@ static void __attribute__((noreturn)) become_worker(char *const *argv, int input
 	output_fd = fcntl(output_fd, F_DUPFD_CLOEXEC, SPARE_FD);
 	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (input_fd < 0 || output_fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-	    dup2(input_fd, INPUT_FD) < 0 || dup2(output_fd, OUTPUT_FD) < 0)
+	    dup2(input_fd, PROTOCOL_INPUT_FD) < 0 || dup2(output_fd, PROTOCOL_OUTPUT_FD) < 0)
 		_exit(127);
 	/* Libraries may have opened descriptors without O_CLOEXEC: connections of ours are not for workers. */
-	(void)close_range(OUTPUT_FD + 1, ~0U, 0);
+	(void)close_range(PROTOCOL_OUTPUT_FD + 1, ~0U, 0);
 	(void)execv(argv[0], argv);
 	_exit(127);
 }
@@ -203,11 +200,10 @@ int worker_start(struct supervisor *s, const struct worker_options *options, int
 	w->handlers = options->handlers;
 	w->user = options->user;
 	w->input = options->input_take;
-	w->input_len = strlen(w->input) + 1;
-	w->input[w->input_len - 1] = '\n'; /* the end of the line takes the place of the string's */
+	w->input_len = strlen(w->input);
 	w->pidfd = w->input_fd = w->output_fd = -1;
 	w->started_ms = now_ms;
-	strbuf_init(&w->line, WORKER_LINE_BYTES);
+	protocol_reader_init(&w->reader, PROTOCOL_MESSAGE_BYTES);
 	if (pipes_open(&p, err) < 0 || spawn(s, &p, &w->pid, &w->pidfd, err) < 0) {
 		worker_release(w);
 		return -1;
@@ -256,33 +252,29 @@ int worker_pid(const struct worker *w)
 
 static void take_line(struct worker *w)
 {
-	_cleanup_json_ json_t *message = NULL;
+	const struct strbuf *line = &w->reader.line;
+	_cleanup_(protocol_message_release) struct protocol_message message = {0};
 	struct err err;
 
-	if (!strbuf_ok(&w->line)) {
-		log_warn("supervisor", "a worker's line is too long, skipping it", KV_STR("worker", w->name),
-			 KV_U64("max", WORKER_LINE_BYTES));
-	} else if (w->line.len && jsonx_parse(w->line.data, w->line.len, "the worker's line", &message, &err) < 0) {
-		log_warn("supervisor", "a worker's line is not JSON, skipping it", KV_STR("worker", w->name),
+	if (line->len == 0)
+		return;
+	if (protocol_decode_message(line->data, line->len, &message, &err) < 0)
+		log_warn("supervisor", "a worker sent an invalid line, skipping it", KV_STR("worker", w->name),
 			 KV_ERR(&err));
-	} else if (message) {
-		w->handlers.line(w->user, message);
-	}
-	strbuf_reset(&w->line);
+	else
+		w->handlers.message(w->user, &message);
 }
 
 static void take_bytes(struct worker *w, const char *data, size_t len)
 {
 	while (len) {
-		const char *end = memchr(data, '\n', len);
-		size_t part = end ? (size_t)(end - data) : len;
+		enum protocol_read taken = protocol_reader_take(&w->reader, &data, &len);
 
-		strbuf_add(&w->line, data, part);
-		if (!end)
-			return;
-		take_line(w);
-		data += part + 1;
-		len -= part + 1;
+		if (taken == PROTOCOL_READ_LINE)
+			take_line(w);
+		else if (taken == PROTOCOL_READ_TOO_LONG)
+			log_warn("supervisor", "a worker sent a line that is too long, skipping it",
+				 KV_STR("worker", w->name), KV_U64("max", PROTOCOL_MESSAGE_BYTES));
 	}
 }
 

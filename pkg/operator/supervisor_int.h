@@ -12,14 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "protocol/protocol.h"
 
 enum {
-	WORKER_LINE_BYTES = 1 << 20,    /* longer lines of a worker are dropped */
 	WORKER_GRACE_MS = 3000,         /* from SIGTERM to SIGKILL */
 	WORKER_HEALTHY_MS = 600 * 1000, /* after this long the back-off starts anew */
 	WORKER_BACKOFF_MS = 1000,
@@ -33,9 +31,10 @@ struct worker_exit {
 };
 
 struct worker_handlers {
-	void (*line)(void *user, const json_t *message); /* borrowed */
-	void (*exited)(void *user,
-		       const struct worker_exit *exit); /* after all its lines; the worker is gone after this */
+	/* Borrowed; of any kind, also unknown. */
+	void (*message)(void *user, const struct protocol_message *message);
+	/* After all its messages; the worker is gone after this. */
+	void (*exited)(void *user, const struct worker_exit *exit);
 };
 
 struct supervisor;
@@ -50,11 +49,11 @@ size_t supervisor_count(const struct supervisor *s);
 
 struct worker_options {
 	const char *name; /* for logs */
-	char *input_take; /* one line, without its end; ownership is taken, and it is wiped once it is written */
+	char *input_take; /* a line, as encoded; ownership is taken, and it is wiped once it is written */
 	struct worker_handlers handlers;
 	void *user;
 };
-/* Starts a worker and hands it its input on descriptor 3. Errors: TRANSIENT (no process, no descriptors). */
+/* Starts a worker and writes its input to PROTOCOL_INPUT_FD. Errors: TRANSIENT (no process, no descriptors). */
 int worker_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
 		 struct err *err) WARN_UNUSED;
 /* Asks it to end, and insists after the grace period. May be repeated. */

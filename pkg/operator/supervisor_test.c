@@ -32,11 +32,11 @@ struct fixture {
 	size_t lines_at_exit;
 };
 
-static void on_line(void *user, const json_t *message)
+static void on_message(void *user, const struct protocol_message *message)
 {
 	struct fixture *f = user;
 
-	(void)json_array_append(f->lines, (json_t *)message);
+	(void)json_array_append(f->lines, message->json);
 }
 
 static void on_exited(void *user, const struct worker_exit *exit)
@@ -88,7 +88,7 @@ static void start(struct fixture *f, const char *body, char *input_take)
 	const char *const argv[] = {f->script, "worker", NULL};
 	struct worker_options options = {.name = "ns/books",
 					 .input_take = input_take,
-					 .handlers = {.line = on_line, .exited = on_exited},
+					 .handlers = {.message = on_message, .exited = on_exited},
 					 .user = f};
 	struct err err;
 
@@ -136,7 +136,7 @@ static void test_start_when_worker_reads_then_it_gets_one_line_and_answers(void 
 {
 	struct fixture *f = *state;
 
-	start(f, "read -r line <&3; echo '{\"got\":' \"$line\" '}' >&4; exit 3", xstrdup("{\"task\":\"run\"}"));
+	start(f, "read -r line <&3; echo '{\"got\":' \"$line\" '}' >&4; exit 3", xstrdup("{\"task\":\"run\"}\n"));
 	run_until_exit(f);
 	assert_int_equal(json_array_size(f->lines), 1);
 	assert_string_equal(text(f, 0, "got.task"), "run");
@@ -148,10 +148,10 @@ static void test_start_when_worker_reads_then_it_gets_one_line_and_answers(void 
 static void test_start_when_input_is_larger_than_a_pipe_then_all_of_it_arrives(void **state)
 {
 	struct fixture *f = *state;
-	char *input = xmalloc(MANY_BYTES + 1);
+	char *input = xmalloc(MANY_BYTES + 2);
 
 	memset(input, 'x', MANY_BYTES);
-	input[MANY_BYTES] = '\0';
+	(void)snprintf(input + MANY_BYTES, 2, "\n");
 	start(f, "n=$(head -n 1 <&3 | wc -c); echo \"{\\\"bytes\\\": \\\"$n\\\"}\" >&4", input);
 	run_until_exit(f);
 	assert_string_equal(text(f, 0, "bytes"), "300001");
@@ -163,7 +163,7 @@ static void test_start_when_program_is_missing_then_it_ends_with_127(void **stat
 	const char *const argv[] = {"/nonexistent/pgsync", NULL};
 
 	f->supervisor = supervisor_new(argv);
-	start(f, "exit 0", xstrdup("{}"));
+	start(f, "exit 0", xstrdup("{}\n"));
 	run_until_exit(f);
 	assert_int_equal(f->exit.code, 127);
 }
@@ -174,7 +174,7 @@ static void test_exit_when_sigchld_was_ignored_at_our_start_then_the_code_is_kno
 	struct fixture *f = *state;
 
 	(void)signal(SIGCHLD, SIG_IGN);
-	start(f, "exit 3", xstrdup("{}"));
+	start(f, "exit 3", xstrdup("{}\n"));
 	run_until_exit(f);
 	(void)signal(SIGCHLD, SIG_DFL);
 	assert_false(f->exit.signalled);
@@ -190,7 +190,7 @@ static void test_start_when_running_then_only_the_known_descriptors_are_open(voi
 	/* The shell may hold its script open, at 10 or above; the leak is below that, or the test says nothing. */
 	assert_true(leaked < 10 || dup2(leaked, 9) == 9);
 	start(f, "for n in 5 6 7 8 9; do [ ! -e /proc/self/fd/$n ] || echo \"{\\\"open\\\": \\\"$n\\\"}\" >&4; done",
-	      xstrdup("{}"));
+	      xstrdup("{}\n"));
 	run_until_exit(f);
 	(void)close(leaked);
 	(void)close(9);
@@ -206,7 +206,7 @@ static void test_lines_when_split_joined_or_broken_then_each_whole_one_counts(vo
 	      "printf '{\"n\": \"1\"' >&4; sleep 0.1; printf '}\\n{\"n\": \"2\"}\\nnot json\\n\\n{\"n\": "
 	      "\"3\"}\\n{\"n\": "
 	      "\"unfinished\"' >&4",
-	      xstrdup("{}"));
+	      xstrdup("{}\n"));
 	run_until_exit(f);
 	assert_int_equal(json_array_size(f->lines), 3);
 	assert_string_equal(text(f, 0, "n"), "1");
@@ -218,7 +218,7 @@ static void test_lines_when_one_is_too_long_then_it_is_dropped_and_the_next_coun
 {
 	struct fixture *f = *state;
 
-	start(f, "head -c 1100000 /dev/zero | tr '\\0' x >&4; printf '\\n{\"n\": \"after\"}\\n' >&4", xstrdup("{}"));
+	start(f, "head -c 1100000 /dev/zero | tr '\\0' x >&4; printf '\\n{\"n\": \"after\"}\\n' >&4", xstrdup("{}\n"));
 	run_until_exit(f);
 	assert_int_equal(json_array_size(f->lines), 1);
 	assert_string_equal(text(f, 0, "n"), "after");
@@ -229,7 +229,7 @@ static void test_exit_when_last_words_are_still_in_the_pipe_then_they_come_first
 	struct fixture *f = *state;
 
 	start(f, "i=0; while [ $i -lt 500 ]; do echo \"{\\\"n\\\": \\\"$i\\\"}\"; i=$((i+1)); done >&4; exit 1",
-	      xstrdup("{}"));
+	      xstrdup("{}\n"));
 	/* Nobody reads before it has ended. */
 	for (int i = 0;
 	     i < 100 && waitid(P_PID, (id_t)worker_pid(f->worker), &(siginfo_t){0}, WEXITED | WNOWAIT | WNOHANG) == 0;
@@ -244,7 +244,7 @@ static void test_stop_when_worker_obeys_then_it_ends_by_its_own_code(void **stat
 {
 	struct fixture *f = *state;
 
-	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}"));
+	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	assert_int_equal(supervisor_next_ms(f->supervisor), -1);
 	worker_stop(f->worker, clock_now_ms());
@@ -259,7 +259,7 @@ static void test_stop_when_worker_does_not_obey_then_it_is_killed_after_the_grac
 	struct fixture *f = *state;
 	int64_t now_ms;
 
-	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}"));
+	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	now_ms = clock_now_ms();
 	worker_stop(f->worker, now_ms);
@@ -277,7 +277,7 @@ static void test_stop_when_worker_is_frozen_then_it_still_ends(void **state)
 {
 	struct fixture *f = *state;
 
-	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}"));
+	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	assert_int_equal(kill(worker_pid(f->worker), SIGSTOP), 0);
 	worker_stop(f->worker, clock_now_ms());
@@ -290,7 +290,7 @@ static void test_free_when_a_worker_runs_then_it_is_killed_and_reaped(void **sta
 	struct fixture *f = *state;
 	int pid;
 
-	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}"));
+	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	pid = worker_pid(f->worker);
 	supervisor_free(f->supervisor);
@@ -311,7 +311,7 @@ static void test_start_when_the_parent_dies_then_the_worker_does(void **state)
 	parent = fork();
 	assert_true(parent >= 0);
 	if (parent == 0) {
-		start(f, "trap '' TERM; while :; do sleep 0.05; done", xstrdup("{}"));
+		start(f, "trap '' TERM; while :; do sleep 0.05; done", xstrdup("{}\n"));
 		worker = worker_pid(f->worker);
 		if (write(pids[1], &worker, sizeof(worker)) != (ssize_t)sizeof(worker))
 			_exit(1);

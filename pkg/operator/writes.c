@@ -158,7 +158,7 @@ static enum situation shown(const struct resource *r, enum situation situation)
 	if (r->inputs == INPUTS_FLAWED && !r->report &&
 	    (situation == SITUATION_STARTING || situation == SITUATION_RUNNING || situation == SITUATION_RESTARTING))
 		return SITUATION_BAD_INPUTS;
-	if (failed && situation == SITUATION_DELETING && r->task == TASK_CLEANUP)
+	if (failed && situation == SITUATION_DELETING && r->task == PROTOCOL_TASK_CLEANUP)
 		return SITUATION_DELETE_RETRY;
 	if (failed && (situation == SITUATION_STARTING || situation == SITUATION_RUNNING))
 		return SITUATION_BACKOFF;
@@ -168,7 +168,7 @@ static enum situation shown(const struct resource *r, enum situation situation)
 static json_t *compose(struct resource *r, enum situation situation, const json_t *previous)
 {
 	bool running = r->worker && !worker_stopping(r->worker) &&
-		       (r->task == TASK_RUN || (r->task == TASK_CHECK && r->report));
+		       (r->task == PROTOCOL_TASK_RUN || (r->task == PROTOCOL_TASK_CHECK && r->report));
 	struct status_input in = {
 		.previous = previous,
 		/* A frozen resource's edits are not observed. */
@@ -176,7 +176,7 @@ static json_t *compose(struct resource *r, enum situation situation, const json_
 		.situation = situation,
 		.problem_reason = r->problem ? r->problem_reason : NULL,
 		.problem = r->problem,
-		.checks = r->task == TASK_CHECK && strcmp(r->worker_hash, r->hash) == 0,
+		.checks = r->task == PROTOCOL_TASK_CHECK && strcmp(r->worker_hash, r->hash) == 0,
 		.report = r->report,
 		.running = running && situation != SITUATION_BACKOFF,
 		.ended = !r->worker,

@@ -1,0 +1,287 @@
+/* Messages to lines and back; bytes to lines. */
+#include "protocol/protocol.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "json/json.h"
+
+enum { BLOCK_BYTES = 64 * 1024 };
+
+static const char *const task_names[] = {
+	[PROTOCOL_TASK_RUN] = "run",
+	[PROTOCOL_TASK_CHECK] = "check",
+	[PROTOCOL_TASK_CLEANUP] = "cleanup",
+};
+
+const char *protocol_task_name(enum protocol_task task)
+{
+	return task_names[task];
+}
+
+static char *encode_line(json_t *object_take)
+{
+	_cleanup_json_ json_t *object = object_take;
+	size_t len = json_dumpb(object, NULL, 0, JSON_COMPACT);
+	char *line = xmalloc(len + 2);
+
+	/* Into its final place: no copy, which may hold credentials, stays behind. */
+	if (len == 0 || json_dumpb(object, line, len, JSON_COMPACT) != len)
+		abort();
+	line[len] = '\n';
+	line[len + 1] = '\0';
+	return line;
+}
+
+/* --- to the worker */
+
+void protocol_assignment_release(struct protocol_assignment *assignment)
+{
+	jsonx_decref(assignment->resource);
+	jsonx_decref(assignment->secrets);
+	jsonx_decref(assignment->config_maps);
+	*assignment = (struct protocol_assignment){0};
+}
+
+char *protocol_encode_assignment(const struct protocol_assignment *assignment)
+{
+	return encode_line(json_pack("{s:s, s:O, s:O, s:O}", "task", protocol_task_name(assignment->task), "resource",
+				     assignment->resource, "secrets", assignment->secrets, "configMaps",
+				     assignment->config_maps));
+}
+
+static int decode_task(const json_t *object, enum protocol_task *ret, struct err *err)
+{
+	const char *name = jsonx_string(object, "task", "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(task_names); i++) {
+		if (strcmp(name, task_names[i]) == 0) {
+			*ret = (enum protocol_task)i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INVALID, "the assignment's task is not run, check or cleanup");
+}
+
+/* A new reference to an object. */
+static int decode_object(const json_t *object, const char *key, bool required, json_t **ret, struct err *err)
+{
+	json_t *value = json_object_get(object, key);
+
+	if ((value || required) && !json_is_object(value))
+		return err_set(err, ERR_INVALID, "the assignment's \"%s\" is %s, expected an object", key,
+			       value ? jsonx_type_name(value) : "missing");
+	*ret = value ? json_incref(value) : json_object();
+	return 0;
+}
+
+int protocol_decode_assignment(const char *line, size_t len, struct protocol_assignment *ret, struct err *err)
+{
+	_cleanup_json_ json_t *object = NULL;
+	struct protocol_assignment assignment = {0};
+
+	if (jsonx_parse(line, len, "the assignment", &object, err) < 0)
+		return -1;
+	if (decode_task(object, &assignment.task, err) < 0 ||
+	    decode_object(object, "resource", true, &assignment.resource, err) < 0 ||
+	    decode_object(object, "secrets", false, &assignment.secrets, err) < 0 ||
+	    decode_object(object, "configMaps", false, &assignment.config_maps, err) < 0) {
+		protocol_assignment_release(&assignment);
+		return -1;
+	}
+	*ret = assignment;
+	return 0;
+}
+
+/* Fills the reader with exactly one line. */
+static int read_line(int fd, struct protocol_reader *reader, char *block, struct err *err)
+{
+	for (;;) {
+		ssize_t n = read(fd, block, BLOCK_BYTES);
+		const char *data = block;
+		size_t len = n > 0 ? (size_t)n : 0;
+		enum protocol_read taken;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(err, ERR_INVALID,
+				       "descriptor %d ended before an assignment came: `pgsync worker` is started by "
+				       "the operator; use `pgsync run`",
+				       fd);
+		taken = protocol_reader_take(reader, &data, &len);
+		if (!strbuf_ok(&reader->line))
+			return err_set(err, ERR_LIMIT, "the assignment is larger than %zu bytes", reader->line.max);
+		if (taken == PROTOCOL_READ_LINE && len > 0)
+			return err_set(err, ERR_INVALID, "descriptor %d has more than one line", fd);
+		if (taken == PROTOCOL_READ_LINE)
+			return 0;
+	}
+}
+
+int protocol_read_assignment(int fd, struct protocol_assignment *ret, struct err *err)
+{
+	struct protocol_reader reader;
+	char block[BLOCK_BYTES];
+	int r;
+
+	protocol_reader_init(&reader, PROTOCOL_ASSIGNMENT_BYTES);
+	r = read_line(fd, &reader, block, err);
+	if (r == 0)
+		r = protocol_decode_assignment(reader.line.data, reader.line.len, ret, err);
+	explicit_bzero(block, sizeof(block));
+	protocol_reader_release(&reader);
+	return r;
+}
+
+/* --- from the worker */
+
+void protocol_message_release(struct protocol_message *message)
+{
+	jsonx_decref(message->json);
+	*message = (struct protocol_message){0};
+}
+
+char *protocol_encode_report(const json_t *report)
+{
+	return encode_line(json_pack("{s:O}", "report", report));
+}
+
+char *protocol_encode_event(const struct protocol_event *event)
+{
+	return encode_line(json_pack("{s:{s:b, s:o, s:o, s:o}}", "event", "warning", event->warning, "reason",
+				     jsonx_text(event->reason), "action", jsonx_text(event->action), "note",
+				     jsonx_text(event->note)));
+}
+
+char *protocol_encode_done(const struct protocol_result *done)
+{
+	return encode_line(json_pack("{s:{s:b, s:o, s:o}}", "done", "ok", done->ok, "reason", jsonx_text(done->reason),
+				     "message", jsonx_text(done->message)));
+}
+
+/* The default when the key is absent. */
+static int decode_text(const json_t *object, const char *key, const char *otherwise, const char **ret, struct err *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (value && !json_is_string(value))
+		return err_set(err, ERR_INVALID, "\"%s\" is %s, expected a string", key, jsonx_type_name(value));
+	*ret = value ? json_string_value(value) : otherwise;
+	return 0;
+}
+
+static int decode_flag(const json_t *object, const char *key, bool *ret, struct err *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (value && !json_is_boolean(value))
+		return err_set(err, ERR_INVALID, "\"%s\" is %s, expected a boolean", key, jsonx_type_name(value));
+	*ret = json_is_true(value);
+	return 0;
+}
+
+static int decode_event(const json_t *object, struct protocol_event *ret, struct err *err)
+{
+	if (decode_flag(object, "warning", &ret->warning, err) < 0 ||
+	    decode_text(object, "reason", "", &ret->reason, err) < 0 ||
+	    decode_text(object, "action", "Sync", &ret->action, err) < 0 ||
+	    decode_text(object, "note", "", &ret->note, err) < 0)
+		return -1;
+	return *ret->reason ? 0 : err_set(err, ERR_INVALID, "an event has no reason");
+}
+
+static int decode_done(const json_t *object, struct protocol_result *ret, struct err *err)
+{
+	if (decode_flag(object, "ok", &ret->ok, err) < 0 ||
+	    decode_text(object, "reason", "CleanupFailed", &ret->reason, err) < 0)
+		return -1;
+	return decode_text(object, "message", "the cleanup failed", &ret->message, err);
+}
+
+static const char *const kind_keys[] = {
+	[PROTOCOL_REPORT] = "report", [PROTOCOL_EVENT] = "event", [PROTOCOL_DONE] = "done"};
+
+static int decode_kind(struct protocol_message *message, struct err *err)
+{
+	if (!json_is_object(message->json))
+		return err_set(err, ERR_INVALID, "the line is %s, expected an object", jsonx_type_name(message->json));
+	for (size_t i = PROTOCOL_REPORT; i < ARRAY_SIZE(kind_keys); i++) {
+		const json_t *value = json_object_get(message->json, kind_keys[i]);
+
+		if (value && message->kind != PROTOCOL_UNKNOWN)
+			return err_set(err, ERR_INVALID, "the line has both \"%s\" and \"%s\"",
+				       kind_keys[message->kind], kind_keys[i]);
+		if (value && !json_is_object(value))
+			return err_set(err, ERR_INVALID, "\"%s\" is %s, expected an object", kind_keys[i],
+				       jsonx_type_name(value));
+		if (value)
+			message->kind = (enum protocol_kind)i;
+	}
+	return 0;
+}
+
+static int decode_content(struct protocol_message *message, struct err *err)
+{
+	const json_t *content;
+
+	if (decode_kind(message, err) < 0)
+		return -1;
+	if (message->kind == PROTOCOL_UNKNOWN)
+		return 0;
+	content = json_object_get(message->json, kind_keys[message->kind]);
+	if (message->kind == PROTOCOL_EVENT)
+		return decode_event(content, &message->event, err);
+	if (message->kind == PROTOCOL_DONE)
+		return decode_done(content, &message->done, err);
+	message->report = content;
+	return 0;
+}
+
+int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err)
+{
+	struct protocol_message message = {0};
+
+	if (jsonx_parse(line, len, "the worker's line", &message.json, err) < 0)
+		return -1;
+	if (decode_content(&message, err) < 0) {
+		protocol_message_release(&message);
+		return -1;
+	}
+	*ret = message;
+	return 0;
+}
+
+/* --- bytes to lines */
+
+void protocol_reader_init(struct protocol_reader *reader, size_t max_bytes)
+{
+	strbuf_init(&reader->line, max_bytes);
+	reader->complete = false;
+}
+
+void protocol_reader_release(struct protocol_reader *reader)
+{
+	if (reader->line.alloc)
+		explicit_bzero(reader->line.data, reader->line.alloc);
+	strbuf_release(&reader->line);
+}
+
+enum protocol_read protocol_reader_take(struct protocol_reader *reader, const char **data, size_t *len)
+{
+	const char *end = *len ? memchr(*data, '\n', *len) : NULL;
+	size_t n = end ? (size_t)(end - *data) : *len;
+
+	if (reader->complete)
+		strbuf_reset(&reader->line);
+	strbuf_add(&reader->line, *data, n);
+	reader->complete = end != NULL;
+	n += reader->complete;
+	*data += n;
+	*len -= n;
+	if (!reader->complete)
+		return PROTOCOL_READ_MORE;
+	return strbuf_ok(&reader->line) ? PROTOCOL_READ_LINE : PROTOCOL_READ_TOO_LONG;
+}

@@ -1,0 +1,131 @@
+/* The protocol between the operator and its workers: both sides encode and decode with this package.
+ *
+ * A worker is a child process of the operator (`pgsync worker`). It gets its work as one line on descriptor 3 and
+ * answers with lines on descriptor 4. A line is one JSON object, in UTF-8 and without NUL characters, and ends with
+ * '\n'. Operator and worker are of the same release, so there is no version; unknown keys are ignored.
+ *
+ * To the worker, one line, the assignment (at most PROTOCOL_ASSIGNMENT_BYTES):
+ *
+ *   {"task": "run" | "check" | "cleanup", "resource": {"metadata": ..., "spec": ...},
+ *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}}
+ *
+ * The operator writes nothing after it, and keeps the descriptor open. The worker stops when the descriptor ends, which
+ * is how it notices that the operator is gone, and on SIGTERM, which is how the operator stops it; SIGKILL follows
+ * after a grace period. The line holds credentials: it is never logged, and wiped from buffers after use.
+ *
+ * From the worker, any number of lines (each at most PROTOCOL_MESSAGE_BYTES; longer ones are dropped), each with
+ * exactly one of these keys:
+ *
+ *   {"report": {"phase", "conditions", "bootstrap", "stream", "indices"}}   a fragment of the resource's status; each
+ *            report replaces the one before. A condition is {"type", "status", "reason", "message"}
+ *   {"event": {"warning": BOOL, "reason", "action", "note"}}   becomes an event of the resource
+ *   {"done": {"ok": BOOL, "reason", "message"}}                the result of a cleanup, sent once, before the exit
+ *
+ * A line with none of them is of kind PROTOCOL_UNKNOWN, which the operator ignores. A line that is not such JSON, that
+ * has two of them, or whose values have wrong types, is an error (kind INVALID), which the operator logs and skips.
+ *
+ * Everything here is pure and thread-safe, except protocol_read_assignment, which reads a descriptor.
+ */
+#ifndef PGSYNC_PROTOCOL_PROTOCOL_H
+#define PGSYNC_PROTOCOL_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+
+enum {
+	PROTOCOL_INPUT_FD = 3,
+	PROTOCOL_OUTPUT_FD = 4,
+	PROTOCOL_ASSIGNMENT_BYTES = 16 * 1024 * 1024,
+	PROTOCOL_MESSAGE_BYTES = 1024 * 1024,
+};
+
+/* Exit codes of a worker. */
+enum protocol_exit {
+	PROTOCOL_EXIT_OK = 0,        /* stopped as asked, or the task is done */
+	PROTOCOL_EXIT_FAILED = 1,    /* the operator starts it again, with a back-off */
+	PROTOCOL_EXIT_BAD_INPUT = 2, /* the operator does not start it again until its input changes */
+};
+
+enum protocol_task {
+	PROTOCOL_TASK_RUN,
+	PROTOCOL_TASK_CHECK,   /* a run that ends before it changes anything, because the resource is not valid */
+	PROTOCOL_TASK_CLEANUP, /* removes what the resource's deletion policy says */
+};
+/* "run", "check", "cleanup". */
+const char *protocol_task_name(enum protocol_task task);
+
+/* --- to the worker */
+
+struct protocol_assignment {
+	enum protocol_task task;
+	json_t *resource, *secrets, *config_maps; /* objects; one reference each */
+};
+void protocol_assignment_release(struct protocol_assignment *assignment);
+
+/* The whole line, with its end. The caller frees it, and should wipe it. */
+char *protocol_encode_assignment(const struct protocol_assignment *assignment);
+/* line: without its end. Secrets and ConfigMaps may be absent. Errors: INVALID. */
+int protocol_decode_assignment(const char *line, size_t len, struct protocol_assignment *ret,
+			       struct err *err) WARN_UNUSED;
+/* Reads the assignment from a descriptor, waiting for it, and wipes the buffers. Bytes that arrive together
+ * with the line, but after it, are an error. Errors: INVALID (also for an end before the line is complete), LIMIT. */
+int protocol_read_assignment(int fd, struct protocol_assignment *ret, struct err *err) WARN_UNUSED;
+
+/* --- from the worker */
+
+enum protocol_kind { PROTOCOL_UNKNOWN, PROTOCOL_REPORT, PROTOCOL_EVENT, PROTOCOL_DONE };
+
+struct protocol_event {
+	bool warning;
+	const char *reason, *action, *note;
+};
+
+struct protocol_result {
+	bool ok;
+	const char *reason, *message;
+};
+
+/* A decoded line; the member that `kind` names is set, and points into `json`. */
+struct protocol_message {
+	enum protocol_kind kind;
+	json_t *json; /* the whole line; one reference */
+	const json_t *report;
+	struct protocol_event event;
+	struct protocol_result done;
+};
+void protocol_message_release(struct protocol_message *message);
+
+/* Whole lines, with their ends; the caller frees them. Texts may be any bytes: what is not UTF-8 is replaced. */
+char *protocol_encode_report(const json_t *report);
+char *protocol_encode_event(const struct protocol_event *event);
+char *protocol_encode_done(const struct protocol_result *done);
+/* line: without its end. Errors: INVALID. */
+int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;
+
+/* --- bytes to lines */
+
+/* Collects bytes, which come in blocks of any size, into lines of at most a given size. */
+struct protocol_reader {
+	struct strbuf line;
+	bool complete;
+};
+
+enum protocol_read {
+	PROTOCOL_READ_MORE,     /* every byte was used, and the line is not complete yet */
+	PROTOCOL_READ_LINE,     /* reader.line is a line, without its end, until the next call */
+	PROTOCOL_READ_TOO_LONG, /* a line was longer than the limit, and is dropped */
+};
+
+void protocol_reader_init(struct protocol_reader *reader, size_t max_bytes);
+/* Wipes what it holds. */
+void protocol_reader_release(struct protocol_reader *reader);
+/* Takes bytes from the block up to the end of a line, and moves *data and *len past them. */
+enum protocol_read protocol_reader_take(struct protocol_reader *reader, const char **data, size_t *len);
+
+#endif
