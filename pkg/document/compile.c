@@ -146,69 +146,69 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 	c->failed = true;
 }
 
-static void given_key(struct compiler *c, struct place *place)
+static void given_key(struct compiler *c, struct plan_node *node)
 {
-	const struct schema_node *node = place->node;
-	bool complete = !schema_node_is_invalid(node, "primary_key");
+	const struct schema_node *decl = node->decl;
+	bool complete = !schema_node_is_invalid(decl, "primary_key");
 
-	for (size_t i = 0; i < node->primary_key.n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
-		int column = catalog_column(place->table, node->primary_key.items[i]);
+	for (size_t i = 0; i < decl->primary_key.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);
+		int column = catalog_column(node->table, decl->primary_key.items[i]);
 
-		if (!schema_name_counts(&node->primary_key, i))
+		if (!schema_name_counts(&decl->primary_key, i))
 			continue;
 		complete = complete && column >= 0;
 		if (column < 0)
-			unknown_column(c, path, place->table, node->primary_key.items[i]);
-		else if (!place->parent && !catalog_is_view(place->table) && !place->table->columns[column].not_null)
+			unknown_column(c, path, node->table, decl->primary_key.items[i]);
+		else if (!node->parent && !catalog_is_view(node->table) && !node->table->columns[column].not_null)
 			compiler_fail(c, "NoPrimaryKey", path,
 				      "column `%s` may be null, and rows without a key share one document: ALTER TABLE "
 				      "%s.%s ALTER COLUMN %s SET NOT NULL",
-				      node->primary_key.items[i], place->table->schema, place->table->name,
-				      node->primary_key.items[i]);
+				      decl->primary_key.items[i], node->table->schema, node->table->name,
+				      decl->primary_key.items[i]);
 		else
-			place->key[place->n_key++] = column;
+			node->key[node->n_key++] = column;
 	}
-	if (!place->parent && complete && !catalog_is_view(place->table) &&
-	    !columns_unique(place->table, place->key, place->n_key))
-		compiler_fail(c, "NoPrimaryKey", node->path,
+	if (!node->parent && complete && !catalog_is_view(node->table) &&
+	    !columns_unique(node->table, node->key, node->n_key))
+		compiler_fail(c, "NoPrimaryKey", decl->path,
 			      "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
-			      place->table->schema, place->table->name);
+			      node->table->schema, node->table->name);
 }
 
-static void resolve_key(struct compiler *c, struct place *place)
+static void resolve_key(struct compiler *c, struct plan_node *node)
 {
-	const struct schema_node *node = place->node;
-	const struct catalog_index *primary = catalog_primary_key(place->table);
+	const struct schema_node *decl = node->decl;
+	const struct catalog_index *primary = catalog_primary_key(node->table);
 
 	/* Where there is a primary key, it counts; but a name that is wrong is a mistake all the same. */
-	for (size_t i = 0; primary && i < node->primary_key.n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", node->path, i);
+	for (size_t i = 0; primary && i < decl->primary_key.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);
 
-		if (schema_name_counts(&node->primary_key, i) &&
-		    catalog_column(place->table, node->primary_key.items[i]) < 0)
-			unknown_column(c, path, place->table, node->primary_key.items[i]);
+		if (schema_name_counts(&decl->primary_key, i) &&
+		    catalog_column(node->table, decl->primary_key.items[i]) < 0)
+			unknown_column(c, path, node->table, decl->primary_key.items[i]);
 	}
 	if (primary) {
-		place->key = xmemdup(primary->columns, primary->n * sizeof(*primary->columns));
-		place->n_key = primary->n;
-		sort_by_name(place->table, place->key, place->n_key);
+		node->key = xmemdup(primary->columns, primary->n * sizeof(*primary->columns));
+		node->n_key = primary->n;
+		sort_by_name(node->table, node->key, node->n_key);
 		return;
 	}
-	place->key = xcalloc(node->primary_key.n, sizeof(*place->key));
-	if (node->primary_key.n)
-		given_key(c, place);
-	else if (schema_node_is_invalid(node, "primary_key"))
+	node->key = xcalloc(decl->primary_key.n, sizeof(*node->key));
+	if (decl->primary_key.n)
+		given_key(c, node);
+	else if (schema_node_is_invalid(decl, "primary_key"))
 		c->failed = true;
-	else if (catalog_is_view(place->table))
-		compiler_fail(c, "NoPrimaryKey", node->path,
+	else if (catalog_is_view(node->table))
+		compiler_fail(c, "NoPrimaryKey", decl->path,
 			      "%s.%s is a view: name the columns that make its rows unique in `primary_key`",
-			      place->table->schema, place->table->name);
+			      node->table->schema, node->table->name);
 	else
-		compiler_fail(c, "NoPrimaryKey", node->path,
+		compiler_fail(c, "NoPrimaryKey", decl->path,
 			      "%s.%s has no primary key; add one, or name unique columns in "
 			      "`primary_key`",
-			      place->table->schema, place->table->name);
+			      node->table->schema, node->table->name);
 }
 
 /* --- links */
@@ -242,173 +242,173 @@ static void warn_index(struct compiler *c, const char *path, const struct catalo
 	findings_add(c->f, FINDING_WARNING, "MissingIndex", path, "%s", message);
 }
 
-static bool hop_unique(const struct hop *hop)
+static bool join_is_unique(const struct join *join)
 {
-	return columns_unique(hop->lower, hop->lower_columns, hop->n);
+	return columns_unique(join->lower, join->lower_columns, join->n);
 }
 
-/* What joins it to the hop above: a through table, or the parent's own. NULL: not known. */
-static const struct catalog_table *last_upper(const struct place *place)
+/* What it joins to: a through table, or the parent's own. NULL: not known. */
+static const struct catalog_table *last_upper(const struct plan_node *node)
 {
-	const struct schema_node *node = place->node;
+	const struct schema_node *decl = node->decl;
 
-	if (node->relationship.through || schema_node_is_invalid(node, "relationship.through_tables"))
-		return place->through;
-	return place->parent->table;
+	if (decl->relationship.through || schema_node_is_invalid(decl, "relationship.through_tables"))
+		return node->through;
+	return node->parent->table;
 }
 
-/* What joins the last hop is not all known: what it names can be checked, but nothing follows from the rest. */
-static bool last_hop_flawed(const struct place *place)
+/* What the last join joins is not all known: what it names can be checked, but nothing follows from the rest. */
+static bool last_join_flawed(const struct plan_node *node)
 {
-	const struct schema_node *node = place->node;
-	const struct catalog_table *upper = last_upper(place);
+	const struct schema_node *decl = node->decl;
+	const struct catalog_table *upper = last_upper(node);
 
-	return !upper || !place->table || schema_node_is_invalid(node, "relationship.foreign_key") ||
-	       (upper == place->table && schema_node_is_invalid(node, "relationship.type"));
+	return !upper || !node->table || schema_node_is_invalid(decl, "relationship.foreign_key") ||
+	       (upper == node->table && schema_node_is_invalid(decl, "relationship.type"));
 }
 
-static struct link_request last_hop(const struct place *place)
+static struct join_request last_join(const struct plan_node *node)
 {
-	const struct schema_relationship *r = &place->node->relationship;
+	const struct schema_relationship *r = &node->decl->relationship;
 
-	return (struct link_request){
-		.upper = last_upper(place),
-		.lower = place->table,
+	return (struct join_request){
+		.upper = last_upper(node),
+		.lower = node->table,
 		.type = r->type,
 		.upper_columns = &r->fk_parent,
 		.lower_columns = &r->fk_child,
-		.flawed = last_hop_flawed(place),
-		.has_through = place->through,
-		.path = place->node->path,
+		.flawed = last_join_flawed(node),
+		.has_through = node->through,
+		.path = node->decl->path,
 	};
 }
 
-static bool resolve_direct(struct compiler *c, struct place *place)
+static bool resolve_direct(struct compiler *c, struct plan_node *node)
 {
-	const struct link_request request = last_hop(place);
+	const struct join_request request = last_join(node);
 
-	place->n_hops = 1;
-	return link_resolve(&request, &place->hops[0], c->f);
+	node->n_joins = 1;
+	return join_resolve(&request, &node->joins[0], c->f);
 }
 
-/* foreign_key means the last hop; if both hops go to one table, what it does not name is the first. */
-static bool resolve_through(struct compiler *c, struct place *place)
+/* foreign_key means the last join; if both joins go to one table, what it does not name is the first. */
+static bool resolve_through(struct compiler *c, struct plan_node *node)
 {
-	const struct link_request last = last_hop(place);
-	struct link_request first = {
-		.upper = place->parent->table,
-		.lower = place->through,
+	const struct join_request last = last_join(node);
+	struct join_request first = {
+		.upper = node->parent->table,
+		.lower = node->through,
 		.type = last.type,
 		.has_through = true,
 		.through_is_lower = true,
-		.path = place->node->path,
+		.path = node->decl->path,
 	};
 	bool ok;
 
-	place->n_hops = 2;
-	ok = link_resolve(&last, &place->hops[1], c->f);
+	node->n_joins = 2;
+	ok = join_resolve(&last, &node->joins[1], c->f);
 	if (!first.upper || (first.upper == last.lower && !ok))
 		return false;
 	if (first.upper == last.lower)
-		first.other = &place->hops[1];
-	return link_resolve(&first, &place->hops[0], c->f) && ok;
+		first.other = &node->joins[1];
+	return join_resolve(&first, &node->joins[0], c->f) && ok;
 }
 
-static void resolve_links(struct compiler *c, struct place *place)
+static void resolve_links(struct compiler *c, struct plan_node *node)
 {
-	bool ok = place->through ? resolve_through(c, place) : resolve_direct(c, place);
+	bool ok = node->through ? resolve_through(c, node) : resolve_direct(c, node);
 
 	c->failed = c->failed || !ok;
-	place->unique = ok;
-	for (size_t i = 0; ok && i < place->n_hops; i++) {
-		const struct hop *hop = &place->hops[i];
+	node->unique = ok;
+	for (size_t i = 0; ok && i < node->n_joins; i++) {
+		const struct join *join = &node->joins[i];
 
-		place->unique = place->unique && hop_unique(hop);
-		warn_index(c, place->node->path, hop->lower, hop->lower_columns, hop->n);
-		warn_index(c, place->node->path, hop->upper, hop->upper_columns, hop->n);
+		node->unique = node->unique && join_is_unique(join);
+		warn_index(c, node->decl->path, join->lower, join->lower_columns, join->n);
+		warn_index(c, node->decl->path, join->upper, join->upper_columns, join->n);
 	}
 }
 
 /* --- the tree */
 
-static void resolve_through_table(struct compiler *c, struct place *place)
+static void resolve_through_table(struct compiler *c, struct plan_node *node)
 {
-	const struct schema_table_name *through = place->node->relationship.through;
-	const struct catalog_name name = through ? name_of(place->node, through) : (struct catalog_name){0};
-	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", place->node->path);
+	const struct schema_table_name *through = node->decl->relationship.through;
+	const struct catalog_name name = through ? name_of(node->decl, through) : (struct catalog_name){0};
+	_cleanup_free_ char *path = xasprintf("%s.relationship.through_tables[0]", node->decl->path);
 
-	if (through && names_other(place->node, through))
-		place->through = find_table(c, path, &name, RELATION_THROUGH);
+	if (through && names_other(node->decl, through))
+		node->through = find_table(c, path, &name, RELATION_THROUGH);
 }
 
-static void resolve_base_tables(struct compiler *c, struct place *place)
+static void resolve_base_tables(struct compiler *c, struct plan_node *node)
 {
-	const struct schema_node *node = place->node;
+	const struct schema_node *decl = node->decl;
 
-	place->base = xcalloc(node->n_base_tables, sizeof(*place->base));
-	for (size_t i = 0; (!place->table || catalog_is_view(place->table)) && i < node->n_base_tables; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.base_tables[%zu]", node->path, i);
-		const struct catalog_name name = name_of(node, &node->base_tables[i]);
+	node->base = xcalloc(decl->n_base_tables, sizeof(*node->base));
+	for (size_t i = 0; (!node->table || catalog_is_view(node->table)) && i < decl->n_base_tables; i++) {
+		_cleanup_free_ char *path = xasprintf("%s.base_tables[%zu]", decl->path, i);
+		const struct catalog_name name = name_of(decl, &decl->base_tables[i]);
 		const struct catalog_table *table =
-			names_other(node, &node->base_tables[i]) ? find_table(c, path, &name, RELATION_BASE) : NULL;
+			names_other(decl, &decl->base_tables[i]) ? find_table(c, path, &name, RELATION_BASE) : NULL;
 
 		if (table)
-			place->base[place->n_base++] = table;
+			node->base[node->n_base++] = table;
 	}
-	if (place->table && !schema_node_is_invalid(node, "base_tables"))
-		relation_check_bases(place, c->f);
+	if (node->table && !schema_node_is_invalid(decl, "base_tables"))
+		relation_check_bases(node, c->f);
 }
 
-static void resolve_relations(struct compiler *c, struct place *place)
+static void resolve_relations(struct compiler *c, struct plan_node *node)
 {
-	if (place->parent)
-		resolve_through_table(c, place);
-	resolve_base_tables(c, place);
-	if (place->table)
-		resolve_key(c, place);
-	if (place->parent)
-		resolve_links(c, place);
+	if (node->parent)
+		resolve_through_table(c, node);
+	resolve_base_tables(c, node);
+	if (node->table)
+		resolve_key(c, node);
+	if (node->parent)
+		resolve_links(c, node);
 }
 
-static struct place *resolve_place(struct compiler *c, const struct schema_node *node, struct place *parent)
+static struct plan_node *resolve_node(struct compiler *c, const struct schema_node *decl, struct plan_node *parent)
 {
-	struct place *place = xcalloc(1, sizeof(*place));
-	_cleanup_free_ char *table_path = xasprintf("%s.table", node->path);
+	struct plan_node *node = xcalloc(1, sizeof(*node));
+	_cleanup_free_ char *table_path = xasprintf("%s.table", decl->path);
 
-	place->node = node;
-	place->parent = parent;
-	place->number = c->tree.n;
-	place->scalar = parent && node->relationship.variant == SCHEMA_VARIANT_SCALAR;
-	place->many = parent && node->relationship.type == SCHEMA_ONE_TO_MANY;
-	c->tree.places = xreallocarray(c->tree.places, c->tree.n + 1, sizeof(struct place *));
-	c->tree.places[c->tree.n++] = place;
-	if (names_table(node))
-		place->table =
-			find_table(c, table_path, &(struct catalog_name){.schema = node->schema, .table = node->table},
+	node->decl = decl;
+	node->parent = parent;
+	node->number = c->tree.n;
+	node->scalar = parent && decl->relationship.variant == SCHEMA_VARIANT_SCALAR;
+	node->many = parent && decl->relationship.type == SCHEMA_ONE_TO_MANY;
+	c->tree.nodes = xreallocarray(c->tree.nodes, c->tree.n + 1, sizeof(struct plan_node *));
+	c->tree.nodes[c->tree.n++] = node;
+	if (names_table(decl))
+		node->table =
+			find_table(c, table_path, &(struct catalog_name){.schema = decl->schema, .table = decl->table},
 				   RELATION_NODE);
-	resolve_relations(c, place);
-	place->children = xcalloc(node->n_children, sizeof(struct place *));
-	for (size_t i = 0; !place->scalar && i < node->n_children; i++)
-		place->children[place->n_children++] = resolve_place(c, node->children[i], place);
-	if (place->table)
-		fields_resolve(c, place);
-	return place;
+	resolve_relations(c, node);
+	node->children = xcalloc(decl->n_children, sizeof(struct plan_node *));
+	for (size_t i = 0; !node->scalar && i < decl->n_children; i++)
+		node->children[node->n_children++] = resolve_node(c, decl->children[i], node);
+	if (node->table)
+		fields_resolve(c, node);
+	return node;
 }
 
 /* See sql.c. The first child begins a group. */
-static void choose_groups(struct place *place)
+static void choose_groups(struct plan_node *node)
 {
 	size_t joined = MOST_JOINED;
 
-	for (size_t i = 0; i < place->n_children; i++) {
-		struct place *child = place->children[i];
+	for (size_t i = 0; i < node->n_children; i++) {
+		struct plan_node *child = node->children[i];
 
 		if (joined + child->n_joined > MOST_JOINED) {
-			place->n_groups++;
+			node->n_groups++;
 			joined = 1;
 		}
 		joined += child->n_joined;
-		child->group = place->n_groups;
+		child->group = node->n_groups;
 	}
 }
 
@@ -416,36 +416,36 @@ static void choose_groups(struct place *place)
 static void choose_inlined(struct tree *tree)
 {
 	for (size_t i = tree->n; i-- > 0;) {
-		struct place *place = tree->places[i];
+		struct plan_node *node = tree->nodes[i];
 		size_t joined = 1;
 
-		place->has_sets = place->node->limit || (!place->parent && tree->as->meta == SCHEMA_META_PGSYNC);
-		for (size_t j = 0; j < place->n_children; j++) {
-			place->has_sets = place->has_sets || !place->children[j]->inlined;
-			place->has_notes = place->has_notes || place->children[j]->has_notes;
-			joined += place->children[j]->n_joined;
+		node->has_sets = node->decl->limit || (!node->parent && tree->as->meta == SCHEMA_META_PGSYNC);
+		for (size_t j = 0; j < node->n_children; j++) {
+			node->has_sets = node->has_sets || !node->children[j]->inlined;
+			node->may_sanitize = node->may_sanitize || node->children[j]->may_sanitize;
+			joined += node->children[j]->n_joined;
 		}
 		if (joined > MOST_JOINED) {
-			choose_groups(place);
-			place->has_sets = true;
+			choose_groups(node);
+			node->has_sets = true;
 		}
-		for (size_t j = 0; j < place->n_fields; j++)
-			place->has_notes = place->has_notes || field_taken(&place->fields[j]) != TAKEN_ALWAYS;
-		place->inlined =
-			place->parent && place->unique && place->n_hops == 1 && !place->many && !place->has_sets;
-		place->n_joined = place->inlined ? joined : 1;
+		for (size_t j = 0; j < node->n_fields; j++)
+			node->may_sanitize =
+				node->may_sanitize || field_indexable(&node->fields[j]) != INDEXABLE_ALWAYS;
+		node->inlined = node->parent && node->unique && node->n_joins == 1 && !node->many && !node->has_sets;
+		node->n_joined = node->inlined ? joined : 1;
 	}
 }
 
 static void add_meta_field(struct compiler *c)
 {
-	struct place *root = c->tree.places[0];
+	struct plan_node *root = c->tree.nodes[0];
 
 	if (c->tree.as->meta != SCHEMA_META_PGSYNC)
 		return;
 	if (find_field(root, "_meta"))
 		compiler_fail(
-			c, "InvalidSchema", root->node->path,
+			c, "InvalidSchema", root->decl->path,
 			"two fields are named `_meta`: with spec.documents.meta Pgsync give the other one another "
 			"name by transform.rename");
 	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
@@ -453,38 +453,38 @@ static void add_meta_field(struct compiler *c)
 		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
 }
 
-static void check_root_key(struct compiler *c, const struct place *root)
+static void check_root_key(struct compiler *c, const struct plan_node *root)
 {
 	for (size_t i = 0; root->table && i < root->n_key; i++) {
 		const struct catalog_column *column = &root->table->columns[root->key[i]];
 
 		if (column->generated)
-			compiler_fail(c, "NotSupported", root->node->path,
+			compiler_fail(c, "NotSupported", root->decl->path,
 				      "column `%s` of the root's key is generated: its value is not in the WAL",
 				      column->name);
 	}
 }
 
-static void place_free(struct place *place)
+static void plan_node_free(struct plan_node *node)
 {
-	hop_release(&place->hops[0]);
-	hop_release(&place->hops[1]);
-	free(place->children);
-	free(place->base);
-	free(place->key);
-	fields_release(place->fields, place->n_fields);
-	free(place->sorts);
-	free(place);
+	join_release(&node->joins[0]);
+	join_release(&node->joins[1]);
+	free(node->children);
+	free(node->base);
+	free(node->key);
+	fields_release(node->fields, node->n_fields);
+	free(node->sorts);
+	free(node);
 }
 
 static void tree_release(struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
-		place_free(tree->places[i]);
-	free(tree->places);
-	for (size_t i = 0; i < tree->n_carries; i++)
-		free(tree->carries[i]);
-	free(tree->carries);
+		plan_node_free(tree->nodes[i]);
+	free(tree->nodes);
+	for (size_t i = 0; i < tree->n_moved_fields; i++)
+		free(tree->moved_fields[i]);
+	free(tree->moved_fields);
 }
 
 static json_t *object_at(json_t *in, const char *key)
@@ -498,19 +498,21 @@ static json_t *object_at(json_t *in, const char *key)
 	return object;
 }
 
-static void note_seen(json_t *seen, const struct catalog_table *table, const struct catalog_column *column)
+static void add_to_catalog_fingerprint(json_t *catalog_fingerprint, const struct catalog_table *table,
+				       const struct catalog_column *column)
 {
 	json_t *entry;
 	char key[16];
 
 	(void)snprintf(key, sizeof(key), "%u", table->oid);
-	entry = object_at(object_at(seen, "tables"), key);
+	entry = object_at(object_at(catalog_fingerprint, "tables"), key);
 	(void)json_object_set_new(entry, "storage", json_integer((json_int_t)table->storage));
 	(void)snprintf(key, sizeof(key), "%d", column->attnum);
 	(void)json_object_set_new(object_at(entry, "columns"), key, json_integer((json_int_t)column->altered));
 	for (size_t i = 0; i < column->n_labels; i++) {
 		(void)snprintf(key, sizeof(key), "%u", column->labels[i].oid);
-		(void)json_object_set_new(object_at(seen, "labels"), key, jsonx_text(column->labels[i].label));
+		(void)json_object_set_new(object_at(catalog_fingerprint, "labels"), key,
+					  jsonx_text(column->labels[i].label));
 	}
 }
 
@@ -523,28 +525,28 @@ static void add_made(struct document_plan *plan, const struct catalog_table *tab
 
 	if (column->type_made_of)
 		(void)json_array_append_new(made, json_integer((json_int_t)column->type_made_of));
-	(void)json_array_append_new(plan->made_of, made);
-	note_seen(plan->seen, table, column);
+	(void)json_array_append_new(plan->columns_fingerprint, made);
+	add_to_catalog_fingerprint(plan->catalog_fingerprint, table, column);
 }
 
-static void note_made_of(const struct tree *tree, struct document_plan *plan)
+static void take_fingerprints(const struct tree *tree, struct document_plan *plan)
 {
-	plan->made_of = json_array();
-	plan->seen = json_object();
+	plan->columns_fingerprint = json_array();
+	plan->catalog_fingerprint = json_object();
 	for (size_t i = 0; i < tree->n; i++) {
-		const struct place *place = tree->places[i];
+		const struct plan_node *node = tree->nodes[i];
 
-		for (size_t j = 0; j < place->n_fields; j++)
-			if (place->fields[j].kind == FIELD_COLUMN)
-				add_made(plan, place->table, place->fields[j].column);
-		for (size_t j = 0; j < place->n_key; j++)
-			add_made(plan, place->table, place->key[j]);
-		for (size_t h = 0; h < place->n_hops; h++) {
-			const struct hop *hop = &place->hops[h];
+		for (size_t j = 0; j < node->n_fields; j++)
+			if (node->fields[j].kind == FIELD_COLUMN)
+				add_made(plan, node->table, node->fields[j].column);
+		for (size_t j = 0; j < node->n_key; j++)
+			add_made(plan, node->table, node->key[j]);
+		for (size_t h = 0; h < node->n_joins; h++) {
+			const struct join *join = &node->joins[h];
 
-			for (size_t j = 0; j < hop->n; j++) {
-				add_made(plan, hop->upper, hop->upper_columns[j]);
-				add_made(plan, hop->lower, hop->lower_columns[j]);
+			for (size_t j = 0; j < join->n; j++) {
+				add_made(plan, join->upper, join->upper_columns[j]);
+				add_made(plan, join->lower, join->lower_columns[j]);
 			}
 		}
 	}
@@ -552,12 +554,12 @@ static void note_made_of(const struct tree *tree, struct document_plan *plan)
 
 static bool fails_alone(const struct tree *tree)
 {
-	const struct place *root = tree->places[0];
+	const struct plan_node *root = tree->nodes[0];
 
 	if (!root->n_expressions || root->filtered || catalog_is_view(root->table) || tree->routing >= 0)
 		return false;
 	for (size_t i = 1; i < tree->n; i++)
-		if (tree->places[i]->filtered || tree->places[i]->n_expressions)
+		if (tree->nodes[i]->filtered || tree->nodes[i]->n_expressions)
 			return false;
 	return true;
 }
@@ -565,7 +567,7 @@ static bool fails_alone(const struct tree *tree)
 static struct document_plan *make_plan(const struct tree *tree)
 {
 	struct document_plan *plan = xcalloc(1, sizeof(*plan));
-	const struct place *root = tree->places[0];
+	const struct plan_node *root = tree->nodes[0];
 
 	plan->document = tree->document;
 	plan->root = root->table;
@@ -575,7 +577,7 @@ static struct document_plan *make_plan(const struct tree *tree)
 		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
 	plan->has_routing = tree->routing >= 0;
 	routing_describe(tree, plan);
-	plan->has_notes = root->has_notes;
+	plan->counts_sanitized = root->may_sanitize;
 	plan->id_format = tree->as->id_format;
 	plan->sql_by_key = sql_documents(tree, false, NULL);
 	plan->sql_by_range = sql_documents(tree, true, &plan->leaf_at);
@@ -586,9 +588,9 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->views = document_views(tree->document, tree->catalog, &plan->n_views);
 	for (size_t i = 0; i < plan->n_views; i++)
 		plan->computes_views = plan->computes_views || plan->views[i].view->kind == 'v';
-	ways_build(tree, plan);
+	paths_build(tree, plan);
 	plan->index_body = mapping_body(tree);
-	note_made_of(tree, plan);
+	take_fingerprints(tree, plan);
 	return plan;
 }
 
@@ -603,7 +605,7 @@ struct document_plan *document_compile(const struct schema_document *document, c
 		.failed = document->invalid,
 	};
 	struct document_plan *plan = NULL;
-	struct place *root = document->root ? resolve_place(&c, document->root, NULL) : NULL;
+	struct plan_node *root = document->root ? resolve_node(&c, document->root, NULL) : NULL;
 
 	if (!root)
 		return NULL;
@@ -629,12 +631,12 @@ static void table_release(struct document_table *table)
 	free(table->link_columns);
 }
 
-static void way_release(struct document_way *way)
+static void path_release(struct document_path *path)
 {
-	free(way->path);
-	free_strings(way->columns, way->n_columns);
-	free(way->sql);
-	free(way->routing);
+	free(path->description);
+	free_strings(path->columns, path->n_columns);
+	free(path->sql);
+	free(path->routing);
 }
 
 void document_plan_free(struct document_plan *plan)
@@ -650,12 +652,12 @@ void document_plan_free(struct document_plan *plan)
 	for (size_t i = 0; i < plan->n_tables; i++)
 		table_release(&plan->tables[i]);
 	free(plan->tables);
-	for (size_t i = 0; i < plan->n_ways; i++)
-		way_release(&plan->ways[i]);
-	free(plan->ways);
+	for (size_t i = 0; i < plan->n_paths; i++)
+		path_release(&plan->paths[i]);
+	free(plan->paths);
 	json_decref(plan->index_body);
-	json_decref(plan->made_of);
-	json_decref(plan->seen);
+	json_decref(plan->columns_fingerprint);
+	json_decref(plan->catalog_fingerprint);
 	free(plan);
 }
 

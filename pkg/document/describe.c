@@ -52,21 +52,21 @@ static void add_tables(struct strbuf *sb, const struct document_plan *plan)
 	}
 }
 
-static void add_ways(struct strbuf *sb, const struct document_plan *plan)
+static void add_paths(struct strbuf *sb, const struct document_plan *plan)
 {
 	strbuf_adds(sb, "\nHow a change finds its documents:\n");
-	for (size_t i = 0; i < plan->n_ways; i++) {
-		const struct document_way *way = &plan->ways[i];
+	for (size_t i = 0; i < plan->n_paths; i++) {
+		const struct document_path *path = &plan->paths[i];
 
-		if (way->opaque) {
-			strbuf_addf(sb, "  %s: every document is read again\n", way->path);
+		if (path->opaque) {
+			strbuf_addf(sb, "  %s: every document is read again\n", path->description);
 			continue;
 		}
-		strbuf_addf(sb, "  %s: by (", way->path);
-		add_columns(sb, way->columns, way->n_columns);
-		strbuf_adds(sb, way->direct ? "), the document's key\n" : ")\n");
-		if (way->sql)
-			add_indented(sb, way->sql);
+		strbuf_addf(sb, "  %s: by (", path->description);
+		add_columns(sb, path->columns, path->n_columns);
+		strbuf_adds(sb, path->direct ? "), the document's key\n" : ")\n");
+		if (path->sql)
+			add_indented(sb, path->sql);
 	}
 }
 
@@ -83,7 +83,7 @@ char *document_describe(const struct document_plan *plan)
 	strbuf_adds(&sb, ")\n\nTree:\n");
 	add_node(&sb, plan->document->root, 0);
 	add_tables(&sb, plan);
-	add_ways(&sb, plan);
+	add_paths(&sb, plan);
 	strbuf_adds(&sb, "\nDocuments by key:\n");
 	add_indented(&sb, plan->sql_by_key);
 	strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");

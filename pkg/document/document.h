@@ -1,4 +1,4 @@
-/* The document compiler: node tree + catalog -> SQL that builds documents, the mapping, and for every table the way up
+/* The document compiler: node tree + catalog -> SQL that builds documents, the mapping, and for every table the path up
  * from a changed row to root keys.
  *
  * Pure: the same tree and catalog give the same text (golden files in testdata/). Everything is set-based: a query
@@ -20,11 +20,14 @@
 #include "postgres/catalog.h"
 #include "schema/schema.h"
 
-/* How rows of one relation at one place of the tree lead to root keys. A relation at several places has several ways.
+/* The most columns of a key, of a table or of a join: what Postgres allows (INDEX_MAX_KEYS). */
+enum { DOCUMENT_MAX_KEYS = 32 };
+
+/* How rows of one relation at one node of the tree lead to root keys. A relation at several nodes has several paths.
  */
-struct document_way {
+struct document_path {
 	uint32_t relation; /* OID */
-	char *path;        /* "books > book_authors": for people */
+	char *description; /* "books > book_authors": for people */
 	/* The columns of the changed row that are needed, by name, from its old and its new version (each version
 	 * separately; a version in which one of them is NULL leads nowhere). */
 	char **columns;
@@ -36,15 +39,15 @@ struct document_way {
 	/* What lies between the row and the root is not known (it is a base table of a view): no columns, no sql;
 	 * whatever changes in the relation, every root may depend on it. */
 	bool opaque;
-	bool is_root;  /* the relation is the tree's root at this place */
-	char *routing; /* of the root's way, with routing: the column whose value goes along with the key; or NULL */
+	bool is_root;  /* the relation is the tree's root at this node */
+	char *routing; /* of the root's path, with routing: the column whose value goes along with the key; or NULL */
 	char *sql;     /* NULL when direct */
 };
 
 /* A relation that the tree reads. */
 struct document_table {
 	const struct catalog_table *table; /* borrowed from the catalog */
-	/* 0-based; whose old values must be in the WAL (replica identity): those of its ways, and the root's routing
+	/* 0-based; whose old values must be in the WAL (replica identity): those of its paths, and the root's routing
 	 * column */
 	int *link_columns;
 	size_t n_link_columns;
@@ -67,7 +70,7 @@ struct document_plan {
 	 * by_range: of a root that is a view, no parameters: all of it. Otherwise $1 and $2, tid literals "(block,0)";
 	 * with a partitioned root the (quoted) leaf relation has to be put in at leaf_at. Send by_range unprepared, so
 	 * that it is planned for its range; by_key may be prepared (see sql.c). With notes: one more column at the end,
-	 * how many values became null because they cannot stand in a document (see enum taken), as text; NULL for
+	 * how many values became null because they cannot stand in a document (see enum indexable), as text; NULL for
 	 * none. */
 	char *sql_by_key;
 	char *sql_by_range;
@@ -82,22 +85,22 @@ struct document_plan {
 	char *keys_by_range;
 	size_t keys_leaf_at;
 	bool root_is_view; /* its rows disappear without an event of their own */
-	bool has_routing, has_notes;
+	bool has_routing, counts_sanitized;
 	bool routing_is_bool;          /* see document_routing */
 	const json_t *routing_replace; /* of transform, or NULL; borrowed */
 	enum schema_id_format id_format;
 	struct document_table *tables;
 	size_t n_tables;
-	struct document_way *ways;
-	size_t n_ways;
+	struct document_path *paths;
+	size_t n_paths;
 	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
 	size_t n_views;
 	/* The columns that documents are made of and that lead to them. One that was dropped and added again leaves no
 	 * other trace. */
-	json_t *made_of;
+	json_t *columns_fingerprint;
 	/* What else may change without a word in the WAL, to be compared with what it is later: {"labels": {"OID":
 	 * "label"}} of enums, and {"tables": {"OID": {"storage", "columns": {"number": "altered"}}}}. */
-	json_t *seen;
+	json_t *catalog_fingerprint;
 	/* Some view is not materialized: whatever its definition costs, each query costs again. So by_key is to be sent
 	 * unprepared, for a plan that knows the keys (a generic one converts the array of keys for every row of the
 	 * view that it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys
@@ -151,7 +154,7 @@ void document_routing(struct strbuf *sb, const struct document_plan *plan, const
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
-/* A person's view: tree, SQL, ways, mapping, identities to set. Caller frees. */
+/* A person's view: tree, SQL, paths, mapping, identities to set. Caller frees. */
 char *document_describe(const struct document_plan *plan);
 
 #endif

@@ -124,7 +124,7 @@ static struct document_plan *compile_case(const char *name, struct catalog **cat
 	return plan;
 }
 
-static void test_plan_when_bookstore_then_links_and_ways_as_the_contract_says(void **state)
+static void test_plan_when_bookstore_then_links_and_paths_as_the_contract_says(void **state)
 {
 	_cleanup_(catalog_freep) struct catalog *catalog = NULL;
 	struct schema_document **documents = NULL;
@@ -139,13 +139,13 @@ static void test_plan_when_bookstore_then_links_and_ways_as_the_contract_says(vo
 	assert_true(plan->tables[0].is_root);
 	assert_false(plan->tables[1].is_root);
 	assert_string_equal(plan->all_roots_sql, "SELECT t0.\"id\"::text FROM \"public\".\"books\" t0");
-	assert_int_equal(plan->n_ways, 3);
-	assert_true(plan->ways[0].is_root && plan->ways[0].direct);
-	assert_true(plan->ways[1].direct && !plan->ways[1].is_root);
-	assert_null(plan->ways[1].sql);
-	assert_string_equal(plan->ways[1].columns[0], "book_id");
-	assert_false(plan->ways[2].direct);
-	assert_string_equal(plan->ways[2].path, "books > book_authors > authors");
+	assert_int_equal(plan->n_paths, 3);
+	assert_true(plan->paths[0].is_root && plan->paths[0].direct);
+	assert_true(plan->paths[1].direct && !plan->paths[1].is_root);
+	assert_null(plan->paths[1].sql);
+	assert_string_equal(plan->paths[1].columns[0], "book_id");
+	assert_false(plan->paths[2].direct);
+	assert_string_equal(plan->paths[2].description, "books > book_authors > authors");
 	assert_int_equal(plan->leaf_at, 0);
 	document_plan_free(TAKE_PTR(plan));
 	for (size_t i = 0; i < n; i++)
@@ -247,7 +247,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden_when_compiled_then_as_expected),
-		cmocka_unit_test(test_plan_when_bookstore_then_links_and_ways_as_the_contract_says),
+		cmocka_unit_test(test_plan_when_bookstore_then_links_and_paths_as_the_contract_says),
 		cmocka_unit_test(test_relations_when_a_table_is_used_twice_then_named_once),
 		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
 		cmocka_unit_test(test_routing_when_the_field_is_made_of_the_column_then_its_text),

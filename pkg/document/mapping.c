@@ -84,8 +84,8 @@ static json_t *column_mapping(const struct catalog_column *column)
 }
 
 static json_t *fields_properties(const struct field *fields, size_t n);
-static json_t *place_mapping(const struct place *place);
-static json_t *carried_mapping(const struct carry *carry);
+static json_t *node_mapping(const struct plan_node *node);
+static json_t *moved_field_mapping(const struct moved_field *moved_field);
 
 /* Replaced or extracted text is text; what a JSON path leads to may be anything. */
 static json_t *field_mapping(const struct field *field)
@@ -103,13 +103,13 @@ static json_t *field_mapping(const struct field *field)
 	case FIELD_SYSTEM:
 		return json_loads(keyword, 0, NULL);
 	case FIELD_CHILD:
-		return place_mapping(field->child);
+		return node_mapping(field->child);
 	case FIELD_CONCAT:
 		return json_loads(text, 0, NULL);
 	case FIELD_OBJECT:
 		return json_pack("{s:o}", "properties", fields_properties(field->fields, field->n_fields));
-	case FIELD_CARRIED:
-		return carried_mapping(field->carry);
+	case FIELD_MOVED:
+		return moved_field_mapping(field->moved_field);
 	case FIELD_META:
 		break;
 	}
@@ -129,29 +129,29 @@ static json_t *fields_properties(const struct field *fields, size_t n)
 static void merge_properties(json_t *generated, const json_t *own);
 
 /* transform.mapping names fields as they are before `move`; a name from before a rename is understood too. NULL: no
- * field of the place, maybe one within a JSON column. */
-static const struct field *field_meant(const struct place *place, const char *name)
+ * field of the node, maybe one within a JSON column. */
+static const struct field *field_meant(const struct plan_node *node, const char *name)
 {
 	const struct field *meant = NULL;
 
-	for (size_t i = 0; i < place->n_fields && !meant; i++)
-		if (place->fields[i].moved && strcmp(place->fields[i].name, name) == 0)
-			meant = &place->fields[i];
-	meant = meant ? meant : find_field(place, name);
-	for (size_t i = 0; i < place->n_fields && !meant; i++)
-		if (strcmp(place->fields[i].source, name) == 0)
-			meant = &place->fields[i];
+	for (size_t i = 0; i < node->n_fields && !meant; i++)
+		if (node->fields[i].moved && strcmp(node->fields[i].name, name) == 0)
+			meant = &node->fields[i];
+	meant = meant ? meant : find_field(node, name);
+	for (size_t i = 0; i < node->n_fields && !meant; i++)
+		if (strcmp(node->fields[i].source, name) == 0)
+			meant = &node->fields[i];
 	return meant;
 }
 
-static json_t *own_properties(const struct place *place)
+static json_t *own_properties(const struct plan_node *node)
 {
 	json_t *own = json_object();
 	const char *name;
 	json_t *mapping;
 
-	json_object_foreach (place->node->transform.mapping, name, mapping) {
-		const struct field *field = field_meant(place, name);
+	json_object_foreach (node->decl->transform.mapping, name, mapping) {
+		const struct field *field = field_meant(node, name);
 
 		if (!field || !field->hidden)
 			(void)json_object_set_new(own, field ? field->name : name, json_deep_copy(mapping));
@@ -159,38 +159,38 @@ static json_t *own_properties(const struct place *place)
 	return own;
 }
 
-/* What transform.mapping says of a field of the place, or NULL. */
-static json_t *said_of(const struct place *place, const struct field *field)
+/* What transform.mapping says of a field of the node, or NULL. */
+static json_t *said_of(const struct plan_node *node, const struct field *field)
 {
 	const char *name;
 	json_t *mapping;
 
-	json_object_foreach (place->node->transform.mapping, name, mapping)
-		if (field_meant(place, name) == field)
+	json_object_foreach (node->decl->transform.mapping, name, mapping)
+		if (field_meant(node, name) == field)
 			return mapping;
 	return NULL;
 }
 
-static json_t *place_properties(const struct place *place)
+static json_t *node_properties(const struct plan_node *node)
 {
-	json_t *properties = fields_properties(place->fields, place->n_fields);
-	_cleanup_json_ json_t *own = own_properties(place);
+	json_t *properties = fields_properties(node->fields, node->n_fields);
+	_cleanup_json_ json_t *own = own_properties(node);
 
 	merge_properties(properties, own);
 	return properties;
 }
 
-static json_t *place_mapping(const struct place *place)
+static json_t *node_mapping(const struct plan_node *node)
 {
 	json_t *own = NULL;
 	json_t *mapping;
 
-	if (place->scalar) {
-		own = said_of(place, &place->fields[0]);
-		return own ? json_deep_copy(own) : field_mapping(&place->fields[0]);
+	if (node->scalar) {
+		own = said_of(node, &node->fields[0]);
+		return own ? json_deep_copy(own) : field_mapping(&node->fields[0]);
 	}
-	mapping = json_pack("{s:o}", "properties", place_properties(place));
-	if (place->node->nested)
+	mapping = json_pack("{s:o}", "properties", node_properties(node));
+	if (node->decl->nested)
 		(void)json_object_set_new(mapping, "type", json_string("nested"));
 	return mapping;
 }
@@ -223,10 +223,10 @@ static void merge_properties(json_t *generated, const json_t *own)
 }
 
 /* Takes the mapping that a carried field would have (or NULL), and puts over it what is said where it comes from. */
-static json_t *with_said(json_t *mapping, const struct carry *carry)
+static json_t *with_said(json_t *mapping, const struct moved_field *moved_field)
 {
-	const struct field *field = &carry->place->fields[carry->field];
-	json_t *said = said_of(carry->place, field);
+	const struct field *field = &moved_field->node->fields[moved_field->field];
+	json_t *said = said_of(moved_field->node, field);
 	_cleanup_json_ json_t *properties = json_object();
 	_cleanup_json_ json_t *own = json_object();
 
@@ -238,9 +238,9 @@ static json_t *with_said(json_t *mapping, const struct carry *carry)
 	return json_incref(json_object_get(properties, field->name));
 }
 
-static json_t *carried_mapping(const struct carry *carry)
+static json_t *moved_field_mapping(const struct moved_field *moved_field)
 {
-	return with_said(field_mapping(&carry->place->fields[carry->field]), carry);
+	return with_said(field_mapping(&moved_field->node->fields[moved_field->field]), moved_field);
 }
 
 static json_t *dynamic_mapping(const struct field *field);
@@ -255,12 +255,12 @@ static void add_dynamic(json_t *properties, const struct field *fields, size_t n
 	}
 }
 
-static json_t *dynamic_properties(const struct place *place)
+static json_t *dynamic_properties(const struct plan_node *node)
 {
 	json_t *properties = json_object();
-	_cleanup_json_ json_t *own = own_properties(place);
+	_cleanup_json_ json_t *own = own_properties(node);
 
-	add_dynamic(properties, place->fields, place->n_fields);
+	add_dynamic(properties, node->fields, node->n_fields);
 	merge_properties(properties, own);
 	return properties;
 }
@@ -278,27 +278,28 @@ static json_t *dynamic_object(json_t *properties, bool nested)
 /* Only what the schema says of the field, or NULL; the engine adds the rest by itself. */
 static json_t *dynamic_mapping(const struct field *field)
 {
-	const struct place *child = field->child;
+	const struct plan_node *child = field->child;
 	json_t *properties;
 
 	switch (field->kind) {
 	case FIELD_CHILD:
 		if (child->scalar)
 			return json_deep_copy(said_of(child, &child->fields[0]));
-		return dynamic_object(dynamic_properties(child), child->node->nested);
+		return dynamic_object(dynamic_properties(child), child->decl->nested);
 	case FIELD_OBJECT:
 		properties = json_object();
 		add_dynamic(properties, field->fields, field->n_fields);
 		return dynamic_object(properties, false);
-	case FIELD_CARRIED:
-		return with_said(dynamic_mapping(&field->carry->place->fields[field->carry->field]), field->carry);
+	case FIELD_MOVED:
+		return with_said(dynamic_mapping(&field->moved_field->node->fields[field->moved_field->field]),
+				 field->moved_field);
 	default:
 		return NULL;
 	}
 }
 
 /* A key whose text may be longer than an id may be. */
-static bool key_may_be_long(const struct place *root)
+static bool key_may_be_long(const struct plan_node *root)
 {
 	static const char *const short_types[] = {"int2",   "int4",   "int8",      "oid",         "uuid",
 						  "bool",   "date",   "timestamp", "timestamptz", "time",
@@ -316,9 +317,9 @@ static bool key_may_be_long(const struct place *root)
 	return false;
 }
 
-static json_t *generated_properties(const struct place *root)
+static json_t *generated_properties(const struct plan_node *root)
 {
-	json_t *properties = place_properties(root);
+	json_t *properties = node_properties(root);
 
 	if (key_may_be_long(root) && !json_object_get(properties, DOCUMENT_KEY_FIELD))
 		(void)json_object_set_new(properties, DOCUMENT_KEY_FIELD,
@@ -335,7 +336,7 @@ static json_t *mappings(const struct tree *tree)
 	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
 	if (json_object_get(document->mapping, "dynamic_templates"))
 		return json_deep_copy(document->mapping);
-	properties = dynamic ? dynamic_properties(tree->places[0]) : generated_properties(tree->places[0]);
+	properties = dynamic ? dynamic_properties(tree->nodes[0]) : generated_properties(tree->nodes[0]);
 	/* Nobody searches it, and tables of one name in two schemas share an entry, maybe with keys of two types. */
 	if (dynamic && tree->as->meta == SCHEMA_META_PGSYNC)
 		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
@@ -428,7 +429,7 @@ static void raise_limit(json_t *setting, const char *limit, size_t needed, size_
 /* Room for what the tables have; what is in JSON columns besides has the engine's own limits. */
 static void make_room(const struct tree *tree, json_t *setting)
 {
-	_cleanup_json_ json_t *properties = generated_properties(tree->places[0]);
+	_cleanup_json_ json_t *properties = generated_properties(tree->nodes[0]);
 
 	raise_limit(setting, "total_fields", count_fields(properties), TOTAL_FIELDS);
 	raise_limit(setting, "nested_fields", count_nested(properties), NESTED_FIELDS);

@@ -38,23 +38,23 @@ bool relation_check(const struct catalog_table *table, enum relation_use use, co
 	return !what;
 }
 
-static bool is_base(const struct place *place, uint32_t oid)
+static bool is_base(const struct plan_node *node, uint32_t oid)
 {
-	for (size_t i = 0; i < place->n_base; i++)
-		if (place->base[i]->oid == oid)
+	for (size_t i = 0; i < node->n_base; i++)
+		if (node->base[i]->oid == oid)
 			return true;
 	return false;
 }
 
 /* "public.a, public.b": what the view reads, or (missing) what of that is not among the base tables. Caller frees. */
-static char *list_reads(const struct place *place, bool missing)
+static char *list_reads(const struct plan_node *node, bool missing)
 {
 	struct strbuf sb;
 
 	strbuf_init(&sb, LIST_BYTES);
-	for (size_t i = 0; i < place->table->n_reads; i++)
-		if (!missing || !is_base(place, place->table->reads[i].oid))
-			strbuf_addf(&sb, "%s%s", sb.len ? ", " : "", place->table->reads[i].name);
+	for (size_t i = 0; i < node->table->n_reads; i++)
+		if (!missing || !is_base(node, node->table->reads[i].oid))
+			strbuf_addf(&sb, "%s%s", sb.len ? ", " : "", node->table->reads[i].name);
 	if (!sb.len) {
 		strbuf_release(&sb);
 		return NULL;
@@ -62,13 +62,13 @@ static char *list_reads(const struct place *place, bool missing)
 	return strbuf_detach(&sb);
 }
 
-static void warn_unfollowed(const struct place *place, struct findings *f)
+static void warn_unfollowed(const struct plan_node *node, struct findings *f)
 {
-	const struct catalog_table *view = place->table;
-	_cleanup_free_ char *reads = list_reads(place, false);
+	const struct catalog_table *view = node->table;
+	_cleanup_free_ char *reads = list_reads(node, false);
 
 	findings_add(
-		f, FINDING_WARNING, "ViewNotFollowed", place->node->path,
+		f, FINDING_WARNING, "ViewNotFollowed", node->decl->path,
 		"%s.%s is a %sview without `base_tables`: it is read when the index is built and whenever something "
 		"else of a document changes, but its own changes are not noticed%s; name the tables that it "
 		"reads%s%s%s",
@@ -77,23 +77,23 @@ static void warn_unfollowed(const struct place *place, struct findings *f)
 		reads ? ")" : "");
 }
 
-void relation_check_bases(const struct place *place, struct findings *f)
+void relation_check_bases(const struct plan_node *node, struct findings *f)
 {
-	const struct catalog_table *table = place->table;
-	_cleanup_free_ char *path = xasprintf("%s.base_tables", place->node->path);
+	const struct catalog_table *table = node->table;
+	_cleanup_free_ char *path = xasprintf("%s.base_tables", node->decl->path);
 	_cleanup_free_ char *missing = NULL;
 
 	if (!catalog_is_view(table)) {
-		if (place->node->n_base_tables)
+		if (node->decl->n_base_tables)
 			findings_add(f, FINDING_WARNING, "InvalidSchema", path,
 				     "%s.%s is a table: `base_tables` is for views", table->schema, table->name);
 		return;
 	}
-	if (!place->node->n_base_tables) {
-		warn_unfollowed(place, f);
+	if (!node->decl->n_base_tables) {
+		warn_unfollowed(node, f);
 		return;
 	}
-	missing = list_reads(place, true);
+	missing = list_reads(node, true);
 	if (missing)
 		findings_add(f, FINDING_WARNING, "ViewNotFollowed", path,
 			     "%s.%s also reads %s: changes there are not noticed before a base table changes",
@@ -107,7 +107,7 @@ static int by_oid(const void *a, const void *b)
 	return x->view->oid < y->view->oid ? -1 : x->view->oid > y->view->oid;
 }
 
-/* The same view may stand at several places; it is followed where its base tables are named. */
+/* The same view may stand at several nodes; it is followed where its base tables are named. */
 static void add_view(struct document_view **views, size_t *n, const struct catalog_table *view, bool followed)
 {
 	size_t i = 0;

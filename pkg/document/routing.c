@@ -38,7 +38,7 @@ static const char *made_by(const struct schema_node *node, const struct field *f
 /* The field itself, whatever other fields are made of its column. */
 void routing_describe(const struct tree *tree, struct document_plan *plan)
 {
-	const struct place *root = tree->places[0];
+	const struct plan_node *root = tree->nodes[0];
 	const struct field *field = plan->has_routing ? find_field(root, tree->document->routing) : NULL;
 
 	if (!field)
@@ -84,7 +84,7 @@ void document_routing(struct strbuf *sb, const struct document_plan *plan, const
 	strbuf_release(&text);
 }
 
-bool routing_resolve(const struct schema_document *document, const struct place *root, int *ret, struct findings *f)
+bool routing_resolve(const struct schema_document *document, const struct plan_node *root, int *ret, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.routing", document->path);
 	const char *name = document->routing;
@@ -96,7 +96,7 @@ bool routing_resolve(const struct schema_document *document, const struct place 
 	*ret = column ? field->column : -1;
 	if (!name || document->routing_invalid || !root->table || (!field && fields_unsure(root)))
 		return true;
-	transform = made_by(root->node, field, name);
+	transform = made_by(root->decl, field, name);
 	near = did_you_mean(root, name);
 	if (transform)
 		findings_add(f, FINDING_ERROR, "NotSupported", path,

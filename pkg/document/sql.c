@@ -1,7 +1,7 @@
 /* The document query.
  *
- * One set for each level: r0 is the root's rows, r<i> the rows of a place that has sets below it, restricted to the
- * keys of the level above; n<i> is a place's rows made into json and grouped by the link to their parent, joined to the
+ * One set for each level: r0 is the root's rows, r<i> the rows of a node that has sets below it, restricted to the
+ * keys of the level above; n<i> is a node's rows made into json and grouped by the link to their parent, joined to the
  * parent's query. So the same text is a handful of index look-ups for one root and hash joins for a whole table, as the
  * planner finds better. Measured on Postgres 17 (200,000 roots with 300,000 links; and a tree of four levels):
  *
@@ -13,7 +13,7 @@
  * - row_to_json of a LATERAL row that the planner pulls up has no limit of 100 arguments, keeps the columns' order and
  *   is quicker than json_build_object. Its keys are column names, so a label above 63 bytes needs the latter.
  * - By key, the first level is found by the parameters themselves where it refers to the root's key.
- * - A place that joins at most one row, with only such places below, is a plain LEFT JOIN in its parent's query.
+ * - A node that joins at most one row, with only such nodes below, is a plain LEFT JOIN in its parent's query.
  * - More than MOST_JOINED relations are joined in groups, one query around the other. Each row that the planner pulls
  * up rewrites the columns of every join of the query, so that planning grows with the third power of the relations: one
  *   key of a root with 60, 120 and 250 one_to_one took 0.1 s, 0.6 s, and a minute and gigabytes; in groups 25, 50 and
@@ -76,36 +76,36 @@ void sql_text(struct strbuf *sb, const struct catalog_column *column, const char
 
 struct query {
 	const struct tree *tree;
-	const struct place *root;
+	const struct plan_node *root;
 	bool by_range;
 	size_t meta_parts;
 	size_t leaf_at; /* where the leaf's name of a partitioned root goes; 0: nowhere */
 	struct strbuf sb;
 };
 
-/* t3."name"; j3 is the through table of place 3. */
-static void add_column(struct query *q, char kind, const struct place *place, const struct catalog_table *table,
+/* t3."name"; j3 is the through table of node 3. */
+static void add_column(struct query *q, char kind, const struct plan_node *node, const struct catalog_table *table,
 		       int column)
 {
-	strbuf_addf(&q->sb, "%c%zu.", kind, place->number);
+	strbuf_addf(&q->sb, "%c%zu.", kind, node->number);
 	pg_quote_ident(&q->sb, table->columns[column].name);
 }
 
-static void add_own(struct query *q, const struct place *place, int column)
+static void add_own(struct query *q, const struct plan_node *node, int column)
 {
-	sql_own(&q->sb, place, column);
+	sql_own(&q->sb, node, column);
 }
 
-/* The link to the parent's row, as the place's own query sees it. */
-static void add_link(struct query *q, const struct place *place, size_t i, bool from_set)
+/* The link to the parent's row, as the node's own query sees it. */
+static void add_link(struct query *q, const struct plan_node *node, size_t i, bool from_set)
 {
-	const struct hop *hop = &place->hops[0];
+	const struct join *join = &node->joins[0];
 
 	if (from_set) {
-		strbuf_addf(&q->sb, "t%zu.", place->number);
-		sql_free_name(&q->sb, place, "key", i + 1);
+		strbuf_addf(&q->sb, "t%zu.", node->number);
+		sql_free_name(&q->sb, node, "key", i + 1);
 	} else {
-		add_column(q, place->through ? 'j' : 't', place, hop->lower, hop->lower_columns[i]);
+		add_column(q, node->through ? 'j' : 't', node, join->lower, join->lower_columns[i]);
 	}
 }
 
@@ -153,7 +153,7 @@ static void add_root_has_key(struct query *q)
 
 static void add_root_condition(struct query *q)
 {
-	const struct place *root = q->root;
+	const struct plan_node *root = q->root;
 
 	if (q->by_range && catalog_is_view(root->table)) {
 		add_root_has_key(q);
@@ -183,7 +183,7 @@ static void add_root_condition(struct query *q)
 	strbuf_addc(&q->sb, ')');
 }
 
-static int key_position(const struct place *root, int column)
+static int key_position(const struct plan_node *root, int column)
 {
 	for (size_t i = 0; i < root->n_key; i++)
 		if (root->key[i] == column)
@@ -192,144 +192,144 @@ static int key_position(const struct place *root, int column)
 }
 
 /* The parameters are the parent's keys already. */
-static bool found_by_parameters(const struct query *q, const struct place *place)
+static bool found_by_parameters(const struct query *q, const struct plan_node *node)
 {
-	if (q->by_range || place->parent != q->root)
+	if (q->by_range || node->parent != q->root)
 		return false;
-	for (size_t i = 0; i < place->hops[0].n; i++)
-		if (key_position(q->root, place->hops[0].upper_columns[i]) < 0)
+	for (size_t i = 0; i < node->joins[0].n; i++)
+		if (key_position(q->root, node->joins[0].upper_columns[i]) < 0)
 			return false;
 	return true;
 }
 
-/* The rows of a place that hang on the rows of the level above. */
-static void add_link_condition(struct query *q, const struct place *place)
+/* The rows of a node that hang on the rows of the level above. */
+static void add_link_condition(struct query *q, const struct plan_node *node)
 {
-	const struct hop *hop = &place->hops[0];
-	bool parameters = found_by_parameters(q, place);
+	const struct join *join = &node->joins[0];
+	bool parameters = found_by_parameters(q, node);
 
-	if (parameters && keys_as_array(q) && hop->n == 1) {
-		add_link(q, place, 0, false);
+	if (parameters && keys_as_array(q) && join->n == 1) {
+		add_link(q, node, 0, false);
 		add_any(q);
 		return;
 	}
 	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < hop->n; i++) {
+	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, place, i, false);
+		add_link(q, node, i, false);
 	}
 	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < hop->n; i++) {
+	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
 		if (parameters)
-			add_key_cast(q, (size_t)key_position(q->root, hop->upper_columns[i]));
+			add_key_cast(q, (size_t)key_position(q->root, join->upper_columns[i]));
 		else
-			pg_quote_ident(&q->sb, hop->upper->columns[hop->upper_columns[i]].name);
+			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
 	}
 	strbuf_adds(&q->sb, " FROM ");
 	if (parameters)
 		add_unnest(q);
 	else
-		strbuf_addf(&q->sb, "r%zu", place->parent->number);
+		strbuf_addf(&q->sb, "r%zu", node->parent->number);
 	strbuf_addc(&q->sb, ')');
 }
 
 /* --- sources */
 
-static bool has_ctid(const struct place *place)
+static bool has_ctid(const struct plan_node *node)
 {
-	for (size_t i = 0; i < place->n_fields; i++)
-		if (place->fields[i].kind == FIELD_SYSTEM && strcmp(place->fields[i].source, "ctid") == 0)
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_SYSTEM && strcmp(node->fields[i].source, "ctid") == 0)
 			return true;
 	return false;
 }
 
-static void add_system_columns(struct query *q, const struct place *place, const char *alias)
+static void add_system_columns(struct query *q, const struct plan_node *node, const char *alias)
 {
-	for (size_t i = 0; i < place->n_fields; i++)
-		if (place->fields[i].kind == FIELD_SYSTEM)
-			strbuf_addf(&q->sb, ", %s.%s", alias, place->fields[i].source);
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_SYSTEM)
+			strbuf_addf(&q->sb, ", %s.%s", alias, node->fields[i].source);
 }
 
 /* Parts of a partitioned table have their own ctids: the caller names one. */
-static void add_table_name(struct query *q, const struct place *place)
+static void add_table_name(struct query *q, const struct plan_node *node)
 {
-	if (!place->parent && q->by_range && place->table->kind == 'p')
+	if (!node->parent && q->by_range && node->table->kind == 'p')
 		q->leaf_at = q->sb.len;
 	else
-		sql_table(&q->sb, place->table);
+		sql_table(&q->sb, node->table);
 }
 
-/* The place's table as t<i>. What a person wrote (`where`, expressions) stands in a query of its own, where the table's
+/* The node's table as t<i>. What a person wrote (`where`, expressions) stands in a query of its own, where the table's
  * columns have no prefix and nothing else is in sight; the planner pulls it up. */
-static void add_table(struct query *q, const struct place *place)
+static void add_table(struct query *q, const struct plan_node *node)
 {
 	_cleanup_free_ char *alias = NULL;
 	struct strbuf quoted;
 
-	if (!place->filtered && !place->n_expressions) {
-		add_table_name(q, place);
-		strbuf_addf(&q->sb, " t%zu", place->number);
+	if (!node->filtered && !node->n_expressions) {
+		add_table_name(q, node);
+		strbuf_addf(&q->sb, " t%zu", node->number);
 		return;
 	}
 	strbuf_init(&quoted, EXPRESSION_BYTES);
-	pg_quote_ident(&quoted, place->table->name);
+	pg_quote_ident(&quoted, node->table->name);
 	alias = strbuf_detach(&quoted);
 	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
-	add_system_columns(q, place, alias);
-	if (!place->parent && q->by_range && !has_ctid(place) && !catalog_is_view(place->table))
+	add_system_columns(q, node, alias);
+	if (!node->parent && q->by_range && !has_ctid(node) && !catalog_is_view(node->table))
 		strbuf_addf(&q->sb, ", %s.ctid", alias);
-	for (size_t i = 0; i < place->n_expressions; i++) {
-		strbuf_addf(&q->sb, ", (%s) AS ", place->node->expressions[i].sql);
-		sql_free_name(&q->sb, place, "x", i + 1);
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		strbuf_addf(&q->sb, ", (%s) AS ", node->decl->expressions[i].sql);
+		sql_free_name(&q->sb, node, "x", i + 1);
 	}
 	strbuf_adds(&q->sb, " FROM ");
-	add_table_name(q, place);
+	add_table_name(q, node);
 	strbuf_addf(&q->sb, " AS %s", alias);
-	if (place->filtered)
-		strbuf_addf(&q->sb, " WHERE (%s)", place->node->where);
-	strbuf_addf(&q->sb, ") t%zu", place->number);
+	if (node->filtered)
+		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
+	strbuf_addf(&q->sb, ") t%zu", node->number);
 }
 
-/* The place's rows with the through table's, as j<i>. */
-static void add_source(struct query *q, const struct place *place)
+/* The node's rows with the through table's, as j<i>. */
+static void add_source(struct query *q, const struct plan_node *node)
 {
-	if (place->through) {
-		sql_table(&q->sb, place->through);
-		strbuf_addf(&q->sb, " j%zu JOIN ", place->number);
+	if (node->through) {
+		sql_table(&q->sb, node->through);
+		strbuf_addf(&q->sb, " j%zu JOIN ", node->number);
 	}
-	add_table(q, place);
-	for (size_t i = 0; place->through && i < place->hops[1].n; i++) {
-		const struct hop *hop = &place->hops[1];
+	add_table(q, node);
+	for (size_t i = 0; node->through && i < node->joins[1].n; i++) {
+		const struct join *join = &node->joins[1];
 
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
-		add_own(q, place, hop->lower_columns[i]);
+		add_own(q, node, join->lower_columns[i]);
 		strbuf_adds(&q->sb, " = ");
-		add_column(q, 'j', place, hop->upper, hop->upper_columns[i]);
+		add_column(q, 'j', node, join->upper, join->upper_columns[i]);
 	}
 }
 
 /* --- joins */
 
-static void add_equalities(struct query *q, const struct place *place, const struct place *child)
+static void add_equalities(struct query *q, const struct plan_node *node, const struct plan_node *child)
 {
-	const struct hop *hop = &child->hops[0];
+	const struct join *join = &child->joins[0];
 
-	for (size_t i = 0; i < hop->n; i++) {
+	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
 		if (child->inlined)
-			add_own(q, child, hop->lower_columns[i]);
+			add_own(q, child, join->lower_columns[i]);
 		else
 			strbuf_addf(&q->sb, "n%zu.\"key.%zu\"", child->number, i + 1);
 		strbuf_adds(&q->sb, " = ");
-		add_own(q, place, hop->upper_columns[i]);
+		add_own(q, node, join->upper_columns[i]);
 	}
 }
 
-static void add_child_joins(struct query *q, const struct place *place, size_t group)
+static void add_child_joins(struct query *q, const struct plan_node *node, size_t group)
 {
-	for (size_t i = 0; i < place->n_children; i++) {
-		const struct place *child = place->children[i];
+	for (size_t i = 0; i < node->n_children; i++) {
+		const struct plan_node *child = node->children[i];
 
 		if (child->group != group)
 			continue;
@@ -338,30 +338,30 @@ static void add_child_joins(struct query *q, const struct place *place, size_t g
 			add_table(q, child);
 		else
 			strbuf_addf(&q->sb, "n%zu", child->number);
-		add_equalities(q, place, child);
+		add_equalities(q, node, child);
 		if (child->inlined)
 			add_child_joins(q, child, 0);
 	}
 }
 
-/* The place's named rows, with the columns that its groups make, as t<i>. The planner pulls up no query with an OFFSET,
+/* The node's named rows, with the columns that its groups make, as t<i>. The planner pulls up no query with an OFFSET,
  * and does nothing for one of 0. */
-static void add_rows(struct query *q, const struct place *place)
+static void add_rows(struct query *q, const struct plan_node *node)
 {
-	for (size_t group = place->n_groups; group > 0; group--) {
-		strbuf_addf(&q->sb, "(\n  SELECT t%zu.*", place->number);
-		for (size_t i = 0; i < place->n_children; i++)
-			if (place->children[i]->group == group)
-				sql_group_columns(&q->sb, q->tree, place->children[i]);
+	for (size_t group = node->n_groups; group > 0; group--) {
+		strbuf_addf(&q->sb, "(\n  SELECT t%zu.*", node->number);
+		for (size_t i = 0; i < node->n_children; i++)
+			if (node->children[i]->group == group)
+				sql_group_columns(&q->sb, q->tree, node->children[i]);
 		strbuf_adds(&q->sb, "\n  FROM ");
 	}
-	strbuf_addf(&q->sb, "r%zu t%zu", place->number, place->number);
-	for (size_t group = 1; group <= place->n_groups; group++) {
-		add_child_joins(q, place, group);
-		for (size_t i = 0; i < place->n_children; i++)
-			if (place->children[i]->group == group && place->children[i]->inlined)
-				sql_object_rows(&q->sb, place->children[i]);
-		strbuf_addf(&q->sb, "\n  OFFSET 0) t%zu", place->number);
+	strbuf_addf(&q->sb, "r%zu t%zu", node->number, node->number);
+	for (size_t group = 1; group <= node->n_groups; group++) {
+		add_child_joins(q, node, group);
+		for (size_t i = 0; i < node->n_children; i++)
+			if (node->children[i]->group == group && node->children[i]->inlined)
+				sql_object_rows(&q->sb, node->children[i]);
+		strbuf_addf(&q->sb, "\n  OFFSET 0) t%zu", node->number);
 	}
 }
 
@@ -373,158 +373,158 @@ static void mark(bool *needed, const int *columns, size_t n)
 		needed[columns[i]] = true;
 }
 
-static void mark_fields(bool *needed, const struct place *place)
+static void mark_fields(bool *needed, const struct plan_node *node)
 {
-	for (size_t i = 0; i < place->n_fields; i++)
-		if (place->fields[i].kind == FIELD_COLUMN)
-			needed[place->fields[i].column] = true;
-	for (size_t i = 0; i < place->n_sorts; i++)
-		if (place->sorts[i].column >= 0)
-			needed[place->sorts[i].column] = true;
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_COLUMN)
+			needed[node->fields[i].column] = true;
+	for (size_t i = 0; i < node->n_sorts; i++)
+		if (node->sorts[i].column >= 0)
+			needed[node->sorts[i].column] = true;
 }
 
 /* The columns of the table that the queries on top of r<i> use. */
-static void add_needed(struct query *q, const struct place *place, bool comma)
+static void add_needed(struct query *q, const struct plan_node *node, bool comma)
 {
-	_cleanup_free_ bool *needed = xcalloc(place->table->n_columns, sizeof(*needed));
-	_cleanup_free_ char *alias = xasprintf("t%zu", place->number);
+	_cleanup_free_ bool *needed = xcalloc(node->table->n_columns, sizeof(*needed));
+	_cleanup_free_ char *alias = xasprintf("t%zu", node->number);
 
-	mark(needed, place->key, place->n_key);
-	mark_fields(needed, place);
-	for (size_t i = 0; i < place->n_children; i++)
-		mark(needed, place->children[i]->hops[0].upper_columns, place->children[i]->hops[0].n);
-	if (!place->parent && q->tree->routing >= 0)
+	mark(needed, node->key, node->n_key);
+	mark_fields(needed, node);
+	for (size_t i = 0; i < node->n_children; i++)
+		mark(needed, node->children[i]->joins[0].upper_columns, node->children[i]->joins[0].n);
+	if (!node->parent && q->tree->routing >= 0)
 		needed[q->tree->routing] = true;
-	for (size_t i = 0; i < place->table->n_columns; i++) {
+	for (size_t i = 0; i < node->table->n_columns; i++) {
 		if (!needed[i])
 			continue;
 		strbuf_adds(&q->sb, comma ? ", " : "");
-		add_own(q, place, (int)i);
+		add_own(q, node, (int)i);
 		comma = true;
 	}
-	add_system_columns(q, place, alias);
-	for (size_t i = 0; i < place->n_expressions; i++) {
-		strbuf_addf(&q->sb, ", t%zu.", place->number);
-		sql_free_name(&q->sb, place, "x", i + 1);
+	add_system_columns(q, node, alias);
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		strbuf_addf(&q->sb, ", t%zu.", node->number);
+		sql_free_name(&q->sb, node, "x", i + 1);
 	}
 }
 
 /* Whose rank among its siblings is within the limit. */
-static void add_ranked(struct query *q, const struct place *place)
+static void add_ranked(struct query *q, const struct plan_node *node)
 {
 	strbuf_adds(&q->sb, ", row_number() OVER (PARTITION BY ");
-	for (size_t i = 0; i < place->hops[0].n; i++) {
+	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, place, i, false);
+		add_link(q, node, i, false);
 	}
 	strbuf_adds(&q->sb, " ORDER BY ");
-	sql_order(&q->sb, place);
+	sql_order(&q->sb, node);
 	strbuf_adds(&q->sb, ") AS ");
-	sql_free_name(&q->sb, place, "rank", 1);
+	sql_free_name(&q->sb, node, "rank", 1);
 }
 
-/* r<i>: the place's rows, each once for each parent's row that it hangs on. */
-static void add_row_set(struct query *q, const struct place *place)
+/* r<i>: the node's rows, each once for each parent's row that it hangs on. */
+static void add_row_set(struct query *q, const struct plan_node *node)
 {
-	int64_t limit = place->node->limit;
+	int64_t limit = node->decl->limit;
 
-	strbuf_addf(&q->sb, "r%zu AS MATERIALIZED (\n  %sSELECT ", place->number, limit ? "SELECT * FROM (" : "");
-	for (size_t i = 0; i < place->hops[0].n; i++) {
+	strbuf_addf(&q->sb, "r%zu AS MATERIALIZED (\n  %sSELECT ", node->number, limit ? "SELECT * FROM (" : "");
+	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, place, i, false);
+		add_link(q, node, i, false);
 		strbuf_adds(&q->sb, " AS ");
-		sql_free_name(&q->sb, place, "key", i + 1);
+		sql_free_name(&q->sb, node, "key", i + 1);
 	}
-	add_needed(q, place, true);
+	add_needed(q, node, true);
 	if (limit)
-		add_ranked(q, place);
+		add_ranked(q, node);
 	strbuf_adds(&q->sb, "\n  FROM ");
-	add_source(q, place);
+	add_source(q, node);
 	strbuf_adds(&q->sb, "\n  WHERE ");
-	add_link_condition(q, place);
+	add_link_condition(q, node);
 	if (limit) {
-		strbuf_addf(&q->sb, ") t%zu WHERE t%zu.", place->number, place->number);
-		sql_free_name(&q->sb, place, "rank", 1);
+		strbuf_addf(&q->sb, ") t%zu WHERE t%zu.", node->number, node->number);
+		sql_free_name(&q->sb, node, "rank", 1);
 		strbuf_addf(&q->sb, " <= %lld", (long long)limit);
 	}
 	strbuf_adds(&q->sb, "\n), ");
 }
 
-static void add_links(struct query *q, const struct place *place, const char *name)
+static void add_links(struct query *q, const struct plan_node *node, const char *name)
 {
-	for (size_t i = 0; i < place->hops[0].n; i++) {
+	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, place, i, place->has_sets);
+		add_link(q, node, i, node->has_sets);
 		if (name)
 			strbuf_addf(&q->sb, " AS \"%s.%zu\"", name, i + 1);
 	}
 }
 
 /* What the parent's query takes besides the document. */
-static void add_carried(struct query *q, const struct place *place)
+static void add_passing(struct query *q, const struct plan_node *node)
 {
-	for (size_t i = 0; i < q->tree->n_carries; i++) {
-		if (!carried_through(q->tree->carries[i], place))
+	for (size_t i = 0; i < q->tree->n_moved_fields; i++) {
+		if (!moved_field_passes(q->tree->moved_fields[i], node))
 			continue;
 		strbuf_adds(&q->sb, ", ");
-		sql_carried_set(&q->sb, q->tree->carries[i], place);
-		strbuf_addf(&q->sb, " AS \"m.%zu\"", q->tree->carries[i]->number);
+		sql_moved_field_set(&q->sb, q->tree->moved_fields[i], node);
+		strbuf_addf(&q->sb, " AS \"m.%zu\"", q->tree->moved_fields[i]->number);
 	}
-	if (!place->has_notes)
+	if (!node->may_sanitize)
 		return;
-	strbuf_adds(&q->sb, place->many ? ", sum(" : ", ");
-	sql_notes(&q->sb, place);
-	strbuf_adds(&q->sb, place->many ? ") AS notes" : " AS notes");
+	strbuf_adds(&q->sb, node->many ? ", sum(" : ", ");
+	sql_sanitized_count(&q->sb, node);
+	strbuf_adds(&q->sb, node->many ? ") AS notes" : " AS notes");
 }
 
 /* n<i>: json by link. Of several rows in a one_to_one the first by primary key counts. */
-static void add_json_set(struct query *q, const struct place *place)
+static void add_json_set(struct query *q, const struct plan_node *node)
 {
-	bool first = !place->many && !place->unique;
+	bool first = !node->many && !node->unique;
 
-	strbuf_addf(&q->sb, "n%zu AS (\n  SELECT ", place->number);
+	strbuf_addf(&q->sb, "n%zu AS (\n  SELECT ", node->number);
 	if (first) {
 		strbuf_adds(&q->sb, "DISTINCT ON (");
-		add_links(q, place, NULL);
+		add_links(q, node, NULL);
 		strbuf_adds(&q->sb, ") ");
 	}
-	add_links(q, place, "key");
-	strbuf_adds(&q->sb, place->many ? ", json_agg(" : ", ");
-	sql_place_value(&q->sb, place);
-	if (place->many) {
+	add_links(q, node, "key");
+	strbuf_adds(&q->sb, node->many ? ", json_agg(" : ", ");
+	sql_node_value(&q->sb, node);
+	if (node->many) {
 		strbuf_adds(&q->sb, " ORDER BY ");
-		sql_order(&q->sb, place);
+		sql_order(&q->sb, node);
 		strbuf_addc(&q->sb, ')');
 	}
 	strbuf_adds(&q->sb, " AS doc");
-	add_carried(q, place);
+	add_passing(q, node);
 	strbuf_adds(&q->sb, "\n  FROM ");
-	if (place->has_sets)
-		add_rows(q, place);
+	if (node->has_sets)
+		add_rows(q, node);
 	else
-		add_source(q, place);
-	add_child_joins(q, place, 0);
-	sql_object_rows(&q->sb, place);
-	if (!place->has_sets) {
+		add_source(q, node);
+	add_child_joins(q, node, 0);
+	sql_object_rows(&q->sb, node);
+	if (!node->has_sets) {
 		strbuf_adds(&q->sb, "\n  WHERE ");
-		add_link_condition(q, place);
+		add_link_condition(q, node);
 	}
-	if (place->many || first) {
-		strbuf_adds(&q->sb, place->many ? "\n  GROUP BY " : "\n  ORDER BY ");
-		add_links(q, place, NULL);
+	if (node->many || first) {
+		strbuf_adds(&q->sb, node->many ? "\n  GROUP BY " : "\n  ORDER BY ");
+		add_links(q, node, NULL);
 	}
 	if (first) {
 		strbuf_adds(&q->sb, ", ");
-		sql_order(&q->sb, place);
+		sql_order(&q->sb, node);
 	}
 	strbuf_adds(&q->sb, "\n), ");
 }
 
 /* Rows from the top, json from the bottom: every set stands after those that it uses. */
-static void add_row_sets(struct query *q, const struct place *place)
+static void add_row_sets(struct query *q, const struct plan_node *node)
 {
-	for (size_t i = 0; i < place->n_children; i++) {
-		const struct place *child = place->children[i];
+	for (size_t i = 0; i < node->n_children; i++) {
+		const struct plan_node *child = node->children[i];
 
 		if (child->inlined || !child->has_sets)
 			continue;
@@ -533,10 +533,10 @@ static void add_row_sets(struct query *q, const struct place *place)
 	}
 }
 
-static void add_json_sets(struct query *q, const struct place *place)
+static void add_json_sets(struct query *q, const struct plan_node *node)
 {
-	for (size_t i = 0; i < place->n_children; i++) {
-		const struct place *child = place->children[i];
+	for (size_t i = 0; i < node->n_children; i++) {
+		const struct plan_node *child = node->children[i];
 
 		if (child->inlined)
 			continue;
@@ -579,7 +579,7 @@ static void add_root_keys(struct query *q)
 
 /* --- _meta */
 
-/* pgsync's `_meta`: for each table the keys of its rows that the document is made of. One query for each place, down
+/* pgsync's `_meta`: for each table the keys of its rows that the document is made of. One query for each node, down
  * from the roots; all of them together become one object for each root. */
 static void add_meta_keys(struct query *q)
 {
@@ -587,79 +587,79 @@ static void add_meta_keys(struct query *q)
 		strbuf_addf(&q->sb, "%s\"key.%zu\"", i ? ", " : "", i + 1);
 }
 
-/* How many rows of a place a row above it shows; 0: all. */
-static int64_t shown_rows(const struct place *place)
+/* How many rows of a node a row above it shows; 0: all. */
+static int64_t shown_rows(const struct plan_node *node)
 {
-	bool first = place->parent && !place->many && !place->unique;
+	bool first = node->parent && !node->many && !node->unique;
 
-	return first ? 1 : place->node->limit;
+	return first ? 1 : node->decl->limit;
 }
 
 /* A column of the through table, in a query whose sources are those of add_meta_joins. */
-static void add_meta_through(struct query *q, const struct place *place, int column)
+static void add_meta_through(struct query *q, const struct plan_node *node, int column)
 {
-	if (!shown_rows(place)) {
-		add_column(q, 'j', place, place->through, column);
+	if (!shown_rows(node)) {
+		add_column(q, 'j', node, node->through, column);
 		return;
 	}
-	strbuf_addf(&q->sb, "t%zu.", place->number);
-	sql_free_name(&q->sb, place, "j", (size_t)column);
+	strbuf_addf(&q->sb, "t%zu.", node->number);
+	sql_free_name(&q->sb, node, "j", (size_t)column);
 }
 
-static void add_meta_links(struct query *q, const struct place *place)
+static void add_meta_links(struct query *q, const struct plan_node *node)
 {
-	for (size_t i = 0; i < place->hops[0].n; i++) {
+	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : "");
-		add_link(q, place, i, false);
+		add_link(q, node, i, false);
 		strbuf_adds(&q->sb, " = ");
-		add_own(q, place->parent, place->hops[0].upper_columns[i]);
+		add_own(q, node->parent, node->joins[0].upper_columns[i]);
 	}
 }
 
 /* The same rows give the same bytes: of two links to one row, the one with the smaller key. */
-static void add_meta_shown(struct query *q, const struct place *place)
+static void add_meta_shown(struct query *q, const struct plan_node *node)
 {
-	const struct catalog_index *key = place->through ? catalog_primary_key(place->through) : NULL;
+	const struct catalog_index *key = node->through ? catalog_primary_key(node->through) : NULL;
 
-	strbuf_addf(&q->sb, " JOIN LATERAL (SELECT t%zu.*", place->number);
+	strbuf_addf(&q->sb, " JOIN LATERAL (SELECT t%zu.*", node->number);
 	for (size_t i = 0; key && i < key->n; i++) {
 		strbuf_adds(&q->sb, ", ");
-		add_column(q, 'j', place, place->through, key->columns[i]);
+		add_column(q, 'j', node, node->through, key->columns[i]);
 		strbuf_adds(&q->sb, " AS ");
-		sql_free_name(&q->sb, place, "j", (size_t)key->columns[i]);
+		sql_free_name(&q->sb, node, "j", (size_t)key->columns[i]);
 	}
 	strbuf_adds(&q->sb, " FROM ");
-	add_source(q, place);
+	add_source(q, node);
 	strbuf_adds(&q->sb, " WHERE ");
-	add_meta_links(q, place);
+	add_meta_links(q, node);
 	strbuf_adds(&q->sb, " ORDER BY ");
-	sql_order(&q->sb, place);
+	sql_order(&q->sb, node);
 	for (size_t i = 0; key && i < key->n; i++) {
 		strbuf_adds(&q->sb, ", ");
-		add_column(q, 'j', place, place->through, key->columns[i]);
+		add_column(q, 'j', node, node->through, key->columns[i]);
 	}
-	strbuf_addf(&q->sb, " LIMIT %lld) t%zu ON true", (long long)shown_rows(place), place->number);
+	strbuf_addf(&q->sb, " LIMIT %lld) t%zu ON true", (long long)shown_rows(node), node->number);
 }
 
-static void add_meta_joins(struct query *q, const struct place *place)
+static void add_meta_joins(struct query *q, const struct plan_node *node)
 {
-	if (!place->parent)
+	if (!node->parent)
 		return;
-	add_meta_joins(q, place->parent);
-	if (shown_rows(place)) {
-		add_meta_shown(q, place);
+	add_meta_joins(q, node->parent);
+	if (shown_rows(node)) {
+		add_meta_shown(q, node);
 		return;
 	}
-	strbuf_adds(&q->sb, place->through ? " JOIN (" : " JOIN ");
-	add_source(q, place);
-	strbuf_adds(&q->sb, place->through ? ") ON " : " ON ");
-	add_meta_links(q, place);
+	strbuf_adds(&q->sb, node->through ? " JOIN (" : " JOIN ");
+	add_source(q, node);
+	strbuf_adds(&q->sb, node->through ? ") ON " : " ON ");
+	add_meta_links(q, node);
 }
 
-/* The values of one key column of the place's table (or of its through table, kind 'j'). */
-static void add_meta_column(struct query *q, const struct place *place, char kind, int column)
+/* The values of one key column of the node's table (or of its through table, kind 'j'). */
+static void add_meta_column(struct query *q, const struct plan_node *node, char kind, int column)
 {
-	const struct catalog_table *table = kind == 'j' ? place->through : place->table;
+	const struct catalog_table *table = kind == 'j' ? node->through : node->table;
 
 	strbuf_adds(&q->sb, q->meta_parts++ ? "\n    UNION ALL SELECT " : "\n    SELECT ");
 	for (size_t i = 0; i < q->root->n_key; i++) {
@@ -670,14 +670,14 @@ static void add_meta_column(struct query *q, const struct place *place, char kin
 	strbuf_adds(&q->sb, " AS t, ");
 	pg_quote_literal(&q->sb, table->columns[column].name);
 	strbuf_adds(&q->sb, " AS c, to_jsonb(");
-	if (!place->parent)
+	if (!node->parent)
 		add_root_text(q, column);
 	else if (kind == 'j')
-		add_meta_through(q, place, column);
+		add_meta_through(q, node, column);
 	else
-		add_own(q, place, column);
+		add_own(q, node, column);
 	strbuf_adds(&q->sb, ") AS v FROM r0 t0");
-	add_meta_joins(q, place);
+	add_meta_joins(q, node);
 }
 
 /* pgsync names tables without their schema, and what it says of the root's name is of the root alone. */
@@ -688,17 +688,17 @@ static bool has_root_name(const struct query *q, const struct catalog_table *tab
 
 /* Of the root pgsync keeps the first key column, as text; of a table behind a through table the columns that the link
  * refers to. */
-static void add_meta_place(struct query *q, const struct place *place)
+static void add_meta_node(struct query *q, const struct plan_node *node)
 {
-	const struct catalog_table *through = place->through;
+	const struct catalog_table *through = node->through;
 	const struct catalog_index *key = through && !has_root_name(q, through) ? catalog_primary_key(through) : NULL;
-	const int *columns = through ? place->hops[1].lower_columns : place->key;
-	size_t n = through ? place->hops[1].n : place->parent ? place->n_key : 1;
+	const int *columns = through ? node->joins[1].lower_columns : node->key;
+	size_t n = through ? node->joins[1].n : node->parent ? node->n_key : 1;
 
 	for (size_t i = 0; key && i < key->n; i++)
-		add_meta_column(q, place, 'j', key->columns[i]);
-	for (size_t i = 0; i < n && (!place->parent || !has_root_name(q, place->table)); i++)
-		add_meta_column(q, place, 't', columns[i]);
+		add_meta_column(q, node, 'j', key->columns[i]);
+	for (size_t i = 0; i < n && (!node->parent || !has_root_name(q, node->table)); i++)
+		add_meta_column(q, node, 't', columns[i]);
 }
 
 static void add_meta(struct query *q)
@@ -711,7 +711,7 @@ static void add_meta(struct query *q)
 	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t, c, json_agg(DISTINCT v ORDER BY v) AS v FROM (");
 	for (size_t i = 0; i < q->tree->n; i++)
-		add_meta_place(q, q->tree->places[i]);
+		add_meta_node(q, q->tree->nodes[i]);
 	strbuf_adds(&q->sb, "\n  ) u WHERE v IS NOT NULL GROUP BY ");
 	add_meta_keys(q);
 	strbuf_adds(&q->sb, ", t, c) u GROUP BY ");
@@ -747,22 +747,22 @@ static void add_outputs(struct query *q)
 {
 	add_root_keys(q);
 	strbuf_adds(&q->sb, ", ");
-	sql_place_value(&q->sb, q->root);
+	sql_node_value(&q->sb, q->root);
 	strbuf_adds(&q->sb, " AS doc");
 	if (q->tree->routing >= 0) {
 		strbuf_adds(&q->sb, ", ");
 		add_root_text(q, q->tree->routing);
 	}
-	if (q->root->has_notes) {
+	if (q->root->may_sanitize) {
 		strbuf_adds(&q->sb, ", nullif(");
-		sql_notes(&q->sb, q->root);
+		sql_sanitized_count(&q->sb, q->root);
 		strbuf_adds(&q->sb, ", 0)::text");
 	}
 }
 
 char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 {
-	struct query q = {.tree = tree, .root = tree->places[0], .by_range = by_range};
+	struct query q = {.tree = tree, .root = tree->nodes[0], .by_range = by_range};
 
 	strbuf_init(&q.sb, SQL_BYTES);
 	if (q.root->has_sets)
@@ -793,7 +793,7 @@ char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 /* Also those that its `where` leaves out: a root that left the index is to be deleted. */
 char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 {
-	struct query q = {.tree = tree, .root = tree->places[0], .by_range = by_range};
+	struct query q = {.tree = tree, .root = tree->nodes[0], .by_range = by_range};
 
 	strbuf_init(&q.sb, SQL_BYTES);
 	strbuf_adds(&q.sb, "SELECT ");

@@ -1,7 +1,8 @@
 /* What a field's value is in SQL.
  *
  * Postgres makes the JSON, so a value is an expression of whatever type its column has; only what `transform` touches
- * is looked at as text or as JSON. Values that cannot stand in a document (enum taken) become NULL, and are counted.
+ * is looked at as text or as JSON. Values that cannot stand in a document (enum indexable) become NULL, and are
+ * counted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,17 @@ enum value_class { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOLEAN, VALUE_JSON, VALUE_OT
 
 /* --- columns --- */
 
-void sql_own(struct strbuf *sb, const struct place *place, int column)
+void sql_own(struct strbuf *sb, const struct plan_node *node, int column)
 {
-	strbuf_addf(sb, "t%zu.", place->number);
-	pg_quote_ident(sb, place->table->columns[column].name);
+	strbuf_addf(sb, "t%zu.", node->number);
+	pg_quote_ident(sb, node->table->columns[column].name);
 }
 
-void sql_free_name(struct strbuf *sb, const struct place *place, const char *prefix, size_t number)
+void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%zu", prefix, number);
 
-	while (catalog_column(place->table, name) >= 0) {
+	while (catalog_column(node->table, name) >= 0) {
 		char *longer = xasprintf("%s.", name);
 
 		free(name);
@@ -49,19 +50,19 @@ static void add_steps(struct strbuf *sb, const struct schema_column_path *path)
 	}
 }
 
-static void add_raw(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_raw(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	switch (field->kind) {
 	case FIELD_SYSTEM:
-		strbuf_addf(sb, "t%zu.%s", place->number, field->source);
+		strbuf_addf(sb, "t%zu.%s", node->number, field->source);
 		break;
 	case FIELD_EXPRESSION:
-		strbuf_addf(sb, "t%zu.", place->number);
-		sql_free_name(sb, place, "x", field->number);
+		strbuf_addf(sb, "t%zu.", node->number);
+		sql_free_name(sb, node, "x", field->number);
 		break;
 	default:
 		strbuf_adds(sb, field->path.n ? "(" : "");
-		sql_own(sb, place, field->column);
+		sql_own(sb, node, field->column);
 		add_steps(sb, &field->path);
 		strbuf_adds(sb, field->path.n ? ")" : "");
 		break;
@@ -78,50 +79,50 @@ static void add_without_nul(struct strbuf *sb, const char *text)
 	strbuf_addc(sb, ')');
 }
 
-static void add_is_taken(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_is_indexable(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	struct strbuf text;
 
-	if (field_taken(field) == TAKEN_WITHOUT_NUL) {
+	if (field_indexable(field) == INDEXABLE_WITHOUT_NUL) {
 		strbuf_init(&text, SQL_BYTES);
-		sql_own(&text, place, field->column);
+		sql_own(&text, node, field->column);
 		strbuf_adds(&text, "::text");
 		add_without_nul(sb, text.data);
 		strbuf_release(&text);
 		return;
 	}
-	if (field_taken(field) == TAKEN_FINITE_DATE) {
+	if (field_indexable(field) == INDEXABLE_FINITE_DATE) {
 		strbuf_adds(sb, "isfinite(");
-		add_raw(sb, place, field);
+		add_raw(sb, node, field);
 		strbuf_addc(sb, ')');
 		return;
 	}
 	/* A numeric with a precision cannot be infinite. NaN sorts above infinity. */
-	add_raw(sb, place, field);
+	add_raw(sb, node, field);
 	if (field->type->typmod > 0) {
 		strbuf_adds(sb, " <> 'NaN'");
 		return;
 	}
 	strbuf_adds(sb, " > '-Infinity' AND ");
-	add_raw(sb, place, field);
+	add_raw(sb, node, field);
 	strbuf_adds(sb, " < 'Infinity'");
 	if (strcmp(field->type->base_type, "numeric") != 0)
 		return;
 	strbuf_adds(sb, " AND length(");
-	add_raw(sb, place, field);
+	add_raw(sb, node, field);
 	strbuf_addf(sb, "::text) <= %d", NUMBER_CHARACTERS);
 }
 
-static void add_taken(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_sanitized(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
-	if (field_taken(field) == TAKEN_ALWAYS) {
-		add_raw(sb, place, field);
+	if (field_indexable(field) == INDEXABLE_ALWAYS) {
+		add_raw(sb, node, field);
 		return;
 	}
 	strbuf_adds(sb, "CASE WHEN ");
-	add_is_taken(sb, place, field);
+	add_is_indexable(sb, node, field);
 	strbuf_adds(sb, " THEN ");
-	add_raw(sb, place, field);
+	add_raw(sb, node, field);
 	strbuf_adds(sb, " END");
 }
 
@@ -216,7 +217,7 @@ static void add_replaced_json(struct strbuf *sb, const struct field *field, cons
 	strbuf_addf(sb, " ELSE %s END%s", json, may_hold_nul(field) ? " END" : "");
 }
 
-static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field);
+static void add_untouched(struct strbuf *sb, const struct plan_node *node, const struct field *field);
 
 /* A part that was cut makes the whole one that was cut. */
 static char *take_part(struct strbuf *whole, struct strbuf *part)
@@ -225,7 +226,7 @@ static char *take_part(struct strbuf *whole, struct strbuf *part)
 	return strbuf_detach(part);
 }
 
-static void add_field_value(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_field_value(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	enum value_class class = class_of(field);
 	_cleanup_free_ char *value = NULL;
@@ -233,11 +234,11 @@ static void add_field_value(struct strbuf *sb, const struct place *place, const 
 	struct strbuf part;
 
 	if (!field->replace || class == VALUE_NUMBER || class == VALUE_BOOLEAN) {
-		add_untouched(sb, place, field);
+		add_untouched(sb, node, field);
 		return;
 	}
 	strbuf_init(&part, SQL_BYTES);
-	add_untouched(&part, place, field);
+	add_untouched(&part, node, field);
 	value = take_part(sb, &part);
 	as = xasprintf(class == VALUE_TEXT    ? "(%s)::text"
 		       : class == VALUE_OTHER ? "(to_json(%s) #>> '{}')"
@@ -265,14 +266,14 @@ static void add_json_part(struct strbuf *sb, const struct field *field, const ch
 }
 
 /* A part as text; NULL for what Python calls false: null, an empty text, zero, false, and empty lists and objects. */
-static void add_part(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_part(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	enum value_class class = class_of(field);
 	_cleanup_free_ char *value = NULL;
 	struct strbuf part;
 
 	strbuf_init(&part, SQL_BYTES);
-	add_field_value(&part, place, field);
+	add_field_value(&part, node, field);
 	value = take_part(sb, &part);
 	if (class == VALUE_OTHER && field->replace)
 		class = VALUE_TEXT;
@@ -286,7 +287,7 @@ static void add_part(struct strbuf *sb, const struct place *place, const struct 
 		add_json_part(sb, field, value);
 }
 
-static void add_concat(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_concat(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	strbuf_adds(sb, "array_to_string(ARRAY[");
 	for (size_t i = 0; i < field->n_parts; i++) {
@@ -296,7 +297,7 @@ static void add_concat(struct strbuf *sb, const struct place *place, const struc
 		if (part->literal)
 			pg_quote_literal(sb, part->literal);
 		else
-			add_part(sb, place, &place->fields[part->field]);
+			add_part(sb, node, &node->fields[part->field]);
 	}
 	strbuf_adds(sb, "]::text[], ");
 	pg_quote_literal(sb, field->delimiter);
@@ -306,29 +307,29 @@ static void add_concat(struct strbuf *sb, const struct place *place, const struc
 /* --- objects --- */
 
 /* A column of the parent's rows that the child's group made. */
-static void add_grouped(struct strbuf *sb, const struct place *child, const char *prefix, size_t number)
+static void add_grouped(struct strbuf *sb, const struct plan_node *child, const char *prefix, size_t number)
 {
 	strbuf_addf(sb, "t%zu.", child->parent->number);
 	sql_free_name(sb, child->parent, prefix, number);
 }
 
 /* In the query that joins the child. */
-static void add_joined_value(struct strbuf *sb, const struct place *child)
+static void add_joined_value(struct strbuf *sb, const struct plan_node *child)
 {
 	if (!child->inlined) {
 		strbuf_addf(sb, "n%zu.doc", child->number);
 	} else if (child->scalar) {
-		sql_place_value(sb, child);
+		sql_node_value(sb, child);
 	} else {
 		strbuf_adds(sb, "CASE WHEN ");
-		sql_own(sb, child, child->hops[0].lower_columns[0]);
+		sql_own(sb, child, child->joins[0].lower_columns[0]);
 		strbuf_adds(sb, " IS NOT NULL THEN ");
-		sql_place_value(sb, child);
+		sql_node_value(sb, child);
 		strbuf_adds(sb, " END");
 	}
 }
 
-static void add_child_value(struct strbuf *sb, const struct place *child)
+static void add_child_value(struct strbuf *sb, const struct plan_node *child)
 {
 	if (child->group)
 		add_grouped(sb, child, "doc", child->number);
@@ -354,7 +355,7 @@ static size_t count_shown(const struct field *fields, size_t n)
 }
 
 /* json_build_object takes 100 arguments; pieces are put together as text, without their inner braces. */
-static void add_build_object(struct strbuf *sb, const struct place *place, const struct field *fields, size_t n)
+static void add_build_object(struct strbuf *sb, const struct plan_node *node, const struct field *fields, size_t n)
 {
 	size_t pieces = (count_shown(fields, n) + PIECE_PAIRS - 1) / PIECE_PAIRS;
 	size_t i = next_shown(fields, n, 0);
@@ -373,7 +374,7 @@ static void add_build_object(struct strbuf *sb, const struct place *place, const
 			strbuf_adds(sb, pair ? ", " : "");
 			pg_quote_literal(sb, fields[i].name);
 			strbuf_adds(sb, ", ");
-			add_field_value(sb, place, &fields[i]);
+			add_field_value(sb, node, &fields[i]);
 		}
 		strbuf_addc(sb, ')');
 		if (pieces > 1)
@@ -384,25 +385,25 @@ static void add_build_object(struct strbuf *sb, const struct place *place, const
 	strbuf_adds(sb, pieces > 1 ? ")::json" : "");
 }
 
-static void add_untouched(struct strbuf *sb, const struct place *place, const struct field *field)
+static void add_untouched(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	switch (field->kind) {
 	case FIELD_COLUMN:
 	case FIELD_SYSTEM:
 	case FIELD_EXPRESSION:
-		add_taken(sb, place, field);
+		add_sanitized(sb, node, field);
 		break;
 	case FIELD_CHILD:
 		add_child_value(sb, field->child);
 		break;
 	case FIELD_CONCAT:
-		add_concat(sb, place, field);
+		add_concat(sb, node, field);
 		break;
 	case FIELD_OBJECT:
-		add_build_object(sb, place, field->fields, field->n_fields);
+		add_build_object(sb, node, field->fields, field->n_fields);
 		break;
-	case FIELD_CARRIED:
-		sql_carried(sb, field->carry, place);
+	case FIELD_MOVED:
+		sql_moved_field(sb, field->moved_field, node);
 		break;
 	case FIELD_META:
 		strbuf_adds(sb, "m.doc");
@@ -411,109 +412,109 @@ static void add_untouched(struct strbuf *sb, const struct place *place, const st
 }
 
 /* row_to_json takes its keys from column names. */
-static bool is_row(const struct place *place)
+static bool is_row(const struct plan_node *node)
 {
-	if (place->scalar)
+	if (node->scalar)
 		return false;
-	for (size_t i = 0; i < place->n_fields; i++)
-		if (!place->fields[i].hidden && strlen(place->fields[i].name) > NAME_BYTES)
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (!node->fields[i].hidden && strlen(node->fields[i].name) > NAME_BYTES)
 			return false;
 	return true;
 }
 
-void sql_place_value(struct strbuf *sb, const struct place *place)
+void sql_node_value(struct strbuf *sb, const struct plan_node *node)
 {
-	if (place->scalar)
-		add_field_value(sb, place, &place->fields[0]);
-	else if (is_row(place))
-		strbuf_addf(sb, "row_to_json(x%zu.*)", place->number);
+	if (node->scalar)
+		add_field_value(sb, node, &node->fields[0]);
+	else if (is_row(node))
+		strbuf_addf(sb, "row_to_json(x%zu.*)", node->number);
 	else
-		add_build_object(sb, place, place->fields, place->n_fields);
+		add_build_object(sb, node, node->fields, node->n_fields);
 }
 
-void sql_object_rows(struct strbuf *sb, const struct place *place)
+void sql_object_rows(struct strbuf *sb, const struct plan_node *node)
 {
 	const char *comma = "";
 
-	for (size_t i = 0; i < place->n_children; i++)
-		if (place->children[i]->inlined && !place->children[i]->group)
-			sql_object_rows(sb, place->children[i]);
-	if (!is_row(place))
+	for (size_t i = 0; i < node->n_children; i++)
+		if (node->children[i]->inlined && !node->children[i]->group)
+			sql_object_rows(sb, node->children[i]);
+	if (!is_row(node))
 		return;
 	strbuf_adds(sb, "\n  CROSS JOIN LATERAL (SELECT ");
-	for (size_t i = next_shown(place->fields, place->n_fields, 0); i < place->n_fields;
-	     i = next_shown(place->fields, place->n_fields, i + 1)) {
-		const struct field *field = &place->fields[i];
+	for (size_t i = next_shown(node->fields, node->n_fields, 0); i < node->n_fields;
+	     i = next_shown(node->fields, node->n_fields, i + 1)) {
+		const struct field *field = &node->fields[i];
 		bool plain = field->kind == FIELD_COLUMN && !field->path.n && !field->replace &&
-			     field_taken(field) == TAKEN_ALWAYS && strcmp(field->name, field->source) == 0;
+			     field_indexable(field) == INDEXABLE_ALWAYS && strcmp(field->name, field->source) == 0;
 
 		strbuf_adds(sb, comma);
-		add_field_value(sb, place, field);
+		add_field_value(sb, node, field);
 		if (!plain) {
 			strbuf_adds(sb, " AS ");
 			pg_quote_ident(sb, field->name);
 		}
 		comma = ", ";
 	}
-	strbuf_addf(sb, ") x%zu", place->number);
+	strbuf_addf(sb, ") x%zu", node->number);
 }
 
 /* --- order, notes, carried values --- */
 
-void sql_order(struct strbuf *sb, const struct place *place)
+void sql_order(struct strbuf *sb, const struct plan_node *node)
 {
 	const char *comma = "";
 
-	for (size_t i = 0; i < place->n_sorts; i++, comma = ", ") {
-		const struct sort *sort = &place->sorts[i];
+	for (size_t i = 0; i < node->n_sorts; i++, comma = ", ") {
+		const struct sort *sort = &node->sorts[i];
 
 		strbuf_adds(sb, comma);
 		if (sort->column >= 0) {
-			sql_own(sb, place, sort->column);
+			sql_own(sb, node, sort->column);
 		} else {
-			strbuf_addf(sb, "t%zu.", place->number);
-			sql_free_name(sb, place, "x", sort->expression);
+			strbuf_addf(sb, "t%zu.", node->number);
+			sql_free_name(sb, node, "x", sort->expression);
 		}
 		strbuf_adds(sb, sort->how->descending ? " DESC" : "");
 		if (sort->how->nulls_given)
 			strbuf_adds(sb, sort->how->nulls_first ? " NULLS FIRST" : " NULLS LAST");
 	}
-	for (size_t i = 0; i < place->n_key; i++, comma = ", ") {
+	for (size_t i = 0; i < node->n_key; i++, comma = ", ") {
 		strbuf_adds(sb, comma);
-		sql_own(sb, place, place->key[i]);
+		sql_own(sb, node, node->key[i]);
 	}
 }
 
-static void add_notes(struct strbuf *sb, const struct place *place, const char **plus);
+static void add_sanitized_count(struct strbuf *sb, const struct plan_node *node, const char **plus);
 
 /* In the query that joins the child. */
-static void add_joined_notes(struct strbuf *sb, const struct place *child, const char **plus)
+static void add_joined_sanitized_count(struct strbuf *sb, const struct plan_node *child, const char **plus)
 {
 	if (child->inlined) {
-		add_notes(sb, child, plus);
+		add_sanitized_count(sb, child, plus);
 		return;
 	}
 	strbuf_addf(sb, "%scoalesce(n%zu.notes, 0)", *plus, child->number);
 	*plus = " + ";
 }
 
-static void add_notes(struct strbuf *sb, const struct place *place, const char **plus)
+static void add_sanitized_count(struct strbuf *sb, const struct plan_node *node, const char **plus)
 {
-	for (size_t i = 0; i < place->n_fields; i++) {
-		if (field_taken(&place->fields[i]) == TAKEN_ALWAYS)
+	for (size_t i = 0; i < node->n_fields; i++) {
+		if (field_indexable(&node->fields[i]) == INDEXABLE_ALWAYS)
 			continue;
 		strbuf_addf(sb, "%sCASE WHEN NOT (", *plus);
-		add_is_taken(sb, place, &place->fields[i]);
+		add_is_indexable(sb, node, &node->fields[i]);
 		strbuf_adds(sb, ") THEN 1 ELSE 0 END");
 		*plus = " + ";
 	}
-	for (size_t i = 0; i < place->n_children; i++) {
-		const struct place *child = place->children[i];
+	for (size_t i = 0; i < node->n_children; i++) {
+		const struct plan_node *child = node->children[i];
 
-		if (!child->has_notes)
+		if (!child->may_sanitize)
 			continue;
 		if (!child->group) {
-			add_joined_notes(sb, child, plus);
+			add_joined_sanitized_count(sb, child, plus);
 			continue;
 		}
 		strbuf_adds(sb, *plus);
@@ -522,109 +523,111 @@ static void add_notes(struct strbuf *sb, const struct place *place, const char *
 	}
 }
 
-void sql_notes(struct strbuf *sb, const struct place *place)
+void sql_sanitized_count(struct strbuf *sb, const struct plan_node *node)
 {
 	const char *plus = "";
 
-	add_notes(sb, place, &plus);
+	add_sanitized_count(sb, node, &plus);
 }
 
-/* The child of `at` on the way down to the carry's place; NULL when that is `at` itself, or not below. */
-static const struct place *step_towards(const struct carry *carry, const struct place *at)
+/* The child of `at` on the path down to the moved field's node; NULL when that is `at` itself, or not below. */
+static const struct plan_node *step_towards(const struct moved_field *moved_field, const struct plan_node *at)
 {
-	const struct place *place = carry->place;
+	const struct plan_node *node = moved_field->node;
 
-	while (place && place->parent != at)
-		place = place->parent;
-	return place;
+	while (node && node->parent != at)
+		node = node->parent;
+	return node;
 }
 
-bool carried_through(const struct carry *carry, const struct place *place)
+bool moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node)
 {
-	return place->parent && carry->target != carry->place && (carry->place == place || step_towards(carry, place));
+	return node->parent && moved_field->target != moved_field->node &&
+	       (moved_field->node == node || step_towards(moved_field, node));
 }
 
 /* The value is a list already in the query of `at`. */
-static bool carried_as_list(const struct carry *carry, const struct place *at)
+static bool is_list_already(const struct moved_field *moved_field, const struct plan_node *at)
 {
-	for (const struct place *place = carry->place; place != at; place = place->parent)
-		if (place->many)
+	for (const struct plan_node *node = moved_field->node; node != at; node = node->parent)
+		if (node->many)
 			return true;
 	return false;
 }
 
 /* In the query that joins the child. */
-static void add_joined_carried(struct strbuf *sb, const struct carry *carry, const struct place *child)
+static void add_joined_moved_field(struct strbuf *sb, const struct moved_field *moved_field,
+				   const struct plan_node *child)
 {
 	if (child->inlined)
-		sql_carried(sb, carry, child);
+		sql_moved_field(sb, moved_field, child);
 	else
-		strbuf_addf(sb, "n%zu.\"m.%zu\"", child->number, carry->number);
+		strbuf_addf(sb, "n%zu.\"m.%zu\"", child->number, moved_field->number);
 }
 
-void sql_carried(struct strbuf *sb, const struct carry *carry, const struct place *at)
+void sql_moved_field(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *at)
 {
-	const struct place *child = step_towards(carry, at);
+	const struct plan_node *child = step_towards(moved_field, at);
 
-	if (carry->place == at)
-		add_field_value(sb, at, &at->fields[carry->field]);
+	if (moved_field->node == at)
+		add_field_value(sb, at, &at->fields[moved_field->field]);
 	else if (child->group)
-		add_grouped(sb, child, "m", carry->number);
+		add_grouped(sb, child, "m", moved_field->number);
 	else
-		add_joined_carried(sb, carry, child);
+		add_joined_moved_field(sb, moved_field, child);
 }
 
-void sql_carried_set(struct strbuf *sb, const struct carry *carry, const struct place *place)
+void sql_moved_field_set(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *node)
 {
 	struct strbuf list;
 
-	if (!place->many) {
-		sql_carried(sb, carry, place);
+	if (!node->many) {
+		sql_moved_field(sb, moved_field, node);
 		return;
 	}
-	if (!carried_as_list(carry, place)) {
+	if (!is_list_already(moved_field, node)) {
 		strbuf_adds(sb, "json_agg(");
-		sql_carried(sb, carry, place);
+		sql_moved_field(sb, moved_field, node);
 		strbuf_adds(sb, " ORDER BY ");
-		sql_order(sb, place);
+		sql_order(sb, node);
 		strbuf_addc(sb, ')');
 		return;
 	}
 	/* Lists of several rows become one list. */
 	strbuf_init(&list, SQL_BYTES);
-	sql_carried(&list, carry, place);
+	sql_moved_field(&list, moved_field, node);
 	strbuf_addf(sb, "('[' || string_agg(nullif(substr((%s)::text, 2, length((%s)::text) - 2), ''), ', ' ORDER BY ",
 		    list.data, list.data);
-	sql_order(sb, place);
+	sql_order(sb, node);
 	strbuf_adds(sb, ") || ']')::json");
 	strbuf_release(&list);
 }
 
 /* --- groups --- */
 
-static void add_group_name(struct strbuf *sb, const struct place *child, const char *prefix, size_t number)
+static void add_group_name(struct strbuf *sb, const struct plan_node *child, const char *prefix, size_t number)
 {
 	strbuf_adds(sb, " AS ");
 	sql_free_name(sb, child->parent, prefix, number);
 }
 
-void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct place *child)
+void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct plan_node *child)
 {
 	const char *plus = "";
 
 	strbuf_adds(sb, ", ");
 	add_joined_value(sb, child);
 	add_group_name(sb, child, "doc", child->number);
-	if (child->has_notes) {
+	if (child->may_sanitize) {
 		strbuf_adds(sb, ", ");
-		add_joined_notes(sb, child, &plus);
+		add_joined_sanitized_count(sb, child, &plus);
 		add_group_name(sb, child, "notes", child->number);
 	}
-	for (size_t i = 0; i < tree->n_carries; i++) {
-		if (!carried_through(tree->carries[i], child))
+	for (size_t i = 0; i < tree->n_moved_fields; i++) {
+		if (!moved_field_passes(tree->moved_fields[i], child))
 			continue;
 		strbuf_adds(sb, ", ");
-		add_joined_carried(sb, tree->carries[i], child);
-		add_group_name(sb, child, "m", tree->carries[i]->number);
+		add_joined_moved_field(sb, tree->moved_fields[i], child);
+		add_group_name(sb, child, "m", tree->moved_fields[i]->number);
 	}
 }

@@ -9,7 +9,7 @@
 void batch_init(struct batch *batch)
 {
 	*batch = (struct batch){0};
-	/* Room above the point at which a batch is full: one row of every way still fits. */
+	/* Room above the point at which a batch is full: one row of every path still fits. */
 	keyset_init(&batch->keys, (size_t)16 * BATCH_BYTES);
 }
 

@@ -315,7 +315,7 @@ static int leave_out(struct worker *w, const struct range *range, uint64_t place
 		return 0;
 	for (int i = 0; i < (int)plan->n_keys; i++)
 		key_encode_value(&key, PQgetvalue(r, 0, i), (size_t)PQgetlength(r, 0, i));
-	return reading_unmade(&w->reading, key.data, key.len, why, err);
+	return reading_add_failed(&w->reading, key.data, key.len, why, err);
 }
 
 /* Where an expression fails for a row, the range is halved until that row is alone. */

@@ -11,10 +11,10 @@ enum { KEY_BYTES = 1024 * 1024 };
 
 void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans)
 {
-	*targets = (struct targets){.plans = plans, .n_plans = n_plans, .first_way = (uint32_t)n_plans};
-	targets->first_all = targets->first_way;
+	*targets = (struct targets){.plans = plans, .n_plans = n_plans, .first_path = (uint32_t)n_plans};
+	targets->first_all = targets->first_path;
 	for (size_t i = 0; i < n_plans; i++)
-		targets->first_all += (uint32_t)plans[i]->n_ways;
+		targets->first_all += (uint32_t)plans[i]->n_paths;
 	targets->first_rebuild = targets->first_all + (uint32_t)n_plans;
 	targets->first_scan = targets->n = targets->first_rebuild + (uint32_t)n_plans;
 }
@@ -26,10 +26,10 @@ void targets_add_scans(struct targets *targets, size_t n_scans)
 
 struct target target_at(const struct targets *targets, uint32_t number)
 {
-	uint32_t at = targets->first_way;
+	uint32_t at = targets->first_path;
 
 	assert(number < targets->n);
-	if (number < targets->first_way)
+	if (number < targets->first_path)
 		return (struct target){.kind = TARGET_ROOT, .plan = number};
 	if (number >= targets->first_scan)
 		return (struct target){.kind = TARGET_SCAN, .scan = number - targets->first_scan};
@@ -37,16 +37,16 @@ struct target target_at(const struct targets *targets, uint32_t number)
 		return (struct target){.kind = TARGET_REBUILD, .plan = number - targets->first_rebuild};
 	if (number >= targets->first_all)
 		return (struct target){.kind = TARGET_ALL, .plan = number - targets->first_all};
-	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_ways, i++)
-		if (number < at + targets->plans[i]->n_ways)
+	for (size_t i = 0; i < targets->n_plans; at += (uint32_t)targets->plans[i]->n_paths, i++)
+		if (number < at + targets->plans[i]->n_paths)
 			return (struct target){
-				.kind = TARGET_WAY, .plan = i, .way = &targets->plans[i]->ways[number - at]};
+				.kind = TARGET_PATH, .plan = i, .path = &targets->plans[i]->paths[number - at]};
 	abort();
 }
 
-/* A way of a relation, with the positions of its columns in the relation's rows. */
+/* A path of a relation, with the positions of its columns in the relation's rows. */
 struct use {
-	const struct document_way *way;
+	const struct document_path *path;
 	uint32_t target;  /* of the key */
 	uint32_t rebuild; /* of "the index anew" */
 	uint32_t all;     /* of "every root", when a key cannot be had */
@@ -129,24 +129,24 @@ static bool identity_holds(const struct pgoutput_relation *relation, const char 
 	return column >= 0 && (relation->replica_identity == 'f' || relation->columns[column].key);
 }
 
-static bool way_covered(const struct document_way *way, const struct pgoutput_relation *relation)
+static bool path_covered(const struct document_path *path, const struct pgoutput_relation *relation)
 {
-	bool covered = !way->routing || identity_holds(relation, way->routing);
+	bool covered = !path->routing || identity_holds(relation, path->routing);
 
-	for (size_t i = 0; i < way->n_columns; i++)
-		covered = covered && identity_holds(relation, way->columns[i]);
+	for (size_t i = 0; i < path->n_columns; i++)
+		covered = covered && identity_holds(relation, path->columns[i]);
 	return covered;
 }
 
 static void add_use(struct relation_uses *uses, const struct pgoutput_relation *relation, struct use use)
 {
-	size_t n = use.way->n_columns;
+	size_t n = use.path->n_columns;
 
 	use.columns = xcalloc(n, sizeof(*use.columns));
 	for (size_t i = 0; i < n; i++)
-		use.columns[i] = relation_column(relation, use.way->columns[i]);
-	use.routing = use.way->routing ? relation_column(relation, use.way->routing) : -1;
-	use.covered = way_covered(use.way, relation);
+		use.columns[i] = relation_column(relation, use.path->columns[i]);
+	use.routing = use.path->routing ? relation_column(relation, use.path->routing) : -1;
+	use.covered = path_covered(use.path, relation);
 	uses->uses = xreallocarray(uses->uses, uses->n + 1, sizeof(*uses->uses));
 	uses->uses[uses->n++] = use;
 }
@@ -154,18 +154,18 @@ static void add_use(struct relation_uses *uses, const struct pgoutput_relation *
 static struct relation_uses *find_uses(const struct targets *t, const struct pgoutput_relation *relation)
 {
 	struct relation_uses *uses = xcalloc(1, sizeof(*uses));
-	uint32_t way_target = t->first_way;
+	uint32_t path_target = t->first_path;
 
 	for (size_t p = 0; p < t->n_plans; p++) {
 		const struct document_plan *plan = t->plans[p];
 
-		for (size_t w = 0; w < plan->n_ways; w++, way_target++) {
-			const struct document_way *way = &plan->ways[w];
+		for (size_t w = 0; w < plan->n_paths; w++, path_target++) {
+			const struct document_path *path = &plan->paths[w];
 
-			if (way->relation == relation->oid)
+			if (path->relation == relation->oid)
 				add_use(uses, relation,
-					(struct use){.way = way,
-						     .target = way->direct ? (uint32_t)p : way_target,
+					(struct use){.path = path,
+						     .target = path->direct ? (uint32_t)p : path_target,
 						     .rebuild = t->first_rebuild + (uint32_t)p,
 						     .all = t->first_all + (uint32_t)p});
 		}
@@ -217,7 +217,7 @@ static void describe_leaf(struct collector *c, uint32_t table, const struct pgou
 
 	*leaf = (struct leaf){.table = table, .n = uses->n, .covers = xcalloc(uses->n, sizeof(*leaf->covers))};
 	for (size_t i = 0; i < uses->n; i++)
-		leaf->covers[i] = way_covered(uses->uses[i].way, relation);
+		leaf->covers[i] = path_covered(uses->uses[i].path, relation);
 	map_put(c->leaves, &relation->oid, sizeof(relation->oid), leaf);
 	apply_leaves(c, table, uses);
 }
@@ -290,7 +290,7 @@ static enum key_result build_key(struct strbuf *key, const struct use *use, cons
 	const struct pgoutput_value *value;
 
 	strbuf_reset(key);
-	for (size_t i = 0; i < use->way->n_columns; i++) {
+	for (size_t i = 0; i < use->path->n_columns; i++) {
 		value = find_value(use->columns[i], row, other);
 		if (!value)
 			return KEY_MISSING;
@@ -298,7 +298,7 @@ static enum key_result build_key(struct strbuf *key, const struct use *use, cons
 			return KEY_NULL;
 		key_encode_value(key, value->data, value->len);
 	}
-	if (!use->way->routing)
+	if (!use->path->routing)
 		return KEY_BUILT;
 	value = find_value(use->routing, row, other);
 	if (!value)
@@ -328,7 +328,7 @@ static int add_all(struct collector *c, struct batch *batch, uint32_t target, st
  * is what remains when they were all written. */
 static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)
 {
-	return add_all(c, batch, use->way->is_root ? use->rebuild : use->all, err);
+	return add_all(c, batch, use->path->is_root ? use->rebuild : use->all, err);
 }
 
 static int add_version(struct collector *c, const struct use *use, const struct pgoutput_value *row,
@@ -348,7 +348,7 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,
 		   struct err *err)
 {
-	if (use->way->opaque)
+	if (use->path->opaque)
 		return add_all(c, batch, use->all, err);
 	if (m->new_row && add_version(c, use, m->new_row, m->old_row, batch, err) < 0)
 		return -1;

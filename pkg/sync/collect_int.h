@@ -4,7 +4,7 @@
  *   [0, n_plans)                  a root key of that plan: the values of its columns. With routing, one value more when
  *                                 the root's own row says it: the routing, empty for none (which to the search engine
  *                                 is the same as the empty text). A root that changes its routing is two keys.
- *   [n_plans, + n_ways)           the columns of a way that goes up by SQL
+ *   [n_plans, + n_paths)          the columns of a path that goes up by SQL
  *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the WAL
  *                                 lacks)
  *   [first_rebuild, + n_plans)    no values: the root was truncated, or is as little known; what is gone has to go
@@ -27,7 +27,7 @@
 struct targets {
 	struct document_plan *const *plans;
 	size_t n_plans;
-	uint32_t first_way, first_all, first_rebuild, first_scan, n;
+	uint32_t first_path, first_all, first_rebuild, first_scan, n;
 };
 
 void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans);
@@ -35,13 +35,13 @@ void targets_init(struct targets *targets, struct document_plan *const *plans, s
 /* The numbers of some more scans. */
 void targets_add_scans(struct targets *targets, size_t n_scans);
 
-enum target_kind { TARGET_ROOT, TARGET_WAY, TARGET_ALL, TARGET_REBUILD, TARGET_SCAN };
+enum target_kind { TARGET_ROOT, TARGET_PATH, TARGET_ALL, TARGET_REBUILD, TARGET_SCAN };
 
 struct target {
 	enum target_kind kind;
-	size_t plan;                    /* but SCAN */
-	size_t scan;                    /* SCAN */
-	const struct document_way *way; /* WAY */
+	size_t plan;                      /* but SCAN */
+	size_t scan;                      /* SCAN */
+	const struct document_path *path; /* PATH */
 };
 struct target target_at(const struct targets *targets, uint32_t number);
 

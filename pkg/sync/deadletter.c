@@ -99,8 +99,8 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 	return 0;
 }
 
-int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
-		       const struct err *why, struct err *err)
+int deadletters_add_failed(struct deadletters *d, const char *physical, const char *id, uint64_t version,
+			   const struct err *why, struct err *err)
 {
 	const struct bulk_rejection r = {
 		.index = physical, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};

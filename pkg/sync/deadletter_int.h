@@ -22,8 +22,8 @@ void deadletters_release(struct deadletters *d);
 /* A writer with the spec's limits, whose rejections are collected here. Both stay in place while it lives. */
 struct bulk *deadletters_bulk(struct deadletters *d, struct search *search);
 /* A document could not be made, because of what some row of it holds. physical: of the generation. */
-int deadletters_unmade(struct deadletters *d, const char *physical, const char *id, uint64_t version,
-		       const struct err *why, struct err *err) WARN_UNUSED;
+int deadletters_add_failed(struct deadletters *d, const char *physical, const char *id, uint64_t version,
+			   const struct err *why, struct err *err) WARN_UNUSED;
 /* A generation begins without the letters of the one before: what is still rejected gets a new one. */
 int deadletters_begin(struct engine *e, const char *alias, struct err *err) WARN_UNUSED;
 /* Counts those that can be found, for the report. Any thread, with its own search. */

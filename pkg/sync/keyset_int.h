@@ -1,6 +1,6 @@
 /* The set of dirty keys: what changed, without what it changed to.
  *
- * A key is a target (which root, or which way up) and the bytes of its values. Each remembers the first and the last
+ * A key is a target (which root, or which path up) and the bytes of its values. Each remembers the first and the last
  * transaction of its batch that touched it, so that a batch can be cut between transactions.
  */
 #ifndef PGSYNC_SYNC_KEYSET_INT_H

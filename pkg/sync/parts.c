@@ -55,8 +55,8 @@ static void mark_plan(struct engine *e, size_t p, const struct catalog_table *ta
 
 static bool is_opaque(const struct document_plan *plan, const struct catalog_table *table)
 {
-	for (size_t i = 0; i < plan->n_ways; i++)
-		if (plan->ways[i].relation == table->oid && plan->ways[i].opaque)
+	for (size_t i = 0; i < plan->n_paths; i++)
+		if (plan->paths[i].relation == table->oid && plan->paths[i].opaque)
 			return true;
 	return false;
 }

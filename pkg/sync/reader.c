@@ -6,8 +6,8 @@
 
 #include "base/parse.h"
 
-/* INDEX_MAX_KEYS: what Postgres allows in a primary key. MOST_LETTERS: besides those of the requests in flight. */
-enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, INDEX_MAX_KEYS = 32, MOST_LETTERS = 1000 };
+/* MOST_LETTERS: besides those of the requests in flight. */
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_LETTERS = 1000 };
 
 void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
 {
@@ -107,8 +107,8 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
 	int column = (int)plan->n_keys;
-	const char *values[INDEX_MAX_KEYS];
-	size_t lens[INDEX_MAX_KEYS];
+	const char *values[DOCUMENT_MAX_KEYS];
+	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key key = {values, lens, plan->n_keys};
 	struct bulk_action action = {
 		.index = r->engine->physical[r->plan], .version = r->version, .pipeline = plan->document->pipeline};
@@ -128,7 +128,7 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 		action.routing = routing_text(r, PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column));
 		column++;
 	}
-	if (plan->has_notes)
+	if (plan->counts_sanitized)
 		count_notes(r, row, column);
 	return add_action(r, &action, err);
 }
@@ -186,18 +186,18 @@ static int take_key(const char **key, size_t *len, const char **values, size_t *
 	return 0;
 }
 
-int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
+int reading_add_failed(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
-	const char *values[INDEX_MAX_KEYS];
-	size_t lens[INDEX_MAX_KEYS];
+	const char *values[DOCUMENT_MAX_KEYS];
+	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key ids = {values, lens, plan->n_keys};
 
 	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0)
 		return -1;
 	strbuf_reset(&r->scratch);
 	(void)document_id(&r->scratch, plan->id_format, &ids);
-	if (deadletters_unmade(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err) < 0)
+	if (deadletters_add_failed(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err) < 0)
 		return -1;
 	return keep_letters(r, err);
 }
@@ -206,8 +206,8 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
 	size_t n = plan->n_keys;
-	const char *values[INDEX_MAX_KEYS + 1];
-	size_t lens[INDEX_MAX_KEYS + 1];
+	const char *values[DOCUMENT_MAX_KEYS + 1];
+	size_t lens[DOCUMENT_MAX_KEYS + 1];
 	const struct document_key ids = {values, lens, n};
 	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
 

@@ -35,7 +35,8 @@ int reading_take(struct reading *r, struct err *err) WARN_UNUSED;
 /* A query failed: says which expressions and conditions a row may have failed for. Returns -1. */
 int reading_failed(const struct reading *r, struct err *err);
 /* The document of a root key cannot be made; why: what the query failed with. Keys as collect_int.h has them. */
-int reading_unmade(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err) WARN_UNUSED;
+int reading_add_failed(struct reading *r, const char *key, size_t len, const struct err *why,
+		       struct err *err) WARN_UNUSED;
 /* Adds a delete of the document of a root key that no document was read for (keys as collect_int.h has them).
  *
  * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the

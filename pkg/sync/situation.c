@@ -19,7 +19,7 @@ static char *built_from(const struct engine *e)
 		const struct document_plan *plan = e->plans[i];
 
 		(void)json_array_append(parts, plan->index_body);
-		(void)json_array_append(parts, plan->made_of);
+		(void)json_array_append(parts, plan->columns_fingerprint);
 		for (size_t v = 0; v < plan->n_views; v++)
 			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
 	}
@@ -31,7 +31,7 @@ static json_t *all_seen(const struct engine *e)
 	json_t *all = json_object();
 
 	for (size_t i = 0; i < e->n_plans; i++)
-		(void)json_object_update_recursive(all, e->plans[i]->seen);
+		(void)json_object_update_recursive(all, e->plans[i]->catalog_fingerprint);
 	return all;
 }
 

@@ -152,12 +152,12 @@ static char *book_column[] = {book_name};
 static struct catalog_table catalog_tables[] = {{.oid = BOOKS}, {.oid = LINKS}, {.oid = AUTHORS}};
 static struct document_table tables[] = {
 	{.table = &catalog_tables[0], .is_root = true}, {.table = &catalog_tables[1]}, {.table = &catalog_tables[2]}};
-static struct document_way ways[] = {
+static struct document_path paths[] = {
 	{.relation = BOOKS, .columns = id_column, .n_columns = 1, .direct = true, .is_root = true},
 	{.relation = LINKS, .columns = book_column, .n_columns = 1, .direct = true},
 	{.relation = AUTHORS, .columns = id_column, .n_columns = 1, .sql = some_sql},
 };
-static struct document_plan plan = {.n_keys = 1, .tables = tables, .n_tables = 3, .ways = ways, .n_ways = 3};
+static struct document_plan plan = {.n_keys = 1, .tables = tables, .n_tables = 3, .paths = paths, .n_paths = 3};
 static struct document_plan *plans[] = {&plan};
 
 struct fixture {
@@ -254,15 +254,15 @@ static void test_collect_when_way_needs_sql_then_its_columns_are_the_key(void **
 {
 	struct fixture *f = make(AUTHORS, "id", true, "name", false);
 	struct pgoutput_value row[] = {text("7"), text("x")};
-	uint32_t way = f->targets.first_way + 2;
+	uint32_t path = f->targets.first_path + 2;
 
 	UNUSED(state);
 	assert_true(collector_relation(f->collector, &f->relation));
 	change(f, (struct pgoutput_message){.type = PGOUTPUT_UPDATE, .new_row = row});
-	assert_true(is_dirty(f, way, "7"));
+	assert_true(is_dirty(f, path, "7"));
 	assert_int_equal(f->batch.keys.n, 1);
-	assert_int_equal(target_at(&f->targets, way).kind, TARGET_WAY);
-	assert_ptr_equal(target_at(&f->targets, way).way, &ways[2]);
+	assert_int_equal(target_at(&f->targets, path).kind, TARGET_PATH);
+	assert_ptr_equal(target_at(&f->targets, path).path, &paths[2]);
 	drop(f);
 }
 
@@ -310,7 +310,7 @@ static void test_collect_when_toasted_key_was_not_sent_then_taken_from_the_old_r
 
 /* The same books, routed by their shelf. */
 static char shelf_name[] = "shelf";
-static struct document_way routed_ways[] = {
+static struct document_path routed_paths[] = {
 	{.relation = BOOKS,
 	 .columns = id_column,
 	 .n_columns = 1,
@@ -319,7 +319,7 @@ static struct document_way routed_ways[] = {
 	 .routing = shelf_name},
 	{.relation = LINKS, .columns = book_column, .n_columns = 1, .direct = true}};
 static struct document_plan routed_plan = {
-	.n_keys = 1, .has_routing = true, .tables = tables, .n_tables = 2, .ways = routed_ways, .n_ways = 2};
+	.n_keys = 1, .has_routing = true, .tables = tables, .n_tables = 2, .paths = routed_paths, .n_paths = 2};
 static struct document_plan *routed_plans[] = {&routed_plan};
 
 static struct fixture *make_routed(uint32_t oid, const char *first, bool first_key, const char *second, bool second_key)
@@ -392,10 +392,10 @@ static void test_collect_when_a_child_changes_then_its_root_is_dirty_without_a_r
 
 static void test_collect_when_a_base_table_of_a_view_changes_then_every_root_is_dirty(void **state)
 {
-	static struct document_way base = {.relation = 50, .opaque = true};
+	static struct document_path base = {.relation = 50, .opaque = true};
 	static struct document_table table = {.table = &catalog_tables[0], .is_root = true};
 	static struct document_plan followed = {
-		.n_keys = 1, .tables = &table, .n_tables = 1, .ways = &base, .n_ways = 1};
+		.n_keys = 1, .tables = &table, .n_tables = 1, .paths = &base, .n_paths = 1};
 	static struct document_plan *both[] = {&plan, &followed};
 	struct fixture *f = make(50, "a", false, "b", false);
 	struct pgoutput_value row[] = {{.kind = PGOUTPUT_UNCHANGED}, {.kind = PGOUTPUT_NULL}};
@@ -447,9 +447,9 @@ enum { SALES = 60, LEAF = 61, OTHER_LEAF = 62 };
 
 static struct catalog_table sales = {.oid = SALES, .kind = 'p', .name = (char *)"sales"};
 static struct document_table sales_table = {.table = &sales};
-static struct document_way sales_way = {.relation = SALES, .columns = book_column, .n_columns = 1, .direct = true};
+static struct document_path sales_path = {.relation = SALES, .columns = book_column, .n_columns = 1, .direct = true};
 static struct document_plan sales_plan = {
-	.n_keys = 1, .tables = &sales_table, .n_tables = 1, .ways = &sales_way, .n_ways = 1};
+	.n_keys = 1, .tables = &sales_table, .n_tables = 1, .paths = &sales_path, .n_paths = 1};
 static struct document_plan *sales_plans[] = {&sales_plan};
 
 static struct fixture *make_sales(void)

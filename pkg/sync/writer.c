@@ -22,8 +22,8 @@ struct page {
 	struct keyset *set;
 	const struct key *const *keys;
 	size_t n;
-	const struct document_way *way; /* up to the roots; NULL: these are the roots' own */
-	bool old;                       /* none of them was touched after the generation was begun */
+	const struct document_path *path; /* up to the roots; NULL: these are the roots' own */
+	bool old;                         /* none of them was touched after the generation was begun */
 };
 
 static int arrays_add(struct writer *w, const char *key, size_t len, size_t n, struct err *err)
@@ -91,7 +91,7 @@ static int read_roots(struct writer *w, const struct page *page, struct err *err
 	return 0;
 }
 
-/* --- ways up --- */
+/* --- paths up --- */
 
 static int write_page(struct writer *w, const struct page *page, struct err *err);
 
@@ -130,7 +130,7 @@ static int take_roots(struct writer *w, const PGresult *rows, size_t n_keys, str
 
 /* Roots may be many (a row that a million documents share): a cursor pages through them, and no list of them is ever in
  * memory. */
-static int write_ways(struct writer *w, const char *sql, size_t n_params, struct err *err)
+static int write_paths(struct writer *w, const char *sql, size_t n_params, struct err *err)
 {
 	size_t n_keys = w->engine->plans[w->reading.plan]->n_keys;
 	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR FOR %s", sql);
@@ -152,24 +152,24 @@ static int write_ways(struct writer *w, const char *sql, size_t n_params, struct
 	return pg_exec(w->pg, "CLOSE pgsync_roots", err);
 }
 
-static int read_way(struct writer *w, const struct page *page, struct err *err)
+static int read_path(struct writer *w, const struct page *page, struct err *err)
 {
-	if (set_params(w, page, page->way->n_columns, err) < 0)
+	if (set_params(w, page, page->path->n_columns, err) < 0)
 		return -1;
-	return write_ways(w, page->way->sql, page->way->n_columns, err);
+	return write_paths(w, page->path->sql, page->path->n_columns, err);
 }
 
 /* --- values for which reading fails --- */
 
 static int read_page(struct writer *w, const struct page *page, struct err *err)
 {
-	return page->way ? read_way(w, page, err) : read_roots(w, page, err);
+	return page->path ? read_path(w, page, err) : read_roots(w, page, err);
 }
 
-/* A way has said itself what failed. */
+/* A path has said itself what failed. */
 static int page_failed(const struct writer *w, const struct page *page, struct err *err)
 {
-	return page->way ? -1 : reading_failed(&w->reading, err);
+	return page->path ? -1 : reading_failed(&w->reading, err);
 }
 
 /* Keeps what a failed read leaves of the transaction. True: it failed because of a value, which is in why. */
@@ -203,7 +203,7 @@ static int write_halves(struct writer *w, const struct page *page, struct err *e
  * such row, and what it became is read by the bootstrap. */
 static int write_page(struct writer *w, const struct page *page, struct err *err)
 {
-	bool alone = !page->way && w->engine->plans[w->reading.plan]->fails_alone;
+	bool alone = !page->path && w->engine->plans[w->reading.plan]->fails_alone;
 	struct err why = {0};
 	int r;
 
@@ -218,7 +218,7 @@ static int write_page(struct writer *w, const struct page *page, struct err *err
 		return write_halves(w, page, err);
 	if (page->old)
 		return 0;
-	return reading_unmade(&w->reading, keyset_data(page->set, page->keys[0]), page->keys[0]->len, &why, err);
+	return reading_add_failed(&w->reading, keyset_data(page->set, page->keys[0]), page->keys[0]->len, &why, err);
 }
 
 /* --- keys of a batch --- */
@@ -264,7 +264,7 @@ static int write_keys(struct writer *w, struct batch *batch, uint32_t target, si
 {
 	size_t old, n;
 	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
-	struct page page = {.set = &batch->keys, .way = target_at(&w->engine->targets, target).way};
+	struct page page = {.set = &batch->keys, .path = target_at(&w->engine->targets, target).path};
 	size_t most = page_keys(w);
 
 	for (size_t i = 0; i < n; i += page.n) {
@@ -308,7 +308,7 @@ static int write_all(struct writer *w, size_t number, struct err *err)
 	const struct document_plan *plan = w->engine->plans[number];
 
 	if (!plan->root_is_view)
-		return write_ways(w, plan->all_roots_sql, 0, err);
+		return write_paths(w, plan->all_roots_sql, 0, err);
 	w->to_sweep[number] = true;
 	w->reading.wanted = NULL;
 	if (pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err) < 0 || reading_take(&w->reading, err) < 0)
@@ -475,7 +475,7 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 	begin_plan(w, target.plan);
 	switch (target.kind) {
 	case TARGET_ROOT:
-	case TARGET_WAY:
+	case TARGET_PATH:
 		return write_keys(w, batch, number, n_txns, err);
 	case TARGET_ALL:
 		if (is_contained(w, target.plan, touched_lsn(batch, number, n_txns)))
@@ -526,7 +526,7 @@ void writer_init(struct writer *w, struct engine *e)
 	batch_init(&w->page);
 	keyset_init(&w->up, (size_t)16 * BATCH_BYTES);
 	strbuf_init(&w->key, (size_t)16 * BATCH_BYTES);
-	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
+	for (size_t i = 0; i < DOCUMENT_MAX_KEYS; i++)
 		strbuf_init(&w->arrays[i], (size_t)32 * BATCH_BYTES);
 }
 
@@ -545,6 +545,6 @@ void writer_release(struct writer *w)
 	free(w->to_sweep);
 	keyset_release(&w->up);
 	strbuf_release(&w->key);
-	for (size_t i = 0; i < WRITER_PARAMETERS; i++)
+	for (size_t i = 0; i < DOCUMENT_MAX_KEYS; i++)
 		strbuf_release(&w->arrays[i]);
 }

@@ -1,4 +1,4 @@
-/* From dirty keys to bulk actions, within one snapshot: up the ways to root keys, from these to documents and deletes.
+/* From dirty keys to bulk actions, within one snapshot: up the paths to root keys, from these to documents and deletes.
  *
  * Belongs to the applier's thread.
  */
@@ -7,22 +7,20 @@
 
 #include "sync/reader_int.h"
 
-enum { WRITER_PARAMETERS = 32 }; /* INDEX_MAX_KEYS of Postgres; ways have as few columns */
-
 struct writer {
 	struct engine *engine;
 	struct pg *pg;
 	struct reading reading;
 	uint64_t version;          /* of the batch */
-	struct keyset up;          /* roots that a way led to, a page at a time */
+	struct keyset up;          /* roots that a path led to, a page at a time */
 	struct strbuf key;         /* one of them */
 	struct collector *scanner; /* of rows of partitions, as if they were inserted now */
 	struct batch page;         /* of such rows */
 	bool live;                 /* no generation is being filled */
 	bool *to_sweep;            /* plans whose index may hold documents of rows that are gone */
 	uint64_t rebuild;          /* a bit for each plan whose root was truncated: its index is to start anew */
-	struct strbuf arrays[WRITER_PARAMETERS];
-	const char *params[WRITER_PARAMETERS];
+	struct strbuf arrays[DOCUMENT_MAX_KEYS];
+	const char *params[DOCUMENT_MAX_KEYS];
 };
 
 void writer_init(struct writer *w, struct engine *e);

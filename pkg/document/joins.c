@@ -6,11 +6,11 @@
 
 enum { LIST_BYTES = 4096 };
 
-void hop_release(struct hop *hop)
+void join_release(struct join *join)
 {
-	free(hop->upper_columns);
-	free(hop->lower_columns);
-	*hop = (struct hop){0};
+	free(join->upper_columns);
+	free(join->lower_columns);
+	*join = (struct join){0};
 }
 
 static bool has_column(const int *columns, size_t n, int column)
@@ -97,19 +97,19 @@ static bool comparable(const struct catalog_column *a, const struct catalog_colu
 	       (a->category == b->category && (a->category == 'N' || a->category == 'S'));
 }
 
-static bool resolve_given(const struct link_request *r, struct hop *hop, struct findings *f)
+static bool resolve_given(const struct join_request *r, struct join *join, struct findings *f)
 {
 	_cleanup_free_ char *upper = xasprintf("%s.relationship.foreign_key.parent", r->path);
 	_cleanup_free_ char *lower = xasprintf("%s.relationship.foreign_key.child", r->path);
-	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &hop->upper_columns, f);
-	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &hop->lower_columns, f);
+	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &join->upper_columns, f);
+	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &join->lower_columns, f);
 
 	if (!found_upper || !found_lower || r->flawed || r->upper_columns->n != r->lower_columns->n)
 		return false;
-	hop->n = r->upper_columns->n;
-	for (size_t i = 0; i < hop->n; i++) {
-		const struct catalog_column *u = &r->upper->columns[hop->upper_columns[i]];
-		const struct catalog_column *l = &r->lower->columns[hop->lower_columns[i]];
+	join->n = r->upper_columns->n;
+	for (size_t i = 0; i < join->n; i++) {
+		const struct catalog_column *u = &r->upper->columns[join->upper_columns[i]];
+		const struct catalog_column *l = &r->lower->columns[join->lower_columns[i]];
 
 		if (comparable(u, l))
 			continue;
@@ -128,14 +128,14 @@ struct candidate {
 	bool on_lower;
 };
 
-/* The foreign key is the one that the through table's other hop stands for. */
-static bool is_other(const struct link_request *r, const struct catalog_foreign_key *fk, bool on_lower)
+/* The foreign key is the one that the through table's other join stands for. */
+static bool is_other(const struct join_request *r, const struct catalog_foreign_key *fk, bool on_lower)
 {
 	return r->other && on_lower && r->other->upper == r->lower &&
 	       same_set(fk->columns, fk->n, r->other->upper_columns, r->other->n);
 }
 
-static size_t add_candidates(const struct link_request *r, bool on_lower, struct candidate *candidates, size_t n)
+static size_t add_candidates(const struct join_request *r, bool on_lower, struct candidate *candidates, size_t n)
 {
 	const struct catalog_table *from = on_lower ? r->lower : r->upper;
 	const struct catalog_table *to = on_lower ? r->upper : r->lower;
@@ -156,7 +156,7 @@ static void add_key_text(struct strbuf *sb, const struct catalog_table *from, co
 		    to->schema, to->name, to_columns);
 }
 
-static void report_none(const struct link_request *r, struct findings *f)
+static void report_none(const struct join_request *r, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
 	const struct catalog_table *tables[] = {r->upper, r->lower};
@@ -174,7 +174,7 @@ static void report_none(const struct link_request *r, struct findings *f)
 	strbuf_release(&sb);
 }
 
-static void report_several(const struct link_request *r, const struct candidate *candidates, size_t n,
+static void report_several(const struct join_request *r, const struct candidate *candidates, size_t n,
 			   struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
@@ -193,7 +193,7 @@ static void report_several(const struct link_request *r, const struct candidate 
 }
 
 /* A through table refers to both its ends: when its end refers to it as well, that key is another relationship. */
-static size_t prefer_through(const struct link_request *r, struct candidate *candidates, size_t n)
+static size_t prefer_through(const struct join_request *r, struct candidate *candidates, size_t n)
 {
 	size_t kept = 0;
 
@@ -207,7 +207,7 @@ static size_t prefer_through(const struct link_request *r, struct candidate *can
 	return 1;
 }
 
-static bool resolve_found(const struct link_request *r, struct hop *hop, struct findings *f)
+static bool resolve_found(const struct join_request *r, struct join *join, struct findings *f)
 {
 	_cleanup_free_ struct candidate *candidates =
 		xcalloc(r->upper->n_foreign_keys + r->lower->n_foreign_keys, sizeof(*candidates));
@@ -227,15 +227,15 @@ static bool resolve_found(const struct link_request *r, struct hop *hop, struct 
 	if (n != 1)
 		return false;
 	fk = candidates[0].fk;
-	hop->n = fk->n;
-	hop->lower_columns =
+	join->n = fk->n;
+	join->lower_columns =
 		xmemdup(candidates[0].on_lower ? fk->columns : fk->to_columns, fk->n * sizeof(*fk->columns));
-	hop->upper_columns =
+	join->upper_columns =
 		xmemdup(candidates[0].on_lower ? fk->to_columns : fk->columns, fk->n * sizeof(*fk->columns));
 	return true;
 }
 
-bool link_resolve(const struct link_request *request, struct hop *ret, struct findings *f)
+bool join_resolve(const struct join_request *request, struct join *ret, struct findings *f)
 {
 	ret->upper = request->upper;
 	ret->lower = request->lower;

@@ -1,4 +1,4 @@
-/* The way up, from the change of a row to what it makes dirty: every kind of relation, every kind of change, at every
+/* The path up, from the change of a row to what it makes dirty: every kind of relation, every kind of change, at every
  * level of a compiled tree.
  *
  *   shops (id)
@@ -183,7 +183,7 @@ static char *dirty(const struct world *w, const struct batch *batch)
 		const char *data = keyset_data(&batch->keys, key), *value;
 		size_t left = key->len, len;
 
-		strbuf_addf(&sb, "%s%s", i ? "; " : "", target.kind == TARGET_WAY ? target.way->path : "root");
+		strbuf_addf(&sb, "%s%s", i ? "; " : "", target.kind == TARGET_PATH ? target.path->description : "root");
 		while (key_decode_value(&data, &left, &value, &len))
 			strbuf_addf(&sb, " %.*s", (int)len, value);
 	}
@@ -258,58 +258,58 @@ static void test_child_when_changed_then_old_and_new_parent(void **state)
 
 static void test_grandchild_when_changed_then_up_by_its_parents_key(void **state)
 {
-	static const char way[] = "shops > orders > lines 10";
+	static const char path[] = "shops > orders > lines 10";
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w);
-	expect(&w, "lines", NULL, "10,1", way);
-	expect(&w, "lines", "10,1", "10,2", way);
+	expect(&w, "lines", NULL, "10,1", path);
+	expect(&w, "lines", "10,1", "10,2", path);
 	expect(&w, "lines", "10,1", "11,1", "shops > orders > lines 11; shops > orders > lines 10");
-	expect(&w, "lines", "10,1", NULL, way);
+	expect(&w, "lines", "10,1", NULL, path);
 	world_stop(&w);
 }
 
 static void test_junction_when_changed_then_up_by_the_end_above(void **state)
 {
-	static const char way[] = "shops > orders > order_tags 10";
+	static const char path[] = "shops > orders > order_tags 10";
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w);
-	expect(&w, "order_tags", NULL, "10,7", way);
-	expect(&w, "order_tags", "10,7", "10,8", way);
+	expect(&w, "order_tags", NULL, "10,7", path);
+	expect(&w, "order_tags", "10,7", "10,8", path);
 	expect(&w, "order_tags", "10,7", "11,7", "shops > orders > order_tags 11; shops > orders > order_tags 10");
-	expect(&w, "order_tags", "10,7", NULL, way);
+	expect(&w, "order_tags", "10,7", NULL, path);
 	world_stop(&w);
 }
 
 static void test_row_behind_a_junction_when_changed_then_up_by_its_key(void **state)
 {
-	static const char way[] = "shops > orders > order_tags > tags 7";
+	static const char path[] = "shops > orders > order_tags > tags 7";
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w);
-	expect(&w, "tags", NULL, "7,3", way);
-	expect(&w, "tags", "7,3", "7,4", way);
+	expect(&w, "tags", NULL, "7,3", path);
+	expect(&w, "tags", "7,3", "7,4", path);
 	expect(&w, "tags", "7,3", "8,3", "shops > orders > order_tags > tags 8; shops > orders > order_tags > tags 7");
-	expect(&w, "tags", "7,3", NULL, way);
+	expect(&w, "tags", "7,3", NULL, path);
 	world_stop(&w);
 }
 
 static void test_row_that_its_parent_refers_to_when_changed_then_up_by_its_key(void **state)
 {
-	static const char way[] = "shops > orders > order_tags > tags > kinds 3";
+	static const char path[] = "shops > orders > order_tags > tags > kinds 3";
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w);
-	expect(&w, "kinds", NULL, "3", way);
-	expect(&w, "kinds", "3", "3", way);
+	expect(&w, "kinds", NULL, "3", path);
+	expect(&w, "kinds", "3", "3", path);
 	expect(&w, "kinds", "3", "4",
 	       "shops > orders > order_tags > tags > kinds 4; shops > orders > order_tags > tags > kinds 3");
-	expect(&w, "kinds", "3", NULL, way);
+	expect(&w, "kinds", "3", NULL, path);
 	world_stop(&w);
 }
 
