@@ -44,12 +44,12 @@ static struct catalog_name name_of(const struct schema_node *node, const struct 
 /* The node says which table it means. */
 static bool names_table(const struct schema_node *node)
 {
-	return node->table && !schema_node_is_invalid(node, "table") && !schema_node_is_invalid(node, "schema");
+	return node->table && !schema_key_is_invalid(node, "table") && !schema_key_is_invalid(node, "schema");
 }
 
 static bool names_other(const struct schema_node *node, const struct schema_table_name *name)
 {
-	return *name->table && (name->schema || !schema_node_is_invalid(node, "schema"));
+	return *name->table && (name->schema || !schema_key_is_invalid(node, "schema"));
 }
 
 /* --- tables */
@@ -149,7 +149,7 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 static void given_key(struct compiler *c, struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
-	bool complete = !schema_node_is_invalid(decl, "primary_key");
+	bool complete = !schema_key_is_invalid(decl, "primary_key");
 
 	for (size_t i = 0; i < decl->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);
@@ -198,7 +198,7 @@ static void resolve_key(struct compiler *c, struct plan_node *node)
 	node->key = xcalloc(decl->primary_key.n, sizeof(*node->key));
 	if (decl->primary_key.n)
 		given_key(c, node);
-	else if (schema_node_is_invalid(decl, "primary_key"))
+	else if (schema_key_is_invalid(decl, "primary_key"))
 		c->failed = true;
 	else if (catalog_is_view(node->table))
 		compiler_fail(c, "NoPrimaryKey", decl->path,
@@ -252,7 +252,7 @@ static const struct catalog_table *last_upper(const struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
 
-	if (decl->relationship.through || schema_node_is_invalid(decl, "relationship.through_tables"))
+	if (decl->relationship.through || schema_key_is_invalid(decl, "relationship.through_tables"))
 		return node->through;
 	return node->parent->table;
 }
@@ -263,8 +263,8 @@ static bool last_join_flawed(const struct plan_node *node)
 	const struct schema_node *decl = node->decl;
 	const struct catalog_table *upper = last_upper(node);
 
-	return !upper || !node->table || schema_node_is_invalid(decl, "relationship.foreign_key") ||
-	       (upper == node->table && schema_node_is_invalid(decl, "relationship.type"));
+	return !upper || !node->table || schema_key_is_invalid(decl, "relationship.foreign_key") ||
+	       (upper == node->table && schema_key_is_invalid(decl, "relationship.type"));
 }
 
 static struct join_request last_join(const struct plan_node *node)
@@ -355,7 +355,7 @@ static void resolve_base_tables(struct compiler *c, struct plan_node *node)
 		if (table)
 			node->base[node->n_base++] = table;
 	}
-	if (node->table && !schema_node_is_invalid(decl, "base_tables"))
+	if (node->table && !schema_key_is_invalid(decl, "base_tables"))
 		relation_check_bases(node, c->f);
 }
 

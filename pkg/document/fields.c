@@ -222,7 +222,7 @@ static void add_columns(struct compiler *c, struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
 	bool all = decl->columns.n == 0 && !(node->scalar && decl->n_expressions) &&
-		   !schema_node_is_invalid(decl, "columns");
+		   !schema_key_is_invalid(decl, "columns");
 
 	for (size_t i = 0; i < decl->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", decl->path, i);
@@ -283,7 +283,7 @@ static void resolve_order(struct compiler *c, struct plan_node *node)
 		sort.column = catalog_column(node->table, sort.how->column);
 		sort.expression = sort.column < 0 ? expression_number(decl, sort.how->column) : 0;
 		if (sort.column < 0 && !sort.expression &&
-		    (!*sort.how->column || schema_node_is_invalid(decl, expression)))
+		    (!*sort.how->column || schema_key_is_invalid(decl, expression)))
 			continue;
 		if (sort.column < 0 && !sort.expression) {
 			unknown_column(c, path, node->table, sort.how->column);
@@ -338,7 +338,7 @@ static bool rename_is_flawed(const struct plan_node *node, const char *name)
 {
 	_cleanup_free_ char *key = jsonx_path("transform.rename", name);
 
-	return schema_node_is_invalid(node->decl, key);
+	return schema_key_is_invalid(node->decl, key);
 }
 
 static void apply_rename(struct compiler *c, struct plan_node *node)
@@ -409,7 +409,7 @@ void fields_resolve(struct compiler *c, struct plan_node *node)
 	check_where(c, node);
 	resolve_order(c, node);
 	for (size_t i = 0; i < node->n_children; i++)
-		if (node->children[i]->decl->label && !schema_node_is_invalid(node->children[i]->decl, "label"))
+		if (node->children[i]->decl->label && !schema_key_is_invalid(node->children[i]->decl, "label"))
 			add_field(c, node, (struct field){.kind = FIELD_CHILD, .child = node->children[i]},
 				  node->children[i]->decl->label);
 	if (node->scalar && node->n_fields == 0 && !node->decl->columns.n && !node->decl->n_expressions &&
@@ -492,7 +492,7 @@ static void move_field(struct compiler *c, struct tree *tree, struct plan_node *
 	found->hidden = found->moved = true;
 	moved.moved_field = add_moved_field(tree, node, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
-	    !schema_node_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
+	    !schema_key_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
 		compiler_fail(c, "InvalidSchema", move->path,
 			      "\"%s\" is no path to a new field: another field is there, or in the way",
 			      move->destination);

@@ -261,7 +261,7 @@ bool schema_node_names_are_known(const struct schema_node *node)
 		if (!node->children[i]->label)
 			return false;
 	return !lost_entry(node, "expressions", has_expression) && !lost_entry(node, "transform.rename", has_rename) &&
-	       !schema_node_is_invalid(node, "transform.concat") && !schema_node_is_invalid(node, "transform.move");
+	       !schema_key_is_invalid(node, "transform.concat") && !schema_key_is_invalid(node, "transform.move");
 }
 
 /* Which types of columns documents can be routed by is said where the table is known. */
@@ -356,7 +356,7 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 void schema_check_names(const struct schema_node *node, struct findings *f)
 {
 	if (node->parent && (node->relationship.variant == SCHEMA_VARIANT_SCALAR ||
-			     schema_node_is_unsure(node, "relationship.variant", f)))
+			     schema_key_is_unsure(node, "relationship.variant", f)))
 		return;
 	for (size_t i = 0; i < node->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);

@@ -1,4 +1,4 @@
-/* Shared between the files of this package only. */
+/* Shared between the files of this package only. Lowest first: a file calls only what is above its own part. */
 #ifndef PGSYNC_SCHEMA_SCHEMA_INT_H
 #define PGSYNC_SCHEMA_SCHEMA_INT_H
 
@@ -6,17 +6,46 @@
 
 #define INVALID_SCHEMA "InvalidSchema"
 
-/* While a node is decoded: whether something was found wrong with `key`, or with a part of it. */
-bool schema_node_is_unsure(const struct schema_node *node, const char *key, const struct findings *f);
+enum { SCHEMA_NODES = 256 }; /* of a document, and of any list of nodes or tables */
 
-/* Of struct schema_transform. */
-extern const struct jsonx_field schema_transform_fields[];
+/* --- invalid.c --- */
+
+/* A misspelled key of the object makes the key that it was probably meant to be invalid. The prefix is where the object
+ * is in the node: "relationship." */
+void schema_note_meant(struct schema_node *node, const json_t *object, const struct jsonx_field *fields,
+		       const char *prefix);
+/* Notes which keys of the node, and of the nodes below it, have errors. */
+void schema_note_invalid_keys(struct schema_node *node, const struct findings *f);
+/* schema_key_is_invalid while the node is decoded, when its invalid keys are not all noted yet. */
+bool schema_key_is_unsure(const struct schema_node *node, const char *key, const struct findings *f);
+
+/* --- relationship.c --- */
+
+/* "table" or "schema.table". False with a finding: then the name is empty. */
+bool schema_table_name_decode(const json_t *value, struct schema_table_name *ret, const char *path, struct findings *f);
+void schema_table_name_release(struct schema_table_name *name);
+extern const struct jsonx_field schema_relationship_fields[]; /* of struct schema_relationship */
+void schema_relationship_release(struct schema_relationship *relationship);
+
+/* --- transform.c --- */
+
+extern const struct jsonx_field schema_transform_fields[]; /* of struct schema_transform */
 void schema_transform_release(struct schema_transform *transform);
 
-/* Reports which names of the node's fields are impossible; its children are decoded already. */
-void schema_check_names(const struct schema_node *node, struct findings *f);
+/* --- names.c --- */
 
-/* False, with a finding: no column's field is named as the document's `routing`. */
+/* Checks the names that the node's fields get. Its children must be decoded. */
+void schema_check_names(const struct schema_node *node, struct findings *f);
+/* False, with a finding: the document's `routing` does not name a field that comes from a column. */
 bool schema_check_routing(const struct schema_document *document, struct findings *f);
+
+/* --- node.c --- */
+
+/* Decodes a node and those below it; never NULL. parent: NULL for the root. */
+struct schema_node *schema_node_decode(const json_t *value, const char *path, struct schema_node *parent,
+				       struct findings *f);
+void schema_node_free(struct schema_node *node);
+/* The node and those below it. */
+size_t schema_node_count(const struct schema_node *node);
 
 #endif

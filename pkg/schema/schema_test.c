@@ -491,18 +491,18 @@ static void test_node_when_it_is_invalid_then_the_rest_of_it_is_there(void **sta
 	assert_string_equal(root->expressions[0].name, "y");
 	assert_int_equal(root->transform.n_concats, 1);
 	assert_string_equal(root->transform.concats[0].destination, "d");
-	assert_true(schema_node_is_invalid(root, "columns"));
-	assert_true(schema_node_is_invalid(root, "where"));
-	assert_true(schema_node_is_invalid(root, "order_by")); /* what is unknown may be meant to be it */
-	assert_true(schema_node_is_invalid(root, "expressions.x"));
-	assert_false(schema_node_is_invalid(root, "expressions.y"));
-	assert_false(schema_node_is_invalid(root, "table"));
-	assert_false(schema_node_is_invalid(root, "primary_key"));
+	assert_true(schema_key_is_invalid(root, "columns"));
+	assert_true(schema_key_is_invalid(root, "where"));
+	assert_true(schema_key_is_invalid(root, "order_by")); /* what is unknown may be meant to be it */
+	assert_true(schema_key_is_invalid(root, "expressions.x"));
+	assert_false(schema_key_is_invalid(root, "expressions.y"));
+	assert_false(schema_key_is_invalid(root, "table"));
+	assert_false(schema_key_is_invalid(root, "primary_key"));
 	child = root->children[0];
-	assert_false(schema_node_is_invalid(child, "primary_key"));
-	assert_false(schema_node_is_invalid(child, "relationship.variant"));
-	assert_true(schema_node_is_invalid(child, "relationship.type"));
-	assert_true(schema_node_is_invalid(child, "relationship.foreign_key"));
+	assert_false(schema_key_is_invalid(child, "primary_key"));
+	assert_false(schema_key_is_invalid(child, "relationship.variant"));
+	assert_true(schema_key_is_invalid(child, "relationship.type"));
+	assert_true(schema_key_is_invalid(child, "relationship.foreign_key"));
 	assert_string_equal(child->relationship.fk_child.items[0], "c");
 	assert_string_equal(child->relationship.fk_parent.items[1], "p");
 	assert_false(findings_concern(&f, "spec.source"));
