@@ -462,15 +462,14 @@ struct kube_call *kube_start(struct kube *kube, const struct kube_call_options *
 	return call;
 }
 
-struct kube_call *kube_request(struct kube *kube, const char *method, const char *path, enum kube_content content,
-			       const json_t *body, int64_t timeout_ms, kube_done_fn *done, void *user)
+struct kube_call *kube_request(struct kube *kube, const struct kube_request *request, kube_done_fn *done, void *user)
 {
 	struct kube_call_options options = {
-		.method = method,
-		.path = path,
-		.content = content,
-		.body = body,
-		.timeout_ms = timeout_ms,
+		.method = request->method,
+		.path = request->path,
+		.content = request->content,
+		.body = request->body,
+		.timeout_ms = request->timeout_ms,
 		.retries = KUBE_RETRIES,
 	};
 
@@ -481,6 +480,7 @@ struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *
 {
 	_cleanup_free_ char *full =
 		xasprintf("%s%cfieldManager=%s&force=true", path, strchr(path, '?') ? '&' : '?', FIELD_MANAGER);
+	struct kube_request request = {.method = "PATCH", .path = full, .content = KUBE_APPLY_PATCH, .body = object};
 
-	return kube_request(kube, "PATCH", full, KUBE_APPLY_PATCH, object, 0, done, user);
+	return kube_request(kube, &request, done, user);
 }

@@ -68,11 +68,17 @@ enum kube_content { KUBE_JSON, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
  * Unauthorized: DENIED, TooManyRequests), code = HTTP status. */
 typedef void kube_done_fn(void *user, const json_t *object, const struct err *err);
 struct kube_call;
-/* path from "/api..."; body may be NULL (it is serialised before the call returns). timeout_ms 0: 30 s, for everything.
- * Within it GETs are repeated on a lost connection, and whatever has a Retry-After as asked, up to ten times; a 401
- * once, with credentials read anew. The call is over when done is called. */
-struct kube_call *kube_request(struct kube *kube, const char *method, const char *path, enum kube_content content,
-			       const json_t *body, int64_t timeout_ms, kube_done_fn *done, void *user);
+/* What to ask; used only until kube_request returns. */
+struct kube_request {
+	const char *method, *path; /* path from "/api..." */
+	enum kube_content content;
+	const json_t *body; /* NULL: none */
+	int64_t timeout_ms; /* for all tries together; 0: 30 s */
+};
+/* Within the timeout a GET is repeated when its connection was lost, and any request when the answer has a Retry-After,
+ * up to ten times; a 401 is repeated once, with credentials that were read again. The call is over when done is called.
+ */
+struct kube_call *kube_request(struct kube *kube, const struct kube_request *request, kube_done_fn *done, void *user);
 /* Ends a call without calling done. NULL is fine. */
 void kube_cancel(struct kube_call *call);
 /* Server-side apply with our field manager and force: "path?fieldManager=pgsync-operator&force=true". */

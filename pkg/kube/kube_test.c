@@ -57,7 +57,8 @@ static struct outcome request(struct bench *b, const char *method, const json_t 
 {
 	struct outcome o = {0};
 
-	(void)kube_request(b->kube, method, "/api/v1/things", KUBE_JSON, body, 0, on_done, &o);
+	(void)kube_request(b->kube, &(struct kube_request){.method = method, .path = "/api/v1/things", .body = body},
+			   on_done, &o);
 	FAKE_UNTIL(b->kube, o.calls > 0);
 	return o;
 }
@@ -181,7 +182,8 @@ static void test_request_when_nothing_comes_then_timeout(void **state)
 
 	UNUSED(state);
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
-	(void)kube_request(b.kube, "GET", "/x", KUBE_JSON, NULL, 100, on_done, &o);
+	(void)kube_request(b.kube, &(struct kube_request){.method = "GET", .path = "/x", .timeout_ms = 100}, on_done,
+			   &o);
 	FAKE_UNTIL(b.kube, o.calls > 0);
 	assert_int_equal(o.err.kind, ERR_TRANSIENT);
 	assert_string_equal(o.err.reason, "Timeout");
@@ -197,12 +199,12 @@ static void test_cancel_when_under_way_then_done_is_never_called(void **state)
 
 	UNUSED(state);
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
-	call = kube_request(b.kube, "GET", "/x", KUBE_JSON, NULL, 0, on_done, &o);
+	call = kube_request(b.kube, &(struct kube_request){.method = "GET", .path = "/x"}, on_done, &o);
 	FAKE_UNTIL(b.kube, fake_count(&b.api, "GET /x") == 1);
 	kube_cancel(call);
 	kube_cancel(NULL);
 	FAKE_FOR(b.kube, 30);
-	(void)kube_request(b.kube, "GET", "/left", KUBE_JSON, NULL, 0, on_done, &o);
+	(void)kube_request(b.kube, &(struct kube_request){.method = "GET", .path = "/left"}, on_done, &o);
 	bench_end(&b);
 	assert_int_equal(o.calls, 0);
 }
@@ -226,7 +228,7 @@ static void test_cancel_when_a_retry_is_due_too_then_nothing_is_sent(void **stat
 
 	UNUSED(state);
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
-	call = kube_request(b.kube, "PATCH", "/x", KUBE_JSON, NULL, 0, on_done, &o);
+	call = kube_request(b.kube, &(struct kube_request){.method = "PATCH", .path = "/x"}, on_done, &o);
 	FAKE_UNTIL(b.kube, b.kube->timers.n == 1);
 	/* Due after the repetition, and both before the loop goes on. */
 	(void)kube_timer_start(b.kube, clock_now_ms() + 1100, cancel_it, &call);

@@ -92,7 +92,10 @@ void resource_write_finalizer(struct resource *r, bool there)
 	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->uid, "resourceVersion", r->resource_version,
 			  "finalizers", finalizers);
 	begin(r);
-	r->call = kube_request(r->op->kube, "PATCH", path, KUBE_MERGE_PATCH, patch, 0, finalizer_written, r);
+	r->call = kube_request(
+		r->op->kube,
+		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
+		finalizer_written, r);
 }
 
 /* An SQL identifier in quotes. */

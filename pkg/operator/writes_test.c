@@ -21,17 +21,12 @@ struct kube_call {
 
 static struct kube_call call;
 
-struct kube_call *kube_request(struct kube *kube, const char *method, const char *path, enum kube_content content,
-			       const json_t *body, int64_t timeout_ms, kube_done_fn *done, void *user)
+struct kube_call *kube_request(struct kube *kube, const struct kube_request *request, kube_done_fn *done, void *user)
 {
 	UNUSED(kube);
-	UNUSED(method);
-	UNUSED(path);
-	UNUSED(content);
-	UNUSED(timeout_ms);
 	assert_null(call.done);
 	free(call.body);
-	call.body = jsonx_canonical(body);
+	call.body = jsonx_canonical(request->body);
 	call.done = done;
 	call.user = user;
 	call.sent++;
@@ -40,7 +35,8 @@ struct kube_call *kube_request(struct kube *kube, const char *method, const char
 
 struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *object, kube_done_fn *done, void *user)
 {
-	return kube_request(kube, "PATCH", path, KUBE_APPLY_PATCH, object, 0, done, user);
+	UNUSED(path);
+	return kube_request(kube, &(struct kube_request){.body = object}, done, user);
 }
 
 void kube_cancel(struct kube_call *c)
