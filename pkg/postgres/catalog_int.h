@@ -2,8 +2,6 @@
 #ifndef PGSYNC_POSTGRES_CATALOG_INT_H
 #define PGSYNC_POSTGRES_CATALOG_INT_H
 
-#include <libpq-fe.h>
-
 #include "postgres/catalog.h"
 
 /* "0 2 1" -> {0, 2, 1}; NULL or "" is none. False when it is anything else. */

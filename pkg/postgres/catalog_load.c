@@ -105,26 +105,26 @@ static const char sql_list[] =
 	" WHERE (n.nspname = ANY ($1::text[]) OR n.nspname !~ '^(pg_|information_schema$)')"
 	" AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname = ANY ($1::text[]) DESC, 1 LIMIT 10000";
 
-static char *text_of(const PGresult *r, int row, int column)
+static char *text_of(const struct pg_result *r, int row, int column)
 {
-	return xstrdup_or_null(pg_value(r, row, column));
+	return xstrdup_or_null(pg_value_or_null(r, row, column));
 }
 
-static char char_of(const PGresult *r, int row, int column)
+static char char_of(const struct pg_result *r, int row, int column)
 {
-	return PQgetvalue(r, row, column)[0];
+	return pg_value(r, row, column)[0];
 }
 
-static double double_of(const PGresult *r, int row, int column)
+static double double_of(const struct pg_result *r, int row, int column)
 {
-	const char *value = pg_value(r, row, column);
+	const char *value = pg_value_or_null(r, row, column);
 
 	return value ? strtod(value, NULL) : -1;
 }
 
-static int32_t int_of(const PGresult *r, int row, int column)
+static int32_t int_of(const struct pg_result *r, int row, int column)
 {
-	const char *value = PQgetvalue(r, row, column);
+	const char *value = pg_value(r, row, column);
 	uint64_t u = 0;
 	bool negative = value[0] == '-';
 
@@ -133,20 +133,20 @@ static int32_t int_of(const PGresult *r, int row, int column)
 	return negative ? -(int32_t)u : (int32_t)u;
 }
 
-static struct catalog_table *table_of(struct catalog *catalog, const PGresult *r, int row)
+static struct catalog_table *table_of(struct catalog *catalog, const struct pg_result *r, int row)
 {
-	return (struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_value_u64(r, row, 0));
+	return (struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_u64(r, row, 0));
 }
 
 static int load_tables(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, sql_tables, params, 2, &r, err) < 0)
 		return -1;
-	catalog->tables = xcalloc((size_t)PQntuples(r) + 1, sizeof(*catalog->tables));
-	for (int i = 0; i < PQntuples(r); i++) {
-		uint32_t oid = (uint32_t)pg_value_u64(r, i, 0);
+	catalog->tables = xcalloc((size_t)pg_n_rows(r) + 1, sizeof(*catalog->tables));
+	for (int i = 0; i < pg_n_rows(r); i++) {
+		uint32_t oid = (uint32_t)pg_u64(r, i, 0);
 
 		/* A table may be wanted twice, and an index may be flagged twice for a moment. */
 		if (catalog_find_oid(catalog, oid))
@@ -159,14 +159,14 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 			.persistence = char_of(r, i, 4),
 			.replica_identity = char_of(r, i, 5),
 			.identity_index = char_of(r, i, 5) == 'i' ? text_of(r, i, 6) : NULL,
-			.row_security = pg_value_bool(r, i, 7),
-			.is_owner = pg_value_bool(r, i, 8),
-			.can_select = pg_value_bool(r, i, 9),
+			.row_security = pg_bool(r, i, 7),
+			.is_owner = pg_bool(r, i, 8),
+			.can_select = pg_bool(r, i, 9),
 			.row_estimate = double_of(r, i, 10),
-			.filenode = (uint32_t)pg_value_u64(r, i, 11),
-			.partition_of = (uint32_t)pg_value_u64(r, i, 12),
-			.is_inherited = pg_value_bool(r, i, 13),
-			.storage = pg_value_u64(r, i, 14),
+			.filenode = (uint32_t)pg_u64(r, i, 11),
+			.partition_of = (uint32_t)pg_u64(r, i, 12),
+			.is_inherited = pg_bool(r, i, 13),
+			.storage = pg_u64(r, i, 14),
 		};
 	}
 	return 0;
@@ -174,12 +174,12 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 
 static int load_columns(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	size_t alloc = 0;
 
 	if (pg_query(pg, sql_columns, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_table *t = table_of(catalog, r, i);
 
 		if (!t)
@@ -190,17 +190,17 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 		t->columns[t->n_columns++] = (struct catalog_column){
 			.name = text_of(r, i, 1),
 			.attnum = int_of(r, i, 2),
-			.type_oid = (uint32_t)pg_value_u64(r, i, 3),
+			.type_oid = (uint32_t)pg_u64(r, i, 3),
 			.typmod = int_of(r, i, 4),
 			.type = text_of(r, i, 5),
 			.base_type = text_of(r, i, 6),
 			.category = char_of(r, i, 7),
-			.not_null = pg_value_bool(r, i, 8),
-			.generated = pg_value_bool(r, i, 9),
-			.is_virtual = pg_value_bool(r, i, 12),
-			.type_made_of = PQgetisnull(r, i, 13) ? 0 : pg_value_u64(r, i, 13),
-			.altered = (uint32_t)pg_value_u64(r, i, 11),
-			.element_category = PQgetisnull(r, i, 10) ? '\0' : char_of(r, i, 10),
+			.not_null = pg_bool(r, i, 8),
+			.generated = pg_bool(r, i, 9),
+			.is_virtual = pg_bool(r, i, 12),
+			.type_made_of = pg_is_null(r, i, 13) ? 0 : pg_u64(r, i, 13),
+			.altered = (uint32_t)pg_u64(r, i, 11),
+			.element_category = pg_is_null(r, i, 10) ? '\0' : char_of(r, i, 10),
 		};
 	}
 	return 0;
@@ -216,12 +216,12 @@ static struct catalog_column *column_numbered(const struct catalog_table *t, int
 
 static int load_labels(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	size_t alloc = 0;
 
 	if (pg_query(pg, sql_labels, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_column *column = column_numbered(table_of(catalog, r, i), int_of(r, i, 1));
 
 		if (!column)
@@ -230,7 +230,7 @@ static int load_labels(struct pg *pg, const char *const *params, struct catalog 
 			alloc = 0; /* rows come column by column */
 		ALLOC_GROW(column->labels, column->n_labels + 1, alloc);
 		column->labels[column->n_labels++] = (struct catalog_label){
-			.oid = (uint32_t)pg_value_u64(r, i, 2),
+			.oid = (uint32_t)pg_u64(r, i, 2),
 			.label = text_of(r, i, 3),
 		};
 	}
@@ -253,12 +253,12 @@ static int shape_changed(struct err *err, const struct catalog_table *t)
 
 static int load_indexes(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	size_t alloc = 0;
 
 	if (pg_query(pg, sql_indexes, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_table *t = table_of(catalog, r, i);
 		struct catalog_index *index;
 
@@ -270,14 +270,14 @@ static int load_indexes(struct pg *pg, const char *const *params, struct catalog
 		index = &t->indexes[t->n_indexes++];
 		*index = (struct catalog_index){
 			.name = text_of(r, i, 1),
-			.unique = pg_value_bool(r, i, 2),
-			.primary = pg_value_bool(r, i, 3),
-			.immediate = pg_value_bool(r, i, 4),
-			.partial = pg_value_bool(r, i, 5),
-			.expression = pg_value_bool(r, i, 6),
-			.valid = pg_value_bool(r, i, 7),
+			.unique = pg_bool(r, i, 2),
+			.primary = pg_bool(r, i, 3),
+			.immediate = pg_bool(r, i, 4),
+			.partial = pg_bool(r, i, 5),
+			.expression = pg_bool(r, i, 6),
+			.valid = pg_bool(r, i, 7),
 		};
-		if (!catalog_positions(pg_value(r, i, 8), &index->columns, &index->n) ||
+		if (!catalog_positions(pg_value_or_null(r, i, 8), &index->columns, &index->n) ||
 		    !in_table(t, index->columns, index->n))
 			return shape_changed(err, t);
 	}
@@ -286,12 +286,12 @@ static int load_indexes(struct pg *pg, const char *const *params, struct catalog
 
 static int load_foreign_keys(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	size_t alloc = 0;
 
 	if (pg_query(pg, sql_foreign_keys, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_table *t = table_of(catalog, r, i);
 		struct catalog_foreign_key *key;
 		size_t n_to = 0;
@@ -304,10 +304,10 @@ static int load_foreign_keys(struct pg *pg, const char *const *params, struct ca
 		key = &t->foreign_keys[t->n_foreign_keys++];
 		*key = (struct catalog_foreign_key){
 			.name = text_of(r, i, 1),
-			.to = (uint32_t)pg_value_u64(r, i, 2),
+			.to = (uint32_t)pg_u64(r, i, 2),
 		};
-		if (!catalog_positions(pg_value(r, i, 3), &key->columns, &key->n) ||
-		    !catalog_positions(pg_value(r, i, 4), &key->to_columns, &n_to) || key->n != n_to ||
+		if (!catalog_positions(pg_value_or_null(r, i, 3), &key->columns, &key->n) ||
+		    !catalog_positions(pg_value_or_null(r, i, 4), &key->to_columns, &n_to) || key->n != n_to ||
 		    !in_table(t, key->columns, key->n))
 			return shape_changed(err, t);
 	}
@@ -353,7 +353,7 @@ static void add_names(struct strbuf *schemas, struct strbuf *tables, const struc
 /* One snapshot for all queries; inside a transaction of the caller, its own. */
 static int load_in_transaction(struct pg *pg, const char *const *names, struct catalog *catalog, struct err *err)
 {
-	bool own = PQtransactionStatus(pg_conn(pg)) == PQTRANS_IDLE;
+	bool own = PQtransactionStatus(pg->conn) == PQTRANS_IDLE;
 	struct err ignored;
 
 	if (own && pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) < 0)
@@ -387,7 +387,7 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
 
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n, struct err *err)
 {
-	_cleanup_result_ PGresult *result = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
 	struct strbuf schemas, tables;
 	int r;
 
@@ -397,7 +397,7 @@ int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char
 	strbuf_release(&tables);
 	if (r < 0)
 		return err_wrap(err, "listing tables");
-	*ret_n = (size_t)PQntuples(result);
+	*ret_n = (size_t)pg_n_rows(result);
 	*ret = xcalloc(*ret_n + 1, sizeof(**ret));
 	for (size_t i = 0; i < *ret_n; i++)
 		(*ret)[i] = text_of(result, (int)i, 0);

@@ -50,42 +50,43 @@ static char *partitioned_oids(const struct catalog *catalog)
 	return strbuf_detach(&oids);
 }
 
-static int add_part(struct catalog_table *table, const PGresult *r, int row, struct err *err)
+static int add_part(struct catalog_table *table, const struct pg_result *r, int row, struct err *err)
 {
 	struct catalog_part *part;
 
 	table->parts = xreallocarray(table->parts, table->n_parts + 1, sizeof(*table->parts));
 	part = &table->parts[table->n_parts++];
 	*part = (struct catalog_part){
-		.oid = (uint32_t)pg_value_u64(r, row, 1),
-		.schema = xstrdup(PQgetvalue(r, row, 2)),
-		.name = xstrdup(PQgetvalue(r, row, 3)),
-		.kind = PQgetvalue(r, row, 4)[0],
-		.persistence = PQgetvalue(r, row, 5)[0],
-		.attachment = (uint32_t)pg_value_u64(r, row, 6),
-		.filenode = (uint32_t)pg_value_u64(r, row, 7),
-		.replica_identity = PQgetvalue(r, row, 8)[0],
-		.is_owner = pg_value_bool(r, row, 9),
-		.can_select = pg_value_bool(r, row, 12),
+		.oid = (uint32_t)pg_u64(r, row, 1),
+		.schema = xstrdup(pg_value(r, row, 2)),
+		.name = xstrdup(pg_value(r, row, 3)),
+		.kind = pg_value(r, row, 4)[0],
+		.persistence = pg_value(r, row, 5)[0],
+		.attachment = (uint32_t)pg_u64(r, row, 6),
+		.filenode = (uint32_t)pg_u64(r, row, 7),
+		.replica_identity = pg_value(r, row, 8)[0],
+		.is_owner = pg_bool(r, row, 9),
+		.can_select = pg_bool(r, row, 12),
 	};
 	if (part->replica_identity == 'i')
-		part->identity_index = xstrdup_or_null(pg_value(r, row, 10));
-	if (!catalog_positions(pg_value(r, row, 11), &part->identity, &part->n_identity))
-		return err_set(err, ERR_FATAL, "the server gave \"%s\" as positions of columns", pg_value(r, row, 11));
+		part->identity_index = xstrdup_or_null(pg_value_or_null(r, row, 10));
+	if (!catalog_positions(pg_value_or_null(r, row, 11), &part->identity, &part->n_identity))
+		return err_set(err, ERR_FATAL, "the server gave \"%s\" as positions of columns",
+			       pg_value_or_null(r, row, 11));
 	return 0;
 }
 
 int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err)
 {
 	_cleanup_free_ char *oids = partitioned_oids(catalog);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (!oids)
 		return 0;
 	if (pg_query(pg, sql_parts, (const char *const[]){oids}, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
-		const struct catalog_table *table = catalog_find_oid(catalog, (uint32_t)pg_value_u64(r, i, 0));
+	for (int i = 0; i < pg_n_rows(r); i++) {
+		const struct catalog_table *table = catalog_find_oid(catalog, (uint32_t)pg_u64(r, i, 0));
 
 		if (table && add_part((struct catalog_table *)table, r, i, err) < 0)
 			return -1;
@@ -124,7 +125,7 @@ int catalog_part_index(struct pg *pg, const struct catalog_table *table, const s
 		       const struct catalog_columns *columns, char **ret, struct err *err)
 {
 	_cleanup_free_ char *oid = xasprintf("%u", part->oid);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf names;
 	int failed;
 
@@ -140,6 +141,6 @@ int catalog_part_index(struct pg *pg, const struct catalog_table *table, const s
 	strbuf_release(&names);
 	if (failed < 0)
 		return err_wrap(err, "looking for an index of %s.%s", part->schema, part->name);
-	*ret = PQntuples(r) ? xstrdup(PQgetvalue(r, 0, 0)) : NULL;
+	*ret = pg_n_rows(r) ? xstrdup(pg_value(r, 0, 0)) : NULL;
 	return 0;
 }

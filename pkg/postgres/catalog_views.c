@@ -25,44 +25,44 @@ static const char sql_reads[] =
 	      " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f')"
 	      " ORDER BY reads.view, n.nspname, c.relname";
 
-static struct catalog_table *view_of(struct catalog *catalog, const PGresult *r, int row)
+static struct catalog_table *view_of(struct catalog *catalog, const struct pg_result *r, int row)
 {
-	return (struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_value_u64(r, row, 0));
+	return (struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_u64(r, row, 0));
 }
 
 static int load_definitions(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, sql_views, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_table *view = view_of(catalog, r, i);
 
 		if (!view)
 			continue;
-		view->definition = xstrdup_or_null(pg_value(r, i, 1));
-		view->populated = pg_value_bool(r, i, 2);
-		view->can_refresh = pg_value_bool(r, i, 3);
+		view->definition = xstrdup_or_null(pg_value_or_null(r, i, 1));
+		view->populated = pg_bool(r, i, 2);
+		view->can_refresh = pg_bool(r, i, 3);
 	}
 	return 0;
 }
 
 static int load_reads(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, sql_reads, params, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
+	for (int i = 0; i < pg_n_rows(r); i++) {
 		struct catalog_table *view = view_of(catalog, r, i);
 
 		if (!view)
 			continue;
 		view->reads = xreallocarray(view->reads, view->n_reads + 1, sizeof(*view->reads));
 		view->reads[view->n_reads++] = (struct catalog_reads){
-			.oid = (uint32_t)pg_value_u64(r, i, 1),
-			.name = xasprintf("%s.%s", PQgetvalue(r, i, 2), PQgetvalue(r, i, 3)),
+			.oid = (uint32_t)pg_u64(r, i, 1),
+			.name = xasprintf("%s.%s", pg_value(r, i, 2), pg_value(r, i, 3)),
 		};
 	}
 	return 0;

@@ -153,7 +153,7 @@ static int handshake(struct pg *pg, const struct pg_params *params, int64_t dead
 	return ret;
 }
 
-static void ignore_notice(void *arg, const PGresult *result)
+static void ignore_notice(void *arg, const struct pg_result *result)
 {
 	UNUSED(arg);
 	UNUSED(result);

@@ -124,7 +124,7 @@ int pg_err_conn(const PGconn *conn, struct err *err)
 	return -1;
 }
 
-int pg_err_result(const PGresult *result, struct err *err)
+int pg_err_result(const struct pg_result *result, struct err *err)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	struct strbuf sb;

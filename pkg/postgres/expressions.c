@@ -31,22 +31,22 @@ static int load_type_name(struct pg *pg, struct catalog_expression *e, struct er
 		" SELECT format_type($1::oid, $2::int), typname, typcategory FROM b WHERE typtype <> 'd'";
 	_cleanup_free_ char *oid = xasprintf("%u", e->type.type_oid);
 	_cleanup_free_ char *typmod = xasprintf("%d", e->type.typmod);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, sql, (const char *const[]){oid, typmod}, 2, &r, err) < 0)
 		return -1;
-	if (PQntuples(r) != 1)
+	if (pg_n_rows(r) != 1)
 		return err_set(err, ERR_TRANSIENT, "the type of an expression is gone");
-	e->type.type = xstrdup(PQgetvalue(r, 0, 0));
-	e->type.base_type = xstrdup(PQgetvalue(r, 0, 1));
-	e->type.category = PQgetvalue(r, 0, 2)[0];
+	e->type.type = xstrdup(pg_value(r, 0, 0));
+	e->type.base_type = xstrdup(pg_value(r, 0, 1));
+	e->type.category = pg_value(r, 0, 2)[0];
 	return 0;
 }
 
 /* 1: the expression has a problem. */
 static int load_type(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf sql;
 	int failed;
 
@@ -68,7 +68,7 @@ static int load_type(struct pg *pg, const struct catalog_table *table, struct ca
 /* Without the privilege nothing can be said of the expression. */
 static int check_temporary(struct pg *pg, struct catalog_expression *e, const struct err *said, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (said->kind != ERR_DENIED)
 		return note_problem(e, said);
@@ -77,10 +77,9 @@ static int check_temporary(struct pg *pg, struct catalog_expression *e, const st
 		     " WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')",
 		     NULL, 0, &r, err) < 0)
 		return -1;
-	if (PQntuples(r) == 0)
+	if (pg_n_rows(r) == 0)
 		return note_problem(e, said);
-	e->problem =
-		xasprintf("cannot be checked: expressions are tried on a temporary table; %s", PQgetvalue(r, 0, 0));
+	e->problem = xasprintf("cannot be checked: expressions are tried on a temporary table; %s", pg_value(r, 0, 0));
 	return 0;
 }
 
@@ -109,13 +108,13 @@ static int check_moments(struct pg *pg, struct catalog_expression *e, struct err
 	static const char sql[] = "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_class c ON c.oid = "
 				  "d.adrelid JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
 				  " WHERE c.relnamespace = pg_my_temp_schema() AND a.attname = 'pgsync.expression'";
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (count_moments(e->sql) == 0)
 		return 0;
 	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
 		return -1;
-	if (PQntuples(r) == 1 && count_moments(PQgetvalue(r, 0, 0)) < count_moments(e->sql))
+	if (pg_n_rows(r) == 1 && count_moments(pg_value(r, 0, 0)) < count_moments(e->sql))
 		e->problem = xstrdup("is not immutable: 'now', 'today', 'tomorrow' and 'yesterday' are another time "
 				     "whenever they are read, and no change of the row would be seen");
 	return 0;

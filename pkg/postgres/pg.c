@@ -10,19 +10,14 @@
 #include "base/parse.h"
 #include "postgres/pg_int.h"
 
-PGconn *pg_conn(struct pg *pg)
-{
-	return pg->conn;
-}
-
 int pg_server_version(struct pg *pg)
 {
 	return PQserverVersion(pg->conn);
 }
 
-void pg_clear(PGresult *result)
+int pg_backend_pid(struct pg *pg)
 {
-	PQclear(result);
+	return PQbackendPID(pg->conn);
 }
 
 /* --- Waiting -------------------------------------------------------------------------------------------------------
@@ -98,7 +93,7 @@ int pg_flush(struct pg *pg, struct err *err)
 	}
 }
 
-int pg_next_result(struct pg *pg, int64_t deadline_ms, PGresult **ret, struct err *err)
+int pg_next_result(struct pg *pg, int64_t deadline_ms, struct pg_result **ret, struct err *err)
 {
 	while (PQisBusy(pg->conn)) {
 		if (wait_socket(pg, POLLIN, deadline_ms, err) < 0)
@@ -119,7 +114,7 @@ static bool is_failure(ExecStatusType status)
 	       status != PGRES_EMPTY_QUERY;
 }
 
-static int check_result(const PGresult *result, struct err *err)
+static int check_result(const struct pg_result *result, struct err *err)
 {
 	ExecStatusType status = PQresultStatus(result);
 
@@ -132,14 +127,14 @@ static int check_result(const PGresult *result, struct err *err)
 }
 
 /* Reads to the end; keeps the last result that is no failure, and the first failure. */
-static int collect(struct pg *pg, PGresult **ret, struct err *err)
+static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
 {
 	int64_t deadline_ms = pg->query_timeout_ms > 0 ? clock_now_ms() + pg->query_timeout_ms : -1;
-	_cleanup_result_ PGresult *last = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *last = NULL;
 	int failed = 0;
 
 	for (;;) {
-		PGresult *result = NULL;
+		struct pg_result *result = NULL;
 
 		if (pg_next_result(pg, deadline_ms, &result, failed ? &(struct err){0} : err) < 0)
 			return -1;
@@ -147,7 +142,7 @@ static int collect(struct pg *pg, PGresult **ret, struct err *err)
 			break;
 		if (failed == 0)
 			failed = check_result(result, err);
-		PQclear(last);
+		pg_result_free(last);
 		last = result;
 		if (PQresultStatus(result) == PGRES_COPY_IN || PQresultStatus(result) == PGRES_COPY_OUT ||
 		    PQresultStatus(result) == PGRES_COPY_BOTH) {
@@ -174,7 +169,8 @@ static int send_query(struct pg *pg, const char *sql, const char *const *params,
 	return ok ? 0 : pg_err_conn(pg->conn, err);
 }
 
-int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, PGresult **ret, struct err *err)
+int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct pg_result **ret,
+	     struct err *err)
 {
 	assert(!pg->replication || n_params == 0);
 	if (pg_usable(pg, err) < 0 || send_query(pg, sql, params, n_params, err) < 0 || pg_flush(pg, err) < 0)
@@ -280,7 +276,7 @@ static void forget_prepared(struct pg *pg, struct err *err)
 	(void)map_removes(pg->prepared, pg->executing);
 }
 
-static int fail_rows(struct pg *pg, const PGresult *failure, struct err *err)
+static int fail_rows(struct pg *pg, const struct pg_result *failure, struct err *err)
 {
 	struct err ignored = {0};
 
@@ -291,11 +287,11 @@ static int fail_rows(struct pg *pg, const PGresult *failure, struct err *err)
 	return -1;
 }
 
-int pg_rows_next(struct pg *pg, PGresult **ret, struct err *err)
+int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err)
 {
 	assert(pg->rows);
 	for (;;) {
-		_cleanup_result_ PGresult *result = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *result = NULL;
 
 		if (pg_next_result(pg, -1, &result, err) < 0) {
 			pg->rows = false;
@@ -326,7 +322,7 @@ int pg_rows_abort(struct pg *pg, struct err *err)
 		return -1;
 	}
 	for (;;) {
-		_cleanup_result_ PGresult *result = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *result = NULL;
 
 		if (pg_next_result(pg, deadline_ms, &result, err) < 0)
 			return err_wrap(err, "aborting a query");
@@ -336,31 +332,57 @@ int pg_rows_abort(struct pg *pg, struct err *err)
 	return PQstatus(pg->conn) == CONNECTION_OK ? 0 : pg_err_conn(pg->conn, err);
 }
 
-/* --- Values --------------------------------------------------------------------------------------------------------
+/* --- Results -------------------------------------------------------------------------------------------------------
+ * libpq names its PGresult struct pg_result too, so its headers and ours declare one type.
  */
-const char *pg_value(const PGresult *result, int row, int column)
+void pg_result_free(struct pg_result *result)
+{
+	PQclear(result);
+}
+
+int pg_n_rows(const struct pg_result *result)
+{
+	return PQntuples(result);
+}
+
+const char *pg_value(const struct pg_result *result, int row, int column)
+{
+	return PQgetvalue(result, row, column);
+}
+
+size_t pg_length(const struct pg_result *result, int row, int column)
+{
+	return (size_t)PQgetlength(result, row, column);
+}
+
+bool pg_is_null(const struct pg_result *result, int row, int column)
+{
+	return PQgetisnull(result, row, column) != 0;
+}
+
+const char *pg_value_or_null(const struct pg_result *result, int row, int column)
 {
 	return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
 }
 
-bool pg_value_bool(const PGresult *result, int row, int column)
+bool pg_bool(const struct pg_result *result, int row, int column)
 {
-	const char *value = pg_value(result, row, column);
+	const char *value = pg_value_or_null(result, row, column);
 
 	return value && value[0] == 't';
 }
 
-uint64_t pg_value_u64(const PGresult *result, int row, int column)
+uint64_t pg_u64(const struct pg_result *result, int row, int column)
 {
-	const char *value = pg_value(result, row, column);
+	const char *value = pg_value_or_null(result, row, column);
 	uint64_t ret = 0;
 
 	return value && parse_u64(value, strlen(value), &ret) ? ret : 0;
 }
 
-uint64_t pg_value_lsn(const PGresult *result, int row, int column)
+uint64_t pg_lsn(const struct pg_result *result, int row, int column)
 {
-	const char *value = pg_value(result, row, column);
+	const char *value = pg_value_or_null(result, row, column);
 	uint64_t ret = 0;
 
 	return value && parse_lsn(value, &ret) ? ret : 0;

@@ -13,8 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <libpq-fe.h>
-
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
@@ -47,19 +45,33 @@ int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);
-PGconn *pg_conn(struct pg *pg);
 int pg_server_version(struct pg *pg); /* 170010 */
+int pg_backend_pid(struct pg *pg);
 
-void pg_clear(PGresult *result);
-CLEANUP(PGresult, pg_clear);
-#define _cleanup_result_ _cleanup_(pg_clearp)
+/* --- Results --------------------------------------------------------------------------------------------------- */
+struct pg_result; /* rows, or one row of a stream; immutable */
 
+void pg_result_free(struct pg_result *result);
+CLEANUP(struct pg_result, pg_result_free);
+int pg_n_rows(const struct pg_result *result);
+/* The text of a field with its length; "" for NULL. It lives as long as the result. */
+const char *pg_value(const struct pg_result *result, int row, int column);
+size_t pg_length(const struct pg_result *result, int row, int column);
+bool pg_is_null(const struct pg_result *result, int row, int column);
+/* The same text, NULL for NULL. */
+const char *pg_value_or_null(const struct pg_result *result, int row, int column);
+/* What the text means; false or 0 for NULL and for text that is not a boolean, number or LSN. */
+bool pg_bool(const struct pg_result *result, int row, int column);
+uint64_t pg_u64(const struct pg_result *result, int row, int column);
+uint64_t pg_lsn(const struct pg_result *result, int row, int column);
+
+/* --- Statements ------------------------------------------------------------------------------------------------ */
 /* Runs one statement with text parameters (NULL is NULL; none on a replication connection) and waits for its rows. ret
  * may be NULL. After CANCELLED the connection is only good for pg_close.
  * Errors: kind from the SQLSTATE (08, 57P0x, 53: TRANSIENT; 40, 55006, 55P03: CONFLICT; 28, 42501: DENIED; 42, 22, 23:
  * INVALID; 57014: CANCELLED when we asked), sqlstate set, message with the server's detail and hint, without row
  * values. */
-int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, PGresult **ret,
+int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct pg_result **ret,
 	     struct err *err) WARN_UNUSED;
 /* Several statements without parameters, as one string; results are dropped. */
 int pg_exec(struct pg *pg, const char *sql, struct err *err) WARN_UNUSED;
@@ -77,7 +89,7 @@ int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, con
 /* A query failed because of what some row holds: an expression divides by zero, a text is no number. */
 bool pg_is_about_a_value(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
-int pg_rows_next(struct pg *pg, PGresult **ret, struct err *err) WARN_UNUSED;
+int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;
 /* Drops what is left of the stream (cancels the query). */
 int pg_rows_abort(struct pg *pg, struct err *err) WARN_UNUSED;
 

@@ -4,6 +4,8 @@
 
 #include <stdatomic.h>
 
+#include <libpq-fe.h>
+
 #include "base/map.h"
 #include "postgres/pg.h"
 
@@ -43,7 +45,7 @@ int pg_pause(const struct pg *pg, int64_t ms, struct err *err) WARN_UNUSED;
 int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
 /* The next result without blocking in libpq; *ret is NULL after the last one. A running query is cancelled when the
  * wait is. deadline_ms as in pg_wait_fd. */
-int pg_next_result(struct pg *pg, int64_t deadline_ms, PGresult **ret, struct err *err) WARN_UNUSED;
+int pg_next_result(struct pg *pg, int64_t deadline_ms, struct pg_result **ret, struct err *err) WARN_UNUSED;
 /* Refuses a connection that is only good for pg_close. */
 int pg_usable(const struct pg *pg, struct err *err) WARN_UNUSED;
 /* True when TLS holds decrypted bytes that poll() does not know of. */
@@ -56,7 +58,7 @@ const char *pg_sqlstate_reason(const char *sqlstate);
 /* Fills *err from the fields of a server error; primary, detail and hint may be NULL. Row values are left out. */
 int pg_err_fields(const char *sqlstate, const char *primary, const char *detail, const char *hint, struct err *err);
 /* Fills *err from a failed result; without a SQLSTATE, the connection is gone. */
-int pg_err_result(const PGresult *result, struct err *err);
+int pg_err_result(const struct pg_result *result, struct err *err);
 /* TRANSIENT/SourceUnreachable with libpq's last words. */
 int pg_err_conn(const PGconn *conn, struct err *err);
 bool pg_is_sqlstate(const struct err *err, const char *sqlstate);
@@ -93,13 +95,5 @@ CLEANUP(struct pg_task, pg_task_unref);
 int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err);
 /* Numeric addresses of a host, comma separated, most preferred first. TRANSIENT/DNS when it cannot be resolved. */
 int pg_resolve(const char *host, int cancel_fd, int64_t deadline_ms, char **ret, struct err *err) WARN_UNUSED;
-
-/* --- Values of results ------------------------------------------------------------------------------------------- */
-/* Text of a field, NULL for NULL. */
-const char *pg_value(const PGresult *result, int row, int column);
-bool pg_value_bool(const PGresult *result, int row, int column);
-/* 0 for NULL or anything that is no number. */
-uint64_t pg_value_u64(const PGresult *result, int row, int column);
-uint64_t pg_value_lsn(const PGresult *result, int row, int column);
 
 #endif

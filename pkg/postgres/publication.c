@@ -55,10 +55,10 @@ static const struct catalog_table *wanted(uint32_t oid, const struct catalog_tab
 }
 
 /* An entry that is right stays; a wrong one is dropped, and added again if its table is wanted. */
-static bool is_member(const PGresult *r, uint32_t oid)
+static bool is_member(const struct pg_result *r, uint32_t oid)
 {
-	for (int i = 0; i < PQntuples(r); i++)
-		if ((uint32_t)pg_value_u64(r, i, 0) == oid && pg_value_bool(r, i, 3))
+	for (int i = 0; i < pg_n_rows(r); i++)
+		if ((uint32_t)pg_u64(r, i, 0) == oid && pg_bool(r, i, 3))
 			return true;
 	return false;
 }
@@ -66,14 +66,14 @@ static bool is_member(const PGresult *r, uint32_t oid)
 static int compare_members(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
 			   struct difference *d, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	const char *sql = pg_server_version(pg) < 150000 ? sql_members_14 : sql_members;
 
 	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++)
-		if (!pg_value_bool(r, i, 3) || !wanted((uint32_t)pg_value_u64(r, i, 0), tables, n))
-			add_table(&d->drop, PQgetvalue(r, i, 1), PQgetvalue(r, i, 2));
+	for (int i = 0; i < pg_n_rows(r); i++)
+		if (!pg_bool(r, i, 3) || !wanted((uint32_t)pg_u64(r, i, 0), tables, n))
+			add_table(&d->drop, pg_value(r, i, 1), pg_value(r, i, 2));
 	for (size_t i = 0; i < n; i++)
 		if (wanted(tables[i]->oid, tables, i) == NULL && !is_member(r, tables[i]->oid))
 			add_table(&d->add, tables[i]->schema, tables[i]->name);
@@ -82,14 +82,14 @@ static int compare_members(struct pg *pg, const char *name, const struct catalog
 
 static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	bool old = pg_server_version(pg) < 150000;
 
 	if (!all_tables) {
 		if (pg_query(pg, old ? sql_schemas_14 : sql_schemas, (const char *const[]){name}, old ? 0 : 1, &r,
 			     err) < 0)
 			return -1;
-		if (!pg_value_bool(r, 0, 0))
+		if (!pg_bool(r, 0, 0))
 			return 0;
 	}
 	return err_reason(err, ERR_INVALID, "PublicationConflict",
@@ -100,15 +100,15 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 static int compare(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
 		   struct difference *d, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, is_18(pg) ? sql_publication_18 : sql_publication, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
-	d->absent = PQntuples(r) == 0;
+	d->absent = pg_n_rows(r) == 0;
 	if (!d->absent) {
-		if (check_whole_schemas(pg, name, pg_value_bool(r, 0, 0), err) < 0)
+		if (check_whole_schemas(pg, name, pg_bool(r, 0, 0), err) < 0)
 			return -1;
-		d->options = !pg_value_bool(r, 0, 1);
+		d->options = !pg_bool(r, 0, 1);
 	}
 	return compare_members(pg, name, tables, n, d, err);
 }
@@ -186,11 +186,11 @@ int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err 
 		"|| "
 		"r.xmin, '' ORDER BY r.prrelid) FROM pg_publication_rel r WHERE r.prpubid = p.oid), ''), 0)"
 		" FROM pg_publication p WHERE p.pubname = $1";
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
 		return err_wrap(err, "publication \"%s\"", name);
-	*ret = PQntuples(r) ? xstrdup(PQgetvalue(r, 0, 0)) : NULL;
+	*ret = pg_n_rows(r) ? xstrdup(pg_value(r, 0, 0)) : NULL;
 	return 0;
 }
 

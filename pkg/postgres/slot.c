@@ -10,17 +10,17 @@ enum { XIDS_BYTES = 16 * 1024 * 1024, SLOT_POLL_MS = 50 };
 
 int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct pg_system found = {.identifier = ""};
 
 	if (pg_query(replication, "IDENTIFY_SYSTEM", NULL, 0, &r, err) < 0)
 		return err_wrap(err, "IDENTIFY_SYSTEM");
-	if (PQntuples(r) != 1 || PQnfields(r) < 3 || strlen(PQgetvalue(r, 0, 0)) >= sizeof(found.identifier))
+	if (pg_n_rows(r) != 1 || PQnfields(r) < 3 || strlen(pg_value(r, 0, 0)) >= sizeof(found.identifier))
 		return err_set(err, ERR_FATAL, "IDENTIFY_SYSTEM gave %d rows of %d columns, expected one of four",
-			       PQntuples(r), PQnfields(r));
-	(void)snprintf(found.identifier, sizeof(found.identifier), "%s", PQgetvalue(r, 0, 0));
-	found.timeline = (uint32_t)pg_value_u64(r, 0, 1);
-	found.flush_lsn = pg_value_lsn(r, 0, 2);
+			       pg_n_rows(r), PQnfields(r));
+	(void)snprintf(found.identifier, sizeof(found.identifier), "%s", pg_value(r, 0, 0));
+	found.timeline = (uint32_t)pg_u64(r, 0, 1);
+	found.flush_lsn = pg_lsn(r, 0, 2);
 	*ret = found;
 	return 0;
 }
@@ -36,43 +36,43 @@ static const char sql_slot[] = "SELECT c.lsn, s.slot_name IS NOT NULL, s.active,
 			       " LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
 
 /* The server says "lost" also of a slot that is invalid for another reason, such as a long idle time. */
-static enum pg_slot_state slot_state(const PGresult *r, const char *wal_status)
+static enum pg_slot_state slot_state(const struct pg_result *r, const char *wal_status)
 {
-	if (!pg_value_bool(r, 0, 1))
+	if (!pg_bool(r, 0, 1))
 		return PG_SLOT_ABSENT;
 	if (strcmp(wal_status, "lost") == 0)
 		return PG_SLOT_LOST;
-	return pg_value_bool(r, 0, 2) ? PG_SLOT_ACTIVE : PG_SLOT_INACTIVE;
+	return pg_bool(r, 0, 2) ? PG_SLOT_ACTIVE : PG_SLOT_INACTIVE;
 }
 
-static int64_t safe_size(const PGresult *r)
+static int64_t safe_size(const struct pg_result *r)
 {
-	const char *value = pg_value(r, 0, 9);
+	const char *value = pg_value_or_null(r, 0, 9);
 
 	if (!value)
 		return -1;
 	/* Below zero: the next checkpoint may take it away. */
-	return value[0] == '-' ? 0 : (int64_t)pg_value_u64(r, 0, 9);
+	return value[0] == '-' ? 0 : (int64_t)pg_u64(r, 0, 9);
 }
 
 int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct pg_slot slot = {.wal_status = ""};
 
 	if (pg_query(pg, sql_slot, (const char *const[]){name}, 1, &r, err) < 0)
 		return err_wrap(err, "reading replication slot \"%s\"", name);
-	if (PQntuples(r) != 1)
+	if (pg_n_rows(r) != 1)
 		return err_set(err, ERR_FATAL, "reading replication slot \"%s\": got %d rows, expected one", name,
-			       PQntuples(r));
-	(void)snprintf(slot.wal_status, sizeof(slot.wal_status), "%s", PQgetvalue(r, 0, 5));
+			       pg_n_rows(r));
+	(void)snprintf(slot.wal_status, sizeof(slot.wal_status), "%s", pg_value(r, 0, 5));
 	slot.state = slot_state(r, slot.wal_status);
-	slot.current_lsn = pg_value_lsn(r, 0, 0);
-	slot.active_pid = (int)pg_value_u64(r, 0, 3);
-	slot.logical_pgoutput = pg_value_bool(r, 0, 4);
-	slot.confirmed_flush_lsn = pg_value_lsn(r, 0, 6);
-	slot.restart_lsn = pg_value_lsn(r, 0, 7);
-	slot.retained_bytes = pg_value_u64(r, 0, 8);
+	slot.current_lsn = pg_lsn(r, 0, 0);
+	slot.active_pid = (int)pg_u64(r, 0, 3);
+	slot.logical_pgoutput = pg_bool(r, 0, 4);
+	slot.confirmed_flush_lsn = pg_lsn(r, 0, 6);
+	slot.restart_lsn = pg_lsn(r, 0, 7);
+	slot.retained_bytes = pg_u64(r, 0, 8);
 	slot.safe_wal_size = safe_size(r);
 	*ret = slot;
 	return 0;
@@ -97,7 +97,7 @@ static int explain_create(const char *name, struct err *err)
 
 int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	int version = pg_server_version(replication);
 	struct strbuf sql;
 	int failed;
@@ -114,7 +114,7 @@ int pg_slot_create(struct pg *replication, const char *name, bool failover, uint
 	strbuf_release(&sql);
 	if (failed < 0)
 		return explain_create(name, err);
-	if (PQntuples(r) != 1 || PQnfields(r) < 2 || !parse_lsn(PQgetvalue(r, 0, 1), ret_lsn))
+	if (pg_n_rows(r) != 1 || PQnfields(r) < 2 || !parse_lsn(pg_value(r, 0, 1), ret_lsn))
 		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer holds no LSN", name);
 	return 0;
 }
@@ -126,7 +126,7 @@ enum { SLOT_GONE = 1, SLOT_HELD = 2 };
 /* 0: the slot is free; SLOT_GONE; SLOT_HELD: its walsender was told to end, ret_pid says which. */
 static int try_release(struct pg *pg, const char *name, int *ret_pid, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	/* One statement, so that the process cannot have become another one meanwhile; the server waits for its end. */
 	if (pg_query(pg,
@@ -134,9 +134,9 @@ static int try_release(struct pg *pg, const char *name, int *ret_pid, struct err
 		     " WHERE slot_name = $1",
 		     (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
-	if (PQntuples(r) == 0)
+	if (pg_n_rows(r) == 0)
 		return SLOT_GONE;
-	*ret_pid = (int)pg_value_u64(r, 0, 0);
+	*ret_pid = (int)pg_u64(r, 0, 0);
 	return *ret_pid ? SLOT_HELD : 0;
 }
 
@@ -210,7 +210,7 @@ static const char sql_visible[] =
 
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf list;
 	uint64_t first;
 	int failed;
@@ -230,7 +230,7 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret
 	strbuf_release(&list);
 	if (failed < 0)
 		return err_wrap(err, "checking which transactions are visible");
-	first = pg_value_u64(r, 0, 0);
+	first = pg_u64(r, 0, 0);
 	if (first > n)
 		return err_set(err, ERR_FATAL, "the visibility check named transaction %llu of %zu",
 			       (unsigned long long)first, n);

@@ -39,7 +39,7 @@ static int explain_open(struct err *err)
 
 static int start(struct pg *pg, const char *sql, struct err *err)
 {
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_usable(pg, err) < 0)
 		return -1;
@@ -99,7 +99,7 @@ int pg_stream_fd(const struct pg_stream *stream)
  */
 static int ended(struct pg_stream *stream, struct err *err)
 {
-	_cleanup_result_ PGresult *r = PQgetResult(stream->pg->conn);
+	_cleanup_(pg_result_freep) struct pg_result *r = PQgetResult(stream->pg->conn);
 
 	if (r && PQresultStatus(r) == PGRES_FATAL_ERROR)
 		(void)pg_err_result(r, err);

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "sync/reader_int.h"
 
 enum {
@@ -70,7 +69,7 @@ struct bootstrap {
 
 /* The leaves of a root with their size in blocks. A row that is inserted later, into whatever block, is in the stream.
  */
-static int load_leaves(struct engine *e, size_t plan, PGresult **ret, struct err *err)
+static int load_leaves(struct engine *e, size_t plan, struct pg_result **ret, struct err *err)
 {
 	static const char sql[] =
 		"SELECT c.oid, pg_relation_filenode(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
@@ -84,14 +83,6 @@ static int load_leaves(struct engine *e, size_t plan, PGresult **ret, struct err
 	if (pg_query(e->pg, sql, (const char *const[]){oid}, 1, ret, err) < 0)
 		return err_wrap(err, "reading the size of the root table");
 	return 0;
-}
-
-static uint64_t number(const PGresult *r, int row, int column)
-{
-	const char *text = PQgetvalue(r, row, column);
-	uint64_t value = 0;
-
-	return parse_u64(text, strlen(text), &value) ? value : 0;
 }
 
 /* Goes on where the checkpoint stands, unless the leaf was rewritten since: its rows then have other places. */
@@ -130,7 +121,7 @@ static void plan_view(struct bootstrap *b, size_t plan, const struct checkpoint_
 
 static int plan_index(struct bootstrap *b, size_t plan, struct checkpoint_index *index, struct err *err)
 {
-	_cleanup_result_ PGresult *leaves = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *leaves = NULL;
 
 	index->rows_total = 0;
 	if (b->engine->plans[plan]->root_is_view) {
@@ -139,13 +130,13 @@ static int plan_index(struct bootstrap *b, size_t plan, struct checkpoint_index 
 	}
 	if (load_leaves(b->engine, plan, &leaves, err) < 0)
 		return -1;
-	for (int row = 0; row < PQntuples(leaves); row++) {
-		index->rows_total += number(leaves, row, 4);
+	for (int row = 0; row < pg_n_rows(leaves); row++) {
+		index->rows_total += pg_u64(leaves, row, 4);
 		resume_range(add_range(b, (struct range){.plan = plan,
-							 .relation = (uint32_t)number(leaves, row, 0),
-							 .filenode = (uint32_t)number(leaves, row, 1),
-							 .name = xstrdup(PQgetvalue(leaves, row, 2)),
-							 .end = number(leaves, row, 3),
+							 .relation = (uint32_t)pg_u64(leaves, row, 0),
+							 .filenode = (uint32_t)pg_u64(leaves, row, 1),
+							 .name = xstrdup(pg_value(leaves, row, 2)),
+							 .end = pg_u64(leaves, row, 3),
 							 .blocks = FIRST_BLOCKS}),
 			     index);
 	}
@@ -244,13 +235,13 @@ static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes
 static int check_filenode(struct worker *w, const struct range *range, struct err *err)
 {
 	_cleanup_free_ char *oid = xasprintf("%u", range->relation);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (!range->filenode)
 		return 0;
 	if (pg_query(w->pg, "SELECT pg_relation_filenode($1::oid)", (const char *const[]){oid}, 1, &r, err) < 0)
 		return -1;
-	if (!PQgetisnull(r, 0, 0) && number(r, 0, 0) == range->filenode)
+	if (!pg_is_null(r, 0, 0) && pg_u64(r, 0, 0) == range->filenode)
 		return 0;
 	return err_reason(err, ERR_CONFLICT, "TableRewritten",
 			  "%s was rewritten during the bootstrap; it is read again", range->name);
@@ -306,15 +297,15 @@ static int leave_out(struct worker *w, const struct range *range, uint64_t place
 	_cleanup_free_ char *end = tid(place + 1);
 	const char *const params[] = {first, end};
 	_cleanup_(strbuf_release) struct strbuf key;
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	strbuf_init(&key, KEY_BYTES);
 	if (pg_query(w->pg, sql, params, 2, &r, err) < 0)
 		return -1;
-	if (PQntuples(r) == 0)
+	if (pg_n_rows(r) == 0)
 		return 0;
 	for (int i = 0; i < (int)plan->n_keys; i++)
-		key_encode_value(&key, PQgetvalue(r, 0, i), (size_t)PQgetlength(r, 0, i));
+		key_encode_value(&key, pg_value(r, 0, i), pg_length(r, 0, i));
 	return reading_add_failed(&w->reading, key.data, key.len, why, err);
 }
 

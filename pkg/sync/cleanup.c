@@ -60,7 +60,7 @@ static int is_published_elsewhere(struct engine *e, const struct checkpoint_iden
 		"n.nspname, "
 		"c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN"
 		" (to_regclass($1), pg_partition_root(to_regclass($1)))) LIMIT 1";
-	_cleanup_result_ PGresult *found = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *found = NULL;
 	_cleanup_(strbuf_release) struct strbuf table;
 
 	strbuf_init(&table, 1024);
@@ -68,7 +68,7 @@ static int is_published_elsewhere(struct engine *e, const struct checkpoint_iden
 	if (pg_query(e->pg, sql, (const char *const[]){table.data, e->spec->source.publication_name}, 2, &found, err) <
 	    0)
 		return -1;
-	*ret = PQntuples(found) > 0;
+	*ret = pg_n_rows(found) > 0;
 	return 0;
 }
 

@@ -177,12 +177,12 @@ int engine_save(struct engine *e, struct err *err)
 
 int engine_server_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 {
-	_cleanup_result_ PGresult *result = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
 
 	if (pg_query(pg, "SELECT pg_current_wal_flush_lsn()", NULL, 0, &result, err) < 0)
 		return -1;
-	if (!parse_lsn(PQgetvalue(result, 0, 0), ret))
-		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is no LSN", PQgetvalue(result, 0, 0));
+	if (!parse_lsn(pg_value(result, 0, 0), ret))
+		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is no LSN", pg_value(result, 0, 0));
 	return 0;
 }
 

@@ -12,17 +12,17 @@
 
 enum { STATEMENT_BYTES = 8 * 1024 * 1024 };
 
-static void add_rows(struct strbuf *out, const char *title, const PGresult *rows)
+static void add_rows(struct strbuf *out, const char *title, const struct pg_result *rows)
 {
 	strbuf_addf(out, "\n%s\n", title);
-	for (int i = 0; i < PQntuples(rows); i++)
-		strbuf_addf(out, "    %s\n", PQgetvalue(rows, i, 0));
+	for (int i = 0; i < pg_n_rows(rows); i++)
+		strbuf_addf(out, "    %s\n", pg_value(rows, i, 0));
 }
 
 /* The generic plan, which a batch of the stream runs with. */
 static int explain_by_key(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
-	_cleanup_result_ PGresult *rows = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 	struct strbuf sql;
 	int r;
 
@@ -46,7 +46,7 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 static int explain_by_range(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
 	static const char *const params[] = {RANGE_FROM, RANGE_TO};
-	_cleanup_result_ PGresult *rows = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 	struct strbuf sql;
 	int r;
 

@@ -95,26 +95,21 @@ enum server_column {
 	RECOVERY
 };
 
-static bool is_true(const PGresult *r, int column)
+static bool none_left(const struct pg_result *r, int column)
 {
-	return PQgetvalue(r, 0, column)[0] == 't';
-}
-
-static bool none_left(const PGresult *r, int column)
-{
-	const char *left = PQgetvalue(r, 0, column);
+	const char *left = pg_value(r, 0, column);
 
 	return left[0] == '-' || !strcmp(left, "0");
 }
 
-static void check_capacity(const PGresult *r, struct findings *f)
+static void check_capacity(const struct pg_result *r, struct findings *f)
 {
-	if (none_left(r, FREE_SLOTS) && !is_true(r, HAS_SLOT))
+	if (none_left(r, FREE_SLOTS) && !pg_bool(r, 0, HAS_SLOT))
 		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
 			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
 			     "(SELECT * FROM pg_replication_slots)");
 	/* With our slot there, one of them may be our predecessor's. */
-	if (none_left(r, FREE_SENDERS) && !is_true(r, HAS_SLOT))
+	if (none_left(r, FREE_SENDERS) && !pg_bool(r, 0, HAS_SLOT))
 		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
 			     "all WAL senders of the server are in use: raise max_wal_senders");
 }
@@ -122,7 +117,7 @@ static void check_capacity(const PGresult *r, struct findings *f)
 static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_rls, struct err *err)
 {
 	const struct spec_source *source = &e->spec->source;
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_server_version(e->pg) < OLDEST_SERVER)
 		findings_add(f, FINDING_ERROR, "VersionUnsupported", NULL,
@@ -131,27 +126,26 @@ static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_r
 	if (pg_query(e->pg, server_sql, (const char *const[]){source->slot_name, source->publication_name}, 2, &r,
 		     err) < 0)
 		return err_wrap(err, "reading the server's settings");
-	if (strcmp(PQgetvalue(r, 0, WAL_LEVEL), "logical") != 0)
+	if (strcmp(pg_value(r, 0, WAL_LEVEL), "logical") != 0)
 		findings_add(f, FINDING_ERROR, "WalLevelNotLogical", NULL,
 			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
 			     "restart the server",
-			     PQgetvalue(r, 0, WAL_LEVEL));
-	if (!is_true(r, MAY_REPLICATE))
+			     pg_value(r, 0, WAL_LEVEL));
+	if (!pg_bool(r, 0, MAY_REPLICATE))
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
-			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", PQgetvalue(r, 0, ROLE),
-			     PQgetvalue(r, 0, ROLE));
-	if (is_true(r, RECOVERY))
+			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", pg_value(r, 0, ROLE),
+			     pg_value(r, 0, ROLE));
+	if (pg_bool(r, 0, RECOVERY))
 		findings_add(f, FINDING_ERROR, "ServerIsStandby", NULL,
 			     "the server is a standby: name the primary as the source");
-	if (!is_true(r, HAS_PUBLICATION) && !is_true(r, MAY_CREATE))
+	if (!pg_bool(r, 0, HAS_PUBLICATION) && !pg_bool(r, 0, MAY_CREATE))
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
 			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
 			     "\"%s\", or "
 			     "create it and name it in spec.source.replication.publicationName",
-			     PQgetvalue(r, 0, ROLE), source->publication_name, source->database,
-			     PQgetvalue(r, 0, ROLE));
+			     pg_value(r, 0, ROLE), source->publication_name, source->database, pg_value(r, 0, ROLE));
 	check_capacity(r, f);
-	*ret_bypass_rls = is_true(r, BYPASS_RLS);
+	*ret_bypass_rls = pg_bool(r, 0, BYPASS_RLS);
 	return 0;
 }
 

@@ -48,16 +48,16 @@ static int add_action(struct reading *r, const struct bulk_action *action, struc
 }
 
 /* Of several keys of one root, that with its present routing. */
-static void mark_seen(struct reading *r, const PGresult *row, const struct document_plan *plan)
+static void mark_seen(struct reading *r, const struct pg_result *row, const struct document_plan *plan)
 {
 	int routing = (int)plan->n_keys + 1;
 	struct key *key;
 
 	strbuf_reset(&r->scratch);
 	for (size_t i = 0; i < plan->n_keys; i++)
-		key_encode_value(&r->scratch, PQgetvalue(row, 0, (int)i), (size_t)PQgetlength(row, 0, (int)i));
+		key_encode_value(&r->scratch, pg_value(row, 0, (int)i), pg_length(row, 0, (int)i));
 	if (plan->has_routing)
-		key_encode_value(&r->scratch, PQgetvalue(row, 0, routing), (size_t)PQgetlength(row, 0, routing));
+		key_encode_value(&r->scratch, pg_value(row, 0, routing), pg_length(row, 0, routing));
 	key = keyset_find(r->wanted, (uint32_t)r->plan, r->scratch.data, r->scratch.len);
 	if (key)
 		key->seen = true;
@@ -92,18 +92,17 @@ static void keep_key(struct reading *r, const struct document_key *key, struct b
 	action->document_len = sb->len;
 }
 
-static void count_notes(struct reading *r, const PGresult *row, int column)
+static void count_notes(struct reading *r, const struct pg_result *row, int column)
 {
 	uint64_t notes = 0;
 
-	if (PQgetisnull(row, 0, column) ||
-	    !parse_u64(PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column), &notes))
+	if (pg_is_null(row, 0, column) || !parse_u64(pg_value(row, 0, column), pg_length(row, 0, column), &notes))
 		return;
 	report_nulled_add(&r->engine->report, r->engine->plans[r->plan]->document->index, (int64_t)notes);
 	meters_nulled(r->engine->meters, notes);
 }
 
-static int add_document(struct reading *r, const PGresult *row, struct err *err)
+static int add_document(struct reading *r, const struct pg_result *row, struct err *err)
 {
 	const struct document_plan *plan = r->engine->plans[r->plan];
 	int column = (int)plan->n_keys;
@@ -114,18 +113,18 @@ static int add_document(struct reading *r, const PGresult *row, struct err *err)
 		.index = r->engine->physical[r->plan], .version = r->version, .pipeline = plan->document->pipeline};
 
 	for (size_t i = 0; i < plan->n_keys; i++) {
-		values[i] = PQgetvalue(row, 0, (int)i);
-		lens[i] = (size_t)PQgetlength(row, 0, (int)i);
+		values[i] = pg_value(row, 0, (int)i);
+		lens[i] = pg_length(row, 0, (int)i);
 	}
-	action.document = PQgetvalue(row, 0, column);
-	action.document_len = (size_t)PQgetlength(row, 0, column++);
+	action.document = pg_value(row, 0, column);
+	action.document_len = pg_length(row, 0, column++);
 	strbuf_reset(&r->scratch);
 	if (document_id(&r->scratch, plan->id_format, &key))
 		keep_key(r, &key, &action);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
 	if (plan->has_routing) {
-		action.routing = routing_text(r, PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column));
+		action.routing = routing_text(r, pg_value(row, 0, column), pg_length(row, 0, column));
 		column++;
 	}
 	if (plan->counts_sanitized)
@@ -147,7 +146,7 @@ int reading_take(struct reading *r, struct err *err)
 	int got;
 
 	for (;;) {
-		_cleanup_result_ PGresult *row = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *row = NULL;
 
 		got = pg_rows_next(r->pg, &row, err);
 		if (got <= 0)

@@ -97,15 +97,15 @@ void situation_release(struct situation *s)
 static char *slot_user(struct engine *e, const struct situation *s)
 {
 	_cleanup_free_ char *pid = xasprintf("%d", s->slot.active_pid);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err ignored;
 
 	if (s->slot.state != PG_SLOT_ACTIVE ||
 	    pg_query(e->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
 		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
-	    PQntuples(r) != 1)
+	    pg_n_rows(r) != 1)
 		return xstrdup("nobody now");
-	return xasprintf("\"%s\"", PQgetvalue(r, 0, 0));
+	return xasprintf("\"%s\"", pg_value(r, 0, 0));
 }
 
 static int refuse_foreign(struct engine *e, const struct situation *s, struct err *err)

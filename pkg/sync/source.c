@@ -90,24 +90,24 @@ int source_wait_for_transactions(struct engine *e, bool every, struct err *err)
 		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
 		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
 		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))";
-	_cleanup_result_ PGresult *noted = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
 	const char *params[] = {NULL, every ? "t" : "f"};
 
 	if (pg_query(e->pg, note_sql, NULL, 0, &noted, err) < 0)
 		return err_wrap(err, "reading the running transactions");
-	params[0] = PQgetvalue(noted, 0, 0);
+	params[0] = pg_value(noted, 0, 0);
 	for (int64_t waited = 0;; waited += 50) {
-		_cleanup_result_ PGresult *left = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *left = NULL;
 
 		if (pg_query(e->pg, left_sql, params, 2, &left, err) < 0)
 			return err_wrap(err, "waiting for running transactions");
-		if (!strcmp(PQgetvalue(left, 0, 0), "0"))
+		if (!strcmp(pg_value(left, 0, 0), "0"))
 			return 0;
 		if (waited >= 2000 && waited % 1000 == 0) {
 			report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
 					 "WaitingForTransactions",
 					 "transactions that are running since before the start must end first: %s",
-					 PQgetvalue(left, 0, 1));
+					 pg_value(left, 0, 1));
 			engine_publish(e);
 		}
 		if (engine_sleep(e, 50))
@@ -118,7 +118,7 @@ int source_wait_for_transactions(struct engine *e, bool every, struct err *err)
 int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret, struct err *err)
 {
 	_cleanup_(strbuf_release) struct strbuf sql;
-	_cleanup_result_ PGresult *rows = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 
 	strbuf_init(&sql, STATEMENT_BYTES);
 	strbuf_adds(&sql, "SELECT FROM ");
@@ -126,7 +126,7 @@ int source_count_rows(struct pg *pg, const struct catalog_table *table, int most
 	strbuf_addf(&sql, " LIMIT %d", most);
 	if (pg_query(pg, sql.data, NULL, 0, &rows, err) < 0)
 		return err_wrap(err, "counting the rows of %s.%s", table->schema, table->name);
-	*ret = PQntuples(rows);
+	*ret = pg_n_rows(rows);
 	return 0;
 }
 
@@ -154,7 +154,7 @@ int source_lacks_tables(struct engine *e, bool *ret, struct err *err)
 				  " WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
 	size_t n;
 	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
-	_cleanup_result_ PGresult *r = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf oids;
 	uint64_t published = 0;
 	int failed;
@@ -167,7 +167,7 @@ int source_lacks_tables(struct engine *e, bool *ret, struct err *err)
 	strbuf_release(&oids);
 	if (failed < 0)
 		return err_wrap(err, "reading the publication");
-	*ret = !parse_u64(PQgetvalue(r, 0, 0), strlen(PQgetvalue(r, 0, 0)), &published) || published != n;
+	*ret = !parse_u64(pg_value(r, 0, 0), strlen(pg_value(r, 0, 0)), &published) || published != n;
 	return 0;
 }
 

@@ -433,7 +433,7 @@ static void say_begin(struct stream *s)
 static int open_stream(struct stream *s, struct pg *replication, struct err *err)
 {
 	struct engine *e = s->engine;
-	int pid = PQbackendPID(pg_conn(replication));
+	int pid = pg_backend_pid(replication);
 
 	if (intake_open_take(&s->in, e, replication, err) < 0)
 		return -1;

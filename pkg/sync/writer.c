@@ -107,16 +107,16 @@ static int write_up(struct writer *w, struct err *err)
 	return r;
 }
 
-static int take_roots(struct writer *w, const PGresult *rows, size_t n_keys, struct err *err)
+static int take_roots(struct writer *w, const struct pg_result *rows, size_t n_keys, struct err *err)
 {
 	struct strbuf *key = &w->key;
 	uint32_t plan = (uint32_t)w->reading.plan;
 
 	keyset_reset(&w->up);
-	for (int row = 0; row < PQntuples(rows); row++) {
+	for (int row = 0; row < pg_n_rows(rows); row++) {
 		strbuf_reset(key);
 		for (int column = 0; column < (int)n_keys; column++)
-			key_encode_value(key, PQgetvalue(rows, row, column), (size_t)PQgetlength(rows, row, column));
+			key_encode_value(key, pg_value(rows, row, column), pg_length(rows, row, column));
 		if (keyset_add(&w->up, plan, key->data, key->len, 0))
 			continue;
 		if (write_up(w, err) < 0)
@@ -141,11 +141,11 @@ static int write_paths(struct writer *w, const char *sql, size_t n_params, struc
 	if (pg_query(w->pg, declare, w->params, (int)n_params, NULL, err) < 0)
 		return err_wrap(err, "finding the documents of a change");
 	while (n == most) {
-		_cleanup_result_ PGresult *rows = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 
 		if (pg_query(w->pg, fetch, NULL, 0, &rows, err) < 0)
 			return err_wrap(err, "finding the documents of a change");
-		n = PQntuples(rows);
+		n = pg_n_rows(rows);
 		if (n && take_roots(w, rows, n_keys, err) < 0)
 			return -1;
 	}
@@ -337,30 +337,31 @@ static struct pgoutput_relation describe_columns(const struct catalog_table *tab
 	return relation;
 }
 
-static int collect_row(struct writer *w, const struct pgoutput_relation *relation, const PGresult *rows, int row,
-		       struct err *err)
+static int collect_row(struct writer *w, const struct pgoutput_relation *relation, const struct pg_result *rows,
+		       int row, struct err *err)
 {
 	_cleanup_free_ struct pgoutput_value *values = xcalloc(relation->n, sizeof(*values));
 	const struct pgoutput_message m = {.type = PGOUTPUT_INSERT, .relation = relation, .new_row = values};
 
 	for (int i = 0; i < relation->n; i++) {
-		if (PQgetisnull(rows, row, i))
+		if (pg_is_null(rows, row, i))
 			continue;
 		values[i] = (struct pgoutput_value){.kind = PGOUTPUT_TEXT,
-						    .data = PQgetvalue(rows, row, i),
-						    .len = (uint32_t)PQgetlength(rows, row, i)};
+						    .data = pg_value(rows, row, i),
+						    .len = (uint32_t)pg_length(rows, row, i)};
 	}
 	return collector_change(w->scanner, &m, &w->page, err);
 }
 
 /* As if the rows were inserted just now. */
-static int write_rows(struct writer *w, const struct pgoutput_relation *relation, const PGresult *rows, struct err *err)
+static int write_rows(struct writer *w, const struct pgoutput_relation *relation, const struct pg_result *rows,
+		      struct err *err)
 {
 	_cleanup_free_ bool *touched = NULL;
 
 	batch_reset(&w->page);
 	batch_begin(&w->page, 0, INT64_MAX, 0);
-	for (int row = 0; row < PQntuples(rows); row++)
+	for (int row = 0; row < pg_n_rows(rows); row++)
 		if (collect_row(w, relation, rows, row, err) < 0)
 			return -1;
 	touched = writer_touched(w, &w->page, 1);
@@ -396,11 +397,11 @@ static int scan_pages(struct writer *w, const struct reread_scan *scan, const st
 	if (pg_exec(w->pg, declare, err) < 0)
 		return -1;
 	while (n == PAGE_KEYS) {
-		_cleanup_result_ PGresult *rows = NULL;
+		_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 
 		if (pg_query(w->pg, fetch, NULL, 0, &rows, err) < 0)
 			return -1;
-		n = PQntuples(rows);
+		n = pg_n_rows(rows);
 		if (write_rows(w, relation, rows, err) < 0)
 			return -1;
 	}
