@@ -146,6 +146,18 @@ void unknown_column(struct compiler *c, const char *path, const struct catalog_t
 	c->failed = true;
 }
 
+static bool key_fits(struct compiler *c, const struct schema_node *decl)
+{
+	_cleanup_free_ char *path = xasprintf("%s.primary_key", decl->path);
+
+	if (decl->primary_key.n <= DOCUMENT_MAX_KEYS)
+		return true;
+	compiler_fail(c, "InvalidSchema", path,
+		      "names %zu columns, but a key has at most %d; name the fewest columns that make a row unique",
+		      decl->primary_key.n, DOCUMENT_MAX_KEYS);
+	return false;
+}
+
 static void given_key(struct compiler *c, struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
@@ -181,6 +193,8 @@ static void resolve_key(struct compiler *c, struct plan_node *node)
 	const struct schema_node *decl = node->decl;
 	const struct catalog_index *primary = catalog_primary_key(node->table);
 
+	if (!key_fits(c, decl))
+		return;
 	/* Where there is a primary key, it counts; but a name that is wrong is a mistake all the same. */
 	for (size_t i = 0; primary && i < decl->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);

@@ -97,6 +97,20 @@ static bool comparable(const struct catalog_column *a, const struct catalog_colu
 	       (a->category == b->category && (a->category == 'N' || a->category == 'S'));
 }
 
+static bool join_fits(const struct join_request *r, struct findings *f)
+{
+	size_t n = r->upper_columns->n > r->lower_columns->n ? r->upper_columns->n : r->lower_columns->n;
+	_cleanup_free_ char *path = xasprintf("%s.relationship.foreign_key", r->path);
+
+	if (n <= DOCUMENT_MAX_KEYS)
+		return true;
+	findings_add(f, FINDING_ERROR, "InvalidSchema", path,
+		     "names %zu pairs of columns, but a join has at most %d; name the fewest columns that identify the "
+		     "row joined to",
+		     n, DOCUMENT_MAX_KEYS);
+	return false;
+}
+
 static bool resolve_given(const struct join_request *r, struct join *join, struct findings *f)
 {
 	_cleanup_free_ char *upper = xasprintf("%s.relationship.foreign_key.parent", r->path);
@@ -104,7 +118,7 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &join->upper_columns, f);
 	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &join->lower_columns, f);
 
-	if (!found_upper || !found_lower || r->flawed || r->upper_columns->n != r->lower_columns->n)
+	if (!join_fits(r, f) || !found_upper || !found_lower || r->flawed || r->upper_columns->n != r->lower_columns->n)
 		return false;
 	join->n = r->upper_columns->n;
 	for (size_t i = 0; i < join->n; i++) {
