@@ -22,7 +22,7 @@ static const char *database_of(const struct compat *c, size_t i)
 
 static int say_failed(const struct compat_flags *flags, const struct compat *c, size_t i, const struct err *err)
 {
-	_cleanup_free_ char *message = imported_place(&c->list[i], c->what, err->msg);
+	_cleanup_free_ char *message = import_place(&c->list[i], c->what, err->msg);
 
 	(void)fprintf(stderr, "%s: database %s: %s\n", compat_name(flags->command), database_of(c, i), message);
 	if (err->reason && !strcmp(err->reason, "IndexInUse") && !flags->adopt)

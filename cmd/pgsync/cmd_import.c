@@ -56,7 +56,7 @@ static int print_manifest(const struct compat *c, const struct findings *notices
 	int code = EXIT_OK;
 
 	for (size_t i = 0; i < c->n; i++) {
-		_cleanup_json_ json_t *some = imported_manifest(&c->list[i]);
+		_cleanup_json_ json_t *some = import_manifest(&c->list[i]);
 
 		(void)json_array_extend(all, some);
 	}

@@ -33,7 +33,7 @@ void compat_usage(enum compat_command command, FILE *to);
 struct compat {
 	struct import_env *env;
 	char *what; /* the schema's file or URL */
-	struct imported *list;
+	struct import_result *list;
 	struct input *inputs;   /* one for each of list */
 	struct findings *found; /* what is wrong with it */
 	char **contexts;        /* its name in the log */

@@ -225,8 +225,8 @@ void compat_move(const struct compat *c, size_t i, struct findings *to, struct f
 {
 	for (size_t k = 0; k < from->n; k++) {
 		const struct finding *item = &from->items[k];
-		_cleanup_free_ char *path = imported_place(&c->list[i], c->what, item->path);
-		_cleanup_free_ char *message = imported_place(&c->list[i], c->what, item->message);
+		_cleanup_free_ char *path = import_place(&c->list[i], c->what, item->path);
+		_cleanup_free_ char *message = import_place(&c->list[i], c->what, item->message);
 
 		findings_add(to, item->severity, item->reason, path, "%s", message);
 	}
@@ -307,7 +307,7 @@ void compat_release(struct compat *c)
 		findings_release(&c->found[i]);
 	free(c->found);
 	free_strings(c->contexts, c->contexts ? c->n : 0);
-	imported_free(c->list, c->n);
+	import_results_free(c->list, c->n);
 	import_env_free(c->env);
 	free(c->what);
 	*c = (struct compat){0};

@@ -112,6 +112,26 @@ static void test_arena_when_reset_then_memory_is_reused_and_zeroed(void **state)
 	arena_release(&a);
 }
 
+static void test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is(void **state)
+{
+	static const struct {
+		const char *text, *want;
+		size_t len;
+	} rows[] = {
+		{"", "", 0},     {"a%20b%2F", "a b/", 4}, {"%c3%BC", "\xc3\xbc", 2}, {"100%", "100%", 4},
+		{"%4", "%4", 2}, {"%zz%g0", "%zz%g0", 6}, {"a%00b", "a", 3},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t len = 0;
+		_cleanup_free_ char *decoded = percent_decode(rows[i].text, rows[i].text + strlen(rows[i].text), &len);
+
+		assert_string_equal(decoded, rows[i].want);
+		assert_int_equal(len, rows[i].len);
+	}
+}
+
 static void test_parse_numbers_when_malformed_then_refused(void **state)
 {
 	uint64_t u;
@@ -282,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_reader_when_input_ends_then_get_fails_and_consumes_nothing),
 		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),
 		cmocka_unit_test(test_arena_when_reset_then_memory_is_reused_and_zeroed),
+		cmocka_unit_test(test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),
 		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),

@@ -61,6 +61,7 @@ void free_strings(char **strings, size_t n);
 
 /* Overwrites memory that held a secret in a way the compiler may not drop, then frees it. NULL is fine. */
 void free_secret(char *secret);
+CLEANUP(char, free_secret);
 
 /* Makes room for `need` items in an array of `*alloc`, growing by half. */
 #define ALLOC_GROW(array, need, alloc)                                               \

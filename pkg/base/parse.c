@@ -1,4 +1,4 @@
-/* Numbers from text. */
+/* Numbers and escapes in text. */
 #include "base/parse.h"
 
 #include <stdio.h>
@@ -85,4 +85,21 @@ char *lsn_format(uint64_t lsn, char buf[LSN_BYTES])
 {
 	(void)snprintf(buf, LSN_BYTES, LSN_FMT, LSN_ARGS(lsn));
 	return buf;
+}
+
+char *percent_decode(const char *from, const char *to, size_t *ret_len)
+{
+	char *decoded = xmalloc((size_t)(to - from) + 1), *out = decoded;
+
+	while (from < to) {
+		if (*from == '%' && to - from >= 3 && digit_value(from[1]) < 16 && digit_value(from[2]) < 16) {
+			*out++ = (char)(digit_value(from[1]) * 16 + digit_value(from[2]));
+			from += 3;
+		} else {
+			*out++ = *from++;
+		}
+	}
+	*out = '\0';
+	*ret_len = (size_t)(out - decoded);
+	return decoded;
 }

@@ -1,4 +1,4 @@
-/* Numbers from text: whole strings only, no sign, no blanks, no locale, no overflow. */
+/* Numbers and escapes in text. A number is a whole string: no sign, no blanks, no locale, no overflow. */
 #ifndef PGSYNC_BASE_PARSE_H
 #define PGSYNC_BASE_PARSE_H
 
@@ -15,6 +15,10 @@ bool parse_range(const char *s, uint64_t min, uint64_t max, uint64_t *ret) WARN_
 bool parse_lsn(const char *s, uint64_t *ret) WARN_UNUSED;
 /* "15s", "500ms", "2m", "1h" or plain seconds, in milliseconds. */
 bool parse_duration_ms(const char *s, int64_t *ret) WARN_UNUSED;
+
+/* Decodes %XX in [from, to); any other % stays as it is, as in Python's urllib. Caller frees, as a secret where it may
+ * be one. *ret_len: its length, since %00 is a NUL. */
+char *percent_decode(const char *from, const char *to, size_t *ret_len);
 
 /* For printf: an LSN as Postgres writes it. */
 #define LSN_FMT "%X/%X"

@@ -15,12 +15,12 @@ enum { NAME_BYTES = 52, HASH_BYTES = 8, TEXT_BYTES = 1 << 20, MAX_PARALLELISM = 
 
 /* --- what the parts share --- */
 
-const char *build_get(const struct build *b, const char *variable)
+const char *import_get(const struct import_build *b, const char *variable)
 {
 	return import_env_get(b->options->env, variable);
 }
 
-void build_invalid(struct build *b, const char *variable, const char *fmt, ...)
+void import_invalid(struct import_build *b, const char *variable, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
@@ -31,7 +31,7 @@ void build_invalid(struct build *b, const char *variable, const char *fmt, ...)
 	findings_add(b->f, FINDING_ERROR, IMPORT_INVALID, variable, "%s", text);
 }
 
-void build_ignored(struct build *b, const char *variable, const char *fmt, ...)
+void import_ignored(struct import_build *b, const char *variable, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
@@ -42,9 +42,9 @@ void build_ignored(struct build *b, const char *variable, const char *fmt, ...)
 	findings_add(b->f, FINDING_WARNING, IMPORT_IGNORED, variable, "ignored: %s", text);
 }
 
-int64_t build_number(struct build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise)
+int64_t import_number(struct import_build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise)
 {
-	const char *text = build_get(b, variable);
+	const char *text = import_get(b, variable);
 	uint64_t value;
 	int64_t used;
 
@@ -52,11 +52,11 @@ int64_t build_number(struct build *b, const char *variable, int64_t min, int64_t
 		return otherwise;
 	if (!parse_u64(text, strlen(text), &value)) {
 		/* Kubernetes sets NAME_PORT for each Service of that NAME. */
-		build_invalid(b, variable, "must be a number from %lld to %lld%s", (long long)min, (long long)max,
-			      strncmp(text, "tcp://", 6) == 0
-				      ? "; found what Kubernetes sets for a Service of this name: set "
-					"enableServiceLinks: false in the pod, or name the Service otherwise"
-				      : "");
+		import_invalid(b, variable, "must be a number from %lld to %lld%s", (long long)min, (long long)max,
+			       strncmp(text, "tcp://", 6) == 0
+				       ? "; found what Kubernetes sets for a Service of this name: set "
+					 "enableServiceLinks: false in the pod, or name the Service otherwise"
+				       : "");
 		return otherwise;
 	}
 	used = value < (uint64_t)min ? min : value > (uint64_t)max ? max : (int64_t)value;
@@ -67,7 +67,7 @@ int64_t build_number(struct build *b, const char *variable, int64_t min, int64_t
 	return used;
 }
 
-const char *build_secret(struct build *b, const char *part, const char *key, const char *value)
+const char *import_add_secret(struct import_build *b, const char *part, const char *key, const char *value)
 {
 	_cleanup_free_ char *name = xasprintf("%s-%s", b->name, part);
 	json_t *secret = json_object_get(b->secrets, name);
@@ -80,45 +80,20 @@ const char *build_secret(struct build *b, const char *part, const char *key, con
 	return json_object_iter_key(json_object_iter_at(b->secrets, name));
 }
 
-json_t *build_file(struct build *b, const char *variable, const char *path, const char *part)
+json_t *import_add_file(struct import_build *b, const char *variable, const char *path, const char *part)
 {
 	static const char key[] = "ca.crt";
 	_cleanup_free_ char *text = NULL;
 	struct err err;
 
 	if (b->options->read_file(path, &text, &err) < 0) {
-		build_invalid(b, variable, "%s", err.msg);
+		import_invalid(b, variable, "%s", err.msg);
 		return NULL;
 	}
-	return json_pack("{s:s, s:s}", "name", build_secret(b, part, key, text), "key", key);
+	return json_pack("{s:s, s:s}", "name", import_add_secret(b, part, key, text), "key", key);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* What is no escape stands for itself, as in Python's urllib. */
-char *percent_decode(const char *from, const char *to)
-{
-	char *decoded = xmalloc((size_t)(to - from) + 1), *out = decoded;
-
-	while (from < to) {
-		if (*from == '%' && to - from >= 3 && hex_digit(from[1]) >= 0 && hex_digit(from[2]) >= 0) {
-			*out++ = (char)(hex_digit(from[1]) * 16 + hex_digit(from[2]));
-			from += 3;
-		} else {
-			*out++ = *from++;
-		}
-	}
-	*out = '\0';
-	return decoded;
-}
-
-bool is_text(const char *s)
+bool import_is_text(const char *s)
 {
 	size_t len = strlen(s), n;
 
@@ -132,7 +107,7 @@ bool is_text(const char *s)
 
 static void check_text(void *user, const char *name, const char *value)
 {
-	if (setting_known(name) && !is_text(value))
+	if (import_setting_known(name) && !import_is_text(value))
 		findings_add(user, FINDING_ERROR, IMPORT_INVALID, name, "is no UTF-8 text");
 }
 
@@ -175,7 +150,7 @@ static char *substitute(const char *text, const struct import_env *env, const ch
 			continue;
 		}
 		name = xstrndup(text + 1 + braces, n);
-		value = env_value(env, name);
+		value = import_env_value(env, name);
 		n += 1 + 2 * braces;
 		if (!value)
 			findings_add(f, FINDING_WARNING, IMPORT_INVALID, path,
@@ -241,7 +216,7 @@ static char *object_name(const char *database, const char *index)
 }
 
 /* Whoever runs the PgSync elsewhere finds something else under this name, or nothing. */
-static void warn_localhost(struct build *b, const json_t *source, const json_t *sink)
+static void warn_localhost(struct import_build *b, const json_t *source, const json_t *sink)
 {
 	const char *host = jsonx_string(source, "host", "");
 	const char *url = json_string_value(json_array_get(json_object_get(sink, "urls"), 0));
@@ -254,22 +229,23 @@ static void warn_localhost(struct build *b, const json_t *source, const json_t *
 		findings_add(b->f, FINDING_WARNING, "Localhost", "spec.sink.urls[0]", "%s %s", url, text);
 }
 
-static json_t *build_spec(struct build *b, const char *database, json_t *schema_take)
+static json_t *build_spec(struct import_build *b, const char *database, json_t *schema_take)
 {
 	const struct import_env *env = b->options->env;
-	json_t *source = build_source(b, database);
-	json_t *sink = build_sink(b);
+	json_t *source = import_build_source(b, database);
+	json_t *sink = import_build_sink(b);
 	json_t *spec;
 
 	if (b->options->for_cluster)
 		warn_localhost(b, source, sink);
 	spec = json_pack("{s:o*, s:o, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink, "schema", schema_take,
 			 "documents", "meta", "Pgsync", "idFormat", "Pgsync", "mapping", "Dynamic");
-	if (build_get(b, "NUM_WORKERS"))
-		(void)json_object_set_new(spec, "bootstrap",
-					  json_pack("{s:I}", "parallelism",
-						    (json_int_t)build_number(b, "NUM_WORKERS", 1, MAX_PARALLELISM, 2)));
-	if (build_get(b, "ELASTICSEARCH_RAISE_ON_ERROR"))
+	if (import_get(b, "NUM_WORKERS"))
+		(void)json_object_set_new(
+			spec, "bootstrap",
+			json_pack("{s:I}", "parallelism",
+				  (json_int_t)import_number(b, "NUM_WORKERS", 1, MAX_PARALLELISM, 2)));
+	if (import_get(b, "ELASTICSEARCH_RAISE_ON_ERROR"))
 		(void)json_object_set_new(spec, "onError",
 					  json_pack("{s:s}", "policy",
 						    import_env_bool(env, "ELASTICSEARCH_RAISE_ON_ERROR", true, b->f)
@@ -278,13 +254,13 @@ static json_t *build_spec(struct build *b, const char *database, json_t *schema_
 	return spec;
 }
 
-static void build_one(const json_t *documents, const struct import_options *options, struct imported *ret,
+static void build_one(const json_t *documents, const struct import_options *options, struct import_result *ret,
 		      struct findings *f)
 {
 	const json_t *first = json_array_get(documents, ret->positions[0]);
 	const char *database = jsonx_string(first, "database", "");
 	_cleanup_free_ char *derived = object_name(database, jsonx_string(first, "index", database));
-	struct build b = {.options = options, .name = options->name ? options->name : derived, .f = f};
+	struct import_build b = {.options = options, .name = options->name ? options->name : derived, .f = f};
 	json_t *schema = json_array();
 
 	for (size_t i = 0; i < ret->n_positions; i++)
@@ -368,7 +344,8 @@ static void check_given_name(const char *name, struct findings *f)
 }
 
 /* Names are made of database and index, and not every character may stand in one. */
-static void check_names(const struct imported *list, size_t n, const struct import_options *options, struct findings *f)
+static void check_names(const struct import_result *list, size_t n, const struct import_options *options,
+			struct findings *f)
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *name = jsonx_string(list[i].resource, "metadata.name", "");
@@ -383,11 +360,11 @@ static void check_names(const struct imported *list, size_t n, const struct impo
 	}
 }
 
-/* Groups documents by database. Caller frees with imported_free. */
-static size_t group(const json_t *documents, struct imported **ret)
+/* Groups documents by database. Caller frees with import_results_free. */
+static size_t group(const json_t *documents, struct import_result **ret)
 {
 	size_t all = json_array_size(documents), n = 0;
-	struct imported *list = xcalloc(all, sizeof(*list));
+	struct import_result *list = xcalloc(all, sizeof(*list));
 
 	for (size_t i = 0; i < all; i++) {
 		const json_t *document = json_array_get(documents, i);
@@ -408,8 +385,8 @@ static size_t group(const json_t *documents, struct imported **ret)
 }
 
 /* Fills the list in. The variables are the same for all, and so is what is to be said about them. */
-static void build_all(const json_t *documents, const struct import_options *options, struct imported *list, size_t n,
-		      struct findings *f)
+static void build_all(const json_t *documents, const struct import_options *options, struct import_result *list,
+		      size_t n, struct findings *f)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct findings again;
@@ -427,7 +404,7 @@ static void build_all(const json_t *documents, const struct import_options *opti
 		check_names(list, n, options, f);
 }
 
-size_t import_schema(const json_t *schema, const struct import_options *options, struct imported **ret,
+size_t import_schema(const json_t *schema, const struct import_options *options, struct import_result **ret,
 		     struct findings *f)
 {
 	_cleanup_json_ json_t *documents = NULL;
@@ -436,7 +413,7 @@ size_t import_schema(const json_t *schema, const struct import_options *options,
 
 	*ret = NULL;
 	findings_init(&found);
-	env_each(options->env, check_text, &found);
+	import_env_each(options->env, check_text, &found);
 	if (!findings_failed(&found)) {
 		documents = read_documents(schema, options, &found);
 		check_indices(documents, options, &found);
@@ -448,7 +425,7 @@ size_t import_schema(const json_t *schema, const struct import_options *options,
 	return n;
 }
 
-void imported_free(struct imported *list, size_t n)
+void import_results_free(struct import_result *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		json_decref(list[i].resource);
@@ -458,7 +435,7 @@ void imported_free(struct imported *list, size_t n)
 	free(list);
 }
 
-json_t *imported_manifest(const struct imported *imported)
+json_t *import_manifest(const struct import_result *imported)
 {
 	const char *namespace = jsonx_string(imported->resource, "metadata.namespace", NULL);
 	json_t *all = json_array();
@@ -473,7 +450,7 @@ json_t *imported_manifest(const struct imported *imported)
 	return all;
 }
 
-char *imported_place(const struct imported *imported, const char *what, const char *text)
+char *import_place(const struct import_result *imported, const char *what, const char *text)
 {
 	static const char prefix[] = "spec.schema[";
 	struct strbuf sb;

@@ -45,14 +45,14 @@ void import_env_override(struct import_env *env, const char *name, const char *v
 	map_puts(env->values, name, xstrdup(value));
 }
 
-const char *env_value(const struct import_env *env, const char *name)
+const char *import_env_value(const struct import_env *env, const char *name)
 {
 	return map_gets(env->values, name);
 }
 
 const char *import_env_get(const struct import_env *env, const char *name)
 {
-	const char *value = env_value(env, name);
+	const char *value = import_env_value(env, name);
 
 	return value && *value ? value : NULL;
 }
@@ -97,7 +97,8 @@ static bool call_one(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
-void env_each(const struct import_env *env, void (*fn)(void *user, const char *name, const char *value), void *user)
+void import_env_each(const struct import_env *env, void (*fn)(void *user, const char *name, const char *value),
+		     void *user)
 {
 	struct each each = {.fn = fn, .user = user};
 
@@ -283,7 +284,7 @@ static bool take_over(void *user, const char *key, size_t len, void *value)
 
 	if (!there)
 		map_put(d->env->values, key, len, xstrdup(value));
-	else if (strcmp(there, value) != 0 && setting_known(key))
+	else if (strcmp(there, value) != 0 && import_setting_known(key))
 		findings_add(d->f, FINDING_WARNING, IMPORT_IGNORED, key,
 			     "the environment's value counts, not the other one of %s", d->path);
 	return true;

@@ -63,7 +63,7 @@ struct import_options {
 };
 
 /* One PgSync. */
-struct imported {
+struct import_result {
 	json_t *resource;
 	json_t *secrets;   /* {"name": {"key": "value"}}: what it refers to */
 	size_t *positions; /* its document spec.schema[i] is document positions[i] of the schema */
@@ -73,15 +73,15 @@ struct imported {
 /* One PgSync for each database of the schema, in the order in which they are first named. $NAME and ${NAME} in the
  * top-level strings of a document are replaced by variables. Returns their number. With errors among the findings
  * nothing is ready to run: what is there serves to find what else is wrong. */
-size_t import_schema(const json_t *schema, const struct import_options *options, struct imported **ret,
+size_t import_schema(const json_t *schema, const struct import_options *options, struct import_result **ret,
 		     struct findings *f);
-void imported_free(struct imported *list, size_t n);
+void import_results_free(struct import_result *list, size_t n);
 
 /* The Secrets as objects, then the PgSync: an array for jsonx_add_yaml. */
-json_t *imported_manifest(const struct imported *imported);
+json_t *import_manifest(const struct import_result *imported);
 
 /* A message or path about the PgSync as one about the schema: "spec.schema[0].nodes" becomes "schema.json[2].nodes".
  * Caller frees. */
-char *imported_place(const struct imported *imported, const char *what, const char *text);
+char *import_place(const struct import_result *imported, const char *what, const char *text);
 
 #endif

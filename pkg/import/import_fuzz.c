@@ -20,7 +20,7 @@ static void make(const struct import_env *env, const char *text, size_t len, str
 	const struct import_options options = {
 		.env = env, .what = "input", .for_cluster = true, .read_file = read_file};
 	_cleanup_json_ json_t *schema = NULL;
-	struct imported *list = NULL;
+	struct import_result *list = NULL;
 	struct err err;
 	size_t n;
 
@@ -28,15 +28,15 @@ static void make(const struct import_env *env, const char *text, size_t len, str
 		return;
 	n = import_schema(schema, &options, &list, f);
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_json_ json_t *manifest = imported_manifest(&list[i]);
+		_cleanup_json_ json_t *manifest = import_manifest(&list[i]);
 		struct strbuf sb;
 
 		strbuf_init(&sb, 1 << 24);
 		jsonx_add_yaml(&sb, manifest);
 		strbuf_release(&sb);
-		free(imported_place(&list[i], "input", "spec.schema[0] spec.schema[ spec.schema[99]"));
+		free(import_place(&list[i], "input", "spec.schema[0] spec.schema[ spec.schema[99]"));
 	}
-	imported_free(list, n);
+	import_results_free(list, n);
 }
 
 /* The variables end at the first line that begins with '['. */

@@ -218,14 +218,14 @@ static void test_env_check_when_a_variable_means_nothing_then_says_why(void **st
 /* --- resources */
 
 struct result {
-	struct imported *list;
+	struct import_result *list;
 	size_t n;
 	struct findings f;
 };
 
 static void result_release(struct result *r)
 {
-	imported_free(r->list, r->n);
+	import_results_free(r->list, r->n);
 	findings_release(&r->f);
 }
 
@@ -521,9 +521,9 @@ static void test_import_when_several_databases_then_one_pgsync_each(void **state
 	expect_at(r.list[1].secrets, "", "{\"b-1-b-1-postgres\": {\"password\": \"p\"}}");
 	/* Said once, although it holds for both. */
 	assert_int_equal(r.f.n, 1);
-	first = imported_place(&r.list[0], "schema.json", "label is also that of spec.schema[1].nodes.children[0]");
+	first = import_place(&r.list[0], "schema.json", "label is also that of spec.schema[1].nodes.children[0]");
 	assert_string_equal(first, "label is also that of schema.json[2].nodes.children[0]");
-	second = imported_place(&r.list[1], "schema.json", "spec.schema[0].index, spec.schema[7], spec.source");
+	second = import_place(&r.list[1], "schema.json", "spec.schema[0].index, spec.schema[7], spec.source");
 	assert_string_equal(second, "schema.json[1].index, spec.schema[7], spec.source");
 }
 
@@ -596,7 +596,7 @@ static void test_manifest_when_secrets_then_before_the_pgsync(void **state)
 
 	UNUSED(state);
 	assert_int_equal(r.n, 1);
-	manifest = imported_manifest(&r.list[0]);
+	manifest = import_manifest(&r.list[0]);
 	assert_int_equal(json_array_size(manifest), 2);
 	expect_at(
 		json_array_get(manifest, 0), "",

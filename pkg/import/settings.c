@@ -155,7 +155,7 @@ static const struct setting *find(const char *name)
 	return NULL;
 }
 
-bool setting_known(const char *name)
+bool import_setting_known(const char *name)
 {
 	return find(name) != NULL;
 }
@@ -202,7 +202,7 @@ void import_env_check(const struct import_env *env, bool command_line, struct fi
 {
 	struct check check = {.command_line = command_line, .f = f};
 
-	env_each(env, check_one, &check);
+	import_env_each(env, check_one, &check);
 }
 
 static bool alike(const struct setting *a, const struct setting *b)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/parse.h"
 #include "import/import_int.h"
 
 enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 104857600, MAX_CONCURRENCY = 16 };
@@ -14,15 +15,15 @@ static char *split_url(const char *url, char **ret_user, char **ret_password)
 	const char *host = start ? start + 3 : url;
 	const char *end = host + strcspn(host, "/?#");
 	const char *at = NULL, *colon;
-	size_t tail;
+	size_t tail, ignored;
 
 	for (const char *p = host; p < end; p++)
 		if (*p == '@')
 			at = p;
 	if (at) {
 		colon = memchr(host, ':', (size_t)(at - host));
-		*ret_user = percent_decode(host, colon ? colon : at);
-		*ret_password = percent_decode(colon ? colon + 1 : at, at);
+		*ret_user = percent_decode(host, colon ? colon : at, &ignored);
+		*ret_password = percent_decode(colon ? colon + 1 : at, at, &ignored);
 	}
 	tail = strlen(end);
 	while (tail && end[tail - 1] == '/')
@@ -32,7 +33,7 @@ static char *split_url(const char *url, char **ret_user, char **ret_password)
 }
 
 /* "name:base64(host$elasticsearch$kibana)", as Elastic's cloud shows it. */
-static char *cloud_url(struct build *b, const char *cloud_id)
+static char *cloud_url(struct import_build *b, const char *cloud_id)
 {
 	const char *colon = strrchr(cloud_id, ':');
 	_cleanup_(free_secretp) char *text = NULL;
@@ -40,9 +41,9 @@ static char *cloud_url(struct build *b, const char *cloud_id)
 	size_t len;
 
 	text = base64_decode(colon ? colon + 1 : cloud_id, &len);
-	dollar = text && strlen(text) == len && is_text(text) ? strchr(text, '$') : NULL;
+	dollar = text && strlen(text) == len && import_is_text(text) ? strchr(text, '$') : NULL;
 	if (!dollar || dollar == text || !dollar[1] || dollar[1] == '$') {
-		build_invalid(b, "ELASTICSEARCH_CLOUD_ID", "is none: copy it from the deployment's page");
+		import_invalid(b, "ELASTICSEARCH_CLOUD_ID", "is none: copy it from the deployment's page");
 		return NULL;
 	}
 	*dollar++ = '\0';
@@ -53,13 +54,13 @@ static char *cloud_url(struct build *b, const char *cloud_id)
 	return xasprintf("https://%s.%s:%s", dollar, text, port ? port : "443");
 }
 
-static char *plain_url(struct build *b)
+static char *plain_url(struct import_build *b)
 {
-	const char *scheme = build_get(b, "ELASTICSEARCH_SCHEME"), *host = build_get(b, "ELASTICSEARCH_HOST");
-	int64_t port = build_number(b, "ELASTICSEARCH_PORT", 1, LAST_PORT, DEFAULT_PORT);
+	const char *scheme = import_get(b, "ELASTICSEARCH_SCHEME"), *host = import_get(b, "ELASTICSEARCH_HOST");
+	int64_t port = import_number(b, "ELASTICSEARCH_PORT", 1, LAST_PORT, DEFAULT_PORT);
 
 	if (scheme && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
-		build_invalid(b, "ELASTICSEARCH_SCHEME", "must be http or https, found \"%.64s\"", scheme);
+		import_invalid(b, "ELASTICSEARCH_SCHEME", "must be http or https, found \"%.64s\"", scheme);
 		scheme = NULL;
 	}
 	return xasprintf("%s://%s:%lld", scheme ? scheme : "http", host ? host : "localhost", (long long)port);
@@ -93,13 +94,13 @@ static bool take_pair(struct login *l, const char *text, char between)
 	return true;
 }
 
-static void from_api_key(struct build *b, struct login *l)
+static void from_api_key(struct import_build *b, struct login *l)
 {
-	const char *id = build_get(b, "ELASTICSEARCH_API_KEY_ID"), *key = build_get(b, "ELASTICSEARCH_API_KEY");
+	const char *id = import_get(b, "ELASTICSEARCH_API_KEY_ID"), *key = import_get(b, "ELASTICSEARCH_API_KEY");
 	_cleanup_(free_secretp) char *pair = id && key ? xasprintf("%s:%s", id, key) : NULL;
 
 	if (id && !key)
-		build_ignored(b, "ELASTICSEARCH_API_KEY_ID", "ELASTICSEARCH_API_KEY is not set");
+		import_ignored(b, "ELASTICSEARCH_API_KEY_ID", "ELASTICSEARCH_API_KEY is not set");
 	if (!key)
 		return;
 	l->variable = "ELASTICSEARCH_API_KEY";
@@ -107,9 +108,9 @@ static void from_api_key(struct build *b, struct login *l)
 }
 
 /* The client library takes the ready-made value of the header. */
-static void from_basic(struct build *b, struct login *l)
+static void from_basic(struct import_build *b, struct login *l)
 {
-	const char *text = build_get(b, "ELASTICSEARCH_BASIC_AUTH");
+	const char *text = import_get(b, "ELASTICSEARCH_BASIC_AUTH");
 	_cleanup_(free_secretp) char *decoded = NULL;
 	size_t len;
 
@@ -120,23 +121,23 @@ static void from_basic(struct build *b, struct login *l)
 		return;
 	decoded = base64_decode(text, &len);
 	if (!decoded || strlen(decoded) != len || !take_pair(l, decoded, ':'))
-		build_invalid(b, l->variable, "must be USER:PASSWORD, or that in base64");
+		import_invalid(b, l->variable, "must be USER:PASSWORD, or that in base64");
 }
 
-static void from_list(struct build *b, struct login *l)
+static void from_list(struct import_build *b, struct login *l)
 {
-	const char *text = build_get(b, "ELASTICSEARCH_HTTP_AUTH");
+	const char *text = import_get(b, "ELASTICSEARCH_HTTP_AUTH");
 
 	if (!text)
 		return;
 	l->variable = "ELASTICSEARCH_HTTP_AUTH";
 	if (!take_pair(l, text, ',') && !take_pair(l, text, ':'))
-		build_invalid(b, l->variable, "must be USER,PASSWORD");
+		import_invalid(b, l->variable, "must be USER,PASSWORD");
 }
 
-static void from_bearer(struct build *b, struct login *l)
+static void from_bearer(struct import_build *b, struct login *l)
 {
-	const char *token = build_get(b, "ELASTICSEARCH_BEARER_AUTH");
+	const char *token = import_get(b, "ELASTICSEARCH_BEARER_AUTH");
 
 	if (!token)
 		return;
@@ -144,14 +145,14 @@ static void from_bearer(struct build *b, struct login *l)
 	l->token = xstrdup(token);
 }
 
-static void from_user(struct build *b, struct login *l)
+static void from_user(struct import_build *b, struct login *l)
 {
-	const char *user = build_get(b, "ELASTICSEARCH_USER"), *password = build_get(b, "ELASTICSEARCH_PASSWORD");
+	const char *user = import_get(b, "ELASTICSEARCH_USER"), *password = import_get(b, "ELASTICSEARCH_PASSWORD");
 
 	if (user && !password)
-		build_ignored(b, "ELASTICSEARCH_USER", "ELASTICSEARCH_PASSWORD is not set");
+		import_ignored(b, "ELASTICSEARCH_USER", "ELASTICSEARCH_PASSWORD is not set");
 	if (!user && password)
-		build_ignored(b, "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_USER is not set");
+		import_ignored(b, "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_USER is not set");
 	if (!user || !password)
 		return;
 	l->variable = "ELASTICSEARCH_USER";
@@ -160,10 +161,10 @@ static void from_user(struct build *b, struct login *l)
 }
 
 /* login: what the URL held. */
-static void find_login(struct build *b, struct login *login)
+static void find_login(struct import_build *b, struct login *login)
 {
-	static void (*const ways[])(struct build *, struct login *) = {from_api_key, from_bearer, from_basic, from_list,
-								       from_user};
+	static void (*const ways[])(struct import_build *, struct login *) = {from_api_key, from_bearer, from_basic,
+									      from_list, from_user};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		_cleanup_(login_release) struct login found = {0};
@@ -173,7 +174,7 @@ static void find_login(struct build *b, struct login *login)
 		if (!found.variable)
 			continue;
 		if (login->variable) {
-			build_ignored(b, found.variable, "%s is set and comes first", login->variable);
+			import_ignored(b, found.variable, "%s is set and comes first", login->variable);
 			continue;
 		}
 		*login = found;
@@ -181,20 +182,20 @@ static void find_login(struct build *b, struct login *login)
 	}
 }
 
-static json_t *build_authentication(struct build *b, const struct login *l)
+static json_t *build_authentication(struct import_build *b, const struct login *l)
 {
 	const char *type, *name;
 
 	if (l->api_key) {
 		type = "APIKey";
-		name = build_secret(b, "search", "apiKey", l->api_key);
+		name = import_add_secret(b, "search", "apiKey", l->api_key);
 	} else if (l->token) {
 		type = "Bearer";
-		name = build_secret(b, "search", "token", l->token);
+		name = import_add_secret(b, "search", "token", l->token);
 	} else if (l->user) {
 		type = "Basic";
-		(void)build_secret(b, "search", "username", l->user);
-		name = build_secret(b, "search", "password", l->password ? l->password : "");
+		(void)import_add_secret(b, "search", "username", l->user);
+		name = import_add_secret(b, "search", "password", l->password ? l->password : "");
 	} else {
 		return NULL;
 	}
@@ -203,25 +204,25 @@ static json_t *build_authentication(struct build *b, const struct login *l)
 
 /* --- spec.sink --- */
 
-static char *find_url(struct build *b, struct login *login)
+static char *find_url(struct import_build *b, struct login *login)
 {
 	static const char *const beaten[] = {"ELASTICSEARCH_SCHEME", "ELASTICSEARCH_HOST", "ELASTICSEARCH_PORT"};
-	const char *url = build_get(b, "ELASTICSEARCH_URL"), *cloud_id = build_get(b, "ELASTICSEARCH_CLOUD_ID");
+	const char *url = import_get(b, "ELASTICSEARCH_URL"), *cloud_id = import_get(b, "ELASTICSEARCH_CLOUD_ID");
 	const char *first = url ? "ELASTICSEARCH_URL" : "ELASTICSEARCH_CLOUD_ID";
 
 	if (!url && !cloud_id)
 		return plain_url(b);
 	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
-		if (build_get(b, beaten[i]))
-			build_ignored(b, beaten[i], "%s is set and comes first", first);
+		if (import_get(b, beaten[i]))
+			import_ignored(b, beaten[i], "%s is set and comes first", first);
 	if (!url)
 		return cloud_url(b, cloud_id);
 	if (cloud_id)
-		build_ignored(b, "ELASTICSEARCH_CLOUD_ID", "%s is set and comes first", first);
+		import_ignored(b, "ELASTICSEARCH_CLOUD_ID", "%s is set and comes first", first);
 	while (*url == ' ')
 		url++;
 	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-		build_invalid(b, "ELASTICSEARCH_URL", "must be http://HOST:PORT or https://HOST:PORT");
+		import_invalid(b, "ELASTICSEARCH_URL", "must be http://HOST:PORT or https://HOST:PORT");
 		return NULL;
 	}
 	url = split_url(url, &login->user, &login->password);
@@ -229,30 +230,31 @@ static char *find_url(struct build *b, struct login *login)
 	return (char *)url;
 }
 
-static json_t *build_tls(struct build *b)
+static json_t *build_tls(struct import_build *b)
 {
-	const char *ca = build_get(b, "ELASTICSEARCH_CA_CERTS");
+	const char *ca = import_get(b, "ELASTICSEARCH_CA_CERTS");
 	json_t *tls = json_object();
 
 	if (ca)
-		(void)json_object_set_new(tls, "caSecretRef", build_file(b, "ELASTICSEARCH_CA_CERTS", ca, "search"));
+		(void)json_object_set_new(tls, "caSecretRef",
+					  import_add_file(b, "ELASTICSEARCH_CA_CERTS", ca, "search"));
 	if (!import_env_bool(b->options->env, "ELASTICSEARCH_VERIFY_CERTS", true, b->f))
 		(void)json_object_set_new(tls, "insecureSkipVerify", json_true());
 	return tls;
 }
 
-static json_t *build_bulk(struct build *b)
+static json_t *build_bulk(struct import_build *b)
 {
 	json_t *bulk = json_object();
 
-	if (build_get(b, "ELASTICSEARCH_MAX_CHUNK_BYTES"))
+	if (import_get(b, "ELASTICSEARCH_MAX_CHUNK_BYTES"))
 		(void)json_object_set_new(
 			bulk, "maxBytes",
-			json_integer(build_number(b, "ELASTICSEARCH_MAX_CHUNK_BYTES", MIN_BULK, MAX_BULK, MAX_BULK)));
-	if (build_get(b, "ELASTICSEARCH_THREAD_COUNT"))
+			json_integer(import_number(b, "ELASTICSEARCH_MAX_CHUNK_BYTES", MIN_BULK, MAX_BULK, MAX_BULK)));
+	if (import_get(b, "ELASTICSEARCH_THREAD_COUNT"))
 		(void)json_object_set_new(
 			bulk, "concurrency",
-			json_integer(build_number(b, "ELASTICSEARCH_THREAD_COUNT", 1, MAX_CONCURRENCY, 2)));
+			json_integer(import_number(b, "ELASTICSEARCH_THREAD_COUNT", 1, MAX_CONCURRENCY, 2)));
 	return bulk;
 }
 
@@ -264,7 +266,7 @@ static void set_section(json_t *sink, const char *key, json_t *section)
 	json_decref(section);
 }
 
-json_t *build_sink(struct build *b)
+json_t *import_build_sink(struct import_build *b)
 {
 	_cleanup_(login_release) struct login login = {0};
 	_cleanup_free_ char *url = find_url(b, &login);

@@ -1,6 +1,7 @@
 /* PG_*: where the rows come from. */
 #include <string.h>
 
+#include "base/parse.h"
 #include "import/import_int.h"
 
 enum { DEFAULT_PORT = 5432, LAST_PORT = 65535 };
@@ -26,14 +27,14 @@ struct words {
 };
 
 /* libpq's default is to try TLS first. */
-static json_t *build_tls(struct build *b, const struct words *w)
+static json_t *build_tls(struct import_build *b, const struct words *w)
 {
 	const char *sslmode = w->sslmode ? w->sslmode : "prefer";
 	const char *mode = mode_of(sslmode, w->root != NULL);
 	json_t *tls;
 
 	if (!mode) {
-		build_invalid(
+		import_invalid(
 			b, w->mode_variable,
 			"sslmode must be disable, allow, prefer, require, verify-ca or verify-full, found \"%.64s\"",
 			sslmode);
@@ -43,14 +44,15 @@ static json_t *build_tls(struct build *b, const struct words *w)
 	if (strncmp(mode, "Verify", 6) == 0) {
 		if (w->root)
 			(void)json_object_set_new(tls, "caSecretRef",
-						  build_file(b, w->root_variable, w->root, "postgres"));
+						  import_add_file(b, w->root_variable, w->root, "postgres"));
 		else
-			build_invalid(b, w->root_variable,
-				      "sslmode %s needs sslrootcert: the file with the certificate authority to verify "
-				      "against",
-				      sslmode);
+			import_invalid(
+				b, w->root_variable,
+				"sslmode %s needs sslrootcert: the file with the certificate authority to verify "
+				"against",
+				sslmode);
 	} else if (w->root) {
-		build_ignored(b, w->root_variable, "with sslmode %s no certificate is verified", sslmode);
+		import_ignored(b, w->root_variable, "with sslmode %s no certificate is verified", sslmode);
 	}
 	return tls;
 }
@@ -59,16 +61,16 @@ static json_t *build_tls(struct build *b, const struct words *w)
 static char *url_parameter(const char *url, const char *name)
 {
 	const char *s = strchr(url, '?');
-	size_t len = strlen(name);
+	size_t len = strlen(name), ignored;
 
 	for (; s; s = strchr(s + 1, '&'))
 		if (!strncmp(s + 1, name, len) && s[1 + len] == '=')
-			return percent_decode(s + len + 2, s + len + 2 + strcspn(s + len + 2, "&#"));
+			return percent_decode(s + len + 2, s + len + 2 + strcspn(s + len + 2, "&#"), &ignored);
 	return NULL;
 }
 
 /* The whole URL is a secret: "postgresql+psycopg2://user:password@host/..." without the driver. */
-static json_t *from_url(struct build *b, const char *url, const char *database)
+static json_t *from_url(struct import_build *b, const char *url, const char *database)
 {
 	static const char *const beaten[] = {"PG_HOST",     "PG_PORT",    "PG_USER",
 					     "PG_PASSWORD", "PG_SSLMODE", "PG_SSLROOTCERT"};
@@ -81,52 +83,52 @@ static json_t *from_url(struct build *b, const char *url, const char *database)
 	json_t *source;
 
 	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
-		if (build_get(b, beaten[i]))
-			build_ignored(b, beaten[i], "PG_URL is set and comes first");
+		if (import_get(b, beaten[i]))
+			import_ignored(b, beaten[i], "PG_URL is set and comes first");
 	if (!rest ||
 	    !((scheme == 10 && !strncmp(url, "postgresql", 10)) || (scheme == 8 && !strncmp(url, "postgres", 8)))) {
-		build_invalid(b, "PG_URL", "must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
+		import_invalid(b, "PG_URL", "must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
 		return NULL;
 	}
 	uri = xasprintf("postgresql%s", rest);
-	source = json_pack("{s:{s:s}, s:s}", "connectionSecretRef", "name", build_secret(b, "postgres", "uri", uri),
-			   "database", database);
+	source = json_pack("{s:{s:s}, s:s}", "connectionSecretRef", "name",
+			   import_add_secret(b, "postgres", "uri", uri), "database", database);
 	(void)json_object_set_new(source, "tls", build_tls(b, &words));
 	return source;
 }
 
-static void check_driver(struct build *b)
+static void check_driver(struct import_build *b)
 {
-	const char *driver = build_get(b, "PG_DRIVER");
+	const char *driver = import_get(b, "PG_DRIVER");
 	static const char *const mysql[] = {"pymysql", "mysqldb", "mariadbconnector"};
 
 	for (size_t i = 0; driver && i < ARRAY_SIZE(mysql); i++)
 		if (!strcmp(driver, mysql[i]))
-			build_invalid(b, "PG_DRIVER", "is %s: MySQL and MariaDB are not read, only Postgres is",
-				      driver);
+			import_invalid(b, "PG_DRIVER", "is %s: MySQL and MariaDB are not read, only Postgres is",
+				       driver);
 }
 
-json_t *build_source(struct build *b, const char *database)
+json_t *import_build_source(struct import_build *b, const char *database)
 {
-	const char *host = build_get(b, "PG_HOST"), *user = build_get(b, "PG_USER"),
-		   *password = build_get(b, "PG_PASSWORD");
-	const char *url = build_get(b, "PG_URL");
-	const struct words words = {"PG_SSLMODE", "PG_SSLROOTCERT", build_get(b, "PG_SSLMODE"),
-				    build_get(b, "PG_SSLROOTCERT")};
+	const char *host = import_get(b, "PG_HOST"), *user = import_get(b, "PG_USER"),
+		   *password = import_get(b, "PG_PASSWORD");
+	const char *url = import_get(b, "PG_URL");
+	const struct words words = {"PG_SSLMODE", "PG_SSLROOTCERT", import_get(b, "PG_SSLMODE"),
+				    import_get(b, "PG_SSLROOTCERT")};
 	json_t *source;
 
 	check_driver(b);
 	if (url)
 		return from_url(b, url, database);
 	if (!user)
-		build_invalid(b, "PG_USER", "is required: the role to connect as (or give all of it in PG_URL)");
+		import_invalid(b, "PG_USER", "is required: the role to connect as (or give all of it in PG_URL)");
 	source = json_pack("{s:s, s:I, s:s, s:s*}", "host", host ? host : "localhost", "port",
-			   (json_int_t)build_number(b, "PG_PORT", 1, LAST_PORT, DEFAULT_PORT), "database", database,
+			   (json_int_t)import_number(b, "PG_PORT", 1, LAST_PORT, DEFAULT_PORT), "database", database,
 			   "user", user);
 	if (password)
 		(void)json_object_set_new(source, "passwordSecretRef",
 					  json_pack("{s:s, s:s}", "name",
-						    build_secret(b, "postgres", "password", password), "key",
+						    import_add_secret(b, "postgres", "password", password), "key",
 						    "password"));
 	(void)json_object_set_new(source, "tls", build_tls(b, &words));
 	return source;

@@ -1,4 +1,6 @@
-/* What a spec's references hold: names to fetch, and the values put into the spec. */
+/* Puts the values that a spec refers to into the spec. */
+#include "spec/spec.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,30 +10,7 @@
 
 #define NOT_FOUND "CredentialsNotFound"
 
-enum { KEY_LIST_BYTES = 1024, URI_BYTES = 8192, DEFAULT_PORT = 5432 };
-
-void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
-		     void (*config_map)(void *user, const char *name), void *user)
-{
-	const char *names[] = {
-		spec->source.connection_secret,
-		spec->source.password_ref.name,
-		spec->source.ca.name,
-		spec->sink.auth_secret.name,
-		spec->sink.ca.name,
-	};
-
-	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
-		bool seen = !names[i] || !spec_is_object_name(names[i]);
-
-		for (size_t j = 0; j < i && !seen; j++)
-			seen = names[j] && strcmp(names[i], names[j]) == 0;
-		if (!seen)
-			secret(user, names[i]);
-	}
-	if (config_map && spec->schema_config_map && spec_is_object_name(spec->schema_config_map))
-		config_map(user, spec->schema_config_map);
-}
+enum { KEY_LIST_BYTES = 1024, URI_BYTES = 8192 };
 
 /* "a, b, c": the keys of an object, never their values. */
 static char *key_list(const json_t *object)
@@ -168,125 +147,6 @@ static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink
 
 /* --- connectionSecretRef */
 
-/* What a Secret says about a connection; parts of a URI end up here too. Secrets in it are wiped. */
-struct connection {
-	char *host, *port, *database, *user, *password, *sslmode;
-};
-
-static void connection_release(struct connection *c)
-{
-	free(c->host);
-	free(c->port);
-	free(c->database);
-	free(c->user);
-	free_secret(c->password);
-	free(c->sslmode);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decodes [s, end), where a % that begins no escape is itself, as pgsync has it; NULL for nothing, or a NUL. */
-static char *uri_part(const char *s, const char *end)
-{
-	char *decoded, *to;
-
-	if (s >= end)
-		return NULL;
-	decoded = to = xmalloc((size_t)(end - s) + 1);
-	while (s < end) {
-		if (*s != '%' || end - s < 3 || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0) {
-			*to++ = *s++;
-			continue;
-		}
-		if (s[1] == '0' && s[2] == '0') {
-			*to = '\0';
-			free_secret(decoded);
-			return NULL;
-		}
-		*to++ = (char)(hex_digit(s[1]) * 16 + hex_digit(s[2]));
-		s += 3;
-	}
-	*to = '\0';
-	return decoded;
-}
-
-static const char *find_char(const char *s, const char *end, char c)
-{
-	const char *found = memchr(s, c, (size_t)(end - s));
-
-	return found ? found : end;
-}
-
-static void parse_uri_query(const char *s, const char *end, struct connection *c)
-{
-	while (s < end) {
-		const char *next = find_char(s, end, '&');
-		const char *equals = find_char(s, next, '=');
-
-		if (equals < next && equals - s == 7 && memcmp(s, "sslmode", 7) == 0 && !c->sslmode)
-			c->sslmode = uri_part(equals + 1, next);
-		s = next < end ? next + 1 : end;
-	}
-}
-
-/* The @ behind user and password, or NULL. A password may hold /, ? and #, which ought to be escaped: then what stands
- * behind the first colon is no port. */
-static const char *find_userinfo_end(const char *s, const char *end)
-{
-	const char *authority = s + strcspn(s, "/?");
-	const char *at = find_char(s, authority, '@');
-	const char *colon = find_char(s, authority, ':');
-
-	if (at < authority)
-		return at;
-	if (*s == '[' || colon == authority || colon + 1 + strspn(colon + 1, "0123456789") == authority)
-		return NULL;
-	at = find_char(colon, end, '@');
-	return at < end ? at : NULL;
-}
-
-/* postgres://[user[:password]@]host[:port][/database][?sslmode=...], one host. False when it is not of that form. */
-static bool parse_uri(const char *uri, struct connection *c)
-{
-	const char *end = uri + strlen(uri);
-	const char *s, *query, *slash, *at, *colon;
-
-	if (strncmp(uri, "postgres://", 11) == 0)
-		s = uri + 11;
-	else if (strncmp(uri, "postgresql://", 13) == 0)
-		s = uri + 13;
-	else
-		return false;
-	at = find_userinfo_end(s, end);
-	if (at) {
-		colon = find_char(s, at, ':');
-		c->user = uri_part(s, colon);
-		c->password = uri_part(colon < at ? colon + 1 : at, at);
-		s = at + 1;
-	}
-	query = find_char(s, end, '?');
-	parse_uri_query(query < end ? query + 1 : end, end, c);
-	slash = find_char(s, query, '/');
-	c->database = uri_part(slash < query ? slash + 1 : query, query);
-	if (s < slash && *s == '[') {
-		const char *bracket = find_char(s, slash, ']');
-
-		c->host = uri_part(s + 1, bracket);
-		colon = bracket < slash ? bracket + 1 : slash;
-	} else {
-		colon = find_char(s, slash, ':');
-		c->host = uri_part(s, colon);
-	}
-	c->port = uri_part(colon < slash ? colon + 1 : slash, slash);
-	return c->host && !strchr(c->host, ',');
-}
-
 static void take_string(char **field, const json_t *secret, const char *key, const char *other)
 {
 	const char *value = find_value(secret, key);
@@ -321,13 +181,13 @@ static void take_sslmode(struct spec_source *source, const char *mode, struct fi
 			continue;
 		source->tls = modes[i].mode;
 		if (source->tls >= SPEC_TLS_VERIFY_CA)
-			findings_add(f, FINDING_ERROR, "InvalidSpec", "spec.source.tls",
+			findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
 				     "the uri's sslmode %s needs `caSecretRef`, the certificate authority to verify "
 				     "against",
 				     mode);
 		return;
 	}
-	findings_add(f, FINDING_ERROR, "InvalidSpec", "spec.source.connectionSecretRef",
+	findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.connectionSecretRef",
 		     "the uri's sslmode must be disable, require, verify-ca or verify-full");
 }
 
@@ -336,13 +196,14 @@ static struct reference connection_reference(const struct spec_source *source)
 	return (struct reference){"Secret", source->connection_secret, "spec.source.connectionSecretRef", NOT_FOUND};
 }
 
-static void apply_connection(struct spec_source *source, struct connection *c, const json_t *secret, struct findings *f)
+static void apply_connection(struct spec_source *source, struct spec_connection *c, const json_t *secret,
+			     struct findings *f)
 {
 	const struct reference r = connection_reference(source);
-	uint64_t port = DEFAULT_PORT;
+	uint64_t port = SPEC_DEFAULT_PORT;
 
 	if (c->port && !parse_range(c->port, 1, 65535, &port))
-		findings_add(f, FINDING_ERROR, "InvalidSpec", r.path,
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, r.path,
 			     "Secret \"%s\": the port must be between 1 and 65535", r.name);
 	if (!source->port)
 		source->port = (int64_t)port;
@@ -364,8 +225,8 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 {
 	const struct reference r = connection_reference(source);
 	struct findings *f = resolver->f;
-	_cleanup_(connection_release) struct connection c = {0};
-	_cleanup_(connection_release) struct connection from_uri = {0};
+	_cleanup_(spec_connection_release) struct spec_connection c = {0};
+	_cleanup_(spec_connection_release) struct spec_connection from_uri = {0};
 	const json_t *secret;
 	const char *uri;
 
@@ -380,9 +241,9 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 	take_string(&c.user, secret, "username", "user");
 	take_string(&c.password, secret, "password", NULL);
 	uri = find_value(secret, "uri");
-	if (uri && (strlen(uri) > URI_BYTES || !parse_uri(uri, &from_uri))) {
+	if (uri && (strlen(uri) > URI_BYTES || !spec_connection_parse(uri, &from_uri))) {
 		if (!c.host)
-			findings_add(f, FINDING_ERROR, "InvalidSpec", r.path,
+			findings_add(f, FINDING_ERROR, INVALID_SPEC, r.path,
 				     "Secret \"%s\": the uri must be of the form "
 				     "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
 				     r.name);
@@ -403,7 +264,7 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 
 static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 {
-	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", "InvalidSchema"};
+	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", INVALID_SCHEMA};
 	_cleanup_json_ json_t *schema = NULL;
 	_cleanup_free_ char *where = NULL;
 	const json_t *config_map;

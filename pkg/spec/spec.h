@@ -1,7 +1,7 @@
-/* The PgSync resource: its policies, credentials and limits around the schema, decoded and validated into structs.
+/* The PgSync resource: policies, credentials and limits around the schema, decoded and validated into structs.
  *
- * Pure: no connection, no file; Secrets and ConfigMaps are arguments. Every violation is reported at once with its JSON
- * path, what was found and what was expected.
+ * Pure: no connection, no file; Secrets and ConfigMaps are arguments. A decoder reports every violation, with its JSON
+ * path, what it found and what it expected. Structs own what they point to.
  */
 #ifndef PGSYNC_SPEC_SPEC_H
 #define PGSYNC_SPEC_SPEC_H
@@ -17,11 +17,7 @@
 #include "schema/schema.h"
 #include "json/json.h"
 
-struct spec_secret_ref {
-	char *name; /* NULL: no reference */
-	char *key;
-	char *value; /* after spec_resolve; zeroed when freed */
-};
+/* --- the resource: the default of each enum is its first value, unless its field says otherwise --- */
 
 enum spec_tls_mode { SPEC_TLS_DISABLE, SPEC_TLS_PREFER, SPEC_TLS_REQUIRE, SPEC_TLS_VERIFY_CA, SPEC_TLS_VERIFY_FULL };
 enum spec_replica_identity { SPEC_IDENTITY_MANAGE, SPEC_IDENTITY_VERIFY };
@@ -33,16 +29,22 @@ enum spec_deletion_policy { SPEC_DELETE, SPEC_RETAIN };
 enum spec_placement { SPEC_PLACEMENT_PROCESS, SPEC_PLACEMENT_POD };
 enum spec_checkpoint_store { SPEC_STORE_SINK, SPEC_STORE_REDIS };
 
+struct spec_secret_ref {
+	char *name; /* NULL: no reference */
+	char *key;
+	char *value; /* set by spec_resolve; wiped when freed */
+};
+
 struct spec_source {
 	char *host, *database, *user;
-	char *password;          /* after spec_resolve, or NULL */
-	int64_t port;            /* 5432 */
+	char *password;          /* set by spec_resolve, or NULL */
+	int64_t port;            /* default 5432 */
 	char *connection_secret; /* connectionSecretRef.name, or NULL */
 	struct spec_secret_ref password_ref;
-	enum spec_tls_mode tls; /* not given: VERIFY_FULL with a CA, else DISABLE (or what the secret's uri says) */
+	enum spec_tls_mode tls; /* default: VERIFY_FULL with a CA, else what the Secret's uri says, else DISABLE */
 	bool tls_given;
 	struct spec_secret_ref ca;
-	/* Derived when not given: pgsync_<namespace>_<name>_<first 8 of uid>, of [a-z0-9_], at most 63 bytes. */
+	/* Default: pgsync_<namespace>_<name>_<first 8 of uid>, in [a-z0-9_], at most 63 bytes. */
 	char *slot_name, *publication_name;
 	enum spec_replica_identity replica_identity;
 	enum spec_slot_lost_policy slot_lost;
@@ -52,64 +54,69 @@ struct spec_source {
 struct spec_sink {
 	struct jsonx_strings urls;
 	enum spec_auth_type auth;
-	struct spec_secret_ref auth_secret; /* name only; the values below come from its keys */
-	char *username, *password, *api_key, *token;
+	struct spec_secret_ref auth_secret;          /* only its name is used */
+	char *username, *password, *api_key, *token; /* set by spec_resolve from the keys of auth_secret, or NULL */
 	struct spec_secret_ref ca;
 	bool insecure_skip_verify;
 	bool adopt_existing_index;
-	int64_t bulk_max_bytes;          /* 8 MiB */
-	int64_t bulk_concurrency;        /* 2 */
-	int64_t bulk_flush_milliseconds; /* 20 */
+	int64_t bulk_max_bytes;          /* default 8 MiB; but pkg/sync sends at most 1 MiB in one request */
+	int64_t bulk_concurrency;        /* default 2 */
+	int64_t bulk_flush_milliseconds; /* default 20 */
 };
 
 struct spec {
-	char *namespace, *name, *uid; /* of the resource; for slot names and ownership */
+	char *namespace, *name, *uid; /* of the resource; uid may be NULL */
 	struct spec_source source;
 	struct spec_sink sink;
-	struct schema_document **documents;
+	struct schema_document **documents; /* NULL until they are known: see schema_config_map */
 	size_t n_documents;
 	char *schema_config_map, *schema_config_map_key; /* schemaConfigMapRef, or NULL */
 	struct schema_document_format document_format;
-	char *schema_hash; /* of the schema and `documents`: what a generation is built from */
+	char *schema_hash; /* of the schema and `documents`, on which generations depend; NULL without documents */
 	enum spec_checkpoint_store checkpoint_store;
 	enum spec_bootstrap_policy bootstrap;
-	int64_t bootstrap_parallelism; /* 2 */
+	int64_t bootstrap_parallelism; /* default 2 */
 	enum spec_error_policy on_error;
-	int64_t lag_target_seconds; /* 60 */
+	int64_t lag_target_seconds; /* default 60 */
 	bool suspend;
 	int64_t resync_nonce, restart_nonce;
-	enum spec_deletion_policy delete_slot, delete_publication, delete_index,
-		delete_checkpoint; /* DELETE, DELETE, RETAIN, DELETE */
+	/* What the deletion of the resource does to each; the default is to delete all but the index. */
+	enum spec_deletion_policy delete_slot, delete_publication, delete_index, delete_checkpoint;
 	enum spec_placement placement;
 };
 
-/* Decodes a resource ({"metadata": ..., "spec": ...}). Reasons used: InvalidSpec, InvalidSchema, NotSupported (a known
- * field whose capability this version does not have: placement Pod, checkpoint store Redis). Returns a spec even when
- * there are findings, for messages. */
+/* Decodes a resource, {"metadata": ..., "spec": ...}. Reasons of findings: InvalidSpec, InvalidSchema, and NotSupported
+ * for a known field whose capability this version does not have (placement Pod, checkpoint store Redis). Always returns
+ * a spec, so that messages can name the resource. */
 struct spec *spec_decode(const json_t *resource, struct findings *f);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 
-/* The Secrets and ConfigMaps that the spec refers to, by name, each once. What is no object's name is left out. */
+/* --- what it refers to --- */
+
+/* Calls secret and config_map (either may be NULL) with the name of each Secret and ConfigMap that the spec refers to,
+ * once. Skips names that no object can have. */
 void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
 		     void (*config_map)(void *user, const char *name), void *user);
 
-/* What a spec may refer to. */
+/* The objects that a spec may refer to. */
 struct spec_objects {
-	const json_t *secrets;     /* {"name": {"key": "value", ...}}, already decoded from base64 */
-	const json_t *config_maps; /* alike */
-	bool secrets_elsewhere;    /* a Secret that is not among them is a warning */
+	const json_t *secrets;     /* {"name": {"key": "value", ...}}, decoded from base64 */
+	const json_t *config_maps; /* the same */
+	bool secrets_elsewhere;    /* a Secret that is not among them is only a warning */
 };
 
-/* Fills in what the references hold. Findings: CredentialsNotFound with the name and key that is missing, and the keys
- * that are there (InvalidSchema for a ConfigMap). connectionSecretRef: host, port, dbname, username or user, password,
- * or uri; what the spec itself gives comes first. */
+/* Sets the values that come from references. Reason of findings: CredentialsNotFound (InvalidSchema for a ConfigMap),
+ * with the name or key that is missing and the keys that exist. A connectionSecretRef may have the keys host, port,
+ * dbname, username or user, password, and uri; the fields of the spec itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
-/* Whether a spec that is wrong can be checked further: it has documents, and says how to reach the source (whatever it
- * says of slot and publication). */
+/* --- what can be done with an invalid one --- */
+
+/* Whether a worker can check it further: it has documents, and its source can be reached (slot and publication may be
+ * invalid). f: the findings about it. */
 bool spec_can_be_checked(const struct spec *spec, const struct findings *f);
-/* Whether what an earlier form of it has made can be cleaned up: both sides are known. */
+/* Whether what an earlier version of it created can be cleaned up: source and sink are both valid. */
 bool spec_can_be_cleaned_up(const struct findings *f);
 
 #endif

@@ -1,0 +1,220 @@
+/* The fields of a PgSync's `spec`: what each is called, where it goes, and its limits. */
+#include "spec/spec_int.h"
+
+#include <string.h>
+
+const char *const spec_tls_words[] = {"Disable", "Prefer", "Require", "VerifyCA", "VerifyFull", NULL};
+static const char *const identity_words[] = {"Manage", "Verify", NULL};
+static const char *const slot_lost_words[] = {"Resync", "Stall", NULL};
+const char *const spec_auth_words[] = {"None", "Basic", "APIKey", "Bearer", NULL};
+const char *const spec_meta_words[] = {"None", "Pgsync", NULL};
+const char *const spec_id_words[] = {"Escaped", "Pgsync", NULL};
+const char *const spec_mapping_words[] = {"Generated", "Dynamic", NULL};
+static const char *const store_words[] = {"Sink", "Redis", NULL};
+static const char *const bootstrap_words[] = {"IfNeeded", "Never", NULL};
+static const char *const on_error_words[] = {"DeadLetter", "Stall", NULL};
+static const char *const retain_words[] = {"Delete", "Retain", NULL};
+static const char *const placement_words[] = {"Process", "Pod", NULL};
+
+#define STRING_FIELD(key, type_, member, max_)                                                                  \
+	{                                                                                                       \
+		.name = (key), .type = JSONX_STRING, .offset = offsetof(type_, member), .min = 1, .max = (max_) \
+	}
+#define REQUIRED_STRING(key, type_, member, max_)                                                                \
+	{                                                                                                        \
+		.name = (key), .type = JSONX_STRING, .offset = offsetof(type_, member), .flags = JSONX_REQUIRED, \
+		.min = 1, .max = (max_)                                                                          \
+	}
+#define INTEGER_FIELD(key, type_, member, min_, max_)                                                                 \
+	{                                                                                                             \
+		.name = (key), .type = JSONX_INTEGER, .offset = offsetof(type_, member), .min = (min_), .max = (max_) \
+	}
+#define BOOLEAN_FIELD(key, type_, member)                                               \
+	{                                                                               \
+		.name = (key), .type = JSONX_BOOLEAN, .offset = offsetof(type_, member) \
+	}
+#define ENUM_FIELD(key, type_, member, words_)                                                          \
+	{                                                                                               \
+		.name = (key), .type = JSONX_ENUM, .offset = offsetof(type_, member), .words = (words_) \
+	}
+#define OBJECT_FIELD(key, offset_, fields_)                                                   \
+	{                                                                                     \
+		.name = (key), .type = JSONX_OBJECT, .offset = (offset_), .fields = (fields_) \
+	}
+
+static const struct jsonx_field secret_ref_fields[] = {
+	REQUIRED_STRING("name", struct spec_secret_ref, name, SPEC_OBJECT_NAME_BYTES),
+	STRING_FIELD("key", struct spec_secret_ref, key, SPEC_OBJECT_NAME_BYTES),
+	{0},
+};
+
+static const struct jsonx_field secret_name_fields[] = {
+	REQUIRED_STRING("name", struct spec_secret_ref, name, SPEC_OBJECT_NAME_BYTES),
+	{0},
+};
+
+/* --- spec.source */
+
+static void decode_tls_mode(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	static const struct jsonx_field mode[] = {ENUM_FIELD("mode", struct spec_source, tls, spec_tls_words), {0}};
+	_cleanup_json_ json_t *alone = json_pack("{s:O}", "mode", value);
+	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '.') - path));
+	struct spec_source *source = out;
+
+	jsonx_decode(alone, mode, source, parent, INVALID_SPEC, f);
+	source->tls_given = true;
+}
+
+static const struct jsonx_field source_tls_fields[] = {
+	{.name = "mode", .type = JSONX_CUSTOM, .decode = decode_tls_mode},
+	OBJECT_FIELD("caSecretRef", offsetof(struct spec_source, ca), secret_ref_fields),
+	{0},
+};
+
+static const struct jsonx_field replication_fields[] = {
+	STRING_FIELD("slotName", struct spec_source, slot_name, SPEC_IDENTIFIER_BYTES),
+	STRING_FIELD("publicationName", struct spec_source, publication_name, SPEC_IDENTIFIER_BYTES),
+	ENUM_FIELD("replicaIdentity", struct spec_source, replica_identity, identity_words),
+	ENUM_FIELD("slotLostPolicy", struct spec_source, slot_lost, slot_lost_words),
+	BOOLEAN_FIELD("failover", struct spec_source, failover),
+	{0},
+};
+
+static const struct jsonx_field connection_secret_fields[] = {
+	REQUIRED_STRING("name", struct spec_source, connection_secret, SPEC_OBJECT_NAME_BYTES),
+	{0},
+};
+
+const struct jsonx_field spec_source_fields[] = {
+	STRING_FIELD("host", struct spec_source, host, SPEC_OBJECT_NAME_BYTES),
+	INTEGER_FIELD("port", struct spec_source, port, 1, 65535),
+	STRING_FIELD("database", struct spec_source, database, SPEC_IDENTIFIER_BYTES),
+	STRING_FIELD("user", struct spec_source, user, SPEC_IDENTIFIER_BYTES),
+	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
+	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
+	OBJECT_FIELD("tls", 0, source_tls_fields),
+	OBJECT_FIELD("replication", 0, replication_fields),
+	{0},
+};
+
+/* --- spec.sink */
+
+static const struct jsonx_field authentication_fields[] = {
+	ENUM_FIELD("type", struct spec_sink, auth, spec_auth_words),
+	OBJECT_FIELD("secretRef", offsetof(struct spec_sink, auth_secret), secret_name_fields),
+	{0},
+};
+
+static const struct jsonx_field sink_tls_fields[] = {
+	OBJECT_FIELD("caSecretRef", offsetof(struct spec_sink, ca), secret_ref_fields),
+	BOOLEAN_FIELD("insecureSkipVerify", struct spec_sink, insecure_skip_verify),
+	{0},
+};
+
+static const struct jsonx_field bulk_fields[] = {
+	INTEGER_FIELD("maxBytes", struct spec_sink, bulk_max_bytes, 65536, 104857600),
+	INTEGER_FIELD("concurrency", struct spec_sink, bulk_concurrency, 1, 16),
+	INTEGER_FIELD("flushMilliseconds", struct spec_sink, bulk_flush_milliseconds, 0, 10000),
+	{0},
+};
+
+static const struct jsonx_field sink_fields[] = {
+	{.name = "urls",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct spec_sink, urls),
+	 .flags = JSONX_REQUIRED,
+	 .min = 1},
+	OBJECT_FIELD("authentication", 0, authentication_fields),
+	OBJECT_FIELD("tls", 0, sink_tls_fields),
+	BOOLEAN_FIELD("adoptExistingIndex", struct spec_sink, adopt_existing_index),
+	OBJECT_FIELD("bulk", 0, bulk_fields),
+	{0},
+};
+
+/* --- spec */
+
+static void decode_schema(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	struct spec *spec = out;
+
+	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
+}
+
+static void expect_object(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	UNUSED(out);
+	if (!json_is_object(value))
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must be an object, found %s",
+			     jsonx_type_name(value));
+}
+
+static const struct jsonx_field config_map_fields[] = {
+	REQUIRED_STRING("name", struct spec, schema_config_map, SPEC_OBJECT_NAME_BYTES),
+	STRING_FIELD("key", struct spec, schema_config_map_key, SPEC_OBJECT_NAME_BYTES),
+	{0},
+};
+
+static const struct jsonx_field documents_fields[] = {
+	ENUM_FIELD("meta", struct schema_document_format, meta, spec_meta_words),
+	ENUM_FIELD("idFormat", struct schema_document_format, id_format, spec_id_words),
+	ENUM_FIELD("mapping", struct schema_document_format, mapping, spec_mapping_words),
+	{0},
+};
+
+static const struct jsonx_field checkpoint_fields[] = {
+	ENUM_FIELD("store", struct spec, checkpoint_store, store_words),
+	{.name = "redis", .type = JSONX_CUSTOM, .decode = expect_object},
+	{0},
+};
+
+static const struct jsonx_field bootstrap_fields[] = {
+	ENUM_FIELD("policy", struct spec, bootstrap, bootstrap_words),
+	INTEGER_FIELD("parallelism", struct spec, bootstrap_parallelism, 1, 16),
+	{0},
+};
+
+static const struct jsonx_field on_error_fields[] = {
+	ENUM_FIELD("policy", struct spec, on_error, on_error_words),
+	{0},
+};
+
+static const struct jsonx_field deletion_fields[] = {
+	ENUM_FIELD("replicationSlot", struct spec, delete_slot, retain_words),
+	ENUM_FIELD("publication", struct spec, delete_publication, retain_words),
+	ENUM_FIELD("index", struct spec, delete_index, retain_words),
+	ENUM_FIELD("checkpoint", struct spec, delete_checkpoint, retain_words),
+	{0},
+};
+
+static const struct jsonx_field worker_fields[] = {
+	ENUM_FIELD("placement", struct spec, placement, placement_words),
+	{.name = "resources", .type = JSONX_CUSTOM, .decode = expect_object},
+	{0},
+};
+
+const struct jsonx_field spec_fields[] = {
+	{.name = "source",
+	 .type = JSONX_OBJECT,
+	 .offset = offsetof(struct spec, source),
+	 .flags = JSONX_REQUIRED,
+	 .fields = spec_source_fields},
+	{.name = "sink",
+	 .type = JSONX_OBJECT,
+	 .offset = offsetof(struct spec, sink),
+	 .flags = JSONX_REQUIRED,
+	 .fields = sink_fields},
+	{.name = "schema", .type = JSONX_CUSTOM, .decode = decode_schema},
+	OBJECT_FIELD("schemaConfigMapRef", 0, config_map_fields),
+	OBJECT_FIELD("documents", offsetof(struct spec, document_format), documents_fields),
+	OBJECT_FIELD("checkpoint", 0, checkpoint_fields),
+	OBJECT_FIELD("bootstrap", 0, bootstrap_fields),
+	OBJECT_FIELD("onError", 0, on_error_fields),
+	INTEGER_FIELD("lagTargetSeconds", struct spec, lag_target_seconds, 1, 86400),
+	BOOLEAN_FIELD("suspend", struct spec, suspend),
+	INTEGER_FIELD("resyncNonce", struct spec, resync_nonce, 0, INT64_MAX),
+	INTEGER_FIELD("restartNonce", struct spec, restart_nonce, 0, INT64_MAX),
+	OBJECT_FIELD("deletionPolicy", 0, deletion_fields),
+	OBJECT_FIELD("worker", 0, worker_fields),
+	{0},
+};

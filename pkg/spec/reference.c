@@ -1,0 +1,42 @@
+/* References to Secrets and ConfigMaps. */
+#include "spec/spec_int.h"
+
+#include <string.h>
+
+bool spec_is_object_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len && !strchr("-.", name[0]) &&
+	       !strchr("-.", name[len - 1]);
+}
+
+bool spec_is_data_key(const char *key)
+{
+	size_t len = strlen(key);
+
+	return len && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._") == len;
+}
+
+void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
+		     void (*config_map)(void *user, const char *name), void *user)
+{
+	const char *names[] = {
+		spec->source.connection_secret,
+		spec->source.password_ref.name,
+		spec->source.ca.name,
+		spec->sink.auth_secret.name,
+		spec->sink.ca.name,
+	};
+
+	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
+		bool seen = !names[i] || !spec_is_object_name(names[i]);
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = names[j] && strcmp(names[i], names[j]) == 0;
+		if (!seen)
+			secret(user, names[i]);
+	}
+	if (config_map && spec->schema_config_map && spec_is_object_name(spec->schema_config_map))
+		config_map(user, spec->schema_config_map);
+}
