@@ -4,7 +4,9 @@ SHELL := /bin/bash
 
 CC ?= gcc
 VERSION := 0.1.0
-PACKAGES := base json http metrics web postgres search checkpoint schema spec protocol document sync import kube operator
+PACKAGES := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' pkg/DEPS)
+# A package and everything that it may include, directly or not.
+deps_of = $(sort $(1) $(foreach d,$(shell sed -n 's/^$(1): *//p' pkg/DEPS),$(call deps_of,$(d))))
 BINARIES := pgsync-operator pgsync
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -66,8 +68,8 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 	@ar rcsD $@ $(filter %.o,$^)
 
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
-pgsync_PACKAGES := base json http metrics web postgres search checkpoint schema spec protocol document sync import
-pgsync-operator_PACKAGES := base json http metrics web schema spec protocol kube operator
+pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
+pgsync-operator_PACKAGES := $(call deps_of,operator)
 bin/%:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
@@ -81,7 +83,6 @@ bin/bootstrap: bin/pgsync
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 # A test links its package and what pkg/DEPS lets that package include, nothing more.
-deps_of = $(sort $(1) $(foreach d,$(shell sed -n 's/^$(1): *//p' pkg/DEPS),$(call deps_of,$(d))))
 define test_rules
 $(filter $(B)/test/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS)): $(foreach d,$(call deps_of,$(1)),$(B)/test/lib$(d).a)
 endef

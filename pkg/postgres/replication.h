@@ -108,4 +108,7 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
  * deliver a commit before other sessions see it. */
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err) WARN_UNUSED;
 
+/* The server's position, as far as it is flushed. */
+int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;
+
 #endif

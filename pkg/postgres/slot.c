@@ -237,3 +237,14 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret
 	*ret_visible = first == 0 ? n : (size_t)first - 1;
 	return 0;
 }
+
+int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
+
+	if (pg_query(pg, "SELECT pg_current_wal_flush_lsn()", NULL, 0, &result, err) < 0)
+		return -1;
+	if (!parse_lsn(pg_value(result, 0, 0), ret))
+		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is not an LSN", pg_value(result, 0, 0));
+	return 0;
+}

@@ -11,7 +11,8 @@
 #include "sync/writer_int.h"
 
 struct applier {
-	struct engine *engine;
+	const struct model *model;
+	struct connector *connector;
 	int wake_fd;
 	pthread_t thread;
 	bool started;
@@ -33,7 +34,7 @@ struct applier {
 	struct search *search;
 	struct bulk *bulk;
 	struct bulk_stats counted;
-	struct deadletters dead;
+	struct dead_letters dead;
 	struct writer writer;
 };
 
@@ -50,7 +51,7 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 		xids[i] = batch->txns[i].xid;
 	backoff_init(&backoff, 1, 20, random_seed());
 	for (;;) {
-		if (pg_exec(a->pg, a->engine->begin_sql, err) < 0)
+		if (pg_exec(a->pg, a->model->snapshot_sql, err) < 0)
 			return err_wrap(err, "opening a snapshot");
 		if (pg_visible_prefix(a->pg, xids, batch->n_txns, ret, err) < 0)
 			return err_wrap(err, "asking which commits are visible");
@@ -58,11 +59,11 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 			break;
 		if (pg_exec(a->pg, "ROLLBACK", err) < 0)
 			return -1;
-		if (engine_sleep(a->engine, backoff_next_ms(&backoff)))
+		if (connector_sleep(a->connector, backoff_next_ms(&backoff)))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for a commit to become visible");
 	}
 	if (backoff.attempt)
-		meters_visibility_wait(a->engine->meters, clock_now_us() - start);
+		sync_metrics_visibility_wait(a->connector->run->metrics, clock_now_us() - start);
 	return 0;
 }
 
@@ -70,8 +71,8 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
  * these by then: they are refreshed after the transactions were seen, and before the snapshot. */
 static int begin(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
 {
-	struct engine *e = a->engine;
-	_cleanup_free_ bool *plans = xcalloc(e->n_plans, sizeof(*plans));
+	const struct model *m = a->model;
+	_cleanup_free_ bool *plans = xcalloc(m->n_plans, sizeof(*plans));
 	_cleanup_free_ bool *touched = NULL;
 	bool any = false;
 	size_t later;
@@ -79,13 +80,13 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 	if (begin_visible(a, batch, ret, err) < 0)
 		return -1;
 	touched = writer_touched(&a->writer, batch, *ret);
-	for (size_t i = 0; i < e->n_plans; i++) {
-		plans[i] = touched[e->targets.first_all + i] && views_to_refresh(e->plans[i]);
+	for (size_t i = 0; i < m->n_plans; i++) {
+		plans[i] = touched[m->targets.first_all + i] && views_to_refresh(m->plans[i]);
 		any = any || plans[i];
 	}
 	if (!any)
 		return 0;
-	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(e, a->pg, plans, err) < 0)
+	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(m, a->pg, plans, err) < 0)
 		return -1;
 	/* What else is visible now may have come after the refreshing. */
 	return begin_visible(a, batch, &later, err);
@@ -93,7 +94,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 
 static int flush(struct applier *a, struct err *err)
 {
-	return bulk_flush(a->bulk, err) < 0 || deadletters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
+	return bulk_flush(a->bulk, err) < 0 || dead_letters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
 }
 
 static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
@@ -103,7 +104,7 @@ static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 		a->acked = acked;
 	a->oldest_us = oldest_us;
 	(void)pthread_mutex_unlock(&a->lock);
-	engine_wake(a->wake_fd);
+	connector_wake(a->wake_fd);
 }
 
 static void take_rebuild(struct applier *a)
@@ -132,7 +133,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	if (swept < 0 || (swept && flush(a, err) < 0))
 		return -1;
 	take_rebuild(a);
-	meters_bulk(a->engine->meters, &a->counted, bulk_stats(a->bulk));
+	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
 	/* A truncated root is not done before its new generation is: it must come again. */
@@ -149,7 +150,7 @@ static int write_batch(struct applier *a, struct batch *batch, struct err *err)
 	while (!batch_empty(batch) && !a->rebuild)
 		if (write_prefix(a, batch, err) < 0)
 			return -1;
-	meters_batch(a->engine->meters, keys, clock_now_us() - start);
+	sync_metrics_batch(a->connector->run->metrics, keys, clock_now_us() - start);
 	log_debug("sync", "batch is durable", KV_U64("transactions", txns), KV_U64("keys", keys),
 		  KV_I64("microseconds", clock_now_us() - start));
 	return 0;
@@ -183,15 +184,16 @@ static void finish(struct applier *a, const struct err *err)
 		a->oldest_us = 0;
 	}
 	(void)pthread_mutex_unlock(&a->lock);
-	engine_wake(a->wake_fd);
+	connector_wake(a->wake_fd);
 }
 
 static int connect_both(struct applier *a, struct err *err)
 {
-	if (engine_pg(a->engine, false, "applier", &a->pg, err) < 0 || engine_search(a->engine, &a->search, err) < 0 ||
+	if (connector_pg(a->connector, CONNECTOR_UNLIMITED, "applier", &a->pg, err) < 0 ||
+	    connector_search(a->connector, &a->search, err) < 0 ||
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
 		return -1;
-	a->bulk = deadletters_bulk(&a->dead, a->search);
+	a->bulk = dead_letters_bulk(&a->dead, a->search);
 	writer_connect(&a->writer, a->pg, a->bulk, &a->dead);
 	return 0;
 }
@@ -212,17 +214,19 @@ static void *run(void *user)
 	return NULL;
 }
 
-int applier_start(struct engine *e, int wake_fd, struct applier **ret, struct err *err)
+int applier_start(const struct model *model, struct connector *connector, int wake_fd, struct applier **ret,
+		  struct err *err)
 {
 	_cleanup_(applier_stopp) struct applier *a = xcalloc(1, sizeof(*a));
 	int r;
 
-	a->engine = e;
+	a->model = model;
+	a->connector = connector;
 	a->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->given, NULL);
-	deadletters_init(&a->dead, e);
-	writer_init(&a->writer, e);
+	dead_letters_init(&a->dead, model, connector);
+	writer_init(&a->writer, model, connector);
 	a->spare = batch_new();
 	r = pthread_create(&a->thread, NULL, run, a);
 	if (r)
@@ -242,13 +246,13 @@ void applier_stop(struct applier *a)
 	(void)pthread_mutex_unlock(&a->lock);
 	if (a->started) {
 		if (!applier_idle(a))
-			engine_cancel(a->engine);
+			connector_cancel(a->connector);
 		(void)pthread_join(a->thread, NULL);
 	}
 	bulk_free(a->bulk);
 	search_free(a->search);
 	pg_close(a->pg);
-	deadletters_release(&a->dead);
+	dead_letters_release(&a->dead);
 	writer_release(&a->writer);
 	batch_free(a->batch);
 	batch_free(a->spare);

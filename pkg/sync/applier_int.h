@@ -5,12 +5,13 @@
 #ifndef PGSYNC_SYNC_APPLIER_INT_H
 #define PGSYNC_SYNC_APPLIER_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 struct applier;
 
 /* wake_fd: an eventfd that is written to whenever the applier's state changed. */
-int applier_start(struct engine *e, int wake_fd, struct applier **ret, struct err *err) WARN_UNUSED;
+int applier_start(const struct model *model, struct connector *connector, int wake_fd, struct applier **ret,
+		  struct err *err) WARN_UNUSED;
 /* Cancels the attempt if it is still under way, and waits for the thread. */
 void applier_stop(struct applier *a);
 CLEANUP(struct applier, applier_stop);

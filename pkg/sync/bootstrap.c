@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "sync/reader_int.h"
 
 enum {
@@ -45,14 +46,15 @@ struct worker {
 	struct search *search;
 	struct bulk *bulk;
 	struct bulk_stats counted;
-	struct deadletters dead;
+	struct dead_letters dead;
 	struct reading reading;
 	struct chunk read[IN_FLIGHT]; /* oldest first */
 	size_t n_read;
 };
 
 struct bootstrap {
-	struct engine *engine;
+	const struct model *model;
+	struct connector *connector;
 	int wake_fd;
 	struct worker workers[WORKERS];
 	size_t n_workers;
@@ -69,7 +71,7 @@ struct bootstrap {
 
 /* The leaves of a root with their size in blocks. A row that is inserted later, into whatever block, is in the stream.
  */
-static int load_leaves(struct engine *e, size_t plan, struct pg_result **ret, struct err *err)
+static int load_leaves(struct pg *pg, const struct document_plan *plan, struct pg_result **ret, struct err *err)
 {
 	static const char sql[] =
 		"SELECT c.oid, pg_relation_filenode(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
@@ -78,11 +80,19 @@ static int load_leaves(struct engine *e, size_t plan, struct pg_result **ret, st
 		" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.oid IN"
 		" (SELECT $1::oid UNION ALL SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf) ORDER "
 		"BY c.oid";
-	_cleanup_free_ char *oid = xasprintf("%u", e->plans[plan]->root->oid);
+	_cleanup_free_ char *oid = xasprintf("%u", plan->root->oid);
 
-	if (pg_query(e->pg, sql, (const char *const[]){oid}, 1, ret, err) < 0)
+	if (pg_query(pg, sql, (const char *const[]){oid}, 1, ret, err) < 0)
 		return err_wrap(err, "reading the size of the root table");
 	return 0;
+}
+
+static uint64_t number(const struct pg_result *r, int row, int column)
+{
+	const char *text = pg_value(r, row, column);
+	uint64_t value = 0;
+
+	return parse_u64(text, strlen(text), &value) ? value : 0;
 }
 
 /* Goes on where the checkpoint stands, unless the leaf was rewritten since: its rows then have other places. */
@@ -109,7 +119,7 @@ static struct range *add_range(struct bootstrap *b, struct range range)
 /* One block that is all of it. */
 static void plan_view(struct bootstrap *b, size_t plan, const struct checkpoint_index *index)
 {
-	const struct catalog_table *view = b->engine->plans[plan]->root;
+	const struct catalog_table *view = b->model->plans[plan]->root;
 
 	resume_range(add_range(b, (struct range){.plan = plan,
 						 .relation = view->oid,
@@ -119,47 +129,46 @@ static void plan_view(struct bootstrap *b, size_t plan, const struct checkpoint_
 		     index);
 }
 
-static int plan_index(struct bootstrap *b, size_t plan, struct checkpoint_index *index, struct err *err)
+static int plan_index(struct bootstrap *b, struct pg *pg, size_t plan, struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *leaves = NULL;
 
 	index->rows_total = 0;
-	if (b->engine->plans[plan]->root_is_view) {
+	if (b->model->plans[plan]->root_is_view) {
 		plan_view(b, plan, index);
 		return 0;
 	}
-	if (load_leaves(b->engine, plan, &leaves, err) < 0)
+	if (load_leaves(pg, b->model->plans[plan], &leaves, err) < 0)
 		return -1;
 	for (int row = 0; row < pg_n_rows(leaves); row++) {
-		index->rows_total += pg_u64(leaves, row, 4);
+		index->rows_total += number(leaves, row, 4);
 		resume_range(add_range(b, (struct range){.plan = plan,
-							 .relation = (uint32_t)pg_u64(leaves, row, 0),
-							 .filenode = (uint32_t)pg_u64(leaves, row, 1),
+							 .relation = (uint32_t)number(leaves, row, 0),
+							 .filenode = (uint32_t)number(leaves, row, 1),
 							 .name = xstrdup(pg_value(leaves, row, 2)),
-							 .end = pg_u64(leaves, row, 3),
+							 .end = number(leaves, row, 3),
 							 .blocks = FIRST_BLOCKS}),
 			     index);
 	}
 	return 0;
 }
 
-static int plan_some(struct bootstrap *b, bool views, struct err *err)
+static int plan_some(struct bootstrap *b, struct attempt *at, bool views, struct err *err)
 {
-	struct engine *e = b->engine;
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = attempt_index(at, i);
 
-	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = engine_index(e, i);
-
-		if (!index->complete && e->plans[i]->root_is_view == views && plan_index(b, i, index, err) < 0)
+		if (!index->complete && at->model.plans[i]->root_is_view == views &&
+		    plan_index(b, at->pg, i, index, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
 /* Views first: the stream waits for them. */
-static int plan_all(struct bootstrap *b, struct err *err)
+static int plan_all(struct bootstrap *b, struct attempt *at, struct err *err)
 {
-	return plan_some(b, true, err) < 0 || plan_some(b, false, err) < 0 ? -1 : 0;
+	return plan_some(b, at, true, err) < 0 || plan_some(b, at, false, err) < 0 ? -1 : 0;
 }
 
 /* --- handing out --- */
@@ -241,7 +250,7 @@ static int check_filenode(struct worker *w, const struct range *range, struct er
 		return 0;
 	if (pg_query(w->pg, "SELECT pg_relation_filenode($1::oid)", (const char *const[]){oid}, 1, &r, err) < 0)
 		return -1;
-	if (!pg_is_null(r, 0, 0) && pg_u64(r, 0, 0) == range->filenode)
+	if (!pg_is_null(r, 0, 0) && number(r, 0, 0) == range->filenode)
 		return 0;
 	return err_reason(err, ERR_CONFLICT, "TableRewritten",
 			  "%s was rewritten during the bootstrap; it is read again", range->name);
@@ -249,7 +258,7 @@ static int check_filenode(struct worker *w, const struct range *range, struct er
 
 static const struct document_plan *plan_of(const struct worker *w, const struct range *range)
 {
-	return w->bootstrap->engine->plans[range->plan];
+	return w->bootstrap->model->plans[range->plan];
 }
 
 static char *with_leaf(const char *sql, size_t leaf_at, const struct range *range)
@@ -280,7 +289,7 @@ static int start_query(struct worker *w, const struct range *range, uint64_t fro
 
 static int read_at_once(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
 {
-	return pg_exec(w->pg, w->bootstrap->engine->begin_sql, err) < 0 || check_filenode(w, range, err) < 0 ||
+	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || check_filenode(w, range, err) < 0 ||
 			       start_query(w, range, from, to, err) < 0 || reading_take(&w->reading, err) < 0 ||
 			       pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
@@ -316,7 +325,7 @@ static int read_range(struct worker *w, const struct range *range, uint64_t from
 	uint64_t rows = w->reading.rows;
 	struct err why = {0};
 
-	if (engine_sleep(w->bootstrap->engine, 0))
+	if (connector_sleep(w->bootstrap->connector, 0))
 		return err_set(err, ERR_CANCELLED, "stopped");
 	if (read_at_once(w, range, from, to, &why) == 0)
 		return 0;
@@ -334,18 +343,12 @@ static int read_range(struct worker *w, const struct range *range, uint64_t from
 	return read_range(w, range, middle, to, err);
 }
 
-static uint64_t base_version(const struct engine *e, size_t plan)
-{
-	return engine_index(e, plan)->version;
-}
-
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 {
-	struct engine *e = w->bootstrap->engine;
 	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
 
 	reading_begin_plan(&w->reading, chunk->range->plan);
-	w->reading.version = base_version(e, chunk->range->plan);
+	w->reading.version = w->bootstrap->model->filled[chunk->range->plan];
 	w->reading.rows = 0;
 	if (read_range(w, chunk->range, chunk->from << ITEM_BITS, chunk->to << ITEM_BITS, err) < 0)
 		return err_wrap(err, "bootstrap");
@@ -372,7 +375,7 @@ static void settle(struct worker *w)
 
 static int flush(struct worker *w, struct err *err)
 {
-	if (bulk_flush(w->bulk, err) < 0 || deadletters_flush(&w->dead, w->bulk, err) < 0)
+	if (bulk_flush(w->bulk, err) < 0 || dead_letters_flush(&w->dead, w->bulk, err) < 0)
 		return -1;
 	settle(w);
 	return 0;
@@ -388,7 +391,7 @@ static int next_chunk(struct worker *w, struct err *err)
 		settle(w);
 	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush(w, err) < 0)
 		return -1;
-	meters_bulk(w->bootstrap->engine->meters, &w->counted, bulk_stats(w->bulk));
+	sync_metrics_bulk(w->bootstrap->connector->run->metrics, &w->counted, bulk_stats(w->bulk));
 	return 0;
 }
 
@@ -399,7 +402,7 @@ static int refresh(struct worker *w, struct err *err)
 	struct bootstrap *b = w->bootstrap;
 
 	for (size_t i = 0; i < b->n_ranges; i++) {
-		const char *index = b->engine->physical[b->ranges[i].plan];
+		const char *index = b->model->concrete[b->ranges[i].plan];
 
 		if (i && b->ranges[i].plan == b->ranges[i - 1].plan)
 			continue;
@@ -411,14 +414,14 @@ static int refresh(struct worker *w, struct err *err)
 
 static int fill(struct worker *w, struct err *err)
 {
-	struct engine *e = w->bootstrap->engine;
+	struct connector *connector = w->bootstrap->connector;
 	struct chunk chunk;
 
-	if (engine_pg(e, false, "bootstrap", &w->pg, err) < 0 || engine_search(e, &w->search, err) < 0 ||
-	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
+	if (connector_pg(connector, CONNECTOR_UNLIMITED, "bootstrap", &w->pg, err) < 0 ||
+	    connector_search(connector, &w->search, err) < 0 || pg_exec(w->pg, READING_SETTINGS, err) < 0)
 		return -1;
-	w->bulk = deadletters_bulk(&w->dead, w->search);
-	reading_init(&w->reading, e, w->pg, w->bulk, &w->dead);
+	w->bulk = dead_letters_bulk(&w->dead, w->search);
+	reading_init(&w->reading, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)
 			return -1;
@@ -440,7 +443,7 @@ static void *run(void *user)
 	int r = fill(w, &err);
 
 	if (w->bulk)
-		meters_bulk(b->engine->meters, &w->counted, bulk_stats(w->bulk));
+		sync_metrics_bulk(b->connector->run->metrics, &w->counted, bulk_stats(w->bulk));
 	(void)pthread_mutex_lock(&b->lock);
 	b->running--;
 	if (r < 0 && !b->failed) {
@@ -448,7 +451,7 @@ static void *run(void *user)
 		b->err = err;
 	}
 	(void)pthread_mutex_unlock(&b->lock);
-	engine_wake(b->wake_fd);
+	connector_wake(b->wake_fd);
 	return NULL;
 }
 
@@ -456,7 +459,7 @@ static void *run(void *user)
 
 static int start_workers(struct bootstrap *b, struct err *err)
 {
-	size_t n = (size_t)b->engine->spec->bootstrap_parallelism;
+	size_t n = (size_t)b->connector->run->spec->bootstrap_parallelism;
 
 	if (n > WORKERS)
 		n = WORKERS;
@@ -465,7 +468,7 @@ static int start_workers(struct bootstrap *b, struct err *err)
 		int r;
 
 		w->bootstrap = b;
-		deadletters_init(&w->dead, b->engine);
+		dead_letters_init(&w->dead, b->model, b->connector);
 		b->running++;
 		r = pthread_create(&w->thread, NULL, run, w);
 		if (r) {
@@ -477,18 +480,19 @@ static int start_workers(struct bootstrap *b, struct err *err)
 	return 0;
 }
 
-int bootstrap_start(struct engine *e, int wake_fd, struct bootstrap **ret, struct err *err)
+int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, struct err *err)
 {
 	_cleanup_(bootstrap_stopp) struct bootstrap *b = NULL;
 
 	*ret = NULL;
-	if (e->cp.phase == CHECKPOINT_LIVE)
+	if (at->cp.phase == CHECKPOINT_LIVE)
 		return 0;
 	b = xcalloc(1, sizeof(*b));
-	b->engine = e;
+	b->model = &at->model;
+	b->connector = &at->connector;
 	b->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&b->lock, NULL);
-	if (plan_all(b, err) < 0)
+	if (plan_all(b, at, err) < 0)
 		return -1;
 	(void)pthread_mutex_lock(&b->lock);
 	if (start_workers(b, err) < 0) {
@@ -506,7 +510,7 @@ void bootstrap_stop(struct bootstrap *b)
 		return;
 	(void)pthread_mutex_lock(&b->lock);
 	if (b->running)
-		engine_cancel(b->engine);
+		connector_cancel(b->connector);
 	(void)pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < b->n_workers; i++) {
 		struct worker *w = &b->workers[i];
@@ -517,7 +521,7 @@ void bootstrap_stop(struct bootstrap *b)
 		if (w->pg)
 			reading_release(&w->reading);
 		pg_close(w->pg);
-		deadletters_release(&w->dead);
+		dead_letters_release(&w->dead);
 	}
 	for (size_t i = 0; i < b->n_ranges; i++)
 		free(b->ranges[i].name);
@@ -543,7 +547,7 @@ bool bootstrap_holds(struct bootstrap *b)
 
 	(void)pthread_mutex_lock(&b->lock);
 	for (size_t i = 0; i < b->n_ranges; i++)
-		holds = holds || (b->engine->plans[b->ranges[i].plan]->root_is_view &&
+		holds = holds || (b->model->plans[b->ranges[i].plan]->root_is_view &&
 				  durable_below(&b->ranges[i]) < b->ranges[i].end);
 	(void)pthread_mutex_unlock(&b->lock);
 	return holds;
@@ -584,7 +588,7 @@ static bool note_range(struct checkpoint_index *index, const struct range *range
 	return changed;
 }
 
-bool bootstrap_note(struct bootstrap *b, struct engine *e)
+bool bootstrap_note(struct bootstrap *b, struct attempt *at)
 {
 	struct report_bootstrap report = {.known = true};
 	uint64_t blocks = 0, done = 0;
@@ -593,7 +597,7 @@ bool bootstrap_note(struct bootstrap *b, struct engine *e)
 	(void)pthread_mutex_lock(&b->lock);
 	for (size_t i = 0; i < b->n_ranges; i++) {
 		const struct range *range = &b->ranges[i];
-		struct checkpoint_index *index = engine_index(e, range->plan);
+		struct checkpoint_index *index = attempt_index(at, range->plan);
 
 		changed = note_range(index, range) || changed;
 		blocks += range->end;
@@ -603,12 +607,12 @@ bool bootstrap_note(struct bootstrap *b, struct engine *e)
 			report.start_us = index->start_us;
 	}
 	(void)pthread_mutex_unlock(&b->lock);
-	for (size_t i = 0; i < e->n_plans; i++)
-		report.rows_total += engine_index(e, i)->rows_total;
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		report.rows_total += attempt_index(at, i)->rows_total;
 	if (report.rows_total < report.rows_done)
 		report.rows_total = report.rows_done;
 	report.ratio = blocks ? (double)done / (double)blocks : 1;
-	report_bootstrap_set(&e->report, &report);
-	meters_bootstrap(e->meters, report.rows_done, report.ratio);
+	report_bootstrap_set(&at->run->report, &report);
+	sync_metrics_bootstrap(at->run->metrics, report.rows_done, report.ratio);
 	return changed;
 }

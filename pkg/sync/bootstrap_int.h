@@ -11,12 +11,12 @@
 #ifndef PGSYNC_SYNC_BOOTSTRAP_INT_H
 #define PGSYNC_SYNC_BOOTSTRAP_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 struct bootstrap;
 
 /* Plans what is left to do by the checkpoint and starts the threads; *ret is NULL when every generation is complete. */
-int bootstrap_start(struct engine *e, int wake_fd, struct bootstrap **ret, struct err *err) WARN_UNUSED;
+int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, struct err *err) WARN_UNUSED;
 void bootstrap_stop(struct bootstrap *b);
 CLEANUP(struct bootstrap, bootstrap_stop);
 
@@ -25,6 +25,6 @@ bool bootstrap_holds(struct bootstrap *b);
 /* 1: everything is durable. Negative: failed. */
 int bootstrap_check(struct bootstrap *b, struct err *err) WARN_UNUSED;
 /* Copies where it stands into the checkpoint (for saving) and the report. True when the checkpoint changed. */
-bool bootstrap_note(struct bootstrap *b, struct engine *e);
+bool bootstrap_note(struct bootstrap *b, struct attempt *at);
 
 #endif

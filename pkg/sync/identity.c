@@ -6,11 +6,11 @@
 
 enum { STATEMENT_BYTES = 4096 };
 
-static void mark_links(const struct engine *e, const struct catalog_table *table, bool *marks)
+static void mark_links(const struct model *m, const struct catalog_table *table, bool *marks)
 {
-	for (size_t p = 0; p < e->n_plans; p++) {
-		for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++) {
-			const struct document_table *used = &e->plans[p]->tables[t];
+	for (size_t p = 0; p < m->n_plans; p++) {
+		for (size_t t = 0; m->plans[p] && t < m->plans[p]->n_tables; t++) {
+			const struct document_table *used = &m->plans[p]->tables[t];
 
 			for (size_t i = 0; used->table == table && i < used->n_link_columns; i++)
 				marks[used->link_columns[i]] = true;
@@ -18,13 +18,13 @@ static void mark_links(const struct engine *e, const struct catalog_table *table
 	}
 }
 
-size_t identity_link_columns(const struct engine *e, const struct catalog_table *table, int **ret)
+size_t identity_link_columns(const struct model *m, const struct catalog_table *table, int **ret)
 {
 	_cleanup_free_ bool *marks = xcalloc(table->n_columns, sizeof(*marks));
 	int *columns = xcalloc(table->n_columns, sizeof(*columns));
 	size_t n = 0;
 
-	mark_links(e, table, marks);
+	mark_links(m, table, marks);
 	for (size_t i = 0; i < table->n_columns; i++)
 		if (marks[i])
 			columns[n++] = (int)i;
@@ -72,7 +72,7 @@ static void look_at_table(const struct catalog_table *table, const struct catalo
 					  .sql = statement(table->schema, table->name, index ? index->name : NULL)});
 }
 
-static int look_at_part(struct engine *e, const struct catalog_table *table, const struct catalog_part *part,
+static int look_at_part(struct pg *pg, const struct catalog_table *table, const struct catalog_part *part,
 			const struct catalog_columns *links, struct identity_gaps *gaps, struct err *err)
 {
 	bool covered = catalog_part_identifies(part);
@@ -82,7 +82,7 @@ static int look_at_part(struct engine *e, const struct catalog_table *table, con
 		covered = covered && catalog_part_covers(part, links->items[i]);
 	if (covered || !catalog_part_is_leaf(part))
 		return 0;
-	if (catalog_part_index(e->pg, table, part, links, &index, err) < 0)
+	if (catalog_part_index(pg, table, part, links, &index, err) < 0)
 		return -1;
 	add(gaps, (struct identity_gap){.schema = part->schema,
 					.name = part->name,
@@ -94,17 +94,18 @@ static int look_at_part(struct engine *e, const struct catalog_table *table, con
 	return 0;
 }
 
-int identity_find_gaps(struct engine *e, const struct catalog_table *table, struct identity_gaps *ret, struct err *err)
+int identity_find_gaps(const struct model *m, struct pg *pg, const struct catalog_table *table,
+		       struct identity_gaps *ret, struct err *err)
 {
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 	_cleanup_free_ int *columns = NULL;
-	size_t n = identity_link_columns(e, table, &columns);
+	size_t n = identity_link_columns(m, table, &columns);
 	const struct catalog_columns links = {.items = columns, .n = n};
 
 	if (table->kind != 'p')
 		look_at_table(table, &links, &gaps);
 	for (size_t i = 0; i < table->n_parts; i++)
-		if (look_at_part(e, table, &table->parts[i], &links, &gaps, err) < 0)
+		if (look_at_part(pg, table, &table->parts[i], &links, &gaps, err) < 0)
 			return -1;
 	*ret = gaps;
 	gaps = (struct identity_gaps){0};

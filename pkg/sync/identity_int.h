@@ -8,10 +8,10 @@
 #ifndef PGSYNC_SYNC_IDENTITY_INT_H
 #define PGSYNC_SYNC_IDENTITY_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 /* The columns of a table whose old values must be in the WAL, over all documents, ascending; caller frees *ret. */
-size_t identity_link_columns(const struct engine *e, const struct catalog_table *table, int **ret);
+size_t identity_link_columns(const struct model *m, const struct catalog_table *table, int **ret);
 
 /* A table, or a partition of one, whose identity is not enough. */
 struct identity_gap {
@@ -29,8 +29,8 @@ struct identity_gaps {
 };
 
 /* All of a table: itself, or its partitions. */
-int identity_find_gaps(struct engine *e, const struct catalog_table *table, struct identity_gaps *ret,
-		       struct err *err) WARN_UNUSED;
+int identity_find_gaps(const struct model *m, struct pg *pg, const struct catalog_table *table,
+		       struct identity_gaps *ret, struct err *err) WARN_UNUSED;
 void identity_gaps_release(struct identity_gaps *gaps);
 
 #endif

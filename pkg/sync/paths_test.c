@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "sync/collect_int.h"
+#include "changes/collector.h"
 #include "json/json.h"
 
 enum { COLUMNS = 2 };

@@ -77,16 +77,16 @@ static int describe_one(struct pg *pg, const struct document_plan *plan, struct 
 	return 0;
 }
 
-static int add_identities(struct engine *e, struct strbuf *out, struct err *err)
+static int add_identities(struct attempt *at, struct strbuf *out, struct err *err)
 {
 	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	_cleanup_free_ const struct catalog_table **tables = model_tables(&at->model, &n);
 	bool titled = false;
 
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 
-		if (identity_find_gaps(e, tables[i], &gaps, err) < 0)
+		if (identity_find_gaps(&at->model, at->pg, tables[i], &gaps, err) < 0)
 			return -1;
 		for (size_t g = 0; g < gaps.n; g++, titled = true)
 			strbuf_addf(out, "%s  %s\n",
@@ -96,42 +96,40 @@ static int add_identities(struct engine *e, struct strbuf *out, struct err *err)
 	return 0;
 }
 
-static int describe(struct engine *e, struct strbuf *out, struct err *err)
+static int describe(struct attempt *at, struct strbuf *out, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
 	/* Planning may take longer than what the control connection waits for. */
-	if (engine_pg(e, false, "plan", &pg, err) < 0 || pg_exec(pg, READING_SETTINGS, err) < 0)
+	if (connector_pg(&at->connector, CONNECTOR_UNLIMITED, "plan", &pg, err) < 0 ||
+	    pg_exec(pg, READING_SETTINGS, err) < 0)
 		return -1;
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (describe_one(pg, e->plans[i], out, err) < 0)
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		if (describe_one(pg, at->model.plans[i], out, err) < 0)
 			return -1;
-	return add_identities(e, out, err);
+	return add_identities(at, out, err);
 }
 
-/* out: NULL for the checks alone. */
-static int look(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
-{
-	struct engine e;
-	int r = engine_init(&e, options, err);
+struct request {
+	struct findings *findings;
+	struct strbuf *out; /* NULL: the checks alone */
+};
 
-	if (r == 0)
-		r = engine_begin(&e, err);
-	if (r == 0)
-		r = preflight(&e, findings, err);
-	if (r == 0 && out && !findings_failed(findings))
-		r = describe(&e, out, err);
-	engine_end(&e);
-	engine_release(&e);
-	return r;
+static int check_and_describe(struct attempt *at, void *user, struct err *err)
+{
+	const struct request *request = user;
+
+	if (preflight(at, request->findings, err) < 0)
+		return -1;
+	return request->out && !findings_failed(request->findings) ? describe(at, request->out, err) : 0;
 }
 
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err)
 {
-	return look(options, findings, NULL, err);
+	return attempt_once(options, check_and_describe, &(struct request){.findings = findings}, err);
 }
 
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
 {
-	return look(options, findings, out, err);
+	return attempt_once(options, check_and_describe, &(struct request){.findings = findings, .out = out}, err);
 }

@@ -11,9 +11,10 @@ enum { OLDEST_SERVER = 140000, CONDITION_BYTES = 30000 };
 
 /* --- reachability --- */
 
-static void say_unreachable(struct engine *e, enum condition_type type, const struct err *err)
+static void say_unreachable(struct attempt *at, enum condition_type type, const struct err *err)
 {
-	report_condition(&e->report, type, STATUS_FALSE, err->reason ? err->reason : "Unreachable", "%s", err->msg);
+	report_condition(&at->run->report, type, STATUS_FALSE, err->reason ? err->reason : "Unreachable", "%s",
+			 err->msg);
 }
 
 /* A login that is refused: where to mend it. */
@@ -23,45 +24,45 @@ static void name_secret(struct err *err, const char *secret)
 		err_append(err, "; the credentials are those of Secret \"%s\"", secret);
 }
 
-static int reach_source(struct engine *e, struct err *err)
+static int reach_source(struct attempt *at, struct err *err)
 {
-	const struct spec_source *source = &e->spec->source;
+	const struct spec_source *source = &at->run->spec->source;
 	struct pg_slot slot;
 
-	if (engine_pg(e, false, "control", &e->pg, err) < 0) {
+	if (connector_pg(&at->connector, CONNECTOR_SHORT, "control", &at->pg, err) < 0) {
 		name_secret(err, source->password_ref.name ? source->password_ref.name : source->connection_secret);
 		if (strstr(err->msg, "does not support SSL"))
 			err_append(err, "; switch TLS on there, or set spec.source.tls.mode: Disable");
-		say_unreachable(e, CONDITION_SOURCE_REACHABLE, err);
+		say_unreachable(at, CONDITION_SOURCE_REACHABLE, err);
 		return err_wrap(err, "source");
 	}
-	report_condition(&e->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected", "PostgreSQL %d.%d at %s:%d",
-			 pg_server_version(e->pg) / 10000, pg_server_version(e->pg) % 10000, source->host,
-			 (int)source->port);
+	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected",
+			 "PostgreSQL %d.%d at %s:%d", pg_server_version(at->pg) / 10000,
+			 pg_server_version(at->pg) % 10000, source->host, (int)source->port);
 	/* WAL piles up while the other side is away. */
-	if (pg_slot_read(e->pg, source->slot_name, &slot, err) < 0)
+	if (pg_slot_read(at->pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	vitals_say_slot(e, &slot);
+	vitals_say_slot(at, &slot);
 	return 0;
 }
 
-static int reach_sink(struct engine *e, struct err *err)
+static int reach_sink(struct attempt *at, struct err *err)
 {
 	struct search_info info = {0};
-	int r = engine_search(e, &e->search, err);
+	int r = connector_search(&at->connector, &at->search, err);
 
 	/* One that does not even say who it is, is away; making an index may take its time. */
 	if (r == 0) {
-		search_set_timeout(e->search, ENGINE_SINK_MS);
-		r = search_info(e->search, &info, err);
-		search_set_timeout(e->search, 0);
+		search_set_timeout(at->search, ATTEMPT_SINK_MS);
+		r = search_info(at->search, &info, err);
+		search_set_timeout(at->search, 0);
 	}
 	if (r < 0) {
-		name_secret(err, e->spec->sink.auth_secret.name);
-		say_unreachable(e, CONDITION_SINK_REACHABLE, err);
+		name_secret(err, at->run->spec->sink.auth_secret.name);
+		say_unreachable(at, CONDITION_SINK_REACHABLE, err);
 		return err_wrap(err, "sink");
 	}
-	report_condition(&e->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected", "%s %s",
+	report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected", "%s %s",
 			 info.flavour == SEARCH_OPENSEARCH ? "OpenSearch" : "Elasticsearch", info.version);
 	return 0;
 }
@@ -95,6 +96,11 @@ enum server_column {
 	RECOVERY
 };
 
+static bool is_true(const struct pg_result *r, int column)
+{
+	return pg_value(r, 0, column)[0] == 't';
+}
+
 static bool none_left(const struct pg_result *r, int column)
 {
 	const char *left = pg_value(r, 0, column);
@@ -104,26 +110,26 @@ static bool none_left(const struct pg_result *r, int column)
 
 static void check_capacity(const struct pg_result *r, struct findings *f)
 {
-	if (none_left(r, FREE_SLOTS) && !pg_bool(r, 0, HAS_SLOT))
+	if (none_left(r, FREE_SLOTS) && !is_true(r, HAS_SLOT))
 		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
 			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
 			     "(SELECT * FROM pg_replication_slots)");
 	/* With our slot there, one of them may be our predecessor's. */
-	if (none_left(r, FREE_SENDERS) && !pg_bool(r, 0, HAS_SLOT))
+	if (none_left(r, FREE_SENDERS) && !is_true(r, HAS_SLOT))
 		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
 			     "all WAL senders of the server are in use: raise max_wal_senders");
 }
 
-static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_rls, struct err *err)
+static int check_server(struct attempt *at, struct findings *f, bool *ret_bypass_rls, struct err *err)
 {
-	const struct spec_source *source = &e->spec->source;
+	const struct spec_source *source = &at->run->spec->source;
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
-	if (pg_server_version(e->pg) < OLDEST_SERVER)
+	if (pg_server_version(at->pg) < OLDEST_SERVER)
 		findings_add(f, FINDING_ERROR, "VersionUnsupported", NULL,
 			     "PostgreSQL %d is too old: version 14 or later is needed",
-			     pg_server_version(e->pg) / 10000);
-	if (pg_query(e->pg, server_sql, (const char *const[]){source->slot_name, source->publication_name}, 2, &r,
+			     pg_server_version(at->pg) / 10000);
+	if (pg_query(at->pg, server_sql, (const char *const[]){source->slot_name, source->publication_name}, 2, &r,
 		     err) < 0)
 		return err_wrap(err, "reading the server's settings");
 	if (strcmp(pg_value(r, 0, WAL_LEVEL), "logical") != 0)
@@ -131,21 +137,21 @@ static int check_server(struct engine *e, struct findings *f, bool *ret_bypass_r
 			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
 			     "restart the server",
 			     pg_value(r, 0, WAL_LEVEL));
-	if (!pg_bool(r, 0, MAY_REPLICATE))
+	if (!is_true(r, MAY_REPLICATE))
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
 			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", pg_value(r, 0, ROLE),
 			     pg_value(r, 0, ROLE));
-	if (pg_bool(r, 0, RECOVERY))
+	if (is_true(r, RECOVERY))
 		findings_add(f, FINDING_ERROR, "ServerIsStandby", NULL,
 			     "the server is a standby: name the primary as the source");
-	if (!pg_bool(r, 0, HAS_PUBLICATION) && !pg_bool(r, 0, MAY_CREATE))
+	if (!is_true(r, HAS_PUBLICATION) && !is_true(r, MAY_CREATE))
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
 			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
 			     "\"%s\", or "
 			     "create it and name it in spec.source.replication.publicationName",
 			     pg_value(r, 0, ROLE), source->publication_name, source->database, pg_value(r, 0, ROLE));
 	check_capacity(r, f);
-	*ret_bypass_rls = pg_bool(r, 0, BYPASS_RLS);
+	*ret_bypass_rls = is_true(r, BYPASS_RLS);
 	return 0;
 }
 
@@ -170,71 +176,56 @@ static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n
 	return all;
 }
 
-static int load_expressions(struct engine *e, struct err *err)
+static int load_expressions(struct attempt *at, struct err *err)
 {
-	for (size_t i = 0; i < e->spec->n_documents; i++) {
+	for (size_t i = 0; i < at->run->spec->n_documents; i++) {
 		size_t n;
-		_cleanup_free_ struct catalog_expression_name *names = document_expressions(e->spec->documents[i], &n);
+		_cleanup_free_ struct catalog_expression_name *names =
+			document_expressions(at->run->spec->documents[i], &n);
 
-		if (catalog_load_expressions(e->pg, e->catalog, names, n, err) < 0)
+		if (catalog_load_expressions(at->pg, at->model.catalog, names, n, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int compile(struct engine *e, struct findings *f, struct err *err)
+static int compile(struct attempt *at, struct findings *f, struct err *err)
 {
 	size_t n, n_known = 0;
-	_cleanup_free_ struct catalog_name *names = all_relations(e->spec, &n);
+	_cleanup_free_ struct catalog_name *names = all_relations(at->run->spec, &n);
 	struct document_names known;
 	char **tables = NULL;
 
-	if (catalog_load(e->pg, names, n, &e->catalog, err) < 0 || load_expressions(e, err) < 0 ||
-	    catalog_list(e->pg, names, n, &tables, &n_known, err) < 0)
+	if (catalog_load(at->pg, names, n, &at->model.catalog, err) < 0 || load_expressions(at, err) < 0 ||
+	    catalog_list(at->pg, names, n, &tables, &n_known, err) < 0)
 		return err_wrap(err, "reading the catalog");
 	known = (struct document_names){(const char *const *)tables, n_known};
-	e->plans = xcalloc(e->spec->n_documents, sizeof(struct document_plan *));
-	e->physical = xcalloc(e->spec->n_documents, sizeof(char *));
-	for (size_t i = 0; i < e->spec->n_documents; i++)
-		e->plans[i] = document_compile(e->spec->documents[i], &e->spec->document_format, e->catalog, &known, f);
-	e->n_plans = e->spec->n_documents;
+	at->model.plans = xcalloc(at->run->spec->n_documents, sizeof(struct document_plan *));
+	at->model.concrete = xcalloc(at->run->spec->n_documents, sizeof(char *));
+	at->model.filled = xcalloc(at->run->spec->n_documents, sizeof(uint64_t));
+	for (size_t i = 0; i < at->run->spec->n_documents; i++)
+		at->model.plans[i] = document_compile(at->run->spec->documents[i], &at->run->spec->document_format,
+						      at->model.catalog, &known, f);
+	at->model.n_plans = at->run->spec->n_documents;
 	free_strings(tables, n_known);
 	return 0;
 }
 
 /* A schema that was found wrong before has no plan, without another word. */
-static bool all_compiled(const struct engine *e)
+static bool all_compiled(const struct attempt *at)
 {
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (!e->plans[i])
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		if (!at->model.plans[i])
 			return false;
 	return true;
 }
 
-const struct catalog_table **preflight_tables(const struct engine *e, size_t *ret_n)
-{
-	const struct catalog_table **tables = xcalloc(e->catalog->n, sizeof(*tables));
-	size_t n = 0;
-
-	for (size_t c = 0; c < e->catalog->n; c++) {
-		bool used = false;
-
-		for (size_t p = 0; p < e->n_plans; p++)
-			for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++)
-				used = used || e->plans[p]->tables[t].table == &e->catalog->tables[c];
-		if (used)
-			tables[n++] = &e->catalog->tables[c];
-	}
-	*ret_n = n;
-	return tables;
-}
-
-static void check_select(const struct engine *e, bool can_select, const char *name, struct findings *f)
+static void check_select(const struct attempt *at, bool can_select, const char *name, struct findings *f)
 {
 	if (!can_select)
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
-			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", e->spec->source.user, name,
-			     e->spec->source.user);
+			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", at->run->spec->source.user,
+			     name, at->run->spec->source.user);
 }
 
 /* From Postgres 18 on there are virtual columns, which are never in the WAL: so it refuses UPDATE and DELETE of a
@@ -257,19 +248,19 @@ static void check_virtual(const struct catalog_table *table, const struct identi
 				table->columns[i].name, name);
 }
 
-static int check_identity(struct engine *e, const struct catalog_table *table, struct findings *f, struct err *err)
+static int check_identity(struct attempt *at, const struct catalog_table *table, struct findings *f, struct err *err)
 {
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 	_cleanup_free_ char *table_name = xasprintf("%s.%s", table->schema, table->name);
 
-	if (identity_find_gaps(e, table, &gaps, err) < 0)
+	if (identity_find_gaps(&at->model, at->pg, table, &gaps, err) < 0)
 		return -1;
 	check_virtual(table, &gaps, table_name, f);
 	for (size_t i = 0; i < gaps.n; i++) {
 		const struct identity_gap *gap = &gaps.items[i];
 		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
 
-		if (e->spec->source.replica_identity == SPEC_IDENTITY_VERIFY)
+		if (at->run->spec->source.replica_identity == SPEC_IDENTITY_VERIFY)
 			findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
 				     "its replica identity does not hold the columns that link it to its parents: run "
 				     "\"%s\"",
@@ -279,19 +270,20 @@ static int check_identity(struct engine *e, const struct catalog_table *table, s
 				f, FINDING_ERROR, "ReplicaIdentity", name,
 				"its replica identity does not hold the columns that link it to its parents, and role "
 				"\"%s\" does not own it: run \"%s\"",
-				e->spec->source.user, gap->sql);
+				at->run->spec->source.user, gap->sql);
 	}
 	return 0;
 }
 
-static void check_parts(const struct engine *e, const struct catalog_table *table, const char *name, struct findings *f)
+static void check_parts(const struct attempt *at, const struct catalog_table *table, const char *name,
+			struct findings *f)
 {
 	for (size_t i = 0; i < table->n_parts; i++) {
 		const struct catalog_part *part = &table->parts[i];
 		_cleanup_free_ char *path = xasprintf("%s.%s", part->schema, part->name);
 
 		/* They are read one by one. */
-		check_select(e, part->can_select || !catalog_part_is_leaf(part), path, f);
+		check_select(at, part->can_select || !catalog_part_is_leaf(part), path, f);
 		if (part->kind == 'f')
 			findings_add(
 				f, FINDING_ERROR, "NotSupported", path,
@@ -311,24 +303,24 @@ static void check_parts(const struct engine *e, const struct catalog_table *tabl
 			"makes it: ALTER TABLE ... REPLICA IDENTITY FULL)");
 }
 
-static bool is_read(const struct engine *e, uint32_t oid)
+static bool is_read(const struct attempt *at, uint32_t oid)
 {
-	for (size_t p = 0; p < e->n_plans; p++)
-		for (size_t t = 0; e->plans[p] && t < e->plans[p]->n_tables; t++)
-			if (e->plans[p]->tables[t].table->oid == oid)
+	for (size_t p = 0; p < at->model.n_plans; p++)
+		for (size_t t = 0; at->model.plans[p] && t < at->model.plans[p]->n_tables; t++)
+			if (at->model.plans[p]->tables[t].table->oid == oid)
 				return true;
 	return false;
 }
 
 /* Names of documents that have no plan, as something else is wrong with them. */
-static bool is_named(const struct engine *e, const struct catalog_table *table)
+static bool is_named(const struct attempt *at, const struct catalog_table *table)
 {
 	bool found = false;
 
-	for (size_t d = 0; d < e->n_plans && !found; d++) {
+	for (size_t d = 0; d < at->model.n_plans && !found; d++) {
 		size_t n = 0;
 		_cleanup_free_ struct catalog_name *names =
-			e->plans[d] ? NULL : document_relations(e->spec->documents[d], &n);
+			at->model.plans[d] ? NULL : document_relations(at->run->spec->documents[d], &n);
 
 		for (size_t i = 0; i < n && !found; i++)
 			found = strcmp(names[i].schema, table->schema) == 0 && strcmp(names[i].table, table->name) == 0;
@@ -336,36 +328,36 @@ static bool is_named(const struct engine *e, const struct catalog_table *table)
 	return found;
 }
 
-static void check_reading(const struct engine *e, const struct catalog_table *table, bool bypass_rls,
+static void check_reading(const struct attempt *at, const struct catalog_table *table, bool bypass_rls,
 			  struct findings *f)
 {
 	const struct catalog_table *root;
 	_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
 
-	check_select(e, table->can_select, name, f);
+	check_select(at, table->can_select, name, f);
 	if (table->row_security && !bypass_rls && !table->is_owner)
 		findings_add(f, FINDING_ERROR, "RowSecurity", name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS",
-			     e->spec->source.user);
-	root = table->partition_of ? catalog_find_oid(e->catalog, table->partition_of) : NULL;
-	if (root && (is_read(e, root->oid) || is_named(e, root)))
+			     at->run->spec->source.user);
+	root = table->partition_of ? catalog_find_oid(at->model.catalog, table->partition_of) : NULL;
+	if (root && (is_read(at, root->oid) || is_named(at, root)))
 		findings_add(
 			f, FINDING_ERROR, "NotSupported", name,
 			"is a partition of a table that the schema reads too, and its changes are published as that "
 			"table's: read only one of them");
-	check_parts(e, table, name, f);
+	check_parts(at, table, name, f);
 }
 
 /* Which columns link a table is only known of a plan. */
-static int check_tables(struct engine *e, bool bypass_rls, struct findings *f, struct err *err)
+static int check_tables(struct attempt *at, bool bypass_rls, struct findings *f, struct err *err)
 {
-	for (size_t i = 0; i < e->catalog->n; i++) {
-		const struct catalog_table *table = &e->catalog->tables[i];
+	for (size_t i = 0; i < at->model.catalog->n; i++) {
+		const struct catalog_table *table = &at->model.catalog->tables[i];
 
-		if (catalog_is_view(table) || !(is_read(e, table->oid) || is_named(e, table)))
+		if (catalog_is_view(table) || !(is_read(at, table->oid) || is_named(at, table)))
 			continue;
-		check_reading(e, table, bypass_rls, f);
-		if (is_read(e, table->oid) && check_identity(e, table, f, err) < 0)
+		check_reading(at, table, bypass_rls, f);
+		if (is_read(at, table->oid) && check_identity(at, table, f, err) < 0)
 			return err_wrap(err, "checking %s.%s", table->schema, table->name);
 	}
 	return 0;
@@ -379,12 +371,12 @@ static bool has_plain_unique_index(const struct catalog_table *view)
 	return false;
 }
 
-static void check_refresh(const struct engine *e, const struct catalog_table *view, const char *name,
+static void check_refresh(const struct attempt *at, const struct catalog_table *view, const char *name,
 			  struct findings *f)
 {
-	const char *user = e->spec->source.user;
+	const char *user = at->run->spec->source.user;
 
-	if (!view->can_refresh && pg_server_version(e->pg) >= 170000)
+	if (!view->can_refresh && pg_server_version(at->pg) >= 170000)
 		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
 			     "role \"%s\" may not refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, name, user);
 	else if (!view->can_refresh)
@@ -399,27 +391,27 @@ static void check_refresh(const struct engine *e, const struct catalog_table *vi
 			name);
 }
 
-static void check_view(const struct engine *e, const struct document_view *named, struct findings *f)
+static void check_view(const struct attempt *at, const struct document_view *named, struct findings *f)
 {
 	const struct catalog_table *view = named->view;
 	_cleanup_free_ char *name = xasprintf("%s.%s", view->schema, view->name);
 
-	check_select(e, view->can_select, name, f);
+	check_select(at, view->can_select, name, f);
 	if (view->kind == 'm' && named->followed)
-		check_refresh(e, view, name, f);
+		check_refresh(at, view, name, f);
 	else if (view->kind == 'm' && !view->populated)
 		findings_add(f, FINDING_ERROR, "ViewNotPopulated", name,
 			     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`", name);
 }
 
-static bool has_view(const struct engine *e, size_t n, const struct catalog_table *view)
+static bool has_view(const struct attempt *at, size_t n, const struct catalog_table *view)
 {
 	bool found = false;
 
 	for (size_t d = 0; d < n && !found; d++) {
 		size_t n_views;
 		_cleanup_free_ struct document_view *views =
-			document_views(e->spec->documents[d], e->catalog, &n_views);
+			document_views(at->run->spec->documents[d], at->model.catalog, &n_views);
 
 		for (size_t i = 0; i < n_views; i++)
 			found = found || views[i].view == view;
@@ -427,15 +419,16 @@ static bool has_view(const struct engine *e, size_t n, const struct catalog_tabl
 	return found;
 }
 
-static void check_views(const struct engine *e, struct findings *f)
+static void check_views(const struct attempt *at, struct findings *f)
 {
-	for (size_t d = 0; d < e->spec->n_documents; d++) {
+	for (size_t d = 0; d < at->run->spec->n_documents; d++) {
 		size_t n;
-		_cleanup_free_ struct document_view *views = document_views(e->spec->documents[d], e->catalog, &n);
+		_cleanup_free_ struct document_view *views =
+			document_views(at->run->spec->documents[d], at->model.catalog, &n);
 
 		for (size_t i = 0; i < n; i++)
-			if (!has_view(e, d, views[i].view))
-				check_view(e, &views[i], f);
+			if (!has_view(at, d, views[i].view))
+				check_view(at, &views[i], f);
 	}
 }
 
@@ -449,10 +442,10 @@ static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool 
  * before the snapshot, so that a table is never seen emptied by somebody whose commit the snapshot does not hold. A
  * view's lock is one of the tables that it reads. A materialized view takes none, and needs none: refreshing it never
  * makes it older. */
-static char *begin_sql(const struct engine *e)
+static char *begin_sql(const struct attempt *at)
 {
 	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	_cleanup_free_ const struct catalog_table **tables = model_tables(&at->model, &n);
 	struct strbuf sb;
 	bool first = true;
 
@@ -460,11 +453,11 @@ static char *begin_sql(const struct engine *e)
 	strbuf_adds(&sb, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 	for (size_t i = 0; i < n; i++, first = false)
 		add_lock(&sb, tables[i], first);
-	for (size_t p = 0; p < e->n_plans; p++) {
-		for (size_t i = 0; i < e->plans[p]->n_views; i++) {
-			if (e->plans[p]->views[i].view->kind != 'v')
+	for (size_t p = 0; p < at->model.n_plans; p++) {
+		for (size_t i = 0; i < at->model.plans[p]->n_views; i++) {
+			if (at->model.plans[p]->views[i].view->kind != 'v')
 				continue;
-			add_lock(&sb, e->plans[p]->views[i].view, first);
+			add_lock(&sb, at->model.plans[p]->views[i].view, first);
 			first = false;
 		}
 	}
@@ -474,7 +467,7 @@ static char *begin_sql(const struct engine *e)
 }
 
 /* What the condition says is what `plan` says of schema, tables and pipelines: mistakes first, then remarks. */
-static void say_schema(struct engine *e, const struct findings *f)
+static void say_schema(struct attempt *at, const struct findings *f)
 {
 	_cleanup_free_ char *errors = findings_summary(f, FINDING_ERROR, CONDITION_BYTES * 2 / 3);
 	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 3 - 64);
@@ -482,24 +475,24 @@ static void say_schema(struct engine *e, const struct findings *f)
 	struct err err = {0};
 
 	if (findings_err(f, &err) < 0)
-		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s", errors,
-				 between, remarks);
+		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s",
+				 errors, between, remarks);
 	else
-		report_condition(&e->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
+		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
 				 "every table and column was found%s%s", between, remarks);
 }
 
 /* The engine refuses every document for a pipeline that it does not have. */
-static int check_pipelines(struct engine *e, struct findings *f, struct err *err)
+static int check_pipelines(struct attempt *at, struct findings *f, struct err *err)
 {
-	for (size_t i = 0; i < e->spec->n_documents; i++) {
-		const struct schema_document *document = e->spec->documents[i];
+	for (size_t i = 0; i < at->run->spec->n_documents; i++) {
+		const struct schema_document *document = at->run->spec->documents[i];
 		bool exists = false;
 
 		if (!document->pipeline)
 			continue;
 		/* A login that may use it need not be allowed to look at it. */
-		if (search_pipeline_exists(e->search, document->pipeline, &exists, err) < 0) {
+		if (search_pipeline_exists(at->search, document->pipeline, &exists, err) < 0) {
 			if (err->kind != ERR_DENIED)
 				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
 		} else if (!exists) {
@@ -522,18 +515,18 @@ static int say_both(struct err *err, int sink, const struct err *sink_err)
 	return -1;
 }
 
-static int check_source(struct engine *e, bool has_sink, struct findings *schema, struct findings *server,
+static int check_source(struct attempt *at, bool has_sink, struct findings *schema, struct findings *server,
 			struct err *err)
 {
 	bool bypass_rls = false;
 
-	if (check_server(e, server, &bypass_rls, err) < 0 || compile(e, schema, err) < 0 ||
-	    check_tables(e, bypass_rls, schema, err) < 0)
+	if (check_server(at, server, &bypass_rls, err) < 0 || compile(at, schema, err) < 0 ||
+	    check_tables(at, bypass_rls, schema, err) < 0)
 		return -1;
-	check_views(e, schema);
-	if (has_sink && check_pipelines(e, schema, err) < 0)
+	check_views(at, schema);
+	if (has_sink && check_pipelines(at, schema, err) < 0)
 		return -1;
-	say_schema(e, schema);
+	say_schema(at, schema);
 	return 0;
 }
 
@@ -553,19 +546,19 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 }
 
 /* A sink that the spec does not name well is not looked for. */
-static int look_at_sink(struct engine *e, const struct findings *findings, bool *ret_there, struct err *err)
+static int look_at_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
 {
 	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
-	bool known = !findings_concern(findings, "spec.sink") && !e->options->source_only;
-	int r = known ? reach_sink(e, err) : 0;
+	bool known = !findings_concern(findings, "spec.sink") && !at->run->options->source_only;
+	int r = known ? reach_sink(at, err) : 0;
 
 	if (!known)
-		report_condition(&e->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, "NotChecked", "%s", why);
+		report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, "NotChecked", "%s", why);
 	*ret_there = known && r == 0;
 	return r;
 }
 
-int preflight(struct engine *e, struct findings *findings, struct err *err)
+int preflight(struct attempt *at, struct findings *findings, struct err *err)
 {
 	struct findings schema;
 	struct err sink_err = {0};
@@ -576,17 +569,17 @@ int preflight(struct engine *e, struct findings *findings, struct err *err)
 	take_flaws(&schema, findings);
 	/* The source may take a while to answer, or never do. */
 	if (findings_failed(&schema))
-		say_schema(e, &schema);
-	source = reach_source(e, err);
-	sink = look_at_sink(e, findings, &has_sink, &sink_err);
-	r = source < 0 ? say_both(err, sink, &sink_err) : check_source(e, has_sink, &schema, findings, err);
+		say_schema(at, &schema);
+	source = reach_source(at, err);
+	sink = look_at_sink(at, findings, &has_sink, &sink_err);
+	r = source < 0 ? say_both(err, sink, &sink_err) : check_source(at, has_sink, &schema, findings, err);
 	if (r == 0 && sink < 0) {
 		*err = sink_err;
 		r = -1;
 	}
-	if (r == 0 && all_compiled(e)) {
-		targets_init(&e->targets, e->plans, e->n_plans);
-		e->begin_sql = begin_sql(e);
+	if (r == 0 && all_compiled(at)) {
+		targets_init(&at->model.targets, at->model.plans, at->model.n_plans);
+		at->model.snapshot_sql = begin_sql(at);
 	}
 	findings_move(&schema, findings);
 	findings_move(findings, &schema);

@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/deadletter_int.h"
-#include "sync/generation_int.h"
-#include "sync/parts_int.h"
+#include "sync/dead_letters_int.h"
+#include "sync/generations_int.h"
+#include "sync/partitions_int.h"
 #include "sync/situation_int.h"
 #include "sync/source_int.h"
 #include "sync/views_int.h"
@@ -20,38 +20,38 @@ static void replace(char **to, const char *from)
 /* --- generations --- */
 
 /* A new, empty index above generation `after`; whatever was read up to `version` is in it, or will be. */
-static int begin_generation(struct engine *e, size_t plan, int64_t after, uint64_t version, struct err *err)
+static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint64_t version, struct err *err)
 {
-	struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[plan]->document->index);
+	struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[plan]->document->index);
 
-	if (generation_create(e, e->plans[plan], after, &index->generation, err) < 0 ||
-	    deadletters_begin(e, index->name, err) < 0)
+	if (generation_create(at, at->model.plans[plan], after, &index->generation, err) < 0 ||
+	    dead_letters_begin(at->run, at->search, index->name, err) < 0)
 		return -1;
 	free(TAKE_PTR(index->ranges));
 	index->n_ranges = 0;
 	index->version = version;
-	index->complete = e->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	index->complete = at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	index->emptied = false;
 	index->rows_total = 0;
 	index->start_us = clock_wall_us();
 	index->completion_us = 0;
-	e->cp.phase = CHECKPOINT_BOOTSTRAP;
+	at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	return 0;
 }
 
 /* Where a generation that is begun now starts from: all of this history up to here is visible, so that a chunk which is
  * read from now on may carry it as its version. Whatever the stream repeats of it is older than the chunks. */
-static int read_base_version(struct engine *e, uint64_t *ret, struct err *err)
+static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
 {
-	if (engine_server_lsn(e->pg, ret, err) < 0)
+	if (pg_flush_lsn(at->pg, ret, err) < 0)
 		return err_wrap(err, "reading the server's position");
-	return source_wait_for_transactions(e, false, err);
+	return source_wait_for_transactions(at, false, err);
 }
 
 /* Without a bootstrap the new index would stay empty, and take the place of one that is not. */
-static int check_policy(const struct engine *e, const struct checkpoint_index *index, bool live, struct err *err)
+static int check_policy(const struct attempt *at, const struct checkpoint_index *index, bool live, struct err *err)
 {
-	if (e->spec->bootstrap != SPEC_BOOTSTRAP_NEVER || !live)
+	if (at->run->spec->bootstrap != SPEC_BOOTSTRAP_NEVER || !live)
 		return 0;
 	return err_reason(
 		err, ERR_INVALID, "BootstrapNeeded",
@@ -61,23 +61,23 @@ static int check_policy(const struct engine *e, const struct checkpoint_index *i
 }
 
 /* A new, empty index for every document; the old ones stay until the new are complete. */
-static int new_generations(struct engine *e, uint64_t version, struct err *err)
+static int new_generations(struct attempt *at, uint64_t version, struct err *err)
 {
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
 
-		if (index && check_policy(e, index, index->live, err) < 0)
+		if (index && check_policy(at, index, index->live, err) < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[i]->document->index);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
 
-		if (generation_take_back(e, index->name, index->live, err) < 0 ||
-		    begin_generation(e, i, index->live, version, err) < 0)
+		if (generation_take_back(at, index->name, index->live, err) < 0 ||
+		    begin_generation(at, i, index->live, version, err) < 0)
 			return -1;
 	}
-	parts_adopt(e);
-	return engine_save(e, err);
+	partitions_adopt(&at->model, &at->cp);
+	return attempt_save(at, err);
 }
 
 static void take_seen(struct checkpoint *cp, const struct situation *s)
@@ -86,58 +86,59 @@ static void take_seen(struct checkpoint *cp, const struct situation *s)
 	cp->seen = json_incref(s->seen);
 }
 
-static void claim(struct engine *e, const struct situation *s)
+static void claim(struct attempt *at, const struct situation *s)
 {
-	struct checkpoint *cp = &e->cp;
+	struct checkpoint *cp = &at->cp;
 
-	replace(&cp->owner, e->owner);
-	replace(&cp->owner_uid, e->spec->uid);
-	replace(&cp->slot, e->spec->source.slot_name);
-	replace(&cp->publication, e->spec->source.publication_name);
+	replace(&cp->owner, at->run->owner);
+	replace(&cp->owner_uid, at->run->spec->uid);
+	replace(&cp->slot, at->run->spec->source.slot_name);
+	replace(&cp->publication, at->run->spec->source.publication_name);
 	replace(&cp->system_identifier, s->server.identifier);
 	replace(&cp->schema_hash, s->hash);
 	take_seen(cp, s);
 	cp->timeline = s->server.timeline;
-	cp->resync_nonce = e->spec->resync_nonce;
+	cp->resync_nonce = at->run->spec->resync_nonce;
 }
 
-static int begin_anew(struct engine *e, struct pg *replication, const struct situation *s, struct err *err)
+static int begin_anew(struct attempt *at, struct pg *replication, const struct situation *s, struct err *err)
 {
-	if (e->cp.phase != CHECKPOINT_NEW && e->cp.phase != CHECKPOINT_PREPARING) {
-		if (e->spec->source.slot_lost == SPEC_SLOT_LOST_STALL && e->cp.resync_nonce == e->spec->resync_nonce)
+	if (at->cp.phase != CHECKPOINT_NEW && at->cp.phase != CHECKPOINT_PREPARING) {
+		if (at->run->spec->source.slot_lost == SPEC_SLOT_LOST_STALL &&
+		    at->cp.resync_nonce == at->run->spec->resync_nonce)
 			return err_reason(err, ERR_INVALID, "SlotLost",
 					  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or "
 					  "raise spec.resyncNonce, to build the index anew",
-					  e->spec->source.slot_name, s->new_slot_why);
-		engine_event(e, true, "ResyncStarted", "Resync", "building the index anew: %s", s->new_slot_why);
+					  at->run->spec->source.slot_name, s->new_slot_why);
+		run_event(at->run, true, "ResyncStarted", "Resync", "building the index anew: %s", s->new_slot_why);
 	}
 	log_info("sync", "starting from nothing", KV_STR("why", s->new_slot_why));
-	claim(e, s);
-	e->cp.phase = CHECKPOINT_PREPARING;
-	if (engine_save(e, err) < 0 || source_ensure_tables(e, err) < 0 ||
-	    source_make_slot(e, replication, s->slot.state != PG_SLOT_ABSENT, err) < 0)
+	claim(at, s);
+	at->cp.phase = CHECKPOINT_PREPARING;
+	if (attempt_save(at, err) < 0 || source_ensure_tables(at, err) < 0 ||
+	    source_make_slot(at, replication, s->slot.state != PG_SLOT_ABSENT, err) < 0)
 		return -1;
-	return new_generations(e, e->cp.slot_lsn, err);
+	return new_generations(at, at->cp.slot_lsn, err);
 }
 
 /* The stream held nothing of a table (or of rows, or of a kind of change) that was not published: whatever was built
  * then is to be built anew. That is durable before the publication changes, so that no failure in between makes it
  * forgotten. And a transaction that was open when the table came in is in the stream only with what it does later: its
  * end is waited for. */
-static int publish_more(struct engine *e, struct err *err)
+static int publish_more(struct attempt *at, struct err *err)
 {
-	replace(&e->cp.schema_hash, "");
-	if (engine_save(e, err) < 0 || source_ensure_tables(e, err) < 0)
+	replace(&at->cp.schema_hash, "");
+	if (attempt_save(at, err) < 0 || source_ensure_tables(at, err) < 0)
 		return -1;
-	return source_wait_for_transactions(e, true, err);
+	return source_wait_for_transactions(at, true, err);
 }
 
-static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *err)
+static int rebuild(struct attempt *at, size_t plan, uint64_t version, struct err *err)
 {
-	struct checkpoint_index *index = engine_index(e, plan);
+	struct checkpoint_index *index = attempt_index(at, plan);
 
-	if (check_policy(e, index, index->live, err) < 0 ||
-	    begin_generation(e, plan, index->generation, version, err) < 0)
+	if (check_policy(at, index, index->live, err) < 0 ||
+	    begin_generation(at, plan, index->generation, version, err) < 0)
 		return -1;
 	index->emptied = true;
 	return 0;
@@ -145,199 +146,204 @@ static int rebuild(struct engine *e, size_t plan, uint64_t version, struct err *
 
 /* Rows that are gone without an event of their own: the root was truncated, or partitions are others than those that
  * the indices were filled from. */
-static int follow_losses(struct engine *e, struct err *err)
+static int follow_losses(struct attempt *at, struct err *err)
 {
-	_cleanup_free_ bool *parts = NULL;
+	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
 	uint64_t version = 0;
 
-	parts_compare(e, &parts);
-	for (size_t p = 0; p < e->n_plans; p++) {
-		bool truncated = e->truncated >> p & 1;
+	partitions_compare(&at->model, &at->cp, at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER ? NULL : gone);
+	for (size_t p = 0; p < at->model.n_plans; p++) {
+		bool truncated = at->past->truncated >> p & 1;
 
-		if (!parts[p] && !truncated)
+		if (!gone[p] && !truncated)
 			continue;
-		engine_event(e, false, "ResyncStarted", "Resync", "building index \"%s\" anew: %s",
-			     e->plans[p]->document->index,
-			     truncated ? "its root was truncated, or changed without a replica identity"
-				       : "partitions of its root are gone or were emptied");
-		if ((!version && read_base_version(e, &version, err) < 0) || rebuild(e, p, version, err) < 0)
+		run_event(at->run, false, "ResyncStarted", "Resync", "building index \"%s\" anew: %s",
+			  at->model.plans[p]->document->index,
+			  truncated ? "its root was truncated, or changed without a replica identity"
+				    : "partitions of its root are gone or were emptied");
+		if ((!version && read_base_version(at, &version, err) < 0) || rebuild(at, p, version, err) < 0)
 			return -1;
 	}
-	targets_add_scans(&e->targets, e->reread.n_scans);
-	if (!e->reread.pending)
-		parts_adopt(e);
-	return version ? engine_save(e, err) : 0;
+	targets_add_scans(&at->model.targets, at->model.resync.n_scans);
+	if (!at->model.resync.pending)
+		partitions_adopt(&at->model, &at->cp);
+	return version ? attempt_save(at, err) : 0;
 }
 
-int prepare_reread_done(struct engine *e, struct err *err)
+int prepare_resync_done(struct attempt *at, struct err *err)
 {
-	e->reread.pending = false;
-	parts_adopt(e);
-	return engine_save(e, err);
+	at->model.resync.pending = false;
+	partitions_adopt(&at->model, &at->cp);
+	return attempt_save(at, err);
 }
 
-static int resume(struct engine *e, const struct situation *s, struct err *err)
+static int resume(struct attempt *at, const struct situation *s, struct err *err)
 {
 	const char *why = s->rebuild_why;
 	/* Also when the schema changed as well, or when this is the attempt after one that was killed half-way. */
-	bool lacks = situation_altered(e, s);
+	bool lacks = situation_altered(at, s);
 	uint64_t version;
 
-	if (!lacks && source_lacks_tables(e, &lacks, err) < 0)
+	if (!lacks && source_lacks_tables(at, &lacks, err) < 0)
 		return -1;
-	if ((lacks ? publish_more(e, err) : source_ensure_tables(e, err)) < 0)
+	if ((lacks ? publish_more(at, err) : source_ensure_tables(at, err)) < 0)
 		return -1;
-	if (!why && strcmp(e->cp.publication_mark, s->publication_mark) != 0) {
+	if (!why && strcmp(at->cp.publication_mark, s->publication_mark) != 0) {
 		why = lacks ? "a table was added to the publication" : PUBLICATION_ALTERED;
-		if (!lacks && source_wait_for_transactions(e, true, err) < 0)
+		if (!lacks && source_wait_for_transactions(at, true, err) < 0)
 			return -1;
 	}
-	if (!why && !json_equal(e->cp.seen, s->seen)) {
-		take_seen(&e->cp, s);
-		if (engine_save(e, err) < 0)
+	if (!why && !json_equal(at->cp.seen, s->seen)) {
+		take_seen(&at->cp, s);
+		if (attempt_save(at, err) < 0)
 			return -1;
 	}
 	if (!why)
-		return follow_losses(e, err);
+		return follow_losses(at, err);
 	log_info("sync", "building a new generation", KV_STR("why", why));
-	engine_event(e, false, "ResyncStarted", "Resync", "building the index anew: %s", why);
-	claim(e, s);
-	if (read_base_version(e, &version, err) < 0)
+	run_event(at->run, false, "ResyncStarted", "Resync", "building the index anew: %s", why);
+	claim(at, s);
+	if (read_base_version(at, &version, err) < 0)
 		return -1;
-	return new_generations(e, version, err);
+	return new_generations(at, version, err);
 }
 
 /* Somebody may have deleted an index, or moved its alias. */
-static int ensure_indices(struct engine *e, const struct situation *s, struct err *err)
+static int ensure_indices(struct attempt *at, const struct situation *s, struct err *err)
 {
 	/* The alias goes with its index. */
-	bool lived = e->cp.phase == CHECKPOINT_LIVE;
+	bool lived = at->cp.phase == CHECKPOINT_LIVE;
 
-	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = attempt_index(at, i);
 		bool exists = false;
 
-		free(e->physical[i]);
-		e->physical[i] = generation_name(index->name, index->generation);
-		if (generation_is_ours(e, e->physical[i], &exists, err) < 0)
+		free(at->model.concrete[i]);
+		at->model.concrete[i] = generation_name(index->name, index->generation);
+		if (generation_is_ours(at, at->model.concrete[i], &exists, err) < 0)
 			return -1;
-		if (exists && e->cp.phase == CHECKPOINT_LIVE && index->live != index->generation)
-			e->cp.phase = CHECKPOINT_BOOTSTRAP; /* somebody moved the alias: it is put back like after a
+		if (exists && at->cp.phase == CHECKPOINT_LIVE && index->live != index->generation)
+			at->cp.phase = CHECKPOINT_BOOTSTRAP; /* somebody moved the alias: it is put back like after a
 							       bootstrap */
 		if (exists)
 			continue;
-		if (check_policy(e, index, lived || index->live, err) < 0)
+		if (check_policy(at, index, lived || index->live, err) < 0)
 			return -1;
-		log_warn("sync", "the index is gone, building it anew", KV_STR("index", e->physical[i]));
-		if (begin_generation(e, i, index->generation - 1,
+		log_warn("sync", "the index is gone, building it anew", KV_STR("index", at->model.concrete[i]));
+		if (begin_generation(at, i, index->generation - 1,
 				     index->version > s->slot.confirmed_flush_lsn ? index->version
 										  : s->slot.confirmed_flush_lsn,
 				     err) < 0)
 			return -1;
-		free(e->physical[i]);
-		e->physical[i] = generation_name(index->name, index->generation);
-		if (engine_save(e, err) < 0)
+		free(at->model.concrete[i]);
+		at->model.concrete[i] = generation_name(index->name, index->generation);
+		if (attempt_save(at, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int check_owners(struct engine *e, struct err *err)
+static int check_owners(struct attempt *at, struct err *err)
 {
-	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = checkpoint_ensure(&e->cp, e->plans[i]->document->index);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
 
-		if (generation_check_owner(e, e->plans[i]->document->index, &index->live, err) < 0)
+		if (generation_check_owner(at, at->model.plans[i]->document->index, &index->live, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
 /* Whatever is written from here on takes the letter of its document along. */
-static int count_letters(struct engine *e, struct err *err)
+static int count_letters(struct attempt *at, struct err *err)
 {
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (deadletters_count(e, e->search, e->plans[i]->document->index, err) < 0)
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		if (dead_letters_count(at->run, at->search, at->model.plans[i]->document->index, err) < 0)
 			return -1;
-	deadletters_say(e);
+	dead_letters_say(at->run, &at->model);
 	return 0;
 }
 
-static bool has_empty_view(const struct engine *e)
+static bool has_empty_view(const struct attempt *at)
 {
-	for (size_t p = 0; p < e->n_plans; p++)
-		for (size_t i = 0; i < e->plans[p]->n_views; i++)
-			if (e->plans[p]->views[i].view->kind == 'm' && !e->plans[p]->views[i].view->populated)
+	for (size_t p = 0; p < at->model.n_plans; p++)
+		for (size_t i = 0; i < at->model.plans[p]->n_views; i++)
+			if (at->model.plans[p]->views[i].view->kind == 'm' &&
+			    !at->model.plans[p]->views[i].view->populated)
 				return true;
 	return false;
 }
 
-static bool some_to_refresh(const struct engine *e)
+static bool some_to_refresh(const struct attempt *at)
 {
-	for (size_t p = 0; p < e->n_plans; p++)
-		if (views_to_refresh(e->plans[p]))
+	for (size_t p = 0; p < at->model.n_plans; p++)
+		if (views_to_refresh(at->model.plans[p]))
 			return true;
 	return false;
 }
 
 /* What a bootstrap reads must hold every commit up to its generation's version. */
-static int fill_views(struct engine *e, struct err *err)
+static int fill_views(struct attempt *at, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
-	if ((e->cp.phase == CHECKPOINT_LIVE && !has_empty_view(e)) || !some_to_refresh(e))
+	if ((at->cp.phase == CHECKPOINT_LIVE && !has_empty_view(at)) || !some_to_refresh(at))
 		return 0;
 	/* The control connection's time-out is for small queries. */
-	return engine_pg(e, false, "refresh", &pg, err) < 0 ? -1 : views_refresh(e, pg, NULL, err);
+	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0
+		       ? -1
+		       : views_refresh(&at->model, pg, NULL, err);
 }
 
-int prepare(struct engine *e, struct pg **ret, struct err *err)
+int prepare(struct attempt *at, struct pg **ret, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *replication = NULL;
 	_cleanup_(situation_release) struct situation s = {0};
 
-	if (situation_look(e, &s, err) < 0 || check_owners(e, err) < 0 || situation_take_slot(e, &s, err) < 0 ||
-	    situation_connect(e, &s, &replication, err) < 0)
+	if (situation_look(at, &s, err) < 0 || check_owners(at, err) < 0 || situation_take_slot(at, &s, err) < 0 ||
+	    situation_connect(at, &s, &replication, err) < 0)
 		return -1;
-	if ((s.new_slot_why ? begin_anew(e, replication, &s, err) : resume(e, &s, err)) < 0)
+	if ((s.new_slot_why ? begin_anew(at, replication, &s, err) : resume(at, &s, err)) < 0)
 		return -1;
-	e->truncated = 0;
-	if (ensure_indices(e, &s, err) < 0 || count_letters(e, err) < 0 || fill_views(e, err) < 0)
+	at->past->truncated = 0;
+	if (ensure_indices(at, &s, err) < 0 || count_letters(at, err) < 0 || fill_views(at, err) < 0)
 		return -1;
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		at->model.filled[i] = attempt_index(at, i)->version;
 	*ret = TAKE_PTR(replication);
 	return 0;
 }
 
-static int check_filled(struct engine *e, struct err *err)
+static int check_filled(struct attempt *at, struct err *err)
 {
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
 
-		if (generation_check_filled(e, e->plans[i], index, err) < 0)
+		if (generation_check_filled(at, at->model.plans[i], index, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-int prepare_go_live(struct engine *e, struct err *err)
+int prepare_go_live(struct attempt *at, struct err *err)
 {
-	if (check_filled(e, err) < 0)
+	if (check_filled(at, err) < 0)
 		return -1;
-	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = attempt_index(at, i);
 
-		if (generation_go_live(e, e->plans[i], index->generation, err) < 0)
+		if (generation_go_live(at, at->model.plans[i], index->generation, err) < 0)
 			return -1;
 		index->live = index->generation;
 	}
-	e->cp.phase = CHECKPOINT_LIVE;
-	return engine_save(e, err);
+	at->cp.phase = CHECKPOINT_LIVE;
+	return attempt_save(at, err);
 }
 
-int prepare_sweep(struct engine *e, struct err *err)
+int prepare_collect_generations(struct attempt *at, struct err *err)
 {
-	for (size_t i = 0; i < e->cp.n_indices; i++)
-		if (generation_sweep(e, e->cp.indices[i].name, e->cp.indices[i].live, err) < 0)
+	for (size_t i = 0; i < at->cp.n_indices; i++)
+		if (generation_collect(at, at->cp.indices[i].name, at->cp.indices[i].live, err) < 0)
 			return -1;
 	return 0;
 }

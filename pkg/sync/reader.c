@@ -9,9 +9,9 @@
 /* MOST_LETTERS: besides those of the requests in flight. */
 enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_LETTERS = 1000 };
 
-void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
+void reading_init(struct reading *r, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
 {
-	*r = (struct reading){.engine = e, .pg = pg, .bulk = bulk, .dead = dead};
+	*r = (struct reading){.model = dead->model, .connector = dead->connector, .pg = pg, .bulk = bulk, .dead = dead};
 	strbuf_init(&r->scratch, ID_BYTES);
 	strbuf_init(&r->routing, ID_BYTES);
 	strbuf_init(&r->keyed, KEYED_BYTES);
@@ -28,12 +28,13 @@ void reading_release(struct reading *r)
 
 void reading_begin_plan(struct reading *r, size_t plan)
 {
-	const char *index = r->engine->plans[plan]->document->index;
+	const char *index = r->model->plans[plan]->document->index;
 
 	r->plan = plan;
 	free(r->letters);
-	r->letters =
-		report_dead_letters(&r->engine->report, index) > 0 ? xasprintf("%s" DEADLETTERS_SUFFIX, index) : NULL;
+	r->letters = report_dead_letters(&r->connector->run->report, index) > 0
+			     ? xasprintf("%s" DEAD_LETTERS_SUFFIX, index)
+			     : NULL;
 }
 
 /* A document that is written (or deleted) again is rejected no more, or gets a new letter with the same version. */
@@ -67,7 +68,7 @@ static void mark_seen(struct reading *r, const struct pg_result *row, const stru
 static const char *routing_text(struct reading *r, const char *value, size_t len)
 {
 	strbuf_reset(&r->routing);
-	document_routing(&r->routing, r->engine->plans[r->plan], value, len);
+	document_routing(&r->routing, r->model->plans[r->plan], value, len);
 	return r->routing.len ? r->routing.data : NULL;
 }
 
@@ -78,7 +79,7 @@ static void keep_key(struct reading *r, const struct document_key *key, struct b
 	struct strbuf id;
 
 	strbuf_init(&id, ID_BYTES);
-	document_long_id(&id, r->engine->plans[r->plan]->id_format, key);
+	document_long_id(&id, r->model->plans[r->plan]->id_format, key);
 	strbuf_reset(sb);
 	strbuf_adds(sb, "{\"" DOCUMENT_KEY_FIELD "\":");
 	strbuf_add_json(sb, id.data, id.len);
@@ -98,19 +99,19 @@ static void count_notes(struct reading *r, const struct pg_result *row, int colu
 
 	if (pg_is_null(row, 0, column) || !parse_u64(pg_value(row, 0, column), pg_length(row, 0, column), &notes))
 		return;
-	report_nulled_add(&r->engine->report, r->engine->plans[r->plan]->document->index, (int64_t)notes);
-	meters_nulled(r->engine->meters, notes);
+	report_nulled_add(&r->connector->run->report, r->model->plans[r->plan]->document->index, (int64_t)notes);
+	sync_metrics_nulled(r->connector->run->metrics, notes);
 }
 
 static int add_document(struct reading *r, const struct pg_result *row, struct err *err)
 {
-	const struct document_plan *plan = r->engine->plans[r->plan];
+	const struct document_plan *plan = r->model->plans[r->plan];
 	int column = (int)plan->n_keys;
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key key = {values, lens, plan->n_keys};
 	struct bulk_action action = {
-		.index = r->engine->physical[r->plan], .version = r->version, .pipeline = plan->document->pipeline};
+		.index = r->model->concrete[r->plan], .version = r->version, .pipeline = plan->document->pipeline};
 
 	for (size_t i = 0; i < plan->n_keys; i++) {
 		values[i] = pg_value(row, 0, (int)i);
@@ -137,12 +138,12 @@ static int keep_letters(struct reading *r, struct err *err)
 {
 	if (r->dead->n < MOST_LETTERS)
 		return 0;
-	return bulk_flush(r->bulk, err) < 0 || deadletters_flush(r->dead, r->bulk, err) < 0 ? -1 : 0;
+	return bulk_flush(r->bulk, err) < 0 || dead_letters_flush(r->dead, r->bulk, err) < 0 ? -1 : 0;
 }
 
 int reading_take(struct reading *r, struct err *err)
 {
-	const struct document_plan *plan = r->engine->plans[r->plan];
+	const struct document_plan *plan = r->model->plans[r->plan];
 	int got;
 
 	for (;;) {
@@ -161,7 +162,7 @@ int reading_take(struct reading *r, struct err *err)
 
 int reading_failed(const struct reading *r, struct err *err)
 {
-	const struct document_plan *plan = r->engine->plans[r->plan];
+	const struct document_plan *plan = r->model->plans[r->plan];
 	size_t n;
 	_cleanup_free_ struct catalog_expression_name *names = document_expressions(plan->document, &n);
 	struct strbuf sb;
@@ -187,7 +188,7 @@ static int take_key(const char **key, size_t *len, const char **values, size_t *
 
 int reading_add_failed(struct reading *r, const char *key, size_t len, const struct err *why, struct err *err)
 {
-	const struct document_plan *plan = r->engine->plans[r->plan];
+	const struct document_plan *plan = r->model->plans[r->plan];
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key ids = {values, lens, plan->n_keys};
@@ -196,19 +197,19 @@ int reading_add_failed(struct reading *r, const char *key, size_t len, const str
 		return -1;
 	strbuf_reset(&r->scratch);
 	(void)document_id(&r->scratch, plan->id_format, &ids);
-	if (deadletters_add_failed(r->dead, r->engine->physical[r->plan], r->scratch.data, r->version, why, err) < 0)
+	if (dead_letters_add_failed(r->dead, r->model->concrete[r->plan], r->scratch.data, r->version, why, err) < 0)
 		return -1;
 	return keep_letters(r, err);
 }
 
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)
 {
-	const struct document_plan *plan = r->engine->plans[r->plan];
+	const struct document_plan *plan = r->model->plans[r->plan];
 	size_t n = plan->n_keys;
 	const char *values[DOCUMENT_MAX_KEYS + 1];
 	size_t lens[DOCUMENT_MAX_KEYS + 1];
 	const struct document_key ids = {values, lens, n};
-	struct bulk_action action = {.index = r->engine->physical[r->plan], .version = r->version};
+	struct bulk_action action = {.index = r->model->concrete[r->plan], .version = r->version};
 
 	if (take_key(&key, &len, values, lens, n, err) < 0)
 		return -1;

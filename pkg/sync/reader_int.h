@@ -2,8 +2,8 @@
 #ifndef PGSYNC_SYNC_READER_INT_H
 #define PGSYNC_SYNC_READER_INT_H
 
-#include "sync/deadletter_int.h"
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
+#include "sync/dead_letters_int.h"
 
 /* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
  * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
@@ -11,10 +11,11 @@
 	"SET jit = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'"
 
 struct reading {
-	struct engine *engine;
+	const struct model *model;
+	struct connector *connector;
 	struct pg *pg;
 	struct bulk *bulk;
-	struct deadletters *dead;
+	struct dead_letters *dead;
 	size_t plan;
 	char *letters; /* the plan's dead-letter index, when it holds any: what is written now leaves it */
 	uint64_t version;
@@ -26,7 +27,7 @@ struct reading {
 };
 
 /* Everything is borrowed. */
-void reading_init(struct reading *r, struct engine *e, struct pg *pg, struct bulk *bulk, struct deadletters *dead);
+void reading_init(struct reading *r, struct pg *pg, struct bulk *bulk, struct dead_letters *dead);
 void reading_release(struct reading *r);
 /* What follows belongs to this plan. */
 void reading_begin_plan(struct reading *r, size_t plan);

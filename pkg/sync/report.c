@@ -302,10 +302,10 @@ static json_t *indices_json(const struct report *report)
 			json_pack("{s:s, s:I}", "name", index->name, "deadLetters", (json_int_t)index->dead_letters);
 
 		if (index->generation) {
-			_cleanup_free_ char *physical =
+			_cleanup_free_ char *concrete =
 				xasprintf("%s-g%lld", index->name, (long long)index->generation);
 
-			(void)json_object_set_new(object, "physicalName", json_string(physical));
+			(void)json_object_set_new(object, "physicalName", json_string(concrete));
 		}
 		if (index->documents >= 0)
 			(void)json_object_set_new(object, "documentCount", json_integer(index->documents));

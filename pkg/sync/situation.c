@@ -9,14 +9,14 @@
 #include "json/json.h"
 
 /* What a generation was built from: the schema as written, the columns that it met, and the definitions of views. */
-static char *built_from(const struct engine *e)
+static char *built_from(const struct attempt *at)
 {
 	_cleanup_json_ json_t *parts = json_array();
 	char hash[JSONX_HASH_BYTES];
 
-	(void)json_array_append_new(parts, json_string(e->spec->schema_hash));
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct document_plan *plan = e->plans[i];
+	(void)json_array_append_new(parts, json_string(at->run->spec->schema_hash));
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct document_plan *plan = at->model.plans[i];
 
 		(void)json_array_append(parts, plan->index_body);
 		(void)json_array_append(parts, plan->columns_fingerprint);
@@ -26,12 +26,12 @@ static char *built_from(const struct engine *e)
 	return xstrdup(jsonx_hash(parts, hash));
 }
 
-static json_t *all_seen(const struct engine *e)
+static json_t *all_seen(const struct attempt *at)
 {
 	json_t *all = json_object();
 
-	for (size_t i = 0; i < e->n_plans; i++)
-		(void)json_object_update_recursive(all, e->plans[i]->catalog_fingerprint);
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		(void)json_object_update_recursive(all, at->model.plans[i]->catalog_fingerprint);
 	return all;
 }
 
@@ -67,13 +67,13 @@ static bool is_rewritten(const json_t *before, const json_t *now)
 	return false;
 }
 
-bool situation_see_storage(struct engine *e, const struct catalog *now)
+bool situation_see_storage(struct attempt *at, const struct catalog *now)
 {
 	bool changed = false;
 	const char *oid;
 	json_t *table;
 
-	json_object_foreach (json_object_get(e->cp.seen, "tables"), oid, table) {
+	json_object_foreach (json_object_get(at->cp.seen, "tables"), oid, table) {
 		uint64_t number = 0;
 		const struct catalog_table *found =
 			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
@@ -94,26 +94,26 @@ void situation_release(struct situation *s)
 }
 
 /* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
-static char *slot_user(struct engine *e, const struct situation *s)
+static char *slot_user(struct attempt *at, const struct situation *s)
 {
 	_cleanup_free_ char *pid = xasprintf("%d", s->slot.active_pid);
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err ignored;
 
 	if (s->slot.state != PG_SLOT_ACTIVE ||
-	    pg_query(e->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
+	    pg_query(at->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
 		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
 	    pg_n_rows(r) != 1)
 		return xstrdup("nobody now");
 	return xasprintf("\"%s\"", pg_value(r, 0, 0));
 }
 
-static int refuse_foreign(struct engine *e, const struct situation *s, struct err *err)
+static int refuse_foreign(struct attempt *at, const struct situation *s, struct err *err)
 {
-	const char *slot = e->spec->source.slot_name;
+	const char *slot = at->run->spec->source.slot_name;
 
-	if (e->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && e->options->slot_name_given) {
-		_cleanup_free_ char *who = slot_user(e, s);
+	if (at->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && at->run->options->slot_name_given) {
+		_cleanup_free_ char *who = slot_user(at, s);
 
 		return err_reason(
 			err, ERR_INVALID, "SlotInUse",
@@ -122,23 +122,23 @@ static int refuse_foreign(struct engine *e, const struct situation *s, struct er
 			"spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
 			slot, who, slot);
 	}
-	if (e->cp.phase != CHECKPOINT_NEW && e->cp.owner_uid && e->spec->uid &&
-	    strcmp(e->cp.owner_uid, e->spec->uid) != 0)
+	if (at->cp.phase != CHECKPOINT_NEW && at->cp.owner_uid && at->run->spec->uid &&
+	    strcmp(at->cp.owner_uid, at->run->spec->uid) != 0)
 		return err_reason(err, ERR_INVALID, "SlotInUse",
 				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
 				  "another slot name",
-				  slot, e->cp.owner, e->cp.owner_uid);
+				  slot, at->cp.owner, at->cp.owner_uid);
 	if (s->slot.state != PG_SLOT_ABSENT && !s->slot.logical_pgoutput)
 		return err_reason(
 			err, ERR_INVALID, "SlotInUse",
 			"replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name", slot,
-			e->spec->source.database);
+			at->run->spec->source.database);
 	return 0;
 }
 
-static const char *history_trouble(const struct engine *e, const struct situation *s)
+static const char *history_trouble(const struct attempt *at, const struct situation *s)
 {
-	const struct checkpoint *cp = &e->cp;
+	const struct checkpoint *cp = &at->cp;
 
 	if (cp->phase == CHECKPOINT_NEW)
 		return "nothing was synced yet";
@@ -151,7 +151,7 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 	if (s->slot.current_lsn < cp->confirmed_lsn)
 		return "the server's WAL position is behind what was already synced (a restored server)";
 	/* A new slot begins behind whatever this one cannot get past. */
-	if (cp->resync_nonce != e->spec->resync_nonce)
+	if (cp->resync_nonce != at->run->spec->resync_nonce)
 		return "spec.resyncNonce changed";
 	if (s->slot.state == PG_SLOT_ABSENT)
 		return "the replication slot is gone";
@@ -163,23 +163,23 @@ static const char *history_trouble(const struct engine *e, const struct situatio
 	return NULL;
 }
 
-bool situation_altered(const struct engine *e, const struct situation *s)
+bool situation_altered(const struct attempt *at, const struct situation *s)
 {
-	return e->cp.publication_mark && strcmp(e->cp.publication_mark, s->publication_mark) != 0;
+	return at->cp.publication_mark && strcmp(at->cp.publication_mark, s->publication_mark) != 0;
 }
 
-static const char *generation_trouble(const struct engine *e, const struct situation *s)
+static const char *generation_trouble(const struct attempt *at, const struct situation *s)
 {
-	if (strcmp(e->cp.schema_hash, s->hash) != 0)
+	if (strcmp(at->cp.schema_hash, s->hash) != 0)
 		return "the schema, or a table of it, changed";
-	if (is_changed(json_object_get(e->cp.seen, "labels"), json_object_get(s->seen, "labels")))
+	if (is_changed(json_object_get(at->cp.seen, "labels"), json_object_get(s->seen, "labels")))
 		return "a value of an enum was renamed";
-	if (is_rewritten(json_object_get(e->cp.seen, "tables"), json_object_get(s->seen, "tables")))
+	if (is_rewritten(json_object_get(at->cp.seen, "tables"), json_object_get(s->seen, "tables")))
 		return "a column was altered, and its table rewritten";
-	if (situation_altered(e, s))
+	if (situation_altered(at, s))
 		return PUBLICATION_ALTERED;
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
 
 		if (!index || !index->generation)
 			return "an index was added";
@@ -187,42 +187,42 @@ static const char *generation_trouble(const struct engine *e, const struct situa
 	return NULL;
 }
 
-int situation_look(struct engine *e, struct situation *s, struct err *err)
+int situation_look(struct attempt *at, struct situation *s, struct err *err)
 {
-	if (checkpoint_load(e->search, e->key, &e->cp, err) < 0)
+	if (checkpoint_load(at->search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
-	if (pg_slot_read(e->pg, e->spec->source.slot_name, &s->slot, err) < 0)
+	if (pg_slot_read(at->pg, at->run->spec->source.slot_name, &s->slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &s->publication_mark, err) < 0)
+	if (pg_publication_mark(at->pg, at->run->spec->source.publication_name, &s->publication_mark, err) < 0)
 		return -1;
-	s->hash = built_from(e);
-	s->seen = all_seen(e);
-	return refuse_foreign(e, s, err);
+	s->hash = built_from(at);
+	s->seen = all_seen(at);
+	return refuse_foreign(at, s, err);
 }
 
-int situation_take_slot(struct engine *e, const struct situation *s, struct err *err)
+int situation_take_slot(struct attempt *at, const struct situation *s, struct err *err)
 {
 	if (s->slot.state != PG_SLOT_ACTIVE)
 		return 0;
 	/* Our own last walsender may not have noticed yet that its connection is gone. */
-	if (e->streamed && s->slot.active_pid != e->walsender_pid) {
-		e->superseded = true;
+	if (at->past->streamed && s->slot.active_pid != at->past->walsender_pid) {
+		at->past->fenced = true;
 		return err_reason(err, ERR_CONFLICT, "SlotTaken",
 				  "another worker streams from slot \"%s\" (server process %d)",
-				  e->spec->source.slot_name, s->slot.active_pid);
+				  at->run->spec->source.slot_name, s->slot.active_pid);
 	}
 	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
-	return pg_slot_release(e->pg, e->spec->source.slot_name, err);
+	return pg_slot_release(at->pg, at->run->spec->source.slot_name, err);
 }
 
-int situation_connect(struct engine *e, struct situation *s, struct pg **ret, struct err *err)
+int situation_connect(struct attempt *at, struct situation *s, struct pg **ret, struct err *err)
 {
-	if (engine_pg(e, true, "stream", ret, err) < 0)
+	if (connector_replication(&at->connector, ret, err) < 0)
 		return err_wrap(err, "replication connection");
 	if (pg_identify_system(*ret, &s->server, err) < 0)
 		return err_wrap(err, "reading the server's identity");
-	s->new_slot_why = history_trouble(e, s);
+	s->new_slot_why = history_trouble(at, s);
 	if (!s->new_slot_why)
-		s->rebuild_why = generation_trouble(e, s);
+		s->rebuild_why = generation_trouble(at, s);
 	return 0;
 }

@@ -19,9 +19,9 @@ static bool identity_is_known(const struct checkpoint *cp, const struct identity
 }
 
 /* Remembers what was there; durable before anything is changed. */
-static int note_identities(struct engine *e, const struct identity_gaps *gaps, struct err *err)
+static int note_identities(struct attempt *at, const struct identity_gaps *gaps, struct err *err)
 {
-	struct checkpoint *cp = &e->cp;
+	struct checkpoint *cp = &at->cp;
 	bool news = false;
 
 	for (size_t i = 0; i < gaps->n; i++) {
@@ -38,42 +38,42 @@ static int note_identities(struct engine *e, const struct identity_gaps *gaps, s
 		};
 		news = true;
 	}
-	return news ? engine_save(e, err) : 0;
+	return news ? attempt_save(at, err) : 0;
 }
 
 /* Sets the replica identities that a table needs. */
-static int ensure_identity(struct engine *e, const struct catalog_table *table, struct err *err)
+static int ensure_identity(struct attempt *at, const struct catalog_table *table, struct err *err)
 {
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 
-	if (identity_find_gaps(e, table, &gaps, err) < 0 || note_identities(e, &gaps, err) < 0)
+	if (identity_find_gaps(&at->model, at->pg, table, &gaps, err) < 0 || note_identities(at, &gaps, err) < 0)
 		return -1;
 	for (size_t i = 0; i < gaps.n; i++) {
 		log_info("sync", "setting a replica identity", KV_STR("statement", gaps.items[i].sql));
-		if (pg_exec(e->pg, gaps.items[i].sql, err) < 0)
+		if (pg_exec(at->pg, gaps.items[i].sql, err) < 0)
 			return err_wrap(err, "setting the replica identity of %s.%s", gaps.items[i].schema,
 					gaps.items[i].name);
 	}
 	return 0;
 }
 
-int source_ensure_tables(struct engine *e, struct err *err)
+int source_ensure_tables(struct attempt *at, struct err *err)
 {
-	const char *publication = e->spec->source.publication_name;
+	const char *publication = at->run->spec->source.publication_name;
 	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	_cleanup_free_ const struct catalog_table **tables = model_tables(&at->model, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (ensure_identity(e, tables[i], err) < 0)
+		if (ensure_identity(at, tables[i], err) < 0)
 			return -1;
-	free(TAKE_PTR(e->cp.publication_mark));
-	if (pg_publication_ensure(e->pg, publication, tables, n, err) < 0 ||
-	    pg_publication_mark(e->pg, publication, &e->cp.publication_mark, err) < 0)
+	free(TAKE_PTR(at->cp.publication_mark));
+	if (pg_publication_ensure(at->pg, publication, tables, n, err) < 0 ||
+	    pg_publication_mark(at->pg, publication, &at->cp.publication_mark, err) < 0)
 		return -1;
 	return 0;
 }
 
-int source_wait_for_transactions(struct engine *e, bool every, struct err *err)
+int source_wait_for_transactions(struct attempt *at, bool every, struct err *err)
 {
 	static const char note_sql[] = "SELECT coalesce(array_agg(x), '{}') FROM "
 				       "pg_snapshot_xip(pg_current_snapshot()) x";
@@ -93,24 +93,24 @@ int source_wait_for_transactions(struct engine *e, bool every, struct err *err)
 	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
 	const char *params[] = {NULL, every ? "t" : "f"};
 
-	if (pg_query(e->pg, note_sql, NULL, 0, &noted, err) < 0)
+	if (pg_query(at->pg, note_sql, NULL, 0, &noted, err) < 0)
 		return err_wrap(err, "reading the running transactions");
 	params[0] = pg_value(noted, 0, 0);
 	for (int64_t waited = 0;; waited += 50) {
 		_cleanup_(pg_result_freep) struct pg_result *left = NULL;
 
-		if (pg_query(e->pg, left_sql, params, 2, &left, err) < 0)
+		if (pg_query(at->pg, left_sql, params, 2, &left, err) < 0)
 			return err_wrap(err, "waiting for running transactions");
 		if (!strcmp(pg_value(left, 0, 0), "0"))
 			return 0;
 		if (waited >= 2000 && waited % 1000 == 0) {
-			report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
+			report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
 					 "WaitingForTransactions",
 					 "transactions that are running since before the start must end first: %s",
 					 pg_value(left, 0, 1));
-			engine_publish(e);
+			run_publish(at->run);
 		}
-		if (engine_sleep(e, 50))
+		if (connector_sleep(&at->connector, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
 	}
 }
@@ -130,30 +130,30 @@ int source_count_rows(struct pg *pg, const struct catalog_table *table, int most
 	return 0;
 }
 
-int source_make_slot(struct engine *e, struct pg *replication, bool replace, struct err *err)
+int source_make_slot(struct attempt *at, struct pg *replication, bool replace, struct err *err)
 {
-	const struct spec_source *source = &e->spec->source;
-	struct checkpoint *cp = &e->cp;
+	const struct spec_source *source = &at->run->spec->source;
+	struct checkpoint *cp = &at->cp;
 
-	if (replace && pg_slot_drop(e->pg, source->slot_name, err) < 0)
+	if (replace && pg_slot_drop(at->pg, source->slot_name, err) < 0)
 		return err_wrap(err, "dropping the old replication slot");
-	report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
 			 "creating replication slot \"%s\": transactions that are running now must end first",
 			 source->slot_name);
-	engine_publish(e);
+	run_publish(at->run);
 	if (pg_slot_create(replication, source->slot_name, source->failover, &cp->slot_lsn, err) < 0)
 		return err_wrap(err, "creating replication slot \"%s\"", source->slot_name);
 	cp->confirmed_lsn = cp->slot_lsn;
 	log_info("sync", "replication slot created", KV_STR("slot", source->slot_name), KV_LSN("lsn", cp->slot_lsn));
-	return source_wait_for_transactions(e, false, err);
+	return source_wait_for_transactions(at, false, err);
 }
 
-int source_lacks_tables(struct engine *e, bool *ret, struct err *err)
+int source_lacks_tables(struct attempt *at, bool *ret, struct err *err)
 {
 	static const char sql[] = "SELECT count(*) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
 				  " WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
 	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
+	_cleanup_free_ const struct catalog_table **tables = model_tables(&at->model, &n);
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf oids;
 	uint64_t published = 0;
@@ -163,7 +163,8 @@ int source_lacks_tables(struct engine *e, bool *ret, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		strbuf_addf(&oids, "%s%u", i ? "," : "{", tables[i]->oid);
 	strbuf_addc(&oids, '}');
-	failed = pg_query(e->pg, sql, (const char *const[]){e->spec->source.publication_name, oids.data}, 2, &r, err);
+	failed = pg_query(at->pg, sql, (const char *const[]){at->run->spec->source.publication_name, oids.data}, 2, &r,
+			  err);
 	strbuf_release(&oids);
 	if (failed < 0)
 		return err_wrap(err, "reading the publication");
@@ -171,11 +172,12 @@ int source_lacks_tables(struct engine *e, bool *ret, struct err *err)
 	return 0;
 }
 
-int source_still_published(struct engine *e, struct err *err)
+int source_still_published(struct attempt *at, bool *ret, struct err *err)
 {
 	_cleanup_free_ char *mark = NULL;
 
-	if (pg_publication_mark(e->pg, e->spec->source.publication_name, &mark, err) < 0)
+	if (pg_publication_mark(at->pg, at->run->spec->source.publication_name, &mark, err) < 0)
 		return -1;
-	return !mark || strcmp(mark, e->cp.publication_mark) != 0 ? STREAM_AGAIN : 0;
+	*ret = mark && strcmp(mark, at->cp.publication_mark) == 0;
+	return 0;
 }

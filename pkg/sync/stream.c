@@ -15,10 +15,11 @@
 #include "base/parse.h"
 #include "sync/applier_int.h"
 #include "sync/bootstrap_int.h"
-#include "sync/intake_int.h"
 #include "sync/situation_int.h"
 #include "sync/source_int.h"
+#include "sync/stream_int.h"
 #include "sync/vitals_int.h"
+#include "sync/wal_reader_int.h"
 
 enum {
 	FEEDBACK_MIN_MS = 50, /* at most so often, unless the server asks */
@@ -37,8 +38,8 @@ enum {
 enum reread_state { REREAD_NONE, REREAD_WAITING, REREAD_OPEN, REREAD_GIVEN, REREAD_DONE };
 
 struct stream {
-	struct engine *engine;
-	struct intake in;
+	struct attempt *attempt;
+	struct wal_reader in;
 	struct applier *applier;
 	struct bootstrap *bootstrap; /* NULL: every generation is complete */
 	int wake_fd;
@@ -76,12 +77,12 @@ static bool may_give(const struct stream *s)
 	/* At once when it is quiet; while many sessions write, a moment more makes one larger batch of many small ones.
 	 */
 	return s->given_txns < GATHER_TRANSACTIONS ||
-	       now >= s->given_ms + s->engine->spec->sink.bulk_flush_milliseconds;
+	       now >= s->given_ms + s->attempt->run->spec->sink.bulk_flush_milliseconds;
 }
 
 static void add_reread(struct stream *s)
 {
-	const struct engine *e = s->engine;
+	const struct attempt *at = s->attempt;
 	uint32_t txn;
 
 	if (s->reread != REREAD_WAITING || s->in.in_txn || s->in.received < s->vitals.start_lsn ||
@@ -89,11 +90,11 @@ static void add_reread(struct stream *s)
 		return;
 	batch_note(s->in.open, s->in.received, clock_wall_us());
 	txn = batch_current(s->in.open);
-	for (uint32_t p = 0; p < e->n_plans; p++)
-		if (e->reread.all[p])
-			(void)keyset_add(&s->in.open->keys, e->targets.first_all + p, "", 0, txn);
-	for (uint32_t i = 0; i < e->reread.n_scans; i++)
-		(void)keyset_add(&s->in.open->keys, e->targets.first_scan + i, "", 0, txn);
+	for (uint32_t p = 0; p < at->model.n_plans; p++)
+		if (at->model.resync.all[p])
+			(void)keyset_add(&s->in.open->keys, at->model.targets.first_all + p, "", 0, txn);
+	for (uint32_t i = 0; i < at->model.resync.n_scans; i++)
+		(void)keyset_add(&s->in.open->keys, at->model.targets.first_scan + i, "", 0, txn);
 	s->reread = REREAD_OPEN;
 }
 
@@ -101,7 +102,7 @@ static void hand_over(struct stream *s)
 {
 	size_t txns = s->in.open->n_txns;
 
-	if (!may_give(s) || !applier_give(s->applier, &s->in.open, s->engine->cp.phase == CHECKPOINT_LIVE))
+	if (!may_give(s) || !applier_give(s->applier, &s->in.open, s->attempt->cp.phase == CHECKPOINT_LIVE))
 		return;
 	/* The one before is done. */
 	if (s->reread == REREAD_GIVEN)
@@ -110,7 +111,7 @@ static void hand_over(struct stream *s)
 		s->reread = REREAD_GIVEN;
 	s->given_txns = txns;
 	s->given_ms = clock_now_ms();
-	intake_go_on(&s->in);
+	wal_reader_go_on(&s->in);
 }
 
 /* --- acknowledging --- */
@@ -136,7 +137,7 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, err) < 0)
 		return err_wrap(err, "acknowledging");
 	s->acked = acked;
-	s->engine->cp.confirmed_lsn = acked > s->engine->cp.confirmed_lsn ? acked : s->engine->cp.confirmed_lsn;
+	s->attempt->cp.confirmed_lsn = acked > s->attempt->cp.confirmed_lsn ? acked : s->attempt->cp.confirmed_lsn;
 	s->feedback_ms = now;
 	s->in.reply_requested = false;
 	return 0;
@@ -144,12 +145,12 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 
 /* --- going live --- */
 
-static void say_complete(struct engine *e)
+static void say_complete(struct attempt *at)
 {
 	struct report_bootstrap report = {.known = true, .ratio = 1};
 
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
 
 		report.rows_done += checkpoint_rows(index);
 		report.start_us =
@@ -158,28 +159,28 @@ static void say_complete(struct engine *e)
 			report.completion_us = index->completion_us;
 	}
 	report.rows_total = report.rows_done;
-	report_bootstrap_set(&e->report, &report);
-	report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete", "%llu rows were copied",
-			 (unsigned long long)report.rows_done);
+	report_bootstrap_set(&at->run->report, &report);
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete",
+			 "%llu rows were copied", (unsigned long long)report.rows_done);
 }
 
 static int complete_bootstrap(struct stream *s, struct err *err)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
 
-	(void)bootstrap_note(s->bootstrap, e);
+	(void)bootstrap_note(s->bootstrap, at);
 	bootstrap_stop(TAKE_PTR(s->bootstrap));
-	for (size_t i = 0; i < e->n_plans; i++) {
-		struct checkpoint_index *index = engine_index(e, i);
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = attempt_index(at, i);
 
 		if (!index->complete)
 			index->completion_us = clock_wall_us();
 		index->complete = true;
 	}
-	if (engine_save(e, err) < 0 || engine_server_lsn(e->pg, &s->live_after, err) < 0)
+	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->pg, &s->live_after, err) < 0)
 		return -1;
-	say_complete(e);
-	report_phase(&e->report, "CatchingUp");
+	say_complete(at);
+	report_phase(&at->run->report, "CatchingUp");
 	log_info("sync", "bootstrap complete, catching up", KV_LSN("to", s->live_after));
 	return 0;
 }
@@ -194,13 +195,13 @@ static int check_bootstrap(struct stream *s, struct err *err)
 		return -1;
 	if (!s->live_after || durable(s) < s->live_after || s->reread != REREAD_NONE)
 		return 0;
-	if (prepare_go_live(s->engine, err) < 0)
+	if (prepare_go_live(s->attempt, err) < 0)
 		return -1;
 	s->live_after = 0;
 	s->sweep_ms = clock_now_ms() + SWEEP_MS;
 	vitals_hurry(&s->vitals);
-	report_phase(&s->engine->report, "Streaming");
-	engine_event(s->engine, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
+	report_phase(&s->attempt->run->report, "Streaming");
+	run_event(s->attempt->run, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	return 0;
 }
@@ -213,7 +214,7 @@ static void sweep(struct stream *s, int64_t now)
 	if (!s->sweep_ms || now < s->sweep_ms || !vitals_sink_answered(&s->vitals, now))
 		return;
 	s->sweep_ms = 0;
-	if (prepare_sweep(s->engine, &err) == 0)
+	if (prepare_collect_generations(s->attempt, &err) == 0)
 		return;
 	log_warn("sync", "an old generation stays for now", KV_ERR(&err));
 	s->sweep_ms = now + SWEEP_AGAIN_MS;
@@ -222,7 +223,7 @@ static void sweep(struct stream *s, int64_t now)
 /* Nobody comes after this run to do it. */
 static int finish(struct stream *s, struct err *err)
 {
-	return s->sweep_ms && prepare_sweep(s->engine, err) < 0 ? -1 : STREAM_CAUGHT_UP;
+	return s->sweep_ms && prepare_collect_generations(s->attempt, err) < 0 ? -1 : STREAM_CAUGHT_UP;
 }
 
 /* --- time --- */
@@ -254,19 +255,20 @@ static int look_around(struct stream *s, int64_t now, struct err *err)
 
 static int save_progress(struct stream *s, int64_t now, struct err *err)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
 	int64_t interval = (now - s->start_ms) / 4;
 
 	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
 	if (s->bootstrap && now >= s->save_ms + interval) {
 		s->save_ms = now;
-		return bootstrap_note(s->bootstrap, e) ? engine_save(e, err) : 0;
+		return bootstrap_note(s->bootstrap, at) ? attempt_save(at, err) : 0;
 	}
 	/* So that a server which is behind it is known to be another history. */
-	if (!s->bootstrap && now >= s->save_ms + SAVE_LIVE_MS && e->cp.confirmed_lsn > s->saved_confirmed + (1 << 20)) {
+	if (!s->bootstrap && now >= s->save_ms + SAVE_LIVE_MS &&
+	    at->cp.confirmed_lsn > s->saved_confirmed + (1 << 20)) {
 		s->save_ms = now;
-		s->saved_confirmed = e->cp.confirmed_lsn;
-		return engine_save(e, err);
+		s->saved_confirmed = at->cp.confirmed_lsn;
+		return attempt_save(at, err);
 	}
 	return 0;
 }
@@ -278,39 +280,42 @@ static int nudge(struct stream *s, int64_t now, uint64_t position, struct err *e
 	if (!position || durable(s) >= position || !nothing_pending(s) || now < s->nudge_ms + NUDGE_MS)
 		return 0;
 	s->nudge_ms = now;
-	return pg_query(s->engine->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
+	return pg_query(s->attempt->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
 }
 
 /* STREAM_AGAIN when the tables (or the publication) are not what the plans were made from. A relation in the WAL
  * differs from the catalog that the plans were made from: either it is old WAL, or the tables changed. */
 static int check_catalog(struct stream *s, struct err *err)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
+	bool published;
 	_cleanup_(catalog_freep) struct catalog *now = NULL;
-	_cleanup_free_ struct catalog_name *names = xcalloc(e->catalog->n, sizeof(*names));
+	_cleanup_free_ struct catalog_name *names = xcalloc(at->model.catalog->n, sizeof(*names));
 
 	s->in.catalog_in_doubt = false;
-	for (size_t i = 0; i < e->catalog->n; i++)
-		names[i] = (struct catalog_name){.schema = e->catalog->tables[i].schema,
-						 .table = e->catalog->tables[i].name};
-	if (catalog_load(e->pg, names, e->catalog->n, &now, err) < 0)
+	for (size_t i = 0; i < at->model.catalog->n; i++)
+		names[i] = (struct catalog_name){.schema = at->model.catalog->tables[i].schema,
+						 .table = at->model.catalog->tables[i].name};
+	if (catalog_load(at->pg, names, at->model.catalog->n, &now, err) < 0)
 		return -1;
-	if (!catalog_equal(now, e->catalog))
+	if (!catalog_equal(now, at->model.catalog))
 		return STREAM_AGAIN;
-	if (situation_see_storage(e, now) && engine_save(e, err) < 0)
+	if (situation_see_storage(at, now) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
 	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
 	if (collector_has_gaps(s->in.collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
 		return STREAM_AGAIN;
-	return source_still_published(e, err);
+	if (source_still_published(at, &published, err) < 0)
+		return -1;
+	return published ? 0 : STREAM_AGAIN;
 }
 
 /* --- the loop --- */
 
 static int check_applier(struct stream *s, struct err *err)
 {
-	int r = applier_check(s->applier, &s->engine->truncated, err);
+	int r = applier_check(s->applier, &s->attempt->past->truncated, err);
 
 	/* Threads of this attempt may still fill the old generation. Nothing was acknowledged: if the process ends
 	 * here, the truncation comes again. */
@@ -324,12 +329,12 @@ static int check_reread(struct stream *s, int64_t now, struct err *err)
 	if (s->reread != REREAD_DONE && (s->reread != REREAD_GIVEN || !applier_idle(s->applier)))
 		return 0;
 	s->reread = REREAD_NONE;
-	return prepare_reread_done(s->engine, err);
+	return prepare_resync_done(s->attempt, err);
 }
 
 static int work(struct stream *s, struct err *err)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
 	int64_t now = clock_now_ms();
 	int r = check_applier(s, err);
 
@@ -347,18 +352,18 @@ static int work(struct stream *s, struct err *err)
 		return -1;
 	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || look_around(s, now, err) < 0 ||
 	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0 ||
-	    nudge(s, now, e->unproven ? s->vitals.start_lsn : 0, err) < 0)
+	    nudge(s, now, at->past->on_probation ? s->vitals.start_lsn : 0, err) < 0)
 		return -1;
 	if (s->vitals.index_gone)
 		return err_reason(err, ERR_TRANSIENT, "IndexGone",
 				  "somebody deleted an index, or moved its alias: it is built anew, or the alias put "
 				  "back");
 	sweep(s, now);
-	if (!e->options->until_caught_up || e->cp.phase != CHECKPOINT_LIVE)
+	if (!at->run->options->until_caught_up || at->cp.phase != CHECKPOINT_LIVE)
 		return 0;
-	if (durable(s) >= e->catch_up_to && s->reread == REREAD_NONE)
+	if (durable(s) >= at->past->catch_up_to && s->reread == REREAD_NONE)
 		return finish(s, err);
-	return nudge(s, now, e->catch_up_to, err);
+	return nudge(s, now, at->past->catch_up_to, err);
 }
 
 static void drain(int fd)
@@ -373,13 +378,13 @@ static void drain(int fd)
 static int wait_some(struct stream *s, struct err *err)
 {
 	struct pollfd fds[] = {
-		{.fd = s->engine->cancel_fd, .events = POLLIN},
+		{.fd = s->attempt->connector.cancel_fd, .events = POLLIN},
 		{.fd = s->wake_fd, .events = POLLIN},
 		{.fd = pg_stream_fd(s->in.wal), .events = POLLIN},
 	};
 	bool waiting = !batch_empty(s->in.open) && !s->in.in_txn;
 	/* The end of a bootstrap wakes this thread. */
-	bool ending = s->engine->options->until_caught_up && !s->bootstrap;
+	bool ending = s->attempt->run->options->until_caught_up && !s->bootstrap;
 	int timeout = waiting || s->live_after || ending ? 5 : PG_STREAM_FEEDBACK_MS;
 	bool full = batch_full(s->in.open);
 
@@ -393,7 +398,7 @@ static int wait_some(struct stream *s, struct err *err)
 static int loop(struct stream *s, struct err *err)
 {
 	for (;;) {
-		int r = intake_read(&s->in, err);
+		int r = wal_reader_read(&s->in, err);
 		bool more = r == 0;
 
 		if (r < 0)
@@ -405,7 +410,7 @@ static int loop(struct stream *s, struct err *err)
 		 * that. */
 		more = more && !batch_full(s->in.open);
 		if (more) {
-			if (engine_sleep(s->engine, 0))
+			if (connector_sleep(&s->attempt->connector, 0))
 				return 0;
 			continue;
 		}
@@ -417,47 +422,47 @@ static int loop(struct stream *s, struct err *err)
 
 static void say_begin(struct stream *s)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
 	bool complete = true;
 
-	for (size_t i = 0; i < e->n_plans; i++)
-		complete = complete && engine_index(e, i)->complete;
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		complete = complete && attempt_index(at, i)->complete;
 	if (complete)
-		say_complete(e);
+		say_complete(at);
 	else
-		report_condition(&e->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
+		report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
 				 "the tables are being copied");
-	report_phase(&e->report, !complete ? "Bootstrapping" : s->bootstrap ? "CatchingUp" : "Streaming");
+	report_phase(&at->run->report, !complete ? "Bootstrapping" : s->bootstrap ? "CatchingUp" : "Streaming");
 }
 
 static int open_stream(struct stream *s, struct pg *replication, struct err *err)
 {
-	struct engine *e = s->engine;
+	struct attempt *at = s->attempt;
 	int pid = pg_backend_pid(replication);
 
-	if (intake_open_take(&s->in, e, replication, err) < 0)
+	if (wal_reader_open_take(&s->in, at, replication, err) < 0)
 		return -1;
-	e->streamed = true;
-	e->walsender_pid = pid;
-	report_condition(&e->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
+	at->past->streamed = true;
+	at->past->walsender_pid = pid;
+	report_condition(&at->run->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
 	/* What a writer of an earlier attempt met is not said of this one's. */
-	report_pressure(&e->report, false, NULL);
+	report_pressure(&at->run->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
-	search_set_timeout(e->search, ENGINE_SINK_MS);
+	search_set_timeout(at->search, ATTEMPT_SINK_MS);
 	s->start_ms = clock_now_ms();
-	if (engine_server_lsn(e->pg, &s->vitals.start_lsn, err) < 0)
+	if (pg_flush_lsn(at->pg, &s->vitals.start_lsn, err) < 0)
 		return -1;
-	s->reread = e->reread.pending ? REREAD_WAITING : REREAD_NONE;
-	s->saved_confirmed = e->cp.confirmed_lsn;
-	if (applier_start(e, s->wake_fd, &s->applier, err) < 0 ||
-	    bootstrap_start(e, s->wake_fd, &s->bootstrap, err) < 0)
+	s->reread = at->model.resync.pending ? REREAD_WAITING : REREAD_NONE;
+	s->saved_confirmed = at->cp.confirmed_lsn;
+	if (applier_start(&at->model, &at->connector, s->wake_fd, &s->applier, err) < 0 ||
+	    bootstrap_start(at, s->wake_fd, &s->bootstrap, err) < 0)
 		return -1;
 	say_begin(s);
 	/* What an earlier attempt had no time for. */
-	if (e->cp.phase == CHECKPOINT_LIVE)
+	if (at->cp.phase == CHECKPOINT_LIVE)
 		s->sweep_ms = clock_now_ms() + SWEEP_MS;
 	return 0;
 }
@@ -467,17 +472,17 @@ static void close_stream(struct stream *s)
 	struct err ignored;
 
 	/* What is durable by now need not be sent again. */
-	if (s->applier && s->in.wal && s->engine->cancel_fd >= 0)
+	if (s->applier && s->in.wal && s->attempt->connector.cancel_fd >= 0)
 		(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
 	bootstrap_stop(s->bootstrap);
 	applier_stop(s->applier);
-	intake_close(&s->in);
+	wal_reader_close(&s->in);
 	close_fdp(&s->wake_fd);
 }
 
-int stream_run_take(struct engine *e, struct pg *replication, struct err *err)
+int stream_run_take(struct attempt *at, struct pg *replication, struct err *err)
 {
-	struct stream s = {.engine = e, .wake_fd = -1, .vitals = {.engine = e}};
+	struct stream s = {.attempt = at, .wake_fd = -1, .vitals = {.attempt = at}};
 	int r = open_stream(&s, replication, err);
 
 	if (r == 0)

@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
+#include "sync/stream_int.h"
 
 enum {
 	TABLES_MS = 1000,
@@ -38,9 +39,9 @@ static bool needs_a_person(const struct err *err)
 	       !waits_for_tables(err);
 }
 
-static bool is_flawed(const struct engine *e)
+static bool is_flawed(const struct run *run)
 {
-	return e->options->flaws && findings_failed(e->options->flaws);
+	return run->options->flaws && findings_failed(run->options->flaws);
 }
 
 /* What was wrong with the spec before comes first, whatever side is away. */
@@ -53,18 +54,18 @@ static int prefer_findings(const struct findings *findings, struct err *err)
 	return -1;
 }
 
-static int check(struct engine *e, struct err *err)
+static int check(struct attempt *at, struct err *err)
 {
 	struct findings findings;
 	int r;
 
 	findings_init(&findings);
-	if (e->options->flaws)
-		findings_copy(&findings, e->options->flaws);
-	r = preflight(e, &findings, err);
+	if (at->run->options->flaws)
+		findings_copy(&findings, at->run->options->flaws);
+	r = preflight(at, &findings, err);
 	if (r == 0)
 		r = findings_err(&findings, err);
-	else if (is_flawed(e))
+	else if (is_flawed(at->run))
 		r = prefer_findings(&findings, err);
 	for (size_t i = 0; r == 0 && i < findings.n; i++)
 		log_warn("sync", "finding, skipping", KV_STR("path", findings.items[i].path),
@@ -73,40 +74,37 @@ static int check(struct engine *e, struct err *err)
 	return r;
 }
 
-static int attempt(struct engine *e, struct err *err)
+static int make_attempt(struct attempt *at, struct err *err)
 {
 	struct pg *replication = NULL;
-	int r;
 
-	r = engine_begin(e, err);
-	if (r < 0)
-		return r;
-	engine_publish(e);
-	if (check(e, err) < 0)
+	run_publish(at->run);
+	if (check(at, err) < 0)
 		return -1;
-	if (e->options->until_caught_up && !e->catch_up_to && engine_server_lsn(e->pg, &e->catch_up_to, err) < 0)
+	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
+	    pg_flush_lsn(at->pg, &at->past->catch_up_to, err) < 0)
 		return -1;
-	if (prepare(e, &replication, err) < 0)
+	if (prepare(at, &replication, err) < 0)
 		return -1;
-	return stream_run_take(e, replication, err);
+	return stream_run_take(at, replication, err);
 }
 
 /* Which side is away says more to somebody who waits for Ready than how. */
-static const char *ready_reason(struct engine *e, const char *reason)
+static const char *ready_reason(struct run *run, const char *reason)
 {
-	if (is_flawed(e))
+	if (is_flawed(run))
 		return reason;
-	if (report_status(&e->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
+	if (report_status(&run->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
 		return "SourceUnreachable";
-	if (report_status(&e->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
+	if (report_status(&run->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
 		return "SinkUnreachable";
 	return reason;
 }
 
 /* What was last said of copy and slot is not so between two attempts, and what was not looked at is not known. */
-static void say_interrupted(struct engine *e, const struct err *err)
+static void say_interrupted(struct run *run, const struct err *err)
 {
-	struct report *report = &e->report;
+	struct report *report = &run->report;
 	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
 
 	if (complete == STATUS_FALSE)
@@ -121,31 +119,30 @@ static void say_interrupted(struct engine *e, const struct err *err)
 				 "is looked at once this is over: %s", err->msg);
 }
 
-static void say_failed(struct engine *e, const struct err *err)
+static void say_failed(struct run *run, const struct err *err)
 {
 	const char *reason = err->reason ? err->reason : err->kind == ERR_DENIED ? "AccessDenied" : "Failed";
 
-	e->unproven = true;
-	say_interrupted(e, err);
-	report_condition(&e->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
-	report_condition(&e->report, CONDITION_READY, STATUS_FALSE, ready_reason(e, reason), "%s", err->msg);
+	say_interrupted(run, err);
+	report_condition(&run->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
+	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, reason), "%s", err->msg);
 	if (!strcmp(reason, "SlotLost"))
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost", "%s", err->msg);
+		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost", "%s", err->msg);
 	if (needs_a_person(err)) {
-		report_condition(&e->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
-		report_phase(&e->report, "Failed");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
+		report_phase(&run->report, "Failed");
 	} else {
-		report_condition(&e->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
 		if (waits_for_tables(err))
-			report_phase(&e->report, "Pending");
+			report_phase(&run->report, "Pending");
 	}
-	engine_publish(e);
+	run_publish(run);
 }
 
-static void say_going(struct engine *e)
+static void say_going(struct run *run)
 {
-	if (report_status(&e->report, CONDITION_STALLED) == STATUS_TRUE)
-		report_condition(&e->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
+	if (report_status(&run->report, CONDITION_STALLED) == STATUS_TRUE)
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
 }
 
 static int64_t pause_ms(const struct err *err, struct backoff *retry, struct backoff *stalled)
@@ -183,71 +180,81 @@ static bool pause_stopped(const struct sync_options *options, int64_t ms)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
-static int attempts(struct engine *e, struct err *err)
+/* True when a failed attempt is the run's end. */
+static bool gives_up(const struct run *run, const struct carryover *past, const struct err *err)
 {
+	if (run->options->until_caught_up && !err_is_transient(err) && err->kind != ERR_CANCELLED)
+		return true;
+	return run->options->supervised && past->fenced;
+}
+
+static int make_attempts(struct run *run, struct err *err)
+{
+	struct carryover past = {0};
 	struct backoff retry, stalled;
 
 	backoff_init(&retry, RETRY_BASE_MS, RETRY_CAP_MS, random_seed());
 	backoff_init(&stalled, STALLED_BASE_MS, STALLED_CAP_MS, random_seed());
 	for (;;) {
 		int64_t start = clock_now_ms();
+		struct attempt at;
 		int64_t pause;
 		int r;
 
 		*err = (struct err){0};
-		r = attempt(e, err);
-		engine_end(e);
-		if (stop_asked(e->options) || r == STREAM_CAUGHT_UP)
+		r = attempt_begin(&at, run, &past, err);
+		if (r == 0)
+			r = make_attempt(&at, err);
+		attempt_end(&at);
+		if (stop_asked(run->options) || r == 0 || r == STREAM_CAUGHT_UP)
 			return 0;
 		if (r == STREAM_AGAIN) {
-			say_going(e);
+			say_going(run);
 			continue;
 		}
-		if (r == 0)
-			return 0;
-		if (e->options->until_caught_up && !err_is_transient(err) && err->kind != ERR_CANCELLED)
-			return -1;
-		if (e->options->supervised && e->superseded)
+		if (gives_up(run, &past, err))
 			return -1;
 		if (clock_now_ms() - start > 2 * (int64_t)RETRY_CAP_MS)
 			backoff_reset(&retry);
+		past.on_probation = true;
 		pause = pause_ms(err, &retry, &stalled);
 		log_failure(err, pause);
-		say_failed(e, err);
-		if (pause_stopped(e->options, pause))
+		say_failed(run, err);
+		if (pause_stopped(run->options, pause))
 			return 0;
 	}
 }
 
 int sync_run(const struct sync_options *options, struct err *err)
 {
-	struct engine e;
-	int r = engine_init(&e, options, err);
+	struct run run;
+	int r = run_init(&run, options, err);
 
 	/* The first attempt may take a while, and will not change it. */
-	if (is_flawed(&e) && findings_err(options->flaws, err) < 0)
-		say_failed(&e, err);
+	if (is_flawed(&run) && findings_err(options->flaws, err) < 0)
+		say_failed(&run, err);
 	if (r == 0)
-		r = attempts(&e, err);
+		r = make_attempts(&run, err);
 	if (r < 0)
-		say_failed(&e, err);
+		say_failed(&run, err);
 	else
-		engine_publish(&e);
-	engine_release(&e);
+		run_publish(&run);
+	run_release(&run);
 	return r;
 }
 
-static int prepare_only(struct engine *e, struct findings *findings, struct err *err)
+static int prepare_only(struct attempt *at, void *user, struct err *err)
 {
+	struct findings *findings = user;
 	_cleanup_(pg_closep) struct pg *replication = NULL;
-	const char *name = e->spec->source.slot_name;
+	const char *name = at->run->spec->source.slot_name;
 	struct pg_slot slot;
 
-	if (preflight(e, findings, err) < 0)
+	if (preflight(at, findings, err) < 0)
 		return -1;
 	if (findings_failed(findings))
 		return 0;
-	if (pg_slot_read(e->pg, name, &slot, err) < 0)
+	if (pg_slot_read(at->pg, name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	if (slot.state == PG_SLOT_ACTIVE) {
 		findings_add(findings, FINDING_WARNING, "SlotActive", NULL,
@@ -255,19 +262,10 @@ static int prepare_only(struct engine *e, struct findings *findings, struct err 
 			     slot.active_pid);
 		return 0;
 	}
-	return prepare(e, &replication, err);
+	return prepare(at, &replication, err);
 }
 
 int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err)
 {
-	struct engine e;
-	int r = engine_init(&e, options, err);
-
-	if (r == 0)
-		r = engine_begin(&e, err);
-	if (r == 0)
-		r = prepare_only(&e, findings, err);
-	engine_end(&e);
-	engine_release(&e);
-	return r;
+	return attempt_once(options, prepare_only, findings, err);
 }

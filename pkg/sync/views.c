@@ -22,13 +22,13 @@ bool views_to_refresh(const struct document_plan *plan)
 }
 
 /* The plan with the smallest OID above `after` that is to be refreshed: views that read others come after these. */
-static const struct catalog_table *next_view(const struct engine *e, const bool *plans, uint32_t after)
+static const struct catalog_table *next_view(const struct model *m, const bool *plans, uint32_t after)
 {
 	const struct catalog_table *next = NULL;
 
-	for (size_t p = 0; p < e->n_plans; p++) {
-		for (size_t i = 0; (!plans || plans[p]) && i < e->plans[p]->n_views; i++) {
-			const struct document_view *view = &e->plans[p]->views[i];
+	for (size_t p = 0; p < m->n_plans; p++) {
+		for (size_t i = 0; (!plans || plans[p]) && i < m->plans[p]->n_views; i++) {
+			const struct document_view *view = &m->plans[p]->views[i];
 
 			if (to_refresh(view) && view->view->oid > after && (!next || view->view->oid < next->oid))
 				next = view->view;
@@ -64,12 +64,12 @@ static int refresh(struct pg *pg, const struct catalog_table *view, struct err *
 	return r;
 }
 
-int views_refresh(struct engine *e, struct pg *pg, const bool *plans, struct err *err)
+int views_refresh(const struct model *m, struct pg *pg, const bool *plans, struct err *err)
 {
 	uint32_t after = 0;
 	const struct catalog_table *view;
 
-	while ((view = next_view(e, plans, after))) {
+	while ((view = next_view(m, plans, after))) {
 		after = view->oid;
 		if (refresh(pg, view, err) < 0)
 			return -1;

@@ -4,12 +4,12 @@
 #ifndef PGSYNC_SYNC_VIEWS_INT_H
 #define PGSYNC_SYNC_VIEWS_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 /* Whether the plan has materialized views that follow base tables. */
 bool views_to_refresh(const struct document_plan *plan);
 /* Refreshes those of the plans that are marked (NULL: of all), each once. In a transaction of their own: a snapshot
  * that is taken later holds what the views' definitions gave by then. DENIED with the statement to run. */
-int views_refresh(struct engine *e, struct pg *pg, const bool *plans, struct err *err) WARN_UNUSED;
+int views_refresh(const struct model *m, struct pg *pg, const bool *plans, struct err *err) WARN_UNUSED;
 
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "sync/deadletter_int.h"
-#include "sync/generation_int.h"
+#include "sync/dead_letters_int.h"
+#include "sync/generations_int.h"
 
 enum {
 	SLOT_MS = 1000,
@@ -14,27 +14,27 @@ enum {
 	PRESSURE_MS = 1500,
 };
 
-void vitals_say_slot(struct engine *e, const struct pg_slot *slot)
+void vitals_say_slot(struct attempt *at, const struct pg_slot *slot)
 {
 	if (slot->state == PG_SLOT_ABSENT)
-		report_unknown(&e->report, CONDITION_SLOT_HEALTHY, "NotChecked", "there is no replication slot");
+		report_unknown(&at->run->report, CONDITION_SLOT_HEALTHY, "NotChecked", "there is no replication slot");
 	else if (slot->state == PG_SLOT_LOST)
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
-				 "the server dropped WAL that slot \"%s\" needed", e->spec->source.slot_name);
+		report_condition(&at->run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
+				 "the server dropped WAL that slot \"%s\" needed", at->run->spec->source.slot_name);
 	else if (!strcmp(slot->wal_status, "unreserved"))
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
+		report_condition(&at->run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
 				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
 				 "max_slot_wal_keep_size allows",
 				 (unsigned long long)slot->retained_bytes);
 	else
-		report_condition(&e->report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
+		report_condition(&at->run->report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
 				 "the server keeps the WAL that the slot needs");
 }
 
 /* A refusal or two is everyday life; one that lasts is a condition. */
 static void say_sink(struct vitals *v)
 {
-	struct report *report = &v->engine->report;
+	struct report *report = &v->attempt->run->report;
 	char why[256];
 
 	if (report_pressed(report, PRESSURE_MS, why))
@@ -51,45 +51,46 @@ static void say_sink(struct vitals *v)
 /* After attempts that ended the same way, this one has only shown that it is another when it is past where it began. */
 static bool is_unproven(struct vitals *v, const struct progress *progress)
 {
-	struct engine *e = v->engine;
+	struct attempt *at = v->attempt;
 
-	if (!e->unproven)
+	if (!at->past->on_probation)
 		return false;
 	if (progress->durable < v->start_lsn || progress->catching_up)
 		return true;
-	e->unproven = false;
-	report_condition(&e->report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+	at->past->on_probation = false;
+	report_condition(&at->run->report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
 	return false;
 }
 
 static void say_ready(struct vitals *v, const struct progress *progress)
 {
-	struct engine *e = v->engine;
-	struct report *report = &e->report;
+	struct attempt *at = v->attempt;
+	struct report *report = &at->run->report;
 
 	if (is_unproven(v, progress))
 		return;
 	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s",
 				 report->conditions[CONDITION_SINK_REACHABLE].message);
-	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || e->cp.phase != CHECKPOINT_LIVE)
+	else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || at->cp.phase != CHECKPOINT_LIVE)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
 				 "the index is not complete yet");
-	else if (progress->lag_seconds > e->spec->lag_target_seconds)
+	else if (progress->lag_seconds > at->run->spec->lag_target_seconds)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
-				 "the index is more than %lld seconds behind", (long long)e->spec->lag_target_seconds);
+				 "the index is more than %lld seconds behind",
+				 (long long)at->run->spec->lag_target_seconds);
 	else
 		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
 }
 
 static int look_at_slot(struct vitals *v, const struct progress *progress, struct err *err)
 {
-	struct engine *e = v->engine;
+	struct attempt *at = v->attempt;
 	struct pg_slot slot;
-	struct report_stream report = {.slot = e->spec->source.slot_name,
-				       .publication = e->spec->source.publication_name};
+	struct report_stream report = {.slot = at->run->spec->source.slot_name,
+				       .publication = at->run->spec->source.publication_name};
 
-	if (pg_slot_read(e->pg, e->spec->source.slot_name, &slot, err) < 0)
+	if (pg_slot_read(at->pg, at->run->spec->source.slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
 	report.confirmed_lsn = slot.confirmed_flush_lsn;
@@ -98,47 +99,47 @@ static int look_at_slot(struct vitals *v, const struct progress *progress, struc
 	/* With nothing under way the distance to the server's end is other databases' business. */
 	if (progress->pending && slot.current_lsn > progress->durable)
 		report.lag_bytes = slot.current_lsn - progress->durable;
-	report_stream_set(&e->report, &report);
-	meters_lag(e->meters, report.lag_seconds, report.lag_bytes, report.retained_bytes);
-	vitals_say_slot(e, &slot);
+	report_stream_set(&at->run->report, &report);
+	sync_metrics_lag(at->run->metrics, report.lag_seconds, report.lag_bytes, report.retained_bytes);
+	vitals_say_slot(at, &slot);
 	say_sink(v);
 	say_ready(v, progress);
 	return 0;
 }
 
-static void look_at_index(struct vitals *v, const struct checkpoint_index *index, const char *physical)
+static void look_at_index(struct vitals *v, const struct checkpoint_index *index, const char *concrete)
 {
-	struct engine *e = v->engine;
+	struct attempt *at = v->attempt;
 	struct report_index report = {.name = index->name, .generation = index->generation};
 	struct search_stats stats;
 	bool ours = false, live = true;
 
-	if (generation_is_ours(e, physical, &ours, &v->sink_err) < 0 ||
-	    (ours && search_stats(e->search, physical, &stats, &v->sink_err) < 0))
+	if (generation_is_ours(at, concrete, &ours, &v->sink_err) < 0 ||
+	    (ours && search_stats(at->search, concrete, &stats, &v->sink_err) < 0))
 		return;
-	if (ours && e->cp.phase == CHECKPOINT_LIVE &&
-	    generation_is_live(e, index->name, physical, &live, &v->sink_err) < 0)
+	if (ours && at->cp.phase == CHECKPOINT_LIVE &&
+	    generation_is_live(at, index->name, concrete, &live, &v->sink_err) < 0)
 		return;
 	v->index_gone = v->index_gone || !ours || !live;
 	if (!ours)
 		return;
 	report.documents = stats.documents;
 	memcpy(report.health, stats.health, sizeof(report.health));
-	report_index_set(&e->report, &report);
-	(void)!deadletters_count(e, e->search, index->name, &v->sink_err);
+	report_index_set(&at->run->report, &report);
+	(void)!dead_letters_count(at->run, at->search, index->name, &v->sink_err);
 }
 
 /* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
  * of the attempt: the applier decides about that. */
 static void look_at_indices(struct vitals *v)
 {
-	struct engine *e = v->engine;
+	struct attempt *at = v->attempt;
 
 	v->sink_err = (struct err){0};
-	for (size_t i = 0; i < e->n_plans && v->sink_err.kind == ERR_NONE; i++)
-		look_at_index(v, engine_index(e, i), e->physical[i]);
+	for (size_t i = 0; i < at->model.n_plans && v->sink_err.kind == ERR_NONE; i++)
+		look_at_index(v, attempt_index(at, i), at->model.concrete[i]);
 	if (v->sink_err.kind == ERR_NONE)
-		deadletters_say(e);
+		dead_letters_say(at->run, &at->model);
 	/* Asking may have taken as long as a time-out: the pause counts from here. */
 	v->indices_ms = clock_now_ms();
 }
@@ -154,7 +155,7 @@ int vitals_look(struct vitals *v, const struct progress *progress, int64_t now, 
 		look_at_indices(v);
 	if (now >= v->report_ms + REPORT_MS) {
 		v->report_ms = now;
-		engine_publish(v->engine);
+		run_publish(v->attempt->run);
 	}
 	return 0;
 }

@@ -2,7 +2,7 @@
 #ifndef PGSYNC_SYNC_VITALS_INT_H
 #define PGSYNC_SYNC_VITALS_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 /* How far the stream is. */
 struct progress {
@@ -14,7 +14,7 @@ struct progress {
 
 /* Of one attempt; the stream's thread. */
 struct vitals {
-	struct engine *engine;
+	struct attempt *attempt;
 	uint64_t start_lsn; /* the server's position when the attempt began */
 	bool index_gone;    /* somebody deleted an index of ours, or moved its alias */
 
@@ -23,7 +23,7 @@ struct vitals {
 };
 
 /* What the server says of the slot becomes the condition. */
-void vitals_say_slot(struct engine *e, const struct pg_slot *slot);
+void vitals_say_slot(struct attempt *at, const struct pg_slot *slot);
 /* Looks at what is due and reports it. */
 int vitals_look(struct vitals *v, const struct progress *progress, int64_t now, struct err *err) WARN_UNUSED;
 /* Whether the search engine has just answered. */

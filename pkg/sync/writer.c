@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "sync/identity_int.h"
+#include "sync/purge_int.h"
 #include "sync/source_int.h"
-#include "sync/sweep_int.h"
 
 enum {
 	PAGE_KEYS = 2000,       /* of one query */
@@ -61,7 +61,7 @@ static int set_params(struct writer *w, const struct page *page, size_t n, struc
 
 static size_t page_keys(const struct writer *w)
 {
-	return w->engine->plans[w->reading.plan]->computes_views ? VIEW_PAGE_KEYS : PAGE_KEYS;
+	return w->model->plans[w->reading.plan]->computes_views ? VIEW_PAGE_KEYS : PAGE_KEYS;
 }
 
 /* --- documents --- */
@@ -77,7 +77,7 @@ static int start_by_key(struct writer *w, const struct document_plan *plan, stru
 /* Reads the documents of root keys, and writes them; a root that is not there any more is deleted. */
 static int read_roots(struct writer *w, const struct page *page, struct err *err)
 {
-	const struct document_plan *plan = w->engine->plans[w->reading.plan];
+	const struct document_plan *plan = w->model->plans[w->reading.plan];
 
 	if (set_params(w, page, plan->n_keys, err) < 0 || start_by_key(w, plan, err) < 0)
 		return -1;
@@ -132,7 +132,7 @@ static int take_roots(struct writer *w, const struct pg_result *rows, size_t n_k
  * memory. */
 static int write_paths(struct writer *w, const char *sql, size_t n_params, struct err *err)
 {
-	size_t n_keys = w->engine->plans[w->reading.plan]->n_keys;
+	size_t n_keys = w->model->plans[w->reading.plan]->n_keys;
 	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR FOR %s", sql);
 	int most = (int)page_keys(w);
 	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_roots", most);
@@ -203,7 +203,7 @@ static int write_halves(struct writer *w, const struct page *page, struct err *e
  * such row, and what it became is read by the bootstrap. */
 static int write_page(struct writer *w, const struct page *page, struct err *err)
 {
-	bool alone = !page->path && w->engine->plans[w->reading.plan]->fails_alone;
+	bool alone = !page->path && w->model->plans[w->reading.plan]->fails_alone;
 	struct err why = {0};
 	int r;
 
@@ -226,7 +226,7 @@ static int write_page(struct writer *w, const struct page *page, struct err *err
 /* What the plan's generation was filled with holds every commit up to this version. */
 static uint64_t filled_version(const struct writer *w, size_t plan)
 {
-	return engine_index(w->engine, plan)->version;
+	return w->model->filled[plan];
 }
 
 static bool is_contained(const struct writer *w, size_t plan, uint64_t lsn)
@@ -264,7 +264,7 @@ static int write_keys(struct writer *w, struct batch *batch, uint32_t target, si
 {
 	size_t old, n;
 	_cleanup_free_ const struct key **keys = select_keys(w, batch, target, n_txns, &old, &n);
-	struct page page = {.set = &batch->keys, .path = target_at(&w->engine->targets, target).path};
+	struct page page = {.set = &batch->keys, .path = target_at(&w->model->targets, target).path};
 	size_t most = page_keys(w);
 
 	for (size_t i = 0; i < n; i += page.n) {
@@ -293,7 +293,7 @@ static uint64_t touched_lsn(const struct batch *batch, uint32_t target, size_t n
 
 bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n_txns)
 {
-	bool *touched = xcalloc(w->engine->targets.n, sizeof(*touched));
+	bool *touched = xcalloc(w->model->targets.n, sizeof(*touched));
 
 	for (size_t i = 0; i < batch->keys.n; i++)
 		if (batch->keys.keys[i].first_txn < n_txns)
@@ -305,7 +305,7 @@ bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n
  * gone. */
 static int write_all(struct writer *w, size_t number, struct err *err)
 {
-	const struct document_plan *plan = w->engine->plans[number];
+	const struct document_plan *plan = w->model->plans[number];
 
 	if (!plan->root_is_view)
 		return write_paths(w, plan->all_roots_sql, 0, err);
@@ -366,13 +366,13 @@ static int write_rows(struct writer *w, const struct pgoutput_relation *relation
 			return -1;
 	touched = writer_touched(w, &w->page, 1);
 	/* Where every root may depend on a row, all of them are read again anyway. */
-	for (uint32_t i = 0; i < w->engine->targets.first_all; i++)
+	for (uint32_t i = 0; i < w->model->targets.first_all; i++)
 		if (touched[i] && write_target(w, &w->page, i, 1, err) < 0)
 			return -1;
 	return 0;
 }
 
-static char *scan_sql(const struct reread_scan *scan, const struct pgoutput_relation *relation)
+static char *scan_sql(const struct partition_scan *scan, const struct pgoutput_relation *relation)
 {
 	struct strbuf sb;
 
@@ -387,7 +387,7 @@ static char *scan_sql(const struct reread_scan *scan, const struct pgoutput_rela
 	return strbuf_detach(&sb);
 }
 
-static int scan_pages(struct writer *w, const struct reread_scan *scan, const struct pgoutput_relation *relation,
+static int scan_pages(struct writer *w, const struct partition_scan *scan, const struct pgoutput_relation *relation,
 		      struct err *err)
 {
 	_cleanup_free_ char *declare = scan_sql(scan, relation);
@@ -408,10 +408,10 @@ static int scan_pages(struct writer *w, const struct reread_scan *scan, const st
 	return pg_exec(w->pg, "CLOSE pgsync_scan", err);
 }
 
-static int scan(struct writer *w, const struct reread_scan *scan, struct err *err)
+static int scan(struct writer *w, const struct partition_scan *scan, struct err *err)
 {
 	_cleanup_free_ int *columns = NULL;
-	size_t n = identity_link_columns(w->engine, scan->table, &columns);
+	size_t n = identity_link_columns(w->model, scan->table, &columns);
 	struct pgoutput_relation relation = describe_columns(scan->table, columns, n);
 	int r = 0;
 
@@ -442,10 +442,10 @@ static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
 	int rows;
 
 	/* The bulk writer's own is busy with bulks. */
-	if (engine_search(w->engine, &search, err) < 0 ||
-	    search_stats(search, w->engine->physical[plan], &stats, err) < 0)
+	if (connector_search(w->connector, &search, err) < 0 ||
+	    search_stats(search, w->model->concrete[plan], &stats, err) < 0)
 		return err_wrap(err, "counting the documents of a truncated table");
-	if (source_count_rows(w->pg, w->engine->plans[plan]->root, SWEEP_DOCUMENTS + 1, &rows, err) < 0)
+	if (source_count_rows(w->pg, w->model->plans[plan]->root, SWEEP_DOCUMENTS + 1, &rows, err) < 0)
 		return -1;
 	*ret = stats.documents <= SWEEP_DOCUMENTS && rows <= SWEEP_DOCUMENTS;
 	return 0;
@@ -456,9 +456,9 @@ static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
  * into the index; and for a partitioned root, which is about to be built anew because of its partitions. */
 static int write_truncated(struct writer *w, size_t plan, struct err *err)
 {
-	bool sweep = w->live && w->engine->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	bool sweep = w->live && w->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 
-	if (w->live && !sweep && w->engine->plans[plan]->root->kind != 'p' && is_small(w, plan, &sweep, err) < 0)
+	if (w->live && !sweep && w->model->plans[plan]->root->kind != 'p' && is_small(w, plan, &sweep, err) < 0)
 		return -1;
 	if (sweep) {
 		w->to_sweep[plan] = true;
@@ -471,7 +471,7 @@ static int write_truncated(struct writer *w, size_t plan, struct err *err)
 
 static int write_target(struct writer *w, struct batch *batch, uint32_t number, size_t n_txns, struct err *err)
 {
-	struct target target = target_at(&w->engine->targets, number);
+	struct target target = target_at(&w->model->targets, number);
 
 	begin_plan(w, target.plan);
 	switch (target.kind) {
@@ -487,7 +487,7 @@ static int write_target(struct writer *w, struct batch *batch, uint32_t number, 
 			return 0;
 		return write_truncated(w, target.plan, err);
 	case TARGET_SCAN:
-		return scan(w, &w->engine->reread.scans[target.scan], err);
+		return scan(w, &w->model->resync.scans[target.scan], err);
 	}
 	return 0;
 }
@@ -496,7 +496,7 @@ int writer_write(struct writer *w, struct batch *batch, size_t n_txns, struct er
 {
 	_cleanup_free_ bool *touched = writer_touched(w, batch, n_txns);
 
-	for (uint32_t i = 0; i < w->engine->targets.n; i++)
+	for (uint32_t i = 0; i < w->model->targets.n; i++)
 		if (touched[i] && write_target(w, batch, i, n_txns, err) < 0)
 			return -1;
 	return 0;
@@ -506,12 +506,12 @@ int writer_sweep(struct writer *w, struct err *err)
 {
 	int any = 0;
 
-	for (size_t i = 0; i < w->engine->n_plans; i++) {
+	for (size_t i = 0; i < w->model->n_plans; i++) {
 		if (!w->to_sweep[i])
 			continue;
 		w->to_sweep[i] = false;
 		begin_plan(w, i);
-		if (sweep_older(&w->reading, err) < 0)
+		if (purge_older(&w->reading, err) < 0)
 			return -1;
 		any = 1;
 	}
@@ -520,10 +520,10 @@ int writer_sweep(struct writer *w, struct err *err)
 
 /* --- life --- */
 
-void writer_init(struct writer *w, struct engine *e)
+void writer_init(struct writer *w, const struct model *model, struct connector *connector)
 {
-	*w = (struct writer){.engine = e, .scanner = collector_new(&e->targets)};
-	w->to_sweep = xcalloc(e->n_plans, sizeof(*w->to_sweep));
+	*w = (struct writer){.model = model, .connector = connector, .scanner = collector_new(&model->targets)};
+	w->to_sweep = xcalloc(model->n_plans, sizeof(*w->to_sweep));
 	batch_init(&w->page);
 	keyset_init(&w->up, (size_t)16 * BATCH_BYTES);
 	strbuf_init(&w->key, (size_t)16 * BATCH_BYTES);
@@ -531,10 +531,10 @@ void writer_init(struct writer *w, struct engine *e)
 		strbuf_init(&w->arrays[i], (size_t)32 * BATCH_BYTES);
 }
 
-void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct deadletters *dead)
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
 {
 	w->pg = pg;
-	reading_init(&w->reading, w->engine, pg, bulk, dead);
+	reading_init(&w->reading, pg, bulk, dead);
 }
 
 void writer_release(struct writer *w)

@@ -8,7 +8,8 @@
 #include "sync/reader_int.h"
 
 struct writer {
-	struct engine *engine;
+	const struct model *model;
+	struct connector *connector;
 	struct pg *pg;
 	struct reading reading;
 	uint64_t version;          /* of the batch */
@@ -23,9 +24,9 @@ struct writer {
 	const char *params[DOCUMENT_MAX_KEYS];
 };
 
-void writer_init(struct writer *w, struct engine *e);
+void writer_init(struct writer *w, const struct model *model, struct connector *connector);
 /* Connections of the thread; borrowed. */
-void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct deadletters *dead);
+void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct dead_letters *dead);
 void writer_release(struct writer *w);
 
 /* Which targets the first n transactions touched; caller frees. */

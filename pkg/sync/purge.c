@@ -1,5 +1,5 @@
 /* Documents of rows that are gone without an event of their own. */
-#include "sync/sweep_int.h"
+#include "sync/purge_int.h"
 
 #include <string.h>
 
@@ -79,13 +79,13 @@ static int sweep_index(struct reading *r, struct search *search, const char *ind
 	return failed;
 }
 
-int sweep_older(struct reading *r, struct err *err)
+int purge_older(struct reading *r, struct err *err)
 {
 	_cleanup_(search_freep) struct search *search = NULL;
 
 	/* The bulk writer's own is busy with bulks. */
-	if (engine_search(r->engine, &search, err) < 0 ||
-	    sweep_index(r, search, r->engine->physical[r->plan], err) < 0 ||
+	if (connector_search(r->connector, &search, err) < 0 ||
+	    sweep_index(r, search, r->model->concrete[r->plan], err) < 0 ||
 	    (r->letters && sweep_index(r, search, r->letters, err) < 0))
 		return err_wrap(err, "looking for documents of rows that are gone");
 	return 0;

@@ -5,10 +5,10 @@
  * follows in the next batch. Two, because what was read before the transaction may carry the record's beginning as its
  * version, and the delete of a routed document has a version below the batch's that must be above that (reader_int.h).
  */
-#ifndef PGSYNC_SYNC_BATCH_INT_H
-#define PGSYNC_SYNC_BATCH_INT_H
+#ifndef PGSYNC_CHANGES_BATCH_H
+#define PGSYNC_CHANGES_BATCH_H
 
-#include "sync/keyset_int.h"
+#include "changes/keyset.h"
 
 struct batch_txn {
 	uint32_t xid;      /* 0: of our own */

@@ -1,5 +1,5 @@
 /* From the replication stream to the open batch. */
-#include "sync/intake_int.h"
+#include "sync/wal_reader_int.h"
 
 #include "postgres/pgoutput.h"
 
@@ -7,7 +7,7 @@ enum {
 	TURN_EVENTS = 2000, /* before timers and the applier are looked at again */
 };
 
-static int on_begin(struct intake *in, const struct pgoutput_message *m)
+static int on_begin(struct wal_reader *in, const struct pgoutput_message *m)
 {
 	in->in_txn = true;
 	in->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
@@ -15,12 +15,12 @@ static int on_begin(struct intake *in, const struct pgoutput_message *m)
 	return 0;
 }
 
-static int on_commit(struct intake *in, const struct pgoutput_message *m)
+static int on_commit(struct wal_reader *in, const struct pgoutput_message *m)
 {
 	batch_commit(in->open, m->end_lsn);
 	in->in_txn = false;
 	in->received = m->end_lsn;
-	meters_transaction(in->engine->meters);
+	sync_metrics_transaction(in->attempt->run->metrics);
 	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
 	if (!in->open->keys.n)
 		batch_reset(in->open);
@@ -39,9 +39,9 @@ static bool same_columns(const struct catalog_table *table, const struct pgoutpu
 	return relation->n <= table->n_columns;
 }
 
-static int on_relation(struct intake *in, const struct pgoutput_message *m)
+static int on_relation(struct wal_reader *in, const struct pgoutput_message *m)
 {
-	const struct catalog_table *table = catalog_find_oid(in->engine->catalog, m->relation->oid);
+	const struct catalog_table *table = catalog_find_oid(in->attempt->model.catalog, m->relation->oid);
 	bool covered = collector_relation(in->collector, m->relation);
 
 	if (table && (!covered || !same_columns(table, m->relation)))
@@ -63,15 +63,15 @@ static const char *operation(const struct pgoutput_message *m)
 	}
 }
 
-static int on_change(struct intake *in, const struct pgoutput_message *m, struct err *err)
+static int on_change(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
 {
 	if (!in->in_txn)
 		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
-	meters_change(in->engine->meters, operation(m));
+	sync_metrics_change(in->attempt->run->metrics, operation(m));
 	return collector_change(in->collector, m, in->open, err);
 }
 
-static int on_data(struct intake *in, const struct pg_event *event, struct err *err)
+static int on_data(struct wal_reader *in, const struct pg_event *event, struct err *err)
 {
 	struct pgoutput_message m;
 
@@ -97,7 +97,7 @@ static int on_data(struct intake *in, const struct pg_event *event, struct err *
 	return 0;
 }
 
-int intake_read(struct intake *in, struct err *err)
+int wal_reader_read(struct wal_reader *in, struct err *err)
 {
 	for (int i = 0; i < TURN_EVENTS && !batch_full(in->open); i++) {
 		struct pg_event event;
@@ -116,25 +116,25 @@ int intake_read(struct intake *in, struct err *err)
 	return 0;
 }
 
-void intake_go_on(struct intake *in)
+void wal_reader_go_on(struct wal_reader *in)
 {
 	if (in->in_txn)
 		batch_begin(in->open, in->txn.xid, in->txn.lsn, in->txn.commit_us);
 }
 
-int intake_open_take(struct intake *in, struct engine *e, struct pg *replication, struct err *err)
+int wal_reader_open_take(struct wal_reader *in, struct attempt *at, struct pg *replication, struct err *err)
 {
-	*in = (struct intake){.engine = e};
-	if (pg_stream_open_take(replication, e->spec->source.slot_name, e->spec->source.publication_name, &in->wal,
-				err) < 0)
+	*in = (struct wal_reader){.attempt = at};
+	if (pg_stream_open_take(replication, at->run->spec->source.slot_name, at->run->spec->source.publication_name,
+				&in->wal, err) < 0)
 		return err_wrap(err, "starting the stream");
 	in->decoder = pgoutput_new();
-	in->collector = collector_new(&e->targets);
+	in->collector = collector_new(&at->model.targets);
 	in->open = batch_new();
 	return 0;
 }
 
-void intake_close(struct intake *in)
+void wal_reader_close(struct wal_reader *in)
 {
 	collector_free(in->collector);
 	pgoutput_free(in->decoder);

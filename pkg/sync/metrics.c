@@ -1,23 +1,23 @@
 /* The engine's metrics. */
-#include "sync/meters_int.h"
+#include "sync/metrics_int.h"
 
 #include <stdlib.h>
 
 #include "metrics/metrics.h"
 #include "search/search.h"
 
-struct meters {
+struct sync_metrics {
 	struct metric *changes, *transactions, *documents, *rejections, *conflicts, *retries, *bytes, *nulled;
 	struct metric *batch_keys, *batch_seconds, *visibility_seconds;
 	struct metric *lag_seconds, *lag_bytes, *retained_bytes, *bootstrap_rows, *bootstrap_ratio;
 };
 
-struct meters *meters_new(struct metrics *m)
+struct sync_metrics *sync_metrics_new(struct metrics *m)
 {
 	static const char *const op[] = {"op", NULL};
 	static const double keys[] = {1, 10, 100, 1000, 10000};
 	static const double seconds[] = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10};
-	struct meters *x;
+	struct sync_metrics *x;
 
 	if (!m)
 		return NULL;
@@ -47,24 +47,24 @@ struct meters *meters_new(struct metrics *m)
 	return x;
 }
 
-void meters_free(struct meters *x)
+void sync_metrics_free(struct sync_metrics *x)
 {
 	free(x);
 }
 
-void meters_change(struct meters *x, const char *op)
+void sync_metrics_change(struct sync_metrics *x, const char *op)
 {
 	if (x)
 		metric_add(x->changes, (const char *const[]){op, NULL}, 1);
 }
 
-void meters_transaction(struct meters *x)
+void sync_metrics_transaction(struct sync_metrics *x)
 {
 	if (x)
 		metric_add(x->transactions, NULL, 1);
 }
 
-void meters_batch(struct meters *x, uint64_t keys, int64_t duration_us)
+void sync_metrics_batch(struct sync_metrics *x, uint64_t keys, int64_t duration_us)
 {
 	if (!x)
 		return;
@@ -72,13 +72,13 @@ void meters_batch(struct meters *x, uint64_t keys, int64_t duration_us)
 	metric_observe(x->batch_seconds, NULL, (double)duration_us / 1e6);
 }
 
-void meters_visibility_wait(struct meters *x, int64_t duration_us)
+void sync_metrics_visibility_wait(struct sync_metrics *x, int64_t duration_us)
 {
 	if (x)
 		metric_observe(x->visibility_seconds, NULL, (double)duration_us / 1e6);
 }
 
-void meters_bulk(struct meters *x, struct bulk_stats *last, const struct bulk_stats *now)
+void sync_metrics_bulk(struct sync_metrics *x, struct bulk_stats *last, const struct bulk_stats *now)
 {
 	if (x) {
 		metric_add(x->documents, (const char *const[]){"index", NULL}, (double)(now->indexed - last->indexed));
@@ -91,13 +91,13 @@ void meters_bulk(struct meters *x, struct bulk_stats *last, const struct bulk_st
 	*last = *now;
 }
 
-void meters_nulled(struct meters *x, uint64_t n)
+void sync_metrics_nulled(struct sync_metrics *x, uint64_t n)
 {
 	if (x)
 		metric_add(x->nulled, NULL, (double)n);
 }
 
-void meters_lag(struct meters *x, int64_t seconds, uint64_t bytes, uint64_t retained)
+void sync_metrics_lag(struct sync_metrics *x, int64_t seconds, uint64_t bytes, uint64_t retained)
 {
 	if (!x)
 		return;
@@ -106,7 +106,7 @@ void meters_lag(struct meters *x, int64_t seconds, uint64_t bytes, uint64_t reta
 	metric_set(x->retained_bytes, NULL, (double)retained);
 }
 
-void meters_bootstrap(struct meters *x, uint64_t rows, double ratio)
+void sync_metrics_bootstrap(struct sync_metrics *x, uint64_t rows, double ratio)
 {
 	if (!x)
 		return;

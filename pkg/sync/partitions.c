@@ -1,5 +1,5 @@
 /* Partitions that come and go. */
-#include "sync/parts_int.h"
+#include "sync/partitions_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,18 +38,18 @@ static bool some_are_gone(const struct checkpoint *cp, const struct catalog_tabl
 }
 
 /* Every root of the plan is to be read again, or its index to be built anew. */
-static void mark_plan(struct engine *e, size_t p, const struct catalog_table *table, bool *rebuild)
+static void mark_plan(struct model *m, size_t p, const struct catalog_table *table, bool *rebuild)
 {
-	const struct document_plan *plan = e->plans[p];
+	const struct document_plan *plan = m->plans[p];
 
 	for (size_t t = 0; t < plan->n_tables; t++) {
 		if (plan->tables[t].table != table)
 			continue;
 		/* Without a bootstrap nothing would fill a new index. */
-		if (plan->tables[t].is_root && e->spec->bootstrap != SPEC_BOOTSTRAP_NEVER)
+		if (plan->tables[t].is_root && rebuild)
 			rebuild[p] = true;
 		else
-			e->reread.all[p] = true;
+			m->resync.all[p] = true;
 	}
 }
 
@@ -61,32 +61,33 @@ static bool is_opaque(const struct document_plan *plan, const struct catalog_tab
 	return false;
 }
 
-static void add_scan(struct engine *e, const struct catalog_table *table, const struct catalog_part *part)
+static void add_scan(struct model *m, const struct catalog_table *table, const struct catalog_part *part)
 {
-	struct reread *r = &e->reread;
+	struct partition_resync *r = &m->resync;
 
-	for (size_t p = 0; p < e->n_plans; p++)
-		r->all[p] = r->all[p] || is_opaque(e->plans[p], table);
+	for (size_t p = 0; p < m->n_plans; p++)
+		r->all[p] = r->all[p] || is_opaque(m->plans[p], table);
 	r->scans = xreallocarray(r->scans, r->n_scans + 1, sizeof(*r->scans));
-	r->scans[r->n_scans++] = (struct reread_scan){.table = table, .part = part};
+	r->scans[r->n_scans++] = (struct partition_scan){.table = table, .part = part};
 }
 
-static void compare_table(struct engine *e, const struct catalog_table *table, bool *rebuild)
+static void compare_table(struct model *m, const struct checkpoint *cp, const struct catalog_table *table,
+			  bool *rebuild)
 {
 	size_t more = 0;
 
-	if (some_are_gone(&e->cp, table)) {
+	if (some_are_gone(cp, table)) {
 		log_info("sync", "partitions are gone or were emptied, reading anew", KV_STR("table", table->name));
-		for (size_t p = 0; p < e->n_plans; p++)
-			mark_plan(e, p, table, rebuild);
+		for (size_t p = 0; p < m->n_plans; p++)
+			mark_plan(m, p, table, rebuild);
 		return;
 	}
 	for (size_t i = 0; i < table->n_parts; i++) {
 		const struct catalog_part *part = &table->parts[i];
 
-		if (!catalog_part_is_leaf(part) || is_known(&e->cp, table, part))
+		if (!catalog_part_is_leaf(part) || is_known(cp, table, part))
 			continue;
-		add_scan(e, table, part);
+		add_scan(m, table, part);
 		more++;
 	}
 	if (more)
@@ -94,27 +95,24 @@ static void compare_table(struct engine *e, const struct catalog_table *table, b
 			 KV_U64("partitions", more));
 }
 
-void parts_compare(struct engine *e, bool **ret_rebuild)
+void partitions_compare(struct model *m, const struct checkpoint *cp, bool *rebuild)
 {
 	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
-	bool *rebuild = xcalloc(e->n_plans, sizeof(*rebuild));
-	struct reread *r = &e->reread;
+	_cleanup_free_ const struct catalog_table **tables = model_tables(m, &n);
+	struct partition_resync *r = &m->resync;
 
-	r->all = xcalloc(e->n_plans, sizeof(*r->all));
+	r->all = xcalloc(m->n_plans, sizeof(*r->all));
 	for (size_t i = 0; i < n; i++)
-		compare_table(e, tables[i], rebuild);
+		compare_table(m, cp, tables[i], rebuild);
 	r->pending = r->n_scans > 0;
-	for (size_t p = 0; p < e->n_plans; p++)
+	for (size_t p = 0; p < m->n_plans; p++)
 		r->pending = r->pending || r->all[p];
-	*ret_rebuild = rebuild;
 }
 
-void parts_adopt(struct engine *e)
+void partitions_adopt(const struct model *m, struct checkpoint *cp)
 {
 	size_t n, total = 0;
-	_cleanup_free_ const struct catalog_table **tables = preflight_tables(e, &n);
-	struct checkpoint *cp = &e->cp;
+	_cleanup_free_ const struct catalog_table **tables = model_tables(m, &n);
 
 	for (size_t i = 0; i < n; i++)
 		total += tables[i]->n_parts;
@@ -133,9 +131,9 @@ void parts_adopt(struct engine *e)
 	}
 }
 
-void reread_release(struct reread *reread)
+void partition_resync_release(struct partition_resync *reread)
 {
 	free(reread->all);
 	free(reread->scans);
-	*reread = (struct reread){0};
+	*reread = (struct partition_resync){0};
 }

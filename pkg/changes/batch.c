@@ -1,5 +1,5 @@
 /* A batch of consecutive transactions. */
-#include "sync/batch_int.h"
+#include "changes/batch.h"
 
 #include <assert.h>
 #include <string.h>

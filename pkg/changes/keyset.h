@@ -3,8 +3,8 @@
  * A key is a target (which root, or which path up) and the bytes of its values. Each remembers the first and the last
  * transaction of its batch that touched it, so that a batch can be cut between transactions.
  */
-#ifndef PGSYNC_SYNC_KEYSET_INT_H
-#define PGSYNC_SYNC_KEYSET_INT_H
+#ifndef PGSYNC_CHANGES_KEYSET_H
+#define PGSYNC_CHANGES_KEYSET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,15 +2,15 @@
  *
  * Belongs to the stream's thread, which hands the batch over and puts an empty one in its place.
  */
-#ifndef PGSYNC_SYNC_INTAKE_INT_H
-#define PGSYNC_SYNC_INTAKE_INT_H
+#ifndef PGSYNC_SYNC_WAL_READER_INT_H
+#define PGSYNC_SYNC_WAL_READER_INT_H
 
-#include "sync/engine_int.h"
+#include "sync/attempt_int.h"
 
 struct pgoutput;
 
-struct intake {
-	struct engine *engine;
+struct wal_reader {
+	struct attempt *attempt;
 	struct pg_stream *wal;
 	struct pgoutput *decoder;
 	struct collector *collector;
@@ -24,11 +24,12 @@ struct intake {
 };
 
 /* Starts the stream of the engine's slot. */
-int intake_open_take(struct intake *in, struct engine *e, struct pg *replication, struct err *err) WARN_UNUSED;
-void intake_close(struct intake *in);
+int wal_reader_open_take(struct wal_reader *in, struct attempt *at, struct pg *replication,
+			 struct err *err) WARN_UNUSED;
+void wal_reader_close(struct wal_reader *in);
 /* Reads for a while, until the batch is full (0), or until there is nothing more to read now (PG_STREAM_AGAIN). */
-int intake_read(struct intake *in, struct err *err) WARN_UNUSED;
+int wal_reader_read(struct wal_reader *in, struct err *err) WARN_UNUSED;
 /* `open` is an empty batch now: what is left of the transaction that the one before ended in goes into it. */
-void intake_go_on(struct intake *in);
+void wal_reader_go_on(struct wal_reader *in);
 
 #endif

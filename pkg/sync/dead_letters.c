@@ -1,12 +1,12 @@
 /* Documents that the index rejected, or that could not be made. */
-#include "sync/deadletter_int.h"
+#include "sync/dead_letters_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/generation_int.h"
+#include "sync/generations_int.h"
 #include "json/json.h"
 
 enum {
@@ -25,12 +25,12 @@ struct rejected {
 	uint64_t version;
 };
 
-void deadletters_init(struct deadletters *d, struct engine *e)
+void dead_letters_init(struct dead_letters *d, const struct model *model, struct connector *connector)
 {
-	*d = (struct deadletters){.engine = e};
+	*d = (struct dead_letters){.model = model, .connector = connector};
 }
 
-static void forget(struct deadletters *d)
+static void forget(struct dead_letters *d)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		free(d->items[i].index);
@@ -40,19 +40,11 @@ static void forget(struct deadletters *d)
 	d->n = 0;
 }
 
-void deadletters_release(struct deadletters *d)
+void dead_letters_release(struct dead_letters *d)
 {
 	forget(d);
 	free(d->items);
-	deadletters_init(d, d->engine);
-}
-
-static const char *alias_of(const struct engine *e, const char *physical)
-{
-	for (size_t i = 0; i < e->n_plans; i++)
-		if (!strcmp(e->physical[i], physical))
-			return e->plans[i]->document->index;
-	return physical;
+	dead_letters_init(d, d->model, d->connector);
 }
 
 static char *letter(const struct bulk_rejection *r, const char *operation, const char *alias)
@@ -74,14 +66,14 @@ static char *letter(const struct bulk_rejection *r, const char *operation, const
 	return strbuf_detach(&sb);
 }
 
-static void add_letter(struct deadletters *d, const struct bulk_rejection *r, const char *operation)
+static void add_letter(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
 {
-	const char *alias = alias_of(d->engine, r->index);
+	const char *alias = model_alias(d->model, r->index);
 	struct rejected *item;
 
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
-	*item = (struct rejected){.index = xasprintf("%s" DEADLETTERS_SUFFIX, alias), .version = r->version};
+	*item = (struct rejected){.index = xasprintf("%s" DEAD_LETTERS_SUFFIX, alias), .version = r->version};
 	/* An id that is too long for the engine is too long for its dead letter as well. */
 	item->id = xstrndup(r->id, strnlen(r->id, 512));
 	item->document = letter(r, operation, alias);
@@ -89,42 +81,42 @@ static void add_letter(struct deadletters *d, const struct bulk_rejection *r, co
 
 static int on_rejected(void *user, const struct bulk_rejection *r, struct err *err)
 {
-	struct deadletters *d = user;
+	struct dead_letters *d = user;
 
-	if (d->engine->spec->on_error == SPEC_ON_ERROR_STALL)
+	if (d->connector->run->spec->on_error == SPEC_ON_ERROR_STALL)
 		return err_reason(err, ERR_INVALID, "DocumentRejected",
 				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
-				  alias_of(d->engine, r->index), r->id, r->type, r->reason);
+				  model_alias(d->model, r->index), r->id, r->type, r->reason);
 	add_letter(d, r, r->is_delete ? "delete" : "index");
 	return 0;
 }
 
-int deadletters_add_failed(struct deadletters *d, const char *physical, const char *id, uint64_t version,
-			   const struct err *why, struct err *err)
+int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
+			    const struct err *why, struct err *err)
 {
 	const struct bulk_rejection r = {
-		.index = physical, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
+		.index = concrete, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
 
-	if (d->engine->spec->on_error == SPEC_ON_ERROR_STALL)
+	if (d->connector->run->spec->on_error == SPEC_ON_ERROR_STALL)
 		return err_reason(
 			err, ERR_INVALID, "DocumentFailed",
 			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
 			"schema fails: %.512s; onError.policy is Stall",
-			id, alias_of(d->engine, physical), why->msg);
+			id, model_alias(d->model, concrete), why->msg);
 	add_letter(d, &r, "read");
 	return 0;
 }
 
 static void on_pressure(void *user, bool under_pressure, const char *why)
 {
-	struct deadletters *d = user;
+	struct dead_letters *d = user;
 
-	report_pressure(&d->engine->report, under_pressure, why);
+	report_pressure(&d->connector->run->report, under_pressure, why);
 }
 
-struct bulk *deadletters_bulk(struct deadletters *d, struct search *search)
+struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search)
 {
-	const struct spec_sink *sink = &d->engine->spec->sink;
+	const struct spec_sink *sink = &d->connector->run->spec->sink;
 	const struct bulk_options options = {
 		.max_bytes = sink->bulk_max_bytes < BODY_BYTES ? (size_t)sink->bulk_max_bytes : BODY_BYTES,
 		.concurrency = (unsigned)sink->bulk_concurrency,
@@ -137,11 +129,11 @@ struct bulk *deadletters_bulk(struct deadletters *d, struct search *search)
 	return bulk_new(search, &options);
 }
 
-static int ensure_index(struct engine *e, struct search *search, const char *index, struct err *err)
+static int ensure_index(struct run *run, struct search *search, const char *index, struct err *err)
 {
 	_cleanup_json_ json_t *body = json_pack(
 		"{s:{s:{s:s}}, s:{s:o, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
-		"settings", "index", "auto_expand_replicas", "0-1", "mappings", "_meta", generation_owner_meta(e),
+		"settings", "index", "auto_expand_replicas", "0-1", "mappings", "_meta", generation_owner_meta(run),
 		"dynamic", 0, "properties", "index", "type", "keyword", "id", "type", "keyword", "operation", "type",
 		"keyword", "status", "type", "short", "time", "type", "date", "type", "type", "keyword", "reason",
 		"type", "text");
@@ -157,20 +149,20 @@ static int ensure_index(struct engine *e, struct search *search, const char *ind
 }
 
 /* Calls fn for each distinct index: rejections of one index follow one another. */
-static int each_index(struct deadletters *d, struct search *search,
-		      int (*fn)(struct engine *e, struct search *search, const char *index, struct err *err),
+static int each_index(struct dead_letters *d, struct search *search,
+		      int (*fn)(struct run *run, struct search *search, const char *index, struct err *err),
 		      struct err *err)
 {
 	for (size_t i = 0; i < d->n; i++)
 		if (!i || strcmp(d->items[i].index, d->items[i - 1].index) != 0)
-			if (fn(d->engine, search, d->items[i].index, err) < 0)
+			if (fn(d->connector->run, search, d->items[i].index, err) < 0)
 				return -1;
 	return 0;
 }
 
 static char *alias_of_letters(const char *index)
 {
-	return xstrndup(index, strlen(index) - strlen(DEADLETTERS_SUFFIX));
+	return xstrndup(index, strlen(index) - strlen(DEAD_LETTERS_SUFFIX));
 }
 
 /* A login that may not touch the index has never written one. */
@@ -180,17 +172,17 @@ static bool no_letters(const struct err *err)
 }
 
 /* Rejections are rare, and somebody will look at once: count them now rather than with the next statistics. */
-static int count_letters(struct engine *e, struct search *search, const char *index, struct err *err)
+static int count_letters(struct run *run, struct search *search, const char *index, struct err *err)
 {
 	_cleanup_free_ char *alias = alias_of_letters(index);
 
-	return search_refresh(search, index, err) < 0 ? -1 : deadletters_count(e, search, alias, err);
+	return search_refresh(search, index, err) < 0 ? -1 : dead_letters_count(run, search, alias, err);
 }
 
-int deadletters_count(struct engine *e, struct search *search, const char *alias, struct err *err)
+int dead_letters_count(struct run *run, struct search *search, const char *alias, struct err *err)
 {
-	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
-	uint32_t noted = report_letters_noted(&e->report, alias);
+	_cleanup_free_ char *letters = xasprintf("%s" DEAD_LETTERS_SUFFIX, alias);
+	uint32_t noted = report_letters_noted(&run->report, alias);
 	struct search_stats stats = {0};
 	struct err why = {0};
 
@@ -198,64 +190,64 @@ int deadletters_count(struct engine *e, struct search *search, const char *alias
 		*err = why;
 		return err_wrap(err, "counting the dead letters of \"%s\"", alias);
 	}
-	report_letters(&e->report, alias, stats.documents, noted);
+	report_letters(&run->report, alias, stats.documents, noted);
 	return 0;
 }
 
 /* Of another PgSync that has a document of this name; an older life of this one's, or one that the engine made by
  * itself, is not. */
-static bool is_foreign(const struct engine *e, const json_t *meta)
+static bool is_foreign(const struct run *run, const json_t *meta)
 {
-	return strcmp(jsonx_string(meta, "pgsync.owner", e->owner), e->owner) != 0;
+	return strcmp(jsonx_string(meta, "pgsync.owner", run->owner), run->owner) != 0;
 }
 
-int deadletters_begin(struct engine *e, const char *alias, struct err *err)
+int dead_letters_begin(struct run *run, struct search *search, const char *alias, struct err *err)
 {
-	_cleanup_free_ char *letters = xasprintf("%s" DEADLETTERS_SUFFIX, alias);
+	_cleanup_free_ char *letters = xasprintf("%s" DEAD_LETTERS_SUFFIX, alias);
 	_cleanup_json_ json_t *meta = NULL;
 
-	if (search_index_meta(e->search, letters, &meta, err) < 0)
+	if (search_index_meta(search, letters, &meta, err) < 0)
 		return no_letters(err) ? 0 : err_wrap(err, "reading who owns index \"%s\"", letters);
-	if (!is_foreign(e, meta) && search_index_delete(e->search, letters, err) < 0)
+	if (!is_foreign(run, meta) && search_index_delete(search, letters, err) < 0)
 		return err_wrap(err, "deleting the dead letters of an older generation");
 	return 0;
 }
 
-void deadletters_say(struct engine *e)
+void dead_letters_say(struct run *run, const struct model *model)
 {
-	for (size_t i = 0; i < e->n_plans; i++) {
-		const char *alias = e->plans[i]->document->index;
-		int64_t n = report_dead_letters(&e->report, alias);
+	for (size_t i = 0; i < model->n_plans; i++) {
+		const char *alias = model->plans[i]->document->index;
+		int64_t n = report_dead_letters(&run->report, alias);
 
 		if (n <= 0)
 			continue;
-		report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
-				 "%lld documents were rejected or could not be made; see index \"%s" DEADLETTERS_SUFFIX
+		report_condition(&run->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected or could not be made; see index \"%s" DEAD_LETTERS_SUFFIX
 				 "\"",
 				 (long long)n, alias);
 		return;
 	}
-	report_condition(&e->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "there are no dead letters");
+	report_condition(&run->report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "there are no dead letters");
 }
 
-static void say_last(struct engine *e, const struct rejected *last)
+static void say_last(struct run *run, const struct rejected *last)
 {
 	_cleanup_free_ char *alias = alias_of_letters(last->index);
 
-	report_condition(&e->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+	report_condition(&run->report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
 			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
-			 (long long)report_dead_letters(&e->report, alias), last->id, last->index);
+			 (long long)report_dead_letters(&run->report, alias), last->id, last->index);
 }
 
-int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
+int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err)
 {
-	_cleanup_(deadletters_release) struct deadletters taken = *d;
+	_cleanup_(dead_letters_release) struct dead_letters taken = *d;
 	_cleanup_(search_freep) struct search *search = NULL;
 
-	deadletters_init(d, d->engine);
+	dead_letters_init(d, d->model, d->connector);
 	if (!taken.n)
 		return 0;
-	if (engine_search(d->engine, &search, err) < 0 || each_index(&taken, search, ensure_index, err) < 0)
+	if (connector_search(d->connector, &search, err) < 0 || each_index(&taken, search, ensure_index, err) < 0)
 		return -1;
 	for (size_t i = 0; i < taken.n; i++) {
 		struct bulk_action action = {.index = taken.items[i].index,
@@ -278,6 +270,6 @@ int deadletters_flush(struct deadletters *d, struct bulk *bulk, struct err *err)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
-	say_last(d->engine, &taken.items[taken.n - 1]);
+	say_last(d->connector->run, &taken.items[taken.n - 1]);
 	return 0;
 }

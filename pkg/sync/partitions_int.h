@@ -10,16 +10,18 @@
  *
  * What is attached and detached again between two looks is not noticed.
  */
-#ifndef PGSYNC_SYNC_PARTS_INT_H
-#define PGSYNC_SYNC_PARTS_INT_H
+#ifndef PGSYNC_SYNC_PARTITIONS_INT_H
+#define PGSYNC_SYNC_PARTITIONS_INT_H
 
-#include "sync/engine_int.h"
+#include "checkpoint/checkpoint.h"
+#include "sync/model_int.h"
 
-/* Compares the partitions with the checkpoint's: fills in e->reread, and marks in *ret_rebuild (caller frees; one for
- * each plan) whose index is to be built anew. */
-void parts_compare(struct engine *e, bool **ret_rebuild);
-/* The checkpoint knows the partitions as they are now; to be saved by the caller. */
-void parts_adopt(struct engine *e);
-void reread_release(struct reread *reread);
+/* Compares the partitions with those of the checkpoint: fills in m->resync, and marks in rebuild (one for each plan)
+ * whose index has to be rebuilt. rebuild is NULL where nothing would fill a new index: then every root is read again.
+ */
+void partitions_compare(struct model *m, const struct checkpoint *cp, bool *rebuild);
+/* The checkpoint knows the partitions as they are now; the caller saves it. */
+void partitions_adopt(const struct model *m, struct checkpoint *cp);
+void partition_resync_release(struct partition_resync *resync);
 
 #endif

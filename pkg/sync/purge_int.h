@@ -4,12 +4,12 @@
  * This needs no list of keys in memory, and no way back from an _id to a key; a page of hits says place and version. A
  * document that was rejected leaves its older self without a row as well: only its letter stays.
  */
-#ifndef PGSYNC_SYNC_SWEEP_INT_H
-#define PGSYNC_SYNC_SWEEP_INT_H
+#ifndef PGSYNC_SYNC_PURGE_INT_H
+#define PGSYNC_SYNC_PURGE_INT_H
 
 #include "sync/reader_int.h"
 
 /* Deletes the documents of r's plan that are older than r->version, and its dead letters. */
-int sweep_older(struct reading *r, struct err *err) WARN_UNUSED;
+int purge_older(struct reading *r, struct err *err) WARN_UNUSED;
 
 #endif

@@ -1,5 +1,5 @@
 /* The set of dirty keys: open addressing over an array in insertion order. */
-#include "sync/keyset_int.h"
+#include "changes/keyset.h"
 
 #include <assert.h>
 #include <string.h>

@@ -10,8 +10,8 @@
  *   [first_rebuild, + n_plans)    no values: the root was truncated, or is as little known; what is gone has to go
  *   [first_scan, + n_scans)       no values: the rows of a partition, as if they were inserted
  */
-#ifndef PGSYNC_SYNC_COLLECT_INT_H
-#define PGSYNC_SYNC_COLLECT_INT_H
+#ifndef PGSYNC_CHANGES_COLLECTOR_H
+#define PGSYNC_CHANGES_COLLECTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,9 +19,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "changes/batch.h"
 #include "document/document.h"
 #include "postgres/pgoutput.h"
-#include "sync/batch_int.h"
 
 /* The plans of a schema with their targets. Immutable while an attempt runs. */
 struct targets {

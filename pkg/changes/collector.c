@@ -1,5 +1,5 @@
 /* From pgoutput messages to dirty keys. */
-#include "sync/collect_int.h"
+#include "changes/collector.h"
 
 #include <assert.h>
 #include <stdlib.h>

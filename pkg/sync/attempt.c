@@ -1,0 +1,48 @@
+/* What an attempt starts from, and its checkpoint. */
+#include "sync/attempt_int.h"
+
+int attempt_begin(struct attempt *at, struct run *run, struct carryover *past, struct err *err)
+{
+	*at = (struct attempt){.run = run, .past = past, .cp = {.seq_no = -1, .primary_term = -1}};
+	return connector_init(&at->connector, run, err);
+}
+
+void attempt_end(struct attempt *at)
+{
+	model_release(&at->model);
+	checkpoint_release(&at->cp);
+	at->cp = (struct checkpoint){0};
+	pg_close(TAKE_PTR(at->pg));
+	search_free(TAKE_PTR(at->search));
+	connector_release(&at->connector);
+}
+
+int attempt_once(const struct sync_options *options, int (*fn)(struct attempt *at, void *user, struct err *err),
+		 void *user, struct err *err)
+{
+	struct carryover past = {0};
+	struct attempt at;
+	struct run run;
+	int r = run_init(&run, options, err);
+
+	if (r == 0) {
+		r = attempt_begin(&at, &run, &past, err);
+		if (r == 0)
+			r = fn(&at, user, err);
+		attempt_end(&at);
+	}
+	run_release(&run);
+	return r;
+}
+
+struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan)
+{
+	return checkpoint_find(&at->cp, at->model.plans[plan]->document->index);
+}
+
+int attempt_save(struct attempt *at, struct err *err)
+{
+	if (checkpoint_save(at->search, at->run->key, &at->cp, err) < 0)
+		return err_wrap(err, "saving the checkpoint");
+	return 0;
+}

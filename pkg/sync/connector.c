@@ -1,0 +1,135 @@
+/* Connections of an attempt's threads, and its cancellation. */
+#include "sync/connector_int.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "http/http.h"
+#include "sync/run_int.h"
+
+enum { SHORT_MS = 10000 };
+
+static int new_target(const struct spec_sink *sink, struct http_target **ret, struct err *err)
+{
+	static const enum http_auth auths[] = {[SPEC_AUTH_NONE] = HTTP_AUTH_NONE,
+					       [SPEC_AUTH_BASIC] = HTTP_AUTH_BASIC,
+					       [SPEC_AUTH_API_KEY] = HTTP_AUTH_API_KEY,
+					       [SPEC_AUTH_BEARER] = HTTP_AUTH_BEARER};
+	struct http_target_options options = {
+		.urls = (const char *const *)sink->urls.items,
+		.n_urls = sink->urls.n,
+		.auth = auths[sink->auth],
+		.username = sink->username,
+		.password = sink->password,
+		.token = sink->auth == SPEC_AUTH_API_KEY ? sink->api_key : sink->token,
+		.ca_pem = sink->ca.value,
+		.insecure_skip_verify = sink->insecure_skip_verify,
+		.user_agent = "pgsync/" PGSYNC_VERSION,
+	};
+
+	return http_target_new(&options, ret, err);
+}
+
+static int watch(int epoll_fd, int fd, struct err *err)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? err_errno(err, errno, "epoll_ctl") : 0;
+}
+
+int connector_init(struct connector *c, struct run *run, struct err *err)
+{
+	*c = (struct connector){.run = run,
+				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
+	if (c->end_fd < 0 || c->cancel_fd < 0)
+		return err_errno(err, errno, "making descriptors");
+	if (watch(c->cancel_fd, c->end_fd, err) < 0 || watch(c->cancel_fd, run->options->stop_fd, err) < 0)
+		return -1;
+	return 0;
+}
+
+void connector_release(struct connector *c)
+{
+	http_target_free(TAKE_PTR(c->target));
+	close_fdp(&c->cancel_fd);
+	close_fdp(&c->end_fd);
+	c->cancel_fd = c->end_fd = -1;
+}
+
+static int connect_pg(const struct connector *c, bool replication, enum connector_limit limit, const char *purpose,
+		      struct pg **ret, struct err *err)
+{
+	static const enum pg_tls modes[] = {[SPEC_TLS_DISABLE] = PG_TLS_DISABLE,
+					    [SPEC_TLS_PREFER] = PG_TLS_PREFER,
+					    [SPEC_TLS_REQUIRE] = PG_TLS_REQUIRE,
+					    [SPEC_TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
+					    [SPEC_TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
+	const struct run *run = c->run;
+	const struct spec_source *source = &run->spec->source;
+	_cleanup_free_ char *application = xasprintf("pgsync %s %s", run->owner, purpose);
+	struct pg_params params = {
+		.host = source->host,
+		.port = (int)source->port,
+		.database = source->database,
+		.user = source->user,
+		.password = source->password,
+		.tls = modes[source->tls],
+		.ca_file = run->ca_fd >= 0 ? run->ca_path : NULL,
+		.application_name = application,
+		.cancel_fd = c->cancel_fd,
+		.query_timeout_ms = limit == CONNECTOR_SHORT ? SHORT_MS : 0,
+	};
+
+	return pg_connect(&params, replication, ret, err);
+}
+
+int connector_pg(const struct connector *c, enum connector_limit limit, const char *purpose, struct pg **ret,
+		 struct err *err)
+{
+	return connect_pg(c, false, limit, purpose, ret, err);
+}
+
+int connector_replication(const struct connector *c, struct pg **ret, struct err *err)
+{
+	return connect_pg(c, true, CONNECTOR_UNLIMITED, "stream", ret, err);
+}
+
+/* Asked by blocking HTTP calls. */
+static bool is_cancelled(void *user)
+{
+	const struct connector *c = user;
+
+	return connector_sleep(c, 0);
+}
+
+int connector_search(struct connector *c, struct search **ret, struct err *err)
+{
+	/* The first call comes before there is another thread. */
+	if (!c->target && new_target(&c->run->spec->sink, &c->target, err) < 0)
+		return -1;
+	return search_new(c->target, is_cancelled, c, ret, err);
+}
+
+void connector_wake(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0)
+		UNUSED(one); /* the counter is full: it is readable already */
+}
+
+void connector_cancel(const struct connector *c)
+{
+	connector_wake(c->end_fd);
+}
+
+bool connector_sleep(const struct connector *c, int64_t ms)
+{
+	struct pollfd fd = {.fd = c->cancel_fd, .events = POLLIN};
+
+	return poll(&fd, 1, (int)ms) > 0;
+}

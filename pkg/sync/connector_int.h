@@ -1,0 +1,49 @@
+/* How the threads of an attempt connect, wait, and end.
+ *
+ * Any thread may use a connector; each opens connections of its own. All waits end when the attempt is cancelled, or
+ * when the caller of sync_run wants to stop.
+ */
+#ifndef PGSYNC_SYNC_CONNECTOR_INT_H
+#define PGSYNC_SYNC_CONNECTOR_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "postgres/pg.h"
+#include "search/search.h"
+
+struct http_target;
+struct run;
+
+struct connector {
+	struct run *run;
+	struct http_target *target; /* the search engine */
+	int end_fd;                 /* an eventfd: readable once the attempt is to end */
+	int cancel_fd;              /* an epoll of end_fd and the caller's stop_fd: readable when either is */
+};
+
+/* Makes the descriptors; connector_release is safe whatever became of it. */
+int connector_init(struct connector *c, struct run *run, struct err *err) WARN_UNUSED;
+void connector_release(struct connector *c);
+
+enum connector_limit {
+	CONNECTOR_UNLIMITED, /* a query takes as long as it takes */
+	CONNECTOR_SHORT,     /* small queries of a thread that has other things to do: a silent server is noticed */
+};
+
+/* purpose: for application_name. */
+int connector_pg(const struct connector *c, enum connector_limit limit, const char *purpose, struct pg **ret,
+		 struct err *err) WARN_UNUSED;
+/* A walsender. */
+int connector_replication(const struct connector *c, struct pg **ret, struct err *err) WARN_UNUSED;
+int connector_search(struct connector *c, struct search **ret, struct err *err) WARN_UNUSED;
+
+/* Ends every wait of the attempt. */
+void connector_cancel(const struct connector *c);
+/* Waits; true when the attempt is to end. */
+bool connector_sleep(const struct connector *c, int64_t ms);
+/* Makes an eventfd readable. */
+void connector_wake(int fd);
+
+#endif

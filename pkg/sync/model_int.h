@@ -1,0 +1,48 @@
+/* What an attempt works with: the documents as compiled against the catalog, and the indices that they go to.
+ *
+ * Built by preflight and recovery; const once the attempt's threads run, so they share it without a lock.
+ */
+#ifndef PGSYNC_SYNC_MODEL_INT_H
+#define PGSYNC_SYNC_MODEL_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "changes/collector.h"
+#include "document/document.h"
+#include "postgres/catalog.h"
+
+/* A partition that was added: its rows are read as if they were inserted. */
+struct partition_scan {
+	const struct catalog_table *table; /* partitioned */
+	const struct catalog_part *part;
+};
+
+/* What has to be read because partitions came or went (partitions_int.h). */
+struct partition_resync {
+	bool pending;
+	bool *all; /* for each plan: every root */
+	struct partition_scan *scans;
+	size_t n_scans;
+};
+
+struct model {
+	struct catalog *catalog;
+	struct document_plan **plans; /* one for each document of the schema */
+	size_t n_plans;
+	struct targets targets;
+	char *snapshot_sql; /* opens the snapshot that documents are read in */
+	char **concrete;    /* for each plan, the index being written */
+	uint64_t *filled;   /* for each plan, the LSN up to which the index holds every commit once it is filled: the
+			     * version of what a bootstrap writes */
+	struct partition_resync resync;
+};
+
+void model_release(struct model *m);
+/* The distinct tables of all plans, in the catalog's order; caller frees the array. */
+const struct catalog_table **model_tables(const struct model *m, size_t *ret_n);
+/* The alias of the concrete index. */
+const char *model_alias(const struct model *m, const char *concrete);
+
+#endif

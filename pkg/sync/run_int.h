@@ -1,0 +1,36 @@
+/* What lives as long as the process: what was asked for, and what is reported.
+ *
+ * Any thread may use a run: its options do not change, report and metrics lock themselves, and the caller's callbacks
+ * are called one at a time.
+ */
+#ifndef PGSYNC_SYNC_RUN_INT_H
+#define PGSYNC_SYNC_RUN_INT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "sync/metrics_int.h"
+#include "sync/report_int.h"
+#include "sync/sync.h"
+
+struct run {
+	const struct sync_options *options;
+	const struct spec *spec;
+	struct report report;
+	struct sync_metrics *metrics;
+	char *owner; /* the resource, "namespace/name": everything that is created names it */
+	char *key;   /* of the checkpoint */
+	int ca_fd;   /* the source's CA, as libpq reads it */
+	char ca_path[32];
+	pthread_mutex_t callbacks;
+};
+
+int run_init(struct run *run, const struct sync_options *options, struct err *err) WARN_UNUSED;
+void run_release(struct run *run);
+/* Hands the report to the caller. */
+void run_publish(struct run *run);
+void run_event(struct run *run, bool warning, const char *reason, const char *action, const char *fmt, ...)
+	PRINTF_LIKE(5, 6);
+
+#endif
