@@ -245,6 +245,7 @@ int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 	if (pg_query(pg, "SELECT pg_current_wal_flush_lsn()", NULL, 0, &result, err) < 0)
 		return -1;
 	if (!parse_lsn(pg_value(result, 0, 0), ret))
-		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is not an LSN", pg_value(result, 0, 0));
+		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is not an LSN",
+			       pg_value(result, 0, 0));
 	return 0;
 }
