@@ -14,7 +14,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-p
             -Wimplicit-fallthrough -Wundef
 CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
 BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
-LIBRARIES := -lpq -lcurl -lyaml -ljansson -lwebsockets -lhiredis -lssl -lcrypto -lpthread -lm
+LIBRARIES := -lpq -lcurl -lyaml -ljansson -lwebsockets -lssl -lcrypto -lpthread -lm
 
 # Two flavours of every object: what ships, and what the tests run under the sanitizers.
 RELEASE_CFLAGS := $(BASE_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -fPIE

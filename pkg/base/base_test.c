@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/findings.h"
 #include "base/map.h"
@@ -93,23 +92,6 @@ static void test_map_when_key_is_put_twice_then_old_value_is_freed(void **state)
 	assert_true(map_removes(m, "a"));
 	assert_false(map_removes(m, "a"));
 	assert_null(map_gets(m, "a"));
-}
-
-static void test_arena_when_reset_then_memory_is_reused_and_zeroed(void **state)
-{
-	struct arena a;
-	char *p;
-
-	UNUSED(state);
-	arena_init(&a);
-	p = arena_strndup(&a, "hello", 5);
-	assert_string_equal(p, "hello");
-	(void)memset(arena_alloc(&a, 100000), 1, 100000);
-	arena_reset(&a);
-	p = arena_alloc(&a, 16);
-	for (int i = 0; i < 16; i++)
-		assert_int_equal(p[i], 0);
-	arena_release(&a);
 }
 
 static void test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is(void **state)
@@ -301,7 +283,6 @@ int main(void)
 		cmocka_unit_test(test_strbuf_detach_then_buffer_is_usable_again),
 		cmocka_unit_test(test_reader_when_input_ends_then_get_fails_and_consumes_nothing),
 		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),
-		cmocka_unit_test(test_arena_when_reset_then_memory_is_reused_and_zeroed),
 		cmocka_unit_test(test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),

@@ -311,11 +311,6 @@ int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int ti
 	return step(http, err);
 }
 
-void http_wakeup(struct http *http)
-{
-	(void)curl_multi_wakeup(http->multi);
-}
-
 /* --- Blocking --------------------------------------------------------------------------------------------------------
  */
 struct waiter {

@@ -1,6 +1,6 @@
 /* HTTP over libcurl: many requests on one multi handle, TLS and credentials from memory, deadlines and size caps.
  *
- * A struct http is a loop of one thread; nothing here is thread-safe but http_wakeup. A struct http_target is a server
+ * A struct http is a loop of one thread; nothing here is thread-safe. A struct http_target is a server
  * (or several equivalent ones) with its TLS settings and credentials. Blocking callers use http_do; event-driven ones
  * start calls and run http_poll. Connections are kept alive and reused. Credentials never appear in an error text.
  *
@@ -89,10 +89,8 @@ int http_new(struct http **ret, struct err *err) WARN_UNUSED;
 void http_free(struct http *http);
 CLEANUP(struct http, http_free);
 
-/* Blocking calls ask this between waits; true ends them with ERR_CANCELLED. Call http_wakeup to be asked at once. */
+/* Blocking calls ask this at least once a second; true ends them with ERR_CANCELLED. */
 void http_set_cancelled(struct http *http, bool (*cancelled)(void *user), void *user);
-/* From any thread (not from a signal handler): ends the current wait. */
-void http_wakeup(struct http *http);
 
 /* Sends a request and waits. 0 means that an answer arrived, whatever its status: the caller looks at it. Negative:
  * none arrived; TRANSIENT with reason DNS, Refused, Timeout, Reset; DENIED/TLS for a certificate that does not verify

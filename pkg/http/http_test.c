@@ -883,7 +883,6 @@ static void test_poll_when_a_descriptor_is_ready_then_its_revents_are_set(void *
 }
 
 struct stopper {
-	struct http *http;
 	_Atomic bool stop;
 };
 
@@ -900,11 +899,10 @@ static void *stop_soon(void *user)
 
 	(void)poll(NULL, 0, 100);
 	stopper->stop = true;
-	http_wakeup(stopper->http);
 	return NULL;
 }
 
-static void test_do_when_woken_and_told_to_stop_then_cancelled_at_once(void **state)
+static void test_do_when_told_to_stop_then_cancelled_within_a_second(void **state)
 {
 	struct client c;
 	struct stopper stopper = {0};
@@ -913,12 +911,11 @@ static void test_do_when_woken_and_told_to_stop_then_cancelled_at_once(void **st
 
 	UNUSED(state);
 	client_start(&c, answer_never);
-	stopper.http = c.http;
 	http_set_cancelled(c.http, is_stopped, &stopper);
 	assert_int_equal(pthread_create(&thread, NULL, stop_soon, &stopper), 0);
 	assert_int_equal(client_do(&c, &get), -1);
 	assert_int_equal(c.err.kind, ERR_CANCELLED);
-	assert_in_range(clock_now_ms() - started_ms, 90, 800);
+	assert_in_range(clock_now_ms() - started_ms, 90, 1800);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	client_stop(&c);
 }
@@ -954,7 +951,7 @@ int main(void)
 		cmocka_unit_test(test_free_when_a_call_is_under_way_then_done_hears_cancelled),
 		cmocka_unit_test(test_done_when_it_starts_and_waits_for_others_then_the_loop_goes_on),
 		cmocka_unit_test(test_poll_when_a_descriptor_is_ready_then_its_revents_are_set),
-		cmocka_unit_test(test_do_when_woken_and_told_to_stop_then_cancelled_at_once),
+		cmocka_unit_test(test_do_when_told_to_stop_then_cancelled_within_a_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,17 +48,13 @@ struct elector {
 
 static void on_started(void *user)
 {
-	struct elector *e = user;
-
-	assert_true(kube_lease_is_leader(e->lease));
-	strbuf_adds(&e->told, "lead ");
+	strbuf_adds(&((struct elector *)user)->told, "lead ");
 }
 
 static void on_stopped(void *user)
 {
 	struct elector *e = user;
 
-	assert_false(kube_lease_is_leader(e->lease));
 	strbuf_adds(&e->told, "stop ");
 	e->stopped_ms = clock_now_ms();
 	if (e->free_on_stop)
@@ -132,10 +128,7 @@ static void test_elect_when_no_lease_exists_then_created_and_renewed(void **stat
 
 	UNUSED(state);
 	elector_begin(&e, STEPS, ARRAY_SIZE(STEPS));
-	assert_false(kube_lease_is_leader(e.lease));
-	assert_string_equal(kube_lease_holder(e.lease), "");
 	assert_told(&e, "=me lead ");
-	assert_string_equal(kube_lease_holder(e.lease), "me");
 	assert_int_equal(fake_count(&e.api, "POST /apis/coordination.k8s.io/v1/namespaces/ns/leases "), 1);
 	/* Renewed without reading it first. */
 	assert_int_equal(fake_count(&e.api, "PUT /apis/coordination.k8s.io/v1/namespaces/ns/leases/l "), 2);
@@ -160,7 +153,6 @@ static void test_elect_when_another_leads_then_waits_until_it_is_silent(void **s
 	FAKE_UNTIL(e.kube, e.api.next == 3);
 	seen_ms = clock_now_ms();
 	assert_string_equal(e.told.data, "=other ");
-	assert_string_equal(kube_lease_holder(e.lease), "other");
 	FAKE_UNTIL(e.kube, fake_count(&e.api, "PUT") == 1);
 	assert_true(clock_now_ms() - seen_ms >= 950);
 	assert_int_equal(fake_count(&e.api, "\"leaseTransitions\":3"), 1);
@@ -197,8 +189,8 @@ static void test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_lead
 	elector_end(&e);
 }
 
-/* A frozen process finds its timers late; its word must be good before they run. */
-static void test_lead_when_the_loop_was_frozen_then_no_leader_by_the_clock(void **state)
+/* A frozen process finds its timers late. */
+static void test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_told(void **state)
 {
 	static const struct fake_step STEPS[] = {OURS("1"), OURS("2"), THEIRS("3"), THEIRS("3")};
 	struct timespec frozen = {.tv_nsec = (DEADLINE_MS + 100) * 1000 * 1000};
@@ -207,9 +199,7 @@ static void test_lead_when_the_loop_was_frozen_then_no_leader_by_the_clock(void 
 	UNUSED(state);
 	elector_begin(&e, STEPS, ARRAY_SIZE(STEPS));
 	FAKE_UNTIL(e.kube, strstr(e.told.data, "lead "));
-	assert_true(kube_lease_is_leader(e.lease));
 	(void)nanosleep(&frozen, NULL);
-	assert_false(kube_lease_is_leader(e.lease));
 	FAKE_UNTIL(e.kube, strstr(e.told.data, "=other"));
 	assert_string_equal(e.told.data, "=me lead stop =other ");
 	elector_end(&e);
@@ -274,7 +264,6 @@ static void test_release_when_we_hold_it_then_written_also_after_a_conflict(void
 	elector_begin(&e, STEPS, ARRAY_SIZE(STEPS));
 	FAKE_UNTIL(e.kube, strstr(e.told.data, "lead "));
 	kube_lease_release(e.lease, on_released, &e);
-	assert_false(kube_lease_is_leader(e.lease));
 	assert_told(&e, "=me lead released ");
 	assert_int_equal(fake_count(&e.api, "\"holderIdentity\":\"\",\"leaseDurationSeconds\":1"), 2);
 	FAKE_FOR(e.kube, 200);
@@ -351,7 +340,7 @@ int main(void)
 		cmocka_unit_test(test_elect_when_another_leads_then_waits_until_it_is_silent),
 		cmocka_unit_test(test_lead_when_another_has_taken_the_lease_then_stopped_and_told_who),
 		cmocka_unit_test(test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_leads_again),
-		cmocka_unit_test(test_lead_when_the_loop_was_frozen_then_no_leader_by_the_clock),
+		cmocka_unit_test(test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_told),
 		cmocka_unit_test(test_lead_when_a_renewal_fails_once_then_the_long_way_and_no_interruption),
 		cmocka_unit_test(test_lead_when_the_lease_is_deleted_then_created_again),
 		cmocka_unit_test(test_elect_when_two_create_then_the_loser_waits),

@@ -103,8 +103,6 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 				    const struct kube_reflector_handlers *handlers, void *user);
 /* No handler is called any more. NULL is fine. */
 void kube_reflector_stop(struct kube_reflector *reflector);
-/* When anything (an event, a bookmark, a finished list) last came from the server, clock_now_ms; 0: never. */
-int64_t kube_reflector_last_seen(const struct kube_reflector *reflector);
 
 /* Decoder of a watch stream: newline-separated frames, fed in pieces; pure, for the reflector and its fuzz target. */
 struct kube_frames;
@@ -154,10 +152,6 @@ struct kube_lease;
 /* INVALID unless duration > renew deadline > 1.2 * retry period > 0. */
 int kube_lease_start(struct kube *kube, const struct kube_lease_options *options, struct kube_lease **ret,
 		     struct err *err) WARN_UNUSED;
-/* By the clock: false from the renew deadline on, also when the loop was frozen and could not say so yet. */
-bool kube_lease_is_leader(const struct kube_lease *lease);
-/* The holder as last seen, "" when none. */
-const char *kube_lease_holder(const struct kube_lease *lease);
 /* Gives the Lease up if we hold it, then calls done (with NULL or the error, at the latest after the renew deadline).
  * Call it after the guarded work has stopped, and once. The election is over then. */
 void kube_lease_release(struct kube_lease *lease, void (*done)(void *user, const struct err *err), void *user);

@@ -410,16 +410,6 @@ int kube_lease_start(struct kube *kube, const struct kube_lease_options *options
 	return 0;
 }
 
-bool kube_lease_is_leader(const struct kube_lease *lease)
-{
-	return lease->leading && clock_now_ms() < lease->valid_ms;
-}
-
-const char *kube_lease_holder(const struct kube_lease *lease)
-{
-	return lease->state.exists ? lease->state.record.holder : "";
-}
-
 static void free_lease(void *ptr)
 {
 	struct kube_lease *lease = ptr;

@@ -37,7 +37,6 @@ struct kube_reflector {
 	char resource_version[KUBE_RV_BYTES]; /* watch from here; "" : list first */
 	char *continue_token;                 /* of the list under way, or NULL */
 	bool synced;
-	int64_t last_seen_ms;
 
 	struct http_call *call;
 	struct kube_target *target;
@@ -270,7 +269,6 @@ static void complete(struct kube_reflector *r, const char *version)
 	bool first = !r->synced;
 
 	(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
-	r->last_seen_ms = clock_now_ms();
 	map_each(r->known, lose_unseen, r);
 	if (r->dead)
 		return;
@@ -387,7 +385,6 @@ static void on_event(void *user, const char *type, json_t *object)
 		return;
 	r->events++;
 	r->silences = 0;
-	r->last_seen_ms = clock_now_ms();
 	if (strcmp(type, "ERROR") == 0) {
 		on_error_event(r, object);
 		return;
@@ -551,9 +548,4 @@ void kube_reflector_stop(struct kube_reflector *r)
 		return;
 	http_cancel(TAKE_PTR(r->call));
 	kube_bury(r->kube, r, free_reflector);
-}
-
-int64_t kube_reflector_last_seen(const struct kube_reflector *r)
-{
-	return r->last_seen_ms;
 }

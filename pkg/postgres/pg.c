@@ -310,28 +310,6 @@ int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err)
 	}
 }
 
-int pg_rows_abort(struct pg *pg, struct err *err)
-{
-	int64_t deadline_ms = clock_now_ms() + PG_ABORT_MS;
-
-	if (!pg->rows)
-		return 0;
-	pg->rows = false;
-	if (pg_cancel(pg, deadline_ms, err) < 0) {
-		pg->dead = true;
-		return -1;
-	}
-	for (;;) {
-		_cleanup_(pg_result_freep) struct pg_result *result = NULL;
-
-		if (pg_next_result(pg, deadline_ms, &result, err) < 0)
-			return err_wrap(err, "aborting a query");
-		if (!result)
-			break;
-	}
-	return PQstatus(pg->conn) == CONNECTION_OK ? 0 : pg_err_conn(pg->conn, err);
-}
-
 /* --- Results -------------------------------------------------------------------------------------------------------
  * libpq names its PGresult struct pg_result too, so its headers and ours declare one type.
  */

@@ -90,8 +90,6 @@ int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, con
 bool pg_is_about_a_value(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;
-/* Drops what is left of the stream (cancels the query). */
-int pg_rows_abort(struct pg *pg, struct err *err) WARN_UNUSED;
 
 /* Appends "quoted" identifiers and 'literals' (no connection needed: standard_conforming_strings is assumed on). */
 void pg_quote_ident(struct strbuf *sb, const char *name);

@@ -13,7 +13,6 @@ enum {
 	PG_PREPARED_MAX = 256,            /* names remembered per connection; further ones run unprepared */
 	PG_SQL_BYTES = 4 * 1024 * 1024,   /* the longest statement that this package builds */
 	PG_CANCEL_MS = 1000,              /* how long a cancel request may take when we stop */
-	PG_ABORT_MS = 10000,              /* how long the server may take to abort a stream of rows */
 	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to let go of its slot */
 	PG_CONNECT_TIMEOUT_MS = 10 * 1000 /* when pg_params does not say */
 };

@@ -40,11 +40,6 @@ void search_free(struct search *search)
 	free(search);
 }
 
-void search_wakeup(struct search *search)
-{
-	http_wakeup(search->http);
-}
-
 json_t *search_must(json_t *value)
 {
 	if (!value)

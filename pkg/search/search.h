@@ -28,8 +28,6 @@ void search_free(struct search *search);
 CLEANUP(struct search, search_free);
 /* Of each request that is no bulk. 0: the default, 60 s. */
 void search_set_timeout(struct search *search, int64_t timeout_ms);
-/* From any thread: makes a waiting call ask `cancelled` at once. */
-void search_wakeup(struct search *search);
 
 enum search_flavour { SEARCH_ELASTICSEARCH, SEARCH_OPENSEARCH };
 
