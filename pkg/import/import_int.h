@@ -1,20 +1,39 @@
-/* Shared between the files of this package only. */
+/* Shared between the files of this package only. Lowest first: a file calls only what is above its own part. */
 #ifndef PGSYNC_IMPORT_IMPORT_INT_H
 #define PGSYNC_IMPORT_IMPORT_INT_H
 
+#include "base/map.h"
 #include "import/import.h"
 
-/* Calls fn for each variable that is set, in the order in which they came. */
+/* --- env.c --- */
+
+struct import_env {
+	struct map *values; /* by name */
+};
+
+/* A map of values; wipes each that it frees. */
+struct map *import_values_new(void);
+/* As import_env_get, but returns an empty value too. */
+const char *import_env_value(const struct import_env *env, const char *name);
+/* Calls fn for each variable that is set, in the order in which they were added. */
 void import_env_each(const struct import_env *env, void (*fn)(void *user, const char *name, const char *value),
 		     void *user);
 
-/* As import_env_get, but empty values count. */
-const char *import_env_value(const struct import_env *env, const char *name);
+/* --- settings.c --- */
 
-/* Whether pgsync knows a variable of this name. */
+/* Whether pgsync has a variable of this name. */
 bool import_setting_known(const char *name);
 
-/* What a PgSync is being made from. */
+/* --- substitute.c --- */
+
+enum { IMPORT_TEXT_BYTES = 1 << 20 };
+/* Replaces $NAME, ${NAME} and $$. Leaves any other $ as it is, and, with a warning, a variable that is not set. NULL if
+ * the result is too long. Caller frees. */
+char *import_substitute(const char *text, const struct import_env *env, const char *path, struct findings *f);
+
+/* --- build.c --- */
+
+/* What a PgSync is built from. */
 struct import_build {
 	const struct import_options *options;
 	const char *name;
@@ -22,25 +41,27 @@ struct import_build {
 	struct findings *f;
 };
 
-/* spec.source and spec.sink. Both add to b->secrets what they refer to. New references. */
-json_t *import_build_source(struct import_build *b, const char *database);
-json_t *import_build_sink(struct import_build *b);
-
 /* import_env_get of its environment. */
 const char *import_get(const struct import_build *b, const char *variable);
-/* A value for a Secret of this PgSync, "<name>-<part>"; returns the Secret's name (borrowed, from b->secrets). */
+/* A whole number. One outside [min, max] becomes the nearest in it, with a warning. Returns `otherwise` if the variable
+ * is not set, or, with a finding, if it is not a number. */
+int64_t import_number(struct import_build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise);
+/* Puts a value into the Secret "<name>-<part>" of this PgSync. Returns the Secret's name, borrowed from b->secrets. */
 const char *import_add_secret(struct import_build *b, const char *part, const char *key, const char *value);
-/* A certificate authority in a file that a variable names, as a key of that Secret; NULL with a finding when it cannot
- * be read. A new reference to {"name": ..., "key": ...}. */
+/* Puts the certificate authority in a file that a variable names into that Secret. Returns a new reference to
+ * {"name": ..., "key": ...}, or NULL with a finding if the file cannot be read. */
 json_t *import_add_file(struct import_build *b, const char *variable, const char *path, const char *part);
-/* A finding about a variable. */
+/* Adds a finding about a variable. */
 void import_invalid(struct import_build *b, const char *variable, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void import_ignored(struct import_build *b, const char *variable, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* A whole number, brought into [min, max] with a warning when it lies outside; `otherwise` when the variable is not
- * set, or, with a finding, no number. */
-int64_t import_number(struct import_build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise);
 
-/* Whether it is UTF-8, which strings of JSON must be. */
+/* Whether it is UTF-8, as strings of JSON must be. */
 bool import_is_text(const char *s);
+
+/* --- source.c, sink.c --- */
+
+/* spec.source and spec.sink. Add what they refer to to b->secrets. New references. */
+json_t *import_build_source(struct import_build *b, const char *database);
+json_t *import_build_sink(struct import_build *b);
 
 #endif

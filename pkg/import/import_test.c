@@ -135,11 +135,11 @@ static void test_env_file_when_the_environment_says_it_too_then_the_environment(
 	findings_init(&f);
 	import_env_add_file(env, text, strlen(text), "prod.env", &f);
 	assert_string_equal(import_env_get(env, "PG_PASSWORD"), "from-environment");
-	expect(&f, FINDING_WARNING, "PG_PASSWORD: the environment's value counts, not the other one of prod.env");
+	expect(&f, FINDING_WARNING, "PG_PASSWORD: the environment's value is used, not that of prod.env");
 	findings_release(&f);
 }
 
-static void test_env_file_when_lines_are_wrong_then_named_by_number_and_passed_over(void **state)
+static void test_env_file_when_lines_are_wrong_then_named_by_number_and_skipped(void **state)
 {
 	static const char text[] = "PG_HOST=db\n=secret\nA='secret\nB=1";
 	_cleanup_(import_env_freep) struct import_env *env = import_env_new(NULL);
@@ -149,8 +149,8 @@ static void test_env_file_when_lines_are_wrong_then_named_by_number_and_passed_o
 	findings_init(&f);
 	import_env_add_file(env, text, strlen(text), ".env", &f);
 	expect(&f, FINDING_WARNING,
-	       ".env: line 2 is passed over: it must be NAME=value, with both quotes if there are any\n"
-	       ".env: line 3 is passed over: it must be NAME=value, with both quotes if there are any");
+	       ".env: line 2 is skipped: it must be NAME=value, and a quote must be closed\n"
+	       ".env: line 3 is skipped: it must be NAME=value, and a quote must be closed");
 	assert_string_equal(import_env_get(env, "PG_HOST"), "db");
 	assert_string_equal(import_env_get(env, "B"), "1");
 	findings_release(&f);
@@ -205,8 +205,8 @@ static void test_env_check_when_a_variable_means_nothing_then_says_why(void **st
 	findings_init(&f);
 	import_env_check(env, true, &f);
 	expect(&f, FINDING_WARNING,
-	       "CHECKPOINT_PATH: ignored: the checkpoint is kept in the search engine, beside the index\n"
-	       "PG_PASSWROD: is no variable of pgsync; did you mean PG_PASSWORD?");
+	       "CHECKPOINT_PATH: ignored: the checkpoint is kept in the search engine, next to the index\n"
+	       "PG_PASSWROD: is not a variable of pgsync; did you mean PG_PASSWORD?");
 	findings_release(&f);
 	findings_init(&f);
 	import_env_check(env, false, &f);
@@ -338,8 +338,8 @@ static void test_import_of_source_when_a_url_then_a_secret_and_nothing_else(void
 		      "\"bookstore\", \"tls\": {\"mode\": \"Require\"}}",
 		      "{\"bookstore-books-postgres\": {\"uri\": "
 		      "\"postgresql://u:p%40@db:6432/other?sslmode=require\"}}",
-		      "PG_HOST: ignored: PG_URL is set and comes first\n"
-		      "PG_USER: ignored: PG_URL is set and comes first");
+		      "PG_HOST: ignored: PG_URL is set and takes precedence\n"
+		      "PG_USER: ignored: PG_URL is set and takes precedence");
 	expect_import("PG_URL=postgres://u@db\n", "spec.source.tls", "{\"mode\": \"Prefer\"}", NULL, NULL);
 	expect_import("PG_URL=postgres://u@db/x?a=b&sslrootcert=%2Fca.pem&sslmode=verify-ca\n", "spec.source.tls",
 		      "{\"mode\": \"VerifyCA\", \"caSecretRef\": {\"name\": \"bookstore-books-postgres\", \"key\": "
@@ -360,7 +360,7 @@ static void test_import_of_sink_when_variables_then_in_the_spec(void **state)
 		      NULL, NULL);
 	expect_import("PG_USER=u\nELASTICSEARCH_URL=https://es:443/prefix/\nELASTICSEARCH_HOST=x\n", "spec.sink",
 		      "{\"urls\": [\"https://es:443/prefix\"]}", "{}",
-		      "ELASTICSEARCH_HOST: ignored: ELASTICSEARCH_URL is set and comes first");
+		      "ELASTICSEARCH_HOST: ignored: ELASTICSEARCH_URL is set and takes precedence");
 	/* "europe.example.com:9243$abc$def" */
 	expect_import("PG_USER=u\nELASTICSEARCH_CLOUD_ID=shop:ZXVyb3BlLmV4YW1wbGUuY29tOjkyNDMkYWJjJGRlZg==\n",
 		      "spec.sink.urls", "[\"https://abc.europe.example.com:9243\"]", NULL, NULL);
@@ -374,9 +374,9 @@ static void test_import_of_sink_when_numbers_are_out_of_range_then_brought_into_
 	UNUSED(state);
 	expect_import("PG_USER=u\nELASTICSEARCH_MAX_CHUNK_BYTES=1000\nELASTICSEARCH_THREAD_COUNT=100\n",
 		      "spec.sink.bulk", "{\"maxBytes\": 65536, \"concurrency\": 16}", NULL,
-		      "ELASTICSEARCH_MAX_CHUNK_BYTES: is 1000; 65536 is used, since it must lie between 65536 and "
+		      "ELASTICSEARCH_MAX_CHUNK_BYTES: is 1000; 65536 is used, since it must be between 65536 and "
 		      "104857600\n"
-		      "ELASTICSEARCH_THREAD_COUNT: is 100; 16 is used, since it must lie between 1 and 16");
+		      "ELASTICSEARCH_THREAD_COUNT: is 100; 16 is used, since it must be between 1 and 16");
 }
 
 #define SEARCH(type) "{\"type\": \"" type "\", \"secretRef\": {\"name\": \"bookstore-books-search\"}}"
@@ -412,41 +412,41 @@ static void test_import_of_logins_when_several_or_half_then_says_which_counts(vo
 	UNUSED(state);
 	expect_import("PG_USER=u\nELASTICSEARCH_API_KEY=k\nELASTICSEARCH_BEARER_AUTH=t\nELASTICSEARCH_USER=u\n",
 		      "spec.sink.authentication", SEARCH("APIKey"), VALUES("{\"apiKey\": \"k\"}"),
-		      "ELASTICSEARCH_BEARER_AUTH: ignored: ELASTICSEARCH_API_KEY is set and comes first\n"
+		      "ELASTICSEARCH_BEARER_AUTH: ignored: ELASTICSEARCH_API_KEY is set and takes precedence\n"
 		      "ELASTICSEARCH_USER: ignored: ELASTICSEARCH_PASSWORD is not set");
 	expect_import("PG_USER=u\nELASTICSEARCH_URL=http://u:p@es\nELASTICSEARCH_USER=x\nELASTICSEARCH_PASSWORD=y\n",
 		      "spec.sink.urls", "[\"http://es\"]", VALUES("{\"username\": \"u\", \"password\": \"p\"}"),
-		      "ELASTICSEARCH_USER: ignored: ELASTICSEARCH_URL is set and comes first");
+		      "ELASTICSEARCH_USER: ignored: ELASTICSEARCH_URL is set and takes precedence");
 }
 
 static void test_import_when_variables_are_wrong_then_all_at_once_and_without_values(void **state)
 {
 	UNUSED(state);
-	expect_errors(
-		BOOKS,
-		"PG_PORT=many\nPG_SSLMODE=maybe\nPG_DRIVER=pymysql\nELASTICSEARCH_PORT=tcp://10.0.0.1:9200\n"
-		"ELASTICSEARCH_SCHEME=ftp\nELASTICSEARCH_VERIFY_CERTS=perhaps\nELASTICSEARCH_CA_CERTS=/none\n"
-		"ELASTICSEARCH_HTTP_AUTH=secret\n",
-		"PG_DRIVER: is pymysql: MySQL and MariaDB are not read, only Postgres is\n"
-		"PG_USER: is required: the role to connect as (or give all of it in PG_URL)\n"
-		"PG_PORT: must be a number from 1 to 65535\n"
-		"PG_SSLMODE: sslmode must be disable, allow, prefer, require, verify-ca or verify-full, found "
-		"\"maybe\"\n"
-		"ELASTICSEARCH_PORT: must be a number from 1 to 65535; found what Kubernetes sets for a Service of "
-		"this name: set enableServiceLinks: false in the pod, or name the Service otherwise\n"
-		"ELASTICSEARCH_SCHEME: must be http or https, found \"ftp\"\n"
-		"ELASTICSEARCH_HTTP_AUTH: must be USER,PASSWORD\n"
-		"ELASTICSEARCH_CA_CERTS: /none: no such file\n"
-		"ELASTICSEARCH_VERIFY_CERTS: must be true or false, found \"perhaps\"");
+	expect_errors(BOOKS,
+		      "PG_PORT=many\nPG_SSLMODE=maybe\nPG_DRIVER=pymysql\nELASTICSEARCH_PORT=tcp://10.0.0.1:9200\n"
+		      "ELASTICSEARCH_SCHEME=ftp\nELASTICSEARCH_VERIFY_CERTS=perhaps\nELASTICSEARCH_CA_CERTS=/none\n"
+		      "ELASTICSEARCH_HTTP_AUTH=secret\n",
+		      "PG_DRIVER: is pymysql: only Postgres is supported, not MySQL or MariaDB\n"
+		      "PG_USER: is required: the role to connect as (or set PG_URL instead)\n"
+		      "PG_PORT: must be a number from 1 to 65535\n"
+		      "PG_SSLMODE: sslmode must be disable, allow, prefer, require, verify-ca or verify-full, found "
+		      "\"maybe\"\n"
+		      "ELASTICSEARCH_PORT: must be a number from 1 to 65535; this value is what Kubernetes sets for a "
+		      "Service of "
+		      "this name: set enableServiceLinks: false in the pod, or rename the Service\n"
+		      "ELASTICSEARCH_SCHEME: must be http or https, found \"ftp\"\n"
+		      "ELASTICSEARCH_HTTP_AUTH: must be USER,PASSWORD\n"
+		      "ELASTICSEARCH_CA_CERTS: /none: no such file\n"
+		      "ELASTICSEARCH_VERIFY_CERTS: must be true or false, found \"perhaps\"");
 	expect_errors(BOOKS,
 		      "PG_URL=mysql://u:secret@db/x\nELASTICSEARCH_URL=u:secret@es\nELASTICSEARCH_BASIC_AUTH=secret\n",
 		      "PG_URL: must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE\n"
 		      "ELASTICSEARCH_URL: must be http://HOST:PORT or https://HOST:PORT\n"
-		      "ELASTICSEARCH_BASIC_AUTH: must be USER:PASSWORD, or that in base64");
+		      "ELASTICSEARCH_BASIC_AUTH: must be USER:PASSWORD, or its base64 encoding");
 	expect_errors(BOOKS, "PG_USER=u\nPG_SSLMODE=verify-ca\nELASTICSEARCH_CLOUD_ID=shop:c2VjcmV0\n",
 		      "PG_SSLROOTCERT: sslmode verify-ca needs sslrootcert: the file with the certificate authority to "
 		      "verify against\n"
-		      "ELASTICSEARCH_CLOUD_ID: is none: copy it from the deployment's page");
+		      "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the page of the deployment");
 }
 
 static void test_import_when_something_is_wrong_then_the_schema_is_there_to_be_checked(void **state)
@@ -460,7 +460,7 @@ static void test_import_when_something_is_wrong_then_the_schema_is_there_to_be_c
 	       "schema.json[0]: `database` is required: the database to read, as a string\n"
 	       "schema.json[1]: must be an object, found an integer\n"
 	       "PG_URL: must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE\n"
-	       "ELASTICSEARCH_CLOUD_ID: is none: copy it from the deployment's page");
+	       "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the page of the deployment");
 	assert_int_equal(r.n, 2);
 	expect_at(r.list[0].resource, "spec.schema", "[{\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}]");
 	assert_int_equal(r.list[1].positions[0], 2);
@@ -491,8 +491,8 @@ static void test_import_when_variables_in_a_document_then_replaced_at_its_top(vo
 	UNUSED(state);
 	assert_int_equal(r.n, 1);
 	expect(&r.f, FINDING_WARNING,
-	       "schema.json[0].routing: the variable NONE is not set: its name stays in the text\n"
-	       "schema.json[0].routing: the variable NONE is not set: its name stays in the text");
+	       "schema.json[0].routing: the variable NONE is not set; its name stays in the text\n"
+	       "schema.json[0].routing: the variable NONE is not set; its name stays in the text");
 	expect_at(r.list[0].resource, "spec.schema",
 		  "[{\"database\": \"bookstore\", \"index\": \"prod_books\", \"routing\": \"$x $NONE ${NONE} ${DB $\", "
 		  "\"pipeline\": \"x\", \"nodes\": {\"table\": \"$DB\"}}]");
@@ -557,10 +557,10 @@ static void test_import_when_names_would_collide_then_refused(void **state)
 	UNUSED(state);
 	expect(&named.f, FINDING_ERROR,
 	       "--name: names one PgSync, but schema.json has 2 databases, each of which becomes one");
-	expect_errors("[{\"database\": \"a-b\", \"index\": \"c\"}, {\"database\": \"a\", \"index\": \"b_c\"}]",
-		      "PG_USER=u\n",
-		      "schema.json: two databases would become PgSyncs named a-b-c: give each a file of its own, and "
-		      "--name");
+	expect_errors(
+		"[{\"database\": \"a-b\", \"index\": \"c\"}, {\"database\": \"a\", \"index\": \"b_c\"}]", "PG_USER=u\n",
+		"schema.json: two databases would become PgSyncs named a-b-c: put each into its own file, and use "
+		"--name");
 }
 
 static void test_import_when_two_databases_share_an_index_then_refused(void **state)
@@ -570,7 +570,7 @@ static void test_import_when_two_databases_share_an_index_then_refused(void **st
 		      "\"index\": \"other\"}]",
 		      "PG_USER=u\n",
 		      "schema.json[1].index: index \"same\" is also that of schema.json[0], a document of another "
-		      "database; every document needs an index of its own");
+		      "database; every document needs its own index");
 }
 
 static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **state)
@@ -580,12 +580,10 @@ static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **
 
 	UNUSED(state);
 	expect(&r.f, FINDING_WARNING,
-	       "spec.source.host: localhost is this machine; in a cluster it is the operator's own pod: name the "
-	       "server "
-	       "as the cluster sees it\n"
-	       "spec.sink.urls[0]: http://localhost:9200 is this machine; in a cluster it is the operator's own pod: "
-	       "name "
-	       "the server as the cluster sees it");
+	       "spec.source.host: localhost is this machine, but in a cluster it is the operator's own pod; name the "
+	       "server as the cluster sees it\n"
+	       "spec.sink.urls[0]: http://localhost:9200 is this machine, but in a cluster it is the operator's own "
+	       "pod; name the server as the cluster sees it");
 }
 
 static void test_manifest_when_secrets_then_before_the_pgsync(void **state)
@@ -612,7 +610,7 @@ int main(void)
 		cmocka_unit_test(test_env_file_when_values_are_quoted_then_as_they_are),
 		cmocka_unit_test(test_env_file_when_values_name_variables_then_replaced),
 		cmocka_unit_test(test_env_file_when_the_environment_says_it_too_then_the_environment),
-		cmocka_unit_test(test_env_file_when_lines_are_wrong_then_named_by_number_and_passed_over),
+		cmocka_unit_test(test_env_file_when_lines_are_wrong_then_named_by_number_and_skipped),
 		cmocka_unit_test(test_env_file_when_values_grow_without_end_then_refused),
 		cmocka_unit_test(test_env_bool_when_any_of_pythons_words_then_read),
 		cmocka_unit_test(test_env_check_when_a_variable_means_nothing_then_says_why),

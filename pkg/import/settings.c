@@ -1,54 +1,53 @@
-/* Every variable that pgsync 7.3 reads: honoured, or why it means nothing here. */
+/* Every variable that pgsync 7.3 reads: what it becomes here, or why it has no effect. */
 #include <string.h>
 
 #include "base/strbuf.h"
 #include "import/import_int.h"
 
-#define NO_REDIS "no Redis is needed: what is not in the index yet waits in the replication slot"
-#define IN_THE_SINK "the checkpoint is kept in the search engine, beside the index"
+#define NO_REDIS "Redis is not needed: changes that are not in the index yet wait in the replication slot"
+#define IN_THE_SINK "the checkpoint is kept in the search engine, next to the index"
 #define NO_POLLING "changes are streamed from the WAL as they are committed; nothing is polled"
-#define NO_POOL "there is no pool: a worker has a handful of connections that it keeps"
-#define BY_BYTES "requests are cut by bytes, not by documents: see ELASTICSEARCH_MAX_CHUNK_BYTES"
-#define UNTIL_TAKEN                                                                                   \
-	"what the search engine pushes back or cannot take for now is sent again until it is taken, " \
-	"with growing pauses"
-#define NO_SIGNING                                                                                               \
-	"requests are not signed for AWS (SigV4): let the domain admit a user (ELASTICSEARCH_USER, _PASSWORD), " \
-	"or put a signing proxy in front"
+#define NO_POOL "there is no pool: a worker keeps a few connections open"
+#define BY_BYTES "requests are limited by bytes, not by documents: see ELASTICSEARCH_MAX_CHUNK_BYTES"
+#define RETRIED \
+	"what the search engine cannot accept at the moment is retried until it succeeds, with increasing delays"
+#define NO_SIGNING                                                                                                \
+	"requests are not signed for AWS (SigV4): let the domain accept a user (ELASTICSEARCH_USER, _PASSWORD), " \
+	"or put a signing proxy in front of it"
 #define NO_REPLICA \
-	"everything is read from the one server that is streamed from, so that no read is older than the stream"
-#define NO_CLIENT_CERTIFICATE \
-	"client certificates are not supported towards the search engine: use an API key or a user"
-#define ONLY_POSTGRES "only Postgres is read"
+	"everything is read from the server that streams the changes, so that no read is older than the stream"
+#define NO_CLIENT_CERTIFICATE "client certificates for the search engine are not supported: use an API key or a user"
+#define ONLY_POSTGRES "only Postgres is supported"
 #define NO_LOGGERS "there is one log, on standard error: see CONSOLE_LOGGING_HANDLER_MIN_LEVEL"
-#define ONLY_COMMAND_LINE "it is for the commands; a PgSync is always followed"
+#define ONLY_COMMAND_LINE "it is for the commands; a PgSync always follows changes"
 
 static const struct setting {
 	const char *name;
-	const char *becomes; /* NULL: nothing */
-	const char *why;     /* it means nothing, or, where it becomes something, why that is for the commands only */
+	const char *becomes; /* NULL: it has no effect */
+	const char *why;     /* why it has no effect, or, if it becomes something, why only for the commands */
 } settings[] = {
 	/* pgsync */
 	{"BLOCK_SIZE", NULL,
-	 "a fill is cut into ranges of blocks by itself; NUM_WORKERS says how many are read at once"},
+	 "an index is filled in ranges of blocks of a suitable size; NUM_WORKERS says how many are read at once"},
 	{"CHECKPOINT_PATH", NULL, IN_THE_SINK},
 	{"REDIS_CHECKPOINT", NULL, IN_THE_SINK},
-	{"JOIN_QUERIES", NULL, "it changes nothing of what is read"},
-	{"LOGICAL_SLOT_CHUNK_SIZE", NULL, "the slot is streamed, never peeked at in pages"},
-	{"LOG_INTERVAL", NULL, "lines are written when something changes; figures are served with --listen"},
-	{"NUM_WORKERS", "`spec.bootstrap.parallelism`: how many fill a new index", NULL},
+	{"JOIN_QUERIES", NULL, "it does not change what is read"},
+	{"LOGICAL_SLOT_CHUNK_SIZE", NULL, "the slot is streamed, not read in pages"},
+	{"LOG_INTERVAL", NULL, "a line is logged when something changes; --listen serves the figures"},
+	{"NUM_WORKERS", "`spec.bootstrap.parallelism`: how many threads fill a new index", NULL},
 	{"POLL_TIMEOUT", NULL, NO_POLLING},
 	{"QUERY_LITERAL_BINDS", NULL, "`pgsync plan` prints the SQL"},
 	{"QUERY_CHUNK_SIZE", NULL, "documents are streamed from the server, and memory is bounded by bytes"},
-	{"FILTER_CHUNK_SIZE", NULL, "keys are given to a query as one array"},
+	{"FILTER_CHUNK_SIZE", NULL, "keys are passed to a query as one array"},
 	{"REPLICATION_SLOT_CLEANUP_INTERVAL", NULL, "the slot is acknowledged as soon as its changes are in the index"},
 	{"SCHEMA", "as --config", NULL},
 	{"SCHEMA_URL", "as --schema-url", NULL},
-	{"S3_SCHEMA_URL", NULL, "S3 is not read: fetch the file (aws s3 cp s3://... -) and give it with --config -"},
-	{"USE_ASYNC", NULL, "there is one way of waiting"},
+	{"S3_SCHEMA_URL", NULL,
+	 "S3 is not supported: fetch the file (aws s3 cp s3://... -) and pass it with --config -"},
+	{"USE_ASYNC", NULL, "there is only one mode"},
 	{"STREAM_RESULTS", NULL, "results are always streamed"},
 	{"POLL_INTERVAL", NULL, NO_POLLING},
-	{"FORMAT_WITH_COMMAS", NULL, "numbers in the log are fields"},
+	{"FORMAT_WITH_COMMAS", NULL, "the log is structured: numbers are fields"},
 	{"POLLING", "follow changes, as --polling", ONLY_COMMAND_LINE},
 	{"WAL", "follow changes, as --wal", ONLY_COMMAND_LINE},
 	/* SQLAlchemy */
@@ -65,7 +64,7 @@ static const struct setting {
 	{"ELASTICSEARCH_PORT", "`spec.sink.urls`", NULL},
 	{"ELASTICSEARCH_CLOUD_ID", "`spec.sink.urls`, decoded", NULL},
 	{"ELASTICSEARCH_USER", "`spec.sink.authentication` Basic, and a Secret", NULL},
-	{"ELASTICSEARCH_PASSWORD", "the Secret beside it", NULL},
+	{"ELASTICSEARCH_PASSWORD", "the same Secret", NULL},
 	{"ELASTICSEARCH_API_KEY",
 	 "`spec.sink.authentication` APIKey, and a Secret; without an id it is the encoded key", NULL},
 	{"ELASTICSEARCH_API_KEY_ID", "the first half of that key", NULL},
@@ -77,36 +76,35 @@ static const struct setting {
 	{"ELASTICSEARCH_AWS_REGION", NULL, NO_SIGNING},
 	{"OPENSEARCH_AWS_HOSTED", NULL, NO_SIGNING},
 	{"OPENSEARCH_AWS_SERVERLESS", NULL, NO_SIGNING},
-	{"ELASTICSEARCH_USE_SSL", NULL, "pgsync does not read it either: ELASTICSEARCH_SCHEME=https says it"},
+	{"ELASTICSEARCH_USE_SSL", NULL, "pgsync does not use it either: set ELASTICSEARCH_SCHEME=https"},
 	{"ELASTICSEARCH_VERIFY_CERTS", "`spec.sink.tls.insecureSkipVerify` when false", NULL},
 	{"ELASTICSEARCH_CA_CERTS", "`spec.sink.tls.caSecretRef`; the file's text goes into a Secret", NULL},
 	{"ELASTICSEARCH_CLIENT_CERT", NULL, NO_CLIENT_CERTIFICATE},
 	{"ELASTICSEARCH_CLIENT_KEY", NULL, NO_CLIENT_CERTIFICATE},
 	{"ELASTICSEARCH_SSL_CONTEXT", NULL, "it can only be set from Python"},
-	{"ELASTICSEARCH_SSL_VERSION", NULL, "TLS 1.2 or later is agreed upon"},
+	{"ELASTICSEARCH_SSL_VERSION", NULL, "TLS 1.2 or later is negotiated"},
 	{"ELASTICSEARCH_SSL_ASSERT_FINGERPRINT", NULL,
-	 "certificates are checked against an authority: see ELASTICSEARCH_CA_CERTS"},
-	{"ELASTICSEARCH_SSL_ASSERT_HOSTNAME", NULL, "a certificate must be for the host that is connected to"},
+	 "certificates are verified against an authority: see ELASTICSEARCH_CA_CERTS"},
+	{"ELASTICSEARCH_SSL_ASSERT_HOSTNAME", NULL, "the certificate must match the host"},
 	{"ELASTICSEARCH_SSL_SHOW_WARN", NULL, "there are no such warnings"},
 	{"ELASTICSEARCH_CHUNK_SIZE", NULL, BY_BYTES},
 	{"ELASTICSEARCH_MAX_CHUNK_BYTES", "`spec.sink.bulk.maxBytes`, 64 KiB to 100 MiB; 8 MiB when not set", NULL},
 	{"ELASTICSEARCH_THREAD_COUNT", "`spec.sink.bulk.concurrency`, 1 to 16; 2 when not set", NULL},
 	{"ELASTICSEARCH_RAISE_ON_ERROR", "`spec.onError.policy`: Stall when true, DeadLetter when false or not set",
 	 NULL},
-	{"ELASTICSEARCH_STREAMING_BULK", NULL,
-	 "there is one way of sending bulk requests; it repeats what must be repeated"},
+	{"ELASTICSEARCH_STREAMING_BULK", NULL, "there is only one way to send bulk requests; it retries what failed"},
 	{"ELASTICSEARCH_HTTP_COMPRESS", NULL, "bodies are not compressed"},
-	{"ELASTICSEARCH_MAX_RETRIES", NULL, UNTIL_TAKEN},
-	{"ELASTICSEARCH_INITIAL_BACKOFF", NULL, UNTIL_TAKEN},
-	{"ELASTICSEARCH_MAX_BACKOFF", NULL, UNTIL_TAKEN},
-	{"ELASTICSEARCH_RAISE_ON_EXCEPTION", NULL, UNTIL_TAKEN},
-	{"ELASTICSEARCH_TIMEOUT", NULL, "each kind of request has a deadline of its own, and is repeated"},
-	{"ELASTICSEARCH_QUEUE_SIZE", NULL, "requests under way are bounded by ELASTICSEARCH_THREAD_COUNT"},
+	{"ELASTICSEARCH_MAX_RETRIES", NULL, RETRIED},
+	{"ELASTICSEARCH_INITIAL_BACKOFF", NULL, RETRIED},
+	{"ELASTICSEARCH_MAX_BACKOFF", NULL, RETRIED},
+	{"ELASTICSEARCH_RAISE_ON_EXCEPTION", NULL, RETRIED},
+	{"ELASTICSEARCH_TIMEOUT", NULL, "each kind of request has its own timeout, and is retried"},
+	{"ELASTICSEARCH_QUEUE_SIZE", NULL, "ELASTICSEARCH_THREAD_COUNT limits the requests in flight"},
 	{"ELASTICSEARCH_POOL_MAXSIZE", NULL, NO_POOL},
 	{"ELASTICSEARCH_IGNORE_STATUS", NULL,
-	 "every item of an answer is looked at; a deletion of what is gone is done"},
-	{"ELASTICSEARCH", "nothing to say: which of the two it is, its own answer tells", NULL},
-	{"OPENSEARCH", "nothing to say: which of the two it is, its own answer tells", NULL},
+	 "every item of a response is checked; deleting a missing document counts as success"},
+	{"ELASTICSEARCH", "not needed: the server reports which of the two it is", NULL},
+	{"OPENSEARCH", "not needed: the server reports which of the two it is", NULL},
 	/* Postgres */
 	{"PG_URL", "a Secret that `spec.source.connectionSecretRef` names; the database is the document's", NULL},
 	{"PG_HOST", "`spec.source.host`", NULL},
@@ -115,8 +113,8 @@ static const struct setting {
 	{"PG_PASSWORD", "a Secret that `spec.source.passwordSecretRef` names", NULL},
 	{"PG_SSLMODE", "`spec.source.tls.mode`; Prefer when not set, as libpq does", NULL},
 	{"PG_SSLROOTCERT", "`spec.source.tls.caSecretRef`; the file's text goes into a Secret", NULL},
-	{"PG_DRIVER", "refused when it is one for MySQL", NULL},
-	{"PG_DATABASE", NULL, "each document names its database; no other one is connected to"},
+	{"PG_DRIVER", "refused if it is for MySQL", NULL},
+	{"PG_DATABASE", NULL, "each document names its database; there are no connections to others"},
 	{"PG_WORK_MEM", NULL, "set it for the role: ALTER ROLE ... SET work_mem = ..."},
 	{"PG_URL_RO", NULL, NO_REPLICA},
 	{"PG_HOST_RO", NULL, NO_REPLICA},
@@ -147,7 +145,7 @@ static const struct setting {
 	{"CUSTOM_LOGGING", NULL, NO_LOGGERS},
 };
 
-static const struct setting *find(const char *name)
+static const struct setting *find_setting(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		if (!strcmp(settings[i].name, name))
@@ -157,52 +155,52 @@ static const struct setting *find(const char *name)
 
 bool import_setting_known(const char *name)
 {
-	return find(name) != NULL;
+	return find_setting(name) != NULL;
 }
 
-struct check {
+struct env_check {
 	bool command_line;
 	struct findings *f;
 };
 
-/* Whose variables these are, their first letters say; others of that kind may be somebody else's (Kubernetes sets
- * REDIS_PORT_6379_TCP and the like for its Services), so only what is nearly one of pgsync's is worth a word. */
-static void check_unknown(const char *name, struct findings *f)
+/* A variable with one of these prefixes may belong to another program (Kubernetes sets REDIS_PORT_6379_TCP and the like
+ * for its Services), so only one that is almost a variable of pgsync deserves a warning. */
+static void suggest_setting(const char *name, struct findings *f)
 {
 	static const char *const prefixes[] = {"PG_", "ELASTICSEARCH_", "OPENSEARCH_", "REDIS_", "SQLALCHEMY_"};
 	const char *names[ARRAY_SIZE(settings)];
 	const char *nearest;
-	bool looks_so = false;
+	bool has_prefix = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		looks_so = looks_so || !strncmp(name, prefixes[i], strlen(prefixes[i]));
-	if (!looks_so)
+		has_prefix = has_prefix || !strncmp(name, prefixes[i], strlen(prefixes[i]));
+	if (!has_prefix)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		names[i] = settings[i].name;
 	nearest = nearest_name(name, names, ARRAY_SIZE(settings));
 	if (nearest)
-		findings_add(f, FINDING_WARNING, IMPORT_IGNORED, name, "is no variable of pgsync; did you mean %s?",
+		findings_add(f, FINDING_WARNING, IMPORT_IGNORED, name, "is not a variable of pgsync; did you mean %s?",
 			     nearest);
 }
 
-static void check_one(void *user, const char *name, const char *value)
+static void check_variable(void *user, const char *name, const char *value)
 {
-	const struct check *check = user;
-	const struct setting *setting = find(name);
+	const struct env_check *check = user;
+	const struct setting *setting = find_setting(name);
 
 	UNUSED(value);
 	if (!setting)
-		check_unknown(name, check->f);
+		suggest_setting(name, check->f);
 	else if (setting->why && !(setting->becomes && check->command_line))
 		findings_add(check->f, FINDING_WARNING, IMPORT_IGNORED, name, "ignored: %s", setting->why);
 }
 
 void import_env_check(const struct import_env *env, bool command_line, struct findings *f)
 {
-	struct check check = {.command_line = command_line, .f = f};
+	struct env_check check = {.command_line = command_line, .f = f};
 
-	import_env_each(env, check_one, &check);
+	import_env_each(env, check_variable, &check);
 }
 
 static bool alike(const struct setting *a, const struct setting *b)

@@ -8,7 +8,8 @@
 
 enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 104857600, MAX_CONCURRENCY = 16 };
 
-/* The URL without what must not be in a resource: a user and a password, which the caller frees as secrets. */
+/* The URL without its user and password, which must not be in a resource. The caller frees all three, these two as
+ * secrets. */
 static char *split_url(const char *url, char **ret_user, char **ret_password)
 {
 	const char *start = strstr(url, "://");
@@ -32,7 +33,7 @@ static char *split_url(const char *url, char **ret_user, char **ret_password)
 			 (int)tail, end);
 }
 
-/* "name:base64(host$elasticsearch$kibana)", as Elastic's cloud shows it. */
+/* A cloud ID is "name:base64(host$elasticsearch$kibana)", as Elastic Cloud shows it. */
 static char *cloud_url(struct import_build *b, const char *cloud_id)
 {
 	const char *colon = strrchr(cloud_id, ':');
@@ -43,7 +44,8 @@ static char *cloud_url(struct import_build *b, const char *cloud_id)
 	text = base64_decode(colon ? colon + 1 : cloud_id, &len);
 	dollar = text && strlen(text) == len && import_is_text(text) ? strchr(text, '$') : NULL;
 	if (!dollar || dollar == text || !dollar[1] || dollar[1] == '$') {
-		import_invalid(b, "ELASTICSEARCH_CLOUD_ID", "is none: copy it from the deployment's page");
+		import_invalid(b, "ELASTICSEARCH_CLOUD_ID",
+			       "is not a cloud ID: copy it from the page of the deployment");
 		return NULL;
 	}
 	*dollar++ = '\0';
@@ -66,11 +68,11 @@ static char *plain_url(struct import_build *b)
 	return xasprintf("%s://%s:%lld", scheme ? scheme : "http", host ? host : "localhost", (long long)port);
 }
 
-/* --- who we are --- */
+/* --- credentials --- */
 
-/* What the variables give; of several the first counts. */
+/* The credentials that variables give; if several do, the first one is used. */
 struct login {
-	const char *variable; /* where it comes from; NULL: none */
+	const char *variable; /* that they come from; NULL: none */
 	char *user, *password, *api_key, *token;
 };
 
@@ -82,8 +84,8 @@ static void login_release(struct login *l)
 	free_secret(l->token);
 }
 
-/* "user:password". */
-static bool take_pair(struct login *l, const char *text, char between)
+/* "user:password", with `between` in place of the colon. */
+static bool split_login(struct login *l, const char *text, char between)
 {
 	const char *at = strchr(text, between);
 
@@ -94,7 +96,7 @@ static bool take_pair(struct login *l, const char *text, char between)
 	return true;
 }
 
-static void from_api_key(struct import_build *b, struct login *l)
+static void login_from_api_key(struct import_build *b, struct login *l)
 {
 	const char *id = import_get(b, "ELASTICSEARCH_API_KEY_ID"), *key = import_get(b, "ELASTICSEARCH_API_KEY");
 	_cleanup_(free_secretp) char *pair = id && key ? xasprintf("%s:%s", id, key) : NULL;
@@ -107,8 +109,8 @@ static void from_api_key(struct import_build *b, struct login *l)
 	l->api_key = pair ? base64_encode(pair, strlen(pair)) : xstrdup(key);
 }
 
-/* The client library takes the ready-made value of the header. */
-static void from_basic(struct import_build *b, struct login *l)
+/* The client library also accepts the value of the header, in base64. */
+static void login_from_basic(struct import_build *b, struct login *l)
 {
 	const char *text = import_get(b, "ELASTICSEARCH_BASIC_AUTH");
 	_cleanup_(free_secretp) char *decoded = NULL;
@@ -117,25 +119,25 @@ static void from_basic(struct import_build *b, struct login *l)
 	if (!text)
 		return;
 	l->variable = "ELASTICSEARCH_BASIC_AUTH";
-	if (take_pair(l, text, ':'))
+	if (split_login(l, text, ':'))
 		return;
 	decoded = base64_decode(text, &len);
-	if (!decoded || strlen(decoded) != len || !take_pair(l, decoded, ':'))
-		import_invalid(b, l->variable, "must be USER:PASSWORD, or that in base64");
+	if (!decoded || strlen(decoded) != len || !split_login(l, decoded, ':'))
+		import_invalid(b, l->variable, "must be USER:PASSWORD, or its base64 encoding");
 }
 
-static void from_list(struct import_build *b, struct login *l)
+static void login_from_list(struct import_build *b, struct login *l)
 {
 	const char *text = import_get(b, "ELASTICSEARCH_HTTP_AUTH");
 
 	if (!text)
 		return;
 	l->variable = "ELASTICSEARCH_HTTP_AUTH";
-	if (!take_pair(l, text, ',') && !take_pair(l, text, ':'))
+	if (!split_login(l, text, ',') && !split_login(l, text, ':'))
 		import_invalid(b, l->variable, "must be USER,PASSWORD");
 }
 
-static void from_bearer(struct import_build *b, struct login *l)
+static void login_from_bearer(struct import_build *b, struct login *l)
 {
 	const char *token = import_get(b, "ELASTICSEARCH_BEARER_AUTH");
 
@@ -145,7 +147,7 @@ static void from_bearer(struct import_build *b, struct login *l)
 	l->token = xstrdup(token);
 }
 
-static void from_user(struct import_build *b, struct login *l)
+static void login_from_user(struct import_build *b, struct login *l)
 {
 	const char *user = import_get(b, "ELASTICSEARCH_USER"), *password = import_get(b, "ELASTICSEARCH_PASSWORD");
 
@@ -160,21 +162,21 @@ static void from_user(struct import_build *b, struct login *l)
 	l->password = xstrdup(password);
 }
 
-/* login: what the URL held. */
+/* login: of the URL, which takes precedence. */
 static void find_login(struct import_build *b, struct login *login)
 {
-	static void (*const ways[])(struct import_build *, struct login *) = {from_api_key, from_bearer, from_basic,
-									      from_list, from_user};
+	static void (*const sources[])(struct import_build *, struct login *) = {
+		login_from_api_key, login_from_bearer, login_from_basic, login_from_list, login_from_user};
 
-	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		_cleanup_(login_release) struct login found = {0};
 		struct login unused = {0};
 
-		ways[i](b, &found);
+		sources[i](b, &found);
 		if (!found.variable)
 			continue;
 		if (login->variable) {
-			import_ignored(b, found.variable, "%s is set and comes first", login->variable);
+			import_ignored(b, found.variable, "%s is set and takes precedence", login->variable);
 			continue;
 		}
 		*login = found;
@@ -206,19 +208,19 @@ static json_t *build_authentication(struct import_build *b, const struct login *
 
 static char *find_url(struct import_build *b, struct login *login)
 {
-	static const char *const beaten[] = {"ELASTICSEARCH_SCHEME", "ELASTICSEARCH_HOST", "ELASTICSEARCH_PORT"};
+	static const char *const superseded[] = {"ELASTICSEARCH_SCHEME", "ELASTICSEARCH_HOST", "ELASTICSEARCH_PORT"};
 	const char *url = import_get(b, "ELASTICSEARCH_URL"), *cloud_id = import_get(b, "ELASTICSEARCH_CLOUD_ID");
 	const char *first = url ? "ELASTICSEARCH_URL" : "ELASTICSEARCH_CLOUD_ID";
 
 	if (!url && !cloud_id)
 		return plain_url(b);
-	for (size_t i = 0; i < ARRAY_SIZE(beaten); i++)
-		if (import_get(b, beaten[i]))
-			import_ignored(b, beaten[i], "%s is set and comes first", first);
+	for (size_t i = 0; i < ARRAY_SIZE(superseded); i++)
+		if (import_get(b, superseded[i]))
+			import_ignored(b, superseded[i], "%s is set and takes precedence", first);
 	if (!url)
 		return cloud_url(b, cloud_id);
 	if (cloud_id)
-		import_ignored(b, "ELASTICSEARCH_CLOUD_ID", "%s is set and comes first", first);
+		import_ignored(b, "ELASTICSEARCH_CLOUD_ID", "%s is set and takes precedence", first);
 	while (*url == ' ')
 		url++;
 	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
@@ -230,7 +232,7 @@ static char *find_url(struct import_build *b, struct login *login)
 	return (char *)url;
 }
 
-static json_t *build_tls(struct import_build *b)
+static json_t *build_sink_tls(struct import_build *b)
 {
 	const char *ca = import_get(b, "ELASTICSEARCH_CA_CERTS");
 	json_t *tls = json_object();
@@ -258,7 +260,7 @@ static json_t *build_bulk(struct import_build *b)
 	return bulk;
 }
 
-/* Sections that say nothing are left out. */
+/* Omits an empty section. */
 static void set_section(json_t *sink, const char *key, json_t *section)
 {
 	if (section && json_object_size(section))
@@ -274,7 +276,7 @@ json_t *import_build_sink(struct import_build *b)
 
 	find_login(b, &login);
 	set_section(sink, "authentication", build_authentication(b, &login));
-	set_section(sink, "tls", build_tls(b));
+	set_section(sink, "tls", build_sink_tls(b));
 	if (b->options->adopt_existing_index)
 		(void)json_object_set_new(sink, "adoptExistingIndex", json_true());
 	set_section(sink, "bulk", build_bulk(b));
