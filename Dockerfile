@@ -6,7 +6,7 @@ RUN apt-get update \
       uthash-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY Makefile ./
+COPY Makefile VERSION ./
 COPY pkg pkg
 COPY cmd cmd
 RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync

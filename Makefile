@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
 CC ?= gcc
-VERSION := 0.1.0
+VERSION := $(file <VERSION)
 PACKAGES := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' pkg/DEPS)
 # A package and everything that it may include, directly or not.
 deps_of = $(sort $(1) $(foreach d,$(shell sed -n 's/^$(1): *//p' pkg/DEPS),$(call deps_of,$(d))))
@@ -42,12 +42,12 @@ deps: ## install what is missing through apt where it may, otherwise name it
 all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsync
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
-$(B)/release/%.o: %.c
+$(B)/release/%.o: %.c VERSION
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CPPFLAGS) $(RELEASE_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/test/%.o: %.c
+$(B)/test/%.o: %.c VERSION
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
