@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/usage.h"
 #include "operator/operator.h"
 
 enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096 };
@@ -118,23 +119,31 @@ enum flag {
 };
 
 static const struct {
-	const char *name, *value, *help;
+	const char *name, *value;
+	const char *help; /* NULL: not advertised, as this version knows one value at most */
 } flags[FLAGS] = {
-	[FLAG_KUBECONFIG] = {"kubeconfig", "FILE", "credentials; else $KUBECONFIG, the pod's own, ~/.kube/config"},
-	[FLAG_CONTEXT] = {"context", "NAME", "context of the kubeconfig; else its current one"},
-	[FLAG_NAMESPACE] = {"namespace", "NAME", "namespace to watch, may be repeated; all without it"},
-	[FLAG_ELECT] = {"leader-elect", "BOOL", "work only while holding the Lease (true)"},
-	[FLAG_DURATION] = {"leader-elect-lease-duration", "TIME", "when a silent leader may be replaced (15s)"},
-	[FLAG_DEADLINE] = {"leader-elect-renew-deadline", "TIME", "when a leader that cannot renew stops acting (10s)"},
-	[FLAG_PERIOD] = {"leader-elect-retry-period", "TIME", "between two tries (2s)"},
-	[FLAG_LEASE_NAMESPACE] = {"leader-elect-namespace", "NAME", "namespace of the Lease; else the operator's own"},
-	[FLAG_LISTEN] = {"listen", "ADDR:PORT", "/livez, /readyz and /metrics (:8080); \"none\" for none"},
-	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", "the console (not supported by this version)"},
-	[FLAG_PLACEMENT] = {"worker-placement", "Process", "where workers run: as children of the operator"},
-	[FLAG_PROGRAM] = {"worker-program", "FILE", "what to start as worker; else pgsync beside this program"},
-	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N", "writes to the API server at once (4)"},
-	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (info)"},
-	[FLAG_FORMAT] = {"log-format", "FORMAT", "text or json (text)"},
+	[FLAG_KUBECONFIG] = {"kubeconfig", "FILE",
+			     "credentials; default: $KUBECONFIG, then the pod's service account, then ~/.kube/config"},
+	[FLAG_CONTEXT] = {"context", "NAME", "context of the kubeconfig; default: its current context"},
+	[FLAG_NAMESPACE] = {"namespace", "NAME", "namespace to watch; may be repeated; default: all namespaces"},
+	[FLAG_ELECT] = {"leader-elect", "[=BOOL]", "act only while holding the Lease (default true)"},
+	[FLAG_DURATION] = {"leader-elect-lease-duration", "TIME",
+			   "how long a Lease that is not renewed keeps other replicas waiting (default 15s)"},
+	[FLAG_DEADLINE] = {"leader-elect-renew-deadline", "TIME",
+			   "how long a leader that cannot renew the Lease goes on acting (default 10s)"},
+	[FLAG_PERIOD] = {"leader-elect-retry-period", "TIME",
+			 "pause between attempts to acquire or renew the Lease (default 2s)"},
+	[FLAG_LEASE_NAMESPACE] = {"leader-elect-namespace", "NAME",
+				  "namespace of the Lease; default: the operator's namespace"},
+	[FLAG_LISTEN] = {"listen", "ADDR:PORT", "serve /livez, /readyz and /metrics (default :8080); \"none\": do not"},
+	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", NULL},
+	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
+	[FLAG_PROGRAM] = {"worker-program", "FILE",
+			  "program to start as worker; default: pgsync in the directory of pgsync-operator"},
+	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
+			     "concurrent writes to the API server, at most 64 (default 4)"},
+	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
+	[FLAG_FORMAT] = {"log-format", "FORMAT", "text or json (default text)"},
 };
 
 static int apply_flag(struct settings *s, enum flag flag, const char *value, struct err *err)
@@ -183,14 +192,33 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 
 static void usage(FILE *out)
 {
-	(void)fprintf(out, "Usage: pgsync-operator [FLAG]...\n"
-			   "Watches PgSync resources and keeps a worker process running for each.\n\n");
+	(void)fputs("Usage: pgsync-operator [OPTION]...\n\n", out);
+	usage_paragraph(out,
+			"Watches PgSync resources in Kubernetes and runs a worker process, pgsync worker, for each. "
+			"SIGTERM or SIGINT stops the workers, releases the Lease and ends the operator.");
+	(void)fputs("\nOptions:\n", out);
 	for (int i = 0; i < FLAGS; i++)
-		(void)fprintf(out, "  --%s=%-*s  %s\n", flags[i].name, (int)(34 - strlen(flags[i].name)),
-			      flags[i].value, flags[i].help);
-	(void)fprintf(out, "  --help, --version\n\n"
-			   "Each flag is also an environment variable: --log-level is PGSYNC_OPERATOR_LOG_LEVEL.\n"
-			   "Several namespaces in PGSYNC_OPERATOR_NAMESPACE are separated by commas.\n");
+		if (flags[i].help)
+			usage_option(out, 0, flags[i].name, flags[i].value, flags[i].help);
+	usage_option(out, 0, "version", NULL, "print the version");
+	usage_option(out, 0, "help", NULL, "print this text");
+	usage_section(out, "Examples",
+		      "pgsync-operator                             in a pod, or with your kubeconfig\n"
+		      "pgsync-operator --namespace shop --namespace blog\n"
+		      "pgsync-operator --leader-elect=false --log-level debug\n");
+	usage_section(out, "Environment",
+		      "PGSYNC_OPERATOR_*   each option, in capitals with underscores: --log-level is\n"
+		      "                    PGSYNC_OPERATOR_LOG_LEVEL; options win. Namespaces in\n"
+		      "                    PGSYNC_OPERATOR_NAMESPACE are separated by commas.\n"
+		      "KUBECONFIG          kubeconfig files, separated by colons\n"
+		      "KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT\n"
+		      "                    the API server, set by Kubernetes in every pod\n"
+		      "http_proxy, HTTPS_PROXY, NO_PROXY\n"
+		      "                    how to reach the servers; ignored for loopback addresses\n");
+	usage_section(out, "Exit status",
+		      "0  stopped by a signal\n"
+		      "1  failed: the log has the reason\n"
+		      "2  an option, a variable or the worker program is wrong; nothing was done\n");
 }
 
 static int read_environment(struct settings *s, struct err *err)

@@ -3,6 +3,7 @@
 #define PGSYNC_CMD_CMD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -34,8 +35,15 @@ int cmd_import(int argc, char **argv);
 int cmd_bootstrap(int argc, char **argv);
 int cmd_compat(int argc, char **argv);
 
-/* Parses the flags that `allowed` names ("f" file, "u" until-caught-up, "l" listen); log flags are always there. Prints
- * what is wrong and returns EXIT_BAD_INPUT, or -1 when all is well. */
+/* The text of --help before and after the options of a command ("run", ...; "pgsync": without a command). */
+void help_begin(const char *name, FILE *to);
+void help_end(const char *name, FILE *to);
+/* The commands, one a line. */
+void help_commands(FILE *to);
+
+/* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen), the
+ * log's, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for
+ * what is wrong. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);

@@ -29,6 +29,9 @@ static int run_check(const struct check *check, int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	code = flags_log(&flags, NULL);
+	if (code >= 0)
+		return code;
 	findings_init(&findings);
 	code = EXIT_OK;
 	if (input_read(flags.file, !check->connects, &input, &findings, &err) < 0 ||

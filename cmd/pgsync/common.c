@@ -7,42 +7,85 @@
 #include <sys/signalfd.h>
 
 #include "base/log.h"
+#include "base/usage.h"
 #include "cmd.h"
 
-static const struct option long_options[] = {
-	{"file", required_argument, NULL, 'f'},       {"until-caught-up", no_argument, NULL, 'u'},
-	{"listen", required_argument, NULL, 'l'},     {"log-level", required_argument, NULL, 'v'},
-	{"log-format", required_argument, NULL, 'o'}, {0},
+static const struct option_row {
+	char value; /* what getopt returns; in `allowed`, or 0 */
+	bool always;
+	const char *name, *argument, *help;
+} rows[] = {
+	{'f', false, "file", "FILE",
+	 "YAML with a PgSync, and the Secrets and ConfigMaps that it refers to (\"-\": standard input)"},
+	{'u', false, "until-caught-up", NULL, "exit once everything committed before the start is in the index"},
+	{'l', false, "listen", "ADDR:PORT", "serve /status and /metrics"},
+	{'v', true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
+	{'o', true, "log-format", "FORMAT", "text or json (default text)"},
+	{'h', true, "help", NULL, "print this text"},
 };
+
+static bool is_allowed(const struct option_row *row, const char *allowed)
+{
+	return row->always || strchr(allowed, row->value);
+}
+
+static void print_help(const char *command, const char *allowed)
+{
+	help_begin(command, stdout);
+	(void)fputs("\nOptions:\n", stdout);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (is_allowed(&rows[i], allowed))
+			usage_option(stdout, rows[i].value == 'f' ? 'f' : '\0', rows[i].name, rows[i].argument,
+				     rows[i].help);
+	help_end(command, stdout);
+}
+
+static int say_help(const char *command)
+{
+	(void)fprintf(stderr, "See pgsync %s --help.\n", command);
+	return EXIT_BAD_INPUT;
+}
+
+static void set_flag(struct common_flags *flags, int value)
+{
+	if (value == 'f')
+		flags->file = optarg;
+	else if (value == 'u')
+		flags->until_caught_up = true;
+	else if (value == 'l')
+		flags->listen = optarg;
+	else if (value == 'v')
+		flags->log_level = optarg;
+	else
+		flags->log_format = optarg;
+}
 
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret)
 {
+	struct option options[ARRAY_SIZE(rows) + 1] = {0};
+	size_t n = 0;
 	int c;
 
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (is_allowed(&rows[i], allowed))
+			options[n++] = (struct option){rows[i].name, rows[i].argument != NULL, NULL, rows[i].value};
 	*ret = (struct common_flags){.log_level = "info", .log_format = "text"};
-	while ((c = getopt_long(argc, argv, "f:", long_options, NULL)) != -1) {
-		if (c != 'v' && c != 'o' && !strchr(allowed, c)) {
-			(void)fprintf(stderr, "pgsync %s: this command has no such option\n", argv[0]);
-			return EXIT_BAD_INPUT;
+	while ((c = getopt_long(argc, argv, strchr(allowed, 'f') ? "f:" : "", options, NULL)) != -1) {
+		if (c == 'h') {
+			print_help(argv[0], allowed);
+			return EXIT_OK;
 		}
-		if (c == 'f')
-			ret->file = optarg;
-		else if (c == 'u')
-			ret->until_caught_up = true;
-		else if (c == 'l')
-			ret->listen = optarg;
-		else if (c == 'v')
-			ret->log_level = optarg;
-		else
-			ret->log_format = optarg;
+		if (c == '?')
+			return say_help(argv[0]);
+		set_flag(ret, c);
 	}
 	if (optind < argc) {
 		(void)fprintf(stderr, "pgsync %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
-		return EXIT_BAD_INPUT;
+		return say_help(argv[0]);
 	}
 	if (strchr(allowed, 'f') && !ret->file) {
-		(void)fprintf(stderr, "pgsync %s: -f FILE is needed: a YAML file that holds a PgSync\n", argv[0]);
-		return EXIT_BAD_INPUT;
+		(void)fprintf(stderr, "pgsync %s: -f FILE is needed: a YAML file with a PgSync\n", argv[0]);
+		return say_help(argv[0]);
 	}
 	return -1;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/usage.h"
 #include "compat.h"
 
 #define ALL (COMPAT_PGSYNC | COMPAT_BOOTSTRAP | COMPAT_IMPORT)
@@ -13,7 +14,7 @@
 enum { FIRST_VALUE = 256 };
 
 static const struct option_row {
-	const char *name; /* pgsync's underscores; people may write hyphens */
+	const char *name; /* with pgsync's underscores; hyphens are accepted too */
 	char letter;
 	const char *argument; /* NULL: a switch */
 	unsigned commands;
@@ -21,42 +22,43 @@ static const struct option_row {
 	const char *variable; /* or the variable that the argument replaces */
 	const char *help;
 } rows[] = {
-	{"config", 'c', "FILE", ALL, AT(config), NULL, "schema.json (\"-\": standard input); else $SCHEMA"},
-	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "where to get it from; else $SCHEMA_URL"},
-	{"s3_schema_url", 0, "URL", ALL, AT(s3_schema_url), NULL, "not supported: give the file with --config"},
+	{"config", 'c', "FILE", ALL, AT(config), NULL, "the schema.json (\"-\": standard input); default $SCHEMA"},
+	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "fetch the schema from there; default $SCHEMA_URL"},
+	{"s3_schema_url", 0, "URL", ALL, AT(s3_schema_url), NULL, "not supported: fetch the file and use --config"},
 	{"env_file", 0, "FILE", ALL, AT(env_file), NULL,
-	 "variables; else the .env of this directory or the nearest above it"},
-	{"host", 'h', "HOST", ALL, 0, "PG_HOST", "instead of $PG_HOST"},
-	{"port", 'p', "PORT", ALL, 0, "PG_PORT", "instead of $PG_PORT"},
-	{"user", 'u', "USER", ALL, 0, "PG_USER", "instead of $PG_USER"},
-	{"password", 0, NULL, ALL, AT(password), NULL, "ask for the password, instead of $PG_PASSWORD"},
-	{"sslmode", 0, "MODE", ALL, 0, "PG_SSLMODE", "instead of $PG_SSLMODE"},
-	{"sslrootcert", 0, "FILE", ALL, 0, "PG_SSLROOTCERT", "instead of $PG_SSLROOTCERT"},
+	 "read variables from it; default: .env in the working directory or the nearest above it"},
+	{"host", 'h', "HOST", ALL, 0, "PG_HOST", "default $PG_HOST"},
+	{"port", 'p', "PORT", ALL, 0, "PG_PORT", "default $PG_PORT"},
+	{"user", 'u', "USER", ALL, 0, "PG_USER", "default $PG_USER"},
+	{"password", 0, NULL, ALL, AT(password), NULL, "ask for the password; default $PG_PASSWORD"},
+	{"sslmode", 0, "MODE", ALL, 0, "PG_SSLMODE", "default $PG_SSLMODE"},
+	{"sslrootcert", 0, "FILE", ALL, 0, "PG_SSLROOTCERT", "default $PG_SSLROOTCERT"},
 	{"daemon", 'd', NULL, COMPAT_PGSYNC, AT(daemon), NULL,
-	 "follow changes; without it, end once all that was committed before is in the index"},
+	 "follow changes; without it, exit once everything committed before the start is in the index"},
 	{"wal", 'w', NULL, COMPAT_PGSYNC, AT(wal), NULL, "the same as --daemon"},
 	{"polling", 0, NULL, COMPAT_PGSYNC, AT(polling), NULL, "the same as --daemon"},
-	{"bootstrap", 'b', NULL, COMPAT_PGSYNC, AT(bootstrap), NULL, "do first what the command bootstrap does"},
+	{"bootstrap", 'b', NULL, COMPAT_PGSYNC, AT(bootstrap), NULL, "first do what the command bootstrap does"},
 	{"analyze", 'a', NULL, COMPAT_PGSYNC, AT(analyze), NULL,
-	 "print a CREATE INDEX statement for each index that is missing"},
-	{"num_workers", 'n', "N", COMPAT_PGSYNC, 0, "NUM_WORKERS", "instead of $NUM_WORKERS: how many fill an index"},
-	{"producer", 0, NULL, COMPAT_PGSYNC, AT(producer), NULL, "not supported: one process does it all"},
-	{"consumer", 0, NULL, COMPAT_PGSYNC, AT(consumer), NULL, "not supported: one process does it all"},
+	 "print a CREATE INDEX statement for each missing index"},
+	{"num_workers", 'n', "N", COMPAT_PGSYNC, 0, "NUM_WORKERS",
+	 "how many threads fill an index; default $NUM_WORKERS"},
+	{"producer", 0, NULL, COMPAT_PGSYNC, AT(producer), NULL, "not supported: use one process with --daemon"},
+	{"consumer", 0, NULL, COMPAT_PGSYNC, AT(consumer), NULL, "not supported: use one process with --daemon"},
 	{"teardown", 't', NULL, COMPAT_BOOTSTRAP, AT(teardown), NULL,
-	 "drop replication slot, publication and checkpoint; the index stays"},
+	 "drop the replication slot, the publication and the checkpoint; keep the index"},
 	{"no_create", 0, NULL, COMPAT_BOOTSTRAP, AT(no_create), NULL,
-	 "(-nc) no effect: what is there is never made again"},
+	 "(-nc) no effect: what exists is never created again"},
 	{"adopt_existing_index", 0, NULL, ALL, AT(adopt), NULL,
-	 "replace an index of that name once the new one is complete"},
-	{"name", 0, "NAME", ALL, AT(name), NULL, "of the PgSync; else made of database and index"},
-	{"namespace", 0, "NAME", COMPAT_IMPORT, AT(namespace), NULL, "of what is printed"},
-	{"variables", 0, NULL, COMPAT_IMPORT, AT(variables), NULL, "print what becomes of each variable"},
+	 "replace an existing index of that name once the new one is complete"},
+	{"name", 0, "NAME", ALL, AT(name), NULL, "name of the PgSync; default: derived from database and index"},
+	{"namespace", 0, "NAME", COMPAT_IMPORT, AT(namespace), NULL, "namespace of the PgSync and its Secrets"},
+	{"variables", 0, NULL, COMPAT_IMPORT, AT(variables), NULL, "print what each variable becomes"},
 	{"listen", 0, "ADDR:PORT", COMPAT_PGSYNC, AT(listen), NULL, "serve /status and /metrics"},
-	{"log_level", 0, "LEVEL", RUNS, AT(log_level), NULL, "error, warn, info, debug, trace"},
-	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text, json"},
+	{"log_level", 0, "LEVEL", RUNS, AT(log_level), NULL, "error, warn, info, debug or trace (default info)"},
+	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text or json (default text)"},
 	{"verbose", 'v', NULL, RUNS, AT(verbose), NULL, "the same as --log-level debug"},
 	{"version", 0, NULL, RUNS, AT(version), NULL, "print the version"},
-	{"help", 0, NULL, ALL, AT(help), NULL, "print this"},
+	{"help", 0, NULL, ALL, AT(help), NULL, "print this text"},
 };
 
 const char *compat_name(enum compat_command command)
@@ -64,18 +66,7 @@ const char *compat_name(enum compat_command command)
 	return command == COMPAT_PGSYNC ? "pgsync" : command == COMPAT_BOOTSTRAP ? "bootstrap" : "import";
 }
 
-static const char *const intros[] = {
-	[COMPAT_PGSYNC] = "usage: pgsync --config schema.json [OPTIONS]\n\n"
-			  "Keeps the indices of a schema.json in step with Postgres, as pgsync does.\n\n",
-	[COMPAT_BOOTSTRAP] = "usage: bootstrap --config schema.json [OPTIONS]\n\n"
-			     "Checks everything, and makes publication, replication slot and index where they are not "
-			     "there. Exit code 0: pgsync can start.\n\n",
-	[COMPAT_IMPORT] =
-		"usage: pgsync import --config schema.json [OPTIONS]\n\n"
-		"Prints a PgSync for each database of a schema.json, with its Secrets, for kubectl apply.\n\n",
-};
-
-/* As people write it. */
+/* With hyphens, as it is usually written. */
 static char *spelled(const char *name)
 {
 	char *text = xstrdup(name);
@@ -87,18 +78,18 @@ static char *spelled(const char *name)
 
 void compat_usage(enum compat_command command, FILE *to)
 {
-	(void)fputs(intros[command], to);
+	help_begin(compat_name(command), to);
+	if (command == COMPAT_PGSYNC)
+		help_commands(to);
+	(void)fprintf(to, "\n%s:\n",
+		      command == COMPAT_PGSYNC ? "Options without a command, as in pgsync 7" : "Options");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct option_row *row = &rows[i];
-		_cleanup_free_ char *name = spelled(row->name);
-		_cleanup_free_ char *text =
-			xasprintf("--%s%s%s", name, row->argument ? " " : "", row->argument ? row->argument : "");
+		_cleanup_free_ char *name = spelled(rows[i].name);
 
-		if (row->commands & command)
-			(void)fprintf(to, "  %c%c%c %-24s %s\n", row->letter ? '-' : ' ',
-				      row->letter ? row->letter : ' ', row->letter ? ',' : ' ', text, row->help);
+		if (rows[i].commands & command)
+			usage_option(to, rows[i].letter, name, rows[i].argument, rows[i].help);
 	}
-	(void)fputs("\nThe variables of pgsync are read too; docs/from-pgsync.md says what becomes of each.\n", to);
+	help_end(compat_name(command), to);
 }
 
 /* In place: hyphens become underscores, and "-nc", which getopt would take for two letters, its long form. */

@@ -1,0 +1,123 @@
+/* The words of --help: what each command is for, examples, environment, exit status. Options are printed from the
+ * tables that parse them. */
+#include <string.h>
+
+#include "base/usage.h"
+#include "cmd.h"
+
+#define PROXIES                                                                         \
+	"http_proxy, HTTPS_PROXY, NO_PROXY   how to reach the search engine; ignored\n" \
+	"                                    for loopback addresses\n"
+#define NO_LIBPQ "The PG* variables of libpq are ignored: the PgSync says how to connect.\n"
+#define PGSYNC_VARIABLES                                                                \
+	"PG_HOST, PG_PORT, PG_USER, PG_PASSWORD, ELASTICSEARCH_URL, NUM_WORKERS, ...\n" \
+	"The variables of pgsync 7, from the environment, then from the .env file.\n"   \
+	"`pgsync import --variables` lists all of them, and what each one becomes.\n"
+
+static const struct command_help {
+	const char *name, *usage, *intro, *examples, *environment, *exit_status;
+} helps[] = {
+	{"pgsync",
+	 "Usage: pgsync COMMAND [OPTION]...\n"
+	 "       pgsync --config SCHEMA.JSON [OPTION]...\n",
+	 "Keeps Elasticsearch or OpenSearch indices in sync with joins of Postgres tables.",
+	 "pgsync plan -f pgsync.yaml              what would be done, what is wrong\n"
+	 "pgsync run -f pgsync.yaml               fill the index, follow the tables\n"
+	 "pgsync --config schema.json --daemon    the same, from pgsync 7's files\n"
+	 "pgsync import -c schema.json | kubectl apply -f -\n",
+	 PGSYNC_VARIABLES "They apply to the options above and to import and bootstrap, not to the other\n"
+			  "commands.\n" PROXIES,
+	 "0  done, caught up (without --daemon), or stopped by a signal\n"
+	 "1  something failed; running it again may help\n"
+	 "2  an option, a variable or schema.json is wrong; nothing was done\n"},
+	{"run", "Usage: pgsync run -f FILE [OPTION]...\n",
+	 "Keeps the indices of a PgSync in sync with its database, without Kubernetes: fills them if needed, then "
+	 "follows the write-ahead log until SIGTERM or SIGINT. The next run resumes from the replication slot, which "
+	 "stays behind. Drop it if there will be no next run: an unused slot makes Postgres retain WAL.",
+	 "pgsync run -f pgsync.yaml --listen 127.0.0.1:8080\n"
+	 "pgsync run -f pgsync.yaml --until-caught-up --log-format json\n",
+	 PROXIES NO_LIBPQ,
+	 "0  stopped by a signal, or caught up (--until-caught-up)\n"
+	 "1  failed in a way that retrying within this run cannot repair\n"
+	 "2  an option or the file is wrong; nothing was done\n"},
+	{"validate", "Usage: pgsync validate -f FILE\n",
+	 "Checks a PgSync without connecting to anything, and lists every error in it. Secrets that are not in the "
+	 "file are reported as warnings.",
+	 "pgsync validate -f pgsync.yaml\n"
+	 "helm template books | pgsync validate -f -\n",
+	 NULL,
+	 "0  valid; there may be warnings\n"
+	 "1  invalid, or the file cannot be read\n"
+	 "2  an option is wrong\n"},
+	{"plan", "Usage: pgsync plan -f FILE\n",
+	 "Connects to Postgres and to the search engine, and prints what is wrong, the SQL of the documents with its "
+	 "query plans, and the mapping. Changes nothing.",
+	 "pgsync plan -f pgsync.yaml\n", PROXIES NO_LIBPQ,
+	 "0  the PgSync can run; there may be warnings\n"
+	 "1  it cannot: see the errors; or a server cannot be reached\n"
+	 "2  an option is wrong\n"},
+	{"import", "Usage: pgsync import --config SCHEMA.JSON [OPTION]...\n",
+	 "Converts a schema.json of pgsync 7 and its environment variables: prints a PgSync for each database, with "
+	 "its "
+	 "Secrets, for kubectl apply. Connects neither to Postgres nor to the search engine.",
+	 "pgsync import --config schema.json --env-file .env > books.yaml\n"
+	 "pgsync import --config schema.json --namespace shop | kubectl apply -f -\n"
+	 "pgsync import --variables\n",
+	 PGSYNC_VARIABLES,
+	 "0  printed; ignored variables are listed in comments\n"
+	 "1  the result cannot be written\n"
+	 "2  an option, a variable or schema.json is wrong\n"},
+	{"bootstrap",
+	 "Usage: bootstrap --config SCHEMA.JSON [OPTION]...\n"
+	 "       pgsync bootstrap --config SCHEMA.JSON [OPTION]...\n",
+	 "Checks a schema.json of pgsync 7 against the database and the search engine, and creates the publication, "
+	 "the "
+	 "replication slot and an empty index where they are missing. It is safe to run before every start.",
+	 "bootstrap --config schema.json && pgsync --config schema.json --daemon\n"
+	 "until bootstrap -c schema.json; do sleep 3; done\n"
+	 "bootstrap --config schema.json --teardown\n",
+	 PGSYNC_VARIABLES PROXIES,
+	 "0  pgsync can start; with --teardown: all is removed\n"
+	 "1  something is missing or failed: see the errors; running it again may help\n"
+	 "2  an option, a variable or schema.json is wrong; nothing was done\n"},
+	{"worker", "Usage: pgsync worker [OPTION]...\n",
+	 "What pgsync-operator starts for each PgSync; not for interactive use, see pgsync run. Reads its task, one "
+	 "JSON line, from descriptor 3 and writes reports, events and results as JSON lines to descriptor 4. Stops "
+	 "when "
+	 "descriptor 3 is closed.",
+	 NULL, PROXIES,
+	 "0  done, or stopped as asked\n"
+	 "1  failed: the operator starts it again, with a back-off\n"
+	 "2  the input is wrong: the operator does not start it again until it changes\n"},
+};
+
+static const struct command_help *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(helps); i++)
+		if (!strcmp(helps[i].name, name))
+			return &helps[i];
+	return NULL;
+}
+
+void help_begin(const char *name, FILE *to)
+{
+	const struct command_help *help = find(name);
+
+	if (help) {
+		(void)fprintf(to, "%s\n", help->usage);
+		usage_paragraph(to, help->intro);
+	}
+}
+
+void help_end(const char *name, FILE *to)
+{
+	const struct command_help *help = find(name);
+
+	if (!help)
+		return;
+	if (help->examples)
+		usage_section(to, "Examples", help->examples);
+	if (help->environment)
+		usage_section(to, "Environment", help->environment);
+	usage_section(to, "Exit status", help->exit_status);
+}
