@@ -32,7 +32,7 @@ FUZZERS := $(wildcard pkg/*/*_fuzz.c)
 TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
 REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
 
-.PHONY: help deps all check unit e2e test parity changes demo demo-stop bench image clean golden fuzz
+.PHONY: help deps all install uninstall check unit e2e test parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -80,6 +80,36 @@ $(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildc
 # pgsync's users start it by this name too.
 bin/bootstrap: bin/pgsync
 	@ln -sf pgsync $@
+
+# --- installing -------------------------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/pgsync-operator
+BASH_COMPLETIONS ?= $(DATADIR)/bash-completion/completions
+ZSH_COMPLETIONS ?= $(DATADIR)/zsh/site-functions
+
+install: all ## install programs, man pages, completions and licence under DESTDIR and PREFIX (/usr/local)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man8 $(DOCDIR) $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS))
+	install -m 755 $(BINARIES:%=bin/%) $(DESTDIR)$(BINDIR)
+	ln -sf pgsync $(DESTDIR)$(BINDIR)/bootstrap
+	for page in man/*.[18]; do \
+	  sed '/^\.TH/s/"pgsync-operator"/"pgsync-operator $(VERSION)"/' $$page >$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit; \
+	done
+	install -m 644 completions/pgsync.bash $(DESTDIR)$(BASH_COMPLETIONS)/pgsync
+	ln -sf pgsync $(DESTDIR)$(BASH_COMPLETIONS)/bootstrap
+	install -m 644 completions/pgsync-operator.bash $(DESTDIR)$(BASH_COMPLETIONS)/pgsync-operator
+	install -m 644 completions/_pgsync completions/_pgsync-operator $(DESTDIR)$(ZSH_COMPLETIONS)
+	install -m 644 LICENSE CHANGELOG.md $(DESTDIR)$(DOCDIR)
+
+uninstall: ## remove what `make install` installed, with the same DESTDIR and PREFIX
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(BINARIES) bootstrap)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/pgsync.1 man1/bootstrap.1 man8/pgsync-operator.8)
+	rm -f $(addprefix $(DESTDIR)$(BASH_COMPLETIONS)/,pgsync bootstrap pgsync-operator)
+	rm -f $(addprefix $(DESTDIR)$(ZSH_COMPLETIONS)/,_pgsync _pgsync-operator)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,LICENSE CHANGELOG.md)
+	-rmdir $(DESTDIR)$(DOCDIR)
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 # A test links its package and what pkg/DEPS lets that package include, nothing more.

@@ -1,10 +1,11 @@
-"""What the programs print about themselves: --help of each command."""
+"""What the programs say about themselves: --help of each command, man pages, completions; and what is installed."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
-from parts.operator import BIN
+from parts.operator import BIN, TREE
 
 # Each page of --help: how it is called.
 PAGES = {
@@ -81,3 +82,108 @@ def test_operator_says_where_a_wrong_value_came_from():
     assert code == 2 and "LOG_LEVEL" in err and "loud" in err
     code, _, err = call("pgsync-operator", "--console-listen", ":1")
     assert code == 2 and "not supported by this version" in err
+
+
+# --- man pages
+
+MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
+       "pgsync-operator.8": {"pgsync-operator"}}
+
+
+def man_options(text):
+    """Options that a paragraph of the page describes: those on the line after .TP."""
+    tags = "\n".join(re.findall(r"^\.TP\n(.*)$", text, re.MULTILINE)).replace("\\-", "-").replace("\\fR", " ").replace("\\fI", " ")
+    return set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", tags)), set(re.findall(r"(?<![\w-])-[a-z](?![a-z])", tags))
+
+
+@pytest.mark.parametrize("page", MAN)
+def test_man_page_and_help_have_the_same_options(page):
+    longs, letters = set(), set()
+    for name in MAN[page]:
+        longs |= options_of(name)[0]
+        letters |= options_of(name)[1]
+    assert man_options((TREE / "man" / page).read_text()) == (longs, letters)
+
+
+@pytest.mark.parametrize("page", MAN)
+def test_man_page_has_the_usual_sections_and_no_mistakes(page):
+    text = (TREE / "man" / page).read_text()
+    for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "ENVIRONMENT", '"?EXIT STATUS"?', "EXAMPLES", '"?SEE ALSO"?'):
+        assert re.search(rf"^\.SH {section}$", text, re.MULTILINE), section
+    for command in (["groff", "-man", "-ww", "-Tutf8", "-z"], ["mandoc", "-Tlint", "-Wwarning"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, str(TREE / "man" / page)], capture_output=True, text=True, timeout=60)
+            assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+# --- completions
+
+
+def completed(*words):
+    script = "completions/pgsync-operator.bash" if words[0] == "pgsync-operator" else "completions/pgsync.bash"
+    function = "_pgsync_operator" if words[0] == "pgsync-operator" else "_pgsync"
+    done = subprocess.run(["bash", "-c", f'. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); {function}; printf "%s\\n" "${{COMPREPLY[@]}}"',
+                           "-", str(TREE / script), *words], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_bash_completes_the_options_of_help(page):
+    assert completed(*page.split(), "--") == options_of(page)[0]
+
+
+def test_bash_completes_commands_values_and_nothing():
+    assert completed("pgsync", "") == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
+    assert completed("pgsync", "v") == {"validate"}
+    assert completed("pgsync", "run", "--log-format", "j") == {"json"}
+    assert completed("pgsync", "run", "--listen", "") == set()
+    assert completed("pgsync-operator", "--log-level", "t") == {"trace"}
+    assert completed("pgsync-operator", "--context", "") == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_zsh_completes_the_options_of_help(page):
+    options = re.compile(r"(?:'|,|\*)(--[a-z0-9-]+?)(?:=-)?(?:\[|\})")
+    if page == "pgsync-operator":
+        assert set(options.findall((TREE / "completions/_pgsync-operator").read_text())) == options_of(page)[0]
+        return
+    text = (TREE / "completions/_pgsync").read_text()
+    shared = {f"${name}": body for name, body in re.findall(r"^\t(log|source)=\((.*?)^\t\)$", text, re.MULTILINE | re.DOTALL)}
+    name = page.removeprefix("pgsync ")
+    body = re.search(rf"^\t(?:[a-z|]+\|)?{name}(?:\|[a-z|]+)?\)\n\t\tpage=\((.*?)^\t\t\)$", text, re.MULTILINE | re.DOTALL).group(1)
+    for word, more in shared.items():
+        body = body.replace(word, more)
+    assert set(options.findall(body)) == options_of(page)[0]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
+@pytest.mark.parametrize("name", ["_pgsync", "_pgsync-operator"])
+def test_zsh_parses_the_completion(name):
+    subprocess.run(["zsh", "-n", str(TREE / "completions" / name)], check=True, timeout=20)
+
+
+# --- make install
+
+
+def make(target, destination):
+    done = subprocess.run(["make", "--no-print-directory", target, f"DESTDIR={destination}", "PREFIX=/usr"], cwd=TREE, capture_output=True,
+                          text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_install_and_uninstall(tmp_path):
+    make("install", tmp_path)
+    installed = {str(path.relative_to(tmp_path / "usr")) for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert installed == {
+        "bin/bootstrap", "bin/pgsync", "bin/pgsync-operator", "share/man/man1/bootstrap.1", "share/man/man1/pgsync.1",
+        "share/man/man8/pgsync-operator.8", "share/bash-completion/completions/bootstrap", "share/bash-completion/completions/pgsync",
+        "share/bash-completion/completions/pgsync-operator", "share/zsh/site-functions/_pgsync", "share/zsh/site-functions/_pgsync-operator",
+        "share/doc/pgsync-operator/CHANGELOG.md", "share/doc/pgsync-operator/LICENSE",
+    }
+    version = (TREE / "VERSION").read_text().strip()
+    out = subprocess.run([tmp_path / "usr/bin/bootstrap", "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert out == f"pgsync {version}\n"
+    assert f'"pgsync-operator {version}"' in (tmp_path / "usr/share/man/man1/pgsync.1").read_text()
+    make("uninstall", tmp_path)
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []

@@ -1,0 +1,45 @@
+# bash completion for pgsync and bootstrap. Options here and in --help are the same: e2e/test_help.py compares them.
+
+# Options of a command; of pgsync and bootstrap by their names. One that takes a value ends with "=".
+_pgsync_options() {
+	local log="--log-level= --log-format= --help"
+	local source="--config= --schema-url= --s3-schema-url= --env-file= --host= --port= --user= --password --sslmode=
+		--sslrootcert= --adopt-existing-index --name="
+	case $1 in
+	run) echo "--file= --until-caught-up --listen= $log" ;;
+	validate | plan) echo "--file= $log" ;;
+	worker) echo "$log" ;;
+	import) echo "$source --namespace= --variables --help" ;;
+	bootstrap) echo "$source --teardown --no-create --verbose --version $log" ;;
+	pgsync) echo "$source --daemon --wal --polling --bootstrap --analyze --num-workers= --producer --consumer --listen=
+		--verbose --version $log" ;;
+	esac
+}
+
+_pgsync() {
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[0]##*/} options
+
+	if [[ $command == pgsync && $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} != -* ]]; then
+		command=${COMP_WORDS[1]}
+	fi
+	options=$(_pgsync_options "$command")
+	COMPREPLY=()
+	case $previous in
+	-f | --file | -c | --config | --env-file | --sslrootcert)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--log-level) mapfile -t COMPREPLY < <(compgen -W "error warn info debug trace" -- "$word") && return ;;
+	--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word") && return ;;
+	--sslmode) mapfile -t COMPREPLY < <(compgen -W "disable allow prefer require verify-ca verify-full" -- "$word") && return ;;
+	esac
+	# Any other option that takes a value: nothing to suggest.
+	[[ $previous == --* && " ${options//$'\n'/ } " == *" $previous= "* ]] && return
+	if [[ $command == pgsync && $COMP_CWORD -eq 1 && $word != -* ]]; then
+		options="run validate plan import bootstrap worker"
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "${options//=/}" -- "$word")
+}
+
+complete -F _pgsync pgsync bootstrap
