@@ -316,7 +316,7 @@ static struct document_path routed_paths[] = {
 	 .routing = shelf_name},
 	{.relation = LINKS, .columns = book_column, .n_columns = 1, .direct = true}};
 static struct document_plan routed_plan = {
-	.n_keys = 1, .has_routing = true, .tables = tables, .n_tables = 2, .paths = routed_paths, .n_paths = 2};
+	.n_keys = 1, .routing = {.given = true}, .tables = tables, .n_tables = 2, .paths = routed_paths, .n_paths = 2};
 static struct document_plan *routed_plans[] = {&routed_plan};
 
 static struct fixture *make_routed(uint32_t oid, const char *first, bool first_key, const char *second, bool second_key)

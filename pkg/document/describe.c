@@ -45,7 +45,7 @@ static void add_tables(struct strbuf *sb, const struct document_plan *plan)
 	strbuf_adds(sb, "\nOld values needed in the WAL:\n");
 	for (size_t i = 0; i < plan->n_tables; i++) {
 		const struct document_table *table = &plan->tables[i];
-		_cleanup_free_ char *columns = column_list(table->table, table->link_columns, table->n_link_columns);
+		_cleanup_free_ char *columns = columns_list(table->table, table->link_columns, table->n_link_columns);
 
 		if (table->n_link_columns)
 			strbuf_addf(sb, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
@@ -85,9 +85,9 @@ char *document_describe(const struct document_plan *plan)
 	add_tables(&sb, plan);
 	add_paths(&sb, plan);
 	strbuf_adds(&sb, "\nDocuments by key:\n");
-	add_indented(&sb, plan->sql_by_key);
+	add_indented(&sb, plan->sql.by_key);
 	strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");
-	add_indented(&sb, plan->sql_by_range);
+	add_indented(&sb, plan->sql.by_range.text);
 	strbuf_adds(&sb, "\nIndex body:\n");
 	add_indented(&sb, mapping);
 	free(mapping);

@@ -1,9 +1,9 @@
-/* The document compiler: node tree + catalog -> SQL that builds documents, the mapping, and for every table the path up
- * from a changed row to root keys.
+/* The document compiler: the schema's tree + catalog -> SQL that builds documents, the mapping, and for every table the
+ * paths from a changed row up to root keys.
  *
  * Pure: the same tree and catalog give the same text (golden files in testdata/). Everything is set-based: a query
- * takes arrays of keys and never runs a subplan per row that a join would beat. Documents are built by Postgres' json
- * functions; their bytes are not touched here or later.
+ * takes arrays of keys and never runs a subplan per row that a join would beat. Postgres' json functions build the
+ * documents; their bytes are not touched here or later.
  */
 #ifndef PGSYNC_DOCUMENT_DOCUMENT_H
 #define PGSYNC_DOCUMENT_DOCUMENT_H
@@ -23,21 +23,20 @@
 /* The most columns of a key, of a table or of a join: what Postgres allows (INDEX_MAX_KEYS). */
 enum { DOCUMENT_MAX_KEYS = 32 };
 
-/* How rows of one relation at one node of the tree lead to root keys. A relation at several nodes has several paths.
- */
+/* How rows of one relation at one node of the tree lead to root keys. A relation at several nodes has several paths. */
 struct document_path {
 	uint32_t relation; /* OID */
-	char *description; /* "books > book_authors": for people */
-	/* The columns of the changed row that are needed, by name, from its old and its new version (each version
-	 * separately; a version in which one of them is NULL leads nowhere). */
+	char *description; /* "books > book_authors" */
+	/* The names of the columns of the changed row that are needed, from its old and its new version. Each version
+	 * is resolved separately; one in which a column is NULL leads nowhere. */
 	char **columns;
 	size_t n_columns;
 	/* direct: the columns' values, in this order, are the root key itself. Otherwise sql yields the root keys (as
 	 * text, in key order) of rows that exist in the snapshot: parameters $1..$n_columns are text[] literals, one
 	 * for each column, all of equal length. */
 	bool direct;
-	/* What lies between the row and the root is not known (it is a base table of a view): no columns, no sql;
-	 * whatever changes in the relation, every root may depend on it. */
+	/* It is not known what lies between the row and the root (the relation is a base table of a view): no columns,
+	 * no sql; every root may depend on any change of the relation. */
 	bool opaque;
 	bool is_root;  /* the relation is the tree's root at this node */
 	char *routing; /* of the root's path, with routing: the column whose value goes along with the key; or NULL */
@@ -47,83 +46,97 @@ struct document_path {
 /* A relation that the tree reads. */
 struct document_table {
 	const struct catalog_table *table; /* borrowed from the catalog */
-	/* 0-based; whose old values must be in the WAL (replica identity): those of its paths, and the root's routing
-	 * column */
+	/* 0-based: the columns whose old values must be in the WAL (replica identity): those of its paths, and the
+	 * root's routing column */
 	int *link_columns;
 	size_t n_link_columns;
 	bool is_root;
 };
 
-/* A view of the tree. Its rows are in no WAL: what changes them is a change of a base table. */
+/* A view of the tree. Its rows are in no WAL; what changes them is a change of a base table. */
 struct document_view {
 	const struct catalog_table *view; /* borrowed */
 	bool followed;                    /* its base tables are named */
 };
 
+/* For document_sql_by_range and document_keys_by_range. */
+struct document_query {
+	char *text;
+	size_t leaf_at; /* where the name of a leaf of a partitioned root goes; 0: the root is not partitioned */
+};
+
 struct document_plan {
 	const struct schema_document *document; /* borrowed */
 	const struct catalog_table *root;       /* borrowed */
+	bool root_is_view;                      /* its rows disappear without an event */
 	size_t n_keys;                          /* columns of the root key (pgsync's order: sorted by name) */
 	char **key_columns;
-	/* Both give: n_keys text columns (the root key), then the document as json text. With `routing`: one more text
-	 * column at the end, the routing value. by_key: parameters $1..$n_keys, text[] literals of equal length.
-	 * by_range: of a root that is a view, no parameters: all of it. Otherwise $1 and $2, tid literals "(block,0)";
-	 * with a partitioned root the (quoted) leaf relation has to be put in at leaf_at. Send by_range unprepared, so
-	 * that it is planned for its range; by_key may be prepared (see sql.c). With notes: one more column at the end,
-	 * how many values became null because they cannot stand in a document (see enum indexable), as text; NULL for
-	 * none. */
-	char *sql_by_key;
-	char *sql_by_range;
-	size_t leaf_at; /* 0: the root is not partitioned */
-	/* No parameters: the keys of all roots. Of a root that is a view only sql_by_range reads all. */
-	char *all_roots_sql;
-	/* A row for which an expression fails takes no other document along: only the root has expressions, which are
-	 * evaluated for the rows that are read. (A condition, or what a child holds, may be evaluated for any row of
-	 * its table, whatever the plan; and with routing the old place of a document would be left behind.) */
-	bool fails_alone;
-	/* The keys of the roots that by_range reads, with its parameters. */
-	char *keys_by_range;
-	size_t keys_leaf_at;
-	bool root_is_view; /* its rows disappear without an event of their own */
-	bool has_routing, counts_sanitized;
-	bool routing_is_bool;          /* see document_routing */
-	const json_t *routing_replace; /* of transform, or NULL; borrowed */
 	enum schema_id_format id_format;
+	struct {
+		/* Yields n_keys text columns (the root key), then the document as json text; with `routing`, one more
+		 * text column, the routing value; with counts_sanitized, one more text column, how many values were
+		 * not indexable and became null, or NULL for none. Parameters $1..$n_keys are text[] literals of equal
+		 * length. May be prepared (see sql.c), unless computes_views. */
+		char *by_key;
+		/* No parameters: the keys of all roots. For a root that is a view, only by_range reads all. */
+		char *all_keys;
+		struct document_query by_range, keys_by_range;
+	} sql;
+	bool counts_sanitized;
+	/* A row for which an expression fails fails alone: only the root has expressions, and they are evaluated only
+	 * for the rows that are read. (A condition, or an expression of a child, may be evaluated for any row of its
+	 * table, depending on the query's plan; and with routing the document's old shard would not be known.) */
+	bool fails_alone;
+	/* Some view is not materialized: whatever its definition costs, each query costs again. Send by_key unprepared,
+	 * so that it is planned for its keys (a generic plan converts the array of keys for every row of the view that
+	 * it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys at once. */
+	bool computes_views;
+	struct {
+		bool given;
+		bool is_bool;          /* see document_routing */
+		const json_t *replace; /* of transform, or NULL; borrowed */
+	} routing;
 	struct document_table *tables;
 	size_t n_tables;
 	struct document_path *paths;
 	size_t n_paths;
-	struct document_view *views; /* ascending by OID: a materialized view stands after those that it reads */
+	struct document_view *views; /* ascending by OID: a materialized view comes after those that it reads */
 	size_t n_views;
-	/* The columns that documents are made of and that lead to them. One that was dropped and added again leaves no
-	 * other trace. */
-	json_t *columns_fingerprint;
-	/* What else may change without a word in the WAL, to be compared with what it is later: {"labels": {"OID":
-	 * "label"}} of enums, and {"tables": {"OID": {"storage", "columns": {"number": "altered"}}}}. */
-	json_t *catalog_fingerprint;
-	/* Some view is not materialized: whatever its definition costs, each query costs again. So by_key is to be sent
-	 * unprepared, for a plan that knows the keys (a generic one converts the array of keys for every row of the
-	 * view that it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys
-	 * at once. */
-	bool computes_views;
+	struct {
+		/* The columns that documents are made of and that lead to them. A column that was dropped and added
+		 * again leaves no other trace. */
+		json_t *columns;
+		/* What else may change without a trace in the WAL, to be compared with its later state: {"labels":
+		 * {"OID": "label"}} of enums, and {"tables": {"OID": {"storage", "columns": {"number": "altered"}}}}.
+		 */
+		json_t *catalog;
+	} fingerprint;
 	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
 };
 
 /* Compiles one document. Findings name every unknown table and column (with the nearest name), missing primary keys
- * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates),
- * unsupported constructs (NotSupported), and as warnings missing indexes on link columns (MissingIndex, with the CREATE
- * INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. Of a document that is flawed, what can
- * be checked is checked, and NULL returned. The catalog knows every expression of document_expressions. known: all
- * table names, for "did you mean"; may be NULL. */
+ * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates), keys of
+ * too many columns, unsupported constructs (NotSupported), and as warnings missing indexes on link columns
+ * (MissingIndex, with the CREATE INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. Of an
+ * invalid document, what can be checked is checked, and NULL returned. The catalog contains every expression of
+ * document_expressions. known: all table names, for "did you mean"; may be NULL. */
 struct document_names {
 	const char *const *items; /* "schema.table" */
 	size_t n;
 };
-struct document_plan *document_compile(const struct schema_document *document, const struct schema_document_format *as,
-				       const struct catalog *catalog, const struct document_names *known,
-				       struct findings *f);
+struct document_plan *document_compile(const struct schema_document *document,
+				       const struct schema_document_format *format, const struct catalog *catalog,
+				       const struct document_names *known, struct findings *f);
 void document_plan_free(struct document_plan *plan);
 CLEANUP(struct document_plan, document_plan_free);
+
+/* The query of the documents of a range of blocks, with the same columns as by_key. Of a root that is a view: all
+ * documents, without parameters. Otherwise parameters $1 and $2 are tid literals "(block,0)". leaf: the quoted name of
+ * the leaf of a partitioned root to read from, since each leaf has its own ctids; NULL (for EXPLAIN): the root's name.
+ * Send it unprepared, so that it is planned for its range. Caller frees. */
+char *document_sql_by_range(const struct document_plan *plan, const char *leaf);
+/* The same of the root keys alone. Caller frees. */
+char *document_keys_by_range(const struct document_plan *plan, const char *leaf);
 
 /* The relations that a document's tree names (tables, through tables, base tables), for catalog_load. *ret_n entries,
  * pointing into document; caller frees the array. */
@@ -133,13 +146,13 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 struct document_view *document_views(const struct schema_document *document, const struct catalog *catalog,
 				     size_t *ret_n);
 
-/* The expressions and conditions that a document's tree holds, for catalog_load_expressions; as document_relations. */
+/* The expressions and conditions of a document's tree, for catalog_load_expressions; as document_relations. */
 struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n);
 
 /* _id of a root key: the values joined by "|", as pgsync does; ESCAPED puts a backslash before "|" and "\" in the
- * values of a key with several columns, so that no two keys share an id. An empty id, or one of more than 512 bytes,
- * which engines refuse, becomes "sha256:<hex>" of its bytes (and so does a key that looks like that). Appends to sb;
- * true when it was hashed: then the document is to carry the id in its field DOCUMENT_KEY_FIELD. */
+ * values of a key with several columns, so that no two keys share an id. An id that engines refuse, an empty one or one
+ * of more than 512 bytes, becomes "sha256:<hex>" of its bytes (and so does a key that looks like that). Appends to sb;
+ * true when it was hashed: then the document has to carry the id in its field DOCUMENT_KEY_FIELD. */
 #define DOCUMENT_KEY_FIELD "_key"
 struct document_key {
 	const char *const *values;
@@ -147,14 +160,14 @@ struct document_key {
 	size_t n;
 };
 bool document_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
-/* Appends the text to route by, which is that of the field in the document, from what the column's output is: a bool's
- * is true or false, and `replace` is done. Nothing for an empty one: then the engine routes by _id. */
-void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
-
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
-/* A person's view: tree, SQL, paths, mapping, identities to set. Caller frees. */
+/* Appends the text to route by, which is that of the field in the document, made from the column's output: "true" or
+ * "false" for a bool, and with `replace` applied. Appends nothing for an empty value: then the engine routes by _id. */
+void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
+
+/* For people: tree, SQL, paths, mapping, identities to set. Caller frees. */
 char *document_describe(const struct document_plan *plan);
 
 #endif

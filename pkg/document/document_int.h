@@ -1,4 +1,6 @@
-/* The resolved tree: what compile.c builds and sql.c, paths.c, mapping.c and describe.c read. Private to this package.
+/* The resolved tree and what works on it. Private to this package.
+ *
+ * Sections are in the order of their dependencies: each file uses only what stands above it.
  */
 #ifndef PGSYNC_DOCUMENT_DOCUMENT_INT_H
 #define PGSYNC_DOCUMENT_DOCUMENT_INT_H
@@ -14,17 +16,17 @@ struct join {
 };
 
 enum field_kind {
-	FIELD_COLUMN,     /* also of a JSON path into it */
+	FIELD_COLUMN,     /* or a JSON path into one */
 	FIELD_SYSTEM,     /* ctid and its kin */
 	FIELD_EXPRESSION, /* the source's column "x.<number>" */
 	FIELD_CHILD,
 	FIELD_CONCAT,
-	FIELD_OBJECT, /* made of what was moved into it */
+	FIELD_OBJECT, /* made of the fields that were moved into it */
 	FIELD_MOVED,  /* moved here from a node below */
 	FIELD_META,
 };
 
-/* A part of a concat: a field, or a word. */
+/* A part of a concat: a field, or a literal word. */
 struct part {
 	size_t field; /* when literal is NULL */
 	const char *literal;
@@ -52,7 +54,7 @@ struct field {
 	const struct moved_field *moved_field; /* MOVED */
 };
 
-/* A field that is moved elsewhere: within its object, or up to the root's. */
+/* A field that `move` takes elsewhere: within its object, or into the root's. */
 struct moved_field {
 	size_t number;
 	const struct plan_node *node, *target;
@@ -66,10 +68,10 @@ struct sort {
 	const struct schema_ordering *how;
 };
 
-/* A node of the tree with everything looked up. */
+/* A node of the schema with everything looked up. */
 struct plan_node {
-	const struct schema_node *decl;
-	size_t number; /* 0 is the root; aliases in SQL end with it */
+	const struct schema_node *decl; /* what the schema says of it */
+	size_t number;                  /* 0 is the root; aliases in SQL end with it */
 	struct plan_node *parent;
 	struct plan_node **children;
 	size_t n_children;
@@ -88,14 +90,14 @@ struct plan_node {
 	size_t n_expressions;
 	bool filtered; /* has a `where` */
 	bool scalar, many;
-	bool unique;     /* a parent row has at most one row here, by a unique index */
-	bool inlined;    /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
-	bool has_sets;   /* this node's rows are named as a set (r<number>): some child is not inlined, or there is a
-			    limit, or there are groups */
-	size_t n_groups; /* the children are too many for one query; they are joined group by group. 0: they are not */
-	size_t group;    /* which of the parent's groups joins this node, from 1; 0: the parent's query does */
-	size_t n_joined; /* relations that the query which joins this node gets with it */
-	bool may_sanitize; /* a value here or below may be one that cannot stand in a document */
+	bool unique;       /* a parent row has at most one row here, by a unique index */
+	bool inlined;      /* a plain LEFT JOIN within its parent's query: unique, and so is everything below */
+	bool has_sets;     /* this node's rows are named as a set (r<number>): some child is not inlined, or there is a
+			      limit, or there are groups */
+	bool may_sanitize; /* a value here or below may be one that is not indexable */
+	size_t n_groups;   /* the children are too many for one query and are joined group by group; 0: they are not */
+	size_t group;      /* which of the parent's groups joins this node, from 1; 0: the parent's query does */
+	size_t n_joined;   /* relations that the query which joins this node gets with it */
 };
 
 struct tree {
@@ -103,56 +105,129 @@ struct tree {
 	const struct catalog *catalog;
 	struct plan_node **nodes; /* in preorder */
 	size_t n;
-	const struct schema_document_format *as;
+	const struct schema_document_format *format;
 	int routing; /* position in the root's table of the column that documents are routed by, or -1 */
 	struct moved_field **moved_fields;
 	size_t n_moved_fields;
 };
 
-/* --- fields.c --- */
-struct compiler;
-void PRINTF_LIKE(4, 5) compiler_fail(struct compiler *c, const char *reason, const char *path, const char *fmt, ...);
-void compiler_warn(struct compiler *c, const char *path, const char *message);
-void unknown_column(struct compiler *c, const char *path, const struct catalog_table *table, const char *name);
-/* The same, for who fails by itself. */
-void say_unknown_column(struct findings *f, const char *path, const struct catalog_table *table, const char *name);
-const struct catalog *compiler_catalog(const struct compiler *c);
-/* Finds the node's fields as the node names them; its children are resolved already. */
-void fields_resolve(struct compiler *c, struct plan_node *node);
-/* Which fields the node has is not all known, as its node is not well-formed. */
-bool fields_unsure(const struct plan_node *node);
-/* The node's visible field of that name, the last one if several are; or NULL. */
-struct field *find_field(const struct plan_node *node, const char *name);
-/* The node names it among its columns (or paths) or expressions. */
-bool field_is_listed(const struct schema_node *decl, const char *name);
-/* "; did you mean `title`?", or nothing: the field of the node that is meant by the name. Caller frees. */
-char *did_you_mean(const struct plan_node *node, const char *name);
-/* Moves fields, when all nodes are resolved. */
-void fields_move(struct compiler *c, struct tree *tree);
-/* Complains of names that search engines refuse. */
-void fields_check_names(struct compiler *c, const struct tree *tree);
-void fields_release(struct field *fields, size_t n);
-/* Which values of a field can stand in a document; the others become NULL. Search engines refuse infinite dates, NaN
- * and infinite numbers; Postgres takes nothing out of a json value that holds the character \u0000 (jsonb has none).
- */
+/* --- diagnostics.c: what is wrong with a document --- */
+struct diagnostics {
+	struct findings *findings;
+	const struct document_names *known; /* all tables of the database, for "did you mean"; or NULL */
+	bool failed;                        /* there is no plan: an error was found here, or by the schema's decoder */
+};
+
+/* reason is a string literal. */
+void PRINTF_LIKE(4, 5)
+	diagnostics_fail(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...);
+void PRINTF_LIKE(4, 5)
+	diagnostics_warn(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...);
+void diagnostics_unknown_table(struct diagnostics *d, const char *path, const struct catalog_name *name);
+void diagnostics_unknown_column(struct diagnostics *d, const char *path, const struct catalog_table *table,
+				const char *name);
+
+/* --- references.c: the relations and expressions that a schema names --- */
+/* The node names its table, and the name is valid. */
+bool reference_is_given(const struct schema_node *node);
+/* The node names another table (a through or a base table), and the name is valid. */
+bool reference_other_is_given(const struct schema_node *node, const struct schema_table_name *name);
+/* The other table's whole name: its schema is the node's unless given. */
+struct catalog_name reference_other(const struct schema_node *node, const struct schema_table_name *name);
+
+/* --- columns.c: sets of columns of one table, by 0-based positions --- */
+/* A unique index makes at most one row of the table equal in these columns. */
+bool columns_are_unique(const struct catalog_table *table, const int *columns, size_t n);
+/* An index finds rows by these columns. */
+bool columns_are_indexed(const struct catalog_table *table, const int *columns, size_t n);
+/* Both are the same columns, in any order. */
+bool columns_are_equal(const int *a, size_t n, const int *b, size_t m);
+/* "a, b": their names; caller frees. */
+char *columns_list(const struct catalog_table *table, const int *columns, size_t n);
+
+/* --- relations.c --- */
+enum relation_use { RELATION_NODE, RELATION_THROUGH, RELATION_BASE };
+/* Fails if the relation is of a kind that cannot be used like this. */
+void relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct diagnostics *d);
+/* Warns of base tables that a view lacks, or that a table does not need. */
+void relation_check_bases(const struct plan_node *node, struct diagnostics *d);
+
+/* --- joins.c --- */
+struct join_request {
+	const struct catalog_table *upper, *lower; /* NULL if not known: then `invalid` is set */
+	enum schema_relation_type type;
+	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
+	bool invalid; /* parts of the relationship are not known: check what it names, but do not look for the join */
+	const struct join *other; /* the through table's other join, whose foreign key is not meant; or NULL */
+	bool has_through, through_is_lower; /* one of the tables is a through table: which */
+	const char *path;                   /* of the node */
+};
+
+/* Finds the join of two tables; false, having failed, when there is none, or more than one. */
+bool join_resolve(const struct join_request *request, struct join *ret, struct diagnostics *d);
+void join_release(struct join *join);
+
+/* --- field.c --- */
+/* Which values of a field are indexable; the others become NULL. Search engines refuse infinite dates, NaN and infinite
+ * numbers; Postgres extracts nothing from a json value that contains the character \u0000 (jsonb cannot). */
 enum indexable { INDEXABLE_ALWAYS, INDEXABLE_FINITE_DATE, INDEXABLE_FINITE_NUMBER, INDEXABLE_WITHOUT_NUL };
 enum indexable field_indexable(const struct field *field);
+/* The node's visible field of that name, the last one if there are several; or NULL. */
+struct field *field_find(const struct plan_node *node, const char *name);
+/* The schema lists it among the node's columns (or paths) or expressions. */
+bool field_is_listed(const struct schema_node *decl, const char *name);
+/* The field is one of the table's columns, and the schema does not list it: so its name is not checked yet. */
+bool field_comes_from_table(const struct plan_node *node, const struct field *field);
+/* "; did you mean `title`?" or "": the node's field with the nearest name. Caller frees. */
+char *field_hint(const struct plan_node *node, const char *name);
+/* Fails because another field has the field's name, unless the schema's decoder has said so. */
+void field_report_duplicate(const struct plan_node *node, const struct field *field, struct diagnostics *d);
+/* Some fields of the node are not known, because the schema's node is not valid. */
+bool fields_are_unsure(const struct plan_node *node);
+void fields_release(struct field *fields, size_t n);
 
-/* --- values.c --- */
-/* Appends what a row of the node becomes, as the query of the node itself sees it. */
+/* --- transform.c --- */
+/* replace, rename and concat, once the node has its fields. */
+void transform_apply(struct plan_node *node, struct diagnostics *d);
+/* move, once all nodes are resolved. */
+void transform_move(struct tree *tree, struct diagnostics *d);
+
+/* --- fields.c --- */
+/* Finds the node's fields as the schema names them, and transforms them; the node's children are resolved already. */
+void fields_resolve(const struct tree *tree, struct plan_node *node, struct diagnostics *d);
+/* Adds `_meta` to the root, if the document has it. */
+void fields_add_meta(const struct tree *tree, struct diagnostics *d);
+/* Fails for names that search engines refuse. */
+void fields_check_names(const struct tree *tree, struct diagnostics *d);
+
+/* --- routing.c --- */
+/* The column of the root's table behind the document's field `routing`; -1: there is none, or, having failed, it cannot
+ * be used. */
+int routing_resolve(const struct schema_document *document, const struct plan_node *root, struct diagnostics *d);
+/* Sets what document_routing makes its text of. */
+void routing_describe(const struct tree *tree, struct document_plan *plan);
+
+/* --- tree.c --- */
+/* Looks everything up; with an error, d->failed. tree->document has a root. */
+void tree_resolve(struct tree *tree, struct diagnostics *d);
+void tree_release(struct tree *tree);
+
+/* --- values.c: what a field's value is in SQL --- */
+enum { SQL_BYTES = 4 * 1024 * 1024 };
+
+/* Appends what a row of the node becomes, as the node's own query sees it. */
 void sql_node_value(struct strbuf *sb, const struct plan_node *node);
 /* Appends the LATERAL rows that sql_node_value refers to, those of inlined nodes below first. */
 void sql_object_rows(struct strbuf *sb, const struct plan_node *node);
-/* Appends how many values of the node and of those below are left out because no engine takes them: an integer. For
- * nodes that may be sanitized. */
+/* Appends how many values of the node and of those below are sanitized: an integer. For nodes that may_sanitize. */
 void sql_sanitized_count(struct strbuf *sb, const struct plan_node *node);
-/* Appends what the child's group, which joins it, yields to the queries above: columns of the parent's rows. */
+/* Appends the columns that the child's group adds to the parent's rows, for the queries above. */
 void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct plan_node *child);
 /* The moved field passes the node's own query on its way to its target. */
-bool moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node);
+bool sql_moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node);
 /* Appends the moved value in the query of `at`: the moved field's node, or one above it. */
 void sql_moved_field(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *at);
-/* The same for a column of the node's json set: one value for each parent's row. */
+/* The same for a column of the node's json set: one value for each row of the parent. */
 void sql_moved_field_set(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *node);
 /* Appends order_by and key. */
 void sql_order(struct strbuf *sb, const struct plan_node *node);
@@ -161,55 +236,20 @@ void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
 /* Appends a name like "x.1" that no column of the node's table has. */
 void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number);
 
-/* --- links.c --- */
-struct join_request {
-	const struct catalog_table *upper, *lower; /* NULL, if flawed: not known */
-	enum schema_relation_type type;
-	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
-	bool flawed; /* the relationship is not all known: what it names is checked, and the join not found */
-	const struct join *other; /* the through table's other join, whose foreign key is not meant; or NULL */
-	bool has_through, through_is_lower; /* one of the tables is a through table: which */
-	const char *path;                   /* of the node */
-};
-
-/* Finds the join of two tables; false with a finding when there is none, or more than one. */
-bool join_resolve(const struct join_request *request, struct join *ret, struct findings *f);
-void join_release(struct join *join);
-/* A unique index makes at most one row of the table equal in these columns. */
-bool columns_unique(const struct catalog_table *table, const int *columns, size_t n);
-/* An index finds rows by these columns. */
-bool columns_indexed(const struct catalog_table *table, const int *columns, size_t n);
-/* "a, b": names of columns; caller frees. */
-char *column_list(const struct catalog_table *table, const int *columns, size_t n);
-
-/* --- sql.c --- */
-enum { SQL_BYTES = 4 * 1024 * 1024 };
-
+/* --- sql.c: the queries --- */
 void sql_table(struct strbuf *sb, const struct catalog_table *table);
 /* The type to cast text to so that it equals values of the column: without length or precision. Caller frees. */
 char *sql_type(const struct catalog_column *column);
 /* Appends `expr` of the column's type as the text that pgoutput would send for it. */
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
-/* ret_leaf_at: see document_plan.leaf_at; may be NULL. NULL when the text would be longer than SQL_BYTES. */
-char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
-char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at);
-
-/* --- relations.c --- */
-enum relation_use { RELATION_NODE, RELATION_THROUGH, RELATION_BASE };
-/* False, with a finding: the relation is of a kind that cannot stand there. */
-bool relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct findings *f);
-/* Warns of base tables that a view lacks, or that nobody needs. */
-void relation_check_bases(const struct plan_node *node, struct findings *f);
-
-/* --- routing.c --- */
-/* The column of the root's table behind the document's field `routing`; -1: there is none, or (false, with a finding)
- * it cannot be used. */
-bool routing_resolve(const struct schema_document *document, const struct plan_node *root, int *ret,
-		     struct findings *f);
-/* Says in the plan how document_routing makes its text. */
-void routing_describe(const struct tree *tree, struct document_plan *plan);
+/* The documents of keys, or of a range. text is NULL when it would be longer than SQL_BYTES. Caller frees text. */
+struct document_query sql_documents(const struct tree *tree, bool by_range);
+/* The keys of all roots, or of those of a range; also of those that the root's `where` leaves out: a root that left the
+ * index has to be deleted. Caller frees text. */
+struct document_query sql_keys(const struct tree *tree, bool by_range);
 
 /* --- paths.c --- */
+/* Sets the plan's paths and tables. */
 void paths_build(const struct tree *tree, struct document_plan *plan);
 
 /* --- mapping.c --- */

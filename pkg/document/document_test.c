@@ -138,7 +138,7 @@ static void test_plan_when_bookstore_then_links_and_paths_as_the_contract_says(v
 	assert_int_equal(plan->n_tables, 3);
 	assert_true(plan->tables[0].is_root);
 	assert_false(plan->tables[1].is_root);
-	assert_string_equal(plan->all_roots_sql, "SELECT t0.\"id\"::text FROM \"public\".\"books\" t0");
+	assert_string_equal(plan->sql.all_keys, "SELECT t0.\"id\"::text FROM \"public\".\"books\" t0");
 	assert_int_equal(plan->n_paths, 3);
 	assert_true(plan->paths[0].is_root && plan->paths[0].direct);
 	assert_true(plan->paths[1].direct && !plan->paths[1].is_root);
@@ -146,7 +146,7 @@ static void test_plan_when_bookstore_then_links_and_paths_as_the_contract_says(v
 	assert_string_equal(plan->paths[1].columns[0], "book_id");
 	assert_false(plan->paths[2].direct);
 	assert_string_equal(plan->paths[2].description, "books > book_authors > authors");
-	assert_int_equal(plan->leaf_at, 0);
+	assert_int_equal(plan->sql.by_range.leaf_at, 0);
 	document_plan_free(TAKE_PTR(plan));
 	for (size_t i = 0; i < n; i++)
 		schema_document_free(documents[i]);
@@ -183,7 +183,7 @@ static void test_relations_when_a_table_is_used_twice_then_named_once(void **sta
 static void expect_routing(bool is_bool, const char *replace, const char *value, const char *want)
 {
 	_cleanup_json_ json_t *map = replace ? json_loads(replace, 0, NULL) : NULL;
-	const struct document_plan plan = {.has_routing = true, .routing_is_bool = is_bool, .routing_replace = map};
+	const struct document_plan plan = {.routing = {.given = true, .is_bool = is_bool, .replace = map}};
 	struct strbuf sb;
 
 	strbuf_init(&sb, 100);

@@ -13,69 +13,11 @@ void join_release(struct join *join)
 	*join = (struct join){0};
 }
 
-static bool has_column(const int *columns, size_t n, int column)
-{
-	for (size_t i = 0; i < n; i++)
-		if (columns[i] == column)
-			return true;
-	return false;
-}
-
-static bool same_set(const int *a, size_t n, const int *b, size_t m)
-{
-	if (n != m)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!has_column(b, m, a[i]))
-			return false;
-	return true;
-}
-
-bool columns_unique(const struct catalog_table *table, const int *columns, size_t n)
-{
-	for (size_t i = 0; i < table->n_indexes; i++) {
-		const struct catalog_index *index = &table->indexes[i];
-		size_t covered = 0;
-
-		if (!index->unique || !index->valid || index->partial || index->expression || index->n == 0)
-			continue;
-		while (covered < index->n && has_column(columns, n, index->columns[covered]))
-			covered++;
-		if (covered == index->n)
-			return true;
-	}
-	return false;
-}
-
-bool columns_indexed(const struct catalog_table *table, const int *columns, size_t n)
-{
-	if (columns_unique(table, columns, n))
-		return true;
-	for (size_t i = 0; i < table->n_indexes; i++) {
-		const struct catalog_index *index = &table->indexes[i];
-
-		if (index->valid && !index->partial && !index->expression && index->n >= n &&
-		    same_set(index->columns, n, columns, n))
-			return true;
-	}
-	return false;
-}
-
-char *column_list(const struct catalog_table *table, const int *columns, size_t n)
-{
-	struct strbuf sb;
-
-	strbuf_init(&sb, LIST_BYTES);
-	for (size_t i = 0; i < n; i++)
-		strbuf_addf(&sb, "%s%s", i ? ", " : "", table->columns[columns[i]].name);
-	return strbuf_detach(&sb);
-}
-
 /* --- explicit foreign_key */
 
 /* Nothing is wrong with names of a table that is not known. */
 static bool find_columns(const struct catalog_table *table, const struct jsonx_strings *names, const char *path,
-			 int **ret, struct findings *f)
+			 int **ret, struct diagnostics *d)
 {
 	int *columns = xcalloc(names->n, sizeof(*columns));
 	bool ok = true;
@@ -84,7 +26,7 @@ static bool find_columns(const struct catalog_table *table, const struct jsonx_s
 		columns[i] = catalog_column(table, names->items[i]);
 		if (columns[i] >= 0 || !*names->items[i])
 			continue;
-		say_unknown_column(f, path, table, names->items[i]);
+		diagnostics_unknown_column(d, path, table, names->items[i]);
 		ok = false;
 	}
 	*ret = columns;
@@ -97,28 +39,30 @@ static bool comparable(const struct catalog_column *a, const struct catalog_colu
 	       (a->category == b->category && (a->category == 'N' || a->category == 'S'));
 }
 
-static bool join_fits(const struct join_request *r, struct findings *f)
+static bool join_fits(const struct join_request *r, struct diagnostics *d)
 {
 	size_t n = r->upper_columns->n > r->lower_columns->n ? r->upper_columns->n : r->lower_columns->n;
 	_cleanup_free_ char *path = xasprintf("%s.relationship.foreign_key", r->path);
 
 	if (n <= DOCUMENT_MAX_KEYS)
 		return true;
-	findings_add(f, FINDING_ERROR, "InvalidSchema", path,
-		     "names %zu pairs of columns, but a join has at most %d; name the fewest columns that identify the "
-		     "row joined to",
-		     n, DOCUMENT_MAX_KEYS);
+	diagnostics_fail(
+		d, "InvalidSchema", path,
+		"names %zu pairs of columns, but a join has at most %d; name the fewest columns that identify the "
+		"row joined to",
+		n, DOCUMENT_MAX_KEYS);
 	return false;
 }
 
-static bool resolve_given(const struct join_request *r, struct join *join, struct findings *f)
+static bool resolve_given(const struct join_request *r, struct join *join, struct diagnostics *d)
 {
 	_cleanup_free_ char *upper = xasprintf("%s.relationship.foreign_key.parent", r->path);
 	_cleanup_free_ char *lower = xasprintf("%s.relationship.foreign_key.child", r->path);
-	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &join->upper_columns, f);
-	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &join->lower_columns, f);
+	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &join->upper_columns, d);
+	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &join->lower_columns, d);
 
-	if (!join_fits(r, f) || !found_upper || !found_lower || r->flawed || r->upper_columns->n != r->lower_columns->n)
+	if (!join_fits(r, d) || !found_upper || !found_lower || r->invalid ||
+	    r->upper_columns->n != r->lower_columns->n)
 		return false;
 	join->n = r->upper_columns->n;
 	for (size_t i = 0; i < join->n; i++) {
@@ -127,9 +71,10 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 
 		if (comparable(u, l))
 			continue;
-		findings_add(f, FINDING_ERROR, "InvalidSchema", lower,
-			     "column `%s` (%s) of %s.%s cannot be equal to column `%s` (%s) of %s.%s", l->name, l->type,
-			     r->lower->schema, r->lower->name, u->name, u->type, r->upper->schema, r->upper->name);
+		diagnostics_fail(d, "InvalidSchema", lower,
+				 "column `%s` (%s) of %s.%s cannot be equal to column `%s` (%s) of %s.%s", l->name,
+				 l->type, r->lower->schema, r->lower->name, u->name, u->type, r->upper->schema,
+				 r->upper->name);
 		return false;
 	}
 	return true;
@@ -146,7 +91,7 @@ struct candidate {
 static bool is_other(const struct join_request *r, const struct catalog_foreign_key *fk, bool on_lower)
 {
 	return r->other && on_lower && r->other->upper == r->lower &&
-	       same_set(fk->columns, fk->n, r->other->upper_columns, r->other->n);
+	       columns_are_equal(fk->columns, fk->n, r->other->upper_columns, r->other->n);
 }
 
 static size_t add_candidates(const struct join_request *r, bool on_lower, struct candidate *candidates, size_t n)
@@ -163,14 +108,14 @@ static size_t add_candidates(const struct join_request *r, bool on_lower, struct
 static void add_key_text(struct strbuf *sb, const struct catalog_table *from, const struct catalog_foreign_key *fk,
 			 const struct catalog_table *to)
 {
-	_cleanup_free_ char *columns = column_list(from, fk->columns, fk->n);
-	_cleanup_free_ char *to_columns = column_list(to, fk->to_columns, fk->n);
+	_cleanup_free_ char *columns = columns_list(from, fk->columns, fk->n);
+	_cleanup_free_ char *to_columns = columns_list(to, fk->to_columns, fk->n);
 
 	strbuf_addf(sb, "%s%s.%s (%s) -> %s.%s (%s)", sb->len ? "; " : "", from->schema, from->name, columns,
 		    to->schema, to->name, to_columns);
 }
 
-static void report_none(const struct join_request *r, struct findings *f)
+static void report_none(const struct join_request *r, struct diagnostics *d)
 {
 	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
 	const struct catalog_table *tables[] = {r->upper, r->lower};
@@ -181,15 +126,16 @@ static void report_none(const struct join_request *r, struct findings *f)
 		for (size_t i = 0; i < tables[t]->n_foreign_keys; i++)
 			strbuf_addf(&sb, "%s%s.%s: %s", sb.len ? ", " : "", tables[t]->schema, tables[t]->name,
 				    tables[t]->foreign_keys[i].name);
-	findings_add(f, FINDING_ERROR, "NoForeignKey", path,
-		     "there is no foreign key between %s.%s and %s.%s (their foreign keys are: %s); name the columns "
-		     "that join them in `foreign_key`",
-		     r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.len ? sb.data : "none");
+	diagnostics_fail(
+		d, "NoForeignKey", path,
+		"there is no foreign key between %s.%s and %s.%s (their foreign keys are: %s); name the columns "
+		"that join them in `foreign_key`",
+		r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.len ? sb.data : "none");
 	strbuf_release(&sb);
 }
 
 static void report_several(const struct join_request *r, const struct candidate *candidates, size_t n,
-			   struct findings *f)
+			   struct diagnostics *d)
 {
 	_cleanup_free_ char *path = xasprintf("%s.relationship", r->path);
 	struct strbuf sb;
@@ -200,9 +146,9 @@ static void report_several(const struct join_request *r, const struct candidate 
 
 		add_key_text(&sb, c->on_lower ? r->lower : r->upper, c->fk, c->on_lower ? r->upper : r->lower);
 	}
-	findings_add(f, FINDING_ERROR, "AmbiguousForeignKey", path,
-		     "there are %zu foreign keys between %s.%s and %s.%s: %s; choose one with `foreign_key`", n,
-		     r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.data);
+	diagnostics_fail(d, "AmbiguousForeignKey", path,
+			 "there are %zu foreign keys between %s.%s and %s.%s: %s; choose one with `foreign_key`", n,
+			 r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.data);
 	strbuf_release(&sb);
 }
 
@@ -221,7 +167,7 @@ static size_t prefer_through(const struct join_request *r, struct candidate *can
 	return 1;
 }
 
-static bool resolve_found(const struct join_request *r, struct join *join, struct findings *f)
+static bool resolve_found(const struct join_request *r, struct join *join, struct diagnostics *d)
 {
 	_cleanup_free_ struct candidate *candidates =
 		xcalloc(r->upper->n_foreign_keys + r->lower->n_foreign_keys, sizeof(*candidates));
@@ -235,9 +181,9 @@ static bool resolve_found(const struct join_request *r, struct join *join, struc
 		n = add_candidates(r, false, candidates, n);
 	n = prefer_through(r, candidates, n);
 	if (n == 0)
-		report_none(r, f);
+		report_none(r, d);
 	if (n > 1)
-		report_several(r, candidates, n, f);
+		report_several(r, candidates, n, d);
 	if (n != 1)
 		return false;
 	fk = candidates[0].fk;
@@ -249,11 +195,11 @@ static bool resolve_found(const struct join_request *r, struct join *join, struc
 	return true;
 }
 
-bool join_resolve(const struct join_request *request, struct join *ret, struct findings *f)
+bool join_resolve(const struct join_request *request, struct join *ret, struct diagnostics *d)
 {
 	ret->upper = request->upper;
 	ret->lower = request->lower;
-	if (request->flawed || (request->upper_columns && request->upper_columns->n && request->lower_columns->n))
-		return resolve_given(request, ret, f);
-	return resolve_found(request, ret, f);
+	if (request->invalid || (request->upper_columns && request->upper_columns->n && request->lower_columns->n))
+		return resolve_given(request, ret, d);
+	return resolve_found(request, ret, d);
 }

@@ -137,7 +137,7 @@ static const struct field *field_meant(const struct plan_node *node, const char 
 	for (size_t i = 0; i < node->n_fields && !meant; i++)
 		if (node->fields[i].moved && strcmp(node->fields[i].name, name) == 0)
 			meant = &node->fields[i];
-	meant = meant ? meant : find_field(node, name);
+	meant = meant ? meant : field_find(node, name);
 	for (size_t i = 0; i < node->n_fields && !meant; i++)
 		if (strcmp(node->fields[i].source, name) == 0)
 			meant = &node->fields[i];
@@ -330,7 +330,7 @@ static json_t *generated_properties(const struct plan_node *root)
 static json_t *mappings(const struct tree *tree)
 {
 	const struct schema_document *document = tree->document;
-	bool dynamic = tree->as->mapping == SCHEMA_MAPPING_DYNAMIC;
+	bool dynamic = tree->format->mapping == SCHEMA_MAPPING_DYNAMIC;
 	json_t *properties;
 
 	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
@@ -338,7 +338,7 @@ static json_t *mappings(const struct tree *tree)
 		return json_deep_copy(document->mapping);
 	properties = dynamic ? dynamic_properties(tree->nodes[0]) : generated_properties(tree->nodes[0]);
 	/* Nobody searches it, and tables of one name in two schemas share an entry, maybe with keys of two types. */
-	if (dynamic && tree->as->meta == SCHEMA_META_PGSYNC)
+	if (dynamic && tree->format->meta == SCHEMA_META_PGSYNC)
 		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
 	if (document->mapping) {
 		_cleanup_json_ json_t *own = json_deep_copy(document->mapping);

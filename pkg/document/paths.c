@@ -1,10 +1,13 @@
 /* From a changed row to root keys.
  *
- * A row of the tree hangs on the row above it by the columns of one join; those values, old and new, are all that a
- * change must bring. (What it joined to below needs no old value: whatever leaves the document there either changed
- * itself, and is found from its own row, or is found from this one.) From these values the path climbs join by join. A
- * table is joined only if the next join needs columns of it that are not known yet by equality; when none is joined,
- * the values are the root key themselves.
+ * A row of the tree is linked to the row above it by the columns of one join; those values, old and new, are all that a
+ * change must bring. (The columns that join it to rows below need no old value: whatever leaves the document there
+ * either changed itself, and is found from its own row, or is found from this one.) From these values the path is
+ * resolved join by join. A table is joined only if the next join needs columns of it that are not known yet by
+ * equality; when none is joined, the values are the root key themselves.
+ *
+ * A path is resolved as data first, and then written as SQL: only then it is known which of the changed row's columns
+ * are needed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +17,25 @@
 
 enum { PATH_BYTES = 16 * 1024, EXPRESSION_BYTES = 1024 };
 
-/* A value known on the path up: of a column of the changed row, or of a table that was joined. */
-struct known {
+/* A value on the path: of a column of the changed row, or of a table that was joined. */
+struct value {
 	const struct catalog_column *column; /* whose type it has */
-	int given;                           /* index among the path's columns, or -1 */
-	char *expr;                          /* when given < 0 */
+	size_t step;                         /* the step whose table it is of, from 1; 0: of the changed row */
+	size_t link;                         /* when step is 0: its position in the own join */
 };
 
-struct climb {
+/* A table that has to be joined: u<number of the step>. */
+struct step {
+	const struct join *join;
+	struct value *lower; /* n of the join: what the upper columns are equal to */
+};
+
+struct resolution {
 	const struct tree *tree;
 	const struct join *own; /* the changed row is of own->lower */
-	bool *used;             /* which of own's columns the path needs */
-	int *numbers;           /* parameter of each, from 1 */
-	struct strbuf joined;
-	size_t n_joined;
+	struct step *steps;
+	size_t n_steps;
+	struct value *key; /* the root key */
 };
 
 /* Equal values of these types have equal texts, so that one stands for the other. */
@@ -52,185 +60,199 @@ static bool same_text(const struct catalog_column *a, const struct catalog_colum
 	return a->category == 'E';
 }
 
-static void known_release(struct known *known, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(known[i].expr);
-	free(known);
-}
+/* --- resolving --- */
 
-/* The path's parameter, or a joined table's column. Caller frees. */
-static char *known_text(struct climb *c, const struct known *known)
-{
-	_cleanup_free_ char *type = NULL;
-
-	if (known->given < 0)
-		return xstrdup(known->expr);
-	c->used[known->given] = true;
-	type = sql_type(known->column);
-	return xasprintf("k.c%d::%s", c->numbers[known->given], type);
-}
-
-static char *column_text(const char *alias, const struct catalog_column *column)
-{
-	struct strbuf sb;
-
-	strbuf_init(&sb, EXPRESSION_BYTES);
-	strbuf_adds(&sb, alias);
-	strbuf_addc(&sb, '.');
-	pg_quote_ident(&sb, column->name);
-	return strbuf_detach(&sb);
-}
-
-/* Which of the join's pairs has this column on its upper side and may stand for it; -1: none. */
-static int find_known(const struct join *join, const struct known *known, int column)
+/* Which of the join's pairs has this column on its upper side, with a value of equal text on the lower; -1: none. */
+static int find_value(const struct join *join, const struct value *lower, int column)
 {
 	for (size_t i = 0; i < join->n; i++)
 		if (join->upper_columns[i] == column &&
-		    same_text(known[i].column, &join->upper->columns[join->upper_columns[i]]))
+		    same_text(lower[i].column, &join->upper->columns[join->upper_columns[i]]))
 			return (int)i;
 	return -1;
 }
 
-static void join_upper(struct climb *c, const struct join *join, const struct known *known, const char *alias)
+static bool all_known(const struct join *join, const struct value *lower, const int *wanted, size_t n)
 {
-	strbuf_adds(&c->joined, "\n  JOIN ");
-	sql_table(&c->joined, join->upper);
-	strbuf_addf(&c->joined, " %s", alias);
-	for (size_t i = 0; i < join->n; i++) {
-		_cleanup_free_ char *left = column_text(alias, &join->upper->columns[join->upper_columns[i]]);
-		_cleanup_free_ char *right = known_text(c, &known[i]);
-
-		strbuf_addf(&c->joined, "%s%s = %s", i ? " AND " : " ON ", left, right);
-	}
-	c->n_joined++;
+	for (size_t i = 0; i < n; i++)
+		if (find_value(join, lower, wanted[i]) < 0)
+			return false;
+	return true;
 }
 
-/* From the values of join->upper_columns to those of `wanted`, columns of the same table. */
-static struct known *climb_join(struct climb *c, const struct join *join, struct known *known, const int *wanted,
-				size_t n_wanted)
+/* From the values of the join's lower columns to those of `wanted`, columns of its upper table. */
+static struct value *resolve_join(struct resolution *r, const struct join *join, struct value *lower_take,
+				  const int *wanted, size_t n)
 {
-	struct known *next = xcalloc(n_wanted, sizeof(*next));
-	_cleanup_free_ char *alias = xasprintf("u%zu", c->n_joined + 1);
-	bool all = true;
+	struct value *next = xcalloc(n, sizeof(*next));
 
-	for (size_t i = 0; i < n_wanted; i++)
-		all = all && find_known(join, known, wanted[i]) >= 0;
-	if (!all)
-		join_upper(c, join, known, alias);
-	for (size_t i = 0; i < n_wanted; i++) {
-		const struct known *from = all ? &known[find_known(join, known, wanted[i])] : NULL;
-
-		if (from) {
-			next[i] = *from;
-			next[i].expr = xstrdup_or_null(from->expr);
-		} else {
-			next[i].column = &join->upper->columns[wanted[i]];
-			next[i].given = -1;
-			next[i].expr = column_text(alias, next[i].column);
-		}
+	if (all_known(join, lower_take, wanted, n)) {
+		for (size_t i = 0; i < n; i++)
+			next[i] = lower_take[find_value(join, lower_take, wanted[i])];
+		free(lower_take);
+		return next;
 	}
-	known_release(known, join->n);
+	r->steps = xreallocarray(r->steps, r->n_steps + 1, sizeof(*r->steps));
+	r->steps[r->n_steps++] = (struct step){.join = join, .lower = lower_take};
+	for (size_t i = 0; i < n; i++)
+		next[i] = (struct value){.column = &join->upper->columns[wanted[i]], .step = r->n_steps};
 	return next;
 }
 
-/* The join above join number `h` of the node; false at the top. */
-static bool next_join(const struct plan_node **node, size_t *h)
+/* The join above the node's j-th one; false at the top. */
+static bool next_join(const struct plan_node **node, size_t *j)
 {
-	if (*h > 0) {
-		(*h)--;
+	if (*j > 0) {
+		(*j)--;
 		return true;
 	}
 	*node = (*node)->parent;
 	if (!*node || !(*node)->parent)
 		return false;
-	*h = (*node)->n_joins - 1;
+	*j = (*node)->n_joins - 1;
 	return true;
 }
 
-/* The root key, from the values of join h of the node. */
-static struct known *climb_all(struct climb *c, const struct plan_node *node, size_t h)
+/* The root key, from the values of the node's j-th join. */
+static void resolve_key(struct resolution *r, const struct plan_node *node, size_t j)
 {
-	const struct plan_node *root = c->tree->nodes[0];
-	const struct join *join = &node->joins[h];
-	struct known *known = xcalloc(join->n, sizeof(*known));
+	const struct plan_node *root = r->tree->nodes[0];
+	const struct join *join = r->own;
+	struct value *values = xcalloc(join->n, sizeof(*values));
 
 	for (size_t i = 0; i < join->n; i++)
-		known[i] = (struct known){.column = &join->lower->columns[join->lower_columns[i]], .given = (int)i};
-	while (next_join(&node, &h)) {
-		const struct join *up = &node->joins[h];
+		values[i] = (struct value){.column = &join->lower->columns[join->lower_columns[i]], .link = i};
+	while (next_join(&node, &j)) {
+		const struct join *up = &node->joins[j];
 
-		known = climb_join(c, join, known, up->lower_columns, up->n);
+		values = resolve_join(r, join, values, up->lower_columns, up->n);
 		join = up;
 	}
-	return climb_join(c, join, known, root->key, root->n_key);
+	r->key = resolve_join(r, join, values, root->key, root->n_key);
 }
 
-static void climb_init(struct climb *c, const struct tree *tree, const struct join *own)
+static void resolution_release(struct resolution *r)
 {
-	*c = (struct climb){.tree = tree, .own = own};
-	c->used = xcalloc(own->n, sizeof(*c->used));
-	c->numbers = xcalloc(own->n, sizeof(*c->numbers));
-	strbuf_init(&c->joined, SQL_BYTES);
+	for (size_t i = 0; i < r->n_steps; i++)
+		free(r->steps[i].lower);
+	free(r->steps);
+	free(r->key);
 }
 
-static void climb_release(struct climb *c)
+/* --- parameters --- */
+
+static void mark_used(bool *used, const struct value *values, size_t n)
 {
-	free(c->used);
-	free(c->numbers);
-	strbuf_release(&c->joined);
+	for (size_t i = 0; i < n; i++)
+		if (values[i].step == 0)
+			used[values[i].link] = true;
 }
 
-/* Parameters are numbered in the order of the columns that turned out to be needed. */
-static void climb_renumber(struct climb *c)
+/* The parameter of each of the own join's columns, from 1 in their order; 0: it is not needed. Caller frees. */
+static int *number_parameters(const struct resolution *r, int *ret_n)
 {
-	int n = 0;
+	_cleanup_free_ bool *used = xcalloc(r->own->n, sizeof(*used));
+	int *numbers = xcalloc(r->own->n, sizeof(*numbers));
 
-	for (size_t i = 0; i < c->own->n; i++)
-		c->numbers[i] = c->used[i] ? ++n : 0;
-	strbuf_reset(&c->joined);
-	c->n_joined = 0;
+	*ret_n = 0;
+	for (size_t i = 0; i < r->n_steps; i++)
+		mark_used(used, r->steps[i].lower, r->steps[i].join->n);
+	mark_used(used, r->key, r->tree->nodes[0]->n_key);
+	for (size_t i = 0; i < r->own->n; i++)
+		numbers[i] = used[i] ? ++*ret_n : 0;
+	return numbers;
 }
 
-static void add_path_column(struct document_path *path, const struct catalog_column *column)
+/* --- SQL --- */
+
+static void add_column(struct strbuf *sb, size_t step, const struct catalog_column *column)
 {
-	path->columns = xreallocarray(path->columns, path->n_columns + 1, sizeof(char *));
-	path->columns[path->n_columns++] = xstrdup(column->name);
+	strbuf_addf(sb, "u%zu.", step);
+	pg_quote_ident(sb, column->name);
 }
 
-static char *path_sql(struct climb *c, const struct known *key, size_t n_key)
+static void add_value(struct strbuf *sb, const struct value *value, const int *numbers)
 {
-	const char *between = "";
+	_cleanup_free_ char *type = NULL;
+
+	if (value->step) {
+		add_column(sb, value->step, value->column);
+		return;
+	}
+	type = sql_type(value->column);
+	strbuf_addf(sb, "k.c%d::%s", numbers[value->link], type);
+}
+
+static void add_key(struct strbuf *sb, const struct resolution *r, const int *numbers)
+{
+	for (size_t i = 0; i < r->tree->nodes[0]->n_key; i++) {
+		struct strbuf value;
+
+		strbuf_init(&value, EXPRESSION_BYTES);
+		add_value(&value, &r->key[i], numbers);
+		strbuf_adds(sb, i ? ", " : "");
+		sql_text(sb, r->key[i].column, value.data);
+		strbuf_release(&value);
+	}
+}
+
+static void add_unnest(struct strbuf *sb, int n)
+{
+	strbuf_adds(sb, "unnest(");
+	for (int i = 1; i <= n; i++)
+		strbuf_addf(sb, "%s$%d::text[]", i > 1 ? ", " : "", i);
+	strbuf_adds(sb, ") AS k(");
+	for (int i = 1; i <= n; i++)
+		strbuf_addf(sb, "%sc%d", i > 1 ? ", " : "", i);
+	strbuf_addc(sb, ')');
+}
+
+static void add_step(struct strbuf *sb, const struct step *step, size_t number, const int *numbers)
+{
+	const struct join *join = step->join;
+
+	strbuf_adds(sb, "\n  JOIN ");
+	sql_table(sb, join->upper);
+	strbuf_addf(sb, " u%zu", number);
+	for (size_t i = 0; i < join->n; i++) {
+		strbuf_adds(sb, i ? " AND " : " ON ");
+		add_column(sb, number, &join->upper->columns[join->upper_columns[i]]);
+		strbuf_adds(sb, " = ");
+		add_value(sb, &step->lower[i], numbers);
+	}
+}
+
+/* A link column that is NULL leads to no root. */
+static void add_not_null(struct strbuf *sb, const struct resolution *r)
+{
+	const char *between = "\nWHERE ";
+
+	for (size_t i = 0; i < r->tree->nodes[0]->n_key; i++) {
+		if (!r->key[i].step || r->key[i].column->not_null)
+			continue;
+		strbuf_adds(sb, between);
+		add_column(sb, r->key[i].step, r->key[i].column);
+		strbuf_adds(sb, " IS NOT NULL");
+		between = " AND ";
+	}
+}
+
+static char *path_sql(const struct resolution *r, const int *numbers, int n)
+{
 	struct strbuf sb;
-	int n = 0;
 
 	strbuf_init(&sb, SQL_BYTES);
 	strbuf_adds(&sb, "SELECT DISTINCT ");
-	for (size_t i = 0; i < n_key; i++) {
-		_cleanup_free_ char *expr = known_text(c, &key[i]);
-
-		strbuf_adds(&sb, i ? ", " : "");
-		sql_text(&sb, key[i].column, expr);
-	}
-	for (size_t i = 0; i < c->own->n; i++)
-		n = c->numbers[i] > n ? c->numbers[i] : n;
-	strbuf_adds(&sb, "\nFROM unnest(");
-	for (int i = 1; i <= n; i++)
-		strbuf_addf(&sb, "%s$%d::text[]", i > 1 ? ", " : "", i);
-	strbuf_adds(&sb, ") AS k(");
-	for (int i = 1; i <= n; i++)
-		strbuf_addf(&sb, "%sc%d", i > 1 ? ", " : "", i);
-	strbuf_addf(&sb, ")%s", c->joined.data);
-	/* A link column that is NULL leads to no root. */
-	between = "\nWHERE ";
-	for (size_t i = 0; i < n_key; i++) {
-		if (key[i].given >= 0 || key[i].column->not_null)
-			continue;
-		strbuf_addf(&sb, "%s%s IS NOT NULL", between, key[i].expr);
-		between = " AND ";
-	}
+	add_key(&sb, r, numbers);
+	strbuf_adds(&sb, "\nFROM ");
+	add_unnest(&sb, n);
+	for (size_t i = 0; i < r->n_steps; i++)
+		add_step(&sb, &r->steps[i], i + 1, numbers);
+	add_not_null(&sb, r);
 	return strbuf_detach(&sb);
 }
+
+/* --- paths --- */
 
 static void add_name(struct strbuf *sb, const char *table, const char *label)
 {
@@ -249,52 +271,43 @@ static void add_path(struct strbuf *sb, const struct plan_node *node, bool throu
 		add_name(sb, node->table->name, node->parent ? node->decl->label : NULL);
 }
 
-static char *path_description(const struct plan_node *node, size_t h)
+static char *path_description(const struct plan_node *node, size_t j)
 {
 	struct strbuf sb;
 
 	strbuf_init(&sb, PATH_BYTES);
-	add_path(&sb, node, h + 1 < node->n_joins);
+	add_path(&sb, node, j + 1 < node->n_joins);
 	return strbuf_detach(&sb);
 }
 
-static bool is_direct(const struct climb *c, const struct known *key, size_t n_key)
+static void add_path_column(struct document_path *path, const struct catalog_column *column)
 {
-	for (size_t i = 0; i < n_key; i++)
-		if (key[i].given < 0)
-			return false;
-	return c->n_joined == 0;
+	path->columns = xreallocarray(path->columns, path->n_columns + 1, sizeof(char *));
+	path->columns[path->n_columns++] = xstrdup(column->name);
 }
 
-/* The path of the rows whose own link is join h of the node: the through table's rows, or the node's. */
-static struct document_path resolve_path(const struct tree *tree, const struct plan_node *node, size_t h)
+/* The path of the rows whose link is the node's j-th join: the through table's rows, or the node's. */
+static struct document_path join_path(const struct tree *tree, const struct plan_node *node, size_t j)
 {
-	const struct join *own = &node->joins[h];
-	size_t n_key = tree->nodes[0]->n_key;
-	struct document_path path = {.relation = own->lower->oid, .description = path_description(node, h)};
-	struct climb c;
-	struct known *key;
+	const struct join *own = &node->joins[j];
+	struct document_path path = {.relation = own->lower->oid, .description = path_description(node, j)};
+	struct resolution r = {.tree = tree, .own = own};
+	_cleanup_free_ int *numbers = NULL;
+	int n;
 
-	climb_init(&c, tree, own);
-	key = climb_all(&c, node, h);
-	path.direct = is_direct(&c, key, n_key);
-	for (size_t i = 0; i < n_key; i++) {
-		if (key[i].given >= 0)
-			c.used[key[i].given] = true;
-		if (path.direct)
-			add_path_column(&path, &own->lower->columns[own->lower_columns[key[i].given]]);
-	}
-	if (!path.direct) {
-		known_release(key, n_key);
-		climb_renumber(&c);
-		key = climb_all(&c, node, h);
-		path.sql = path_sql(&c, key, n_key);
+	resolve_key(&r, node, j);
+	path.direct = r.n_steps == 0;
+	if (path.direct) {
+		for (size_t i = 0; i < tree->nodes[0]->n_key; i++)
+			add_path_column(&path, r.key[i].column);
+	} else {
+		numbers = number_parameters(&r, &n);
+		path.sql = path_sql(&r, numbers, n);
 		for (size_t i = 0; i < own->n; i++)
-			if (c.used[i])
+			if (numbers[i])
 				add_path_column(&path, &own->lower->columns[own->lower_columns[i]]);
 	}
-	known_release(key, n_key);
-	climb_release(&c);
+	resolution_release(&r);
 	return path;
 }
 
@@ -396,9 +409,9 @@ void paths_build(const struct tree *tree, struct document_plan *plan)
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct plan_node *node = tree->nodes[i];
 
-		for (size_t h = 0; h < node->n_joins; h++)
-			if (!catalog_is_view(node->joins[h].lower))
-				add_document_path(plan, resolve_path(tree, node, h));
+		for (size_t j = 0; j < node->n_joins; j++)
+			if (!catalog_is_view(node->joins[j].lower))
+				add_document_path(plan, join_path(tree, node, j));
 		for (size_t b = 0; b < node->n_base; b++)
 			add_document_path(plan, base_path(node, node->base[b]));
 	}

@@ -28,14 +28,13 @@ static const char *objection(const struct catalog_table *table, enum relation_us
 	return NULL;
 }
 
-bool relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct findings *f)
+void relation_check(const struct catalog_table *table, enum relation_use use, const char *path, struct diagnostics *d)
 {
 	const char *what = objection(table, use);
 
 	if (what)
-		findings_add(f, FINDING_ERROR, table->persistence == 'u' ? "TableNotLogged" : "NotSupported", path,
-			     "%s.%s %s", table->schema, table->name, what);
-	return !what;
+		diagnostics_fail(d, table->persistence == 'u' ? "TableNotLogged" : "NotSupported", path, "%s.%s %s",
+				 table->schema, table->name, what);
 }
 
 static bool is_base(const struct plan_node *node, uint32_t oid)
@@ -62,13 +61,13 @@ static char *list_reads(const struct plan_node *node, bool missing)
 	return strbuf_detach(&sb);
 }
 
-static void warn_unfollowed(const struct plan_node *node, struct findings *f)
+static void warn_unfollowed(const struct plan_node *node, struct diagnostics *d)
 {
 	const struct catalog_table *view = node->table;
 	_cleanup_free_ char *reads = list_reads(node, false);
 
-	findings_add(
-		f, FINDING_WARNING, "ViewNotFollowed", node->decl->path,
+	diagnostics_warn(
+		d, "ViewNotFollowed", node->decl->path,
 		"%s.%s is a %sview without `base_tables`: it is read when the index is built and whenever something "
 		"else of a document changes, but its own changes are not noticed%s; name the tables that it "
 		"reads%s%s%s",
@@ -77,7 +76,7 @@ static void warn_unfollowed(const struct plan_node *node, struct findings *f)
 		reads ? ")" : "");
 }
 
-void relation_check_bases(const struct plan_node *node, struct findings *f)
+void relation_check_bases(const struct plan_node *node, struct diagnostics *d)
 {
 	const struct catalog_table *table = node->table;
 	_cleanup_free_ char *path = xasprintf("%s.base_tables", node->decl->path);
@@ -85,62 +84,17 @@ void relation_check_bases(const struct plan_node *node, struct findings *f)
 
 	if (!catalog_is_view(table)) {
 		if (node->decl->n_base_tables)
-			findings_add(f, FINDING_WARNING, "InvalidSchema", path,
-				     "%s.%s is a table: `base_tables` is for views", table->schema, table->name);
+			diagnostics_warn(d, "InvalidSchema", path, "%s.%s is a table: `base_tables` is for views",
+					 table->schema, table->name);
 		return;
 	}
 	if (!node->decl->n_base_tables) {
-		warn_unfollowed(node, f);
+		warn_unfollowed(node, d);
 		return;
 	}
 	missing = list_reads(node, true);
 	if (missing)
-		findings_add(f, FINDING_WARNING, "ViewNotFollowed", path,
-			     "%s.%s also reads %s: changes there are not noticed before a base table changes",
-			     table->schema, table->name, missing);
-}
-
-static int by_oid(const void *a, const void *b)
-{
-	const struct document_view *x = a, *y = b;
-
-	return x->view->oid < y->view->oid ? -1 : x->view->oid > y->view->oid;
-}
-
-/* The same view may stand at several nodes; it is followed where its base tables are named. */
-static void add_view(struct document_view **views, size_t *n, const struct catalog_table *view, bool followed)
-{
-	size_t i = 0;
-
-	while (i < *n && (*views)[i].view != view)
-		i++;
-	if (i == *n) {
-		*views = xreallocarray(*views, *n + 1, sizeof(**views));
-		(*views)[(*n)++] = (struct document_view){.view = view};
-	}
-	(*views)[i].followed = (*views)[i].followed || followed;
-}
-
-static void add_views(struct document_view **views, size_t *n, const struct schema_node *node,
-		      const struct catalog *catalog)
-{
-	const struct catalog_table *table = node->table ? catalog_find(catalog, node->schema, node->table) : NULL;
-
-	if (table && catalog_is_view(table))
-		add_view(views, n, table, node->n_base_tables);
-	for (size_t i = 0; i < node->n_children; i++)
-		add_views(views, n, node->children[i], catalog);
-}
-
-struct document_view *document_views(const struct schema_document *document, const struct catalog *catalog,
-				     size_t *ret_n)
-{
-	struct document_view *views = NULL;
-
-	*ret_n = 0;
-	if (document->root)
-		add_views(&views, ret_n, document->root, catalog);
-	if (*ret_n)
-		qsort(views, *ret_n, sizeof(*views), by_oid);
-	return views;
+		diagnostics_warn(d, "ViewNotFollowed", path,
+				 "%s.%s also reads %s: changes there are not noticed before a base table changes",
+				 table->schema, table->name, missing);
 }

@@ -39,13 +39,16 @@ static const char *made_by(const struct schema_node *node, const struct field *f
 void routing_describe(const struct tree *tree, struct document_plan *plan)
 {
 	const struct plan_node *root = tree->nodes[0];
-	const struct field *field = plan->has_routing ? find_field(root, tree->document->routing) : NULL;
+	const struct field *field = NULL;
 
+	plan->routing.given = tree->routing >= 0;
+	if (plan->routing.given)
+		field = field_find(root, tree->document->routing);
 	if (!field)
 		return;
-	plan->routing_is_bool = strcmp(field->type->base_type, "bool") == 0;
-	if (field->type->category != 'N' && !plan->routing_is_bool)
-		plan->routing_replace = field->replace;
+	plan->routing.is_bool = strcmp(field->type->base_type, "bool") == 0;
+	if (field->type->category != 'N' && !plan->routing.is_bool)
+		plan->routing.replace = field->replace;
 }
 
 /* As replace() of SQL: every occurrence, from the left, none within what was put in. */
@@ -72,51 +75,51 @@ void document_routing(struct strbuf *sb, const struct document_plan *plan, const
 	const char *search;
 	json_t *with;
 
-	if (plan->routing_is_bool && len) {
+	if (plan->routing.is_bool && len) {
 		strbuf_adds(sb, *value == 't' ? "true" : "false");
 		return;
 	}
 	strbuf_init(&text, sb->max);
 	strbuf_add(&text, value, len);
-	json_object_foreach ((json_t *)plan->routing_replace, search, with)
+	json_object_foreach ((json_t *)plan->routing.replace, search, with)
 		replace_all(&text, search, json_string_value(with));
 	strbuf_add(sb, text.data, text.len);
 	strbuf_release(&text);
 }
 
-bool routing_resolve(const struct schema_document *document, const struct plan_node *root, int *ret, struct findings *f)
+int routing_resolve(const struct schema_document *document, const struct plan_node *root, struct diagnostics *d)
 {
 	_cleanup_free_ char *path = xasprintf("%s.routing", document->path);
 	const char *name = document->routing;
-	const struct field *field = name && root->table ? find_field(root, name) : NULL;
+	const struct field *field = name && root->table ? field_find(root, name) : NULL;
 	const struct catalog_column *column = field && field->kind == FIELD_COLUMN ? field->type : NULL;
 	_cleanup_free_ char *near = NULL;
 	const char *transform;
 
-	*ret = column ? field->column : -1;
-	if (!name || document->routing_invalid || !root->table || (!field && fields_unsure(root)))
-		return true;
+	if (!name || document->routing_invalid || !root->table || (!field && fields_are_unsure(root)))
+		return column ? field->column : -1;
 	transform = made_by(root->decl, field, name);
-	near = did_you_mean(root, name);
+	near = field_hint(root, name);
 	if (transform)
-		findings_add(f, FINDING_ERROR, "NotSupported", path,
-			     "field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), so "
-			     "that a changed row says where its old document is",
-			     name, transform);
+		diagnostics_fail(
+			d, "NotSupported", path,
+			"field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), so "
+			"that a changed row says where its old document is",
+			name, transform);
 	else if (!column)
-		findings_add(f, FINDING_ERROR, "InvalidSchema", path,
-			     "\"%s\" is not one of the root's columns in the document%s", name, near);
+		diagnostics_fail(d, "InvalidSchema", path, "\"%s\" is not one of the root's columns in the document%s",
+				 name, near);
 	else if (column->generated)
-		findings_add(f, FINDING_ERROR, "NotSupported", path,
-			     "column `%s` is generated: its value is not in the WAL, and a deletion could not name the "
-			     "shard",
-			     column->name);
+		diagnostics_fail(
+			d, "NotSupported", path,
+			"column `%s` is generated: its value is not in the WAL, and a deletion could not name the "
+			"shard",
+			column->name);
 	else if (!is_routable(column))
-		findings_add(f, FINDING_ERROR, "NotSupported", path,
-			     "column `%s` is of type %s; documents can be routed by numbers, text, uuid, date, boolean "
-			     "and enums",
-			     column->name, column->type);
-	else
-		return true;
-	return false;
+		diagnostics_fail(
+			d, "NotSupported", path,
+			"column `%s` is of type %s; documents can be routed by numbers, text, uuid, date, boolean "
+			"and enums",
+			column->name, column->type);
+	return column ? field->column : -1;
 }

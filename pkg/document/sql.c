@@ -464,7 +464,7 @@ static void add_links(struct query *q, const struct plan_node *node, const char 
 static void add_passing(struct query *q, const struct plan_node *node)
 {
 	for (size_t i = 0; i < q->tree->n_moved_fields; i++) {
-		if (!moved_field_passes(q->tree->moved_fields[i], node))
+		if (!sql_moved_field_passes(q->tree->moved_fields[i], node))
 			continue;
 		strbuf_adds(&q->sb, ", ");
 		sql_moved_field_set(&q->sb, q->tree->moved_fields[i], node);
@@ -737,7 +737,7 @@ static void add_sets(struct query *q)
 	add_root_set(q);
 	add_row_sets(q, q->root);
 	add_json_sets(q, q->root);
-	if (q->tree->as->meta == SCHEMA_META_PGSYNC)
+	if (q->tree->format->meta == SCHEMA_META_PGSYNC)
 		add_meta(q);
 	strbuf_truncate(&q->sb, q->sb.len - 2);
 	strbuf_addc(&q->sb, '\n');
@@ -760,7 +760,7 @@ static void add_outputs(struct query *q)
 	}
 }
 
-char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
+struct document_query sql_documents(const struct tree *tree, bool by_range)
 {
 	struct query q = {.tree = tree, .root = tree->nodes[0], .by_range = by_range};
 
@@ -775,23 +775,21 @@ char *sql_documents(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 	else
 		add_table(&q, q.root);
 	add_child_joins(&q, q.root, 0);
-	if (tree->as->meta == SCHEMA_META_PGSYNC)
+	if (tree->format->meta == SCHEMA_META_PGSYNC)
 		add_meta_join(&q);
 	sql_object_rows(&q.sb, q.root);
 	if (!q.root->has_sets) {
 		strbuf_adds(&q.sb, "\nWHERE ");
 		add_root_condition(&q);
 	}
-	if (ret_leaf_at)
-		*ret_leaf_at = q.leaf_at;
 	if (strbuf_ok(&q.sb))
-		return strbuf_detach(&q.sb);
+		return (struct document_query){.text = strbuf_detach(&q.sb), .leaf_at = q.leaf_at};
 	strbuf_release(&q.sb);
-	return NULL;
+	return (struct document_query){0};
 }
 
 /* Also those that its `where` leaves out: a root that left the index is to be deleted. */
-char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
+struct document_query sql_keys(const struct tree *tree, bool by_range)
 {
 	struct query q = {.tree = tree, .root = tree->nodes[0], .by_range = by_range};
 
@@ -805,7 +803,5 @@ char *sql_keys(const struct tree *tree, bool by_range, size_t *ret_leaf_at)
 		strbuf_adds(&q.sb, " WHERE ");
 		add_root_condition(&q);
 	}
-	if (ret_leaf_at)
-		*ret_leaf_at = q.leaf_at;
-	return strbuf_detach(&q.sb);
+	return (struct document_query){.text = strbuf_detach(&q.sb), .leaf_at = q.leaf_at};
 }

@@ -540,7 +540,7 @@ static const struct plan_node *step_towards(const struct moved_field *moved_fiel
 	return node;
 }
 
-bool moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node)
+bool sql_moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node)
 {
 	return node->parent && moved_field->target != moved_field->node &&
 	       (moved_field->node == node || step_towards(moved_field, node));
@@ -624,7 +624,7 @@ void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct 
 		add_group_name(sb, child, "notes", child->number);
 	}
 	for (size_t i = 0; i < tree->n_moved_fields; i++) {
-		if (!moved_field_passes(tree->moved_fields[i], child))
+		if (!sql_moved_field_passes(tree->moved_fields[i], child))
 			continue;
 		strbuf_adds(sb, ", ");
 		add_joined_moved_field(sb, tree->moved_fields[i], child);

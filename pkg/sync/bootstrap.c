@@ -261,11 +261,6 @@ static const struct document_plan *plan_of(const struct worker *w, const struct 
 	return w->bootstrap->model->plans[range->plan];
 }
 
-static char *with_leaf(const char *sql, size_t leaf_at, const struct range *range)
-{
-	return leaf_at ? xasprintf("%.*s%s%s", (int)leaf_at, sql, range->name, sql + leaf_at) : xstrdup(sql);
-}
-
 /* A row's place as a tid; the item is below the block's bits. */
 static char *tid(uint64_t place)
 {
@@ -279,12 +274,9 @@ static int start_query(struct worker *w, const struct range *range, uint64_t fro
 	_cleanup_free_ char *first = tid(from);
 	_cleanup_free_ char *end = tid(to);
 	const char *const params[] = {first, end};
-	_cleanup_free_ char *sql = NULL;
+	_cleanup_free_ char *sql = document_sql_by_range(plan, range->name);
 
-	if (plan->root_is_view)
-		return pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err);
-	sql = with_leaf(plan->sql_by_range, plan->leaf_at, range);
-	return pg_rows_start(w->pg, sql, params, 2, err);
+	return pg_rows_start(w->pg, sql, params, plan->root_is_view ? 0 : 2, err);
 }
 
 static int read_at_once(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
@@ -301,7 +293,7 @@ static int leave_out(struct worker *w, const struct range *range, uint64_t place
 		     struct err *err)
 {
 	const struct document_plan *plan = plan_of(w, range);
-	_cleanup_free_ char *sql = with_leaf(plan->keys_by_range, plan->keys_leaf_at, range);
+	_cleanup_free_ char *sql = document_keys_by_range(plan, range->name);
 	_cleanup_free_ char *first = tid(place);
 	_cleanup_free_ char *end = tid(place + 1);
 	const char *const params[] = {first, end};

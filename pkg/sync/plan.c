@@ -27,7 +27,7 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 	int r;
 
 	strbuf_init(&sql, STATEMENT_BYTES);
-	strbuf_addf(&sql, "SET plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s", plan->sql_by_key);
+	strbuf_addf(&sql, "SET plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s", plan->sql.by_key);
 	r = pg_exec(pg, sql.data, err);
 	strbuf_reset(&sql);
 	strbuf_adds(&sql, "EXPLAIN EXECUTE pgsync_plan(");
@@ -47,24 +47,14 @@ static int explain_by_range(struct pg *pg, const struct document_plan *plan, str
 {
 	static const char *const params[] = {RANGE_FROM, RANGE_TO};
 	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
-	struct strbuf sql;
-	int r;
+	_cleanup_free_ char *query = document_sql_by_range(plan, NULL);
+	_cleanup_free_ char *explain = xasprintf("EXPLAIN %s", query);
 
-	strbuf_init(&sql, STATEMENT_BYTES);
-	strbuf_adds(&sql, "EXPLAIN ");
-	if (plan->leaf_at) {
-		strbuf_add(&sql, plan->sql_by_range, plan->leaf_at);
-		pg_quote_table(&sql, plan->root->schema, plan->root->name);
-	}
-	strbuf_adds(&sql, plan->sql_by_range + plan->leaf_at);
-	r = pg_query(pg, sql.data, params, plan->root_is_view ? 0 : 2, &rows, err);
-	strbuf_release(&sql);
-	if (r == 0)
-		add_rows(out,
-			 plan->root_is_view ? "Plan of all documents:"
-					    : "Plan of the bootstrap's chunks of 1,024 blocks:",
-			 rows);
-	return r;
+	if (pg_query(pg, explain, params, plan->root_is_view ? 0 : 2, &rows, err) < 0)
+		return -1;
+	add_rows(out, plan->root_is_view ? "Plan of all documents:" : "Plan of the bootstrap's chunks of 1,024 blocks:",
+		 rows);
+	return 0;
 }
 
 static int describe_one(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)

@@ -57,7 +57,7 @@ static void mark_seen(struct reading *r, const struct pg_result *row, const stru
 	strbuf_reset(&r->scratch);
 	for (size_t i = 0; i < plan->n_keys; i++)
 		key_encode_value(&r->scratch, pg_value(row, 0, (int)i), pg_length(row, 0, (int)i));
-	if (plan->has_routing)
+	if (plan->routing.given)
 		key_encode_value(&r->scratch, pg_value(row, 0, routing), pg_length(row, 0, routing));
 	key = keyset_find(r->wanted, (uint32_t)r->plan, r->scratch.data, r->scratch.len);
 	if (key)
@@ -124,7 +124,7 @@ static int add_document(struct reading *r, const struct pg_result *row, struct e
 		keep_key(r, &key, &action);
 	action.id = r->scratch.data;
 	action.id_len = r->scratch.len;
-	if (plan->has_routing) {
+	if (plan->routing.given) {
 		action.routing = routing_text(r, pg_value(row, 0, column), pg_length(row, 0, column));
 		column++;
 	}
@@ -213,7 +213,7 @@ int reading_delete(struct reading *r, const char *key, size_t len, struct err *e
 
 	if (take_key(&key, &len, values, lens, n, err) < 0)
 		return -1;
-	if (plan->has_routing) {
+	if (plan->routing.given) {
 		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
 			return 0;
 		action.routing = routing_text(r, values[n], lens[n]);

@@ -19,7 +19,7 @@ static char *built_from(const struct attempt *at)
 		const struct document_plan *plan = at->model.plans[i];
 
 		(void)json_array_append(parts, plan->index_body);
-		(void)json_array_append(parts, plan->columns_fingerprint);
+		(void)json_array_append(parts, plan->fingerprint.columns);
 		for (size_t v = 0; v < plan->n_views; v++)
 			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
 	}
@@ -31,7 +31,7 @@ static json_t *all_seen(const struct attempt *at)
 	json_t *all = json_object();
 
 	for (size_t i = 0; i < at->model.n_plans; i++)
-		(void)json_object_update_recursive(all, at->model.plans[i]->catalog_fingerprint);
+		(void)json_object_update_recursive(all, at->model.plans[i]->fingerprint.catalog);
 	return all;
 }
 

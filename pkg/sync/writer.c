@@ -69,8 +69,8 @@ static size_t page_keys(const struct writer *w)
 static int start_by_key(struct writer *w, const struct document_plan *plan, struct err *err)
 {
 	if (plan->computes_views)
-		return pg_rows_start(w->pg, plan->sql_by_key, w->params, (int)plan->n_keys, err);
-	return pg_rows_start_prepared(w->pg, plan->document->index, plan->sql_by_key, w->params, (int)plan->n_keys,
+		return pg_rows_start(w->pg, plan->sql.by_key, w->params, (int)plan->n_keys, err);
+	return pg_rows_start_prepared(w->pg, plan->document->index, plan->sql.by_key, w->params, (int)plan->n_keys,
 				      err);
 }
 
@@ -306,12 +306,14 @@ bool *writer_touched(const struct writer *w, const struct batch *batch, size_t n
 static int write_all(struct writer *w, size_t number, struct err *err)
 {
 	const struct document_plan *plan = w->model->plans[number];
+	_cleanup_free_ char *sql = NULL;
 
 	if (!plan->root_is_view)
-		return write_paths(w, plan->all_roots_sql, 0, err);
+		return write_paths(w, plan->sql.all_keys, 0, err);
 	w->to_sweep[number] = true;
 	w->reading.wanted = NULL;
-	if (pg_rows_start(w->pg, plan->sql_by_range, NULL, 0, err) < 0 || reading_take(&w->reading, err) < 0)
+	sql = document_sql_by_range(plan, NULL);
+	if (pg_rows_start(w->pg, sql, NULL, 0, err) < 0 || reading_take(&w->reading, err) < 0)
 		return reading_failed(&w->reading, err);
 	return 0;
 }

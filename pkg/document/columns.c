@@ -1,0 +1,64 @@
+/* Sets of columns of one table. */
+#include <stdlib.h>
+
+#include "document/document_int.h"
+
+enum { LIST_BYTES = 4096 };
+
+static bool has_column(const int *columns, size_t n, int column)
+{
+	for (size_t i = 0; i < n; i++)
+		if (columns[i] == column)
+			return true;
+	return false;
+}
+
+bool columns_are_equal(const int *a, size_t n, const int *b, size_t m)
+{
+	if (n != m)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!has_column(b, m, a[i]))
+			return false;
+	return true;
+}
+
+bool columns_are_unique(const struct catalog_table *table, const int *columns, size_t n)
+{
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+		size_t covered = 0;
+
+		if (!index->unique || !index->valid || index->partial || index->expression || index->n == 0)
+			continue;
+		while (covered < index->n && has_column(columns, n, index->columns[covered]))
+			covered++;
+		if (covered == index->n)
+			return true;
+	}
+	return false;
+}
+
+bool columns_are_indexed(const struct catalog_table *table, const int *columns, size_t n)
+{
+	if (columns_are_unique(table, columns, n))
+		return true;
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+
+		if (index->valid && !index->partial && !index->expression && index->n >= n &&
+		    columns_are_equal(index->columns, n, columns, n))
+			return true;
+	}
+	return false;
+}
+
+char *columns_list(const struct catalog_table *table, const int *columns, size_t n)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, LIST_BYTES);
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(&sb, "%s%s", i ? ", " : "", table->columns[columns[i]].name);
+	return strbuf_detach(&sb);
+}

@@ -1,0 +1,94 @@
+/* What is wrong with a document, each finding with its path, what was found and what to do. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+void diagnostics_fail(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	message = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(d->findings, FINDING_ERROR, reason, path, "%s", message);
+	d->failed = true;
+}
+
+void diagnostics_warn(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	message = xvasprintf(fmt, ap);
+	va_end(ap);
+	findings_add(d->findings, FINDING_WARNING, reason, path, "%s", message);
+}
+
+/* --- tables --- */
+
+/* The known table that is meant: one of the same schema with nearly that name, one of that name in another schema, or
+ * one whose whole name is near. */
+static const char *near_table(const struct document_names *known, const struct catalog_name *name)
+{
+	_cleanup_free_ char *whole = xasprintf("%s.%s", name->schema, name->table);
+	_cleanup_free_ const char **tables = xcalloc(known->n, sizeof(*tables));
+	size_t n = 0, prefix = strlen(name->schema) + 1;
+	const char *near;
+
+	for (size_t i = 0; i < known->n; i++)
+		if (strncmp(known->items[i], whole, prefix) == 0)
+			tables[n++] = known->items[i] + prefix;
+	near = nearest_name(name->table, tables, n);
+	if (near)
+		return near - prefix;
+	for (size_t i = 0; i < known->n; i++) {
+		const char *dot = strchr(known->items[i], '.');
+
+		if (dot && strcmp(dot + 1, name->table) == 0)
+			return known->items[i];
+	}
+	return n ? NULL : nearest_name(whole, known->items, known->n);
+}
+
+/* `table: schema.table`, as other tools have it. */
+static bool is_whole_name(const struct document_names *known, const char *table)
+{
+	for (size_t i = 0; known && strchr(table, '.') && i < known->n; i++)
+		if (strcmp(table, known->items[i]) == 0)
+			return true;
+	return false;
+}
+
+void diagnostics_unknown_table(struct diagnostics *d, const char *path, const struct catalog_name *name)
+{
+	const char *near = d->known ? near_table(d->known, name) : NULL;
+	const char *dot = strchr(name->table, '.');
+
+	if (is_whole_name(d->known, name->table))
+		diagnostics_fail(d, "UnknownTable", path,
+				 "table %s.%s does not exist; for the table %s write `schema: %.*s` and `table: %s`",
+				 name->schema, name->table, name->table, (int)(dot - name->table), name->table,
+				 dot + 1);
+	else
+		diagnostics_fail(d, "UnknownTable", path, "table %s.%s does not exist%s%s%s", name->schema, name->table,
+				 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* --- columns --- */
+
+void diagnostics_unknown_column(struct diagnostics *d, const char *path, const struct catalog_table *table,
+				const char *name)
+{
+	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
+	const char *near;
+
+	for (size_t i = 0; i < table->n_columns; i++)
+		names[i] = table->columns[i].name;
+	near = nearest_name(name, names, table->n_columns);
+	diagnostics_fail(d, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema,
+			 table->name, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+}

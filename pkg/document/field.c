@@ -1,0 +1,99 @@
+/* What is asked of single fields, and of the fields that a node has. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+enum indexable field_indexable(const struct field *field)
+{
+	static const char *const dates[] = {"date", "timestamp", "timestamptz"};
+	static const char *const numbers[] = {"numeric", "float4", "float8"};
+
+	if (field->into_json)
+		return INDEXABLE_WITHOUT_NUL;
+	if (!field->type || field->path.n)
+		return INDEXABLE_ALWAYS;
+	for (size_t i = 0; i < ARRAY_SIZE(dates); i++) {
+		if (strcmp(field->type->base_type, dates[i]) == 0)
+			return INDEXABLE_FINITE_DATE;
+		if (strcmp(field->type->base_type, numbers[i]) == 0)
+			return INDEXABLE_FINITE_NUMBER;
+	}
+	return INDEXABLE_ALWAYS;
+}
+
+bool fields_are_unsure(const struct plan_node *node)
+{
+	return !node->table || !schema_node_names_are_known(node->decl);
+}
+
+/* The field that a JSON path makes has that name. */
+static bool is_path_to(const char *column, const char *name)
+{
+	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
+
+	if (schema_column_is_path(column))
+		free(schema_column_path_parse(column, &path));
+	return path.label && strcmp(path.label, name) == 0;
+}
+
+bool field_is_listed(const struct schema_node *node, const char *name)
+{
+	for (size_t i = 0; i < node->columns.n; i++)
+		if (strcmp(node->columns.items[i], name) == 0 || is_path_to(node->columns.items[i], name))
+			return true;
+	for (size_t i = 0; i < node->n_expressions; i++)
+		if (strcmp(node->expressions[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+struct field *field_find(const struct plan_node *node, const char *name)
+{
+	for (size_t i = node->n_fields; i-- > 0;)
+		if (!node->fields[i].hidden && strcmp(node->fields[i].name, name) == 0)
+			return &node->fields[i];
+	return NULL;
+}
+
+char *field_hint(const struct plan_node *node, const char *name)
+{
+	_cleanup_free_ const char **names = xcalloc(node->n_fields, sizeof(*names));
+	const char *near;
+	size_t n = 0;
+
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (!node->fields[i].hidden)
+			names[n++] = node->fields[i].name;
+	near = nearest_name(name, names, n);
+	return near ? xasprintf("; did you mean `%s`?", near) : xstrdup("");
+}
+
+/* The schema has been checked for the names that it gives; those of the table are ours to check. */
+bool field_comes_from_table(const struct plan_node *node, const struct field *field)
+{
+	if (field->kind != FIELD_COLUMN)
+		return field->kind == FIELD_SYSTEM;
+	return !field_is_listed(node->decl, field->source);
+}
+
+/* Two fields of one name; what the schema alone says of names is a flaw of the node. */
+void field_report_duplicate(const struct plan_node *node, const struct field *field, struct diagnostics *d)
+{
+	if (field_comes_from_table(node, field) || !node->decl->invalid_keys.n)
+		diagnostics_fail(d, "InvalidSchema", node->decl->path,
+				 "two fields are named `%s`, one of them a column of %s.%s; give one another name",
+				 field->name, node->table->schema, node->table->name);
+}
+
+void fields_release(struct field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(fields[i].name);
+		free(fields[i].source);
+		schema_column_path_release(&fields[i].path);
+		free(fields[i].parts);
+		fields_release(fields[i].fields, fields[i].n_fields);
+	}
+	free(fields);
+}
