@@ -5,8 +5,9 @@ SHELL := /bin/bash
 CC ?= gcc
 VERSION := $(file <VERSION)
 PACKAGES := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' pkg/DEPS)
-# A package and everything that it may include, directly or not.
-deps_of = $(sort $(1) $(foreach d,$(shell sed -n 's/^$(1): *//p' pkg/DEPS),$(call deps_of,$(d))))
+# A package and everything that it may include, directly or not; the lowest come first in pkg/DEPS.
+$(foreach p,$(PACKAGES),$(eval deps_$(p) := $(sort $(p) $(foreach d,$(shell sed -n 's/^$(p): *//p' pkg/DEPS),$(deps_$(d))))))
+deps_of = $(deps_$(1))
 BINARIES := pgsync-operator pgsync
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -16,10 +17,15 @@ CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
 BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
 LIBRARIES := -lpq -lcurl -lyaml -ljansson -lwebsockets -lssl -lcrypto -lpthread -lm
 
-# Two flavours of every object: what ships, and what the tests run under the sanitizers.
-RELEASE_CFLAGS := $(BASE_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -fPIE
+# Flavours of every object: what ships; what the unit tests run under ASan, UBSan and LSan; what ships, with failpoints
+# (pkg/base/failpoint.h); what runs under ThreadSanitizer; what counts which lines ran.
+FLAVOURS := release test failpoint tsan coverage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-TEST_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) -fno-omit-frame-pointer
+release_CFLAGS := $(BASE_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -fPIE
+test_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) -fno-omit-frame-pointer -DPGSYNC_FAILPOINTS
+failpoint_CFLAGS := $(release_CFLAGS) -DPGSYNC_FAILPOINTS
+tsan_CFLAGS := $(BASE_CFLAGS) -O1 -fsanitize=thread -fno-omit-frame-pointer -fPIE -DPGSYNC_FAILPOINTS
+coverage_CFLAGS := $(BASE_CFLAGS) -O0 --coverage -DPGSYNC_FAILPOINTS
 FUZZ_CC := clang-14
 
 B := build
@@ -31,6 +37,8 @@ TESTS := $(wildcard pkg/*/*_test.c)
 FUZZERS := $(wildcard pkg/*/*_fuzz.c)
 TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
 REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
+TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
+COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit e2e test parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
@@ -42,19 +50,17 @@ deps: ## install what is missing through apt where it may, otherwise name it
 all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsync
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
-$(B)/release/%.o: %.c VERSION
-	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	@$(CC) $(CPPFLAGS) $(RELEASE_CFLAGS) -MMD -MP -c $< -o $@
-
-$(B)/test/%.o: %.c VERSION
-	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	@$(CC) $(CPPFLAGS) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
+define flavour_rules
+$(B)/$(1)/%.o: %.c VERSION
+	@mkdir -p $$(@D)
+	@echo "  CC    $$(if $$(filter-out release test,$(1)),$(1): )$$<"
+	@$$(CC) $$(CPPFLAGS) $$($(1)_CFLAGS) -MMD -MP -c $$< -o $$@
+endef
+$(foreach f,$(FLAVOURS),$(eval $(call flavour_rules,$(f))))
 
 define package_rules
-$(B)/release/lib$(1).a: $(call objects,$(1),release)
-$(B)/test/lib$(1).a: $(call objects,$(1),test)
+$(foreach f,$(FLAVOURS),$(B)/$(f)/lib$(1).a: $(call objects,$(1),$(f))
+)
 .PHONY: lib-$(1) unit-$(1)
 lib-$(1): $(B)/release/lib$(1).a
 unit-$(1): $(filter $(B)/test/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS))
@@ -70,16 +76,42 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
 pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
+# What ships has no failpoints.
 bin/%:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(RELEASE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
+	@$(CC) $(release_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
-$(foreach b,$(BINARIES),$(eval bin/$(b): $(patsubst %.c,$(B)/release/%.o,$(wildcard cmd/$(b)/*.c)) $($(b)_PACKAGES:%=$(B)/release/lib%.a)))
+	@if grep -q PGSYNC_FAILPOINTS $@; then rm $@; echo "$@: has failpoints, expected none in a release" >&2; exit 1; fi
+
+# The same programs of another flavour, each in a directory for PGSYNC_BIN.
+define other_binaries
+$(1)/%:
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	@$$(CC) $$($(2)_CFLAGS) -pie -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBRARIES)
+endef
+$(eval $(call other_binaries,bin-failpoint,failpoint))
+$(eval $(call other_binaries,bin-sanitized,test))
+$(eval $(call other_binaries,bin-tsan,tsan))
+
+# $(1): the program, $(2): the directory, $(3): the flavour.
+define binary_rules
+$(2)/$(1): $(patsubst %.c,$(B)/$(3)/%.o,$(wildcard cmd/$(1)/*.c)) $($(1)_PACKAGES:%=$(B)/$(3)/lib%.a)
+endef
+$(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin,release)))
+$(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-failpoint,failpoint)))
+$(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-sanitized,test)))
+$(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-tsan,tsan)))
 
 # pgsync's users start it by this name too.
-bin/bootstrap: bin/pgsync
+$(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/bootstrap): %/bootstrap: %/pgsync
 	@ln -sf pgsync $@
+
+.PHONY: failpoint-bin sanitized-bin tsan-bin
+failpoint-bin: $(BINARIES:%=bin-failpoint/%) bin-failpoint/bootstrap
+sanitized-bin: $(BINARIES:%=bin-sanitized/%) bin-sanitized/bootstrap
+tsan-bin: $(BINARIES:%=bin-tsan/%) bin-tsan/bootstrap
 
 # --- installing -------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local
@@ -113,19 +145,24 @@ uninstall: ## remove what `make install` installed, with the same DESTDIR and PR
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 # A test links its package and what pkg/DEPS lets that package include, nothing more.
+# $(1): the package, $(2): the flavour.
 define test_rules
-$(filter $(B)/test/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS)): $(foreach d,$(call deps_of,$(1)),$(B)/test/lib$(d).a)
+$(filter $(B)/$(2)/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS) $(TSAN_PROGRAMS) $(COVERAGE_PROGRAMS)): \
+	$(foreach d,$(call deps_of,$(1)),$(B)/$(2)/lib$(d).a)
 endef
-$(foreach p,$(PACKAGES),$(eval $(call test_rules,$(p))))
+$(foreach p,$(PACKAGES),$(foreach f,test tsan coverage,$(eval $(call test_rules,$(p),$(f)))))
 
-$(B)/test/%_test: $(B)/test/%_test.o
-	@echo "  LINK  $@"
-	@$(CC) $(TEST_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) -lcmocka
+define test_program
+$(B)/$(1)/%_test: $(B)/$(1)/%_test.o
+	@echo "  LINK  $$@"
+	@$$(CC) $$($(1)_CFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBRARIES) -lcmocka
+endef
+$(foreach f,test tsan coverage,$(eval $(call test_program,$(f))))
 
-# A fuzz target replays its corpus as a unit test: the same entry point, driven by a main of its own.
+# A fuzz target replays its corpus as a unit test: the same entry point, driven by hack/replay.c.
 $(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o
 	@echo "  LINK  $@"
-	@$(CC) $(TEST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+	@$(CC) $(test_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 
 unit: $(TEST_PROGRAMS) $(REPLAY_PROGRAMS) ## unit tests and fuzz corpora under ASan, UBSan and LSan
 	@hack/run-unit $^
@@ -174,7 +211,7 @@ image: ## build the container image with buildah
 	@hack/image
 
 clean: ## remove what was built here (the cache of downloaded parts stays)
-	rm -rf $(B) bin
+	rm -rf $(B) bin bin-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:

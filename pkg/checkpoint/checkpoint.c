@@ -1,6 +1,7 @@
 /* Checkpoints in the search engine: loaded, saved under the condition that nobody else did, deleted. */
 #include "checkpoint/checkpoint.h"
 
+#include "base/failpoint.h"
 #include "search/search.h"
 #include "json/json.h"
 
@@ -166,6 +167,8 @@ int checkpoint_save(struct search *search, const char *key, struct checkpoint *c
 		return err_set(err, ERR_INVALID, "checkpoint '%s' holds a name that is not UTF-8", key);
 	if (put(search, key, document, &version, err) < 0)
 		return err_wrap(err, "saving checkpoint '%s'", key);
+	if (FAILPOINT(CHECKPOINT_SAVED, err) < 0)
+		return -1;
 	cp->seq_no = version.seq_no;
 	cp->primary_term = version.primary_term;
 	return 0;
@@ -177,5 +180,5 @@ int checkpoint_delete(struct search *search, const char *key, struct err *err)
 		return -1;
 	if (search_delete(search, CHECKPOINT_INDEX, key, err) < 0)
 		return err_wrap(err, "deleting checkpoint '%s'", key);
-	return 0;
+	return FAILPOINT(CHECKPOINT_DELETED, err);
 }

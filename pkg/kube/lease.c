@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "kube/kube_int.h"
 #include "kube/lease_int.h"
 #include "json/json.h"
@@ -167,7 +168,10 @@ static void schedule(struct kube_lease *lease)
 static void held(struct kube_lease *lease, const json_t *object)
 {
 	int64_t valid_ms = lease->sent_ms + lease->options.renew_deadline_ms;
+	struct err lost;
 
+	if (FAILPOINT(LEASE_RENEWED, &lost) < 0)
+		return;
 	lease->last_failed = false;
 	observe(lease, object);
 	/* An answer that took so long (we were frozen) grants nothing. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "operator/operator_int.h"
@@ -251,6 +252,8 @@ void resource_start(struct resource *r, enum protocol_task task)
 		log_info("operator", "worker started", KV_STR("resource", r->key),
 			 KV_STR("task", protocol_task_name(task)), KV_I64("pid", worker_pid(r->worker)),
 			 KV_I64("generation", r->generation));
+		if (FAILPOINT(WORKER_STARTED, &err) < 0)
+			worker_kill(r->worker);
 		if (task == PROTOCOL_TASK_RUN)
 			note_start(r, before, identity);
 	}

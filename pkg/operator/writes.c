@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "operator/operator_int.h"
@@ -64,7 +65,12 @@ void resource_allow_writes(struct resource *r)
 static void finalizer_written(void *user, const json_t *object, const struct err *err)
 {
 	struct resource *r = user;
+	struct err lost;
 
+	if (!err && r->finalizer && FAILPOINT(FINALIZER_REMOVED, &lost) < 0)
+		err = &lost;
+	else if (!err && !r->finalizer && FAILPOINT(FINALIZER_ADDED, &lost) < 0)
+		err = &lost;
 	/* The answer is newer than our cache: what follows may start without waiting for the watch. */
 	if (!err && object && r->exists && strcmp(jsonx_string(object, "metadata.uid", ""), r->uid) == 0) {
 		(void)resource_update(r, object);
@@ -137,8 +143,11 @@ char *resource_orphan_sql(const struct resource *r)
 static void status_written(void *user, const json_t *object, const struct err *err)
 {
 	struct resource *r = user;
+	struct err lost;
 
 	UNUSED(object);
+	if (!err && FAILPOINT(STATUS_APPLIED, &lost) < 0)
+		err = &lost;
 	/* The answer's version is not taken: it would vouch for the finalizers that we know, which may be older. */
 	if (!err) {
 		free(r->status);

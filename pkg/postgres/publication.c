@@ -1,6 +1,7 @@
 /* Publications: exactly the tables wanted, with exactly the options wanted. */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/map.h"
 #include "postgres/pg_int.h"
 #include "postgres/replication.h"
@@ -136,7 +137,7 @@ static int run_statements(struct pg *pg, const struct strbuf *sql, struct err *e
 	if (!strbuf_ok(sql))
 		return err_set(err, ERR_LIMIT, "its list of tables is longer than %d bytes", PG_SQL_BYTES);
 	if (pg_exec(pg, sql->data, err) == 0)
-		return 0;
+		return FAILPOINT(PUBLICATION_SET, err);
 	if (pg_is_sqlstate(err, "42710"))
 		err->kind = ERR_CONFLICT; /* created at the same time */
 	if (pg_is_sqlstate(err, "42501"))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/parse.h"
 #include "postgres/pg_int.h"
 #include "postgres/replication.h"
@@ -116,7 +117,7 @@ int pg_slot_create(struct pg *replication, const char *name, bool failover, uint
 		return explain_create(name, err);
 	if (pg_n_rows(r) != 1 || PQnfields(r) < 2 || !parse_lsn(pg_value(r, 0, 1), ret_lsn))
 		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer holds no LSN", name);
-	return 0;
+	return FAILPOINT(SLOT_CREATED, err);
 }
 
 /* --- Releasing and dropping ----------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ int pg_slot_drop(struct pg *pg, const char *name, struct err *err)
 		if (r == SLOT_GONE)
 			return 0;
 		if (pg_query(pg, "SELECT pg_drop_replication_slot($1)", (const char *const[]){name}, 1, NULL, err) == 0)
-			return 0;
+			return FAILPOINT(SLOT_DROPPED, err);
 		if (pg_is_sqlstate(err, "42704"))
 			return 0;
 		/* Taken again in between. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/reader.h"
 #include "postgres/pg_int.h"
 #include "postgres/replication.h"
@@ -223,5 +224,5 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 		return err_wrap(err, "sending feedback for replication slot \"%s\"", stream->slot);
 	}
 	stream->flush = r == 1;
-	return 0;
+	return FAILPOINT(ACKNOWLEDGED, err);
 }

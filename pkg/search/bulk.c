@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/parse.h"
 #include "search/bulk_body_int.h"
 #include "search/bulk_int.h"
@@ -391,6 +392,8 @@ static void on_answer(void *user, const struct http_response *response, const st
 		return;
 	}
 	assert(response);
+	if (FAILPOINT(BULK_ANSWERED, &slot->err) < 0)
+		return;
 	slot->status = response->status;
 	if (response->status >= 300) {
 		if (jsonx_parse(response->body.data, response->body.len, "the answer", &root, &reason) < 0)
@@ -405,6 +408,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 static void start(struct slot *slot)
 {
 	struct bulk *bulk = slot->bulk;
+	struct err err;
 	struct http_request request = {
 		.method = "POST",
 		.path = bulk->indices[slot->index].path,
@@ -422,6 +426,10 @@ static void start(struct slot *slot)
 	bulk->stats.requests++;
 	bulk->stats.bytes += request.body_len;
 	slot->call = http_start(bulk->search->http, bulk->search->target, &request, on_answer, slot);
+	if (FAILPOINT(BULK_SENT, &err) < 0) {
+		http_cancel(slot->call);
+		on_answer(slot, NULL, &err);
+	}
 }
 
 /* The one that was submitted first. */

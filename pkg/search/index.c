@@ -1,4 +1,5 @@
 /* Indices, mappings, settings and aliases. */
+#include "base/failpoint.h"
 #include "search/search_int.h"
 #include "json/json.h"
 
@@ -77,7 +78,9 @@ int search_alias_move(struct search *search, const char *alias, const char *inde
 			add_action(actions, "remove", name, alias);
 	}
 	add_action(actions, "add", index, alias);
-	return search_json(search, "POST", "/_aliases", body, NULL, err);
+	if (search_json(search, "POST", "/_aliases", body, NULL, err) < 0)
+		return -1;
+	return FAILPOINT(ALIAS_MOVED, err);
 }
 
 /* --- Indices ---------------------------------------------------------------------------------------------------------
@@ -92,7 +95,7 @@ int search_index_create(struct search *search, const char *index, const json_t *
 	    search_request(search, "PUT", path, body, &answer, err) < 0)
 		return -1;
 	if (answer.response.status < 300)
-		return 0;
+		return FAILPOINT(INDEX_CREATED, err);
 	(void)search_answer_err(search, "PUT", path, &answer.response, answer.root, err);
 	type = search_error_type(answer.root);
 	if (type && !strcmp(type, "resource_already_exists_exception"))
@@ -104,9 +107,9 @@ int search_index_create(struct search *search, const char *index, const json_t *
 
 int search_index_delete(struct search *search, const char *index, struct err *err)
 {
-	if (search_index_send(search, "DELETE", index, "", NULL, err) == 0 || err->kind == ERR_NOT_FOUND)
-		return 0;
-	return -1;
+	if (search_index_send(search, "DELETE", index, "", NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	return FAILPOINT(INDEX_DELETED, err);
 }
 
 /* r: of a request for the thing itself. */
@@ -173,7 +176,9 @@ int search_put_settings(struct search *search, const char *index, const json_t *
 
 int search_refresh(struct search *search, const char *index, struct err *err)
 {
-	return search_index_send(search, "POST", index, "/_refresh", NULL, err);
+	if (search_index_send(search, "POST", index, "/_refresh", NULL, err) < 0)
+		return -1;
+	return FAILPOINT(INDEX_REFRESHED, err);
 }
 
 /* The worst of the indices that a name stands for; "" when the engine does not tell (a missing privilege). */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "sync/reader_int.h"
@@ -350,7 +351,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	adapt(w->bootstrap, chunk, bytes);
 	log_debug("sync", "chunk read", KV_STR("table", chunk->range->name), KV_U64("from", chunk->from),
 		  KV_U64("to", chunk->to), KV_U64("rows", chunk->rows), KV_U64("bytes", bytes));
-	return 0;
+	return FAILPOINT(CHUNK_READ, err);
 }
 
 /* Forgets the chunks that are durable. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "sync/generations_int.h"
 #include "json/json.h"
@@ -262,6 +263,8 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 	}
 	if (bulk_flush(bulk, err) < 0)
 		return err_wrap(err, "writing dead letters");
+	if (FAILPOINT(DEADLETTER_WRITTEN, err) < 0)
+		return -1;
 	if (d->n)
 		return err_reason(err, ERR_INVALID, "DeadLetterRejected",
 				  "index \"%s\" rejects dead letters: delete it, it is made anew",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "sync/identity_int.h"
@@ -53,6 +54,8 @@ static int ensure_identity(struct attempt *at, const struct catalog_table *table
 		if (pg_exec(at->pg, gaps.items[i].sql, err) < 0)
 			return err_wrap(err, "setting the replica identity of %s.%s", gaps.items[i].schema,
 					gaps.items[i].name);
+		if (FAILPOINT(IDENTITY_SET, err) < 0)
+			return -1;
 	}
 	return 0;
 }
