@@ -183,7 +183,7 @@ static int count_letters(struct run *run, struct search *search, const char *ind
 int dead_letters_count(struct run *run, struct search *search, const char *alias, struct err *err)
 {
 	_cleanup_free_ char *letters = xasprintf("%s" DEAD_LETTERS_SUFFIX, alias);
-	uint32_t noted = report_letters_noted(&run->report, alias);
+	uint32_t revision = report_dead_letters_revision(&run->report, alias);
 	struct search_stats stats = {0};
 	struct err why = {0};
 
@@ -191,7 +191,7 @@ int dead_letters_count(struct run *run, struct search *search, const char *alias
 		*err = why;
 		return err_wrap(err, "counting the dead letters of \"%s\"", alias);
 	}
-	report_letters(&run->report, alias, stats.documents, noted);
+	report_dead_letters_set(&run->report, alias, stats.documents, revision);
 	return 0;
 }
 

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "conditions/report.h"
 #include "sync/metrics_int.h"
-#include "sync/report_int.h"
 #include "sync/sync.h"
 
 struct run {

@@ -180,7 +180,7 @@ static int complete_bootstrap(struct stream *s, struct err *err)
 	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->pg, &s->live_after, err) < 0)
 		return -1;
 	say_complete(at);
-	report_phase(&at->run->report, "CatchingUp");
+	report_phase(&at->run->report, PHASE_CATCHING_UP);
 	log_info("sync", "bootstrap complete, catching up", KV_LSN("to", s->live_after));
 	return 0;
 }
@@ -200,7 +200,7 @@ static int check_bootstrap(struct stream *s, struct err *err)
 	s->live_after = 0;
 	s->sweep_ms = clock_now_ms() + SWEEP_MS;
 	vitals_hurry(&s->vitals);
-	report_phase(&s->attempt->run->report, "Streaming");
+	report_phase(&s->attempt->run->report, PHASE_STREAMING);
 	run_event(s->attempt->run, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	return 0;
@@ -432,7 +432,9 @@ static void say_begin(struct stream *s)
 	else
 		report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
 				 "the tables are being copied");
-	report_phase(&at->run->report, !complete ? "Bootstrapping" : s->bootstrap ? "CatchingUp" : "Streaming");
+	report_phase(&at->run->report, !complete      ? PHASE_BOOTSTRAPPING
+				       : s->bootstrap ? PHASE_CATCHING_UP
+						      : PHASE_STREAMING);
 }
 
 static int open_stream(struct stream *s, struct pg *replication, struct err *err)

@@ -130,11 +130,11 @@ static void say_failed(struct run *run, const struct err *err)
 		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost", "%s", err->msg);
 	if (needs_a_person(err)) {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
-		report_phase(&run->report, "Failed");
+		report_phase(&run->report, PHASE_FAILED);
 	} else {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
 		if (waits_for_tables(err))
-			report_phase(&run->report, "Pending");
+			report_phase(&run->report, PHASE_PENDING);
 	}
 	run_publish(run);
 }

@@ -1,4 +1,4 @@
-/* Tests of partitions, index names and the report. */
+/* Tests of partitions and index names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 
 #include "sync/generations_int.h"
 #include "sync/partitions_int.h"
-#include "sync/report_int.h"
 
 /* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
  * index has to be rebuilt. */
@@ -87,7 +86,7 @@ static void test_partitions_when_as_known_then_nothing(void **state)
 	partition_resync_release(&m.resync);
 }
 
-/* --- names and reports */
+/* --- names */
 
 static void test_generation_number_when_name_is_not_ours_then_zero(void **state)
 {
@@ -103,80 +102,6 @@ static void test_generation_number_when_name_is_not_ours_then_zero(void **state)
 	assert_int_equal(generation_number("books", "other"), 0);
 }
 
-static json_t *find_condition(json_t *report, const char *type)
-{
-	json_t *condition;
-	size_t i;
-
-	json_array_foreach (json_object_get(report, "conditions"), i, condition) {
-		if (!strcmp(json_string_value(json_object_get(condition, "type")), type))
-			return condition;
-	}
-	return NULL;
-}
-
-static void test_report_when_condition_keeps_its_status_then_time_stays(void **state)
-{
-	struct report r;
-	int64_t first;
-
-	UNUSED(state);
-	report_init(&r);
-	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "a");
-	r.conditions[CONDITION_READY].transition_us = first = 1000000;
-	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "b");
-	assert_int_equal(r.conditions[CONDITION_READY].transition_us, first);
-	report_condition(&r, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget", "c");
-	assert_true(r.conditions[CONDITION_READY].transition_us > first);
-	report_release(&r);
-}
-
-static void test_report_json_then_stalled_is_there_only_when_true(void **state)
-{
-	char slot[] = "s";
-	struct report r;
-	json_t *json;
-
-	UNUSED(state);
-	report_init(&r);
-	report_stream_set(&r, &(struct report_stream){.slot = slot,
-						      .slot_state = "Active",
-						      .lag_seconds = 130,
-						      .confirmed_lsn = 0x100000010,
-						      .retained_bytes = 16777216});
-	json = report_json(&r);
-	assert_null(find_condition(json, "Stalled"));
-	assert_non_null(find_condition(json, "Ready"));
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "lag")), "2m");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "confirmedFlushLSN")),
-			    "1/10");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "retainedWAL")),
-			    "16MiB");
-	json_decref(json);
-	report_condition(&r, CONDITION_STALLED, STATUS_TRUE, "SlotLost", "x");
-	json = report_json(&r);
-	assert_non_null(find_condition(json, "Stalled"));
-	json_decref(json);
-	report_release(&r);
-}
-
-static void test_report_letters_when_some_came_while_they_were_counted_then_these_stay(void **state)
-{
-	struct report r;
-	uint32_t before;
-
-	UNUSED(state);
-	report_init(&r);
-	before = report_letters_noted(&r, "books");
-	report_letters(&r, "books", 3, report_letters_noted(&r, "books"));
-	/* The count that was begun before saw none of them. */
-	report_letters(&r, "books", 0, before);
-	assert_int_equal(report_dead_letters(&r, "books"), 3);
-	report_letters(&r, "books", 0, report_letters_noted(&r, "books"));
-	assert_int_equal(report_dead_letters(&r, "books"), 0);
-	report_release(&r);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,9 +109,6 @@ int main(void)
 		cmocka_unit_test(test_partitions_when_one_is_gone_then_every_root_or_the_index_anew),
 		cmocka_unit_test(test_partitions_when_as_known_then_nothing),
 		cmocka_unit_test(test_generation_number_when_name_is_not_ours_then_zero),
-		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
-		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
-		cmocka_unit_test(test_report_letters_when_some_came_while_they_were_counted_then_these_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

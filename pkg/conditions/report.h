@@ -1,9 +1,9 @@
-/* What the engine says of itself: conditions, phase and numbers, as a fragment of a PgSync's status.
+/* What a worker reports: conditions, phase and numbers, as a fragment of a PgSync's status.
  *
- * Every thread of the engine may write; the lock is inside.
+ * Any thread may use a report: it locks itself.
  */
-#ifndef PGSYNC_SYNC_REPORT_INT_H
-#define PGSYNC_SYNC_REPORT_INT_H
+#ifndef PGSYNC_CONDITIONS_REPORT_H
+#define PGSYNC_CONDITIONS_REPORT_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,21 +13,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
-
-enum condition_type {
-	CONDITION_READY,
-	CONDITION_STALLED,
-	CONDITION_DEGRADED,
-	CONDITION_SOURCE_REACHABLE,
-	CONDITION_SINK_REACHABLE,
-	CONDITION_SCHEMA_ACCEPTED,
-	CONDITION_BOOTSTRAP_COMPLETE,
-	CONDITION_STREAMING,
-	CONDITION_SLOT_HEALTHY,
-	CONDITION_N,
-};
-
-enum condition_status { STATUS_UNKNOWN, STATUS_FALSE, STATUS_TRUE };
+#include "conditions/conditions.h"
 
 struct condition {
 	enum condition_status status;
@@ -40,8 +26,8 @@ struct report_index {
 	char *name;
 	int64_t generation; /* 0: no index yet */
 	int64_t documents, dead_letters;
-	uint32_t letters_noted; /* how often dead_letters was set */
-	int64_t nulled;         /* values that were written as null since the worker's start */
+	uint32_t dead_letters_revision; /* how often dead_letters was set */
+	int64_t nulled;                 /* values written as null since the worker's start */
 	char health[8];
 };
 
@@ -62,40 +48,40 @@ struct report_bootstrap {
 
 struct report {
 	pthread_mutex_t lock;
-	const char *phase;
-	struct condition conditions[CONDITION_N];
+	enum phase phase;
+	struct condition conditions[CONDITION_REPORTED_N];
 	struct report_index *indices;
 	size_t n_indices;
 	struct report_stream stream;
 	struct report_bootstrap bootstrap;
-	int64_t pressure_ms; /* since when the engine pushes back; 0: it does not */
+	int64_t pressure_ms; /* since when the search engine pushes back; 0: it does not */
 	char pressure[256];
 };
 
 void report_init(struct report *report);
 void report_release(struct report *report);
-void report_phase(struct report *report, const char *phase);
+void report_phase(struct report *report, enum phase phase);
 void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
 		      const char *fmt, ...) PRINTF_LIKE(5, 6);
 enum condition_status report_status(struct report *report, enum condition_type type);
-/* The condition's status is not known any more (an attempt ended). */
+/* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);
 /* Adds or replaces the index of that name; negative numbers keep what was known. */
 void report_index_set(struct report *report, const struct report_index *index);
 
-/* Values that no search engine takes were written as null. */
+/* n values that no search engine can index were written as null. */
 void report_nulled_add(struct report *report, const char *name, int64_t n);
 /* How many dead letters the index is known to have. */
 int64_t report_dead_letters(struct report *report, const char *name);
-/* Sets that, unless somebody else did since report_letters_noted was asked: so counting takes no lock, and a count that
- * was begun earlier does not hide letters that came meanwhile. */
-uint32_t report_letters_noted(struct report *report, const char *name);
-void report_letters(struct report *report, const char *name, int64_t n, uint32_t noted);
+/* Sets that number, unless it was set since the revision was read. So counting takes no lock, and a count that began
+ * earlier does not hide dead letters that were written meanwhile. */
+uint32_t report_dead_letters_revision(struct report *report, const char *name);
+void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision);
 /* The search engine pushes back, or takes writes again. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
-/* True when it has been pushing back for ms; then why is copied. */
+/* True when it has been pushing back for ms. Copies why in any case. */
 bool report_pressed(struct report *report, int64_t ms, char why[256]);
 
 /* A new reference. */

@@ -1,5 +1,5 @@
-/* What the engine says of itself. */
-#include "sync/report_int.h"
+/* What a worker reports. */
+#include "conditions/report.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,32 +10,18 @@
 #include "base/parse.h"
 #include "json/json.h"
 
-static const char *const type_names[CONDITION_N] = {
-	[CONDITION_READY] = "Ready",
-	[CONDITION_STALLED] = "Stalled",
-	[CONDITION_DEGRADED] = "Degraded",
-	[CONDITION_SOURCE_REACHABLE] = "SourceReachable",
-	[CONDITION_SINK_REACHABLE] = "SinkReachable",
-	[CONDITION_SCHEMA_ACCEPTED] = "SchemaAccepted",
-	[CONDITION_BOOTSTRAP_COMPLETE] = "BootstrapComplete",
-	[CONDITION_STREAMING] = "Streaming",
-	[CONDITION_SLOT_HEALTHY] = "SlotHealthy",
-};
-
-static const char *const status_names[] = {"Unknown", "False", "True"};
-
 void report_init(struct report *report)
 {
-	*report = (struct report){.phase = "Pending"};
+	*report = (struct report){.phase = PHASE_PENDING};
 	(void)pthread_mutex_init(&report->lock, NULL);
-	for (int i = 0; i < CONDITION_N; i++)
+	for (int i = 0; i < CONDITION_REPORTED_N; i++)
 		report_unknown(report, (enum condition_type)i, "Starting", "the worker has just started");
 	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
 }
 
 void report_release(struct report *report)
 {
-	for (size_t i = 0; i < CONDITION_N; i++)
+	for (size_t i = 0; i < CONDITION_REPORTED_N; i++)
 		free(report->conditions[i].message);
 	for (size_t i = 0; i < report->n_indices; i++)
 		free(report->indices[i].name);
@@ -45,7 +31,7 @@ void report_release(struct report *report)
 	(void)pthread_mutex_destroy(&report->lock);
 }
 
-void report_phase(struct report *report, const char *phase)
+void report_phase(struct report *report, enum phase phase)
 {
 	(void)pthread_mutex_lock(&report->lock);
 	report->phase = phase;
@@ -149,25 +135,25 @@ void report_nulled_add(struct report *report, const char *name, int64_t n)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-uint32_t report_letters_noted(struct report *report, const char *name)
+uint32_t report_dead_letters_revision(struct report *report, const char *name)
 {
-	uint32_t noted;
+	uint32_t revision;
 
 	(void)pthread_mutex_lock(&report->lock);
-	noted = find_index(report, name)->letters_noted;
+	revision = find_index(report, name)->dead_letters_revision;
 	(void)pthread_mutex_unlock(&report->lock);
-	return noted;
+	return revision;
 }
 
-void report_letters(struct report *report, const char *name, int64_t n, uint32_t noted)
+void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision)
 {
 	struct report_index *index;
 
 	(void)pthread_mutex_lock(&report->lock);
 	index = find_index(report, name);
-	if (index->letters_noted == noted) {
+	if (index->dead_letters_revision == revision) {
 		index->dead_letters = n;
-		index->letters_noted++;
+		index->dead_letters_revision++;
 	}
 	(void)pthread_mutex_unlock(&report->lock);
 }
@@ -212,14 +198,15 @@ static json_t *conditions_json(const struct report *report)
 	json_t *list = json_array();
 	char time[CLOCK_RFC3339_BYTES];
 
-	for (int i = 0; i < CONDITION_N; i++) {
+	for (int i = 0; i < CONDITION_REPORTED_N; i++) {
 		const struct condition *c = &report->conditions[i];
 
 		/* Abnormal conditions are present only when they are true: what kstatus and its users expect. */
 		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
 			continue;
-		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:s}", "type", type_names[i],
-							    "status", status_names[c->status], "reason", c->reason,
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:s}", "type",
+							    condition_type_name((enum condition_type)i), "status",
+							    condition_status_name(c->status), "reason", c->reason,
 							    "message", jsonx_text(c->message), "lastTransitionTime",
 							    clock_rfc3339(c->transition_us, time)));
 	}
@@ -323,7 +310,7 @@ json_t *report_json(struct report *report)
 	json_t *object;
 
 	(void)pthread_mutex_lock(&report->lock);
-	object = json_pack("{s:s, s:o}", "phase", report->phase, "conditions", conditions_json(report));
+	object = json_pack("{s:s, s:o}", "phase", phase_name(report->phase), "conditions", conditions_json(report));
 	if (report->bootstrap.known)
 		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&report->bootstrap));
 	if (report->stream.slot)

@@ -1,0 +1,44 @@
+/* The words of a status: types of conditions, their statuses, and phases. One list for worker, operator and tests.
+ * Pure.
+ *
+ * docs/conditions.md lists the reasons of each type, and what to do about them.
+ */
+#ifndef PGSYNC_CONDITIONS_CONDITIONS_H
+#define PGSYNC_CONDITIONS_CONDITIONS_H
+
+enum condition_type {
+	CONDITION_READY,
+	CONDITION_STALLED,
+	CONDITION_DEGRADED,
+	CONDITION_SOURCE_REACHABLE,
+	CONDITION_SINK_REACHABLE,
+	CONDITION_SCHEMA_ACCEPTED,
+	CONDITION_BOOTSTRAP_COMPLETE,
+	CONDITION_STREAMING,
+	CONDITION_SLOT_HEALTHY,
+	CONDITION_REPORTED_N, /* a worker reports those above; the operator adds those below */
+	CONDITION_RECONCILING = CONDITION_REPORTED_N,
+	CONDITION_SUSPENDED,
+	CONDITION_N,
+};
+
+enum condition_status { STATUS_UNKNOWN, STATUS_FALSE, STATUS_TRUE };
+
+/* A summary of the conditions, for people. A worker reports PENDING to FAILED. */
+enum phase {
+	PHASE_PENDING,
+	PHASE_BOOTSTRAPPING,
+	PHASE_CATCHING_UP,
+	PHASE_STREAMING,
+	PHASE_FAILED,
+	PHASE_SUSPENDED,
+	PHASE_DELETING,
+	PHASE_N,
+};
+
+/* As the API spells them. */
+const char *condition_type_name(enum condition_type type);
+const char *condition_status_name(enum condition_status status);
+const char *phase_name(enum phase phase);
+
+#endif

@@ -1,0 +1,135 @@
+/* Tests of the words of a status, and of the report. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "conditions/report.h"
+
+static void test_names_then_every_value_has_its_own(void **state)
+{
+	UNUSED(state);
+	for (int i = 0; i < CONDITION_N; i++)
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(condition_type_name((enum condition_type)i),
+						condition_type_name((enum condition_type)j));
+	for (int i = 0; i < PHASE_N; i++)
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(phase_name((enum phase)i), phase_name((enum phase)j));
+	assert_string_equal(condition_status_name(STATUS_UNKNOWN), "Unknown");
+	assert_string_equal(condition_status_name(STATUS_FALSE), "False");
+	assert_string_equal(condition_status_name(STATUS_TRUE), "True");
+}
+
+static void test_report_json_when_just_started_then_pending_and_unknown(void **state)
+{
+	struct report r;
+	json_t *json, *condition;
+	size_t i;
+
+	UNUSED(state);
+	report_init(&r);
+	json = report_json(&r);
+	assert_string_equal(json_string_value(json_object_get(json, "phase")), "Pending");
+	/* Stalled is not true, and the operator's own types are not a worker's to report. */
+	assert_int_equal(json_array_size(json_object_get(json, "conditions")), CONDITION_REPORTED_N - 1);
+	json_array_foreach (json_object_get(json, "conditions"), i, condition)
+		assert_string_equal(json_string_value(json_object_get(condition, "status")), "Unknown");
+	json_decref(json);
+	report_phase(&r, PHASE_CATCHING_UP);
+	json = report_json(&r);
+	assert_string_equal(json_string_value(json_object_get(json, "phase")), "CatchingUp");
+	json_decref(json);
+	report_release(&r);
+}
+
+static json_t *find_condition(json_t *report, const char *type)
+{
+	json_t *condition;
+	size_t i;
+
+	json_array_foreach (json_object_get(report, "conditions"), i, condition) {
+		if (!strcmp(json_string_value(json_object_get(condition, "type")), type))
+			return condition;
+	}
+	return NULL;
+}
+
+static void test_report_when_condition_keeps_its_status_then_time_stays(void **state)
+{
+	struct report r;
+	int64_t first;
+
+	UNUSED(state);
+	report_init(&r);
+	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "a");
+	r.conditions[CONDITION_READY].transition_us = first = 1000000;
+	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "b");
+	assert_int_equal(r.conditions[CONDITION_READY].transition_us, first);
+	report_condition(&r, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget", "c");
+	assert_true(r.conditions[CONDITION_READY].transition_us > first);
+	report_release(&r);
+}
+
+static void test_report_json_then_stalled_is_there_only_when_true(void **state)
+{
+	char slot[] = "s";
+	struct report r;
+	json_t *json;
+
+	UNUSED(state);
+	report_init(&r);
+	report_stream_set(&r, &(struct report_stream){.slot = slot,
+						      .slot_state = "Active",
+						      .lag_seconds = 130,
+						      .confirmed_lsn = 0x100000010,
+						      .retained_bytes = 16777216});
+	json = report_json(&r);
+	assert_null(find_condition(json, "Stalled"));
+	assert_non_null(find_condition(json, "Ready"));
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "lag")), "2m");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "confirmedFlushLSN")),
+			    "1/10");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "retainedWAL")),
+			    "16MiB");
+	json_decref(json);
+	report_condition(&r, CONDITION_STALLED, STATUS_TRUE, "SlotLost", "x");
+	json = report_json(&r);
+	assert_non_null(find_condition(json, "Stalled"));
+	json_decref(json);
+	report_release(&r);
+}
+
+static void test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay(void **state)
+{
+	struct report r;
+	uint32_t before;
+
+	UNUSED(state);
+	report_init(&r);
+	before = report_dead_letters_revision(&r, "books");
+	report_dead_letters_set(&r, "books", 3, report_dead_letters_revision(&r, "books"));
+	/* The count that was begun before saw none of them. */
+	report_dead_letters_set(&r, "books", 0, before);
+	assert_int_equal(report_dead_letters(&r, "books"), 3);
+	report_dead_letters_set(&r, "books", 0, report_dead_letters_revision(&r, "books"));
+	assert_int_equal(report_dead_letters(&r, "books"), 0);
+	report_release(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_then_every_value_has_its_own),
+		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),
+		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
+		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
+		cmocka_unit_test(test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
