@@ -536,7 +536,7 @@ def definition():
         },
         required=["spec"],
         rules=[rule("self.metadata.name.size() <= 52",
-                    "name must be at most 52 characters: names of slots and other things are made from it")])
+                    "name must be at most 52 characters: the name of the slot, among others, is derived from it")])
     columns = [
         column("Ready", "string", ready("status")),
         column("Phase", "string", ".status.phase"),

@@ -101,11 +101,10 @@ int routing_resolve(const struct schema_document *document, const struct plan_no
 	transform = made_by(root->decl, field, name);
 	near = field_hint(root, name);
 	if (transform)
-		diagnostics_fail(
-			d, "NotSupported", path,
-			"field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), so "
-			"that a changed row says where its old document is",
-			name, transform);
+		diagnostics_fail(d, "NotSupported", path,
+				 "field \"%s\" is made by `%s`; route by a column's value as it is (it may be "
+				 "renamed), so that a changed row tells where its old document is",
+				 name, transform);
 	else if (!column)
 		diagnostics_fail(d, "InvalidSchema", path, "\"%s\" is not one of the root's columns in the document%s",
 				 name, near);

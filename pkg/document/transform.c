@@ -187,7 +187,7 @@ static void move_field(struct tree *tree, struct plan_node *node, const struct s
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
 	    !schema_key_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
 		diagnostics_fail(d, "InvalidSchema", move->path,
-				 "\"%s\" is no path to a new field: another field is there, or in the way",
+				 "\"%s\" is not a path to a new field: another field is there, or in its way",
 				 move->destination);
 }
 

@@ -8,10 +8,10 @@
 
 enum { LABEL_BYTES = 8192, STEPS = 64 };
 
-/* The operator that stands at s, or NULL. The longer ones first. */
+/* The operator at s, or NULL. */
 static const char *operator_at(const char *s)
 {
-	static const char *const operators[] = {"->>", "#>>", "->", "#>"};
+	static const char *const operators[] = {"->>", "#>>", "->", "#>"}; /* the longer ones first */
 
 	for (size_t i = 0; i < ARRAY_SIZE(operators); i++)
 		if (strncmp(s, operators[i], strlen(operators[i])) == 0)
@@ -49,11 +49,11 @@ static char *add_step(struct schema_column_path *path, const char *op, const cha
 	if (text_array && !braces)
 		return xasprintf("a JSON path needs braces after `%s`, as in `doc%s{a,0}`", op, op);
 	if (text_array && strcspn(part + 1, "{}\"\\") != len - 2)
-		return xasprintf("keys between braces are plain words, without braces, quotes and backslashes");
+		return xasprintf("keys between braces must be plain words, without braces, quotes or backslashes");
 	if (path->n == STEPS)
-		return xasprintf("a JSON path may have at most %d steps", STEPS);
+		return xasprintf("a JSON path can have at most %d steps", STEPS);
 	if (path->n && strlen(path->steps[path->n - 1].op) == 3)
-		return xasprintf("`%s` gives text: it must be the last step of a JSON path",
+		return xasprintf("`%s` returns text: it must be the last step of a JSON path",
 				 path->steps[path->n - 1].op);
 	step.part = text_array ? xstrndup(part + 1, len - 2) : xstrndup(part, len);
 	step.index = !text_array && all_digits(step.part);

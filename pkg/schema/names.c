@@ -1,15 +1,14 @@
-/* Names that a document's fields get, as far as the schema alone says them: labels, expressions, columns that are
- * listed, and what `transform` makes of them.
+/* The names of fields, as far as the schema alone determines them: labels, expressions, listed columns, and what
+ * `transform` makes of them.
  */
+#include "schema/schema_int.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/strbuf.h"
-#include "schema/schema_int.h"
-
 #define ROOT_PREFIX "$root."
 
-/* The engines' metadata fields, of OpenSearch 2 and Elasticsearch 7 to 9: a document cannot have them at its top. */
+/* The metadata fields of OpenSearch 2 and Elasticsearch 7 to 9, which a document cannot have at its top. */
 static bool is_metadata_field(const char *name)
 {
 	static const char *const names[] = {"_id",          "_index",
@@ -27,8 +26,8 @@ static bool is_metadata_field(const char *name)
 	return false;
 }
 
-/* A dot separates objects: "a.b" is the field b of the object a. Engines take "a." for a. */
-static bool has_empty_word(const char *name)
+/* A dot separates objects: "a.b" is the field b of the object a. Engines read "a." as a. */
+static bool has_empty_part(const char *name)
 {
 	return !*name || *name == '.' || strstr(name, "..");
 }
@@ -36,9 +35,9 @@ static bool has_empty_word(const char *name)
 char *schema_field_problem(const char *name, bool at_top)
 {
 	if (at_top && is_metadata_field(name))
-		return xasprintf("no document can have a field `%s`: search engines have one of their own", name);
-	if (has_empty_word(name))
-		return xasprintf("search engines take no field `%s`: a word between its dots is empty", name);
+		return xasprintf("no document can have a field `%s`: search engines reserve that name", name);
+	if (has_empty_part(name))
+		return xasprintf("search engines accept no field `%s`: a part between its dots is empty", name);
 	return NULL;
 }
 
@@ -50,8 +49,8 @@ static bool is_moved(const struct schema_transform *t, const char *name)
 	return false;
 }
 
-/* A name that a field has in the end; one that is moved has another. */
-static void check_final(const struct schema_node *node, const char *name, const char *path, struct findings *f)
+/* Checks the final name of a field, unless `move` takes it away. */
+static void check_final_name(const struct schema_node *node, const char *name, const char *path, struct findings *f)
 {
 	_cleanup_free_ char *problem =
 		is_moved(&node->transform, name) ? NULL : schema_field_problem(name, !node->parent);
@@ -60,20 +59,20 @@ static void check_final(const struct schema_node *node, const char *name, const 
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s; give it another name", problem);
 }
 
-/* A name that `rename` may change. */
-static void check_source(const struct schema_node *node, const char *name, const char *path, struct findings *f)
+/* Checks the name of a field, unless `rename` changes it. */
+static void check_given_name(const struct schema_node *node, const char *name, const char *path, struct findings *f)
 {
 	if (!json_object_get(node->transform.rename, name))
-		check_final(node, name, path, f);
+		check_final_name(node, name, path, f);
 }
 
 /* --- one name, one field --- */
 
-/* A field that the schema names: what only the table knows of is checked with it. */
+/* A field that the schema names. Those that only the table tells are checked by the document compiler. */
 struct named {
-	char *source, *path; /* path: of the node's, "expressions.age" */
+	char *source, *path; /* path: within the node, "expressions.age" */
 	const char *final;   /* after rename */
-	const char *made;    /* how, when it is no column's value as it is; or NULL */
+	const char *made_by; /* NULL: the value is a column's, unchanged */
 };
 
 struct names {
@@ -89,15 +88,14 @@ bool schema_node_has_label(const struct schema_node *node, const char *name)
 	return false;
 }
 
-/* Takes source and path. */
 static void add_name_take(struct names *names, const struct schema_node *node, char *source, char *path,
-			  const char *made)
+			  const char *made_by)
 {
 	const char *to = json_string_value(json_object_get(node->transform.rename, source));
 
 	names->items = xreallocarray(names->items, names->n + 1, sizeof(*names->items));
 	names->items[names->n++] =
-		(struct named){.source = source, .path = path, .final = to ? to : source, .made = made};
+		(struct named){.source = source, .path = path, .final = to ? to : source, .made_by = made_by};
 }
 
 bool schema_name_counts(const struct jsonx_strings *names, size_t i)
@@ -108,7 +106,7 @@ bool schema_name_counts(const struct jsonx_strings *names, size_t i)
 	return *names->items[i] != '\0';
 }
 
-/* A child takes the place of a column or expression of its name. */
+/* A child replaces a column or expression of its name. */
 static void add_columns(struct names *names, const struct schema_node *node)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
@@ -131,11 +129,11 @@ static void collect_names(struct names *names, const struct schema_node *node)
 	for (size_t i = 0; i < node->n_expressions; i++)
 		if (!schema_node_has_label(node, node->expressions[i].name))
 			add_name_take(names, node, xstrdup(node->expressions[i].name),
-				      jsonx_path("expressions", node->expressions[i].name), "expressions");
+				      jsonx_path("expressions", node->expressions[i].name), "`expressions`");
 	for (size_t i = 0; i < node->n_children; i++)
 		if (node->children[i]->label)
 			add_name_take(names, node, xstrdup(node->children[i]->label),
-				      xasprintf("children[%zu].label", i), "children");
+				      xasprintf("children[%zu].label", i), "`children`");
 }
 
 static void names_release(struct names *names)
@@ -154,7 +152,7 @@ static void check_unique(const struct schema_node *node, const struct names *nam
 	_cleanup_free_ char *own = xasprintf("%s.%s", node->path, name->path);
 	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, name->final == name->source ? name->path : renamed);
 
-	/* Labels of children are compared by themselves. */
+	/* The labels of children are compared elsewhere. */
 	for (size_t j = 0; j < i; j++) {
 		const struct named *other = &names->items[j];
 		bool same = strcmp(name->source, other->source) == 0;
@@ -170,14 +168,14 @@ static void check_unique(const struct schema_node *node, const struct names *nam
 	}
 }
 
-/* A rename of what only the table knows of may do nothing. */
+/* A rename can only be checked if the schema names its field: if not, it may have no effect. */
 static void check_renamed(const struct schema_node *node, const struct named *name, struct findings *f)
 {
 	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
 	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, renamed);
 
 	if (name->final != name->source)
-		check_final(node, name->final, path, f);
+		check_final_name(node, name->final, path, f);
 }
 
 static void check_names(const struct schema_node *node, struct findings *f)
@@ -210,7 +208,7 @@ static bool key_is_invalid(const struct schema_node *node, const char *key)
 	return false;
 }
 
-static bool is_unread(const char *column)
+static bool is_invalid_column(const char *column)
 {
 	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
 	_cleanup_free_ char *problem = schema_column_is_path(column) ? schema_column_path_parse(column, &path) : NULL;
@@ -218,9 +216,9 @@ static bool is_unread(const char *column)
 	return !*column || problem;
 }
 
-/* Something within the object at `key` is invalid, in an entry that was not decoded. */
-static bool lost_entry(const struct schema_node *node, const char *key,
-		       bool (*has)(const struct schema_node *node, const char *name))
+/* Whether an entry of the object at `key` is invalid and not among those that were decoded. */
+static bool has_invalid_entry(const struct schema_node *node, const char *key,
+			      bool (*has)(const struct schema_node *node, const char *name))
 {
 	size_t len = strlen(key);
 
@@ -255,16 +253,16 @@ bool schema_node_names_are_known(const struct schema_node *node)
 		if (key_is_invalid(node, keys[i]))
 			return false;
 	for (size_t i = 0; i < node->columns.n; i++)
-		if (is_unread(node->columns.items[i]))
+		if (is_invalid_column(node->columns.items[i]))
 			return false;
 	for (size_t i = 0; i < node->n_children; i++)
 		if (!node->children[i]->label)
 			return false;
-	return !lost_entry(node, "expressions", has_expression) && !lost_entry(node, "transform.rename", has_rename) &&
+	return !has_invalid_entry(node, "expressions", has_expression) &&
+	       !has_invalid_entry(node, "transform.rename", has_rename) &&
 	       !schema_key_is_invalid(node, "transform.concat") && !schema_key_is_invalid(node, "transform.move");
 }
 
-/* Which types of columns documents can be routed by is said where the table is known. */
 bool schema_check_routing(const struct schema_document *document, struct findings *f)
 {
 	const struct schema_node *root = document->root;
@@ -282,13 +280,13 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 	for (size_t i = 0; i < names.n; i++) {
 		if (strcmp(finals[i], document->routing) != 0)
 			continue;
-		if (names.items[i].made)
+		if (names.items[i].made_by)
 			findings_add(
 				f, FINDING_ERROR, "NotSupported", path,
-				"field \"%s\" is made by `%s`; route by a column's value as it is (it may be renamed), "
-				"so that a changed row says where its old document is",
-				document->routing, names.items[i].made);
-		return !names.items[i].made;
+				"field \"%s\" is made by %s; route by a column's value as it is (it may be renamed), "
+				"so that a changed row tells where its old document is",
+				document->routing, names.items[i].made_by);
+		return !names.items[i].made_by;
 	}
 	if (!schema_node_names_are_known(root))
 		return true;
@@ -305,7 +303,7 @@ static void check_concats(const struct schema_node *node, struct findings *f)
 		const struct schema_concat *concat = &node->transform.concats[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", concat->path);
 
-		check_final(node, concat->destination, path, f);
+		check_final_name(node, concat->destination, path, f);
 	}
 }
 
@@ -315,7 +313,7 @@ const char *schema_move_path(const struct schema_move *move, bool *ret_to_root)
 	return move->destination + (*ret_to_root ? strlen(ROOT_PREFIX) : 0);
 }
 
-/* A field that stays has the name already. */
+/* Whether a field has this final name and is not moved. */
 static bool is_taken(const struct schema_node *node, const char *name)
 {
 	_cleanup_(names_release) struct names names = {0};
@@ -339,8 +337,8 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 
 		to = schema_move_path(move, &to_root);
 		first = xstrndup(to, strcspn(to, "."));
-		problem = has_empty_word(to) || to[strlen(to) - 1] == '.'
-				  ? xasprintf("\"%s\" is no path to a field: it must be \"a.b\" or "
+		problem = has_empty_part(to) || to[strlen(to) - 1] == '.'
+				  ? xasprintf("\"%s\" is not a path to a field: it must be \"a.b\" or "
 					      "\"$root.a.b\"",
 					      move->destination)
 				  : schema_field_problem(first, to_root || !node->parent);
@@ -348,7 +346,7 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s", problem);
 		else if ((!to_root || !node->parent) && is_taken(node, first))
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "\"%s\" is no path to a new field: another field is there, or in the way",
+				     "\"%s\" is not a path to a new field: another field is there, or in its way",
 				     move->destination);
 	}
 }
@@ -362,19 +360,19 @@ void schema_check_names(const struct schema_node *node, struct findings *f)
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", node->path, i);
 
 		if (*node->columns.items[i] && !schema_column_is_path(node->columns.items[i]))
-			check_source(node, node->columns.items[i], path, f);
+			check_given_name(node, node->columns.items[i], path, f);
 	}
 	for (size_t i = 0; i < node->n_expressions; i++) {
 		_cleanup_free_ char *all = xasprintf("%s.expressions", node->path);
 		_cleanup_free_ char *path = jsonx_path(all, node->expressions[i].name);
 
-		check_source(node, node->expressions[i].name, path, f);
+		check_given_name(node, node->expressions[i].name, path, f);
 	}
 	for (size_t i = 0; i < node->n_children; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.children[%zu].label", node->path, i);
 
 		if (node->children[i]->label)
-			check_source(node, node->children[i]->label, path, f);
+			check_given_name(node, node->children[i]->label, path, f);
 	}
 	check_names(node, f);
 	check_concats(node, f);

@@ -31,7 +31,7 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 		return;
 	}
 	if (n > SCHEMA_NODES) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold at most %d nodes, found %zu",
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must contain at most %d nodes, found %zu",
 			     SCHEMA_NODES, n);
 		n = SCHEMA_NODES;
 	}
@@ -43,8 +43,8 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 	}
 }
 
-/* "column", "column desc", "column asc nulls last": what follows the name is taken off from its end, so that the name
- * may hold blanks. */
+/* "column", "column desc", "column asc nulls last". The words are removed from the end, since the name may contain
+ * spaces. */
 static bool parse_ordering(const char *text, struct schema_ordering *ret)
 {
 	static const struct {
@@ -97,13 +97,13 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 		ordering->column = xstrdup("");
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
 			     "must be like \"column\", \"column desc\" or \"column asc nulls last\", without other "
-			     "blanks, found %s",
+			     "spaces, found %s",
 			     found ? found : jsonx_type_name(json_array_get(value, i)));
 	}
 }
 
-/* Whether it is one expression, and nothing that would change the query around it. */
-static bool is_fragment(const char *sql, const char *path, struct findings *f)
+/* False, with a finding: the text is not one expression, and would change the query around it. */
+static bool check_sql(const char *sql, const char *path, struct findings *f)
 {
 	const char *problem = schema_sql_problem(sql);
 
@@ -133,7 +133,7 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
 				     "must be an SQL expression of 1 to %d bytes, under a name of 1 to %d bytes",
 				     SQL_BYTES, LABEL_BYTES);
-		} else if (is_fragment(json_string_value(sql), item, f)) {
+		} else if (check_sql(json_string_value(sql), item, f)) {
 			node->expressions[node->n_expressions++] = (struct schema_expression){
 				.name = xstrdup(name), .sql = xstrdup(json_string_value(sql))};
 		}
@@ -224,11 +224,11 @@ static void check_where(struct schema_node *node, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.where", node->path);
 
-	if (node->where && !is_fragment(node->where, path, f))
+	if (node->where && !check_sql(node->where, path, f))
 		free(TAKE_PTR(node->where));
 }
 
-/* What only makes sense for the elements of a list. */
+/* Checks the keys that only make sense for the elements of a list. */
 static void check_elements(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_free_ char *limit = xasprintf("%s.limit", node->path);
@@ -238,13 +238,13 @@ static void check_elements(const struct schema_node *node, struct findings *f)
 
 	if (node->limit && !many && !(node->parent && schema_key_is_unsure(node, "relationship.type", f)))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, limit,
-			     "is for one_to_many children: it bounds the list in the parent's document");
+			     "is only for one_to_many children: it limits the list in the parent's document");
 	if (node->n_order_by && !node->parent)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, order,
-			     "is for children: the documents of an index have no order");
+			     "is only for children: the documents of an index have no order");
 	if (node->nested && (!node->parent || node->relationship.variant == SCHEMA_VARIANT_SCALAR))
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, nested,
-			     "is for children of the variant `object`: it makes them nested documents");
+			     "is only for children of the variant `object`: it makes them nested documents");
 }
 
 static void check_relationship(const struct schema_node *node, const json_t *given, struct findings *f)

@@ -50,7 +50,7 @@ static void decode_through(const json_t *value, void *out, const char *path, str
 		schema_table_name_release(&name);
 }
 
-/* One side of foreign_key: a column's name, or a list of them. */
+/* One side of foreign_key: the name of a column, or a list of names. */
 static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, const char *path, struct findings *f)
 {
 	size_t n = json_is_array(value) ? json_array_size(value) : 1;

@@ -1,14 +1,12 @@
-/* schema.json: its documents. */
-#include "schema/schema.h"
+/* The documents of a schema.json. */
+#include "schema/schema_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/schema_int.h"
-
 enum { DOCUMENT_COUNT = 16, NAME_BYTES = 63, LABEL_BYTES = 255, INDEX_BYTES = 200 };
 
-static bool asks_for_nothing(const json_t *value)
+static bool is_empty_value(const json_t *value)
 {
 	if (json_is_object(value))
 		return json_object_size(value) == 0;
@@ -22,7 +20,7 @@ static bool asks_for_nothing(const json_t *value)
 static void refuse_plugins(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	UNUSED(out);
-	if (!asks_for_nothing(value))
+	if (!is_empty_value(value))
 		findings_add(
 			f, FINDING_ERROR, "NotSupported", path,
 			"`plugins` are Python code of pgsync and do not run here; use `transform`, `expressions` or an "
@@ -32,7 +30,7 @@ static void refuse_plugins(const json_t *value, void *out, const char *path, str
 static void refuse_mappings(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	UNUSED(out);
-	if (!asks_for_nothing(value))
+	if (!is_empty_value(value))
 		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
 			     "is ignored, as it has no effect in pgsync either; use `mapping`");
 }
@@ -102,11 +100,11 @@ static const struct jsonx_field document_fields[] = {
 	{0},
 };
 
-/* The rules of Elasticsearch and OpenSearch for index names; shorter, so that "-g<N>" and "-dead-letters" fit. */
+/* The rules of Elasticsearch and OpenSearch for index names, but shorter, so that "-g<N>" and "-dead-letters" fit. */
 static void check_index(const char *index, const char *path, struct findings *f)
 {
 	static const char forbidden[] = "\\/*?\"<>| ,#:";
-	size_t bad = strcspn(index, forbidden);
+	size_t first = strcspn(index, forbidden);
 
 	if (!*index || strlen(index) > INDEX_BYTES)
 		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be 1 to %d bytes long, found %zu",
@@ -118,21 +116,21 @@ static void check_index(const char *index, const char *path, struct findings *f)
 			break;
 		}
 	}
-	if (index[bad])
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" may not hold '%c'", index,
-			     index[bad]);
+	if (index[first])
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must not contain '%c'", index,
+			     index[first]);
 	for (const char *p = index; *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == '\x7f') {
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "an index name may not hold control characters");
+				     "an index name must not contain control characters");
 			break;
 		}
 	}
 	if (*index && strchr("-_+", *index))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" may not start with '%c'", index,
-			     *index);
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must not start with '%c'",
+			     index, *index);
 	if (strcmp(index, ".") == 0 || strcmp(index, "..") == 0)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name may not be \"%s\"", index);
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name must not be \"%s\"", index);
 }
 
 static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)
@@ -175,7 +173,7 @@ static void check_unique_indices(struct schema_document **documents, size_t n, s
 			if (!documents[j]->index || strcmp(documents[i]->index, documents[j]->index) != 0)
 				continue;
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
-				     "index \"%s\" is also that of %s; every document needs an index of its own",
+				     "index \"%s\" is also that of %s; every document needs its own index",
 				     documents[i]->index, documents[j]->path);
 			break;
 		}
@@ -194,7 +192,7 @@ void schema_decode(const json_t *array, const char *path, struct schema_document
 		return;
 	}
 	if (n < 1 || n > DOCUMENT_COUNT)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must hold 1 to %d documents, found %zu",
+		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must contain 1 to %d documents, found %zu",
 			     DOCUMENT_COUNT, n);
 	if (n == 0)
 		return;

@@ -51,10 +51,10 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 	UNUSED(state);
 	expect_schema("{\"index\": \"books\"}", FINDING_ERROR,
 		      "schema: must be an array of documents, found an object");
-	expect_schema("[]", FINDING_ERROR, "schema: must hold 1 to 16 documents, found 0");
+	expect_schema("[]", FINDING_ERROR, "schema: must contain 1 to 16 documents, found 0");
 	expect_schema("[{\"index\": \"a\", \"nodes\": {}}, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
 		      FINDING_ERROR,
-		      "schema: must hold 1 to 16 documents, found 17\n"
+		      "schema: must contain 1 to 16 documents, found 17\n"
 		      "schema[0].nodes.table: is required\n"
 		      "schema[1]: must be an object, found an integer\n"
 		      "schema[2]: must be an object, found an integer\n"
@@ -81,7 +81,7 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 		"write its one element without the brackets\n"
 		"schema[2].nodes[0].tabel: unknown field; did you mean `table`?\n"
 		"schema[2].index: is required: the name of the index to fill\n"
-		"schema[3].index: index \"a\" is also that of schema[1]; every document needs an index of its own");
+		"schema[3].index: index \"a\" is also that of schema[1]; every document needs its own index");
 }
 
 static void expect_index(const char *index, const char *want)
@@ -98,13 +98,13 @@ static void test_index_name_when_the_engine_would_refuse_it_then_refused(void **
 	UNUSED(state);
 	expect_index("bücher.2024_v1-x", "");
 	expect_index("Books", "schema[0].index: index name \"Books\" must be lower case");
-	expect_index("a/b", "schema[0].index: index name \"a/b\" may not hold '/'");
-	expect_index("a b", "schema[0].index: index name \"a b\" may not hold ' '");
-	expect_index("a#", "schema[0].index: index name \"a#\" may not hold '#'");
-	expect_index("a:b", "schema[0].index: index name \"a:b\" may not hold ':'");
-	expect_index("_a", "schema[0].index: index name \"_a\" may not start with '_'");
-	expect_index("..", "schema[0].index: index name may not be \"..\"");
-	expect_index("a\\tb", "schema[0].index: an index name may not hold control characters");
+	expect_index("a/b", "schema[0].index: index name \"a/b\" must not contain '/'");
+	expect_index("a b", "schema[0].index: index name \"a b\" must not contain ' '");
+	expect_index("a#", "schema[0].index: index name \"a#\" must not contain '#'");
+	expect_index("a:b", "schema[0].index: index name \"a:b\" must not contain ':'");
+	expect_index("_a", "schema[0].index: index name \"_a\" must not start with '_'");
+	expect_index("..", "schema[0].index: index name must not be \"..\"");
+	expect_index("a\\tb", "schema[0].index: an index name must not contain control characters");
 	expect_index("", "schema[0].index: must be 1 to 200 bytes long, found 0");
 	memset(longest, 'a', 201);
 	longest[201] = '\0';
@@ -176,18 +176,18 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"string\n"
 		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
 		"schema[0].nodes.order_by[1]: must be like \"column\", \"column desc\" or \"column asc nulls last\", "
-		"without other blanks, found \" desc\"\n"
-		"schema[0].nodes.expressions.e: must be one SQL expression: it holds a semicolon\n"
+		"without other spaces, found \" desc\"\n"
+		"schema[0].nodes.expressions.e: must be one SQL expression: it contains a semicolon\n"
 		"schema[0].nodes.expressions.f: must be an SQL expression of 1 to 8192 bytes, under a name of 1 to 255 "
 		"bytes\n"
-		"schema[0].nodes.columns[1]: `->>` gives text: it must be the last step of a JSON path\n"
+		"schema[0].nodes.columns[1]: `->>` returns text: it must be the last step of a JSON path\n"
 		"schema[0].nodes.columns[2]: a JSON path starts with a column's name, found \"->x\"\n"
 		"schema[0].nodes.columns[3]: a JSON path needs braces after `#>`, as in `doc#>{a,0}`\n"
 		"schema[0].nodes.columns[4]: a JSON path needs a key after `->`\n"
 		"schema[0].nodes.where: must be one SQL expression: an opening parenthesis is not closed\n"
-		"schema[0].nodes.limit: is for one_to_many children: it bounds the list in the parent's document\n"
-		"schema[0].nodes.order_by: is for children: the documents of an index have no order\n"
-		"schema[0].nodes.nested: is for children of the variant `object`: it makes them nested documents\n"
+		"schema[0].nodes.limit: is only for one_to_many children: it limits the list in the parent's document\n"
+		"schema[0].nodes.order_by: is only for children: the documents of an index have no order\n"
+		"schema[0].nodes.nested: is only for children of the variant `object`: it makes them nested documents\n"
 		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use `transform`, "
 		"`expressions` or an ingest `pipeline` of the search engine instead");
 }
@@ -213,30 +213,30 @@ static void test_names_when_no_engine_takes_them_then_refused(void **state)
 		"\"object\"}}, {\"table\": \"_seq_no\", \"relationship\": {\"type\": \"one_to_many\", \"variant\": "
 		"\"object\"}}]}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.children[0].columns[1]: search engines take no field `.c`: a word between its dots is "
-		"empty; give it another name\n"
+		"schema[0].nodes.children[0].columns[1]: search engines accept no field `.c`: a part between its dots "
+		"is empty; give it another name\n"
 		"schema[0].nodes.children[0].transform.move.destination: no document can have a field `_id`: search "
-		"engines have one of their own\n"
-		"schema[0].nodes.columns[0]: no document can have a field `_id`: search engines have one of their own; "
+		"engines reserve that name\n"
+		"schema[0].nodes.columns[0]: no document can have a field `_id`: search engines reserve that name; "
 		"give it another name\n"
-		"schema[0].nodes.expressions[\"x..y\"]: search engines take no field `x..y`: a word between its dots "
-		"is "
-		"empty; "
+		"schema[0].nodes.expressions[\"x..y\"]: search engines accept no field `x..y`: a part between its dots "
+		"is empty; "
 		"give it another name\n"
-		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines have one of "
-		"their own; give it another name\n"
+		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines reserve "
+		"that name; give it another name\n"
 		"schema[0].nodes.transform.rename.b: two fields are named `n`, this one and that of columns[3]; give "
 		"one of them another name\n"
 		"schema[0].nodes.transform.rename[\"z.\"]: no document can have a field `_routing`: search engines "
-		"have one of "
-		"their own; give it another name\n"
+		"reserve that name; give it another name\n"
 		"schema[0].nodes.transform.concat.destination: no document can have a field `_version`: search engines "
-		"have one of their own; give it another name\n"
-		"schema[0].nodes.transform.move[0].destination: \"a..b\" is no path to a field: it must be \"a.b\" or "
+		"reserve that name; give it another name\n"
+		"schema[0].nodes.transform.move[0].destination: \"a..b\" is not a path to a field: it must be \"a.b\" "
+		"or "
 		"\"$root.a.b\"\n"
 		"schema[0].nodes.transform.move[1].destination: no document can have a field `_index`: search engines "
-		"have one of their own\n"
-		"schema[0].nodes.transform.move[2].destination: \"$root.\" is no path to a field: it must be \"a.b\" "
+		"reserve that name\n"
+		"schema[0].nodes.transform.move[2].destination: \"$root.\" is not a path to a field: it must be "
+		"\"a.b\" "
 		"or "
 		"\"$root.a.b\"");
 }
@@ -368,15 +368,14 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 		      "\"isbn.x\"}]}}}, {\"index\": \"j\", \"routing\": \"doc_a\", \"nodes\": {\"table\": \"t\", "
 		      "\"columns\": [\"doc->a\"]}}]",
 		      FINDING_ERROR,
-		      "schema[0].nodes.transform.move[1].destination: \"$root.low.x\" is no path to a new field: "
-		      "another field is "
-		      "there, or in the way\n"
+		      "schema[0].nodes.transform.move[1].destination: \"$root.low.x\" is not a path to a new field: "
+		      "another field is there, or in its way\n"
 		      "schema[0].routing: field \"low\" is made by `expressions`; route by a column's value as it is "
 		      "(it may be "
-		      "renamed), so that a changed row says where its old document is\n"
-		      "schema[1].routing: field \"doc_a\" is made by `a JSON path`; route by a column's value as it is "
+		      "renamed), so that a changed row tells where its old document is\n"
+		      "schema[1].routing: field \"doc_a\" is made by a JSON path; route by a column's value as it is "
 		      "(it may be "
-		      "renamed), so that a changed row says where its old document is");
+		      "renamed), so that a changed row tells where its old document is");
 	/* What a name is routed by is known of the table only when its columns are not listed. */
 	expect_schema("[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\"}}]", FINDING_ERROR, "");
 }

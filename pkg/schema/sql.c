@@ -1,10 +1,10 @@
-/* SQL expressions: where one ends, without parsing SQL. */
+/* Whether a text is one SQL expression, by its quotes and parentheses; it is not parsed. */
 #include "schema/schema.h"
 
 #include <ctype.h>
 #include <string.h>
 
-/* The end of a quoted text that begins at s with `quote`; NULL when it does not end. backslashes: as in E'...'. */
+/* The end of the quoted string that begins at s with `quote`; NULL if it is not closed. backslashes: as in E'...'. */
 static const char *skip_quoted(const char *s, char quote, bool backslashes)
 {
 	for (s++; *s; s++) {
@@ -16,7 +16,7 @@ static const char *skip_quoted(const char *s, char quote, bool backslashes)
 	return NULL;
 }
 
-/* E'...', which may go on in quotes on a line below. */
+/* The end of E'...', which can continue in quotes on a line below. */
 static const char *skip_escaped(const char *s)
 {
 	const char *end = skip_quoted(s, '\'', true);
@@ -34,7 +34,7 @@ static bool is_word(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
 }
 
-/* $tag$...$tag$. Returns s when no such text begins there, NULL when it does not end. */
+/* The end of $tag$...$tag$; s if none begins there, NULL if it is not closed. */
 static const char *skip_dollar(const char *s)
 {
 	const char *end = s + 1;
@@ -50,8 +50,9 @@ static const char *skip_dollar(const char *s)
 	return close ? close + strlen(tag) : NULL;
 }
 
-/* Over a quoted text; s itself when none begins there, NULL when it does not end. before: the character before s. */
-static const char *skip_text(const char *s, const char *begin)
+/* The end of a quoted string of any kind; s if none begins there, NULL if it is not closed. begin: of the whole text.
+ */
+static const char *skip_string(const char *s, const char *begin)
 {
 	char before = s > begin ? s[-1] : ' ';
 	bool escapes = (before == 'E' || before == 'e') && (s - begin < 2 || !is_word(s[-2]));
@@ -71,21 +72,21 @@ const char *schema_sql_problem(const char *sql)
 	bool empty = true;
 
 	for (const char *s = sql; *s;) {
-		const char *next = skip_text(s, sql);
+		const char *next = skip_string(s, sql);
 
 		if (!next)
-			return "a quoted text does not end";
+			return "a quoted string is not closed";
 		empty = empty && isspace((unsigned char)*s);
 		if (next != s) {
 			s = next;
 			continue;
 		}
 		if (*s == ';')
-			return "it holds a semicolon";
+			return "it contains a semicolon";
 		if (*s == '$' && isdigit((unsigned char)s[1]) && (s == sql || !is_word(s[-1])))
-			return "it holds a parameter";
+			return "it contains a parameter";
 		if (strncmp(s, "--", 2) == 0 || strncmp(s, "/*", 2) == 0)
-			return "it holds a comment";
+			return "it contains a comment";
 		if (*s == ')' && depth-- == 0)
 			return "a closing parenthesis has no opening one";
 		depth += *s == '(';

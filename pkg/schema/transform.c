@@ -1,8 +1,8 @@
 /* `transform` of a node. */
+#include "schema/schema_int.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "schema/schema_int.h"
 
 enum { ENTRIES = 256, FIELD_BYTES = 255, TEXT_BYTES = 8192 };
 

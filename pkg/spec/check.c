@@ -96,15 +96,15 @@ static void check_url(const char *url, const char *path, struct findings *f)
 			     "the port must be between 1 and 65535, one for each URL");
 	if (strchr(rest, '@'))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, path,
-			     "may not hold a user or password; use `sink.authentication` with a Secret");
+			     "must not contain a user or password; use `sink.authentication` with a Secret");
 	else if (strpbrk(rest, "?# \t\r\n"))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "may not hold blanks, a query or a fragment");
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must not contain spaces, a query or a fragment");
 }
 
 static void check_sink(const struct spec_sink *sink, struct findings *f)
 {
 	if (sink->urls.items && (sink->urls.n < 1 || sink->urls.n > URL_COUNT))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.urls", "must hold 1 to %d URLs, found %zu",
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.urls", "must contain 1 to %d URLs, found %zu",
 			     URL_COUNT, sink->urls.n);
 	for (size_t i = 0; sink->urls.items && i < sink->urls.n && i < URL_COUNT; i++) {
 		_cleanup_free_ char *path = xasprintf("spec.sink.urls[%zu]", i);
@@ -163,7 +163,7 @@ void spec_check_databases(struct spec *spec, struct findings *f)
 		if (strcmp(document->database, spec->source.database) != 0)
 			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
 				     "must be \"%s\", the database of the source and of every document, found \"%s\"; "
-				     "another database needs a PgSync of its own",
+				     "another database needs its own PgSync",
 				     spec->source.database, document->database);
 	}
 	/* If a Secret was not found, that has its own finding. */

@@ -141,7 +141,7 @@ static void decode_schema(const json_t *value, void *out, const char *path, stru
 	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
 }
 
-static void expect_object(const json_t *value, void *out, const char *path, struct findings *f)
+static void require_object(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	UNUSED(out);
 	if (!json_is_object(value))
@@ -164,7 +164,7 @@ static const struct jsonx_field documents_fields[] = {
 
 static const struct jsonx_field checkpoint_fields[] = {
 	ENUM_FIELD("store", struct spec, checkpoint_store, store_words),
-	{.name = "redis", .type = JSONX_CUSTOM, .decode = expect_object},
+	{.name = "redis", .type = JSONX_CUSTOM, .decode = require_object},
 	{0},
 };
 
@@ -189,7 +189,7 @@ static const struct jsonx_field deletion_fields[] = {
 
 static const struct jsonx_field worker_fields[] = {
 	ENUM_FIELD("placement", struct spec, placement, placement_words),
-	{.name = "resources", .type = JSONX_CUSTOM, .decode = expect_object},
+	{.name = "resources", .type = JSONX_CUSTOM, .decode = require_object},
 	{0},
 };
 

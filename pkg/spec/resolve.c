@@ -27,15 +27,14 @@ static char *key_list(const json_t *object)
 	return strbuf_detach(&sb);
 }
 
-/* One reference: what it refers to, where it stands, and what is wrong when that is missing. */
+/* A reference to an object. */
 struct reference {
 	const char *kind; /* "Secret" */
 	const char *name;
-	const char *path;
-	const char *reason;
+	const char *path;   /* of the field */
+	const char *reason; /* of the finding if the object is missing */
 };
 
-/* Where the values come from, and where what is wrong goes. */
 struct resolver {
 	const struct spec_objects *objects;
 	struct findings *f;
@@ -62,7 +61,8 @@ static const json_t *find_secret(const struct resolver *resolver, const struct r
 	if (!objects->secrets_elsewhere || !spec_is_object_name(r->name) || json_object_get(objects->secrets, r->name))
 		return find_object(objects->secrets, r, resolver->f);
 	findings_add(resolver->f, FINDING_WARNING, r->reason, r->path,
-		     "Secret \"%s\" is not here and was not checked: it must be there when the PgSync runs", r->name);
+		     "Secret \"%s\" was not found here and was not checked; it must exist when the PgSync runs",
+		     r->name);
 	return NULL;
 }
 
@@ -71,8 +71,8 @@ static const char *find_value(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-/* key: as the message shows it, with its quotes. */
-static void missing_key(const json_t *object, const struct reference *r, const char *key, struct findings *f)
+/* key: as in the message, with its quotes. */
+static void add_missing_key(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
 	_cleanup_free_ char *keys = key_list(object);
 
@@ -80,14 +80,14 @@ static void missing_key(const json_t *object, const struct reference *r, const c
 		     r->name, key, keys);
 }
 
-/* The value of a key that has to be there; NULL with a finding. */
-static const char *need_value(const json_t *object, const struct reference *r, const char *key, struct findings *f)
+/* The value of a required key, or NULL with a finding. */
+static const char *require_value(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
 	const char *value = find_value(object, key);
 	_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
 
 	if (!value && spec_is_data_key(key))
-		missing_key(object, r, quoted, f);
+		add_missing_key(object, r, quoted, f);
 	return value;
 }
 
@@ -97,13 +97,13 @@ static void set_secret(char **field, const char *value)
 	*field = xstrdup(value);
 }
 
-/* --- a Secret's key */
+/* --- keys of Secrets --- */
 
 static void resolve_ref(const struct resolver *resolver, struct spec_secret_ref *ref, const char *path)
 {
 	const struct reference r = {"Secret", ref->name, path, NOT_FOUND};
 	const json_t *secret = ref->name ? find_secret(resolver, &r) : NULL;
-	const char *value = secret ? need_value(secret, &r, ref->key, resolver->f) : NULL;
+	const char *value = secret ? require_value(secret, &r, ref->key, resolver->f) : NULL;
 
 	if (value)
 		set_secret(&ref->value, value);
@@ -112,7 +112,7 @@ static void resolve_ref(const struct resolver *resolver, struct spec_secret_ref 
 static void resolve_auth_key(const json_t *secret, const struct reference *r, const char *key, char **field,
 			     struct findings *f)
 {
-	const char *value = need_value(secret, r, key, f);
+	const char *value = require_value(secret, r, key, f);
 
 	if (value)
 		set_secret(field, value);
@@ -145,9 +145,9 @@ static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink
 	}
 }
 
-/* --- connectionSecretRef */
+/* --- connectionSecretRef --- */
 
-static void take_string(char **field, const json_t *secret, const char *key, const char *other)
+static void copy_value(char **field, const json_t *secret, const char *key, const char *other)
 {
 	const char *value = find_value(secret, key);
 
@@ -157,14 +157,14 @@ static void take_string(char **field, const json_t *secret, const char *key, con
 		*field = xstrdup(value);
 }
 
-/* Only where the spec itself says nothing. */
-static void fill(char **field, char **value)
+/* Sets a field that does not have a value yet. */
+static void set_if_absent(char **field, char **value)
 {
 	if (!*field)
 		*field = TAKE_PTR(*value);
 }
 
-static void take_sslmode(struct spec_source *source, const char *mode, struct findings *f)
+static void apply_sslmode(struct spec_source *source, const char *mode, struct findings *f)
 {
 	static const struct {
 		const char *word;
@@ -207,18 +207,18 @@ static void apply_connection(struct spec_source *source, struct spec_connection 
 			     "Secret \"%s\": the port must be between 1 and 65535", r.name);
 	if (!source->port)
 		source->port = (int64_t)port;
-	fill(&source->host, &c->host);
-	fill(&source->database, &c->database);
-	fill(&source->user, &c->user);
+	set_if_absent(&source->host, &c->host);
+	set_if_absent(&source->database, &c->database);
+	set_if_absent(&source->user, &c->user);
 	if (c->password) {
 		free_secret(source->password);
 		source->password = TAKE_PTR(c->password);
 	}
-	take_sslmode(source, c->sslmode, f);
+	apply_sslmode(source, c->sslmode, f);
 	if (!source->host)
-		missing_key(secret, &r, "\"host\" (and no \"uri\")", f);
+		add_missing_key(secret, &r, "\"host\" (and no \"uri\")", f);
 	if (!source->user)
-		missing_key(secret, &r, "\"username\" or \"user\" (and no \"uri\")", f);
+		add_missing_key(secret, &r, "\"username\" or \"user\" (and no \"uri\")", f);
 }
 
 static void resolve_connection(const struct resolver *resolver, struct spec_source *source)
@@ -235,11 +235,11 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 	secret = find_secret(resolver, &r);
 	if (!secret)
 		return;
-	take_string(&c.host, secret, "host", NULL);
-	take_string(&c.port, secret, "port", NULL);
-	take_string(&c.database, secret, "dbname", NULL);
-	take_string(&c.user, secret, "username", "user");
-	take_string(&c.password, secret, "password", NULL);
+	copy_value(&c.host, secret, "host", NULL);
+	copy_value(&c.port, secret, "port", NULL);
+	copy_value(&c.database, secret, "dbname", NULL);
+	copy_value(&c.user, secret, "username", "user");
+	copy_value(&c.password, secret, "password", NULL);
 	uri = find_value(secret, "uri");
 	if (uri && (strlen(uri) > URI_BYTES || !spec_connection_parse(uri, &from_uri))) {
 		if (!c.host)
@@ -248,19 +248,19 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 				     "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
 				     r.name);
 	} else if (uri) {
-		/* A host of its own goes with a port of its own: never the one's host with the other's port. */
+		/* Never combine the host of the keys with the port of the uri. */
 		if (!c.host)
-			fill(&c.port, &from_uri.port);
-		fill(&c.host, &from_uri.host);
-		fill(&c.database, &from_uri.database);
-		fill(&c.user, &from_uri.user);
-		fill(&c.password, &from_uri.password);
-		fill(&c.sslmode, &from_uri.sslmode);
+			set_if_absent(&c.port, &from_uri.port);
+		set_if_absent(&c.host, &from_uri.host);
+		set_if_absent(&c.database, &from_uri.database);
+		set_if_absent(&c.user, &from_uri.user);
+		set_if_absent(&c.password, &from_uri.password);
+		set_if_absent(&c.sslmode, &from_uri.sslmode);
 	}
 	apply_connection(source, &c, secret, f);
 }
 
-/* --- schemaConfigMapRef */
+/* --- schemaConfigMapRef --- */
 
 static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 {
@@ -275,7 +275,7 @@ static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 	if (!r.name || spec->documents)
 		return;
 	config_map = find_object(resolver->objects->config_maps, &r, f);
-	text = config_map ? need_value(config_map, &r, spec->schema_config_map_key, f) : NULL;
+	text = config_map ? require_value(config_map, &r, spec->schema_config_map_key, f) : NULL;
 	if (!text)
 		return;
 	where = xasprintf("configmap/%s/%s", r.name, spec->schema_config_map_key);

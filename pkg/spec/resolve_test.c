@@ -108,12 +108,12 @@ static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_her
 	expect(&f, FINDING_ERROR,
 	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none");
 	expect(&f, FINDING_WARNING,
-	       "spec.source.passwordSecretRef: Secret \"p\" is not here and was not checked: it must be there when the "
-	       "PgSync runs\n"
-	       "spec.source.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
-	       "PgSync runs\n"
-	       "spec.sink.tls.caSecretRef: Secret \"ca\" is not here and was not checked: it must be there when the "
-	       "PgSync runs");
+	       "spec.source.passwordSecretRef: Secret \"p\" was not found here and was not checked; it must exist when "
+	       "the PgSync runs\n"
+	       "spec.source.tls.caSecretRef: Secret \"ca\" was not found here and was not checked; it must exist when "
+	       "the PgSync runs\n"
+	       "spec.sink.tls.caSecretRef: Secret \"ca\" was not found here and was not checked; it must exist when "
+	       "the PgSync runs");
 	findings_release(&f);
 }
 

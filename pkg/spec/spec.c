@@ -66,10 +66,10 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
 			     "must be a name of a-z, 0-9, '-' and '.', found \"%s\"", name);
 	else if (strlen(name) > RESOURCE_NAME_BYTES)
-		findings_add(
-			f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
-			"must be at most %d characters, found %zu: names of slots and other things are made from it",
-			RESOURCE_NAME_BYTES, strlen(name));
+		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
+			     "must be at most %d characters, found %zu: the name of the slot, among others, is derived "
+			     "from it",
+			     RESOURCE_NAME_BYTES, strlen(name));
 	spec->name = xstrdup(name);
 	spec->namespace = xstrdup(jsonx_string(resource, "metadata.namespace", "default"));
 	spec->uid = xstrdup_or_null(jsonx_string(resource, "metadata.uid", NULL));

@@ -181,8 +181,8 @@ static void test_spec_when_much_is_wrong_then_every_violation_is_named(void **st
 		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
 		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
 		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
-		"spec.sink.urls[1]: may not hold a user or password; use `sink.authentication` with a Secret\n"
-		"spec.sink.urls[2]: may not hold blanks, a query or a fragment\n"
+		"spec.sink.urls[1]: must not contain a user or password; use `sink.authentication` with a Secret\n"
+		"spec.sink.urls[2]: must not contain spaces, a query or a fragment\n"
 		"spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
 		"spec.schema: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
 }
@@ -222,7 +222,7 @@ static void test_spec_when_references_are_not_names_then_refused(void **state)
 		"\"a/b\"\n"
 		"spec.source.tls: mode VerifyCA needs `caSecretRef`, the certificate authority to verify against\n"
 		"spec.source.replication.slotName: must consist of a-z, 0-9 and _, found \"Slot-1\"\n"
-		"spec.sink.urls: must hold 1 to 16 URLs, found 0\n"
+		"spec.sink.urls: must contain 1 to 16 URLs, found 0\n"
 		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
 }
 
@@ -248,9 +248,8 @@ static void test_name_when_it_is_longer_than_the_resource_allows_then_refused(vo
 	longer[strlen(longer) - 1] = '3';
 	bad = xasprintf(resource, longer);
 	expect_errors(good, "");
-	expect_errors(
-		bad, "metadata.name: must be at most 52 characters, found 53: names of slots and other things are made "
-		     "from it");
+	expect_errors(bad, "metadata.name: must be at most 52 characters, found 53: the name of the slot, among "
+			   "others, is derived from it");
 }
 
 static void test_databases_when_they_differ_then_refused(void **state)
@@ -259,7 +258,7 @@ static void test_databases_when_they_differ_then_refused(void **state)
 	expect_errors(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", \"schema\": [{\"database\": \"other\", \"nodes\": "
 					      "{\"table\": \"t\"}}]"),
 		      "spec.schema[0].database: must be \"bookstore\", the database of the source and of every "
-		      "document, found \"other\"; another database needs a PgSync of its own");
+		      "document, found \"other\"; another database needs its own PgSync");
 }
 
 static void test_documents_when_given_then_another_hash(void **state)
