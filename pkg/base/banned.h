@@ -1,5 +1,5 @@
 /* Functions that this project does not use, as compile errors. Force-included into every file of the project.
- * Unbounded or locale-dependent parsing and copying: use struct reader, strbuf, parse_u64 (base/parse.h) instead. */
+ * Unbounded or locale-dependent parsing and copying: use struct cursor, strbuf, parse_u64 (base/parse.h) instead. */
 #ifndef PGSYNC_BASE_BANNED_H
 #define PGSYNC_BASE_BANNED_H
 

@@ -7,10 +7,10 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/findings.h"
 #include "base/map.h"
 #include "base/parse.h"
-#include "base/reader.h"
 #include "base/strbuf.h"
 #include "base/utf8.h"
 
@@ -61,21 +61,21 @@ static void test_strbuf_detach_then_buffer_is_usable_again(void **state)
 	strbuf_release(&sb);
 }
 
-static void test_reader_when_input_ends_then_get_fails_and_consumes_nothing(void **state)
+static void test_cursor_when_input_ends_then_get_fails_and_consumes_nothing(void **state)
 {
-	struct reader r;
+	struct cursor c;
 	uint16_t u16 = 0;
 	uint32_t u32 = 0;
 	const char *s = NULL;
 
 	UNUSED(state);
-	reader_init(&r, "\x01\x02\x03", 3);
-	assert_false(reader_u32(&r, &u32));
-	assert_true(reader_u16(&r, &u16));
+	cursor_init(&c, "\x01\x02\x03", 3);
+	assert_false(cursor_u32(&c, &u32));
+	assert_true(cursor_u16(&c, &u16));
 	assert_int_equal(u16, 0x0102);
-	assert_false(reader_cstring(&r, &s));
-	assert_int_equal(reader_left(&r), 1);
-	assert_false(reader_bytes(&r, 2, &s));
+	assert_false(cursor_cstring(&c, &s));
+	assert_int_equal(cursor_left(&c), 1);
+	assert_false(cursor_bytes(&c, 2, &s));
 }
 
 static void test_map_when_key_is_put_twice_then_old_value_is_freed(void **state)
@@ -281,7 +281,7 @@ int main(void)
 		cmocka_unit_test(test_strbuf_when_maximum_is_crossed_then_nothing_is_added),
 		cmocka_unit_test(test_strbuf_json_when_bytes_are_special_then_escaped),
 		cmocka_unit_test(test_strbuf_detach_then_buffer_is_usable_again),
-		cmocka_unit_test(test_reader_when_input_ends_then_get_fails_and_consumes_nothing),
+		cmocka_unit_test(test_cursor_when_input_ends_then_get_fails_and_consumes_nothing),
 		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),
 		cmocka_unit_test(test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "base/map.h"
-#include "base/reader.h"
 
 enum {
 	RELATIONS_MAX = 100000, /* described at the same time */
@@ -67,7 +67,7 @@ const struct pgoutput_relation *pgoutput_find(const struct pgoutput *decoder, ui
 
 /* --- Errors --------------------------------------------------------------------------------------------------------
  */
-static int truncated(struct err *err, const struct reader *r, const char *what)
+static int truncated(struct err *err, const struct cursor *r, const char *what)
 {
 	return err_set(err, ERR_FATAL, "the message ends after %zu bytes, expected %s", r->len, what);
 }
@@ -83,14 +83,14 @@ static int find_relation(const struct pgoutput *decoder, uint32_t oid, const str
 
 /* --- Relation ------------------------------------------------------------------------------------------------------
  */
-static int read_column(struct reader *r, struct pgoutput_column *ret, struct err *err)
+static int read_column(struct cursor *r, struct pgoutput_column *ret, struct err *err)
 {
 	uint8_t flags;
 	uint32_t typmod;
 	const char *name;
 
-	if (!reader_u8(r, &flags) || !reader_cstring(r, &name) || !reader_u32(r, &ret->type_oid) ||
-	    !reader_u32(r, &typmod))
+	if (!cursor_u8(r, &flags) || !cursor_cstring(r, &name) || !cursor_u32(r, &ret->type_oid) ||
+	    !cursor_u32(r, &typmod))
 		return truncated(err, r, "a column's flags, name, type and modifier");
 	ret->key = (flags & COLUMN_KEY) != 0;
 	ret->typmod = (int32_t)typmod;
@@ -99,14 +99,14 @@ static int read_column(struct reader *r, struct pgoutput_column *ret, struct err
 }
 
 /* *relation may be half filled when this fails. */
-static int read_relation(struct reader *r, struct pgoutput_relation *relation, struct err *err)
+static int read_relation(struct cursor *r, struct pgoutput_relation *relation, struct err *err)
 {
 	const char *schema, *name;
 	uint8_t identity;
 	uint16_t n;
 
-	if (!reader_u32(r, &relation->oid) || !reader_cstring(r, &schema) || !reader_cstring(r, &name) ||
-	    !reader_u8(r, &identity) || !reader_u16(r, &n))
+	if (!cursor_u32(r, &relation->oid) || !cursor_cstring(r, &schema) || !cursor_cstring(r, &name) ||
+	    !cursor_u8(r, &identity) || !cursor_u16(r, &n))
 		return truncated(err, r, "a relation's OID, schema, name, replica identity and column count");
 	if (!identity || !strchr("dnfi", identity))
 		return err_set(err, ERR_FATAL, "replica identity 0x%02x, expected d, n, f or i", identity);
@@ -142,7 +142,7 @@ static const struct pgoutput_relation *store_relation(struct pgoutput *decoder, 
 	return relation;
 }
 
-static int decode_relation(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_relation(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	struct pgoutput_relation fresh = {.n = 0};
 
@@ -150,9 +150,9 @@ static int decode_relation(struct pgoutput *decoder, struct reader *r, struct pg
 		release_relation(&fresh);
 		return -1;
 	}
-	if (reader_left(r) > 0 || map_size(decoder->relations) >= RELATIONS_MAX) {
+	if (cursor_left(r) > 0 || map_size(decoder->relations) >= RELATIONS_MAX) {
 		release_relation(&fresh);
-		if (reader_left(r) == 0)
+		if (cursor_left(r) == 0)
 			return err_set(err, ERR_FATAL, "more than %d relations", RELATIONS_MAX);
 		return 0; /* the caller refuses what is left over */
 	}
@@ -162,12 +162,12 @@ static int decode_relation(struct pgoutput *decoder, struct reader *r, struct pg
 
 /* --- Rows ----------------------------------------------------------------------------------------------------------
  */
-static int read_value(struct reader *r, struct pgoutput_value *ret, struct err *err)
+static int read_value(struct cursor *r, struct pgoutput_value *ret, struct err *err)
 {
 	uint8_t kind;
 
 	*ret = (struct pgoutput_value){.kind = PGOUTPUT_NULL};
-	if (!reader_u8(r, &kind))
+	if (!cursor_u8(r, &kind))
 		return truncated(err, r, "a value");
 	switch (kind) {
 	case 'n':
@@ -177,7 +177,7 @@ static int read_value(struct reader *r, struct pgoutput_value *ret, struct err *
 		return 0;
 	case 't':
 		ret->kind = PGOUTPUT_TEXT;
-		if (!reader_u32(r, &ret->len) || !reader_bytes(r, ret->len, &ret->data))
+		if (!cursor_u32(r, &ret->len) || !cursor_bytes(r, ret->len, &ret->data))
 			return truncated(err, r, "a value's length and bytes");
 		return 0;
 	default:
@@ -185,12 +185,12 @@ static int read_value(struct reader *r, struct pgoutput_value *ret, struct err *
 	}
 }
 
-static int read_row(struct reader *r, const struct pgoutput_relation *relation, struct pgoutput_value *row,
+static int read_row(struct cursor *r, const struct pgoutput_relation *relation, struct pgoutput_value *row,
 		    struct err *err)
 {
 	uint16_t n;
 
-	if (!reader_u16(r, &n))
+	if (!cursor_u16(r, &n))
 		return truncated(err, r, "a row's column count");
 	if (n != relation->n)
 		return err_set(err, ERR_FATAL, "a row of %u columns for %s.%s, expected %u", n, relation->schema,
@@ -202,7 +202,7 @@ static int read_row(struct reader *r, const struct pgoutput_relation *relation, 
 }
 
 /* The old row, marked K or O, if the next part is one. */
-static int read_old_row(struct pgoutput *decoder, struct reader *r, uint8_t part, struct pgoutput_message *m,
+static int read_old_row(struct pgoutput *decoder, struct cursor *r, uint8_t part, struct pgoutput_message *m,
 			struct err *err)
 {
 	if (part != 'K' && part != 'O')
@@ -212,7 +212,7 @@ static int read_old_row(struct pgoutput *decoder, struct reader *r, uint8_t part
 	return read_row(r, m->relation, decoder->old_row, err);
 }
 
-static int read_new_row(struct pgoutput *decoder, struct reader *r, uint8_t part, struct pgoutput_message *m,
+static int read_new_row(struct pgoutput *decoder, struct cursor *r, uint8_t part, struct pgoutput_message *m,
 			struct err *err)
 {
 	if (part != 'N')
@@ -221,12 +221,12 @@ static int read_new_row(struct pgoutput *decoder, struct reader *r, uint8_t part
 	return read_row(r, m->relation, decoder->new_row, err);
 }
 
-static int decode_row(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_row(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	uint32_t oid;
 	uint8_t part;
 
-	if (!reader_u32(r, &oid) || !reader_u8(r, &part))
+	if (!cursor_u32(r, &oid) || !cursor_u8(r, &part))
 		return truncated(err, r, "a relation's OID and a row");
 	if (find_relation(decoder, oid, &m->relation, err) < 0)
 		return -1;
@@ -237,7 +237,7 @@ static int decode_row(struct pgoutput *decoder, struct reader *r, struct pgoutpu
 	if (part != 'N') {
 		if (read_old_row(decoder, r, part, m, err) < 0)
 			return -1;
-		if (!reader_u8(r, &part))
+		if (!cursor_u8(r, &part))
 			return truncated(err, r, "the new row");
 	}
 	return read_new_row(decoder, r, part, m, err);
@@ -250,65 +250,65 @@ static int64_t unix_time(uint64_t time_us)
 	return (int64_t)(time_us + EPOCH_US);
 }
 
-static int decode_begin(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_begin(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	uint64_t time_us;
 
 	UNUSED(decoder);
-	if (!reader_u64(r, &m->lsn) || !reader_u64(r, &time_us) || !reader_u32(r, &m->xid))
+	if (!cursor_u64(r, &m->lsn) || !cursor_u64(r, &time_us) || !cursor_u32(r, &m->xid))
 		return truncated(err, r, "an LSN, a time and a transaction id");
 	m->time_us = unix_time(time_us);
 	return 0;
 }
 
-static int decode_commit(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_commit(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	uint64_t time_us;
 	uint8_t flags;
 
 	UNUSED(decoder);
-	if (!reader_u8(r, &flags) || !reader_u64(r, &m->lsn) || !reader_u64(r, &m->end_lsn) || !reader_u64(r, &time_us))
+	if (!cursor_u8(r, &flags) || !cursor_u64(r, &m->lsn) || !cursor_u64(r, &m->end_lsn) || !cursor_u64(r, &time_us))
 		return truncated(err, r, "flags, two LSNs and a time");
 	m->time_us = unix_time(time_us);
 	return 0;
 }
 
-static int decode_type(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_type(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	const char *schema, *name;
 	uint32_t oid;
 
 	UNUSED(decoder);
 	UNUSED(m);
-	if (!reader_u32(r, &oid) || !reader_cstring(r, &schema) || !reader_cstring(r, &name))
+	if (!cursor_u32(r, &oid) || !cursor_cstring(r, &schema) || !cursor_cstring(r, &name))
 		return truncated(err, r, "a type's OID, schema and name");
 	return 0;
 }
 
-static int decode_origin(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_origin(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	const char *name;
 
 	UNUSED(decoder);
-	if (!reader_u64(r, &m->lsn) || !reader_cstring(r, &name))
+	if (!cursor_u64(r, &m->lsn) || !cursor_cstring(r, &name))
 		return truncated(err, r, "an LSN and an origin's name");
 	return 0;
 }
 
-static int decode_truncate(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_truncate(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	uint32_t n;
 	uint8_t options;
 
-	if (!reader_u32(r, &n) || !reader_u8(r, &options))
+	if (!cursor_u32(r, &n) || !cursor_u8(r, &options))
 		return truncated(err, r, "a relation count and options");
-	if (n > reader_left(r) / sizeof(uint32_t))
+	if (n > cursor_left(r) / sizeof(uint32_t))
 		return truncated(err, r, "as many relations as it counts");
 	ALLOC_GROW(decoder->truncated, (size_t)n, decoder->truncated_alloc);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t oid;
 
-		if (!reader_u32(r, &oid))
+		if (!cursor_u32(r, &oid))
 			return truncated(err, r, "a relation's OID");
 		if (find_relation(decoder, oid, &decoder->truncated[i], err) < 0)
 			return -1;
@@ -319,18 +319,18 @@ static int decode_truncate(struct pgoutput *decoder, struct reader *r, struct pg
 	return 0;
 }
 
-static int decode_message(struct pgoutput *decoder, struct reader *r, struct pgoutput_message *m, struct err *err)
+static int decode_message(struct pgoutput *decoder, struct cursor *r, struct pgoutput_message *m, struct err *err)
 {
 	uint8_t flags;
 
 	UNUSED(decoder);
-	if (!reader_u8(r, &flags) || !reader_u64(r, &m->lsn) || !reader_cstring(r, &m->prefix) ||
-	    !reader_u32(r, &m->content_len) || !reader_bytes(r, m->content_len, &m->content))
+	if (!cursor_u8(r, &flags) || !cursor_u64(r, &m->lsn) || !cursor_cstring(r, &m->prefix) ||
+	    !cursor_u32(r, &m->content_len) || !cursor_bytes(r, m->content_len, &m->content))
 		return truncated(err, r, "flags, an LSN, a prefix, a length and the content");
 	return 0;
 }
 
-typedef int (*decode_fn)(struct pgoutput *, struct reader *, struct pgoutput_message *, struct err *);
+typedef int (*decode_fn)(struct pgoutput *, struct cursor *, struct pgoutput_message *, struct err *);
 
 static const struct {
 	uint8_t letter;
@@ -354,11 +354,11 @@ int pgoutput_decode(struct pgoutput *decoder, const char *data, size_t len, stru
 		    struct err *err)
 {
 	struct pgoutput_message m = {.relation = NULL};
-	struct reader r;
+	struct cursor r;
 	uint8_t letter;
 
-	reader_init(&r, data, len);
-	if (!reader_u8(&r, &letter))
+	cursor_init(&r, data, len);
+	if (!cursor_u8(&r, &letter))
 		return err_set(err, ERR_FATAL, "pgoutput: an empty message");
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (kinds[i].letter != letter)
@@ -366,9 +366,9 @@ int pgoutput_decode(struct pgoutput *decoder, const char *data, size_t len, stru
 		m.type = kinds[i].type;
 		if (kinds[i].decode(decoder, &r, &m, err) < 0)
 			return err_wrap(err, "pgoutput: %s", kinds[i].name);
-		if (reader_left(&r) > 0)
+		if (cursor_left(&r) > 0)
 			return err_set(err, ERR_FATAL, "pgoutput: %s: %zu bytes left over, expected none",
-				       kinds[i].name, reader_left(&r));
+				       kinds[i].name, cursor_left(&r));
 		*ret = m;
 		return 0;
 	}

@@ -2,7 +2,7 @@
  */
 #include <stdint.h>
 
-#include "base/reader.h"
+#include "base/cursor.h"
 #include "postgres/pgoutput.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,12 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pgoutput *decoder = pgoutput_new();
 	volatile unsigned sum = 0;
-	struct reader r;
+	struct cursor r;
 	uint16_t len;
 	const char *bytes;
 
-	reader_init(&r, data, size);
-	while (reader_u16(&r, &len) && reader_bytes(&r, len, &bytes)) {
+	cursor_init(&r, data, size);
+	while (cursor_u16(&r, &len) && cursor_bytes(&r, len, &bytes)) {
 		struct pgoutput_message m;
 		struct err err;
 		char *exact = len ? xmemdup(bytes, len) : NULL;

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/failpoint.h"
-#include "base/reader.h"
 #include "postgres/pg_int.h"
 #include "postgres/replication.h"
 
@@ -143,21 +143,21 @@ static int take_message(struct pg_stream *stream)
 static int decode(struct pg_stream *stream, size_t len, struct pg_event *ret, struct err *err)
 {
 	struct pg_event event = {.type = PG_EVENT_DATA};
-	struct reader r;
+	struct cursor r;
 	uint64_t sent_at;
 	uint8_t type = 0, reply = 0;
 
-	reader_init(&r, stream->message, len);
-	if (!reader_u8(&r, &type))
+	cursor_init(&r, stream->message, len);
+	if (!cursor_u8(&r, &type))
 		goto malformed;
 	if (type == 'w') {
-		if (!reader_u64(&r, &event.wal_start) || !reader_u64(&r, &event.wal_end) || !reader_u64(&r, &sent_at))
+		if (!cursor_u64(&r, &event.wal_start) || !cursor_u64(&r, &event.wal_end) || !cursor_u64(&r, &sent_at))
 			goto malformed;
 		event.data = r.data + r.pos;
-		event.len = reader_left(&r);
+		event.len = cursor_left(&r);
 	} else if (type == 'k') {
 		event.type = PG_EVENT_KEEPALIVE;
-		if (!reader_u64(&r, &event.wal_end) || !reader_u64(&r, &sent_at) || !reader_u8(&r, &reply))
+		if (!cursor_u64(&r, &event.wal_end) || !cursor_u64(&r, &sent_at) || !cursor_u8(&r, &reply))
 			goto malformed;
 		event.reply_requested = reply != 0;
 	} else {

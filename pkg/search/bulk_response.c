@@ -7,17 +7,17 @@ enum { MOST_CAUSES = 4 };
 
 /* --- The beginning ---------------------------------------------------------------------------------------------------
  */
-struct cursor {
+struct scanner {
 	const char *at, *end;
 };
 
-static void skip_blanks(struct cursor *c)
+static void skip_blanks(struct scanner *c)
 {
 	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
 		c->at++;
 }
 
-static bool take(struct cursor *c, const char *word)
+static bool take(struct scanner *c, const char *word)
 {
 	size_t len = strlen(word);
 
@@ -28,7 +28,7 @@ static bool take(struct cursor *c, const char *word)
 	return true;
 }
 
-static bool take_number(struct cursor *c, int64_t *ret)
+static bool take_number(struct scanner *c, int64_t *ret)
 {
 	const char *from;
 	uint64_t value;
@@ -46,7 +46,7 @@ static bool take_number(struct cursor *c, int64_t *ret)
 /* Does the answer begin {"took":N,"errors":false, as every version writes it? Anything else is left to the parser. */
 static bool is_success(const char *data, size_t len, int64_t *took_ms)
 {
-	struct cursor c = {data, data + len};
+	struct scanner c = {data, data + len};
 
 	return take(&c, "{") && take(&c, "\"took\"") && take(&c, ":") && take_number(&c, took_ms) && take(&c, ",") &&
 	       take(&c, "\"errors\"") && take(&c, ":") && take(&c, "false") && (take(&c, ",") || take(&c, "}"));
@@ -61,7 +61,7 @@ struct slice {
 };
 
 /* A string with its quotes; escapes stay as they are. */
-static bool take_string(struct cursor *c, struct slice *ret)
+static bool take_string(struct scanner *c, struct slice *ret)
 {
 	skip_blanks(c);
 	if (c->at == c->end || *c->at != '"')
@@ -87,7 +87,7 @@ static bool is_delimiter(char c)
 }
 
 /* Any value. What stands inside of brackets is only counted through. */
-static bool skip_value(struct cursor *c)
+static bool skip_value(struct scanner *c)
 {
 	struct slice ignored;
 	size_t depth = 0;
@@ -116,7 +116,7 @@ static bool skip_value(struct cursor *c)
 }
 
 /* The next key of an object that was entered with "{"; *more is false at its end. */
-static bool take_key(struct cursor *c, bool *first, bool *more, struct slice *ret)
+static bool take_key(struct scanner *c, bool *first, bool *more, struct slice *ret)
 {
 	*more = !take(c, "}");
 	if (!*more)
@@ -128,7 +128,7 @@ static bool take_key(struct cursor *c, bool *first, bool *more, struct slice *re
 }
 
 /* Appends the text of a JSON string; nothing when the value is no string. */
-static bool copy_string(struct cursor *c, struct strbuf *to)
+static bool copy_string(struct scanner *c, struct strbuf *to)
 {
 	_cleanup_json_ json_t *value = NULL;
 	struct slice text;
@@ -148,7 +148,7 @@ static bool copy_string(struct cursor *c, struct strbuf *to)
 
 /* "error": {"type": ..., "reason": ..., "caused_by": {the same}}. The reasons follow one another, outermost first, as
  * the engine writes them. type: NULL for a cause. */
-static bool take_error(struct cursor *c, struct strbuf *type, struct strbuf *reason, unsigned depth)
+static bool take_error(struct scanner *c, struct strbuf *type, struct strbuf *reason, unsigned depth)
 {
 	bool first = true, more;
 	struct slice key;
@@ -178,7 +178,7 @@ static bool take_error(struct cursor *c, struct strbuf *type, struct strbuf *rea
 }
 
 struct decoder {
-	struct cursor c;
+	struct scanner c;
 	struct strbuf type, reason; /* of the item being read */
 	struct bulk_answer answer;
 	size_t n_actions, n_items;
