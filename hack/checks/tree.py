@@ -79,6 +79,30 @@ def bare(text):
     return TOKEN.sub(blank, text)
 
 
+# What ends the lines before a definition's head.
+HEAD_END = re.compile(r"[;}]\s*$|^\s*$|^\s*#")
+
+
+def functions(text):
+    """Yields (name, first line, lines, head) of each function definition; head is all before its body, on one line.
+
+    Relies on the layout that clang-format gives: a function's braces are alone in the first column.
+    """
+    lines = bare(text).split("\n")
+    for start, line in enumerate(lines):
+        if line != "{":
+            continue
+        first = start
+        while first > 0 and not HEAD_END.search(lines[first - 1]):
+            first -= 1
+        head = " ".join(lines[first:start])
+        match = re.search(r"(\w+)\s*\(", re.sub(r"__attribute__\s*\(\(.*?\)\)", "", head))
+        if not match:
+            continue
+        last = next((n for n in range(start, len(lines)) if lines[n].startswith("}")), len(lines) - 1)
+        yield match.group(1), first + 1, last - first + 1, head
+
+
 def line_comments(text):
     """Line numbers of // comments."""
     return [text.count("\n", 0, m.start()) + 1 for m in TOKEN.finditer(text) if m.lastgroup == "line"]

@@ -243,9 +243,9 @@ static void test_findings_when_an_error_is_at_a_path_within_or_above_then_they_c
 
 		findings_init(&f);
 		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
-		assert_false(findings_concern(&f, "spec.source"));
+		assert_false(findings_any_about(&f, "spec.source"));
 		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is wrong");
-		assert_int_equal(findings_concern(&f, "spec.source"), rows[i].concerns);
+		assert_int_equal(findings_any_about(&f, "spec.source"), rows[i].concerns);
 	}
 }
 

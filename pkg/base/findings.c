@@ -158,23 +158,23 @@ static size_t edit_distance(const char *a, size_t alen, const char *b, size_t bl
 	return rows[alen % 3][blen];
 }
 
-bool path_is_within(const char *path, const char *of)
+bool finding_path_is_within(const char *path, const char *of)
 {
 	size_t len = strlen(of);
 
 	return len == 0 || (strncmp(path, of, len) == 0 && (!path[len] || path[len] == '.' || path[len] == '['));
 }
 
-bool finding_concerns(const struct finding *finding, const char *path)
+bool finding_is_about(const struct finding *finding, const char *path)
 {
 	return finding->severity == FINDING_ERROR &&
-	       (path_is_within(finding->path, path) || path_is_within(path, finding->path));
+	       (finding_path_is_within(finding->path, path) || finding_path_is_within(path, finding->path));
 }
 
-bool findings_concern(const struct findings *f, const char *path)
+bool findings_any_about(const struct findings *f, const char *path)
 {
 	for (size_t i = 0; i < f->n; i++)
-		if (finding_concerns(&f->items[i], path))
+		if (finding_is_about(&f->items[i], path))
 			return true;
 	return false;
 }

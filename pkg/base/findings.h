@@ -49,13 +49,13 @@ char *findings_summary(const struct findings *f, enum finding_severity severity,
 /* All findings of a severity, "path: message" joined by sep; caller frees. */
 char *findings_join(const struct findings *f, enum finding_severity severity, const char *sep);
 
-/* Whether it is an error at the JSON path, within it, or at something that contains it. */
-bool finding_concerns(const struct finding *finding, const char *path);
-/* Whether one of the errors concerns the path: then what is there cannot be relied on. */
-bool findings_concern(const struct findings *f, const char *path);
+/* True if the finding is an error at the JSON path, within it, or at something that contains it. */
+bool finding_is_about(const struct finding *finding, const char *path);
+/* True if any finding is about the path. What is there cannot be relied on then. */
+bool findings_any_about(const struct findings *f, const char *path);
 
-/* The JSON path is `of`, or leads to something within it. */
-bool path_is_within(const char *path, const char *of);
+/* True if the JSON path is `of` or leads to something within it. */
+bool finding_path_is_within(const char *path, const char *of);
 
 /* The name among n that is nearest to `word` by edit distance, or NULL when none is near enough to be meant. */
 const char *nearest_name(const char *word, const char *const *names, size_t n);

@@ -96,12 +96,7 @@ char *xasprintf(const char *fmt, ...)
 	return s;
 }
 
-void free_charp(char **ptr)
-{
-	free(*ptr);
-}
-
-void free_voidp(void *ptr)
+void freep(void *ptr)
 {
 	free(*(void **)ptr);
 }

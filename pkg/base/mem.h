@@ -47,12 +47,12 @@ char *xstrdup_or_null(const char *s);
 		taken_;                         \
 	})
 
-void free_charp(char **ptr);
-void free_voidp(void *ptr);
+/* The cleanup functions of free (of any pointer), close (of a descriptor that is not negative) and fclose. */
+void freep(void *ptr);
 void close_fdp(int *fd);
 void fclose_filep(FILE **file);
 
-#define _cleanup_free_ _cleanup_(free_voidp)
+#define _cleanup_free_ _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(close_fdp)
 #define _cleanup_fclose_ _cleanup_(fclose_filep)
 

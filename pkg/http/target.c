@@ -260,7 +260,7 @@ static int refresh(struct http_file *file, size_t max, int64_t age_ms, struct er
 
 static int apply_token(struct http_target *target, struct curl_slist **headers, struct err *err)
 {
-	_cleanup_(free_charp) char *header = NULL;
+	_cleanup_(free_secretp) char *header = NULL;
 	const char *token = target->token;
 
 	if (!token) {
@@ -273,7 +273,6 @@ static int apply_token(struct http_target *target, struct curl_slist **headers, 
 	}
 	header = xasprintf("Authorization: %s %s", target->auth == HTTP_AUTH_API_KEY ? "ApiKey" : "Bearer", token);
 	*headers = curl_slist_append(*headers, header);
-	explicit_bzero(header, strlen(header));
 	return 0;
 }
 

@@ -102,7 +102,8 @@ static char *pod_namespace(const char *dir)
 	return NULL;
 }
 
-int config_in_cluster(const char *host, const char *port, const char *dir, struct kube_config **ret, struct err *err)
+int kube_config_in_cluster(const char *host, const char *port, const char *dir, struct kube_config **ret,
+			   struct err *err)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config = xcalloc(1, sizeof(*config));
 	bool bare_ipv6 = strchr(host, ':') && host[0] != '[';
@@ -163,7 +164,7 @@ static int add_source(struct sources *s, const char *path, bool must_exist, stru
 		return 0;
 	if (read_text(path, "kubeconfig", &text, err) < 0)
 		return -1;
-	r = config_parse_doc(text, strlen(text), what, &doc, err);
+	r = kube_config_parse_doc(text, strlen(text), what, &doc, err);
 	free_secret(text);
 	if (r < 0) {
 		err->kind = ERR_INVALID;
@@ -211,17 +212,17 @@ static int find_config(const struct kube_config_options *options, struct kube_co
 	if (options->kubeconfig && options->kubeconfig[0]) {
 		if (add_source(&sources, options->kubeconfig, true, err) < 0)
 			return -1;
-		return config_resolve(sources.items, sources.n, options->context, ret, err);
+		return kube_config_resolve(sources.items, sources.n, options->context, ret, err);
 	}
 	if (list && add_list(&sources, list, err) < 0)
 		return -1;
 	if (sources.n == 0 && host && host[0] && port && port[0])
-		return config_in_cluster(host, port, SERVICE_ACCOUNT_DIR, ret, err);
+		return kube_config_in_cluster(host, port, SERVICE_ACCOUNT_DIR, ret, err);
 	home = home_kubeconfig();
 	if (sources.n == 0 && home && add_source(&sources, home, false, err) < 0)
 		return -1;
 	if (sources.n > 0)
-		return config_resolve(sources.items, sources.n, options->context, ret, err);
+		return kube_config_resolve(sources.items, sources.n, options->context, ret, err);
 	return err_set(err, ERR_INVALID,
 		       "no Kubernetes credentials: looked for $KUBECONFIG (%s), a pod's service account, and %s; "
 		       "name a file with --kubeconfig",

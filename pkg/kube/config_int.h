@@ -42,14 +42,14 @@ struct config_source {
 
 /* The first source that has something wins, by the names of contexts, clusters and users. context: NULL for the
  * current one. */
-int config_resolve(const struct config_source *sources, size_t n, const char *context, struct kube_config **ret,
-		   struct err *err) WARN_UNUSED;
+int kube_config_resolve(const struct config_source *sources, size_t n, const char *context, struct kube_config **ret,
+			struct err *err) WARN_UNUSED;
 /* The first document of a kubeconfig, which must be a mapping (an empty file is an empty one). */
-int config_parse_doc(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
+int kube_config_parse_doc(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
 
 /* The credentials that a pod has in dir. host and port as in KUBERNETES_SERVICE_HOST and _PORT. */
-int config_in_cluster(const char *host, const char *port, const char *dir, struct kube_config **ret,
-		      struct err *err) WARN_UNUSED;
+int kube_config_in_cluster(const char *host, const char *port, const char *dir, struct kube_config **ret,
+			   struct err *err) WARN_UNUSED;
 
 struct kube_config *kube_config_copy(const struct kube_config *config);
 
@@ -69,6 +69,6 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 		     struct err *err) WARN_UNUSED;
 
 /* "2006-01-02T15:04:05[.fff]Z" or with a numeric offset, in microseconds since 1970. */
-bool rfc3339_parse(const char *text, int64_t *ret_us) WARN_UNUSED;
+bool kube_parse_rfc3339(const char *text, int64_t *ret_us) WARN_UNUSED;
 
 #endif

@@ -230,14 +230,14 @@ static void test_in_cluster_when_mounted_then_token_file_and_brackets_for_ipv6(v
 	struct err err;
 
 	UNUSED(state);
-	assert_int_equal(config_in_cluster("10.0.0.1", "443", dir, &config, &err), -1);
+	assert_int_equal(kube_config_in_cluster("10.0.0.1", "443", dir, &config, &err), -1);
 	assert_int_equal(err.kind, ERR_INVALID);
 	write_file("token", "\n");
-	assert_int_equal(config_in_cluster("10.0.0.1", "443", dir, &config, &err), -1);
+	assert_int_equal(kube_config_in_cluster("10.0.0.1", "443", dir, &config, &err), -1);
 	assert_non_null(strstr(err.msg, "is empty"));
 	write_file("token", "abc\n");
 	write_file("namespace", "pods\n");
-	assert_int_equal(config_in_cluster("fd00::1", "443", dir, &config, &err), 0);
+	assert_int_equal(kube_config_in_cluster("fd00::1", "443", dir, &config, &err), 0);
 	assert_string_equal(kube_config_server(config), "https://[fd00::1]:443");
 	assert_string_equal(kube_config_namespace(config), "pods");
 	assert_string_equal(config->token_file, token);
@@ -407,11 +407,11 @@ static void test_rfc3339_when_parsed_then_microseconds(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(GOOD); i++) {
-		assert_true(rfc3339_parse(GOOD[i].text, &us));
+		assert_true(kube_parse_rfc3339(GOOD[i].text, &us));
 		assert_int_equal(us, GOOD[i].us);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(BAD); i++)
-		assert_false(rfc3339_parse(BAD[i], &us));
+		assert_false(kube_parse_rfc3339(BAD[i], &us));
 }
 
 static int make_dir(void **state)

@@ -35,7 +35,7 @@ static bool zone(const char *p, int64_t *ret)
 	return true;
 }
 
-bool rfc3339_parse(const char *text, int64_t *ret_us)
+bool kube_parse_rfc3339(const char *text, int64_t *ret_us)
 {
 	const char *p = text;
 	struct tm tm = {0};

@@ -68,7 +68,7 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 		return answer_failed("neither a token nor a certificate", err);
 	if (!cert[0] != !key[0])
 		return answer_failed("a certificate without its key, or a key without its certificate", err);
-	if (expires[0] && !rfc3339_parse(expires, &expires_us))
+	if (expires[0] && !kube_parse_rfc3339(expires, &expires_us))
 		return answer_failed("an expirationTimestamp that is no RFC 3339 time", err);
 	replace(&config->token, token);
 	if (cert[0]) {

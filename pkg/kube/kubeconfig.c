@@ -14,7 +14,7 @@ struct entry {
 	char where[160]; /* for messages: "users[alice].user" */
 };
 
-int config_parse_doc(const char *text, size_t len, const char *what, json_t **ret, struct err *err)
+int kube_config_parse_doc(const char *text, size_t len, const char *what, json_t **ret, struct err *err)
 {
 	_cleanup_json_ json_t *docs = NULL;
 	json_t *doc;
@@ -324,8 +324,8 @@ static int choose_context(const struct config_source *sources, size_t n, const c
 	return 0;
 }
 
-int config_resolve(const struct config_source *sources, size_t n, const char *context, struct kube_config **ret,
-		   struct err *err)
+int kube_config_resolve(const struct config_source *sources, size_t n, const char *context, struct kube_config **ret,
+			struct err *err)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config = xcalloc(1, sizeof(*config));
 	_cleanup_free_ char *cluster_name = NULL, *user_name = NULL;
@@ -355,8 +355,8 @@ int kube_config_parse(const char *text, size_t len, const char *dir, const char 
 	_cleanup_json_ json_t *doc = NULL;
 	struct config_source source = {.dir = dir};
 
-	if (config_parse_doc(text, len, "kubeconfig", &doc, err) < 0)
+	if (kube_config_parse_doc(text, len, "kubeconfig", &doc, err) < 0)
 		return -1;
 	source.doc = doc;
-	return config_resolve(&source, 1, context, ret, err);
+	return kube_config_resolve(&source, 1, context, ret, err);
 }

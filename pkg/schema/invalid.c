@@ -28,7 +28,7 @@ bool schema_key_is_unsure(const struct schema_node *node, const char *key, const
 {
 	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, key);
 
-	return schema_key_is_invalid(node, key) || findings_concern(f, path);
+	return schema_key_is_invalid(node, key) || findings_any_about(f, path);
 }
 
 /* "children[2].label": of a child, which notes its own. */
@@ -60,8 +60,8 @@ void schema_note_invalid_keys(struct schema_node *node, const struct findings *f
 bool schema_key_is_invalid(const struct schema_node *node, const char *key)
 {
 	for (size_t i = 0; i < node->invalid_keys.n; i++)
-		if (path_is_within(key, node->invalid_keys.items[i]) ||
-		    path_is_within(node->invalid_keys.items[i], key))
+		if (finding_path_is_within(key, node->invalid_keys.items[i]) ||
+		    finding_path_is_within(node->invalid_keys.items[i], key))
 			return true;
 	return false;
 }

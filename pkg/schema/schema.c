@@ -159,8 +159,8 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	document->routing_invalid = !schema_check_routing(document, f);
 	document->invalid = !document->root;
 	for (size_t i = 0; i < f->n; i++)
-		document->invalid = document->invalid ||
-				    (f->items[i].severity == FINDING_ERROR && path_is_within(f->items[i].path, path));
+		document->invalid = document->invalid || (f->items[i].severity == FINDING_ERROR &&
+							  finding_path_is_within(f->items[i].path, path));
 	return document;
 }
 

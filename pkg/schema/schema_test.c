@@ -504,8 +504,8 @@ static void test_node_when_it_is_invalid_then_the_rest_of_it_is_there(void **sta
 	assert_true(schema_key_is_invalid(child, "relationship.foreign_key"));
 	assert_string_equal(child->relationship.fk_child.items[0], "c");
 	assert_string_equal(child->relationship.fk_parent.items[1], "p");
-	assert_false(findings_concern(&f, "spec.source"));
-	assert_true(findings_concern(&f, "spec.schema"));
+	assert_false(findings_any_about(&f, "spec.source"));
+	assert_true(findings_any_about(&f, "spec.schema"));
 	schema_document_free(documents[0]);
 	free(documents);
 	findings_release(&f);

@@ -54,7 +54,7 @@ static void check_source(const struct spec_source *source, const json_t *given, 
 	    !jsonx_is_meant(given, spec_source_fields, "user"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.user", "is required");
 	if (source->tls_given && source->tls >= SPEC_TLS_VERIFY_CA && !source->ca.name &&
-	    !findings_concern(f, "spec.source.tls"))
+	    !findings_any_about(f, "spec.source.tls"))
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
 			     "mode %s needs `caSecretRef`, the certificate authority to verify against",
 			     spec_tls_words[source->tls]);
@@ -113,7 +113,7 @@ static void check_sink(const struct spec_sink *sink, struct findings *f)
 			check_url(sink->urls.items[i], path, f);
 	}
 	/* Invalid types and keys in it have their own findings. */
-	if (findings_concern(f, "spec.sink.authentication"))
+	if (findings_any_about(f, "spec.sink.authentication"))
 		return;
 	if (sink->auth != SPEC_AUTH_NONE && !sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.secretRef",
@@ -183,13 +183,13 @@ void spec_check(const struct spec *spec, const json_t *body, struct findings *f)
 bool spec_can_be_checked(const struct spec *spec, const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)
-		if (finding_concerns(&f->items[i], "spec.source") &&
-		    !path_is_within(f->items[i].path, "spec.source.replication"))
+		if (finding_is_about(&f->items[i], "spec.source") &&
+		    !finding_path_is_within(f->items[i].path, "spec.source.replication"))
 			return false;
 	return spec->documents;
 }
 
 bool spec_can_be_cleaned_up(const struct findings *f)
 {
-	return !findings_concern(f, "spec.source") && !findings_concern(f, "spec.sink");
+	return !findings_any_about(f, "spec.source") && !findings_any_about(f, "spec.sink");
 }

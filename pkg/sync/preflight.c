@@ -538,7 +538,8 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 	findings_init(findings);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct finding *item = &all.items[i];
-		bool side = path_is_within(item->path, "spec.sink") || path_is_within(item->path, "spec.source");
+		bool side = finding_path_is_within(item->path, "spec.sink") ||
+			    finding_path_is_within(item->path, "spec.source");
 
 		findings_add(side ? findings : schema, item->severity, item->reason, item->path, "%s", item->message);
 	}
@@ -549,7 +550,7 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 static int look_at_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
 {
 	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
-	bool known = !findings_concern(findings, "spec.sink") && !at->run->options->source_only;
+	bool known = !findings_any_about(findings, "spec.sink") && !at->run->options->source_only;
 	int r = known ? reach_sink(at, err) : 0;
 
 	if (!known)

@@ -28,7 +28,7 @@ struct sync_options {
 	const struct spec *spec; /* resolved; outlives the call */
 	/* What is wrong with the spec already, or NULL. Where there is an error, attempts end after the checks: all
 	 * that is wrong with schema and database is said at once, and nothing is changed. The source must be sound
-	 * (findings_concern). */
+	 * (findings_any_about). */
 	const struct findings *flaws;
 	bool source_only;     /* checks leave the search engine alone */
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
