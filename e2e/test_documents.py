@@ -34,7 +34,7 @@ def test_a_condition_must_be_one(state, unique, manifest):
     root(manifest)["where"] = "lower(title)"
     code, said = plan(state, unique, manifest)
     assert code == 1
-    assert "must be a condition, found a value of the type text" in said
+    assert "has type text; a condition must be boolean" in said
 
 
 def test_plan_leaves_no_trace_of_checking_expressions(state, unique, manifest, books):

@@ -1,4 +1,4 @@
-/* For tests: the cases of testdata, with catalogs made by hand. What is wrong with a case ends the program. */
+/* For tests: the cases of testdata, with handmade catalogs. An invalid case ends the program. */
 #ifndef PGSYNC_DOCUMENT_CASES_INT_H
 #define PGSYNC_DOCUMENT_CASES_INT_H
 

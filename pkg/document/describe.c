@@ -1,4 +1,4 @@
-/* A plan as a person reads it. */
+/* A plan as text, for people. */
 #include <stdlib.h>
 #include <string.h>
 

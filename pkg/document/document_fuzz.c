@@ -1,5 +1,5 @@
-/* The cases of testdata with their schemas edited at random: whatever a schema is, its plan is there or a finding says
- * why not. The input is a case's number and edits of four bytes each. */
+/* The cases of testdata with their schemas edited at random: every schema has a plan, or a finding that explains why
+ * not. The input is a case's number and edits of four bytes each. */
 #include <dirent.h>
 #include <stdint.h>
 

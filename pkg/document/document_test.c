@@ -23,7 +23,7 @@ static void add_findings(struct strbuf *sb, const struct findings *f)
 			    f->items[i].reason, f->items[i].path, f->items[i].message);
 }
 
-/* What a person sees of a schema over a catalog. */
+/* The findings and plans of a schema over a catalog, as the user sees them. */
 static char *compile(const json_t *schema, const json_t *fixture, const struct catalog *catalog)
 {
 	const struct schema_document_format as = decode_documents(fixture);

@@ -1,4 +1,4 @@
-/* What is asked of single fields, and of the fields that a node has. */
+/* Single fields, and finding them in a node. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ bool fields_are_unsure(const struct plan_node *node)
 	return !node->table || !schema_node_names_are_known(node->decl);
 }
 
-/* The field that a JSON path makes has that name. */
+/* The column is a JSON path, and its field has that name. */
 static bool is_path_to(const char *column, const char *name)
 {
 	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
@@ -69,7 +69,7 @@ char *field_hint(const struct plan_node *node, const char *name)
 	return near ? xasprintf("; did you mean `%s`?", near) : xstrdup("");
 }
 
-/* The schema has been checked for the names that it gives; those of the table are ours to check. */
+/* The schema's decoder has checked the names that the schema gives; those of the table are checked here. */
 bool field_comes_from_table(const struct plan_node *node, const struct field *field)
 {
 	if (field->kind != FIELD_COLUMN)
@@ -77,12 +77,12 @@ bool field_comes_from_table(const struct plan_node *node, const struct field *fi
 	return !field_is_listed(node->decl, field->source);
 }
 
-/* Two fields of one name; what the schema alone says of names is a flaw of the node. */
+/* If the schema alone shows the duplicate, its decoder has reported it and marked the node as invalid. */
 void field_report_duplicate(const struct plan_node *node, const struct field *field, struct diagnostics *d)
 {
 	if (field_comes_from_table(node, field) || !node->decl->invalid_keys.n)
 		diagnostics_fail(d, "InvalidSchema", node->decl->path,
-				 "two fields are named `%s`, one of them a column of %s.%s; give one another name",
+				 "two fields are named `%s`, one of them a column of %s.%s; rename one of them",
 				 field->name, node->table->schema, node->table->name);
 }
 

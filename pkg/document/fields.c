@@ -17,7 +17,7 @@ static bool is_system_column(const char *name)
 	return false;
 }
 
-/* Takes the field; drops it with a warning when a child has its name. */
+/* Takes ownership of the field; drops it with a warning when a child has its name. */
 static void add_field(struct plan_node *node, struct field field, const char *name, struct diagnostics *d)
 {
 	if (field.kind != FIELD_CHILD && !node->scalar && schema_node_has_label(node->decl, name)) {
@@ -55,7 +55,7 @@ static void add_path(struct plan_node *node, const char *text, const char *path,
 
 	field.column = problem ? -1 : catalog_column(node->table, field.path.base);
 	if (problem) {
-		/* The schema's own finding. */
+		/* Reported by the decoder of the schema. */
 	} else if (field.column < 0) {
 		diagnostics_unknown_column(d, path, node->table, field.path.base);
 	} else {
@@ -66,8 +66,8 @@ static void add_path(struct plan_node *node, const char *text, const char *path,
 			return;
 		}
 		diagnostics_fail(d, "InvalidSchema", path,
-				 "column `%s` is of the type %s: a JSON path needs a json or jsonb column",
-				 field.path.base, node->table->columns[field.column].type);
+				 "column `%s` has type %s; a JSON path needs a json or jsonb column", field.path.base,
+				 node->table->columns[field.column].type);
 	}
 	schema_column_path_release(&field.path);
 }
@@ -85,7 +85,7 @@ static void add_named(struct plan_node *node, const char *name, const char *path
 	else if (node->table->kind == 'r' || node->table->kind == 'p' || node->table->kind == 'm')
 		add_field(node, (struct field){.kind = FIELD_SYSTEM}, name, d);
 	else
-		diagnostics_fail(d, "InvalidSchema", path, "%s.%s is no table: it has no system column `%s`",
+		diagnostics_fail(d, "InvalidSchema", path, "%s.%s is not a table, so it has no system column `%s`",
 				 node->table->schema, node->table->name, name);
 }
 
@@ -127,9 +127,8 @@ static void check_where(const struct tree *tree, struct plan_node *node, struct 
 	node->filtered = true;
 	found = find_expression(tree, node, node->decl->where, path, d);
 	if (found && strcmp(found->type.base_type, "bool") != 0)
-		diagnostics_fail(d, "InvalidExpression", path,
-				 "`%s`: must be a condition, found a value of the type %s", node->decl->where,
-				 found->type.type);
+		diagnostics_fail(d, "InvalidExpression", path, "`%s` has type %s; a condition must be boolean",
+				 node->decl->where, found->type.type);
 }
 
 static void add_columns(struct plan_node *node, struct diagnostics *d)
@@ -171,7 +170,7 @@ static size_t expression_number(const struct schema_node *node, const char *name
 	return 0;
 }
 
-/* NULL: an expression with a problem of its own. */
+/* NULL for an invalid expression, which has its own finding. */
 static const struct catalog_column *sort_type(const struct tree *tree, const struct plan_node *node,
 					      const struct sort *sort)
 {
@@ -206,7 +205,7 @@ static void resolve_order(const struct tree *tree, struct plan_node *node, struc
 		node->sorts[node->n_sorts++] = sort;
 		type = sort_type(tree, node, &sort);
 		if (type && !has_order(type))
-			diagnostics_fail(d, "InvalidSchema", path, "`%s` is of the type %s, which has no order",
+			diagnostics_fail(d, "InvalidSchema", path, "`%s` has type %s, which cannot be sorted",
 					 sort.how->column, type->type);
 	}
 }
@@ -234,10 +233,9 @@ void fields_add_meta(const struct tree *tree, struct diagnostics *d)
 	if (tree->format->meta != SCHEMA_META_PGSYNC)
 		return;
 	if (field_find(root, "_meta"))
-		diagnostics_fail(
-			d, "InvalidSchema", root->decl->path,
-			"two fields are named `_meta`: with spec.documents.meta Pgsync give the other one another "
-			"name by transform.rename");
+		diagnostics_fail(d, "InvalidSchema", root->decl->path,
+				 "two fields are named `_meta`: spec.documents.meta Pgsync adds one; rename the other "
+				 "with transform.rename");
 	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
 	root->fields[root->n_fields++] =
 		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
@@ -251,7 +249,8 @@ static bool is_object(const struct field *field)
 	       (field->kind == FIELD_CHILD && !field->child->scalar);
 }
 
-/* Engines read "a.b" as the field b of an object a. A field in the way of that: one that is no object. */
+/* Engines read "a.b" as the field b of an object a. Returns a field that conflicts with this, because it is not an
+ * object; or NULL. */
 static const struct field *in_the_way(const struct plan_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->n_fields; i++) {
@@ -272,14 +271,13 @@ static void check_name(const struct plan_node *node, const struct field *field, 
 	const struct field *other = in_the_way(node, name);
 
 	if (problem)
-		diagnostics_fail(d, "InvalidSchema", node->decl->path, "%s; give it another name by transform.rename",
-				 problem);
+		diagnostics_fail(d, "InvalidSchema", node->decl->path, "%s; rename it with transform.rename", problem);
 	else if (other)
-		diagnostics_fail(
-			d, "InvalidSchema", node->decl->path,
-			"`%s` and `%s` cannot both be fields: search engines take the latter for a field within "
-			"the former; give one another name by transform.rename",
-			other->name, name);
+		diagnostics_fail(d, "InvalidSchema", node->decl->path,
+				 "`%s` and `%s` cannot both be fields: search engines read the latter as a field "
+				 "within the former; "
+				 "rename one of them with transform.rename",
+				 other->name, name);
 }
 
 void fields_check_names(const struct tree *tree, struct diagnostics *d)

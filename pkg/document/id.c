@@ -27,7 +27,7 @@ void document_long_id(struct strbuf *sb, enum schema_id_format format, const str
 	}
 }
 
-/* Engines refuse empty and long ones; and no other key may have what stands for one of these. */
+/* Engines refuse empty and long ids; and no other key may have an id that looks like a hash. */
 static bool is_usable(const char *id, size_t len)
 {
 	return len > 0 && len <= ENGINE_ID_BYTES && strncmp(id, HASHED, strlen(HASHED)) != 0;

@@ -1,4 +1,4 @@
-/* How two tables of the tree join: by foreign_key, else by the one foreign key between them. */
+/* How two tables of the tree are joined: by foreign_key, otherwise by the only foreign key between them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ void join_release(struct join *join)
 
 /* --- explicit foreign_key */
 
-/* Nothing is wrong with names of a table that is not known. */
+/* If the table is not known, its column names cannot be checked. */
 static bool find_columns(const struct catalog_table *table, const struct jsonx_strings *names, const char *path,
 			 int **ret, struct diagnostics *d)
 {
@@ -87,7 +87,7 @@ struct candidate {
 	bool on_lower;
 };
 
-/* The foreign key is the one that the through table's other join stands for. */
+/* The foreign key is that of the through table's other join. */
 static bool is_other(const struct join_request *r, const struct catalog_foreign_key *fk, bool on_lower)
 {
 	return r->other && on_lower && r->other->upper == r->lower &&
@@ -152,7 +152,8 @@ static void report_several(const struct join_request *r, const struct candidate 
 	strbuf_release(&sb);
 }
 
-/* A through table refers to both its ends: when its end refers to it as well, that key is another relationship. */
+/* A through table refers to the tables on both its sides. A foreign key from one of those to the through table is a
+ * different relationship. */
 static size_t prefer_through(const struct join_request *r, struct candidate *candidates, size_t n)
 {
 	size_t kept = 0;
@@ -174,7 +175,7 @@ static bool resolve_found(const struct join_request *r, struct join *join, struc
 	const struct catalog_foreign_key *fk;
 	size_t n = 0;
 
-	/* Within one table the direction is the relationship's: many rows point at one. */
+	/* Within one table, the relationship's type gives the direction: many rows refer to one. */
 	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_MANY)
 		n = add_candidates(r, true, candidates, n);
 	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_ONE)

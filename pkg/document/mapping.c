@@ -1,5 +1,5 @@
-/* The body of the index's creation: settings, and a strict mapping from Postgres types with the document's own on top.
- */
+/* The body of the request that creates the index: settings, and a strict mapping derived from Postgres types,
+ * overridden by the document's own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 enum {
 	SCALED_DIGITS = 18,
-	/* What engines allow unless the index says otherwise. */
+	/* The engines' default limits. */
 	TOTAL_FIELDS = 1000,
 	NESTED_FIELDS = 50,
 	DEPTH = 20,
@@ -18,9 +18,8 @@ struct type_mapping {
 	const char *json;
 };
 
-/* What an engine cannot parse (years before 1 or above 9999, numbers beyond a double) stays in the document,
- * unsearchable.
- */
+/* A value that an engine cannot parse (a year before 1 or above 9999, a number beyond a double) stays in the document,
+ * but is not searchable. */
 #define LENIENT "\"ignore_malformed\": true"
 static const char date[] = "{\"type\": \"date\", \"format\": \"strict_date_optional_time||epoch_millis\", " LENIENT "}";
 static const char text[] = "{\"type\": \"text\", \"fields\": {\"keyword\": {\"type\": \"keyword\", \"ignore_above\": "
@@ -87,7 +86,7 @@ static json_t *fields_properties(const struct field *fields, size_t n);
 static json_t *node_mapping(const struct plan_node *node);
 static json_t *moved_field_mapping(const struct moved_field *moved_field);
 
-/* Replaced or extracted text is text; what a JSON path leads to may be anything. */
+/* Replaced or extracted text is text; the value of a JSON path may be anything. */
 static json_t *field_mapping(const struct field *field)
 {
 	bool text_path = field->path.n && strlen(field->path.steps[field->path.n - 1].op) == 3;
@@ -128,8 +127,8 @@ static json_t *fields_properties(const struct field *fields, size_t n)
 
 static void merge_properties(json_t *generated, const json_t *own);
 
-/* transform.mapping names fields as they are before `move`; a name from before a rename is understood too. NULL: no
- * field of the node, maybe one within a JSON column. */
+/* transform.mapping names fields as they are before `move`; names from before a rename are accepted too. NULL: not a
+ * field of the node, but maybe one within a JSON column. */
 static const struct field *field_meant(const struct plan_node *node, const char *name)
 {
 	const struct field *meant = NULL;
@@ -159,8 +158,8 @@ static json_t *own_properties(const struct plan_node *node)
 	return own;
 }
 
-/* What transform.mapping says of a field of the node, or NULL. */
-static json_t *said_of(const struct plan_node *node, const struct field *field)
+/* The mapping in transform.mapping for a field of the node, or NULL. */
+static json_t *override_of(const struct plan_node *node, const struct field *field)
 {
 	const char *name;
 	json_t *mapping;
@@ -186,7 +185,7 @@ static json_t *node_mapping(const struct plan_node *node)
 	json_t *mapping;
 
 	if (node->scalar) {
-		own = said_of(node, &node->fields[0]);
+		own = override_of(node, &node->fields[0]);
 		return own ? json_deep_copy(own) : field_mapping(&node->fields[0]);
 	}
 	mapping = json_pack("{s:o}", "properties", node_properties(node));
@@ -195,8 +194,8 @@ static json_t *node_mapping(const struct plan_node *node)
 	return mapping;
 }
 
-/* Puts the document's own properties over the generated ones. One that names a type replaces the generated field with
- * all its parameters, except that an object or nested field keeps the fields within. */
+/* Overrides the generated properties with the document's own. An own property with a type replaces the generated one
+ * and all its parameters, except that an object or nested field keeps its inner fields. */
 static void merge_properties(json_t *generated, const json_t *own)
 {
 	const char *key;
@@ -222,25 +221,26 @@ static void merge_properties(json_t *generated, const json_t *own)
 	}
 }
 
-/* Takes the mapping that a carried field would have (or NULL), and puts over it what is said where it comes from. */
-static json_t *with_said(json_t *mapping, const struct moved_field *moved_field)
+/* Takes the mapping of a moved field (or NULL), and overrides it with transform.mapping of the node that the field
+ * comes from. */
+static json_t *with_override(json_t *mapping, const struct moved_field *moved_field)
 {
 	const struct field *field = &moved_field->node->fields[moved_field->field];
-	json_t *said = said_of(moved_field->node, field);
+	json_t *override = override_of(moved_field->node, field);
 	_cleanup_json_ json_t *properties = json_object();
 	_cleanup_json_ json_t *own = json_object();
 
 	if (mapping)
 		(void)json_object_set_new(properties, field->name, mapping);
-	if (said)
-		(void)json_object_set_new(own, field->name, json_deep_copy(said));
+	if (override)
+		(void)json_object_set_new(own, field->name, json_deep_copy(override));
 	merge_properties(properties, own);
 	return json_incref(json_object_get(properties, field->name));
 }
 
 static json_t *moved_field_mapping(const struct moved_field *moved_field)
 {
-	return with_said(field_mapping(&moved_field->node->fields[moved_field->field]), moved_field);
+	return with_override(field_mapping(&moved_field->node->fields[moved_field->field]), moved_field);
 }
 
 static json_t *dynamic_mapping(const struct field *field);
@@ -265,7 +265,7 @@ static json_t *dynamic_properties(const struct plan_node *node)
 	return properties;
 }
 
-/* Takes the properties; NULL when there is nothing to say of the object. */
+/* Takes the properties; NULL when there is nothing to map in the object. */
 static json_t *dynamic_object(json_t *properties, bool nested)
 {
 	_cleanup_json_ json_t *object = json_pack("{s:o}", "properties", properties);
@@ -275,7 +275,7 @@ static json_t *dynamic_object(json_t *properties, bool nested)
 	return nested || json_object_size(properties) ? json_incref(object) : NULL;
 }
 
-/* Only what the schema says of the field, or NULL; the engine adds the rest by itself. */
+/* Only what the schema specifies for the field, or NULL; the engine adds the rest. */
 static json_t *dynamic_mapping(const struct field *field)
 {
 	const struct plan_node *child = field->child;
@@ -284,21 +284,21 @@ static json_t *dynamic_mapping(const struct field *field)
 	switch (field->kind) {
 	case FIELD_CHILD:
 		if (child->scalar)
-			return json_deep_copy(said_of(child, &child->fields[0]));
+			return json_deep_copy(override_of(child, &child->fields[0]));
 		return dynamic_object(dynamic_properties(child), child->decl->nested);
 	case FIELD_OBJECT:
 		properties = json_object();
 		add_dynamic(properties, field->fields, field->n_fields);
 		return dynamic_object(properties, false);
 	case FIELD_MOVED:
-		return with_said(dynamic_mapping(&field->moved_field->node->fields[field->moved_field->field]),
-				 field->moved_field);
+		return with_override(dynamic_mapping(&field->moved_field->node->fields[field->moved_field->field]),
+				     field->moved_field);
 	default:
 		return NULL;
 	}
 }
 
-/* A key whose text may be longer than an id may be. */
+/* The text of a key may be longer than an id can be. */
 static bool key_may_be_long(const struct plan_node *root)
 {
 	static const char *const short_types[] = {"int2",   "int4",   "int8",      "oid",         "uuid",
@@ -337,7 +337,8 @@ static json_t *mappings(const struct tree *tree)
 	if (json_object_get(document->mapping, "dynamic_templates"))
 		return json_deep_copy(document->mapping);
 	properties = dynamic ? dynamic_properties(tree->nodes[0]) : generated_properties(tree->nodes[0]);
-	/* Nobody searches it, and tables of one name in two schemas share an entry, maybe with keys of two types. */
+	/* It is not for searching, and tables of the same name in two schemas share an entry, maybe with keys of two
+	 * types. */
 	if (dynamic && tree->format->meta == SCHEMA_META_PGSYNC)
 		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
 	if (document->mapping) {
@@ -359,7 +360,7 @@ static size_t count_words(const char *name)
 	return n;
 }
 
-/* As the engines count them: fields, the objects that they are in, and the fields of multi-fields. */
+/* As the engines count: fields, the objects that contain them, and the fields of multi-fields. */
 static size_t count_fields(const json_t *properties)
 {
 	size_t n = 0;
@@ -390,7 +391,7 @@ static size_t count_nested(const json_t *properties)
 	return n;
 }
 
-/* 1 where no field is an object. */
+/* 1 if no field is an object. */
 static size_t count_levels(const json_t *properties)
 {
 	size_t most = 0;
@@ -426,7 +427,7 @@ static void raise_limit(json_t *setting, const char *limit, size_t needed, size_
 		(void)json_object_set_new(setting, flat, json_integer((json_int_t)needed + (json_int_t)by_default));
 }
 
-/* Room for what the tables have; what is in JSON columns besides has the engine's own limits. */
+/* Room for the fields from the tables, and the engine's default for those within JSON columns. */
 static void make_room(const struct tree *tree, json_t *setting)
 {
 	_cleanup_json_ json_t *properties = generated_properties(tree->nodes[0]);
@@ -442,7 +443,7 @@ json_t *mapping_body(const struct tree *tree)
 	json_t *index = document->setting ? json_deep_copy(document->setting) : json_object();
 
 	make_room(tree, index);
-	/* How long the engine remembers a deletion's version, so that a late write does not bring the document back. */
+	/* How long the engine remembers a deletion's version, so that a late write does not restore the document. */
 	if (!json_object_get(index, "gc_deletes"))
 		(void)json_object_set_new(index, "gc_deletes", json_string("1h"));
 	return json_pack("{s:{s:o}, s:o}", "settings", "index", index, "mappings", mappings(tree));

@@ -27,7 +27,7 @@ struct value {
 /* A table that has to be joined: u<number of the step>. */
 struct step {
 	const struct join *join;
-	struct value *lower; /* n of the join: what the upper columns are equal to */
+	struct value *lower; /* join->n values: what the upper columns are equal to */
 };
 
 struct resolution {
@@ -38,7 +38,7 @@ struct resolution {
 	struct value *key; /* the root key */
 };
 
-/* Equal values of these types have equal texts, so that one stands for the other. */
+/* Equal values of these types have equal texts, so that one can be used for the other. */
 static bool same_text(const struct catalog_column *a, const struct catalog_column *b)
 {
 	static const char *const exact[] = {"oid",       "uuid",        "text", "varchar", "date",
@@ -321,7 +321,7 @@ static bool same_path(const struct document_path *a, const struct document_path 
 	return !a->sql || !b->sql ? a->sql == b->sql && a->opaque == b->opaque : strcmp(a->sql, b->sql) == 0;
 }
 
-/* Rows that lead to the same roots from two nodes of the tree need to be followed once. */
+/* Two nodes may have the same path: one of them is enough. */
 static void add_document_path(struct document_plan *plan, struct document_path path)
 {
 	for (size_t i = 0; i < plan->n_paths; i++) {
@@ -351,7 +351,7 @@ static struct document_path root_path(const struct tree *tree)
 	return path;
 }
 
-/* Between a base table and the rows of its view lies whatever the view's definition says. */
+/* Only the view's definition says how its rows depend on a base table. */
 static struct document_path base_path(const struct plan_node *node, const struct catalog_table *base)
 {
 	_cleanup_free_ char *view = path_description(node, node->n_joins);
@@ -397,7 +397,7 @@ static void add_tables(struct document_plan *plan, const struct tree *tree)
 		for (size_t j = 0; j < path->n_columns; j++)
 			add_link_column(table, catalog_column(table->table, path->columns[j]));
 	}
-	/* A deletion has to name the shard that its document is on. */
+	/* A deletion has to name the shard that contains its document. */
 	if (tree->routing >= 0 && !plan->root_is_view)
 		add_link_column(find_table(plan, tree, plan->root->oid), tree->routing);
 }

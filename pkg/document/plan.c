@@ -129,8 +129,8 @@ struct document_plan *document_compile(const struct schema_document *document,
 		plan = make_plan(&tree);
 	tree_release(&tree);
 	if (plan && (!plan->sql.by_key || !plan->sql.by_range.text)) {
-		diagnostics_fail(&d, "InvalidSchema", document->path, "its query would be longer than %d bytes",
-				 SQL_BYTES);
+		diagnostics_fail(&d, "InvalidSchema", document->path,
+				 "its query would be longer than %d bytes; use fewer tables or columns", SQL_BYTES);
 		document_plan_free(TAKE_PTR(plan));
 	}
 	return plan;

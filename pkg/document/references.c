@@ -11,7 +11,6 @@ struct catalog_name reference_other(const struct schema_node *node, const struct
 	return (struct catalog_name){.schema = name->schema ? name->schema : node->schema, .table = name->table};
 }
 
-/* The node says which table it means. */
 bool reference_is_given(const struct schema_node *node)
 {
 	return node->table && !schema_key_is_invalid(node, "table") && !schema_key_is_invalid(node, "schema");
@@ -93,7 +92,7 @@ static int by_oid(const void *a, const void *b)
 	return x->view->oid < y->view->oid ? -1 : x->view->oid > y->view->oid;
 }
 
-/* The same view may stand at several nodes; it is followed where its base tables are named. */
+/* Several nodes may have the same view; it is followed if one of them names its base tables. */
 static void add_view(struct document_view **views, size_t *n, const struct catalog_table *view, bool followed)
 {
 	size_t i = 0;

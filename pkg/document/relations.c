@@ -1,4 +1,4 @@
-/* What kinds of relations a tree may read, and the base tables of its views. */
+/* Which kinds of relations a tree may read, and the base tables of its views. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,11 +6,11 @@
 
 enum { LIST_BYTES = 16 * 1024 };
 
-/* NULL, or why the relation cannot stand there. */
+/* NULL, or why the relation cannot be used like this. */
 static const char *objection(const struct catalog_table *table, enum relation_use use)
 {
 	if (catalog_is_view(table) && use == RELATION_THROUGH)
-		return "is a view: a through table has to be a table, whose changes are in the WAL";
+		return "is a view: a through table must be a table, because the changes of views are not in the WAL";
 	if (catalog_is_view(table) && use == RELATION_BASE)
 		return "is a view itself: name the tables that it reads";
 	if (table->kind == 'f')
@@ -22,9 +22,9 @@ static const char *objection(const struct catalog_table *table, enum relation_us
 	if (table->persistence == 't')
 		return "is a temporary table: its changes are not in the WAL";
 	if (table->is_inherited)
-		return "has tables that inherit from it: a query reads their rows too, but their changes come under "
+		return "has tables that inherit from it: queries read their rows too, but their changes arrive under "
 		       "their "
-		       "own names; make it a partitioned table, or name these tables";
+		       "own names; use a partitioned table, or name these tables instead";
 	return NULL;
 }
 
@@ -45,7 +45,8 @@ static bool is_base(const struct plan_node *node, uint32_t oid)
 	return false;
 }
 
-/* "public.a, public.b": what the view reads, or (missing) what of that is not among the base tables. Caller frees. */
+/* "public.a, public.b": the tables that the view reads, or (missing) those of them that are not base tables. NULL if
+ * there are none. Caller frees. */
 static char *list_reads(const struct plan_node *node, bool missing)
 {
 	struct strbuf sb;
@@ -66,14 +67,13 @@ static void warn_unfollowed(const struct plan_node *node, struct diagnostics *d)
 	const struct catalog_table *view = node->table;
 	_cleanup_free_ char *reads = list_reads(node, false);
 
-	diagnostics_warn(
-		d, "ViewNotFollowed", node->decl->path,
-		"%s.%s is a %sview without `base_tables`: it is read when the index is built and whenever something "
-		"else of a document changes, but its own changes are not noticed%s; name the tables that it "
-		"reads%s%s%s",
-		view->schema, view->name, view->kind == 'm' ? "materialized " : "",
-		view->kind == 'm' ? ", and nothing refreshes it" : "", reads ? " (" : "", reads ? reads : "",
-		reads ? ")" : "");
+	diagnostics_warn(d, "ViewNotFollowed", node->decl->path,
+			 "%s.%s is a %sview without `base_tables`: it is read when the index is built and when another "
+			 "part of a document changes, but its own changes go unnoticed%s; name the tables that it "
+			 "reads%s%s%s",
+			 view->schema, view->name, view->kind == 'm' ? "materialized " : "",
+			 view->kind == 'm' ? ", and nothing refreshes it" : "", reads ? " (" : "", reads ? reads : "",
+			 reads ? ")" : "");
 }
 
 void relation_check_bases(const struct plan_node *node, struct diagnostics *d)
@@ -95,6 +95,6 @@ void relation_check_bases(const struct plan_node *node, struct diagnostics *d)
 	missing = list_reads(node, true);
 	if (missing)
 		diagnostics_warn(d, "ViewNotFollowed", path,
-				 "%s.%s also reads %s: changes there are not noticed before a base table changes",
+				 "%s.%s also reads %s: changes there go unnoticed until a base table changes",
 				 table->schema, table->name, missing);
 }

@@ -1,11 +1,11 @@
-/* Which column of the root documents are routed by. */
+/* The column of the root that documents are routed by. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "document/document_int.h"
 
-/* Their output, which the WAL and the query give, is also the text of their JSON value: what a reader who knows the
- * document routes a request by. A bool's is not, but can be told. */
+/* Types whose output, which the WAL and the query contain, is also the text of their JSON value: clients that know the
+ * document route their requests by that. For a bool it is not, but it can be derived. */
 static bool is_routable(const struct catalog_column *column)
 {
 	static const char *const types[] = {"int2",   "int4",    "int8", "oid",  "float4",
@@ -18,7 +18,8 @@ static bool is_routable(const struct catalog_column *column)
 	return column->category == 'E';
 }
 
-/* What makes the field's value another one than a column's: a changed row says only the latter. NULL: nothing. */
+/* What makes the field's value differ from the column's, which is all that a changed row contains. NULL: nothing does.
+ */
 static const char *made_by(const struct schema_node *node, const struct field *field, const char *name)
 {
 	const struct schema_transform *t = &node->transform;
@@ -35,7 +36,7 @@ static const char *made_by(const struct schema_node *node, const struct field *f
 	return NULL;
 }
 
-/* The field itself, whatever other fields are made of its column. */
+/* By the field of that name, even if other fields are made of its column too. */
 void routing_describe(const struct tree *tree, struct document_plan *plan)
 {
 	const struct plan_node *root = tree->nodes[0];
@@ -51,7 +52,7 @@ void routing_describe(const struct tree *tree, struct document_plan *plan)
 		plan->routing.replace = field->replace;
 }
 
-/* As replace() of SQL: every occurrence, from the left, none within what was put in. */
+/* As SQL's replace(): every occurrence, from the left, but none within a replacement. */
 static void replace_all(struct strbuf *text, const char *search, const char *with)
 {
 	struct strbuf out;
@@ -111,13 +112,12 @@ int routing_resolve(const struct schema_document *document, const struct plan_no
 	else if (column->generated)
 		diagnostics_fail(
 			d, "NotSupported", path,
-			"column `%s` is generated: its value is not in the WAL, and a deletion could not name the "
-			"shard",
+			"column `%s` is generated: its value is not in the WAL, so a deletion could not name the shard",
 			column->name);
 	else if (!is_routable(column))
 		diagnostics_fail(
 			d, "NotSupported", path,
-			"column `%s` is of type %s; documents can be routed by numbers, text, uuid, date, boolean "
+			"column `%s` has type %s; documents can be routed by numbers, text, uuid, date, boolean "
 			"and enums",
 			column->name, column->type);
 	return column ? field->column : -1;

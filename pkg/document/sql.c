@@ -1,30 +1,30 @@
 /* The document query.
  *
- * One set for each level: r0 is the root's rows, r<i> the rows of a node that has sets below it, restricted to the
- * keys of the level above; n<i> is a node's rows made into json and grouped by the link to their parent, joined to the
- * parent's query. So the same text is a handful of index look-ups for one root and hash joins for a whole table, as the
- * planner finds better. Measured on Postgres 17 (200,000 roots with 300,000 links; and a tree of four levels):
+ * There is one set for each level: r0 is the root's rows, r<i> the rows of a node with sets below it, restricted to the
+ * keys of the level above; n<i> is a node's rows as json, grouped by the link to their parent and joined to the
+ * parent's query. So the planner can run the same text as a handful of index look-ups for one root, and as hash joins
+ * for a whole table. Measured on Postgres 17 (200,000 roots with 300,000 links; and a tree of four levels):
  *
  * - r0 is NOT MATERIALIZED: reading a root's key twice (by key or by ctid) costs less than storing wide rows, and the
  *   planner keeps the statistics and uniqueness of the table. A whole table in one range took 2.0 s, stored 3.2 s.
- * - r<i> is MATERIALIZED: otherwise each level below repeats the whole chain of semi-joins above it, and planning grows
- *   with depth (3 ms for four levels, against 1 ms).
- * - Semi-joins, not LATERAL: per-row subplans took 16.9 s where the sets took 4 s.
+ * - r<i> is MATERIALIZED: otherwise each level below repeats the whole chain of semi-joins above it, and planning time
+ *   grows with depth (3 ms for four levels, against 1 ms).
+ * - Semi-joins, not LATERAL: subplans per row took 16.9 s where the sets took 4 s.
  * - row_to_json of a LATERAL row that the planner pulls up has no limit of 100 arguments, keeps the columns' order and
- *   is quicker than json_build_object. Its keys are column names, so a label above 63 bytes needs the latter.
- * - By key, the first level is found by the parameters themselves where it refers to the root's key.
+ *   is faster than json_build_object. Its keys are column names, so a label above 63 bytes needs the latter.
+ * - By key, the parameters themselves find the first level if it refers to the root's key.
  * - A node that joins at most one row, with only such nodes below, is a plain LEFT JOIN in its parent's query.
  * - More than MOST_JOINED relations are joined in groups, one query around the other. Each row that the planner pulls
- * up rewrites the columns of every join of the query, so that planning grows with the third power of the relations: one
- *   key of a root with 60, 120 and 250 one_to_one took 0.1 s, 0.6 s, and a minute and gigabytes; in groups 25, 50 and
- *   250 ms. A fixed order costs nothing here: each join finds at most one row for each. Larger and smaller groups plan
- *   no faster.
+ *   up rewrites the columns of every join of the query, so planning time grows with the third power of the number of
+ *   relations: one key of a root with 60, 120 and 250 one_to_one took 0.1 s, 0.6 s, and a minute and gigabytes; in
+ *   groups 25, 50 and 250 ms. The fixed order of joins costs nothing: each of them finds at most one row per row.
+ *   Larger and smaller groups do not plan faster.
  *
- * By range the plan has to be made for the actual parameters (an unprepared statement, or plan_cache_mode =
- * force_custom_plan): only then the planner knows how many blocks there are. By key a generic plan is as good, and
- * saves its making: it assumes ten keys and nests loops (one key 0.1 ms, 1,000 keys 22 ms; planned each time 0.3 and 25
- * ms). random_page_cost = 1.1 keeps small ranges from reading whole child tables (all of it in ranges of 24 blocks: 3.1
- * s of CPU time, with 4: 5.3 s; in ranges of 240 blocks 3 s with either).
+ * By range, the query has to be planned for its parameters (an unprepared statement, or plan_cache_mode =
+ * force_custom_plan): only then does the planner know how many blocks there are. By key, a generic plan is as good and
+ * saves the planning: it assumes ten keys and nests loops (one key 0.1 ms, 1,000 keys 22 ms; planned each time 0.3 and
+ * 25 ms). random_page_cost = 1.1 keeps small ranges from reading whole child tables (a whole table in ranges of 24
+ * blocks: 3.1 s of CPU time, with 4: 5.3 s; in ranges of 240 blocks 3 s with either).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +53,7 @@ char *sql_type(const struct catalog_column *column)
 	return xasprintf("%.*s%s", (int)(open - column->type), column->type, close + 1);
 }
 
-/* A cast to text is not the output function for these; concat() is. */
+/* For these a cast to text differs from the output function; concat() does not. */
 static bool cast_differs(const struct catalog_column *column)
 {
 	static const char *const types[] = {"bool", "bpchar", "char", "inet"};
@@ -79,7 +79,7 @@ struct query {
 	const struct plan_node *root;
 	bool by_range;
 	size_t meta_parts;
-	size_t leaf_at; /* where the leaf's name of a partitioned root goes; 0: nowhere */
+	size_t leaf_at; /* where the name of a partitioned root's leaf goes; 0: nowhere */
 	struct strbuf sb;
 };
 
@@ -141,7 +141,7 @@ static void add_any(struct query *q)
 	strbuf_addf(&q->sb, " = ANY($1::text[]::%s[])", type);
 }
 
-/* A row of a view without a whole key has no _id. */
+/* A row of a view with a NULL in its key has no _id. */
 static void add_root_has_key(struct query *q)
 {
 	for (size_t i = 0; i < q->root->n_key; i++) {
@@ -191,7 +191,7 @@ static int key_position(const struct plan_node *root, int column)
 	return -1;
 }
 
-/* The parameters are the parent's keys already. */
+/* The parameters are the parent's keys, so the level above need not be read. */
 static bool found_by_parameters(const struct query *q, const struct plan_node *node)
 {
 	if (q->by_range || node->parent != q->root)
@@ -202,7 +202,7 @@ static bool found_by_parameters(const struct query *q, const struct plan_node *n
 	return true;
 }
 
-/* The rows of a node that hang on the rows of the level above. */
+/* The rows of a node that are linked to the rows of the level above. */
 static void add_link_condition(struct query *q, const struct plan_node *node)
 {
 	const struct join *join = &node->joins[0];
@@ -251,7 +251,7 @@ static void add_system_columns(struct query *q, const struct plan_node *node, co
 			strbuf_addf(&q->sb, ", %s.%s", alias, node->fields[i].source);
 }
 
-/* Parts of a partitioned table have their own ctids: the caller names one. */
+/* Each leaf of a partitioned table has its own ctids: the caller names one. */
 static void add_table_name(struct query *q, const struct plan_node *node)
 {
 	if (!node->parent && q->by_range && node->table->kind == 'p')
@@ -260,8 +260,8 @@ static void add_table_name(struct query *q, const struct plan_node *node)
 		sql_table(&q->sb, node->table);
 }
 
-/* The node's table as t<i>. What a person wrote (`where`, expressions) stands in a query of its own, where the table's
- * columns have no prefix and nothing else is in sight; the planner pulls it up. */
+/* The node's table as t<i>. The SQL in the schema (`where`, expressions) goes into a subquery, where the table's
+ * columns have no prefix and nothing else is visible; the planner pulls it up. */
 static void add_table(struct query *q, const struct plan_node *node)
 {
 	_cleanup_free_ char *alias = NULL;
@@ -409,7 +409,7 @@ static void add_needed(struct query *q, const struct plan_node *node, bool comma
 	}
 }
 
-/* Whose rank among its siblings is within the limit. */
+/* The rank of a row among its siblings, for the limit. */
 static void add_ranked(struct query *q, const struct plan_node *node)
 {
 	strbuf_adds(&q->sb, ", row_number() OVER (PARTITION BY ");
@@ -423,7 +423,7 @@ static void add_ranked(struct query *q, const struct plan_node *node)
 	sql_free_name(&q->sb, node, "rank", 1);
 }
 
-/* r<i>: the node's rows, each once for each parent's row that it hangs on. */
+/* r<i>: the node's rows, once for each row of the parent that they are linked to. */
 static void add_row_set(struct query *q, const struct plan_node *node)
 {
 	int64_t limit = node->decl->limit;
@@ -460,7 +460,7 @@ static void add_links(struct query *q, const struct plan_node *node, const char 
 	}
 }
 
-/* What the parent's query takes besides the document. */
+/* What the parent's query needs besides the document. */
 static void add_passing(struct query *q, const struct plan_node *node)
 {
 	for (size_t i = 0; i < q->tree->n_moved_fields; i++) {
@@ -477,7 +477,7 @@ static void add_passing(struct query *q, const struct plan_node *node)
 	strbuf_adds(&q->sb, node->many ? ") AS notes" : " AS notes");
 }
 
-/* n<i>: json by link. Of several rows in a one_to_one the first by primary key counts. */
+/* n<i>: json by link. If a one_to_one has several rows, use the first by primary key. */
 static void add_json_set(struct query *q, const struct plan_node *node)
 {
 	bool first = !node->many && !node->unique;
@@ -520,7 +520,7 @@ static void add_json_set(struct query *q, const struct plan_node *node)
 	strbuf_adds(&q->sb, "\n), ");
 }
 
-/* Rows from the top, json from the bottom: every set stands after those that it uses. */
+/* Rows top-down, json bottom-up: every set comes after those that it uses. */
 static void add_row_sets(struct query *q, const struct plan_node *node)
 {
 	for (size_t i = 0; i < node->n_children; i++) {
@@ -549,7 +549,7 @@ static void add_json_sets(struct query *q, const struct plan_node *node)
 
 static void add_root_set(struct query *q)
 {
-	/* A view may cost anything: it is read once. */
+	/* A view may be expensive: read it once. */
 	strbuf_addf(&q->sb, "WITH r0 AS %sMATERIALIZED (\n  SELECT ", catalog_is_view(q->root->table) ? "" : "NOT ");
 	add_needed(q, q->root, false);
 	strbuf_adds(&q->sb, "\n  FROM ");
@@ -579,15 +579,15 @@ static void add_root_keys(struct query *q)
 
 /* --- _meta */
 
-/* pgsync's `_meta`: for each table the keys of its rows that the document is made of. One query for each node, down
- * from the roots; all of them together become one object for each root. */
+/* pgsync's `_meta`: for each table the keys of those of its rows that the document is made of. One query for each
+ * node, down from the roots; together they become one object for each root. */
 static void add_meta_keys(struct query *q)
 {
 	for (size_t i = 0; i < q->root->n_key; i++)
 		strbuf_addf(&q->sb, "%s\"key.%zu\"", i ? ", " : "", i + 1);
 }
 
-/* How many rows of a node a row above it shows; 0: all. */
+/* How many rows of a node appear in the document for each row above it; 0: all. */
 static int64_t shown_rows(const struct plan_node *node)
 {
 	bool first = node->parent && !node->many && !node->unique;
@@ -616,7 +616,7 @@ static void add_meta_links(struct query *q, const struct plan_node *node)
 	}
 }
 
-/* The same rows give the same bytes: of two links to one row, the one with the smaller key. */
+/* So that the same rows give the same bytes: of two links to one row, use the one with the smaller key. */
 static void add_meta_shown(struct query *q, const struct plan_node *node)
 {
 	const struct catalog_index *key = node->through ? catalog_primary_key(node->through) : NULL;
@@ -680,14 +680,14 @@ static void add_meta_column(struct query *q, const struct plan_node *node, char 
 	add_meta_joins(q, node);
 }
 
-/* pgsync names tables without their schema, and what it says of the root's name is of the root alone. */
+/* pgsync names tables without their schema, and the entry with the root's name is the root's alone. */
 static bool has_root_name(const struct query *q, const struct catalog_table *table)
 {
 	return strcmp(table->name, q->root->table->name) == 0;
 }
 
-/* Of the root pgsync keeps the first key column, as text; of a table behind a through table the columns that the link
- * refers to. */
+/* pgsync keeps the first key column of the root, as text, and of a table behind a through table the columns that the
+ * link refers to. */
 static void add_meta_node(struct query *q, const struct plan_node *node)
 {
 	const struct catalog_table *through = node->through;
@@ -788,7 +788,6 @@ struct document_query sql_documents(const struct tree *tree, bool by_range)
 	return (struct document_query){0};
 }
 
-/* Also those that its `where` leaves out: a root that left the index is to be deleted. */
 struct document_query sql_keys(const struct tree *tree, bool by_range)
 {
 	struct query q = {.tree = tree, .root = tree->nodes[0], .by_range = by_range};

@@ -8,13 +8,13 @@
 
 #include "document/document_int.h"
 
-/* A name in `transform` that no field has: nothing happens, as in pgsync, but a person should know. */
+/* As in pgsync, a name in `transform` that no field has is ignored; but the user should know. */
 static void warn_absent(const struct plan_node *node, const char *what, const char *name, struct diagnostics *d)
 {
 	_cleanup_free_ char *near = field_hint(node, name);
-	_cleanup_free_ char *message = xasprintf("transform.%s: there is no field `%s` here%s", what, name, near);
+	_cleanup_free_ char *message = xasprintf("transform.%s: this node has no field `%s`%s", what, name, near);
 
-	/* One that is listed has a finding of its own. */
+	/* A field that is listed but not found has its own finding. */
 	if (!fields_are_unsure(node) && !field_is_listed(node->decl, name))
 		diagnostics_warn(d, "InvalidSchema", node->decl->path, "%s", message);
 }
@@ -42,7 +42,7 @@ static void apply_replace(struct plan_node *node, struct diagnostics *d)
 	}
 }
 
-/* A field of that name was to have another one. */
+/* A rename of the field of that name is invalid, so the name it would have is not known. */
 static bool rename_is_invalid(const struct plan_node *node, const char *name)
 {
 	_cleanup_free_ char *key = jsonx_path("transform.rename", name);
@@ -103,7 +103,7 @@ void transform_apply(struct plan_node *node, struct diagnostics *d)
 	if (node->scalar) {
 		if (t->rename || t->n_concats || t->n_moves)
 			diagnostics_warn(d, "InvalidSchema", node->decl->path,
-					 "transform: a scalar is a value without fields: only replace has an effect");
+					 "transform: a scalar has no fields, so only replace has an effect");
 		return;
 	}
 	apply_rename(node, d);
@@ -113,8 +113,7 @@ void transform_apply(struct plan_node *node, struct diagnostics *d)
 
 /* --- move --- */
 
-/* Finds or makes the object that the path leads to, within fields; the last word of the path is not part of it. NULL:
- * something else is in the way. */
+/* Finds the object of that name among the fields, or adds it. NULL: another field has the name. */
 static struct field *open_object(struct field **fields, size_t *n, const char *name, size_t len)
 {
 	struct field field = {.kind = FIELD_OBJECT};

@@ -89,7 +89,7 @@ static void resolve_key(struct plan_node *node, struct diagnostics *d)
 
 	if (!check_key_size(decl, d))
 		return;
-	/* Where there is a primary key, it counts; but a name that is wrong is a mistake all the same. */
+	/* A primary key of the table wins over `primary_key`, but a wrong name is still an error. */
 	for (size_t i = 0; primary && i < decl->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);
 
@@ -143,7 +143,7 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 	if (table->kind == 'v' || table->kind == 'f' || columns_are_indexed(table, columns, n))
 		return;
 	strbuf_init(&sb, STATEMENT_BYTES);
-	/* A partitioned table takes no CONCURRENTLY. */
+	/* Not possible for a partitioned table. */
 	strbuf_addf(&sb, "CREATE INDEX %sON ", table->kind == 'p' ? "" : "CONCURRENTLY ");
 	pg_quote_table(&sb, table->schema, table->name);
 	strbuf_adds(&sb, " (");
@@ -152,8 +152,7 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 		pg_quote_ident(&sb, table->columns[columns[i]].name);
 	}
 	strbuf_addc(&sb, ')');
-	message = xasprintf("no index finds rows of %s.%s by (%s), so that changes may read the whole table; create "
-			    "one: %s",
+	message = xasprintf("no index of %s.%s covers (%s), so changes may read the whole table; create one: %s",
 			    table->schema, table->name, list, sb.data);
 	strbuf_release(&sb);
 	for (size_t i = 0; i < d->findings->n; i++)
@@ -168,7 +167,7 @@ static bool join_is_unique(const struct join *join)
 	return columns_are_unique(join->lower, join->lower_columns, join->n);
 }
 
-/* What it joins to: a through table, or the parent's own. NULL: not known. */
+/* The upper table of the last join: the through table, or the parent's table. NULL if it is not known. */
 static const struct catalog_table *last_upper(const struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
@@ -178,7 +177,7 @@ static const struct catalog_table *last_upper(const struct plan_node *node)
 	return node->parent->table;
 }
 
-/* What the last join joins is not all known: what it names can be checked, but nothing follows from the rest. */
+/* Part of the last join is not known: the names in it can be checked, but the join cannot be found. */
 static bool last_join_is_invalid(const struct plan_node *node)
 {
 	const struct schema_node *decl = node->decl;
@@ -212,7 +211,8 @@ static bool resolve_direct(struct plan_node *node, struct diagnostics *d)
 	return join_resolve(&request, &node->joins[0], d);
 }
 
-/* foreign_key means the last join; if both joins go to one table, what it does not name is the first. */
+/* foreign_key is that of the last join. If both joins lead to the same table, the other foreign key is that of the
+ * first. */
 static bool resolve_through(struct plan_node *node, struct diagnostics *d)
 {
 	const struct join_request last = last_join(node);
@@ -318,7 +318,7 @@ static struct plan_node *resolve_node(struct tree *tree, const struct schema_nod
 	return node;
 }
 
-/* See sql.c. The first child begins a group. */
+/* See sql.c. The first child starts a group. */
 static void choose_groups(struct plan_node *node)
 {
 	size_t joined = MOST_JOINED;
@@ -335,7 +335,7 @@ static void choose_groups(struct plan_node *node)
 	}
 }
 
-/* From the leaves up. */
+/* Bottom-up: a node is inlined only if everything below it is. */
 static void choose_inlined(struct tree *tree)
 {
 	for (size_t i = tree->n; i-- > 0;) {

@@ -1,16 +1,14 @@
-/* What a field's value is in SQL.
+/* The SQL of a field's value.
  *
- * Postgres makes the JSON, so a value is an expression of whatever type its column has; only what `transform` touches
- * is looked at as text or as JSON. Values that cannot stand in a document (enum indexable) become NULL, and are
- * counted.
- */
+ * Postgres makes the JSON, so a value is an expression of its column's type; only values that `transform` changes are
+ * converted to text or JSON. Values that are not indexable become NULL, and are counted. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "document/document_int.h"
 #include "postgres/pg.h"
 
-/* NUMBER_CHARACTERS: what the engines' JSON parser takes. */
+/* NUMBER_CHARACTERS: the most that the engines' JSON parser accepts. */
 enum { NAME_BYTES = 63, PIECE_PAIRS = 50, NUMBER_CHARACTERS = 1000 };
 
 enum value_class { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOLEAN, VALUE_JSON, VALUE_OTHER };
@@ -69,7 +67,7 @@ static void add_raw(struct strbuf *sb, const struct plan_node *node, const struc
 	}
 }
 
-/* That a JSON text holds no \u0000: the escape after an even number of backslashes. */
+/* Appends the condition that a JSON text does not contain \u0000: this escape, after an even number of backslashes. */
 static void add_without_nul(struct strbuf *sb, const char *text)
 {
 	strbuf_addf(sb, "(strpos(%s, ", text);
@@ -183,7 +181,7 @@ static void add_replaced(struct strbuf *sb, const json_t *replace, const char *t
 	}
 }
 
-/* A value whose JSON may hold \u0000. */
+/* The JSON of the value may contain \u0000. */
 static bool may_hold_nul(const struct field *field)
 {
 	if (field->kind == FIELD_CHILD && field->child->scalar)
@@ -194,7 +192,7 @@ static bool may_hold_nul(const struct field *field)
 	       field->type->category == 'C' || field->type->element_category == 'C';
 }
 
-/* A JSON string, or the strings of a JSON array; everything else stays. */
+/* Replaces in a JSON string, or in the strings of a JSON array; everything else stays. */
 static void add_replaced_json(struct strbuf *sb, const struct field *field, const char *json)
 {
 	const json_t *replace = field->replace;
@@ -219,7 +217,7 @@ static void add_replaced_json(struct strbuf *sb, const struct field *field, cons
 
 static void add_untouched(struct strbuf *sb, const struct plan_node *node, const struct field *field);
 
-/* A part that was cut makes the whole one that was cut. */
+/* If a part was cut off at its limit, so is the whole. */
 static char *take_part(struct strbuf *whole, struct strbuf *part)
 {
 	whole->overflow = whole->overflow || part->overflow;
@@ -265,7 +263,7 @@ static void add_json_part(struct strbuf *sb, const struct field *field, const ch
 	strbuf_addf(sb, " THEN %s #>> '{}' END", json);
 }
 
-/* A part as text; NULL for what Python calls false: null, an empty text, zero, false, and empty lists and objects. */
+/* A part as text; NULL for what is false in Python: null, an empty text, zero, false, and empty lists and objects. */
 static void add_part(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	enum value_class class = class_of(field);
@@ -306,7 +304,7 @@ static void add_concat(struct strbuf *sb, const struct plan_node *node, const st
 
 /* --- objects --- */
 
-/* A column of the parent's rows that the child's group made. */
+/* A column that the child's group added to the parent's rows. */
 static void add_grouped(struct strbuf *sb, const struct plan_node *child, const char *prefix, size_t number)
 {
 	strbuf_addf(sb, "t%zu.", child->parent->number);
@@ -337,7 +335,7 @@ static void add_child_value(struct strbuf *sb, const struct plan_node *child)
 		add_joined_value(sb, child);
 }
 
-/* The next field that appears, from i on. */
+/* The next field that is not hidden, from i on. */
 static size_t next_shown(const struct field *fields, size_t n, size_t i)
 {
 	while (i < n && fields[i].hidden)
@@ -354,7 +352,8 @@ static size_t count_shown(const struct field *fields, size_t n)
 	return shown;
 }
 
-/* json_build_object takes 100 arguments; pieces are put together as text, without their inner braces. */
+/* json_build_object takes at most 100 arguments; larger objects are joined as text from pieces without their inner
+ * braces. */
 static void add_build_object(struct strbuf *sb, const struct plan_node *node, const struct field *fields, size_t n)
 {
 	size_t pieces = (count_shown(fields, n) + PIECE_PAIRS - 1) / PIECE_PAIRS;
@@ -530,7 +529,7 @@ void sql_sanitized_count(struct strbuf *sb, const struct plan_node *node)
 	add_sanitized_count(sb, node, &plus);
 }
 
-/* The child of `at` on the path down to the moved field's node; NULL when that is `at` itself, or not below. */
+/* The child of `at` towards the moved field's node; NULL if that node is `at` itself, or not below it. */
 static const struct plan_node *step_towards(const struct moved_field *moved_field, const struct plan_node *at)
 {
 	const struct plan_node *node = moved_field->node;
@@ -546,7 +545,7 @@ bool sql_moved_field_passes(const struct moved_field *moved_field, const struct 
 	       (moved_field->node == node || step_towards(moved_field, node));
 }
 
-/* The value is a list already in the query of `at`. */
+/* The value is already a list in the query of `at`. */
 static bool is_list_already(const struct moved_field *moved_field, const struct plan_node *at)
 {
 	for (const struct plan_node *node = moved_field->node; node != at; node = node->parent)
@@ -593,7 +592,7 @@ void sql_moved_field_set(struct strbuf *sb, const struct moved_field *moved_fiel
 		strbuf_addc(sb, ')');
 		return;
 	}
-	/* Lists of several rows become one list. */
+	/* The lists of several rows become one list. */
 	strbuf_init(&list, SQL_BYTES);
 	sql_moved_field(&list, moved_field, node);
 	strbuf_addf(sb, "('[' || string_agg(nullif(substr((%s)::text, 2, length((%s)::text) - 2), ''), ', ' ORDER BY ",
