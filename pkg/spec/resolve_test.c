@@ -265,6 +265,99 @@ static void test_config_map_when_it_holds_none_then_refused(void **state)
 	findings_release(&f);
 }
 
+#define AUTHENTICATION(type)                                                                                    \
+	RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://h\"], \"authentication\": {\"type\": \"" type \
+				"\", \"secretRef\": {"                                                          \
+				"\"name\": \"k\"}}}, " MINIMAL_SCHEMA)
+
+static void expect_text(const char *got, const char *want)
+{
+	if (want)
+		assert_string_equal(got, want);
+	else
+		assert_null(got);
+}
+
+static void test_resolve_when_a_login_then_only_the_values_of_its_type(void **state)
+{
+	static const char secrets[] =
+		"{\"k\": {\"username\": \"u\", \"password\": \"p\", \"apiKey\": \"a\", \"token\": \"t\"}}";
+	static const struct {
+		const char *resource;
+		enum spec_auth_type type;
+		const char *username, *password, *api_key, *token, *errors_without;
+	} rows[] = {
+		{AUTHENTICATION("Basic"), SPEC_AUTH_BASIC, "u", "p", NULL, NULL,
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"username\"; its keys are: other\n"
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"password\"; its keys are: other"},
+		{AUTHENTICATION("APIKey"), SPEC_AUTH_API_KEY, NULL, NULL, "a", NULL,
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: other"},
+		{AUTHENTICATION("Bearer"), SPEC_AUTH_BEARER, NULL, NULL, NULL, "t",
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"token\"; its keys are: other"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *s = NULL;
+		_cleanup_(spec_freep) struct spec *without = NULL;
+
+		findings_init(&f);
+		s = resolve(rows[i].resource, secrets, "{}", &f);
+		assert_int_equal(f.n, 0);
+		assert_int_equal(s->sink.auth, rows[i].type);
+		expect_text(s->sink.username, rows[i].username);
+		expect_text(s->sink.password, rows[i].password);
+		expect_text(s->sink.api_key, rows[i].api_key);
+		expect_text(s->sink.token, rows[i].token);
+		without = resolve(rows[i].resource, "{\"k\": {\"other\": \"secret\"}}", "{}", &f);
+		expect(&f, FINDING_ERROR, rows[i].errors_without);
+	}
+}
+
+static void test_connection_uri_when_it_has_an_sslmode_then_its_mode_of_tls(void **state)
+{
+	static const char refused[] =
+		"spec.source.connectionSecretRef: the uri's sslmode must be disable, require, verify-ca or verify-full";
+	static const struct {
+		const char *rest, *sslmode;
+		enum spec_tls_mode mode;
+		const char *errors;
+	} rows[] = {
+		{"", "disable", SPEC_TLS_DISABLE, ""},
+		{"", "allow", SPEC_TLS_PREFER, ""},
+		{"", "prefer", SPEC_TLS_PREFER, ""},
+		{"", "require", SPEC_TLS_REQUIRE, ""},
+		{"", "verify-ca", SPEC_TLS_VERIFY_CA,
+		 "spec.source.tls: the uri's sslmode verify-ca needs `caSecretRef`, the certificate authority to "
+		 "verify against"},
+		{"", "Require", SPEC_TLS_DISABLE, refused},
+		{"", "requires", SPEC_TLS_DISABLE, refused},
+		/* The resource takes precedence. */
+		{", \"tls\": {\"mode\": \"Disable\"}", "require", SPEC_TLS_DISABLE, ""},
+		{", \"tls\": {\"mode\": \"Require\"}", "nonsense", SPEC_TLS_REQUIRE, ""},
+		{", \"tls\": {\"caSecretRef\": {\"name\": \"ca\"}}", "disable", SPEC_TLS_VERIFY_FULL, ""},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *s = NULL;
+		_cleanup_free_ char *resource = xasprintf(
+			"{\"metadata\": {\"name\": \"b\"}, \"spec\": {\"source\": {\"connectionSecretRef\": {\"name\": "
+			"\"app\"}%s}, " MINIMAL_SINK ", " MINIMAL_SCHEMA "}}",
+			rows[i].rest);
+		_cleanup_free_ char *secrets =
+			xasprintf("{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=%s\"}, \"ca\": {\"ca.crt\": \"A\"}}",
+				  rows[i].sslmode);
+
+		findings_init(&f);
+		s = resolve(resource, secrets, "{}", &f);
+		expect(&f, FINDING_ERROR, rows[i].errors);
+		assert_int_equal(s->source.tls, rows[i].mode);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +371,8 @@ int main(void)
 		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
 		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
 		cmocka_unit_test(test_config_map_when_it_holds_none_then_refused),
+		cmocka_unit_test(test_resolve_when_a_login_then_only_the_values_of_its_type),
+		cmocka_unit_test(test_connection_uri_when_it_has_an_sslmode_then_its_mode_of_tls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

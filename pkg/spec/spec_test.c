@@ -285,6 +285,88 @@ static void test_documents_when_given_then_another_hash(void **state)
 	findings_release(&f);
 }
 
+static void test_spec_when_something_is_invalid_then_says_what_can_still_be_done(void **state)
+{
+	static const struct {
+		const char *path;
+		bool can_be_checked, can_be_cleaned_up;
+	} rows[] = {
+		{"spec.lagTargetSeconds", true, true},
+		{"spec.schema[0].nodes.columns[0]", true, true},
+		{"spec.sink.urls[0]", true, false},
+		{"spec.sink", true, false},
+		{"spec.source.host", false, false},
+		{"spec.source", false, false},
+		{"spec.source.replication.slotName", true, false},
+		{"spec.source.replication", true, false},
+		{"spec.sourceless", true, true},
+		{"spec", false, false},
+		{"metadata.name", true, true},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *spec = NULL;
+
+		findings_init(&f);
+		spec = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
+		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
+		assert_true(spec_can_be_checked(spec, &f) && spec_can_be_cleaned_up(&f));
+		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is invalid");
+		assert_int_equal(spec_can_be_checked(spec, &f), rows[i].can_be_checked);
+		assert_int_equal(spec_can_be_cleaned_up(&f), rows[i].can_be_cleaned_up);
+	}
+}
+
+static void test_spec_when_it_has_no_documents_then_it_cannot_be_checked(void **state)
+{
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	spec = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK), &f);
+	assert_false(spec_can_be_checked(spec, &f));
+	assert_true(spec_can_be_cleaned_up(&f));
+}
+
+#define DATABASES(database, documents)                                                       \
+	RESOURCE("\"source\": {\"host\": \"h\", \"user\": \"u\"" database "}, " MINIMAL_SINK \
+		 ", \"schema\": [" documents "]")
+#define OF(database, index) "{\"database\": \"" database "\", \"index\": \"" index "\", \"nodes\": {\"table\": \"t\"}}"
+
+static void test_databases_when_the_source_names_none_then_that_of_the_documents(void **state)
+{
+	static const struct {
+		const char *resource, *database, *errors;
+	} rows[] = {
+		{DATABASES("", OF("a", "i")), "a", ""},
+		{DATABASES("", OF("a", "i") ", " OF("a", "j")), "a", ""},
+		{DATABASES(", \"database\": \"a\"", OF("a", "i")), "a", ""},
+		{DATABASES("", OF("a", "i") ", " OF("b", "j")), "a",
+		 "spec.schema[1].database: must be \"a\", the database of the source and of every document, found "
+		 "\"b\"; "
+		 "another database needs its own PgSync"},
+		{DATABASES("", "{\"index\": \"i\", \"nodes\": {\"table\": \"t\"}}"), NULL,
+		 "spec.source.database: is required"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *spec = NULL;
+
+		findings_init(&f);
+		spec = decode(rows[i].resource, &f);
+		expect(&f, FINDING_ERROR, rows[i].errors);
+		if (rows[i].database)
+			assert_string_equal(spec->source.database, rows[i].database);
+		else
+			assert_null(spec->source.database);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +382,9 @@ int main(void)
 		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),
 		cmocka_unit_test(test_databases_when_they_differ_then_refused),
 		cmocka_unit_test(test_documents_when_given_then_another_hash),
+		cmocka_unit_test(test_spec_when_something_is_invalid_then_says_what_can_still_be_done),
+		cmocka_unit_test(test_spec_when_it_has_no_documents_then_it_cannot_be_checked),
+		cmocka_unit_test(test_databases_when_the_source_names_none_then_that_of_the_documents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
