@@ -257,6 +257,17 @@ static inline size_t fake_count(struct fake_api *api, const char *text)
 	return count;
 }
 
+/* How many steps of the script were taken. */
+static inline size_t fake_taken(struct fake_api *api)
+{
+	size_t taken;
+
+	(void)pthread_mutex_lock(&api->lock);
+	taken = api->next;
+	(void)pthread_mutex_unlock(&api->lock);
+	return taken;
+}
+
 /* A client of it. more: further lines of the user in the kubeconfig's flow style, or "". */
 static inline struct kube *fake_client(const struct fake_api *api, const char *user)
 {

@@ -295,7 +295,7 @@ static void test_request_when_401_then_the_token_file_is_read_again(void **state
 	assert_int_equal(fake_count(&b.api, "[Bearer two]"), 1);
 	/* And when that does not help, it is an error. */
 	assert_int_equal(request(&b, "GET", NULL).err.kind, ERR_DENIED);
-	assert_int_equal(b.api.next, ARRAY_SIZE(STEPS));
+	assert_int_equal(fake_taken(&b.api), ARRAY_SIZE(STEPS));
 	bench_end(&b);
 	(void)unlink(path);
 	(void)rmdir(dir);
@@ -456,7 +456,7 @@ static void test_event_when_recorded_then_complete(void **state)
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
 	events = kube_events_new(b.kube, "pgsync.io/operator", "operator-1");
 	kube_event(events, regarding, true, "SlotLost", "Resync", "slot %s is gone", "books");
-	FAKE_UNTIL(b.kube, b.api.next == 1);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 1);
 	FAKE_FOR(b.kube, 20);
 	assert_int_equal(fake_count(&b.api, "POST /apis/events.k8s.io/v1/namespaces/shop/events "), 1);
 	body = nth_body(&b.api, 0);
@@ -490,16 +490,16 @@ static void test_event_when_it_repeats_then_a_series(void **state)
 	b.kube->tuning.series_idle_ms = 1000;
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, "Started", "Start", "for the first time");
-	FAKE_UNTIL(b.kube, b.api.next == 1);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 1);
 	FAKE_FOR(b.kube, 20);
 	kube_event(events, regarding, false, "Started", "Start", "for the second time");
-	FAKE_UNTIL(b.kube, b.api.next == 2);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 2);
 	FAKE_FOR(b.kube, 20);
 	for (int i = 0; i < 5; i++)
 		kube_event(events, regarding, false, "Started", "Start", "again");
 	FAKE_FOR(b.kube, 50);
-	assert_int_equal(b.api.next, 2);
-	FAKE_UNTIL(b.kube, b.api.next == 3);
+	assert_int_equal(fake_taken(&b.api), 2);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 3);
 	assert_int_equal(fake_count(&b.api, "PATCH /apis/events.k8s.io/v1/namespaces/shop/events/books."), 2);
 	assert_int_equal(fake_count(&b.api, "[application/merge-patch+json]"), 2);
 	second = nth_body(&b.api, 1);
@@ -529,7 +529,7 @@ static void test_event_when_the_server_forgot_it_then_created_again_with_its_cou
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, "Started", "Start", "x");
 	kube_event(events, regarding, false, "Started", "Start", "x");
-	FAKE_UNTIL(b.kube, b.api.next == 3);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 3);
 	body = nth_body(&b.api, 2);
 	assert_int_equal(fake_count(&b.api, "POST"), 2);
 	assert_int_equal(jsonx_integer(body, "series.count", 0), 2);
@@ -551,9 +551,9 @@ static void test_event_when_it_cannot_be_sent_then_repeated_but_not_when_refused
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, "Started", "Start", "x");
-	FAKE_UNTIL(b.kube, b.api.next == 3);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 3);
 	kube_event(events, regarding, false, "Stopped", "Stop", "x");
-	FAKE_UNTIL(b.kube, b.api.next == 4);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 4);
 	FAKE_FOR(b.kube, 100);
 	assert_int_equal(fake_count(&b.api, "POST"), 4);
 	kube_events_free(TAKE_PTR(events));
@@ -604,9 +604,9 @@ static void test_event_when_its_text_is_long_or_broken_then_still_recorded(void 
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, reason, "Act", "%s", note);
-	FAKE_UNTIL(b.kube, b.api.next == 1);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 1);
 	kube_event(events, regarding, false, "Broken", "Act", "%s", "caf\xC3");
-	FAKE_UNTIL(b.kube, b.api.next == 2);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 2);
 	first = nth_body(&b.api, 0);
 	second = nth_body(&b.api, 1);
 	assert_int_equal(strlen(jsonx_string(first, "note", "")), 1023);

@@ -95,10 +95,11 @@ static void assert_told(struct watcher *w, const char *expected)
 	int64_t until_ms = clock_now_ms() + FAKE_PATIENCE_MS;
 	struct err err;
 
-	while (clock_now_ms() < until_ms && (w->api.next < w->api.n_steps || strcmp(w->told.data, expected) != 0))
+	while (clock_now_ms() < until_ms &&
+	       (fake_taken(&w->api) < w->api.n_steps || strcmp(w->told.data, expected) != 0))
 		assert_int_equal(kube_poll(w->kube, NULL, 0, 10, &err), 0);
-	assert_int_equal(w->api.next, w->api.n_steps);
-	assert_int_equal(w->api.next, w->api.n_steps);
+	assert_int_equal(fake_taken(&w->api), w->api.n_steps);
+	assert_int_equal(fake_taken(&w->api), w->api.n_steps);
 	assert_string_equal(w->told.data, expected);
 }
 

@@ -80,6 +80,7 @@ struct pg_task {
 	void (*run)(struct pg_task *task);
 	void (*release)(struct pg_task *task); /* frees the object around the task */
 	atomic_int refs;
+	atomic_bool done; /* run has returned */
 	int done_fd;
 };
 /* Takes over the task: on failure it is released. On success the caller holds one reference. */

@@ -24,6 +24,7 @@ static void *task_main(void *arg)
 	struct pg_task *task = arg;
 
 	task->run(task);
+	atomic_store(&task->done, true);
 	(void)eventfd_write(task->done_fd, 1);
 	pg_task_unref(task);
 	return NULL;
@@ -57,7 +58,12 @@ int pg_task_start_take(struct pg_task *task, struct err *err)
 
 int pg_task_wait(const struct pg_task *task, int cancel_fd, int64_t deadline_ms, struct err *err)
 {
-	return pg_wait_fd(task->done_fd, POLLIN, cancel_fd, deadline_ms, err);
+	if (pg_wait_fd(task->done_fd, POLLIN, cancel_fd, deadline_ms, err) < 0)
+		return -1;
+	/* The descriptor says that it has ended; this makes what its thread wrote visible to ours. */
+	if (!atomic_load(&task->done))
+		return err_set(err, ERR_FATAL, "a task ended without a result");
+	return 0;
 }
 
 /* --- PQcancel ------------------------------------------------------------------------------------------------------
