@@ -40,7 +40,8 @@ REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
 TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
-.PHONY: help deps all install uninstall check unit e2e test parity changes demo demo-stop bench image clean golden fuzz
+.PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
+        nightly sanitized e2e-tsan failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -167,15 +168,41 @@ $(B)/test/%_fuzz: $(B)/test/%_fuzz.o $(B)/test/hack/replay.o
 unit: $(TEST_PROGRAMS) $(REPLAY_PROGRAMS) ## unit tests and fuzz corpora under ASan, UBSan and LSan
 	@hack/run-unit $^
 
+unit-tsan: $(TSAN_PROGRAMS) ## unit tests under ThreadSanitizer
+	@hack/run-unit $^
+
+coverage: $(COVERAGE_PROGRAMS) ## which part of each package's lines and branches the unit tests run
+	@hack/coverage $(B)/coverage $^
+
 check: ## format, allowed includes, headers compile alone, size caps, banned functions, clang-tidy
 	@hack/check
 
-e2e: all ## end-to-end tests against real Postgres, OpenSearch, Elasticsearch and a Kubernetes API server
+e2e: all failpoint-bin ## end-to-end tests against real Postgres, OpenSearch, Elasticsearch and a Kubernetes API server
 	@e2e/run $(E2E_ARGS)
 
 test: ## check + unit + e2e: all set-up and all tests
 	@hack/deps
 	@hack/test
+
+# --- what takes long --------------------------------------------------------------------------------------------------
+nightly: ## all of the following, each even if another one failed; logs in build/nightly
+	@hack/deps
+	@hack/nightly
+
+sanitized: sanitized-bin ## the main flow, end to end, with programs under ASan, UBSan and LSan
+	@hack/e2e-instrumented bin-sanitized test_main_flow.py $(E2E_ARGS)
+
+e2e-tsan: tsan-bin ## the main flow, end to end, with programs under ThreadSanitizer
+	@hack/e2e-instrumented bin-tsan test_main_flow.py $(E2E_ARGS)
+
+failpoints: failpoint-bin ## the main flow with a failure and a kill at each durable step (pkg/base/failpoint.h)
+	@e2e/run test_failpoints.py -m "long or not long" $(E2E_ARGS)
+
+mutants: ## take each protection away in turn; a named test must fail for that reason; MUTANTS='name...' for some
+	@hack/mutants $(MUTANTS)
+
+stall: all ## a search engine that is slow for STALL_SECONDS (default 600) ends no stream and leaves no status behind
+	@STALL_SECONDS=$(or $(STALL_SECONDS),600) e2e/run test_stall.py -m long $(E2E_ARGS)
 
 parity: ## the real pgsync 7.3.0 and ours, document by document; WRITE=1 puts the differences into docs/from-pgsync.md
 	@hack/deps

@@ -158,12 +158,12 @@ def operator(kube, state, request):
 
 @pytest.fixture
 def make_operator(kube, state, unique):
-    """make_operator("a", "--flag", ...): operators of a test's own. They compete for the chart's one Lease."""
+    """make_operator("a", "--flag", option=...): operators of a test's own. They compete for the chart's one Lease."""
     made = []
 
-    def make(name, *flags):
+    def make(name, *flags, **options):
         full = f"operator-{unique}-{name}"
-        made.append(Operator(full, state, _operator_kubeconfig(kube, state, full), *flags))
+        made.append(Operator(full, state, _operator_kubeconfig(kube, state, full), *flags, **options))
         return made[-1]
 
     yield make

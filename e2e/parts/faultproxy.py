@@ -21,7 +21,8 @@ class FaultProxy:
     """http://127.0.0.1:PORT -> upstream.
 
     fail(503) makes every request answer 503, fail(429, every=3) each third, fail("reset") closes the connection, and
-    fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that. heal() ends it."""
+    fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that. heal() ends it.
+    slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that; slow(0) ends it."""
 
     def __init__(self, upstream):
         self.upstream = urlsplit(upstream)
@@ -30,6 +31,7 @@ class FaultProxy:
         self.bytes = 0
         self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
         self._fault = None
+        self._delay = (0, None)
         self._seen = 0
         self._lock = threading.Lock()
         self._healed = threading.Event()
@@ -43,6 +45,9 @@ class FaultProxy:
             self._healed.clear()
             self._seen, self.failed = 0, 0
             self._fault = (how, every, path, headers or {}, body)
+
+    def slow(self, seconds, *, unless=None):
+        self._delay = (seconds, unless)
 
     def heal(self):
         with self._lock:
@@ -135,6 +140,9 @@ class FaultProxy:
                             self.close_connection = True
                             return
                         time.sleep(0.01)
+                seconds, unless = proxy._delay
+                if unless is None or unless not in self.path:
+                    time.sleep(seconds)
                 self.answer(response.status, {k: v for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP}, text)
 
             def answer(self, status, headers, text):

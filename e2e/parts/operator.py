@@ -42,7 +42,10 @@ def install(kubectl, namespace=NAMESPACE, release=RELEASE, **values):
 class Operator:
     """One bin/pgsync-operator."""
 
-    def __init__(self, name, state: Path, kubeconfig: Path, *flags, lease_namespace=NAMESPACE, log_level="debug", attached=True):
+    def __init__(self, name, state: Path, kubeconfig: Path, *flags, lease_namespace=NAMESPACE, log_level="debug", attached=True,
+                 programs=BIN, environment=None):
+        """`programs`: the directory of another build; `environment`: variables beside those of this process."""
+        self.programs, self.environment = Path(programs), {**os.environ, **(environment or {})}
         self.name, self.state, self.kubeconfig = name, Path(state), Path(kubeconfig)
         self.lease_namespace, self.log_level = lease_namespace, log_level
         self.port = ports.free_port()
@@ -52,9 +55,9 @@ class Operator:
 
     def spawn(self):
         self.process = Process(self.name, [
-            BIN / "pgsync-operator", "--kubeconfig", self.kubeconfig, "--listen", f"127.0.0.1:{self.port}",
+            self.programs / "pgsync-operator", "--kubeconfig", self.kubeconfig, "--listen", f"127.0.0.1:{self.port}",
             "--leader-elect-namespace", self.lease_namespace, "--log-format", "json", "--log-level", self.log_level, *self.flags,
-        ], self.state / f"{self.name}.log", attached=self.attached)
+        ], self.state / f"{self.name}.log", attached=self.attached, env=self.environment)
         return self
 
     def start(self, timeout=10):
