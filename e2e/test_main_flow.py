@@ -47,7 +47,7 @@ def books(engine, kube, operator, postgres):
     made.apply()
     yield made
     resources.delete_all()
-    # The PgSync leaves its index; a lane that comes back to this module begins with the first generation again.
+    # The PgSync leaves its index; a worker that comes back to this module begins with the first generation again.
     engine.delete_indices(f"{made.index}-*")
     database.drop()
 
