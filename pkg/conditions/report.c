@@ -170,6 +170,20 @@ int64_t report_dead_letters(struct report *report, const char *name)
 	return n;
 }
 
+int64_t report_any_dead_letters(struct report *report, char **ret_name)
+{
+	int64_t n = 0;
+
+	(void)pthread_mutex_lock(&report->lock);
+	for (size_t i = 0; i < report->n_indices && !n; i++) {
+		n = report->indices[i].dead_letters;
+		if (n)
+			*ret_name = xstrdup(report->indices[i].name);
+	}
+	(void)pthread_mutex_unlock(&report->lock);
+	return n;
+}
+
 void report_pressure(struct report *report, bool under_pressure, const char *why)
 {
 	(void)pthread_mutex_lock(&report->lock);

@@ -75,8 +75,10 @@ void report_index_set(struct report *report, const struct report_index *index);
 void report_nulled_add(struct report *report, const char *name, int64_t n);
 /* How many dead letters the index is known to have. */
 int64_t report_dead_letters(struct report *report, const char *name);
-/* Sets that number, unless it was set since the revision was read. So counting takes no lock, and a count that began
- * earlier does not hide dead letters that were written meanwhile. */
+/* How many the first index has that has any, and its name (caller frees); 0: no index has. */
+int64_t report_any_dead_letters(struct report *report, char **ret_name);
+/* Sets the number of an index, unless it was set since the revision was read. So counting takes no lock, and a count
+ * that began earlier does not hide dead letters that were written meanwhile. */
 uint32_t report_dead_letters_revision(struct report *report, const char *name);
 void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision);
 /* The search engine pushes back, or takes writes again. */

@@ -31,7 +31,8 @@ struct applier {
 
 	/* the applier's own */
 	struct pg *pg;
-	struct search *search;
+	struct sink sink;
+	struct search *search; /* of the bulk writer */
 	struct bulk *bulk;
 	struct bulk_stats counted;
 	struct dead_letters dead;
@@ -190,7 +191,7 @@ static void finish(struct applier *a, const struct err *err)
 static int connect_both(struct applier *a, struct err *err)
 {
 	if (connector_pg(a->connector, CONNECTOR_UNLIMITED, "applier", &a->pg, err) < 0 ||
-	    connector_search(a->connector, &a->search, err) < 0 ||
+	    connector_sink(a->connector, &a->sink, err) < 0 || connector_search(a->connector, &a->search, err) < 0 ||
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	a->bulk = dead_letters_bulk(&a->dead, a->search);
@@ -225,7 +226,7 @@ int applier_start(const struct model *model, struct connector *connector, int wa
 	a->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->given, NULL);
-	dead_letters_init(&a->dead, model, connector);
+	dead_letters_init(&a->dead, &a->sink, &connector->run->report);
 	writer_init(&a->writer, model, connector);
 	a->spare = batch_new();
 	r = pthread_create(&a->thread, NULL, run, a);
@@ -251,6 +252,7 @@ void applier_stop(struct applier *a)
 	}
 	bulk_free(a->bulk);
 	search_free(a->search);
+	search_free(a->sink.search);
 	pg_close(a->pg);
 	dead_letters_release(&a->dead);
 	writer_release(&a->writer);

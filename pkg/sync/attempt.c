@@ -13,7 +13,7 @@ void attempt_end(struct attempt *at)
 	checkpoint_release(&at->cp);
 	at->cp = (struct checkpoint){0};
 	pg_close(TAKE_PTR(at->pg));
-	search_free(TAKE_PTR(at->search));
+	search_free(TAKE_PTR(at->sink.search));
 	connector_release(&at->connector);
 }
 
@@ -42,7 +42,7 @@ struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan)
 
 int attempt_save(struct attempt *at, struct err *err)
 {
-	if (checkpoint_save(at->search, at->run->key, &at->cp, err) < 0)
+	if (checkpoint_save(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "saving the checkpoint");
 	return 0;
 }

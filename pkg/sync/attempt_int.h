@@ -8,6 +8,7 @@
 #include "base/findings.h"
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
+#include "sink/sink.h"
 #include "sync/connector_int.h"
 #include "sync/model_int.h"
 #include "sync/run_int.h"
@@ -27,7 +28,7 @@ struct attempt {
 	struct carryover *past;
 	struct connector connector;
 	struct pg *pg;
-	struct search *search;
+	struct sink sink; /* sink.search is NULL until it is connected */
 	struct checkpoint cp;
 	struct model model;
 };

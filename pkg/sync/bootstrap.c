@@ -44,7 +44,8 @@ struct worker {
 	struct bootstrap *bootstrap;
 	pthread_t thread;
 	struct pg *pg;
-	struct search *search;
+	struct sink sink;
+	struct search *search; /* of the bulk writer */
 	struct bulk *bulk;
 	struct bulk_stats counted;
 	struct dead_letters dead;
@@ -399,7 +400,7 @@ static int refresh(struct worker *w, struct err *err)
 
 		if (i && b->ranges[i].plan == b->ranges[i - 1].plan)
 			continue;
-		if (search_refresh(w->search, index, err) < 0)
+		if (search_refresh(w->sink.search, index, err) < 0)
 			return err_wrap(err, "refreshing index \"%s\"", index);
 	}
 	return 0;
@@ -411,10 +412,13 @@ static int fill(struct worker *w, struct err *err)
 	struct chunk chunk;
 
 	if (connector_pg(connector, CONNECTOR_UNLIMITED, "bootstrap", &w->pg, err) < 0 ||
-	    connector_search(connector, &w->search, err) < 0 || pg_exec(w->pg, READING_SETTINGS, err) < 0)
+	    connector_sink(connector, &w->sink, err) < 0 || connector_search(connector, &w->search, err) < 0 ||
+	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
 		return -1;
 	w->bulk = dead_letters_bulk(&w->dead, w->search);
-	reading_init(&w->reading, w->pg, w->bulk, &w->dead);
+	reading_init(&w->reading, w->bootstrap->model, connector, w->pg);
+	w->reading.bulk = w->bulk;
+	w->reading.dead = &w->dead;
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)
 			return -1;
@@ -461,7 +465,7 @@ static int start_workers(struct bootstrap *b, struct err *err)
 		int r;
 
 		w->bootstrap = b;
-		dead_letters_init(&w->dead, b->model, b->connector);
+		dead_letters_init(&w->dead, &w->sink, &b->connector->run->report);
 		b->running++;
 		r = pthread_create(&w->thread, NULL, run, w);
 		if (r) {
@@ -511,6 +515,7 @@ void bootstrap_stop(struct bootstrap *b)
 		(void)pthread_join(w->thread, NULL);
 		bulk_free(w->bulk);
 		search_free(w->search);
+		search_free(w->sink.search);
 		if (w->pg)
 			reading_release(&w->reading);
 		pg_close(w->pg);

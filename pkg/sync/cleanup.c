@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "sync/dead_letters_int.h"
-#include "sync/generations_int.h"
+#include "sink/dead_letters.h"
+#include "sink/generations.h"
+#include "sync/attempt_int.h"
 
 static bool owned(const struct attempt *at)
 {
@@ -106,7 +107,7 @@ static int delete_generation(struct attempt *at, const char *alias, int64_t gene
 {
 	_cleanup_free_ char *concrete = generation_name(alias, generation);
 
-	if (generation && search_index_delete(at->search, concrete, err) < 0)
+	if (generation && search_index_delete(at->sink.search, concrete, err) < 0)
 		return err_wrap(err, "deleting index \"%s\"", concrete);
 	return 0;
 }
@@ -114,14 +115,15 @@ static int delete_generation(struct attempt *at, const char *alias, int64_t gene
 static int drop_index(struct attempt *at, const struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
-	_cleanup_free_ char *dead = xasprintf("%s" DEAD_LETTERS_SUFFIX, index->name);
+	_cleanup_free_ char *dead = dead_letters_index(index->name);
 
 	/* What nobody can read goes in any case. */
-	if (generation_collect(at, index->name, index->live, err) < 0)
+	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
 		return -1;
 	if (at->run->spec->delete_index == SPEC_RETAIN)
-		return index->live ? generation_disown(at, live, err) : 0;
-	if (delete_generation(at, index->name, index->live, err) < 0 || search_index_delete(at->search, dead, err) < 0)
+		return index->live ? generation_disown(&at->sink, live, err) : 0;
+	if (delete_generation(at, index->name, index->live, err) < 0 ||
+	    search_index_delete(at->sink.search, dead, err) < 0)
 		return err_wrap(err, "deleting index \"%s\"", index->name);
 	return 0;
 }
@@ -131,7 +133,8 @@ static int drop_sink(struct attempt *at, struct err *err)
 	for (size_t i = 0; i < at->cp.n_indices; i++)
 		if (drop_index(at, &at->cp.indices[i], err) < 0)
 			return -1;
-	if (at->run->spec->delete_checkpoint == SPEC_DELETE && checkpoint_delete(at->search, at->run->key, err) < 0)
+	if (at->run->spec->delete_checkpoint == SPEC_DELETE &&
+	    checkpoint_delete(at->sink.search, at->run->key, err) < 0)
 		return err_wrap(err, "deleting the checkpoint");
 	return 0;
 }
@@ -148,14 +151,14 @@ static bool nothing_was_made(struct attempt *at)
 {
 	struct err ignored;
 
-	return connector_search(&at->connector, &at->search, &ignored) == 0 &&
-	       checkpoint_load(at->search, at->run->key, &at->cp, &ignored) == 0 && at->cp.phase == CHECKPOINT_NEW;
+	return connector_sink(&at->connector, &at->sink, &ignored) == 0 &&
+	       checkpoint_load(at->sink.search, at->run->key, &at->cp, &ignored) == 0 && at->cp.phase == CHECKPOINT_NEW;
 }
 
 static int clean_sink(struct attempt *at, bool derived, struct err *err)
 {
-	if (connector_search(&at->connector, &at->search, err) < 0 ||
-	    checkpoint_load(at->search, at->run->key, &at->cp, err) < 0)
+	if (connector_sink(&at->connector, &at->sink, err) < 0 ||
+	    checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "sink");
 	if (!owned(at)) {
 		log_warn("sync", "the slot belongs to somebody else, skipping the clean-up",

@@ -114,6 +114,21 @@ int connector_search(struct connector *c, struct search **ret, struct err *err)
 	return search_new(c->target, is_cancelled, c, ret, err);
 }
 
+int connector_sink(struct connector *c, struct sink *ret, struct err *err)
+{
+	const struct spec *spec = c->run->spec;
+
+	*ret = (struct sink){
+		.owner = c->run->owner,
+		.uid = spec->uid,
+		.adopt_existing = spec->sink.adopt_existing_index,
+		.stall_on_error = spec->on_error == SPEC_ON_ERROR_STALL,
+		.bulk_max_bytes = (size_t)spec->sink.bulk_max_bytes,
+		.bulk_concurrency = (unsigned)spec->sink.bulk_concurrency,
+	};
+	return connector_search(c, &ret->search, err);
+}
+
 void connector_wake(int fd)
 {
 	uint64_t one = 1;

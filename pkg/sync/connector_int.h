@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "postgres/pg.h"
 #include "search/search.h"
+#include "sink/sink.h"
 
 struct http_target;
 struct run;
@@ -38,6 +39,8 @@ int connector_pg(const struct connector *c, enum connector_limit limit, const ch
 /* A walsender. */
 int connector_replication(const struct connector *c, struct pg **ret, struct err *err) WARN_UNUSED;
 int connector_search(struct connector *c, struct search **ret, struct err *err) WARN_UNUSED;
+/* The context of a thread, with a connection that the caller frees (ret->search). */
+int connector_sink(struct connector *c, struct sink *ret, struct err *err) WARN_UNUSED;
 
 /* Ends every wait of the attempt. */
 void connector_cancel(const struct connector *c);

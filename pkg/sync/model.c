@@ -2,7 +2,6 @@
 #include "sync/model_int.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "sync/partitions_int.h"
 
@@ -37,12 +36,4 @@ const struct catalog_table **model_tables(const struct model *m, size_t *ret_n)
 	}
 	*ret_n = n;
 	return tables;
-}
-
-const char *model_alias(const struct model *m, const char *concrete)
-{
-	for (size_t i = 0; i < m->n_plans; i++)
-		if (!strcmp(m->concrete[i], concrete))
-			return m->plans[i]->document->index;
-	return concrete;
 }

@@ -42,7 +42,5 @@ struct model {
 void model_release(struct model *m);
 /* The distinct tables of all plans, in the catalog's order; caller frees the array. */
 const struct catalog_table **model_tables(const struct model *m, size_t *ret_n);
-/* The alias of the concrete index. */
-const char *model_alias(const struct model *m, const char *concrete);
 
 #endif

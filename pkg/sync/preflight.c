@@ -49,13 +49,13 @@ static int reach_source(struct attempt *at, struct err *err)
 static int reach_sink(struct attempt *at, struct err *err)
 {
 	struct search_info info = {0};
-	int r = connector_search(&at->connector, &at->search, err);
+	int r = connector_sink(&at->connector, &at->sink, err);
 
 	/* One that does not even say who it is, is away; making an index may take its time. */
 	if (r == 0) {
-		search_set_timeout(at->search, ATTEMPT_SINK_MS);
-		r = search_info(at->search, &info, err);
-		search_set_timeout(at->search, 0);
+		search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
+		r = search_info(at->sink.search, &info, err);
+		search_set_timeout(at->sink.search, 0);
 	}
 	if (r < 0) {
 		name_secret(err, at->run->spec->sink.auth_secret.name);
@@ -492,7 +492,7 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 		if (!document->pipeline)
 			continue;
 		/* A login that may use it need not be allowed to look at it. */
-		if (search_pipeline_exists(at->search, document->pipeline, &exists, err) < 0) {
+		if (search_pipeline_exists(at->sink.search, document->pipeline, &exists, err) < 0) {
 			if (err->kind != ERR_DENIED)
 				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
 		} else if (!exists) {

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/dead_letters_int.h"
-#include "sync/generations_int.h"
+#include "sink/dead_letters.h"
+#include "sink/generations.h"
 #include "sync/partitions_int.h"
 #include "sync/situation_int.h"
 #include "sync/source_int.h"
@@ -24,8 +24,9 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 {
 	struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[plan]->document->index);
 
-	if (generation_create(at, at->model.plans[plan], after, &index->generation, err) < 0 ||
-	    dead_letters_begin(at->run, at->search, index->name, err) < 0)
+	if (generation_create(&at->sink, index->name, at->model.plans[plan]->index_body, after, &index->generation,
+			      err) < 0 ||
+	    dead_letters_begin(&at->sink, index->name, err) < 0)
 		return -1;
 	free(TAKE_PTR(index->ranges));
 	index->n_ranges = 0;
@@ -72,7 +73,7 @@ static int new_generations(struct attempt *at, uint64_t version, struct err *err
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
 
-		if (generation_take_back(at, index->name, index->live, err) < 0 ||
+		if (generation_take_back(&at->sink, index->name, index->live, err) < 0 ||
 		    begin_generation(at, i, index->live, version, err) < 0)
 			return -1;
 	}
@@ -220,7 +221,7 @@ static int ensure_indices(struct attempt *at, const struct situation *s, struct 
 
 		free(at->model.concrete[i]);
 		at->model.concrete[i] = generation_name(index->name, index->generation);
-		if (generation_is_ours(at, at->model.concrete[i], &exists, err) < 0)
+		if (generation_is_ours(&at->sink, at->model.concrete[i], &exists, err) < 0)
 			return -1;
 		if (exists && at->cp.phase == CHECKPOINT_LIVE && index->live != index->generation)
 			at->cp.phase = CHECKPOINT_BOOTSTRAP; /* somebody moved the alias: it is put back like after a
@@ -248,19 +249,19 @@ static int check_owners(struct attempt *at, struct err *err)
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
 
-		if (generation_check_owner(at, at->model.plans[i]->document->index, &index->live, err) < 0)
+		if (generation_check_owner(&at->sink, at->model.plans[i]->document->index, &index->live, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* Whatever is written from here on takes the letter of its document along. */
-static int count_letters(struct attempt *at, struct err *err)
+/* What is written from here on deletes the dead letter of its document. */
+static int count_dead_letters(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++)
-		if (dead_letters_count(at->run, at->search, at->model.plans[i]->document->index, err) < 0)
+		if (dead_letters_count(&at->sink, &at->run->report, at->model.plans[i]->document->index, err) < 0)
 			return -1;
-	dead_letters_say(at->run, &at->model);
+	dead_letters_set_condition(&at->run->report);
 	return 0;
 }
 
@@ -306,7 +307,7 @@ int prepare(struct attempt *at, struct pg **ret, struct err *err)
 	if ((s.new_slot_why ? begin_anew(at, replication, &s, err) : resume(at, &s, err)) < 0)
 		return -1;
 	at->past->truncated = 0;
-	if (ensure_indices(at, &s, err) < 0 || count_letters(at, err) < 0 || fill_views(at, err) < 0)
+	if (ensure_indices(at, &s, err) < 0 || count_dead_letters(at, err) < 0 || fill_views(at, err) < 0)
 		return -1;
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		at->model.filled[i] = attempt_index(at, i)->version;
@@ -314,13 +315,31 @@ int prepare(struct attempt *at, struct pg **ret, struct err *err)
 	return 0;
 }
 
+static int refuse_empty(const struct checkpoint_index *index, struct err *err)
+{
+	_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
+
+	return err_reason(
+		err, ERR_INVALID, "EveryDocumentRejected",
+		"index \"%s\" has no document, as those of all %llu rows were rejected, so alias \"%s\" is not moved "
+		"to it: \"%s" DEAD_LETTERS_SUFFIX "\" says why; correct the mapping, the schema or the rows",
+		concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
+}
+
+/* A generation that received nothing of what was read must not replace another one. */
 static int check_filled(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		const struct checkpoint_index *index = attempt_index(at, i);
+		bool would_empty;
+		int rows = 0;
 
-		if (generation_check_filled(at, at->model.plans[i], index, err) < 0)
+		if (generation_would_empty(&at->sink, index, &would_empty, err) < 0)
 			return -1;
+		if (would_empty && source_count_rows(at->pg, at->model.plans[i]->root, 1, &rows, err) < 0)
+			return -1;
+		if (rows)
+			return refuse_empty(index, err);
 	}
 	return 0;
 }
@@ -332,7 +351,8 @@ int prepare_go_live(struct attempt *at, struct err *err)
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		struct checkpoint_index *index = attempt_index(at, i);
 
-		if (generation_go_live(at, at->model.plans[i], index->generation, err) < 0)
+		if (generation_go_live(&at->sink, index->name, at->model.plans[i]->index_body, index->generation, err) <
+		    0)
 			return -1;
 		index->live = index->generation;
 	}
@@ -343,7 +363,7 @@ int prepare_go_live(struct attempt *at, struct err *err)
 int prepare_collect_generations(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->cp.n_indices; i++)
-		if (generation_collect(at, at->cp.indices[i].name, at->cp.indices[i].live, err) < 0)
+		if (generation_collect(&at->sink, at->cp.indices[i].name, at->cp.indices[i].live, err) < 0)
 			return -1;
 	return 0;
 }

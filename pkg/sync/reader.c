@@ -6,12 +6,12 @@
 
 #include "base/parse.h"
 
-/* MOST_LETTERS: besides those of the requests in flight. */
-enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_LETTERS = 1000 };
+/* MOST_DEAD_LETTERS: besides those of the requests in flight. */
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000 };
 
-void reading_init(struct reading *r, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
+void reading_init(struct reading *r, const struct model *model, struct connector *connector, struct pg *pg)
 {
-	*r = (struct reading){.model = dead->model, .connector = dead->connector, .pg = pg, .bulk = bulk, .dead = dead};
+	*r = (struct reading){.model = model, .connector = connector, .pg = pg};
 	strbuf_init(&r->scratch, ID_BYTES);
 	strbuf_init(&r->routing, ID_BYTES);
 	strbuf_init(&r->keyed, KEYED_BYTES);
@@ -22,8 +22,8 @@ void reading_release(struct reading *r)
 	strbuf_release(&r->scratch);
 	strbuf_release(&r->routing);
 	strbuf_release(&r->keyed);
-	free(r->letters);
-	r->letters = NULL;
+	free(r->dead_index);
+	r->dead_index = NULL;
 }
 
 void reading_begin_plan(struct reading *r, size_t plan)
@@ -31,21 +31,20 @@ void reading_begin_plan(struct reading *r, size_t plan)
 	const char *index = r->model->plans[plan]->document->index;
 
 	r->plan = plan;
-	free(r->letters);
-	r->letters = report_dead_letters(&r->connector->run->report, index) > 0
-			     ? xasprintf("%s" DEAD_LETTERS_SUFFIX, index)
-			     : NULL;
+	free(r->dead_index);
+	r->dead_index = report_dead_letters(&r->connector->run->report, index) > 0 ? dead_letters_index(index) : NULL;
 }
 
-/* A document that is written (or deleted) again is rejected no more, or gets a new letter with the same version. */
+/* A document that is written (or deleted) again is no longer rejected, or gets a new dead letter with the same version.
+ */
 static int add_action(struct reading *r, const struct bulk_action *action, struct err *err)
 {
-	struct bulk_action letter = {
-		.index = r->letters, .id = action->id, .id_len = action->id_len, .version = action->version};
+	struct bulk_action dead = {
+		.index = r->dead_index, .id = action->id, .id_len = action->id_len, .version = action->version};
 
 	if (bulk_add(r->bulk, action, err) < 0)
 		return -1;
-	return r->letters ? bulk_add(r->bulk, &letter, err) : 0;
+	return r->dead_index ? bulk_add(r->bulk, &dead, err) : 0;
 }
 
 /* Of several keys of one root, that with its present routing. */
@@ -134,9 +133,9 @@ static int add_document(struct reading *r, const struct pg_result *row, struct e
 }
 
 /* Rejections may be as many as the rows: they must not pile up. */
-static int keep_letters(struct reading *r, struct err *err)
+static int keep_dead_letters(struct reading *r, struct err *err)
 {
-	if (r->dead->n < MOST_LETTERS)
+	if (r->dead->n < MOST_DEAD_LETTERS)
 		return 0;
 	return bulk_flush(r->bulk, err) < 0 || dead_letters_flush(r->dead, r->bulk, err) < 0 ? -1 : 0;
 }
@@ -154,7 +153,7 @@ int reading_take(struct reading *r, struct err *err)
 			return got;
 		if (r->wanted)
 			mark_seen(r, row, plan);
-		if (add_document(r, row, err) < 0 || keep_letters(r, err) < 0)
+		if (add_document(r, row, err) < 0 || keep_dead_letters(r, err) < 0)
 			return -1;
 		r->rows++;
 	}
@@ -199,7 +198,7 @@ int reading_add_failed(struct reading *r, const char *key, size_t len, const str
 	(void)document_id(&r->scratch, plan->id_format, &ids);
 	if (dead_letters_add_failed(r->dead, r->model->concrete[r->plan], r->scratch.data, r->version, why, err) < 0)
 		return -1;
-	return keep_letters(r, err);
+	return keep_dead_letters(r, err);
 }
 
 int reading_delete(struct reading *r, const char *key, size_t len, struct err *err)

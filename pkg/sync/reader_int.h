@@ -2,8 +2,8 @@
 #ifndef PGSYNC_SYNC_READER_INT_H
 #define PGSYNC_SYNC_READER_INT_H
 
+#include "sink/dead_letters.h"
 #include "sync/attempt_int.h"
-#include "sync/dead_letters_int.h"
 
 /* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
  * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
@@ -17,7 +17,7 @@ struct reading {
 	struct bulk *bulk;
 	struct dead_letters *dead;
 	size_t plan;
-	char *letters; /* the plan's dead-letter index, when it holds any: what is written now leaves it */
+	char *dead_index; /* the plan's dead-letter index, if it has any: what is written now leaves it */
 	uint64_t version;
 	struct keyset *wanted; /* keys of this plan to mark as seen, or NULL */
 	struct strbuf scratch; /* for ids and keys */
@@ -26,8 +26,8 @@ struct reading {
 	uint64_t rows;
 };
 
-/* Everything is borrowed. */
-void reading_init(struct reading *r, struct pg *pg, struct bulk *bulk, struct dead_letters *dead);
+/* Everything is borrowed; the caller sets bulk and dead. */
+void reading_init(struct reading *r, const struct model *model, struct connector *connector, struct pg *pg);
 void reading_release(struct reading *r);
 /* What follows belongs to this plan. */
 void reading_begin_plan(struct reading *r, size_t plan);

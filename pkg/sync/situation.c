@@ -189,7 +189,7 @@ static const char *generation_trouble(const struct attempt *at, const struct sit
 
 int situation_look(struct attempt *at, struct situation *s, struct err *err)
 {
-	if (checkpoint_load(at->search, at->run->key, &at->cp, err) < 0)
+	if (checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
 	if (pg_slot_read(at->pg, at->run->spec->source.slot_name, &s->slot, err) < 0)
 		return err_wrap(err, "reading the slot");

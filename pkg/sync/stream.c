@@ -453,7 +453,7 @@ static int open_stream(struct stream *s, struct pg *replication, struct err *err
 	/* What a writer of an earlier attempt met is not said of this one's. */
 	report_pressure(&at->run->report, false, NULL);
 	/* This thread answers the server: an engine that hangs must not keep it from that. */
-	search_set_timeout(at->search, ATTEMPT_SINK_MS);
+	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
 	s->start_ms = clock_now_ms();
 	if (pg_flush_lsn(at->pg, &s->vitals.start_lsn, err) < 0)
 		return -1;

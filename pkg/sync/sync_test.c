@@ -1,4 +1,4 @@
-/* Tests of partitions and index names. */
+/* Tests of partitions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "sync/generations_int.h"
 #include "sync/partitions_int.h"
 
 /* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
@@ -86,29 +85,12 @@ static void test_partitions_when_as_known_then_nothing(void **state)
 	partition_resync_release(&m.resync);
 }
 
-/* --- names */
-
-static void test_generation_number_when_name_is_not_ours_then_zero(void **state)
-{
-	_cleanup_free_ char *name = generation_name("books", 12);
-
-	UNUSED(state);
-	assert_string_equal(name, "books-g12");
-	assert_int_equal(generation_number("books", name), 12);
-	assert_int_equal(generation_number("book", name), 0);
-	assert_int_equal(generation_number("books", "books-g"), 0);
-	assert_int_equal(generation_number("books", "books-g0"), 0);
-	assert_int_equal(generation_number("books", "books-gx"), 0);
-	assert_int_equal(generation_number("books", "other"), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_partitions_when_one_is_new_then_its_rows_are_read),
 		cmocka_unit_test(test_partitions_when_one_is_gone_then_every_root_or_the_index_anew),
 		cmocka_unit_test(test_partitions_when_as_known_then_nothing),
-		cmocka_unit_test(test_generation_number_when_name_is_not_ours_then_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

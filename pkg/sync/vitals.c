@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "sync/dead_letters_int.h"
-#include "sync/generations_int.h"
+#include "sink/dead_letters.h"
+#include "sink/generations.h"
 
 enum {
 	SLOT_MS = 1000,
@@ -114,11 +114,11 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 	struct search_stats stats;
 	bool ours = false, live = true;
 
-	if (generation_is_ours(at, concrete, &ours, &v->sink_err) < 0 ||
-	    (ours && search_stats(at->search, concrete, &stats, &v->sink_err) < 0))
+	if (generation_is_ours(&at->sink, concrete, &ours, &v->sink_err) < 0 ||
+	    (ours && search_stats(at->sink.search, concrete, &stats, &v->sink_err) < 0))
 		return;
 	if (ours && at->cp.phase == CHECKPOINT_LIVE &&
-	    generation_is_live(at, index->name, concrete, &live, &v->sink_err) < 0)
+	    generation_is_live(&at->sink, index->name, concrete, &live, &v->sink_err) < 0)
 		return;
 	v->index_gone = v->index_gone || !ours || !live;
 	if (!ours)
@@ -126,7 +126,7 @@ static void look_at_index(struct vitals *v, const struct checkpoint_index *index
 	report.documents = stats.documents;
 	memcpy(report.health, stats.health, sizeof(report.health));
 	report_index_set(&at->run->report, &report);
-	(void)!dead_letters_count(at->run, at->search, index->name, &v->sink_err);
+	(void)!dead_letters_count(&at->sink, &at->run->report, index->name, &v->sink_err);
 }
 
 /* Counts for people, and a sign of life of the engine when there is nothing to write. A failure is a condition, no end
@@ -139,7 +139,7 @@ static void look_at_indices(struct vitals *v)
 	for (size_t i = 0; i < at->model.n_plans && v->sink_err.kind == ERR_NONE; i++)
 		look_at_index(v, attempt_index(at, i), at->model.concrete[i]);
 	if (v->sink_err.kind == ERR_NONE)
-		dead_letters_say(at->run, &at->model);
+		dead_letters_set_condition(&at->run->report);
 	/* Asking may have taken as long as a time-out: the pause counts from here. */
 	v->indices_ms = clock_now_ms();
 }

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sink/purge.h"
 #include "sync/identity_int.h"
-#include "sync/purge_int.h"
 #include "sync/source_int.h"
 
 enum {
@@ -439,13 +439,10 @@ static void begin_plan(struct writer *w, size_t plan)
 /* Neither the index nor the table is large. */
 static int is_small(struct writer *w, size_t plan, bool *ret, struct err *err)
 {
-	_cleanup_(search_freep) struct search *search = NULL;
 	struct search_stats stats;
 	int rows;
 
-	/* The bulk writer's own is busy with bulks. */
-	if (connector_search(w->connector, &search, err) < 0 ||
-	    search_stats(search, w->model->concrete[plan], &stats, err) < 0)
+	if (search_stats(w->reading.dead->sink->search, w->model->concrete[plan], &stats, err) < 0)
 		return err_wrap(err, "counting the documents of a truncated table");
 	if (source_count_rows(w->pg, w->model->plans[plan]->root, SWEEP_DOCUMENTS + 1, &rows, err) < 0)
 		return -1;
@@ -504,6 +501,16 @@ int writer_write(struct writer *w, struct batch *batch, size_t n_txns, struct er
 	return 0;
 }
 
+/* The documents of a plan and its dead letters. */
+static int purge_plan(struct reading *r, struct err *err)
+{
+	const struct sink *sink = r->dead->sink;
+
+	if (purge_older(sink, r->model->concrete[r->plan], r->version, r->bulk, err) < 0)
+		return -1;
+	return r->dead_index ? purge_older(sink, r->dead_index, r->version, r->bulk, err) : 0;
+}
+
 int writer_sweep(struct writer *w, struct err *err)
 {
 	int any = 0;
@@ -513,7 +520,7 @@ int writer_sweep(struct writer *w, struct err *err)
 			continue;
 		w->to_sweep[i] = false;
 		begin_plan(w, i);
-		if (purge_older(&w->reading, err) < 0)
+		if (purge_plan(&w->reading, err) < 0)
 			return -1;
 		any = 1;
 	}
@@ -536,7 +543,9 @@ void writer_init(struct writer *w, const struct model *model, struct connector *
 void writer_connect(struct writer *w, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
 {
 	w->pg = pg;
-	reading_init(&w->reading, pg, bulk, dead);
+	reading_init(&w->reading, w->model, w->connector, pg);
+	w->reading.bulk = bulk;
+	w->reading.dead = dead;
 }
 
 void writer_release(struct writer *w)

@@ -1,0 +1,274 @@
+/* Dead letters. */
+#include "sink/dead_letters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "sink/generations.h"
+#include "json/json.h"
+
+enum { LETTER_BYTES = 64 * 1024 };
+
+struct dead_letter {
+	char *index; /* the dead-letter index */
+	char *id;
+	char *document;
+	uint64_t version;
+};
+
+char *dead_letters_index(const char *alias)
+{
+	return xasprintf("%s" DEAD_LETTERS_SUFFIX, alias);
+}
+
+void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct report *report)
+{
+	*d = (struct dead_letters){.sink = sink, .report = report};
+}
+
+static void forget(struct dead_letters *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		free(d->items[i].index);
+		free(d->items[i].id);
+		free(d->items[i].document);
+	}
+	d->n = 0;
+}
+
+void dead_letters_release(struct dead_letters *d)
+{
+	forget(d);
+	free(d->items);
+	dead_letters_init(d, d->sink, d->report);
+}
+
+char *dead_letters_encode(const struct bulk_rejection *r, const char *operation, const char *alias, int64_t wall_us)
+{
+	char time[CLOCK_RFC3339_BYTES];
+	struct strbuf sb;
+
+	strbuf_init(&sb, LETTER_BYTES);
+	strbuf_adds(&sb, "{\"index\":");
+	strbuf_add_json(&sb, alias, strlen(alias));
+	strbuf_adds(&sb, ",\"id\":");
+	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
+	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", operation, r->status,
+		    clock_rfc3339_micro(wall_us, time));
+	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
+	strbuf_adds(&sb, ",\"reason\":");
+	strbuf_add_json(&sb, r->reason, strnlen(r->reason, 4096));
+	strbuf_addc(&sb, '}');
+	return strbuf_detach(&sb);
+}
+
+static void collect(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
+{
+	_cleanup_free_ char *alias = generation_alias(r->index);
+	struct dead_letter *item;
+
+	ALLOC_GROW(d->items, d->n + 1, d->alloc);
+	item = &d->items[d->n++];
+	*item = (struct dead_letter){
+		.index = dead_letters_index(alias),
+		/* An id that is too long for the engine is too long for its dead letter as well. */
+		.id = xstrndup(r->id, strnlen(r->id, 512)),
+		.document = dead_letters_encode(r, operation, alias, clock_wall_us()),
+		.version = r->version,
+	};
+}
+
+static int on_rejected(void *user, const struct bulk_rejection *r, struct err *err)
+{
+	struct dead_letters *d = user;
+	_cleanup_free_ char *alias = generation_alias(r->index);
+
+	if (d->sink->stall_on_error)
+		return err_reason(err, ERR_INVALID, "DocumentRejected",
+				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
+				  alias, r->id, r->type, r->reason);
+	collect(d, r, r->is_delete ? "delete" : "index");
+	return 0;
+}
+
+int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
+			    const struct err *why, struct err *err)
+{
+	const struct bulk_rejection r = {
+		.index = concrete, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
+	_cleanup_free_ char *alias = generation_alias(concrete);
+
+	if (d->sink->stall_on_error)
+		return err_reason(
+			err, ERR_INVALID, "DocumentFailed",
+			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
+			"schema fails: %.512s; onError.policy is Stall",
+			id, alias, why->msg);
+	collect(d, &r, "read");
+	return 0;
+}
+
+static void on_pressure(void *user, bool under_pressure, const char *why)
+{
+	struct dead_letters *d = user;
+
+	report_pressure(d->report, under_pressure, why);
+}
+
+struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search)
+{
+	struct bulk_options options = sink_bulk_options(d->sink);
+
+	options.on_rejected = on_rejected;
+	options.on_pressure = on_pressure;
+	options.user = d;
+	return bulk_new(search, &options);
+}
+
+static int ensure_index(struct dead_letters *d, const char *index, struct err *err)
+{
+	_cleanup_json_ json_t *body = json_pack(
+		"{s:{s:{s:s}}, s:{s:o, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
+		"settings", "index", "auto_expand_replicas", "0-1", "mappings", "_meta", generation_owner_meta(d->sink),
+		"dynamic", 0, "properties", "index", "type", "keyword", "id", "type", "keyword", "operation", "type",
+		"keyword", "status", "type", "short", "time", "type", "date", "type", "type", "keyword", "reason",
+		"type", "text");
+	bool exists = false;
+
+	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
+		return -1;
+	if (exists)
+		return 0;
+	if (search_index_create(d->sink->search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
+		return err_wrap(err, "creating \"%s\"", index);
+	return 0;
+}
+
+/* Calls fn for each distinct index: rejections of one index follow one another. */
+static int each_index(struct dead_letters *d, int (*fn)(struct dead_letters *d, const char *index, struct err *err),
+		      struct err *err)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (!i || strcmp(d->items[i].index, d->items[i - 1].index) != 0)
+			if (fn(d, d->items[i].index, err) < 0)
+				return -1;
+	return 0;
+}
+
+static char *alias_of(const char *index)
+{
+	return xstrndup(index, strlen(index) - strlen(DEAD_LETTERS_SUFFIX));
+}
+
+/* A login that may not touch the index has never written one. */
+static bool are_none(const struct err *err)
+{
+	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
+}
+
+/* Dead letters are rare, and the user looks at once: count them now rather than with the next statistics. */
+static int count_now(struct dead_letters *d, const char *index, struct err *err)
+{
+	_cleanup_free_ char *alias = alias_of(index);
+
+	return search_refresh(d->sink->search, index, err) < 0 ? -1
+							       : dead_letters_count(d->sink, d->report, alias, err);
+}
+
+int dead_letters_count(const struct sink *sink, struct report *report, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	uint32_t revision = report_dead_letters_revision(report, alias);
+	struct search_stats stats = {0};
+	struct err why = {0};
+
+	if (search_stats(sink->search, index, &stats, &why) < 0 && !are_none(&why)) {
+		*err = why;
+		return err_wrap(err, "counting the dead letters of \"%s\"", alias);
+	}
+	report_dead_letters_set(report, alias, stats.documents, revision);
+	return 0;
+}
+
+/* Of another PgSync that has a document of this name. One of an earlier resource of our name, or one that the engine
+ * made by itself, is not. */
+static bool is_foreign(const struct sink *sink, const json_t *meta)
+{
+	return strcmp(jsonx_string(meta, "pgsync.owner", sink->owner), sink->owner) != 0;
+}
+
+int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	_cleanup_json_ json_t *meta = NULL;
+
+	if (search_index_meta(sink->search, index, &meta, err) < 0)
+		return are_none(err) ? 0 : err_wrap(err, "reading who owns index \"%s\"", index);
+	if (!is_foreign(sink, meta) && search_index_delete(sink->search, index, err) < 0)
+		return err_wrap(err, "deleting the dead letters of an older generation");
+	return 0;
+}
+
+void dead_letters_set_condition(struct report *report)
+{
+	_cleanup_free_ char *alias = NULL;
+	int64_t n = report_any_dead_letters(report, &alias);
+
+	if (n > 0)
+		report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+				 "%lld documents were rejected or could not be made; see index \"%s" DEAD_LETTERS_SUFFIX
+				 "\"",
+				 (long long)n, alias);
+	else
+		report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "there are no dead letters");
+}
+
+/* The condition names the last one. */
+static void set_condition_at_once(struct report *report, const struct dead_letter *last)
+{
+	_cleanup_free_ char *alias = alias_of(last->index);
+
+	report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
+			 (long long)report_dead_letters(report, alias), last->id, last->index);
+}
+
+int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err)
+{
+	_cleanup_(dead_letters_release) struct dead_letters taken = *d;
+
+	dead_letters_init(d, d->sink, d->report);
+	if (!taken.n)
+		return 0;
+	if (each_index(&taken, ensure_index, err) < 0)
+		return -1;
+	for (size_t i = 0; i < taken.n; i++) {
+		struct bulk_action action = {.index = taken.items[i].index,
+					     .id = taken.items[i].id,
+					     .id_len = strlen(taken.items[i].id),
+					     .version = taken.items[i].version,
+					     .document = taken.items[i].document,
+					     .document_len = strlen(taken.items[i].document)};
+
+		if (bulk_add(bulk, &action, err) < 0)
+			return -1;
+	}
+	if (bulk_flush(bulk, err) < 0)
+		return err_wrap(err, "writing dead letters");
+	if (FAILPOINT(DEADLETTER_WRITTEN, err) < 0)
+		return -1;
+	if (d->n)
+		return err_reason(err, ERR_INVALID, "DeadLetterRejected",
+				  "index \"%s\" rejects dead letters: delete it, it is made anew",
+				  taken.items[0].index);
+	if (each_index(&taken, count_now, err) < 0)
+		return err_wrap(err, "counting dead letters");
+	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
+		 KV_STR("first", taken.items[0].document));
+	set_condition_at_once(d->report, &taken.items[taken.n - 1]);
+	return 0;
+}

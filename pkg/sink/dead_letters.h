@@ -1,0 +1,52 @@
+/* Dead letters: documents that the engine rejected, or that could not be made. They are kept in "<alias>-dead-letters"
+ * with the reason, so that the rest can go on.
+ *
+ * A collector belongs to one thread and its bulk writer. What was rejected is durable once dead_letters_flush has
+ * returned; only then may the transactions behind it be acknowledged.
+ */
+#ifndef PGSYNC_SINK_DEAD_LETTERS_H
+#define PGSYNC_SINK_DEAD_LETTERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "conditions/report.h"
+#include "sink/sink.h"
+
+#define DEAD_LETTERS_SUFFIX "-dead-letters"
+
+/* The name of the alias's dead-letter index; caller frees. */
+char *dead_letters_index(const char *alias);
+/* A dead letter as it is stored; pure. operation: "index", "delete", or "read" if the document could not be made.
+ * Caller frees. */
+char *dead_letters_encode(const struct bulk_rejection *r, const char *operation, const char *alias, int64_t wall_us);
+
+struct dead_letters {
+	const struct sink *sink;
+	struct report *report;
+	struct dead_letter *items;
+	size_t n, alloc;
+};
+
+/* Both are borrowed. */
+void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct report *report);
+void dead_letters_release(struct dead_letters *d);
+/* A writer with the sink's limits on a connection of its own. What it rejects is collected here, or is
+ * INVALID/DocumentRejected if the sink stalls on errors. Both stay in place while it lives. */
+struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search);
+/* Collects a document that could not be made, or fails with INVALID/DocumentFailed. concrete: the index that it would
+ * have gone to. */
+int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
+			    const struct err *why, struct err *err) WARN_UNUSED;
+/* Writes what was collected; call it after bulk_flush. */
+int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
+
+/* Deletes the dead letters of the generation before: what is still rejected becomes a new one. */
+int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
+/* Counts those that a search finds, for the report. */
+int dead_letters_count(const struct sink *sink, struct report *report, const char *alias, struct err *err) WARN_UNUSED;
+/* Sets the condition Degraded from the counts. */
+void dead_letters_set_condition(struct report *report);
+
+#endif

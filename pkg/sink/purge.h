@@ -1,0 +1,19 @@
+/* Deletes documents of rows that are gone without an event: those that left a view, those of a truncated table.
+ *
+ * Everything that the root contains has just been written with one version, and is durable: so whatever is older is
+ * gone. This needs no list of keys in memory, and no way back from an _id to a key; a page of hits gives shard and
+ * version. A document that was rejected leaves its older self without a row as well: only its dead letter stays.
+ */
+#ifndef PGSYNC_SINK_PURGE_H
+#define PGSYNC_SINK_PURGE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "sink/sink.h"
+
+/* Adds a delete to the bulk writer for each document of the index that is older than the version. */
+int purge_older(const struct sink *sink, const char *index, uint64_t version, struct bulk *bulk,
+		struct err *err) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,11 @@
+/* The limits of bulk writers. */
+#include "sink/sink.h"
+
+struct bulk_options sink_bulk_options(const struct sink *sink)
+{
+	return (struct bulk_options){
+		.max_bytes = sink->bulk_max_bytes < SINK_BODY_BYTES ? sink->bulk_max_bytes : SINK_BODY_BYTES,
+		.concurrency = sink->bulk_concurrency,
+		.retry_ms = SINK_RETRY_MS,
+	};
+}
