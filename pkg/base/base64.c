@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-static int digit_value(char c)
+static int sextet_value(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -26,7 +26,7 @@ char *base64_decode(const char *text, size_t *ret_len)
 	uint32_t group = 0;
 
 	for (const char *p = text; *p; p++) {
-		int value = digit_value(*p);
+		int value = sextet_value(*p);
 
 		if (*p == '\n' || *p == '\r')
 			continue;

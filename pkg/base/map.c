@@ -55,7 +55,7 @@ size_t map_size(const struct map *m)
 	return HASH_COUNT(m->head);
 }
 
-static struct entry *find(const struct map *m, const void *key, size_t len)
+static struct entry *find_key(const struct map *m, const void *key, size_t len)
 {
 	struct entry *e;
 
@@ -65,7 +65,7 @@ static struct entry *find(const struct map *m, const void *key, size_t len)
 
 void *map_get(const struct map *m, const void *key, size_t len)
 {
-	struct entry *e = find(m, key, len);
+	struct entry *e = find_key(m, key, len);
 
 	return e ? e->value : NULL;
 }
@@ -77,7 +77,7 @@ void *map_gets(const struct map *m, const char *key)
 
 void map_put(struct map *m, const void *key, size_t len, void *value)
 {
-	struct entry *e = find(m, key, len);
+	struct entry *e = find_key(m, key, len);
 
 	if (e) {
 		if (m->free_value && e->value && e->value != value)
@@ -99,7 +99,7 @@ void map_puts(struct map *m, const char *key, void *value)
 
 bool map_remove(struct map *m, const void *key, size_t len)
 {
-	struct entry *e = find(m, key, len);
+	struct entry *e = find_key(m, key, len);
 
 	if (!e)
 		return false;

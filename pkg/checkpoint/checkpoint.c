@@ -141,8 +141,8 @@ static bool is_saved(struct search *search, const char *key, const json_t *docum
 	return true;
 }
 
-static int put(struct search *search, const char *key, const json_t *document, struct search_version *version,
-	       struct err *err)
+static int put_document(struct search *search, const char *key, const json_t *document, struct search_version *version,
+			struct err *err)
 {
 	if (version->seq_no < 0 && ensure_index(search, err) < 0)
 		return -1;
@@ -165,7 +165,7 @@ int checkpoint_save(struct search *search, const char *key, struct checkpoint *c
 		return -1;
 	if (!document)
 		return err_set(err, ERR_INVALID, "checkpoint '%s' holds a name that is not UTF-8", key);
-	if (put(search, key, document, &version, err) < 0)
+	if (put_document(search, key, document, &version, err) < 0)
 		return err_wrap(err, "saving checkpoint '%s'", key);
 	if (FAILPOINT(CHECKPOINT_SAVED, err) < 0)
 		return -1;

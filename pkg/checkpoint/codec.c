@@ -38,7 +38,7 @@ static bool set_string(json_t *object, const char *key, const char *value)
 	return !value || json_object_set_new(object, key, json_string(value)) == 0;
 }
 
-static bool set(json_t *object, const char *key, json_t *value)
+static bool set_field(json_t *object, const char *key, json_t *value)
 {
 	return json_object_set_new(object, key, value) == 0;
 }
@@ -47,9 +47,10 @@ static json_t *encode_range(const struct checkpoint_range *range)
 {
 	_cleanup_json_ json_t *o = json_object();
 
-	if (!set(o, "relation", integer(range->relation)) || !set(o, "filenode", integer(range->filenode)) ||
-	    !set(o, "nextBlock", integer(range->next_block)) || !set(o, "endBlock", integer(range->end_block)) ||
-	    !set(o, "rows", integer(range->rows)))
+	if (!set_field(o, "relation", integer(range->relation)) ||
+	    !set_field(o, "filenode", integer(range->filenode)) ||
+	    !set_field(o, "nextBlock", integer(range->next_block)) ||
+	    !set_field(o, "endBlock", integer(range->end_block)) || !set_field(o, "rows", integer(range->rows)))
 		return NULL;
 	return TAKE_PTR(o);
 }
@@ -59,12 +60,13 @@ static json_t *encode_index(const struct checkpoint_index *index)
 	_cleanup_json_ json_t *o = json_object();
 	json_t *ranges;
 
-	if (!set_string(o, "name", index->name) || !set(o, "generation", json_integer(index->generation)) ||
-	    !set(o, "live", json_integer(index->live)) || !set(o, "version", lsn(index->version)) ||
-	    !set(o, "complete", json_boolean(index->complete)) || !set(o, "emptied", json_boolean(index->emptied)) ||
-	    !set(o, "startMicros", json_integer(index->start_us)) ||
-	    !set(o, "completionMicros", json_integer(index->completion_us)) ||
-	    !set(o, "rowsTotal", integer(index->rows_total)) || !set(o, "ranges", json_array()))
+	if (!set_string(o, "name", index->name) || !set_field(o, "generation", json_integer(index->generation)) ||
+	    !set_field(o, "live", json_integer(index->live)) || !set_field(o, "version", lsn(index->version)) ||
+	    !set_field(o, "complete", json_boolean(index->complete)) ||
+	    !set_field(o, "emptied", json_boolean(index->emptied)) ||
+	    !set_field(o, "startMicros", json_integer(index->start_us)) ||
+	    !set_field(o, "completionMicros", json_integer(index->completion_us)) ||
+	    !set_field(o, "rowsTotal", integer(index->rows_total)) || !set_field(o, "ranges", json_array()))
 		return NULL;
 	ranges = json_object_get(o, "ranges");
 	for (size_t i = 0; i < index->n_ranges; i++) {
@@ -79,7 +81,7 @@ static json_t *encode_identity(const struct checkpoint_identity *identity)
 	_cleanup_json_ json_t *o = json_object();
 
 	if (!set_string(o, "schema", identity->schema) || !set_string(o, "table", identity->table) ||
-	    !set(o, "replicaIdentity", json_stringn(&identity->replica_identity, 1)) ||
+	    !set_field(o, "replicaIdentity", json_stringn(&identity->replica_identity, 1)) ||
 	    !set_string(o, "identityIndex", identity->identity_index))
 		return NULL;
 	return TAKE_PTR(o);
@@ -97,15 +99,17 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	_cleanup_json_ json_t *o = json_object();
 	json_t *items;
 
-	if (!set(o, "format", json_integer(FORMAT)) || !set(o, "phase", json_string(phases[cp->phase])) ||
+	if (!set_field(o, "format", json_integer(FORMAT)) || !set_field(o, "phase", json_string(phases[cp->phase])) ||
 	    !set_string(o, "owner", cp->owner) || !set_string(o, "ownerUID", cp->owner_uid) ||
-	    !set_string(o, "systemIdentifier", cp->system_identifier) || !set(o, "timeline", integer(cp->timeline)) ||
-	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
-	    !set_string(o, "publicationMark", cp->publication_mark) || !set_string(o, "schemaHash", cp->schema_hash) ||
-	    (cp->seen && !set(o, "seen", json_incref(cp->seen))) ||
-	    !set(o, "resyncNonce", json_integer(cp->resync_nonce)) || !set(o, "slotLSN", lsn(cp->slot_lsn)) ||
-	    !set(o, "confirmedLSN", lsn(cp->confirmed_lsn)) || !set(o, "indices", json_array()) ||
-	    !set(o, "identities", json_array()) || !set(o, "partitions", json_array()))
+	    !set_string(o, "systemIdentifier", cp->system_identifier) ||
+	    !set_field(o, "timeline", integer(cp->timeline)) || !set_string(o, "slot", cp->slot) ||
+	    !set_string(o, "publication", cp->publication) || !set_string(o, "publicationMark", cp->publication_mark) ||
+	    !set_string(o, "schemaHash", cp->schema_hash) ||
+	    (cp->seen && !set_field(o, "seen", json_incref(cp->seen))) ||
+	    !set_field(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
+	    !set_field(o, "slotLSN", lsn(cp->slot_lsn)) || !set_field(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
+	    !set_field(o, "indices", json_array()) || !set_field(o, "identities", json_array()) ||
+	    !set_field(o, "partitions", json_array()))
 		return NULL;
 	items = json_object_get(o, "indices");
 	for (size_t i = 0; i < cp->n_indices; i++) {
@@ -127,7 +131,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 
 /* --- Decoding --------------------------------------------------------------------------------------------------------
  */
-static void wrong(struct findings *f, const char *path, const char *expected, const json_t *value)
+static void add_wrong_type(struct findings *f, const char *path, const char *expected, const json_t *value)
 {
 	findings_add(f, FINDING_ERROR, reason, path, "must be %s, found %s", expected, jsonx_type_name(value));
 }
@@ -135,7 +139,7 @@ static void wrong(struct findings *f, const char *path, const char *expected, co
 static void take_lsn(const json_t *value, uint64_t *to, const char *path, struct findings *f)
 {
 	if (!json_is_string(value) || !parse_lsn(json_string_value(value), to))
-		wrong(f, path, "an LSN (\"16/B374D848\")", value);
+		add_wrong_type(f, path, "an LSN (\"16/B374D848\")", value);
 }
 
 static void take_u32(const json_t *value, uint32_t *to, const char *path, struct findings *f)
@@ -143,7 +147,7 @@ static void take_u32(const json_t *value, uint32_t *to, const char *path, struct
 	if (json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= UINT32_MAX)
 		*to = (uint32_t)json_integer_value(value);
 	else
-		wrong(f, path, "a number of 32 bits", value);
+		add_wrong_type(f, path, "a number of 32 bits", value);
 }
 
 static void decode_format(const json_t *value, void *out, const char *path, struct findings *f)
@@ -191,7 +195,7 @@ static void decode_replica_identity(const json_t *value, void *out, const char *
 	if (text && strlen(text) == 1 && strchr("dnfi", text[0]))
 		((struct checkpoint_identity *)out)->replica_identity = text[0];
 	else
-		wrong(f, path, "one of \"d\", \"n\", \"f\", \"i\"", value);
+		add_wrong_type(f, path, "one of \"d\", \"n\", \"f\", \"i\"", value);
 }
 
 /* The items of an array, each decoded by the table; *ret_items belongs to the caller whatever is found. */
@@ -207,7 +211,7 @@ static void decode_items(const json_t *value, const struct items *items, void **
 	json_t *item;
 
 	if (!json_is_array(value)) {
-		wrong(f, path, "an array", value);
+		add_wrong_type(f, path, "an array", value);
 		return;
 	}
 	*ret = xcalloc(json_array_size(value), items->size);
@@ -293,7 +297,7 @@ static void decode_parts(const json_t *value, void *out, const char *path, struc
 	json_t *item;
 
 	if (!json_is_array(value)) {
-		wrong(f, path, "an array", value);
+		add_wrong_type(f, path, "an array", value);
 		return;
 	}
 	cp->parts = xcalloc(json_array_size(value), sizeof(*cp->parts));

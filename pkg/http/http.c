@@ -64,7 +64,7 @@ static void free_call(struct http_call *call)
 }
 
 /* The call leaves the list first: done may start, cancel and poll as it likes. */
-static void deliver(struct http_call *call, const struct err *err)
+static void deliver_result(struct http_call *call, const struct err *err)
 {
 	unlink_call(call);
 	release_easy(call);
@@ -120,7 +120,7 @@ void http_free(struct http *http)
 			continue;
 		}
 		(void)err_set(&err, ERR_CANCELLED, "%s: the loop has ended", http_call_what(call, what));
-		deliver(call, &err);
+		deliver_result(call, &err);
 	}
 	(void)curl_multi_cleanup(http->multi);
 	free(http);
@@ -128,7 +128,7 @@ void http_free(struct http *http)
 
 /* --- The loop --------------------------------------------------------------------------------------------------------
  */
-static void begin(struct http_call *call)
+static void begin_call(struct http_call *call)
 {
 	if (http_call_prepare(call, &call->failure) < 0) {
 		call->failed = true;
@@ -140,11 +140,11 @@ static void begin(struct http_call *call)
 		http_call_release_easy(call);
 }
 
-static void begin_new(struct http *http)
+static void begin_new_calls(struct http *http)
 {
 	for (struct http_call *call = http->calls; call; call = call->next) {
 		if (!call->easy && !call->failed && !call->cancelled)
-			begin(call);
+			begin_call(call);
 	}
 }
 
@@ -185,7 +185,7 @@ static bool end_one(struct http *http, int64_t now_ms)
 		if (call->failed) {
 			struct err err = call->failure;
 
-			deliver(call, &err);
+			deliver_result(call, &err);
 			return true;
 		}
 		deadline_ms = idle_deadline(call);
@@ -195,14 +195,14 @@ static bool end_one(struct http *http, int64_t now_ms)
 
 			(void)err_reason(&err, ERR_TRANSIENT, "Timeout", "%s: no byte for %lld ms",
 					 http_call_what(call, what), (long long)call->request.idle_timeout_ms);
-			deliver(call, &err);
+			deliver_result(call, &err);
 			return true;
 		}
 	}
 	return false;
 }
 
-static void complete(struct http_call *call, CURLcode code)
+static void complete_call(struct http_call *call, CURLcode code)
 {
 	struct err err;
 
@@ -213,17 +213,17 @@ static void complete(struct http_call *call, CURLcode code)
 		http_call_finish(call);
 		if (call->response.status == 401)
 			http_target_refused(call->target);
-		deliver(call, NULL);
+		deliver_result(call, NULL);
 		return;
 	}
 	if (http_call_is_unconnected(call, code) && call->attempt + 1 < call->target->n_urls) {
 		release_easy(call);
 		call->attempt++;
-		begin(call);
+		begin_call(call);
 		return;
 	}
 	(void)http_call_error(call, code, &err);
-	deliver(call, &err);
+	deliver_result(call, &err);
 }
 
 /* Notes what was sent of each large body; true when that is more than before. */
@@ -253,12 +253,12 @@ static int perform(struct http *http, struct err *err)
 	return code == CURLM_OK ? 0 : err_set(err, ERR_FATAL, "libcurl: %s", curl_multi_strerror(code));
 }
 
-static int step(struct http *http, struct err *err)
+static int run_transfers(struct http *http, struct err *err)
 {
 	int left;
 	CURLMsg *msg;
 
-	begin_new(http);
+	begin_new_calls(http);
 	if (perform(http, err) < 0)
 		return -1;
 	while ((msg = curl_multi_info_read(http->multi, &left))) {
@@ -267,7 +267,7 @@ static int step(struct http *http, struct err *err)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-		complete(call, msg->data.result);
+		complete_call(call, msg->data.result);
 	}
 	while (end_one(http, clock_now_ms()))
 		;
@@ -295,7 +295,7 @@ int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int ti
 	int64_t late_ms;
 
 	http->events = 0;
-	if (step(http, err) < 0)
+	if (run_transfers(http, err) < 0)
 		return -1;
 	if (http->events)
 		timeout_ms = 0;
@@ -308,7 +308,7 @@ int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int ti
 		return err_set(err, ERR_FATAL, "libcurl: waiting: %s", curl_multi_strerror(code));
 	if (clock_now_ms() >= late_ms)
 		return 0;
-	return step(http, err);
+	return run_transfers(http, err);
 }
 
 /* --- Blocking --------------------------------------------------------------------------------------------------------

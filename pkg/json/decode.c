@@ -77,14 +77,14 @@ char *jsonx_path(const char *path, const char *key)
 	return strbuf_detach(&sb);
 }
 
-static void wrong(const struct decode *d, const char *path, const char *expected, const json_t *value)
+static void add_wrong_value(const struct decode *d, const char *path, const char *expected, const json_t *value)
 {
 	_cleanup_free_ char *found = found_text(value);
 
 	findings_add(d->f, FINDING_ERROR, d->reason, path, "must be %s, found %s", expected, found);
 }
 
-static void add_names(struct strbuf *sb, const char *const *names, size_t n)
+static void add_quoted_names(struct strbuf *sb, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		strbuf_addf(sb, "%s`%s`", i ? ", " : "", names[i]);
@@ -97,7 +97,7 @@ static void decode_string(const struct decode *d, const struct jsonx_field *fiel
 	size_t len = json_string_length(value);
 
 	if (!json_is_string(value)) {
-		wrong(d, path, "a string", value);
+		add_wrong_value(d, path, "a string", value);
 	} else if (field->max > 0 && len == 0 && field->min > 0) {
 		findings_add(d->f, FINDING_ERROR, d->reason, path, "must not be empty");
 	} else if (field->max > 0 && ((int64_t)len < field->min || (int64_t)len > field->max)) {
@@ -126,14 +126,14 @@ static void decode_enum(const struct decode *d, const struct jsonx_field *field,
 		near = nearest_name(json_string_value(value), field->words, n);
 	strbuf_init(&sb, MESSAGE_BYTES);
 	strbuf_adds(&sb, n > 1 ? "one of " : "");
-	add_names(&sb, field->words, n);
+	add_quoted_names(&sb, field->words, n);
 	if (near) {
 		_cleanup_free_ char *found = found_text(value);
 
 		findings_add(d->f, FINDING_ERROR, d->reason, path, "must be %s, found %s; did you mean `%s`?", sb.data,
 			     found, near);
 	} else {
-		wrong(d, path, sb.data, value);
+		add_wrong_value(d, path, sb.data, value);
 	}
 	strbuf_release(&sb);
 }
@@ -157,7 +157,7 @@ static void decode_integer(const struct decode *d, const struct jsonx_field *fie
 	else
 		(void)snprintf(expected, sizeof(expected), "an integer between %" PRId64 " and %" PRId64, field->min,
 			       field->max);
-	wrong(d, path, expected, value);
+	add_wrong_value(d, path, expected, value);
 }
 
 static void decode_boolean(const struct decode *d, const json_t *value, void *to, const char *path)
@@ -167,7 +167,7 @@ static void decode_boolean(const struct decode *d, const json_t *value, void *to
 	if (json_is_boolean(value))
 		*out = json_is_true(value);
 	else
-		wrong(d, path, "true or false", value);
+		add_wrong_value(d, path, "true or false", value);
 }
 
 static void decode_strings(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
@@ -179,7 +179,7 @@ static void decode_strings(const struct decode *d, const struct jsonx_field *fie
 	json_t *item;
 
 	if (!json_is_array(value)) {
-		wrong(d, path, "an array of strings", value);
+		add_wrong_value(d, path, "an array of strings", value);
 		return;
 	}
 	got.items = xcalloc(json_array_size(value), sizeof(*got.items));
@@ -187,7 +187,7 @@ static void decode_strings(const struct decode *d, const struct jsonx_field *fie
 		_cleanup_free_ char *at = xasprintf("%.*s[%zu]", PATH_BYTES, path, i);
 
 		if (!json_is_string(item))
-			wrong(d, at, "a string", item);
+			add_wrong_value(d, at, "a string", item);
 		else if (field->min > 0 && json_string_length(item) == 0)
 			findings_add(d->f, FINDING_ERROR, d->reason, at, "must not be empty");
 		got.items[got.n++] = xstrdup(json_is_string(item) ? json_string_value(item) : "");

@@ -58,14 +58,14 @@ static int next_event(struct yaml *y, yaml_event_t *event)
 		       p->problem ? p->problem : "unknown problem");
 }
 
-static void remember(struct yaml *y, const yaml_char_t *anchor, json_t *value)
+static void remember_anchor(struct yaml *y, const yaml_char_t *anchor, json_t *value)
 {
 	if (anchor)
 		map_puts(y->anchors, (const char *)anchor, json_incref(value));
 }
 
 /* A name inside a node of the same name means that node, which is not finished: it must not find an older one. */
-static void forget(struct yaml *y, const yaml_char_t *anchor)
+static void forget_anchor(struct yaml *y, const yaml_char_t *anchor)
 {
 	if (anchor)
 		(void)map_removes(y->anchors, (const char *)anchor);
@@ -120,12 +120,12 @@ static int scalar(struct yaml *y, const yaml_event_t *event, json_t **ret)
 	json_t *value = NULL;
 	const char *problem;
 
-	forget(y, event->data.scalar.anchor);
+	forget_anchor(y, event->data.scalar.anchor);
 	problem = jsonx_yaml_scalar(text, event->data.scalar.length, (const char *)event->data.scalar.tag,
 				    event->data.scalar.plain_implicit, &value);
 	if (problem)
 		return fail_at(y, event->start_mark, "%s", problem);
-	remember(y, event->data.scalar.anchor, value);
+	remember_anchor(y, event->data.scalar.anchor, value);
 	*ret = value;
 	return 0;
 }
@@ -147,7 +147,7 @@ static int sequence(struct yaml *y, const yaml_event_t *start, json_t **ret)
 	if (check_collection(y, start, start->data.sequence_start.tag, YAML_SEQ_TAG) < 0)
 		return -1;
 	array = jsonx_must(json_array());
-	forget(y, anchor);
+	forget_anchor(y, anchor);
 	for (;;) {
 		_cleanup_(yaml_event_delete) yaml_event_t event = {0};
 		json_t *item = NULL;
@@ -163,7 +163,7 @@ static int sequence(struct yaml *y, const yaml_event_t *start, json_t **ret)
 		if (json_array_append_new(array, item) < 0)
 			abort();
 	}
-	remember(y, anchor, array);
+	remember_anchor(y, anchor, array);
 	*ret = TAKE_PTR(array);
 	return 0;
 }
@@ -217,7 +217,7 @@ static int mapping(struct yaml *y, const yaml_event_t *start, json_t **ret)
 	if (check_collection(y, start, start->data.mapping_start.tag, YAML_MAP_TAG) < 0)
 		return -1;
 	object = jsonx_must(json_object());
-	forget(y, anchor);
+	forget_anchor(y, anchor);
 	for (;;) {
 		_cleanup_(yaml_event_delete) yaml_event_t event = {0};
 
@@ -230,7 +230,7 @@ static int mapping(struct yaml *y, const yaml_event_t *start, json_t **ret)
 			return -1;
 		y->depth--;
 	}
-	remember(y, anchor, object);
+	remember_anchor(y, anchor, object);
 	*ret = TAKE_PTR(object);
 	return 0;
 }

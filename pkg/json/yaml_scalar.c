@@ -139,7 +139,7 @@ static const char *real(double value, json_t **ret)
 }
 
 /* Sets *ret when the text is a number; what is wrong when it is one that JSON here cannot hold. */
-static const char *number(const char *text, size_t len, json_t **ret)
+static const char *decode_number(const char *text, size_t len, json_t **ret)
 {
 	char buf[NUMBER_BYTES];
 	bool overflow = false;
@@ -171,7 +171,7 @@ static const char *resolve(const char *text, size_t len, json_t **ret)
 		*ret = words[i].scalar == SCALAR_NULL ? json_null() : json_boolean(words[i].scalar == SCALAR_TRUE);
 		return NULL;
 	}
-	return number(text, len, ret);
+	return decode_number(text, len, ret);
 }
 
 static const char *string(const char *text, size_t len, json_t **ret)

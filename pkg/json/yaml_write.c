@@ -15,7 +15,7 @@ static int append(void *user, unsigned char *bytes, size_t len)
 }
 
 /* libyaml's constructors fail only when memory is out, and the emitter only on events out of order. */
-static void emit(yaml_emitter_t *w, yaml_event_t *event, int made)
+static void emit_event(yaml_emitter_t *w, yaml_event_t *event, int made)
 {
 	if (!made || !yaml_emitter_emit(w, event))
 		abort();
@@ -33,7 +33,7 @@ static bool is_taken(const char *text)
 }
 
 /* Looks like a word, and like nothing else: a letter first, then what has no meaning in YAML. */
-static bool is_plain(const char *text, size_t len)
+static bool is_plain_scalar(const char *text, size_t len)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 	static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-";
@@ -62,12 +62,12 @@ static void write_scalar(yaml_emitter_t *w, const char *text, size_t len, yaml_s
 	int made = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)len, plain, !plain,
 						style);
 
-	emit(w, &event, made);
+	emit_event(w, &event, made);
 }
 
 static void write_string(yaml_emitter_t *w, const char *text, size_t len)
 {
-	if (is_plain(text, len))
+	if (is_plain_scalar(text, len))
 		write_scalar(w, text, len, YAML_PLAIN_SCALAR_STYLE);
 	else
 		write_scalar(w, text, len,
@@ -83,10 +83,10 @@ static void write_array(yaml_emitter_t *w, const json_t *array)
 	json_t *item;
 	size_t i;
 
-	emit(w, &event, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style));
+	emit_event(w, &event, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style));
 	json_array_foreach (array, i, item)
 		write_value(w, item);
-	emit(w, &event, yaml_sequence_end_event_initialize(&event));
+	emit_event(w, &event, yaml_sequence_end_event_initialize(&event));
 }
 
 static void write_object(yaml_emitter_t *w, const json_t *object)
@@ -96,13 +96,14 @@ static void write_object(yaml_emitter_t *w, const json_t *object)
 	const char *key;
 	json_t *item;
 
-	emit(w, &event, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style));
+	emit_event(w, &event, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style));
 	json_object_foreach ((json_t *)object, key, item) {
 		write_scalar(w, key, strlen(key),
-			     is_plain(key, strlen(key)) ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
+			     is_plain_scalar(key, strlen(key)) ? YAML_PLAIN_SCALAR_STYLE
+							       : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
 		write_value(w, item);
 	}
-	emit(w, &event, yaml_mapping_end_event_initialize(&event));
+	emit_event(w, &event, yaml_mapping_end_event_initialize(&event));
 }
 
 static void write_value(yaml_emitter_t *w, const json_t *value)
@@ -133,12 +134,12 @@ void jsonx_add_yaml(struct strbuf *sb, const json_t *documents)
 	yaml_emitter_set_output(&w, append, sb);
 	yaml_emitter_set_unicode(&w, 1);
 	yaml_emitter_set_width(&w, -1);
-	emit(&w, &event, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
+	emit_event(&w, &event, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
 	json_array_foreach (documents, i, document) {
-		emit(&w, &event, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, i == 0));
+		emit_event(&w, &event, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, i == 0));
 		write_value(&w, document);
-		emit(&w, &event, yaml_document_end_event_initialize(&event, 1));
+		emit_event(&w, &event, yaml_document_end_event_initialize(&event, 1));
 	}
-	emit(&w, &event, yaml_stream_end_event_initialize(&event));
+	emit_event(&w, &event, yaml_stream_end_event_initialize(&event));
 	yaml_emitter_delete(&w);
 }

@@ -321,7 +321,7 @@ void kube_cancel(struct kube_call *call)
 		retire(call);
 }
 
-static void finish(struct kube_call *call, const json_t *object, const struct err *err)
+static void finish_call(struct kube_call *call, const json_t *object, const struct err *err)
 {
 	kube_done_fn *done = call->done;
 	void *user = call->user;
@@ -332,7 +332,7 @@ static void finish(struct kube_call *call, const json_t *object, const struct er
 
 static void try_call(struct kube_call *call);
 
-static void on_retry(void *user)
+static void on_call_retry(void *user)
 {
 	struct kube_call *call = user;
 
@@ -341,14 +341,14 @@ static void on_retry(void *user)
 }
 
 /* Tries again after delay_ms; false when there are no tries or no time left. */
-static bool again(struct kube_call *call, int64_t delay_ms)
+static bool retry_after(struct kube_call *call, int64_t delay_ms)
 {
 	int64_t at_ms = clock_now_ms() + delay_ms;
 
 	if (call->retries_left == 0 || at_ms >= call->deadline_ms)
 		return false;
 	call->retries_left--;
-	call->timer = kube_timer_start(call->kube, at_ms, on_retry, call);
+	call->timer = kube_timer_start(call->kube, at_ms, on_call_retry, call);
 	return true;
 }
 
@@ -365,24 +365,24 @@ static bool again_after_refusal(struct kube_call *call)
 		return false;
 	call->refused_once = true;
 	call->retries_left++;
-	return again(call, 0);
+	return retry_after(call, 0);
 }
 
-static void deliver(struct kube_call *call, const struct http_response *response)
+static void deliver_response(struct kube_call *call, const struct http_response *response)
 {
 	_cleanup_json_ json_t *object = NULL;
 	struct err err;
 
 	if (response->status >= 300) {
 		(void)kube_status_err(response, call->method, call->path, &err);
-		finish(call, NULL, &err);
+		finish_call(call, NULL, &err);
 		return;
 	}
 	object = response->body.len ? kube_decode(response->body.data, response->body.len, "the answer", &err)
 				    : json_object();
 	if (!object)
 		(void)err_wrap(&err, "%s %s", call->method, call->path);
-	finish(call, object, object ? NULL : &err);
+	finish_call(call, object, object ? NULL : &err);
 }
 
 static void on_done(void *user, const struct http_response *response, const struct err *err)
@@ -393,16 +393,16 @@ static void on_done(void *user, const struct http_response *response, const stru
 	kube_observe(call->kube, call->method, response ? response->status : 0, call->started_us);
 	if (!response) {
 		call->fresh_connection = true;
-		if (!is_lost_connection(call, err) || !again(call, call->kube->tuning.retry_ms))
-			finish(call, NULL, err);
+		if (!is_lost_connection(call, err) || !retry_after(call, call->kube->tuning.retry_ms))
+			finish_call(call, NULL, err);
 		return;
 	}
 	if (response->status == 401 && again_after_refusal(call))
 		return;
 	if (response->retry_after_ms > 0 && (response->status == 429 || response->status >= 500) &&
-	    again(call, response->retry_after_ms))
+	    retry_after(call, response->retry_after_ms))
 		return;
-	deliver(call, response);
+	deliver_response(call, response);
 }
 
 static const char *content_type(enum kube_content content)

@@ -134,7 +134,7 @@ static bool has_news(const struct kind *kind, int64_t now_ms)
 	       now_ms - kind->last_ms >= tuning->series_idle_ms;
 }
 
-static void on_retry(void *user)
+static void on_event_retry(void *user)
 {
 	struct kind *kind = user;
 
@@ -151,8 +151,8 @@ static void send_failed(struct kind *kind, const struct err *err)
 	if (err_is_transient(err) && kind->tries < TRIES) {
 		int64_t jitter_ms = (int64_t)(random_next(&events->seed) % (uint64_t)(period_ms / 2 + 1));
 
-		kind->retry =
-			kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms, on_retry, kind);
+		kind->retry = kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms,
+					       on_event_retry, kind);
 		return;
 	}
 	if (!events->complained)

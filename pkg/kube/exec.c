@@ -200,7 +200,7 @@ static int spawn(const struct kube_config *config, const char *info, int out, in
 	return r;
 }
 
-static int start(struct plugin *plugin, const struct kube_config *config, const char *info, struct err *err)
+static int start_plugin(struct plugin *plugin, const struct kube_config *config, const char *info, struct err *err)
 {
 	const char *command = jsonx_string(config->exec, "command", "");
 	int out[2], errors[2], r;
@@ -324,7 +324,7 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 	_cleanup_(plugin_release) struct plugin plugin = {.pidfd = -1, .out = -1, .err = -1};
 
 	strbuf_init(&plugin.answer, CONFIG_FILE_BYTES);
-	if (start(&plugin, config, info, err) < 0)
+	if (start_plugin(&plugin, config, info, err) < 0)
 		return -1;
 	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))
 		return err_reason(err, ERR_TRANSIENT, "Timeout", "credential plugin %s: not done after %d ms", command,

@@ -40,8 +40,8 @@ json_t *kube_decode(const char *text, size_t len, const char *what, struct err *
 	return value;
 }
 
-static int decode(const char *text, size_t len, void (*event)(void *user, const char *type, json_t *object), void *user,
-		  struct err *err)
+static int decode_frame(const char *text, size_t len, void (*event)(void *user, const char *type, json_t *object),
+			void *user, struct err *err)
 {
 	_cleanup_json_ json_t *frame = NULL;
 	const char *type;
@@ -63,7 +63,7 @@ static int decode(const char *text, size_t len, void (*event)(void *user, const 
 }
 
 /* Appends to the unfinished frame. */
-static int keep(struct kube_frames *frames, const char *data, size_t len, struct err *err)
+static int append_partial(struct kube_frames *frames, const char *data, size_t len, struct err *err)
 {
 	strbuf_add(&frames->partial, data, len);
 	if (strbuf_ok(&frames->partial))
@@ -72,16 +72,16 @@ static int keep(struct kube_frames *frames, const char *data, size_t len, struct
 	return err_set(err, ERR_LIMIT, "a watch frame is larger than %zu bytes", frames->partial.max);
 }
 
-static int finish(struct kube_frames *frames, const char *data, size_t len,
-		  void (*event)(void *user, const char *type, json_t *object), void *user, struct err *err)
+static int finish_frame(struct kube_frames *frames, const char *data, size_t len,
+			void (*event)(void *user, const char *type, json_t *object), void *user, struct err *err)
 {
 	int r;
 
 	if (frames->partial.len == 0 && len <= frames->partial.max)
-		return decode(data, len, event, user, err);
-	if (keep(frames, data, len, err) < 0)
+		return decode_frame(data, len, event, user, err);
+	if (append_partial(frames, data, len, err) < 0)
 		return -1;
-	r = decode(frames->partial.data, frames->partial.len, event, user, err);
+	r = decode_frame(frames->partial.data, frames->partial.len, event, user, err);
 	strbuf_reset(&frames->partial);
 	return r;
 }
@@ -94,8 +94,8 @@ int kube_frames_feed(struct kube_frames *frames, const char *data, size_t len,
 		size_t n = end ? (size_t)(end - data) : len;
 
 		if (!end)
-			return keep(frames, data, n, err);
-		if (finish(frames, data, n, event, user, err) < 0)
+			return append_partial(frames, data, n, err);
+		if (finish_frame(frames, data, n, event, user, err) < 0)
 			return -1;
 		data += n + 1;
 		len -= n + 1;

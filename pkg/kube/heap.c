@@ -27,7 +27,7 @@ static bool earlier(const struct heap_node *a, const struct heap_node *b)
 	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void set(struct heap *h, size_t i, struct heap_node *node)
+static void put_node(struct heap *h, size_t i, struct heap_node *node)
 {
 	h->nodes[i] = node;
 	node->place = i + 1;
@@ -38,10 +38,10 @@ static void sift_up(struct heap *h, size_t i)
 	struct heap_node *node = h->nodes[i];
 
 	while (i > 0 && earlier(node, h->nodes[(i - 1) / 2])) {
-		set(h, i, h->nodes[(i - 1) / 2]);
+		put_node(h, i, h->nodes[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
-	set(h, i, node);
+	put_node(h, i, node);
 }
 
 static void sift_down(struct heap *h, size_t i)
@@ -57,10 +57,10 @@ static void sift_down(struct heap *h, size_t i)
 			child++;
 		if (!earlier(h->nodes[child], node))
 			break;
-		set(h, i, h->nodes[child]);
+		put_node(h, i, h->nodes[child]);
 		i = child;
 	}
-	set(h, i, node);
+	put_node(h, i, node);
 }
 
 void heap_push(struct heap *h, struct heap_node *node, int64_t at_ms)
@@ -69,7 +69,7 @@ void heap_push(struct heap *h, struct heap_node *node, int64_t at_ms)
 	ALLOC_GROW(h->nodes, h->n + 1, h->alloc);
 	node->at_ms = at_ms;
 	node->order = h->next_order++;
-	set(h, h->n++, node);
+	put_node(h, h->n++, node);
 	sift_up(h, h->n - 1);
 }
 
@@ -86,7 +86,7 @@ void heap_remove(struct heap *h, struct heap_node *node)
 	last = h->nodes[--h->n];
 	if (last == node)
 		return;
-	set(h, i, last);
+	put_node(h, i, last);
 	sift_up(h, i);
 	sift_down(h, last->place - 1);
 }

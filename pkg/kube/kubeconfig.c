@@ -34,7 +34,7 @@ int kube_config_parse_doc(const char *text, size_t len, const char *what, json_t
 }
 
 /* A copy of the string at key, NULL when it is absent or empty. */
-static int take(const struct entry *entry, const char *key, char **ret, struct err *err)
+static int copy_setting(const struct entry *entry, const char *key, char **ret, struct err *err)
 {
 	const json_t *value = json_object_get(entry->value, key);
 
@@ -59,7 +59,7 @@ static int take_path(const struct entry *entry, const char *key, char **ret, str
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (take(entry, key, &path, err) < 0)
+	if (copy_setting(entry, key, &path, err) < 0)
 		return -1;
 	if (path)
 		*ret = absolute(entry->dir, path);
@@ -72,7 +72,7 @@ static int take_data(const struct entry *entry, const char *key, char **ret, str
 	char *encoded = NULL;
 	size_t len;
 
-	if (take(entry, key, &encoded, err) < 0)
+	if (copy_setting(entry, key, &encoded, err) < 0)
 		return -1;
 	if (!encoded)
 		return 0;
@@ -97,7 +97,7 @@ static int take_flag(const struct entry *entry, const char *key, bool *ret, stru
 }
 
 /* Settings that change who we are or whom we talk to must not be passed over in silence. */
-static int refuse(const struct entry *entry, const char *key, const char *advice, struct err *err)
+static int refuse_setting(const struct entry *entry, const char *key, const char *advice, struct err *err)
 {
 	const json_t *value = json_object_get(entry->value, key);
 
@@ -129,8 +129,8 @@ static int not_there(const struct config_source *sources, size_t n, const char *
 }
 
 /* Finds the entry of this name in the first source that has it. What it holds is under the list's name in singular. */
-static int find(const struct config_source *sources, size_t n, const char *list, const char *name, struct entry *ret,
-		struct err *err)
+static int find_entry(const struct config_source *sources, size_t n, const char *list, const char *name,
+		      struct entry *ret, struct err *err)
 {
 	_cleanup_free_ char *kind = xstrndup(list, strlen(list) - 1);
 
@@ -161,12 +161,12 @@ static int resolve_cluster(struct kube_config *config, const struct entry *clust
 {
 	size_t len;
 
-	if (take(cluster, "server", &config->server, err) < 0 ||
-	    take(cluster, "tls-server-name", &config->tls_server_name, err) < 0 ||
+	if (copy_setting(cluster, "server", &config->server, err) < 0 ||
+	    copy_setting(cluster, "tls-server-name", &config->tls_server_name, err) < 0 ||
 	    take_data(cluster, "certificate-authority-data", &config->ca_pem, err) < 0 ||
 	    take_path(cluster, "certificate-authority", &config->ca_file, err) < 0 ||
 	    take_flag(cluster, "insecure-skip-tls-verify", &config->insecure_skip_verify, err) < 0 ||
-	    refuse(cluster, "proxy-url", "set HTTPS_PROXY in the environment instead", err) < 0)
+	    refuse_setting(cluster, "proxy-url", "set HTTPS_PROXY in the environment instead", err) < 0)
 		return -1;
 	if (!config->server ||
 	    (strncmp(config->server, "https://", 8) != 0 && strncmp(config->server, "http://", 7) != 0))
@@ -237,8 +237,8 @@ static int resolve_exec(struct kube_config *config, const struct entry *user, co
 	if (!value || json_is_null(value))
 		return 0;
 	(void)snprintf(exec.where, sizeof(exec.where), "%.150s.exec", user->where);
-	if (take(&exec, "command", &command, err) < 0 || take(&exec, "apiVersion", &version, err) < 0 ||
-	    take(&exec, "interactiveMode", &mode, err) < 0 || check_exec_lists(&exec, err) < 0)
+	if (copy_setting(&exec, "command", &command, err) < 0 || copy_setting(&exec, "apiVersion", &version, err) < 0 ||
+	    copy_setting(&exec, "interactiveMode", &mode, err) < 0 || check_exec_lists(&exec, err) < 0)
 		return -1;
 	if (!command)
 		return err_set(err, ERR_INVALID, "kubeconfig: %s.command is missing", exec.where);
@@ -280,14 +280,16 @@ static int resolve_user(struct kube_config *config, const struct entry *user, co
 	if (take_data(user, "client-certificate-data", &config->cert_pem, err) < 0 ||
 	    take_path(user, "client-certificate", &config->cert_file, err) < 0 ||
 	    take_data(user, "client-key-data", &config->key_pem, err) < 0 ||
-	    take_path(user, "client-key", &config->key_file, err) < 0 || take(user, "token", &config->token, err) < 0 ||
+	    take_path(user, "client-key", &config->key_file, err) < 0 ||
+	    copy_setting(user, "token", &config->token, err) < 0 ||
 	    take_path(user, "tokenFile", &config->token_file, err) < 0 ||
-	    take(user, "username", &config->username, err) < 0 || take(user, "password", &config->password, err) < 0 ||
+	    copy_setting(user, "username", &config->username, err) < 0 ||
+	    copy_setting(user, "password", &config->password, err) < 0 ||
 	    resolve_exec(config, user, cluster, err) < 0 ||
-	    refuse(user, "auth-provider", "use an exec plugin", err) < 0)
+	    refuse_setting(user, "auth-provider", "use an exec plugin", err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(IMPERSONATION); i++) {
-		if (refuse(user, IMPERSONATION[i], "use credentials of that user", err) < 0)
+		if (refuse_setting(user, IMPERSONATION[i], "use credentials of that user", err) < 0)
 			return -1;
 	}
 	return check_user(config, user, err);
@@ -332,17 +334,19 @@ int kube_config_resolve(const struct config_source *sources, size_t n, const cha
 	struct entry entry = {0}, cluster = {0}, user = {.where = "users"};
 
 	if (choose_context(sources, n, context, &config->context, err) < 0 ||
-	    find(sources, n, "contexts", config->context, &entry, err) < 0 ||
-	    take(&entry, "cluster", &cluster_name, err) < 0 || take(&entry, "user", &user_name, err) < 0 ||
-	    take(&entry, "namespace", &config->namespace, err) < 0)
+	    find_entry(sources, n, "contexts", config->context, &entry, err) < 0 ||
+	    copy_setting(&entry, "cluster", &cluster_name, err) < 0 ||
+	    copy_setting(&entry, "user", &user_name, err) < 0 ||
+	    copy_setting(&entry, "namespace", &config->namespace, err) < 0)
 		return -1;
 	if (!cluster_name)
 		return err_set(err, ERR_INVALID, "kubeconfig: %s.cluster is missing", entry.where);
-	if (find(sources, n, "clusters", cluster_name, &cluster, err) < 0 || resolve_cluster(config, &cluster, err) < 0)
+	if (find_entry(sources, n, "clusters", cluster_name, &cluster, err) < 0 ||
+	    resolve_cluster(config, &cluster, err) < 0)
 		return -1;
 	/* Without a user we are anonymous. */
-	if (user_name &&
-	    (find(sources, n, "users", user_name, &user, err) < 0 || resolve_user(config, &user, &cluster, err) < 0))
+	if (user_name && (find_entry(sources, n, "users", user_name, &user, err) < 0 ||
+			  resolve_user(config, &user, &cluster, err) < 0))
 		return -1;
 	prefer_data(config);
 	*ret = TAKE_PTR(config);

@@ -103,7 +103,7 @@ static bool is_separator(char c)
 	return c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static enum place step(struct kube_listing *listing, char c)
+static enum place advance_char(struct kube_listing *listing, char c)
 {
 	bool was_in_items = listing->in_items;
 	unsigned was_depth = listing->depth;
@@ -121,7 +121,7 @@ static enum place step(struct kube_listing *listing, char c)
 	return is_separator(c) ? SEPARATOR : STRAY;
 }
 
-static int keep(struct strbuf *sb, const char *data, size_t len, const char *what, struct err *err)
+static int append_capped(struct strbuf *sb, const char *data, size_t len, const char *what, struct err *err)
 {
 	strbuf_add(sb, data, len);
 	if (!strbuf_ok(sb))
@@ -129,7 +129,8 @@ static int keep(struct strbuf *sb, const char *data, size_t len, const char *wha
 	return 0;
 }
 
-static int emit(struct kube_listing *listing, void (*item)(void *user, json_t *object), void *user, struct err *err)
+static int emit_item(struct kube_listing *listing, void (*item)(void *user, json_t *object), void *user,
+		     struct err *err)
 {
 	_cleanup_json_ json_t *object = kube_decode(listing->item.data, listing->item.len, "an item of a list", err);
 
@@ -147,12 +148,13 @@ int kube_listing_feed(struct kube_listing *listing, const char *data, size_t len
 	enum place run = SEPARATOR;
 
 	for (size_t i = 0; i <= len; i++) {
-		enum place place = i < len ? step(listing, data[i]) : SEPARATOR;
+		enum place place = i < len ? advance_char(listing, data[i]) : SEPARATOR;
 		bool ends = i == len || place != run;
 
-		if (ends && run == FRAME && keep(&listing->frame, data + start, i - start, "the frame", err) < 0)
+		if (ends && run == FRAME &&
+		    append_capped(&listing->frame, data + start, i - start, "the frame", err) < 0)
 			return -1;
-		if (ends && run == ITEM && keep(&listing->item, data + start, i - start, "an item", err) < 0)
+		if (ends && run == ITEM && append_capped(&listing->item, data + start, i - start, "an item", err) < 0)
 			return -1;
 		if (ends)
 			start = i;
@@ -161,8 +163,8 @@ int kube_listing_feed(struct kube_listing *listing, const char *data, size_t len
 			return err_set(err, ERR_FATAL, "a list has an item that is not an object");
 		if (listing->depth > DEPTH_MAX)
 			return err_set(err, ERR_FATAL, "a list is nested deeper than %d", DEPTH_MAX);
-		if (place == ITEM_END &&
-		    (keep(&listing->item, data + i, 1, "an item", err) < 0 || emit(listing, item, user, err) < 0))
+		if (place == ITEM_END && (append_capped(&listing->item, data + i, 1, "an item", err) < 0 ||
+					  emit_item(listing, item, user, err) < 0))
 			return -1;
 	}
 	return 0;

@@ -71,7 +71,7 @@ static char *key_of(const json_t *object)
 	return namespace[0] ? xasprintf("%s/%s", namespace, name) : xstrdup(name);
 }
 
-static void remember(struct kube_reflector *r, const char *key, const char *version)
+static void remember_object(struct kube_reflector *r, const char *key, const char *version)
 {
 	size_t len = strlen(version) + 1;
 	struct known *known = xmalloc(sizeof(*known) + len);
@@ -91,7 +91,7 @@ static void take_object(struct kube_reflector *r, json_t *object)
 		known->round = r->round;
 		return;
 	}
-	remember(r, key, version);
+	remember_object(r, key, version);
 	(void)json_object_del(json_object_get(object, "metadata"), "managedFields");
 	r->handlers.changed(r->user, key, object);
 }
@@ -144,13 +144,13 @@ static void relist(struct kube_reflector *r)
 	free(TAKE_PTR(r->continue_token));
 }
 
-static void go_on(struct kube_reflector *r, int64_t delay_ms)
+static void resume_after(struct kube_reflector *r, int64_t delay_ms)
 {
 	assert(!r->timer && !r->call);
 	r->timer = kube_timer_start(r->kube, clock_now_ms() + delay_ms, on_timer, r);
 }
 
-static void fail(struct kube_reflector *r, const struct err *err)
+static void back_off(struct kube_reflector *r, const struct err *err)
 {
 	int64_t now_ms = clock_now_ms(), delay_ms;
 
@@ -158,7 +158,7 @@ static void fail(struct kube_reflector *r, const struct err *err)
 		backoff_reset(&r->backoff);
 	r->failed_ms = now_ms;
 	delay_ms = backoff_next_ms(&r->backoff);
-	go_on(r, delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms);
+	resume_after(r, delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms);
 	if (r->handlers.failed)
 		r->handlers.failed(r->user, err);
 }
@@ -170,11 +170,11 @@ static void expire(struct kube_reflector *r, const struct err *err)
 
 	relist(r);
 	if (again) {
-		fail(r, err);
+		back_off(r, err);
 		return;
 	}
 	r->failed_ms = clock_now_ms();
-	go_on(r, 0);
+	resume_after(r, 0);
 }
 
 /* --- One exchange ----------------------------------------------------------------------------------------------------
@@ -200,14 +200,14 @@ static void free_reflector(void *ptr)
 }
 
 /* Ends a stream from within its data. */
-static bool judge(struct kube_reflector *r, enum verdict verdict)
+static bool end_stream(struct kube_reflector *r, enum verdict verdict)
 {
 	r->verdict = verdict;
 	return false;
 }
 
-static void begin(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
-		  bool (*on_data)(void *user, const char *data, size_t len), http_done_fn *done)
+static void begin_request(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
+			  bool (*on_data)(void *user, const char *data, size_t len), http_done_fn *done)
 {
 	struct http_request request = {
 		.method = "GET",
@@ -228,7 +228,7 @@ static void begin(struct kube_reflector *r, int64_t timeout_ms, int64_t idle_ms,
 }
 
 /* At the end of an exchange. False: the reflector was stopped meanwhile. */
-static bool ended(struct kube_reflector *r, const struct http_response *response)
+static bool end_exchange(struct kube_reflector *r, const struct http_response *response)
 {
 	r->call = NULL;
 	r->broken = !response;
@@ -261,10 +261,10 @@ static bool on_list_data(void *user, const char *data, size_t len)
 	r->in_data = false;
 	if (r->dead)
 		return false;
-	return result == 0 || judge(r, VERDICT_LIST);
+	return result == 0 || end_stream(r, VERDICT_LIST);
 }
 
-static void complete(struct kube_reflector *r, const char *version)
+static void complete_list(struct kube_reflector *r, const char *version)
 {
 	bool first = !r->synced;
 
@@ -273,7 +273,7 @@ static void complete(struct kube_reflector *r, const char *version)
 	if (r->dead)
 		return;
 	r->synced = true;
-	go_on(r, 0);
+	resume_after(r, 0);
 	if (first && r->handlers.synced)
 		r->handlers.synced(r->user);
 }
@@ -286,7 +286,7 @@ static void end_page(struct kube_reflector *r)
 
 	if (kube_listing_finish(r->listing, &frame, &err) < 0) {
 		relist(r);
-		fail(r, &err);
+		back_off(r, &err);
 		return;
 	}
 	version = jsonx_string(frame, "metadata.resourceVersion", "");
@@ -294,12 +294,12 @@ static void end_page(struct kube_reflector *r)
 	free(TAKE_PTR(r->continue_token));
 	if (more[0]) {
 		r->continue_token = xstrdup(more);
-		go_on(r, 0);
+		resume_after(r, 0);
 	} else if (!version[0] || strlen(version) >= KUBE_RV_BYTES) {
 		(void)err_set(&err, ERR_FATAL, "GET %s: the list has no resourceVersion", r->path);
-		fail(r, &err);
+		back_off(r, &err);
 	} else {
-		complete(r, version);
+		complete_list(r, version);
 	}
 }
 
@@ -312,7 +312,7 @@ static void list_failed(struct kube_reflector *r, const struct err *err)
 		expire(r, err);
 	else {
 		relist(r);
-		fail(r, err);
+		back_off(r, err);
 	}
 }
 
@@ -321,7 +321,7 @@ static void on_list_done(void *user, const struct http_response *response, const
 	struct kube_reflector *r = user;
 	struct err problem;
 
-	if (!ended(r, response))
+	if (!end_exchange(r, response))
 		return;
 	if (!response) {
 		list_failed(r, r->verdict != VERDICT_NONE ? &r->problem : err);
@@ -350,7 +350,7 @@ static void begin_list(struct kube_reflector *r)
 	}
 	r->url = strbuf_detach(&url);
 	r->listing = kube_listing_new(KUBE_MAX_OBJECT);
-	begin(r, LIST_TIMEOUT_MS, LIST_IDLE_MS, on_list_data, on_list_done);
+	begin_request(r, LIST_TIMEOUT_MS, LIST_IDLE_MS, on_list_data, on_list_done);
 }
 
 /* --- Watch -----------------------------------------------------------------------------------------------------------
@@ -359,10 +359,10 @@ static void on_error_event(struct kube_reflector *r, const json_t *status)
 {
 	(void)kube_status_object_err(status, "watch", &r->problem);
 	/* Only being told to slow down leaves our version good. */
-	(void)judge(r, r->problem.code == 429 ? VERDICT_WATCH : VERDICT_LIST);
+	(void)end_stream(r, r->problem.code == 429 ? VERDICT_WATCH : VERDICT_LIST);
 }
 
-static void advance(struct kube_reflector *r, const char *version, bool bookmark)
+static void advance_version(struct kube_reflector *r, const char *version, bool bookmark)
 {
 	if (!version[0] || strlen(version) >= KUBE_RV_BYTES)
 		return;
@@ -370,7 +370,7 @@ static void advance(struct kube_reflector *r, const char *version, bool bookmark
 		(void)err_set(&r->problem, ERR_NOT_FOUND, "GET %s: the server went back from version %s to %s", r->path,
 			      r->resource_version, version);
 		r->problem.code = 410;
-		(void)judge(r, VERDICT_LIST);
+		(void)end_stream(r, VERDICT_LIST);
 		return;
 	}
 	(void)snprintf(r->resource_version, sizeof(r->resource_version), "%s", version);
@@ -397,7 +397,7 @@ static void on_event(void *user, const char *type, json_t *object)
 
 		lose_object(r, key);
 	}
-	advance(r, version, strcmp(type, "BOOKMARK") == 0);
+	advance_version(r, version, strcmp(type, "BOOKMARK") == 0);
 }
 
 static bool on_watch_data(void *user, const char *data, size_t len)
@@ -415,7 +415,7 @@ static bool on_watch_data(void *user, const char *data, size_t len)
 		return true;
 	/* Something was said that we did not understand: only a list is sure to have it. */
 	r->problem = err;
-	return judge(r, VERDICT_LIST);
+	return end_stream(r, VERDICT_LIST);
 }
 
 static void judged(struct kube_reflector *r)
@@ -426,7 +426,7 @@ static void judged(struct kube_reflector *r)
 	}
 	if (r->verdict == VERDICT_LIST)
 		relist(r);
-	fail(r, &r->problem);
+	back_off(r, &r->problem);
 }
 
 static void watch_refused(struct kube_reflector *r, const struct http_response *response)
@@ -443,7 +443,7 @@ static void watch_refused(struct kube_reflector *r, const struct http_response *
 	else if (response->status == 500 || !err_is_transient(&err) ||
 		 (err.reason && strcmp(err.reason, KUBE_RV_TOO_LARGE) == 0))
 		relist(r);
-	fail(r, &err);
+	back_off(r, &err);
 }
 
 /* The connection ended, in whatever way, without a word from the server. */
@@ -452,14 +452,14 @@ static void watch_broke(struct kube_reflector *r, const struct err *err)
 	bool idle = err->reason && strcmp(err->reason, "Timeout") == 0 && clock_now_ms() - r->started_ms >= r->idle_ms;
 
 	if (!idle) {
-		fail(r, err);
+		back_off(r, err);
 		return;
 	}
 	if (++r->silences >= r->kube->tuning.silences_max) {
 		r->silences = 0;
 		relist(r);
 	}
-	go_on(r, 0);
+	resume_after(r, 0);
 }
 
 static void watch_closed(struct kube_reflector *r)
@@ -467,18 +467,18 @@ static void watch_closed(struct kube_reflector *r)
 	struct err err;
 
 	if (r->events > 0 || clock_now_ms() - r->started_ms >= r->kube->tuning.very_short_ms) {
-		go_on(r, 0);
+		resume_after(r, 0);
 		return;
 	}
 	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended at once and without an event", r->path);
-	fail(r, &err);
+	back_off(r, &err);
 }
 
 static void on_watch_done(void *user, const struct http_response *response, const struct err *err)
 {
 	struct kube_reflector *r = user;
 
-	if (!ended(r, response))
+	if (!end_exchange(r, response))
 		return;
 	if (r->verdict != VERDICT_NONE)
 		judged(r);
@@ -502,7 +502,7 @@ static void begin_watch(struct kube_reflector *r)
 	r->url = xasprintf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%d%s", r->path,
 			   r->resource_version, seconds, r->selector);
 	r->frames = kube_frames_new(KUBE_MAX_OBJECT);
-	begin(r, 0, idle_ms, on_watch_data, on_watch_done);
+	begin_request(r, 0, idle_ms, on_watch_data, on_watch_done);
 }
 
 /* --- Life ------------------------------------------------------------------------------------------------------------
@@ -533,7 +533,7 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 	r->known = map_new(free);
 	r->failed_ms = INT64_MIN / 2;
 	backoff_init(&r->backoff, kube->tuning.backoff_base_ms, kube->tuning.backoff_cap_ms, random_seed());
-	go_on(r, 0);
+	resume_after(r, 0);
 	return r;
 }
 

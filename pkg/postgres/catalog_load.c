@@ -336,7 +336,7 @@ static int load_all(struct pg *pg, const char *const *names, struct catalog *cat
 	return r;
 }
 
-static void add_names(struct strbuf *schemas, struct strbuf *tables, const struct catalog_name *names, size_t n)
+static void add_name_arrays(struct strbuf *schemas, struct strbuf *tables, const struct catalog_name *names, size_t n)
 {
 	strbuf_init(schemas, PARAM_BYTES);
 	strbuf_init(tables, PARAM_BYTES);
@@ -372,7 +372,7 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
 	struct strbuf schemas, tables;
 	int r;
 
-	add_names(&schemas, &tables, names, n);
+	add_name_arrays(&schemas, &tables, names, n);
 	if (strbuf_ok(&schemas) && strbuf_ok(&tables))
 		r = load_in_transaction(pg, (const char *const[]){schemas.data, tables.data}, catalog, err);
 	else
@@ -391,7 +391,7 @@ int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char
 	struct strbuf schemas, tables;
 	int r;
 
-	add_names(&schemas, &tables, names, n);
+	add_name_arrays(&schemas, &tables, names, n);
 	r = pg_query(pg, sql_list, (const char *const[]){schemas.data}, 1, &result, err);
 	strbuf_release(&schemas);
 	strbuf_release(&tables);

@@ -73,7 +73,7 @@ static const char *tls_word(enum pg_tls tls)
 	return words[tls];
 }
 
-static PGconn *start(const struct pg_params *p, const char *addresses, bool replication)
+static PGconn *start_connect(const struct pg_params *p, const char *addresses, bool replication)
 {
 	struct options o = {.n = 0};
 	char port[8];
@@ -118,7 +118,7 @@ static void hold_ssl(PGconn *conn, SSL **held)
 	*held = SSL_up_ref(ssl) == 1 ? ssl : NULL;
 }
 
-static int refuse(const struct pg_params *params, PGconn *conn, SSL *ssl, struct err *err)
+static int connect_err(const struct pg_params *params, PGconn *conn, SSL *ssl, struct err *err)
 {
 	const struct pg_connect_failure failure = {
 		.message = PQerrorMessage(conn),
@@ -148,7 +148,7 @@ static int handshake(struct pg *pg, const struct pg_params *params, int64_t dead
 		hold_ssl(pg->conn, &ssl);
 	}
 	if (ret == 0 && status != PGRES_POLLING_OK)
-		ret = refuse(params, pg->conn, ssl, err);
+		ret = connect_err(params, pg->conn, ssl, err);
 	SSL_free(ssl);
 	return ret;
 }
@@ -199,7 +199,7 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 		hosts = repeat_host(params->host, addresses);
 		resolved.host = hosts;
 	}
-	pg->conn = start(&resolved, addresses, pg->replication);
+	pg->conn = start_connect(&resolved, addresses, pg->replication);
 	if (!pg->conn)
 		return err_set(err, ERR_FATAL, "out of memory for a connection");
 	(void)PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
@@ -213,7 +213,7 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 }
 
 /* A server that takes connections over TLS only says of others that it has no rule for them. */
-static void explain_refusal(const struct pg_params *params, struct err *err)
+static void suggest_tls(const struct pg_params *params, struct err *err)
 {
 	if (params->tls == PG_TLS_DISABLE && pg_is_sqlstate(err, "28000"))
 		err_append(err, "; TLS is disabled for this connection: the server may insist on it");
@@ -236,7 +236,7 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 			return err_reason(err, ERR_TRANSIENT, "Timeout",
 					  "Postgres at %s:%d did not answer within %lld ms", params->host, params->port,
 					  (long long)timeout_ms);
-		explain_refusal(params, err);
+		suggest_tls(params, err);
 		return -1;
 	}
 	*ret = TAKE_PTR(pg);

@@ -38,7 +38,7 @@ static int explain_open(struct err *err)
 	return -1;
 }
 
-static int start(struct pg *pg, const char *sql, struct err *err)
+static int start_replication(struct pg *pg, const char *sql, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
@@ -72,7 +72,7 @@ int pg_stream_open_take(struct pg *replication, const char *slot, const char *pu
 	strbuf_adds(&sql, " LOGICAL 0/0 (proto_version '1', publication_names ");
 	pg_quote_literal(&sql, list.data);
 	strbuf_addc(&sql, ')');
-	r = start(replication, sql.data, err);
+	r = start_replication(replication, sql.data, err);
 	strbuf_release(&sql);
 	strbuf_release(&list);
 	if (r < 0)
@@ -98,7 +98,7 @@ int pg_stream_fd(const struct pg_stream *stream)
 
 /* --- Reading -------------------------------------------------------------------------------------------------------
  */
-static int ended(struct pg_stream *stream, struct err *err)
+static int explain_end(struct pg_stream *stream, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = PQgetResult(stream->pg->conn);
 
@@ -140,7 +140,7 @@ static int take_message(struct pg_stream *stream)
 	return len;
 }
 
-static int decode(struct pg_stream *stream, size_t len, struct pg_event *ret, struct err *err)
+static int decode_event(struct pg_stream *stream, size_t len, struct pg_event *ret, struct err *err)
 {
 	struct pg_event event = {.type = PG_EVENT_DATA};
 	struct cursor r;
@@ -183,13 +183,13 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 	if (len == 0)
 		return PG_STREAM_AGAIN;
 	if (len < 0)
-		return ended(stream, err);
+		return explain_end(stream, err);
 	if (len > MAX_MESSAGE)
 		return err_reason(err, ERR_LIMIT, "MessageTooLarge",
 				  "replication slot \"%s\": a change of %d bytes, at most %d are taken: to go on "
 				  "without it, raise spec.resyncNonce, and the index is built anew with a new slot",
 				  stream->slot, len, MAX_MESSAGE);
-	return decode(stream, (size_t)len, ret, err);
+	return decode_event(stream, (size_t)len, ret, err);
 }
 
 /* --- Feedback ------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ static int find_index(struct bulk *bulk, const char *name, uint16_t *ret, struct
 /* --- Failure and push-back -------------------------------------------------------------------------------------------
  */
 /* Ends the writer: every later call returns this error. */
-static int fail(struct bulk *bulk, struct err *err)
+static int give_up(struct bulk *bulk, struct err *err)
 {
 	if (!bulk->failed) {
 		bulk->failed = true;
@@ -177,10 +177,10 @@ static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, str
 	if (!bulk->options.on_rejected) {
 		(void)err_reason(err, ERR_INVALID, "DocumentRejected", "index %s rejects document '%.100s': %s: %s",
 				 rejection->index, rejection->id, rejection->type, rejection->reason);
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	}
 	if (bulk->options.on_rejected(bulk->options.user, rejection, err) < 0)
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	return 0;
 }
 
@@ -194,7 +194,7 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	if (age_ms >= bulk->options.retry_ms) {
 		(void)err_reason(err, ERR_TRANSIENT, "SinkUnavailable", "%s took nothing for %lld s: %s",
 				 http_target_name(bulk->search->target), (long long)(age_ms / 1000), why->msg);
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	}
 	if (bulk_pace_pushed_back(&bulk->pace, now_ms, why->retry_after_ms, unreachable) && bulk->options.on_pressure)
 		bulk->options.on_pressure(bulk->options.user, true, why->msg);
@@ -286,7 +286,7 @@ static int judge_item(struct slot *slot, size_t i, struct err *why, struct err *
 		return reject(bulk, &rejection, err);
 	default:
 		(void)item_err(&rejection, verdict, err);
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	}
 }
 
@@ -353,7 +353,7 @@ static bool is_beyond_all_room(const struct slot *slot)
 	       find_figure(slot->err.msg, "max_coordinating_and_primary_bytes=", &room) && bytes > room;
 }
 
-static int judge(struct slot *slot, struct err *err)
+static int judge_slot(struct slot *slot, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
 
@@ -369,7 +369,7 @@ static int judge(struct slot *slot, struct err *err)
 	*err = slot->err;
 	if (slot->status == 404)
 		err->reason = "IndexMissing";
-	return fail(bulk, err);
+	return give_up(bulk, err);
 }
 
 /* --- Requests --------------------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 	}
 }
 
-static void start(struct slot *slot)
+static void send_slot(struct slot *slot)
 {
 	struct bulk *bulk = slot->bulk;
 	struct err err;
@@ -433,7 +433,7 @@ static void start(struct slot *slot)
 }
 
 /* The one that was submitted first. */
-static struct slot *find(const struct bulk *bulk, enum slot_state state)
+static struct slot *oldest_slot(const struct bulk *bulk, enum slot_state state)
 {
 	struct slot *first = NULL;
 
@@ -451,9 +451,9 @@ static bool start_ready(struct bulk *bulk)
 	bool started = false;
 	struct slot *slot;
 
-	while (bulk->in_flight < bulk->pace.window && (slot = find(bulk, SLOT_READY)) &&
+	while (bulk->in_flight < bulk->pace.window && (slot = oldest_slot(bulk, SLOT_READY)) &&
 	       clock_now_ms() >= bulk->pace.pause_until_ms) {
-		start(slot);
+		send_slot(slot);
 		started = true;
 	}
 	return started;
@@ -463,23 +463,23 @@ static int judge_all(struct bulk *bulk, struct err *err)
 {
 	struct slot *slot;
 
-	while ((slot = find(bulk, SLOT_ANSWERED))) {
-		if (judge(slot, err) < 0)
+	while ((slot = oldest_slot(bulk, SLOT_ANSWERED))) {
+		if (judge_slot(slot, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
 /* Sends what may be sent, waits up to timeout_ms for an answer, and reads the answers. */
-static int advance(struct bulk *bulk, int timeout_ms, struct err *err)
+static int exchange(struct bulk *bulk, int timeout_ms, struct err *err)
 {
 	bulk->unpumped = 0;
-	if (find(bulk, SLOT_ANSWERED))
+	if (oldest_slot(bulk, SLOT_ANSWERED))
 		timeout_ms = 0;
 	(void)start_ready(bulk);
 	do {
 		if (http_poll(bulk->search->http, NULL, 0, timeout_ms, err) < 0)
-			return fail(bulk, err);
+			return give_up(bulk, err);
 		if (judge_all(bulk, err) < 0)
 			return -1;
 		timeout_ms = 0;
@@ -497,12 +497,12 @@ static int wait_for_progress(struct bulk *bulk, struct err *err)
 			       http_target_name(bulk->search->target));
 	if (pause_ms > 0 && pause_ms < timeout_ms)
 		timeout_ms = (int)pause_ms;
-	return advance(bulk, timeout_ms, err);
+	return exchange(bulk, timeout_ms, err);
 }
 
 static bool is_busy(const struct bulk *bulk)
 {
-	return find(bulk, SLOT_READY) || find(bulk, SLOT_SENT) || find(bulk, SLOT_ANSWERED);
+	return oldest_slot(bulk, SLOT_READY) || oldest_slot(bulk, SLOT_SENT) || oldest_slot(bulk, SLOT_ANSWERED);
 }
 
 /* --- Adding ----------------------------------------------------------------------------------------------------------
@@ -519,7 +519,7 @@ static void submit(struct bulk *bulk)
 static int have_current(struct bulk *bulk, struct err *err)
 {
 	while (!bulk->current) {
-		struct slot *slot = find(bulk, SLOT_FREE);
+		struct slot *slot = oldest_slot(bulk, SLOT_FREE);
 
 		if (slot) {
 			slot->state = SLOT_FILLING;
@@ -583,7 +583,7 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 
 	assert(action->version > 0);
 	if (bulk->failed)
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	if (!is_acceptable(bulk, action, &r, err))
 		return r;
 	if (find_index(bulk, action->index, &index, err) < 0)
@@ -605,22 +605,22 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 		submit(bulk);
 	else if (bulk->unpumped < PUMP_BYTES)
 		return 0;
-	return advance(bulk, 0, err);
+	return exchange(bulk, 0, err);
 }
 
 int bulk_send(struct bulk *bulk, struct err *err)
 {
 	if (bulk->failed)
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	if (bulk->current && bulk->current->body.n && !is_busy(bulk))
 		submit(bulk);
-	return advance(bulk, 0, err);
+	return exchange(bulk, 0, err);
 }
 
 int bulk_flush(struct bulk *bulk, struct err *err)
 {
 	if (bulk->failed)
-		return fail(bulk, err);
+		return give_up(bulk, err);
 	for (;;) {
 		if (bulk->current && bulk->current->body.n)
 			submit(bulk);

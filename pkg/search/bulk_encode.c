@@ -18,7 +18,7 @@ size_t bulk_encoded_max(const struct bulk_action *action, const char *index)
 	return LINE_BYTES + ESCAPED * text + action->document_len;
 }
 
-static bool is_plain(const char *s, size_t len)
+static bool needs_no_escape(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
@@ -31,7 +31,7 @@ static bool is_plain(const char *s, size_t len)
 
 static void add_string(struct strbuf *sb, const char *s, size_t len)
 {
-	if (!is_plain(s, len)) {
+	if (!needs_no_escape(s, len)) {
 		strbuf_add_json(sb, s, len);
 		return;
 	}

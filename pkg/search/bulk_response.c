@@ -17,7 +17,7 @@ static void skip_blanks(struct scanner *c)
 		c->at++;
 }
 
-static bool take(struct scanner *c, const char *word)
+static bool take_word(struct scanner *c, const char *word)
 {
 	size_t len = strlen(word);
 
@@ -48,8 +48,9 @@ static bool is_success(const char *data, size_t len, int64_t *took_ms)
 {
 	struct scanner c = {data, data + len};
 
-	return take(&c, "{") && take(&c, "\"took\"") && take(&c, ":") && take_number(&c, took_ms) && take(&c, ",") &&
-	       take(&c, "\"errors\"") && take(&c, ":") && take(&c, "false") && (take(&c, ",") || take(&c, "}"));
+	return take_word(&c, "{") && take_word(&c, "\"took\"") && take_word(&c, ":") && take_number(&c, took_ms) &&
+	       take_word(&c, ",") && take_word(&c, "\"errors\"") && take_word(&c, ":") && take_word(&c, "false") &&
+	       (take_word(&c, ",") || take_word(&c, "}"));
 }
 
 /* --- The whole -------------------------------------------------------------------------------------------------------
@@ -118,13 +119,13 @@ static bool skip_value(struct scanner *c)
 /* The next key of an object that was entered with "{"; *more is false at its end. */
 static bool take_key(struct scanner *c, bool *first, bool *more, struct slice *ret)
 {
-	*more = !take(c, "}");
+	*more = !take_word(c, "}");
 	if (!*more)
 		return true;
-	if (!*first && !take(c, ","))
+	if (!*first && !take_word(c, ","))
 		return false;
 	*first = false;
-	return take_string(c, ret) && take(c, ":");
+	return take_string(c, ret) && take_word(c, ":");
 }
 
 /* Appends the text of a JSON string; nothing when the value is no string. */
@@ -153,7 +154,7 @@ static bool take_error(struct scanner *c, struct strbuf *type, struct strbuf *re
 	bool first = true, more;
 	struct slice key;
 
-	if (depth > MOST_CAUSES || !take(c, "{"))
+	if (depth > MOST_CAUSES || !take_word(c, "{"))
 		return skip_value(c);
 	while (take_key(c, &first, &more, &key)) {
 		if (!more)
@@ -194,8 +195,8 @@ static bool take_item(struct decoder *d)
 
 	strbuf_reset(&d->type);
 	strbuf_reset(&d->reason);
-	if (d->n_items >= d->n_actions || !take(&d->c, "{") || !take_string(&d->c, &key) || !take(&d->c, ":") ||
-	    !take(&d->c, "{"))
+	if (d->n_items >= d->n_actions || !take_word(&d->c, "{") || !take_string(&d->c, &key) ||
+	    !take_word(&d->c, ":") || !take_word(&d->c, "{"))
 		return false;
 	do {
 		if (!take_key(&d->c, &first, &more, &key))
@@ -207,7 +208,7 @@ static bool take_item(struct decoder *d)
 						 : !skip_value(&d->c))
 			return false;
 	} while (more);
-	if (!take(&d->c, "}") || status < 100 || status > 599)
+	if (!take_word(&d->c, "}") || status < 100 || status > 599)
 		return false;
 	d->answer.statuses[d->n_items] = (uint16_t)status;
 	if ((d->type.len || d->reason.len) && status != 409) {
@@ -223,15 +224,15 @@ static bool take_item(struct decoder *d)
 
 static bool take_items(struct decoder *d)
 {
-	if (!take(&d->c, "["))
+	if (!take_word(&d->c, "["))
 		return false;
-	if (take(&d->c, "]"))
+	if (take_word(&d->c, "]"))
 		return true;
 	do {
 		if (!take_item(d))
 			return false;
-	} while (take(&d->c, ","));
-	return take(&d->c, "]");
+	} while (take_word(&d->c, ","));
+	return take_word(&d->c, "]");
 }
 
 static bool take_answer(struct decoder *d)
@@ -239,7 +240,7 @@ static bool take_answer(struct decoder *d)
 	bool first = true, more;
 	struct slice key;
 
-	if (!take(&d->c, "{"))
+	if (!take_word(&d->c, "{"))
 		return false;
 	while (take_key(&d->c, &first, &more, &key)) {
 		bool ok;
@@ -249,8 +250,8 @@ static bool take_answer(struct decoder *d)
 		if (is_word(&key, "\"took\"")) {
 			ok = take_number(&d->c, &d->answer.took_ms);
 		} else if (is_word(&key, "\"errors\"")) {
-			d->answer.errors = take(&d->c, "true");
-			ok = d->answer.errors || take(&d->c, "false");
+			d->answer.errors = take_word(&d->c, "true");
+			ok = d->answer.errors || take_word(&d->c, "false");
 			d->has_errors = true;
 		} else if (is_word(&key, "\"items\"") && d->n_items == 0) {
 			ok = take_items(d);
@@ -263,7 +264,7 @@ static bool take_answer(struct decoder *d)
 	return false;
 }
 
-static int decode(struct decoder *d, const char *data, struct err *err)
+static int decode_answer(struct decoder *d, const char *data, struct err *err)
 {
 	if (!take_answer(d))
 		return err_set(err, ERR_INVALID, "the answer is not that of a bulk request (at byte %zu, item %zu)",
@@ -288,7 +289,7 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 	strbuf_addc(&d.answer.texts, '\0'); /* so that no error stands at 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
-	r = decode(&d, data, err);
+	r = decode_answer(&d, data, err);
 	strbuf_release(&d.type);
 	strbuf_release(&d.reason);
 	if (r < 0 || !d.answer.errors)

@@ -155,7 +155,8 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 	return 0;
 }
 
-static int put(struct search *search, const char *index, const char *suffix, const json_t *body, struct err *err)
+static int put_to_index(struct search *search, const char *index, const char *suffix, const json_t *body,
+			struct err *err)
 {
 	if (search_index_send(search, "PUT", index, suffix, body, err) == 0)
 		return 0;
@@ -166,12 +167,12 @@ static int put(struct search *search, const char *index, const char *suffix, con
 
 int search_put_mapping(struct search *search, const char *index, const json_t *mapping, struct err *err)
 {
-	return put(search, index, "/_mapping", mapping, err);
+	return put_to_index(search, index, "/_mapping", mapping, err);
 }
 
 int search_put_settings(struct search *search, const char *index, const json_t *settings, struct err *err)
 {
-	return put(search, index, "/_settings", settings, err);
+	return put_to_index(search, index, "/_settings", settings, err);
 }
 
 int search_refresh(struct search *search, const char *index, struct err *err)

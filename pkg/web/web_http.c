@@ -91,7 +91,7 @@ static void call_handler(struct lws *wsi, struct web_session *session, const str
 		answer(session, HTTP_STATUS_INTERNAL_SERVER_ERROR, "the answer is too large\n");
 }
 
-static int finish(struct lws *wsi, struct web_session *session)
+static int finish_answer(struct lws *wsi, struct web_session *session)
 {
 	bool close = session->close;
 
@@ -125,7 +125,7 @@ static int send_headers(struct lws *wsi, struct web_session *session, bool head_
 	if (lws_finalize_write_http_header(wsi, start, &p, end))
 		return -1;
 	if (head_only || !response->body.len)
-		return finish(wsi, session);
+		return finish_answer(wsi, session);
 	lws_callback_on_writable(wsi);
 	return 0;
 }
@@ -164,7 +164,7 @@ static int on_writable(struct lws *wsi, struct web_session *session)
 		return -1;
 	session->sent += n;
 	if (n == left)
-		return finish(wsi, session);
+		return finish_answer(wsi, session);
 	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, WEB_TIMEOUT_S);
 	lws_callback_on_writable(wsi);
 	return 0;
