@@ -191,7 +191,7 @@ static void check_indices(const json_t *documents, const struct import_options *
 }
 
 /* The rules of metadata.name. */
-static void check_given_name(const char *name, struct findings *f)
+static void check_name_option(const char *name, struct findings *f)
 {
 	size_t len = strlen(name);
 
@@ -203,8 +203,8 @@ static void check_given_name(const char *name, struct findings *f)
 }
 
 /* Different databases and indices can result in the same name, which allows only some characters. */
-static void check_names(const struct import_result *list, size_t n, const struct import_options *options,
-			struct findings *f)
+static void check_result_names(const struct import_result *list, size_t n, const struct import_options *options,
+			       struct findings *f)
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *name = jsonx_string(list[i].resource, "metadata.name", "");
@@ -254,12 +254,12 @@ static void build_all(const json_t *documents, const struct import_options *opti
 		findings_release(&again);
 	}
 	if (options->name)
-		check_given_name(options->name, f);
+		check_name_option(options->name, f);
 	if (options->name && n > 1)
 		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
 			     "names one PgSync, but %s has %zu databases, each of which becomes one", options->what, n);
 	else if (!findings_failed(f))
-		check_names(list, n, options, f);
+		check_result_names(list, n, options, f);
 }
 
 size_t import_schema(const json_t *schema, const struct import_options *options, struct import_result **ret,

@@ -178,7 +178,7 @@ static void check_renamed(const struct schema_node *node, const struct named *na
 		check_final_name(node, name->final, path, f);
 }
 
-static void check_names(const struct schema_node *node, struct findings *f)
+static void check_unique_names(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_(names_release) struct names names = {0};
 
@@ -374,7 +374,7 @@ void schema_check_names(const struct schema_node *node, struct findings *f)
 		if (node->children[i]->label)
 			check_given_name(node, node->children[i]->label, path, f);
 	}
-	check_names(node, f);
+	check_unique_names(node, f);
 	check_concats(node, f);
 	check_moves(node, f);
 }

@@ -70,7 +70,7 @@ static void decode_setting(const json_t *value, void *out, const char *path, str
 	decode_object(value, &((struct schema_document *)out)->setting, path, f);
 }
 
-static void decode_mapping(const json_t *value, void *out, const char *path, struct findings *f)
+static void decode_document_mapping(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	decode_object(value, &((struct schema_document *)out)->mapping, path, f);
 }
@@ -84,7 +84,7 @@ static const struct jsonx_field document_fields[] = {
 	{.name = "index", .type = JSONX_STRING, .offset = offsetof(struct schema_document, index)},
 	{.name = "nodes", .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = decode_nodes},
 	{.name = "setting", .type = JSONX_CUSTOM, .decode = decode_setting},
-	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_mapping},
+	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_document_mapping},
 	{.name = "pipeline",
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_document, pipeline),

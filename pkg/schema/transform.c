@@ -88,7 +88,7 @@ static void decode_replace(const json_t *value, void *out, const char *path, str
 	t->replace = json_deep_copy(value);
 }
 
-static void decode_mapping(const json_t *value, void *out, const char *path, struct findings *f)
+static void decode_field_mappings(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct schema_transform *t = out;
 	const char *field;
@@ -223,7 +223,7 @@ const struct jsonx_field schema_transform_fields[] = {
 	{.name = "replace", .type = JSONX_CUSTOM, .decode = decode_replace},
 	{.name = "concat", .type = JSONX_CUSTOM, .decode = decode_concat},
 	{.name = "move", .type = JSONX_CUSTOM, .decode = decode_move},
-	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_mapping},
+	{.name = "mapping", .type = JSONX_CUSTOM, .decode = decode_field_mappings},
 	{0},
 };
 

@@ -10,7 +10,7 @@
 #define MINIMAL_SINK "\"sink\": {\"urls\": [\"http://opensearch:9200\"]}"
 #define MINIMAL_SCHEMA "\"schema\": [{\"index\": \"books\", \"nodes\": {\"table\": \"books\"}}]"
 #define RESOURCE(spec) "{\"metadata\": {\"name\": \"books\", \"namespace\": \"shop\"}, \"spec\": {" spec "}}"
-/* NULL when it is no JSON. */
+/* NULL if it is not JSON. */
 static inline json_t *parse(const char *text)
 {
 	json_t *value = NULL;
