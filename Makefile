@@ -1,4 +1,4 @@
-# Everything a person runs is a target here; `make help` lists them.
+# Every command for people is a target here; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
@@ -43,9 +43,9 @@ COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
         nightly sanitized e2e-tsan failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s  %s\n", $$1, $$2}'
 
-deps: ## install what is missing through apt where it may, otherwise name it
+deps: ## install missing packages with apt (as root), otherwise list them
 	@hack/deps
 
 all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsync
@@ -180,7 +180,7 @@ check: ## format, allowed includes, headers compile alone, size caps, banned fun
 e2e: all failpoint-bin ## end-to-end tests against real Postgres, OpenSearch, Elasticsearch and a Kubernetes API server
 	@e2e/run $(E2E_ARGS)
 
-test: ## check + unit + e2e: all set-up and all tests
+test: ## everything: check, unit and e2e, with all setup
 	@hack/deps
 	@hack/test
 
@@ -204,12 +204,12 @@ mutants: ## take each protection away in turn; a named test must fail for that r
 stall: all ## a search engine that is slow for STALL_SECONDS (default 600) ends no stream and leaves no status behind
 	@STALL_SECONDS=$(or $(STALL_SECONDS),600) e2e/run test_stall.py -m long $(E2E_ARGS)
 
-parity: ## the real pgsync 7.3.0 and ours, document by document; WRITE=1 puts the differences into docs/from-pgsync.md
+parity: ## compare documents with the real pgsync 7.3.0; WRITE=1 writes the differences to docs/from-pgsync.md
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/python -m commands.parity $(if $(WRITE),--write) $(PARITY_ARGS)
 
-changes: ## every construct and 30 random trees, 300 changes of each, every one in the index within a second
+changes: ## every construct and 30 random trees, 300 changes to each, every one in the index within a second
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@E2E_CHANGES=300 E2E_TREES=30 E2E_SECONDS=1 e2e/run test_changes.py
@@ -221,7 +221,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (default 60) with libFuzzer
 	@hack/fuzz $(FUZZERS)
 
 # --- running it -------------------------------------------------------------------------------------------------------
-demo: ## the main job from nothing: cluster, Postgres, OpenSearch, operator, a synced bookstore
+demo: ## from nothing to a synced bookstore: cluster, Postgres, OpenSearch, operator
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/demo up
@@ -237,7 +237,7 @@ bench: ## measure against the floors, side by side in one run; prints a table
 image: ## build the container image with buildah
 	@hack/image
 
-clean: ## remove what was built here (the cache of downloaded parts stays)
+clean: ## remove build output (the cache of downloaded parts stays)
 	rm -rf $(B) bin bin-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

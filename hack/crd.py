@@ -147,9 +147,9 @@ def relationship():
                          "or value and a list of them.", "one_to_one", "one_to_many"),
             "variant": enum("object: the chosen columns of each row. scalar: the value of the first column alone.",
                             "object", "scalar"),
-            "through_tables": names("The one junction table between both, as table or schema.table.", 127, 16),
+            "through_tables": names("The junction table between the two, as table or schema.table.", 127, 16),
             "foreign_key": obj(
-                "The columns that link both tables. Needed where no foreign key constraint does, or more than one.",
+                "The columns that join the two tables. Required if there is no foreign key constraint, or more than one.",
                 {
                     "child": columns("this"),
                     "parent": columns("the parent's"),
@@ -165,15 +165,15 @@ def node(level):
     who = "root" if root else "child"
     properties = {
         "table": string("The table, view or materialized view that this node reads.", longest=63),
-        "schema": string("The schema that holds the table; public when not given.", longest=63),
-        "label": string("The key of this node in the document of its parent; the table's name when not given.",
+        "schema": string("The schema of the table. Default: public.", longest=63),
+        "label": string("The key of this node in its parent's document. Default: the name of the table.",
                         longest=255, nullable=True),
-        "columns": names("The columns to take, by name. All of the table's when not given.", 1024, 1600, nullable=True),
-        "primary_key": names("The key columns, where the relation has no primary key, as a view.", most=32, nullable=True),
-        "base_tables": names("The tables that a view reads: their changes are changes of the view.", 127, 64, nullable=True),
-        "transform": anything("What happens to the fields: replace, rename, concat, move, mapping, as in pgsync.", nullable=True),
-        "where": string("An SQL condition over this table's columns, immutable: other rows do not take part.", longest=8192),
-        "expressions": {"description": "More fields: a name, and an SQL expression over this table's columns, immutable.",
+        "columns": names("The columns to include, by name. Default: all.", 1024, 1600, nullable=True),
+        "primary_key": names("The key columns of a relation without a primary key, such as a view.", most=32, nullable=True),
+        "base_tables": names("The tables that a view reads: a change to one of them counts as a change to the view.", 127, 64, nullable=True),
+        "transform": anything("Changes to the fields: replace, rename, concat, move, mapping, as in pgsync.", nullable=True),
+        "where": string("An immutable SQL condition on this table's columns; it must not depend on other rows.", longest=8192),
+        "expressions": {"description": "Computed fields: a name, and an immutable SQL expression on this table's columns.",
                         "type": "object", "maxProperties": 256, "nullable": True,
                         "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 8192}},
     }
@@ -181,15 +181,15 @@ def node(level):
         del properties["label"]
     else:
         properties["relationship"] = relationship()
-        properties["order_by"] = names("Order of the elements: \"column\", \"column desc\", \"column asc nulls last\". By "
-                                       "primary key when not given.", 127, 32, nullable=True)
-        properties["limit"] = integer("The most elements that the list may have.", 1, 10000)
+        properties["order_by"] = names("Order of the elements: \"column\", \"column desc\", \"column asc nulls last\". "
+                                       "Default: the primary key.", 127, 32, nullable=True)
+        properties["limit"] = integer("Maximum number of elements.", 1, 10000)
         properties["nested"] = boolean("Map the elements as nested documents.")
-    below = "Tables that belong to a row of this one; each becomes a key of its document."
+    below = "Tables that are joined to this one; each becomes a key of its document."
     if level < DEPTH:
         properties["children"] = array(below, node(level + 1), 64, nullable=True)
     else:
-        deeper = f"{below} At this depth the operator checks them, not the API server."
+        deeper = f"{below} At this depth the operator validates them, not the API server."
         properties["children"] = array(deeper, anything("A child, with the same keys as its parent."), 64, nullable=True)
     description = ("The root of the tree: each of its rows becomes a document." if root
                    else f"A {who} table at depth {level} of the tree.")
@@ -203,15 +203,15 @@ def document():
     return obj(
         "One index, and the tree of tables whose rows become its documents.",
         {
-            "index": string("Name of the index as readers use it: an alias of the generation that is current. The database's "
-                            "name when not given.", longest=200, **index),
-            "database": string("The database; that of `source` when not given.", longest=63),
+            "index": string("Name of the index that searches use: an alias for the live index generation. Default: the name of "
+                            "the database.", longest=200, **index),
+            "database": string("The database. Default: that of `source`.", longest=63),
             "nodes": node(0),
-            "setting": anything("Settings of the index, put under settings.index when a generation is created."),
-            "mapping": anything("Mapping of the index: its properties, or a whole mapping when it has dynamic_templates. "
-                                "Generated from the tables when not given."),
+            "setting": anything("Settings of the index: settings.index of each new index generation."),
+            "mapping": anything("Mapping of the index: its properties, or a whole mapping if it has dynamic_templates. "
+                                "Default: generated from the tables."),
             "pipeline": string("Name of the ingest pipeline for each document."),
-            "routing": string("Field of the document that decides its shard."),
+            "routing": string("Field of the document that selects its shard."),
         },
         required=["nodes"], foreign=True)
 
@@ -221,16 +221,16 @@ def document():
 
 def source():
     replication = obj(
-        "The replication slot and publication, and what may be done to the tables for them.",
+        "The replication slot and publication, and what pgsync may change on the tables for them.",
         {
-            "slotName": string("Name of the replication slot. Made from namespace, name and uid of this PgSync when not given, "
-                               "see status.stream.slotName. May not change.", longest=63, **SLOT_NAME),
-            "publicationName": string("Name of the publication. Made as the slot's when not given. May not change.", longest=63),
+            "slotName": string("Name of the replication slot. Default: derived from namespace, name and uid of this PgSync, "
+                               "see status.stream.slotName. Immutable.", longest=63, **SLOT_NAME),
+            "publicationName": string("Name of the publication. Default: derived like the name of the slot. Immutable.", longest=63),
             "replicaIdentity": enum("Manage: set the replica identity of tables whose old link columns would be missing from the "
-                                    "WAL, and restore it on deletion. Verify: refuse, and name the statement to run.",
+                                    "WAL, and restore it on deletion. Verify: refuse, and report the statement to run.",
                                     "Manage", "Verify", default="Manage"),
-            "slotLostPolicy": enum("What to do when the slot is gone or was invalidated. Resync: build a new generation of the "
-                                   "index behind the alias. Stall: wait for a person.", "Resync", "Stall", default="Resync"),
+            "slotLostPolicy": enum("What to do when the slot is gone or was invalidated. Resync: build a new index generation "
+                                   "behind the alias. Stall: wait for an administrator.", "Resync", "Stall", default="Resync"),
             "failover": boolean("Create the slot as a failover slot, to be synchronized to standbys (PostgreSQL 17 or later).",
                                 default=False),
         },
@@ -238,31 +238,32 @@ def source():
     tls = obj(
         "TLS towards Postgres.",
         {
-            "mode": enum("Disable: no TLS. Prefer: TLS where the server has it. Require: TLS, certificate unchecked. VerifyCA: "
-                         "its authority is checked. VerifyFull: the host name too. When not given: VerifyFull with a caSecretRef, else Disable.",
+            "mode": enum("Disable: no TLS. Prefer: TLS if the server offers it. Require: TLS, without checking the certificate. "
+                         "VerifyCA: check its authority. VerifyFull: also check the host name. Default: VerifyFull with a caSecretRef, "
+                         "else Disable.",
                          "Disable", "Prefer", "Require", "VerifyCA", "VerifyFull"),
             "caSecretRef": secret("The certificates of the authorities to trust, in PEM.", "ca.crt"),
         },
         rules=[rule("!has(self.mode) || !(self.mode in ['VerifyCA', 'VerifyFull']) || has(self.caSecretRef)",
                     "`caSecretRef` must be set when `mode` is 'VerifyCA' or 'VerifyFull'")])
     return obj(
-        "The Postgres database that is followed.",
+        "The Postgres database to follow.",
         {
             "host": string("Host name or address of the server. Exactly one of `host` and `connectionSecretRef`."),
             # No default here: it would hide the port of a connectionSecretRef.
-            "port": integer("Port of the server; 5432 when not given.", 1, 65535),
-            "database": string("Name of the database; that of the documents in `schema` when not given. May not change: a slot "
-                               "belongs to one database.", longest=63),
+            "port": integer("Port of the server. Default: 5432.", 1, 65535),
+            "database": string("Name of the database. Default: that of the documents in `schema`. Immutable: a slot belongs to "
+                               "one database.", longest=63),
             "user": string("Role to log in as. It needs REPLICATION, and ownership of the tables to publish them.", longest=63),
             "passwordSecretRef": secret("The role's password.", "password"),
             "connectionSecretRef": secret("A Secret with the keys host, port, dbname, username or user, and password; or uri. "
-                                          "What is set here beside it wins."),
+                                          "Fields set here take precedence."),
             "tls": tls,
             "replication": replication,
         },
         rules=[
             rule("has(self.connectionSecretRef) != has(self.host)", "exactly one of `connectionSecretRef` or `host` must be set"),
-            rule("!has(self.host) || has(self.user)", "`user` must be set beside `host`"),
+            rule("!has(self.host) || has(self.user)", "`user` must be set together with `host`"),
         ])
 
 
@@ -281,11 +282,12 @@ def sink():
         rules=[rule("has(self.secretRef) == (self.type != 'None')",
                     "`secretRef` must be set exactly when `type` is 'Basic', 'APIKey' or 'Bearer'")])
     bulk = obj(
-        "Size and number of bulk requests. They bound the worker's memory too.",
+        "Size and number of bulk requests. They also limit the worker's memory.",
         {
-            "maxBytes": integer("Largest bulk request, in bytes.", 65536, 104857600, 8388608),
-            "concurrency": integer("Bulk requests under way at once.", 1, 16, 2),
-            "flushMilliseconds": integer("Longest time that a change waits for others under load. An idle stream flushes at once.",
+            "maxBytes": integer("Maximum size of a bulk request, in bytes. Values above 1 MiB have the effect of 1 MiB: larger "
+                                "requests are not faster, but take memory.", 65536, 104857600, 8388608),
+            "concurrency": integer("Maximum number of concurrent bulk requests.", 1, 16, 2),
+            "flushMilliseconds": integer("How long a change may wait for others under load, in milliseconds. An idle stream flushes at once.",
                                          0, 10000, 20),
         },
         defaulted=True)
@@ -295,13 +297,13 @@ def sink():
             "urls": array("Addresses of the cluster, tried in turn.", url, 16, least=1),
             "authentication": authentication,
             "tls": obj("TLS towards the search engine.", {
-                "caSecretRef": secret("The certificates of the authorities to trust, in PEM; the system's when not given.",
+                "caSecretRef": secret("The certificates of the authorities to trust, in PEM. Default: the system's.",
                                       "ca.crt"),
-                "insecureSkipVerify": boolean("Do not check the server's certificate. For trials only.", default=False),
+                "insecureSkipVerify": boolean("Do not check the server's certificate. For testing only.", default=False),
             }),
             "bulk": bulk,
             "adoptExistingIndex": boolean("Replace a real index that has the alias's name: it is deleted when the new generation "
-                                          "is ready. Without it such an index is left alone and reported.", default=False),
+                                          "is complete. Otherwise such an index is left alone and reported.", default=False),
         },
         required=["urls"])
 
@@ -311,13 +313,13 @@ def policies():
         return enum(what, "Delete", "Retain", default=default)
 
     return obj(
-        "What becomes of the things outside the cluster when this PgSync is deleted.",
+        "What happens to objects outside the cluster when this PgSync is deleted.",
         {
-            "replicationSlot": policy("The replication slot. A slot that nobody reads fills the server's disk.", "Delete"),
+            "replicationSlot": policy("The replication slot. An unused slot makes Postgres retain WAL until the disk is full.", "Delete"),
             "publication": policy("The publication.", "Delete"),
-            "index": policy("The index, its alias and its dead letters. One that is retained is served on. A PgSync of the same "
-                            "namespace and name builds another, moves the alias, and then deletes it; after any other it stays.", "Retain"),
-            "checkpoint": policy("What is kept about the bootstrap's progress and the current generation.", "Delete"),
+            "index": policy("The index, its alias and its dead letters. A retained index can still be searched. A new PgSync of the "
+                            "same namespace and name builds another index, moves the alias, and then deletes it; otherwise it stays.", "Retain"),
+            "checkpoint": policy("The record of bootstrap progress and index generations.", "Delete"),
         },
         defaulted=True)
 
@@ -331,11 +333,11 @@ def worker():
     return obj(
         "The process that does the work.",
         {
-            "placement": enum("Process: a child process of the operator. Pod: a Deployment of its own (not supported by this "
-                              "version).", "Process", "Pod", default="Process"),
+            "placement": enum("Process: a child process of the operator. Pod: a separate Deployment (not supported in "
+                              "this version).", "Process", "Pod", default="Process"),
             "resources": obj("Resources of the container, for placement Pod.", {
-                "limits": amounts("The most that it may use, such as cpu: 500m, memory: 64Mi."),
-                "requests": amounts("What the scheduler sets aside for it."),
+                "limits": amounts("Maximum use, such as cpu: 500m, memory: 64Mi."),
+                "requests": amounts("What the scheduler reserves."),
             }),
         },
         defaulted=True)
@@ -349,9 +351,9 @@ def checkpoint():
         "passwordSecretRef": secret("The password.", "password"),
     }, required=["url"])
     return obj(
-        "Where the progress of a bootstrap and the current generation are kept.",
+        "Where bootstrap progress and index generations are recorded.",
         {
-            "store": enum("Sink: in the search engine, beside the index. Redis: not supported by this version.", "Sink", "Redis",
+            "store": enum("Sink: in the search engine, next to the index. Redis: not supported in this version.", "Sink", "Redis",
                           default="Sink"),
             "redis": redis,
         },
@@ -378,35 +380,35 @@ def spec():
     slot = "source.replication.slotName"
     publication = "source.replication.publicationName"
     return obj(
-        "What is wanted: a source, a sink, and a schema that says which tables become which documents.",
+        "The desired state: a source, a sink, and a schema that describes which tables become which documents.",
         {
             "source": source(),
             "sink": sink(),
-            "schema": array("A pgsync schema.json, word for word; hence its keys in snake_case. One entry for each index. Exactly "
+            "schema": array("A pgsync schema.json, unchanged; hence its keys in snake_case. One entry for each index. Exactly "
                             "one of `schema` and `schemaConfigMapRef`.", document(), 16, least=1),
-            "schemaConfigMapRef": reference("A ConfigMap that holds the schema.json, for long ones.", "ConfigMap", "schema.json"),
-            "documents": obj("How documents look beyond what the schema says.", {
-                "meta": enum("Pgsync: with pgsync's `_meta`, the keys of all rows that a document is made of.", "None", "Pgsync",
+            "schemaConfigMapRef": reference("A ConfigMap with the schema.json, for long schemas.", "ConfigMap", "schema.json"),
+            "documents": obj("The format of documents, apart from the schema.", {
+                "meta": enum("Pgsync: include pgsync's `_meta`, the keys of all rows in a document.", "None", "Pgsync",
                              default="None"),
-                "idFormat": enum("How a key of several columns becomes an _id: values joined by '|', Escaped so that no two keys "
-                                 "share an id, or as Pgsync does.", "Escaped", "Pgsync", default="Escaped"),
+                "idFormat": enum("How a key of several columns becomes an _id: values joined by '|', either Escaped so that no two "
+                                 "keys share an id, or as Pgsync does it.", "Escaped", "Pgsync", default="Escaped"),
                 "mapping": enum("Generated: strict, from the types of the columns. Dynamic: by the search engine, from the first "
-                                "document that has a field. `mapping` of the schema goes on top of either.", "Generated",
+                                "document that has a field. `mapping` in the schema overrides either.", "Generated",
                                 "Dynamic", default="Generated"),
             }, defaulted=True),
             "checkpoint": checkpoint(),
-            "bootstrap": obj("How the index is filled before the stream keeps it up to date.", {
-                "policy": enum("IfNeeded: whenever there is no complete generation for this schema. Never: only the stream.",
+            "bootstrap": obj("How the index is filled before the stream keeps it in sync.", {
+                "policy": enum("IfNeeded: whenever there is no complete index generation for this schema. Never: only stream.",
                                "IfNeeded", "Never", default="IfNeeded"),
-                "parallelism": integer("Connections that read chunks at once.", 1, 16, 2),
+                "parallelism": integer("Number of connections that copy in parallel.", 1, 16, 2),
             }, defaulted=True),
             "onError": obj("What to do with a document that the index rejects.", {
-                "policy": enum("DeadLetter: keep it with the reason in <index>-dead-letters and go on. Stall: stop and wait for a "
-                               "person.", "DeadLetter", "Stall", default="DeadLetter"),
+                "policy": enum("DeadLetter: store it with the reason in <index>-dead-letters and continue. Stall: stop and wait for "
+                               "an administrator.", "DeadLetter", "Stall", default="DeadLetter"),
             }, defaulted=True),
-            "lagTargetSeconds": integer("The lag up to which the resource counts as ready, in seconds.", 1, 86400, 60),
-            "suspend": boolean("Stop the data flow. The slot stays, and with it the WAL since then.", default=False),
-            "resyncNonce": integer("Raise it to build a new generation of the index. May not decrease.", 0, MAX_NONCE, 0),
+            "lagTargetSeconds": integer("Maximum lag of a Ready resource, in seconds.", 1, 86400, 60),
+            "suspend": boolean("Stop the data flow. The slot stays, and Postgres retains the WAL from then on.", default=False),
+            "resyncNonce": integer("Increase it to build a new index generation. May not decrease.", 0, MAX_NONCE, 0),
             "restartNonce": integer("Change it to restart the worker.", 0, MAX_NONCE, 0),
             "deletionPolicy": policies(),
             "worker": worker(),
@@ -421,7 +423,7 @@ def spec():
             rule("!has(self.schema) || (has(self.source.database) ? self.schema.all(d, !has(d.database) || d.database == "
                  "self.source.database) : self.schema.all(d, !has(d.database) || self.schema.all(e, !has(e.database) || "
                  "e.database == d.database)))",
-                 "all documents must name the database of `source`: one slot is for one database", ".schema"),
+                 "all documents must name the database of `source`: a slot belongs to one database", ".schema"),
             rule("!has(self.schema) || self.schema.all(d, !has(d.index) || self.schema.filter(e, has(e.index) && e.index == "
                  "d.index).size() == 1)", "each index may appear once in `schema`", ".schema"),
             immutable("source.database", "database is immutable; create a new PgSync"),
@@ -451,61 +453,61 @@ def conditions():
         "type": string("Ready, Reconciling, Stalled, Degraded, SourceReachable, SinkReachable, SchemaAccepted, "
                        "BootstrapComplete, Streaming, SlotHealthy or Suspended.", longest=316),
         "status": {"description": "True, False or Unknown.", "type": "string", "enum": ["True", "False", "Unknown"]},
-        "reason": string("One word for programs.", longest=1024),
+        "reason": string("One machine-readable word.", longest=1024),
         "message": text("What was found, what was expected and what to do.", 32768),
-        "observedGeneration": count("The generation that this was found for."),
+        "observedGeneration": count("The metadata.generation for which this was observed."),
         "lastTransitionTime": time("When the status last changed."),
     }, required=["type", "status", "reason", "message", "lastTransitionTime"])
-    return {"description": "The state by aspect. Ready means that data flows: streaming, lag within the target, the newest spec "
+    return {"description": "The state, by aspect. Ready means that data flows: streaming, lag within the target, the newest spec "
                            "applied.", "type": "array", "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"], "maxItems": 32, "items": condition}
 
 
 def status():
     exit_ = obj("How the last worker ended.", {
-        "exitCode": count("Its exit code; absent when a signal ended it."),
+        "exitCode": count("Its exit code; absent if a signal ended it."),
         "signal": count("The signal that ended it."),
-        "reason": text("One word for programs."),
-        "message": text("What it said."),
+        "reason": text("One machine-readable word."),
+        "message": text("Its message."),
         "time": time("When it ended."),
     })
     index = obj("One index.", {
-        "name": text("The name that readers use: an alias."),
-        "physicalName": text("The generation behind the alias."),
+        "name": text("The name that searches use: an alias."),
+        "physicalName": text("The concrete index behind the alias."),
         "documentCount": count("Documents in it."),
-        "health": text("green, yellow or red, as the search engine says."),
-        "deadLetters": count("Documents that it rejected."),
-        "nulledValues": count("Values that were written as null since the worker's start, because no search engine takes them: "
+        "health": text("green, yellow or red, as reported by the search engine."),
+        "deadLetters": count("Documents that the search engine rejected."),
+        "nulledValues": count("Values written as null since the worker started, because no search engine accepts them: "
                               "infinite dates, NaN and infinite numbers."),
     }, required=["name"])
-    return obj("What was found. Written by the operator alone.", {
-        "observedGeneration": count("The generation of the spec that this status speaks of."),
-        "phase": text("A summary for people: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
+    return obj("The observed state. Only the operator writes it.", {
+        "observedGeneration": count("The metadata.generation that this status describes."),
+        "phase": text("A summary for display: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
                       "Programs read the conditions."),
         "conditions": conditions(),
         "worker": obj("The worker process.", {
-            "identity": text("The operator's pod or host, and the number of the start."),
+            "identity": text("The operator's pod or host, and how often it was started."),
             "placement": text("Process or Pod."),
             "startTime": time("When it was started."),
-            "restartCount": count("Starts after the first one."),
+            "restartCount": count("How often it was restarted."),
             "lastExit": exit_,
         }),
-        "bootstrap": obj("The initial load of the current generation.", {
-            "progress": text("Share that is done, such as 42%."),
+        "bootstrap": obj("The copy into the current index generation.", {
+            "progress": text("Progress in percent, such as 42%."),
             "rowsDone": count("Rows of the root tables that are indexed."),
-            "rowsTotal": count("Rows of the root tables, as estimated at its start."),
+            "rowsTotal": count("Rows of the root tables, estimated at the start."),
             "startTime": time("When it began."),
-            "completionTime": time("When it was complete."),
+            "completionTime": time("When it was completed."),
         }),
         "stream": obj("The stream from the replication slot.", {
             "slotName": text("Name of the replication slot."),
             "publicationName": text("Name of the publication."),
-            "confirmedFlushLSN": text("Everything up to here is durable in the index."),
-            "lagBytes": count("WAL written and not yet confirmed, in bytes."),
+            "confirmedFlushLSN": text("Everything up to this position is durable in the index."),
+            "lagBytes": count("WAL written but not yet confirmed, in bytes."),
             "lagSeconds": count("Age of the oldest change that is not yet in the index, in seconds."),
-            "lag": text("The lag for people, such as 0s or 3m."),
-            "retainedWALBytes": count("WAL that the server keeps for the slot, in bytes."),
-            "retainedWAL": text("The same for people, such as 16 MiB."),
+            "lag": text("The lag for display, such as 0s or 3m."),
+            "retainedWALBytes": count("WAL that the server retains for the slot, in bytes."),
+            "retainedWAL": text("The same for display, such as 16 MiB."),
             "slotState": text("Active, Inactive or Lost."),
         }),
         "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",
@@ -526,7 +528,7 @@ def ready(part):
 
 def definition():
     schema = obj(
-        "PgSync keeps search indices equal to joins of Postgres tables, for good.",
+        "PgSync keeps search indices continuously in sync with joins of Postgres tables.",
         {
             "apiVersion": {"description": "Version of this kind of object: pgsync.io/v1alpha1.", "type": "string"},
             "kind": {"description": "PgSync.", "type": "string"},

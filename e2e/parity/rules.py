@@ -277,44 +277,43 @@ def _text_paths(theirs, ours, place):
 
 
 RULES = [
-    Rule("null-elements", "`[null]`, or a null among the elements, for a row of a through table that leads to no row",
-         "such a row gives no element; where there is none at all, null as for any child", "the left join behind `through_tables`"
+    Rule("null-elements", "`[null]`, or a null among the elements, for a row of a through table without a matching row",
+         "such a row gives no element; if no element is left, null, as for any child", "the left join behind `through_tables`"
          " reaches into the array", ("child",), _null_elements),
-    Rule("one-to-one-through", "`one_to_one` with `through_tables` is an array, of whose objects only the first column is left"
-         " where the node has no children", "the object (or value) of the first row, or null",
-         "the type is not looked at once there is a through table", ("child",), _one_through, rows=True),
-    Rule("self-reference", "a table that refers to itself, directly or through another: rows as their own children, rows that are not related, or none;"
-         " and the same for the children beside it",
-         "the row that is referred to (`one_to_one`), or the rows that refer to it (`one_to_many`)",
-         "both ends of the join have one alias, and its conditions are joined by OR (#89, #404)", ("child",), _self_reference, rows=True),
-    Rule("same-column-between", "children are missing under a through table that has a column with the name of the child's"
-         " foreign key", "all children", "that column is taken for the key that the child refers to", ("child",),
+    Rule("one-to-one-through", "`one_to_one` with `through_tables` is an array; if the node has no children, its objects have only"
+         " the first column", "the object (or value) of the first row, or null",
+         "the type is ignored if there is a through table", ("child",), _one_through, rows=True),
+    Rule("self-reference", "for a table that refers to itself, directly or through another, and for its sibling nodes: rows as their own children,"
+         " unrelated rows, or none",
+         "the row it refers to (`one_to_one`), or the rows that refer to it (`one_to_many`)",
+         "both ends of the join have the same alias, and its conditions are combined with OR (#89, #404)", ("child",), _self_reference, rows=True),
+    Rule("same-column-between", "children are missing if the through table has a column named like the child's foreign key", "all children", "that column is mistaken for the key that the child refers to", ("child",),
          _same_column_between, rows=True),
-    Rule("several-for-one", "`one_to_one` where several rows match: a document (or an element) for each of them; of documents"
-         " with the same `_id` one stays, whichever is written last", "the first row by primary key",
+    Rule("several-for-one", "if several rows match a `one_to_one`: a document (or an element) for each of them; of documents with"
+         " the same `_id`, the one written last stays", "the first row by primary key",
          "each matching row multiplies its parent", ("document",), _several_for_one, rows=True),
-    Rule("python-ids", "`_id` of a boolean, timestamp, interval, floating-point or bytea key as Python prints it",
-         "as Postgres prints it, timestamptz in UTC", "Python's spelling (`True`, `1 day, 2:03:04`) depends on the driver and the"
+    Rule("python-ids", "the `_id` of a boolean, timestamp, interval, floating-point or bytea key is what Python prints",
+         "what Postgres prints, timestamptz in UTC", "Python's spelling (`True`, `1 day, 2:03:04`) depends on the driver and the"
          " session's time zone", ("documents", "meta"), _python_ids),
     Rule("ambiguous-ids", "composite keys `('x|y', 'z')` and `('x', 'y|z')` share the `_id` `x|y|z`, and one document is lost",
-         "`|` within a value is escaped by `idFormat: Escaped`, the default", "ids are joined without escaping", ("documents",),
+         "`idFormat: Escaped`, the default, escapes `|` within a value", "ids are joined without escaping", ("documents",),
          _ambiguous_ids),
-    Rule("doubles", "numeric values rounded to what a double holds", "all digits", "documents go through Python's floats",
+    Rule("doubles", "numeric values are rounded to double precision", "all digits", "documents pass through Python's floats",
          ("field", "meta"), _doubles),
-    Rule("time-zone", "timestamptz in the time zone of the session", "timestamptz in UTC", "the same row would give another"
+    Rule("time-zone", "timestamptz in the time zone of the session", "timestamptz in UTC", "otherwise the same row would give another"
          " document after a change of Postgres' `timezone`", ("field", "meta"), _time_zone),
-    Rule("not-for-engines", "`NaN`, `Infinity` and `infinity` as strings", "null, counted", "no search engine takes them"
-         " in a number or date field, and pgsync ends with the first document that is refused", ("field",), _not_for_engines),
-    Rule("transformed-lists", "a scalar `one_to_many` with `replace` is `[]`, with `rename` or `concat` it is `[{}, ...]`",
-         "`replace` works on each value; `rename` and `concat` have nothing to work on", "transforms expect objects in every array",
+    Rule("not-for-engines", "`NaN`, `Infinity` and `infinity` as strings", "null, counted", "no search engine accepts them"
+         " in a number or date field, and pgsync exits at the first document that is refused", ("field",), _not_for_engines),
+    Rule("transformed-lists", "a scalar `one_to_many` is `[]` with `replace`, and `[{}, ...]` with `rename` or `concat`",
+         "`replace` applies to each value; `rename` and `concat` have no effect", "transforms expect objects in every array",
          ("child",), _transformed_lists),
-    Rule("replaced-value", "`replace` of a scalar `one_to_one` does nothing", "it replaces", "only objects and arrays are looked into",
+    Rule("replaced-value", "`replace` of a scalar `one_to_one` does nothing", "it replaces", "only objects and arrays are searched",
          ("child",), _replaced_value),
     Rule("concat-spelling", "`concat` spells booleans and numbers as Python does: `True`, `11.5` for 11.50", "as JSON does: `true`, `11.50`",
          "numbers keep their digits, and nothing depends on Python", ("document", "object"), _concat_spelling),
-    Rule("lost-rename", "a parent's `rename` of a child's label does nothing if the child has a `rename` of its own", "it renames",
-         "both are kept under the label, and the child's comes last", ("document", "object"), _lost_rename),
-    Rule("move", "`move` does nothing", "it moves", "documented and never built", ("document", "object"), _move),
+    Rule("lost-rename", "a parent's `rename` of a child's label does nothing if the child has its own `rename`", "it renames",
+         "both are stored under the label, and the child's wins", ("document", "object"), _lost_rename),
+    Rule("move", "`move` does nothing", "it moves", "documented but never implemented", ("document", "object"), _move),
     Rule("text-paths", "`doc->>key` is the field `doc_>key`, always null", "the field `doc_key` with the text", "`->` is split off"
-         " before `->>` is looked for", ("document", "object"), _text_paths),
+         " before `->>` is recognized", ("document", "object"), _text_paths),
 ]

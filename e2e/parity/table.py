@@ -4,7 +4,7 @@ from parity.refusals import REFUSALS
 from parity.rules import RULES
 
 BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
-NEW = "# From pgsync\n\n"
+NEW = "# Coming from pgsync\n\n"
 
 
 def _examples(cases):
