@@ -180,7 +180,7 @@ static void compile(const json_t *schema, const json_t *fixture, const struct ca
 		if (text && !*text)
 			fixture_fail("a plan of nothing", documents[i]->path);
 		if (documents[i]->invalid && !findings_failed(&f))
-			fixture_fail("flawed without a finding", documents[i]->path);
+			fixture_fail("invalid without a finding", documents[i]->path);
 		schema_document_free(documents[i]);
 	}
 	free(documents);

@@ -1,6 +1,6 @@
 /* The resolved tree and what works on it. Private to this package.
  *
- * Sections are in the order of their dependencies: each file uses only what stands above it.
+ * Sections are in the order of their dependencies: each file uses only what is above it.
  */
 #ifndef PGSYNC_DOCUMENT_DOCUMENT_INT_H
 #define PGSYNC_DOCUMENT_DOCUMENT_INT_H
@@ -212,7 +212,7 @@ void routing_describe(const struct tree *tree, struct document_plan *plan);
 void tree_resolve(struct tree *tree, struct diagnostics *d);
 void tree_release(struct tree *tree);
 
-/* --- values.c: what a field's value is in SQL --- */
+/* --- values.c: the SQL of a field's value --- */
 enum { SQL_BYTES = 4 * 1024 * 1024 };
 
 /* Appends what a row of the node becomes, as the node's own query sees it. */

@@ -93,7 +93,7 @@ static void test_compile_when_a_key_has_too_many_columns_then_refused(void **sta
 {
 	static const struct {
 		const char *schema, *error;
-	} places[] = {
+	} rows[] = {
 		{ROOT("\"table\": \"view\", \"primary_key\": #"), "schema[0].nodes.primary_key: names 33 columns, but "
 								  "a key has at most 32; name the fewest columns that "
 								  "make a row unique"},
@@ -112,11 +112,11 @@ static void test_compile_when_a_key_has_too_many_columns_then_refused(void **sta
 	};
 
 	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		_cleanup_free_ char *refused = errors_of(places[i].schema, DOCUMENT_MAX_KEYS + 1);
-		_cleanup_free_ char *accepted = errors_of(places[i].schema, DOCUMENT_MAX_KEYS);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *refused = errors_of(rows[i].schema, DOCUMENT_MAX_KEYS + 1);
+		_cleanup_free_ char *accepted = errors_of(rows[i].schema, DOCUMENT_MAX_KEYS);
 
-		assert_string_equal(refused, places[i].error);
+		assert_string_equal(refused, rows[i].error);
 		assert_string_equal(accepted, "");
 	}
 }

@@ -40,8 +40,8 @@ static void add_dependency(struct document_plan *plan, const struct catalog_tabl
 	json_t *entry = json_pack("[I, i, I, i]", (json_int_t)table->oid, column->attnum, (json_int_t)column->type_oid,
 				  (int)column->typmod);
 
-	if (column->type_made_of)
-		(void)json_array_append_new(entry, json_integer((json_int_t)column->type_made_of));
+	if (column->type_fingerprint)
+		(void)json_array_append_new(entry, json_integer((json_int_t)column->type_fingerprint));
 	(void)json_array_append_new(plan->fingerprint.columns, entry);
 	add_to_catalog_fingerprint(plan->fingerprint.catalog, table, column);
 }

@@ -474,7 +474,7 @@ static void add_passing(struct query *q, const struct plan_node *node)
 		return;
 	strbuf_adds(&q->sb, node->many ? ", sum(" : ", ");
 	sql_sanitized_count(&q->sb, node);
-	strbuf_adds(&q->sb, node->many ? ") AS notes" : " AS notes");
+	strbuf_adds(&q->sb, node->many ? ") AS sanitized" : " AS sanitized");
 }
 
 /* n<i>: json by link. If a one_to_one has several rows, use the first by primary key. */

@@ -458,7 +458,7 @@ void sql_object_rows(struct strbuf *sb, const struct plan_node *node)
 	strbuf_addf(sb, ") x%zu", node->number);
 }
 
-/* --- order, notes, carried values --- */
+/* --- order, sanitized values, moved fields --- */
 
 void sql_order(struct strbuf *sb, const struct plan_node *node)
 {
@@ -493,7 +493,7 @@ static void add_joined_sanitized_count(struct strbuf *sb, const struct plan_node
 		add_sanitized_count(sb, child, plus);
 		return;
 	}
-	strbuf_addf(sb, "%scoalesce(n%zu.notes, 0)", *plus, child->number);
+	strbuf_addf(sb, "%scoalesce(n%zu.sanitized, 0)", *plus, child->number);
 	*plus = " + ";
 }
 
@@ -517,7 +517,7 @@ static void add_sanitized_count(struct strbuf *sb, const struct plan_node *node,
 			continue;
 		}
 		strbuf_adds(sb, *plus);
-		add_grouped(sb, child, "notes", child->number);
+		add_grouped(sb, child, "sanitized", child->number);
 		*plus = " + ";
 	}
 }
@@ -620,7 +620,7 @@ void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct 
 	if (child->may_sanitize) {
 		strbuf_adds(sb, ", ");
 		add_joined_sanitized_count(sb, child, &plus);
-		add_group_name(sb, child, "notes", child->number);
+		add_group_name(sb, child, "sanitized", child->number);
 	}
 	for (size_t i = 0; i < tree->n_moved_fields; i++) {
 		if (!sql_moved_field_passes(tree->moved_fields[i], child))

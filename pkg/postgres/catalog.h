@@ -33,8 +33,7 @@ struct catalog_column {
 	bool generated;
 	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
 	int attnum;
-	uint64_t
-		type_made_of; /* of a composite type, or of an array of one: a hash over its attributes; 0 for others */
+	uint64_t type_fingerprint;    /* of a composite type, or of an array of one: a hash of its attributes; else 0 */
 	struct catalog_label *labels; /* of the enums that its values may hold, by OID */
 	size_t n_labels;
 	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it. Its values are others

@@ -22,7 +22,7 @@ static bool same_column(const struct catalog_column *a, const struct catalog_col
 {
 	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
 	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered &&
-	       a->type_made_of == b->type_made_of && same_labels(a, b);
+	       a->type_fingerprint == b->type_fingerprint && same_labels(a, b);
 }
 
 static bool same_key(const struct catalog_index *a, const struct catalog_index *b)

@@ -198,7 +198,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.not_null = pg_bool(r, i, 8),
 			.generated = pg_bool(r, i, 9),
 			.is_virtual = pg_bool(r, i, 12),
-			.type_made_of = pg_is_null(r, i, 13) ? 0 : pg_u64(r, i, 13),
+			.type_fingerprint = pg_is_null(r, i, 13) ? 0 : pg_u64(r, i, 13),
 			.altered = (uint32_t)pg_u64(r, i, 11),
 			.element_category = pg_is_null(r, i, 10) ? '\0' : char_of(r, i, 10),
 		};
