@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "conditions/report.h"
 
@@ -85,9 +86,9 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 	report_init(&r);
 	report_stream_set(&r, &(struct report_stream){.slot = slot,
 						      .slot_state = "Active",
-						      .lag_seconds = 130,
 						      .confirmed_lsn = 0x100000010,
 						      .retained_bytes = 16777216});
+	report_lag_since(&r, clock_wall_us() - 130 * INT64_C(1000000));
 	json = report_json(&r);
 	assert_null(find_condition(json, "Stalled"));
 	assert_non_null(find_condition(json, "Ready"));

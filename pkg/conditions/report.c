@@ -73,6 +73,16 @@ enum condition_status report_status(struct report *report, enum condition_type t
 	return status;
 }
 
+char *report_message(struct report *report, enum condition_type type)
+{
+	char *message;
+
+	(void)pthread_mutex_lock(&report->lock);
+	message = xstrdup(report->conditions[type].message);
+	(void)pthread_mutex_unlock(&report->lock);
+	return message;
+}
+
 static void replace(char **to, const char *from)
 {
 	if (*to && from && !strcmp(*to, from))
@@ -95,6 +105,31 @@ void report_stream_set(struct report *report, const struct report_stream *stream
 	to->slot = slot;
 	to->publication = publication;
 	(void)pthread_mutex_unlock(&report->lock);
+}
+
+void report_lag_since(struct report *report, int64_t oldest_us)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	report->oldest_us = oldest_us;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+/* Under the lock. */
+static int64_t lag_seconds(const struct report *report)
+{
+	int64_t age_us = report->oldest_us ? clock_wall_us() - report->oldest_us : 0;
+
+	return age_us > 0 ? age_us / 1000000 : 0;
+}
+
+int64_t report_lag_seconds(struct report *report)
+{
+	int64_t seconds;
+
+	(void)pthread_mutex_lock(&report->lock);
+	seconds = lag_seconds(report);
+	(void)pthread_mutex_unlock(&report->lock);
+	return seconds;
 }
 
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap)
@@ -274,7 +309,7 @@ static void human_bytes(uint64_t bytes, char *buf, size_t size)
 	(void)snprintf(buf, size, unit && value < 10 ? "%.1f%s" : "%.0f%s", value, units[unit]);
 }
 
-static json_t *stream_json(const struct report_stream *s)
+static json_t *stream_json(const struct report_stream *s, int64_t lag)
 {
 	json_t *object = json_pack("{s:s*, s:s*, s:s*}", "slotName", s->slot, "publicationName", s->publication,
 				   "slotState", s->slot_state);
@@ -284,8 +319,8 @@ static json_t *stream_json(const struct report_stream *s)
 		return object;
 	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(s->confirmed_lsn, lsn)));
 	(void)json_object_set_new(object, "lagBytes", json_integer((json_int_t)s->lag_bytes));
-	(void)json_object_set_new(object, "lagSeconds", json_integer(s->lag_seconds));
-	human_seconds(s->lag_seconds, text, sizeof(text));
+	(void)json_object_set_new(object, "lagSeconds", json_integer(lag));
+	human_seconds(lag, text, sizeof(text));
 	(void)json_object_set_new(object, "lag", json_string(text));
 	(void)json_object_set_new(object, "retainedWALBytes", json_integer((json_int_t)s->retained_bytes));
 	human_bytes(s->retained_bytes, text, sizeof(text));
@@ -328,7 +363,7 @@ json_t *report_json(struct report *report)
 	if (report->bootstrap.known)
 		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&report->bootstrap));
 	if (report->stream.slot)
-		(void)json_object_set_new(object, "stream", stream_json(&report->stream));
+		(void)json_object_set_new(object, "stream", stream_json(&report->stream, lag_seconds(report)));
 	if (report->n_indices)
 		(void)json_object_set_new(object, "indices", indices_json(report));
 	(void)pthread_mutex_unlock(&report->lock);

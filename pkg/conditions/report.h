@@ -35,7 +35,6 @@ struct report_stream {
 	char *slot, *publication;
 	uint64_t confirmed_lsn;
 	uint64_t lag_bytes, retained_bytes;
-	int64_t lag_seconds;
 	const char *slot_state; /* "Active", "Inactive", "Lost", or NULL: unknown */
 };
 
@@ -53,6 +52,7 @@ struct report {
 	struct report_index *indices;
 	size_t n_indices;
 	struct report_stream stream;
+	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index; 0: none */
 	struct report_bootstrap bootstrap;
 	int64_t pressure_ms; /* since when the search engine pushes back; 0: it does not */
 	char pressure[256];
@@ -64,9 +64,14 @@ void report_phase(struct report *report, enum phase phase);
 void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
 		      const char *fmt, ...) PRINTF_LIKE(5, 6);
 enum condition_status report_status(struct report *report, enum condition_type type);
+/* Caller frees. */
+char *report_message(struct report *report, enum condition_type type);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
+/* The lag is the age of this commit (wall time); 0: there is none. */
+void report_lag_since(struct report *report, int64_t oldest_us);
+int64_t report_lag_seconds(struct report *report);
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);
 /* Adds or replaces the index of that name; negative numbers keep what was known. */
 void report_index_set(struct report *report, const struct report_index *index);

@@ -17,9 +17,9 @@ struct applier {
 	pthread_t thread;
 	bool started;
 
-	/* shared */
+	/* shared, under the lock */
 	pthread_mutex_t lock;
-	pthread_cond_t given;
+	pthread_cond_t submitted;
 	struct batch *batch; /* handed over; NULL: idle */
 	struct batch *spare;
 	bool end, failed;
@@ -165,7 +165,7 @@ static struct batch *wait_batch(struct applier *a)
 
 	(void)pthread_mutex_lock(&a->lock);
 	while (!a->batch && !a->end)
-		(void)pthread_cond_wait(&a->given, &a->lock);
+		(void)pthread_cond_wait(&a->submitted, &a->lock);
 	batch = a->end ? NULL : a->batch;
 	a->writer.live = a->live;
 	(void)pthread_mutex_unlock(&a->lock);
@@ -225,7 +225,7 @@ int applier_start(const struct model *model, struct connector *connector, int wa
 	a->connector = connector;
 	a->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&a->lock, NULL);
-	(void)pthread_cond_init(&a->given, NULL);
+	(void)pthread_cond_init(&a->submitted, NULL);
 	dead_letters_init(&a->dead, &a->sink, &connector->run->report);
 	writer_init(&a->writer, model, connector);
 	a->spare = batch_new();
@@ -243,7 +243,7 @@ void applier_stop(struct applier *a)
 		return;
 	(void)pthread_mutex_lock(&a->lock);
 	a->end = true;
-	(void)pthread_cond_signal(&a->given);
+	(void)pthread_cond_signal(&a->submitted);
 	(void)pthread_mutex_unlock(&a->lock);
 	if (a->started) {
 		if (!applier_idle(a))
@@ -259,7 +259,7 @@ void applier_stop(struct applier *a)
 	batch_free(a->batch);
 	batch_free(a->spare);
 	(void)pthread_mutex_destroy(&a->lock);
-	(void)pthread_cond_destroy(&a->given);
+	(void)pthread_cond_destroy(&a->submitted);
 	free(a);
 }
 
@@ -274,7 +274,7 @@ bool applier_idle(struct applier *a)
 	return idle;
 }
 
-bool applier_give(struct applier *a, struct batch **batch, bool live)
+bool applier_submit(struct applier *a, struct batch **batch, bool live)
 {
 	bool given = false;
 
@@ -284,7 +284,7 @@ bool applier_give(struct applier *a, struct batch **batch, bool live)
 		a->live = live;
 		*batch = TAKE_PTR(a->spare);
 		a->oldest_us = a->batch->txns[0].commit_us;
-		(void)pthread_cond_signal(&a->given);
+		(void)pthread_cond_signal(&a->submitted);
 		given = true;
 	}
 	(void)pthread_mutex_unlock(&a->lock);

@@ -5,7 +5,9 @@
 #ifndef PGSYNC_SYNC_APPLIER_INT_H
 #define PGSYNC_SYNC_APPLIER_INT_H
 
-#include "sync/attempt_int.h"
+#include "changes/batch.h"
+#include "sync/connector_int.h"
+#include "sync/model_int.h"
 
 struct applier;
 
@@ -18,9 +20,9 @@ CLEANUP(struct applier, applier_stop);
 
 /* The applier has nothing to do: everything handed over is durable. */
 bool applier_idle(struct applier *a);
-/* Gives a batch when the applier is idle: returns true, and *batch is an empty one. live: no generation is being filled
+/* Submits a batch if the applier is idle: returns true, and *batch is an empty one. live: no generation is being filled
  * from here on. */
-bool applier_give(struct applier *a, struct batch **batch, bool live);
+bool applier_submit(struct applier *a, struct batch **batch, bool live);
 /* The LSN below which everything that was handed over is durable; 0: nothing yet. */
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */

@@ -222,6 +222,7 @@ static void chunk_done(struct bootstrap *b, const struct chunk *chunk)
 	}
 	range->rows += chunk->rows;
 	(void)pthread_mutex_unlock(&b->lock);
+	connector_wake(b->wake_fd);
 }
 
 /* The next chunk holds about CHUNK_BYTES of documents, by what this one held. */

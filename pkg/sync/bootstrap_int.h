@@ -15,7 +15,8 @@
 
 struct bootstrap;
 
-/* Plans what is left to do by the checkpoint and starts the threads; *ret is NULL when every generation is complete. */
+/* Plans what is left to do by the checkpoint and starts the threads, which write to wake_fd (an eventfd) whenever a
+ * chunk is durable, and when they end; *ret is NULL when every generation is complete. */
 int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, struct err *err) WARN_UNUSED;
 void bootstrap_stop(struct bootstrap *b);
 CLEANUP(struct bootstrap, bootstrap_stop);

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "sync/health_int.h"
 #include "sync/identity_int.h"
-#include "sync/vitals_int.h"
 
 /* CONDITION_BYTES: the CRD allows 32,768 of a message. */
 enum { OLDEST_SERVER = 140000, CONDITION_BYTES = 30000 };
@@ -42,7 +42,7 @@ static int reach_source(struct attempt *at, struct err *err)
 	/* WAL piles up while the other side is away. */
 	if (pg_slot_read(at->pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	vitals_say_slot(at, &slot);
+	health_set_slot_condition(at->run, &slot);
 	return 0;
 }
 

@@ -1,117 +1,119 @@
-/* The stream: takes the WAL in, hands what it made dirty to the applier, acknowledges what is durable, and keeps time.
- *
- * One thread, never blocked for long: the server must hear from it (wal_sender_timeout), and memory must not grow. So
- * when the batch is full and the applier is busy, it stops reading but goes on answering.
- */
+/* The stream's thread. */
+#include "sync/stream_int.h"
+
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/parse.h"
 #include "sync/applier_int.h"
-#include "sync/bootstrap_int.h"
-#include "sync/situation_int.h"
-#include "sync/source_int.h"
-#include "sync/stream_int.h"
-#include "sync/vitals_int.h"
 #include "sync/wal_reader_int.h"
 
 enum {
-	FEEDBACK_MIN_MS = 50, /* at most so often, unless the server asks */
-	SAVE_MS = 2000,       /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
-	SAVE_FIRST_MS = 200,
-	SAVE_LIVE_MS = 30000,     /* the confirmed position, when it moved */
-	GATHER_TRANSACTIONS = 16, /* a batch this large says that several sessions are writing */
-	NUDGE_MS = 300,
-	SWEEP_MS = 5000, /* searches that are under way when an alias moves end on the old generation */
-	SWEEP_AGAIN_MS = 60000,
-	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
+	FEEDBACK_MIN_MS = 50,     /* at most so often, unless the server asks */
+	GATHER_TRANSACTIONS = 16, /* a batch this large shows that several sessions are writing */
 };
-
-/* What partitions that came or went ask for: once everything up to the attempt's start was read, since documents may
- * carry any version up to that. */
-enum reread_state { REREAD_NONE, REREAD_WAITING, REREAD_OPEN, REREAD_GIVEN, REREAD_DONE };
 
 struct stream {
-	struct attempt *attempt;
+	struct stream_options options;
+	pthread_t thread;
+	bool started;
+
+	/* the thread's own */
 	struct wal_reader in;
 	struct applier *applier;
-	struct bootstrap *bootstrap; /* NULL: every generation is complete */
-	int wake_fd;
+	int wake_fd; /* the applier and the monitor have news */
+	uint64_t acked;
+	size_t submitted_txns; /* of the last batch */
+	int64_t submitted_ms, feedback_ms;
+	enum stream_resync resync;
 
-	uint64_t acked;    /* as last sent */
-	size_t given_txns; /* of the last batch handed over */
-	int64_t given_ms;
-
-	uint64_t live_after; /* bootstrap done: aliases move once this position is durable; 0: not yet, or live */
-	int64_t start_ms;
-	int64_t feedback_ms, save_ms, nudge_ms, catalog_ms; /* when last done */
-	int64_t sweep_ms;                                   /* when old generations are to go; 0: there are none */
-	uint64_t saved_confirmed;
-	enum reread_state reread;
-	struct vitals vitals;
+	/* shared with the monitor, under the lock */
+	pthread_mutex_t lock;
+	struct stream_progress progress;
+	uint64_t notify_at;
+	uint32_t trusted_doubts;
+	bool live, hold, stop, ended;
+	int result; /* once it has ended: an enum stream_end, or negative with err */
+	uint64_t truncated;
+	struct err err;
 };
 
-/* --- handing over --- */
+/* What the monitor wants, as of now. */
+struct orders {
+	uint32_t trusted_doubts;
+	bool live, hold, stop;
+};
+
+static struct orders orders(struct stream *s)
+{
+	struct orders now;
+
+	(void)pthread_mutex_lock(&s->lock);
+	now = (struct orders){.trusted_doubts = s->trusted_doubts, .live = s->live, .hold = s->hold, .stop = s->stop};
+	(void)pthread_mutex_unlock(&s->lock);
+	return now;
+}
+
+/* --- submitting --- */
 
 static bool nothing_pending(struct stream *s)
 {
 	return !s->in.in_txn && batch_empty(s->in.open) && applier_idle(s->applier);
 }
 
-static bool may_give(const struct stream *s)
+/* When a batch of many small transactions goes out: while many sessions write, a moment more makes a larger one. */
+static int64_t gather_until_ms(const struct stream *s)
 {
-	int64_t now = clock_now_ms();
+	const struct spec *spec = s->options.connector->run->spec;
 
-	if (batch_empty(s->in.open) || (s->bootstrap && bootstrap_holds(s->bootstrap)))
+	return s->submitted_txns < GATHER_TRANSACTIONS ? 0 : s->submitted_ms + spec->sink.bulk_flush_milliseconds;
+}
+
+static bool may_submit(const struct stream *s, const struct orders *now)
+{
+	if (batch_empty(s->in.open) || now->hold || s->in.doubts != now->trusted_doubts)
 		return false;
 	if (batch_full(s->in.open))
 		return true;
-	if (s->in.in_txn)
-		return false;
-	/* At once when it is quiet; while many sessions write, a moment more makes one larger batch of many small ones.
-	 */
-	return s->given_txns < GATHER_TRANSACTIONS ||
-	       now >= s->given_ms + s->attempt->run->spec->sink.bulk_flush_milliseconds;
+	return !s->in.in_txn && clock_now_ms() >= gather_until_ms(s);
 }
 
-static void add_reread(struct stream *s)
+static void add_resync(struct stream *s)
 {
-	const struct attempt *at = s->attempt;
+	const struct model *m = s->options.model;
 	uint32_t txn;
 
-	if (s->reread != REREAD_WAITING || s->in.in_txn || s->in.received < s->vitals.start_lsn ||
+	if (s->resync != STREAM_RESYNC_WAITING || s->in.in_txn || s->in.received < s->options.start_lsn ||
 	    batch_full(s->in.open))
 		return;
 	batch_note(s->in.open, s->in.received, clock_wall_us());
 	txn = batch_current(s->in.open);
-	for (uint32_t p = 0; p < at->model.n_plans; p++)
-		if (at->model.resync.all[p])
-			(void)keyset_add(&s->in.open->keys, at->model.targets.first_all + p, "", 0, txn);
-	for (uint32_t i = 0; i < at->model.resync.n_scans; i++)
-		(void)keyset_add(&s->in.open->keys, at->model.targets.first_scan + i, "", 0, txn);
-	s->reread = REREAD_OPEN;
+	for (uint32_t p = 0; p < m->n_plans; p++)
+		if (m->resync.all[p])
+			(void)keyset_add(&s->in.open->keys, m->targets.first_all + p, "", 0, txn);
+	for (uint32_t i = 0; i < m->resync.n_scans; i++)
+		(void)keyset_add(&s->in.open->keys, m->targets.first_scan + i, "", 0, txn);
+	s->resync = STREAM_RESYNC_OPEN;
 }
 
-static void hand_over(struct stream *s)
+static void submit(struct stream *s, const struct orders *now)
 {
 	size_t txns = s->in.open->n_txns;
 
-	if (!may_give(s) || !applier_give(s->applier, &s->in.open, s->attempt->cp.phase == CHECKPOINT_LIVE))
+	if (!may_submit(s, now) || !applier_submit(s->applier, &s->in.open, now->live))
 		return;
-	/* The one before is done. */
-	if (s->reread == REREAD_GIVEN)
-		s->reread = REREAD_DONE;
-	if (s->reread == REREAD_OPEN)
-		s->reread = REREAD_GIVEN;
-	s->given_txns = txns;
-	s->given_ms = clock_now_ms();
-	wal_reader_go_on(&s->in);
+	/* The batch before it is done. */
+	if (s->resync == STREAM_RESYNC_SUBMITTED)
+		s->resync = STREAM_RESYNC_DONE;
+	if (s->resync == STREAM_RESYNC_OPEN)
+		s->resync = STREAM_RESYNC_SUBMITTED;
+	s->submitted_txns = txns;
+	s->submitted_ms = clock_now_ms();
+	wal_reader_continue(&s->in);
 }
 
 /* --- acknowledging --- */
@@ -120,15 +122,15 @@ static uint64_t durable(struct stream *s)
 {
 	uint64_t acked = applier_acked(s->applier);
 
-	/* With nothing under way, what was read and is of no interest counts as well: an idle database must not pin
-	 * WAL. */
+	/* With nothing under way, what was read and is irrelevant counts as well: an idle database must not pin WAL. */
 	if (nothing_pending(s) && s->in.received > acked)
 		acked = s->in.received;
 	return acked > s->acked ? acked : s->acked;
 }
 
-static int feedback(struct stream *s, int64_t now, struct err *err)
+static int feedback(struct stream *s, struct err *err)
 {
+	int64_t now = clock_now_ms();
 	uint64_t acked = durable(s);
 	bool news = acked > s->acked;
 
@@ -137,234 +139,45 @@ static int feedback(struct stream *s, int64_t now, struct err *err)
 	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, err) < 0)
 		return err_wrap(err, "acknowledging");
 	s->acked = acked;
-	s->attempt->cp.confirmed_lsn = acked > s->attempt->cp.confirmed_lsn ? acked : s->attempt->cp.confirmed_lsn;
 	s->feedback_ms = now;
 	s->in.reply_requested = false;
 	return 0;
 }
 
-/* --- going live --- */
+/* --- telling the monitor --- */
 
-static void say_complete(struct attempt *at)
-{
-	struct report_bootstrap report = {.known = true, .ratio = 1};
-
-	for (size_t i = 0; i < at->model.n_plans; i++) {
-		const struct checkpoint_index *index = attempt_index(at, i);
-
-		report.rows_done += checkpoint_rows(index);
-		report.start_us =
-			!report.start_us || index->start_us < report.start_us ? index->start_us : report.start_us;
-		if (index->completion_us > report.completion_us)
-			report.completion_us = index->completion_us;
-	}
-	report.rows_total = report.rows_done;
-	report_bootstrap_set(&at->run->report, &report);
-	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete",
-			 "%llu rows were copied", (unsigned long long)report.rows_done);
-}
-
-static int complete_bootstrap(struct stream *s, struct err *err)
-{
-	struct attempt *at = s->attempt;
-
-	(void)bootstrap_note(s->bootstrap, at);
-	bootstrap_stop(TAKE_PTR(s->bootstrap));
-	for (size_t i = 0; i < at->model.n_plans; i++) {
-		struct checkpoint_index *index = attempt_index(at, i);
-
-		if (!index->complete)
-			index->completion_us = clock_wall_us();
-		index->complete = true;
-	}
-	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->pg, &s->live_after, err) < 0)
-		return -1;
-	say_complete(at);
-	report_phase(&at->run->report, PHASE_CATCHING_UP);
-	log_info("sync", "bootstrap complete, catching up", KV_LSN("to", s->live_after));
-	return 0;
-}
-
-static int check_bootstrap(struct stream *s, struct err *err)
-{
-	int r = s->bootstrap ? bootstrap_check(s->bootstrap, err) : 0;
-
-	if (r < 0)
-		return -1;
-	if (r > 0 && complete_bootstrap(s, err) < 0)
-		return -1;
-	if (!s->live_after || durable(s) < s->live_after || s->reread != REREAD_NONE)
-		return 0;
-	if (prepare_go_live(s->attempt, err) < 0)
-		return -1;
-	s->live_after = 0;
-	s->sweep_ms = clock_now_ms() + SWEEP_MS;
-	vitals_hurry(&s->vitals);
-	report_phase(&s->attempt->run->report, PHASE_STREAMING);
-	run_event(s->attempt->run, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
-	log_info("sync", "live: the aliases point to the new generation");
-	return 0;
-}
-
-/* An index too many is no reason to end the stream, or to keep it waiting for an engine that does not answer. */
-static void sweep(struct stream *s, int64_t now)
-{
-	struct err err = {0};
-
-	if (!s->sweep_ms || now < s->sweep_ms || !vitals_sink_answered(&s->vitals, now))
-		return;
-	s->sweep_ms = 0;
-	if (prepare_collect_generations(s->attempt, &err) == 0)
-		return;
-	log_warn("sync", "an old generation stays for now", KV_ERR(&err));
-	s->sweep_ms = now + SWEEP_AGAIN_MS;
-}
-
-/* Nobody comes after this run to do it. */
-static int finish(struct stream *s, struct err *err)
-{
-	return s->sweep_ms && prepare_collect_generations(s->attempt, err) < 0 ? -1 : STREAM_CAUGHT_UP;
-}
-
-/* --- time --- */
-
-static int64_t lag_seconds(struct stream *s)
+static int64_t oldest_us(struct stream *s)
 {
 	int64_t oldest = applier_oldest_us(s->applier);
-	int64_t age;
 
-	if (!oldest && !batch_empty(s->in.open))
-		oldest = s->in.open->txns[0].commit_us;
-	if (!oldest)
-		return 0;
-	age = (clock_wall_us() - oldest) / 1000000;
-	return age > 0 ? age : 0;
+	return !oldest && !batch_empty(s->in.open) ? s->in.open->txns[0].commit_us : oldest;
 }
 
-static int look_around(struct stream *s, int64_t now, struct err *err)
+static void publish(struct stream *s)
 {
-	const struct progress progress = {
+	const struct stream_progress progress = {
 		.durable = durable(s),
-		.lag_seconds = lag_seconds(s),
+		.oldest_us = oldest_us(s),
 		.pending = !nothing_pending(s),
-		.catching_up = s->live_after != 0,
+		.has_gaps = collector_has_gaps(s->in.collector),
+		.doubts = s->in.doubts,
+		.resync = s->resync,
 	};
+	bool news;
 
-	return vitals_look(&s->vitals, &progress, now, err);
-}
-
-static int save_progress(struct stream *s, int64_t now, struct err *err)
-{
-	struct attempt *at = s->attempt;
-	int64_t interval = (now - s->start_ms) / 4;
-
-	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
-	if (s->bootstrap && now >= s->save_ms + interval) {
-		s->save_ms = now;
-		return bootstrap_note(s->bootstrap, at) ? attempt_save(at, err) : 0;
-	}
-	/* So that a server which is behind it is known to be another history. */
-	if (!s->bootstrap && now >= s->save_ms + SAVE_LIVE_MS &&
-	    at->cp.confirmed_lsn > s->saved_confirmed + (1 << 20)) {
-		s->save_ms = now;
-		s->saved_confirmed = at->cp.confirmed_lsn;
-		return attempt_save(at, err);
-	}
-	return 0;
-}
-
-/* The server says how far it is only when there is WAL to read: when somebody waits for a position, a message of ours
- * makes some. */
-static int nudge(struct stream *s, int64_t now, uint64_t position, struct err *err)
-{
-	if (!position || durable(s) >= position || !nothing_pending(s) || now < s->nudge_ms + NUDGE_MS)
-		return 0;
-	s->nudge_ms = now;
-	return pg_query(s->attempt->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
-}
-
-/* STREAM_AGAIN when the tables (or the publication) are not what the plans were made from. A relation in the WAL
- * differs from the catalog that the plans were made from: either it is old WAL, or the tables changed. */
-static int check_catalog(struct stream *s, struct err *err)
-{
-	struct attempt *at = s->attempt;
-	bool published;
-	_cleanup_(catalog_freep) struct catalog *now = NULL;
-	_cleanup_free_ struct catalog_name *names = xcalloc(at->model.catalog->n, sizeof(*names));
-
-	s->in.catalog_in_doubt = false;
-	for (size_t i = 0; i < at->model.catalog->n; i++)
-		names[i] = (struct catalog_name){.schema = at->model.catalog->tables[i].schema,
-						 .table = at->model.catalog->tables[i].name};
-	if (catalog_load(at->pg, names, at->model.catalog->n, &now, err) < 0)
-		return -1;
-	if (!catalog_equal(now, at->model.catalog))
-		return STREAM_AGAIN;
-	if (situation_see_storage(at, now) && attempt_save(at, err) < 0)
-		return -1;
-	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us,
-	 * nobody speaks of it any more; but this session would go on reading every root for each change. */
-	if (collector_has_gaps(s->in.collector) && nothing_pending(s) && durable(s) >= s->vitals.start_lsn)
-		return STREAM_AGAIN;
-	if (source_still_published(at, &published, err) < 0)
-		return -1;
-	return published ? 0 : STREAM_AGAIN;
+	report_lag_since(&s->options.connector->run->report, progress.oldest_us);
+	(void)pthread_mutex_lock(&s->lock);
+	news = progress.doubts != s->progress.doubts || progress.resync != s->progress.resync ||
+	       (s->notify_at && progress.durable >= s->notify_at);
+	if (progress.durable >= s->notify_at)
+		s->notify_at = 0;
+	s->progress = progress;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (news)
+		connector_wake(s->options.monitor_fd);
 }
 
 /* --- the loop --- */
-
-static int check_applier(struct stream *s, struct err *err)
-{
-	int r = applier_check(s->applier, &s->attempt->past->truncated, err);
-
-	/* Threads of this attempt may still fill the old generation. Nothing was acknowledged: if the process ends
-	 * here, the truncation comes again. */
-	return r > 0 ? STREAM_AGAIN : r;
-}
-
-static int check_reread(struct stream *s, int64_t now, struct err *err)
-{
-	if (s->reread == REREAD_WAITING)
-		return nudge(s, now, s->vitals.start_lsn, err);
-	if (s->reread != REREAD_DONE && (s->reread != REREAD_GIVEN || !applier_idle(s->applier)))
-		return 0;
-	s->reread = REREAD_NONE;
-	return prepare_resync_done(s->attempt, err);
-}
-
-static int work(struct stream *s, struct err *err)
-{
-	struct attempt *at = s->attempt;
-	int64_t now = clock_now_ms();
-	int r = check_applier(s, err);
-
-	if (r)
-		return r;
-	if (s->in.catalog_in_doubt || now >= s->catalog_ms + CATALOG_MS) {
-		s->catalog_ms = now;
-		r = check_catalog(s, err);
-		if (r)
-			return r;
-	}
-	add_reread(s);
-	hand_over(s);
-	if (check_reread(s, now, err) < 0)
-		return -1;
-	if (check_bootstrap(s, err) < 0 || feedback(s, now, err) < 0 || look_around(s, now, err) < 0 ||
-	    save_progress(s, now, err) < 0 || nudge(s, now, s->live_after, err) < 0 ||
-	    nudge(s, now, at->past->on_probation ? s->vitals.start_lsn : 0, err) < 0)
-		return -1;
-	if (s->vitals.index_gone)
-		return err_reason(err, ERR_TRANSIENT, "IndexGone",
-				  "somebody deleted an index, or moved its alias: it is built anew, or the alias put "
-				  "back");
-	sweep(s, now);
-	if (!at->run->options->until_caught_up || at->cp.phase != CHECKPOINT_LIVE)
-		return 0;
-	if (durable(s) >= at->past->catch_up_to && s->reread == REREAD_NONE)
-		return finish(s, err);
-	return nudge(s, now, at->past->catch_up_to, err);
-}
 
 static void drain(int fd)
 {
@@ -374,121 +187,198 @@ static void drain(int fd)
 		UNUSED(count);
 }
 
-/* Waits for WAL, the applier, or the next thing to do. 1: stop. */
+/* The next time that something is due. */
+static int wait_ms(const struct stream *s)
+{
+	int64_t now = clock_now_ms();
+	int64_t until = s->feedback_ms + PG_STREAM_FEEDBACK_MS;
+
+	if (!batch_empty(s->in.open) && !s->in.in_txn && gather_until_ms(s) > now && gather_until_ms(s) < until)
+		until = gather_until_ms(s);
+	if (s->acked < applier_acked(s->applier) && s->feedback_ms + FEEDBACK_MIN_MS < until)
+		until = s->feedback_ms + FEEDBACK_MIN_MS;
+	return until > now ? (int)(until - now) : 0;
+}
+
+/* Waits for WAL, the applier, the monitor, or the next thing to do. 1: the caller of sync_run wants to stop. */
 static int wait_some(struct stream *s, struct err *err)
 {
 	struct pollfd fds[] = {
-		{.fd = s->attempt->connector.cancel_fd, .events = POLLIN},
+		{.fd = s->options.connector->cancel_fd, .events = POLLIN},
 		{.fd = s->wake_fd, .events = POLLIN},
 		{.fd = pg_stream_fd(s->in.wal), .events = POLLIN},
 	};
-	bool waiting = !batch_empty(s->in.open) && !s->in.in_txn;
-	/* The end of a bootstrap wakes this thread. */
-	bool ending = s->attempt->run->options->until_caught_up && !s->bootstrap;
-	int timeout = waiting || s->live_after || ending ? 5 : PG_STREAM_FEEDBACK_MS;
 	bool full = batch_full(s->in.open);
 
-	if (poll(fds, full ? 2 : 3, timeout) < 0 && errno != EINTR)
+	if (poll(fds, full ? 2 : 3, wait_ms(s)) < 0 && errno != EINTR)
 		return err_errno(err, errno, "poll");
 	if (fds[1].revents)
 		drain(s->wake_fd);
 	return fds[0].revents ? 1 : 0;
 }
 
+/* Everything but reading. Not STREAM_RUNNING: this is the end. */
+static int work(struct stream *s, struct err *err)
+{
+	const struct orders now = orders(s);
+	int r = applier_check(s->applier, &s->truncated, err);
+
+	if (r < 0)
+		return -1;
+	/* Threads of this attempt may still fill the old generation. Nothing was acknowledged: if the process ends
+	 * here, the truncation comes again. */
+	if (r > 0)
+		return STREAM_AGAIN;
+	if (now.stop)
+		return STREAM_STOPPED;
+	add_resync(s);
+	submit(s, &now);
+	if (s->resync == STREAM_RESYNC_SUBMITTED && applier_idle(s->applier))
+		s->resync = STREAM_RESYNC_DONE;
+	if (feedback(s, err) < 0)
+		return -1;
+	publish(s);
+	return STREAM_RUNNING;
+}
+
 static int loop(struct stream *s, struct err *err)
 {
 	for (;;) {
 		int r = wal_reader_read(&s->in, err);
+		/* A full batch that was just submitted leaves what libpq has already read: no descriptor announces
+		 * that.
+		 */
 		bool more = r == 0;
 
 		if (r < 0)
 			return -1;
 		r = work(s, err);
-		if (r)
+		if (r != STREAM_RUNNING)
 			return r;
-		/* A full batch that was just handed over leaves what libpq has already read: no descriptor tells of
-		 * that. */
-		more = more && !batch_full(s->in.open);
-		if (more) {
-			if (connector_sleep(&s->attempt->connector, 0))
-				return 0;
-			continue;
-		}
-		r = wait_some(s, err);
+		if (more && !batch_full(s->in.open))
+			r = connector_sleep(s->options.connector, 0);
+		else
+			r = wait_some(s, err);
 		if (r)
-			return r < 0 ? -1 : 0;
+			return r < 0 ? -1 : STREAM_STOPPED;
 	}
 }
 
-static void say_begin(struct stream *s)
+static void *run_stream(void *user)
 {
-	struct attempt *at = s->attempt;
-	bool complete = true;
+	struct stream *s = user;
+	struct err err = {0}, ignored;
+	int r = loop(s, &err);
 
-	for (size_t i = 0; i < at->model.n_plans; i++)
-		complete = complete && attempt_index(at, i)->complete;
-	if (complete)
-		say_complete(at);
-	else
-		report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
-				 "the tables are being copied");
-	report_phase(&at->run->report, !complete      ? PHASE_BOOTSTRAPPING
-				       : s->bootstrap ? PHASE_CATCHING_UP
-						      : PHASE_STREAMING);
+	/* What is durable by now need not be sent again. */
+	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
+	(void)pthread_mutex_lock(&s->lock);
+	s->ended = true;
+	s->result = r;
+	s->err = err;
+	(void)pthread_mutex_unlock(&s->lock);
+	connector_wake(s->options.monitor_fd);
+	return NULL;
 }
 
-static int open_stream(struct stream *s, struct pg *replication, struct err *err)
-{
-	struct attempt *at = s->attempt;
-	int pid = pg_backend_pid(replication);
+/* --- for the monitor --- */
 
-	if (wal_reader_open_take(&s->in, at, replication, err) < 0)
-		return -1;
-	at->past->streamed = true;
-	at->past->walsender_pid = pid;
-	report_condition(&at->run->report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "the walsender sends");
+int stream_start_take(const struct stream_options *options, struct pg *replication, struct stream **ret,
+		      struct err *err)
+{
+	_cleanup_(stream_stopp) struct stream *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->options = *options;
+	s->live = options->live;
+	s->hold = options->hold;
+	s->resync = options->model->resync.pending ? STREAM_RESYNC_WAITING : STREAM_RESYNC_NONE;
+	s->progress.resync = s->resync;
+	(void)pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = wal_reader_open_take(&s->in, options->model, options->connector->run, replication, err);
+	if (r < 0)
+		return -1;
 	if (s->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
-	/* What a writer of an earlier attempt met is not said of this one's. */
-	report_pressure(&at->run->report, false, NULL);
-	/* This thread answers the server: an engine that hangs must not keep it from that. */
-	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
-	s->start_ms = clock_now_ms();
-	if (pg_flush_lsn(at->pg, &s->vitals.start_lsn, err) < 0)
+	if (applier_start(options->model, options->connector, s->wake_fd, &s->applier, err) < 0)
 		return -1;
-	s->reread = at->model.resync.pending ? REREAD_WAITING : REREAD_NONE;
-	s->saved_confirmed = at->cp.confirmed_lsn;
-	if (applier_start(&at->model, &at->connector, s->wake_fd, &s->applier, err) < 0 ||
-	    bootstrap_start(at, s->wake_fd, &s->bootstrap, err) < 0)
-		return -1;
-	say_begin(s);
-	/* What an earlier attempt had no time for. */
-	if (at->cp.phase == CHECKPOINT_LIVE)
-		s->sweep_ms = clock_now_ms() + SWEEP_MS;
+	r = pthread_create(&s->thread, NULL, run_stream, s);
+	if (r)
+		return err_errno(err, r, "starting the stream");
+	s->started = true;
+	*ret = TAKE_PTR(s);
 	return 0;
 }
 
-static void close_stream(struct stream *s)
+void stream_stop(struct stream *s)
 {
-	struct err ignored;
-
-	/* What is durable by now need not be sent again. */
-	if (s->applier && s->in.wal && s->attempt->connector.cancel_fd >= 0)
-		(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
-	bootstrap_stop(s->bootstrap);
+	if (!s)
+		return;
+	(void)pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (s->started) {
+		connector_wake(s->wake_fd);
+		(void)pthread_join(s->thread, NULL);
+	}
 	applier_stop(s->applier);
 	wal_reader_close(&s->in);
 	close_fdp(&s->wake_fd);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
 }
 
-int stream_run_take(struct attempt *at, struct pg *replication, struct err *err)
+int stream_check(struct stream *s, uint64_t *ret_truncated, struct err *err)
 {
-	struct stream s = {.attempt = at, .wake_fd = -1, .vitals = {.attempt = at}};
-	int r = open_stream(&s, replication, err);
+	int r = STREAM_RUNNING;
 
-	if (r == 0)
-		r = loop(&s, err);
-	close_stream(&s);
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->ended) {
+		r = s->result;
+		*err = s->err;
+		*ret_truncated = s->truncated;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+struct stream_progress stream_progress(struct stream *s)
+{
+	struct stream_progress progress;
+
+	(void)pthread_mutex_lock(&s->lock);
+	progress = s->progress;
+	(void)pthread_mutex_unlock(&s->lock);
+	return progress;
+}
+
+void stream_notify_at(struct stream *s, uint64_t lsn)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->notify_at = lsn;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void stream_trust_catalog(struct stream *s, uint32_t doubts)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->trusted_doubts = doubts;
+	(void)pthread_mutex_unlock(&s->lock);
+	connector_wake(s->wake_fd);
+}
+
+void stream_set_live(struct stream *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->live = true;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void stream_release(struct stream *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->hold = false;
+	(void)pthread_mutex_unlock(&s->lock);
+	connector_wake(s->wake_fd);
 }

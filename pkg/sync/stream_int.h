@@ -1,12 +1,69 @@
-/* The stream of an attempt. */
+/* The stream: a thread that reads the WAL, submits what it made dirty to the applier, and acknowledges what is durable.
+ *
+ * Nothing in it may block, since the server must hear from it (wal_sender_timeout): no request to the search engine and
+ * no query. When the batch is full and the applier is busy, it stops reading but goes on answering. Everything slow is
+ * the monitor's work; the functions below are for the monitor's thread.
+ */
 #ifndef PGSYNC_SYNC_STREAM_INT_H
 #define PGSYNC_SYNC_STREAM_INT_H
 
-#include "sync/attempt_int.h"
+#include "sync/connector_int.h"
+#include "sync/model_int.h"
 
-enum { STREAM_CAUGHT_UP = 1, STREAM_AGAIN = 2 };
-/* Runs until stopped (0), caught up (STREAM_CAUGHT_UP), an attempt with a new plan is needed (STREAM_AGAIN), or failed.
- * Takes the connection. */
-int stream_run_take(struct attempt *at, struct pg *replication, struct err *err) WARN_UNUSED;
+/* What partitions that came or went ask for is read once everything up to the attempt's start was read, since documents
+ * may carry any version up to that. */
+enum stream_resync {
+	STREAM_RESYNC_NONE,
+	STREAM_RESYNC_WAITING,   /* for everything up to the start; set when the stream starts */
+	STREAM_RESYNC_OPEN,      /* it is in the open batch */
+	STREAM_RESYNC_SUBMITTED, /* the applier has it */
+	STREAM_RESYNC_DONE,      /* it is durable */
+};
+
+struct stream_options {
+	const struct model *model;
+	struct connector *connector;
+	int monitor_fd;     /* an eventfd: written to whenever there is news for the monitor */
+	uint64_t start_lsn; /* the server's position when the attempt began */
+	bool live;          /* no generation is being filled */
+	bool hold;          /* submit nothing yet */
+};
+
+/* How far the stream is. */
+struct stream_progress {
+	uint64_t durable;  /* everything below is in the index */
+	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index yet; 0: none */
+	bool pending;      /* something was read that is not in the index yet */
+	bool has_gaps;     /* a replica identity lacks columns, so every change of its table reads every root */
+	uint32_t doubts;   /* counts relations that look different from the catalog; submits nothing until trusted */
+	enum stream_resync resync;
+};
+
+enum stream_end {
+	STREAM_RUNNING = 0,
+	STREAM_STOPPED, /* as the caller of sync_run wanted */
+	STREAM_AGAIN,   /* an attempt with a new plan is needed */
+};
+
+struct stream;
+
+/* Takes the connection. */
+int stream_start_take(const struct stream_options *options, struct pg *replication, struct stream **ret,
+		      struct err *err) WARN_UNUSED;
+/* Acknowledges what is durable, and waits for the threads. */
+void stream_stop(struct stream *s);
+CLEANUP(struct stream, stream_stop);
+
+/* Whether and how the stream has ended: an enum stream_end, or negative when it failed. *ret_truncated: a bit for each
+ * plan whose root was emptied, with STREAM_AGAIN. */
+int stream_check(struct stream *s, uint64_t *ret_truncated, struct err *err) WARN_UNUSED;
+struct stream_progress stream_progress(struct stream *s);
+/* Wakes the monitor once everything below this position is durable; 0: no more. */
+void stream_notify_at(struct stream *s, uint64_t lsn);
+/* The catalog was compared after so many doubts, and is what the plans were made from. */
+void stream_trust_catalog(struct stream *s, uint32_t doubts);
+void stream_set_live(struct stream *s);
+/* The applier may write: no bootstrap of a view is under way. */
+void stream_release(struct stream *s);
 
 #endif

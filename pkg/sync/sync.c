@@ -1,14 +1,18 @@
 /* Attempts: each starts from durable state, and what ends it becomes conditions. */
 #include "sync/sync.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "sync/attempt_int.h"
-#include "sync/stream_int.h"
+#include "sync/monitor_int.h"
 
 enum {
 	TABLES_MS = 1000,
@@ -16,7 +20,8 @@ enum {
 	STALLED_CAP_MS = 15000,
 	RETRY_BASE_MS = 200,
 	RETRY_CAP_MS = 5000,
-	SLOT_TAKEN_MS = 3000
+	SLOT_TAKEN_MS = 3000,
+	REPORT_MS = 200,
 };
 
 static bool stop_asked(const struct sync_options *options)
@@ -78,7 +83,6 @@ static int make_attempt(struct attempt *at, struct err *err)
 {
 	struct pg *replication = NULL;
 
-	run_publish(at->run);
 	if (check(at, err) < 0)
 		return -1;
 	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
@@ -86,7 +90,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 		return -1;
 	if (prepare(at, &replication, err) < 0)
 		return -1;
-	return stream_run_take(at, replication, err);
+	return monitor_run_take(at, replication, err);
 }
 
 /* Which side is away says more to somebody who waits for Ready than how. */
@@ -136,7 +140,6 @@ static void say_failed(struct run *run, const struct err *err)
 		if (waits_for_tables(err))
 			report_phase(&run->report, PHASE_PENDING);
 	}
-	run_publish(run);
 }
 
 static void say_going(struct run *run)
@@ -206,9 +209,9 @@ static int make_attempts(struct run *run, struct err *err)
 		if (r == 0)
 			r = make_attempt(&at, err);
 		attempt_end(&at);
-		if (stop_asked(run->options) || r == 0 || r == STREAM_CAUGHT_UP)
+		if (stop_asked(run->options) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
 			return 0;
-		if (r == STREAM_AGAIN) {
+		if (r == MONITOR_AGAIN) {
 			say_going(run);
 			continue;
 		}
@@ -225,6 +228,46 @@ static int make_attempts(struct run *run, struct err *err)
 	}
 }
 
+/* The attempts have a thread of their own, so that a report goes out on time whatever they wait for. */
+struct control {
+	struct run *run;
+	int done_fd; /* an eventfd: readable once the attempts are over */
+	int result;
+	struct err err;
+};
+
+static void *run_control(void *user)
+{
+	struct control *c = user;
+
+	c->result = make_attempts(c->run, &c->err);
+	connector_wake(c->done_fd);
+	return NULL;
+}
+
+static int control_run(struct run *run, struct err *err)
+{
+	struct control c = {.run = run, .done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	struct pollfd fd = {.fd = c.done_fd, .events = POLLIN};
+	pthread_t thread;
+	int r;
+
+	if (c.done_fd < 0)
+		return err_errno(err, errno, "eventfd");
+	r = pthread_create(&thread, NULL, run_control, &c);
+	if (r) {
+		close_fdp(&c.done_fd);
+		return err_errno(err, r, "starting the attempts");
+	}
+	do
+		run_publish(run);
+	while (poll(&fd, 1, REPORT_MS) <= 0);
+	(void)pthread_join(thread, NULL);
+	close_fdp(&c.done_fd);
+	*err = c.err;
+	return c.result;
+}
+
 int sync_run(const struct sync_options *options, struct err *err)
 {
 	struct run run;
@@ -234,11 +277,10 @@ int sync_run(const struct sync_options *options, struct err *err)
 	if (is_flawed(&run) && findings_err(options->flaws, err) < 0)
 		say_failed(&run, err);
 	if (r == 0)
-		r = make_attempts(&run, err);
+		r = control_run(&run, err);
 	if (r < 0)
 		say_failed(&run, err);
-	else
-		run_publish(&run);
+	run_publish(&run);
 	run_release(&run);
 	return r;
 }

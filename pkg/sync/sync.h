@@ -4,9 +4,10 @@
  * until something fails; what failed becomes conditions, and the next attempt starts from durable state alone (the slot
  * and the checkpoint). So every recovery is the same path as a start.
  *
- * Threads of an attempt: the caller's reads the replication stream, acknowledges, keeps time and reports; one applier
- * turns dirty keys into documents; `bootstrap.parallelism` more fill a new generation. The invariant that makes their
- * order irrelevant: a document written with external version V was read in a snapshot that holds every commit up to V.
+ * Threads: the caller's reports; the control thread makes the attempts, and watches while one runs; the stream thread
+ * reads the replication stream and acknowledges; one applier turns dirty keys into documents; `bootstrap.parallelism`
+ * more fill a new generation. The invariant that makes their order irrelevant: a document written with external version
+ * V was read in a snapshot that holds every commit up to V.
  */
 #ifndef PGSYNC_SYNC_SYNC_H
 #define PGSYNC_SYNC_SYNC_H
@@ -42,7 +43,8 @@ struct sync_options {
 	/* Called from the thread of sync_run a few times a second, also when nothing changed: {"phase", "conditions",
 	 * "bootstrap", "stream", "indices"}, a fragment of a PgSync's status. Borrowed. It must not block. */
 	void (*report)(void *user, const json_t *report);
-	/* Something worth an event of the resource. May be NULL. */
+	/* Something worth an event of the resource, from another thread, but never while report is being called. May be
+	 * NULL. */
 	void (*event)(void *user, bool warning, const char *reason, const char *action, const char *note);
 	void *user;
 };

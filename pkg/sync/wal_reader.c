@@ -20,7 +20,7 @@ static int on_commit(struct wal_reader *in, const struct pgoutput_message *m)
 	batch_commit(in->open, m->end_lsn);
 	in->in_txn = false;
 	in->received = m->end_lsn;
-	sync_metrics_transaction(in->attempt->run->metrics);
+	sync_metrics_transaction(in->metrics);
 	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
 	if (!in->open->keys.n)
 		batch_reset(in->open);
@@ -41,11 +41,11 @@ static bool same_columns(const struct catalog_table *table, const struct pgoutpu
 
 static int on_relation(struct wal_reader *in, const struct pgoutput_message *m)
 {
-	const struct catalog_table *table = catalog_find_oid(in->attempt->model.catalog, m->relation->oid);
+	const struct catalog_table *table = catalog_find_oid(in->model->catalog, m->relation->oid);
 	bool covered = collector_relation(in->collector, m->relation);
 
 	if (table && (!covered || !same_columns(table, m->relation)))
-		in->catalog_in_doubt = true;
+		in->doubts++;
 	return 0;
 }
 
@@ -67,7 +67,7 @@ static int on_change(struct wal_reader *in, const struct pgoutput_message *m, st
 {
 	if (!in->in_txn)
 		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
-	sync_metrics_change(in->attempt->run->metrics, operation(m));
+	sync_metrics_change(in->metrics, operation(m));
 	return collector_change(in->collector, m, in->open, err);
 }
 
@@ -116,20 +116,22 @@ int wal_reader_read(struct wal_reader *in, struct err *err)
 	return 0;
 }
 
-void wal_reader_go_on(struct wal_reader *in)
+void wal_reader_continue(struct wal_reader *in)
 {
 	if (in->in_txn)
 		batch_begin(in->open, in->txn.xid, in->txn.lsn, in->txn.commit_us);
 }
 
-int wal_reader_open_take(struct wal_reader *in, struct attempt *at, struct pg *replication, struct err *err)
+int wal_reader_open_take(struct wal_reader *in, const struct model *model, const struct run *run,
+			 struct pg *replication, struct err *err)
 {
-	*in = (struct wal_reader){.attempt = at};
-	if (pg_stream_open_take(replication, at->run->spec->source.slot_name, at->run->spec->source.publication_name,
-				&in->wal, err) < 0)
+	const struct spec_source *source = &run->spec->source;
+
+	*in = (struct wal_reader){.model = model, .metrics = run->metrics};
+	if (pg_stream_open_take(replication, source->slot_name, source->publication_name, &in->wal, err) < 0)
 		return err_wrap(err, "starting the stream");
 	in->decoder = pgoutput_new();
-	in->collector = collector_new(&at->model.targets);
+	in->collector = collector_new(&model->targets);
 	in->open = batch_new();
 	return 0;
 }

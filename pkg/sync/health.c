@@ -1,0 +1,130 @@
+/* The health of slot, search engine and indices. */
+#include "sync/health_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sink/dead_letters.h"
+#include "sink/generations.h"
+
+enum { PRESSURE_MS = 1500 };
+
+void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
+{
+	struct report *report = &run->report;
+
+	if (slot->state == PG_SLOT_ABSENT)
+		report_unknown(report, CONDITION_SLOT_HEALTHY, "NotChecked", "there is no replication slot");
+	else if (slot->state == PG_SLOT_LOST)
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
+				 "the server dropped WAL that slot \"%s\" needed", run->spec->source.slot_name);
+	else if (!strcmp(slot->wal_status, "unreserved"))
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
+				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
+				 "max_slot_wal_keep_size allows",
+				 (unsigned long long)slot->retained_bytes);
+	else
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
+				 "the server keeps the WAL that the slot needs");
+}
+
+/* Brief push-back is normal; it becomes a condition only if it lasts. */
+static void set_sink_condition(struct health *h)
+{
+	struct report *report = &h->attempt->run->report;
+	char why[256];
+
+	if (report_pressed(report, PRESSURE_MS, why))
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, "SinkUnavailable", "%s; trying again",
+				 why);
+	else if (h->sink_err.kind != ERR_NONE)
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
+				 h->sink_err.reason ? h->sink_err.reason : "SinkUnavailable", "%s", h->sink_err.msg);
+	else
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected",
+				 "the search engine answers");
+}
+
+void health_set_ready(struct run *run, bool live, bool on_probation)
+{
+	struct report *report = &run->report;
+	int64_t target = run->spec->lag_target_seconds;
+
+	if (on_probation)
+		return;
+	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE) {
+		_cleanup_free_ char *why = report_message(report, CONDITION_SINK_REACHABLE);
+
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s", why);
+	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !live) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
+				 "the index is not complete yet");
+	} else if (report_lag_seconds(report) > target) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
+				 "the index is more than %lld seconds behind", (long long)target);
+	} else {
+		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
+	}
+}
+
+int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err)
+{
+	struct run *run = h->attempt->run;
+	const struct spec_source *source = &run->spec->source;
+	struct pg_slot slot;
+	struct report_stream report = {.slot = source->slot_name, .publication = source->publication_name};
+
+	if (pg_slot_read(h->attempt->pg, source->slot_name, &slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
+	report.confirmed_lsn = slot.confirmed_flush_lsn;
+	report.retained_bytes = slot.retained_bytes;
+	/* With nothing under way, the distance to the server's end is other databases' business. */
+	if (progress->pending && slot.current_lsn > progress->durable)
+		report.lag_bytes = slot.current_lsn - progress->durable;
+	report_stream_set(&run->report, &report);
+	sync_metrics_lag(run->metrics, report_lag_seconds(&run->report), report.lag_bytes, report.retained_bytes);
+	health_set_slot_condition(run, &slot);
+	set_sink_condition(h);
+	return 0;
+}
+
+static void check_index(struct health *h, const struct checkpoint_index *index, const char *concrete, struct err *err)
+{
+	struct attempt *at = h->attempt;
+	struct report_index report = {.name = index->name, .generation = index->generation};
+	struct search_stats stats;
+	bool ours = false, live = true;
+
+	if (generation_is_ours(&at->sink, concrete, &ours, err) < 0 ||
+	    (ours && search_stats(at->sink.search, concrete, &stats, err) < 0))
+		return;
+	if (ours && at->cp.phase == CHECKPOINT_LIVE &&
+	    generation_is_live(&at->sink, index->name, concrete, &live, err) < 0)
+		return;
+	h->index_gone = h->index_gone || !ours || !live;
+	if (!ours)
+		return;
+	report.documents = stats.documents;
+	memcpy(report.health, stats.health, sizeof(report.health));
+	report_index_set(&at->run->report, &report);
+	(void)!dead_letters_count(&at->sink, &at->run->report, index->name, err);
+}
+
+bool health_check_index(struct health *h)
+{
+	struct attempt *at = h->attempt;
+	size_t i = h->next_index;
+	struct err err = {0};
+
+	if (i < at->model.n_plans)
+		check_index(h, attempt_index(at, i), at->model.concrete[i], &err);
+	h->next_index = err.kind == ERR_NONE ? i + 1 : at->model.n_plans;
+	if (h->next_index < at->model.n_plans)
+		return false;
+	h->next_index = 0;
+	h->sink_err = err;
+	if (err.kind == ERR_NONE)
+		dead_letters_set_condition(&at->run->report);
+	return true;
+}

@@ -1,0 +1,25 @@
+/* The health of slot, search engine and indices, as conditions and figures. The monitor's thread asks now and then. */
+#ifndef PGSYNC_SYNC_HEALTH_INT_H
+#define PGSYNC_SYNC_HEALTH_INT_H
+
+#include "sync/attempt_int.h"
+#include "sync/stream_int.h"
+
+struct health {
+	struct attempt *attempt;
+	size_t next_index;   /* to ask about */
+	struct err sink_err; /* of the last round over the indices; kind NONE: the engine answered */
+	bool index_gone;     /* an index of ours was deleted, or its alias moved */
+};
+
+/* What the server says of the slot becomes the condition. */
+void health_set_slot_condition(struct run *run, const struct pg_slot *slot);
+/* Reads the slot: condition, figures, and Ready. */
+int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err) WARN_UNUSED;
+/* Asks the engine about one more index, so that nothing else has to wait for long. True at the end of a round. A
+ * failure is a condition, not the end of the attempt: the applier decides about that. */
+bool health_check_index(struct health *h);
+/* Ready, from what is known by now. on_probation: the attempt has not shown yet that it gets further than the last. */
+void health_set_ready(struct run *run, bool live, bool on_probation);
+
+#endif

@@ -1,0 +1,455 @@
+/* The monitor: a table of tasks with their due times, and the stages of an attempt. */
+#include "sync/monitor_int.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sync/bootstrap_int.h"
+#include "sync/health_int.h"
+#include "sync/situation_int.h"
+#include "sync/source_int.h"
+#include "sync/stream_int.h"
+
+enum {
+	SLOT_MS = 1000,
+	INDICES_MS = 10000,
+	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
+	SAVE_MS = 2000,    /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
+	SAVE_FIRST_MS = 200,
+	SAVE_LIVE_MS = 30000, /* the confirmed position, when it moved by: */
+	SAVE_LIVE_BYTES = 1 << 20,
+	HEARTBEAT_MS = 300,
+	COLLECT_MS = 5000, /* searches that are under way when an alias moves end on the old generation */
+	COLLECT_AGAIN_MS = 60000,
+};
+
+/* Set by advance(), and by nothing else. */
+enum stage {
+	COPYING,     /* a bootstrap fills generations while the stream flows */
+	CATCHING_UP, /* every generation is complete; the aliases move once live_after is durable */
+	LIVE,        /* the aliases lead to what is written */
+};
+
+enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASKS };
+
+struct monitor {
+	struct attempt *attempt;
+	int wake_fd; /* stream and bootstrap have news */
+	struct stream *stream;
+	struct bootstrap *bootstrap; /* only while COPYING */
+	struct stream_progress progress;
+	struct health health;
+
+	enum stage stage;
+	uint64_t start_lsn; /* the server's position when the attempt began */
+	uint64_t live_after;
+	bool holding;   /* the stream waits until a view is copied */
+	bool resyncing; /* partitions that came or went are being read */
+	uint64_t saved_lsn;
+	int64_t start_ms;
+	int64_t due_ms[TASKS]; /* INT64_MAX: not until something happens */
+};
+
+/* --- what is waited for --- */
+
+/* The position that somebody waits for; 0: nobody does. */
+static uint64_t awaited_lsn(const struct monitor *m)
+{
+	const struct attempt *at = m->attempt;
+
+	if (m->stage == CATCHING_UP)
+		return m->live_after;
+	if (m->resyncing || at->past->on_probation)
+		return m->start_lsn;
+	return at->run->options->until_caught_up && m->stage == LIVE ? at->past->catch_up_to : 0;
+}
+
+static bool is_caught_up(const struct monitor *m)
+{
+	const struct attempt *at = m->attempt;
+
+	return at->run->options->until_caught_up && m->stage == LIVE && !m->resyncing &&
+	       m->progress.durable >= at->past->catch_up_to;
+}
+
+/* --- tasks: each says when it is due again --- */
+
+/* After attempts that ended the same way, this one has only shown that it is different when it is past where it began.
+ */
+static void end_probation(struct monitor *m)
+{
+	struct attempt *at = m->attempt;
+
+	if (!at->past->on_probation || m->progress.durable < m->start_lsn || m->stage == CATCHING_UP)
+		return;
+	at->past->on_probation = false;
+	report_condition(&at->run->report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "no action needed");
+}
+
+static int check_slot(struct monitor *m, int64_t now, struct err *err)
+{
+	struct attempt *at = m->attempt;
+
+	m->due_ms[TASK_SLOT] = now + SLOT_MS;
+	if (health_check_slot(&m->health, &m->progress, err) < 0)
+		return -1;
+	end_probation(m);
+	health_set_ready(at->run, m->stage == LIVE, at->past->on_probation);
+	return 0;
+}
+
+static int check_indices(struct monitor *m, int64_t now, struct err *err)
+{
+	bool round = health_check_index(&m->health);
+
+	m->due_ms[TASK_INDICES] = round ? clock_now_ms() + INDICES_MS : now;
+	if (m->health.index_gone)
+		return err_reason(err, ERR_TRANSIENT, "IndexGone",
+				  "an index was deleted, or its alias moved, by another client: pgsync rebuilds the "
+				  "index, or puts the alias back");
+	return 0;
+}
+
+/* MONITOR_AGAIN when tables or publication are not what the plans were made from. */
+static int compare_catalog(struct monitor *m, struct err *err)
+{
+	struct attempt *at = m->attempt;
+	const struct catalog *catalog = at->model.catalog;
+	_cleanup_(catalog_freep) struct catalog *now = NULL;
+	_cleanup_free_ struct catalog_name *names = xcalloc(catalog->n, sizeof(*names));
+	bool published;
+
+	for (size_t i = 0; i < catalog->n; i++)
+		names[i] = (struct catalog_name){.schema = catalog->tables[i].schema, .table = catalog->tables[i].name};
+	if (catalog_load(at->pg, names, catalog->n, &now, err) < 0)
+		return -1;
+	if (!catalog_equal(now, catalog))
+		return MONITOR_AGAIN;
+	if (situation_see_storage(at, now) && attempt_save(at, err) < 0)
+		return -1;
+	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us it
+	 * does not matter any more, but this session would go on reading every root for each change. */
+	if (m->progress.has_gaps && !m->progress.pending && m->progress.durable >= m->start_lsn)
+		return MONITOR_AGAIN;
+	if (source_still_published(at, &published, err) < 0)
+		return -1;
+	return published ? 0 : MONITOR_AGAIN;
+}
+
+static int check_catalog(struct monitor *m, int64_t now, struct err *err)
+{
+	uint32_t doubts = m->progress.doubts;
+	int r = compare_catalog(m, err);
+
+	m->due_ms[TASK_CATALOG] = now + CATALOG_MS;
+	if (r == 0)
+		stream_trust_catalog(m->stream, doubts);
+	return r;
+}
+
+static int save(struct monitor *m, int64_t now, struct err *err)
+{
+	struct attempt *at = m->attempt;
+	int64_t interval = (now - m->start_ms) / 4;
+
+	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
+	m->due_ms[TASK_SAVE] = now + (m->bootstrap ? interval : SAVE_LIVE_MS);
+	if (m->bootstrap)
+		return bootstrap_note(m->bootstrap, at) ? attempt_save(at, err) : 0;
+	/* So that a server which is behind it is recognised as another history. */
+	if (at->cp.confirmed_lsn <= m->saved_lsn + SAVE_LIVE_BYTES)
+		return 0;
+	m->saved_lsn = at->cp.confirmed_lsn;
+	return attempt_save(at, err);
+}
+
+/* The server says how far it is only when there is WAL to read: when a position is awaited, a message of ours makes
+ * some. */
+static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
+{
+	uint64_t lsn = awaited_lsn(m);
+
+	stream_notify_at(m->stream, lsn);
+	m->due_ms[TASK_HEARTBEAT] = lsn ? now + HEARTBEAT_MS : INT64_MAX;
+	if (!lsn || m->progress.durable >= lsn || m->progress.pending)
+		return 0;
+	return pg_query(m->attempt->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
+}
+
+/* An index too many is no reason to end the stream. */
+static int collect_generations(struct monitor *m, int64_t now, struct err *err)
+{
+	struct err why = {0};
+
+	UNUSED(err);
+	m->due_ms[TASK_COLLECT] = INT64_MAX;
+	if (prepare_collect_generations(m->attempt, &why) == 0)
+		return 0;
+	log_warn("sync", "could not delete an old generation, retrying later", KV_ERR(&why));
+	m->due_ms[TASK_COLLECT] = now + COLLECT_AGAIN_MS;
+	return 0;
+}
+
+static int (*const tasks[TASKS])(struct monitor *m, int64_t now, struct err *err) = {
+	[TASK_SLOT] = check_slot, [TASK_INDICES] = check_indices,    [TASK_CATALOG] = check_catalog,
+	[TASK_SAVE] = save,       [TASK_HEARTBEAT] = send_heartbeat, [TASK_COLLECT] = collect_generations,
+};
+
+/* --- stages --- */
+
+static void report_copied(struct attempt *at)
+{
+	struct report_bootstrap report = {.known = true, .ratio = 1};
+
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
+
+		report.rows_done += checkpoint_rows(index);
+		report.start_us =
+			!report.start_us || index->start_us < report.start_us ? index->start_us : report.start_us;
+		if (index->completion_us > report.completion_us)
+			report.completion_us = index->completion_us;
+	}
+	report.rows_total = report.rows_done;
+	report_bootstrap_set(&at->run->report, &report);
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete",
+			 "%llu rows were copied", (unsigned long long)report.rows_done);
+}
+
+static int catch_up(struct monitor *m, struct err *err)
+{
+	struct attempt *at = m->attempt;
+
+	(void)bootstrap_note(m->bootstrap, at);
+	bootstrap_stop(TAKE_PTR(m->bootstrap));
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = attempt_index(at, i);
+
+		if (!index->complete)
+			index->completion_us = clock_wall_us();
+		index->complete = true;
+	}
+	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->pg, &m->live_after, err) < 0)
+		return -1;
+	m->stage = CATCHING_UP;
+	report_copied(at);
+	report_phase(&at->run->report, PHASE_CATCHING_UP);
+	log_info("sync", "bootstrap complete, catching up", KV_LSN("to", m->live_after));
+	m->due_ms[TASK_HEARTBEAT] = 0;
+	return 0;
+}
+
+static int go_live(struct monitor *m, struct err *err)
+{
+	struct attempt *at = m->attempt;
+
+	if (prepare_go_live(at, err) < 0)
+		return -1;
+	m->stage = LIVE;
+	stream_set_live(m->stream);
+	report_phase(&at->run->report, PHASE_STREAMING);
+	run_event(at->run, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
+	log_info("sync", "live: the aliases point to the new generation");
+	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
+	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;
+	return 0;
+}
+
+static int advance_copy(struct monitor *m, struct err *err)
+{
+	int r = bootstrap_check(m->bootstrap, err);
+
+	if (r < 0)
+		return -1;
+	if (m->holding && !bootstrap_holds(m->bootstrap)) {
+		m->holding = false;
+		stream_release(m->stream);
+	}
+	return r > 0 ? catch_up(m, err) : 0;
+}
+
+/* From one stage to the next, as far as it goes. */
+static int advance(struct monitor *m, struct err *err)
+{
+	if (m->resyncing && m->progress.resync == STREAM_RESYNC_DONE) {
+		m->resyncing = false;
+		if (prepare_resync_done(m->attempt, err) < 0)
+			return -1;
+	}
+	if (m->stage == COPYING && advance_copy(m, err) < 0)
+		return -1;
+	if (m->stage == CATCHING_UP && !m->resyncing && m->progress.durable >= m->live_after)
+		return go_live(m, err);
+	return 0;
+}
+
+/* --- the loop --- */
+
+/* What the stream has done by now, and what follows for the tasks. */
+static int take_progress(struct monitor *m, struct err *err)
+{
+	static const enum monitor_end ends[] = {
+		[STREAM_RUNNING] = MONITOR_RUNNING, [STREAM_STOPPED] = MONITOR_STOPPED, [STREAM_AGAIN] = MONITOR_AGAIN};
+	struct attempt *at = m->attempt;
+	uint32_t doubts = m->progress.doubts;
+	int r = stream_check(m->stream, &at->past->truncated, err);
+
+	if (r < 0)
+		return -1;
+	m->progress = stream_progress(m->stream);
+	if (m->progress.doubts != doubts)
+		m->due_ms[TASK_CATALOG] = 0;
+	if (m->progress.durable > at->cp.confirmed_lsn)
+		at->cp.confirmed_lsn = m->progress.durable;
+	return ends[r];
+}
+
+static int run_due_tasks(struct monitor *m, struct err *err)
+{
+	for (size_t i = 0; i < TASKS; i++) {
+		int64_t now = clock_now_ms();
+		int r = now >= m->due_ms[i] ? tasks[i](m, now, err) : 0;
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int wait_ms(const struct monitor *m)
+{
+	int64_t first = INT64_MAX, now = clock_now_ms();
+
+	for (size_t i = 0; i < TASKS; i++)
+		first = m->due_ms[i] < first ? m->due_ms[i] : first;
+	return first > now ? (int)(first - now) : 0;
+}
+
+/* Waits for news or the next task. True: the caller of sync_run wants to stop. */
+static bool wait_some(struct monitor *m)
+{
+	struct pollfd fds[] = {
+		{.fd = m->attempt->connector.cancel_fd, .events = POLLIN},
+		{.fd = m->wake_fd, .events = POLLIN},
+	};
+	uint64_t count;
+
+	(void)poll(fds, 2, wait_ms(m));
+	if (fds[1].revents && read(m->wake_fd, &count, sizeof(count)) < 0)
+		UNUSED(count);
+	return fds[0].revents;
+}
+
+/* No later run would delete what this one leaves. */
+static int finish(struct monitor *m, struct err *err)
+{
+	if (m->due_ms[TASK_COLLECT] != INT64_MAX && prepare_collect_generations(m->attempt, err) < 0)
+		return -1;
+	return MONITOR_CAUGHT_UP;
+}
+
+static int watch(struct monitor *m, struct err *err)
+{
+	for (;;) {
+		int r = take_progress(m, err);
+
+		if (r == MONITOR_RUNNING)
+			r = advance(m, err);
+		if (r == MONITOR_RUNNING)
+			r = run_due_tasks(m, err);
+		if (r != MONITOR_RUNNING)
+			return r;
+		if (is_caught_up(m))
+			return finish(m, err);
+		if (wait_some(m))
+			return MONITOR_STOPPED;
+	}
+}
+
+/* --- beginning --- */
+
+static void report_begin(struct monitor *m)
+{
+	struct attempt *at = m->attempt;
+	struct report *report = &at->run->report;
+	bool complete = true;
+
+	report_condition(report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "streaming from the slot");
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		complete = complete && attempt_index(at, i)->complete;
+	if (complete)
+		report_copied(at);
+	else
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
+				 "the tables are being copied");
+	report_phase(report, !complete             ? PHASE_BOOTSTRAPPING
+			     : m->stage == COPYING ? PHASE_CATCHING_UP
+						   : PHASE_STREAMING);
+}
+
+static int start_stream_take(struct monitor *m, struct pg *replication, struct err *err)
+{
+	struct attempt *at = m->attempt;
+	struct carryover *past = at->past;
+	const struct stream_options options = {
+		.model = &at->model,
+		.connector = &at->connector,
+		.monitor_fd = m->wake_fd,
+		.start_lsn = m->start_lsn,
+		.live = m->stage == LIVE,
+		.hold = m->stage == COPYING,
+	};
+
+	past->walsender_pid = pg_backend_pid(replication);
+	if (stream_start_take(&options, replication, &m->stream, err) < 0)
+		return -1;
+	past->streamed = true;
+	return 0;
+}
+
+static int begin_take(struct monitor *m, struct pg *replication_take, struct err *err)
+{
+	struct attempt *at = m->attempt;
+	_cleanup_(pg_closep) struct pg *replication = replication_take;
+
+	m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->wake_fd < 0)
+		return err_errno(err, errno, "eventfd");
+	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
+	/* What a writer of an earlier attempt met does not apply to this one. */
+	report_pressure(&at->run->report, false, NULL);
+	if (pg_flush_lsn(at->pg, &m->start_lsn, err) < 0)
+		return -1;
+	m->start_ms = clock_now_ms();
+	m->stage = at->cp.phase == CHECKPOINT_LIVE ? LIVE : COPYING;
+	m->resyncing = at->model.resync.pending;
+	m->saved_lsn = at->cp.confirmed_lsn;
+	/* What an earlier attempt had no time for. */
+	m->due_ms[TASK_COLLECT] = m->stage == LIVE ? m->start_ms + COLLECT_MS : INT64_MAX;
+	if (start_stream_take(m, TAKE_PTR(replication), err) < 0 ||
+	    bootstrap_start(at, m->wake_fd, &m->bootstrap, err) < 0)
+		return -1;
+	m->holding = m->bootstrap && bootstrap_holds(m->bootstrap);
+	if (!m->holding)
+		stream_release(m->stream);
+	report_begin(m);
+	return 0;
+}
+
+int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err)
+{
+	struct monitor m = {.attempt = at, .wake_fd = -1, .health = {.attempt = at}};
+	int r = begin_take(&m, replication, err);
+
+	if (r == 0)
+		r = watch(&m, err);
+	bootstrap_stop(m.bootstrap);
+	stream_stop(m.stream);
+	close_fdp(&m.wake_fd);
+	return r;
+}

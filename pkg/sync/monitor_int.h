@@ -1,0 +1,23 @@
+/* The monitor: everything of a running attempt that is slow and is not the stream.
+ *
+ * It runs in the control thread, which owns the attempt with its control connections and its checkpoint: slot and index
+ * statistics, catalog checks, saves of the checkpoint, going live, deleting old generations. A search engine or a
+ * server that takes its time holds up the monitor, never the stream.
+ */
+#ifndef PGSYNC_SYNC_MONITOR_INT_H
+#define PGSYNC_SYNC_MONITOR_INT_H
+
+#include "sync/attempt_int.h"
+
+enum monitor_end {
+	MONITOR_RUNNING = 0,
+	MONITOR_STOPPED,   /* as the caller of sync_run wanted */
+	MONITOR_CAUGHT_UP, /* with until_caught_up */
+	MONITOR_AGAIN,     /* an attempt with a new plan is needed */
+};
+
+/* Starts the stream, fills generations that are not complete, and watches. Returns one of the above, negative when
+ * something failed. Takes the connection. */
+int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err) WARN_UNUSED;
+
+#endif
