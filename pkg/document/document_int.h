@@ -212,9 +212,22 @@ void routing_describe(const struct tree *tree, struct document_plan *plan);
 void tree_resolve(struct tree *tree, struct diagnostics *d);
 void tree_release(struct tree *tree);
 
-/* --- values.c: the SQL of a field's value --- */
+/* --- sql_names.c --- */
 enum { SQL_BYTES = 4 * 1024 * 1024 };
 
+void sql_table(struct strbuf *sb, const struct catalog_table *table);
+/* The type to cast text to so that it equals values of the column: without length or precision. Caller frees. */
+char *sql_type(const struct catalog_column *column);
+/* Appends `expr` of the column's type as the text that pgoutput would send for it. */
+void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
+/* Appends order_by and key. */
+void sql_order(struct strbuf *sb, const struct plan_node *node);
+/* Appends t<number>."name". */
+void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
+/* Appends a name like "x.1" that no column of the node's table has. */
+void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number);
+
+/* --- values.c: the SQL of a field's value --- */
 /* Appends what a row of the node becomes, as the node's own query sees it. */
 void sql_node_value(struct strbuf *sb, const struct plan_node *node);
 /* Appends the LATERAL rows that sql_node_value refers to, those of inlined nodes below first. */
@@ -229,19 +242,8 @@ bool sql_moved_field_passes(const struct moved_field *moved_field, const struct 
 void sql_moved_field(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *at);
 /* The same for a column of the node's json set: one value for each row of the parent. */
 void sql_moved_field_set(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *node);
-/* Appends order_by and key. */
-void sql_order(struct strbuf *sb, const struct plan_node *node);
-/* Appends t<number>."name". */
-void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
-/* Appends a name like "x.1" that no column of the node's table has. */
-void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number);
 
 /* --- sql.c: the queries --- */
-void sql_table(struct strbuf *sb, const struct catalog_table *table);
-/* The type to cast text to so that it equals values of the column: without length or precision. Caller frees. */
-char *sql_type(const struct catalog_column *column);
-/* Appends `expr` of the column's type as the text that pgoutput would send for it. */
-void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
 /* The documents of keys, or of a range. text is NULL when it would be longer than SQL_BYTES. Caller frees text. */
 struct document_query sql_documents(const struct tree *tree, bool by_range);
 /* The keys of all roots, or of those of a range; also of those that the root's `where` leaves out: a root that left the

@@ -29,287 +29,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "document/document_int.h"
+#include "document/query_int.h"
 #include "postgres/pg.h"
 
-enum { EXPRESSION_BYTES = 64 * 1024 };
-
-/* --- words */
-
-void sql_table(struct strbuf *sb, const struct catalog_table *table)
-{
-	pg_quote_table(sb, table->schema, table->name);
-}
-
-char *sql_type(const struct catalog_column *column)
-{
-	const char *open = strchr(column->type, '('), *close = strchr(column->type, ')');
-
-	/* character and bit without a length are of length one. */
-	if (strcmp(column->base_type, "bpchar") == 0 && strncmp(column->type, "character", 9) == 0)
-		return xstrdup("pg_catalog.bpchar");
-	if (!open || !close || strchr(column->type, '"') || strcmp(column->base_type, "bit") == 0)
-		return xstrdup(column->type);
-	return xasprintf("%.*s%s", (int)(open - column->type), column->type, close + 1);
-}
-
-/* For these a cast to text differs from the output function; concat() does not. */
-static bool cast_differs(const struct catalog_column *column)
-{
-	static const char *const types[] = {"bool", "bpchar", "char", "inet"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (strcmp(column->base_type, types[i]) == 0)
-			return true;
-	return false;
-}
-
-void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr)
-{
-	if (cast_differs(column))
-		strbuf_addf(sb, "concat(%s)", expr);
-	else
-		strbuf_addf(sb, "%s::text", expr);
-}
-
-/* --- the query being written */
-
-struct query {
-	const struct tree *tree;
-	const struct plan_node *root;
-	bool by_range;
-	size_t meta_parts;
-	size_t leaf_at; /* where the name of a partitioned root's leaf goes; 0: nowhere */
-	struct strbuf sb;
-};
-
-/* t3."name"; j3 is the through table of node 3. */
-static void add_column(struct query *q, char kind, const struct plan_node *node, const struct catalog_table *table,
-		       int column)
-{
-	strbuf_addf(&q->sb, "%c%zu.", kind, node->number);
-	pg_quote_ident(&q->sb, table->columns[column].name);
-}
-
-static void add_own(struct query *q, const struct plan_node *node, int column)
-{
-	sql_own(&q->sb, node, column);
-}
-
-/* The link to the parent's row, as the node's own query sees it. */
-static void add_link(struct query *q, const struct plan_node *node, size_t i, bool from_set)
-{
-	const struct join *join = &node->joins[0];
-
-	if (from_set) {
-		strbuf_addf(&q->sb, "t%zu.", node->number);
-		sql_free_name(&q->sb, node, "key", i + 1);
-	} else {
-		add_column(q, node->through ? 'j' : 't', node, join->lower, join->lower_columns[i]);
-	}
-}
-
-static void add_key_cast(struct query *q, size_t i)
-{
-	const struct catalog_column *column = &q->root->table->columns[q->root->key[i]];
-	_cleanup_free_ char *type = sql_type(column);
-
-	strbuf_addf(&q->sb, "k.c%zu::%s", i + 1, type);
-}
-
-static void add_unnest(struct query *q)
-{
-	strbuf_adds(&q->sb, "unnest(");
-	for (size_t i = 0; i < q->root->n_key; i++)
-		strbuf_addf(&q->sb, "%s$%zu::text[]", i ? ", " : "", i + 1);
-	strbuf_adds(&q->sb, ") AS k(");
-	for (size_t i = 0; i < q->root->n_key; i++)
-		strbuf_addf(&q->sb, "%sc%zu", i ? ", " : "", i + 1);
-	strbuf_addc(&q->sb, ')');
-}
-
-/* " = ANY(the keys)": for one key column whose type has an array type. */
-static bool keys_as_array(const struct query *q)
-{
-	return q->root->n_key == 1 && q->root->table->columns[q->root->key[0]].category != 'A';
-}
-
-static void add_any(struct query *q)
-{
-	_cleanup_free_ char *type = sql_type(&q->root->table->columns[q->root->key[0]]);
-
-	strbuf_addf(&q->sb, " = ANY($1::text[]::%s[])", type);
-}
-
-/* A row of a view with a NULL in its key has no _id. */
-static void add_root_has_key(struct query *q)
-{
-	for (size_t i = 0; i < q->root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? " AND " : "");
-		add_own(q, q->root, q->root->key[i]);
-		strbuf_adds(&q->sb, " IS NOT NULL");
-	}
-}
-
-static void add_root_condition(struct query *q)
-{
-	const struct plan_node *root = q->root;
-
-	if (q->by_range && catalog_is_view(root->table)) {
-		add_root_has_key(q);
-		return;
-	}
-	if (q->by_range) {
-		strbuf_adds(&q->sb, "t0.ctid >= $1::tid AND t0.ctid < $2::tid");
-		return;
-	}
-	if (keys_as_array(q)) {
-		add_own(q, root, root->key[0]);
-		add_any(q);
-		return;
-	}
-	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_own(q, root, root->key[i]);
-	}
-	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_key_cast(q, i);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	add_unnest(q);
-	strbuf_addc(&q->sb, ')');
-}
-
-static int key_position(const struct plan_node *root, int column)
-{
-	for (size_t i = 0; i < root->n_key; i++)
-		if (root->key[i] == column)
-			return (int)i;
-	return -1;
-}
-
-/* The parameters are the parent's keys, so the level above need not be read. */
-static bool found_by_parameters(const struct query *q, const struct plan_node *node)
-{
-	if (q->by_range || node->parent != q->root)
-		return false;
-	for (size_t i = 0; i < node->joins[0].n; i++)
-		if (key_position(q->root, node->joins[0].upper_columns[i]) < 0)
-			return false;
-	return true;
-}
-
-/* The rows of a node that are linked to the rows of the level above. */
-static void add_link_condition(struct query *q, const struct plan_node *node)
-{
-	const struct join *join = &node->joins[0];
-	bool parameters = found_by_parameters(q, node);
-
-	if (parameters && keys_as_array(q) && join->n == 1) {
-		add_link(q, node, 0, false);
-		add_any(q);
-		return;
-	}
-	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, node, i, false);
-	}
-	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		if (parameters)
-			add_key_cast(q, (size_t)key_position(q->root, join->upper_columns[i]));
-		else
-			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	if (parameters)
-		add_unnest(q);
-	else
-		strbuf_addf(&q->sb, "r%zu", node->parent->number);
-	strbuf_addc(&q->sb, ')');
-}
-
-/* --- sources */
-
-static bool has_ctid(const struct plan_node *node)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (node->fields[i].kind == FIELD_SYSTEM && strcmp(node->fields[i].source, "ctid") == 0)
-			return true;
-	return false;
-}
-
-static void add_system_columns(struct query *q, const struct plan_node *node, const char *alias)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (node->fields[i].kind == FIELD_SYSTEM)
-			strbuf_addf(&q->sb, ", %s.%s", alias, node->fields[i].source);
-}
-
-/* Each leaf of a partitioned table has its own ctids: the caller names one. */
-static void add_table_name(struct query *q, const struct plan_node *node)
-{
-	if (!node->parent && q->by_range && node->table->kind == 'p')
-		q->leaf_at = q->sb.len;
-	else
-		sql_table(&q->sb, node->table);
-}
-
-/* The node's table as t<i>. The SQL in the schema (`where`, expressions) goes into a subquery, where the table's
- * columns have no prefix and nothing else is visible; the planner pulls it up. */
-static void add_table(struct query *q, const struct plan_node *node)
-{
-	_cleanup_free_ char *alias = NULL;
-	struct strbuf quoted;
-
-	if (!node->filtered && !node->n_expressions) {
-		add_table_name(q, node);
-		strbuf_addf(&q->sb, " t%zu", node->number);
-		return;
-	}
-	strbuf_init(&quoted, EXPRESSION_BYTES);
-	pg_quote_ident(&quoted, node->table->name);
-	alias = strbuf_detach(&quoted);
-	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
-	add_system_columns(q, node, alias);
-	if (!node->parent && q->by_range && !has_ctid(node) && !catalog_is_view(node->table))
-		strbuf_addf(&q->sb, ", %s.ctid", alias);
-	for (size_t i = 0; i < node->n_expressions; i++) {
-		strbuf_addf(&q->sb, ", (%s) AS ", node->decl->expressions[i].sql);
-		sql_free_name(&q->sb, node, "x", i + 1);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	add_table_name(q, node);
-	strbuf_addf(&q->sb, " AS %s", alias);
-	if (node->filtered)
-		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
-	strbuf_addf(&q->sb, ") t%zu", node->number);
-}
-
-/* The node's rows with the through table's, as j<i>. */
-static void add_source(struct query *q, const struct plan_node *node)
-{
-	if (node->through) {
-		sql_table(&q->sb, node->through);
-		strbuf_addf(&q->sb, " j%zu JOIN ", node->number);
-	}
-	add_table(q, node);
-	for (size_t i = 0; node->through && i < node->joins[1].n; i++) {
-		const struct join *join = &node->joins[1];
-
-		strbuf_adds(&q->sb, i ? " AND " : " ON ");
-		add_own(q, node, join->lower_columns[i]);
-		strbuf_adds(&q->sb, " = ");
-		add_column(q, 'j', node, join->upper, join->upper_columns[i]);
-	}
-}
-
-/* --- joins */
+/* --- joins --- */
 
 static void add_equalities(struct query *q, const struct plan_node *node, const struct plan_node *child)
 {
@@ -318,11 +41,11 @@ static void add_equalities(struct query *q, const struct plan_node *node, const 
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
 		if (child->inlined)
-			add_own(q, child, join->lower_columns[i]);
+			sql_own(&q->sb, child, join->lower_columns[i]);
 		else
 			strbuf_addf(&q->sb, "n%zu.\"key.%zu\"", child->number, i + 1);
 		strbuf_adds(&q->sb, " = ");
-		add_own(q, node, join->upper_columns[i]);
+		sql_own(&q->sb, node, join->upper_columns[i]);
 	}
 }
 
@@ -335,7 +58,7 @@ static void add_child_joins(struct query *q, const struct plan_node *node, size_
 			continue;
 		strbuf_adds(&q->sb, "\n  LEFT JOIN ");
 		if (child->inlined)
-			add_table(q, child);
+			query_table(q, child);
 		else
 			strbuf_addf(&q->sb, "n%zu", child->number);
 		add_equalities(q, node, child);
@@ -365,7 +88,7 @@ static void add_rows(struct query *q, const struct plan_node *node)
 	}
 }
 
-/* --- sets */
+/* --- sets --- */
 
 static void mark(bool *needed, const int *columns, size_t n)
 {
@@ -399,10 +122,10 @@ static void add_needed(struct query *q, const struct plan_node *node, bool comma
 		if (!needed[i])
 			continue;
 		strbuf_adds(&q->sb, comma ? ", " : "");
-		add_own(q, node, (int)i);
+		sql_own(&q->sb, node, (int)i);
 		comma = true;
 	}
-	add_system_columns(q, node, alias);
+	query_system_columns(q, node, alias);
 	for (size_t i = 0; i < node->n_expressions; i++) {
 		strbuf_addf(&q->sb, ", t%zu.", node->number);
 		sql_free_name(&q->sb, node, "x", i + 1);
@@ -415,7 +138,7 @@ static void add_ranked(struct query *q, const struct plan_node *node)
 	strbuf_adds(&q->sb, ", row_number() OVER (PARTITION BY ");
 	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, node, i, false);
+		query_link(q, node, i, false);
 	}
 	strbuf_adds(&q->sb, " ORDER BY ");
 	sql_order(&q->sb, node);
@@ -431,7 +154,7 @@ static void add_row_set(struct query *q, const struct plan_node *node)
 	strbuf_addf(&q->sb, "r%zu AS MATERIALIZED (\n  %sSELECT ", node->number, limit ? "SELECT * FROM (" : "");
 	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, node, i, false);
+		query_link(q, node, i, false);
 		strbuf_adds(&q->sb, " AS ");
 		sql_free_name(&q->sb, node, "key", i + 1);
 	}
@@ -439,9 +162,9 @@ static void add_row_set(struct query *q, const struct plan_node *node)
 	if (limit)
 		add_ranked(q, node);
 	strbuf_adds(&q->sb, "\n  FROM ");
-	add_source(q, node);
+	query_source(q, node);
 	strbuf_adds(&q->sb, "\n  WHERE ");
-	add_link_condition(q, node);
+	query_link_condition(q, node);
 	if (limit) {
 		strbuf_addf(&q->sb, ") t%zu WHERE t%zu.", node->number, node->number);
 		sql_free_name(&q->sb, node, "rank", 1);
@@ -454,7 +177,7 @@ static void add_links(struct query *q, const struct plan_node *node, const char 
 {
 	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		add_link(q, node, i, node->has_sets);
+		query_link(q, node, i, node->has_sets);
 		if (name)
 			strbuf_addf(&q->sb, " AS \"%s.%zu\"", name, i + 1);
 	}
@@ -502,12 +225,12 @@ static void add_json_set(struct query *q, const struct plan_node *node)
 	if (node->has_sets)
 		add_rows(q, node);
 	else
-		add_source(q, node);
+		query_source(q, node);
 	add_child_joins(q, node, 0);
 	sql_object_rows(&q->sb, node);
 	if (!node->has_sets) {
 		strbuf_adds(&q->sb, "\n  WHERE ");
-		add_link_condition(q, node);
+		query_link_condition(q, node);
 	}
 	if (node->many || first) {
 		strbuf_adds(&q->sb, node->many ? "\n  GROUP BY " : "\n  ORDER BY ");
@@ -545,7 +268,7 @@ static void add_json_sets(struct query *q, const struct plan_node *node)
 	}
 }
 
-/* --- the root */
+/* --- the root --- */
 
 static void add_root_set(struct query *q)
 {
@@ -553,184 +276,13 @@ static void add_root_set(struct query *q)
 	strbuf_addf(&q->sb, "WITH r0 AS %sMATERIALIZED (\n  SELECT ", catalog_is_view(q->root->table) ? "" : "NOT ");
 	add_needed(q, q->root, false);
 	strbuf_adds(&q->sb, "\n  FROM ");
-	add_table(q, q->root);
+	query_table(q, q->root);
 	strbuf_adds(&q->sb, "\n  WHERE ");
-	add_root_condition(q);
+	query_root_condition(q);
 	strbuf_adds(&q->sb, "\n), ");
 }
 
-static void add_root_text(struct query *q, int column)
-{
-	struct query own = {.tree = q->tree, .root = q->root};
-
-	strbuf_init(&own.sb, EXPRESSION_BYTES);
-	add_own(&own, q->root, column);
-	sql_text(&q->sb, &q->root->table->columns[column], own.sb.data);
-	strbuf_release(&own.sb);
-}
-
-static void add_root_keys(struct query *q)
-{
-	for (size_t i = 0; i < q->root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_root_text(q, q->root->key[i]);
-	}
-}
-
-/* --- _meta */
-
-/* pgsync's `_meta`: for each table the keys of those of its rows that the document is made of. One query for each
- * node, down from the roots; together they become one object for each root. */
-static void add_meta_keys(struct query *q)
-{
-	for (size_t i = 0; i < q->root->n_key; i++)
-		strbuf_addf(&q->sb, "%s\"key.%zu\"", i ? ", " : "", i + 1);
-}
-
-/* How many rows of a node appear in the document for each row above it; 0: all. */
-static int64_t shown_rows(const struct plan_node *node)
-{
-	bool first = node->parent && !node->many && !node->unique;
-
-	return first ? 1 : node->decl->limit;
-}
-
-/* A column of the through table, in a query whose sources are those of add_meta_joins. */
-static void add_meta_through(struct query *q, const struct plan_node *node, int column)
-{
-	if (!shown_rows(node)) {
-		add_column(q, 'j', node, node->through, column);
-		return;
-	}
-	strbuf_addf(&q->sb, "t%zu.", node->number);
-	sql_free_name(&q->sb, node, "j", (size_t)column);
-}
-
-static void add_meta_links(struct query *q, const struct plan_node *node)
-{
-	for (size_t i = 0; i < node->joins[0].n; i++) {
-		strbuf_adds(&q->sb, i ? " AND " : "");
-		add_link(q, node, i, false);
-		strbuf_adds(&q->sb, " = ");
-		add_own(q, node->parent, node->joins[0].upper_columns[i]);
-	}
-}
-
-/* So that the same rows give the same bytes: of two links to one row, use the one with the smaller key. */
-static void add_meta_shown(struct query *q, const struct plan_node *node)
-{
-	const struct catalog_index *key = node->through ? catalog_primary_key(node->through) : NULL;
-
-	strbuf_addf(&q->sb, " JOIN LATERAL (SELECT t%zu.*", node->number);
-	for (size_t i = 0; key && i < key->n; i++) {
-		strbuf_adds(&q->sb, ", ");
-		add_column(q, 'j', node, node->through, key->columns[i]);
-		strbuf_adds(&q->sb, " AS ");
-		sql_free_name(&q->sb, node, "j", (size_t)key->columns[i]);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	add_source(q, node);
-	strbuf_adds(&q->sb, " WHERE ");
-	add_meta_links(q, node);
-	strbuf_adds(&q->sb, " ORDER BY ");
-	sql_order(&q->sb, node);
-	for (size_t i = 0; key && i < key->n; i++) {
-		strbuf_adds(&q->sb, ", ");
-		add_column(q, 'j', node, node->through, key->columns[i]);
-	}
-	strbuf_addf(&q->sb, " LIMIT %lld) t%zu ON true", (long long)shown_rows(node), node->number);
-}
-
-static void add_meta_joins(struct query *q, const struct plan_node *node)
-{
-	if (!node->parent)
-		return;
-	add_meta_joins(q, node->parent);
-	if (shown_rows(node)) {
-		add_meta_shown(q, node);
-		return;
-	}
-	strbuf_adds(&q->sb, node->through ? " JOIN (" : " JOIN ");
-	add_source(q, node);
-	strbuf_adds(&q->sb, node->through ? ") ON " : " ON ");
-	add_meta_links(q, node);
-}
-
-/* The values of one key column of the node's table (or of its through table, kind 'j'). */
-static void add_meta_column(struct query *q, const struct plan_node *node, char kind, int column)
-{
-	const struct catalog_table *table = kind == 'j' ? node->through : node->table;
-
-	strbuf_adds(&q->sb, q->meta_parts++ ? "\n    UNION ALL SELECT " : "\n    SELECT ");
-	for (size_t i = 0; i < q->root->n_key; i++) {
-		add_own(q, q->root, q->root->key[i]);
-		strbuf_addf(&q->sb, " AS \"key.%zu\", ", i + 1);
-	}
-	pg_quote_literal(&q->sb, table->name);
-	strbuf_adds(&q->sb, " AS t, ");
-	pg_quote_literal(&q->sb, table->columns[column].name);
-	strbuf_adds(&q->sb, " AS c, to_jsonb(");
-	if (!node->parent)
-		add_root_text(q, column);
-	else if (kind == 'j')
-		add_meta_through(q, node, column);
-	else
-		add_own(q, node, column);
-	strbuf_adds(&q->sb, ") AS v FROM r0 t0");
-	add_meta_joins(q, node);
-}
-
-/* pgsync names tables without their schema, and the entry with the root's name is the root's alone. */
-static bool has_root_name(const struct query *q, const struct catalog_table *table)
-{
-	return strcmp(table->name, q->root->table->name) == 0;
-}
-
-/* pgsync keeps the first key column of the root, as text, and of a table behind a through table the columns that the
- * link refers to. */
-static void add_meta_node(struct query *q, const struct plan_node *node)
-{
-	const struct catalog_table *through = node->through;
-	const struct catalog_index *key = through && !has_root_name(q, through) ? catalog_primary_key(through) : NULL;
-	const int *columns = through ? node->joins[1].lower_columns : node->key;
-	size_t n = through ? node->joins[1].n : node->parent ? node->n_key : 1;
-
-	for (size_t i = 0; key && i < key->n; i++)
-		add_meta_column(q, node, 'j', key->columns[i]);
-	for (size_t i = 0; i < n && (!node->parent || !has_root_name(q, node->table)); i++)
-		add_meta_column(q, node, 't', columns[i]);
-}
-
-static void add_meta(struct query *q)
-{
-	strbuf_adds(&q->sb, "m AS (\n  SELECT ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, ", json_object_agg(t, o ORDER BY t) AS doc FROM (\n  SELECT ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, ", t, json_object_agg(c, v ORDER BY c) AS o FROM (\n  SELECT ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, ", t, c, json_agg(DISTINCT v ORDER BY v) AS v FROM (");
-	for (size_t i = 0; i < q->tree->n; i++)
-		add_meta_node(q, q->tree->nodes[i]);
-	strbuf_adds(&q->sb, "\n  ) u WHERE v IS NOT NULL GROUP BY ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, ", t, c) u GROUP BY ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, ", t) u GROUP BY ");
-	add_meta_keys(q);
-	strbuf_adds(&q->sb, "\n), ");
-}
-
-static void add_meta_join(struct query *q)
-{
-	strbuf_adds(&q->sb, "\n  LEFT JOIN m");
-	for (size_t i = 0; i < q->root->n_key; i++) {
-		strbuf_addf(&q->sb, "%sm.\"key.%zu\" = ", i ? " AND " : " ON ", i + 1);
-		add_own(q, q->root, q->root->key[i]);
-	}
-}
-
-/* --- the whole */
+/* --- the whole --- */
 
 static void add_sets(struct query *q)
 {
@@ -738,20 +290,20 @@ static void add_sets(struct query *q)
 	add_row_sets(q, q->root);
 	add_json_sets(q, q->root);
 	if (q->tree->format->meta == SCHEMA_META_PGSYNC)
-		add_meta(q);
+		meta_add(q);
 	strbuf_truncate(&q->sb, q->sb.len - 2);
 	strbuf_addc(&q->sb, '\n');
 }
 
 static void add_outputs(struct query *q)
 {
-	add_root_keys(q);
+	query_root_keys(q);
 	strbuf_adds(&q->sb, ", ");
 	sql_node_value(&q->sb, q->root);
 	strbuf_adds(&q->sb, " AS doc");
 	if (q->tree->routing >= 0) {
 		strbuf_adds(&q->sb, ", ");
-		add_root_text(q, q->tree->routing);
+		query_root_text(q, q->tree->routing);
 	}
 	if (q->root->may_sanitize) {
 		strbuf_adds(&q->sb, ", nullif(");
@@ -773,14 +325,14 @@ struct document_query sql_documents(const struct tree *tree, bool by_range)
 	if (q.root->has_sets)
 		add_rows(&q, q.root);
 	else
-		add_table(&q, q.root);
+		query_table(&q, q.root);
 	add_child_joins(&q, q.root, 0);
 	if (tree->format->meta == SCHEMA_META_PGSYNC)
-		add_meta_join(&q);
+		meta_add_join(&q);
 	sql_object_rows(&q.sb, q.root);
 	if (!q.root->has_sets) {
 		strbuf_adds(&q.sb, "\nWHERE ");
-		add_root_condition(&q);
+		query_root_condition(&q);
 	}
 	if (strbuf_ok(&q.sb))
 		return (struct document_query){.text = strbuf_detach(&q.sb), .leaf_at = q.leaf_at};
@@ -794,13 +346,13 @@ struct document_query sql_keys(const struct tree *tree, bool by_range)
 
 	strbuf_init(&q.sb, SQL_BYTES);
 	strbuf_adds(&q.sb, "SELECT ");
-	add_root_keys(&q);
+	query_root_keys(&q);
 	strbuf_adds(&q.sb, " FROM ");
-	add_table_name(&q, q.root);
+	query_table_name(&q, q.root);
 	strbuf_adds(&q.sb, " t0");
 	if (by_range) {
 		strbuf_adds(&q.sb, " WHERE ");
-		add_root_condition(&q);
+		query_root_condition(&q);
 	}
 	return (struct document_query){.text = strbuf_detach(&q.sb), .leaf_at = q.leaf_at};
 }

@@ -13,27 +13,6 @@ enum { NAME_BYTES = 63, PIECE_PAIRS = 50, NUMBER_CHARACTERS = 1000 };
 
 enum value_class { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOLEAN, VALUE_JSON, VALUE_OTHER };
 
-/* --- columns --- */
-
-void sql_own(struct strbuf *sb, const struct plan_node *node, int column)
-{
-	strbuf_addf(sb, "t%zu.", node->number);
-	pg_quote_ident(sb, node->table->columns[column].name);
-}
-
-void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number)
-{
-	_cleanup_free_ char *name = xasprintf("%s.%zu", prefix, number);
-
-	while (catalog_column(node->table, name) >= 0) {
-		char *longer = xasprintf("%s.", name);
-
-		free(name);
-		name = longer;
-	}
-	pg_quote_ident(sb, name);
-}
-
 static void add_steps(struct strbuf *sb, const struct schema_column_path *path)
 {
 	for (size_t i = 0; i < path->n; i++) {
@@ -458,31 +437,7 @@ void sql_object_rows(struct strbuf *sb, const struct plan_node *node)
 	strbuf_addf(sb, ") x%zu", node->number);
 }
 
-/* --- order, sanitized values, moved fields --- */
-
-void sql_order(struct strbuf *sb, const struct plan_node *node)
-{
-	const char *comma = "";
-
-	for (size_t i = 0; i < node->n_sorts; i++, comma = ", ") {
-		const struct sort *sort = &node->sorts[i];
-
-		strbuf_adds(sb, comma);
-		if (sort->column >= 0) {
-			sql_own(sb, node, sort->column);
-		} else {
-			strbuf_addf(sb, "t%zu.", node->number);
-			sql_free_name(sb, node, "x", sort->expression);
-		}
-		strbuf_adds(sb, sort->how->descending ? " DESC" : "");
-		if (sort->how->nulls_given)
-			strbuf_adds(sb, sort->how->nulls_first ? " NULLS FIRST" : " NULLS LAST");
-	}
-	for (size_t i = 0; i < node->n_key; i++, comma = ", ") {
-		strbuf_adds(sb, comma);
-		sql_own(sb, node, node->key[i]);
-	}
-}
+/* --- sanitized values, moved fields --- */
 
 static void add_sanitized_count(struct strbuf *sb, const struct plan_node *node, const char **plus);
 

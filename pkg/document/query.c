@@ -1,0 +1,243 @@
+/* The parts that all queries of a tree are made of: conditions and sources of a node's rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/query_int.h"
+#include "postgres/pg.h"
+
+enum { EXPRESSION_BYTES = 64 * 1024 };
+
+void query_column(struct query *q, char kind, const struct plan_node *node, const struct catalog_table *table,
+		  int column)
+{
+	strbuf_addf(&q->sb, "%c%zu.", kind, node->number);
+	pg_quote_ident(&q->sb, table->columns[column].name);
+}
+
+void query_link(struct query *q, const struct plan_node *node, size_t i, bool from_set)
+{
+	const struct join *join = &node->joins[0];
+
+	if (from_set) {
+		strbuf_addf(&q->sb, "t%zu.", node->number);
+		sql_free_name(&q->sb, node, "key", i + 1);
+	} else {
+		query_column(q, node->through ? 'j' : 't', node, join->lower, join->lower_columns[i]);
+	}
+}
+
+static void add_key_cast(struct query *q, size_t i)
+{
+	const struct catalog_column *column = &q->root->table->columns[q->root->key[i]];
+	_cleanup_free_ char *type = sql_type(column);
+
+	strbuf_addf(&q->sb, "k.c%zu::%s", i + 1, type);
+}
+
+static void add_unnest(struct query *q)
+{
+	strbuf_adds(&q->sb, "unnest(");
+	for (size_t i = 0; i < q->root->n_key; i++)
+		strbuf_addf(&q->sb, "%s$%zu::text[]", i ? ", " : "", i + 1);
+	strbuf_adds(&q->sb, ") AS k(");
+	for (size_t i = 0; i < q->root->n_key; i++)
+		strbuf_addf(&q->sb, "%sc%zu", i ? ", " : "", i + 1);
+	strbuf_addc(&q->sb, ')');
+}
+
+/* " = ANY(the keys)": for one key column whose type has an array type. */
+static bool keys_as_array(const struct query *q)
+{
+	return q->root->n_key == 1 && q->root->table->columns[q->root->key[0]].category != 'A';
+}
+
+static void add_any(struct query *q)
+{
+	_cleanup_free_ char *type = sql_type(&q->root->table->columns[q->root->key[0]]);
+
+	strbuf_addf(&q->sb, " = ANY($1::text[]::%s[])", type);
+}
+
+/* A row of a view with a NULL in its key has no _id. */
+static void add_root_has_key(struct query *q)
+{
+	for (size_t i = 0; i < q->root->n_key; i++) {
+		strbuf_adds(&q->sb, i ? " AND " : "");
+		sql_own(&q->sb, q->root, q->root->key[i]);
+		strbuf_adds(&q->sb, " IS NOT NULL");
+	}
+}
+
+void query_root_condition(struct query *q)
+{
+	const struct plan_node *root = q->root;
+
+	if (q->by_range && catalog_is_view(root->table)) {
+		add_root_has_key(q);
+		return;
+	}
+	if (q->by_range) {
+		strbuf_adds(&q->sb, "t0.ctid >= $1::tid AND t0.ctid < $2::tid");
+		return;
+	}
+	if (keys_as_array(q)) {
+		sql_own(&q->sb, root, root->key[0]);
+		add_any(q);
+		return;
+	}
+	strbuf_addc(&q->sb, '(');
+	for (size_t i = 0; i < root->n_key; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		sql_own(&q->sb, root, root->key[i]);
+	}
+	strbuf_adds(&q->sb, ") IN (SELECT ");
+	for (size_t i = 0; i < root->n_key; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		add_key_cast(q, i);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	add_unnest(q);
+	strbuf_addc(&q->sb, ')');
+}
+
+static int key_position(const struct plan_node *root, int column)
+{
+	for (size_t i = 0; i < root->n_key; i++)
+		if (root->key[i] == column)
+			return (int)i;
+	return -1;
+}
+
+/* The parameters are the parent's keys, so the level above need not be read. */
+static bool found_by_parameters(const struct query *q, const struct plan_node *node)
+{
+	if (q->by_range || node->parent != q->root)
+		return false;
+	for (size_t i = 0; i < node->joins[0].n; i++)
+		if (key_position(q->root, node->joins[0].upper_columns[i]) < 0)
+			return false;
+	return true;
+}
+
+void query_link_condition(struct query *q, const struct plan_node *node)
+{
+	const struct join *join = &node->joins[0];
+	bool parameters = found_by_parameters(q, node);
+
+	if (parameters && keys_as_array(q) && join->n == 1) {
+		query_link(q, node, 0, false);
+		add_any(q);
+		return;
+	}
+	strbuf_addc(&q->sb, '(');
+	for (size_t i = 0; i < join->n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		query_link(q, node, i, false);
+	}
+	strbuf_adds(&q->sb, ") IN (SELECT ");
+	for (size_t i = 0; i < join->n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		if (parameters)
+			add_key_cast(q, (size_t)key_position(q->root, join->upper_columns[i]));
+		else
+			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	if (parameters)
+		add_unnest(q);
+	else
+		strbuf_addf(&q->sb, "r%zu", node->parent->number);
+	strbuf_addc(&q->sb, ')');
+}
+
+/* --- sources --- */
+
+static bool has_ctid(const struct plan_node *node)
+{
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_SYSTEM && strcmp(node->fields[i].source, "ctid") == 0)
+			return true;
+	return false;
+}
+
+void query_system_columns(struct query *q, const struct plan_node *node, const char *alias)
+{
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_SYSTEM)
+			strbuf_addf(&q->sb, ", %s.%s", alias, node->fields[i].source);
+}
+
+/* Each leaf of a partitioned table has its own ctids: the caller names one. */
+void query_table_name(struct query *q, const struct plan_node *node)
+{
+	if (!node->parent && q->by_range && node->table->kind == 'p')
+		q->leaf_at = q->sb.len;
+	else
+		sql_table(&q->sb, node->table);
+}
+
+void query_table(struct query *q, const struct plan_node *node)
+{
+	_cleanup_free_ char *alias = NULL;
+	struct strbuf quoted;
+
+	if (!node->filtered && !node->n_expressions) {
+		query_table_name(q, node);
+		strbuf_addf(&q->sb, " t%zu", node->number);
+		return;
+	}
+	strbuf_init(&quoted, EXPRESSION_BYTES);
+	pg_quote_ident(&quoted, node->table->name);
+	alias = strbuf_detach(&quoted);
+	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
+	query_system_columns(q, node, alias);
+	if (!node->parent && q->by_range && !has_ctid(node) && !catalog_is_view(node->table))
+		strbuf_addf(&q->sb, ", %s.ctid", alias);
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		strbuf_addf(&q->sb, ", (%s) AS ", node->decl->expressions[i].sql);
+		sql_free_name(&q->sb, node, "x", i + 1);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	query_table_name(q, node);
+	strbuf_addf(&q->sb, " AS %s", alias);
+	if (node->filtered)
+		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
+	strbuf_addf(&q->sb, ") t%zu", node->number);
+}
+
+void query_source(struct query *q, const struct plan_node *node)
+{
+	if (node->through) {
+		sql_table(&q->sb, node->through);
+		strbuf_addf(&q->sb, " j%zu JOIN ", node->number);
+	}
+	query_table(q, node);
+	for (size_t i = 0; node->through && i < node->joins[1].n; i++) {
+		const struct join *join = &node->joins[1];
+
+		strbuf_adds(&q->sb, i ? " AND " : " ON ");
+		sql_own(&q->sb, node, join->lower_columns[i]);
+		strbuf_adds(&q->sb, " = ");
+		query_column(q, 'j', node, join->upper, join->upper_columns[i]);
+	}
+}
+
+/* --- the root's key --- */
+
+void query_root_text(struct query *q, int column)
+{
+	struct query own = {.tree = q->tree, .root = q->root};
+
+	strbuf_init(&own.sb, EXPRESSION_BYTES);
+	sql_own(&own.sb, q->root, column);
+	sql_text(&q->sb, &q->root->table->columns[column], own.sb.data);
+	strbuf_release(&own.sb);
+}
+
+void query_root_keys(struct query *q)
+{
+	for (size_t i = 0; i < q->root->n_key; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		query_root_text(q, q->root->key[i]);
+	}
+}

@@ -1,0 +1,85 @@
+/* Names, types and orders in SQL. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+#include "postgres/pg.h"
+
+void sql_table(struct strbuf *sb, const struct catalog_table *table)
+{
+	pg_quote_table(sb, table->schema, table->name);
+}
+
+char *sql_type(const struct catalog_column *column)
+{
+	const char *open = strchr(column->type, '('), *close = strchr(column->type, ')');
+
+	/* character and bit without a length are of length one. */
+	if (strcmp(column->base_type, "bpchar") == 0 && strncmp(column->type, "character", 9) == 0)
+		return xstrdup("pg_catalog.bpchar");
+	if (!open || !close || strchr(column->type, '"') || strcmp(column->base_type, "bit") == 0)
+		return xstrdup(column->type);
+	return xasprintf("%.*s%s", (int)(open - column->type), column->type, close + 1);
+}
+
+/* For these a cast to text differs from the output function; concat() does not. */
+static bool cast_differs(const struct catalog_column *column)
+{
+	static const char *const types[] = {"bool", "bpchar", "char", "inet"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (strcmp(column->base_type, types[i]) == 0)
+			return true;
+	return false;
+}
+
+void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr)
+{
+	if (cast_differs(column))
+		strbuf_addf(sb, "concat(%s)", expr);
+	else
+		strbuf_addf(sb, "%s::text", expr);
+}
+
+void sql_own(struct strbuf *sb, const struct plan_node *node, int column)
+{
+	strbuf_addf(sb, "t%zu.", node->number);
+	pg_quote_ident(sb, node->table->columns[column].name);
+}
+
+void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%zu", prefix, number);
+
+	while (catalog_column(node->table, name) >= 0) {
+		char *longer = xasprintf("%s.", name);
+
+		free(name);
+		name = longer;
+	}
+	pg_quote_ident(sb, name);
+}
+
+void sql_order(struct strbuf *sb, const struct plan_node *node)
+{
+	const char *comma = "";
+
+	for (size_t i = 0; i < node->n_sorts; i++, comma = ", ") {
+		const struct sort *sort = &node->sorts[i];
+
+		strbuf_adds(sb, comma);
+		if (sort->column >= 0) {
+			sql_own(sb, node, sort->column);
+		} else {
+			strbuf_addf(sb, "t%zu.", node->number);
+			sql_free_name(sb, node, "x", sort->expression);
+		}
+		strbuf_adds(sb, sort->how->descending ? " DESC" : "");
+		if (sort->how->nulls_given)
+			strbuf_adds(sb, sort->how->nulls_first ? " NULLS FIRST" : " NULLS LAST");
+	}
+	for (size_t i = 0; i < node->n_key; i++, comma = ", ") {
+		strbuf_adds(sb, comma);
+		sql_own(sb, node, node->key[i]);
+	}
+}
