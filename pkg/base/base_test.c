@@ -1,4 +1,4 @@
-/* Tests of the small types that everything stands on. */
+/* Tests of the basic types. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 /* Milliseconds since boot, counting suspension (CLOCK_BOOTTIME): for deadlines and leases. */
 int64_t clock_now_ms(void);
 int64_t clock_now_us(void);
-/* Microseconds since 1970 UTC: for what people read. */
+/* Microseconds since 1970 UTC: for display. */
 int64_t clock_wall_us(void);
 
 enum { CLOCK_RFC3339_BYTES = 32 };

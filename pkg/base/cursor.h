@@ -1,6 +1,6 @@
 /* A bounded byte cursor over bytes from outside.
  *
- * Every get says whether it succeeded; on failure nothing is consumed and nothing is written. Nothing is copied: slices
+ * Every read returns whether it succeeded; a failed one consumes nothing and writes nothing. Nothing is copied: slices
  * and strings point into the input, which must outlive them.
  */
 #ifndef PGSYNC_BASE_CURSOR_H

@@ -1,10 +1,10 @@
 /* Errors as values.
  *
  * A fallible function takes `struct err *err` last and returns 0, or a negative number with *err filled in. A positive
- * return is a condition that the function's header names (and that its caller handles, never forwards).
- * The value lives on the caller's stack: nothing to free, no ownership. Library code never logs an error it returns;
- * whoever decides what to do about it does. Policy (retry, give up, which condition) follows from `kind`, never from
- * text.
+ * return value is a condition that the function's header documents; the caller handles it and never forwards it. The
+ * value lives on the caller's stack, so there is nothing to free. Library code never logs an error that it returns; the
+ * code that decides what to do about it logs it. Policy (retry, give up, which condition) follows from `kind`, never
+ * from text.
  */
 #ifndef PGSYNC_BASE_ERR_H
 #define PGSYNC_BASE_ERR_H
@@ -18,9 +18,9 @@
 enum err_kind {
 	ERR_NONE = 0,
 	ERR_TRANSIENT, /* may go away by itself: back off and try again */
-	ERR_CONFLICT,  /* somebody else changed or holds it */
+	ERR_CONFLICT,  /* another client changed or holds it */
 	ERR_NOT_FOUND,
-	ERR_INVALID,   /* the input is wrong: a person has to change it */
+	ERR_INVALID,   /* the input is wrong; retrying cannot help */
 	ERR_DENIED,    /* credentials or privileges */
 	ERR_LIMIT,     /* a configured size or count is exceeded */
 	ERR_CANCELLED, /* we were asked to stop */
@@ -51,10 +51,10 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 
 /* Puts "context: " before the message and returns -1. Kind, code and reason stay. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Adds what to do, or where, behind the message. */
+/* Appends to the message: what to do, or where. */
 void err_append(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* True for what the same call may survive if repeated later. */
+/* True if the same call may succeed later. */
 int err_is_transient(const struct err *err);
 
 const char *err_kind_name(enum err_kind kind);

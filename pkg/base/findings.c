@@ -136,8 +136,8 @@ static bool differ(char a, char b)
 	return tolower((unsigned char)a) != tolower((unsigned char)b);
 }
 
-/* How many letters to insert, leave out, replace, or swap with the next one (optimal string alignment), in two words of
- * at most WORD_BYTES; upper and lower case are the same. */
+/* How many characters to insert, leave out, replace, or swap with the next one (optimal string alignment), in two words
+ * of at most WORD_BYTES; upper and lower case are the same. */
 static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen)
 {
 	size_t rows[3][WORD_BYTES + 1];
@@ -194,7 +194,7 @@ const char *nearest_name(const char *word, const char *const *names, size_t n)
 		if (nlen > WORD_BYTES)
 			continue;
 		distance = edit_distance(word, len, names[i], nlen);
-		/* People get the first letter right. */
+		/* The first letter of a typo is usually right. */
 		if (distance < best || (found && distance == best && *names[i] == *word && *found != *word)) {
 			best = distance;
 			found = names[i];

@@ -1,6 +1,6 @@
-/* Everything that is wrong at once: a list of findings, filled by validators and checks, shown to a person.
+/* All problems at once: a list of findings that validators and checks fill, shown to the user.
  *
- * Each finding says where (a JSON path or an object's name), what was found, what was expected and what to do.
+ * A finding names the place (a JSON path or an object's name), what was found, what was expected and what to do.
  */
 #ifndef PGSYNC_BASE_FINDINGS_H
 #define PGSYNC_BASE_FINDINGS_H
@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 enum finding_severity {
-	FINDING_ERROR = 0, /* nothing can run before this is mended */
-	FINDING_WARNING,   /* works, but a person should know */
+	FINDING_ERROR = 0, /* nothing can run until this is fixed */
+	FINDING_WARNING,   /* works, but the user should know */
 };
 
 struct finding {
@@ -33,17 +33,16 @@ void findings_release(struct findings *f);
 /* Adds one; reason must be a string literal, path may be NULL. */
 void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
 		  const char *fmt, ...) PRINTF_LIKE(5, 6);
-/* Moves what `from` holds to the end of f. */
+/* Moves the findings of `from` to the end of f. */
 void findings_move(struct findings *f, struct findings *from);
-/* Adds what `from` holds to the end of f. */
+/* Copies the findings of `from` to the end of f. */
 void findings_copy(struct findings *f, const struct findings *from);
 bool findings_failed(const struct findings *f);
-/* Turns the errors among the findings into one err: kind INVALID, the first one's reason, the summary of as many as
- * fit.
+/* Turns the errors among the findings into one err: kind INVALID, the reason of the first, a summary of as many as fit.
  */
 int findings_err(const struct findings *f, struct err *err);
-/* Those of a severity, "path: message" joined by "; ": as many as fit in max bytes, and how many more there are. Caller
- * frees.
+/* The findings of a severity, "path: message" joined by "; ": as many as fit in max bytes, and the number of the
+ * others. Caller frees.
  */
 char *findings_summary(const struct findings *f, enum finding_severity severity, size_t max);
 /* All findings of a severity, "path: message" joined by sep; caller frees. */
@@ -57,7 +56,7 @@ bool findings_any_about(const struct findings *f, const char *path);
 /* True if the JSON path is `of` or leads to something within it. */
 bool finding_path_is_within(const char *path, const char *of);
 
-/* The name among n that is nearest to `word` by edit distance, or NULL when none is near enough to be meant. */
+/* The name among n that is nearest to `word` by edit distance, or NULL if none is close enough. */
 const char *nearest_name(const char *word, const char *const *names, size_t n);
 
 #endif

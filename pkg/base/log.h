@@ -1,9 +1,9 @@
 /* Structured logging to standard error: one line an event, as text or JSON.
  *
  * Any thread may log. Fields, not prose: log_info("sync", "bulk indexed", KV_U64("documents", n), KV_STR("index",
- * name)). Never a password, a token or a row's value. Levels: error = needs a human; warn = we go on, the text ends ",
- * retrying" or
- * ", skipping"; info = changes of state; debug = per batch; trace = per row.
+ * name)). Never log a password, a token or a row's value. Levels: error, an administrator must act; warn, work
+ * continues and the text ends with ", retrying" or ", skipping"; info, changes of state; debug, per batch; trace, per
+ * row.
  */
 #ifndef PGSYNC_BASE_LOG_H
 #define PGSYNC_BASE_LOG_H

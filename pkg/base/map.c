@@ -8,7 +8,7 @@
 #define uthash_malloc(size) xmalloc(size)
 #define uthash_fatal(msg) abort()
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wimplicit-fallthrough" /* its hash function falls through without saying so */
+#pragma GCC diagnostic ignored "-Wimplicit-fallthrough" /* its hash function falls through without an annotation */
 #include <uthash.h>
 
 struct entry {

@@ -1,7 +1,7 @@
 /* Allocation that cannot fail, and ownership by cleanup attributes.
  *
- * Small allocations abort when memory is out: a restart from the checkpoint is the recovery. Anything sized by input
- * goes through a capped type (strbuf, reader limits) instead, where crossing the cap is an error.
+ * Small allocations abort when memory runs out; the process then restarts from its checkpoint. Anything sized by input
+ * goes through a capped type (strbuf, cursor) instead, where crossing the cap is an error.
  */
 #ifndef PGSYNC_BASE_MEM_H
 #define PGSYNC_BASE_MEM_H

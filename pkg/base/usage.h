@@ -1,4 +1,4 @@
-/* The text of --help, in one layout for every program. Not thread-safe beyond what stdio is; keeps nothing. */
+/* The text of --help, in one layout for every program. Keeps no state. */
 #ifndef PGSYNC_BASE_USAGE_H
 #define PGSYNC_BASE_USAGE_H
 

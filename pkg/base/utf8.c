@@ -8,7 +8,7 @@ static bool is_continuation(unsigned char c)
 	return (c & 0xC0) == 0x80;
 }
 
-/* The second byte narrows what the first allows: this keeps out overlong forms, surrogates and what lies above
+/* The second byte narrows what the first allows: this excludes overlong forms, surrogates and everything above
  * U+10FFFF. */
 static bool second_byte_ok(unsigned char first, unsigned char second)
 {
@@ -57,7 +57,7 @@ size_t utf8_prefix(const char *s, size_t len, size_t max)
 
 	if (len <= max)
 		return len;
-	/* Back to the first byte of the character that max stands in. A sequence has at most four bytes. */
+	/* Back to the first byte of the character at max. A sequence has at most four bytes. */
 	while (start > 0 && max - start < 3 && is_continuation((unsigned char)s[start]))
 		start--;
 	return start + utf8_sequence(s + start, len - start) > max ? start : max;

@@ -1,4 +1,4 @@
-/* Checkpoints in the search engine: loaded, saved under the condition that nobody else did, deleted. */
+/* Checkpoints in the search engine: loaded, saved only if no other process did, deleted. */
 #include "checkpoint/checkpoint.h"
 
 #include "base/failpoint.h"
@@ -90,7 +90,7 @@ int checkpoint_load(struct search *search, const char *key, struct checkpoint *r
 	}
 	if (checkpoint_decode(document, ret, err) < 0) {
 		(void)err_wrap(err, "checkpoint '%s' in index " CHECKPOINT_INDEX " cannot be used", key);
-		err_append(err, "; delete this document, and the index is built anew");
+		err_append(err, "; delete this document to rebuild the index");
 		return -1;
 	}
 	ret->seq_no = version.seq_no;

@@ -1,8 +1,8 @@
-/* Where a sync had got to, kept with the data: one JSON document per PgSync in an index of the search engine.
+/* How far a sync got, stored with the data: one JSON document per PgSync in an index of the search engine.
  *
- * The replication slot is the stream's offset; the checkpoint holds what the slot cannot know: to whom it belongs,
- * which history (system, timeline, slot) versions belong to, which generation is live or being built, how far a
- * bootstrap is, and what to restore on deletion. Every save is conditional on the document being the one that was
+ * The replication slot is the stream's offset; the checkpoint contains what the slot cannot know: its owner, the
+ * history (system, timeline, slot) that versions belong to, the generation that is live or being built, the progress of
+ * a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
  * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
  */
 #ifndef PGSYNC_CHECKPOINT_CHECKPOINT_H
@@ -23,7 +23,7 @@ struct search;
 #define CHECKPOINT_INDEX "pgsync-checkpoints"
 
 enum checkpoint_phase {
-	CHECKPOINT_NEW = 0,   /* nothing was done yet */
+	CHECKPOINT_NEW = 0,   /* nothing done yet */
 	CHECKPOINT_PREPARING, /* publication, slot and indices are being made */
 	CHECKPOINT_BOOTSTRAP, /* the generation is being filled, the stream flows into it */
 	CHECKPOINT_LIVE,      /* the alias points to the generation */
@@ -43,7 +43,7 @@ struct checkpoint_index {
 	int64_t live;       /* the one the alias points to; 0: none */
 	uint64_t version;   /* the external version of bootstrap writes: an LSN */
 	bool complete;      /* the bootstrap of `generation` is done */
-	bool emptied;       /* it was begun because rows are gone: it may have fewer documents than the live one */
+	bool emptied; /* it replaces one whose rows were removed, so it may have fewer documents than the live one */
 	int64_t start_us, completion_us;
 	uint64_t rows_total;
 	struct checkpoint_range *ranges;
@@ -57,8 +57,7 @@ struct checkpoint_identity {
 	char *identity_index;  /* when 'i' */
 };
 
-/* A partition whose rows are in the index as the stream says. Attaching and detaching one leaves no trace in the
- * stream. */
+/* A partition whose rows are in the index. The stream does not report that one is attached or detached. */
 struct checkpoint_part {
 	uint32_t table, part; /* OIDs; of the partitioned table, and of what is below it */
 	uint32_t attachment, filenode;
@@ -71,12 +70,12 @@ struct checkpoint {
 	char *system_identifier;
 	uint32_t timeline;
 	char *slot, *publication;
-	char *publication_mark; /* of the publication as all that the slot has not given yet is decoded with it */
+	char *publication_mark; /* of the publication that decodes everything the slot has not sent yet */
 	char *schema_hash;
-	json_t *seen; /* what the catalog was when the indices were last known to be as it says; or NULL */
+	json_t *seen; /* the catalog's state when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
-	uint64_t confirmed_lsn; /* the highest acknowledged when last saved: a server that is behind it is another
+	uint64_t confirmed_lsn; /* the highest acknowledged at the last save; a server that is behind it has another
 				   history */
 	struct checkpoint_index *indices;
 	size_t n_indices;
@@ -92,10 +91,10 @@ void checkpoint_release(struct checkpoint *cp);
 /* key: at most 512 bytes, the slot's name. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it cannot
  * be read, or when a newer version of the program wrote it. */
 int checkpoint_load(struct search *search, const char *key, struct checkpoint *ret, struct err *err) WARN_UNUSED;
-/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict when somebody else saved something else in between. A
- * save whose answer was lost may be repeated: what is stored already counts as saved. */
+/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict if another process saved something else in between. A
+ * save whose response was lost may be repeated; what is already stored counts as saved. */
 int checkpoint_save(struct search *search, const char *key, struct checkpoint *cp, struct err *err) WARN_UNUSED;
-/* Absent is success. */
+/* Success if it does not exist. */
 int checkpoint_delete(struct search *search, const char *key, struct err *err) WARN_UNUSED;
 
 /* The two directions of the stored form; pure. LSNs are stored as Postgres writes them. seq_no and primary_term are not
@@ -103,7 +102,7 @@ int checkpoint_delete(struct search *search, const char *key, struct err *err) W
 json_t *checkpoint_encode(const struct checkpoint *cp);
 int checkpoint_decode(const json_t *document, struct checkpoint *ret, struct err *err) WARN_UNUSED;
 
-/* The entry of an index, NULL when there is none; and the same, made when there is none. Valid until the next
+/* The entry of an index, or NULL; and the same, created if there is none. Valid until the next
  * checkpoint_ensure. */
 struct checkpoint_index *checkpoint_find(const struct checkpoint *cp, const char *index);
 struct checkpoint_index *checkpoint_ensure(struct checkpoint *cp, const char *index);

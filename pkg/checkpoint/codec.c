@@ -1,4 +1,4 @@
-/* The stored form of a checkpoint. A person may read it with GET pgsync-checkpoints/_doc/<slot>. */
+/* The stored form of a checkpoint. To read one: GET pgsync-checkpoints/_doc/<slot>. */
 #include "checkpoint/checkpoint.h"
 
 #include "base/findings.h"

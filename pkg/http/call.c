@@ -266,11 +266,11 @@ static void classify(const struct http_call *call, CURLcode code, enum err_kind 
 	}
 }
 
-/* What a person would not see from libcurl's text. */
+/* What libcurl's text does not explain. */
 static const char *hint(const char *text)
 {
 	if (strstr(text, "wrong version number"))
-		return " (the server seems to speak plain http)";
+		return "  (the server seems to use plain http)";
 	if (strstr(text, "unable to get local issuer") || strstr(text, "self-signed") || strstr(text, "self signed"))
 		return " (unknown issuer: it is not signed by the given certificate authority)";
 	if (strstr(text, "has expired"))
@@ -297,7 +297,7 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 	char os_text[128] = "";
 
 	if (call->stopped)
-		return err_set(err, ERR_CANCELLED, "%s: ended by the receiver", http_call_what(call, what));
+		return err_set(err, ERR_CANCELLED, "%s: stopped by the receiver", http_call_what(call, what));
 	if (!strbuf_ok(&call->response.body))
 		return err_set(err, ERR_LIMIT, "%s: the answer is larger than %zu bytes", http_call_what(call, what),
 			       call->response.body.max);

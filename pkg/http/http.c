@@ -172,7 +172,8 @@ static int64_t idle_deadline(struct http_call *call)
 	return call->progress_ms + call->request.idle_timeout_ms;
 }
 
-/* Ends one call that cannot go on; false when there is none. Callbacks may change the list, so it is walked anew. */
+/* Ends one call that cannot continue; false if there is none. Callbacks may change the list, so the caller starts
+ * again. */
 static bool end_one(struct http *http, int64_t now_ms)
 {
 	for (struct http_call *call = http->calls; call; call = call->next) {

@@ -4,7 +4,7 @@
  * (or several equivalent ones) with its TLS settings and credentials. Blocking callers use http_do; event-driven ones
  * start calls and run http_poll. Connections are kept alive and reused. Credentials never appear in an error text.
  *
- * HTTP/1.1 without redirects. A proxy of the environment (HTTPS_PROXY, NO_PROXY) is used, but never for a loopback
+ * HTTP/1.1 without redirects. A proxy from the environment (HTTPS_PROXY, NO_PROXY) is used, but never for a loopback
  * address. The first http_new of a process makes it ignore SIGPIPE, unless that signal has a handler.
  */
 #ifndef PGSYNC_HTTP_HTTP_H
@@ -44,8 +44,8 @@ struct http_target_options {
 	const char *user_agent;
 };
 
-/* Copies everything. Errors: INVALID (a URL that is none, credentials that are incomplete; with what is wrong). A
- * target outlives the calls that use it, and threads with loops of their own may share it. */
+/* Copies everything. Errors: INVALID (a malformed URL, incomplete credentials). A target outlives the calls that use
+ * it; several threads, each with its own loop, may share it. */
 int http_target_new(const struct http_target_options *options, struct http_target **ret, struct err *err) WARN_UNUSED;
 void http_target_free(struct http_target *target);
 CLEANUP(struct http_target, http_target_free);
@@ -62,9 +62,9 @@ struct http_request {
 	const void *body;         /* borrowed until the call is done */
 	size_t body_len;
 	int64_t timeout_ms;      /* whole request; 0: none (streams) */
-	int64_t idle_timeout_ms; /* no byte for so long ends the request as TRANSIENT; 0: none */
+	int64_t idle_timeout_ms; /* a pause of this length ends the request as TRANSIENT; 0: none */
 	size_t max_response;     /* bytes; 0: 16 MiB. More is an error of kind LIMIT */
-	bool fresh_connection;   /* not one that is kept alive: it may be dead without our knowing */
+	bool fresh_connection;   /* do not reuse a kept-alive connection, which may be dead */
 	/* Streaming: called for each piece as it arrives, and the response's body stays empty (except for status >=
 	 * 400, whose body is collected). Return false to end the request (ERR_CANCELLED). */
 	bool (*on_data)(void *user, const char *data, size_t len);
@@ -85,25 +85,25 @@ void http_response_release(struct http_response *response);
 /* --- The loop --------------------------------------------------------------------------------------------------------
  */
 int http_new(struct http **ret, struct err *err) WARN_UNUSED;
-/* Cancels what is under way (callbacks are called with ERR_CANCELLED). */
+/* Cancels the calls in progress; their callbacks are called with ERR_CANCELLED. */
 void http_free(struct http *http);
 CLEANUP(struct http, http_free);
 
 /* Blocking calls ask this at least once a second; true ends them with ERR_CANCELLED. */
 void http_set_cancelled(struct http *http, bool (*cancelled)(void *user), void *user);
 
-/* Sends a request and waits. 0 means that an answer arrived, whatever its status: the caller looks at it. Negative:
- * none arrived; TRANSIENT with reason DNS, Refused, Timeout, Reset; DENIED/TLS for a certificate that does not verify
- * (the message says why: unknown issuer, expired, wrong name) and for a handshake that the server refuses; INVALID/TLS
- * for a CA or client certificate of ours that cannot be read; LIMIT, CANCELLED. With several URLs the next is tried
- * when one cannot be connected to, and the one that answered is asked first from then on. */
+/* Sends a request and waits. 0: a response arrived, whatever its status; the caller checks that. Negative: none
+ * arrived; TRANSIENT with reason DNS, Refused, Timeout, Reset; DENIED/TLS for a certificate that does not verify (the
+ * message says why: unknown issuer, expired, wrong name) and for a handshake that the server refuses; INVALID/TLS for a
+ * configured CA or client certificate that cannot be read; LIMIT, CANCELLED. With several URLs, the next is tried if a
+ * connection fails; the one that answered is tried first from then on. */
 int http_do(struct http *http, struct http_target *target, const struct http_request *request,
 	    struct http_response *ret, struct err *err) WARN_UNUSED;
 
 /* Starts a request; it is sent by the next http_poll. done is called exactly once, from http_poll or http_free; err is
  * NULL when an answer arrived. response is valid only during the call. The request struct is copied, what it points to
- * is not. The call is freed when done has returned. done may use the loop as it likes; on_data may only start and
- * cancel calls. */
+ * is not. The call is freed when done has returned. done may use the loop freely; on_data may only start and cancel
+ * calls. */
 typedef void http_done_fn(void *user, const struct http_response *response, const struct err *err);
 struct http_call *http_start(struct http *http, struct http_target *target, const struct http_request *request,
 			     http_done_fn *done, void *user);
@@ -111,16 +111,16 @@ struct http_call *http_start(struct http *http, struct http_target *target, cons
 void http_cancel(struct http_call *call);
 
 /* Waits up to timeout_ms for any transfer or one of the caller's descriptors (their revents are set), and runs
- * callbacks. When the wait took longer than that (the process was stopped, or the machine), nothing is sent or received
- * before the next call: the caller looks at its own deadlines first, and may cancel. */
+ * callbacks. If the wait took longer (the process or the machine was suspended), nothing is sent or received before the
+ * next call, so that the caller can check its own deadlines first and cancel. */
 int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
 
 /* Percent-encodes one path segment or query value into sb. */
 void http_escape(struct strbuf *sb, const char *s);
 
-/* An error for an answer that the caller did not want: kind by status (401, 403 DENIED; 404, 410 NOT_FOUND; 409, 412
+/* An error for a response that the caller did not expect: kind by status (401, 403 DENIED; 404, 410 NOT_FOUND; 409, 412
  * CONFLICT; 413 LIMIT; 408, 429 and 5xx TRANSIENT; any other of 300 and more INVALID), code = status, retry_after_ms,
- * and the beginning of the body. Returns -1. */
+ * and the start of the body. Returns -1. */
 int http_status_err(const struct http_response *response, const char *what, struct err *err);
 
 #endif

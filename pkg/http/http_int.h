@@ -27,14 +27,15 @@ struct http_url {
 	bool loopback;
 };
 
-/* A file that is read again when it is old. What was read last stays in use while the file cannot be read. */
+/* A file that is read again after a while. The last content stays in use while the file cannot be read. */
 struct http_file {
 	char *path;
 	char *text;
 	int64_t read_ms; /* 0: read it before the next use */
 };
 
-/* Fixed after creation, but for what stands below `lock`: threads with loops of their own may share a target. */
+/* Immutable after creation, except the fields below `lock`; several threads, each with its own loop, may share a
+ * target. */
 struct http_target {
 	struct http_url *urls;
 	size_t n_urls;
@@ -94,7 +95,7 @@ void http_call_release_easy(struct http_call *call);
 const struct http_url *http_call_url(const struct http_call *call);
 /* "GET https://host:port/path" for messages, without the query. Returns buf. */
 const char *http_call_what(const struct http_call *call, char buf[HTTP_WHAT_BYTES]);
-/* Was the server never reached, so that another one may be tried? */
+/* True if the server was never reached, so that another one may be tried. */
 bool http_call_is_unconnected(const struct http_call *call, CURLcode code);
 /* Fills in the parts of the response that libcurl knows at the end. */
 void http_call_finish(struct http_call *call);

@@ -1,4 +1,4 @@
-/* Tests of requests, failures and the loop against a small server on a thread of its own. */
+/* Tests of requests, failures and the loop against a small server on its own thread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -559,7 +559,7 @@ static void test_target_when_credentials_are_incomplete_then_invalid(void **stat
 
 /* --- Failures --------------------------------------------------------------------------------------------------------
  */
-/* A URL of a port that nobody listens to. */
+/* A URL with a port that no process listens on. */
 static void dead_url(char *url, size_t size)
 {
 	(void)close(listen_any(url, size));

@@ -42,12 +42,13 @@ static bool is_loopback(const char *host)
 	return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
 }
 
-/* Without the user, which may stand in the text together with a password. */
+/* Without the user part, which may contain a password. */
 static int url_invalid(const char *text, const char *why, struct err *err)
 {
 	const char *at = strrchr(text, '@');
 
-	return err_set(err, ERR_INVALID, "%s%.200s is no URL of a server: %s; expected http[s]://host:port[/prefix]",
+	return err_set(err, ERR_INVALID,
+		       "%s%.200s is not the URL of a server: %s; expected http[s]://host:port[/prefix]",
 		       at ? "...@" : "", at ? at + 1 : text, why);
 }
 

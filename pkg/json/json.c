@@ -45,7 +45,7 @@ struct jsonx_position jsonx_position_of(const char *text, size_t len, size_t off
 }
 
 /* The offset of the bracket that opens one level too many, or len. Brackets inside strings do not count. jansson has a
- * limit of its own, but a far higher one, and it recurses. */
+ * limit too, but a far higher one, and it recurses. */
 static size_t too_deep_at(const char *text, size_t len)
 {
 	size_t depth = 0;
@@ -68,7 +68,7 @@ static size_t too_deep_at(const char *text, size_t len)
 
 static int parse_failed(const char *what, json_error_t *error, struct err *err)
 {
-	/* What stands near the mistake may be a secret: position and problem are enough to find it. */
+	/* The text near the error may be a secret; position and problem are enough to find it. */
 	char *near = strstr(error->text, " near '");
 
 	if (near && json_error_code(error) != json_error_duplicate_key)
@@ -148,7 +148,7 @@ int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, s
 
 char *jsonx_canonical(const json_t *value)
 {
-	/* 17 digits bring every double back unchanged. */
+	/* 17 digits preserve every double. */
 	char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 
 	if (!text)

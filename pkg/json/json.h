@@ -36,8 +36,8 @@ int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, st
 int jsonx_parse_yaml(const char *text, size_t len, const char *what, json_t **ret, struct err *err) WARN_UNUSED;
 
 /* Writes values as a YAML stream, one document for each element of the array, in block style and in the order of their
- * keys: jsonx_parse_yaml, and every reader of Kubernetes, gets the same values back. What might be read as something
- * other than a string is quoted. Appends to sb, whose overflow says that it did not fit. */
+ * keys: jsonx_parse_yaml, and every reader of Kubernetes, gets the same values back. A string that could be read as
+ * another type is quoted. Appends to sb; if that overflows, the text did not fit. */
 void jsonx_add_yaml(struct strbuf *sb, const json_t *documents);
 
 /* Reads a whole file of at most max bytes into a string; caller frees. "-" is standard input.
@@ -52,8 +52,8 @@ char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES]);
 /* The same of bytes as they are. */
 char *jsonx_hash_bytes(const void *data, size_t len, char buf[JSONX_HASH_BYTES]);
 
-/* A JSON string of any bytes: what is no UTF-8 (a message cut in the middle of a character, another encoding) becomes
- * U+FFFD. */
+/* A JSON string of any bytes: bytes that are not UTF-8 (a message cut in the middle of a character, another encoding)
+ * become U+FFFD. */
 json_t *jsonx_text(const char *text);
 
 /* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
@@ -65,9 +65,9 @@ bool jsonx_boolean(const json_t *value, const char *path, bool otherwise);
 
 /* Table-driven decoding.
  *
- * One engine knows wrong type, unknown key, missing key and out of range; a table says what a struct's fields are.
+ * One decoder checks types, unknown keys, missing keys and ranges; a table describes the fields of a struct.
  * Every violation is added to the findings with its path ("spec.source.port"), what was found and what was expected;
- * unknown keys name the nearest known one that is not there; then that is not said to be missing.
+ * an unknown key names the closest known key that is absent, and that key is not reported as missing.
  */
 enum jsonx_type {
 	JSONX_STRING,  /* char *, owned by the struct */
@@ -101,16 +101,15 @@ struct jsonx_field {
 	void (*decode)(const json_t *value, void *out, const char *path, struct findings *f);
 };
 
-/* Decodes object into out by the table. Fields that are absent or null keep what out holds (so: set defaults before);
- * so do fields that are wrong, but that of an array of strings only the wrong items are left out: an empty string keeps
- * the place of each. What a field held before is released.
- * reason (a literal) is the reason of the findings added. */
+/* Decodes object into out by the table. Fields that are absent, null or invalid keep their value in out, so set
+ * defaults first. In an array of strings only the invalid items are replaced, each by an empty string. The previous
+ * value of a decoded field is released. reason (a literal) is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  const char *reason, struct findings *f);
 
-/* The absent field that is nearest to an unknown key of the object, or NULL. */
+/* The absent field that is closest to an unknown key of the object, or NULL. */
 const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key);
-/* Whether some unknown key of the object is nearest to the absent field `name`. */
+/* True if an unknown key of the object is closest to the absent field `name`. */
 bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name);
 
 /* "path.key", or path["a key"] when the key is not a plain word. Caller frees. */

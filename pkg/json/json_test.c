@@ -80,7 +80,7 @@ static void test_parse_when_nested_beyond_96_levels_then_refused(void **state)
 	_cleanup_free_ char *good = nested(96);
 	_cleanup_free_ char *bad = nested(97);
 	_cleanup_json_ json_t *value = parsed(good);
-	/* Brackets in strings are no nesting, also behind an escaped quote. */
+	/* Brackets in strings do not nest, even after an escaped quote. */
 	_cleanup_json_ json_t *text = parsed("[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
 					     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]");
 

@@ -64,7 +64,7 @@ static void remember_anchor(struct yaml *y, const yaml_char_t *anchor, json_t *v
 		map_puts(y->anchors, (const char *)anchor, json_incref(value));
 }
 
-/* A name inside a node of the same name means that node, which is not finished: it must not find an older one. */
+/* An alias inside a node of the same anchor refers to that unfinished node, so an older one must not be found. */
 static void forget_anchor(struct yaml *y, const yaml_char_t *anchor)
 {
 	if (anchor)

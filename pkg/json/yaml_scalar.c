@@ -13,7 +13,7 @@
 #include "json/json.h"
 #include "json/json_int.h"
 
-enum { NUMBER_BYTES = 400 }; /* a longer plain scalar is no number anybody means */
+enum { NUMBER_BYTES = 400 }; /* a longer plain scalar is not a number */
 
 enum scalar { SCALAR_STRING, SCALAR_NULL, SCALAR_TRUE, SCALAR_FALSE, SCALAR_INFINITE, SCALAR_NUMBER };
 
@@ -138,7 +138,7 @@ static const char *real(double value, json_t **ret)
 	return NULL;
 }
 
-/* Sets *ret when the text is a number; what is wrong when it is one that JSON here cannot hold. */
+/* Sets *ret if the text is a number. Returns a problem if the number does not fit. */
 static const char *decode_number(const char *text, size_t len, json_t **ret)
 {
 	char buf[NUMBER_BYTES];

@@ -1,4 +1,4 @@
-/* json_t to YAML, as a person writes a manifest. */
+/* json_t to YAML, in the style of a handwritten manifest. */
 #include "json/json.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void emit_event(yaml_emitter_t *w, yaml_event_t *event, int made)
 		abort();
 }
 
-/* Words that some reader of YAML takes for a boolean, a null or a number. */
+/* Words that some YAML parsers read as a boolean, a null or a number. */
 static bool is_taken(const char *text)
 {
 	static const char *const words[] = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"};

@@ -111,7 +111,7 @@ static int build_targets(struct kube *kube, struct err *err)
 	return 0;
 }
 
-/* Asks for credentials anew. Failing is not the end: what we have may still be good, and the server tells if not. */
+/* Gets new credentials. A failure is not fatal: the old ones may still work, and otherwise the server refuses them. */
 static bool renew(struct kube *kube)
 {
 	int64_t now_ms = clock_now_ms();
@@ -164,21 +164,21 @@ int kube_new(const struct kube_config *config, const char *user_agent, struct ku
 	return 0;
 }
 
-void kube_bury(struct kube *kube, void *ptr, void (*fn)(void *ptr))
+void kube_free_later(struct kube *kube, void *ptr, void (*fn)(void *ptr))
 {
 	if (!kube->polling) {
 		fn(ptr);
 		return;
 	}
-	ALLOC_GROW(kube->graves, kube->n_graves + 1, kube->alloc_graves);
-	kube->graves[kube->n_graves++] = (struct kube_grave){.ptr = ptr, .fn = fn};
+	ALLOC_GROW(kube->deferred, kube->n_deferred + 1, kube->alloc_deferred);
+	kube->deferred[kube->n_deferred++] = (struct kube_deferred_free){.ptr = ptr, .fn = fn};
 }
 
-static void empty_graves(struct kube *kube)
+static void free_deferred(struct kube *kube)
 {
-	for (size_t i = 0; i < kube->n_graves; i++)
-		kube->graves[i].fn(kube->graves[i].ptr);
-	kube->n_graves = 0;
+	for (size_t i = 0; i < kube->n_deferred; i++)
+		kube->deferred[i].fn(kube->deferred[i].ptr);
+	kube->n_deferred = 0;
 }
 
 void kube_free(struct kube *kube)
@@ -191,14 +191,14 @@ void kube_free(struct kube *kube)
 	while (kube->calls)
 		kube_cancel(kube->calls);
 	http_free(kube->http);
-	empty_graves(kube);
+	free_deferred(kube);
 	while ((node = heap_top(&kube->timers)))
 		kube_timer_cancel((struct kube_timer *)node);
 	heap_release(&kube->timers);
 	for (int i = 0; i < KUBE_USES; i++)
 		kube_target_put(kube->targets[i]);
 	kube_config_free(kube->config);
-	free(kube->graves);
+	free(kube->deferred);
 	free(kube->user_agent);
 	free(kube);
 }
@@ -231,7 +231,7 @@ struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)
 
 void kube_timer_cancel(struct kube_timer *timer)
 {
-	/* Out of the heap while its function runs: it is buried already. */
+	/* Out of the heap while its function runs: it will be freed later already. */
 	if (!timer || !heap_contains(&timer->node))
 		return;
 	heap_remove(&timer->kube->timers, &timer->node);
@@ -249,7 +249,7 @@ static void run_timers(struct kube *kube)
 		struct kube_timer *timer = (struct kube_timer *)node;
 
 		heap_remove(&kube->timers, node);
-		kube_bury(kube, timer, free);
+		kube_free_later(kube, timer, free);
 		timer->fn(timer->user);
 	}
 }
@@ -278,9 +278,9 @@ int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int ti
 	r = http_poll(kube->http, fds, n_fds, until_timer(kube, timeout_ms), err);
 	run_timers(kube);
 	kube->polling = false;
-	/* After a failure libcurl may still hold what the graves own. */
+	/* After a failure libcurl may still use what waits to be freed. */
 	if (r == 0)
-		empty_graves(kube);
+		free_deferred(kube);
 	return r;
 }
 
@@ -312,7 +312,7 @@ static void retire(struct kube_call *call)
 		call->next->prev = call->prev;
 	http_cancel(TAKE_PTR(call->http));
 	kube_timer_cancel(TAKE_PTR(call->timer));
-	kube_bury(kube, call, free_call);
+	kube_free_later(kube, call, free_call);
 }
 
 void kube_cancel(struct kube_call *call)
@@ -340,7 +340,7 @@ static void on_call_retry(void *user)
 	try_call(call);
 }
 
-/* Tries again after delay_ms; false when there are no tries or no time left. */
+/* Tries again after delay_ms; false if no tries or no time is left. */
 static bool retry_after(struct kube_call *call, int64_t delay_ms)
 {
 	int64_t at_ms = clock_now_ms() + delay_ms;

@@ -58,7 +58,7 @@ const char *kube_config_namespace(const struct kube_config *config)
 	return config->namespace ? config->namespace : "default";
 }
 
-/* As jsonx_read_file; whatever is wrong with a file of the configuration is for a person to mend. */
+/* As jsonx_read_file; every problem with a configuration file is INVALID, because only the user can fix it. */
 static int read_text(const char *path, const char *what, char **ret, struct err *err)
 {
 	char *text;
@@ -70,7 +70,7 @@ static int read_text(const char *path, const char *what, char **ret, struct err 
 	}
 	if (strlen(text) != len) {
 		free_secret(text);
-		return err_set(err, ERR_INVALID, "%s: %s has a NUL in it", what, path);
+		return err_set(err, ERR_INVALID, "%s: %s contains a NUL", what, path);
 	}
 	*ret = text;
 	return 0;

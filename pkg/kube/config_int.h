@@ -64,7 +64,7 @@ int kube_config_refresh(struct kube_config *config, int64_t exec_timeout_ms, str
 /* Runs the plugin config->exec and takes its ExecCredential over. Errors: DENIED (it failed, with the end of what it
  * wrote to standard error), TRANSIENT (time out), INVALID (its answer). */
 int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct err *err) WARN_UNUSED;
-/* Pure part: takes over the answer of a plugin that speaks api_version. */
+/* Pure part: takes the credentials from the output of a plugin for api_version. */
 int kube_exec_answer(struct kube_config *config, const char *api_version, const char *text, size_t len,
 		     struct err *err) WARN_UNUSED;
 

@@ -143,7 +143,7 @@ static void test_parse_when_something_is_wrong_then_refused_with_its_place(void 
 		       "env[0]");
 }
 
-/* Passing these over would make us somebody else, or take another way, without a word. */
+/* Ignoring these would silently use another identity or another route. */
 static void test_parse_when_a_setting_is_not_supported_then_refused(void **state)
 {
 	UNUSED(state);

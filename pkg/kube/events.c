@@ -11,7 +11,7 @@
 #include "json/json.h"
 
 enum {
-	KINDS_MAX = 1000,  /* distinct events remembered; more are dropped */
+	SERIES_MAX = 1000, /* distinct events remembered; more are dropped */
 	IN_FLIGHT_MAX = 4, /* requests at a time */
 	TRIES = 12,
 	BURST = 25,                /* events of one object at once */
@@ -20,11 +20,11 @@ enum {
 	WORD_BYTES = 128,
 	NAME_BYTES = 253,
 	SUFFIX_BYTES = 32,
-	OBJECTS_MAX = 10 * KINDS_MAX, /* whose bursts are remembered */
+	OBJECTS_MAX = 10 * SERIES_MAX, /* whose bursts are remembered */
 };
 
-/* What an event says. */
-struct saying {
+/* The content of an event. */
+struct event_spec {
 	bool warning;
 	const char *reason, *action, *note;
 };
@@ -35,10 +35,10 @@ struct bucket {
 	int64_t filled_ms;
 };
 
-/* One distinct event. */
-struct kind {
+/* A distinct event and its repetitions. */
+struct series {
 	struct kube_events *events;
-	struct kind *next; /* in the line of what waits to be sent */
+	struct series *next; /* in the line of what waits to be sent */
 	char *key;
 	char *namespace, *name;
 	json_t *object; /* the event */
@@ -55,25 +55,25 @@ struct kind {
 struct kube_events {
 	struct kube *kube;
 	char *controller, *instance;
-	struct map *kinds, *buckets;
-	struct kind *head, *tail; /* the line */
+	struct map *series, *buckets;
+	struct series *head, *tail; /* the line */
 	unsigned in_flight;
-	struct kube_timer *sweep; /* runs only while there are kinds */
+	struct kube_timer *expiry; /* runs only while there are series */
 	uint64_t seed, names;
 	bool complained;
 };
 
-static void free_kind(void *ptr)
+static void free_series(void *ptr)
 {
-	struct kind *kind = ptr;
+	struct series *series = ptr;
 
-	kube_cancel(kind->call);
-	kube_timer_cancel(kind->retry);
-	json_decref(kind->object);
-	free(kind->key);
-	free(kind->namespace);
-	free(kind->name);
-	free(kind);
+	kube_cancel(series->call);
+	kube_timer_cancel(series->retry);
+	json_decref(series->object);
+	free(series->key);
+	free(series->namespace);
+	free(series->name);
+	free(series);
 }
 
 struct kube_events *kube_events_new(struct kube *kube, const char *controller, const char *instance)
@@ -83,7 +83,7 @@ struct kube_events *kube_events_new(struct kube *kube, const char *controller, c
 	events->kube = kube;
 	events->controller = xstrdup(controller);
 	events->instance = xstrndup(instance, strnlen(instance, WORD_BYTES));
-	events->kinds = map_new(free_kind);
+	events->series = map_new(free_series);
 	events->buckets = map_new(free);
 	events->seed = random_seed();
 	return events;
@@ -93,8 +93,8 @@ void kube_events_free(struct kube_events *events)
 {
 	if (!events)
 		return;
-	kube_timer_cancel(events->sweep);
-	map_free(events->kinds);
+	kube_timer_cancel(events->expiry);
+	map_free(events->series);
 	map_free(events->buckets);
 	free(events->controller);
 	free(events->instance);
@@ -105,90 +105,90 @@ void kube_events_free(struct kube_events *events)
  */
 static void send_next(struct kube_events *events);
 
-static void enqueue(struct kind *kind)
+static void enqueue(struct series *series)
 {
-	struct kube_events *events = kind->events;
+	struct kube_events *events = series->events;
 
-	if (kind->waiting || kind->call || kind->retry)
+	if (series->waiting || series->call || series->retry)
 		return;
-	kind->waiting = true;
-	kind->next = NULL;
+	series->waiting = true;
+	series->next = NULL;
 	if (events->tail)
-		events->tail->next = kind;
+		events->tail->next = series;
 	else
-		events->head = kind;
-	events->tail = kind;
+		events->head = series;
+	events->tail = series;
 	send_next(events);
 }
 
 /* Is there something that the server should be told? A series is told when it begins, and at last. */
-static bool has_news(const struct kind *kind, int64_t now_ms)
+static bool has_news(const struct series *series, int64_t now_ms)
 {
-	const struct kube_tuning *tuning = &kind->events->kube->tuning;
+	const struct kube_tuning *tuning = &series->events->kube->tuning;
 
-	if (!kind->created)
+	if (!series->created)
 		return true;
-	if (kind->count == kind->written_count)
+	if (series->count == series->written_count)
 		return false;
-	return kind->written_count < 2 || now_ms - kind->written_ms >= tuning->series_refresh_ms ||
-	       now_ms - kind->last_ms >= tuning->series_idle_ms;
+	return series->written_count < 2 || now_ms - series->written_ms >= tuning->series_refresh_ms ||
+	       now_ms - series->last_ms >= tuning->series_idle_ms;
 }
 
 static void on_event_retry(void *user)
 {
-	struct kind *kind = user;
+	struct series *series = user;
 
-	kind->retry = NULL;
-	enqueue(kind);
+	series->retry = NULL;
+	enqueue(series);
 }
 
-/* What the server refuses it would refuse again; only what did not reach it is repeated. */
-static void send_failed(struct kind *kind, const struct err *err)
+/* A refused event would be refused again; only one that did not reach the server is retried. */
+static void send_failed(struct series *series, const struct err *err)
 {
-	struct kube_events *events = kind->events;
+	struct kube_events *events = series->events;
 	int64_t period_ms = events->kube->tuning.event_retry_ms;
 
-	if (err_is_transient(err) && kind->tries < TRIES) {
+	if (err_is_transient(err) && series->tries < TRIES) {
 		int64_t jitter_ms = (int64_t)(random_next(&events->seed) % (uint64_t)(period_ms / 2 + 1));
 
-		kind->retry = kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms,
-					       on_event_retry, kind);
+		series->retry = kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms,
+						 on_event_retry, series);
 		return;
 	}
 	if (!events->complained)
-		log_warn("kube", "an event was not recorded, skipping", KV_STR("event", kind->name), KV_ERR(err));
+		log_warn("kube", "an event was not recorded, skipping", KV_STR("event", series->name), KV_ERR(err));
 	events->complained = true;
-	/* As if it were written, so that it is not tried for ever. */
-	kind->created = true;
-	kind->written_count = kind->count;
-	kind->written_ms = clock_now_ms();
-	kind->tries = 0;
+	/* As if it were written, so that it is not retried forever. */
+	series->created = true;
+	series->written_count = series->count;
+	series->written_ms = clock_now_ms();
+	series->tries = 0;
 }
 
 static void on_sent(void *user, const json_t *object, const struct err *err)
 {
-	struct kind *kind = user;
-	struct kube_events *events = kind->events;
+	struct series *series = user;
+	struct kube_events *events = series->events;
 
 	UNUSED(object);
-	kind->call = NULL;
+	series->call = NULL;
 	events->in_flight--;
 	if (err) {
-		send_failed(kind, err);
+		send_failed(series, err);
 	} else {
-		kind->tries = 0;
-		if (has_news(kind, clock_now_ms()))
-			enqueue(kind);
+		series->tries = 0;
+		if (has_news(series, clock_now_ms()))
+			enqueue(series);
 	}
 	send_next(events);
 }
 
 static void on_created(void *user, const json_t *object, const struct err *err)
 {
-	struct kind *kind = user;
+	struct series *series = user;
 
 	if (!err || (err->kind == ERR_CONFLICT && err->code == 409)) {
-		kind->created = true;
+		series->created = true;
 		err = NULL;
 	}
 	on_sent(user, object, err);
@@ -196,83 +196,83 @@ static void on_created(void *user, const json_t *object, const struct err *err)
 
 static void on_patched(void *user, const json_t *object, const struct err *err)
 {
-	struct kind *kind = user;
+	struct series *series = user;
 
-	/* The server forgets events after an hour: the series begins anew, with its count. */
+	/* The server forgets events after an hour: the series starts again and keeps its count. */
 	if (err && err->kind == ERR_NOT_FOUND) {
-		kind->created = false;
+		series->created = false;
 		err = NULL;
 	}
 	on_sent(user, object, err);
 }
 
-static json_t *series(const struct kind *kind)
+static json_t *series_json(const struct series *series)
 {
 	char time[CLOCK_RFC3339_BYTES];
 
-	return json_pack("{s:I, s:s}", "count", (json_int_t)kind->count, "lastObservedTime",
-			 clock_rfc3339_micro(kind->last_wall_us, time));
+	return json_pack("{s:I, s:s}", "count", (json_int_t)series->count, "lastObservedTime",
+			 clock_rfc3339_micro(series->last_wall_us, time));
 }
 
-static void send_kind(struct kind *kind)
+static void send_series(struct series *series)
 {
-	struct kube_events *events = kind->events;
-	_cleanup_free_ char *path = xasprintf("/apis/events.k8s.io/v1/namespaces/%s/events", kind->namespace);
-	_cleanup_free_ char *item = xasprintf("%s/%s", path, kind->name);
+	struct kube_events *events = series->events;
+	_cleanup_free_ char *path = xasprintf("/apis/events.k8s.io/v1/namespaces/%s/events", series->namespace);
+	_cleanup_free_ char *item = xasprintf("%s/%s", path, series->name);
 	_cleanup_json_ json_t *patch = NULL;
 	struct kube_call_options options = {.content = KUBE_JSON};
 
-	if (kind->created) {
-		patch = json_pack("{s:o}", "series", series(kind));
+	if (series->created) {
+		patch = json_pack("{s:o}", "series", series_json(series));
 		options.method = "PATCH";
 		options.path = item;
 		options.content = KUBE_MERGE_PATCH;
 		options.body = patch;
 	} else {
-		if (kind->count > 1)
-			(void)json_object_set_new(kind->object, "series", series(kind));
+		if (series->count > 1)
+			(void)json_object_set_new(series->object, "series", series_json(series));
 		options.method = "POST";
 		options.path = path;
-		options.body = kind->object;
+		options.body = series->object;
 	}
-	kind->tries++;
-	kind->written_count = kind->count;
-	kind->written_ms = clock_now_ms();
+	series->tries++;
+	series->written_count = series->count;
+	series->written_ms = clock_now_ms();
 	events->in_flight++;
-	kind->call = kube_start(events->kube, &options, kind->created ? on_patched : on_created, kind);
+	series->call = kube_start(events->kube, &options, series->created ? on_patched : on_created, series);
 }
 
 static void send_next(struct kube_events *events)
 {
 	while (events->head && events->in_flight < IN_FLIGHT_MAX) {
-		struct kind *kind = events->head;
+		struct series *series = events->head;
 
-		events->head = kind->next;
+		events->head = series->next;
 		if (!events->head)
 			events->tail = NULL;
-		kind->waiting = false;
-		send_kind(kind);
+		series->waiting = false;
+		send_series(series);
 	}
 }
 
 /* --- Forgetting ------------------------------------------------------------------------------------------------------
  */
-static bool sweep_kind(void *user, const char *key, size_t len, void *value)
+static bool expire_series(void *user, const char *key, size_t len, void *value)
 {
 	struct kube_events *events = user;
-	struct kind *kind = value;
+	struct series *series = value;
 	int64_t now_ms = clock_now_ms();
 
-	if (kind->waiting || kind->call || kind->retry)
+	if (series->waiting || series->call || series->retry)
 		return true;
-	if (has_news(kind, now_ms))
-		enqueue(kind);
-	else if (now_ms - kind->last_ms >= events->kube->tuning.series_idle_ms)
-		(void)map_remove(events->kinds, key, len);
+	if (has_news(series, now_ms))
+		enqueue(series);
+	else if (now_ms - series->last_ms >= events->kube->tuning.series_idle_ms)
+		(void)map_remove(events->series, key, len);
 	return true;
 }
 
-static bool sweep_bucket(void *user, const char *key, size_t len, void *value)
+static bool expire_bucket(void *user, const char *key, size_t len, void *value)
 {
 	struct kube_events *events = user;
 	const struct bucket *bucket = value;
@@ -282,23 +282,23 @@ static bool sweep_bucket(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
-static void on_sweep(void *user);
+static void on_expiry(void *user);
 
-static void schedule_sweep(struct kube_events *events)
+static void schedule_expiry(struct kube_events *events)
 {
-	if (!events->sweep && (map_size(events->kinds) > 0 || map_size(events->buckets) > 0))
-		events->sweep = kube_timer_start(
-			events->kube, clock_now_ms() + events->kube->tuning.series_idle_ms / 6 + 1, on_sweep, events);
+	if (!events->expiry && (map_size(events->series) > 0 || map_size(events->buckets) > 0))
+		events->expiry = kube_timer_start(
+			events->kube, clock_now_ms() + events->kube->tuning.series_idle_ms / 6 + 1, on_expiry, events);
 }
 
-static void on_sweep(void *user)
+static void on_expiry(void *user)
 {
 	struct kube_events *events = user;
 
-	events->sweep = NULL;
-	map_each(events->kinds, sweep_kind, events);
-	map_each(events->buckets, sweep_bucket, events);
-	schedule_sweep(events);
+	events->expiry = NULL;
+	map_each(events->series, expire_series, events);
+	map_each(events->buckets, expire_bucket, events);
+	schedule_expiry(events);
 }
 
 /* --- Recording -------------------------------------------------------------------------------------------------------
@@ -367,19 +367,19 @@ static json_t *reference(const json_t *regarding)
 	return ref;
 }
 
-static json_t *new_event(const struct kube_events *events, const struct kind *kind, const json_t *ref,
-			 const struct saying *saying)
+static json_t *new_event(const struct kube_events *events, const struct series *series, const json_t *ref,
+			 const struct event_spec *spec)
 {
-	_cleanup_free_ char *short_note = cut(saying->note, NOTE_BYTES);
+	_cleanup_free_ char *short_note = cut(spec->note, NOTE_BYTES);
 	char time[CLOCK_RFC3339_BYTES];
 	json_t *event = json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "apiVersion",
-				  "events.k8s.io/v1", "kind", "Event", "metadata", "namespace", kind->namespace, "name",
-				  kind->name, "eventTime", clock_rfc3339_micro(kind->last_wall_us, time), "type",
-				  saying->warning ? "Warning" : "Normal", "reason", saying->reason, "action",
-				  saying->action, "reportingController", events->controller, "reportingInstance",
+				  "events.k8s.io/v1", "kind", "Event", "metadata", "namespace", series->namespace,
+				  "name", series->name, "eventTime", clock_rfc3339_micro(series->last_wall_us, time),
+				  "type", spec->warning ? "Warning" : "Normal", "reason", spec->reason, "action",
+				  spec->action, "reportingController", events->controller, "reportingInstance",
 				  events->instance, "regarding", ref);
 
-	/* A note that is not UTF-8 has no place in JSON; the event is worth more than its text. */
+	/* A note that is not UTF-8 cannot be put into JSON; the event matters more than its text. */
 	if (event && json_object_set_new(event, "note", json_string(short_note)) < 0)
 		(void)json_object_set_new(event, "note", json_string("(the text is not valid UTF-8)"));
 	return event;
@@ -394,26 +394,26 @@ static char *new_name(struct kube_events *events, const char *object_name)
 	return xasprintf("%.*s.%llx", keep, object_name[0] ? object_name : "event", (unsigned long long)unique);
 }
 
-static void add_kind(struct kube_events *events, char *key_take, json_t *ref, const struct saying *saying)
+static void add_series(struct kube_events *events, char *key_take, json_t *ref, const struct event_spec *spec)
 {
-	struct kind *kind = xcalloc(1, sizeof(*kind));
+	struct series *series = xcalloc(1, sizeof(*series));
 	const char *namespace = jsonx_string(ref, "namespace", "default");
 
-	kind->events = events;
-	kind->key = key_take;
-	kind->namespace = xstrdup(namespace);
-	kind->name = new_name(events, jsonx_string(ref, "name", ""));
-	kind->count = 1;
-	kind->last_ms = clock_now_ms();
-	kind->last_wall_us = clock_wall_us();
-	kind->object = new_event(events, kind, ref, saying);
-	if (!kind->object) {
-		free_kind(kind);
+	series->events = events;
+	series->key = key_take;
+	series->namespace = xstrdup(namespace);
+	series->name = new_name(events, jsonx_string(ref, "name", ""));
+	series->count = 1;
+	series->last_ms = clock_now_ms();
+	series->last_wall_us = clock_wall_us();
+	series->object = new_event(events, series, ref, spec);
+	if (!series->object) {
+		free_series(series);
 		return;
 	}
-	map_puts(events->kinds, kind->key, kind);
-	enqueue(kind);
-	schedule_sweep(events);
+	map_puts(events->series, series->key, series);
+	enqueue(series);
+	schedule_expiry(events);
 }
 
 void kube_event(struct kube_events *events, const json_t *regarding, bool warning, const char *reason,
@@ -423,7 +423,7 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 	_cleanup_free_ char *short_reason = cut(reason, WORD_BYTES), *short_action = cut(action, WORD_BYTES);
 	_cleanup_free_ char *note = NULL, *object_key = NULL;
 	int64_t now_ms = clock_now_ms();
-	struct kind *kind;
+	struct series *series;
 	char *key;
 	va_list ap;
 
@@ -433,21 +433,22 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 	object_key = xasprintf("%s/%s/%s/%s", jsonx_string(ref, "kind", ""), jsonx_string(ref, "namespace", ""),
 			       jsonx_string(ref, "name", ""), jsonx_string(ref, "uid", ""));
 	key = xasprintf("%c/%s/%s/%s", warning ? 'W' : 'N', short_reason, short_action, object_key);
-	kind = map_gets(events->kinds, key);
-	if (kind) {
+	series = map_gets(events->series, key);
+	if (series) {
 		free(key);
-		kind->count++;
-		kind->last_ms = now_ms;
-		kind->last_wall_us = clock_wall_us();
-		if (has_news(kind, now_ms))
-			enqueue(kind);
+		series->count++;
+		series->last_ms = now_ms;
+		series->last_wall_us = clock_wall_us();
+		if (has_news(series, now_ms))
+			enqueue(series);
 		return;
 	}
-	if (map_size(events->kinds) >= KINDS_MAX || !may_have_another(events, object_key, now_ms)) {
+	if (map_size(events->series) >= SERIES_MAX || !may_have_another(events, object_key, now_ms)) {
 		log_debug("kube", "too many events, skipping", KV_STR("event", key));
 		free(key);
 		return;
 	}
-	add_kind(events, key, ref,
-		 &(struct saying){.warning = warning, .reason = short_reason, .action = short_action, .note = note});
+	add_series(
+		events, key, ref,
+		&(struct event_spec){.warning = warning, .reason = short_reason, .action = short_action, .note = note});
 }

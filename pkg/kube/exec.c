@@ -69,7 +69,7 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 	if (!cert[0] != !key[0])
 		return answer_failed("a certificate without its key, or a key without its certificate", err);
 	if (expires[0] && !kube_parse_rfc3339(expires, &expires_us))
-		return answer_failed("an expirationTimestamp that is no RFC 3339 time", err);
+		return answer_failed("an expirationTimestamp that is not an RFC 3339 time", err);
 	replace(&config->token, token);
 	if (cert[0]) {
 		replace(&config->cert_pem, cert);
@@ -165,7 +165,7 @@ static void build_args(const struct kube_config *config, struct strings *ret)
 	strings_add_take(ret, NULL);
 }
 
-/* A process group of its own, so that a time-out also ends what the plugin started; no signal blocked or ignored,
+/* Its own process group, so that a time-out also ends what the plugin started; no signal blocked or ignored,
  * whatever this process does with signals. */
 static void set_attributes(posix_spawnattr_t *attr)
 {

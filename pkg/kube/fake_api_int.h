@@ -1,5 +1,5 @@
 /* Test support: an API server that answers from a script, one step for each request, and writes down what it was
- * asked. Each connection has a thread of its own, so that one may hang while the next is answered. */
+ * asked. Each connection has its own thread, so that one may hang while the next is answered. */
 #ifndef PGSYNC_KUBE_FAKE_API_INT_H
 #define PGSYNC_KUBE_FAKE_API_INT_H
 
@@ -76,7 +76,7 @@ static inline void fake_stream(const struct fake_step *step, int fd)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(step->stream) && step->stream[i]; i++) {
 		_cleanup_free_ char *chunk = xasprintf("%zx\r\n%s\r\n", strlen(step->stream[i]), step->stream[i]);
-		/* So long that each is a read of its own, and that a reset does not overtake the last. */
+		/* Long enough that each is a separate read, and that a reset does not overtake the last. */
 		struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
 
 		fake_send(fd, chunk, strlen(chunk));
@@ -209,7 +209,7 @@ static inline void *fake_accept(void *user)
 	return NULL;
 }
 
-/* Binds a port of its own; fake_run answers on it. */
+/* Binds a free port; fake_run answers on it. */
 static inline void fake_bind(struct fake_api *api)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -62,7 +62,7 @@ static bool feed_listing(const char *data, size_t size, size_t piece, uint64_t *
 	return true;
 }
 
-/* What the whole text says, by the JSON parser alone; false: nothing that the scanner must understand. */
+/* The frames of the whole text according to the JSON parser; false: the scanner need not understand it. */
 static bool parse_listing(const char *data, size_t size, uint64_t *hash)
 {
 	_cleanup_json_ json_t *whole = json_loadb(data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);

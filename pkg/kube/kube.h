@@ -35,25 +35,25 @@ int kube_config_parse(const char *text, size_t len, const char *dir, const char 
 void kube_config_free(struct kube_config *config);
 CLEANUP(struct kube_config, kube_config_free);
 const char *kube_config_server(const struct kube_config *config);
-/* The context's namespace, or the pod's own; "default" when neither says. */
+/* The context's namespace, or the pod's own; "default" if neither is set. */
 const char *kube_config_namespace(const struct kube_config *config);
 
 /* --- Client and loop
  * ------------------------------------------------------------------------------------------------------ */
 /* Copies the config. Credentials renew themselves: token and certificate files are read again, an exec plugin is run
- * again when what it gave expires or is refused (that blocks the loop for up to five seconds). */
+ * again when its credentials expire or are refused (that blocks the loop for up to five seconds). */
 int kube_new(const struct kube_config *config, const char *user_agent, struct kube **ret, struct err *err) WARN_UNUSED;
-/* Drops calls and timers that are left, without calling them. Stop reflectors, leases and events before. */
+/* Drops the remaining calls and timers without calling them. Stop reflectors, leases and events first. */
 void kube_free(struct kube *kube);
 CLEANUP(struct kube, kube_free);
 /* Waits for transfers, timers or the caller's descriptors, at most timeout_ms (-1: until something happens), and runs
- * callbacks. A callback may start, stop and free anything of this package but the kube itself. */
+ * callbacks. A callback may start, stop and free anything of this package except the kube itself. */
 int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
 
 struct kube_timer;
 /* Calls fn once, not before at_ms (clock_now_ms). */
 struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)(void *user), void *user);
-/* NULL is fine. Not after it has fired. */
+/* NULL is fine. Do not call it after the timer has fired. */
 void kube_timer_cancel(struct kube_timer *timer);
 
 /* Observes each finished request, for metrics: method, status (0: no answer), duration. */
@@ -68,7 +68,7 @@ enum kube_content { KUBE_JSON, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
  * Unauthorized: DENIED, TooManyRequests), code = HTTP status. */
 typedef void kube_done_fn(void *user, const json_t *object, const struct err *err);
 struct kube_call;
-/* What to ask; used only until kube_request returns. */
+/* A request; used only until kube_request returns. */
 struct kube_request {
 	const char *method, *path; /* path from "/api..." */
 	enum kube_content content;
@@ -86,9 +86,9 @@ struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *
 
 /* --- Reflector: list + watch
  * ---------------------------------------------------------------------------------------------- */
-/* Keeps the caller told about a collection. After a relist that lacks an object, `deleted` is called for it. Objects
+/* Reports every change of a collection. After a relist without a known object, `deleted` is called for it. Objects
  * come without managedFields. Handles bookmarks, 410, too-large resource versions, clean ends, half-open connections
- * (idle deadline), 429, and servers away for any time. */
+ * (idle deadline), 429, and servers that are away for any length of time. */
 struct kube_reflector;
 struct kube_reflector_handlers {
 	void (*changed)(void *user, const char *key,
@@ -101,7 +101,7 @@ struct kube_reflector_handlers {
 /* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; field_selector may be NULL. */
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
 				    const struct kube_reflector_handlers *handlers, void *user);
-/* No handler is called any more. NULL is fine. */
+/* No handler is called after this. NULL is fine. */
 void kube_reflector_stop(struct kube_reflector *reflector);
 
 /* Decoder of a watch stream: newline-separated frames, fed in pieces; pure, for the reflector and its fuzz target. */
@@ -121,16 +121,16 @@ struct kube_lease_options {
 	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
 	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
 	void (*started_leading)(void *user);
-	/* We did not renew within the deadline, or another holder was seen. We go on trying. At the deadline nobody
-	 * else needs to be there: that another one leads is what new_leader says, after this. Not called for a release.
+	/* The Lease was not renewed within the deadline, or another holder was seen. The election continues. At the
+	 * deadline there may be no other leader yet; new_leader reports one, after this. Not called for a release.
 	 */
 	void (*stopped_leading)(void *user);
-	/* The record names another holder than before ("" when released): us, too, before started_leading. */
+	/* The record names another holder than before ("" if released), including us, before started_leading. */
 	void (*new_leader)(void *user, const char *identity);
 	void *user;
 };
 
-/* The pure step: what to do, given what we know. */
+/* The pure step: what to do, given the state. */
 struct lease_record {
 	char holder[256];
 	int64_t duration_seconds;
@@ -143,8 +143,8 @@ struct lease_state {
 	int64_t observed_ms;        /* local time at which the record last changed */
 };
 enum lease_action { LEASE_CREATE, LEASE_UPDATE, LEASE_WAIT };
-/* Remote times are never compared with the local clock: a holder is alive until its record has not changed for its
- * duration. On CREATE and UPDATE, *ret_next is the record to write. now_wall_us is only what is written into it. */
+/* Remote times are never compared with the local clock: a holder counts as alive until its record has been unchanged
+ * for its duration. On CREATE and UPDATE, *ret_next is the record to write. now_wall_us is only written into it. */
 enum lease_action lease_step(const struct lease_state *state, const char *identity, int64_t duration_ms, int64_t now_ms,
 			     int64_t now_wall_us, struct lease_record *ret_next);
 
@@ -152,8 +152,8 @@ struct kube_lease;
 /* INVALID unless duration > renew deadline > 1.2 * retry period > 0. */
 int kube_lease_start(struct kube *kube, const struct kube_lease_options *options, struct kube_lease **ret,
 		     struct err *err) WARN_UNUSED;
-/* Gives the Lease up if we hold it, then calls done (with NULL or the error, at the latest after the renew deadline).
- * Call it after the guarded work has stopped, and once. The election is over then. */
+/* Releases the Lease if we hold it, then calls done (with NULL or the error, at the latest after the renew deadline).
+ * Call it once, after the guarded work has stopped. It ends the election. */
 void kube_lease_release(struct kube_lease *lease, void (*done)(void *user, const struct err *err), void *user);
 void kube_lease_free(struct kube_lease *lease);
 CLEANUP(struct kube_lease, kube_lease_free);
@@ -171,8 +171,8 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 
 /* --- Work queue
  * -------------------------------------------------------------------------------------------------------------- */
-/* Keys, each handled by one at a time, coalesced and never lost; delayed and rate-limited additions. Pure: the clock is
- * an argument. */
+/* Keys, coalesced and never lost, each processed by one caller at a time; delayed and rate-limited additions. Pure: the
+ * clock is an argument. */
 struct workqueue;
 struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms);
 void workqueue_free(struct workqueue *queue);
@@ -185,7 +185,7 @@ void workqueue_forget(struct workqueue *queue, const char *key); /* resets the k
 /* The next ready key (caller frees), or NULL. It is being processed until workqueue_done. */
 char *workqueue_get(struct workqueue *queue, int64_t now_ms);
 void workqueue_done(struct workqueue *queue, const char *key, int64_t now_ms);
-/* When the next key becomes ready; -1: nothing waits. */
+/* When the next key becomes ready; -1: the queue is empty. */
 int64_t workqueue_next_ms(const struct workqueue *queue);
 size_t workqueue_depth(const struct workqueue *queue);
 

@@ -47,8 +47,8 @@ struct kube_timer {
 	void *user;
 };
 
-/* Something freed while callbacks run: it goes when they are over. */
-struct kube_grave {
+/* Something to free after the running callbacks have returned. */
+struct kube_deferred_free {
 	void *ptr;
 	void (*fn)(void *ptr);
 };
@@ -64,8 +64,8 @@ struct kube {
 	struct heap timers;
 	struct kube_call *calls;
 	bool polling;
-	struct kube_grave *graves;
-	size_t n_graves, alloc_graves;
+	struct kube_deferred_free *deferred;
+	size_t n_deferred, alloc_deferred;
 	void (*on_request)(void *user, const char *method, long status, int64_t duration_us);
 	void *on_request_user;
 	uint64_t seed;
@@ -73,7 +73,7 @@ struct kube {
 };
 
 /* Runs fn(ptr), not before the callbacks under way have returned. */
-void kube_bury(struct kube *kube, void *ptr, void (*fn)(void *ptr));
+void kube_free_later(struct kube *kube, void *ptr, void (*fn)(void *ptr));
 /* A reference to the current credentials' target, renewed first when they are at their end. */
 struct kube_target *kube_target_get(struct kube *kube, enum kube_use use) __attribute__((returns_nonnull));
 void kube_target_put(struct kube_target *target);
@@ -87,7 +87,7 @@ struct kube_call_options {
 	const char *method, *path;
 	enum kube_content content;
 	const json_t *body;
-	int64_t timeout_ms; /* for everything, repetitions included */
+	int64_t timeout_ms; /* in total, retries included */
 	unsigned retries;
 	enum kube_use use;
 	bool fresh_connection; /* not one that was used before and may be dead without our knowing */

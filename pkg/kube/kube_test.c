@@ -507,7 +507,7 @@ static void test_event_when_it_repeats_then_a_series(void **state)
 	assert_int_equal(jsonx_integer(second, "series.count", 0), 2);
 	assert_int_equal(jsonx_integer(third, "series.count", 0), 7);
 	assert_int_equal(json_object_size(third), 1);
-	/* Then it is forgotten: the next is an event of its own. */
+	/* Then it is forgotten: the next is a separate event. */
 	FAKE_FOR(b.kube, 500);
 	kube_event(events, regarding, false, "Started", "Start", "anew");
 	FAKE_UNTIL(b.kube, fake_count(&b.api, "POST") == 2);

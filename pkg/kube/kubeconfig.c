@@ -7,7 +7,7 @@
 #include "kube/kube.h"
 #include "json/json.h"
 
-/* An entry of "contexts", "clusters" or "users": what stands beside its name. */
+/* An entry of "contexts", "clusters" or "users": the fields beside its name. */
 struct entry {
 	const json_t *value;
 	const char *dir;
@@ -44,7 +44,7 @@ static int copy_setting(const struct entry *entry, const char *key, char **ret, 
 		return err_set(err, ERR_INVALID, "kubeconfig: %s.%s is %s, expected a string: quote it", entry->where,
 			       key, jsonx_type_name(value));
 	if (strlen(json_string_value(value)) != json_string_length(value))
-		return err_set(err, ERR_INVALID, "kubeconfig: %s.%s has a NUL in it", entry->where, key);
+		return err_set(err, ERR_INVALID, "kubeconfig: %s.%s contains a NUL", entry->where, key);
 	free(*ret);
 	*ret = json_string_length(value) ? xstrdup(json_string_value(value)) : NULL;
 	return 0;
@@ -96,7 +96,7 @@ static int take_flag(const struct entry *entry, const char *key, bool *ret, stru
 	return 0;
 }
 
-/* Settings that change who we are or whom we talk to must not be passed over in silence. */
+/* Settings that change the identity or the server must not be ignored silently. */
 static int refuse_setting(const struct entry *entry, const char *key, const char *advice, struct err *err)
 {
 	const json_t *value = json_object_get(entry->value, key);
@@ -128,7 +128,8 @@ static int not_there(const struct config_source *sources, size_t n, const char *
 		       near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* Finds the entry of this name in the first source that has it. What it holds is under the list's name in singular. */
+/* Finds the entry of this name in the first source that has it. Its content is under the list's name in the singular.
+ */
 static int find_entry(const struct config_source *sources, size_t n, const char *list, const char *name,
 		      struct entry *ret, struct err *err)
 {
@@ -249,7 +250,8 @@ static int resolve_exec(struct kube_config *config, const struct entry *user, co
 			       exec.where, version ? version : "");
 	if (mode && strcmp(mode, "Always") == 0)
 		return err_set(err, ERR_INVALID,
-			       "kubeconfig: %s.interactiveMode is Always, but nobody is there to answer", exec.where);
+			       "kubeconfig: %s.interactiveMode is Always, but the plugin cannot ask a user here",
+			       exec.where);
 	/* A bare name is looked up in PATH. */
 	resolved = strchr(command, '/') ? absolute(user->dir, command) : xstrdup(command);
 	config->exec = json_deep_copy(value);

@@ -3,7 +3,8 @@
  * One try is: a PUT straight away when we believe that we hold the Lease, otherwise (or when that failed) a GET, the
  * step, and a POST or PUT. Tries come every retry period, jittered while we do not lead, and at the very moment when
  * the holder's time is over: what a candidate sees late, and what it does late, is time without a leader. How long we
- * lead is counted from the moment the last successful write was *sent*: whoever waits for us to be dead saw it later.
+ * lead is counted from the moment the last successful write was *sent*: a process that waits for our Lease to expire
+ * saw it later.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static void tell_holder(struct kube_lease *lease)
 
 	if (lease->told && strcmp(lease->told, holder) == 0)
 		return;
-	/* Nobody before and nobody now is no news. */
+	/* No holder before and none now is not a change. */
 	if (!lease->told && !holder[0])
 		return;
 	free(lease->told);
@@ -88,7 +89,7 @@ static void tell_holder(struct kube_lease *lease)
 		lease->options.new_leader(lease->options.user, lease->told);
 }
 
-/* What the server showed. Another living holder ends our leading before anybody is told its name. */
+/* The server's record. Another living holder ends our leadership before its name is reported. */
 static void observe(struct kube_lease *lease, const json_t *object)
 {
 	struct lease_record record;
@@ -156,7 +157,7 @@ static void schedule(struct kube_lease *lease)
 	int64_t at_ms = now_ms + period_ms;
 	int64_t expires_ms = lease_expires_ms(&lease->state, lease->identity);
 
-	/* Those who wait spread out, so that a free Lease is not fought for. */
+	/* Waiting processes spread out, so that they do not all try to take a free Lease at once. */
 	if (!lease->leading) {
 		if (expires_ms > now_ms && expires_ms < at_ms)
 			at_ms = expires_ms;
@@ -174,7 +175,7 @@ static void held(struct kube_lease *lease, const json_t *object)
 		return;
 	lease->last_failed = false;
 	observe(lease, object);
-	/* An answer that took so long (we were frozen) grants nothing. */
+	/* A response that took so long (the process was frozen) does not count. */
 	if (is_over(lease) || clock_now_ms() >= valid_ms || strcmp(lease->state.record.holder, lease->identity) != 0)
 		return;
 	lease->valid_ms = valid_ms;
@@ -437,5 +438,5 @@ void kube_lease_free(struct kube_lease *lease)
 	kube_cancel(TAKE_PTR(lease->call));
 	kube_timer_cancel(TAKE_PTR(lease->try_timer));
 	kube_timer_cancel(TAKE_PTR(lease->deadline_timer));
-	kube_bury(lease->kube, lease, free_lease);
+	kube_free_later(lease->kube, lease, free_lease);
 }

@@ -8,13 +8,13 @@
 
 #include "kube/kube.h"
 
-/* Whatever a human or another program made of the object becomes a record; what it lacks is "" or 0. */
+/* Any object becomes a record, even one written by another program; missing fields are "" or 0. */
 void lease_record_decode(const json_t *object, struct lease_record *ret);
 /* The object to write; a new reference. `base` is the object that it replaces (its labels and the like stay), or NULL.
  */
 json_t *lease_record_encode(const struct lease_record *record, const json_t *base, const char *namespace,
 			    const char *name);
-/* Whether somebody wrote between the two, so that the holder is alive. */
+/* True if the record was written between the two, so the holder is alive. */
 bool lease_record_differs(const struct lease_record *a, const struct lease_record *b);
 /* Takes the record as what is seen at now_ms; observed_ms moves only when it differs. */
 void lease_observe(struct lease_state *state, const struct lease_record *record, int64_t now_ms);

@@ -103,7 +103,7 @@ static void test_step_when_the_holders_clock_is_wrong_then_only_changes_count(vo
 	(void)snprintf(record.renew_time, sizeof(record.renew_time), "2999-01-01T00:00:00.000000Z");
 	lease_observe(&other, &record, 28000);
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 42999, WALL_US, &next), LEASE_WAIT);
-	/* The same again, however far in the future, is no sign of life. */
+	/* The same record, however far in the future, does not prove that the holder is alive. */
 	lease_observe(&other, &record, 42000);
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 43000, WALL_US, &next), LEASE_UPDATE);
 }

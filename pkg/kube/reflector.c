@@ -163,7 +163,7 @@ static void back_off(struct kube_reflector *r, const struct err *err)
 		r->handlers.failed(r->user, err);
 }
 
-/* A version that is too old is the normal end of a long absence. The first time we list at once. */
+/* A version that is too old is normal after a long interruption. The first time, list at once. */
 static void expire(struct kube_reflector *r, const struct err *err)
 {
 	bool again = clock_now_ms() - r->failed_ms < r->kube->tuning.very_short_ms;
@@ -227,16 +227,16 @@ static void begin_request(struct kube_reflector *r, int64_t timeout_ms, int64_t 
 	r->call = http_start(r->kube->http, r->target->http, &request, done, r);
 }
 
-/* At the end of an exchange. False: the reflector was stopped meanwhile. */
+/* At the end of an exchange. False: the reflector has been stopped. */
 static bool end_exchange(struct kube_reflector *r, const struct http_response *response)
 {
 	r->call = NULL;
 	r->broken = !response;
 	if (r->dead) {
-		kube_bury(r->kube, r, free_reflector);
+		kube_free_later(r->kube, r, free_reflector);
 		return false;
 	}
-	/* A stream that we ended ourselves was an answer. */
+	/* A stream that we ended ourselves counts as answered. */
 	kube_observe(r->kube, "GET", response ? response->status : r->verdict != VERDICT_NONE ? 200 : 0, r->started_us);
 	return true;
 }
@@ -413,7 +413,7 @@ static bool on_watch_data(void *user, const char *data, size_t len)
 		return false;
 	if (result == 0)
 		return true;
-	/* Something was said that we did not understand: only a list is sure to have it. */
+	/* An event could not be understood; only a new list is sure to contain it. */
 	r->problem = err;
 	return end_stream(r, VERDICT_LIST);
 }
@@ -543,9 +543,9 @@ void kube_reflector_stop(struct kube_reflector *r)
 		return;
 	r->dead = true;
 	kube_timer_cancel(TAKE_PTR(r->timer));
-	/* Within its own data the call ends by the answer that on_data gives, and is buried then. */
+	/* Inside its own on_data the call ends by the return value of on_data, and is freed after that. */
 	if (r->in_data)
 		return;
 	http_cancel(TAKE_PTR(r->call));
-	kube_bury(r->kube, r, free_reflector);
+	kube_free_later(r->kube, r, free_reflector);
 }

@@ -214,7 +214,7 @@ static void test_watch_when_410_again_and_again_then_it_backs_off(void **state)
 	watch_end(&w);
 }
 
-static void test_list_when_the_continue_token_expired_then_begun_anew(void **state)
+static void test_list_when_the_continue_token_expired_then_started_again(void **state)
 {
 	static const struct fake_step STEPS[] = {
 		{.status = 200, .body = PAGE("t", ITEM("a", "5"))},
@@ -494,7 +494,7 @@ int main(void)
 		cmocka_unit_test(test_watch_when_410_then_listed_at_once_and_absent_objects_are_deleted),
 		cmocka_unit_test(test_watch_when_an_error_event_says_410_then_listed_at_once),
 		cmocka_unit_test(test_watch_when_410_again_and_again_then_it_backs_off),
-		cmocka_unit_test(test_list_when_the_continue_token_expired_then_begun_anew),
+		cmocka_unit_test(test_list_when_the_continue_token_expired_then_started_again),
 		cmocka_unit_test(test_watch_when_429_then_tried_again_without_a_list),
 		cmocka_unit_test(test_watch_when_retry_after_is_long_then_waited_for),
 		cmocka_unit_test(test_watch_when_an_internal_error_or_garbage_comes_then_listed_after_a_pause),

@@ -8,7 +8,7 @@ const char KUBE_RV_TOO_LARGE[] = "ResourceVersionTooLarge";
 static const struct {
 	const char *reason;
 	enum err_kind kind;
-	int code; /* what it stands for when the answer does not say */
+	int code; /* used if the answer has none */
 } REASONS[] = {
 	{"Unauthorized", ERR_DENIED, 401},         {"Forbidden", ERR_DENIED, 403},
 	{"NotFound", ERR_NOT_FOUND, 404},          {"AlreadyExists", ERR_CONFLICT, 409},

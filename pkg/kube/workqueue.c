@@ -58,7 +58,7 @@ static struct item *item_of(struct workqueue *queue, const char *key)
 	return item;
 }
 
-/* Keys come and go for ever; one about which there is nothing to remember is dropped. */
+/* Keys come and go, so a key without state is dropped. */
 static void drop_if_idle(struct workqueue *queue, struct item *item)
 {
 	if (!item->dirty && !item->processing && item->failures == 0 && !heap_contains(&item->delay))

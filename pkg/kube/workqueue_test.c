@@ -115,7 +115,7 @@ static void test_add_after_when_several_wait_then_by_time(void **state)
 	assert_int_equal(workqueue_next_ms(queue), 30);
 }
 
-/* 5 ms, 10, 20, ... up to the cap; forget begins anew. */
+/* 5 ms, 10, 20, ... up to the cap; forget starts again. */
 static void test_add_rate_limited_when_repeated_then_doubles_up_to_the_cap_until_forgotten(void **state)
 {
 	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, 40);

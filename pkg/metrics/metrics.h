@@ -1,8 +1,8 @@
 /* Counters, gauges and histograms, and their text for Prometheus (exposition format 0.0.4).
  *
- * A registry may be used from any thread. Families are registered once, with their label names; a series comes into
- * being at its first use and lives until metrics_remove. Metric handles are never freed before their registry.
- * A counter, a label or a bound that is used against its family's registration is a programmer's error (assert).
+ * A registry may be used from any thread. Families are registered once, with their label names; a series is created at
+ * its first use and lives until metrics_remove. Metric handles are never freed before their registry. Use that
+ * contradicts a family's registration (type, labels, bounds) is a programming error (assert).
  */
 #ifndef PGSYNC_METRICS_METRICS_H
 #define PGSYNC_METRICS_METRICS_H
@@ -29,13 +29,13 @@ struct metric *metrics_gauge(struct metrics *m, const char *name, const char *he
 struct metric *metrics_histogram(struct metrics *m, const char *name, const char *help, const char *const *labels,
 				 const double *bounds, size_t n);
 
-/* values: one for each label name, NULL-terminated, or NULL when the family has none. At most 512
- * bytes of each count. */
+/* values: one for each label name, NULL-terminated, or NULL if the family has none. Only the first 512 bytes of each
+ * count. */
 /* Counters only grow; metric_set is for gauges, and for counters that mirror a total counted elsewhere. */
 void metric_add(struct metric *metric, const char *const *values, double by);
 void metric_set(struct metric *metric, const char *const *values, double to);
 void metric_observe(struct metric *metric, const char *const *values, double value);
-/* The value, of a histogram the number of observations; 0 when there is no such series. */
+/* The value, or the number of observations of a histogram; 0 if the series does not exist. */
 double metric_get(struct metric *metric, const char *const *values);
 /* Removes each series, in all families, whose label `name` has this value (a resource is gone). */
 void metrics_remove(struct metrics *m, const char *name, const char *value);
@@ -44,8 +44,8 @@ void metrics_remove(struct metrics *m, const char *name, const char *value);
  * time. */
 void metrics_enable_process(struct metrics *m);
 
-/* Appends the whole registry: families in the order of their registration, series in that of their first use, families
- * without series not at all. The text is complete only if strbuf_ok(out). Content type: METRICS_CONTENT_TYPE. */
+/* Appends the whole registry: families in order of registration, series in order of first use; families without series
+ * are left out. The text is complete only if strbuf_ok(out). Content type: METRICS_CONTENT_TYPE. */
 void metrics_render(struct metrics *m, struct strbuf *out);
 
 #endif

@@ -50,7 +50,7 @@ static void test_render_when_families_of_all_types_then_text_of_the_format(void 
 	metric_add(documents, LABELS("ns/books", "failed"), 0);
 	metric_add(documents, LABELS("ns/books", "ok"), 1);
 	metric_set(lag, NULL, -0.25);
-	/* 1 lies on a bound, and so within it. */
+	/* 1 is on a bound and therefore within it. */
 	metric_observe(batch, LABELS("ns/books"), 0.05);
 	metric_observe(batch, LABELS("ns/books"), 1);
 	metric_observe(batch, LABELS("ns/books"), 0.5);

@@ -30,7 +30,7 @@ static void add_escaped(struct strbuf *out, const char *s, bool in_quotes)
 	}
 }
 
-/* The shortest of three precisions that brings the value back. */
+/* The shortest of three precisions that preserves the value. */
 static void add_number(struct strbuf *out, double value)
 {
 	char text[32];

@@ -1,6 +1,6 @@
 /* A snapshot of the catalog for some relations: columns, types, keys, foreign keys, indexes, replica identity.
  *
- * Immutable once loaded; the document compiler works on it alone, so it is pure and tested on snapshots made by hand.
+ * Immutable once loaded. The document compiler uses nothing else, so it is pure and tested with handwritten snapshots.
  */
 #ifndef PGSYNC_POSTGRES_CATALOG_H
 #define PGSYNC_POSTGRES_CATALOG_H
@@ -14,7 +14,7 @@
 
 struct pg;
 
-/* A value of an enum: what becomes of its OID as text. */
+/* A value of an enum: its OID and its text. */
 struct catalog_label {
 	uint32_t oid;
 	char *label;
@@ -36,8 +36,8 @@ struct catalog_column {
 	uint64_t type_fingerprint;    /* of a composite type, or of an array of one: a hash of its attributes; else 0 */
 	struct catalog_label *labels; /* of the enums that its values may hold, by OID */
 	size_t n_labels;
-	uint32_t altered; /* the transaction that last wrote its entry: made it, or ALTERed it. Its values are others
-			     only if the table was rewritten as well */
+	uint32_t altered; /* the transaction that created or last ALTERed it. Its values changed only if the table was
+			     rewritten as well */
 };
 
 struct catalog_index {
@@ -71,10 +71,10 @@ struct catalog_reads {
 struct catalog_part {
 	uint32_t oid;
 	char *schema, *name;
-	char kind; /* 'p' when it is partitioned itself: it has no rows of its own */
+	char kind; /* 'p' if it is partitioned itself; it has no rows then */
 	char persistence;
-	uint32_t attachment; /* another one after DETACH and ATTACH */
-	uint32_t filenode;   /* another one after TRUNCATE or a rewrite; 0 when partitioned */
+	uint32_t attachment; /* changes with DETACH and ATTACH */
+	uint32_t filenode;   /* changes with TRUNCATE or a rewrite; 0 if partitioned */
 	char replica_identity;
 	char *identity_index; /* when 'i' */
 	int *identity; /* positions in the partitioned table of the columns that the WAL holds of old rows ('d', 'i') */
@@ -87,7 +87,7 @@ struct catalog_table {
 	char *schema, *name;
 	char kind;             /* pg_class.relkind: 'r', 'p', 'v', 'm', 'f' */
 	char persistence;      /* 'p', 'u', 't' */
-	char replica_identity; /* 'd', 'n', 'f', 'i'. What the WAL holds of rows in partitions is their own affair */
+	char replica_identity; /* 'd', 'n', 'f', 'i'. Partitions have their own */
 	char *identity_index;  /* name when replica_identity is 'i' */
 	bool row_security;     /* policies would hide rows from the current role */
 	bool is_owner;         /* the current role may ALTER it */
@@ -95,8 +95,8 @@ struct catalog_table {
 	bool is_inherited;     /* by other tables (INHERITS), whose rows are read with its own */
 	double row_estimate;   /* pg_class.reltuples; -1 when never analysed */
 	uint32_t filenode;
-	uint64_t storage; /* another one after a rewrite (of a partition, when partitioned) or TRUNCATE, as of the
-			     snapshot that the columns are of; 0 of a view */
+	uint64_t storage; /* changes with a rewrite (of any partition, if partitioned) or TRUNCATE; of the same snapshot
+			     as the columns; 0 for a view */
 	struct catalog_column *columns;
 	size_t n_columns;
 	struct catalog_index *indexes;
@@ -105,20 +105,20 @@ struct catalog_table {
 	size_t n_foreign_keys;
 	struct catalog_part *parts; /* of a partitioned table, by OID */
 	size_t n_parts;
-	uint32_t partition_of; /* the topmost partitioned table above it; 0: it is no partition */
+	uint32_t partition_of; /* the topmost partitioned table above it; 0: it is not a partition */
 	/* Of a view or materialized view. Tables that its functions read are not known. */
-	char *definition; /* differs when it, or a view that it reads, is defined differently */
+	char *definition; /* changes with its definition and with that of any view that it reads */
 	struct catalog_reads *reads;
 	size_t n_reads;
 	bool populated;   /* a materialized view that holds rows */
 	bool can_refresh; /* the current role may REFRESH it */
 };
 
-/* An SQL expression over the columns of one table, as a person wrote it. */
+/* An SQL expression over the columns of one table, as the user wrote it. */
 struct catalog_expression {
 	uint32_t relation;
 	char *sql;
-	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL when it can */
+	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL if it can */
 	struct catalog_column type; /* of its value; without a name */
 };
 
@@ -142,12 +142,12 @@ struct catalog_expression_name {
 /* Loads the relations named (those that do not exist are simply absent: the caller reports them) in one snapshot. */
 int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
 		 struct err *err) WARN_UNUSED;
-/* Adds what the server says of expressions over tables of the catalog. Whether one is immutable it says of a generated
- * column: a temporary table is made for that, and rolled back. */
+/* Adds what the server reports about expressions over tables of the catalog. To check that one is immutable, it is made
+ * a generated column of a temporary table, which is rolled back. */
 int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
 			     size_t n, struct err *err) WARN_UNUSED;
-/* All table names of the database, "schema.table", first those of the schemas that `names` mention, for "did you mean";
- * caller frees with free_strings. */
+/* All table names of the database, "schema.table", for "did you mean"; those in the schemas of `names` come first.
+ * Caller frees with free_strings. */
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n,
 		 struct err *err) WARN_UNUSED;
 void catalog_free(struct catalog *catalog);
@@ -160,7 +160,7 @@ const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint
 const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
-/* A view or a materialized view: it has no rows of its own in the WAL. */
+/* A view or a materialized view: the WAL has no rows for it. */
 bool catalog_is_view(const struct catalog_table *table);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
@@ -168,14 +168,14 @@ const struct catalog_index *catalog_primary_key(const struct catalog_table *tabl
 /* Which columns of a deleted or changed row the WAL will hold under the table's replica identity (of a partitioned
  * table: under that of each partition): true for column i. Never a generated one, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
-/* False when the WAL holds nothing of a deleted row: Postgres then refuses UPDATE and DELETE once the table is
+/* False if the WAL contains nothing about a deleted row. Postgres refuses UPDATE and DELETE then, once the table is
  * published. */
 bool catalog_identity_exists(const struct catalog_table *table);
 /* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
- * all columns NOT NULL) and that covers the n columns; NULL when there is none (then only FULL covers them). */
+ * all columns NOT NULL) and that covers the n columns; NULL if there is none (only FULL covers them then). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
 
-/* It has rows of its own. */
+/* True if it has rows, so it is not partitioned itself. */
 bool catalog_part_is_leaf(const struct catalog_part *part);
 /* As catalog_identity_exists. */
 bool catalog_part_identifies(const struct catalog_part *part);

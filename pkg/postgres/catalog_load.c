@@ -34,7 +34,7 @@ static const char sql_tables[] =
 	"  WHERE c.relkind = 'p' AND t.isleaf HAVING count(*) > 0) l ON true"
 	" ORDER BY want.position";
 
-/* Domains end at the type that they stand on, arrays of a domain at the array of that type. */
+/* Domains resolve to their base type, arrays of a domain to the array of that type. */
 static const char sql_columns[] =
 	"WITH RECURSIVE col AS ("
 	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated, xmin"
@@ -61,7 +61,7 @@ static const char sql_columns[] =
 	"  WHERE e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd' AND b.typarray <> 0)"
 	" ORDER BY col.attrelid, col.attnum";
 
-/* Enums also stand within arrays, domains, composite types and ranges. */
+/* Enums also occur within arrays, domains, composite types and ranges. */
 static const char sql_labels[] =
 	"WITH RECURSIVE typ(relation, number, oid) AS ("
 	"  SELECT attrelid, attnum, atttypid FROM pg_attribute"

@@ -99,7 +99,7 @@ static void test_identity_when_index_then_its_columns_are_covered(void **state)
 	f.table.identity_index = (char *)"pair";
 	assert_true(catalog_identity_covers(&f.table, PARENT));
 	assert_false(catalog_identity_covers(&f.table, OTHER));
-	/* The index was dropped: nothing stands in its place. */
+	/* The index was dropped without a replacement. */
 	f.table.identity_index = NULL;
 	assert_false(catalog_identity_covers(&f.table, ID));
 }

@@ -88,7 +88,7 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 	add_option(&o, "passfile", no_file);
 	add_option(&o, "application_name", p->application_name);
 	add_option(&o, "sslmode", tls_word(p->tls));
-	/* With sslmode=require libpq would verify against a root.crt that lies in the home directory. */
+	/* With sslmode=require libpq would verify against a root.crt in the home directory. */
 	add_option(&o, "sslrootcert", p->tls >= PG_TLS_VERIFY_CA && p->ca_file ? p->ca_file : no_file);
 	add_option(&o, "sslcert", no_file);
 	add_option(&o, "gssencmode", "disable");
@@ -107,7 +107,7 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 
 /* --- The handshake -------------------------------------------------------------------------------------------------
  */
-/* libpq says "certificate verify failed" and frees its SSL object; a reference of our own keeps the reason. */
+/* libpq says "certificate verify failed" and frees its SSL object; our own reference keeps the reason. */
 static void hold_ssl(PGconn *conn, SSL **held)
 {
 	SSL *ssl = PQsslStruct(conn, "OpenSSL");
@@ -212,7 +212,7 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 	return 0;
 }
 
-/* A server that takes connections over TLS only says of others that it has no rule for them. */
+/* A server that requires TLS only reports that it has no rule for the other connections. */
 static void suggest_tls(const struct pg_params *params, struct err *err)
 {
 	if (params->tls == PG_TLS_DISABLE && pg_is_sqlstate(err, "28000"))

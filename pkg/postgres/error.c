@@ -193,7 +193,7 @@ static const char *verify_words(long verify)
 	}
 }
 
-/* Where libpq gives text alone. The first fragment found decides; more special ones stand first. */
+/* For failures of which libpq reports only text. The first match decides, so specific fragments come first. */
 static const struct {
 	const char *fragment;
 	enum err_kind kind;

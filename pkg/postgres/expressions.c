@@ -1,4 +1,4 @@
-/* What the server says of an expression that a person wrote: its type, and whether it is immutable. */
+/* What the server reports about a user's expression: its type, and whether it is immutable. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +120,7 @@ static int check_moments(struct pg *pg, struct catalog_expression *e, struct err
 	return 0;
 }
 
-/* A generated column must be immutable and may refer to columns of its own row alone: the server's check is ours. */
+/* A generated column must be immutable and may only refer to columns of its row, so the server does the check. */
 static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
 			   struct err *err)
 {

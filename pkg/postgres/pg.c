@@ -35,7 +35,7 @@ int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct 
 		n = poll(fds, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, errno, "waiting for Postgres");
-		/* Stopping wins over data, or a stream that never pauses could not be stopped. */
+		/* Cancelling comes before data; otherwise a stream that never pauses could not be stopped. */
 		if (n > 0 && fds[1].revents)
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for Postgres");
 		if (n > 0)
@@ -85,7 +85,7 @@ int pg_flush(struct pg *pg, struct err *err)
 			return 0;
 		if (r < 0)
 			return pg_err_conn(pg->conn, err);
-		/* The server may be blocked until we read what it has to say. */
+		/* The server may be blocked until we read what it sent. */
 		if (wait_socket(pg, POLLIN | POLLOUT, -1, err) < 0)
 			return -1;
 		if (!PQconsumeInput(pg->conn))
@@ -126,7 +126,7 @@ static int check_result(const struct pg_result *result, struct err *err)
 		       PQresStatus(status));
 }
 
-/* Reads to the end; keeps the last result that is no failure, and the first failure. */
+/* Reads to the end; keeps the last result that is not a failure, and the first failure. */
 static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
 {
 	int64_t deadline_ms = pg->query_timeout_ms > 0 ? clock_now_ms() + pg->query_timeout_ms : -1;
@@ -146,7 +146,7 @@ static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
 		last = result;
 		if (PQresultStatus(result) == PGRES_COPY_IN || PQresultStatus(result) == PGRES_COPY_OUT ||
 		    PQresultStatus(result) == PGRES_COPY_BOTH) {
-			/* Nothing here speaks COPY: without this PQgetResult would give the same answer for ever. */
+			/* COPY is not supported: without this PQgetResult would return the same result forever. */
 			pg->dead = true;
 			return -1;
 		}
@@ -266,7 +266,7 @@ int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, con
 	return begin_rows(pg, err);
 }
 
-/* After ALTER TABLE a prepared statement may be of no use ("cached plan must not change result type"): the caller's
+/* After ALTER TABLE a prepared statement may be unusable ("cached plan must not change result type"): the caller's
  * next attempt prepares it again, under another name, since a failed transaction does not let us drop the old one. */
 static void forget_prepared(struct pg *pg, struct err *err)
 {

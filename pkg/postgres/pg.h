@@ -34,14 +34,14 @@ struct pg_params {
 
 struct pg;
 
-/* Puts PEM text where libpq can read it: an anonymous memory file whose path ("/proc/self/fd/N") is written to path;
+/* Makes PEM text readable for libpq: an anonymous memory file whose path ("/proc/self/fd/N") is written to path;
  * returns the descriptor, which must stay open as long as connections are made. */
 int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
 
 /* Connects. Errors by reason: DNS, Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name);
  * AuthFailed (DENIED), PrivilegeMissing (DENIED: such as a role without REPLICATION); DatabaseNotFound (INVALID),
  * VersionUnsupported (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is
- * starting up. Messages never hold the password. */
+ * starting up. Messages never contain the password. */
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);
@@ -83,10 +83,10 @@ int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...) WARN_UNUSED P
  */
 int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err) WARN_UNUSED;
 /* As pg_rows_start, preparing sql once under `name` (unique per sql on this connection); the first call waits for that.
- * A plan that an ALTER TABLE made useless fails as TRANSIENT, and the next call prepares anew. */
+ * A plan that an ALTER TABLE invalidated fails as TRANSIENT, and the next call prepares it again. */
 int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
 			   struct err *err) WARN_UNUSED;
-/* A query failed because of what some row holds: an expression divides by zero, a text is no number. */
+/* True if a query failed because of a row's value: an expression divides by zero, a text is not a number. */
 bool pg_is_about_a_value(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;

@@ -1,4 +1,4 @@
-/* What the files of this package share: the connection, waiting on it, and errors from the server's words. */
+/* What the files of this package share: the connection, waiting on it, and errors from the server's messages. */
 #ifndef PGSYNC_POSTGRES_PG_INT_H
 #define PGSYNC_POSTGRES_PG_INT_H
 
@@ -13,7 +13,7 @@ enum {
 	PG_PREPARED_MAX = 256,            /* names remembered per connection; further ones run unprepared */
 	PG_SQL_BYTES = 4 * 1024 * 1024,   /* the longest statement that this package builds */
 	PG_CANCEL_MS = 1000,              /* how long a cancel request may take when we stop */
-	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to let go of its slot */
+	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to release its slot */
 	PG_CONNECT_TIMEOUT_MS = 10 * 1000 /* when pg_params does not say */
 };
 
@@ -47,35 +47,35 @@ int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
 int pg_next_result(struct pg *pg, int64_t deadline_ms, struct pg_result **ret, struct err *err) WARN_UNUSED;
 /* Refuses a connection that is only good for pg_close. */
 int pg_usable(const struct pg *pg, struct err *err) WARN_UNUSED;
-/* True when TLS holds decrypted bytes that poll() does not know of. */
+/* True if TLS has decrypted bytes that poll() does not know about. */
 bool pg_tls_pending(PGconn *conn);
 
 /* --- Errors (error.c) ------------------------------------------------------------------------------------------ */
 enum err_kind pg_sqlstate_kind(const char *sqlstate);
-/* NULL when the state alone says no reason. */
+/* NULL if the state alone does not determine the reason. */
 const char *pg_sqlstate_reason(const char *sqlstate);
 /* Fills *err from the fields of a server error; primary, detail and hint may be NULL. Row values are left out. */
 int pg_err_fields(const char *sqlstate, const char *primary, const char *detail, const char *hint, struct err *err);
 /* Fills *err from a failed result; without a SQLSTATE, the connection is gone. */
 int pg_err_result(const struct pg_result *result, struct err *err);
-/* TRANSIENT/SourceUnreachable with libpq's last words. */
+/* TRANSIENT/SourceUnreachable with libpq's last message. */
 int pg_err_conn(const PGconn *conn, struct err *err);
 bool pg_is_sqlstate(const struct err *err, const char *sqlstate);
 
 struct pg_connect_failure {
 	const char *message; /* libpq's, with PQERRORS_VERBOSE */
 	const struct pg_params *params;
-	long verify; /* X509_V_ERR_*, 0 when the certificate was not the trouble */
+	long verify; /* X509_V_ERR_*, 0 if the certificate was not the problem */
 	bool needs_password;
 };
-/* Says why a connection could not be made. */
+/* Explains why a connection could not be made. */
 int pg_err_connect(const struct pg_connect_failure *failure, struct err *err);
 /* libpq's message on one line, without source locations. */
 void pg_flatten(struct strbuf *sb, const char *message);
 
-/* --- Calls that block, in a thread of their own (task.c) --------------------------------------------------------- */
+/* --- Calls that block, each in its own thread (task.c) ---------------------------------------------------------- */
 /* getaddrinfo and PQcancel cannot be waited for with a descriptor. A task runs one of them in a detached thread;
- * whoever started it waits for done_fd and may leave before the call returns: the last of the two frees the task. */
+ * the caller waits for done_fd and may leave before the call returns. The last of the two frees the task. */
 struct pg_task {
 	void (*run)(struct pg_task *task);
 	void (*release)(struct pg_task *task); /* frees the object around the task */
@@ -90,8 +90,8 @@ int pg_task_wait(const struct pg_task *task, int cancel_fd, int64_t deadline_ms,
 void pg_task_unref(struct pg_task *task);
 CLEANUP(struct pg_task, pg_task_unref);
 
-/* Asks the server to cancel what the connection runs, and waits for the request to be delivered. Best effort: who stops
- * anyway may ignore the result. */
+/* Asks the server to cancel what the connection runs, and waits for the request to be delivered. Best effort: a caller
+ * that stops anyway may ignore the result. */
 int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err);
 /* Numeric addresses of a host, comma separated, most preferred first. TRANSIENT/DNS when it cannot be resolved. */
 int pg_resolve(const char *host, int cancel_fd, int64_t deadline_ms, char **ret, struct err *err) WARN_UNUSED;

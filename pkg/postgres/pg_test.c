@@ -230,7 +230,7 @@ static void test_connect_error_when_only_text_then_it_decides(void **state)
 
 /* --- Connecting without a server -----------------------------------------------------------------------------------
  */
-/* A port on which nobody answers: listening, and never accepting. */
+/* A port that never answers: listening, but not accepting. */
 static int mute_server(int *ret_port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -123,7 +123,7 @@ static int read_relation(struct cursor *r, struct pgoutput_relation *relation, s
 	return 0;
 }
 
-/* Replaces what was known under the OID, at the same address: who holds on to the relation sees its new shape. */
+/* Replaces the relation of this OID at the same address, so that holders of a pointer to it see its new columns. */
 static const struct pgoutput_relation *store_relation(struct pgoutput *decoder, struct pgoutput_relation *fresh)
 {
 	struct pgoutput_relation *relation = map_get(decoder->relations, &fresh->oid, sizeof(fresh->oid));

@@ -42,30 +42,31 @@ int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct er
  * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot; INVALID/WalLevel. */
 int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
 		   struct err *err) WARN_UNUSED;
-/* Ends the walsender that holds the slot (if any), waits for it, and drops the slot. Absent is success.
- * CONFLICT/SlotActive when it is still held after 10 s. */
+/* Ends the walsender that uses the slot (if any), waits for it, and drops the slot. Success if the slot does not exist.
+ * CONFLICT/SlotActive if it is still in use after 10 s. */
 int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
-/* Ends the walsender that holds the slot and waits until it is free. Absent or free is success. */
+/* Ends the walsender that uses the slot and waits until it is free. Success if it is free or does not exist. */
 int pg_slot_release(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
-/* Makes the publication hold exactly these tables (creates, adds, drops), publishing insert, update, delete, truncate,
- * and publish_via_partition_root. Row filters and column lists are taken away. INVALID/PublicationConflict when it
+/* Makes the publication contain exactly these tables (creates, adds, drops), publishing insert, update, delete,
+ * truncate, and publish_via_partition_root. Row filters and column lists are removed. INVALID/PublicationConflict if it
  * publishes all tables of the database or of a schema; DENIED/PrivilegeMissing with the statements to run. */
 int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
 			  struct err *err) WARN_UNUSED;
-/* What identifies the publication as it is: another text after any ALTER, however it looks now, since WAL that was
- * written in between is decoded with what it was then. NULL: there is none. Caller frees. */
+/* Identifies the current state of the publication. Any ALTER changes it, even one that is undone later, because WAL
+ * written in between is decoded with the definition of that time. NULL: the publication does not exist. Caller frees.
+ */
 int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err *err) WARN_UNUSED;
-/* Two marks are of one publication, altered perhaps, and not of one that was dropped and made again: then WAL from
- * before cannot be decoded with it. */
+/* True if two fingerprints belong to the same publication, altered or not. False if it was dropped and created again:
+ * it cannot decode the WAL from before. */
 bool pg_publication_same(const char *mark, const char *other);
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
 /* --- The stream
  * ---------------------------------------------------------------------------------------------------------- */
-struct pg_stream; /* a walsender's other end; belongs to one thread */
+struct pg_stream; /* the receiving end of a walsender; belongs to one thread */
 
-/* START_REPLICATION from where the slot stands, protocol version 1, on a replication connection that the stream takes
+/* START_REPLICATION from the slot's position, protocol version 1, on a replication connection that the stream takes
  * over (also on failure). CONFLICT/SlotActive when another walsender holds the slot; NOT_FOUND/SlotLost when there is
  * none, INVALID/SlotLost when it lost its WAL. */
 int pg_stream_open_take(struct pg *replication, const char *slot, const char *publication, struct pg_stream **ret,
@@ -76,7 +77,7 @@ int pg_stream_fd(const struct pg_stream *stream);
 
 enum pg_event_type {
 	PG_EVENT_DATA,      /* data/len: one pgoutput message, valid until the next read */
-	PG_EVENT_KEEPALIVE, /* wal_end: everything below was sent or is of no interest */
+	PG_EVENT_KEEPALIVE, /* wal_end: everything below was sent or is not relevant */
 };
 struct pg_event {
 	enum pg_event_type type;
@@ -92,20 +93,19 @@ enum { PG_STREAM_AGAIN = 1 };
  * (57P01); INVALID/PublicationMissing (before PG 18, which publishes nothing then); INVALID/SlotLost; messages above
  * 64 MiB: LIMIT/MessageTooLarge. After an error the stream is over. */
 int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err) WARN_UNUSED;
-/* Sends a standby status update, without blocking. flushed: everything below is durable at our side, the server may
- * forget it. A server that shuts down waits until all it sent is flushed (or for wal_sender_timeout): so answer
- * reply_requested at once.
- * Send one every PG_STREAM_FEEDBACK_MS even when nothing changed: a walsender that just ran out of WAL can sleep
- * through the next commit's wake-up (seen with 17 and 18: one in 2,000 lone commits) and then delivers it after half of
- * wal_sender_timeout, 30 s by default; any message of ours makes it look again. */
+/* Sends a standby status update, without blocking. flushed: everything below is durable on our side, so the server may
+ * discard it. A server that shuts down waits until all it sent is flushed (or for wal_sender_timeout), so answer
+ * reply_requested at once. Send one every PG_STREAM_FEEDBACK_MS even when nothing changed: a walsender that just ran
+ * out of WAL can sleep through the next commit's wake-up (seen with 17 and 18: one in 2,000 lone commits) and then
+ * delivers it after half of wal_sender_timeout, 30 s by default; any message from us makes it check again. */
 enum { PG_STREAM_FEEDBACK_MS = 200 };
 int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, struct err *err) WARN_UNUSED;
 
 /* --- Visibility
  * ------------------------------------------------------------------------------------------------------- */
-/* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions (32-bit xids in commit order,
- * the epoch is added here; 0 is none and counts as visible) are visible before the first that is not. The walsender can
- * deliver a commit before other sessions see it. */
+/* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions are visible before the first
+ * that is not (32-bit xids in commit order, the epoch is added here; 0 means none and counts as visible). The walsender
+ * can deliver a commit before other sessions see it. */
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err) WARN_UNUSED;
 
 /* The server's position, as far as it is flushed. */

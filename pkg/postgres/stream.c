@@ -65,7 +65,7 @@ int pg_stream_open_take(struct pg *replication, const char *slot, const char *pu
 	stream->slot = xstrdup(slot);
 	strbuf_init(&sql, PG_SQL_BYTES);
 	strbuf_init(&list, PG_SQL_BYTES);
-	/* The option's value is a list of identifiers. From 0/0 the server starts where the slot stands. */
+	/* The option's value is a list of identifiers. From 0/0 the server starts at the slot's position. */
 	pg_quote_ident(&list, publication);
 	strbuf_adds(&sql, "START_REPLICATION SLOT ");
 	pg_quote_ident(&sql, slot);
@@ -187,7 +187,7 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 	if (len > MAX_MESSAGE)
 		return err_reason(err, ERR_LIMIT, "MessageTooLarge",
 				  "replication slot \"%s\": a change of %d bytes, at most %d are taken: to go on "
-				  "without it, raise spec.resyncNonce, and the index is built anew with a new slot",
+				  "without it, raise spec.resyncNonce, and the index is rebuilt with a new slot",
 				  stream->slot, len, MAX_MESSAGE);
 	return decode_event(stream, (size_t)len, ret, err);
 }

@@ -1,4 +1,4 @@
-/* Calls that can only block (name resolution, cancel requests), run where nobody has to wait for them. */
+/* Calls that can only block (name resolution, cancel requests), run in their own threads. */
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>

@@ -343,7 +343,7 @@ static bool find_figure(const char *words, const char *name, uint64_t *ret)
 	return parse_u64(digits, strspn(digits, "0123456789"), ret);
 }
 
-/* 429 says that there is no room now. Of a request that is larger than all the room there is, the same
+/* 429 reports that there is no room now. For a request that is larger than the total room, the same
  * (IndexingPressure of both engines), but with the figures that say so. */
 static bool is_beyond_all_room(const struct slot *slot)
 {

@@ -1,4 +1,4 @@
-/* The body of one bulk request: its bytes, and where each action stands in them. */
+/* The body of one bulk request: its bytes, and the position of each action. */
 #ifndef PGSYNC_SEARCH_BULK_BODY_INT_H
 #define PGSYNC_SEARCH_BULK_BODY_INT_H
 

@@ -40,7 +40,7 @@ static void add_string(struct strbuf *sb, const char *s, size_t len)
 	strbuf_addc(sb, '"');
 }
 
-/* A line break ends a document in a bulk body. Raw ones stand between tokens only, where a space means the same. */
+/* A line break ends a document in a bulk body. Raw ones occur only between tokens, where a space means the same. */
 static void blank(char *at, char *end, char c)
 {
 	while ((at = memchr(at, c, (size_t)(end - at))))

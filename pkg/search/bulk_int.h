@@ -22,7 +22,7 @@ struct bulk_answer {
 	int64_t took_ms;
 	bool errors;         /* false: every item succeeded, and the columns are NULL */
 	uint16_t *statuses;  /* one for each action */
-	uint32_t *errors_at; /* where the item's error stands in texts; 0: nowhere */
+	uint32_t *errors_at; /* position of the item's error in texts; 0: none */
 	struct strbuf texts; /* "<type>\0<reason>\0" of errors, without those of version conflicts */
 };
 
@@ -42,7 +42,7 @@ enum bulk_verdict {
 	BULK_DONE = 0,
 	BULK_STALE,     /* a newer version is there: done, too */
 	BULK_RETRY,     /* the engine is busy or a shard is away */
-	BULK_RETRY_FEW, /* perhaps a hiccup, perhaps this document: not for ever */
+	BULK_RETRY_FEW, /* a brief failure, or caused by this document: a limited number of times */
 	BULK_REJECT,    /* the document itself is refused */
 	BULK_NO_INDEX,
 	BULK_FORBIDDEN,

@@ -1,11 +1,11 @@
-/* How much the engine is asked to take. */
+/* How much is sent to the engine at once. */
 #include "search/bulk_pace_int.h"
 
 enum {
 	MIN_TARGET_BYTES = 128 * 1024,
 	BACKOFF_BASE_MS = 100,
 	BACKOFF_CAP_MS = 30 * 1000,
-	/* To ask a server that is not there costs nobody anything, and it may be back any time. */
+	/* Asking an unreachable server costs nothing, and it may be back at any time. */
 	BACKOFF_UNREACHABLE_MS = 5 * 1000,
 	CLEAN_REQUESTS = 4, /* in a row, before more is asked for */
 	STEPS = 8,          /* from nothing to max_bytes */
@@ -54,7 +54,7 @@ bool bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms)
 {
 	bool last = p->pressed;
 
-	/* What was under way before the push-back says nothing about the time after it. */
+	/* A request from before the push-back does not show that it has ended. */
 	if (p->pressed && started_ms < p->pushed_ms)
 		return false;
 	p->pressed = false;

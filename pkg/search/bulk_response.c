@@ -54,7 +54,7 @@ static bool is_success(const char *data, size_t len, int64_t *took_ms)
 }
 
 /* --- The whole -------------------------------------------------------------------------------------------------------
- * A reader of its own, and no tree: an answer full of conflicts would make one many times the size of the request.
+ * Scanned without building a tree, which for a response full of conflicts would be many times the size of the request.
  */
 struct slice {
 	const char *at;
@@ -87,7 +87,7 @@ static bool is_delimiter(char c)
 	return !c || strchr(" \t\r\n,:{}[]\"", c);
 }
 
-/* Any value. What stands inside of brackets is only counted through. */
+/* Any value. The content of brackets is skipped by counting them. */
 static bool skip_value(struct scanner *c)
 {
 	struct slice ignored;
@@ -128,7 +128,7 @@ static bool take_key(struct scanner *c, bool *first, bool *more, struct slice *r
 	return take_string(c, ret) && take_word(c, ":");
 }
 
-/* Appends the text of a JSON string; nothing when the value is no string. */
+/* Appends the text of a JSON string; nothing if the value is not a string. */
 static bool copy_string(struct scanner *c, struct strbuf *to)
 {
 	_cleanup_json_ json_t *value = NULL;
@@ -267,7 +267,7 @@ static bool take_answer(struct decoder *d)
 static int decode_answer(struct decoder *d, const char *data, struct err *err)
 {
 	if (!take_answer(d))
-		return err_set(err, ERR_INVALID, "the answer is not that of a bulk request (at byte %zu, item %zu)",
+		return err_set(err, ERR_INVALID, "the response is not that of a bulk request (at byte %zu, item %zu)",
 			       (size_t)(d->c.at - data), d->n_items);
 	if (d->answer.errors && d->n_items != d->n_actions)
 		return err_set(err, ERR_INVALID, "the answer has %zu items for %zu actions", d->n_items, d->n_actions);
@@ -286,7 +286,7 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 	strbuf_init(&d.type, len);
 	strbuf_init(&d.reason, len);
 	strbuf_init(&d.answer.texts, 2 * len + 1);
-	strbuf_addc(&d.answer.texts, '\0'); /* so that no error stands at 0 */
+	strbuf_addc(&d.answer.texts, '\0'); /* so that no error is at 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
 	r = decode_answer(&d, data, err);

@@ -592,7 +592,7 @@ static void test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stop
 	world_stop(&w);
 }
 
-static void test_bulk_when_nobody_receives_rejections_then_the_writer_stops(void **state)
+static void test_bulk_when_rejections_have_no_receiver_then_the_writer_stops(void **state)
 {
 	struct world w;
 
@@ -752,7 +752,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_tried_for_ever),
 		cmocka_unit_test(test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_written),
 		cmocka_unit_test(test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stops),
-		cmocka_unit_test(test_bulk_when_nobody_receives_rejections_then_the_writer_stops),
+		cmocka_unit_test(test_bulk_when_rejections_have_no_receiver_then_the_writer_stops),
 		cmocka_unit_test(test_bulk_when_every_document_is_rejected_then_the_writer_still_works),
 		cmocka_unit_test(test_bulk_when_an_item_fails_inside_the_engine_then_rejected_after_some_tries),
 		cmocka_unit_test(test_add_when_the_engine_would_refuse_it_anyway_then_rejected_as_an_item),

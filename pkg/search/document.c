@@ -1,4 +1,4 @@
-/* Single documents, read in real time and written under the condition that nobody else has. */
+/* Single documents, read in real time and written only if no other client wrote them. */
 #include "search/search_int.h"
 #include "json/json.h"
 

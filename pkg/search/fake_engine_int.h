@@ -1,4 +1,4 @@
-/* For tests: a search engine that answers as it is told to, on threads of its own. */
+/* For tests: a scripted search engine on its own threads. */
 #ifndef PGSYNC_SEARCH_FAKE_ENGINE_INT_H
 #define PGSYNC_SEARCH_FAKE_ENGINE_INT_H
 

@@ -7,7 +7,7 @@ enum { PIPELINE_BYTES = 4096 };
 
 /* --- Names -----------------------------------------------------------------------------------------------------------
  */
-/* {"<index>": {"aliases": {...}}, ...} of what the name stands for, or NULL when it stands for nothing. */
+/* {"<index>": {"aliases": {...}}, ...} of the indices behind the name, or NULL if there are none. */
 static int get_aliases(struct search *search, const char *name, json_t **ret, struct err *err)
 {
 	if (search_index_get(search, name, "/_alias", ret, err) == 0)
@@ -182,7 +182,7 @@ int search_refresh(struct search *search, const char *index, struct err *err)
 	return FAILPOINT(INDEX_REFRESHED, err);
 }
 
-/* The worst of the indices that a name stands for; "" when the engine does not tell (a missing privilege). */
+/* The worst health of the indices behind a name; "" if the engine does not report it (a missing privilege). */
 static int read_health(struct search *search, const char *index, char health[static 8], struct err *err)
 {
 	static const char *const words[] = {"green", "yellow", "red"};

@@ -21,12 +21,12 @@
 struct http_target;
 struct search;
 
-/* cancelled may be NULL; when it says true, waiting ends with ERR_CANCELLED. */
+/* cancelled may be NULL; once it returns true, waiting ends with ERR_CANCELLED. */
 int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
 	       struct err *err) WARN_UNUSED;
 void search_free(struct search *search);
 CLEANUP(struct search, search_free);
-/* Of each request that is no bulk. 0: the default, 60 s. */
+/* Of each request that is not a bulk request. 0: the default, 60 s. */
 void search_set_timeout(struct search *search, int64_t timeout_ms);
 
 enum search_flavour { SEARCH_ELASTICSEARCH, SEARCH_OPENSEARCH };
@@ -56,7 +56,7 @@ struct search_name {
 	char *target; /* ALIAS: the (first) index behind it */
 	size_t n_targets;
 };
-/* What a name stands for. */
+/* What a name refers to. */
 int search_resolve(struct search *search, const char *name, struct search_name *ret, struct err *err) WARN_UNUSED;
 void search_name_release(struct search_name *name);
 
@@ -90,7 +90,7 @@ int search_stats(struct search *search, const char *index, struct search_stats *
 struct search_version {
 	int64_t seq_no, primary_term; /* -1: the document does not exist */
 };
-/* Realtime. NOT_FOUND is no error: *ret is NULL and the version says -1. */
+/* Realtime. A missing document is not an error: *ret is NULL and the version is -1. */
 int search_get(struct search *search, const char *index, const char *id, json_t **ret,
 	       struct search_version *ret_version, struct err *err) WARN_UNUSED;
 /* Writes only if the document still has this version (-1: does not exist); CONFLICT otherwise. */
@@ -101,18 +101,20 @@ int search_delete(struct search *search, const char *index, const char *id, stru
 
 /* --- Bulk
  * ---------------------------------------------------------------------------------------------------------------- */
-/* A writer with up to `concurrency` bulk requests under way. Bodies are sent when they reach max_bytes or max_actions,
- * or at bulk_flush. Answers are read item by item: 2xx done; 409 done (a newer version is there); 404 of a delete done;
- * 429, 503 and their kin: the item is sent again after a back-off (100 ms to 30 s, full jitter, Retry-After), and body
- * size and concurrency adapt (halved, and raised again step by step); another 5xx: the same, five times at most; 413:
- * halved for good; everything else: the item is rejected and goes to on_rejected. An item of 401 or 403, a missing
- * index, and a whole answer of 401, 403, 404 or 400 are errors: they say nothing about a document. A full disk (403,
- * cluster_block_exception) is push-back. Retrying ends when an action is retry_ms old, with TRANSIENT/SinkUnavailable:
- * the caller then derives the documents anew, so that nothing old is written late. After any error but CANCELLED the
- * writer repeats it for ever; free it.
+/* A writer with up to `concurrency` bulk requests in progress. Bodies are sent when they reach max_bytes or
+ * max_actions, or at bulk_flush. Responses are read item by item. 2xx: done. 409: done (the index has a newer version).
+ * 404 of a delete: done. 429, 503 and the like: the item is sent again after a back-off (100 ms to 30 s, full jitter,
+ * Retry-After), and body size and concurrency adapt (halved, then raised step by step). Another 5xx: the same, five
+ * times at most. 413: halved permanently. Everything else: the item is rejected and goes to on_rejected. An item of 401
+ * or 403, a missing index, and a whole answer of 401, 403, 404 or 400 are errors: they are not about a document. A full
+ * disk (403, cluster_block_exception) is push-back. Retrying ends with TRANSIENT/SinkUnavailable at the first failed
+ * attempt that finds the body retry_ms old, counted from its first action. The caller then builds the documents again,
+ * so that nothing old is written late. The age is only checked when an attempt fails, so the last one may start later
+ * than that, by the back-off (30 s) or by all of a Retry-After, which has no cap here, and it may take another 60 s.
+ * After any error but CANCELLED every call returns the same error; free the writer.
  *
- * The engine forgets a deleted document's version after index.gc_deletes (60 s by default). Set it above retry_ms on
- * indices that are written here, so that an old write that waited cannot bring a deleted document back.
+ * The engine forgets a deleted document's version after index.gc_deletes (60 s by default). Set it well above retry_ms,
+ * so that a late write cannot restore a deleted document.
  *
  * Memory: concurrency + 1 bodies of max_bytes (one of them may hold a single larger document). */
 struct bulk;
@@ -149,7 +151,7 @@ struct bulk_stats {
 };
 
 struct bulk *bulk_new(struct search *search, const struct bulk_options *options);
-/* Drops what was not sent; cancels what is under way. */
+/* Drops what was not sent; cancels the requests in progress. */
 void bulk_free(struct bulk *bulk);
 CLEANUP(struct bulk, bulk_free);
 
@@ -160,15 +162,15 @@ struct bulk_action {
 	const char *routing;  /* or NULL */
 	const char *pipeline; /* of ingest, for documents; or NULL */
 	uint64_t version;     /* external, > 0 */
-	const char *document; /* NULL: a delete. Raw line breaks become spaces on the way */
+	const char *document; /* NULL: a delete. Raw line breaks become spaces */
 	size_t document_len;
 };
-/* Copies the action into the current body. May wait for a free slot. An id of no or above 512 bytes and a document
+/* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
  * above max_document are rejected as items. */
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;
 /* Sends what is left and waits until every action is done. */
 int bulk_flush(struct bulk *bulk, struct err *err) WARN_UNUSED;
-/* Lets transfers make progress without waiting; with none under way, a body that is not full is sent as it is. */
+/* Lets transfers make progress without waiting; if none is in progress, a body that is not full is sent as it is. */
 int bulk_send(struct bulk *bulk, struct err *err) WARN_UNUSED;
 const struct bulk_stats *bulk_stats(const struct bulk *bulk);
 

@@ -10,10 +10,10 @@ struct search {
 	struct http_target *target;
 	bool (*cancelled)(void *user);
 	void *user;
-	int64_t timeout_ms; /* of one request that is no bulk */
+	int64_t timeout_ms; /* of one request that is not a bulk request */
 };
 
-/* An answer of any status; root is NULL when the body is no JSON. */
+/* An answer of any status; root is NULL if the body is not JSON. */
 struct search_answer {
 	struct http_response response;
 	json_t *root;

@@ -1,9 +1,9 @@
-/* A small HTTP server (libwebsockets) in a thread of its own: health, metrics, JSON.
+/* A small HTTP server (libwebsockets) in its own thread: health, metrics, JSON.
  *
- * Handlers run in the server's thread and must only touch what is published for other threads. Requests with a body,
- * unknown paths and other methods than GET and HEAD are answered 405 or 404. A client that is slow, silent or one of
- * too many (128) takes nothing from the others: responses are written as clients read them, and who does not go on for
- * 10 seconds is dropped. Speaks HTTP/1.0 and 1.1. libwebsockets' own logging is turned off, for the whole process.
+ * Handlers run in the server's thread and may only use data that is published for other threads. Requests with a body,
+ * unknown paths and other methods than GET and HEAD are answered 405 or 404. Slow, silent or too many clients (above
+ * 128) do not affect the others: responses are written as clients read them, and a client that makes no progress for 10
+ * seconds is dropped. Supports HTTP/1.0 and 1.1. libwebsockets' own logging is turned off, for the whole process.
  */
 #ifndef PGSYNC_WEB_WEB_H
 #define PGSYNC_WEB_WEB_H
@@ -20,8 +20,8 @@ struct web_response {
 	struct strbuf body;       /* at most 16 MiB */
 };
 
-/* query: what follows the '?', percent-decoded, "" when nothing does. The response's body is empty and capped; when the
- * handler overflows it, the client is answered 500. */
+/* query: the text after the '?', percent-decoded, or "". The response's body is empty and capped; if the handler
+ * overflows it, the client gets a 500. */
 typedef void web_handler(void *user, const char *query, struct web_response *response);
 
 struct web_route {
@@ -31,14 +31,14 @@ struct web_route {
 };
 
 /* listen: "ADDRESS:PORT", "[::1]:PORT" or ":PORT" (all addresses); port 0 takes a free one. routes: n, copied.
- * ADDRESS is numeric. Errors: INVALID (listen is malformed, or no address of this machine), CONFLICT (the address is in
- * use), DENIED (a privileged port), TRANSIENT. */
+ * ADDRESS is numeric. Errors: INVALID (listen is malformed, or not an address of this machine), CONFLICT (the address
+ * is in use), DENIED (a privileged port), TRANSIENT. */
 int web_start(const char *listen, const struct web_route *routes, size_t n, struct web **ret,
 	      struct err *err) WARN_UNUSED;
 /* Stops the thread and waits for it. */
 void web_stop(struct web *web);
 CLEANUP(struct web, web_stop);
-/* The port that is listened on. */
+/* The port that the server listens on. */
 int web_port(const struct web *web);
 
 #endif
