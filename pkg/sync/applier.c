@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/views_int.h"
+#include "source/views.h"
 #include "sync/writer_int.h"
 
 struct applier {
@@ -87,7 +87,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 	}
 	if (!any)
 		return 0;
-	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(m, a->pg, plans, err) < 0)
+	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(a->pg, m->plans, m->n_plans, plans, err) < 0)
 		return -1;
 	/* What else is visible now may have come after the refreshing. */
 	return begin_visible(a, batch, &later, err);

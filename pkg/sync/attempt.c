@@ -12,7 +12,7 @@ void attempt_end(struct attempt *at)
 	model_release(&at->model);
 	checkpoint_release(&at->cp);
 	at->cp = (struct checkpoint){0};
-	pg_close(TAKE_PTR(at->pg));
+	pg_close(TAKE_PTR(at->source.pg));
 	search_free(TAKE_PTR(at->sink.search));
 	connector_release(&at->connector);
 }

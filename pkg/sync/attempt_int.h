@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
 #include "sink/sink.h"
+#include "source/source.h"
 #include "sync/connector_int.h"
 #include "sync/model_int.h"
 #include "sync/run_int.h"
@@ -27,8 +28,8 @@ struct attempt {
 	struct run *run;
 	struct carryover *past;
 	struct connector connector;
-	struct pg *pg;
-	struct sink sink; /* sink.search is NULL until it is connected */
+	struct source source; /* source.pg is NULL until it is connected */
+	struct sink sink;     /* sink.search is NULL until it is connected */
 	struct checkpoint cp;
 	struct model model;
 };

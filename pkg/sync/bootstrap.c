@@ -161,7 +161,7 @@ static int plan_some(struct bootstrap *b, struct attempt *at, bool views, struct
 		struct checkpoint_index *index = attempt_index(at, i);
 
 		if (!index->complete && at->model.plans[i]->root_is_view == views &&
-		    plan_index(b, at->pg, i, index, err) < 0)
+		    plan_index(b, at->source.pg, i, index, err) < 0)
 			return -1;
 	}
 	return 0;

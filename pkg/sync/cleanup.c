@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
+#include "source/identity.h"
 #include "sync/attempt_int.h"
 
 static bool owned(const struct attempt *at)
@@ -20,85 +21,18 @@ static int drop_source(struct attempt *at, struct err *err)
 {
 	const struct spec_source *source = &at->run->spec->source;
 
-	if (at->run->spec->delete_slot == SPEC_DELETE && pg_slot_drop(at->pg, source->slot_name, err) < 0)
+	if (at->run->spec->delete_slot == SPEC_DELETE && pg_slot_drop(at->source.pg, source->slot_name, err) < 0)
 		return err_wrap(err, "dropping replication slot \"%s\"", source->slot_name);
 	if (at->run->spec->delete_publication == SPEC_DELETE &&
-	    pg_publication_drop(at->pg, source->publication_name, err) < 0)
+	    pg_publication_drop(at->source.pg, source->publication_name, err) < 0)
 		return err_wrap(err, "dropping publication \"%s\"", source->publication_name);
 	return 0;
-}
-
-static char *identity_sql(const struct checkpoint_identity *identity)
-{
-	struct strbuf sb;
-
-	strbuf_init(&sb, 1024);
-	strbuf_adds(&sb, "ALTER TABLE ");
-	pg_quote_table(&sb, identity->schema, identity->table);
-	strbuf_adds(&sb, " REPLICA IDENTITY ");
-	switch (identity->replica_identity) {
-	case 'f':
-		strbuf_adds(&sb, "FULL");
-		break;
-	case 'n':
-		strbuf_adds(&sb, "NOTHING");
-		break;
-	case 'i':
-		strbuf_adds(&sb, "USING INDEX ");
-		pg_quote_ident(&sb, identity->identity_index);
-		break;
-	default:
-		strbuf_adds(&sb, "DEFAULT");
-	}
-	return strbuf_detach(&sb);
-}
-
-/* Somebody else streams the table, and may need the old values that the identity of now puts into the WAL. */
-static int is_published_elsewhere(struct attempt *at, const struct checkpoint_identity *identity, bool *ret,
-				  struct err *err)
-{
-	static const char sql[] =
-		"SELECT FROM pg_publication_tables WHERE pubname <> $2 AND (schemaname, tablename) IN (SELECT "
-		"n.nspname, "
-		"c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN"
-		" (to_regclass($1), pg_partition_root(to_regclass($1)))) LIMIT 1";
-	_cleanup_(pg_result_freep) struct pg_result *found = NULL;
-	_cleanup_(strbuf_release) struct strbuf table;
-
-	strbuf_init(&table, 1024);
-	pg_quote_table(&table, identity->schema, identity->table);
-	if (pg_query(at->pg, sql, (const char *const[]){table.data, at->run->spec->source.publication_name}, 2, &found,
-		     err) < 0)
-		return -1;
-	*ret = pg_n_rows(found) > 0;
-	return 0;
-}
-
-static int restore_identity(struct attempt *at, const struct checkpoint_identity *identity, struct err *err)
-{
-	static const char *const gone[] = {"42P01", "3F000", "42704"};
-	_cleanup_free_ char *sql = identity_sql(identity);
-	bool elsewhere;
-
-	if (is_published_elsewhere(at, identity, &elsewhere, err) < 0)
-		return err_wrap(err, "looking for other publications of %s.%s", identity->schema, identity->table);
-	if (elsewhere) {
-		log_info("sync", "another publication has the table, leaving its replica identity",
-			 KV_STR("table", identity->table), KV_STR("restore", sql));
-		return 0;
-	}
-	if (pg_exec(at->pg, sql, err) == 0)
-		return 0;
-	for (size_t g = 0; g < ARRAY_SIZE(gone); g++)
-		if (!strcmp(err->sqlstate, gone[g]))
-			return 0;
-	return err_wrap(err, "restoring the replica identity (%s)", sql);
 }
 
 static int restore_identities(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->cp.n_identities; i++)
-		if (restore_identity(at, &at->cp.identities[i], err) < 0)
+		if (identity_restore(&at->source, &at->cp.identities[i], err) < 0)
 			return -1;
 	return 0;
 }
@@ -165,9 +99,9 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 			 KV_STR("slot", at->run->spec->source.slot_name));
 		return 0;
 	}
-	if (at->pg && !derived && drop_source(at, err) < 0)
+	if (at->source.pg && !derived && drop_source(at, err) < 0)
 		return -1;
-	if (at->pg && restore_identities(at, err) < 0)
+	if (at->source.pg && restore_identities(at, err) < 0)
 		return -1;
 	return drop_sink(at, err);
 }
@@ -177,11 +111,12 @@ static int clean(struct attempt *at, void *user, struct err *err)
 	bool derived = !at->run->options->slot_name_given;
 
 	UNUSED(user);
-	if (connector_pg(&at->connector, CONNECTOR_UNLIMITED, "cleanup", &at->pg, err) < 0 && !source_is_gone(err))
+	if (connector_source(&at->connector, CONNECTOR_UNLIMITED, "cleanup", &at->source, err) < 0 &&
+	    !source_is_gone(err))
 		return nothing_was_made(at) ? 0 : err_wrap(err, "source");
 	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
 	 */
-	if (at->pg && derived && drop_source(at, err) < 0)
+	if (at->source.pg && derived && drop_source(at, err) < 0)
 		return -1;
 	return clean_sink(at, derived, err);
 }

@@ -114,6 +114,22 @@ int connector_search(struct connector *c, struct search **ret, struct err *err)
 	return search_new(c->target, is_cancelled, c, ret, err);
 }
 
+int connector_source(const struct connector *c, enum connector_limit limit, const char *purpose, struct source *ret,
+		     struct err *err)
+{
+	const struct spec_source *source = &c->run->spec->source;
+
+	*ret = (struct source){
+		.slot = source->slot_name,
+		.publication = source->publication_name,
+		.user = source->user,
+		.database = source->database,
+		.verify_identities = source->replica_identity == SPEC_IDENTITY_VERIFY,
+		.failover = source->failover,
+	};
+	return connector_pg(c, limit, purpose, &ret->pg, err);
+}
+
 int connector_sink(struct connector *c, struct sink *ret, struct err *err)
 {
 	const struct spec *spec = c->run->spec;

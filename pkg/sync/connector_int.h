@@ -13,6 +13,7 @@
 #include "postgres/pg.h"
 #include "search/search.h"
 #include "sink/sink.h"
+#include "source/source.h"
 
 struct http_target;
 struct run;
@@ -39,7 +40,9 @@ int connector_pg(const struct connector *c, enum connector_limit limit, const ch
 /* A walsender. */
 int connector_replication(const struct connector *c, struct pg **ret, struct err *err) WARN_UNUSED;
 int connector_search(struct connector *c, struct search **ret, struct err *err) WARN_UNUSED;
-/* The context of a thread, with a connection that the caller frees (ret->search). */
+/* The contexts of a thread, with a connection that the caller closes (ret->pg, ret->search). */
+int connector_source(const struct connector *c, enum connector_limit limit, const char *purpose, struct source *ret,
+		     struct err *err) WARN_UNUSED;
 int connector_sink(struct connector *c, struct sink *ret, struct err *err) WARN_UNUSED;
 
 /* Ends every wait of the attempt. */

@@ -74,7 +74,7 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 	struct pg_slot slot;
 	struct report_stream report = {.slot = source->slot_name, .publication = source->publication_name};
 
-	if (pg_slot_read(h->attempt->pg, source->slot_name, &slot, err) < 0)
+	if (pg_slot_read(h->attempt->source.pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
 	report.confirmed_lsn = slot.confirmed_flush_lsn;

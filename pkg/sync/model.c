@@ -3,7 +3,54 @@
 
 #include <stdlib.h>
 
-#include "sync/partitions_int.h"
+#include "sync/compile_int.h"
+#include "sync/resync_int.h"
+
+static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
+{
+	strbuf_adds(sb, first ? "; LOCK TABLE " : ", ");
+	pg_quote_table(sb, table->schema, table->name);
+}
+
+/* The statement that opens the snapshot documents are read in. TRUNCATE and rewrites are not MVCC-safe: the locks come
+ * before the snapshot, so that a table is never seen emptied by a transaction whose commit the snapshot does not
+ * contain. A view's lock is one of the tables that it reads. A materialized view takes none, and needs none: refreshing
+ * it never makes it older. */
+static char *snapshot_sql(const struct model *m)
+{
+	struct strbuf sb;
+	bool first = true;
+
+	strbuf_init(&sb, 1024 * 1024);
+	strbuf_adds(&sb, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+	for (size_t i = 0; i < m->tables.n; i++, first = false)
+		add_lock(&sb, m->tables.items[i].table, first);
+	for (size_t p = 0; p < m->n_plans; p++) {
+		for (size_t i = 0; i < m->plans[p]->n_views; i++) {
+			if (m->plans[p]->views[i].view->kind != 'v')
+				continue;
+			add_lock(&sb, m->plans[p]->views[i].view, first);
+			first = false;
+		}
+	}
+	if (!first)
+		strbuf_adds(&sb, " IN ACCESS SHARE MODE");
+	return strbuf_detach(&sb);
+}
+
+void model_init_take(struct model *m, struct compilation *c)
+{
+	*m = (struct model){.catalog = TAKE_PTR(c->catalog),
+			    .plans = TAKE_PTR(c->plans),
+			    .n_plans = c->n_plans,
+			    .tables = c->tables,
+			    .concrete = xcalloc(c->n_plans, sizeof(char *)),
+			    .filled = xcalloc(c->n_plans, sizeof(uint64_t))};
+	c->n_plans = 0;
+	c->tables = (struct source_tables){0};
+	targets_init(&m->targets, m->plans, m->n_plans);
+	m->snapshot_sql = snapshot_sql(m);
+}
 
 void model_release(struct model *m)
 {
@@ -15,25 +62,8 @@ void model_release(struct model *m)
 	free(m->concrete);
 	free(m->filled);
 	free(m->snapshot_sql);
-	partition_resync_release(&m->resync);
+	source_tables_release(&m->tables);
+	resync_release(&m->resync);
 	catalog_free(m->catalog);
 	*m = (struct model){0};
-}
-
-const struct catalog_table **model_tables(const struct model *m, size_t *ret_n)
-{
-	const struct catalog_table **tables = xcalloc(m->catalog->n, sizeof(*tables));
-	size_t n = 0;
-
-	for (size_t c = 0; c < m->catalog->n; c++) {
-		bool used = false;
-
-		for (size_t p = 0; p < m->n_plans; p++)
-			for (size_t t = 0; m->plans[p] && t < m->plans[p]->n_tables; t++)
-				used = used || m->plans[p]->tables[t].table == &m->catalog->tables[c];
-		if (used)
-			tables[n++] = &m->catalog->tables[c];
-	}
-	*ret_n = n;
-	return tables;
 }

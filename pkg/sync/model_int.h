@@ -12,6 +12,7 @@
 #include "changes/collector.h"
 #include "document/document.h"
 #include "postgres/catalog.h"
+#include "source/source.h"
 
 /* A partition that was added: its rows are read as if they were inserted. */
 struct partition_scan {
@@ -19,7 +20,7 @@ struct partition_scan {
 	const struct catalog_part *part;
 };
 
-/* What has to be read because partitions came or went (partitions_int.h). */
+/* What has to be read because partitions came or went (resync_int.h). */
 struct partition_resync {
 	bool pending;
 	bool *all; /* for each plan: every root */
@@ -31,6 +32,7 @@ struct model {
 	struct catalog *catalog;
 	struct document_plan **plans; /* one for each document of the schema */
 	size_t n_plans;
+	struct source_tables tables; /* that the plans read */
 	struct targets targets;
 	char *snapshot_sql; /* opens the snapshot that documents are read in */
 	char **concrete;    /* for each plan, the index being written */
@@ -39,8 +41,10 @@ struct model {
 	struct partition_resync resync;
 };
 
+struct compilation;
+
+/* A model of the documents, all of which compiled; takes them out of the compilation. */
+void model_init_take(struct model *m, struct compilation *c);
 void model_release(struct model *m);
-/* The distinct tables of all plans, in the catalog's order; caller frees the array. */
-const struct catalog_table **model_tables(const struct model *m, size_t *ret_n);
 
 #endif

@@ -12,7 +12,6 @@
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
 #include "sync/situation_int.h"
-#include "sync/source_int.h"
 #include "sync/stream_int.h"
 
 enum {
@@ -126,7 +125,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 
 	for (size_t i = 0; i < catalog->n; i++)
 		names[i] = (struct catalog_name){.schema = catalog->tables[i].schema, .table = catalog->tables[i].name};
-	if (catalog_load(at->pg, names, catalog->n, &now, err) < 0)
+	if (catalog_load(at->source.pg, names, catalog->n, &now, err) < 0)
 		return -1;
 	if (!catalog_equal(now, catalog))
 		return MONITOR_AGAIN;
@@ -136,7 +135,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 	 * does not matter any more, but this session would go on reading every root for each change. */
 	if (m->progress.has_gaps && !m->progress.pending && m->progress.durable >= m->start_lsn)
 		return MONITOR_AGAIN;
-	if (source_still_published(at, &published, err) < 0)
+	if (source_still_published(&at->source, at->cp.publication_mark, &published, err) < 0)
 		return -1;
 	return published ? 0 : MONITOR_AGAIN;
 }
@@ -178,7 +177,8 @@ static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
 	m->due_ms[TASK_HEARTBEAT] = lsn ? now + HEARTBEAT_MS : INT64_MAX;
 	if (!lsn || m->progress.durable >= lsn || m->progress.pending)
 		return 0;
-	return pg_query(m->attempt->pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL, err);
+	return pg_query(m->attempt->source.pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL,
+			err);
 }
 
 /* An index too many is no reason to end the stream. */
@@ -234,7 +234,7 @@ static int catch_up(struct monitor *m, struct err *err)
 			index->completion_us = clock_wall_us();
 		index->complete = true;
 	}
-	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->pg, &m->live_after, err) < 0)
+	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->source.pg, &m->live_after, err) < 0)
 		return -1;
 	m->stage = CATCHING_UP;
 	report_copied(at);
@@ -423,7 +423,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
 	/* What a writer of an earlier attempt met does not apply to this one. */
 	report_pressure(&at->run->report, false, NULL);
-	if (pg_flush_lsn(at->pg, &m->start_lsn, err) < 0)
+	if (pg_flush_lsn(at->source.pg, &m->start_lsn, err) < 0)
 		return -1;
 	m->start_ms = clock_now_ms();
 	m->stage = at->cp.phase == CHECKPOINT_LIVE ? LIVE : COPYING;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sync/identity_int.h"
+#include "source/identity.h"
 #include "sync/reader_int.h"
 
 /* Blocks of an early chunk of a bootstrap. */
@@ -69,20 +69,16 @@ static int describe_one(struct pg *pg, const struct document_plan *plan, struct 
 
 static int add_identities(struct attempt *at, struct strbuf *out, struct err *err)
 {
-	size_t n;
-	_cleanup_free_ const struct catalog_table **tables = model_tables(&at->model, &n);
-	bool titled = false;
+	const struct source_tables *tables = &at->model.tables;
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
-
-		if (identity_find_gaps(&at->model, at->pg, tables[i], &gaps, err) < 0)
+	for (size_t i = 0; i < tables->n; i++)
+		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
 			return -1;
-		for (size_t g = 0; g < gaps.n; g++, titled = true)
-			strbuf_addf(out, "%s  %s\n",
-				    titled ? "" : "\nReplica identities to set (they are restored on deletion):\n",
-				    gaps.items[g].sql);
-	}
+	if (gaps.n)
+		strbuf_adds(out, "\nReplica identities to set (they are restored on deletion):\n");
+	for (size_t i = 0; i < gaps.n; i++)
+		strbuf_addf(out, "  %s\n", gaps.items[i].sql);
 	return 0;
 }
 

@@ -6,15 +6,78 @@
 #include "base/log.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
-#include "sync/partitions_int.h"
+#include "source/identity.h"
+#include "source/partitions.h"
+#include "source/views.h"
+#include "sync/resync_int.h"
 #include "sync/situation_int.h"
-#include "sync/source_int.h"
-#include "sync/views_int.h"
 
 static void replace(char **to, const char *from)
 {
 	free(*to);
 	*to = xstrdup_or_null(from);
+}
+
+/* --- the source --- */
+
+/* Replica identities and publication as the tables need them. The mark of the publication is set, not saved. */
+static int ensure_tables(struct attempt *at, struct err *err)
+{
+	const struct source_tables *tables = &at->model.tables;
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+
+	for (size_t i = 0; i < tables->n; i++)
+		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
+			return -1;
+	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
+		return -1;
+	if (identity_set(&at->source, &gaps, err) < 0)
+		return -1;
+	free(TAKE_PTR(at->cp.publication_mark));
+	return source_publish(&at->source, tables, &at->cp.publication_mark, err);
+}
+
+/* Waits for the transactions that are running now, as source_unfinished_transactions counts them. */
+static int wait_for_transactions(struct attempt *at, bool every, struct err *err)
+{
+	_cleanup_free_ char *noted = NULL;
+
+	if (source_note_transactions(&at->source, &noted, err) < 0)
+		return -1;
+	for (int64_t waited = 0;; waited += 50) {
+		_cleanup_free_ char *left = NULL;
+
+		if (source_unfinished_transactions(&at->source, noted, every, &left, err) < 0)
+			return -1;
+		if (!left)
+			return 0;
+		if (waited >= 2000 && waited % 1000 == 0) {
+			report_condition(
+				&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "WaitingForTransactions",
+				"transactions that are running since before the start must end first: %s", left);
+			run_publish(at->run);
+		}
+		if (connector_sleep(&at->connector, 50))
+			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
+	}
+}
+
+/* A new slot, in the place of the old one if `replace` is set. Its position goes into the checkpoint, which is not
+ * saved. Returns once a bootstrap may begin. */
+static int make_slot(struct attempt *at, struct pg *replication, bool replace, struct err *err)
+{
+	const struct source *source = &at->source;
+
+	if (replace && pg_slot_drop(source->pg, source->slot, err) < 0)
+		return err_wrap(err, "dropping the old replication slot");
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
+			 "creating replication slot \"%s\": transactions that are running now must end first",
+			 source->slot);
+	run_publish(at->run);
+	if (source_create_slot(source, replication, &at->cp.slot_lsn, err) < 0)
+		return -1;
+	at->cp.confirmed_lsn = at->cp.slot_lsn;
+	return wait_for_transactions(at, false, err);
 }
 
 /* --- generations --- */
@@ -44,9 +107,9 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
  * read from now on may carry it as its version. Whatever the stream repeats of it is older than the chunks. */
 static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
 {
-	if (pg_flush_lsn(at->pg, ret, err) < 0)
+	if (pg_flush_lsn(at->source.pg, ret, err) < 0)
 		return err_wrap(err, "reading the server's position");
-	return source_wait_for_transactions(at, false, err);
+	return wait_for_transactions(at, false, err);
 }
 
 /* Without a bootstrap the new index would stay empty, and take the place of one that is not. */
@@ -77,7 +140,7 @@ static int new_generations(struct attempt *at, uint64_t version, struct err *err
 		    begin_generation(at, i, index->live, version, err) < 0)
 			return -1;
 	}
-	partitions_adopt(&at->model, &at->cp);
+	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }
 
@@ -116,8 +179,8 @@ static int begin_anew(struct attempt *at, struct pg *replication, const struct s
 	log_info("sync", "starting from nothing", KV_STR("why", s->new_slot_why));
 	claim(at, s);
 	at->cp.phase = CHECKPOINT_PREPARING;
-	if (attempt_save(at, err) < 0 || source_ensure_tables(at, err) < 0 ||
-	    source_make_slot(at, replication, s->slot.state != PG_SLOT_ABSENT, err) < 0)
+	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0 ||
+	    make_slot(at, replication, s->slot.state != PG_SLOT_ABSENT, err) < 0)
 		return -1;
 	return new_generations(at, at->cp.slot_lsn, err);
 }
@@ -129,9 +192,9 @@ static int begin_anew(struct attempt *at, struct pg *replication, const struct s
 static int publish_more(struct attempt *at, struct err *err)
 {
 	replace(&at->cp.schema_hash, "");
-	if (attempt_save(at, err) < 0 || source_ensure_tables(at, err) < 0)
+	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0)
 		return -1;
-	return source_wait_for_transactions(at, true, err);
+	return wait_for_transactions(at, true, err);
 }
 
 static int rebuild(struct attempt *at, size_t plan, uint64_t version, struct err *err)
@@ -152,7 +215,7 @@ static int follow_losses(struct attempt *at, struct err *err)
 	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
 	uint64_t version = 0;
 
-	partitions_compare(&at->model, &at->cp, at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER ? NULL : gone);
+	resync_compare(&at->model, &at->cp, at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER ? NULL : gone);
 	for (size_t p = 0; p < at->model.n_plans; p++) {
 		bool truncated = at->past->truncated >> p & 1;
 
@@ -167,14 +230,14 @@ static int follow_losses(struct attempt *at, struct err *err)
 	}
 	targets_add_scans(&at->model.targets, at->model.resync.n_scans);
 	if (!at->model.resync.pending)
-		partitions_adopt(&at->model, &at->cp);
+		partitions_adopt(&at->model.tables, &at->cp);
 	return version ? attempt_save(at, err) : 0;
 }
 
 int prepare_resync_done(struct attempt *at, struct err *err)
 {
 	at->model.resync.pending = false;
-	partitions_adopt(&at->model, &at->cp);
+	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }
 
@@ -185,13 +248,13 @@ static int resume(struct attempt *at, const struct situation *s, struct err *err
 	bool lacks = situation_altered(at, s);
 	uint64_t version;
 
-	if (!lacks && source_lacks_tables(at, &lacks, err) < 0)
+	if (!lacks && source_lacks_tables(&at->source, &at->model.tables, &lacks, err) < 0)
 		return -1;
-	if ((lacks ? publish_more(at, err) : source_ensure_tables(at, err)) < 0)
+	if ((lacks ? publish_more(at, err) : ensure_tables(at, err)) < 0)
 		return -1;
 	if (!why && strcmp(at->cp.publication_mark, s->publication_mark) != 0) {
 		why = lacks ? "a table was added to the publication" : PUBLICATION_ALTERED;
-		if (!lacks && source_wait_for_transactions(at, true, err) < 0)
+		if (!lacks && wait_for_transactions(at, true, err) < 0)
 			return -1;
 	}
 	if (!why && !json_equal(at->cp.seen, s->seen)) {
@@ -293,7 +356,7 @@ static int fill_views(struct attempt *at, struct err *err)
 	/* The control connection's time-out is for small queries. */
 	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0
 		       ? -1
-		       : views_refresh(&at->model, pg, NULL, err);
+		       : views_refresh(pg, at->model.plans, at->model.n_plans, NULL, err);
 }
 
 int prepare(struct attempt *at, struct pg **ret, struct err *err)
@@ -336,7 +399,7 @@ static int check_filled(struct attempt *at, struct err *err)
 
 		if (generation_would_empty(&at->sink, index, &would_empty, err) < 0)
 			return -1;
-		if (would_empty && source_count_rows(at->pg, at->model.plans[i]->root, 1, &rows, err) < 0)
+		if (would_empty && source_count_rows(at->source.pg, at->model.plans[i]->root, 1, &rows, err) < 0)
 			return -1;
 		if (rows)
 			return refuse_empty(index, err);

@@ -93,27 +93,12 @@ void situation_release(struct situation *s)
 	json_decref(s->seen);
 }
 
-/* Who streams from the slot, as its session says: other PgSyncs name themselves there. Caller frees. */
-static char *slot_user(struct attempt *at, const struct situation *s)
-{
-	_cleanup_free_ char *pid = xasprintf("%d", s->slot.active_pid);
-	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-	struct err ignored;
-
-	if (s->slot.state != PG_SLOT_ACTIVE ||
-	    pg_query(at->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
-		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
-	    pg_n_rows(r) != 1)
-		return xstrdup("nobody now");
-	return xasprintf("\"%s\"", pg_value(r, 0, 0));
-}
-
 static int refuse_foreign(struct attempt *at, const struct situation *s, struct err *err)
 {
 	const char *slot = at->run->spec->source.slot_name;
 
 	if (at->cp.phase == CHECKPOINT_NEW && s->slot.state != PG_SLOT_ABSENT && at->run->options->slot_name_given) {
-		_cleanup_free_ char *who = slot_user(at, s);
+		_cleanup_free_ char *who = source_slot_user(&at->source, &s->slot);
 
 		return err_reason(
 			err, ERR_INVALID, "SlotInUse",
@@ -191,9 +176,9 @@ int situation_look(struct attempt *at, struct situation *s, struct err *err)
 {
 	if (checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
-	if (pg_slot_read(at->pg, at->run->spec->source.slot_name, &s->slot, err) < 0)
+	if (pg_slot_read(at->source.pg, at->run->spec->source.slot_name, &s->slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	if (pg_publication_mark(at->pg, at->run->spec->source.publication_name, &s->publication_mark, err) < 0)
+	if (pg_publication_mark(at->source.pg, at->run->spec->source.publication_name, &s->publication_mark, err) < 0)
 		return -1;
 	s->hash = built_from(at);
 	s->seen = all_seen(at);
@@ -212,7 +197,7 @@ int situation_take_slot(struct attempt *at, const struct situation *s, struct er
 				  at->run->spec->source.slot_name, s->slot.active_pid);
 	}
 	log_info("sync", "taking the slot from its old walsender", KV_I64("pid", s->slot.active_pid));
-	return pg_slot_release(at->pg, at->run->spec->source.slot_name, err);
+	return pg_slot_release(at->source.pg, at->run->spec->source.slot_name, err);
 }
 
 int situation_connect(struct attempt *at, struct situation *s, struct pg **ret, struct err *err)

@@ -86,7 +86,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 	if (check(at, err) < 0)
 		return -1;
 	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
-	    pg_flush_lsn(at->pg, &at->past->catch_up_to, err) < 0)
+	    pg_flush_lsn(at->source.pg, &at->past->catch_up_to, err) < 0)
 		return -1;
 	if (prepare(at, &replication, err) < 0)
 		return -1;
@@ -296,7 +296,7 @@ static int prepare_only(struct attempt *at, void *user, struct err *err)
 		return -1;
 	if (findings_failed(findings))
 		return 0;
-	if (pg_slot_read(at->pg, name, &slot, err) < 0)
+	if (pg_slot_read(at->source.pg, name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	if (slot.state == PG_SLOT_ACTIVE) {
 		findings_add(findings, FINDING_WARNING, "SlotActive", NULL,

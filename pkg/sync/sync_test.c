@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "sync/partitions_int.h"
+#include "sync/resync_int.h"
 
 /* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
  * index has to be rebuilt. */
@@ -23,7 +23,9 @@ static bool compare_parts(struct catalog_table *table, bool is_root, struct chec
 	used = (struct document_table){.table = table, .is_root = is_root};
 	catalog = (struct catalog){.tables = table, .n = 1};
 	*m = (struct model){.plans = only, .n_plans = 1, .catalog = &catalog};
-	partitions_compare(m, &cp, &rebuild);
+	source_tables_init(&m->tables, &catalog, only, 1);
+	resync_compare(m, &cp, &rebuild);
+	source_tables_release(&m->tables);
 	return rebuild;
 }
 
@@ -41,7 +43,7 @@ static void test_partitions_when_one_is_new_then_its_rows_are_read(void **state)
 	assert_false(m.resync.all[0]);
 	assert_int_equal(m.resync.n_scans, 1);
 	assert_ptr_equal(m.resync.scans[0].part, &parts[1]);
-	partition_resync_release(&m.resync);
+	resync_release(&m.resync);
 }
 
 static void test_partitions_when_one_is_gone_then_every_root_or_the_index_anew(void **state)
@@ -63,10 +65,10 @@ static void test_partitions_when_one_is_gone_then_every_root_or_the_index_anew(v
 		assert_false(compare_parts(&table, false, cases[i].known, cases[i].n, &m));
 		assert_true(m.resync.pending && m.resync.all[0]);
 		assert_int_equal(m.resync.n_scans, 0);
-		partition_resync_release(&m.resync);
+		resync_release(&m.resync);
 		assert_true(compare_parts(&table, true, cases[i].known, cases[i].n, &m));
 		assert_false(m.resync.pending);
-		partition_resync_release(&m.resync);
+		resync_release(&m.resync);
 	}
 }
 
@@ -82,7 +84,7 @@ static void test_partitions_when_as_known_then_nothing(void **state)
 	UNUSED(state);
 	assert_false(compare_parts(&table, true, known, 2, &m));
 	assert_false(m.resync.pending);
-	partition_resync_release(&m.resync);
+	resync_release(&m.resync);
 }
 
 int main(void)

@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "sink/purge.h"
-#include "sync/identity_int.h"
-#include "sync/source_int.h"
 
 enum {
 	PAGE_KEYS = 2000,       /* of one query */
@@ -412,12 +410,11 @@ static int scan_pages(struct writer *w, const struct partition_scan *scan, const
 
 static int scan(struct writer *w, const struct partition_scan *scan, struct err *err)
 {
-	_cleanup_free_ int *columns = NULL;
-	size_t n = identity_link_columns(w->model, scan->table, &columns);
-	struct pgoutput_relation relation = describe_columns(scan->table, columns, n);
+	const struct source_table *table = source_tables_find(&w->model->tables, scan->table->oid);
+	struct pgoutput_relation relation = describe_columns(scan->table, table->links, table->n_links);
 	int r = 0;
 
-	if (n) {
+	if (table->n_links) {
 		(void)collector_relation(w->scanner, &relation);
 		r = scan_pages(w, scan, &relation, err);
 	}

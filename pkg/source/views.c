@@ -1,10 +1,8 @@
 /* Materialized views in the tree. */
-#include "sync/views_int.h"
+#include "source/views.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 enum { SQL_BYTES = 1024 };
 
@@ -21,14 +19,15 @@ bool views_to_refresh(const struct document_plan *plan)
 	return false;
 }
 
-/* The plan with the smallest OID above `after` that is to be refreshed: views that read others come after these. */
-static const struct catalog_table *next_view(const struct model *m, const bool *plans, uint32_t after)
+/* The view with the smallest OID above `after` that is to be refreshed: views that read others come after these. */
+static const struct catalog_table *next_view(struct document_plan *const *plans, size_t n, const bool *marked,
+					     uint32_t after)
 {
 	const struct catalog_table *next = NULL;
 
-	for (size_t p = 0; p < m->n_plans; p++) {
-		for (size_t i = 0; (!plans || plans[p]) && i < m->plans[p]->n_views; i++) {
-			const struct document_view *view = &m->plans[p]->views[i];
+	for (size_t p = 0; p < n; p++) {
+		for (size_t i = 0; (!marked || marked[p]) && i < plans[p]->n_views; i++) {
+			const struct document_view *view = &plans[p]->views[i];
 
 			if (to_refresh(view) && view->view->oid > after && (!next || view->view->oid < next->oid))
 				next = view->view;
@@ -37,16 +36,21 @@ static const struct catalog_table *next_view(const struct model *m, const bool *
 	return next;
 }
 
-/* CONCURRENTLY lets others read meanwhile. It compares the rows, by a unique index. */
-static bool may_refresh_concurrently(const struct catalog_table *view)
+bool views_have_unique_index(const struct catalog_table *view)
 {
-	for (size_t i = 0; view->populated && i < view->n_indexes; i++) {
+	for (size_t i = 0; i < view->n_indexes; i++) {
 		const struct catalog_index *index = &view->indexes[i];
 
 		if (index->unique && index->immediate && index->valid && !index->partial && !index->expression)
 			return true;
 	}
 	return false;
+}
+
+/* CONCURRENTLY lets others read meanwhile. It compares the rows with those that the view contains. */
+static bool may_refresh_concurrently(const struct catalog_table *view)
+{
+	return view->populated && views_have_unique_index(view);
 }
 
 static int refresh(struct pg *pg, const struct catalog_table *view, struct err *err)
@@ -64,12 +68,12 @@ static int refresh(struct pg *pg, const struct catalog_table *view, struct err *
 	return r;
 }
 
-int views_refresh(const struct model *m, struct pg *pg, const bool *plans, struct err *err)
+int views_refresh(struct pg *pg, struct document_plan *const *plans, size_t n, const bool *marked, struct err *err)
 {
 	uint32_t after = 0;
 	const struct catalog_table *view;
 
-	while ((view = next_view(m, plans, after))) {
+	while ((view = next_view(plans, n, marked, after))) {
 		after = view->oid;
 		if (refresh(pg, view, err) < 0)
 			return -1;

@@ -1,0 +1,368 @@
+/* Checks of the server, of tables and of views. */
+#include "source/checks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "source/views.h"
+
+enum { OLDEST_SERVER = 140000, MAINTAIN_SERVER = 170000 };
+
+/* --- the server --- */
+
+static void check_version(const struct check_input *in, struct findings *f)
+{
+	if (in->server->version < OLDEST_SERVER)
+		findings_add(f, FINDING_ERROR, "VersionUnsupported", NULL,
+			     "PostgreSQL %d is too old: version 14 or later is needed", in->server->version / 10000);
+}
+
+static void check_wal_level(const struct check_input *in, struct findings *f)
+{
+	if (strcmp(in->server->wal_level, "logical") != 0)
+		findings_add(f, FINDING_ERROR, "WalLevelNotLogical", NULL,
+			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
+			     "restart the server",
+			     in->server->wal_level);
+}
+
+static void check_may_replicate(const struct check_input *in, struct findings *f)
+{
+	const char *role = in->server->role;
+
+	if (!in->server->may_replicate)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", role, role);
+}
+
+static void check_is_primary(const struct check_input *in, struct findings *f)
+{
+	if (in->server->is_standby)
+		findings_add(f, FINDING_ERROR, "ServerIsStandby", NULL,
+			     "the server is a standby: name the primary as the source");
+}
+
+static void check_may_publish(const struct check_input *in, struct findings *f)
+{
+	const char *role = in->server->role;
+
+	if (!in->server->has_publication && !in->server->may_create)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
+			     "\"%s\", or "
+			     "create it and name it in spec.source.replication.publicationName",
+			     role, in->source->publication, in->source->database, role);
+}
+
+static void check_free_slot(const struct check_input *in, struct findings *f)
+{
+	if (in->server->free_slots <= 0 && !in->server->has_slot)
+		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
+			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
+			     "(SELECT * FROM pg_replication_slots)");
+}
+
+/* If our slot exists, one of the senders in use may be our predecessor's. */
+static void check_free_sender(const struct check_input *in, struct findings *f)
+{
+	if (in->server->free_senders <= 0 && !in->server->has_slot)
+		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
+			     "all WAL senders of the server are in use: raise max_wal_senders");
+}
+
+/* --- tables --- */
+
+static void require_select(const struct check_input *in, bool can_select, const char *name, struct findings *f)
+{
+	if (!can_select)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", in->source->user, name,
+			     in->source->user);
+}
+
+static void check_may_read(const struct check_input *in, struct findings *f)
+{
+	require_select(in, in->table->can_select, in->name, f);
+}
+
+static void check_row_security(const struct check_input *in, struct findings *f)
+{
+	const struct catalog_table *table = in->table;
+
+	if (table->row_security && !in->server->bypasses_row_security && !table->is_owner)
+		findings_add(f, FINDING_ERROR, "RowSecurity", in->name,
+			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS", in->source->user);
+}
+
+static void check_overlap(const struct check_input *in, struct findings *f)
+{
+	if (in->overlaps)
+		findings_add(
+			f, FINDING_ERROR, "NotSupported", in->name,
+			"is a partition of a table that the schema reads too, and its changes are published as that "
+			"table's: read only one of them");
+}
+
+static void check_part(const struct check_input *in, const struct catalog_part *part, struct findings *f)
+{
+	_cleanup_free_ char *name = xasprintf("%s.%s", part->schema, part->name);
+
+	/* They are read one by one. */
+	require_select(in, part->can_select || !catalog_part_is_leaf(part), name, f);
+	if (part->kind == 'f')
+		findings_add(f, FINDING_ERROR, "NotSupported", name,
+			     "is a foreign table and a partition of %s: its changes are not in this server's WAL",
+			     in->name);
+	else if (part->persistence != 'p')
+		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
+			     "is an unlogged partition of %s: its changes are not in the WAL; ALTER TABLE %s "
+			     "SET LOGGED",
+			     in->name, name);
+}
+
+static void check_parts(const struct check_input *in, struct findings *f)
+{
+	for (size_t i = 0; i < in->table->n_parts; i++)
+		check_part(in, &in->table->parts[i], f);
+}
+
+static void check_new_parts(const struct check_input *in, struct findings *f)
+{
+	if (in->table->kind == 'p' && !catalog_primary_key(in->table))
+		findings_add(
+			f, FINDING_WARNING, "ReplicaIdentity", in->name,
+			"is partitioned and has no primary key: in a partition that is made later, Postgres refuses "
+			"UPDATE and DELETE until its replica identity is set (by pgsync within seconds, or by whoever "
+			"makes it: ALTER TABLE ... REPLICA IDENTITY FULL)");
+}
+
+/* From Postgres 18 on there are virtual columns, which are never in the WAL: so it refuses UPDATE and DELETE of a
+ * published table that has one where the identity is the whole row. */
+static void check_virtual_columns(const struct check_input *in, struct findings *f)
+{
+	const struct catalog_table *table = in->table;
+	bool full = table->replica_identity == 'f';
+
+	for (size_t i = 0; i < in->gaps->n; i++)
+		full = full || in->gaps->items[i].full;
+	for (size_t i = 0; full && i < table->n_columns; i++)
+		if (table->columns[i].is_virtual)
+			findings_add(
+				f, FINDING_ERROR, "ReplicaIdentity", in->name,
+				"its column `%s` is generated and virtual: Postgres refuses changes of a published "
+				"table that has one and the replica identity FULL, which its links to its parents "
+				"need; make the column STORED, or create a unique index on NOT NULL columns that "
+				"has the links among them, and name it in ALTER TABLE %s REPLICA IDENTITY USING INDEX",
+				table->columns[i].name, in->name);
+}
+
+static void check_identity(const struct check_input *in, struct findings *f)
+{
+	for (size_t i = 0; i < in->gaps->n; i++) {
+		const struct identity_gap *gap = &in->gaps->items[i];
+		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
+
+		if (in->source->verify_identities)
+			findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
+				     "its replica identity does not hold the columns that link it to its parents: run "
+				     "\"%s\"",
+				     gap->sql);
+		else if (!gap->is_owner)
+			findings_add(
+				f, FINDING_ERROR, "ReplicaIdentity", name,
+				"its replica identity does not hold the columns that link it to its parents, and role "
+				"\"%s\" does not own it: run \"%s\"",
+				in->source->user, gap->sql);
+	}
+}
+
+/* --- views --- */
+
+static void check_may_read_view(const struct check_input *in, struct findings *f)
+{
+	require_select(in, in->view->view->can_select, in->name, f);
+}
+
+static bool is_refreshed(const struct check_input *in)
+{
+	return in->view->view->kind == 'm' && in->view->followed;
+}
+
+static void check_may_refresh(const struct check_input *in, struct findings *f)
+{
+	const char *user = in->source->user;
+
+	if (!is_refreshed(in) || in->view->view->can_refresh)
+		return;
+	if (in->server->version >= MAINTAIN_SERVER)
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", in->name,
+			     "role \"%s\" may not refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, in->name, user);
+	else
+		findings_add(f, FINDING_ERROR, "PrivilegeMissing", in->name,
+			     "role \"%s\" may not refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user,
+			     in->name, user);
+}
+
+static void check_refresh_blocks(const struct check_input *in, struct findings *f)
+{
+	if (is_refreshed(in) && !views_have_unique_index(in->view->view))
+		findings_add(
+			f, FINDING_WARNING, "RefreshBlocks", in->name,
+			"has no unique index: others cannot read it while it is refreshed; create one (CREATE UNIQUE "
+			"INDEX CONCURRENTLY ON %s (...)), and it is refreshed CONCURRENTLY",
+			in->name);
+}
+
+static void check_is_populated(const struct check_input *in, struct findings *f)
+{
+	const struct catalog_table *view = in->view->view;
+
+	if (view->kind == 'm' && !in->view->followed && !view->populated)
+		findings_add(f, FINDING_ERROR, "ViewNotPopulated", in->name,
+			     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`", in->name);
+}
+
+/* --- all of them --- */
+
+static const struct check {
+	const char *name;
+	enum check_needs needs;
+	void (*fn)(const struct check_input *in, struct findings *f);
+} checks[] = {
+	{"server version", CHECK_NEEDS_SERVER, check_version},
+	{"wal_level", CHECK_NEEDS_SERVER, check_wal_level},
+	{"role may replicate", CHECK_NEEDS_SERVER, check_may_replicate},
+	{"server is a primary", CHECK_NEEDS_SERVER, check_is_primary},
+	{"role may publish", CHECK_NEEDS_SERVER, check_may_publish},
+	{"a slot is free", CHECK_NEEDS_SERVER, check_free_slot},
+	{"a sender is free", CHECK_NEEDS_SERVER, check_free_sender},
+	{"role may read", CHECK_NEEDS_TABLE, check_may_read},
+	{"row security", CHECK_NEEDS_TABLE, check_row_security},
+	{"read twice", CHECK_NEEDS_TABLE, check_overlap},
+	{"partitions", CHECK_NEEDS_TABLE, check_parts},
+	{"later partitions", CHECK_NEEDS_TABLE, check_new_parts},
+	{"virtual columns", CHECK_NEEDS_IDENTITY, check_virtual_columns},
+	{"replica identity", CHECK_NEEDS_IDENTITY, check_identity},
+	{"role may read view", CHECK_NEEDS_VIEW, check_may_read_view},
+	{"role may refresh", CHECK_NEEDS_VIEW, check_may_refresh},
+	{"refresh blocks readers", CHECK_NEEDS_VIEW, check_refresh_blocks},
+	{"view is populated", CHECK_NEEDS_VIEW, check_is_populated},
+};
+
+void checks_run(enum check_needs needs, const struct check_input *in, struct findings *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		size_t before = f->n;
+
+		if (checks[i].needs != needs)
+			continue;
+		checks[i].fn(in, f);
+		if (f->n > before)
+			log_debug("source", "check has findings", KV_STR("check", checks[i].name),
+				  KV_U64("findings", f->n - before));
+	}
+}
+
+/* --- reading, and running --- */
+
+int checks_read_server(const struct source *source, struct checks_server *ret, struct err *err)
+{
+	static const char sql[] =
+		"SELECT current_setting('wal_level'), r.rolname,"
+		" greatest(current_setting('max_replication_slots')::int - (SELECT count(*) FROM "
+		"pg_replication_slots), 0),"
+		" greatest(current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication), 0),"
+		" EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1),"
+		" EXISTS (SELECT FROM pg_publication WHERE pubname = $2),"
+		" r.rolsuper OR r.rolreplication OR (SELECT coalesce(bool_or(pg_has_role(g.oid, 'member')), false)"
+		"   FROM pg_roles g WHERE g.rolname IN ('rds_replication', 'cloudsqlreplica')),"
+		" r.rolsuper OR has_database_privilege(current_database(), 'CREATE'),"
+		" r.rolsuper OR r.rolbypassrls,"
+		" pg_is_in_recovery()"
+		" FROM pg_roles r WHERE r.rolname = current_user";
+	const char *const params[] = {source->slot, source->publication};
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(source->pg, sql, params, 2, &r, err) < 0)
+		return err_wrap(err, "reading the server's settings");
+	*ret = (struct checks_server){
+		.version = pg_server_version(source->pg),
+		.free_slots = (int64_t)pg_u64(r, 0, 2),
+		.free_senders = (int64_t)pg_u64(r, 0, 3),
+		.has_slot = pg_bool(r, 0, 4),
+		.has_publication = pg_bool(r, 0, 5),
+		.may_replicate = pg_bool(r, 0, 6),
+		.may_create = pg_bool(r, 0, 7),
+		.bypasses_row_security = pg_bool(r, 0, 8),
+		.is_standby = pg_bool(r, 0, 9),
+	};
+	(void)snprintf(ret->wal_level, sizeof(ret->wal_level), "%s", pg_value(r, 0, 0));
+	(void)snprintf(ret->role, sizeof(ret->role), "%s", pg_value(r, 0, 1));
+	return 0;
+}
+
+void checks_server(const struct source *source, const struct checks_server *server, struct findings *f)
+{
+	checks_run(CHECK_NEEDS_SERVER, &(struct check_input){.source = source, .server = server}, f);
+}
+
+/* Whether some document names the table. */
+static bool is_used(const struct checks_subject *s, const struct catalog_table *table)
+{
+	return s->named[table - s->catalog->tables] || source_tables_find(s->tables, table->oid);
+}
+
+static bool overlaps(const struct checks_subject *s, const struct catalog_table *table)
+{
+	const struct catalog_table *root =
+		table->partition_of ? catalog_find_oid(s->catalog, table->partition_of) : NULL;
+
+	return root && is_used(s, root);
+}
+
+static int check_table(struct check_input *in, const struct source_table *read, struct findings *f, struct err *err)
+{
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+
+	checks_run(CHECK_NEEDS_TABLE, in, f);
+	if (!read)
+		return 0;
+	if (identity_add_gaps(in->source, read, &gaps, err) < 0)
+		return err_wrap(err, "checking %s", in->name);
+	in->gaps = &gaps;
+	checks_run(CHECK_NEEDS_IDENTITY, in, f);
+	return 0;
+}
+
+int checks_tables(const struct source *source, const struct checks_server *server, const struct checks_subject *subject,
+		  struct findings *f, struct err *err)
+{
+	for (size_t i = 0; i < subject->catalog->n; i++) {
+		const struct catalog_table *table = &subject->catalog->tables[i];
+		_cleanup_free_ char *name = xasprintf("%s.%s", table->schema, table->name);
+		struct check_input in = {.source = source,
+					 .server = server,
+					 .table = table,
+					 .name = name,
+					 .overlaps = overlaps(subject, table)};
+
+		if (!catalog_is_view(table) && is_used(subject, table) &&
+		    check_table(&in, source_tables_find(subject->tables, table->oid), f, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void checks_views(const struct source *source, const struct checks_server *server, const struct document_view *views,
+		  size_t n, struct findings *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *name = xasprintf("%s.%s", views[i].view->schema, views[i].view->name);
+		const struct check_input in = {.source = source, .server = server, .name = name, .view = &views[i]};
+
+		checks_run(CHECK_NEEDS_VIEW, &in, f);
+	}
+}

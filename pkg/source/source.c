@@ -1,0 +1,187 @@
+/* Publication, slot, and the tables that documents read. */
+#include "source/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+enum { STATEMENT_BYTES = 1024, LIST_BYTES = 1024 * 1024 };
+
+/* --- the tables --- */
+
+/* Whether a plan reads the table; marks its link columns. */
+static bool mark_links(const struct document_plan *plan, const struct catalog_table *table, bool *marks)
+{
+	bool read = false;
+
+	for (size_t t = 0; t < plan->n_tables; t++) {
+		const struct document_table *used = &plan->tables[t];
+
+		if (used->table != table)
+			continue;
+		read = true;
+		for (size_t i = 0; i < used->n_link_columns; i++)
+			marks[used->link_columns[i]] = true;
+	}
+	return read;
+}
+
+static void add_table(struct source_tables *tables, const struct catalog_table *table, const bool *marks)
+{
+	struct source_table *to = &tables->items[tables->n++];
+
+	*to = (struct source_table){.table = table, .links = xcalloc(table->n_columns, sizeof(*to->links))};
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (marks[i])
+			to->links[to->n_links++] = (int)i;
+}
+
+void source_tables_init(struct source_tables *ret, const struct catalog *catalog, struct document_plan *const *plans,
+			size_t n_plans)
+{
+	*ret = (struct source_tables){.items = xcalloc(catalog->n, sizeof(*ret->items))};
+	for (size_t c = 0; c < catalog->n; c++) {
+		const struct catalog_table *table = &catalog->tables[c];
+		_cleanup_free_ bool *marks = xcalloc(table->n_columns, sizeof(*marks));
+		bool read = false;
+
+		for (size_t p = 0; p < n_plans; p++)
+			read = mark_links(plans[p], table, marks) || read;
+		if (read)
+			add_table(ret, table, marks);
+	}
+}
+
+void source_tables_release(struct source_tables *tables)
+{
+	for (size_t i = 0; i < tables->n; i++)
+		free(tables->items[i].links);
+	free(tables->items);
+	*tables = (struct source_tables){0};
+}
+
+const struct source_table *source_tables_find(const struct source_tables *tables, uint32_t oid)
+{
+	for (size_t i = 0; i < tables->n; i++)
+		if (tables->items[i].table->oid == oid)
+			return &tables->items[i];
+	return NULL;
+}
+
+/* --- the publication --- */
+
+int source_publish(const struct source *source, const struct source_tables *tables, char **ret_mark, struct err *err)
+{
+	_cleanup_free_ const struct catalog_table **list = xcalloc(tables->n, sizeof(*list));
+
+	for (size_t i = 0; i < tables->n; i++)
+		list[i] = tables->items[i].table;
+	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, err) < 0)
+		return -1;
+	return pg_publication_mark(source->pg, source->publication, ret_mark, err);
+}
+
+int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret, struct err *err)
+{
+	static const char sql[] = "SELECT count(*) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+				  " WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+	_cleanup_(strbuf_release) struct strbuf oids;
+
+	strbuf_init(&oids, LIST_BYTES);
+	for (size_t i = 0; i < tables->n; i++)
+		strbuf_addf(&oids, "%s%u", i ? "," : "{", tables->items[i].table->oid);
+	strbuf_addc(&oids, '}');
+	if (pg_query(source->pg, sql, (const char *const[]){source->publication, oids.data}, 2, &r, err) < 0)
+		return err_wrap(err, "reading the publication");
+	*ret = pg_u64(r, 0, 0) != tables->n;
+	return 0;
+}
+
+int source_still_published(const struct source *source, const char *mark, bool *ret, struct err *err)
+{
+	_cleanup_free_ char *now = NULL;
+
+	if (pg_publication_mark(source->pg, source->publication, &now, err) < 0)
+		return -1;
+	*ret = now && strcmp(now, mark) == 0;
+	return 0;
+}
+
+/* --- the slot --- */
+
+int source_create_slot(const struct source *source, struct pg *replication, uint64_t *ret_lsn, struct err *err)
+{
+	if (pg_slot_create(replication, source->slot, source->failover, ret_lsn, err) < 0)
+		return err_wrap(err, "creating replication slot \"%s\"", source->slot);
+	log_info("source", "replication slot created", KV_STR("slot", source->slot), KV_LSN("lsn", *ret_lsn));
+	return 0;
+}
+
+char *source_slot_user(const struct source *source, const struct pg_slot *slot)
+{
+	_cleanup_free_ char *pid = xasprintf("%d", slot->active_pid);
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+	struct err ignored;
+
+	if (slot->state != PG_SLOT_ACTIVE ||
+	    pg_query(source->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
+		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
+	    pg_n_rows(r) != 1)
+		return xstrdup("nobody now");
+	return xasprintf("\"%s\"", pg_value(r, 0, 0));
+}
+
+/* --- transactions and rows --- */
+
+int source_note_transactions(const struct source *source, char **ret, struct err *err)
+{
+	static const char sql[] = "SELECT coalesce(array_agg(x), '{}') FROM pg_snapshot_xip(pg_current_snapshot()) x";
+	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
+
+	if (pg_query(source->pg, sql, NULL, 0, &noted, err) < 0)
+		return err_wrap(err, "reading the running transactions");
+	*ret = xstrdup(pg_value(noted, 0, 0));
+	return 0;
+}
+
+int source_unfinished_transactions(const struct source *source, const char *noted, bool every, char **ret,
+				   struct err *err)
+{
+	static const char sql[] =
+		"SELECT count(*), coalesce(string_agg(coalesce('pid ' || a.pid || ' (' || coalesce(a.state, '?') || "
+		"')',"
+		"  (SELECT 'prepared transaction ' || p.gid FROM pg_prepared_xacts p WHERE p.transaction = x::xid), "
+		"'?'),"
+		"  ', '), '')"
+		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
+		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
+		"pg_current_snapshot())"
+		" AND pg_xact_status(x) = 'in progress'"
+		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
+		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
+		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))";
+	const char *const params[] = {noted, every ? "t" : "f"};
+	_cleanup_(pg_result_freep) struct pg_result *left = NULL;
+
+	if (pg_query(source->pg, sql, params, 2, &left, err) < 0)
+		return err_wrap(err, "waiting for running transactions");
+	*ret = strcmp(pg_value(left, 0, 0), "0") != 0 ? xstrdup(pg_value(left, 0, 1)) : NULL;
+	return 0;
+}
+
+int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret, struct err *err)
+{
+	_cleanup_(strbuf_release) struct strbuf sql;
+	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
+
+	strbuf_init(&sql, STATEMENT_BYTES);
+	strbuf_adds(&sql, "SELECT FROM ");
+	pg_quote_table(&sql, table->schema, table->name);
+	strbuf_addf(&sql, " LIMIT %d", most);
+	if (pg_query(pg, sql.data, NULL, 0, &rows, err) < 0)
+		return err_wrap(err, "counting the rows of %s.%s", table->schema, table->name);
+	*ret = pg_n_rows(rows);
+	return 0;
+}

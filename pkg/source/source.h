@@ -1,0 +1,85 @@
+/* What this PgSync owns in Postgres: publication and slot; and the tables that its documents read.
+ *
+ * A source belongs to one thread, as its connection does. It borrows everything.
+ */
+#ifndef PGSYNC_SOURCE_SOURCE_H
+#define PGSYNC_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "document/document.h"
+#include "postgres/catalog.h"
+#include "postgres/pg.h"
+#include "postgres/replication.h"
+
+struct source {
+	struct pg *pg;
+	const char *slot, *publication;
+	const char *user, *database; /* for messages */
+	bool verify_identities;      /* replica identities are only checked, not set */
+	bool failover;               /* the slot is to be synchronised to standbys */
+};
+
+/* --- the tables (pure) --- */
+
+/* A table that at least one document reads. */
+struct source_table {
+	const struct catalog_table *table;
+	/* The columns whose old values must be in the WAL, over all documents, ascending. */
+	int *links;
+	size_t n_links;
+};
+
+/* In the catalog's order. */
+struct source_tables {
+	struct source_table *items;
+	size_t n;
+};
+
+/* The tables of the plans. They borrow the catalog. */
+void source_tables_init(struct source_tables *ret, const struct catalog *catalog, struct document_plan *const *plans,
+			size_t n_plans);
+void source_tables_release(struct source_tables *tables);
+/* NULL: no document reads it. */
+const struct source_table *source_tables_find(const struct source_tables *tables, uint32_t oid);
+
+/* --- the publication --- */
+
+/* Makes the publication contain the tables, as pg_publication_ensure does. *ret_mark: what it is then; the caller
+ * frees it. */
+int source_publish(const struct source *source, const struct source_tables *tables, char **ret_mark,
+		   struct err *err) WARN_UNUSED;
+/* Whether the publication lacks one of the tables, or does not exist. */
+int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret,
+			struct err *err) WARN_UNUSED;
+/* Whether the publication exists and still has this mark. */
+int source_still_published(const struct source *source, const char *mark, bool *ret, struct err *err) WARN_UNUSED;
+
+/* --- the slot --- */
+
+/* Creates the slot on a replication connection; *ret_lsn: where it begins. */
+int source_create_slot(const struct source *source, struct pg *replication, uint64_t *ret_lsn,
+		       struct err *err) WARN_UNUSED;
+/* The application that streams from the slot, for messages: other PgSyncs name themselves there. Caller frees. */
+char *source_slot_user(const struct source *source, const struct pg_slot *slot);
+
+/* --- transactions and rows --- */
+
+/* Transactions whose commit is in the WAL before the slot's start, but which other sessions do not see yet, are in
+ * neither the stream nor an early chunk. So a bootstrap waits for those that may be there.
+ *
+ * Notes the transactions that are running now. Caller frees *ret. */
+int source_note_transactions(const struct source *source, char **ret, struct err *err) WARN_UNUSED;
+/* *ret: which of the noted transactions still have to be waited for, for people; NULL: none. Caller frees. Those whose
+ * session is seen to do something other than committing, and those that are prepared, commit later and are streamed:
+ * they count only with `every`. */
+int source_unfinished_transactions(const struct source *source, const char *noted, bool every, char **ret,
+				   struct err *err) WARN_UNUSED;
+/* How many rows the table has, counted up to `most`. */
+int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret,
+		      struct err *err) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,23 @@
+/* Materialized views in the tree: their rows are in no WAL. A change of a base table makes every root dirty
+ * (changes/collector.h), and before documents are read again, the views are refreshed.
+ */
+#ifndef PGSYNC_SOURCE_VIEWS_H
+#define PGSYNC_SOURCE_VIEWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "document/document.h"
+#include "postgres/pg.h"
+
+/* Whether the plan has materialized views that follow base tables. */
+bool views_to_refresh(const struct document_plan *plan);
+/* Whether the view has an index by which REFRESH ... CONCURRENTLY can compare rows. */
+bool views_have_unique_index(const struct catalog_table *view);
+/* Refreshes the views of the plans that are marked (NULL: of all), each once. Each refresh is a transaction: a snapshot
+ * that is taken later contains what the views' definitions gave by then. DENIED with the statement to run. */
+int views_refresh(struct pg *pg, struct document_plan *const *plans, size_t n, const bool *marked,
+		  struct err *err) WARN_UNUSED;
+
+#endif

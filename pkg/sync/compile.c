@@ -1,0 +1,117 @@
+/* Compiling the documents of a spec. */
+#include "sync/compile_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Every relation that some document names. Caller frees. */
+static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n)
+{
+	struct catalog_name *all = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < spec->n_documents; i++) {
+		size_t some_n;
+		_cleanup_free_ struct catalog_name *some = document_relations(spec->documents[i], &some_n);
+
+		all = xreallocarray(all, n + some_n + 1, sizeof(*all));
+		if (some_n)
+			memcpy(all + n, some, some_n * sizeof(*all));
+		n += some_n;
+	}
+	*ret_n = n;
+	return all;
+}
+
+static int load_expressions(const struct spec *spec, struct pg *pg, struct catalog *catalog, struct err *err)
+{
+	for (size_t i = 0; i < spec->n_documents; i++) {
+		size_t n;
+		_cleanup_free_ struct catalog_expression_name *names = document_expressions(spec->documents[i], &n);
+
+		if (catalog_load_expressions(pg, catalog, names, n, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Marks the tables of a document that did not compile. */
+static void mark_named(struct compilation *c, const struct schema_document *document)
+{
+	size_t n;
+	_cleanup_free_ struct catalog_name *names = document_relations(document, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct catalog_table *table = catalog_find(c->catalog, names[i].schema, names[i].table);
+
+		if (table)
+			c->named[table - c->catalog->tables] = true;
+	}
+}
+
+static void add_views(struct compilation *c, const struct schema_document *document)
+{
+	size_t n, known = c->n_views;
+	_cleanup_free_ struct document_view *views = document_views(document, c->catalog, &n);
+
+	c->views = xreallocarray(c->views, known + n + 1, sizeof(*c->views));
+	for (size_t i = 0; i < n; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < known; k++)
+			found = found || c->views[k].view == views[i].view;
+		if (!found)
+			c->views[c->n_views++] = views[i];
+	}
+}
+
+static void compile_all(struct compilation *c, const struct spec *spec, const struct document_names *known,
+			struct findings *f)
+{
+	for (size_t i = 0; i < spec->n_documents; i++) {
+		struct document_plan *plan =
+			document_compile(spec->documents[i], &spec->document_format, c->catalog, known, f);
+
+		if (plan)
+			c->plans[c->n_plans++] = plan;
+		else
+			mark_named(c, spec->documents[i]);
+		add_views(c, spec->documents[i]);
+	}
+	c->complete = c->n_plans == spec->n_documents;
+	source_tables_init(&c->tables, c->catalog, c->plans, c->n_plans);
+}
+
+int compile_documents(const struct spec *spec, struct pg *pg, struct compilation *ret, struct findings *f,
+		      struct err *err)
+{
+	_cleanup_(compilation_release) struct compilation c = {0};
+	size_t n, n_known = 0;
+	_cleanup_free_ struct catalog_name *names = all_relations(spec, &n);
+	struct document_names known;
+	char **tables = NULL;
+
+	if (catalog_load(pg, names, n, &c.catalog, err) < 0 || load_expressions(spec, pg, c.catalog, err) < 0 ||
+	    catalog_list(pg, names, n, &tables, &n_known, err) < 0)
+		return err_wrap(err, "reading the catalog");
+	known = (struct document_names){(const char *const *)tables, n_known};
+	c.plans = xcalloc(spec->n_documents, sizeof(struct document_plan *));
+	c.named = xcalloc(c.catalog->n, sizeof(*c.named));
+	compile_all(&c, spec, &known, f);
+	free_strings(tables, n_known);
+	*ret = c;
+	c = (struct compilation){0};
+	return 0;
+}
+
+void compilation_release(struct compilation *c)
+{
+	for (size_t i = 0; i < c->n_plans; i++)
+		document_plan_free(c->plans[i]);
+	free(c->plans);
+	free(c->named);
+	free(c->views);
+	source_tables_release(&c->tables);
+	catalog_free(c->catalog);
+	*c = (struct compilation){0};
+}

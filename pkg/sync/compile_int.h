@@ -1,0 +1,30 @@
+/* Compiling the documents of a spec against the catalog. Some may not compile: what is known of their tables and views
+ * is kept for the checks. */
+#ifndef PGSYNC_SYNC_COMPILE_INT_H
+#define PGSYNC_SYNC_COMPILE_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/findings.h"
+#include "document/document.h"
+#include "source/source.h"
+#include "spec/spec.h"
+
+struct compilation {
+	struct catalog *catalog;
+	struct document_plan **plans; /* of the documents that compiled, in the order of the schema */
+	size_t n_plans;
+	bool complete;               /* those are all documents */
+	struct source_tables tables; /* that the plans read */
+	bool *named;                 /* for each table of the catalog: a document that did not compile names it */
+	struct document_view *views; /* that the documents name, each once */
+	size_t n_views;
+};
+
+/* Reads the catalog and compiles. What is wrong with the documents goes into f. */
+int compile_documents(const struct spec *spec, struct pg *pg, struct compilation *ret, struct findings *f,
+		      struct err *err) WARN_UNUSED;
+void compilation_release(struct compilation *c);
+
+#endif

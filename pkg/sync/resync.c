@@ -1,0 +1,84 @@
+/* What partitions that came or went mean for the documents. */
+#include "sync/resync_int.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "source/partitions.h"
+
+/* Every root of the plan is read again, or its index rebuilt. */
+static void mark_plan(struct model *m, size_t p, const struct catalog_table *table, bool *rebuild)
+{
+	const struct document_plan *plan = m->plans[p];
+
+	for (size_t t = 0; t < plan->n_tables; t++) {
+		if (plan->tables[t].table != table)
+			continue;
+		/* Without a bootstrap nothing would fill a new index. */
+		if (plan->tables[t].is_root && rebuild)
+			rebuild[p] = true;
+		else
+			m->resync.all[p] = true;
+	}
+}
+
+static bool is_opaque(const struct document_plan *plan, const struct catalog_table *table)
+{
+	for (size_t i = 0; i < plan->n_paths; i++)
+		if (plan->paths[i].relation == table->oid && plan->paths[i].opaque)
+			return true;
+	return false;
+}
+
+static void add_scan(struct model *m, const struct catalog_table *table, const struct catalog_part *part)
+{
+	struct partition_resync *r = &m->resync;
+
+	for (size_t p = 0; p < m->n_plans; p++)
+		r->all[p] = r->all[p] || is_opaque(m->plans[p], table);
+	r->scans = xreallocarray(r->scans, r->n_scans + 1, sizeof(*r->scans));
+	r->scans[r->n_scans++] = (struct partition_scan){.table = table, .part = part};
+}
+
+static void compare_table(struct model *m, const struct checkpoint *cp, const struct catalog_table *table,
+			  bool *rebuild)
+{
+	size_t more = 0;
+
+	if (partitions_are_gone(cp, table)) {
+		log_info("sync", "partitions are gone or were emptied, reading again", KV_STR("table", table->name));
+		for (size_t p = 0; p < m->n_plans; p++)
+			mark_plan(m, p, table, rebuild);
+		return;
+	}
+	for (size_t i = 0; i < table->n_parts; i++) {
+		const struct catalog_part *part = &table->parts[i];
+
+		if (!partitions_is_new(cp, table, part))
+			continue;
+		add_scan(m, table, part);
+		more++;
+	}
+	if (more)
+		log_info("sync", "partitions were added, reading them", KV_STR("table", table->name),
+			 KV_U64("partitions", more));
+}
+
+void resync_compare(struct model *m, const struct checkpoint *cp, bool *rebuild)
+{
+	struct partition_resync *r = &m->resync;
+
+	r->all = xcalloc(m->n_plans, sizeof(*r->all));
+	for (size_t i = 0; i < m->tables.n; i++)
+		compare_table(m, cp, m->tables.items[i].table, rebuild);
+	r->pending = r->n_scans > 0;
+	for (size_t p = 0; p < m->n_plans; p++)
+		r->pending = r->pending || r->all[p];
+}
+
+void resync_release(struct partition_resync *resync)
+{
+	free(resync->all);
+	free(resync->scans);
+	*resync = (struct partition_resync){0};
+}
