@@ -1,0 +1,212 @@
+/* The recovery decision. */
+#include "sync/recovery_decide_int.h"
+
+#include <string.h>
+
+#include "json/json.h"
+
+static const char *const texts[] = {
+	[RECOVERY_NOTHING_WRONG] = "nothing is wrong",
+	[RECOVERY_NOTHING_SYNCED] = "nothing was synced yet",
+	[RECOVERY_NEVER_PREPARED] = "an earlier start did not get as far as a slot",
+	[RECOVERY_OTHER_SERVER] = "the server is another database cluster than the one that was synced",
+	[RECOVERY_OTHER_TIMELINE] = "the server's history changed (a failover or a restore: another timeline)",
+	[RECOVERY_WAL_BEHIND] = "the server's WAL position is behind what was already synced (a restored server)",
+	[RECOVERY_RESYNC_REQUESTED] = "spec.resyncNonce changed",
+	[RECOVERY_SLOT_GONE] = "the replication slot is gone",
+	[RECOVERY_WAL_LOST] = "the server dropped WAL that the replication slot needed",
+	[RECOVERY_PUBLICATION_GONE] = "the publication was dropped, and the slot's WAL cannot be decoded without it",
+	[RECOVERY_SCHEMA_CHANGED] = "the schema, or a table of it, changed",
+	[RECOVERY_ENUM_RENAMED] = "a value of an enum was renamed",
+	[RECOVERY_COLUMN_REWRITTEN] = "a column was altered, and its table rewritten",
+	[RECOVERY_PUBLICATION_ALTERED] = "the publication was altered",
+	[RECOVERY_TABLE_ADDED] = "a table was added to the publication",
+	[RECOVERY_INDEX_ADDED] = "an index was added",
+	[RECOVERY_SLOT_UNKNOWN] = "the replication slot is not this resource's",
+	[RECOVERY_SLOT_OF_ANOTHER] = "the replication slot belongs to another resource",
+	[RECOVERY_SLOT_NOT_PGOUTPUT] = "the replication slot is not a pgoutput slot of this database",
+	[RECOVERY_SLOT_TAKEN] = "another worker streams from the replication slot",
+	[RECOVERY_LOSS_NOT_ALLOWED] = "slotLostPolicy is Stall",
+	[RECOVERY_BOOTSTRAP_NEEDED] = "an index has to be rebuilt, and spec.bootstrap.policy is Never",
+};
+
+const char *recovery_cause_text(enum recovery_cause cause)
+{
+	return texts[cause];
+}
+
+static struct recovery_decision refuse(enum recovery_cause cause)
+{
+	return (struct recovery_decision){.action = RECOVERY_REFUSE, .cause = cause};
+}
+
+struct recovery_decision recovery_admit(const struct recovery_input *in)
+{
+	const struct checkpoint *cp = in->cp;
+	bool exists = in->slot.state != PG_SLOT_ABSENT;
+
+	if (cp->phase == CHECKPOINT_NEW && exists && in->slot_name_given)
+		return refuse(RECOVERY_SLOT_UNKNOWN);
+	if (cp->phase != CHECKPOINT_NEW && cp->owner_uid && in->uid && strcmp(cp->owner_uid, in->uid) != 0)
+		return refuse(RECOVERY_SLOT_OF_ANOTHER);
+	if (exists && !in->slot.logical_pgoutput)
+		return refuse(RECOVERY_SLOT_NOT_PGOUTPUT);
+	/* Our own last walsender may not have noticed yet that its connection is gone. */
+	if (in->slot.state == PG_SLOT_ACTIVE && in->streamed && in->slot.active_pid != in->walsender_pid)
+		return refuse(RECOVERY_SLOT_TAKEN);
+	return (struct recovery_decision){0};
+}
+
+/* Why neither slot nor history can be used. */
+static enum recovery_cause history_trouble(const struct recovery_input *in)
+{
+	const struct checkpoint *cp = in->cp;
+
+	if (cp->phase == CHECKPOINT_NEW)
+		return RECOVERY_NOTHING_SYNCED;
+	if (cp->phase == CHECKPOINT_PREPARING)
+		return RECOVERY_NEVER_PREPARED;
+	if (strcmp(cp->system_identifier, in->server.identifier) != 0)
+		return RECOVERY_OTHER_SERVER;
+	if (cp->timeline != in->server.timeline)
+		return RECOVERY_OTHER_TIMELINE;
+	if (in->slot.current_lsn < cp->confirmed_lsn)
+		return RECOVERY_WAL_BEHIND;
+	/* A new slot begins behind whatever this one cannot get past. */
+	if (cp->resync_nonce != in->resync_nonce)
+		return RECOVERY_RESYNC_REQUESTED;
+	if (in->slot.state == PG_SLOT_ABSENT)
+		return RECOVERY_SLOT_GONE;
+	if (in->slot.state == PG_SLOT_LOST)
+		return RECOVERY_WAL_LOST;
+	if (!in->publication || (cp->publication_mark && !pg_publication_same(in->publication, cp->publication_mark)))
+		return RECOVERY_PUBLICATION_GONE;
+	return RECOVERY_NOTHING_WRONG;
+}
+
+/* Some key of both objects has another value now. */
+static bool is_changed(const json_t *before, const json_t *now)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)now, key, value) {
+		const json_t *was = json_object_get(before, key);
+
+		if (was && !json_equal(was, value))
+			return true;
+	}
+	return false;
+}
+
+/* What changes a column's values also rewrites the table; either alone (a new default, VACUUM FULL) changes none. */
+static bool is_rewritten(const json_t *before, const json_t *now)
+{
+	const char *oid;
+	json_t *table;
+
+	json_object_foreach ((json_t *)now, oid, table) {
+		const json_t *was = json_object_get(before, oid);
+
+		if (was && jsonx_integer(was, "storage", 0) != jsonx_integer(table, "storage", 0) &&
+		    is_changed(json_object_get(was, "columns"), json_object_get(table, "columns")))
+			return true;
+	}
+	return false;
+}
+
+static bool publication_altered(const struct recovery_input *in)
+{
+	return in->cp->publication_mark && in->publication && strcmp(in->cp->publication_mark, in->publication) != 0;
+}
+
+/* Why every index has to be rebuilt, although slot and history are good. */
+static enum recovery_cause generation_trouble(const struct recovery_input *in)
+{
+	const json_t *was = in->cp->seen, *now = in->catalog;
+
+	if (strcmp(in->cp->schema_hash, in->fingerprint) != 0)
+		return RECOVERY_SCHEMA_CHANGED;
+	if (is_changed(json_object_get(was, "labels"), json_object_get(now, "labels")))
+		return RECOVERY_ENUM_RENAMED;
+	if (is_rewritten(json_object_get(was, "tables"), json_object_get(now, "tables")))
+		return RECOVERY_COLUMN_REWRITTEN;
+	if (publication_altered(in))
+		return RECOVERY_PUBLICATION_ALTERED;
+	for (size_t i = 0; i < in->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(in->cp, in->indices[i]);
+
+		if (!index || !index->generation)
+			return RECOVERY_INDEX_ADDED;
+	}
+	if (in->publication_after && strcmp(in->publication_after, in->publication) != 0)
+		return in->publication_lacks_tables ? RECOVERY_TABLE_ADDED : RECOVERY_PUBLICATION_ALTERED;
+	return RECOVERY_NOTHING_WRONG;
+}
+
+/* Without a bootstrap a new index would stay empty, and take the place of one that is not. */
+static struct recovery_decision apply_bootstrap_policy(const struct recovery_input *in, struct recovery_decision d)
+{
+	bool all = d.rebuild_all || d.action == RECOVERY_NEW_SLOT;
+
+	for (size_t i = 0; in->never_bootstrap && i < in->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(in->cp, in->indices[i]);
+		uint64_t bit = UINT64_C(1) << i;
+		/* The alias of an index that is gone went with it. */
+		bool live = index && (index->live || ((d.recreate & bit) && in->cp->phase == CHECKPOINT_LIVE));
+
+		if (!live || !(all || ((d.rebuild | d.recreate) & bit)))
+			continue;
+		d = refuse(RECOVERY_BOOTSTRAP_NEEDED);
+		d.plan = i;
+		return d;
+	}
+	return d;
+}
+
+static uint64_t misplaced_aliases(const struct recovery_input *in)
+{
+	uint64_t plans = 0;
+
+	for (size_t i = 0; in->cp->phase == CHECKPOINT_LIVE && i < in->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(in->cp, in->indices[i]);
+
+		if (index && index->live != index->generation)
+			plans |= UINT64_C(1) << i;
+	}
+	return plans;
+}
+
+static struct recovery_decision resume(const struct recovery_input *in)
+{
+	struct recovery_decision d = {
+		.cause = generation_trouble(in),
+		/* Also when the schema changed as well, or when an attempt was killed halfway through this. */
+		.patch_publication = publication_altered(in) || in->publication_lacks_tables,
+	};
+
+	d.rebuild_all = d.cause != RECOVERY_NOTHING_WRONG;
+	if (!d.rebuild_all) {
+		d.rebuild = in->truncated | in->partitions_gone;
+		d.recreate = in->missing & ~d.rebuild;
+		d.put_back = misplaced_aliases(in) & ~in->missing;
+		d.adopt_catalog = !json_equal(in->cp->seen, in->catalog);
+	}
+	return d;
+}
+
+struct recovery_decision recovery_decide(const struct recovery_input *in)
+{
+	enum recovery_cause loss = history_trouble(in);
+	bool first = in->cp->phase == CHECKPOINT_NEW || in->cp->phase == CHECKPOINT_PREPARING;
+	struct recovery_decision d;
+
+	if (loss == RECOVERY_NOTHING_WRONG)
+		return apply_bootstrap_policy(in, resume(in));
+	if (!first && in->stall_when_slot_lost && in->cp->resync_nonce == in->resync_nonce) {
+		d = refuse(RECOVERY_LOSS_NOT_ALLOWED);
+		d.loss = loss;
+		return d;
+	}
+	return apply_bootstrap_policy(in, (struct recovery_decision){.action = RECOVERY_NEW_SLOT, .cause = loss});
+}

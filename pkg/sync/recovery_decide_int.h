@@ -1,0 +1,102 @@
+/* The recovery decision (pure): what an attempt has found, and what follows for slot, publication and indices.
+ *
+ * Every attempt starts from durable state: the checkpoint, the replication slot, and the server. recovery.c looks at
+ * them, asks here what to do, and does it. Two questions, since only the owner of the slot may connect to it:
+ * recovery_admit before the slot is touched, recovery_decide with what the server says after that.
+ */
+#ifndef PGSYNC_SYNC_RECOVERY_DECIDE_INT_H
+#define PGSYNC_SYNC_RECOVERY_DECIDE_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "checkpoint/checkpoint.h"
+#include "postgres/replication.h"
+
+/* What was found. Everything is borrowed. Sets of plans are bits, as in struct carryover. */
+struct recovery_input {
+	const struct checkpoint *cp;
+	struct pg_slot slot;
+	struct pg_system server;       /* not yet known to recovery_admit */
+	const char *publication;       /* its fingerprint; NULL: there is none */
+	bool publication_lacks_tables; /* of the plans */
+	const char *publication_after; /* its fingerprint once it has what the plans need; NULL: not looked at yet */
+	const char *fingerprint;       /* of the schema and the catalog that the plans were made from */
+	const json_t *catalog;         /* as checkpoint.seen */
+
+	const char *const *indices; /* for each plan, its alias */
+	size_t n_plans;
+	uint64_t missing;         /* plans whose concrete index is gone, or is not ours */
+	uint64_t truncated;       /* plans whose root was emptied */
+	uint64_t partitions_gone; /* plans whose root lost partitions, or whose partitions were emptied */
+
+	/* the spec's policies, and what this run has done before */
+	const char *uid; /* of the resource, or NULL */
+	int64_t resync_nonce;
+	bool stall_when_slot_lost;
+	bool never_bootstrap;
+	bool slot_name_given; /* the slot's name is the user's choice: an unknown slot is not ours */
+	bool streamed;        /* an attempt of this run held the slot, */
+	int walsender_pid;    /* by this walsender */
+};
+
+enum recovery_action {
+	RECOVERY_RESUME = 0, /* the stream goes on from the slot; some indices may be rebuilt */
+	RECOVERY_NEW_SLOT, /* nothing of the slot or of its history can be used: a new slot, and every index rebuilt */
+	RECOVERY_REFUSE,   /* the user has to decide, or another worker has taken over */
+};
+
+/* Why. Texts: recovery_cause_text. */
+enum recovery_cause {
+	RECOVERY_NOTHING_WRONG = 0,
+	/* the history of the slot has ended: NEW_SLOT */
+	RECOVERY_NOTHING_SYNCED,
+	RECOVERY_NEVER_PREPARED,
+	RECOVERY_OTHER_SERVER,
+	RECOVERY_OTHER_TIMELINE,
+	RECOVERY_WAL_BEHIND,
+	RECOVERY_RESYNC_REQUESTED,
+	RECOVERY_SLOT_GONE,
+	RECOVERY_WAL_LOST,
+	RECOVERY_PUBLICATION_GONE,
+	/* the slot is good, the indices are not: RESUME with rebuild_all */
+	RECOVERY_SCHEMA_CHANGED,
+	RECOVERY_ENUM_RENAMED,
+	RECOVERY_COLUMN_REWRITTEN,
+	RECOVERY_PUBLICATION_ALTERED,
+	RECOVERY_TABLE_ADDED,
+	RECOVERY_INDEX_ADDED,
+	/* REFUSE */
+	RECOVERY_SLOT_UNKNOWN,      /* it exists, and is not this resource's */
+	RECOVERY_SLOT_OF_ANOTHER,   /* it belongs to another resource of the same name */
+	RECOVERY_SLOT_NOT_PGOUTPUT, /* of another plugin, or another database */
+	RECOVERY_SLOT_TAKEN,        /* another worker took it from this one */
+	RECOVERY_LOSS_NOT_ALLOWED,  /* NEW_SLOT is needed (`loss` says why), and the policy is to stall */
+	RECOVERY_BOOTSTRAP_NEEDED,  /* `plan` has to be rebuilt, and the policy is never to bootstrap */
+};
+
+struct recovery_decision {
+	enum recovery_action action;
+	enum recovery_cause cause;
+	enum recovery_cause loss; /* with RECOVERY_LOSS_NOT_ALLOWED */
+	size_t plan;              /* with RECOVERY_BOOTSTRAP_NEEDED */
+	/* with RESUME */
+	bool patch_publication; /* it lacks something; the stream held nothing of that so far */
+	bool rebuild_all;
+	uint64_t rebuild;   /* these plans, because rows are gone without an event */
+	uint64_t recreate;  /* these plans: the index is gone, another takes its place */
+	uint64_t put_back;  /* the aliases of these plans lead elsewhere */
+	bool adopt_catalog; /* nothing that matters changed: the checkpoint takes the catalog as it is now */
+};
+
+/* May this worker use the slot? REFUSE, or RESUME for yes. */
+struct recovery_decision recovery_admit(const struct recovery_input *in);
+/* What has to be done. First with publication_after NULL; the answer's patch_publication says how the publication is
+ * brought up to date. Then again with what it is after that. */
+struct recovery_decision recovery_decide(const struct recovery_input *in);
+
+/* "the replication slot is gone"; for logs and events. */
+const char *recovery_cause_text(enum recovery_cause cause);
+
+#endif
