@@ -53,15 +53,10 @@ struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan);
  * conditions; fails only when a side cannot be reached, and then says what the other one shows all the same. */
 int preflight(struct attempt *at, struct findings *findings, struct err *err) WARN_UNUSED;
 
-/* --- prepare.c --- */
-/* Brings replica identities, publication, slot, checkpoint and indices to where the stream can start: resumes what is
- * there, or begins a new generation. *ret is the connection for the stream. */
-int prepare(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSED;
-/* What model.resync asks for is durable. */
-int prepare_resync_done(struct attempt *at, struct err *err) WARN_UNUSED;
+/* --- go_live.c --- */
 /* After a bootstrap: settings as they should be, aliases moved. */
-int prepare_go_live(struct attempt *at, struct err *err) WARN_UNUSED;
-/* Deletes the generations that no alias leads to any more. */
-int prepare_collect_generations(struct attempt *at, struct err *err) WARN_UNUSED;
+int attempt_go_live(struct attempt *at, struct err *err) WARN_UNUSED;
+/* Deletes the generations that no alias points to any more. */
+int attempt_collect_generations(struct attempt *at, struct err *err) WARN_UNUSED;
 
 #endif

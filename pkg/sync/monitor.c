@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
-#include "sync/situation_int.h"
+#include "sync/recovery_int.h"
 #include "sync/stream_int.h"
 
 enum {
@@ -129,7 +129,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 		return -1;
 	if (!catalog_equal(now, catalog))
 		return MONITOR_AGAIN;
-	if (situation_see_storage(at, now) && attempt_save(at, err) < 0)
+	if (recovery_note_rewrites(&at->cp, now) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us it
 	 * does not matter any more, but this session would go on reading every root for each change. */
@@ -188,7 +188,7 @@ static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 
 	UNUSED(err);
 	m->due_ms[TASK_COLLECT] = INT64_MAX;
-	if (prepare_collect_generations(m->attempt, &why) == 0)
+	if (attempt_collect_generations(m->attempt, &why) == 0)
 		return 0;
 	log_warn("sync", "could not delete an old generation, retrying later", KV_ERR(&why));
 	m->due_ms[TASK_COLLECT] = now + COLLECT_AGAIN_MS;
@@ -248,7 +248,7 @@ static int go_live(struct monitor *m, struct err *err)
 {
 	struct attempt *at = m->attempt;
 
-	if (prepare_go_live(at, err) < 0)
+	if (attempt_go_live(at, err) < 0)
 		return -1;
 	m->stage = LIVE;
 	stream_set_live(m->stream);
@@ -278,7 +278,7 @@ static int advance(struct monitor *m, struct err *err)
 {
 	if (m->resyncing && m->progress.resync == STREAM_RESYNC_DONE) {
 		m->resyncing = false;
-		if (prepare_resync_done(m->attempt, err) < 0)
+		if (recovery_end_resync(m->attempt, err) < 0)
 			return -1;
 	}
 	if (m->stage == COPYING && advance_copy(m, err) < 0)
@@ -348,7 +348,7 @@ static bool wait_some(struct monitor *m)
 /* No later run would delete what this one leaves. */
 static int finish(struct monitor *m, struct err *err)
 {
-	if (m->due_ms[TASK_COLLECT] != INT64_MAX && prepare_collect_generations(m->attempt, err) < 0)
+	if (m->due_ms[TASK_COLLECT] != INT64_MAX && attempt_collect_generations(m->attempt, err) < 0)
 		return -1;
 	return MONITOR_CAUGHT_UP;
 }

@@ -139,9 +139,7 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 		if (!index || !index->generation)
 			return RECOVERY_INDEX_ADDED;
 	}
-	if (in->publication_after && strcmp(in->publication_after, in->publication) != 0)
-		return in->publication_lacks_tables ? RECOVERY_TABLE_ADDED : RECOVERY_PUBLICATION_ALTERED;
-	return RECOVERY_NOTHING_WRONG;
+	return in->publication_lacks_tables ? RECOVERY_TABLE_ADDED : RECOVERY_NOTHING_WRONG;
 }
 
 /* Without a bootstrap a new index would stay empty, and take the place of one that is not. */
@@ -209,4 +207,13 @@ struct recovery_decision recovery_decide(const struct recovery_input *in)
 		return d;
 	}
 	return apply_bootstrap_policy(in, (struct recovery_decision){.action = RECOVERY_NEW_SLOT, .cause = loss});
+}
+
+struct recovery_decision recovery_published(const struct recovery_input *in, struct recovery_decision first,
+					    const char *after)
+{
+	if (first.rebuild_all || strcmp(after, in->publication) == 0)
+		return first;
+	return apply_bootstrap_policy(
+		in, (struct recovery_decision){.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true});
 }

@@ -21,7 +21,6 @@ struct recovery_input {
 	struct pg_system server;       /* not yet known to recovery_admit */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
-	const char *publication_after; /* its fingerprint once it has what the plans need; NULL: not looked at yet */
 	const char *fingerprint;       /* of the schema and the catalog that the plans were made from */
 	const json_t *catalog;         /* as checkpoint.seen */
 
@@ -92,9 +91,12 @@ struct recovery_decision {
 
 /* May this worker use the slot? REFUSE, or RESUME for yes. */
 struct recovery_decision recovery_admit(const struct recovery_input *in);
-/* What has to be done. First with publication_after NULL; the answer's patch_publication says how the publication is
- * brought up to date. Then again with what it is after that. */
+/* What has to be done. */
 struct recovery_decision recovery_decide(const struct recovery_input *in);
+/* The same once the publication has what the plans need: if that changed it although nothing was known to be missing,
+ * every index has to be rebuilt. after: its fingerprint now. */
+struct recovery_decision recovery_published(const struct recovery_input *in, struct recovery_decision first,
+					    const char *after);
 
 /* "the replication slot is gone"; for logs and events. */
 const char *recovery_cause_text(enum recovery_cause cause);

@@ -209,7 +209,9 @@ static const struct {
 	{"publication altered",
 	 find_publication_altered,
 	 {.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true, .patch_publication = true}},
-	{"tables unpublished", find_tables_unpublished, {.patch_publication = true}},
+	{"tables unpublished",
+	 find_tables_unpublished,
+	 {.cause = RECOVERY_TABLE_ADDED, .rebuild_all = true, .patch_publication = true}},
 	{"index added", find_index_added, {.cause = RECOVERY_INDEX_ADDED, .rebuild_all = true}},
 	{"truncated", find_truncated, {.rebuild = 1}},
 	{"partitions gone", find_partitions_gone, {.rebuild = 2}},
@@ -348,25 +350,29 @@ static void test_decide_when_never_bootstrapping_then_no_live_index_is_replaced(
 	}
 }
 
-static void test_decide_when_the_publication_had_to_change_then_every_index_is_rebuilt(void **state)
+static void test_published_when_the_publication_had_to_change_then_every_index_is_rebuilt(void **state)
 {
-	struct recovery_decision d;
+	const struct recovery_decision altered = {.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true};
+	const struct recovery_decision refused = {.action = RECOVERY_REFUSE, .cause = RECOVERY_BOOTSTRAP_NEEDED};
+	struct recovery_decision first, d;
 	struct world w;
 
 	UNUSED(state);
 	setup(&w);
-	w.in.publication_after = publication_1;
-	d = recovery_decide(&w.in);
-	assert_decision("as it was", &d, &(struct recovery_decision){0});
-	w.in.publication_after = publication_1_altered;
-	d = recovery_decide(&w.in);
-	assert_decision("other options", &d,
-			&(struct recovery_decision){.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true});
-	w.in.publication_lacks_tables = true;
-	d = recovery_decide(&w.in);
-	assert_decision("more tables", &d,
-			&(struct recovery_decision){
-				.cause = RECOVERY_TABLE_ADDED, .rebuild_all = true, .patch_publication = true});
+	find_truncated(&w);
+	first = recovery_decide(&w.in);
+	d = recovery_published(&w.in, first, publication_1);
+	assert_decision("as it was", &d, &first);
+	d = recovery_published(&w.in, first, publication_1_altered);
+	assert_decision("altered", &d, &altered);
+	w.in.never_bootstrap = true;
+	d = recovery_published(&w.in, first, publication_1_altered);
+	assert_decision("never", &d, &refused);
+	w.in.never_bootstrap = false;
+	find_schema(&w);
+	first = recovery_decide(&w.in);
+	d = recovery_published(&w.in, first, publication_1_altered);
+	assert_decision("rebuilt anyway", &d, &first);
 	teardown(&w);
 }
 
@@ -446,7 +452,7 @@ int main(void)
 		cmocka_unit_test(test_decide_when_two_things_are_found_then_both_are_dealt_with),
 		cmocka_unit_test(test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for),
 		cmocka_unit_test(test_decide_when_never_bootstrapping_then_no_live_index_is_replaced),
-		cmocka_unit_test(test_decide_when_the_publication_had_to_change_then_every_index_is_rebuilt),
+		cmocka_unit_test(test_published_when_the_publication_had_to_change_then_every_index_is_rebuilt),
 		cmocka_unit_test(test_decide_when_a_bootstrap_was_interrupted_then_it_goes_on),
 		cmocka_unit_test(test_admit_when_the_slot_is_not_ours_then_refused),
 		cmocka_unit_test(test_admit_when_nothing_was_synced_then_a_slot_of_the_users_name_is_left_alone),

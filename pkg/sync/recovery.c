@@ -1,0 +1,573 @@
+/* Recovery: looking and doing. The decision is in recovery_decide.c. */
+#include "sync/recovery_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "sink/dead_letters.h"
+#include "sink/generations.h"
+#include "source/identity.h"
+#include "source/partitions.h"
+#include "source/views.h"
+#include "sync/recovery_decide_int.h"
+#include "sync/resync_int.h"
+#include "json/json.h"
+
+/* What recovery_input borrows. */
+struct found {
+	struct recovery_input in;
+	char *publication;
+	char *fingerprint;
+	json_t *catalog;
+	const char **indices;
+};
+
+static void found_release(struct found *f)
+{
+	free(f->publication);
+	free(f->fingerprint);
+	json_decref(f->catalog);
+	free(f->indices);
+}
+
+static void replace_text(char **to, const char *from)
+{
+	free(*to);
+	*to = xstrdup_or_null(from);
+}
+
+static bool has_plan(uint64_t plans, size_t plan)
+{
+	return plans >> plan & 1;
+}
+
+/* --- looking --- */
+
+/* What a generation is built from: the schema as written, the columns that it meets, and the definitions of views. */
+static char *model_fingerprint(const struct attempt *at)
+{
+	_cleanup_json_ json_t *parts = json_array();
+	char hash[JSONX_HASH_BYTES];
+
+	(void)json_array_append_new(parts, json_string(at->run->spec->schema_hash));
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct document_plan *plan = at->model.plans[i];
+
+		(void)json_array_append(parts, plan->index_body);
+		(void)json_array_append(parts, plan->fingerprint.columns);
+		for (size_t v = 0; v < plan->n_views; v++)
+			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
+	}
+	return xstrdup(jsonx_hash(parts, hash));
+}
+
+static json_t *model_catalog(const struct attempt *at)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		(void)json_object_update_recursive(all, at->model.plans[i]->fingerprint.catalog);
+	return all;
+}
+
+/* What can be seen before the slot is touched. */
+static int look(struct attempt *at, struct found *f, struct err *err)
+{
+	const struct spec *spec = at->run->spec;
+	struct recovery_input *in = &f->in;
+
+	if (checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
+		return err_wrap(err, "loading the checkpoint");
+	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	if (pg_publication_mark(at->source.pg, at->source.publication, &f->publication, err) < 0)
+		return -1;
+	f->fingerprint = model_fingerprint(at);
+	f->catalog = model_catalog(at);
+	f->indices = xcalloc(at->model.n_plans, sizeof(*f->indices));
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		f->indices[i] = at->model.plans[i]->document->index;
+	in->cp = &at->cp;
+	in->publication = f->publication;
+	in->fingerprint = f->fingerprint;
+	in->catalog = f->catalog;
+	in->indices = f->indices;
+	in->n_plans = at->model.n_plans;
+	in->truncated = at->past->truncated;
+	in->uid = spec->uid;
+	in->resync_nonce = spec->resync_nonce;
+	in->stall_when_slot_lost = spec->source.slot_lost == SPEC_SLOT_LOST_STALL;
+	in->never_bootstrap = spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	in->slot_name_given = at->run->options->slot_name_given;
+	in->streamed = at->past->streamed;
+	in->walsender_pid = at->past->walsender_pid;
+	return 0;
+}
+
+/* Aliases that belong to another resource are refused; those of ours tell which generation is live. */
+static int check_owners(struct attempt *at, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
+
+		if (generation_check_owner(&at->sink, index->name, &index->live, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int look_at_indices(struct attempt *at, struct recovery_input *in, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
+		_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
+		bool ours = true;
+
+		if (index->generation && generation_is_ours(&at->sink, concrete, &ours, err) < 0)
+			return -1;
+		if (!ours)
+			in->missing |= UINT64_C(1) << i;
+	}
+	return 0;
+}
+
+/* What only counts where there is a history: the tables of the publication, the partitions, the indices. */
+static int look_closer(struct attempt *at, struct recovery_input *in, struct err *err)
+{
+	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
+
+	if (source_lacks_tables(&at->source, &at->model.tables, &in->publication_lacks_tables, err) < 0 ||
+	    look_at_indices(at, in, err) < 0)
+		return -1;
+	resync_compare(&at->model, &at->cp, in->never_bootstrap ? NULL : gone);
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		in->partitions_gone |= (uint64_t)gone[i] << i;
+	return 0;
+}
+
+/* --- refusing --- */
+
+static int refuse_slot(struct attempt *at, const struct found *f, enum recovery_cause cause, struct err *err)
+{
+	const char *slot = at->source.slot;
+
+	if (cause == RECOVERY_SLOT_UNKNOWN) {
+		_cleanup_free_ char *who = source_slot_user(&at->source, &f->in.slot);
+
+		return err_reason(
+			err, ERR_INVALID, "SlotInUse",
+			"replication slot \"%s\" exists and is not this PgSync's (streaming from it: %s): choose "
+			"another spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
+			slot, who, slot);
+	}
+	if (cause == RECOVERY_SLOT_OF_ANOTHER)
+		return err_reason(err, ERR_INVALID, "SlotInUse",
+				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
+				  "another slot name",
+				  slot, at->cp.owner, at->cp.owner_uid);
+	return err_reason(err, ERR_INVALID, "SlotInUse",
+			  "replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name",
+			  slot, at->source.database);
+}
+
+static int refuse(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
+{
+	if (d->cause == RECOVERY_SLOT_TAKEN) {
+		at->past->fenced = true;
+		return err_reason(err, ERR_CONFLICT, "SlotTaken",
+				  "another worker streams from slot \"%s\" (server process %d)", at->source.slot,
+				  f->in.slot.active_pid);
+	}
+	if (d->cause == RECOVERY_LOSS_NOT_ALLOWED)
+		return err_reason(err, ERR_INVALID, "SlotLost",
+				  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or raise "
+				  "spec.resyncNonce, to rebuild the index",
+				  at->source.slot, recovery_cause_text(d->loss));
+	if (d->cause == RECOVERY_BOOTSTRAP_NEEDED)
+		return err_reason(err, ERR_INVALID, "BootstrapNeeded",
+				  "index \"%s\" has to be rebuilt, and spec.bootstrap.policy is Never: set it to "
+				  "IfNeeded, or restore what was changed",
+				  f->in.indices[d->plan]);
+	return refuse_slot(at, f, d->cause, err);
+}
+
+/* --- the source --- */
+
+/* Replica identities and publication as the tables need them. The mark of the publication is set, not saved. */
+static int ensure_tables(struct attempt *at, struct err *err)
+{
+	const struct source_tables *tables = &at->model.tables;
+	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+
+	for (size_t i = 0; i < tables->n; i++)
+		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
+			return -1;
+	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
+		return -1;
+	if (identity_set(&at->source, &gaps, err) < 0)
+		return -1;
+	free(TAKE_PTR(at->cp.publication_mark));
+	return source_publish(&at->source, tables, &at->cp.publication_mark, err);
+}
+
+/* Waits for the transactions that are running now, as source_unfinished_transactions counts them. */
+static int wait_for_transactions(struct attempt *at, bool every, struct err *err)
+{
+	_cleanup_free_ char *noted = NULL;
+
+	if (source_note_transactions(&at->source, &noted, err) < 0)
+		return -1;
+	for (int64_t waited = 0;; waited += 50) {
+		_cleanup_free_ char *left = NULL;
+
+		if (source_unfinished_transactions(&at->source, noted, every, &left, err) < 0)
+			return -1;
+		if (!left)
+			return 0;
+		if (waited >= 2000 && waited % 1000 == 0)
+			report_condition(
+				&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "WaitingForTransactions",
+				"transactions that are running since before the start must end first: %s", left);
+		if (connector_sleep(&at->connector, 50))
+			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
+	}
+}
+
+/* A new slot, in the place of the old one if `replace` is set. Its position goes into the checkpoint, which is not
+ * saved. Returns once a bootstrap may begin. */
+static int make_slot(struct attempt *at, struct pg *replication, bool replace, struct err *err)
+{
+	const struct source *source = &at->source;
+
+	if (replace && pg_slot_drop(source->pg, source->slot, err) < 0)
+		return err_wrap(err, "dropping the old replication slot");
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
+			 "creating replication slot \"%s\": transactions that are running now must end first",
+			 source->slot);
+	if (source_create_slot(source, replication, &at->cp.slot_lsn, err) < 0)
+		return -1;
+	at->cp.confirmed_lsn = at->cp.slot_lsn;
+	return wait_for_transactions(at, false, err);
+}
+
+/* The stream held nothing of a table (or of rows, or of a kind of change) that was not published: whatever was built
+ * then has to be rebuilt. That is durable before the publication changes, so that no failure in between makes it
+ * forgotten. And a transaction that was open when the table came in is in the stream only with what it does later: its
+ * end is waited for. */
+static int patch_publication(struct attempt *at, struct err *err)
+{
+	replace_text(&at->cp.schema_hash, "");
+	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0)
+		return -1;
+	return wait_for_transactions(at, true, err);
+}
+
+/* --- indices --- */
+
+/* A new, empty index above generation `after`; whatever was read up to `version` is in it, or will be. */
+static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint64_t version, struct err *err)
+{
+	struct checkpoint_index *index = attempt_index(at, plan);
+
+	if (generation_create(&at->sink, index->name, at->model.plans[plan]->index_body, after, &index->generation,
+			      err) < 0 ||
+	    dead_letters_begin(&at->sink, index->name, err) < 0)
+		return -1;
+	free(TAKE_PTR(index->ranges));
+	index->n_ranges = 0;
+	index->version = version;
+	index->complete = at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	index->emptied = false;
+	index->rows_total = 0;
+	index->start_us = clock_wall_us();
+	index->completion_us = 0;
+	at->cp.phase = CHECKPOINT_BOOTSTRAP;
+	return 0;
+}
+
+/* Where a generation that is begun now starts from: all of this history up to here is visible, so that a chunk which is
+ * read from now on may carry it as its version. Whatever the stream repeats of it is older than the chunks. */
+static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
+{
+	if (pg_flush_lsn(at->source.pg, ret, err) < 0)
+		return err_wrap(err, "reading the server's position");
+	return wait_for_transactions(at, false, err);
+}
+
+/* A new, empty index for every document; the old ones stay until the new are complete. */
+static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
+
+		if (generation_take_back(&at->sink, index->name, index->live, err) < 0 ||
+		    begin_generation(at, i, index->live, version, err) < 0)
+			return -1;
+	}
+	/* New generations are filled from the partitions as they are. */
+	resync_release(&at->model.resync);
+	partitions_adopt(&at->model.tables, &at->cp);
+	return attempt_save(at, err);
+}
+
+/* Rows are gone without an event of their own: the root was truncated, or partitions differ from those that the index
+ * was filled from. */
+static int rebuild_some(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
+{
+	uint64_t version;
+
+	if (!plans)
+		return 0;
+	if (read_base_version(at, &version, err) < 0)
+		return -1;
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		if (!has_plan(plans, i))
+			continue;
+		run_event(at->run, false, "ResyncStarted", "Resync", "rebuilding index \"%s\": %s", in->indices[i],
+			  has_plan(in->truncated, i) ? "its root was truncated, or changed without a replica identity"
+						     : "partitions of its root are gone or were emptied");
+		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
+			return -1;
+		attempt_index(at, i)->emptied = true;
+	}
+	return 0;
+}
+
+/* The index is gone. The new one has another number: if this run ends before that is saved, the next one still finds
+ * the index of the checkpoint missing, instead of an empty one of the same name. */
+static int recreate(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
+		uint64_t confirmed = in->slot.confirmed_flush_lsn;
+
+		if (!has_plan(plans, i))
+			continue;
+		log_warn("sync", "the index is gone, rebuilding it", KV_STR("index", index->name),
+			 KV_I64("generation", index->generation));
+		if (begin_generation(at, i, index->generation, index->version > confirmed ? index->version : confirmed,
+				     err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- doing --- */
+
+static void take_catalog(struct checkpoint *cp, const struct found *f)
+{
+	json_decref(cp->seen);
+	cp->seen = json_incref(f->catalog);
+}
+
+static void claim(struct attempt *at, const struct found *f)
+{
+	struct checkpoint *cp = &at->cp;
+
+	replace_text(&cp->owner, at->run->owner);
+	replace_text(&cp->owner_uid, at->run->spec->uid);
+	replace_text(&cp->slot, at->source.slot);
+	replace_text(&cp->publication, at->source.publication);
+	replace_text(&cp->system_identifier, f->in.server.identifier);
+	replace_text(&cp->schema_hash, f->fingerprint);
+	take_catalog(cp, f);
+	cp->timeline = f->in.server.timeline;
+	cp->resync_nonce = at->run->spec->resync_nonce;
+}
+
+static int start_over(struct attempt *at, struct pg *replication, const struct found *f, enum recovery_cause cause,
+		      struct err *err)
+{
+	const char *why = recovery_cause_text(cause);
+
+	if (cause != RECOVERY_NOTHING_SYNCED && cause != RECOVERY_NEVER_PREPARED)
+		run_event(at->run, true, "ResyncStarted", "Resync", "rebuilding the index: %s", why);
+	log_info("sync", "starting a full copy", KV_STR("why", why));
+	claim(at, f);
+	at->cp.phase = CHECKPOINT_PREPARING;
+	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0 ||
+	    make_slot(at, replication, f->in.slot.state != PG_SLOT_ABSENT, err) < 0)
+		return -1;
+	return rebuild_all(at, at->cp.slot_lsn, err);
+}
+
+static int rebuild_every_index(struct attempt *at, const struct found *f, enum recovery_cause cause, struct err *err)
+{
+	const char *why = recovery_cause_text(cause);
+	uint64_t version;
+
+	log_info("sync", "building a new generation", KV_STR("why", why));
+	run_event(at->run, false, "ResyncStarted", "Resync", "rebuilding the index: %s", why);
+	claim(at, f);
+	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
+}
+
+/* Nothing, or something of single indices. */
+static int resume_indices(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
+{
+	if (rebuild_some(at, &f->in, d->rebuild, err) < 0 || recreate(at, &f->in, d->recreate, err) < 0)
+		return -1;
+	/* An alias is put back like after a bootstrap. */
+	if (d->put_back)
+		at->cp.phase = CHECKPOINT_BOOTSTRAP;
+	if (d->adopt_catalog)
+		take_catalog(&at->cp, f);
+	targets_add_scans(&at->model.targets, at->model.resync.n_scans);
+	if (!at->model.resync.pending)
+		partitions_adopt(&at->model.tables, &at->cp);
+	return d->rebuild || d->recreate || d->adopt_catalog ? attempt_save(at, err) : 0;
+}
+
+/* The slot is good. First the publication, then the indices. */
+static int resume(struct attempt *at, const struct found *f, const struct recovery_decision *first, struct err *err)
+{
+	struct recovery_decision d;
+
+	if ((first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err)) < 0)
+		return -1;
+	if (!at->cp.publication_mark)
+		return err_reason(err, ERR_TRANSIENT, "PublicationMissing",
+				  "publication \"%s\" was dropped while pgsync was starting", at->source.publication);
+	d = recovery_published(&f->in, *first, at->cp.publication_mark);
+	if (d.action == RECOVERY_REFUSE)
+		return refuse(at, f, &d, err);
+	if (d.rebuild_all && !first->rebuild_all && wait_for_transactions(at, true, err) < 0)
+		return -1;
+	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
+}
+
+/* Only now a walsender of our own: there is never more than one for a resource. */
+static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
+{
+	if (f->in.slot.state == PG_SLOT_ACTIVE) {
+		log_info("sync", "taking the slot from its old walsender", KV_I64("pid", f->in.slot.active_pid));
+		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0)
+			return -1;
+	}
+	if (connector_replication(&at->connector, ret, err) < 0)
+		return err_wrap(err, "replication connection");
+	if (pg_identify_system(*ret, &f->in.server, err) < 0)
+		return err_wrap(err, "reading the server's identity");
+	return 0;
+}
+
+static int recover(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
+{
+	struct recovery_decision d;
+
+	if (look(at, f, err) < 0)
+		return -1;
+	d = recovery_admit(&f->in);
+	if (d.action == RECOVERY_REFUSE)
+		return refuse(at, f, &d, err);
+	if (check_owners(at, err) < 0 || take_slot(at, f, ret, err) < 0 || look_closer(at, &f->in, err) < 0)
+		return -1;
+	d = recovery_decide(&f->in);
+	switch (d.action) {
+	case RECOVERY_REFUSE:
+		return refuse(at, f, &d, err);
+	case RECOVERY_NEW_SLOT:
+		return start_over(at, *ret, f, d.cause, err);
+	case RECOVERY_RESUME:
+		break;
+	}
+	return resume(at, f, &d, err);
+}
+
+/* --- the model, and what a bootstrap reads --- */
+
+static void complete_model(struct attempt *at)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct checkpoint_index *index = attempt_index(at, i);
+
+		free(at->model.concrete[i]);
+		at->model.concrete[i] = generation_name(index->name, index->generation);
+		at->model.filled[i] = index->version;
+	}
+}
+
+/* What is written from here on deletes the dead letter of its document. */
+static int count_dead_letters(struct attempt *at, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++)
+		if (dead_letters_count(&at->sink, &at->run->report, attempt_index(at, i)->name, err) < 0)
+			return -1;
+	dead_letters_set_condition(&at->run->report);
+	return 0;
+}
+
+static bool has_empty_view(const struct attempt *at)
+{
+	for (size_t p = 0; p < at->model.n_plans; p++)
+		for (size_t i = 0; i < at->model.plans[p]->n_views; i++)
+			if (at->model.plans[p]->views[i].view->kind == 'm' &&
+			    !at->model.plans[p]->views[i].view->populated)
+				return true;
+	return false;
+}
+
+static bool some_to_refresh(const struct attempt *at)
+{
+	for (size_t p = 0; p < at->model.n_plans; p++)
+		if (views_to_refresh(at->model.plans[p]))
+			return true;
+	return false;
+}
+
+/* What a bootstrap reads must hold every commit up to its generation's version. */
+static int fill_views(struct attempt *at, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *pg = NULL;
+
+	if ((at->cp.phase == CHECKPOINT_LIVE && !has_empty_view(at)) || !some_to_refresh(at))
+		return 0;
+	/* The control connection's time-out is for small queries. */
+	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0
+		       ? -1
+		       : views_refresh(pg, at->model.plans, at->model.n_plans, NULL, err);
+}
+
+int recovery_run(struct attempt *at, struct pg **ret, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *replication = NULL;
+	_cleanup_(found_release) struct found f = {0};
+
+	if (recover(at, &f, &replication, err) < 0)
+		return -1;
+	at->past->truncated = 0;
+	complete_model(at);
+	if (count_dead_letters(at, err) < 0 || fill_views(at, err) < 0)
+		return -1;
+	*ret = TAKE_PTR(replication);
+	return 0;
+}
+
+int recovery_end_resync(struct attempt *at, struct err *err)
+{
+	at->model.resync.pending = false;
+	partitions_adopt(&at->model.tables, &at->cp);
+	return attempt_save(at, err);
+}
+
+bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now)
+{
+	bool changed = false;
+	const char *oid;
+	json_t *table;
+
+	json_object_foreach (json_object_get(cp->seen, "tables"), oid, table) {
+		uint64_t number = 0;
+		const struct catalog_table *found =
+			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
+
+		if (!found || jsonx_integer(table, "storage", 0) == (int64_t)found->storage)
+			continue;
+		(void)json_object_set_new(table, "storage", json_integer((json_int_t)found->storage));
+		changed = true;
+	}
+	return changed;
+}
