@@ -25,7 +25,7 @@ static int say_failed(const struct compat_flags *flags, const struct compat *c, 
 	_cleanup_free_ char *message = import_place(&c->list[i], c->what, err->msg);
 
 	(void)fprintf(stderr, "%s: database %s: %s\n", compat_name(flags->command), database_of(c, i), message);
-	if (err->reason && !strcmp(err->reason, "IndexInUse") && !flags->adopt)
+	if (err->reason == REASON_INDEX_IN_USE && !flags->adopt)
 		(void)fprintf(
 			stderr,
 			"%s: here that is the option --adopt-existing-index: the index is served until the new one is "
@@ -48,9 +48,12 @@ static void on_report(void *user, const json_t *report)
 	size_t i;
 
 	UNUSED(user);
-	json_array_foreach (json_object_get(report, "conditions"), i, condition)
-		if (!strcmp(jsonx_string(condition, "reason", ""), "CreatingSlot"))
+	json_array_foreach (json_object_get(report, "conditions"), i, condition) {
+		enum reason reason;
+
+		if (reason_parse(jsonx_string(condition, "reason", ""), &reason) && reason == REASON_CREATING_SLOT)
 			(void)fprintf(stderr, "bootstrap: %s\n", jsonx_string(condition, "message", ""));
+	}
 }
 
 static int bootstrap_one(const struct compat_flags *flags, const struct compat *c, size_t i)
@@ -109,12 +112,12 @@ static size_t print_missing(const struct findings *f)
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n; i++) {
-		const char *message = f->items[i].message;
-		const char *statement = strstr(message, "CREATE INDEX");
+		const struct finding *item = &f->items[i];
 
-		if (strcmp(f->items[i].reason, "MissingIndex") != 0 || !statement)
+		if (item->reason != REASON_MISSING_INDEX || !item->statement)
 			continue;
-		(void)printf("-- %s: %.*s\n%s;\n", f->items[i].path, (int)strcspn(message, ";"), message, statement);
+		(void)printf("-- %s: %.*s\n%s;\n", item->path, (int)strcspn(item->message, ";"), item->message,
+			     item->statement);
 		n++;
 	}
 	return n;
@@ -301,10 +304,10 @@ static void check(const struct compat_flags *flags, const struct compat *c, stru
 	bool polling = import_env_bool(c->env, "POLLING", false, f);
 
 	if (wal && polling)
-		findings_add(f, FINDING_ERROR, "Usage", "POLLING",
+		findings_add(f, FINDING_ERROR, REASON_USAGE, "POLLING",
 			     "and WAL exclude one another: set one (both follow the WAL)");
 	if (flags->listen && c->n > 1)
-		findings_add(f, FINDING_ERROR, "Usage", "--listen",
+		findings_add(f, FINDING_ERROR, REASON_USAGE, "--listen",
 			     "serves one database, but %s has %zu: run one process for each", c->what, c->n);
 }
 
@@ -338,7 +341,7 @@ static void find_rest(struct compat *c, const struct findings *f)
 		options.source_only = true;
 		options.stop_fd = stop_fd_open(-1, &err);
 		if (options.stop_fd < 0 || sync_check(&options, &c->found[i], &err) < 0)
-			findings_add(&c->found[i], FINDING_ERROR, "NotChecked", NULL,
+			findings_add(&c->found[i], FINDING_ERROR, REASON_NOT_CHECKED, NULL,
 				     "what the database would show is not known: %s", err.msg);
 		close_fdp(&options.stop_fd);
 	}

@@ -23,7 +23,7 @@ static void add_head(struct strbuf *sb, const struct findings *notices)
 	for (size_t i = 0; i < notices->n; i++) {
 		const struct finding *item = &notices->items[i];
 
-		if (strcmp(item->reason, IMPORT_IGNORED) != 0)
+		if (item->reason != REASON_IGNORED)
 			continue;
 		if (!n++)
 			strbuf_adds(sb, "#\n# Not taken over:\n");
@@ -42,9 +42,8 @@ static void print_rest(const struct findings *notices)
 
 	findings_init(&rest);
 	for (size_t i = 0; i < notices->n; i++)
-		if (strcmp(notices->items[i].reason, IMPORT_IGNORED) != 0)
-			findings_add(&rest, notices->items[i].severity, notices->items[i].reason,
-				     notices->items[i].path, "%s", notices->items[i].message);
+		if (notices->items[i].reason != REASON_IGNORED)
+			findings_add_copy(&rest, &notices->items[i]);
 	print_findings(&rest);
 	findings_release(&rest);
 }

@@ -82,7 +82,7 @@ static void on_report(void *user, const json_t *report)
 }
 
 /* An event is dropped when the operator is not reading. */
-static void on_event(void *user, bool warning, const char *reason, const char *action, const char *note)
+static void on_event(void *user, bool warning, enum reason reason, const char *action, const char *note)
 {
 	struct output *o = user;
 
@@ -95,8 +95,8 @@ static void on_event(void *user, bool warning, const char *reason, const char *a
 
 static json_t *failed_condition(const char *type, const struct err *err)
 {
-	return json_pack("{s:s, s:s, s:s, s:o}", "type", type, "status", "False", "reason", err->reason, "message",
-			 jsonx_text(err->msg));
+	return json_pack("{s:s, s:s, s:s, s:o}", "type", type, "status", "False", "reason", reason_name(err->reason),
+			 "message", jsonx_text(err->msg));
 }
 
 /* Invalid input is reported like any other problem, and so becomes part of the status. */
@@ -118,7 +118,7 @@ static int clean_up(const struct sync_options *options, struct err *err)
 
 	send_line(options->user,
 		  protocol_encode_done(&(struct protocol_result){
-			  .ok = r == 0, .reason = err->reason ? err->reason : "Failed", .message = err->msg}));
+			  .ok = r == 0, .reason = err->reason ? err->reason : REASON_FAILED, .message = err->msg}));
 	return r;
 }
 

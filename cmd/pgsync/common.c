@@ -114,7 +114,7 @@ void print_findings(const struct findings *f)
 		const struct finding *item = &f->items[i];
 
 		(void)fprintf(stderr, "%s: %s%s%s (%s)\n", item->severity == FINDING_ERROR ? "error" : "warning",
-			      item->path, *item->path ? ": " : "", item->message, item->reason);
+			      item->path, *item->path ? ": " : "", item->message, reason_name(item->reason));
 	}
 }
 

@@ -162,7 +162,7 @@ static void usage_error(struct findings *f, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	findings_add(f, FINDING_ERROR, "Usage", NULL, "%s", text);
+	findings_add(f, FINDING_ERROR, REASON_USAGE, NULL, "%s", text);
 }
 
 static void say_unknown(enum compat_command command, const char *word, struct findings *f)

@@ -27,7 +27,7 @@ static int read_certificate(const char *path, char **ret, struct err *err)
 
 static void add_err(struct findings *f, const char *path, const struct err *err)
 {
-	findings_add(f, FINDING_ERROR, IMPORT_INVALID, path, "%s", err->msg);
+	findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, path, "%s", err->msg);
 }
 
 /* --- variables --- */
@@ -93,7 +93,7 @@ static void ask_password(struct import_env *env, struct findings *f)
 	if (n)
 		import_env_override(env, "PG_PASSWORD", password);
 	else
-		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--password", "no password was given");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, "--password", "no password was given");
 	explicit_bzero(password, sizeof(password));
 }
 
@@ -194,11 +194,11 @@ static char *name_of(const struct place *place)
 static void say_no_schema(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
 	if (import_env_get(c->env, "S3_SCHEMA_URL"))
-		findings_add(f, FINDING_ERROR, "Usage", "S3_SCHEMA_URL",
+		findings_add(f, FINDING_ERROR, REASON_USAGE, "S3_SCHEMA_URL",
 			     "S3 is not read: aws s3 cp \"$S3_SCHEMA_URL\" - | %s --config -",
 			     compat_name(flags->command));
 	else
-		findings_add(f, FINDING_ERROR, "Usage", NULL,
+		findings_add(f, FINDING_ERROR, REASON_USAGE, NULL,
 			     "no schema is given: --config FILE (or the variable SCHEMA), or --schema-url URL (or "
 			     "SCHEMA_URL)");
 }
@@ -228,7 +228,7 @@ void compat_move(const struct compat *c, size_t i, struct findings *to, struct f
 		_cleanup_free_ char *path = import_place(&c->list[i], c->what, item->path);
 		_cleanup_free_ char *message = import_place(&c->list[i], c->what, item->message);
 
-		findings_add(to, item->severity, item->reason, path, "%s", message);
+		findings_add_statement(to, item->severity, item->reason, path, item->statement, "%s", message);
 	}
 	findings_release(from);
 	findings_init(from);
@@ -269,7 +269,7 @@ void compat_gather(struct compat *c, struct findings *f)
 			const struct finding *item = &c->found[i].items[k];
 
 			if (!holes || !is_about_settings(item))
-				findings_add(&kept, item->severity, item->reason, item->path, "%s", item->message);
+				findings_add_copy(&kept, item);
 		}
 		compat_move(c, i, f, &kept);
 		findings_release(&kept);

@@ -47,7 +47,7 @@ static json_t *secret_values(const json_t *document, const char *name, struct fi
 		if (decoded)
 			(void)json_object_set_new(values, key, json_stringn(decoded, len));
 		else
-			findings_add(f, FINDING_ERROR, "InvalidSpec", NULL,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, NULL,
 				     "Secret %s: data.%s is not base64; use stringData for plain text", name, key);
 		free_secret(decoded);
 	}
@@ -70,11 +70,12 @@ static void take_document(json_t *document, struct input *in, struct findings *f
 	} else if (!strcmp(kind, "PgSync") && !in->resource) {
 		in->resource = json_incref(document);
 	} else if (!strcmp(kind, "PgSync")) {
-		findings_add(f, FINDING_ERROR, "InvalidSpec", NULL,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, NULL,
 			     "the file holds more than one PgSync (%s, %s): run one process for each",
 			     jsonx_string(in->resource, "metadata.name", ""), name);
 	} else if (!json_is_null(document)) {
-		findings_add(f, FINDING_WARNING, "Ignored", NULL, "a document of kind \"%s\" is passed over", kind);
+		findings_add(f, FINDING_WARNING, REASON_IGNORED, NULL, "a document of kind \"%s\" is passed over",
+			     kind);
 	}
 }
 

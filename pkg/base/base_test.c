@@ -184,6 +184,48 @@ static void test_backoff_when_repeated_then_grows_to_its_cap(void **state)
 	assert_true(backoff_next_ms(&b) <= 100);
 }
 
+static void test_reasons_then_each_has_a_word_that_leads_back_to_it(void **state)
+{
+	UNUSED(state);
+	assert_string_equal(reason_name(REASON_AUTH_FAILED), "AuthFailed");
+	assert_string_equal(reason_name(REASON_NONE), "Unspecified");
+	for (int i = 0; i < REASON_N; i++) {
+		enum reason back = REASON_N;
+
+		assert_true(reason_parse(reason_name((enum reason)i), &back));
+		/* Another one, if two had the same word. */
+		assert_int_equal(back, i);
+	}
+}
+
+static void test_reason_when_the_word_is_unknown_then_not_parsed(void **state)
+{
+	static const char *const words[] = {"", "authFailed", "AuthFailed ", "AuthFail", "Novelty"};
+	enum reason reason = REASON_N;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		assert_false(reason_parse(words[i], &reason));
+	assert_int_equal(reason, REASON_N);
+	assert_string_equal(reason_name(REASON_N), "Unspecified");
+}
+
+static void test_findings_when_copied_then_the_statement_is_too(void **state)
+{
+	_cleanup_(findings_release) struct findings f, copy;
+
+	UNUSED(state);
+	findings_init(&f);
+	findings_init(&copy);
+	findings_add_statement(&f, FINDING_WARNING, REASON_MISSING_INDEX, "spec", "CREATE INDEX", "slow: %s",
+			       "CREATE INDEX");
+	findings_add(&f, FINDING_WARNING, REASON_NOT_SUPPORTED, NULL, "no");
+	findings_copy(&copy, &f);
+	assert_string_equal(copy.items[0].statement, "CREATE INDEX");
+	assert_string_equal(copy.items[0].message, "slow: CREATE INDEX");
+	assert_null(copy.items[1].statement);
+}
+
 static void test_findings_when_several_then_joined_in_one_error(void **state)
 {
 	struct findings f;
@@ -192,12 +234,12 @@ static void test_findings_when_several_then_joined_in_one_error(void **state)
 	UNUSED(state);
 	findings_init(&f);
 	assert_int_equal(findings_err(&f, &err), 0);
-	findings_add(&f, FINDING_WARNING, "MissingIndex", NULL, "slow");
+	findings_add(&f, FINDING_WARNING, REASON_MISSING_INDEX, NULL, "slow");
 	assert_false(findings_failed(&f));
-	findings_add(&f, FINDING_ERROR, "UnknownColumn", "spec.a", "no column %d", 1);
-	findings_add(&f, FINDING_ERROR, "UnknownTable", NULL, "no table");
+	findings_add(&f, FINDING_ERROR, REASON_UNKNOWN_COLUMN, "spec.a", "no column %d", 1);
+	findings_add(&f, FINDING_ERROR, REASON_UNKNOWN_TABLE, NULL, "no table");
 	assert_int_equal(findings_err(&f, &err), -1);
-	assert_string_equal(err.reason, "UnknownColumn");
+	assert_string_equal(reason_name(err.reason), "UnknownColumn");
 	assert_string_equal(err.msg, "spec.a: no column 1; no table");
 	findings_release(&f);
 }
@@ -217,10 +259,10 @@ static void test_findings_when_they_do_not_fit_then_counted(void **state)
 	UNUSED(state);
 	findings_init(&f);
 	for (int i = 0; i < 40; i++)
-		findings_add(&f, FINDING_ERROR, "UnknownColumn", "spec", "no column %d", i);
+		findings_add(&f, FINDING_ERROR, REASON_UNKNOWN_COLUMN, "spec", "no column %d", i);
 	expect_summary(&f, 32 + 40, "spec: no column 0; spec: no column 1; and 38 more");
 	findings_release(&f);
-	findings_add(&f, FINDING_ERROR, "UnknownColumn", NULL, "no \xc3\xa4\xc3\xa4");
+	findings_add(&f, FINDING_ERROR, REASON_UNKNOWN_COLUMN, NULL, "no \xc3\xa4\xc3\xa4");
 	expect_summary(&f, 32 + 6, "no \xc3\xa4");
 	expect_summary(&f, 1000, "no \xc3\xa4\xc3\xa4");
 	findings_release(&f);
@@ -242,9 +284,9 @@ static void test_findings_when_an_error_is_at_a_path_within_or_above_then_they_c
 		_cleanup_(findings_release) struct findings f;
 
 		findings_init(&f);
-		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
+		findings_add(&f, FINDING_WARNING, REASON_INVALID_SPEC, "spec.source", "is odd");
 		assert_false(findings_any_about(&f, "spec.source"));
-		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is wrong");
+		findings_add(&f, FINDING_ERROR, REASON_INVALID_SPEC, rows[i].path, "is wrong");
 		assert_int_equal(findings_any_about(&f, "spec.source"), rows[i].concerns);
 	}
 }
@@ -268,11 +310,11 @@ static void test_err_wrap_then_kind_and_reason_stay(void **state)
 	struct err err;
 
 	UNUSED(state);
-	assert_int_equal(err_reason(&err, ERR_DENIED, "AuthFailed", "password of %s", "u"), -1);
+	assert_int_equal(err_reason(&err, ERR_DENIED, REASON_AUTH_FAILED, "password of %s", "u"), -1);
 	assert_int_equal(err_wrap(&err, "connecting"), -1);
 	assert_string_equal(err.msg, "connecting: password of u");
 	assert_int_equal(err.kind, ERR_DENIED);
-	assert_string_equal(err.reason, "AuthFailed");
+	assert_string_equal(reason_name(err.reason), "AuthFailed");
 }
 
 int main(void)
@@ -288,6 +330,9 @@ int main(void)
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),
 		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
+		cmocka_unit_test(test_reasons_then_each_has_a_word_that_leads_back_to_it),
+		cmocka_unit_test(test_reason_when_the_word_is_unknown_then_not_parsed),
+		cmocka_unit_test(test_findings_when_copied_then_the_statement_is_too),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
 		cmocka_unit_test(test_findings_when_they_do_not_fit_then_counted),
 		cmocka_unit_test(test_findings_when_an_error_is_at_a_path_within_or_above_then_they_concern_it),

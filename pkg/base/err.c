@@ -21,7 +21,7 @@ int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	return -1;
 }
 
-int err_reason(struct err *err, enum err_kind kind, const char *reason, const char *fmt, ...)
+int err_reason(struct err *err, enum err_kind kind, enum reason reason, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -3,14 +3,16 @@
  * A fallible function takes `struct err *err` last and returns 0, or a negative number with *err filled in. A positive
  * return value is a condition that the function's header documents; the caller handles it and never forwards it. The
  * value lives on the caller's stack, so there is nothing to free. Library code never logs an error that it returns; the
- * code that decides what to do about it logs it. Policy (retry, give up, which condition) follows from `kind`, never
- * from text.
+ * code that decides what to do about it logs it. Policy (retry, give up, which condition) follows from `kind` and
+ * `reason`, never from text.
  */
 #ifndef PGSYNC_BASE_ERR_H
 #define PGSYNC_BASE_ERR_H
 
 #include <stdarg.h>
 #include <stdint.h>
+
+#include "base/reason.h"
 
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -33,7 +35,7 @@ struct err {
 	enum err_kind kind;
 	int code;               /* errno or HTTP status, 0 when neither */
 	char sqlstate[6];       /* "" unless Postgres said so */
-	const char *reason;     /* CamelCase word for a condition (static string), or NULL */
+	enum reason reason;     /* of the condition that it becomes, or REASON_NONE */
 	int64_t retry_after_ms; /* what the other side asked for, 0 when it did not */
 	char msg[ERR_MSG_BYTES];
 };
@@ -42,8 +44,8 @@ struct err {
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap) PRINTF_LIKE(3, 0);
 
-/* As err_set, with the condition reason (a string literal). */
-int err_reason(struct err *err, enum err_kind kind, const char *reason, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* As err_set, with the reason of the condition that it becomes. */
+int err_reason(struct err *err, enum err_kind kind, enum reason reason, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* As err_set from an errno value: ": strerror" is appended, kind TRANSIENT. */
 int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);

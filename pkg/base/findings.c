@@ -22,23 +22,47 @@ void findings_release(struct findings *f)
 	for (size_t i = 0; i < f->n; i++) {
 		free(f->items[i].path);
 		free(f->items[i].message);
+		free(f->items[i].statement);
 	}
 	free(f->items);
 	findings_init(f);
 }
 
-void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
-		  const char *fmt, ...)
+static struct finding *add(struct findings *f, enum finding_severity severity, enum reason reason, const char *path)
 {
-	va_list ap;
 	struct finding *item;
 
 	ALLOC_GROW(f->items, f->n + 1, f->alloc);
 	item = &f->items[f->n++];
-	va_start(ap, fmt);
 	*item = (struct finding){.severity = severity, .reason = reason, .path = xstrdup(path ? path : "")};
+	return item;
+}
+
+void findings_add(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
+		  const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(f, severity, reason, path)->message = xvasprintf(fmt, ap);
+	va_end(ap);
+}
+
+void findings_add_statement(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
+			    const char *statement, const char *fmt, ...)
+{
+	struct finding *item = add(f, severity, reason, path);
+	va_list ap;
+
+	va_start(ap, fmt);
 	item->message = xvasprintf(fmt, ap);
 	va_end(ap);
+	item->statement = xstrdup_or_null(statement);
+}
+
+void findings_add_copy(struct findings *f, const struct finding *item)
+{
+	findings_add_statement(f, item->severity, item->reason, item->path, item->statement, "%s", item->message);
 }
 
 void findings_move(struct findings *f, struct findings *from)
@@ -62,8 +86,7 @@ static const struct finding *first_error(const struct findings *f)
 void findings_copy(struct findings *f, const struct findings *from)
 {
 	for (size_t i = 0; i < from->n; i++)
-		findings_add(f, from->items[i].severity, from->items[i].reason, from->items[i].path, "%s",
-			     from->items[i].message);
+		findings_add_copy(f, &from->items[i]);
 }
 
 bool findings_failed(const struct findings *f)

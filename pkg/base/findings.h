@@ -17,9 +17,10 @@ enum finding_severity {
 
 struct finding {
 	enum finding_severity severity;
-	const char *reason; /* CamelCase, a string literal: the condition's reason */
+	enum reason reason; /* of the condition */
 	char *path;         /* "spec.schema[0].nodes.columns[2]", or "" */
 	char *message;
+	char *statement; /* the SQL that does what the message advises, also quoted there; or NULL */
 };
 
 struct findings {
@@ -30,9 +31,14 @@ struct findings {
 
 void findings_init(struct findings *f);
 void findings_release(struct findings *f);
-/* Adds one; reason must be a string literal, path may be NULL. */
-void findings_add(struct findings *f, enum finding_severity severity, const char *reason, const char *path,
+/* Adds one; path may be NULL. */
+void findings_add(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
 		  const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* The same, with the SQL that does what the message advises. */
+void findings_add_statement(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
+			    const char *statement, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* Adds a copy of one. */
+void findings_add_copy(struct findings *f, const struct finding *item);
 /* Moves the findings of `from` to the end of f. */
 void findings_move(struct findings *f, struct findings *from);
 /* Copies the findings of `from` to the end of f. */

@@ -313,7 +313,7 @@ static int add_key(struct collector *c, struct batch *batch, uint32_t target, st
 
 	if (strbuf_ok(&c->key) && keyset_add(&batch->keys, target, c->key.data, c->key.len, txn))
 		return 0;
-	return err_reason(err, ERR_LIMIT, "KeyTooLarge",
+	return err_reason(err, ERR_LIMIT, REASON_KEY_TOO_LARGE,
 			  "a changed row's key is larger than %d bytes: link columns must be short values", KEY_BYTES);
 }
 

@@ -152,7 +152,7 @@ static int put_document(struct search *search, const char *key, const json_t *do
 		return -1;
 	if (is_saved(search, key, document, version))
 		return 0;
-	err->reason = "CheckpointConflict";
+	err->reason = REASON_CHECKPOINT_CONFLICT;
 	return -1;
 }
 

@@ -144,7 +144,7 @@ static void expect_corrupt(const char *object, const char *key, const char *valu
 		assert_int_equal(json_object_del(at, key), 0);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), -1);
 	assert_int_equal(err.kind, ERR_INVALID);
-	assert_string_equal(err.reason, "CheckpointCorrupt");
+	assert_string_equal(reason_name(err.reason), "CheckpointCorrupt");
 	assert_non_null(strstr(err.msg, in_message));
 }
 
@@ -180,7 +180,7 @@ static void test_decode_when_document_is_no_object_then_corrupt(void **state)
 
 	UNUSED(state);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), -1);
-	assert_string_equal(err.reason, "CheckpointCorrupt");
+	assert_string_equal(reason_name(err.reason), "CheckpointCorrupt");
 }
 
 static void test_ensure_when_index_is_new_then_one_entry_is_made(void **state)

@@ -8,7 +8,7 @@
 /* Raised when an older program could misread what a newer one wrote. */
 enum { FORMAT = 1 };
 
-static const char reason[] = "CheckpointCorrupt";
+static const enum reason reason = REASON_CHECKPOINT_CORRUPT;
 static const char *const phases[] = {
 	[CHECKPOINT_NEW] = "New",
 	[CHECKPOINT_PREPARING] = "Preparing",

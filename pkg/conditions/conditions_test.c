@@ -67,11 +67,11 @@ static void test_report_when_condition_keeps_its_status_then_time_stays(void **s
 
 	UNUSED(state);
 	report_init(&r);
-	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "a");
+	report_condition(&r, CONDITION_READY, STATUS_TRUE, REASON_STREAMING, "a");
 	r.conditions[CONDITION_READY].transition_us = first = 1000000;
-	report_condition(&r, CONDITION_READY, STATUS_TRUE, "Streaming", "b");
+	report_condition(&r, CONDITION_READY, STATUS_TRUE, REASON_STREAMING, "b");
 	assert_int_equal(r.conditions[CONDITION_READY].transition_us, first);
-	report_condition(&r, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget", "c");
+	report_condition(&r, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET, "c");
 	assert_true(r.conditions[CONDITION_READY].transition_us > first);
 	report_release(&r);
 }
@@ -98,7 +98,7 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "retainedWAL")),
 			    "16MiB");
 	json_decref(json);
-	report_condition(&r, CONDITION_STALLED, STATUS_TRUE, "SlotLost", "x");
+	report_condition(&r, CONDITION_STALLED, STATUS_TRUE, REASON_SLOT_LOST, "x");
 	json = report_json(&r);
 	assert_non_null(find_condition(json, "Stalled"));
 	json_decref(json);

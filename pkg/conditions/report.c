@@ -15,8 +15,8 @@ void report_init(struct report *report)
 	*report = (struct report){.phase = PHASE_PENDING};
 	(void)pthread_mutex_init(&report->lock, NULL);
 	for (int i = 0; i < CONDITION_REPORTED_N; i++)
-		report_unknown(report, (enum condition_type)i, "Starting", "the worker has just started");
-	report_condition(report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "nothing needs a person");
+		report_unknown(report, (enum condition_type)i, REASON_STARTING, "the worker has just started");
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "nothing needs a person");
 }
 
 void report_release(struct report *report)
@@ -38,7 +38,7 @@ void report_phase(struct report *report, enum phase phase)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
+void report_condition(struct report *report, enum condition_type type, enum condition_status status, enum reason reason,
 		      const char *fmt, ...)
 {
 	struct condition *c = &report->conditions[type];
@@ -52,13 +52,13 @@ void report_condition(struct report *report, enum condition_type type, enum cond
 	if (c->status != status || !c->transition_us)
 		c->transition_us = clock_wall_us();
 	c->status = status;
-	(void)snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "Unspecified");
+	c->reason = reason;
 	free(c->message);
 	c->message = message;
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message)
+void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message)
 {
 	report_condition(report, type, STATUS_UNKNOWN, reason, "%s", message);
 }
@@ -253,11 +253,12 @@ static json_t *conditions_json(const struct report *report)
 		/* Abnormal conditions are present only when they are true: what kstatus and its users expect. */
 		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
 			continue;
-		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:s}", "type",
-							    condition_type_name((enum condition_type)i), "status",
-							    condition_status_name(c->status), "reason", c->reason,
-							    "message", jsonx_text(c->message), "lastTransitionTime",
-							    clock_rfc3339(c->transition_us, time)));
+		(void)json_array_append_new(list,
+					    json_pack("{s:s, s:s, s:s, s:o, s:s}", "type",
+						      condition_type_name((enum condition_type)i), "status",
+						      condition_status_name(c->status), "reason",
+						      reason_name(c->reason), "message", jsonx_text(c->message),
+						      "lastTransitionTime", clock_rfc3339(c->transition_us, time)));
 	}
 	return list;
 }

@@ -17,7 +17,7 @@
 
 struct condition {
 	enum condition_status status;
-	char reason[64];
+	enum reason reason;
 	char *message;         /* owned */
 	int64_t transition_us; /* wall time of the last change of status */
 };
@@ -61,13 +61,13 @@ struct report {
 void report_init(struct report *report);
 void report_release(struct report *report);
 void report_phase(struct report *report, enum phase phase);
-void report_condition(struct report *report, enum condition_type type, enum condition_status status, const char *reason,
+void report_condition(struct report *report, enum condition_type type, enum condition_status status, enum reason reason,
 		      const char *fmt, ...) PRINTF_LIKE(5, 6);
 enum condition_status report_status(struct report *report, enum condition_type type);
 /* Caller frees. */
 char *report_message(struct report *report, enum condition_type type);
 /* The condition's status is no longer known. */
-void report_unknown(struct report *report, enum condition_type type, const char *reason, const char *message);
+void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
 /* The lag is the age of this commit (wall time); 0: there is none. */
 void report_lag_since(struct report *report, int64_t oldest_us);

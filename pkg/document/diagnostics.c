@@ -5,7 +5,7 @@
 
 #include "document/document_int.h"
 
-void diagnostics_fail(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...)
+void diagnostics_fail(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...)
 {
 	_cleanup_free_ char *message = NULL;
 	va_list ap;
@@ -17,7 +17,7 @@ void diagnostics_fail(struct diagnostics *d, const char *reason, const char *pat
 	d->failed = true;
 }
 
-void diagnostics_warn(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...)
+void diagnostics_warn(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...)
 {
 	_cleanup_free_ char *message = NULL;
 	va_list ap;
@@ -69,13 +69,13 @@ void diagnostics_unknown_table(struct diagnostics *d, const char *path, const st
 	const char *dot = strchr(name->table, '.');
 
 	if (is_whole_name(d->known, name->table))
-		diagnostics_fail(d, "UnknownTable", path,
+		diagnostics_fail(d, REASON_UNKNOWN_TABLE, path,
 				 "table %s.%s does not exist; for the table %s write `schema: %.*s` and `table: %s`",
 				 name->schema, name->table, name->table, (int)(dot - name->table), name->table,
 				 dot + 1);
 	else
-		diagnostics_fail(d, "UnknownTable", path, "table %s.%s does not exist%s%s%s", name->schema, name->table,
-				 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+		diagnostics_fail(d, REASON_UNKNOWN_TABLE, path, "table %s.%s does not exist%s%s%s", name->schema,
+				 name->table, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 /* --- columns --- */
@@ -89,6 +89,7 @@ void diagnostics_unknown_column(struct diagnostics *d, const char *path, const s
 	for (size_t i = 0; i < table->n_columns; i++)
 		names[i] = table->columns[i].name;
 	near = nearest_name(name, names, table->n_columns);
-	diagnostics_fail(d, "UnknownColumn", path, "column `%s` does not exist in %s.%s%s%s%s", name, table->schema,
-			 table->name, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	diagnostics_fail(d, REASON_UNKNOWN_COLUMN, path, "column `%s` does not exist in %s.%s%s%s%s", name,
+			 table->schema, table->name, near ? "; did you mean `" : "", near ? near : "",
+			 near ? "`?" : "");
 }

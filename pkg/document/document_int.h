@@ -118,11 +118,10 @@ struct diagnostics {
 	bool failed;                        /* there is no plan: an error was found here, or by the schema's decoder */
 };
 
-/* reason is a string literal. */
 void PRINTF_LIKE(4, 5)
-	diagnostics_fail(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...);
+	diagnostics_fail(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...);
 void PRINTF_LIKE(4, 5)
-	diagnostics_warn(struct diagnostics *d, const char *reason, const char *path, const char *fmt, ...);
+	diagnostics_warn(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...);
 void diagnostics_unknown_table(struct diagnostics *d, const char *path, const struct catalog_name *name);
 void diagnostics_unknown_column(struct diagnostics *d, const char *path, const struct catalog_table *table,
 				const char *name);

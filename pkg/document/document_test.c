@@ -20,7 +20,7 @@ static void add_findings(struct strbuf *sb, const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		strbuf_addf(sb, "%s %s %s: %s\n", f->items[i].severity == FINDING_ERROR ? "error" : "warning",
-			    f->items[i].reason, f->items[i].path, f->items[i].message);
+			    reason_name(f->items[i].reason), f->items[i].path, f->items[i].message);
 }
 
 /* The findings and plans of a schema over a catalog, as the user sees them. */

@@ -81,7 +81,7 @@ bool field_comes_from_table(const struct plan_node *node, const struct field *fi
 void field_report_duplicate(const struct plan_node *node, const struct field *field, struct diagnostics *d)
 {
 	if (field_comes_from_table(node, field) || !node->decl->invalid_keys.n)
-		diagnostics_fail(d, "InvalidSchema", node->decl->path,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, node->decl->path,
 				 "two fields are named `%s`, one of them a column of %s.%s; rename one of them",
 				 field->name, node->table->schema, node->table->name);
 }

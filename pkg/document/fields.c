@@ -21,7 +21,7 @@ static bool is_system_column(const char *name)
 static void add_field(struct plan_node *node, struct field field, const char *name, struct diagnostics *d)
 {
 	if (field.kind != FIELD_CHILD && !node->scalar && schema_node_has_label(node->decl, name)) {
-		diagnostics_warn(d, "InvalidSchema", node->decl->path,
+		diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path,
 				 "`%s` does not appear in the document: a child has the same label", name);
 		schema_column_path_release(&field.path);
 		return;
@@ -65,7 +65,7 @@ static void add_path(struct plan_node *node, const char *text, const char *path,
 			add_field(node, field, label, d);
 			return;
 		}
-		diagnostics_fail(d, "InvalidSchema", path,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
 				 "column `%s` has type %s; a JSON path needs a json or jsonb column", field.path.base,
 				 node->table->columns[field.column].type);
 	}
@@ -85,8 +85,9 @@ static void add_named(struct plan_node *node, const char *name, const char *path
 	else if (node->table->kind == 'r' || node->table->kind == 'p' || node->table->kind == 'm')
 		add_field(node, (struct field){.kind = FIELD_SYSTEM}, name, d);
 	else
-		diagnostics_fail(d, "InvalidSchema", path, "%s.%s is not a table, so it has no system column `%s`",
-				 node->table->schema, node->table->name, name);
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
+				 "%s.%s is not a table, so it has no system column `%s`", node->table->schema,
+				 node->table->name, name);
 }
 
 static const struct catalog_expression *find_expression(const struct tree *tree, const struct plan_node *node,
@@ -95,7 +96,7 @@ static const struct catalog_expression *find_expression(const struct tree *tree,
 	const struct catalog_expression *found = catalog_expression(tree->catalog, node->table->oid, sql);
 
 	if (!found || found->problem)
-		diagnostics_fail(d, "InvalidExpression", path, "`%s`: %s", sql,
+		diagnostics_fail(d, REASON_INVALID_EXPRESSION, path, "`%s`: %s", sql,
 				 found ? found->problem : "is not in the catalog's snapshot");
 	return found && !found->problem ? found : NULL;
 }
@@ -127,7 +128,7 @@ static void check_where(const struct tree *tree, struct plan_node *node, struct 
 	node->filtered = true;
 	found = find_expression(tree, node, node->decl->where, path, d);
 	if (found && strcmp(found->type.base_type, "bool") != 0)
-		diagnostics_fail(d, "InvalidExpression", path, "`%s` has type %s; a condition must be boolean",
+		diagnostics_fail(d, REASON_INVALID_EXPRESSION, path, "`%s` has type %s; a condition must be boolean",
 				 node->decl->where, found->type.type);
 }
 
@@ -205,7 +206,7 @@ static void resolve_order(const struct tree *tree, struct plan_node *node, struc
 		node->sorts[node->n_sorts++] = sort;
 		type = sort_type(tree, node, &sort);
 		if (type && !has_order(type))
-			diagnostics_fail(d, "InvalidSchema", path, "`%s` has type %s, which cannot be sorted",
+			diagnostics_fail(d, REASON_INVALID_SCHEMA, path, "`%s` has type %s, which cannot be sorted",
 					 sort.how->column, type->type);
 	}
 }
@@ -222,7 +223,7 @@ void fields_resolve(const struct tree *tree, struct plan_node *node, struct diag
 				  node->children[i]->decl->label, d);
 	if (node->scalar && node->n_fields == 0 && !node->decl->columns.n && !node->decl->n_expressions &&
 	    !fields_are_unsure(node))
-		diagnostics_fail(d, "InvalidSchema", node->decl->path, "a scalar node needs a column");
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, node->decl->path, "a scalar node needs a column");
 	transform_apply(node, d);
 }
 
@@ -233,7 +234,7 @@ void fields_add_meta(const struct tree *tree, struct diagnostics *d)
 	if (tree->format->meta != SCHEMA_META_PGSYNC)
 		return;
 	if (field_find(root, "_meta"))
-		diagnostics_fail(d, "InvalidSchema", root->decl->path,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, root->decl->path,
 				 "two fields are named `_meta`: spec.documents.meta Pgsync adds one; rename the other "
 				 "with transform.rename");
 	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
@@ -271,9 +272,10 @@ static void check_name(const struct plan_node *node, const struct field *field, 
 	const struct field *other = in_the_way(node, name);
 
 	if (problem)
-		diagnostics_fail(d, "InvalidSchema", node->decl->path, "%s; rename it with transform.rename", problem);
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, node->decl->path, "%s; rename it with transform.rename",
+				 problem);
 	else if (other)
-		diagnostics_fail(d, "InvalidSchema", node->decl->path,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, node->decl->path,
 				 "`%s` and `%s` cannot both be fields: search engines read the latter as a field "
 				 "within the former; "
 				 "rename one of them with transform.rename",

@@ -47,7 +47,7 @@ static bool join_fits(const struct join_request *r, struct diagnostics *d)
 	if (n <= DOCUMENT_MAX_KEYS)
 		return true;
 	diagnostics_fail(
-		d, "InvalidSchema", path,
+		d, REASON_INVALID_SCHEMA, path,
 		"names %zu pairs of columns, but a join has at most %d; name the fewest columns that identify the "
 		"row joined to",
 		n, DOCUMENT_MAX_KEYS);
@@ -71,7 +71,7 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 
 		if (comparable(u, l))
 			continue;
-		diagnostics_fail(d, "InvalidSchema", lower,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, lower,
 				 "column `%s` (%s) of %s.%s cannot be equal to column `%s` (%s) of %s.%s", l->name,
 				 l->type, r->lower->schema, r->lower->name, u->name, u->type, r->upper->schema,
 				 r->upper->name);
@@ -127,7 +127,7 @@ static void report_none(const struct join_request *r, struct diagnostics *d)
 			strbuf_addf(&sb, "%s%s.%s: %s", sb.len ? ", " : "", tables[t]->schema, tables[t]->name,
 				    tables[t]->foreign_keys[i].name);
 	diagnostics_fail(
-		d, "NoForeignKey", path,
+		d, REASON_NO_FOREIGN_KEY, path,
 		"there is no foreign key between %s.%s and %s.%s (their foreign keys are: %s); name the columns "
 		"that join them in `foreign_key`",
 		r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.len ? sb.data : "none");
@@ -146,7 +146,7 @@ static void report_several(const struct join_request *r, const struct candidate 
 
 		add_key_text(&sb, c->on_lower ? r->lower : r->upper, c->fk, c->on_lower ? r->upper : r->lower);
 	}
-	diagnostics_fail(d, "AmbiguousForeignKey", path,
+	diagnostics_fail(d, REASON_AMBIGUOUS_FOREIGN_KEY, path,
 			 "there are %zu foreign keys between %s.%s and %s.%s: %s; choose one with `foreign_key`", n,
 			 r->upper->schema, r->upper->name, r->lower->schema, r->lower->name, sb.data);
 	strbuf_release(&sb);

@@ -129,7 +129,7 @@ struct document_plan *document_compile(const struct schema_document *document,
 		plan = make_plan(&tree);
 	tree_release(&tree);
 	if (plan && (!plan->sql.by_key || !plan->sql.by_range.text)) {
-		diagnostics_fail(&d, "InvalidSchema", document->path,
+		diagnostics_fail(&d, REASON_INVALID_SCHEMA, document->path,
 				 "its query would be longer than %d bytes; use fewer tables or columns", SQL_BYTES);
 		document_plan_free(TAKE_PTR(plan));
 	}

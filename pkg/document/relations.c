@@ -33,8 +33,8 @@ void relation_check(const struct catalog_table *table, enum relation_use use, co
 	const char *what = objection(table, use);
 
 	if (what)
-		diagnostics_fail(d, table->persistence == 'u' ? "TableNotLogged" : "NotSupported", path, "%s.%s %s",
-				 table->schema, table->name, what);
+		diagnostics_fail(d, table->persistence == 'u' ? REASON_TABLE_NOT_LOGGED : REASON_NOT_SUPPORTED, path,
+				 "%s.%s %s", table->schema, table->name, what);
 }
 
 static bool is_base(const struct plan_node *node, uint32_t oid)
@@ -67,7 +67,7 @@ static void warn_unfollowed(const struct plan_node *node, struct diagnostics *d)
 	const struct catalog_table *view = node->table;
 	_cleanup_free_ char *reads = list_reads(node, false);
 
-	diagnostics_warn(d, "ViewNotFollowed", node->decl->path,
+	diagnostics_warn(d, REASON_VIEW_NOT_FOLLOWED, node->decl->path,
 			 "%s.%s is a %sview without `base_tables`: it is read when the index is built and when another "
 			 "part of a document changes, but its own changes go unnoticed%s; name the tables that it "
 			 "reads%s%s%s",
@@ -84,7 +84,7 @@ void relation_check_bases(const struct plan_node *node, struct diagnostics *d)
 
 	if (!catalog_is_view(table)) {
 		if (node->decl->n_base_tables)
-			diagnostics_warn(d, "InvalidSchema", path, "%s.%s is a table: `base_tables` is for views",
+			diagnostics_warn(d, REASON_INVALID_SCHEMA, path, "%s.%s is a table: `base_tables` is for views",
 					 table->schema, table->name);
 		return;
 	}
@@ -94,7 +94,7 @@ void relation_check_bases(const struct plan_node *node, struct diagnostics *d)
 	}
 	missing = list_reads(node, true);
 	if (missing)
-		diagnostics_warn(d, "ViewNotFollowed", path,
+		diagnostics_warn(d, REASON_VIEW_NOT_FOLLOWED, path,
 				 "%s.%s also reads %s: changes there go unnoticed until a base table changes",
 				 table->schema, table->name, missing);
 }

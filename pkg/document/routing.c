@@ -102,21 +102,21 @@ int routing_resolve(const struct schema_document *document, const struct plan_no
 	transform = made_by(root->decl, field, name);
 	near = field_hint(root, name);
 	if (transform)
-		diagnostics_fail(d, "NotSupported", path,
+		diagnostics_fail(d, REASON_NOT_SUPPORTED, path,
 				 "field \"%s\" is made by `%s`; route by a column's value as it is (it may be "
 				 "renamed), so that a changed row tells where its old document is",
 				 name, transform);
 	else if (!column)
-		diagnostics_fail(d, "InvalidSchema", path, "\"%s\" is not one of the root's columns in the document%s",
-				 name, near);
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
+				 "\"%s\" is not one of the root's columns in the document%s", name, near);
 	else if (column->generated)
 		diagnostics_fail(
-			d, "NotSupported", path,
+			d, REASON_NOT_SUPPORTED, path,
 			"column `%s` is generated: its value is not in the WAL, so a deletion could not name the shard",
 			column->name);
 	else if (!is_routable(column))
 		diagnostics_fail(
-			d, "NotSupported", path,
+			d, REASON_NOT_SUPPORTED, path,
 			"column `%s` has type %s; documents can be routed by numbers, text, uuid, date, boolean "
 			"and enums",
 			column->name, column->type);

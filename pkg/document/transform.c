@@ -16,7 +16,7 @@ static void warn_absent(const struct plan_node *node, const char *what, const ch
 
 	/* A field that is listed but not found has its own finding. */
 	if (!fields_are_unsure(node) && !field_is_listed(node->decl, name))
-		diagnostics_warn(d, "InvalidSchema", node->decl->path, "%s", message);
+		diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path, "%s", message);
 }
 
 static struct field *find_source(const struct plan_node *node, const char *name)
@@ -102,7 +102,7 @@ void transform_apply(struct plan_node *node, struct diagnostics *d)
 	apply_replace(node, d);
 	if (node->scalar) {
 		if (t->rename || t->n_concats || t->n_moves)
-			diagnostics_warn(d, "InvalidSchema", node->decl->path,
+			diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path,
 					 "transform: a scalar has no fields, so only replace has an effect");
 		return;
 	}
@@ -185,7 +185,7 @@ static void move_field(struct tree *tree, struct plan_node *node, const struct s
 	moved.moved_field = add_moved_field(tree, node, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
 	    !schema_key_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
-		diagnostics_fail(d, "InvalidSchema", move->path,
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, move->path,
 				 "\"%s\" is not a path to a new field: another field is there, or in its way",
 				 move->destination);
 }

@@ -45,7 +45,7 @@ static bool check_key_size(const struct schema_node *decl, struct diagnostics *d
 
 	if (decl->primary_key.n <= DOCUMENT_MAX_KEYS)
 		return true;
-	diagnostics_fail(d, "InvalidSchema", path,
+	diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
 			 "names %zu columns, but a key has at most %d; name the fewest columns that make a row unique",
 			 decl->primary_key.n, DOCUMENT_MAX_KEYS);
 	return false;
@@ -67,7 +67,7 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 			diagnostics_unknown_column(d, path, node->table, decl->primary_key.items[i]);
 		else if (!node->parent && !catalog_is_view(node->table) && !node->table->columns[column].not_null)
 			diagnostics_fail(
-				d, "NoPrimaryKey", path,
+				d, REASON_NO_PRIMARY_KEY, path,
 				"column `%s` may be null, and rows without a key share one document: ALTER TABLE "
 				"%s.%s ALTER COLUMN %s SET NOT NULL",
 				decl->primary_key.items[i], node->table->schema, node->table->name,
@@ -77,7 +77,7 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 	}
 	if (!node->parent && complete && !catalog_is_view(node->table) &&
 	    !columns_are_unique(node->table, node->key, node->n_key))
-		diagnostics_fail(d, "NoPrimaryKey", decl->path,
+		diagnostics_fail(d, REASON_NO_PRIMARY_KEY, decl->path,
 				 "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
 				 node->table->schema, node->table->name);
 }
@@ -109,11 +109,11 @@ static void resolve_key(struct plan_node *node, struct diagnostics *d)
 	else if (schema_key_is_invalid(decl, "primary_key"))
 		d->failed = true;
 	else if (catalog_is_view(node->table))
-		diagnostics_fail(d, "NoPrimaryKey", decl->path,
+		diagnostics_fail(d, REASON_NO_PRIMARY_KEY, decl->path,
 				 "%s.%s is a view: name the columns that make its rows unique in `primary_key`",
 				 node->table->schema, node->table->name);
 	else
-		diagnostics_fail(d, "NoPrimaryKey", decl->path,
+		diagnostics_fail(d, REASON_NO_PRIMARY_KEY, decl->path,
 				 "%s.%s has no primary key; add one, or name unique columns in "
 				 "`primary_key`",
 				 node->table->schema, node->table->name);
@@ -125,7 +125,7 @@ static void check_root_key(const struct plan_node *root, struct diagnostics *d)
 		const struct catalog_column *column = &root->table->columns[root->key[i]];
 
 		if (column->generated)
-			diagnostics_fail(d, "NotSupported", root->decl->path,
+			diagnostics_fail(d, REASON_NOT_SUPPORTED, root->decl->path,
 					 "column `%s` of the root's key is generated: its value is not in the WAL",
 					 column->name);
 	}
@@ -137,7 +137,7 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 		       struct diagnostics *d)
 {
 	_cleanup_free_ char *list = columns_list(table, columns, n);
-	_cleanup_free_ char *message = NULL;
+	_cleanup_free_ char *statement = NULL;
 	struct strbuf sb;
 
 	if (table->kind == 'v' || table->kind == 'f' || columns_are_indexed(table, columns, n))
@@ -152,14 +152,13 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 		pg_quote_ident(&sb, table->columns[columns[i]].name);
 	}
 	strbuf_addc(&sb, ')');
-	message = xasprintf("no index of %s.%s covers (%s), so changes may read the whole table; create one: %s",
-			    table->schema, table->name, list, sb.data);
-	strbuf_release(&sb);
+	statement = strbuf_detach(&sb);
 	for (size_t i = 0; i < d->findings->n; i++)
-		if (strcmp(d->findings->items[i].reason, "MissingIndex") == 0 &&
-		    strcmp(d->findings->items[i].message, message) == 0)
+		if (d->findings->items[i].statement && strcmp(d->findings->items[i].statement, statement) == 0)
 			return;
-	diagnostics_warn(d, "MissingIndex", path, "%s", message);
+	findings_add_statement(d->findings, FINDING_WARNING, REASON_MISSING_INDEX, path, statement,
+			       "no index of %s.%s covers (%s), so changes may read the whole table; create one: %s",
+			       table->schema, table->name, list, statement);
 }
 
 static bool join_is_unique(const struct join *join)

@@ -122,8 +122,9 @@ static int set_deadline(struct http_call *call, struct err *err)
 	if (call->request.timeout_ms <= 0)
 		return 0;
 	if (left_ms <= 0)
-		return err_reason(err, ERR_TRANSIENT, "Timeout", "%s: no server could be connected to within %lld ms",
-				  http_call_what(call, what), (long long)call->request.timeout_ms);
+		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
+				  "%s: no server could be connected to within %lld ms", http_call_what(call, what),
+				  (long long)call->request.timeout_ms);
 	(void)curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
 	return 0;
 }
@@ -221,48 +222,48 @@ static bool is_handshake_refusal(const char *text)
 	return strstr(text, "error:") && !strstr(text, "unexpected eof");
 }
 
-static void classify(const struct http_call *call, CURLcode code, enum err_kind *kind, const char **reason)
+static void classify(const struct http_call *call, CURLcode code, enum err_kind *kind, enum reason *reason)
 {
 	*kind = ERR_TRANSIENT;
 	switch (code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
-		*reason = "DNS";
+		*reason = REASON_DNS;
 		break;
 	case CURLE_COULDNT_CONNECT:
-		*reason = "Refused";
+		*reason = REASON_REFUSED;
 		break;
 	case CURLE_OPERATION_TIMEDOUT:
-		*reason = "Timeout";
+		*reason = REASON_TIMEOUT;
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
 		*kind = ERR_DENIED;
-		*reason = "TLS";
+		*reason = REASON_TLS;
 		break;
 	case CURLE_SSL_CONNECT_ERROR:
 		*kind = is_handshake_refusal(call->errbuf) ? ERR_DENIED : ERR_TRANSIENT;
-		*reason = *kind == ERR_DENIED ? "TLS" : "Reset";
+		*reason = *kind == ERR_DENIED ? REASON_TLS : REASON_RESET;
 		break;
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CIPHER:
 		*kind = ERR_INVALID;
-		*reason = "TLS";
+		*reason = REASON_TLS;
 		break;
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		*kind = ERR_INVALID;
-		*reason = NULL;
+		*reason = REASON_NONE;
 		break;
 	case CURLE_OUT_OF_MEMORY:
 	case CURLE_FAILED_INIT:
 	case CURLE_BAD_FUNCTION_ARGUMENT:
 		*kind = ERR_FATAL;
-		*reason = NULL;
+		*reason = REASON_NONE;
 		break;
 	default:
-		*reason = "Reset";
+		*reason = REASON_RESET;
 	}
 }
 
@@ -291,7 +292,7 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 {
 	const char *text = call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
 	char what[HTTP_WHAT_BYTES];
-	const char *reason = NULL;
+	enum reason reason = REASON_NONE;
 	enum err_kind kind;
 	long os_errno = 0;
 	char os_text[128] = "";

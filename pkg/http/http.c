@@ -194,7 +194,7 @@ static bool end_one(struct http *http, int64_t now_ms)
 			char what[HTTP_WHAT_BYTES];
 			struct err err;
 
-			(void)err_reason(&err, ERR_TRANSIENT, "Timeout", "%s: no byte for %lld ms",
+			(void)err_reason(&err, ERR_TRANSIENT, REASON_TIMEOUT, "%s: no byte for %lld ms",
 					 http_call_what(call, what), (long long)call->request.idle_timeout_ms);
 			deliver_result(call, &err);
 			return true;

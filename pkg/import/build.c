@@ -21,7 +21,7 @@ void import_invalid(struct import_build *b, const char *variable, const char *fm
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	findings_add(b->f, FINDING_ERROR, IMPORT_INVALID, variable, "%s", text);
+	findings_add(b->f, FINDING_ERROR, REASON_INVALID_SETTING, variable, "%s", text);
 }
 
 void import_ignored(struct import_build *b, const char *variable, const char *fmt, ...)
@@ -32,7 +32,7 @@ void import_ignored(struct import_build *b, const char *variable, const char *fm
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	findings_add(b->f, FINDING_WARNING, IMPORT_IGNORED, variable, "ignored: %s", text);
+	findings_add(b->f, FINDING_WARNING, REASON_IGNORED, variable, "ignored: %s", text);
 }
 
 int64_t import_number(struct import_build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise)
@@ -54,7 +54,7 @@ int64_t import_number(struct import_build *b, const char *variable, int64_t min,
 	}
 	used = value < (uint64_t)min ? min : value > (uint64_t)max ? max : (int64_t)value;
 	if ((uint64_t)used != value)
-		findings_add(b->f, FINDING_WARNING, IMPORT_IGNORED, variable,
+		findings_add(b->f, FINDING_WARNING, REASON_IGNORED, variable,
 			     "is %llu; %lld is used, since it must be between %lld and %lld", (unsigned long long)value,
 			     (long long)used, (long long)min, (long long)max);
 	return used;

@@ -161,7 +161,7 @@ static void read_line(struct dotenv *d)
 		skip_blanks(d);
 	}
 	if (!read_assignment(d, &name, &value, &has_value)) {
-		findings_add(d->f, FINDING_WARNING, IMPORT_IGNORED, d->path,
+		findings_add(d->f, FINDING_WARNING, REASON_IGNORED, d->path,
 			     "line %zu is skipped: it must be NAME=value, and a quote must be closed", line);
 		skip_line(d);
 	} else if (has_value) {
@@ -169,7 +169,7 @@ static void read_line(struct dotenv *d)
 		if (strbuf_ok(&name) && strbuf_ok(&value) && strbuf_ok(&expanded))
 			map_put(d->values, name.data, name.len, xstrdup(expanded.data));
 		else
-			findings_add(d->f, FINDING_ERROR, IMPORT_INVALID, d->path,
+			findings_add(d->f, FINDING_ERROR, REASON_INVALID_SETTING, d->path,
 				     "line %zu: the value is longer than %d bytes", line, VALUE_BYTES);
 	}
 	strbuf_release(&name);
@@ -186,7 +186,7 @@ static bool add_unless_set(void *user, const char *key, size_t len, void *value)
 	if (!there)
 		map_put(d->env->values, key, len, xstrdup(value));
 	else if (strcmp(there, value) != 0 && import_setting_known(key))
-		findings_add(d->f, FINDING_WARNING, IMPORT_IGNORED, key,
+		findings_add(d->f, FINDING_WARNING, REASON_IGNORED, key,
 			     "the environment's value is used, not that of %s", d->path);
 	return true;
 }
@@ -196,7 +196,8 @@ void import_env_add_file(struct import_env *env, const char *text, size_t len, c
 	struct dotenv d = {.at = text, .end = text + len, .line = 1, .env = env, .path = path, .f = f};
 
 	if (memchr(text, '\0', len)) {
-		findings_add(f, FINDING_ERROR, IMPORT_INVALID, path, "is not text: it contains a NUL character");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, path,
+			     "is not text: it contains a NUL character");
 		return;
 	}
 	d.values = import_values_new();

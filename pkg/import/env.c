@@ -75,7 +75,8 @@ bool import_env_bool(const struct import_env *env, const char *name, bool otherw
 	if (is_one_of(value, no))
 		return false;
 	if (f)
-		findings_add(f, FINDING_ERROR, IMPORT_INVALID, name, "must be true or false, found \"%.64s\"", value);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, name, "must be true or false, found \"%.64s\"",
+			     value);
 	return otherwise;
 }
 

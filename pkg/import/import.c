@@ -11,8 +11,6 @@
 
 enum { NAME_BYTES = 52, HASH_BYTES = 8, MAX_PARALLELISM = 16 };
 
-#define INVALID_SCHEMA "InvalidSchema"
-
 /* --- one PgSync --- */
 
 /* A name for a PgSync from those of a database and an index. One that is too long ends in a hash instead. Caller
@@ -52,9 +50,9 @@ static void warn_localhost(struct import_build *b, const json_t *source, const j
 		"cluster sees it";
 
 	if (!strcmp(host, "localhost") || !strncmp(host, "127.", 4))
-		findings_add(b->f, FINDING_WARNING, "Localhost", "spec.source.host", "%s %s", host, text);
+		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.source.host", "%s %s", host, text);
 	if (strstr(url, "://localhost") || strstr(url, "://127."))
-		findings_add(b->f, FINDING_WARNING, "Localhost", "spec.sink.urls[0]", "%s %s", url, text);
+		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.sink.urls[0]", "%s %s", url, text);
 }
 
 static json_t *build_spec(struct import_build *b, const char *database, json_t *schema_take)
@@ -105,7 +103,7 @@ static void build_one(const json_t *documents, const struct import_options *opti
 static void check_text(void *user, const char *name, const char *value)
 {
 	if (import_setting_known(name) && !import_is_text(value))
-		findings_add(user, FINDING_ERROR, IMPORT_INVALID, name, "is not UTF-8 text");
+		findings_add(user, FINDING_ERROR, REASON_INVALID_SETTING, name, "is not UTF-8 text");
 }
 
 static json_t *expand_document(const json_t *document, const char *path, const struct import_env *env,
@@ -125,7 +123,7 @@ static json_t *expand_document(const json_t *document, const char *path, const s
 		if (text)
 			(void)json_object_set_new(expanded, key, jsonx_text(text));
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "`%.64s` is longer than %d bytes with its variables replaced", key,
 				     IMPORT_TEXT_BYTES);
 	}
@@ -140,7 +138,7 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 	size_t i;
 
 	if (!json_is_array(schema) || !json_array_size(schema))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, options->what,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, options->what,
 			     "must be an array of documents, [{\"database\": ..., \"index\": ..., \"nodes\": {...}}], "
 			     "found %s",
 			     json_is_array(schema) ? "an empty one" : jsonx_type_name(schema));
@@ -153,10 +151,10 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 			     (json_is_string(database) && !json_string_length(database));
 
 		if (!json_is_object(document))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an object, found %s",
 				     jsonx_type_name(document));
 		else if (lacks)
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "`database` is required: the database to read, as a string");
 		(void)json_array_append_new(documents, expanded);
 	}
@@ -181,7 +179,7 @@ static void check_indices(const json_t *documents, const struct import_options *
 			if (strcmp(index_of(document), index_of(other)) != 0 ||
 			    strcmp(jsonx_string(document, "database", ""), jsonx_string(other, "database", "")) == 0)
 				continue;
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "index \"%s\" is also that of %s[%zu], a document of another database; every "
 				     "document needs its own index",
 				     index_of(document), options->what, j);
@@ -197,7 +195,7 @@ static void check_name_option(const char *name, struct findings *f)
 
 	if (!len || len > NAME_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != len ||
 	    strchr("-.", name[0]) || strchr("-.", name[len - 1]))
-		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, "--name",
 			     "must be a name of a-z, 0-9, '-' and '.', of at most %d characters, found \"%s\"",
 			     NAME_BYTES, name);
 }
@@ -211,7 +209,7 @@ static void check_result_names(const struct import_result *list, size_t n, const
 
 		for (size_t j = 0; j < i; j++)
 			if (!strcmp(name, jsonx_string(list[j].resource, "metadata.name", "")))
-				findings_add(f, FINDING_ERROR, IMPORT_INVALID, options->what,
+				findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, options->what,
 					     "two databases would become PgSyncs named %s: put each into its own file, "
 					     "and use --name",
 					     name);
@@ -256,7 +254,7 @@ static void build_all(const json_t *documents, const struct import_options *opti
 	if (options->name)
 		check_name_option(options->name, f);
 	if (options->name && n > 1)
-		findings_add(f, FINDING_ERROR, IMPORT_INVALID, "--name",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, "--name",
 			     "names one PgSync, but %s has %zu databases, each of which becomes one", options->what, n);
 	else if (!findings_failed(f))
 		check_result_names(list, n, options, f);

@@ -2,7 +2,7 @@
  *
  * Pure: the environment, the text of a .env file, and a function that reads the few files that variables name are
  * arguments. Everything that is wrong is a finding, whose path is the variable or the place in schema.json; so is every
- * variable of pgsync that has no effect here (a warning with reason IMPORT_IGNORED, and why). Values never appear in a
+ * variable of pgsync that has no effect here (a warning with reason REASON_IGNORED, and why). Values never appear in a
  * message, since they may be passwords. docs/from-pgsync.md is the manual for users.
  */
 #ifndef PGSYNC_IMPORT_IMPORT_H
@@ -18,9 +18,6 @@
 #include "base/mem.h"
 
 struct strbuf;
-
-#define IMPORT_IGNORED "Ignored"
-#define IMPORT_INVALID "InvalidSetting"
 
 /* --- variables --- */
 

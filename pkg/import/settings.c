@@ -181,7 +181,7 @@ static void suggest_setting(const char *name, struct findings *f)
 		names[i] = settings[i].name;
 	nearest = nearest_name(name, names, ARRAY_SIZE(settings));
 	if (nearest)
-		findings_add(f, FINDING_WARNING, IMPORT_IGNORED, name, "is not a variable of pgsync; did you mean %s?",
+		findings_add(f, FINDING_WARNING, REASON_IGNORED, name, "is not a variable of pgsync; did you mean %s?",
 			     nearest);
 }
 
@@ -194,7 +194,7 @@ static void check_variable(void *user, const char *name, const char *value)
 	if (!setting)
 		suggest_setting(name, check->f);
 	else if (setting->why && !(setting->becomes && check->command_line))
-		findings_add(check->f, FINDING_WARNING, IMPORT_IGNORED, name, "ignored: %s", setting->why);
+		findings_add(check->f, FINDING_WARNING, REASON_IGNORED, name, "ignored: %s", setting->why);
 }
 
 void import_env_check(const struct import_env *env, bool command_line, struct findings *f)

@@ -41,7 +41,7 @@ char *import_substitute(const char *text, const struct import_env *env, const ch
 		value = import_env_value(env, name);
 		n += 1 + 2 * braces;
 		if (!value)
-			findings_add(f, FINDING_WARNING, IMPORT_INVALID, path,
+			findings_add(f, FINDING_WARNING, REASON_INVALID_SETTING, path,
 				     "the variable %s is not set; its name stays in the text", name);
 		strbuf_add(&sb, value ? value : text, value ? strlen(value) : n);
 		text += n;

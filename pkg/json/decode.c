@@ -17,7 +17,7 @@ enum {
 };
 
 struct decode {
-	const char *reason;
+	enum reason reason;
 	struct findings *f;
 };
 
@@ -324,7 +324,7 @@ static void unknown_fields(const struct decode *d, const json_t *object, const s
 }
 
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
-		  const char *reason, struct findings *f)
+		  enum reason reason, struct findings *f)
 {
 	const struct decode d = {.reason = reason, .f = f};
 

@@ -103,9 +103,9 @@ struct jsonx_field {
 
 /* Decodes object into out by the table. Fields that are absent, null or invalid keep their value in out, so set
  * defaults first. In an array of strings only the invalid items are replaced, each by an empty string. The previous
- * value of a decoded field is released. reason (a literal) is the reason of the findings added. */
+ * value of a decoded field is released. reason is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
-		  const char *reason, struct findings *f);
+		  enum reason reason, struct findings *f);
 
 /* The absent field that is closest to an unknown key of the object, or NULL. */
 const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key);

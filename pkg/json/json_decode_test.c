@@ -34,7 +34,7 @@ static void decode_custom(const json_t *value, void *out, const char *path, stru
 	if (json_is_integer(value))
 		spec->customs++;
 	else
-		findings_add(f, FINDING_ERROR, "Custom", path, "no");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING, path, "no");
 }
 
 static const struct jsonx_field source_fields[] = {
@@ -74,7 +74,7 @@ static char *decoded(const char *text, struct spec *spec)
 	findings_init(&f);
 	if (jsonx_parse(text, strlen(text), "text", &value, &err) < 0)
 		fail_msg("%s", err.msg);
-	jsonx_decode(value, spec_fields, spec, "spec", "InvalidSpec", &f);
+	jsonx_decode(value, spec_fields, spec, "spec", REASON_INVALID_SPEC, &f);
 	for (size_t i = 0; i < f.n; i++)
 		assert_int_equal(f.items[i].severity, FINDING_ERROR);
 	return findings_join(&f, FINDING_ERROR, "\n");

@@ -354,8 +354,7 @@ static bool retry_after(struct kube_call *call, int64_t delay_ms)
 
 static bool is_lost_connection(const struct kube_call *call, const struct err *err)
 {
-	return strcmp(call->method, "GET") == 0 && err->kind == ERR_TRANSIENT && err->reason &&
-	       strcmp(err->reason, "Reset") == 0;
+	return strcmp(call->method, "GET") == 0 && err->kind == ERR_TRANSIENT && err->reason == REASON_RESET;
 }
 
 /* Credentials change under us: a refusal is worth one more try with others. */

@@ -327,8 +327,8 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 	if (start_plugin(&plugin, config, info, err) < 0)
 		return -1;
 	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))
-		return err_reason(err, ERR_TRANSIENT, "Timeout", "credential plugin %s: not done after %d ms", command,
-				  (int)timeout_ms);
+		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT, "credential plugin %s: not done after %d ms",
+				  command, (int)timeout_ms);
 	if (reap(&plugin, command, jsonx_string(config->exec, "installHint", NULL), err) < 0)
 		return -1;
 	if (!strbuf_ok(&plugin.answer))

@@ -99,7 +99,6 @@ struct kube_call *kube_start(struct kube *kube, const struct kube_call_options *
 int kube_status_err(const struct http_response *response, const char *method, const char *path, struct err *err);
 /* The same for the Status object of a watch's ERROR event. */
 int kube_status_object_err(const json_t *status, const char *what, struct err *err);
-extern const char KUBE_RV_TOO_LARGE[]; /* err.reason of a resource version that the server does not have yet */
 
 /* One JSON text of the server; a new reference. FATAL when it is none; the message quotes nothing of it. */
 json_t *kube_decode(const char *text, size_t len, const char *what, struct err *err) WARN_UNUSED;

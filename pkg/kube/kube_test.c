@@ -186,7 +186,7 @@ static void test_request_when_nothing_comes_then_timeout(void **state)
 			   &o);
 	FAKE_UNTIL(b.kube, o.calls > 0);
 	assert_int_equal(o.err.kind, ERR_TRANSIENT);
-	assert_string_equal(o.err.reason, "Timeout");
+	assert_string_equal(reason_name(o.err.reason), "Timeout");
 	bench_end(&b);
 }
 

@@ -440,8 +440,7 @@ static void watch_refused(struct kube_reflector *r, const struct http_response *
 	}
 	if (response->status == 401)
 		(void)kube_target_refused(r->kube);
-	else if (response->status == 500 || !err_is_transient(&err) ||
-		 (err.reason && strcmp(err.reason, KUBE_RV_TOO_LARGE) == 0))
+	else if (response->status == 500 || !err_is_transient(&err) || err.reason == REASON_RESOURCE_VERSION_TOO_LARGE)
 		relist(r);
 	back_off(r, &err);
 }
@@ -449,7 +448,7 @@ static void watch_refused(struct kube_reflector *r, const struct http_response *
 /* The connection ended, in whatever way, without a word from the server. */
 static void watch_broke(struct kube_reflector *r, const struct err *err)
 {
-	bool idle = err->reason && strcmp(err->reason, "Timeout") == 0 && clock_now_ms() - r->started_ms >= r->idle_ms;
+	bool idle = err->reason == REASON_TIMEOUT && clock_now_ms() - r->started_ms >= r->idle_ms;
 
 	if (!idle) {
 		back_off(r, err);

@@ -3,23 +3,30 @@
 #include "kube/kube_int.h"
 #include "json/json.h"
 
-const char KUBE_RV_TOO_LARGE[] = "ResourceVersionTooLarge";
-
 static const struct {
-	const char *reason;
+	enum reason reason;
 	enum err_kind kind;
 	int code; /* used if the answer has none */
-} REASONS[] = {
-	{"Unauthorized", ERR_DENIED, 401},         {"Forbidden", ERR_DENIED, 403},
-	{"NotFound", ERR_NOT_FOUND, 404},          {"AlreadyExists", ERR_CONFLICT, 409},
-	{"Conflict", ERR_CONFLICT, 409},           {"Gone", ERR_NOT_FOUND, 410},
-	{"Expired", ERR_NOT_FOUND, 410},           {"Invalid", ERR_INVALID, 422},
-	{"BadRequest", ERR_INVALID, 400},          {"MethodNotAllowed", ERR_INVALID, 405},
-	{"NotAcceptable", ERR_INVALID, 406},       {"UnsupportedMediaType", ERR_INVALID, 415},
-	{"RequestEntityTooLarge", ERR_LIMIT, 413}, {"TooManyRequests", ERR_TRANSIENT, 429},
-	{"InternalError", ERR_TRANSIENT, 500},     {"ServiceUnavailable", ERR_TRANSIENT, 503},
-	{"ServerTimeout", ERR_TRANSIENT, 504},     {"Timeout", ERR_TRANSIENT, 504},
-	{"StorageReadError", ERR_TRANSIENT, 500},
+} statuses[] = {
+	{REASON_UNAUTHORIZED, ERR_DENIED, 401},
+	{REASON_FORBIDDEN, ERR_DENIED, 403},
+	{REASON_NOT_FOUND, ERR_NOT_FOUND, 404},
+	{REASON_ALREADY_EXISTS, ERR_CONFLICT, 409},
+	{REASON_CONFLICT, ERR_CONFLICT, 409},
+	{REASON_GONE, ERR_NOT_FOUND, 410},
+	{REASON_EXPIRED, ERR_NOT_FOUND, 410},
+	{REASON_INVALID, ERR_INVALID, 422},
+	{REASON_BAD_REQUEST, ERR_INVALID, 400},
+	{REASON_METHOD_NOT_ALLOWED, ERR_INVALID, 405},
+	{REASON_NOT_ACCEPTABLE, ERR_INVALID, 406},
+	{REASON_UNSUPPORTED_MEDIA_TYPE, ERR_INVALID, 415},
+	{REASON_REQUEST_ENTITY_TOO_LARGE, ERR_LIMIT, 413},
+	{REASON_TOO_MANY_REQUESTS, ERR_TRANSIENT, 429},
+	{REASON_INTERNAL_ERROR, ERR_TRANSIENT, 500},
+	{REASON_SERVICE_UNAVAILABLE, ERR_TRANSIENT, 503},
+	{REASON_SERVER_TIMEOUT, ERR_TRANSIENT, 504},
+	{REASON_TIMEOUT, ERR_TRANSIENT, 504},
+	{REASON_STORAGE_READ_ERROR, ERR_TRANSIENT, 500},
 };
 
 static bool is_too_large(const json_t *status)
@@ -28,7 +35,10 @@ static bool is_too_large(const json_t *status)
 	size_t at;
 
 	json_array_foreach (jsonx_get(status, "details.causes"), at, cause) {
-		if (strcmp(jsonx_string(cause, "reason", ""), KUBE_RV_TOO_LARGE) == 0)
+		enum reason reason;
+
+		if (reason_parse(jsonx_string(cause, "reason", ""), &reason) &&
+		    reason == REASON_RESOURCE_VERSION_TOO_LARGE)
 			return true;
 	}
 	return false;
@@ -36,32 +46,33 @@ static bool is_too_large(const json_t *status)
 
 int kube_status_object_err(const json_t *status, const char *what, struct err *err)
 {
-	const char *reason = jsonx_string(status, "reason", "");
+	const char *word = jsonx_string(status, "reason", "");
+	enum reason reason = REASON_NONE;
 	const char *message = jsonx_string(status, "message", "no message");
 	int64_t code = jsonx_integer(status, "code", 0);
 	int64_t retry_after_s = jsonx_integer(status, "details.retryAfterSeconds", 0);
 	struct http_response response = {.status = (long)code};
 
-	for (size_t i = 0; i < ARRAY_SIZE(REASONS); i++) {
-		if (strcmp(REASONS[i].reason, reason) != 0)
+	(void)reason_parse(word, &reason);
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		if (statuses[i].reason != reason)
 			continue;
-		(void)err_reason(err, REASONS[i].kind, REASONS[i].reason, "%s: %s (%s)", what, message, reason);
-		if (code < 400 || REASONS[i].code == 410)
-			code = REASONS[i].code;
+		(void)err_reason(err, statuses[i].kind, reason, "%s: %s (%s)", what, message, word);
+		if (code < 400 || statuses[i].code == 410)
+			code = statuses[i].code;
 		goto out;
 	}
 	/* A reason that we do not know, or none: the code's class decides. */
 	if (code < 400)
 		response.status = code = 500;
 	(void)http_status_err(&response, what, err);
-	(void)err_set(err, err->kind, "%s: %s (%s, code %d)", what, message, reason[0] ? reason : "no reason",
-		      (int)code);
+	(void)err_set(err, err->kind, "%s: %s (%s, code %d)", what, message, word[0] ? word : "no reason", (int)code);
 out:
 	err->code = (int)code;
 	if (retry_after_s > 0 && retry_after_s < 24 * 60 * 60)
 		err->retry_after_ms = retry_after_s * 1000;
 	if (is_too_large(status))
-		err->reason = KUBE_RV_TOO_LARGE;
+		err->reason = REASON_RESOURCE_VERSION_TOO_LARGE;
 	return -1;
 }
 

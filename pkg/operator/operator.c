@@ -50,7 +50,7 @@ static void orphan(struct resource *r)
 	_cleanup_free_ char *sql = resource_orphan_sql(r);
 
 	if (!r->cleaned && *sql)
-		resource_event(r, true, "SlotOrphaned", "Delete",
+		resource_event(r, true, REASON_SLOT_ORPHANED, "Delete",
 			       "let go without cleaning up; run in the source database: %s", sql);
 }
 

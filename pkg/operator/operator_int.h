@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/reason.h"
 #include "kube/kube.h"
 #include "metrics/metrics.h"
 #include "operator/operator.h"
@@ -88,7 +89,7 @@ struct resource {
 	enum inputs inputs;
 	char hash[JSONX_HASH_BYTES];      /* of all that a worker is started with */
 	char spec_hash[JSONX_HASH_BYTES]; /* the same without Secrets */
-	const char *problem_reason;       /* BAD, FLAWED: a literal */
+	enum reason problem_reason;       /* BAD, FLAWED */
 	char *problem;                    /* NULL: none */
 	struct ref_set refs;
 
@@ -99,10 +100,11 @@ struct resource {
 	bool asked_to_stop, refused;
 	bool done, cleaned; /* the clean-up has said how it ended; it has succeeded */
 	struct restarts restarts;
-	json_t *report;                   /* the newest of the worker that runs, or of one that gave up */
-	json_t *worker_status;            /* status.worker; NULL: as in the last status */
-	char *exit_reason, *exit_message; /* why the last worker ended, or why the clean-up failed */
-	bool farewell;                    /* its worker ended because we end; its status is to say so */
+	json_t *report;          /* the newest of the worker that runs, or of one that gave up */
+	json_t *worker_status;   /* status.worker; NULL: as in the last status */
+	enum reason exit_reason; /* why the last worker ended, or why the clean-up failed */
+	char *exit_message;      /* NULL: neither */
+	bool farewell;           /* its worker ended because we end; its status is to say so */
 
 	bool busy;              /* an API write is under way: its key is being processed */
 	struct kube_call *call; /* that write */
@@ -123,7 +125,7 @@ bool resource_update(struct resource *r, const json_t *object);
 /* Looks at the spec and what it refers to. */
 void resource_refresh_inputs(struct resource *r);
 /* Without a result, since nothing is to be done about it. */
-void resource_event(struct resource *r, bool warning, const char *reason, const char *action, const char *note_fmt, ...)
+void resource_event(struct resource *r, bool warning, enum reason reason, const char *action, const char *note_fmt, ...)
 	PRINTF_LIKE(5, 6);
 void resource_enqueue(struct resource *r);
 json_t *resource_json(const struct resource *r); /* a new reference */

@@ -55,7 +55,7 @@ static void on_report(struct resource *r, const json_t *report)
 
 		/* A restarted worker finds it complete; only the turn is news. */
 		if (!status_condition_is(before, "BootstrapComplete", "True"))
-			resource_event(r, false, "BootstrapCompleted", "Bootstrap", "%lld rows are indexed",
+			resource_event(r, false, REASON_BOOTSTRAP_COMPLETED, "Bootstrap", "%lld rows are indexed",
 				       (long long)jsonx_integer(r->report, "bootstrap.rowsDone", 0));
 	}
 	resource_enqueue(r);
@@ -74,7 +74,7 @@ static void on_done(struct resource *r, const struct protocol_result *done)
 	r->cleaned = done->ok;
 	if (r->cleaned)
 		return;
-	replace(&r->exit_reason, xstrdup(done->reason));
+	r->exit_reason = done->reason;
 	replace(&r->exit_message, xstrdup(done->message));
 }
 
@@ -112,21 +112,17 @@ static char *describe_exit(const struct worker_exit *exit)
 static void explain_exit(struct resource *r, const struct worker_exit *exit)
 {
 	_cleanup_free_ char *how = describe_exit(exit);
-	const json_t *ready = status_condition(r->report, "Ready");
-	const char *why = jsonx_string(ready, "message", "");
-	bool said = strcmp(jsonx_string(ready, "status", ""), "False") == 0 && *why;
+	_cleanup_json_ json_t *ready = json_copy((json_t *)status_condition(r->report, "Ready"));
+	bool said = strcmp(jsonx_string(ready, "status", ""), "False") == 0 && *jsonx_string(ready, "message", "");
+	bool looping = r->restarts.failures >= CRASH_LOOP;
 
-	if (r->refused)
-		replace(&r->exit_reason,
-			xstrdup(said ? jsonx_string(ready, "reason", "WorkerRefused") : "WorkerRefused"));
-	else if (r->restarts.failures >= CRASH_LOOP)
-		replace(&r->exit_reason, xstrdup("WorkerCrashLooping"));
-	else
-		replace(&r->exit_reason,
-			xstrdup(said ? jsonx_string(ready, "reason", "WorkerExited") : "WorkerExited"));
+	r->exit_reason = protocol_take_reason(said ? ready : NULL, "message",
+					      r->refused ? REASON_WORKER_REFUSED : REASON_WORKER_EXITED);
+	if (looping && !r->refused)
+		r->exit_reason = REASON_WORKER_CRASH_LOOPING;
 	if (said)
-		replace(&r->exit_message, xasprintf("%s; %s", why, how));
-	else if (r->restarts.failures >= CRASH_LOOP)
+		replace(&r->exit_message, xasprintf("%s; %s", jsonx_string(ready, "message", ""), how));
+	else if (looping)
 		replace(&r->exit_message,
 			xasprintf("%s, %u times in a row; its log says more", how, r->restarts.failures));
 	else
@@ -136,8 +132,8 @@ static void explain_exit(struct resource *r, const struct worker_exit *exit)
 static void note_exit(struct resource *r, const struct worker_exit *exit)
 {
 	size_t len = utf8_prefix(r->exit_message, strlen(r->exit_message), MESSAGE_BYTES);
-	json_t *last = json_pack("{s:s, s:s%, s:o}", "reason", r->exit_reason, "message", r->exit_message, len, "time",
-				 now_json());
+	json_t *last = json_pack("{s:s, s:s%, s:o}", "reason", reason_name(r->exit_reason), "message", r->exit_message,
+				 len, "time", now_json());
 
 	(void)json_object_set_new(last, exit->signalled ? "signal" : "exitCode", json_integer(exit->code));
 	set_worker_status(r, "lastExit", last);
@@ -145,7 +141,7 @@ static void note_exit(struct resource *r, const struct worker_exit *exit)
 
 static void run_failed(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
 {
-	const char *reason = exit->signalled ? "Signal" : exit->code == PROTOCOL_EXIT_BAD_INPUT ? "BadInput" : "Failed";
+	const char *cause = exit->signalled ? "Signal" : exit->code == PROTOCOL_EXIT_BAD_INPUT ? "BadInput" : "Failed";
 
 	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
 	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
@@ -154,8 +150,8 @@ static void run_failed(struct resource *r, const struct worker_exit *exit, int64
 	if (!r->refused)
 		set_worker_status(r, "restartCount",
 				  json_integer((json_int_t)jsonx_integer(r->worker_status, "restartCount", 0) + 1));
-	metric_add(r->op->meters.restarts, (const char *const[]){r->namespace, r->name, reason, NULL}, 1);
-	resource_event(r, true, "WorkerExited", r->refused ? "Stop" : "Restart", "%s", r->exit_message);
+	metric_add(r->op->meters.restarts, (const char *const[]){r->namespace, r->name, cause, NULL}, 1);
+	resource_event(r, true, REASON_WORKER_EXITED, r->refused ? "Stop" : "Restart", "%s", r->exit_message);
 	if (!r->refused)
 		jsonx_decref(TAKE_PTR(r->report));
 }
@@ -167,7 +163,7 @@ static void cleanup_ended(struct resource *r, const struct worker_exit *exit, in
 	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
 	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
 	if (!r->done) {
-		replace(&r->exit_reason, xstrdup("CleanupFailed"));
+		r->exit_reason = REASON_CLEANUP_FAILED;
 		replace(&r->exit_message, describe_exit(exit));
 	}
 	resource_event(r, true, r->exit_reason, "Cleanup", "%s", r->exit_message);
@@ -185,7 +181,7 @@ static void on_exited(void *user, const struct worker_exit *exit)
 		r->farewell = r->task == PROTOCOL_TASK_RUN && r->op->phase != PHASE_RUNNING;
 		jsonx_decref(TAKE_PTR(r->report));
 		if (r->task == PROTOCOL_TASK_RUN)
-			resource_event(r, false, "Stopped", "Stop", "the worker has stopped");
+			resource_event(r, false, REASON_STOPPED, "Stop", "the worker has stopped");
 	} else if (r->task != PROTOCOL_TASK_CLEANUP) {
 		run_failed(r, exit, now_ms);
 	} else {
@@ -219,10 +215,10 @@ static void note_start(struct resource *r, enum protocol_task before, const char
 	set_worker_status(r, "startTime", now_json());
 	if (rotated) {
 		metric_add(r->op->meters.rotations, (const char *const[]){r->namespace, r->name, NULL}, 1);
-		resource_event(r, false, "CredentialsRotated", "Restart",
+		resource_event(r, false, REASON_CREDENTIALS_ROTATED, "Restart",
 			       "a Secret has changed; the worker was restarted with the new credentials");
 	}
-	resource_event(r, false, "Started", "Start", "the worker was started for generation %lld",
+	resource_event(r, false, REASON_STARTED, "Start", "the worker was started for generation %lld",
 		       (long long)r->generation);
 }
 
@@ -245,7 +241,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	r->task = task;
 	if (worker_start(op->supervisor, &options, clock_now_ms(), &r->worker, &err) < 0) {
 		log_error("operator", "starting a worker failed", KV_STR("resource", r->key), KV_ERR(&err));
-		replace(&r->exit_reason, xstrdup("WorkerNotStarted"));
+		r->exit_reason = REASON_WORKER_NOT_STARTED;
 		replace(&r->exit_message, xstrdup(err.msg));
 		restarts_failed(&r->restarts, 0, clock_now_ms());
 	} else {

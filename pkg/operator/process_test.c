@@ -162,13 +162,13 @@ static void test_exit_when_its_last_words_are_long_then_the_status_keeps_what_th
 	/* "x" and 600 times two bytes: 1000 is within a character. */
 	start(f,
 	      "e=$(printf '\\303\\251%.0s' $(seq 600)); printf '{\"report\": {\"conditions\": [{\"type\": \"Ready\", "
-	      "\"status\": \"False\", \"reason\": \"Broken\", \"message\": \"x%s\"}]}}\\n' \"$e\" >&4; exit 1");
+	      "\"status\": \"False\", \"reason\": \"SlotLost\", \"message\": \"x%s\"}]}}\\n' \"$e\" >&4; exit 1");
 	RUN_UNTIL(f, !f->resource->worker);
 	message = jsonx_string(f->resource->worker_status, "lastExit.message", "");
 	len = strlen(message);
 	assert_int_equal(len, 999);
 	assert_int_equal(utf8_sequence(message + len - 2, 2), 2);
-	assert_string_equal(jsonx_string(f->resource->worker_status, "lastExit.reason", ""), "Broken");
+	assert_string_equal(jsonx_string(f->resource->worker_status, "lastExit.reason", ""), "SlotLost");
 	assert_int_equal(jsonx_integer(f->resource->worker_status, "lastExit.exitCode", 0), 1);
 	/* The condition has room for all of it. */
 	assert_true(strlen(f->resource->exit_message) > 1200);

@@ -243,8 +243,8 @@ bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, js
 		if (ref->state == REF_LOADING)
 			loaded = false;
 		if (ref->state == REF_DENIED && !there)
-			findings_add(f, FINDING_ERROR, "CredentialsNotFound", NULL, "%s \"%s\" may not be read: %s",
-				     kinds[ref->kind], ref->name, ref->denial);
+			findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL,
+				     "%s \"%s\" may not be read: %s", kinds[ref->kind], ref->name, ref->denial);
 		if (there)
 			(void)json_object_set(ref->kind == REF_SECRET ? secrets : config_maps, ref->name, ref->values);
 	}

@@ -32,7 +32,6 @@ void resource_free(struct resource *r)
 	refs_release(r->op->refs, &r->refs);
 	jsonx_decref(r->report);
 	jsonx_decref(r->worker_status);
-	free(r->exit_reason);
 	free(r->exit_message);
 	free(r->problem);
 	free(r->writing);
@@ -56,7 +55,7 @@ json_t *resource_json(const struct resource *r)
 	return json_loads(r->text, JSON_ALLOW_NUL, NULL);
 }
 
-void resource_event(struct resource *r, bool warning, const char *reason, const char *action, const char *note_fmt, ...)
+void resource_event(struct resource *r, bool warning, enum reason reason, const char *action, const char *note_fmt, ...)
 {
 	_cleanup_json_ json_t *regarding = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:s}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync", "namespace",
@@ -68,9 +67,10 @@ void resource_event(struct resource *r, bool warning, const char *reason, const 
 	note = xvasprintf(note_fmt, ap);
 	va_end(ap);
 	note[utf8_prefix(note, strlen(note), NOTE_BYTES)] = '\0';
-	log_info("operator", "event", KV_STR("resource", r->key), KV_STR("reason", reason), KV_STR("note", note));
+	log_info("operator", "event", KV_STR("resource", r->key), KV_STR("reason", reason_name(reason)),
+		 KV_STR("note", note));
 	if (r->op->leading && regarding)
-		kube_event(r->op->events, regarding, warning, reason, action, "%s", note);
+		kube_event(r->op->events, regarding, warning, reason_name(reason), action, "%s", note);
 }
 
 /* --- the object */
@@ -133,7 +133,7 @@ static void begin_anew(struct resource *r, const char *uid, const json_t *object
 {
 	replace(&r->uid, xstrdup(uid));
 	take_status(r, object);
-	replace(&r->exit_reason, NULL);
+	r->exit_reason = REASON_NONE;
 	replace(&r->exit_message, NULL);
 	jsonx_decref(TAKE_PTR(r->worker_status));
 	/* The worker of the old one works for nobody, and whatever it still says is about the old one. */
@@ -195,7 +195,7 @@ static void bad_inputs(struct resource *r, const struct findings *f)
 	struct err err;
 
 	(void)findings_err(f, &err);
-	r->problem_reason = err.reason ? err.reason : "InvalidSpec";
+	r->problem_reason = err.reason ? err.reason : REASON_INVALID_SPEC;
 	if (!r->problem || strcmp(r->problem, all) != 0)
 		resource_event(r, true, r->problem_reason, "Validate", "%s", all);
 	replace(&r->problem, TAKE_PTR(all));
@@ -272,7 +272,7 @@ void resource_refresh_inputs(struct resource *r)
 	r->hash[0] = '\0';
 	spec = spec_decode(resource, &f);
 	if (holds_nul(r))
-		findings_add(&f, FINDING_ERROR, "InvalidSpec", "spec",
+		findings_add(&f, FINDING_ERROR, REASON_INVALID_SPEC, "spec",
 			     "holds a NUL character (\\u0000); remove it, no name and no text of ours may have one");
 	refs_hold(r->op->refs, &r->refs, r->namespace, spec);
 	if (!refs_values(&r->refs, r->deleting, secrets, config_maps, &f)) {
@@ -282,7 +282,7 @@ void resource_refresh_inputs(struct resource *r)
 	spec_resolve(spec, &(struct spec_objects){.secrets = secrets, .config_maps = config_maps}, &f);
 	r->inputs = judge(spec, &f);
 	if (r->inputs == INPUTS_OK) {
-		r->problem_reason = NULL;
+		r->problem_reason = REASON_NONE;
 		replace(&r->problem, NULL);
 	} else {
 		bad_inputs(r, &f);

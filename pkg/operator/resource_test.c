@@ -208,7 +208,7 @@ static void test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_
 	assert_int_equal(json_array_size(jsonx_get(known, "metadata.finalizers")), 1);
 	resource_refresh_inputs(f->resource);
 	assert_int_equal(f->resource->inputs, INPUTS_BAD);
-	assert_string_equal(f->resource->problem_reason, "InvalidSpec");
+	assert_string_equal(reason_name(f->resource->problem_reason), "InvalidSpec");
 	assert_non_null(strstr(f->resource->problem, "NUL"));
 }
 

@@ -51,7 +51,8 @@ struct composer {
 	json_t *conditions;
 };
 
-static void put(struct composer *c, const char *type, const char *status, const char *reason, const char *message)
+/* A reason that a worker says is shown as it says it: a newer one may know more of them. */
+static void put_word(struct composer *c, const char *type, const char *status, const char *reason, const char *message)
 {
 	const json_t *before = status_condition(c->in->previous, type);
 	const char *since = jsonx_string(before, "lastTransitionTime", NULL);
@@ -62,20 +63,30 @@ static void put(struct composer *c, const char *type, const char *status, const 
 		since = clock_rfc3339(c->in->wall_us, now);
 	(void)json_array_append_new(c->conditions,
 				    json_pack("{s:s, s:s, s:s, s:o, s:I, s:s}", "type", type, "status", status,
-					      "reason", *reason ? reason : "Unspecified", "message",
+					      "reason", *reason ? reason : reason_name(REASON_NONE), "message",
 					      message_json(message), "observedGeneration",
 					      (json_int_t)c->in->generation, "lastTransitionTime", since));
 }
 
+static void put(struct composer *c, const char *type, const char *status, enum reason reason, const char *message)
+{
+	put_word(c, type, status, reason_name(reason), message);
+}
+
 static void put_copy(struct composer *c, const char *type, const json_t *condition)
 {
-	put(c, type, jsonx_string(condition, "status", "Unknown"), jsonx_string(condition, "reason", ""),
-	    jsonx_string(condition, "message", ""));
+	put_word(c, type, jsonx_string(condition, "status", "Unknown"), jsonx_string(condition, "reason", ""),
+		 jsonx_string(condition, "message", ""));
 }
 
 static const char *or_else(const char *text, const char *otherwise)
 {
 	return text ? text : otherwise;
+}
+
+static enum reason reason_or(enum reason reason, enum reason otherwise)
+{
+	return reason ? reason : otherwise;
 }
 
 /* A worker runs, with the newest spec, and has said something. */
@@ -87,7 +98,7 @@ static bool report_counts(const struct status_input *in)
 static bool credentials_gone(const struct status_input *in)
 {
 	return in->situation == SITUATION_BAD_INPUTS && in->running && in->worker_generation == in->generation &&
-	       strcmp(or_else(in->reason, "CredentialsNotFound"), "CredentialsNotFound") == 0;
+	       reason_or(in->reason, REASON_CREDENTIALS_NOT_FOUND) == REASON_CREDENTIALS_NOT_FOUND;
 }
 
 /* --- Ready: the first obstacle has the word */
@@ -101,31 +112,31 @@ static void put_ready(struct composer *c)
 	case SITUATION_BAD_INPUTS:
 		if (credentials_gone(in))
 			break;
-		put(c, "Ready", "False", or_else(in->reason, "InvalidSpec"), or_else(in->message, ""));
+		put(c, "Ready", "False", reason_or(in->reason, REASON_INVALID_SPEC), or_else(in->message, ""));
 		return;
 	case SITUATION_SUSPENDED:
-		put(c, "Ready", "False", "Suspended", "spec.suspend is true");
+		put(c, "Ready", "False", REASON_SUSPENDED, "spec.suspend is true");
 		return;
 	case SITUATION_FROZEN:
-		put(c, "Ready", "False", "ReconcileDisabled",
+		put(c, "Ready", "False", REASON_RECONCILE_DISABLED,
 		    "no worker is running, and the annotation pgsync.io/reconcile=disabled keeps one from being "
 		    "started");
 		return;
 	case SITUATION_DELETING:
 	case SITUATION_DELETE_RETRY:
 	case SITUATION_DELETE_BLOCKED:
-		put(c, "Ready", "False", or_else(in->reason, "Deleting"),
+		put(c, "Ready", "False", reason_or(in->reason, REASON_DELETING),
 		    or_else(in->message, "the resource is being deleted"));
 		return;
 	case SITUATION_BACKOFF:
 	case SITUATION_REFUSED:
-		put(c, "Ready", "False", or_else(in->reason, "WorkerExited"), or_else(in->message, no_worker));
+		put(c, "Ready", "False", reason_or(in->reason, REASON_WORKER_EXITED), or_else(in->message, no_worker));
 		return;
 	case SITUATION_STOPPED:
-		put(c, "Ready", "Unknown", "OperatorStopped", "the operator has ended, and its workers with it");
+		put(c, "Ready", "Unknown", REASON_OPERATOR_STOPPED, "the operator has ended, and its workers with it");
 		return;
 	case SITUATION_LOADING:
-		put(c, "Ready", "Unknown", or_else(in->reason, "Pending"),
+		put(c, "Ready", "Unknown", reason_or(in->reason, REASON_PENDING),
 		    or_else(in->message, "the Secrets and ConfigMaps that the spec names are being read"));
 		return;
 	case SITUATION_UNKNOWN:
@@ -137,7 +148,7 @@ static void put_ready(struct composer *c)
 	if (report_counts(in) && reported && in->situation != SITUATION_RESTARTING)
 		put_copy(c, "Ready", reported);
 	else
-		put(c, "Ready", "Unknown", "Starting", "the worker is starting");
+		put(c, "Ready", "Unknown", REASON_STARTING, "the worker is starting");
 }
 
 /* --- the rest */
@@ -160,9 +171,10 @@ static void put_reconciling(struct composer *c)
 	const json_t *ready = status_condition(c->in->report, "Ready");
 
 	if (strcmp(jsonx_string(ready, "status", ""), "False") == 0)
-		put(c, "Reconciling", "True", jsonx_string(ready, "reason", ""), jsonx_string(ready, "message", ""));
+		put_word(c, "Reconciling", "True", jsonx_string(ready, "reason", ""),
+			 jsonx_string(ready, "message", ""));
 	else
-		put(c, "Reconciling", "True", "Bootstrapping", "the index is being filled");
+		put(c, "Reconciling", "True", REASON_BOOTSTRAPPING, "the index is being filled");
 }
 
 /* Stalled and Reconciling are there only when they are true: what kstatus and its users expect. */
@@ -172,7 +184,8 @@ static void put_abnormal(struct composer *c)
 	const json_t *stalled = status_condition(in->report, "Stalled");
 
 	if (is_stalled(in)) {
-		put(c, "Stalled", "True", or_else(in->reason, "WorkerRefused"), or_else(in->message, no_worker));
+		put(c, "Stalled", "True", reason_or(in->reason, REASON_WORKER_REFUSED),
+		    or_else(in->message, no_worker));
 		return;
 	}
 	if (is_idle(in))
@@ -182,10 +195,10 @@ static void put_abnormal(struct composer *c)
 		return;
 	}
 	if (in->situation == SITUATION_DELETING || in->situation == SITUATION_DELETE_RETRY)
-		put(c, "Reconciling", "True", or_else(in->reason, "Deleting"),
+		put(c, "Reconciling", "True", reason_or(in->reason, REASON_DELETING),
 		    or_else(in->message, "the resource is being deleted"));
 	else if (!report_counts(in))
-		put(c, "Reconciling", "True", "Starting", "the worker is being started");
+		put(c, "Reconciling", "True", REASON_STARTING, "the worker is being started");
 	else if (!status_condition_is(in->report, "BootstrapComplete", "True"))
 		put_reconciling(c);
 }
@@ -198,11 +211,11 @@ static void put_degraded(struct composer *c)
 		_cleanup_free_ char *message =
 			xasprintf("%s; the worker goes on with what it has", or_else(in->message, ""));
 
-		put(c, "Degraded", "True", or_else(in->reason, "CredentialsNotFound"), message);
+		put(c, "Degraded", "True", reason_or(in->reason, REASON_CREDENTIALS_NOT_FOUND), message);
 	} else if (report_counts(in) && status_condition(in->report, "Degraded")) {
 		put_copy(c, "Degraded", status_condition(in->report, "Degraded"));
 	} else {
-		put(c, "Degraded", "Unknown", "NotRunning", no_worker);
+		put(c, "Degraded", "Unknown", REASON_NOT_RUNNING, no_worker);
 	}
 }
 
@@ -216,7 +229,7 @@ static void put_live(struct composer *c, const char *type, const char *without)
 	if (reported && !is_idle(in))
 		put_copy(c, type, reported);
 	else
-		put(c, type, without, in->situation == SITUATION_SUSPENDED ? "Suspended" : "NotRunning",
+		put(c, type, without, in->situation == SITUATION_SUSPENDED ? REASON_SUSPENDED : REASON_NOT_RUNNING,
 		    in->running ? "the worker has said nothing yet" : no_worker);
 }
 
@@ -232,20 +245,20 @@ static void put_lasting(struct composer *c, const char *type)
 	if (reported)
 		put_copy(c, type, reported);
 	else
-		put(c, type, "Unknown", "NotRunning", "no worker has said so yet");
+		put(c, type, "Unknown", REASON_NOT_RUNNING, "no worker has said so yet");
 }
 
 static void put_schema_accepted(struct composer *c)
 {
 	const struct status_input *in = c->in;
-	const char *reason = or_else(in->problem_reason, "");
-	bool schema = strcmp(reason, "InvalidSpec") == 0 || strcmp(reason, "InvalidSchema") == 0 ||
-		      strcmp(reason, "NotSupported") == 0;
+	enum reason reason = in->problem_reason;
+	bool schema =
+		reason == REASON_INVALID_SPEC || reason == REASON_INVALID_SCHEMA || reason == REASON_NOT_SUPPORTED;
 
 	if (schema && !(in->checks && in->report))
 		put(c, "SchemaAccepted", "False", reason, or_else(in->problem, ""));
 	else if (!in->report && jsonx_integer(in->previous, "observedGeneration", 0) != in->generation)
-		put(c, "SchemaAccepted", "Unknown", "NotChecked", "no worker has checked it yet");
+		put(c, "SchemaAccepted", "Unknown", REASON_NOT_CHECKED, "no worker has checked it yet");
 	else
 		put_lasting(c, "SchemaAccepted");
 }
@@ -255,12 +268,12 @@ static void put_suspended(struct composer *c)
 	const struct status_input *in = c->in;
 
 	if (!in->suspend)
-		put(c, "Suspended", "False", "NotSuspended", "spec.suspend is false");
+		put(c, "Suspended", "False", REASON_NOT_SUSPENDED, "spec.suspend is false");
 	else if (in->situation == SITUATION_SUSPENDED && in->ended)
-		put(c, "Suspended", "True", "Suspended",
+		put(c, "Suspended", "True", REASON_SUSPENDED,
 		    "the data flow is stopped; the slot stays, and keeps WAL from now on");
 	else
-		put(c, "Suspended", "False", "Stopping", "spec.suspend is true and the worker is still running");
+		put(c, "Suspended", "False", REASON_STOPPING, "spec.suspend is true and the worker is still running");
 }
 
 /* --- the other fields */
@@ -279,7 +292,7 @@ static const char *phase(const struct status_input *in)
 	case SITUATION_BAD_INPUTS:
 		return credentials_gone(in) ? jsonx_string(in->report, "phase", "Pending") : "Failed";
 	case SITUATION_BACKOFF:
-		return strcmp(or_else(in->reason, ""), "WorkerCrashLooping") == 0 ? "Failed" : "Pending";
+		return in->reason == REASON_WORKER_CRASH_LOOPING ? "Failed" : "Pending";
 	case SITUATION_UNKNOWN:
 	case SITUATION_LOADING:
 	case SITUATION_STARTING:

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "base/reason.h"
 #include "operator/reconcile_int.h"
 
 struct status_input {
@@ -18,14 +19,15 @@ struct status_input {
 				   worker */
 	int64_t generation;     /* of the resource */
 	enum situation situation;
-	const char *reason, *message; /* of the situation, where it has its own (BAD_INPUTS, BACKOFF, DELETE_…); or
-					 NULL */
-	const char *problem_reason, *problem; /* what is wrong with the inputs, or NULL */
-	bool checks;                          /* the report is about these inputs: of a worker that looks for more */
-	const json_t *report;                 /* the newest of the worker that runs, or of one that gave up; or NULL */
-	bool running;                         /* a worker with task run or check is alive, and may go on */
-	bool ended;                           /* no worker process is left */
-	int64_t worker_generation;            /* the generation that it was started for */
+	enum reason reason;  /* of the situation, where it has its own (BAD_INPUTS, BACKOFF, DELETE_…), or NONE */
+	const char *message; /* the same, or NULL */
+	enum reason problem_reason; /* what is wrong with the inputs, or NONE */
+	const char *problem;        /* the same, or NULL */
+	bool checks;                /* the report is about these inputs: of a worker that looks for more */
+	const json_t *report;       /* the newest of the worker that runs, or of one that gave up; or NULL */
+	bool running;               /* a worker with task run or check is alive, and may go on */
+	bool ended;                 /* no worker process is left */
+	int64_t worker_generation;  /* the generation that it was started for */
 	bool suspend;
 	const json_t *worker; /* status.worker, or NULL: as before */
 	int64_t wall_us;

@@ -254,9 +254,9 @@ static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(vo
 {
 	struct status_input in = {.generation = 2,
 				  .situation = SITUATION_BAD_INPUTS,
-				  .reason = "InvalidSchema",
+				  .reason = REASON_INVALID_SCHEMA,
 				  .message = "spec.schema[0].nodes: unknown key",
-				  .problem_reason = "InvalidSchema",
+				  .problem_reason = REASON_INVALID_SCHEMA,
 				  .problem = "spec.schema[0].nodes: unknown key",
 				  .ended = true,
 				  .wall_us = FIRST_US};
@@ -276,7 +276,7 @@ static void test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted(
 {
 	struct status_input in = {.generation = 2,
 				  .situation = SITUATION_SUSPENDED,
-				  .problem_reason = "InvalidSchema",
+				  .problem_reason = REASON_INVALID_SCHEMA,
 				  .problem = "spec.schema[0].nodes: unknown key",
 				  .suspend = true,
 				  .ended = true,
@@ -295,7 +295,7 @@ static void test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_fou
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in.problem_reason = "InvalidSchema";
+	in.problem_reason = REASON_INVALID_SCHEMA;
 	in.problem = "spec.schema[0].nodes: unknown key";
 	status = status_compose(&in);
 	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
@@ -314,7 +314,7 @@ static void test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_b
 	UNUSED(state);
 	in.generation = 4; /* the worker runs 3 */
 	in.situation = SITUATION_BAD_INPUTS;
-	in.reason = "InvalidSpec";
+	in.reason = REASON_INVALID_SPEC;
 	in.message = "spec.sink: wrong";
 	status = status_compose(&in);
 	assert_condition(status, "Ready", "False", "InvalidSpec");
@@ -331,7 +331,7 @@ static void test_compose_when_a_secret_goes_under_a_running_worker_then_ready_an
 
 	UNUSED(state);
 	in.situation = SITUATION_BAD_INPUTS;
-	in.reason = "CredentialsNotFound";
+	in.reason = REASON_CREDENTIALS_NOT_FOUND;
 	in.message = "Secret \"x\" not found";
 	status = status_compose(&in);
 	assert_condition(status, "Ready", "True", "Streaming");
@@ -389,7 +389,7 @@ static void test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_mende
 	_cleanup_free_ char *message = xmalloc(40001);
 	struct status_input in = {.generation = 1,
 				  .situation = SITUATION_BACKOFF,
-				  .reason = "WorkerExited",
+				  .reason = REASON_WORKER_EXITED,
 				  .message = message,
 				  .ended = true,
 				  .wall_us = FIRST_US};

@@ -186,7 +186,7 @@ static json_t *compose(struct resource *r, enum situation situation, const json_
 		/* A frozen resource's edits are not observed. */
 		.generation = r->frozen && running ? r->worker_generation : r->generation,
 		.situation = situation,
-		.problem_reason = r->problem ? r->problem_reason : NULL,
+		.problem_reason = r->problem ? r->problem_reason : REASON_NONE,
 		.problem = r->problem,
 		.checks = r->task == PROTOCOL_TASK_CHECK && strcmp(r->worker_hash, r->hash) == 0,
 		.report = r->report,

@@ -27,7 +27,8 @@ int pg_ca_file(const char *pem, char path[32], struct err *err)
 	int fd;
 
 	if (!strstr(pem, "-----BEGIN CERTIFICATE-----"))
-		return err_reason(err, ERR_INVALID, "TLS", "the CA is not PEM: found no \"BEGIN CERTIFICATE\" line");
+		return err_reason(err, ERR_INVALID, REASON_TLS,
+				  "the CA is not PEM: found no \"BEGIN CERTIFICATE\" line");
 	fd = memfd_create("pgsync-ca", MFD_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, errno, "cannot create a memory file for the CA");
@@ -225,15 +226,16 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 	int64_t timeout_ms = params->connect_timeout_ms > 0 ? params->connect_timeout_ms : PG_CONNECT_TIMEOUT_MS;
 
 	if (params->tls >= PG_TLS_VERIFY_CA && !params->ca_file)
-		return err_reason(err, ERR_DENIED, "TLS", "verifying the certificate of Postgres at %s:%d needs a CA",
-				  params->host, params->port);
+		return err_reason(err, ERR_DENIED, REASON_TLS,
+				  "verifying the certificate of Postgres at %s:%d needs a CA", params->host,
+				  params->port);
 	pg->cancel_fd = params->cancel_fd;
 	pg->query_timeout_ms = params->query_timeout_ms;
 	pg->replication = replication;
 	pg->prepared = map_new(free_prepared);
 	if (open_connection(pg, params, clock_now_ms() + timeout_ms, err) < 0) {
-		if (err->kind == ERR_TRANSIENT && err->reason && strcmp(err->reason, "Timeout") == 0)
-			return err_reason(err, ERR_TRANSIENT, "Timeout",
+		if (err->kind == ERR_TRANSIENT && err->reason == REASON_TIMEOUT)
+			return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
 					  "Postgres at %s:%d did not answer within %lld ms", params->host, params->port,
 					  (long long)timeout_ms);
 		suggest_tls(params, err);

@@ -11,30 +11,30 @@ enum { MESSAGE_BYTES = 4096 };
 struct state_kind {
 	const char *prefix;
 	enum err_kind kind;
-	const char *reason;
+	enum reason reason;
 };
 
 /* The first prefix that fits decides. */
 static const struct state_kind state_kinds[] = {
-	{"08", ERR_TRANSIENT, "SourceUnreachable"},
-	{"57014", ERR_TRANSIENT, NULL}, /* cancelled by someone else, or by a timeout */
-	{"57P0", ERR_TRANSIENT, "SourceUnreachable"},
-	{"57", ERR_TRANSIENT, NULL},
-	{"53", ERR_TRANSIENT, NULL},
-	{"58", ERR_TRANSIENT, NULL},
-	{"40", ERR_CONFLICT, NULL},
-	{"55006", ERR_CONFLICT, NULL},
-	{"55P03", ERR_CONFLICT, NULL},
-	{"28", ERR_DENIED, "AuthFailed"},
-	{"42501", ERR_DENIED, "PrivilegeMissing"},
-	{"3D000", ERR_INVALID, "DatabaseNotFound"},
-	{"54", ERR_LIMIT, NULL},
-	{"25P02", ERR_FATAL, NULL},  /* a statement after a failed one: our mistake */
-	{"25", ERR_TRANSIENT, NULL}, /* read-only after a failover, idle too long */
-	{"26", ERR_TRANSIENT, NULL}, /* a prepared statement was taken from us: it will be prepared again */
-	{"0A000", ERR_INVALID, NULL},
-	{"XX000", ERR_TRANSIENT, NULL}, /* such as "tuple concurrently updated" */
-	{"XX", ERR_FATAL, NULL},        /* corrupted data */
+	{"08", ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE},
+	{"57014", ERR_TRANSIENT, REASON_NONE}, /* cancelled by someone else, or by a timeout */
+	{"57P0", ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE},
+	{"57", ERR_TRANSIENT, REASON_NONE},
+	{"53", ERR_TRANSIENT, REASON_NONE},
+	{"58", ERR_TRANSIENT, REASON_NONE},
+	{"40", ERR_CONFLICT, REASON_NONE},
+	{"55006", ERR_CONFLICT, REASON_NONE},
+	{"55P03", ERR_CONFLICT, REASON_NONE},
+	{"28", ERR_DENIED, REASON_AUTH_FAILED},
+	{"42501", ERR_DENIED, REASON_PRIVILEGE_MISSING},
+	{"3D000", ERR_INVALID, REASON_DATABASE_NOT_FOUND},
+	{"54", ERR_LIMIT, REASON_NONE},
+	{"25P02", ERR_FATAL, REASON_NONE},  /* a statement after a failed one: our mistake */
+	{"25", ERR_TRANSIENT, REASON_NONE}, /* read-only after a failover, idle too long */
+	{"26", ERR_TRANSIENT, REASON_NONE}, /* a prepared statement was taken from us: it will be prepared again */
+	{"0A000", ERR_INVALID, REASON_NONE},
+	{"XX000", ERR_TRANSIENT, REASON_NONE}, /* such as "tuple concurrently updated" */
+	{"XX", ERR_FATAL, REASON_NONE},        /* corrupted data */
 };
 
 static const struct state_kind *find_state(const char *sqlstate)
@@ -52,11 +52,11 @@ enum err_kind pg_sqlstate_kind(const char *sqlstate)
 	return found ? found->kind : ERR_INVALID;
 }
 
-const char *pg_sqlstate_reason(const char *sqlstate)
+enum reason pg_sqlstate_reason(const char *sqlstate)
 {
 	const struct state_kind *found = find_state(sqlstate);
 
-	return found ? found->reason : NULL;
+	return found ? found->reason : REASON_NONE;
 }
 
 bool pg_is_sqlstate(const struct err *err, const char *sqlstate)
@@ -118,7 +118,7 @@ int pg_err_conn(const PGconn *conn, struct err *err)
 
 	strbuf_init(&sb, MESSAGE_BYTES);
 	pg_flatten(&sb, PQerrorMessage(conn));
-	(void)err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "the connection to Postgres failed: %s",
+	(void)err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, "the connection to Postgres failed: %s",
 			 sb.len ? sb.data : "no reason given");
 	strbuf_release(&sb);
 	return -1;
@@ -135,7 +135,7 @@ int pg_err_result(const struct pg_result *result, struct err *err)
 				     PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), err);
 	strbuf_init(&sb, MESSAGE_BYTES);
 	pg_flatten(&sb, PQresultErrorMessage(result));
-	(void)err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "the connection to Postgres failed: %s",
+	(void)err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, "the connection to Postgres failed: %s",
 			 sb.len ? sb.data : "no reason given");
 	strbuf_release(&sb);
 	return -1;
@@ -193,54 +193,60 @@ static const char *verify_words(long verify)
 	}
 }
 
+/* What a refused connection means. */
+struct verdict {
+	enum err_kind kind;
+	enum reason reason;
+	const char *advice; /* goes after the message; or NULL */
+};
+
+static const struct verdict no_password = {ERR_DENIED, REASON_AUTH_FAILED, NULL};
+
 /* For failures of which libpq reports only text. The first match decides, so specific fragments come first. */
 static const struct {
 	const char *fragment;
-	enum err_kind kind;
-	const char *reason;
+	struct verdict verdict;
 } texts[] = {
-	{"SSL SYSCALL error", ERR_TRANSIENT, "SourceUnreachable"},
-	{"SSL", ERR_DENIED, "TLS"},
-	{"certificate", ERR_DENIED, "TLS"},
-	{"Connection refused", ERR_TRANSIENT, "Refused"},
-	{"could not translate host name", ERR_TRANSIENT, "DNS"},
-	{"timeout expired", ERR_TRANSIENT, "Timeout"},
-	{"Connection timed out", ERR_TRANSIENT, "Timeout"},
-	{"no password supplied", ERR_DENIED, "AuthFailed"},
-	{"SCRAM", ERR_DENIED, "AuthFailed"},
-	{"authentication", ERR_DENIED, "AuthFailed"},
-	{"channel binding", ERR_DENIED, "AuthFailed"},
+	{"SSL SYSCALL error", {ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, NULL}},
+	{"does not support SSL", {ERR_DENIED, REASON_TLS, "switch TLS on there, or set spec.source.tls.mode: Disable"}},
+	{"SSL", {ERR_DENIED, REASON_TLS, NULL}},
+	{"certificate", {ERR_DENIED, REASON_TLS, NULL}},
+	{"Connection refused", {ERR_TRANSIENT, REASON_REFUSED, NULL}},
+	{"could not translate host name", {ERR_TRANSIENT, REASON_DNS, NULL}},
+	{"timeout expired", {ERR_TRANSIENT, REASON_TIMEOUT, NULL}},
+	{"Connection timed out", {ERR_TRANSIENT, REASON_TIMEOUT, NULL}},
+	{"no password supplied", {ERR_DENIED, REASON_AUTH_FAILED, NULL}},
+	{"SCRAM", {ERR_DENIED, REASON_AUTH_FAILED, NULL}},
+	{"authentication", {ERR_DENIED, REASON_AUTH_FAILED, NULL}},
+	{"channel binding", {ERR_DENIED, REASON_AUTH_FAILED, NULL}},
 };
 
-static void classify_text(const char *message, enum err_kind *kind, const char **reason)
+static const struct verdict unreachable = {ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, NULL};
+
+static struct verdict classify_text(const char *message)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		if (!strstr(message, texts[i].fragment))
-			continue;
-		*kind = texts[i].kind;
-		*reason = texts[i].reason;
-		return;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (strstr(message, texts[i].fragment))
+			return texts[i].verdict;
+	return unreachable;
 }
 
-static void classify_state(const char *sqlstate, enum err_kind *kind, const char **reason)
+static struct verdict classify_state(const char *sqlstate)
 {
 	enum err_kind found = pg_sqlstate_kind(sqlstate);
 
-	if (found == ERR_DENIED || strcmp(sqlstate, "3D000") == 0) {
-		*kind = found;
-		*reason = pg_sqlstate_reason(sqlstate);
-	} else if (strcmp(sqlstate, "42704") == 0) {
-		/* A session option that the server does not know. */
-		*kind = ERR_INVALID;
-		*reason = "VersionUnsupported";
-	}
+	if (found == ERR_DENIED || strcmp(sqlstate, "3D000") == 0)
+		return (struct verdict){found, pg_sqlstate_reason(sqlstate), NULL};
+	/* A session option that the server does not know. */
+	if (strcmp(sqlstate, "42704") == 0)
+		return (struct verdict){ERR_INVALID, REASON_VERSION_UNSUPPORTED, "version 14 or later is needed"};
+	return unreachable;
 }
 
 int pg_err_connect(const struct pg_connect_failure *failure, struct err *err)
 {
-	enum err_kind kind = ERR_TRANSIENT;
-	const char *reason = "SourceUnreachable", *words;
+	struct verdict verdict;
+	const char *words = verify_words(failure->verify);
 	char sqlstate[6] = "";
 	const char *text = failure->message, *after = strstr(text, "failed: ");
 	struct strbuf sb;
@@ -249,26 +255,18 @@ int pg_err_connect(const struct pg_connect_failure *failure, struct err *err)
 	if (after)
 		text = after + strlen("failed: ");
 	after = find_sqlstate(text, sqlstate);
-	words = verify_words(failure->verify);
-	if (after)
-		classify_state(sqlstate, &kind, &reason);
-	else
-		classify_text(text, &kind, &reason);
-	if (!after && failure->needs_password) {
-		kind = ERR_DENIED;
-		reason = "AuthFailed";
-	}
-	pg_flatten(&sb, after ? after : text);
-	if (!after && words && strcmp(reason, "TLS") == 0) {
-		strbuf_reset(&sb);
+	verdict = after ? classify_state(sqlstate) : failure->needs_password ? no_password : classify_text(text);
+	if (!after && words && verdict.reason == REASON_TLS)
 		strbuf_adds(&sb, words);
-	}
-	(void)err_reason(err, kind, reason, "cannot connect to Postgres at %s:%d, database \"%s\", as \"%s\": %s%s",
-			 failure->params->host, failure->params->port, failure->params->database, failure->params->user,
-			 strcmp(reason, "TLS") == 0 ? "TLS: " : "", sb.len ? sb.data : "no reason given");
+	else
+		pg_flatten(&sb, after ? after : text);
+	(void)err_reason(err, verdict.kind, verdict.reason,
+			 "cannot connect to Postgres at %s:%d, database \"%s\", as \"%s\": %s%s", failure->params->host,
+			 failure->params->port, failure->params->database, failure->params->user,
+			 verdict.reason == REASON_TLS ? "TLS: " : "", sb.len ? sb.data : "no reason given");
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate);
-	if (strcmp(reason, "VersionUnsupported") == 0)
-		err_append(err, "; version 14 or later is needed");
+	if (verdict.advice)
+		err_append(err, "; %s", verdict.advice);
 	strbuf_release(&sb);
 	return -1;
 }

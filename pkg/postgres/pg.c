@@ -41,7 +41,7 @@ int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct 
 		if (n > 0)
 			return 0;
 		if (n == 0 && deadline_ms >= 0 && clock_now_ms() >= deadline_ms)
-			return err_reason(err, ERR_TRANSIENT, "Timeout", "Postgres did not answer in time");
+			return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT, "Postgres did not answer in time");
 	}
 }
 
@@ -71,7 +71,7 @@ int pg_usable(const struct pg *pg, struct err *err)
 {
 	assert(!pg->rows);
 	if (pg->dead)
-		return err_reason(err, ERR_TRANSIENT, "SourceUnreachable",
+		return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE,
 				  "this connection was given up in the middle of a query; connect again");
 	return 0;
 }

@@ -52,8 +52,8 @@ bool pg_tls_pending(PGconn *conn);
 
 /* --- Errors (error.c) ------------------------------------------------------------------------------------------ */
 enum err_kind pg_sqlstate_kind(const char *sqlstate);
-/* NULL if the state alone does not determine the reason. */
-const char *pg_sqlstate_reason(const char *sqlstate);
+/* REASON_NONE if the state alone does not determine the reason. */
+enum reason pg_sqlstate_reason(const char *sqlstate);
 /* Fills *err from the fields of a server error; primary, detail and hint may be NULL. Row values are left out. */
 int pg_err_fields(const char *sqlstate, const char *primary, const char *detail, const char *hint, struct err *err);
 /* Fills *err from a failed result; without a SQLSTATE, the connection is gone. */

@@ -93,7 +93,7 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 		if (!pg_bool(r, 0, 0))
 			return 0;
 	}
-	return err_reason(err, ERR_INVALID, "PublicationConflict",
+	return err_reason(err, ERR_INVALID, REASON_PUBLICATION_CONFLICT,
 			  "it publishes all tables %s, expected a list of tables: drop it, or choose another name",
 			  all_tables ? "of the database" : "of a schema");
 }

@@ -85,13 +85,13 @@ static int explain_create(const char *name, struct err *err)
 {
 	if (pg_is_sqlstate(err, "42710")) {
 		err->kind = ERR_CONFLICT;
-		err->reason = "SlotConflict";
+		err->reason = REASON_SLOT_CONFLICT;
 	} else if (pg_is_sqlstate(err, "53400")) {
 		err->kind = ERR_LIMIT;
-		err->reason = "NoFreeSlot";
+		err->reason = REASON_NO_FREE_SLOT;
 	} else if (pg_is_sqlstate(err, "55000")) {
 		err->kind = ERR_INVALID;
-		err->reason = "WalLevelNotLogical";
+		err->reason = REASON_WAL_LEVEL_NOT_LOGICAL;
 	}
 	return err_wrap(err, "creating replication slot \"%s\"", name);
 }
@@ -143,7 +143,7 @@ static int try_release(struct pg *pg, const char *name, int *ret_pid, struct err
 
 static int still_held(const char *name, int pid, struct err *err)
 {
-	return err_reason(err, ERR_CONFLICT, "SlotActive",
+	return err_reason(err, ERR_CONFLICT, REASON_SLOT_ACTIVE,
 			  "replication slot \"%s\" is still held by process %d, %d s after that was told to end", name,
 			  pid, PG_SLOT_RELEASE_MS / 1000);
 }

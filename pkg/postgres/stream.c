@@ -27,13 +27,13 @@ static int explain_open(struct err *err)
 {
 	if (pg_is_sqlstate(err, "55006")) {
 		err->kind = ERR_CONFLICT;
-		err->reason = "SlotActive";
+		err->reason = REASON_SLOT_ACTIVE;
 	} else if (pg_is_sqlstate(err, "42704")) {
 		err->kind = ERR_NOT_FOUND;
-		err->reason = "SlotLost";
+		err->reason = REASON_SLOT_LOST;
 	} else if (pg_is_sqlstate(err, "55000") || pg_is_sqlstate(err, "58P01")) {
 		err->kind = ERR_INVALID;
-		err->reason = "SlotLost";
+		err->reason = REASON_SLOT_LOST;
 	}
 	return -1;
 }
@@ -110,13 +110,13 @@ static int explain_end(struct pg_stream *stream, struct err *err)
 		(void)err_set(err, ERR_TRANSIENT, "the server ended it");
 	if (pg_is_sqlstate(err, "57P01")) {
 		err->kind = ERR_CONFLICT;
-		err->reason = "SlotTaken";
+		err->reason = REASON_SLOT_TAKEN;
 	} else if (pg_is_sqlstate(err, "42704") || pg_is_sqlstate(err, "55000") || pg_is_sqlstate(err, "58P01")) {
 		/* A publication that does not exist (any more), or a slot invalidated while it streamed. */
 		err->kind = ERR_INVALID;
-		err->reason = pg_is_sqlstate(err, "42704") ? "PublicationMissing" : "SlotLost";
+		err->reason = pg_is_sqlstate(err, "42704") ? REASON_PUBLICATION_MISSING : REASON_SLOT_LOST;
 	} else if (err->kind == ERR_TRANSIENT) {
-		err->reason = "StreamEnded";
+		err->reason = REASON_STREAM_ENDED;
 	}
 	return err_wrap(err, "the stream of replication slot \"%s\"", stream->slot);
 }
@@ -185,7 +185,7 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 	if (len < 0)
 		return explain_end(stream, err);
 	if (len > MAX_MESSAGE)
-		return err_reason(err, ERR_LIMIT, "MessageTooLarge",
+		return err_reason(err, ERR_LIMIT, REASON_MESSAGE_TOO_LARGE,
 				  "replication slot \"%s\": a change of %d bytes, at most %d are taken: to go on "
 				  "without it, raise spec.resyncNonce, and the index is rebuilt with a new slot",
 				  stream->slot, len, MAX_MESSAGE);
@@ -220,7 +220,7 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 		r = -1;
 	if (r < 0) {
 		(void)pg_err_conn(conn, err);
-		err->reason = "StreamEnded";
+		err->reason = REASON_STREAM_ENDED;
 		return err_wrap(err, "sending feedback for replication slot \"%s\"", stream->slot);
 	}
 	stream->flush = r == 1;

@@ -99,7 +99,8 @@ int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err)
 	c->cancel = PQgetCancel(pg->conn);
 	if (!c->cancel) {
 		free(c);
-		return err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "the connection to Postgres is closed");
+		return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE,
+				  "the connection to Postgres is closed");
 	}
 	if (pg_task_start_take(&c->task, err) < 0)
 		return -1;
@@ -107,7 +108,8 @@ int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err)
 	if (pg_task_wait(task, -1, deadline_ms, err) < 0)
 		return err_wrap(err, "sending a cancel request");
 	if (!c->sent)
-		return err_reason(err, ERR_TRANSIENT, "SourceUnreachable", "sending a cancel request: %s", c->message);
+		return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, "sending a cancel request: %s",
+				  c->message);
 	return 0;
 }
 
@@ -186,10 +188,11 @@ int pg_resolve(const char *host, int cancel_fd, int64_t deadline_ms, char **ret,
 	if (pg_task_wait(task, cancel_fd, deadline_ms, err) < 0) {
 		if (err->kind == ERR_CANCELLED)
 			return -1;
-		return err_reason(err, ERR_TRANSIENT, "DNS", "host \"%s\" cannot be resolved: no answer in time", host);
+		return err_reason(err, ERR_TRANSIENT, REASON_DNS, "host \"%s\" cannot be resolved: no answer in time",
+				  host);
 	}
 	if (t->code != 0)
-		return err_reason(err, ERR_TRANSIENT, "DNS", "host \"%s\" cannot be resolved: %s", host,
+		return err_reason(err, ERR_TRANSIENT, REASON_DNS, "host \"%s\" cannot be resolved: %s", host,
 				  t->code == EAI_SYSTEM ? strerrordesc_np(t->errnum) : gai_strerror(t->code));
 	*ret = strbuf_detach(&t->addresses);
 	return 0;

@@ -152,14 +152,14 @@ char *protocol_encode_report(const json_t *report)
 char *protocol_encode_event(const struct protocol_event *event)
 {
 	return encode_line(json_pack("{s:{s:b, s:o, s:o, s:o}}", "event", "warning", event->warning, "reason",
-				     jsonx_text(event->reason), "action", jsonx_text(event->action), "note",
-				     jsonx_text(event->note)));
+				     jsonx_text(reason_name(event->reason)), "action", jsonx_text(event->action),
+				     "note", jsonx_text(event->note)));
 }
 
 char *protocol_encode_done(const struct protocol_result *done)
 {
-	return encode_line(json_pack("{s:{s:b, s:o, s:o}}", "done", "ok", done->ok, "reason", jsonx_text(done->reason),
-				     "message", jsonx_text(done->message)));
+	return encode_line(json_pack("{s:{s:b, s:o, s:o}}", "done", "ok", done->ok, "reason",
+				     jsonx_text(reason_name(done->reason)), "message", jsonx_text(done->message)));
 }
 
 /* The default when the key is absent. */
@@ -183,20 +183,47 @@ static int decode_flag(const json_t *object, const char *key, bool *ret, struct 
 	return 0;
 }
 
-static int decode_event(const json_t *object, struct protocol_event *ret, struct err *err)
+enum reason protocol_take_reason(json_t *object, const char *text_key, enum reason otherwise)
+{
+	const char *word = jsonx_string(object, "reason", "");
+	const json_t *text = json_object_get(object, text_key);
+	enum reason reason;
+
+	if (!*word)
+		return otherwise;
+	if (reason_parse(word, &reason))
+		return reason ? reason : otherwise;
+	if (!text)
+		(void)json_object_set_new(object, text_key, json_string(word));
+	else if (json_is_string(text))
+		(void)json_object_set_new(object, text_key, json_sprintf("%s: %s", word, json_string_value(text)));
+	return REASON_UNKNOWN;
+}
+
+static int decode_reason(json_t *object, const char *text_key, enum reason otherwise, enum reason *ret, struct err *err)
+{
+	const char *word;
+
+	if (decode_text(object, "reason", "", &word, err) < 0)
+		return -1;
+	*ret = protocol_take_reason(object, text_key, otherwise);
+	return 0;
+}
+
+static int decode_event(json_t *object, struct protocol_event *ret, struct err *err)
 {
 	if (decode_flag(object, "warning", &ret->warning, err) < 0 ||
-	    decode_text(object, "reason", "", &ret->reason, err) < 0 ||
+	    decode_reason(object, "note", REASON_NONE, &ret->reason, err) < 0 ||
 	    decode_text(object, "action", "Sync", &ret->action, err) < 0 ||
 	    decode_text(object, "note", "", &ret->note, err) < 0)
 		return -1;
-	return *ret->reason ? 0 : err_set(err, ERR_INVALID, "an event has no reason");
+	return ret->reason ? 0 : err_set(err, ERR_INVALID, "an event has no reason");
 }
 
-static int decode_done(const json_t *object, struct protocol_result *ret, struct err *err)
+static int decode_done(json_t *object, struct protocol_result *ret, struct err *err)
 {
 	if (decode_flag(object, "ok", &ret->ok, err) < 0 ||
-	    decode_text(object, "reason", "CleanupFailed", &ret->reason, err) < 0)
+	    decode_reason(object, "message", REASON_CLEANUP_FAILED, &ret->reason, err) < 0)
 		return -1;
 	return decode_text(object, "message", "the cleanup failed", &ret->message, err);
 }
@@ -225,7 +252,7 @@ static int decode_kind(struct protocol_message *message, struct err *err)
 
 static int decode_content(struct protocol_message *message, struct err *err)
 {
-	const json_t *content;
+	json_t *content;
 
 	if (decode_kind(message, err) < 0)
 		return -1;

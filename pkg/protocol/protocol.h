@@ -83,12 +83,14 @@ enum protocol_kind { PROTOCOL_UNKNOWN, PROTOCOL_REPORT, PROTOCOL_EVENT, PROTOCOL
 
 struct protocol_event {
 	bool warning;
-	const char *reason, *action, *note;
+	enum reason reason;
+	const char *action, *note;
 };
 
 struct protocol_result {
 	bool ok;
-	const char *reason, *message;
+	enum reason reason;
+	const char *message;
 };
 
 /* A decoded line; the member that `kind` names is set, and points into `json`. */
@@ -107,6 +109,10 @@ char *protocol_encode_event(const struct protocol_event *event);
 char *protocol_encode_done(const struct protocol_result *done);
 /* line: without its end. Errors: INVALID. */
 int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;
+/* The "reason" of an object that a worker sent, `otherwise` when it has none. A newer worker may send a word that this
+ * program does not know: that is REASON_UNKNOWN, and the word is put before the text under text_key ("NewWord: text"),
+ * so that it is still shown. Events and results are decoded with it. */
+enum reason protocol_take_reason(json_t *object, const char *text_key, enum reason otherwise);
 
 /* --- bytes to lines */
 

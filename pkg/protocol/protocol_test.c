@@ -243,8 +243,10 @@ static void test_report_when_encoded_and_decoded_then_the_same(void **state)
 
 static void test_event_when_encoded_and_decoded_then_the_same(void **state)
 {
-	static const struct protocol_event event = {
-		.warning = true, .reason = "ResyncStarted", .action = "Bootstrap", .note = "line 1\nline 2 \"quoted\""};
+	static const struct protocol_event event = {.warning = true,
+						    .reason = REASON_RESYNC_STARTED,
+						    .action = "Bootstrap",
+						    .note = "line 1\nline 2 \"quoted\""};
 	_cleanup_free_ char *line = protocol_encode_event(&event);
 	_cleanup_(protocol_message_release) struct protocol_message m = {0};
 	struct err err;
@@ -253,14 +255,14 @@ static void test_event_when_encoded_and_decoded_then_the_same(void **state)
 	assert_int_equal(protocol_decode_message(line, without_end(line), &m, &err), 0);
 	assert_int_equal(m.kind, PROTOCOL_EVENT);
 	assert_true(m.event.warning);
-	assert_string_equal(m.event.reason, event.reason);
+	assert_int_equal(m.event.reason, event.reason);
 	assert_string_equal(m.event.action, event.action);
 	assert_string_equal(m.event.note, event.note);
 }
 
 static void test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_text(void **state)
 {
-	static const struct protocol_result done = {.reason = "SourceUnreachable", .message = "no \xff route"};
+	static const struct protocol_result done = {.reason = REASON_SOURCE_UNREACHABLE, .message = "no \xff route"};
 	_cleanup_free_ char *line = protocol_encode_done(&done);
 	_cleanup_(protocol_message_release) struct protocol_message m = {0};
 	struct err err;
@@ -269,7 +271,7 @@ static void test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_te
 	assert_int_equal(protocol_decode_message(line, without_end(line), &m, &err), 0);
 	assert_int_equal(m.kind, PROTOCOL_DONE);
 	assert_false(m.done.ok);
-	assert_string_equal(m.done.reason, done.reason);
+	assert_int_equal(m.done.reason, done.reason);
 	assert_string_equal(m.done.message, "no \xef\xbf\xbd route");
 }
 
@@ -286,7 +288,23 @@ static void test_message_when_values_are_absent_then_defaults(void **state)
 	assert_string_equal(e.event.note, "");
 	assert_int_equal(protocol_decode_message(done, strlen(done), &d, &err), 0);
 	assert_false(d.done.ok);
-	assert_string_equal(d.done.reason, "CleanupFailed");
+	assert_int_equal(d.done.reason, REASON_CLEANUP_FAILED);
+}
+
+static void test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word(void **state)
+{
+	static const char event[] = "{\"event\":{\"reason\":\"Novelty\",\"note\":\"what it is\"}}";
+	static const char done[] = "{\"done\":{\"reason\":\"Novelty\"}}";
+	_cleanup_(protocol_message_release) struct protocol_message e = {0}, d = {0};
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(protocol_decode_message(event, strlen(event), &e, &err), 0);
+	assert_int_equal(e.event.reason, REASON_UNKNOWN);
+	assert_string_equal(e.event.note, "Novelty: what it is");
+	assert_int_equal(protocol_decode_message(done, strlen(done), &d, &err), 0);
+	assert_int_equal(d.done.reason, REASON_UNKNOWN);
+	assert_string_equal(d.done.message, "Novelty");
 }
 
 static void test_message_when_keys_are_unknown_then_ignored(void **state)
@@ -404,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_event_when_encoded_and_decoded_then_the_same),
 		cmocka_unit_test(test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_text),
 		cmocka_unit_test(test_message_when_values_are_absent_then_defaults),
+		cmocka_unit_test(test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word),
 		cmocka_unit_test(test_message_when_keys_are_unknown_then_ignored),
 		cmocka_unit_test(test_message_when_it_is_not_one_then_invalid),
 		cmocka_unit_test(test_reader_when_blocks_are_of_any_size_then_the_same_lines),

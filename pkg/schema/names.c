@@ -56,7 +56,7 @@ static void check_final_name(const struct schema_node *node, const char *name, c
 		is_moved(&node->transform, name) ? NULL : schema_field_problem(name, !node->parent);
 
 	if (problem)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s; give it another name", problem);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s; give it another name", problem);
 }
 
 /* Checks the name of a field, unless `rename` changes it. */
@@ -161,7 +161,7 @@ static void check_unique(const struct schema_node *node, const struct names *nam
 			return;
 		if (!same && strcmp(name->final, other->final) != 0)
 			continue;
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, same ? own : path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, same ? own : path,
 			     "two fields are named `%s`, this one and that of %s; give one of them another name",
 			     same ? name->source : name->final, other->path);
 		return;
@@ -282,7 +282,7 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 			continue;
 		if (names.items[i].made_by)
 			findings_add(
-				f, FINDING_ERROR, "NotSupported", path,
+				f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
 				"field \"%s\" is made by %s; route by a column's value as it is (it may be renamed), "
 				"so that a changed row tells where its old document is",
 				document->routing, names.items[i].made_by);
@@ -291,7 +291,7 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 	if (!schema_node_names_are_known(root))
 		return true;
 	near = nearest_name(document->routing, finals, names.n);
-	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+	findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 		     "\"%s\" is not one of the root's columns in the document%s%s%s", document->routing,
 		     near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
 	return false;
@@ -343,9 +343,9 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 					      move->destination)
 				  : schema_field_problem(first, to_root || !node->parent);
 		if (problem)
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "%s", problem);
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s", problem);
 		else if ((!to_root || !node->parent) && is_taken(node, first))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "\"%s\" is not a path to a new field: another field is there, or in its way",
 				     move->destination);
 	}

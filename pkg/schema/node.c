@@ -22,16 +22,17 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 	size_t n = json_array_size(value);
 
 	if (!json_is_array(value)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of nodes, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an array of nodes, found %s",
 			     jsonx_type_name(value));
 		return;
 	}
 	if (json_array_size(value) > 0 && node_depth(node) >= NODE_DEPTH) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "the tree is deeper than %d levels", NODE_DEPTH);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "the tree is deeper than %d levels",
+			     NODE_DEPTH);
 		return;
 	}
 	if (n > SCHEMA_NODES) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must contain at most %d nodes, found %zu",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must contain at most %d nodes, found %zu",
 			     SCHEMA_NODES, n);
 		n = SCHEMA_NODES;
 	}
@@ -81,8 +82,8 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 	struct schema_node *node = out;
 
 	if (!json_is_array(value) || json_array_size(value) > ORDER_COUNT) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d columns, found %s",
-			     ORDER_COUNT, jsonx_type_name(value));
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "must be an array of at most %d columns, found %s", ORDER_COUNT, jsonx_type_name(value));
 		return;
 	}
 	node->order_by = xcalloc(json_array_size(value), sizeof(*node->order_by));
@@ -95,7 +96,7 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 		if (text && parse_ordering(text, ordering))
 			continue;
 		ordering->column = xstrdup("");
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, item,
 			     "must be like \"column\", \"column desc\" or \"column asc nulls last\", without other "
 			     "spaces, found %s",
 			     found ? found : jsonx_type_name(json_array_get(value, i)));
@@ -108,7 +109,7 @@ static bool check_sql(const char *sql, const char *path, struct findings *f)
 	const char *problem = schema_sql_problem(sql);
 
 	if (problem)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be one SQL expression: %s", problem);
 	return !problem;
 }
 
@@ -119,7 +120,7 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 	json_t *sql;
 
 	if (!json_is_object(value) || json_object_size(value) > EXPRESSION_COUNT) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "must be an object of at most %d names with SQL expressions, found %s", EXPRESSION_COUNT,
 			     jsonx_type_name(value));
 		return;
@@ -130,7 +131,7 @@ static void decode_expressions(const json_t *value, void *out, const char *path,
 		size_t len = json_string_length(sql);
 
 		if (!json_is_string(sql) || len < 1 || len > SQL_BYTES || !*name || strlen(name) > LABEL_BYTES) {
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, item,
 				     "must be an SQL expression of 1 to %d bytes, under a name of 1 to %d bytes",
 				     SQL_BYTES, LABEL_BYTES);
 		} else if (check_sql(json_string_value(sql), item, f)) {
@@ -145,8 +146,8 @@ static void decode_base_tables(const json_t *value, void *out, const char *path,
 	struct schema_node *node = out;
 
 	if (!json_is_array(value) || json_array_size(value) > SCHEMA_NODES) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of at most %d table names",
-			     SCHEMA_NODES);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "must be an array of at most %d table names", SCHEMA_NODES);
 		return;
 	}
 	node->base_tables = xcalloc(json_array_size(value), sizeof(*node->base_tables));
@@ -216,7 +217,7 @@ static void check_columns(const struct schema_node *node, struct findings *f)
 		if (!problem)
 			continue;
 		item = xasprintf("%s.columns[%zu]", node->path, i);
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "%s", problem);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, item, "%s", problem);
 	}
 }
 
@@ -237,13 +238,13 @@ static void check_elements(const struct schema_node *node, struct findings *f)
 	bool many = node->parent && node->relationship.type == SCHEMA_ONE_TO_MANY;
 
 	if (node->limit && !many && !(node->parent && schema_key_is_unsure(node, "relationship.type", f)))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, limit,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, limit,
 			     "is only for one_to_many children: it limits the list in the parent's document");
 	if (node->n_order_by && !node->parent)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, order,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, order,
 			     "is only for children: the documents of an index have no order");
 	if (node->nested && (!node->parent || node->relationship.variant == SCHEMA_VARIANT_SCALAR))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, nested,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, nested,
 			     "is only for children of the variant `object`: it makes them nested documents");
 }
 
@@ -255,18 +256,18 @@ static void check_relationship(const struct schema_node *node, const json_t *giv
 
 	if (!node->parent) {
 		if (json_is_object(given))
-			findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path, "has no effect on the root");
+			findings_add(f, FINDING_WARNING, REASON_INVALID_SCHEMA, path, "has no effect on the root");
 		return;
 	}
 	if ((!given || json_is_null(given)) && !schema_key_is_invalid(node, "relationship"))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "is required: every node but the root needs one with `type` and `variant`");
 	if (r->fk_child.n && r->fk_parent.n && r->fk_child.n != r->fk_parent.n)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, key_path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, key_path,
 			     "must name as many `child` columns as `parent` columns, found %zu and %zu", r->fk_child.n,
 			     r->fk_parent.n);
 	if (r->variant == SCHEMA_VARIANT_SCALAR && node->n_children)
-		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_WARNING, REASON_INVALID_SCHEMA, path,
 			     "a scalar node is one column's value: its children do not appear in the document");
 }
 
@@ -282,7 +283,7 @@ static void check_labels(const struct schema_node *node, struct findings *f)
 			if (!other->label || strcmp(child->label, other->label) != 0)
 				continue;
 			path = xasprintf("%s.label", child->path);
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "\"%s\" is also that of %s; give one of them another `label`", child->label,
 				     other->path);
 			break;
@@ -298,11 +299,11 @@ struct schema_node *schema_node_decode(const json_t *value, const char *path, st
 	node->path = xstrdup(path);
 	node->parent = parent;
 	if (!json_is_object(value)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an object, found %s",
 			     jsonx_type_name(value));
 		return node;
 	}
-	jsonx_decode(value, node_fields, node, path, INVALID_SCHEMA, f);
+	jsonx_decode(value, node_fields, node, path, REASON_INVALID_SCHEMA, f);
 	if (!node->schema)
 		node->schema = xstrdup("public");
 	schema_note_meant(node, value, node_fields, "");

@@ -10,7 +10,7 @@ bool schema_table_name_decode(const json_t *value, struct schema_table_name *ret
 	const char *dot = name ? strchr(name, '.') : NULL;
 
 	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
 		*ret = (struct schema_table_name){.table = xstrdup("")};
 		return false;
 	}
@@ -32,14 +32,14 @@ static void decode_through(const json_t *value, void *out, const char *path, str
 	struct schema_table_name name;
 
 	if (!json_is_array(value)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "must be an array with at most one table name, found %s", jsonx_type_name(value));
 		return;
 	}
 	if (json_array_size(value) == 0)
 		return;
 	if (json_array_size(value) > 1) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "must name at most one table, found %zu; nest another node for each further table",
 			     json_array_size(value));
 		return;
@@ -64,7 +64,7 @@ static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, c
 		ret->items[i] = xstrdup(name ? name : "");
 	}
 	if (!good)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be a list of column names");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be a list of column names");
 }
 
 static void decode_key_child(const json_t *value, void *out, const char *path, struct findings *f)

@@ -22,7 +22,7 @@ static void refuse_plugins(const json_t *value, void *out, const char *path, str
 	UNUSED(out);
 	if (!is_empty_value(value))
 		findings_add(
-			f, FINDING_ERROR, "NotSupported", path,
+			f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
 			"`plugins` are Python code of pgsync and do not run here; use `transform`, `expressions` or an "
 			"ingest `pipeline` of the search engine instead");
 }
@@ -31,7 +31,7 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 {
 	UNUSED(out);
 	if (!is_empty_value(value))
-		findings_add(f, FINDING_WARNING, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_WARNING, REASON_INVALID_SCHEMA, path,
 			     "is ignored, as it has no effect in pgsync either; use `mapping`");
 }
 
@@ -42,7 +42,7 @@ static void decode_nodes(const json_t *value, void *out, const char *path, struc
 	size_t n;
 
 	if (json_is_array(value))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "must be an object, the root node, found an array (the format of pgsync 1); write its "
 			     "one element without the brackets");
 	if (json_is_array(value) && json_array_size(value) != 1)
@@ -51,14 +51,14 @@ static void decode_nodes(const json_t *value, void *out, const char *path, struc
 					      : schema_node_decode(value, path, NULL, f);
 	n = schema_node_count(document->root);
 	if (n > SCHEMA_NODES)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must have at most %d nodes, found %zu",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must have at most %d nodes, found %zu",
 			     SCHEMA_NODES, n);
 }
 
 static void decode_object(const json_t *value, json_t **ret, const char *path, struct findings *f)
 {
 	if (!json_is_object(value)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an object, found %s",
 			     jsonx_type_name(value));
 		return;
 	}
@@ -107,30 +107,30 @@ static void check_index(const char *index, const char *path, struct findings *f)
 	size_t first = strcspn(index, forbidden);
 
 	if (!*index || strlen(index) > INDEX_BYTES)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be 1 to %d bytes long, found %zu",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be 1 to %d bytes long, found %zu",
 			     INDEX_BYTES, strlen(index));
 	for (const char *p = index; *p; p++) {
 		if (*p >= 'A' && *p <= 'Z') {
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must be lower case",
-				     index);
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+				     "index name \"%s\" must be lower case", index);
 			break;
 		}
 	}
 	if (index[first])
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must not contain '%c'", index,
-			     index[first]);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "index name \"%s\" must not contain '%c'",
+			     index, index[first]);
 	for (const char *p = index; *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == '\x7f') {
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "an index name must not contain control characters");
 			break;
 		}
 	}
 	if (*index && strchr("-_+", *index))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name \"%s\" must not start with '%c'",
-			     index, *index);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "index name \"%s\" must not start with '%c'", index, *index);
 	if (strcmp(index, ".") == 0 || strcmp(index, "..") == 0)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "index name must not be \"%s\"", index);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "index name must not be \"%s\"", index);
 }
 
 static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)
@@ -141,18 +141,18 @@ static struct schema_document *decode_document(const json_t *value, const char *
 
 	document->path = xstrdup(path);
 	if (!json_is_object(value)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an object, found %s",
 			     jsonx_type_name(value));
 		document->invalid = true;
 		return document;
 	}
-	jsonx_decode(value, document_fields, document, path, INVALID_SCHEMA, f);
+	jsonx_decode(value, document_fields, document, path, REASON_INVALID_SCHEMA, f);
 	if (!document->index)
 		document->index = xstrdup_or_null(document->database);
 	if (document->index)
 		check_index(document->index, index_path, f);
 	else if ((!given || json_is_null(given)) && !jsonx_is_meant(value, document_fields, "index"))
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, index_path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");
 	if (document->root)
 		schema_note_invalid_keys(document->root, f);
@@ -172,7 +172,7 @@ static void check_unique_indices(struct schema_document **documents, size_t n, s
 		for (size_t j = 0; documents[i]->index && j < i; j++) {
 			if (!documents[j]->index || strcmp(documents[i]->index, documents[j]->index) != 0)
 				continue;
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "index \"%s\" is also that of %s; every document needs its own index",
 				     documents[i]->index, documents[j]->path);
 			break;
@@ -187,12 +187,12 @@ void schema_decode(const json_t *array, const char *path, struct schema_document
 	struct schema_document **documents;
 
 	if (!json_is_array(array)) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an array of documents, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an array of documents, found %s",
 			     jsonx_type_name(array));
 		return;
 	}
 	if (n < 1 || n > DOCUMENT_COUNT)
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must contain 1 to %d documents, found %zu",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must contain 1 to %d documents, found %zu",
 			     DOCUMENT_COUNT, n);
 	if (n == 0)
 		return;

@@ -4,8 +4,6 @@
 
 #include "schema/schema.h"
 
-#define INVALID_SCHEMA "InvalidSchema"
-
 enum { SCHEMA_NODES = 256 }; /* of a document, and of any list of nodes or tables */
 
 /* --- invalid.c --- */

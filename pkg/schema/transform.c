@@ -12,7 +12,7 @@ static bool is_object(const json_t *value, const char *path, struct findings *f)
 {
 	if (json_is_object(value) && json_object_size(value) <= ENTRIES)
 		return true;
-	findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path, "must be an object of at most %d fields, found %s",
+	findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be an object of at most %d fields, found %s",
 		     ENTRIES, jsonx_type_name(value));
 	return false;
 }
@@ -37,12 +37,12 @@ static void decode_rename(const json_t *value, void *out, const char *path, stru
 		if (is_text(name, 1, FIELD_BYTES))
 			(void)json_object_set(t->rename, field, name);
 		else if (json_is_object(name))
-			findings_add(f, FINDING_ERROR, "NotSupported", at,
+			findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, at,
 				     "keys within the JSON column `%s` cannot be renamed; select them as JSON paths "
 				     "(\"%s->key\") and rename these",
 				     field, field);
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, at,
 				     "must be a new name of 1 to %d bytes, found %s", FIELD_BYTES,
 				     jsonx_type_name(name));
 	}
@@ -57,12 +57,12 @@ static void decode_replacements(const json_t *value, const char *field, const ch
 		_cleanup_free_ char *at = jsonx_path(path, search);
 
 		if (json_is_object(with))
-			findings_add(f, FINDING_ERROR, "NotSupported", at,
+			findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, at,
 				     "texts within the JSON column `%s` cannot be replaced; select them as JSON paths "
 				     "(\"%s->>%s\") and replace in these",
 				     field, field, search);
 		else if (!*search || !is_text(with, 0, TEXT_BYTES))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, at,
 				     "must map a text to search for to a text of at most %d bytes", TEXT_BYTES);
 	}
 }
@@ -81,7 +81,7 @@ static void decode_replace(const json_t *value, void *out, const char *path, str
 		if (json_is_object(map) && json_object_size(map) <= ENTRIES)
 			decode_replacements(map, field, at, f);
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, at,
 				     "must be an object of {\"search\": \"replacement\"}, found %s",
 				     jsonx_type_name(map));
 	}
@@ -100,7 +100,7 @@ static void decode_field_mappings(const json_t *value, void *out, const char *pa
 		_cleanup_free_ char *at = jsonx_path(path, field);
 
 		if (!json_is_object(mapping))
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, at,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, at,
 				     "must be a mapping like {\"type\": \"keyword\"}, found %s",
 				     jsonx_type_name(mapping));
 	}
@@ -151,7 +151,7 @@ static void each_object(const json_t *value, struct schema_transform *t, const c
 		return;
 	}
 	if (!json_is_array(value) || json_array_size(value) > ENTRIES) {
-		findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "must be an object, or an array of at most %d objects, found %s", ENTRIES,
 			     jsonx_type_name(value));
 		return;
@@ -162,7 +162,7 @@ static void each_object(const json_t *value, struct schema_transform *t, const c
 		if (json_is_object(json_array_get(value, i)))
 			decode(json_array_get(value, i), t, item, f);
 		else
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, item, "must be an object, found %s",
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, item, "must be an object, found %s",
 				     jsonx_type_name(json_array_get(value, i)));
 	}
 }
@@ -179,7 +179,7 @@ static void add_concat(const json_t *value, struct schema_transform *t, const ch
 {
 	struct schema_concat c = {.path = xstrdup(path)};
 
-	jsonx_decode(value, concat_fields, &c, path, INVALID_SCHEMA, f);
+	jsonx_decode(value, concat_fields, &c, path, REASON_INVALID_SCHEMA, f);
 	if (!c.destination) {
 		concat_release(&c);
 		return;
@@ -199,7 +199,7 @@ static void add_move(const json_t *value, struct schema_transform *t, const char
 {
 	struct schema_move m = {.path = xstrdup(path)};
 
-	jsonx_decode(value, move_fields, &m, path, INVALID_SCHEMA, f);
+	jsonx_decode(value, move_fields, &m, path, REASON_INVALID_SCHEMA, f);
 	if (!m.column || !m.destination) {
 		move_release(&m);
 		return;

@@ -54,6 +54,7 @@ struct slot {
 	long status; /* 0: none arrived */
 	struct bulk_answer answer;
 	struct err err;
+	bool too_large; /* of a refusal: the request is larger than the engine will ever take */
 };
 
 struct index {
@@ -175,8 +176,9 @@ static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, str
 {
 	bulk->stats.rejected++;
 	if (!bulk->options.on_rejected) {
-		(void)err_reason(err, ERR_INVALID, "DocumentRejected", "index %s rejects document '%.100s': %s: %s",
-				 rejection->index, rejection->id, rejection->type, rejection->reason);
+		(void)err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
+				 "index %s rejects document '%.100s': %s: %s", rejection->index, rejection->id,
+				 rejection->type, rejection->reason);
 		return give_up(bulk, err);
 	}
 	if (bulk->options.on_rejected(bulk->options.user, rejection, err) < 0)
@@ -192,7 +194,7 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	int64_t age_ms = now_ms - slot->begun_ms;
 
 	if (age_ms >= bulk->options.retry_ms) {
-		(void)err_reason(err, ERR_TRANSIENT, "SinkUnavailable", "%s took nothing for %lld s: %s",
+		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s took nothing for %lld s: %s",
 				 http_target_name(bulk->search->target), (long long)(age_ms / 1000), why->msg);
 		return give_up(bulk, err);
 	}
@@ -239,10 +241,10 @@ static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, con
 static int item_err(const struct bulk_rejection *r, enum bulk_verdict verdict, struct err *err)
 {
 	if (verdict == BULK_NO_INDEX)
-		(void)err_reason(err, ERR_NOT_FOUND, "IndexMissing", "index %s does not exist: %s", r->index,
+		(void)err_reason(err, ERR_NOT_FOUND, REASON_INDEX_MISSING, "index %s does not exist: %s", r->index,
 				 r->reason);
 	else
-		(void)err_reason(err, ERR_DENIED, "AuthFailed", "index %s may not be written: %s: %s", r->index,
+		(void)err_reason(err, ERR_DENIED, REASON_AUTH_FAILED, "index %s may not be written: %s: %s", r->index,
 				 r->type, r->reason);
 	err->code = r->status;
 	return -1;
@@ -345,12 +347,12 @@ static bool find_figure(const char *words, const char *name, uint64_t *ret)
 
 /* 429 reports that there is no room now. For a request that is larger than the total room, the same
  * (IndexingPressure of both engines), but with the figures that say so. */
-static bool is_beyond_all_room(const struct slot *slot)
+static bool is_beyond_all_room(const char *words)
 {
 	uint64_t bytes, room;
 
-	return slot->status == 429 && find_figure(slot->err.msg, "coordinating_operation_bytes=", &bytes) &&
-	       find_figure(slot->err.msg, "max_coordinating_and_primary_bytes=", &room) && bytes > room;
+	return words && find_figure(words, "coordinating_operation_bytes=", &bytes) &&
+	       find_figure(words, "max_coordinating_and_primary_bytes=", &room) && bytes > room;
 }
 
 static int judge_slot(struct slot *slot, struct err *err)
@@ -360,7 +362,7 @@ static int judge_slot(struct slot *slot, struct err *err)
 	slot->state = SLOT_JUDGED;
 	if (slot->err.kind == ERR_NONE)
 		return judge_items(slot, err);
-	if (slot->status == 413 || is_beyond_all_room(slot))
+	if (slot->too_large)
 		return judge_too_large(slot, err);
 	if (slot->err.kind == ERR_TRANSIENT) {
 		bulk->stats.retries += slot->n_sent;
@@ -368,7 +370,7 @@ static int judge_slot(struct slot *slot, struct err *err)
 	}
 	*err = slot->err;
 	if (slot->status == 404)
-		err->reason = "IndexMissing";
+		err->reason = REASON_INDEX_MISSING;
 	return give_up(bulk, err);
 }
 
@@ -387,6 +389,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 	bulk->in_flight--;
 	slot->err = (struct err){0};
 	slot->status = 0;
+	slot->too_large = false;
 	if (err) {
 		slot->err = *err;
 		return;
@@ -398,10 +401,12 @@ static void on_answer(void *user, const struct http_response *response, const st
 	if (response->status >= 300) {
 		if (jsonx_parse(response->body.data, response->body.len, "the answer", &root, &reason) < 0)
 			root = NULL;
+		slot->too_large = response->status == 413 ||
+				  (response->status == 429 && is_beyond_all_room(search_error_reason(root)));
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
 	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
 		/* Not from the engine: something in between answered, or cut the answer off. */
-		(void)err_reason(&slot->err, ERR_TRANSIENT, "SinkUnavailable", "POST %s: %s", path, reason.msg);
+		(void)err_reason(&slot->err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "POST %s: %s", path, reason.msg);
 	}
 }
 

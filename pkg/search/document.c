@@ -23,7 +23,7 @@ int search_get(struct search *search, const char *index, const char *id, json_t 
 		return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
 	source = json_object_get(answer.root, "_source");
 	if (!source)
-		return err_reason(err, ERR_TRANSIENT, "SinkUnavailable", "GET %s%s: the answer holds no document",
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "GET %s%s: the answer holds no document",
 				  http_target_name(search->target), path);
 	*ret = json_incref(source);
 	ret_version->seq_no = jsonx_integer(answer.root, "_seq_no", -1);

@@ -68,7 +68,7 @@ int search_alias_move(struct search *search, const char *alias, const char *inde
 	actions = json_object_get(body, "actions");
 	json_object_foreach (indices, name, value) {
 		if (!strcmp(name, alias) && !remove_index)
-			return err_reason(err, ERR_INVALID, "IndexExists",
+			return err_reason(err, ERR_INVALID, REASON_INDEX_EXISTS,
 					  "'%s' is an index, so no alias can have its name; delete or rename the "
 					  "index, or allow it to be replaced",
 					  alias);
@@ -101,7 +101,7 @@ int search_index_create(struct search *search, const char *index, const json_t *
 	if (type && !strcmp(type, "resource_already_exists_exception"))
 		err->kind = ERR_CONFLICT;
 	else if (err->kind == ERR_INVALID)
-		err->reason = "IndexRejected";
+		err->reason = REASON_INDEX_REJECTED;
 	return -1;
 }
 
@@ -161,7 +161,7 @@ static int put_to_index(struct search *search, const char *index, const char *su
 	if (search_index_send(search, "PUT", index, suffix, body, err) == 0)
 		return 0;
 	if (err->kind == ERR_INVALID)
-		err->reason = "IndexRejected";
+		err->reason = REASON_INDEX_REJECTED;
 	return -1;
 }
 

@@ -128,11 +128,11 @@ int search_answer_err(const struct search *search, const char *method, const cha
 	if (err->kind == ERR_DENIED && type && !strcmp(type, "cluster_block_exception")) {
 		/* A full disk makes indices read-only: no question of privileges, and it passes. */
 		err->kind = ERR_TRANSIENT;
-		err->reason = "SinkUnavailable";
+		err->reason = REASON_SINK_UNAVAILABLE;
 	} else if (err->kind == ERR_DENIED) {
-		err->reason = "AuthFailed";
+		err->reason = REASON_AUTH_FAILED;
 	} else if (err->kind == ERR_TRANSIENT) {
-		err->reason = "SinkUnavailable";
+		err->reason = REASON_SINK_UNAVAILABLE;
 	}
 	return -1;
 }
@@ -147,7 +147,7 @@ int search_json(struct search *search, const char *method, const char *path, con
 	if (answer.response.status >= 300)
 		return search_answer_err(search, method, path, &answer.response, answer.root, err);
 	if (ret && !answer.root)
-		return err_reason(err, ERR_TRANSIENT, "SinkUnavailable",
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
 				  "%s %s%.*s: the answer (HTTP status %ld, %s) is not JSON; is something else in "
 				  "front of the search engine?",
 				  method, http_target_name(search->target), (int)strcspn(path, "?"), path,
@@ -235,10 +235,10 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 	else if (!strcmp(answer->response.product, "Elasticsearch") || !strcmp(tagline, "You Know, for Search"))
 		info.flavour = SEARCH_ELASTICSEARCH;
 	else
-		return err_reason(err, ERR_INVALID, "VersionUnsupported",
+		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
 				  "%s answers, but is neither Elasticsearch nor OpenSearch", name);
 	if (!number || !parse_version(number, &info))
-		return err_reason(err, ERR_INVALID, "VersionUnsupported", "%s does not say its version", name);
+		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED, "%s does not say its version", name);
 	(void)snprintf(info.cluster_name, sizeof(info.cluster_name), "%s",
 		       jsonx_string(answer->root, "cluster_name", ""));
 	/* compatibility.override_main_response_version makes OpenSearch 1 and 2 say 7.10.2, for old clients: nothing
@@ -248,7 +248,7 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 		info.minor = 0;
 	}
 	if (info.flavour == SEARCH_ELASTICSEARCH && info.major < 7)
-		return err_reason(err, ERR_INVALID, "VersionUnsupported",
+		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
 				  "%s is Elasticsearch %s; version 7 or later is needed", name, info.version);
 	*ret = info;
 	return 0;

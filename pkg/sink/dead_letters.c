@@ -88,7 +88,7 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 	_cleanup_free_ char *alias = generation_alias(r->index);
 
 	if (d->sink->stall_on_error)
-		return err_reason(err, ERR_INVALID, "DocumentRejected",
+		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
 				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
 				  alias, r->id, r->type, r->reason);
 	collect(d, r, r->is_delete ? "delete" : "index");
@@ -104,7 +104,7 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 
 	if (d->sink->stall_on_error)
 		return err_reason(
-			err, ERR_INVALID, "DocumentFailed",
+			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
 			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
 			"schema fails: %.512s; onError.policy is Stall",
 			id, alias, why->msg);
@@ -219,12 +219,13 @@ void dead_letters_set_condition(struct report *report)
 	int64_t n = report_any_dead_letters(report, &alias);
 
 	if (n > 0)
-		report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+		report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
 				 "%lld documents were rejected or could not be made; see index \"%s" DEAD_LETTERS_SUFFIX
 				 "\"",
 				 (long long)n, alias);
 	else
-		report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, "AsExpected", "there are no dead letters");
+		report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, REASON_AS_EXPECTED,
+				 "there are no dead letters");
 }
 
 /* The condition names the last one. */
@@ -232,7 +233,7 @@ static void set_condition_at_once(struct report *report, const struct dead_lette
 {
 	_cleanup_free_ char *alias = alias_of(last->index);
 
-	report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters",
+	report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
 			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
 			 (long long)report_dead_letters(report, alias), last->id, last->index);
 }
@@ -262,7 +263,7 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 	if (FAILPOINT(DEADLETTER_WRITTEN, err) < 0)
 		return -1;
 	if (d->n)
-		return err_reason(err, ERR_INVALID, "DeadLetterRejected",
+		return err_reason(err, ERR_INVALID, REASON_DEAD_LETTER_REJECTED,
 				  "index \"%s\" rejects dead letters: delete it, it is made anew",
 				  taken.items[0].index);
 	if (each_index(&taken, count_now, err) < 0)

@@ -98,13 +98,13 @@ static int check_alias(const struct sink *sink, const char *alias, const struct 
 	_cleanup_json_ json_t *meta = NULL;
 
 	if (name->n_targets > 1)
-		return err_reason(err, ERR_INVALID, "IndexInUse",
+		return err_reason(err, ERR_INVALID, REASON_INDEX_IN_USE,
 				  "alias \"%s\" points to %zu indices; it must point to one of pgsync's, or not exist",
 				  alias, name->n_targets);
 	*ret_live = generation_number(alias, name->target);
 	if (!*ret_live && !sink->adopt_existing)
 		return err_reason(
-			err, ERR_INVALID, "IndexInUse",
+			err, ERR_INVALID, REASON_INDEX_IN_USE,
 			"alias \"%s\" exists and points to \"%s\", which pgsync did not make: choose another index "
 			"name, or set spec.sink.adoptExistingIndex: true to move the alias",
 			alias, name->target);
@@ -114,7 +114,7 @@ static int check_alias(const struct sink *sink, const char *alias, const struct 
 		return -1;
 	if (generation_owner(sink, meta) == GENERATION_FOREIGN)
 		return err_reason(
-			err, ERR_INVALID, "IndexInUse",
+			err, ERR_INVALID, REASON_INDEX_IN_USE,
 			"index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync; "
 			"where it is gone already, without having cleaned up, take the alias off \"%s\" by hand",
 			alias, jsonx_string(meta, "pgsync.owner", ""), name->target);
@@ -133,7 +133,7 @@ int generation_check_owner(const struct sink *sink, const char *alias, int64_t *
 		r = check_alias(sink, alias, &name, ret_live, err);
 	else if (name.kind == SEARCH_NAME_INDEX && !sink->adopt_existing)
 		r = err_reason(
-			err, ERR_INVALID, "IndexInUse",
+			err, ERR_INVALID, REASON_INDEX_IN_USE,
 			"an index named \"%s\" exists; pgsync needs that name for an alias: choose another, delete the "
 			"index, "
 			"or set spec.sink.adoptExistingIndex: true to have it replaced once the new one is complete",

@@ -50,7 +50,7 @@ static int read_page(struct search *search, const char *path, const json_t *body
 	if (search_json(search, "POST", path, body, ret, err) < 0)
 		return -1;
 	if (json_integer_value(jsonx_get(*ret, "_shards.failed")) || json_is_true(json_object_get(*ret, "timed_out")))
-		return err_reason(err, ERR_TRANSIENT, "SinkUnavailable", "not every shard answered");
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "not every shard answered");
 	return 0;
 }
 

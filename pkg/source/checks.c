@@ -16,14 +16,14 @@ enum { OLDEST_SERVER = 140000, MAINTAIN_SERVER = 170000 };
 static void check_version(const struct check_input *in, struct findings *f)
 {
 	if (in->server->version < OLDEST_SERVER)
-		findings_add(f, FINDING_ERROR, "VersionUnsupported", NULL,
+		findings_add(f, FINDING_ERROR, REASON_VERSION_UNSUPPORTED, NULL,
 			     "PostgreSQL %d is too old: version 14 or later is needed", in->server->version / 10000);
 }
 
 static void check_wal_level(const struct check_input *in, struct findings *f)
 {
 	if (strcmp(in->server->wal_level, "logical") != 0)
-		findings_add(f, FINDING_ERROR, "WalLevelNotLogical", NULL,
+		findings_add(f, FINDING_ERROR, REASON_WAL_LEVEL_NOT_LOGICAL, NULL,
 			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
 			     "restart the server",
 			     in->server->wal_level);
@@ -34,14 +34,14 @@ static void check_may_replicate(const struct check_input *in, struct findings *f
 	const char *role = in->server->role;
 
 	if (!in->server->may_replicate)
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
 			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", role, role);
 }
 
 static void check_is_primary(const struct check_input *in, struct findings *f)
 {
 	if (in->server->is_standby)
-		findings_add(f, FINDING_ERROR, "ServerIsStandby", NULL,
+		findings_add(f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
 			     "the server is a standby: name the primary as the source");
 }
 
@@ -50,7 +50,7 @@ static void check_may_publish(const struct check_input *in, struct findings *f)
 	const char *role = in->server->role;
 
 	if (!in->server->has_publication && !in->server->may_create)
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", NULL,
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
 			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
 			     "\"%s\", or "
 			     "create it and name it in spec.source.replication.publicationName",
@@ -60,7 +60,7 @@ static void check_may_publish(const struct check_input *in, struct findings *f)
 static void check_free_slot(const struct check_input *in, struct findings *f)
 {
 	if (in->server->free_slots <= 0 && !in->server->has_slot)
-		findings_add(f, FINDING_ERROR, "NoFreeSlot", NULL,
+		findings_add(f, FINDING_ERROR, REASON_NO_FREE_SLOT, NULL,
 			     "all replication slots of the server are in use: raise max_replication_slots or drop one "
 			     "(SELECT * FROM pg_replication_slots)");
 }
@@ -69,7 +69,7 @@ static void check_free_slot(const struct check_input *in, struct findings *f)
 static void check_free_sender(const struct check_input *in, struct findings *f)
 {
 	if (in->server->free_senders <= 0 && !in->server->has_slot)
-		findings_add(f, FINDING_ERROR, "NoFreeSender", NULL,
+		findings_add(f, FINDING_ERROR, REASON_NO_FREE_SENDER, NULL,
 			     "all WAL senders of the server are in use: raise max_wal_senders");
 }
 
@@ -78,7 +78,7 @@ static void check_free_sender(const struct check_input *in, struct findings *f)
 static void require_select(const struct check_input *in, bool can_select, const char *name, struct findings *f)
 {
 	if (!can_select)
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", name,
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, name,
 			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", in->source->user, name,
 			     in->source->user);
 }
@@ -93,7 +93,7 @@ static void check_row_security(const struct check_input *in, struct findings *f)
 	const struct catalog_table *table = in->table;
 
 	if (table->row_security && !in->server->bypasses_row_security && !table->is_owner)
-		findings_add(f, FINDING_ERROR, "RowSecurity", in->name,
+		findings_add(f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS", in->source->user);
 }
 
@@ -101,7 +101,7 @@ static void check_overlap(const struct check_input *in, struct findings *f)
 {
 	if (in->overlaps)
 		findings_add(
-			f, FINDING_ERROR, "NotSupported", in->name,
+			f, FINDING_ERROR, REASON_NOT_SUPPORTED, in->name,
 			"is a partition of a table that the schema reads too, and its changes are published as that "
 			"table's: read only one of them");
 }
@@ -113,11 +113,11 @@ static void check_part(const struct check_input *in, const struct catalog_part *
 	/* They are read one by one. */
 	require_select(in, part->can_select || !catalog_part_is_leaf(part), name, f);
 	if (part->kind == 'f')
-		findings_add(f, FINDING_ERROR, "NotSupported", name,
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, name,
 			     "is a foreign table and a partition of %s: its changes are not in this server's WAL",
 			     in->name);
 	else if (part->persistence != 'p')
-		findings_add(f, FINDING_ERROR, "TableNotLogged", name,
+		findings_add(f, FINDING_ERROR, REASON_TABLE_NOT_LOGGED, name,
 			     "is an unlogged partition of %s: its changes are not in the WAL; ALTER TABLE %s "
 			     "SET LOGGED",
 			     in->name, name);
@@ -133,7 +133,7 @@ static void check_new_parts(const struct check_input *in, struct findings *f)
 {
 	if (in->table->kind == 'p' && !catalog_primary_key(in->table))
 		findings_add(
-			f, FINDING_WARNING, "ReplicaIdentity", in->name,
+			f, FINDING_WARNING, REASON_REPLICA_IDENTITY, in->name,
 			"is partitioned and has no primary key: in a partition that is made later, Postgres refuses "
 			"UPDATE and DELETE until its replica identity is set (by pgsync within seconds, or by whoever "
 			"makes it: ALTER TABLE ... REPLICA IDENTITY FULL)");
@@ -151,7 +151,7 @@ static void check_virtual_columns(const struct check_input *in, struct findings 
 	for (size_t i = 0; full && i < table->n_columns; i++)
 		if (table->columns[i].is_virtual)
 			findings_add(
-				f, FINDING_ERROR, "ReplicaIdentity", in->name,
+				f, FINDING_ERROR, REASON_REPLICA_IDENTITY, in->name,
 				"its column `%s` is generated and virtual: Postgres refuses changes of a published "
 				"table that has one and the replica identity FULL, which its links to its parents "
 				"need; make the column STORED, or create a unique index on NOT NULL columns that "
@@ -166,13 +166,13 @@ static void check_identity(const struct check_input *in, struct findings *f)
 		_cleanup_free_ char *name = xasprintf("%s.%s", gap->schema, gap->name);
 
 		if (in->source->verify_identities)
-			findings_add(f, FINDING_ERROR, "ReplicaIdentity", name,
+			findings_add(f, FINDING_ERROR, REASON_REPLICA_IDENTITY, name,
 				     "its replica identity does not hold the columns that link it to its parents: run "
 				     "\"%s\"",
 				     gap->sql);
 		else if (!gap->is_owner)
 			findings_add(
-				f, FINDING_ERROR, "ReplicaIdentity", name,
+				f, FINDING_ERROR, REASON_REPLICA_IDENTITY, name,
 				"its replica identity does not hold the columns that link it to its parents, and role "
 				"\"%s\" does not own it: run \"%s\"",
 				in->source->user, gap->sql);
@@ -198,10 +198,10 @@ static void check_may_refresh(const struct check_input *in, struct findings *f)
 	if (!is_refreshed(in) || in->view->view->can_refresh)
 		return;
 	if (in->server->version >= MAINTAIN_SERVER)
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", in->name,
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
 			     "role \"%s\" may not refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, in->name, user);
 	else
-		findings_add(f, FINDING_ERROR, "PrivilegeMissing", in->name,
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
 			     "role \"%s\" may not refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user,
 			     in->name, user);
 }
@@ -210,7 +210,7 @@ static void check_refresh_blocks(const struct check_input *in, struct findings *
 {
 	if (is_refreshed(in) && !views_have_unique_index(in->view->view))
 		findings_add(
-			f, FINDING_WARNING, "RefreshBlocks", in->name,
+			f, FINDING_WARNING, REASON_REFRESH_BLOCKS, in->name,
 			"has no unique index: others cannot read it while it is refreshed; create one (CREATE UNIQUE "
 			"INDEX CONCURRENTLY ON %s (...)), and it is refreshed CONCURRENTLY",
 			in->name);
@@ -221,7 +221,7 @@ static void check_is_populated(const struct check_input *in, struct findings *f)
 	const struct catalog_table *view = in->view->view;
 
 	if (view->kind == 'm' && !in->view->followed && !view->populated)
-		findings_add(f, FINDING_ERROR, "ViewNotPopulated", in->name,
+		findings_add(f, FINDING_ERROR, REASON_VIEW_NOT_POPULATED, in->name,
 			     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`", in->name);
 }
 

@@ -14,10 +14,10 @@ static void check_reference(const char *name, const char *key, const char *path,
 	_cleanup_free_ char *key_path = xasprintf("%s.key", path);
 
 	if (name && !spec_is_object_name(name))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, name_path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, name_path,
 			     "must be the name of an object (a-z, 0-9, '-' and '.'), found \"%s\"", name);
 	if (key && !spec_is_data_key(key))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, key_path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, key_path,
 			     "must be a key (letters, digits, '-', '_' and '.'), found \"%s\"", key);
 }
 
@@ -45,21 +45,21 @@ static void check_source(const struct spec_source *source, const json_t *given, 
 	if (!json_is_object(given))
 		return;
 	if (source->host && source->connection_secret)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source",
 			     "exactly one of `host` and `connectionSecretRef` must be set, found both");
 	if (!host && !secret)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source",
 			     "exactly one of `host` and `connectionSecretRef` must be set, found neither");
 	if (host && !secret && !source->user && !json_object_get(given, "user") &&
 	    !jsonx_is_meant(given, spec_source_fields, "user"))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.user", "is required");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.user", "is required");
 	if (source->tls_given && source->tls >= SPEC_TLS_VERIFY_CA && !source->ca.name &&
 	    !findings_any_about(f, "spec.source.tls"))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.tls",
 			     "mode %s needs `caSecretRef`, the certificate authority to verify against",
 			     spec_tls_words[source->tls]);
 	if (source->slot_name && source->slot_name[strspn(source->slot_name, slot_characters)])
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.replication.slotName",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.replication.slotName",
 			     "must consist of a-z, 0-9 and _, found \"%s\"", source->slot_name);
 }
 
@@ -88,24 +88,26 @@ static void check_url(const char *url, const char *path, struct findings *f)
 	else
 		rest = NULL;
 	if (!rest || !*rest || *rest == '/' || *rest == ':' || strlen(url) > URL_BYTES) {
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must be http://HOST[:PORT] or https://HOST[:PORT]");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
+			     "must be http://HOST[:PORT] or https://HOST[:PORT]");
 		return;
 	}
 	if (!strchr(rest, '@') && !has_valid_port(rest))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
 			     "the port must be between 1 and 65535, one for each URL");
 	if (strchr(rest, '@'))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
 			     "must not contain a user or password; use `sink.authentication` with a Secret");
 	else if (strpbrk(rest, "?# \t\r\n"))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must not contain spaces, a query or a fragment");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
+			     "must not contain spaces, a query or a fragment");
 }
 
 static void check_sink(const struct spec_sink *sink, struct findings *f)
 {
 	if (sink->urls.items && (sink->urls.n < 1 || sink->urls.n > URL_COUNT))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.urls", "must contain 1 to %d URLs, found %zu",
-			     URL_COUNT, sink->urls.n);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.urls",
+			     "must contain 1 to %d URLs, found %zu", URL_COUNT, sink->urls.n);
 	for (size_t i = 0; sink->urls.items && i < sink->urls.n && i < URL_COUNT; i++) {
 		_cleanup_free_ char *path = xasprintf("spec.sink.urls[%zu]", i);
 
@@ -116,10 +118,10 @@ static void check_sink(const struct spec_sink *sink, struct findings *f)
 	if (findings_any_about(f, "spec.sink.authentication"))
 		return;
 	if (sink->auth != SPEC_AUTH_NONE && !sink->auth_secret.name)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.secretRef",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.secretRef",
 			     "is required: type %s takes its values from a Secret", spec_auth_words[sink->auth]);
 	if (sink->auth == SPEC_AUTH_NONE && sink->auth_secret.name)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.sink.authentication.type",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.type",
 			     "must be Basic, APIKey or Bearer when `secretRef` is set");
 }
 
@@ -135,7 +137,7 @@ static void check_schema_given(const json_t *body, struct findings *f)
 	bool here = is_given(body, "schema"), there = is_given(body, "schemaConfigMapRef");
 
 	if (here == there)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.schema",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.schema",
 			     "exactly one of `schema` and `schemaConfigMapRef` must be set, found %s",
 			     here ? "both" : "neither");
 }
@@ -143,10 +145,10 @@ static void check_schema_given(const json_t *body, struct findings *f)
 static void check_supported(const struct spec *spec, struct findings *f)
 {
 	if (spec->placement == SPEC_PLACEMENT_POD)
-		findings_add(f, FINDING_ERROR, "NotSupported", "spec.worker.placement",
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, "spec.worker.placement",
 			     "Pod is not supported by this version; use Process");
 	if (spec->checkpoint_store == SPEC_STORE_REDIS)
-		findings_add(f, FINDING_ERROR, "NotSupported", "spec.checkpoint.store",
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, "spec.checkpoint.store",
 			     "Redis is not supported by this version; use Sink");
 }
 
@@ -161,14 +163,14 @@ void spec_check_databases(struct spec *spec, struct findings *f)
 		if (!spec->source.database)
 			spec->source.database = xstrdup(document->database);
 		if (strcmp(document->database, spec->source.database) != 0)
-			findings_add(f, FINDING_ERROR, INVALID_SCHEMA, path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "must be \"%s\", the database of the source and of every document, found \"%s\"; "
 				     "another database needs its own PgSync",
 				     spec->source.database, document->database);
 	}
 	/* If a Secret was not found, that has its own finding. */
 	if (!spec->source.database && spec->source.host)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.database", "is required");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.database", "is required");
 }
 
 void spec_check(const struct spec *spec, const json_t *body, struct findings *f)

@@ -62,7 +62,7 @@ static void decode_tls_mode(const json_t *value, void *out, const char *path, st
 	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '.') - path));
 	struct spec_source *source = out;
 
-	jsonx_decode(alone, mode, source, parent, INVALID_SPEC, f);
+	jsonx_decode(alone, mode, source, parent, REASON_INVALID_SPEC, f);
 	source->tls_given = true;
 }
 
@@ -145,7 +145,7 @@ static void require_object(const json_t *value, void *out, const char *path, str
 {
 	UNUSED(out);
 	if (!json_is_object(value))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, path, "must be an object, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path, "must be an object, found %s",
 			     jsonx_type_name(value));
 }
 

@@ -8,8 +8,6 @@
 #include "base/strbuf.h"
 #include "spec/spec_int.h"
 
-#define NOT_FOUND "CredentialsNotFound"
-
 enum { KEY_LIST_BYTES = 1024, URI_BYTES = 8192 };
 
 /* "a, b, c": the keys of an object, never their values. */
@@ -32,7 +30,7 @@ struct reference {
 	const char *kind; /* "Secret" */
 	const char *name;
 	const char *path;   /* of the field */
-	const char *reason; /* of the finding if the object is missing */
+	enum reason reason; /* of the finding if the object is missing */
 };
 
 struct resolver {
@@ -101,7 +99,7 @@ static void set_secret(char **field, const char *value)
 
 static void resolve_ref(const struct resolver *resolver, struct spec_secret_ref *ref, const char *path)
 {
-	const struct reference r = {"Secret", ref->name, path, NOT_FOUND};
+	const struct reference r = {"Secret", ref->name, path, REASON_CREDENTIALS_NOT_FOUND};
 	const json_t *secret = ref->name ? find_secret(resolver, &r) : NULL;
 	const char *value = secret ? require_value(secret, &r, ref->key, resolver->f) : NULL;
 
@@ -120,7 +118,8 @@ static void resolve_auth_key(const json_t *secret, const struct reference *r, co
 
 static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink)
 {
-	const struct reference r = {"Secret", sink->auth_secret.name, "spec.sink.authentication.secretRef", NOT_FOUND};
+	const struct reference r = {"Secret", sink->auth_secret.name, "spec.sink.authentication.secretRef",
+				    REASON_CREDENTIALS_NOT_FOUND};
 	struct findings *f = resolver->f;
 	const json_t *secret;
 
@@ -181,19 +180,20 @@ static void apply_sslmode(struct spec_source *source, const char *mode, struct f
 			continue;
 		source->tls = modes[i].mode;
 		if (source->tls >= SPEC_TLS_VERIFY_CA)
-			findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.tls",
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.tls",
 				     "the uri's sslmode %s needs `caSecretRef`, the certificate authority to verify "
 				     "against",
 				     mode);
 		return;
 	}
-	findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec.source.connectionSecretRef",
+	findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.source.connectionSecretRef",
 		     "the uri's sslmode must be disable, require, verify-ca or verify-full");
 }
 
 static struct reference connection_reference(const struct spec_source *source)
 {
-	return (struct reference){"Secret", source->connection_secret, "spec.source.connectionSecretRef", NOT_FOUND};
+	return (struct reference){"Secret", source->connection_secret, "spec.source.connectionSecretRef",
+				  REASON_CREDENTIALS_NOT_FOUND};
 }
 
 static void apply_connection(struct spec_source *source, struct spec_connection *c, const json_t *secret,
@@ -203,7 +203,7 @@ static void apply_connection(struct spec_source *source, struct spec_connection 
 	uint64_t port = SPEC_DEFAULT_PORT;
 
 	if (c->port && !parse_range(c->port, 1, 65535, &port))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, r.path,
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, r.path,
 			     "Secret \"%s\": the port must be between 1 and 65535", r.name);
 	if (!source->port)
 		source->port = (int64_t)port;
@@ -243,7 +243,7 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 	uri = find_value(secret, "uri");
 	if (uri && (strlen(uri) > URI_BYTES || !spec_connection_parse(uri, &from_uri))) {
 		if (!c.host)
-			findings_add(f, FINDING_ERROR, INVALID_SPEC, r.path,
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, r.path,
 				     "Secret \"%s\": the uri must be of the form "
 				     "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
 				     r.name);
@@ -264,7 +264,8 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 
 static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 {
-	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef", INVALID_SCHEMA};
+	const struct reference r = {"ConfigMap", spec->schema_config_map, "spec.schemaConfigMapRef",
+				    REASON_INVALID_SCHEMA};
 	_cleanup_json_ json_t *schema = NULL;
 	_cleanup_free_ char *where = NULL;
 	const json_t *config_map;

@@ -89,7 +89,7 @@ static void test_resolve_when_something_is_missing_then_named_with_what_is_there
 	       "spec.source.tls.caSecretRef: Secret \"ca\" not found\n"
 	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
 	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
-	assert_string_equal(f.items[0].reason, "CredentialsNotFound");
+	assert_string_equal(reason_name(f.items[0].reason), "CredentialsNotFound");
 	findings_release(&f);
 }
 
@@ -258,7 +258,7 @@ static void test_config_map_when_it_holds_none_then_refused(void **state)
 	t = resolve(FROM_MAP, "{}", "{\"trees\": {\"a\": \"\"}}", &f);
 	expect(&f, FINDING_ERROR,
 	       "spec.schemaConfigMapRef: ConfigMap \"trees\" has no key \"schema.json\"; its keys are: a");
-	assert_string_equal(f.items[0].reason, "InvalidSchema");
+	assert_string_equal(reason_name(f.items[0].reason), "InvalidSchema");
 	findings_release(&f);
 	u = resolve(FROM_MAP, "{}", "{\"trees\": {\"schema.json\": \"[{\\\"index\\\": \\\"i\\\"}]\"}}", &f);
 	expect(&f, FINDING_ERROR, "configmap/trees/schema.json[0].nodes: is required");

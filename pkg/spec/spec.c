@@ -58,15 +58,15 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 	const char *name = jsonx_string(resource, "metadata.name", "");
 
 	if (strcmp(kind, "PgSync") != 0)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "kind", "must be PgSync, found \"%s\"", kind);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "kind", "must be PgSync, found \"%s\"", kind);
 	if (strcmp(version, "pgsync.io/v1alpha1") != 0)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "apiVersion", "must be pgsync.io/v1alpha1, found \"%s\"",
-			     version);
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "apiVersion",
+			     "must be pgsync.io/v1alpha1, found \"%s\"", version);
 	if (!spec_is_object_name(name))
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "metadata.name",
 			     "must be a name of a-z, 0-9, '-' and '.', found \"%s\"", name);
 	else if (strlen(name) > RESOURCE_NAME_BYTES)
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "metadata.name",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "metadata.name",
 			     "must be at most %d characters, found %zu: the name of the slot, among others, is derived "
 			     "from it",
 			     RESOURCE_NAME_BYTES, strlen(name));
@@ -124,12 +124,12 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 	set_number_defaults(spec);
 	decode_metadata(spec, resource, f);
 	if (!json_is_object(body)) {
-		findings_add(f, FINDING_ERROR, INVALID_SPEC, "spec", "must be an object, found %s",
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec", "must be an object, found %s",
 			     body ? jsonx_type_name(body) : "nothing");
 		set_derived_defaults(spec);
 		return spec;
 	}
-	jsonx_decode(body, spec_fields, spec, "spec", INVALID_SPEC, f);
+	jsonx_decode(body, spec_fields, spec, "spec", REASON_INVALID_SPEC, f);
 	if (spec->documents)
 		spec_set_schema_hash(spec, json_object_get(body, "schema"));
 	set_derived_defaults(spec);

@@ -4,9 +4,6 @@
 
 #include "spec/spec.h"
 
-#define INVALID_SPEC "InvalidSpec"
-#define INVALID_SCHEMA "InvalidSchema"
-
 enum {
 	SPEC_OBJECT_NAME_BYTES = 253, /* of Kubernetes */
 	SPEC_IDENTIFIER_BYTES = 63,   /* of Postgres */

@@ -202,8 +202,8 @@ static void test_spec_when_capability_is_missing_then_not_supported(void **state
 	expect(&f, FINDING_ERROR,
 	       "spec.worker.placement: Pod is not supported by this version; use Process\n"
 	       "spec.checkpoint.store: Redis is not supported by this version; use Sink");
-	assert_string_equal(f.items[0].reason, "NotSupported");
-	assert_string_equal(f.items[1].reason, "NotSupported");
+	assert_string_equal(reason_name(f.items[0].reason), "NotSupported");
+	assert_string_equal(reason_name(f.items[1].reason), "NotSupported");
 	findings_release(&f);
 }
 
@@ -311,9 +311,9 @@ static void test_spec_when_something_is_invalid_then_says_what_can_still_be_done
 
 		findings_init(&f);
 		spec = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
-		findings_add(&f, FINDING_WARNING, "InvalidSpec", "spec.source", "is odd");
+		findings_add(&f, FINDING_WARNING, REASON_INVALID_SPEC, "spec.source", "is odd");
 		assert_true(spec_can_be_checked(spec, &f) && spec_can_be_cleaned_up(&f));
-		findings_add(&f, FINDING_ERROR, "InvalidSpec", rows[i].path, "is invalid");
+		findings_add(&f, FINDING_ERROR, REASON_INVALID_SPEC, rows[i].path, "is invalid");
 		assert_int_equal(spec_can_be_checked(spec, &f), rows[i].can_be_checked);
 		assert_int_equal(spec_can_be_cleaned_up(&f), rows[i].can_be_cleaned_up);
 	}

@@ -255,7 +255,7 @@ static int check_filenode(struct worker *w, const struct range *range, struct er
 		return -1;
 	if (!pg_is_null(r, 0, 0) && number(r, 0, 0) == range->filenode)
 		return 0;
-	return err_reason(err, ERR_CONFLICT, "TableRewritten",
+	return err_reason(err, ERR_CONFLICT, REASON_TABLE_REWRITTEN,
 			  "%s was rewritten during the bootstrap; it is read again", range->name);
 }
 

@@ -76,7 +76,7 @@ static int drop_sink(struct attempt *at, struct err *err)
 /* A database that is gone took publication and tables along, and could only go after its slots. */
 static bool source_is_gone(const struct err *err)
 {
-	return err->reason && !strcmp(err->reason, "DatabaseNotFound");
+	return err->reason == REASON_DATABASE_NOT_FOUND;
 }
 
 /* A checkpoint comes before anything is made in the source: without one there is nothing to clean, whatever keeps us

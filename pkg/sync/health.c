@@ -14,17 +14,17 @@ void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
 	struct report *report = &run->report;
 
 	if (slot->state == PG_SLOT_ABSENT)
-		report_unknown(report, CONDITION_SLOT_HEALTHY, "NotChecked", "there is no replication slot");
+		report_unknown(report, CONDITION_SLOT_HEALTHY, REASON_NOT_CHECKED, "there is no replication slot");
 	else if (slot->state == PG_SLOT_LOST)
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost",
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST,
 				 "the server dropped WAL that slot \"%s\" needed", run->spec->source.slot_name);
 	else if (!strcmp(slot->wal_status, "unreserved"))
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "WalStatusUnreserved",
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_WAL_STATUS_UNRESERVED,
 				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
 				 "max_slot_wal_keep_size allows",
 				 (unsigned long long)slot->retained_bytes);
 	else
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved",
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, REASON_RESERVED,
 				 "the server keeps the WAL that the slot needs");
 }
 
@@ -35,13 +35,14 @@ static void set_sink_condition(struct health *h)
 	char why[256];
 
 	if (report_pressed(report, PRESSURE_MS, why))
-		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, "SinkUnavailable", "%s; trying again",
-				 why);
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, REASON_SINK_UNAVAILABLE,
+				 "%s; trying again", why);
 	else if (h->sink_err.kind != ERR_NONE)
 		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
-				 h->sink_err.reason ? h->sink_err.reason : "SinkUnavailable", "%s", h->sink_err.msg);
+				 h->sink_err.reason ? h->sink_err.reason : REASON_SINK_UNAVAILABLE, "%s",
+				 h->sink_err.msg);
 	else
-		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected",
+		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED,
 				 "the search engine answers");
 }
 
@@ -55,15 +56,16 @@ void health_set_ready(struct run *run, bool live, bool on_probation)
 	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE) {
 		_cleanup_free_ char *why = report_message(report, CONDITION_SINK_REACHABLE);
 
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "SinkUnreachable", "%s", why);
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_SINK_UNREACHABLE, "%s", why);
 	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !live) {
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "Bootstrapping",
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_BOOTSTRAPPING,
 				 "the index is not complete yet");
 	} else if (report_lag_seconds(report) > target) {
-		report_condition(report, CONDITION_READY, STATUS_FALSE, "LagExceedsTarget",
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET,
 				 "the index is more than %lld seconds behind", (long long)target);
 	} else {
-		report_condition(report, CONDITION_READY, STATUS_TRUE, "Streaming", "the index follows the tables");
+		report_condition(report, CONDITION_READY, STATUS_TRUE, REASON_STREAMING,
+				 "the index follows the tables");
 	}
 }
 

@@ -87,7 +87,7 @@ static void end_probation(struct monitor *m)
 	if (!at->past->on_probation || m->progress.durable < m->start_lsn || m->stage == CATCHING_UP)
 		return;
 	at->past->on_probation = false;
-	report_condition(&at->run->report, CONDITION_STALLED, STATUS_FALSE, "Progressing", "no action needed");
+	report_condition(&at->run->report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "no action needed");
 }
 
 static int check_slot(struct monitor *m, int64_t now, struct err *err)
@@ -108,7 +108,7 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 
 	m->due_ms[TASK_INDICES] = round ? clock_now_ms() + INDICES_MS : now;
 	if (m->health.index_gone)
-		return err_reason(err, ERR_TRANSIENT, "IndexGone",
+		return err_reason(err, ERR_TRANSIENT, REASON_INDEX_GONE,
 				  "an index was deleted, or its alias moved, by another client: pgsync rebuilds the "
 				  "index, or puts the alias back");
 	return 0;
@@ -217,7 +217,7 @@ static void report_copied(struct attempt *at)
 	}
 	report.rows_total = report.rows_done;
 	report_bootstrap_set(&at->run->report, &report);
-	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete",
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, REASON_COMPLETE,
 			 "%llu rows were copied", (unsigned long long)report.rows_done);
 }
 
@@ -253,7 +253,7 @@ static int go_live(struct monitor *m, struct err *err)
 	m->stage = LIVE;
 	stream_set_live(m->stream);
 	report_phase(&at->run->report, PHASE_STREAMING);
-	run_event(at->run, false, "AliasMoved", "Bootstrap", "every index is complete and behind its alias");
+	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and behind its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
 	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;
@@ -379,13 +379,13 @@ static void report_begin(struct monitor *m)
 	struct report *report = &at->run->report;
 	bool complete = true;
 
-	report_condition(report, CONDITION_STREAMING, STATUS_TRUE, "Streaming", "streaming from the slot");
+	report_condition(report, CONDITION_STREAMING, STATUS_TRUE, REASON_STREAMING, "streaming from the slot");
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		complete = complete && attempt_index(at, i)->complete;
 	if (complete)
 		report_copied(at);
 	else
-		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "InProgress",
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_IN_PROGRESS,
 				 "the tables are being copied");
 	report_phase(report, !complete             ? PHASE_BOOTSTRAPPING
 			     : m->stage == COPYING ? PHASE_CATCHING_UP

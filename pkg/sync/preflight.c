@@ -14,14 +14,14 @@ enum { CONDITION_BYTES = 30000 };
 
 static void say_unreachable(struct attempt *at, enum condition_type type, const struct err *err)
 {
-	report_condition(&at->run->report, type, STATUS_FALSE, err->reason ? err->reason : "Unreachable", "%s",
+	report_condition(&at->run->report, type, STATUS_FALSE, err->reason ? err->reason : REASON_UNREACHABLE, "%s",
 			 err->msg);
 }
 
 /* A login that is refused: where to mend it. */
 static void name_secret(struct err *err, const char *secret)
 {
-	if (secret && err->reason && !strcmp(err->reason, "AuthFailed"))
+	if (secret && err->reason == REASON_AUTH_FAILED)
 		err_append(err, "; the credentials are those of Secret \"%s\"", secret);
 }
 
@@ -32,12 +32,10 @@ static int reach_source(struct attempt *at, struct err *err)
 
 	if (connector_source(&at->connector, CONNECTOR_SHORT, "control", &at->source, err) < 0) {
 		name_secret(err, source->password_ref.name ? source->password_ref.name : source->connection_secret);
-		if (strstr(err->msg, "does not support SSL"))
-			err_append(err, "; switch TLS on there, or set spec.source.tls.mode: Disable");
 		say_unreachable(at, CONDITION_SOURCE_REACHABLE, err);
 		return err_wrap(err, "source");
 	}
-	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, "Connected",
+	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, REASON_CONNECTED,
 			 "PostgreSQL %d.%d at %s:%d", pg_server_version(at->source.pg) / 10000,
 			 pg_server_version(at->source.pg) % 10000, source->host, (int)source->port);
 	/* WAL piles up while the other side is away. */
@@ -63,7 +61,7 @@ static int reach_sink(struct attempt *at, struct err *err)
 		say_unreachable(at, CONDITION_SINK_REACHABLE, err);
 		return err_wrap(err, "sink");
 	}
-	report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, "Connected", "%s %s",
+	report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED, "%s %s",
 			 info.flavour == SEARCH_OPENSEARCH ? "OpenSearch" : "Elasticsearch", info.version);
 	return 0;
 }
@@ -80,7 +78,7 @@ static void say_schema(struct attempt *at, const struct findings *f)
 		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s",
 				 errors, between, remarks);
 	else
-		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted",
+		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, REASON_ACCEPTED,
 				 "every table and column was found%s%s", between, remarks);
 }
 
@@ -98,7 +96,7 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 			if (err->kind != ERR_DENIED)
 				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
 		} else if (!exists) {
-			findings_add(f, FINDING_ERROR, "PipelineMissing", document->path,
+			findings_add(f, FINDING_ERROR, REASON_PIPELINE_MISSING, document->path,
 				     "the search engine has no ingest pipeline \"%s\": create it", document->pipeline);
 		}
 	}
@@ -158,7 +156,7 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 		bool side = finding_path_is_within(item->path, "spec.sink") ||
 			    finding_path_is_within(item->path, "spec.source");
 
-		findings_add(side ? findings : schema, item->severity, item->reason, item->path, "%s", item->message);
+		findings_add_copy(side ? findings : schema, item);
 	}
 	findings_release(&all);
 }
@@ -171,7 +169,8 @@ static int look_at_sink(struct attempt *at, const struct findings *findings, boo
 	int r = known ? reach_sink(at, err) : 0;
 
 	if (!known)
-		report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, "NotChecked", "%s", why);
+		report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, REASON_NOT_CHECKED, "%s",
+				 why);
 	*ret_there = known && r == 0;
 	return r;
 }

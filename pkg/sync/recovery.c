@@ -158,17 +158,17 @@ static int refuse_slot(struct attempt *at, const struct found *f, enum recovery_
 		_cleanup_free_ char *who = source_slot_user(&at->source, &f->in.slot);
 
 		return err_reason(
-			err, ERR_INVALID, "SlotInUse",
+			err, ERR_INVALID, REASON_SLOT_IN_USE,
 			"replication slot \"%s\" exists and is not this PgSync's (streaming from it: %s): choose "
 			"another spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
 			slot, who, slot);
 	}
 	if (cause == RECOVERY_SLOT_OF_ANOTHER)
-		return err_reason(err, ERR_INVALID, "SlotInUse",
+		return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
 				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
 				  "another slot name",
 				  slot, at->cp.owner, at->cp.owner_uid);
-	return err_reason(err, ERR_INVALID, "SlotInUse",
+	return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
 			  "replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name",
 			  slot, at->source.database);
 }
@@ -177,17 +177,17 @@ static int refuse(struct attempt *at, const struct found *f, const struct recove
 {
 	if (d->cause == RECOVERY_SLOT_TAKEN) {
 		at->past->fenced = true;
-		return err_reason(err, ERR_CONFLICT, "SlotTaken",
+		return err_reason(err, ERR_CONFLICT, REASON_SLOT_TAKEN,
 				  "another worker streams from slot \"%s\" (server process %d)", at->source.slot,
 				  f->in.slot.active_pid);
 	}
 	if (d->cause == RECOVERY_LOSS_NOT_ALLOWED)
-		return err_reason(err, ERR_INVALID, "SlotLost",
+		return err_reason(err, ERR_INVALID, REASON_SLOT_LOST,
 				  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or raise "
 				  "spec.resyncNonce, to rebuild the index",
 				  at->source.slot, recovery_cause_text(d->loss));
 	if (d->cause == RECOVERY_BOOTSTRAP_NEEDED)
-		return err_reason(err, ERR_INVALID, "BootstrapNeeded",
+		return err_reason(err, ERR_INVALID, REASON_BOOTSTRAP_NEEDED,
 				  "index \"%s\" has to be rebuilt, and spec.bootstrap.policy is Never: set it to "
 				  "IfNeeded, or restore what was changed",
 				  f->in.indices[d->plan]);
@@ -228,9 +228,10 @@ static int wait_for_transactions(struct attempt *at, bool every, struct err *err
 		if (!left)
 			return 0;
 		if (waited >= 2000 && waited % 1000 == 0)
-			report_condition(
-				&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "WaitingForTransactions",
-				"transactions that are running since before the start must end first: %s", left);
+			report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
+					 REASON_WAITING_FOR_TRANSACTIONS,
+					 "transactions that are running since before the start must end first: %s",
+					 left);
 		if (connector_sleep(&at->connector, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
 	}
@@ -244,7 +245,7 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
 
 	if (replace && pg_slot_drop(source->pg, source->slot, err) < 0)
 		return err_wrap(err, "dropping the old replication slot");
-	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "CreatingSlot",
+	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_CREATING_SLOT,
 			 "creating replication slot \"%s\": transactions that are running now must end first",
 			 source->slot);
 	if (source_create_slot(source, replication, &at->cp.slot_lsn, err) < 0)
@@ -326,7 +327,8 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		if (!has_plan(plans, i))
 			continue;
-		run_event(at->run, false, "ResyncStarted", "Resync", "rebuilding index \"%s\": %s", in->indices[i],
+		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding index \"%s\": %s",
+			  in->indices[i],
 			  has_plan(in->truncated, i) ? "its root was truncated, or changed without a replica identity"
 						     : "partitions of its root are gone or were emptied");
 		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
@@ -384,7 +386,7 @@ static int start_over(struct attempt *at, struct pg *replication, const struct f
 	const char *why = recovery_cause_text(cause);
 
 	if (cause != RECOVERY_NOTHING_SYNCED && cause != RECOVERY_NEVER_PREPARED)
-		run_event(at->run, true, "ResyncStarted", "Resync", "rebuilding the index: %s", why);
+		run_event(at->run, true, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
 	log_info("sync", "starting a full copy", KV_STR("why", why));
 	claim(at, f);
 	at->cp.phase = CHECKPOINT_PREPARING;
@@ -400,7 +402,7 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	uint64_t version;
 
 	log_info("sync", "building a new generation", KV_STR("why", why));
-	run_event(at->run, false, "ResyncStarted", "Resync", "rebuilding the index: %s", why);
+	run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
 	claim(at, f);
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }
@@ -429,7 +431,7 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 	if ((first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err)) < 0)
 		return -1;
 	if (!at->cp.publication_mark)
-		return err_reason(err, ERR_TRANSIENT, "PublicationMissing",
+		return err_reason(err, ERR_TRANSIENT, REASON_PUBLICATION_MISSING,
 				  "publication \"%s\" was dropped while pgsync was starting", at->source.publication);
 	d = recovery_published(&f->in, *first, at->cp.publication_mark);
 	if (d.action == RECOVERY_REFUSE)

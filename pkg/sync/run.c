@@ -44,7 +44,7 @@ void run_publish(struct run *run)
 	json_decref(json);
 }
 
-void run_event(struct run *run, bool warning, const char *reason, const char *action, const char *fmt, ...)
+void run_event(struct run *run, bool warning, enum reason reason, const char *action, const char *fmt, ...)
 {
 	_cleanup_free_ char *note = NULL;
 	va_list ap;

@@ -30,7 +30,7 @@ int run_init(struct run *run, const struct sync_options *options, struct err *er
 void run_release(struct run *run);
 /* Hands the report to the caller. */
 void run_publish(struct run *run);
-void run_event(struct run *run, bool warning, const char *reason, const char *action, const char *fmt, ...)
+void run_event(struct run *run, bool warning, enum reason reason, const char *action, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);
 
 #endif

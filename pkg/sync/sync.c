@@ -35,7 +35,7 @@ static bool stop_asked(const struct sync_options *options)
 /* The tables may be on their way (a migration that runs after us): wait, rather than ask for a person. */
 static bool waits_for_tables(const struct err *err)
 {
-	return err->reason && !strcmp(err->reason, "UnknownTable");
+	return err->reason == REASON_UNKNOWN_TABLE;
 }
 
 /* No later attempt can do better before a person acts. */
@@ -95,14 +95,14 @@ static int make_attempt(struct attempt *at, struct err *err)
 }
 
 /* Which side is away says more to somebody who waits for Ready than how. */
-static const char *ready_reason(struct run *run, const char *reason)
+static enum reason ready_reason(struct run *run, enum reason reason)
 {
 	if (is_flawed(run))
 		return reason;
 	if (report_status(&run->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
-		return "SourceUnreachable";
+		return REASON_SOURCE_UNREACHABLE;
 	if (report_status(&run->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
-		return "SinkUnreachable";
+		return REASON_SINK_UNREACHABLE;
 	return reason;
 }
 
@@ -113,31 +113,31 @@ static void say_interrupted(struct run *run, const struct err *err)
 	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
 
 	if (complete == STATUS_FALSE)
-		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, "Interrupted",
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_INTERRUPTED,
 				 "goes on once this is over: %s", err->msg);
 	else if (complete == STATUS_UNKNOWN)
-		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, "NotChecked",
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, REASON_NOT_CHECKED,
 				 "is looked at once this is over: %s", err->msg);
 	if (report_status(report, CONDITION_SLOT_HEALTHY) == STATUS_UNKNOWN ||
 	    report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, "NotChecked",
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, REASON_NOT_CHECKED,
 				 "is looked at once this is over: %s", err->msg);
 }
 
 static void say_failed(struct run *run, const struct err *err)
 {
-	const char *reason = err->reason ? err->reason : err->kind == ERR_DENIED ? "AccessDenied" : "Failed";
+	enum reason reason = err->reason ? err->reason : err->kind == ERR_DENIED ? REASON_ACCESS_DENIED : REASON_FAILED;
 
 	say_interrupted(run, err);
 	report_condition(&run->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
 	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, reason), "%s", err->msg);
-	if (!strcmp(reason, "SlotLost"))
-		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, "Lost", "%s", err->msg);
+	if (reason == REASON_SLOT_LOST)
+		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST, "%s", err->msg);
 	if (needs_a_person(err)) {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
 		report_phase(&run->report, PHASE_FAILED);
 	} else {
-		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
 		if (waits_for_tables(err))
 			report_phase(&run->report, PHASE_PENDING);
 	}
@@ -146,7 +146,7 @@ static void say_failed(struct run *run, const struct err *err)
 static void say_going(struct run *run)
 {
 	if (report_status(&run->report, CONDITION_STALLED) == STATUS_TRUE)
-		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, "Retrying", "trying again");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
 }
 
 static int64_t pause_ms(const struct err *err, struct backoff *retry, struct backoff *stalled)
@@ -159,14 +159,14 @@ static int64_t pause_ms(const struct err *err, struct backoff *retry, struct bac
 	}
 	backoff_reset(stalled);
 	/* Whoever ended our walsender needs a moment to start its own: do not take the slot back in between. */
-	if (err->reason && !strcmp(err->reason, "SlotTaken"))
+	if (err->reason == REASON_SLOT_TAKEN)
 		return SLOT_TAKEN_MS;
 	return err->retry_after_ms > 0 ? err->retry_after_ms : backoff_next_ms(retry);
 }
 
 static void log_failure(const struct err *err, int64_t pause)
 {
-	const char *reason = err->reason ? err->reason : err_kind_name(err->kind);
+	const char *reason = err->reason ? reason_name(err->reason) : err_kind_name(err->kind);
 
 	if (needs_a_person(err))
 		log_error("sync", "cannot go on before somebody acts", KV_STR("reason", reason), KV_ERR(err),
@@ -300,7 +300,7 @@ static int prepare_only(struct attempt *at, void *user, struct err *err)
 	if (pg_slot_read(at->source.pg, name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	if (slot.state == PG_SLOT_ACTIVE) {
-		findings_add(findings, FINDING_WARNING, "SlotActive", NULL,
+		findings_add(findings, FINDING_WARNING, REASON_SLOT_ACTIVE, NULL,
 			     "replication slot \"%s\" is streamed from (server process %d): all is left as it is", name,
 			     slot.active_pid);
 		return 0;

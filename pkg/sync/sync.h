@@ -45,7 +45,7 @@ struct sync_options {
 	void (*report)(void *user, const json_t *report);
 	/* Something worth an event of the resource, from another thread, but never while report is being called. May be
 	 * NULL. */
-	void (*event)(void *user, bool warning, const char *reason, const char *action, const char *note);
+	void (*event)(void *user, bool warning, enum reason reason, const char *action, const char *note);
 	void *user;
 };
 

@@ -50,7 +50,7 @@ static int set_params(struct writer *w, const struct page *page, size_t n, struc
 	for (size_t i = 0; i < n; i++) {
 		pg_array_end(&w->arrays[i]);
 		if (!strbuf_ok(&w->arrays[i]))
-			return err_reason(err, ERR_LIMIT, "KeyTooLarge",
+			return err_reason(err, ERR_LIMIT, REASON_KEY_TOO_LARGE,
 					  "the keys of one batch are larger than %zu bytes", w->arrays[i].max);
 		w->params[i] = w->arrays[i].data;
 	}
@@ -120,7 +120,7 @@ static int take_roots(struct writer *w, const struct pg_result *rows, size_t n_k
 		if (write_up(w, err) < 0)
 			return -1;
 		if (!keyset_add(&w->up, plan, key->data, key->len, 0))
-			return err_reason(err, ERR_LIMIT, "KeyTooLarge", "a root key is larger than %zu bytes",
+			return err_reason(err, ERR_LIMIT, REASON_KEY_TOO_LARGE, "a root key is larger than %zu bytes",
 					  w->up.bytes.max);
 	}
 	return write_up(w, err);
