@@ -1,0 +1,155 @@
+"""What nothing else makes good if it is lost: a document is read only from what everybody sees, and a change is acknowledged
+only when it is durable. Each test fails when its protection is taken away (`make mutants`).
+"""
+
+import threading
+import time
+
+import bookstore
+import pytest
+from parts.search import eventually
+
+HELD_SECONDS = 5
+
+
+class HeldCommit:
+    """A transaction whose COMMIT waits for a synchronous standby that does not exist, for as long as a test likes: the server
+    has flushed and sent it, and no snapshot contains it yet."""
+
+    def __init__(self, database, statement):
+        self.database = database
+        self.thread = threading.Thread(target=database.sql, args=(statement,), daemon=True)
+
+    def __enter__(self):
+        self._standbys("absent")
+        self.thread.start()
+        eventually(lambda: self.database.sql("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"),
+                   30, "a commit that waits for the standby")
+        return self
+
+    def _standbys(self, names):
+        self.database.server.set(synchronous_standby_names=names)
+        eventually(lambda: self.database.value("SHOW synchronous_standby_names") == names, 30, "the new setting")
+        self.database.sql("CHECKPOINT")  # the checkpointer tells the others, at the latest before this
+
+    def release(self):
+        self._standbys("")
+        self.thread.join(30)
+        assert not self.thread.is_alive(), "the commit still waits"
+
+    def __exit__(self, *exc):
+        if self.thread.is_alive():
+            self._standbys("")
+
+
+@pytest.fixture
+def database(own_postgres, unique):
+    made = own_postgres().create_database(unique)
+    bookstore.load(made)
+    made.create_role()
+    return made
+
+
+@pytest.fixture
+def manifest(database, opensearch, index):
+    return [bookstore.secret("bookstore-postgres", password=database.role_password),
+            bookstore.resource("books", database, opensearch.url, index=index)]
+
+
+def start(worker, manifest):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+    return run
+
+
+def wait_equal(opensearch, index, database):
+    wanted = bookstore.expected(database)
+    eventually(lambda: not bookstore.differences(opensearch.documents(index), wanted), 60,
+               lambda: f"equality ({bookstore.differences(opensearch.documents(index), wanted)})", interval=0.2)
+    return wanted
+
+
+def commit_locally(database, statement):
+    """A commit that does not wait for standbys."""
+    with database.connect() as connection:
+        connection.execute("SET synchronous_commit = local")
+        connection.execute(statement)
+
+
+def observe(database):
+    """From now on a slot of the test's own knows where each commit is in the WAL."""
+    database.sql("SELECT pg_create_logical_replication_slot('observer', 'pgoutput')")
+
+
+def first_commit(database):
+    """The position of the first commit since then that the worker is sent."""
+    (publication,) = database.publications()
+    return database.value("SELECT min(lsn)::text FROM pg_logical_slot_peek_binary_changes('observer', NULL, NULL, 'proto_version', '1',"
+                          " 'publication_names', %s) WHERE get_byte(data, 0) = ascii('C')", publication)
+
+
+def not_acknowledged(database, lsn):
+    return database.value("SELECT confirmed_flush_lsn <= %s::pg_lsn FROM pg_replication_slots WHERE slot_name <> 'observer'", lsn)
+
+
+def wait_until_sent(database):
+    """Waits until the server has sent all that it has flushed."""
+    lsn = database.value("SELECT pg_current_wal_flush_lsn()")
+    eventually(lambda: database.value("SELECT bool_and(sent_lsn >= %s::pg_lsn) FROM pg_stat_replication", lsn), 30, "the WAL at the worker")
+
+
+def test_commit_that_nobody_sees_yet_is_neither_written_nor_acknowledged(worker, manifest, database, opensearch, index):
+    run = start(worker, manifest)
+    before = opensearch.request("GET", f"{index}/_doc/1")
+    observe(database)
+    with HeldCommit(database, "UPDATE books SET title = 'held' WHERE id = 1") as held:
+        # What is committed after it, and is visible, does not carry the acknowledgement over it.
+        commit_locally(database, "UPDATE books SET title = 'visible' WHERE id = 2")
+        wait_until_sent(database)
+        lsn = first_commit(database)
+        end = time.monotonic() + HELD_SECONDS
+        while time.monotonic() < end:
+            assert not_acknowledged(database, lsn), "a commit that nobody sees was acknowledged"
+            found = opensearch.request("GET", f"{index}/_doc/1")
+            assert found["_version"] == before["_version"], "the old content was written with the version of the new one"
+            time.sleep(0.1)
+        assert database.value("SELECT title FROM books WHERE id = 1") == before["_source"]["title"], "the commit is visible"
+        held.release()
+    assert wait_equal(opensearch, index, database)["1"]["title"] == "held"
+    run.process.check()
+
+
+def test_change_that_the_engine_has_not_taken_is_not_acknowledged(worker, manifest, database, opensearch, index, fault_proxy):
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    run = start(worker, manifest)
+    fault_proxy.fail(503, path="/_bulk")
+    observe(database)
+    database.sql("UPDATE books SET title = 'not taken yet' WHERE id = 1")
+    wait_until_sent(database)
+    lsn = first_commit(database)
+    end = time.monotonic() + HELD_SECONDS
+    while time.monotonic() < end:
+        assert not_acknowledged(database, lsn), "a change that the engine has not taken was acknowledged"
+        time.sleep(0.1)
+    assert fault_proxy.failed, "the worker sent nothing"
+    run.kill9()
+    fault_proxy.heal()
+    run.start()
+    assert wait_equal(opensearch, index, database)["1"]["title"] == "not taken yet"
+
+
+def test_table_that_a_later_commit_empties_is_not_read_as_empty(worker, manifest, database, opensearch, index, fault_proxy):
+    """TRUNCATE is not MVCC-safe: a snapshot from before its commit sees the table empty, so tables are locked first."""
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    start(worker, manifest)
+    fault_proxy.recorded = []
+    with database.connect() as connection, connection.transaction():
+        connection.execute("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM book_authors")
+        connection.execute("TRUNCATE book_authors")
+        connection.execute("INSERT INTO book_authors SELECT * FROM kept")
+        database.sql("UPDATE books SET title = 'read meanwhile' WHERE id = 1")
+        eventually(lambda: database.sql("SELECT 1 FROM pg_locks WHERE NOT granted"), 30, "a worker that waits for the table")
+    wait_equal(opensearch, index, database)
+    bodies = [body.decode() for _, path, _, body in fault_proxy.recorded if "/_bulk" in path]
+    assert any("read meanwhile" in body for body in bodies)
+    assert not any('"authors":null' in body for body in bodies), "a table that a later commit emptied was read as empty"
