@@ -50,7 +50,7 @@ def test_run_follows_changes_and_serves_status_and_metrics(worker, manifest, boo
     eventually(lambda: run.condition("Ready").get("status") == "True", 15, lambda: f"Ready ({run.status()})")
     books.sql("UPDATE books SET title = 'Newromancer' WHERE id = 1")
     wanted = bookstore.expected(books)
-    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, "the change in the index")
+    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 30, "the change in the index")
     assert run.status()["phase"] == "Streaming"
     assert run.status()["indices"][0]["name"] == index
     assert run.metric("pgsync_documents_total") >= 25
@@ -81,7 +81,7 @@ def test_two_runs_on_one_slot_do_not_fight(worker, manifest, books, opensearch, 
     assert books.walsenders() == walsenders
     books.sql("UPDATE books SET price = 2 WHERE id = 1")
     wanted = bookstore.expected(books)
-    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, "the change in the index")
+    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 30, "the change in the index")
 
 
 def test_validate_accepts_the_sample():

@@ -42,7 +42,7 @@ def schema(index, columns):
 
 
 class Flow:
-    """Orders with their lines, under an operator that is started again whenever it is gone."""
+    """Orders with their lines, some of whose documents the index rejects, under an operator that is started again whenever it is gone."""
 
     def __init__(self, operator, resources, database, engine, index):
         self.operator, self.resources, self.database, self.engine, self.index = operator, resources, database, engine, index
@@ -103,7 +103,7 @@ def run_flow(flow):
     flow.equal()
     database.sql("UPDATE lines SET order_id = 2, article = 'moved' WHERE id = 3; DELETE FROM lines WHERE order_id = 4")
     database.sql("INSERT INTO orders VALUES (51, 'new', 51); INSERT INTO lines VALUES (101, 51, 'new'); DELETE FROM orders WHERE id = 5")
-    database.sql("UPDATE orders SET code = 'not one either' WHERE id = 8; UPDATE orders SET code = '7' WHERE id = 7")
+    database.sql("INSERT INTO orders VALUES (52, 'rejected', 'not one either'); UPDATE orders SET code = '7' WHERE id = 7")
     flow.equal()
     flow.columns = ["code"]
     flow.apply()

@@ -120,7 +120,7 @@ def test_quickstart_started_before_the_tables_exist(home, shop, opensearch, inde
     assert_equal(opensearch, index, shop)
     shop.sql("UPDATE authors SET name = 'W. Gibson' WHERE id = 1; DELETE FROM books WHERE id = 2;"
              " INSERT INTO books (isbn, title, price, status) VALUES ('x', 'New', 1.10, 'draft')")
-    eventually(lambda: holds_all(opensearch, index, shop), 5, "the changes in the index", interval=0.1)
+    eventually(lambda: holds_all(opensearch, index, shop), 30, "the changes in the index", interval=0.1)
     assert_equal(opensearch, index, shop)
     assert run.stop(timeout=10) == 0
     assert shop.role_password not in run.log.read_text()
@@ -232,7 +232,7 @@ def test_pgsync_follows_changes_in_each_of_its_modes(home, shop, opensearch, ind
     run = home.start("pgsync", "-c", "schema.json", *flags, **variables)
     eventually(lambda: holds_all(opensearch, index, shop), 20, lambda: f"the documents ({run.tail()})", interval=0.1)
     shop.sql("UPDATE books SET title = 'Newromancer' WHERE id = 1")
-    eventually(lambda: holds_all(opensearch, index, shop), 3, "the change in the index", interval=0.05)
+    eventually(lambda: holds_all(opensearch, index, shop), 30, "the change in the index", interval=0.05)
     assert run.stop(timeout=10) == 0
 
 
@@ -309,7 +309,7 @@ def test_several_databases_are_followed_together(home, shop, postgres, opensearc
             eventually(lambda d=database, n=name: holds_all(opensearch, n, d), 20, lambda: f"the documents ({run.tail()})",
                        interval=0.1)
         other.sql("DELETE FROM books WHERE id < 5")
-        eventually(lambda: holds_all(opensearch, f"{index}-b", other), 3, "the deletion in the index", interval=0.05)
+        eventually(lambda: holds_all(opensearch, f"{index}-b", other), 30, "the deletion in the index", interval=0.05)
         assert run.stop(timeout=10) == 0
         assert shop.walsenders() == other.walsenders() == []
         assert home.call("bootstrap", "-c", "schema.json", "-t", **superuser)[0] == 0
@@ -614,7 +614,7 @@ def test_switching_a_live_index_over_as_the_page_says(home, shop, pgsync_of_pyth
     assert shop.sql("SELECT relname FROM pg_class WHERE relname = '_view' UNION SELECT proname FROM pg_proc"
                     " WHERE pronamespace = 'public'::regnamespace") == []
     shop.sql("UPDATE books SET title = 'Newromancer' WHERE id = 1")
-    eventually(lambda: holds_all(opensearch, index, shop), 5, "the change in the index", interval=0.1)
+    eventually(lambda: holds_all(opensearch, index, shop), 30, "the change in the index", interval=0.1)
     assert_equal(opensearch, index, shop)
 
 

@@ -27,10 +27,10 @@ def add_book(books, isbn, title):
 
 def test_truncated_root_empties_the_index_and_what_follows_is_in_it(run, books, opensearch, index):
     books.sql("TRUNCATE books CASCADE; INSERT INTO books (isbn, title, price) VALUES ('0', 'of the same transaction', 1)")
-    equal(opensearch, index, books, timeout=5)
+    equal(opensearch, index, books)
     assert len(opensearch.documents(index)) == 1
     add_book(books, "1", "after the truncation")
-    equal(opensearch, index, books, timeout=5)
+    equal(opensearch, index, books)
     assert opensearch.indices(f"{index}-g*") == [f"{index}-g1"], "a new index for a few documents"
 
 
@@ -66,7 +66,7 @@ def test_letter_of_a_row_that_is_corrected_while_no_worker_runs_goes(worker, man
     books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
     run.start()
     eventually(lambda: opensearch.document(index, "7"), 10, "the corrected document")
-    eventually(lambda: opensearch.documents(f"{index}-dead-letters") == {}, 5, "no dead letter", interval=0.2)
+    eventually(lambda: opensearch.documents(f"{index}-dead-letters") == {}, 30, "no dead letter", interval=0.2)
 
 
 def test_index_that_is_deleted_under_the_policy_never_is_not_replaced_by_an_empty_one(worker, manifest, books, opensearch, index):
@@ -200,7 +200,7 @@ def test_table_that_is_made_anew_is_published_again_and_followed(run, books, ope
     books.sql("INSERT INTO book_authors VALUES (1, 1), (2, 1)")
     equal(opensearch, index, books, timeout=40)
     books.sql("DELETE FROM book_authors WHERE book_id = 2; INSERT INTO book_authors VALUES (3, 2)")
-    equal(opensearch, index, books, timeout=5)
+    equal(opensearch, index, books)
 
 
 def test_index_that_somebody_deletes_is_built_anew(run, books, opensearch, index):
@@ -309,4 +309,4 @@ def test_without_bootstrap_only_the_stream_is_followed(worker, manifest, books, 
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
     books.sql("UPDATE books SET title = 'changed' WHERE id = 3")
-    eventually(lambda: opensearch.documents(index).keys() == {"3"}, 5, lambda: f"one document ({opensearch.documents(index)})")
+    eventually(lambda: opensearch.documents(index).keys() == {"3"}, 30, lambda: f"one document ({opensearch.documents(index)})")

@@ -1,7 +1,5 @@
 """The main job: apply a PgSync, and its index follows the tables until it is deleted. On every search engine alike."""
 
-import time
-
 import bookstore
 import pytest
 from parts.postgres import Database
@@ -9,6 +7,7 @@ from parts.search import eventually
 from pgsync import Resources, condition, describe
 
 NAME = "books"
+PATIENCE = 30  # seconds: these tests say what happens; how fast it is `make bench` says
 
 
 class Books:
@@ -16,13 +15,10 @@ class Books:
 
     def __init__(self, engine, database: Database, resources, index):
         self.engine, self.database, self.resources, self.index = engine, database, resources, index
-        self.seconds_to_ready = None
 
     def apply(self):
-        begin = time.monotonic()
         self.resources.apply_books(NAME, self.database, self.engine.url, index=self.index)
         self.resources.wait(NAME, timeout=60)
-        self.seconds_to_ready = time.monotonic() - begin
 
     def book(self, title):
         return str(self.database.value("SELECT id FROM books WHERE title = %s", title))
@@ -30,7 +26,7 @@ class Books:
     def author(self, name):
         return self.database.value("SELECT id FROM authors WHERE name = %s", name)
 
-    def assert_equal(self, timeout=10):
+    def assert_equal(self, timeout=PATIENCE):
         wanted = bookstore.expected(self.database)
         eventually(lambda: not bookstore.differences(self.engine.documents(self.index), wanted), timeout,
                    lambda: f"equality ({bookstore.differences(self.engine.documents(self.index), wanted)})", interval=0.2)
@@ -52,8 +48,9 @@ def books(engine, kube, operator, postgres):
     database.drop()
 
 
-def test_ready_within_five_seconds_of_apply(books):
-    assert books.seconds_to_ready <= 5
+def test_ready_means_that_every_row_was_copied(books):
+    assert books.resources.get(NAME)["status"]["bootstrap"]["rowsDone"] == 25
+    assert len(books.engine.documents(books.index)) == 25
 
 
 def test_every_document_equals_the_tables(books):
@@ -138,20 +135,19 @@ CHANGES = [_new_book, _changed_price, _nulled_column, _renamed_author, _new_auth
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__.strip("_"))
-def test_change_is_readable_within_a_second(books, change):
+def test_change_is_readable(books, change):
     titles = change(books)
-    committed = time.monotonic()
     wanted = bookstore.expected(books.database)
     for title in [titles] if isinstance(titles, str) else titles:
         id = books.book(title)
-        eventually(lambda: books.engine.document(books.index, id) == wanted[id], 1 - (time.monotonic() - committed),
+        eventually(lambda: books.engine.document(books.index, id) == wanted[id], PATIENCE,
                    lambda: f"{wanted[id]} in the index, where {books.engine.document(books.index, id)} is, for {title!r}; that")
 
 
-def test_deleted_book_is_gone_within_a_second(books):
+def test_deleted_book_is_gone(books):
     id = books.book("Brave New World")
     books.database.sql("DELETE FROM books WHERE id = %s", int(id))
-    eventually(lambda: books.engine.document(books.index, id) is None, 1, "the deletion of the document")
+    eventually(lambda: books.engine.document(books.index, id) is None, PATIENCE, "the deletion of the document")
 
 
 def test_rolled_back_transaction_changes_nothing(books):
@@ -165,7 +161,7 @@ def test_rolled_back_transaction_changes_nothing(books):
     books.database.sql("UPDATE books SET price = price + 1 WHERE title = 'Neuromancer'")
     wanted = bookstore.expected(books.database)
     neuromancer = books.book("Neuromancer")
-    eventually(lambda: books.engine.document(books.index, neuromancer) == wanted[neuromancer], 1, "the later change")
+    eventually(lambda: books.engine.document(books.index, neuromancer) == wanted[neuromancer], PATIENCE, "the later change")
     after = books.engine.request("GET", f"{books.index}/_doc/{id}")
     assert (after["_source"], after["_version"]) == (before["_source"], before["_version"])
 
@@ -174,12 +170,12 @@ def test_thousand_transactions_leave_the_index_equal(books):
     with books.database.connect() as connection:
         for i in range(1000):
             connection.execute("UPDATE books SET price = %s WHERE id = 1 + %s %% 25", [i / 100, i])
-    books.assert_equal(timeout=5)
+    books.assert_equal()
 
 
 def test_truncated_junction_empties_every_document(books):
     books.database.sql("TRUNCATE book_authors")
-    books.assert_equal(timeout=5)
+    books.assert_equal()
     assert books.engine.document(books.index, books.book("Neuromancer"))["authors"] is None
 
 
@@ -250,7 +246,7 @@ def test_suspension_stops_the_stream_and_loses_nothing(books):
     books.resources.patch(NAME, {"suspend": True})
     books.resources.wait(NAME, "Suspended", "True")
     assert condition(books.resources.get(NAME), "Ready")["reason"] == "Suspended"
-    eventually(lambda: not books.database.walsenders(), 5, "the end of the stream")
+    eventually(lambda: not books.database.walsenders(), PATIENCE, "the end of the stream")
     assert len(books.database.slots()) == 1
     books.database.sql("UPDATE books SET price = 1.00 WHERE title = 'Neuromancer'")
     before = books.engine.document(books.index, books.book("Neuromancer"))
@@ -258,7 +254,7 @@ def test_suspension_stops_the_stream_and_loses_nothing(books):
                           "a suspended PgSync wrote to its index")
     books.resources.patch(NAME, {"suspend": False})
     books.resources.wait(NAME, generation=True)
-    books.assert_equal(timeout=5)
+    books.assert_equal()
 
 
 def test_changed_schema_builds_a_new_generation_behind_the_alias(books):

@@ -85,8 +85,8 @@ def test_the_whole_table_in_one_range_is_hashed_once(plans):
 
 
 def test_a_batch_reads_its_own_rows_only(plans):
-    """1,000 of 200,000 roots: by index, none of the tables from end to end; the time is printed, the budget is 50 ms.
-    Several of these tests may share the machine: a fivefold of it is no noise, but a plan that went wrong."""
+    """1,000 of 200,000 roots: by index, none of the tables from end to end, no node of the plan sees more than a few rows a
+    document. The time is printed."""
     texts, database = plans
     sql = "\n".join(texts["Documents by key"])
     ids = "{" + ",".join(str(1 + i * 97) for i in range(BATCH)) + "}"
@@ -104,4 +104,5 @@ def test_a_batch_reads_its_own_rows_only(plans):
     print(f"a batch of {BATCH} documents of four levels: {1000 * statistics.median(taken):.1f} ms")
     assert len(rows) == BATCH
     assert "Seq Scan" not in plan, plan
-    assert min(taken) < 0.25, taken
+    rows = [int(n) * int(loops) for n, loops in re.findall(r"actual rows=(\d+)(?:\.\d+)? loops=(\d+)", plan)]
+    assert rows and max(rows) < 20 * BATCH, plan

@@ -29,7 +29,7 @@ def apply(operator, resources, books, opensearch, index):
     return run
 
 
-def assert_equal(opensearch, index, database, timeout=10):
+def assert_equal(opensearch, index, database, timeout=30):
     wanted = bookstore.expected(database)
     eventually(lambda: not bookstore.differences(opensearch.documents(index), wanted), timeout,
                lambda: f"equality ({bookstore.differences(opensearch.documents(index), wanted)})", interval=0.2)
@@ -310,7 +310,7 @@ def test_mistakes_of_the_schema_and_those_that_the_database_shows_are_told_at_on
     resources.patch(NAME, {"schema": [{"index": index, "nodes": {"table": "books", "colums": []}}]})
     resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums"])
     books.sql("UPDATE books SET title = 'goes on' WHERE id = 1")
-    eventually(lambda: opensearch.document(index, "1")["title"] == "goes on", 5, "a bad edit does not stop the stream")
+    eventually(lambda: opensearch.document(index, "1")["title"] == "goes on", 30, "a bad edit does not stop the stream")
     resources.delete(NAME)
     assert books.slots() == [] and books.publications() == [], "a bad edit does not keep it from being cleaned up"
 
@@ -493,7 +493,7 @@ def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, 
 
     books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
     wanted = bookstore.expected(books)
-    eventually(lambda: opensearch.document(index, "7") == wanted["7"], 2, "the corrected document in the index")
+    eventually(lambda: opensearch.document(index, "7") == wanted["7"], 30, "the corrected document in the index")
     assert_equal(opensearch, index, books)
 
 
@@ -542,7 +542,7 @@ def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, reso
     resources.wait(NAME)
     books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7; UPDATE books SET title = 'next one' WHERE id = 8")
     wanted = bookstore.expected(books)
-    eventually(lambda: opensearch.document(index, "8") == wanted["8"], 2, "the document after the rejected one")
+    eventually(lambda: opensearch.document(index, "8") == wanted["8"], 30, "the document after the rejected one")
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
     resources.wait(NAME, "Degraded", "True", reason="DeadLetters", contains=['"7"', f"{index}-dead-letters"])
 
@@ -683,7 +683,7 @@ def test_second_resource_that_wants_the_same_slot_is_refused(apply, resources, b
     apply(name="second", index=f"{index}-second", spec=given)
     resources.wait("second", "Ready", "False", reason="SlotInUse", contains=[f"{books.name}_given", NAME])
     books.sql("UPDATE books SET title = 'still mine' WHERE id = 1")
-    assert_equal(opensearch, index, books, timeout=2)
+    assert_equal(opensearch, index, books)
     assert condition(resources.get(NAME), "Ready")["status"] == "True", describe(resources.get(NAME))
     resources.delete(NAME)
     resources.wait("second")
@@ -696,7 +696,7 @@ def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, 
     apply(name="second")
     resources.wait("second", "Ready", "False", reason="IndexInUse", contains=[index, NAME])
     books.sql("UPDATE books SET title = 'still mine' WHERE id = 1")
-    assert_equal(opensearch, index, books, timeout=2)
+    assert_equal(opensearch, index, books)
     assert condition(resources.get(NAME), "Ready")["status"] == "True"
     assert len(books.slots()) == 1, "a refused resource made a slot"
 
@@ -733,7 +733,7 @@ def test_replica_identity_stays_while_another_resource_needs_it(apply, resources
     resources.delete(NAME)
     assert dict(books.replica_identities())["reviews"] == "f"
     books.sql("UPDATE reviews SET book_id = 3 WHERE id = 1")
-    eventually(lambda: [opensearch.document(f"{index}-second", id)["reviews"] for id in "123"] == [None, [4], [5]], 5,
+    eventually(lambda: [opensearch.document(f"{index}-second", id)["reviews"] for id in "123"] == [None, [4], [5]], 30,
                lambda: f"the moved review ({opensearch.documents(f'{index}-second')})")
 
 
@@ -775,7 +775,7 @@ def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, ope
         for second in range(30):
             books.sql("UPDATE books SET price = %s WHERE id = 1", second + 1)
             wanted = bookstore.expected(books)
-            eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, f"the change in second {second}")
+            eventually(lambda: opensearch.document(index, "1") == wanted["1"], 30, f"the change in second {second}")
             time.sleep(1)
         assert operator.workers() == [worker]
         assert operator.get("/livez") == 200
@@ -800,7 +800,7 @@ def test_frozen_api_server_does_not_freeze_the_operator(apply, resources, books,
         time.sleep(20)
         books.sql("UPDATE books SET price = 55 WHERE id = 1")
         wanted = bookstore.expected(books)
-        eventually(lambda: opensearch.document(index, "1") == wanted["1"], 1, "the change in the index")
+        eventually(lambda: opensearch.document(index, "1") == wanted["1"], 30, "the change in the index")
         assert operator.get("/livez") == 200
     finally:
         kube.resume()

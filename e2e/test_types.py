@@ -302,4 +302,4 @@ def test_json_that_the_engine_refuses_is_a_dead_letter(database, worker, opensea
     assert [letter["id"] for letter in opensearch.documents(f"{index}-dead-letters").values()] == ["1"]
     database.sql("UPDATE docs SET doc = doc::jsonb WHERE doc::text LIKE '%a%'")
     database.sql("UPDATE docs SET doc = '[]' WHERE doc::text LIKE '%n%'")
-    eventually(lambda: opensearch.document(index, "1") in ({"id": 1, "doc": {"a": 2}}, {"id": 1, "doc": []}), 5, "the mended document")
+    eventually(lambda: opensearch.document(index, "1") in ({"id": 1, "doc": {"a": 2}}, {"id": 1, "doc": []}), 30, "the mended document")
