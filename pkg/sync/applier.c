@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "source/views.h"
-#include "sync/writer_int.h"
+#include "sync/apply_int.h"
 
 struct applier {
 	const struct model *model;
@@ -24,7 +24,7 @@ struct applier {
 	struct batch *spare;
 	bool end, failed;
 	bool live;        /* no generation is being filled */
-	uint64_t rebuild; /* as the writer's */
+	uint64_t rebuild; /* as in struct apply */
 	struct err err;
 	uint64_t acked;
 	int64_t oldest_us;
@@ -36,7 +36,7 @@ struct applier {
 	struct bulk *bulk;
 	struct bulk_stats counted;
 	struct dead_letters dead;
-	struct writer writer;
+	struct apply apply;
 };
 
 /* The commit-visibility barrier. The server can send a commit before other sessions see it; a document read too early
@@ -80,7 +80,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 
 	if (begin_visible(a, batch, ret, err) < 0)
 		return -1;
-	touched = writer_touched(&a->writer, batch, *ret);
+	touched = apply_touched(m, batch, *ret);
 	for (size_t i = 0; i < m->n_plans; i++) {
 		plans[i] = touched[m->targets.first_all + i] && views_to_refresh(m->plans[i]);
 		any = any || plans[i];
@@ -111,7 +111,7 @@ static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 static void take_rebuild(struct applier *a)
 {
 	(void)pthread_mutex_lock(&a->lock);
-	a->rebuild = a->writer.rebuild;
+	a->rebuild = a->apply.rebuild;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -120,18 +120,17 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 {
 	uint64_t ack;
 	size_t n;
-	int swept;
+	int purged;
 
 	if (begin(a, batch, &n, err) < 0)
 		return -1;
-	a->writer.version = batch->txns[n - 1].lsn;
-	if (writer_write(&a->writer, batch, n, err) < 0)
+	if (apply_batch(&a->apply, batch, n, err) < 0)
 		return -1;
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
 	if (pg_exec(a->pg, "COMMIT", err) < 0 || flush(a, err) < 0)
 		return -1;
-	swept = writer_sweep(&a->writer, err);
-	if (swept < 0 || (swept && flush(a, err) < 0))
+	purged = apply_purge(&a->apply, err);
+	if (purged < 0 || (purged && flush(a, err) < 0))
 		return -1;
 	take_rebuild(a);
 	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
@@ -142,12 +141,13 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	return 0;
 }
 
-static int write_batch(struct applier *a, struct batch *batch, struct err *err)
+static int write_batch(struct applier *a, struct batch *batch, bool live, struct err *err)
 {
 	int64_t start = clock_now_us();
 	size_t keys = batch->keys.n;
 	size_t txns = batch->n_txns;
 
+	a->apply.live = live;
 	while (!batch_empty(batch) && !a->rebuild)
 		if (write_prefix(a, batch, err) < 0)
 			return -1;
@@ -159,7 +159,7 @@ static int write_batch(struct applier *a, struct batch *batch, struct err *err)
 
 /* --- the thread --- */
 
-static struct batch *wait_batch(struct applier *a)
+static struct batch *wait_batch(struct applier *a, bool *ret_live)
 {
 	struct batch *batch;
 
@@ -167,7 +167,7 @@ static struct batch *wait_batch(struct applier *a)
 	while (!a->batch && !a->end)
 		(void)pthread_cond_wait(&a->submitted, &a->lock);
 	batch = a->end ? NULL : a->batch;
-	a->writer.live = a->live;
+	*ret_live = a->live;
 	(void)pthread_mutex_unlock(&a->lock);
 	return batch;
 }
@@ -192,10 +192,10 @@ static int connect_both(struct applier *a, struct err *err)
 {
 	if (connector_pg(a->connector, CONNECTOR_UNLIMITED, "applier", &a->pg, err) < 0 ||
 	    connector_sink(a->connector, &a->sink, err) < 0 || connector_search(a->connector, &a->search, err) < 0 ||
-	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, READING_SETTINGS, err) < 0)
+	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
 	a->bulk = dead_letters_bulk(&a->dead, a->search);
-	writer_connect(&a->writer, a->pg, a->bulk, &a->dead);
+	apply_init(&a->apply, a->model, a->connector->run, a->pg, a->bulk, &a->dead);
 	return 0;
 }
 
@@ -204,9 +204,10 @@ static void *run(void *user)
 	struct applier *a = user;
 	struct err err = {0};
 	struct batch *batch;
+	bool live;
 
-	while ((batch = wait_batch(a))) {
-		if ((!a->pg && connect_both(a, &err) < 0) || write_batch(a, batch, &err) < 0) {
+	while ((batch = wait_batch(a, &live))) {
+		if ((!a->pg && connect_both(a, &err) < 0) || write_batch(a, batch, live, &err) < 0) {
 			finish(a, &err);
 			return NULL;
 		}
@@ -227,7 +228,6 @@ int applier_start(const struct model *model, struct connector *connector, int wa
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->submitted, NULL);
 	dead_letters_init(&a->dead, &a->sink, &connector->run->report);
-	writer_init(&a->writer, model, connector);
 	a->spare = batch_new();
 	r = pthread_create(&a->thread, NULL, run, a);
 	if (r)
@@ -255,7 +255,7 @@ void applier_stop(struct applier *a)
 	search_free(a->sink.search);
 	pg_close(a->pg);
 	dead_letters_release(&a->dead);
-	writer_release(&a->writer);
+	apply_release(&a->apply);
 	batch_free(a->batch);
 	batch_free(a->spare);
 	(void)pthread_mutex_destroy(&a->lock);

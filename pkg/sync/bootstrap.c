@@ -9,7 +9,8 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "sync/reader_int.h"
+#include "sync/build_int.h"
+#include "sync/halving_int.h"
 
 enum {
 	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
@@ -49,7 +50,7 @@ struct worker {
 	struct bulk *bulk;
 	struct bulk_stats counted;
 	struct dead_letters dead;
-	struct reading reading;
+	struct builder builder;
 	struct chunk read[IN_FLIGHT]; /* oldest first */
 	size_t n_read;
 };
@@ -271,32 +272,55 @@ static char *tid(uint64_t place)
 			 (unsigned)(place & ((1u << ITEM_BITS) - 1)));
 }
 
-static int start_query(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
+/* A range of places that is being read. */
+struct span {
+	struct worker *worker;
+	const struct range *range;
+	struct build build;
+	uint64_t rows;
+};
+
+static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
-	const struct document_plan *plan = plan_of(w, range);
+	struct worker *w = span->worker;
 	_cleanup_free_ char *first = tid(from);
 	_cleanup_free_ char *end = tid(to);
-	const char *const params[] = {first, end};
-	_cleanup_free_ char *sql = document_sql_by_range(plan, range->name);
+	const char *const tids[] = {first, end};
 
-	return pg_rows_start(w->pg, sql, params, plan->root_is_view ? 0 : 2, err);
-}
-
-static int read_at_once(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
-{
-	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || check_filenode(w, range, err) < 0 ||
-			       start_query(w, range, from, to, err) < 0 || reading_take(&w->reading, err) < 0 ||
+	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || check_filenode(w, span->range, err) < 0 ||
+			       build_range(&span->build, span->range->name, tids, &span->rows, err) < 0 ||
 			       pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
 		       : 0;
 }
 
-/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
-static int leave_out(struct worker *w, const struct range *range, uint64_t place, const struct err *why,
-		     struct err *err)
+static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 {
-	const struct document_plan *plan = plan_of(w, range);
-	_cleanup_free_ char *sql = document_keys_by_range(plan, range->name);
+	struct span *span = user;
+	struct worker *w = span->worker;
+	struct err failed = {0};
+	uint64_t rows = span->rows;
+
+	if (connector_sleep(w->bootstrap->connector, 0))
+		return err_set(err, ERR_CANCELLED, "stopped");
+	if (read_at_once(span, from, to, err) == 0)
+		return 0;
+	if (!plan_of(w, span->range)->fails_alone || !pg_is_about_a_value(err))
+		return build_failed(&span->build, err);
+	span->rows = rows;
+	if (pg_exec(w->pg, "ROLLBACK", &failed) < 0) {
+		*err = failed;
+		return -1;
+	}
+	return 1;
+}
+
+/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
+static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
+{
+	struct span *span = user;
+	const struct document_plan *plan = plan_of(span->worker, span->range);
+	_cleanup_free_ char *sql = document_keys_by_range(plan, span->range->name);
 	_cleanup_free_ char *first = tid(place);
 	_cleanup_free_ char *end = tid(place + 1);
 	const char *const params[] = {first, end};
@@ -304,50 +328,38 @@ static int leave_out(struct worker *w, const struct range *range, uint64_t place
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	strbuf_init(&key, KEY_BYTES);
-	if (pg_query(w->pg, sql, params, 2, &r, err) < 0)
+	if (pg_query(span->worker->pg, sql, params, 2, &r, err) < 0)
 		return -1;
 	if (pg_n_rows(r) == 0)
 		return 0;
 	for (int i = 0; i < (int)plan->n_keys; i++)
 		key_encode_value(&key, pg_value(r, 0, i), pg_length(r, 0, i));
-	return reading_add_failed(&w->reading, key.data, key.len, why, err);
+	return build_add_failed(&span->build, key.data, key.len, why, err);
 }
 
-/* Where an expression fails for a row, the range is halved until that row is alone. */
-static int read_range(struct worker *w, const struct range *range, uint64_t from, uint64_t to, struct err *err)
+/* Where an expression fails for a row, the blocks are halved until that row is alone. */
+static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
-	uint64_t middle = from + (to - from) / 2;
-	uint64_t rows = w->reading.rows;
-	struct err why = {0};
+	const struct halving halving = {try_places, leave_out, span};
 
-	if (connector_sleep(w->bootstrap->connector, 0))
-		return err_set(err, ERR_CANCELLED, "stopped");
-	if (read_at_once(w, range, from, to, &why) == 0)
-		return 0;
-	if (!plan_of(w, range)->fails_alone || !pg_is_about_a_value(&why)) {
-		*err = why;
-		return reading_failed(&w->reading, err);
-	}
-	w->reading.rows = rows;
-	if (pg_exec(w->pg, "ROLLBACK", err) < 0)
-		return -1;
-	if (to - from == 1)
-		return leave_out(w, range, from, &why, err);
-	if (read_range(w, range, from, middle, err) < 0)
-		return -1;
-	return read_range(w, range, middle, to, err);
+	if (halving_run(&halving, from << ITEM_BITS, to << ITEM_BITS, err) < 0)
+		return err_wrap(err, "bootstrap");
+	return 0;
 }
 
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 {
+	size_t plan = chunk->range->plan;
 	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
+	struct span span = {.worker = w, .range = chunk->range};
+	int r;
 
-	reading_begin_plan(&w->reading, chunk->range->plan);
-	w->reading.version = w->bootstrap->model->filled[chunk->range->plan];
-	w->reading.rows = 0;
-	if (read_range(w, chunk->range, chunk->from << ITEM_BITS, chunk->to << ITEM_BITS, err) < 0)
-		return err_wrap(err, "bootstrap");
-	chunk->rows = w->reading.rows;
+	span.build = build_begin(&w->builder, plan, w->bootstrap->model->filled[plan]);
+	r = read_blocks(&span, chunk->from, chunk->to, err);
+	build_end(&span.build);
+	if (r < 0)
+		return -1;
+	chunk->rows = span.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
 	bytes = bulk_stats(w->bulk)->added_bytes - bytes;
 	adapt(w->bootstrap, chunk, bytes);
@@ -414,12 +426,10 @@ static int fill(struct worker *w, struct err *err)
 
 	if (connector_pg(connector, CONNECTOR_UNLIMITED, "bootstrap", &w->pg, err) < 0 ||
 	    connector_sink(connector, &w->sink, err) < 0 || connector_search(connector, &w->search, err) < 0 ||
-	    pg_exec(w->pg, READING_SETTINGS, err) < 0)
+	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
 	w->bulk = dead_letters_bulk(&w->dead, w->search);
-	reading_init(&w->reading, w->bootstrap->model, connector, w->pg);
-	w->reading.bulk = w->bulk;
-	w->reading.dead = &w->dead;
+	builder_init(&w->builder, w->bootstrap->model, connector->run, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)
 			return -1;
@@ -517,8 +527,7 @@ void bootstrap_stop(struct bootstrap *b)
 		bulk_free(w->bulk);
 		search_free(w->search);
 		search_free(w->sink.search);
-		if (w->pg)
-			reading_release(&w->reading);
+		builder_release(&w->builder);
 		pg_close(w->pg);
 		dead_letters_release(&w->dead);
 	}

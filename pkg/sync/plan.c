@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "source/identity.h"
-#include "sync/reader_int.h"
+#include "sync/attempt_int.h"
+#include "sync/build_int.h"
 
 /* Blocks of an early chunk of a bootstrap. */
 #define RANGE_FROM "(0,0)"
@@ -88,7 +89,7 @@ static int describe(struct attempt *at, struct strbuf *out, struct err *err)
 
 	/* Planning may take longer than what the control connection waits for. */
 	if (connector_pg(&at->connector, CONNECTOR_UNLIMITED, "plan", &pg, err) < 0 ||
-	    pg_exec(pg, READING_SETTINGS, err) < 0)
+	    pg_exec(pg, BUILD_SETTINGS, err) < 0)
 		return -1;
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		if (describe_one(pg, at->model.plans[i], out, err) < 0)

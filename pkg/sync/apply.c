@@ -1,0 +1,257 @@
+/* From a batch of dirty keys to bulk actions, target by target. */
+#include "sync/apply_int.h"
+
+#include <stdlib.h>
+
+#include "sink/purge.h"
+
+enum { PURGE_DOCUMENTS = 1000 }; /* of a truncated root: deleting so many is faster than a new index */
+
+/* The part of a batch that is visible. */
+struct part {
+	struct apply *apply;
+	const struct batch *batch;
+	size_t n_txns;
+	uint64_t version; /* of the newest transaction */
+};
+
+bool *apply_touched(const struct model *model, const struct batch *batch, size_t n_txns)
+{
+	bool *touched = xcalloc(model->targets.n, sizeof(*touched));
+
+	for (size_t i = 0; i < batch->keys.n; i++)
+		if (batch->keys.keys[i].first_txn < n_txns)
+			touched[batch->keys.keys[i].target] = true;
+	return touched;
+}
+
+/* --- versions --- */
+
+/* What the plan's generation was filled with holds every commit up to this version. */
+static uint64_t filled_version(const struct part *p, size_t plan)
+{
+	return p->apply->model->filled[plan];
+}
+
+/* What is read now is newer than what a bootstrap read, also where the batch is older than its generation. */
+static uint64_t version_of(const struct part *p, size_t plan)
+{
+	uint64_t filled = filled_version(p, plan);
+
+	return p->version > filled ? p->version : filled + 1;
+}
+
+/* The LSN of the newest transaction of the part that touched the key. */
+static uint64_t touched_lsn(const struct part *p, const struct key *key)
+{
+	size_t last = key->last_txn < p->n_txns ? key->last_txn : p->n_txns - 1;
+
+	return p->batch->txns[last].lsn;
+}
+
+/* The plan's generation was begun after the last transaction that touched the target, which has no values. */
+static bool is_contained(const struct part *p, size_t plan, uint32_t target)
+{
+	return filled_version(p, plan) >= touched_lsn(p, keyset_find(&p->batch->keys, target, "", 0));
+}
+
+/* --- keys of a target --- */
+
+/* The keys of a target that the part touched: first the old ones, which it did not touch after the generation was
+ * begun. Caller frees. */
+static const struct key **select_keys(const struct part *p, uint32_t number, size_t plan, size_t *ret_old,
+				      size_t *ret_n)
+{
+	const struct keyset *set = &p->batch->keys;
+	const struct key **selected = xcalloc(set->n, sizeof(*selected));
+	uint64_t filled = filled_version(p, plan);
+	size_t old = 0, n = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct key *key = &set->keys[i];
+
+		if (key->target != number || key->first_txn >= p->n_txns)
+			continue;
+		selected[n++] = key;
+		if (filled < touched_lsn(p, key))
+			continue;
+		selected[n - 1] = selected[old];
+		selected[old++] = key;
+	}
+	*ret_old = old;
+	*ret_n = n;
+	return selected;
+}
+
+static int write_roots(void *user, const struct page *roots, struct err *err)
+{
+	return build_roots(user, roots, err);
+}
+
+/* Root keys, or keys of a path that leads to root keys. */
+static int write_keys(const struct part *p, uint32_t number, struct err *err)
+{
+	struct apply *a = p->apply;
+	const struct target target = target_at(&a->model->targets, number);
+	_cleanup_(build_end) struct build b = build_begin(&a->builder, target.plan, version_of(p, target.plan));
+	const struct resolve up = {&a->resolver, target.plan, write_roots, &b};
+	size_t most = page_most(a->model->plans[target.plan]);
+	size_t old, n;
+	_cleanup_free_ const struct key **keys = select_keys(p, number, target.plan, &old, &n);
+	struct page page = {.set = &p->batch->keys};
+
+	for (size_t i = 0; i < n; i += page.n) {
+		size_t left;
+
+		page.old = i < old;
+		left = (page.old ? old : n) - i;
+		page.keys = keys + i;
+		page.n = left < most ? left : most;
+		if ((target.path ? resolve_path(&up, target.path, &page, err) : build_roots(&b, &page, err)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- every root --- */
+
+/* Those of a view cost one reading of it, whatever its definition; and none of them has an event when it is gone. */
+static int write_all(const struct part *p, size_t plan, struct err *err)
+{
+	struct apply *a = p->apply;
+	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version_of(p, plan));
+	const struct resolve up = {&a->resolver, plan, write_roots, &b};
+	uint64_t rows = 0;
+
+	if (!a->model->plans[plan]->root_is_view)
+		return resolve_all(&up, err);
+	a->purge_below[plan] = b.version;
+	return build_range(&b, NULL, NULL, &rows, err) < 0 ? build_failed(&b, err) : 0;
+}
+
+/* Neither the index nor the table is large. */
+static int is_small(const struct apply *a, size_t plan, bool *ret, struct err *err)
+{
+	struct search_stats stats;
+	int rows;
+
+	if (search_stats(a->builder.dead->sink->search, a->model->concrete[plan], &stats, err) < 0)
+		return err_wrap(err, "counting the documents of a truncated table");
+	if (source_count_rows(a->builder.pg, a->model->plans[plan]->root, PURGE_DOCUMENTS + 1, &rows, err) < 0)
+		return -1;
+	*ret = stats.documents <= PURGE_DOCUMENTS && rows <= PURGE_DOCUMENTS;
+	return 0;
+}
+
+/* The root was emptied. A few documents are deleted one by one; for many, a new generation takes the place of the old
+ * one. That is also so while a generation is being filled, since a chunk that was read before may still be on its way
+ * into the index; and for a partitioned root, which is about to be rebuilt because of its partitions. */
+static int write_truncated(const struct part *p, size_t plan, struct err *err)
+{
+	struct apply *a = p->apply;
+	bool purge = a->live && a->builder.run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+
+	if (a->live && !purge && a->model->plans[plan]->root->kind != 'p' && is_small(a, plan, &purge, err) < 0)
+		return -1;
+	if (purge) {
+		a->purge_below[plan] = version_of(p, plan);
+		return write_all(p, plan, err);
+	}
+	/* It comes again after the new generation was begun: nothing is acknowledged. */
+	a->rebuild |= UINT64_C(1) << plan;
+	return 0;
+}
+
+/* --- a batch --- */
+
+/* Where every root may depend on a row, all of them are read again anyway. */
+static int write_scanned(void *user, const struct batch *rows, struct err *err)
+{
+	struct part scanned = *(const struct part *)user;
+	const struct model *model = scanned.apply->model;
+	_cleanup_free_ bool *touched = apply_touched(model, rows, 1);
+
+	scanned.batch = rows;
+	scanned.n_txns = 1;
+	for (uint32_t i = 0; i < model->targets.first_all; i++)
+		if (touched[i] && write_keys(&scanned, i, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int write_target(struct part *p, uint32_t number, struct err *err)
+{
+	struct apply *a = p->apply;
+	const struct target target = target_at(&a->model->targets, number);
+
+	switch (target.kind) {
+	case TARGET_ROOT:
+	case TARGET_PATH:
+		return write_keys(p, number, err);
+	case TARGET_ALL:
+		return is_contained(p, target.plan, number) ? 0 : write_all(p, target.plan, err);
+	case TARGET_REBUILD:
+		return is_contained(p, target.plan, number) ? 0 : write_truncated(p, target.plan, err);
+	case TARGET_SCAN:
+		return scan_partition(&a->scanner, &a->model->resync.scans[target.scan], write_scanned, p, err);
+	}
+	return 0;
+}
+
+int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err)
+{
+	_cleanup_free_ bool *touched = apply_touched(a->model, batch, n_txns);
+	struct part part = {.apply = a, .batch = batch, .n_txns = n_txns, .version = batch->txns[n_txns - 1].lsn};
+
+	for (uint32_t i = 0; i < a->model->targets.n; i++)
+		if (touched[i] && write_target(&part, i, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* The documents of a plan and its dead letters. */
+static int purge_plan(struct apply *a, size_t plan, uint64_t version, struct err *err)
+{
+	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version);
+	const struct sink *sink = a->builder.dead->sink;
+
+	if (purge_older(sink, a->model->concrete[plan], version, a->builder.bulk, err) < 0)
+		return -1;
+	return b.dead_index ? purge_older(sink, b.dead_index, version, a->builder.bulk, err) : 0;
+}
+
+int apply_purge(struct apply *a, struct err *err)
+{
+	int any = 0;
+
+	for (size_t i = 0; i < a->model->n_plans; i++) {
+		uint64_t version = a->purge_below[i];
+
+		if (!version)
+			continue;
+		a->purge_below[i] = 0;
+		if (purge_plan(a, i, version, err) < 0)
+			return -1;
+		any = 1;
+	}
+	return any;
+}
+
+/* --- life --- */
+
+void apply_init(struct apply *a, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+		struct dead_letters *dead)
+{
+	*a = (struct apply){.model = model, .purge_below = xcalloc(model->n_plans, sizeof(*a->purge_below))};
+	builder_init(&a->builder, model, run, pg, bulk, dead);
+	resolver_init(&a->resolver, model, pg);
+	scanner_init(&a->scanner, model, pg);
+}
+
+void apply_release(struct apply *a)
+{
+	builder_release(&a->builder);
+	resolver_release(&a->resolver);
+	scanner_release(&a->scanner);
+	free(a->purge_below);
+}

@@ -1,0 +1,39 @@
+/* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, and from these
+ * documents are built and deletes made.
+ *
+ * Belongs to the applier's thread.
+ */
+#ifndef PGSYNC_SYNC_APPLY_INT_H
+#define PGSYNC_SYNC_APPLY_INT_H
+
+#include "sync/build_int.h"
+#include "sync/connector_int.h"
+#include "sync/resolve_int.h"
+#include "sync/scan_int.h"
+
+struct apply {
+	const struct model *model;
+	struct builder builder;
+	struct resolver resolver;
+	struct scanner scanner;
+	bool live;             /* no generation is being filled; the caller sets it */
+	uint64_t *purge_below; /* for each plan whose index may hold documents of rows that are gone: the version that
+				* all others have been written with; 0 for the rest */
+	uint64_t rebuild;      /* a bit for each plan whose root was truncated: its index has to be rebuilt */
+};
+
+/* Everything is borrowed. */
+void apply_init(struct apply *a, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+		struct dead_letters *dead);
+/* Also releases what is all zeros. */
+void apply_release(struct apply *a);
+
+/* Which targets the first n transactions touched; caller frees. */
+bool *apply_touched(const struct model *model, const struct batch *batch, size_t n_txns);
+/* Writes what the first n transactions made dirty, in the transaction that is open on the connection, in which all of
+ * them are visible. */
+int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
+/* After everything written is durable: adds deletes for what is gone. 1: there may be some to flush. */
+int apply_purge(struct apply *a, struct err *err) WARN_UNUSED;
+
+#endif

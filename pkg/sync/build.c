@@ -1,0 +1,330 @@
+/* From root keys, or a range, to bulk actions. */
+#include "sync/build_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+
+/* MOST_DEAD_LETTERS: besides those of the requests in flight. */
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000 };
+
+static const struct document_plan *plan_of(const struct build *b)
+{
+	return b->with->model->plans[b->plan];
+}
+
+static const char *index_of(const struct build *b)
+{
+	return b->with->model->concrete[b->plan];
+}
+
+/* --- actions --- */
+
+/* A document that is written (or deleted) again is no longer rejected, or gets a new dead letter with the same version.
+ */
+static int add_action(const struct build *b, const struct bulk_action *action, struct err *err)
+{
+	struct bulk_action dead = {
+		.index = b->dead_index, .id = action->id, .id_len = action->id_len, .version = action->version};
+
+	if (bulk_add(b->with->bulk, action, err) < 0)
+		return -1;
+	return b->dead_index ? bulk_add(b->with->bulk, &dead, err) : 0;
+}
+
+/* NULL: by _id. */
+static const char *routing_text(const struct build *b, const char *value, size_t len)
+{
+	struct strbuf *sb = &b->with->routing;
+
+	strbuf_reset(sb);
+	document_routing(sb, plan_of(b), value, len);
+	return sb->len ? sb->data : NULL;
+}
+
+/* The document of a hashed id says what was hashed: its first field. */
+static void keep_key(const struct build *b, const struct document_key *key, struct bulk_action *action)
+{
+	struct strbuf *sb = &b->with->keyed;
+	struct strbuf id;
+
+	strbuf_init(&id, ID_BYTES);
+	document_long_id(&id, plan_of(b)->id_format, key);
+	strbuf_reset(sb);
+	strbuf_adds(sb, "{\"" DOCUMENT_KEY_FIELD "\":");
+	strbuf_add_json(sb, id.data, id.len);
+	strbuf_release(&id);
+	/* An object without fields is "{}". */
+	strbuf_adds(sb, action->document_len > 2 ? "," : "");
+	strbuf_add(sb, action->document + 1, action->document_len - 1);
+	if (!strbuf_ok(sb))
+		return;
+	action->document = sb->data;
+	action->document_len = sb->len;
+}
+
+static void count_sanitized(const struct build *b, const struct pg_result *row, int column)
+{
+	uint64_t n = 0;
+
+	if (pg_is_null(row, 0, column) || !parse_u64(pg_value(row, 0, column), pg_length(row, 0, column), &n))
+		return;
+	report_nulled_add(&b->with->run->report, plan_of(b)->document->index, (int64_t)n);
+	sync_metrics_nulled(b->with->run->metrics, n);
+}
+
+static int add_document(const struct build *b, const struct pg_result *row, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	struct strbuf *id = &b->with->scratch;
+	int column = (int)plan->n_keys;
+	const char *values[DOCUMENT_MAX_KEYS];
+	size_t lens[DOCUMENT_MAX_KEYS];
+	const struct document_key key = {values, lens, plan->n_keys};
+	struct bulk_action action = {.index = index_of(b), .version = b->version, .pipeline = plan->document->pipeline};
+
+	for (size_t i = 0; i < plan->n_keys; i++) {
+		values[i] = pg_value(row, 0, (int)i);
+		lens[i] = pg_length(row, 0, (int)i);
+	}
+	action.document = pg_value(row, 0, column);
+	action.document_len = pg_length(row, 0, column++);
+	strbuf_reset(id);
+	if (document_id(id, plan->id_format, &key))
+		keep_key(b, &key, &action);
+	action.id = id->data;
+	action.id_len = id->len;
+	if (plan->routing.given) {
+		action.routing = routing_text(b, pg_value(row, 0, column), pg_length(row, 0, column));
+		column++;
+	}
+	if (plan->counts_sanitized)
+		count_sanitized(b, row, column);
+	return add_action(b, &action, err);
+}
+
+/* --- keys --- */
+
+/* Takes the n columns at the beginning of an encoded root key. */
+static int take_key(const char **key, size_t *len, const char **values, size_t *lens, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!key_decode_value(key, len, &values[i], &lens[i]))
+			return err_set(err, ERR_FATAL, "a root key lacks its column %zu", i);
+	return 0;
+}
+
+/* Adds a delete of the document of a root key that no document was read for. */
+static int add_delete(const struct build *b, const char *key, size_t len, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	struct strbuf *id = &b->with->scratch;
+	size_t n = plan->n_keys;
+	const char *values[DOCUMENT_MAX_KEYS + 1];
+	size_t lens[DOCUMENT_MAX_KEYS + 1];
+	const struct document_key ids = {values, lens, n};
+	struct bulk_action action = {.index = index_of(b), .version = b->version};
+
+	if (take_key(&key, &len, values, lens, n, err) < 0)
+		return -1;
+	if (plan->routing.given) {
+		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
+			return 0;
+		action.routing = routing_text(b, values[n], lens[n]);
+		action.version--;
+	}
+	strbuf_reset(id);
+	(void)document_id(id, plan->id_format, &ids);
+	action.id = id->data;
+	action.id_len = id->len;
+	return add_action(b, &action, err);
+}
+
+/* Rejections may be as many as the rows: they must not pile up. */
+static int limit_dead_letters(const struct build *b, struct err *err)
+{
+	struct builder *with = b->with;
+
+	if (with->dead->n < MOST_DEAD_LETTERS)
+		return 0;
+	return bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
+}
+
+int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	struct strbuf *id = &b->with->scratch;
+	const char *values[DOCUMENT_MAX_KEYS];
+	size_t lens[DOCUMENT_MAX_KEYS];
+	const struct document_key ids = {values, lens, plan->n_keys};
+
+	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0)
+		return -1;
+	strbuf_reset(id);
+	(void)document_id(id, plan->id_format, &ids);
+	if (dead_letters_add_failed(b->with->dead, index_of(b), id->data, b->version, why, err) < 0)
+		return -1;
+	return limit_dead_letters(b, err);
+}
+
+/* --- rows --- */
+
+/* If a root has several keys, marks the one with its current routing. */
+static void mark_seen(const struct build *b, const struct keyset *wanted, const struct pg_result *row)
+{
+	const struct document_plan *plan = plan_of(b);
+	struct strbuf *sb = &b->with->scratch;
+	int routing = (int)plan->n_keys + 1;
+	struct key *key;
+
+	strbuf_reset(sb);
+	for (size_t i = 0; i < plan->n_keys; i++)
+		key_encode_value(sb, pg_value(row, 0, (int)i), pg_length(row, 0, (int)i));
+	if (plan->routing.given)
+		key_encode_value(sb, pg_value(row, 0, routing), pg_length(row, 0, routing));
+	key = keyset_find(wanted, (uint32_t)b->plan, sb->data, sb->len);
+	if (key)
+		key->seen = true;
+}
+
+/* Takes the rows of a document query that was started, until its end. wanted: keys of this plan to mark as seen, or
+ * NULL. Adds to *rows how many they are. */
+static int take_rows(const struct build *b, const struct keyset *wanted, uint64_t *rows, struct err *err)
+{
+	int got;
+
+	for (;;) {
+		_cleanup_(pg_result_freep) struct pg_result *row = NULL;
+
+		got = pg_rows_next(b->with->pg, &row, err);
+		if (got <= 0)
+			return got;
+		if (wanted)
+			mark_seen(b, wanted, row);
+		if (add_document(b, row, err) < 0 || limit_dead_letters(b, err) < 0)
+			return -1;
+		(*rows)++;
+	}
+}
+
+int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	_cleanup_free_ char *sql = document_sql_by_range(plan, leaf);
+
+	if (pg_rows_start(b->with->pg, sql, tids, plan->root_is_view ? 0 : 2, err) < 0)
+		return -1;
+	return take_rows(b, NULL, rows, err);
+}
+
+int build_failed(const struct build *b, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	size_t n;
+	_cleanup_free_ struct catalog_expression_name *names = document_expressions(plan->document, &n);
+	struct strbuf sb;
+
+	if (n && pg_is_about_a_value(err)) {
+		strbuf_init(&sb, KEYED_BYTES);
+		for (size_t i = 0; i < n; i++)
+			strbuf_addf(&sb, "%s`%.100s`", i ? " or " : "", names[i].sql);
+		(void)err_wrap(err, "some row makes %.400s fail", sb.data);
+		strbuf_release(&sb);
+	}
+	return err_wrap(err, "reading documents of \"%s\"", plan->document->index);
+}
+
+/* --- root keys --- */
+
+static int start_by_key(const struct build *b, const struct page *roots, struct err *err)
+{
+	const struct document_plan *plan = plan_of(b);
+	struct page_params *params = &b->with->params;
+	int n = (int)plan->n_keys;
+
+	if (page_params_set(params, roots, plan->n_keys, err) < 0)
+		return -1;
+	if (plan->computes_views)
+		return pg_rows_start(b->with->pg, plan->sql.by_key, params->values, n, err);
+	return pg_rows_start_prepared(b->with->pg, plan->document->index, plan->sql.by_key, params->values, n, err);
+}
+
+/* A root without a row does not exist any more: its document is deleted. */
+static int read_roots(const struct build *b, const struct page *roots, struct err *err)
+{
+	uint64_t rows = 0;
+
+	if (start_by_key(b, roots, err) < 0 || take_rows(b, roots->set, &rows, err) < 0)
+		return -1;
+	for (size_t i = 0; i < roots->n; i++)
+		if (!roots->keys[i]->seen &&
+		    add_delete(b, keyset_data(roots->set, roots->keys[i]), roots->keys[i]->len, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int try_roots(void *user, const struct page *roots, struct err *err)
+{
+	const struct build *b = user;
+
+	if (read_roots(b, roots, err) == 0)
+		return 0;
+	return pg_is_about_a_value(err) ? -1 : build_failed(b, err);
+}
+
+static int root_failed(void *user, const struct page *roots, const struct err *why, struct err *err)
+{
+	return build_add_failed(user, keyset_data(roots->set, roots->keys[0]), roots->keys[0]->len, why, err);
+}
+
+int build_roots(const struct build *b, const struct page *roots, struct err *err)
+{
+	struct build own = *b;
+	const struct page_task task = {.pg = b->with->pg,
+				       .savepoint = "pgsync_build",
+				       .run = try_roots,
+				       .failed_alone = root_failed,
+				       .user = &own};
+
+	if (!plan_of(b)->fails_alone && !roots->old)
+		return read_roots(b, roots, err) < 0 ? build_failed(b, err) : 0;
+	return page_halve(&task, roots, err);
+}
+
+/* --- life --- */
+
+struct build build_begin(struct builder *with, size_t plan, uint64_t version)
+{
+	const char *index = with->model->plans[plan]->document->index;
+	bool rejected = report_dead_letters(&with->run->report, index) > 0;
+
+	return (struct build){.with = with,
+			      .plan = plan,
+			      .version = version,
+			      .dead_index = rejected ? dead_letters_index(index) : NULL};
+}
+
+void build_end(struct build *b)
+{
+	free(b->dead_index);
+	b->dead_index = NULL;
+}
+
+void builder_init(struct builder *with, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+		  struct dead_letters *dead)
+{
+	*with = (struct builder){.model = model, .run = run, .pg = pg, .bulk = bulk, .dead = dead};
+	page_params_init(&with->params);
+	strbuf_init(&with->scratch, ID_BYTES);
+	strbuf_init(&with->routing, ID_BYTES);
+	strbuf_init(&with->keyed, KEYED_BYTES);
+}
+
+void builder_release(struct builder *with)
+{
+	page_params_release(&with->params);
+	strbuf_release(&with->scratch);
+	strbuf_release(&with->routing);
+	strbuf_release(&with->keyed);
+}

@@ -1,0 +1,67 @@
+/* From root keys, or a range of the root table, to documents: a query's rows go from the connection into the bulk
+ * writer, one at a time.
+ */
+#ifndef PGSYNC_SYNC_BUILD_INT_H
+#define PGSYNC_SYNC_BUILD_INT_H
+
+#include "sink/dead_letters.h"
+#include "sync/model_int.h"
+#include "sync/page_int.h"
+#include "sync/run_int.h"
+
+/* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
+ * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
+#define BUILD_SETTINGS \
+	"SET jit = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'"
+
+/* What a thread builds documents with. All but the buffers is borrowed. */
+struct builder {
+	const struct model *model;
+	struct run *run; /* its report and metrics */
+	struct pg *pg;
+	struct bulk *bulk;
+	struct dead_letters *dead;
+
+	struct page_params params;
+	struct strbuf scratch; /* for ids and keys */
+	struct strbuf routing;
+	struct strbuf keyed; /* a document whose id was hashed */
+};
+
+void builder_init(struct builder *with, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+		  struct dead_letters *dead);
+/* Also releases a builder that is all zeros. */
+void builder_release(struct builder *with);
+
+/* Documents of one plan, and the version that they are written with. */
+struct build {
+	struct builder *with;
+	size_t plan;
+	uint64_t version;
+	char *dead_index; /* the plan's dead-letter index, if it has any: what is written now leaves it */
+};
+
+struct build build_begin(struct builder *with, size_t plan, uint64_t version);
+void build_end(struct build *b);
+
+/* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
+ * becomes a dead letter if the plan allows that (fails_alone); if the page is old, it is left out.
+ *
+ * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the
+ * change of the root's row itself, which says it, comes in this batch or in a later one. And two routings may lead to
+ * one shard, where a document that moved is one with its successor: so the delete of the old place carries the version
+ * below the batch's, and loses against what the batch writes there, in whatever order they arrive. It still wins
+ * against all that was read before the change: those versions are below the change's LSNs. */
+int build_roots(const struct build *b, const struct page *roots, struct err *err) WARN_UNUSED;
+/* Builds the documents of a range of a leaf (document_sql_by_range), from the first tid up to, but not including, the
+ * second. A root that is a view has no ranges: all of its documents are built, and leaf and tids may be NULL. Adds to
+ * *rows how many they are. The caller handles errors (build_failed). */
+int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows,
+		struct err *err) WARN_UNUSED;
+/* A query failed: says which expressions and conditions a row may have failed for. Returns -1. */
+int build_failed(const struct build *b, struct err *err);
+/* The document of a root key (as changes/collector.h has them) cannot be made; why: what the query failed with. */
+int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why,
+		     struct err *err) WARN_UNUSED;
+
+#endif

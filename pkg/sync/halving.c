@@ -1,0 +1,21 @@
+/* Retry by halving. */
+#include "sync/halving_int.h"
+
+int halving_run(const struct halving *h, uint64_t from, uint64_t to, struct err *err)
+{
+	struct err why = {0};
+	uint64_t middle;
+	int r;
+
+	if (from >= to)
+		return 0;
+	r = h->attempt(h->user, from, to, &why);
+	if (r < 0)
+		*err = why;
+	if (r <= 0)
+		return r;
+	if (to - from == 1)
+		return h->failed_alone(h->user, from, &why, err);
+	middle = from + (to - from) / 2;
+	return halving_run(h, from, middle, err) < 0 ? -1 : halving_run(h, middle, to, err);
+}

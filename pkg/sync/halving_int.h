@@ -1,0 +1,22 @@
+/* Retry by halving: does something for all items of a range but those that make it fail, and finds these. */
+#ifndef PGSYNC_SYNC_HALVING_INT_H
+#define PGSYNC_SYNC_HALVING_INT_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct halving {
+	/* Does it for the items from `from` up to, but not including, `to`. 1: it failed because of some of them, and
+	 * was undone; *err says why. Negative: it failed for another reason. */
+	int (*attempt)(void *user, uint64_t from, uint64_t to, struct err *err);
+	/* The item fails by itself; why: what its attempt failed with. */
+	int (*failed_alone)(void *user, uint64_t item, const struct err *why, struct err *err);
+	void *user;
+};
+
+/* Items are attempted in their order. A range that fails is attempted again in halves, until one item is alone. Any
+ * other error ends it at once. It recurses once for each bit of to - from. */
+int halving_run(const struct halving *h, uint64_t from, uint64_t to, struct err *err) WARN_UNUSED;
+
+#endif

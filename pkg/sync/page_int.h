@@ -1,0 +1,49 @@
+/* Pages of keys: what one query takes. */
+#ifndef PGSYNC_SYNC_PAGE_INT_H
+#define PGSYNC_SYNC_PAGE_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "changes/keyset.h"
+#include "document/document.h"
+#include "postgres/pg.h"
+
+/* Keys of one target. */
+struct page {
+	const struct keyset *set;
+	const struct key *const *keys;
+	size_t n;
+	bool old; /* none of them was touched after the generation was begun */
+};
+
+/* The most keys of one page of the plan. */
+size_t page_most(const struct document_plan *plan);
+
+/* The keys as parameters of a query: an array for each of their columns. */
+struct page_params {
+	struct strbuf arrays[DOCUMENT_MAX_KEYS];
+	const char *values[DOCUMENT_MAX_KEYS];
+};
+
+void page_params_init(struct page_params *params);
+void page_params_release(struct page_params *params);
+/* Takes the first n columns of each key. LIMIT: they are too large. */
+int page_params_set(struct page_params *params, const struct page *page, size_t n, struct err *err) WARN_UNUSED;
+
+/* Something that is done for a page within the open transaction, and that a value may make fail. */
+struct page_task {
+	struct pg *pg;
+	const char *savepoint; /* tasks that run within one another need different names */
+	int (*run)(void *user, const struct page *page, struct err *err);
+	/* The page's only key fails, and is not old. NULL: all keys are old. */
+	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
+	void *user;
+};
+
+/* Runs the task in a savepoint. Where it fails because of a value, the page is halved until the key of that value is
+ * alone. That ends it for an old key: values from before the generation was begun may be of a type that the column no
+ * longer has. Then there is no such row, and what it became is read by the bootstrap. */
+int page_halve(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,41 @@
+/* From dirty keys up to the root keys whose documents they are part of. Nothing is written here.
+ *
+ * Roots may be many (a row that a million documents share): a cursor pages through them, and no list of all of them is
+ * ever in memory.
+ */
+#ifndef PGSYNC_SYNC_RESOLVE_INT_H
+#define PGSYNC_SYNC_RESOLVE_INT_H
+
+#include "sync/model_int.h"
+#include "sync/page_int.h"
+
+/* What a thread resolves keys with, in the transaction that is open on its connection. */
+struct resolver {
+	const struct model *model; /* borrowed */
+	struct pg *pg;             /* borrowed */
+	struct page_params params;
+	struct keyset roots; /* a page of them at a time */
+	struct strbuf key;   /* one of them */
+};
+
+void resolver_init(struct resolver *r, const struct model *model, struct pg *pg);
+/* Also releases a resolver that is all zeros. */
+void resolver_release(struct resolver *r);
+
+/* Where the root keys of one plan go. */
+struct resolve {
+	struct resolver *with;
+	size_t plan;
+	/* Takes a page of them, which is gone when it returns. It may use the connection: the cursor stays open. */
+	int (*found)(void *user, const struct page *roots, struct err *err);
+	void *user;
+};
+
+/* The roots of the page's keys, which are keys of the path. If they are old, a key whose value makes the path's query
+ * fail has no roots, and what `found` fails with because of a value counts as the page's failure. */
+int resolve_path(const struct resolve *r, const struct document_path *path, const struct page *page,
+		 struct err *err) WARN_UNUSED;
+/* Every root of the plan, which must not be a view. */
+int resolve_all(const struct resolve *r, struct err *err) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,28 @@
+/* The rows of a partition that was attached, as if they were inserted just now. */
+#ifndef PGSYNC_SYNC_SCAN_INT_H
+#define PGSYNC_SYNC_SCAN_INT_H
+
+#include "changes/batch.h"
+#include "postgres/pg.h"
+#include "sync/model_int.h"
+
+/* What a thread scans partitions with, in the transaction that is open on its connection. */
+struct scanner {
+	const struct model *model; /* borrowed */
+	struct pg *pg;             /* borrowed */
+	struct collector *collector;
+	struct batch rows; /* what a page of rows makes dirty */
+};
+
+void scanner_init(struct scanner *s, const struct model *model, struct pg *pg);
+/* Also releases a scanner that is all zeros. */
+void scanner_release(struct scanner *s);
+
+/* Takes what a page of rows makes dirty: a batch of one transaction, newer than everything. It may use the connection.
+ */
+typedef int scan_fn(void *user, const struct batch *rows, struct err *err);
+
+int scan_partition(struct scanner *s, const struct partition_scan *scan, scan_fn *found, void *user,
+		   struct err *err) WARN_UNUSED;
+
+#endif
