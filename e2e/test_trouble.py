@@ -83,7 +83,7 @@ def test_resource_that_cannot_clean_up_says_how_to_let_it_go(apply, resources, b
     resources.wait(NAME, "SinkReachable", "False", reason="Refused")
     resources.wait(NAME, "SlotHealthy", reason="Reserved")  # the slot is looked at while the other side is away
     resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
-    resources.wait(NAME, "Ready", "False", contains=["cleaning up is not possible", "pgsync.io/force-delete=true"])
+    resources.wait(NAME, "Ready", "False", contains=["the cleanup is not possible", "pgsync.io/force-delete=true"])
     assert resources.exists(NAME)
     resources.kubectl("annotate", "pgsync", NAME, "--namespace", resources.namespace, "pgsync.io/force-delete=true")
     eventually(lambda: not resources.exists(NAME), 10, "the end of the resource")

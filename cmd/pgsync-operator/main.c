@@ -221,7 +221,7 @@ static void usage(FILE *out)
 		      "2  an option, a variable or the worker program is wrong; nothing was done\n");
 }
 
-static int read_environment(struct settings *s, struct err *err)
+static int apply_environment(struct settings *s, struct err *err)
 {
 	for (int i = 0; i < FLAGS; i++) {
 		_cleanup_free_ char *name = xasprintf("PGSYNC_OPERATOR_%s", flags[i].name);
@@ -302,7 +302,7 @@ static int find_worker(struct settings *s, struct err *err)
 	return 0;
 }
 
-static int run(const struct settings *s, struct err *err)
+static int run_operator(const struct settings *s, struct err *err)
 {
 	_cleanup_(operator_freep) struct operator_ *op = NULL;
 
@@ -333,7 +333,7 @@ int main(int argc, char **argv)
 
 	/* Memory holds credentials: it never goes to a file. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-	r = read_environment(&s, &err);
+	r = apply_environment(&s, &err);
 	if (r == 0)
 		r = read_flags(&s, argc, argv, &err);
 	if (r == 0)
@@ -345,7 +345,7 @@ int main(int argc, char **argv)
 		if (strcmp(s.options.listen, "none") == 0)
 			s.options.listen = NULL;
 		log_setup(s.level, s.format, NULL);
-		if (run(&s, &err) < 0) {
+		if (run_operator(&s, &err) < 0) {
 			log_error("operator", "cannot go on", KV_ERR(&err));
 			code = EXIT_FAILURE;
 		}

@@ -67,7 +67,7 @@ static void send_line(struct output *o, char *line_take)
 		(void)poll(&fd, 1, WRITE_MS);
 }
 
-static void on_report(void *user, const json_t *report)
+static void send_report(void *user, const json_t *report)
 {
 	struct output *o = user;
 	_cleanup_free_ char *line = protocol_encode_report(report);
@@ -82,7 +82,7 @@ static void on_report(void *user, const json_t *report)
 }
 
 /* An event is dropped when the operator is not reading. */
-static void on_event(void *user, bool warning, enum reason reason, const char *action, const char *note)
+static void send_event(void *user, bool warning, enum reason reason, const char *action, const char *note)
 {
 	struct output *o = user;
 
@@ -142,7 +142,8 @@ static bool can_do(enum protocol_task task, const struct input *input, const str
 	return task == PROTOCOL_TASK_CHECK && spec_can_be_checked(input->spec, f);
 }
 
-static enum protocol_exit work(enum protocol_task task, const struct input *input, const struct findings *findings)
+static enum protocol_exit run_assignment(enum protocol_task task, const struct input *input,
+					 const struct findings *findings)
 {
 	struct output output = {0};
 	struct sync_options options = {
@@ -150,8 +151,8 @@ static enum protocol_exit work(enum protocol_task task, const struct input *inpu
 		.flaws = findings,
 		.slot_name_given = input->slot_name_given,
 		.supervised = true,
-		.report = on_report,
-		.event = on_event,
+		.report = send_report,
+		.event = send_event,
 		.user = &output,
 	};
 	enum protocol_exit code = PROTOCOL_EXIT_BAD_INPUT;
@@ -197,7 +198,7 @@ int cmd_worker(int argc, char **argv)
 		findings_init(&findings);
 		input_decode_take(TAKE_PTR(assignment.resource), TAKE_PTR(assignment.secrets),
 				  TAKE_PTR(assignment.config_maps), &input, &findings);
-		code = work(assignment.task, &input, &findings);
+		code = run_assignment(assignment.task, &input, &findings);
 		findings_release(&findings);
 		input_release(&input);
 	}

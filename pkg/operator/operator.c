@@ -18,9 +18,9 @@ enum {
 	QUEUE_BASE_MS = 5,
 	QUEUE_CAP_MS = 60 * 1000,
 	STOPPING_MS = 2 * WORKER_GRACE_MS,
-	FAREWELL_MS = 2000,
+	FINAL_STATUS_MS = 2000,
 	RELEASING_MS = 3000,
-	FAREWELLS_AT_ONCE = 32,
+	FINAL_STATUSES_AT_ONCE = 32,
 	AWAY_MS = 1000,
 	STEPS = 8, /* actions of one reconcile */
 	HOST_BYTES = 256,
@@ -28,61 +28,63 @@ enum {
 
 /* --- reconciling */
 
-static void finish(struct resource *r, const char *result)
+static void end_key(struct resource *r, const char *result)
 {
 	workqueue_forget(r->op->queue, r->key);
 	operator_reconciled(r, result);
 }
 
-static void forget(struct resource *r)
+static void forget_resource(struct resource *r)
 {
 	struct operator_ *op = r->op;
 	_cleanup_free_ char *key = xstrdup(r->key);
 
-	log_info("operator", "resource gone", KV_STR("resource", key));
-	meters_forget(r);
-	finish(r, "success");
+	log_info("operator", "the resource is gone", KV_STR("resource", key));
+	operator_metrics_forget(r);
+	end_key(r, "success");
 	(void)map_removes(op->resources, key);
 }
 
-static void orphan(struct resource *r)
+static void report_orphans(struct resource *r)
 {
 	_cleanup_free_ char *sql = resource_orphan_sql(r);
 
-	if (!r->cleaned && *sql)
+	if (r->worker.outcome != OUTCOME_CLEANED && *sql)
 		resource_event(r, true, REASON_SLOT_ORPHANED, "Delete",
-			       "let go without cleaning up; run in the source database: %s", sql);
+			       "deleted without a cleanup; run this in the source database: %s", sql);
 }
 
 static struct decision decide(struct resource *r)
 {
 	struct desired desired = {
-		.exists = r->exists,
-		.deleting = r->deleting,
-		.finalizer = r->finalizer,
-		.force_delete = r->force_delete,
-		.frozen = r->frozen,
-		.suspend = r->suspend,
-		.inputs = r->inputs,
-		.hash = r->hash,
+		.presence = r->cache.presence,
+		.finalizer = r->cache.finalizer,
+		.force_delete = r->cache.force_delete,
+		.frozen = r->cache.frozen,
+		.suspend = r->cache.suspend,
+		.inputs = r->inputs.verdict,
+		.credentials_missing = r->inputs.problem && r->inputs.reason == REASON_CREDENTIALS_NOT_FOUND,
+		.hash = r->inputs.hash,
 	};
 	struct observed observed = {
 		.leading = r->op->leading,
-		.worker = !r->worker                   ? WORKER_NONE
-			  : worker_stopping(r->worker) ? WORKER_STOPPING
-						       : WORKER_RUNNING,
-		.task = r->task,
-		.hash = r->worker_hash,
-		.refused = r->refused,
-		.cleaned = r->cleaned,
-		.not_before_ms = r->restarts.not_before_ms,
+		.worker = !r->worker.process                          ? WORKER_NONE
+			  : supervisor_is_stopping(r->worker.process) ? WORKER_STOPPING
+								      : WORKER_RUNNING,
+		.task = r->worker.task,
+		.hash = r->worker.hash,
+		.newest_spec = r->worker.generation == r->cache.generation,
+		.reported = r->worker.report != NULL,
+		.outcome = r->worker.outcome,
+		.failures = r->worker.restarts.failures,
+		.not_before_ms = r->worker.restarts.not_before_ms,
 		.now_ms = clock_now_ms(),
 	};
 
 	return reconcile_decide(&desired, &observed);
 }
 
-/* True: done with it; false: decide again. */
+/* True: done; false: decide again. */
 static bool act(struct resource *r, struct decision d)
 {
 	switch (d.action) {
@@ -102,11 +104,11 @@ static bool act(struct resource *r, struct decision d)
 		resource_write_finalizer(r, true);
 		return true;
 	case ACTION_REMOVE_FINALIZER:
-		orphan(r);
+		report_orphans(r);
 		resource_write_finalizer(r, false);
 		return true;
 	case ACTION_FORGET:
-		forget(r);
+		forget_resource(r);
 		return true;
 	case ACTION_NONE:
 		break;
@@ -119,32 +121,30 @@ static void reconcile(struct resource *r)
 	struct decision d = {0};
 	int64_t now_ms = clock_now_ms();
 
-	if (r->exists && r->inputs_stale && r->op->leading)
+	if (r->cache.presence != PRESENCE_GONE && r->inputs.stale && r->op->leading)
 		resource_refresh_inputs(r);
 	for (int i = 0; i < STEPS; i++) {
 		d = decide(r);
-		r->last = d;
 		if (act(r, d))
 			break;
 	}
 	if (d.action != ACTION_NONE)
 		return;
-	/* Who suspends it and goes on begins anew. */
-	if (d.situation == SITUATION_SUSPENDED && !r->worker)
-		restarts_reset(&r->restarts);
-	/* What runs with these inputs has applied the newest spec, whatever else was edited in it. */
-	if (d.situation == SITUATION_RUNNING && r->inputs == INPUTS_OK && strcmp(r->hash, r->worker_hash) == 0)
-		r->worker_generation = r->generation;
+	/* A suspension resets the back-off. */
+	if (d.state == STATE_SUSPENDED)
+		restarts_reset(&r->worker.restarts);
+	/* An edit that does not change the inputs needs no restart to be applied. */
+	if (d.applied)
+		r->worker.generation = r->cache.generation;
 	if (d.again_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, d.again_ms - now_ms);
-	if (d.situation == SITUATION_UNKNOWN || (r->deleting && !r->finalizer))
-		finish(r, "success");
+	if (d.state == STATE_UNKNOWN || (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
+		end_key(r, "success");
 	else
-		resource_write_status(r, d.situation);
+		resource_write_status(r, d.state);
 }
 
-/* After a freeze (SIGSTOP, a suspended machine) we may have been replaced without knowing: timers and answers come
- * first. */
+/* After a freeze (SIGSTOP, a suspended machine) another leader may have taken over: timers and answers come first. */
 static bool up_to_date(const struct operator_ *op)
 {
 	return clock_now_ms() - op->polled_ms < AWAY_MS;
@@ -165,14 +165,14 @@ static void run_queue(struct operator_ *op)
 			continue;
 		}
 		reconcile(r);
-		metric_observe(op->meters.reconcile_seconds, (const char *const[]){"pgsync", NULL},
+		metric_observe(op->metrics.reconcile_seconds, (const char *const[]){"pgsync", NULL},
 			       (double)(clock_now_us() - start_us) / 1e6);
 	}
 }
 
-/* --- what the API server says */
+/* --- news from the API server */
 
-static void on_changed(void *user, const char *key, json_t *object)
+static void on_resource_changed(void *user, const char *key, json_t *object)
 {
 	struct operator_ *op = user;
 	struct resource *r = map_gets(op->resources, key);
@@ -185,27 +185,27 @@ static void on_changed(void *user, const char *key, json_t *object)
 		resource_enqueue(r);
 }
 
-static void on_deleted(void *user, const char *key)
+static void on_resource_deleted(void *user, const char *key)
 {
 	struct operator_ *op = user;
 	struct resource *r = map_gets(op->resources, key);
 
 	if (!r)
 		return;
-	r->exists = false;
+	r->cache.presence = PRESENCE_GONE;
 	resource_enqueue(r);
 }
 
-static void on_synced(void *user)
+static void on_resources_listed(void *user)
 {
 	struct operator_ *op = user;
 
 	if (++op->n_synced < op->n_reflectors)
 		return;
-	log_info("operator", "listed the PgSyncs", KV_U64("resources", map_size(op->resources)));
+	log_info("operator", "PgSyncs listed", KV_U64("resources", map_size(op->resources)));
 }
 
-static void on_failed(void *user, const struct err *err)
+static void on_watch_failed(void *user, const struct err *err)
 {
 	UNUSED(user);
 	log_warn("operator", "watching PgSyncs failed, retrying", KV_ERR(err));
@@ -217,8 +217,8 @@ static bool mark_if_held(void *user, const char *key, size_t len, void *value)
 
 	UNUSED(key);
 	UNUSED(len);
-	if (ref_set_has(&r->refs, user)) {
-		r->inputs_stale = true;
+	if (refs_contain(&r->inputs.refs, user)) {
+		r->inputs.stale = true;
 		resource_enqueue(r);
 	}
 	return true;
@@ -277,9 +277,9 @@ static void on_stopped_leading(void *user)
 	struct operator_ *op = user;
 
 	op->leading = false;
-	/* They were decided on while nobody else could write, and may be waiting for a Retry-After. */
+	/* They were decided on while no other operator could write, and may be waiting for a Retry-After. */
 	map_each(op->resources, cancel_each, NULL);
-	log_warn("operator", "not leading any more; the workers go on until another leader is seen, retrying",
+	log_warn("operator", "lost the Lease; workers continue until another leader is seen, retrying",
 		 KV_U64("workers", supervisor_count(op->supervisor)));
 }
 
@@ -289,14 +289,14 @@ static void on_new_leader(void *user, const char *identity)
 
 	if (!*identity || strcmp(identity, op->identity) == 0)
 		return;
-	log_info("operator", "another leads", KV_STR("leader", identity),
+	log_info("operator", "another operator leads", KV_STR("leader", identity),
 		 KV_U64("workers", supervisor_count(op->supervisor)));
 	map_each(op->resources, stop_each, NULL);
 }
 
 /* --- the end */
 
-static void enter(struct operator_ *op, enum phase phase, int64_t limit_ms)
+static void enter_phase(struct operator_ *op, enum operator_phase phase, int64_t limit_ms)
 {
 	op->phase = phase;
 	op->phase_until_ms = clock_now_ms() + limit_ms;
@@ -308,39 +308,39 @@ static void on_released(void *user, const struct err *err)
 
 	if (err)
 		log_warn("operator", "releasing the Lease failed, skipping", KV_ERR(err));
-	op->phase = PHASE_DONE;
+	op->phase = OPERATOR_DONE;
 }
 
-/* Without this a stopped operator's resources would still say that data flows. */
-static bool say_farewell(void *user, const char *key, size_t len, void *value)
+/* Without this the status of a stopped operator's resources would still say that data flows. */
+static bool write_final_status(void *user, const char *key, size_t len, void *value)
 {
 	struct operator_ *op = user;
 	struct resource *r = value;
 
 	UNUSED(key);
 	UNUSED(len);
-	if (!r->farewell || r->busy || !r->exists)
+	if (r->worker.outcome != OUTCOME_OPERATOR_ENDS || r->writer.call || r->cache.presence == PRESENCE_GONE)
 		return true;
-	r->farewell = false;
-	r->last_write_ms = 0;
+	r->worker.outcome = OUTCOME_NONE;
+	r->writer.last_ms = 0;
 	resource_allow_writes(r);
-	resource_write_status(r, SITUATION_STOPPED);
-	return op->calls < FAREWELLS_AT_ONCE;
+	resource_write_status(r, STATE_STOPPED);
+	return op->calls < FINAL_STATUSES_AT_ONCE;
 }
 
-static void release(struct operator_ *op)
+static void release_lease(struct operator_ *op)
 {
-	enter(op, PHASE_RELEASING, RELEASING_MS);
+	enter_phase(op, OPERATOR_RELEASING, RELEASING_MS);
 	if (op->lease)
 		kube_lease_release(op->lease, on_released, op);
 	else
-		op->phase = PHASE_DONE;
+		op->phase = OPERATOR_DONE;
 }
 
 static void begin_end(struct operator_ *op)
 {
 	log_info("operator", "stopping", KV_U64("workers", supervisor_count(op->supervisor)));
-	enter(op, PHASE_STOPPING, STOPPING_MS);
+	enter_phase(op, OPERATOR_STOPPING, STOPPING_MS);
 	map_each(op->resources, stop_each, NULL);
 }
 
@@ -348,15 +348,15 @@ static void advance_end(struct operator_ *op)
 {
 	bool late = clock_now_ms() >= op->phase_until_ms;
 
-	if (op->phase == PHASE_STOPPING && (supervisor_count(op->supervisor) == 0 || late))
-		enter(op, PHASE_FAREWELL, op->leading ? FAREWELL_MS : 0);
-	if (op->phase == PHASE_FAREWELL) {
-		if (op->leading && op->calls < FAREWELLS_AT_ONCE)
-			map_each(op->resources, say_farewell, op);
+	if (op->phase == OPERATOR_STOPPING && (supervisor_count(op->supervisor) == 0 || late))
+		enter_phase(op, OPERATOR_FINAL_STATUS, op->leading ? FINAL_STATUS_MS : 0);
+	if (op->phase == OPERATOR_FINAL_STATUS) {
+		if (op->leading && op->calls < FINAL_STATUSES_AT_ONCE)
+			map_each(op->resources, write_final_status, op);
 		if (op->calls == 0 || clock_now_ms() >= op->phase_until_ms)
-			release(op);
-	} else if (op->phase == PHASE_RELEASING && late) {
-		op->phase = PHASE_DONE;
+			release_lease(op);
+	} else if (op->phase == OPERATOR_RELEASING && late) {
+		op->phase = OPERATOR_DONE;
 	}
 }
 
@@ -366,7 +366,7 @@ static void read_signals(struct operator_ *op)
 
 	while (read(op->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		log_info("operator", "signal", KV_STR("name", strsignal((int)info.ssi_signo)));
-		if (op->phase == PHASE_RUNNING)
+		if (op->phase == OPERATOR_RUNNING)
 			begin_end(op);
 	}
 }
@@ -379,11 +379,11 @@ static int timeout_ms(const struct operator_ *op)
 	int64_t queue_ms = op->calls < op->options->max_concurrent_reconciles ? workqueue_next_ms(op->queue) : -1;
 	int64_t kill_ms = supervisor_next_ms(op->supervisor);
 
-	if (queue_ms >= 0 && queue_ms < next_ms && op->phase == PHASE_RUNNING)
+	if (queue_ms >= 0 && queue_ms < next_ms && op->phase == OPERATOR_RUNNING)
 		next_ms = queue_ms;
 	if (kill_ms >= 0 && kill_ms < next_ms)
 		next_ms = kill_ms;
-	if (op->phase != PHASE_RUNNING && op->phase_until_ms < next_ms)
+	if (op->phase != OPERATOR_RUNNING && op->phase_until_ms < next_ms)
 		next_ms = op->phase_until_ms;
 	return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
 }
@@ -400,7 +400,7 @@ static void waiting_release(struct waiting *w)
 	free(w->curl_fds);
 }
 
-/* Waits on libcurl's descriptors and ours at once. */
+/* Waits for libcurl's descriptors and ours together. */
 static int wait_once(struct operator_ *op, struct waiting *w, struct err *err)
 {
 	w->n = 0;
@@ -415,7 +415,7 @@ static int wait_once(struct operator_ *op, struct waiting *w, struct err *err)
 	if (kube_poll(op->kube, w->curl_fds, (unsigned)w->n, timeout_ms(op), err) < 0)
 		return err_wrap(err, "waiting for the API server");
 	op->polled_ms = clock_now_ms();
-	/* libcurl does not hand a hang-up on, and a worker's end is one: ask again, without waiting. */
+	/* libcurl does not report a hang-up, which the end of a worker is: poll again, without waiting. */
 	while (poll(w->fds, w->n, 0) < 0 && errno == EINTR)
 		;
 	return 0;
@@ -427,15 +427,15 @@ int operator_run(struct operator_ *op, struct err *err)
 
 	if (!op->lease)
 		start_leading(op);
-	while (op->phase != PHASE_DONE) {
-		meters_tick(op);
-		if (op->phase == PHASE_RUNNING && op->n_synced == op->n_reflectors)
+	while (op->phase != OPERATOR_DONE) {
+		operator_metrics_tick(op);
+		if (op->phase == OPERATOR_RUNNING && op->n_synced == op->n_reflectors)
 			run_queue(op);
 		if (wait_once(op, &w, err) < 0)
 			return -1;
 		read_signals(op);
 		supervisor_dispatch(op->supervisor, w.fds, w.n, clock_now_ms());
-		if (op->phase != PHASE_RUNNING)
+		if (op->phase != OPERATOR_RUNNING)
 			advance_end(op);
 	}
 	log_info("operator", "stopped");
@@ -459,10 +459,12 @@ static int catch_signals(struct operator_ *op, struct err *err)
 	return op->signal_fd < 0 ? err_errno(err, errno, "signalfd") : 0;
 }
 
-static void watch(struct operator_ *op)
+static void watch_resources(struct operator_ *op)
 {
-	static const struct kube_reflector_handlers handlers = {
-		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
+	static const struct kube_reflector_handlers handlers = {.changed = on_resource_changed,
+								.deleted = on_resource_deleted,
+								.synced = on_resources_listed,
+								.failed = on_watch_failed};
 	size_t n = op->options->n_namespaces;
 
 	op->n_reflectors = n ? n : 1;
@@ -477,7 +479,7 @@ static void watch(struct operator_ *op)
 	}
 }
 
-static int elect(struct operator_ *op, const struct kube_config *config, struct err *err)
+static int start_election(struct operator_ *op, const struct kube_config *config, struct err *err)
 {
 	const struct operator_options *o = op->options;
 	struct kube_lease_options options = {
@@ -539,10 +541,10 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->refs = refs_new(op->kube, on_ref_changed, op);
 	op->supervisor = supervisor_new(argv);
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);
-	meters_init(op);
-	meters_tick(op);
-	watch(op);
-	if (elect(op, config, err) < 0 || meters_listen(op, err) < 0)
+	operator_metrics_init(op);
+	operator_metrics_tick(op);
+	watch_resources(op);
+	if (start_election(op, config, err) < 0 || operator_listen(op, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(op);
 	return 0;

@@ -1,26 +1,28 @@
-/* The controller: PgSync resources in, supervised worker processes and written status out.
+/* The controller: turns PgSync resources into supervised worker processes, and writes their status.
  *
- * One thread. The reflector feeds a work queue; reconcile_decide (pure, reconcile_int.h) compares what is desired with
- * what is observed and names actions: add the finalizer, start, stop or restart the worker, run a clean-up, remove the
- * finalizer. Workers are children of this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the
- * kernel kills them when the operator dies. A second thread serves health and metrics, from what is published for it.
+ * Almost everything runs in one thread. The reflector feeds a work queue; reconcile_decide (pure, reconcile_int.h)
+ * compares what is desired with what is observed and names an action (add the finalizer, start, stop or restart the
+ * worker, clean up, remove the finalizer) and a state, from which status.c composes the status. Workers are children of
+ * this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the kernel kills them when the operator
+ * dies. A second thread serves health and metrics, from values that are published for it.
  *
- * What people can rely on:
- * - Of a spec whose schema is wrong, everything is said at once: a worker with task check finds what is wrong with it
- *   in the database too, and changes nothing. (Not while a worker of an earlier spec runs.)
- * - The finalizer pgsync.io/cleanup is there before the first worker starts, and only then: a resource whose spec was
- *   never usable can be deleted at once.
- * - On deletion the worker ends, then a clean-up runs and is repeated until it succeeds. What cannot be cleaned up (the
- *   spec is broken, a Secret is gone) waits, and says so; the annotation pgsync.io/force-delete=true lets it go at
- *   once, with an event SlotOrphaned that holds the SQL for what stays behind.
- * - A worker is restarted when its input changes: the spec (but for suspend and deletionPolicy), a ConfigMap or a
- * Secret that it names. An edit that cannot work, or a Secret that is deleted, never stops a stream that runs: the
- * first makes the resource not Ready and Stalled, the second Degraded with reason CredentialsNotFound.
+ * Guarantees:
+ * - If the schema is invalid, all its errors are reported together: a worker with task check also finds the errors that
+ *   only the database shows, and changes nothing. (Not while a worker of an earlier spec runs.)
+ * - The finalizer pgsync.io/cleanup is added before the first worker starts, and not earlier: a resource whose spec was
+ *   never valid can be deleted at once.
+ * - After a deletion the worker stops; then a cleanup runs and is repeated until it succeeds. If it cannot succeed (the
+ *   spec is invalid, a Secret is gone), the resource remains and its status says why. The annotation
+ *   pgsync.io/force-delete=true deletes it without a cleanup; an event SlotOrphaned has the SQL for what is left
+ * behind.
+ * - A worker is restarted when its input changes: the spec (except suspend and deletionPolicy), or a ConfigMap or
+ * Secret that the spec refers to. An invalid edit or a deleted Secret never stops a running stream: the former makes
+ * the resource Stalled and not Ready, the latter Degraded with reason CredentialsNotFound.
  * - The annotation pgsync.io/reconcile=disabled leaves everything as it is: nothing is started, stopped or cleaned up.
- * - Leadership decides who writes and starts workers, not who streams: the slot does that. At the renew deadline the
- *   operator stops acting on the cluster, its workers go on; it stops them when it sees another holder of the Lease.
- * - The status is written when it has changed: a condition, phase or name at once, numbers at most each 10 s, positions
- *   in the WAL at most each minute; at rest nothing is written. When the operator itself ends, it says so in Ready.
+ * - Leadership decides who writes and starts workers, not who streams: the slot does that. When the operator cannot
+ * renew its Lease it stops acting on the cluster, and its workers continue; it stops them when it sees another leader.
+ * - The status is written when it has changed: a condition, a phase or a name at once, numbers at most every 10 s, WAL
+ *   positions at most every minute. While nothing happens, nothing is written. When the operator ends, Ready says so.
  */
 #ifndef PGSYNC_OPERATOR_OPERATOR_H
 #define PGSYNC_OPERATOR_OPERATOR_H
@@ -34,7 +36,7 @@
 
 struct operator_options {
 	const char *kubeconfig, *context;
-	const char *const *namespaces; /* watched ones; none: all */
+	const char *const *namespaces; /* to watch; none: all */
 	size_t n_namespaces;
 	bool leader_elect;
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
@@ -42,13 +44,13 @@ struct operator_options {
 	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */
 	const char *worker_program;  /* path of `pgsync` */
 	unsigned max_concurrent_reconciles;
-	const char *log_level, *log_format; /* handed on to workers */
+	const char *log_level, *log_format; /* passed to workers */
 };
 
 struct operator_;
 
 int operator_new(const struct operator_options *options, struct operator_ **ret, struct err *err) WARN_UNUSED;
-/* Runs until SIGTERM or SIGINT: then workers are stopped, the Lease is released, and it returns 0. */
+/* Runs until SIGTERM or SIGINT; then stops the workers, releases the Lease, and returns 0. */
 int operator_run(struct operator_ *op, struct err *err) WARN_UNUSED;
 void operator_free(struct operator_ *op);
 CLEANUP(struct operator_, operator_free);

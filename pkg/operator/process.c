@@ -1,4 +1,4 @@
-/* The worker of one resource: what it is told, what it says, and what its end means. */
+/* The worker of one resource: its assignment, its messages, and its end. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,26 +10,20 @@
 #include "operator/status_int.h"
 
 /* MESSAGE_BYTES: the API server refuses a status whose worker.lastExit.message is longer than 1024. */
-enum { CRASH_LOOP = 3, MESSAGE_BYTES = 1000 };
-
-static void replace(char **field, char *take)
-{
-	free(*field);
-	*field = take;
-}
+enum { MESSAGE_BYTES = 1000 };
 
 /* --- status.worker */
 
 static void set_worker_status(struct resource *r, const char *key, json_t *value_take)
 {
-	if (!r->worker_status) {
-		_cleanup_json_ json_t *status = r->status ? json_loads(r->status, 0, NULL) : NULL;
+	if (!r->worker.status) {
+		_cleanup_json_ json_t *status = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 
-		/* The count goes on where another operator left it. */
-		r->worker_status = json_pack("{s:s, s:I}", "placement", "Process", "restartCount",
+		/* Another operator may have counted before. */
+		r->worker.status = json_pack("{s:s, s:I}", "placement", "Process", "restartCount",
 					     (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
 	}
-	(void)json_object_set_new(r->worker_status, key, value_take);
+	(void)json_object_set_new(r->worker.status, key, value_take);
 }
 
 static json_t *now_json(void)
@@ -39,60 +33,59 @@ static json_t *now_json(void)
 	return json_string(clock_rfc3339(clock_wall_us(), time));
 }
 
-/* --- what it says */
+/* --- its messages */
 
-static void on_report(struct resource *r, const json_t *report)
+static void take_report(struct resource *r, const json_t *report)
 {
-	bool was_complete = status_condition_is(r->report, "BootstrapComplete", "True");
+	bool was_complete = status_condition_is(r->worker.report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE);
 
-	if (r->report && json_equal(r->report, report))
+	if (r->worker.report && json_equal(r->worker.report, report))
 		return;
-	jsonx_decref(r->report);
-	r->report = json_deep_copy(report);
-	if (!was_complete && r->last.situation == SITUATION_RUNNING &&
-	    status_condition_is(r->report, "BootstrapComplete", "True")) {
-		_cleanup_json_ json_t *before = r->status ? json_loads(r->status, 0, NULL) : NULL;
+	jsonx_decref(r->worker.report);
+	r->worker.report = json_deep_copy(report);
+	if (!was_complete && r->worker.task == PROTOCOL_TASK_RUN && !supervisor_is_stopping(r->worker.process) &&
+	    status_condition_is(r->worker.report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE)) {
+		_cleanup_json_ json_t *before = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 
-		/* A restarted worker finds it complete; only the turn is news. */
-		if (!status_condition_is(before, "BootstrapComplete", "True"))
-			resource_event(r, false, REASON_BOOTSTRAP_COMPLETED, "Bootstrap", "%lld rows are indexed",
-				       (long long)jsonx_integer(r->report, "bootstrap.rowsDone", 0));
+		/* A restarted worker finds it complete; only the change is worth an event. */
+		if (!status_condition_is(before, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
+			resource_event(r, false, REASON_BOOTSTRAP_COMPLETED, "Bootstrap", "%lld rows have been indexed",
+				       (long long)jsonx_integer(r->worker.report, "bootstrap.rowsDone", 0));
 	}
 	resource_enqueue(r);
 }
 
-static void on_event(struct resource *r, const struct protocol_event *event)
+static void take_event(struct resource *r, const struct protocol_event *event)
 {
 	resource_event(r, event->warning, event->reason, event->action, "%s", event->note);
 }
 
-static void on_done(struct resource *r, const struct protocol_result *done)
+static void take_done(struct resource *r, const struct protocol_result *done)
 {
-	if (r->task != PROTOCOL_TASK_CLEANUP)
+	if (r->worker.task != PROTOCOL_TASK_CLEANUP)
 		return;
-	r->done = true;
-	r->cleaned = done->ok;
-	if (r->cleaned)
+	r->worker.outcome = done->ok ? OUTCOME_CLEANED : OUTCOME_CLEANUP_FAILED;
+	if (done->ok)
 		return;
-	r->exit_reason = done->reason;
-	replace(&r->exit_message, xstrdup(done->message));
+	r->worker.exit_reason = done->reason;
+	resource_replace_text(&r->worker.exit_message, xstrdup(done->message));
 }
 
 static void on_message(void *user, const struct protocol_message *message)
 {
 	struct resource *r = user;
 
-	if (r->worker_generation < 0)
+	if (r->worker.generation < 0)
 		return;
 	switch (message->kind) {
 	case PROTOCOL_REPORT:
-		on_report(r, message->report);
+		take_report(r, message->report);
 		break;
 	case PROTOCOL_EVENT:
-		on_event(r, &message->event);
+		take_event(r, &message->event);
 		break;
 	case PROTOCOL_DONE:
-		on_done(r, &message->done);
+		take_done(r, &message->done);
 		break;
 	case PROTOCOL_UNKNOWN:
 		break;
@@ -104,36 +97,44 @@ static void on_message(void *user, const struct protocol_message *message)
 static char *describe_exit(const struct worker_exit *exit)
 {
 	if (exit->signalled)
-		return xasprintf("the worker was ended by signal %d (%s)", exit->code, strsignal(exit->code));
-	return xasprintf("the worker ended with exit code %d", exit->code);
+		return xasprintf("the worker was killed by signal %d (%s)", exit->code, strsignal(exit->code));
+	return xasprintf("the worker exited with code %d", exit->code);
 }
 
-/* The worker's own words about what was wrong come first; how it ended is said after them. */
+static bool has_refused(const struct worker_exit *exit)
+{
+	return !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
+}
+
+/* The worker's own message comes first, then how it ended. */
 static void explain_exit(struct resource *r, const struct worker_exit *exit)
 {
 	_cleanup_free_ char *how = describe_exit(exit);
-	_cleanup_json_ json_t *ready = json_copy((json_t *)status_condition(r->report, "Ready"));
-	bool said = strcmp(jsonx_string(ready, "status", ""), "False") == 0 && *jsonx_string(ready, "message", "");
-	bool looping = r->restarts.failures >= CRASH_LOOP;
+	_cleanup_json_ json_t *ready = json_copy((json_t *)status_condition(r->worker.report, CONDITION_READY));
+	bool said = status_condition_is(r->worker.report, CONDITION_READY, STATUS_FALSE) &&
+		    *jsonx_string(ready, "message", "");
+	bool refused = r->worker.outcome == OUTCOME_REFUSED;
+	bool looping = r->worker.restarts.failures >= RECONCILE_CRASH_LOOP;
 
-	r->exit_reason = protocol_take_reason(said ? ready : NULL, "message",
-					      r->refused ? REASON_WORKER_REFUSED : REASON_WORKER_EXITED);
-	if (looping && !r->refused)
-		r->exit_reason = REASON_WORKER_CRASH_LOOPING;
+	r->worker.exit_reason = protocol_take_reason(said ? ready : NULL, "message",
+						     refused ? REASON_WORKER_REFUSED : REASON_WORKER_EXITED);
+	if (looping && !refused)
+		r->worker.exit_reason = REASON_WORKER_CRASH_LOOPING;
 	if (said)
-		replace(&r->exit_message, xasprintf("%s; %s", jsonx_string(ready, "message", ""), how));
+		resource_replace_text(&r->worker.exit_message,
+				      xasprintf("%s; %s", jsonx_string(ready, "message", ""), how));
 	else if (looping)
-		replace(&r->exit_message,
-			xasprintf("%s, %u times in a row; its log says more", how, r->restarts.failures));
+		resource_replace_text(&r->worker.exit_message, xasprintf("%s, %u times in a row; see its log", how,
+									 r->worker.restarts.failures));
 	else
-		replace(&r->exit_message, xasprintf("%s; its log says more", how));
+		resource_replace_text(&r->worker.exit_message, xasprintf("%s; see its log", how));
 }
 
 static void note_exit(struct resource *r, const struct worker_exit *exit)
 {
-	size_t len = utf8_prefix(r->exit_message, strlen(r->exit_message), MESSAGE_BYTES);
-	json_t *last = json_pack("{s:s, s:s%, s:o}", "reason", reason_name(r->exit_reason), "message", r->exit_message,
-				 len, "time", now_json());
+	size_t len = utf8_prefix(r->worker.exit_message, strlen(r->worker.exit_message), MESSAGE_BYTES);
+	json_t *last = json_pack("{s:s, s:s%, s:o}", "reason", reason_name(r->worker.exit_reason), "message",
+				 r->worker.exit_message, len, "time", now_json());
 
 	(void)json_object_set_new(last, exit->signalled ? "signal" : "exitCode", json_integer(exit->code));
 	set_worker_status(r, "lastExit", last);
@@ -141,48 +142,54 @@ static void note_exit(struct resource *r, const struct worker_exit *exit)
 
 static void run_failed(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
 {
-	const char *cause = exit->signalled ? "Signal" : exit->code == PROTOCOL_EXIT_BAD_INPUT ? "BadInput" : "Failed";
+	const char *cause = exit->signalled ? "Signal" : has_refused(exit) ? "BadInput" : "Failed";
+	bool refused = has_refused(exit);
 
-	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
-	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
+	r->worker.outcome = refused ? OUTCOME_REFUSED : OUTCOME_FAILED;
+	restarts_failed(&r->worker.restarts, exit->uptime_ms, now_ms);
 	explain_exit(r, exit);
 	note_exit(r, exit);
-	if (!r->refused)
+	if (!refused)
 		set_worker_status(r, "restartCount",
-				  json_integer((json_int_t)jsonx_integer(r->worker_status, "restartCount", 0) + 1));
-	metric_add(r->op->meters.restarts, (const char *const[]){r->namespace, r->name, cause, NULL}, 1);
-	resource_event(r, true, REASON_WORKER_EXITED, r->refused ? "Stop" : "Restart", "%s", r->exit_message);
-	if (!r->refused)
-		jsonx_decref(TAKE_PTR(r->report));
+				  json_integer((json_int_t)jsonx_integer(r->worker.status, "restartCount", 0) + 1));
+	metric_add(r->op->metrics.restarts, (const char *const[]){r->namespace, r->name, cause, NULL}, 1);
+	resource_event(r, true, REASON_WORKER_EXITED, refused ? "Stop" : "Restart", "%s", r->worker.exit_message);
+	if (!refused)
+		jsonx_decref(TAKE_PTR(r->worker.report));
 }
 
 static void cleanup_ended(struct resource *r, const struct worker_exit *exit, int64_t now_ms)
 {
-	if (r->cleaned)
+	bool explained = r->worker.outcome == OUTCOME_CLEANUP_FAILED;
+
+	if (r->worker.outcome == OUTCOME_CLEANED)
 		return;
-	r->refused = !exit->signalled && exit->code == PROTOCOL_EXIT_BAD_INPUT;
-	restarts_failed(&r->restarts, exit->uptime_ms, now_ms);
-	if (!r->done) {
-		r->exit_reason = REASON_CLEANUP_FAILED;
-		replace(&r->exit_message, describe_exit(exit));
+	r->worker.outcome = has_refused(exit) ? OUTCOME_REFUSED : OUTCOME_FAILED;
+	restarts_failed(&r->worker.restarts, exit->uptime_ms, now_ms);
+	if (!explained) {
+		r->worker.exit_reason = REASON_CLEANUP_FAILED;
+		resource_replace_text(&r->worker.exit_message, describe_exit(exit));
 	}
-	resource_event(r, true, r->exit_reason, "Cleanup", "%s", r->exit_message);
+	resource_event(r, true, r->worker.exit_reason, "Cleanup", "%s", r->worker.exit_message);
 }
 
 static void on_exited(void *user, const struct worker_exit *exit)
 {
 	struct resource *r = user;
+	bool stopped = supervisor_is_stopping(r->worker.process);
 	int64_t now_ms = clock_now_ms();
 
-	log_info("operator", "worker ended", KV_STR("resource", r->key), KV_STR("task", protocol_task_name(r->task)),
+	log_info("operator", "worker ended", KV_STR("resource", r->key),
+		 KV_STR("task", protocol_task_name(r->worker.task)),
 		 KV_STR("how", exit->signalled ? "signal" : "exit code"), KV_I64("code", exit->code));
-	r->worker = NULL;
-	if (r->asked_to_stop) {
-		r->farewell = r->task == PROTOCOL_TASK_RUN && r->op->phase != PHASE_RUNNING;
-		jsonx_decref(TAKE_PTR(r->report));
-		if (r->task == PROTOCOL_TASK_RUN)
+	r->worker.process = NULL;
+	if (stopped) {
+		if (r->worker.task == PROTOCOL_TASK_RUN && r->op->phase != OPERATOR_RUNNING)
+			r->worker.outcome = OUTCOME_OPERATOR_ENDS;
+		jsonx_decref(TAKE_PTR(r->worker.report));
+		if (r->worker.task == PROTOCOL_TASK_RUN)
 			resource_event(r, false, REASON_STOPPED, "Stop", "the worker has stopped");
-	} else if (r->task != PROTOCOL_TASK_CLEANUP) {
+	} else if (r->worker.task != PROTOCOL_TASK_CLEANUP) {
 		run_failed(r, exit, now_ms);
 	} else {
 		cleanup_ended(r, exit, now_ms);
@@ -208,18 +215,18 @@ static char *assignment_line(const struct resource *r, enum protocol_task task)
 
 static void note_start(struct resource *r, enum protocol_task before, const char *identity)
 {
-	bool rotated = before == PROTOCOL_TASK_RUN && strcmp(r->worker_spec_hash, r->spec_hash) == 0 &&
-		       strcmp(r->worker_hash, r->hash) != 0;
+	bool rotated = before == PROTOCOL_TASK_RUN && strcmp(r->worker.spec_hash, r->inputs.spec_hash) == 0 &&
+		       strcmp(r->worker.hash, r->inputs.hash) != 0;
 
 	set_worker_status(r, "identity", json_string(identity));
 	set_worker_status(r, "startTime", now_json());
 	if (rotated) {
-		metric_add(r->op->meters.rotations, (const char *const[]){r->namespace, r->name, NULL}, 1);
+		metric_add(r->op->metrics.rotations, (const char *const[]){r->namespace, r->name, NULL}, 1);
 		resource_event(r, false, REASON_CREDENTIALS_ROTATED, "Restart",
-			       "a Secret has changed; the worker was restarted with the new credentials");
+			       "a Secret has changed; restarted the worker with the new credentials");
 	}
-	resource_event(r, false, REASON_STARTED, "Start", "the worker was started for generation %lld",
-		       (long long)r->generation);
+	resource_event(r, false, REASON_STARTED, "Start", "started the worker for generation %lld",
+		       (long long)r->cache.generation);
 }
 
 void resource_start(struct resource *r, enum protocol_task task)
@@ -230,38 +237,37 @@ void resource_start(struct resource *r, enum protocol_task task)
 					 .input_take = assignment_line(r, task),
 					 .handlers = {.message = on_message, .exited = on_exited},
 					 .user = r};
-	enum protocol_task before = r->task;
+	enum protocol_task before = r->worker.task;
 	struct err err;
 
-	/* Failures of other inputs, or at another task, say nothing about this start. */
-	if (task != r->task || strcmp(r->worker_hash, r->hash) != 0)
-		restarts_reset(&r->restarts);
-	r->refused = r->asked_to_stop = r->done = r->cleaned = r->farewell = false;
-	jsonx_decref(TAKE_PTR(r->report));
-	r->task = task;
-	if (worker_start(op->supervisor, &options, clock_now_ms(), &r->worker, &err) < 0) {
-		log_error("operator", "starting a worker failed", KV_STR("resource", r->key), KV_ERR(&err));
-		r->exit_reason = REASON_WORKER_NOT_STARTED;
-		replace(&r->exit_message, xstrdup(err.msg));
-		restarts_failed(&r->restarts, 0, clock_now_ms());
+	/* Failures with other inputs, or with another task, do not count. */
+	if (task != r->worker.task || strcmp(r->worker.hash, r->inputs.hash) != 0)
+		restarts_reset(&r->worker.restarts);
+	r->worker.outcome = OUTCOME_NONE;
+	jsonx_decref(TAKE_PTR(r->worker.report));
+	r->worker.task = task;
+	if (supervisor_start(op->supervisor, &options, clock_now_ms(), &r->worker.process, &err) < 0) {
+		log_error("operator", "cannot start a worker", KV_STR("resource", r->key), KV_ERR(&err));
+		r->worker.exit_reason = REASON_WORKER_NOT_STARTED;
+		resource_replace_text(&r->worker.exit_message, xstrdup(err.msg));
+		restarts_failed(&r->worker.restarts, 0, clock_now_ms());
 	} else {
 		log_info("operator", "worker started", KV_STR("resource", r->key),
-			 KV_STR("task", protocol_task_name(task)), KV_I64("pid", worker_pid(r->worker)),
-			 KV_I64("generation", r->generation));
+			 KV_STR("task", protocol_task_name(task)), KV_I64("pid", supervisor_pid(r->worker.process)),
+			 KV_I64("generation", r->cache.generation));
 		if (FAILPOINT(WORKER_STARTED, &err) < 0)
-			worker_kill(r->worker);
+			supervisor_kill(r->worker.process);
 		if (task == PROTOCOL_TASK_RUN)
 			note_start(r, before, identity);
 	}
-	memcpy(r->worker_hash, r->hash, sizeof(r->worker_hash));
-	memcpy(r->worker_spec_hash, r->spec_hash, sizeof(r->worker_spec_hash));
-	r->worker_generation = r->generation;
+	memcpy(r->worker.hash, r->inputs.hash, sizeof(r->worker.hash));
+	memcpy(r->worker.spec_hash, r->inputs.spec_hash, sizeof(r->worker.spec_hash));
+	r->worker.generation = r->cache.generation;
 }
 
 void resource_stop(struct resource *r)
 {
-	if (!r->worker)
+	if (!r->worker.process)
 		return;
-	r->asked_to_stop = true;
-	worker_stop(r->worker, clock_now_ms());
+	supervisor_stop(r->worker.process, clock_now_ms());
 }

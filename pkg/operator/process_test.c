@@ -78,8 +78,8 @@ static int setup(void **state)
 		return -1;
 	(void)snprintf(f->script, sizeof(f->script), "%s/worker", f->directory);
 	f->op.published.metrics = m;
-	f->op.meters.queue_adds = metrics_counter(m, "adds", "Test.", of_queue);
-	f->op.meters.restarts = metrics_counter(m, "restarts", "Test.", of_restart);
+	f->op.metrics.queue_adds = metrics_counter(m, "adds", "Test.", of_queue);
+	f->op.metrics.restarts = metrics_counter(m, "restarts", "Test.", of_restart);
 	f->op.short_identity = xstrdup("us/1");
 	f->op.queue = workqueue_new(5, 1000);
 	f->op.refs = refs_new(NULL, on_ref_changed, NULL);
@@ -116,9 +116,9 @@ static void start(struct fixture *f, const char *body)
 	assert_int_equal(close(fd), 0);
 	(void)resource_update(f->resource, f->object);
 	resource_refresh_inputs(f->resource);
-	assert_int_equal(f->resource->inputs, INPUTS_OK);
+	assert_int_equal(f->resource->inputs.verdict, INPUTS_VALID);
 	resource_start(f->resource, PROTOCOL_TASK_RUN);
-	assert_non_null(f->resource->worker);
+	assert_non_null(f->resource->worker.process);
 }
 
 static void turn(struct fixture *f)
@@ -145,9 +145,9 @@ static void test_start_when_secrets_hold_more_than_is_named_then_only_that_is_ha
 	_cleanup_free_ char *secrets = NULL;
 
 	start(f, "printf '{\"report\": %s}\\n' \"$line\" >&4; sleep 5");
-	RUN_UNTIL(f, f->resource->report);
+	RUN_UNTIL(f, f->resource->worker.report);
 	/* How one logs in to the sink decides which keys of its Secret count: so all of them go. */
-	secrets = jsonx_canonical(json_object_get(f->resource->report, "secrets"));
+	secrets = jsonx_canonical(json_object_get(f->resource->worker.report, "secrets"));
 	assert_string_equal(
 		secrets,
 		"{\"sink\":{\"other\":\"x\",\"password\":\"pw\",\"username\":\"u\"},\"source\":{\"password\":\"pw\"}}");
@@ -163,15 +163,15 @@ static void test_exit_when_its_last_words_are_long_then_the_status_keeps_what_th
 	start(f,
 	      "e=$(printf '\\303\\251%.0s' $(seq 600)); printf '{\"report\": {\"conditions\": [{\"type\": \"Ready\", "
 	      "\"status\": \"False\", \"reason\": \"SlotLost\", \"message\": \"x%s\"}]}}\\n' \"$e\" >&4; exit 1");
-	RUN_UNTIL(f, !f->resource->worker);
-	message = jsonx_string(f->resource->worker_status, "lastExit.message", "");
+	RUN_UNTIL(f, !f->resource->worker.process);
+	message = jsonx_string(f->resource->worker.status, "lastExit.message", "");
 	len = strlen(message);
 	assert_int_equal(len, 999);
 	assert_int_equal(utf8_sequence(message + len - 2, 2), 2);
-	assert_string_equal(jsonx_string(f->resource->worker_status, "lastExit.reason", ""), "SlotLost");
-	assert_int_equal(jsonx_integer(f->resource->worker_status, "lastExit.exitCode", 0), 1);
+	assert_string_equal(jsonx_string(f->resource->worker.status, "lastExit.reason", ""), "SlotLost");
+	assert_int_equal(jsonx_integer(f->resource->worker.status, "lastExit.exitCode", 0), 1);
 	/* The condition has room for all of it. */
-	assert_true(strlen(f->resource->exit_message) > 1200);
+	assert_true(strlen(f->resource->worker.exit_message) > 1200);
 }
 
 static void test_update_when_another_object_has_the_name_then_the_old_ones_worker_ends_unheard(void **state)
@@ -181,19 +181,19 @@ static void test_update_when_another_object_has_the_name_then_the_old_ones_worke
 
 	start(f, "trap 'echo \"{\\\"report\\\": {\\\"phase\\\": \\\"Late\\\"}}\" >&4; exit 0' TERM\n"
 		 "echo '{\"report\": {\"phase\": \"Streaming\"}}' >&4; while :; do sleep 0.05; done");
-	RUN_UNTIL(f, r->report);
+	RUN_UNTIL(f, r->worker.report);
 	(void)json_object_set_new(json_object_get(f->object, "metadata"), "uid", json_string("2"));
 	assert_true(resource_update(r, f->object));
-	assert_null(r->report);
-	assert_true(worker_stopping(r->worker));
-	assert_int_equal(r->worker_generation, -1);
-	while (r->worker) {
+	assert_null(r->worker.report);
+	assert_true(supervisor_is_stopping(r->worker.process));
+	assert_int_equal(r->worker.generation, -1);
+	while (r->worker.process) {
 		turn(f);
-		assert_null(r->report);
+		assert_null(r->worker.report);
 	}
 	/* The new one's worker is heard. */
 	start(f, "echo '{\"report\": {\"phase\": \"Streaming\"}}' >&4; sleep 5");
-	RUN_UNTIL(f, r->report);
+	RUN_UNTIL(f, r->worker.report);
 }
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

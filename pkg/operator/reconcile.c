@@ -3,20 +3,20 @@
 
 #include <string.h>
 
-static struct decision decision(enum action action, enum situation situation)
+static struct decision decision(enum action action, enum reconcile_state state)
 {
-	return (struct decision){.action = action, .situation = situation};
+	return (struct decision){.action = action, .state = state};
 }
 
-static struct decision later(enum situation situation, int64_t at_ms)
+static struct decision later(enum reconcile_state state, int64_t at_ms)
 {
-	return (struct decision){.situation = situation, .again_ms = at_ms};
+	return (struct decision){.state = state, .again_ms = at_ms};
 }
 
 /* STOP once; then wait for the end. */
-static struct decision stop(const struct observed *o, enum situation situation)
+static struct decision stop(const struct observed *o, enum reconcile_state state)
 {
-	return decision(o->worker == WORKER_RUNNING ? ACTION_STOP : ACTION_NONE, situation);
+	return decision(o->worker == WORKER_RUNNING ? ACTION_STOP : ACTION_NONE, state);
 }
 
 static bool same_inputs(const struct desired *d, const struct observed *o)
@@ -24,18 +24,69 @@ static bool same_inputs(const struct desired *d, const struct observed *o)
 	return strcmp(d->hash, o->hash) == 0;
 }
 
-/* Nothing is done, but nothing false is said either, as that data flows when the worker has died. */
-static enum situation frozen(const struct desired *d, const struct observed *o)
+/* --- states */
+
+static enum reconcile_state invalid(const struct desired *d, const struct observed *o)
+{
+	bool checking = o->task == PROTOCOL_TASK_CHECK;
+
+	/* A check that has not reported yet has nothing to add. */
+	if (o->worker != WORKER_RUNNING || o->task == PROTOCOL_TASK_CLEANUP || (checking && !o->reported))
+		return STATE_INVALID;
+	return d->credentials_missing && o->newest_spec ? STATE_CREDENTIALS_GONE : STATE_INVALID_RUNNING;
+}
+
+static enum reconcile_state failing(const struct observed *o)
+{
+	return o->failures >= RECONCILE_CRASH_LOOP ? STATE_CRASH_LOOP : STATE_BACKOFF;
+}
+
+/* Of a worker that runs. */
+static enum reconcile_state running(const struct desired *d, const struct observed *o)
+{
+	if (o->reported)
+		return STATE_RUNNING;
+	/* What is known to be wrong is reported before a check has found the rest. */
+	if (d->inputs == INPUTS_CHECKABLE)
+		return invalid(d, o);
+	/* A worker that was started again after a failure, and has not reported yet, has not repaired anything. */
+	return o->failures > 0 ? failing(o) : STATE_STARTING;
+}
+
+static enum reconcile_state deleting(const struct observed *o)
+{
+	bool retrying = o->failures > 0 && o->task == PROTOCOL_TASK_CLEANUP && !o->reported;
+
+	return retrying ? STATE_DELETE_RETRY : STATE_DELETING;
+}
+
+/* --- decisions */
+
+static struct decision keep_running(enum action action, const struct desired *d, const struct observed *o)
+{
+	return (struct decision){
+		.action = action, .state = running(d, o), .applied = d->inputs == INPUTS_VALID && same_inputs(d, o)};
+}
+
+static struct decision restart(const struct desired *d, const struct observed *o)
+{
+	bool known = d->inputs == INPUTS_CHECKABLE && !o->reported;
+
+	return stop(o, known ? invalid(d, o) : STATE_RESTARTING);
+}
+
+/* Nothing is done, but nothing false is reported either, such as that data flows when the worker has died. */
+static struct decision decide_frozen(const struct desired *d, const struct observed *o)
 {
 	switch (o->worker) {
 	case WORKER_RUNNING:
-		return SITUATION_RUNNING;
+		return keep_running(ACTION_NONE, d, o);
 	case WORKER_STOPPING:
-		return SITUATION_UNKNOWN;
+		return decision(ACTION_NONE, STATE_UNKNOWN);
 	case WORKER_NONE:
 		break;
 	}
-	return d->suspend ? SITUATION_SUSPENDED : SITUATION_FROZEN;
+	return decision(ACTION_NONE, d->suspend ? STATE_SUSPENDED : STATE_FROZEN);
 }
 
 static struct decision decide_deletion(const struct desired *d, const struct observed *o)
@@ -43,59 +94,71 @@ static struct decision decide_deletion(const struct desired *d, const struct obs
 	bool cleaning = o->task == PROTOCOL_TASK_CLEANUP;
 
 	if (o->worker != WORKER_NONE && (!cleaning || d->force_delete || !d->finalizer))
-		return stop(o, SITUATION_DELETING);
+		return stop(o, deleting(o));
 	if (!d->finalizer || o->worker != WORKER_NONE)
-		return decision(ACTION_NONE, SITUATION_DELETING);
-	if (d->force_delete || o->cleaned)
-		return decision(ACTION_REMOVE_FINALIZER, SITUATION_DELETING);
+		return decision(ACTION_NONE, deleting(o));
+	if (d->force_delete || o->outcome == OUTCOME_CLEANED)
+		return decision(ACTION_REMOVE_FINALIZER, STATE_DELETING);
 	if (d->inputs == INPUTS_LOADING)
-		return decision(ACTION_NONE, SITUATION_DELETING);
-	if (d->inputs == INPUTS_BAD)
-		return decision(ACTION_NONE, SITUATION_DELETE_BLOCKED);
-	/* What kept a worker from running says nothing about a clean-up, so only its own refusals and back-off count.
-	 */
-	if (cleaning && o->refused && same_inputs(d, o))
-		return decision(ACTION_NONE, SITUATION_DELETE_BLOCKED);
+		return decision(ACTION_NONE, deleting(o));
+	if (d->inputs == INPUTS_INVALID)
+		return decision(ACTION_NONE, STATE_DELETE_INVALID);
+	/* A cleanup may work where a run did not, so only its own refusals and back-off count. */
+	if (cleaning && o->outcome == OUTCOME_REFUSED && same_inputs(d, o))
+		return decision(ACTION_NONE,
+				d->inputs == INPUTS_CHECKABLE ? STATE_DELETE_INVALID : STATE_DELETE_REFUSED);
 	if (cleaning && same_inputs(d, o) && o->now_ms < o->not_before_ms)
-		return later(SITUATION_DELETE_RETRY, o->not_before_ms);
-	return decision(ACTION_START_CLEANUP, SITUATION_DELETING);
+		return later(STATE_DELETE_RETRY, o->not_before_ms);
+	return decision(ACTION_START_CLEANUP, STATE_DELETING);
+}
+
+static struct decision decide_suspension(const struct observed *o)
+{
+	return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_SUSPENDED) : stop(o, STATE_SUSPENDING);
+}
+
+/* Inputs that a run cannot be started with. A bad edit, or a Secret that has gone, never stops a stream that runs. */
+static struct decision decide_invalid(const struct desired *d, const struct observed *o)
+{
+	bool checking = o->task == PROTOCOL_TASK_CHECK && o->worker != WORKER_NONE;
+
+	return checking ? stop(o, invalid(d, o)) : decision(ACTION_NONE, invalid(d, o));
+}
+
+static struct decision decide_start(const struct desired *d, const struct observed *o)
+{
+	if (same_inputs(d, o) && o->outcome == OUTCOME_REFUSED)
+		return decision(ACTION_NONE, STATE_REFUSED);
+	if (same_inputs(d, o) && o->now_ms < o->not_before_ms)
+		return later(failing(o), o->not_before_ms);
+	return decision(d->inputs == INPUTS_VALID ? ACTION_START : ACTION_START_CHECK, STATE_STARTING);
 }
 
 struct decision reconcile_decide(const struct desired *d, const struct observed *o)
 {
-	if (!d->exists)
-		return o->worker == WORKER_NONE ? decision(ACTION_FORGET, SITUATION_UNKNOWN)
-						: stop(o, SITUATION_UNKNOWN);
+	bool alive = o->worker == WORKER_RUNNING;
+
+	if (d->presence == PRESENCE_GONE)
+		return o->worker == WORKER_NONE ? decision(ACTION_FORGET, STATE_UNKNOWN) : stop(o, STATE_UNKNOWN);
 	/* Workers go on: they are stopped when another leader is seen, not when we cannot see one. */
 	if (!o->leading)
-		return decision(ACTION_NONE, SITUATION_UNKNOWN);
-	if (d->frozen && !(d->deleting && d->force_delete))
-		return decision(ACTION_NONE, frozen(d, o));
-	if (d->deleting)
+		return decision(ACTION_NONE, STATE_UNKNOWN);
+	if (d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete))
+		return decide_frozen(d, o);
+	if (d->presence == PRESENCE_DELETING)
 		return decide_deletion(d, o);
 	if (d->suspend)
-		return o->worker == WORKER_NONE ? decision(ACTION_NONE, SITUATION_SUSPENDED)
-						: stop(o, SITUATION_SUSPENDED);
-	/* A bad edit, or a Secret that has gone, never stops a stream that runs. */
+		return decide_suspension(o);
 	if (d->inputs == INPUTS_LOADING)
-		return decision(ACTION_NONE, o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_LOADING);
-	if (d->inputs == INPUTS_BAD && o->task == PROTOCOL_TASK_CHECK && o->worker != WORKER_NONE)
-		return stop(o, SITUATION_BAD_INPUTS);
-	if (d->inputs == INPUTS_BAD ||
-	    (d->inputs == INPUTS_FLAWED && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
-		return decision(ACTION_NONE, SITUATION_BAD_INPUTS);
+		return alive ? keep_running(ACTION_NONE, d, o) : decision(ACTION_NONE, STATE_LOADING);
+	if (d->inputs == INPUTS_INVALID ||
+	    (d->inputs == INPUTS_CHECKABLE && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
+		return decide_invalid(d, o);
 	/* Before the first side effect. A resource that never had a usable spec never gets it, and so goes at once. */
-	if (!d->finalizer && d->inputs == INPUTS_OK)
-		return decision(ACTION_ADD_FINALIZER,
-				o->worker == WORKER_RUNNING ? SITUATION_RUNNING : SITUATION_STARTING);
-	if (o->worker != WORKER_NONE) {
-		if (o->worker == WORKER_RUNNING && same_inputs(d, o))
-			return decision(ACTION_NONE, SITUATION_RUNNING);
-		return stop(o, SITUATION_RESTARTING);
-	}
-	if (same_inputs(d, o) && o->refused)
-		return decision(ACTION_NONE, SITUATION_REFUSED);
-	if (same_inputs(d, o) && o->now_ms < o->not_before_ms)
-		return later(SITUATION_BACKOFF, o->not_before_ms);
-	return decision(d->inputs == INPUTS_OK ? ACTION_START : ACTION_START_CHECK, SITUATION_STARTING);
+	if (!d->finalizer && d->inputs == INPUTS_VALID)
+		return alive ? keep_running(ACTION_ADD_FINALIZER, d, o)
+			     : decision(ACTION_ADD_FINALIZER, STATE_STARTING);
+	if (o->worker == WORKER_NONE)
+		return decide_start(d, o);
+	return alive && same_inputs(d, o) ? keep_running(ACTION_NONE, d, o) : restart(d, o);
 }

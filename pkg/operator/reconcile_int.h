@@ -1,4 +1,5 @@
-/* What to do next for one resource: a pure decision over what is wanted and what there is. */
+/* What to do next for one resource, and what to tell the user about it: a pure decision over what is desired and what
+ * is observed. */
 #ifndef PGSYNC_OPERATOR_RECONCILE_INT_H
 #define PGSYNC_OPERATOR_RECONCILE_INT_H
 
@@ -8,35 +9,54 @@
 #include "protocol/protocol.h"
 
 enum inputs {
-	INPUTS_LOADING, /* a Secret or ConfigMap that the spec names has not been seen yet */
-	INPUTS_BAD,     /* the spec is wrong, or something that it names is missing */
-	INPUTS_FLAWED,  /* wrong too, but a worker can look at the database, where more may be wrong, and clean up */
-	INPUTS_OK,
+	INPUTS_LOADING,   /* a Secret or ConfigMap that the spec names has not been read yet */
+	INPUTS_INVALID,   /* the spec is invalid, or something that it names is missing */
+	INPUTS_CHECKABLE, /* invalid too, but a worker can check it against the database, and clean up */
+	INPUTS_VALID,
+};
+
+/* Whether the object exists in the API server. */
+enum presence {
+	PRESENCE_GONE,
+	PRESENCE_ALIVE,
+	PRESENCE_DELETING, /* deletionTimestamp is set */
 };
 
 /* From the resource. */
 struct desired {
-	bool exists;
-	bool deleting;     /* deletionTimestamp is set */
-	bool finalizer;    /* ours is there */
+	enum presence presence;
+	bool finalizer;    /* ours is set */
 	bool force_delete; /* annotation pgsync.io/force-delete=true */
 	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
 	bool suspend;
 	enum inputs inputs;
-	const char *hash; /* of all that a worker is started with; "" unless INPUTS_OK or INPUTS_FLAWED */
+	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
+	const char *hash;         /* of all that a worker is started with; "" unless VALID or CHECKABLE */
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
 
-/* Of our own processes. */
+/* How the newest worker ended. */
+enum outcome {
+	OUTCOME_NONE,           /* it runs, or there was none, or it was stopped */
+	OUTCOME_FAILED,         /* it is to be started again */
+	OUTCOME_REFUSED,        /* it ended with "the input is wrong" */
+	OUTCOME_CLEANED,        /* its cleanup has succeeded; known before it ends */
+	OUTCOME_CLEANUP_FAILED, /* its cleanup has failed, and it has reported why; known before it ends */
+	OUTCOME_OPERATOR_ENDS,  /* it was stopped because the operator ends, which its status has not reported yet */
+};
+
+/* From the operator's own processes. */
 struct observed {
 	bool leading; /* we may act on the cluster and start workers */
 	enum worker_state worker;
 	enum protocol_task task; /* of the worker, or of the last one */
 	const char *hash;        /* with which it was started; "" when there was none */
-	bool refused;            /* the last worker ended with "the input is wrong" */
-	bool cleaned;            /* a clean-up has succeeded */
-	int64_t not_before_ms;   /* back-off: no start before this time */
+	bool newest_spec;        /* it was started for, or has the same inputs as, the newest generation */
+	bool reported;           /* there is a report: of the worker, or of the last one if that was refused */
+	enum outcome outcome;
+	unsigned failures;     /* of workers with these inputs and this task, in a row */
+	int64_t not_before_ms; /* back-off: no start before this time */
 	int64_t now_ms;
 };
 
@@ -46,33 +66,43 @@ enum action {
 	ACTION_REMOVE_FINALIZER,
 	ACTION_START,         /* a worker with task run */
 	ACTION_START_CHECK,   /* with task check */
-	ACTION_START_CLEANUP, /* a worker with task cleanup */
+	ACTION_START_CLEANUP, /* with task cleanup */
 	ACTION_STOP,
-	ACTION_FORGET, /* the resource is gone, and nothing of ours is left */
+	ACTION_FORGET, /* the resource is gone, and we have nothing left of it */
 };
 
-/* What a person is told that we are doing. */
-enum situation {
-	SITUATION_UNKNOWN, /* not ours to say */
-	SITUATION_LOADING,
-	SITUATION_BAD_INPUTS, /* a worker of an earlier spec may still be running */
-	SITUATION_STARTING,   /* before or just after a start */
-	SITUATION_RUNNING,
-	SITUATION_RESTARTING,
-	SITUATION_BACKOFF,
-	SITUATION_REFUSED,
-	SITUATION_SUSPENDED,
-	SITUATION_FROZEN, /* no worker, and an annotation says not to start one */
-	SITUATION_DELETING,
-	SITUATION_DELETE_RETRY,
-	SITUATION_DELETE_BLOCKED, /* nothing can be cleaned up before a person acts */
-	SITUATION_STOPPED,        /* the operator itself is ending */
+/* What the user is told. status.c has the table of what each state means for the status. */
+enum reconcile_state {
+	STATE_UNKNOWN,          /* not for us to report */
+	STATE_LOADING,          /* the inputs are being read */
+	STATE_INVALID,          /* the inputs are invalid, and no worker runs that could report more */
+	STATE_INVALID_RUNNING,  /* the newest inputs are invalid; the worker goes on with the earlier ones */
+	STATE_CREDENTIALS_GONE, /* the worker goes on with the newest spec and credentials that are gone since */
+	STATE_STARTING,         /* there is a worker, or will be, and it has not reported yet */
+	STATE_RUNNING,          /* the worker has reported */
+	STATE_RESTARTING,       /* the worker is ending, because its inputs have changed */
+	STATE_BACKOFF,          /* the worker failed, and the next one has not reported yet */
+	STATE_CRASH_LOOP,       /* the same, several times in a row */
+	STATE_REFUSED,          /* the worker does not accept its inputs */
+	STATE_SUSPENDING,       /* suspended, and the worker is ending */
+	STATE_SUSPENDED,
+	STATE_FROZEN, /* no worker runs, and an annotation forbids starting one */
+	STATE_DELETING,
+	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
+	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */
+	STATE_DELETE_REFUSED, /* the cleanup does not accept its inputs */
+	STATE_STOPPED,        /* the operator is ending; reconcile_decide does not return this */
+	RECONCILE_STATES,
 };
+
+/* Workers that fail so many times in a row are in a crash loop. */
+enum { RECONCILE_CRASH_LOOP = 3 };
 
 struct decision {
 	enum action action;
-	enum situation situation;
-	int64_t again_ms; /* decide again at this time; 0: when something changes */
+	enum reconcile_state state; /* final, unless the action leads to another decision at once */
+	bool applied;               /* a worker runs with the newest inputs */
+	int64_t again_ms;           /* decide again at this time; 0: when something changes */
 };
 
 /* One step; after an action that ends at once, decide again. */

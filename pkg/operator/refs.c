@@ -19,8 +19,8 @@ struct ref {
 	char *namespace, *name;
 	unsigned users;
 	enum ref_state state;
-	char *denial;   /* DENIED: what the API server said */
-	json_t *values; /* as last seen: they outlive the object, for clean-ups */
+	char *denial;   /* DENIED: the message of the API server */
+	json_t *values; /* as last seen: they outlive the object, for cleanups */
 	struct kube_reflector *reflector;
 };
 
@@ -66,10 +66,10 @@ void refs_free(struct refs *refs)
 	free(refs);
 }
 
-/* --- what the watch says */
+/* --- events of the watch */
 
-/* The keys of a Secret or ConfigMap as text. Values that are not UTF-8, or hold a NUL, cannot be credentials: they are
- * left out, since a worker reads JSON texts without NULs only. */
+/* The keys of a Secret or ConfigMap as text. Values that are not UTF-8, or contain a NUL, cannot be credentials and are
+ * left out: workers read JSON texts without NULs only. */
 static json_t *decode_values(const struct ref *ref, const json_t *object)
 {
 	json_t *values = json_object();
@@ -143,14 +143,14 @@ static void on_failed(void *user, const struct err *err)
 	free(ref->denial);
 	ref->denial = xstrdup(err->msg);
 	set_state(ref, REF_DENIED, NULL);
-	/* A reflector says only once that its list is complete. A new one says it when we may read again. */
+	/* A reflector reports only once that its list is complete. A new one does so when reading is allowed again. */
 	if (listed) {
 		kube_reflector_stop(ref->reflector);
 		start_watching(ref);
 	}
 }
 
-/* --- holding */
+/* --- users */
 
 static void start_watching(struct ref *ref)
 {
@@ -224,7 +224,7 @@ void refs_release(struct refs *refs, struct ref_set *set)
 	*set = (struct ref_set){0};
 }
 
-bool ref_set_has(const struct ref_set *set, const struct ref *ref)
+bool refs_contain(const struct ref_set *set, const struct ref *ref)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (set->items[i] == ref)
@@ -244,7 +244,7 @@ bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, js
 			loaded = false;
 		if (ref->state == REF_DENIED && !there)
 			findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL,
-				     "%s \"%s\" may not be read: %s", kinds[ref->kind], ref->name, ref->denial);
+				     "%s \"%s\" cannot be read: %s", kinds[ref->kind], ref->name, ref->denial);
 		if (there)
 			(void)json_object_set(ref->kind == REF_SECRET ? secrets : config_maps, ref->name, ref->values);
 	}

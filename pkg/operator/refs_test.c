@@ -91,7 +91,7 @@ static void on_ref_changed(void *user, const struct ref *ref)
 {
 	struct fixture *f = user;
 
-	assert_true(ref_set_has(&f->set, ref));
+	assert_true(refs_contain(&f->set, ref));
 	f->changes++;
 }
 

@@ -57,7 +57,7 @@ static void set(struct fixture *f, const char *parent, const char *key, json_t *
 static void seen(struct fixture *f)
 {
 	assert_true(resource_update(f->resource, f->object));
-	f->resource->inputs_stale = false;
+	f->resource->inputs.stale = false;
 }
 
 static void test_update_when_first_seen_then_it_counts(void **state)
@@ -65,12 +65,12 @@ static void test_update_when_first_seen_then_it_counts(void **state)
 	struct fixture *f = *state;
 
 	assert_true(resource_update(f->resource, f->object));
-	assert_true(f->resource->exists);
-	assert_true(f->resource->inputs_stale);
-	assert_int_equal(f->resource->generation, 1);
+	assert_int_equal(f->resource->cache.presence, PRESENCE_ALIVE);
+	assert_true(f->resource->inputs.stale);
+	assert_int_equal(f->resource->cache.generation, 1);
 	assert_string_equal(f->resource->namespace, "shop");
 	assert_string_equal(f->resource->name, "books");
-	assert_null(f->resource->status);
+	assert_null(f->resource->writer.status);
 }
 
 static void test_update_when_only_the_status_changed_then_it_does_not_count(void **state)
@@ -81,8 +81,8 @@ static void test_update_when_only_the_status_changed_then_it_does_not_count(void
 	assert_int_equal(json_object_set_new(f->object, "status", json_pack("{s:s}", "phase", "Streaming")), 0);
 	set(f, "metadata", "resourceVersion", json_string("11"));
 	assert_false(resource_update(f->resource, f->object));
-	assert_false(f->resource->inputs_stale);
-	assert_string_equal(f->resource->resource_version, "11");
+	assert_false(f->resource->inputs.stale);
+	assert_string_equal(f->resource->cache.resource_version, "11");
 }
 
 static void test_update_when_others_labels_or_finalizers_change_then_it_does_not_count_but_is_known(void **state)
@@ -96,7 +96,7 @@ static void test_update_when_others_labels_or_finalizers_change_then_it_does_not
 	assert_false(resource_update(f->resource, f->object));
 	known = resource_json(f->resource);
 	assert_int_equal(json_array_size(jsonx_get(known, "metadata.finalizers")), 1);
-	assert_false(f->resource->finalizer);
+	assert_false(f->resource->cache.finalizer);
 }
 
 static void test_update_when_the_spec_changed_then_inputs_are_looked_at_again(void **state)
@@ -107,8 +107,8 @@ static void test_update_when_the_spec_changed_then_inputs_are_looked_at_again(vo
 	set(f, "metadata", "generation", json_integer(2));
 	set(f, "spec", "suspend", json_true());
 	assert_true(resource_update(f->resource, f->object));
-	assert_true(f->resource->inputs_stale);
-	assert_true(f->resource->suspend);
+	assert_true(f->resource->inputs.stale);
+	assert_true(f->resource->cache.suspend);
 }
 
 static void test_update_when_marks_of_ours_change_then_each_counts(void **state)
@@ -119,21 +119,21 @@ static void test_update_when_marks_of_ours_change_then_each_counts(void **state)
 	seen(f);
 	set(f, "metadata", "finalizers", json_pack("[s, s]", "example.com/other", FINALIZER));
 	assert_true(resource_update(r, f->object));
-	assert_true(r->finalizer);
+	assert_true(r->cache.finalizer);
 	set(f, "metadata", "annotations", json_pack("{s:s}", RECONCILE, "disabled"));
 	assert_true(resource_update(r, f->object));
-	assert_true(r->frozen);
+	assert_true(r->cache.frozen);
 	set(f, "metadata", "annotations", json_pack("{s:s}", FORCE_DELETE, "true"));
 	assert_true(resource_update(r, f->object));
-	assert_true(r->force_delete);
-	assert_false(r->frozen);
+	assert_true(r->cache.force_delete);
+	assert_false(r->cache.frozen);
 	/* None of these is an input of a worker. */
-	assert_false(r->inputs_stale);
+	assert_false(r->inputs.stale);
 	set(f, "metadata", "deletionTimestamp", json_string("2026-01-02T03:04:05Z"));
 	assert_true(resource_update(r, f->object));
-	assert_true(r->deleting);
+	assert_int_equal(r->cache.presence, PRESENCE_DELETING);
 	/* But a clean-up may use Secrets that are gone. */
-	assert_true(r->inputs_stale);
+	assert_true(r->inputs.stale);
 }
 
 static void test_update_when_another_object_has_the_name_then_nothing_of_the_old_one_holds(void **state)
@@ -142,18 +142,17 @@ static void test_update_when_another_object_has_the_name_then_nothing_of_the_old
 	struct resource *r = f->resource;
 
 	seen(f);
-	free(r->status);
-	r->status = xstrdup("{\"phase\":\"Streaming\"}");
-	r->refused = r->cleaned = true;
-	restarts_failed(&r->restarts, 0, 1000);
+	free(r->writer.status);
+	r->writer.status = xstrdup("{\"phase\":\"Streaming\"}");
+	r->worker.outcome = OUTCOME_REFUSED;
+	restarts_failed(&r->worker.restarts, 0, 1000);
 	set(f, "metadata", "uid", json_string("2"));
 	assert_true(resource_update(r, f->object));
-	assert_true(r->inputs_stale);
-	assert_null(r->status);
-	assert_false(r->refused);
-	assert_false(r->cleaned);
-	assert_int_equal(r->restarts.not_before_ms, 0);
-	assert_string_equal(r->uid, "2");
+	assert_true(r->inputs.stale);
+	assert_null(r->writer.status);
+	assert_int_equal(r->worker.outcome, OUTCOME_NONE);
+	assert_int_equal(r->worker.restarts.not_before_ms, 0);
+	assert_string_equal(r->cache.uid, "2");
 }
 
 static void test_update_when_seen_with_a_status_then_it_is_what_was_written_last(void **state)
@@ -164,7 +163,7 @@ static void test_update_when_seen_with_a_status_then_it_is_what_was_written_last
 					     json_pack("{s:s, s:i}", "phase", "Streaming", "observedGeneration", 1)),
 			 0);
 	assert_true(resource_update(f->resource, f->object));
-	assert_string_equal(f->resource->status, "{\"observedGeneration\":1,\"phase\":\"Streaming\"}");
+	assert_string_equal(f->resource->writer.status, "{\"observedGeneration\":1,\"phase\":\"Streaming\"}");
 }
 
 static void test_update_when_following_then_the_leaders_status_is_known(void **state)
@@ -173,14 +172,14 @@ static void test_update_when_following_then_the_leaders_status_is_known(void **s
 	struct resource *r = f->resource;
 
 	seen(f);
-	r->worker_status = json_pack("{s:s, s:i}", "identity", "we", "restartCount", 1);
+	r->worker.status = json_pack("{s:s, s:i}", "identity", "we", "restartCount", 1);
 	assert_int_equal(
 		json_object_set_new(f->object, "status",
 				    json_pack("{s:{s:s, s:i}}", "worker", "identity", "they", "restartCount", 7)),
 		0);
 	assert_false(resource_update(r, f->object));
-	assert_string_equal(r->status, "{\"worker\":{\"identity\":\"they\",\"restartCount\":7}}");
-	assert_null(r->worker_status);
+	assert_string_equal(r->writer.status, "{\"worker\":{\"identity\":\"they\",\"restartCount\":7}}");
+	assert_null(r->worker.status);
 }
 
 static void test_update_when_leading_then_the_status_is_what_we_wrote(void **state)
@@ -190,10 +189,10 @@ static void test_update_when_leading_then_the_status_is_what_we_wrote(void **sta
 
 	f->op.leading = true;
 	seen(f);
-	r->status = xstrdup("{\"phase\":\"Streaming\"}");
+	r->writer.status = xstrdup("{\"phase\":\"Streaming\"}");
 	assert_int_equal(json_object_set_new(f->object, "status", json_pack("{s:s}", "phase", "Pending")), 0);
 	assert_false(resource_update(r, f->object));
-	assert_string_equal(r->status, "{\"phase\":\"Streaming\"}");
+	assert_string_equal(r->writer.status, "{\"phase\":\"Streaming\"}");
 }
 
 static void test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_the_same(void **state)
@@ -207,9 +206,9 @@ static void test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_
 	known = resource_json(f->resource);
 	assert_int_equal(json_array_size(jsonx_get(known, "metadata.finalizers")), 1);
 	resource_refresh_inputs(f->resource);
-	assert_int_equal(f->resource->inputs, INPUTS_BAD);
-	assert_string_equal(reason_name(f->resource->problem_reason), "InvalidSpec");
-	assert_non_null(strstr(f->resource->problem, "NUL"));
+	assert_int_equal(f->resource->inputs.verdict, INPUTS_INVALID);
+	assert_string_equal(reason_name(f->resource->inputs.reason), "InvalidSpec");
+	assert_non_null(strstr(f->resource->inputs.problem, "NUL"));
 }
 
 static void test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted(void **state)

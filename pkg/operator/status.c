@@ -1,4 +1,4 @@
-/* Composing and comparing statuses. */
+/* Composing statuses: one table says what each state means, and the rest follows from it. */
 #include "operator/status_int.h"
 
 #include <string.h>
@@ -6,31 +6,105 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "conditions/conditions.h"
 #include "json/json.h"
 
-enum { NUMBERS_MS = 10 * 1000, COUNTERS_MS = 60 * 1000, MESSAGE_BYTES = 32000 };
+enum { MESSAGE_BYTES = 32000 };
 
 static const char no_worker[] = "no worker is running";
 
+/* --- the table */
+
+/* Where the reason and message of Ready come from. */
+enum source {
+	FROM_TABLE,
+	FROM_REPORT, /* the whole condition */
+	FROM_INPUTS, /* what is wrong with them */
+	FROM_EXIT,   /* how the last worker ended */
+};
+
+/* Which of Reconciling and Stalled is there. */
+enum progress {
+	IDLE,        /* none: nothing is going on, and nothing is wrong */
+	STARTING,    /* Reconciling, with reason Starting */
+	RECONCILING, /* Reconciling, with what Ready says */
+	STALLED,     /* Stalled, with what Ready says */
+	AS_REPORTED,
+};
+
+/* What a report is good for: what a worker says of source, sink and stream is only true while it runs. */
+enum report_use {
+	REPORT_LASTING,   /* what outlives a worker: there is none */
+	REPORT_LAST_WORD, /* its conditions say why the worker gave up */
+	REPORT_LIVE,      /* a worker runs */
+};
+
+struct state {
+	enum condition_status ready;
+	enum source source;
+	enum reason reason; /* of Ready; used when its source has none */
+	const char *message;
+	enum progress progress;
+	enum phase phase; /* PHASE_N: as reported */
+	enum report_use report;
+};
+
+#define STARTING_WORKER STATUS_UNKNOWN, FROM_TABLE, REASON_STARTING, "the worker is starting", STARTING, PHASE_PENDING
+#define SUSPENDED_WORKER STATUS_FALSE, FROM_TABLE, REASON_SUSPENDED, "spec.suspend is true", IDLE, PHASE_SUSPENDED
+#define REPORTING_WORKER STATUS_UNKNOWN, FROM_REPORT, REASON_STARTING, "the worker is starting", AS_REPORTED, PHASE_N
+#define BEING_DELETED REASON_DELETING, "the resource is being deleted"
+
+static const struct state states[RECONCILE_STATES] = {
+	[STATE_UNKNOWN] = {STARTING_WORKER, REPORT_LASTING},
+	[STATE_LOADING] = {STATUS_UNKNOWN, FROM_TABLE, REASON_PENDING,
+			   "the Secrets and ConfigMaps that the spec refers to are being read", STARTING, PHASE_PENDING,
+			   REPORT_LASTING},
+	[STATE_INVALID] = {STATUS_FALSE, FROM_INPUTS, REASON_INVALID_SPEC, "", STALLED, PHASE_FAILED, REPORT_LASTING},
+	[STATE_INVALID_RUNNING] = {STATUS_FALSE, FROM_INPUTS, REASON_INVALID_SPEC, "", STALLED, PHASE_FAILED,
+				   REPORT_LIVE},
+	[STATE_CREDENTIALS_GONE] = {REPORTING_WORKER, REPORT_LIVE},
+	[STATE_STARTING] = {STARTING_WORKER, REPORT_LIVE},
+	[STATE_RUNNING] = {REPORTING_WORKER, REPORT_LIVE},
+	[STATE_RESTARTING] = {STARTING_WORKER, REPORT_LASTING},
+	[STATE_BACKOFF] = {STATUS_FALSE, FROM_EXIT, REASON_WORKER_EXITED, no_worker, STARTING, PHASE_PENDING,
+			   REPORT_LASTING},
+	[STATE_CRASH_LOOP] = {STATUS_FALSE, FROM_EXIT, REASON_WORKER_CRASH_LOOPING, no_worker, STARTING, PHASE_FAILED,
+			      REPORT_LASTING},
+	[STATE_REFUSED] = {STATUS_FALSE, FROM_EXIT, REASON_WORKER_REFUSED, no_worker, STALLED, PHASE_FAILED,
+			   REPORT_LAST_WORD},
+	[STATE_SUSPENDING] = {SUSPENDED_WORKER, REPORT_LASTING},
+	[STATE_SUSPENDED] = {SUSPENDED_WORKER, REPORT_LASTING},
+	[STATE_FROZEN] = {STATUS_FALSE, FROM_TABLE, REASON_RECONCILE_DISABLED,
+			  "no worker is running, and the annotation pgsync.io/reconcile=disabled prevents the operator "
+			  "from starting one",
+			  IDLE, PHASE_PENDING, REPORT_LASTING},
+	[STATE_DELETING] = {STATUS_FALSE, FROM_TABLE, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
+	[STATE_DELETE_RETRY] = {STATUS_FALSE, FROM_EXIT, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
+	[STATE_DELETE_INVALID] = {STATUS_FALSE, FROM_INPUTS, BEING_DELETED, STALLED, PHASE_DELETING, REPORT_LASTING},
+	[STATE_DELETE_REFUSED] = {STATUS_FALSE, FROM_EXIT, BEING_DELETED, STALLED, PHASE_DELETING, REPORT_LASTING},
+	[STATE_STOPPED] = {STATUS_UNKNOWN, FROM_TABLE, REASON_OPERATOR_STOPPED,
+			   "the operator has stopped, and its workers with it", IDLE, PHASE_PENDING, REPORT_LASTING},
+};
+
 /* --- conditions */
 
-const json_t *status_condition(const json_t *status, const char *type)
+const json_t *status_condition(const json_t *status, enum condition_type type)
 {
 	size_t i;
 	json_t *condition;
 
 	json_array_foreach (json_object_get(status, "conditions"), i, condition)
-		if (strcmp(jsonx_string(condition, "type", ""), type) == 0)
+		if (strcmp(jsonx_string(condition, "type", ""), condition_type_name(type)) == 0)
 			return condition;
 	return NULL;
 }
 
-bool status_condition_is(const json_t *status, const char *type, const char *expected)
+bool status_condition_is(const json_t *status, enum condition_type type, enum condition_status expected)
 {
-	return strcmp(jsonx_string(status_condition(status, type), "status", ""), expected) == 0;
+	return strcmp(jsonx_string(status_condition(status, type), "status", ""), condition_status_name(expected)) == 0;
 }
 
-/* Messages may quote anything, and may be cut: what is not UTF-8 is replaced, and the API's limit is kept. */
+/* Messages may quote anything: what is not UTF-8 is replaced, and the rest is cut at the API's limit. */
 static json_t *message_json(const char *message)
 {
 	size_t len = utf8_prefix(message, strlen(message), MESSAGE_BYTES);
@@ -48,264 +122,215 @@ static json_t *message_json(const char *message)
 
 struct composer {
 	const struct status_input *in;
+	const struct state *state;
 	json_t *conditions;
 };
 
-/* A reason that a worker says is shown as it says it: a newer one may know more of them. */
-static void put_word(struct composer *c, const char *type, const char *status, const char *reason, const char *message)
+/* A worker's reason is shown as it is: a newer worker may know more of them. */
+static void put_word(struct composer *c, enum condition_type type, const char *status, const char *reason,
+		     const char *message)
 {
 	const json_t *before = status_condition(c->in->previous, type);
 	const char *since = jsonx_string(before, "lastTransitionTime", NULL);
 	char now[CLOCK_RFC3339_BYTES];
 
-	/* The time says when the status turned, not when its words changed. */
+	/* The time is that of the status' last change, not of its reason or message. */
 	if (!since || strcmp(jsonx_string(before, "status", ""), status) != 0)
 		since = clock_rfc3339(c->in->wall_us, now);
 	(void)json_array_append_new(c->conditions,
-				    json_pack("{s:s, s:s, s:s, s:o, s:I, s:s}", "type", type, "status", status,
-					      "reason", *reason ? reason : reason_name(REASON_NONE), "message",
-					      message_json(message), "observedGeneration",
+				    json_pack("{s:s, s:s, s:s, s:o, s:I, s:s}", "type", condition_type_name(type),
+					      "status", status, "reason", *reason ? reason : reason_name(REASON_NONE),
+					      "message", message_json(message), "observedGeneration",
 					      (json_int_t)c->in->generation, "lastTransitionTime", since));
 }
 
-static void put(struct composer *c, const char *type, const char *status, enum reason reason, const char *message)
+static void put_condition(struct composer *c, enum condition_type type, enum condition_status status,
+			  enum reason reason, const char *message)
 {
-	put_word(c, type, status, reason_name(reason), message);
+	put_word(c, type, condition_status_name(status), reason_name(reason), message);
 }
 
-static void put_copy(struct composer *c, const char *type, const json_t *condition)
+static void put_copy(struct composer *c, enum condition_type type, const json_t *condition)
 {
-	put_word(c, type, jsonx_string(condition, "status", "Unknown"), jsonx_string(condition, "reason", ""),
+	put_word(c, type, jsonx_string(condition, "status", STATUS_UNKNOWN), jsonx_string(condition, "reason", ""),
 		 jsonx_string(condition, "message", ""));
 }
 
-static const char *or_else(const char *text, const char *otherwise)
+/* --- Ready, Reconciling, Stalled, Degraded */
+
+/* The reason and message of a state, without a report. */
+static struct status_cause cause_of(const struct composer *c)
 {
-	return text ? text : otherwise;
+	struct status_cause cause = {0};
+
+	if (c->state->source == FROM_INPUTS)
+		cause = c->in->invalid;
+	else if (c->state->source == FROM_EXIT)
+		cause = c->in->exit;
+	return (struct status_cause){.reason = cause.reason ? cause.reason : c->state->reason,
+				     .message = cause.message ? cause.message : c->state->message};
 }
 
-static enum reason reason_or(enum reason reason, enum reason otherwise)
+static bool is_cleanup_failure(enum reconcile_state state)
 {
-	return reason ? reason : otherwise;
+	return state == STATE_DELETE_RETRY || state == STATE_DELETE_INVALID || state == STATE_DELETE_REFUSED;
 }
 
-/* A worker runs, with the newest spec, and has said something. */
-static bool report_counts(const struct status_input *in)
+static void put_cause(struct composer *c, enum condition_type type, enum condition_status status)
 {
-	return in->running && in->report;
-}
+	struct status_cause cause = cause_of(c);
+	_cleanup_free_ char *advice = NULL;
 
-static bool credentials_gone(const struct status_input *in)
-{
-	return in->situation == SITUATION_BAD_INPUTS && in->running && in->worker_generation == in->generation &&
-	       reason_or(in->reason, REASON_CREDENTIALS_NOT_FOUND) == REASON_CREDENTIALS_NOT_FOUND;
+	/* Only the user can decide to leave something behind, and has to be told how. */
+	if (is_cleanup_failure(c->in->state))
+		advice = xasprintf("the cleanup is not possible: %s; fix this, or annotate the resource with "
+				   "pgsync.io/force-delete=true to delete it and leave the slot and the publication "
+				   "behind",
+				   cause.message);
+	put_condition(c, type, status, cause.reason, advice ? advice : cause.message);
 }
-
-/* --- Ready: the first obstacle has the word */
 
 static void put_ready(struct composer *c)
 {
-	const struct status_input *in = c->in;
-	const json_t *reported = status_condition(in->report, "Ready");
+	const json_t *reported =
+		c->state->source == FROM_REPORT ? status_condition(c->in->report, CONDITION_READY) : NULL;
 
-	switch (in->situation) {
-	case SITUATION_BAD_INPUTS:
-		if (credentials_gone(in))
-			break;
-		put(c, "Ready", "False", reason_or(in->reason, REASON_INVALID_SPEC), or_else(in->message, ""));
-		return;
-	case SITUATION_SUSPENDED:
-		put(c, "Ready", "False", REASON_SUSPENDED, "spec.suspend is true");
-		return;
-	case SITUATION_FROZEN:
-		put(c, "Ready", "False", REASON_RECONCILE_DISABLED,
-		    "no worker is running, and the annotation pgsync.io/reconcile=disabled keeps one from being "
-		    "started");
-		return;
-	case SITUATION_DELETING:
-	case SITUATION_DELETE_RETRY:
-	case SITUATION_DELETE_BLOCKED:
-		put(c, "Ready", "False", reason_or(in->reason, REASON_DELETING),
-		    or_else(in->message, "the resource is being deleted"));
-		return;
-	case SITUATION_BACKOFF:
-	case SITUATION_REFUSED:
-		put(c, "Ready", "False", reason_or(in->reason, REASON_WORKER_EXITED), or_else(in->message, no_worker));
-		return;
-	case SITUATION_STOPPED:
-		put(c, "Ready", "Unknown", REASON_OPERATOR_STOPPED, "the operator has ended, and its workers with it");
-		return;
-	case SITUATION_LOADING:
-		put(c, "Ready", "Unknown", reason_or(in->reason, REASON_PENDING),
-		    or_else(in->message, "the Secrets and ConfigMaps that the spec names are being read"));
-		return;
-	case SITUATION_UNKNOWN:
-	case SITUATION_STARTING:
-	case SITUATION_RESTARTING:
-	case SITUATION_RUNNING:
-		break;
-	}
-	if (report_counts(in) && reported && in->situation != SITUATION_RESTARTING)
-		put_copy(c, "Ready", reported);
+	if (reported)
+		put_copy(c, CONDITION_READY, reported);
 	else
-		put(c, "Ready", "Unknown", REASON_STARTING, "the worker is starting");
+		put_cause(c, CONDITION_READY, c->state->ready);
 }
 
-/* --- the rest */
-
-static bool is_stalled(const struct status_input *in)
+static void put_starting(struct composer *c)
 {
-	return (in->situation == SITUATION_BAD_INPUTS && !credentials_gone(in)) || in->situation == SITUATION_REFUSED ||
-	       in->situation == SITUATION_DELETE_BLOCKED;
+	put_condition(c, CONDITION_RECONCILING, STATUS_TRUE, REASON_STARTING, "the worker is starting");
 }
 
-static bool is_idle(const struct status_input *in)
+static void put_reported_progress(struct composer *c)
 {
-	return in->situation == SITUATION_SUSPENDED || in->situation == SITUATION_FROZEN ||
-	       in->situation == SITUATION_STOPPED;
-}
+	const json_t *report = c->in->report, *ready = status_condition(report, CONDITION_READY);
 
-/* The index is being filled, or an attempt at it failed and the next one follows: Ready says which. */
-static void put_reconciling(struct composer *c)
-{
-	const json_t *ready = status_condition(c->in->report, "Ready");
-
-	if (strcmp(jsonx_string(ready, "status", ""), "False") == 0)
-		put_word(c, "Reconciling", "True", jsonx_string(ready, "reason", ""),
-			 jsonx_string(ready, "message", ""));
+	if (!report)
+		put_starting(c);
+	else if (status_condition_is(report, CONDITION_STALLED, STATUS_TRUE))
+		put_copy(c, CONDITION_STALLED, status_condition(report, CONDITION_STALLED));
+	else if (status_condition_is(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
+		return;
+	/* An attempt to fill the index failed, and the next one follows. */
+	else if (status_condition_is(report, CONDITION_READY, STATUS_FALSE))
+		put_word(c, CONDITION_RECONCILING, condition_status_name(STATUS_TRUE),
+			 jsonx_string(ready, "reason", ""), jsonx_string(ready, "message", ""));
 	else
-		put(c, "Reconciling", "True", REASON_BOOTSTRAPPING, "the index is being filled");
+		put_condition(c, CONDITION_RECONCILING, STATUS_TRUE, REASON_BOOTSTRAPPING,
+			      "rows are being copied to the index");
 }
 
 /* Stalled and Reconciling are there only when they are true: what kstatus and its users expect. */
-static void put_abnormal(struct composer *c)
+static void put_progress(struct composer *c)
 {
-	const struct status_input *in = c->in;
-	const json_t *stalled = status_condition(in->report, "Stalled");
+	switch (c->state->progress) {
+	case IDLE:
+		break;
+	case STARTING:
+		put_starting(c);
+		break;
+	case RECONCILING:
+		put_cause(c, CONDITION_RECONCILING, STATUS_TRUE);
+		break;
+	case STALLED:
+		put_cause(c, CONDITION_STALLED, STATUS_TRUE);
+		break;
+	case AS_REPORTED:
+		put_reported_progress(c);
+		break;
+	}
+}
 
-	if (is_stalled(in)) {
-		put(c, "Stalled", "True", reason_or(in->reason, REASON_WORKER_REFUSED),
-		    or_else(in->message, no_worker));
-		return;
-	}
-	if (is_idle(in))
-		return;
-	if (report_counts(in) && status_condition_is(in->report, "Stalled", "True")) {
-		put_copy(c, "Stalled", stalled);
-		return;
-	}
-	if (in->situation == SITUATION_DELETING || in->situation == SITUATION_DELETE_RETRY)
-		put(c, "Reconciling", "True", reason_or(in->reason, REASON_DELETING),
-		    or_else(in->message, "the resource is being deleted"));
-	else if (!report_counts(in))
-		put(c, "Reconciling", "True", REASON_STARTING, "the worker is being started");
-	else if (!status_condition_is(in->report, "BootstrapComplete", "True"))
-		put_reconciling(c);
+static const char *not_reported(const struct composer *c)
+{
+	return c->state->report == REPORT_LIVE ? "the worker has not reported yet" : no_worker;
 }
 
 static void put_degraded(struct composer *c)
 {
 	const struct status_input *in = c->in;
+	const json_t *reported =
+		c->state->report == REPORT_LIVE ? status_condition(in->report, CONDITION_DEGRADED) : NULL;
 
-	if (credentials_gone(in)) {
-		_cleanup_free_ char *message =
-			xasprintf("%s; the worker goes on with what it has", or_else(in->message, ""));
+	if (in->state == STATE_CREDENTIALS_GONE) {
+		_cleanup_free_ char *message = xasprintf("%s; the worker continues with the credentials that it has",
+							 in->invalid.message ? in->invalid.message : "");
 
-		put(c, "Degraded", "True", reason_or(in->reason, REASON_CREDENTIALS_NOT_FOUND), message);
-	} else if (report_counts(in) && status_condition(in->report, "Degraded")) {
-		put_copy(c, "Degraded", status_condition(in->report, "Degraded"));
+		put_condition(c, CONDITION_DEGRADED, STATUS_TRUE, REASON_CREDENTIALS_NOT_FOUND, message);
+	} else if (reported) {
+		put_copy(c, CONDITION_DEGRADED, reported);
 	} else {
-		put(c, "Degraded", "Unknown", REASON_NOT_RUNNING, no_worker);
+		put_condition(c, CONDITION_DEGRADED, STATUS_UNKNOWN, REASON_NOT_RUNNING, not_reported(c));
 	}
 }
 
-/* What is only known while a worker runs. A worker that gave up keeps the last word: it says why. */
-static void put_live(struct composer *c, const char *type, const char *without)
-{
-	const struct status_input *in = c->in;
-	const json_t *reported =
-		in->running || in->situation == SITUATION_REFUSED ? status_condition(in->report, type) : NULL;
+/* --- the other conditions */
 
-	if (reported && !is_idle(in))
+/* What is only known while a worker runs. A worker that gave up keeps the last word: it says why. */
+static void put_live(struct composer *c, enum condition_type type, enum condition_status without)
+{
+	const json_t *reported = c->state->report == REPORT_LASTING ? NULL : status_condition(c->in->report, type);
+
+	if (reported)
 		put_copy(c, type, reported);
 	else
-		put(c, type, without, in->situation == SITUATION_SUSPENDED ? REASON_SUSPENDED : REASON_NOT_RUNNING,
-		    in->running ? "the worker has said nothing yet" : no_worker);
+		put_condition(c, type, without,
+			      c->state->reason == REASON_SUSPENDED ? REASON_SUSPENDED : REASON_NOT_RUNNING,
+			      not_reported(c));
 }
 
 /* What stays true when the worker ends. */
-static void put_lasting(struct composer *c, const char *type)
+static void put_lasting(struct composer *c, enum condition_type type)
 {
 	const json_t *reported = status_condition(c->in->report, type);
 	const json_t *previous = status_condition(c->in->previous, type);
 
-	if (!reported || (previous && status_condition_is(c->in->report, type, "Unknown") &&
-			  !status_condition_is(c->in->previous, type, "Unknown")))
+	if (!reported || (previous && status_condition_is(c->in->report, type, STATUS_UNKNOWN) &&
+			  !status_condition_is(c->in->previous, type, STATUS_UNKNOWN)))
 		reported = previous;
 	if (reported)
 		put_copy(c, type, reported);
 	else
-		put(c, type, "Unknown", REASON_NOT_RUNNING, "no worker has said so yet");
+		put_condition(c, type, STATUS_UNKNOWN, REASON_NOT_RUNNING, "no worker has reported it yet");
 }
 
 static void put_schema_accepted(struct composer *c)
 {
 	const struct status_input *in = c->in;
-	enum reason reason = in->problem_reason;
+	enum reason reason = in->invalid.reason;
 	bool schema =
 		reason == REASON_INVALID_SPEC || reason == REASON_INVALID_SCHEMA || reason == REASON_NOT_SUPPORTED;
 
-	if (schema && !(in->checks && in->report))
-		put(c, "SchemaAccepted", "False", reason, or_else(in->problem, ""));
+	if (schema && !(in->checked && in->report))
+		put_condition(c, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, reason,
+			      in->invalid.message ? in->invalid.message : "");
 	else if (!in->report && jsonx_integer(in->previous, "observedGeneration", 0) != in->generation)
-		put(c, "SchemaAccepted", "Unknown", REASON_NOT_CHECKED, "no worker has checked it yet");
+		put_condition(c, CONDITION_SCHEMA_ACCEPTED, STATUS_UNKNOWN, REASON_NOT_CHECKED,
+			      "no worker has checked it yet");
 	else
-		put_lasting(c, "SchemaAccepted");
+		put_lasting(c, CONDITION_SCHEMA_ACCEPTED);
 }
 
 static void put_suspended(struct composer *c)
 {
-	const struct status_input *in = c->in;
-
-	if (!in->suspend)
-		put(c, "Suspended", "False", REASON_NOT_SUSPENDED, "spec.suspend is false");
-	else if (in->situation == SITUATION_SUSPENDED && in->ended)
-		put(c, "Suspended", "True", REASON_SUSPENDED,
-		    "the data flow is stopped; the slot stays, and keeps WAL from now on");
+	if (!c->in->suspend)
+		put_condition(c, CONDITION_SUSPENDED, STATUS_FALSE, REASON_NOT_SUSPENDED, "spec.suspend is false");
+	else if (c->in->state == STATE_SUSPENDED)
+		put_condition(c, CONDITION_SUSPENDED, STATUS_TRUE, REASON_SUSPENDED,
+			      "no worker is running; the replication slot remains, and retains WAL");
 	else
-		put(c, "Suspended", "False", REASON_STOPPING, "spec.suspend is true and the worker is still running");
+		put_condition(c, CONDITION_SUSPENDED, STATUS_FALSE, REASON_STOPPING,
+			      "spec.suspend is true and the worker is still running");
 }
 
 /* --- the other fields */
 
-static const char *phase(const struct status_input *in)
-{
-	switch (in->situation) {
-	case SITUATION_SUSPENDED:
-		return "Suspended";
-	case SITUATION_DELETING:
-	case SITUATION_DELETE_RETRY:
-	case SITUATION_DELETE_BLOCKED:
-		return "Deleting";
-	case SITUATION_REFUSED:
-		return "Failed";
-	case SITUATION_BAD_INPUTS:
-		return credentials_gone(in) ? jsonx_string(in->report, "phase", "Pending") : "Failed";
-	case SITUATION_BACKOFF:
-		return in->reason == REASON_WORKER_CRASH_LOOPING ? "Failed" : "Pending";
-	case SITUATION_UNKNOWN:
-	case SITUATION_LOADING:
-	case SITUATION_STARTING:
-	case SITUATION_RESTARTING:
-	case SITUATION_RUNNING:
-	case SITUATION_FROZEN:
-	case SITUATION_STOPPED:
-		break;
-	}
-	return report_counts(in) ? jsonx_string(in->report, "phase", "Pending") : "Pending";
-}
-
-static void keep(json_t *status, const struct status_input *in, const char *key)
+static void keep_field(json_t *status, const struct status_input *in, const char *key)
 {
 	json_t *value = json_object_get(in->report, key);
 
@@ -315,13 +340,13 @@ static void keep(json_t *status, const struct status_input *in, const char *key)
 		(void)json_object_set(status, key, value);
 }
 
-/* A lag that nobody measures any more would be a lie. */
-static void keep_stream(json_t *status, const struct status_input *in)
+/* A lag that is not being measured would be wrong. */
+static void keep_stream(json_t *status, const struct status_input *in, bool live)
 {
 	json_t *stream;
 
-	keep(status, in, "stream");
-	if (in->running || !json_object_get(status, "stream"))
+	keep_field(status, in, "stream");
+	if (live || !json_object_get(status, "stream"))
 		return;
 	stream = json_copy(json_object_get(status, "stream"));
 	(void)json_object_del(stream, "lag");
@@ -334,113 +359,30 @@ static void keep_stream(json_t *status, const struct status_input *in)
 
 json_t *status_compose(const struct status_input *in)
 {
-	struct composer c = {.in = in, .conditions = json_array()};
+	struct composer c = {.in = in, .state = &states[in->state], .conditions = json_array()};
 	json_t *worker = in->worker ? (json_t *)in->worker : json_object_get(in->previous, "worker");
+	const char *reported = jsonx_string(in->report, "phase", phase_name(PHASE_PENDING));
+	const char *phase = c.state->phase == PHASE_N ? reported : phase_name(c.state->phase);
 	json_t *status = json_object();
 
 	put_ready(&c);
-	put_abnormal(&c);
+	put_progress(&c);
 	put_degraded(&c);
-	put_live(&c, "SourceReachable", "Unknown");
-	put_live(&c, "SinkReachable", "Unknown");
+	put_live(&c, CONDITION_SOURCE_REACHABLE, STATUS_UNKNOWN);
+	put_live(&c, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN);
 	put_schema_accepted(&c);
-	put_lasting(&c, "BootstrapComplete");
-	put_live(&c, "Streaming", in->situation == SITUATION_LOADING || !in->previous ? "Unknown" : "False");
-	put_live(&c, "SlotHealthy", "Unknown");
+	put_lasting(&c, CONDITION_BOOTSTRAP_COMPLETE);
+	put_live(&c, CONDITION_STREAMING, in->state == STATE_LOADING || !in->previous ? STATUS_UNKNOWN : STATUS_FALSE);
+	put_live(&c, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN);
 	put_suspended(&c);
 
-	(void)json_object_set_new(status, "phase", json_string(phase(in)));
+	(void)json_object_set_new(status, "phase", json_string(phase));
 	(void)json_object_set_new(status, "conditions", c.conditions);
 	if (worker)
 		(void)json_object_set(status, "worker", worker);
-	keep(status, in, "bootstrap");
-	keep_stream(status, in);
-	keep(status, in, "indices");
+	keep_field(status, in, "bootstrap");
+	keep_stream(status, in, c.state->report == REPORT_LIVE);
+	keep_field(status, in, "indices");
 	(void)json_object_set_new(status, "observedGeneration", json_integer((json_int_t)in->generation));
 	return status;
-}
-
-/* --- comparing */
-
-static bool same_at(const json_t *a, const json_t *b, const char *path)
-{
-	const json_t *x = jsonx_get(a, path), *y = jsonx_get(b, path);
-
-	return x == y || (x && y && json_equal(x, y));
-}
-
-static bool conditions_turned(const json_t *old, const json_t *new)
-{
-	const json_t *before = json_object_get(old, "conditions"), *after = json_object_get(new, "conditions");
-	size_t i;
-	json_t *condition;
-
-	if (json_array_size(before) != json_array_size(after))
-		return true;
-	json_array_foreach (after, i, condition) {
-		const json_t *was = status_condition(old, jsonx_string(condition, "type", ""));
-
-		if (!was || !same_at(was, condition, "status") || !same_at(was, condition, "reason") ||
-		    !same_at(was, condition, "observedGeneration"))
-			return true;
-	}
-	return false;
-}
-
-static bool indices_turned(const json_t *old, const json_t *new)
-{
-	const json_t *before = json_object_get(old, "indices"), *after = json_object_get(new, "indices");
-
-	if (json_array_size(before) != json_array_size(after))
-		return true;
-	for (size_t i = 0; i < json_array_size(after); i++) {
-		const json_t *a = json_array_get(before, i), *b = json_array_get(after, i);
-
-		if (!same_at(a, b, "name") || !same_at(a, b, "physicalName") || !same_at(a, b, "health"))
-			return true;
-	}
-	return false;
-}
-
-/* Equal but for the fields that move all the time. */
-static bool same_but_counters(const json_t *old, const json_t *new)
-{
-	static const char *const counters[] = {"confirmedFlushLSN", "lagBytes", "retainedWALBytes", "retainedWAL"};
-	_cleanup_json_ json_t *a = json_deep_copy(old);
-	_cleanup_json_ json_t *b = json_deep_copy(new);
-
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
-		(void)json_object_del(json_object_get(a, "stream"), counters[i]);
-		(void)json_object_del(json_object_get(b, "stream"), counters[i]);
-	}
-	return json_equal(a, b);
-}
-
-enum status_change status_compare(const json_t *old, const json_t *new)
-{
-	static const char *const names[] = {"observedGeneration",
-					    "phase",
-					    "worker",
-					    "stream.slotName",
-					    "stream.publicationName",
-					    "stream.slotState",
-					    "bootstrap.completionTime"};
-
-	if (!old)
-		return STATUS_TURN;
-	if (json_equal(old, new))
-		return STATUS_SAME;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!same_at(old, new, names[i]))
-			return STATUS_TURN;
-	if (conditions_turned(old, new) || indices_turned(old, new))
-		return STATUS_TURN;
-	return same_but_counters(old, new) ? STATUS_COUNTERS : STATUS_NUMBERS;
-}
-
-int64_t status_due_ms(enum status_change change, int64_t last_write_ms)
-{
-	if (change == STATUS_TURN || last_write_ms == 0)
-		return 0;
-	return last_write_ms + (change == STATUS_NUMBERS ? NUMBERS_MS : COUNTERS_MS);
 }

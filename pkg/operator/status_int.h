@@ -1,7 +1,8 @@
-/* The status of a resource, composed from what the worker reports and what the operator knows: pure.
+/* The status of a resource, composed from what its worker reports and what the operator knows: pure.
  *
- * What a worker says of source, sink and stream is only true while it runs. So without one, these conditions become
- * Unknown and the lag is left out, while facts that outlive it (the bootstrap, the slot's name, the indices) stay.
+ * The table at the top of status.c says what each reconcile state means for the status. What a worker reports of
+ * source, sink and stream is only true while it runs: without a worker these conditions become Unknown and the lag is
+ * left out, while what outlives it (the bootstrap, the slot's name, the indices) stays.
  */
 #ifndef PGSYNC_OPERATOR_STATUS_INT_H
 #define PGSYNC_OPERATOR_STATUS_INT_H
@@ -12,22 +13,24 @@
 #include <jansson.h>
 
 #include "base/reason.h"
+#include "conditions/conditions.h"
 #include "operator/reconcile_int.h"
 
+/* Why something is wrong; zero: it is not. */
+struct status_cause {
+	enum reason reason;
+	const char *message;
+};
+
 struct status_input {
-	const json_t *previous; /* the status as it was written last, or NULL: for times, and for facts that outlive a
-				   worker */
-	int64_t generation;     /* of the resource */
-	enum situation situation;
-	enum reason reason;  /* of the situation, where it has its own (BAD_INPUTS, BACKOFF, DELETE_…), or NONE */
-	const char *message; /* the same, or NULL */
-	enum reason problem_reason; /* what is wrong with the inputs, or NONE */
-	const char *problem;        /* the same, or NULL */
-	bool checks;                /* the report is about these inputs: of a worker that looks for more */
-	const json_t *report;       /* the newest of the worker that runs, or of one that gave up; or NULL */
-	bool running;               /* a worker with task run or check is alive, and may go on */
-	bool ended;                 /* no worker process is left */
-	int64_t worker_generation;  /* the generation that it was started for */
+	const json_t
+		*previous;  /* the status that was written last, or NULL: for times, and for what outlives a worker */
+	int64_t generation; /* of the resource, as far as it is observed */
+	enum reconcile_state state;
+	struct status_cause invalid; /* what is wrong with the inputs */
+	struct status_cause exit;    /* how the last worker ended, or why its cleanup failed */
+	const json_t *report;        /* the newest of the worker, or of the last one if that was refused; or NULL */
+	bool checked;                /* the report is that of a check of these inputs, which found everything */
 	bool suspend;
 	const json_t *worker; /* status.worker, or NULL: as before */
 	int64_t wall_us;
@@ -40,7 +43,7 @@ enum status_change {
 	STATUS_SAME,
 	STATUS_COUNTERS, /* positions and sizes, which move all the time under load */
 	STATUS_NUMBERS,  /* lag, progress, counts, wording */
-	STATUS_TURN,     /* a condition, the phase, a name: what somebody may be waiting for */
+	STATUS_TURN,     /* a condition, the phase, a name: what a client may be waiting for */
 };
 /* old may be NULL. */
 enum status_change status_compare(const json_t *old, const json_t *new);
@@ -49,7 +52,7 @@ enum status_change status_compare(const json_t *old, const json_t *new);
 int64_t status_due_ms(enum status_change change, int64_t last_write_ms);
 
 /* The condition of that type in a status or report, or NULL. Borrowed. */
-const json_t *status_condition(const json_t *status, const char *type);
-bool status_condition_is(const json_t *status, const char *type, const char *expected);
+const json_t *status_condition(const json_t *status, enum condition_type type);
+bool status_condition_is(const json_t *status, enum condition_type type, enum condition_status expected);
 
 #endif

@@ -1,4 +1,4 @@
-/* Statuses: composed from situations and reports, and compared. */
+/* Statuses: composed from states and reports. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,29 +46,25 @@ static json_t *streaming_report(void)
 
 static struct status_input running(const json_t *report)
 {
-	return (struct status_input){.generation = 3,
-				     .situation = SITUATION_RUNNING,
-				     .report = report,
-				     .running = true,
-				     .worker_generation = 3,
-				     .wall_us = FIRST_US};
+	return (struct status_input){.generation = 3, .state = STATE_RUNNING, .report = report, .wall_us = FIRST_US};
 }
 
-static void assert_condition(const json_t *status, const char *type, const char *expected, const char *reason)
+static void assert_condition(const json_t *status, enum condition_type type, enum condition_status expected,
+			     const char *reason)
 {
 	const json_t *c = status_condition(status, type);
 
 	if (!c)
-		fail_msg("no condition %s", type);
-	if (strcmp(jsonx_string(c, "status", ""), expected) != 0 || strcmp(jsonx_string(c, "reason", ""), reason) != 0)
-		fail_msg("%s is %s %s, expected %s %s", type, jsonx_string(c, "status", ""),
-			 jsonx_string(c, "reason", ""), expected, reason);
+		fail_msg("no condition %s", condition_type_name(type));
+	if (!status_condition_is(status, type, expected) || strcmp(jsonx_string(c, "reason", ""), reason) != 0)
+		fail_msg("%s is %s %s, expected %s %s", condition_type_name(type), jsonx_string(c, "status", ""),
+			 jsonx_string(c, "reason", ""), condition_status_name(expected), reason);
 }
 
-static void assert_absent(const json_t *status, const char *type)
+static void assert_absent(const json_t *status, enum condition_type type)
 {
 	if (status_condition(status, type))
-		fail_msg("condition %s is there", type);
+		fail_msg("condition %s is there", condition_type_name(type));
 }
 
 static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_goes_on(void **state)
@@ -79,43 +75,40 @@ static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in = (struct status_input){.previous = before,
-				   .generation = 3,
-				   .situation = SITUATION_FROZEN,
-				   .ended = true,
-				   .worker_generation = 3,
-				   .wall_us = LATER_US};
+	in = (struct status_input){.previous = before, .generation = 3, .state = STATE_FROZEN, .wall_us = LATER_US};
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "False", "ReconcileDisabled");
-	assert_condition(status, "Streaming", "False", "NotRunning");
-	assert_condition(status, "BootstrapComplete", "True", "Complete");
-	assert_condition(status, "Suspended", "False", "NotSuspended");
-	assert_absent(status, "Reconciling");
-	assert_absent(status, "Stalled");
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "ReconcileDisabled");
+	assert_condition(status, CONDITION_STREAMING, STATUS_FALSE, "NotRunning");
+	assert_condition(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete");
+	assert_condition(status, CONDITION_SUSPENDED, STATUS_FALSE, "NotSuspended");
+	assert_absent(status, CONDITION_RECONCILING);
+	assert_absent(status, CONDITION_STALLED);
 	assert_string_equal(jsonx_string(status, "phase", ""), "Pending");
 	assert_null(jsonx_get(status, "stream.lag"));
 }
 
 static void test_compose_when_first_seen_then_all_conditions_are_there_and_unknown(void **state)
 {
-	static const char *const types[] = {"Ready",          "Degraded",          "SourceReachable", "SinkReachable",
-					    "SchemaAccepted", "BootstrapComplete", "Streaming",       "SlotHealthy"};
-	struct status_input in = {.generation = 1, .situation = SITUATION_LOADING, .ended = true, .wall_us = FIRST_US};
+	static const enum condition_type types[] = {
+		CONDITION_READY,          CONDITION_DEGRADED,        CONDITION_SOURCE_REACHABLE,
+		CONDITION_SINK_REACHABLE, CONDITION_SCHEMA_ACCEPTED, CONDITION_BOOTSTRAP_COMPLETE,
+		CONDITION_STREAMING,      CONDITION_SLOT_HEALTHY};
+	struct status_input in = {.generation = 1, .state = STATE_LOADING, .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = status_compose(&in);
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (!status_condition_is(status, types[i], "Unknown"))
-			fail_msg("%s is not Unknown", types[i]);
+		if (!status_condition_is(status, types[i], STATUS_UNKNOWN))
+			fail_msg("%s is not Unknown", condition_type_name(types[i]));
 	}
-	assert_condition(status, "Suspended", "False", "NotSuspended");
-	assert_condition(status, "Reconciling", "True", "Starting");
-	assert_absent(status, "Stalled");
+	assert_condition(status, CONDITION_SUSPENDED, STATUS_FALSE, "NotSuspended");
+	assert_condition(status, CONDITION_RECONCILING, STATUS_TRUE, "Starting");
+	assert_absent(status, CONDITION_STALLED);
 	assert_string_equal(jsonx_string(status, "phase", ""), "Pending");
 	assert_int_equal(jsonx_integer(status, "observedGeneration", 0), 1);
-	assert_string_equal(jsonx_string(status_condition(status, "Ready"), "lastTransitionTime", ""),
+	assert_string_equal(jsonx_string(status_condition(status, CONDITION_READY), "lastTransitionTime", ""),
 			    "2026-01-02T03:04:05Z");
-	assert_int_equal(jsonx_integer(status_condition(status, "Ready"), "observedGeneration", 0), 1);
+	assert_int_equal(jsonx_integer(status_condition(status, CONDITION_READY), "observedGeneration", 0), 1);
 }
 
 static void test_compose_when_streaming_then_the_report_is_the_status(void **state)
@@ -125,10 +118,10 @@ static void test_compose_when_streaming_then_the_report_is_the_status(void **sta
 	_cleanup_json_ json_t *status = status_compose(&in);
 
 	UNUSED(state);
-	assert_condition(status, "Ready", "True", "Streaming");
-	assert_condition(status, "SlotHealthy", "True", "Reserved");
-	assert_absent(status, "Reconciling");
-	assert_absent(status, "Stalled");
+	assert_condition(status, CONDITION_READY, STATUS_TRUE, "Streaming");
+	assert_condition(status, CONDITION_SLOT_HEALTHY, STATUS_TRUE, "Reserved");
+	assert_absent(status, CONDITION_RECONCILING);
+	assert_absent(status, CONDITION_STALLED);
 	assert_string_equal(jsonx_string(status, "phase", ""), "Streaming");
 	assert_true(json_equal(json_object_get(status, "stream"), json_object_get(report, "stream")));
 	assert_true(json_equal(json_object_get(status, "indices"), json_object_get(report, "indices")));
@@ -141,10 +134,10 @@ static void test_compose_when_bootstrapping_then_reconciling(void **state)
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	(void)json_object_set_new((json_t *)status_condition(report, "BootstrapComplete"), "status",
+	(void)json_object_set_new((json_t *)status_condition(report, CONDITION_BOOTSTRAP_COMPLETE), "status",
 				  json_string("False"));
 	status = status_compose(&in);
-	assert_condition(status, "Reconciling", "True", "Bootstrapping");
+	assert_condition(status, CONDITION_RECONCILING, STATUS_TRUE, "Bootstrapping");
 }
 
 static void test_compose_when_an_attempt_fails_then_reconciling_says_what_ready_says(void **state)
@@ -163,13 +156,14 @@ static void test_compose_when_an_attempt_fails_then_reconciling_says_what_ready_
 	_cleanup_json_ json_t *after = NULL;
 
 	UNUSED(state);
-	assert_condition(first, "Reconciling", "True", "SourceUnreachable");
-	assert_string_equal(jsonx_string(status_condition(first, "Reconciling"), "message", ""), "connection refused");
-	assert_condition(first, "BootstrapComplete", "Unknown", "NotChecked");
+	assert_condition(first, CONDITION_RECONCILING, STATUS_TRUE, "SourceUnreachable");
+	assert_string_equal(jsonx_string(status_condition(first, CONDITION_RECONCILING), "message", ""),
+			    "connection refused");
+	assert_condition(first, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, "NotChecked");
 	/* What was true once is still true while nobody can look. */
 	in.previous = previous;
 	after = status_compose(&in);
-	assert_condition(after, "BootstrapComplete", "True", "Complete");
+	assert_condition(after, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete");
 }
 
 static void test_compose_when_the_worker_stalls_then_stalled_and_not_reconciling(void **state)
@@ -183,8 +177,8 @@ static void test_compose_when_the_worker_stalls_then_stalled_and_not_reconciling
 				    parse("{\"type\": \"Stalled\", \"status\": \"True\", \"reason\": \"SlotLost\","
 					  " \"message\": \"the slot is gone\"}"));
 	status = status_compose(&in);
-	assert_condition(status, "Stalled", "True", "SlotLost");
-	assert_absent(status, "Reconciling");
+	assert_condition(status, CONDITION_STALLED, STATUS_TRUE, "SlotLost");
+	assert_absent(status, CONDITION_RECONCILING);
 }
 
 static void test_compose_when_only_words_change_then_the_time_stays(void **state)
@@ -193,17 +187,18 @@ static void test_compose_when_only_words_change_then_the_time_stays(void **state
 	struct status_input in = running(report);
 	_cleanup_json_ json_t *before = status_compose(&in);
 	_cleanup_json_ json_t *after = NULL;
-	json_t *ready = (json_t *)status_condition(report, "Ready");
+	json_t *ready = (json_t *)status_condition(report, CONDITION_READY);
 
 	UNUSED(state);
 	(void)json_object_set_new(ready, "reason", json_string("CaughtUp"));
-	(void)json_object_set_new((json_t *)status_condition(report, "SinkReachable"), "status", json_string("False"));
+	(void)json_object_set_new((json_t *)status_condition(report, CONDITION_SINK_REACHABLE), "status",
+				  json_string("False"));
 	in.previous = before;
 	in.wall_us = LATER_US;
 	after = status_compose(&in);
-	assert_string_equal(jsonx_string(status_condition(after, "Ready"), "lastTransitionTime", ""),
+	assert_string_equal(jsonx_string(status_condition(after, CONDITION_READY), "lastTransitionTime", ""),
 			    "2026-01-02T03:04:05Z");
-	assert_string_equal(jsonx_string(status_condition(after, "SinkReachable"), "lastTransitionTime", ""),
+	assert_string_equal(jsonx_string(status_condition(after, CONDITION_SINK_REACHABLE), "lastTransitionTime", ""),
 			    "2026-01-02T03:05:05Z");
 }
 
@@ -215,20 +210,16 @@ static void test_compose_when_suspended_then_lag_goes_and_facts_stay(void **stat
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in = (struct status_input){.previous = before,
-				   .generation = 4,
-				   .situation = SITUATION_SUSPENDED,
-				   .ended = true,
-				   .suspend = true,
-				   .wall_us = LATER_US};
+	in = (struct status_input){
+		.previous = before, .generation = 4, .state = STATE_SUSPENDED, .suspend = true, .wall_us = LATER_US};
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "False", "Suspended");
-	assert_condition(status, "Suspended", "True", "Suspended");
-	assert_condition(status, "Streaming", "False", "Suspended");
-	assert_condition(status, "SourceReachable", "Unknown", "Suspended");
-	assert_condition(status, "BootstrapComplete", "True", "Complete");
-	assert_absent(status, "Reconciling");
-	assert_absent(status, "Stalled");
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "Suspended");
+	assert_condition(status, CONDITION_SUSPENDED, STATUS_TRUE, "Suspended");
+	assert_condition(status, CONDITION_STREAMING, STATUS_FALSE, "Suspended");
+	assert_condition(status, CONDITION_SOURCE_REACHABLE, STATUS_UNKNOWN, "Suspended");
+	assert_condition(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete");
+	assert_absent(status, CONDITION_RECONCILING);
+	assert_absent(status, CONDITION_STALLED);
 	assert_null(jsonx_get(status, "stream.lag"));
 	assert_null(jsonx_get(status, "stream.lagSeconds"));
 	assert_null(jsonx_get(status, "stream.lagBytes"));
@@ -242,32 +233,27 @@ static void test_compose_when_suspended_then_lag_goes_and_facts_stay(void **stat
 
 static void test_compose_when_suspended_and_the_worker_still_ends_then_not_yet_suspended(void **state)
 {
-	struct status_input in = {
-		.generation = 1, .situation = SITUATION_SUSPENDED, .suspend = true, .wall_us = FIRST_US};
+	struct status_input in = {.generation = 1, .state = STATE_SUSPENDING, .suspend = true, .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = status_compose(&in);
 
 	UNUSED(state);
-	assert_condition(status, "Suspended", "False", "Stopping");
+	assert_condition(status, CONDITION_SUSPENDED, STATUS_FALSE, "Stopping");
 }
 
 static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(void **state)
 {
 	struct status_input in = {.generation = 2,
-				  .situation = SITUATION_BAD_INPUTS,
-				  .reason = REASON_INVALID_SCHEMA,
-				  .message = "spec.schema[0].nodes: unknown key",
-				  .problem_reason = REASON_INVALID_SCHEMA,
-				  .problem = "spec.schema[0].nodes: unknown key",
-				  .ended = true,
+				  .state = STATE_INVALID,
+				  .invalid = {REASON_INVALID_SCHEMA, "spec.schema[0].nodes: unknown key"},
 				  .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = status_compose(&in);
 
 	UNUSED(state);
-	assert_condition(status, "Ready", "False", "InvalidSchema");
-	assert_condition(status, "Stalled", "True", "InvalidSchema");
-	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
-	assert_absent(status, "Reconciling");
-	assert_string_equal(jsonx_string(status_condition(status, "Stalled"), "message", ""),
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "InvalidSchema");
+	assert_condition(status, CONDITION_STALLED, STATUS_TRUE, "InvalidSchema");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "InvalidSchema");
+	assert_absent(status, CONDITION_RECONCILING);
+	assert_string_equal(jsonx_string(status_condition(status, CONDITION_STALLED), "message", ""),
 			    "spec.schema[0].nodes: unknown key");
 	assert_string_equal(jsonx_string(status, "phase", ""), "Failed");
 }
@@ -275,17 +261,15 @@ static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(vo
 static void test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted(void **state)
 {
 	struct status_input in = {.generation = 2,
-				  .situation = SITUATION_SUSPENDED,
-				  .problem_reason = REASON_INVALID_SCHEMA,
-				  .problem = "spec.schema[0].nodes: unknown key",
+				  .state = STATE_SUSPENDED,
+				  .invalid = {REASON_INVALID_SCHEMA, "spec.schema[0].nodes: unknown key"},
 				  .suspend = true,
-				  .ended = true,
 				  .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = status_compose(&in);
 
 	UNUSED(state);
-	assert_condition(status, "Ready", "False", "Suspended");
-	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "Suspended");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "InvalidSchema");
 }
 
 static void test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_found(void **state)
@@ -295,14 +279,13 @@ static void test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_fou
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in.problem_reason = REASON_INVALID_SCHEMA;
-	in.problem = "spec.schema[0].nodes: unknown key";
+	in.invalid = (struct status_cause){REASON_INVALID_SCHEMA, "spec.schema[0].nodes: unknown key"};
 	status = status_compose(&in);
-	assert_condition(status, "SchemaAccepted", "False", "InvalidSchema");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "InvalidSchema");
 	jsonx_decref(TAKE_PTR(status));
-	in.checks = true;
+	in.checked = true;
 	status = status_compose(&in);
-	assert_condition(status, "SchemaAccepted", "True", "Accepted"); /* as this report has it */
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted"); /* as this report has it */
 }
 
 static void test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_but_alive(void **state)
@@ -313,13 +296,12 @@ static void test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_b
 
 	UNUSED(state);
 	in.generation = 4; /* the worker runs 3 */
-	in.situation = SITUATION_BAD_INPUTS;
-	in.reason = REASON_INVALID_SPEC;
-	in.message = "spec.sink: wrong";
+	in.state = STATE_INVALID_RUNNING;
+	in.invalid = (struct status_cause){REASON_INVALID_SPEC, "spec.sink: wrong"};
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "False", "InvalidSpec");
-	assert_condition(status, "Stalled", "True", "InvalidSpec");
-	assert_condition(status, "Streaming", "True", "Attached");
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "InvalidSpec");
+	assert_condition(status, CONDITION_STALLED, STATUS_TRUE, "InvalidSpec");
+	assert_condition(status, CONDITION_STREAMING, STATUS_TRUE, "Attached");
 	assert_string_equal(jsonx_string(status, "stream.lag", ""), "0s");
 }
 
@@ -330,16 +312,15 @@ static void test_compose_when_a_secret_goes_under_a_running_worker_then_ready_an
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in.situation = SITUATION_BAD_INPUTS;
-	in.reason = REASON_CREDENTIALS_NOT_FOUND;
-	in.message = "Secret \"x\" not found";
+	in.state = STATE_CREDENTIALS_GONE;
+	in.invalid = (struct status_cause){REASON_CREDENTIALS_NOT_FOUND, "Secret \"x\" not found"};
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "True", "Streaming");
-	assert_condition(status, "Degraded", "True", "CredentialsNotFound");
-	assert_condition(status, "SchemaAccepted", "True", "Accepted");
-	assert_absent(status, "Stalled");
+	assert_condition(status, CONDITION_READY, STATUS_TRUE, "Streaming");
+	assert_condition(status, CONDITION_DEGRADED, STATUS_TRUE, "CredentialsNotFound");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted");
+	assert_absent(status, CONDITION_STALLED);
 	assert_string_equal(jsonx_string(status, "phase", ""), "Streaming");
-	assert_non_null(strstr(jsonx_string(status_condition(status, "Degraded"), "message", ""), "\"x\""));
+	assert_non_null(strstr(jsonx_string(status_condition(status, CONDITION_DEGRADED), "message", ""), "\"x\""));
 }
 
 static void test_compose_when_a_worker_starts_again_then_what_outlives_it_is_kept(void **state)
@@ -360,9 +341,9 @@ static void test_compose_when_a_worker_starts_again_then_what_outlives_it_is_kep
 	in.previous = before;
 	in.report = fresh;
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "Unknown", "Starting");
-	assert_condition(status, "BootstrapComplete", "True", "Complete");
-	assert_condition(status, "SchemaAccepted", "True", "Accepted");
+	assert_condition(status, CONDITION_READY, STATUS_UNKNOWN, "Starting");
+	assert_condition(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, "Accepted");
 	assert_non_null(json_object_get(status, "indices"));
 }
 
@@ -375,24 +356,20 @@ static void test_compose_when_a_new_generation_is_not_checked_yet_then_acceptanc
 
 	UNUSED(state);
 	in.previous = before;
-	in.generation = in.worker_generation = 4;
-	in.situation = SITUATION_STARTING;
+	in.generation = 4;
+	in.state = STATE_STARTING;
 	in.report = NULL;
 	status = status_compose(&in);
-	assert_condition(status, "SchemaAccepted", "Unknown", "NotChecked");
-	assert_condition(status, "Ready", "Unknown", "Starting");
-	assert_condition(status, "Streaming", "False", "NotRunning");
+	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_UNKNOWN, "NotChecked");
+	assert_condition(status, CONDITION_READY, STATUS_UNKNOWN, "Starting");
+	assert_condition(status, CONDITION_STREAMING, STATUS_FALSE, "NotRunning");
 }
 
-static void test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_mended(void **state)
+static void test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_repaired(void **state)
 {
 	_cleanup_free_ char *message = xmalloc(40001);
-	struct status_input in = {.generation = 1,
-				  .situation = SITUATION_BACKOFF,
-				  .reason = REASON_WORKER_EXITED,
-				  .message = message,
-				  .ended = true,
-				  .wall_us = FIRST_US};
+	struct status_input in = {
+		.generation = 1, .state = STATE_BACKOFF, .exit = {REASON_WORKER_EXITED, message}, .wall_us = FIRST_US};
 	_cleanup_json_ json_t *status = NULL;
 	const char *shown;
 
@@ -401,7 +378,7 @@ static void test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_mende
 	message[40000] = '\0';
 	message[1] = '\xff';
 	status = status_compose(&in);
-	shown = jsonx_string(status_condition(status, "Ready"), "message", "");
+	shown = jsonx_string(status_condition(status, CONDITION_READY), "message", "");
 	assert_int_equal(strncmp(shown, "x?xx", 4), 0);
 	assert_true(strlen(shown) <= 32768); /* the API's limit */
 }
@@ -414,83 +391,159 @@ static void test_compose_when_the_operator_ends_then_nothing_claims_to_flow(void
 	_cleanup_json_ json_t *status = NULL;
 
 	UNUSED(state);
-	in = (struct status_input){.previous = before,
-				   .generation = 3,
-				   .situation = SITUATION_STOPPED,
-				   .ended = true,
-				   .wall_us = LATER_US};
+	in = (struct status_input){.previous = before, .generation = 3, .state = STATE_STOPPED, .wall_us = LATER_US};
 	status = status_compose(&in);
-	assert_condition(status, "Ready", "Unknown", "OperatorStopped");
-	assert_condition(status, "Streaming", "False", "NotRunning");
-	assert_absent(status, "Reconciling");
+	assert_condition(status, CONDITION_READY, STATUS_UNKNOWN, "OperatorStopped");
+	assert_condition(status, CONDITION_STREAMING, STATUS_FALSE, "NotRunning");
+	assert_absent(status, CONDITION_RECONCILING);
 }
 
-/* --- comparing */
+/* --- every state */
 
-static enum status_change change_of(const char *path, json_t *value_take)
+struct expected {
+	const char *name;
+	enum reconcile_state state;
+	enum condition_status ready;
+	enum reason ready_reason;
+	enum condition_type abnormal; /* RECONCILING or STALLED; N: neither */
+	enum reason abnormal_reason;
+	enum condition_status streaming, degraded;
+	enum phase phase;
+	bool lag;
+};
+
+static void assert_state(const json_t *status, const struct expected *e)
 {
-	_cleanup_json_ json_t *old = streaming_report();
-	_cleanup_json_ json_t *new = streaming_report();
-	const char *dot = strrchr(path, '.');
-	_cleanup_free_ char *parent = xstrndup(path, dot ? (size_t)(dot - path) : 0);
+	static const enum condition_type abnormal[] = {CONDITION_RECONCILING, CONDITION_STALLED};
+	enum condition_status source = e->streaming == STATUS_TRUE ? STATUS_TRUE : STATUS_UNKNOWN;
 
-	(void)json_object_set_new(dot ? jsonx_get(new, parent) : new, dot ? dot + 1 : path, value_take);
-	return status_compare(old, new);
+	print_message("%s\n", e->name);
+	assert_condition(status, CONDITION_READY, e->ready, reason_name(e->ready_reason));
+	for (size_t i = 0; i < ARRAY_SIZE(abnormal); i++) {
+		if (e->abnormal == abnormal[i])
+			assert_condition(status, abnormal[i], STATUS_TRUE, reason_name(e->abnormal_reason));
+		else
+			assert_absent(status, abnormal[i]);
+	}
+	assert_true(status_condition_is(status, CONDITION_STREAMING, e->streaming));
+	assert_true(status_condition_is(status, CONDITION_SOURCE_REACHABLE, source));
+	assert_true(status_condition_is(status, CONDITION_DEGRADED, e->degraded));
+	assert_true(status_condition_is(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE));
+	assert_string_equal(jsonx_string(status, "phase", ""), phase_name(e->phase));
+	assert_int_equal(jsonx_get(status, "stream.lag") != NULL, e->lag);
 }
 
-static enum status_change condition_change_of(const char *key, const char *value)
+/* With a report that says that data flows, which each state believes or not. */
+static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 {
-	_cleanup_json_ json_t *old = streaming_report();
-	_cleanup_json_ json_t *new = streaming_report();
-
-	(void)json_object_set_new((json_t *)status_condition(new, "Streaming"), key, json_string(value));
-	return status_compare(old, new);
-}
-
-static void test_compare_when_something_differs_then_it_is_as_urgent_as_what_it_is(void **state)
-{
-	_cleanup_json_ json_t *same = streaming_report();
-	_cleanup_json_ json_t *as_before = streaming_report();
+	static const struct expected rows[] = {
+		{"unknown", STATE_UNKNOWN, STATUS_UNKNOWN, REASON_STARTING, CONDITION_RECONCILING, REASON_STARTING,
+		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"loading", STATE_LOADING, STATUS_UNKNOWN, REASON_PENDING, CONDITION_RECONCILING, REASON_STARTING,
+		 STATUS_UNKNOWN, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"invalid", STATE_INVALID, STATUS_FALSE, REASON_INVALID_SCHEMA, CONDITION_STALLED,
+		 REASON_INVALID_SCHEMA, STATUS_FALSE, STATUS_UNKNOWN, PHASE_FAILED, false},
+		{"invalid, running", STATE_INVALID_RUNNING, STATUS_FALSE, REASON_INVALID_SCHEMA, CONDITION_STALLED,
+		 REASON_INVALID_SCHEMA, STATUS_TRUE, STATUS_FALSE, PHASE_FAILED, true},
+		{"credentials gone", STATE_CREDENTIALS_GONE, STATUS_TRUE, REASON_STREAMING, CONDITION_N, REASON_NONE,
+		 STATUS_TRUE, STATUS_TRUE, PHASE_STREAMING, true},
+		{"running", STATE_RUNNING, STATUS_TRUE, REASON_STREAMING, CONDITION_N, REASON_NONE, STATUS_TRUE,
+		 STATUS_FALSE, PHASE_STREAMING, true},
+		{"restarting", STATE_RESTARTING, STATUS_UNKNOWN, REASON_STARTING, CONDITION_RECONCILING,
+		 REASON_STARTING, STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"backoff", STATE_BACKOFF, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_RECONCILING,
+		 REASON_STARTING, STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"crash loop", STATE_CRASH_LOOP, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_RECONCILING,
+		 REASON_STARTING, STATUS_FALSE, STATUS_UNKNOWN, PHASE_FAILED, false},
+		{"refused", STATE_REFUSED, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_STALLED,
+		 REASON_SINK_UNREACHABLE, STATUS_TRUE, STATUS_UNKNOWN, PHASE_FAILED, false},
+		{"suspending", STATE_SUSPENDING, STATUS_FALSE, REASON_SUSPENDED, CONDITION_N, REASON_NONE, STATUS_FALSE,
+		 STATUS_UNKNOWN, PHASE_SUSPENDED, false},
+		{"suspended", STATE_SUSPENDED, STATUS_FALSE, REASON_SUSPENDED, CONDITION_N, REASON_NONE, STATUS_FALSE,
+		 STATUS_UNKNOWN, PHASE_SUSPENDED, false},
+		{"frozen", STATE_FROZEN, STATUS_FALSE, REASON_RECONCILE_DISABLED, CONDITION_N, REASON_NONE,
+		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"deleting", STATE_DELETING, STATUS_FALSE, REASON_DELETING, CONDITION_RECONCILING, REASON_DELETING,
+		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_DELETING, false},
+		{"delete, retry", STATE_DELETE_RETRY, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_RECONCILING,
+		 REASON_SINK_UNREACHABLE, STATUS_FALSE, STATUS_UNKNOWN, PHASE_DELETING, false},
+		{"delete, invalid", STATE_DELETE_INVALID, STATUS_FALSE, REASON_INVALID_SCHEMA, CONDITION_STALLED,
+		 REASON_INVALID_SCHEMA, STATUS_FALSE, STATUS_UNKNOWN, PHASE_DELETING, false},
+		{"delete, refused", STATE_DELETE_REFUSED, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_STALLED,
+		 REASON_SINK_UNREACHABLE, STATUS_FALSE, STATUS_UNKNOWN, PHASE_DELETING, false},
+		{"stopped", STATE_STOPPED, STATUS_UNKNOWN, REASON_OPERATOR_STOPPED, CONDITION_N, REASON_NONE,
+		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+	};
+	_cleanup_json_ json_t *report = streaming_report();
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *before = status_compose(&in);
 
 	UNUSED(state);
-	assert_int_equal(status_compare(NULL, same), STATUS_TURN);
-	assert_int_equal(status_compare(as_before, same), STATUS_SAME);
-	assert_int_equal(change_of("phase", json_string("CatchingUp")), STATUS_TURN);
-	assert_int_equal(change_of("observedGeneration", json_integer(9)), STATUS_TURN);
-	assert_int_equal(change_of("stream.slotState", json_string("Lost")), STATUS_TURN);
-	assert_int_equal(condition_change_of("status", "False"), STATUS_TURN);
-	assert_int_equal(condition_change_of("reason", "Reconnecting"), STATUS_TURN);
-	assert_int_equal(condition_change_of("message", "12 rows"), STATUS_NUMBERS);
-	assert_int_equal(change_of("stream.lag", json_string("3s")), STATUS_NUMBERS);
-	assert_int_equal(change_of("bootstrap.progress", json_string("42%")), STATUS_NUMBERS);
-	assert_int_equal(change_of("stream.confirmedFlushLSN", json_string("0/20")), STATUS_COUNTERS);
-	assert_int_equal(change_of("stream.lagBytes", json_integer(16)), STATUS_COUNTERS);
-	assert_int_equal(change_of("stream.retainedWALBytes", json_integer(1)), STATUS_COUNTERS);
+	/* STARTING has no report: the next test. */
+	assert_int_equal(ARRAY_SIZE(rows), RECONCILE_STATES - 1);
+	in.previous = before;
+	in.invalid = (struct status_cause){REASON_INVALID_SCHEMA, "spec.schema: unknown key"};
+	in.exit = (struct status_cause){REASON_SINK_UNREACHABLE, "connection refused"};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *status = NULL;
+
+		in.state = rows[i].state;
+		status = status_compose(&in);
+		assert_state(status, &rows[i]);
+	}
 }
 
-static void test_compare_when_conditions_or_indices_come_or_go_then_a_turn(void **state)
+/* A state that has nothing to go by: no report, no cause, no earlier status. */
+static void test_compose_when_nothing_is_known_then_every_state_has_words(void **state)
 {
-	_cleanup_json_ json_t *old = streaming_report();
-	_cleanup_json_ json_t *stalled = streaming_report();
-	_cleanup_json_ json_t *moved = streaming_report();
-
 	UNUSED(state);
-	(void)json_array_append_new(json_object_get(stalled, "conditions"), parse("{\"type\": \"Stalled\"}"));
-	assert_int_equal(status_compare(old, stalled), STATUS_TURN);
-	(void)json_object_set_new(json_array_get(json_object_get(moved, "indices"), 0), "physicalName",
-				  json_string("books-g2"));
-	assert_int_equal(status_compare(old, moved), STATUS_TURN);
-	(void)json_array_clear(json_object_get(moved, "indices"));
-	assert_int_equal(status_compare(old, moved), STATUS_TURN);
+	for (int s = 0; s < RECONCILE_STATES; s++) {
+		struct status_input in = {.generation = 1, .state = (enum reconcile_state)s, .wall_us = FIRST_US};
+		_cleanup_json_ json_t *status = status_compose(&in);
+		const json_t *ready = status_condition(status, CONDITION_READY);
+		size_t i;
+		json_t *condition;
+
+		assert_false(status_condition_is(status, CONDITION_READY, STATUS_TRUE));
+		assert_string_not_equal(jsonx_string(ready, "reason", "Unspecified"), "Unspecified");
+		json_array_foreach (json_object_get(status, "conditions"), i, condition)
+			assert_non_null(jsonx_string(condition, "message", NULL));
+		assert_true(status_condition_is(status, CONDITION_STREAMING, STATUS_UNKNOWN));
+	}
 }
 
-static void test_due_when_a_turn_then_at_once_and_numbers_wait(void **state)
+static void test_compose_when_starting_then_unknown_until_the_first_report(void **state)
 {
+	struct status_input in = {.generation = 1, .state = STATE_STARTING, .wall_us = FIRST_US};
+	_cleanup_json_ json_t *status = status_compose(&in);
+
 	UNUSED(state);
-	assert_int_equal(status_due_ms(STATUS_TURN, 100000), 0);
-	assert_int_equal(status_due_ms(STATUS_NUMBERS, 100000), 110000);
-	assert_int_equal(status_due_ms(STATUS_COUNTERS, 100000), 160000);
-	assert_int_equal(status_due_ms(STATUS_COUNTERS, 0), 0);
+	assert_condition(status, CONDITION_READY, STATUS_UNKNOWN, "Starting");
+	assert_condition(status, CONDITION_RECONCILING, STATUS_TRUE, "Starting");
+	assert_string_equal(jsonx_string(status_condition(status, CONDITION_STREAMING), "message", ""),
+			    "the worker has not reported yet");
+	assert_string_equal(jsonx_string(status, "phase", ""), "Pending");
+}
+
+static void test_compose_when_a_cleanup_fails_then_the_message_says_how_to_skip_it(void **state)
+{
+	static const enum reconcile_state states[] = {STATE_DELETE_RETRY, STATE_DELETE_INVALID, STATE_DELETE_REFUSED};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		struct status_input in = {.generation = 1,
+					  .state = states[i],
+					  .invalid = {REASON_CREDENTIALS_NOT_FOUND, "the cause"},
+					  .exit = {REASON_CLEANUP_FAILED, "the cause"},
+					  .wall_us = FIRST_US};
+		_cleanup_json_ json_t *status = status_compose(&in);
+		const char *ready = jsonx_string(status_condition(status, CONDITION_READY), "message", "");
+		const json_t *abnormal = status_condition(status, i == 0 ? CONDITION_RECONCILING : CONDITION_STALLED);
+
+		assert_non_null(strstr(ready, "the cause"));
+		assert_non_null(strstr(ready, "pgsync.io/force-delete=true"));
+		assert_string_equal(jsonx_string(abnormal, "message", ""), ready);
+	}
 }
 
 int main(void)
@@ -512,11 +565,12 @@ int main(void)
 		cmocka_unit_test(test_compose_when_a_secret_goes_under_a_running_worker_then_ready_and_degraded),
 		cmocka_unit_test(test_compose_when_a_worker_starts_again_then_what_outlives_it_is_kept),
 		cmocka_unit_test(test_compose_when_a_new_generation_is_not_checked_yet_then_acceptance_is_unknown),
-		cmocka_unit_test(test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_mended),
+		cmocka_unit_test(test_compose_when_a_message_is_not_utf8_or_too_long_then_it_is_repaired),
 		cmocka_unit_test(test_compose_when_the_operator_ends_then_nothing_claims_to_flow),
-		cmocka_unit_test(test_compare_when_something_differs_then_it_is_as_urgent_as_what_it_is),
-		cmocka_unit_test(test_compare_when_conditions_or_indices_come_or_go_then_a_turn),
-		cmocka_unit_test(test_due_when_a_turn_then_at_once_and_numbers_wait),
+		cmocka_unit_test(test_compose_when_in_any_state_then_as_the_table_says),
+		cmocka_unit_test(test_compose_when_nothing_is_known_then_every_state_has_words),
+		cmocka_unit_test(test_compose_when_starting_then_unknown_until_the_first_report),
+		cmocka_unit_test(test_compose_when_a_cleanup_fails_then_the_message_says_how_to_skip_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

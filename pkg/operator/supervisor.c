@@ -15,7 +15,7 @@
 #include "protocol/protocol.h"
 
 enum {
-	SPARE_FD = 10, /* where the child puts its ends of the pipes aside before it gives them their numbers */
+	SPARE_FD = 10, /* from here on the child keeps its ends of the pipes until dup2 gives them their numbers */
 	READ_BYTES = 16384,
 };
 
@@ -32,7 +32,7 @@ struct worker {
 	struct protocol_reader reader;
 	bool stopping;
 	int64_t started_ms;
-	int64_t kill_ms; /* 0: not asked to end, or killed */
+	int64_t kill_ms; /* when to kill it; 0: it was not asked to stop, or was killed */
 };
 
 struct supervisor {
@@ -45,7 +45,7 @@ struct supervisor *supervisor_new(const char *const *argv)
 {
 	struct supervisor *s = xcalloc(1, sizeof(*s));
 
-	/* Who started us may have it ignored: then children leave no exit code behind. */
+	/* We may have been started with SIGCHLD ignored, and then the exit codes of children would be lost. */
 	(void)signal(SIGCHLD, SIG_DFL);
 	while (argv[s->argc])
 		s->argc++;
@@ -108,7 +108,7 @@ static void __attribute__((noreturn)) become_worker(char *const *argv, int input
 	sigset_t none;
 	int null_fd;
 
-	/* The parent may have died before prctl took effect: then nobody would tell us. */
+	/* The parent may have died before prctl took effect, and then no signal would come. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(127);
 	(void)sigemptyset(&none);
@@ -120,7 +120,7 @@ static void __attribute__((noreturn)) become_worker(char *const *argv, int input
 	if (input_fd < 0 || output_fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
 	    dup2(input_fd, PROTOCOL_INPUT_FD) < 0 || dup2(output_fd, PROTOCOL_OUTPUT_FD) < 0)
 		_exit(127);
-	/* Libraries may have opened descriptors without O_CLOEXEC: connections of ours are not for workers. */
+	/* Libraries may have opened descriptors without O_CLOEXEC, which workers must not inherit. */
 	(void)close_range(PROTOCOL_OUTPUT_FD + 1, ~0U, 0);
 	(void)execv(argv[0], argv);
 	_exit(127);
@@ -147,7 +147,7 @@ static int pipes_open(struct pipes *p, struct err *err)
 	return 0;
 }
 
-static int spawn(struct supervisor *s, struct pipes *p, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+static int spawn_worker(struct supervisor *s, struct pipes *p, pid_t *ret_pid, int *ret_pidfd, struct err *err)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
@@ -171,7 +171,7 @@ static int spawn(struct supervisor *s, struct pipes *p, pid_t *ret_pid, int *ret
 	return 0;
 }
 
-/* Writes as much of the input as the pipe takes. */
+/* Writes as much of the input as the pipe accepts. */
 static void write_input(struct worker *w)
 {
 	while (w->input) {
@@ -189,8 +189,8 @@ static void write_input(struct worker *w)
 	}
 }
 
-int worker_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
-		 struct err *err)
+int supervisor_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
+		     struct err *err)
 {
 	_cleanup_(pipes_release) struct pipes p = {{-1, -1}, {-1, -1}};
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -204,7 +204,7 @@ int worker_start(struct supervisor *s, const struct worker_options *options, int
 	w->pidfd = w->input_fd = w->output_fd = -1;
 	w->started_ms = now_ms;
 	protocol_reader_init(&w->reader, PROTOCOL_MESSAGE_BYTES);
-	if (pipes_open(&p, err) < 0 || spawn(s, &p, &w->pid, &w->pidfd, err) < 0) {
+	if (pipes_open(&p, err) < 0 || spawn_worker(s, &p, &w->pid, &w->pidfd, err) < 0) {
 		worker_release(w);
 		return -1;
 	}
@@ -220,30 +220,29 @@ int worker_start(struct supervisor *s, const struct worker_options *options, int
 
 /* --- ending */
 
-void worker_stop(struct worker *w, int64_t now_ms)
+void supervisor_stop(struct worker *w, int64_t now_ms)
 {
 	if (w->stopping)
 		return;
 	w->stopping = true;
 	w->kill_ms = now_ms + WORKER_GRACE_MS;
-	/* A stopped process (SIGSTOP) acts on SIGTERM only once it goes on; SIGKILL needs no such help. */
+	/* A stopped process (SIGSTOP) handles SIGTERM only after it continues. */
 	(void)pidfd_send_signal(w->pidfd, SIGTERM, NULL, 0);
 	(void)pidfd_send_signal(w->pidfd, SIGCONT, NULL, 0);
 }
 
-void worker_kill(struct worker *w)
+void supervisor_kill(struct worker *w)
 {
-	w->stopping = true;
 	w->kill_ms = 0;
 	(void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
 }
 
-bool worker_stopping(const struct worker *w)
+bool supervisor_is_stopping(const struct worker *w)
 {
 	return w->stopping;
 }
 
-int worker_pid(const struct worker *w)
+int supervisor_pid(const struct worker *w)
 {
 	return w->pid;
 }
@@ -278,7 +277,7 @@ static void take_bytes(struct worker *w, const char *data, size_t len)
 	}
 }
 
-/* Reads what there is, at most `rounds` buffers: one talkative worker must not keep the others waiting. */
+/* Reads at most `rounds` buffers: a worker that writes a lot must not keep the others waiting. */
 static void read_output(struct worker *w, unsigned rounds)
 {
 	char data[READ_BYTES];
@@ -308,7 +307,7 @@ static void unlink_worker(struct worker *w)
 	*p = w->next;
 }
 
-static void reap(struct worker *w, int64_t now_ms)
+static void reap_worker(struct worker *w, int64_t now_ms)
 {
 	siginfo_t info = {0};
 	struct worker_exit exit = {.uptime_ms = now_ms - w->started_ms};
@@ -317,7 +316,7 @@ static void reap(struct worker *w, int64_t now_ms)
 		;
 	exit.signalled = info.si_code != CLD_EXITED;
 	exit.code = info.si_status;
-	/* Its last words come before its end. A pipe holds 64 KiB; nobody writes into this one any more. */
+	/* Its last lines come before its end. A pipe holds 64 KiB, and has no writer any more. */
 	read_output(w, 64);
 	unlink_worker(w);
 	w->handlers.exited(w->user, &exit);
@@ -369,36 +368,13 @@ void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t 
 		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
 
 		if (w && fds[i].fd == w->pidfd)
-			reap(w, now_ms);
+			reap_worker(w, now_ms);
 	}
 	for (struct worker *w = s->workers; w; w = w->next) {
 		if (!w->kill_ms || now_ms < w->kill_ms)
 			continue;
-		log_warn("supervisor", "a worker did not end in time, killing it", KV_STR("worker", w->name),
+		log_warn("supervisor", "a worker did not stop in time, killing it", KV_STR("worker", w->name),
 			 KV_I64("pid", w->pid));
-		worker_kill(w);
+		supervisor_kill(w);
 	}
-}
-
-/* --- when to start again */
-
-void restarts_init(struct restarts *r, uint64_t seed)
-{
-	*r = (struct restarts){0};
-	backoff_init(&r->backoff, WORKER_BACKOFF_MS, WORKER_BACKOFF_CAP_MS, seed);
-}
-
-void restarts_failed(struct restarts *r, int64_t uptime_ms, int64_t now_ms)
-{
-	if (uptime_ms >= WORKER_HEALTHY_MS)
-		restarts_reset(r);
-	r->failures++;
-	r->not_before_ms = now_ms + backoff_next_ms(&r->backoff);
-}
-
-void restarts_reset(struct restarts *r)
-{
-	backoff_reset(&r->backoff);
-	r->failures = 0;
-	r->not_before_ms = 0;
 }

@@ -1,8 +1,7 @@
-/* Worker processes: started, fed, listened to, stopped, reaped.
+/* Worker processes: starts them, writes their input, reads their messages, stops and reaps them.
  *
- * Belongs to one thread, which must also be the one that lives longest: the kernel ends the workers when the thread
- * that started them ends. Nothing here blocks: the caller waits for the descriptors and the deadline, and then
- * dispatches.
+ * Belongs to one thread, which must outlive the workers: the kernel kills them when the thread that started them ends.
+ * Nothing here blocks: the caller waits for the descriptors and the deadline, and then dispatches.
  */
 #ifndef PGSYNC_OPERATOR_SUPERVISOR_INT_H
 #define PGSYNC_OPERATOR_SUPERVISOR_INT_H
@@ -12,16 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "protocol/protocol.h"
 
 enum {
-	WORKER_GRACE_MS = 3000,         /* from SIGTERM to SIGKILL */
-	WORKER_HEALTHY_MS = 600 * 1000, /* after this long the back-off starts anew */
-	WORKER_BACKOFF_MS = 1000,
-	WORKER_BACKOFF_CAP_MS = 300 * 1000,
+	WORKER_GRACE_MS = 3000, /* from SIGTERM to SIGKILL */
 };
 
 struct worker_exit {
@@ -31,9 +26,9 @@ struct worker_exit {
 };
 
 struct worker_handlers {
-	/* Borrowed; of any kind, also unknown. */
+	/* Borrowed; of any kind, including PROTOCOL_UNKNOWN. */
 	void (*message)(void *user, const struct protocol_message *message);
-	/* After all its messages; the worker is gone after this. */
+	/* After all its messages; then the worker is freed. */
 	void (*exited)(void *user, const struct worker_exit *exit);
 };
 
@@ -54,31 +49,20 @@ struct worker_options {
 	void *user;
 };
 /* Starts a worker and writes its input to PROTOCOL_INPUT_FD. Errors: TRANSIENT (no process, no descriptors). */
-int worker_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
-		 struct err *err) WARN_UNUSED;
-/* Asks it to end, and insists after the grace period. May be repeated. */
-void worker_stop(struct worker *w, int64_t now_ms);
-bool worker_stopping(const struct worker *w);
-int worker_pid(const struct worker *w);
-/* Ends it now. */
-void worker_kill(struct worker *w);
+int supervisor_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
+		     struct err *err) WARN_UNUSED;
+/* Sends SIGTERM, and SIGKILL after the grace period. May be repeated. */
+void supervisor_stop(struct worker *w, int64_t now_ms);
+bool supervisor_is_stopping(const struct worker *w);
+int supervisor_pid(const struct worker *w);
+/* Sends SIGKILL, which does not count as stopping. */
+void supervisor_kill(struct worker *w);
 
 /* Appends what to wait for to an array (ALLOC_GROW). */
 void supervisor_poll_fds(struct supervisor *s, struct pollfd **fds, size_t *n, size_t *alloc);
 /* When supervisor_dispatch must be called even without an event; -1: never. */
 int64_t supervisor_next_ms(const struct supervisor *s);
-/* Acts on what poll said of the descriptors, and on deadlines; runs handlers. */
+/* Handles the events of the descriptors, and deadlines; runs handlers. */
 void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t n, int64_t now_ms);
-
-/* --- When to start again: pure */
-struct restarts {
-	struct backoff backoff;
-	unsigned failures;     /* in a row */
-	int64_t not_before_ms; /* 0: at once */
-};
-void restarts_init(struct restarts *r, uint64_t seed);
-/* A worker ended although nobody asked it to. */
-void restarts_failed(struct restarts *r, int64_t uptime_ms, int64_t now_ms);
-void restarts_reset(struct restarts *r);
 
 #endif

@@ -95,7 +95,7 @@ static void start(struct fixture *f, const char *body, char *input_take)
 	write_script(f->script, body);
 	if (!f->supervisor)
 		f->supervisor = supervisor_new(argv);
-	assert_int_equal(worker_start(f->supervisor, &options, clock_now_ms(), &f->worker, &err), 0);
+	assert_int_equal(supervisor_start(f->supervisor, &options, clock_now_ms(), &f->worker, &err), 0);
 }
 
 /* One round of the loop, with the clock moved forward. */
@@ -231,8 +231,8 @@ static void test_exit_when_last_words_are_still_in_the_pipe_then_they_come_first
 	start(f, "i=0; while [ $i -lt 500 ]; do echo \"{\\\"n\\\": \\\"$i\\\"}\"; i=$((i+1)); done >&4; exit 1",
 	      xstrdup("{}\n"));
 	/* Nobody reads before it has ended. */
-	for (int i = 0;
-	     i < 100 && waitid(P_PID, (id_t)worker_pid(f->worker), &(siginfo_t){0}, WEXITED | WNOWAIT | WNOHANG) == 0;
+	for (int i = 0; i < 100 && waitid(P_PID, (id_t)supervisor_pid(f->worker), &(siginfo_t){0},
+					  WEXITED | WNOWAIT | WNOHANG) == 0;
 	     i++)
 		(void)poll(NULL, 0, 10);
 	run_until_exit(f);
@@ -247,8 +247,8 @@ static void test_stop_when_worker_obeys_then_it_ends_by_its_own_code(void **stat
 	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	assert_int_equal(supervisor_next_ms(f->supervisor), -1);
-	worker_stop(f->worker, clock_now_ms());
-	assert_true(worker_stopping(f->worker));
+	supervisor_stop(f->worker, clock_now_ms());
+	assert_true(supervisor_is_stopping(f->worker));
 	run_until_exit(f);
 	assert_false(f->exit.signalled);
 	assert_int_equal(f->exit.code, 0);
@@ -262,7 +262,7 @@ static void test_stop_when_worker_does_not_obey_then_it_is_killed_after_the_grac
 	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
 	now_ms = clock_now_ms();
-	worker_stop(f->worker, now_ms);
+	supervisor_stop(f->worker, now_ms);
 	assert_int_equal(supervisor_next_ms(f->supervisor), now_ms + WORKER_GRACE_MS);
 	for (int i = 0; i < 5; i++)
 		turn(f, 0);
@@ -279,8 +279,8 @@ static void test_stop_when_worker_is_frozen_then_it_still_ends(void **state)
 
 	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
-	assert_int_equal(kill(worker_pid(f->worker), SIGSTOP), 0);
-	worker_stop(f->worker, clock_now_ms());
+	assert_int_equal(kill(supervisor_pid(f->worker), SIGSTOP), 0);
+	supervisor_stop(f->worker, clock_now_ms());
 	run_until_exit(f);
 	assert_int_equal(f->exit.code, 0);
 }
@@ -292,7 +292,7 @@ static void test_free_when_a_worker_runs_then_it_is_killed_and_reaped(void **sta
 
 	start(f, "trap '' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
-	pid = worker_pid(f->worker);
+	pid = supervisor_pid(f->worker);
 	supervisor_free(f->supervisor);
 	f->supervisor = NULL;
 	assert_int_equal(kill(pid, 0), -1);
@@ -312,7 +312,7 @@ static void test_start_when_the_parent_dies_then_the_worker_does(void **state)
 	assert_true(parent >= 0);
 	if (parent == 0) {
 		start(f, "trap '' TERM; while :; do sleep 0.05; done", xstrdup("{}\n"));
-		worker = worker_pid(f->worker);
+		worker = supervisor_pid(f->worker);
 		if (write(pids[1], &worker, sizeof(worker)) != (ssize_t)sizeof(worker))
 			_exit(1);
 		for (;;)
@@ -336,42 +336,6 @@ static void test_start_when_the_parent_dies_then_the_worker_does(void **state)
 	(void)close(pids[1]);
 }
 
-static void test_restarts_when_failing_in_a_row_then_delays_grow_to_the_cap(void **state)
-{
-	struct restarts r;
-	int64_t now_ms = 5000, longest_ms = 0;
-
-	UNUSED(state);
-	restarts_init(&r, 1);
-	assert_int_equal(r.not_before_ms, 0);
-	restarts_failed(&r, 10, now_ms);
-	assert_in_range(r.not_before_ms - now_ms, WORKER_BACKOFF_MS / 2, WORKER_BACKOFF_MS);
-	for (int i = 0; i < 20; i++) {
-		int64_t delay_ms;
-
-		restarts_failed(&r, 10, now_ms);
-		delay_ms = r.not_before_ms - now_ms;
-		assert_in_range(delay_ms, WORKER_BACKOFF_MS / 2, WORKER_BACKOFF_CAP_MS);
-		longest_ms = delay_ms > longest_ms ? delay_ms : longest_ms;
-	}
-	assert_int_equal(r.failures, 21);
-	/* Delays are random, up to the cap; of so many at least one is long. */
-	assert_true(longest_ms > WORKER_BACKOFF_CAP_MS / 4);
-}
-
-static void test_restarts_when_it_ran_long_then_the_backoff_begins_anew(void **state)
-{
-	struct restarts r;
-
-	UNUSED(state);
-	restarts_init(&r, 1);
-	for (int i = 0; i < 12; i++)
-		restarts_failed(&r, 10, 0);
-	restarts_failed(&r, WORKER_HEALTHY_MS, 1000);
-	assert_int_equal(r.failures, 1);
-	assert_in_range(r.not_before_ms - 1000, WORKER_BACKOFF_MS / 2, WORKER_BACKOFF_MS);
-}
-
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -390,8 +354,6 @@ int main(void)
 		WITH_FIXTURE(test_stop_when_worker_does_not_obey_then_it_is_killed_after_the_grace_period),
 		WITH_FIXTURE(test_stop_when_worker_is_frozen_then_it_still_ends),
 		WITH_FIXTURE(test_free_when_a_worker_runs_then_it_is_killed_and_reaped),
-		cmocka_unit_test(test_restarts_when_failing_in_a_row_then_delays_grow_to_the_cap),
-		cmocka_unit_test(test_restarts_when_it_ran_long_then_the_backoff_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static int setup(void **state)
 	f->op.queue = workqueue_new(5, 1000);
 	f->op.resources = map_new(NULL);
 	f->op.refs = refs_new(NULL, NULL, NULL);
-	meters_init(&f->op);
+	operator_metrics_init(&f->op);
 	f->resource = resource_new(&f->op, "shop/books");
 	(void)resource_update(f->resource, object);
 	*state = f;
@@ -147,10 +147,10 @@ static void take_key(struct fixture *f)
 	assert_non_null(key);
 }
 
-static void write_status(struct fixture *f, enum situation situation)
+static void write_status(struct fixture *f, enum reconcile_state state)
 {
 	take_key(f);
-	resource_write_status(f->resource, situation);
+	resource_write_status(f->resource, state);
 }
 
 /* --- tests */
@@ -162,7 +162,7 @@ static void test_finalizer_when_the_status_was_just_written_then_only_a_version_
 	_cleanup_json_ json_t *newer = object_of("12", "example.com/new");
 	_cleanup_json_ json_t *body = NULL;
 
-	write_status(f, SITUATION_STARTING);
+	write_status(f, STATE_STARTING);
 	answer(newer, NULL);
 	take_key(f);
 	resource_write_finalizer(f->resource, true);
@@ -175,21 +175,21 @@ static void test_status_when_a_write_fails_then_news_do_not_send_it_again_at_onc
 	struct fixture *f = *state;
 	struct err err;
 
-	write_status(f, SITUATION_STARTING);
+	write_status(f, STATE_STARTING);
 	assert_int_equal(call.sent, 1);
 	(void)err_set(&err, ERR_INVALID, "refused");
 	answer(NULL, &err);
-	/* The situation turns, which is written at once otherwise. */
-	write_status(f, SITUATION_SUSPENDED);
+	/* The state changes, which is written at once otherwise. */
+	write_status(f, STATE_SUSPENDED);
 	assert_int_equal(call.sent, 1);
 	assert_int_equal(f->op.calls, 0);
 	assert_true(workqueue_next_ms(f->op.queue) >= 0);
 	/* Its time has come. */
-	f->resource->write_not_before_ms = clock_now_ms();
-	write_status(f, SITUATION_SUSPENDED);
+	f->resource->writer.not_before_ms = clock_now_ms();
+	write_status(f, STATE_SUSPENDED);
 	assert_int_equal(call.sent, 2);
 	answer(NULL, NULL);
-	write_status(f, SITUATION_STARTING);
+	write_status(f, STATE_STARTING);
 	assert_int_equal(call.sent, 3);
 }
 
@@ -200,20 +200,20 @@ static void test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_be
 
 	resource_cancel_write(f->resource);
 	assert_int_equal(call.cancelled, 0);
-	write_status(f, SITUATION_STARTING);
+	write_status(f, STATE_STARTING);
 	assert_int_equal(f->op.calls, 1);
 	resource_cancel_write(f->resource);
 	assert_int_equal(call.cancelled, 1);
 	assert_int_equal(f->op.calls, 0);
-	assert_null(f->resource->status);
+	assert_null(f->resource->writer.status);
 	/* The key is free for the next leadership. */
 	resource_enqueue(f->resource);
 	key = workqueue_get(f->op.queue, clock_now_ms());
 	assert_non_null(key);
-	resource_write_status(f->resource, SITUATION_STARTING);
+	resource_write_status(f->resource, STATE_STARTING);
 	assert_int_equal(call.sent, 2);
 	answer(NULL, NULL);
-	assert_non_null(f->resource->status);
+	assert_non_null(f->resource->writer.status);
 }
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

@@ -66,7 +66,7 @@ static int decode_task(const json_t *object, enum protocol_task *ret, struct err
 }
 
 /* A new reference to an object. */
-static int decode_object(const json_t *object, const char *key, bool required, json_t **ret, struct err *err)
+static int decode_member(const json_t *object, const char *key, bool required, json_t **ret, struct err *err)
 {
 	json_t *value = json_object_get(object, key);
 
@@ -85,9 +85,9 @@ int protocol_decode_assignment(const char *line, size_t len, struct protocol_ass
 	if (jsonx_parse(line, len, "the assignment", &object, err) < 0)
 		return -1;
 	if (decode_task(object, &assignment.task, err) < 0 ||
-	    decode_object(object, "resource", true, &assignment.resource, err) < 0 ||
-	    decode_object(object, "secrets", false, &assignment.secrets, err) < 0 ||
-	    decode_object(object, "configMaps", false, &assignment.config_maps, err) < 0) {
+	    decode_member(object, "resource", true, &assignment.resource, err) < 0 ||
+	    decode_member(object, "secrets", false, &assignment.secrets, err) < 0 ||
+	    decode_member(object, "configMaps", false, &assignment.config_maps, err) < 0) {
 		protocol_assignment_release(&assignment);
 		return -1;
 	}
@@ -96,7 +96,7 @@ int protocol_decode_assignment(const char *line, size_t len, struct protocol_ass
 }
 
 /* Fills the reader with exactly one line. */
-static int read_line(int fd, struct protocol_reader *reader, char *block, struct err *err)
+static int read_assignment_line(int fd, struct protocol_reader *reader, char *block, struct err *err)
 {
 	for (;;) {
 		ssize_t n = read(fd, block, BLOCK_BYTES);
@@ -128,7 +128,7 @@ int protocol_read_assignment(int fd, struct protocol_assignment *ret, struct err
 	int r;
 
 	protocol_reader_init(&reader, PROTOCOL_ASSIGNMENT_BYTES);
-	r = read_line(fd, &reader, block, err);
+	r = read_assignment_line(fd, &reader, block, err);
 	if (r == 0)
 		r = protocol_decode_assignment(reader.line.data, reader.line.len, ret, err);
 	explicit_bzero(block, sizeof(block));

@@ -1,4 +1,4 @@
-/* Metrics, under the names that dashboards of other operators know, and the pages of the web thread. */
+/* Metrics, under the names that dashboards of other operators use, and the pages of the web thread. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,14 +17,14 @@ static const char *const queue_name[] = {"pgsync.io/pgsyncs", NULL};
 static const char *const controller_name[] = {"pgsync", NULL};
 static const char *const lease_name[] = {CONTROLLER, NULL};
 
-static void on_request(void *user, const char *method, long status, int64_t duration_us)
+static void observe_request(void *user, const char *method, long status, int64_t duration_us)
 {
 	struct operator_ *op = user;
 	char code[CODE_BYTES];
 
 	(void)snprintf(code, sizeof(code), "%ld", status);
-	metric_add(op->meters.requests, (const char *const[]){status ? code : "<error>", method, op->server, NULL}, 1);
-	metric_observe(op->meters.request_seconds, (const char *const[]){method, NULL}, (double)duration_us / 1e6);
+	metric_add(op->metrics.requests, (const char *const[]){status ? code : "<error>", method, op->server, NULL}, 1);
+	metric_observe(op->metrics.request_seconds, (const char *const[]){method, NULL}, (double)duration_us / 1e6);
 }
 
 static void init_controller(struct operator_ *op, struct metrics *m)
@@ -34,17 +34,17 @@ static void init_controller(struct operator_ *op, struct metrics *m)
 	static const char *const of_request[] = {"code", "method", "host", NULL};
 	static const char *const of_method[] = {"method", NULL};
 	static const double seconds[] = {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
-	struct meters *k = &op->meters;
+	struct operator_metrics *k = &op->metrics;
 	struct metric *most = metrics_gauge(m, "controller_runtime_max_concurrent_reconciles",
-					    "Reconciles that may wait for the API server at once.", of_controller);
+					    "Maximum number of concurrent reconciles.", of_controller);
 
 	k->reconciles = metrics_counter(m, "controller_runtime_reconcile_total", "Reconciles by result.", with_result);
 	k->reconcile_errors = metrics_counter(m, "controller_runtime_reconcile_errors_total", "Reconciles that failed.",
 					      of_controller);
 	k->reconcile_seconds = metrics_histogram(m, "controller_runtime_reconcile_time_seconds",
-						 "Time of a reconcile without waiting for the API server.",
+						 "Time per reconcile, without waiting for the API server.",
 						 of_controller, seconds, ARRAY_SIZE(seconds));
-	k->active = metrics_gauge(m, "controller_runtime_active_workers", "Reconciles under way.", of_controller);
+	k->active = metrics_gauge(m, "controller_runtime_active_workers", "Reconciles in progress.", of_controller);
 	k->queue_depth = metrics_gauge(m, "workqueue_depth", "Keys that are ready to be reconciled.", of_name);
 	k->queue_adds = metrics_counter(m, "workqueue_adds_total", "Keys added to the queue.", of_name);
 	k->leader = metrics_gauge(m, "leader_election_master_status", "1: this process leads.", of_name);
@@ -57,7 +57,7 @@ static void init_controller(struct operator_ *op, struct metrics *m)
 		metric_add(k->reconciles, (const char *const[]){controller_name[0], results[i], NULL}, 0);
 	metric_add(k->reconcile_errors, controller_name, 0);
 	metric_add(k->queue_adds, queue_name, 0);
-	kube_on_request(op->kube, on_request, op);
+	kube_on_request(op->kube, observe_request, op);
 }
 
 static void init_resources(struct operator_ *op, struct metrics *m)
@@ -65,30 +65,31 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	static const char *const of_restart[] = {"namespace", "name", "reason", NULL};
 	static const char *const of_index[] = {"namespace", "name", "index", NULL};
 	static const char *const of_version[] = {"version", NULL};
-	struct meters *k = &op->meters;
+	struct operator_metrics *k = &op->metrics;
 
-	k->ready = metrics_gauge(m, "pgsync_ready", "1: data flows, within the lag target.", of_resource);
+	k->ready = metrics_gauge(m, "pgsync_ready", "1: the index is complete and within the lag target.", of_resource);
 	k->suspended = metrics_gauge(m, "pgsync_suspended", "1: suspended by its spec.", of_resource);
 	k->lag_seconds =
 		metrics_gauge(m, "pgsync_lag_seconds", "Age of the oldest change not yet in the index.", of_resource);
-	k->lag_bytes = metrics_gauge(m, "pgsync_lag_bytes", "WAL not yet confirmed.", of_resource);
-	k->retained_bytes =
-		metrics_gauge(m, "pgsync_slot_retained_bytes", "WAL that the server keeps for the slot.", of_resource);
+	k->lag_bytes = metrics_gauge(m, "pgsync_lag_bytes", "Bytes of WAL that are not confirmed yet.", of_resource);
+	k->retained_bytes = metrics_gauge(m, "pgsync_slot_retained_bytes",
+					  "Bytes of WAL that the server retains for the slot.", of_resource);
 	k->slot_active = metrics_gauge(m, "pgsync_slot_active", "1: the slot is being streamed.", of_resource);
-	k->bootstrap = metrics_gauge(m, "pgsync_bootstrap_progress_ratio", "Share of the bootstrap that is done.",
-				     of_resource);
+	k->bootstrap = metrics_gauge(m, "pgsync_bootstrap_progress_ratio",
+				     "Completed share of the bootstrap, from 0 to 1.", of_resource);
 	k->documents = metrics_gauge(m, "pgsync_index_documents", "Documents in an index.", of_index);
-	k->dead_letters = metrics_gauge(m, "pgsync_index_dead_letters", "Documents that an index rejected.", of_index);
-	k->restarts = metrics_counter(m, "pgsync_worker_restarts_total", "Ends of workers that nobody asked for.",
-				      of_restart);
-	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total", "Restarts because of changed Secrets.",
-				       of_resource);
+	k->dead_letters =
+		metrics_gauge(m, "pgsync_index_dead_letters", "Documents that were rejected by the index.", of_index);
+	k->restarts = metrics_counter(m, "pgsync_worker_restarts_total",
+				      "Worker exits that the operator did not ask for.", of_restart);
+	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total",
+				       "Worker restarts because of changed Secrets.", of_resource);
 	k->workers = metrics_gauge(m, "pgsync_workers", "Worker processes.", NULL);
-	metric_set(metrics_gauge(m, "pgsync_info", "The version that runs.", of_version),
+	metric_set(metrics_gauge(m, "pgsync_info", "The version of the operator.", of_version),
 		   (const char *const[]){PGSYNC_VERSION, NULL}, 1);
 }
 
-void meters_init(struct operator_ *op)
+void operator_metrics_init(struct operator_ *op)
 {
 	struct metrics *m = op->published.metrics = metrics_new();
 
@@ -105,28 +106,28 @@ static void set_from(struct metric *metric, const struct resource *r, const json
 	const json_t *value = jsonx_get(status, path);
 	const char *const who[] = {r->namespace, r->name, NULL};
 
-	/* What was known and is not any more, as the lag of a suspended resource, is no number. */
+	/* A value that is not known any more, such as the lag of a suspended resource, becomes NaN. */
 	if (json_is_number(value))
 		metric_set(metric, who, json_number_value(value) * scale);
 	else if (json_object_get(status, "stream"))
 		metric_set(metric, who, (double)NAN);
 }
 
-void meters_resource(struct resource *r, const json_t *status)
+void operator_metrics_resource(struct resource *r, const json_t *status)
 {
 	const char *const who[] = {r->namespace, r->name, NULL};
-	const struct meters *k = &r->op->meters;
+	const struct operator_metrics *k = &r->op->metrics;
 	double total = json_number_value(jsonx_get(status, "bootstrap.rowsTotal"));
 	size_t i;
 	json_t *index;
 
-	metric_set(k->ready, who, status_condition_is(status, "Ready", "True"));
-	metric_set(k->suspended, who, status_condition_is(status, "Suspended", "True"));
+	metric_set(k->ready, who, status_condition_is(status, CONDITION_READY, STATUS_TRUE));
+	metric_set(k->suspended, who, status_condition_is(status, CONDITION_SUSPENDED, STATUS_TRUE));
 	set_from(k->lag_seconds, r, status, "stream.lagSeconds", 1);
 	set_from(k->lag_bytes, r, status, "stream.lagBytes", 1);
 	set_from(k->retained_bytes, r, status, "stream.retainedWALBytes", 1);
 	metric_set(k->slot_active, who, strcmp(jsonx_string(status, "stream.slotState", ""), "Active") == 0);
-	if (status_condition_is(status, "BootstrapComplete", "True"))
+	if (status_condition_is(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
 		metric_set(k->bootstrap, who, 1);
 	else if (total > 0)
 		set_from(k->bootstrap, r, status, "bootstrap.rowsDone", 1 / total);
@@ -145,24 +146,24 @@ static bool show_namesake(void *user, const char *key, size_t len, void *value)
 
 	UNUSED(key);
 	UNUSED(len);
-	if (other != gone && strcmp(other->name, gone->name) == 0 && other->status) {
-		_cleanup_json_ json_t *status = json_loads(other->status, 0, NULL);
+	if (other != gone && strcmp(other->name, gone->name) == 0 && other->writer.status) {
+		_cleanup_json_ json_t *status = json_loads(other->writer.status, 0, NULL);
 
-		meters_resource(other, status);
+		operator_metrics_resource(other, status);
 	}
 	return true;
 }
 
-/* Series are removed by the value of one label: those of the same name in other namespaces come back here. */
-void meters_forget(struct resource *r)
+/* Series are removed by the value of one label: this adds those of the same name in other namespaces again. */
+void operator_metrics_forget(struct resource *r)
 {
 	metrics_remove(r->op->published.metrics, "name", r->name);
 	map_each(r->op->resources, show_namesake, r);
 }
 
-void meters_tick(struct operator_ *op)
+void operator_metrics_tick(struct operator_ *op)
 {
-	const struct meters *k = &op->meters;
+	const struct operator_metrics *k = &op->metrics;
 
 	metric_set(k->queue_depth, queue_name, (double)workqueue_depth(op->queue));
 	metric_set(k->active, controller_name, op->calls);
@@ -174,7 +175,7 @@ void meters_tick(struct operator_ *op)
 
 void operator_reconciled(struct resource *r, const char *result)
 {
-	const struct meters *k = &r->op->meters;
+	const struct operator_metrics *k = &r->op->metrics;
 
 	metric_add(k->reconciles, (const char *const[]){controller_name[0], result, NULL}, 1);
 	if (strcmp(result, "error") == 0)
@@ -182,7 +183,7 @@ void operator_reconciled(struct resource *r, const char *result)
 	workqueue_done(r->op->queue, r->key, clock_now_ms());
 }
 
-/* --- pages: the web thread, so only what is published */
+/* --- pages: in the web thread, so they use only published values */
 
 static void serve_livez(void *user, const char *query, struct web_response *response)
 {
@@ -190,10 +191,10 @@ static void serve_livez(void *user, const char *query, struct web_response *resp
 	int64_t silent_ms = clock_now_ms() - atomic_load(&p->tick_ms);
 
 	UNUSED(query);
-	/* The same loop renews the Lease: when it stands still, a leader would lead without working. */
+	/* The same loop renews the Lease and reconciles: liveness must fail when it hangs. */
 	if (silent_ms > STUCK_MS) {
 		response->status = 500;
-		strbuf_addf(&response->body, "the loop has stood still for %lld ms\n", (long long)silent_ms);
+		strbuf_addf(&response->body, "the main loop has not run for %lld ms\n", (long long)silent_ms);
 		return;
 	}
 	strbuf_adds(&response->body, "ok\n");
@@ -212,7 +213,7 @@ static void serve_readyz(void *user, const char *query, struct web_response *res
 	strbuf_adds(&response->body, "ok\n");
 }
 
-static void serve_metrics(void *user, const char *query, struct web_response *response)
+static void serve_operator_metrics(void *user, const char *query, struct web_response *response)
 {
 	struct published *p = user;
 
@@ -221,12 +222,12 @@ static void serve_metrics(void *user, const char *query, struct web_response *re
 	metrics_render(p->metrics, &response->body);
 }
 
-int meters_listen(struct operator_ *op, struct err *err)
+int operator_listen(struct operator_ *op, struct err *err)
 {
 	const struct web_route routes[] = {
 		{"/livez", serve_livez, &op->published},
 		{"/readyz", serve_readyz, &op->published},
-		{"/metrics", serve_metrics, &op->published},
+		{"/metrics", serve_operator_metrics, &op->published},
 	};
 
 	if (!op->options->listen)
