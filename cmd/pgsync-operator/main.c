@@ -13,8 +13,8 @@
 
 enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096 };
 
-/* Debian's libcurl brings GnuTLS with it, for protocols that nobody here speaks. Asked so, as its header says
- * (GNUTLS_SKIP_GLOBAL_INIT), it does not set itself up at every start: 0.8 MiB. */
+/* Debian's libcurl links GnuTLS, for protocols that are not used here. If this function returns 1, GnuTLS does not
+ * initialize itself at every start (GNUTLS_SKIP_GLOBAL_INIT in its header), which saves 0.8 MiB. */
 int _gnutls_global_init_skip(void) __attribute__((visibility("default"), used));
 int _gnutls_global_init_skip(void)
 {
@@ -55,7 +55,7 @@ static int set_duration(const char *value, int64_t *ret, struct err *err)
 	return 0;
 }
 
-/* One namespace, or several with commas, as the environment needs it. */
+/* One namespace, or several separated by commas, as in the environment. */
 static int add_namespaces(struct settings *s, const char *value, struct err *err)
 {
 	struct operator_options *o = &s->options;
@@ -267,7 +267,7 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 		}
 		if (flag < 0 || flag >= FLAGS)
 			return err_set(err, ERR_INVALID, "see --help");
-		/* Flags replace what the environment says, they do not add to it. */
+		/* Flags replace the environment's values, they do not add to them. */
 		if (flag == FLAG_NAMESPACE && !namespaces_given) {
 			forget_namespaces(s);
 			namespaces_given = true;
@@ -280,7 +280,7 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 	return 0;
 }
 
-/* `pgsync` beside our own executable. */
+/* `pgsync`, in the directory of this executable. */
 static int find_worker(struct settings *s, struct err *err)
 {
 	char self[PATH_BYTES];
@@ -331,7 +331,7 @@ int main(int argc, char **argv)
 	struct err err;
 	int r;
 
-	/* Memory holds credentials: it never goes to a file. */
+	/* Memory contains credentials, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 	r = apply_environment(&s, &err);
 	if (r == 0)
@@ -346,7 +346,7 @@ int main(int argc, char **argv)
 			s.options.listen = NULL;
 		log_setup(s.level, s.format, NULL);
 		if (run_operator(&s, &err) < 0) {
-			log_error("operator", "cannot go on", KV_ERR(&err));
+			log_error("operator", "stopped by an error", KV_ERR(&err));
 			code = EXIT_FAILURE;
 		}
 	}

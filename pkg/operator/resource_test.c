@@ -132,7 +132,7 @@ static void test_update_when_marks_of_ours_change_then_each_counts(void **state)
 	set(f, "metadata", "deletionTimestamp", json_string("2026-01-02T03:04:05Z"));
 	assert_true(resource_update(r, f->object));
 	assert_int_equal(r->cache.presence, PRESENCE_DELETING);
-	/* But a clean-up may use Secrets that are gone. */
+	/* But a cleanup may use Secrets that are gone. */
 	assert_true(r->inputs.stale);
 }
 

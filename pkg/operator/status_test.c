@@ -160,7 +160,7 @@ static void test_compose_when_an_attempt_fails_then_reconciling_says_what_ready_
 	assert_string_equal(jsonx_string(status_condition(first, CONDITION_RECONCILING), "message", ""),
 			    "connection refused");
 	assert_condition(first, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, "NotChecked");
-	/* What was true once is still true while nobody can look. */
+	/* What was true stays true while it cannot be checked. */
 	in.previous = previous;
 	after = status_compose(&in);
 	assert_condition(after, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, "Complete");

@@ -168,7 +168,7 @@ static void test_start_when_program_is_missing_then_it_ends_with_127(void **stat
 	assert_int_equal(f->exit.code, 127);
 }
 
-/* As a parent with `trap '' CHLD` leaves it to us: such children are reaped by nobody, and their codes are lost. */
+/* As inherited from a parent with `trap '' CHLD`: the kernel reaps such children, and their exit codes are lost. */
 static void test_exit_when_sigchld_was_ignored_at_our_start_then_the_code_is_known(void **state)
 {
 	struct fixture *f = *state;
@@ -230,7 +230,7 @@ static void test_exit_when_last_words_are_still_in_the_pipe_then_they_come_first
 
 	start(f, "i=0; while [ $i -lt 500 ]; do echo \"{\\\"n\\\": \\\"$i\\\"}\"; i=$((i+1)); done >&4; exit 1",
 	      xstrdup("{}\n"));
-	/* Nobody reads before it has ended. */
+	/* Nothing is read before it has ended. */
 	for (int i = 0; i < 100 && waitid(P_PID, (id_t)supervisor_pid(f->worker), &(siginfo_t){0},
 					  WEXITED | WNOWAIT | WNOHANG) == 0;
 	     i++)
@@ -322,7 +322,7 @@ static void test_start_when_the_parent_dies_then_the_worker_does(void **state)
 	assert_int_equal(kill(worker, 0), 0);
 	assert_int_equal(kill(parent, SIGKILL), 0);
 	assert_int_equal(waitpid(parent, NULL, 0), parent);
-	/* Whoever inherits the orphan may be slow to reap it: a zombie has ended too. */
+	/* The process that inherits the orphan may be slow to reap it: a zombie has ended too. */
 	for (bool gone = false; !gone;) {
 		_cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)worker);
 		_cleanup_fclose_ FILE *stat_file = fopen(path, "re");
