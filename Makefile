@@ -145,11 +145,11 @@ uninstall: ## remove what `make install` installed, with the same DESTDIR and PR
 	-rmdir $(DESTDIR)$(DOCDIR)
 
 # --- tests ------------------------------------------------------------------------------------------------------------
-# A test links its package and what pkg/DEPS lets that package include, nothing more.
+# A test links its package, what pkg/DEPS lets that package include, and the fakes; nothing more.
 # $(1): the package, $(2): the flavour.
 define test_rules
 $(filter $(B)/$(2)/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS) $(TSAN_PROGRAMS) $(COVERAGE_PROGRAMS)): \
-	$(foreach d,$(call deps_of,$(1)),$(B)/$(2)/lib$(d).a)
+	$(foreach d,$(call deps_of,$(1)) fakes,$(B)/$(2)/lib$(d).a)
 endef
 $(foreach p,$(PACKAGES),$(foreach f,test tsan coverage,$(eval $(call test_rules,$(p),$(f)))))
 

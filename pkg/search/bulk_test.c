@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "fakes/engine.h"
 #include "http/http.h"
-#include "search/fake_engine_int.h"
 #include "search/search.h"
 
 enum { REJECTIONS = 16 };

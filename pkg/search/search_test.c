@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "fakes/engine.h"
 #include "http/http.h"
-#include "search/fake_engine_int.h"
 #include "search/search.h"
 #include "json/json.h"
 

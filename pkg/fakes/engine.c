@@ -1,41 +1,15 @@
-/* For tests: a scripted search engine on its own threads. */
-#ifndef PGSYNC_SEARCH_FAKE_ENGINE_INT_H
-#define PGSYNC_SEARCH_FAKE_ENGINE_INT_H
+/* The search engine: HTTP, as much as the client needs. */
+#include "fakes/engine.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sys/socket.h>
 
-#include "base/mem.h"
 #include "base/parse.h"
-#include "base/strbuf.h"
 
-enum { FAKE_CONNECTIONS = 16, FAKE_BYTES = 8 * 1024 * 1024 };
+enum { FAKE_BYTES = 8 * 1024 * 1024 };
 
-struct fake_engine;
-struct fake_connection {
-	struct fake_engine *engine;
-	pthread_t thread;
-	int fd;
-};
-
-/* Writes the answer's body and returns its status; 0 closes the connection without an answer. Called one at a time. */
-typedef int fake_answer_fn(struct fake_engine *engine, const char *head, const char *body, struct strbuf *answer);
-
-struct fake_engine {
-	int fd;
-	char url[64];
-	fake_answer_fn *answer;
-	void *user;
-	const char *headers; /* more of them, each with its line end; or "" */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	struct fake_connection connections[FAKE_CONNECTIONS];
-	unsigned n_connections, n_requests;
-};
-
-static inline size_t fake_content_length(const char *head)
+static size_t content_length(const char *head)
 {
 	static const char name[] = "\r\nContent-Length: ";
 	const char *at = strcasestr(head, name);
@@ -46,7 +20,7 @@ static inline size_t fake_content_length(const char *head)
 }
 
 /* The request's body, or NULL at the end of the connection. */
-static inline char *fake_read(int fd, struct strbuf *sb)
+static char *read_request(int fd, struct strbuf *sb)
 {
 	char chunk[65536];
 	ssize_t n;
@@ -57,13 +31,13 @@ static inline char *fake_read(int fd, struct strbuf *sb)
 
 		strbuf_add(sb, chunk, (size_t)n);
 		end = strstr(sb->data, "\r\n\r\n");
-		if (end && sb->len >= (size_t)(end + 4 - sb->data) + fake_content_length(sb->data))
+		if (end && sb->len >= (size_t)(end + 4 - sb->data) + content_length(sb->data))
 			return end + 4;
 	}
 	return NULL;
 }
 
-static inline void *fake_connection_run(void *user)
+static void *run_connection(void *user)
 {
 	struct fake_connection *c = user;
 	struct fake_engine *engine = c->engine;
@@ -73,7 +47,7 @@ static inline void *fake_connection_run(void *user)
 	strbuf_init(&request, FAKE_BYTES);
 	strbuf_init(&answer, FAKE_BYTES);
 	strbuf_init(&head, 1024);
-	while ((body = fake_read(c->fd, &request))) {
+	while ((body = read_request(c->fd, &request))) {
 		int status;
 
 		strbuf_reset(&answer);
@@ -97,7 +71,7 @@ static inline void *fake_connection_run(void *user)
 	return NULL;
 }
 
-static inline void *fake_engine_run(void *user)
+static void *run_engine(void *user)
 {
 	struct fake_engine *engine = user;
 	int fd;
@@ -106,12 +80,12 @@ static inline void *fake_engine_run(void *user)
 		struct fake_connection *c = &engine->connections[engine->n_connections++];
 
 		*c = (struct fake_connection){.engine = engine, .fd = fd};
-		(void)pthread_create(&c->thread, NULL, fake_connection_run, c);
+		(void)pthread_create(&c->thread, NULL, run_connection, c);
 	}
 	return NULL;
 }
 
-static inline void fake_engine_start(struct fake_engine *engine, fake_answer_fn *answer, void *user)
+void fake_engine_start(struct fake_engine *engine, fake_answer_fn *answer, void *user)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
@@ -123,10 +97,10 @@ static inline void fake_engine_start(struct fake_engine *engine, fake_answer_fn 
 	    getsockname(engine->fd, (struct sockaddr *)&address, &len) < 0)
 		abort();
 	(void)snprintf(engine->url, sizeof(engine->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
-	(void)pthread_create(&engine->thread, NULL, fake_engine_run, engine);
+	(void)pthread_create(&engine->thread, NULL, run_engine, engine);
 }
 
-static inline void fake_engine_stop(struct fake_engine *engine)
+void fake_engine_stop(struct fake_engine *engine)
 {
 	(void)shutdown(engine->fd, SHUT_RDWR);
 	(void)pthread_join(engine->thread, NULL);
@@ -138,5 +112,3 @@ static inline void fake_engine_stop(struct fake_engine *engine)
 	(void)close(engine->fd);
 	(void)pthread_mutex_destroy(&engine->lock);
 }
-
-#endif
