@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* How long a test waits for what has to happen, before it fails. */
 enum { FAKE_PATIENCE_MS = 30000 };

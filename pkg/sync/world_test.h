@@ -1,0 +1,490 @@
+/* What the tests of the running parts share: a Postgres with the table books (id, title), a search engine with the
+ * index "books-g1", and an attempt that is connected to both.
+ */
+#ifndef PGSYNC_SYNC_WORLD_TEST_H
+#define PGSYNC_SYNC_WORLD_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "fakes/engine.h"
+#include "fakes/gate.h"
+#include "fakes/postgres.h"
+#include "sync/attempt_int.h"
+#include "sync/compile_int.h"
+#include "json/json.h"
+
+enum {
+	BOOKS = 16384, /* OID */
+	ROWS = 64,
+	LOG_BYTES = 64 * 1024 * 1024,
+	FILLED = 0x1000, /* the version of what the generation is filled with */
+};
+
+struct row {
+	int id;
+	uint64_t block;
+	bool fails; /* the document cannot be made */
+};
+
+struct stored {
+	int id;
+	uint64_t version;
+};
+
+struct world {
+	/* Under the lock of postgres. */
+	struct fake_postgres *postgres;
+	pthread_cond_t asked;       /* for each statement */
+	struct fake_gate documents; /* before documents are read */
+	struct row rows[ROWS];
+	size_t n_rows;
+	const char *invisible[4]; /* what the visibility check gives next: the first transaction that is not visible */
+	const char *blocks;       /* the size of the table */
+	const char *filenode, *filenode_later; /* as planned; as found while reading */
+	const char *altered;                   /* the transaction that last changed the column */
+	const char *mark;                      /* of the publication */
+	const char *flush_lsn;
+	bool refuses_documents, refuses_stream;
+	struct strbuf statements; /* "application: SQL $1 $2\n" */
+	/* Under the lock of engine. */
+	struct fake_engine engine;
+	pthread_cond_t requested;
+	struct fake_gate bulks, questions; /* before bulk requests are answered, and before all others */
+	struct stored stored[ROWS];
+	size_t n_stored;
+	unsigned n_deletes;
+	bool index_gone, alias_moved;
+	int64_t seq_no;
+	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
+	/* The worker's. */
+	struct spec *spec;
+	struct sync_options options;
+	struct run run;
+	struct carryover past;
+	struct attempt at;
+	struct err err;
+};
+
+/* --- Postgres --- */
+
+static inline bool has(const char *text, const char *part)
+{
+	return strstr(text, part) != NULL;
+}
+
+static inline void answer_catalog(const struct world *w, const char *sql, struct fake_result *r)
+{
+	if (has(sql, "AS want(schema, name, position)"))
+		FAKE_ROW(r, "16384", "public", "books", "r", "p", "d", NULL, "f", "t", "t", "10", "100", NULL, "f",
+			 "100");
+	if (has(sql, "format_type(col.atttypid")) {
+		FAKE_ROW(r, "16384", "id", "1", "23", "-1", "integer", "int4", "N", "t", "f", NULL, "1", "f", NULL);
+		FAKE_ROW(r, "16384", "title", "2", "25", "-1", "text", "text", "S", "f", "f", NULL, w->altered, "f",
+			 NULL);
+	}
+	if (has(sql, "SELECT x.indrelid, c.relname"))
+		FAKE_ROW(r, "16384", "books_pkey", "t", "t", "t", "f", "f", "t", "0");
+}
+
+static inline void add_document(struct fake_result *r, const struct row *row)
+{
+	_cleanup_free_ char *id = xasprintf("%d", row->id);
+	_cleanup_free_ char *document = xasprintf("{\"id\":%d,\"title\":\"t\"}", row->id);
+
+	FAKE_ROW(r, id, document);
+}
+
+/* keys: an array literal. */
+static inline void answer_by_key(struct world *w, const char *keys, struct fake_result *r)
+{
+	for (size_t i = 0; i < w->n_rows; i++) {
+		_cleanup_free_ char *quoted = xasprintf("\"%d\"", w->rows[i].id);
+
+		if (has(keys, quoted))
+			add_document(r, &w->rows[i]);
+	}
+	if (w->refuses_documents)
+		fake_result_fail(r, "42501", "permission denied");
+}
+
+/* Each row is the first item of its block. */
+static inline bool is_between(const struct row *row, const struct fake_query *q)
+{
+	unsigned long long from, to;
+	unsigned from_item, to_item;
+	struct {
+		const char *text;
+		unsigned long long *block;
+		unsigned *item;
+	} const tids[] = {{q->params[0], &from, &from_item}, {q->params[1], &to, &to_item}};
+
+	for (size_t i = 0; i < 2; i++) {
+		char *end;
+
+		*tids[i].block = strtoull(tids[i].text + 1, &end, 10);
+		*tids[i].item = (unsigned)strtoul(end + 1, NULL, 10);
+	}
+	return (row->block > from || (row->block == from && from_item <= 1)) &&
+	       (row->block < to || (row->block == to && to_item > 1));
+}
+
+static inline void answer_by_range(struct world *w, const struct fake_query *q, bool keys_only, struct fake_result *r)
+{
+	for (size_t i = 0; i < w->n_rows; i++) {
+		_cleanup_free_ char *id = xasprintf("%d", w->rows[i].id);
+
+		if (!is_between(&w->rows[i], q))
+			continue;
+		if (keys_only) {
+			FAKE_ROW(r, id);
+		} else if (w->rows[i].fails) {
+			fake_result_fail(r, "22012", "division by zero");
+			return;
+		} else {
+			add_document(r, &w->rows[i]);
+		}
+	}
+}
+
+static inline void answer_documents(struct world *w, const struct fake_query *q, struct fake_result *r)
+{
+	const struct document_plan *plan = w->at.model.n_plans ? w->at.model.plans[0] : NULL;
+	_cleanup_free_ char *by_range = plan ? document_sql_by_range(plan, "public.books") : NULL;
+	_cleanup_free_ char *keys_by_range = plan ? document_keys_by_range(plan, "public.books") : NULL;
+	bool is_key = plan && !strcmp(q->sql, plan->sql.by_key);
+	bool is_range = plan && !strcmp(q->sql, by_range);
+
+	if (is_key || is_range)
+		fake_gate_pass(&w->documents);
+	if (is_key)
+		answer_by_key(w, q->params[0], r);
+	else if (is_range)
+		answer_by_range(w, q, false, r);
+	else if (plan && !strcmp(q->sql, keys_by_range))
+		answer_by_range(w, q, true, r);
+}
+
+static inline void answer_visible(struct world *w, struct fake_result *r)
+{
+	FAKE_ROW(r, w->invisible[0]);
+	memmove(w->invisible, w->invisible + 1, sizeof(w->invisible) - sizeof(w->invisible[0]));
+}
+
+static inline void answer_sql(void *user, const struct fake_query *q, struct fake_result *r)
+{
+	struct world *w = user;
+
+	strbuf_addf(&w->statements, "%s: %s %s %s\n", q->application, q->sql, q->params[0] ? q->params[0] : "",
+		    q->n_params > 1 ? q->params[1] : "");
+	(void)pthread_cond_broadcast(&w->asked);
+	answer_catalog(w, q->sql, r);
+	answer_documents(w, q, r);
+	if (has(q->sql, "pg_visible_in_snapshot"))
+		answer_visible(w, r);
+	if (has(q->sql, "SELECT pg_current_wal_flush_lsn()"))
+		FAKE_ROW(r, w->flush_lsn);
+	if (has(q->sql, "c.oid, pg_relation_filenode(c.oid), quote_ident"))
+		FAKE_ROW(r, "16384", w->filenode, "public.books", w->blocks, "10");
+	if (has(q->sql, "SELECT pg_relation_filenode($1::oid)"))
+		FAKE_ROW(r, w->filenode_later ? w->filenode_later : w->filenode);
+	if (has(q->sql, "LEFT JOIN pg_replication_slots"))
+		FAKE_ROW(r, w->flush_lsn, "t", "t", "77", "t", "reserved", "0/10", "0/10", "0", NULL);
+	if (w->refuses_stream && has(q->sql, "START_REPLICATION"))
+		fake_result_fail(r, "55006", "the slot is active");
+	if (has(q->sql, "FROM pg_publication p WHERE p.pubname = $1"))
+		FAKE_ROW(r, w->mark);
+}
+
+/* --- the search engine --- */
+
+static inline void store(struct world *w, int id, uint64_t version, bool is_delete)
+{
+	size_t i = 0;
+
+	if (is_delete)
+		w->n_deletes++;
+	while (i < w->n_stored && w->stored[i].id != id)
+		i++;
+	if (is_delete && i < w->n_stored)
+		w->stored[i] = w->stored[--w->n_stored];
+	if (is_delete || i == ROWS)
+		return;
+	w->stored[i] = (struct stored){.id = id, .version = version};
+	w->n_stored += i == w->n_stored;
+}
+
+/* Line by line: the sanitizer's string functions look at the whole of a string. */
+static inline int answer_bulk(struct world *w, const char *body, struct strbuf *answer)
+{
+	const char *end = body + strlen(body);
+	bool any = false;
+
+	strbuf_adds(answer, "{\"took\":1,\"errors\":false,\"items\":[");
+	while (body < end) {
+		const char *next = (const char *)memchr(body, '\n', (size_t)(end - body)) + 1;
+		_cleanup_free_ char *line = xstrndup(body, (size_t)(next - body));
+		bool is_delete = !strncmp(line, "{\"delete\":{", 11);
+		const char *id = strstr(line, "\"_id\":\""), *version = strstr(line, "\"version\":");
+
+		body = next;
+		if (!is_delete && strncmp(line, "{\"index\":{", 10) != 0)
+			continue;
+		store(w, (int)strtoul(id + 7, NULL, 10), strtoull(version + 10, NULL, 10), is_delete);
+		strbuf_addf(answer, "%s{\"%s\":{\"status\":200}}", any ? "," : "", is_delete ? "delete" : "index");
+		any = true;
+	}
+	strbuf_adds(answer, "]}");
+	return 200;
+}
+
+static inline int answer_question(struct world *w, const char *head, struct strbuf *answer)
+{
+	if (has(head, "/_mapping")) {
+		strbuf_addf(answer, "{\"books-g1\":{\"mappings\":{\"_meta\":{\"pgsync\":{\"owner\":\"%s\"}}}}}",
+			    w->index_gone ? "other/one" : "shop/books");
+	} else if (has(head, "GET /books/_alias")) {
+		strbuf_adds(answer, w->alias_moved ? "{\"books-g1\":{}}" : "{\"error\":\"missing\",\"status\":404}");
+		return w->alias_moved ? 200 : 404;
+	} else if (has(head, "POST /_aliases")) {
+		w->alias_moved = true;
+		strbuf_adds(answer, "{}");
+	} else if (has(head, "/_count")) {
+		strbuf_addf(answer, "{\"count\":%zu}", has(head, "dead-letters") ? 0 : w->n_stored);
+	} else if (has(head, "/_cat/")) {
+		strbuf_adds(answer, "[{\"health\":\"green\"}]");
+	} else if (has(head, "PUT /pgsync-checkpoints/_doc")) {
+		strbuf_addf(answer, "{\"_seq_no\":%lld,\"_primary_term\":1}", (long long)++w->seq_no);
+	} else {
+		strbuf_adds(answer, "{}");
+	}
+	return 200;
+}
+
+static inline int answer_http(struct fake_engine *engine, const char *head, const char *body, struct strbuf *answer)
+{
+	struct world *w = engine->user;
+	int status;
+
+	if (has(head, "_bulk")) {
+		fake_gate_pass(&w->bulks);
+		status = answer_bulk(w, body, answer);
+	} else {
+		fake_gate_pass(&w->questions);
+		strbuf_addf(&w->requests, "%.*s %s\n", (int)strcspn(head, "\r"), head, body);
+		status = answer_question(w, head, answer);
+	}
+	(void)pthread_cond_broadcast(&w->requested);
+	return status;
+}
+
+/* --- the attempt --- */
+
+static inline struct spec *make_spec(const struct world *w, const char *more)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"{\"metadata\": {\"name\": \"books\", \"namespace\": \"shop\"}, \"spec\": {\"source\": {\"host\": "
+		"\"127.0.0.1\", \"port\": %d, \"database\": \"db\", \"user\": \"u\"}, \"sink\": {\"urls\": [\"%s\"]}, "
+		"\"schema\": [{\"index\": \"books\", \"nodes\": {\"table\": \"books\"}}]%s}}",
+		fake_postgres_port(w->postgres), w->engine.url, more);
+	_cleanup_json_ json_t *resource = NULL;
+	struct findings f;
+	struct spec *spec;
+	struct err err;
+
+	assert_int_equal(jsonx_parse(text, strlen(text), "spec", &resource, &err), 0);
+	findings_init(&f);
+	spec = spec_decode(resource, &f);
+	assert_false(findings_failed(&f));
+	findings_release(&f);
+	return spec;
+}
+
+#define OK(w, call)                                              \
+	do {                                                     \
+		if ((call) < 0)                                  \
+			fail_msg("%s: %s", #call, (w)->err.msg); \
+	} while (0)
+
+static inline void make_model(struct world *w)
+{
+	struct compilation c;
+	struct findings f;
+
+	findings_init(&f);
+	OK(w, compile_documents(w->spec, w->at.source.pg, &c, &f, &w->err));
+	assert_false(findings_failed(&f));
+	findings_release(&f);
+	(void)pthread_mutex_lock(fake_postgres_lock(w->postgres));
+	model_init_take(&w->at.model, &c);
+	(void)pthread_mutex_unlock(fake_postgres_lock(w->postgres));
+	compilation_release(&c);
+	w->at.model.concrete[0] = xstrdup("books-g1");
+	w->at.model.filled[0] = FILLED;
+}
+
+static inline void make_checkpoint(struct world *w)
+{
+	struct checkpoint_index *index = checkpoint_ensure(&w->at.cp, "books");
+
+	w->at.cp.phase = CHECKPOINT_LIVE;
+	w->at.cp.publication_mark = xstrdup(w->mark);
+	index->generation = 1;
+	index->version = FILLED;
+	index->complete = true;
+}
+
+static inline void world_begin(struct world *w)
+{
+	*w = (struct world){.blocks = "0", .filenode = "100", .altered = "1", .mark = "1:1", .flush_lsn = "0/2000"};
+	strbuf_init(&w->statements, LOG_BYTES);
+	strbuf_init(&w->requests, LOG_BYTES);
+	(void)pthread_cond_init(&w->asked, NULL);
+	(void)pthread_cond_init(&w->requested, NULL);
+	w->postgres = fake_postgres_start(answer_sql, w);
+	fake_engine_start(&w->engine, answer_http, w);
+	fake_gate_init(&w->documents, fake_postgres_lock(w->postgres));
+	fake_gate_init(&w->bulks, &w->engine.lock);
+	fake_gate_init(&w->questions, &w->engine.lock);
+	w->spec = make_spec(w, "");
+	w->options = (struct sync_options){.spec = w->spec, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	OK(w, run_init(&w->run, &w->options, &w->err));
+	OK(w, attempt_begin(&w->at, &w->run, &w->past, &w->err));
+	OK(w, connector_source(&w->at.connector, CONNECTOR_SHORT, "control", &w->at.source, &w->err));
+	OK(w, connector_sink(&w->at.connector, &w->at.sink, &w->err));
+	make_model(w);
+	make_checkpoint(w);
+}
+
+static inline void world_end(struct world *w)
+{
+	fake_gate_open(&w->documents);
+	fake_gate_open(&w->bulks);
+	fake_gate_open(&w->questions);
+	/* Statements that are still under way look at the model. */
+	(void)pthread_mutex_lock(fake_postgres_lock(w->postgres));
+	attempt_end(&w->at);
+	(void)pthread_mutex_unlock(fake_postgres_lock(w->postgres));
+	fake_postgres_stop(w->postgres);
+	fake_engine_stop(&w->engine);
+	run_release(&w->run);
+	close_fdp(&w->options.stop_fd);
+	spec_free(w->spec);
+	strbuf_release(&w->statements);
+	strbuf_release(&w->requests);
+	fake_gate_release(&w->documents);
+	fake_gate_release(&w->bulks);
+	fake_gate_release(&w->questions);
+	(void)pthread_cond_destroy(&w->asked);
+	(void)pthread_cond_destroy(&w->requested);
+}
+
+/* --- looking --- */
+
+static inline unsigned count_parts(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, part)); text++)
+		n++;
+	return n;
+}
+
+/* How many statements (or their parameters) hold this. */
+static inline unsigned world_asked(struct world *w, const char *part)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(fake_postgres_lock(w->postgres));
+	n = w->statements.len ? count_parts(w->statements.data, part) : 0;
+	(void)pthread_mutex_unlock(fake_postgres_lock(w->postgres));
+	return n;
+}
+
+/* Waits until that many do. */
+static inline void world_wait_asked(struct world *w, const char *part, unsigned n)
+{
+	pthread_mutex_t *lock = fake_postgres_lock(w->postgres);
+	int64_t start_ms = clock_now_ms();
+	bool came = true;
+
+	(void)pthread_mutex_lock(lock);
+	while (came && (!w->statements.len || count_parts(w->statements.data, part) < n))
+		came = fake_wait(&w->asked, lock, start_ms);
+	(void)pthread_mutex_unlock(lock);
+	if (!came)
+		fail_msg("fewer than %u statements hold \"%s\"", n, part);
+}
+
+/* The version of a document; 0: it is not in the index. */
+static inline uint64_t world_version(struct world *w, int id)
+{
+	uint64_t version = 0;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	for (size_t i = 0; i < w->n_stored; i++)
+		if (w->stored[i].id == id)
+			version = w->stored[i].version;
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	return version;
+}
+
+static inline size_t world_documents(struct world *w)
+{
+	size_t n;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	n = w->n_stored;
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	return n;
+}
+
+static inline void world_add_row(struct world *w, struct row row)
+{
+	(void)pthread_mutex_lock(fake_postgres_lock(w->postgres));
+	w->rows[w->n_rows++] = row;
+	(void)pthread_mutex_unlock(fake_postgres_lock(w->postgres));
+}
+
+/* Waits for an eventfd, and takes what is in it. */
+static inline void wait_news(int fd)
+{
+	struct pollfd news = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+
+	assert_int_equal(poll(&news, 1, FAKE_PATIENCE_MS), 1);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+}
+
+/* --- the table's WAL --- */
+
+static const struct fake_relation relation = {BOOKS, "public", "books", 'd', {{"id", 23, true}, {"title", 25, false}},
+					      2};
+
+static inline void send_insert(struct world *w, int id)
+{
+	_cleanup_free_ char *text = xasprintf("%d", id);
+
+	assert_true(fake_wal_insert(w->postgres, BOOKS, (const char *const[]){text, "t"}, 2));
+}
+
+/* A transaction that inserts one row. It ends 0x10 after its commit record. */
+static inline void send_transaction(struct world *w, int id, uint64_t commit_lsn)
+{
+	world_add_row(w, (struct row){.id = id});
+	assert_true(fake_wal_begin(w->postgres, 700 + (uint32_t)id, commit_lsn));
+	assert_true(fake_wal_relation(w->postgres, &relation));
+	send_insert(w, id);
+	assert_true(fake_wal_commit(w->postgres, commit_lsn, commit_lsn + 0x10));
+}
+
+#endif
