@@ -3,7 +3,7 @@
  * With protocol version 1 the server sends a transaction only after its commit. So a batch may also end inside one: its
  * part counts as of two bytes into the commit record (`lsn`), which is below the transaction's end, and the rest
  * follows in the next batch. Two, because what was read before the transaction may carry the record's beginning as its
- * version, and the delete of a routed document has a version below the batch's that must be above that (build_int.h).
+ * version, and the delete of a routed document has a version below the batch's that must be above that (apply/build.h).
  */
 #ifndef PGSYNC_CHANGES_BATCH_H
 #define PGSYNC_CHANGES_BATCH_H

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/apply.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "source/views.h"
-#include "sync/apply_int.h"
+#include "sync/run_int.h"
 
 struct applier {
 	const struct model *model;
@@ -134,6 +135,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 		return -1;
 	take_rebuild(a);
 	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
+	sync_metrics_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
 	/* A truncated root is not done before its new generation is: it must come again. */
@@ -195,7 +197,8 @@ static int connect_both(struct applier *a, struct err *err)
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
 	a->bulk = dead_letters_bulk(&a->dead, a->search);
-	apply_init(&a->apply, a->model, a->connector->run, a->pg, a->bulk, &a->dead);
+	apply_init(&a->apply, a->model, a->pg, a->bulk, &a->dead);
+	a->apply.never_bootstrap = a->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	return 0;
 }
 

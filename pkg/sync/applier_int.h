@@ -5,9 +5,9 @@
 #ifndef PGSYNC_SYNC_APPLIER_INT_H
 #define PGSYNC_SYNC_APPLIER_INT_H
 
+#include "apply/model.h"
 #include "changes/batch.h"
 #include "sync/connector_int.h"
-#include "sync/model_int.h"
 
 struct applier;
 

@@ -5,13 +5,13 @@
 #ifndef PGSYNC_SYNC_ATTEMPT_INT_H
 #define PGSYNC_SYNC_ATTEMPT_INT_H
 
+#include "apply/model.h"
 #include "base/findings.h"
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
 #include "sink/sink.h"
 #include "source/source.h"
 #include "sync/connector_int.h"
-#include "sync/model_int.h"
 #include "sync/run_int.h"
 
 /* What an attempt leaves to the next one of the same run. */

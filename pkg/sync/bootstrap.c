@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/build.h"
+#include "apply/halving.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "sync/build_int.h"
-#include "sync/halving_int.h"
 
 enum {
 	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
@@ -388,6 +388,14 @@ static int flush(struct worker *w, struct err *err)
 	return 0;
 }
 
+static void count_written(struct worker *w)
+{
+	struct sync_metrics *metrics = w->bootstrap->connector->run->metrics;
+
+	sync_metrics_bulk(metrics, &w->counted, bulk_stats(w->bulk));
+	sync_metrics_nulled(metrics, builder_take_sanitized(&w->builder));
+}
+
 /* Reads on while the engine works, as far as IN_FLIGHT allows; rejected documents must be kept before their chunk
  * counts as durable. */
 static int next_chunk(struct worker *w, struct err *err)
@@ -398,7 +406,7 @@ static int next_chunk(struct worker *w, struct err *err)
 		settle(w);
 	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush(w, err) < 0)
 		return -1;
-	sync_metrics_bulk(w->bootstrap->connector->run->metrics, &w->counted, bulk_stats(w->bulk));
+	count_written(w);
 	return 0;
 }
 
@@ -429,7 +437,7 @@ static int fill(struct worker *w, struct err *err)
 	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
 	w->bulk = dead_letters_bulk(&w->dead, w->search);
-	builder_init(&w->builder, w->bootstrap->model, connector->run, w->pg, w->bulk, &w->dead);
+	builder_init(&w->builder, w->bootstrap->model, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)
 			return -1;
@@ -451,7 +459,7 @@ static void *run(void *user)
 	int r = fill(w, &err);
 
 	if (w->bulk)
-		sync_metrics_bulk(b->connector->run->metrics, &w->counted, bulk_stats(w->bulk));
+		count_written(w);
 	(void)pthread_mutex_lock(&b->lock);
 	b->running--;
 	if (r < 0 && !b->failed) {

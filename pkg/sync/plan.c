@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/build.h"
 #include "source/identity.h"
 #include "sync/attempt_int.h"
-#include "sync/build_int.h"
 
 /* Blocks of an early chunk of a bootstrap. */
 #define RANGE_FROM "(0,0)"

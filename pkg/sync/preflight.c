@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/compile.h"
 #include "source/checks.h"
 #include "sync/attempt_int.h"
-#include "sync/compile_int.h"
 #include "sync/health_int.h"
 
 /* CONDITION_BYTES: the CRD allows 32,768 of a message. */
@@ -118,6 +118,9 @@ static int say_both(struct err *err, int sink, const struct err *sink_err)
 /* schema, server: where findings go. The model is there only if every document compiled. */
 static int check_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
+	const struct spec *spec = at->run->spec;
+	const struct compile_input documents = {
+		.documents = spec->documents, .n = spec->n_documents, .format = &spec->document_format};
 	_cleanup_(compilation_release) struct compilation c = {0};
 	struct checks_server facts;
 	struct checks_subject subject;
@@ -125,7 +128,7 @@ static int check_source(struct attempt *at, struct findings *schema, struct find
 	if (checks_read_server(&at->source, &facts, err) < 0)
 		return -1;
 	checks_server(&at->source, &facts, server);
-	if (compile_documents(at->run->spec, at->source.pg, &c, schema, err) < 0)
+	if (compile_documents(&documents, at->source.pg, &c, schema, err) < 0)
 		return -1;
 	subject = (struct checks_subject){.catalog = c.catalog, .tables = &c.tables, .named = c.named};
 	if (checks_tables(&at->source, &facts, &subject, schema, err) < 0)

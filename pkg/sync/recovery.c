@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/resync.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "recovery/recovery.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
 #include "source/identity.h"
 #include "source/partitions.h"
 #include "source/views.h"
-#include "sync/recovery_decide_int.h"
-#include "sync/resync_int.h"
 #include "json/json.h"
 
 /* What recovery_input borrows. */

@@ -7,8 +7,8 @@
 #ifndef PGSYNC_SYNC_STREAM_INT_H
 #define PGSYNC_SYNC_STREAM_INT_H
 
+#include "apply/model.h"
 #include "sync/connector_int.h"
-#include "sync/model_int.h"
 
 /* What partitions that came or went ask for is read once everything up to the attempt's start was read, since documents
  * may carry any version up to that. */

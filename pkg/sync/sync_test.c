@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "sync/resync_int.h"
+#include "apply/resync.h"
 
 /* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
  * index has to be rebuilt. */

@@ -5,9 +5,9 @@
 #ifndef PGSYNC_SYNC_WAL_READER_INT_H
 #define PGSYNC_SYNC_WAL_READER_INT_H
 
+#include "apply/model.h"
 #include "changes/batch.h"
 #include "postgres/replication.h"
-#include "sync/model_int.h"
 #include "sync/run_int.h"
 
 struct pgoutput;

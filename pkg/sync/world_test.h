@@ -20,7 +20,7 @@
 #include "fakes/gate.h"
 #include "fakes/postgres.h"
 #include "sync/attempt_int.h"
-#include "sync/compile_int.h"
+#include "apply/compile.h"
 #include "json/json.h"
 
 enum {

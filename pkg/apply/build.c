@@ -1,5 +1,5 @@
 /* From root keys, or a range, to bulk actions. */
-#include "sync/build_int.h"
+#include "apply/build.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +70,8 @@ static void count_sanitized(const struct build *b, const struct pg_result *row, 
 
 	if (pg_is_null(row, 0, column) || !parse_u64(pg_value(row, 0, column), pg_length(row, 0, column), &n))
 		return;
-	report_nulled_add(&b->with->run->report, plan_of(b)->document->index, (int64_t)n);
-	sync_metrics_nulled(b->with->run->metrics, n);
+	report_nulled_add(b->with->dead->report, plan_of(b)->document->index, (int64_t)n);
+	b->with->sanitized += n;
 }
 
 static int add_document(const struct build *b, const struct pg_result *row, struct err *err)
@@ -297,7 +297,7 @@ int build_roots(const struct build *b, const struct page *roots, struct err *err
 struct build build_begin(struct builder *with, size_t plan, uint64_t version)
 {
 	const char *index = with->model->plans[plan]->document->index;
-	bool rejected = report_dead_letters(&with->run->report, index) > 0;
+	bool rejected = report_dead_letters(with->dead->report, index) > 0;
 
 	return (struct build){.with = with,
 			      .plan = plan,
@@ -311,10 +311,10 @@ void build_end(struct build *b)
 	b->dead_index = NULL;
 }
 
-void builder_init(struct builder *with, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead)
 {
-	*with = (struct builder){.model = model, .run = run, .pg = pg, .bulk = bulk, .dead = dead};
+	*with = (struct builder){.model = model, .pg = pg, .bulk = bulk, .dead = dead};
 	page_params_init(&with->params);
 	strbuf_init(&with->scratch, ID_BYTES);
 	strbuf_init(&with->routing, ID_BYTES);
@@ -327,4 +327,12 @@ void builder_release(struct builder *with)
 	strbuf_release(&with->scratch);
 	strbuf_release(&with->routing);
 	strbuf_release(&with->keyed);
+}
+
+uint64_t builder_take_sanitized(struct builder *with)
+{
+	uint64_t n = with->sanitized;
+
+	with->sanitized = 0;
+	return n;
 }

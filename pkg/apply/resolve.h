@@ -3,11 +3,11 @@
  * Roots may be many (a row that a million documents share): a cursor pages through them, and no list of all of them is
  * ever in memory.
  */
-#ifndef PGSYNC_SYNC_RESOLVE_INT_H
-#define PGSYNC_SYNC_RESOLVE_INT_H
+#ifndef PGSYNC_APPLY_RESOLVE_H
+#define PGSYNC_APPLY_RESOLVE_H
 
-#include "sync/model_int.h"
-#include "sync/page_int.h"
+#include "apply/model.h"
+#include "apply/page.h"
 
 /* What a thread resolves keys with, in the transaction that is open on its connection. */
 struct resolver {

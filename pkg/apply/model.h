@@ -2,8 +2,8 @@
  *
  * Built by preflight and recovery; const once the attempt's threads run, so they share it without a lock.
  */
-#ifndef PGSYNC_SYNC_MODEL_INT_H
-#define PGSYNC_SYNC_MODEL_INT_H
+#ifndef PGSYNC_APPLY_MODEL_H
+#define PGSYNC_APPLY_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct partition_scan {
 	const struct catalog_part *part;
 };
 
-/* What has to be read because partitions came or went (resync_int.h). */
+/* What has to be read because partitions came or went (apply/resync.h). */
 struct partition_resync {
 	bool pending;
 	bool *all; /* for each plan: every root */

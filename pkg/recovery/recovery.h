@@ -4,8 +4,8 @@
  * them, asks here what to do, and does it. Two questions, since only the owner of the slot may connect to it:
  * recovery_admit before the slot is touched, recovery_decide with what the server says after that.
  */
-#ifndef PGSYNC_SYNC_RECOVERY_DECIDE_INT_H
-#define PGSYNC_SYNC_RECOVERY_DECIDE_INT_H
+#ifndef PGSYNC_RECOVERY_RECOVERY_H
+#define PGSYNC_RECOVERY_RECOVERY_H
 
 #include <stdbool.h>
 #include <stddef.h>

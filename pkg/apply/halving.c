@@ -1,5 +1,5 @@
 /* Retry by halving. */
-#include "sync/halving_int.h"
+#include "apply/halving.h"
 
 int halving_run(const struct halving *h, uint64_t from, uint64_t to, struct err *err)
 {

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "apply/halving.h"
 #include "base/mem.h"
-#include "sync/halving_int.h"
 
 enum { ITEMS = 17, MOST_ATTEMPTS = 200 };
 

@@ -1,18 +1,18 @@
-/* Compiling the documents of a spec. */
-#include "sync/compile_int.h"
+/* Compiling documents. */
+#include "apply/compile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Every relation that some document names. Caller frees. */
-static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n)
+static struct catalog_name *all_relations(const struct compile_input *in, size_t *ret_n)
 {
 	struct catalog_name *all = NULL;
 	size_t n = 0;
 
-	for (size_t i = 0; i < spec->n_documents; i++) {
+	for (size_t i = 0; i < in->n; i++) {
 		size_t some_n;
-		_cleanup_free_ struct catalog_name *some = document_relations(spec->documents[i], &some_n);
+		_cleanup_free_ struct catalog_name *some = document_relations(in->documents[i], &some_n);
 
 		all = xreallocarray(all, n + some_n + 1, sizeof(*all));
 		if (some_n)
@@ -23,11 +23,11 @@ static struct catalog_name *all_relations(const struct spec *spec, size_t *ret_n
 	return all;
 }
 
-static int load_expressions(const struct spec *spec, struct pg *pg, struct catalog *catalog, struct err *err)
+static int load_expressions(const struct compile_input *in, struct pg *pg, struct catalog *catalog, struct err *err)
 {
-	for (size_t i = 0; i < spec->n_documents; i++) {
+	for (size_t i = 0; i < in->n; i++) {
 		size_t n;
-		_cleanup_free_ struct catalog_expression_name *names = document_expressions(spec->documents[i], &n);
+		_cleanup_free_ struct catalog_expression_name *names = document_expressions(in->documents[i], &n);
 
 		if (catalog_load_expressions(pg, catalog, names, n, err) < 0)
 			return -1;
@@ -65,39 +65,38 @@ static void add_views(struct compilation *c, const struct schema_document *docum
 	}
 }
 
-static void compile_all(struct compilation *c, const struct spec *spec, const struct document_names *known,
+static void compile_all(struct compilation *c, const struct compile_input *in, const struct document_names *known,
 			struct findings *f)
 {
-	for (size_t i = 0; i < spec->n_documents; i++) {
-		struct document_plan *plan =
-			document_compile(spec->documents[i], &spec->document_format, c->catalog, known, f);
+	for (size_t i = 0; i < in->n; i++) {
+		struct document_plan *plan = document_compile(in->documents[i], in->format, c->catalog, known, f);
 
 		if (plan)
 			c->plans[c->n_plans++] = plan;
 		else
-			mark_named(c, spec->documents[i]);
-		add_views(c, spec->documents[i]);
+			mark_named(c, in->documents[i]);
+		add_views(c, in->documents[i]);
 	}
-	c->complete = c->n_plans == spec->n_documents;
+	c->complete = c->n_plans == in->n;
 	source_tables_init(&c->tables, c->catalog, c->plans, c->n_plans);
 }
 
-int compile_documents(const struct spec *spec, struct pg *pg, struct compilation *ret, struct findings *f,
+int compile_documents(const struct compile_input *in, struct pg *pg, struct compilation *ret, struct findings *f,
 		      struct err *err)
 {
 	_cleanup_(compilation_release) struct compilation c = {0};
 	size_t n, n_known = 0;
-	_cleanup_free_ struct catalog_name *names = all_relations(spec, &n);
+	_cleanup_free_ struct catalog_name *names = all_relations(in, &n);
 	struct document_names known;
 	char **tables = NULL;
 
-	if (catalog_load(pg, names, n, &c.catalog, err) < 0 || load_expressions(spec, pg, c.catalog, err) < 0 ||
+	if (catalog_load(pg, names, n, &c.catalog, err) < 0 || load_expressions(in, pg, c.catalog, err) < 0 ||
 	    catalog_list(pg, names, n, &tables, &n_known, err) < 0)
 		return err_wrap(err, "reading the catalog");
 	known = (struct document_names){(const char *const *)tables, n_known};
-	c.plans = xcalloc(spec->n_documents, sizeof(struct document_plan *));
+	c.plans = xcalloc(in->n, sizeof(struct document_plan *));
 	c.named = xcalloc(c.catalog->n, sizeof(*c.named));
-	compile_all(&c, spec, &known, f);
+	compile_all(&c, in, &known, f);
 	free_strings(tables, n_known);
 	*ret = c;
 	c = (struct compilation){0};

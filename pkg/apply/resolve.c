@@ -1,5 +1,5 @@
 /* From dirty keys up to root keys. */
-#include "sync/resolve_int.h"
+#include "apply/resolve.h"
 
 #include <stdlib.h>
 

@@ -3,19 +3,19 @@
  *
  * Belongs to the applier's thread.
  */
-#ifndef PGSYNC_SYNC_APPLY_INT_H
-#define PGSYNC_SYNC_APPLY_INT_H
+#ifndef PGSYNC_APPLY_APPLY_H
+#define PGSYNC_APPLY_APPLY_H
 
-#include "sync/build_int.h"
-#include "sync/connector_int.h"
-#include "sync/resolve_int.h"
-#include "sync/scan_int.h"
+#include "apply/build.h"
+#include "apply/resolve.h"
+#include "apply/scan.h"
 
 struct apply {
 	const struct model *model;
 	struct builder builder;
 	struct resolver resolver;
 	struct scanner scanner;
+	bool never_bootstrap;  /* nothing would fill a new index; the caller sets it */
 	bool live;             /* no generation is being filled; the caller sets it */
 	uint64_t *purge_below; /* for each plan whose index may hold documents of rows that are gone: the version that
 				* all others have been written with; 0 for the rest */
@@ -23,7 +23,7 @@ struct apply {
 };
 
 /* Everything is borrowed. */
-void apply_init(struct apply *a, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+void apply_init(struct apply *a, const struct model *model, struct pg *pg, struct bulk *bulk,
 		struct dead_letters *dead);
 /* Also releases what is all zeros. */
 void apply_release(struct apply *a);

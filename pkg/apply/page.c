@@ -1,8 +1,8 @@
 /* Pages of keys. */
-#include "sync/page_int.h"
+#include "apply/page.h"
 
+#include "apply/halving.h"
 #include "changes/batch.h"
-#include "sync/halving_int.h"
 
 enum {
 	PAGE_KEYS = 2000,

@@ -1,6 +1,6 @@
 /* Retry by halving: does something for all items of a range but those that make it fail, and finds these. */
-#ifndef PGSYNC_SYNC_HALVING_INT_H
-#define PGSYNC_SYNC_HALVING_INT_H
+#ifndef PGSYNC_APPLY_HALVING_H
+#define PGSYNC_APPLY_HALVING_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* From a batch of dirty keys to bulk actions, target by target. */
-#include "sync/apply_int.h"
+#include "apply/apply.h"
 
 #include <stdlib.h>
 
@@ -149,7 +149,7 @@ static int is_small(const struct apply *a, size_t plan, bool *ret, struct err *e
 static int write_truncated(const struct part *p, size_t plan, struct err *err)
 {
 	struct apply *a = p->apply;
-	bool purge = a->live && a->builder.run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	bool purge = a->live && a->never_bootstrap;
 
 	if (a->live && !purge && a->model->plans[plan]->root->kind != 'p' && is_small(a, plan, &purge, err) < 0)
 		return -1;
@@ -239,11 +239,10 @@ int apply_purge(struct apply *a, struct err *err)
 
 /* --- life --- */
 
-void apply_init(struct apply *a, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
-		struct dead_letters *dead)
+void apply_init(struct apply *a, const struct model *model, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
 {
 	*a = (struct apply){.model = model, .purge_below = xcalloc(model->n_plans, sizeof(*a->purge_below))};
-	builder_init(&a->builder, model, run, pg, bulk, dead);
+	builder_init(&a->builder, model, pg, bulk, dead);
 	resolver_init(&a->resolver, model, pg);
 	scanner_init(&a->scanner, model, pg);
 }

@@ -1,10 +1,10 @@
 /* The rows of a partition that was attached, as if they were inserted just now. */
-#ifndef PGSYNC_SYNC_SCAN_INT_H
-#define PGSYNC_SYNC_SCAN_INT_H
+#ifndef PGSYNC_APPLY_SCAN_H
+#define PGSYNC_APPLY_SCAN_H
 
+#include "apply/model.h"
 #include "changes/batch.h"
 #include "postgres/pg.h"
-#include "sync/model_int.h"
 
 /* What a thread scans partitions with, in the transaction that is open on its connection. */
 struct scanner {

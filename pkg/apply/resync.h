@@ -5,11 +5,11 @@
  *   one less, or another  of a root: its index is rebuilt, since the rows that are gone are not known;
  *                         of another table: every root that may depend on it is read again
  */
-#ifndef PGSYNC_SYNC_RESYNC_INT_H
-#define PGSYNC_SYNC_RESYNC_INT_H
+#ifndef PGSYNC_APPLY_RESYNC_H
+#define PGSYNC_APPLY_RESYNC_H
 
+#include "apply/model.h"
 #include "checkpoint/checkpoint.h"
-#include "sync/model_int.h"
 
 /* Compares the partitions with those of the checkpoint: fills in m->resync, and marks in rebuild (one for each plan)
  * whose index has to be rebuilt. rebuild is NULL where nothing would fill a new index: then every root is read again.

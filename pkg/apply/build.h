@@ -1,13 +1,12 @@
 /* From root keys, or a range of the root table, to documents: a query's rows go from the connection into the bulk
  * writer, one at a time.
  */
-#ifndef PGSYNC_SYNC_BUILD_INT_H
-#define PGSYNC_SYNC_BUILD_INT_H
+#ifndef PGSYNC_APPLY_BUILD_H
+#define PGSYNC_APPLY_BUILD_H
 
+#include "apply/model.h"
+#include "apply/page.h"
 #include "sink/dead_letters.h"
-#include "sync/model_int.h"
-#include "sync/page_int.h"
-#include "sync/run_int.h"
 
 /* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
  * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
@@ -17,10 +16,10 @@
 /* What a thread builds documents with. All but the buffers is borrowed. */
 struct builder {
 	const struct model *model;
-	struct run *run; /* its report and metrics */
 	struct pg *pg;
 	struct bulk *bulk;
 	struct dead_letters *dead;
+	uint64_t sanitized; /* values that were written as null so far */
 
 	struct page_params params;
 	struct strbuf scratch; /* for ids and keys */
@@ -28,10 +27,12 @@ struct builder {
 	struct strbuf keyed; /* a document whose id was hashed */
 };
 
-void builder_init(struct builder *with, const struct model *model, struct run *run, struct pg *pg, struct bulk *bulk,
+void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead);
 /* Also releases a builder that is all zeros. */
 void builder_release(struct builder *with);
+/* How many values were written as null since the last call. */
+uint64_t builder_take_sanitized(struct builder *with);
 
 /* Documents of one plan, and the version that they are written with. */
 struct build {

@@ -1,5 +1,5 @@
 /* What partitions that came or went mean for the documents. */
-#include "sync/resync_int.h"
+#include "apply/resync.h"
 
 #include <stdlib.h>
 

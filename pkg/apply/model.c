@@ -1,10 +1,10 @@
 /* The model of an attempt. */
-#include "sync/model_int.h"
+#include "apply/model.h"
 
 #include <stdlib.h>
 
-#include "sync/compile_int.h"
-#include "sync/resync_int.h"
+#include "apply/compile.h"
+#include "apply/resync.h"
 
 static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
 {

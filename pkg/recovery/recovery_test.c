@@ -5,10 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "base/mem.h"
-#include "sync/recovery_decide_int.h"
+#include "recovery/recovery.h"
+#include "json/json.h"
 
 /* A PgSync of two live indices, whose slot, server, publication and catalog are as its checkpoint knows them. */
 struct world {

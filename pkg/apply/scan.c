@@ -1,5 +1,5 @@
 /* The rows of a partition as if they were inserted. */
-#include "sync/scan_int.h"
+#include "apply/scan.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* The recovery decision. */
-#include "sync/recovery_decide_int.h"
+#include "recovery/recovery.h"
 
 #include <string.h>
 

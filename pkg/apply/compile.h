@@ -1,15 +1,21 @@
-/* Compiling the documents of a spec against the catalog. Some may not compile: what is known of their tables and views
- * is kept for the checks. */
-#ifndef PGSYNC_SYNC_COMPILE_INT_H
-#define PGSYNC_SYNC_COMPILE_INT_H
+/* Compiling the documents of a schema against the catalog. Some may not compile: what is known of their tables and
+ * views is kept for the checks. */
+#ifndef PGSYNC_APPLY_COMPILE_H
+#define PGSYNC_APPLY_COMPILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/findings.h"
 #include "document/document.h"
+#include "schema/schema.h"
 #include "source/source.h"
-#include "spec/spec.h"
+
+struct compile_input {
+	struct schema_document *const *documents;
+	size_t n;
+	const struct schema_document_format *format;
+};
 
 struct compilation {
 	struct catalog *catalog;
@@ -23,7 +29,7 @@ struct compilation {
 };
 
 /* Reads the catalog and compiles. What is wrong with the documents goes into f. */
-int compile_documents(const struct spec *spec, struct pg *pg, struct compilation *ret, struct findings *f,
+int compile_documents(const struct compile_input *in, struct pg *pg, struct compilation *ret, struct findings *f,
 		      struct err *err) WARN_UNUSED;
 void compilation_release(struct compilation *c);
 

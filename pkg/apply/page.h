@@ -1,6 +1,6 @@
 /* Pages of keys: what one query takes. */
-#ifndef PGSYNC_SYNC_PAGE_INT_H
-#define PGSYNC_SYNC_PAGE_INT_H
+#ifndef PGSYNC_APPLY_PAGE_H
+#define PGSYNC_APPLY_PAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
