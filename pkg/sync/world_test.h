@@ -14,13 +14,13 @@
 
 #include <cmocka.h>
 
+#include "apply/compile.h"
 #include "base/clock.h"
 #include "base/parse.h"
 #include "fakes/engine.h"
 #include "fakes/gate.h"
 #include "fakes/postgres.h"
 #include "sync/attempt_int.h"
-#include "apply/compile.h"
 #include "json/json.h"
 
 enum {
