@@ -54,7 +54,8 @@ struct world {
 	const char *altered;                   /* the transaction that last changed the column */
 	const char *mark;                      /* of the publication */
 	const char *flush_lsn;
-	bool refuses_documents, refuses_stream;
+	bool refuses_documents, refuses_stream, never_visible;
+	const char *held_from;    /* only ranges that begin there wait for the gate; NULL: everything does */
 	struct strbuf statements; /* "application: SQL $1 $2\n" */
 	/* Under the lock of engine. */
 	struct fake_engine engine;
@@ -62,7 +63,8 @@ struct world {
 	struct fake_gate bulks, questions; /* before bulk requests are answered, and before all others */
 	struct stored stored[ROWS];
 	size_t n_stored;
-	unsigned n_deletes;
+	unsigned n_deletes, n_dead_letters;
+	int rejected; /* the document that the engine refuses; 0: none */
 	bool index_gone, alias_moved;
 	int64_t seq_no;
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
@@ -110,8 +112,13 @@ static inline void answer_by_key(struct world *w, const char *keys, struct fake_
 	for (size_t i = 0; i < w->n_rows; i++) {
 		_cleanup_free_ char *quoted = xasprintf("\"%d\"", w->rows[i].id);
 
-		if (has(keys, quoted))
-			add_document(r, &w->rows[i]);
+		if (!has(keys, quoted))
+			continue;
+		if (w->rows[i].fails) {
+			fake_result_fail(r, "22012", "division by zero");
+			return;
+		}
+		add_document(r, &w->rows[i]);
 	}
 	if (w->refuses_documents)
 		fake_result_fail(r, "42501", "permission denied");
@@ -143,7 +150,7 @@ static inline void answer_by_range(struct world *w, const struct fake_query *q, 
 	for (size_t i = 0; i < w->n_rows; i++) {
 		_cleanup_free_ char *id = xasprintf("%d", w->rows[i].id);
 
-		if (!is_between(&w->rows[i], q))
+		if (q->n_params && !is_between(&w->rows[i], q))
 			continue;
 		if (keys_only) {
 			FAKE_ROW(r, id);
@@ -164,7 +171,7 @@ static inline void answer_documents(struct world *w, const struct fake_query *q,
 	bool is_key = plan && !strcmp(q->sql, plan->sql.by_key);
 	bool is_range = plan && !strcmp(q->sql, by_range);
 
-	if (is_key || is_range)
+	if ((is_key || is_range) && (!w->held_from || !strcmp(q->params[0], w->held_from)))
 		fake_gate_pass(&w->documents);
 	if (is_key)
 		answer_by_key(w, q->params[0], r);
@@ -176,8 +183,9 @@ static inline void answer_documents(struct world *w, const struct fake_query *q,
 
 static inline void answer_visible(struct world *w, struct fake_result *r)
 {
-	FAKE_ROW(r, w->invisible[0]);
+	FAKE_ROW(r, w->never_visible ? "1" : w->invisible[0]);
 	memmove(w->invisible, w->invisible + 1, sizeof(w->invisible) - sizeof(w->invisible[0]));
+	w->invisible[ARRAY_SIZE(w->invisible) - 1] = NULL;
 }
 
 static inline void answer_sql(void *user, const struct fake_query *q, struct fake_result *r)
@@ -223,24 +231,38 @@ static inline void store(struct world *w, int id, uint64_t version, bool is_dele
 	w->n_stored += i == w->n_stored;
 }
 
+/* Answers an action line. */
+static inline void answer_action(struct world *w, const char *line, bool is_dead, struct strbuf *answer)
+{
+	bool is_delete = !strncmp(line, "{\"delete\":{", 11);
+	int id = (int)strtoul(strstr(line, "\"_id\":\"") + 7, NULL, 10);
+	uint64_t version = strtoull(strstr(line, "\"version\":") + 10, NULL, 10);
+	bool rejects = !is_dead && id == w->rejected;
+
+	if (is_dead)
+		w->n_dead_letters += !is_delete;
+	else if (!rejects)
+		store(w, id, version, is_delete);
+	strbuf_addf(answer, "{\"%s\":{\"status\":%d%s}}", is_delete ? "delete" : "index", rejects ? 400 : 200,
+		    rejects ? ",\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":\"no\"}" : "");
+}
+
 /* Line by line: the sanitizer's string functions look at the whole of a string. */
-static inline int answer_bulk(struct world *w, const char *body, struct strbuf *answer)
+static inline int answer_bulk(struct world *w, const char *head, const char *body, struct strbuf *answer)
 {
 	const char *end = body + strlen(body);
 	bool any = false;
 
-	strbuf_adds(answer, "{\"took\":1,\"errors\":false,\"items\":[");
+	strbuf_adds(answer, "{\"took\":1,\"errors\":true,\"items\":[");
 	while (body < end) {
 		const char *next = (const char *)memchr(body, '\n', (size_t)(end - body)) + 1;
 		_cleanup_free_ char *line = xstrndup(body, (size_t)(next - body));
-		bool is_delete = !strncmp(line, "{\"delete\":{", 11);
-		const char *id = strstr(line, "\"_id\":\""), *version = strstr(line, "\"version\":");
 
 		body = next;
-		if (!is_delete && strncmp(line, "{\"index\":{", 10) != 0)
+		if (strncmp(line, "{\"delete\":{", 11) != 0 && strncmp(line, "{\"index\":{", 10) != 0)
 			continue;
-		store(w, (int)strtoul(id + 7, NULL, 10), strtoull(version + 10, NULL, 10), is_delete);
-		strbuf_addf(answer, "%s{\"%s\":{\"status\":200}}", any ? "," : "", is_delete ? "delete" : "index");
+		strbuf_adds(answer, any ? "," : "");
+		answer_action(w, line, has(line, "dead-letters") || has(head, "dead-letters"), answer);
 		any = true;
 	}
 	strbuf_adds(answer, "]}");
@@ -277,7 +299,7 @@ static inline int answer_http(struct fake_engine *engine, const char *head, cons
 
 	if (has(head, "_bulk")) {
 		fake_gate_pass(&w->bulks);
-		status = answer_bulk(w, body, answer);
+		status = answer_bulk(w, head, body, answer);
 	} else {
 		fake_gate_pass(&w->questions);
 		strbuf_addf(&w->requests, "%.*s %s\n", (int)strcspn(head, "\r"), head, body);
@@ -446,6 +468,31 @@ static inline size_t world_documents(struct world *w)
 	n = w->n_stored;
 	(void)pthread_mutex_unlock(&w->engine.lock);
 	return n;
+}
+
+/* How many requests (or their bodies) hold this. */
+static inline unsigned world_requested(struct world *w, const char *part)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	n = w->requests.len ? count_parts(w->requests.data, part) : 0;
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	return n;
+}
+
+/* Waits until that many do. */
+static inline void world_wait_requested(struct world *w, const char *part, unsigned n)
+{
+	int64_t start_ms = clock_now_ms();
+	bool came = true;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	while (came && (!w->requests.len || count_parts(w->requests.data, part) < n))
+		came = fake_wait(&w->requested, &w->engine.lock, start_ms);
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	if (!came)
+		fail_msg("fewer than %u requests hold \"%s\"", n, part);
 }
 
 static inline void world_add_row(struct world *w, struct row row)

@@ -1,0 +1,333 @@
+/* Tests of the bootstrap: where it goes on, what counts as copied, and what ends it. */
+#include "sync/bootstrap_int.h"
+#include "sync/world_test.h"
+
+enum { BLOCKS = 64 };
+
+struct fixture {
+	struct world w;
+	struct bootstrap *bootstrap;
+	struct checkpoint_index *index;
+	int wake_fd;
+};
+
+/* A generation to fill, from a table of BLOCKS blocks with one row in each of these. */
+static void begin(struct fixture *f, const uint64_t *blocks, size_t n)
+{
+	f->bootstrap = NULL;
+	world_begin(&f->w);
+	f->w.blocks = "64";
+	f->w.at.cp.phase = CHECKPOINT_BOOTSTRAP;
+	f->index = attempt_index(&f->w.at, 0);
+	f->index->complete = false;
+	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (size_t i = 0; i < n; i++)
+		world_add_row(&f->w, (struct row){.id = (int)i + 1, .block = blocks[i]});
+}
+
+static void remember(struct fixture *f, struct checkpoint_range range)
+{
+	f->index->ranges = xcalloc(1, sizeof(range));
+	f->index->ranges[0] = range;
+	f->index->n_ranges = 1;
+}
+
+static void start(struct fixture *f)
+{
+	OK(&f->w, bootstrap_start(&f->w.at, f->wake_fd, &f->bootstrap, &f->w.err));
+	assert_non_null(f->bootstrap);
+}
+
+static int finish(struct fixture *f)
+{
+	int r;
+
+	while (!(r = bootstrap_check(f->bootstrap, &f->w.err)))
+		wait_news(f->wake_fd);
+	return r;
+}
+
+static void copy(struct fixture *f)
+{
+	start(f);
+	if (finish(f) < 0)
+		fail_msg("%s", f->w.err.msg);
+	(void)bootstrap_note(f->bootstrap, &f->w.at);
+}
+
+static void end(struct fixture *f)
+{
+	fake_gate_open(&f->w.documents);
+	fake_gate_open(&f->w.bulks);
+	bootstrap_stop(f->bootstrap);
+	world_end(&f->w);
+	close_fdp(&f->wake_fd);
+}
+
+static void test_bootstrap_when_done_then_every_row_is_in_the_index_with_the_generation_s_version(void **state)
+{
+	static const uint64_t blocks[] = {0, 31, 32, 63};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	copy(&f);
+	assert_int_equal(world_documents(&f.w), 4);
+	for (int id = 1; id <= 4; id++)
+		assert_int_equal(world_version(&f.w, id), FILLED);
+	assert_int_equal(f.index->n_ranges, 1);
+	assert_int_equal(f.index->ranges[0].relation, BOOKS);
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].end_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].rows, 4);
+	/* So that the documents can be found before the alias moves. */
+	assert_true(world_requested(&f.w, "POST /books-g1/_refresh") > 0);
+	end(&f);
+}
+
+static void test_bootstrap_when_live_then_there_is_nothing_to_copy(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL, 0);
+	f.w.at.cp.phase = CHECKPOINT_LIVE;
+	OK(&f.w, bootstrap_start(&f.w.at, f.wake_fd, &f.bootstrap, &f.w.err));
+	assert_null(f.bootstrap);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_table_is_empty_then_it_is_done(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL, 0);
+	f.w.blocks = "0";
+	copy(&f);
+	assert_int_equal(world_documents(&f.w), 0);
+	end(&f);
+}
+
+/* --- where it goes on --- */
+
+static void test_bootstrap_when_resumed_then_it_goes_on_at_the_checkpoint_s_block(void **state)
+{
+	static const uint64_t blocks[] = {0, 39, 40, 63};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	remember(&f, (struct checkpoint_range){
+			     .relation = BOOKS, .filenode = 100, .next_block = 40, .end_block = BLOCKS, .rows = 2});
+	copy(&f);
+	assert_int_equal(world_version(&f.w, 1), 0);
+	assert_int_equal(world_version(&f.w, 2), 0);
+	assert_int_equal(world_version(&f.w, 3), FILLED);
+	assert_int_equal(world_version(&f.w, 4), FILLED);
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].rows, 4);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_table_grew_since_then_only_the_planned_blocks_are_copied(void **state)
+{
+	static const uint64_t blocks[] = {10, 50};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	/* Rows beyond are in the stream. */
+	remember(&f, (struct checkpoint_range){.relation = BOOKS, .filenode = 100, .end_block = 40});
+	copy(&f);
+	assert_int_equal(world_version(&f.w, 1), FILLED);
+	assert_int_equal(world_version(&f.w, 2), 0);
+	assert_int_equal(f.index->ranges[0].end_block, 40);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_table_was_rewritten_since_then_it_begins_again(void **state)
+{
+	static const uint64_t blocks[] = {0, 63};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	remember(&f, (struct checkpoint_range){
+			     .relation = BOOKS, .filenode = 99, .next_block = 40, .end_block = BLOCKS, .rows = 2});
+	copy(&f);
+	assert_int_equal(world_documents(&f.w), 2);
+	assert_int_equal(f.index->ranges[0].filenode, 100);
+	assert_int_equal(f.index->ranges[0].rows, 2);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_table_is_rewritten_meanwhile_then_it_is_a_conflict(void **state)
+{
+	static const uint64_t blocks[] = {0};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.filenode_later = "101";
+	start(&f);
+	assert_int_equal(finish(&f), -1);
+	assert_int_equal(f.w.err.kind, ERR_CONFLICT);
+	assert_int_equal(f.w.err.reason, REASON_TABLE_REWRITTEN);
+	assert_int_equal(world_documents(&f.w), 0);
+	end(&f);
+}
+
+/* --- what counts as copied --- */
+
+static void test_bootstrap_when_the_engine_has_not_answered_then_the_chunk_does_not_count(void **state)
+{
+	static const uint64_t blocks[] = {0};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	fake_gate_close(&f.w.bulks);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	(void)bootstrap_note(f.bootstrap, &f.w.at);
+	assert_int_equal(f.index->ranges[0].next_block, 0);
+	assert_int_equal(f.index->ranges[0].rows, 0);
+	assert_int_equal(bootstrap_check(f.bootstrap, &f.w.err), 0);
+	fake_gate_open(&f.w.bulks);
+	assert_int_equal(finish(&f), 1);
+	assert_true(bootstrap_note(f.bootstrap, &f.w.at));
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].rows, 1);
+	/* Nothing new to save. */
+	assert_false(bootstrap_note(f.bootstrap, &f.w.at));
+	end(&f);
+}
+
+static void test_bootstrap_when_an_earlier_chunk_is_late_then_later_ones_do_not_count(void **state)
+{
+	static const uint64_t blocks[] = {0, 32};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.held_from = "(0,0)";
+	fake_gate_close(&f.w.documents);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.documents, 1));
+	while (!world_version(&f.w, 2))
+		wait_news(f.wake_fd);
+	(void)bootstrap_note(f.bootstrap, &f.w.at);
+	assert_int_equal(f.index->ranges[0].next_block, 0);
+	fake_gate_open(&f.w.documents);
+	assert_int_equal(finish(&f), 1);
+	(void)bootstrap_note(f.bootstrap, &f.w.at);
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_root_is_a_view_then_the_stream_waits_until_it_is_copied(void **state)
+{
+	static const uint64_t blocks[] = {0, 1};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.at.model.plans[0]->root_is_view = true;
+	fake_gate_close(&f.w.bulks);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	assert_true(bootstrap_holds(f.bootstrap));
+	fake_gate_open(&f.w.bulks);
+	assert_int_equal(finish(&f), 1);
+	assert_false(bootstrap_holds(f.bootstrap));
+	assert_int_equal(world_documents(&f.w), 2);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_root_is_a_table_then_the_stream_does_not_wait(void **state)
+{
+	static const uint64_t blocks[] = {0};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	fake_gate_close(&f.w.bulks);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	assert_false(bootstrap_holds(f.bootstrap));
+	end(&f);
+}
+
+/* --- rows that fail --- */
+
+static void test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out(void **state)
+{
+	static const uint64_t blocks[] = {0, 7, 20, 21, 63};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.at.model.plans[0]->fails_alone = true;
+	f.w.rows[2].fails = true;
+	copy(&f);
+	for (int id = 1; id <= 5; id++)
+		assert_int_equal(world_version(&f.w, id), id == 3 ? 0 : FILLED);
+	assert_int_equal(f.w.n_dead_letters, 1);
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].rows, 4);
+	end(&f);
+}
+
+static void test_bootstrap_when_a_row_does_not_fail_alone_then_it_ends_the_bootstrap(void **state)
+{
+	static const uint64_t blocks[] = {0, 7};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.rows[1].fails = true;
+	start(&f);
+	assert_int_equal(finish(&f), -1);
+	assert_string_equal(f.w.err.sqlstate, "22012");
+	(void)bootstrap_note(f.bootstrap, &f.w.at);
+	assert_int_equal(f.index->ranges[0].next_block, 0);
+	end(&f);
+}
+
+static void test_bootstrap_when_stopped_during_a_query_then_it_ends(void **state)
+{
+	static const uint64_t blocks[] = {0};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	fake_gate_close(&f.w.documents);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.documents, 1));
+	bootstrap_stop(TAKE_PTR(f.bootstrap));
+	assert_int_equal(world_documents(&f.w), 0);
+	end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bootstrap_when_done_then_every_row_is_in_the_index_with_the_generation_s_version),
+		cmocka_unit_test(test_bootstrap_when_live_then_there_is_nothing_to_copy),
+		cmocka_unit_test(test_bootstrap_when_the_table_is_empty_then_it_is_done),
+		cmocka_unit_test(test_bootstrap_when_resumed_then_it_goes_on_at_the_checkpoint_s_block),
+		cmocka_unit_test(test_bootstrap_when_the_table_grew_since_then_only_the_planned_blocks_are_copied),
+		cmocka_unit_test(test_bootstrap_when_the_table_was_rewritten_since_then_it_begins_again),
+		cmocka_unit_test(test_bootstrap_when_the_table_is_rewritten_meanwhile_then_it_is_a_conflict),
+		cmocka_unit_test(test_bootstrap_when_the_engine_has_not_answered_then_the_chunk_does_not_count),
+		cmocka_unit_test(test_bootstrap_when_an_earlier_chunk_is_late_then_later_ones_do_not_count),
+		cmocka_unit_test(test_bootstrap_when_the_root_is_a_view_then_the_stream_waits_until_it_is_copied),
+		cmocka_unit_test(test_bootstrap_when_the_root_is_a_table_then_the_stream_does_not_wait),
+		cmocka_unit_test(test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out),
+		cmocka_unit_test(test_bootstrap_when_a_row_does_not_fail_alone_then_it_ends_the_bootstrap),
+		cmocka_unit_test(test_bootstrap_when_stopped_during_a_query_then_it_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
