@@ -11,6 +11,7 @@
 #include "source/checks.h"
 #include "source/identity.h"
 #include "source/partitions.h"
+#include "source/ranges.h"
 #include "source/views.h"
 
 /* --- a table: books(id, isbn, author_id), with a primary key on id, and a unique index on (author_id, isbn) --- */
@@ -219,6 +220,112 @@ static void test_partitions_adopt_then_there_is_no_difference(void **state)
 	assert_false(partitions_are_gone(&cp, &table));
 	assert_false(partitions_is_new(&cp, &table, &parts[1]));
 	checkpoint_release(&cp);
+}
+
+/* --- ranges of a bootstrap --- */
+
+static struct range *add_leaf(struct ranges *r, uint64_t blocks)
+{
+	static const struct catalog_table view = {.oid = 7, .schema = public, .name = books, .kind = 'r'};
+	struct checkpoint_index index = {0};
+	struct range *range;
+
+	ranges_add_view(r, 0, &view, &index);
+	range = &r->items[r->n - 1];
+	range->is_view = false;
+	range->end = blocks;
+	range->blocks = 32;
+	return range;
+}
+
+static void test_ranges_then_every_block_once(void **state)
+{
+	struct ranges r = {0};
+	struct range *range = add_leaf(&r, 1000);
+	struct range_chunk chunk;
+	uint64_t next = 0;
+
+	UNUSED(state);
+	while (ranges_take(&r, 2, &chunk)) {
+		assert_int_equal(chunk.from, next);
+		assert_true(chunk.to > chunk.from);
+		next = chunk.to;
+		ranges_adapt(&chunk, (chunk.to - chunk.from) * 1000);
+		ranges_done(&chunk, 5);
+	}
+	assert_int_equal(next, 1000);
+	assert_int_equal(ranges_durable_below(range), 1000);
+	assert_int_equal(range->n_busy, 0);
+	ranges_release(&r);
+}
+
+static void test_ranges_when_chunks_end_in_any_order_then_only_what_is_below_all_is_durable(void **state)
+{
+	struct ranges r = {0};
+	struct range *range = add_leaf(&r, 1000);
+	struct range_chunk a, b, c;
+	struct checkpoint_index index = {0};
+
+	UNUSED(state);
+	assert_true(ranges_take(&r, 1, &a) && ranges_take(&r, 1, &b) && ranges_take(&r, 1, &c));
+	ranges_done(&b, 10);
+	assert_int_equal(ranges_durable_below(range), 0);
+	ranges_done(&a, 1);
+	assert_int_equal(ranges_durable_below(range), c.from);
+	assert_true(ranges_save(range, &index));
+	assert_false(ranges_save(range, &index));
+	assert_int_equal(index.n_ranges, 1);
+	assert_int_equal(index.ranges[0].next_block, c.from);
+	assert_int_equal(index.ranges[0].rows, 11);
+	free(index.ranges);
+	ranges_release(&r);
+}
+
+static void test_ranges_when_resumed_then_what_is_durable_is_left_out_unless_rewritten(void **state)
+{
+	static const struct catalog_table view = {.oid = 7, .schema = public, .name = books, .kind = 'v'};
+	struct checkpoint_range was = {.relation = 7, .next_block = 1, .end_block = 1, .rows = 12};
+	struct checkpoint_index index = {.ranges = &was, .n_ranges = 1, .rows_total = 99};
+	struct ranges r = {0};
+	struct range_chunk chunk;
+
+	UNUSED(state);
+	ranges_add_view(&r, 0, &view, &index);
+	assert_int_equal(index.rows_total, 0);
+	assert_int_equal(r.items[0].rows, 12);
+	assert_false(ranges_take(&r, 1, &chunk));
+	assert_false(ranges_wait_for_views(&r));
+	was.filenode = 5;
+	ranges_add_view(&r, 0, &view, &index);
+	assert_true(ranges_wait_for_views(&r));
+	assert_true(ranges_take(&r, 1, &chunk));
+	assert_true(ranges_wait_for_views(&r));
+	ranges_done(&chunk, 12);
+	assert_false(ranges_wait_for_views(&r));
+	ranges_release(&r);
+}
+
+static void test_ranges_adapt_then_within_limits(void **state)
+{
+	static const struct {
+		uint64_t bytes, blocks; /* of a chunk of 32 blocks */
+	} cases[] = {
+		{0, 64},                                /* nothing came out */
+		{RANGES_CHUNK_BYTES, 32},               /* as wanted */
+		{RANGES_CHUNK_BYTES / 100, 128},        /* at most four times as many */
+		{(uint64_t)RANGES_CHUNK_BYTES * 16, 2}, /* as few as it takes */
+		{(uint64_t)RANGES_CHUNK_BYTES * 99, 1}, /* at least one */
+	};
+	struct ranges r = {0};
+	struct range *range = add_leaf(&r, 1000);
+	struct range_chunk chunk = {.range = range, .from = 0, .to = 32};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ranges_adapt(&chunk, cases[i].bytes);
+		assert_int_equal(range->blocks, cases[i].blocks);
+	}
+	ranges_release(&r);
 }
 
 /* --- checks --- */
@@ -592,6 +699,10 @@ int main(void)
 		cmocka_unit_test(test_identity_note_then_only_what_was_there_first_is_remembered),
 		cmocka_unit_test(test_partitions_then_a_difference_is_noticed_by_oid_attachment_or_file),
 		cmocka_unit_test(test_partitions_adopt_then_there_is_no_difference),
+		cmocka_unit_test(test_ranges_then_every_block_once),
+		cmocka_unit_test(test_ranges_when_chunks_end_in_any_order_then_only_what_is_below_all_is_durable),
+		cmocka_unit_test(test_ranges_when_resumed_then_what_is_durable_is_left_out_unless_rewritten),
+		cmocka_unit_test(test_ranges_adapt_then_within_limits),
 		cmocka_unit_test(test_checks_then_each_finds_what_is_wrong_and_nothing_else),
 		cmocka_unit_test(test_checks_then_the_statement_to_run_fits_the_server),
 		cmocka_unit_test(test_checks_tables_then_those_that_some_document_names),

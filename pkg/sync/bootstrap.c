@@ -10,33 +10,19 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
-#include "base/parse.h"
+#include "source/ranges.h"
 
 enum {
-	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
-	MOST_BLOCKS = 4096,
-	CHUNK_BYTES = 8 * 1024 * 1024, /* the plan of a chunk may read whole child tables: not too often */
 	WORKERS = 16,
 	ITEM_BITS = 16,
 	KEY_BYTES = 1024 * 1024,
 	IN_FLIGHT = 16, /* chunks of one worker that are read but not durable; more than one only where rows are few */
 };
 
-/* One leaf relation of one root: what is handed out, and what is durable. */
-struct range {
-	size_t plan;
-	uint32_t relation, filenode;        /* a view has no filenode: 0 */
-	char *name;                         /* quoted */
-	uint64_t next, end;                 /* blocks to hand out */
-	uint64_t blocks;                    /* of a chunk, adapted to what comes out */
-	uint64_t rows;                      /* durable */
-	uint64_t busy[WORKERS * IN_FLIGHT]; /* first blocks of chunks under way */
-	size_t n_busy;
-};
+_Static_assert(WORKERS *IN_FLIGHT <= RANGES_MOST_BUSY, "each chunk under way has a place");
 
 struct chunk {
-	struct range *range;
-	uint64_t from, to;
+	struct range_chunk blocks;
 	uint64_t rows;
 	uint64_t actions; /* of the worker's bulk writer, when it was read: durable once all of these are done */
 };
@@ -63,8 +49,7 @@ struct bootstrap {
 	size_t n_workers;
 
 	pthread_mutex_t lock; /* for all below */
-	struct range *ranges;
-	size_t n_ranges;
+	struct ranges ranges;
 	size_t running;
 	bool failed;
 	struct err err;
@@ -72,97 +57,16 @@ struct bootstrap {
 
 /* --- planning --- */
 
-/* The leaves of a root with their size in blocks. A row that is inserted later, into whatever block, is in the stream.
- */
-static int load_leaves(struct pg *pg, const struct document_plan *plan, struct pg_result **ret, struct err *err)
-{
-	static const char sql[] =
-		"SELECT c.oid, pg_relation_filenode(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
-		" ceil(pg_relation_size(c.oid) / current_setting('block_size')::numeric)::bigint,"
-		" CASE WHEN c.reltuples < 0 THEN 0 ELSE c.reltuples::bigint END"
-		" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.oid IN"
-		" (SELECT $1::oid UNION ALL SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf) ORDER "
-		"BY c.oid";
-	_cleanup_free_ char *oid = xasprintf("%u", plan->root->oid);
-
-	if (pg_query(pg, sql, (const char *const[]){oid}, 1, ret, err) < 0)
-		return err_wrap(err, "reading the size of the root table");
-	return 0;
-}
-
-static uint64_t number(const struct pg_result *r, int row, int column)
-{
-	const char *text = pg_value(r, row, column);
-	uint64_t value = 0;
-
-	return parse_u64(text, strlen(text), &value) ? value : 0;
-}
-
-/* Goes on where the checkpoint stands, unless the leaf was rewritten since: its rows then have other places. */
-static void resume_range(struct range *range, const struct checkpoint_index *index)
-{
-	for (size_t i = 0; i < index->n_ranges; i++) {
-		const struct checkpoint_range *was = &index->ranges[i];
-
-		if (was->relation != range->relation || was->filenode != range->filenode)
-			continue;
-		range->next = was->next_block < was->end_block ? was->next_block : was->end_block;
-		range->end = was->end_block;
-		range->rows = was->rows;
-	}
-}
-
-static struct range *add_range(struct bootstrap *b, struct range range)
-{
-	b->ranges = xreallocarray(b->ranges, b->n_ranges + 1, sizeof(*b->ranges));
-	b->ranges[b->n_ranges] = range;
-	return &b->ranges[b->n_ranges++];
-}
-
-/* One block that is all of it. */
-static void plan_view(struct bootstrap *b, size_t plan, const struct checkpoint_index *index)
-{
-	const struct catalog_table *view = b->model->plans[plan]->root;
-
-	resume_range(add_range(b, (struct range){.plan = plan,
-						 .relation = view->oid,
-						 .name = xasprintf("%s.%s", view->schema, view->name),
-						 .end = 1,
-						 .blocks = 1}),
-		     index);
-}
-
-static int plan_index(struct bootstrap *b, struct pg *pg, size_t plan, struct checkpoint_index *index, struct err *err)
-{
-	_cleanup_(pg_result_freep) struct pg_result *leaves = NULL;
-
-	index->rows_total = 0;
-	if (b->model->plans[plan]->root_is_view) {
-		plan_view(b, plan, index);
-		return 0;
-	}
-	if (load_leaves(pg, b->model->plans[plan], &leaves, err) < 0)
-		return -1;
-	for (int row = 0; row < pg_n_rows(leaves); row++) {
-		index->rows_total += number(leaves, row, 4);
-		resume_range(add_range(b, (struct range){.plan = plan,
-							 .relation = (uint32_t)number(leaves, row, 0),
-							 .filenode = (uint32_t)number(leaves, row, 1),
-							 .name = xstrdup(pg_value(leaves, row, 2)),
-							 .end = number(leaves, row, 3),
-							 .blocks = FIRST_BLOCKS}),
-			     index);
-	}
-	return 0;
-}
-
 static int plan_some(struct bootstrap *b, struct attempt *at, bool views, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		struct checkpoint_index *index = attempt_index(at, i);
 
-		if (!index->complete && at->model.plans[i]->root_is_view == views &&
-		    plan_index(b, at->source.pg, i, index, err) < 0)
+		if (index->complete || at->model.plans[i]->root_is_view != views)
+			continue;
+		if (views)
+			ranges_add_view(&b->ranges, i, at->model.plans[i]->root, index);
+		else if (ranges_add_leaves(&b->ranges, at->source.pg, i, at->model.plans[i]->root, index, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -176,89 +80,33 @@ static int plan_all(struct bootstrap *b, struct attempt *at, struct err *err)
 
 /* --- handing out --- */
 
-/* Smaller ones towards the end, so that the workers end at about the same time. */
-static uint64_t chunk_blocks(const struct bootstrap *b, const struct range *range)
-{
-	uint64_t left = range->end - range->next;
-	uint64_t share = left / (2 * b->n_workers);
-	uint64_t blocks = range->blocks < share ? range->blocks : share;
-
-	if (blocks < FIRST_BLOCKS && range->blocks >= FIRST_BLOCKS)
-		blocks = FIRST_BLOCKS;
-	if (blocks < 1)
-		blocks = 1;
-	return blocks < left ? blocks : left;
-}
-
 static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 {
-	bool taken = false;
+	bool taken;
 
+	*ret = (struct chunk){0};
 	(void)pthread_mutex_lock(&b->lock);
-	for (size_t i = 0; i < b->n_ranges && !taken && !b->failed; i++) {
-		struct range *range = &b->ranges[i];
-
-		if (range->next >= range->end)
-			continue;
-		*ret = (struct chunk){.range = range, .from = range->next};
-		range->next += chunk_blocks(b, range);
-		ret->to = range->next;
-		range->busy[range->n_busy++] = ret->from;
-		taken = true;
-	}
+	taken = !b->failed && ranges_take(&b->ranges, b->n_workers, &ret->blocks);
 	(void)pthread_mutex_unlock(&b->lock);
 	return taken;
 }
 
 static void chunk_done(struct bootstrap *b, const struct chunk *chunk)
 {
-	struct range *range = chunk->range;
-
 	(void)pthread_mutex_lock(&b->lock);
-	for (size_t i = 0; i < range->n_busy; i++) {
-		if (range->busy[i] == chunk->from) {
-			range->busy[i] = range->busy[--range->n_busy];
-			break;
-		}
-	}
-	range->rows += chunk->rows;
+	ranges_done(&chunk->blocks, chunk->rows);
 	(void)pthread_mutex_unlock(&b->lock);
 	connector_wake(b->wake_fd);
 }
 
-/* The next chunk holds about CHUNK_BYTES of documents, by what this one held. */
 static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes)
 {
-	uint64_t blocks = chunk->to - chunk->from;
-	uint64_t want = bytes ? blocks * CHUNK_BYTES / bytes : blocks * 2;
-
-	if (want > blocks * 4)
-		want = blocks * 4;
-	if (want < 1)
-		want = 1;
 	(void)pthread_mutex_lock(&b->lock);
-	chunk->range->blocks = want > MOST_BLOCKS ? MOST_BLOCKS : want;
+	ranges_adapt(&chunk->blocks, bytes);
 	(void)pthread_mutex_unlock(&b->lock);
 }
 
 /* --- reading and writing --- */
-
-/* The leaf was rewritten (VACUUM FULL, CLUSTER): rows moved without events, so what was read by place does not count.
- */
-static int check_filenode(struct worker *w, const struct range *range, struct err *err)
-{
-	_cleanup_free_ char *oid = xasprintf("%u", range->relation);
-	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-
-	if (!range->filenode)
-		return 0;
-	if (pg_query(w->pg, "SELECT pg_relation_filenode($1::oid)", (const char *const[]){oid}, 1, &r, err) < 0)
-		return -1;
-	if (!pg_is_null(r, 0, 0) && number(r, 0, 0) == range->filenode)
-		return 0;
-	return err_reason(err, ERR_CONFLICT, REASON_TABLE_REWRITTEN,
-			  "%s was rewritten during the bootstrap; it is read again", range->name);
-}
 
 static const struct document_plan *plan_of(const struct worker *w, const struct range *range)
 {
@@ -287,7 +135,8 @@ static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct er
 	_cleanup_free_ char *end = tid(to);
 	const char *const tids[] = {first, end};
 
-	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || check_filenode(w, span->range, err) < 0 ||
+	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 ||
+			       ranges_check(span->range, w->pg, err) < 0 ||
 			       build_range(&span->build, span->range->name, tids, &span->rows, err) < 0 ||
 			       pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
@@ -349,13 +198,13 @@ static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err
 
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 {
-	size_t plan = chunk->range->plan;
+	size_t plan = chunk->blocks.range->plan;
 	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
-	struct span span = {.worker = w, .range = chunk->range};
+	struct span span = {.worker = w, .range = chunk->blocks.range};
 	int r;
 
 	span.build = build_begin(&w->builder, plan, w->bootstrap->model->filled[plan]);
-	r = read_blocks(&span, chunk->from, chunk->to, err);
+	r = read_blocks(&span, chunk->blocks.from, chunk->blocks.to, err);
 	build_end(&span.build);
 	if (r < 0)
 		return -1;
@@ -363,8 +212,8 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	chunk->actions = bulk_stats(w->bulk)->added;
 	bytes = bulk_stats(w->bulk)->added_bytes - bytes;
 	adapt(w->bootstrap, chunk, bytes);
-	log_debug("sync", "chunk read", KV_STR("table", chunk->range->name), KV_U64("from", chunk->from),
-		  KV_U64("to", chunk->to), KV_U64("rows", chunk->rows), KV_U64("bytes", bytes));
+	log_debug("sync", "chunk read", KV_STR("table", span.range->name), KV_U64("from", chunk->blocks.from),
+		  KV_U64("to", chunk->blocks.to), KV_U64("rows", chunk->rows), KV_U64("bytes", bytes));
 	return FAILPOINT(CHUNK_READ, err);
 }
 
@@ -416,10 +265,10 @@ static int refresh(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;
 
-	for (size_t i = 0; i < b->n_ranges; i++) {
-		const char *index = b->model->concrete[b->ranges[i].plan];
+	for (size_t i = 0; i < b->ranges.n; i++) {
+		const char *index = b->model->concrete[b->ranges.items[i].plan];
 
-		if (i && b->ranges[i].plan == b->ranges[i - 1].plan)
+		if (i && b->ranges.items[i].plan == b->ranges.items[i - 1].plan)
 			continue;
 		if (search_refresh(w->sink.search, index, err) < 0)
 			return err_wrap(err, "refreshing index \"%s\"", index);
@@ -539,32 +388,17 @@ void bootstrap_stop(struct bootstrap *b)
 		pg_close(w->pg);
 		dead_letters_release(&w->dead);
 	}
-	for (size_t i = 0; i < b->n_ranges; i++)
-		free(b->ranges[i].name);
-	free(b->ranges);
+	ranges_release(&b->ranges);
 	(void)pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 
-/* Everything below this block is durable. */
-static uint64_t durable_below(const struct range *range)
-{
-	uint64_t block = range->next;
-
-	for (size_t i = 0; i < range->n_busy; i++)
-		if (range->busy[i] < block)
-			block = range->busy[i];
-	return block;
-}
-
 bool bootstrap_holds(struct bootstrap *b)
 {
-	bool holds = false;
+	bool holds;
 
 	(void)pthread_mutex_lock(&b->lock);
-	for (size_t i = 0; i < b->n_ranges; i++)
-		holds = holds || (b->model->plans[b->ranges[i].plan]->root_is_view &&
-				  durable_below(&b->ranges[i]) < b->ranges[i].end);
+	holds = ranges_wait_for_views(&b->ranges);
 	(void)pthread_mutex_unlock(&b->lock);
 	return holds;
 }
@@ -581,29 +415,6 @@ int bootstrap_check(struct bootstrap *b, struct err *err)
 	return r;
 }
 
-static bool note_range(struct checkpoint_index *index, const struct range *range)
-{
-	uint64_t below = durable_below(range);
-	struct checkpoint_range *to = NULL;
-	bool changed;
-
-	for (size_t i = 0; i < index->n_ranges; i++)
-		if (index->ranges[i].relation == range->relation)
-			to = &index->ranges[i];
-	if (!to) {
-		index->ranges = xreallocarray(index->ranges, index->n_ranges + 1, sizeof(*index->ranges));
-		to = &index->ranges[index->n_ranges++];
-		*to = (struct checkpoint_range){.relation = range->relation};
-	}
-	changed = to->next_block != below || to->filenode != range->filenode;
-	*to = (struct checkpoint_range){.relation = range->relation,
-					.filenode = range->filenode,
-					.next_block = below,
-					.end_block = range->end,
-					.rows = range->rows};
-	return changed;
-}
-
 bool bootstrap_note(struct bootstrap *b, struct attempt *at)
 {
 	struct report_bootstrap report = {.known = true};
@@ -611,13 +422,13 @@ bool bootstrap_note(struct bootstrap *b, struct attempt *at)
 	bool changed = false;
 
 	(void)pthread_mutex_lock(&b->lock);
-	for (size_t i = 0; i < b->n_ranges; i++) {
-		const struct range *range = &b->ranges[i];
+	for (size_t i = 0; i < b->ranges.n; i++) {
+		const struct range *range = &b->ranges.items[i];
 		struct checkpoint_index *index = attempt_index(at, range->plan);
 
-		changed = note_range(index, range) || changed;
+		changed = ranges_save(range, index) || changed;
 		blocks += range->end;
-		done += durable_below(range);
+		done += ranges_durable_below(range);
 		report.rows_done += range->rows;
 		if (!report.start_us || index->start_us < report.start_us)
 			report.start_us = index->start_us;

@@ -1,0 +1,74 @@
+/* What a bootstrap reads: the blocks of each root's leaves, handed out in chunks, and which of them are durable.
+ *
+ * Chunks may be read side by side and end in any order. Only the block below which everything is durable is remembered,
+ * so a bootstrap may stop at any time. The caller locks. Apart from ranges_add_leaves and ranges_check it is pure.
+ */
+#ifndef PGSYNC_SOURCE_RANGES_H
+#define PGSYNC_SOURCE_RANGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "checkpoint/checkpoint.h"
+#include "postgres/catalog.h"
+#include "postgres/pg.h"
+
+/* The most chunks of one leaf that may be under way. */
+enum { RANGES_MOST_BUSY = 256 };
+
+/* One leaf relation of one root. */
+struct range {
+	size_t plan;
+	uint32_t relation, filenode; /* a view has no filenode: 0 */
+	bool is_view;
+	char *name;                      /* quoted */
+	uint64_t next, end;              /* blocks to hand out */
+	uint64_t blocks;                 /* of a chunk, adapted to what comes out */
+	uint64_t rows;                   /* durable */
+	uint64_t busy[RANGES_MOST_BUSY]; /* first blocks of chunks under way */
+	size_t n_busy;
+};
+
+struct ranges {
+	struct range *items;
+	size_t n;
+};
+
+struct range_chunk {
+	struct range *range;
+	uint64_t from, to; /* blocks */
+};
+
+void ranges_release(struct ranges *r);
+
+/* --- planning: what the checkpoint has as durable is left out --- */
+
+/* The leaves of a root, with their size in blocks: a row that is inserted later, into whatever block, is in the stream.
+ * Sets index->rows_total to an estimate. */
+int ranges_add_leaves(struct ranges *r, struct pg *pg, size_t plan, const struct catalog_table *root,
+		      struct checkpoint_index *index, struct err *err) WARN_UNUSED;
+/* A root that is a view: one block that is all of it. */
+void ranges_add_view(struct ranges *r, size_t plan, const struct catalog_table *view, struct checkpoint_index *index);
+
+/* --- handing out --- */
+
+/* The next chunk for one of n readers; false: there is none left. Pointers into r stay valid. */
+bool ranges_take(struct ranges *r, size_t n_readers, struct range_chunk *ret);
+/* The chunk was read, and gave so many bytes: the next ones are to give about RANGES_CHUNK_BYTES. */
+enum { RANGES_CHUNK_BYTES = 8 * 1024 * 1024 }; /* a chunk's plan may read whole child tables: not too often */
+void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes);
+/* The chunk is durable. */
+void ranges_done(const struct range_chunk *chunk, uint64_t rows);
+/* Everything below this block is durable. */
+uint64_t ranges_durable_below(const struct range *range);
+/* Some view is not durable yet. */
+bool ranges_wait_for_views(const struct ranges *r);
+/* Puts what is durable into the checkpoint's entry of the range's index. True if that changed it. */
+bool ranges_save(const struct range *range, struct checkpoint_index *index);
+/* CONFLICT/TableRewritten if the leaf was rewritten (VACUUM FULL, CLUSTER) since it was planned: rows moved without
+ * events, so what was read by block does not count. */
+int ranges_check(const struct range *range, struct pg *pg, struct err *err) WARN_UNUSED;
+
+#endif
