@@ -58,14 +58,14 @@ void input_release(struct input *input);
 /* Decodes and resolves; every trouble is a finding. Takes over the three values. */
 void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
-int run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
+int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
 /* Reads a YAML file that holds one PgSync, and perhaps the Secrets and ConfigMaps that it names. secrets_elsewhere: a
  * Secret that is not in the file is a warning. */
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,
 	       struct err *err) WARN_UNUSED;
 
 /* Prints findings to standard error, one a line. */
-void print_findings(const struct findings *f);
+void cmd_print_findings(const struct findings *f);
 
 /* A descriptor that is readable once SIGTERM or SIGINT has come (and any byte or the end on `also`, when that is not
  * negative). */

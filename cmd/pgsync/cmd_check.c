@@ -39,7 +39,7 @@ static int run_check(const struct check *check, int argc, char **argv)
 		(void)fprintf(stderr, "pgsync %s: %s\n", argv[0], err.msg);
 		code = EXIT_FAILED;
 	}
-	print_findings(&findings);
+	cmd_print_findings(&findings);
 	if (findings_failed(&findings))
 		code = EXIT_FAILED;
 	findings_release(&findings);

@@ -76,7 +76,7 @@ static int bootstrap_one(const struct compat_flags *flags, const struct compat *
 	else
 		code = EXIT_OK;
 	compat_move(c, i, &shown, &found);
-	print_findings(&shown);
+	cmd_print_findings(&shown);
 	if (code == EXIT_OK)
 		(void)printf("bootstrap: database %s is ready: publication %s, replication slot %s\n",
 			     database_of(c, i), source->publication_name, source->slot_name);
@@ -137,7 +137,7 @@ static int analyze_one(const struct compat_flags *flags, const struct compat *c,
 		code = say_failed(flags, c, i, &err);
 	compat_move(c, i, &shown, &found);
 	if (findings_failed(&shown)) {
-		print_findings(&shown);
+		cmd_print_findings(&shown);
 		code = EXIT_FAILED;
 	} else if (code == EXIT_OK && !print_missing(&shown)) {
 		(void)printf("-- database %s: every link between tables has an index\n", database_of(c, i));
@@ -191,7 +191,7 @@ static int run_one(const struct compat_flags *flags, const struct compat *c, siz
 	const struct common_flags common = {.listen = flags->listen, .until_caught_up = !follows(flags, c)};
 	struct err err = {0};
 
-	return run_input(&common, &c->inputs[i], &err) < 0 ? say_failed(flags, c, i, &err) : EXIT_OK;
+	return cmd_run_input(&common, &c->inputs[i], &err) < 0 ? say_failed(flags, c, i, &err) : EXIT_OK;
 }
 
 /* --- several databases at once --- */
@@ -362,7 +362,7 @@ static void print_notices(const struct compat_flags *flags, const struct compat 
 {
 	if (flags->command == COMPAT_PGSYNC || flags->verbose) {
 		import_env_check(c->env, true, f);
-		print_findings(f);
+		cmd_print_findings(f);
 	}
 }
 
@@ -392,7 +392,7 @@ static int compat(enum compat_command command, int argc, char **argv)
 			compat_gather(&c, &f);
 	}
 	if (findings_failed(&f)) {
-		print_findings(&f);
+		cmd_print_findings(&f);
 	} else if (set_log(&flags, &c, 0) < 0) {
 		print_notices(&flags, &c, &f);
 		code = run(&flags, &c);

@@ -44,7 +44,7 @@ static void print_rest(const struct findings *notices)
 	for (size_t i = 0; i < notices->n; i++)
 		if (notices->items[i].reason != REASON_IGNORED)
 			findings_add_copy(&rest, &notices->items[i]);
-	print_findings(&rest);
+	cmd_print_findings(&rest);
 	findings_release(&rest);
 }
 
@@ -101,7 +101,7 @@ int cmd_import(int argc, char **argv)
 		compat_gather(&c, &f);
 	}
 	if (findings_failed(&f)) {
-		print_findings(&f);
+		cmd_print_findings(&f);
 		code = EXIT_BAD_INPUT;
 	} else {
 		import_env_check(c.env, false, &f);

@@ -113,7 +113,7 @@ static int serve(struct run *run, const char *listen, struct web **ret, struct e
 
 /* --- the command --- */
 
-int run_input(const struct common_flags *flags, const struct input *input, struct err *err)
+int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err)
 {
 	struct run run = {.terminal = isatty(STDERR_FILENO) == 1};
 	struct web *web = NULL;
@@ -157,11 +157,11 @@ int cmd_run(int argc, char **argv)
 	if (input_read(flags.file, false, &input, &findings, &err) < 0) {
 		(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
 	} else if (findings_failed(&findings)) {
-		print_findings(&findings);
+		cmd_print_findings(&findings);
 	} else {
 		context = xasprintf("%s/%s", input.spec->namespace, input.spec->name);
 		code = flags_log(&flags, context);
-		if (code < 0 && run_input(&flags, &input, &err) < 0) {
+		if (code < 0 && cmd_run_input(&flags, &input, &err) < 0) {
 			(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
 			code = EXIT_FAILED;
 		}

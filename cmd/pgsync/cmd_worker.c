@@ -162,7 +162,7 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 	(void)fcntl(PROTOCOL_OUTPUT_FD, F_SETFL, O_NONBLOCK);
 	if (!can_do(task, input, findings)) {
 		report_findings(&output, findings);
-		print_findings(findings);
+		cmd_print_findings(findings);
 	} else if (options.stop_fd < 0) {
 		log_error("worker", "cannot start", KV_ERR(&err));
 		code = PROTOCOL_EXIT_FAILED;

@@ -108,7 +108,7 @@ int flags_log(const struct common_flags *flags, const char *context)
 	return -1;
 }
 
-void print_findings(const struct findings *f)
+void cmd_print_findings(const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		const struct finding *item = &f->items[i];

@@ -28,9 +28,9 @@ void checkpoint_release(struct checkpoint *cp)
 	free(cp->system_identifier);
 	free(cp->slot);
 	free(cp->publication);
-	free(cp->publication_mark);
+	free(cp->publication_fingerprint);
 	free(cp->schema_hash);
-	json_decref(cp->seen);
+	json_decref(cp->catalog_fingerprint);
 	*cp = (struct checkpoint){.seq_no = -1, .primary_term = -1};
 }
 

@@ -43,7 +43,8 @@ struct checkpoint_index {
 	int64_t live;       /* the one the alias points to; 0: none */
 	uint64_t version;   /* the external version of bootstrap writes: an LSN */
 	bool complete;      /* the bootstrap of `generation` is done */
-	bool emptied; /* it replaces one whose rows were removed, so it may have fewer documents than the live one */
+	bool allow_shrink;  /* it replaces one whose rows were removed, so it may have fewer documents than the live one
+			     */
 	int64_t start_us, completion_us;
 	uint64_t rows_total;
 	struct checkpoint_range *ranges;
@@ -70,9 +71,9 @@ struct checkpoint {
 	char *system_identifier;
 	uint32_t timeline;
 	char *slot, *publication;
-	char *publication_mark; /* of the publication that decodes everything the slot has not sent yet */
+	char *publication_fingerprint; /* of the publication that decodes everything the slot has not sent yet */
 	char *schema_hash;
-	json_t *seen; /* the catalog's state when the indices last matched it; or NULL */
+	json_t *catalog_fingerprint; /* the catalog's state when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
 	uint64_t confirmed_lsn; /* the highest acknowledged at the last save; a server that is behind it has another

@@ -45,7 +45,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_string_equal(cp.slot, "pgsync_books");
 	assert_string_equal(cp.publication, "pgsync_books");
 	assert_string_equal(cp.schema_hash, "sha256:ab");
-	assert_string_equal(jsonx_string(cp.seen, "16390", ""), "sad");
+	assert_string_equal(jsonx_string(cp.catalog_fingerprint, "16390", ""), "sad");
 	assert_int_equal(cp.resync_nonce, 3);
 	assert_int_equal(cp.slot_lsn, 0x16B374D848);
 	assert_true(cp.confirmed_lsn == 0xFFFFFFFFFFFFFFFE);

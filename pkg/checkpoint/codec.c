@@ -63,7 +63,7 @@ static json_t *encode_index(const struct checkpoint_index *index)
 	if (!set_string(o, "name", index->name) || !set_field(o, "generation", json_integer(index->generation)) ||
 	    !set_field(o, "live", json_integer(index->live)) || !set_field(o, "version", lsn(index->version)) ||
 	    !set_field(o, "complete", json_boolean(index->complete)) ||
-	    !set_field(o, "emptied", json_boolean(index->emptied)) ||
+	    !set_field(o, "emptied", json_boolean(index->allow_shrink)) ||
 	    !set_field(o, "startMicros", json_integer(index->start_us)) ||
 	    !set_field(o, "completionMicros", json_integer(index->completion_us)) ||
 	    !set_field(o, "rowsTotal", integer(index->rows_total)) || !set_field(o, "ranges", json_array()))
@@ -103,9 +103,10 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_string(o, "owner", cp->owner) || !set_string(o, "ownerUID", cp->owner_uid) ||
 	    !set_string(o, "systemIdentifier", cp->system_identifier) ||
 	    !set_field(o, "timeline", integer(cp->timeline)) || !set_string(o, "slot", cp->slot) ||
-	    !set_string(o, "publication", cp->publication) || !set_string(o, "publicationMark", cp->publication_mark) ||
+	    !set_string(o, "publication", cp->publication) ||
+	    !set_string(o, "publicationMark", cp->publication_fingerprint) ||
 	    !set_string(o, "schemaHash", cp->schema_hash) ||
-	    (cp->seen && !set_field(o, "seen", json_incref(cp->seen))) ||
+	    (cp->catalog_fingerprint && !set_field(o, "seen", json_incref(cp->catalog_fingerprint))) ||
 	    !set_field(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
 	    !set_field(o, "slotLSN", lsn(cp->slot_lsn)) || !set_field(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
 	    !set_field(o, "indices", json_array()) || !set_field(o, "identities", json_array()) ||
@@ -254,7 +255,7 @@ static const struct jsonx_field index_fields[] = {
 	NUMBER(struct checkpoint_index, "live", live),
 	NEEDED("version", decode_version),
 	{.name = "complete", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, complete)},
-	{.name = "emptied", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, emptied)},
+	{.name = "emptied", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, allow_shrink)},
 	NUMBER(struct checkpoint_index, "startMicros", start_us),
 	NUMBER(struct checkpoint_index, "completionMicros", completion_us),
 	NUMBER(struct checkpoint_index, "rowsTotal", rows_total),
@@ -322,9 +323,9 @@ static const struct jsonx_field fields[] = {
 	NEEDED("timeline", decode_timeline),
 	STRING(struct checkpoint, "slot", slot),
 	STRING(struct checkpoint, "publication", publication),
-	STRING(struct checkpoint, "publicationMark", publication_mark),
+	STRING(struct checkpoint, "publicationMark", publication_fingerprint),
 	STRING(struct checkpoint, "schemaHash", schema_hash),
-	{.name = "seen", .type = JSONX_VALUE, AT(struct checkpoint, seen)},
+	{.name = "seen", .type = JSONX_VALUE, AT(struct checkpoint, catalog_fingerprint)},
 	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},
 	NEEDED("slotLSN", decode_slot_lsn),
 	NEEDED("confirmedLSN", decode_confirmed_lsn),

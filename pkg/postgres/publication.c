@@ -179,7 +179,7 @@ int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_
 	return 0;
 }
 
-int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err *err)
+int pg_publication_fingerprint(struct pg *pg, const char *name, char **ret, struct err *err)
 {
 	/* The transactions that wrote these rows of the catalog last. */
 	static const char sql[] =
@@ -195,11 +195,11 @@ int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err 
 	return 0;
 }
 
-bool pg_publication_same(const char *mark, const char *other)
+bool pg_publication_same(const char *fingerprint, const char *other)
 {
-	size_t oid = strcspn(mark, ":");
+	size_t oid = strcspn(fingerprint, ":");
 
-	return oid == strcspn(other, ":") && strncmp(mark, other, oid) == 0;
+	return oid == strcspn(other, ":") && strncmp(fingerprint, other, oid) == 0;
 }
 
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err)

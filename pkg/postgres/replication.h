@@ -56,10 +56,10 @@ int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_
 /* Identifies the current state of the publication. Any ALTER changes it, even one that is undone later, because WAL
  * written in between is decoded with the definition of that time. NULL: the publication does not exist. Caller frees.
  */
-int pg_publication_mark(struct pg *pg, const char *name, char **ret, struct err *err) WARN_UNUSED;
+int pg_publication_fingerprint(struct pg *pg, const char *name, char **ret, struct err *err) WARN_UNUSED;
 /* True if two fingerprints belong to the same publication, altered or not. False if it was dropped and created again:
  * it cannot decode the WAL from before. */
-bool pg_publication_same(const char *mark, const char *other);
+bool pg_publication_same(const char *fingerprint, const char *other);
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
 /* --- The stream

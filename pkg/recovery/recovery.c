@@ -79,7 +79,8 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_SLOT_GONE;
 	if (in->slot.state == PG_SLOT_LOST)
 		return RECOVERY_WAL_LOST;
-	if (!in->publication || (cp->publication_mark && !pg_publication_same(in->publication, cp->publication_mark)))
+	if (!in->publication ||
+	    (cp->publication_fingerprint && !pg_publication_same(in->publication, cp->publication_fingerprint)))
 		return RECOVERY_PUBLICATION_GONE;
 	return RECOVERY_NOTHING_WRONG;
 }
@@ -117,13 +118,14 @@ static bool is_rewritten(const json_t *before, const json_t *now)
 
 static bool publication_altered(const struct recovery_input *in)
 {
-	return in->cp->publication_mark && in->publication && strcmp(in->cp->publication_mark, in->publication) != 0;
+	return in->cp->publication_fingerprint && in->publication &&
+	       strcmp(in->cp->publication_fingerprint, in->publication) != 0;
 }
 
 /* Why every index has to be rebuilt, although slot and history are good. */
 static enum recovery_cause generation_trouble(const struct recovery_input *in)
 {
-	const json_t *was = in->cp->seen, *now = in->catalog;
+	const json_t *was = in->cp->catalog_fingerprint, *now = in->catalog;
 
 	if (strcmp(in->cp->schema_hash, in->fingerprint) != 0)
 		return RECOVERY_SCHEMA_CHANGED;
@@ -188,7 +190,7 @@ static struct recovery_decision resume(const struct recovery_input *in)
 		d.rebuild = in->truncated | in->partitions_gone;
 		d.recreate = in->missing & ~d.rebuild;
 		d.put_back = misplaced_aliases(in) & ~in->missing;
-		d.adopt_catalog = !json_equal(in->cp->seen, in->catalog);
+		d.adopt_catalog = !json_equal(in->cp->catalog_fingerprint, in->catalog);
 	}
 	return d;
 }

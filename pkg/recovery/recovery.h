@@ -22,7 +22,7 @@ struct recovery_input {
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
 	const char *fingerprint;       /* of the schema and the catalog that the plans were made from */
-	const json_t *catalog;         /* as checkpoint.seen */
+	const json_t *catalog;         /* as checkpoint.catalog_fingerprint */
 
 	const char *const *indices; /* for each plan, its alias */
 	size_t n_plans;

@@ -31,7 +31,7 @@ static void setup(struct world *w)
 		       .owner_uid = uid_1,
 		       .system_identifier = system_1,
 		       .timeline = 1,
-		       .publication_mark = publication_1,
+		       .publication_fingerprint = publication_1,
 		       .schema_hash = print_1,
 		       .resync_nonce = 4,
 		       .confirmed_lsn = 1000,
@@ -41,7 +41,7 @@ static void setup(struct world *w)
 	};
 	w->now = json_deep_copy(w->seen);
 	w->cp.indices = w->indices;
-	w->cp.seen = w->seen;
+	w->cp.catalog_fingerprint = w->seen;
 	w->in = (struct recovery_input){
 		.cp = &w->cp,
 		.slot = {.state = PG_SLOT_INACTIVE,

@@ -225,7 +225,7 @@ int generation_would_empty(const struct sink *sink, const struct checkpoint_inde
 	struct search_name name = {0};
 
 	*ret = false;
-	if (!checkpoint_rows(index) || index->emptied)
+	if (!checkpoint_rows(index) || index->allow_shrink)
 		return 0;
 	if (search_refresh(sink->search, concrete, err) < 0 || search_stats(sink->search, concrete, &stats, err) < 0)
 		return err_wrap(err, "counting the documents of \"%s\"", concrete);

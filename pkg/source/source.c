@@ -79,7 +79,7 @@ int source_publish(const struct source *source, const struct source_tables *tabl
 		list[i] = tables->items[i].table;
 	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, err) < 0)
 		return -1;
-	return pg_publication_mark(source->pg, source->publication, ret_mark, err);
+	return pg_publication_fingerprint(source->pg, source->publication, ret_mark, err);
 }
 
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret, struct err *err)
@@ -103,7 +103,7 @@ int source_still_published(const struct source *source, const char *mark, bool *
 {
 	_cleanup_free_ char *now = NULL;
 
-	if (pg_publication_mark(source->pg, source->publication, &now, err) < 0)
+	if (pg_publication_fingerprint(source->pg, source->publication, &now, err) < 0)
 		return -1;
 	*ret = now && strcmp(now, mark) == 0;
 	return 0;

@@ -135,7 +135,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 	 * does not matter any more, but this session would go on reading every root for each change. */
 	if (m->progress.has_gaps && !m->progress.pending && m->progress.durable >= m->start_lsn)
 		return MONITOR_AGAIN;
-	if (source_still_published(&at->source, at->cp.publication_mark, &published, err) < 0)
+	if (source_still_published(&at->source, at->cp.publication_fingerprint, &published, err) < 0)
 		return -1;
 	return published ? 0 : MONITOR_AGAIN;
 }

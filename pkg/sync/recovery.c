@@ -83,7 +83,7 @@ static int look(struct attempt *at, struct found *f, struct err *err)
 		return err_wrap(err, "loading the checkpoint");
 	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	if (pg_publication_mark(at->source.pg, at->source.publication, &f->publication, err) < 0)
+	if (pg_publication_fingerprint(at->source.pg, at->source.publication, &f->publication, err) < 0)
 		return -1;
 	f->fingerprint = model_fingerprint(at);
 	f->catalog = model_catalog(at);
@@ -209,8 +209,8 @@ static int ensure_tables(struct attempt *at, struct err *err)
 		return -1;
 	if (identity_set(&at->source, &gaps, err) < 0)
 		return -1;
-	free(TAKE_PTR(at->cp.publication_mark));
-	return source_publish(&at->source, tables, &at->cp.publication_mark, err);
+	free(TAKE_PTR(at->cp.publication_fingerprint));
+	return source_publish(&at->source, tables, &at->cp.publication_fingerprint, err);
 }
 
 /* Waits for the transactions that are running now, as source_unfinished_transactions counts them. */
@@ -281,7 +281,7 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 	index->n_ranges = 0;
 	index->version = version;
 	index->complete = at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
-	index->emptied = false;
+	index->allow_shrink = false;
 	index->rows_total = 0;
 	index->start_us = clock_wall_us();
 	index->completion_us = 0;
@@ -333,7 +333,7 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 						     : "partitions of its root are gone or were emptied");
 		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
 			return -1;
-		attempt_index(at, i)->emptied = true;
+		attempt_index(at, i)->allow_shrink = true;
 	}
 	return 0;
 }
@@ -361,8 +361,8 @@ static int recreate(struct attempt *at, const struct recovery_input *in, uint64_
 
 static void take_catalog(struct checkpoint *cp, const struct found *f)
 {
-	json_decref(cp->seen);
-	cp->seen = json_incref(f->catalog);
+	json_decref(cp->catalog_fingerprint);
+	cp->catalog_fingerprint = json_incref(f->catalog);
 }
 
 static void claim(struct attempt *at, const struct found *f)
@@ -430,10 +430,10 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 
 	if ((first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err)) < 0)
 		return -1;
-	if (!at->cp.publication_mark)
+	if (!at->cp.publication_fingerprint)
 		return err_reason(err, ERR_TRANSIENT, REASON_PUBLICATION_MISSING,
 				  "publication \"%s\" was dropped while pgsync was starting", at->source.publication);
-	d = recovery_published(&f->in, *first, at->cp.publication_mark);
+	d = recovery_published(&f->in, *first, at->cp.publication_fingerprint);
 	if (d.action == RECOVERY_REFUSE)
 		return refuse(at, f, &d, err);
 	if (d.rebuild_all && !first->rebuild_all && wait_for_transactions(at, true, err) < 0)
@@ -561,7 +561,7 @@ bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now)
 	const char *oid;
 	json_t *table;
 
-	json_object_foreach (json_object_get(cp->seen, "tables"), oid, table) {
+	json_object_foreach (json_object_get(cp->catalog_fingerprint, "tables"), oid, table) {
 		uint64_t number = 0;
 		const struct catalog_table *found =
 			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
