@@ -339,11 +339,13 @@ static inline struct spec *make_spec(const struct world *w, const char *more)
 
 static inline void make_model(struct world *w)
 {
+	const struct compile_input documents = {
+		.documents = w->spec->documents, .n = w->spec->n_documents, .format = &w->spec->document_format};
 	struct compilation c;
 	struct findings f;
 
 	findings_init(&f);
-	OK(w, compile_documents(w->spec, w->at.source.pg, &c, &f, &w->err));
+	OK(w, compile_documents(&documents, w->at.source.pg, &c, &f, &w->err));
 	assert_false(findings_failed(&f));
 	findings_release(&f);
 	(void)pthread_mutex_lock(fake_postgres_lock(w->postgres));
