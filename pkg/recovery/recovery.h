@@ -1,6 +1,6 @@
 /* The recovery decision (pure): what an attempt has found, and what follows for slot, publication and indices.
  *
- * Every attempt starts from durable state: the checkpoint, the replication slot, and the server. recovery.c looks at
+ * Every attempt starts from durable state: the checkpoint, the replication slot, and the server. pkg/sync looks at
  * them, asks here what to do, and does it. Two questions, since only the owner of the slot may connect to it:
  * recovery_admit before the slot is touched, recovery_decide with what the server says after that.
  */
