@@ -361,7 +361,7 @@ static inline void make_checkpoint(struct world *w)
 	struct checkpoint_index *index = checkpoint_ensure(&w->at.cp, "books");
 
 	w->at.cp.phase = CHECKPOINT_LIVE;
-	w->at.cp.publication_mark = xstrdup(w->mark);
+	w->at.cp.publication_fingerprint = xstrdup(w->mark);
 	index->generation = 1;
 	index->version = FILLED;
 	index->complete = true;
