@@ -14,35 +14,15 @@
 #include "sync/attempt_int.h"
 #include "sync/monitor_int.h"
 #include "sync/recovery_int.h"
+#include "sync/retry_int.h"
 
-enum {
-	TABLES_MS = 1000,
-	STALLED_BASE_MS = 1000,
-	STALLED_CAP_MS = 15000,
-	RETRY_BASE_MS = 200,
-	RETRY_CAP_MS = 5000,
-	SLOT_TAKEN_MS = 3000,
-	REPORT_MS = 200,
-};
+enum { REPORT_MS = 200 };
 
 static bool stop_asked(const struct sync_options *options)
 {
 	struct pollfd fd = {.fd = options->stop_fd, .events = POLLIN};
 
 	return poll(&fd, 1, 0) > 0;
-}
-
-/* The tables may be on their way (a migration that runs after us): wait, rather than ask for a person. */
-static bool waits_for_tables(const struct err *err)
-{
-	return err->reason == REASON_UNKNOWN_TABLE;
-}
-
-/* No later attempt can do better before a person acts. */
-static bool needs_a_person(const struct err *err)
-{
-	return !err_is_transient(err) && err->kind != ERR_CANCELLED && err->kind != ERR_NOT_FOUND &&
-	       !waits_for_tables(err);
 }
 
 static bool is_flawed(const struct run *run)
@@ -133,12 +113,12 @@ static void say_failed(struct run *run, const struct err *err)
 	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, reason), "%s", err->msg);
 	if (reason == REASON_SLOT_LOST)
 		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST, "%s", err->msg);
-	if (needs_a_person(err)) {
+	if (retry_needs_action(err)) {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
 		report_phase(&run->report, PHASE_FAILED);
 	} else {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
-		if (waits_for_tables(err))
+		if (retry_waits_for_tables(err))
 			report_phase(&run->report, PHASE_PENDING);
 	}
 }
@@ -149,27 +129,12 @@ static void say_going(struct run *run)
 		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
 }
 
-static int64_t pause_ms(const struct err *err, struct backoff *retry, struct backoff *stalled)
-{
-	if (waits_for_tables(err))
-		return TABLES_MS;
-	if (needs_a_person(err)) {
-		backoff_reset(retry);
-		return backoff_next_ms(stalled);
-	}
-	backoff_reset(stalled);
-	/* Whoever ended our walsender needs a moment to start its own: do not take the slot back in between. */
-	if (err->reason == REASON_SLOT_TAKEN)
-		return SLOT_TAKEN_MS;
-	return err->retry_after_ms > 0 ? err->retry_after_ms : backoff_next_ms(retry);
-}
-
 static void log_failure(const struct err *err, int64_t pause)
 {
 	const char *reason = err->reason ? reason_name(err->reason) : err_kind_name(err->kind);
 
-	if (needs_a_person(err))
-		log_error("sync", "cannot go on before somebody acts", KV_STR("reason", reason), KV_ERR(err),
+	if (retry_needs_action(err))
+		log_error("sync", "cannot go on before an administrator acts", KV_STR("reason", reason), KV_ERR(err),
 			  KV_I64("retry_ms", pause));
 	else
 		log_warn("sync", "attempt failed, retrying", KV_STR("reason", reason), KV_ERR(err),
@@ -184,21 +149,21 @@ static bool pause_stopped(const struct sync_options *options, int64_t ms)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
-/* True when a failed attempt is the run's end. */
 static bool gives_up(const struct run *run, const struct carryover *past, const struct err *err)
 {
-	if (run->options->until_caught_up && !err_is_transient(err) && err->kind != ERR_CANCELLED)
-		return true;
-	return run->options->supervised && past->fenced;
+	const struct retry_limits limits = {.until_caught_up = run->options->until_caught_up,
+					    .supervised = run->options->supervised,
+					    .fenced = past->fenced};
+
+	return retry_gives_up(err, &limits);
 }
 
 static int make_attempts(struct run *run, struct err *err)
 {
 	struct carryover past = {0};
-	struct backoff retry, stalled;
+	struct retry retry;
 
-	backoff_init(&retry, RETRY_BASE_MS, RETRY_CAP_MS, random_seed());
-	backoff_init(&stalled, STALLED_BASE_MS, STALLED_CAP_MS, random_seed());
+	retry_init(&retry, random_seed());
 	for (;;) {
 		int64_t start = clock_now_ms();
 		struct attempt at;
@@ -218,10 +183,8 @@ static int make_attempts(struct run *run, struct err *err)
 		}
 		if (gives_up(run, &past, err))
 			return -1;
-		if (clock_now_ms() - start > 2 * (int64_t)RETRY_CAP_MS)
-			backoff_reset(&retry);
 		past.on_probation = true;
-		pause = pause_ms(err, &retry, &stalled);
+		pause = retry_pause_ms(&retry, err, clock_now_ms() - start);
 		log_failure(err, pause);
 		say_failed(run, err);
 		if (pause_stopped(run->options, pause))

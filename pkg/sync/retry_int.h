@@ -1,0 +1,43 @@
+/* What follows from a failed attempt: how long to wait for the next one, or that there is none. Decided by the error's
+ * kind and reason, and by how often attempts failed before.
+ */
+#ifndef PGSYNC_SYNC_RETRY_INT_H
+#define PGSYNC_SYNC_RETRY_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+enum {
+	RETRY_TABLES_MS = 1000,
+	RETRY_SLOT_TAKEN_MS = 3000,
+	RETRY_BASE_MS = 200, /* a side is away, or something is in the way */
+	RETRY_CAP_MS = 5000,
+	RETRY_STALLED_BASE_MS = 1000, /* an administrator has to act */
+	RETRY_STALLED_CAP_MS = 15000,
+	RETRY_LONG_MS = 2 * RETRY_CAP_MS, /* an attempt that took longer than this had begun to work */
+};
+
+struct retry {
+	struct backoff brief, stalled;
+};
+
+void retry_init(struct retry *retry, uint64_t seed);
+/* The pause before the next attempt. attempt_ms: how long the one that failed took. */
+int64_t retry_pause_ms(struct retry *retry, const struct err *err, int64_t attempt_ms);
+
+/* The tables may be on their way (a migration that runs after us): wait, rather than ask for help. */
+bool retry_waits_for_tables(const struct err *err);
+/* No later attempt can do better before an administrator acts. */
+bool retry_needs_action(const struct err *err);
+
+struct retry_limits {
+	bool until_caught_up, supervised; /* as in sync_options */
+	bool fenced;                      /* another worker was seen to hold the slot after us */
+};
+/* The failed attempt is the run's end. */
+bool retry_gives_up(const struct err *err, const struct retry_limits *limits);
+
+#endif
