@@ -4,6 +4,8 @@
  * history (system, timeline, slot) that versions belong to, the generation that is live or being built, the progress of
  * a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
  * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
+ *
+ * A struct checkpoint belongs to one thread.
  */
 #ifndef PGSYNC_CHECKPOINT_CHECKPOINT_H
 #define PGSYNC_CHECKPOINT_CHECKPOINT_H

@@ -1,7 +1,7 @@
 /* The words of a status: types of conditions, their statuses, and phases. One list for worker, operator and tests.
  * Pure.
  *
- * docs/conditions.md lists the reasons of each type, and what to do about them.
+ * Reasons are in base/reason.h; docs/conditions.md says what to do about each of them.
  */
 #ifndef PGSYNC_CONDITIONS_CONDITIONS_H
 #define PGSYNC_CONDITIONS_CONDITIONS_H

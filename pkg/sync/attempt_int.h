@@ -42,7 +42,7 @@ void attempt_end(struct attempt *at);
 /* A run of one attempt, for what is done once: calls fn. */
 int attempt_once(const struct sync_options *options, int (*fn)(struct attempt *at, void *user, struct err *err),
 		 void *user, struct err *err) WARN_UNUSED;
-/* Makes the checkpoint durable. */
+/* Makes the checkpoint durable. Nothing else saves it. */
 int attempt_save(struct attempt *at, struct err *err) WARN_UNUSED;
 /* The checkpoint's entry of the plan's index; NULL: none yet. */
 struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan);
