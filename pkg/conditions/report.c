@@ -16,7 +16,7 @@ void report_init(struct report *report)
 	(void)pthread_mutex_init(&report->lock, NULL);
 	for (int i = 0; i < CONDITION_REPORTED_N; i++)
 		report_unknown(report, (enum condition_type)i, REASON_STARTING, "the worker has just started");
-	report_condition(report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "nothing needs a person");
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "no action needed");
 }
 
 void report_release(struct report *report)

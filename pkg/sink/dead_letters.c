@@ -264,7 +264,7 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 		return -1;
 	if (d->n)
 		return err_reason(err, ERR_INVALID, REASON_DEAD_LETTER_REJECTED,
-				  "index \"%s\" rejects dead letters: delete it, it is made anew",
+				  "index \"%s\" rejects dead letters: delete it, and pgsync creates it again",
 				  taken.items[0].index);
 	if (each_index(&taken, count_now, err) < 0)
 		return err_wrap(err, "counting dead letters");

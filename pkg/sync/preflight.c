@@ -12,13 +12,13 @@ enum { CONDITION_BYTES = 30000 };
 
 /* --- reachability --- */
 
-static void say_unreachable(struct attempt *at, enum condition_type type, const struct err *err)
+static void set_unreachable(struct attempt *at, enum condition_type type, const struct err *err)
 {
 	report_condition(&at->run->report, type, STATUS_FALSE, err->reason ? err->reason : REASON_UNREACHABLE, "%s",
 			 err->msg);
 }
 
-/* A login that is refused: where to mend it. */
+/* A login that is refused: which Secret to correct. */
 static void name_secret(struct err *err, const char *secret)
 {
 	if (secret && err->reason == REASON_AUTH_FAILED)
@@ -32,7 +32,7 @@ static int reach_source(struct attempt *at, struct err *err)
 
 	if (connector_source(&at->connector, CONNECTOR_SHORT, "control", &at->source, err) < 0) {
 		name_secret(err, source->password_ref.name ? source->password_ref.name : source->connection_secret);
-		say_unreachable(at, CONDITION_SOURCE_REACHABLE, err);
+		set_unreachable(at, CONDITION_SOURCE_REACHABLE, err);
 		return err_wrap(err, "source");
 	}
 	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, REASON_CONNECTED,
@@ -50,7 +50,7 @@ static int reach_sink(struct attempt *at, struct err *err)
 	struct search_info info = {0};
 	int r = connector_sink(&at->connector, &at->sink, err);
 
-	/* One that does not even say who it is, is away; making an index may take its time. */
+	/* An engine that does not even say what it is, is down; making an index may take its time. */
 	if (r == 0) {
 		search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
 		r = search_info(at->sink.search, &info, err);
@@ -58,7 +58,7 @@ static int reach_sink(struct attempt *at, struct err *err)
 	}
 	if (r < 0) {
 		name_secret(err, at->run->spec->sink.auth_secret.name);
-		say_unreachable(at, CONDITION_SINK_REACHABLE, err);
+		set_unreachable(at, CONDITION_SINK_REACHABLE, err);
 		return err_wrap(err, "sink");
 	}
 	report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED, "%s %s",
@@ -66,8 +66,8 @@ static int reach_sink(struct attempt *at, struct err *err)
 	return 0;
 }
 
-/* What the condition says is what `plan` says of schema, tables and pipelines: mistakes first, then remarks. */
-static void say_schema(struct attempt *at, const struct findings *f)
+/* The condition has what `plan` prints about schema, tables and pipelines: errors first, then warnings. */
+static void set_schema_condition(struct attempt *at, const struct findings *f)
 {
 	_cleanup_free_ char *errors = findings_summary(f, FINDING_ERROR, CONDITION_BYTES * 2 / 3);
 	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 3 - 64);
@@ -103,8 +103,8 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 	return 0;
 }
 
-/* Both sides are tried, so that a person sees both troubles at once; the source's is the one that counts. */
-static int say_both(struct err *err, int sink, const struct err *sink_err)
+/* Both sides are tried, so that the user sees both problems at once; the source's decides. */
+static int append_sink_err(struct err *err, int sink, const struct err *sink_err)
 {
 	char source_msg[ERR_MSG_BYTES];
 
@@ -144,12 +144,12 @@ static int check_both(struct attempt *at, bool has_sink, struct findings *schema
 {
 	if (check_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
 		return -1;
-	say_schema(at, schema);
+	set_schema_condition(at, schema);
 	return 0;
 }
 
-/* Of what was wrong with the spec before, that which concerns the schema. */
-static void take_flaws(struct findings *schema, struct findings *findings)
+/* Moves the earlier findings about the schema out of `findings`. */
+static void split_findings(struct findings *schema, struct findings *findings)
 {
 	struct findings all = *findings;
 
@@ -164,8 +164,8 @@ static void take_flaws(struct findings *schema, struct findings *findings)
 	findings_release(&all);
 }
 
-/* A sink that the spec does not name well is not looked for. */
-static int look_at_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
+/* Connects to the sink, unless its part of the spec is invalid. */
+static int check_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
 {
 	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
 	bool known = !findings_any_about(findings, "spec.sink") && !at->run->options->source_only;
@@ -186,13 +186,13 @@ int preflight(struct attempt *at, struct findings *findings, struct err *err)
 	int source, sink, r;
 
 	findings_init(&schema);
-	take_flaws(&schema, findings);
+	split_findings(&schema, findings);
 	/* The source may take a while to answer, or never do. */
 	if (findings_failed(&schema))
-		say_schema(at, &schema);
+		set_schema_condition(at, &schema);
 	source = reach_source(at, err);
-	sink = look_at_sink(at, findings, &has_sink, &sink_err);
-	r = source < 0 ? say_both(err, sink, &sink_err) : check_both(at, has_sink, &schema, findings, err);
+	sink = check_sink(at, findings, &has_sink, &sink_err);
+	r = source < 0 ? append_sink_err(err, sink, &sink_err) : check_both(at, has_sink, &schema, findings, err);
 	if (r == 0 && sink < 0) {
 		*err = sink_err;
 		r = -1;
