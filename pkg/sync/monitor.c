@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
-#include "sync/recovery_int.h"
+#include "sync/recover_int.h"
 #include "sync/stream_int.h"
 
 enum {
@@ -129,7 +129,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 		return -1;
 	if (!catalog_equal(now, catalog))
 		return MONITOR_AGAIN;
-	if (recovery_note_rewrites(&at->cp, now) && attempt_save(at, err) < 0)
+	if (recover_note_rewrites(&at->cp, now) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us it
 	 * does not matter any more, but this session would go on reading every root for each change. */
@@ -278,7 +278,7 @@ static int advance(struct monitor *m, struct err *err)
 {
 	if (m->resyncing && m->progress.resync == STREAM_RESYNC_DONE) {
 		m->resyncing = false;
-		if (recovery_end_resync(m->attempt, err) < 0)
+		if (recover_end_resync(m->attempt, err) < 0)
 			return -1;
 	}
 	if (m->stage == COPYING && advance_copy(m, err) < 0)

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "sync/attempt_int.h"
 #include "sync/monitor_int.h"
-#include "sync/recovery_int.h"
+#include "sync/recover_int.h"
 #include "sync/retry_int.h"
 
 enum { REPORT_MS = 200 };
@@ -69,7 +69,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
 	    pg_flush_lsn(at->source.pg, &at->past->catch_up_to, err) < 0)
 		return -1;
-	if (recovery_run(at, &replication, err) < 0)
+	if (recover_run(at, &replication, err) < 0)
 		return -1;
 	return monitor_run_take(at, replication, err);
 }
@@ -268,7 +268,7 @@ static int prepare_only(struct attempt *at, void *user, struct err *err)
 			     slot.active_pid);
 		return 0;
 	}
-	return recovery_run(at, &replication, err);
+	return recover_run(at, &replication, err);
 }
 
 int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err)

@@ -3,19 +3,19 @@
  * It looks at checkpoint, slot, server, publication, catalog and indices, lets recovery_decide say what that asks for,
  * and does it. Each step is durable before the next one relies on it, and may be repeated after a crash.
  */
-#ifndef PGSYNC_SYNC_RECOVERY_INT_H
-#define PGSYNC_SYNC_RECOVERY_INT_H
+#ifndef PGSYNC_SYNC_RECOVER_INT_H
+#define PGSYNC_SYNC_RECOVER_INT_H
 
 #include "sync/attempt_int.h"
 
 /* Brings replica identities, publication, slot, checkpoint, indices and model to where the stream can start: resumes,
  * or begins new generations. *ret is the connection for the stream. */
-int recovery_run(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSED;
+int recover_run(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSED;
 /* What model.resync asks for is durable. */
-int recovery_end_resync(struct attempt *at, struct err *err) WARN_UNUSED;
+int recover_end_resync(struct attempt *at, struct err *err) WARN_UNUSED;
 /* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
  * later ALTER of a column says nothing about this rewrite. `now` is equal to the model's catalog. True: the caller has
  * to save the checkpoint. */
-bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now);
+bool recover_note_rewrites(struct checkpoint *cp, const struct catalog *now);
 
 #endif

@@ -1,5 +1,5 @@
 /* Recovery: looking and doing. The decision is in recovery_decide.c. */
-#include "sync/recovery_int.h"
+#include "sync/recover_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -533,7 +533,7 @@ static int fill_views(struct attempt *at, struct err *err)
 		       : views_refresh(pg, at->model.plans, at->model.n_plans, NULL, err);
 }
 
-int recovery_run(struct attempt *at, struct pg **ret, struct err *err)
+int recover_run(struct attempt *at, struct pg **ret, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *replication = NULL;
 	_cleanup_(found_release) struct found f = {0};
@@ -548,14 +548,14 @@ int recovery_run(struct attempt *at, struct pg **ret, struct err *err)
 	return 0;
 }
 
-int recovery_end_resync(struct attempt *at, struct err *err)
+int recover_end_resync(struct attempt *at, struct err *err)
 {
 	at->model.resync.pending = false;
 	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }
 
-bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now)
+bool recover_note_rewrites(struct checkpoint *cp, const struct catalog *now)
 {
 	bool changed = false;
 	const char *oid;
