@@ -88,7 +88,7 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 						      .slot_state = "Active",
 						      .confirmed_lsn = 0x100000010,
 						      .retained_bytes = 16777216});
-	report_lag_since(&r, clock_wall_us() - 130 * INT64_C(1000000));
+	report_progress(&r, 0, clock_wall_us() - 130 * INT64_C(1000000));
 	json = report_json(&r);
 	assert_null(find_condition(json, "Stalled"));
 	assert_non_null(find_condition(json, "Ready"));
@@ -97,6 +97,13 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 			    "1/10");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "retainedWAL")),
 			    "16MiB");
+	json_decref(json);
+	/* The stream itself knows first what it has acknowledged. */
+	report_progress(&r, 0x100000020, 0);
+	json = report_json(&r);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "confirmedFlushLSN")),
+			    "1/20");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "lag")), "0s");
 	json_decref(json);
 	report_condition(&r, CONDITION_STALLED, STATUS_TRUE, REASON_SLOT_LOST, "x");
 	json = report_json(&r);

@@ -107,9 +107,10 @@ void report_stream_set(struct report *report, const struct report_stream *stream
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-void report_lag_since(struct report *report, int64_t oldest_us)
+void report_progress(struct report *report, uint64_t acked_lsn, int64_t oldest_us)
 {
 	(void)pthread_mutex_lock(&report->lock);
+	report->acked_lsn = acked_lsn;
 	report->oldest_us = oldest_us;
 	(void)pthread_mutex_unlock(&report->lock);
 }
@@ -310,15 +311,18 @@ static void human_bytes(uint64_t bytes, char *buf, size_t size)
 	(void)snprintf(buf, size, unit && value < 10 ? "%.1f%s" : "%.0f%s", value, units[unit]);
 }
 
-static json_t *stream_json(const struct report_stream *s, int64_t lag)
+static json_t *stream_json(const struct report *report)
 {
+	const struct report_stream *s = &report->stream;
+	uint64_t confirmed = report->acked_lsn > s->confirmed_lsn ? report->acked_lsn : s->confirmed_lsn;
+	int64_t lag = lag_seconds(report);
 	json_t *object = json_pack("{s:s*, s:s*, s:s*}", "slotName", s->slot, "publicationName", s->publication,
 				   "slotState", s->slot_state);
 	char lsn[LSN_BYTES], text[32];
 
 	if (!s->slot_state)
 		return object;
-	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(s->confirmed_lsn, lsn)));
+	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(confirmed, lsn)));
 	(void)json_object_set_new(object, "lagBytes", json_integer((json_int_t)s->lag_bytes));
 	(void)json_object_set_new(object, "lagSeconds", json_integer(lag));
 	human_seconds(lag, text, sizeof(text));
@@ -364,7 +368,7 @@ json_t *report_json(struct report *report)
 	if (report->bootstrap.known)
 		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&report->bootstrap));
 	if (report->stream.slot)
-		(void)json_object_set_new(object, "stream", stream_json(&report->stream, lag_seconds(report)));
+		(void)json_object_set_new(object, "stream", stream_json(report));
 	if (report->n_indices)
 		(void)json_object_set_new(object, "indices", indices_json(report));
 	(void)pthread_mutex_unlock(&report->lock);

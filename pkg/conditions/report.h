@@ -52,7 +52,8 @@ struct report {
 	struct report_index *indices;
 	size_t n_indices;
 	struct report_stream stream;
-	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index; 0: none */
+	uint64_t acked_lsn; /* that the stream has acknowledged; 0: nothing yet */
+	int64_t oldest_us;  /* commit time of the oldest transaction that is not in the index; 0: none */
 	struct report_bootstrap bootstrap;
 	int64_t pressure_ms; /* since when the search engine pushes back; 0: it does not */
 	char pressure[256];
@@ -69,8 +70,9 @@ char *report_message(struct report *report, enum condition_type type);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
-/* The lag is the age of this commit (wall time); 0: there is none. */
-void report_lag_since(struct report *report, int64_t oldest_us);
+/* How far the stream is: what it has acknowledged, and the commit (wall time) whose age is the lag, 0 if there is none.
+ * Told by the stream itself, so both are fresh however long others wait for a server. */
+void report_progress(struct report *report, uint64_t acked_lsn, int64_t oldest_us);
 int64_t report_lag_seconds(struct report *report);
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);
 /* Adds or replaces the index of that name; negative numbers keep what was known. */

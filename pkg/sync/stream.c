@@ -165,7 +165,7 @@ static void publish(struct stream *s)
 	};
 	bool news;
 
-	report_lag_since(&s->options.connector->run->report, progress.oldest_us);
+	report_progress(&s->options.connector->run->report, s->acked, progress.oldest_us);
 	(void)pthread_mutex_lock(&s->lock);
 	news = progress.doubts != s->progress.doubts || progress.resync != s->progress.resync ||
 	       (s->notify_at && progress.durable >= s->notify_at);
