@@ -66,6 +66,7 @@ struct world {
 	unsigned n_deletes, n_dead_letters;
 	int rejected; /* the document that the engine refuses; 0: none */
 	bool index_gone, alias_moved;
+	bool unavailable; /* every question is refused */
 	int64_t seq_no;
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
 	/* The worker's. */
@@ -303,7 +304,7 @@ static inline int answer_http(struct fake_engine *engine, const char *head, cons
 	} else {
 		fake_gate_pass(&w->questions);
 		strbuf_addf(&w->requests, "%.*s %s\n", (int)strcspn(head, "\r"), head, body);
-		status = answer_question(w, head, answer);
+		status = w->unavailable ? 503 : answer_question(w, head, answer);
 	}
 	(void)pthread_cond_broadcast(&w->requested);
 	return status;
