@@ -81,7 +81,7 @@ def array(description, items, most, least=None, kind="atomic", **more):
 
 
 def obj(description, properties, required=(), rules=(), defaulted=False, foreign=False, **more):
-    """An object. defaulted: it is there, with its defaults, even when nobody writes it; foreign: unknown keys stay."""
+    """An object. defaulted: it is there, with its defaults, even when it is not written; foreign: unknown keys stay."""
     out = {"description": description, "type": "object", **more}
     if defaulted:
         out["default"] = {name: p["default"] for name, p in properties.items() if "default" in p}

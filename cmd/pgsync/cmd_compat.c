@@ -41,7 +41,7 @@ static struct sync_options options_of(const struct compat *c, size_t i)
 
 /* --- bootstrap --- */
 
-/* The one wait that may be long, and that nobody would guess. */
+/* The one wait that may be long, and that a user would not guess. */
 static void on_report(void *user, const json_t *report)
 {
 	json_t *condition;
@@ -235,7 +235,7 @@ static int reap(pid_t *pids, size_t n, size_t *left)
 	return worst;
 }
 
-/* A process for each database, that all end with the first that ends: somebody starts the whole again. */
+/* A process for each database, that all end with the first that ends: a supervisor starts all of them again. */
 static int run_many(const struct compat_flags *flags, const struct compat *c)
 {
 	_cleanup_free_ pid_t *pids = xcalloc(c->n, sizeof(*pids));

@@ -11,7 +11,7 @@
 #include "changes/keyset.h"
 
 struct batch_txn {
-	uint32_t xid;      /* 0: of our own */
+	uint32_t xid;      /* 0: one that we made up */
 	bool complete;     /* its commit was read: lsn is the end of the transaction */
 	uint64_t lsn;      /* the external version of documents read when it is visible */
 	int64_t commit_us; /* wall time */
@@ -36,8 +36,8 @@ bool batch_empty(const struct batch *batch);
 bool batch_full(const struct batch *batch);
 /* Opens a transaction; keys added from here on belong to it. */
 void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
-/* Adds a transaction of our own, without rows: keys added from here on count as of `lsn`, below which everything was
- * read.
+/* Adds a transaction that we make up, without rows: keys added from here on count as of `lsn`, below which everything
+ * was read.
  */
 void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us);
 /* The open transaction ended. */

@@ -48,7 +48,7 @@ struct target target_at(const struct targets *targets, uint32_t number)
 struct use {
 	const struct document_path *path;
 	uint32_t target;  /* of the key */
-	uint32_t rebuild; /* of "the index anew" */
+	uint32_t rebuild; /* of "rebuild the index" */
 	uint32_t all;     /* of "every root", when a key cannot be had */
 	int *columns;     /* -1: the relation, as the WAL describes it, has no such column */
 	int routing;      /* its position; -1: none is needed, or there is no such column */
@@ -323,7 +323,7 @@ static int add_all(struct collector *c, struct batch *batch, uint32_t target, st
 	return add_key(c, batch, target, err);
 }
 
-/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read anew. But a document
+/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read again. But a document
  * that is to be deleted, because its row is gone or has another key or routing, is not found by reading the roots: it
  * is what remains when they were all written. */
 static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)

@@ -435,7 +435,7 @@ static void test_admit_when_another_worker_took_the_slot_then_it_is_not_taken_ba
 	setup(&w);
 	w.in.slot.state = PG_SLOT_ACTIVE;
 	w.in.slot.active_pid = 42;
-	/* At its start, a worker takes the slot from whoever has it. */
+	/* At its start, a worker takes the slot from the one that has it. */
 	assert_int_equal(recovery_admit(&w.in).action, RECOVERY_RESUME);
 	w.in.streamed = true;
 	w.in.walsender_pid = 42;

@@ -2,7 +2,7 @@
  *
  * There are concurrency + 1 bodies. One fills (`current`); the others are ready to be sent, under way, or answered.
  * Answers are decoded by the HTTP callback and judged in `advance`, outside of it, so that on_rejected may make
- * requests of its own. What has to be sent again stays in its body: finished actions are cut out of it, and it becomes
+ * separate requests. What has to be sent again stays in its body: finished actions are cut out of it, and it becomes
  * ready again. Back-off is the writer's, not the body's: an engine that pushes one request back is not helped by the
  * next one.
  */

@@ -27,7 +27,7 @@ char *generation_alias(const char *concrete);
 /* --- owners (pure) --- */
 
 enum generation_owner {
-	GENERATION_FREE,    /* nobody's */
+	GENERATION_FREE,    /* it names no owner */
 	GENERATION_OURS,    /* this resource made it */
 	GENERATION_LEFT,    /* an earlier resource of the same name made it, and gave it up */
 	GENERATION_FOREIGN, /* another resource made it, or an earlier one of the same name that still owns it */

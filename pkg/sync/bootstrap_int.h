@@ -1,6 +1,6 @@
 /* The bootstrap: fills the generations that are not complete, in chunks, while the stream flows.
  *
- * A chunk is a stretch of blocks of a root table, read in a short transaction of its own and written with the
+ * A chunk is a stretch of blocks of a root table, read in its own short transaction and written with the
  * generation's base version: whatever the stream writes is newer and wins. So chunks may be repeated, run side by side,
  * and stop at any time; only the block below which everything is durable is remembered.
  *

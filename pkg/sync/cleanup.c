@@ -51,7 +51,7 @@ static int drop_index(struct attempt *at, const struct checkpoint_index *index, 
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
 	_cleanup_free_ char *dead = dead_letters_index(index->name);
 
-	/* What nobody can read goes in any case. */
+	/* What no alias leads to goes in any case. */
 	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
 		return -1;
 	if (at->run->spec->delete_index == SPEC_RETAIN)
@@ -95,7 +95,7 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 	    checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "sink");
 	if (!owned(at)) {
-		log_warn("sync", "the slot belongs to somebody else, skipping the clean-up",
+		log_warn("sync", "the slot belongs to another resource, skipping the clean-up",
 			 KV_STR("slot", at->run->spec->source.slot_name));
 		return 0;
 	}

@@ -1,6 +1,6 @@
 /* How the threads of an attempt connect, wait, and end.
  *
- * Any thread may use a connector; each opens connections of its own. All waits end when the attempt is cancelled, or
+ * Any thread may use a connector; each opens its own connections. All waits end when the attempt is cancelled, or
  * when the caller of sync_run wants to stop.
  */
 #ifndef PGSYNC_SYNC_CONNECTOR_INT_H

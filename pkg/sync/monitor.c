@@ -56,7 +56,7 @@ struct monitor {
 
 /* --- what is waited for --- */
 
-/* The position that somebody waits for; 0: nobody does. */
+/* The position that is waited for; 0: none. */
 static uint64_t awaited_lsn(const struct monitor *m)
 {
 	const struct attempt *at = m->attempt;

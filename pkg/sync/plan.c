@@ -1,5 +1,5 @@
-/* What a person sees before anything is done: documents, SQL with the plans that the server makes for it, mapping, and
- * what would be changed in the database. */
+/* What `pgsync plan` shows before anything is done: documents, SQL with the plans that the server makes for it,
+ * mapping, and what would be changed in the database. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -314,7 +314,7 @@ static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 	return attempt_save(at, err);
 }
 
-/* Rows are gone without an event of their own: the root was truncated, or partitions differ from those that the index
+/* Rows are gone without an event: the root was truncated, or partitions differ from those that the index
  * was filled from. */
 static int rebuild_some(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
 {
@@ -441,7 +441,7 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
 }
 
-/* Only now a walsender of our own: there is never more than one for a resource. */
+/* Only now our own walsender: there is never more than one for a resource. */
 static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
 {
 	if (f->in.slot.state == PG_SLOT_ACTIVE) {

@@ -124,7 +124,7 @@ static void test_retry_when_an_attempt_failed_then_the_run_goes_on_unless_it_may
 		{ERR_TRANSIENT, {.supervised = true, .fenced = true}, true},
 		{ERR_CONFLICT, {.supervised = true, .fenced = true}, true},
 		{ERR_CONFLICT, {.supervised = true}, false},
-		/* One that nobody supervises waits for its turn. */
+		/* An unsupervised one waits for its turn. */
 		{ERR_CONFLICT, {.fenced = true}, false},
 	};
 

@@ -74,7 +74,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 	return monitor_run_take(at, replication, err);
 }
 
-/* Which side is away says more to somebody who waits for Ready than how. */
+/* For Ready, which side is away matters more than how. */
 static enum reason ready_reason(struct run *run, enum reason reason)
 {
 	if (is_flawed(run))
@@ -192,7 +192,7 @@ static int make_attempts(struct run *run, struct err *err)
 	}
 }
 
-/* The attempts have a thread of their own, so that a report goes out on time whatever they wait for. */
+/* The attempts have their own thread, so that a report goes out on time whatever they wait for. */
 struct control {
 	struct run *run;
 	int done_fd; /* an eventfd: readable once the attempts are over */

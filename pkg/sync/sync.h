@@ -35,8 +35,8 @@ struct sync_options {
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
 	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
-	/* Somebody decides over this worker: when another one holds its slot it ends (CONFLICT/SlotTaken) rather than
-	 * wait for its turn, so that a worker whose time is over never comes back by itself. */
+	/* Another process decides about this worker: when another worker holds its slot it ends (CONFLICT/SlotTaken)
+	 * rather than wait for its turn, so that a worker whose time is over never comes back by itself. */
 	bool supervised;
 	int stop_fd;             /* readable: stop, finish what is under way, return 0 */
 	struct metrics *metrics; /* or NULL */
@@ -56,7 +56,7 @@ int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
 /* Connects, checks everything, and makes what sync_run would make before it reads a row: replica identities,
  * publication, slot, and an index to fill. Where they are there, nothing changes. One attempt: what is away is an
  * error, and nothing is made while there is an error among the findings. A slot that is streamed from is left to
- * whoever does that (a warning with reason SlotActive). */
+ * the process that does that (a warning with reason SlotActive). */
 int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
 
 /* What deletion asks for, by the spec's deletionPolicy: slot, publication, replica identities as they were, index,
@@ -66,7 +66,7 @@ int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSE
 /* Connects, checks everything, changes nothing. findings: adds to what is known to be wrong (as `flaws` above). */
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
 
-/* The same; and when nothing is wrong appends what a person should see: SQL with the server's plans for it,
+/* The same; and when nothing is wrong appends what an administrator should see: SQL with the server's plans for it,
  * mapping, how changes find their roots, replica identities to set. */
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
 	      struct err *err) WARN_UNUSED;
