@@ -153,12 +153,10 @@ static bool begins(const char *sql, const char *word)
 
 static void follow_transaction(struct fake_session *s, const char *sql)
 {
-	if (begins(sql, "BEGIN"))
+	if (begins(sql, "BEGIN") || begins(sql, "ROLLBACK TO"))
 		s->status = 'T';
-	else if (begins(sql, "COMMIT") || (begins(sql, "ROLLBACK") && !begins(sql, "ROLLBACK TO")))
+	else if (begins(sql, "COMMIT") || begins(sql, "ROLLBACK"))
 		s->status = 'I';
-	else if (begins(sql, "ROLLBACK TO"))
-		s->status = 'T';
 }
 
 /* What a walsender says if the test leaves it to us. */

@@ -152,8 +152,8 @@ static void put_condition(struct composer *c, enum condition_type type, enum con
 
 static void put_copy(struct composer *c, enum condition_type type, const json_t *condition)
 {
-	put_word(c, type, jsonx_string(condition, "status", STATUS_UNKNOWN), jsonx_string(condition, "reason", ""),
-		 jsonx_string(condition, "message", ""));
+	put_word(c, type, jsonx_string(condition, "status", condition_status_name(STATUS_UNKNOWN)),
+		 jsonx_string(condition, "reason", ""), jsonx_string(condition, "message", ""));
 }
 
 /* --- Ready, Reconciling, Stalled, Degraded */

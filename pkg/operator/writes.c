@@ -57,9 +57,8 @@ static void finalizer_written(void *user, const json_t *object, const struct err
 	struct resource *r = user;
 	struct err lost;
 
-	if (!err && r->cache.finalizer && FAILPOINT(FINALIZER_REMOVED, &lost) < 0)
-		err = &lost;
-	else if (!err && !r->cache.finalizer && FAILPOINT(FINALIZER_ADDED, &lost) < 0)
+	if (!err && ((r->cache.finalizer && FAILPOINT(FINALIZER_REMOVED, &lost) < 0) ||
+		     (!r->cache.finalizer && FAILPOINT(FINALIZER_ADDED, &lost) < 0)))
 		err = &lost;
 	/* The answer is newer than our cache: there is no need to wait for the watch. */
 	if (!err && object && r->cache.presence != PRESENCE_GONE &&

@@ -323,17 +323,19 @@ static bool overlaps(const struct checks_subject *s, const struct catalog_table 
 	return root && is_used(s, root);
 }
 
-static int check_table(struct check_input *in, const struct source_table *read, struct findings *f, struct err *err)
+static int check_table(const struct check_input *in, const struct source_table *read, struct findings *f,
+		       struct err *err)
 {
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+	struct check_input with_gaps = *in;
 
 	checks_run(CHECK_NEEDS_TABLE, in, f);
 	if (!read)
 		return 0;
 	if (identity_add_gaps(in->source, read, &gaps, err) < 0)
 		return err_wrap(err, "checking %s", in->name);
-	in->gaps = &gaps;
-	checks_run(CHECK_NEEDS_IDENTITY, in, f);
+	with_gaps.gaps = &gaps;
+	checks_run(CHECK_NEEDS_IDENTITY, &with_gaps, f);
 	return 0;
 }
 
