@@ -9,6 +9,7 @@ import yaml
 
 from . import kubernetes, ports
 from .process import Process, children
+from .search import eventually
 
 TREE = Path(__file__).resolve().parent.parent.parent
 BIN = Path(os.environ.get("PGSYNC_BIN") or TREE / "bin")  # another build's programs, such as sanitized ones
@@ -35,6 +36,8 @@ def install(kubectl, namespace=NAMESPACE, release=RELEASE, **values):
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kubectl.apply(*objects, namespace=namespace)
     kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s")
+    # The API server publishes the schema a moment after that.
+    eventually(lambda: kubectl("explain", "pgsyncs.pgsync.io", check=False)[0] == 0, 30, "`kubectl explain pgsyncs`", interval=0.2)
     (account,) = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
     return account
 
