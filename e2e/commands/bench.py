@@ -238,7 +238,7 @@ class Bench:
             database.create_role()
             index = f"small-{number}"
             worker = Worker(self.state / index, [bookstore.secret("bookstore-postgres", password=database.role_password),
-                                                 bookstore.resource("books", database, self.opensearch.url, index=index)])
+                                                 bookstore.resource(index, database, self.opensearch.url, index=index)])
             begin = time.monotonic()
             worker.start()
             eventually(lambda: worker.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({worker.status()})",
