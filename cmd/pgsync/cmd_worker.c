@@ -148,7 +148,7 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 	struct output output = {0};
 	struct sync_options options = {
 		.spec = input->spec,
-		.flaws = findings,
+		.spec_findings = findings,
 		.slot_name_given = input->slot_name_given,
 		.supervised = true,
 		.report = send_report,

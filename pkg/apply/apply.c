@@ -193,7 +193,8 @@ static int write_target(struct part *p, uint32_t number, struct err *err)
 	case TARGET_REBUILD:
 		return is_contained(p, target.plan, number) ? 0 : write_truncated(p, target.plan, err);
 	case TARGET_SCAN:
-		return scan_partition(&a->scanner, &a->model->resync.scans[target.scan], write_scanned, p, err);
+		return scan_partition(&a->scanner, &a->model->partition_changes.scans[target.scan], write_scanned, p,
+				      err);
 	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, and from these
  * documents are built and deletes made.
  *
- * Belongs to the applier's thread.
+ * Belongs to the applier thread.
  */
 #ifndef PGSYNC_APPLY_APPLY_H
 #define PGSYNC_APPLY_APPLY_H

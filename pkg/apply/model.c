@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "apply/compile.h"
-#include "apply/resync.h"
+#include "apply/partition_changes.h"
 
 static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
 {
@@ -63,7 +63,7 @@ void model_release(struct model *m)
 	free(m->filled);
 	free(m->snapshot_sql);
 	source_tables_release(&m->tables);
-	resync_release(&m->resync);
+	partition_changes_release(&m->partition_changes);
 	catalog_free(m->catalog);
 	*m = (struct model){0};
 }

@@ -20,8 +20,8 @@ struct partition_scan {
 	const struct catalog_part *part;
 };
 
-/* What has to be read because partitions came or went (apply/resync.h). */
-struct partition_resync {
+/* What has to be read because partitions came or went (apply/partition_changes.h). */
+struct partition_changes {
 	bool pending;
 	bool *all; /* for each plan: every root */
 	struct partition_scan *scans;
@@ -38,7 +38,7 @@ struct model {
 	char **concrete;    /* for each plan, the index being written */
 	uint64_t *filled;   /* for each plan, the LSN up to which the index holds every commit once it is filled: the
 			     * version of what a bootstrap writes */
-	struct partition_resync resync;
+	struct partition_changes partition_changes;
 };
 
 struct compilation;

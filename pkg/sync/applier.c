@@ -202,7 +202,7 @@ static int connect_both(struct applier *a, struct err *err)
 	return 0;
 }
 
-static void *run(void *user)
+static void *run_applier(void *user)
 {
 	struct applier *a = user;
 	struct err err = {0};
@@ -232,7 +232,7 @@ int applier_start(const struct model *model, struct connector *connector, int wa
 	(void)pthread_cond_init(&a->submitted, NULL);
 	dead_letters_init(&a->dead, &a->sink, &connector->run->report);
 	a->spare = batch_new();
-	r = pthread_create(&a->thread, NULL, run, a);
+	r = pthread_create(&a->thread, NULL, run_applier, a);
 	if (r)
 		return err_errno(err, r, "starting the applier");
 	a->started = true;

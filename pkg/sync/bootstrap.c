@@ -300,7 +300,7 @@ static int fill(struct worker *w, struct err *err)
 	return refresh(w, err);
 }
 
-static void *run(void *user)
+static void *run_worker(void *user)
 {
 	struct worker *w = user;
 	struct bootstrap *b = w->bootstrap;
@@ -335,7 +335,7 @@ static int start_workers(struct bootstrap *b, struct err *err)
 		w->bootstrap = b;
 		dead_letters_init(&w->dead, &w->sink, &b->connector->run->report);
 		b->running++;
-		r = pthread_create(&w->thread, NULL, run, w);
+		r = pthread_create(&w->thread, NULL, run_worker, w);
 		if (r) {
 			b->running--;
 			return err_errno(err, r, "starting the bootstrap");

@@ -47,8 +47,8 @@ struct monitor {
 	enum stage stage;
 	uint64_t start_lsn; /* the server's position when the attempt began */
 	uint64_t live_after;
-	bool holding;   /* the stream waits until a view is copied */
-	bool resyncing; /* partitions that came or went are being read */
+	bool holding;            /* the stream waits until a view is copied */
+	bool reading_partitions; /* partitions that came or went are being read */
 	uint64_t saved_lsn;
 	int64_t start_ms;
 	int64_t due_ms[TASKS]; /* INT64_MAX: not until something happens */
@@ -63,7 +63,7 @@ static uint64_t awaited_lsn(const struct monitor *m)
 
 	if (m->stage == CATCHING_UP)
 		return m->live_after;
-	if (m->resyncing || at->past->on_probation)
+	if (m->reading_partitions || at->past->on_probation)
 		return m->start_lsn;
 	return at->run->options->until_caught_up && m->stage == LIVE ? at->past->catch_up_to : 0;
 }
@@ -72,7 +72,7 @@ static bool is_caught_up(const struct monitor *m)
 {
 	const struct attempt *at = m->attempt;
 
-	return at->run->options->until_caught_up && m->stage == LIVE && !m->resyncing &&
+	return at->run->options->until_caught_up && m->stage == LIVE && !m->reading_partitions &&
 	       m->progress.durable >= at->past->catch_up_to;
 }
 
@@ -276,14 +276,14 @@ static int advance_copy(struct monitor *m, struct err *err)
 /* From one stage to the next, as far as it goes. */
 static int advance(struct monitor *m, struct err *err)
 {
-	if (m->resyncing && m->progress.resync == STREAM_RESYNC_DONE) {
-		m->resyncing = false;
-		if (recover_end_resync(m->attempt, err) < 0)
+	if (m->reading_partitions && m->progress.partitions == STREAM_PARTITIONS_DONE) {
+		m->reading_partitions = false;
+		if (recover_adopt_partitions(m->attempt, err) < 0)
 			return -1;
 	}
 	if (m->stage == COPYING && advance_copy(m, err) < 0)
 		return -1;
-	if (m->stage == CATCHING_UP && !m->resyncing && m->progress.durable >= m->live_after)
+	if (m->stage == CATCHING_UP && !m->reading_partitions && m->progress.durable >= m->live_after)
 		return go_live(m, err);
 	return 0;
 }
@@ -427,7 +427,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 		return -1;
 	m->start_ms = clock_now_ms();
 	m->stage = at->cp.phase == CHECKPOINT_LIVE ? LIVE : COPYING;
-	m->resyncing = at->model.resync.pending;
+	m->reading_partitions = at->model.partition_changes.pending;
 	m->saved_lsn = at->cp.confirmed_lsn;
 	/* What an earlier attempt had no time for. */
 	m->due_ms[TASK_COLLECT] = m->stage == LIVE ? m->start_ms + COLLECT_MS : INT64_MAX;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apply/resync.h"
+#include "apply/partition_changes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -142,7 +142,7 @@ static int look_closer(struct attempt *at, struct recovery_input *in, struct err
 	if (source_lacks_tables(&at->source, &at->model.tables, &in->publication_lacks_tables, err) < 0 ||
 	    look_at_indices(at, in, err) < 0)
 		return -1;
-	resync_compare(&at->model, &at->cp, in->never_bootstrap ? NULL : gone);
+	partition_changes_compare(&at->model, &at->cp, in->never_bootstrap ? NULL : gone);
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		in->partitions_gone |= (uint64_t)gone[i] << i;
 	return 0;
@@ -309,7 +309,7 @@ static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 			return -1;
 	}
 	/* New generations are filled from the partitions as they are. */
-	resync_release(&at->model.resync);
+	partition_changes_release(&at->model.partition_changes);
 	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }
@@ -417,8 +417,8 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
 		take_catalog(&at->cp, f);
-	targets_add_scans(&at->model.targets, at->model.resync.n_scans);
-	if (!at->model.resync.pending)
+	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
+	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
 	return d->rebuild || d->recreate || d->adopt_catalog ? attempt_save(at, err) : 0;
 }
@@ -548,9 +548,9 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err)
 	return 0;
 }
 
-int recover_end_resync(struct attempt *at, struct err *err)
+int recover_adopt_partitions(struct attempt *at, struct err *err)
 {
-	at->model.resync.pending = false;
+	at->model.partition_changes.pending = false;
 	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }

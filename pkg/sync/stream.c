@@ -29,7 +29,7 @@ struct stream {
 	uint64_t acked;
 	size_t submitted_txns; /* of the last batch */
 	int64_t submitted_ms, feedback_ms;
-	enum stream_resync resync;
+	enum stream_partitions partitions;
 
 	/* shared with the monitor, under the lock */
 	pthread_mutex_t lock;
@@ -82,22 +82,22 @@ static bool may_submit(const struct stream *s, const struct orders *now)
 	return !s->in.in_txn && clock_now_ms() >= gather_until_ms(s);
 }
 
-static void add_resync(struct stream *s)
+static void add_partition_changes(struct stream *s)
 {
 	const struct model *m = s->options.model;
 	uint32_t txn;
 
-	if (s->resync != STREAM_RESYNC_WAITING || s->in.in_txn || s->in.received < s->options.start_lsn ||
+	if (s->partitions != STREAM_PARTITIONS_WAITING || s->in.in_txn || s->in.received < s->options.start_lsn ||
 	    batch_full(s->in.open))
 		return;
 	batch_note(s->in.open, s->in.received, clock_wall_us());
 	txn = batch_current(s->in.open);
 	for (uint32_t p = 0; p < m->n_plans; p++)
-		if (m->resync.all[p])
+		if (m->partition_changes.all[p])
 			(void)keyset_add(&s->in.open->keys, m->targets.first_all + p, "", 0, txn);
-	for (uint32_t i = 0; i < m->resync.n_scans; i++)
+	for (uint32_t i = 0; i < m->partition_changes.n_scans; i++)
 		(void)keyset_add(&s->in.open->keys, m->targets.first_scan + i, "", 0, txn);
-	s->resync = STREAM_RESYNC_OPEN;
+	s->partitions = STREAM_PARTITIONS_OPEN;
 }
 
 static void submit(struct stream *s, const struct orders *now)
@@ -107,10 +107,10 @@ static void submit(struct stream *s, const struct orders *now)
 	if (!may_submit(s, now) || !applier_submit(s->applier, &s->in.open, now->live))
 		return;
 	/* The batch before it is done. */
-	if (s->resync == STREAM_RESYNC_SUBMITTED)
-		s->resync = STREAM_RESYNC_DONE;
-	if (s->resync == STREAM_RESYNC_OPEN)
-		s->resync = STREAM_RESYNC_SUBMITTED;
+	if (s->partitions == STREAM_PARTITIONS_SUBMITTED)
+		s->partitions = STREAM_PARTITIONS_DONE;
+	if (s->partitions == STREAM_PARTITIONS_OPEN)
+		s->partitions = STREAM_PARTITIONS_SUBMITTED;
 	s->submitted_txns = txns;
 	s->submitted_ms = clock_now_ms();
 	wal_reader_continue(&s->in);
@@ -161,13 +161,13 @@ static void publish(struct stream *s)
 		.pending = !nothing_pending(s),
 		.has_gaps = collector_has_gaps(s->in.collector),
 		.doubts = s->in.doubts,
-		.resync = s->resync,
+		.partitions = s->partitions,
 	};
 	bool news;
 
 	report_progress(&s->options.connector->run->report, s->acked, progress.oldest_us);
 	(void)pthread_mutex_lock(&s->lock);
-	news = progress.doubts != s->progress.doubts || progress.resync != s->progress.resync ||
+	news = progress.doubts != s->progress.doubts || progress.partitions != s->progress.partitions ||
 	       (s->notify_at && progress.durable >= s->notify_at);
 	if (progress.durable >= s->notify_at)
 		s->notify_at = 0;
@@ -231,10 +231,10 @@ static int work(struct stream *s, struct err *err)
 		return STREAM_AGAIN;
 	if (now.stop)
 		return STREAM_STOPPED;
-	add_resync(s);
+	add_partition_changes(s);
 	submit(s, &now);
-	if (s->resync == STREAM_RESYNC_SUBMITTED && applier_idle(s->applier))
-		s->resync = STREAM_RESYNC_DONE;
+	if (s->partitions == STREAM_PARTITIONS_SUBMITTED && applier_idle(s->applier))
+		s->partitions = STREAM_PARTITIONS_DONE;
 	if (feedback(s, err) < 0)
 		return -1;
 	publish(s);
@@ -292,8 +292,8 @@ int stream_start_take(const struct stream_options *options, struct pg *replicati
 	s->options = *options;
 	s->live = options->live;
 	s->hold = options->hold;
-	s->resync = options->model->resync.pending ? STREAM_RESYNC_WAITING : STREAM_RESYNC_NONE;
-	s->progress.resync = s->resync;
+	s->partitions = options->model->partition_changes.pending ? STREAM_PARTITIONS_WAITING : STREAM_PARTITIONS_NONE;
+	s->progress.partitions = s->partitions;
 	(void)pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = wal_reader_open_take(&s->in, options->model, options->connector->run, replication, err);

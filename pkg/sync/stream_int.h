@@ -12,12 +12,12 @@
 
 /* What partitions that came or went ask for is read once everything up to the attempt's start was read, since documents
  * may carry any version up to that. */
-enum stream_resync {
-	STREAM_RESYNC_NONE,
-	STREAM_RESYNC_WAITING,   /* for everything up to the start; set when the stream starts */
-	STREAM_RESYNC_OPEN,      /* it is in the open batch */
-	STREAM_RESYNC_SUBMITTED, /* the applier has it */
-	STREAM_RESYNC_DONE,      /* it is durable */
+enum stream_partitions {
+	STREAM_PARTITIONS_NONE,
+	STREAM_PARTITIONS_WAITING,   /* for everything up to the start; set when the stream starts */
+	STREAM_PARTITIONS_OPEN,      /* it is in the open batch */
+	STREAM_PARTITIONS_SUBMITTED, /* the applier has it */
+	STREAM_PARTITIONS_DONE,      /* it is durable */
 };
 
 struct stream_options {
@@ -36,7 +36,7 @@ struct stream_progress {
 	bool pending;      /* something was read that is not in the index yet */
 	bool has_gaps;     /* a replica identity lacks columns, so every change of its table reads every root */
 	uint32_t doubts;   /* counts relations that look different from the catalog; submits nothing until trusted */
-	enum stream_resync resync;
+	enum stream_partitions partitions;
 };
 
 enum stream_end {

@@ -295,20 +295,20 @@ static void test_stream_when_partitions_came_then_roots_are_read_once_the_start_
 
 	UNUSED(state);
 	begin(&f);
-	f.w.at.model.resync = (struct partition_resync){.pending = true, .all = &all};
+	f.w.at.model.partition_changes = (struct partition_changes){.pending = true, .all = &all};
 	start(&f, (struct stream_options){.live = true, .start_lsn = COMMIT});
 	assert_true(fake_wal_keepalive(f.w.postgres, COMMIT - 1, false));
 	assert_true(fake_wal_flushed(f.w.postgres, COMMIT - 1));
-	assert_int_equal(stream_progress(f.stream).resync, STREAM_RESYNC_WAITING);
+	assert_int_equal(stream_progress(f.stream).partitions, STREAM_PARTITIONS_WAITING);
 	assert_int_equal(world_asked(&f.w, f.w.at.model.plans[0]->sql.all_keys), 0);
 	assert_true(fake_wal_keepalive(f.w.postgres, COMMIT, false));
 	do
 		wait_news(f.monitor_fd);
-	while (stream_progress(f.stream).resync != STREAM_RESYNC_DONE);
+	while (stream_progress(f.stream).partitions != STREAM_PARTITIONS_DONE);
 	assert_int_equal(world_asked(&f.w, f.w.at.model.plans[0]->sql.all_keys), 1);
 	assert_true(fake_wal_flushed(f.w.postgres, COMMIT));
 	stream_stop(TAKE_PTR(f.stream));
-	f.w.at.model.resync = (struct partition_resync){0};
+	f.w.at.model.partition_changes = (struct partition_changes){0};
 	end(&f);
 }
 

@@ -25,9 +25,9 @@ static bool stop_asked(const struct sync_options *options)
 	return poll(&fd, 1, 0) > 0;
 }
 
-static bool is_flawed(const struct run *run)
+static bool is_spec_invalid(const struct run *run)
 {
-	return run->options->flaws && findings_failed(run->options->flaws);
+	return run->options->spec_findings && findings_failed(run->options->spec_findings);
 }
 
 /* What was wrong with the spec before comes first, whatever side is away. */
@@ -46,12 +46,12 @@ static int check(struct attempt *at, struct err *err)
 	int r;
 
 	findings_init(&findings);
-	if (at->run->options->flaws)
-		findings_copy(&findings, at->run->options->flaws);
+	if (at->run->options->spec_findings)
+		findings_copy(&findings, at->run->options->spec_findings);
 	r = preflight(at, &findings, err);
 	if (r == 0)
 		r = findings_err(&findings, err);
-	else if (is_flawed(at->run))
+	else if (is_spec_invalid(at->run))
 		r = prefer_findings(&findings, err);
 	for (size_t i = 0; r == 0 && i < findings.n; i++)
 		log_warn("sync", "finding, skipping", KV_STR("path", findings.items[i].path),
@@ -77,7 +77,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 /* For Ready, which side is away matters more than how. */
 static enum reason ready_reason(struct run *run, enum reason reason)
 {
-	if (is_flawed(run))
+	if (is_spec_invalid(run))
 		return reason;
 	if (report_status(&run->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
 		return REASON_SOURCE_UNREACHABLE;
@@ -238,7 +238,7 @@ int sync_run(const struct sync_options *options, struct err *err)
 	int r = run_init(&run, options, err);
 
 	/* The first attempt may take a while, and will not change it. */
-	if (is_flawed(&run) && findings_err(options->flaws, err) < 0)
+	if (is_spec_invalid(&run) && findings_err(options->spec_findings, err) < 0)
 		say_failed(&run, err);
 	if (r == 0)
 		r = control_run(&run, err);

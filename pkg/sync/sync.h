@@ -27,16 +27,16 @@ struct metrics;
 
 struct sync_options {
 	const struct spec *spec; /* resolved; outlives the call */
-	/* What is wrong with the spec already, or NULL. Where there is an error, attempts end after the checks: all
-	 * that is wrong with schema and database is said at once, and nothing is changed. The source must be sound
+	/* What validating the spec found, or NULL. With an error among them, attempts end after the checks: every error
+	 * in schema and database is reported at once, and nothing is changed. The source itself must be valid
 	 * (findings_any_about). */
-	const struct findings *flaws;
+	const struct findings *spec_findings;
 	bool source_only;     /* checks leave the search engine alone */
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
 	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
-	/* Another process decides about this worker: when another worker holds its slot it ends (CONFLICT/SlotTaken)
-	 * rather than wait for its turn, so that a worker whose time is over never comes back by itself. */
+	/* A supervisor starts and stops this worker. If another worker has its slot, it ends (CONFLICT/SlotTaken)
+	 * instead of waiting for its turn, so that a worker that was replaced never comes back by itself. */
 	bool supervised;
 	int stop_fd;             /* readable: stop, finish what is under way, return 0 */
 	struct metrics *metrics; /* or NULL */
@@ -63,7 +63,8 @@ int sync_prepare(const struct sync_options *options, struct findings *findings, 
  * checkpoint. Every step may be repeated. */
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
-/* Connects, checks everything, changes nothing. findings: adds to what is known to be wrong (as `flaws` above). */
+/* Connects, checks everything, changes nothing. Adds to findings; what validating the spec found
+ * comes from `spec_findings`, as above. */
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
 
 /* The same; and when nothing is wrong appends what an administrator should see: SQL with the server's plans for it,

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "apply/resync.h"
+#include "apply/partition_changes.h"
 
 /* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
  * index has to be rebuilt. */
@@ -24,7 +24,7 @@ static bool compare_parts(struct catalog_table *table, bool is_root, struct chec
 	catalog = (struct catalog){.tables = table, .n = 1};
 	*m = (struct model){.plans = only, .n_plans = 1, .catalog = &catalog};
 	source_tables_init(&m->tables, &catalog, only, 1);
-	resync_compare(m, &cp, &rebuild);
+	partition_changes_compare(m, &cp, &rebuild);
 	source_tables_release(&m->tables);
 	return rebuild;
 }
@@ -39,11 +39,11 @@ static void test_partitions_when_one_is_new_then_its_rows_are_read(void **state)
 
 	UNUSED(state);
 	assert_false(compare_parts(&table, true, known, 1, &m));
-	assert_true(m.resync.pending);
-	assert_false(m.resync.all[0]);
-	assert_int_equal(m.resync.n_scans, 1);
-	assert_ptr_equal(m.resync.scans[0].part, &parts[1]);
-	resync_release(&m.resync);
+	assert_true(m.partition_changes.pending);
+	assert_false(m.partition_changes.all[0]);
+	assert_int_equal(m.partition_changes.n_scans, 1);
+	assert_ptr_equal(m.partition_changes.scans[0].part, &parts[1]);
+	partition_changes_release(&m.partition_changes);
 }
 
 static void test_partitions_when_one_is_gone_then_every_root_or_the_index_anew(void **state)
@@ -63,12 +63,12 @@ static void test_partitions_when_one_is_gone_then_every_root_or_the_index_anew(v
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_false(compare_parts(&table, false, cases[i].known, cases[i].n, &m));
-		assert_true(m.resync.pending && m.resync.all[0]);
-		assert_int_equal(m.resync.n_scans, 0);
-		resync_release(&m.resync);
+		assert_true(m.partition_changes.pending && m.partition_changes.all[0]);
+		assert_int_equal(m.partition_changes.n_scans, 0);
+		partition_changes_release(&m.partition_changes);
 		assert_true(compare_parts(&table, true, cases[i].known, cases[i].n, &m));
-		assert_false(m.resync.pending);
-		resync_release(&m.resync);
+		assert_false(m.partition_changes.pending);
+		partition_changes_release(&m.partition_changes);
 	}
 }
 
@@ -83,8 +83,8 @@ static void test_partitions_when_as_known_then_nothing(void **state)
 
 	UNUSED(state);
 	assert_false(compare_parts(&table, true, known, 2, &m));
-	assert_false(m.resync.pending);
-	resync_release(&m.resync);
+	assert_false(m.partition_changes.pending);
+	partition_changes_release(&m.partition_changes);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* What partitions that came or went mean for the documents. */
-#include "apply/resync.h"
+#include "apply/partition_changes.h"
 
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static void mark_plan(struct model *m, size_t p, const struct catalog_table *tab
 		if (plan->tables[t].is_root && rebuild)
 			rebuild[p] = true;
 		else
-			m->resync.all[p] = true;
+			m->partition_changes.all[p] = true;
 	}
 }
 
@@ -32,7 +32,7 @@ static bool is_opaque(const struct document_plan *plan, const struct catalog_tab
 
 static void add_scan(struct model *m, const struct catalog_table *table, const struct catalog_part *part)
 {
-	struct partition_resync *r = &m->resync;
+	struct partition_changes *r = &m->partition_changes;
 
 	for (size_t p = 0; p < m->n_plans; p++)
 		r->all[p] = r->all[p] || is_opaque(m->plans[p], table);
@@ -64,9 +64,9 @@ static void compare_table(struct model *m, const struct checkpoint *cp, const st
 			 KV_U64("partitions", more));
 }
 
-void resync_compare(struct model *m, const struct checkpoint *cp, bool *rebuild)
+void partition_changes_compare(struct model *m, const struct checkpoint *cp, bool *rebuild)
 {
-	struct partition_resync *r = &m->resync;
+	struct partition_changes *r = &m->partition_changes;
 
 	r->all = xcalloc(m->n_plans, sizeof(*r->all));
 	for (size_t i = 0; i < m->tables.n; i++)
@@ -76,9 +76,9 @@ void resync_compare(struct model *m, const struct checkpoint *cp, bool *rebuild)
 		r->pending = r->pending || r->all[p];
 }
 
-void resync_release(struct partition_resync *resync)
+void partition_changes_release(struct partition_changes *changes)
 {
-	free(resync->all);
-	free(resync->scans);
-	*resync = (struct partition_resync){0};
+	free(changes->all);
+	free(changes->scans);
+	*changes = (struct partition_changes){0};
 }
