@@ -58,12 +58,30 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
 	return fd;
 }
 
+/* Hands the body out. There is no way back to its beginning, so libcurl cannot send it again. */
+static size_t on_send(char *to, size_t size, size_t count, void *user)
+{
+	struct http_call *call = user;
+	size_t left = call->request.body_len - call->body_sent;
+	size_t n = size * count < left ? size * count : left;
+
+	memcpy(to, (const char *)call->request.body + call->body_sent, n);
+	call->body_sent += n;
+	return n;
+}
+
 static void set_method(struct http_call *call)
 {
 	const struct http_request *request = &call->request;
 	bool post = !strcmp(request->method, "POST");
 
-	if (request->body || post || !strcmp(request->method, "PUT") || !strcmp(request->method, "PATCH")) {
+	if (request->once) {
+		call->body_sent = 0;
+		(void)curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
+		(void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		(void)curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, on_send);
+		(void)curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
+	} else if (request->body || post || !strcmp(request->method, "PUT") || !strcmp(request->method, "PATCH")) {
 		(void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
 		(void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
 	}

@@ -65,6 +65,9 @@ struct http_request {
 	int64_t idle_timeout_ms; /* a pause of this length ends the request as TRANSIENT; 0: none */
 	size_t max_response;     /* bytes; 0: 16 MiB. More is an error of kind LIMIT */
 	bool fresh_connection;   /* do not reuse a kept-alive connection, which may be dead */
+	/* The body leaves this process once at most. Without it, libcurl sends a request again when a kept-alive
+	 * connection breaks before anything is answered, and the first one may still be carried out, later. */
+	bool once;
 	/* Streaming: called for each piece as it arrives, and the response's body stays empty (except for status >=
 	 * 400, whose body is collected). Return false to end the request (ERR_CANCELLED). */
 	bool (*on_data)(void *user, const char *data, size_t len);

@@ -75,6 +75,7 @@ struct http_call {
 	size_t first_url, attempt;
 	int64_t started_ms, progress_ms;
 	curl_off_t uploaded;
+	size_t body_sent; /* of a request that is sent once: what libcurl has taken */
 	struct http_response response;
 	struct err failure;
 	char errbuf[CURL_ERROR_SIZE];

@@ -644,6 +644,36 @@ static void test_do_when_connection_ends_without_answer_then_reset(void **state)
 	client_stop(&c);
 }
 
+/* The first request of a connection only. */
+static bool answer_first(struct server *server, int fd, const char *request)
+{
+	return server->n_requests == 1 && answer_ok(server, fd, request);
+}
+
+static void test_do_when_a_kept_connection_breaks_then_a_body_for_once_is_not_sent_again(void **state)
+{
+	static const struct {
+		bool once;
+		unsigned requests;
+	} cases[] = {{true, 2}, {false, 3}}; /* the other one shows that libcurl would */
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct http_request request = {
+			.method = "POST", .path = "/", .body = "once", .body_len = 4, .once = cases[i].once};
+		struct client c;
+
+		client_start(&c, answer_first);
+		assert_int_equal(client_do(&c, &request), 0);
+		assert_non_null(strstr(c.server.last.data, "\r\n\r\nonce"));
+		assert_int_equal(client_do(&c, &request), -1);
+		assert_int_equal(c.err.kind, ERR_TRANSIENT);
+		assert_string_equal(reason_name(c.err.reason), "Reset");
+		assert_int_equal(c.server.n_requests, cases[i].requests);
+		client_stop(&c);
+	}
+}
+
 static void test_do_when_stream_falls_silent_then_idle_timeout(void **state)
 {
 	struct client c;
@@ -941,6 +971,7 @@ int main(void)
 		cmocka_unit_test(test_do_when_all_urls_are_dead_then_error_says_so),
 		cmocka_unit_test(test_do_when_server_does_not_answer_then_timeout),
 		cmocka_unit_test(test_do_when_connection_ends_without_answer_then_reset),
+		cmocka_unit_test(test_do_when_a_kept_connection_breaks_then_a_body_for_once_is_not_sent_again),
 		cmocka_unit_test(test_do_when_stream_falls_silent_then_idle_timeout),
 		cmocka_unit_test(test_do_when_answer_exceeds_the_cap_then_limit),
 		cmocka_unit_test(test_stream_when_pieces_arrive_then_each_is_given_and_body_is_empty),

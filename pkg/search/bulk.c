@@ -55,6 +55,7 @@ struct slot {
 	struct bulk_answer answer;
 	struct err err;
 	bool too_large; /* of a refusal: the request is larger than the engine will ever take */
+	bool settled;   /* of err: nothing of the request will be carried out later */
 };
 
 struct index {
@@ -204,6 +205,17 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	/* Behind the others: a shard that is away must not hold up what goes to the rest. Versions keep the order. */
 	slot->sequence = ++bulk->sequence;
 	return 0;
+}
+
+/* Nothing that is sent from here on could tell what the lost request will still do: the caller has to see to that. */
+static int lose(const struct slot *slot, struct err *err)
+{
+	(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+			 "a bulk request has no answer that tells what became of it, so its documents are read again: "
+			 "%s",
+			 slot->err.msg);
+	err->retry_after_ms = slot->err.retry_after_ms;
+	return give_up(slot->bulk, err);
 }
 
 static void accepted(struct slot *slot)
@@ -364,6 +376,8 @@ static int judge_slot(struct slot *slot, struct err *err)
 		return judge_items(slot, err);
 	if (slot->too_large)
 		return judge_too_large(slot, err);
+	if (slot->err.kind == ERR_TRANSIENT && !slot->settled)
+		return lose(slot, err);
 	if (slot->err.kind == ERR_TRANSIENT) {
 		bulk->stats.retries += slot->n_sent;
 		return send_again(slot, &slot->err, slot->status == 0, err);
@@ -372,6 +386,15 @@ static int judge_slot(struct slot *slot, struct err *err)
 	if (slot->status == 404)
 		err->reason = REASON_INDEX_MISSING;
 	return give_up(bulk, err);
+}
+
+/* Whether an answer without items says that nothing will be done. The engine's own refusal does; a 5xx of something in
+ * between, which may have passed the request on, does not. */
+static bool is_refusal(long status, const json_t *root)
+{
+	if (status == 503)
+		return search_error_type(root) != NULL;
+	return status >= 300 && status < 500 && status != 408;
 }
 
 /* --- Requests --------------------------------------------------------------------------------------------------------
@@ -389,9 +412,10 @@ static void on_answer(void *user, const struct http_response *response, const st
 	bulk->in_flight--;
 	slot->err = (struct err){0};
 	slot->status = 0;
-	slot->too_large = false;
+	slot->too_large = slot->settled = false;
 	if (err) {
 		slot->err = *err;
+		slot->settled = err->reason == REASON_DNS || err->reason == REASON_REFUSED;
 		return;
 	}
 	assert(response);
@@ -403,6 +427,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 			root = NULL;
 		slot->too_large = response->status == 413 ||
 				  (response->status == 429 && is_beyond_all_room(search_error_reason(root)));
+		slot->settled = is_refusal(response->status, root);
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
 	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
 		/* Not from the engine: something in between answered, or cut the answer off. */
@@ -421,6 +446,7 @@ static void send_slot(struct slot *slot)
 		.body = slot->body.data.data,
 		.timeout_ms = REQUEST_TIMEOUT_MS,
 		.max_response = MAX_RESPONSE_BYTES,
+		.once = true,
 	};
 
 	slot->n_sent = bulk_body_prefix(&slot->body, bulk->pace.target_bytes);

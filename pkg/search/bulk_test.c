@@ -34,8 +34,9 @@ struct world {
 	int (*item)(const struct world *w, unsigned request, const char *id, bool is_delete);
 	const char *refused_id; /* by item_refused, with refused_status */
 	int refused_status;
-	const char *garbage; /* answered instead of a bulk answer, with status 200 */
+	const char *garbage; /* answered instead of a bulk answer */
 	unsigned garbage_until;
+	int garbage_status; /* 0: 200 */
 
 	/* What it saw. */
 	unsigned requests;
@@ -104,7 +105,7 @@ static int answer_bulk(struct fake_engine *engine, const char *head, const char 
 	}
 	if (w->garbage && w->requests <= w->garbage_until) {
 		strbuf_adds(answer, w->garbage);
-		return 200;
+		return w->garbage_status ? w->garbage_status : 200;
 	}
 	strbuf_adds(answer, "{\"took\":1,\"errors\":true,\"items\":[");
 	for (unsigned i = 0; *body; body = strchr(body, '\n') + 1) {
@@ -344,39 +345,98 @@ static void test_bulk_when_the_engine_is_away_for_a_while_then_all_is_written_la
 	world_stop(&w);
 }
 
-static void test_bulk_when_connections_break_then_all_is_written_later(void **state)
+/* Adds some, and expects that the first request is the last one: it may still be carried out. */
+static void expect_lost(struct world *w, const char *words)
+{
+	add_numbers(w, 3);
+	assert_int_equal(bulk_flush(w->bulk, &w->err), -1);
+	assert_int_equal(w->err.kind, ERR_TRANSIENT);
+	assert_string_equal(reason_name(w->err.reason), "SinkUnavailable");
+	assert_non_null(strstr(w->err.msg, words));
+	assert_int_equal(bulk_flush(w->bulk, &w->err), -1);
+	assert_int_equal(w->requests, 1);
+	assert_int_equal(map_size(w->seen), 0);
+}
+
+static void test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again(void **state)
+{
+	static const struct refusal refusals[] = {
+		{.status = 0}, {.status = 408}, {.status = 500}, {.status = 502}, {.status = 504}};
+	static const char *const garbage[] = {
+		"<html>maintenance</html>",
+		"{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"sta"};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		struct world w;
+
+		world_start(&w, &(struct bulk_options){.concurrency = 1});
+		w.whole = &refusals[i];
+		expect_lost(&w, "no answer that tells");
+		world_stop(&w);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(garbage); i++) {
+		struct world w;
+
+		world_start(&w, &(struct bulk_options){.concurrency = 1});
+		w.garbage = garbage[i];
+		w.garbage_until = 1;
+		expect_lost(&w, "no answer that tells");
+		world_stop(&w);
+	}
+}
+
+static void test_bulk_when_a_proxy_says_503_then_the_outcome_is_not_known(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.whole = &(struct refusal){.status = 0, .until = 2};
-	add_numbers(&w, 20);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	expect_written_once(&w, 20);
+	w.garbage = "<html>no server available</html>";
+	w.garbage_until = 1;
+	w.garbage_status = 503;
+	expect_lost(&w, "503");
 	world_stop(&w);
 }
 
-static void test_bulk_when_something_else_answers_then_the_body_goes_again(void **state)
+/* A kept-alive connection that breaks: libcurl would send the request again by itself. */
+static void test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again(void **state)
 {
 	struct world w;
 
 	UNUSED(state);
 	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	w.garbage = "<html>maintenance</html>";
-	w.garbage_until = 1;
+	assert_int_equal(add_to(&w, "books", "first", "{}"), 0);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	w.whole = &(struct refusal){.status = 0, .until = 2};
 	add_numbers(&w, 3);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	expect_written_once(&w, 3);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
 	assert_int_equal(w.requests, 2);
-	w.garbage = "{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"status\":200}},{\"index\":{\"sta";
-	w.garbage_until = 3;
-	assert_int_equal(add_to(&w, "books", "x", "{}"), 0);
-	assert_int_equal(add_to(&w, "books", "y", "{}"), 0);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	assert_int_equal(count_of(&w, "x"), 1);
-	assert_int_equal(count_of(&w, "y"), 1);
 	world_stop(&w);
+}
+
+static void test_bulk_when_nobody_listens_then_it_goes_again(void **state)
+{
+	static const char *const url = "http://127.0.0.1:1";
+	struct http_target *target;
+	struct search *search;
+	struct bulk *bulk;
+	struct bulk_action action = {
+		.index = "books", .id = "1", .id_len = 1, .version = 7, .document = "{}", .document_len = 2};
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(http_target_new(&(struct http_target_options){.urls = &url, .n_urls = 1}, &target, &err), 0);
+	assert_int_equal(search_new(target, NULL, NULL, &search, &err), 0);
+	bulk = bulk_new(search, &(struct bulk_options){.retry_ms = 300});
+	assert_int_equal(bulk_add(bulk, &action, &err), 0);
+	assert_int_equal(bulk_flush(bulk, &err), -1);
+	assert_non_null(strstr(err.msg, "took nothing for"));
+	assert_true(bulk_stats(bulk)->requests > 1);
+	bulk_free(bulk);
+	search_free(search);
+	http_target_free(target);
 }
 
 static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(void **state)
@@ -741,8 +801,10 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_indices_differ_then_the_path_names_the_first_and_lines_the_others),
 		cmocka_unit_test(test_bulk_when_some_items_are_pushed_back_then_only_they_go_again),
 		cmocka_unit_test(test_bulk_when_the_engine_is_away_for_a_while_then_all_is_written_later),
-		cmocka_unit_test(test_bulk_when_connections_break_then_all_is_written_later),
-		cmocka_unit_test(test_bulk_when_something_else_answers_then_the_body_goes_again),
+		cmocka_unit_test(test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again),
+		cmocka_unit_test(test_bulk_when_a_proxy_says_503_then_the_outcome_is_not_known),
+		cmocka_unit_test(test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again),
+		cmocka_unit_test(test_bulk_when_nobody_listens_then_it_goes_again),
 		cmocka_unit_test(test_bulk_when_push_back_does_not_end_then_transient_after_the_time),
 		cmocka_unit_test(test_bulk_when_cancelled_while_waiting_then_cancelled),
 		cmocka_unit_test(test_send_when_the_engine_has_nothing_to_do_then_it_gets_what_is_there),

@@ -107,11 +107,14 @@ int search_delete(struct search *search, const char *index, const char *id, stru
  * Retry-After), and body size and concurrency adapt (halved, then raised step by step). Another 5xx: the same, five
  * times at most. 413: halved permanently. Everything else: the item is rejected and goes to on_rejected. An item of 401
  * or 403, a missing index, and a whole answer of 401, 403, 404 or 400 are errors: they are not about a document. A full
- * disk (403, cluster_block_exception) is push-back. Retrying ends with TRANSIENT/SinkUnavailable at the first failed
- * attempt that finds the body retry_ms old, counted from its first action. The caller then builds the documents again,
- * so that nothing old is written late. The age is only checked when an attempt fails, so the last one may start later
- * than that, by the back-off (30 s) or by all of a Retry-After, which has no cap here, and it may take another 60 s.
- * After any error but CANCELLED every call returns the same error; free the writer.
+ * disk (403, cluster_block_exception) is push-back. A request that has no answer of the engine (a connection that
+ * broke, a time-out, a 5xx of a proxy) may still be carried out at any time, so it is never sent again: it ends the
+ * writer with TRANSIENT/SinkUnavailable, and the caller takes the name that it was sent to out of use
+ * (sink/write_alias.h). Retrying ends with TRANSIENT/SinkUnavailable at the first failed attempt that finds the body
+ * retry_ms old, counted from its first action. The caller then builds the documents again, so that nothing old is
+ * written late. The age is only checked when an attempt fails, so the last one may start later than that, by the
+ * back-off (30 s) or by all of a Retry-After, which has no cap here, and it may take another 60 s. After any error but
+ * CANCELLED every call returns the same error; free the writer.
  *
  * The engine forgets a deleted document's version after index.gc_deletes (60 s by default). Set it well above retry_ms,
  * so that a late write cannot restore a deleted document.
