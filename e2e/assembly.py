@@ -1,4 +1,4 @@
-"""What an index must hold, put together here from plain SELECTs of single tables: no join is made by Postgres, and nothing
+"""What an index must contain, assembled here from plain SELECTs of single tables: Postgres makes no join, and nothing
 of pgsync takes part. Slow and simple on purpose; docs/from-pgsync.md says what a document is, and this is that page as code.
 """
 
@@ -30,7 +30,7 @@ def as_list(value):
 
 
 def _finite(type, value):
-    """What no search engine takes is null: NaN and infinite numbers, infinite dates. to_json has them as texts."""
+    """What no search engine accepts is null: NaN and infinite numbers, infinite dates. to_json writes them as texts."""
     names = {"NaN", "Infinity", "-Infinity"} if re.match("numeric|real|double", type) and not type.endswith("[]") else set()
     if re.match("date|timestamp", type) and not type.endswith("[]"):
         names = {"infinity", "-infinity"}
@@ -81,7 +81,7 @@ class _Row:
 
 
 def _comparable(type, value):
-    """Equal for values that Postgres says are equal."""
+    """Equal for values that are equal to Postgres."""
     if isinstance(value, str):
         return value.lower() if type == "citext" else value.rstrip(" ") if type.startswith("character(") else value
     return value
@@ -131,7 +131,7 @@ class _Node:
 
 
 def _ordering(text, expressions):
-    """ "column desc nulls last" with its column in quotes, or the expression of that name; names may hold blanks."""
+    """ "column desc nulls last" with its column in quotes, or the expression of that name; names may contain blanks."""
     name, direction, nulls = re.fullmatch(r"(.+?)( asc| desc)?( nulls first| nulls last)?", text, re.IGNORECASE).groups("")
     return (f"({expressions[name]})" if name in expressions else quote(name)) + direction + nulls
 
@@ -161,7 +161,7 @@ def _path_value(row, column):
         steps = part.strip("{}").split(",") if operator.startswith("#") else [part]
         for step in steps:
             if operator.startswith("-") and re.fullmatch(r"\d+", step) and isinstance(value, dict):
-                value = None  # an integer is no key
+                value = None  # an integer has no keys
             value = _step(value, step)
         if operator.endswith(">>"):
             value = _text(value)
@@ -269,7 +269,7 @@ class _Assembly:
         return [self.only_key(node.parent.place, place, node.many, without=last if node.parent.place == node.place else None), last]
 
     def only_key(self, upper, lower, many, without=None):
-        """The one foreign key between two tables, in whichever of them; within one table the relation's type says which way."""
+        """The one foreign key between two tables, in whichever of them; within one table, the relation's type decides the direction."""
         found = []
         if upper != lower or many:
             found += [(k.to_columns, k.columns) for k in self.catalog[lower].foreign_keys if k.to == upper]
@@ -367,7 +367,7 @@ class _Assembly:
     # --- _meta
 
     def meta_of(self, root_row):
-        """The keys of all rows in the document: {table: {column: [values]}}. What stands under the name of the root's table is
+        """The keys of all rows in the document: {table: {column: [values]}}. What is under the name of the root's table is
         the root's key alone: of its columns the first, as text."""
         found = {}
 

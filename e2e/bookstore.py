@@ -1,4 +1,4 @@
-"""The bookstore: its tables, its PgSync, and what the index must hold, computed without any help from pgsync."""
+"""The bookstore: its tables, its PgSync, and the expected index, computed without any help from pgsync."""
 
 import copy
 from datetime import timezone
@@ -16,11 +16,11 @@ def load(database):
 
 
 def generate(database, books, authors, links):
-    """The same tables with made-up rows; every run makes the same ones. `links` is at least `books`, at most 2 x `books`."""
+    """The same tables with generated rows, the same ones in every run. `links` is at least `books`, at most 2 x `books`."""
     ddl = (SAMPLES / "bookstore.sql").read_text().split("INSERT INTO")[0]
     database.sql(ddl + "COMMIT;")
     with database.connect() as connection:
-        # The rows are right by construction: checking each reference takes most of the time.
+        # The rows are right by construction: checking each reference would take most of the time.
         connection.execute("SET session_replication_role = replica")
         connection.execute(
             "INSERT INTO authors (name, bio) SELECT 'Author ' || i, CASE WHEN i %% 10 = 0 THEN NULL"

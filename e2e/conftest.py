@@ -242,6 +242,6 @@ def index(unique):
 
 @pytest.fixture
 def manifest(books, opensearch, index):
-    """Secret and PgSync in one list, as a file of `pgsync run -f` holds them."""
+    """Secret and PgSync in one list, in the form of a file for `pgsync run -f`."""
     return [bookstore.secret("bookstore-postgres", password=books.role_password),
             bookstore.resource("books", books, opensearch.url, index=index)]

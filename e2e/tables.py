@@ -44,7 +44,7 @@ def quote(name):
 
 
 def literal(text):
-    """A text (or NULL) as SQL writes it; its type follows from where it stands."""
+    """A text (or NULL) as SQL writes it; its type follows from its context."""
     return "NULL" if text is None else S.Literal(text).as_string(None)
 
 

@@ -1,9 +1,9 @@
-"""After each of many single changes, on every construct of the grammar and on trees made at random, the index equals an
+"""After each of many single changes, on every construct of the grammar and on random trees, the index equals an
 assembly of the documents in Python.
 
 E2E_TREES is how many random trees (seeds from 0 on; "17-19,40" names them), E2E_CHANGES how many changes of each construct,
-E2E_SECONDS how long each may take: more than the second that is promised, since these tests share their machine. `make changes`
-holds a machine of its own to that second, with many changes of each construct.
+E2E_SECONDS how long each may take: more than the documented second, because these tests share their machine. `make changes` enforces
+that second on a dedicated machine, with many changes of each construct.
 """
 
 import json
@@ -36,7 +36,7 @@ def _trees():
 
 
 class Subject:
-    """A construct in a database of its own, and its indices."""
+    """A construct in a separate database, and its indices."""
 
     def __init__(self, construct, database: Database, engine, prefix):
         self.construct, self.database, self.engine = construct, database, engine
@@ -96,7 +96,7 @@ class Subject:
         return {d["_id"]: d["_source"] for d in answer.get("docs", []) if d.get("found")}
 
     def by_search(self, index):
-        """All documents; {} while there is no index. A document at two places is told apart."""
+        """All documents; {} while there is no index. A document on two shards is listed twice."""
         self.engine.request("POST", f"{index}/_refresh", ok=(200, 404))
         answer = self.engine.request("POST", f"{index}/_search", {"size": 5000}, ok=(200, 404))
         found = {}
@@ -150,8 +150,8 @@ class Subject:
 
     def no_dead_letters(self):
         for index in self.seen:
-            letters = f"{index}-dead-letters"
-            assert not self.engine.indices(letters) or self.engine.count(letters) == 0, self.engine.documents(letters)
+            dead = f"{index}-dead-letters"
+            assert not self.engine.indices(dead) or self.engine.count(dead) == 0, self.engine.documents(dead)
 
     def close(self):
         self.connection.close()
@@ -174,7 +174,7 @@ def subject(database, opensearch, unique):
 
 
 def _check_accepted(resource):
-    """Skips what this version says it does not do; fails for any other reason not to accept a schema."""
+    """Skips what this version reports as not supported; fails if a schema is refused for any other reason."""
     for found in condition(resource, "SchemaAccepted"), condition(resource, "Stalled"):
         if found.get("reason") == "NotSupported":
             pytest.skip(found["message"])

@@ -22,7 +22,7 @@ def test_version():
     assert re.search(r"\d+\.\d+\.\d+", out)
 
 
-def test_unknown_command_says_which_there_are():
+def test_unknown_command_lists_the_commands():
     code, _, err = pgsync("frobnicate")
     assert code == 2
     assert "frobnicate" in err
@@ -35,7 +35,7 @@ def test_run_until_caught_up_ends_with_an_equal_index(worker, manifest, books, o
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(books))
 
 
-def test_run_until_caught_up_again_applies_what_came_between(worker, manifest, books, opensearch, index):
+def test_run_until_caught_up_again_applies_the_changes_in_between(worker, manifest, books, opensearch, index):
     run = worker(manifest, "--until-caught-up")
     assert run.start().finish(30) == 0, run.process.tail()
     books.sql("UPDATE books SET title = 'Neuromancer, again' WHERE id = 1; DELETE FROM books WHERE id = 2;"
@@ -57,14 +57,14 @@ def test_run_follows_changes_and_serves_status_and_metrics(worker, manifest, boo
     assert run.stop() == 0
 
 
-def test_run_reports_what_is_wrong_and_goes_on_when_it_is_not(worker, manifest, books, opensearch, index):
+def test_run_reports_a_problem_and_continues_once_it_is_fixed(worker, manifest, books, opensearch, index):
     books.sql("ALTER TABLE authors RENAME TO writers")
     run = worker(manifest).start()
     found = eventually(lambda: run.condition("SchemaAccepted").get("status") == "False" and run.condition("SchemaAccepted"), 15,
                        lambda: f"SchemaAccepted=False ({run.status()})")
     assert found["reason"] == "UnknownTable"
     assert "authors" in found["message"]
-    assert run.condition("Degraded")["status"] == "Unknown", "nobody could look for dead letters yet"
+    assert run.condition("Degraded")["status"] == "Unknown", "dead letters have not been counted yet"
     books.sql("ALTER TABLE writers RENAME TO authors")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
     assert run.condition("Degraded")["status"] == "False"
@@ -89,7 +89,7 @@ def test_validate_accepts_the_sample():
     assert code == 0, out + err
 
 
-def test_validate_names_every_mistake_with_its_place(state, unique, manifest):
+def test_validate_reports_every_error_with_its_path(state, unique, manifest):
     manifest[1]["spec"]["schema"][0]["nodes"]["colums"] = ["title"]
     manifest[1]["spec"]["schema"][0]["index"] = "Books"
     manifest[1]["spec"]["source"]["port"] = 70000
@@ -99,7 +99,7 @@ def test_validate_names_every_mistake_with_its_place(state, unique, manifest):
         assert word in out + err
 
 
-def test_validate_needs_no_secrets_but_says_what_it_did_not_see(state, unique, manifest):
+def test_validate_works_without_secrets_and_lists_the_missing_ones(state, unique, manifest):
     del manifest[0]
     code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
     assert code == 0, out + err
@@ -111,7 +111,7 @@ def test_validate_needs_no_secrets_but_says_what_it_did_not_see(state, unique, m
     assert "colums" in out + err
 
 
-def test_validate_refuses_what_is_not_built_yet(state, unique, manifest):
+def test_validate_refuses_features_that_are_not_implemented(state, unique, manifest):
     manifest[1]["spec"]["checkpoint"] = {"store": "Redis", "redis": {"url": "redis://127.0.0.1:6379/0"}}
     manifest[1]["spec"]["worker"] = {"placement": "Pod"}
     code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
@@ -120,7 +120,7 @@ def test_validate_refuses_what_is_not_built_yet(state, unique, manifest):
     assert "Pod" in out + err
 
 
-def test_validate_of_broken_yaml_says_where(state, unique):
+def test_validate_of_broken_yaml_reports_the_position(state, unique):
     path = state / f"{unique}.yaml"
     path.write_text("apiVersion: pgsync.io/v1alpha1\nkind: PgSync\nspec: {source: [\n")
     code, out, err = pgsync("validate", "-f", path)
@@ -150,7 +150,7 @@ def test_plan_lists_all_findings_at_once(state, unique, manifest, books):
         assert word in out + err
 
 
-def test_plan_finds_what_the_database_shows_in_a_schema_that_is_wrong_elsewhere_too(state, unique, manifest):
+def test_plan_checks_the_database_even_if_the_schema_has_errors(state, unique, manifest):
     root = manifest[1]["spec"]["schema"][0]["nodes"]
     root["columns"] = ["titel", "isbn"]
     root["colour"] = "red"
@@ -165,10 +165,10 @@ def test_plan_finds_what_the_database_shows_in_a_schema_that_is_wrong_elsewhere_
                         "nodes.children[0].children[0].relationship.type": ["one_to_mony", "one_to_many"]}.items():
         lines = [line for line in (out + err).splitlines() if f"spec.schema[0].{path}: " in line or f"spec.schema[0].{path}.colour" in line]
         assert lines and all(word in "\n".join(lines) for word in words), (path, out + err)
-    assert "SELECT" not in out, "a plan of a document that cannot be made"
+    assert "SELECT" not in out, "the plan of a document that cannot be built"
 
 
-def test_plan_finds_the_rest_of_a_node_that_is_wrong_itself(state, unique, manifest):
+def test_plan_checks_the_rest_of_a_node_that_has_an_error(state, unique, manifest):
     spec = manifest[1]["spec"]
     root = spec["schema"][0]["nodes"]
     root.update(columns=["titel", 5], where="prize > 0", expressions={"age": "now() - published_at", "bad": "1; 2"}, limit="ten")
@@ -218,8 +218,8 @@ MISTAKES = {  # what is done to the sample's spec, and the paths of what is said
 }
 
 
-def test_no_mistake_hides_another(state, unique, manifest, books):
-    """Each alone says what it says in the company of every other one, and of all of them."""
+def test_no_error_hides_another(state, unique, manifest, books):
+    """Each error is reported in the same way alone, with each other error, and with all of them."""
     books.sql("CREATE TABLE hidden (id int PRIMARY KEY, book_id bigint REFERENCES books)")
     books.own_tables()
     books.sql(f'REVOKE SELECT ON hidden FROM "{books.role}"')
@@ -250,7 +250,7 @@ def test_no_mistake_hides_another(state, unique, manifest, books):
     (lambda c: c.update(expressions={"a..b": "1"}), ["children[0].expressions"]),
     (lambda c: c.update(table="unlogged"), ["children[0].table: public.unlogged is an unlogged table"]),
 ], ids=["limit", "scalar", "label", "relationship", "rename", "name", "unlogged"])
-def test_what_follows_from_a_mistake_is_not_said(state, unique, manifest, books, change, expected):
+def test_consequences_of_an_error_are_not_reported(state, unique, manifest, books, change, expected):
     books.sql("CREATE UNLOGGED TABLE unlogged (LIKE authors INCLUDING ALL)")
     books.own_tables()
     child = manifest[1]["spec"]["schema"][0]["nodes"]["children"][0]
@@ -260,7 +260,7 @@ def test_what_follows_from_a_mistake_is_not_said(state, unique, manifest, books,
     assert len(lines) == len(expected) and all(path in line for path, line in zip(expected, lines)), lines
 
 
-def test_an_index_that_is_null_is_none(state, unique, manifest):
+def test_an_index_that_is_null_counts_as_missing(state, unique, manifest):
     manifest[1]["spec"]["schema"][0]["index"] = None
     assert "spec.schema[0].index: is required: the name of the index to fill" in said(state, unique, manifest, "validate")
 

@@ -132,21 +132,21 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
             time.sleep(2.5)
         else:
             time.sleep(pick.uniform(0.3, 2.0))
-        assert run.process.alive, f"the worker ended by itself:\n{run.process.tail()}"
+        assert run.process.alive, f"the worker ended on its own:\n{run.process.tail()}"
         run.kill9()
     run.start()
     time.sleep(2)
     assert writer.finish() > 1000
     wait_equal(run, opensearch, index, large, 180)
-    assert opensearch.aliases(index) == [f"{index}-g1"], "a kill made the worker begin again"
+    assert opensearch.aliases(index) == [f"{index}-g1"], "a kill made the worker start from the beginning"
     begins = [min(run) for run in chunks_read(run.process.log) if run]
-    assert begins[-1] >= FIRST_CHUNKS, f"the bootstrap did not go on where it was: {begins}"
+    assert begins[-1] >= FIRST_CHUNKS, f"the bootstrap did not resume where it was: {begins}"
     assert run.stop() == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("large", [4], indirect=True)
-def test_memory_stays_within_its_budget_whatever_the_size(worker, manifest, large, opensearch, index):
+def test_memory_stays_within_its_budget_at_any_size(worker, manifest, large, opensearch, index):
     run = worker(manifest).start()
     pid = run.process.pid
     wait_done(run, large, 180)

@@ -1,4 +1,4 @@
-"""The CRD at a real API server: what each rule refuses and accepts, its defaults, and what `kubectl explain` says."""
+"""The CRD at a real API server: what each rule refuses and accepts, the defaults, and the output of `kubectl explain`."""
 
 import json
 
@@ -139,7 +139,7 @@ def test_applying_twice_changes_nothing(resources):
     assert resources.get("books")["metadata"]["resourceVersion"] == before
 
 
-def test_spec_is_kept_word_for_word_with_fields_the_server_does_not_know_inside_schema(resources):
+def test_spec_is_stored_verbatim_with_unknown_fields_inside_schema(resources):
     resource = made({"schema.0.nodes.children.0.transform": {"rename": {"bio": "about"}}})
     resources.apply(resource)
     assert resources.get("books")["spec"]["schema"] == resource["spec"]["schema"]
@@ -148,7 +148,7 @@ def test_spec_is_kept_word_for_word_with_fields_the_server_does_not_know_inside_
 @pytest.mark.parametrize("path", ["spec", "spec.source", "spec.source.tls", "spec.source.replication", "spec.sink",
                                   "spec.sink.bulk", "spec.schema", "spec.schema.nodes", "spec.schema.nodes.children.children.children",
                                   "spec.deletionPolicy", "status", "status.stream", "status.bootstrap", "status.indices"])
-def test_explain_has_words_for_every_field_of(kube, path):
+def test_explain_describes_every_field_of(kube, path):
     text = kube.kubectl("explain", f"pgsync.{path}")
     assert "<no description>" not in text
     assert "DESCRIPTION:\n    <empty>" not in text

@@ -1,4 +1,4 @@
-"""What documents may hold, and what is said of a schema that cannot be kept true."""
+"""What documents may contain, and which schemas are refused because they cannot be kept in sync."""
 
 import time
 
@@ -16,7 +16,7 @@ def plan(state, unique, manifest):
     return code, out + err
 
 
-def test_expressions_that_would_not_stay_true_are_refused_with_the_servers_reason(state, unique, manifest):
+def test_volatile_expressions_are_refused_with_the_servers_reason(state, unique, manifest):
     root(manifest).update(where="published_at < now()", expressions={
         "age": "age(published_at)", "first": "(SELECT min(id) FROM books)", "typo": "lower(titel)", "words": "title ||",
         "tidy": "lower(title)", "title": "1 + 1"})
@@ -25,12 +25,12 @@ def test_expressions_that_would_not_stay_true_are_refused_with_the_servers_reaso
     for word in ("spec.schema[0].nodes.where", "published_at < now()", "is not immutable",
                  "nodes.expressions.age", "nodes.expressions.first", "subquery",
                  "nodes.expressions.typo", '"titel" does not exist',
-                 "nodes.expressions.words", "syntax error", "two fields are named `title`, this one and that of columns"):
+                 "nodes.expressions.words", "syntax error", "two fields are named `title`, this one and columns"):
         assert word in said, f"{word!r} is not in: {said}"
     assert "expressions.tidy" not in said
 
 
-def test_a_condition_must_be_one(state, unique, manifest):
+def test_a_condition_must_be_boolean(state, unique, manifest):
     root(manifest)["where"] = "lower(title)"
     code, said = plan(state, unique, manifest)
     assert code == 1
@@ -45,7 +45,7 @@ def test_plan_leaves_no_trace_of_checking_expressions(state, unique, manifest, b
     assert books.sql("SELECT count(*) FROM pg_class WHERE relname = 'books'") == [(1,)]
 
 
-def test_expressions_may_hold_anything_that_sql_may(worker, manifest, books, opensearch, index):
+def test_expressions_may_contain_any_sql_syntax(worker, manifest, books, opensearch, index):
     root(manifest).update(where="title LIKE '%er%' AND books.price > 1", expressions={
         "odd; -- %s": "'it''s 100% ' || $x$\"$x$ || title", "cents": "(price * 100)::int"})
     run = worker(manifest, "--until-caught-up").start()
@@ -58,7 +58,7 @@ def test_expressions_may_hold_anything_that_sql_may(worker, manifest, books, ope
     assert 0 < len(found) < 25
 
 
-def test_values_that_no_engine_takes_become_null_and_are_counted(worker, manifest, books, opensearch, index):
+def test_values_that_no_engine_accepts_become_null_and_are_counted(worker, manifest, books, opensearch, index):
     books.sql("UPDATE books SET price = 'NaN', published_at = 'infinity' WHERE id = 1")
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
@@ -73,7 +73,7 @@ def test_values_that_no_engine_takes_become_null_and_are_counted(worker, manifes
     assert run.condition("Ready")["status"] == "True"
 
 
-def test_what_an_engine_cannot_parse_stays_in_the_document(worker, manifest, books, opensearch, index):
+def test_values_that_an_engine_cannot_parse_stay_in_the_document(worker, manifest, books, opensearch, index):
     books.sql("UPDATE books SET published_at = '0044-03-15 12:00:00+00 BC' WHERE id = 1;"
               " UPDATE books SET published_at = '20000-01-01 00:00:00+00' WHERE id = 2")
     run = worker(manifest, "--until-caught-up").start()
@@ -84,8 +84,8 @@ def test_what_an_engine_cannot_parse_stays_in_the_document(worker, manifest, boo
     assert len(found) == 25
 
 
-def test_values_that_an_alter_changed_are_read_anew(worker, manifest, books, opensearch, index):
-    """Neither statement changes a name or a type, so that nothing in the WAL says what it did."""
+def test_values_changed_by_an_alter_are_read_again(worker, manifest, books, opensearch, index):
+    """Neither statement changes a name or a type, so nothing in the WAL shows their effect."""
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
     books.sql("ALTER TABLE books ALTER COLUMN title TYPE text USING 'UP-' || title")
@@ -98,7 +98,7 @@ def test_values_that_an_alter_changed_are_read_anew(worker, manifest, books, ope
 
 
 @pytest.mark.parametrize("partitioned", [False, True], ids=["table", "partitioned"])
-def test_an_alter_that_changes_no_value_builds_nothing_anew(worker, manifest, books, opensearch, index, partitioned):
+def test_an_alter_that_changes_no_value_rebuilds_nothing(worker, manifest, books, opensearch, index, partitioned):
     books.sql("CREATE TABLE words (id int PRIMARY KEY, word text, n int) " + ("PARTITION BY RANGE (id)" if partitioned else ""))
     if partitioned:
         books.sql("CREATE TABLE words_a PARTITION OF words FOR VALUES FROM (0) TO (100); CREATE TABLE words_b PARTITION OF words DEFAULT")
@@ -165,18 +165,18 @@ def test_a_table_may_have_more_columns_than_an_index_has_fields(worker, manifest
     assert opensearch.document(index, "1") == {"id": 1, **{f"c{i}": str(i) for i in range(700)}}
 
 
-def test_names_that_no_engine_takes_are_told_before_one_is_asked(state, unique, manifest):
+def test_field_names_that_no_engine_accepts_are_reported_before_connecting(state, unique, manifest):
     root(manifest)["transform"] = {"rename": {"title": "_id", "isbn": ".isbn", "status": "price.status"}}
     code, said = plan(state, unique, manifest)
     assert code == 1
-    for words in ("spec.schema[0].nodes.transform.rename.title: no document can have a field `_id`", "no field `.isbn`"):
+    for words in ("spec.schema[0].nodes.transform.rename.title: a document cannot have a field `_id`", "the field name `.isbn`"):
         assert words in said, f"{words!r} is not in: {said}"
     root(manifest)["transform"] = {"rename": {"status": "price.status"}}
     code, said = plan(state, unique, manifest)
     assert code == 1 and "`price` and `price.status` cannot both be fields" in said, said
 
 
-def letters(opensearch, index):
+def dead_letters(opensearch, index):
     opensearch.request("POST", f"{index}-dead-letters/_refresh", ok=(200, 404))
     if not opensearch.indices(f"{index}-dead-letters"):
         return {}
@@ -184,7 +184,7 @@ def letters(opensearch, index):
 
 
 @pytest.mark.parametrize("partitioned", [False, True])
-def test_a_row_for_which_an_expression_fails_is_left_out_and_told(worker, manifest, books, opensearch, index, partitioned):
+def test_a_row_whose_expression_fails_is_skipped_and_reported(worker, manifest, books, opensearch, index, partitioned):
     """In the bootstrap and in the stream; corrected, it comes in."""
     books.sql(f"""
         CREATE TABLE things (id int PRIMARY KEY, n int) {"PARTITION BY RANGE (id)" if partitioned else ""};
@@ -204,7 +204,7 @@ def test_a_row_for_which_an_expression_fails_is_left_out_and_told(worker, manife
         return {str(i): {"id": i, "share": 1000 // (i % 1000), "parts": [i]} for i in range(1, 3001) if i not in failing}
 
     assert opensearch.documents(index) == right(1000, 2000, 3000)
-    said = letters(opensearch, index)
+    said = dead_letters(opensearch, index)
     assert said.keys() == {"1000", "2000", "3000"}
     assert said["1000"]["operation"] == "read" and "division by zero" in said["1000"]["reason"], said["1000"]
     assert run.condition("Degraded")["status"] == "True"
@@ -213,11 +213,11 @@ def test_a_row_for_which_an_expression_fails_is_left_out_and_told(worker, manife
     books.sql("UPDATE things SET n = 5 WHERE id = 1000; UPDATE things SET n = 0 WHERE id = 4; UPDATE things SET n = 1 WHERE id = 5")
     wanted = {**right(2000, 3000, 1000), "1000": {"id": 1000, "share": 200, "parts": [1000]}, "5": {"id": 5, "share": 1000, "parts": [5]}}
     eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: "equal documents, that of 4 as it was")
-    eventually(lambda: letters(opensearch, index).keys() == {"4", "2000", "3000"}, 10, lambda: f"letters: {letters(opensearch, index)}")
+    eventually(lambda: dead_letters(opensearch, index).keys() == {"4", "2000", "3000"}, 10, lambda: f"dead letters: {dead_letters(opensearch, index)}")
 
 
-def test_a_condition_that_fails_for_a_row_of_no_document_takes_none_along(worker, manifest, books, opensearch, index):
-    """A plan may evaluate a child's condition for any row of its table: nobody knows which documents are to blame."""
+def test_a_condition_that_fails_for_a_row_outside_every_document_harms_none(worker, manifest, books, opensearch, index):
+    """A plan may evaluate a child's condition for any row of its table: which documents caused the failure is unknown."""
     books.sql("CREATE TABLE tags (id int PRIMARY KEY, word text); INSERT INTO tags SELECT i, i::text FROM generate_series(1, 50) i;"
               " INSERT INTO tags VALUES (99, 'no number'); CREATE TABLE book_tags (book_id bigint REFERENCES books, tag_id int REFERENCES tags,"
               " PRIMARY KEY (book_id, tag_id)); INSERT INTO book_tags SELECT id, 1 + id % 50 FROM books; ANALYZE")
@@ -227,10 +227,10 @@ def test_a_condition_that_fails_for_a_row_of_no_document_takes_none_along(worker
     run = worker(manifest).start()
     eventually(lambda: "`word::int > 0`" in run.condition("Ready").get("message", ""), 20, lambda: f"a message ({run.status()})")
     assert run.condition("Ready")["status"] == "False"
-    assert not letters(opensearch, index)
+    assert not dead_letters(opensearch, index)
     books.sql("UPDATE tags SET word = '99' WHERE id = 99")
     eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
-    assert len(opensearch.documents(index)) == 25 and not letters(opensearch, index)
+    assert len(opensearch.documents(index)) == 25 and not dead_letters(opensearch, index)
 
 
 def test_root_view_may_have_a_condition_and_expressions(worker, manifest, books, opensearch, index):
@@ -255,7 +255,7 @@ def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document
     assert float(opensearch.document(index, "7")["share"]) == 2
 
 
-def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, books, opensearch, index):
+def test_tens_of_thousands_of_rejections_are_handled_like_one(worker, manifest, books, opensearch, index):
     """In the bootstrap, and of one transaction; corrected, all come in."""
     books.sql("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'no number' FROM generate_series(1, 12000) i")
     books.own_tables()
@@ -271,7 +271,7 @@ def test_tens_of_thousands_of_rejections_are_as_good_as_one(worker, manifest, bo
     books.sql("UPDATE words SET word = id::text")
     eventually(lambda: counts() == (12000, 0), 60, lambda: f"all documents ({counts()})", interval=0.5)
     books.sql("UPDATE words SET word = 'again'")
-    eventually(lambda: counts() == (12000, 12000), 60, lambda: f"all letters ({counts()})", interval=0.5)
+    eventually(lambda: counts() == (12000, 12000), 60, lambda: f"all dead letters ({counts()})", interval=0.5)
     eventually(lambda: run.status()["indices"][0]["deadLetters"] == 12000, 20, lambda: f"their number ({run.status()})")
     assert run.metric("process_resident_memory_bytes") < 48 << 20
 
@@ -330,8 +330,8 @@ def test_a_document_of_very_many_tables_is_planned_and_followed(state, unique, w
         eventually(lambda: opensearch.document(index, document)[table] == {"name": "new"}, 30, f"the change of {table}")
 
 
-def test_json_that_postgres_cannot_take_apart_is_no_obstacle(worker, manifest, books, opensearch, index):
-    """Nothing can be taken out of a json value that holds an escaped NUL: what a path leads to is null then, and counted."""
+def test_json_that_postgres_cannot_parse_does_not_stop_the_sync(worker, manifest, books, opensearch, index):
+    """Postgres cannot parse a json value with an escaped NUL: a path into it gives null, and is counted."""
     books.sql(r"""CREATE TABLE raw (id int PRIMARY KEY, doc json, more json);
         INSERT INTO raw VALUES (1, '{"a": "x", "b": [1]}', '"x"'), (2, '{"a": "x", "c": "\u0000"}', '["x", "\u0000"]'),
             (3, '{"a": "x\\u0000"}', '"x\\u0000"')""")
@@ -350,16 +350,16 @@ def test_json_that_postgres_cannot_take_apart_is_no_obstacle(worker, manifest, b
     eventually(lambda: opensearch.documents(index) == wanted, 10, lambda: f"the change ({opensearch.documents(index)})")
 
 
-def test_a_letter_may_quote_much_of_what_was_refused(worker, manifest, books, opensearch, index):
-    """The engine's reason quotes the value; in JSON, each of these characters takes six."""
+def test_a_dead_letter_may_quote_a_long_rejected_value(worker, manifest, books, opensearch, index):
+    """The engine's reason quotes the value; in JSON, each of these characters becomes six."""
     manifest[1]["spec"]["schema"][0]["mapping"] = {"title": {"type": "integer"}}
     books.sql("UPDATE books SET title = id; UPDATE books SET title = repeat(chr(1), 5000) WHERE id = 2")
     run = worker(manifest, "--until-caught-up").start()
     assert run.finish(30) == 0, run.process.tail()
-    assert letters(opensearch, index).keys() == {"2"}
+    assert dead_letters(opensearch, index).keys() == {"2"}
 
 
-def test_keys_that_may_be_null_and_names_taken_twice_are_refused(state, unique, manifest, books):
+def test_nullable_keys_and_duplicate_names_are_refused(state, unique, manifest, books):
     books.sql("CREATE TABLE coded (code text UNIQUE, _meta text)")
     books.own_tables()
     manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "coded", "primary_key": ["code"]}
@@ -380,7 +380,7 @@ def test_a_table_that_others_inherit_from_is_refused(state, unique, manifest, bo
     assert code == 0, said
 
 
-def test_a_pipeline_that_is_not_there_is_waited_for(worker, manifest, books, opensearch, index):
+def test_a_missing_pipeline_is_waited_for(worker, manifest, books, opensearch, index):
     manifest[1]["spec"]["schema"][0]["pipeline"] = f"{index} of mine"
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("reason") == "PipelineMissing", 20, lambda: f"a reason ({run.status()})")

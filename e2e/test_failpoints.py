@@ -65,7 +65,7 @@ class Flow:
                 self.operator.spawn()
 
     def wanted(self):
-        """The documents that the index takes: the code of the others is not a number."""
+        """The documents that the index accepts: the code of the others is not a number."""
         rows = self.database.sql("SELECT o.id, o.customer, o.code, (SELECT json_agg(json_build_object('article', l.article)"
                                  " ORDER BY l.id) FROM lines l WHERE l.order_id = o.id) FROM orders o"
                                  " WHERE o.code ~ '^[0-9]+$'")
@@ -91,7 +91,7 @@ class Flow:
         self.resources.wait(NAME, "Degraded", "True", reason="DeadLetters", timeout=PATIENCE)
 
     def last_generation(self):
-        """A bootstrap that was begun again may have made more than one; what is not live is gone in the end."""
+        """A restarted bootstrap may have created more than one; in the end, only the live one is left."""
         eventually(lambda: self.engine.aliases(self.index) == self.engine.indices(f"{self.index}-g*"), PATIENCE,
                    lambda: f"one generation ({self.engine.indices(f'{self.index}-g*')})", interval=0.2)
 
@@ -120,7 +120,7 @@ def run_flow(flow):
 
 @pytest.mark.parametrize("entry", [pytest.param(e, marks=() if e in USUAL else pytest.mark.long) for e in ALL])
 def test_index_equals_the_tables_whatever_happens_at(entry, make_operator, resources, database, opensearch, unique, state):
-    assert (PROGRAMS / "pgsync-operator").exists(), "there are no programs with failpoints; run `make failpoint-bin`"
+    assert (PROGRAMS / "pgsync-operator").exists(), "the programs with failpoints are missing; run `make failpoint-bin`"
     log = state / f"failpoints-{unique}"
     environment = {"PGSYNC_FAILPOINTS": entry, "PGSYNC_FAILPOINTS_LOG": str(log)}
     operator = make_operator("failpoints", *LEASE, programs=PROGRAMS, environment=environment)

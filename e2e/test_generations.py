@@ -1,4 +1,4 @@
-"""What changes a whole index: a truncated root, tables that come and go, an index that somebody deletes. Nothing is lost, nothing stays behind."""
+"""What changes a whole index: a truncated root, tables that are added and dropped, an index that another client deletes. Nothing is lost, nothing is left over."""
 
 import time
 
@@ -25,7 +25,7 @@ def add_book(books, isbn, title):
     books.sql("INSERT INTO books (isbn, title, price, status) VALUES (%s, %s, 1.00, 'published')", isbn, title)
 
 
-def test_truncated_root_empties_the_index_and_what_follows_is_in_it(run, books, opensearch, index):
+def test_truncated_root_empties_the_index_and_later_rows_are_indexed(run, books, opensearch, index):
     books.sql("TRUNCATE books CASCADE; INSERT INTO books (isbn, title, price) VALUES ('0', 'of the same transaction', 1)")
     equal(opensearch, index, books)
     assert len(opensearch.documents(index)) == 1
@@ -44,7 +44,7 @@ def test_truncated_root_of_many_documents_gets_a_new_index(run, books, opensearc
     eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 20, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
 
 
-def test_truncated_root_whose_only_row_is_rejected_is_emptied_all_the_same(worker, manifest, books, opensearch, index):
+def test_truncated_root_is_emptied_even_if_its_only_row_is_rejected(worker, manifest, books, opensearch, index):
     manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
     books.sql("INSERT INTO books (isbn, title, price) SELECT i, 'number ' || i, 1 FROM generate_series(1, 1500) i")
     run = worker(manifest).start()
@@ -57,7 +57,7 @@ def test_truncated_root_whose_only_row_is_rejected_is_emptied_all_the_same(worke
     eventually(lambda: run.condition("Degraded").get("reason") == "DeadLetters", 15, lambda: f"a dead letter ({run.status()})")
 
 
-def test_letter_of_a_row_that_is_corrected_while_no_worker_runs_goes(worker, manifest, books, opensearch, index):
+def test_dead_letter_of_a_row_that_is_corrected_while_no_worker_runs_is_removed(worker, manifest, books, opensearch, index):
     manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
     books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
     run = worker(manifest).start()
@@ -80,13 +80,13 @@ def test_index_that_is_deleted_under_the_policy_never_is_not_replaced_by_an_empt
     assert not opensearch.aliases(index)
 
 
-def test_alias_that_somebody_takes_away_is_put_back(run, opensearch, index):
+def test_alias_that_another_client_removes_is_put_back(run, opensearch, index):
     opensearch.request("DELETE", f"{index}-g1/_alias/{index}")
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g1"], 20, "the alias", interval=0.2)
     run.process.check()
 
 
-def test_change_that_is_too_large_is_passed_by_a_resync(worker, manifest, books, opensearch, index):
+def test_change_that_is_too_large_is_skipped_with_a_resync(worker, manifest, books, opensearch, index):
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
     books.sql("ALTER TABLE books ADD COLUMN unread text")
@@ -123,7 +123,7 @@ def test_search_that_is_under_way_when_the_alias_moves_ends_on_the_old_index(wor
     eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g3"], 25, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
 
 
-def test_truncation_while_the_search_engine_refuses_is_not_forgotten(worker, manifest, books, opensearch, index, fault_proxy):
+def test_truncation_while_the_search_engine_refuses_requests_is_not_lost(worker, manifest, books, opensearch, index, fault_proxy):
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
@@ -149,7 +149,7 @@ def test_two_documents_of_one_truncated_root_are_both_emptied(worker, manifest, 
         eventually(lambda name=name: opensearch.aliases(name) and opensearch.documents(name) == {}, 30, f"an empty {name}", interval=0.2)
 
 
-def test_rows_of_a_transaction_that_is_open_when_a_table_comes_in_are_not_lost(worker, manifest, books, opensearch, index):
+def test_rows_of_a_transaction_that_is_open_when_a_table_is_added_are_not_lost(worker, manifest, books, opensearch, index):
     schema = manifest[1]["spec"]["schema"]
     with_authors = schema[0]["nodes"]["children"]
     schema[0]["nodes"]["children"] = []
@@ -169,8 +169,8 @@ def test_rows_of_a_transaction_that_is_open_when_a_table_comes_in_are_not_lost(w
     assert "of an open transaction" in str(opensearch.document(index, "1"))
 
 
-def test_rows_of_a_prepared_transaction_when_a_table_comes_in_are_not_lost(worker, own_postgres, unique, opensearch, index):
-    """Nothing says when it ends: it is waited for, and named."""
+def test_rows_of_a_prepared_transaction_when_a_table_is_added_are_not_lost(worker, own_postgres, unique, opensearch, index):
+    """It may end at any time: the worker waits for it, and names it."""
     database = own_postgres(conf={"max_prepared_transactions": 5}).create_database(unique)
     bookstore.load(database)
     database.create_role()
@@ -193,7 +193,7 @@ def test_rows_of_a_prepared_transaction_when_a_table_comes_in_are_not_lost(worke
     assert "prepared" in str(opensearch.document(index, "1"))
 
 
-def test_table_that_is_made_anew_is_published_again_and_followed(run, books, opensearch, index):
+def test_table_that_is_recreated_is_published_again_and_followed(run, books, opensearch, index):
     books.sql("DROP TABLE book_authors; CREATE TABLE book_authors (book_id bigint NOT NULL REFERENCES books ON DELETE CASCADE,"
               " author_id bigint NOT NULL REFERENCES authors ON DELETE CASCADE, PRIMARY KEY (book_id, author_id))")
     books.own_tables()
@@ -203,14 +203,14 @@ def test_table_that_is_made_anew_is_published_again_and_followed(run, books, ope
     equal(opensearch, index, books)
 
 
-def test_index_that_somebody_deletes_is_built_anew(run, books, opensearch, index):
+def test_index_that_another_client_deletes_is_rebuilt(run, books, opensearch, index):
     opensearch.request("DELETE", f"{index}-g1")
     books.sql("UPDATE books SET price = 7 WHERE id = 1")
     equal(opensearch, index, books, timeout=60)
     assert len(opensearch.documents(index)) == 25
 
 
-def test_column_that_comes_is_in_the_documents_where_all_columns_are_asked_for(worker, manifest, books, opensearch, index):
+def test_new_column_is_added_to_documents_that_include_every_column(worker, manifest, books, opensearch, index):
     manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "authors"}
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
@@ -230,7 +230,7 @@ ALTERED = ["DROP PUBLICATION {0}", "DROP PUBLICATION {0}; CREATE PUBLICATION {0}
 
 
 @pytest.mark.parametrize(("statements", "stopped"), [(a, False) for a in ALTERED] + [(ALTERED[0], True), (ALTERED[2], True)])
-def test_a_publication_that_somebody_alters_loses_no_change(run, books, opensearch, index, statements, stopped):
+def test_no_change_is_lost_when_the_publication_is_altered(run, books, opensearch, index, statements, stopped):
     """The WAL that was written meanwhile is decoded without what the publication did not have then."""
     (name,) = books.publications()
     if stopped:
@@ -254,8 +254,8 @@ def test_a_publication_that_somebody_alters_loses_no_change(run, books, opensear
     assert books.publications() == [name] and len(books.slots()) == 1
 
 
-def test_changes_from_before_a_key_got_another_type_are_no_obstacle(worker, manifest, books, opensearch, index):
-    """They are still in the WAL, with values that the new type does not take; the index that is built anew holds what they led to."""
+def test_changes_from_before_a_key_changed_its_type_are_applied(worker, manifest, books, opensearch, index):
+    """They are still in the WAL, with values that the new type does not accept; the rebuilt index contains their effect."""
     books.sql("""CREATE TABLE codes (code text PRIMARY KEY, n int); CREATE TABLE uses (id int PRIMARY KEY, code text REFERENCES codes);
         CREATE INDEX ON uses (code); INSERT INTO codes VALUES ('1', 1), ('2', 2); INSERT INTO uses VALUES (1, '1')""")
     books.own_tables()

@@ -49,11 +49,11 @@ def test_help_has_usage_options_and_exit_status(page):
     assert max(map(len, out.splitlines())) <= 80, "lines fit a terminal"
 
 
-def test_help_of_bootstrap_is_the_same_by_either_name():
+def test_help_of_bootstrap_is_the_same_under_both_names():
     assert call("pgsync", "bootstrap", "--help")[1] == help_of("bootstrap")
 
 
-def test_help_wins_over_other_options():
+def test_help_overrides_other_options():
     assert call("pgsync", "run", "-f", "none.yaml", "--help")[0] == 0
     assert call("pgsync", "--config", "none.json", "--help")[1] == help_of("pgsync")
 
@@ -71,13 +71,13 @@ def test_help_of_pgsync_lists_every_command():
     (["validate", "-f", "x", "--log-level", "loud"], ["--log-level", "loud"]),
     ([], ["Usage", "validate", "pgsync --help"]),
 ])
-def test_a_wrong_command_line_ends_with_2_and_names_the_help(arguments, words):
+def test_an_invalid_command_line_exits_with_2_and_refers_to_the_help(arguments, words):
     code, out, err = call("pgsync", *arguments)
     assert (code, out) == (2, "")
     assert all(word in err for word in words), err
 
 
-def test_operator_says_where_a_wrong_value_came_from():
+def test_operator_reports_where_an_invalid_value_came_from():
     code, _, err = call("pgsync-operator", PGSYNC_OPERATOR_LOG_LEVEL="loud")
     assert code == 2 and "LOG_LEVEL" in err and "loud" in err
     code, _, err = call("pgsync-operator", "--console-listen", ":1")
@@ -106,7 +106,7 @@ def test_man_page_and_help_have_the_same_options(page):
 
 
 @pytest.mark.parametrize("page", MAN)
-def test_man_page_has_the_usual_sections_and_no_mistakes(page):
+def test_man_page_has_the_usual_sections_and_no_errors(page):
     text = (TREE / "man" / page).read_text()
     for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "ENVIRONMENT", '"?EXIT STATUS"?', "EXAMPLES", '"?SEE ALSO"?'):
         assert re.search(rf"^\.SH {section}$", text, re.MULTILINE), section
@@ -133,7 +133,7 @@ def test_bash_completes_the_options_of_help(page):
     assert completed(*page.split(), "--") == options_of(page)[0]
 
 
-def test_bash_completes_commands_values_and_nothing():
+def test_bash_completes_commands_and_values_and_nothing_else():
     assert completed("pgsync", "") == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
     assert completed("pgsync", "v") == {"validate"}
     assert completed("pgsync", "run", "--log-format", "j") == {"json"}

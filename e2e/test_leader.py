@@ -1,4 +1,4 @@
-"""Two operators, one leader: whatever happens to it the other takes over, and never do two workers stream for one resource."""
+"""Two operators, one leader: whatever happens to it, the other takes over, and two workers never stream for one resource."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def wait_for(opensearch, index, wanted):
 
 @pytest.fixture
 def pair(make_operator, resources, books, opensearch, unique, kube):
-    """Two operators; the first leads, and has made a bookstore Ready."""
+    """Two operators; the first leads, and its bookstore is Ready."""
     leader = make_operator("first").start()
     index = unique.replace("_", "-")
     resources.apply_books(NAME, books, opensearch.url, index=index)
@@ -70,7 +70,7 @@ def pair(make_operator, resources, books, opensearch, unique, kube):
             operator.process.resume()
 
 
-def test_kill_9_of_the_leader_the_other_takes_over(pair, books, opensearch, resources, kube):
+def test_another_replica_takes_over_when_the_leader_is_killed(pair, books, opensearch, resources, kube):
     leader, other, index = pair
     workers, before, old = leader.workers(), holder(kube), resources.get(NAME)["status"]["worker"]
     with watched_streams(books) as most:
@@ -86,7 +86,7 @@ def test_kill_9_of_the_leader_the_other_takes_over(pair, books, opensearch, reso
     assert resources.get(NAME)["status"]["worker"]["identity"] != old["identity"]
 
 
-def test_term_gives_the_lease_up(pair, books, opensearch, resources, kube):
+def test_sigterm_releases_the_lease(pair, books, opensearch, resources, kube):
     leader, other, index = pair
     before = holder(kube)
     with watched_streams(books) as most:
@@ -101,7 +101,7 @@ def test_term_gives_the_lease_up(pair, books, opensearch, resources, kube):
     resources.wait(NAME)
 
 
-def test_frozen_leader_comes_back_and_does_not_disturb(pair, books, opensearch, resources):
+def test_frozen_leader_that_resumes_does_no_harm(pair, books, opensearch, resources):
     leader, other, index = pair
     with watched_streams(books) as most:
         leader.process.pause()
@@ -123,7 +123,7 @@ def test_frozen_leader_comes_back_and_does_not_disturb(pair, books, opensearch, 
     resources.wait(NAME)
 
 
-def test_frozen_leader_with_frozen_worker_does_not_write_old_documents(pair, books, opensearch, resources):
+def test_frozen_leader_with_a_frozen_worker_writes_no_stale_documents(pair, books, opensearch, resources):
     leader, other, index = pair
     (old_worker,) = leader.workers()
     leader.process.pause()
@@ -139,7 +139,7 @@ def test_frozen_leader_with_frozen_worker_does_not_write_old_documents(pair, boo
     assert not bookstore.differences(opensearch.documents(index), wanted)
 
 
-def test_operator_that_does_not_lead_is_alive_and_does_nothing(pair, resources, books):
+def test_standby_operator_is_live_and_does_nothing(pair, resources, books):
     leader, other, _ = pair
     assert other.get("/livez") == 200
     assert other.metric("leader_election_master_status") == 0
@@ -147,7 +147,7 @@ def test_operator_that_does_not_lead_is_alive_and_does_nothing(pair, resources, 
     assert not other.workers()
 
 
-def test_only_operator_is_killed_and_started_again(make_operator, resources, books, opensearch, unique):
+def test_single_operator_resumes_after_a_kill(make_operator, resources, books, opensearch, unique):
     index = unique.replace("_", "-")
     operator = make_operator("one").start()
     resources.apply_books(NAME, books, opensearch.url, index=index)

@@ -7,7 +7,7 @@ from parts.search import eventually
 from pgsync import Resources, condition, describe
 
 NAME = "books"
-PATIENCE = 30  # seconds: these tests say what happens; how fast it is `make bench` says
+PATIENCE = 30  # seconds: these tests check what happens; `make bench` measures how fast
 
 
 class Books:
@@ -57,7 +57,7 @@ def test_every_document_equals_the_tables(books):
     books.assert_equal()
 
 
-def test_fields_come_in_the_order_of_the_schema(books):
+def test_fields_are_in_the_order_of_the_schema(books):
     document = books.engine.document(books.index, books.book("Good Omens"))
     assert list(document) == [*bookstore.COLUMNS, "authors"]
     assert [a["name"] for a in document["authors"]] == ["Terry Pratchett", "Neil Gaiman"]
@@ -135,7 +135,7 @@ CHANGES = [_new_book, _changed_price, _nulled_column, _renamed_author, _new_auth
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__.strip("_"))
-def test_change_is_readable(books, change):
+def test_change_can_be_searched(books, change):
     titles = change(books)
     wanted = bookstore.expected(books.database)
     for title in [titles] if isinstance(titles, str) else titles:
@@ -190,7 +190,7 @@ def test_kubectl_get_wide_adds_the_details(books):
     assert header.split()[6:] == ["AGE", "DOCUMENTS", "SLOT", "RETAINED", "WORKER", "REASON", "MESSAGE"]
 
 
-def test_short_name_and_category_find_it(books):
+def test_short_name_and_category_list_it(books):
     for word in ("pgs", "pgsync"):
         assert NAME in books.resources.kubectl("get", word, "--namespace", books.resources.namespace)
 
@@ -202,7 +202,7 @@ def test_kubectl_explain_describes_every_field_of_the_source(kube, operator):
     assert "<no description>" not in text
 
 
-def test_status_says_what_there_is(books):
+def test_status_describes_slot_index_and_conditions(books):
     def settled():
         found = books.resources.get(NAME)
         count = found["status"]["indices"][0]["documentCount"]
@@ -267,7 +267,7 @@ def test_changed_schema_builds_a_new_generation_behind_the_alias(books):
     assert list(document) == ["title", "isbn", "authors"]
 
 
-def test_deletion_leaves_no_slot_and_no_publication_and_keeps_the_index(books):
+def test_deletion_removes_slot_and_publication_and_keeps_the_index(books):
     books.resources.delete(NAME, timeout=15)
     assert books.database.slots() == []
     assert books.database.publications() == []
@@ -276,7 +276,7 @@ def test_deletion_leaves_no_slot_and_no_publication_and_keeps_the_index(books):
 
 
 @pytest.mark.parametrize("version", ["14.18", "18.1"])
-def test_oldest_and_newest_postgres_are_followed_alike(operator, resources, own_postgres, opensearch, unique, version):
+def test_oldest_and_newest_postgres_behave_alike(operator, resources, own_postgres, opensearch, unique, version):
     database = own_postgres(version=version).create_database(unique)
     bookstore.load(database)
     database.create_role()

@@ -1,4 +1,4 @@
-"""The comparison of `make parity`: what it takes for equal, and that its rules explain nothing but what they are about."""
+"""The comparison of `make parity`: what counts as equal, and that its rules explain only what they are for."""
 
 from decimal import Decimal
 from types import SimpleNamespace
@@ -116,7 +116,7 @@ def test_concat_is_recomputed_from_the_object():
     assert len(compare({**theirs, "both": "2.5-2"}, ours, **root)[0]) == 1
 
 
-def test_the_table_is_written_and_found_again(tmp_path):
+def test_the_table_is_written_and_read_back(tmp_path):
     path = tmp_path / "docs/from-pgsync.md"
     case = SimpleNamespace(name="quiz", random=False)
     made = table.markdown({rules.RULES[0].name: [case], refusals.REFUSALS[0].name: [SimpleNamespace(name="tree_1", random=True)]})

@@ -84,7 +84,7 @@ def test_the_whole_table_in_one_range_is_hashed_once(plans):
     assert max(loops) == 1, plan
 
 
-def test_a_batch_reads_its_own_rows_only(plans):
+def test_a_batch_reads_only_its_own_rows(plans):
     """1,000 of 200,000 roots: by index, none of the tables from end to end, no node of the plan sees more than a few rows a
     document. The time is printed."""
     texts, database = plans

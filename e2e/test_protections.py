@@ -98,7 +98,7 @@ def wait_until_sent(database):
     eventually(lambda: database.value("SELECT bool_and(sent_lsn >= %s::pg_lsn) FROM pg_stat_replication", lsn), 30, "the WAL at the worker")
 
 
-def test_commit_that_nobody_sees_yet_is_neither_written_nor_acknowledged(worker, manifest, database, opensearch, index):
+def test_commit_that_is_not_visible_yet_is_neither_written_nor_acknowledged(worker, manifest, database, opensearch, index):
     run = start(worker, manifest)
     before = opensearch.request("GET", f"{index}/_doc/1")
     observe(database)
@@ -109,7 +109,7 @@ def test_commit_that_nobody_sees_yet_is_neither_written_nor_acknowledged(worker,
         lsn = first_commit(database)
         end = time.monotonic() + HELD_SECONDS
         while time.monotonic() < end:
-            assert not_acknowledged(database, lsn), "a commit that nobody sees was acknowledged"
+            assert not_acknowledged(database, lsn), "a commit that is not visible was acknowledged"
             found = opensearch.request("GET", f"{index}/_doc/1")
             assert found["_version"] == before["_version"], "the old content was written with the version of the new one"
             time.sleep(0.1)
@@ -119,7 +119,7 @@ def test_commit_that_nobody_sees_yet_is_neither_written_nor_acknowledged(worker,
     run.process.check()
 
 
-def test_change_that_the_engine_has_not_taken_is_not_acknowledged(worker, manifest, database, opensearch, index, fault_proxy):
+def test_change_that_the_engine_has_not_accepted_is_not_acknowledged(worker, manifest, database, opensearch, index, fault_proxy):
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
     run = start(worker, manifest)
     fault_proxy.fail(503, path="/_bulk")

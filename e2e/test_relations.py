@@ -9,14 +9,14 @@ from parts.search import eventually
 
 
 class Sync:
-    """A worker over a database whose objects belong to its role, and what its index holds."""
+    """A worker over a database whose objects belong to its role, and the contents of its index."""
 
     def __init__(self, database, opensearch, worker, index):
         self.database, self.opensearch, self.make_worker, self.index = database, opensearch, worker, index
         self.run = None
 
     def sql(self, *statements):
-        """Each statement a transaction of its own, as the worker's role."""
+        """Runs each statement in a separate transaction, as the worker's role."""
         with self.database.server.connect(self.database.name, self.database.role, self.database.role_password) as connection:
             for statement in statements:
                 cursor = connection.execute(statement)
@@ -51,7 +51,7 @@ class Sync:
         return found
 
     def becomes(self, wanted, timeout=5):
-        """Waits until the index holds just these documents, {id: source}."""
+        """Waits until the index contains exactly these documents, {id: source}."""
         last = None
 
         def equal():
@@ -97,7 +97,7 @@ def _routed(sync, **document):
             {"table": "visits", "columns": ["by"], "relationship": {"type": "one_to_many", "variant": "object"}}]}})
 
 
-def test_routed_documents_are_where_their_field_says_and_move_with_it(sync):
+def test_routed_documents_are_on_the_shard_of_their_field_and_move_with_it(sync):
     _routed(sync)
     _settle(sync, lambda: _places_of(sync))
     sync.sql("UPDATE places SET city = 'Paris' WHERE id = 1", "UPDATE places SET city = NULL WHERE id = 2",
@@ -109,7 +109,7 @@ def test_routed_documents_are_where_their_field_says_and_move_with_it(sync):
     assert found["found"] and found["_source"]["name"] == "place 1"
 
 
-def test_routed_documents_after_many_random_moves_are_at_one_place_each(sync):
+def test_routed_documents_exist_once_after_many_random_moves(sync):
     """Cities that share a shard and cities that do not; moves there and back, in one batch and over several."""
     _routed(sync)
     rng = random.Random(7)
@@ -140,19 +140,19 @@ def test_routing_by_a_boolean_is_spelled_as_in_the_document(sync):
     _settle(sync, lambda: [("1", "false", {"public": False}), ("2", "true", {"public": True})])
 
 
-def test_a_routed_document_that_is_rejected_leaves_its_old_place_and_heals(sync):
+def test_a_routed_document_that_is_rejected_leaves_its_old_shard_and_recovers(sync):
     _routed(sync, mapping={"name": {"type": "keyword", "ignore_above": 1000}, "city": {"type": "date", "format": "yyyy"}})
-    letters = f"{sync.index}-dead-letters"
-    eventually(lambda: sync.opensearch.indices(letters) and sync.opensearch.count(letters) == 9, 10, "a letter for each document")
+    dead = f"{sync.index}-dead-letters"
+    eventually(lambda: sync.opensearch.indices(dead) and sync.opensearch.count(dead) == 9, 10, "a dead letter for each document")
     sync.sql("UPDATE places SET city = '2001' WHERE id = 1")
     eventually(lambda: [p[:2] for p in sync.places()] == [("1", "2001")], 10, lambda: f"one document ({sync.places()})")
-    eventually(lambda: sync.opensearch.count(letters) == 8, 10, "one letter less", interval=0.1)
+    eventually(lambda: sync.opensearch.count(dead) == 8, 10, "one dead letter less", interval=0.1)
     sync.sql("UPDATE places SET city = 'nowhere' WHERE id = 1")
     eventually(lambda: sync.places() == [], 10, lambda: f"no document at the old place ({sync.places()})")
-    eventually(lambda: sync.opensearch.count(letters) == 9, 10, "its letter", interval=0.1)
+    eventually(lambda: sync.opensearch.count(dead) == 9, 10, "its dead letter", interval=0.1)
 
 
-def test_routing_that_the_wal_does_not_hold_builds_the_index_anew(sync):
+def test_routing_that_is_not_in_the_wal_rebuilds_the_index(sync):
     _routed(sync)
     sync.sql("ALTER TABLE places REPLICA IDENTITY DEFAULT; UPDATE places SET city = 'Paris' WHERE id = 1;"
              " DELETE FROM places WHERE id = 2")
@@ -205,7 +205,7 @@ CHILD = {"table": "books", "columns": ["title"], "children": [
     {"table": "years", "primary_key": ["book_id", "year"], "base_tables": ["public.sales"], "columns": ["year", "amount"],
      "relationship": {"type": "one_to_many", "variant": "object", "foreign_key": {"child": ["book_id"], "parent": ["id"]}}}]}
 
-# What changes the view: rows that come, change, leave it, move; a row that it does not hold; all of them.
+# What changes the view: rows that come, change, leave it, move; a row outside it; all of them.
 CHANGES = ["INSERT INTO sales VALUES (100, 5, 2001, 50)", "UPDATE sales SET amount = 90 WHERE id = 3",
            "UPDATE sales SET amount = 0 WHERE book_id = 2 AND year = 2001", "DELETE FROM sales WHERE book_id = 3",
            "UPDATE sales SET book_id = 5 WHERE id = 4", "UPDATE sales SET book_id = NULL WHERE id = 1",
@@ -229,7 +229,7 @@ def test_view_is_followed_through_its_base_tables(sync, kind, place):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_root_view_follows_what_happened_while_nobody_looked(sync, kind):
+def test_root_view_catches_up_with_changes_made_while_no_worker_ran(sync, kind):
     sync.sql(*BOOKS, "CREATE " + YEARS.format(kind), "CREATE TABLE IF NOT EXISTS more (id int)")
     sync.start({"nodes": ROOT})
     sync.becomes(_of_root(sync))
@@ -257,7 +257,7 @@ def test_routed_root_view_moves_and_deletes_its_documents(sync):
         _settle(sync, wanted)
 
 
-def test_view_that_is_defined_anew_is_read_anew(sync):
+def test_view_that_is_redefined_is_read_again(sync):
     sync.sql(*BOOKS, "CREATE " + YEARS.format("VIEW"))
     sync.start({"nodes": CHILD})
     sync.becomes(_of_child(sync))
@@ -267,7 +267,7 @@ def test_view_that_is_defined_anew_is_read_anew(sync):
     sync.becomes(expected, timeout=30)
 
 
-def test_many_changes_of_a_base_table_cost_few_readings(sync):
+def test_many_changes_of_a_base_table_cost_few_reads_of_the_view(sync):
     sync.sql(*BOOKS, "CREATE " + YEARS.format("VIEW"))
     sync.start({"nodes": ROOT})
     sync.sql(*(f"INSERT INTO sales VALUES ({i}, {1 + i % 5}, {1900 + i % 100}, 100)" for i in range(1000, 1400)))
@@ -276,7 +276,7 @@ def test_many_changes_of_a_base_table_cost_few_readings(sync):
     assert sync.run.metric("pgsync_batch_duration_seconds_count") < 200
 
 
-def test_base_table_without_a_key_can_still_be_written(sync):
+def test_base_table_without_a_key_stays_writable(sync):
     """Once published, a table without replica identity refuses UPDATE and DELETE."""
     sync.sql("CREATE TABLE plain (id int, name text)", "INSERT INTO plain VALUES (1, 'a'), (2, 'b')",
              "CREATE VIEW names AS SELECT id, name FROM plain")
@@ -286,14 +286,14 @@ def test_base_table_without_a_key_can_still_be_written(sync):
     sync.becomes({"1": {"id": 1, "name": "c"}})
 
 
-def test_materialized_view_may_take_its_time_to_refresh(sync):
+def test_materialized_view_may_be_slow_to_refresh(sync):
     sync.sql("CREATE TABLE books (id int PRIMARY KEY, title text)", "INSERT INTO books SELECT i, 'book ' || i FROM generate_series(1, 3) i",
              "CREATE MATERIALIZED VIEW slow AS SELECT id, title FROM books, LATERAL (SELECT pg_sleep(4 + 0 * id)) s WITH NO DATA")
     sync.start({"nodes": {"table": "slow", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title"]}}, wait=60)
     sync.becomes({str(i): {"title": f"book {i}"} for i in (1, 2, 3)})
 
 
-def test_materialized_view_of_somebody_else_is_refused_with_the_statement(sync):
+def test_materialized_view_of_another_owner_is_refused_with_the_statement_to_run(sync):
     sync.sql(*BOOKS)
     sync.database.sql("CREATE " + YEARS.format("MATERIALIZED VIEW"), )
     sync.database.sql(f'GRANT SELECT ON years TO "{sync.database.role}"')
@@ -369,7 +369,7 @@ def test_partitioned_table_is_followed_in_all_its_partitions(sync, place):
 
 
 @pytest.mark.parametrize("place", PARTITIONED)
-def test_partition_that_is_made_or_attached_while_streaming_is_followed(sync, place):
+def test_partition_that_is_created_or_attached_while_streaming_is_followed(sync, place):
     wanted = _parts(sync, place)
     sync.becomes(wanted())
     # At once, before anybody looks: its rows have another replica identity than those of the others.
@@ -393,7 +393,7 @@ def test_partition_that_is_made_or_attached_while_streaming_is_followed(sync, pl
 @pytest.mark.parametrize("gone", ["DROP TABLE sales_1", "ALTER TABLE sales DETACH PARTITION sales_2", "TRUNCATE sales_22",
                                   "ALTER TABLE sales DETACH PARTITION sales_1; UPDATE sales_1 SET amount = -1; ALTER TABLE sales ATTACH PARTITION sales_1"
                                   " FOR VALUES FROM (0) TO (10)"])
-def test_partition_that_is_gone_takes_its_rows_along(sync, place, gone):
+def test_rows_of_a_removed_partition_leave_the_index(sync, place, gone):
     wanted = _parts(sync, place)
     sync.becomes(wanted())
     sync.sql(f"BEGIN; {gone}; COMMIT")
@@ -402,7 +402,7 @@ def test_partition_that_is_gone_takes_its_rows_along(sync, place, gone):
     sync.becomes(wanted(), timeout=15)
 
 
-def test_partitions_that_changed_while_nobody_looked_are_noticed(sync):
+def test_partitions_that_changed_while_no_worker_ran_are_noticed(sync):
     wanted = _parts(sync, "child")
     sync.becomes(wanted())
     sync.run.kill9()
@@ -414,7 +414,7 @@ def test_partitions_that_changed_while_nobody_looked_are_noticed(sync):
     sync.becomes(wanted(), timeout=30)
 
 
-def test_identities_of_partitions_are_remembered(sync):
+def test_replica_identities_of_partitions_are_restored(sync):
     wanted = _parts(sync, "child")
     sync.becomes(wanted())
     assert set(dict(sync.database.replica_identities()).values()) == {"d", "f"}
@@ -449,7 +449,7 @@ def test_generated_columns_of_postgres_18_do_not_stop_the_tables_writers(own_pos
     sync.becomes({"1": {"id": 1, "w": 8, "area": 64, "half": 4, "things": [{"twice": 14}]}, "2": {"id": 2, "w": 6, "area": 36, "half": 3, "things": None}})
 
 
-def test_foreign_key_that_becomes_another_is_followed_by_it(sync):
+def test_foreign_key_that_is_replaced_is_followed(sync):
     sync.sql("CREATE TABLE parents (id int PRIMARY KEY, other int UNIQUE)", "CREATE TABLE things (id int PRIMARY KEY, parent int)",
              "ALTER TABLE things ADD CONSTRAINT f FOREIGN KEY (parent) REFERENCES parents", "CREATE INDEX ON things (parent)",
              "INSERT INTO parents VALUES (1, 2), (2, 1)", "INSERT INTO things VALUES (10, 1)")
@@ -462,7 +462,7 @@ def test_foreign_key_that_becomes_another_is_followed_by_it(sync):
     eventually(lambda: sync.run.condition("Stalled").get("reason") == "NoForeignKey", 20, lambda: f"Stalled ({sync.run.status()})")
 
 
-def test_attribute_of_a_composite_type_that_changes_builds_the_index_anew(sync):
+def test_changed_attribute_of_a_composite_type_rebuilds_the_index(sync):
     sync.sql("CREATE TYPE pair AS (a int, b int)", "CREATE TABLE things (id int PRIMARY KEY, p pair, many pair[])",
              "INSERT INTO things VALUES (1, ROW(1, 2), ARRAY[ROW(3, 4)::pair])")
     sync.start({"nodes": {"table": "things"}})
@@ -471,7 +471,7 @@ def test_attribute_of_a_composite_type_that_changes_builds_the_index_anew(sync):
     sync.becomes({"1": {"id": 1, "p": {"a": 1, "c": 2}, "many": [{"a": 3, "c": 4}]}}, timeout=20)
 
 
-def test_value_of_an_enum_that_is_renamed_builds_the_index_anew(sync):
+def test_renamed_enum_value_rebuilds_the_index(sync):
     sync.sql("CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE TYPE part AS (m mood)", "CREATE TYPE span AS RANGE (subtype = mood)",
              "CREATE DOMAIN feeling AS mood", "CREATE TABLE things (id int PRIMARY KEY, m mood, many feeling[], p part, r span)",
              "INSERT INTO things VALUES (1, 'sad', '{sad,ok}', ROW('sad'), '[sad,ok]')")
@@ -493,12 +493,12 @@ def test_value_of_an_enum_that_is_renamed_builds_the_index_anew(sync):
 
 
 @pytest.mark.parametrize("where", ["at <= 'now'", "at < 'today'::timestamp", "at > date ' Tomorrow '"])
-def test_condition_on_the_present_is_refused(sync, where):
+def test_condition_that_depends_on_the_current_time_is_refused(sync, where):
     sync.sql("CREATE TABLE things (id int PRIMARY KEY, at timestamp, word text)", "INSERT INTO things VALUES (1, '2020-01-01', 'now')")
     with pytest.raises(AssertionError):
         sync.start({"nodes": {"table": "things", "where": where}}, wait=3)
     said = sync.run.condition("SchemaAccepted")
-    assert said["reason"] == "InvalidExpression" and "another time whenever" in said["message"]
+    assert said["reason"] == "InvalidExpression" and "a different time whenever" in said["message"]
     sync.run.stop()
     sync.start({"nodes": {"table": "things", "columns": ["id"], "where": "word = 'now'"}})
     sync.becomes({"1": {"id": 1}})

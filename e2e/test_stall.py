@@ -1,4 +1,4 @@
-"""A search engine that takes seconds for every answer that is not a bulk holds up neither the stream nor the status.
+"""A search engine that needs seconds for every request except bulks delays neither the stream nor the status.
 
 `make stall` runs it for STALL_SECONDS (600); a server that hears nothing from the worker for wal_sender_timeout ends the
 stream, so one that is shorter than an answer takes shows that nothing waits for those answers in the stream's thread.
@@ -43,7 +43,7 @@ class Status:
 
 
 @pytest.mark.long
-def test_slow_answers_end_no_stream_and_leave_no_old_status(worker, own_postgres, unique, opensearch, index, fault_proxy):
+def test_slow_answers_neither_end_the_stream_nor_leave_a_stale_status(worker, own_postgres, unique, opensearch, index, fault_proxy):
     database = own_postgres(conf={"wal_sender_timeout": TIMEOUT}).create_database(unique)
     bookstore.load(database)
     database.create_role()

@@ -55,7 +55,7 @@ def show(tls_postgres, certificates):
 
 @pytest.fixture
 def apply(operator, resources, books, opensearch, unique, authority):
-    """The sample over TLS to Postgres, checked against the right authority unless told otherwise."""
+    """The sample over TLS to Postgres, verified with the right certificate authority by default."""
     index = unique.replace("_", "-")
 
     def run(*, ca=authority, urls=None, password=None, **spec):
@@ -73,7 +73,7 @@ def ready_and_equal(resources, opensearch, index, books):
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(books))
 
 
-def test_postgres_with_prefer_where_the_server_insists_on_tls(apply, resources, opensearch, books):
+def test_postgres_with_prefer_when_the_server_requires_tls(apply, resources, opensearch, books):
     index = apply(**{"source.tls": {"mode": "Prefer"}})
     ready_and_equal(resources, opensearch, index, books)
     used = books.sql("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = %s", books.role)
@@ -110,7 +110,7 @@ def test_certificate_of_another_host_is_refused(apply, resources, opensearch, bo
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_server_that_insists_on_tls_is_told_to_a_client_without(apply, resources, opensearch, books):
+def test_server_that_requires_tls_is_reported_to_a_client_without_it(apply, resources, opensearch, books):
     index = apply(**{"source.tls": {"mode": "Disable"}})
     try:
         resources.wait(NAME, "SourceReachable", "False", contains=["TLS"])
@@ -187,7 +187,7 @@ def test_expired_certificate_of_the_search_engine_is_named(apply, search_secrets
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_insecure_skip_verify_does_what_it_says(apply, search_secrets, resources, opensearch, nginx, books):
+def test_insecure_skip_verify_accepts_any_certificate(apply, search_secrets, resources, opensearch, nginx, books):
     search_secrets(CREDENTIALS["Basic"](nginx))
     index = apply(urls=nginx.url, **{**_sink("Basic"), "sink.tls": {"insecureSkipVerify": True}})
     ready_and_equal(resources, opensearch, index, books)

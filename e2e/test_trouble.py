@@ -1,4 +1,4 @@
-"""Bad input and trouble: a condition that says what to do, nothing lost, recovery without help."""
+"""Invalid input and failures: a condition says what to do, nothing is lost, and recovery needs no help."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def assert_equal(opensearch, index, database, timeout=30):
 
 
 def ready_and_equal(resources, opensearch, index, database, timeout=30):
-    """The end of every trouble: Ready by itself, and no document lost."""
+    """How every failure ends: Ready without help, and no document lost."""
     resources.wait(NAME, timeout=timeout)
     assert_equal(opensearch, index, database)
 
@@ -44,14 +44,14 @@ def ready_and_equal(resources, opensearch, index, database, timeout=30):
 # --- Secrets
 
 
-def test_missing_secret_is_named_and_found_when_it_comes(operator, resources, books, opensearch, index):
+def test_missing_secret_is_named_and_found_once_created(operator, resources, books, opensearch, index):
     resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="absent"))
     resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["absent"])
     resources.apply(bookstore.secret("absent", password=books.role_password))
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_missing_key_of_a_secret_is_named_beside_those_that_are_there(operator, resources, books, opensearch, index):
+def test_missing_key_of_a_secret_is_named_with_the_existing_keys(operator, resources, books, opensearch, index):
     resources.apply(bookstore.secret("keys", passwort=books.role_password))
     resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="keys"))
     found = resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["keys", "password", "passwort"])
@@ -60,7 +60,7 @@ def test_missing_key_of_a_secret_is_named_beside_those_that_are_there(operator, 
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_wrong_password_is_told_and_corrected(apply, resources, books, opensearch, index):
+def test_wrong_password_is_reported_and_can_be_corrected(apply, resources, books, opensearch, index):
     apply(password="wrong-one")
     found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role, f'Secret "{NAME}-postgres"'])
     assert "wrong-one" not in found["message"]
@@ -75,7 +75,7 @@ def test_resource_that_never_connected_is_deleted_at_once(apply, resources):
     resources.delete(NAME, timeout=20)
 
 
-def test_resource_that_cannot_clean_up_says_how_to_let_it_go(apply, resources, books, opensearch, index):
+def test_resource_that_cannot_clean_up_says_how_to_delete_it_anyway(apply, resources, books, opensearch, index):
     apply()
     resources.wait(NAME)
     (slot,) = books.slots()
@@ -83,7 +83,7 @@ def test_resource_that_cannot_clean_up_says_how_to_let_it_go(apply, resources, b
     resources.wait(NAME, "SinkReachable", "False", reason="Refused")
     resources.wait(NAME, "SlotHealthy", reason="Reserved")  # the slot is looked at while the other side is away
     resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
-    resources.wait(NAME, "Ready", "False", contains=["the cleanup is not possible", "pgsync.io/force-delete=true"])
+    resources.wait(NAME, "Ready", "False", contains=["cannot clean up", "pgsync.io/force-delete=true"])
     assert resources.exists(NAME)
     resources.kubectl("annotate", "pgsync", NAME, "--namespace", resources.namespace, "pgsync.io/force-delete=true")
     eventually(lambda: not resources.exists(NAME), 10, "the end of the resource")
@@ -120,7 +120,7 @@ def test_postgres_down_at_start_is_waited_for(apply, own_postgres, resources, op
     apply(database=database)
     resources.wait(NAME, "SourceReachable", "False", reason="Refused", contains=[str(server.port)])
     resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
-    # Nothing is said to be going on, or to be so, that is not.
+    # No condition reports a state that is over.
     resources.wait(NAME, "Reconciling", reason="SourceUnreachable", contains=["refused"])
     for unknown in ("BootstrapComplete", "SlotHealthy"):
         resources.wait(NAME, unknown, "Unknown", reason="NotChecked", contains=["refused"])
@@ -128,7 +128,7 @@ def test_postgres_down_at_start_is_waited_for(apply, own_postgres, resources, op
     ready_and_equal(resources, opensearch, index, database)
 
 
-def test_postgres_restarted_in_between_loses_nothing(apply, own_postgres, resources, opensearch, index, unique):
+def test_restart_of_postgres_loses_nothing(apply, own_postgres, resources, opensearch, index, unique):
     server = own_postgres()
     database = _bookstore_on(server, unique)
     apply(database=database)
@@ -212,7 +212,7 @@ def test_missing_select_privilege_is_refused_with_the_table(apply, resources, bo
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_no_free_replication_slot_is_told(apply, own_postgres, resources, opensearch, index, unique):
+def test_no_free_replication_slot_is_reported(apply, own_postgres, resources, opensearch, index, unique):
     server = own_postgres(conf={"max_replication_slots": 1})
     database = _bookstore_on(server, unique)
     server.sql("SELECT pg_create_physical_replication_slot('taken')")
@@ -234,7 +234,7 @@ def test_missing_tables_are_waited_for(operator, resources, database, opensearch
     ready_and_equal(resources, opensearch, index, database)
 
 
-def test_missing_column_is_named_with_those_that_are_there(apply, resources, books, opensearch, index):
+def test_missing_column_is_named_with_the_nearest_one(apply, resources, books, opensearch, index):
     books.sql("ALTER TABLE books RENAME COLUMN price TO prize")
     apply()
     resources.wait(NAME, "SchemaAccepted", "False", reason="UnknownColumn", contains=["price", "prize", "books"])
@@ -242,7 +242,7 @@ def test_missing_column_is_named_with_those_that_are_there(apply, resources, boo
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_column_dropped_in_between_is_told_and_recovers(apply, resources, books, opensearch, index):
+def test_column_dropped_while_streaming_is_reported_and_recovers(apply, resources, books, opensearch, index):
     apply()
     resources.wait(NAME)
     books.sql("ALTER TABLE books RENAME COLUMN status TO state")
@@ -271,7 +271,7 @@ def test_missing_foreign_key_is_refused_with_both_tables(apply, resources, books
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_unknown_key_in_schema_is_named_with_its_place(apply, resources, books, opensearch, index):
+def test_unknown_key_in_schema_is_named_with_its_path(apply, resources, books, opensearch, index):
     made = apply(spec={"schema.0.nodes.children.0.colums": ["name"]})
     resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums", "schema[0].nodes.children[0]"])
     resources.wait(NAME, "Stalled", "True", reason="InvalidSchema")
@@ -281,7 +281,7 @@ def test_unknown_key_in_schema_is_named_with_its_place(apply, resources, books, 
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_mistakes_of_the_schema_and_those_that_the_database_shows_are_told_at_once(apply, resources, books, opensearch, index):
+def test_schema_errors_and_database_errors_are_in_one_condition(apply, resources, books, opensearch, index):
     """...and by a worker that changes nothing: no finalizer, no slot."""
     good = bookstore.resource(NAME, books, opensearch.url, index=index)["spec"]["schema"]
     made = apply(spec={"schema.0.nodes.children.0.colums": ["name"], "schema.0.nodes.columns": ["titel", "doc->"], "schema.0.nodes.where": "prize > 0",
@@ -300,22 +300,22 @@ def test_mistakes_of_the_schema_and_those_that_the_database_shows_are_told_at_on
     assert found["status"]["phase"] == "Failed"
     assert not found["metadata"].get("finalizers")
     assert books.slots() == [] and books.publications() == []
-    # What is mended in the database is gone from the condition without an edit.
+    # What is fixed in the database leaves the condition without an edit of the resource.
     books.sql("ALTER TABLE books ADD COLUMN titel text")
-    eventually(lambda: "titel" not in condition(resources.get(NAME), "SchemaAccepted")["message"], 30, "the mended column is not named any more")
+    eventually(lambda: "titel" not in condition(resources.get(NAME), "SchemaAccepted")["message"], 30, "the condition no longer names the fixed column")
     assert "through_tables" in condition(resources.get(NAME), "SchemaAccepted")["message"]
     made["spec"]["schema"] = good
     resources.apply(made)
     ready_and_equal(resources, opensearch, index, books)
     resources.patch(NAME, {"schema": [{"index": index, "nodes": {"table": "books", "colums": []}}]})
     resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums"])
-    books.sql("UPDATE books SET title = 'goes on' WHERE id = 1")
-    eventually(lambda: opensearch.document(index, "1")["title"] == "goes on", 30, "a bad edit does not stop the stream")
+    books.sql("UPDATE books SET title = 'continued' WHERE id = 1")
+    eventually(lambda: opensearch.document(index, "1")["title"] == "continued", 30, "a bad edit does not stop the stream")
     resources.delete(NAME)
     assert books.slots() == [] and books.publications() == [], "a bad edit does not keep it from being cleaned up"
 
 
-def test_schema_and_source_that_are_wrong_are_both_told(apply, resources, books):
+def test_errors_in_schema_and_source_are_both_reported(apply, resources, books):
     apply(spec={"schema.0.nodes.colums": ["name"], "source.port": 1})
     resources.wait(NAME, "SourceReachable", "False")
     resources.wait(NAME, "SchemaAccepted", "False", reason="InvalidSchema", contains=["colums"])
@@ -324,7 +324,7 @@ def test_schema_and_source_that_are_wrong_are_both_told(apply, resources, books)
     assert not resources.exists(NAME)
 
 
-def test_missing_secret_and_schema_that_is_wrong_are_both_told(operator, resources, books, opensearch, index):
+def test_missing_secret_and_invalid_schema_are_both_reported(operator, resources, books, opensearch, index):
     made = bookstore.resource(NAME, books, opensearch.url, index=index)
     made["spec"]["schema"][0]["nodes"]["colums"] = ["title"]
     made["spec"]["source"]["passwordSecretRef"] = {"name": "gone"}
@@ -350,7 +350,7 @@ def _schema_in_config_map(resources, made, text):
     return made
 
 
-def test_unknown_key_in_a_config_map_is_named_with_its_place(operator, resources, books, opensearch, index):
+def test_unknown_key_in_a_config_map_is_named_with_its_path(operator, resources, books, opensearch, index):
     resources.apply(bookstore.secret("bookstore-postgres", password=books.role_password))
     made = bookstore.resource(NAME, books, opensearch.url, index=index)
     schema = made["spec"]["schema"]
@@ -369,7 +369,7 @@ def test_index_name_with_capitals_is_refused_by_the_api_server(operator, resourc
         resources.apply(made)
 
 
-def test_index_name_with_capitals_in_a_config_map_is_told(operator, resources, books, opensearch, index):
+def test_index_name_with_capitals_in_a_config_map_is_reported(operator, resources, books, opensearch, index):
     resources.apply(bookstore.secret("bookstore-postgres", password=books.role_password))
     made = bookstore.resource(NAME, books, opensearch.url, index="Books")
     resources.apply(_schema_in_config_map(resources, made, json.dumps(made["spec"]["schema"])))
@@ -381,7 +381,7 @@ def test_index_name_with_capitals_in_a_config_map_is_told(operator, resources, b
     ({"worker": {"placement": "Pod"}}, "Pod"),
     ({"checkpoint": {"store": "Redis", "redis": {"url": "redis://127.0.0.1:6379/0"}}}, "Redis"),
 ], ids=["placement-pod", "checkpoint-redis"])
-def test_what_is_not_built_yet_is_refused_and_the_rest_goes_on(apply, resources, books, opensearch, index, spec, word):
+def test_unimplemented_feature_is_refused_until_it_is_removed(apply, resources, books, opensearch, index, spec, word):
     apply(spec=spec)
     resources.wait(NAME, "Stalled", "True", reason="NotSupported", contains=[word])
     assert books.slots() == []
@@ -411,7 +411,7 @@ def test_search_engine_down_at_start_is_waited_for(apply, resources, books, open
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_search_engine_address_that_nobody_listens_on_is_told(apply, resources, books, opensearch, index):
+def test_search_engine_address_without_a_listener_is_reported(apply, resources, books, opensearch, index):
     port = free_port()
     apply(urls=f"http://127.0.0.1:{port}")
     resources.wait(NAME, "SinkReachable", "False", reason="Refused", contains=[str(port)])
@@ -419,7 +419,7 @@ def test_search_engine_address_that_nobody_listens_on_is_told(apply, resources, 
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_search_engine_away_in_between_loses_nothing(apply, resources, books, opensearch, index, fault_proxy, operator):
+def test_outage_of_the_search_engine_loses_nothing(apply, resources, books, opensearch, index, fault_proxy, operator):
     apply(urls=fault_proxy.url)
     resources.wait(NAME)
     fault_proxy.fail("reset")
@@ -448,7 +448,7 @@ def test_refusals_of_bulk_requests_are_waited_out(apply, resources, books, opens
     assert resources.get(NAME)["status"]["worker"]["identity"] == worker, "the worker was restarted for a passing refusal"
 
 
-def test_every_third_bulk_request_refused_changes_nothing_but_speed(apply, resources, books, opensearch, index, fault_proxy):
+def test_refusing_every_third_bulk_request_affects_only_speed(apply, resources, books, opensearch, index, fault_proxy):
     fault_proxy.fail(429, every=3, path="/_bulk")
     apply(urls=fault_proxy.url)
     resources.wait(NAME)
@@ -458,7 +458,7 @@ def test_every_third_bulk_request_refused_changes_nothing_but_speed(apply, resou
     assert fault_proxy.failed > 0
 
 
-def test_every_fifth_request_of_any_kind_refused_changes_nothing_but_speed(apply, resources, books, opensearch, index, fault_proxy):
+def test_refusing_every_fifth_request_of_any_kind_affects_only_speed(apply, resources, books, opensearch, index, fault_proxy):
     fault_proxy.fail(503, every=5)
     apply(urls=fault_proxy.url)
     resources.wait(NAME, timeout=60)
@@ -497,7 +497,7 @@ def test_rejected_document_becomes_a_dead_letter_and_the_rest_is_indexed(apply, 
     assert_equal(opensearch, index, books)
 
 
-def test_dead_letter_of_a_row_that_leaves_the_schema_goes_with_it(apply, resources, books, opensearch, index):
+def test_dead_letter_of_a_row_that_leaves_the_index_is_removed(apply, resources, books, opensearch, index):
     books.sql("UPDATE books SET isbn = 'not a number ' || id WHERE id IN (7, 8)")
     mapping = {"schema.0.mapping": {"isbn": {"type": "long"}}}
     apply(spec=mapping)
@@ -519,17 +519,17 @@ def test_generation_that_rejects_every_document_does_not_take_over(apply, resour
     resources.wait(NAME, "Ready", "False", reason="EveryDocumentRejected", contains=[f"{index}-g2", f"{index}-dead-letters"])
     resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
     opensearch.request("DELETE", f"{index}-dead-letters")  # what people delete does not decide about it
-    time.sleep(5)  # attempts go on
+    time.sleep(5)  # attempts continue
     assert opensearch.aliases(index) == [f"{index}-g1"]
     assert opensearch.documents(index) == before
-    # One row in which it works is enough: then it is the others that are wrong.
+    # One accepted document is enough: then the other rows are at fault.
     books.sql("UPDATE books SET title = '1984-06-08' WHERE id = 1")
     resources.wait(NAME)
     assert opensearch.aliases(index) == [f"{index}-g2"] and set(opensearch.documents(index)) == {"1"}
 
 
-def test_adopted_index_is_not_given_up_for_one_that_rejects_every_document(apply, resources, books, opensearch, index):
-    opensearch.request("PUT", f"{index}/_doc/theirs?refresh=true", {"title": "somebody else's"})
+def test_adopted_index_is_not_replaced_by_one_that_rejects_every_document(apply, resources, books, opensearch, index):
+    opensearch.request("PUT", f"{index}/_doc/theirs?refresh=true", {"title": "of another client"})
     apply(spec={"sink.adoptExistingIndex": True, "schema.0.mapping": {"title": {"type": "date"}}})
     resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
     assert set(opensearch.documents(index)) == {"theirs"}
@@ -547,7 +547,7 @@ def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, reso
     resources.wait(NAME, "Degraded", "True", reason="DeadLetters", contains=['"7"', f"{index}-dead-letters"])
 
 
-def test_stall_policy_stops_at_the_rejected_document_and_goes_on_when_it_is_corrected(apply, resources, books, opensearch, index):
+def test_stall_policy_stops_at_the_rejected_document_and_continues_once_it_is_corrected(apply, resources, books, opensearch, index):
     apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}, "onError": {"policy": "Stall"}})
     resources.wait(NAME)
     books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
@@ -582,7 +582,7 @@ def test_lost_slot_means_a_new_generation(apply, resources, books, opensearch, i
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_lost_slot_with_stall_policy_waits_for_a_person(apply, resources, books, opensearch, index):
+def test_lost_slot_with_stall_policy_waits_for_the_user(apply, resources, books, opensearch, index):
     apply(spec={"source.replication": {"slotLostPolicy": "Stall"}})
     resources.wait(NAME)
     slot = _drop_slot(books)
@@ -594,7 +594,7 @@ def test_lost_slot_with_stall_policy_waits_for_a_person(apply, resources, books,
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_another_cluster_behind_the_address_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
+def test_another_cluster_at_the_same_address_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
     first = own_postgres()
     database = _bookstore_on(first, unique)
     apply(database=database)
@@ -616,7 +616,7 @@ def test_another_cluster_behind_the_address_means_a_new_generation(apply, own_po
 
 
 def test_another_timeline_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
-    """A recovery from a backup, as after a failover: who knows what of the index it holds."""
+    """A recovery from a backup, as after a failover: which of the indexed rows it contains is unknown."""
     server = own_postgres()
     database = _bookstore_on(server, unique)
     apply(database=database)
@@ -633,7 +633,7 @@ def test_another_timeline_means_a_new_generation(apply, own_postgres, resources,
 
 
 def test_server_that_is_behind_what_was_synced_means_a_new_generation(apply, own_postgres, resources, opensearch, index, unique):
-    """An old copy of the server's files is put back: the index holds rows that the server knows nothing of."""
+    """An old copy of the server's files is restored: the index contains rows that the server does not have."""
     server = own_postgres()
     database = _bookstore_on(server, unique)
     server.sql("CREATE TABLE filler (text text)", database=unique)
@@ -665,7 +665,7 @@ def test_server_that_is_behind_what_was_synced_means_a_new_generation(apply, own
     assert "lost again" not in str(opensearch.documents(index))
 
 
-def test_no_free_wal_sender_is_told(apply, own_postgres, resources, opensearch, index, unique):
+def test_no_free_wal_sender_is_reported(apply, own_postgres, resources, opensearch, index, unique):
     server = own_postgres(conf={"max_wal_senders": 0})
     database = _bookstore_on(server, unique)
     apply(database=database)
@@ -698,10 +698,10 @@ def test_second_resource_that_wants_the_same_index_is_refused(apply, resources, 
     books.sql("UPDATE books SET title = 'still mine' WHERE id = 1")
     assert_equal(opensearch, index, books)
     assert condition(resources.get(NAME), "Ready")["status"] == "True"
-    assert len(books.slots()) == 1, "a refused resource made a slot"
+    assert len(books.slots()) == 1, "a refused resource created a slot"
 
 
-def test_resource_that_is_made_again_takes_its_old_index_away(apply, resources, books, opensearch, index):
+def test_resource_that_is_recreated_takes_over_its_old_index(apply, resources, books, opensearch, index):
     apply()
     resources.wait(NAME)
     resources.delete(NAME)
@@ -710,7 +710,7 @@ def test_resource_that_is_made_again_takes_its_old_index_away(apply, resources, 
     ready_and_equal(resources, opensearch, index, books)
     assert opensearch.aliases(index) == [f"{index}-g2"]
     eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 15, "the end of the old generation", interval=0.2)
-    # It is the new one's in all else as well: nobody takes it, and it stays when that is deleted.
+    # The new resource owns it entirely: no other one takes it over, and it stays when the old one is deleted.
     apply(name="second")
     resources.wait("second", "Ready", "False", reason="IndexInUse", contains=[index, NAME])
     resources.delete("second")
@@ -740,7 +740,7 @@ def test_replica_identity_stays_while_another_resource_needs_it(apply, resources
 # --- processes and the API server
 
 
-def test_nothing_is_written_at_rest(apply, resources, operator):
+def test_nothing_is_written_when_idle(apply, resources, operator):
     apply()
     resources.wait(NAME)
     time.sleep(12)  # what the bootstrap still had to report is written by then
@@ -749,7 +749,7 @@ def test_nothing_is_written_at_rest(apply, resources, operator):
     assert resources.get(NAME)["metadata"]["resourceVersion"] == before
 
 
-def test_killed_worker_is_started_again_and_continues(apply, resources, books, opensearch, index, operator):
+def test_killed_worker_is_restarted_and_continues(apply, resources, books, opensearch, index, operator):
     apply()
     resources.wait(NAME)
     (worker,) = operator.workers()
@@ -765,7 +765,7 @@ def test_killed_worker_is_started_again_and_continues(apply, resources, books, o
     assert opensearch.aliases(index) == [f"{index}-g1"]
 
 
-def test_streams_go_on_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
+def test_streams_continue_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
     apply()
     before = resources.wait(NAME)
     (worker,) = operator.workers()
@@ -809,7 +809,7 @@ def test_frozen_api_server_does_not_freeze_the_operator(apply, resources, books,
     assert operator.workers() in ([], [worker])
 
 
-def test_deletion_with_postgres_away_finishes_when_it_is_back(apply, own_postgres, resources, opensearch, index, unique):
+def test_deletion_while_postgres_is_away_finishes_once_it_is_back(apply, own_postgres, resources, opensearch, index, unique):
     server = own_postgres()
     database = _bookstore_on(server, unique)
     apply(database=database)
@@ -825,7 +825,7 @@ def test_deletion_with_postgres_away_finishes_when_it_is_back(apply, own_postgre
     assert database.publications() == []
 
 
-def test_operator_may_not_do_more_than_the_chart_says(operator, kube, resources):
+def test_operator_has_no_more_permissions_than_the_chart_grants(operator, kube, resources):
     own = Kubectl(operator.kubeconfig)
     for verb, what in [("create", "pods"), ("delete", "secrets"), ("update", "secrets"), ("create", "clusterroles"),
                        ("delete", "pgsyncs")]:

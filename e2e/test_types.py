@@ -9,7 +9,7 @@ from parts import postgres as server
 from parts.postgres import Database
 from parts.search import eventually
 
-# Values that are refused would take their whole row with them: the last test has them.
+# A refused value would cost its whole row, so those are in the last test.
 CONTROL = "".join(map(chr, range(1, 32))) + "\x7f" + "".join(map(chr, range(0x80, 0xA0)))
 ODD = CONTROL + "\u2028\u2029\ufeff\ufffe\uffff\U0001f600\U0001d11e\U0010ffff\ufdd0 quote\" back\\ slash/ <b>&amp;"
 DEEP = '{"a":' * 200 + "[[[]]]" + "}" * 200
@@ -125,7 +125,7 @@ DECLARATIONS = """
     CREATE DOMAIN moment AS date; CREATE DOMAIN words AS text[]; CREATE DOMAIN couple AS pair;
 """
 
-# Of these what no engine takes is null in a document. In lists, composites and ranges it stays what to_json makes of it.
+# Values that no engine accepts are null in a document. In lists, composites and ranges they stay as to_json has them.
 FINITE = re.compile(r"^(numeric|real|double|date|timestamp|positive|more|moment)(?!.*\[\])")
 NOT_FINITE = {'"NaN"', '"Infinity"', '"-Infinity"', '"infinity"', '"-infinity"'}
 NUMBER_CHARACTERS = 1000
@@ -223,7 +223,7 @@ def _ready(run):
     eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
 
 
-def test_documents_are_to_json_of_their_rows(types: Database, worker, engine, index):
+def test_documents_equal_to_json_of_their_rows(types: Database, worker, engine, index):
     run = worker(_resource(types, engine, index)).start()
     _ready(run)
     assert not _differences(types, engine, index), engine.documents(f"{index}-dead-letters") if engine.indices(f"{index}-dead-letters") else ""
@@ -250,11 +250,11 @@ def test_no_setting_of_a_database_changes_a_document(types: Database, worker, en
     eventually(lambda: not _differences(types, engine, index), 10, "the deletion", interval=0.3)
 
 
-def test_changed_rows_are_to_json_again(types: Database, worker, engine, index):
+def test_documents_of_changed_rows_equal_to_json(types: Database, worker, engine, index):
     run = worker(_resource(types, engine, index)).start()
     _ready(run)
     with types.connect() as connection:
-        # Each value into another row, in other transactions than those that made them.
+        # Each value moves to another row, in a later transaction than the one that created it.
         for (name, type), values in zip(_columns().items(), TYPES.values()):
             connection.execute(f"UPDATE types SET {name} = {values[-1]} WHERE id = 1")
         connection.execute("UPDATE types SET id = -id WHERE id > 1 AND id % 2 = 0")
@@ -267,7 +267,7 @@ def _below(columns, *, scalar=False, label):
     return {"table": "types", "columns": columns, "label": label, "relationship": relation}
 
 
-def test_rows_below_the_root_are_to_json_too(types: Database, worker, engine, index):
+def test_nested_rows_equal_to_json_too(types: Database, worker, engine, index):
     """As objects of a list, and one column each as lists of values."""
     types.sql("CREATE TABLE tops (id int PRIMARY KEY); INSERT INTO tops VALUES (1)")
     types.own_tables()
@@ -291,8 +291,8 @@ def test_rows_below_the_root_are_to_json_too(types: Database, worker, engine, in
 
 
 @pytest.mark.parametrize("value", ['{"a": 1, "a": 2}', '{"n": ' + "1" * 1001 + "}"], ids=["a key that repeats", "a number of 1,001 digits"])
-def test_json_that_the_engine_refuses_is_a_dead_letter(database, worker, opensearch, index, value):
-    """And the rest goes on; as jsonb, a key that repeats is one key."""
+def test_json_that_the_engine_rejects_becomes_a_dead_letter(database, worker, opensearch, index, value):
+    """The other rows continue; in jsonb, a repeated key is one key."""
     database.sql("CREATE TABLE docs (id int PRIMARY KEY, doc json)")
     database.sql("INSERT INTO docs VALUES (1, %s), (2, '{}')", value)
     database.create_role()
@@ -302,4 +302,4 @@ def test_json_that_the_engine_refuses_is_a_dead_letter(database, worker, opensea
     assert [letter["id"] for letter in opensearch.documents(f"{index}-dead-letters").values()] == ["1"]
     database.sql("UPDATE docs SET doc = doc::jsonb WHERE doc::text LIKE '%a%'")
     database.sql("UPDATE docs SET doc = '[]' WHERE doc::text LIKE '%n%'")
-    eventually(lambda: opensearch.document(index, "1") in ({"id": 1, "doc": {"a": 2}}, {"id": 1, "doc": []}), 30, "the mended document")
+    eventually(lambda: opensearch.document(index, "1") in ({"id": 1, "doc": {"a": 2}}, {"id": 1, "doc": []}), 30, "the corrected document")

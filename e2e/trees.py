@@ -1,4 +1,4 @@
-"""Tables with a schema.json over them: what the tests of documents run on. Made at random here, by hand in constructs.py.
+"""Tables with a schema.json over them: what the tests of documents run on. Random ones here, handwritten ones in constructs.py.
 
     construct = trees.random_tree(7)           # always the same for a seed
     construct.load(connection)                 # tables and rows, into an empty database
@@ -37,7 +37,7 @@ class Construct:
     name: str
     sql: str  # makes the tables, and rows if some matter
     schema: list  # schema.json; without `index` and `database`
-    spec: dict = field(default_factory=dict)  # fields of the PgSync, as bookstore.resource takes them
+    spec: dict = field(default_factory=dict)  # fields of the PgSync, in the form of bookstore.resource
     choices: dict = field(default_factory=dict)  # {"schema.table.column": literals that its values are chosen from}
     rows: int = 6  # to have in each table at the beginning
     seed: int = 1
@@ -49,7 +49,7 @@ class Construct:
         changes.Changes(connection, random.Random(self.seed), self.schema, self.choices).fill(self.rows)
 
     def finished(self, document):
-        """What becomes of an assembled document on its way into the index; `options["finish"]` says it."""
+        """Turns an assembled document into what the index receives, as `options["finish"]` defines it."""
         return self.options["finish"](document) if "finish" in self.options else document
 
     def documents(self, prefix, database=None):
@@ -180,7 +180,7 @@ class _Maker:
         return table.key
 
     def refer(self, table, to, null=None):
-        """A foreign key of `table` to `to`, with columns of its own."""
+        """A foreign key from `table` to `to`, with its own columns."""
         to_columns = self.target(to)
         null = self.chance(0.6) if null is None else null
         columns = []
@@ -235,7 +235,7 @@ class _Maker:
         return node
 
     def _down(self, node, parent):
-        # A table that is at another place already has rows, and a cycle of keys that may not be NULL takes none.
+        # A table that is used elsewhere already has rows, and a cycle of NOT NULL keys accepts none.
         node.first = self.refer(node.table, parent.table, null=True if self.cyclic(node.table, parent.table) else None)
         node.many = not self.chance(0.2, "first")
         self.maybe_another(node.table, parent.table)
@@ -286,7 +286,7 @@ class _Maker:
     _related = _through
 
     def _between(self, node, parent):
-        """A table with rows of its own between the two: the child refers to it, and it refers to the parent."""
+        """A table with its own rows between the two: the child refers to it, and it refers to the parent."""
         middle = node.through = self.new_table()
         middle.between = True
         node.first = self.refer(middle, parent.table)

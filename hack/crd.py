@@ -5,7 +5,7 @@ A structural schema cannot recurse, so `children` of schema.json is unrolled her
 kept as it is and checked by the operator. With --check nothing is written, and the exit code says whether the files are
 what this script would write.
 
-Two rules decide where a mistake is told. Our own fields are strict: an unknown one is refused by `kubectl apply`, with its
+Two rules decide where an error is reported. Our own fields are strict: an unknown one is refused by `kubectl apply`, with its
 path. A schema.json inside `spec.schema` is a foreign document: its unknown keys are kept, so that no client can have them
 dropped in silence, and the operator refuses them in the condition SchemaAccepted, naming the path and the nearest known key.
 Wrong types, unknown words and missing keys are refused at once in both.
@@ -110,7 +110,7 @@ def matches(pattern, message):
 
 DNS_NAME = matches(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "must be the name of an object: lower-case letters, digits, '-' and '.'")
 KEY_NAME = matches(r"^[-._a-zA-Z0-9]+$", "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'")
-SLOT_NAME = matches(r"^[a-z0-9_]+$", "may only hold lower-case letters, digits and '_'")
+SLOT_NAME = matches(r"^[a-z0-9_]+$", "may contain only lower-case letters, digits and '_'")
 
 
 def reference(description, what, key=None):
@@ -538,7 +538,7 @@ def definition():
         },
         required=["spec"],
         rules=[rule("self.metadata.name.size() <= 52",
-                    "name must be at most 52 characters: the name of the slot, among others, is derived from it")])
+                    "name must be at most 52 characters: names such as the slot's are derived from it")])
     columns = [
         column("Ready", "string", ready("status")),
         column("Phase", "string", ".status.phase"),

@@ -67,7 +67,7 @@ static int add_namespaces(struct settings *s, const char *value, struct err *err
 			return err_set(err, ERR_INVALID, "must be a namespace, found \"%.*s\"", (int)len, value);
 		for (size_t i = 0; i < o->n_namespaces; i++)
 			if (strncmp(s->namespaces[i], value, len) == 0 && !s->namespaces[i][len])
-				return err_set(err, ERR_INVALID, "namespace \"%.*s\" is given twice", (int)len, value);
+				return err_set(err, ERR_INVALID, "namespace \"%.*s\" is listed twice", (int)len, value);
 		ALLOC_GROW(s->namespaces, o->n_namespaces + 1, s->namespaces_alloc);
 		s->namespaces[o->n_namespaces++] = xstrndup(value, len);
 		o->namespaces = (const char *const *)s->namespaces;
@@ -128,18 +128,19 @@ static const struct {
 	[FLAG_NAMESPACE] = {"namespace", "NAME", "namespace to watch; may be repeated; default: all namespaces"},
 	[FLAG_ELECT] = {"leader-elect", "[=BOOL]", "act only while holding the Lease (default true)"},
 	[FLAG_DURATION] = {"leader-elect-lease-duration", "TIME",
-			   "how long a Lease that is not renewed keeps other replicas waiting (default 15s)"},
+			   "how long other replicas wait before taking over a Lease that is not renewed (default 15s)"},
 	[FLAG_DEADLINE] = {"leader-elect-renew-deadline", "TIME",
-			   "how long a leader that cannot renew the Lease goes on acting (default 10s)"},
+			   "how long a leader that cannot renew the Lease keeps acting (default 10s)"},
 	[FLAG_PERIOD] = {"leader-elect-retry-period", "TIME",
 			 "pause between attempts to acquire or renew the Lease (default 2s)"},
 	[FLAG_LEASE_NAMESPACE] = {"leader-elect-namespace", "NAME",
 				  "namespace of the Lease; default: the operator's namespace"},
-	[FLAG_LISTEN] = {"listen", "ADDR:PORT", "serve /livez, /readyz and /metrics (default :8080); \"none\": do not"},
+	[FLAG_LISTEN] = {"listen", "ADDR:PORT",
+			 "serve /livez, /readyz and /metrics (default :8080); \"none\" serves nothing"},
 	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", NULL},
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
-			  "program to start as worker; default: pgsync in the directory of pgsync-operator"},
+			  "worker program; default: pgsync in the directory of pgsync-operator"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
 	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
@@ -201,7 +202,7 @@ static void usage(FILE *out)
 		if (flags[i].help)
 			usage_option(out, 0, flags[i].name, flags[i].value, flags[i].help);
 	usage_option(out, 0, "version", NULL, "print the version");
-	usage_option(out, 0, "help", NULL, "print this text");
+	usage_option(out, 0, "help", NULL, "print this help");
 	usage_section(out, "Examples",
 		      "pgsync-operator                             in a pod, or with your kubeconfig\n"
 		      "pgsync-operator --namespace shop --namespace blog\n"
@@ -217,8 +218,8 @@ static void usage(FILE *out)
 		      "                    how to reach the servers; ignored for loopback addresses\n");
 	usage_section(out, "Exit status",
 		      "0  stopped by a signal\n"
-		      "1  failed: the log has the reason\n"
-		      "2  an option, a variable or the worker program is wrong; nothing was done\n");
+		      "1  failed; see the log\n"
+		      "2  an option, a variable or the worker program is invalid; nothing was done\n");
 }
 
 static int apply_environment(struct settings *s, struct err *err)
@@ -290,14 +291,15 @@ static int find_worker(struct settings *s, struct err *err)
 	if (!s->options.worker_program) {
 		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 		if (len < 0)
-			return err_set(err, ERR_FATAL, "finding our own executable; give --worker-program");
+			return err_set(err, ERR_FATAL, "finding the path of this executable; set --worker-program");
 		self[len] = '\0';
 		slash = strrchr(self, '/');
 		s->worker_program = xasprintf("%.*s/pgsync", (int)(slash - self), self);
 		s->options.worker_program = s->worker_program;
 	}
 	if (access(s->options.worker_program, X_OK) != 0)
-		return err_set(err, ERR_INVALID, "the worker %s is not there or not executable; give --worker-program",
+		return err_set(err, ERR_INVALID,
+			       "the worker program %s is missing or not executable; set --worker-program",
 			       s->options.worker_program);
 	return 0;
 }

@@ -26,11 +26,10 @@ static int say_failed(const struct compat_flags *flags, const struct compat *c, 
 
 	(void)fprintf(stderr, "%s: database %s: %s\n", compat_name(flags->command), database_of(c, i), message);
 	if (err->reason == REASON_INDEX_IN_USE && !flags->adopt)
-		(void)fprintf(
-			stderr,
-			"%s: here that is the option --adopt-existing-index: the index is served until the new one is "
-			"complete, and then replaced\n",
-			compat_name(flags->command));
+		(void)fprintf(stderr,
+			      "%s: use --adopt-existing-index instead: the existing index keeps serving searches until "
+			      "the new one is complete, and is then replaced\n",
+			      compat_name(flags->command));
 	return EXIT_FAILED;
 }
 
@@ -98,10 +97,9 @@ static int teardown_one(const struct compat_flags *flags, const struct compat *c
 	close_fdp(&options.stop_fd);
 	if (r < 0)
 		return say_failed(flags, c, i, &err);
-	(void)printf(
-		"bootstrap: database %s: publication, replication slot and checkpoint are gone; what is in the search "
-		"engine stays\n",
-		database_of(c, i));
+	(void)printf("bootstrap: database %s: dropped the publication, the replication slot and the checkpoint; kept "
+		     "the index\n",
+		     database_of(c, i));
 	return EXIT_OK;
 }
 
@@ -305,7 +303,7 @@ static void check(const struct compat_flags *flags, const struct compat *c, stru
 
 	if (wal && polling)
 		findings_add(f, FINDING_ERROR, REASON_USAGE, "POLLING",
-			     "and WAL exclude one another: set one (both follow the WAL)");
+			     "and WAL are mutually exclusive: set one (both follow the WAL)");
 	if (flags->listen && c->n > 1)
 		findings_add(f, FINDING_ERROR, REASON_USAGE, "--listen",
 			     "serves one database, but %s has %zu: run one process for each", c->what, c->n);
@@ -342,7 +340,7 @@ static void find_rest(struct compat *c, const struct findings *f)
 		options.stop_fd = stop_fd_open(-1, &err);
 		if (options.stop_fd < 0 || sync_check(&options, &c->found[i], &err) < 0)
 			findings_add(&c->found[i], FINDING_ERROR, REASON_NOT_CHECKED, NULL,
-				     "what the database would show is not known: %s", err.msg);
+				     "could not check the database: %s", err.msg);
 		close_fdp(&options.stop_fd);
 	}
 }

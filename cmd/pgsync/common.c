@@ -21,7 +21,7 @@ static const struct option_row {
 	{'l', false, "listen", "ADDR:PORT", "serve /status and /metrics"},
 	{'v', true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	{'o', true, "log-format", "FORMAT", "text or json (default text)"},
-	{'h', true, "help", NULL, "print this text"},
+	{'h', true, "help", NULL, "print this help"},
 };
 
 static bool is_allowed(const struct option_row *row, const char *allowed)
@@ -84,7 +84,7 @@ int flags_parse(int argc, char **argv, const char *allowed, struct common_flags 
 		return say_help(argv[0]);
 	}
 	if (strchr(allowed, 'f') && !ret->file) {
-		(void)fprintf(stderr, "pgsync %s: -f FILE is needed: a YAML file with a PgSync\n", argv[0]);
+		(void)fprintf(stderr, "pgsync %s: -f FILE is required: a YAML file with a PgSync\n", argv[0]);
 		return say_help(argv[0]);
 	}
 	return -1;
@@ -96,12 +96,12 @@ int flags_log(const struct common_flags *flags, const char *context)
 	enum log_format format;
 
 	if (!log_level_parse(flags->log_level, &level)) {
-		(void)fprintf(stderr, "pgsync: --log-level is \"%s\" and must be error, warn, info, debug or trace\n",
+		(void)fprintf(stderr, "pgsync: --log-level must be error, warn, info, debug or trace, found \"%s\"\n",
 			      flags->log_level);
 		return EXIT_BAD_INPUT;
 	}
 	if (!log_format_parse(flags->log_format, &format)) {
-		(void)fprintf(stderr, "pgsync: --log-format is \"%s\" and must be text or json\n", flags->log_format);
+		(void)fprintf(stderr, "pgsync: --log-format must be text or json, found \"%s\"\n", flags->log_format);
 		return EXIT_BAD_INPUT;
 	}
 	log_setup(level, format, context);

@@ -23,10 +23,10 @@ static const struct option_row {
 	const char *help;
 } rows[] = {
 	{"config", 'c', "FILE", ALL, AT(config), NULL, "the schema.json (\"-\": standard input); default $SCHEMA"},
-	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "fetch the schema from there; default $SCHEMA_URL"},
+	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "URL to fetch the schema from; default $SCHEMA_URL"},
 	{"s3_schema_url", 0, "URL", ALL, AT(s3_schema_url), NULL, "not supported: fetch the file and use --config"},
 	{"env_file", 0, "FILE", ALL, AT(env_file), NULL,
-	 "read variables from it; default: .env in the working directory or the nearest above it"},
+	 "file with variables; default: .env in the working directory or in its nearest parent"},
 	{"host", 'h', "HOST", ALL, 0, "PG_HOST", "default $PG_HOST"},
 	{"port", 'p', "PORT", ALL, 0, "PG_PORT", "default $PG_PORT"},
 	{"user", 'u', "USER", ALL, 0, "PG_USER", "default $PG_USER"},
@@ -37,7 +37,7 @@ static const struct option_row {
 	 "follow changes; without it, exit once everything committed before the start is in the index"},
 	{"wal", 'w', NULL, COMPAT_PGSYNC, AT(wal), NULL, "the same as --daemon"},
 	{"polling", 0, NULL, COMPAT_PGSYNC, AT(polling), NULL, "the same as --daemon"},
-	{"bootstrap", 'b', NULL, COMPAT_PGSYNC, AT(bootstrap), NULL, "first do what the command bootstrap does"},
+	{"bootstrap", 'b', NULL, COMPAT_PGSYNC, AT(bootstrap), NULL, "run bootstrap first"},
 	{"analyze", 'a', NULL, COMPAT_PGSYNC, AT(analyze), NULL,
 	 "print a CREATE INDEX statement for each missing index"},
 	{"num_workers", 'n', "N", COMPAT_PGSYNC, 0, "NUM_WORKERS",
@@ -47,7 +47,7 @@ static const struct option_row {
 	{"teardown", 't', NULL, COMPAT_BOOTSTRAP, AT(teardown), NULL,
 	 "drop the replication slot, the publication and the checkpoint; keep the index"},
 	{"no_create", 0, NULL, COMPAT_BOOTSTRAP, AT(no_create), NULL,
-	 "(-nc) no effect: what exists is never created again"},
+	 "(-nc) no effect: existing objects are never created again"},
 	{"adopt_existing_index", 0, NULL, ALL, AT(adopt), NULL,
 	 "replace an existing index of that name once the new one is complete"},
 	{"name", 0, "NAME", ALL, AT(name), NULL, "name of the PgSync; default: derived from database and index"},
@@ -58,7 +58,7 @@ static const struct option_row {
 	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text or json (default text)"},
 	{"verbose", 'v', NULL, RUNS, AT(verbose), NULL, "the same as --log-level debug"},
 	{"version", 0, NULL, RUNS, AT(version), NULL, "print the version"},
-	{"help", 0, NULL, ALL, AT(help), NULL, "print this text"},
+	{"help", 0, NULL, ALL, AT(help), NULL, "print this help"},
 };
 
 const char *compat_name(enum compat_command command)
@@ -215,17 +215,19 @@ static void check_modes(const struct compat_flags *flags, struct findings *f)
 	int modes = flags->daemon + flags->wal + flags->polling;
 
 	if (modes > 1)
-		usage_error(f,
-			    "--daemon, --wal and --polling exclude one another: give one (all of them follow the WAL)");
+		usage_error(
+			f,
+			"--daemon, --wal and --polling are mutually exclusive: use one (all of them follow the WAL)");
 	if (flags->analyze && modes)
-		usage_error(f, "--analyze ends when it has looked: give it without --daemon, --wal and --polling");
+		usage_error(f, "--analyze exits once it has checked the indexes: use it without --daemon, --wal and "
+			       "--polling");
 	if (flags->producer || flags->consumer)
 		usage_error(f,
-			    "--%s is half of a pair with a queue between them, which does not exist here: run one "
-			    "process with --daemon instead of the two",
+			    "--%s starts one of two processes with a queue between them, which pgsync no longer has: "
+			    "run one process with --daemon instead",
 			    flags->producer ? "producer" : "consumer");
 	if (flags->config && flags->schema_url)
-		usage_error(f, "--config and --schema-url both name the schema: give one");
+		usage_error(f, "--config and --schema-url are mutually exclusive: use one");
 	if (flags->s3_schema_url)
 		usage_error(f, "--s3-schema-url is not supported: aws s3 cp %s - | %s --config -", flags->s3_schema_url,
 			    compat_name(flags->command));

@@ -137,7 +137,7 @@ static int fetch_schema(const char *url, json_t **ret, struct err *err)
 		return err_set(err, ERR_INVALID, "must begin with http:// or https://");
 	r = fetch(url, &response, err);
 	if (r == 0 && response.status >= 300 && response.status < 400)
-		r = err_set(err, ERR_INVALID, "answered %ld: redirections are not followed, give the final URL",
+		r = err_set(err, ERR_INVALID, "answered %ld: redirects are not followed; use the final URL",
 			    response.status);
 	else if (r == 0 && response.status != 200)
 		r = err_set(err, ERR_INVALID, "answered %ld, expected 200 and a schema.json", response.status);
@@ -195,11 +195,11 @@ static void say_no_schema(const struct compat_flags *flags, const struct compat 
 {
 	if (import_env_get(c->env, "S3_SCHEMA_URL"))
 		findings_add(f, FINDING_ERROR, REASON_USAGE, "S3_SCHEMA_URL",
-			     "S3 is not read: aws s3 cp \"$S3_SCHEMA_URL\" - | %s --config -",
+			     "S3 is not supported: run aws s3 cp \"$S3_SCHEMA_URL\" - | %s --config -",
 			     compat_name(flags->command));
 	else
 		findings_add(f, FINDING_ERROR, REASON_USAGE, NULL,
-			     "no schema is given: --config FILE (or the variable SCHEMA), or --schema-url URL (or "
+			     "no schema given: use --config FILE (or the variable SCHEMA), or --schema-url URL (or "
 			     "SCHEMA_URL)");
 }
 

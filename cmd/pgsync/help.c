@@ -8,7 +8,7 @@
 #define PROXIES                                                                         \
 	"http_proxy, HTTPS_PROXY, NO_PROXY   how to reach the search engine; ignored\n" \
 	"                                    for loopback addresses\n"
-#define NO_LIBPQ "The PG* variables of libpq are ignored: the PgSync says how to connect.\n"
+#define NO_LIBPQ "libpq's PG* variables are ignored: the PgSync defines the connection.\n"
 #define PGSYNC_VARIABLES                                                                \
 	"PG_HOST, PG_PORT, PG_USER, PG_PASSWORD, ELASTICSEARCH_URL, NUM_WORKERS, ...\n" \
 	"The variables of pgsync 7, from the environment, then from the .env file.\n"   \
@@ -21,7 +21,7 @@ static const struct command_help {
 	 "Usage: pgsync COMMAND [OPTION]...\n"
 	 "       pgsync --config SCHEMA.JSON [OPTION]...\n",
 	 "Keeps Elasticsearch or OpenSearch indices in sync with joins of Postgres tables.",
-	 "pgsync plan -f pgsync.yaml              what would be done, what is wrong\n"
+	 "pgsync plan -f pgsync.yaml              show SQL, mapping and any errors\n"
 	 "pgsync run -f pgsync.yaml               fill the index, follow the tables\n"
 	 "pgsync --config schema.json --daemon    the same, from pgsync 7's files\n"
 	 "pgsync import -c schema.json | kubectl apply -f -\n",
@@ -29,17 +29,17 @@ static const struct command_help {
 			  "commands.\n" PROXIES,
 	 "0  done, caught up (without --daemon), or stopped by a signal\n"
 	 "1  something failed; running it again may help\n"
-	 "2  an option, a variable or schema.json is wrong; nothing was done\n"},
+	 "2  an option, a variable or schema.json is invalid; nothing was done\n"},
 	{"run", "Usage: pgsync run -f FILE [OPTION]...\n",
 	 "Keeps the indices of a PgSync in sync with its database, without Kubernetes: fills them if needed, then "
-	 "follows the write-ahead log until SIGTERM or SIGINT. The next run resumes from the replication slot, which "
-	 "stays behind. Drop it if there will be no next run: an unused slot makes Postgres retain WAL.",
+	 "follows the write-ahead log until SIGTERM or SIGINT. The replication slot remains, and the next run resumes "
+	 "from it. Drop it if you do not intend to run again: an unused slot makes Postgres retain WAL.",
 	 "pgsync run -f pgsync.yaml --listen 127.0.0.1:8080\n"
 	 "pgsync run -f pgsync.yaml --until-caught-up --log-format json\n",
 	 PROXIES NO_LIBPQ,
 	 "0  stopped by a signal, or caught up (--until-caught-up)\n"
 	 "1  failed in a way that retrying within this run cannot repair\n"
-	 "2  an option or the file is wrong; nothing was done\n"},
+	 "2  an option or the file is invalid; nothing was done\n"},
 	{"validate", "Usage: pgsync validate -f FILE\n",
 	 "Checks a PgSync without connecting to anything, and lists every error in it. Secrets that are not in the "
 	 "file are reported as warnings.",
@@ -48,14 +48,14 @@ static const struct command_help {
 	 NULL,
 	 "0  valid; there may be warnings\n"
 	 "1  invalid, or the file cannot be read\n"
-	 "2  an option is wrong\n"},
+	 "2  an option is invalid\n"},
 	{"plan", "Usage: pgsync plan -f FILE\n",
-	 "Connects to Postgres and to the search engine, and prints what is wrong, the SQL of the documents with its "
+	 "Connects to Postgres and to the search engine, and prints any errors, the SQL of the documents with its "
 	 "query plans, and the mapping. Changes nothing.",
 	 "pgsync plan -f pgsync.yaml\n", PROXIES NO_LIBPQ,
 	 "0  the PgSync can run; there may be warnings\n"
 	 "1  it cannot: see the errors; or a server cannot be reached\n"
-	 "2  an option is wrong\n"},
+	 "2  an option is invalid\n"},
 	{"import", "Usage: pgsync import --config SCHEMA.JSON [OPTION]...\n",
 	 "Converts a schema.json of pgsync 7 and its environment variables: prints a PgSync for each database, with "
 	 "its "
@@ -66,7 +66,7 @@ static const struct command_help {
 	 PGSYNC_VARIABLES,
 	 "0  printed; ignored variables are listed in comments\n"
 	 "1  the result cannot be written\n"
-	 "2  an option, a variable or schema.json is wrong\n"},
+	 "2  an option, a variable or schema.json is invalid\n"},
 	{"bootstrap",
 	 "Usage: bootstrap --config SCHEMA.JSON [OPTION]...\n"
 	 "       pgsync bootstrap --config SCHEMA.JSON [OPTION]...\n",
@@ -77,18 +77,17 @@ static const struct command_help {
 	 "until bootstrap -c schema.json; do sleep 3; done\n"
 	 "bootstrap --config schema.json --teardown\n",
 	 PGSYNC_VARIABLES PROXIES,
-	 "0  pgsync can start; with --teardown: all is removed\n"
+	 "0  pgsync can start; with --teardown: everything was removed\n"
 	 "1  something is missing or failed: see the errors; running it again may help\n"
-	 "2  an option, a variable or schema.json is wrong; nothing was done\n"},
+	 "2  an option, a variable or schema.json is invalid; nothing was done\n"},
 	{"worker", "Usage: pgsync worker [OPTION]...\n",
-	 "What pgsync-operator starts for each PgSync; not for interactive use, see pgsync run. Reads its task, one "
-	 "JSON line, from descriptor 3 and writes reports, events and results as JSON lines to descriptor 4. Stops "
-	 "when "
-	 "descriptor 3 is closed.",
+	 "The worker that pgsync-operator starts for each PgSync. Not for interactive use; see pgsync run instead. "
+	 "Reads its task, one JSON line, from descriptor 3 and writes reports, events and results as JSON lines to "
+	 "descriptor 4. Stops when descriptor 3 is closed.",
 	 NULL, PROXIES,
 	 "0  done, or stopped as asked\n"
 	 "1  failed: the operator starts it again, with a back-off\n"
-	 "2  the input is wrong: the operator does not start it again until it changes\n"},
+	 "2  the input is invalid: the operator does not start it again until it changes\n"},
 };
 
 static const struct command_help *find(const char *name)

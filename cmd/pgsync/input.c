@@ -71,11 +71,10 @@ static void take_document(json_t *document, struct input *in, struct findings *f
 		in->resource = json_incref(document);
 	} else if (!strcmp(kind, "PgSync")) {
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, NULL,
-			     "the file holds more than one PgSync (%s, %s): run one process for each",
+			     "the file contains more than one PgSync (%s, %s): run one process for each",
 			     jsonx_string(in->resource, "metadata.name", ""), name);
 	} else if (!json_is_null(document)) {
-		findings_add(f, FINDING_WARNING, REASON_IGNORED, NULL, "a document of kind \"%s\" is passed over",
-			     kind);
+		findings_add(f, FINDING_WARNING, REASON_IGNORED, NULL, "skipping a document of kind \"%s\"", kind);
 	}
 }
 
@@ -96,7 +95,7 @@ int input_read(const char *path, bool secrets_elsewhere, struct input *ret, stru
 		take_document(document, &in, f);
 	if (!in.resource) {
 		input_release(&in);
-		return err_set(err, ERR_INVALID, "%s holds no document of kind PgSync", path);
+		return err_set(err, ERR_INVALID, "%s contains no document of kind PgSync", path);
 	}
 	*ret = in;
 	decode(ret, secrets_elsewhere, f);

@@ -17,7 +17,7 @@ static const struct command {
 	{"plan", cmd_plan, "connect, print errors, SQL and mapping; change nothing"},
 	{"import", cmd_import, "convert a schema.json of pgsync 7 to a PgSync and its Secrets"},
 	{"bootstrap", cmd_bootstrap, "check a schema.json, create publication, slot and index"},
-	{"worker", cmd_worker, "what pgsync-operator starts"},
+	{"worker", cmd_worker, "used by pgsync-operator"},
 };
 
 /* Planned: a plain answer rather than "unknown command". */

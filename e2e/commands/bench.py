@@ -32,7 +32,7 @@ WRITERS, WRITTEN = 4, 10_000
 LATENCIES = 400
 INDEX = "bench"
 
-# The document query by hand, for its floor: what a person would write who wants the same documents.
+# The document query, handwritten, as a lower bound: what one would write by hand for the same documents.
 QUERY = """SELECT b.id, json_build_object('title', b.title, 'isbn', b.isbn, 'price', b.price, 'status', b.status,
     'published_at', b.published_at, 'authors', a.list) AS document
 FROM books b LEFT JOIN LATERAL (
@@ -111,7 +111,7 @@ class Bench:
     # --- the floors
 
     def copy_to_nowhere(self):
-        """Seconds that Postgres takes to make all documents, on one connection."""
+        """The seconds that Postgres needs to build all documents, on one connection."""
         begin = time.monotonic()
         self.database.sql(f"COPY ({QUERY}) TO '/dev/null'")
         return time.monotonic() - begin
@@ -269,7 +269,7 @@ class Bench:
         return taken
 
     def write_backlog(self):
-        """As many transactions as BACKLOG says, each on a row of its own, without a worker."""
+        """As many transactions as BACKLOG says, each on a different row, without a worker."""
         begin = time.monotonic()
         with self.database.connect() as connection:
             connection.execute("SET synchronous_commit = off")

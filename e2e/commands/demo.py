@@ -45,7 +45,7 @@ class Memory:
         self.file.write_text(json.dumps(self.values, indent=2))
 
     def keep(self, key, make):
-        """The value of a key, made once."""
+        """The value of a key, created once."""
         if key not in self.values:
             self.values[key] = make()
             self.save()
@@ -210,7 +210,7 @@ def start_operator(memory, cluster):
 
 
 def apply_sample(memory, cluster, postgres, opensearch):
-    """The sample as it stands, with this machine's addresses in the place of its host names."""
+    """The unchanged sample, with this machine's addresses instead of its host names."""
     documents = list(yaml.safe_load_all((bookstore.SAMPLES / "bookstore.yaml").read_text()))
     for document in documents:
         if document["kind"] == "Secret":
@@ -331,7 +331,7 @@ def up():
 
 
 def leave_current_cluster(memory):
-    """Takes out of somebody's cluster what the demo put in, the PgSync first so that its finalizer can run."""
+    """Removes what the demo added to an existing cluster, the PgSync first so that its finalizer can run."""
     cluster = CurrentCluster(memory)
     for kind in ("pgsyncs", "secrets"):
         cluster.kubectl("delete", kind, "--all", "--namespace", CURRENT, "--timeout=30s", check=False)

@@ -128,7 +128,7 @@ class Suite:
 
 
 def finish(suite, seconds, path, write):
-    """Says what came out, and holds the table of the documentation against it; returns whether all is well."""
+    """Prints the result, and compares it with the table in the documentation; returns whether all is well."""
     table = markdown(suite.seen)
     if write:
         write_table(path, table)
@@ -139,7 +139,7 @@ def finish(suite, seconds, path, write):
     if unneeded:
         print(f"no case needed: {', '.join(unneeded)}")
     print(f"{suite.count['equal']} equal, {suite.count['differs as documented']} differ as documented, {suite.count['DIFFERS']} DIFFER;"
-          f" ours checked against an assembly of its own in {suite.count['checked']}; {seconds:.0f} s")
+          f" ours checked against a separate assembly in {suite.count['checked']}; {seconds:.0f} s")
     return not suite.count["DIFFERS"] and not unneeded and current
 
 

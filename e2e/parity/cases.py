@@ -64,7 +64,7 @@ def constructs():
 
 # Whether a field's first value makes it a date or a number is the engine's business, and not what random trees are about.
 UNMAPPED = {"dynamic_templates": [], "dynamic": False}
-# What pgsync can do, all in all; the other features of trees.py break it, each in a way of its own.
+# What pgsync can do, all in all; the other features of trees.py break it, each in a different way.
 SOLID = {"unique", "unconstrained", "through", "deep_through", "scalar", "one_of_many"}
 BREAKING = ["composite", "self", "again", "chosen", "first", "one_through", "quoted", "schemas"]
 
@@ -86,7 +86,7 @@ def tree(name, seed, features):
 
 def _out_of_public(construct):
     """Moves the tables of `public` to another schema if there are two schemas: pgsync cannot have keys into `public` from
-    elsewhere, which is a case of its own."""
+    elsewhere, which is a separate case."""
     if "CREATE SCHEMA" not in construct.sql:
         return construct
 

@@ -23,7 +23,7 @@ class Some(list):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands. `kind`: "documents" ({id: document}), "document" (the root's object), "child" (what stands under
+    """Where a value is. `kind`: "documents" ({id: document}), "document" (the root's object), "child" (what stands under
     a child's label), "object" (of one row of a child), "field" (of a column), "meta" (`_meta` and below)."""
 
     kind: str

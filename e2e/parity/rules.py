@@ -226,7 +226,7 @@ def _python_text(value):
 
 
 def _concat_spelling(theirs, ours, place):
-    """The destinations hold what the fields of the same object give, spelled by Python there and by JSON here."""
+    """The destinations contain the values of the fields of the same object, spelled by Python there and by JSON here."""
     if not isinstance(theirs, dict) or not isinstance(ours, dict):
         return
     rules = place.node.transform.get("concat") or []

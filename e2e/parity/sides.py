@@ -7,7 +7,7 @@ from parts.peer import Peer, Refused
 from parts.worker import Worker, pgsync, write_manifest
 
 class Theirs:
-    """pgsync, for many cases in one process: it takes longer to start than to fill a small index."""
+    """pgsync, for many cases in one process: starting it takes longer than filling a small index."""
 
     def __init__(self, state, postgres, engine, redis):
         self.state, self.postgres, self.engine = state, postgres, engine
@@ -61,7 +61,7 @@ class Ours:
         return [secret, made]
 
     def refusal(self, name, schema, documents):
-        """What `pgsync plan` says against a schema.json; None when it accepts it."""
+        """The errors of `pgsync plan` about a schema.json; None if it accepts it."""
         code, out, err = pgsync(
             "plan", "-f", write_manifest(self.state / name / "plan.yaml", self.manifest(name, schema, documents)))
         errors = [line for line in (out + err).splitlines() if line.startswith("error")]

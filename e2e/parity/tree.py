@@ -77,11 +77,11 @@ class Node:
         return self.transform.get("rename") or {}
 
     def child_of_key(self, key):
-        """The child whose value stands under a key of this node's object."""
+        """The child whose value is under a key of this node's object."""
         return next((c for c in self.children if key in (c.label, self.renames.get(c.label))), None)
 
     def type_of_key(self, key):
-        """The SQL type of the column whose value stands under a key of this node's object; None for a path and the like."""
+        """The SQL type of the column whose value is under a key of this node's object; None for a path and the like."""
         column = next((old for old, new in self.renames.items() if new == key), key)
         found = self.catalog[self.place].columns.get(column)
         return found and found.type

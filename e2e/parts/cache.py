@@ -18,7 +18,7 @@ def root() -> Path:
 
 @contextlib.contextmanager
 def locked(name):
-    """Holds the lock `name` of the cache. Parallel runs wait for each other here, and nowhere else."""
+    """Takes the lock `name` of the cache: the only place where parallel runs wait for each other."""
     root().mkdir(parents=True, exist_ok=True)
     with open(root() / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -34,7 +34,7 @@ def _digest(directory: Path):
 
 
 def cached(part, version, build, *, sources=None, note="") -> Path:
-    """The directory of a part. `build(directory)` fills it, once for each version, whoever comes first.
+    """The directory of a part. `build(directory)` fills it, once for each version: the first caller builds.
 
     `sources`: a directory of the tree that the part is built from; other contents make another part."""
     if sources:

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of a search engine that answers with errors when told to, and counts what passes."""
+"""An HTTP proxy in front of a search engine that answers with errors on request, and counts what passes."""
 
 import collections
 import http.client

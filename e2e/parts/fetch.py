@@ -8,7 +8,7 @@ from .opensearch import Elasticsearch7, OpenSearch
 
 
 def _one_after_the_other():
-    # Go's compiler takes all cores by itself.
+    # Go's compiler uses all cores on its own.
     kubernetes.fetch()
     kubernetes.helm()
 

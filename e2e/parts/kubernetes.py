@@ -17,7 +17,7 @@ HELM_VERSION = "3.21.4"
 
 
 def fetch() -> Path:
-    """The directory that holds kube-apiserver and kubectl."""
+    """The directory that contains kube-apiserver and kubectl."""
     _, minor, _ = VERSION.split(".")
     flags = "k8s.io/component-base/version"
     ldflags = f"-s -w -X {flags}.gitVersion=v{VERSION} -X {flags}.gitMajor=1 -X {flags}.gitMinor={minor}"
@@ -68,7 +68,7 @@ class Kubectl:
 
 
 class KubeApi:
-    """etcd and kube-apiserver on 127.0.0.1, with a PKI of their own."""
+    """etcd and kube-apiserver on 127.0.0.1, with their own PKI."""
 
     def __init__(self, state: Path, *, port=None, fsync=False, attached=True):
         self.state, self.attached, self.fsync = Path(state), attached, fsync
@@ -143,7 +143,7 @@ class KubeApi:
 
     def stop(self, keep_etcd=False):
         if self.process:
-            # Its graceful end waits for open watches; nobody here needs that.
+            # A graceful shutdown waits for open watches, which no test needs.
             self.process.stop(signal.SIGTERM, timeout=1)
         if self.etcd and not keep_etcd:
             self.etcd.stop(timeout=2)

@@ -14,7 +14,7 @@ REFUSAL = '{"error":{"type":"security_exception","reason":"unable to authenticat
 
 
 class Nginx:
-    """https://localhost:PORT -> upstream. Accepts Basic, ApiKey and Bearer credentials, made up at random."""
+    """https://localhost:PORT -> upstream. Accepts Basic, ApiKey and Bearer credentials, all random."""
 
     def __init__(self, state: Path, upstream, certificate, authority):
         self.state, self.upstream, self.certificate, self.authority = Path(state), upstream, certificate, authority

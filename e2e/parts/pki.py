@@ -1,4 +1,4 @@
-"""Certificates made with openssl: authorities, servers and clients."""
+"""Certificates created with openssl: authorities, servers and clients."""
 
 import subprocess
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Authority:
         return Certificate(cert, key)
 
     def _sign_expired(self, request, extensions, cert):
-        # Only `openssl ca` can set both dates; it wants a small database of its own.
+        # Only `openssl ca` can set both dates; it needs its own small database.
         database = self.directory / "ca-database"
         database.mkdir(exist_ok=True)
         (database / "index.txt").write_text("")

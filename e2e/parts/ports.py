@@ -3,8 +3,7 @@
 import random
 import socket
 
-# Below the range from which the kernel takes the near end of outgoing connections, so that nobody else is given the port
-# between the choice and its use.
+# Below the kernel's range of ephemeral ports, so that no outgoing connection gets the port between the choice and its use.
 FIRST, LAST = 20000, 32000
 _given = set()
 
@@ -20,7 +19,7 @@ def _is_free(port):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on and that was not given out before in this process."""
+    """A port of 127.0.0.1 that is free and was not handed out before in this process."""
     for _ in range(1000):
         port = random.randint(FIRST, LAST)
         if port not in _given and _is_free(port):

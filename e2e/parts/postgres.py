@@ -1,4 +1,4 @@
-"""A Postgres server of any version, in a directory of its own."""
+"""A Postgres server of any version, in its own directory."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ STOP_MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signa
 
 
 def fetch(version=VERSION) -> Path:
-    """The directory that holds bin/postgres and bin/initdb of a version."""
+    """The directory that contains bin/postgres and bin/initdb of a version."""
 
     def build(directory):
         maven.copy_dependencies("postgres", directory / "jars", postgres_version=f"{version}.0")
@@ -73,7 +73,7 @@ class Postgres:
         }
 
     def create(self):
-        """initdb, if there is no data yet."""
+        """Runs initdb unless the data directory exists."""
         if (self.data / "PG_VERSION").exists():
             return self
         self.state.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ class Postgres:
 
 
 class Database:
-    """One database of a server, with a login role for pgsync of its own."""
+    """One database of a server, with its own login role for pgsync."""
 
     def __init__(self, server: Postgres, name: str):
         self.server, self.name = server, name

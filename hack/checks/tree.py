@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def files(*suffixes, under=("",)):
-    """Paths (as text, relative to the root) of what is or would be committed; without git: of what is no output."""
+    """The paths (as text, relative to the root) of files that are or would be committed; without git, of all except output."""
     try:
         out = subprocess.run(
             ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True

@@ -229,7 +229,7 @@ int build_failed(const struct build *b, struct err *err)
 		strbuf_init(&sb, KEYED_BYTES);
 		for (size_t i = 0; i < n; i++)
 			strbuf_addf(&sb, "%s`%.100s`", i ? " or " : "", names[i].sql);
-		(void)err_wrap(err, "some row makes %.400s fail", sb.data);
+		(void)err_wrap(err, "%.400s fails for at least one row", sb.data);
 		strbuf_release(&sb);
 	}
 	return err_wrap(err, "reading documents of \"%s\"", plan->document->index);

@@ -46,7 +46,8 @@ static void compare_table(struct model *m, const struct checkpoint *cp, const st
 	size_t more = 0;
 
 	if (partitions_are_gone(cp, table)) {
-		log_info("sync", "partitions are gone or were emptied, reading again", KV_STR("table", table->name));
+		log_info("sync", "partitions were removed or emptied, reading the table again",
+			 KV_STR("table", table->name));
 		for (size_t p = 0; p < m->n_plans; p++)
 			mark_plan(m, p, table, rebuild);
 		return;

@@ -76,7 +76,7 @@ static void parse_entry(const char *text, size_t len)
 	if (!equals || end <= name_len || len >= LINE_BYTES ||
 	    !parse_action(equals + 1, end - name_len - 1, &setting) ||
 	    (at && (!parse_u64(at + 1, len - end - 1, &setting.at) || setting.at == 0)))
-		refuse("expected name=fail, name=kill or name=wait:MS, with @N behind it or not", text, len);
+		refuse("expected name=fail, name=kill or name=wait:MS, optionally followed by @N", text, len);
 	memcpy(setting.text, text, len);
 	for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
 		if (strlen(names[i]) == name_len && !memcmp(names[i], text, name_len)) {
@@ -84,7 +84,7 @@ static void parse_entry(const char *text, size_t len)
 			return;
 		}
 	}
-	refuse("there is no such failpoint", text, name_len);
+	refuse("unknown failpoint", text, name_len);
 }
 
 static void read_environment(void)

@@ -358,7 +358,7 @@ static void test_collect_when_routing_changes_then_both_places_are_dirty(void **
 	drop(f);
 }
 
-static void test_collect_when_identity_lacks_the_routing_then_the_index_starts_anew(void **state)
+static void test_collect_when_identity_lacks_the_routing_then_the_index_is_rebuilt(void **state)
 {
 	struct fixture *f = make_routed(BOOKS, "id", true, "shelf", false);
 	struct pgoutput_value old_row[] = {text("1"), {0}}, new_row[] = {text("2"), text("b")};
@@ -510,7 +510,7 @@ static void test_collect_when_a_partition_lacks_the_link_then_no_old_row_is_trus
 	drop(f);
 }
 
-static void test_collect_when_a_partition_is_described_by_itself_then_it_is_nobodys(void **state)
+static void test_collect_when_a_partition_is_described_by_itself_then_it_belongs_to_no_table(void **state)
 {
 	struct fixture *f = make_sales();
 	struct pgoutput_relation stranger = {.oid = LEAF, .replica_identity = 'n'};
@@ -541,13 +541,13 @@ int main(void)
 		cmocka_unit_test(test_collect_when_identity_lacks_the_link_then_every_root_is_dirty),
 		cmocka_unit_test(test_collect_when_toasted_key_was_not_sent_then_taken_from_the_old_row),
 		cmocka_unit_test(test_collect_when_routing_changes_then_both_places_are_dirty),
-		cmocka_unit_test(test_collect_when_identity_lacks_the_routing_then_the_index_starts_anew),
+		cmocka_unit_test(test_collect_when_identity_lacks_the_routing_then_the_index_is_rebuilt),
 		cmocka_unit_test(test_collect_when_a_child_changes_then_its_root_is_dirty_without_a_routing),
 		cmocka_unit_test(test_collect_when_a_base_table_of_a_view_changes_then_every_root_is_dirty),
 		cmocka_unit_test(test_collect_when_all_partitions_hold_the_link_then_old_rows_are_followed),
 		cmocka_unit_test(
 			test_collect_when_a_partition_lacks_the_link_then_no_old_row_is_trusted_until_it_holds_it),
-		cmocka_unit_test(test_collect_when_a_partition_is_described_by_itself_then_it_is_nobodys),
+		cmocka_unit_test(test_collect_when_a_partition_is_described_by_itself_then_it_belongs_to_no_table),
 		cmocka_unit_test(test_collect_truncate_then_root_rebuilds_and_child_dirties_all),
 		cmocka_unit_test(test_collect_when_relation_is_not_ours_then_nothing),
 	};

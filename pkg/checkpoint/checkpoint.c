@@ -164,7 +164,7 @@ int checkpoint_save(struct search *search, const char *key, struct checkpoint *c
 	if (check_key(key, err) < 0)
 		return -1;
 	if (!document)
-		return err_set(err, ERR_INVALID, "checkpoint '%s' holds a name that is not UTF-8", key);
+		return err_set(err, ERR_INVALID, "checkpoint '%s' contains a name that is not UTF-8", key);
 	if (put_document(search, key, document, &version, err) < 0)
 		return err_wrap(err, "saving checkpoint '%s'", key);
 	if (FAILPOINT(CHECKPOINT_SAVED, err) < 0)

@@ -110,7 +110,7 @@ static void test_encode_when_checkpoint_is_new_then_it_can_be_decoded(void **sta
 	checkpoint_release(&cp);
 }
 
-static void test_encode_when_a_string_is_no_utf8_then_null(void **state)
+static void test_encode_when_a_string_is_not_utf8_then_null(void **state)
 {
 	struct checkpoint cp = {.seq_no = -1};
 
@@ -172,7 +172,7 @@ static void test_decode_when_a_field_is_corrupt_then_the_error_names_it(void **s
 	expect_corrupt("identity", "table", NULL, "identities[0].table");
 }
 
-static void test_decode_when_document_is_no_object_then_corrupt(void **state)
+static void test_decode_when_document_is_not_an_object_then_corrupt(void **state)
 {
 	_cleanup_json_ json_t *document = parse("[]");
 	struct checkpoint cp;
@@ -204,9 +204,9 @@ int main(void)
 		cmocka_unit_test(test_decode_when_everything_is_there_then_every_field_is_set),
 		cmocka_unit_test(test_encode_when_decoded_then_the_same_document),
 		cmocka_unit_test(test_encode_when_checkpoint_is_new_then_it_can_be_decoded),
-		cmocka_unit_test(test_encode_when_a_string_is_no_utf8_then_null),
+		cmocka_unit_test(test_encode_when_a_string_is_not_utf8_then_null),
 		cmocka_unit_test(test_decode_when_a_field_is_corrupt_then_the_error_names_it),
-		cmocka_unit_test(test_decode_when_document_is_no_object_then_corrupt),
+		cmocka_unit_test(test_decode_when_document_is_not_an_object_then_corrupt),
 		cmocka_unit_test(test_ensure_when_index_is_new_then_one_entry_is_made),
 	};
 

@@ -227,7 +227,7 @@ static void test_id_when_key_has_several_values_then_joined(void **state)
 }
 
 /* The hashes are what `printf xx...x | sha256sum` prints. */
-static void test_id_when_no_engine_takes_it_then_hashed(void **state)
+static void test_id_when_no_engine_accepts_it_then_hashed(void **state)
 {
 	char text[514];
 
@@ -251,7 +251,7 @@ int main(void)
 		cmocka_unit_test(test_relations_when_a_table_is_used_twice_then_named_once),
 		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
 		cmocka_unit_test(test_routing_when_the_field_is_made_of_the_column_then_its_text),
-		cmocka_unit_test(test_id_when_no_engine_takes_it_then_hashed),
+		cmocka_unit_test(test_id_when_no_engine_accepts_it_then_hashed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

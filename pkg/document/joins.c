@@ -72,7 +72,7 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 		if (comparable(u, l))
 			continue;
 		diagnostics_fail(d, REASON_INVALID_SCHEMA, lower,
-				 "column `%s` (%s) of %s.%s cannot be equal to column `%s` (%s) of %s.%s", l->name,
+				 "column `%s` (%s) of %s.%s cannot be compared with column `%s` (%s) of %s.%s", l->name,
 				 l->type, r->lower->schema, r->lower->name, u->name, u->type, r->upper->schema,
 				 r->upper->name);
 		return false;

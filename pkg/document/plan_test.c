@@ -150,7 +150,7 @@ static void test_plan_when_only_the_root_has_expressions_then_its_rows_fail_alon
 	}
 }
 
-static void test_plan_when_the_root_is_a_view_then_said_and_whether_it_is_computed(void **state)
+static void test_plan_when_the_root_is_a_view_then_reported_and_whether_it_is_computed(void **state)
 {
 	_cleanup_(compiled_release) struct compiled table = compile_text(BOOKS, "");
 	_cleanup_(compiled_release) struct compiled view = compile_text(VIEW("book_view"), "");
@@ -266,7 +266,7 @@ int main(void)
 		cmocka_unit_test(test_range_when_the_root_is_partitioned_then_of_the_leaf),
 		cmocka_unit_test(test_range_when_the_root_is_not_partitioned_then_of_the_root),
 		cmocka_unit_test(test_plan_when_only_the_root_has_expressions_then_its_rows_fail_alone),
-		cmocka_unit_test(test_plan_when_the_root_is_a_view_then_said_and_whether_it_is_computed),
+		cmocka_unit_test(test_plan_when_the_root_is_a_view_then_reported_and_whether_it_is_computed),
 		cmocka_unit_test(test_plan_when_a_value_may_not_be_indexable_then_counted),
 		cmocka_unit_test(test_fingerprint_when_a_column_of_the_plan_changes_then_differs),
 		cmocka_unit_test(test_unknown_table_when_a_name_is_near_then_named),

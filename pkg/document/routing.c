@@ -103,8 +103,8 @@ int routing_resolve(const struct schema_document *document, const struct plan_no
 	near = field_hint(root, name);
 	if (transform)
 		diagnostics_fail(d, REASON_NOT_SUPPORTED, path,
-				 "field \"%s\" is made by `%s`; route by a column's value as it is (it may be "
-				 "renamed), so that a changed row tells where its old document is",
+				 "field \"%s\" is the result of `%s`; route by an unchanged column value (renaming is "
+				 "fine), so that a changed row shows where its old document is",
 				 name, transform);
 	else if (!column)
 		diagnostics_fail(d, REASON_INVALID_SCHEMA, path,

@@ -185,9 +185,10 @@ static void move_field(struct tree *tree, struct plan_node *node, const struct s
 	moved.moved_field = add_moved_field(tree, node, target, found);
 	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
 	    !schema_key_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
-		diagnostics_fail(d, REASON_INVALID_SCHEMA, move->path,
-				 "\"%s\" is not a path to a new field: another field is there, or in its way",
-				 move->destination);
+		diagnostics_fail(
+			d, REASON_INVALID_SCHEMA, move->path,
+			"\"%s\" cannot be the path of a new field: another field has that path, or is in its way",
+			move->destination);
 }
 
 void transform_move(struct tree *tree, struct diagnostics *d)

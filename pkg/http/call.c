@@ -141,7 +141,7 @@ static int set_deadline(struct http_call *call, struct err *err)
 		return 0;
 	if (left_ms <= 0)
 		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
-				  "%s: no server could be connected to within %lld ms", http_call_what(call, what),
+				  "%s: could not connect to any server within %lld ms", http_call_what(call, what),
 				  (long long)call->request.timeout_ms);
 	(void)curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
 	return 0;
@@ -157,7 +157,7 @@ int http_call_prepare(struct http_call *call, struct err *err)
 	strbuf_init(&call->response.body, max);
 	call->easy = curl_easy_init();
 	if (!call->easy)
-		return err_set(err, ERR_FATAL, "libcurl cannot make a handle");
+		return err_set(err, ERR_FATAL, "libcurl could not create a handle");
 	call->errbuf[0] = '\0';
 	call->progress_ms = clock_now_ms();
 	call->uploaded = 0;
@@ -326,7 +326,7 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 		(void)snprintf(os_text, sizeof(os_text), ": %s", strerror_r((int)os_errno, (char[96]){0}, (size_t)96));
 	(void)err_reason(err, kind, reason, "%s: %s%s%s%s", http_call_what(call, what), text, os_text, hint(text),
 			 call->target->n_urls > 1 && http_call_is_unconnected(call, code)
-				 ? "; none of the other servers could be connected to either"
+				 ? "; could not connect to the other servers either"
 				 : "");
 	err->code = (int)os_errno;
 	return -1;

@@ -28,7 +28,7 @@ int http_new(struct http **ret, struct err *err)
 	http->multi = curl_multi_init();
 	if (!http->multi) {
 		free(http);
-		return err_set(err, ERR_FATAL, "libcurl cannot make a multi handle");
+		return err_set(err, ERR_FATAL, "libcurl could not create a multi handle");
 	}
 	(void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
 	*ret = http;
@@ -133,7 +133,7 @@ static void begin_call(struct http_call *call)
 	if (http_call_prepare(call, &call->failure) < 0) {
 		call->failed = true;
 	} else if (curl_multi_add_handle(call->http->multi, call->easy) != CURLM_OK) {
-		(void)err_set(&call->failure, ERR_FATAL, "libcurl does not take a request");
+		(void)err_set(&call->failure, ERR_FATAL, "libcurl rejected a request");
 		call->failed = true;
 	}
 	if (call->failed)
@@ -194,7 +194,7 @@ static bool end_one(struct http *http, int64_t now_ms)
 			char what[HTTP_WHAT_BYTES];
 			struct err err;
 
-			(void)err_reason(&err, ERR_TRANSIENT, REASON_TIMEOUT, "%s: no byte for %lld ms",
+			(void)err_reason(&err, ERR_TRANSIENT, REASON_TIMEOUT, "%s: received nothing for %lld ms",
 					 http_call_what(call, what), (long long)call->request.idle_timeout_ms);
 			deliver_result(call, &err);
 			return true;

@@ -84,7 +84,7 @@ int http_status_err(const struct http_response *response, const char *what, stru
 
 	quote(&response->body, text, sizeof(text));
 	(void)err_set(err, kind_of(response->status), "%s: HTTP status %ld%s%s", what, response->status,
-		      text[0] ? ": " : " without a text", text);
+		      text[0] ? ": " : " without a message", text);
 	err->code = (int)response->status;
 	err->retry_after_ms = response->retry_after_ms;
 	return -1;

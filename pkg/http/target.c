@@ -69,7 +69,7 @@ static int split_url(struct http_target *target, CURLU *u, const char *text, con
 	if (!scheme || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
 		return url_invalid(text, "the scheme is neither http nor https", err);
 	if (!host || !port)
-		return url_invalid(text, "it names no host", err);
+		return url_invalid(text, "it has no host", err);
 	if (query || fragment)
 		return url_invalid(text, "it has a query or a fragment", err);
 	while (path_len && path[path_len - 1] == '/')
@@ -149,7 +149,7 @@ int http_target_new(const struct http_target_options *o, struct http_target **re
 	target->insecure_skip_verify = o->insecure_skip_verify;
 	target->user_agent = xstrdup(o->user_agent ? o->user_agent : "pgsync/" PGSYNC_VERSION);
 	if (o->n_urls == 0)
-		return err_set(err, ERR_INVALID, "no URL of a server is given");
+		return err_set(err, ERR_INVALID, "no server URL given");
 	target->urls = xcalloc(o->n_urls, sizeof(*target->urls));
 	for (size_t i = 0; i < o->n_urls; i++) {
 		if (add_url(target, o->urls[i], o->tls_server_name, err) < 0)

@@ -47,7 +47,7 @@ int64_t import_number(struct import_build *b, const char *variable, int64_t min,
 		/* Kubernetes sets NAME_PORT for each Service of that NAME. */
 		import_invalid(b, variable, "must be a number from %lld to %lld%s", (long long)min, (long long)max,
 			       strncmp(text, "tcp://", 6) == 0
-				       ? "; this value is what Kubernetes sets for a Service of this name: set "
+				       ? "; Kubernetes sets this value for a Service of this name: set "
 					 "enableServiceLinks: false in the pod, or rename the Service"
 				       : "");
 		return otherwise;

@@ -45,9 +45,8 @@ static void warn_localhost(struct import_build *b, const json_t *source, const j
 {
 	const char *host = jsonx_string(source, "host", "");
 	const char *url = json_string_value(json_array_get(json_object_get(sink, "urls"), 0));
-	static const char text[] =
-		"is this machine, but in a cluster it is the operator's own pod; name the server as the "
-		"cluster sees it";
+	static const char text[] = "means this machine, but in a cluster it means the operator's own pod; use the "
+				   "server's name within the cluster";
 
 	if (!strcmp(host, "localhost") || !strncmp(host, "127.", 4))
 		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.source.host", "%s %s", host, text);
@@ -180,8 +179,8 @@ static void check_indices(const json_t *documents, const struct import_options *
 			    strcmp(jsonx_string(document, "database", ""), jsonx_string(other, "database", "")) == 0)
 				continue;
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-				     "index \"%s\" is also that of %s[%zu], a document of another database; every "
-				     "document needs its own index",
+				     "index \"%s\" is also the index of %s[%zu], a document of another database; every "
+				     "document needs its own",
 				     index_of(document), options->what, j);
 			break;
 		}

@@ -123,7 +123,7 @@ static void test_env_file_when_values_name_variables_then_replaced(void **state)
 	expect_file("B=$FROM ${FROM:x} ${", "B", "$FROM ${FROM:x} ${");
 }
 
-static void test_env_file_when_the_environment_says_it_too_then_the_environment(void **state)
+static void test_env_file_when_the_environment_has_it_too_then_the_environment_wins(void **state)
 {
 	static char process[] = "PG_PASSWORD=from-environment", other[] = "EDITOR=vi";
 	char *const variables[] = {process, other, NULL};
@@ -139,7 +139,7 @@ static void test_env_file_when_the_environment_says_it_too_then_the_environment(
 	findings_release(&f);
 }
 
-static void test_env_file_when_lines_are_wrong_then_named_by_number_and_skipped(void **state)
+static void test_env_file_when_lines_are_malformed_then_named_by_number_and_skipped(void **state)
 {
 	static const char text[] = "PG_HOST=db\n=secret\nA='secret\nB=1";
 	_cleanup_(import_env_freep) struct import_env *env = import_env_new(NULL);
@@ -419,7 +419,7 @@ static void test_import_of_logins_when_several_or_half_then_says_which_counts(vo
 		      "ELASTICSEARCH_USER: ignored: ELASTICSEARCH_URL is set and takes precedence");
 }
 
-static void test_import_when_variables_are_wrong_then_all_at_once_and_without_values(void **state)
+static void test_import_when_variables_are_invalid_then_all_at_once_and_without_values(void **state)
 {
 	UNUSED(state);
 	expect_errors(BOOKS,
@@ -431,9 +431,8 @@ static void test_import_when_variables_are_wrong_then_all_at_once_and_without_va
 		      "PG_PORT: must be a number from 1 to 65535\n"
 		      "PG_SSLMODE: sslmode must be disable, allow, prefer, require, verify-ca or verify-full, found "
 		      "\"maybe\"\n"
-		      "ELASTICSEARCH_PORT: must be a number from 1 to 65535; this value is what Kubernetes sets for a "
-		      "Service of "
-		      "this name: set enableServiceLinks: false in the pod, or rename the Service\n"
+		      "ELASTICSEARCH_PORT: must be a number from 1 to 65535; Kubernetes sets this value for a Service "
+		      "of this name: set enableServiceLinks: false in the pod, or rename the Service\n"
 		      "ELASTICSEARCH_SCHEME: must be http or https, found \"ftp\"\n"
 		      "ELASTICSEARCH_HTTP_AUTH: must be USER,PASSWORD\n"
 		      "ELASTICSEARCH_CA_CERTS: /none: no such file\n"
@@ -446,10 +445,10 @@ static void test_import_when_variables_are_wrong_then_all_at_once_and_without_va
 	expect_errors(BOOKS, "PG_USER=u\nPG_SSLMODE=verify-ca\nELASTICSEARCH_CLOUD_ID=shop:c2VjcmV0\n",
 		      "PG_SSLROOTCERT: sslmode verify-ca needs sslrootcert: the file with the certificate authority to "
 		      "verify against\n"
-		      "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the page of the deployment");
+		      "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the deployment's page");
 }
 
-static void test_import_when_something_is_wrong_then_the_schema_is_there_to_be_checked(void **state)
+static void test_import_when_something_is_invalid_then_the_schema_is_there_to_be_checked(void **state)
 {
 	_cleanup_(result_release) struct result r = import(
 		"[{\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}, 5, {\"database\": \"d\", \"index\": \"b\"}]",
@@ -460,13 +459,13 @@ static void test_import_when_something_is_wrong_then_the_schema_is_there_to_be_c
 	       "schema.json[0]: `database` is required: the database to read, as a string\n"
 	       "schema.json[1]: must be an object, found an integer\n"
 	       "PG_URL: must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE\n"
-	       "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the page of the deployment");
+	       "ELASTICSEARCH_CLOUD_ID: is not a cloud ID: copy it from the deployment's page");
 	assert_int_equal(r.n, 2);
 	expect_at(r.list[0].resource, "spec.schema", "[{\"index\": \"a\", \"nodes\": {\"table\": \"t\"}}]");
 	assert_int_equal(r.list[1].positions[0], 2);
 }
 
-static void test_import_when_the_schema_is_no_list_of_documents_then_says_what_is_expected(void **state)
+static void test_import_when_the_schema_is_not_a_list_of_documents_then_says_what_is_expected(void **state)
 {
 	UNUSED(state);
 	expect_errors("{\"database\": \"x\"}", "PG_USER=u\n",
@@ -521,8 +520,8 @@ static void test_import_when_several_databases_then_one_pgsync_each(void **state
 	expect_at(r.list[1].secrets, "", "{\"b-1-b-1-postgres\": {\"password\": \"p\"}}");
 	/* Said once, although it holds for both. */
 	assert_int_equal(r.f.n, 1);
-	first = import_place(&r.list[0], "schema.json", "label is also that of spec.schema[1].nodes.children[0]");
-	assert_string_equal(first, "label is also that of schema.json[2].nodes.children[0]");
+	first = import_place(&r.list[0], "schema.json", "label is also the label of spec.schema[1].nodes.children[0]");
+	assert_string_equal(first, "label is also the label of schema.json[2].nodes.children[0]");
 	second = import_place(&r.list[1], "schema.json", "spec.schema[0].index, spec.schema[7], spec.source");
 	assert_string_equal(second, "schema.json[1].index, spec.schema[7], spec.source");
 }
@@ -569,8 +568,8 @@ static void test_import_when_two_databases_share_an_index_then_refused(void **st
 	expect_errors("[{\"database\": \"a\", \"index\": \"same\"}, {\"database\": \"same\"}, {\"database\": \"a\", "
 		      "\"index\": \"other\"}]",
 		      "PG_USER=u\n",
-		      "schema.json[1].index: index \"same\" is also that of schema.json[0], a document of another "
-		      "database; every document needs its own index");
+		      "schema.json[1].index: index \"same\" is also the index of schema.json[0], a document of another "
+		      "database; every document needs its own");
 }
 
 static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **state)
@@ -580,10 +579,10 @@ static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **
 
 	UNUSED(state);
 	expect(&r.f, FINDING_WARNING,
-	       "spec.source.host: localhost is this machine, but in a cluster it is the operator's own pod; name the "
-	       "server as the cluster sees it\n"
-	       "spec.sink.urls[0]: http://localhost:9200 is this machine, but in a cluster it is the operator's own "
-	       "pod; name the server as the cluster sees it");
+	       "spec.source.host: localhost means this machine, but in a cluster it means the operator's own pod; use "
+	       "the server's name within the cluster\n"
+	       "spec.sink.urls[0]: http://localhost:9200 means this machine, but in a cluster it means the operator's "
+	       "own pod; use the server's name within the cluster");
 }
 
 static void test_manifest_when_secrets_then_before_the_pgsync(void **state)
@@ -609,8 +608,8 @@ int main(void)
 		cmocka_unit_test(test_env_file_when_values_are_bare_then_up_to_a_comment),
 		cmocka_unit_test(test_env_file_when_values_are_quoted_then_as_they_are),
 		cmocka_unit_test(test_env_file_when_values_name_variables_then_replaced),
-		cmocka_unit_test(test_env_file_when_the_environment_says_it_too_then_the_environment),
-		cmocka_unit_test(test_env_file_when_lines_are_wrong_then_named_by_number_and_skipped),
+		cmocka_unit_test(test_env_file_when_the_environment_has_it_too_then_the_environment_wins),
+		cmocka_unit_test(test_env_file_when_lines_are_malformed_then_named_by_number_and_skipped),
 		cmocka_unit_test(test_env_file_when_values_grow_without_end_then_refused),
 		cmocka_unit_test(test_env_bool_when_any_of_pythons_words_then_read),
 		cmocka_unit_test(test_env_check_when_a_variable_means_nothing_then_says_why),
@@ -622,9 +621,9 @@ int main(void)
 		cmocka_unit_test(test_import_of_sink_when_numbers_are_out_of_range_then_brought_into_it),
 		cmocka_unit_test(test_import_of_logins_when_one_then_its_type_and_a_secret),
 		cmocka_unit_test(test_import_of_logins_when_several_or_half_then_says_which_counts),
-		cmocka_unit_test(test_import_when_variables_are_wrong_then_all_at_once_and_without_values),
-		cmocka_unit_test(test_import_when_something_is_wrong_then_the_schema_is_there_to_be_checked),
-		cmocka_unit_test(test_import_when_the_schema_is_no_list_of_documents_then_says_what_is_expected),
+		cmocka_unit_test(test_import_when_variables_are_invalid_then_all_at_once_and_without_values),
+		cmocka_unit_test(test_import_when_something_is_invalid_then_the_schema_is_there_to_be_checked),
+		cmocka_unit_test(test_import_when_the_schema_is_not_a_list_of_documents_then_says_what_is_expected),
 		cmocka_unit_test(test_import_when_variables_in_a_document_then_replaced_at_its_top),
 		cmocka_unit_test(test_import_when_several_databases_then_one_pgsync_each),
 		cmocka_unit_test(test_import_when_two_databases_share_an_index_then_refused),

@@ -44,8 +44,7 @@ static char *cloud_url(struct import_build *b, const char *cloud_id)
 	text = base64_decode(colon ? colon + 1 : cloud_id, &len);
 	dollar = text && strlen(text) == len && import_is_text(text) ? strchr(text, '$') : NULL;
 	if (!dollar || dollar == text || !dollar[1] || dollar[1] == '$') {
-		import_invalid(b, "ELASTICSEARCH_CLOUD_ID",
-			       "is not a cloud ID: copy it from the page of the deployment");
+		import_invalid(b, "ELASTICSEARCH_CLOUD_ID", "is not a cloud ID: copy it from the deployment's page");
 		return NULL;
 	}
 	*dollar++ = '\0';

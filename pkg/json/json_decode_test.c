@@ -147,7 +147,7 @@ static void test_decode_twice_then_old_values_are_released(void **state)
 	assert_int_equal(json_integer_value(json_array_get(spec.schema, 0)), 2);
 }
 
-static void test_decode_when_much_is_wrong_then_every_violation_is_named(void **state)
+static void test_decode_when_much_is_invalid_then_every_violation_is_named(void **state)
 {
 	UNUSED(state);
 	assert_findings(
@@ -165,7 +165,7 @@ static void test_decode_when_much_is_wrong_then_every_violation_is_named(void **
 		"spec.custom: no");
 }
 
-static void test_decode_when_an_item_is_wrong_then_the_others_keep_their_places(void **state)
+static void test_decode_when_an_item_is_invalid_then_the_others_keep_their_places(void **state)
 {
 	_cleanup_(release) struct spec spec = {0};
 	_cleanup_free_ char *got = decoded("{\"source\":{\"host\":\"db\"},\"tables\":[\"a\",1,\"c\"]}", &spec);
@@ -200,7 +200,7 @@ static void test_decode_when_nothing_is_near_an_unknown_field_then_known_ones_ar
 		"spec[\"a b\"]: unknown field; the fields here are `source`, `tables`, `schema`, `note`, `custom`");
 }
 
-static void test_decode_when_not_an_object_then_said_once(void **state)
+static void test_decode_when_not_an_object_then_reported_once(void **state)
 {
 	UNUSED(state);
 	assert_findings("[]", "spec: must be an object, found an array");
@@ -240,11 +240,11 @@ int main(void)
 		cmocka_unit_test(test_decode_when_all_is_well_then_struct_is_filled),
 		cmocka_unit_test(test_decode_when_fields_are_absent_or_null_then_defaults_stay),
 		cmocka_unit_test(test_decode_twice_then_old_values_are_released),
-		cmocka_unit_test(test_decode_when_much_is_wrong_then_every_violation_is_named),
-		cmocka_unit_test(test_decode_when_an_item_is_wrong_then_the_others_keep_their_places),
+		cmocka_unit_test(test_decode_when_much_is_invalid_then_every_violation_is_named),
+		cmocka_unit_test(test_decode_when_an_item_is_invalid_then_the_others_keep_their_places),
 		cmocka_unit_test(test_decode_when_bounds_are_crossed_then_bounds_are_named),
 		cmocka_unit_test(test_decode_when_nothing_is_near_an_unknown_field_then_known_ones_are_listed),
-		cmocka_unit_test(test_decode_when_not_an_object_then_said_once),
+		cmocka_unit_test(test_decode_when_not_an_object_then_reported_once),
 		cmocka_unit_test(test_decode_when_a_value_is_long_then_it_is_cut_between_characters),
 		cmocka_unit_test(test_decode_when_many_fields_are_unknown_then_the_rest_is_counted),
 	};

@@ -36,7 +36,7 @@ static void assert_refused(const char *text, size_t len, const char *message)
 
 #define ASSERT_REFUSED(text, message) assert_refused(text, sizeof(text) - 1, message)
 
-static void test_parse_when_text_is_wrong_then_refused_with_position(void **state)
+static void test_parse_when_text_is_malformed_then_refused_with_position(void **state)
 {
 	UNUSED(state);
 	ASSERT_REFUSED("{\n  \"a\": 1,\n  \"b\" 2\n}", "schema.json: line 3, column ");
@@ -52,7 +52,7 @@ static void test_parse_when_text_is_wrong_then_refused_with_position(void **stat
 	ASSERT_REFUSED("[NaN]", "line 1, column ");
 }
 
-static void test_parse_when_a_secret_is_near_the_mistake_then_message_is_silent_about_it(void **state)
+static void test_parse_when_a_secret_is_near_the_error_then_message_is_silent_about_it(void **state)
 {
 	static const char text[] = "{\"password\": \"hunter2hunter2\" x}";
 	struct err err = {0};
@@ -174,8 +174,8 @@ static void test_read_file_when_missing_large_or_a_directory_then_kind_says_so(v
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_when_text_is_wrong_then_refused_with_position),
-		cmocka_unit_test(test_parse_when_a_secret_is_near_the_mistake_then_message_is_silent_about_it),
+		cmocka_unit_test(test_parse_when_text_is_malformed_then_refused_with_position),
+		cmocka_unit_test(test_parse_when_a_secret_is_near_the_error_then_message_is_silent_about_it),
 		cmocka_unit_test(test_parse_when_nested_beyond_96_levels_then_refused),
 		cmocka_unit_test(test_canonical_when_key_order_differs_then_same_bytes_and_hash),
 		cmocka_unit_test(test_hash_of_empty_object_then_the_known_sha256),

@@ -104,12 +104,12 @@ static void test_yaml_keys_when_not_strings_then_as_kubernetes_names_them(void *
 	ASSERT_REFUSED("1.5: 1", "a key must be a string, found a number");
 }
 
-static void test_yaml_when_a_key_is_there_twice_then_refused(void **state)
+static void test_yaml_when_a_key_appears_twice_then_refused(void **state)
 {
 	UNUSED(state);
-	ASSERT_REFUSED("a: 1\nb: 2\na: 3\n", "a.yaml: line 3, column 1: the key `a` is there twice");
-	ASSERT_REFUSED("1: a\n'1': b\n", "line 2, column 1: the key `1` is there twice");
-	ASSERT_REFUSED("x: {a: 1, a: 1}", "line 1, column 11: the key `a` is there twice");
+	ASSERT_REFUSED("a: 1\nb: 2\na: 3\n", "a.yaml: line 3, column 1: the key `a` appears twice");
+	ASSERT_REFUSED("1: a\n'1': b\n", "line 2, column 1: the key `1` appears twice");
+	ASSERT_REFUSED("x: {a: 1, a: 1}", "line 1, column 11: the key `a` appears twice");
 }
 
 static void test_yaml_when_a_merge_key_then_refused_clearly(void **state)
@@ -136,11 +136,11 @@ static void test_yaml_aliases_when_used_then_copies(void **state)
 static void test_yaml_aliases_when_unknown_or_in_themselves_then_refused(void **state)
 {
 	UNUSED(state);
-	ASSERT_REFUSED("a: *x", "line 1, column 4: alias `x`: no anchor");
-	ASSERT_REFUSED("a: &x [*x]", "line 1, column 8: alias `x`: no anchor");
-	ASSERT_REFUSED("- &x 1\n- &x [*x]", "line 2, column 7: alias `x`: no anchor");
+	ASSERT_REFUSED("a: *x", "line 1, column 4: alias `x`: no complete anchor");
+	ASSERT_REFUSED("a: &x [*x]", "line 1, column 8: alias `x`: no complete anchor");
+	ASSERT_REFUSED("- &x 1\n- &x [*x]", "line 2, column 7: alias `x`: no complete anchor");
 	/* Anchors end with their document. */
-	ASSERT_REFUSED("a: &x 1\n---\nb: *x\n", "line 3, column 4: alias `x`: no anchor");
+	ASSERT_REFUSED("a: &x 1\n---\nb: *x\n", "line 3, column 4: alias `x`: no complete anchor");
 }
 
 static void test_yaml_aliases_when_they_explode_then_refused(void **state)
@@ -197,7 +197,7 @@ static void test_yaml_when_nested_beyond_96_levels_then_refused(void **state)
 	strbuf_release(&sb);
 }
 
-static void test_yaml_when_text_is_wrong_then_refused_with_position(void **state)
+static void test_yaml_when_text_is_malformed_then_refused_with_position(void **state)
 {
 	UNUSED(state);
 	ASSERT_REFUSED("a: 1\n b: 2\n", "a.yaml: line 2, column ");
@@ -207,7 +207,7 @@ static void test_yaml_when_text_is_wrong_then_refused_with_position(void **state
 	ASSERT_REFUSED("a: \"\\0\"", "line 1, column 4: a NUL character");
 	ASSERT_REFUSED("a: 1\0b: 2", "line 1, column 5");
 	ASSERT_REFUSED("a: 18446744073709551615", "line 1, column 4: an integer beyond 64 bits");
-	ASSERT_REFUSED("a: .inf", "line 1, column 4: neither infinity nor NaN");
+	ASSERT_REFUSED("a: .inf", "line 1, column 4: JSON has neither infinity nor NaN");
 }
 
 /* --- writing */
@@ -279,13 +279,13 @@ int main(void)
 		cmocka_unit_test(test_yaml_scalars_when_plain_then_types_of_kubernetes),
 		cmocka_unit_test(test_yaml_scalars_when_quoted_or_tagged_then_what_they_say),
 		cmocka_unit_test(test_yaml_keys_when_not_strings_then_as_kubernetes_names_them),
-		cmocka_unit_test(test_yaml_when_a_key_is_there_twice_then_refused),
+		cmocka_unit_test(test_yaml_when_a_key_appears_twice_then_refused),
 		cmocka_unit_test(test_yaml_when_a_merge_key_then_refused_clearly),
 		cmocka_unit_test(test_yaml_aliases_when_used_then_copies),
 		cmocka_unit_test(test_yaml_aliases_when_unknown_or_in_themselves_then_refused),
 		cmocka_unit_test(test_yaml_aliases_when_they_explode_then_refused),
 		cmocka_unit_test(test_yaml_when_nested_beyond_96_levels_then_refused),
-		cmocka_unit_test(test_yaml_when_text_is_wrong_then_refused_with_position),
+		cmocka_unit_test(test_yaml_when_text_is_malformed_then_refused_with_position),
 		cmocka_unit_test(test_yaml_written_when_a_manifest_then_in_block_style_and_in_order),
 		cmocka_unit_test(test_yaml_written_when_a_string_may_be_read_as_something_else_then_quoted),
 	};

@@ -103,7 +103,7 @@ static int alias(struct yaml *y, const yaml_event_t *event, json_t **ret)
 	unsigned depth;
 
 	if (!value)
-		return fail_at(y, event->start_mark, "alias `%.*s`: no anchor of this name is complete before it",
+		return fail_at(y, event->start_mark, "alias `%.*s`: no complete anchor of this name precedes it",
 			       SHOWN_BYTES, name);
 	depth = measure(value, &y->expanded);
 	if (y->expanded > JSONX_ALIAS_BYTES)
@@ -201,7 +201,7 @@ static int mapping_entry(struct yaml *y, yaml_event_t *first, json_t *object)
 	if (mapping_key(y, first, &key) < 0)
 		return -1;
 	if (json_object_get(object, key))
-		return fail_at(y, first->start_mark, "the key `%.*s` is there twice", SHOWN_BYTES, key);
+		return fail_at(y, first->start_mark, "the key `%.*s` appears twice", SHOWN_BYTES, key);
 	if (next_event(y, &event) < 0 || node(y, &event, &value) < 0)
 		return -1;
 	if (json_object_set_new(object, key, value) < 0)

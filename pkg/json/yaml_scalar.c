@@ -167,7 +167,7 @@ static const char *resolve(const char *text, size_t len, json_t **ret)
 		if (strlen(words[i].text) != len || memcmp(words[i].text, text, len) != 0)
 			continue;
 		if (words[i].scalar == SCALAR_INFINITE)
-			return "neither infinity nor NaN exists in JSON; quote it if it is meant as a string";
+			return "JSON has neither infinity nor NaN; quote it if it is meant as a string";
 		*ret = words[i].scalar == SCALAR_NULL ? json_null() : json_boolean(words[i].scalar == SCALAR_TRUE);
 		return NULL;
 	}

@@ -126,7 +126,7 @@ static void test_parse_when_json_then_read_as_well(void **state)
 	assert_string_equal(kube_config_server(config), "http://h:80");
 }
 
-static void test_parse_when_something_is_wrong_then_refused_with_its_place(void **state)
+static void test_parse_when_something_is_invalid_then_refused_with_its_place(void **state)
 {
 	UNUSED(state);
 	assert_refused("server: ftp://x", "", "server");
@@ -280,7 +280,7 @@ static void test_exec_when_plugin_answers_then_its_token_until_it_expires(void *
 }
 
 /* The plugin hands back what it was told, as its token. */
-static void test_exec_when_plugin_wants_the_cluster_then_told_of_it(void **state)
+static void test_exec_when_plugin_wants_the_cluster_then_it_gets_it(void **state)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config =
 		with_plugin("#!/bin/sh\nt=$(printf %s \"$KUBERNETES_EXEC_INFO\" | tr '\"' \"'\")\necho '" ANSWER
@@ -296,7 +296,7 @@ static void test_exec_when_plugin_wants_the_cluster_then_told_of_it(void **state
 	assert_non_null(strstr(config->token, "'certificate-authority-data':'Y2E='"));
 }
 
-static void test_exec_when_plugin_fails_then_denied_with_what_it_said(void **state)
+static void test_exec_when_plugin_fails_then_denied_with_its_output(void **state)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config =
 		with_plugin("#!/bin/sh\necho 'please log in' >&2\nexit 3\n", "installHint: install it");
@@ -446,7 +446,7 @@ int main(void)
 		cmocka_unit_test(test_parse_when_another_context_is_named_then_taken),
 		cmocka_unit_test(test_parse_when_context_is_misspelt_then_the_nearest_is_named),
 		cmocka_unit_test(test_parse_when_json_then_read_as_well),
-		cmocka_unit_test(test_parse_when_something_is_wrong_then_refused_with_its_place),
+		cmocka_unit_test(test_parse_when_something_is_invalid_then_refused_with_its_place),
 		cmocka_unit_test(test_parse_when_a_setting_is_not_supported_then_refused),
 		test_in_dir(test_load_when_kubeconfig_is_a_list_then_merged_and_the_first_wins),
 		test_in_dir(test_load_when_a_named_file_is_missing_then_invalid_with_its_path),
@@ -454,8 +454,8 @@ int main(void)
 		test_in_dir(test_load_when_home_has_a_kubeconfig_then_read_with_its_certificate_files),
 		test_in_dir(test_in_cluster_when_mounted_then_token_file_and_brackets_for_ipv6),
 		test_in_dir(test_exec_when_plugin_answers_then_its_token_until_it_expires),
-		test_in_dir(test_exec_when_plugin_wants_the_cluster_then_told_of_it),
-		test_in_dir(test_exec_when_plugin_fails_then_denied_with_what_it_said),
+		test_in_dir(test_exec_when_plugin_wants_the_cluster_then_it_gets_it),
+		test_in_dir(test_exec_when_plugin_fails_then_denied_with_its_output),
 		test_in_dir(test_exec_when_plugin_hangs_then_killed_at_the_deadline),
 		test_in_dir(test_exec_when_plugin_does_not_exist_then_invalid),
 		cmocka_unit_test(test_answer_when_incomplete_then_refused_and_the_old_token_stays),

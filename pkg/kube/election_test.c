@@ -161,7 +161,7 @@ static void test_elect_when_another_leads_then_waits_until_it_is_silent(void **s
 	elector_end(&e);
 }
 
-static void test_lead_when_another_has_taken_the_lease_then_stopped_and_told_who(void **state)
+static void test_lead_when_another_has_taken_the_lease_then_stopped_and_the_new_leader_is_reported(void **state)
 {
 	static const struct fake_step STEPS[] = {OURS("1"), OURS("2"), CONFLICT, THEIRS("3")};
 	struct elector e;
@@ -191,7 +191,7 @@ static void test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_lead
 }
 
 /* A frozen process finds its timers late. */
-static void test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_told(void **state)
+static void test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_reported(void **state)
 {
 	static const struct fake_step STEPS[] = {OURS("1"), OURS("2"), THEIRS("3"), THEIRS("3")};
 	struct timespec frozen = {.tv_nsec = (DEADLINE_MS + 100) * 1000 * 1000};
@@ -302,7 +302,7 @@ static void test_release_when_the_server_is_away_then_given_up_at_the_deadline(v
 	elector_end(&e);
 }
 
-static void test_free_when_called_while_told_then_nothing_more(void **state)
+static void test_free_when_called_in_a_callback_then_there_are_no_more(void **state)
 {
 	static const struct fake_step STEPS[] = {OURS("1"), OURS("2"), CONFLICT, THEIRS("3")};
 	struct elector e;
@@ -339,9 +339,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_elect_when_no_lease_exists_then_created_and_renewed),
 		cmocka_unit_test(test_elect_when_another_leads_then_waits_until_it_is_silent),
-		cmocka_unit_test(test_lead_when_another_has_taken_the_lease_then_stopped_and_told_who),
+		cmocka_unit_test(
+			test_lead_when_another_has_taken_the_lease_then_stopped_and_the_new_leader_is_reported),
 		cmocka_unit_test(test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_leads_again),
-		cmocka_unit_test(test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_told),
+		cmocka_unit_test(test_lead_when_the_loop_was_frozen_then_stopped_before_the_new_leader_is_reported),
 		cmocka_unit_test(test_lead_when_a_renewal_fails_once_then_the_long_way_and_no_interruption),
 		cmocka_unit_test(test_lead_when_the_lease_is_deleted_then_created_again),
 		cmocka_unit_test(test_elect_when_two_create_then_the_loser_waits),
@@ -349,7 +350,7 @@ int main(void)
 		cmocka_unit_test(test_release_when_we_hold_it_then_written_also_after_a_conflict),
 		cmocka_unit_test(test_release_when_another_holds_it_then_left_alone),
 		cmocka_unit_test(test_release_when_the_server_is_away_then_given_up_at_the_deadline),
-		cmocka_unit_test(test_free_when_called_while_told_then_nothing_more),
+		cmocka_unit_test(test_free_when_called_in_a_callback_then_there_are_no_more),
 		cmocka_unit_test(test_start_when_periods_do_not_fit_then_invalid),
 	};
 

@@ -58,7 +58,7 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 		return answer_failed("no kind ExecCredential", err);
 	if (strcmp(version, api_version) != 0)
 		return err_set(err, ERR_INVALID,
-			       "credential plugin: it answers in apiVersion '%s', the kubeconfig asks for '%s'",
+			       "credential plugin: the answer has apiVersion '%s', but the kubeconfig asks for '%s'",
 			       version, api_version);
 	token = jsonx_string(doc, "status.token", "");
 	cert = jsonx_string(doc, "status.clientCertificateData", "");
@@ -327,12 +327,12 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 	if (start_plugin(&plugin, config, info, err) < 0)
 		return -1;
 	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))
-		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT, "credential plugin %s: not done after %d ms",
-				  command, (int)timeout_ms);
+		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
+				  "credential plugin %s: did not finish within %d ms", command, (int)timeout_ms);
 	if (reap(&plugin, command, jsonx_string(config->exec, "installHint", NULL), err) < 0)
 		return -1;
 	if (!strbuf_ok(&plugin.answer))
-		return err_set(err, ERR_LIMIT, "credential plugin %s: more than %d bytes of answer", command,
+		return err_set(err, ERR_LIMIT, "credential plugin %s: the answer is larger than %d bytes", command,
 			       CONFIG_FILE_BYTES);
 	if (kube_exec_answer(config, version, plugin.answer.data, plugin.answer.len, err) < 0)
 		return err_wrap(err, "%s", command);

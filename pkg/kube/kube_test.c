@@ -117,7 +117,7 @@ static void test_request_when_refused_then_kind_and_code_by_the_reason(void **st
 	}
 }
 
-static void test_request_when_told_to_retry_then_repeated_whatever_the_method(void **state)
+static void test_request_when_asked_to_retry_then_repeated_whatever_the_method(void **state)
 {
 	static const struct fake_step STEPS[] = {
 		{.status = 503, .body = STATUS("503", "ServiceUnavailable"), .headers = "Retry-After: 1\r\n"},
@@ -344,7 +344,7 @@ static void on_request(void *user, const char *method, long status, int64_t dura
 	o->statuses[o->n++] = status;
 }
 
-static void test_observer_when_requests_finish_then_told_of_each_try(void **state)
+static void test_observer_when_requests_finish_then_notified_of_each_try(void **state)
 {
 	static const struct fake_step STEPS[] = {{.end = FAKE_RESET}, {.status = 200, .body = "{}"}};
 	struct observed observed = {0};
@@ -509,7 +509,7 @@ static void test_event_when_it_repeats_then_a_series(void **state)
 	assert_int_equal(json_object_size(third), 1);
 	/* Then it is forgotten: the next is a separate event. */
 	FAKE_FOR(b.kube, 500);
-	kube_event(events, regarding, false, "Started", "Start", "anew");
+	kube_event(events, regarding, false, "Started", "Start", "again");
 	FAKE_UNTIL(b.kube, fake_count(&b.api, "POST") == 2);
 	kube_events_free(TAKE_PTR(events));
 	bench_end(&b);
@@ -621,7 +621,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request_when_answered_then_the_object),
 		cmocka_unit_test(test_request_when_refused_then_kind_and_code_by_the_reason),
-		cmocka_unit_test(test_request_when_told_to_retry_then_repeated_whatever_the_method),
+		cmocka_unit_test(test_request_when_asked_to_retry_then_repeated_whatever_the_method),
 		cmocka_unit_test(test_request_when_the_wait_is_longer_than_its_time_then_the_error_says_how_long),
 		cmocka_unit_test(test_request_when_the_connection_is_lost_then_only_a_get_is_repeated),
 		cmocka_unit_test(test_request_when_nothing_comes_then_timeout),
@@ -630,7 +630,7 @@ int main(void)
 		cmocka_unit_test(test_apply_when_called_then_forced_and_under_our_name),
 		cmocka_unit_test(test_request_when_401_then_the_token_file_is_read_again),
 		cmocka_unit_test(test_request_when_401_then_the_credential_plugin_is_asked_again),
-		cmocka_unit_test(test_observer_when_requests_finish_then_told_of_each_try),
+		cmocka_unit_test(test_observer_when_requests_finish_then_notified_of_each_try),
 		cmocka_unit_test(test_timers_when_due_then_in_order_and_not_when_cancelled),
 		cmocka_unit_test(test_poll_when_the_callers_descriptor_is_ready_then_it_returns),
 		cmocka_unit_test(test_event_when_recorded_then_complete),

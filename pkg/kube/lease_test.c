@@ -91,7 +91,7 @@ static void test_step_when_the_holder_has_another_duration_then_its_own_counts(v
 }
 
 /* Its clock may be years away: only that the record changes counts, and when by our clock. */
-static void test_step_when_the_holders_clock_is_wrong_then_only_changes_count(void **state)
+static void test_step_when_the_holders_clock_is_off_then_only_changes_count(void **state)
 {
 	struct lease_state other = seen("other", 0);
 	struct lease_record record = held_by("other"), next;
@@ -139,7 +139,7 @@ static void test_step_when_a_human_edited_the_duration_then_no_overflow(void **s
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 0, WALL_US, &next), LEASE_UPDATE);
 }
 
-static void test_step_when_the_duration_is_no_whole_second_then_rounded_up(void **state)
+static void test_step_when_the_duration_is_not_a_whole_second_then_rounded_up(void **state)
 {
 	struct lease_state none = {0};
 	struct lease_record next;
@@ -202,10 +202,10 @@ int main(void)
 		cmocka_unit_test(test_step_when_we_hold_it_then_renewed_with_the_same_term),
 		cmocka_unit_test(test_step_when_another_is_alive_then_wait_until_its_duration_has_passed),
 		cmocka_unit_test(test_step_when_the_holder_has_another_duration_then_its_own_counts),
-		cmocka_unit_test(test_step_when_the_holders_clock_is_wrong_then_only_changes_count),
+		cmocka_unit_test(test_step_when_the_holders_clock_is_off_then_only_changes_count),
 		cmocka_unit_test(test_step_when_released_then_taken_at_once),
 		cmocka_unit_test(test_step_when_a_human_edited_the_duration_then_no_overflow),
-		cmocka_unit_test(test_step_when_the_duration_is_no_whole_second_then_rounded_up),
+		cmocka_unit_test(test_step_when_the_duration_is_not_a_whole_second_then_rounded_up),
 		cmocka_unit_test(test_observe_when_only_the_version_changed_then_the_time_stays),
 		cmocka_unit_test(test_encode_when_an_object_is_replaced_then_what_others_put_there_stays),
 		cmocka_unit_test(test_decode_when_the_object_has_nothing_then_an_empty_record),

@@ -445,7 +445,7 @@ static void watch_refused(struct kube_reflector *r, const struct http_response *
 	back_off(r, &err);
 }
 
-/* The connection ended, in whatever way, without a word from the server. */
+/* The connection ended in some way, without an answer from the server. */
 static void watch_broke(struct kube_reflector *r, const struct err *err)
 {
 	bool idle = err->reason == REASON_TIMEOUT && clock_now_ms() - r->started_ms >= r->idle_ms;
@@ -469,7 +469,7 @@ static void watch_closed(struct kube_reflector *r)
 		resume_after(r, 0);
 		return;
 	}
-	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended at once and without an event", r->path);
+	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended immediately, without an event", r->path);
 	back_off(r, &err);
 }
 

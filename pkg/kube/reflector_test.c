@@ -112,7 +112,7 @@ static void assert_told(struct watcher *w, const char *expected)
 		watch_end(&w_);                               \
 	} while (0)
 
-static void test_list_when_in_pages_then_all_told_and_watched_from_its_version(void **state)
+static void test_list_when_in_pages_then_all_reported_and_watched_from_its_version(void **state)
 {
 	static const struct fake_step STEPS[] = {
 		{.status = 200, .body = PAGE("a/b+c", ITEM("a", "5") ", " ITEM("b", "6"))},
@@ -130,7 +130,7 @@ static void test_list_when_in_pages_then_all_told_and_watched_from_its_version(v
 	watch_end(&w);
 }
 
-static void test_watch_when_frames_are_split_anywhere_then_each_event_is_told(void **state)
+static void test_watch_when_frames_are_split_anywhere_then_each_event_is_reported(void **state)
 {
 	static const struct fake_step STEPS[] = {
 		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
@@ -400,7 +400,7 @@ static void test_list_when_the_server_is_away_then_tried_until_it_is_back(void *
 	watch_end(&w);
 }
 
-static void test_list_when_it_fails_then_told_and_tried_again(void **state)
+static void test_list_when_it_fails_then_reported_and_retried(void **state)
 {
 	static const struct fake_step STEPS[] = {
 		{.status = 403, .body = STATUS("403", "Forbidden")},
@@ -417,7 +417,7 @@ static void test_list_when_it_fails_then_told_and_tried_again(void **state)
 	assert_script(STEPS, "!denied !not found !fatal +n/a=5 !fatal !transient !fatal +n/b=6 -n/a synced ");
 }
 
-static void test_stop_when_called_while_told_then_nothing_more_is_told(void **state)
+static void test_stop_when_called_in_a_callback_then_there_are_no_more(void **state)
 {
 	static const struct fake_step LISTED[] = {
 		{.status = 200, .body = LIST("10", ITEM("a", "5") "," ITEM("b", "6"))}};
@@ -467,7 +467,7 @@ static void test_frames_when_a_frame_is_too_large_then_limit(void **state)
 	assert_int_equal(events, 1);
 }
 
-static void test_frames_when_a_frame_is_wrong_then_fatal_and_nothing_is_quoted(void **state)
+static void test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quoted(void **state)
 {
 	static const char *const BAD[] = {"{\"type\":\"ADDED\"}\n", "{\"object\":{}}\n", "[]\n", "hunter2\n",
 					  "{\"type\":\"ADDED\",\"object\":\"hunter2\n"};
@@ -488,8 +488,8 @@ static void test_frames_when_a_frame_is_wrong_then_fatal_and_nothing_is_quoted(v
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list_when_in_pages_then_all_told_and_watched_from_its_version),
-		cmocka_unit_test(test_watch_when_frames_are_split_anywhere_then_each_event_is_told),
+		cmocka_unit_test(test_list_when_in_pages_then_all_reported_and_watched_from_its_version),
+		cmocka_unit_test(test_watch_when_frames_are_split_anywhere_then_each_event_is_reported),
 		cmocka_unit_test(test_watch_when_it_ends_cleanly_then_continued_from_the_bookmark),
 		cmocka_unit_test(test_watch_when_410_then_listed_at_once_and_absent_objects_are_deleted),
 		cmocka_unit_test(test_watch_when_an_error_event_says_410_then_listed_at_once),
@@ -505,10 +505,10 @@ int main(void)
 		cmocka_unit_test(test_watch_when_it_is_silent_then_begun_again_and_then_listed),
 		cmocka_unit_test(test_watch_when_bookmarks_come_then_it_is_not_silent),
 		cmocka_unit_test(test_list_when_the_server_is_away_then_tried_until_it_is_back),
-		cmocka_unit_test(test_list_when_it_fails_then_told_and_tried_again),
-		cmocka_unit_test(test_stop_when_called_while_told_then_nothing_more_is_told),
+		cmocka_unit_test(test_list_when_it_fails_then_reported_and_retried),
+		cmocka_unit_test(test_stop_when_called_in_a_callback_then_there_are_no_more),
 		cmocka_unit_test(test_frames_when_a_frame_is_too_large_then_limit),
-		cmocka_unit_test(test_frames_when_a_frame_is_wrong_then_fatal_and_nothing_is_quoted),
+		cmocka_unit_test(test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quoted),
 	};
 
 	return cmocka_run_group_tests_name("reflector", tests, NULL, NULL);

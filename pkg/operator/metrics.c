@@ -47,7 +47,7 @@ static void init_controller(struct operator_ *op, struct metrics *m)
 	k->active = metrics_gauge(m, "controller_runtime_active_workers", "Reconciles in progress.", of_controller);
 	k->queue_depth = metrics_gauge(m, "workqueue_depth", "Keys that are ready to be reconciled.", of_name);
 	k->queue_adds = metrics_counter(m, "workqueue_adds_total", "Keys added to the queue.", of_name);
-	k->leader = metrics_gauge(m, "leader_election_master_status", "1: this process leads.", of_name);
+	k->leader = metrics_gauge(m, "leader_election_master_status", "1 if this process is the leader.", of_name);
 	k->requests = metrics_counter(m, "rest_client_requests_total", "Requests to the API server.", of_request);
 	k->request_seconds =
 		metrics_histogram(m, "rest_client_request_duration_seconds", "Time of requests to the API server.",
@@ -67,14 +67,15 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	static const char *const of_version[] = {"version", NULL};
 	struct operator_metrics *k = &op->metrics;
 
-	k->ready = metrics_gauge(m, "pgsync_ready", "1: the index is complete and within the lag target.", of_resource);
-	k->suspended = metrics_gauge(m, "pgsync_suspended", "1: suspended by its spec.", of_resource);
+	k->ready =
+		metrics_gauge(m, "pgsync_ready", "1 if the index is complete and within the lag target.", of_resource);
+	k->suspended = metrics_gauge(m, "pgsync_suspended", "1 if spec.suspend is true.", of_resource);
 	k->lag_seconds =
 		metrics_gauge(m, "pgsync_lag_seconds", "Age of the oldest change not yet in the index.", of_resource);
 	k->lag_bytes = metrics_gauge(m, "pgsync_lag_bytes", "Bytes of WAL that are not confirmed yet.", of_resource);
 	k->retained_bytes = metrics_gauge(m, "pgsync_slot_retained_bytes",
 					  "Bytes of WAL that the server retains for the slot.", of_resource);
-	k->slot_active = metrics_gauge(m, "pgsync_slot_active", "1: the slot is being streamed.", of_resource);
+	k->slot_active = metrics_gauge(m, "pgsync_slot_active", "1 if the worker streams from the slot.", of_resource);
 	k->bootstrap = metrics_gauge(m, "pgsync_bootstrap_progress_ratio",
 				     "Completed share of the bootstrap, from 0 to 1.", of_resource);
 	k->documents = metrics_gauge(m, "pgsync_index_documents", "Documents in an index.", of_index);

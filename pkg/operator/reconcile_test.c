@@ -376,7 +376,7 @@ static void test_decide_when_deletion_is_forced_or_not_ours_then_no_cleanup(void
 	check(rows, ARRAY_SIZE(rows));
 }
 
-static void test_decide_when_not_leading_then_workers_go_on_and_nothing_is_done(void **state)
+static void test_decide_when_not_leading_then_workers_continue_and_nothing_is_done(void **state)
 {
 	static const struct row rows[] = {
 		{"new", {WANTED, .finalizer = false}, {OURS, .leading = false}, ACTION_NONE, STATE_UNKNOWN, 0},
@@ -448,7 +448,7 @@ static void test_decide_when_a_worker_has_not_reported_then_its_past_decides_the
 	check(rows, ARRAY_SIZE(rows));
 }
 
-static void test_decide_when_inputs_are_invalid_then_the_state_says_whether_a_worker_goes_on(void **state)
+static void test_decide_when_inputs_are_invalid_then_the_state_says_whether_a_worker_continues(void **state)
 {
 	static const struct row rows[] = {
 		{"the Secret of one that runs is gone",
@@ -534,9 +534,9 @@ int main(void)
 		cmocka_unit_test(test_decide_when_suspended_or_frozen_then_as_asked),
 		cmocka_unit_test(test_decide_when_deleted_then_stop_clean_release),
 		cmocka_unit_test(test_decide_when_deletion_is_forced_or_not_ours_then_no_cleanup),
-		cmocka_unit_test(test_decide_when_not_leading_then_workers_go_on_and_nothing_is_done),
+		cmocka_unit_test(test_decide_when_not_leading_then_workers_continue_and_nothing_is_done),
 		cmocka_unit_test(test_decide_when_a_worker_has_not_reported_then_its_past_decides_the_state),
-		cmocka_unit_test(test_decide_when_inputs_are_invalid_then_the_state_says_whether_a_worker_goes_on),
+		cmocka_unit_test(test_decide_when_inputs_are_invalid_then_the_state_says_whether_a_worker_continues),
 		cmocka_unit_test(test_decide_when_a_worker_runs_then_applied_only_with_the_newest_inputs),
 	};
 

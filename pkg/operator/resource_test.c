@@ -195,7 +195,7 @@ static void test_update_when_leading_then_the_status_is_what_we_wrote(void **sta
 	assert_string_equal(r->writer.status, "{\"phase\":\"Streaming\"}");
 }
 
-static void test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_the_same(void **state)
+static void test_json_when_the_spec_contains_nul_then_the_finalizers_are_still_known(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_json_ json_t *known = NULL;
@@ -247,7 +247,7 @@ int main(void)
 		WITH_FIXTURE(test_update_when_seen_with_a_status_then_it_is_what_was_written_last),
 		WITH_FIXTURE(test_update_when_following_then_the_leaders_status_is_known),
 		WITH_FIXTURE(test_update_when_leading_then_the_status_is_what_we_wrote),
-		WITH_FIXTURE(test_json_when_the_spec_holds_nul_then_the_finalizers_are_known_all_the_same),
+		WITH_FIXTURE(test_json_when_the_spec_contains_nul_then_the_finalizers_are_still_known),
 		WITH_FIXTURE(test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted),
 		WITH_FIXTURE(test_orphan_sql_when_policies_retain_then_nothing_is_left_to_drop),
 	};

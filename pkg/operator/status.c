@@ -183,10 +183,10 @@ static void put_cause(struct composer *c, enum condition_type type, enum conditi
 
 	/* Only the user can decide to leave something behind, and has to be told how. */
 	if (is_cleanup_failure(c->in->state))
-		advice = xasprintf("the cleanup is not possible: %s; fix this, or annotate the resource with "
-				   "pgsync.io/force-delete=true to delete it and leave the slot and the publication "
-				   "behind",
-				   cause.message);
+		advice = xasprintf(
+			"cannot clean up: %s; fix this, or annotate the resource with pgsync.io/force-delete=true to "
+			"delete it and leave the slot and the publication behind",
+			cause.message);
 	put_condition(c, type, status, cause.reason, advice ? advice : cause.message);
 }
 

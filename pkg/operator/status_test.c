@@ -39,7 +39,7 @@ static void assert_absent(const json_t *status, enum condition_type type)
 		fail_msg("condition %s is there", condition_type_name(type));
 }
 
-static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_goes_on(void **state)
+static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_continues(void **state)
 {
 	_cleanup_json_ json_t *report = streaming_report();
 	struct status_input in = running(report);
@@ -212,7 +212,7 @@ static void test_compose_when_suspended_and_the_worker_still_ends_then_not_yet_s
 	assert_condition(status, CONDITION_SUSPENDED, STATUS_FALSE, "Stopping");
 }
 
-static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(void **state)
+static void test_compose_when_the_spec_is_invalid_then_stalled_and_not_accepted(void **state)
 {
 	struct status_input in = {.generation = 2,
 				  .state = STATE_INVALID,
@@ -230,7 +230,7 @@ static void test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted(vo
 	assert_string_equal(jsonx_string(status, "phase", ""), "Failed");
 }
 
-static void test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted(void **state)
+static void test_compose_when_the_spec_is_invalid_and_suspended_then_not_accepted(void **state)
 {
 	struct status_input in = {.generation = 2,
 				  .state = STATE_SUSPENDED,
@@ -244,7 +244,7 @@ static void test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted(
 	assert_condition(status, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "InvalidSchema");
 }
 
-static void test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_found(void **state)
+static void test_compose_when_the_invalid_spec_is_checked_then_what_the_worker_found(void **state)
 {
 	_cleanup_json_ json_t *report = streaming_report();
 	struct status_input in = running(report);
@@ -521,7 +521,7 @@ static void test_compose_when_a_cleanup_fails_then_the_message_says_how_to_skip_
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_goes_on),
+		cmocka_unit_test(test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_continues),
 		cmocka_unit_test(test_compose_when_first_seen_then_all_conditions_are_there_and_unknown),
 		cmocka_unit_test(test_compose_when_streaming_then_the_report_is_the_status),
 		cmocka_unit_test(test_compose_when_bootstrapping_then_reconciling),
@@ -530,9 +530,9 @@ int main(void)
 		cmocka_unit_test(test_compose_when_only_words_change_then_the_time_stays),
 		cmocka_unit_test(test_compose_when_suspended_then_lag_goes_and_facts_stay),
 		cmocka_unit_test(test_compose_when_suspended_and_the_worker_still_ends_then_not_yet_suspended),
-		cmocka_unit_test(test_compose_when_the_spec_is_wrong_then_stalled_and_not_accepted),
-		cmocka_unit_test(test_compose_when_the_spec_is_wrong_and_suspended_then_not_accepted),
-		cmocka_unit_test(test_compose_when_the_wrong_spec_is_checked_then_what_the_worker_found),
+		cmocka_unit_test(test_compose_when_the_spec_is_invalid_then_stalled_and_not_accepted),
+		cmocka_unit_test(test_compose_when_the_spec_is_invalid_and_suspended_then_not_accepted),
+		cmocka_unit_test(test_compose_when_the_invalid_spec_is_checked_then_what_the_worker_found),
 		cmocka_unit_test(test_compose_when_a_bad_edit_meets_a_running_worker_then_not_ready_but_alive),
 		cmocka_unit_test(test_compose_when_a_secret_goes_under_a_running_worker_then_ready_and_degraded),
 		cmocka_unit_test(test_compose_when_a_worker_starts_again_then_what_outlives_it_is_kept),

@@ -141,9 +141,9 @@ static void pipes_release(struct pipes *p)
 static int pipes_open(struct pipes *p, struct err *err)
 {
 	if (pipe2(p->input, O_CLOEXEC) != 0 || pipe2(p->output, O_CLOEXEC) != 0)
-		return err_errno(err, errno, "making the pipes of a worker");
+		return err_errno(err, errno, "creating a worker's pipes");
 	if (fcntl(p->input[1], F_SETFL, O_NONBLOCK) != 0 || fcntl(p->output[0], F_SETFL, O_NONBLOCK) != 0)
-		return err_errno(err, errno, "making the pipes of a worker");
+		return err_errno(err, errno, "creating a worker's pipes");
 	return 0;
 }
 

@@ -217,7 +217,7 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 static void suggest_tls(const struct pg_params *params, struct err *err)
 {
 	if (params->tls == PG_TLS_DISABLE && pg_is_sqlstate(err, "28000"))
-		err_append(err, "; TLS is disabled for this connection: the server may insist on it");
+		err_append(err, "; TLS is disabled for this connection, and the server may require it");
 }
 
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err)

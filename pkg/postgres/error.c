@@ -208,7 +208,8 @@ static const struct {
 	struct verdict verdict;
 } texts[] = {
 	{"SSL SYSCALL error", {ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, NULL}},
-	{"does not support SSL", {ERR_DENIED, REASON_TLS, "switch TLS on there, or set spec.source.tls.mode: Disable"}},
+	{"does not support SSL",
+	 {ERR_DENIED, REASON_TLS, "enable TLS on the server, or set spec.source.tls.mode: Disable"}},
 	{"SSL", {ERR_DENIED, REASON_TLS, NULL}},
 	{"certificate", {ERR_DENIED, REASON_TLS, NULL}},
 	{"Connection refused", {ERR_TRANSIENT, REASON_REFUSED, NULL}},

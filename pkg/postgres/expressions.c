@@ -15,8 +15,8 @@ static int note_problem(struct catalog_expression *e, const struct err *said)
 	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;
 	e->problem = strstr(said->msg, "generation expression is not immutable")
-			     ? xstrdup("is not immutable: its value could change while the row stays as it is, and no "
-				       "change would be seen; use only immutable functions and operators")
+			     ? xstrdup("is not immutable: its value could change while the row does not, and pgsync "
+				       "would not notice; use only immutable functions and operators")
 			     : xstrdup(said->msg);
 	return 0;
 }
@@ -36,7 +36,7 @@ static int load_type_name(struct pg *pg, struct catalog_expression *e, struct er
 	if (pg_query(pg, sql, (const char *const[]){oid, typmod}, 2, &r, err) < 0)
 		return -1;
 	if (pg_n_rows(r) != 1)
-		return err_set(err, ERR_TRANSIENT, "the type of an expression is gone");
+		return err_set(err, ERR_TRANSIENT, "the type of an expression no longer exists");
 	e->type.type = xstrdup(pg_value(r, 0, 0));
 	e->type.base_type = xstrdup(pg_value(r, 0, 1));
 	e->type.category = pg_value(r, 0, 2)[0];
@@ -79,7 +79,8 @@ static int check_temporary(struct pg *pg, struct catalog_expression *e, const st
 		return -1;
 	if (pg_n_rows(r) == 0)
 		return note_problem(e, said);
-	e->problem = xasprintf("cannot be checked: expressions are tried on a temporary table; %s", pg_value(r, 0, 0));
+	e->problem =
+		xasprintf("cannot be checked: expressions are checked on a temporary table; %s", pg_value(r, 0, 0));
 	return 0;
 }
 
@@ -115,8 +116,8 @@ static int check_moments(struct pg *pg, struct catalog_expression *e, struct err
 	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
 		return -1;
 	if (pg_n_rows(r) == 1 && count_moments(pg_value(r, 0, 0)) < count_moments(e->sql))
-		e->problem = xstrdup("is not immutable: 'now', 'today', 'tomorrow' and 'yesterday' are another time "
-				     "whenever they are read, and no change of the row would be seen");
+		e->problem = xstrdup("is not immutable: 'now', 'today', 'tomorrow' and 'yesterday' mean a different "
+				     "time whenever they are read, and pgsync would not notice");
 	return 0;
 }
 

@@ -72,7 +72,7 @@ int pg_usable(const struct pg *pg, struct err *err)
 	assert(!pg->rows);
 	if (pg->dead)
 		return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE,
-				  "this connection was given up in the middle of a query; connect again");
+				  "this connection was abandoned in the middle of a query; connect again");
 	return 0;
 }
 

@@ -187,7 +187,7 @@ static void test_connect_error_when_server_refuses_then_its_sqlstate_decides(voi
 	assert_string_equal(reason_name(err.reason), "AuthFailed");
 }
 
-static void test_connect_error_when_certificate_is_bad_then_said_how(void **state)
+static void test_connect_error_when_certificate_is_bad_then_the_error_says_how(void **state)
 {
 	static const char verify_failed[] =
 		"connection to server at \"db\" failed: SSL error: certificate verify failed\n";
@@ -209,7 +209,7 @@ static void test_connect_error_when_certificate_is_bad_then_said_how(void **stat
 	err = connect_error("connection to server failed: server does not support SSL, but SSL was required\n", 0,
 			    false);
 	assert_string_equal(reason_name(err.reason), "TLS");
-	assert_contains(err.msg, "; switch TLS on there, or set spec.source.tls.mode: Disable");
+	assert_contains(err.msg, "; enable TLS on the server, or set spec.source.tls.mode: Disable");
 }
 
 static void test_connect_error_when_only_text_then_it_decides(void **state)
@@ -307,7 +307,7 @@ static void test_connect_when_verifying_without_ca_then_denied(void **state)
 	assert_string_equal(reason_name(err.reason), "TLS");
 }
 
-static void test_ca_file_then_path_gives_the_text_back(void **state)
+static void test_ca_file_then_the_file_has_the_text(void **state)
 {
 	static const char pem[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 	char path[32], text[sizeof(pem)] = "";
@@ -357,13 +357,13 @@ int main(void)
 		cmocka_unit_test(test_error_then_detail_and_hint_are_shown),
 		cmocka_unit_test(test_error_when_it_is_about_values_then_they_are_left_out),
 		cmocka_unit_test(test_connect_error_when_server_refuses_then_its_sqlstate_decides),
-		cmocka_unit_test(test_connect_error_when_certificate_is_bad_then_said_how),
+		cmocka_unit_test(test_connect_error_when_certificate_is_bad_then_the_error_says_how),
 		cmocka_unit_test(test_connect_error_when_only_text_then_it_decides),
 		cmocka_unit_test(test_connect_when_server_is_mute_then_timeout_within_the_deadline),
 		cmocka_unit_test(test_connect_when_cancelled_then_returns_at_once),
 		cmocka_unit_test(test_connect_when_port_is_closed_then_refused),
 		cmocka_unit_test(test_connect_when_verifying_without_ca_then_denied),
-		cmocka_unit_test(test_ca_file_then_path_gives_the_text_back),
+		cmocka_unit_test(test_ca_file_then_the_file_has_the_text),
 		cmocka_unit_test(test_resolve_when_numeric_then_itself),
 		cmocka_unit_test(test_pause_when_cancelled_then_ends_early),
 	};

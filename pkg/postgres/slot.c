@@ -116,7 +116,7 @@ int pg_slot_create(struct pg *replication, const char *name, bool failover, uint
 	if (failed < 0)
 		return explain_create(name, err);
 	if (pg_n_rows(r) != 1 || PQnfields(r) < 2 || !parse_lsn(pg_value(r, 0, 1), ret_lsn))
-		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer holds no LSN", name);
+		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer contains no LSN", name);
 	return FAILPOINT(SLOT_CREATED, err);
 }
 
@@ -144,8 +144,8 @@ static int try_release(struct pg *pg, const char *name, int *ret_pid, struct err
 static int still_held(const char *name, int pid, struct err *err)
 {
 	return err_reason(err, ERR_CONFLICT, REASON_SLOT_ACTIVE,
-			  "replication slot \"%s\" is still held by process %d, %d s after that was told to end", name,
-			  pid, PG_SLOT_RELEASE_MS / 1000);
+			  "replication slot \"%s\" is still in use by process %d, which was asked to end %d s ago",
+			  name, pid, PG_SLOT_RELEASE_MS / 1000);
 }
 
 /* 0 when free, SLOT_GONE, or negative. */
@@ -227,7 +227,7 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret
 	if (strbuf_ok(&list))
 		failed = pg_query(pg, sql_visible, (const char *const[]){list.data}, 1, &r, err);
 	else
-		failed = err_set(err, ERR_LIMIT, "%zu transactions at once", n);
+		failed = err_set(err, ERR_LIMIT, "%zu transactions exceed the limit of one query", n);
 	strbuf_release(&list);
 	if (failed < 0)
 		return err_wrap(err, "checking which transactions are visible");

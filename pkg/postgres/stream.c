@@ -186,8 +186,8 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 		return explain_end(stream, err);
 	if (len > MAX_MESSAGE)
 		return err_reason(err, ERR_LIMIT, REASON_MESSAGE_TOO_LARGE,
-				  "replication slot \"%s\": a change of %d bytes, at most %d are taken: to go on "
-				  "without it, raise spec.resyncNonce, and the index is rebuilt with a new slot",
+				  "replication slot \"%s\": a change has %d bytes, and the limit is %d: to skip it, "
+				  "raise spec.resyncNonce; the index is then rebuilt with a new slot",
 				  stream->slot, len, MAX_MESSAGE);
 	return decode_event(stream, (size_t)len, ret, err);
 }

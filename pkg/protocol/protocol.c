@@ -108,8 +108,8 @@ static int read_assignment_line(int fd, struct protocol_reader *reader, char *bl
 			continue;
 		if (n <= 0)
 			return err_set(err, ERR_INVALID,
-				       "descriptor %d ended before an assignment came: `pgsync worker` is started by "
-				       "the operator; use `pgsync run`",
+				       "descriptor %d was closed before an assignment arrived: only the operator "
+				       "starts `pgsync worker`; use `pgsync run`",
 				       fd);
 		taken = protocol_reader_take(reader, &data, &len);
 		if (!strbuf_ok(&reader->line))

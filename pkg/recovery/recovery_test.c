@@ -376,7 +376,7 @@ static void test_published_when_the_publication_had_to_change_then_every_index_i
 	teardown(&w);
 }
 
-static void test_decide_when_a_bootstrap_was_interrupted_then_it_goes_on(void **state)
+static void test_decide_when_a_bootstrap_was_interrupted_then_it_continues(void **state)
 {
 	struct recovery_decision d;
 	struct world w;
@@ -453,7 +453,7 @@ int main(void)
 		cmocka_unit_test(test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for),
 		cmocka_unit_test(test_decide_when_never_bootstrapping_then_no_live_index_is_replaced),
 		cmocka_unit_test(test_published_when_the_publication_had_to_change_then_every_index_is_rebuilt),
-		cmocka_unit_test(test_decide_when_a_bootstrap_was_interrupted_then_it_goes_on),
+		cmocka_unit_test(test_decide_when_a_bootstrap_was_interrupted_then_it_continues),
 		cmocka_unit_test(test_admit_when_the_slot_is_not_ours_then_refused),
 		cmocka_unit_test(test_admit_when_nothing_was_synced_then_a_slot_of_the_users_name_is_left_alone),
 		cmocka_unit_test(test_admit_when_another_worker_took_the_slot_then_it_is_not_taken_back),

@@ -35,9 +35,9 @@ static bool has_empty_part(const char *name)
 char *schema_field_problem(const char *name, bool at_top)
 {
 	if (at_top && is_metadata_field(name))
-		return xasprintf("no document can have a field `%s`: search engines reserve that name", name);
+		return xasprintf("a document cannot have a field `%s`: search engines reserve that name", name);
 	if (has_empty_part(name))
-		return xasprintf("search engines accept no field `%s`: a part between its dots is empty", name);
+		return xasprintf("search engines reject the field name `%s`: a part between its dots is empty", name);
 	return NULL;
 }
 
@@ -162,7 +162,7 @@ static void check_unique(const struct schema_node *node, const struct names *nam
 		if (!same && strcmp(name->final, other->final) != 0)
 			continue;
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, same ? own : path,
-			     "two fields are named `%s`, this one and that of %s; give one of them another name",
+			     "two fields are named `%s`, this one and %s; give one of them another name",
 			     same ? name->source : name->final, other->path);
 		return;
 	}
@@ -281,11 +281,10 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 		if (strcmp(finals[i], document->routing) != 0)
 			continue;
 		if (names.items[i].made_by)
-			findings_add(
-				f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
-				"field \"%s\" is made by %s; route by a column's value as it is (it may be renamed), "
-				"so that a changed row tells where its old document is",
-				document->routing, names.items[i].made_by);
+			findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
+				     "field \"%s\" is the result of %s; route by an unchanged column value (renaming "
+				     "is fine), so that a changed row shows where its old document is",
+				     document->routing, names.items[i].made_by);
 		return !names.items[i].made_by;
 	}
 	if (!schema_node_names_are_known(root))
@@ -346,7 +345,8 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s", problem);
 		else if ((!to_root || !node->parent) && is_taken(node, first))
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-				     "\"%s\" is not a path to a new field: another field is there, or in its way",
+				     "\"%s\" cannot be the path of a new field: another field has that path, or is in "
+				     "its way",
 				     move->destination);
 	}
 }

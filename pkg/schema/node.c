@@ -284,7 +284,7 @@ static void check_labels(const struct schema_node *node, struct findings *f)
 				continue;
 			path = xasprintf("%s.label", child->path);
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-				     "\"%s\" is also that of %s; give one of them another `label`", child->label,
+				     "\"%s\" is also the label of %s; give one of them another `label`", child->label,
 				     other->path);
 			break;
 		}

@@ -233,7 +233,7 @@ static void test_label_when_a_child_has_it_then_found(void **state)
 	assert_false(schema_node_has_label(t.node->children[0], "a"));
 }
 
-static void test_field_problem_when_no_document_can_have_it_then_said(void **state)
+static void test_field_problem_when_no_document_can_have_it_then_reported(void **state)
 {
 	static const struct {
 		const char *name;
@@ -331,7 +331,7 @@ int main(void)
 		cmocka_unit_test(test_limit_when_within_its_range_then_taken_and_outside_refused),
 		cmocka_unit_test(test_names_when_a_key_that_gives_them_is_invalid_then_not_known),
 		cmocka_unit_test(test_label_when_a_child_has_it_then_found),
-		cmocka_unit_test(test_field_problem_when_no_document_can_have_it_then_said),
+		cmocka_unit_test(test_field_problem_when_no_document_can_have_it_then_reported),
 		cmocka_unit_test(test_name_when_empty_or_repeated_then_it_does_not_count),
 		cmocka_unit_test(test_move_when_to_the_root_then_the_path_within_the_document),
 		cmocka_unit_test(test_column_path_when_malformed_then_says_what_is_wrong),

@@ -21,10 +21,9 @@ static void refuse_plugins(const json_t *value, void *out, const char *path, str
 {
 	UNUSED(out);
 	if (!is_empty_value(value))
-		findings_add(
-			f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
-			"`plugins` are Python code of pgsync and do not run here; use `transform`, `expressions` or an "
-			"ingest `pipeline` of the search engine instead");
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, path,
+			     "`plugins` are Python code, which this program does not run; use `transform`, "
+			     "`expressions` or an ingest `pipeline` of the search engine instead");
 }
 
 static void refuse_mappings(const json_t *value, void *out, const char *path, struct findings *f)
@@ -173,7 +172,7 @@ static void check_unique_indices(struct schema_document **documents, size_t n, s
 			if (!documents[j]->index || strcmp(documents[i]->index, documents[j]->index) != 0)
 				continue;
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-				     "index \"%s\" is also that of %s; every document needs its own index",
+				     "index \"%s\" is also the index of %s; every document needs its own",
 				     documents[i]->index, documents[j]->path);
 			break;
 		}

@@ -77,11 +77,11 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 		FINDING_ERROR,
 		"schema[0]: must be an object, found an integer\n"
 		"schema[1].nodes: is required\n"
-		"schema[2].nodes: must be an object, the root node, found an array (the format of pgsync 1); "
-		"write its one element without the brackets\n"
+		"schema[2].nodes: must be an object, the root node, found an array (the format of pgsync 1); write its "
+		"one element without the brackets\n"
 		"schema[2].nodes[0].tabel: unknown field; did you mean `table`?\n"
 		"schema[2].index: is required: the name of the index to fill\n"
-		"schema[3].index: index \"a\" is also that of schema[1]; every document needs its own index");
+		"schema[3].index: index \"a\" is also the index of schema[1]; every document needs its own");
 }
 
 static void expect_index(const char *index, const char *want)
@@ -113,7 +113,7 @@ static void test_index_name_when_the_engine_would_refuse_it_then_refused(void **
 	expect_index(longest, "");
 }
 
-static void test_node_when_keys_are_wrong_then_each_is_named(void **state)
+static void test_node_when_keys_are_invalid_then_each_is_named(void **state)
 {
 	UNUSED(state);
 	expect_schema("[{\"index\": \"i\", \"nodes\": {\"tble\": \"t\", \"columns\": [1], \"children\": [{\"table\": "
@@ -127,7 +127,7 @@ static void test_node_when_keys_are_wrong_then_each_is_named(void **state)
 		      "schema[0].nodes.tble: unknown field; did you mean `table`?");
 }
 
-static void test_relationship_when_it_is_wrong_then_named(void **state)
+static void test_relationship_when_it_is_invalid_then_named(void **state)
 {
 	UNUSED(state);
 	expect_schema(
@@ -164,16 +164,14 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		FINDING_ERROR,
 		"schema[0].nodes.transform.rename.a: must be a new name of 1 to 255 bytes, found an integer\n"
 		"schema[0].nodes.transform.rename.doc: keys within the JSON column `doc` cannot be renamed; select "
-		"them as "
-		"JSON paths (\"doc->key\") and rename these\n"
+		"them as JSON paths (\"doc->key\") and rename these\n"
 		"schema[0].nodes.transform.replace.a: must be an object of {\"search\": \"replacement\"}, found a "
 		"string\n"
 		"schema[0].nodes.transform.replace.c[\"\"]: must map a text to search for to a text of at most 8192 "
 		"bytes\n"
 		"schema[0].nodes.transform.concat.destination: is required\n"
 		"schema[0].nodes.transform.move[0]: must be an object, found an integer\n"
-		"schema[0].nodes.transform.mapping.a: must be a mapping like {\"type\": \"keyword\"}, found a "
-		"string\n"
+		"schema[0].nodes.transform.mapping.a: must be a mapping like {\"type\": \"keyword\"}, found a string\n"
 		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
 		"schema[0].nodes.order_by[1]: must be like \"column\", \"column desc\" or \"column asc nulls last\", "
 		"without other spaces, found \" desc\"\n"
@@ -188,12 +186,12 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.limit: is only for one_to_many children: it limits the list in the parent's document\n"
 		"schema[0].nodes.order_by: is only for children: the documents of an index have no order\n"
 		"schema[0].nodes.nested: is only for children of the variant `object`: it makes them nested documents\n"
-		"schema[0].plugins: `plugins` are Python code of pgsync and do not run here; use `transform`, "
+		"schema[0].plugins: `plugins` are Python code, which this program does not run; use `transform`, "
 		"`expressions` or an ingest `pipeline` of the search engine instead");
 }
 
 /* What a rename or a move takes away is no field any more. */
-static void test_names_when_no_engine_takes_them_then_refused(void **state)
+static void test_names_when_no_engine_accepts_them_then_refused(void **state)
 {
 	UNUSED(state);
 	expect_schema(
@@ -213,32 +211,28 @@ static void test_names_when_no_engine_takes_them_then_refused(void **state)
 		"\"object\"}}, {\"table\": \"_seq_no\", \"relationship\": {\"type\": \"one_to_many\", \"variant\": "
 		"\"object\"}}]}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.children[0].columns[1]: search engines accept no field `.c`: a part between its dots "
-		"is empty; give it another name\n"
-		"schema[0].nodes.children[0].transform.move.destination: no document can have a field `_id`: search "
+		"schema[0].nodes.children[0].columns[1]: search engines reject the field name `.c`: a part between its "
+		"dots is empty; give it another name\n"
+		"schema[0].nodes.children[0].transform.move.destination: a document cannot have a field `_id`: search "
 		"engines reserve that name\n"
-		"schema[0].nodes.columns[0]: no document can have a field `_id`: search engines reserve that name; "
+		"schema[0].nodes.columns[0]: a document cannot have a field `_id`: search engines reserve that name; "
 		"give it another name\n"
-		"schema[0].nodes.expressions[\"x..y\"]: search engines accept no field `x..y`: a part between its dots "
-		"is empty; "
-		"give it another name\n"
-		"schema[0].nodes.children[1].label: no document can have a field `_seq_no`: search engines reserve "
+		"schema[0].nodes.expressions[\"x..y\"]: search engines reject the field name `x..y`: a part between "
+		"its dots is empty; give it another name\n"
+		"schema[0].nodes.children[1].label: a document cannot have a field `_seq_no`: search engines reserve "
 		"that name; give it another name\n"
-		"schema[0].nodes.transform.rename.b: two fields are named `n`, this one and that of columns[3]; give "
-		"one of them another name\n"
-		"schema[0].nodes.transform.rename[\"z.\"]: no document can have a field `_routing`: search engines "
+		"schema[0].nodes.transform.rename.b: two fields are named `n`, this one and columns[3]; give one of "
+		"them another name\n"
+		"schema[0].nodes.transform.rename[\"z.\"]: a document cannot have a field `_routing`: search engines "
 		"reserve that name; give it another name\n"
-		"schema[0].nodes.transform.concat.destination: no document can have a field `_version`: search engines "
-		"reserve that name; give it another name\n"
+		"schema[0].nodes.transform.concat.destination: a document cannot have a field `_version`: search "
+		"engines reserve that name; give it another name\n"
 		"schema[0].nodes.transform.move[0].destination: \"a..b\" is not a path to a field: it must be \"a.b\" "
-		"or "
-		"\"$root.a.b\"\n"
-		"schema[0].nodes.transform.move[1].destination: no document can have a field `_index`: search engines "
-		"reserve that name\n"
+		"or \"$root.a.b\"\n"
+		"schema[0].nodes.transform.move[1].destination: a document cannot have a field `_index`: search "
+		"engines reserve that name\n"
 		"schema[0].nodes.transform.move[2].destination: \"$root.\" is not a path to a field: it must be "
-		"\"a.b\" "
-		"or "
-		"\"$root.a.b\"");
+		"\"a.b\" or \"$root.a.b\"");
 }
 
 static void test_node_when_all_keys_are_given_then_taken(void **state)
@@ -349,14 +343,11 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 		"{\"rename\": {\"doc_a\": \"title\"}}, \"children\": [{\"table\": \"c\", \"relationship\": {\"type\": "
 		"\"one_to_one\", \"variant\": \"object\"}}]}}]",
 		FINDING_ERROR,
-		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and that of "
-		"columns[0]; give "
+		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and columns[0]; give "
 		"one of them another name\n"
-		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and that of "
-		"columns[0]; give "
+		"schema[0].nodes.transform.rename.doc_a: two fields are named `title`, this one and columns[0]; give "
 		"one of them another name\n"
-		"schema[0].nodes.expressions.isbn: two fields are named `isbn`, this one and that of columns[1]; give "
-		"one of "
+		"schema[0].nodes.expressions.isbn: two fields are named `isbn`, this one and columns[1]; give one of "
 		"them another name\n"
 		"schema[0].routing: \"titel\" is not one of the root's columns in the document; did you mean `title`?");
 	expect_schema("[{\"index\": \"i\", \"routing\": \"low\", \"nodes\": {\"table\": \"t\", \"columns\": "
@@ -368,14 +359,12 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 		      "\"isbn.x\"}]}}}, {\"index\": \"j\", \"routing\": \"doc_a\", \"nodes\": {\"table\": \"t\", "
 		      "\"columns\": [\"doc->a\"]}}]",
 		      FINDING_ERROR,
-		      "schema[0].nodes.transform.move[1].destination: \"$root.low.x\" is not a path to a new field: "
-		      "another field is there, or in its way\n"
-		      "schema[0].routing: field \"low\" is made by `expressions`; route by a column's value as it is "
-		      "(it may be "
-		      "renamed), so that a changed row tells where its old document is\n"
-		      "schema[1].routing: field \"doc_a\" is made by a JSON path; route by a column's value as it is "
-		      "(it may be "
-		      "renamed), so that a changed row tells where its old document is");
+		      "schema[0].nodes.transform.move[1].destination: \"$root.low.x\" cannot be the path of a new "
+		      "field: another field has that path, or is in its way\n"
+		      "schema[0].routing: field \"low\" is the result of `expressions`; route by an unchanged column "
+		      "value (renaming is fine), so that a changed row shows where its old document is\n"
+		      "schema[1].routing: field \"doc_a\" is the result of a JSON path; route by an unchanged column "
+		      "value (renaming is fine), so that a changed row shows where its old document is");
 	/* What a name is routed by is known of the table only when its columns are not listed. */
 	expect_schema("[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\"}}]", FINDING_ERROR, "");
 }
@@ -383,14 +372,13 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 static void test_labels_when_two_children_share_one_then_refused(void **state)
 {
 	UNUSED(state);
-	expect_schema(
-		"[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"children\": ["
-		"{\"table\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": \"object\"}}, "
-		"{\"table\": \"b\", \"label\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": "
-		"\"object\"}}]}}]",
-		FINDING_ERROR,
-		"schema[0].nodes.children[1].label: \"a\" is also that of schema[0].nodes.children[0]; give one of "
-		"them another `label`");
+	expect_schema("[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"children\": ["
+		      "{\"table\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": \"object\"}}, "
+		      "{\"table\": \"b\", \"label\": \"a\", \"relationship\": {\"type\": \"one_to_one\", \"variant\": "
+		      "\"object\"}}]}}]",
+		      FINDING_ERROR,
+		      "schema[0].nodes.children[1].label: \"a\" is also the label of schema[0].nodes.children[0]; give "
+		      "one of them another `label`");
 }
 
 static void test_scalar_when_it_has_children_then_warned(void **state)
@@ -516,11 +504,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schema_when_it_is_not_documents_then_refused),
 		cmocka_unit_test(test_index_name_when_the_engine_would_refuse_it_then_refused),
-		cmocka_unit_test(test_node_when_keys_are_wrong_then_each_is_named),
-		cmocka_unit_test(test_relationship_when_it_is_wrong_then_named),
+		cmocka_unit_test(test_node_when_keys_are_invalid_then_each_is_named),
+		cmocka_unit_test(test_relationship_when_it_is_invalid_then_named),
 		cmocka_unit_test(test_node_when_a_key_has_no_meaning_there_then_refused),
 		cmocka_unit_test(test_node_when_it_is_invalid_then_the_rest_of_it_is_there),
-		cmocka_unit_test(test_names_when_no_engine_takes_them_then_refused),
+		cmocka_unit_test(test_names_when_no_engine_accepts_them_then_refused),
 		cmocka_unit_test(test_node_when_all_keys_are_given_then_taken),
 		cmocka_unit_test(test_path_when_parsed_then_pgsyncs_label),
 		cmocka_unit_test(test_fragment_when_it_is_one_expression_then_no_problem),

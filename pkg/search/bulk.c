@@ -195,7 +195,7 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	int64_t age_ms = now_ms - slot->begun_ms;
 
 	if (age_ms >= bulk->options.retry_ms) {
-		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s took nothing for %lld s: %s",
+		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s has accepted nothing for %lld s: %s",
 				 http_target_name(bulk->search->target), (long long)(age_ms / 1000), why->msg);
 		return give_up(bulk, err);
 	}
@@ -245,7 +245,7 @@ static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, con
 		.is_delete = entry->is_delete,
 		.status = item->status,
 		.type = item->type && *item->type ? item->type : "unknown",
-		.reason = item->reason && *item->reason ? item->reason : "the engine gives no reason",
+		.reason = item->reason && *item->reason ? item->reason : "the engine gave no reason",
 	};
 }
 
@@ -256,7 +256,7 @@ static int item_err(const struct bulk_rejection *r, enum bulk_verdict verdict, s
 		(void)err_reason(err, ERR_NOT_FOUND, REASON_INDEX_MISSING, "index %s does not exist: %s", r->index,
 				 r->reason);
 	else
-		(void)err_reason(err, ERR_DENIED, REASON_AUTH_FAILED, "index %s may not be written: %s: %s", r->index,
+		(void)err_reason(err, ERR_DENIED, REASON_AUTH_FAILED, "index %s cannot be written: %s: %s", r->index,
 				 r->type, r->reason);
 	err->code = r->status;
 	return -1;
@@ -330,8 +330,8 @@ static int judge_too_large(struct slot *slot, struct err *err)
 	struct bulk_item item = {
 		.status = (int)slot->status,
 		.type = "content_too_large",
-		.reason = "the document alone is larger than the engine takes in a request "
-			  "(http.max_content_length, a limit of a proxy, or indexing_pressure.memory.limit)"};
+		.reason = "the document alone is larger than the engine accepts in a request (http.max_content_length, "
+			  "a limit of a proxy, or indexing_pressure.memory.limit)"};
 
 	if (slot->n_sent > 1) {
 		bulk_pace_too_large(&slot->bulk->pace, bulk_body_bytes(&slot->body, slot->n_sent));

@@ -139,7 +139,7 @@ static void test_decode_when_items_differ_then_each_has_its_status_and_error(voi
 	bulk_answer_release(&answer);
 }
 
-static void test_decode_when_answer_is_none_then_invalid(void **state)
+static void test_decode_when_answer_is_malformed_then_invalid(void **state)
 {
 	static const char *const texts[] = {
 		"",
@@ -356,7 +356,7 @@ int main(void)
 		cmocka_unit_test(test_encode_when_document_has_line_breaks_then_they_become_spaces),
 		cmocka_unit_test(test_decode_when_no_errors_then_every_item_succeeded),
 		cmocka_unit_test(test_decode_when_items_differ_then_each_has_its_status_and_error),
-		cmocka_unit_test(test_decode_when_answer_is_none_then_invalid),
+		cmocka_unit_test(test_decode_when_answer_is_malformed_then_invalid),
 		cmocka_unit_test(test_judge_when_status_differs_then_verdict_differs),
 		cmocka_unit_test(test_body_when_some_are_sent_again_then_only_they_and_the_rest_stay),
 		cmocka_unit_test(test_body_when_action_does_not_fit_then_nothing_changes),

@@ -416,7 +416,7 @@ static void test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again(vo
 	world_stop(&w);
 }
 
-static void test_bulk_when_nobody_listens_then_it_goes_again(void **state)
+static void test_bulk_when_no_server_listens_then_it_is_sent_again(void **state)
 {
 	static const char *const url = "http://127.0.0.1:1";
 	struct http_target *target;
@@ -432,7 +432,7 @@ static void test_bulk_when_nobody_listens_then_it_goes_again(void **state)
 	bulk = bulk_new(search, &(struct bulk_options){.retry_ms = 300});
 	assert_int_equal(bulk_add(bulk, &action, &err), 0);
 	assert_int_equal(bulk_flush(bulk, &err), -1);
-	assert_non_null(strstr(err.msg, "took nothing for"));
+	assert_non_null(strstr(err.msg, "has accepted nothing for"));
 	assert_true(bulk_stats(bulk)->requests > 1);
 	bulk_free(bulk);
 	search_free(search);
@@ -804,7 +804,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again),
 		cmocka_unit_test(test_bulk_when_a_proxy_says_503_then_the_outcome_is_not_known),
 		cmocka_unit_test(test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again),
-		cmocka_unit_test(test_bulk_when_nobody_listens_then_it_goes_again),
+		cmocka_unit_test(test_bulk_when_no_server_listens_then_it_is_sent_again),
 		cmocka_unit_test(test_bulk_when_push_back_does_not_end_then_transient_after_the_time),
 		cmocka_unit_test(test_bulk_when_cancelled_while_waiting_then_cancelled),
 		cmocka_unit_test(test_send_when_the_engine_has_nothing_to_do_then_it_gets_what_is_there),

@@ -23,8 +23,8 @@ int search_get(struct search *search, const char *index, const char *id, json_t 
 		return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
 	source = json_object_get(answer.root, "_source");
 	if (!source)
-		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "GET %s%s: the answer holds no document",
-				  http_target_name(search->target), path);
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+				  "GET %s%s: the answer contains no document", http_target_name(search->target), path);
 	*ret = json_incref(source);
 	ret_version->seq_no = jsonx_integer(answer.root, "_seq_no", -1);
 	ret_version->primary_term = jsonx_integer(answer.root, "_primary_term", -1);

@@ -170,7 +170,7 @@ int search_path(const char *index, const char *middle, const char *id, const cha
 	int r = 0;
 
 	if (!is_one_index(index))
-		return err_set(err, ERR_INVALID, "'%s' is not the name of one index", index ? index : "");
+		return err_set(err, ERR_INVALID, "'%s' is not the name of a single index", index ? index : "");
 	strbuf_init(&sb, PATH_BYTES);
 	strbuf_addc(&sb, '/');
 	http_escape(&sb, index);
@@ -238,7 +238,7 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
 				  "%s answers, but is neither Elasticsearch nor OpenSearch", name);
 	if (!number || !parse_version(number, &info))
-		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED, "%s does not say its version", name);
+		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED, "%s does not report its version", name);
 	(void)snprintf(info.cluster_name, sizeof(info.cluster_name), "%s",
 		       jsonx_string(answer->root, "cluster_name", ""));
 	/* compatibility.override_main_response_version makes OpenSearch 1 and 2 say 7.10.2, for old clients: nothing

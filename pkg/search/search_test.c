@@ -232,7 +232,7 @@ static void test_alias_move_when_others_have_it_then_one_call_changes_all(void *
 	world_stop(&w);
 }
 
-static void test_alias_move_when_an_index_has_the_name_then_refused_unless_told_to_remove_it(void **state)
+static void test_alias_move_when_an_index_has_the_name_then_refused_unless_asked_to_remove_it(void **state)
 {
 	START(w, {"GET /books/_alias", 200, "{\"books\":{\"aliases\":{}}}"});
 	assert_int_equal(search_alias_move(w.search, "books", "books-g1", false, &w.err), -1);
@@ -261,7 +261,7 @@ static void test_index_create_when_refused_then_conflict_or_rejected(void **stat
 	world_stop(&w);
 }
 
-static void test_pipeline_when_absent_or_hidden_then_told_apart(void **state)
+static void test_pipeline_when_absent_or_hidden_then_distinguished(void **state)
 {
 	bool exists = false;
 
@@ -369,9 +369,9 @@ int main(void)
 		cmocka_unit_test(test_index_when_name_could_mean_several_then_invalid_and_nothing_is_sent),
 		cmocka_unit_test(test_resolve_when_name_is_absent_index_or_alias_then_it_says_so),
 		cmocka_unit_test(test_alias_move_when_others_have_it_then_one_call_changes_all),
-		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_told_to_remove_it),
+		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_asked_to_remove_it),
 		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
-		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_told_apart),
+		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_distinguished),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),

@@ -103,11 +103,10 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 	_cleanup_free_ char *alias = generation_alias(concrete);
 
 	if (d->sink->stall_on_error)
-		return err_reason(
-			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
-			"document \"%.128s\" of index \"%s\" cannot be made: an expression or a condition of the "
-			"schema fails: %.512s; onError.policy is Stall",
-			id, alias, why->msg);
+		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_FAILED,
+				  "document \"%.128s\" of index \"%s\" cannot be built: an expression or a condition "
+				  "of the schema fails: %.512s; onError.policy is Stall",
+				  id, alias, why->msg);
 	collect(d, &r, "read");
 	return 0;
 }
@@ -219,10 +218,10 @@ void dead_letters_set_condition(struct report *report)
 	int64_t n = report_any_dead_letters(report, &alias);
 
 	if (n > 0)
-		report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
-				 "%lld documents were rejected or could not be made; see index \"%s" DEAD_LETTERS_SUFFIX
-				 "\"",
-				 (long long)n, alias);
+		report_condition(
+			report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
+			"%lld documents were rejected or could not be built; see index \"%s" DEAD_LETTERS_SUFFIX "\"",
+			(long long)n, alias);
 	else
 		report_condition(report, CONDITION_DEGRADED, STATUS_FALSE, REASON_AS_EXPECTED,
 				 "there are no dead letters");
@@ -233,9 +232,10 @@ static void set_condition_at_once(struct report *report, const struct dead_lette
 {
 	_cleanup_free_ char *alias = alias_of(last->index);
 
-	report_condition(report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
-			 "%lld documents were rejected or could not be made, the last one \"%.128s\"; see index \"%s\"",
-			 (long long)report_dead_letters(report, alias), last->id, last->index);
+	report_condition(
+		report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
+		"%lld documents were rejected or could not be built, the last one \"%.128s\"; see index \"%s\"",
+		(long long)report_dead_letters(report, alias), last->id, last->index);
 }
 
 int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err)
@@ -268,7 +268,7 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 				  taken.items[0].index);
 	if (each_index(&taken, count_now, err) < 0)
 		return err_wrap(err, "counting dead letters");
-	log_warn("sync", "documents failed, going on without them", KV_U64("documents", taken.n),
+	log_warn("sync", "documents failed, continuing without them", KV_U64("documents", taken.n),
 		 KV_STR("first", taken.items[0].document));
 	set_condition_at_once(d->report, &taken.items[taken.n - 1]);
 	return 0;

@@ -103,21 +103,19 @@ static int check_alias(const struct sink *sink, const char *alias, const struct 
 				  alias, name->n_targets);
 	*ret_live = generation_number(alias, name->target);
 	if (!*ret_live && !sink->adopt_existing)
-		return err_reason(
-			err, ERR_INVALID, REASON_INDEX_IN_USE,
-			"alias \"%s\" exists and points to \"%s\", which pgsync did not make: choose another index "
-			"name, or set spec.sink.adoptExistingIndex: true to move the alias",
-			alias, name->target);
+		return err_reason(err, ERR_INVALID, REASON_INDEX_IN_USE,
+				  "alias \"%s\" exists and points to \"%s\", which pgsync did not create: choose "
+				  "another index name, or set spec.sink.adoptExistingIndex: true to move the alias",
+				  alias, name->target);
 	if (!*ret_live)
 		return 0;
 	if (read_meta(sink, name->target, &meta, err) < 0)
 		return -1;
 	if (generation_owner(sink, meta) == GENERATION_FOREIGN)
-		return err_reason(
-			err, ERR_INVALID, REASON_INDEX_IN_USE,
-			"index \"%s\" belongs to PgSync %s: choose another index name, or delete that PgSync; "
-			"where it is gone already, without having cleaned up, take the alias off \"%s\" by hand",
-			alias, jsonx_string(meta, "pgsync.owner", ""), name->target);
+		return err_reason(err, ERR_INVALID, REASON_INDEX_IN_USE,
+				  "index \"%s\" belongs to PgSync %s: choose another index name, or delete that "
+				  "PgSync; if it was deleted without a cleanup, remove the alias from \"%s\" yourself",
+				  alias, jsonx_string(meta, "pgsync.owner", ""), name->target);
 	return 0;
 }
 
@@ -275,7 +273,7 @@ int generation_take_back(const struct sink *sink, const char *alias, int64_t gen
 		return -1;
 	if (generation_owner(sink, meta) == GENERATION_LEFT &&
 	    put_meta(sink, concrete, generation_owner_meta(sink), err) < 0)
-		return err_wrap(err, "taking index \"%s\" back", concrete);
+		return err_wrap(err, "reclaiming index \"%s\"", concrete);
 	return 0;
 }
 
@@ -290,6 +288,6 @@ int generation_disown(const struct sink *sink, const char *concrete, struct err 
 		return 0;
 	if (put_meta(sink, concrete, json_pack("{s:{s:s}}", "pgsync", "formerOwner", sink->owner), err) < 0 &&
 	    err->kind != ERR_NOT_FOUND)
-		return err_wrap(err, "giving up index \"%s\"", concrete);
+		return err_wrap(err, "releasing index \"%s\"", concrete);
 	return 0;
 }

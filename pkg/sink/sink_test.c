@@ -184,7 +184,7 @@ static void test_dead_letters_condition_then_the_first_index_with_some(void **st
 	dead_letters_set_condition(&r);
 	assert_int_equal(report_status(&r, CONDITION_DEGRADED), STATUS_TRUE);
 	assert_string_equal(r.conditions[CONDITION_DEGRADED].message,
-			    "3 documents were rejected or could not be made; see index \"books-dead-letters\"");
+			    "3 documents were rejected or could not be built; see index \"books-dead-letters\"");
 	report_dead_letters_set(&r, "books", 0, report_dead_letters_revision(&r, "books"));
 	dead_letters_set_condition(&r);
 	assert_int_equal(report_status(&r, CONDITION_DEGRADED), STATUS_FALSE);

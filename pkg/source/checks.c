@@ -24,7 +24,7 @@ static void check_wal_level(const struct check_input *in, struct findings *f)
 {
 	if (strcmp(in->server->wal_level, "logical") != 0)
 		findings_add(f, FINDING_ERROR, REASON_WAL_LEVEL_NOT_LOGICAL, NULL,
-			     "wal_level is \"%s\" and must be \"logical\": ALTER SYSTEM SET wal_level = logical, then "
+			     "wal_level must be \"logical\", found \"%s\": ALTER SYSTEM SET wal_level = logical, then "
 			     "restart the server",
 			     in->server->wal_level);
 }
@@ -35,7 +35,7 @@ static void check_may_replicate(const struct check_input *in, struct findings *f
 
 	if (!in->server->may_replicate)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
-			     "role \"%s\" may not replicate: ALTER ROLE \"%s\" REPLICATION", role, role);
+			     "role \"%s\" lacks the REPLICATION attribute: ALTER ROLE \"%s\" REPLICATION", role, role);
 }
 
 static void check_is_primary(const struct check_input *in, struct findings *f)
@@ -51,9 +51,8 @@ static void check_may_publish(const struct check_input *in, struct findings *f)
 
 	if (!in->server->has_publication && !in->server->may_create)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
-			     "role \"%s\" may not create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
-			     "\"%s\", or "
-			     "create it and name it in spec.source.replication.publicationName",
+			     "role \"%s\" cannot create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
+			     "\"%s\", or create it yourself and set spec.source.replication.publicationName",
 			     role, in->source->publication, in->source->database, role);
 }
 
@@ -79,7 +78,7 @@ static void require_select(const struct check_input *in, bool can_select, const 
 {
 	if (!can_select)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, name,
-			     "role \"%s\" may not read it: GRANT SELECT ON %s TO \"%s\"", in->source->user, name,
+			     "role \"%s\" cannot read it: GRANT SELECT ON %s TO \"%s\"", in->source->user, name,
 			     in->source->user);
 }
 
@@ -100,10 +99,9 @@ static void check_row_security(const struct check_input *in, struct findings *f)
 static void check_overlap(const struct check_input *in, struct findings *f)
 {
 	if (in->overlaps)
-		findings_add(
-			f, FINDING_ERROR, REASON_NOT_SUPPORTED, in->name,
-			"is a partition of a table that the schema reads too, and its changes are published as that "
-			"table's: read only one of them");
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, in->name,
+			     "is a partition of a table that the schema also reads, and its changes are published "
+			     "under that table's name: use only one of the two");
 }
 
 static void check_part(const struct check_input *in, const struct catalog_part *part, struct findings *f)
@@ -132,11 +130,10 @@ static void check_parts(const struct check_input *in, struct findings *f)
 static void check_new_parts(const struct check_input *in, struct findings *f)
 {
 	if (in->table->kind == 'p' && !catalog_primary_key(in->table))
-		findings_add(
-			f, FINDING_WARNING, REASON_REPLICA_IDENTITY, in->name,
-			"is partitioned and has no primary key: in a partition that is made later, Postgres refuses "
-			"UPDATE and DELETE until its replica identity is set (by pgsync within seconds, or by whoever "
-			"makes it: ALTER TABLE ... REPLICA IDENTITY FULL)");
+		findings_add(f, FINDING_WARNING, REASON_REPLICA_IDENTITY, in->name,
+			     "is partitioned and has no primary key: Postgres refuses UPDATE and DELETE in a new "
+			     "partition until its replica identity is set. pgsync does that within seconds; to avoid "
+			     "the gap, set it when you create the partition: ALTER TABLE ... REPLICA IDENTITY FULL");
 }
 
 /* From Postgres 18 on there are virtual columns, which are never in the WAL: so it refuses UPDATE and DELETE of a
@@ -152,10 +149,10 @@ static void check_virtual_columns(const struct check_input *in, struct findings 
 		if (table->columns[i].is_virtual)
 			findings_add(
 				f, FINDING_ERROR, REASON_REPLICA_IDENTITY, in->name,
-				"its column `%s` is generated and virtual: Postgres refuses changes of a published "
-				"table that has one and the replica identity FULL, which its links to its parents "
-				"need; make the column STORED, or create a unique index on NOT NULL columns that "
-				"has the links among them, and name it in ALTER TABLE %s REPLICA IDENTITY USING INDEX",
+				"its generated column `%s` is virtual: Postgres refuses changes to a published table "
+				"with such a column and replica identity FULL, which the links to its parents need; "
+				"make the column STORED, or create a unique index on NOT NULL columns that include the "
+				"link columns, and run ALTER TABLE %s REPLICA IDENTITY USING INDEX",
 				table->columns[i].name, in->name);
 }
 
@@ -167,15 +164,13 @@ static void check_identity(const struct check_input *in, struct findings *f)
 
 		if (in->source->verify_identities)
 			findings_add(f, FINDING_ERROR, REASON_REPLICA_IDENTITY, name,
-				     "its replica identity does not hold the columns that link it to its parents: run "
-				     "\"%s\"",
+				     "its replica identity lacks the columns that link it to its parents: run \"%s\"",
 				     gap->sql);
 		else if (!gap->is_owner)
-			findings_add(
-				f, FINDING_ERROR, REASON_REPLICA_IDENTITY, name,
-				"its replica identity does not hold the columns that link it to its parents, and role "
-				"\"%s\" does not own it: run \"%s\"",
-				in->source->user, gap->sql);
+			findings_add(f, FINDING_ERROR, REASON_REPLICA_IDENTITY, name,
+				     "its replica identity lacks the columns that link it to its parents, and role "
+				     "\"%s\" does not own it: run \"%s\"",
+				     in->source->user, gap->sql);
 	}
 }
 
@@ -199,21 +194,20 @@ static void check_may_refresh(const struct check_input *in, struct findings *f)
 		return;
 	if (in->server->version >= MAINTAIN_SERVER)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
-			     "role \"%s\" may not refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, in->name, user);
+			     "role \"%s\" cannot refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, in->name, user);
 	else
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
-			     "role \"%s\" may not refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user,
+			     "role \"%s\" cannot refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user,
 			     in->name, user);
 }
 
 static void check_refresh_blocks(const struct check_input *in, struct findings *f)
 {
 	if (is_refreshed(in) && !views_have_unique_index(in->view->view))
-		findings_add(
-			f, FINDING_WARNING, REASON_REFRESH_BLOCKS, in->name,
-			"has no unique index: others cannot read it while it is refreshed; create one (CREATE UNIQUE "
-			"INDEX CONCURRENTLY ON %s (...)), and it is refreshed CONCURRENTLY",
-			in->name);
+		findings_add(f, FINDING_WARNING, REASON_REFRESH_BLOCKS, in->name,
+			     "has no unique index, so nothing can read it while it is refreshed; create one to have it "
+			     "refreshed CONCURRENTLY: CREATE UNIQUE INDEX CONCURRENTLY ON %s (...)",
+			     in->name);
 }
 
 static void check_is_populated(const struct check_input *in, struct findings *f)

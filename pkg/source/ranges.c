@@ -193,5 +193,5 @@ int ranges_check(const struct range *range, struct pg *pg, struct err *err)
 	if (!pg_is_null(r, 0, 0) && pg_u64(r, 0, 0) == range->filenode)
 		return 0;
 	return err_reason(err, ERR_CONFLICT, REASON_TABLE_REWRITTEN,
-			  "%s was rewritten during the bootstrap; it is read again", range->name);
+			  "%s was rewritten during the bootstrap; reading it again", range->name);
 }

@@ -129,7 +129,7 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot)
 	    pg_query(source->pg, "SELECT application_name FROM pg_stat_replication WHERE pid = $1::int",
 		     (const char *const[]){pid}, 1, &r, &ignored) < 0 ||
 	    pg_n_rows(r) != 1)
-		return xstrdup("nobody now");
+		return xstrdup("none");
 	return xasprintf("\"%s\"", pg_value(r, 0, 0));
 }
 

@@ -308,7 +308,7 @@ static void test_text_when_empty_or_too_long_then_refused(void **state)
 	}
 }
 
-static void test_object_when_it_has_an_unknown_field_or_is_none_then_refused(void **state)
+static void test_object_when_it_has_an_unknown_field_or_is_not_an_object_then_refused(void **state)
 {
 	static const char *const paths[] = {
 		"spec.source",         "spec.source.tls", "spec.source.replication",  "spec.source.passwordSecretRef",
@@ -335,7 +335,7 @@ int main(void)
 		cmocka_unit_test(test_number_when_within_its_range_then_taken_and_outside_refused),
 		cmocka_unit_test(test_boolean_when_true_then_set_and_another_type_refused),
 		cmocka_unit_test(test_text_when_empty_or_too_long_then_refused),
-		cmocka_unit_test(test_object_when_it_has_an_unknown_field_or_is_none_then_refused),
+		cmocka_unit_test(test_object_when_it_has_an_unknown_field_or_is_not_an_object_then_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

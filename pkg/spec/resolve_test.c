@@ -189,7 +189,7 @@ static void test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded(
 	findings_release(&f);
 }
 
-static void test_connection_secret_when_it_is_no_connection_then_refused_without_its_values(void **state)
+static void test_connection_secret_when_it_is_not_a_connection_then_refused_without_its_values(void **state)
 {
 	struct findings f;
 	_cleanup_(spec_freep) struct spec *s = NULL;
@@ -368,7 +368,7 @@ int main(void)
 		cmocka_unit_test(test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is),
 		cmocka_unit_test(test_connection_secret_when_it_has_keys_then_they_come_before_its_uri),
 		cmocka_unit_test(test_connection_secret_when_it_has_a_uri_then_its_parts_are_decoded),
-		cmocka_unit_test(test_connection_secret_when_it_is_no_connection_then_refused_without_its_values),
+		cmocka_unit_test(test_connection_secret_when_it_is_not_a_connection_then_refused_without_its_values),
 		cmocka_unit_test(test_config_map_when_it_holds_a_schema_then_decoded_once),
 		cmocka_unit_test(test_config_map_when_it_holds_none_then_refused),
 		cmocka_unit_test(test_resolve_when_a_login_then_only_the_values_of_its_type),

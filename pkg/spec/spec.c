@@ -67,8 +67,7 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 			     "must be a name of a-z, 0-9, '-' and '.', found \"%s\"", name);
 	else if (strlen(name) > RESOURCE_NAME_BYTES)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "metadata.name",
-			     "must be at most %d characters, found %zu: the name of the slot, among others, is derived "
-			     "from it",
+			     "must be at most %d characters, found %zu: names such as the slot's are derived from it",
 			     RESOURCE_NAME_BYTES, strlen(name));
 	spec->name = xstrdup(name);
 	spec->namespace = xstrdup(jsonx_string(resource, "metadata.namespace", "default"));

@@ -163,7 +163,7 @@ static void test_schema_hash_when_only_other_fields_differ_then_equal(void **sta
 
 /* --- refused */
 
-static void test_spec_when_much_is_wrong_then_every_violation_is_named(void **state)
+static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **state)
 {
 	UNUSED(state);
 	expect_errors(
@@ -226,7 +226,7 @@ static void test_spec_when_references_are_not_names_then_refused(void **state)
 		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
 }
 
-static void test_sink_when_a_port_is_none_then_refused(void **state)
+static void test_sink_when_a_port_is_invalid_then_refused(void **state)
 {
 	UNUSED(state);
 	expect_errors(RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://a:99999\", \"http://a:12x/p\", "
@@ -248,8 +248,9 @@ static void test_name_when_it_is_longer_than_the_resource_allows_then_refused(vo
 	longer[strlen(longer) - 1] = '3';
 	bad = xasprintf(resource, longer);
 	expect_errors(good, "");
-	expect_errors(bad, "metadata.name: must be at most 52 characters, found 53: the name of the slot, among "
-			   "others, is derived from it");
+	expect_errors(
+		bad,
+		"metadata.name: must be at most 52 characters, found 53: names such as the slot's are derived from it");
 }
 
 static void test_databases_when_they_differ_then_refused(void **state)
@@ -375,10 +376,10 @@ int main(void)
 		cmocka_unit_test(test_slot_name_when_not_given_then_derived_and_cut_before_the_uid),
 		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),
 		cmocka_unit_test(test_schema_hash_when_only_other_fields_differ_then_equal),
-		cmocka_unit_test(test_spec_when_much_is_wrong_then_every_violation_is_named),
+		cmocka_unit_test(test_spec_when_much_is_invalid_then_every_violation_is_named),
 		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
-		cmocka_unit_test(test_sink_when_a_port_is_none_then_refused),
+		cmocka_unit_test(test_sink_when_a_port_is_invalid_then_refused),
 		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),
 		cmocka_unit_test(test_databases_when_they_differ_then_refused),
 		cmocka_unit_test(test_documents_when_given_then_another_hash),

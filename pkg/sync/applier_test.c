@@ -187,7 +187,7 @@ static void test_applier_when_the_batch_is_older_than_the_generation_then_its_ve
 	end(&f);
 }
 
-static void test_applier_when_one_document_cannot_be_made_then_the_others_are_written_without_it(void **state)
+static void test_applier_when_one_document_cannot_be_built_then_the_others_are_written_without_it(void **state)
 {
 	struct fixture f;
 
@@ -363,7 +363,7 @@ int main(void)
 		cmocka_unit_test(test_applier_when_a_row_is_there_or_gone_then_its_document_is_written_or_deleted),
 		cmocka_unit_test(
 			test_applier_when_the_batch_is_older_than_the_generation_then_its_version_is_above_the_copy),
-		cmocka_unit_test(test_applier_when_one_document_cannot_be_made_then_the_others_are_written_without_it),
+		cmocka_unit_test(test_applier_when_one_document_cannot_be_built_then_the_others_are_written_without_it),
 		cmocka_unit_test(
 			test_applier_when_the_engine_refuses_a_document_then_it_is_a_dead_letter_before_it_is_durable),
 		cmocka_unit_test(

@@ -296,7 +296,7 @@ static int fill(struct worker *w, struct err *err)
 	}
 	if (flush(w, err) < 0)
 		return -1;
-	log_debug("sync", "no chunk is left, refreshing");
+	log_debug("sync", "all chunks were copied, refreshing");
 	return refresh(w, err);
 }
 

@@ -111,7 +111,7 @@ static void test_bootstrap_when_the_table_is_empty_then_it_is_done(void **state)
 
 /* --- where it goes on --- */
 
-static void test_bootstrap_when_resumed_then_it_goes_on_at_the_checkpoint_s_block(void **state)
+static void test_bootstrap_when_resumed_then_it_resumes_at_the_checkpoint_s_block(void **state)
 {
 	static const uint64_t blocks[] = {0, 39, 40, 63};
 	struct fixture f;
@@ -316,7 +316,7 @@ int main(void)
 		cmocka_unit_test(test_bootstrap_when_done_then_every_row_is_in_the_index_with_the_generation_s_version),
 		cmocka_unit_test(test_bootstrap_when_live_then_there_is_nothing_to_copy),
 		cmocka_unit_test(test_bootstrap_when_the_table_is_empty_then_it_is_done),
-		cmocka_unit_test(test_bootstrap_when_resumed_then_it_goes_on_at_the_checkpoint_s_block),
+		cmocka_unit_test(test_bootstrap_when_resumed_then_it_resumes_at_the_checkpoint_s_block),
 		cmocka_unit_test(test_bootstrap_when_the_table_grew_since_then_only_the_planned_blocks_are_copied),
 		cmocka_unit_test(test_bootstrap_when_the_table_was_rewritten_since_then_it_begins_again),
 		cmocka_unit_test(test_bootstrap_when_the_table_is_rewritten_meanwhile_then_it_is_a_conflict),

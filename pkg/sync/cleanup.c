@@ -95,7 +95,7 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 	    checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "sink");
 	if (!owned(at)) {
-		log_warn("sync", "the slot belongs to another resource, skipping the clean-up",
+		log_warn("sync", "the slot belongs to another resource, skipping the cleanup",
 			 KV_STR("slot", at->run->spec->source.slot_name));
 		return 0;
 	}

@@ -46,7 +46,7 @@ int connector_init(struct connector *c, struct run *run, struct err *err)
 				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
 	if (c->end_fd < 0 || c->cancel_fd < 0)
-		return err_errno(err, errno, "making descriptors");
+		return err_errno(err, errno, "creating descriptors");
 	if (watch(c->cancel_fd, c->end_fd, err) < 0 || watch(c->cancel_fd, run->options->stop_fd, err) < 0)
 		return -1;
 	return 0;

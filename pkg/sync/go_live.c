@@ -10,11 +10,11 @@ static int refuse_empty(const struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
 
-	return err_reason(
-		err, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED,
-		"index \"%s\" has no document, as those of all %llu rows were rejected, so alias \"%s\" is not moved "
-		"to it: \"%s" DEAD_LETTERS_SUFFIX "\" says why; correct the mapping, the schema or the rows",
-		concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
+	return err_reason(err, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED,
+			  "index \"%s\" is empty, because the documents of all %llu rows were rejected, so alias "
+			  "\"%s\" does not move to it: see \"%s" DEAD_LETTERS_SUFFIX
+			  "\" for the reasons, and correct the mapping, the schema or the rows",
+			  concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
 }
 
 /* A generation that received nothing of what was read must not replace another one. */

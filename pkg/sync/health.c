@@ -36,7 +36,7 @@ static void set_sink_condition(struct health *h)
 
 	if (report_pressed(report, PRESSURE_MS, why))
 		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, REASON_SINK_UNAVAILABLE,
-				 "%s; trying again", why);
+				 "%s; retrying", why);
 	else if (h->sink_err.kind != ERR_NONE)
 		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE,
 				 h->sink_err.reason ? h->sink_err.reason : REASON_SINK_UNAVAILABLE, "%s",

@@ -26,22 +26,23 @@ struct sync_metrics *sync_metrics_new(struct metrics *m)
 	x->transactions = metrics_counter(m, "pgsync_transactions_total", "Transactions read from the WAL.", NULL);
 	x->documents = metrics_counter(m, "pgsync_documents_total", "Documents written or deleted in the index.", op);
 	x->rejections = metrics_counter(m, "pgsync_bulk_rejections_total", "Documents that the index rejected.", NULL);
-	x->conflicts = metrics_counter(m, "pgsync_bulk_conflicts_total", "Writes that met a newer version.", NULL);
+	x->conflicts = metrics_counter(m, "pgsync_bulk_conflicts_total",
+				       "Writes of documents that had a newer version already.", NULL);
 	x->retries = metrics_counter(m, "pgsync_bulk_retries_total", "Bulk items sent again.", NULL);
 	x->bytes = metrics_counter(m, "pgsync_bulk_bytes_total", "Bytes of bulk bodies.", NULL);
 	x->nulled = metrics_counter(m, "pgsync_values_nulled_total",
-				    "Values written as null because no search engine takes them.", NULL);
+				    "Values written as null because no search engine accepts them.", NULL);
 	x->batch_keys =
 		metrics_histogram(m, "pgsync_batch_keys", "Dirty keys of a batch.", NULL, keys, ARRAY_SIZE(keys));
 	x->batch_seconds =
 		metrics_histogram(m, "pgsync_batch_duration_seconds", "From a batch's start to its durability.", NULL,
 				  seconds, ARRAY_SIZE(seconds));
 	x->visibility_seconds = metrics_histogram(m, "pgsync_visibility_wait_seconds",
-						  "Waits for a commit that other sessions do not see yet.", NULL,
+						  "Waits for a commit to become visible to other sessions.", NULL,
 						  seconds, ARRAY_SIZE(seconds));
 	x->lag_seconds = metrics_gauge(m, "pgsync_lag_seconds", "Age of the oldest commit not yet in the index.", NULL);
 	x->lag_bytes = metrics_gauge(m, "pgsync_lag_bytes", "WAL not yet acknowledged.", NULL);
-	x->retained_bytes = metrics_gauge(m, "pgsync_slot_retained_bytes", "WAL kept because of the slot.", NULL);
+	x->retained_bytes = metrics_gauge(m, "pgsync_slot_retained_bytes", "WAL retained for the slot.", NULL);
 	x->bootstrap_rows = metrics_gauge(m, "pgsync_rows_bootstrapped", "Root rows copied by the bootstrap.", NULL);
 	x->bootstrap_ratio = metrics_gauge(m, "pgsync_bootstrap_progress_ratio", "Share of the bootstrap done.", NULL);
 	return x;

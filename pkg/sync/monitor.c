@@ -253,7 +253,7 @@ static int go_live(struct monitor *m, struct err *err)
 	m->stage = LIVE;
 	stream_set_live(m->stream);
 	report_phase(&at->run->report, PHASE_STREAMING);
-	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and behind its alias");
+	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and has its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
 	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;

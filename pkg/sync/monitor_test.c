@@ -73,7 +73,7 @@ static void end(struct fixture *f)
 
 /* --- what is slow --- */
 
-static void test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_stream_goes_on(void **state)
+static void test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_stream_continues(void **state)
 {
 	struct fixture f;
 
@@ -293,7 +293,7 @@ static void send_doubted(struct world *w)
 	assert_true(fake_wal_commit(w->postgres, COMMIT, END));
 }
 
-static void test_monitor_when_a_doubted_catalog_is_as_known_then_the_stream_goes_on(void **state)
+static void test_monitor_when_a_doubted_catalog_is_as_known_then_the_stream_continues(void **state)
 {
 	struct fixture f;
 
@@ -366,7 +366,7 @@ static void test_monitor_when_stream_or_copy_fail_then_so_does_the_attempt(void 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_stream_goes_on),
+		cmocka_unit_test(test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_stream_continues),
 		cmocka_unit_test(test_monitor_when_it_is_to_stop_then_what_is_durable_is_acknowledged),
 		cmocka_unit_test(
 			test_monitor_when_the_copy_is_done_then_the_alias_moves_once_all_until_then_is_durable),
@@ -379,7 +379,7 @@ int main(void)
 		cmocka_unit_test(
 			test_monitor_when_the_index_is_gone_or_its_alias_leads_elsewhere_then_the_attempt_ends),
 		cmocka_unit_test(test_monitor_when_catalog_or_publication_are_other_ones_then_another_attempt),
-		cmocka_unit_test(test_monitor_when_a_doubted_catalog_is_as_known_then_the_stream_goes_on),
+		cmocka_unit_test(test_monitor_when_a_doubted_catalog_is_as_known_then_the_stream_continues),
 		cmocka_unit_test(test_monitor_when_a_doubted_catalog_is_another_one_then_nothing_of_it_is_written),
 		cmocka_unit_test(test_monitor_when_the_root_is_truncated_while_copying_then_another_attempt_rebuilds),
 		cmocka_unit_test(test_monitor_when_stream_or_copy_fail_then_so_does_the_attempt),

@@ -22,7 +22,7 @@ static void set_unreachable(struct attempt *at, enum condition_type type, const 
 static void name_secret(struct err *err, const char *secret)
 {
 	if (secret && err->reason == REASON_AUTH_FAILED)
-		err_append(err, "; the credentials are those of Secret \"%s\"", secret);
+		err_append(err, "; the credentials come from Secret \"%s\"", secret);
 }
 
 static int reach_source(struct attempt *at, struct err *err)

@@ -157,11 +157,11 @@ static int refuse_slot(struct attempt *at, const struct found *f, enum recovery_
 	if (cause == RECOVERY_SLOT_UNKNOWN) {
 		_cleanup_free_ char *who = source_slot_user(&at->source, &f->in.slot);
 
-		return err_reason(
-			err, ERR_INVALID, REASON_SLOT_IN_USE,
-			"replication slot \"%s\" exists and is not this PgSync's (streaming from it: %s): choose "
-			"another spec.source.replication.slotName, or drop it (SELECT pg_drop_replication_slot('%s'))",
-			slot, who, slot);
+		return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
+				  "replication slot \"%s\" exists but does not belong to this PgSync (streaming from "
+				  "it: %s): choose another spec.source.replication.slotName, or drop it (SELECT "
+				  "pg_drop_replication_slot('%s'))",
+				  slot, who, slot);
 	}
 	if (cause == RECOVERY_SLOT_OF_ANOTHER)
 		return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
@@ -189,7 +189,7 @@ static int refuse(struct attempt *at, const struct found *f, const struct recove
 	if (d->cause == RECOVERY_BOOTSTRAP_NEEDED)
 		return err_reason(err, ERR_INVALID, REASON_BOOTSTRAP_NEEDED,
 				  "index \"%s\" has to be rebuilt, and spec.bootstrap.policy is Never: set it to "
-				  "IfNeeded, or restore what was changed",
+				  "IfNeeded, or undo the change",
 				  f->in.indices[d->plan]);
 	return refuse_slot(at, f, d->cause, err);
 }
@@ -230,8 +230,7 @@ static int wait_for_transactions(struct attempt *at, bool every, struct err *err
 		if (waited >= 2000 && waited % 1000 == 0)
 			report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
 					 REASON_WAITING_FOR_TRANSACTIONS,
-					 "transactions that are running since before the start must end first: %s",
-					 left);
+					 "transactions that began before pgsync started must end first: %s", left);
 		if (connector_sleep(&at->connector, 50))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
 	}
@@ -329,8 +328,9 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 			continue;
 		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding index \"%s\": %s",
 			  in->indices[i],
-			  has_plan(in->truncated, i) ? "its root was truncated, or changed without a replica identity"
-						     : "partitions of its root are gone or were emptied");
+			  has_plan(in->truncated, i)
+				  ? "its root table was truncated, or changed without a replica identity"
+				  : "partitions of its root table were removed or emptied");
 		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
 			return -1;
 		attempt_index(at, i)->allow_shrink = true;

@@ -73,7 +73,7 @@ static int64_t late_pause(struct retry *retry, const struct err *err)
 	return longest;
 }
 
-static void test_retry_when_attempts_go_on_failing_then_pauses_grow_up_to_their_cap(void **state)
+static void test_retry_when_attempts_keep_failing_then_pauses_grow_up_to_their_cap(void **state)
 {
 	static const struct err away = {.kind = ERR_TRANSIENT}, invalid = {.kind = ERR_INVALID};
 	struct retry retry;
@@ -104,7 +104,7 @@ static void test_retry_when_an_attempt_took_long_or_failed_otherwise_then_pauses
 	assert_int_equal(retry.stalled.attempt, 0);
 }
 
-static void test_retry_when_an_attempt_failed_then_the_run_goes_on_unless_it_may_not(void **state)
+static void test_retry_when_an_attempt_failed_then_the_run_continues_unless_it_may_not(void **state)
 {
 	static const struct {
 		enum err_kind kind;
@@ -141,9 +141,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			test_retry_when_an_attempt_failed_then_the_error_says_how_long_to_wait_and_who_has_to_act),
-		cmocka_unit_test(test_retry_when_attempts_go_on_failing_then_pauses_grow_up_to_their_cap),
+		cmocka_unit_test(test_retry_when_attempts_keep_failing_then_pauses_grow_up_to_their_cap),
 		cmocka_unit_test(test_retry_when_an_attempt_took_long_or_failed_otherwise_then_pauses_are_short_again),
-		cmocka_unit_test(test_retry_when_an_attempt_failed_then_the_run_goes_on_unless_it_may_not),
+		cmocka_unit_test(test_retry_when_an_attempt_failed_then_the_run_continues_unless_it_may_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,7 +186,7 @@ static void test_stream_when_the_applier_is_blocked_then_requests_for_a_reply_ar
 	end(&f);
 }
 
-static void test_stream_when_the_batch_is_full_then_it_stops_reading_and_goes_on_answering(void **state)
+static void test_stream_when_the_batch_is_full_then_it_stops_reading_and_keeps_answering(void **state)
 {
 	struct fixture f;
 	uint64_t later = COMMIT + 0x1000;
@@ -417,7 +417,7 @@ int main(void)
 		cmocka_unit_test(test_stream_when_stopped_then_it_acknowledges_what_is_durable),
 		cmocka_unit_test(test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_way),
 		cmocka_unit_test(test_stream_when_the_applier_is_blocked_then_requests_for_a_reply_are_answered),
-		cmocka_unit_test(test_stream_when_the_batch_is_full_then_it_stops_reading_and_goes_on_answering),
+		cmocka_unit_test(test_stream_when_the_batch_is_full_then_it_stops_reading_and_keeps_answering),
 		cmocka_unit_test(
 			test_stream_when_a_transaction_is_larger_than_a_batch_then_its_parts_are_written_before_its_end),
 		cmocka_unit_test(test_stream_when_held_then_nothing_is_submitted_until_it_is_released),

@@ -94,14 +94,14 @@ static void say_interrupted(struct run *run, const struct err *err)
 
 	if (complete == STATUS_FALSE)
 		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_INTERRUPTED,
-				 "goes on once this is over: %s", err->msg);
+				 "resumes once this is fixed: %s", err->msg);
 	else if (complete == STATUS_UNKNOWN)
 		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, REASON_NOT_CHECKED,
-				 "is looked at once this is over: %s", err->msg);
+				 "is checked once this is fixed: %s", err->msg);
 	if (report_status(report, CONDITION_SLOT_HEALTHY) == STATUS_UNKNOWN ||
 	    report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
 		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, REASON_NOT_CHECKED,
-				 "is looked at once this is over: %s", err->msg);
+				 "is checked once this is fixed: %s", err->msg);
 }
 
 static void say_failed(struct run *run, const struct err *err)
@@ -117,7 +117,7 @@ static void say_failed(struct run *run, const struct err *err)
 		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
 		report_phase(&run->report, PHASE_FAILED);
 	} else {
-		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
 		if (retry_waits_for_tables(err))
 			report_phase(&run->report, PHASE_PENDING);
 	}
@@ -126,7 +126,7 @@ static void say_failed(struct run *run, const struct err *err)
 static void say_going(struct run *run)
 {
 	if (report_status(&run->report, CONDITION_STALLED) == STATUS_TRUE)
-		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "trying again");
+		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
 }
 
 static void log_failure(const struct err *err, int64_t pause)

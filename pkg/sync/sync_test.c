@@ -46,7 +46,7 @@ static void test_partitions_when_one_is_new_then_its_rows_are_read(void **state)
 	partition_changes_release(&m.partition_changes);
 }
 
-static void test_partitions_when_one_is_gone_then_every_root_or_the_index_anew(void **state)
+static void test_partitions_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt(void **state)
 {
 	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
 	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
@@ -91,7 +91,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_partitions_when_one_is_new_then_its_rows_are_read),
-		cmocka_unit_test(test_partitions_when_one_is_gone_then_every_root_or_the_index_anew),
+		cmocka_unit_test(test_partitions_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt),
 		cmocka_unit_test(test_partitions_when_as_known_then_nothing),
 	};
 

@@ -1,7 +1,7 @@
 /* Requests and responses: the callbacks of libwebsockets.
  *
- * A response is written piece by piece whenever its client can take more, so a slow client holds its own response and
- * nobody else.
+ * A response is written piece by piece whenever its client can take more, so a slow client delays only its own
+ * response.
  */
 #include <assert.h>
 #include <netinet/in.h>

@@ -245,7 +245,7 @@ static void test_other_methods_then_405(void **state)
 	}
 }
 
-static void test_request_with_a_body_then_405_and_the_connection_goes_on(void **state)
+static void test_request_with_a_body_then_405_and_the_connection_continues(void **state)
 {
 	_cleanup_close_ int fd = connected(web_port(*state));
 
@@ -263,7 +263,7 @@ static void test_request_with_a_body_then_405_and_the_connection_goes_on(void **
 	}
 }
 
-static void test_request_with_a_body_that_comes_late_then_405_and_the_connection_goes_on(void **state)
+static void test_request_with_a_body_that_comes_late_then_405_and_the_connection_continues(void **state)
 {
 	_cleanup_close_ int fd = connected(web_port(*state));
 	_cleanup_free_ char *body = xcalloc(1, 200001);
@@ -604,8 +604,8 @@ int main(void)
 		SERVED(test_head_then_length_and_no_body),
 		SERVED(test_get_when_path_is_unknown_then_404),
 		SERVED(test_other_methods_then_405),
-		SERVED(test_request_with_a_body_then_405_and_the_connection_goes_on),
-		SERVED(test_request_with_a_body_that_comes_late_then_405_and_the_connection_goes_on),
+		SERVED(test_request_with_a_body_then_405_and_the_connection_continues),
+		SERVED(test_request_with_a_body_that_comes_late_then_405_and_the_connection_continues),
 		SERVED(test_request_with_a_chunked_body_then_405_and_the_connection_ends),
 		SERVED(test_keep_alive_then_many_requests_on_one_connection),
 		SERVED(test_pipelined_requests_then_answers_in_order),
