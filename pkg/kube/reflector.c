@@ -50,6 +50,7 @@ struct kube_reflector {
 	bool broken;       /* the last exchange ended without an answer */
 	bool in_data;      /* libcurl runs our on_data: the call cannot be freed */
 	bool dead;
+	bool failing; /* since the last failure nothing has worked */
 	enum verdict verdict;
 	struct err problem; /* with a verdict */
 
@@ -159,8 +160,18 @@ static void back_off(struct kube_reflector *r, const struct err *err)
 	r->failed_ms = now_ms;
 	delay_ms = backoff_next_ms(&r->backoff);
 	resume_after(r, delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms);
+	r->failing = true;
 	if (r->handlers.failed)
 		r->handlers.failed(r->user, err);
+}
+
+static void recover(struct kube_reflector *r)
+{
+	if (!r->failing)
+		return;
+	r->failing = false;
+	if (r->handlers.recovered && !r->dead)
+		r->handlers.recovered(r->user);
 }
 
 /* A version that is too old is normal after a long interruption. The first time, list at once. */
@@ -276,6 +287,7 @@ static void complete_list(struct kube_reflector *r, const char *version)
 	resume_after(r, 0);
 	if (first && r->handlers.synced)
 		r->handlers.synced(r->user);
+	recover(r);
 }
 
 static void end_page(struct kube_reflector *r)
@@ -398,6 +410,8 @@ static void on_event(void *user, const char *type, json_t *object)
 		lose_object(r, key);
 	}
 	advance_version(r, version, strcmp(type, "BOOKMARK") == 0);
+	if (r->verdict == VERDICT_NONE)
+		recover(r);
 }
 
 static bool on_watch_data(void *user, const char *data, size_t len)
@@ -467,6 +481,7 @@ static void watch_closed(struct kube_reflector *r)
 
 	if (r->events > 0 || clock_now_ms() - r->started_ms >= r->kube->tuning.very_short_ms) {
 		resume_after(r, 0);
+		recover(r);
 		return;
 	}
 	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended immediately, without an event", r->path);

@@ -28,12 +28,13 @@
 		.status = 200, .end = FAKE_HANG \
 	}
 
-/* What the reflector told, in words: "+key=version", "-key", "synced", "!kind". */
+/* What the reflector told, in words: "+key=version", "-key", "synced", "!kind", "recovered" (if asked for). */
 struct watcher {
 	struct fake_api api;
 	struct kube *kube;
 	struct kube_reflector *reflector;
 	struct strbuf told;
+	bool tell_recovery;
 	const char *stop_at; /* stops the reflector when it is told of this key */
 };
 
@@ -68,7 +69,15 @@ static void on_failed(void *user, const struct err *err)
 	strbuf_addf(&w->told, "!%s ", err_kind_name(err->kind));
 }
 
-static const struct kube_reflector_handlers HANDLERS = {on_changed, on_deleted, on_synced, on_failed};
+static void on_recovered(void *user)
+{
+	struct watcher *w = user;
+
+	if (w->tell_recovery)
+		strbuf_adds(&w->told, "recovered ");
+}
+
+static const struct kube_reflector_handlers HANDLERS = {on_changed, on_deleted, on_synced, on_failed, on_recovered};
 
 static void watch_begin(struct watcher *w, const struct fake_step *steps, size_t n)
 {
@@ -111,6 +120,24 @@ static void assert_told(struct watcher *w, const char *expected)
 		assert_told(&w_, (expected));                 \
 		watch_end(&w_);                               \
 	} while (0)
+
+static void test_recovered_when_failures_are_over_then_reported_once_by_list_and_by_watch(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 403, .body = STATUS("403", "Forbidden")},
+		{.status = 403, .body = STATUS("403", "Forbidden")},
+		{.status = 200, .body = LIST("10", "")},
+		{.status = 503, .body = STATUS("503", "ServiceUnavailable")},
+		{.status = 200, .stream = {BOOKMARK("11"), BOOKMARK("12")}, .end = FAKE_HANG},
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
+	w.tell_recovery = true;
+	assert_told(&w, "!denied !denied synced recovered !transient recovered ");
+	watch_end(&w);
+}
 
 static void test_list_when_in_pages_then_all_reported_and_watched_from_its_version(void **state)
 {
@@ -488,6 +515,7 @@ static void test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quot
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_recovered_when_failures_are_over_then_reported_once_by_list_and_by_watch),
 		cmocka_unit_test(test_list_when_in_pages_then_all_reported_and_watched_from_its_version),
 		cmocka_unit_test(test_watch_when_frames_are_split_anywhere_then_each_event_is_reported),
 		cmocka_unit_test(test_watch_when_it_ends_cleanly_then_continued_from_the_bookmark),

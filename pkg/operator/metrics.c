@@ -65,6 +65,7 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	static const char *const of_restart[] = {"namespace", "name", "reason", NULL};
 	static const char *const of_index[] = {"namespace", "name", "index", NULL};
 	static const char *const of_version[] = {"version", NULL};
+	static const char *const of_namespace[] = {"namespace", NULL};
 	struct operator_metrics *k = &op->metrics;
 
 	k->ready =
@@ -86,6 +87,9 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total",
 				       "Worker restarts because of changed Secrets.", of_resource);
 	k->workers = metrics_gauge(m, "pgsync_workers", "Worker processes.", NULL);
+	k->watched = metrics_gauge(m, "pgsync_namespace_watched",
+				   "1: the PgSyncs of the namespace (\"*\": of all namespaces) are being watched.",
+				   of_namespace);
 	metric_set(metrics_gauge(m, "pgsync_info", "The version of the operator.", of_version),
 		   (const char *const[]){PGSYNC_VERSION, NULL}, 1);
 }
@@ -171,7 +175,6 @@ void operator_metrics_tick(struct operator_ *op)
 	metric_set(k->leader, lease_name, op->leading);
 	metric_set(k->workers, NULL, (double)supervisor_count(op->supervisor));
 	atomic_store(&op->published.tick_ms, clock_now_ms());
-	atomic_store(&op->published.synced, op->n_synced == op->n_reflectors);
 }
 
 void operator_reconciled(struct resource *r, const char *result)
@@ -206,12 +209,12 @@ static void serve_readyz(void *user, const char *query, struct web_response *res
 	struct published *p = user;
 
 	UNUSED(query);
-	if (!atomic_load(&p->synced)) {
+	(void)pthread_mutex_lock(&p->lock);
+	if (!p->listed)
 		response->status = 503;
-		strbuf_adds(&response->body, "the PgSyncs have not been listed yet\n");
-		return;
-	}
-	strbuf_adds(&response->body, "ok\n");
+	strbuf_adds(&response->body, p->listed ? "ok\n" : "the PgSyncs have not been listed yet\n");
+	strbuf_adds(&response->body, p->unwatched ? p->unwatched : "");
+	(void)pthread_mutex_unlock(&p->lock);
 }
 
 static void serve_operator_metrics(void *user, const char *query, struct web_response *response)

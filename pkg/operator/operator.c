@@ -172,9 +172,8 @@ static void run_queue(struct operator_ *op)
 
 /* --- news from the API server */
 
-static void on_resource_changed(void *user, const char *key, json_t *object)
+void operator_resource_changed(struct operator_ *op, const char *key, const json_t *object)
 {
-	struct operator_ *op = user;
 	struct resource *r = map_gets(op->resources, key);
 
 	if (!r) {
@@ -185,30 +184,14 @@ static void on_resource_changed(void *user, const char *key, json_t *object)
 		resource_enqueue(r);
 }
 
-static void on_resource_deleted(void *user, const char *key)
+void operator_resource_deleted(struct operator_ *op, const char *key)
 {
-	struct operator_ *op = user;
 	struct resource *r = map_gets(op->resources, key);
 
 	if (!r)
 		return;
 	r->cache.presence = PRESENCE_GONE;
 	resource_enqueue(r);
-}
-
-static void on_resources_listed(void *user)
-{
-	struct operator_ *op = user;
-
-	if (++op->n_synced < op->n_reflectors)
-		return;
-	log_info("operator", "PgSyncs listed", KV_U64("resources", map_size(op->resources)));
-}
-
-static void on_watch_failed(void *user, const struct err *err)
-{
-	UNUSED(user);
-	log_warn("operator", "watching PgSyncs failed, retrying", KV_ERR(err));
 }
 
 static bool mark_if_held(void *user, const char *key, size_t len, void *value)
@@ -429,7 +412,7 @@ int operator_run(struct operator_ *op, struct err *err)
 		start_leading(op);
 	while (op->phase != OPERATOR_DONE) {
 		operator_metrics_tick(op);
-		if (op->phase == OPERATOR_RUNNING && op->n_synced == op->n_reflectors)
+		if (op->phase == OPERATOR_RUNNING)
 			run_queue(op);
 		if (wait_once(op, &w, err) < 0)
 			return -1;
@@ -457,26 +440,6 @@ static int catch_signals(struct operator_ *op, struct err *err)
 		return err_errno(err, errno, "blocking signals");
 	op->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return op->signal_fd < 0 ? err_errno(err, errno, "signalfd") : 0;
-}
-
-static void watch_resources(struct operator_ *op)
-{
-	static const struct kube_reflector_handlers handlers = {.changed = on_resource_changed,
-								.deleted = on_resource_deleted,
-								.synced = on_resources_listed,
-								.failed = on_watch_failed};
-	size_t n = op->options->n_namespaces;
-
-	op->n_reflectors = n ? n : 1;
-	op->reflectors = xcalloc(op->n_reflectors, sizeof(struct kube_reflector *));
-	if (n == 0)
-		op->reflectors[0] = kube_reflect(op->kube, "/apis/pgsync.io/v1alpha1/pgsyncs", NULL, &handlers, op);
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *path =
-			xasprintf("/apis/pgsync.io/v1alpha1/namespaces/%s/pgsyncs", op->options->namespaces[i]);
-
-		op->reflectors[i] = kube_reflect(op->kube, path, NULL, &handlers, op);
-	}
 }
 
 static int start_election(struct operator_ *op, const struct kube_config *config, struct err *err)
@@ -543,7 +506,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);
 	operator_metrics_init(op);
 	operator_metrics_tick(op);
-	watch_resources(op);
+	namespaces_watch(op);
 	if (start_election(op, config, err) < 0 || operator_listen(op, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(op);
@@ -556,9 +519,7 @@ void operator_free(struct operator_ *op)
 		return;
 	web_stop(op->web);
 	supervisor_free(op->supervisor);
-	for (size_t i = 0; i < op->n_reflectors; i++)
-		kube_reflector_stop(op->reflectors[i]);
-	free(op->reflectors);
+	namespaces_release(op);
 	map_free(op->resources);
 	refs_free(op->refs);
 	kube_lease_free(op->lease);

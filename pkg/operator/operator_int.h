@@ -2,6 +2,7 @@
 #ifndef PGSYNC_OPERATOR_OPERATOR_INT_H
 #define PGSYNC_OPERATOR_OPERATOR_INT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,8 +31,10 @@
 /* What the web thread may read. */
 struct published {
 	_Atomic int64_t tick_ms; /* when the loop last ran */
-	atomic_bool synced;
 	struct metrics *metrics;
+	pthread_mutex_t lock; /* of what follows */
+	bool listed;          /* the PgSyncs of a namespace, or of all */
+	char *unwatched;      /* what is not watched, and why: a line for each namespace */
 };
 
 struct operator_metrics {
@@ -39,7 +42,7 @@ struct operator_metrics {
 	struct metric *queue_depth, *queue_adds;
 	struct metric *leader, *requests, *request_seconds;
 	struct metric *ready, *suspended, *lag_seconds, *lag_bytes, *retained_bytes, *slot_active, *bootstrap;
-	struct metric *documents, *dead_letters, *restarts, *rotations, *workers;
+	struct metric *documents, *dead_letters, *restarts, *rotations, *workers, *watched;
 };
 
 enum operator_phase {
@@ -58,8 +61,8 @@ struct operator_ {
 	struct kube *kube;
 	struct kube_events *events;
 	struct kube_lease *lease; /* NULL without election */
-	struct kube_reflector **reflectors;
-	size_t n_reflectors, n_synced;
+	struct watched *watched; /* namespaces.c */
+	size_t n_watched;
 	struct workqueue *queue;
 	struct map *resources; /* key -> struct resource */
 	struct refs *refs;
@@ -135,6 +138,14 @@ struct resource {
 
 /* Frees what a field holds, and puts another value there. */
 void resource_replace_text(char **field, char *take);
+
+/* --- operator.c: news from the API server */
+void operator_resource_changed(struct operator_ *op, const char *key, const json_t *object);
+void operator_resource_deleted(struct operator_ *op, const char *key);
+
+/* --- namespaces.c: each namespace is watched separately; one that is forbidden or gone does not stop the others */
+void namespaces_watch(struct operator_ *op);
+void namespaces_release(struct operator_ *op);
 
 /* --- resource.c */
 struct resource *resource_new(struct operator_ *op, const char *key);

@@ -1,0 +1,138 @@
+/* The namespaces that are watched, each separately: one that is forbidden or gone does not stop the others. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "operator/operator_int.h"
+
+struct watched {
+	struct operator_ *op;
+	const char *namespace; /* NULL: all namespaces */
+	struct kube_reflector *reflector;
+	bool listed;
+	char *problem; /* why it is not watched now; NULL: it is, or the first list is under way */
+};
+
+static const char *label(const struct watched *w)
+{
+	return w->namespace ? w->namespace : "*";
+}
+
+static void add_problem(struct strbuf *text, const struct watched *w)
+{
+	if (!w->problem)
+		return;
+	if (w->namespace)
+		strbuf_addf(text, "namespace \"%s\" is not watched: %s\n", w->namespace, w->problem);
+	else
+		strbuf_addf(text, "the namespaces are not watched: %s\n", w->problem);
+}
+
+/* For /readyz and /metrics. The operator is ready once it has the PgSyncs of one namespace: a replica that is not ready
+ * holds up an upgrade, and no other replica would see more. */
+static void publish(struct operator_ *op)
+{
+	struct published *p = &op->published;
+	struct strbuf text;
+	bool listed = false;
+
+	strbuf_init(&text, op->n_watched * 2 * ERR_MSG_BYTES);
+	for (size_t i = 0; i < op->n_watched; i++) {
+		const struct watched *w = &op->watched[i];
+
+		listed = listed || w->listed;
+		add_problem(&text, w);
+		metric_set(op->metrics.watched, (const char *const[]){label(w), NULL}, w->listed && !w->problem);
+	}
+	(void)pthread_mutex_lock(&p->lock);
+	free(p->unwatched);
+	p->unwatched = strbuf_detach(&text);
+	p->listed = listed;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* --- handlers */
+
+static void on_changed(void *user, const char *key, json_t *object)
+{
+	const struct watched *w = user;
+
+	operator_resource_changed(w->op, key, object);
+}
+
+static void on_deleted(void *user, const char *key)
+{
+	const struct watched *w = user;
+
+	operator_resource_deleted(w->op, key);
+}
+
+static void on_listed(void *user)
+{
+	struct watched *w = user;
+
+	log_info("operator", "PgSyncs listed", KV_STR("namespace", label(w)),
+		 KV_U64("resources", map_size(w->op->resources)));
+	w->listed = true;
+	publish(w->op);
+}
+
+static void on_failed(void *user, const struct err *err)
+{
+	struct watched *w = user;
+
+	log_warn("operator", "watching the PgSyncs of a namespace failed, retrying", KV_STR("namespace", label(w)),
+		 KV_ERR(err));
+	resource_replace_text(&w->problem, xstrdup(err->msg));
+	publish(w->op);
+}
+
+static void on_recovered(void *user)
+{
+	struct watched *w = user;
+
+	log_info("operator", "the PgSyncs of the namespace are watched again", KV_STR("namespace", label(w)));
+	resource_replace_text(&w->problem, NULL);
+	publish(w->op);
+}
+
+/* --- start and end */
+
+static void watch(struct operator_ *op, struct watched *w, const char *namespace)
+{
+	static const struct kube_reflector_handlers handlers = {.changed = on_changed,
+								.deleted = on_deleted,
+								.synced = on_listed,
+								.failed = on_failed,
+								.recovered = on_recovered};
+	_cleanup_free_ char *path = xasprintf("/apis/pgsync.io/v1alpha1%s%s/pgsyncs", namespace ? "/namespaces/" : "",
+					      namespace ? namespace : "");
+
+	w->op = op;
+	w->namespace = namespace;
+	w->reflector = kube_reflect(op->kube, path, NULL, &handlers, w);
+}
+
+void namespaces_watch(struct operator_ *op)
+{
+	const struct operator_options *o = op->options;
+
+	(void)pthread_mutex_init(&op->published.lock, NULL);
+	op->n_watched = o->n_namespaces ? o->n_namespaces : 1;
+	op->watched = xcalloc(op->n_watched, sizeof(*op->watched));
+	for (size_t i = 0; i < op->n_watched; i++)
+		watch(op, &op->watched[i], o->n_namespaces ? o->namespaces[i] : NULL);
+	publish(op);
+}
+
+void namespaces_release(struct operator_ *op)
+{
+	if (!op->watched)
+		return;
+	for (size_t i = 0; i < op->n_watched; i++) {
+		kube_reflector_stop(op->watched[i].reflector);
+		free(op->watched[i].problem);
+	}
+	free(op->watched);
+	free(op->published.unwatched);
+	(void)pthread_mutex_destroy(&op->published.lock);
+}
