@@ -1,6 +1,10 @@
 /* Structured logging to standard error. */
 #include "base/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,7 +12,10 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-enum { LINE_BYTES = 8192 };
+enum {
+	LINE_BYTES = 16 * 1024 * 1024,
+	LOCK_TRIES = 2000,
+};
 
 static struct {
 	enum log_level level;
@@ -118,17 +125,77 @@ static void format_text(struct strbuf *sb, enum log_level level, const char *com
 	strbuf_addc(sb, '\n');
 }
 
+static void format_line(struct strbuf *sb, enum log_level level, const char *component, const char *msg,
+			const struct log_field *fields)
+{
+	if (config.format == LOG_FORMAT_JSON)
+		format_json(sb, level, component, msg, fields);
+	else
+		format_text(sb, level, component, msg, fields);
+}
+
+/* --- writing
+ *
+ * A pipe takes up to PIPE_BUF bytes at once; the rest of a longer line follows when its reader has made room, and by
+ * then other writers may have had their turn. So the writers of this process exclude each other with a mutex, and those
+ * of the processes that share standard error (an operator and its workers) with a record lock, which belongs to a
+ * process and not to the descriptor that they inherited. */
+
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+
+static bool try_lock(short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+
+	/* What cannot be locked has no other writer that could be kept out. */
+	return fcntl(STDERR_FILENO, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
+/* Waits as long as the reader makes the owner of the lock wait. An owner that does nothing although it could write is a
+ * stopped process, which must not keep the others quiet. */
+static void lock_output(void)
+{
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	for (int tries = 0; !try_lock(F_WRLCK) && tries < LOCK_TRIES; tries++)
+		if (poll(&out, 1, -1) > 0)
+			(void)poll(NULL, 0, 1);
+}
+
+static void write_all(const char *data, size_t len)
+{
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	while (len) {
+		ssize_t n = write(STDERR_FILENO, data, len);
+
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		} else if (n < 0 && errno == EAGAIN) {
+			(void)poll(&out, 1, -1);
+		} else if (n == 0 || errno != EINTR) {
+			return;
+		}
+	}
+}
+
 void log_write(enum log_level level, const char *component, const char *msg, const struct log_field *fields)
 {
 	struct strbuf line;
 
 	strbuf_init(&line, LINE_BYTES);
-	if (config.format == LOG_FORMAT_JSON)
-		format_json(&line, level, component, msg, fields);
-	else
-		format_text(&line, level, component, msg, fields);
-	/* One write per line: lines of several threads and processes do not mix. */
-	if (line.len && write(STDERR_FILENO, line.data, line.len) < 0)
-		UNUSED(line);
+	format_line(&line, level, component, msg, fields);
+	if (!strbuf_ok(&line)) {
+		strbuf_reset(&line);
+		format_line(
+			&line, level, component, msg,
+			(const struct log_field[]){KV_STR("fields", "left out, larger than 16 MiB"), {.key = NULL}});
+	}
+	(void)pthread_mutex_lock(&writing);
+	lock_output();
+	write_all(line.data, line.len);
+	(void)try_lock(F_UNLCK);
+	(void)pthread_mutex_unlock(&writing);
 	strbuf_release(&line);
 }
