@@ -252,27 +252,33 @@ double metric_get(struct metric *metric, const char *const *values)
 
 struct removal {
 	struct metric *metric;
-	size_t label;
-	const char *value;
+	const char *const *labels, *const *values;
 };
+
+static bool has_value(const struct metric *metric, const struct series *s, const char *label, const char *value)
+{
+	for (size_t i = 0; i < metric->n_labels; i++)
+		if (strcmp(metric->labels[i], label) == 0)
+			return strncmp(s->values[i], value, VALUE_BYTES) == 0;
+	return false;
+}
 
 static bool remove_series(void *user, const char *key, size_t len, void *value)
 {
 	const struct removal *r = user;
-	const struct series *s = value;
 
-	if (strncmp(s->values[r->label], r->value, VALUE_BYTES) == 0)
-		(void)map_remove(r->metric->series, key, len);
+	for (size_t i = 0; r->labels[i]; i++)
+		if (!has_value(r->metric, value, r->labels[i], r->values[i]))
+			return true;
+	(void)map_remove(r->metric->series, key, len);
 	return true;
 }
 
-void metrics_remove(struct metrics *m, const char *name, const char *value)
+void metrics_remove(struct metrics *m, const char *const *labels, const char *const *values)
 {
 	metrics_lock(m);
 	for (struct metric *metric = m->first; metric; metric = metric->next)
-		for (size_t i = 0; i < metric->n_labels; i++)
-			if (strcmp(metric->labels[i], name) == 0)
-				map_each(metric->series, remove_series,
-					 &(struct removal){.metric = metric, .label = i, .value = value});
+		map_each(metric->series, remove_series,
+			 &(struct removal){.metric = metric, .labels = labels, .values = values});
 	metrics_unlock(m);
 }

@@ -37,8 +37,9 @@ void metric_set(struct metric *metric, const char *const *values, double to);
 void metric_observe(struct metric *metric, const char *const *values, double value);
 /* The value, or the number of observations of a histogram; 0 if the series does not exist. */
 double metric_get(struct metric *metric, const char *const *values);
-/* Removes each series, in all families, whose label `name` has this value (a resource is gone). */
-void metrics_remove(struct metrics *m, const char *name, const char *value);
+/* Removes each series, in all families, that has all of these labels with these values (a resource is gone). labels and
+ * values: as many of each, NULL-terminated. */
+void metrics_remove(struct metrics *m, const char *const *labels, const char *const *values);
 
 /* Adds process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds at render
  * time. */

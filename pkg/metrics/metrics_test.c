@@ -152,11 +152,30 @@ static void test_remove_when_a_resource_is_gone_then_its_series_in_all_families(
 	metric_add(c, LABELS("gone", "stays"), 4);
 	metric_set(g, LABELS("gone"), 1);
 	metric_set(other, LABELS("gone"), 5);
-	metrics_remove(m, "pgsync", "gone");
+	metrics_remove(m, LABELS("pgsync"), LABELS("gone"));
 	assert_rendered(m, "# HELP c_total C.\n# TYPE c_total counter\nc_total{kind=\"gone\",pgsync=\"stays\"} 4\n"
 			   "# HELP o O.\n# TYPE o gauge\no{host=\"gone\"} 5\n");
 	metric_add(c, LABELS("a", "gone"), 1);
 	assert_true(metric_get(c, LABELS("a", "gone")) == 1);
+}
+
+static void test_remove_when_two_labels_are_given_then_a_namesake_elsewhere_stays(void **state)
+{
+	_cleanup_(metrics_freep) struct metrics *m = metrics_new();
+	struct metric *c = metrics_counter(m, "c_total", "C.", LABELS("namespace", "name", "reason"));
+	struct metric *g = metrics_gauge(m, "g", "G.", LABELS("name"));
+
+	UNUSED(state);
+	metric_add(c, LABELS("a", "books", "x"), 1);
+	metric_add(c, LABELS("a", "books", "y"), 2);
+	metric_add(c, LABELS("a", "other", "x"), 3);
+	metric_add(c, LABELS("b", "books", "x"), 4);
+	metric_set(g, LABELS("books"), 5);
+	metrics_remove(m, LABELS("namespace", "name"), LABELS("a", "books"));
+	assert_rendered(m, "# HELP c_total C.\n# TYPE c_total counter\n"
+			   "c_total{namespace=\"a\",name=\"other\",reason=\"x\"} 3\n"
+			   "c_total{namespace=\"b\",name=\"books\",reason=\"x\"} 4\n"
+			   "# HELP g G.\n# TYPE g gauge\ng{name=\"books\"} 5\n");
 }
 
 static void test_series_when_a_value_is_long_then_it_is_cut(void **state)
@@ -169,7 +188,7 @@ static void test_series_when_a_value_is_long_then_it_is_cut(void **state)
 	UNUSED(state);
 	metric_add(c, LABELS(value), 2);
 	assert_rendered(m, cut);
-	metrics_remove(m, "l", value);
+	metrics_remove(m, LABELS("l"), LABELS(value));
 	assert_rendered(m, "");
 }
 
@@ -242,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_family_when_asked_for_again_then_the_same),
 		cmocka_unit_test(test_series_when_values_only_join_alike_then_distinct),
 		cmocka_unit_test(test_remove_when_a_resource_is_gone_then_its_series_in_all_families),
+		cmocka_unit_test(test_remove_when_two_labels_are_given_then_a_namesake_elsewhere_stays),
 		cmocka_unit_test(test_series_when_a_value_is_long_then_it_is_cut),
 		cmocka_unit_test(test_process_metrics_when_enabled_then_true_of_this_process),
 		cmocka_unit_test(test_counter_when_many_threads_add_then_nothing_is_lost),

@@ -144,26 +144,9 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	}
 }
 
-static bool show_namesake(void *user, const char *key, size_t len, void *value)
-{
-	const struct resource *gone = user;
-	struct resource *other = value;
-
-	UNUSED(key);
-	UNUSED(len);
-	if (other != gone && strcmp(other->name, gone->name) == 0 && other->writer.status) {
-		_cleanup_json_ json_t *status = json_loads(other->writer.status, 0, NULL);
-
-		operator_metrics_resource(other, status);
-	}
-	return true;
-}
-
-/* Series are removed by the value of one label: this adds those of the same name in other namespaces again. */
 void operator_metrics_forget(struct resource *r)
 {
-	metrics_remove(r->op->published.metrics, "name", r->name);
-	map_each(r->op->resources, show_namesake, r);
+	metrics_remove(r->op->published.metrics, of_resource, (const char *const[]){r->namespace, r->name, NULL});
 }
 
 void operator_metrics_tick(struct operator_ *op)
