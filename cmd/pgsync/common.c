@@ -125,19 +125,32 @@ static int watch(int epoll_fd, int fd)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-int stop_fd_open(int also, struct err *err)
+/* One for the whole process, however many databases it works on. */
+static int open_signal_fd(void)
 {
+	static int signal_fd = -1;
 	sigset_t set;
-	int epoll_fd, signal_fd;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (signal_fd < 0 || epoll_fd < 0 || watch(epoll_fd, signal_fd) < 0 || (also >= 0 && watch(epoll_fd, also) < 0))
-		return err_errno(err, errno, "watching for signals");
+	if (signal_fd < 0)
+		signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return signal_fd;
+}
+
+int stop_fd_open(int also, struct err *err)
+{
+	int signal_fd = open_signal_fd();
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (signal_fd < 0 || epoll_fd < 0 || watch(epoll_fd, signal_fd) < 0 ||
+	    (also >= 0 && watch(epoll_fd, also) < 0)) {
+		(void)err_errno(err, errno, "watching for signals");
+		close_fdp(&epoll_fd);
+		return -1;
+	}
 	return epoll_fd;
 }

@@ -55,7 +55,8 @@ bool batch_full(const struct batch *batch)
 void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t commit_us)
 {
 	ALLOC_GROW(batch->txns, batch->n_txns + 1, batch->alloc);
-	batch->txns[batch->n_txns++] = (struct batch_txn){.xid = xid, .lsn = commit_lsn + 2, .commit_us = commit_us};
+	batch->txns[batch->n_txns++] =
+		(struct batch_txn){.xid = xid, .lsn = commit_lsn + BATCH_WITHIN_COMMIT, .commit_us = commit_us};
 }
 
 void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us)

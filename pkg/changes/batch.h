@@ -23,6 +23,8 @@ struct batch {
 	size_t n_txns, alloc;
 };
 
+/* From a commit record's beginning to the version of a part of its transaction. */
+enum { BATCH_WITHIN_COMMIT = 2 };
 enum { BATCH_KEYS = 20000, BATCH_TXNS = 20000, BATCH_BYTES = 1024 * 1024 };
 
 void batch_init(struct batch *batch);
@@ -40,7 +42,7 @@ void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t
  * was read.
  */
 void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us);
-/* The open transaction ended. */
+/* The open transaction ended, at least BATCH_WITHIN_COMMIT after its commit. */
 void batch_commit(struct batch *batch, uint64_t end_lsn);
 /* The number of the open (last) transaction. */
 uint32_t batch_current(const struct batch *batch);

@@ -94,10 +94,9 @@ struct kube_reflector_handlers {
 	void (*changed)(void *user, const char *key,
 			json_t *object); /* key "namespace/name" (or "name"); take a reference to keep the object */
 	void (*deleted)(void *user, const char *key);
-	void (*synced)(void *user); /* after the first complete list */
-	void (*failed)(void *user,
-		       const struct err *err); /* each failure that makes it back off. May be NULL */
-	void (*recovered)(void *user);         /* it works again after `failed`. May be NULL */
+	void (*synced)(void *user);                        /* after the first complete list */
+	void (*failed)(void *user, const struct err *err); /* each failure that makes it back off. May be NULL */
+	void (*recovered)(void *user);                     /* it works again after `failed`. May be NULL */
 };
 /* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; field_selector may be NULL. */
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,

@@ -61,7 +61,7 @@ struct operator_ {
 	struct kube *kube;
 	struct kube_events *events;
 	struct kube_lease *lease; /* NULL without election */
-	struct watched *watched; /* namespaces.c */
+	struct watched *watched;  /* namespaces.c */
 	size_t n_watched;
 	struct workqueue *queue;
 	struct map *resources; /* key -> struct resource */

@@ -340,6 +340,27 @@ static void test_stream_when_the_server_ends_it_then_the_error_says_why(void **s
 	}
 }
 
+static void assert_refused(bool begun, uint64_t end_lsn, const char *message)
+{
+	struct fixture f;
+	uint64_t truncated;
+
+	begin_live(&f);
+	if (begun)
+		assert_true(fake_wal_begin(f.w.postgres, 7, COMMIT));
+	assert_true(fake_wal_commit(f.w.postgres, COMMIT, end_lsn));
+	assert_int_equal(wait_end(&f, &truncated), -1);
+	assert_non_null(strstr(f.w.err.msg, message));
+	end(&f);
+}
+
+static void test_stream_when_the_server_ends_a_transaction_that_cannot_be_then_it_is_an_error(void **state)
+{
+	UNUSED(state);
+	assert_refused(false, END, "did not begin");
+	assert_refused(true, COMMIT + 1, "before its commit");
+}
+
 static void test_stream_when_a_document_cannot_be_read_then_it_fails_and_acknowledges_nothing(void **state)
 {
 	struct fixture f;
@@ -426,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_stream_when_the_relation_is_as_known_then_there_is_no_doubt),
 		cmocka_unit_test(test_stream_when_partitions_came_then_roots_are_read_once_the_start_is_passed),
 		cmocka_unit_test(test_stream_when_the_server_ends_it_then_the_error_says_why),
+		cmocka_unit_test(test_stream_when_the_server_ends_a_transaction_that_cannot_be_then_it_is_an_error),
 		cmocka_unit_test(test_stream_when_a_document_cannot_be_read_then_it_fails_and_acknowledges_nothing),
 		cmocka_unit_test(
 			test_stream_when_the_root_is_truncated_while_copying_then_again_and_nothing_is_acknowledged),

@@ -7,16 +7,23 @@ enum {
 	TURN_EVENTS = 2000, /* before timers and the applier are looked at again */
 };
 
-static int on_begin(struct wal_reader *in, const struct pgoutput_message *m)
+static int on_begin(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
 {
+	if (in->in_txn)
+		return err_set(err, ERR_FATAL, "the stream begins a transaction within another one");
 	in->in_txn = true;
 	in->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
 	batch_begin(in->open, m->xid, m->lsn, m->time_us);
 	return 0;
 }
 
-static int on_commit(struct wal_reader *in, const struct pgoutput_message *m)
+static int on_commit(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
 {
+	if (!in->in_txn)
+		return err_set(err, ERR_FATAL, "the stream ends a transaction that it did not begin");
+	if (m->end_lsn < in->txn.lsn + BATCH_WITHIN_COMMIT)
+		return err_set(err, ERR_FATAL, "the stream ends a transaction before its commit, at %llx",
+			       (unsigned long long)m->end_lsn);
 	batch_commit(in->open, m->end_lsn);
 	in->in_txn = false;
 	in->received = m->end_lsn;
@@ -79,9 +86,9 @@ static int on_data(struct wal_reader *in, const struct pg_event *event, struct e
 		return err_wrap(err, "decoding the stream");
 	switch (m.type) {
 	case PGOUTPUT_BEGIN:
-		return on_begin(in, &m);
+		return on_begin(in, &m, err);
 	case PGOUTPUT_COMMIT:
-		return on_commit(in, &m);
+		return on_commit(in, &m, err);
 	case PGOUTPUT_RELATION:
 		return on_relation(in, &m);
 	case PGOUTPUT_INSERT:
