@@ -1,0 +1,175 @@
+/* Tests of what is done in one attempt: the checks alone, the plan that is printed, and preparing. Only the last one
+ * changes anything.
+ */
+#include "sync/store_test.h"
+#include "sync/sync.h"
+
+struct fixture {
+	struct store s;
+	struct findings f;
+	struct strbuf out;
+};
+
+static void begin(struct fixture *x)
+{
+	store_begin(&x->s);
+	findings_init(&x->f);
+	strbuf_init(&x->out, LOG_BYTES);
+}
+
+static void end(struct fixture *x)
+{
+	findings_release(&x->f);
+	strbuf_release(&x->out);
+	store_end(&x->s);
+}
+
+static int plan(struct fixture *x)
+{
+	return sync_plan(&x->s.w.options, &x->f, &x->out, &x->s.w.err);
+}
+
+static int prepare(struct fixture *x)
+{
+	return sync_prepare(&x->s.w.options, &x->f, &x->s.w.err);
+}
+
+static void expect_out(const struct fixture *x, const char *words)
+{
+	if (!x->out.len || !has(x->out.data, words))
+		fail_msg("\"%s\" is not in: %s", words, x->out.len ? x->out.data : "");
+}
+
+/* --- the checks alone --- */
+
+static void test_check_then_no_query_is_planned_and_nothing_changes(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	OK(&x.s.w, sync_check(&x.s.w.options, &x.f, &x.s.w.err));
+	assert_int_equal(x.f.n, 0);
+	assert_int_equal(world_asked(&x.s.w, "EXPLAIN"), 0);
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+/* --- the plan --- */
+
+static void test_plan_then_documents_and_the_servers_plans_and_nothing_changes(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	OK(&x.s.w, plan(&x));
+	expect_out(&x, "Index books, one document for each row of public.books, _id of (id)");
+	expect_out(&x, "Plan of a batch:\n    Index Scan using books_pkey\n");
+	expect_out(&x, "Plan of the bootstrap's chunks of 1,024 blocks:\n    Tid Range Scan on books\n");
+	assert_false(has(x.out.data, "Replica identities to set"));
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+static void test_plan_when_a_replica_identity_is_missing_then_its_statement_is_shown_and_not_run(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	x.s.replica_identity = "n";
+	OK(&x.s.w, plan(&x));
+	expect_out(&x, "Replica identities to set (they are restored on deletion):\n"
+		       "  ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"\n");
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+static void test_plan_when_there_are_errors_then_no_plan(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	x.s.can_select = "f";
+	OK(&x.s.w, plan(&x));
+	assert_true(findings_failed(&x.f));
+	assert_int_equal(x.out.len, 0);
+	assert_int_equal(world_asked(&x.s.w, "EXPLAIN"), 0);
+	end(&x);
+}
+
+static void test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_named(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	x.s.sql_fails = "EXPLAIN EXECUTE";
+	assert_int_equal(plan(&x), -1);
+	assert_true(has(x.s.w.err.msg, "planning the documents of \"books\""));
+	end(&x);
+}
+
+/* --- preparing --- */
+
+static void test_prepare_then_everything_that_a_run_needs_exists_and_only_once(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	OK(&x.s.w, prepare(&x));
+	store_expect_changes(&x.s, "save; create publication; create slot; create books-g1; save");
+	OK(&x.s.w, prepare(&x));
+	store_expect_changes(&x.s, "");
+	OK(&x.s.w, store_start(&x.s));
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+static void test_prepare_when_there_are_errors_then_nothing_is_created(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	x.s.wal_level = "replica";
+	(void)prepare(&x);
+	assert_true(findings_failed(&x.f));
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+static void test_prepare_when_a_worker_streams_then_it_is_left_alone_with_a_warning(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	store_go_live(&x.s);
+	x.s.slot_pid = OTHER_PID;
+	OK(&x.s.w, prepare(&x));
+	assert_int_equal(x.f.n, 1);
+	assert_string_equal(reason_name(x.f.items[0].reason), "SlotActive");
+	assert_false(findings_failed(&x.f));
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_check_then_no_query_is_planned_and_nothing_changes),
+		cmocka_unit_test(test_plan_then_documents_and_the_servers_plans_and_nothing_changes),
+		cmocka_unit_test(test_plan_when_a_replica_identity_is_missing_then_its_statement_is_shown_and_not_run),
+		cmocka_unit_test(test_plan_when_there_are_errors_then_no_plan),
+		cmocka_unit_test(test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_named),
+		cmocka_unit_test(test_prepare_then_everything_that_a_run_needs_exists_and_only_once),
+		cmocka_unit_test(test_prepare_when_there_are_errors_then_nothing_is_created),
+		cmocka_unit_test(test_prepare_when_a_worker_streams_then_it_is_left_alone_with_a_warning),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
