@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "apply/view.h"
 #include "sink/purge.h"
 
 enum { PURGE_DOCUMENTS = 1000 }; /* of a truncated root: deleting so many is faster than a new index */
@@ -88,6 +89,22 @@ static int write_roots(void *user, const struct page *roots, struct err *err)
 	return build_roots(user, roots, err);
 }
 
+/* --- every root --- */
+
+/* Of a view, none has an event when it is gone. */
+static int write_all(const struct part *p, size_t plan, struct err *err)
+{
+	struct apply *a = p->apply;
+	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version_of(p, plan));
+	const struct resolve up = {&a->resolver, plan, write_roots, &b};
+	uint64_t rows = 0;
+
+	if (!a->model->plans[plan]->root_is_view)
+		return resolve_all(&up, err);
+	a->purge_below[plan] = b.version;
+	return view_build(&b, &rows, err);
+}
+
 /* Root keys, or keys of a path that leads to root keys. */
 static int write_keys(const struct part *p, uint32_t number, struct err *err)
 {
@@ -99,34 +116,22 @@ static int write_keys(const struct part *p, uint32_t number, struct err *err)
 	size_t old, n;
 	_cleanup_free_ const struct key **keys = select_keys(p, number, target.plan, &old, &n);
 	struct page page = {.set = &p->batch->keys};
+	bool unresolved = false;
 
 	for (size_t i = 0; i < n; i += page.n) {
 		size_t left;
+		int r;
 
 		page.old = i < old;
 		left = (page.old ? old : n) - i;
 		page.keys = keys + i;
 		page.n = left < most ? left : most;
-		if ((target.path ? resolve_path(&up, target.path, &page, err) : build_roots(&b, &page, err)) < 0)
+		r = target.path ? resolve_path(&up, target.path, &page, err) : build_roots(&b, &page, err);
+		if (r < 0)
 			return -1;
+		unresolved = unresolved || r > 0;
 	}
-	return 0;
-}
-
-/* --- every root --- */
-
-/* Those of a view cost one reading of it, whatever its definition; and none of them has an event when it is gone. */
-static int write_all(const struct part *p, size_t plan, struct err *err)
-{
-	struct apply *a = p->apply;
-	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version_of(p, plan));
-	const struct resolve up = {&a->resolver, plan, write_roots, &b};
-	uint64_t rows = 0;
-
-	if (!a->model->plans[plan]->root_is_view)
-		return resolve_all(&up, err);
-	a->purge_below[plan] = b.version;
-	return build_range(&b, NULL, NULL, &rows, err) < 0 ? build_failed(&b, err) : 0;
+	return unresolved ? write_all(p, target.plan, err) : 0;
 }
 
 /* Neither the index nor the table is large. */

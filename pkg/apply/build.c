@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/locate.h"
 #include "base/parse.h"
 
 /* MOST_DEAD_LETTERS: besides those of the requests in flight. */
-enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000 };
+enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000, PLACE_BYTES = 512 };
 
 static const struct document_plan *plan_of(const struct build *b)
 {
@@ -151,6 +152,19 @@ static int limit_dead_letters(const struct build *b, struct err *err)
 	return bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
 }
 
+/* Says in *why which row, and what of it, makes the document fail, if that can be found out. */
+static int blame(const struct build *b, const struct document_key *root, struct err *why, struct err *err)
+{
+	_cleanup_(strbuf_release) struct strbuf place;
+	int r;
+
+	strbuf_init(&place, PLACE_BYTES);
+	r = locate_row(b->with->pg, plan_of(b), root, &place, err);
+	if (r > 0)
+		(void)err_wrap(why, "%s", place.data);
+	return r < 0 ? -1 : 0;
+}
+
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why, struct err *err)
 {
 	const struct document_plan *plan = plan_of(b);
@@ -158,12 +172,13 @@ int build_add_failed(const struct build *b, const char *key, size_t len, const s
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key ids = {values, lens, plan->n_keys};
+	struct err blamed = *why;
 
-	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0)
+	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0 || blame(b, &ids, &blamed, err) < 0)
 		return -1;
 	strbuf_reset(id);
 	(void)document_id(id, plan->id_format, &ids);
-	if (dead_letters_add_failed(b->with->dead, index_of(b), id->data, b->version, why, err) < 0)
+	if (dead_letters_add_failed(b->with->dead, index_of(b), id->data, b->version, &blamed, err) < 0)
 		return -1;
 	return limit_dead_letters(b, err);
 }
@@ -211,7 +226,7 @@ static int take_rows(const struct build *b, const struct keyset *wanted, uint64_
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows, struct err *err)
 {
 	const struct document_plan *plan = plan_of(b);
-	_cleanup_free_ char *sql = document_sql_by_range(plan, leaf);
+	_cleanup_free_ char *sql = b->apart ? document_apart_by_range(plan, leaf) : document_sql_by_range(plan, leaf);
 
 	if (pg_rows_start(b->with->pg, sql, tids, plan->root_is_view ? 0 : 2, err) < 0)
 		return -1;
@@ -245,6 +260,8 @@ static int start_by_key(const struct build *b, const struct page *roots, struct 
 
 	if (page_params_set(params, roots, plan->n_keys, err) < 0)
 		return -1;
+	if (b->apart)
+		return pg_rows_start(b->with->pg, plan->sql.apart_by_key, params->values, n, err);
 	if (plan->computes_views)
 		return pg_rows_start(b->with->pg, plan->sql.by_key, params->values, n, err);
 	return pg_rows_start_prepared(b->with->pg, plan->document->index, plan->sql.by_key, params->values, n, err);
@@ -266,16 +283,19 @@ static int read_roots(const struct build *b, const struct page *roots, struct er
 
 static int try_roots(void *user, const struct page *roots, struct err *err)
 {
-	const struct build *b = user;
-
-	if (read_roots(b, roots, err) == 0)
-		return 0;
-	return pg_is_about_a_value(err) ? -1 : build_failed(b, err);
+	return read_roots(user, roots, err);
 }
 
+/* With routing, a key names a place of the document, which may be one that it has left. */
 static int root_failed(void *user, const struct page *roots, const struct err *why, struct err *err)
 {
-	return build_add_failed(user, keyset_data(roots->set, roots->keys[0]), roots->keys[0]->len, why, err);
+	const struct build *b = user;
+	const char *key = keyset_data(roots->set, roots->keys[0]);
+	size_t len = roots->keys[0]->len;
+
+	if (plan_of(b)->routing.given && add_delete(b, key, len, err) < 0)
+		return -1;
+	return build_add_failed(b, key, len, why, err);
 }
 
 int build_roots(const struct build *b, const struct page *roots, struct err *err)
@@ -286,10 +306,12 @@ int build_roots(const struct build *b, const struct page *roots, struct err *err
 				       .run = try_roots,
 				       .failed_alone = root_failed,
 				       .user = &own};
+	int r = page_try(&task, roots, err);
 
-	if (!plan_of(b)->fails_alone && !roots->old)
-		return read_roots(b, roots, err) < 0 ? build_failed(b, err) : 0;
-	return page_halve(&task, roots, err);
+	own.apart = true;
+	if (r > 0)
+		r = page_halve(&task, roots, err);
+	return r < 0 ? build_failed(b, err) : 0;
 }
 
 /* --- life --- */

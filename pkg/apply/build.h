@@ -40,13 +40,14 @@ struct build {
 	size_t plan;
 	uint64_t version;
 	char *dead_index; /* the plan's dead-letter index, if it has any: what is written now leaves it */
+	bool apart;       /* by queries that fail only because of the roots asked for (document_plan.sql) */
 };
 
 struct build build_begin(struct builder *with, size_t plan, uint64_t version);
 void build_end(struct build *b);
 
 /* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
- * becomes a dead letter if the plan allows that (fails_alone); if the page is old, it is left out.
+ * of its rows becomes a dead letter; if the page is old, it is left out.
  *
  * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the
  * change of the root's row itself, which says it, comes in this batch or in a later one. And two routings may lead to
@@ -55,13 +56,14 @@ void build_end(struct build *b);
  * against all that was read before the change: those versions are below the change's LSNs. */
 int build_roots(const struct build *b, const struct page *roots, struct err *err) WARN_UNUSED;
 /* Builds the documents of a range of a leaf (document_sql_by_range), from the first tid up to, but not including, the
- * second. A root that is a view has no ranges: all of its documents are built, and leaf and tids may be NULL. Adds to
- * *rows how many they are. The caller handles errors (build_failed). */
+ * second. A root that is a view has no ranges: all of its documents are built, and leaf and tids may be NULL (see
+ * view.h). Adds to *rows how many they are. The caller handles errors (build_failed). */
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows,
 		struct err *err) WARN_UNUSED;
 /* A query failed: says which expressions and conditions a row may have failed for. Returns -1. */
 int build_failed(const struct build *b, struct err *err);
-/* The document of a root key (as changes/collector.h has them) cannot be made; why: what the query failed with. */
+/* The document of a root key (as changes/collector.h has them) cannot be made; why: what the query failed with. Finds
+ * the row that is to blame (locate.h), in the open transaction. */
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why,
 		     struct err *err) WARN_UNUSED;
 

@@ -7,16 +7,17 @@
 #include "base/err.h"
 
 struct halving {
-	/* Does it for the items from `from` up to, but not including, `to`. 1: it failed because of some of them, and
-	 * was undone; *err says why. Negative: it failed for another reason. */
+	/* Does it for the items from `from` up to, but not including, `to`: there may be none. 1: it failed, maybe
+	 * because of some of them, and was undone; *err says why. Negative: it failed for another reason. */
 	int (*attempt)(void *user, uint64_t from, uint64_t to, struct err *err);
 	/* The item fails by itself; why: what its attempt failed with. */
 	int (*failed_alone)(void *user, uint64_t item, const struct err *why, struct err *err);
 	void *user;
 };
 
-/* Items are attempted in their order. A range that fails is attempted again in halves, until one item is alone. Any
- * other error ends it at once. It recurses once for each bit of to - from. */
+/* Items are attempted in their order. A range that fails is attempted again in halves, until one item is alone. What
+ * fails without any item as well is not that item's failure; this, or any other error, ends it at once. It recurses
+ * once for each bit of to - from. */
 int halving_run(const struct halving *h, uint64_t from, uint64_t to, struct err *err) WARN_UNUSED;
 
 #endif

@@ -21,17 +21,22 @@ struct fake {
 	int attempts, attempts_left; /* the attempt after the last one fails for another reason */
 	uint64_t next;               /* items are settled in their order */
 	bool fails_alone;            /* failed_alone fails */
+	bool fails_always;           /* without items as well */
 };
 
 static int fake_attempt(void *user, uint64_t from, uint64_t to, struct err *err)
 {
 	struct fake *f = user;
 
-	assert_true(from >= f->first && from < to && to <= f->first + ITEMS);
+	assert_true(from >= f->first && from <= to && to <= f->first + ITEMS);
 	assert_int_equal(from, f->next);
 	f->attempts++;
 	if (f->attempts_left-- == 0)
 		return err_set(err, ERR_TRANSIENT, "the connection is gone");
+	if (f->fails_always) {
+		(void)err_set(err, ERR_INVALID, "always");
+		return 1;
+	}
 	for (uint64_t i = from; i < to; i++) {
 		if (f->bad[i - f->first]) {
 			(void)err_set(err, ERR_INVALID, "item %d", (int)(i - f->first));
@@ -153,15 +158,15 @@ static void test_halving_when_all_items_are_bad_then_each_fails_alone(void **sta
 	UNUSED(state);
 	memset(f.bad, true, sizeof(f.bad));
 	check_all(&f, ITEMS);
-	/* A tree with one leaf for each item. */
-	assert_int_equal(f.attempts, 2 * ITEMS - 1);
+	/* A tree with one leaf for each item, and an attempt without items for each. */
+	assert_int_equal(f.attempts, 3 * ITEMS - 1);
 }
 
 static void test_halving_when_another_error_comes_then_it_ends_at_once(void **state)
 {
 	UNUSED(state);
-	/* With one bad item among 16 there are 9 attempts; each fails in turn. */
-	for (int good = 0; good < 9; good++) {
+	/* With one bad item among 16 there are 10 attempts; each fails in turn. */
+	for (int good = 0; good < 10; good++) {
 		struct fake f = fake(0);
 		struct err err = {0};
 
@@ -186,6 +191,19 @@ static void test_halving_when_a_failed_item_cannot_be_kept_then_it_ends_at_once(
 	assert_int_equal(err.kind, ERR_DENIED);
 	assert_int_equal(f.next, 2);
 	assert_int_equal(f.done[9] + f.done[16] + f.failed[9], 0);
+}
+
+static void test_halving_when_it_fails_without_items_then_no_item_is_blamed(void **state)
+{
+	struct fake f = fake(0);
+	struct err err = {0};
+
+	UNUSED(state);
+	f.fails_always = true;
+	assert_int_equal(run(&f, ITEMS, &err), -1);
+	assert_string_equal(err.msg, "always");
+	for (size_t i = 0; i < ITEMS; i++)
+		assert_int_equal(f.failed[i], 0);
 }
 
 /* --- the depth --- */
@@ -232,7 +250,8 @@ static void test_halving_when_one_of_very_many_is_bad_then_two_attempts_for_each
 
 		assert_int_equal(halving_run(&halving, 0, n, &err), 0);
 		assert_int_equal(d.failed, 1);
-		assert_int_equal(d.attempts, 2 * BITS + 1);
+		/* And one without items. */
+		assert_int_equal(d.attempts, 2 * BITS + 2);
 	}
 }
 
@@ -247,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_halving_when_all_items_are_bad_then_each_fails_alone),
 		cmocka_unit_test(test_halving_when_another_error_comes_then_it_ends_at_once),
 		cmocka_unit_test(test_halving_when_a_failed_item_cannot_be_kept_then_it_ends_at_once),
+		cmocka_unit_test(test_halving_when_it_fails_without_items_then_no_item_is_blamed),
 		cmocka_unit_test(test_halving_when_one_of_very_many_is_bad_then_two_attempts_for_each_bit_find_it),
 	};
 

@@ -77,16 +77,13 @@ static struct page part_of(const struct page *page, uint64_t from, uint64_t to)
 }
 
 /* Keeps the transaction usable if the task fails because of a value. */
-static int run_in_savepoint(void *user, uint64_t from, uint64_t to, struct err *err)
+int page_try(const struct page_task *task, const struct page *page, struct err *err)
 {
-	const struct halves *halves = user;
-	const struct page_task *task = halves->task;
-	const struct page part = part_of(halves->page, from, to);
 	struct err failed = {0};
 
 	if (pg_execf(task->pg, err, "SAVEPOINT %s", task->savepoint) < 0)
 		return -1;
-	if (task->run(task->user, &part, err) == 0)
+	if (task->run(task->user, page, err) == 0)
 		return pg_execf(task->pg, err, "RELEASE %s", task->savepoint);
 	if (!pg_is_about_a_value(err))
 		return -1;
@@ -96,6 +93,14 @@ static int run_in_savepoint(void *user, uint64_t from, uint64_t to, struct err *
 		return -1;
 	}
 	return 1;
+}
+
+static int try_part(void *user, uint64_t from, uint64_t to, struct err *err)
+{
+	const struct halves *halves = user;
+	const struct page part = part_of(halves->page, from, to);
+
+	return page_try(halves->task, &part, err);
 }
 
 static int key_failed(void *user, uint64_t item, const struct err *why, struct err *err)
@@ -109,7 +114,7 @@ static int key_failed(void *user, uint64_t item, const struct err *why, struct e
 int page_halve(const struct page_task *task, const struct page *page, struct err *err)
 {
 	struct halves halves = {task, page};
-	const struct halving halving = {run_in_savepoint, key_failed, &halves};
+	const struct halving halving = {try_part, key_failed, &halves};
 
 	return halving_run(&halving, 0, page->n, err);
 }

@@ -36,12 +36,14 @@ struct page_task {
 	struct pg *pg;
 	const char *savepoint; /* tasks that run within one another need different names */
 	int (*run)(void *user, const struct page *page, struct err *err);
-	/* The page's only key fails, and is not old. NULL: all keys are old. */
+	/* The page's only key fails, and is not old. */
 	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
 	void *user;
 };
 
-/* Runs the task in a savepoint. Where it fails because of a value, the page is halved until the key of that value is
+/* Runs the task in a savepoint. 1: it failed, maybe because of a value, and was undone; *err says why. */
+int page_try(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
+/* The same. Where it fails because of a value, the page is halved until the key of that value is
  * alone. That ends it for an old key: values from before the generation was begun may be of a type that the column no
  * longer has. Then there is no such row, and what it became is read by the bootstrap. */
 int page_halve(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;

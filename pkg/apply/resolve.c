@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "changes/batch.h"
 
 /* Hands over the roots that were collected. */
@@ -69,6 +70,7 @@ static int page_roots(const struct resolve *r, const char *sql, size_t n_params,
 struct path_pages {
 	const struct resolve *resolve;
 	const struct document_path *path;
+	bool unresolved; /* some key */
 };
 
 static int resolve_page(void *user, const struct page *page, struct err *err)
@@ -81,18 +83,36 @@ static int resolve_page(void *user, const struct page *page, struct err *err)
 	return page_roots(up->resolve, path->sql, path->n_columns, err);
 }
 
+static int key_unresolved(void *user, const struct page *page, const struct err *why, struct err *err)
+{
+	struct path_pages *up = user;
+
+	UNUSED(page);
+	UNUSED(err);
+	log_warn("sync", "a change cannot be followed to its documents, reading all of them",
+		 KV_STR("path", up->path->description), KV_STR("error", why->msg));
+	up->unresolved = true;
+	return 0;
+}
+
 int resolve_path(const struct resolve *r, const struct document_path *path, const struct page *page, struct err *err)
 {
-	struct path_pages up = {r, path};
-	const struct page_task task = {
-		.pg = r->with->pg, .savepoint = "pgsync_resolve", .run = resolve_page, .user = &up};
+	struct path_pages up = {.resolve = r, .path = path};
+	const struct page_task task = {.pg = r->with->pg,
+				       .savepoint = "pgsync_resolve",
+				       .run = resolve_page,
+				       .failed_alone = key_unresolved,
+				       .user = &up};
 
-	return page->old ? page_halve(&task, page, err) : resolve_page(&up, page, err);
+	return page_halve(&task, page, err) < 0 ? -1 : up.unresolved;
 }
 
 int resolve_all(const struct resolve *r, struct err *err)
 {
-	return page_roots(r, r->with->model->plans[r->plan]->sql.all_keys, 0, err);
+	const struct document_plan *plan = r->with->model->plans[r->plan];
+	_cleanup_free_ char *of_view = plan->root_is_view ? document_keys_by_range(plan, NULL) : NULL;
+
+	return page_roots(r, of_view ? of_view : plan->sql.all_keys, 0, err);
 }
 
 /* --- life --- */

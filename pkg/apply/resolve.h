@@ -31,11 +31,12 @@ struct resolve {
 	void *user;
 };
 
-/* The roots of the page's keys, which are keys of the path. If they are old, a key whose value makes the path's query
- * fail has no roots, and what `found` fails with because of a value counts as the page's failure. */
+/* The roots of the page's keys, which are keys of the path. What `found` fails with because of a value counts as the
+ * page's failure. A key whose value makes the path's query fail has no roots if it is old. 1: there was such a key that
+ * is not old, so that every root may depend on it. */
 int resolve_path(const struct resolve *r, const struct document_path *path, const struct page *page,
 		 struct err *err) WARN_UNUSED;
-/* Every root of the plan, which must not be a view. */
+/* Every root of the plan. */
 int resolve_all(const struct resolve *r, struct err *err) WARN_UNUSED;
 
 #endif

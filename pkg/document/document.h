@@ -65,6 +65,24 @@ struct document_query {
 	size_t leaf_at; /* where the name of a leaf of a partitioned root goes; 0: the root is not partitioned */
 };
 
+/* A value that a node of the tree reads from a row, and that may fail. */
+struct document_probe_value {
+	char *name; /* for people: "column `price`", "its `where`" */
+	char *sql;
+};
+
+/* Finds the row of a node that makes a document fail. A query is `head`, then the SQL of the values' counts, then
+ * `tail`; or `head`, then `keys`, the keys as one text for each row; or `head`, then "count(*) FROM p". Parameters:
+ * those of by_key, then the position of the first row of the node to look at, in the order of their keys, and how many.
+ */
+struct document_probe {
+	char *table;       /* "public.books" */
+	char *key_columns; /* "id" or "a, b" */
+	char *head, *tail, *keys;
+	struct document_probe_value *values;
+	size_t n_values;
+};
+
 struct document_plan {
 	const struct schema_document *document; /* borrowed */
 	const struct catalog_table *root;       /* borrowed */
@@ -81,12 +99,15 @@ struct document_plan {
 		/* No parameters: the keys of all roots. For a root that is a view, only by_range reads all. */
 		char *all_keys;
 		struct document_query by_range, keys_by_range;
+		/* The same documents, slower: conditions and expressions are evaluated for no row that is not linked
+		 * to the roots asked for. (The planner evaluates those of by_key and by_range for any row of the
+		 * table, if it likes.) So what fails here fails because of these roots. */
+		char *apart_by_key;
+		struct document_query apart_by_range;
 	} sql;
+	struct document_probe *probes; /* one for each node, parents first */
+	size_t n_probes;
 	bool counts_sanitized;
-	/* A row for which an expression fails fails alone: only the root has expressions, and they are evaluated only
-	 * for the rows that are read. (A condition, or an expression of a child, may be evaluated for any row of its
-	 * table, depending on the query's plan; and with routing the document's old shard would not be known.) */
-	bool fails_alone;
 	/* Some view is not materialized: whatever its definition costs, each query costs again. Send by_key unprepared,
 	 * so that it is planned for its keys (a generic plan converts the array of keys for every row of the view that
 	 * it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys at once. */
@@ -135,6 +156,8 @@ CLEANUP(struct document_plan, document_plan_free);
  * the leaf of a partitioned root to read from, since each leaf has its own ctids; NULL (for EXPLAIN): the root's name.
  * Send it unprepared, so that it is planned for its range. Caller frees. */
 char *document_sql_by_range(const struct document_plan *plan, const char *leaf);
+/* The same of apart_by_range. Caller frees. */
+char *document_apart_by_range(const struct document_plan *plan, const char *leaf);
 /* The same of the root keys alone. Caller frees. */
 char *document_keys_by_range(const struct document_plan *plan, const char *leaf);
 

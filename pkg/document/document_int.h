@@ -109,6 +109,7 @@ struct tree {
 	int routing; /* position in the root's table of the column that documents are routed by, or -1 */
 	struct moved_field **moved_fields;
 	size_t n_moved_fields;
+	bool apart; /* see tree_set_apart */
 };
 
 /* --- diagnostics.c: what is wrong with a document --- */
@@ -209,6 +210,9 @@ void routing_describe(const struct tree *tree, struct document_plan *plan);
 /* --- tree.c --- */
 /* Looks everything up; with an error, d->failed. tree->document has a root. */
 void tree_resolve(struct tree *tree, struct diagnostics *d);
+/* From here on, the tree's queries evaluate conditions and expressions only for rows that are linked to the roots asked
+ * for (document_plan.sql.apart_by_key): nothing is inlined, and conditions wait for the links. */
+void tree_set_apart(struct tree *tree);
 void tree_release(struct tree *tree);
 
 /* --- sql_names.c --- */
@@ -227,6 +231,8 @@ void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
 void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *prefix, size_t number);
 
 /* --- values.c: the SQL of a field's value --- */
+/* Appends the value of a field that is made of the node's own row. */
+void sql_field_value(struct strbuf *sb, const struct plan_node *node, const struct field *field);
 /* Appends what a row of the node becomes, as the node's own query sees it. */
 void sql_node_value(struct strbuf *sb, const struct plan_node *node);
 /* Appends the LATERAL rows that sql_node_value refers to, those of inlined nodes below first. */
@@ -248,6 +254,17 @@ struct document_query sql_documents(const struct tree *tree, bool by_range);
 /* The keys of all roots, or of those of a range; also of those that the root's `where` leaves out: a root that left the
  * index has to be deleted. Caller frees text. */
 struct document_query sql_keys(const struct tree *tree, bool by_range);
+
+/* Appends "WITH ..., " or "WITH ": the rows of the nodes above this one, by key, of a tree set apart. */
+void sql_rows_above(struct strbuf *sb, const struct tree *tree, const struct plan_node *node);
+/* Appends the tables of the node's rows, as t<number>, without its condition and expressions, and the condition that
+ * links them to those above. */
+void sql_linked_rows(struct strbuf *sb, const struct tree *tree, const struct plan_node *node);
+
+/* --- probes.c --- */
+/* Sets the plan's probes, of a tree set apart. */
+void probes_build(const struct tree *tree, struct document_plan *plan);
+void probes_release(struct document_plan *plan);
 
 /* --- paths.c --- */
 /* Sets the plan's paths and tables. */

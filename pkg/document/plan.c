@@ -65,18 +65,6 @@ static void add_dependencies(struct document_plan *plan, const struct plan_node 
 
 /* --- the plan --- */
 
-static bool fails_alone(const struct tree *tree)
-{
-	const struct plan_node *root = tree->nodes[0];
-
-	if (!root->n_expressions || root->filtered || catalog_is_view(root->table) || tree->routing >= 0)
-		return false;
-	for (size_t i = 1; i < tree->n; i++)
-		if (tree->nodes[i]->filtered || tree->nodes[i]->n_expressions)
-			return false;
-	return true;
-}
-
 static void set_key(struct document_plan *plan, const struct plan_node *root)
 {
 	plan->n_keys = root->n_key;
@@ -85,7 +73,7 @@ static void set_key(struct document_plan *plan, const struct plan_node *root)
 		plan->key_columns[i] = xstrdup(root->table->columns[root->key[i]].name);
 }
 
-static struct document_plan *make_plan(const struct tree *tree)
+static struct document_plan *make_plan(struct tree *tree)
 {
 	struct document_plan *plan = xcalloc(1, sizeof(*plan));
 	const struct plan_node *root = tree->nodes[0];
@@ -100,7 +88,6 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->sql.all_keys = sql_keys(tree, false).text;
 	plan->sql.keys_by_range = sql_keys(tree, true);
 	plan->counts_sanitized = root->may_sanitize;
-	plan->fails_alone = fails_alone(tree);
 	routing_describe(tree, plan);
 	plan->views = document_views(tree->document, tree->catalog, &plan->n_views);
 	for (size_t i = 0; i < plan->n_views; i++)
@@ -111,6 +98,10 @@ static struct document_plan *make_plan(const struct tree *tree)
 	plan->fingerprint.catalog = json_object();
 	for (size_t i = 0; i < tree->n; i++)
 		add_dependencies(plan, tree->nodes[i]);
+	tree_set_apart(tree);
+	plan->sql.apart_by_key = sql_documents(tree, false).text;
+	plan->sql.apart_by_range = sql_documents(tree, true);
+	probes_build(tree, plan);
 	return plan;
 }
 
@@ -128,7 +119,8 @@ struct document_plan *document_compile(const struct schema_document *document,
 	if (!d.failed)
 		plan = make_plan(&tree);
 	tree_release(&tree);
-	if (plan && (!plan->sql.by_key || !plan->sql.by_range.text)) {
+	if (plan && (!plan->sql.by_key || !plan->sql.by_range.text || !plan->sql.apart_by_key ||
+		     !plan->sql.apart_by_range.text)) {
 		diagnostics_fail(&d, REASON_INVALID_SCHEMA, document->path,
 				 "its query would be longer than %d bytes; use fewer tables or columns", SQL_BYTES);
 		document_plan_free(TAKE_PTR(plan));
@@ -153,6 +145,9 @@ void document_plan_free(struct document_plan *plan)
 	free(plan->sql.all_keys);
 	free(plan->sql.by_range.text);
 	free(plan->sql.keys_by_range.text);
+	free(plan->sql.apart_by_key);
+	free(plan->sql.apart_by_range.text);
+	probes_release(plan);
 	free(plan->views);
 	for (size_t i = 0; i < plan->n_tables; i++)
 		free(plan->tables[i].link_columns);
@@ -187,6 +182,11 @@ static char *with_leaf(const struct document_plan *plan, const struct document_q
 char *document_sql_by_range(const struct document_plan *plan, const char *leaf)
 {
 	return with_leaf(plan, &plan->sql.by_range, leaf);
+}
+
+char *document_apart_by_range(const struct document_plan *plan, const char *leaf)
+{
+	return with_leaf(plan, &plan->sql.apart_by_range, leaf);
 }
 
 char *document_keys_by_range(const struct document_plan *plan, const char *leaf)

@@ -117,7 +117,7 @@ static void test_range_when_the_root_is_not_partitioned_then_of_the_root(void **
 
 /* --- traits --- */
 
-#define LOWER ", \"expressions\": {\"low\": \"lower(title)\"}"
+#define LOWER_TEXT ", \"expressions\": {\"low\": \"lower(text)\"}"
 #define WHERE ", \"where\": \"id > 1\""
 #define BOOKS "\"table\": \"books\""
 #define REVIEWS(rest)                                                                                           \
@@ -125,29 +125,37 @@ static void test_range_when_the_root_is_not_partitioned_then_of_the_root(void **
 	"\"object\"}" rest "}]"
 #define VIEW(name) "\"table\": \"" name "\", \"primary_key\": [\"id\"]"
 
-static void test_plan_when_only_the_root_has_expressions_then_its_rows_fail_alone(void **state)
+/* What may fail waits for the links: the condition on the tables between comes first in the text of a CASE. */
+static void test_plan_when_set_apart_then_a_condition_waits_for_the_link(void **state)
 {
-	static const struct {
-		const char *nodes, *more;
-		bool alone;
-	} rows[] = {
-		{BOOKS, "", false}, /* there is nothing to fail */
-		{BOOKS LOWER, "", true},
-		{BOOKS LOWER REVIEWS(""), "", true},
-		{BOOKS LOWER WHERE, "", false},
-		{BOOKS LOWER REVIEWS(", \"expressions\": {\"low\": \"lower(text)\"}"), "", false},
-		{BOOKS LOWER REVIEWS(WHERE), "", false},
-		{BOOKS LOWER, ", \"routing\": \"title\"", false},
-		{VIEW("book_view") LOWER, "", false},
-	};
+	static const char where[] =
+		"WHERE CASE WHEN (\"reviews\".\"book_id\") IN (SELECT \"id\" FROM r0) THEN (id > 1) END";
+	static const char of_root[] = "WHERE CASE WHEN \"books\".\"id\" = ANY($1::text[]::integer[]) THEN (id > 1) END";
+	_cleanup_(compiled_release) struct compiled c = compile_text(BOOKS WHERE REVIEWS(WHERE), "");
 
 	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_(compiled_release) struct compiled c = compile_text(rows[i].nodes, rows[i].more);
+	assert_null(strstr(c.plan->sql.by_key, "CASE WHEN (\"reviews\""));
+	assert_non_null(strstr(c.plan->sql.apart_by_key, where));
+	assert_non_null(strstr(c.plan->sql.apart_by_key, of_root));
+	assert_non_null(strstr(c.plan->sql.apart_by_range.text, where));
+}
 
-		if (c.plan->fails_alone != rows[i].alone)
-			fail_msg("%s%s", rows[i].nodes, rows[i].more);
-	}
+static void test_plan_when_a_value_may_fail_then_its_node_has_a_probe_for_it(void **state)
+{
+	_cleanup_(compiled_release) struct compiled c = compile_text(
+		BOOKS ", \"columns\": [\"title\"]" REVIEWS(WHERE ", \"columns\": [\"text\"]" LOWER_TEXT), "");
+
+	UNUSED(state);
+	assert_int_equal(c.plan->n_probes, 2);
+	assert_string_equal(c.plan->probes[0].table, "public.books");
+	assert_string_equal(c.plan->probes[0].key_columns, "id");
+	assert_int_equal(c.plan->probes[0].n_values, 1);
+	assert_string_equal(c.plan->probes[0].values[0].name, "column `title`");
+	assert_string_equal(c.plan->probes[1].table, "public.reviews");
+	assert_int_equal(c.plan->probes[1].n_values, 3);
+	assert_string_equal(c.plan->probes[1].values[0].name, "its `where`");
+	assert_string_equal(c.plan->probes[1].values[1].name, "column `text`");
+	assert_string_equal(c.plan->probes[1].values[2].name, "expression `low`");
 }
 
 static void test_plan_when_the_root_is_a_view_then_reported_and_whether_it_is_computed(void **state)
@@ -265,7 +273,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_range_when_the_root_is_partitioned_then_of_the_leaf),
 		cmocka_unit_test(test_range_when_the_root_is_not_partitioned_then_of_the_root),
-		cmocka_unit_test(test_plan_when_only_the_root_has_expressions_then_its_rows_fail_alone),
+		cmocka_unit_test(test_plan_when_set_apart_then_a_condition_waits_for_the_link),
+		cmocka_unit_test(test_plan_when_a_value_may_fail_then_its_node_has_a_probe_for_it),
 		cmocka_unit_test(test_plan_when_the_root_is_a_view_then_reported_and_whether_it_is_computed),
 		cmocka_unit_test(test_plan_when_a_value_may_not_be_indexable_then_counted),
 		cmocka_unit_test(test_fingerprint_when_a_column_of_the_plan_changes_then_differs),

@@ -51,6 +51,17 @@ static bool keys_as_array(const struct query *q)
 	return q->root->n_key == 1 && q->root->table->columns[q->root->key[0]].category != 'A';
 }
 
+/* A column of the node's table; alias: as the subquery of query_table sees it, otherwise NULL. */
+static void add_own(struct query *q, const struct plan_node *node, const char *alias, int column)
+{
+	if (!alias) {
+		sql_own(&q->sb, node, column);
+		return;
+	}
+	strbuf_addf(&q->sb, "%s.", alias);
+	pg_quote_ident(&q->sb, node->table->columns[column].name);
+}
+
 static void add_any(struct query *q)
 {
 	_cleanup_free_ char *type = sql_type(&q->root->table->columns[q->root->key[0]]);
@@ -59,36 +70,37 @@ static void add_any(struct query *q)
 }
 
 /* A row of a view with a NULL in its key has no _id. */
-static void add_root_has_key(struct query *q)
+static void add_root_has_key(struct query *q, const char *alias)
 {
 	for (size_t i = 0; i < q->root->n_key; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : "");
-		sql_own(&q->sb, q->root, q->root->key[i]);
+		add_own(q, q->root, alias, q->root->key[i]);
 		strbuf_adds(&q->sb, " IS NOT NULL");
 	}
 }
 
-void query_root_condition(struct query *q)
+static void add_root_condition(struct query *q, const char *alias)
 {
 	const struct plan_node *root = q->root;
 
 	if (q->by_range && catalog_is_view(root->table)) {
-		add_root_has_key(q);
+		add_root_has_key(q, alias);
 		return;
 	}
 	if (q->by_range) {
-		strbuf_adds(&q->sb, "t0.ctid >= $1::tid AND t0.ctid < $2::tid");
+		strbuf_addf(&q->sb, "%s.ctid >= $1::tid AND %s.ctid < $2::tid", alias ? alias : "t0",
+			    alias ? alias : "t0");
 		return;
 	}
 	if (keys_as_array(q)) {
-		sql_own(&q->sb, root, root->key[0]);
+		add_own(q, root, alias, root->key[0]);
 		add_any(q);
 		return;
 	}
 	strbuf_addc(&q->sb, '(');
 	for (size_t i = 0; i < root->n_key; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
-		sql_own(&q->sb, root, root->key[i]);
+		add_own(q, root, alias, root->key[i]);
 	}
 	strbuf_adds(&q->sb, ") IN (SELECT ");
 	for (size_t i = 0; i < root->n_key; i++) {
@@ -98,6 +110,11 @@ void query_root_condition(struct query *q)
 	strbuf_adds(&q->sb, " FROM ");
 	add_unnest(q);
 	strbuf_addc(&q->sb, ')');
+}
+
+void query_root_condition(struct query *q)
+{
+	add_root_condition(q, NULL);
 }
 
 static int key_position(const struct plan_node *root, int column)
@@ -176,6 +193,52 @@ void query_table_name(struct query *q, const struct plan_node *node)
 		sql_table(&q->sb, node->table);
 }
 
+/* The condition that the rows of a node's table are linked to the roots asked for, in the subquery of query_table. */
+static void add_linked(struct query *q, const struct plan_node *node, const char *alias)
+{
+	const struct join *join;
+
+	if (!node->parent) {
+		add_root_condition(q, alias);
+		return;
+	}
+	join = &node->joins[node->n_joins - 1];
+	strbuf_addc(&q->sb, '(');
+	for (size_t i = 0; i < join->n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		add_own(q, node, alias, join->lower_columns[i]);
+	}
+	strbuf_adds(&q->sb, ") IN (SELECT ");
+	for (size_t i = 0; i < join->n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "");
+		if (node->through)
+			query_column(q, 'j', node, join->upper, join->upper_columns[i]);
+		else
+			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
+	}
+	strbuf_adds(&q->sb, " FROM ");
+	if (node->through) {
+		sql_table(&q->sb, node->through);
+		strbuf_addf(&q->sb, " j%zu WHERE ", node->number);
+		query_link_condition(q, node);
+	} else {
+		strbuf_addf(&q->sb, "r%zu", node->parent->number);
+	}
+	strbuf_addc(&q->sb, ')');
+}
+
+/* Only CASE says what is evaluated first. */
+static void add_where(struct query *q, const struct plan_node *node, const char *alias)
+{
+	if (!q->tree->apart) {
+		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
+		return;
+	}
+	strbuf_adds(&q->sb, " WHERE CASE WHEN ");
+	add_linked(q, node, alias);
+	strbuf_addf(&q->sb, " THEN (%s) END", node->decl->where);
+}
+
 void query_table(struct query *q, const struct plan_node *node)
 {
 	_cleanup_free_ char *alias = NULL;
@@ -201,17 +264,12 @@ void query_table(struct query *q, const struct plan_node *node)
 	query_table_name(q, node);
 	strbuf_addf(&q->sb, " AS %s", alias);
 	if (node->filtered)
-		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
+		add_where(q, node, alias);
 	strbuf_addf(&q->sb, ") t%zu", node->number);
 }
 
-void query_source(struct query *q, const struct plan_node *node)
+static void add_through_join(struct query *q, const struct plan_node *node)
 {
-	if (node->through) {
-		sql_table(&q->sb, node->through);
-		strbuf_addf(&q->sb, " j%zu JOIN ", node->number);
-	}
-	query_table(q, node);
 	for (size_t i = 0; node->through && i < node->joins[1].n; i++) {
 		const struct join *join = &node->joins[1];
 
@@ -220,6 +278,34 @@ void query_source(struct query *q, const struct plan_node *node)
 		strbuf_adds(&q->sb, " = ");
 		query_column(q, 'j', node, join->upper, join->upper_columns[i]);
 	}
+}
+
+static void add_through_table(struct query *q, const struct plan_node *node)
+{
+	if (!node->through)
+		return;
+	sql_table(&q->sb, node->through);
+	strbuf_addf(&q->sb, " j%zu JOIN ", node->number);
+}
+
+void query_source(struct query *q, const struct plan_node *node)
+{
+	add_through_table(q, node);
+	query_table(q, node);
+	add_through_join(q, node);
+}
+
+void query_linked_rows(struct query *q, const struct plan_node *node)
+{
+	add_through_table(q, node);
+	query_table_name(q, node);
+	strbuf_addf(&q->sb, " t%zu", node->number);
+	add_through_join(q, node);
+	strbuf_adds(&q->sb, " WHERE ");
+	if (node->parent)
+		query_link_condition(q, node);
+	else
+		query_root_condition(q);
 }
 
 /* --- the root's key --- */

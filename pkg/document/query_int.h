@@ -35,6 +35,8 @@ void query_table_name(struct query *q, const struct plan_node *node);
 void query_table(struct query *q, const struct plan_node *node);
 /* Appends the node's table, joined to its through table. */
 void query_source(struct query *q, const struct plan_node *node);
+/* Appends the same without the node's own condition and expressions, and the condition for its rows. */
+void query_linked_rows(struct query *q, const struct plan_node *node);
 /* Appends a column of the root as text. */
 void query_root_text(struct query *q, int column);
 /* Appends the columns of the root's key as text. */

@@ -205,7 +205,8 @@ static void add_json_set(struct query *q, const struct plan_node *node)
 {
 	bool first = !node->many && !node->unique;
 
-	strbuf_addf(&q->sb, "n%zu AS (\n  SELECT ", node->number);
+	/* Pulled up under a LEFT JOIN, its values would be computed for any row of the table. */
+	strbuf_addf(&q->sb, "n%zu AS %s(\n  SELECT ", node->number, q->tree->apart ? "MATERIALIZED " : "");
 	if (first) {
 		strbuf_adds(&q->sb, "DISTINCT ON (");
 		add_links(q, node, NULL);
@@ -273,7 +274,8 @@ static void add_json_sets(struct query *q, const struct plan_node *node)
 static void add_root_set(struct query *q)
 {
 	/* A view may be expensive: read it once. */
-	strbuf_addf(&q->sb, "WITH r0 AS %sMATERIALIZED (\n  SELECT ", catalog_is_view(q->root->table) ? "" : "NOT ");
+	strbuf_addf(&q->sb, "WITH r0 AS %sMATERIALIZED (\n  SELECT ",
+		    catalog_is_view(q->root->table) || q->tree->apart ? "" : "NOT ");
 	add_needed(q, q->root, false);
 	strbuf_adds(&q->sb, "\n  FROM ");
 	query_table(q, q->root);
@@ -355,4 +357,35 @@ struct document_query sql_keys(const struct tree *tree, bool by_range)
 		query_root_condition(&q);
 	}
 	return (struct document_query){.text = strbuf_detach(&q.sb), .leaf_at = q.leaf_at};
+}
+
+/* --- the rows of one node --- */
+
+static void add_rows_above(struct query *q, const struct plan_node *node)
+{
+	if (!node)
+		return;
+	add_rows_above(q, node->parent);
+	if (node->parent)
+		add_row_set(q, node);
+	else
+		add_root_set(q);
+}
+
+void sql_rows_above(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
+{
+	struct query q = {.tree = tree, .root = tree->nodes[0], .sb = *sb};
+
+	add_rows_above(&q, node->parent);
+	if (!node->parent)
+		strbuf_adds(&q.sb, "WITH ");
+	*sb = q.sb;
+}
+
+void sql_linked_rows(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
+{
+	struct query q = {.tree = tree, .root = tree->nodes[0], .sb = *sb};
+
+	query_linked_rows(&q, node);
+	*sb = q.sb;
 }

@@ -341,11 +341,13 @@ static void choose_inlined(struct tree *tree)
 		struct plan_node *node = tree->nodes[i];
 		size_t joined = 1;
 
+		node->n_groups = 0;
 		node->has_sets = node->decl->limit || (!node->parent && tree->format->meta == SCHEMA_META_PGSYNC);
 		for (size_t j = 0; j < node->n_children; j++) {
 			node->has_sets = node->has_sets || !node->children[j]->inlined;
 			node->may_sanitize = node->may_sanitize || node->children[j]->may_sanitize;
 			joined += node->children[j]->n_joined;
+			node->children[j]->group = 0;
 		}
 		if (joined > MOST_JOINED) {
 			choose_groups(node);
@@ -354,7 +356,8 @@ static void choose_inlined(struct tree *tree)
 		for (size_t j = 0; j < node->n_fields; j++)
 			node->may_sanitize =
 				node->may_sanitize || field_indexable(&node->fields[j]) != INDEXABLE_ALWAYS;
-		node->inlined = node->parent && node->unique && node->n_joins == 1 && !node->many && !node->has_sets;
+		node->inlined = !tree->apart && node->parent && node->unique && node->n_joins == 1 && !node->many &&
+				!node->has_sets;
 		node->n_joined = node->inlined ? joined : 1;
 	}
 }
@@ -368,6 +371,12 @@ void tree_resolve(struct tree *tree, struct diagnostics *d)
 	transform_move(tree, d);
 	fields_add_meta(tree, d);
 	fields_check_names(tree, d);
+	choose_inlined(tree);
+}
+
+void tree_set_apart(struct tree *tree)
+{
+	tree->apart = true;
 	choose_inlined(tree);
 }
 

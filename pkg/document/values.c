@@ -227,6 +227,11 @@ static void add_field_value(struct strbuf *sb, const struct plan_node *node, con
 		add_replaced(sb, field->replace, as);
 }
 
+void sql_field_value(struct strbuf *sb, const struct plan_node *node, const struct field *field)
+{
+	add_field_value(sb, node, field);
+}
+
 /* --- concat --- */
 
 static void add_json_part(struct strbuf *sb, const struct field *field, const char *value)

@@ -66,7 +66,9 @@ bool pg_is_sqlstate(const struct err *err, const char *sqlstate)
 
 bool pg_is_about_a_value(const struct err *err)
 {
-	static const char *const classes[] = {"22", "23", "54", "P0"};
+	/* Cardinality, data, constraints, routines, not supported (for this value), limits, PL/pgSQL; and internal
+	 * errors: a value that is damaged on disk, or too large for the server. */
+	static const char *const classes[] = {"21", "22", "23", "2F", "38", "39", "0A", "54", "P0", "XX"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		if (strncmp(err->sqlstate, classes[i], 2) == 0)

@@ -86,7 +86,7 @@ int pg_rows_start(struct pg *pg, const char *sql, const char *const *params, int
  * A plan that an ALTER TABLE invalidated fails as TRANSIENT, and the next call prepares it again. */
 int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, const char *const *params, int n_params,
 			   struct err *err) WARN_UNUSED;
-/* True if a query failed because of a row's value: an expression divides by zero, a text is not a number. */
+/* True if a query may have failed because of a row's value: an expression divides by zero, a text is not a number. */
 bool pg_is_about_a_value(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;

@@ -104,8 +104,7 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 
 	if (d->sink->stall_on_error)
 		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_FAILED,
-				  "document \"%.128s\" of index \"%s\" cannot be built: an expression or a condition "
-				  "of the schema fails: %.512s; onError.policy is Stall",
+				  "document \"%.128s\" of index \"%s\" cannot be made: %.640s; onError.policy is Stall",
 				  id, alias, why->msg);
 	collect(d, &r, "read");
 	return 0;

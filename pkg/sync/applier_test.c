@@ -193,7 +193,6 @@ static void test_applier_when_one_document_cannot_be_built_then_the_others_are_w
 
 	UNUSED(state);
 	begin(&f);
-	f.w.at.model.plans[0]->fails_alone = true;
 	for (int id = 1; id <= 5; id++) {
 		world_add_row(&f.w, (struct row){.id = id, .fails = id == 3});
 		add_transaction(&f, COMMIT + (uint64_t)id * STEP, id);

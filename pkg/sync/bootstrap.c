@@ -7,6 +7,7 @@
 
 #include "apply/build.h"
 #include "apply/halving.h"
+#include "apply/view.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -128,16 +129,23 @@ struct span {
 	uint64_t rows;
 };
 
-static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct err *err)
+static int build_places(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
-	struct worker *w = span->worker;
 	_cleanup_free_ char *first = tid(from);
 	_cleanup_free_ char *end = tid(to);
 	const char *const tids[] = {first, end};
 
+	if (plan_of(span->worker, span->range)->root_is_view)
+		return view_build(&span->build, &span->rows, err);
+	return build_range(&span->build, span->range->name, tids, &span->rows, err);
+}
+
+static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct err *err)
+{
+	struct worker *w = span->worker;
+
 	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 ||
-			       ranges_check(span->range, w->pg, err) < 0 ||
-			       build_range(&span->build, span->range->name, tids, &span->rows, err) < 0 ||
+			       ranges_check(span->range, w->pg, err) < 0 || build_places(span, from, to, err) < 0 ||
 			       pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
 		       : 0;
@@ -154,7 +162,7 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 		return err_set(err, ERR_CANCELLED, "stopped");
 	if (read_at_once(span, from, to, err) == 0)
 		return 0;
-	if (!plan_of(w, span->range)->fails_alone || !pg_is_about_a_value(err))
+	if (!pg_is_about_a_value(err))
 		return build_failed(&span->build, err);
 	span->rows = rows;
 	if (pg_exec(w->pg, "ROLLBACK", &failed) < 0) {
@@ -164,10 +172,8 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 	return 1;
 }
 
-/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
-static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
+static int keep_failed(struct span *span, uint64_t place, const struct err *why, struct err *err)
 {
-	struct span *span = user;
 	const struct document_plan *plan = plan_of(span->worker, span->range);
 	_cleanup_free_ char *sql = document_keys_by_range(plan, span->range->name);
 	_cleanup_free_ char *first = tid(place);
@@ -186,14 +192,30 @@ static int leave_out(void *user, uint64_t place, const struct err *why, struct e
 	return build_add_failed(&span->build, key.data, key.len, why, err);
 }
 
-/* Where an expression fails for a row, the blocks are halved until that row is alone. */
+/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
+static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
+{
+	struct span *span = user;
+	struct worker *w = span->worker;
+
+	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || keep_failed(span, place, why, err) < 0 ||
+			       pg_exec(w->pg, "COMMIT", err) < 0
+		       ? -1
+		       : 0;
+}
+
+/* Where a row makes the query fail, the blocks are halved until that row is alone. */
 static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
 	const struct halving halving = {try_places, leave_out, span};
+	int r = try_places(span, from << ITEM_BITS, to << ITEM_BITS, err);
 
-	if (halving_run(&halving, from << ITEM_BITS, to << ITEM_BITS, err) < 0)
-		return err_wrap(err, "bootstrap");
-	return 0;
+	span->build.apart = true;
+	if (r > 0)
+		r = halving_run(&halving, from << ITEM_BITS, to << ITEM_BITS, err);
+	if (r < 0 && pg_is_about_a_value(err))
+		(void)build_failed(&span->build, err);
+	return r < 0 ? err_wrap(err, "bootstrap") : 0;
 }
 
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)

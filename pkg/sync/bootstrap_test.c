@@ -268,7 +268,6 @@ static void test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out(
 
 	UNUSED(state);
 	begin(&f, blocks, ARRAY_SIZE(blocks));
-	f.w.at.model.plans[0]->fails_alone = true;
 	f.w.rows[2].fails = true;
 	copy(&f);
 	for (int id = 1; id <= 5; id++)
@@ -279,17 +278,18 @@ static void test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out(
 	end(&f);
 }
 
-static void test_bootstrap_when_a_row_does_not_fail_alone_then_it_ends_the_bootstrap(void **state)
+static void test_bootstrap_when_the_query_fails_without_rows_then_it_ends_the_bootstrap(void **state)
 {
 	static const uint64_t blocks[] = {0, 7};
 	struct fixture f;
 
 	UNUSED(state);
 	begin(&f, blocks, ARRAY_SIZE(blocks));
-	f.w.rows[1].fails = true;
+	f.w.fails_always = true;
 	start(&f);
 	assert_int_equal(finish(&f), -1);
 	assert_string_equal(f.w.err.sqlstate, "22012");
+	assert_int_equal(f.w.n_dead_letters, 0);
 	(void)bootstrap_note(f.bootstrap, &f.w.at);
 	assert_int_equal(f.index->ranges[0].next_block, 0);
 	end(&f);
@@ -325,7 +325,7 @@ int main(void)
 		cmocka_unit_test(test_bootstrap_when_the_root_is_a_view_then_the_stream_waits_until_it_is_copied),
 		cmocka_unit_test(test_bootstrap_when_the_root_is_a_table_then_the_stream_does_not_wait),
 		cmocka_unit_test(test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out),
-		cmocka_unit_test(test_bootstrap_when_a_row_does_not_fail_alone_then_it_ends_the_bootstrap),
+		cmocka_unit_test(test_bootstrap_when_the_query_fails_without_rows_then_it_ends_the_bootstrap),
 		cmocka_unit_test(test_bootstrap_when_stopped_during_a_query_then_it_ends),
 	};
 

@@ -55,6 +55,7 @@ struct world {
 	const char *mark;                      /* of the publication */
 	const char *flush_lsn;
 	bool refuses_documents, refuses_stream, never_visible;
+	bool fails_always;        /* no range can be read, whatever its rows */
 	const char *held_from;    /* only ranges that begin there wait for the gate; NULL: everything does */
 	struct strbuf statements; /* "application: SQL $1 $2\n" */
 	/* Under the lock of engine. */
@@ -151,6 +152,10 @@ static inline bool is_between(const struct row *row, const struct fake_query *q)
 
 static inline void answer_by_range(struct world *w, const struct fake_query *q, bool keys_only, struct fake_result *r)
 {
+	if (w->fails_always) {
+		fake_result_fail(r, "22012", "division by zero");
+		return;
+	}
 	for (size_t i = 0; i < w->n_rows; i++) {
 		_cleanup_free_ char *id = xasprintf("%d", w->rows[i].id);
 
@@ -172,8 +177,9 @@ static inline void answer_documents(struct world *w, const struct fake_query *q,
 	const struct document_plan *plan = w->at.model.n_plans ? w->at.model.plans[0] : NULL;
 	_cleanup_free_ char *by_range = plan ? document_sql_by_range(plan, "public.books") : NULL;
 	_cleanup_free_ char *keys_by_range = plan ? document_keys_by_range(plan, "public.books") : NULL;
-	bool is_key = plan && !strcmp(q->sql, plan->sql.by_key);
-	bool is_range = plan && !strcmp(q->sql, by_range);
+	_cleanup_free_ char *apart = plan ? document_apart_by_range(plan, "public.books") : NULL;
+	bool is_key = plan && (!strcmp(q->sql, plan->sql.by_key) || !strcmp(q->sql, plan->sql.apart_by_key));
+	bool is_range = plan && (!strcmp(q->sql, by_range) || !strcmp(q->sql, apart));
 
 	if ((is_key || is_range) && (!w->held_from || !strcmp(q->params[0], w->held_from)))
 		fake_gate_pass(&w->documents);
