@@ -63,7 +63,7 @@ WAYS = {
 }
 # Half a surrogate pair: Postgres stores it as json, and takes nothing out of it. `replace` changes strings, and so needs one.
 SPOIL = r"""UPDATE {table} SET n = 0, word = 'none', j = '"\ud83d"' WHERE {key} = {id}"""
-MEND = """UPDATE {table} SET n = 1, word = '1', j = '{"k":1}' WHERE {key} = {id}"""
+CORRECT = """UPDATE {table} SET n = 1, word = '1', j = '{"k":1}' WHERE {key} = {id}"""
 PLACES = {
     "roots": lambda part: {"table": "roots", **part},
     "kids": lambda part: {"table": "roots", "columns": ["id"], "children": [{"table": "kids", "relationship": MANY, **part}]},
@@ -83,7 +83,7 @@ def node_of(table, way):
 
 @pytest.mark.parametrize("table", PLACES)
 def test_a_row_that_fails_takes_along_only_the_documents_that_it_is_in(database, worker, opensearch, index, table):
-    """Row 7 in the bootstrap, row 23 in the stream, row 900 is in no document. Mended, all come in."""
+    """Row 7 in the bootstrap, row 23 in the stream, row 900 is in no document. Corrected, all come in."""
     key = "root_id" if table == "singles" else "id"
 
     def change(what, id):
@@ -116,8 +116,8 @@ def test_a_row_that_fails_takes_along_only_the_documents_that_it_is_in(database,
     eventually(lambda: not failing(7, 23), 20, lambda: failing(7, 23))
     for way in WAYS:
         eventually(lambda: opensearch.count(f"{index}-{way}") == 59, 10, f"the documents of the rows after it ({way})")
-    change(MEND, 7)
-    change(MEND, 23)
+    change(CORRECT, 7)
+    change(CORRECT, 23)
     eventually(lambda: not failing(), 20, failing)
     for way in WAYS:
         eventually(lambda: opensearch.count(f"{index}-{way}") == 60, 10, f"all documents ({way})")

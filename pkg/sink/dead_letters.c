@@ -103,9 +103,10 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 	_cleanup_free_ char *alias = generation_alias(concrete);
 
 	if (d->sink->stall_on_error)
-		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_FAILED,
-				  "document \"%.128s\" of index \"%s\" cannot be made: %.640s; onError.policy is Stall",
-				  id, alias, why->msg);
+		return err_reason(
+			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
+			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall", id,
+			alias, why->msg);
 	collect(d, &r, "read");
 	return 0;
 }
