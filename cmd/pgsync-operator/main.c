@@ -107,6 +107,7 @@ enum flag {
 	FLAG_PERIOD,
 	FLAG_LEASE_NAMESPACE,
 	FLAG_LISTEN,
+	FLAG_HEALTH_LISTEN,
 	FLAG_CONSOLE,
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
@@ -137,6 +138,9 @@ static const struct {
 				  "namespace of the Lease; default: the operator's namespace"},
 	[FLAG_LISTEN] = {"listen", "ADDR:PORT",
 			 "serve /livez, /readyz and /metrics (default :8080); \"none\" serves nothing"},
+	[FLAG_HEALTH_LISTEN] = {"health-listen", "ADDR:PORT",
+				"serve /livez and /readyz here too, for probes, which other clients cannot delay then; "
+				"default: do not"},
 	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", NULL},
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
@@ -170,6 +174,9 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_text(value, &o->lease_namespace, err);
 	case FLAG_LISTEN:
 		o->listen = value;
+		return 0;
+	case FLAG_HEALTH_LISTEN:
+		o->health_listen = value;
 		return 0;
 	case FLAG_CONSOLE:
 		return err_set(err, ERR_INVALID, "the console is not supported by this version");
@@ -346,6 +353,8 @@ int main(int argc, char **argv)
 	} else if (r == 0) {
 		if (strcmp(s.options.listen, "none") == 0)
 			s.options.listen = NULL;
+		if (s.options.health_listen && strcmp(s.options.health_listen, "none") == 0)
+			s.options.health_listen = NULL;
 		log_setup(s.level, s.format, NULL);
 		if (run_operator(&s, &err) < 0) {
 			log_error("operator", "stopped by an error", KV_ERR(&err));

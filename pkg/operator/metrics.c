@@ -8,7 +8,7 @@
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
-enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8 };
+enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8, HEALTH_ROUTES = 2 };
 
 static const char *const results[] = {"success", "error", "requeue", "requeue_after"};
 static const char *const of_controller[] = {"controller", NULL};
@@ -217,6 +217,9 @@ int operator_listen(struct operator_ *op, struct err *err)
 		{"/metrics", serve_operator_metrics, &op->published},
 	};
 
+	if (op->options->health_listen &&
+	    web_start(op->options->health_listen, routes, HEALTH_ROUTES, &op->health, err) < 0)
+		return -1;
 	if (!op->options->listen)
 		return 0;
 	return web_start(op->options->listen, routes, ARRAY_SIZE(routes), &op->web, err);

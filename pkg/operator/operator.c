@@ -518,6 +518,7 @@ void operator_free(struct operator_ *op)
 	if (!op)
 		return;
 	web_stop(op->web);
+	web_stop(op->health);
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
 	map_free(op->resources);

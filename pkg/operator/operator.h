@@ -42,6 +42,7 @@ struct operator_options {
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
 	const char *lease_namespace; /* NULL: the operator's own */
 	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */
+	const char *health_listen;   /* health alone, for probes; NULL: none */
 	const char *worker_program;  /* path of `pgsync` */
 	unsigned max_concurrent_reconciles;
 	const char *log_level, *log_format; /* passed to workers */

@@ -69,7 +69,7 @@ struct operator_ {
 	struct supervisor *supervisor;
 	struct published published;
 	struct operator_metrics metrics;
-	struct web *web;
+	struct web *web, *health; /* health: for probes, so that nothing else can keep them waiting */
 	bool leading;
 	unsigned starts;   /* of workers, for their identities */
 	unsigned calls;    /* API writes under way */

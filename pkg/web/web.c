@@ -3,7 +3,10 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/log.h"
+#include "base/map.h"
 #include "web/web_int.h"
 
 static void web_free(struct web *web)
@@ -13,6 +16,7 @@ static void web_free(struct web *web)
 	for (size_t i = 0; i < web->n_routes; i++)
 		free((char *)web->routes[i].path);
 	free(web->routes);
+	map_free(web->peers);
 	free(web);
 }
 CLEANUP(struct web, web_free);
@@ -21,6 +25,7 @@ static struct web *web_new(const struct web_route *routes, size_t n)
 {
 	struct web *web = xcalloc(1, sizeof(*web));
 
+	web->peers = map_new(free);
 	web->n_routes = n;
 	web->routes = xmemdup(routes, n * sizeof(*routes));
 	for (size_t i = 0; i < n; i++)
@@ -42,8 +47,9 @@ static int create_context(struct web *web, struct err *err)
 		.keepalive_timeout = WEB_KEEPALIVE_S,
 		.count_threads = 1,
 		/* Without it, a table for each descriptor that the limits of the process allow. The listening socket
-		 * and the pipe that wakes the thread take two places, and one stays free. */
-		.fd_limit_per_thread = WEB_CONNECTIONS + 3,
+		 * and the pipe that wakes the thread take two places; a connection that is being closed may take one
+		 * for a while. */
+		.fd_limit_per_thread = 2 * WEB_CONNECTIONS,
 		.max_http_header_pool = WEB_CONNECTIONS,
 		.max_http_header_data = WEB_HEADER_BYTES,
 		.pt_serv_buf_size = WEB_HEADER_BYTES,
@@ -100,11 +106,19 @@ int web_start(const char *listen, const struct web_route *routes, size_t n, stru
 
 void web_stop(struct web *web)
 {
+	struct timespec until;
+
 	if (!web)
 		return;
 	atomic_store(&web->stop, true);
 	lws_cancel_service(web->context);
-	(void)pthread_join(web->thread, NULL);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += WEB_JOIN_S;
+	/* A thread that does not end must not keep the process from ending; what it uses stays. */
+	if (pthread_clockjoin_np(web->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+		log_warn("web", "the web server's thread does not end, skipping it");
+		return;
+	}
 	web_free(web);
 }
 

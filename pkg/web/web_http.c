@@ -9,12 +9,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/parse.h"
 #include "web/web_int.h"
 
 enum {
-	ACCEPTS = 16,                /* at once, before others are served again */
-	DISCARDED_BODY = 256 * 1024, /* of a request that is refused: read and dropped, so that the answer arrives */
+	ACCEPTS = 64, /* at once, before others are served again */
 };
 
 static const char text_plain[] = "text/plain; charset=utf-8";
@@ -41,20 +39,17 @@ static const struct web_route *find_route(const struct web *web, const char *pat
 	return NULL;
 }
 
-/* Whether the client announced a body; *ret_length is its length, or UINT64_MAX when that is not known. */
-static bool has_body(struct lws *wsi, uint64_t *ret_length)
+/* Whether the client announced a body. */
+static bool has_body(struct lws *wsi)
 {
 	char length[24] = "";
 
-	*ret_length = UINT64_MAX;
 	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING))
 		return true;
 	if (!lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH))
 		return false;
-	if (lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
-	    !parse_u64(length, strlen(length), ret_length))
-		*ret_length = UINT64_MAX;
-	return *ret_length > 0;
+	return lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
+	       strcmp(length, "0") != 0;
 }
 
 /* The query as libwebsockets has it: cut at each '&', and decoded. */
@@ -135,12 +130,13 @@ static int on_request(struct lws *wsi, struct web_session *session, const char *
 	const struct web_route *route = find_route(web_of(wsi), path, len);
 	bool head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 	bool get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-	uint64_t body_length;
-	bool body = has_body(wsi, &body_length);
+	bool body = has_body(wsi);
 
+	web_connection_active(wsi);
 	session->sent = 0;
-	/* Without a known and small body there is no telling where the next request would begin. */
-	session->close = body ? body_length > DISCARDED_BODY : !head && !get;
+	/* A body is never read: libwebsockets 4.1 can be made to wait for the rest of one without end, in a busy loop,
+	 * and never serves another client again. */
+	session->close = body || (!head && !get);
 	if (!route)
 		answer(session, HTTP_STATUS_NOT_FOUND, "not found\n");
 	else if (body || (!head && !get))
@@ -163,6 +159,7 @@ static int on_writable(struct lws *wsi, struct web_session *session)
 	if (lws_write(wsi, chunk, n, n == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)n)
 		return -1;
 	session->sent += n;
+	web_connection_active(wsi);
 	if (n == left)
 		return finish_answer(wsi, session);
 	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, WEB_TIMEOUT_S);
@@ -196,6 +193,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 		if (session)
 			strbuf_release(&session->response.body);
 		return 0;
+	case LWS_CALLBACK_WSI_DESTROY:
+		web_connection_ended(wsi);
+		return 0;
 	case LWS_CALLBACK_RAW_ADOPT:
 	case LWS_CALLBACK_RAW_RX:
 		return -1; /* CONNECT */
@@ -219,8 +219,7 @@ static int on_listen(struct lws *wsi, enum lws_callback_reasons reason, void *us
 		if (fd < 0)
 			return 0;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		/* Closes fd when it refuses it. */
-		(void)lws_adopt_socket_vhost(web_of(wsi)->vhost, fd);
+		web_connection_new(web_of(wsi), fd);
 	}
 	return 0;
 }

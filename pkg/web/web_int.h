@@ -10,12 +10,14 @@
 #include "web/web.h"
 
 enum {
-	WEB_CONNECTIONS = 128,             /* what is beyond is closed at once */
+	WEB_CONNECTIONS = 128,             /* one more closes the one that has been idle longest */
+	WEB_PEER_CONNECTIONS = 64,         /* the same among those of one address */
 	WEB_BODY_BYTES = 16 * 1024 * 1024, /* of a response */
 	WEB_CHUNK_BYTES = 8 * 1024,        /* of one write */
 	WEB_HEADER_BYTES = 4 * 1024,       /* of a request's headers */
 	WEB_TIMEOUT_S = 10,                /* for a client that does not go on with its request or its reading */
-	WEB_KEEPALIVE_S = 75,              /* longer than the interval of a usual scrape */
+	WEB_KEEPALIVE_S = 5,
+	WEB_JOIN_S = 3, /* how long the end waits for the thread */
 };
 
 struct web {
@@ -24,6 +26,9 @@ struct web {
 	struct web_route *routes; /* paths are copies */
 	size_t n_routes;
 	int port;
+	struct web_connection *first, *last; /* by their last activity, the longest ago comes first */
+	size_t n_connections;
+	struct map *peers; /* address -> how many of them are its */
 	pthread_t thread;
 	atomic_bool stop;
 	unsigned char out[LWS_PRE + WEB_CHUNK_BYTES]; /* of the server's thread */
@@ -35,6 +40,14 @@ struct web_session {
 	size_t sent;
 	bool close; /* after the response */
 };
+
+/* --- web_connections.c: who is connected, and who has to go when there are too many */
+/* Takes over an accepted socket. */
+void web_connection_new(struct web *web, int fd);
+/* Something has come from the client, or gone to it. */
+void web_connection_active(struct lws *wsi);
+/* libwebsockets is about to free it. Harmless for what is not a connection. */
+void web_connection_ended(struct lws *wsi);
 
 /* Opens a listening, non-blocking socket and says its port. Errors as web_start. */
 int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err) WARN_UNUSED;

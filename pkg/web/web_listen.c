@@ -12,7 +12,7 @@
 #include "base/parse.h"
 #include "web/web_int.h"
 
-enum { ADDRESS_BYTES = 64, BACKLOG = 128 };
+enum { ADDRESS_BYTES = 64, BACKLOG = 4096 };
 
 struct endpoint {
 	char address[ADDRESS_BYTES]; /* "" for all */
