@@ -119,7 +119,7 @@ static void test_preflight_when_the_pipeline_is_missing_then_found_unless_it_may
 
 /* --- a side that is away --- */
 
-static void test_preflight_when_the_source_is_away_then_the_sink_is_shown_all_the_same(void **state)
+static void test_preflight_when_the_source_is_away_then_the_sink_is_still_reported(void **state)
 {
 	struct findings f;
 	struct store s;
@@ -136,7 +136,7 @@ static void test_preflight_when_the_source_is_away_then_the_sink_is_shown_all_th
 	store_end(&s);
 }
 
-static void test_preflight_when_the_sink_is_away_then_the_source_is_checked_all_the_same(void **state)
+static void test_preflight_when_the_sink_is_away_then_the_source_is_still_checked(void **state)
 {
 	struct findings f;
 	struct store s;
@@ -269,8 +269,8 @@ int main(void)
 		cmocka_unit_test(test_preflight_when_the_server_lacks_several_things_then_all_are_found_at_once),
 		cmocka_unit_test(test_preflight_when_a_column_is_unknown_then_found_and_there_is_no_model),
 		cmocka_unit_test(test_preflight_when_the_pipeline_is_missing_then_found_unless_it_may_not_be_read),
-		cmocka_unit_test(test_preflight_when_the_source_is_away_then_the_sink_is_shown_all_the_same),
-		cmocka_unit_test(test_preflight_when_the_sink_is_away_then_the_source_is_checked_all_the_same),
+		cmocka_unit_test(test_preflight_when_the_source_is_away_then_the_sink_is_still_reported),
+		cmocka_unit_test(test_preflight_when_the_sink_is_away_then_the_source_is_still_checked),
 		cmocka_unit_test(test_preflight_when_both_are_away_then_the_error_has_both_and_the_sources_reason),
 		cmocka_unit_test(test_preflight_when_the_engine_refuses_the_login_then_its_secret_is_named),
 		cmocka_unit_test(test_preflight_when_the_slot_is_lost_then_its_condition_says_so_even_without_a_sink),

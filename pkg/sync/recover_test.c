@@ -216,8 +216,7 @@ static void test_recover_when_the_publication_lost_the_table_then_that_is_saved_
 	store_end(&s);
 }
 
-static void
-test_recover_when_it_ends_before_the_publication_changed_then_the_index_is_rebuilt_all_the_same(void **state)
+static void test_recover_when_it_ends_before_the_publication_changed_then_the_index_is_still_rebuilt(void **state)
 {
 	struct store s;
 
@@ -411,7 +410,7 @@ int main(void)
 		cmocka_unit_test(
 			test_recover_when_the_publication_lost_the_table_then_that_is_saved_before_it_is_added_again),
 		cmocka_unit_test(
-			test_recover_when_it_ends_before_the_publication_changed_then_the_index_is_rebuilt_all_the_same),
+			test_recover_when_it_ends_before_the_publication_changed_then_the_index_is_still_rebuilt),
 		cmocka_unit_test(
 			test_recover_when_the_slot_is_gone_then_a_new_slot_and_a_new_index_while_the_old_one_is_served),
 		cmocka_unit_test(test_recover_when_the_slot_is_lost_then_it_is_dropped_and_created_again),

@@ -1,4 +1,4 @@
-/* Tests of partitions. */
+/* Tests of what partitions that came or went mean for the documents. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,28 +8,37 @@
 
 #include "apply/partition_changes.h"
 
-/* A model with one plan over `table`, whose root it is or not, and what the checkpoint knows. Returns whether the
- * index has to be rebuilt. */
-static bool compare_parts(struct catalog_table *table, bool is_root, struct checkpoint_part *known, size_t n_known,
-			  struct model *m)
+static struct document_path path;
+
+/* Compares a model with one plan over `table`, whose root it is or not, with what the checkpoint knows. */
+static void compare(struct catalog_table *table, bool is_root, const struct checkpoint *cp, struct model *m,
+		    bool *rebuild)
 {
 	static struct document_table used;
-	static struct document_plan one = {.tables = &used, .n_tables = 1};
+	static struct document_plan one = {.tables = &used, .n_tables = 1, .paths = &path, .n_paths = 1};
 	static struct document_plan *only[] = {&one};
 	static struct catalog catalog;
-	struct checkpoint cp = {.parts = known, .n_parts = n_known};
-	bool rebuild = false;
 
 	used = (struct document_table){.table = table, .is_root = is_root};
 	catalog = (struct catalog){.tables = table, .n = 1};
 	*m = (struct model){.plans = only, .n_plans = 1, .catalog = &catalog};
 	source_tables_init(&m->tables, &catalog, only, 1);
-	partition_changes_compare(m, &cp, &rebuild);
+	partition_changes_compare(m, cp, rebuild);
 	source_tables_release(&m->tables);
+}
+
+/* Whether the index has to be rebuilt. */
+static bool compare_parts(struct catalog_table *table, bool is_root, struct checkpoint_part *known, size_t n_known,
+			  struct model *m)
+{
+	const struct checkpoint cp = {.parts = known, .n_parts = n_known};
+	bool rebuild = false;
+
+	compare(table, is_root, &cp, m, &rebuild);
 	return rebuild;
 }
 
-static void test_partitions_when_one_is_new_then_its_rows_are_read(void **state)
+static void test_partition_changes_when_one_is_new_then_its_rows_are_read(void **state)
 {
 	struct catalog_part parts[] = {{.oid = 2, .kind = 'p', .attachment = 5},
 				       {.oid = 3, .kind = 'r', .attachment = 6}};
@@ -46,7 +55,7 @@ static void test_partitions_when_one_is_new_then_its_rows_are_read(void **state)
 	partition_changes_release(&m.partition_changes);
 }
 
-static void test_partitions_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt(void **state)
+static void test_partition_changes_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt(void **state)
 {
 	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
 	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
@@ -72,11 +81,11 @@ static void test_partitions_when_one_is_gone_then_every_root_is_read_or_the_inde
 	}
 }
 
-static void test_partitions_when_as_known_then_nothing(void **state)
+static void test_partition_changes_when_as_known_then_nothing(void **state)
 {
 	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
 	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
-	/* What another table's partitions are is no matter of this one's. */
+	/* Another table's partitions do not matter. */
 	struct checkpoint_part known[] = {{.table = 7, .part = 8},
 					  {.table = 1, .part = 3, .attachment = 6, .filenode = 9}};
 	struct model m;
@@ -87,12 +96,46 @@ static void test_partitions_when_as_known_then_nothing(void **state)
 	partition_changes_release(&m.partition_changes);
 }
 
+static void test_partition_changes_when_nothing_would_fill_a_new_index_then_every_root_is_read(void **state)
+{
+	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t"};
+	struct checkpoint_part gone = {.table = 1, .part = 2};
+	const struct checkpoint cp = {.parts = &gone, .n_parts = 1};
+	struct model m;
+
+	UNUSED(state);
+	compare(&table, true, &cp, &m, NULL);
+	assert_true(m.partition_changes.pending && m.partition_changes.all[0]);
+	partition_changes_release(&m.partition_changes);
+}
+
+static void test_partition_changes_when_the_path_to_the_roots_is_unknown_then_a_new_one_reads_every_root(void **state)
+{
+	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6};
+	struct catalog_table table = {.oid = 1, .kind = 'p', .name = (char *)"t", .parts = &part, .n_parts = 1};
+	struct model m;
+
+	UNUSED(state);
+	path = (struct document_path){.relation = 1, .opaque = true};
+	assert_false(compare_parts(&table, false, NULL, 0, &m));
+	assert_true(m.partition_changes.all[0]);
+	partition_changes_release(&m.partition_changes);
+	path = (struct document_path){.relation = 7, .opaque = true};
+	assert_false(compare_parts(&table, false, NULL, 0, &m));
+	assert_false(m.partition_changes.all[0]);
+	partition_changes_release(&m.partition_changes);
+	path = (struct document_path){0};
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_partitions_when_one_is_new_then_its_rows_are_read),
-		cmocka_unit_test(test_partitions_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt),
-		cmocka_unit_test(test_partitions_when_as_known_then_nothing),
+		cmocka_unit_test(test_partition_changes_when_one_is_new_then_its_rows_are_read),
+		cmocka_unit_test(test_partition_changes_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt),
+		cmocka_unit_test(test_partition_changes_when_as_known_then_nothing),
+		cmocka_unit_test(test_partition_changes_when_nothing_would_fill_a_new_index_then_every_root_is_read),
+		cmocka_unit_test(
+			test_partition_changes_when_the_path_to_the_roots_is_unknown_then_a_new_one_reads_every_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,219 @@
+/* Tests of building: from rows to bulk actions, and what becomes of a root without a row or with a value that fails. */
+#include "apply/servers_test.h"
+
+/* Rows of books: 1 and 2; "bad" makes the query fail. */
+static void answer(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	UNUSED(s);
+	if (!q->n_params || strstr(q->sql, "documents") == NULL)
+		return;
+	for (int i = 1; i <= 2; i++) {
+		_cleanup_free_ char *id = xasprintf("%d", i);
+		_cleanup_free_ char *quoted = xasprintf("\"%d\"", i);
+
+		if (strstr(q->params[0], quoted))
+			FAKE_ROW(r, id, "{\"title\":\"t\"}");
+	}
+	if (strstr(q->params[0], "bad"))
+		fake_result_fail(r, "22012", "division by zero");
+}
+
+static void answer_routed(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	UNUSED(s);
+	if (q->n_params && strstr(q->params[0], "\"1\""))
+		FAKE_ROW(r, "1", "{}", "north");
+}
+
+static void answer_sanitized(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	UNUSED(s);
+	if (!q->n_params)
+		return;
+	FAKE_ROW(r, "1", "{\"n\":null}", "3");
+	FAKE_ROW(r, "2", "{\"n\":1}", NULL);
+}
+
+static int build(struct servers *s, struct builder *with, const struct page *page)
+{
+	_cleanup_(build_end) struct build b = build_begin(with, 0, VERSION);
+
+	return build_roots(&b, page, &s->err);
+}
+
+static int build_once(struct servers *s, const struct page *page)
+{
+	struct builder with;
+	int r;
+
+	builder_init(&with, &s->model, s->pg, s->bulk, &s->dead);
+	r = build(s, &with, page);
+	builder_release(&with);
+	return r;
+}
+
+#define INDEX(id, more) "{\"index\":{\"_id\":\"" id "\",\"version\":1280,\"version_type\":\"external_gte\"" more "}}\n"
+#define DELETE(id, more) \
+	"{\"delete\":{\"_id\":\"" id "\",\"version\":1280,\"version_type\":\"external_gte\"" more "}}\n"
+
+#define DONE "RELEASE pgsync_build"
+#define FAILED "ROLLBACK TO pgsync_build; RELEASE pgsync_build"
+#define TRY(keys) "SAVEPOINT pgsync_build; SELECT documents apart " keys "; "
+
+static void test_build_when_a_root_has_a_row_then_its_document_and_otherwise_a_delete(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	page = PAGE(&s, "1", "9");
+	SERVERS_OK(&s, build_once(&s, &page));
+	servers_expect_bodies(&s, INDEX("1", "") "{\"title\":\"t\"}\n" DELETE("9", ""));
+	servers_end(&s);
+}
+
+static void test_build_when_the_index_has_dead_letters_then_each_written_document_leaves_them(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	report_dead_letters_set(&s.report, "books", 1, report_dead_letters_revision(&s.report, "books"));
+	page = PAGE(&s, "1", "9");
+	SERVERS_OK(&s, build_once(&s, &page));
+	SERVERS_OK(&s, bulk_flush(s.bulk, &s.err));
+	(void)pthread_mutex_lock(&s.engine.lock);
+	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters\",\"_id\":\"1\""));
+	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters\",\"_id\":\"9\""));
+	(void)pthread_mutex_unlock(&s.engine.lock);
+	servers_end(&s);
+}
+
+static void test_build_when_a_row_fails_then_it_is_a_dead_letter_and_the_others_are_written(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	page = PAGE(&s, "1", "bad", "2");
+	SERVERS_OK(&s, build_once(&s, &page));
+	assert_int_equal(s.dead.n, 1);
+	/* All at once first; then apart, until the one that fails is alone, and works without it. */
+	servers_expect_statements(&s, "SAVEPOINT pgsync_build; SELECT documents {\"1\",\"bad\",\"2\"}; " FAILED
+				      "; " TRY("{\"1\",\"bad\",\"2\"}") FAILED "; " TRY("{\"1\"}") DONE
+				  "; " TRY("{\"bad\",\"2\"}") FAILED "; " TRY("{\"bad\"}") FAILED "; " TRY("{}") DONE
+				  "; " TRY("{\"2\"}") DONE);
+	SERVERS_OK(&s, bulk_flush(s.bulk, &s.err));
+	(void)pthread_mutex_lock(&s.engine.lock);
+	assert_non_null(strstr(s.bodies.data, INDEX("1", "")));
+	assert_non_null(strstr(s.bodies.data, INDEX("2", "")));
+	/* The row exists: its document stays as it was. */
+	assert_null(strstr(s.bodies.data, "\"_id\":\"bad\""));
+	(void)pthread_mutex_unlock(&s.engine.lock);
+	servers_end(&s);
+}
+
+static void test_build_when_the_keys_are_old_then_a_failing_one_is_left_out(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	page = PAGE(&s, "bad", "9");
+	page.old = true;
+	SERVERS_OK(&s, build_once(&s, &page));
+	assert_int_equal(s.dead.n, 0);
+	servers_expect_bodies(&s, DELETE("9", ""));
+	servers_end(&s);
+}
+
+static void test_build_when_stalling_then_a_failing_row_is_an_error(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	s.sink.stall_on_error = true;
+	page = PAGE(&s, "bad");
+	assert_int_equal(build_once(&s, &page), -1);
+	assert_string_equal(reason_name(s.err.reason), "DocumentFailed");
+	servers_end(&s);
+}
+
+static void test_build_when_routed_then_the_delete_of_an_old_place_is_older_than_what_is_written(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer_routed;
+	s.plan.routing.given = true;
+	page = servers_page(&s, (const char *const[]){"1"}, 1, "south");
+	SERVERS_OK(&s, build_once(&s, &page));
+	servers_expect_bodies(&s, "{\"index\":{\"_id\":\"1\",\"version\":1280,\"version_type\":"
+				  "\"external_gte\",\"routing\":\"north\"}}\n{}\n"
+				  "{\"delete\":{\"_id\":\"1\",\"version\":1279,\"version_type\":"
+				  "\"external_gte\",\"routing\":\"south\"}}\n");
+	servers_end(&s);
+}
+
+static void test_build_when_a_key_lacks_the_routing_then_it_deletes_nothing(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer_routed;
+	s.plan.routing.given = true;
+	page = PAGE(&s, "9");
+	SERVERS_OK(&s, build_once(&s, &page));
+	servers_expect_bodies(&s, "");
+	servers_end(&s);
+}
+
+static void test_build_when_values_were_sanitized_then_they_are_counted_once(void **state)
+{
+	struct builder with;
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer_sanitized;
+	s.plan.counts_sanitized = true;
+	page = PAGE(&s, "1", "2");
+	builder_init(&with, &s.model, s.pg, s.bulk, &s.dead);
+	SERVERS_OK(&s, build(&s, &with, &page));
+	assert_int_equal(builder_take_sanitized(&with), 3);
+	assert_int_equal(builder_take_sanitized(&with), 0);
+	builder_release(&with);
+	servers_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_build_when_a_root_has_a_row_then_its_document_and_otherwise_a_delete),
+		cmocka_unit_test(test_build_when_the_index_has_dead_letters_then_each_written_document_leaves_them),
+		cmocka_unit_test(test_build_when_a_row_fails_then_it_is_a_dead_letter_and_the_others_are_written),
+		cmocka_unit_test(test_build_when_the_keys_are_old_then_a_failing_one_is_left_out),
+		cmocka_unit_test(test_build_when_stalling_then_a_failing_row_is_an_error),
+		cmocka_unit_test(test_build_when_routed_then_the_delete_of_an_old_place_is_older_than_what_is_written),
+		cmocka_unit_test(test_build_when_a_key_lacks_the_routing_then_it_deletes_nothing),
+		cmocka_unit_test(test_build_when_values_were_sanitized_then_they_are_counted_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

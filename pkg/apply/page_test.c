@@ -1,0 +1,226 @@
+/* Tests of pages: keys as parameters, and a value that makes a query fail. */
+#include "apply/servers_test.h"
+
+/* --- parameters --- */
+
+static void test_page_params_then_an_array_for_each_column(void **state)
+{
+	struct page_params params;
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page_params_init(&params);
+	page = servers_page(&s, (const char *const[]){"1", "a \"b\""}, 2, "x");
+	SERVERS_OK(&s, page_params_set(&params, &page, 2, &s.err));
+	assert_string_equal(params.values[0], "{\"1\",\"a \\\"b\\\"\"}");
+	assert_string_equal(params.values[1], "{\"x\",\"x\"}");
+	/* The next page replaces them. */
+	page.n = 1;
+	SERVERS_OK(&s, page_params_set(&params, &page, 1, &s.err));
+	assert_string_equal(params.values[0], "{\"1\"}");
+	page_params_release(&params);
+	servers_end(&s);
+}
+
+static void test_page_params_when_a_key_has_too_few_columns_then_fatal(void **state)
+{
+	struct page_params params;
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page_params_init(&params);
+	page = PAGE(&s, "1");
+	assert_int_equal(page_params_set(&params, &page, 2, &s.err), -1);
+	assert_int_equal(s.err.kind, ERR_FATAL);
+	page_params_release(&params);
+	servers_end(&s);
+}
+
+static void test_page_params_when_the_keys_are_too_large_then_their_limit(void **state)
+{
+	struct page_params params;
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page_params_init(&params);
+	params.arrays[0].max = 16;
+	page = PAGE(&s, "a key of more than sixteen bytes");
+	assert_int_equal(page_params_set(&params, &page, 1, &s.err), -1);
+	assert_string_equal(reason_name(s.err.reason), "KeyTooLarge");
+	page_params_release(&params);
+	servers_end(&s);
+}
+
+/* --- halving --- */
+
+struct run {
+	struct servers *s;
+	char failed[64]; /* keys that failed alone */
+	bool cannot_keep;
+};
+
+/* A value "bad" is of the wrong type, "secret" is not permitted; or every query fails. */
+static void answer(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	if (q->n_params && (s->fails || strstr(q->params[0], "bad")))
+		fake_result_fail(r, "22P02", "invalid input syntax");
+	if (q->n_params && strstr(q->params[0], "secret"))
+		fake_result_fail(r, "42501", "permission denied");
+}
+
+static int query(void *user, const struct page *page, struct err *err)
+{
+	struct run *run = user;
+	struct page_params params;
+	int r;
+
+	page_params_init(&params);
+	r = page_params_set(&params, page, 1, err);
+	if (r == 0)
+		r = pg_query(run->s->pg, "Q", params.values, 1, NULL, err);
+	page_params_release(&params);
+	return r;
+}
+
+static int failed_alone(void *user, const struct page *page, const struct err *why, struct err *err)
+{
+	struct run *run = user;
+	const char *key = keyset_data(page->set, page->keys[0]), *value;
+	size_t left = page->keys[0]->len, len;
+
+	assert_int_equal(page->n, 1);
+	assert_string_equal(why->sqlstate, "22P02");
+	if (run->cannot_keep)
+		return err_set(err, ERR_DENIED, "cannot keep it");
+	assert_true(key_decode_value(&key, &left, &value, &len));
+	(void)snprintf(run->failed + strlen(run->failed), sizeof(run->failed) - strlen(run->failed), "%.*s ", (int)len,
+		       value);
+	return 0;
+}
+
+static int halve(struct run *run, struct servers *s, const struct page *page)
+{
+	const struct page_task task = {
+		.pg = s->pg, .savepoint = "sp", .run = query, .failed_alone = failed_alone, .user = run};
+
+	run->s = s;
+	s->answer = answer;
+	return page_halve(&task, page, &s->err);
+}
+
+static void test_page_halve_when_nothing_fails_then_one_query_in_a_savepoint(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "1", "2");
+	SERVERS_OK(&s, halve(&run, &s, &page));
+	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"2\"}; RELEASE sp");
+	assert_string_equal(run.failed, "");
+	servers_end(&s);
+}
+
+static void test_page_halve_when_a_value_fails_then_its_key_alone_and_the_others_are_done(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "1", "bad");
+	SERVERS_OK(&s, halve(&run, &s, &page));
+	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"bad\"}; ROLLBACK TO sp; RELEASE sp; "
+				      "SAVEPOINT sp; Q {\"1\"}; RELEASE sp; "
+				      "SAVEPOINT sp; Q {\"bad\"}; ROLLBACK TO sp; RELEASE sp; "
+				      /* Without any key it works: so it is the key. */
+				      "SAVEPOINT sp; Q {}; RELEASE sp");
+	assert_string_equal(run.failed, "bad ");
+	servers_end(&s);
+}
+
+static void test_page_halve_when_the_keys_are_old_then_a_failing_one_is_left_out(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "bad", "2");
+	page.old = true;
+	SERVERS_OK(&s, halve(&run, &s, &page));
+	assert_string_equal(run.failed, "");
+	servers_end(&s);
+}
+
+static void test_page_halve_when_the_error_is_not_about_a_value_then_it_ends_at_once(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "1", "secret");
+	assert_int_equal(halve(&run, &s, &page), -1);
+	assert_int_equal(s.err.kind, ERR_DENIED);
+	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"secret\"}");
+	servers_end(&s);
+}
+
+static void test_page_halve_when_it_fails_without_any_key_then_no_key_is_to_blame(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.fails = true;
+	page = PAGE(&s, "1", "2");
+	assert_int_equal(halve(&run, &s, &page), -1);
+	assert_string_equal(s.err.sqlstate, "22P02");
+	assert_string_equal(run.failed, "");
+	servers_end(&s);
+}
+
+static void test_page_halve_when_a_failed_key_cannot_be_kept_then_that_is_the_error(void **state)
+{
+	struct run run = {.cannot_keep = true};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "bad");
+	assert_int_equal(halve(&run, &s, &page), -1);
+	assert_string_equal(s.err.msg, "cannot keep it");
+	servers_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_page_params_then_an_array_for_each_column),
+		cmocka_unit_test(test_page_params_when_a_key_has_too_few_columns_then_fatal),
+		cmocka_unit_test(test_page_params_when_the_keys_are_too_large_then_their_limit),
+		cmocka_unit_test(test_page_halve_when_nothing_fails_then_one_query_in_a_savepoint),
+		cmocka_unit_test(test_page_halve_when_a_value_fails_then_its_key_alone_and_the_others_are_done),
+		cmocka_unit_test(test_page_halve_when_the_keys_are_old_then_a_failing_one_is_left_out),
+		cmocka_unit_test(test_page_halve_when_the_error_is_not_about_a_value_then_it_ends_at_once),
+		cmocka_unit_test(test_page_halve_when_it_fails_without_any_key_then_no_key_is_to_blame),
+		cmocka_unit_test(test_page_halve_when_a_failed_key_cannot_be_kept_then_that_is_the_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
