@@ -52,14 +52,8 @@ void resource_allow_writes(struct resource *r)
 
 /* --- finalizer */
 
-static void finalizer_written(void *user, const json_t *object, const struct err *err)
+static void finalizer_written(struct resource *r, const json_t *object, const struct err *err)
 {
-	struct resource *r = user;
-	struct err lost;
-
-	if (!err && ((r->cache.finalizer && FAILPOINT(FINALIZER_REMOVED, &lost) < 0) ||
-		     (!r->cache.finalizer && FAILPOINT(FINALIZER_ADDED, &lost) < 0)))
-		err = &lost;
 	/* The answer is newer than our cache: there is no need to wait for the watch. */
 	if (!err && object && r->cache.presence != PRESENCE_GONE &&
 	    strcmp(jsonx_string(object, "metadata.uid", ""), r->cache.uid) == 0) {
@@ -68,6 +62,25 @@ static void finalizer_written(void *user, const json_t *object, const struct err
 			resource_enqueue(r);
 	}
 	end_write(r, "finalizers", err);
+}
+
+/* Two callbacks, because the cache does not tell what was written: the watch may have been faster than the answer. */
+static void finalizer_added(void *user, const json_t *object, const struct err *err)
+{
+	struct err lost;
+
+	if (!err && FAILPOINT(FINALIZER_ADDED, &lost) < 0)
+		err = &lost;
+	finalizer_written(user, object, err);
+}
+
+static void finalizer_removed(void *user, const json_t *object, const struct err *err)
+{
+	struct err lost;
+
+	if (!err && FAILPOINT(FINALIZER_REMOVED, &lost) < 0)
+		err = &lost;
+	finalizer_written(user, object, err);
 }
 
 void resource_write_finalizer(struct resource *r, bool there)
@@ -91,7 +104,7 @@ void resource_write_finalizer(struct resource *r, bool there)
 	r->writer.call = kube_request(
 		r->op->kube,
 		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
-		finalizer_written, r);
+		there ? finalizer_added : finalizer_removed, r);
 }
 
 /* --- status */

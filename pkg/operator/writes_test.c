@@ -6,8 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
+#include "base/failpoint.h"
 #include "operator/operator_int.h"
 
 /* --- the client */
@@ -170,6 +174,41 @@ static void test_finalizer_when_the_status_was_just_written_then_only_a_version_
 	assert_string_equal(jsonx_string(body, "metadata.resourceVersion", ""), "10");
 }
 
+/* The watch may tell of a write before its answer does: then the cache says already what was written. */
+static void
+test_finalizer_when_the_watch_is_faster_than_the_answer_then_its_failpoint_is_passed_all_the_same(void **state)
+{
+	static const struct {
+		const char *entry, *before, *after;
+	} cases[] = {{"finalizer.added=fail", "example.com/other", FINALIZER},
+		     {"finalizer.removed=fail", FINALIZER, "example.com/other"}};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *before = object_of("10", cases[i].before);
+		_cleanup_json_ json_t *after = object_of("11", cases[i].after);
+		int fd = memfd_create("failpoints", MFD_CLOEXEC);
+		_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", fd);
+		char passed[64] = "";
+
+		assert_int_equal(setenv("PGSYNC_FAILPOINTS", cases[i].entry, 1), 0);
+		assert_int_equal(setenv("PGSYNC_FAILPOINTS_LOG", path, 1), 0);
+		failpoint_reset();
+		(void)resource_update(f->resource, before);
+		take_key(f);
+		resource_write_finalizer(f->resource, !strcmp(cases[i].after, FINALIZER));
+		(void)resource_update(f->resource, after);
+		answer(after, NULL);
+		workqueue_done(f->op.queue, "shop/books", clock_now_ms());
+		assert_true(pread(fd, passed, sizeof(passed) - 1, 0) > 0);
+		assert_memory_equal(passed, cases[i].entry, strlen(cases[i].entry));
+		(void)close(fd);
+	}
+	assert_int_equal(unsetenv("PGSYNC_FAILPOINTS"), 0);
+	assert_int_equal(unsetenv("PGSYNC_FAILPOINTS_LOG"), 0);
+	failpoint_reset();
+}
+
 static void test_status_when_a_write_fails_then_news_do_not_send_it_again_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -223,6 +262,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		WITH_FIXTURE(
 			test_finalizer_when_the_status_was_just_written_then_only_a_version_that_we_saw_vouches_for_it),
+		WITH_FIXTURE(
+			test_finalizer_when_the_watch_is_faster_than_the_answer_then_its_failpoint_is_passed_all_the_same),
 		WITH_FIXTURE(test_status_when_a_write_fails_then_news_do_not_send_it_again_at_once),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
