@@ -2,6 +2,7 @@
 
 import collections
 import http.client
+import socket
 import socketserver
 import threading
 import time
@@ -21,7 +22,10 @@ class FaultProxy:
     """http://127.0.0.1:PORT -> upstream.
 
     fail(503) makes every request answer 503, fail(429, every=3) each third, fail("reset") closes the connection, and
-    fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that. heal() ends it.
+    fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that,
+    `wanted` to those whose (path, body) are wanted(). heal() ends it.
+    hold(wanted) keeps requests whose (path, body) are wanted(), with no answer, and release() passes them on, as if they
+    had been under way all the time; hold(wanted, "cut") closes their connections meanwhile, hold(wanted, 504) answers.
     slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that; slow(0) ends it."""
 
     def __init__(self, upstream):
@@ -29,8 +33,11 @@ class FaultProxy:
         self.requests = collections.Counter()  # (method, path without query) -> how many came
         self.failed = 0
         self.bytes = 0
+        self.held = []  # of requests that are kept: what wakes them
+        self.late = []  # the upstream's answers to those that were released: (status, text)
         self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
-        self._fault = None
+        self._fault = self._wanted = None
+        self._hold = None
         self._delay = (0, None)
         self._seen = 0
         self._lock = threading.Lock()
@@ -40,14 +47,34 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def fail(self, how, *, every=1, path="", headers=None, body=None):
+    def fail(self, how, *, every=1, path="", wanted=None, headers=None, body=None):
         with self._lock:
             self._healed.clear()
             self._seen, self.failed = 0, 0
+            self._wanted = wanted
             self._fault = (how, every, path, headers or {}, body)
 
     def slow(self, seconds, *, unless=None):
         self._delay = (seconds, unless)
+
+    def hold(self, wanted, how="wait", *, most=1_000_000):
+        with self._lock:
+            self._hold = (wanted, how, len(self.held) + most)
+
+    def stop_holding(self):
+        """Later requests pass; what is held stays so."""
+        with self._lock:
+            self._hold = None
+
+    def release(self):
+        """Passes on what is held, and returns when the upstream has answered all of it."""
+        self.stop_holding()
+        for passing, done in self.held:
+            passing.set()
+        for passing, done in self.held:
+            if not done.wait(60):
+                raise RuntimeError("a released request was not answered")
+        self.held = []
 
     def heal(self):
         with self._lock:
@@ -60,6 +87,9 @@ class FaultProxy:
 
     def close(self):
         self.heal()
+        self.stop_holding()
+        for passing, _ in self.held:
+            passing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -69,17 +99,25 @@ class FaultProxy:
     def __exit__(self, *exc):
         self.close()
 
-    def _decide(self, method, path, size):
+    def _decide(self, method, path, body):
         with self._lock:
             self.requests[method, path.split("?")[0]] += 1
-            self.bytes += size
-            if not self._fault or self._fault[2] not in path:
+            self.bytes += len(body)
+            if not self._fault or self._fault[2] not in path or (self._wanted and not self._wanted(path, body)):
                 return None
             self._seen += 1
             if self._seen % self._fault[1]:
                 return None
             self.failed += 1
             return self._fault
+
+    def _keep(self, path, body):
+        """How the request is held, and its events; None: not at all."""
+        with self._lock:
+            if not self._hold or len(self.held) >= self._hold[2] or not self._hold[0](path, body):
+                return None
+            self.held.append((threading.Event(), threading.Event()))
+            return self._hold[1], *self.held[-1]
 
     def _handler(proxy):  # noqa: N805 (the handler's own `self` is another object)
         class Handler(BaseHTTPRequestHandler):
@@ -94,7 +132,11 @@ class FaultProxy:
 
             def forward(self):
                 body = self.read_body()
-                fault = proxy._decide(self.command, self.path, len(body))
+                kept = proxy._keep(self.path, body)
+                if kept:
+                    self.pass_on_later(body, *kept)
+                    return
+                fault = proxy._decide(self.command, self.path, body)
                 if fault is None:
                     self.pass_on(body)
                     return
@@ -119,6 +161,28 @@ class FaultProxy:
                     self.rfile.readline()
                     return b"".join(parts)
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+            def pass_on_later(self, body, how, passing, done):
+                if how == "cut":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                elif how != "wait":
+                    # The client needs another connection: this one waits.
+                    self.close_connection = True
+                    self.answer(how, {"Content-Type": "text/html", "Connection": "close"}, b"<html>no answer in time</html>")
+                passing.wait(300)
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
+                upstream = http.client.HTTPConnection(proxy.upstream.hostname, proxy.upstream.port, timeout=60)
+                try:
+                    upstream.request(self.command, self.path, body, headers)
+                    response = upstream.getresponse()
+                    text = response.read()
+                    proxy.late.append((response.status, text.decode()))
+                finally:
+                    upstream.close()
+                    done.set()
+                if how == "wait":
+                    self.answer(response.status, {"Content-Type": "application/json"}, text)
 
             def pass_on(self, body):
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP and k.lower() != "expect"}

@@ -35,11 +35,16 @@ static uint64_t filled_version(const struct part *p, size_t plan)
 }
 
 /* What is read now is newer than what a bootstrap read, also where the batch is older than its generation. */
+static uint64_t above_filled(const struct model *m, size_t plan, uint64_t version)
+{
+	uint64_t filled = m->filled[plan];
+
+	return version > filled ? version : filled + 1;
+}
+
 static uint64_t version_of(const struct part *p, size_t plan)
 {
-	uint64_t filled = filled_version(p, plan);
-
-	return p->version > filled ? p->version : filled + 1;
+	return above_filled(p->apply->model, plan, p->version);
 }
 
 /* The LSN of the newest transaction of the part that touched the key. */
@@ -209,10 +214,31 @@ int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struc
 	_cleanup_free_ bool *touched = apply_touched(a->model, batch, n_txns);
 	struct part part = {.apply = a, .batch = batch, .n_txns = n_txns, .version = batch->txns[n_txns - 1].lsn};
 
+	a->builder.held = a->live ? NULL : &a->held;
+	a->held_version = part.version;
 	for (uint32_t i = 0; i < a->model->targets.n; i++)
 		if (touched[i] && write_target(&part, i, err) < 0)
 			return -1;
 	return 0;
+}
+
+bool apply_holds(const struct apply *a)
+{
+	return a->held.n > 0;
+}
+
+int apply_held(struct apply *a, struct err *err)
+{
+	int r = 0;
+
+	for (size_t plan = 0; r == 0 && plan < a->model->n_plans; plan++) {
+		uint64_t version = above_filled(a->model, plan, a->held_version);
+		_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version);
+
+		r = build_deletes(&b, &a->held, err);
+	}
+	keyset_reset(&a->held);
+	return r;
 }
 
 /* The documents of a plan and its dead letters. */
@@ -249,6 +275,7 @@ void apply_init(struct apply *a, const struct model *model, struct pg *pg, struc
 {
 	*a = (struct apply){.model = model, .purge_below = xcalloc(model->n_plans, sizeof(*a->purge_below))};
 	builder_init(&a->builder, model, pg, bulk, dead);
+	keyset_init(&a->held, (size_t)16 * BATCH_BYTES);
 	resolver_init(&a->resolver, model, pg);
 	scanner_init(&a->scanner, model, pg);
 }
@@ -256,6 +283,7 @@ void apply_init(struct apply *a, const struct model *model, struct pg *pg, struc
 void apply_release(struct apply *a)
 {
 	builder_release(&a->builder);
+	keyset_release(&a->held);
 	resolver_release(&a->resolver);
 	scanner_release(&a->scanner);
 	free(a->purge_below);

@@ -1,5 +1,6 @@
 /* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, and from these
- * documents are built and deletes made.
+ * documents are built and deletes made. While a generation is being filled, the deletes are held back: the caller adds
+ * them once all chunks are settled that were begun before the snapshot was taken (apply/unsettled.h).
  *
  * Belongs to the applier thread.
  */
@@ -19,6 +20,8 @@ struct apply {
 	bool live;             /* no generation is being filled; the caller sets it */
 	uint64_t *purge_below; /* for each plan whose index may hold documents of rows that are gone: the version that
 				* all others have been written with; 0 for the rest */
+	struct keyset held;    /* root keys to delete, each with its plan as the target */
+	uint64_t held_version; /* of the batch that they are from */
 	uint64_t rebuild;      /* a bit for each plan whose root was truncated: its index has to be rebuilt */
 };
 
@@ -33,6 +36,10 @@ bool *apply_touched(const struct model *model, const struct batch *batch, size_t
 /* Writes what the first n transactions made dirty, in the transaction that is open on the connection, in which all of
  * them are visible. */
 int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
+/* Deletes are held back. */
+bool apply_holds(const struct apply *a);
+/* Adds them. */
+int apply_held(struct apply *a, struct err *err) WARN_UNUSED;
 /* After everything written is durable: adds deletes for what is gone. 1: there may be some to flush. */
 int apply_purge(struct apply *a, struct err *err) WARN_UNUSED;
 

@@ -6,6 +6,7 @@
 
 #include "apply/locate.h"
 #include "base/parse.h"
+#include "sink/write_alias.h"
 
 /* MOST_DEAD_LETTERS: besides those of the requests in flight. */
 enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000, PLACE_BYTES = 512 };
@@ -26,8 +27,11 @@ static const char *index_of(const struct build *b)
  */
 static int add_action(const struct build *b, const struct bulk_action *action, struct err *err)
 {
-	struct bulk_action dead = {
-		.index = b->dead_index, .id = action->id, .id_len = action->id_len, .version = action->version};
+	struct bulk_action dead = {.index = b->dead_index,
+				   .via = b->dead_via,
+				   .id = action->id,
+				   .id_len = action->id_len,
+				   .version = action->version};
 
 	if (bulk_add(b->with->bulk, action, err) < 0)
 		return -1;
@@ -83,7 +87,8 @@ static int add_document(const struct build *b, const struct pg_result *row, stru
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key key = {values, lens, plan->n_keys};
-	struct bulk_action action = {.index = index_of(b), .version = b->version, .pipeline = plan->document->pipeline};
+	struct bulk_action action = {
+		.index = index_of(b), .via = b->via, .version = b->version, .pipeline = plan->document->pipeline};
 
 	for (size_t i = 0; i < plan->n_keys; i++) {
 		values[i] = pg_value(row, 0, (int)i);
@@ -125,7 +130,7 @@ static int add_delete(const struct build *b, const char *key, size_t len, struct
 	const char *values[DOCUMENT_MAX_KEYS + 1];
 	size_t lens[DOCUMENT_MAX_KEYS + 1];
 	const struct document_key ids = {values, lens, n};
-	struct bulk_action action = {.index = index_of(b), .version = b->version};
+	struct bulk_action action = {.index = index_of(b), .via = b->via, .version = b->version};
 
 	if (take_key(&key, &len, values, lens, n, err) < 0)
 		return -1;
@@ -140,6 +145,29 @@ static int add_delete(const struct build *b, const char *key, size_t len, struct
 	action.id = id->data;
 	action.id_len = id->len;
 	return add_action(b, &action, err);
+}
+
+/* There is no document for this root key. */
+static int take_delete(const struct build *b, const char *key, size_t len, struct err *err)
+{
+	struct keyset *held = b->with->held;
+
+	if (!held)
+		return add_delete(b, key, len, err);
+	if (!keyset_add(held, (uint32_t)b->plan, key, len, 0))
+		return err_reason(err, ERR_LIMIT, REASON_KEY_TOO_LARGE, "the keys of one batch are too large");
+	return 0;
+}
+
+int build_deletes(const struct build *b, const struct keyset *held, struct err *err)
+{
+	for (size_t i = 0; i < held->n; i++) {
+		const struct key *key = &held->keys[i];
+
+		if (key->target == b->plan && add_delete(b, keyset_data(held, key), key->len, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* Rejections may be as many as the rows: they must not pile up. */
@@ -276,7 +304,7 @@ static int read_roots(const struct build *b, const struct page *roots, struct er
 		return -1;
 	for (size_t i = 0; i < roots->n; i++)
 		if (!roots->keys[i]->seen &&
-		    add_delete(b, keyset_data(roots->set, roots->keys[i]), roots->keys[i]->len, err) < 0)
+		    take_delete(b, keyset_data(roots->set, roots->keys[i]), roots->keys[i]->len, err) < 0)
 			return -1;
 	return 0;
 }
@@ -319,18 +347,22 @@ int build_roots(const struct build *b, const struct page *roots, struct err *err
 struct build build_begin(struct builder *with, size_t plan, uint64_t version)
 {
 	const char *index = with->model->plans[plan]->document->index;
-	bool rejected = report_dead_letters(with->dead->report, index) > 0;
+	const char *token = with->dead->sink->token;
+	struct build b = {.with = with, .plan = plan, .version = version};
 
-	return (struct build){.with = with,
-			      .plan = plan,
-			      .version = version,
-			      .dead_index = rejected ? dead_letters_index(index) : NULL};
+	b.via = write_alias_name(with->model->concrete[plan], token);
+	if (report_dead_letters(with->dead->report, index) > 0) {
+		b.dead_index = dead_letters_index(index);
+		b.dead_via = write_alias_name(b.dead_index, token);
+	}
+	return b;
 }
 
 void build_end(struct build *b)
 {
-	free(b->dead_index);
-	b->dead_index = NULL;
+	free(TAKE_PTR(b->via));
+	free(TAKE_PTR(b->dead_index));
+	free(TAKE_PTR(b->dead_via));
 }
 
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,

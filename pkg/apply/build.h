@@ -20,6 +20,9 @@ struct builder {
 	struct bulk *bulk;
 	struct dead_letters *dead;
 	uint64_t sanitized; /* values that were written as null so far */
+	/* Root keys whose delete waits, each with its plan as the target; NULL: deletes do not wait. The caller sets
+	 * it, and adds them later (build_deletes). */
+	struct keyset *held;
 
 	struct page_params params;
 	struct strbuf scratch; /* for ids and keys */
@@ -39,8 +42,9 @@ struct build {
 	struct builder *with;
 	size_t plan;
 	uint64_t version;
-	char *dead_index; /* the plan's dead-letter index, if it has any: what is written now leaves it */
-	bool apart;       /* by queries that fail only because of the roots asked for (document_plan.sql) */
+	char *dead_index;     /* the plan's dead-letter index, if it has any: what is written now leaves it */
+	char *via, *dead_via; /* what requests name instead of the indices (sink/write_alias.h) */
+	bool apart;           /* by queries that fail only because of the roots asked for (document_plan.sql) */
 };
 
 struct build build_begin(struct builder *with, size_t plan, uint64_t version);
@@ -55,6 +59,8 @@ void build_end(struct build *b);
  * below the batch's, and loses against what the batch writes there, in whatever order they arrive. It still wins
  * against all that was read before the change: those versions are below the change's LSNs. */
 int build_roots(const struct build *b, const struct page *roots, struct err *err) WARN_UNUSED;
+/* Adds the deletes of the plan's keys that were held. */
+int build_deletes(const struct build *b, const struct keyset *held, struct err *err) WARN_UNUSED;
 /* Builds the documents of a range of a leaf (document_sql_by_range), from the first tid up to, but not including, the
  * second. A root that is a view has no ranges: all of its documents are built, and leaf and tids may be NULL (see
  * view.h). Adds to *rows how many they are. The caller handles errors (build_failed). */

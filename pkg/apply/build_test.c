@@ -74,6 +74,33 @@ static void test_build_when_a_root_has_a_row_then_its_document_and_otherwise_a_d
 	servers_end(&s);
 }
 
+static void test_build_when_deletes_are_held_then_they_are_sent_when_the_caller_adds_them(void **state)
+{
+	struct servers s;
+	struct builder with;
+	struct keyset held;
+	struct page page;
+	struct build b;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer;
+	keyset_init(&held, 1000);
+	builder_init(&with, &s.model, s.pg, s.bulk, &s.dead);
+	with.held = &held;
+	page = PAGE(&s, "1", "9");
+	SERVERS_OK(&s, build(&s, &with, &page));
+	servers_expect_bodies(&s, INDEX("1", "") "{\"title\":\"t\"}\n");
+	assert_int_equal(held.n, 1);
+	b = build_begin(&with, 0, VERSION);
+	SERVERS_OK(&s, build_deletes(&b, &held, &s.err));
+	build_end(&b);
+	servers_expect_bodies(&s, INDEX("1", "") "{\"title\":\"t\"}\n" DELETE("9", ""));
+	builder_release(&with);
+	keyset_release(&held);
+	servers_end(&s);
+}
+
 static void test_build_when_the_index_has_dead_letters_then_each_written_document_leaves_them(void **state)
 {
 	struct servers s;
@@ -87,8 +114,8 @@ static void test_build_when_the_index_has_dead_letters_then_each_written_documen
 	SERVERS_OK(&s, build_once(&s, &page));
 	SERVERS_OK(&s, bulk_flush(s.bulk, &s.err));
 	(void)pthread_mutex_lock(&s.engine.lock);
-	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters\",\"_id\":\"1\""));
-	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters\",\"_id\":\"9\""));
+	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters-W1\",\"_id\":\"1\""));
+	assert_non_null(strstr(s.bodies.data, "\"_index\":\"books-dead-letters-W1\",\"_id\":\"9\""));
 	(void)pthread_mutex_unlock(&s.engine.lock);
 	servers_end(&s);
 }
@@ -206,6 +233,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_build_when_a_root_has_a_row_then_its_document_and_otherwise_a_delete),
+		cmocka_unit_test(test_build_when_deletes_are_held_then_they_are_sent_when_the_caller_adds_them),
 		cmocka_unit_test(test_build_when_the_index_has_dead_letters_then_each_written_document_leaves_them),
 		cmocka_unit_test(test_build_when_a_row_fails_then_it_is_a_dead_letter_and_the_others_are_written),
 		cmocka_unit_test(test_build_when_the_keys_are_old_then_a_failing_one_is_left_out),

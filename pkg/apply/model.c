@@ -5,6 +5,7 @@
 
 #include "apply/compile.h"
 #include "apply/partition_changes.h"
+#include "apply/unsettled.h"
 
 static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
 {
@@ -50,6 +51,7 @@ void model_init_take(struct model *m, struct compilation *c)
 	c->tables = (struct source_tables){0};
 	targets_init(&m->targets, m->plans, m->n_plans);
 	m->snapshot_sql = snapshot_sql(m);
+	m->unsettled = unsettled_new();
 }
 
 void model_release(struct model *m)
@@ -65,5 +67,6 @@ void model_release(struct model *m)
 	source_tables_release(&m->tables);
 	partition_changes_release(&m->partition_changes);
 	catalog_free(m->catalog);
+	unsettled_free(m->unsettled);
 	*m = (struct model){0};
 }

@@ -28,6 +28,8 @@ struct partition_changes {
 	size_t n_scans;
 };
 
+struct unsettled;
+
 struct model {
 	struct catalog *catalog;
 	struct document_plan **plans; /* one for each document of the schema */
@@ -39,6 +41,7 @@ struct model {
 	uint64_t *filled;   /* for each plan, the LSN up to which the index holds every commit once it is filled: the
 			     * version of what a bootstrap writes */
 	struct partition_changes partition_changes;
+	struct unsettled *unsettled; /* chunks that deletes wait for; locks itself */
 };
 
 struct compilation;

@@ -105,7 +105,8 @@ static inline void servers_connect(struct servers *s)
 
 static inline void servers_begin(struct servers *s)
 {
-	*s = (struct servers){.sink = {.owner = "shop/books", .bulk_max_bytes = 65536, .bulk_concurrency = 1}};
+	*s = (struct servers){
+		.sink = {.owner = "shop/books", .token = "1", .bulk_max_bytes = 65536, .bulk_concurrency = 1}};
 	strbuf_init(&s->statements, SERVERS_BYTES);
 	strbuf_init(&s->bodies, SERVERS_BYTES);
 	s->postgres = fake_postgres_start(servers_on_sql, s);

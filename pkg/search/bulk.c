@@ -59,7 +59,7 @@ struct slot {
 };
 
 struct index {
-	char *name, *path;
+	char *name, *via, *path; /* via: what a request names: an alias, or the name */
 };
 
 struct bulk {
@@ -113,6 +113,7 @@ void bulk_free(struct bulk *bulk)
 	}
 	for (size_t i = 0; i < bulk->n_indices; i++) {
 		free(bulk->indices[i].name);
+		free(bulk->indices[i].via);
 		free(bulk->indices[i].path);
 	}
 	free(bulk->indices);
@@ -125,23 +126,25 @@ const struct bulk_stats *bulk_stats(const struct bulk *bulk)
 	return &bulk->stats;
 }
 
-/* The number of an index name; a schema has a few of them. */
-static int find_index(struct bulk *bulk, const char *name, uint16_t *ret, struct err *err)
+/* The number of the action's index; a schema has a few of them. */
+static int find_index(struct bulk *bulk, const struct bulk_action *action, uint16_t *ret, struct err *err)
 {
+	const char *via = action->via ? action->via : action->index;
 	char *path = NULL;
 
 	for (size_t i = 0; i < bulk->n_indices; i++) {
-		if (!strcmp(bulk->indices[i].name, name)) {
+		if (!strcmp(bulk->indices[i].name, action->index) && !strcmp(bulk->indices[i].via, via)) {
 			*ret = (uint16_t)i;
 			return 0;
 		}
 	}
 	if (bulk->n_indices > UINT16_MAX)
 		return err_set(err, ERR_LIMIT, "more than %u indices in one bulk writer", UINT16_MAX);
-	if (search_path(name, "/_bulk", NULL, "?" BULK_FILTER, &path, err) < 0)
+	if (search_path(via, "/_bulk", NULL, "?" BULK_FILTER, &path, err) < 0)
 		return -1;
 	ALLOC_GROW(bulk->indices, bulk->n_indices + 1, bulk->alloc_indices);
-	bulk->indices[bulk->n_indices] = (struct index){.name = xstrdup(name), .path = path};
+	bulk->indices[bulk->n_indices] =
+		(struct index){.name = xstrdup(action->index), .via = xstrdup(via), .path = path};
 	*ret = (uint16_t)bulk->n_indices++;
 	return 0;
 }
@@ -253,7 +256,8 @@ static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, con
 static int item_err(const struct bulk_rejection *r, enum bulk_verdict verdict, struct err *err)
 {
 	if (verdict == BULK_NO_INDEX)
-		(void)err_reason(err, ERR_NOT_FOUND, REASON_INDEX_MISSING, "index %s does not exist: %s", r->index,
+		(void)err_reason(err, ERR_NOT_FOUND, REASON_INDEX_MISSING,
+				 "index %s does not exist, or another worker writes to it now: %s", r->index,
 				 r->reason);
 	else
 		(void)err_reason(err, ERR_DENIED, REASON_AUTH_FAILED, "index %s cannot be written: %s: %s", r->index,
@@ -582,7 +586,8 @@ static bool is_acceptable(struct bulk *bulk, const struct bulk_action *action, i
 		rejection.type = "invalid_id";
 		rejection.reason = "a document's id has 1 to 512 bytes, none of them NUL";
 	} else if (action->document_len > bulk->options.max_document ||
-		   bulk_encoded_max(action, action->index) > bulk->options.max_document + LINE_BYTES) {
+		   bulk_encoded_max(action, action->via ? action->via : action->index) >
+			   bulk->options.max_document + LINE_BYTES) {
 		rejection.status = 413;
 		rejection.type = "document_too_large";
 		rejection.reason = "the document is larger than the configured limit";
@@ -617,7 +622,7 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 		return give_up(bulk, err);
 	if (!is_acceptable(bulk, action, &r, err))
 		return r;
-	if (find_index(bulk, action->index, &index, err) < 0)
+	if (find_index(bulk, action, &index, err) < 0)
 		return -1;
 	if (bulk->current && bulk->current->body.n && is_full(bulk, need))
 		submit(bulk);
@@ -628,7 +633,8 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 		bulk->current->begun_ms = clock_now_ms();
 	}
 	other = index != bulk->current->index;
-	if (!bulk_body_add(&bulk->current->body, action, index, other ? action->index : NULL, bulk->stats.added))
+	if (!bulk_body_add(&bulk->current->body, action, index, other ? bulk->indices[index].via : NULL,
+			   bulk->stats.added))
 		return err_set(err, ERR_FATAL, "a bulk body grew beyond its limit");
 	count_added(bulk, action);
 	bulk->unpumped += need;

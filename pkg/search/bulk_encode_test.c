@@ -189,6 +189,8 @@ static void test_judge_when_status_differs_then_verdict_differs(void **state)
 		{false, 404, "document_missing_exception", BULK_REJECT},
 		{false, 400, "mapper_parsing_exception", BULK_REJECT},
 		{false, 400, "strict_dynamic_mapping_exception", BULK_REJECT},
+		{false, 400, "invalid_index_name_exception", BULK_NO_INDEX},
+		{true, 400, "invalid_index_name_exception", BULK_NO_INDEX},
 		{false, 401, "security_exception", BULK_FORBIDDEN},
 		{false, 403, "security_exception", BULK_FORBIDDEN},
 		{false, 403, "cluster_block_exception", BULK_RETRY},

@@ -333,6 +333,9 @@ enum bulk_verdict bulk_judge(bool is_delete, const struct bulk_item *item)
 	switch (item->status) {
 	case 409:
 		return BULK_STALE;
+	case 400:
+		/* What the engine says of an alias with capitals (sink/write_alias.h) that is not there. */
+		return !strcmp(type, "invalid_index_name_exception") ? BULK_NO_INDEX : BULK_REJECT;
 	case 404:
 		if (!strcmp(type, "index_not_found_exception"))
 			return BULK_NO_INDEX;

@@ -43,6 +43,7 @@ struct world {
 	size_t largest;
 	struct map *seen; /* id -> how many times it succeeded */
 	char first_line[256];
+	char body[512];
 	char path[512];
 
 	/* What the writer said. */
@@ -95,6 +96,7 @@ static int answer_bulk(struct fake_engine *engine, const char *head, const char 
 	if (bytes > w->largest)
 		w->largest = bytes;
 	(void)snprintf(w->first_line, sizeof(w->first_line), "%.*s", (int)strcspn(body, "\n"), body);
+	(void)snprintf(w->body, sizeof(w->body), "%.500s", body);
 	(void)snprintf(w->path, sizeof(w->path), "%.*s", (int)strcspn(head, "\r"), head);
 	if (is_refused(w, bytes)) {
 		int status = w->whole->status;
@@ -303,6 +305,49 @@ static void test_bulk_when_indices_differ_then_the_path_names_the_first_and_line
 	world_stop(&w);
 }
 
+static void add_via(struct world *w, const char *via, const char *id)
+{
+	struct bulk_action action = {.index = "books-g1",
+				     .via = via,
+				     .id = id,
+				     .id_len = strlen(id),
+				     .version = 7,
+				     .document = "{}",
+				     .document_len = 2};
+
+	assert_int_equal(bulk_add(w->bulk, &action, &w->err), 0);
+}
+
+static int item_rejected(const struct world *w, unsigned request, const char *id, bool is_delete)
+{
+	UNUSED(w);
+	UNUSED(request);
+	UNUSED(id);
+	UNUSED(is_delete);
+	return 400;
+}
+
+static void test_bulk_when_an_alias_is_given_then_requests_name_it_and_messages_the_index(void **state)
+{
+	struct world w;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1});
+	w.item = item_rejected;
+	add_via(&w, "books-g1-W1", "1");
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	assert_non_null(strstr(w.path, "POST /books-g1-W1/_bulk?"));
+	assert_string_equal(w.rejections[0].index, "books-g1");
+	/* The alias of another request; and one that is not the path's. */
+	add_via(&w, "books-g1-W2", "2");
+	add_via(&w, "books-g1-W1", "3");
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	assert_non_null(strstr(w.path, "POST /books-g1-W2/_bulk?"));
+	assert_non_null(strstr(w.body, "{\"index\":{\"_index\":\"books-g1-W1\",\"_id\":\"3\""));
+	assert_string_equal(w.rejections[2].index, "books-g1");
+	world_stop(&w);
+}
+
 /* --- Push-back -------------------------------------------------------------------------------------------------------
  */
 static int item_busy_once(const struct world *w, unsigned request, const char *id, bool is_delete)
@@ -370,7 +415,7 @@ static void test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again(void
 	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
 		struct world w;
 
-		world_start(&w, &(struct bulk_options){.concurrency = 1});
+		world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 		w.whole = &refusals[i];
 		expect_lost(&w, "no answer that tells");
 		world_stop(&w);
@@ -378,7 +423,7 @@ static void test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again(void
 	for (size_t i = 0; i < ARRAY_SIZE(garbage); i++) {
 		struct world w;
 
-		world_start(&w, &(struct bulk_options){.concurrency = 1});
+		world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 		w.garbage = garbage[i];
 		w.garbage_until = 1;
 		expect_lost(&w, "no answer that tells");
@@ -391,7 +436,7 @@ static void test_bulk_when_a_proxy_says_503_then_the_outcome_is_not_known(void *
 	struct world w;
 
 	UNUSED(state);
-	world_start(&w, &(struct bulk_options){.concurrency = 1});
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 	w.garbage = "<html>no server available</html>";
 	w.garbage_until = 1;
 	w.garbage_status = 503;
@@ -405,7 +450,7 @@ static void test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again(vo
 	struct world w;
 
 	UNUSED(state);
-	world_start(&w, &(struct bulk_options){.concurrency = 1});
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 	assert_int_equal(add_to(&w, "books", "first", "{}"), 0);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	w.whole = &(struct refusal){.status = 0, .until = 2};
@@ -799,6 +844,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_max_actions_then_no_body_has_more),
 		cmocka_unit_test(test_bulk_when_stale_or_gone_already_then_done),
 		cmocka_unit_test(test_bulk_when_indices_differ_then_the_path_names_the_first_and_lines_the_others),
+		cmocka_unit_test(test_bulk_when_an_alias_is_given_then_requests_name_it_and_messages_the_index),
 		cmocka_unit_test(test_bulk_when_some_items_are_pushed_back_then_only_they_go_again),
 		cmocka_unit_test(test_bulk_when_the_engine_is_away_for_a_while_then_all_is_written_later),
 		cmocka_unit_test(test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again),

@@ -83,6 +83,31 @@ int search_alias_move(struct search *search, const char *alias, const char *inde
 	return FAILPOINT(ALIAS_MOVED, err);
 }
 
+int search_alias_replace(struct search *search, const char *index, const char *prefix, const char *alias,
+			 struct err *err)
+{
+	_cleanup_json_ json_t *indices = NULL;
+	_cleanup_json_ json_t *body = search_must(json_pack("{s:[]}", "actions"));
+	json_t *actions = json_object_get(body, "actions");
+	bool missing = alias != NULL;
+	const char *name;
+	json_t *value;
+
+	if (search_index_get(search, index, "/_alias", &indices, err) < 0)
+		return -1;
+	json_object_foreach (json_object_get(json_object_get(indices, index), "aliases"), name, value) {
+		if (strncmp(name, prefix, strlen(prefix)) != 0)
+			continue;
+		if (alias && !strcmp(name, alias))
+			missing = false;
+		else
+			add_action(actions, "remove", index, name);
+	}
+	if (missing)
+		add_action(actions, "add", index, alias);
+	return json_array_size(actions) ? search_json(search, "POST", "/_aliases", body, NULL, err) : 0;
+}
+
 /* --- Indices ---------------------------------------------------------------------------------------------------------
  */
 int search_index_create(struct search *search, const char *index, const json_t *body, struct err *err)

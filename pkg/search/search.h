@@ -79,6 +79,11 @@ int search_refresh(struct search *search, const char *index, struct err *err) WA
 int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index,
 		      struct err *err) WARN_UNUSED;
 
+/* Of the aliases of an index that begin with `prefix`, leaves this one alone (NULL: none), and adds it if it is
+ * missing. One atomic request; none if it is so already. NOT_FOUND when the index is absent. */
+int search_alias_replace(struct search *search, const char *index, const char *prefix, const char *alias,
+			 struct err *err) WARN_UNUSED;
+
 struct search_stats {
 	int64_t documents;
 	char health[8]; /* green, yellow, red, or "" */
@@ -116,8 +121,8 @@ int search_delete(struct search *search, const char *index, const char *id, stru
  * back-off (30 s) or by all of a Retry-After, which has no cap here, and it may take another 60 s. After any error but
  * CANCELLED every call returns the same error; free the writer.
  *
- * The engine forgets a deleted document's version after index.gc_deletes (60 s by default). Set it well above retry_ms,
- * so that a late write cannot restore a deleted document.
+ * The engine forgets a deleted document's version sooner or later, so a caller sends a delete only when nothing older
+ * can follow it (apply/unsettled.h).
  *
  * Memory: concurrency + 1 bodies of max_bytes (one of them may hold a single larger document). */
 struct bulk;
@@ -159,7 +164,8 @@ void bulk_free(struct bulk *bulk);
 CLEANUP(struct bulk, bulk_free);
 
 struct bulk_action {
-	const char *index;
+	const char *index; /* as messages name it */
+	const char *via;   /* the alias that the request names instead; or NULL */
 	const char *id;
 	size_t id_len;
 	const char *routing;  /* or NULL */

@@ -245,6 +245,33 @@ static void test_alias_move_when_an_index_has_the_name_then_refused_unless_asked
 	world_stop(&w);
 }
 
+static void test_alias_replace_when_others_have_the_prefix_then_one_call_changes_all(void **state)
+{
+	START(w,
+	      {"GET /b-g1/_alias ", 200,
+	       "{\"b-g1\":{\"aliases\":{\"b\":{},\"b-g1-W1\":{},\"b-g1-W2\":{},\"c-W1\":{}}}}"},
+	      {"GET /bare/_alias ", 200, "{\"bare\":{\"aliases\":{}}}"},
+	      {"GET /mine/_alias ", 200, "{\"mine\":{\"aliases\":{\"mine-W3\":{}}}}"},
+	      {"GET /gone/_alias ", 404, "{}"});
+	assert_int_equal(search_alias_replace(w.search, "b-g1", "b-g1-W", "b-g1-W3", &w.err), 0);
+	assert_string_equal(w.last, "POST /_aliases");
+	assert_string_equal(w.last_body, "{\"actions\":[{\"remove\":{\"index\":\"b-g1\",\"alias\":\"b-g1-W1\"}},"
+					 "{\"remove\":{\"index\":\"b-g1\",\"alias\":\"b-g1-W2\"}},"
+					 "{\"add\":{\"index\":\"b-g1\",\"alias\":\"b-g1-W3\"}}]}");
+	assert_int_equal(search_alias_replace(w.search, "bare", "bare-W", "bare-W3", &w.err), 0);
+	assert_string_equal(w.last_body, "{\"actions\":[{\"add\":{\"index\":\"bare\",\"alias\":\"bare-W3\"}}]}");
+	assert_int_equal(search_alias_replace(w.search, "mine", "mine-W", NULL, &w.err), 0);
+	assert_string_equal(w.last_body, "{\"actions\":[{\"remove\":{\"index\":\"mine\",\"alias\":\"mine-W3\"}}]}");
+	/* So it is already: nothing is sent. */
+	assert_int_equal(search_alias_replace(w.search, "mine", "mine-W", "mine-W3", &w.err), 0);
+	assert_string_equal(w.last, "GET /mine/_alias");
+	assert_int_equal(search_alias_replace(w.search, "bare", "bare-W", NULL, &w.err), 0);
+	assert_string_equal(w.last, "GET /bare/_alias");
+	assert_int_equal(search_alias_replace(w.search, "gone", "gone-W", "gone-W3", &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+	world_stop(&w);
+}
+
 static void test_index_create_when_refused_then_conflict_or_rejected(void **state)
 {
 	_cleanup_json_ json_t *body = json_pack("{}");
@@ -370,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_resolve_when_name_is_absent_index_or_alias_then_it_says_so),
 		cmocka_unit_test(test_alias_move_when_others_have_it_then_one_call_changes_all),
 		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_asked_to_remove_it),
+		cmocka_unit_test(test_alias_replace_when_others_have_the_prefix_then_one_call_changes_all),
 		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
 		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_distinguished),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),

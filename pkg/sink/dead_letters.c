@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "sink/generations.h"
+#include "sink/write_alias.h"
 #include "json/json.h"
 
 enum { LETTER_BYTES = 64 * 1024 };
@@ -140,11 +141,9 @@ static int ensure_index(struct dead_letters *d, const char *index, struct err *e
 
 	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
 		return -1;
-	if (exists)
-		return 0;
-	if (search_index_create(d->sink->search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
+	if (!exists && search_index_create(d->sink->search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
 		return err_wrap(err, "creating \"%s\"", index);
-	return 0;
+	return write_alias_take(d->sink, index, err);
 }
 
 /* Calls fn for each distinct index: rejections of one index follow one another. */
@@ -248,7 +247,9 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 	if (each_index(&taken, ensure_index, err) < 0)
 		return -1;
 	for (size_t i = 0; i < taken.n; i++) {
+		_cleanup_free_ char *via = write_alias_name(taken.items[i].index, d->sink->token);
 		struct bulk_action action = {.index = taken.items[i].index,
+					     .via = via,
 					     .id = taken.items[i].id,
 					     .id_len = strlen(taken.items[i].id),
 					     .version = taken.items[i].version,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "sink/write_alias.h"
 #include "json/json.h"
 
 char *generation_name(const char *alias, int64_t generation)
@@ -286,6 +287,8 @@ int generation_disown(const struct sink *sink, const char *concrete, struct err 
 	/* Another resource's: the alias had not moved off it yet. */
 	if (strcmp(jsonx_string(meta, "pgsync.owner", ""), sink->owner) != 0)
 		return 0;
+	if (write_alias_drop(sink, concrete, err) < 0)
+		return -1;
 	if (put_meta(sink, concrete, json_pack("{s:{s:s}}", "pgsync", "formerOwner", sink->owner), err) < 0 &&
 	    err->kind != ERR_NOT_FOUND)
 		return err_wrap(err, "releasing index \"%s\"", concrete);

@@ -65,7 +65,7 @@ int generation_go_live(const struct sink *sink, const char *alias, const json_t 
  * has moved off it, and no other resource takes it before. The caller knows that the alias points there; another index
  * may be kept on purpose. generation 0: does nothing. */
 int generation_take_back(const struct sink *sink, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
-/* Gives the index up if it is ours: the next resource that names it may take the alias. */
+/* Gives the index up if it is ours, and ends writing to it: the next resource that names it may take the alias. */
 int generation_disown(const struct sink *sink, const char *concrete, struct err *err) WARN_UNUSED;
 
 #endif

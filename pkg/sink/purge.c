@@ -3,13 +3,14 @@
 
 #include <string.h>
 
+#include "sink/write_alias.h"
 #include "json/json.h"
 
 enum { PAGE_HITS = 5000 };
 
 struct purge {
 	const struct sink *sink;
-	const char *index;
+	const char *index, *via;
 	uint64_t version; /* of what was just written */
 	struct bulk *bulk;
 };
@@ -22,6 +23,7 @@ static int delete_older(const struct purge *p, const json_t *hits, struct err *e
 	json_array_foreach (hits, i, hit) {
 		const char *id = jsonx_string(hit, "_id", "");
 		struct bulk_action action = {.index = p->index,
+					     .via = p->via,
 					     .id = id,
 					     .id_len = strlen(id),
 					     .routing = jsonx_string(hit, "_routing", NULL),
@@ -74,7 +76,8 @@ static int purge_pages(const struct purge *p, json_t **page, struct err *err)
 
 int purge_older(const struct sink *sink, const char *index, uint64_t version, struct bulk *bulk, struct err *err)
 {
-	const struct purge p = {.sink = sink, .index = index, .version = version, .bulk = bulk};
+	_cleanup_free_ char *via = write_alias_name(index, sink->token);
+	const struct purge p = {.sink = sink, .index = index, .via = via, .version = version, .bulk = bulk};
 	_cleanup_json_ json_t *page = NULL;
 	int failed = search_refresh(sink->search, index, err);
 

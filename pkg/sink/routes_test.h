@@ -76,7 +76,7 @@ static inline void routes_begin(struct routes *r, const struct route *list)
 {
 	const char *url;
 
-	*r = (struct routes){.list = list, .sink = {.owner = "shop/books", .bulk_max_bytes = 65536}};
+	*r = (struct routes){.list = list, .sink = {.owner = "shop/books", .token = "1", .bulk_max_bytes = 65536}};
 	strbuf_init(&r->changes, ROUTES_LOG_BYTES);
 	strbuf_init(&r->bodies, ROUTES_LOG_BYTES);
 	fake_engine_start(&r->engine, routes_answer, r);

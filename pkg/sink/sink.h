@@ -15,6 +15,7 @@ struct sink {
 	struct search *search; /* never one that a bulk writer uses */
 	const char *owner;     /* the resource, "namespace/name": every index that is created names it */
 	const char *uid;       /* of the resource; or NULL */
+	const char *token;     /* of the attempt (write_alias.h) */
 	bool adopt_existing;   /* an alias or index of another origin may be replaced */
 	bool stall_on_error;   /* a document that fails is an error, not a dead letter */
 	size_t bulk_max_bytes;

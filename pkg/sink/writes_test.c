@@ -49,7 +49,7 @@ static void test_dead_letters_when_a_document_is_rejected_then_it_is_stored_and_
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
 					      {"HEAD /books-dead-letters", 404, MISSING, 0},
-					      {"POST /books-dead-letters/_bulk", 200, ONE_OK, 0},
+					      {"POST /books-dead-letters-W1/_bulk", 200, ONE_OK, 0},
 					      {"GET /books-dead-letters/_count", 200, "{\"count\":1}", 0},
 					      {"GET /_cat/", 200, "[]", 0},
 					      {0}};
@@ -205,7 +205,7 @@ static void test_purge_then_what_is_older_is_deleted_with_a_version_below_what_w
 		 "1}]}}",
 		 1},
 		{"POST /_search/scroll", 200, NO_HITS, 0},
-		{"POST /books-g1/_bulk", 200,
+		{"POST /books-g1-W1/_bulk", 200,
 		 "{\"took\":1,\"errors\":false,\"items\":[{\"delete\":{\"status\":200}},{\"delete\":{\"status\":200}}]"
 		 "}",
 		 0},
@@ -218,7 +218,7 @@ static void test_purge_then_what_is_older_is_deleted_with_a_version_below_what_w
 	ROUTES_OK(&w.r, bulk_flush(w.bulk, &w.r.err));
 	routes_expect_changes(&w.r, "POST /books-g1/_refresh; POST /books-g1/_search; POST /_search/scroll; "
 				    "POST /_search/scroll; DELETE /_search/scroll; "
-				    "POST /books-g1/_bulk");
+				    "POST /books-g1-W1/_bulk");
 	assert_true(routes_sent(&w.r, "\"_id\":\"old\""));
 	assert_true(routes_sent(&w.r, "\"_id\":\"older\""));
 	assert_true(routes_sent(&w.r, "\"routing\":\"r\""));

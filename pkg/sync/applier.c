@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "apply/apply.h"
+#include "apply/unsettled.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "source/views.h"
 #include "sync/run_int.h"
+
+enum { SETTLE_MS = 5 }; /* between two looks at chunks that are under way */
 
 struct applier {
 	const struct model *model;
@@ -99,6 +102,20 @@ static int flush(struct applier *a, struct err *err)
 	return bulk_flush(a->bulk, err) < 0 || dead_letters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
 }
 
+/* Sends the deletes that were held back, once no chunk is left that may have read their rows. No snapshot is open: what
+ * the chunks wait for may wait for its locks. */
+static int write_held(struct applier *a, uint64_t last_chunk, struct err *err)
+{
+	if (!apply_holds(&a->apply))
+		return 0;
+	if (flush(a, err) < 0)
+		return -1;
+	while (unsettled_any(a->model->unsettled, last_chunk))
+		if (connector_sleep(a->connector, SETTLE_MS))
+			return err_set(err, ERR_CANCELLED, "stopped while deletes waited for a bootstrap");
+	return apply_held(&a->apply, err);
+}
+
 static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 {
 	(void)pthread_mutex_lock(&a->lock);
@@ -119,16 +136,17 @@ static void take_rebuild(struct applier *a)
 /* Writes the part of the batch that is visible, and cuts it off once it is durable. */
 static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 {
-	uint64_t ack;
+	uint64_t ack, last_chunk;
 	size_t n;
 	int purged;
 
 	if (begin(a, batch, &n, err) < 0)
 		return -1;
+	last_chunk = unsettled_last(a->model->unsettled);
 	if (apply_batch(&a->apply, batch, n, err) < 0)
 		return -1;
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
-	if (pg_exec(a->pg, "COMMIT", err) < 0 || flush(a, err) < 0)
+	if (pg_exec(a->pg, "COMMIT", err) < 0 || write_held(a, last_chunk, err) < 0 || flush(a, err) < 0)
 		return -1;
 	purged = apply_purge(&a->apply, err);
 	if (purged < 0 || (purged && flush(a, err) < 0))

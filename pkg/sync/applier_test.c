@@ -1,4 +1,5 @@
 /* Tests of the applier: the visibility barrier, what a batch becomes, and when it counts as durable. */
+#include "apply/unsettled.h"
 #include "sync/applier_int.h"
 #include "sync/world_test.h"
 
@@ -352,6 +353,87 @@ static void test_applier_when_stopped_during_a_query_then_it_cancels_it_and_ends
 	end(&f);
 }
 
+/* --- deletes beside a bootstrap --- */
+
+static void test_applier_when_a_chunk_may_hold_the_row_then_its_delete_waits_until_the_chunk_is_settled(void **state)
+{
+	struct fixture f;
+	struct unsettled *u;
+	uint64_t before;
+
+	UNUSED(state);
+	begin(&f);
+	u = f.w.at.model.unsettled;
+	before = unsettled_begin(u);
+	world_add_row(&f.w, (struct row){.id = 1});
+	add_transaction(&f, COMMIT, 1);
+	touch(&f, 0, 2); /* it has no row */
+	submit(&f, false);
+	world_wait_asked(&f.w, "applier: COMMIT", 1);
+	/* This chunk's snapshot is newer than the deletion. */
+	(void)unsettled_begin(u);
+	/* Documents do not wait. */
+	while (!world_version(&f.w, 1))
+		(void)poll(NULL, 0, 1);
+	(void)poll(NULL, 0, 50);
+	assert_int_equal(world_deletes(&f.w), 0);
+	assert_false(applier_idle(f.applier));
+	assert_int_equal(applier_acked(f.applier), 0);
+	unsettled_end(u, before);
+	wait_durable(&f);
+	assert_int_equal(world_deletes(&f.w), 1);
+	assert_int_equal(applier_acked(f.applier), COMMIT + TAIL);
+	end(&f);
+}
+
+static void test_applier_when_no_generation_is_filled_then_deletes_do_not_wait(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	(void)unsettled_begin(f.w.at.model.unsettled);
+	add_transaction(&f, COMMIT, 2);
+	submit(&f, true);
+	wait_durable(&f);
+	assert_int_equal(world_deletes(&f.w), 1);
+	end(&f);
+}
+
+static void test_applier_when_stopped_while_deletes_wait_then_none_is_sent(void **state)
+{
+	struct fixture f;
+	uint64_t plans = 0;
+
+	UNUSED(state);
+	begin(&f);
+	(void)unsettled_begin(f.w.at.model.unsettled);
+	add_transaction(&f, COMMIT, 2);
+	submit(&f, false);
+	world_wait_asked(&f.w, "applier: COMMIT", 1);
+	connector_cancel(&f.w.at.connector);
+	assert_int_equal(wait_end(&f, &plans), -1);
+	assert_int_equal(f.w.err.kind, ERR_CANCELLED);
+	assert_int_equal(world_deletes(&f.w), 0);
+	end(&f);
+}
+
+static void test_applier_then_it_writes_under_the_attempt_s_own_name(void **state)
+{
+	struct fixture f;
+	_cleanup_free_ char *path = NULL;
+
+	UNUSED(state);
+	begin(&f);
+	world_add_row(&f.w, (struct row){.id = 1});
+	add_transaction(&f, COMMIT, 1);
+	submit(&f, true);
+	wait_durable(&f);
+	path = xasprintf("POST /books-g1-W%s/_bulk", f.w.at.connector.token);
+	assert_string_equal(f.w.bulk_path, path);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +454,11 @@ int main(void)
 		cmocka_unit_test(test_applier_when_it_is_busy_then_it_takes_no_other_batch),
 		cmocka_unit_test(test_applier_when_documents_cannot_be_read_then_it_fails_for_good),
 		cmocka_unit_test(test_applier_when_stopped_during_a_query_then_it_cancels_it_and_ends),
+		cmocka_unit_test(
+			test_applier_when_a_chunk_may_hold_the_row_then_its_delete_waits_until_the_chunk_is_settled),
+		cmocka_unit_test(test_applier_when_no_generation_is_filled_then_deletes_do_not_wait),
+		cmocka_unit_test(test_applier_when_stopped_while_deletes_wait_then_none_is_sent),
+		cmocka_unit_test(test_applier_then_it_writes_under_the_attempt_s_own_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

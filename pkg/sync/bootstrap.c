@@ -7,6 +7,7 @@
 
 #include "apply/build.h"
 #include "apply/halving.h"
+#include "apply/unsettled.h"
 #include "apply/view.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -24,6 +25,7 @@ _Static_assert(WORKERS *IN_FLIGHT <= RANGES_MOST_BUSY, "each chunk under way has
 
 struct chunk {
 	struct range_chunk blocks;
+	uint64_t number; /* as unsettled */
 	uint64_t rows;
 	uint64_t actions; /* of the worker's bulk writer, when it was read: durable once all of these are done */
 };
@@ -89,11 +91,14 @@ static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 	(void)pthread_mutex_lock(&b->lock);
 	taken = !b->failed && ranges_take(&b->ranges, b->n_workers, &ret->blocks);
 	(void)pthread_mutex_unlock(&b->lock);
+	if (taken)
+		ret->number = unsettled_begin(b->model->unsettled);
 	return taken;
 }
 
 static void chunk_done(struct bootstrap *b, const struct chunk *chunk)
 {
+	unsettled_end(b->model->unsettled, chunk->number);
 	(void)pthread_mutex_lock(&b->lock);
 	ranges_done(&chunk->blocks, chunk->rows);
 	(void)pthread_mutex_unlock(&b->lock);

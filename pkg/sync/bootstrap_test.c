@@ -1,4 +1,5 @@
 /* Tests of the bootstrap: where it goes on, what counts as copied, and what ends it. */
+#include "apply/unsettled.h"
 #include "sync/bootstrap_int.h"
 #include "sync/world_test.h"
 
@@ -193,9 +194,11 @@ static void test_bootstrap_when_the_engine_has_not_answered_then_the_chunk_does_
 	(void)bootstrap_note(f.bootstrap, &f.w.at);
 	assert_int_equal(f.index->ranges[0].next_block, 0);
 	assert_int_equal(f.index->ranges[0].rows, 0);
+	assert_true(unsettled_any(f.w.at.model.unsettled, UINT64_MAX));
 	assert_int_equal(bootstrap_check(f.bootstrap, &f.w.err), 0);
 	fake_gate_open(&f.w.bulks);
 	assert_int_equal(finish(&f), 1);
+	assert_false(unsettled_any(f.w.at.model.unsettled, UINT64_MAX));
 	assert_true(bootstrap_note(f.bootstrap, &f.w.at));
 	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
 	assert_int_equal(f.index->ranges[0].rows, 1);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
+#include "sink/write_alias.h"
 #include "source/identity.h"
 #include "sync/attempt_int.h"
 
@@ -46,6 +47,14 @@ static int delete_generation(struct attempt *at, const char *alias, int64_t gene
 	return 0;
 }
 
+/* What is still under way does not change what is kept. */
+static int disown(struct attempt *at, const char *live, const char *dead, struct err *err)
+{
+	if (generation_disown(&at->sink, live, err) < 0 || write_alias_drop(&at->sink, dead, err) < 0)
+		return -1;
+	return 0;
+}
+
 static int drop_index(struct attempt *at, const struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
@@ -55,7 +64,7 @@ static int drop_index(struct attempt *at, const struct checkpoint_index *index, 
 	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
 		return -1;
 	if (at->run->spec->delete_index == SPEC_RETAIN)
-		return index->live ? generation_disown(&at->sink, live, err) : 0;
+		return index->live ? disown(at, live, dead, err) : 0;
 	if (delete_generation(at, index->name, index->live, err) < 0 ||
 	    search_index_delete(at->sink.search, dead, err) < 0)
 		return err_wrap(err, "deleting index \"%s\"", index->name);

@@ -28,6 +28,7 @@ static void test_cleanup_then_the_slot_goes_first_and_the_checkpoint_last(void *
 	OK(&s.w, clean(&s));
 	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
 	assert_string_equal(s.alias, "books-g1");
+	assert_string_equal(store_find(&s, "books-g1")->write, "");
 	/* Repeated, it finds nothing left. */
 	OK(&s.w, clean(&s));
 	assert_null(s.checkpoint);

@@ -45,6 +45,7 @@ int connector_init(struct connector *c, struct run *run, struct err *err)
 	*c = (struct connector){.run = run,
 				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
+	write_alias_token(c->token);
 	if (c->end_fd < 0 || c->cancel_fd < 0)
 		return err_errno(err, errno, "creating descriptors");
 	if (watch(c->cancel_fd, c->end_fd, err) < 0 || watch(c->cancel_fd, run->options->stop_fd, err) < 0)
@@ -137,6 +138,7 @@ int connector_sink(struct connector *c, struct sink *ret, struct err *err)
 	*ret = (struct sink){
 		.owner = c->run->owner,
 		.uid = spec->uid,
+		.token = c->token,
 		.adopt_existing = spec->sink.adopt_existing_index,
 		.stall_on_error = spec->on_error == SPEC_ON_ERROR_STALL,
 		.bulk_max_bytes = (size_t)spec->sink.bulk_max_bytes,

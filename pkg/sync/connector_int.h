@@ -13,6 +13,7 @@
 #include "postgres/pg.h"
 #include "search/search.h"
 #include "sink/sink.h"
+#include "sink/write_alias.h"
 #include "source/source.h"
 
 struct http_target;
@@ -20,9 +21,10 @@ struct run;
 
 struct connector {
 	struct run *run;
-	struct http_target *target; /* the search engine */
-	int end_fd;                 /* an eventfd: readable once the attempt is to end */
-	int cancel_fd;              /* an epoll of end_fd and the caller's stop_fd: readable when either is */
+	struct http_target *target;          /* the search engine */
+	char token[WRITE_ALIAS_TOKEN_BYTES]; /* that the attempt writes under */
+	int end_fd;                          /* an eventfd: readable once the attempt is to end */
+	int cancel_fd;                       /* an epoll of end_fd and the caller's stop_fd: readable when either is */
 };
 
 /* Makes the descriptors; connector_release is safe whatever became of it. */

@@ -11,6 +11,7 @@
 #include "recovery/recovery.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
+#include "sink/write_alias.h"
 #include "source/identity.h"
 #include "source/partitions.h"
 #include "source/views.h"
@@ -492,6 +493,20 @@ static void complete_model(struct attempt *at)
 	}
 }
 
+/* From here on nothing that an earlier attempt sent can arrive any more. */
+static int take_write_aliases(struct attempt *at, struct err *err)
+{
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		_cleanup_free_ char *dead = dead_letters_index(attempt_index(at, i)->name);
+
+		if (write_alias_take(&at->sink, at->model.concrete[i], err) < 0 ||
+		    (report_dead_letters(&at->run->report, attempt_index(at, i)->name) > 0 &&
+		     write_alias_take(&at->sink, dead, err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 /* What is written from here on deletes the dead letter of its document. */
 static int count_dead_letters(struct attempt *at, struct err *err)
 {
@@ -542,7 +557,7 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err)
 		return -1;
 	at->past->truncated = 0;
 	complete_model(at);
-	if (count_dead_letters(at, err) < 0 || fill_views(at, err) < 0)
+	if (count_dead_letters(at, err) < 0 || take_write_aliases(at, err) < 0 || fill_views(at, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(replication);
 	return 0;

@@ -35,6 +35,25 @@ test_recover_when_nothing_was_synced_then_the_checkpoint_comes_first_and_the_slo
 	store_end(&s);
 }
 
+/* What the start before sent may still be under way: it is refused from now on. */
+static void test_recover_then_the_index_is_written_under_the_name_of_this_start_alone(void **state)
+{
+	_cleanup_free_ char *first = NULL;
+	_cleanup_free_ char *second = NULL;
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	OK(&s.w, store_start(&s));
+	first = xasprintf("books-g1-W%s", s.w.at.connector.token);
+	assert_string_equal(store_find(&s, "books-g1")->write, first);
+	OK(&s.w, store_start(&s));
+	second = xasprintf("books-g1-W%s", s.w.at.connector.token);
+	assert_string_not_equal(first, second);
+	assert_string_equal(store_find(&s, "books-g1")->write, second);
+	store_end(&s);
+}
+
 static void test_recover_when_the_slot_cannot_be_created_then_the_next_start_creates_it(void **state)
 {
 	struct store s;
@@ -394,6 +413,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			test_recover_when_nothing_was_synced_then_the_checkpoint_comes_first_and_the_slot_before_the_index),
+		cmocka_unit_test(test_recover_then_the_index_is_written_under_the_name_of_this_start_alone),
 		cmocka_unit_test(test_recover_when_the_slot_cannot_be_created_then_the_next_start_creates_it),
 		cmocka_unit_test(
 			test_recover_when_the_index_cannot_be_created_then_the_next_start_begins_with_a_new_slot),

@@ -11,7 +11,8 @@ enum { STORE_INDICES = 8, SLOT_LSN = 0x1000, OTHER_PID = 77 };
 
 struct store_index {
 	char name[128];
-	char *meta; /* `_meta`, as JSON */
+	char *meta;      /* `_meta`, as JSON */
+	char write[160]; /* the alias that it is written under, or "" */
 };
 
 struct store {
@@ -281,8 +282,12 @@ static inline int store_answer_mapping(struct store *s, const char *method, cons
 
 static inline int store_answer_alias(struct store *s, const char *name, struct strbuf *answer)
 {
-	if (store_find(s, name))
-		strbuf_addf(answer, "{\"%s\":{}}", name);
+	const struct store_index *index = store_find(s, name);
+
+	if (index && index->write[0])
+		strbuf_addf(answer, "{\"%s\":{\"aliases\":{\"%s\":{}}}}", name, index->write);
+	else if (index)
+		strbuf_addf(answer, "{\"%s\":{\"aliases\":{}}}", name);
 	else if (!s->alias[0])
 		return store_missing(answer);
 	else
@@ -290,19 +295,36 @@ static inline int store_answer_alias(struct store *s, const char *name, struct s
 	return 200;
 }
 
+/* Every start takes one, so they are not in the journal. True: the action is about one. */
+static inline bool store_change_write_alias(struct store *s, const json_t *action)
+{
+	bool removes = json_object_get(action, "remove") != NULL;
+	const json_t *body = json_object_get(action, removes ? "remove" : "add");
+	struct store_index *index = store_find(s, jsonx_string(body, "index", ""));
+	const char *alias = jsonx_string(body, "alias", "");
+
+	if (!index || !has(alias, "-W"))
+		return false;
+	if (removes)
+		assert_string_equal(index->write, alias);
+	(void)snprintf(index->write, sizeof(index->write), "%s", removes ? "" : alias);
+	return true;
+}
+
 static inline int store_move_alias(struct store *s, const char *body, struct strbuf *answer)
 {
 	_cleanup_json_ json_t *root = json_loads(body, 0, NULL);
 	json_t *action, *actions = json_object_get(root, "actions");
+	const char *to = NULL;
 	size_t i;
 
-	json_array_foreach (actions, i, action) {
-		const char *index = jsonx_string(action, "add.index", NULL);
-
-		if (index)
-			(void)snprintf(s->alias, sizeof(s->alias), "%s", index);
+	json_array_foreach (actions, i, action)
+		if (!store_change_write_alias(s, action))
+			to = jsonx_string(action, "add.index", to);
+	if (to) {
+		(void)snprintf(s->alias, sizeof(s->alias), "%s", to);
+		store_note(s, "move alias to %s", s->alias);
 	}
-	store_note(s, "move alias to %s", s->alias);
 	strbuf_adds(answer, "{}");
 	return 200;
 }

@@ -69,6 +69,7 @@ struct world {
 	bool index_gone, alias_moved;
 	bool unavailable; /* every question is refused */
 	int64_t seq_no;
+	char bulk_path[256];    /* of the last bulk request */
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
 	/* Of a test that keeps its own state of the servers (store_test.h): they answer instead. Under the locks. */
 	void (*on_sql)(struct world *w, const struct fake_query *q, struct fake_result *r);
@@ -312,6 +313,7 @@ static inline int answer_http(struct fake_engine *engine, const char *head, cons
 	int status;
 
 	if (has(head, "_bulk")) {
+		(void)snprintf(w->bulk_path, sizeof(w->bulk_path), "%.*s", (int)strcspn(head, "?\r"), head);
 		fake_gate_pass(&w->bulks);
 		status = answer_bulk(w, head, body, answer);
 	} else {
@@ -477,6 +479,16 @@ static inline uint64_t world_version(struct world *w, int id)
 			version = w->stored[i].version;
 	(void)pthread_mutex_unlock(&w->engine.lock);
 	return version;
+}
+
+static inline unsigned world_deletes(struct world *w)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	n = w->n_deletes;
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	return n;
 }
 
 static inline size_t world_documents(struct world *w)

@@ -1,0 +1,37 @@
+/* The chunks of a bootstrap that are unsettled: begun, and their writes not all answered. Deletes wait for them.
+ *
+ * A row that is deleted after a chunk has read it may still be on its way into the index. Its version makes that write
+ * lose against the delete only as long as the engine remembers the delete, which it promises to nobody: that ends when
+ * a shard is opened again or moved, or after index.gc_deletes. So the applier sends deletes when all chunks are settled
+ * that were begun before it read (apply.h); later chunks do not have the row. Then nothing older than a delete can
+ * follow it:
+ *
+ *   a chunk's write      is answered by then
+ *   the applier's own    is answered, because it writes one batch after the other
+ *   one that was lost    ends the attempt before the delete is sent (search.h); the next attempt refuses what arrives
+ *                        late (sink/write_alias.h), and gets the delete from the stream again
+ *   an earlier attempt's is refused in the same way
+ *
+ * Any thread may use it.
+ */
+#ifndef PGSYNC_APPLY_UNSETTLED_H
+#define PGSYNC_APPLY_UNSETTLED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct unsettled;
+
+struct unsettled *unsettled_new(void);
+void unsettled_free(struct unsettled *u);
+
+/* Before anything of the chunk is read. Returns its number: one more than that of the chunk before. */
+uint64_t unsettled_begin(struct unsettled *u);
+/* Everything that the chunk wrote is answered. */
+void unsettled_end(struct unsettled *u, uint64_t chunk);
+/* The number of the last chunk that was begun; 0: none. */
+uint64_t unsettled_last(struct unsettled *u);
+/* Some chunk up to this one is unsettled. */
+bool unsettled_any(struct unsettled *u, uint64_t last);
+
+#endif
