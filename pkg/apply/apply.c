@@ -6,7 +6,7 @@
 #include "apply/view.h"
 #include "sink/purge.h"
 
-enum { PURGE_DOCUMENTS = 1000 }; /* of a truncated root: deleting so many is faster than a new index */
+enum { PURGE_DOCUMENTS = 1000 }; /* of a truncated root: up to so many, deleting is faster than a new index */
 
 /* The part of a batch that is visible. */
 struct part {
@@ -28,13 +28,13 @@ bool *apply_touched(const struct model *model, const struct batch *batch, size_t
 
 /* --- versions --- */
 
-/* What the plan's generation was filled with holds every commit up to this version. */
+/* The plan's generation was filled with data that includes every commit up to this version. */
 static uint64_t filled_version(const struct part *p, size_t plan)
 {
 	return p->apply->model->filled[plan];
 }
 
-/* What is read now is newer than what a bootstrap read, also where the batch is older than its generation. */
+/* Data read now is newer than what a bootstrap read, even if the batch is older than its generation. */
 static uint64_t above_filled(const struct model *m, size_t plan, uint64_t version)
 {
 	uint64_t filled = m->filled[plan];
@@ -153,9 +153,9 @@ static int is_small(const struct apply *a, size_t plan, bool *ret, struct err *e
 	return 0;
 }
 
-/* The root was emptied. A few documents are deleted one by one; for many, a new generation takes the place of the old
- * one. That is also so while a generation is being filled, since a chunk that was read before may still be on its way
- * into the index; and for a partitioned root, which is about to be rebuilt because of its partitions. */
+/* The root was truncated. A few documents are deleted one by one; many are replaced by a new generation. A new
+ * generation is also begun while one is being filled, since a chunk that was read earlier may still be on its way into
+ * the index, and for a partitioned root, which is about to be rebuilt because of its partitions. */
 static int write_truncated(const struct part *p, size_t plan, struct err *err)
 {
 	struct apply *a = p->apply;
@@ -167,14 +167,14 @@ static int write_truncated(const struct part *p, size_t plan, struct err *err)
 		a->purge_below[plan] = version_of(p, plan);
 		return write_all(p, plan, err);
 	}
-	/* It comes again after the new generation was begun: nothing is acknowledged. */
+	/* Nothing is acknowledged, so the truncation arrives again after the new generation has begun. */
 	a->rebuild |= UINT64_C(1) << plan;
 	return 0;
 }
 
 /* --- a batch --- */
 
-/* Where every root may depend on a row, all of them are read again anyway. */
+/* If every root may depend on a row, all roots are read again anyway. */
 static int write_scanned(void *user, const struct batch *rows, struct err *err)
 {
 	struct part scanned = *(const struct part *)user;

@@ -1,6 +1,6 @@
-/* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, and from these
- * documents are built and deletes made. While a generation is being filled, the deletes are held back: the caller adds
- * them once all chunks are settled that were begun before the snapshot was taken (apply/unsettled.h).
+/* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, which become
+ * documents or deletes. While a generation is being filled, the deletes are held back: the caller adds them once all
+ * chunks are settled that were begun before the snapshot was taken (apply/unsettled.h).
  *
  * Belongs to the applier thread.
  */
@@ -28,19 +28,19 @@ struct apply {
 /* Everything is borrowed. */
 void apply_init(struct apply *a, const struct model *model, struct pg *pg, struct bulk *bulk,
 		struct dead_letters *dead);
-/* Also releases what is all zeros. */
+/* Also accepts a struct that is all zeros. */
 void apply_release(struct apply *a);
 
 /* Which targets the first n transactions touched; caller frees. */
 bool *apply_touched(const struct model *model, const struct batch *batch, size_t n_txns);
-/* Writes what the first n transactions made dirty, in the transaction that is open on the connection, in which all of
- * them are visible. */
+/* Writes the documents that the first n transactions made dirty. All of them are visible in the transaction that is
+ * open on the connection. */
 int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
 /* Deletes are held back. */
 bool apply_holds(const struct apply *a);
 /* Adds them. */
 int apply_held(struct apply *a, struct err *err) WARN_UNUSED;
-/* After everything written is durable: adds deletes for what is gone. 1: there may be some to flush. */
+/* Call it once everything written is durable: adds deletes for documents whose rows are gone. 1: there may be some to flush. */
 int apply_purge(struct apply *a, struct err *err) WARN_UNUSED;
 
 #endif

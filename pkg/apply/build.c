@@ -8,7 +8,7 @@
 #include "base/parse.h"
 #include "sink/write_alias.h"
 
-/* MOST_DEAD_LETTERS: besides those of the requests in flight. */
+/* MOST_DEAD_LETTERS: not counting those of the requests in flight. */
 enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000, PLACE_BYTES = 512 };
 
 static const struct document_plan *plan_of(const struct build *b)
@@ -48,7 +48,7 @@ static const char *routing_text(const struct build *b, const char *value, size_t
 	return sb->len ? sb->data : NULL;
 }
 
-/* The document of a hashed id says what was hashed: its first field. */
+/* A document with a hashed id keeps the original key in its first field. */
 static void keep_key(const struct build *b, const struct document_key *key, struct bulk_action *action)
 {
 	struct strbuf *sb = &b->with->keyed;
@@ -121,7 +121,7 @@ static int take_key(const char **key, size_t *len, const char **values, size_t *
 	return 0;
 }
 
-/* Adds a delete of the document of a root key that no document was read for. */
+/* Adds a delete for a root key for which no document was read. */
 static int add_delete(const struct build *b, const char *key, size_t len, struct err *err)
 {
 	const struct document_plan *plan = plan_of(b);
@@ -170,7 +170,7 @@ int build_deletes(const struct build *b, const struct keyset *held, struct err *
 	return 0;
 }
 
-/* Rejections may be as many as the rows: they must not pile up. */
+/* There may be as many rejections as rows: they must not pile up. */
 static int limit_dead_letters(const struct build *b, struct err *err)
 {
 	struct builder *with = b->with;
@@ -231,8 +231,8 @@ static void mark_seen(const struct build *b, const struct keyset *wanted, const 
 		key->seen = true;
 }
 
-/* Takes the rows of a document query that was started, until its end. wanted: keys of this plan to mark as seen, or
- * NULL. Adds to *rows how many they are. */
+/* Reads the rows of a document query that was started, to the end. wanted: keys of this plan to mark as seen, or NULL.
+ * Adds to *rows how many they are. */
 static int take_rows(const struct build *b, const struct keyset *wanted, uint64_t *rows, struct err *err)
 {
 	int got;
@@ -295,7 +295,7 @@ static int start_by_key(const struct build *b, const struct page *roots, struct 
 	return pg_rows_start_prepared(b->with->pg, plan->document->index, plan->sql.by_key, params->values, n, err);
 }
 
-/* A root without a row does not exist any more: its document is deleted. */
+/* A root without a row no longer exists: its document is deleted. */
 static int read_roots(const struct build *b, const struct page *roots, struct err *err)
 {
 	uint64_t rows = 0;

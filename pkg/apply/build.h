@@ -32,7 +32,7 @@ struct builder {
 
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead);
-/* Also releases a builder that is all zeros. */
+/* Also accepts a builder that is all zeros. */
 void builder_release(struct builder *with);
 /* How many values were written as null since the last call. */
 uint64_t builder_take_sanitized(struct builder *with);
@@ -42,7 +42,7 @@ struct build {
 	struct builder *with;
 	size_t plan;
 	uint64_t version;
-	char *dead_index;     /* the plan's dead-letter index, if it has any: what is written now leaves it */
+	char *dead_index;     /* the plan's dead-letter index if it has dead letters: a document that is written now is removed from it */
 	char *via, *dead_via; /* what requests name instead of the indices (sink/write_alias.h) */
 	bool apart;           /* by queries that fail only because of the roots asked for (document_plan.sql) */
 };
@@ -53,11 +53,12 @@ void build_end(struct build *b);
 /* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
  * of its rows becomes a dead letter; if the page is old, it is left out.
  *
- * With routing, a document's place is its _id and its shard. A key that does not say the routing deletes nothing: the
- * change of the root's row itself, which says it, comes in this batch or in a later one. And two routings may lead to
- * one shard, where a document that moved is one with its successor: so the delete of the old place carries the version
- * below the batch's, and loses against what the batch writes there, in whatever order they arrive. It still wins
- * against all that was read before the change: those versions are below the change's LSNs. */
+ * With routing, a document is identified by its _id and its shard. A key without the routing value deletes nothing:
+ * the change of the root's row itself, which has it, comes in this batch or a later one. Two routing values may also
+ * lead to the same shard, where the moved document and its successor are one document. So the delete of the old
+ * document carries a version below the batch's, and loses against what the batch writes there, in any order. It still
+ * wins against everything that was read before the change, because those versions are below the change's LSNs.
+ */
 int build_roots(const struct build *b, const struct page *roots, struct err *err) WARN_UNUSED;
 /* Adds the deletes of the plan's keys that were held. */
 int build_deletes(const struct build *b, const struct keyset *held, struct err *err) WARN_UNUSED;
@@ -66,10 +67,10 @@ int build_deletes(const struct build *b, const struct keyset *held, struct err *
  * view.h). Adds to *rows how many they are. The caller handles errors (build_failed). */
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows,
 		struct err *err) WARN_UNUSED;
-/* A query failed: says which expressions and conditions a row may have failed for. Returns -1. */
+/* A query failed: adds to the error which expressions and conditions may have failed for a row. Returns -1. */
 int build_failed(const struct build *b, struct err *err);
-/* The document of a root key (as changes/collector.h has them) cannot be made; why: what the query failed with. Finds
- * the row that is to blame (locate.h), in the open transaction. */
+/* The document of a root key (in the format of changes/collector.h) cannot be built; why: the query's error. Finds the
+ * row that is to blame (locate.h), in the open transaction. */
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why,
 		     struct err *err) WARN_UNUSED;
 

@@ -28,7 +28,7 @@ struct compilation {
 	size_t n_views;
 };
 
-/* Reads the catalog and compiles. What is wrong with the documents goes into f. */
+/* Reads the catalog and compiles. Errors in the documents go into f. */
 int compile_documents(const struct compile_input *in, struct pg *pg, struct compilation *ret, struct findings *f,
 		      struct err *err) WARN_UNUSED;
 void compilation_release(struct compilation *c);

@@ -1,4 +1,4 @@
-/* Retry by halving: does something for all items of a range but those that make it fail, and finds these. */
+/* Retry by halving: does something for all items of a range except those that make it fail, and finds those. */
 #ifndef PGSYNC_APPLY_HALVING_H
 #define PGSYNC_APPLY_HALVING_H
 
@@ -10,7 +10,7 @@ struct halving {
 	/* Does it for the items from `from` up to, but not including, `to`: there may be none. 1: it failed, maybe
 	 * because of some of them, and was undone; *err says why. Negative: it failed for another reason. */
 	int (*attempt)(void *user, uint64_t from, uint64_t to, struct err *err);
-	/* The item fails by itself; why: what its attempt failed with. */
+	/* The item fails on its own; why: the error of its attempt. */
 	int (*failed_alone)(void *user, uint64_t item, const struct err *why, struct err *err);
 	void *user;
 };

@@ -20,7 +20,7 @@ struct partition_scan {
 	const struct catalog_part *part;
 };
 
-/* What has to be read because partitions came or went (apply/partition_changes.h). */
+/* What has to be read because partitions were added or removed (apply/partition_changes.h). */
 struct partition_changes {
 	bool pending;
 	bool *all; /* for each plan: every root */

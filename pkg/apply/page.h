@@ -28,10 +28,10 @@ struct page_params {
 
 void page_params_init(struct page_params *params);
 void page_params_release(struct page_params *params);
-/* Takes the first n columns of each key. LIMIT: they are too large. */
+/* Uses the first n columns of each key. LIMIT: they are too large. */
 int page_params_set(struct page_params *params, const struct page *page, size_t n, struct err *err) WARN_UNUSED;
 
-/* Something that is done for a page within the open transaction, and that a value may make fail. */
+/* Work on a page within the open transaction that a value may make fail. */
 struct page_task {
 	struct pg *pg;
 	const char *savepoint; /* tasks that run within one another need different names */

@@ -1,4 +1,4 @@
-/* What partitions that came or went mean for the documents. */
+/* What added and removed partitions mean for the documents. */
 #include "apply/partition_changes.h"
 
 #include <stdlib.h>

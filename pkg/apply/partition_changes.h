@@ -1,5 +1,5 @@
-/* What partitions that came or went mean for the documents (source/partitions.h). A difference ends an attempt, and the
- * next attempt reads what is missing before it records the new partitions in the checkpoint:
+/* What added and removed partitions mean for the documents (source/partitions.h). A difference ends an attempt, and
+ * the next attempt reads what is missing before it records the new partitions in the checkpoint:
  *
  *   a new partition           its rows are read as if they were inserted now: few if it was attached empty
  *   one that is gone or was   of a root: its index is rebuilt, since the rows that are gone are not known;

@@ -1,7 +1,7 @@
 /* From dirty keys up to the root keys whose documents they are part of. Nothing is written here.
  *
- * Roots may be many (a row that a million documents share): a cursor pages through them, and no list of all of them is
- * ever in memory.
+ * There may be many roots (a row that a million documents share): a cursor pages through them, so that memory never
+ * holds all of them.
  */
 #ifndef PGSYNC_APPLY_RESOLVE_H
 #define PGSYNC_APPLY_RESOLVE_H
@@ -19,7 +19,7 @@ struct resolver {
 };
 
 void resolver_init(struct resolver *r, const struct model *model, struct pg *pg);
-/* Also releases a resolver that is all zeros. */
+/* Also accepts a resolver that is all zeros. */
 void resolver_release(struct resolver *r);
 
 /* Where the root keys of one plan go. */

@@ -15,7 +15,7 @@ struct scanner {
 };
 
 void scanner_init(struct scanner *s, const struct model *model, struct pg *pg);
-/* Also releases a scanner that is all zeros. */
+/* Also accepts a scanner that is all zeros. */
 void scanner_release(struct scanner *s);
 
 /* Takes what a page of rows makes dirty: a batch of one transaction, newer than everything. It may use the connection.

@@ -72,7 +72,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_OTHER_TIMELINE;
 	if (in->slot.current_lsn < cp->confirmed_lsn)
 		return RECOVERY_WAL_BEHIND;
-	/* A new slot begins behind whatever this one cannot get past. */
+	/* A new slot begins after anything that this one cannot get past. */
 	if (cp->resync_nonce != in->resync_nonce)
 		return RECOVERY_RESYNC_REQUESTED;
 	if (in->slot.state == PG_SLOT_ABSENT)
@@ -85,7 +85,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 	return RECOVERY_NOTHING_WRONG;
 }
 
-/* Some key of both objects has another value now. */
+/* A key that both objects have has a different value. */
 static bool is_changed(const json_t *before, const json_t *now)
 {
 	const char *key;
@@ -100,7 +100,8 @@ static bool is_changed(const json_t *before, const json_t *now)
 	return false;
 }
 
-/* What changes a column's values also rewrites the table; either alone (a new default, VACUUM FULL) changes none. */
+/* What changes a column's values also rewrites the table; either alone (a new default, VACUUM FULL) changes no values.
+ */
 static bool is_rewritten(const json_t *before, const json_t *now)
 {
 	const char *oid;
@@ -152,7 +153,7 @@ static struct recovery_decision apply_bootstrap_policy(const struct recovery_inp
 	for (size_t i = 0; in->never_bootstrap && i < in->n_plans; i++) {
 		const struct checkpoint_index *index = checkpoint_find(in->cp, in->indices[i]);
 		uint64_t bit = UINT64_C(1) << i;
-		/* The alias of an index that is gone went with it. */
+		/* The alias of a deleted index was deleted with it. */
 		bool live = index && (index->live || ((d.recreate & bit) && in->cp->phase == CHECKPOINT_LIVE));
 
 		if (!live || !(all || ((d.rebuild | d.recreate) & bit)))

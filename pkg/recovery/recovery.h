@@ -1,4 +1,4 @@
-/* The recovery decision (pure): what an attempt has found, and what follows for slot, publication and indices.
+/* The recovery decision (pure): what follows for slot, publication and indices from what an attempt has found.
  *
  * Every attempt starts from durable state: the checkpoint, the replication slot, and the server. pkg/sync looks at
  * them, asks here what to do, and does it. Two questions, since only the owner of the slot may connect to it:
@@ -41,9 +41,9 @@ struct recovery_input {
 };
 
 enum recovery_action {
-	RECOVERY_RESUME = 0, /* the stream goes on from the slot; some indices may be rebuilt */
-	RECOVERY_NEW_SLOT, /* nothing of the slot or of its history can be used: a new slot, and every index rebuilt */
-	RECOVERY_REFUSE,   /* the user has to decide, or another worker has taken over */
+	RECOVERY_RESUME = 0, /* the stream continues from the slot; some indices may be rebuilt */
+	RECOVERY_NEW_SLOT,   /* neither the slot nor its history can be used: a new slot, and every index is rebuilt */
+	RECOVERY_REFUSE,     /* the user has to decide, or another worker has taken over */
 };
 
 /* Why. Texts: recovery_cause_text. */
@@ -67,7 +67,7 @@ enum recovery_cause {
 	RECOVERY_TABLE_ADDED,
 	RECOVERY_INDEX_ADDED,
 	/* REFUSE */
-	RECOVERY_SLOT_UNKNOWN,      /* it exists, and is not this resource's */
+	RECOVERY_SLOT_UNKNOWN,      /* it exists, but does not belong to this resource */
 	RECOVERY_SLOT_OF_ANOTHER,   /* it belongs to another resource of the same name */
 	RECOVERY_SLOT_NOT_PGOUTPUT, /* of another plugin, or another database */
 	RECOVERY_SLOT_TAKEN,        /* another worker took it from this one */

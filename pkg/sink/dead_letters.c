@@ -162,13 +162,13 @@ static char *alias_of(const char *index)
 	return xstrndup(index, strlen(index) - strlen(DEAD_LETTERS_SUFFIX));
 }
 
-/* A login that may not touch the index has never written one. */
+/* A login that has no access to the index has never written a dead letter. */
 static bool are_none(const struct err *err)
 {
 	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
 }
 
-/* Dead letters are rare, and the user looks at once: count them now rather than with the next statistics. */
+/* Dead letters are rare, and users look at them at once: count them now instead of with the next statistics. */
 static int count_now(struct dead_letters *d, const char *index, struct err *err)
 {
 	_cleanup_free_ char *alias = alias_of(index);
@@ -192,8 +192,8 @@ int dead_letters_count(const struct sink *sink, struct report *report, const cha
 	return 0;
 }
 
-/* Of another PgSync that has a document of this name. One of an earlier resource of our name, or one that the engine
- * made by itself, is not. */
+/* Whether it belongs to another PgSync that has a document with this name. An index of an earlier resource with our
+ * name, or one that the engine created on its own, does not. */
 static bool is_foreign(const struct sink *sink, const json_t *meta)
 {
 	return strcmp(jsonx_string(meta, "pgsync.owner", sink->owner), sink->owner) != 0;

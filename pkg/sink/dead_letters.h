@@ -1,5 +1,5 @@
-/* Dead letters: documents that the engine rejected, or that could not be made. They are kept in "<alias>-dead-letters"
- * with the reason, so that the rest can go on.
+/* Dead letters: documents that the engine rejected, or that could not be built. They are kept in
+ * "<alias>-dead-letters" with the reason, so that the others can continue.
  *
  * A collector belongs to one thread and its bulk writer. What was rejected is durable once dead_letters_flush has
  * returned; only then may the transactions behind it be acknowledged.
@@ -18,7 +18,7 @@
 
 /* The name of the alias's dead-letter index; caller frees. */
 char *dead_letters_index(const char *alias);
-/* A dead letter as it is stored; pure. operation: "index", "delete", or "read" if the document could not be made.
+/* A dead letter as it is stored; pure. operation: "index", "delete", or "read" if the document could not be built.
  * Caller frees. */
 char *dead_letters_encode(const struct bulk_rejection *r, const char *operation, const char *alias, int64_t wall_us);
 
@@ -35,7 +35,7 @@ void dead_letters_release(struct dead_letters *d);
 /* A writer with the sink's limits on its own connection. What it rejects is collected here, or is
  * INVALID/DocumentRejected if the sink stalls on errors. Both stay in place while it lives. */
 struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search);
-/* Collects a document that could not be made, or fails with INVALID/DocumentFailed. concrete: the index that it would
+/* Collects a document that could not be built, or fails with INVALID/DocumentFailed. concrete: the index that it would
  * have gone to. */
 int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
 			    const struct err *why, struct err *err) WARN_UNUSED;

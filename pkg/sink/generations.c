@@ -39,7 +39,8 @@ json_t *generation_owner_meta(const struct sink *sink)
 	return json_pack("{s:{s:s, s:s*}}", "pgsync", "owner", sink->owner, "uid", sink->uid);
 }
 
-/* A resource that was deleted and made again has another uid: it may take what was given up, nothing else. */
+/* A resource that was deleted and created again has another uid: it may take over what was released, and nothing else.
+ */
 enum generation_owner generation_owner(const struct sink *sink, const json_t *meta)
 {
 	const char *owner = jsonx_string(meta, "pgsync.owner", "");
@@ -141,7 +142,7 @@ int generation_check_owner(const struct sink *sink, const char *alias, int64_t *
 	return r;
 }
 
-/* The body, with what makes filling fast: no refresh, no replicas. generation_go_live takes both back. */
+/* The body with settings that make filling fast: no refresh, no replicas. generation_go_live reverts both. */
 static json_t *creation_body(const struct sink *sink, const json_t *final_body)
 {
 	json_t *body = json_deep_copy(final_body);

@@ -28,9 +28,9 @@ char *generation_alias(const char *concrete);
 
 enum generation_owner {
 	GENERATION_FREE,    /* it names no owner */
-	GENERATION_OURS,    /* this resource made it */
-	GENERATION_LEFT,    /* an earlier resource of the same name made it, and gave it up */
-	GENERATION_FOREIGN, /* another resource made it, or an earlier one of the same name that still owns it */
+	GENERATION_OURS,    /* this resource created it */
+	GENERATION_LEFT,    /* an earlier resource of the same name created it, and released it */
+	GENERATION_FOREIGN, /* another resource created it, or an earlier one of the same name that still owns it */
 };
 
 /* Who owns the index with this `_meta`. */
@@ -43,13 +43,13 @@ json_t *generation_owner_meta(const struct sink *sink);
 /* Refuses (INVALID/IndexInUse) an alias or an index that belongs to another resource. *ret_live: the generation that
  * the alias points to, or 0. */
 int generation_check_owner(const struct sink *sink, const char *alias, int64_t *ret_live, struct err *err) WARN_UNUSED;
-/* Whether the index exists and is ours. One of the same name that the engine made by itself, for a write after a
+/* Whether the index exists and is ours. One with the same name that the engine created on its own, for a write after a
  * deletion, is not. */
 int generation_is_ours(const struct sink *sink, const char *concrete, bool *ret, struct err *err) WARN_UNUSED;
 /* Deletes every generation of the alias that is ours, except `keep`. */
 int generation_collect(const struct sink *sink, const char *alias, int64_t keep, struct err *err) WARN_UNUSED;
-/* Makes an empty index of the alias's next free generation above `after`. A left-over of ours is replaced. body: its
- * settings and mappings. */
+/* Creates an empty index with the alias's next free generation above `after`. A leftover of ours is replaced. body:
+ * its settings and mappings. */
 int generation_create(const struct sink *sink, const char *alias, const json_t *body, int64_t after, int64_t *ret,
 		      struct err *err) WARN_UNUSED;
 /* Whether going live would replace another index with one that has no document, although rows were copied into it. */
@@ -61,9 +61,9 @@ int generation_is_live(const struct sink *sink, const char *alias, const char *c
 /* Final settings instead of those for filling, a refresh, and the alias on it. body: as for generation_create. */
 int generation_go_live(const struct sink *sink, const char *alias, const json_t *body, int64_t generation,
 		       struct err *err) WARN_UNUSED;
-/* Makes the generation ours again if an earlier resource of the same name gave it up: then it is deleted once the alias
- * has moved off it, and no other resource takes it before. The caller knows that the alias points there; another index
- * may be kept on purpose. generation 0: does nothing. */
+/* Reclaims the generation if an earlier resource of the same name released it: then it is deleted once the alias has
+ * moved away, and no other resource takes it before. The caller knows that the alias points to it; other indices may
+ * be kept on purpose. generation 0: does nothing. */
 int generation_take_back(const struct sink *sink, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
 /* Gives the index up if it is ours, and ends writing to it: the next resource that names it may take the alias. */
 int generation_disown(const struct sink *sink, const char *concrete, struct err *err) WARN_UNUSED;

@@ -27,7 +27,7 @@ static int delete_older(const struct purge *p, const json_t *hits, struct err *e
 					     .id = id,
 					     .id_len = strlen(id),
 					     .routing = jsonx_string(hit, "_routing", NULL),
-					     /* Never what was just written, should a copy of the index be behind. */
+					     /* Never deletes what was just written, even if a replica is behind. */
 					     .version = p->version - 1};
 
 		if ((uint64_t)json_integer_value(json_object_get(hit, "_version")) < p->version &&
@@ -45,7 +45,7 @@ static void close_scroll(struct search *search, const char *id)
 	(void)!search_json(search, "DELETE", "/_search/scroll", body, NULL, &ignored);
 }
 
-/* One page of hits. A shard that does not answer would keep what it has: no page is better than a part of one. */
+/* One page of hits. A shard that does not answer would keep its documents: no page is better than a partial one. */
 static int read_page(struct search *search, const char *path, const json_t *body, json_t **ret, struct err *err)
 {
 	json_decref(TAKE_PTR(*ret));

@@ -1,8 +1,8 @@
 /* Deletes documents of rows that are gone without an event: those that left a view, those of a truncated table.
  *
- * Everything that the root contains has just been written with one version, and is durable: so whatever is older is
- * gone. This needs no list of keys in memory, and no way back from an _id to a key; a page of hits gives shard and
- * version. A document that was rejected leaves its older self without a row as well: only its dead letter stays.
+ * Everything that the root contains has just been written with one version, and is durable: so any older document has
+ * no row. This needs no list of keys in memory, and no way back from an _id to a key; a page of hits gives shard and
+ * version. If a document was rejected, its older version is deleted too: only the dead letter stays.
  */
 #ifndef PGSYNC_SINK_PURGE_H
 #define PGSYNC_SINK_PURGE_H

@@ -1,4 +1,4 @@
-/* What deletion asks for. Each step may be repeated: what is gone is done. */
+/* The cleanup when a resource is deleted. Each step may be repeated: what no longer exists is done. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +60,7 @@ static int drop_index(struct attempt *at, const struct checkpoint_index *index, 
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
 	_cleanup_free_ char *dead = dead_letters_index(index->name);
 
-	/* What no alias leads to goes in any case. */
+	/* Generations without the alias are deleted in any case. */
 	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
 		return -1;
 	if (at->run->spec->delete_index == SPEC_RETAIN)
@@ -82,14 +82,14 @@ static int drop_sink(struct attempt *at, struct err *err)
 	return 0;
 }
 
-/* A database that is gone took publication and tables along, and could only go after its slots. */
+/* A database that was dropped took its publication and tables along, and its slots had to be dropped before it. */
 static bool source_is_gone(const struct err *err)
 {
 	return err->reason == REASON_DATABASE_NOT_FOUND;
 }
 
-/* A checkpoint comes before anything is made in the source: without one there is nothing to clean, whatever keeps us
- * out of it. */
+/* A checkpoint is saved before anything is created in the source: without one, nothing needs a cleanup, even if the
+ * source cannot be reached. */
 static bool nothing_was_made(struct attempt *at)
 {
 	struct err ignored;
@@ -123,8 +123,7 @@ static int clean(struct attempt *at, void *user, struct err *err)
 	if (connector_source(&at->connector, CONNECTOR_UNLIMITED, "cleanup", &at->source, err) < 0 &&
 	    !source_is_gone(err))
 		return nothing_was_made(at) ? 0 : err_wrap(err, "source");
-	/* A leaked slot fills the server's disk: what is ours by its name goes first, whatever the state of the sink.
-	 */
+	/* A leaked slot fills the server's disk: drop what is ours by name first, even if the sink is away. */
 	if (at->source.pg && derived && drop_source(at, err) < 0)
 		return -1;
 	return clean_sink(at, derived, err);

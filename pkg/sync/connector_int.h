@@ -27,7 +27,7 @@ struct connector {
 	int cancel_fd;                       /* an epoll of end_fd and the caller's stop_fd: readable when either is */
 };
 
-/* Makes the descriptors; connector_release is safe whatever became of it. */
+/* Creates the descriptors. Call connector_release even if it failed. */
 int connector_init(struct connector *c, struct run *run, struct err *err) WARN_UNUSED;
 void connector_release(struct connector *c);
 

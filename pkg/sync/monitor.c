@@ -181,7 +181,7 @@ static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
 			err);
 }
 
-/* An index too many is no reason to end the stream. */
+/* A surplus index is not a reason to end the stream. */
 static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 {
 	struct err why = {0};

@@ -1,4 +1,4 @@
-/* What `pgsync plan` shows before anything is done: documents, SQL with the plans that the server makes for it,
+/* What `pgsync plan` prints, without changing anything: documents, SQL with the plans that the server makes for it,
  * mapping, and what would be changed in the database. */
 #include <stdlib.h>
 #include <string.h>

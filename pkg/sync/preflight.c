@@ -1,4 +1,4 @@
-/* Everything that can be known before anything is changed, found at once. */
+/* Everything that can be checked before anything is changed, reported at once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +38,7 @@ static int reach_source(struct attempt *at, struct err *err)
 	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, REASON_CONNECTED,
 			 "PostgreSQL %d.%d at %s:%d", pg_server_version(at->source.pg) / 10000,
 			 pg_server_version(at->source.pg) % 10000, source->host, (int)source->port);
-	/* WAL piles up while the other side is away. */
+	/* The slot is checked even if the search engine is away, because WAL accumulates meanwhile. */
 	if (pg_slot_read(at->source.pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	health_set_slot_condition(at->run, &slot);
@@ -50,7 +50,7 @@ static int reach_sink(struct attempt *at, struct err *err)
 	struct search_info info = {0};
 	int r = connector_sink(&at->connector, &at->sink, err);
 
-	/* An engine that does not even say what it is, is down; making an index may take its time. */
+	/* An engine that cannot even report its version quickly is down; creating an index may take longer. */
 	if (r == 0) {
 		search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
 		r = search_info(at->sink.search, &info, err);
@@ -82,7 +82,7 @@ static void set_schema_condition(struct attempt *at, const struct findings *f)
 				 "every table and column was found%s%s", between, remarks);
 }
 
-/* The engine refuses every document for a pipeline that it does not have. */
+/* The engine rejects every document if the pipeline does not exist. */
 static int check_pipelines(struct attempt *at, struct findings *f, struct err *err)
 {
 	for (size_t i = 0; i < at->run->spec->n_documents; i++) {
@@ -91,7 +91,7 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 
 		if (!document->pipeline)
 			continue;
-		/* A login that may use it need not be allowed to look at it. */
+		/* A login that may use the pipeline may lack the permission to read it. */
 		if (search_pipeline_exists(at->sink.search, document->pipeline, &exists, err) < 0) {
 			if (err->kind != ERR_DENIED)
 				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
@@ -187,7 +187,7 @@ int preflight(struct attempt *at, struct findings *findings, struct err *err)
 
 	findings_init(&schema);
 	split_findings(&schema, findings);
-	/* The source may take a while to answer, or never do. */
+	/* The source may take a while to answer, or never answer. */
 	if (findings_failed(&schema))
 		set_schema_condition(at, &schema);
 	source = reach_source(at, err);

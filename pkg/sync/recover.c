@@ -1,4 +1,4 @@
-/* Recovery: looking and doing. The decision is in recovery_decide.c. */
+/* Recovery: looks at what exists, and carries out the decision of pkg/recovery. */
 #include "sync/recover_int.h"
 
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static int look(struct attempt *at, struct found *f, struct err *err)
 	return 0;
 }
 
-/* Aliases that belong to another resource are refused; those of ours tell which generation is live. */
+/* Aliases that belong to another resource are refused; ours show which generation is live. */
 static int check_owners(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
@@ -135,7 +135,7 @@ static int look_at_indices(struct attempt *at, struct recovery_input *in, struct
 	return 0;
 }
 
-/* What only counts where there is a history: the tables of the publication, the partitions, the indices. */
+/* What matters only if there is a history: the tables of the publication, the partitions, the indices. */
 static int look_closer(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
@@ -197,7 +197,7 @@ static int refuse(struct attempt *at, const struct found *f, const struct recove
 
 /* --- the source --- */
 
-/* Replica identities and publication as the tables need them. The mark of the publication is set, not saved. */
+/* Sets replica identities and the publication as the tables need them. Sets the publication's fingerprint, but does not save it. */
 static int ensure_tables(struct attempt *at, struct err *err)
 {
 	const struct source_tables *tables = &at->model.tables;
@@ -237,7 +237,7 @@ static int wait_for_transactions(struct attempt *at, bool every, struct err *err
 	}
 }
 
-/* A new slot, in the place of the old one if `replace` is set. Its position goes into the checkpoint, which is not
+/* Creates a slot, after dropping the old one if `replace` is set. Records its position in the checkpoint, which is not
  * saved. Returns once a bootstrap may begin. */
 static int make_slot(struct attempt *at, struct pg *replication, bool replace, struct err *err)
 {
@@ -254,10 +254,10 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
 	return wait_for_transactions(at, false, err);
 }
 
-/* The stream held nothing of a table (or of rows, or of a kind of change) that was not published: whatever was built
- * then has to be rebuilt. That is durable before the publication changes, so that no failure in between makes it
- * forgotten. And a transaction that was open when the table came in is in the stream only with what it does later: its
- * end is waited for. */
+/* The stream contained no changes of a table (or of rows, or of a kind of change) that was not published, so what was
+ * built meanwhile has to be rebuilt. That is saved before the publication changes, so that a failure in between cannot
+ * lose it. A transaction that was open when the table was added is in the stream only with its later changes, so wait
+ * for its end. */
 static int patch_publication(struct attempt *at, struct err *err)
 {
 	replace_text(&at->cp.schema_hash, "");
@@ -268,7 +268,7 @@ static int patch_publication(struct attempt *at, struct err *err)
 
 /* --- indices --- */
 
-/* A new, empty index above generation `after`; whatever was read up to `version` is in it, or will be. */
+/* Creates an empty index above generation `after`. It will contain everything up to `version`. */
 static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint64_t version, struct err *err)
 {
 	struct checkpoint_index *index = attempt_index(at, plan);
@@ -289,8 +289,8 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 	return 0;
 }
 
-/* Where a generation that is begun now starts from: all of this history up to here is visible, so that a chunk which is
- * read from now on may carry it as its version. Whatever the stream repeats of it is older than the chunks. */
+/* The position that a generation begun now starts from: everything up to it is visible, so chunks that are read from
+ * now on may carry it as their version. Changes that the stream repeats are older than the chunks. */
 static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
 {
 	if (pg_flush_lsn(at->source.pg, ret, err) < 0)
@@ -298,7 +298,7 @@ static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
 	return wait_for_transactions(at, false, err);
 }
 
-/* A new, empty index for every document; the old ones stay until the new are complete. */
+/* Creates an empty index for every document; the old ones stay until the new ones are complete. */
 static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
@@ -308,14 +308,14 @@ static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 		    begin_generation(at, i, index->live, version, err) < 0)
 			return -1;
 	}
-	/* New generations are filled from the partitions as they are. */
+	/* New generations are filled from the current partitions. */
 	partition_changes_release(&at->model.partition_changes);
 	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
 }
 
-/* Rows are gone without an event: the root was truncated, or partitions differ from those that the index
- * was filled from. */
+/* Rows disappeared without an event: the root was truncated, or partitions differ from those that the index was filled
+ * from. */
 static int rebuild_some(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
 {
 	uint64_t version;
@@ -339,8 +339,8 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 	return 0;
 }
 
-/* The index is gone. The new one has another number: if this run ends before that is saved, the next one still finds
- * the index of the checkpoint missing, instead of an empty one of the same name. */
+/* The index is gone. The new one gets another number: if this run ends before that is saved, the next one still finds
+ * that the checkpoint's index is missing, instead of finding an empty one with the same name. */
 static int recreate(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
@@ -408,12 +408,12 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }
 
-/* Nothing, or something of single indices. */
+/* Resumes as is, or rebuilds single indices. */
 static int resume_indices(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
 {
 	if (rebuild_some(at, &f->in, d->rebuild, err) < 0 || recreate(at, &f->in, d->recreate, err) < 0)
 		return -1;
-	/* An alias is put back like after a bootstrap. */
+	/* An alias is put back as after a bootstrap. */
 	if (d->put_back)
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
@@ -442,7 +442,7 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
 }
 
-/* Only now our own walsender: there is never more than one for a resource. */
+/* Only then start our own walsender: a resource never has more than one. */
 static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
 {
 	if (f->in.slot.state == PG_SLOT_ACTIVE) {
@@ -507,7 +507,7 @@ static int take_write_aliases(struct attempt *at, struct err *err)
 	return 0;
 }
 
-/* What is written from here on deletes the dead letter of its document. */
+/* From here on, writing a document deletes its dead letter. */
 static int count_dead_letters(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++)
@@ -535,7 +535,7 @@ static bool some_to_refresh(const struct attempt *at)
 	return false;
 }
 
-/* What a bootstrap reads must hold every commit up to its generation's version. */
+/* The views that a bootstrap reads must include every commit up to its generation's version. */
 static int fill_views(struct attempt *at, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;

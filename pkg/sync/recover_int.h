@@ -1,7 +1,7 @@
-/* Recovery: from whatever is there to where the stream can start. Every attempt begins with it.
+/* Recovery: from the current state to where the stream can start. Every attempt begins with it.
  *
- * It looks at checkpoint, slot, server, publication, catalog and indices, lets recovery_decide say what that asks for,
- * and does it. Each step is durable before the next one relies on it, and may be repeated after a crash.
+ * It looks at checkpoint, slot, server, publication, catalog and indices, asks recovery_decide what to do, and does
+ * it. Each step is durable before the next one relies on it, and may be repeated after a crash.
  */
 #ifndef PGSYNC_SYNC_RECOVER_INT_H
 #define PGSYNC_SYNC_RECOVER_INT_H
@@ -14,8 +14,8 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSE
 /* Once what model.partition_changes asks for is durable: records the current partitions in the checkpoint. */
 int recover_adopt_partitions(struct attempt *at, struct err *err) WARN_UNUSED;
 /* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
- * later ALTER of a column says nothing about this rewrite. `now` is equal to the model's catalog. True: the caller has
- * to save the checkpoint. */
+ * later ALTER of a column has nothing to do with this rewrite. `now` is equal to the model's catalog. True: the caller
+ * has to save the checkpoint. */
 bool recover_note_rewrites(struct checkpoint *cp, const struct catalog *now);
 
 #endif

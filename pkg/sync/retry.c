@@ -29,7 +29,8 @@ int64_t retry_pause_ms(struct retry *retry, const struct err *err, int64_t attem
 		return backoff_next_ms(&retry->stalled);
 	}
 	backoff_reset(&retry->stalled);
-	/* The worker that ended our walsender needs a moment to start its own: do not take the slot back in between. */
+	/* The worker that ended our walsender needs a moment to start its own: do not take the slot back in the
+	 * meantime. */
 	if (err->reason == REASON_SLOT_TAKEN)
 		return RETRY_SLOT_TAKEN_MS;
 	return err->retry_after_ms > 0 ? err->retry_after_ms : backoff_next_ms(&retry->brief);

@@ -1,5 +1,5 @@
-/* What follows from a failed attempt: how long to wait for the next one, or that there is none. Decided by the error's
- * kind and reason, and by how often attempts failed before.
+/* What follows from a failed attempt: how long to wait before the next one, or that there will be none. Decided by the
+ * error's kind and reason, and by how often attempts failed before.
  */
 #ifndef PGSYNC_SYNC_RETRY_INT_H
 #define PGSYNC_SYNC_RETRY_INT_H
@@ -28,16 +28,16 @@ void retry_init(struct retry *retry, uint64_t seed);
 /* The pause before the next attempt. attempt_ms: how long the one that failed took. */
 int64_t retry_pause_ms(struct retry *retry, const struct err *err, int64_t attempt_ms);
 
-/* The tables may be on their way (a migration that runs after us): wait, rather than ask for help. */
+/* The tables may still be created (by a migration that runs later): wait instead of asking for help. */
 bool retry_waits_for_tables(const struct err *err);
-/* No later attempt can do better before an administrator acts. */
+/* No later attempt can succeed until an administrator acts. */
 bool retry_needs_action(const struct err *err);
 
 struct retry_limits {
 	bool until_caught_up, supervised; /* as in sync_options */
 	bool fenced;                      /* another worker was seen to hold the slot after us */
 };
-/* The failed attempt is the run's end. */
+/* The failed attempt ends the run. */
 bool retry_gives_up(const struct err *err, const struct retry_limits *limits);
 
 #endif

@@ -1,7 +1,7 @@
-/* What lives as long as the process: what was asked for, and what is reported.
+/* What lives as long as the process: the options and the report.
  *
- * Any thread may use a run: its options do not change, report and metrics lock themselves, and the caller's callbacks
- * are called one at a time.
+ * Any thread may use a run: its options do not change, the report and the metrics lock themselves, and the caller's
+ * callbacks are called one at a time.
  */
 #ifndef PGSYNC_SYNC_RUN_INT_H
 #define PGSYNC_SYNC_RUN_INT_H

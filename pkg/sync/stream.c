@@ -13,7 +13,7 @@
 #include "sync/wal_reader_int.h"
 
 enum {
-	FEEDBACK_MIN_MS = 50,     /* at most so often, unless the server asks */
+	FEEDBACK_MIN_MS = 50,     /* not more often than this, unless the server asks */
 	GATHER_TRANSACTIONS = 16, /* a batch this large shows that several sessions are writing */
 };
 
@@ -65,7 +65,7 @@ static bool nothing_pending(struct stream *s)
 	return !s->in.in_txn && batch_empty(s->in.open) && applier_idle(s->applier);
 }
 
-/* When a batch of many small transactions goes out: while many sessions write, a moment more makes a larger one. */
+/* When to submit a batch of many small transactions: while many sessions write, a short wait makes it larger. */
 static int64_t gather_until_ms(const struct stream *s)
 {
 	const struct spec *spec = s->options.connector->run->spec;
@@ -106,7 +106,7 @@ static void submit(struct stream *s, const struct orders *now)
 
 	if (!may_submit(s, now) || !applier_submit(s->applier, &s->in.open, now->live))
 		return;
-	/* The batch before it is done. */
+	/* The previous batch is done. */
 	if (s->partitions == STREAM_PARTITIONS_SUBMITTED)
 		s->partitions = STREAM_PARTITIONS_DONE;
 	if (s->partitions == STREAM_PARTITIONS_OPEN)
@@ -122,7 +122,7 @@ static uint64_t durable(struct stream *s)
 {
 	uint64_t acked = applier_acked(s->applier);
 
-	/* With nothing under way, what was read and is irrelevant counts as well: an idle database must not pin WAL. */
+	/* If nothing is pending, irrelevant WAL that was read counts too: an idle database must not retain WAL. */
 	if (nothing_pending(s) && s->in.received > acked)
 		acked = s->in.received;
 	return acked > s->acked ? acked : s->acked;
@@ -217,7 +217,7 @@ static int wait_some(struct stream *s, struct err *err)
 	return fds[0].revents ? 1 : 0;
 }
 
-/* Everything but reading. Not STREAM_RUNNING: this is the end. */
+/* Everything except reading. Anything but STREAM_RUNNING ends the stream. */
 static int work(struct stream *s, struct err *err)
 {
 	const struct orders now = orders(s);
@@ -225,8 +225,8 @@ static int work(struct stream *s, struct err *err)
 
 	if (r < 0)
 		return -1;
-	/* Threads of this attempt may still fill the old generation. Nothing was acknowledged: if the process ends
-	 * here, the truncation comes again. */
+	/* Threads of this attempt may still be filling the old generation. Nothing was acknowledged, so if the process
+	 * ends here, the truncation arrives again. */
 	if (r > 0)
 		return STREAM_AGAIN;
 	if (now.stop)
@@ -270,7 +270,7 @@ static void *run_stream(void *user)
 	struct err err = {0}, ignored;
 	int r = loop(s, &err);
 
-	/* What is durable by now need not be sent again. */
+	/* Acknowledge what is durable by now, so that it is not sent again. */
 	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
 	(void)pthread_mutex_lock(&s->lock);
 	s->ended = true;

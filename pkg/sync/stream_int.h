@@ -1,8 +1,8 @@
 /* The stream: a thread that reads the WAL, submits what it made dirty to the applier, and acknowledges what is durable.
  *
- * Nothing in it may block, since the server must hear from it (wal_sender_timeout): no request to the search engine and
- * no query. When the batch is full and the applier is busy, it stops reading but goes on answering. Everything slow is
- * the monitor's work; the functions below are for the monitor's thread.
+ * Nothing in it may block, since the server must hear from it (wal_sender_timeout): no request to the search engine
+ * and no query. When the batch is full and the applier is busy, it stops reading but keeps answering. Everything slow
+ * is the monitor's work; the functions below are for the monitor's thread.
  */
 #ifndef PGSYNC_SYNC_STREAM_INT_H
 #define PGSYNC_SYNC_STREAM_INT_H
@@ -10,8 +10,8 @@
 #include "apply/model.h"
 #include "sync/connector_int.h"
 
-/* What partitions that came or went ask for is read once everything up to the attempt's start was read, since documents
- * may carry any version up to that. */
+/* What changed partitions require is read once everything up to the attempt's start has been read, since documents may
+ * carry any version up to that. */
 enum stream_partitions {
 	STREAM_PARTITIONS_NONE,
 	STREAM_PARTITIONS_WAITING,   /* for everything up to the start; set when the stream starts */

@@ -30,7 +30,7 @@ static bool is_spec_invalid(const struct run *run)
 	return run->options->spec_findings && findings_failed(run->options->spec_findings);
 }
 
-/* What was wrong with the spec before comes first, whatever side is away. */
+/* Findings about the spec come first, whichever side is away. */
 static int prefer_findings(const struct findings *findings, struct err *err)
 {
 	struct err away = *err;
@@ -86,7 +86,7 @@ static enum reason ready_reason(struct run *run, enum reason reason)
 	return reason;
 }
 
-/* What was last said of copy and slot is not so between two attempts, and what was not looked at is not known. */
+/* Between two attempts, the last reports about copy and slot no longer hold, and what was not checked is unknown. */
 static void say_interrupted(struct run *run, const struct err *err)
 {
 	struct report *report = &run->report;
@@ -192,7 +192,7 @@ static int make_attempts(struct run *run, struct err *err)
 	}
 }
 
-/* The attempts have their own thread, so that a report goes out on time whatever they wait for. */
+/* The attempts have their own thread, so that reports are on time while an attempt waits. */
 struct control {
 	struct run *run;
 	int done_fd; /* an eventfd: readable once the attempts are over */

@@ -1,8 +1,8 @@
 /* The worker's engine: keeps the indices of one PgSync equal to its joins, from preflight to bootstrap to stream.
  *
- * It knows no Kubernetes. sync_run makes attempts: connect, check, prepare publication, slot and indices, then run
- * until something fails; what failed becomes conditions, and the next attempt starts from durable state alone (the slot
- * and the checkpoint). So every recovery is the same path as a start.
+ * It does not know Kubernetes. sync_run makes attempts: connect, check, prepare publication, slot and indices, then
+ * run until something fails; what failed becomes conditions, and the next attempt starts from durable state alone (the
+ * slot and the checkpoint). So every recovery is the same path as a start.
  *
  * Threads: the caller's reports; the control thread makes the attempts, and watches while one runs; the stream thread
  * reads the replication stream and acknowledges; one applier turns dirty keys into documents; `bootstrap.parallelism`
@@ -49,26 +49,26 @@ struct sync_options {
 	void *user;
 };
 
-/* Runs until stop_fd is readable (0), until caught up if asked (0), or until something that no later attempt can
- * survive (negative). */
+/* Runs until stop_fd is readable (0), until caught up if asked (0), or until an error that no later attempt can
+ * recover from (negative). */
 int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
-/* Connects, checks everything, and makes what sync_run would make before it reads a row: replica identities,
- * publication, slot, and an index to fill. Where they are there, nothing changes. One attempt: what is away is an
- * error, and nothing is made while there is an error among the findings. A slot that is streamed from is left to
- * the process that does that (a warning with reason SlotActive). */
+/* Connects, checks everything, and creates what sync_run would create before it reads a row: replica identities,
+ * publication, slot, and an index to fill. What exists stays as it is. It makes one attempt: a server that is away is
+ * an error, and nothing is created if the findings contain an error. If another process streams from the slot,
+ * everything is left to that process (a warning with reason SlotActive). */
 int sync_prepare(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
 
-/* What deletion asks for, by the spec's deletionPolicy: slot, publication, replica identities as they were, index,
- * checkpoint. Every step may be repeated. */
+/* Cleans up according to the spec's deletionPolicy: slot, publication, index and checkpoint are deleted, replica
+ * identities restored. Every step may be repeated. */
 int sync_cleanup(const struct sync_options *options, struct err *err) WARN_UNUSED;
 
 /* Connects, checks everything, changes nothing. Adds to findings; what validating the spec found
  * comes from `spec_findings`, as above. */
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err) WARN_UNUSED;
 
-/* The same; and when nothing is wrong appends what an administrator should see: SQL with the server's plans for it,
- * mapping, how changes find their roots, replica identities to set. */
+/* Does the same, and if there is no error, appends what an administrator should see: SQL with the server's plans, the
+ * mapping, how changes find their roots, and replica identities to set. */
 int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
 	      struct err *err) WARN_UNUSED;
 

@@ -4,7 +4,7 @@
 #include "postgres/pgoutput.h"
 
 enum {
-	TURN_EVENTS = 2000, /* before timers and the applier are looked at again */
+	TURN_EVENTS = 2000, /* before timers and the applier are checked again */
 };
 
 static int on_begin(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
@@ -28,7 +28,8 @@ static int on_commit(struct wal_reader *in, const struct pgoutput_message *m, st
 	in->in_txn = false;
 	in->received = m->end_lsn;
 	sync_metrics_transaction(in->metrics);
-	/* Nothing of ours in it, nor before it: once the applier is done, `received` says it all. */
+	/* It contains none of our tables, nor does anything before it: once the applier is done, `received` is the
+	 * position. */
 	if (!in->open->keys.n)
 		batch_reset(in->open);
 	return 0;

@@ -1,6 +1,6 @@
 /* The WAL reader: reads the replication stream and collects in a batch which keys it makes dirty.
  *
- * It belongs to the stream's thread, which submits the batch and puts an empty one in its place.
+ * It belongs to the stream thread, which submits the batch and replaces it with an empty one.
  */
 #ifndef PGSYNC_SYNC_WAL_READER_INT_H
 #define PGSYNC_SYNC_WAL_READER_INT_H
@@ -31,7 +31,7 @@ struct wal_reader {
 int wal_reader_open_take(struct wal_reader *in, const struct model *model, const struct run *run,
 			 struct pg *replication, struct err *err) WARN_UNUSED;
 void wal_reader_close(struct wal_reader *in);
-/* Reads for a while, until the batch is full (0), or until there is nothing more to read now (PG_STREAM_AGAIN). */
+/* Reads for a while, until the batch is full (0), or until nothing more can be read now (PG_STREAM_AGAIN). */
 int wal_reader_read(struct wal_reader *in, struct err *err) WARN_UNUSED;
 /* `open` is an empty batch now: the rest of the transaction that the previous one ended in goes into it. */
 void wal_reader_continue(struct wal_reader *in);
