@@ -160,7 +160,7 @@ def test_bootstrap_beside_a_running_pgsync_leaves_it_alone(home, shop, opensearc
     walsenders = shop.walsenders()
     code, out, err = home.call("bootstrap", "--config", "schema.json")
     assert code == 0, err
-    assert "streamed from" in err
+    assert "streams from replication slot" in err
     assert shop.walsenders() == walsenders
 
 

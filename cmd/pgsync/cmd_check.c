@@ -47,7 +47,7 @@ static int run_check(const struct check *check, int argc, char **argv)
 	return code;
 }
 
-static int say_valid(const char *file, const struct input *input, struct findings *findings, struct err *err)
+static int print_valid(const char *file, const struct input *input, struct findings *findings, struct err *err)
 {
 	UNUSED(input);
 	UNUSED(findings);
@@ -58,7 +58,7 @@ static int say_valid(const char *file, const struct input *input, struct finding
 
 int cmd_validate(int argc, char **argv)
 {
-	return run_check(&(struct check){.then = say_valid}, argc, argv);
+	return run_check(&(struct check){.then = print_valid}, argc, argv);
 }
 
 static int plan(const char *file, const struct input *input, struct findings *findings, struct err *err)

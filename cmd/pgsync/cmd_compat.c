@@ -20,7 +20,7 @@ static const char *database_of(const struct compat *c, size_t i)
 	return c->inputs[i].spec->source.database;
 }
 
-static int say_failed(const struct compat_flags *flags, const struct compat *c, size_t i, const struct err *err)
+static int print_failed(const struct compat_flags *flags, const struct compat *c, size_t i, const struct err *err)
 {
 	_cleanup_free_ char *message = import_place(&c->list[i], c->what, err->msg);
 
@@ -68,7 +68,7 @@ static int bootstrap_one(const struct compat_flags *flags, const struct compat *
 	options.report = on_report;
 	options.stop_fd = stop_fd_open(-1, &err);
 	if (options.stop_fd < 0 || sync_prepare(&options, &found, &err) < 0)
-		(void)say_failed(flags, c, i, &err);
+		(void)print_failed(flags, c, i, &err);
 	else if (findings_failed(&found))
 		(void)fprintf(stderr, "bootstrap: database %s is not ready, and nothing was changed:\n",
 			      database_of(c, i));
@@ -96,7 +96,7 @@ static int teardown_one(const struct compat_flags *flags, const struct compat *c
 		r = sync_cleanup(&options, &err);
 	close_fdp(&options.stop_fd);
 	if (r < 0)
-		return say_failed(flags, c, i, &err);
+		return print_failed(flags, c, i, &err);
 	(void)printf("bootstrap: database %s: dropped the publication, the replication slot and the checkpoint; kept "
 		     "the index\n",
 		     database_of(c, i));
@@ -132,7 +132,7 @@ static int analyze_one(const struct compat_flags *flags, const struct compat *c,
 	findings_init(&shown);
 	options.stop_fd = stop_fd_open(-1, &err);
 	if (options.stop_fd < 0 || sync_check(&options, &found, &err) < 0)
-		code = say_failed(flags, c, i, &err);
+		code = print_failed(flags, c, i, &err);
 	compat_move(c, i, &shown, &found);
 	if (findings_failed(&shown)) {
 		cmd_print_findings(&shown);
@@ -189,7 +189,7 @@ static int run_one(const struct compat_flags *flags, const struct compat *c, siz
 	const struct common_flags common = {.listen = flags->listen, .until_caught_up = !follows(flags, c)};
 	struct err err = {0};
 
-	return cmd_run_input(&common, &c->inputs[i], &err) < 0 ? say_failed(flags, c, i, &err) : EXIT_OK;
+	return cmd_run_input(&common, &c->inputs[i], &err) < 0 ? print_failed(flags, c, i, &err) : EXIT_OK;
 }
 
 /* --- several databases at once --- */

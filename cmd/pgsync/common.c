@@ -40,7 +40,7 @@ static void print_help(const char *command, const char *allowed)
 	help_end(command, stdout);
 }
 
-static int say_help(const char *command)
+static int print_help_hint(const char *command)
 {
 	(void)fprintf(stderr, "See pgsync %s --help.\n", command);
 	return EXIT_BAD_INPUT;
@@ -76,16 +76,16 @@ int flags_parse(int argc, char **argv, const char *allowed, struct common_flags 
 			return EXIT_OK;
 		}
 		if (c == '?')
-			return say_help(argv[0]);
+			return print_help_hint(argv[0]);
 		set_flag(ret, c);
 	}
 	if (optind < argc) {
 		(void)fprintf(stderr, "pgsync %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
-		return say_help(argv[0]);
+		return print_help_hint(argv[0]);
 	}
 	if (strchr(allowed, 'f') && !ret->file) {
 		(void)fprintf(stderr, "pgsync %s: -f FILE is required: a YAML file with a PgSync\n", argv[0]);
-		return say_help(argv[0]);
+		return print_help_hint(argv[0]);
 	}
 	return -1;
 }

@@ -165,7 +165,7 @@ static void usage_error(struct findings *f, const char *fmt, ...)
 	findings_add(f, FINDING_ERROR, REASON_USAGE, NULL, "%s", text);
 }
 
-static void say_unknown(enum compat_command command, const char *word, struct findings *f)
+static void add_unknown(enum compat_command command, const char *word, struct findings *f)
 {
 	_cleanup_free_ char *shown = spelled(word);
 	_cleanup_free_ char *name = NULL;
@@ -204,7 +204,7 @@ static void parse_all(struct compat_flags *flags, int argc, char **argv, struct 
 		else if (optopt)
 			usage_error(f, "unknown option -%c", optopt);
 		else
-			say_unknown(flags->command, argv[optind - 1], f);
+			add_unknown(flags->command, argv[optind - 1], f);
 	}
 	for (int i = optind; i < argc; i++)
 		usage_error(f, "unexpected argument \"%s\"", argv[i]);

@@ -191,7 +191,7 @@ static char *name_of(const struct place *place)
 	return start < end ? xstrndup(start, (size_t)(end - start)) : xstrdup("the schema");
 }
 
-static void say_no_schema(const struct compat_flags *flags, const struct compat *c, struct findings *f)
+static void add_no_schema(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
 	if (import_env_get(c->env, "S3_SCHEMA_URL"))
 		findings_add(f, FINDING_ERROR, REASON_USAGE, "S3_SCHEMA_URL",
@@ -210,7 +210,7 @@ static json_t *load_schema(const struct compat_flags *flags, struct compat *c, s
 	struct err err;
 
 	if (!place.given_by) {
-		say_no_schema(flags, c, f);
+		add_no_schema(flags, c, f);
 		return NULL;
 	}
 	c->what = name_of(&place);

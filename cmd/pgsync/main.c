@@ -30,7 +30,7 @@ void help_commands(FILE *to)
 		(void)fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].help);
 }
 
-static int say_usage(void)
+static int print_usage_hint(void)
 {
 	help_begin("pgsync", stderr);
 	help_commands(stderr);
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	if (argc < 2 && (getenv("SCHEMA") || getenv("SCHEMA_URL")))
 		return cmd_compat(argc, argv);
 	if (argc < 2)
-		return say_usage();
+		return print_usage_hint();
 	if (argv[1][0] == '-')
 		return cmd_compat(argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
@@ -66,5 +66,5 @@ int main(int argc, char **argv)
 		}
 	}
 	(void)fprintf(stderr, "pgsync: unknown command \"%s\"\n\n", argv[1]);
-	return say_usage();
+	return print_usage_hint();
 }

@@ -40,7 +40,8 @@ int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struc
 bool apply_holds(const struct apply *a);
 /* Adds them. */
 int apply_held(struct apply *a, struct err *err) WARN_UNUSED;
-/* Call it once everything written is durable: adds deletes for documents whose rows are gone. 1: there may be some to flush. */
+/* Call it once everything written is durable: adds deletes for documents whose rows are gone. 1: there may be some to
+ * flush. */
 int apply_purge(struct apply *a, struct err *err) WARN_UNUSED;
 
 #endif

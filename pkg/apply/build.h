@@ -42,7 +42,8 @@ struct build {
 	struct builder *with;
 	size_t plan;
 	uint64_t version;
-	char *dead_index;     /* the plan's dead-letter index if it has dead letters: a document that is written now is removed from it */
+	char *dead_index;     /* the plan's dead-letter index if it has dead letters: a document that is written now is
+				 removed from it */
 	char *via, *dead_via; /* what requests name instead of the indices (sink/write_alias.h) */
 	bool apart;           /* by queries that fail only because of the roots asked for (document_plan.sql) */
 };

@@ -34,12 +34,12 @@ struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 void batch_reset(struct batch *batch);
 bool batch_empty(const struct batch *batch);
-/* No further row should go in: hand it on first. */
+/* No further row should be added: submit it first. */
 bool batch_full(const struct batch *batch);
 /* Opens a transaction; keys added from here on belong to it. */
 void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
-/* Adds a transaction that we make up, without rows: keys added from here on count as of `lsn`, below which everything
- * was read.
+/* Adds an artificial transaction without rows: keys added from here on count as of `lsn`, below which everything was
+ * read.
  */
 void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us);
 /* The open transaction ended, at least BATCH_WITHIN_COMMIT after its commit. */

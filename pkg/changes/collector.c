@@ -49,7 +49,7 @@ struct use {
 	const struct document_path *path;
 	uint32_t target;  /* of the key */
 	uint32_t rebuild; /* of "rebuild the index" */
-	uint32_t all;     /* of "every root", when a key cannot be had */
+	uint32_t all;     /* of "every root", if no key is available */
 	int *columns;     /* -1: the relation, as the WAL describes it, has no such column */
 	int routing;      /* its position; -1: none is needed, or there is no such column */
 	bool covered;     /* the old row holds all that is needed */
@@ -60,7 +60,7 @@ struct relation_uses {
 	size_t n;
 };
 
-/* What the WAL holds of old rows of a partition. */
+/* What the WAL contains of a partition's old rows. */
 struct leaf {
 	uint32_t table;
 	size_t n;
@@ -201,8 +201,8 @@ static bool apply_leaf(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
-/* Which partition a change is of, it does not say: an old row is complete when those of all partitions that may have
- * changed are. The partitioned table's own identity means nothing. */
+/* A change does not name its partition: an old row is complete only if the old rows of all partitions that may have
+ * changed are. The partitioned table's own identity has no effect. */
 static void apply_leaves(struct collector *c, uint32_t oid, struct relation_uses *uses)
 {
 	for (size_t i = 0; i < uses->n; i++)
@@ -269,7 +269,7 @@ bool collector_has_gaps(const struct collector *collector)
 
 enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
 
-/* other: the row's other version, for a TOASTed value that was not sent. NULL: the WAL does not hold the value. */
+/* other: the row's other version, for a TOASTed value that was not sent. NULL: the WAL does not contain the value. */
 static const struct pgoutput_value *find_value(int column, const struct pgoutput_value *row,
 					       const struct pgoutput_value *other)
 {
@@ -323,9 +323,9 @@ static int add_all(struct collector *c, struct batch *batch, uint32_t target, st
 	return add_key(c, batch, target, err);
 }
 
-/* What the WAL does not hold cannot be resolved: every root that may depend on the table is read again. But a document
- * that is to be deleted, because its row is gone or has another key or routing, is not found by reading the roots: it
- * is what remains when they were all written. */
+/* What the WAL does not contain cannot be resolved: every root that may depend on the table is read again. But a
+ * document that has to be deleted, because its row is gone or has a different key or routing, is not found by reading
+ * the roots: it is what remains once all of them were written. */
 static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)
 {
 	return add_all(c, batch, use->path->is_root ? use->rebuild : use->all, err);

@@ -51,15 +51,16 @@ struct collector *collector_new(const struct targets *targets);
 void collector_free(struct collector *collector);
 CLEANUP(struct collector, collector_free);
 
-/* A relation was described: finds which columns of its rows matter. False when its replica identity lacks some of them:
- * changes of it are still right, but each costs a reading of every root.
+/* A relation was described: finds which columns of its rows matter. False if its replica identity lacks some of them:
+ * its changes are still handled correctly, but each one costs a read of every root.
  *
  * Changes in partitions come under the partitioned table's OID, with the old values that the partition's identity put
- * into the WAL. The server describes each partition before its first change of the session, and again after its
- * identity changed, each time right behind its partitioned table: so what a partition lacks is known before a change of
- * it comes, whenever it was made or attached. */
+ * into the WAL. The server describes each partition before its first change in the session, and again after its
+ * identity changed, each time right after its partitioned table: so what a partition lacks is known before one of its
+ * changes arrives, whenever it was created or attached.
+ */
 bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
-/* Of some relation that was described, old rows lack what is needed. */
+/* The old rows of some relation that was described lack what is needed. */
 bool collector_has_gaps(const struct collector *collector);
 /* Adds what an INSERT, UPDATE, DELETE or TRUNCATE makes dirty to the batch's open transaction. LIMIT: a key does not
  * fit. */

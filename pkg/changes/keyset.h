@@ -37,8 +37,8 @@ void keyset_reset(struct keyset *set);
 bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t len, uint32_t txn);
 struct key *keyset_find(const struct keyset *set, uint32_t target, const char *data, size_t len);
 const char *keyset_data(const struct keyset *set, const struct key *key);
-/* Drops every key whose last transaction is below `txns`, and counts transactions from there on: what a cut leaves
- * behind. */
+/* Drops every key whose last transaction is below `txns`, and numbers transactions from there: what remains after a
+ * cut. */
 void keyset_cut(struct keyset *set, uint32_t txns);
 
 /* The bytes of a key of n values, each with its length before it. */

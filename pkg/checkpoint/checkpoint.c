@@ -98,7 +98,7 @@ int checkpoint_load(struct search *search, const char *key, struct checkpoint *r
 	return 0;
 }
 
-/* Documents are stored and not looked into: any mapping would only be in the way of the next format. */
+/* Documents are stored without being indexed: a mapping would only get in the way of the next format. */
 static int create_index(struct search *search, bool hidden, struct err *err)
 {
 	_cleanup_json_ json_t *body = json_pack("{s:{s:{s:i,s:s}},s:{s:b}}", "settings", "index", "number_of_shards", 1,
@@ -110,7 +110,7 @@ static int create_index(struct search *search, bool hidden, struct err *err)
 	return search_index_create(search, CHECKPOINT_INDEX, body, err);
 }
 
-/* A write to an index that is absent would make it, with a mapping that the engine guesses. */
+/* A write to a missing index would create it, with a mapping that the engine guesses. */
 static int ensure_index(struct search *search, struct err *err)
 {
 	bool exists = false;
@@ -121,13 +121,13 @@ static int ensure_index(struct search *search, struct err *err)
 	if (exists)
 		return 0;
 	r = create_index(search, true, err);
-	/* Elasticsearch before 7.7 does not know hidden indices. */
+	/* Elasticsearch before 7.7 does not support hidden indices. */
 	if (r < 0 && err->kind == ERR_INVALID)
 		r = create_index(search, false, err);
 	return r < 0 && err->kind != ERR_CONFLICT ? -1 : 0;
 }
 
-/* After a conflict: is what is stored this very document, because the answer to an earlier try was lost? */
+/* After a conflict: is the stored document this one, because the response to an earlier attempt was lost? */
 static bool is_saved(struct search *search, const char *key, const json_t *document, struct search_version *version)
 {
 	_cleanup_json_ json_t *stored = NULL;

@@ -1,8 +1,8 @@
-/* How far a sync got, stored with the data: one JSON document per PgSync in an index of the search engine.
+/* The progress of a sync, stored with the data: one JSON document per PgSync in an index of the search engine.
  *
  * The replication slot is the stream's offset; the checkpoint contains what the slot cannot know: its owner, the
- * history (system, timeline, slot) that versions belong to, the generation that is live or being built, the progress of
- * a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
+ * history (system, timeline, slot) that versions belong to, the generation that is live or being built, the progress
+ * of a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
  * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
  *
  * A struct checkpoint belongs to one thread.
@@ -26,7 +26,7 @@ struct search;
 
 enum checkpoint_phase {
 	CHECKPOINT_NEW = 0,   /* nothing done yet */
-	CHECKPOINT_PREPARING, /* publication, slot and indices are being made */
+	CHECKPOINT_PREPARING, /* publication, slot and indices are being created */
 	CHECKPOINT_BOOTSTRAP, /* the generation is being filled, the stream flows into it */
 	CHECKPOINT_LIVE,      /* the alias points to the generation */
 };
@@ -53,7 +53,7 @@ struct checkpoint_index {
 	size_t n_ranges;
 };
 
-/* What was changed in the user's database, to be put back on deletion. */
+/* What was changed in the user's database, to be restored on deletion. */
 struct checkpoint_identity {
 	char *schema, *table;
 	char replica_identity; /* before: 'd', 'n', 'f', 'i' */
@@ -78,7 +78,7 @@ struct checkpoint {
 	json_t *catalog_fingerprint; /* the catalog's state when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
-	uint64_t confirmed_lsn; /* the highest acknowledged at the last save; a server that is behind it has another
+	uint64_t confirmed_lsn; /* the highest acknowledged LSN at the last save; a server that is behind it has another
 				   history */
 	struct checkpoint_index *indices;
 	size_t n_indices;
@@ -94,7 +94,7 @@ void checkpoint_release(struct checkpoint *cp);
 /* key: at most 512 bytes, the slot's name. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it cannot
  * be read, or when a newer version of the program wrote it. */
 int checkpoint_load(struct search *search, const char *key, struct checkpoint *ret, struct err *err) WARN_UNUSED;
-/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict if another process saved something else in between. A
+/* Updates seq_no and primary_term. CONFLICT/CheckpointConflict if another process saved something else meanwhile. A
  * save whose response was lost may be repeated; what is already stored counts as saved. */
 int checkpoint_save(struct search *search, const char *key, struct checkpoint *cp, struct err *err) WARN_UNUSED;
 /* Success if it does not exist. */

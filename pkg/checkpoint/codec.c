@@ -17,8 +17,9 @@ static const char *const phases[] = {
 	NULL,
 };
 
-/* --- Encoding --------------------------------------------------------------------------------------------------------
- * Setting NULL fails: so what could not be made (a string that is not UTF-8) makes the whole NULL.
+/* --- Encoding
+ * -------------------------------------------------------------------------------------------------------- Setting
+ * NULL fails: so a part that could not be encoded (a string that is not UTF-8) makes the whole NULL.
  */
 static json_t *lsn(uint64_t value)
 {
@@ -199,7 +200,7 @@ static void decode_replica_identity(const json_t *value, void *out, const char *
 		add_wrong_type(f, path, "one of \"d\", \"n\", \"f\", \"i\"", value);
 }
 
-/* The items of an array, each decoded by the table; *ret_items belongs to the caller whatever is found. */
+/* The items of an array, each decoded by the table; *ret_items belongs to the caller in any case. */
 struct items {
 	const struct jsonx_field *fields;
 	size_t size;

@@ -24,7 +24,7 @@ enum condition_type {
 
 enum condition_status { STATUS_UNKNOWN, STATUS_FALSE, STATUS_TRUE };
 
-/* A summary of the conditions, for people. A worker reports PENDING to FAILED. */
+/* A summary of the conditions for users. A worker reports PENDING to FAILED. */
 enum phase {
 	PHASE_PENDING,
 	PHASE_BOOTSTRAPPING,

@@ -251,7 +251,7 @@ static json_t *conditions_json(const struct report *report)
 	for (int i = 0; i < CONDITION_REPORTED_N; i++) {
 		const struct condition *c = &report->conditions[i];
 
-		/* Abnormal conditions are present only when they are true: what kstatus and its users expect. */
+		/* Abnormal conditions are present only while they are true, as kstatus and its users expect. */
 		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
 			continue;
 		(void)json_array_append_new(list,

@@ -70,8 +70,8 @@ char *report_message(struct report *report, enum condition_type type);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
-/* How far the stream is: what it has acknowledged, and the commit (wall time) whose age is the lag, 0 if there is none.
- * Told by the stream itself, so both are fresh however long others wait for a server. */
+/* How far the stream is: what it has acknowledged, and the commit (wall time) whose age is the lag, 0 if there is
+ * none. The stream itself reports them, so both are up to date even while other threads wait for a server. */
 void report_progress(struct report *report, uint64_t acked_lsn, int64_t oldest_us);
 int64_t report_lag_seconds(struct report *report);
 void report_bootstrap_set(struct report *report, const struct report_bootstrap *bootstrap);

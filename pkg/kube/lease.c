@@ -74,7 +74,7 @@ static void check_deadline(struct kube_lease *lease)
 		stop_leading(lease);
 }
 
-static void tell_holder(struct kube_lease *lease)
+static void report_holder(struct kube_lease *lease)
 {
 	const char *holder = lease->state.exists ? lease->state.record.holder : "";
 
@@ -101,7 +101,7 @@ static void observe(struct kube_lease *lease, const json_t *object)
 	if (record.holder[0] && strcmp(record.holder, lease->identity) != 0)
 		stop_leading(lease);
 	if (!is_over(lease))
-		tell_holder(lease);
+		report_holder(lease);
 }
 
 static void observe_absence(struct kube_lease *lease)

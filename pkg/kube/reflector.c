@@ -45,10 +45,10 @@ struct kube_reflector {
 	struct kube_listing *listing; /* of the list's page under way */
 	int64_t started_ms, idle_ms;
 	int64_t started_us;
-	unsigned events;   /* since the watch began */
-	unsigned silences; /* watches in a row without one */
-	bool broken;       /* the last exchange ended without an answer */
-	bool in_data;      /* libcurl runs our on_data: the call cannot be freed */
+	unsigned events;       /* since the watch began */
+	unsigned idle_watches; /* watches in a row without one */
+	bool broken;           /* the last exchange ended without an answer */
+	bool in_data;          /* libcurl runs our on_data: the call cannot be freed */
 	bool dead;
 	bool failing; /* since the last failure nothing has worked */
 	enum verdict verdict;
@@ -396,7 +396,7 @@ static void on_event(void *user, const char *type, json_t *object)
 	if (r->dead || r->verdict != VERDICT_NONE)
 		return;
 	r->events++;
-	r->silences = 0;
+	r->idle_watches = 0;
 	if (strcmp(type, "ERROR") == 0) {
 		on_error_event(r, object);
 		return;
@@ -468,8 +468,8 @@ static void watch_broke(struct kube_reflector *r, const struct err *err)
 		back_off(r, err);
 		return;
 	}
-	if (++r->silences >= r->kube->tuning.silences_max) {
-		r->silences = 0;
+	if (++r->idle_watches >= r->kube->tuning.idle_watches_max) {
+		r->idle_watches = 0;
 		relist(r);
 	}
 	resume_after(r, 0);

@@ -386,7 +386,7 @@ static void test_watch_when_it_is_silent_then_begun_again_and_then_listed(void *
 	UNUSED(state);
 	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
 	w.kube->tuning.watch_idle_ms = 80;
-	w.kube->tuning.silences_max = 2;
+	w.kube->tuning.idle_watches_max = 2;
 	w.kube->tuning.watch_idle_more_ms = 10;
 	FAKE_UNTIL(w.kube, strstr(w.told.data, "+n/a=15"));
 	assert_string_equal(w.told.data, "synced +n/a=15 ");

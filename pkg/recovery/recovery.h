@@ -36,7 +36,7 @@ struct recovery_input {
 	bool stall_when_slot_lost;
 	bool never_bootstrap;
 	bool slot_name_given; /* the slot's name is the user's choice: an unknown slot is not ours */
-	bool streamed;        /* an attempt of this run held the slot, */
+	bool streamed;        /* an attempt of this run had the slot, */
 	int walsender_pid;    /* by this walsender */
 };
 

@@ -1,4 +1,4 @@
-/* Checks of the server, of tables and of views: what can be known before anything is changed.
+/* Checks of the server, of tables and of views: what can be checked before anything is changed.
  *
  * Each check is a pure function of what was read before it, with a line in the table of checks.c. Findings come in the
  * order of that table: the server's first, then each table's, then each view's.

@@ -19,7 +19,7 @@ void ranges_release(struct ranges *r)
 
 /* --- planning --- */
 
-/* Continues where the checkpoint was, unless the leaf was rewritten since: its rows are then in other blocks. */
+/* Continues where the checkpoint ended, unless the leaf has been rewritten since: then its rows are in other blocks. */
 static void resume(struct range *range, const struct checkpoint_index *index)
 {
 	for (size_t i = 0; i < index->n_ranges; i++) {
@@ -85,7 +85,7 @@ int ranges_add_leaves(struct ranges *r, struct pg *pg, size_t plan, const struct
 
 /* --- handing out --- */
 
-/* Smaller ones towards the end, so that the readers end at about the same time. */
+/* Chunks get smaller towards the end, so that the readers finish at about the same time. */
 static uint64_t chunk_blocks(const struct range *range, size_t n_readers)
 {
 	uint64_t left = range->end - range->next;

@@ -43,20 +43,20 @@ struct range_chunk {
 
 void ranges_release(struct ranges *r);
 
-/* --- planning: what the checkpoint has as durable is left out --- */
+/* --- planning: what is durable according to the checkpoint is left out --- */
 
-/* The leaves of a root, with their size in blocks: a row that is inserted later, into whatever block, is in the stream.
+/* The leaves of a root, with their size in blocks: a row that is inserted later, into any block, is in the stream.
  * Sets index->rows_total to an estimate. */
 int ranges_add_leaves(struct ranges *r, struct pg *pg, size_t plan, const struct catalog_table *root,
 		      struct checkpoint_index *index, struct err *err) WARN_UNUSED;
-/* A root that is a view: one block that is all of it. */
+/* A root that is a view: a single block for all of it. */
 void ranges_add_view(struct ranges *r, size_t plan, const struct catalog_table *view, struct checkpoint_index *index);
 
 /* --- handing out --- */
 
 /* The next chunk for one of n readers; false: there is none left. Pointers into r stay valid. */
 bool ranges_take(struct ranges *r, size_t n_readers, struct range_chunk *ret);
-/* The chunk was read, and gave so many bytes: the next ones are to give about RANGES_CHUNK_BYTES. */
+/* The chunk was read and had this many bytes: the next ones should have about RANGES_CHUNK_BYTES. */
 enum { RANGES_CHUNK_BYTES = 8 * 1024 * 1024 }; /* a chunk's plan may read whole child tables: not too often */
 void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes);
 /* The chunk is durable. */

@@ -71,7 +71,8 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-int source_publish(const struct source *source, const struct source_tables *tables, char **ret_mark, struct err *err)
+int source_publish(const struct source *source, const struct source_tables *tables, char **ret_fingerprint,
+		   struct err *err)
 {
 	_cleanup_free_ const struct catalog_table **list = xcalloc(tables->n, sizeof(*list));
 
@@ -79,7 +80,7 @@ int source_publish(const struct source *source, const struct source_tables *tabl
 		list[i] = tables->items[i].table;
 	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, err) < 0)
 		return -1;
-	return pg_publication_fingerprint(source->pg, source->publication, ret_mark, err);
+	return pg_publication_fingerprint(source->pg, source->publication, ret_fingerprint, err);
 }
 
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret, struct err *err)
@@ -99,13 +100,13 @@ int source_lacks_tables(const struct source *source, const struct source_tables 
 	return 0;
 }
 
-int source_still_published(const struct source *source, const char *mark, bool *ret, struct err *err)
+int source_still_published(const struct source *source, const char *fingerprint, bool *ret, struct err *err)
 {
 	_cleanup_free_ char *now = NULL;
 
 	if (pg_publication_fingerprint(source->pg, source->publication, &now, err) < 0)
 		return -1;
-	*ret = now && strcmp(now, mark) == 0;
+	*ret = now && strcmp(now, fingerprint) == 0;
 	return 0;
 }
 

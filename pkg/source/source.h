@@ -48,19 +48,20 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-/* Makes the publication contain the tables, as pg_publication_ensure does. *ret_mark: what it is then; the caller
- * frees it. */
-int source_publish(const struct source *source, const struct source_tables *tables, char **ret_mark,
+/* Makes the publication contain the tables, as pg_publication_ensure does. *ret_fingerprint: its fingerprint
+ * afterwards; the caller frees it. */
+int source_publish(const struct source *source, const struct source_tables *tables, char **ret_fingerprint,
 		   struct err *err) WARN_UNUSED;
 /* Whether the publication lacks one of the tables, or does not exist. */
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret,
 			struct err *err) WARN_UNUSED;
-/* Whether the publication exists and still has this mark. */
-int source_still_published(const struct source *source, const char *mark, bool *ret, struct err *err) WARN_UNUSED;
+/* Whether the publication exists and still has this fingerprint. */
+int source_still_published(const struct source *source, const char *fingerprint, bool *ret,
+			   struct err *err) WARN_UNUSED;
 
 /* --- the slot --- */
 
-/* Creates the slot on a replication connection; *ret_lsn: where it begins. */
+/* Creates the slot on a replication connection; *ret_lsn: where it starts. */
 int source_create_slot(const struct source *source, struct pg *replication, uint64_t *ret_lsn,
 		       struct err *err) WARN_UNUSED;
 /* The application that streams from the slot, for messages: other PgSyncs name themselves there. Caller frees. */
@@ -73,9 +74,8 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot);
  *
  * Notes the transactions that are running now. Caller frees *ret. */
 int source_note_transactions(const struct source *source, char **ret, struct err *err) WARN_UNUSED;
-/* *ret: which of the noted transactions still have to be waited for, for people; NULL: none. Caller frees. Those whose
- * session is seen to do something other than committing, and those that are prepared, commit later and are streamed:
- * they count only with `every`. */
+/* *ret: a text that lists the noted transactions that have not ended yet; NULL: none. Caller frees. Transactions whose
+ * session is visibly not committing, and prepared ones, commit later and are streamed: they count only with `every`. */
 int source_unfinished_transactions(const struct source *source, const char *noted, bool every, char **ret,
 				   struct err *err) WARN_UNUSED;
 /* How many rows the table has, counted up to `most`. */

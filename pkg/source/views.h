@@ -15,8 +15,8 @@
 bool views_to_refresh(const struct document_plan *plan);
 /* Whether the view has an index by which REFRESH ... CONCURRENTLY can compare rows. */
 bool views_have_unique_index(const struct catalog_table *view);
-/* Refreshes the views of the plans that are marked (NULL: of all), each once. Each refresh is a transaction: a snapshot
- * that is taken later contains what the views' definitions gave by then. DENIED with the statement to run. */
+/* Refreshes the views of the marked plans (NULL: of all), each once. Each refresh is a transaction: a later snapshot
+ * contains what the views' definitions yielded by then. DENIED with the statement to run. */
 int views_refresh(struct pg *pg, struct document_plan *const *plans, size_t n, const bool *marked,
 		  struct err *err) WARN_UNUSED;
 

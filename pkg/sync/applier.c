@@ -44,8 +44,8 @@ struct applier {
 };
 
 /* The commit-visibility barrier. The server can send a commit before other sessions see it; a document read too early
- * would miss it, and no later change would say so. So the batch is cut at the first transaction that this snapshot does
- * not hold. Leaves the transaction open; *ret is at least 1. */
+ * would miss it, and no later change would correct that. So the batch is cut at the first transaction that this
+ * snapshot does not contain. Leaves the transaction open; *ret is at least 1. */
 static int begin_visible(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
 {
 	_cleanup_free_ uint32_t *xids = xcalloc(batch->n_txns, sizeof(*xids));
@@ -72,8 +72,9 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 	return 0;
 }
 
-/* Opens the snapshot that the first *ret transactions are visible in. What they changed below materialized views is in
- * these by then: they are refreshed after the transactions were seen, and before the snapshot. */
+/* Opens a snapshot in which the first *ret transactions are visible. Materialized views contain what these
+ * transactions changed below them: they are refreshed after the transactions became visible, and before the snapshot.
+ */
 static int begin(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
 {
 	const struct model *m = a->model;
@@ -93,7 +94,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 		return 0;
 	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(a->pg, m->plans, m->n_plans, plans, err) < 0)
 		return -1;
-	/* What else is visible now may have come after the refreshing. */
+	/* Other transactions that are visible now may have committed after the refresh. */
 	return begin_visible(a, batch, &later, err);
 }
 
@@ -156,7 +157,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	sync_metrics_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
-	/* A truncated root is not done before its new generation is: it must come again. */
+	/* A truncated root is not done until its new generation is, so the truncation must arrive again. */
 	set_progress(a, a->rebuild ? 0 : ack, batch->n_txns ? batch->txns[0].commit_us : 0);
 	return 0;
 }
@@ -289,7 +290,7 @@ bool applier_idle(struct applier *a)
 	bool idle;
 
 	(void)pthread_mutex_lock(&a->lock);
-	/* With a rebuild asked for, the truncation is not done: what counts as idle may be acknowledged. */
+	/* If a rebuild is needed, the truncation is not done, and an idle applier would let it be acknowledged. */
 	idle = !a->batch && !a->rebuild;
 	(void)pthread_mutex_unlock(&a->lock);
 	return idle;

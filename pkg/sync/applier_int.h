@@ -1,6 +1,6 @@
 /* The applier: one thread that turns batches of dirty keys into documents, one batch at a time.
  *
- * The stream's thread hands batches over and takes empty ones back; everything else in here belongs to the applier.
+ * The stream thread submits batches and gets empty ones back; everything else here belongs to the applier.
  */
 #ifndef PGSYNC_SYNC_APPLIER_INT_H
 #define PGSYNC_SYNC_APPLIER_INT_H
@@ -14,16 +14,16 @@ struct applier;
 /* wake_fd: an eventfd that is written to whenever the applier's state changed. */
 int applier_start(const struct model *model, struct connector *connector, int wake_fd, struct applier **ret,
 		  struct err *err) WARN_UNUSED;
-/* Cancels the attempt if it is still under way, and waits for the thread. */
+/* Cancels the attempt if the applier is still working, and waits for the thread. */
 void applier_stop(struct applier *a);
 CLEANUP(struct applier, applier_stop);
 
-/* The applier has nothing to do: everything handed over is durable. */
+/* The applier has nothing to do: everything submitted is durable. */
 bool applier_idle(struct applier *a);
 /* Submits a batch if the applier is idle: returns true, and *batch is an empty one. live: no generation is being filled
  * from here on. */
 bool applier_submit(struct applier *a, struct batch **batch, bool live);
-/* The LSN below which everything that was handed over is durable; 0: nothing yet. */
+/* The LSN below which everything that was submitted is durable; 0: nothing yet. */
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */
 int64_t applier_oldest_us(struct applier *a);

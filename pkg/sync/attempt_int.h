@@ -18,8 +18,8 @@
 struct carryover {
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
 	int walsender_pid;    /* of our last stream */
-	bool streamed;        /* an attempt of this run held the slot: do not take it from another worker */
-	bool fenced;          /* another worker was seen to hold the slot after us */
+	bool streamed;        /* an attempt of this run had the slot: do not take it from another worker */
+	bool fenced;          /* another worker has taken the slot since we had it */
 	bool on_probation;    /* the last attempt failed, and this one is not past where it began */
 	uint64_t truncated;   /* a bit for each plan whose root was emptied: its index has to be rebuilt */
 };
@@ -39,7 +39,7 @@ enum { ATTEMPT_SINK_MS = 10000 };
 
 int attempt_begin(struct attempt *at, struct run *run, struct carryover *past, struct err *err) WARN_UNUSED;
 void attempt_end(struct attempt *at);
-/* A run of one attempt, for what is done once: calls fn. */
+/* Makes a run of one attempt, for one-time work: calls fn. */
 int attempt_once(const struct sync_options *options, int (*fn)(struct attempt *at, void *user, struct err *err),
 		 void *user, struct err *err) WARN_UNUSED;
 /* Makes the checkpoint durable. Nothing else saves it. */
@@ -49,12 +49,12 @@ struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan);
 
 /* --- preflight.c --- */
 /* Connects to both sides, loads the catalog, compiles the documents and checks everything that can be known without
- * changing anything. What is wrong goes into findings, which hold what was wrong with the spec before, and the
- * conditions; fails only when a side cannot be reached, and then says what the other one shows all the same. */
+ * changing anything. Errors go into the conditions and into findings, which already contain those of the spec. It
+ * fails only if a side cannot be reached, and still reports what the other side shows. */
 int preflight(struct attempt *at, struct findings *findings, struct err *err) WARN_UNUSED;
 
 /* --- go_live.c --- */
-/* After a bootstrap: settings as they should be, aliases moved. */
+/* After a bootstrap: sets the final settings, and moves the aliases. */
 int attempt_go_live(struct attempt *at, struct err *err) WARN_UNUSED;
 /* Deletes the generations that no alias points to any more. */
 int attempt_collect_generations(struct attempt *at, struct err *err) WARN_UNUSED;

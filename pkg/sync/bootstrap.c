@@ -119,7 +119,7 @@ static const struct document_plan *plan_of(const struct worker *w, const struct 
 	return w->bootstrap->model->plans[range->plan];
 }
 
-/* A row's place as a tid; the item is below the block's bits. */
+/* A row's position as a tid; the item is in the bits below the block. */
 static char *tid(uint64_t place)
 {
 	return xasprintf("(%llu,%u)", (unsigned long long)(place >> ITEM_BITS),
@@ -197,7 +197,7 @@ static int keep_failed(struct span *span, uint64_t place, const struct err *why,
 	return build_add_failed(&span->build, key.data, key.len, why, err);
 }
 
-/* The row at this place has no document. One that is not there any more has changed: the stream brings it. */
+/* The row at this position has no document. A row that is no longer there has changed, so the stream contains it. */
 static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
 {
 	struct span *span = user;
@@ -272,8 +272,8 @@ static void count_written(struct worker *w)
 	sync_metrics_nulled(metrics, builder_take_sanitized(&w->builder));
 }
 
-/* Reads on while the engine works, as far as IN_FLIGHT allows; rejected documents must be kept before their chunk
- * counts as durable. */
+/* Continues reading while the engine works, up to IN_FLIGHT chunks; rejected documents must be stored before their
+ * chunk counts as durable. */
 static int next_chunk(struct worker *w, struct err *err)
 {
 	if (bulk_send(w->bulk, err) < 0)
@@ -286,8 +286,8 @@ static int next_chunk(struct worker *w, struct err *err)
 	return 0;
 }
 
-/* The documents are searchable before the index goes live. The engine writes what it has in memory with one thread, but
- * threads that index meanwhile help: so the first worker that is done begins with it, and the last has little left. */
+/* The documents are searchable before the index goes live. The engine writes its memory to disk with one thread, but
+ * indexing threads help: so the first worker that is done starts the refresh, and the last one has little left. */
 static int refresh(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;

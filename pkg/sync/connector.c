@@ -109,7 +109,7 @@ static bool is_cancelled(void *user)
 
 int connector_search(struct connector *c, struct search **ret, struct err *err)
 {
-	/* The first call comes before there is another thread. */
+	/* The first call happens before other threads exist. */
 	if (!c->target && new_target(&c->run->spec->sink, &c->target, err) < 0)
 		return -1;
 	return search_new(c->target, is_cancelled, c, ret, err);
@@ -152,7 +152,7 @@ void connector_wake(int fd)
 	uint64_t one = 1;
 
 	if (write(fd, &one, sizeof(one)) < 0)
-		UNUSED(one); /* the counter is full: it is readable already */
+		UNUSED(one); /* the counter is full, so it is readable already */
 }
 
 void connector_cancel(const struct connector *c)

@@ -33,7 +33,7 @@ void connector_release(struct connector *c);
 
 enum connector_limit {
 	CONNECTOR_UNLIMITED, /* a query takes as long as it takes */
-	CONNECTOR_SHORT,     /* small queries of a thread that has other things to do: a silent server is noticed */
+	CONNECTOR_SHORT,     /* for small queries of a thread with other work: a silent server is noticed */
 };
 
 /* purpose: for application_name. */

@@ -17,7 +17,7 @@ static int refuse_empty(const struct checkpoint_index *index, struct err *err)
 			  concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
 }
 
-/* A generation that received nothing of what was read must not replace another one. */
+/* A generation that received none of the rows that were read must not replace another one. */
 static int check_filled(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {

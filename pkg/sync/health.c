@@ -81,7 +81,7 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
 	report.confirmed_lsn = slot.confirmed_flush_lsn;
 	report.retained_bytes = slot.retained_bytes;
-	/* With nothing under way, the distance to the server's end is other databases' business. */
+	/* If nothing is pending, the distance to the end of the WAL belongs to other databases. */
 	if (progress->pending && slot.current_lsn > progress->durable)
 		report.lag_bytes = slot.current_lsn - progress->durable;
 	report_stream_set(&run->report, &report);

@@ -1,4 +1,4 @@
-/* The health of slot, search engine and indices, as conditions and figures. The monitor's thread asks now and then. */
+/* The health of slot, search engine and indices, as conditions and figures. The monitor asks from time to time. */
 #ifndef PGSYNC_SYNC_HEALTH_INT_H
 #define PGSYNC_SYNC_HEALTH_INT_H
 
@@ -12,14 +12,14 @@ struct health {
 	bool index_gone;     /* an index of ours was deleted, or its alias moved */
 };
 
-/* What the server says of the slot becomes the condition. */
+/* Sets the condition from the server's report about the slot. */
 void health_set_slot_condition(struct run *run, const struct pg_slot *slot);
 /* Reads the slot: condition, figures, and Ready. */
 int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err) WARN_UNUSED;
-/* Asks the engine about one more index, so that nothing else has to wait for long. True at the end of a round. A
- * failure is a condition, not the end of the attempt: the applier decides about that. */
+/* Asks the engine about one more index, so that nothing else has to wait long. True at the end of a round. A failure
+ * becomes a condition but does not end the attempt: the applier decides that. */
 bool health_check_index(struct health *h);
-/* Ready, from what is known by now. on_probation: the attempt has not shown yet that it gets further than the last. */
+/* Ready, from what is known by now. on_probation: the attempt has not got further than the last one yet. */
 void health_set_ready(struct run *run, bool live, bool on_probation);
 
 #endif

@@ -18,7 +18,7 @@ enum {
 	SLOT_MS = 1000,
 	INDICES_MS = 10000,
 	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
-	SAVE_MS = 2000,    /* a bootstrap's checkpoint; sooner at first, so that a short life is not for nothing */
+	SAVE_MS = 2000,    /* a bootstrap's checkpoint; sooner at first, so that a short-lived worker makes progress */
 	SAVE_FIRST_MS = 200,
 	SAVE_LIVE_MS = 30000, /* the confirmed position, when it moved by: */
 	SAVE_LIVE_BYTES = 1 << 20,
@@ -48,7 +48,7 @@ struct monitor {
 	uint64_t start_lsn; /* the server's position when the attempt began */
 	uint64_t live_after;
 	bool holding;            /* the stream waits until a view is copied */
-	bool reading_partitions; /* partitions that came or went are being read */
+	bool reading_partitions; /* changed partitions are being read */
 	uint64_t saved_lsn;
 	int64_t start_ms;
 	int64_t due_ms[TASKS]; /* INT64_MAX: not until something happens */
@@ -76,10 +76,9 @@ static bool is_caught_up(const struct monitor *m)
 	       m->progress.durable >= at->past->catch_up_to;
 }
 
-/* --- tasks: each says when it is due again --- */
+/* --- tasks: each returns when it is due again --- */
 
-/* After attempts that ended the same way, this one has only shown that it is different when it is past where it began.
- */
+/* After attempts that ended the same way, this one is different only once it is past where it began. */
 static void end_probation(struct monitor *m)
 {
 	struct attempt *at = m->attempt;
@@ -114,7 +113,7 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
-/* MONITOR_AGAIN when tables or publication are not what the plans were made from. */
+/* MONITOR_AGAIN if tables or publication differ from what the plans were made from. */
 static int compare_catalog(struct monitor *m, struct err *err)
 {
 	struct attempt *at = m->attempt;
@@ -131,8 +130,8 @@ static int compare_catalog(struct monitor *m, struct err *err)
 		return MONITOR_AGAIN;
 	if (recover_note_rewrites(&at->cp, now) && attempt_save(at, err) < 0)
 		return -1;
-	/* A partition that is gone by now was written to while its identity was not enough. With its WAL behind us it
-	 * does not matter any more, but this session would go on reading every root for each change. */
+	/* A partition that no longer exists was written to while its replica identity was insufficient. Once its WAL
+	 * is behind us it no longer matters, but this session would keep reading every root for each change. */
 	if (m->progress.has_gaps && !m->progress.pending && m->progress.durable >= m->start_lsn)
 		return MONITOR_AGAIN;
 	if (source_still_published(&at->source, at->cp.publication_fingerprint, &published, err) < 0)
@@ -160,14 +159,14 @@ static int save(struct monitor *m, int64_t now, struct err *err)
 	m->due_ms[TASK_SAVE] = now + (m->bootstrap ? interval : SAVE_LIVE_MS);
 	if (m->bootstrap)
 		return bootstrap_note(m->bootstrap, at) ? attempt_save(at, err) : 0;
-	/* So that a server which is behind it is recognised as another history. */
+	/* So that a server which is behind this position is recognized as another history. */
 	if (at->cp.confirmed_lsn <= m->saved_lsn + SAVE_LIVE_BYTES)
 		return 0;
 	m->saved_lsn = at->cp.confirmed_lsn;
 	return attempt_save(at, err);
 }
 
-/* The server says how far it is only when there is WAL to read: when a position is awaited, a message of ours makes
+/* The server reports its position only when it has WAL to send: if a position is awaited, a logical message creates
  * some. */
 static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
 {
@@ -273,7 +272,7 @@ static int advance_copy(struct monitor *m, struct err *err)
 	return r > 0 ? catch_up(m, err) : 0;
 }
 
-/* From one stage to the next, as far as it goes. */
+/* Moves from stage to stage, as far as possible. */
 static int advance(struct monitor *m, struct err *err)
 {
 	if (m->reading_partitions && m->progress.partitions == STREAM_PARTITIONS_DONE) {
@@ -290,7 +289,7 @@ static int advance(struct monitor *m, struct err *err)
 
 /* --- the loop --- */
 
-/* What the stream has done by now, and what follows for the tasks. */
+/* Takes the stream's progress, and updates the tasks accordingly. */
 static int take_progress(struct monitor *m, struct err *err)
 {
 	static const enum monitor_end ends[] = {
@@ -421,7 +420,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	if (m->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
 	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
-	/* What a writer of an earlier attempt met does not apply to this one. */
+	/* Push-back from an earlier attempt does not apply to this one. */
 	report_pressure(&at->run->report, false, NULL);
 	if (pg_flush_lsn(at->source.pg, &m->start_lsn, err) < 0)
 		return -1;

@@ -274,7 +274,7 @@ static void test_monitor_when_catalog_or_publication_are_other_ones_then_another
 
 		begin(&f);
 		f.w.altered = cases[i].altered;
-		f.w.mark = cases[i].mark;
+		f.w.publication = cases[i].mark;
 		start(&f);
 		assert_int_equal(result(&f), MONITOR_AGAIN);
 		end(&f);

@@ -45,7 +45,7 @@ static bool has_plan(uint64_t plans, size_t plan)
 	return plans >> plan & 1;
 }
 
-/* --- looking --- */
+/* --- inspecting --- */
 
 /* What a generation is built from: the schema as written, the columns that it meets, and the definitions of views. */
 static char *model_fingerprint(const struct attempt *at)
@@ -74,8 +74,8 @@ static json_t *model_catalog(const struct attempt *at)
 	return all;
 }
 
-/* What can be seen before the slot is touched. */
-static int look(struct attempt *at, struct found *f, struct err *err)
+/* Reads what can be read before the slot is touched. */
+static int inspect(struct attempt *at, struct found *f, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
 	struct recovery_input *in = &f->in;
@@ -120,7 +120,7 @@ static int check_owners(struct attempt *at, struct err *err)
 	return 0;
 }
 
-static int look_at_indices(struct attempt *at, struct recovery_input *in, struct err *err)
+static int find_missing_indices(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		const struct checkpoint_index *index = attempt_index(at, i);
@@ -136,12 +136,12 @@ static int look_at_indices(struct attempt *at, struct recovery_input *in, struct
 }
 
 /* What matters only if there is a history: the tables of the publication, the partitions, the indices. */
-static int look_closer(struct attempt *at, struct recovery_input *in, struct err *err)
+static int inspect_history(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
 
 	if (source_lacks_tables(&at->source, &at->model.tables, &in->publication_lacks_tables, err) < 0 ||
-	    look_at_indices(at, in, err) < 0)
+	    find_missing_indices(at, in, err) < 0)
 		return -1;
 	partition_changes_compare(&at->model, &at->cp, in->never_bootstrap ? NULL : gone);
 	for (size_t i = 0; i < at->model.n_plans; i++)
@@ -197,7 +197,8 @@ static int refuse(struct attempt *at, const struct found *f, const struct recove
 
 /* --- the source --- */
 
-/* Sets replica identities and the publication as the tables need them. Sets the publication's fingerprint, but does not save it. */
+/* Sets replica identities and the publication as the tables need them. Sets the publication's fingerprint, but does not
+ * save it. */
 static int ensure_tables(struct attempt *at, struct err *err)
 {
 	const struct source_tables *tables = &at->model.tables;
@@ -358,7 +359,7 @@ static int recreate(struct attempt *at, const struct recovery_input *in, uint64_
 	return 0;
 }
 
-/* --- doing --- */
+/* --- carrying out --- */
 
 static void take_catalog(struct checkpoint *cp, const struct found *f)
 {
@@ -461,12 +462,12 @@ static int recover(struct attempt *at, struct found *f, struct pg **ret, struct 
 {
 	struct recovery_decision d;
 
-	if (look(at, f, err) < 0)
+	if (inspect(at, f, err) < 0)
 		return -1;
 	d = recovery_admit(&f->in);
 	if (d.action == RECOVERY_REFUSE)
 		return refuse(at, f, &d, err);
-	if (check_owners(at, err) < 0 || take_slot(at, f, ret, err) < 0 || look_closer(at, &f->in, err) < 0)
+	if (check_owners(at, err) < 0 || take_slot(at, f, ret, err) < 0 || inspect_history(at, &f->in, err) < 0)
 		return -1;
 	d = recovery_decide(&f->in);
 	switch (d.action) {

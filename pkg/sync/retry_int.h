@@ -35,7 +35,7 @@ bool retry_needs_action(const struct err *err);
 
 struct retry_limits {
 	bool until_caught_up, supervised; /* as in sync_options */
-	bool fenced;                      /* another worker was seen to hold the slot after us */
+	bool fenced;                      /* another worker has taken the slot since we had it */
 };
 /* The failed attempt ends the run. */
 bool retry_gives_up(const struct err *err, const struct retry_limits *limits);

@@ -113,10 +113,10 @@ static inline bool store_answer_publication(struct store *s, const char *sql, st
 		if (s->is_member)
 			FAKE_ROW(r, "16384", "public", "books", "t");
 	} else if (has(sql, "FROM pg_publication p WHERE p.pubname = $1")) {
-		_cleanup_free_ char *mark = xasprintf("%u:%u", s->publication_oid, s->publication_version);
+		_cleanup_free_ char *fingerprint = xasprintf("%u:%u", s->publication_oid, s->publication_version);
 
 		if (s->has_publication)
-			FAKE_ROW(r, mark);
+			FAKE_ROW(r, fingerprint);
 	} else if (has(sql, "r.prrelid = ANY ($2::oid[])")) {
 		FAKE_ROW(r, s->is_member ? "1" : "0");
 	} else if (has(sql, "CREATE PUBLICATION")) {

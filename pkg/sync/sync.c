@@ -87,7 +87,7 @@ static enum reason ready_reason(struct run *run, enum reason reason)
 }
 
 /* Between two attempts, the last reports about copy and slot no longer hold, and what was not checked is unknown. */
-static void say_interrupted(struct run *run, const struct err *err)
+static void set_interrupted(struct run *run, const struct err *err)
 {
 	struct report *report = &run->report;
 	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
@@ -104,11 +104,11 @@ static void say_interrupted(struct run *run, const struct err *err)
 				 "is checked once this is fixed: %s", err->msg);
 }
 
-static void say_failed(struct run *run, const struct err *err)
+static void set_failed(struct run *run, const struct err *err)
 {
 	enum reason reason = err->reason ? err->reason : err->kind == ERR_DENIED ? REASON_ACCESS_DENIED : REASON_FAILED;
 
-	say_interrupted(run, err);
+	set_interrupted(run, err);
 	report_condition(&run->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
 	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, reason), "%s", err->msg);
 	if (reason == REASON_SLOT_LOST)
@@ -123,7 +123,7 @@ static void say_failed(struct run *run, const struct err *err)
 	}
 }
 
-static void say_going(struct run *run)
+static void set_started(struct run *run)
 {
 	if (report_status(&run->report, CONDITION_STALLED) == STATUS_TRUE)
 		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
@@ -134,8 +134,8 @@ static void log_failure(const struct err *err, int64_t pause)
 	const char *reason = err->reason ? reason_name(err->reason) : err_kind_name(err->kind);
 
 	if (retry_needs_action(err))
-		log_error("sync", "cannot go on before an administrator acts", KV_STR("reason", reason), KV_ERR(err),
-			  KV_I64("retry_ms", pause));
+		log_error("sync", "an administrator has to fix the problem, retrying", KV_STR("reason", reason),
+			  KV_ERR(err), KV_I64("retry_ms", pause));
 	else
 		log_warn("sync", "attempt failed, retrying", KV_STR("reason", reason), KV_ERR(err),
 			 KV_I64("retry_ms", pause));
@@ -178,7 +178,7 @@ static int make_attempts(struct run *run, struct err *err)
 		if (stop_asked(run->options) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
 			return 0;
 		if (r == MONITOR_AGAIN) {
-			say_going(run);
+			set_started(run);
 			continue;
 		}
 		if (gives_up(run, &past, err))
@@ -186,7 +186,7 @@ static int make_attempts(struct run *run, struct err *err)
 		past.on_probation = true;
 		pause = retry_pause_ms(&retry, err, clock_now_ms() - start);
 		log_failure(err, pause);
-		say_failed(run, err);
+		set_failed(run, err);
 		if (pause_stopped(run->options, pause))
 			return 0;
 	}
@@ -239,11 +239,11 @@ int sync_run(const struct sync_options *options, struct err *err)
 
 	/* The first attempt may take a while, and will not change it. */
 	if (is_spec_invalid(&run) && findings_err(options->spec_findings, err) < 0)
-		say_failed(&run, err);
+		set_failed(&run, err);
 	if (r == 0)
 		r = control_run(&run, err);
 	if (r < 0)
-		say_failed(&run, err);
+		set_failed(&run, err);
 	run_publish(&run);
 	run_release(&run);
 	return r;
@@ -264,8 +264,8 @@ static int prepare_only(struct attempt *at, void *user, struct err *err)
 		return err_wrap(err, "reading the slot");
 	if (slot.state == PG_SLOT_ACTIVE) {
 		findings_add(findings, FINDING_WARNING, REASON_SLOT_ACTIVE, NULL,
-			     "replication slot \"%s\" is streamed from (server process %d): all is left as it is", name,
-			     slot.active_pid);
+			     "a worker streams from replication slot \"%s\" (server process %d); nothing was changed",
+			     name, slot.active_pid);
 		return 0;
 	}
 	return recover_run(at, &replication, err);

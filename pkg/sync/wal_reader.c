@@ -74,7 +74,7 @@ static const char *operation(const struct pgoutput_message *m)
 static int on_change(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
 {
 	if (!in->in_txn)
-		return err_set(err, ERR_FATAL, "the stream holds a change outside of a transaction");
+		return err_set(err, ERR_FATAL, "the stream contains a change outside a transaction");
 	sync_metrics_change(in->metrics, operation(m));
 	return collector_change(in->collector, m, in->open, err);
 }

@@ -52,7 +52,7 @@ struct world {
 	const char *blocks;       /* the size of the table */
 	const char *filenode, *filenode_later; /* as planned; as found while reading */
 	const char *altered;                   /* the transaction that last changed the column */
-	const char *mark;                      /* of the publication */
+	const char *publication;               /* its fingerprint */
 	const char *flush_lsn;
 	bool refuses_documents, refuses_stream, never_visible;
 	bool fails_always;        /* no range can be read, whatever its rows */
@@ -225,7 +225,7 @@ static inline void answer_sql(void *user, const struct fake_query *q, struct fak
 	if (w->refuses_stream && has(q->sql, "START_REPLICATION"))
 		fake_result_fail(r, "55006", "the slot is active");
 	if (has(q->sql, "FROM pg_publication p WHERE p.pubname = $1"))
-		FAKE_ROW(r, w->mark);
+		FAKE_ROW(r, w->publication);
 }
 
 /* --- the search engine --- */
@@ -380,7 +380,7 @@ static inline void make_checkpoint(struct world *w)
 	struct checkpoint_index *index = checkpoint_ensure(&w->at.cp, "books");
 
 	w->at.cp.phase = CHECKPOINT_LIVE;
-	w->at.cp.publication_fingerprint = xstrdup(w->mark);
+	w->at.cp.publication_fingerprint = xstrdup(w->publication);
 	index->generation = 1;
 	index->version = FILLED;
 	index->complete = true;
@@ -388,7 +388,8 @@ static inline void make_checkpoint(struct world *w)
 
 static inline void world_begin(struct world *w)
 {
-	*w = (struct world){.blocks = "0", .filenode = "100", .altered = "1", .mark = "1:1", .flush_lsn = "0/2000"};
+	*w = (struct world){
+		.blocks = "0", .filenode = "100", .altered = "1", .publication = "1:1", .flush_lsn = "0/2000"};
 	strbuf_init(&w->statements, LOG_BYTES);
 	strbuf_init(&w->requests, LOG_BYTES);
 	(void)pthread_cond_init(&w->asked, NULL);
