@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from parts.postgres import Database
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
 
@@ -174,6 +175,27 @@ def test_field_names_that_no_engine_accepts_are_reported_before_connecting(state
     root(manifest)["transform"] = {"rename": {"status": "price.status"}}
     code, said = plan(state, unique, manifest)
     assert code == 1 and "`price` and `price.status` cannot both be fields" in said, said
+
+
+def test_database_without_an_encoding_is_refused(postgres, state, unique, manifest):
+    """Its texts cannot become JSON: no server says what their bytes mean."""
+    postgres.sql(f"CREATE DATABASE {unique}_raw ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    raw = Database(postgres, f"{unique}_raw")
+    try:
+        raw.sql(r"CREATE TABLE t (id int PRIMARY KEY, word text); INSERT INTO t VALUES (1, E'caf\xe9')")
+        manifest[1]["spec"]["source"].update(database=raw.name, user="postgres")
+        manifest[0]["stringData"]["password"] = postgres.password
+        manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "t"}
+        code, said = plan(state, unique, manifest)
+        assert code == 1 and "has the encoding SQL_ASCII" in said and "ENCODING 'UTF8'" in said, said
+    finally:
+        raw.drop()
+
+
+def test_row_security_that_is_forced_is_refused_with_what_to_do(state, unique, manifest, books):
+    books.sql("ALTER TABLE books ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    code, said = plan(state, unique, manifest)
+    assert code == 1 and f'ALTER ROLE "{books.role}" BYPASSRLS, or ALTER TABLE public.books NO FORCE ROW LEVEL SECURITY' in said, said
 
 
 def dead_letters(opensearch, index):

@@ -13,6 +13,9 @@ struct join {
 	const struct catalog_table *upper, *lower;
 	int *upper_columns, *lower_columns; /* 0-based, n pairs */
 	size_t n;
+	/* Values compare by the collation of the columns that a foreign key refers to, as Postgres itself compares
+	 * them: those of lower, otherwise (also without a foreign key) those of upper. */
+	bool refers_to_lower;
 };
 
 enum field_kind {
@@ -166,6 +169,11 @@ struct join_request {
 /* Finds the join of two tables; false, having failed, when there is none, or more than one. */
 bool join_resolve(const struct join_request *request, struct join *ret, struct diagnostics *d);
 void join_release(struct join *join);
+/* The collation that this side of the i-th pair has to be compared by, if it is the other column's; otherwise NULL.
+ * index_on_upper: the rows of the upper table are looked up, not those of the lower one. */
+const char *join_collation(const struct join *join, size_t i, bool of_upper, bool index_on_upper);
+/* Equal values of the i-th pair may be different texts. */
+bool join_is_loose(const struct join *join, size_t i);
 
 /* --- field.c --- */
 /* Which values of a field are indexable; the others become NULL. Search engines refuse infinite dates, NaN and infinite
@@ -225,6 +233,9 @@ char *sql_type(const struct catalog_column *column);
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
 /* Appends order_by and key. */
 void sql_order(struct strbuf *sb, const struct plan_node *node);
+/* Appends " COLLATE ..." for this side of the join's i-th pair, if it needs one; on the way up, to upper rows. */
+void sql_collate(struct strbuf *sb, const struct join *join, size_t i, bool of_upper);
+void sql_collate_up(struct strbuf *sb, const struct join *join, size_t i, bool of_upper);
 /* Appends t<number>."name". */
 void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
 /* Appends a name like "x.1" that no column of the node's table has. */

@@ -205,7 +205,7 @@ static void resolve_order(const struct tree *tree, struct plan_node *node, struc
 		}
 		node->sorts[node->n_sorts++] = sort;
 		type = sort_type(tree, node, &sort);
-		if (type && !has_order(type))
+		if (type && (type->no_order || !has_order(type)))
 			diagnostics_fail(d, REASON_INVALID_SCHEMA, path, "`%s` has type %s, which cannot be sorted",
 					 sort.how->column, type->type);
 	}

@@ -13,8 +13,6 @@ void join_release(struct join *join)
 	*join = (struct join){0};
 }
 
-/* --- explicit foreign_key */
-
 /* If the table is not known, its column names cannot be checked. */
 static bool find_columns(const struct catalog_table *table, const struct jsonx_strings *names, const char *path,
 			 int **ret, struct diagnostics *d)
@@ -33,10 +31,62 @@ static bool find_columns(const struct catalog_table *table, const struct jsonx_s
 	return ok;
 }
 
+/* --- collations */
+
+static const struct catalog_column *side_of(const struct join *join, size_t i, bool of_upper)
+{
+	return of_upper ? &join->upper->columns[join->upper_columns[i]] : &join->lower->columns[join->lower_columns[i]];
+}
+
+/* Deterministic collations agree on what is equal, so the side that an index finds keeps its own. */
+const char *join_collation(const struct join *join, size_t i, bool of_upper, bool index_on_upper)
+{
+	const struct catalog_column *own = side_of(join, i, of_upper), *other = side_of(join, i, !of_upper);
+	bool agree = !own->nondeterministic && !other->nondeterministic;
+	bool upper_decides = agree ? index_on_upper : !join->refers_to_lower;
+
+	if (of_upper == upper_decides || !own->collation || !other->collation ||
+	    strcmp(own->collation, other->collation) == 0)
+		return NULL;
+	return other->collation;
+}
+
+bool join_is_loose(const struct join *join, size_t i)
+{
+	return side_of(join, i, !join->refers_to_lower)->nondeterministic;
+}
+
+/* --- explicit foreign_key */
+
+/* Numbers of these types compare with each other; oid and its kin, and money, only with their own. */
+static bool is_number(const struct catalog_column *column)
+{
+	static const char *const types[] = {"int2", "int4", "int8", "numeric", "float4", "float8"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (strcmp(column->base_type, types[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool comparable(const struct catalog_column *a, const struct catalog_column *b)
 {
-	return strcmp(a->base_type, b->base_type) == 0 ||
-	       (a->category == b->category && (a->category == 'N' || a->category == 'S'));
+	return strcmp(a->base_type, b->base_type) == 0 || (is_number(a) && is_number(b)) ||
+	       (a->category == 'S' && b->category == 'S');
+}
+
+/* What is joined is also grouped. */
+static bool has_order(const struct catalog_table *table, int position, const char *path, struct diagnostics *d)
+{
+	const struct catalog_column *column = &table->columns[position];
+
+	if (column->no_order)
+		diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
+				 "column `%s` of %s.%s has type %s, whose values cannot be compared; name columns of "
+				 "another type%s",
+				 column->name, table->schema, table->name, column->type,
+				 strcmp(column->base_type, "json") == 0 ? ", such as jsonb" : "");
+	return !column->no_order;
 }
 
 static bool join_fits(const struct join_request *r, struct diagnostics *d)
@@ -54,6 +104,19 @@ static bool join_fits(const struct join_request *r, struct diagnostics *d)
 	return false;
 }
 
+/* A foreign key of the upper table refers to these columns of the lower one. */
+static bool is_declared_on_upper(const struct join *join)
+{
+	for (size_t k = 0; k < join->upper->n_foreign_keys; k++) {
+		const struct catalog_foreign_key *fk = &join->upper->foreign_keys[k];
+
+		if (fk->to == join->lower->oid && columns_are_equal(fk->columns, fk->n, join->upper_columns, join->n) &&
+		    columns_are_equal(fk->to_columns, fk->n, join->lower_columns, join->n))
+			return true;
+	}
+	return false;
+}
+
 static bool resolve_given(const struct join_request *r, struct join *join, struct diagnostics *d)
 {
 	_cleanup_free_ char *upper = xasprintf("%s.relationship.foreign_key.parent", r->path);
@@ -65,10 +128,14 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 	    r->upper_columns->n != r->lower_columns->n)
 		return false;
 	join->n = r->upper_columns->n;
+	join->refers_to_lower = is_declared_on_upper(join);
 	for (size_t i = 0; i < join->n; i++) {
 		const struct catalog_column *u = &r->upper->columns[join->upper_columns[i]];
 		const struct catalog_column *l = &r->lower->columns[join->lower_columns[i]];
 
+		if (!has_order(r->upper, join->upper_columns[i], upper, d) ||
+		    !has_order(r->lower, join->lower_columns[i], lower, d))
+			return false;
 		if (comparable(u, l))
 			continue;
 		diagnostics_fail(d, REASON_INVALID_SCHEMA, lower,
@@ -189,6 +256,7 @@ static bool resolve_found(const struct join_request *r, struct join *join, struc
 		return false;
 	fk = candidates[0].fk;
 	join->n = fk->n;
+	join->refers_to_lower = !candidates[0].on_lower;
 	join->lower_columns =
 		xmemdup(candidates[0].on_lower ? fk->columns : fk->to_columns, fk->n * sizeof(*fk->columns));
 	join->upper_columns =

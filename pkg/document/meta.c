@@ -38,6 +38,7 @@ static void add_links(struct query *q, const struct plan_node *node)
 		query_link(q, node, i, false);
 		strbuf_adds(&q->sb, " = ");
 		sql_own(&q->sb, node->parent, node->joins[0].upper_columns[i]);
+		sql_collate(&q->sb, &node->joins[0], i, true);
 	}
 }
 

@@ -66,7 +66,7 @@ static bool same_text(const struct catalog_column *a, const struct catalog_colum
 static int find_value(const struct join *join, const struct value *lower, int column)
 {
 	for (size_t i = 0; i < join->n; i++)
-		if (join->upper_columns[i] == column &&
+		if (join->upper_columns[i] == column && !join_is_loose(join, i) &&
 		    same_text(lower[i].column, &join->upper->columns[join->upper_columns[i]]))
 			return (int)i;
 	return -1;
@@ -217,8 +217,10 @@ static void add_step(struct strbuf *sb, const struct step *step, size_t number, 
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(sb, i ? " AND " : " ON ");
 		add_column(sb, number, &join->upper->columns[join->upper_columns[i]]);
+		sql_collate_up(sb, join, i, true);
 		strbuf_adds(sb, " = ");
 		add_value(sb, &step->lower[i], numbers);
+		sql_collate_up(sb, join, i, false);
 	}
 }
 

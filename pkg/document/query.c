@@ -23,6 +23,7 @@ void query_link(struct query *q, const struct plan_node *node, size_t i, bool fr
 		sql_free_name(&q->sb, node, "key", i + 1);
 	} else {
 		query_column(q, node->through ? 'j' : 't', node, join->lower, join->lower_columns[i]);
+		sql_collate(&q->sb, join, i, false);
 	}
 }
 
@@ -136,6 +137,13 @@ static bool found_by_parameters(const struct query *q, const struct plan_node *n
 	return true;
 }
 
+/* A column of the rows above, by its name there. */
+static void add_upper(struct query *q, const struct join *join, size_t i)
+{
+	pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
+	sql_collate(&q->sb, join, i, true);
+}
+
 void query_link_condition(struct query *q, const struct plan_node *node)
 {
 	const struct join *join = &node->joins[0];
@@ -157,7 +165,7 @@ void query_link_condition(struct query *q, const struct plan_node *node)
 		if (parameters)
 			add_key_cast(q, (size_t)key_position(q->root, join->upper_columns[i]));
 		else
-			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
+			add_upper(q, join, i);
 	}
 	strbuf_adds(&q->sb, " FROM ");
 	if (parameters)
@@ -207,14 +215,14 @@ static void add_linked(struct query *q, const struct plan_node *node, const char
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
 		add_own(q, node, alias, join->lower_columns[i]);
+		sql_collate(&q->sb, join, i, false);
 	}
 	strbuf_adds(&q->sb, ") IN (SELECT ");
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? ", " : "");
 		if (node->through)
-			query_column(q, 'j', node, join->upper, join->upper_columns[i]);
-		else
-			pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
+			strbuf_addf(&q->sb, "j%zu.", node->number);
+		add_upper(q, join, i);
 	}
 	strbuf_adds(&q->sb, " FROM ");
 	if (node->through) {
@@ -275,8 +283,10 @@ static void add_through_join(struct query *q, const struct plan_node *node)
 
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
 		sql_own(&q->sb, node, join->lower_columns[i]);
+		sql_collate(&q->sb, join, i, false);
 		strbuf_adds(&q->sb, " = ");
 		query_column(q, 'j', node, join->upper, join->upper_columns[i]);
+		sql_collate(&q->sb, join, i, true);
 	}
 }
 

@@ -40,12 +40,15 @@ static void add_equalities(struct query *q, const struct plan_node *node, const 
 
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
-		if (child->inlined)
+		if (child->inlined) {
 			sql_own(&q->sb, child, join->lower_columns[i]);
-		else
+			sql_collate(&q->sb, join, i, false);
+		} else {
 			strbuf_addf(&q->sb, "n%zu.\"key.%zu\"", child->number, i + 1);
+		}
 		strbuf_adds(&q->sb, " = ");
 		sql_own(&q->sb, node, join->upper_columns[i]);
+		sql_collate(&q->sb, join, i, true);
 	}
 }
 

@@ -41,6 +41,22 @@ void sql_text(struct strbuf *sb, const struct catalog_column *column, const char
 		strbuf_addf(sb, "%s::text", expr);
 }
 
+static void add_collation(struct strbuf *sb, const char *collation)
+{
+	if (collation)
+		strbuf_addf(sb, " COLLATE %s", collation);
+}
+
+void sql_collate(struct strbuf *sb, const struct join *join, size_t i, bool of_upper)
+{
+	add_collation(sb, join_collation(join, i, of_upper, false));
+}
+
+void sql_collate_up(struct strbuf *sb, const struct join *join, size_t i, bool of_upper)
+{
+	add_collation(sb, join_collation(join, i, of_upper, true));
+}
+
 void sql_own(struct strbuf *sb, const struct plan_node *node, int column)
 {
 	strbuf_addf(sb, "t%zu.", node->number);

@@ -72,6 +72,11 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 				"%s.%s ALTER COLUMN %s SET NOT NULL",
 				decl->primary_key.items[i], node->table->schema, node->table->name,
 				decl->primary_key.items[i]);
+		else if (node->table->columns[column].no_order)
+			diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
+					 "column `%s` has type %s, whose values cannot be sorted; name columns of "
+					 "another type",
+					 decl->primary_key.items[i], node->table->columns[column].type);
 		else
 			node->key[node->n_key++] = column;
 	}
@@ -125,9 +130,12 @@ static void check_root_key(const struct plan_node *root, struct diagnostics *d)
 		const struct catalog_column *column = &root->table->columns[root->key[i]];
 
 		if (column->generated)
-			diagnostics_fail(d, REASON_NOT_SUPPORTED, root->decl->path,
-					 "column `%s` of the root's key is generated: its value is not in the WAL",
-					 column->name);
+			diagnostics_fail(
+				d, REASON_NOT_SUPPORTED, root->decl->path,
+				"column `%s` of the root's key is generated, and its value is not in the WAL; "
+				"use a table whose primary key has only plain columns, or fill the column in a "
+				"trigger instead of generating it",
+				column->name);
 	}
 }
 
@@ -161,8 +169,12 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 			       table->schema, table->name, list, statement);
 }
 
+/* An index keeps texts apart that another collation takes for equal. */
 static bool join_is_unique(const struct join *join)
 {
+	for (size_t i = 0; i < join->n; i++)
+		if (join_is_loose(join, i) && join_collation(join, i, false, false))
+			return false;
 	return columns_are_unique(join->lower, join->lower_columns, join->n);
 }
 

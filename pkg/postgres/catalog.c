@@ -21,6 +21,7 @@ static void release_table(struct catalog_table *t)
 		free(t->columns[i].name);
 		free(t->columns[i].type);
 		free(t->columns[i].base_type);
+		free(t->columns[i].collation);
 		for (size_t j = 0; j < t->columns[i].n_labels; j++)
 			free(t->columns[i].labels[j].label);
 		free(t->columns[i].labels);

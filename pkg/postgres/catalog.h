@@ -29,6 +29,10 @@ struct catalog_column {
 			  */
 	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
 	char element_category; /* of an array's elements; 0 for everything else */
+	char *collation;       /* quoted, with its schema; NULL: its type has none */
+	bool nondeterministic; /* of the collation: texts that differ may be equal */
+	bool no_order;         /* values are neither sorted nor grouped, as those of json and point */
+	bool unlimited;        /* a value may be as large as Postgres takes them: text, bytea, json, an array */
 	bool not_null;
 	bool generated;
 	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */

@@ -328,9 +328,9 @@ static int load_all(struct pg *pg, const char *const *names, struct catalog *cat
 		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
 	pg_array_end(&oids);
 	params[0] = oids.data;
-	if (load_columns(pg, params, catalog, err) == 0 && load_labels(pg, params, catalog, err) == 0 &&
-	    load_indexes(pg, params, catalog, err) == 0 && load_foreign_keys(pg, params, catalog, err) == 0 &&
-	    catalog_load_parts(pg, catalog, err) == 0)
+	if (load_columns(pg, params, catalog, err) == 0 && catalog_load_traits(pg, params, catalog, err) == 0 &&
+	    load_labels(pg, params, catalog, err) == 0 && load_indexes(pg, params, catalog, err) == 0 &&
+	    load_foreign_keys(pg, params, catalog, err) == 0 && catalog_load_parts(pg, catalog, err) == 0)
 		r = catalog_load_views(pg, params, catalog, err);
 	strbuf_release(&oids);
 	return r;

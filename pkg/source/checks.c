@@ -20,6 +20,17 @@ static void check_version(const struct check_input *in, struct findings *f)
 			     "PostgreSQL %d is too old: version 14 or later is needed", in->server->version / 10000);
 }
 
+/* Such a database has texts in any encoding, or none, and says of no text in which. */
+static void check_encoding(const struct check_input *in, struct findings *f)
+{
+	if (strcmp(in->server->encoding, "SQL_ASCII") == 0)
+		findings_add(
+			f, FINDING_ERROR, REASON_NOT_SUPPORTED, NULL,
+			"database \"%s\" has the encoding SQL_ASCII, so the server cannot convert its texts to UTF-8, "
+			"which JSON needs: dump it and restore it into a database with ENCODING 'UTF8'",
+			in->source->database);
+}
+
 static void check_wal_level(const struct check_input *in, struct findings *f)
 {
 	if (strcmp(in->server->wal_level, "logical") != 0)
@@ -91,7 +102,15 @@ static void check_row_security(const struct check_input *in, struct findings *f)
 {
 	const struct catalog_table *table = in->table;
 
-	if (table->row_security && !in->server->bypasses_row_security && !table->is_owner)
+	if (!table->row_security || in->server->bypasses_row_security)
+		return;
+	if (table->is_owner)
+		findings_add(
+			f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
+			"has row security that is forced on its owner too, which would hide rows: ALTER ROLE \"%s\" "
+			"BYPASSRLS, or ALTER TABLE %s NO FORCE ROW LEVEL SECURITY",
+			in->source->user, in->name);
+	else
 		findings_add(f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
 			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS", in->source->user);
 }
@@ -227,6 +246,7 @@ static const struct check {
 	void (*fn)(const struct check_input *in, struct findings *f);
 } checks[] = {
 	{"server version", CHECK_NEEDS_SERVER, check_version},
+	{"encoding", CHECK_NEEDS_SERVER, check_encoding},
 	{"wal_level", CHECK_NEEDS_SERVER, check_wal_level},
 	{"role may replicate", CHECK_NEEDS_SERVER, check_may_replicate},
 	{"server is a primary", CHECK_NEEDS_SERVER, check_is_primary},
@@ -275,7 +295,7 @@ int checks_read_server(const struct source *source, struct checks_server *ret, s
 		"   FROM pg_roles g WHERE g.rolname IN ('rds_replication', 'cloudsqlreplica')),"
 		" r.rolsuper OR has_database_privilege(current_database(), 'CREATE'),"
 		" r.rolsuper OR r.rolbypassrls,"
-		" pg_is_in_recovery()"
+		" pg_is_in_recovery(), current_setting('server_encoding')"
 		" FROM pg_roles r WHERE r.rolname = current_user";
 	const char *const params[] = {source->slot, source->publication};
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -295,6 +315,7 @@ int checks_read_server(const struct source *source, struct checks_server *ret, s
 	};
 	(void)snprintf(ret->wal_level, sizeof(ret->wal_level), "%s", pg_value(r, 0, 0));
 	(void)snprintf(ret->role, sizeof(ret->role), "%s", pg_value(r, 0, 1));
+	(void)snprintf(ret->encoding, sizeof(ret->encoding), "%s", pg_value(r, 0, 10));
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct checks_server {
 	int version; /* 170010 */
 	char wal_level[16];
 	char role[64];
+	char encoding[16]; /* of the database */
 	int64_t free_slots, free_senders;
 	bool has_slot, has_publication; /* ours */
 	bool may_replicate, may_create, bypasses_row_security;

@@ -349,6 +349,7 @@ static void setup_init(struct setup *s)
 		.server = {.version = 170010,
 			   .wal_level = "logical",
 			   .role = "sync",
+			   .encoding = "UTF8",
 			   .free_slots = 1,
 			   .free_senders = 1,
 			   .may_replicate = true,
@@ -381,6 +382,14 @@ static void old_server(struct setup *s)
 static void replica_level(struct setup *s)
 {
 	memcpy(s->server.wal_level, "replica", 8);
+}
+static void latin(struct setup *s)
+{
+	memcpy(s->server.encoding, "LATIN1", 7);
+}
+static void no_encoding(struct setup *s)
+{
+	memcpy(s->server.encoding, "SQL_ASCII", 10);
 }
 static void no_replication(struct setup *s)
 {
@@ -432,7 +441,7 @@ static void row_security(struct setup *s)
 	s->x.table.row_security = true;
 	s->x.table.is_owner = false;
 }
-static void own_row_security(struct setup *s)
+static void forced_row_security(struct setup *s)
 {
 	s->x.table.row_security = true;
 }
@@ -563,6 +572,8 @@ static const struct {
 	{CHECK_NEEDS_SERVER, fine, ""},
 	{CHECK_NEEDS_SERVER, old_server, "VersionUnsupported"},
 	{CHECK_NEEDS_SERVER, replica_level, "WalLevelNotLogical"},
+	{CHECK_NEEDS_SERVER, latin, ""},
+	{CHECK_NEEDS_SERVER, no_encoding, "NotSupported"},
 	{CHECK_NEEDS_SERVER, no_replication, "PrivilegeMissing"},
 	{CHECK_NEEDS_SERVER, standby, "ServerIsStandby"},
 	{CHECK_NEEDS_SERVER, no_create, "PrivilegeMissing"},
@@ -576,7 +587,7 @@ static const struct {
 	{CHECK_NEEDS_TABLE, fine, ""},
 	{CHECK_NEEDS_TABLE, no_select, "PrivilegeMissing"},
 	{CHECK_NEEDS_TABLE, row_security, "RowSecurity"},
-	{CHECK_NEEDS_TABLE, own_row_security, ""},
+	{CHECK_NEEDS_TABLE, forced_row_security, "RowSecurity"},
 	{CHECK_NEEDS_TABLE, bypassed, ""},
 	{CHECK_NEEDS_TABLE, overlap, "NotSupported"},
 	{CHECK_NEEDS_TABLE, partitioned, ""},

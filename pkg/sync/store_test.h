@@ -140,7 +140,7 @@ static inline bool store_answer_server(struct store *s, const char *sql, struct 
 {
 	if (has(sql, "FROM pg_roles r WHERE r.rolname = current_user"))
 		FAKE_ROW(r, s->wal_level, "u", "5", "5", s->has_slot ? "t" : "f", s->has_publication ? "t" : "f",
-			 s->may_replicate, "t", "t", "f");
+			 s->may_replicate, "t", "t", "f", "UTF8");
 	else if (has(sql, "pg_snapshot_xip"))
 		FAKE_ROW(r, "{}");
 	else if (has(sql, "unnest($1::xid8[])"))
