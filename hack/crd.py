@@ -479,6 +479,8 @@ def status():
         "deadLetters": count("Documents that the search engine rejected."),
         "nulledValues": count("Values written as null since the worker started, because no search engine accepts them: "
                               "infinite dates, NaN and infinite numbers."),
+        "droppedDocuments": count("Documents that an ingest pipeline dropped since the worker started, each time they were "
+                                  "written: they are not in the index."),
     }, required=["name"])
     return obj("The observed state. Only the operator writes it.", {
         "observedGeneration": count("The metadata.generation that this status describes."),

@@ -23,7 +23,8 @@ class FaultProxy:
 
     fail(503) makes every request answer 503, fail(429, every=3) each third, fail("reset") closes the connection, and
     fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that,
-    `wanted` to those whose (path, body) are wanted(). heal() ends it.
+    `wanted` to those whose (path, body) are wanted(). `body` is the answer's, or makes it from the request's.
+    heal() ends it.
     hold(wanted) keeps requests whose (path, body) are wanted(), with no answer, and release() passes them on, as if they
     had been under way all the time; hold(wanted, "cut") closes their connections meanwhile, hold(wanted, 504) answers.
     slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that; slow(0) ends it."""
@@ -147,6 +148,7 @@ class FaultProxy:
                     proxy._healed.wait(300)
                     self.close_connection = True
                 else:
+                    answer = answer(body) if callable(answer) else answer
                     text = (answer or '{"error":{"type":"injected","reason":"injected by a test"},"status":%d}' % how).encode()
                     self.answer(how, {"Content-Type": "application/json", **headers}, text)
 

@@ -74,7 +74,8 @@ static inline int servers_on_http(struct fake_engine *engine, const char *head, 
 
 		if (!is_delete && strncmp(at, "{\"index\":{", 10) != 0)
 			continue;
-		strbuf_addf(answer, "%s{\"%s\":{\"status\":200}}", separator, is_delete ? "delete" : "index");
+		strbuf_addf(answer, "%s{\"%s\":{\"result\":\"%s\",\"status\":200}}", separator,
+			    is_delete ? "delete" : "index", is_delete ? "deleted" : "updated");
 		separator = ",";
 	}
 	strbuf_adds(answer, "]}");

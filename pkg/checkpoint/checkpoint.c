@@ -101,8 +101,9 @@ int checkpoint_load(struct search *search, const char *key, struct checkpoint *r
 /* Documents are stored without being indexed: a mapping would only get in the way of the next format. */
 static int create_index(struct search *search, bool hidden, struct err *err)
 {
-	_cleanup_json_ json_t *body = json_pack("{s:{s:{s:i,s:s}},s:{s:b}}", "settings", "index", "number_of_shards", 1,
-						"auto_expand_replicas", "0-1", "mappings", "enabled", 0);
+	_cleanup_json_ json_t *body =
+		json_pack("{s:{s:{s:i,s:s}},s:{s:b,s:{s:b}}}", "settings", "index", "number_of_shards", 1,
+			  "auto_expand_replicas", "0-1", "mappings", "enabled", 0, "_routing", "required", 0);
 	json_t *settings = jsonx_get(body, "settings.index");
 
 	if (!settings || (hidden && json_object_set_new(settings, "hidden", json_true()) < 0))

@@ -171,6 +171,13 @@ void report_nulled_add(struct report *report, const char *name, int64_t n)
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
+void report_dropped_add(struct report *report, const char *name)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	find_index(report, name)->dropped++;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
 uint32_t report_dead_letters_revision(struct report *report, const char *name)
 {
 	uint32_t revision;
@@ -224,10 +231,10 @@ void report_pressure(struct report *report, bool under_pressure, const char *why
 {
 	(void)pthread_mutex_lock(&report->lock);
 	if (!under_pressure)
-		report->pressure_ms = 0;
-	else if (!report->pressure_ms)
+		report->pressing--;
+	else if (!report->pressing++)
 		report->pressure_ms = clock_now_ms();
-	if (why)
+	if (under_pressure)
 		(void)snprintf(report->pressure, sizeof(report->pressure), "%s", why);
 	(void)pthread_mutex_unlock(&report->lock);
 }
@@ -237,7 +244,7 @@ bool report_pressed(struct report *report, int64_t ms, char why[256])
 	bool pressed;
 
 	(void)pthread_mutex_lock(&report->lock);
-	pressed = report->pressure_ms && clock_now_ms() - report->pressure_ms >= ms;
+	pressed = report->pressing && clock_now_ms() - report->pressure_ms >= ms;
 	memcpy(why, report->pressure, sizeof(report->pressure));
 	(void)pthread_mutex_unlock(&report->lock);
 	return pressed;
@@ -352,6 +359,8 @@ static json_t *indices_json(const struct report *report)
 			(void)json_object_set_new(object, "documentCount", json_integer(index->documents));
 		if (index->nulled)
 			(void)json_object_set_new(object, "nulledValues", json_integer(index->nulled));
+		if (index->dropped)
+			(void)json_object_set_new(object, "droppedDocuments", json_integer(index->dropped));
 		if (*index->health)
 			(void)json_object_set_new(object, "health", json_string(index->health));
 		(void)json_array_append_new(list, object);

@@ -28,6 +28,7 @@ struct report_index {
 	int64_t documents, dead_letters;
 	uint32_t dead_letters_revision; /* how often dead_letters was set */
 	int64_t nulled;                 /* values written as null since the worker's start */
+	int64_t dropped;                /* documents that an ingest pipeline dropped since then */
 	char health[8];
 };
 
@@ -55,7 +56,8 @@ struct report {
 	uint64_t acked_lsn; /* that the stream has acknowledged; 0: nothing yet */
 	int64_t oldest_us;  /* commit time of the oldest transaction that is not in the index; 0: none */
 	struct report_bootstrap bootstrap;
-	int64_t pressure_ms; /* since when the search engine pushes back; 0: it does not */
+	unsigned pressing;   /* how many writers the search engine pushes back */
+	int64_t pressure_ms; /* since when there is one */
 	char pressure[256];
 };
 
@@ -80,6 +82,8 @@ void report_index_set(struct report *report, const struct report_index *index);
 
 /* n values that no search engine can index were written as null. */
 void report_nulled_add(struct report *report, const char *name, int64_t n);
+/* An ingest pipeline dropped a document. */
+void report_dropped_add(struct report *report, const char *name);
 /* How many dead letters the index is known to have. */
 int64_t report_dead_letters(struct report *report, const char *name);
 /* How many the first index has that has any, and its name (caller frees); 0: no index has. */
@@ -88,7 +92,7 @@ int64_t report_any_dead_letters(struct report *report, char **ret_name);
  * that began earlier does not hide dead letters that were written meanwhile. */
 uint32_t report_dead_letters_revision(struct report *report, const char *name);
 void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision);
-/* The search engine pushes back, or takes writes again. */
+/* The search engine pushes a writer back, or takes all of its writes again. Each writer says the two in turn. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms. Copies why in any case. */
 bool report_pressed(struct report *report, int64_t ms, char why[256]);

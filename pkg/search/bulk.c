@@ -26,9 +26,9 @@ enum {
 	LINE_BYTES = 64 * 1024, /* of an action without its document: id, routing and index with every byte escaped */
 	MAX_RESPONSE_BYTES = 64 * 1024 * 1024,
 	REQUEST_TIMEOUT_MS = 60 * 1000,
-	FEW_TRIES = 5,
 	PUMP_BYTES = 64 * 1024, /* added between two looks at the transfers */
 	WAIT_MS = 1000,
+	WORDS_BYTES = 700, /* of an engine's error, in a message */
 };
 
 enum slot_state {
@@ -46,8 +46,9 @@ struct slot {
 	struct bulk_body body;
 	uint16_t index;    /* what the path names; other indices are named in their lines */
 	uint64_t sequence; /* order of submission */
-	int64_t begun_ms;  /* when the first action was added */
+	int64_t begun_ms;  /* when it was sent first; 0: not yet */
 	int64_t started_ms;
+	bool waits;    /* for the engine to take what it refused */
 	size_t n_sent; /* actions of the request: the first ones */
 	struct http_call *call;
 	/* The answer: a status below 300 and what it says, or err. */
@@ -74,9 +75,19 @@ struct bulk {
 	size_t unpumped;
 	struct index *indices;
 	size_t n_indices, alloc_indices;
-	bool failed; /* for good: err */
+	bool pressed; /* as the caller was told */
+	bool failed;  /* for good: err */
 	struct err err;
 };
+
+static void tell_pressure(struct bulk *bulk, bool pressed, const char *why)
+{
+	if (pressed == bulk->pressed)
+		return;
+	bulk->pressed = pressed;
+	if (bulk->options.on_pressure)
+		bulk->options.on_pressure(bulk->options.user, pressed, why);
+}
 
 /* --- Creation --------------------------------------------------------------------------------------------------------
  */
@@ -106,6 +117,7 @@ void bulk_free(struct bulk *bulk)
 {
 	if (!bulk)
 		return;
+	tell_pressure(bulk, false, "");
 	for (unsigned i = 0; i < bulk->n_slots; i++) {
 		http_cancel(bulk->slots[i].call);
 		bulk_answer_release(&bulk->slots[i].answer);
@@ -180,9 +192,8 @@ static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, str
 {
 	bulk->stats.rejected++;
 	if (!bulk->options.on_rejected) {
-		(void)err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
-				 "index %s rejects document '%.100s': %s: %s", rejection->index, rejection->id,
-				 rejection->type, rejection->reason);
+		(void)err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED, "index %s rejects document '%.100s': %s",
+				 rejection->index, rejection->id, rejection->words);
 		return give_up(bulk, err);
 	}
 	if (bulk->options.on_rejected(bulk->options.user, rejection, err) < 0)
@@ -190,20 +201,35 @@ static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, str
 	return 0;
 }
 
-/* The slot's actions go out again after a pause, unless they are too old by now. */
+/* Too late for the bytes of this writer: the caller makes them again, once nothing is open in the database. */
+static int end_retries(const struct slot *slot, int64_t waited_ms, const struct err *why, struct err *err)
+{
+	const char *name = http_target_name(slot->bulk->search->target);
+
+	if (waited_ms < slot->bulk->options.retry_ms)
+		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s asks for a pause of %lld s: %s", name,
+				 (long long)(why->retry_after_ms / 1000), why->msg);
+	else
+		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s has accepted nothing for %lld s: %s",
+				 name, (long long)(waited_ms / 1000), why->msg);
+	err->retry_after_ms = why->retry_after_ms;
+	return give_up(slot->bulk, err);
+}
+
+/* The slot's actions go out again after a pause, unless that would be too late. */
 static int send_again(struct slot *slot, const struct err *why, bool unreachable, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
 	int64_t now_ms = clock_now_ms();
-	int64_t age_ms = now_ms - slot->begun_ms;
+	int64_t end_ms = slot->begun_ms + bulk->options.retry_ms;
 
-	if (age_ms >= bulk->options.retry_ms) {
-		(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "%s has accepted nothing for %lld s: %s",
-				 http_target_name(bulk->search->target), (long long)(age_ms / 1000), why->msg);
-		return give_up(bulk, err);
-	}
-	if (bulk_pace_pushed_back(&bulk->pace, now_ms, why->retry_after_ms, unreachable) && bulk->options.on_pressure)
-		bulk->options.on_pressure(bulk->options.user, true, why->msg);
+	if (now_ms >= end_ms || now_ms + why->retry_after_ms > end_ms)
+		return end_retries(slot, now_ms - slot->begun_ms, why, err);
+	bulk_pace_pushed_back(&bulk->pace, now_ms, why->retry_after_ms, unreachable);
+	if (bulk->pace.pause_until_ms > end_ms)
+		bulk->pace.pause_until_ms = end_ms;
+	slot->waits = true;
+	tell_pressure(bulk, true, why->msg);
 	slot->state = SLOT_READY;
 	/* Behind the others: a shard that is away must not hold up what goes to the rest. Versions keep the order. */
 	slot->sequence = ++bulk->sequence;
@@ -221,12 +247,23 @@ static int lose(const struct slot *slot, struct err *err)
 	return give_up(slot->bulk, err);
 }
 
+static bool any_waits(const struct bulk *bulk)
+{
+	for (unsigned i = 0; i < bulk->n_slots; i++)
+		if (bulk->slots[i].waits)
+			return true;
+	return false;
+}
+
 static void accepted(struct slot *slot)
 {
 	struct bulk *bulk = slot->bulk;
 
-	if (bulk_pace_accepted(&bulk->pace, slot->started_ms) && bulk->options.on_pressure)
-		bulk->options.on_pressure(bulk->options.user, false, "");
+	slot->waits = false;
+	bulk_pace_accepted(&bulk->pace, slot->started_ms);
+	if (!bulk->pace.pressed && !any_waits(bulk))
+		tell_pressure(bulk, false, "");
+	slot->begun_ms = 0;
 	if (slot->body.n) {
 		slot->state = SLOT_READY;
 		return;
@@ -237,7 +274,8 @@ static void accepted(struct slot *slot)
 
 /* --- Answers ---------------------------------------------------------------------------------------------------------
  */
-static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, const struct bulk_item *item)
+static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, const struct bulk_item *item,
+					  const char *words)
 {
 	const struct bulk_entry *entry = &slot->body.entries[i];
 
@@ -249,21 +287,49 @@ static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, con
 		.status = item->status,
 		.type = item->type && *item->type ? item->type : "unknown",
 		.reason = item->reason && *item->reason ? item->reason : "the engine gave no reason",
+		.words = words,
 	};
 }
 
-/* An item that says something about the whole index rather than about its document. */
-static int item_err(const struct bulk_rejection *r, enum bulk_verdict verdict, struct err *err)
+static int reject_item(struct slot *slot, size_t i, const struct bulk_item *item, struct err *err)
 {
-	if (verdict == BULK_NO_INDEX)
-		(void)err_reason(err, ERR_NOT_FOUND, REASON_INDEX_MISSING,
-				 "index %s does not exist, or another worker writes to it now: %s", r->index,
-				 r->reason);
-	else
-		(void)err_reason(err, ERR_DENIED, REASON_AUTH_FAILED, "index %s cannot be written: %s: %s", r->index,
-				 r->type, r->reason);
-	err->code = r->status;
-	return -1;
+	struct bulk_rejection rejection;
+	struct strbuf words;
+	int r;
+
+	strbuf_init(&words, WORDS_BYTES);
+	bulk_item_words(item, &words);
+	rejection = rejection_of(slot, i, item, words.data);
+	r = reject(slot->bulk, &rejection, err);
+	strbuf_release(&words);
+	return r;
+}
+
+/* An item that says something about the engine rather than about its document. */
+static void item_err(const struct slot *slot, size_t i, const struct bulk_item *item,
+		     const struct bulk_judgement *judgement, struct err *err)
+{
+	static const struct {
+		enum err_kind kind;
+		enum reason reason;
+		const char *what;
+	} kinds[] = {
+		[BULK_RETRY] = {ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "refuses a write"},
+		[BULK_NO_INDEX] = {ERR_NOT_FOUND, REASON_INDEX_MISSING,
+				   "does not exist, or another worker writes to it now"},
+		[BULK_NO_PIPELINE] = {ERR_TRANSIENT, REASON_PIPELINE_MISSING, "refuses a write"},
+		[BULK_FORBIDDEN] = {ERR_DENIED, REASON_AUTH_FAILED, "cannot be written"},
+	};
+	__auto_type kind = &kinds[judgement->verdict];
+	struct strbuf words;
+
+	strbuf_init(&words, WORDS_BYTES);
+	bulk_item_words(item, &words);
+	(void)err_reason(err, kind->kind, kind->reason, "index %s %s (status %d): %s%s%s",
+			 slot->bulk->indices[slot->body.entries[i].index].name, kind->what, item->status, words.data,
+			 judgement->remedy ? "; " : "", judgement->remedy ? judgement->remedy : "");
+	err->code = item->status;
+	strbuf_release(&words);
 }
 
 static void count_done(struct bulk_stats *stats, const struct bulk_entry *entry)
@@ -274,36 +340,47 @@ static void count_done(struct bulk_stats *stats, const struct bulk_entry *entry)
 		stats->indexed++;
 }
 
+/* What a pipeline drops has to leave the index, too. */
+static void count_dropped(struct slot *slot, size_t i)
+{
+	struct bulk *bulk = slot->bulk;
+
+	bulk->stats.dropped++;
+	if (bulk->options.on_dropped)
+		bulk->options.on_dropped(bulk->options.user, bulk->indices[slot->body.entries[i].index].name);
+	bulk_body_make_delete(&slot->body, i);
+	slot->body.entries[i].again = true;
+}
+
+/* why: the first trouble of the answer. */
 static int judge_item(struct slot *slot, size_t i, struct err *why, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
 	struct bulk_entry *entry = &slot->body.entries[i];
 	struct bulk_item item = bulk_answer_item(&slot->answer, i);
-	struct bulk_rejection rejection = rejection_of(slot, i, &item);
-	enum bulk_verdict verdict = bulk_judge(entry->is_delete, &item);
+	struct bulk_judgement judgement = bulk_judge(entry->is_delete, &item);
 
 	entry->again = false;
-	switch (verdict) {
+	switch (judgement.verdict) {
 	case BULK_DONE:
 		count_done(&bulk->stats, entry);
 		return 0;
 	case BULK_STALE:
 		bulk->stats.conflicts++;
 		return 0;
-	case BULK_RETRY_FEW:
-		if (++entry->tries >= FEW_TRIES)
-			return reject(bulk, &rejection, err);
-		__attribute__((fallthrough));
-	case BULK_RETRY:
-		entry->again = true;
-		if (why->kind == ERR_NONE)
-			(void)err_set(why, ERR_TRANSIENT, "index %s: status %d: %s: %s", rejection.index, item.status,
-				      rejection.type, rejection.reason);
+	case BULK_DROPPED:
+		count_dropped(slot, i);
 		return 0;
 	case BULK_REJECT:
-		return reject(bulk, &rejection, err);
+		return reject_item(slot, i, &item, err);
+	case BULK_RETRY:
+		bulk->stats.retries++;
+		entry->again = true;
+		if (why->kind == ERR_NONE)
+			item_err(slot, i, &item, &judgement, why);
+		return 0;
 	default:
-		(void)item_err(&rejection, verdict, err);
+		item_err(slot, i, &item, &judgement, err);
 		return give_up(bulk, err);
 	}
 }
@@ -312,7 +389,6 @@ static int judge_items(struct slot *slot, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
 	struct err why = {0};
-	size_t again;
 
 	bulk->stats.last_took_ms = slot->answer.took_ms;
 	for (size_t i = 0; i < slot->n_sent; i++) {
@@ -320,10 +396,9 @@ static int judge_items(struct slot *slot, struct err *err)
 			return -1;
 	}
 	bulk_answer_release(&slot->answer);
-	again = bulk_body_cut(&slot->body, slot->n_sent);
+	(void)bulk_body_cut(&slot->body, slot->n_sent);
 	note_done(bulk);
-	bulk->stats.retries += again;
-	if (again)
+	if (why.kind != ERR_NONE)
 		return send_again(slot, &why, false, err);
 	accepted(slot);
 	return 0;
@@ -342,9 +417,7 @@ static int judge_too_large(struct slot *slot, struct err *err)
 		slot->state = SLOT_READY;
 		return 0;
 	}
-	struct bulk_rejection rejection = rejection_of(slot, 0, &item);
-
-	if (reject(slot->bulk, &rejection, err) < 0)
+	if (reject_item(slot, 0, &item, err) < 0)
 		return -1;
 	(void)bulk_body_cut(&slot->body, 1);
 	note_done(slot->bulk);
@@ -387,7 +460,7 @@ static int judge_slot(struct slot *slot, struct err *err)
 		return send_again(slot, &slot->err, slot->status == 0, err);
 	}
 	*err = slot->err;
-	if (slot->status == 404)
+	if (err->kind == ERR_NOT_FOUND)
 		err->reason = REASON_INDEX_MISSING;
 	return give_up(bulk, err);
 }
@@ -457,6 +530,8 @@ static void send_slot(struct slot *slot)
 	request.body_len = bulk_body_bytes(&slot->body, slot->n_sent);
 	slot->state = SLOT_SENT;
 	slot->started_ms = clock_now_ms();
+	if (!slot->begun_ms)
+		slot->begun_ms = slot->started_ms;
 	bulk->in_flight++;
 	bulk->stats.requests++;
 	bulk->stats.bytes += request.body_len;
@@ -594,6 +669,7 @@ static bool is_acceptable(struct bulk *bulk, const struct bulk_action *action, i
 	} else {
 		return true;
 	}
+	rejection.words = rejection.reason;
 	id = xstrndup(action->id, action->id_len);
 	rejection.id = id;
 	*r = reject(bulk, &rejection, err);
@@ -628,10 +704,8 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 		submit(bulk);
 	if (have_current(bulk, err) < 0)
 		return -1;
-	if (bulk->current->body.n == 0) {
+	if (bulk->current->body.n == 0)
 		bulk->current->index = index;
-		bulk->current->begun_ms = clock_now_ms();
-	}
 	other = index != bulk->current->index;
 	if (!bulk_body_add(&bulk->current->body, action, index, other ? bulk->indices[index].via : NULL,
 			   bulk->stats.added))

@@ -79,6 +79,26 @@ const char *bulk_body_id(const struct bulk_body *body, size_t i)
 	return body->ids.data + body->entries[i].id_offset;
 }
 
+void bulk_body_make_delete(struct bulk_body *body, size_t i)
+{
+	static const char index[] = "{\"index\":{", delete[] = "{\"delete\":{";
+	enum { INDEX_LEN = sizeof(index) - 1, DELETE_LEN = sizeof(delete) - 1 };
+	struct bulk_entry *entry = &body->entries[i];
+	char *line = body->data.data + entry->offset;
+	const char *end = memchr(line, '\n', entry->len);
+	size_t rest;
+
+	assert(end && !memcmp(line, index, INDEX_LEN));
+	rest = (size_t)(end - line) - INDEX_LEN;
+	/* The document's line makes room. */
+	assert(DELETE_LEN + rest + 1 <= entry->len);
+	memmove(line + DELETE_LEN, line + INDEX_LEN, rest);
+	memcpy(line, delete, DELETE_LEN);
+	line[DELETE_LEN + rest] = '\n';
+	entry->len = DELETE_LEN + rest + 1;
+	entry->is_delete = true;
+}
+
 size_t bulk_body_cut(struct bulk_body *body, size_t n)
 {
 	size_t to = 0, again = 0, len = 0;

@@ -13,7 +13,6 @@ struct bulk_entry {
 	uint16_t index;   /* the writer's number of the index */
 	bool is_delete;
 	bool again; /* after an answer: it stays in the body */
-	uint8_t tries;
 };
 
 struct bulk_body {
@@ -35,6 +34,8 @@ bool bulk_body_add(struct bulk_body *body, const struct bulk_action *action, uin
 size_t bulk_body_prefix(const struct bulk_body *body, size_t bytes);
 size_t bulk_body_bytes(const struct bulk_body *body, size_t n);
 const char *bulk_body_id(const struct bulk_body *body, size_t i);
+/* Turns the writing of a document into the deletion of it, with the same version. */
+void bulk_body_make_delete(struct bulk_body *body, size_t i);
 /* Cuts out those of the first n that are not to be sent again; returns how many are. */
 size_t bulk_body_cut(struct bulk_body *body, size_t n);
 

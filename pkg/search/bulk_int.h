@@ -13,41 +13,65 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 /* More than the lines need, document included. */
 size_t bulk_encoded_max(const struct bulk_action *action, const char *index);
 
-/* What the server is asked to answer. Statuses stay, because items are told apart by their position alone. */
-#define BULK_FILTER \
-	"filter_path=took,errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.**.reason"
+/* What the server is asked to answer. Statuses stay, because items are told apart by their position alone; results,
+ * because a success may have written nothing. */
+#define BULK_FILTER                                                                                              \
+	"filter_path=took,errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*." \
+	"error.**.reason"
+
+enum bulk_result {
+	BULK_RESULT_NONE = 0, /* none was given, or one that is not known */
+	BULK_RESULT_CREATED,
+	BULK_RESULT_UPDATED,
+	BULK_RESULT_DELETED,
+	BULK_RESULT_NOT_FOUND,
+	BULK_RESULT_NOOP,
+	BULK_RESULT_N,
+};
 
 /* One struct for each action would cost more than the request did, so an answer is kept in columns. */
 struct bulk_answer {
 	int64_t took_ms;
-	bool errors;         /* false: every item succeeded, and the columns are NULL */
-	uint16_t *statuses;  /* one for each action */
+	uint16_t *statuses; /* one for each action */
+	uint8_t *results;
 	uint32_t *errors_at; /* position of the item's error in texts; 0: none */
-	struct strbuf texts; /* "<type>\0<reason>\0" of errors, without those of version conflicts */
+	struct strbuf texts; /* "<type>\0<reason>\0" of errors */
 };
 
 struct bulk_item {
 	int status;
+	enum bulk_result result;
 	const char *type, *reason; /* NULL when not known; borrowed from the answer */
 };
 
-/* Reads the answer to a request of n_actions; items are looked at only when `errors` is true. INVALID when it is not a
- * bulk answer or its items do not match the request. */
+/* Reads the answer to a request of n_actions. INVALID when it is not a bulk answer or its items do not match the
+ * request. */
 int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answer *ret, struct err *err) WARN_UNUSED;
 void bulk_answer_release(struct bulk_answer *answer);
-/* Status 200 for each item of an answer without errors. */
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i);
 
+#define BULK_VERSION_CONFLICT "version_conflict_engine_exception"
+
 enum bulk_verdict {
-	BULK_DONE = 0,
-	BULK_STALE,     /* a newer version is there: done, too */
-	BULK_RETRY,     /* the engine is busy or a shard is away */
-	BULK_RETRY_FEW, /* a brief failure, or caused by this document: a limited number of times */
-	BULK_REJECT,    /* the document itself is refused */
-	BULK_NO_INDEX,
+	BULK_RETRY = 0, /* trouble of the engine, or something unknown: nothing is lost as long as it is sent again */
+	BULK_DONE,
+	BULK_STALE,       /* a newer version is there: done, too */
+	BULK_DROPPED,     /* a success that wrote nothing: what the index has of the document must go */
+	BULK_REJECT,      /* the document itself is refused */
+	BULK_NO_INDEX,    /* sending it again cannot help: the caller looks at the index again, */
+	BULK_NO_PIPELINE, /* and at the pipeline */
 	BULK_FORBIDDEN,
 };
 
-enum bulk_verdict bulk_judge(bool is_delete, const struct bulk_item *item);
+struct bulk_judgement {
+	enum bulk_verdict verdict;
+	const char *remedy; /* of trouble that a user can end; or NULL */
+};
+
+/* Only what is known to be about a document is BULK_REJECT. */
+struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item);
+
+/* What may be shown of an item's error, "<type>: <reason>": no values of rows, which engines like to quote. */
+void bulk_item_words(const struct bulk_item *item, struct strbuf *to);
 
 #endif

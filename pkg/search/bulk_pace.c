@@ -28,10 +28,8 @@ static void shrink(struct bulk_pace *p)
 		p->target_bytes = half;
 }
 
-bool bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_after_ms, bool unreachable)
+void bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_after_ms, bool unreachable)
 {
-	bool first = !p->pressed;
-
 	p->pressed = true;
 	p->clean = 0;
 	p->pushed_ms = now_ms;
@@ -47,27 +45,23 @@ bool bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_af
 	}
 	if (retry_after_ms && p->pause_until_ms < now_ms + retry_after_ms)
 		p->pause_until_ms = now_ms + retry_after_ms;
-	return first;
 }
 
-bool bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms)
+void bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms)
 {
-	bool last = p->pressed;
-
 	/* A request from before the push-back does not show that it has ended. */
 	if (p->pressed && started_ms < p->pushed_ms)
-		return false;
+		return;
 	p->pressed = false;
 	backoff_reset(&p->backoff);
 	if (++p->clean < CLEAN_REQUESTS)
-		return last;
+		return;
 	p->clean = 0;
 	if (p->window < p->concurrency)
 		p->window++;
 	p->target_bytes += p->max_bytes / STEPS;
 	if (p->target_bytes > p->max_bytes)
 		p->target_bytes = p->max_bytes;
-	return last;
 }
 
 void bulk_pace_too_large(struct bulk_pace *p, size_t bytes)

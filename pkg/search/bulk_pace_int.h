@@ -20,10 +20,10 @@ struct bulk_pace {
 };
 
 void bulk_pace_init(struct bulk_pace *p, unsigned concurrency, size_t max_bytes, uint64_t seed);
-/* The engine pushed back, or (unreachable) did not answer. True when it is the first time since it accepted. */
-bool bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_after_ms, bool unreachable);
-/* A request sent at started_ms was taken. True when this ends a time of pressure. */
-bool bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms);
+/* The engine pushed back, or (unreachable) did not answer. */
+void bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_after_ms, bool unreachable);
+/* A request sent at started_ms was taken. */
+void bulk_pace_accepted(struct bulk_pace *p, int64_t started_ms);
 /* A request of so many bytes was too large (413): none of that size will be asked for again. */
 void bulk_pace_too_large(struct bulk_pace *p, size_t bytes);
 

@@ -1,12 +1,10 @@
-/* Answers to bulk requests. The usual one says "errors":false at its beginning, and then nothing else is parsed. */
+/* Answers to bulk requests, scanned without building a tree, which would be many times the size of the request. */
 #include "base/parse.h"
 #include "search/bulk_int.h"
 #include "json/json.h"
 
 enum { MOST_CAUSES = 4 };
 
-/* --- The beginning ---------------------------------------------------------------------------------------------------
- */
 struct scanner {
 	const char *at, *end;
 };
@@ -43,19 +41,6 @@ static bool take_number(struct scanner *c, int64_t *ret)
 	return true;
 }
 
-/* Does the answer begin {"took":N,"errors":false, as every version writes it? Anything else is left to the parser. */
-static bool is_success(const char *data, size_t len, int64_t *took_ms)
-{
-	struct scanner c = {data, data + len};
-
-	return take_word(&c, "{") && take_word(&c, "\"took\"") && take_word(&c, ":") && take_number(&c, took_ms) &&
-	       take_word(&c, ",") && take_word(&c, "\"errors\"") && take_word(&c, ":") && take_word(&c, "false") &&
-	       (take_word(&c, ",") || take_word(&c, "}"));
-}
-
-/* --- The whole -------------------------------------------------------------------------------------------------------
- * Scanned without building a tree, which for a response full of conflicts would be many times the size of the request.
- */
 struct slice {
 	const char *at;
 	size_t len;
@@ -178,15 +163,62 @@ static bool take_error(struct scanner *c, struct strbuf *type, struct strbuf *re
 	return false;
 }
 
+/* A value that is not among the known ones is none. */
+static bool take_result(struct scanner *c, uint8_t *ret)
+{
+	static const char *const words[BULK_RESULT_N] = {
+		[BULK_RESULT_CREATED] = "\"created\"", [BULK_RESULT_UPDATED] = "\"updated\"",
+		[BULK_RESULT_DELETED] = "\"deleted\"", [BULK_RESULT_NOT_FOUND] = "\"not_found\"",
+		[BULK_RESULT_NOOP] = "\"noop\"",
+	};
+
+	for (unsigned i = BULK_RESULT_NONE + 1; i < BULK_RESULT_N; i++) {
+		if (take_word(c, words[i])) {
+			*ret = (uint8_t)i;
+			return true;
+		}
+	}
+	return skip_value(c);
+}
+
 struct decoder {
 	struct scanner c;
 	struct strbuf type, reason; /* of the item being read */
 	struct bulk_answer answer;
 	size_t n_actions, n_items;
-	bool has_errors;
+	uint32_t conflict_at; /* of the text that all version conflicts share: a repeated bulk consists of them */
 };
 
-/* {"index": {"status": 201}}, or with an error inside */
+static bool take_field(struct decoder *d, const struct slice *key, int64_t *status)
+{
+	if (is_word(key, "\"status\""))
+		return take_number(&d->c, status);
+	if (is_word(key, "\"result\""))
+		return take_result(&d->c, &d->answer.results[d->n_items]);
+	if (is_word(key, "\"error\""))
+		return take_error(&d->c, &d->type, &d->reason, 0);
+	return skip_value(&d->c);
+}
+
+static void keep_error(struct decoder *d)
+{
+	bool conflict = !strcmp(d->type.data, BULK_VERSION_CONFLICT);
+	uint32_t at = conflict && d->conflict_at ? d->conflict_at : (uint32_t)d->answer.texts.len;
+
+	if (!d->type.len && !d->reason.len)
+		return;
+	d->answer.errors_at[d->n_items] = at;
+	if (at < d->answer.texts.len)
+		return;
+	if (conflict)
+		d->conflict_at = at;
+	strbuf_add(&d->answer.texts, d->type.data, d->type.len);
+	strbuf_addc(&d->answer.texts, '\0');
+	strbuf_add(&d->answer.texts, d->reason.data, d->reason.len);
+	strbuf_addc(&d->answer.texts, '\0');
+}
+
+/* {"index": {"result": "created", "status": 201}}, or with an error inside */
 static bool take_item(struct decoder *d)
 {
 	bool first = true, more;
@@ -203,21 +235,13 @@ static bool take_item(struct decoder *d)
 			return false;
 		if (!more)
 			break;
-		if (is_word(&key, "\"status\"")  ? !take_number(&d->c, &status)
-		    : is_word(&key, "\"error\"") ? !take_error(&d->c, &d->type, &d->reason, 0)
-						 : !skip_value(&d->c))
+		if (!take_field(d, &key, &status))
 			return false;
 	} while (more);
 	if (!take_word(&d->c, "}") || status < 100 || status > 599)
 		return false;
 	d->answer.statuses[d->n_items] = (uint16_t)status;
-	if ((d->type.len || d->reason.len) && status != 409) {
-		d->answer.errors_at[d->n_items] = (uint32_t)d->answer.texts.len;
-		strbuf_add(&d->answer.texts, d->type.data, d->type.len);
-		strbuf_addc(&d->answer.texts, '\0');
-		strbuf_add(&d->answer.texts, d->reason.data, d->reason.len);
-		strbuf_addc(&d->answer.texts, '\0');
-	}
+	keep_error(d);
 	d->n_items++;
 	return strbuf_ok(&d->answer.texts);
 }
@@ -246,13 +270,9 @@ static bool take_answer(struct decoder *d)
 		bool ok;
 
 		if (!more)
-			return d->has_errors;
+			return true;
 		if (is_word(&key, "\"took\"")) {
 			ok = take_number(&d->c, &d->answer.took_ms);
-		} else if (is_word(&key, "\"errors\"")) {
-			d->answer.errors = take_word(&d->c, "true");
-			ok = d->answer.errors || take_word(&d->c, "false");
-			d->has_errors = true;
 		} else if (is_word(&key, "\"items\"") && d->n_items == 0) {
 			ok = take_items(d);
 		} else {
@@ -269,7 +289,7 @@ static int decode_answer(struct decoder *d, const char *data, struct err *err)
 	if (!take_answer(d))
 		return err_set(err, ERR_INVALID, "the response is not that of a bulk request (at byte %zu, item %zu)",
 			       (size_t)(d->c.at - data), d->n_items);
-	if (d->answer.errors && d->n_items != d->n_actions)
+	if (d->n_items != d->n_actions)
 		return err_set(err, ERR_INVALID, "the answer has %zu items for %zu actions", d->n_items, d->n_actions);
 	return 0;
 }
@@ -279,22 +299,19 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 	struct decoder d = {.c = {data, data + len}, .n_actions = n_actions};
 	int r;
 
-	if (is_success(data, len, &d.answer.took_ms)) {
-		*ret = d.answer;
-		return 0;
-	}
 	strbuf_init(&d.type, len);
 	strbuf_init(&d.reason, len);
 	strbuf_init(&d.answer.texts, 2 * len + 1);
 	strbuf_addc(&d.answer.texts, '\0'); /* so that no error is at 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
+	d.answer.results = xcalloc(n_actions, sizeof(*d.answer.results));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
 	r = decode_answer(&d, data, err);
 	strbuf_release(&d.type);
 	strbuf_release(&d.reason);
-	if (r < 0 || !d.answer.errors)
+	if (r < 0)
 		bulk_answer_release(&d.answer);
-	if (r == 0)
+	else
 		*ret = d.answer;
 	return r;
 }
@@ -302,57 +319,21 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 void bulk_answer_release(struct bulk_answer *answer)
 {
 	free(answer->statuses);
+	free(answer->results);
 	free(answer->errors_at);
 	strbuf_release(&answer->texts);
 	answer->statuses = NULL;
+	answer->results = NULL;
 	answer->errors_at = NULL;
 }
 
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i)
 {
-	struct bulk_item item = {.status = 200};
+	struct bulk_item item = {.status = answer->statuses[i], .result = answer->results[i]};
 
-	if (!answer->errors)
-		return item;
-	item.status = answer->statuses[i];
 	if (answer->errors_at[i]) {
 		item.type = answer->texts.data + answer->errors_at[i];
 		item.reason = item.type + strlen(item.type) + 1;
 	}
 	return item;
-}
-
-/* --- What a status means ---------------------------------------------------------------------------------------------
- */
-enum bulk_verdict bulk_judge(bool is_delete, const struct bulk_item *item)
-{
-	const char *type = item->type ? item->type : "";
-
-	if (item->status < 300)
-		return BULK_DONE;
-	switch (item->status) {
-	case 409:
-		return BULK_STALE;
-	case 400:
-		/* What the engine says of an alias with capitals (sink/write_alias.h) that is not there. */
-		return !strcmp(type, "invalid_index_name_exception") ? BULK_NO_INDEX : BULK_REJECT;
-	case 404:
-		if (!strcmp(type, "index_not_found_exception"))
-			return BULK_NO_INDEX;
-		/* The engine remembers the delete's version all the same. */
-		return is_delete && !item->type ? BULK_DONE : BULK_REJECT;
-	case 401:
-		return BULK_FORBIDDEN;
-	case 403:
-		/* A full disk makes indices read-only; it passes, and documents are not to blame. */
-		return !strcmp(type, "cluster_block_exception") ? BULK_RETRY : BULK_FORBIDDEN;
-	case 408:
-	case 429:
-	case 502:
-	case 503:
-	case 504:
-		return BULK_RETRY;
-	default:
-		return item->status >= 500 ? BULK_RETRY_FEW : BULK_REJECT;
-	}
 }

@@ -1,224 +1,5 @@
-/* Tests of the bulk writer against an engine that answers as each test tells it to. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/map.h"
-#include "fakes/engine.h"
-#include "http/http.h"
-#include "search/search.h"
-
-enum { REJECTIONS = 16 };
-
-/* Of whole bulks. */
-struct refusal {
-	int status;        /* 0: the connection is closed instead */
-	unsigned until;    /* the last request of which it is so; 0: of all */
-	size_t above;      /* only of bodies of more bytes */
-	const char *words; /* NULL: some */
-};
-
-struct world {
-	struct fake_engine engine;
-	struct http_target *target;
-	struct search *search;
-	struct bulk *bulk;
-	struct err err;
-
-	/* How the engine behaves; NULL: everything succeeds. Requests are counted from 1. */
-	const struct refusal *whole;
-	int (*item)(const struct world *w, unsigned request, const char *id, bool is_delete);
-	const char *refused_id; /* by item_refused, with refused_status */
-	int refused_status;
-	const char *garbage; /* answered instead of a bulk answer */
-	unsigned garbage_until;
-	int garbage_status; /* 0: 200 */
-
-	/* What it saw. */
-	unsigned requests;
-	size_t largest;
-	struct map *seen; /* id -> how many times it succeeded */
-	char first_line[256];
-	char body[512];
-	char path[512];
-
-	/* What the writer said. */
-	unsigned n_rejections;
-	struct {
-		char index[32], id[32], type[64], reason[64];
-		uint64_t version;
-		int status;
-		bool is_delete;
-	} rejections[REJECTIONS];
-	unsigned pressures, reliefs;
-	bool stop_on_rejection, cancelled;
-};
-
-/* --- The engine ------------------------------------------------------------------------------------------------------
- */
-static size_t count_of(struct world *w, const char *id)
-{
-	return (size_t)(uintptr_t)map_gets(w->seen, id);
-}
-
-static void write_item(struct world *w, const char *line, struct strbuf *answer)
-{
-	bool is_delete = !strncmp(line, "{\"delete\"", 9);
-	const char *id = strstr(line, "\"_id\":\"") + 7;
-	_cleanup_free_ char *name = xstrndup(id, strcspn(id, "\""));
-	int status = w->item ? w->item(w, w->requests, name, is_delete) : 200;
-
-	if (status < 300)
-		map_puts(w->seen, name, (void *)(uintptr_t)(count_of(w, name) + 1));
-	strbuf_addf(answer, "{\"%s\":{\"status\":%d", is_delete ? "delete" : "index", status);
-	if (status == 409)
-		strbuf_adds(answer, ",\"error\":{\"type\":\"version_conflict_engine_exception\",\"reason\":\"newer\"}");
-	else if (status >= 400 && !(status == 404 && is_delete))
-		strbuf_addf(answer, ",\"error\":{\"type\":\"type_%d\",\"reason\":\"reason of %s\"}", status, name);
-	strbuf_adds(answer, "}}");
-}
-
-static bool is_refused(const struct world *w, size_t bytes)
-{
-	return w->whole && bytes > w->whole->above && (!w->whole->until || w->requests <= w->whole->until);
-}
-
-static int answer_bulk(struct fake_engine *engine, const char *head, const char *body, struct strbuf *answer)
-{
-	struct world *w = engine->user;
-	size_t bytes = strlen(body);
-
-	w->requests++;
-	if (bytes > w->largest)
-		w->largest = bytes;
-	(void)snprintf(w->first_line, sizeof(w->first_line), "%.*s", (int)strcspn(body, "\n"), body);
-	(void)snprintf(w->body, sizeof(w->body), "%.500s", body);
-	(void)snprintf(w->path, sizeof(w->path), "%.*s", (int)strcspn(head, "\r"), head);
-	if (is_refused(w, bytes)) {
-		int status = w->whole->status;
-
-		strbuf_addf(answer, "{\"error\":{\"type\":\"type_%d\",\"reason\":\"%s\"},\"status\":%d}", status,
-			    w->whole->words ? w->whole->words : "whole", status);
-		return status;
-	}
-	if (w->garbage && w->requests <= w->garbage_until) {
-		strbuf_adds(answer, w->garbage);
-		return w->garbage_status ? w->garbage_status : 200;
-	}
-	strbuf_adds(answer, "{\"took\":1,\"errors\":true,\"items\":[");
-	for (unsigned i = 0; *body; body = strchr(body, '\n') + 1) {
-		if (strncmp(body, "{\"index\":{\"", 11) != 0 && strncmp(body, "{\"delete\":{\"", 12) != 0)
-			continue;
-		strbuf_adds(answer, i++ ? "," : "");
-		write_item(w, body, answer);
-	}
-	strbuf_adds(answer, "]}");
-	return 200;
-}
-
-/* --- The writer ------------------------------------------------------------------------------------------------------
- */
-static int add_to(struct world *w, const char *index, const char *id, const char *document)
-{
-	struct bulk_action action = {.index = index,
-				     .id = id,
-				     .id_len = strlen(id),
-				     .version = 7,
-				     .document = document,
-				     .document_len = document ? strlen(document) : 0};
-
-	return bulk_add(w->bulk, &action, &w->err);
-}
-
-static int on_rejected(void *user, const struct bulk_rejection *r, struct err *err)
-{
-	struct world *w = user;
-
-	if (w->n_rejections < REJECTIONS) {
-		__auto_type to = &w->rejections[w->n_rejections];
-
-		(void)snprintf(to->index, sizeof(to->index), "%s", r->index);
-		(void)snprintf(to->id, sizeof(to->id), "%.31s", r->id);
-		(void)snprintf(to->type, sizeof(to->type), "%s", r->type);
-		(void)snprintf(to->reason, sizeof(to->reason), "%.63s", r->reason);
-		to->version = r->version;
-		to->status = r->status;
-		to->is_delete = r->is_delete;
-	}
-	w->n_rejections++;
-	if (w->stop_on_rejection)
-		return err_reason(err, ERR_INVALID, REASON_INTERRUPTED, "stop at %s", r->id);
-	return 0;
-}
-
-static void on_pressure(void *user, bool under_pressure, const char *why)
-{
-	struct world *w = user;
-
-	assert_non_null(why);
-	if (under_pressure)
-		w->pressures++;
-	else
-		w->reliefs++;
-}
-
-static bool is_cancelled(void *user)
-{
-	struct world *w = user;
-
-	return w->cancelled;
-}
-
-static void world_start(struct world *w, const struct bulk_options *options)
-{
-	struct bulk_options o = *options;
-	const char *url;
-
-	*w = (struct world){.seen = map_new(NULL)};
-	fake_engine_start(&w->engine, answer_bulk, w);
-	url = w->engine.url;
-	assert_int_equal(http_target_new(&(struct http_target_options){.urls = &url, .n_urls = 1}, &w->target, &w->err),
-			 0);
-	assert_int_equal(search_new(w->target, is_cancelled, w, &w->search, &w->err), 0);
-	o.on_rejected = on_rejected;
-	o.on_pressure = on_pressure;
-	o.user = w;
-	w->bulk = bulk_new(w->search, &o);
-}
-
-static void world_stop(struct world *w)
-{
-	bulk_free(w->bulk);
-	search_free(w->search);
-	fake_engine_stop(&w->engine);
-	http_target_free(w->target);
-	map_free(w->seen);
-}
-
-static void add_numbers(struct world *w, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		char id[16];
-
-		(void)snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(add_to(w, "books", id, "{\"title\":\"a book\"}"), 0);
-	}
-}
-
-static void expect_written_once(struct world *w, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		char id[16];
-
-		(void)snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(count_of(w, id), 1);
-	}
-	assert_int_equal(map_size(w->seen), n);
-}
+/* Tests of the bulk writer: bodies, push-back, rejections and errors. */
+#include "search/bulk_world_test.h"
 
 /* --- Success ---------------------------------------------------------------------------------------------------------
  */
@@ -496,7 +277,7 @@ static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(w.err.kind, ERR_TRANSIENT);
 	assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
-	assert_non_null(strstr(w.err.msg, "type_429"));
+	assert_non_null(strstr(w.err.msg, "es_rejected_execution_exception"));
 	assert_in_range(clock_now_ms() - started_ms, 300, 5000);
 	/* For good: nothing of it may be written late. */
 	w.whole = NULL;
@@ -504,6 +285,42 @@ static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(
 	assert_int_equal(add_to(&w, "books", "1", "{}"), -1);
 	assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
 	assert_int_equal(map_size(w.seen), 0);
+	world_stop(&w);
+}
+
+static void test_bulk_when_the_engine_asks_for_a_longer_pause_then_the_writer_ends_at_once(void **state)
+{
+	struct world w;
+	int64_t started_ms = clock_now_ms();
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 20000});
+	w.whole = &(struct refusal){.status = 429};
+	w.engine.headers = "Retry-After: 600\r\n";
+	add_numbers(&w, 3);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
+	assert_int_equal(w.err.retry_after_ms, 600000);
+	assert_non_null(strstr(w.err.msg, "pause of 600 s"));
+	assert_int_equal(w.requests, 1);
+	assert_in_range(clock_now_ms() - started_ms, 0, 5000);
+	world_stop(&w);
+}
+
+/* A body that took long to fill, as behind a slow query, has all of its time left. */
+static void test_bulk_when_a_body_took_long_to_fill_then_its_time_begins_when_it_is_sent(void **state)
+{
+	struct world w;
+	int64_t end_ms;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 1000});
+	w.whole = &(struct refusal){.status = 429, .until = 1};
+	assert_int_equal(add_to(&w, "books", "1", "{}"), 0);
+	for (end_ms = clock_now_ms() + 1500; clock_now_ms() < end_ms;)
+		(void)poll(NULL, 0, 50);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	assert_int_equal(count_of(&w, "1"), 1);
 	world_stop(&w);
 }
 
@@ -643,20 +460,6 @@ static void test_bulk_when_a_document_is_beyond_all_room_then_rejected_and_not_t
 
 /* --- Rejection -------------------------------------------------------------------------------------------------------
  */
-static int item_refused(const struct world *w, unsigned request, const char *id, bool is_delete)
-{
-	UNUSED(request);
-	UNUSED(is_delete);
-	return strcmp(id, w->refused_id) ? 200 : w->refused_status;
-}
-
-static void refuse_item(struct world *w, const char *id, int status)
-{
-	w->item = item_refused;
-	w->refused_id = id;
-	w->refused_status = status;
-}
-
 static void test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_written(void **state)
 {
 	struct world w;
@@ -669,7 +472,8 @@ static void test_bulk_when_one_is_rejected_then_it_is_reported_and_the_rest_writ
 	assert_int_equal(w.n_rejections, 1);
 	assert_string_equal(w.rejections[0].index, "books");
 	assert_string_equal(w.rejections[0].id, "5");
-	assert_string_equal(w.rejections[0].type, "type_400");
+	assert_string_equal(w.rejections[0].type, "mapper_parsing_exception");
+	assert_string_equal(w.rejections[0].words, "mapper_parsing_exception");
 	assert_string_equal(w.rejections[0].reason, "reason of 5");
 	assert_int_equal(w.rejections[0].version, 7);
 	assert_int_equal(w.rejections[0].status, 400);
@@ -734,23 +538,6 @@ static void test_bulk_when_every_document_is_rejected_then_the_writer_still_work
 	assert_int_equal(add_to(&w, "dead", "letter", "{}"), 0);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	assert_int_equal(count_of(&w, "letter"), 1);
-	world_stop(&w);
-}
-
-static void test_bulk_when_an_item_fails_inside_the_engine_then_rejected_after_some_tries(void **state)
-{
-	struct world w;
-
-	UNUSED(state);
-	world_start(&w, &(struct bulk_options){.concurrency = 1});
-	refuse_item(&w, "1", 500);
-	add_numbers(&w, 3);
-	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
-	assert_int_equal(w.requests, 5);
-	assert_int_equal(w.n_rejections, 1);
-	assert_int_equal(w.rejections[0].status, 500);
-	assert_int_equal(count_of(&w, "0"), 1);
-	assert_int_equal(count_of(&w, "2"), 1);
 	world_stop(&w);
 }
 
@@ -852,6 +639,8 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again),
 		cmocka_unit_test(test_bulk_when_no_server_listens_then_it_is_sent_again),
 		cmocka_unit_test(test_bulk_when_push_back_does_not_end_then_transient_after_the_time),
+		cmocka_unit_test(test_bulk_when_the_engine_asks_for_a_longer_pause_then_the_writer_ends_at_once),
+		cmocka_unit_test(test_bulk_when_a_body_took_long_to_fill_then_its_time_begins_when_it_is_sent),
 		cmocka_unit_test(test_bulk_when_cancelled_while_waiting_then_cancelled),
 		cmocka_unit_test(test_send_when_the_engine_has_nothing_to_do_then_it_gets_what_is_there),
 		cmocka_unit_test(test_stats_when_an_early_action_waits_then_done_below_waits_too),
@@ -862,7 +651,6 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_the_receiver_refuses_a_rejection_then_the_writer_stops),
 		cmocka_unit_test(test_bulk_when_rejections_have_no_receiver_then_the_writer_stops),
 		cmocka_unit_test(test_bulk_when_every_document_is_rejected_then_the_writer_still_works),
-		cmocka_unit_test(test_bulk_when_an_item_fails_inside_the_engine_then_rejected_after_some_tries),
 		cmocka_unit_test(test_add_when_the_engine_would_refuse_it_anyway_then_rejected_as_an_item),
 		cmocka_unit_test(test_bulk_when_the_whole_is_refused_then_an_error_of_its_kind),
 		cmocka_unit_test(test_bulk_when_an_item_is_forbidden_then_an_error_and_no_rejection),

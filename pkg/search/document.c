@@ -14,7 +14,7 @@ int search_get(struct search *search, const char *index, const char *id, json_t 
 	if (search_path(index, "/_doc/", id, "", &path, err) < 0 ||
 	    search_request(search, "GET", path, NULL, &answer, err) < 0)
 		return -1;
-	if (answer.response.status == 404 && answer.root) {
+	if (answer.response.status == 404 && search_says_absent(answer.root)) {
 		*ret = NULL;
 		*ret_version = none;
 		return 0;

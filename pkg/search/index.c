@@ -137,16 +137,24 @@ int search_index_delete(struct search *search, const char *index, struct err *er
 	return FAILPOINT(INDEX_DELETED, err);
 }
 
-/* r: of a request for the thing itself. */
-static int exists(int r, bool *ret, const struct err *err)
-{
-	*ret = r == 0;
-	return r < 0 && err->kind != ERR_NOT_FOUND ? -1 : 0;
-}
-
+/* Not HEAD, whose answer has no words that would tell the engine's 404 from another one. */
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
 {
-	return exists(search_index_send(search, "HEAD", index, "", NULL, err), ret, err);
+	*ret = search_index_send(search, "GET", index, "", NULL, err) == 0;
+	return *ret || err->kind == ERR_NOT_FOUND ? 0 : -1;
+}
+
+/* An engine answers 404 and an empty object when there is no such pipeline. */
+static int ask_pipeline(struct search *search, const char *path, bool *ret, struct err *err)
+{
+	_cleanup_(search_answer_release) struct search_answer answer;
+
+	if (search_request(search, "GET", path, NULL, &answer, err) < 0)
+		return -1;
+	*ret = answer.response.status < 300;
+	if (*ret || (answer.response.status == 404 && json_is_object(answer.root) && !json_object_size(answer.root)))
+		return 0;
+	return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
 }
 
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)
@@ -158,7 +166,7 @@ int search_pipeline_exists(struct search *search, const char *name, bool *ret, s
 	strbuf_adds(&path, "/_ingest/pipeline/");
 	http_escape(&path, name);
 	if (strbuf_ok(&path))
-		r = exists(search_json(search, "GET", path.data, NULL, NULL, err), ret, err);
+		r = ask_pipeline(search, path.data, ret, err);
 	else
 		r = err_set(err, ERR_LIMIT, "the name of pipeline %.100s is longer than %d bytes", name,
 			    PIPELINE_BYTES);

@@ -68,6 +68,21 @@ const char *search_error_reason(const json_t *root)
 	return json_is_string(error) ? json_string_value(error) : jsonx_string(root, "error.reason", NULL);
 }
 
+bool search_says_absent(const json_t *root)
+{
+	static const char *const types[] = {"index_not_found_exception", "resource_not_found_exception",
+					    "aliases_not_found_exception"};
+	const json_t *error = json_object_get(root, "error");
+	const char *type = search_error_type(root);
+
+	for (size_t i = 0; type && i < ARRAY_SIZE(types); i++)
+		if (!strcmp(type, types[i]))
+			return true;
+	/* Of an alias, a document, the deletion of a document. */
+	return (json_is_string(error) && !strncmp(json_string_value(error), "alias [", 7)) ||
+	       json_is_false(json_object_get(root, "found")) || !strcmp(jsonx_string(root, "result", ""), "not_found");
+}
+
 static bool is_passing(long status)
 {
 	return status == 429 || status == 502 || status == 503 || status == 504;
@@ -129,6 +144,12 @@ int search_answer_err(const struct search *search, const char *method, const cha
 		/* A full disk makes indices read-only: no question of privileges, and it passes. */
 		err->kind = ERR_TRANSIENT;
 		err->reason = REASON_SINK_UNAVAILABLE;
+	} else if (err->kind == ERR_NOT_FOUND && !search_says_absent(root)) {
+		/* What answered does not know the engine, so it does not know what the engine has. */
+		err->kind = ERR_TRANSIENT;
+		err->reason = REASON_SINK_UNAVAILABLE;
+		err_append(err, "; this is not an answer of the search engine: check sink.urls and the proxy in front "
+				"of it");
 	} else if (err->kind == ERR_DENIED) {
 		err->reason = REASON_AUTH_FAILED;
 	} else if (err->kind == ERR_TRANSIENT) {

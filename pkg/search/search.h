@@ -43,7 +43,8 @@ int search_info(struct search *search, struct search_info *ret, struct err *err)
 
 /* Any JSON request; for the rare ones. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes
  * them, with the engine's error type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for
- * 429 and 5xx. */
+ * 429 and 5xx. NOT_FOUND is only what the engine itself reports as absent; any other 404 is TRANSIENT/SinkUnavailable.
+ */
 int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
 		struct err *err) WARN_UNUSED;
 
@@ -107,19 +108,20 @@ int search_delete(struct search *search, const char *index, const char *id, stru
 /* --- Bulk
  * ---------------------------------------------------------------------------------------------------------------- */
 /* A writer with up to `concurrency` bulk requests in progress. Bodies are sent when they reach max_bytes or
- * max_actions, or at bulk_flush. Responses are read item by item. 2xx: done. 409: done (the index has a newer version).
- * 404 of a delete: done. 429, 503 and the like: the item is sent again after a back-off (100 ms to 30 s, full jitter,
- * Retry-After), and body size and concurrency adapt (halved, then raised step by step). Another 5xx: the same, five
- * times at most. 413: halved permanently. Everything else: the item is rejected and goes to on_rejected. An item of 401
- * or 403, a missing index, and a whole answer of 401, 403, 404 or 400 are errors: they are not about a document. A full
- * disk (403, cluster_block_exception) is push-back. A request that has no answer of the engine (a connection that
- * broke, a time-out, a 5xx of a proxy) may still be carried out at any time, so it is never sent again: it ends the
- * writer with TRANSIENT/SinkUnavailable, and the caller takes the name that it was sent to out of use
- * (sink/write_alias.h). Retrying ends with TRANSIENT/SinkUnavailable at the first failed attempt that finds the body
- * retry_ms old, counted from its first action. The caller then builds the documents again, so that nothing old is
- * written late. The age is only checked when an attempt fails, so the last one may start later than that, by the
- * back-off (30 s) or by all of a Retry-After, which has no cap here, and it may take another 60 s. After any error but
- * CANCELLED every call returns the same error; free the writer.
+ * max_actions, or at bulk_flush. Responses are read item by item. Done: a document that was created or updated, a
+ * deletion of what was there or not, and a version conflict (the index has a newer version). A success that wrote
+ * nothing (an ingest pipeline dropped the document) becomes a deletion with the same version. A document is rejected,
+ * and goes to on_rejected, only for an error that is known to be about documents (bulk_judge.c). 413: body size is
+ * halved permanently; a single document is rejected. Every other item is sent again after a back-off (100 ms to 30 s,
+ * full jitter, Retry-After), as is a request that the engine pushes back (429, 503 and the like), while body size and
+ * concurrency adapt (halved, then raised step by step). An item of a missing index, of a missing pipeline, or that the
+ * login may not write, and a whole answer of 401, 403, 404 or 400 end the writer: the caller looks at these again.
+ * A request that has no answer of the engine (a connection that broke, a time-out, a 5xx of a proxy) may still be
+ * carried out at any time, so it is never sent again: it ends the writer with TRANSIENT/SinkUnavailable, and the caller
+ * takes the name that it was sent to out of use (sink/write_alias.h).
+ * Retrying ends with TRANSIENT/SinkUnavailable once the next attempt would begin retry_ms after the first time that the
+ * body was sent. The caller then builds the documents again, so that nothing old is written late; the last request may
+ * take another 60 s. After any error but CANCELLED every call returns the same error; free the writer.
  *
  * The engine forgets a deleted document's version sooner or later, so a caller sends a delete only when nothing older
  * can follow it (apply/unsettled.h).
@@ -132,7 +134,8 @@ struct bulk_rejection {
 	uint64_t version;
 	bool is_delete;
 	int status;
-	const char *type, *reason; /* the engine's */
+	const char *type, *reason; /* the engine's; the reason may quote the document, */
+	const char *words;         /* and this does not: for messages and logs */
 };
 
 struct bulk_options {
@@ -145,14 +148,16 @@ struct bulk_options {
 	 * that error. May make other requests, but not use this writer. NULL: a rejection is INVALID/DocumentRejected.
 	 */
 	int (*on_rejected)(void *user, const struct bulk_rejection *rejection, struct err *err);
-	/* Called when the engine pushes back (429, 5xx, no answer) and when it accepts again; for a condition. May be
-	 * NULL. */
+	/* Called for each document that an ingest pipeline dropped. May be NULL. */
+	void (*on_dropped)(void *user, const char *index);
+	/* Called when the engine pushes back (429, 5xx, no answer) or refuses an item, and when it has accepted all of
+	 * it, or the writer is freed; for a condition. May be NULL. */
 	void (*on_pressure)(void *user, bool under_pressure, const char *why);
 	void *user;
 };
 
 struct bulk_stats {
-	uint64_t indexed, deleted, conflicts, rejected, retries, requests, bytes;
+	uint64_t indexed, deleted, dropped, conflicts, rejected, retries, requests, bytes;
 	uint64_t added, added_bytes; /* actions taken by bulk_add, and their documents' bytes */
 	uint64_t done_below;         /* each of the first done_below actions is done (or was handed to on_rejected) */
 	int64_t last_took_ms;

@@ -23,6 +23,8 @@ void search_answer_release(struct search_answer *answer);
 /* The engine's error type and reason, or NULL. Borrowed. */
 const char *search_error_type(const json_t *root);
 const char *search_error_reason(const json_t *root);
+/* Does a 404 say in the engine's words that what was asked for does not exist? A proxy answers 404 as well. */
+bool search_says_absent(const json_t *root);
 
 /* Sends and waits; 0 when an answer arrived, whatever it says. */
 int search_request(struct search *search, const char *method, const char *path, const json_t *body,

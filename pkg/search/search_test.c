@@ -11,6 +11,9 @@
 #include "search/search.h"
 #include "json/json.h"
 
+#define INDEX_NOT_FOUND \
+	"{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"no such index\"},\"status\":404}"
+
 /* Answers to requests, by the beginning of their first line. */
 struct reply {
 	const char *request;
@@ -160,6 +163,10 @@ static void test_json_when_refused_then_kind_reason_and_the_engines_words(void *
 		 "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"read-only\"}}", "read-only"},
 		{404, ERR_NOT_FOUND, NULL, "{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"r\"}}",
 		 "index_not_found_exception"},
+		{404, ERR_NOT_FOUND, NULL, "{\"error\":\"alias [books] missing\",\"status\":404}",
+		 "alias [books] missing"},
+		{404, ERR_TRANSIENT, "SinkUnavailable", "{\"message\":\"no Route matched with those values\"}",
+		 "not an answer of the search engine"},
 		{400, ERR_INVALID, NULL, "{\"error\":\"no handler found\",\"status\":400}", "no handler found"},
 		{429, ERR_TRANSIENT, "SinkUnavailable", "{}", "429"},
 		{503, ERR_TRANSIENT, "SinkUnavailable", "<html>", "503"},
@@ -252,7 +259,7 @@ static void test_alias_replace_when_others_have_the_prefix_then_one_call_changes
 	       "{\"b-g1\":{\"aliases\":{\"b\":{},\"b-g1-W1\":{},\"b-g1-W2\":{},\"c-W1\":{}}}}"},
 	      {"GET /bare/_alias ", 200, "{\"bare\":{\"aliases\":{}}}"},
 	      {"GET /mine/_alias ", 200, "{\"mine\":{\"aliases\":{\"mine-W3\":{}}}}"},
-	      {"GET /gone/_alias ", 404, "{}"});
+	      {"GET /gone/_alias ", 404, INDEX_NOT_FOUND});
 	assert_int_equal(search_alias_replace(w.search, "b-g1", "b-g1-W", "b-g1-W3", &w.err), 0);
 	assert_string_equal(w.last, "POST /_aliases");
 	assert_string_equal(w.last_body, "{\"actions\":[{\"remove\":{\"index\":\"b-g1\",\"alias\":\"b-g1-W1\"}},"
@@ -308,8 +315,8 @@ static void test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta
 	json_t *meta = NULL;
 	bool exists = true;
 
-	START(w, {"DELETE /gone", 404, "{}"}, {"HEAD /gone", 404, ""}, {"GET /gone/_mapping", 404, "{}"},
-	      {"GET /plain/_mapping", 200, "{}"},
+	START(w, {"DELETE /gone", 404, INDEX_NOT_FOUND}, {"GET /gone ", 404, INDEX_NOT_FOUND},
+	      {"GET /gone/_mapping", 404, INDEX_NOT_FOUND}, {"GET /plain/_mapping", 200, "{}"},
 	      {"GET /books/_mapping", 200, "{\"books-g1\":{\"mappings\":{\"_meta\":{\"hash\":\"x\"}}}}"});
 	assert_int_equal(search_index_delete(w.search, "gone", &w.err), 0);
 	assert_int_equal(search_index_exists(w.search, "gone", &exists, &w.err), 0);
@@ -367,6 +374,43 @@ static void test_get_when_document_or_index_is_absent_then_null_and_no_error(voi
 	world_stop(&w);
 }
 
+/* A gateway in front of the engine answers 404, too, and knows nothing of what is there. */
+static void test_all_when_something_else_says_404_then_nothing_counts_as_absent(void **state)
+{
+	static const char *const bodies[] = {"{\"message\":\"no Route matched with those values\"}",
+					     "{\"error\":\"Not Found\",\"status\":404}",
+					     "{\"error\":{\"code\":404,\"message\":\"not found\"}}",
+					     "{\"found\":null}",
+					     "[]",
+					     "404 page not found",
+					     ""};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		const struct reply replies[] = {
+			{"GET ", 404, bodies[i]}, {"HEAD ", 404, bodies[i]}, {"DELETE ", 404, bodies[i]}};
+		struct search_version version;
+		struct search_name name;
+		json_t *value = NULL;
+		struct world w;
+		bool exists;
+
+		world_start(&w, replies, ARRAY_SIZE(replies));
+		assert_int_equal(search_get(w.search, "c", "k", &value, &version, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
+		assert_int_equal(search_delete(w.search, "c", "k", &w.err), -1);
+		assert_int_equal(search_index_delete(w.search, "c", &w.err), -1);
+		assert_int_equal(search_index_exists(w.search, "c", &exists, &w.err), -1);
+		assert_int_equal(search_index_meta(w.search, "c", &value, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		assert_int_equal(search_resolve(w.search, "c", &name, &w.err), -1);
+		assert_int_equal(search_pipeline_exists(w.search, "p", &exists, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		world_stop(&w);
+	}
+}
+
 static void test_put_when_version_is_given_then_the_write_is_conditional(void **state)
 {
 	_cleanup_json_ json_t *document = json_pack("{s:i}", "a", 1);
@@ -403,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),
+		cmocka_unit_test(test_all_when_something_else_says_404_then_nothing_counts_as_absent),
 		cmocka_unit_test(test_put_when_version_is_given_then_the_write_is_conditional),
 	};
 

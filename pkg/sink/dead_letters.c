@@ -90,8 +90,8 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 
 	if (d->sink->stall_on_error)
 		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
-				  "index \"%s\" rejected document \"%.128s\": %.256s: %.512s; onError.policy is Stall",
-				  alias, r->id, r->type, r->reason);
+				  "index \"%s\" rejected document \"%.128s\": %.700s; onError.policy is Stall", alias,
+				  r->id, r->words);
 	collect(d, r, r->is_delete ? "delete" : "index");
 	return 0;
 }
@@ -112,6 +112,14 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 	return 0;
 }
 
+static void on_dropped(void *user, const char *index)
+{
+	struct dead_letters *d = user;
+	_cleanup_free_ char *alias = generation_alias(index);
+
+	report_dropped_add(d->report, alias);
+}
+
 static void on_pressure(void *user, bool under_pressure, const char *why)
 {
 	struct dead_letters *d = user;
@@ -124,19 +132,22 @@ struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search)
 	struct bulk_options options = sink_bulk_options(d->sink);
 
 	options.on_rejected = on_rejected;
+	options.on_dropped = on_dropped;
 	options.on_pressure = on_pressure;
 	options.user = d;
 	return bulk_new(search, &options);
 }
 
+/* Nothing of an index template may get a dead letter refused: no routing that it does not have, no pipeline. */
 static int ensure_index(struct dead_letters *d, const char *index, struct err *err)
 {
 	_cleanup_json_ json_t *body = json_pack(
-		"{s:{s:{s:s}}, s:{s:o, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
-		"settings", "index", "auto_expand_replicas", "0-1", "mappings", "_meta", generation_owner_meta(d->sink),
-		"dynamic", 0, "properties", "index", "type", "keyword", "id", "type", "keyword", "operation", "type",
-		"keyword", "status", "type", "short", "time", "type", "date", "type", "type", "keyword", "reason",
-		"type", "text");
+		"{s:{s:{s:s, s:s}}, s:{s:o, s:{s:b}, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, "
+		"s:{s:s}}}}",
+		"settings", "index", "auto_expand_replicas", "0-1", "default_pipeline", "_none", "mappings", "_meta",
+		generation_owner_meta(d->sink), "_routing", "required", 0, "dynamic", 0, "properties", "index", "type",
+		"keyword", "id", "type", "keyword", "operation", "type", "keyword", "status", "type", "short", "time",
+		"type", "date", "type", "type", "keyword", "reason", "type", "text");
 	bool exists = false;
 
 	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
@@ -270,7 +281,7 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 	if (each_index(&taken, count_now, err) < 0)
 		return err_wrap(err, "counting dead letters");
 	log_warn("sync", "documents failed, continuing without them", KV_U64("documents", taken.n),
-		 KV_STR("first", taken.items[0].document));
+		 KV_STR("index", taken.items[0].index), KV_STR("first", taken.items[0].id));
 	set_condition_at_once(d->report, &taken.items[taken.n - 1]);
 	return 0;
 }

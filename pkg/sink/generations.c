@@ -147,6 +147,7 @@ static json_t *creation_body(const struct sink *sink, const json_t *final_body)
 {
 	json_t *body = json_deep_copy(final_body);
 	json_t *index = jsonx_get(body, "settings.index");
+	json_t *mappings;
 
 	if (!index) {
 		index = json_object();
@@ -156,7 +157,12 @@ static json_t *creation_body(const struct sink *sink, const json_t *final_body)
 	(void)json_object_set_new(index, "number_of_replicas", json_integer(0));
 	if (!jsonx_get(body, "mappings"))
 		(void)json_object_set_new(body, "mappings", json_object());
-	(void)json_object_set_new(jsonx_get(body, "mappings"), "_meta", generation_owner_meta(sink));
+	mappings = jsonx_get(body, "mappings");
+	(void)json_object_set_new(mappings, "_meta", generation_owner_meta(sink));
+	/* Whether documents have a routing is the schema's business; one that an index template requires is not there.
+	 */
+	if (!json_object_get(mappings, "_routing"))
+		(void)json_object_set_new(mappings, "_routing", json_pack("{s:b}", "required", 0));
 	return body;
 }
 

@@ -4,7 +4,7 @@
 #include "sink/purge.h"
 #include "sink/routes_test.h"
 
-#define ONE_OK "{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"status\":201}}]}"
+#define ONE_OK "{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"result\":\"created\",\"status\":201}}]}"
 #define ONE_REJECTED                                                                                              \
 	"{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_" \
 	"exception\",\"reason\":\"no number\"}}}]}"
@@ -48,7 +48,7 @@ static int write_one(struct writer *w)
 static void test_dead_letters_when_a_document_is_rejected_then_it_is_stored_and_counted(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
-					      {"HEAD /books-dead-letters", 404, MISSING, 0},
+					      {"GET /books-dead-letters ", 404, MISSING, 0},
 					      {"POST /books-dead-letters-W1/_bulk", 200, ONE_OK, 0},
 					      {"GET /books-dead-letters/_count", 200, "{\"count\":1}", 0},
 					      {"GET /_cat/", 200, "[]", 0},
@@ -117,7 +117,7 @@ static void test_dead_letters_when_they_are_rejected_too_then_an_error_that_says
 static void test_dead_letters_when_their_index_cannot_be_created_then_an_error(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
-					      {"HEAD /books-dead-letters", 404, MISSING, 0},
+					      {"GET /books-dead-letters ", 404, MISSING, 0},
 					      {"PUT /books-dead-letters", 403, DENIED, 0},
 					      {0}};
 	struct writer w;
@@ -206,7 +206,8 @@ static void test_purge_then_what_is_older_is_deleted_with_a_version_below_what_w
 		 1},
 		{"POST /_search/scroll", 200, NO_HITS, 0},
 		{"POST /books-g1-W1/_bulk", 200,
-		 "{\"took\":1,\"errors\":false,\"items\":[{\"delete\":{\"status\":200}},{\"delete\":{\"status\":200}}]"
+		 "{\"took\":1,\"errors\":false,\"items\":[{\"delete\":{\"result\":\"deleted\",\"status\":200}},{"
+		 "\"delete\":{\"result\":\"deleted\",\"status\":200}}]"
 		 "}",
 		 0},
 		{0}};

@@ -7,7 +7,7 @@
 #include "search/search.h"
 
 struct sync_metrics {
-	struct metric *changes, *transactions, *documents, *rejections, *conflicts, *retries, *bytes, *nulled;
+	struct metric *changes, *transactions, *documents, *dropped, *rejections, *conflicts, *retries, *bytes, *nulled;
 	struct metric *batch_keys, *batch_seconds, *visibility_seconds;
 	struct metric *lag_seconds, *lag_bytes, *retained_bytes, *bootstrap_rows, *bootstrap_ratio;
 };
@@ -25,6 +25,8 @@ struct sync_metrics *sync_metrics_new(struct metrics *m)
 	x->changes = metrics_counter(m, "pgsync_changes_total", "Row changes read from the WAL.", op);
 	x->transactions = metrics_counter(m, "pgsync_transactions_total", "Transactions read from the WAL.", NULL);
 	x->documents = metrics_counter(m, "pgsync_documents_total", "Documents written or deleted in the index.", op);
+	x->dropped = metrics_counter(m, "pgsync_documents_dropped_total", "Documents that an ingest pipeline dropped.",
+				     NULL);
 	x->rejections = metrics_counter(m, "pgsync_bulk_rejections_total", "Documents that the index rejected.", NULL);
 	x->conflicts = metrics_counter(m, "pgsync_bulk_conflicts_total",
 				       "Writes of documents that had a newer version already.", NULL);
@@ -84,6 +86,7 @@ void sync_metrics_bulk(struct sync_metrics *x, struct bulk_stats *last, const st
 	if (x) {
 		metric_add(x->documents, (const char *const[]){"index", NULL}, (double)(now->indexed - last->indexed));
 		metric_add(x->documents, (const char *const[]){"delete", NULL}, (double)(now->deleted - last->deleted));
+		metric_add(x->dropped, NULL, (double)(now->dropped - last->dropped));
 		metric_add(x->conflicts, NULL, (double)(now->conflicts - last->conflicts));
 		metric_add(x->rejections, NULL, (double)(now->rejected - last->rejected));
 		metric_add(x->retries, NULL, (double)(now->retries - last->retries));

@@ -420,8 +420,6 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	if (m->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
 	search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
-	/* Push-back from an earlier attempt does not apply to this one. */
-	report_pressure(&at->run->report, false, NULL);
 	if (pg_flush_lsn(at->source.pg, &m->start_lsn, err) < 0)
 		return -1;
 	m->start_ms = clock_now_ms();

@@ -33,7 +33,9 @@ int64_t retry_pause_ms(struct retry *retry, const struct err *err, int64_t attem
 	 * meantime. */
 	if (err->reason == REASON_SLOT_TAKEN)
 		return RETRY_SLOT_TAKEN_MS;
-	return err->retry_after_ms > 0 ? err->retry_after_ms : backoff_next_ms(&retry->brief);
+	if (err->retry_after_ms > 0)
+		return err->retry_after_ms < RETRY_AFTER_CAP_MS ? err->retry_after_ms : RETRY_AFTER_CAP_MS;
+	return backoff_next_ms(&retry->brief);
 }
 
 bool retry_gives_up(const struct err *err, const struct retry_limits *limits)

@@ -17,6 +17,7 @@ enum {
 	RETRY_CAP_MS = 5000,
 	RETRY_STALLED_BASE_MS = 1000, /* an administrator has to act */
 	RETRY_STALLED_CAP_MS = 15000,
+	RETRY_AFTER_CAP_MS = 60 * 1000,   /* what a server may ask for */
 	RETRY_LONG_MS = 2 * RETRY_CAP_MS, /* an attempt that took longer than this had begun to work */
 };
 

@@ -12,7 +12,7 @@
 enum { SEED = 1, QUICK_MS = 1, ATTEMPTS = 12 };
 
 /* A pause between half of the base and the cap. */
-enum pause { BRIEF, STALLED, TABLES, TAKEN, AS_TOLD };
+enum pause { BRIEF, STALLED, TABLES, TAKEN, AS_TOLD, CAPPED };
 
 static void assert_pause(int64_t ms, enum pause pause)
 {
@@ -24,6 +24,7 @@ static void assert_pause(int64_t ms, enum pause pause)
 		[TABLES] = {RETRY_TABLES_MS, RETRY_TABLES_MS},
 		[TAKEN] = {RETRY_SLOT_TAKEN_MS, RETRY_SLOT_TAKEN_MS},
 		[AS_TOLD] = {7777, 7777},
+		[CAPPED] = {60000, 60000},
 	};
 
 	assert_in_range(ms, spans[pause].least, spans[pause].most);
@@ -38,6 +39,7 @@ static void test_retry_when_an_attempt_failed_then_the_error_says_how_long_to_wa
 	} cases[] = {
 		{{.kind = ERR_TRANSIENT}, BRIEF, false},
 		{{.kind = ERR_TRANSIENT, .retry_after_ms = 7777}, AS_TOLD, false},
+		{{.kind = ERR_TRANSIENT, .retry_after_ms = 600000}, CAPPED, false},
 		{{.kind = ERR_CONFLICT}, BRIEF, false},
 		{{.kind = ERR_CONFLICT, .reason = REASON_SLOT_TAKEN}, TAKEN, false},
 		{{.kind = ERR_CANCELLED}, BRIEF, false},

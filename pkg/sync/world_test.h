@@ -258,8 +258,12 @@ static inline void answer_action(struct world *w, const char *line, bool is_dead
 		w->n_dead_letters += !is_delete;
 	else if (!rejects)
 		store(w, id, version, is_delete);
-	strbuf_addf(answer, "{\"%s\":{\"status\":%d%s}}", is_delete ? "delete" : "index", rejects ? 400 : 200,
-		    rejects ? ",\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":\"no\"}" : "");
+	if (rejects)
+		strbuf_adds(answer, "{\"index\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\","
+				    "\"reason\":\"no\"}}}");
+	else
+		strbuf_adds(answer, is_delete ? "{\"delete\":{\"result\":\"deleted\",\"status\":200}}"
+					      : "{\"index\":{\"result\":\"updated\",\"status\":200}}");
 }
 
 /* Line by line: the sanitizer's string functions look at the whole of a string. */
@@ -290,7 +294,8 @@ static inline int answer_question(struct world *w, const char *head, struct strb
 		strbuf_addf(answer, "{\"books-g1\":{\"mappings\":{\"_meta\":{\"pgsync\":{\"owner\":\"%s\"}}}}}",
 			    w->index_gone ? "other/one" : "shop/books");
 	} else if (has(head, "GET /books/_alias")) {
-		strbuf_adds(answer, w->alias_moved ? "{\"books-g1\":{}}" : "{\"error\":\"missing\",\"status\":404}");
+		strbuf_adds(answer, w->alias_moved ? "{\"books-g1\":{}}"
+						   : "{\"error\":\"alias [books] missing\",\"status\":404}");
 		return w->alias_moved ? 200 : 404;
 	} else if (has(head, "POST /_aliases")) {
 		w->alias_moved = true;
