@@ -79,8 +79,9 @@ struct http_response {
 	struct strbuf body;
 	int64_t retry_after_ms; /* of the Retry-After header, else 0 */
 	char content_type[64];
-	char product[32];  /* X-Elastic-Product, or "" */
-	char warning[256]; /* the Warning header, or "" */
+	char product[32];   /* X-Elastic-Product, or "" */
+	char warning[256];  /* the Warning header, or "" */
+	char location[256]; /* of a redirect, which is not followed, or "" */
 };
 
 void http_response_release(struct http_response *response);
@@ -123,7 +124,7 @@ void http_escape(struct strbuf *sb, const char *s);
 
 /* An error for a response that the caller did not expect: kind by status (401, 403 DENIED; 404, 410 NOT_FOUND; 409, 412
  * CONFLICT; 413 LIMIT; 408, 429 and 5xx TRANSIENT; any other of 300 and more INVALID), code = status, retry_after_ms,
- * and the start of the body. Returns -1. */
+ * and the start of the body, or where it redirects to. Returns -1. */
 int http_status_err(const struct http_response *response, const char *what, struct err *err);
 
 #endif

@@ -83,8 +83,16 @@ int http_status_err(const struct http_response *response, const char *what, stru
 	char text[QUOTE_BYTES];
 
 	quote(&response->body, text, sizeof(text));
-	(void)err_set(err, kind_of(response->status), "%s: HTTP status %ld%s%s", what, response->status,
-		      text[0] ? ": " : " without a message", text);
+	if (response->status >= 300 && response->status < 400 && response->location[0])
+		/* A query may contain a secret. */
+		(void)err_set(
+			err, kind_of(response->status),
+			"%s: HTTP status %ld redirects to %.*s, and redirects are not followed: correct the URL, or "
+			"what redirects it",
+			what, response->status, (int)strcspn(response->location, "?#"), response->location);
+	else
+		(void)err_set(err, kind_of(response->status), "%s: HTTP status %ld%s%s", what, response->status,
+			      text[0] ? ": " : " without a message", text);
 	err->code = (int)response->status;
 	err->retry_after_ms = response->retry_after_ms;
 	return -1;

@@ -75,8 +75,9 @@ struct bulk {
 	size_t unpumped;
 	struct index *indices;
 	size_t n_indices, alloc_indices;
-	bool pressed; /* as the caller was told */
-	bool failed;  /* for good: err */
+	bool pressed;   /* as the caller was told */
+	struct err why; /* the latest push-back */
+	bool failed;    /* for good: err */
 	struct err err;
 };
 
@@ -229,6 +230,7 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	if (bulk->pace.pause_until_ms > end_ms)
 		bulk->pace.pause_until_ms = end_ms;
 	slot->waits = true;
+	bulk->why = *why;
 	tell_pressure(bulk, true, why->msg);
 	slot->state = SLOT_READY;
 	/* Behind the others: a shard that is away must not hold up what goes to the rest. Versions keep the order. */
@@ -625,9 +627,21 @@ static void submit(struct bulk *bulk)
 	(void)start_ready(bulk);
 }
 
+/* True when waiting for a slot since then takes too long, or will: because of push-back, not of an engine that is slow.
+ */
+static bool holds_too_long(const struct bulk *bulk, int64_t since_ms)
+{
+	int64_t now_ms = clock_now_ms();
+	int64_t until_ms = bulk->pace.pause_until_ms > now_ms ? bulk->pace.pause_until_ms : now_ms;
+
+	return bulk->options.hold_ms && any_waits(bulk) && until_ms - since_ms > bulk->options.hold_ms;
+}
+
 /* Makes `current` a slot that can be added to; waits for one. */
 static int have_current(struct bulk *bulk, struct err *err)
 {
+	int64_t since_ms = clock_now_ms();
+
 	while (!bulk->current) {
 		struct slot *slot = oldest_slot(bulk, SLOT_FREE);
 
@@ -637,6 +651,10 @@ static int have_current(struct bulk *bulk, struct err *err)
 			break;
 		}
 		assert(is_busy(bulk)); /* not so when on_rejected uses the writer */
+		if (holds_too_long(bulk, since_ms)) {
+			*err = bulk->why;
+			return give_up(bulk, err);
+		}
 		if (wait_for_progress(bulk, err) < 0)
 			return -1;
 	}

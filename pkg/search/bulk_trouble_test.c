@@ -67,6 +67,27 @@ static void test_bulk_when_trouble_of_an_item_does_not_end_then_an_error_with_it
 	world_stop(&w);
 }
 
+/* One who adds has a transaction open. */
+static void test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_then_the_writer_ends(void **state)
+{
+	struct world w;
+	int64_t started_ms = clock_now_ms();
+	int r = 0;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .max_actions = 1, .retry_ms = 20000, .hold_ms = 300});
+	w.whole = &(struct refusal){.status = 429};
+	for (int i = 0; i < 4 && r == 0; i++)
+		r = add_to(&w, "books", "1", "{}");
+	assert_int_equal(r, -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
+	assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
+	assert_non_null(strstr(w.err.msg, "es_rejected_execution_exception"));
+	assert_in_range(clock_now_ms() - started_ms, 0, 10000);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
+	world_stop(&w);
+}
+
 static void test_bulk_when_others_are_taken_meanwhile_then_the_pressure_lasts_until_the_item_is(void **state)
 {
 	struct world w;
@@ -151,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bulk_when_the_engine_is_in_trouble_then_items_wait_and_none_is_rejected),
 		cmocka_unit_test(test_bulk_when_trouble_of_an_item_does_not_end_then_an_error_with_its_words),
+		cmocka_unit_test(test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_then_the_writer_ends),
 		cmocka_unit_test(test_bulk_when_others_are_taken_meanwhile_then_the_pressure_lasts_until_the_item_is),
 		cmocka_unit_test(test_bulk_when_the_pipeline_or_the_index_is_missing_then_the_writer_ends_at_once),
 		cmocka_unit_test(test_bulk_when_a_pipeline_drops_a_document_then_it_is_deleted_with_its_version),

@@ -144,6 +144,9 @@ struct bulk_options {
 	unsigned max_actions; /* default 10,000 */
 	unsigned concurrency; /* default 2 */
 	int64_t retry_ms;     /* default 5 minutes */
+	/* The longest that bulk_add waits while the engine pushes back: its caller has a snapshot open, and with it
+	 * locks that a migration waits for. Then the writer ends with TRANSIENT/SinkUnavailable. 0: no limit. */
+	int64_t hold_ms;
 	/* Called from bulk_* in the caller's thread for each rejected item. A negative return stops the writer with
 	 * that error. May make other requests, but not use this writer. NULL: a rejection is INVALID/DocumentRejected.
 	 */

@@ -7,5 +7,6 @@ struct bulk_options sink_bulk_options(const struct sink *sink)
 		.max_bytes = sink->bulk_max_bytes < SINK_BODY_BYTES ? sink->bulk_max_bytes : SINK_BODY_BYTES,
 		.concurrency = sink->bulk_concurrency,
 		.retry_ms = SINK_RETRY_MS,
+		.hold_ms = SINK_HOLD_MS,
 	};
 }

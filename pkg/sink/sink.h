@@ -28,6 +28,8 @@ enum {
 	/* How long a writer keeps trying when the engine refuses: a snapshot may be open meanwhile, and with it locks
 	 * that a migration waits for. Then the attempt ends, and the next one reads again. */
 	SINK_RETRY_MS = 20000,
+	/* The part of it that a snapshot may stay open for. */
+	SINK_HOLD_MS = 3000,
 };
 
 /* The limits that a bulk writer of this sink keeps; the callbacks are empty. */
