@@ -105,7 +105,7 @@ int search_alias_replace(struct search *search, const char *index, const char *p
 	}
 	if (missing)
 		add_action(actions, "add", index, alias);
-	return json_array_size(actions) ? search_json(search, "POST", "/_aliases", body, NULL, err) : 0;
+	return json_array_size(actions) ? search_send_once(search, "POST", "/_aliases", body, err) : 0;
 }
 
 /* --- Indices ---------------------------------------------------------------------------------------------------------

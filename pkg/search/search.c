@@ -98,34 +98,50 @@ static int ask(struct search *search, const struct http_request *request, struct
 		*ret = (struct http_response){0};
 		if (http_do(search->http, search->target, request, ret, err) < 0)
 			return -1;
-		if (!left || !is_passing(ret->status) || (search->cancelled && search->cancelled(search->user)))
+		if (!left || request->once || !is_passing(ret->status) ||
+		    (search->cancelled && search->cancelled(search->user)))
 			return 0;
 		http_response_release(ret);
 		(void)poll(NULL, 0, (int)backoff_next_ms(&backoff));
 	}
 }
 
-int search_request(struct search *search, const char *method, const char *path, const json_t *body,
-		   struct search_answer *ret, struct err *err)
+static int send_json(struct search *search, struct http_request request, const json_t *body, struct search_answer *ret,
+		     struct err *err)
 {
 	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct http_request request = {
-		.method = method,
-		.path = path,
-		.body = text,
-		.body_len = text ? strlen(text) : 0,
-		.timeout_ms = search->timeout_ms,
-	};
 	struct err parse_err;
 
 	*ret = (struct search_answer){0};
 	if (body && !text)
-		return err_set(err, ERR_FATAL, "%s %s: the body cannot be written as JSON", method, path);
+		return err_set(err, ERR_FATAL, "%s %s: the body cannot be written as JSON", request.method,
+			       request.path);
+	request.body = text;
+	request.body_len = text ? strlen(text) : 0;
+	request.timeout_ms = search->timeout_ms;
 	if (ask(search, &request, &ret->response, err) < 0)
 		return -1;
 	if (jsonx_parse(ret->response.body.data, ret->response.body.len, "the answer", &ret->root, &parse_err) < 0)
 		ret->root = NULL;
 	return 0;
+}
+
+int search_request(struct search *search, const char *method, const char *path, const json_t *body,
+		   struct search_answer *ret, struct err *err)
+{
+	return send_json(search, (struct http_request){.method = method, .path = path}, body, ret, err);
+}
+
+int search_send_once(struct search *search, const char *method, const char *path, const json_t *body, struct err *err)
+{
+	const struct http_request request = {.method = method, .path = path, .once = true};
+	_cleanup_(search_answer_release) struct search_answer answer = {0};
+
+	if (send_json(search, request, body, &answer, err) < 0)
+		return -1;
+	return answer.response.status < 300
+		       ? 0
+		       : search_answer_err(search, method, path, &answer.response, answer.root, err);
 }
 
 int search_answer_err(const struct search *search, const char *method, const char *path,

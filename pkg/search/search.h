@@ -81,7 +81,8 @@ int search_alias_move(struct search *search, const char *alias, const char *inde
 		      struct err *err) WARN_UNUSED;
 
 /* Of the aliases of an index that begin with `prefix`, leaves this one alone (NULL: none), and adds it if it is
- * missing. One atomic request; none if it is so already. NOT_FOUND when the index is absent. */
+ * missing. One atomic request, sent once at most, so that no alias is added late; none if it is so already. NOT_FOUND
+ * when the index is absent. */
 int search_alias_replace(struct search *search, const char *index, const char *prefix, const char *alias,
 			 struct err *err) WARN_UNUSED;
 

@@ -29,6 +29,9 @@ bool search_says_absent(const json_t *root);
 /* Sends and waits; 0 when an answer arrived, whatever it says. */
 int search_request(struct search *search, const char *method, const char *path, const json_t *body,
 		   struct search_answer *ret, struct err *err) WARN_UNUSED;
+/* Sends at most once: if no answer arrives, nothing that is sent later can be mistaken for it. */
+int search_send_once(struct search *search, const char *method, const char *path, const json_t *body,
+		     struct err *err) WARN_UNUSED;
 /* An error of the kind that the status asks for, with the engine's words. Returns -1. */
 int search_answer_err(const struct search *search, const char *method, const char *path,
 		      const struct http_response *response, const json_t *root, struct err *err);

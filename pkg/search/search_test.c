@@ -279,6 +279,16 @@ static void test_alias_replace_when_others_have_the_prefix_then_one_call_changes
 	world_stop(&w);
 }
 
+/* If a second copy were answered, the first one could still arrive when the alias has been removed again. */
+static void test_alias_replace_when_the_answer_is_a_proxy_s_then_it_is_not_sent_again(void **state)
+{
+	START(w, {"GET /b/_alias ", 200, "{\"b\":{\"aliases\":{}}}"}, {"POST /_aliases", 504, "<html>"});
+	assert_int_equal(search_alias_replace(w.search, "b", "b-W", "b-W1", &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
+	assert_int_equal(w.engine.n_requests, 2);
+	world_stop(&w);
+}
+
 static void test_index_create_when_refused_then_conflict_or_rejected(void **state)
 {
 	_cleanup_json_ json_t *body = json_pack("{}");
@@ -442,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_alias_move_when_others_have_it_then_one_call_changes_all),
 		cmocka_unit_test(test_alias_move_when_an_index_has_the_name_then_refused_unless_asked_to_remove_it),
 		cmocka_unit_test(test_alias_replace_when_others_have_the_prefix_then_one_call_changes_all),
+		cmocka_unit_test(test_alias_replace_when_the_answer_is_a_proxy_s_then_it_is_not_sent_again),
 		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
 		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_distinguished),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
