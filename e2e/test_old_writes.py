@@ -214,7 +214,7 @@ class Rebuild:
         return max(self.engine.indices(f"{self.index}-g*"), key=lambda name: int(name.rsplit("-g", 1)[1]))
 
     def go(self, how, forgets):
-        self.database.sql("INSERT INTO items SELECT i, repeat('to be deleted ', 100) FROM generate_series(%s, %s) i",
+        self.database.sql("INSERT INTO items SELECT i, repeat('to be deleted ', 100) FROM generate_series(%s::int, %s::int) i",
                           self.doomed[0], self.doomed[-1])
         self.proxy.hold(self.holds_doomed, "wait" if how == "killed" else how, most=2)
         self.run.start()
