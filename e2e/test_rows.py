@@ -43,11 +43,11 @@ TABLES = """
 """
 # Roots 1 to 40; each has a row of each table below it, of the same number.
 ROWS = """
-    INSERT INTO roots SELECT i, 1, '{"k":1}', '1' FROM generate_series({from}, {to}) i;
-    INSERT INTO kids SELECT i, i, 1, '{"k":1}', '1' FROM generate_series({from}, {to}) i;
-    INSERT INTO singles SELECT i, 1, '{"k":1}', '1' FROM generate_series({from}, {to}) i;
-    INSERT INTO grandkids SELECT i, i, 1, '{"k":1}', '1' FROM generate_series({from}, {to}) i;
-    INSERT INTO far SELECT i, 1, '{"k":1}', '1' FROM generate_series({from}, {to}) i;
+    INSERT INTO roots SELECT i, 1, '"fine"', '1' FROM generate_series({from}, {to}) i;
+    INSERT INTO kids SELECT i, i, 1, '"fine"', '1' FROM generate_series({from}, {to}) i;
+    INSERT INTO singles SELECT i, 1, '"fine"', '1' FROM generate_series({from}, {to}) i;
+    INSERT INTO grandkids SELECT i, i, 1, '"fine"', '1' FROM generate_series({from}, {to}) i;
+    INSERT INTO far SELECT i, 1, '"fine"', '1' FROM generate_series({from}, {to}) i;
     INSERT INTO links SELECT i, i FROM generate_series({from}, {to}) i;
 """
 
@@ -63,7 +63,7 @@ WAYS = {
 }
 # Half a surrogate pair: Postgres stores it as json, and takes nothing out of it. `replace` changes strings, and so needs one.
 SPOIL = r"""UPDATE {table} SET n = 0, word = 'none', j = '"\ud83d"' WHERE {key} = {id}"""
-CORRECT = """UPDATE {table} SET n = 1, word = '1', j = '{"k":1}' WHERE {key} = {id}"""
+CORRECT = """UPDATE {table} SET n = 1, word = '1', j = '"fine"' WHERE {key} = {id}"""
 PLACES = {
     "roots": lambda part: {"table": "roots", **part},
     "kids": lambda part: {"table": "roots", "columns": ["id"], "children": [{"table": "kids", "relationship": MANY, **part}]},
@@ -179,7 +179,7 @@ def test_a_document_that_is_routed_and_fails_leaves_its_shard(database, worker, 
     database.sql("CREATE TABLE t (id int PRIMARY KEY, n int, place text NOT NULL); INSERT INTO t SELECT i, 1, 'a' FROM generate_series(1, 9) i")
     database.create_role()
     nodes = {"table": "t", "columns": ["id", "place"], "expressions": {"share": "100 / n"}}
-    document = {"nodes": nodes, "routing": "place", "setting": {"index": {"number_of_shards": 5}}}
+    document = {"nodes": nodes, "routing": "place", "setting": {"number_of_shards": 5}}
     run = worker(manifest(database, opensearch.url, {index: document})).start()
     ready(run)
     database.sql("UPDATE t SET n = 0, place = 'c' WHERE id = 3")

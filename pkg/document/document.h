@@ -50,6 +50,10 @@ struct document_table {
 	 * root's routing column */
 	int *link_columns;
 	size_t n_link_columns;
+	/* Those that documents show, or are linked, keyed or sorted by. What expressions and conditions read is not
+	 * known. */
+	int *used_columns;
+	size_t n_used_columns;
 	bool is_root;
 };
 

@@ -380,14 +380,40 @@ static struct document_table *find_table(struct document_plan *plan, const struc
 	return table;
 }
 
+static void add_column_once(int **columns, size_t *n, int column)
+{
+	for (size_t i = 0; i < *n; i++)
+		if ((*columns)[i] == column)
+			return;
+	*columns = xreallocarray(*columns, *n + 1, sizeof(**columns));
+	(*columns)[(*n)++] = column;
+}
+
 static void add_link_column(struct document_table *table, int column)
 {
-	for (size_t i = 0; i < table->n_link_columns; i++)
-		if (table->link_columns[i] == column)
-			return;
-	table->link_columns =
-		xreallocarray(table->link_columns, table->n_link_columns + 1, sizeof(*table->link_columns));
-	table->link_columns[table->n_link_columns++] = column;
+	add_column_once(&table->link_columns, &table->n_link_columns, column);
+}
+
+static void add_used(struct document_plan *plan, const struct catalog_table *of, const int *columns, size_t n)
+{
+	for (size_t t = 0; t < plan->n_tables; t++)
+		for (size_t i = 0; plan->tables[t].table == of && i < n; i++)
+			add_column_once(&plan->tables[t].used_columns, &plan->tables[t].n_used_columns, columns[i]);
+}
+
+static void add_used_by(struct document_plan *plan, const struct plan_node *node)
+{
+	add_used(plan, node->table, node->key, node->n_key);
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_COLUMN)
+			add_used(plan, node->table, &node->fields[i].column, 1);
+	for (size_t i = 0; i < node->n_sorts; i++)
+		if (node->sorts[i].column >= 0)
+			add_used(plan, node->table, &node->sorts[i].column, 1);
+	for (size_t j = 0; j < node->n_joins; j++) {
+		add_used(plan, node->joins[j].upper, node->joins[j].upper_columns, node->joins[j].n);
+		add_used(plan, node->joins[j].lower, node->joins[j].lower_columns, node->joins[j].n);
+	}
 }
 
 static void add_tables(struct document_plan *plan, const struct tree *tree)
@@ -402,6 +428,8 @@ static void add_tables(struct document_plan *plan, const struct tree *tree)
 	/* A deletion has to name the shard that contains its document. */
 	if (tree->routing >= 0 && !plan->root_is_view)
 		add_link_column(find_table(plan, tree, plan->root->oid), tree->routing);
+	for (size_t i = 0; i < tree->n; i++)
+		add_used_by(plan, tree->nodes[i]);
 }
 
 void paths_build(const struct tree *tree, struct document_plan *plan)

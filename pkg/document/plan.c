@@ -149,8 +149,10 @@ void document_plan_free(struct document_plan *plan)
 	free(plan->sql.apart_by_range.text);
 	probes_release(plan);
 	free(plan->views);
-	for (size_t i = 0; i < plan->n_tables; i++)
+	for (size_t i = 0; i < plan->n_tables; i++) {
 		free(plan->tables[i].link_columns);
+		free(plan->tables[i].used_columns);
+	}
 	free(plan->tables);
 	for (size_t i = 0; i < plan->n_paths; i++)
 		path_release(&plan->paths[i]);

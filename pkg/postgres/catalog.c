@@ -138,8 +138,8 @@ static bool index_has(const struct catalog_index *index, int column)
 	return false;
 }
 
-/* The index whose columns the WAL holds under the identities 'd' and 'i'. */
-static const struct catalog_index *identity(const struct catalog_table *table)
+/* Under the identities 'd' and 'i'. */
+const struct catalog_index *catalog_identity(const struct catalog_table *table)
 {
 	const struct catalog_index *primary = catalog_primary_key(table);
 
@@ -171,14 +171,14 @@ bool catalog_identity_covers(const struct catalog_table *table, int column)
 	}
 	if (table->replica_identity == 'f')
 		return true;
-	index = identity(table);
+	index = catalog_identity(table);
 	return index && index_has(index, column);
 }
 
 bool catalog_identity_exists(const struct catalog_table *table)
 {
 	if (table->kind != 'p')
-		return table->replica_identity == 'f' || identity(table);
+		return table->replica_identity == 'f' || catalog_identity(table);
 	for (size_t i = 0; i < table->n_parts; i++)
 		if (!catalog_part_identifies(&table->parts[i]))
 			return false;

@@ -175,6 +175,8 @@ bool catalog_identity_covers(const struct catalog_table *table, int column);
 /* False if the WAL contains nothing about a deleted row. Postgres refuses UPDATE and DELETE then, once the table is
  * published. */
 bool catalog_identity_exists(const struct catalog_table *table);
+/* The index whose columns the WAL holds of old rows; NULL: it holds whole rows, or nothing. */
+const struct catalog_index *catalog_identity(const struct catalog_table *table);
 /* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
  * all columns NOT NULL) and that covers the n columns; NULL if there is none (only FULL covers them then). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);

@@ -1,4 +1,4 @@
-/* Publications: exactly the tables wanted, with exactly the options wanted. */
+/* Publications: exactly the tables and columns wanted, with exactly the options wanted. */
 #include <string.h>
 
 #include "base/failpoint.h"
@@ -14,6 +14,7 @@
 struct difference {
 	bool absent;
 	bool options;
+	bool tables;             /* not only columns of tables */
 	struct strbuf drop, add; /* table lists */
 };
 
@@ -27,13 +28,16 @@ static const char sql_schemas_14[] = "SELECT false";
 static const char sql_schemas[] = "SELECT EXISTS (SELECT FROM pg_publication_namespace s JOIN pg_publication p"
 				  " ON p.oid = s.pnpubid WHERE p.pubname = $1)";
 
-/* Entries with a row filter or a column list count as wrong: they would hide changes. */
-#define MEMBERS(plain)                                                                     \
-	"SELECT r.prrelid, n.nspname, c.relname, " plain " FROM pg_publication_rel r"      \
+/* Entries with a row filter count as wrong: they would hide changes. So do those with other columns. */
+#define MEMBERS(more)                                                                      \
+	"SELECT r.prrelid, n.nspname, c.relname, " more " FROM pg_publication_rel r"       \
 	" JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid" \
 	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = $1 ORDER BY r.prrelid"
-static const char sql_members_14[] = MEMBERS("true");
-static const char sql_members[] = MEMBERS("r.prqual IS NULL AND r.prattrs IS NULL");
+static const char sql_members_14[] = MEMBERS("true, ''");
+static const char sql_members[] = MEMBERS("r.prqual IS NULL, coalesce(r.prattrs::text, '')");
+
+/* Of a row of MEMBERS. */
+enum { MEMBER_OID, MEMBER_SCHEMA, MEMBER_NAME, MEMBER_UNFILTERED, MEMBER_COLUMNS };
 
 static bool is_18(struct pg *pg)
 {
@@ -47,37 +51,86 @@ static void add_table(struct strbuf *list, const char *schema, const char *table
 	pg_quote_table(list, schema, table);
 }
 
-static const struct catalog_table *wanted(uint32_t oid, const struct catalog_table *const *tables, size_t n)
+static bool has_lists(struct pg *pg)
+{
+	return pg_server_version(pg) >= 150000;
+}
+
+static void add_with_columns(struct pg *pg, struct strbuf *list, const struct pg_published *published)
+{
+	const struct catalog_table *table = published->table;
+
+	add_table(list, table->schema, table->name);
+	if (!published->n_columns || !has_lists(pg))
+		return;
+	for (size_t i = 0; i < published->n_columns; i++) {
+		strbuf_adds(list, i ? ", " : " (");
+		pg_quote_ident(list, table->columns[published->columns[i]].name);
+	}
+	strbuf_addc(list, ')');
+}
+
+static const struct pg_published *wanted(uint32_t oid, const struct pg_published *tables, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (tables[i]->oid == oid)
-			return tables[i];
+		if (tables[i].table->oid == oid)
+			return &tables[i];
 	return NULL;
 }
 
-/* An entry that is right stays; a wrong one is dropped, and added again if its table is wanted. */
-static bool is_member(const struct pg_result *r, uint32_t oid)
+/* The columns of a member as pg_publication_rel.prattrs shows them: "1 3". */
+static bool has_columns(struct pg *pg, const char *prattrs, const struct pg_published *published)
 {
-	for (int i = 0; i < pg_n_rows(r); i++)
-		if ((uint32_t)pg_u64(r, i, 0) == oid && pg_bool(r, i, 3))
-			return true;
-	return false;
+	struct strbuf sb;
+	bool same;
+
+	strbuf_init(&sb, PG_SQL_BYTES);
+	for (size_t i = 0; has_lists(pg) && i < published->n_columns; i++)
+		strbuf_addf(&sb, "%s%d", i ? " " : "", published->table->columns[published->columns[i]].attnum);
+	same = strcmp(sb.data, prattrs) == 0;
+	strbuf_release(&sb);
+	return same;
 }
 
-static int compare_members(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
+static int find_member(const struct pg_result *r, uint32_t oid)
+{
+	for (int i = 0; i < pg_n_rows(r); i++)
+		if ((uint32_t)pg_u64(r, i, MEMBER_OID) == oid)
+			return i;
+	return -1;
+}
+
+/* An entry that is right stays; a wrong one is dropped, and added again if its table is wanted. */
+static void compare_member(struct pg *pg, const struct pg_result *r, int row, const struct pg_published *want,
+			   struct difference *d)
+{
+	bool unfiltered = pg_bool(r, row, MEMBER_UNFILTERED);
+
+	if (want && unfiltered && has_columns(pg, pg_value(r, row, MEMBER_COLUMNS), want))
+		return;
+	add_table(&d->drop, pg_value(r, row, MEMBER_SCHEMA), pg_value(r, row, MEMBER_NAME));
+	if (want)
+		add_with_columns(pg, &d->add, want);
+	d->tables = d->tables || !want || !unfiltered;
+}
+
+static int compare_members(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
 			   struct difference *d, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-	const char *sql = pg_server_version(pg) < 150000 ? sql_members_14 : sql_members;
 
-	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
+	if (pg_query(pg, has_lists(pg) ? sql_members : sql_members_14, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
 	for (int i = 0; i < pg_n_rows(r); i++)
-		if (!pg_bool(r, i, 3) || !wanted((uint32_t)pg_u64(r, i, 0), tables, n))
-			add_table(&d->drop, pg_value(r, i, 1), pg_value(r, i, 2));
-	for (size_t i = 0; i < n; i++)
-		if (wanted(tables[i]->oid, tables, i) == NULL && !is_member(r, tables[i]->oid))
-			add_table(&d->add, tables[i]->schema, tables[i]->name);
+		compare_member(pg, r, i, wanted((uint32_t)pg_u64(r, i, MEMBER_OID), tables, n), d);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t oid = tables[i].table->oid;
+
+		if (wanted(oid, tables, i) || find_member(r, oid) >= 0)
+			continue;
+		add_with_columns(pg, &d->add, &tables[i]);
+		d->tables = true;
+	}
 	return 0;
 }
 
@@ -98,8 +151,8 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 			  all_tables ? "of the database" : "of a schema");
 }
 
-static int compare(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-		   struct difference *d, struct err *err)
+static int compare(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, struct difference *d,
+		   struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
@@ -145,38 +198,81 @@ static int run_statements(struct pg *pg, const struct strbuf *sql, struct err *e
 	return -1;
 }
 
-static int ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n, struct err *err)
+static int change(struct pg *pg, const char *name, const struct difference *d, struct err *err)
+{
+	struct strbuf sql, quoted;
+	int r = 0;
+
+	strbuf_init(&sql, PG_SQL_BYTES);
+	strbuf_init(&quoted, PG_SQL_BYTES);
+	pg_quote_ident(&quoted, name);
+	write_statements(&sql, quoted.data, d, is_18(pg) ? PUBLISHED_18 : PUBLISHED);
+	if (!strbuf_ok(&d->drop) || !strbuf_ok(&d->add))
+		sql.overflow = true;
+	if (sql.len > 0 || sql.overflow)
+		r = run_statements(pg, &sql, err);
+	strbuf_release(&sql);
+	strbuf_release(&quoted);
+	return r;
+}
+
+static int ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, bool *ret_only_columns,
+		  struct err *err)
 {
 	struct difference d = {.absent = false};
-	struct strbuf sql, quoted;
+	bool only_columns;
 	int r;
 
 	strbuf_init(&d.drop, PG_SQL_BYTES);
 	strbuf_init(&d.add, PG_SQL_BYTES);
-	strbuf_init(&sql, PG_SQL_BYTES);
-	strbuf_init(&quoted, PG_SQL_BYTES);
-	pg_quote_ident(&quoted, name);
 	r = compare(pg, name, tables, n, &d, err);
-	if (r == 0) {
-		write_statements(&sql, quoted.data, &d, is_18(pg) ? PUBLISHED_18 : PUBLISHED);
-		if (!strbuf_ok(&d.drop) || !strbuf_ok(&d.add))
-			sql.overflow = true;
-		if (sql.len > 0 || sql.overflow)
-			r = run_statements(pg, &sql, err);
-	}
-	strbuf_release(&sql);
-	strbuf_release(&quoted);
+	only_columns = !d.absent && !d.options && !d.tables;
+	if (r == 0)
+		r = change(pg, name, &d, err);
+	/* To publish more columns than needed does no harm. */
+	if (r < 0 && only_columns && pg_is_sqlstate(err, "42501"))
+		r = 0;
 	strbuf_release(&d.drop);
 	strbuf_release(&d.add);
+	*ret_only_columns = only_columns;
 	return r;
 }
 
-int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-			  struct err *err)
+int pg_publication_ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
+			  bool *ret_only_columns, struct err *err)
 {
-	if (ensure(pg, name, tables, n, err) < 0)
+	if (ensure(pg, name, tables, n, ret_only_columns, err) < 0)
 		return err_wrap(err, "publication \"%s\"", name);
 	return 0;
+}
+
+static int widen(struct pg *pg, const char *name, struct difference *d, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, sql_members, (const char *const[]){name}, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < pg_n_rows(r); i++) {
+		if (!*pg_value(r, i, MEMBER_COLUMNS) || !pg_bool(r, i, MEMBER_UNFILTERED))
+			continue;
+		add_table(&d->drop, pg_value(r, i, MEMBER_SCHEMA), pg_value(r, i, MEMBER_NAME));
+		add_table(&d->add, pg_value(r, i, MEMBER_SCHEMA), pg_value(r, i, MEMBER_NAME));
+	}
+	return change(pg, name, d, err);
+}
+
+int pg_publication_widen(struct pg *pg, const char *name, struct err *err)
+{
+	struct difference d = {.absent = false};
+	int r = 0;
+
+	strbuf_init(&d.drop, PG_SQL_BYTES);
+	strbuf_init(&d.add, PG_SQL_BYTES);
+	if (has_lists(pg))
+		r = widen(pg, name, &d, err);
+	strbuf_release(&d.drop);
+	strbuf_release(&d.add);
+	return r < 0 ? err_wrap(err, "publication \"%s\"", name) : 0;
 }
 
 int pg_publication_fingerprint(struct pg *pg, const char *name, char **ret, struct err *err)

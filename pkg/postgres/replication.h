@@ -48,11 +48,21 @@ int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 /* Ends the walsender that uses the slot and waits until it is free. Success if it is free or does not exist. */
 int pg_slot_release(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 
+/* A table, and the columns of it that are published, ascending; none: all. Before Postgres 15 it is always all. */
+struct pg_published {
+	const struct catalog_table *table;
+	const int *columns;
+	size_t n_columns;
+};
 /* Makes the publication contain exactly these tables (creates, adds, drops), publishing insert, update, delete,
- * truncate, and publish_via_partition_root. Row filters and column lists are removed. INVALID/PublicationConflict if it
- * publishes all tables of the database or of a schema; DENIED/PrivilegeMissing with the statements to run. */
-int pg_publication_ensure(struct pg *pg, const char *name, const struct catalog_table *const *tables, size_t n,
-			  struct err *err) WARN_UNUSED;
+ * truncate, and publish_via_partition_root, with these columns and without row filters. *ret_only_columns: nothing else
+ * than the columns of some table was different; if the role may not change those, they stay.
+ * INVALID/PublicationConflict if it publishes all tables of the database or of a schema; DENIED/PrivilegeMissing with
+ * the statements to run. */
+int pg_publication_ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
+			  bool *ret_only_columns, struct err *err) WARN_UNUSED;
+/* Publishes all columns of every table of the publication, if it exists. */
+int pg_publication_widen(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 /* Identifies the current state of the publication. Any ALTER changes it, even one that is undone later, because WAL
  * written in between is decoded with the definition of that time. NULL: the publication does not exist. Caller frees.
  */
@@ -90,8 +100,9 @@ struct pg_event {
 enum { PG_STREAM_AGAIN = 1 };
 /* Reads one event without blocking: 0, or PG_STREAM_AGAIN (poll pg_stream_fd, then call again). TRANSIENT/StreamEnded
  * when the connection or the walsender ended; CONFLICT/SlotTaken when it was ended by an administrator's command
- * (57P01); INVALID/PublicationMissing (before PG 18, which publishes nothing then); INVALID/SlotLost; messages above
- * 64 MiB: LIMIT/MessageTooLarge. After an error the stream is over. */
+ * (57P01); INVALID/PublicationMissing (before PG 18, which publishes nothing then); INVALID/SlotLost;
+ * LIMIT/MessageTooLarge when the server cannot send a change. A message is as large as the row in it: up to 1 GB. After
+ * an error the stream is over. */
 int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err) WARN_UNUSED;
 /* Sends a standby status update, without blocking. flushed: everything below is durable on our side, so the server may
  * discard it. A server that shuts down waits until all it sent is flushed (or for wal_sender_timeout), so answer

@@ -9,7 +9,6 @@
 #include "postgres/replication.h"
 
 enum {
-	MAX_MESSAGE = 64 * 1024 * 1024,
 	STATUS_BYTES = 1 + 8 + 8 + 8 + 8 + 1,
 };
 
@@ -115,6 +114,12 @@ static int explain_end(struct pg_stream *stream, struct err *err)
 		/* A publication that does not exist (any more), or a slot invalidated while it streamed. */
 		err->kind = ERR_INVALID;
 		err->reason = pg_is_sqlstate(err, "42704") ? REASON_PUBLICATION_MISSING : REASON_SLOT_LOST;
+	} else if (strncmp(err->sqlstate, "54", 2) == 0) {
+		err->reason = REASON_MESSAGE_TOO_LARGE;
+		return err_wrap(err,
+				"the server cannot send a change of more than 1 GB through replication slot \"%s\": to "
+				"skip it, raise spec.resyncNonce; the index is then rebuilt with a new slot",
+				stream->slot);
 	} else if (err->kind == ERR_TRANSIENT) {
 		err->reason = REASON_STREAM_ENDED;
 	}
@@ -184,11 +189,6 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
 		return PG_STREAM_AGAIN;
 	if (len < 0)
 		return explain_end(stream, err);
-	if (len > MAX_MESSAGE)
-		return err_reason(err, ERR_LIMIT, REASON_MESSAGE_TOO_LARGE,
-				  "replication slot \"%s\": a change has %d bytes, and the limit is %d: to skip it, "
-				  "raise spec.resyncNonce; the index is then rebuilt with a new slot",
-				  stream->slot, len, MAX_MESSAGE);
 	return decode_event(stream, (size_t)len, ret, err);
 }
 

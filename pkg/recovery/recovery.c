@@ -213,9 +213,9 @@ struct recovery_decision recovery_decide(const struct recovery_input *in)
 }
 
 struct recovery_decision recovery_published(const struct recovery_input *in, struct recovery_decision first,
-					    const char *after)
+					    const char *after, bool only_columns)
 {
-	if (first.rebuild_all || strcmp(after, in->publication) == 0)
+	if (first.rebuild_all || only_columns || strcmp(after, in->publication) == 0)
 		return first;
 	return apply_bootstrap_policy(
 		in, (struct recovery_decision){.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true});

@@ -94,9 +94,10 @@ struct recovery_decision recovery_admit(const struct recovery_input *in);
 /* What has to be done. */
 struct recovery_decision recovery_decide(const struct recovery_input *in);
 /* The same once the publication has what the plans need: if that changed it although nothing was known to be missing,
- * every index has to be rebuilt. after: its fingerprint now. */
+ * every index has to be rebuilt. after: its fingerprint now. only_columns: it changed only in which columns of its
+ * tables are published, and was as the checkpoint says before; the stream never lacked what the plans need. */
 struct recovery_decision recovery_published(const struct recovery_input *in, struct recovery_decision first,
-					    const char *after);
+					    const char *after, bool only_columns);
 
 /* "the replication slot is gone"; for logs and events. */
 const char *recovery_cause_text(enum recovery_cause cause);

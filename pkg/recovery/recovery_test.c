@@ -361,17 +361,19 @@ static void test_published_when_the_publication_had_to_change_then_every_index_i
 	setup(&w);
 	find_truncated(&w);
 	first = recovery_decide(&w.in);
-	d = recovery_published(&w.in, first, publication_1);
+	d = recovery_published(&w.in, first, publication_1, false);
 	assert_decision("as it was", &d, &first);
-	d = recovery_published(&w.in, first, publication_1_altered);
+	d = recovery_published(&w.in, first, publication_1_altered, false);
 	assert_decision("altered", &d, &altered);
+	d = recovery_published(&w.in, first, publication_1_altered, true);
+	assert_decision("only columns", &d, &first);
 	w.in.never_bootstrap = true;
-	d = recovery_published(&w.in, first, publication_1_altered);
+	d = recovery_published(&w.in, first, publication_1_altered, false);
 	assert_decision("never", &d, &refused);
 	w.in.never_bootstrap = false;
 	find_schema(&w);
 	first = recovery_decide(&w.in);
-	d = recovery_published(&w.in, first, publication_1_altered);
+	d = recovery_published(&w.in, first, publication_1_altered, false);
 	assert_decision("rebuilt anyway", &d, &first);
 	teardown(&w);
 }

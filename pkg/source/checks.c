@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "source/views.h"
 
-enum { OLDEST_SERVER = 140000, MAINTAIN_SERVER = 170000 };
+enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000 };
 
 /* --- the server --- */
 
@@ -193,6 +193,21 @@ static void check_identity(const struct check_input *in, struct findings *f)
 	}
 }
 
+/* Columns are left out of the stream where Postgres allows it: see source.h. */
+static void check_large_columns(const struct check_input *in, struct findings *f)
+{
+	bool full = in->table->replica_identity == 'f' && in->gaps->n == 0;
+
+	for (size_t i = 0; i < in->gaps->n; i++)
+		full = full || in->gaps->items[i].full;
+	if (full && in->read->large_unused && in->server->version >= COLUMN_LISTS_SERVER)
+		findings_add(
+			f, FINDING_WARNING, REASON_REPLICA_IDENTITY, in->name,
+			"has columns that no document uses and whose values may be large; they are in the stream "
+			"because its replica identity is FULL: to keep them out, create a unique index on NOT NULL "
+			"columns that has its links among them");
+}
+
 /* --- views --- */
 
 static void check_may_read_view(const struct check_input *in, struct findings *f)
@@ -260,6 +275,7 @@ static const struct check {
 	{"later partitions", CHECK_NEEDS_TABLE, check_new_parts},
 	{"virtual columns", CHECK_NEEDS_IDENTITY, check_virtual_columns},
 	{"replica identity", CHECK_NEEDS_IDENTITY, check_identity},
+	{"large columns", CHECK_NEEDS_IDENTITY, check_large_columns},
 	{"role may read view", CHECK_NEEDS_VIEW, check_may_read_view},
 	{"role may refresh", CHECK_NEEDS_VIEW, check_may_refresh},
 	{"refresh blocks readers", CHECK_NEEDS_VIEW, check_refresh_blocks},
@@ -350,6 +366,7 @@ static int check_table(const struct check_input *in, const struct source_table *
 	if (identity_add_gaps(in->source, read, &gaps, err) < 0)
 		return err_wrap(err, "checking %s", in->name);
 	with_gaps.gaps = &gaps;
+	with_gaps.read = read;
 	checks_run(CHECK_NEEDS_IDENTITY, &with_gaps, f);
 	return 0;
 }

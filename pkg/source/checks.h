@@ -48,7 +48,7 @@ void checks_views(const struct source *source, const struct checks_server *serve
 enum check_needs {
 	CHECK_NEEDS_SERVER,
 	CHECK_NEEDS_TABLE,    /* table, name, overlaps */
-	CHECK_NEEDS_IDENTITY, /* table, name, gaps */
+	CHECK_NEEDS_IDENTITY, /* table, name, gaps, read */
 	CHECK_NEEDS_VIEW,     /* view, name */
 };
 
@@ -59,6 +59,7 @@ struct check_input {
 	const char *name;                 /* "schema.table" */
 	bool overlaps;                    /* it is a partition of a table that the schema names too */
 	const struct identity_gaps *gaps; /* of the table */
+	const struct source_table *read;  /* the table as documents read it */
 	const struct document_view *view;
 };
 

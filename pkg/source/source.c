@@ -10,8 +10,13 @@ enum { STATEMENT_BYTES = 1024, LIST_BYTES = 1024 * 1024 };
 
 /* --- the tables --- */
 
-/* Whether a plan reads the table; marks its link columns. */
-static bool mark_links(const struct document_plan *plan, const struct catalog_table *table, bool *marks)
+/* Columns of one table. */
+struct marks {
+	bool *links, *used;
+};
+
+/* Whether a plan reads the table; marks its columns. */
+static bool mark_columns(const struct document_plan *plan, const struct catalog_table *table, const struct marks *marks)
 {
 	bool read = false;
 
@@ -22,19 +27,68 @@ static bool mark_links(const struct document_plan *plan, const struct catalog_ta
 			continue;
 		read = true;
 		for (size_t i = 0; i < used->n_link_columns; i++)
-			marks[used->link_columns[i]] = true;
+			marks->links[used->link_columns[i]] = true;
+		for (size_t i = 0; i < used->n_used_columns; i++)
+			marks->used[used->used_columns[i]] = true;
 	}
 	return read;
 }
 
-static void add_table(struct source_tables *tables, const struct catalog_table *table, const bool *marks)
+static int *list_columns(const bool *marks, size_t n_columns, size_t *ret_n)
+{
+	int *columns = xcalloc(n_columns, sizeof(*columns));
+
+	*ret_n = 0;
+	for (size_t i = 0; i < n_columns; i++)
+		if (marks[i])
+			columns[(*ret_n)++] = (int)i;
+	return columns;
+}
+
+/* The index that identifies old rows, now or once identity_set has closed the gap; NULL: none does. */
+static const struct catalog_index *identity_of(const struct source_table *read)
+{
+	bool covered = catalog_identity_exists(read->table);
+
+	for (size_t i = 0; i < read->n_links; i++)
+		covered = covered && catalog_identity_covers(read->table, read->links[i]);
+	return covered ? catalog_identity(read->table)
+		       : catalog_identity_index(read->table, read->links, read->n_links);
+}
+
+/* A value that no document uses may be large. */
+static bool has_large_unused(const struct catalog_table *table, const bool *used)
+{
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (table->columns[i].unlimited && !table->columns[i].generated && !used[i])
+			return true;
+	return false;
+}
+
+static void choose_published(struct source_table *read, const struct marks *marks)
+{
+	const struct catalog_table *table = read->table;
+	const struct catalog_index *index = identity_of(read);
+	_cleanup_free_ bool *needed = xmemdup(marks->links, table->n_columns * sizeof(*needed));
+
+	read->large_unused = has_large_unused(table, marks->used);
+	if (table->kind != 'r' || !index || !read->large_unused)
+		return;
+	for (size_t i = 0; i < index->n; i++)
+		needed[index->columns[i]] = true;
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (needed[i] && table->columns[i].generated)
+			return;
+	read->published = list_columns(needed, table->n_columns, &read->n_published);
+}
+
+static void add_table(struct source_tables *tables, const struct catalog_table *table, const struct marks *marks)
 {
 	struct source_table *to = &tables->items[tables->n++];
 
-	*to = (struct source_table){.table = table, .links = xcalloc(table->n_columns, sizeof(*to->links))};
-	for (size_t i = 0; i < table->n_columns; i++)
-		if (marks[i])
-			to->links[to->n_links++] = (int)i;
+	*to = (struct source_table){.table = table};
+	to->links = list_columns(marks->links, table->n_columns, &to->n_links);
+	choose_published(to, marks);
 }
 
 void source_tables_init(struct source_tables *ret, const struct catalog *catalog, struct document_plan *const *plans,
@@ -43,20 +97,24 @@ void source_tables_init(struct source_tables *ret, const struct catalog *catalog
 	*ret = (struct source_tables){.items = xcalloc(catalog->n, sizeof(*ret->items))};
 	for (size_t c = 0; c < catalog->n; c++) {
 		const struct catalog_table *table = &catalog->tables[c];
-		_cleanup_free_ bool *marks = xcalloc(table->n_columns, sizeof(*marks));
+		_cleanup_free_ bool *links = xcalloc(table->n_columns + 1, sizeof(*links));
+		_cleanup_free_ bool *used = xcalloc(table->n_columns + 1, sizeof(*used));
+		const struct marks marks = {links, used};
 		bool read = false;
 
 		for (size_t p = 0; p < n_plans; p++)
-			read = mark_links(plans[p], table, marks) || read;
+			read = mark_columns(plans[p], table, &marks) || read;
 		if (read)
-			add_table(ret, table, marks);
+			add_table(ret, table, &marks);
 	}
 }
 
 void source_tables_release(struct source_tables *tables)
 {
-	for (size_t i = 0; i < tables->n; i++)
+	for (size_t i = 0; i < tables->n; i++) {
 		free(tables->items[i].links);
+		free(tables->items[i].published);
+	}
 	free(tables->items);
 	*tables = (struct source_tables){0};
 }
@@ -71,16 +129,18 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-int source_publish(const struct source *source, const struct source_tables *tables, char **ret_fingerprint,
+int source_publish(const struct source *source, const struct source_tables *tables, struct source_published *ret,
 		   struct err *err)
 {
-	_cleanup_free_ const struct catalog_table **list = xcalloc(tables->n, sizeof(*list));
+	_cleanup_free_ struct pg_published *list = xcalloc(tables->n, sizeof(*list));
 
 	for (size_t i = 0; i < tables->n; i++)
-		list[i] = tables->items[i].table;
-	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, err) < 0)
+		list[i] = (struct pg_published){.table = tables->items[i].table,
+						.columns = tables->items[i].published,
+						.n_columns = tables->items[i].n_published};
+	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, &ret->only_columns, err) < 0)
 		return -1;
-	return pg_publication_fingerprint(source->pg, source->publication, ret_fingerprint, err);
+	return pg_publication_fingerprint(source->pg, source->publication, &ret->fingerprint, err);
 }
 
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret, struct err *err)

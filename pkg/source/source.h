@@ -31,6 +31,13 @@ struct source_table {
 	/* The columns whose old values must be in the WAL, over all documents, ascending. */
 	int *links;
 	size_t n_links;
+	/* The columns that are published: those of the replica identity, as it is or will be set, and the links. None:
+	 * all columns, since they must be (the identity is the whole row, or may be that of some partition), or since
+	 * none of the others can be large. Postgres does not let a published column's type be changed, so that columns
+	 * are named only where that keeps large values out of the stream. */
+	int *published;
+	size_t n_published;
+	bool large_unused; /* it has a column without a limit that no document uses */
 };
 
 /* In the catalog's order. */
@@ -48,9 +55,13 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-/* Makes the publication contain the tables, as pg_publication_ensure does. *ret_fingerprint: its fingerprint
- * afterwards; the caller frees it. */
-int source_publish(const struct source *source, const struct source_tables *tables, char **ret_fingerprint,
+/* What a publication has become. */
+struct source_published {
+	char *fingerprint; /* the caller frees it */
+	bool only_columns; /* if it changed, then only in the columns of tables: it never lacked what is needed */
+};
+/* Makes the publication contain the tables, as pg_publication_ensure does. */
+int source_publish(const struct source *source, const struct source_tables *tables, struct source_published *ret,
 		   struct err *err) WARN_UNUSED;
 /* Whether the publication lacks one of the tables, or does not exist. */
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret,

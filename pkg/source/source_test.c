@@ -64,7 +64,10 @@ static void fixture_init(struct fixture *x)
 
 static void test_source_tables_then_links_of_all_plans_in_order(void **state)
 {
-	struct catalog_table tables[3] = {{.oid = 1, .n_columns = 3}, {.oid = 2, .n_columns = 1}, {.oid = 3}};
+	struct catalog_column columns[3] = {{.attnum = 1}, {.attnum = 2}, {.attnum = 3}};
+	struct catalog_table tables[3] = {{.oid = 1, .columns = columns, .n_columns = 3},
+					  {.oid = 2, .columns = columns, .n_columns = 1},
+					  {.oid = 3}};
 	struct catalog catalog = {.tables = tables, .n = 3};
 	int first[] = {2}, second[] = {0, 2};
 	struct document_table a[] = {{.table = &tables[0], .link_columns = first, .n_link_columns = 1}};
@@ -86,6 +89,53 @@ static void test_source_tables_then_links_of_all_plans_in_order(void **state)
 	assert_ptr_equal(source_tables_find(&got, 3), &got.items[1]);
 	assert_null(source_tables_find(&got, 2));
 	source_tables_release(&got);
+}
+
+/* Of books(id, isbn, author_id), `wide` is the only column without a limit. */
+static void
+test_source_tables_when_an_unused_column_may_be_large_then_only_identity_and_links_are_published(void **state)
+{
+	static const struct {
+		int wide, link, used;
+		char identity;
+		bool author_index;     /* may be named */
+		bool generated;        /* the link */
+		const char *published; /* positions */
+	} cases[] = {
+		{1, 0, 2, 'd', true, false, "0"},  {1, 0, 1, 'd', true, false, ""}, /* it is used */
+		{-1, 0, 2, 'd', true, false, ""},                                   /* there is none */
+		{1, 0, 2, 'f', true, false, ""},   {1, 2, 0, 'i', true, false, "12"},
+		{1, 2, 0, 'd', true, false, "12"}, /* the identity will be set to that index, */
+		{1, 2, 0, 'd', false, false, ""},  /* or to FULL */
+		{1, 0, 2, 'd', true, true, ""},
+	};
+	struct fixture x;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int link = cases[i].link, used[] = {cases[i].used, cases[i].link};
+		struct document_table read = {
+			.link_columns = &link, .n_link_columns = 1, .used_columns = used, .n_used_columns = 2};
+		struct document_plan plan = {.tables = &read, .n_tables = 1}, *plans[] = {&plan};
+		struct catalog catalog = {.tables = &x.table, .n = 1};
+		struct source_tables got;
+		char published[4] = "";
+
+		fixture_init(&x);
+		read.table = &x.table;
+		x.table.replica_identity = cases[i].identity;
+		x.table.identity_index = cases[i].identity == 'i' ? by_author : NULL;
+		x.indexes[1].immediate = cases[i].author_index;
+		x.columns[link].generated = cases[i].generated;
+		if (cases[i].wide >= 0)
+			x.columns[cases[i].wide].unlimited = true;
+		source_tables_init(&got, &catalog, plans, 1);
+		for (size_t c = 0; c < got.items[0].n_published; c++)
+			published[c] = (char)('0' + got.items[0].published[c]);
+		if (strcmp(published, cases[i].published) != 0)
+			fail_msg("case %zu: %s, expected %s", i, published, cases[i].published);
+		source_tables_release(&got);
+	}
 }
 
 /* --- identities --- */
@@ -338,6 +388,7 @@ struct setup {
 	struct identity_gap gap;
 	struct identity_gaps gaps;
 	struct document_view view;
+	struct source_table read;
 	struct check_input in;
 };
 
@@ -372,6 +423,7 @@ static void setup_init(struct setup *s)
 				     .table = &s->x.table,
 				     .name = "public.books",
 				     .gaps = &s->gaps,
+				     .read = &s->read,
 				     .view = &s->view};
 }
 
@@ -431,6 +483,26 @@ static void everything(struct setup *s)
 	no_create(s);
 	no_slots(s);
 	no_senders(s);
+}
+static void large(struct setup *s)
+{
+	s->read.large_unused = true;
+}
+static void large_and_full(struct setup *s)
+{
+	large(s);
+	s->x.table.replica_identity = 'f';
+}
+static void large_and_full_gap(struct setup *s)
+{
+	large(s);
+	s->gap.full = true;
+	s->gaps.n = 1;
+}
+static void large_and_full_14(struct setup *s)
+{
+	large_and_full(s);
+	s->server.version = 140018;
 }
 static void no_select(struct setup *s)
 {
@@ -603,6 +675,10 @@ static const struct {
 	{CHECK_NEEDS_IDENTITY, virtual_column, ""},
 	{CHECK_NEEDS_IDENTITY, virtual_and_full, "ReplicaIdentity"},
 	{CHECK_NEEDS_IDENTITY, virtual_and_full_gap, "ReplicaIdentity"},
+	{CHECK_NEEDS_IDENTITY, large, ""},
+	{CHECK_NEEDS_IDENTITY, large_and_full, "-ReplicaIdentity"},
+	{CHECK_NEEDS_IDENTITY, large_and_full_gap, "-ReplicaIdentity"},
+	{CHECK_NEEDS_IDENTITY, large_and_full_14, ""},
 	{CHECK_NEEDS_VIEW, fine, ""},
 	{CHECK_NEEDS_VIEW, no_select, "PrivilegeMissing"},
 	{CHECK_NEEDS_VIEW, materialized, ""},
@@ -705,6 +781,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source_tables_then_links_of_all_plans_in_order),
+		cmocka_unit_test(
+			test_source_tables_when_an_unused_column_may_be_large_then_only_identity_and_links_are_published),
 		cmocka_unit_test(test_identity_gaps_then_by_index_or_full_only_where_needed),
 		cmocka_unit_test(test_identity_gaps_of_a_partitioned_table_then_those_of_its_partitions),
 		cmocka_unit_test(test_identity_note_then_only_what_was_there_first_is_remembered),

@@ -198,21 +198,26 @@ static int refuse(struct attempt *at, const struct found *f, const struct recove
 /* --- the source --- */
 
 /* Sets replica identities and the publication as the tables need them. Sets the publication's fingerprint, but does not
- * save it. */
+ * save it. 1: nothing of the publication changed but columns. */
 static int ensure_tables(struct attempt *at, struct err *err)
 {
 	const struct source_tables *tables = &at->model.tables;
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
+	struct source_published published = {0};
 
 	for (size_t i = 0; i < tables->n; i++)
 		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
 			return -1;
 	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
 		return -1;
-	if (identity_set(&at->source, &gaps, err) < 0)
+	/* Postgres refuses changes of a table whose identity is not published. */
+	if (gaps.n && pg_publication_widen(at->source.pg, at->source.publication, err) < 0)
 		return -1;
-	free(TAKE_PTR(at->cp.publication_fingerprint));
-	return source_publish(&at->source, tables, &at->cp.publication_fingerprint, err);
+	if (identity_set(&at->source, &gaps, err) < 0 || source_publish(&at->source, tables, &published, err) < 0)
+		return -1;
+	free(at->cp.publication_fingerprint);
+	at->cp.publication_fingerprint = published.fingerprint;
+	return published.only_columns;
 }
 
 /* Waits for the transactions that are running now, as source_unfinished_transactions counts them. */
@@ -428,14 +433,17 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 /* The slot is good. First the publication, then the indices. */
 static int resume(struct attempt *at, const struct found *f, const struct recovery_decision *first, struct err *err)
 {
+	int only_columns = first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err);
 	struct recovery_decision d;
 
-	if ((first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err)) < 0)
+	if (only_columns < 0)
 		return -1;
 	if (!at->cp.publication_fingerprint)
 		return err_reason(err, ERR_TRANSIENT, REASON_PUBLICATION_MISSING,
 				  "publication \"%s\" was dropped while pgsync was starting", at->source.publication);
-	d = recovery_published(&f->in, *first, at->cp.publication_fingerprint);
+	if (only_columns && strcmp(at->cp.publication_fingerprint, f->in.publication) != 0 && attempt_save(at, err) < 0)
+		return -1;
+	d = recovery_published(&f->in, *first, at->cp.publication_fingerprint, only_columns > 0);
 	if (d.action == RECOVERY_REFUSE)
 		return refuse(at, f, &d, err);
 	if (d.rebuild_all && !first->rebuild_all && wait_for_transactions(at, true, err) < 0)

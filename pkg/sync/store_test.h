@@ -111,7 +111,7 @@ static inline bool store_answer_publication(struct store *s, const char *sql, st
 		FAKE_ROW(r, "f");
 	} else if (has(sql, "r.prrelid, n.nspname")) {
 		if (s->is_member)
-			FAKE_ROW(r, "16384", "public", "books", "t");
+			FAKE_ROW(r, "16384", "public", "books", "t", "");
 	} else if (has(sql, "FROM pg_publication p WHERE p.pubname = $1")) {
 		_cleanup_free_ char *fingerprint = xasprintf("%u:%u", s->publication_oid, s->publication_version);
 

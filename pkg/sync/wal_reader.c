@@ -1,10 +1,12 @@
 /* From the replication stream to the open batch. */
 #include "sync/wal_reader_int.h"
 
+#include "base/log.h"
 #include "postgres/pgoutput.h"
 
 enum {
 	TURN_EVENTS = 2000, /* before timers and the applier are checked again */
+	LARGE_BYTES = 64 * 1024 * 1024,
 };
 
 static int on_begin(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
@@ -79,12 +81,22 @@ static int on_change(struct wal_reader *in, const struct pgoutput_message *m, st
 	return collector_change(in->collector, m, in->open, err);
 }
 
+/* libpq holds the whole of it. */
+static void warn_large(const struct pgoutput_message *m, size_t len)
+{
+	if (len > LARGE_BYTES && m->relation)
+		log_warn("sync", "a large change: the worker's memory grows to hold it",
+			 KV_STR("schema", m->relation->schema), KV_STR("table", m->relation->name),
+			 KV_U64("bytes", len));
+}
+
 static int on_data(struct wal_reader *in, const struct pg_event *event, struct err *err)
 {
 	struct pgoutput_message m;
 
 	if (pgoutput_decode(in->decoder, event->data, event->len, &m, err) < 0)
 		return err_wrap(err, "decoding the stream");
+	warn_large(&m, event->len);
 	switch (m.type) {
 	case PGOUTPUT_BEGIN:
 		return on_begin(in, &m, err);
