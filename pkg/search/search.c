@@ -164,8 +164,9 @@ int search_answer_err(const struct search *search, const char *method, const cha
 		/* What answered does not know the engine, so it does not know what the engine has. */
 		err->kind = ERR_TRANSIENT;
 		err->reason = REASON_SINK_UNAVAILABLE;
-		err_append(err, "; this is not an answer of the search engine: check sink.urls and the proxy in front "
-				"of it");
+		if (!type)
+			err_append(err, "; this is not an answer of the search engine: check sink.urls and the proxy "
+					"in front of it");
 	} else if (err->kind == ERR_DENIED) {
 		err->reason = REASON_AUTH_FAILED;
 	} else if (err->kind == ERR_TRANSIENT) {

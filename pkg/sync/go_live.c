@@ -11,9 +11,9 @@ static int refuse_empty(const struct checkpoint_index *index, struct err *err)
 	_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
 
 	return err_reason(err, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED,
-			  "index \"%s\" is empty, because the documents of all %llu rows were rejected, so alias "
-			  "\"%s\" does not move to it: see \"%s" DEAD_LETTERS_SUFFIX
-			  "\" for the reasons, and correct the mapping, the schema or the rows",
+			  "index \"%s\" is empty, because the documents of all %llu rows were rejected, or an ingest "
+			  "pipeline dropped them, so alias \"%s\" does not move to it: see \"%s" DEAD_LETTERS_SUFFIX
+			  "\" for the reasons, and correct the mapping, the schema, the pipeline or the rows",
 			  concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
 }
 
