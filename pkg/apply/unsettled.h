@@ -6,7 +6,7 @@
  * that were begun before it read (apply.h); later chunks do not have the row. Then nothing older than a delete can
  * follow it:
  *
- *   a chunk's write      is answered by then
+ *   a chunk's write      is answered by then (what an ingest pipeline drops is deleted at once, and once more then)
  *   the applier's own    is answered, because it writes one batch after the other
  *   one that was lost    ends the attempt before the delete is sent (search.h); the next attempt refuses what arrives
  *                        late (sink/write_alias.h), and gets the delete from the stream again

@@ -41,6 +41,7 @@ struct applier {
 	struct bulk_stats counted;
 	struct dead_letters dead;
 	struct apply apply;
+	bool repeating; /* the batch is written a second time */
 };
 
 /* The commit-visibility barrier. The server can send a commit before other sessions see it; a document read too early
@@ -103,18 +104,33 @@ static int flush(struct applier *a, struct err *err)
 	return bulk_flush(a->bulk, err) < 0 || dead_letters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
 }
 
-/* Sends the deletes that were held back, once no chunk is left that may have read their rows. No snapshot is open: what
- * the chunks wait for may wait for its locks. */
+/* Waits for chunks that may have read what this batch deletes. No snapshot is open: what the chunks wait for may wait
+ * for its locks. */
+static int wait_for_chunks(struct applier *a, uint64_t last_chunk, struct err *err)
+{
+	while (unsettled_any(a->model->unsettled, last_chunk))
+		if (connector_sleep(a->connector, SETTLE_MS))
+			return err_set(err, ERR_CANCELLED, "stopped while deletes waited for a bootstrap");
+	return 0;
+}
+
+/* Sends the deletes that were held back. */
 static int write_held(struct applier *a, uint64_t last_chunk, struct err *err)
 {
 	if (!apply_holds(&a->apply))
 		return 0;
-	if (flush(a, err) < 0)
+	if (flush(a, err) < 0 || wait_for_chunks(a, last_chunk, err) < 0)
 		return -1;
-	while (unsettled_any(a->model->unsettled, last_chunk))
-		if (connector_sleep(a->connector, SETTLE_MS))
-			return err_set(err, ERR_CANCELLED, "stopped while deletes waited for a bootstrap");
 	return apply_held(&a->apply, err);
+}
+
+/* What an ingest pipeline dropped was deleted at once, and a chunk that read the row before may follow. Then the batch
+ * is written again when those chunks are settled. */
+static bool must_repeat(struct applier *a, uint64_t dropped_before, uint64_t last_chunk)
+{
+	a->repeating = !a->repeating && bulk_stats(a->bulk)->dropped > dropped_before &&
+		       unsettled_any(a->model->unsettled, last_chunk);
+	return a->repeating;
 }
 
 static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
@@ -137,6 +153,7 @@ static void take_rebuild(struct applier *a)
 /* Writes the part of the batch that is visible, and cuts it off once it is durable. */
 static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 {
+	uint64_t dropped = bulk_stats(a->bulk)->dropped;
 	uint64_t ack, last_chunk;
 	size_t n;
 	int purged;
@@ -149,6 +166,8 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
 	if (pg_exec(a->pg, "COMMIT", err) < 0 || write_held(a, last_chunk, err) < 0 || flush(a, err) < 0)
 		return -1;
+	if (must_repeat(a, dropped, last_chunk))
+		return wait_for_chunks(a, last_chunk, err);
 	purged = apply_purge(&a->apply, err);
 	if (purged < 0 || (purged && flush(a, err) < 0))
 		return -1;

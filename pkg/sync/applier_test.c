@@ -386,6 +386,34 @@ static void test_applier_when_a_chunk_may_hold_the_row_then_its_delete_waits_unt
 	end(&f);
 }
 
+static void
+test_applier_when_a_pipeline_drops_a_document_beside_a_chunk_then_it_is_deleted_again_after_the_chunk(void **state)
+{
+	struct fixture f;
+	struct unsettled *u;
+	uint64_t chunk;
+
+	UNUSED(state);
+	begin(&f);
+	u = f.w.at.model.unsettled;
+	chunk = unsettled_begin(u);
+	world_add_row(&f.w, (struct row){.id = 1});
+	f.w.dropped = 1;
+	add_transaction(&f, COMMIT, 1);
+	submit(&f, false);
+	while (!world_deletes(&f.w))
+		(void)poll(NULL, 0, 1);
+	(void)poll(NULL, 0, 50);
+	assert_int_equal(world_deletes(&f.w), 1);
+	assert_int_equal(applier_acked(f.applier), 0);
+	(void)unsettled_begin(u);
+	unsettled_end(u, chunk);
+	wait_durable(&f);
+	assert_int_equal(world_deletes(&f.w), 2);
+	assert_int_equal(applier_acked(f.applier), COMMIT + TAIL);
+	end(&f);
+}
+
 static void test_applier_when_no_generation_is_filled_then_deletes_do_not_wait(void **state)
 {
 	struct fixture f;
@@ -456,6 +484,8 @@ int main(void)
 		cmocka_unit_test(test_applier_when_stopped_during_a_query_then_it_cancels_it_and_ends),
 		cmocka_unit_test(
 			test_applier_when_a_chunk_may_hold_the_row_then_its_delete_waits_until_the_chunk_is_settled),
+		cmocka_unit_test(
+			test_applier_when_a_pipeline_drops_a_document_beside_a_chunk_then_it_is_deleted_again_after_the_chunk),
 		cmocka_unit_test(test_applier_when_no_generation_is_filled_then_deletes_do_not_wait),
 		cmocka_unit_test(test_applier_when_stopped_while_deletes_wait_then_none_is_sent),
 		cmocka_unit_test(test_applier_then_it_writes_under_the_attempt_s_own_name),

@@ -66,6 +66,7 @@ struct world {
 	size_t n_stored;
 	unsigned n_deletes, n_dead_letters;
 	int rejected; /* the document that the engine refuses; 0: none */
+	int dropped;  /* the document that a pipeline drops; 0: none */
 	bool index_gone, alias_moved;
 	bool unavailable; /* every question is refused */
 	int64_t seq_no;
@@ -253,14 +254,17 @@ static inline void answer_action(struct world *w, const char *line, bool is_dead
 	int id = (int)strtoul(strstr(line, "\"_id\":\"") + 7, NULL, 10);
 	uint64_t version = strtoull(strstr(line, "\"version\":") + 10, NULL, 10);
 	bool rejects = !is_dead && id == w->rejected;
+	bool drops = !is_delete && id == w->dropped;
 
 	if (is_dead)
 		w->n_dead_letters += !is_delete;
-	else if (!rejects)
+	else if (!rejects && !drops)
 		store(w, id, version, is_delete);
 	if (rejects)
 		strbuf_adds(answer, "{\"index\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\","
 				    "\"reason\":\"no\"}}}");
+	else if (drops)
+		strbuf_adds(answer, "{\"index\":{\"result\":\"noop\",\"status\":200}}");
 	else
 		strbuf_adds(answer, is_delete ? "{\"delete\":{\"result\":\"deleted\",\"status\":200}}"
 					      : "{\"index\":{\"result\":\"updated\",\"status\":200}}");
