@@ -17,20 +17,21 @@ void input_release(struct input *input)
 	*input = (struct input){0};
 }
 
-static void decode(struct input *input, bool secrets_elsewhere, struct findings *f)
+/* admitted: the API server has accepted it. */
+static void decode(struct input *input, bool admitted, bool secrets_elsewhere, struct findings *f)
 {
 	const struct spec_objects objects = {
 		.secrets = input->secrets, .config_maps = input->config_maps, .secrets_elsewhere = secrets_elsewhere};
 
 	input->slot_name_given = jsonx_get(input->resource, "spec.source.replication.slotName") != NULL;
-	input->spec = spec_decode(input->resource, f);
+	input->spec = admitted ? spec_decode_admitted(input->resource, f) : spec_decode(input->resource, f);
 	spec_resolve(input->spec, &objects, f);
 }
 
 void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f)
 {
 	*ret = (struct input){.resource = resource, .secrets = secrets, .config_maps = config_maps};
-	decode(ret, false, f);
+	decode(ret, true, false, f);
 }
 
 /* data (base64) and stringData (as it is) of a Secret. */
@@ -98,6 +99,6 @@ int input_read(const char *path, bool secrets_elsewhere, struct input *ret, stru
 		return err_set(err, ERR_INVALID, "%s contains no document of kind PgSync", path);
 	}
 	*ret = in;
-	decode(ret, secrets_elsewhere, f);
+	decode(ret, false, secrets_elsewhere, f);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct finding {
 	char *path;         /* "spec.schema[0].nodes.columns[2]", or "" */
 	char *message;
 	char *statement; /* the SQL that does what the message advises, also quoted there; or NULL */
+	bool unknown;    /* a field or a word that this program does not know, but a newer one may */
 };
 
 struct findings {

@@ -109,6 +109,11 @@ static void decode_string(const struct decode *d, const struct jsonx_field *fiel
 	}
 }
 
+static void mark_unknown(const struct decode *d)
+{
+	d->f->items[d->f->n - 1].unknown = true;
+}
+
 static void decode_enum(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
 			const char *path)
 {
@@ -136,6 +141,10 @@ static void decode_enum(const struct decode *d, const struct jsonx_field *field,
 		add_wrong_value(d, path, sb.data, value);
 	}
 	strbuf_release(&sb);
+	if (json_is_string(value)) {
+		mark_unknown(d);
+		*out = field->careful;
+	}
 }
 
 static void decode_integer(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
@@ -180,6 +189,12 @@ static void decode_strings(const struct decode *d, const struct jsonx_field *fie
 
 	if (!json_is_array(value)) {
 		add_wrong_value(d, path, "an array of strings", value);
+		return;
+	}
+	if (field->max > 0 && json_array_size(value) > (size_t)field->max) {
+		findings_add(d->f, FINDING_ERROR, d->reason, path,
+			     "must be an array of at most %" PRId64 " strings, found %zu", field->max,
+			     json_array_size(value));
 		return;
 	}
 	got.items = xcalloc(json_array_size(value), sizeof(*got.items));
@@ -298,6 +313,7 @@ static void unknown_field(const struct decode *d, const json_t *object, const st
 		near = nearest_field(NULL, fields, key);
 	if (near) {
 		findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; did you mean `%s`?", near);
+		mark_unknown(d);
 		return;
 	}
 	strbuf_init(&sb, MESSAGE_BYTES);
@@ -305,6 +321,7 @@ static void unknown_field(const struct decode *d, const json_t *object, const st
 		strbuf_addf(&sb, "%s`%s`", i ? ", " : "", fields[i].name);
 	findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; the fields here are %s",
 		     sb.len ? sb.data : "none");
+	mark_unknown(d);
 	strbuf_release(&sb);
 }
 
@@ -319,8 +336,10 @@ static void unknown_fields(const struct decode *d, const json_t *object, const s
 		if (!has_field(fields, key) && ++unknown <= UNKNOWN_FIELDS)
 			unknown_field(d, object, fields, path, key);
 	}
-	if (unknown > UNKNOWN_FIELDS)
+	if (unknown > UNKNOWN_FIELDS) {
 		findings_add(d->f, FINDING_ERROR, d->reason, path, "%zu more unknown fields", unknown - UNKNOWN_FIELDS);
+		mark_unknown(d);
+	}
 }
 
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,

@@ -93,16 +93,18 @@ struct jsonx_field {
 	size_t offset;
 	unsigned flags;
 	/* INTEGER: bounds, none when both are 0; STRING: length bounds in bytes when max > 0; STRINGS: min > 0: none
-	 * of them is empty */
+	 * of them is empty; max > 0: at most so many */
 	int64_t min, max;
 	const char *const *words;         /* ENUM: NULL-terminated */
+	int careful;                      /* ENUM: the value for a word that is not known */
 	const struct jsonx_field *fields; /* OBJECT */
 	/* CUSTOM: decodes value into the whole struct `out`; adds findings under path. */
 	void (*decode)(const json_t *value, void *out, const char *path, struct findings *f);
 };
 
 /* Decodes object into out by the table. Fields that are absent, null or invalid keep their value in out, so set
- * defaults first. In an array of strings only the invalid items are replaced, each by an empty string. The previous
+ * defaults first; an unknown word of an enum means its careful value. Findings about unknown fields and words are
+ * marked as such. In an array of strings only the invalid items are replaced, each by an empty string. The previous
  * value of a decoded field is released. reason is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  enum reason reason, struct findings *f);

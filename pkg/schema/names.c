@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
+
 #define ROOT_PREFIX "$root."
 
 /* The metadata fields of OpenSearch 2 and Elasticsearch 7 to 9, which a document cannot have at its top. */
@@ -77,7 +79,7 @@ struct named {
 
 struct names {
 	struct named *items;
-	size_t n;
+	size_t n, alloc;
 };
 
 bool schema_node_has_label(const struct schema_node *node, const char *name)
@@ -93,7 +95,7 @@ static void add_name_take(struct names *names, const struct schema_node *node, c
 {
 	const char *to = json_string_value(json_object_get(node->transform.rename, source));
 
-	names->items = xreallocarray(names->items, names->n + 1, sizeof(*names->items));
+	ALLOC_GROW(names->items, names->n + 1, names->alloc);
 	names->items[names->n++] =
 		(struct named){.source = source, .path = path, .final = to ? to : source, .made_by = made_by};
 }
@@ -106,9 +108,20 @@ bool schema_name_counts(const struct jsonx_strings *names, size_t i)
 	return *names->items[i] != '\0';
 }
 
+/* True for the first time that the set gets this name. */
+static bool add_to_set(struct map *set, const char *name)
+{
+	if (map_gets(set, name))
+		return false;
+	map_puts(set, name, set);
+	return true;
+}
+
 /* A child replaces a column or expression of its name. */
 static void add_columns(struct names *names, const struct schema_node *node)
 {
+	_cleanup_(map_freep) struct map *seen = map_new(NULL);
+
 	for (size_t i = 0; i < node->columns.n; i++) {
 		const char *column = node->columns.items[i];
 		_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
@@ -117,7 +130,8 @@ static void add_columns(struct names *names, const struct schema_node *node)
 			free(schema_column_path_parse(column, &path));
 		if (path.label)
 			column = path.label;
-		if (schema_name_counts(&node->columns, i) && !schema_node_has_label(node, column))
+		if (*node->columns.items[i] && add_to_set(seen, node->columns.items[i]) &&
+		    !schema_node_has_label(node, column))
 			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i),
 				      path.label ? "a JSON path" : NULL);
 	}
@@ -145,27 +159,44 @@ static void names_release(struct names *names)
 	free(names->items);
 }
 
-static void check_unique(const struct schema_node *node, const struct names *names, size_t i, struct findings *f)
+/* The first field of each name, by its name in the schema and by its final one. */
+struct firsts {
+	struct map *by_source, *by_final; /* -> struct named */
+};
+
+/* The first field before this one that has the same name, or gets it. */
+static const struct named *find_same(const struct firsts *firsts, const struct named *name)
 {
-	const struct named *name = &names->items[i];
-	_cleanup_free_ char *renamed = jsonx_path("transform.rename", name->source);
-	_cleanup_free_ char *own = xasprintf("%s.%s", node->path, name->path);
-	_cleanup_free_ char *path = xasprintf("%s.%s", node->path, name->final == name->source ? name->path : renamed);
+	const struct named *source = map_gets(firsts->by_source, name->source);
+	const struct named *final = map_gets(firsts->by_final, name->final);
+
+	return !final || (source && source < final) ? source : final;
+}
+
+static void note_first(struct firsts *firsts, struct named *name)
+{
+	if (!map_gets(firsts->by_source, name->source))
+		map_puts(firsts->by_source, name->source, name);
+	if (!map_gets(firsts->by_final, name->final))
+		map_puts(firsts->by_final, name->final, name);
+}
+
+static void check_unique(const struct schema_node *node, const struct named *name, const struct firsts *firsts,
+			 struct findings *f)
+{
+	const struct named *other = find_same(firsts, name);
+	bool same = other && strcmp(name->source, other->source) == 0;
+	_cleanup_free_ char *renamed = NULL;
+	_cleanup_free_ char *path = NULL;
 
 	/* The labels of children are compared elsewhere. */
-	for (size_t j = 0; j < i; j++) {
-		const struct named *other = &names->items[j];
-		bool same = strcmp(name->source, other->source) == 0;
-
-		if (same && schema_node_has_label(node, name->source))
-			return;
-		if (!same && strcmp(name->final, other->final) != 0)
-			continue;
-		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, same ? own : path,
-			     "two fields are named `%s`, this one and %s; give one of them another name",
-			     same ? name->source : name->final, other->path);
+	if (!other || (same && schema_node_has_label(node, name->source)))
 		return;
-	}
+	renamed = jsonx_path("transform.rename", name->source);
+	path = xasprintf("%s.%s", node->path, same || name->final == name->source ? name->path : renamed);
+	findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+		     "two fields are named `%s`, this one and %s; give one of them another name",
+		     same ? name->source : name->final, other->path);
 }
 
 /* A rename can only be checked if the schema names its field: if not, it may have no effect. */
@@ -181,12 +212,16 @@ static void check_renamed(const struct schema_node *node, const struct named *na
 static void check_unique_names(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_(names_release) struct names names = {0};
+	struct firsts firsts = {.by_source = map_new(NULL), .by_final = map_new(NULL)};
 
 	collect_names(&names, node);
 	for (size_t i = 0; i < names.n; i++) {
 		check_renamed(node, &names.items[i], f);
-		check_unique(node, &names, i, f);
+		check_unique(node, &names.items[i], &firsts, f);
+		note_first(&firsts, &names.items[i]);
 	}
+	map_free(firsts.by_source);
+	map_free(firsts.by_final);
 }
 
 static bool is_made(const struct schema_transform *t, const char *name)
@@ -313,19 +348,21 @@ const char *schema_move_path(const struct schema_move *move, bool *ret_to_root)
 }
 
 /* Whether a field has this final name and is not moved. */
-static bool is_taken(const struct schema_node *node, const char *name)
+static bool is_taken(const struct schema_node *node, const struct names *names, const char *name)
 {
-	_cleanup_(names_release) struct names names = {0};
 	bool taken = false;
 
-	collect_names(&names, node);
-	for (size_t i = 0; i < names.n; i++)
-		taken = taken || strcmp(names.items[i].final, name) == 0;
+	for (size_t i = 0; i < names->n; i++)
+		taken = taken || strcmp(names->items[i].final, name) == 0;
 	return taken && !is_moved(&node->transform, name);
 }
 
 static void check_moves(const struct schema_node *node, struct findings *f)
 {
+	_cleanup_(names_release) struct names names = {0};
+
+	if (node->transform.n_moves)
+		collect_names(&names, node);
 	for (size_t i = 0; i < node->transform.n_moves; i++) {
 		const struct schema_move *move = &node->transform.moves[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", move->path);
@@ -343,7 +380,7 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 				  : schema_field_problem(first, to_root || !node->parent);
 		if (problem)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s", problem);
-		else if ((!to_root || !node->parent) && is_taken(node, first))
+		else if ((!to_root || !node->parent) && is_taken(node, &names, first))
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "\"%s\" cannot be the path of a new field: another field has that path, or is in "
 				     "its way",

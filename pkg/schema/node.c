@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { NODE_DEPTH = 32, NAME_BYTES = 63, LABEL_BYTES = 255 };
-enum { SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000, ORDER_COUNT = 32, EXPRESSION_COUNT = 256 };
+enum { SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000, ORDER_COUNT = 32, EXPRESSION_COUNT = 256, COLUMN_COUNT = 1600 };
 
 static size_t node_depth(const struct schema_node *node)
 {
@@ -176,7 +176,11 @@ static const struct jsonx_field node_fields[] = {
 	 .offset = offsetof(struct schema_node, label),
 	 .min = 1,
 	 .max = LABEL_BYTES},
-	{.name = "columns", .type = JSONX_STRINGS, .offset = offsetof(struct schema_node, columns), .min = 1},
+	{.name = "columns",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct schema_node, columns),
+	 .min = 1,
+	 .max = COLUMN_COUNT},
 	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct schema_node, primary_key), .min = 1},
 	{.name = "relationship",
 	 .type = JSONX_OBJECT,

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "base/strbuf.h"
 #include "schema/schema_int.h"
 
 /* A schema of one document; the text is that of its root, or of the root's only child. */
@@ -266,6 +268,38 @@ static void test_name_when_empty_or_repeated_then_it_does_not_count(void **state
 		assert_int_equal(schema_name_counts(&names, i), want[i]);
 }
 
+/* A node with n columns; the last one repeats the first one's name by a rename. */
+static char *node_of_columns(size_t n)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 4 * 1024 * 1024);
+	strbuf_adds(&sb, "{\"table\": \"t\", \"columns\": [");
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(&sb, "%s\"column%zu\"", i ? ", " : "", i);
+	strbuf_addf(&sb, "], \"transform\": {\"rename\": {\"column%zu\": \"column0\"}}}", n - 1);
+	return strbuf_detach(&sb);
+}
+
+static void test_columns_when_there_are_as_many_as_a_table_has_then_compared_and_more_are_refused(void **state)
+{
+	_cleanup_free_ char *most = node_of_columns(1600);
+	_cleanup_free_ char *too_many = node_of_columns(60000);
+	int64_t begin_ms = clock_now_ms();
+	struct tree t;
+
+	UNUSED(state);
+	tree_init(&t, most);
+	expect_errors(&t, "schema[0].nodes.transform.rename.column1599: two fields are named `column0`, this one and "
+			  "columns[0]; give one of them another name");
+	tree_release(&t);
+	tree_init(&t, too_many);
+	expect_errors(&t, "schema[0].nodes.columns: must be an array of at most 1600 strings, found 60000");
+	tree_release(&t);
+	/* It took minutes when each name was compared with all others. */
+	assert_true(clock_now_ms() - begin_ms < 5000);
+}
+
 static void test_move_when_to_the_root_then_the_path_within_the_document(void **state)
 {
 	static const struct {
@@ -333,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_label_when_a_child_has_it_then_found),
 		cmocka_unit_test(test_field_problem_when_no_document_can_have_it_then_reported),
 		cmocka_unit_test(test_name_when_empty_or_repeated_then_it_does_not_count),
+		cmocka_unit_test(test_columns_when_there_are_as_many_as_a_table_has_then_compared_and_more_are_refused),
 		cmocka_unit_test(test_move_when_to_the_root_then_the_path_within_the_document),
 		cmocka_unit_test(test_column_path_when_malformed_then_says_what_is_wrong),
 		cmocka_unit_test(test_column_path_when_a_part_is_all_digits_then_an_index),

@@ -37,6 +37,13 @@ static const char *const placement_words[] = {"Process", "Pod", NULL};
 	{                                                                                               \
 		.name = (key), .type = JSONX_ENUM, .offset = offsetof(type_, member), .words = (words_) \
 	}
+/* A newer API may have more words. Until this program knows them, it does nothing that cannot be undone, and nothing
+ * that is less safe. */
+#define CAREFUL_FIELD(key, type_, member, words_, careful_)                                              \
+	{                                                                                                \
+		.name = (key), .type = JSONX_ENUM, .offset = offsetof(type_, member), .words = (words_), \
+		.careful = (careful_)                                                                    \
+	}
 #define OBJECT_FIELD(key, offset_, fields_)                                                   \
 	{                                                                                     \
 		.name = (key), .type = JSONX_OBJECT, .offset = (offset_), .fields = (fields_) \
@@ -57,7 +64,8 @@ static const struct jsonx_field secret_name_fields[] = {
 
 static void decode_tls_mode(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	static const struct jsonx_field mode[] = {ENUM_FIELD("mode", struct spec_source, tls, spec_tls_words), {0}};
+	static const struct jsonx_field mode[] = {
+		CAREFUL_FIELD("mode", struct spec_source, tls, spec_tls_words, SPEC_TLS_VERIFY_FULL), {0}};
 	_cleanup_json_ json_t *alone = json_pack("{s:O}", "mode", value);
 	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '.') - path));
 	struct spec_source *source = out;
@@ -75,8 +83,8 @@ static const struct jsonx_field source_tls_fields[] = {
 static const struct jsonx_field replication_fields[] = {
 	STRING_FIELD("slotName", struct spec_source, slot_name, SPEC_IDENTIFIER_BYTES),
 	STRING_FIELD("publicationName", struct spec_source, publication_name, SPEC_IDENTIFIER_BYTES),
-	ENUM_FIELD("replicaIdentity", struct spec_source, replica_identity, identity_words),
-	ENUM_FIELD("slotLostPolicy", struct spec_source, slot_lost, slot_lost_words),
+	CAREFUL_FIELD("replicaIdentity", struct spec_source, replica_identity, identity_words, SPEC_IDENTITY_VERIFY),
+	CAREFUL_FIELD("slotLostPolicy", struct spec_source, slot_lost, slot_lost_words, SPEC_SLOT_LOST_STALL),
 	BOOLEAN_FIELD("failover", struct spec_source, failover),
 	{0},
 };
@@ -169,21 +177,21 @@ static const struct jsonx_field checkpoint_fields[] = {
 };
 
 static const struct jsonx_field bootstrap_fields[] = {
-	ENUM_FIELD("policy", struct spec, bootstrap, bootstrap_words),
+	CAREFUL_FIELD("policy", struct spec, bootstrap, bootstrap_words, SPEC_BOOTSTRAP_NEVER),
 	INTEGER_FIELD("parallelism", struct spec, bootstrap_parallelism, 1, 16),
 	{0},
 };
 
 static const struct jsonx_field on_error_fields[] = {
-	ENUM_FIELD("policy", struct spec, on_error, on_error_words),
+	CAREFUL_FIELD("policy", struct spec, on_error, on_error_words, SPEC_ON_ERROR_STALL),
 	{0},
 };
 
 static const struct jsonx_field deletion_fields[] = {
-	ENUM_FIELD("replicationSlot", struct spec, delete_slot, retain_words),
-	ENUM_FIELD("publication", struct spec, delete_publication, retain_words),
-	ENUM_FIELD("index", struct spec, delete_index, retain_words),
-	ENUM_FIELD("checkpoint", struct spec, delete_checkpoint, retain_words),
+	CAREFUL_FIELD("replicationSlot", struct spec, delete_slot, retain_words, SPEC_RETAIN),
+	CAREFUL_FIELD("publication", struct spec, delete_publication, retain_words, SPEC_RETAIN),
+	CAREFUL_FIELD("index", struct spec, delete_index, retain_words, SPEC_RETAIN),
+	CAREFUL_FIELD("checkpoint", struct spec, delete_checkpoint, retain_words, SPEC_RETAIN),
 	{0},
 };
 

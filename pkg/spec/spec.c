@@ -138,6 +138,20 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 	return spec;
 }
 
+struct spec *spec_decode_admitted(const json_t *resource, struct findings *f)
+{
+	struct findings found;
+	struct spec *spec;
+
+	findings_init(&found);
+	spec = spec_decode(resource, &found);
+	for (size_t i = 0; i < found.n; i++)
+		if (found.items[i].unknown && found.items[i].reason == REASON_INVALID_SPEC)
+			found.items[i].severity = FINDING_WARNING;
+	findings_move(f, &found);
+	return spec;
+}
+
 static void secret_ref_release(struct spec_secret_ref *ref)
 {
 	free(ref->name);

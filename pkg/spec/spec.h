@@ -89,6 +89,9 @@ struct spec {
  * for a known field whose capability this version does not have (placement Pod, checkpoint store Redis). Always returns
  * a spec, so that messages can name the resource. */
 struct spec *spec_decode(const json_t *resource, struct findings *f);
+/* The same for a resource that the API server has accepted. What it knows and this program does not, fields and words,
+ * is from a newer CRD, as in the middle of an upgrade and after a roll-back: a warning, and no reason to stop. */
+struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 

@@ -187,6 +187,52 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.schema: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
 }
 
+static void test_spec_when_admitted_then_what_is_unknown_is_a_remark(void **state)
+{
+	static const char text[] = RESOURCE(
+		"\"source\": {\"host\": \"db\", \"database\": \"shop\", \"user\": \"sync\", \"later\": 1, "
+		"\"tls\": {\"mode\": \"Pinned\"}, \"replication\": {\"slotLostPolicy\": \"Ask\"}}, " MINIMAL_SINK
+		", " MINIMAL_SCHEMA ", \"paused\": false, \"deletionPolicy\": {\"replicationSlot\": \"Archive\"}");
+	_cleanup_json_ json_t *resource = json_loads(text, 0, NULL);
+	_cleanup_(findings_release) struct findings strict;
+	_cleanup_(findings_release) struct findings admitted;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&strict);
+	findings_init(&admitted);
+	assert_non_null(resource);
+	spec_free(spec_decode(resource, &strict));
+	assert_true(findings_failed(&strict));
+	s = spec_decode_admitted(resource, &admitted);
+	assert_false(findings_failed(&admitted));
+	assert_int_equal(admitted.n, strict.n);
+	assert_int_equal(admitted.n, 5);
+	/* Nothing that is less safe, and nothing that cannot be undone. */
+	assert_int_equal(s->source.tls, SPEC_TLS_VERIFY_FULL);
+	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_STALL);
+	assert_int_equal(s->delete_slot, SPEC_RETAIN);
+}
+
+static void test_spec_when_admitted_then_other_mistakes_are_errors(void **state)
+{
+	_cleanup_json_ json_t *resource =
+		json_loads(RESOURCE(MINIMAL_SOURCE
+				    ", " MINIMAL_SINK
+				    ", \"schema\": [{\"index\": \"books\", \"nods\": {}}], \"lagTargetSeconds\": 0"),
+			   0, NULL);
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_free_ char *errors = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	assert_non_null(resource);
+	spec_free(spec_decode_admitted(resource, &f));
+	errors = findings_join(&f, FINDING_ERROR, "\n");
+	assert_non_null(strstr(errors, "spec.schema[0].nods: unknown field"));
+	assert_non_null(strstr(errors, "spec.lagTargetSeconds: "));
+}
+
 static void test_spec_when_capability_is_missing_then_not_supported(void **state)
 {
 	struct findings f;
@@ -377,6 +423,8 @@ int main(void)
 		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),
 		cmocka_unit_test(test_schema_hash_when_only_other_fields_differ_then_equal),
 		cmocka_unit_test(test_spec_when_much_is_invalid_then_every_violation_is_named),
+		cmocka_unit_test(test_spec_when_admitted_then_what_is_unknown_is_a_remark),
+		cmocka_unit_test(test_spec_when_admitted_then_other_mistakes_are_errors),
 		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
 		cmocka_unit_test(test_sink_when_a_port_is_invalid_then_refused),
