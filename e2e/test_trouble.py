@@ -765,6 +765,21 @@ def test_killed_worker_is_restarted_and_continues(apply, resources, books, opens
     assert opensearch.aliases(index) == [f"{index}-g1"]
 
 
+def test_frozen_worker_is_noticed_and_replaced(apply, resources, books, opensearch, index, operator):
+    apply()
+    resources.wait(NAME)
+    (worker,) = operator.workers()
+    os.kill(worker, signal.SIGSTOP)
+    resources.wait(NAME, "Ready", "Unknown", reason="WorkerSilent", timeout=15)
+    books.sql("UPDATE books SET title = 'written while the worker is frozen' WHERE id = 1")
+    wanted = bookstore.expected(books)
+    eventually(lambda: opensearch.document(index, "1") == wanted["1"], 30, "the change in the index")
+    assert worker not in operator.workers()
+    resources.wait(NAME)
+    assert "did not respond" in resources.get(NAME)["status"]["worker"]["lastExit"]["message"]
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
 def test_streams_continue_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
     apply()
     before = resources.wait(NAME)

@@ -2,10 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cmd.h"
 #include "protocol/protocol.h"
@@ -18,7 +21,9 @@ enum { WRITE_MS = 1000 };
  * busy) must not hold up the stream. A line that was begun is finished; of the waiting reports only the newest is sent.
  */
 struct output {
-	char *line; /* being written */
+	pthread_mutex_t lock;
+	int64_t sent_ms; /* when the last line was begun */
+	char *line;      /* being written */
 	size_t pos;
 	char *report; /* the next line */
 	char *last;   /* the report before, so that it is not repeated */
@@ -29,6 +34,7 @@ static void output_release(struct output *o)
 	free(o->line);
 	free(o->report);
 	free(o->last);
+	(void)pthread_mutex_destroy(&o->lock);
 }
 
 /* True when nothing is left to write. Errors count as written: without an operator there is no reason to write. */
@@ -44,6 +50,7 @@ static bool flush_output(struct output *o)
 			o->pos = 0;
 			if (!o->line)
 				return true;
+			o->sent_ms = clock_now_ms();
 			continue;
 		}
 		n = write(PROTOCOL_OUTPUT_FD, o->line + o->pos, left);
@@ -67,18 +74,30 @@ static void send_line(struct output *o, char *line_take)
 		(void)poll(&fd, 1, WRITE_MS);
 }
 
+/* Tells that this process is alive, unless something else has told it. */
+static void send_heartbeat(struct output *o)
+{
+	if (!flush_output(o) || clock_now_ms() - o->sent_ms < PROTOCOL_HEARTBEAT_MS)
+		return;
+	o->report = protocol_encode_heartbeat();
+	(void)flush_output(o);
+}
+
+/* Comes five times a second, whatever the servers do. */
 static void send_report(void *user, const json_t *report)
 {
 	struct output *o = user;
 	_cleanup_free_ char *line = protocol_encode_report(report);
 
+	(void)pthread_mutex_lock(&o->lock);
 	if (!o->last || strcmp(line, o->last) != 0) {
 		free(o->report);
 		free(o->last);
 		o->last = xstrdup(line);
 		o->report = TAKE_PTR(line);
 	}
-	(void)flush_output(o);
+	send_heartbeat(o);
+	(void)pthread_mutex_unlock(&o->lock);
 }
 
 /* An event is dropped when the operator is not reading. */
@@ -86,11 +105,13 @@ static void send_event(void *user, bool warning, enum reason reason, const char 
 {
 	struct output *o = user;
 
-	if (!flush_output(o))
-		return;
-	o->line = protocol_encode_event(
-		&(struct protocol_event){.warning = warning, .reason = reason, .action = action, .note = note});
-	(void)flush_output(o);
+	(void)pthread_mutex_lock(&o->lock);
+	if (flush_output(o)) {
+		o->line = protocol_encode_event(
+			&(struct protocol_event){.warning = warning, .reason = reason, .action = action, .note = note});
+		(void)flush_output(o);
+	}
+	(void)pthread_mutex_unlock(&o->lock);
 }
 
 static json_t *failed_condition(const char *type, const struct err *err)
@@ -112,10 +133,57 @@ static void report_findings(struct output *o, const struct findings *f)
 	send_line(o, protocol_encode_report(report));
 }
 
+/* A cleanup waits for servers and reports nothing meanwhile: another thread tells that the process is alive. */
+struct pulse {
+	struct output *output;
+	int end_fd;
+	pthread_t thread;
+};
+
+static void *beat(void *user)
+{
+	const struct pulse *p = user;
+	struct pollfd end = {.fd = p->end_fd, .events = POLLIN};
+
+	while (poll(&end, 1, PROTOCOL_HEARTBEAT_MS / 3) <= 0) {
+		(void)pthread_mutex_lock(&p->output->lock);
+		send_heartbeat(p->output);
+		(void)pthread_mutex_unlock(&p->output->lock);
+	}
+	return NULL;
+}
+
+static int start_pulse(struct pulse *p, struct output *output, struct err *err)
+{
+	int rc;
+
+	*p = (struct pulse){.output = output, .end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	rc = p->end_fd < 0 ? errno : pthread_create(&p->thread, NULL, beat, p);
+	if (rc == 0)
+		return 0;
+	close_fdp(&p->end_fd);
+	return err_errno(err, rc, "starting the thread for heartbeats");
+}
+
+static void end_pulse(struct pulse *p)
+{
+	uint64_t one = 1;
+
+	if (write(p->end_fd, &one, sizeof(one)) < 0)
+		UNUSED(one); /* the counter is full: it is readable already */
+	(void)pthread_join(p->thread, NULL);
+	close_fdp(&p->end_fd);
+}
+
 static int clean_up(const struct sync_options *options, struct err *err)
 {
-	int r = sync_cleanup(options, err);
+	struct pulse pulse;
+	int r;
 
+	if (start_pulse(&pulse, options->user, err) < 0)
+		return -1;
+	r = sync_cleanup(options, err);
+	end_pulse(&pulse);
 	send_line(options->user,
 		  protocol_encode_done(&(struct protocol_result){
 			  .ok = r == 0, .reason = err->reason ? err->reason : REASON_FAILED, .message = err->msg}));
@@ -145,7 +213,7 @@ static bool can_do(enum protocol_task task, const struct input *input, const str
 static enum protocol_exit run_assignment(enum protocol_task task, const struct input *input,
 					 const struct findings *findings)
 {
-	struct output output = {0};
+	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct sync_options options = {
 		.spec = input->spec,
 		.spec_findings = findings,

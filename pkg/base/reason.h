@@ -28,6 +28,7 @@
 	X(CREATING_SLOT, "CreatingSlot")                      \
 	X(CREDENTIALS_NOT_FOUND, "CredentialsNotFound")       \
 	X(CREDENTIALS_ROTATED, "CredentialsRotated")          \
+	X(CRD_OUTDATED, "CRDOutdated")                        \
 	X(DNS, "DNS")                                         \
 	X(DATABASE_NOT_FOUND, "DatabaseNotFound")             \
 	X(DEAD_LETTER_REJECTED, "DeadLetterRejected")         \
@@ -99,6 +100,7 @@
 	X(TIMEOUT, "Timeout")                                 \
 	X(UNKNOWN, "Unknown")                                 \
 	X(UNKNOWN_COLUMN, "UnknownColumn")                    \
+	X(UNKNOWN_FIELD, "UnknownField")                      \
 	X(UNKNOWN_TABLE, "UnknownTable")                      \
 	X(UNREACHABLE, "Unreachable")                         \
 	X(VERSION_UNSUPPORTED, "VersionUnsupported")          \
@@ -110,7 +112,9 @@
 	X(WORKER_CRASH_LOOPING, "WorkerCrashLooping")         \
 	X(WORKER_EXITED, "WorkerExited")                      \
 	X(WORKER_NOT_STARTED, "WorkerNotStarted")             \
-	X(WORKER_REFUSED, "WorkerRefused")
+	X(WORKER_REFUSED, "WorkerRefused")                    \
+	X(WORKER_SILENT, "WorkerSilent")                      \
+	X(WRITE_REFUSED, "WriteRefused")
 
 /* The words of the Kubernetes API server. It says Timeout, too. */
 #define REASONS_OF_KUBE(X)                                       \

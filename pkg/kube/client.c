@@ -407,6 +407,8 @@ static void on_done(void *user, const struct http_response *response, const stru
 static const char *content_type(enum kube_content content)
 {
 	switch (content) {
+	case KUBE_JSON_PATCH:
+		return "application/json-patch+json";
 	case KUBE_MERGE_PATCH:
 		return "application/merge-patch+json";
 	case KUBE_APPLY_PATCH:

@@ -62,7 +62,7 @@ void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *metho
 
 /* --- Requests
  * ------------------------------------------------------------------------------------------------------------- */
-enum kube_content { KUBE_JSON, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
+enum kube_content { KUBE_JSON, KUBE_JSON_PATCH, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
 /* object: the answer's object (borrowed), NULL on error. err: NULL, or what went wrong: kind by Status.reason
  * (NotFound, AlreadyExists and Conflict: CONFLICT, Expired and Gone: NOT_FOUND with code 410, Invalid, Forbidden and
  * Unauthorized: DENIED, TooManyRequests), code = HTTP status. */

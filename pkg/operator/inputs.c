@@ -76,6 +76,17 @@ static void hash_inputs(struct resource *r, const json_t *resource, const json_t
 	(void)jsonx_hash(all, r->inputs.hash);
 }
 
+/* What the API server accepted and this program does not know: the CRD is newer than the operator. */
+static void record_remark(struct resource *r, const struct findings *f)
+{
+	_cleanup_free_ char *all = findings_join(f, FINDING_WARNING, "; ");
+
+	if (*all && (!r->inputs.remark || strcmp(r->inputs.remark, all) != 0))
+		resource_event(r, true, REASON_UNKNOWN_FIELD, "Validate",
+			       "this operator is older than the CRD, and ignores what it does not know: %s", all);
+	resource_replace_text(&r->inputs.remark, TAKE_PTR(all));
+}
+
 static enum inputs verdict_of(const struct spec *spec, const struct findings *f)
 {
 	if (!findings_failed(f))
@@ -94,7 +105,7 @@ void resource_refresh_inputs(struct resource *r)
 	findings_init(&f);
 	r->inputs.stale = false;
 	r->inputs.hash[0] = '\0';
-	spec = spec_decode(resource, &f);
+	spec = spec_decode_admitted(resource, &f);
 	if (holds_nul(r))
 		findings_add(&f, FINDING_ERROR, REASON_INVALID_SPEC, "spec",
 			     "contains a NUL character (\\u0000), which names and texts must not contain; remove it");
@@ -105,6 +116,7 @@ void resource_refresh_inputs(struct resource *r)
 	}
 	spec_resolve(spec, &(struct spec_objects){.secrets = secrets, .config_maps = config_maps}, &f);
 	r->inputs.verdict = verdict_of(spec, &f);
+	record_remark(r, &f);
 	if (r->inputs.verdict == INPUTS_VALID) {
 		r->inputs.reason = REASON_NONE;
 		resource_replace_text(&r->inputs.problem, NULL);

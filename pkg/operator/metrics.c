@@ -87,6 +87,8 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total",
 				       "Worker restarts because of changed Secrets.", of_resource);
 	k->workers = metrics_gauge(m, "pgsync_workers", "Worker processes.", NULL);
+	k->writes_refused = metrics_gauge(m, "pgsync_writes_refused",
+					  "1: the API server refuses what the operator writes.", of_resource);
 	k->watched = metrics_gauge(m, "pgsync_namespace_watched",
 				   "1: the PgSyncs of the namespace (\"*\": of all namespaces) are being watched.",
 				   of_namespace);

@@ -74,6 +74,7 @@ static struct decision decide(struct resource *r)
 		.task = r->worker.task,
 		.hash = r->worker.hash,
 		.newest_spec = r->worker.generation == r->cache.generation,
+		.silent_ms = r->worker.process ? supervisor_silence_ms(r->worker.process, clock_now_ms()) : 0,
 		.reported = r->worker.report != NULL,
 		.outcome = r->worker.outcome,
 		.failures = r->worker.restarts.failures,
@@ -82,6 +83,16 @@ static struct decision decide(struct resource *r)
 	};
 
 	return reconcile_decide(&desired, &observed);
+}
+
+/* Before a write that was refused is tried again, the status says so; of a worker that runs, it says more. */
+static bool show_refusal(struct resource *r)
+{
+	if (!r->writer.refused || r->writer.refusal_shown || r->worker.process)
+		return false;
+	r->writer.refusal_shown = true;
+	resource_write_status(r, STATE_WRITE_REFUSED);
+	return true;
 }
 
 /* True: done; false: decide again. */
@@ -100,10 +111,17 @@ static bool act(struct resource *r, struct decision d)
 	case ACTION_STOP:
 		resource_stop(r);
 		return false;
+	case ACTION_KILL:
+		resource_kill(r);
+		return true;
 	case ACTION_ADD_FINALIZER:
+		if (show_refusal(r))
+			return true;
 		resource_write_finalizer(r, true);
 		return true;
 	case ACTION_REMOVE_FINALIZER:
+		if (show_refusal(r))
+			return true;
 		report_orphans(r);
 		resource_write_finalizer(r, false);
 		return true;
@@ -128,6 +146,8 @@ static void reconcile(struct resource *r)
 		if (act(r, d))
 			break;
 	}
+	if (d.action == ACTION_KILL)
+		end_key(r, "success"); /* its end brings the key back */
 	if (d.action != ACTION_NONE)
 		return;
 	/* A suspension resets the back-off. */

@@ -42,7 +42,7 @@ struct operator_metrics {
 	struct metric *queue_depth, *queue_adds;
 	struct metric *leader, *requests, *request_seconds;
 	struct metric *ready, *suspended, *lag_seconds, *lag_bytes, *retained_bytes, *slot_active, *bootstrap;
-	struct metric *documents, *dead_letters, *restarts, *rotations, *workers, *watched;
+	struct metric *documents, *dead_letters, *restarts, *rotations, *workers, *watched, *writes_refused;
 };
 
 enum operator_phase {
@@ -97,6 +97,7 @@ struct resource_inputs {
 	enum inputs verdict;
 	enum reason reason; /* INVALID, CHECKABLE: of the first problem */
 	char *problem;      /* all problems; NULL: none */
+	char *remark;       /* what is ignored; NULL or "": nothing */
 	char hash[JSONX_HASH_BYTES];
 	char spec_hash[JSONX_HASH_BYTES]; /* the same without Secrets */
 	struct ref_set refs;
@@ -114,6 +115,8 @@ struct resource_worker {
 	json_t *status;          /* status.worker; NULL: as in the last status */
 	enum reason exit_reason; /* why the last one ended, or why its cleanup failed */
 	char *exit_message;      /* NULL: none has ended yet */
+	bool silent;             /* nothing was heard of it for a while */
+	bool killed;             /* for that */
 };
 
 /* writes.c: writes to the API server, one at a time. */
@@ -125,6 +128,14 @@ struct resource_writer {
 	/* After a failure: workers report ten times a second, which is no reason to try as often. */
 	struct backoff backoff;
 	int64_t not_before_ms;
+	/* refusals.c */
+	bool replace;                       /* server-side apply refuses the status: replace it whole */
+	char *missing;                      /* its fields that the CRD does not have; NULL: none */
+	char *refused;                      /* why the last write was refused; NULL: it was not */
+	const char *refused_what;           /* "status" or "finalizers" */
+	bool refusal_shown;                 /* in the status */
+	char stored_hash[JSONX_HASH_BYTES]; /* the status that the API server made of what was written; "": not known */
+	char seen_hash[JSONX_HASH_BYTES];   /* the status that the watch reported last */
 };
 
 struct resource {
@@ -170,6 +181,8 @@ void resource_values(const struct resource *r, const struct spec *spec, json_t *
 /* --- process.c */
 void resource_start(struct resource *r, enum protocol_task task);
 void resource_stop(struct resource *r);
+/* Kills a worker that does not respond; that counts as its failure. */
+void resource_kill(struct resource *r);
 
 /* --- writes.c: each write has the key processed when it ends */
 void resource_write_finalizer(struct resource *r, bool there);
@@ -179,6 +192,20 @@ void resource_write_status(struct resource *r, enum reconcile_state state);
 void resource_cancel_write(struct resource *r);
 /* Failures of earlier writes do not delay the next one. */
 void resource_allow_writes(struct resource *r);
+
+/* --- refusals.c */
+/* Takes note of a write ("status", "finalizers") that failed. */
+void resource_write_refused(struct resource *r, const char *what, const struct err *err);
+/* A write has succeeded. */
+void resource_written(struct resource *r, const char *what);
+/* What the API server made of a status; stored may be NULL. */
+void resource_status_stored(struct resource *r, const json_t *sent, const json_t *stored);
+/* The status of an object that is new to us, or of another leader; NULL: none. */
+void resource_status_taken(struct resource *r, const json_t *status);
+/* The status that the watch reports; NULL: none. */
+void resource_status_seen(struct resource *r, const json_t *status);
+/* When the status is to be written again because another client has changed it; 0: it is as it was written. */
+int64_t resource_status_restore_ms(const struct resource *r);
 
 /* --- metrics.c */
 void operator_metrics_init(struct operator_ *op);

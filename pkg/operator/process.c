@@ -77,6 +77,9 @@ static void on_message(void *user, const struct protocol_message *message)
 
 	if (r->worker.generation < 0)
 		return;
+	if (r->worker.silent)
+		resource_enqueue(r);
+	r->worker.silent = false;
 	switch (message->kind) {
 	case PROTOCOL_REPORT:
 		take_report(r, message->report);
@@ -87,15 +90,30 @@ static void on_message(void *user, const struct protocol_message *message)
 	case PROTOCOL_DONE:
 		take_done(r, &message->done);
 		break;
+	case PROTOCOL_HEARTBEAT:
 	case PROTOCOL_UNKNOWN:
 		break;
 	}
 }
 
+static void on_silent(void *user)
+{
+	struct resource *r = user;
+
+	r->worker.silent = true;
+	resource_enqueue(r);
+}
+
 /* --- its end */
 
-static char *describe_exit(const struct worker_exit *exit)
+static char *describe_exit(const struct resource *r, const struct worker_exit *exit)
 {
+	if (r->worker.killed)
+		return xasprintf("the worker did not respond for %d seconds and was killed", RECONCILE_KILL_MS / 1000);
+	/* Nothing else in a container sends it, and then there is nothing in the worker's log. */
+	if (exit->signalled && exit->code == SIGKILL)
+		return xstrdup("the worker was killed by signal 9 (Killed), as happens when memory runs out: check the "
+			       "memory limit of the operator's pod");
 	if (exit->signalled)
 		return xasprintf("the worker was killed by signal %d (%s)", exit->code, strsignal(exit->code));
 	return xasprintf("the worker exited with code %d", exit->code);
@@ -109,7 +127,7 @@ static bool has_refused(const struct worker_exit *exit)
 /* The worker's own message comes first, then how it ended. */
 static void explain_exit(struct resource *r, const struct worker_exit *exit)
 {
-	_cleanup_free_ char *how = describe_exit(exit);
+	_cleanup_free_ char *how = describe_exit(r, exit);
 	_cleanup_json_ json_t *ready = json_copy((json_t *)status_condition(r->worker.report, CONDITION_READY));
 	bool said = status_condition_is(r->worker.report, CONDITION_READY, STATUS_FALSE) &&
 		    *jsonx_string(ready, "message", "");
@@ -168,7 +186,7 @@ static void cleanup_ended(struct resource *r, const struct worker_exit *exit, in
 	restarts_failed(&r->worker.restarts, exit->uptime_ms, now_ms);
 	if (!explained) {
 		r->worker.exit_reason = REASON_CLEANUP_FAILED;
-		resource_replace_text(&r->worker.exit_message, describe_exit(exit));
+		resource_replace_text(&r->worker.exit_message, describe_exit(r, exit));
 	}
 	resource_event(r, true, r->worker.exit_reason, "Cleanup", "%s", r->worker.exit_message);
 }
@@ -208,7 +226,7 @@ static char *assignment_line(const struct resource *r, enum protocol_task task)
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 
 	findings_init(&f);
-	spec = spec_decode(assignment.resource, &f);
+	spec = spec_decode_admitted(assignment.resource, &f);
 	resource_values(r, spec, assignment.secrets, assignment.config_maps);
 	return protocol_encode_assignment(&assignment);
 }
@@ -235,7 +253,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	_cleanup_free_ char *identity = xasprintf("%s-%u", op->short_identity, ++op->starts);
 	struct worker_options options = {.name = r->key,
 					 .input_take = assignment_line(r, task),
-					 .handlers = {.message = on_message, .exited = on_exited},
+					 .handlers = {.message = on_message, .silent = on_silent, .exited = on_exited},
 					 .user = r};
 	enum protocol_task before = r->worker.task;
 	struct err err;
@@ -246,6 +264,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	r->worker.outcome = OUTCOME_NONE;
 	jsonx_decref(TAKE_PTR(r->worker.report));
 	r->worker.task = task;
+	r->worker.silent = r->worker.killed = false;
 	if (supervisor_start(op->supervisor, &options, clock_now_ms(), &r->worker.process, &err) < 0) {
 		log_error("operator", "cannot start a worker", KV_STR("resource", r->key), KV_ERR(&err));
 		r->worker.exit_reason = REASON_WORKER_NOT_STARTED;
@@ -270,4 +289,12 @@ void resource_stop(struct resource *r)
 	if (!r->worker.process)
 		return;
 	supervisor_stop(r->worker.process, clock_now_ms());
+}
+
+void resource_kill(struct resource *r)
+{
+	if (!r->worker.process || r->worker.killed)
+		return;
+	r->worker.killed = true;
+	supervisor_kill(r->worker.process);
 }

@@ -44,6 +44,8 @@ static enum reconcile_state failing(const struct observed *o)
 /* Of a worker that runs. */
 static enum reconcile_state running(const struct desired *d, const struct observed *o)
 {
+	if (o->silent_ms >= PROTOCOL_SILENT_MS)
+		return STATE_SILENT;
 	if (o->reported)
 		return STATE_RUNNING;
 	/* What is known to be wrong is reported before a check has found the rest. */
@@ -134,7 +136,7 @@ static struct decision decide_start(const struct desired *d, const struct observ
 	return decision(d->inputs == INPUTS_VALID ? ACTION_START : ACTION_START_CHECK, STATE_STARTING);
 }
 
-struct decision reconcile_decide(const struct desired *d, const struct observed *o)
+static struct decision decide(const struct desired *d, const struct observed *o)
 {
 	bool alive = o->worker == WORKER_RUNNING;
 
@@ -145,6 +147,8 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 		return decision(ACTION_NONE, STATE_UNKNOWN);
 	if (d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete))
 		return decide_frozen(d, o);
+	if (alive && o->silent_ms >= RECONCILE_KILL_MS)
+		return decision(ACTION_KILL, STATE_SILENT);
 	if (d->presence == PRESENCE_DELETING)
 		return decide_deletion(d, o);
 	if (d->suspend)
@@ -161,4 +165,14 @@ struct decision reconcile_decide(const struct desired *d, const struct observed 
 	if (o->worker == WORKER_NONE)
 		return decide_start(d, o);
 	return alive && same_inputs(d, o) ? keep_running(ACTION_NONE, d, o) : restart(d, o);
+}
+
+struct decision reconcile_decide(const struct desired *d, const struct observed *o)
+{
+	struct decision next = decide(d, o);
+	bool silent = o->worker == WORKER_RUNNING && o->silent_ms >= PROTOCOL_SILENT_MS;
+
+	if (silent && next.action == ACTION_NONE && !next.again_ms && o->silent_ms < RECONCILE_KILL_MS)
+		next.again_ms = o->now_ms + RECONCILE_KILL_MS - o->silent_ms;
+	return next;
 }

@@ -53,6 +53,7 @@ struct observed {
 	enum protocol_task task; /* of the worker, or of the last one */
 	const char *hash;        /* with which it was started; "" when there was none */
 	bool newest_spec;        /* it was started for, or has the same inputs as, the newest generation */
+	int64_t silent_ms;       /* a worker that runs has not been heard of for so long */
 	bool reported;           /* there is a report: of the worker, or of the last one if that was refused */
 	enum outcome outcome;
 	unsigned failures;     /* of workers with these inputs and this task, in a row */
@@ -68,6 +69,7 @@ enum action {
 	ACTION_START_CHECK,   /* with task check */
 	ACTION_START_CLEANUP, /* with task cleanup */
 	ACTION_STOP,
+	ACTION_KILL,   /* it does not respond; another follows */
 	ACTION_FORGET, /* the resource is gone, and we have nothing left of it */
 };
 
@@ -80,6 +82,7 @@ enum reconcile_state {
 	STATE_CREDENTIALS_GONE, /* the worker goes on with the newest spec and credentials that are gone since */
 	STATE_STARTING,         /* there is a worker, or will be, and it has not reported yet */
 	STATE_RUNNING,          /* the worker has reported */
+	STATE_SILENT,           /* the worker does not respond */
 	STATE_RESTARTING,       /* the worker is ending, because its inputs have changed */
 	STATE_BACKOFF,          /* the worker failed, and the next one has not reported yet */
 	STATE_CRASH_LOOP,       /* the same, several times in a row */
@@ -91,12 +94,16 @@ enum reconcile_state {
 	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
 	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */
 	STATE_DELETE_REFUSED, /* the cleanup does not accept its inputs */
+	STATE_WRITE_REFUSED,  /* the API server refuses what has to come first; reconcile_decide does not return this */
 	STATE_STOPPED,        /* the operator is ending; reconcile_decide does not return this */
 	RECONCILE_STATES,
 };
 
 /* Workers that fail so many times in a row are in a crash loop. */
 enum { RECONCILE_CRASH_LOOP = 3 };
+/* A worker that was silent for so long is killed. Twice as long as the user waits to be told: to start again costs more
+ * than to wait for a machine that is busy. */
+enum { RECONCILE_KILL_MS = 2 * PROTOCOL_SILENT_MS };
 
 struct decision {
 	enum action action;

@@ -102,6 +102,60 @@ static void test_decide_when_alive_then_finalizer_before_start_and_one_worker(vo
 	check(rows, ARRAY_SIZE(rows));
 }
 
+static void test_decide_when_a_worker_is_silent_then_told_and_later_killed(void **state)
+{
+	enum { SILENT = PROTOCOL_SILENT_MS, KILL = RECONCILE_KILL_MS };
+	static const struct row rows[] = {
+		{"a moment", {WANTED}, {OURS, RUNS, .silent_ms = SILENT - 1}, ACTION_NONE, STATE_RUNNING, 0},
+		{"two heartbeats are missing",
+		 {WANTED},
+		 {OURS, RUNS, .silent_ms = SILENT},
+		 ACTION_NONE,
+		 STATE_SILENT,
+		 NOW_MS + KILL - SILENT},
+		{"it has not reported yet",
+		 {WANTED},
+		 {OURS, .worker = WORKER_RUNNING, .hash = "a", .silent_ms = SILENT},
+		 ACTION_NONE,
+		 STATE_SILENT,
+		 NOW_MS + KILL - SILENT},
+		{"too long", {WANTED}, {OURS, RUNS, .silent_ms = KILL}, ACTION_KILL, STATE_SILENT, 0},
+		{"with bad inputs",
+		 {WANTED, .inputs = INPUTS_INVALID, .hash = ""},
+		 {OURS, RUNS, .silent_ms = KILL},
+		 ACTION_KILL,
+		 STATE_SILENT,
+		 0},
+		{"a cleanup",
+		 {WANTED, .presence = PRESENCE_DELETING},
+		 {OURS, RUNS, .task = PROTOCOL_TASK_CLEANUP, .silent_ms = KILL},
+		 ACTION_KILL,
+		 STATE_SILENT,
+		 0},
+		{"without leadership, nothing could be started",
+		 {WANTED},
+		 {OURS, RUNS, .leading = false, .silent_ms = KILL},
+		 ACTION_NONE,
+		 STATE_UNKNOWN,
+		 0},
+		{"nothing may be started either",
+		 {WANTED, .frozen = true},
+		 {OURS, RUNS, .silent_ms = KILL},
+		 ACTION_NONE,
+		 STATE_SILENT,
+		 0},
+		{"it is stopping, which has its own deadline",
+		 {WANTED, .hash = "b"},
+		 {OURS, .worker = WORKER_STOPPING, .hash = "a", .silent_ms = KILL},
+		 ACTION_NONE,
+		 STATE_RESTARTING,
+		 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 static void test_decide_when_inputs_are_not_good_then_nothing_starts_and_nothing_stops(void **state)
 {
 	static const struct row rows[] = {
@@ -530,6 +584,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_alive_then_finalizer_before_start_and_one_worker),
+		cmocka_unit_test(test_decide_when_a_worker_is_silent_then_told_and_later_killed),
 		cmocka_unit_test(test_decide_when_inputs_are_not_good_then_nothing_starts_and_nothing_stops),
 		cmocka_unit_test(test_decide_when_suspended_or_frozen_then_as_asked),
 		cmocka_unit_test(test_decide_when_deleted_then_stop_clean_release),

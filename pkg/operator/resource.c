@@ -34,8 +34,11 @@ void resource_free(struct resource *r)
 	jsonx_decref(r->worker.status);
 	free(r->worker.exit_message);
 	free(r->inputs.problem);
+	free(r->inputs.remark);
 	free(r->writer.writing);
 	free(r->writer.status);
+	free(r->writer.missing);
+	free(r->writer.refused);
 	free(r->cache.text);
 	free(r->cache.uid);
 	free(r->name);
@@ -123,6 +126,7 @@ static void take_status(struct resource *r, const json_t *object)
 	const json_t *status = json_object_get(object, "status");
 
 	resource_replace_text(&r->writer.status, status ? jsonx_canonical(status) : NULL);
+	resource_status_taken(r, status);
 	/* Another operator has had a worker since: continue with its count. */
 	if (!r->worker.process &&
 	    strcmp(jsonx_string(status, "worker.identity", ""), jsonx_string(r->worker.status, "identity", "")) != 0)
@@ -167,6 +171,8 @@ bool resource_update(struct resource *r, const json_t *object)
 		start_over(r, uid, object);
 	else if (!r->op->leading)
 		take_status(r, object);
+	else
+		resource_status_seen(r, json_object_get(object, "status"));
 	if (stale)
 		r->inputs.stale = true;
 	resource_replace_text(&c->text, trimmed(object));
@@ -204,7 +210,7 @@ char *resource_orphan_sql(const struct resource *r)
 	struct strbuf sql;
 
 	findings_init(&f);
-	spec = spec_decode(resource, &f);
+	spec = spec_decode_admitted(resource, &f);
 	strbuf_init(&sql, 1024);
 	if (spec->delete_slot == SPEC_DELETE)
 		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",

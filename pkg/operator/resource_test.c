@@ -30,6 +30,7 @@ static int setup(void **state)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
 	f->object = json_loads(object_text, 0, NULL);
+	f->op.queue = workqueue_new(5, 1000);
 	f->resource = resource_new(&f->op, "shop/books");
 	*state = f;
 	return f->object ? 0 : -1;
@@ -40,6 +41,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	resource_free(f->resource);
+	workqueue_free(f->op.queue);
 	json_decref(f->object);
 	free(f);
 	return 0;

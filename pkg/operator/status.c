@@ -21,6 +21,7 @@ enum source {
 	FROM_REPORT, /* the whole condition */
 	FROM_INPUTS, /* what is wrong with them */
 	FROM_EXIT,   /* how the last worker ended */
+	FROM_WRITER, /* why a write was refused */
 };
 
 /* Which of Reconciling and Stalled is there. */
@@ -65,6 +66,9 @@ static const struct state states[RECONCILE_STATES] = {
 	[STATE_CREDENTIALS_GONE] = {REPORTING_WORKER, REPORT_LIVE},
 	[STATE_STARTING] = {STARTING_WORKER, REPORT_LIVE},
 	[STATE_RUNNING] = {REPORTING_WORKER, REPORT_LIVE},
+	[STATE_SILENT] = {STATUS_UNKNOWN, FROM_TABLE, REASON_WORKER_SILENT,
+			  "the worker does not respond; unless it does soon, the operator kills it and starts another",
+			  RECONCILING, PHASE_PENDING, REPORT_LASTING},
 	[STATE_RESTARTING] = {STARTING_WORKER, REPORT_LASTING},
 	[STATE_BACKOFF] = {STATUS_FALSE, FROM_EXIT, REASON_WORKER_EXITED, no_worker, STARTING, PHASE_PENDING,
 			   REPORT_LASTING},
@@ -78,6 +82,8 @@ static const struct state states[RECONCILE_STATES] = {
 			  "no worker is running, and the annotation pgsync.io/reconcile=disabled prevents the operator "
 			  "from starting one",
 			  IDLE, PHASE_PENDING, REPORT_LASTING},
+	[STATE_WRITE_REFUSED] = {STATUS_FALSE, FROM_WRITER, REASON_WRITE_REFUSED, "", STALLED, PHASE_FAILED,
+				 REPORT_LASTING},
 	[STATE_DELETING] = {STATUS_FALSE, FROM_TABLE, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
 	[STATE_DELETE_RETRY] = {STATUS_FALSE, FROM_EXIT, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
 	[STATE_DELETE_INVALID] = {STATUS_FALSE, FROM_INPUTS, BEING_DELETED, STALLED, PHASE_DELETING, REPORT_LASTING},
@@ -167,6 +173,8 @@ static struct status_cause cause_of(const struct composer *c)
 		cause = c->in->invalid;
 	else if (c->state->source == FROM_EXIT)
 		cause = c->in->exit;
+	else if (c->state->source == FROM_WRITER)
+		cause = c->in->refused;
 	return (struct status_cause){.reason = cause.reason ? cause.reason : c->state->reason,
 				     .message = cause.message ? cause.message : c->state->message};
 }

@@ -29,6 +29,7 @@ struct status_input {
 	enum reconcile_state state;
 	struct status_cause invalid; /* what is wrong with the inputs */
 	struct status_cause exit;    /* how the last worker ended, or why its cleanup failed */
+	struct status_cause refused; /* why the API server refuses what the operator writes */
 	const json_t *report;        /* the newest of the worker, or of the last one if that was refused; or NULL */
 	bool checked;                /* the report is that of a check of these inputs, which found everything */
 	bool suspend;
@@ -47,6 +48,9 @@ enum status_change {
 };
 /* old may be NULL. */
 enum status_change status_compare(const json_t *old, const json_t *new);
+
+/* The fields of `sent` that are not in `stored`, "status.a.b, status.c"; NULL: none. Caller frees. */
+char *status_missing(const json_t *sent, const json_t *stored);
 
 /* When a change may be written, given when the last write was (0: never): a turn at once, the rest rate-limited. */
 int64_t status_due_ms(enum status_change change, int64_t last_write_ms);

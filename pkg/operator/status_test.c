@@ -421,6 +421,10 @@ static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 		 STATUS_TRUE, STATUS_TRUE, PHASE_STREAMING, true},
 		{"running", STATE_RUNNING, STATUS_TRUE, REASON_STREAMING, CONDITION_N, REASON_NONE, STATUS_TRUE,
 		 STATUS_FALSE, PHASE_STREAMING, true},
+		{"silent", STATE_SILENT, STATUS_UNKNOWN, REASON_WORKER_SILENT, CONDITION_RECONCILING,
+		 REASON_WORKER_SILENT, STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
+		{"write refused", STATE_WRITE_REFUSED, STATUS_FALSE, REASON_WRITE_REFUSED, CONDITION_STALLED,
+		 REASON_WRITE_REFUSED, STATUS_FALSE, STATUS_UNKNOWN, PHASE_FAILED, false},
 		{"restarting", STATE_RESTARTING, STATUS_UNKNOWN, REASON_STARTING, CONDITION_RECONCILING,
 		 REASON_STARTING, STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
 		{"backoff", STATE_BACKOFF, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_RECONCILING,
@@ -456,6 +460,7 @@ static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 	in.previous = before;
 	in.invalid = (struct status_cause){REASON_INVALID_SCHEMA, "spec.schema: unknown key"};
 	in.exit = (struct status_cause){REASON_SINK_UNREACHABLE, "connection refused"};
+	in.refused = (struct status_cause){REASON_WRITE_REFUSED, "a policy says no"};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_json_ json_t *status = NULL;
 

@@ -17,6 +17,7 @@
 enum {
 	SPARE_FD = 10, /* from here on the child keeps its ends of the pipes until dup2 gives them their numbers */
 	READ_BYTES = 16384,
+	AWAY_MS = 6000, /* between two rounds: the caller waits less than that */
 };
 
 struct worker {
@@ -32,13 +33,16 @@ struct worker {
 	struct protocol_reader reader;
 	bool stopping;
 	int64_t started_ms;
-	int64_t kill_ms; /* when to kill it; 0: it was not asked to stop, or was killed */
+	int64_t heard_ms; /* when it last wrote something */
+	bool silent;      /* the caller has been told */
+	int64_t kill_ms;  /* when to kill it; 0: it was not asked to stop, or was killed */
 };
 
 struct supervisor {
 	char **argv;
 	size_t argc;
 	struct worker *workers;
+	int64_t dispatched_ms; /* the last time; 0: never */
 };
 
 struct supervisor *supervisor_new(const char *const *argv)
@@ -202,7 +206,7 @@ int supervisor_start(struct supervisor *s, const struct worker_options *options,
 	w->input = options->input_take;
 	w->input_len = strlen(w->input);
 	w->pidfd = w->input_fd = w->output_fd = -1;
-	w->started_ms = now_ms;
+	w->started_ms = w->heard_ms = now_ms;
 	protocol_reader_init(&w->reader, PROTOCOL_MESSAGE_BYTES);
 	if (pipes_open(&p, err) < 0 || spawn_worker(s, &p, &w->pid, &w->pidfd, err) < 0) {
 		worker_release(w);
@@ -247,6 +251,11 @@ int supervisor_pid(const struct worker *w)
 	return w->pid;
 }
 
+int64_t supervisor_silence_ms(const struct worker *w, int64_t now_ms)
+{
+	return now_ms - w->heard_ms;
+}
+
 /* --- listening */
 
 static void take_line(struct worker *w)
@@ -278,7 +287,7 @@ static void take_bytes(struct worker *w, const char *data, size_t len)
 }
 
 /* Reads at most `rounds` buffers: a worker that writes a lot must not keep the others waiting. */
-static void read_output(struct worker *w, unsigned rounds)
+static void read_output(struct worker *w, unsigned rounds, int64_t now_ms)
 {
 	char data[READ_BYTES];
 
@@ -294,6 +303,8 @@ static void read_output(struct worker *w, unsigned rounds)
 			w->output_fd = -1;
 			return;
 		}
+		w->heard_ms = now_ms;
+		w->silent = false;
 		take_bytes(w, data, (size_t)n);
 	}
 }
@@ -317,7 +328,7 @@ static void reap_worker(struct worker *w, int64_t now_ms)
 	exit.signalled = info.si_code != CLD_EXITED;
 	exit.code = info.si_status;
 	/* Its last lines come before its end. A pipe holds 64 KiB, and has no writer any more. */
-	read_output(w, 64);
+	read_output(w, 64, now_ms);
 	unlink_worker(w);
 	w->handlers.exited(w->user, &exit);
 	worker_release(w);
@@ -339,9 +350,12 @@ int64_t supervisor_next_ms(const struct supervisor *s)
 {
 	int64_t next = -1;
 
-	for (const struct worker *w = s->workers; w; w = w->next)
-		if (w->kill_ms && (next < 0 || w->kill_ms < next))
-			next = w->kill_ms;
+	for (const struct worker *w = s->workers; w; w = w->next) {
+		int64_t at_ms = w->kill_ms ? w->kill_ms : w->heard_ms + PROTOCOL_SILENT_MS;
+
+		if ((w->kill_ms || !(w->silent || w->stopping)) && (next < 0 || at_ms < next))
+			next = at_ms;
+	}
 	return next;
 }
 
@@ -353,23 +367,20 @@ static struct worker *find_by_fd(const struct supervisor *s, int fd)
 	return NULL;
 }
 
-void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t n, int64_t now_ms)
+/* Workers of a process that was frozen may have been frozen with it. */
+static void forgive_silence(struct supervisor *s, int64_t now_ms)
 {
-	/* Input and output first: a worker's last lines may be in the same round as its end. */
-	for (size_t i = 0; i < n; i++) {
-		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+	int64_t away_ms = s->dispatched_ms ? now_ms - s->dispatched_ms : 0;
 
-		if (w && fds[i].fd == w->input_fd)
-			write_input(w);
-		else if (w && fds[i].fd == w->output_fd)
-			read_output(w, 4);
-	}
-	for (size_t i = 0; i < n; i++) {
-		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+	s->dispatched_ms = now_ms;
+	if (away_ms < AWAY_MS)
+		return;
+	for (struct worker *w = s->workers; w; w = w->next)
+		w->heard_ms = now_ms;
+}
 
-		if (w && fds[i].fd == w->pidfd)
-			reap_worker(w, now_ms);
-	}
+static void end_late(struct supervisor *s, int64_t now_ms)
+{
 	for (struct worker *w = s->workers; w; w = w->next) {
 		if (!w->kill_ms || now_ms < w->kill_ms)
 			continue;
@@ -377,4 +388,39 @@ void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t 
 			 KV_I64("pid", w->pid));
 		supervisor_kill(w);
 	}
+}
+
+static void report_silence(struct supervisor *s, int64_t now_ms)
+{
+	for (struct worker *w = s->workers; w; w = w->next) {
+		if (w->silent || w->stopping || supervisor_silence_ms(w, now_ms) < PROTOCOL_SILENT_MS)
+			continue;
+		w->silent = true;
+		log_warn("supervisor", "a worker does not respond, it will be killed, retrying",
+			 KV_STR("worker", w->name), KV_I64("pid", w->pid));
+		if (w->handlers.silent)
+			w->handlers.silent(w->user);
+	}
+}
+
+void supervisor_dispatch(struct supervisor *s, const struct pollfd *fds, size_t n, int64_t now_ms)
+{
+	forgive_silence(s, now_ms);
+	/* Input and output first: a worker's last lines may be in the same round as its end. */
+	for (size_t i = 0; i < n; i++) {
+		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+
+		if (w && fds[i].fd == w->input_fd)
+			write_input(w);
+		else if (w && fds[i].fd == w->output_fd)
+			read_output(w, 4, now_ms);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct worker *w = fds[i].revents ? find_by_fd(s, fds[i].fd) : NULL;
+
+		if (w && fds[i].fd == w->pidfd)
+			reap_worker(w, now_ms);
+	}
+	end_late(s, now_ms);
+	report_silence(s, now_ms);
 }

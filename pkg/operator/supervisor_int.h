@@ -28,6 +28,8 @@ struct worker_exit {
 struct worker_handlers {
 	/* Borrowed; of any kind, including PROTOCOL_UNKNOWN. */
 	void (*message)(void *user, const struct protocol_message *message);
+	/* Nothing was heard of it for PROTOCOL_SILENT_MS. */
+	void (*silent)(void *user);
 	/* After all its messages; then the worker is freed. */
 	void (*exited)(void *user, const struct worker_exit *exit);
 };
@@ -55,6 +57,8 @@ int supervisor_start(struct supervisor *s, const struct worker_options *options,
 void supervisor_stop(struct worker *w, int64_t now_ms);
 bool supervisor_is_stopping(const struct worker *w);
 int supervisor_pid(const struct worker *w);
+/* How long nothing was heard of it. Time in which nobody listened, since this process was frozen, does not count. */
+int64_t supervisor_silence_ms(const struct worker *w, int64_t now_ms);
 /* Sends SIGKILL, which does not count as stopping. */
 void supervisor_kill(struct worker *w);
 

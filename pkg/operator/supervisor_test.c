@@ -30,6 +30,7 @@ struct fixture {
 	json_t *lines;
 	struct worker_exit exit;
 	size_t lines_at_exit;
+	unsigned silences;
 };
 
 static void on_message(void *user, const struct protocol_message *message)
@@ -37,6 +38,13 @@ static void on_message(void *user, const struct protocol_message *message)
 	struct fixture *f = user;
 
 	(void)json_array_append(f->lines, message->json);
+}
+
+static void on_silent(void *user)
+{
+	struct fixture *f = user;
+
+	f->silences++;
 }
 
 static void on_exited(void *user, const struct worker_exit *exit)
@@ -88,7 +96,7 @@ static void start(struct fixture *f, const char *body, char *input_take)
 	const char *const argv[] = {f->script, "worker", NULL};
 	struct worker_options options = {.name = "ns/books",
 					 .input_take = input_take,
-					 .handlers = {.message = on_message, .exited = on_exited},
+					 .handlers = {.message = on_message, .silent = on_silent, .exited = on_exited},
 					 .user = f};
 	struct err err;
 
@@ -246,7 +254,6 @@ static void test_stop_when_worker_obeys_then_it_ends_by_its_own_code(void **stat
 
 	start(f, "trap 'exit 0' TERM; echo '{}' >&4; while :; do sleep 0.05; done", xstrdup("{}\n"));
 	run_until_lines(f, 1);
-	assert_int_equal(supervisor_next_ms(f->supervisor), -1);
 	supervisor_stop(f->worker, clock_now_ms());
 	assert_true(supervisor_is_stopping(f->worker));
 	run_until_exit(f);
@@ -283,6 +290,36 @@ static void test_stop_when_worker_is_frozen_then_it_still_ends(void **state)
 	supervisor_stop(f->worker, clock_now_ms());
 	run_until_exit(f);
 	assert_int_equal(f->exit.code, 0);
+}
+
+static void test_silence_when_two_heartbeats_are_missing_then_reported_once(void **state)
+{
+	struct fixture *f = *state;
+	int64_t begin_ms = clock_now_ms();
+
+	start(f, "echo '{}' >&4; exec sleep 20", xstrdup("{}\n"));
+	run_until_lines(f, 1);
+	assert_in_range(supervisor_next_ms(f->supervisor), begin_ms + PROTOCOL_SILENT_MS,
+			clock_now_ms() + PROTOCOL_SILENT_MS);
+	turn(f, PROTOCOL_SILENT_MS / 2);
+	assert_int_equal(f->silences, 0);
+	turn(f, PROTOCOL_SILENT_MS);
+	turn(f, PROTOCOL_SILENT_MS + 1000);
+	assert_int_equal(f->silences, 1);
+	assert_int_equal(supervisor_next_ms(f->supervisor), -1);
+	assert_true(supervisor_silence_ms(f->worker, clock_now_ms() + PROTOCOL_SILENT_MS) >= PROTOCOL_SILENT_MS);
+}
+
+static void test_silence_when_we_were_frozen_ourselves_then_it_does_not_count(void **state)
+{
+	struct fixture *f = *state;
+	int64_t frozen_ms = (int64_t)10 * PROTOCOL_SILENT_MS;
+
+	start(f, "echo '{}' >&4; exec sleep 20", xstrdup("{}\n"));
+	run_until_lines(f, 1);
+	turn(f, frozen_ms);
+	assert_int_equal(f->silences, 0);
+	assert_true(supervisor_silence_ms(f->worker, clock_now_ms() + frozen_ms) < 1000);
 }
 
 static void test_free_when_a_worker_runs_then_it_is_killed_and_reaped(void **state)
@@ -353,6 +390,8 @@ int main(void)
 		WITH_FIXTURE(test_stop_when_worker_obeys_then_it_ends_by_its_own_code),
 		WITH_FIXTURE(test_stop_when_worker_does_not_obey_then_it_is_killed_after_the_grace_period),
 		WITH_FIXTURE(test_stop_when_worker_is_frozen_then_it_still_ends),
+		WITH_FIXTURE(test_silence_when_two_heartbeats_are_missing_then_reported_once),
+		WITH_FIXTURE(test_silence_when_we_were_frozen_ourselves_then_it_does_not_count),
 		WITH_FIXTURE(test_free_when_a_worker_runs_then_it_is_killed_and_reaped),
 	};
 

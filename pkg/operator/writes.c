@@ -20,6 +20,7 @@ static void end_write(struct resource *r, const char *what, const struct err *er
 	r->writer.call = NULL;
 	r->op->calls--;
 	if (!err) {
+		resource_written(r, what);
 		workqueue_forget(r->op->queue, r->key);
 		operator_reconciled(r, "success");
 		return;
@@ -30,6 +31,7 @@ static void end_write(struct resource *r, const char *what, const struct err *er
 	else
 		log_warn("operator", "writing to the API server failed, retrying", KV_STR("resource", r->key),
 			 KV_STR("write", what), KV_ERR(err));
+	resource_write_refused(r, what, err);
 	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
 	operator_reconciled(r, "error");
 }
@@ -114,11 +116,13 @@ static void status_written(void *user, const json_t *object, const struct err *e
 	struct resource *r = user;
 	struct err lost;
 
-	UNUSED(object);
 	if (!err && FAILPOINT(STATUS_APPLIED, &lost) < 0)
 		err = &lost;
 	/* The answer's version is not used: a later patch with it could overwrite finalizers that we have not seen. */
 	if (!err) {
+		_cleanup_json_ json_t *sent = json_loads(r->writer.writing, 0, NULL);
+
+		resource_status_stored(r, sent, json_object_get(object, "status"));
 		free(r->writer.status);
 		r->writer.status = TAKE_PTR(r->writer.writing);
 		r->writer.last_ms = clock_now_ms();
@@ -148,6 +152,7 @@ static json_t *compose_status(const struct resource *r, enum reconcile_state sta
 		.state = state,
 		.invalid = {.reason = r->inputs.problem ? r->inputs.reason : REASON_NONE, .message = r->inputs.problem},
 		.exit = {.reason = r->worker.exit_reason, .message = r->worker.exit_message},
+		.refused = {.reason = REASON_WRITE_REFUSED, .message = r->writer.refused},
 		.report = r->worker.report,
 		.checked = r->worker.task == PROTOCOL_TASK_CHECK && strcmp(r->worker.hash, r->inputs.hash) == 0,
 		.suspend = r->cache.suspend,
@@ -158,17 +163,38 @@ static json_t *compose_status(const struct resource *r, enum reconcile_state sta
 	return status_compose(&in);
 }
 
+static void send_status(struct resource *r, json_t *status)
+{
+	_cleanup_json_ json_t *object = NULL;
+	_cleanup_free_ char *path = object_path(r, r->writer.replace ? "/status?fieldManager=" CONTROLLER : "/status");
+
+	if (r->writer.replace) {
+		object = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:O}]", "op", "test", "path", "/metadata/uid", "value",
+				   r->cache.uid, "op", "add", "path", "/status", "value", status);
+		r->writer.call = kube_request(
+			r->op->kube,
+			&(struct kube_request){
+				.method = "PATCH", .path = path, .content = KUBE_JSON_PATCH, .body = object},
+			status_written, r);
+		return;
+	}
+	object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:O}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync",
+			   "metadata", "namespace", r->namespace, "name", r->name, "uid", r->cache.uid, "status",
+			   status);
+	r->writer.call = kube_apply(r->op->kube, path, object, status_written, r);
+}
+
 void resource_write_status(struct resource *r, enum reconcile_state state)
 {
 	_cleanup_json_ json_t *previous = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 	_cleanup_json_ json_t *status = compose_status(r, state, previous);
-	_cleanup_json_ json_t *object = NULL;
-	_cleanup_free_ char *path = object_path(r, "/status");
 	enum status_change change;
-	int64_t due_ms, now_ms = clock_now_ms();
+	int64_t due_ms, now_ms = clock_now_ms(), restore_ms = resource_status_restore_ms(r);
 
 	operator_metrics_resource(r, status);
-	change = status_compare(previous, status);
+	change = restore_ms && now_ms >= restore_ms ? STATUS_TURN : status_compare(previous, status);
+	if (change == STATUS_SAME && restore_ms)
+		workqueue_add_after(r->op->queue, r->key, now_ms, restore_ms - now_ms);
 	due_ms = status_due_ms(change, r->writer.last_ms);
 	if (due_ms < r->writer.not_before_ms)
 		due_ms = r->writer.not_before_ms;
@@ -178,10 +204,7 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 		operator_reconciled(r, change == STATUS_SAME ? "success" : "requeue_after");
 		return;
 	}
-	object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:O}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync",
-			   "metadata", "namespace", r->namespace, "name", r->name, "uid", r->cache.uid, "status",
-			   status);
 	r->writer.writing = jsonx_canonical(status);
 	r->op->calls++;
-	r->writer.call = kube_apply(r->op->kube, path, object, status_written, r);
+	send_status(r, status);
 }

@@ -20,10 +20,13 @@ struct kube_call {
 	kube_done_fn *done; /* NULL: none is under way */
 	void *user;
 	char *body;
+	enum kube_content content;
 	unsigned sent, cancelled;
 };
 
 static struct kube_call call;
+static char event[64]; /* the reason of the last one */
+static char note[512];
 
 struct kube_call *kube_request(struct kube *kube, const struct kube_request *request, kube_done_fn *done, void *user)
 {
@@ -31,6 +34,7 @@ struct kube_call *kube_request(struct kube *kube, const struct kube_request *req
 	assert_null(call.done);
 	free(call.body);
 	call.body = jsonx_canonical(request->body);
+	call.content = request->content;
 	call.done = done;
 	call.user = user;
 	call.sent++;
@@ -40,7 +44,7 @@ struct kube_call *kube_request(struct kube *kube, const struct kube_request *req
 struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *object, kube_done_fn *done, void *user)
 {
 	UNUSED(path);
-	return kube_request(kube, &(struct kube_request){.body = object}, done, user);
+	return kube_request(kube, &(struct kube_request){.content = KUBE_APPLY_PATCH, .body = object}, done, user);
 }
 
 void kube_cancel(struct kube_call *c)
@@ -54,12 +58,16 @@ void kube_cancel(struct kube_call *c)
 void kube_event(struct kube_events *events, const json_t *regarding, bool warning, const char *reason,
 		const char *action, const char *note_fmt, ...)
 {
+	va_list ap;
+
 	UNUSED(events);
 	UNUSED(regarding);
 	UNUSED(warning);
-	UNUSED(reason);
 	UNUSED(action);
-	UNUSED(note_fmt);
+	(void)snprintf(event, sizeof(event), "%s", reason);
+	va_start(ap, note_fmt);
+	(void)vsnprintf(note, sizeof(note), note_fmt, ap);
+	va_end(ap);
 }
 
 void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *method, long status, int64_t duration_us),
@@ -115,6 +123,7 @@ static int setup(void **state)
 	_cleanup_json_ json_t *object = object_of("10", "example.com/other");
 
 	call = (struct kube_call){0};
+	event[0] = note[0] = '\0';
 	f->op.options = &f->options;
 	f->op.leading = true;
 	f->op.queue = workqueue_new(5, 1000);
@@ -255,6 +264,128 @@ static void test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_be
 	assert_non_null(f->resource->writer.status);
 }
 
+/* Forgets what is waiting in the queue. */
+static void drain(struct fixture *f)
+{
+	int64_t later_ms = clock_now_ms() + 60000;
+
+	for (char *key; (key = workqueue_get(f->op.queue, later_ms)); free(key))
+		workqueue_done(f->op.queue, key, later_ms);
+}
+
+static void refuse(enum err_kind kind, int code, const char *message)
+{
+	struct err err;
+
+	(void)err_set(&err, kind, "%s", message);
+	err.code = code;
+	answer(NULL, &err);
+}
+
+static void write_now(struct fixture *f, enum reconcile_state state)
+{
+	f->resource->writer.not_before_ms = 0;
+	write_status(f, state);
+}
+
+/* The status as the API server would store it, without a field that its CRD does not have. */
+static json_t *stored(const char *lacks)
+{
+	_cleanup_json_ json_t *body = json_loads(call.body, 0, NULL);
+	json_t *status = json_is_array(body) ? json_object_get(json_array_get(body, 1), "value")
+					     : json_object_get(body, "status");
+	json_t *object = json_pack("{s:O}", "status", status);
+
+	if (lacks)
+		(void)json_object_del(json_object_get(object, "status"), lacks);
+	return object;
+}
+
+static double refusals(const struct fixture *f)
+{
+	return metric_get(f->op.metrics.writes_refused, (const char *const[]){"shop", "books", NULL});
+}
+
+static void test_status_when_apply_refuses_it_then_it_is_replaced_and_the_event_names_the_field(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *without = NULL;
+	_cleanup_json_ json_t *whole = NULL;
+
+	write_status(f, STATE_STARTING);
+	assert_int_equal(call.content, KUBE_APPLY_PATCH);
+	refuse(ERR_TRANSIENT, 500, "field not declared in schema");
+	write_now(f, STATE_STARTING);
+	assert_int_equal(call.content, KUBE_JSON_PATCH);
+	without = stored("phase");
+	answer(without, NULL);
+	assert_string_equal(event, "CRDOutdated");
+	assert_non_null(strstr(note, " status.phase;"));
+	assert_true(refusals(f) == 0);
+	/* As long as the CRD lacks it; then apply is used again. */
+	write_now(f, STATE_SUSPENDED);
+	assert_int_equal(call.content, KUBE_JSON_PATCH);
+	whole = stored(NULL);
+	answer(whole, NULL);
+	write_now(f, STATE_STARTING);
+	assert_int_equal(call.content, KUBE_APPLY_PATCH);
+	answer(NULL, NULL);
+}
+
+static void test_write_when_it_is_refused_for_good_then_event_and_metric_until_one_succeeds(void **state)
+{
+	struct fixture *f = *state;
+
+	take_key(f);
+	resource_write_finalizer(f->resource, true);
+	refuse(ERR_DENIED, 403, "a policy says no");
+	assert_string_equal(event, "WriteRefused");
+	assert_non_null(strstr(note, "finalizers: a policy says no"));
+	assert_true(refusals(f) == 1);
+	event[0] = '\0';
+	take_key(f);
+	resource_write_finalizer(f->resource, true);
+	refuse(ERR_DENIED, 403, "a policy says no");
+	assert_string_equal(event, "");
+	/* What the status says meanwhile; that it can be written ends nothing. */
+	write_status(f, STATE_WRITE_REFUSED);
+	assert_non_null(strstr(call.body, "a policy says no"));
+	answer(NULL, NULL);
+	assert_true(refusals(f) == 1);
+	take_key(f);
+	resource_write_finalizer(f->resource, true);
+	answer(NULL, NULL);
+	assert_true(refusals(f) == 0);
+}
+
+static void test_status_when_another_client_wipes_it_then_it_is_written_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *ours = NULL;
+	_cleanup_json_ json_t *wiped = object_of("12", "example.com/other");
+
+	write_status(f, STATE_STARTING);
+	answer(NULL, NULL);
+	write_status(f, STATE_STARTING); /* not the first one */
+	ours = stored(NULL);
+	answer(ours, NULL);
+	(void)json_object_set(wiped, "status", json_object_get(ours, "status"));
+	(void)resource_update(f->resource, wiped);
+	assert_int_equal(workqueue_next_ms(f->op.queue), -1);
+	(void)json_object_del(wiped, "status");
+	(void)resource_update(f->resource, wiped);
+	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
+	/* An older status may still be on its way; when that was looked at too early, it is looked at again. */
+	drain(f);
+	write_status(f, STATE_STARTING);
+	assert_int_equal(call.sent, 2);
+	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
+	f->resource->writer.last_ms -= 30000;
+	write_status(f, STATE_STARTING);
+	assert_int_equal(call.sent, 3);
+	answer(ours, NULL);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -265,6 +396,9 @@ int main(void)
 		WITH_FIXTURE(
 			test_finalizer_when_the_watch_is_faster_than_the_answer_then_its_failpoint_is_passed_all_the_same),
 		WITH_FIXTURE(test_status_when_a_write_fails_then_news_do_not_send_it_again_at_once),
+		WITH_FIXTURE(test_status_when_apply_refuses_it_then_it_is_replaced_and_the_event_names_the_field),
+		WITH_FIXTURE(test_write_when_it_is_refused_for_good_then_event_and_metric_until_one_succeeds),
+		WITH_FIXTURE(test_status_when_another_client_wipes_it_then_it_is_written_again),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
 

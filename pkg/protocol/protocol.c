@@ -162,6 +162,11 @@ char *protocol_encode_done(const struct protocol_result *done)
 				     jsonx_text(reason_name(done->reason)), "message", jsonx_text(done->message)));
 }
 
+char *protocol_encode_heartbeat(void)
+{
+	return encode_line(json_pack("{s:{}}", "heartbeat"));
+}
+
 /* The default when the key is absent. */
 static int decode_text(const json_t *object, const char *key, const char *otherwise, const char **ret, struct err *err)
 {
@@ -228,8 +233,10 @@ static int decode_done(json_t *object, struct protocol_result *ret, struct err *
 	return decode_text(object, "message", "the cleanup failed", &ret->message, err);
 }
 
-static const char *const kind_keys[] = {
-	[PROTOCOL_REPORT] = "report", [PROTOCOL_EVENT] = "event", [PROTOCOL_DONE] = "done"};
+static const char *const kind_keys[] = {[PROTOCOL_REPORT] = "report",
+					[PROTOCOL_EVENT] = "event",
+					[PROTOCOL_DONE] = "done",
+					[PROTOCOL_HEARTBEAT] = "heartbeat"};
 
 static int decode_kind(struct protocol_message *message, struct err *err)
 {
@@ -263,7 +270,8 @@ static int decode_content(struct protocol_message *message, struct err *err)
 		return decode_event(content, &message->event, err);
 	if (message->kind == PROTOCOL_DONE)
 		return decode_done(content, &message->done, err);
-	message->report = content;
+	if (message->kind == PROTOCOL_REPORT)
+		message->report = content;
 	return 0;
 }
 

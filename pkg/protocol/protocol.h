@@ -20,6 +20,8 @@
  *            report replaces the one before. A condition is {"type", "status", "reason", "message"}
  *   {"event": {"warning": BOOL, "reason", "action", "note"}}   becomes an event of the resource
  *   {"done": {"ok": BOOL, "reason", "message"}}                the result of a cleanup, sent once, before the exit
+ *   {"heartbeat": {}}   the worker is alive; sent when nothing else was for PROTOCOL_HEARTBEAT_MS. An operator that
+ *            misses two of them tells the user, and then kills the worker and starts another
  *
  * A line with none of them is of kind PROTOCOL_UNKNOWN, which the operator ignores. A line that is not such JSON, that
  * has two of them, or whose values have wrong types, is an error (kind INVALID), which the operator logs and skips.
@@ -43,6 +45,8 @@ enum {
 	PROTOCOL_OUTPUT_FD = 4,
 	PROTOCOL_ASSIGNMENT_BYTES = 16 * 1024 * 1024,
 	PROTOCOL_MESSAGE_BYTES = 1024 * 1024,
+	PROTOCOL_HEARTBEAT_MS = 3000,
+	PROTOCOL_SILENT_MS = 7500, /* two heartbeats are missing */
 };
 
 /* Exit codes of a worker. */
@@ -79,7 +83,7 @@ int protocol_read_assignment(int fd, struct protocol_assignment *ret, struct err
 
 /* --- from the worker */
 
-enum protocol_kind { PROTOCOL_UNKNOWN, PROTOCOL_REPORT, PROTOCOL_EVENT, PROTOCOL_DONE };
+enum protocol_kind { PROTOCOL_UNKNOWN, PROTOCOL_REPORT, PROTOCOL_EVENT, PROTOCOL_DONE, PROTOCOL_HEARTBEAT };
 
 struct protocol_event {
 	bool warning;
@@ -107,6 +111,7 @@ void protocol_message_release(struct protocol_message *message);
 char *protocol_encode_report(const json_t *report);
 char *protocol_encode_event(const struct protocol_event *event);
 char *protocol_encode_done(const struct protocol_result *done);
+char *protocol_encode_heartbeat(void);
 /* line: without its end. Errors: INVALID. */
 int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;
 /* The "reason" of an object that a worker sent, `otherwise` when it has none. A newer worker may send a word that this

@@ -307,6 +307,19 @@ static void test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word
 	assert_string_equal(d.done.message, "Novelty");
 }
 
+static void test_heartbeat_when_encoded_then_decoded_as_one(void **state)
+{
+	_cleanup_free_ char *line = protocol_encode_heartbeat();
+	_cleanup_(protocol_message_release) struct protocol_message m = {0};
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(line[strlen(line) - 1], '\n');
+	assert_int_equal(protocol_decode_message(line, strlen(line) - 1, &m, &err), 0);
+	assert_int_equal(m.kind, PROTOCOL_HEARTBEAT);
+	assert_null(m.report);
+}
+
 static void test_message_when_keys_are_unknown_then_ignored(void **state)
 {
 	static const char none[] = "{\"later\": 1}", more[] = "{\"report\":{\"later\":1},\"later\":{}}";
@@ -423,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_text),
 		cmocka_unit_test(test_message_when_values_are_absent_then_defaults),
 		cmocka_unit_test(test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word),
+		cmocka_unit_test(test_heartbeat_when_encoded_then_decoded_as_one),
 		cmocka_unit_test(test_message_when_keys_are_unknown_then_ignored),
 		cmocka_unit_test(test_message_when_it_is_not_one_then_invalid),
 		cmocka_unit_test(test_reader_when_blocks_are_of_any_size_then_the_same_lines),
