@@ -11,7 +11,7 @@
 #include "base/usage.h"
 #include "operator/operator.h"
 
-enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096 };
+enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096, MAX_DESCRIPTORS = 65536 };
 
 /* Debian's libcurl links GnuTLS, for protocols that are not used here. If this function returns 1, GnuTLS does not
  * initialize itself at every start (GNUTLS_SKIP_GLOBAL_INIT in its header), which saves 0.8 MiB. */
@@ -311,6 +311,17 @@ static int find_worker(struct settings *s, struct err *err)
 	return 0;
 }
 
+/* Watches and workers need descriptors, and the soft limit is often 1,024 for the sake of programs that use select. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max > MAX_DESCRIPTORS ? MAX_DESCRIPTORS : limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run_operator(const struct settings *s, struct err *err)
 {
 	_cleanup_(operator_freep) struct operator_ *op = NULL;
@@ -342,6 +353,7 @@ int main(int argc, char **argv)
 
 	/* Memory contains credentials, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+	raise_descriptors();
 	r = apply_environment(&s, &err);
 	if (r == 0)
 		r = read_flags(&s, argc, argv, &err);

@@ -172,6 +172,62 @@ static void test_lead_when_another_has_taken_the_lease_then_stopped_and_the_new_
 	elector_end(&e);
 }
 
+static void begin_leading(struct elector *e, const struct fake_step *steps, size_t n, int64_t retry_ms)
+{
+	struct err err;
+
+	*e = (struct elector){0};
+	strbuf_init(&e->told, 4096);
+	fake_bind(&e->api);
+	fake_run(&e->api, steps, n);
+	e->kube = fake_client(&e->api, "");
+	assert_int_equal(start(e, 15000, 10000, retry_ms, &err), 0);
+}
+
+static void test_lead_when_told_to_retry_later_then_the_same_request_is_repeated(void **state)
+{
+	static const char later[] = "{\"kind\": \"Status\", \"reason\": \"TooManyRequests\", \"code\": 429}";
+	static const struct fake_step STEPS[] = {
+		OURS("1"),
+		OURS("2"),
+		{.status = 429, .headers = "Retry-After: 1\r\n", .body = later},
+		{.status = 429, .headers = "Retry-After: 1\r\n", .body = later},
+		OURS("3"),
+	};
+	struct elector e;
+
+	UNUSED(state);
+	begin_leading(&e, STEPS, ARRAY_SIZE(STEPS), 200);
+	assert_told(&e, "=me lead ");
+	/* Reading the Lease first would need two answers in a row that are not refusals. */
+	assert_int_equal(fake_count(&e.api, "GET"), 1);
+	elector_end(&e);
+}
+
+/* Eight pieces, each of which the server sends 20 ms after the one before. */
+#define SLOWLY(version)                                                                                               \
+	{                                                                                                             \
+		.status = 200, .stream = {" ", " ", " ", " ", " ", " ", " ", LEASE("me", version)}, .end = FAKE_CLEAN \
+	}
+
+static void test_lead_when_answers_are_slow_then_renewals_come_as_often(void **state)
+{
+	enum { PERIOD_MS = 400, RENEWALS = 8 };
+	static const struct fake_step STEPS[] = {OURS("1"),   SLOWLY("2"), SLOWLY("3"), SLOWLY("4"), SLOWLY("5"),
+						 SLOWLY("6"), SLOWLY("7"), SLOWLY("8"), SLOWLY("9"), SLOWLY("10")};
+	struct elector e;
+	int64_t begin_ms;
+
+	UNUSED(state);
+	begin_leading(&e, STEPS, ARRAY_SIZE(STEPS), PERIOD_MS);
+	FAKE_UNTIL(e.kube, fake_count(&e.api, "PUT") == 1);
+	begin_ms = clock_now_ms();
+	FAKE_UNTIL(e.kube, fake_count(&e.api, "PUT") == 1 + RENEWALS);
+	/* With pauses after the answers, it would be 160 ms more for each. */
+	assert_in_range(clock_now_ms() - begin_ms, RENEWALS * PERIOD_MS - 300, RENEWALS * PERIOD_MS + 1000);
+	elector_end(&e);
+}
+
 /* An API server that is away: at the deadline we stop, and no other leader is told of. */
 static void test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_leads_again(void **state)
 {
@@ -339,6 +395,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_elect_when_no_lease_exists_then_created_and_renewed),
 		cmocka_unit_test(test_elect_when_another_leads_then_waits_until_it_is_silent),
+		cmocka_unit_test(test_lead_when_told_to_retry_later_then_the_same_request_is_repeated),
+		cmocka_unit_test(test_lead_when_answers_are_slow_then_renewals_come_as_often),
 		cmocka_unit_test(
 			test_lead_when_another_has_taken_the_lease_then_stopped_and_the_new_leader_is_reported),
 		cmocka_unit_test(test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_leads_again),

@@ -171,10 +171,11 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 
 /* --- Work queue
  * -------------------------------------------------------------------------------------------------------------- */
-/* Keys, coalesced and never lost, each processed by one caller at a time; delayed and rate-limited additions. Pure: the
- * clock is an argument. */
+/* Keys, coalesced and never lost, each processed by one caller at a time; delayed and rate-limited additions. Keys of
+ * different namespaces take turns, and of each namespace at most group_limit are processed at once: one whose writes
+ * hang does not hold up the others. Pure: the clock is an argument. */
 struct workqueue;
-struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms);
+struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms, unsigned group_limit);
 void workqueue_free(struct workqueue *queue);
 CLEANUP(struct workqueue, workqueue_free);
 void workqueue_add(struct workqueue *queue, const char *key, int64_t now_ms);
@@ -182,10 +183,11 @@ void workqueue_add_after(struct workqueue *queue, const char *key, int64_t now_m
 			 int64_t delay_ms); /* the earlier time wins */
 void workqueue_add_rate_limited(struct workqueue *queue, const char *key, int64_t now_ms);
 void workqueue_forget(struct workqueue *queue, const char *key); /* resets the key's back-off */
-/* The next ready key (caller frees), or NULL. It is being processed until workqueue_done. */
+/* The next ready key whose namespace is below its limit (caller frees), or NULL. It is being processed until
+ * workqueue_done. */
 char *workqueue_get(struct workqueue *queue, int64_t now_ms);
 void workqueue_done(struct workqueue *queue, const char *key, int64_t now_ms);
-/* When the next key becomes ready; -1: the queue is empty. */
+/* When workqueue_get has a key, unless something changes before; -1: not at all. */
 int64_t workqueue_next_ms(const struct workqueue *queue);
 size_t workqueue_depth(const struct workqueue *queue);
 

@@ -132,6 +132,7 @@ static void send(struct kube_lease *lease, const char *method, const char *path,
 		.content = KUBE_JSON,
 		.body = body,
 		.timeout_ms = request_timeout(lease),
+		.retries = KUBE_RETRIES,
 		.use = KUBE_USE_LEASE,
 		.fresh_connection = lease->last_failed,
 	};
@@ -154,7 +155,10 @@ static void schedule(struct kube_lease *lease)
 {
 	int64_t period_ms = lease->options.retry_period_ms;
 	int64_t now_ms = clock_now_ms();
-	int64_t at_ms = now_ms + period_ms;
+	/* A leader counts from the sending, as its deadline does: with slow answers, pauses after them would use up the
+	 * time that it has to renew. */
+	int64_t from_ms = lease->leading ? lease->sent_ms : now_ms;
+	int64_t at_ms = from_ms + period_ms;
 	int64_t expires_ms = lease_expires_ms(&lease->state, lease->identity);
 
 	/* Waiting processes spread out, so that they do not all try to take a free Lease at once. */

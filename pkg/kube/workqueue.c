@@ -1,16 +1,29 @@
-/* The work queue: a key is in the line, dirty, or being processed, as in client-go's util/workqueue. */
+/* The work queue: a key is in a line, dirty, or being processed, as in client-go's util/workqueue. Each namespace has
+ * its own line, and the lines take turns. */
 #include "kube/kube.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/map.h"
 #include "kube/heap_int.h"
 
+/* A namespace: the part of a key before its slash. */
+struct group {
+	struct group *next; /* among those whose turn may come */
+	struct item *head, *tail;
+	bool waiting; /* for its turn */
+	unsigned processing;
+	size_t items; /* of any state */
+	char name[];
+};
+
 struct item {
 	struct heap_node delay; /* first: a node of the heap is an item */
-	struct item *next;      /* in the line of ready keys */
-	int64_t ready_ms;       /* when it joined the line */
+	struct group *group;
+	struct item *next; /* in the line of ready keys */
+	int64_t ready_ms;  /* when it joined the line */
 	unsigned failures;
 	bool dirty;      /* to be processed: it is in the line, or it changed while being processed */
 	bool processing; /* between get and done */
@@ -19,20 +32,23 @@ struct item {
 
 struct workqueue {
 	int64_t base_ms, cap_ms;
-	struct map *items;
-	struct item *head, *tail;
+	unsigned group_limit;
+	struct map *items, *groups;
+	struct group *head, *tail; /* with ready keys, and below the limit */
 	size_t depth;
 	struct heap delayed;
 };
 
-struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms)
+struct workqueue *workqueue_new(int64_t base_ms, int64_t cap_ms, unsigned group_limit)
 {
 	struct workqueue *queue = xcalloc(1, sizeof(*queue));
 
 	assert(base_ms > 0 && cap_ms >= base_ms);
 	queue->base_ms = base_ms;
 	queue->cap_ms = cap_ms;
+	queue->group_limit = group_limit;
 	queue->items = map_new(free);
+	queue->groups = map_new(free);
 	return queue;
 }
 
@@ -41,8 +57,44 @@ void workqueue_free(struct workqueue *queue)
 	if (!queue)
 		return;
 	map_free(queue->items);
+	map_free(queue->groups);
 	heap_release(&queue->delayed);
 	free(queue);
+}
+
+static struct group *group_of(struct workqueue *queue, const char *key)
+{
+	size_t len = strcspn(key, "/");
+	struct group *group = map_get(queue->groups, key, len);
+
+	if (group)
+		return group;
+	group = xcalloc(1, sizeof(*group) + len + 1);
+	memcpy(group->name, key, len);
+	map_put(queue->groups, key, len, group);
+	return group;
+}
+
+/* Puts the group at the end of the line of groups, if its turn may come. */
+static void line_up(struct workqueue *queue, struct group *group)
+{
+	if (group->waiting || !group->head || group->processing >= queue->group_limit)
+		return;
+	group->waiting = true;
+	group->next = NULL;
+	*(queue->tail ? &queue->tail->next : &queue->head) = group;
+	queue->tail = group;
+}
+
+static struct group *next_group(struct workqueue *queue)
+{
+	struct group *group = queue->head;
+
+	queue->head = group->next;
+	if (!queue->head)
+		queue->tail = NULL;
+	group->waiting = false;
+	return group;
 }
 
 static struct item *item_of(struct workqueue *queue, const char *key)
@@ -54,6 +106,8 @@ static struct item *item_of(struct workqueue *queue, const char *key)
 		return item;
 	item = xcalloc(1, sizeof(*item) + len + 1);
 	memcpy(item->key, key, len);
+	item->group = group_of(queue, key);
+	item->group->items++;
 	map_puts(queue->items, item->key, item);
 	return item;
 }
@@ -61,20 +115,26 @@ static struct item *item_of(struct workqueue *queue, const char *key)
 /* Keys come and go, so a key without state is dropped. */
 static void drop_if_idle(struct workqueue *queue, struct item *item)
 {
-	if (!item->dirty && !item->processing && item->failures == 0 && !heap_contains(&item->delay))
-		map_removes(queue->items, item->key);
+	struct group *group = item->group;
+
+	if (item->dirty || item->processing || item->failures > 0 || heap_contains(&item->delay))
+		return;
+	map_removes(queue->items, item->key);
+	/* Without items it is in no line. */
+	if (--group->items == 0)
+		(void)map_remove(queue->groups, group->name, strlen(group->name));
 }
 
 static void join_line(struct workqueue *queue, struct item *item, int64_t now_ms)
 {
+	struct group *group = item->group;
+
 	item->next = NULL;
 	item->ready_ms = now_ms;
-	if (queue->tail)
-		queue->tail->next = item;
-	else
-		queue->head = item;
-	queue->tail = item;
+	*(group->tail ? &group->tail->next : &group->head) = item;
+	group->tail = item;
 	queue->depth++;
+	line_up(queue, group);
 }
 
 static void mark_dirty(struct workqueue *queue, struct item *item, int64_t now_ms)
@@ -149,15 +209,19 @@ static void take_due(struct workqueue *queue, int64_t now_ms)
 
 char *workqueue_get(struct workqueue *queue, int64_t now_ms)
 {
+	struct group *group;
 	struct item *item;
 
 	take_due(queue, now_ms);
-	item = queue->head;
-	if (!item)
-		return NULL;
-	queue->head = item->next;
 	if (!queue->head)
-		queue->tail = NULL;
+		return NULL;
+	group = next_group(queue);
+	item = group->head;
+	group->head = item->next;
+	if (!group->head)
+		group->tail = NULL;
+	group->processing++;
+	line_up(queue, group);
 	queue->depth--;
 	item->dirty = false;
 	item->processing = true;
@@ -171,8 +235,11 @@ void workqueue_done(struct workqueue *queue, const char *key, int64_t now_ms)
 	if (!item || !item->processing)
 		return;
 	item->processing = false;
+	item->group->processing--;
 	if (item->dirty)
 		join_line(queue, item, now_ms);
+	else
+		line_up(queue, item->group);
 	drop_if_idle(queue, item);
 }
 
@@ -181,7 +248,7 @@ int64_t workqueue_next_ms(const struct workqueue *queue)
 	const struct heap_node *delayed = heap_top(&queue->delayed);
 
 	if (queue->head)
-		return queue->head->ready_ms;
+		return queue->head->head->ready_ms;
 	return delayed ? delayed->at_ms : -1;
 }
 

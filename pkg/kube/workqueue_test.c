@@ -1,4 +1,5 @@
 /* Tests of the work queue, under a clock that the test moves. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ static void assert_next(struct workqueue *queue, int64_t now_ms, const char *exp
 
 static void test_get_when_keys_were_added_then_first_in_first_out(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add(queue, "a", 1);
@@ -44,7 +45,7 @@ static void test_get_when_keys_were_added_then_first_in_first_out(void **state)
 
 static void test_add_when_key_waits_already_then_one_entry(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add(queue, "a", 0);
@@ -56,7 +57,7 @@ static void test_add_when_key_waits_already_then_one_entry(void **state)
 
 static void test_add_when_key_is_processed_then_it_comes_again_after_done_only(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add(queue, "a", 0);
@@ -73,7 +74,7 @@ static void test_add_when_key_is_processed_then_it_comes_again_after_done_only(v
 
 static void test_add_after_when_added_twice_then_the_earlier_time_wins(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add_after(queue, "a", 0, 500);
@@ -88,7 +89,7 @@ static void test_add_after_when_added_twice_then_the_earlier_time_wins(void **st
 
 static void test_add_after_when_due_during_processing_then_not_given_out_twice(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add(queue, "a", 0);
@@ -101,7 +102,7 @@ static void test_add_after_when_due_during_processing_then_not_given_out_twice(v
 
 static void test_add_after_when_several_wait_then_by_time(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_add_after(queue, "c", 0, 30);
@@ -118,7 +119,7 @@ static void test_add_after_when_several_wait_then_by_time(void **state)
 /* 5 ms, 10, 20, ... up to the cap; forget starts again. */
 static void test_add_rate_limited_when_repeated_then_doubles_up_to_the_cap_until_forgotten(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, 40);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, 40, UINT_MAX);
 	static const int64_t DELAYS[] = {5, 10, 20, 40, 40};
 
 	UNUSED(state);
@@ -135,7 +136,7 @@ static void test_add_rate_limited_when_repeated_then_doubles_up_to_the_cap_until
 
 static void test_rate_limit_when_failures_are_many_then_no_overflow(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	for (int i = 0; i < 5000; i++) {
@@ -149,7 +150,7 @@ static void test_rate_limit_when_failures_are_many_then_no_overflow(void **state
 
 static void test_done_and_forget_when_key_is_unknown_then_nothing(void **state)
 {
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 
 	UNUSED(state);
 	workqueue_done(queue, "x", 0);
@@ -163,7 +164,7 @@ static void test_done_and_forget_when_key_is_unknown_then_nothing(void **state)
 static void test_queue_when_used_at_random_then_agrees_with_a_model(void **state)
 {
 	enum { KEYS = 8, STEPS = 20000 };
-	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS);
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(BASE_MS, CAP_MS, UINT_MAX);
 	bool changed[KEYS] = {false}, processing[KEYS] = {false};
 	uint64_t seed = 7;
 	char *key;
@@ -230,9 +231,55 @@ static void test_heap_when_nodes_are_removed_anywhere_then_order_stays(void **st
 	heap_release(&heap);
 }
 
+static void test_get_when_a_namespace_has_many_keys_then_others_have_their_turn(void **state)
+{
+	static const char *const keys[] = {"a/1", "a/2", "a/3", "b/1", "c/1", "b/2"};
+	static const char *const turns[] = {"a/1", "b/1", "c/1", "a/2", "b/2", "a/3", NULL};
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(5, 1000, UINT_MAX);
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		workqueue_add(queue, keys[i], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(turns); i++)
+		assert_next(queue, 100, turns[i]);
+}
+
+static void test_get_when_a_namespace_is_at_its_limit_then_it_waits_and_others_do_not(void **state)
+{
+	_cleanup_(workqueue_freep) struct workqueue *queue = workqueue_new(5, 1000, 2);
+
+	UNUSED(state);
+	workqueue_add(queue, "a/1", 0);
+	workqueue_add(queue, "a/2", 0);
+	workqueue_add(queue, "a/3", 0);
+	assert_next(queue, 100, "a/1");
+	assert_next(queue, 100, "a/2");
+	assert_next(queue, 100, NULL);
+	assert_int_equal(workqueue_next_ms(queue), -1);
+	assert_int_equal(workqueue_depth(queue), 1);
+	workqueue_add(queue, "b/1", 7);
+	assert_int_equal(workqueue_next_ms(queue), 7);
+	assert_next(queue, 100, "b/1");
+	/* Changed while it is being processed: behind the one that waits. */
+	workqueue_add(queue, "a/1", 8);
+	workqueue_done(queue, "a/1", 9);
+	assert_int_equal(workqueue_next_ms(queue), 0);
+	assert_next(queue, 100, "a/3");
+	assert_next(queue, 100, NULL);
+	workqueue_done(queue, "a/2", 10);
+	assert_next(queue, 100, "a/1");
+	workqueue_done(queue, "a/1", 11);
+	workqueue_done(queue, "a/3", 11);
+	workqueue_done(queue, "b/1", 11);
+	assert_next(queue, 100, NULL);
+	assert_int_equal(workqueue_depth(queue), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_get_when_a_namespace_has_many_keys_then_others_have_their_turn),
+		cmocka_unit_test(test_get_when_a_namespace_is_at_its_limit_then_it_waits_and_others_do_not),
 		cmocka_unit_test(test_get_when_keys_were_added_then_first_in_first_out),
 		cmocka_unit_test(test_add_when_key_waits_already_then_one_entry),
 		cmocka_unit_test(test_add_when_key_is_processed_then_it_comes_again_after_done_only),

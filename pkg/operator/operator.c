@@ -492,6 +492,12 @@ static void name_ourselves(struct operator_ *op, char host[HOST_BYTES])
 	op->short_identity = xasprintf("%s/%04x", host, (unsigned)(unique & 0xffff));
 }
 
+/* One place is kept free for the others. */
+static unsigned writes_of_a_namespace(const struct operator_options *options)
+{
+	return options->max_concurrent_reconciles > 1 ? options->max_concurrent_reconciles - 1 : 1;
+}
+
 static void free_resource(void *ptr)
 {
 	resource_free(ptr);
@@ -520,7 +526,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	server = strstr(kube_config_server(config), "://");
 	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
-	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS);
+	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, on_ref_changed, op);
 	op->supervisor = supervisor_new(argv);
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);

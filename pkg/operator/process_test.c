@@ -1,6 +1,7 @@
 /* What a resource's worker is told, and what its words and its end lead to: shell scripts as workers. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -81,7 +82,7 @@ static int setup(void **state)
 	f->op.metrics.queue_adds = metrics_counter(m, "adds", "Test.", of_queue);
 	f->op.metrics.restarts = metrics_counter(m, "restarts", "Test.", of_restart);
 	f->op.short_identity = xstrdup("us/1");
-	f->op.queue = workqueue_new(5, 1000);
+	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
 	f->op.refs = refs_new(NULL, on_ref_changed, NULL);
 	f->op.supervisor = supervisor_new(argv);
 	f->resource = resource_new(&f->op, "shop/books");

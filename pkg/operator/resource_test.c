@@ -1,4 +1,5 @@
 /* What of an object's news counts, and what a forced deletion leaves behind. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,7 @@ static int setup(void **state)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
 	f->object = json_loads(object_text, 0, NULL);
-	f->op.queue = workqueue_new(5, 1000);
+	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
 	f->resource = resource_new(&f->op, "shop/books");
 	*state = f;
 	return f->object ? 0 : -1;

@@ -1,4 +1,5 @@
 /* Writes to the cluster: when they are sent, held back and taken back. The API client is the test's own. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,7 +127,7 @@ static int setup(void **state)
 	event[0] = note[0] = '\0';
 	f->op.options = &f->options;
 	f->op.leading = true;
-	f->op.queue = workqueue_new(5, 1000);
+	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
 	f->op.resources = map_new(NULL);
 	f->op.refs = refs_new(NULL, NULL, NULL);
 	operator_metrics_init(&f->op);
