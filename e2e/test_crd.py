@@ -132,6 +132,14 @@ def test_defaults_are_filled_in_by_the_server(resources):
     assert spec["source"]["replication"] == {"replicaIdentity": "Manage", "slotLostPolicy": "Resync", "failover": False}
 
 
+def test_before_the_first_status_no_generation_is_observed(resources):
+    resources.apply(made({}))
+    found = resources.get("books")
+    # kstatus, and what builds on it, takes a resource without observedGeneration for up to date.
+    assert found["status"] == {"observedGeneration": -1}
+    assert found["metadata"]["generation"] == 1
+
+
 def test_applying_twice_changes_nothing(resources):
     resources.apply(made({}))
     before = resources.get("books")["metadata"]["resourceVersion"]

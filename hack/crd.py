@@ -483,7 +483,10 @@ def status():
                                   "written: they are not in the index."),
     }, required=["name"])
     return obj("The observed state. Only the operator writes it.", {
-        "observedGeneration": count("The metadata.generation that this status describes."),
+        # Below every generation: before the operator has written anything, tools that wait for a resource must not
+        # take it for up to date.
+        "observedGeneration": {**count("The metadata.generation that this status describes; -1: no operator has written a "
+                                       "status yet."), "minimum": -1},
         "phase": text("A summary for display: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
                       "Programs read the conditions."),
         "conditions": conditions(),
@@ -514,7 +517,7 @@ def status():
         }),
         "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",
                     "x-kubernetes-list-map-keys": ["name"], "maxItems": 16, "items": index},
-    })
+    }, default={"observedGeneration": -1})
 
 
 # --- the definition -----------------------------------------------------------------------------------------------------

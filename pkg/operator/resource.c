@@ -125,8 +125,11 @@ static void take_status(struct resource *r, const json_t *object)
 {
 	const json_t *status = json_object_get(object, "status");
 
-	resource_replace_text(&r->writer.status, status ? jsonx_canonical(status) : NULL);
 	resource_status_taken(r, status);
+	/* The API server's default, until an operator writes one. */
+	if (jsonx_integer(status, "observedGeneration", 0) < 0)
+		status = NULL;
+	resource_replace_text(&r->writer.status, status ? jsonx_canonical(status) : NULL);
 	/* Another operator has had a worker since: continue with its count. */
 	if (!r->worker.process &&
 	    strcmp(jsonx_string(status, "worker.identity", ""), jsonx_string(r->worker.status, "identity", "")) != 0)

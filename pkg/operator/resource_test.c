@@ -236,6 +236,15 @@ static void test_orphan_sql_when_policies_retain_then_nothing_is_left_to_drop(vo
 	assert_string_equal(sql, "");
 }
 
+static void test_update_when_the_status_is_the_api_servers_default_then_there_is_none(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)json_object_set_new(f->object, "status", json_pack("{s:i}", "observedGeneration", -1));
+	assert_true(resource_update(f->resource, f->object));
+	assert_null(f->resource->writer.status);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -243,6 +252,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		WITH_FIXTURE(test_update_when_first_seen_then_it_counts),
 		WITH_FIXTURE(test_update_when_only_the_status_changed_then_it_does_not_count),
+		WITH_FIXTURE(test_update_when_the_status_is_the_api_servers_default_then_there_is_none),
 		WITH_FIXTURE(test_update_when_others_labels_or_finalizers_change_then_it_does_not_count_but_is_known),
 		WITH_FIXTURE(test_update_when_the_spec_changed_then_inputs_are_looked_at_again),
 		WITH_FIXTURE(test_update_when_marks_of_ours_change_then_each_counts),
