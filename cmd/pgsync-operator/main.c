@@ -218,6 +218,8 @@ static void usage(FILE *out)
 		      "PGSYNC_OPERATOR_*   each option, in capitals with underscores: --log-level is\n"
 		      "                    PGSYNC_OPERATOR_LOG_LEVEL; options win. Namespaces in\n"
 		      "                    PGSYNC_OPERATOR_NAMESPACE are separated by commas.\n"
+		      "POD_UID             the pod's UID: a restarted container takes over the Lease of\n"
+		      "                    the one before it at once\n"
 		      "KUBECONFIG          kubeconfig files, separated by colons\n"
 		      "KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT\n"
 		      "                    the API server, set by Kubernetes in every pod\n"
@@ -354,6 +356,9 @@ int main(int argc, char **argv)
 	/* Memory contains credentials, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 	raise_descriptors();
+	s.options.pod_uid = getenv("POD_UID");
+	if (s.options.pod_uid && !*s.options.pod_uid)
+		s.options.pod_uid = NULL;
 	r = apply_environment(&s, &err);
 	if (r == 0)
 		r = read_flags(&s, argc, argv, &err);

@@ -119,6 +119,9 @@ int kube_frames_feed(struct kube_frames *frames, const char *data, size_t len,
  * -------------------------------------------------------------------------------------------------------- */
 struct kube_lease_options {
 	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
+	/* How the identities of earlier processes in the same place begin, which are certainly dead: a Lease that one
+	 * of them holds is free. NULL: not known. */
+	const char *predecessor;
 	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
 	void (*started_leading)(void *user);
 	/* The Lease was not renewed within the deadline, or another holder was seen. The election continues. At the
@@ -141,6 +144,7 @@ struct lease_state {
 	bool exists;                /* the record was seen */
 	struct lease_record record; /* as last seen */
 	int64_t observed_ms;        /* local time at which the record last changed */
+	const char *predecessor;    /* as in the options */
 };
 enum lease_action { LEASE_CREATE, LEASE_UPDATE, LEASE_WAIT };
 /* Remote times are never compared with the local clock: a holder counts as alive until its record has been unchanged

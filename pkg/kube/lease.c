@@ -17,7 +17,7 @@
 
 struct kube_lease {
 	struct kube *kube;
-	char *namespace, *name, *identity;
+	char *namespace, *name, *identity, *predecessor;
 	char *path, *collection;
 	struct kube_lease_options options;
 	struct lease_state state;
@@ -106,7 +106,7 @@ static void observe(struct kube_lease *lease, const json_t *object)
 
 static void observe_absence(struct kube_lease *lease)
 {
-	lease->state = (struct lease_state){0};
+	lease->state = (struct lease_state){.predecessor = lease->state.predecessor};
 	json_decref(lease->object);
 	lease->object = NULL;
 }
@@ -408,6 +408,7 @@ int kube_lease_start(struct kube *kube, const struct kube_lease_options *options
 	lease->namespace = xstrdup(options->namespace);
 	lease->name = xstrdup(options->name);
 	lease->identity = xstrdup(options->identity);
+	lease->state.predecessor = lease->predecessor = xstrdup_or_null(options->predecessor);
 	lease->options.namespace = lease->namespace;
 	lease->options.name = lease->name;
 	lease->options.identity = lease->identity;
@@ -427,6 +428,7 @@ static void free_lease(void *ptr)
 	free(lease->namespace);
 	free(lease->name);
 	free(lease->identity);
+	free(lease->predecessor);
 	free(lease->path);
 	free(lease->collection);
 	free(lease->told);

@@ -1,5 +1,6 @@
 /* The pure part of an election: records, and what to do about them (client-go, tools/leaderelection). */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "kube/lease_int.h"
@@ -85,6 +86,8 @@ int64_t lease_expires_ms(const struct lease_state *state, const char *identity)
 	if (seconds > 24 * 60 * 60)
 		seconds = 24 * 60 * 60;
 	if (!state->exists || !record->holder[0] || strcmp(record->holder, identity) == 0)
+		return 0;
+	if (state->predecessor && strncmp(record->holder, state->predecessor, strlen(state->predecessor)) == 0)
 		return 0;
 	return state->observed_ms + seconds * 1000;
 }

@@ -77,6 +77,20 @@ static void test_step_when_another_is_alive_then_wait_until_its_duration_has_pas
 	assert_string_equal(next.acquire_time, "2023-11-14T22:13:20.123456Z");
 }
 
+static void test_step_when_a_process_before_us_in_our_pod_holds_it_then_it_is_free(void **state)
+{
+	struct lease_state before = seen("pod-1_uid-1_aaaa", 1000), other = seen("pod-1_uid-2_aaaa", 1000);
+	struct lease_record next;
+
+	UNUSED(state);
+	before.predecessor = other.predecessor = "pod-1_uid-1_";
+	assert_int_equal(lease_step(&before, "pod-1_uid-1_bbbb", DURATION_MS, 1000, WALL_US, &next), LEASE_UPDATE);
+	assert_string_equal(next.holder, "pod-1_uid-1_bbbb");
+	assert_int_equal(next.transitions, 4);
+	/* Another pod of that name may still be alive. */
+	assert_int_equal(lease_step(&other, "pod-1_uid-1_bbbb", DURATION_MS, 1000, WALL_US, &next), LEASE_WAIT);
+}
+
 /* The record says how long its holder may be silent; what we would ask for ourselves does not matter. */
 static void test_step_when_the_holder_has_another_duration_then_its_own_counts(void **state)
 {
@@ -200,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_step_when_no_lease_exists_then_create),
 		cmocka_unit_test(test_step_when_we_hold_it_then_renewed_with_the_same_term),
+		cmocka_unit_test(test_step_when_a_process_before_us_in_our_pod_holds_it_then_it_is_free),
 		cmocka_unit_test(test_step_when_another_is_alive_then_wait_until_its_duration_has_passed),
 		cmocka_unit_test(test_step_when_the_holder_has_another_duration_then_its_own_counts),
 		cmocka_unit_test(test_step_when_the_holders_clock_is_off_then_only_changes_count),

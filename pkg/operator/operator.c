@@ -469,6 +469,7 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 		.namespace = o->lease_namespace ? o->lease_namespace : kube_config_namespace(config),
 		.name = CONTROLLER,
 		.identity = op->identity,
+		.predecessor = op->predecessor,
 		.duration_ms = o->lease_duration_ms,
 		.renew_deadline_ms = o->renew_deadline_ms,
 		.retry_period_ms = o->retry_period_ms,
@@ -484,11 +485,17 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 static void name_ourselves(struct operator_ *op, char host[HOST_BYTES])
 {
 	uint64_t unique = random_seed();
+	_cleanup_free_ char *without_uid = NULL;
 
 	if (gethostname(host, HOST_BYTES) != 0)
 		(void)snprintf(host, HOST_BYTES, "unknown");
 	host[HOST_BYTES - 1] = '\0';
-	op->identity = xasprintf("%s_%016llx", host, (unsigned long long)unique);
+	without_uid = xasprintf("%s_", host);
+	/* A container is started only after the one before it has ended. */
+	if (op->options->pod_uid)
+		op->predecessor = xasprintf("%s_%s_", host, op->options->pod_uid);
+	op->identity =
+		xasprintf("%s%016llx", op->predecessor ? op->predecessor : without_uid, (unsigned long long)unique);
 	op->short_identity = xasprintf("%s/%04x", host, (unsigned)(unique & 0xffff));
 }
 
@@ -557,6 +564,7 @@ void operator_free(struct operator_ *op)
 	close_fdp(&op->signal_fd);
 	free(op->server);
 	free(op->identity);
+	free(op->predecessor);
 	free(op->short_identity);
 	free(op);
 }

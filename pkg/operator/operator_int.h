@@ -57,6 +57,7 @@ struct operator_ {
 	const struct operator_options *options;
 	char *identity;       /* unique for this start of the process */
 	char *short_identity; /* the same, shorter; workers are numbered after it */
+	char *predecessor;    /* how the identities of earlier starts in our pod begin; NULL: not known */
 	char *server;         /* of the API, for metrics */
 	struct kube *kube;
 	struct kube_events *events;
