@@ -2,6 +2,7 @@
 
 import bookstore
 import pytest
+from parts import postgres as server
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
 
@@ -25,7 +26,12 @@ def ready(run, timeout=30):
     eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})")
 
 
-@pytest.mark.parametrize("parent,child", [("C", "POSIX"), ("POSIX", "default"), ("default", "C"), ("loose", "default"), ("default", "loose"), ("loose", "C")])
+# From Postgres 18 on, a nondeterministic collation has to be that of both columns of a foreign key.
+COLLATIONS = [("C", "POSIX"), ("POSIX", "default"), ("default", "C"), ("loose", "loose"),
+              *([("loose", "default"), ("default", "loose"), ("loose", "C")] if float(server.VERSION) < 18 else [])]
+
+
+@pytest.mark.parametrize("parent,child", COLLATIONS)
 def test_links_of_columns_with_different_collations(database, worker, opensearch, index, parent, child):
     """From the parent to its children, from the child to its parent, and through a third table; `loose` takes upper and lower case for equal."""
     database.sql(f"""
