@@ -1,4 +1,7 @@
-/* The sub-commands of pgsync, and what they share. */
+/* The sub-commands of pgsync, and what they share: flags, exit codes, help, the input file, and the end by a signal.
+ *
+ * Everything is for the main thread.
+ */
 #ifndef PGSYNC_CMD_CMD_H
 #define PGSYNC_CMD_CMD_H
 

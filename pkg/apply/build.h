@@ -1,5 +1,5 @@
 /* From root keys, or a range of the root table, to documents: a query's rows go from the connection into the bulk
- * writer, one at a time.
+ * writer, one at a time. A builder belongs to one thread, as its connection and its writer do.
  */
 #ifndef PGSYNC_APPLY_BUILD_H
 #define PGSYNC_APPLY_BUILD_H

@@ -1,5 +1,8 @@
 /* Compiling the documents of a schema against the catalog. Some may not compile: what is known of their tables and
- * views is kept for the checks. */
+ * views is kept for the checks.
+ *
+ * For the thread that owns the connection. A compilation owns all it contains; model_init_take takes the catalog, the
+ * plans and their tables out of it, and the rest is released with it. */
 #ifndef PGSYNC_APPLY_COMPILE_H
 #define PGSYNC_APPLY_COMPILE_H
 

@@ -1,4 +1,5 @@
-/* Retry by halving: does something for all items of a range except those that make it fail, and finds those. */
+/* Retry by halving: does something for all items of a range except those that make it fail, and finds those. It keeps
+ * no state between calls. */
 #ifndef PGSYNC_APPLY_HALVING_H
 #define PGSYNC_APPLY_HALVING_H
 

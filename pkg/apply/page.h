@@ -1,4 +1,7 @@
-/* Pages of keys: what one query takes. */
+/* Pages of keys: as many as one query takes, its parameters, and work on a page that survives values that make it fail.
+ *
+ * Everything belongs to the thread whose connection is used.
+ */
 #ifndef PGSYNC_APPLY_PAGE_H
 #define PGSYNC_APPLY_PAGE_H
 

@@ -4,6 +4,8 @@
  *   a new partition           its rows are read as if they were inserted now: few if it was attached empty
  *   one that is gone or was   of a root: its index is rebuilt, since the rows that are gone are not known;
  *   replaced                  of another table: every root that may depend on it is read again
+ *
+ * Pure.
  */
 #ifndef PGSYNC_APPLY_PARTITION_CHANGES_H
 #define PGSYNC_APPLY_PARTITION_CHANGES_H

@@ -1,7 +1,7 @@
 /* From dirty keys up to the root keys whose documents they are part of. Nothing is written here.
  *
  * There may be many roots (a row that a million documents share): a cursor pages through them, so that memory never
- * holds all of them.
+ * holds all of them. A resolver belongs to one thread, as its connection does.
  */
 #ifndef PGSYNC_APPLY_RESOLVE_H
 #define PGSYNC_APPLY_RESOLVE_H

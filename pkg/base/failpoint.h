@@ -1,4 +1,4 @@
-/* Failpoints: named places right after a durable step, where a test build can fail, wait or be killed.
+/* Failpoints: named places right after a step, often a durable one, where a test build can fail, wait or be killed.
  *
  * A release build has none: FAILPOINT is the constant 0. A build with -DPGSYNC_FAILPOINTS reads them at the first pass
  * from the environment variable PGSYNC_FAILPOINTS, entries separated by semicolons:

@@ -1,4 +1,4 @@
-/* All problems at once: a list of findings that validators and checks fill, shown to the user.
+/* All problems at once: a list of findings that validators and checks fill, shown to the user. For one thread.
  *
  * A finding names the place (a JSON path or an object's name), what was found, what was expected and what to do.
  */

@@ -1,4 +1,4 @@
-/* A map from byte strings to pointers. Keys are copied; values are borrowed (or freed by the function given). */
+/* A map from byte strings to pointers, for one thread. Keys are copied; values are borrowed, or freed if asked. */
 #ifndef PGSYNC_BASE_MAP_H
 #define PGSYNC_BASE_MAP_H
 

@@ -4,6 +4,8 @@
  * part counts as of two bytes into the commit record (`lsn`), which is below the transaction's end, and the rest
  * follows in the next batch. Two, because what was read before the transaction may carry the record's beginning as its
  * version, and the delete of a routed document has a version below the batch's that must be above that (apply/build.h).
+ *
+ * A batch belongs to one thread at a time: the stream fills it, then the applier has it.
  */
 #ifndef PGSYNC_CHANGES_BATCH_H
 #define PGSYNC_CHANGES_BATCH_H

@@ -1,7 +1,8 @@
 /* The set of dirty keys: what changed, without what it changed to.
  *
  * A key is a target (which root, or which path up) and the bytes of its values. Each remembers the first and the last
- * transaction of its batch that touched it, so that a batch can be cut between transactions.
+ * transaction of its batch that touched it, so that a batch can be cut between transactions. A set belongs to one
+ * thread at a time.
  */
 #ifndef PGSYNC_CHANGES_KEYSET_H
 #define PGSYNC_CHANGES_KEYSET_H

@@ -5,7 +5,7 @@
  * of a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
  * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
  *
- * A struct checkpoint belongs to one thread.
+ * A struct checkpoint belongs to one thread: the one that owns the attempt.
  */
 #ifndef PGSYNC_CHECKPOINT_CHECKPOINT_H
 #define PGSYNC_CHECKPOINT_CHECKPOINT_H
@@ -74,12 +74,12 @@ struct checkpoint {
 	uint32_t timeline;
 	char *slot, *publication;
 	char *publication_fingerprint; /* of the publication that decodes everything the slot has not sent yet */
-	char *schema_hash;
-	json_t *catalog_fingerprint; /* the catalog's state when the indices last matched it; or NULL */
+	char *schema_hash; /* of all that the generations are built from: schema, columns, views; "": rebuild */
+	json_t *catalog_fingerprint; /* the catalog's state (not a digest) when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
-	uint64_t confirmed_lsn; /* the highest acknowledged LSN at the last save; a server that is behind it has another
-				   history */
+	uint64_t confirmed_lsn; /* up to here everything was durable at the last save, though perhaps not acknowledged
+				   yet; a server that is behind it has another history */
 	struct checkpoint_index *indices;
 	size_t n_indices;
 	struct checkpoint_identity *identities;
@@ -91,8 +91,8 @@ struct checkpoint {
 
 void checkpoint_release(struct checkpoint *cp);
 
-/* key: at most 512 bytes, the slot's name. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it cannot
- * be read, or when a newer version of the program wrote it. */
+/* key: "namespace/name/slot", at most 512 bytes. An absent document gives phase NEW. INVALID/CheckpointCorrupt when it
+ * cannot be read, or when a newer version of the program wrote it. */
 int checkpoint_load(struct search *search, const char *key, struct checkpoint *ret, struct err *err) WARN_UNUSED;
 /* Updates seq_no and primary_term. CONFLICT/CheckpointConflict if another process saved something else meanwhile. A
  * save whose response was lost may be repeated; what is already stored counts as saved. */

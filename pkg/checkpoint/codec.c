@@ -1,4 +1,4 @@
-/* The stored form of a checkpoint. To read one: GET pgsync-checkpoints/_doc/<slot>. */
+/* The stored form of a checkpoint. To read one: GET pgsync-checkpoints/_doc/<namespace>%2F<name>%2F<slot>. */
 #include "checkpoint/checkpoint.h"
 
 #include "base/findings.h"

@@ -1,4 +1,4 @@
-/* One request: its easy handle, what arrives for it, and what its failure is called. */
+/* One request: its easy handle, its response, and how its failure is classified. */
 #include "http/http_int.h"
 
 #include <errno.h>
@@ -43,7 +43,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
 	return size * count;
 }
 
-/* Sockets do not leak into children, and a peer that vanished is noticed although data waits to be acknowledged. */
+/* Sockets do not leak into children, and a peer that has vanished is noticed even while data waits to be acknowledged.
+ */
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	unsigned dead_ms = DEAD_PEER_MS;
@@ -58,7 +59,7 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
 	return fd;
 }
 
-/* Hands the body out. There is no way back to its beginning, so libcurl cannot send it again. */
+/* Gives libcurl the body. It cannot be rewound, so libcurl cannot send it again. */
 static size_t on_send(char *to, size_t size, size_t count, void *user)
 {
 	struct http_call *call = user;
@@ -105,9 +106,10 @@ static void set_headers(struct http_call *call)
 	add_header(call, "Accept", request->accept ? request->accept : "application/json");
 	if (request->body)
 		add_header(call, "Content-Type", request->content_type ? request->content_type : "application/json");
-	else /* libcurl would call an empty body a form. */
+	else /* libcurl would label an empty body as a form. */
 		call->headers = curl_slist_append(call->headers, "Content-Type:");
-	/* Large bodies are sent at once: no server here refuses by headers alone, and waiting costs a round trip. */
+	/* Large bodies are sent at once: no server here refuses a request by its headers, and waiting costs a round
+	 * trip. */
 	call->headers = curl_slist_append(call->headers, "Expect:");
 	/* Compression is not asked for: it costs more than it saves here. */
 	call->headers = curl_slist_append(call->headers, "Accept-Encoding:");
@@ -238,8 +240,8 @@ bool http_call_is_unconnected(const struct http_call *call, CURLcode code)
 
 /* --- Errors ----------------------------------------------------------------------------------------------------------
  */
-/* A handshake may fail because the connection broke, which passes, or because the two sides do not agree, which does
- * not. Only the text tells: OpenSSL's own errors begin with "error:". */
+/* A handshake may fail because the connection broke, which is transient, or because the two sides do not agree, which
+ * is not. Only the text tells them apart: OpenSSL's own errors begin with "error:". */
 static bool is_handshake_refusal(const char *text)
 {
 	return strstr(text, "error:") && !strstr(text, "unexpected eof");

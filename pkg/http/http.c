@@ -1,4 +1,4 @@
-/* The loop: calls on one multi handle, their deadlines, and the blocking call on top. */
+/* The loop: calls on one multi handle, their deadlines, and blocking calls built on them. */
 #include "http/http_int.h"
 
 #include <signal.h>
@@ -163,7 +163,7 @@ static bool note_upload(struct http_call *call)
 	return true;
 }
 
-/* When the call's idle time is over, on the clock; 0: never. */
+/* The time at which the call has been idle for too long; 0: never. */
 static int64_t idle_deadline(struct http_call *call)
 {
 	if (!call->easy || call->request.idle_timeout_ms <= 0)

@@ -1,4 +1,5 @@
-/* What the files of this package share: the parts of a target, a loop and a call. */
+/* Shared between the files of this package only: targets, loops and calls. A loop and its calls belong to one thread.
+ */
 #ifndef PGSYNC_HTTP_HTTP_INT_H
 #define PGSYNC_HTTP_HTTP_INT_H
 
@@ -46,7 +47,7 @@ struct http_target {
 	char *user_agent;
 
 	pthread_mutex_t lock;
-	size_t preferred; /* the URL that could be connected to last */
+	size_t preferred; /* the last URL that could be connected to */
 	struct http_file token_file, ca_file;
 };
 

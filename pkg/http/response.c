@@ -1,4 +1,4 @@
-/* What callers do with answers: release them, make errors of them; and text for URLs. */
+/* What callers do with responses: release them, or turn them into errors; and encoding for URLs. */
 #include <ctype.h>
 
 #include "base/utf8.h"

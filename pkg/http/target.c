@@ -1,4 +1,4 @@
-/* Targets: URLs taken apart once, credentials and certificates kept in memory, files read again when they are old. */
+/* Targets: URLs are parsed once, credentials and certificates kept in memory, and files read again after a while. */
 #include "http/http_int.h"
 
 #include <assert.h>
@@ -300,7 +300,7 @@ static int apply_tls(struct http_target *target, CURL *easy, struct err *err)
 	}
 	if (ca) {
 		set_blob(easy, CURLOPT_CAINFO_BLOB, ca);
-		/* The system's directory of authorities would be trusted besides. */
+		/* Otherwise the system's directory of authorities would also be trusted. */
 		(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 	if (target->cert_pem) {
@@ -318,7 +318,7 @@ int http_target_apply(struct http_target *target, const struct http_url *url, CU
 	int r;
 
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, target->user_agent);
-	/* The environment's proxy is for the world outside, as Go's clients have it. */
+	/* The environment's proxy is not used for loopback addresses, as in Go's clients. */
 	if (url->loopback)
 		(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	if (url->host_header)

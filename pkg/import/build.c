@@ -1,4 +1,4 @@
-/* What the parts of a PgSync are made with: variables, numbers, Secrets, and findings about variables. */
+/* What the parts of a PgSync are built with: variables, numbers, Secrets, and findings about variables. */
 #include "import/import_int.h"
 
 #include <stdarg.h>

@@ -39,8 +39,9 @@ const char *import_env_get(const struct import_env *env, const char *name);
  * not set, or is not a boolean; that is a finding, unless f is NULL. */
 bool import_env_bool(const struct import_env *env, const char *name, bool otherwise, struct findings *f);
 
-/* Warns about every variable of pgsync that is set and has no effect here, and about names that are almost one.
- * command_line: the variables are for pgsync's own commands, and not for a resource, on which fewer have an effect. */
+/* Warns about every variable of pgsync that is set and has no effect here, and about names that are nearly those of
+ * such a variable. command_line: the variables are for pgsync's own commands, not for a resource, on which fewer have
+ * an effect. */
 void import_env_check(const struct import_env *env, bool command_line, struct findings *f);
 
 /* What becomes of each variable, as the Markdown table in docs/from-pgsync.md. */

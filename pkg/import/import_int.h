@@ -1,4 +1,5 @@
-/* Shared between the files of this package only. Lowest first: a file calls only what is above its own part. */
+/* Shared between the files of this package only: variables, and the parts that a PgSync is built from. Lowest first: a
+ * file calls only what is above its own part. */
 #ifndef PGSYNC_IMPORT_IMPORT_INT_H
 #define PGSYNC_IMPORT_IMPORT_INT_H
 

@@ -83,7 +83,7 @@ int jsonx_parse(const char *text, size_t len, const char *what, json_t **ret, st
 	json_t *value;
 	size_t deep;
 
-	/* The mark that some editors put before UTF-8. */
+	/* The byte order mark that some editors put before UTF-8. */
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
 		text += 3;
 		len -= 3;

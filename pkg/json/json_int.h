@@ -1,4 +1,4 @@
-/* What the files of this package share. */
+/* Shared between the files of this package only: limits, positions in a text, and scalars of YAML. */
 #ifndef PGSYNC_JSON_JSON_INT_H
 #define PGSYNC_JSON_JSON_INT_H
 

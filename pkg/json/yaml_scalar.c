@@ -1,9 +1,9 @@
 /* Scalars of YAML as Kubernetes reads them.
  *
- * Kubernetes turns YAML into JSON before anything else looks at it, by the rules of YAML 1.1 as its library has them
- * (sigs.k8s.io/yaml over go-yaml v2): yes, no, on, off, y and n are booleans; 0777 and 0o777 are octal; 1_000 is 1000;
- * a timestamp stays a string; base 60 does not exist. A number without a fraction becomes a JSON integer, however it is
- * written (1e3, 5432.0).
+ * Kubernetes turns YAML into JSON before anything else reads it, by the rules of YAML 1.1 as its library implements
+ * them (sigs.k8s.io/yaml over go-yaml v2): yes, no, on, off, y and n are booleans; 0777 and 0o777 are octal; 1_000 is
+ * 1000; a timestamp stays a string; base 60 does not exist. A number without a fraction becomes a JSON integer, however
+ * it is written (1e3, 5432.0).
  */
 #include <math.h>
 #include <stdint.h>

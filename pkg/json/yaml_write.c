@@ -32,7 +32,7 @@ static bool is_taken(const char *text)
 	return false;
 }
 
-/* Looks like a word, and like nothing else: a letter first, then what has no meaning in YAML. */
+/* It can only be a word: it begins with a letter, and contains nothing that has a meaning in YAML. */
 static bool is_plain_scalar(const char *text, size_t len)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -1,4 +1,4 @@
-/* What a kubeconfig's context, the pod's mount or an exec plugin come to. */
+/* The configuration that comes from a kubeconfig's context, a pod's service account, or an exec plugin. */
 #ifndef PGSYNC_KUBE_CONFIG_INT_H
 #define PGSYNC_KUBE_CONFIG_INT_H
 
@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 struct kube_config {
-	/* All strings are owned; kube_config_copy and _free go over them by a table. */
+	/* All strings are owned; kube_config_copy and _free find them in a table. */
 	char *server, *namespace, *context;
 	char *tls_server_name;
 	char *ca_pem, *ca_file;
@@ -53,16 +53,16 @@ int kube_config_in_cluster(const char *host, const char *port, const char *dir, 
 
 struct kube_config *kube_config_copy(const struct kube_config *config);
 
-/* Whether other credentials may be had by asking again: from certificate files or an exec plugin. */
+/* Whether asking again may give other credentials: certificate files and exec plugins can. */
 bool kube_config_refreshable(const struct kube_config *config);
-/* What the exec plugin gave is at its end, or nearly. */
+/* What the exec plugin gave has expired, or is about to. */
 bool kube_config_expired(const struct kube_config *config, int64_t wall_us);
 /* Reads the certificate files and runs the exec plugin, at most for exec_timeout_ms. On failure, what was there
  * stays. */
 int kube_config_refresh(struct kube_config *config, int64_t exec_timeout_ms, struct err *err) WARN_UNUSED;
 
-/* Runs the plugin config->exec and takes its ExecCredential over. Errors: DENIED (it failed, with the end of what it
- * wrote to standard error), TRANSIENT (time out), INVALID (its answer). */
+/* Runs the plugin config->exec and adopts its ExecCredential. Errors: DENIED (it failed, with the end of what it wrote
+ * to standard error), TRANSIENT (it timed out), INVALID (its answer). */
 int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct err *err) WARN_UNUSED;
 /* Pure part: takes the credentials from the output of a plugin for api_version. */
 int kube_exec_answer(struct kube_config *config, const char *api_version, const char *text, size_t len,

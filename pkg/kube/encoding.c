@@ -4,7 +4,7 @@
 #include "base/parse.h"
 #include "kube/config_int.h"
 
-/* Reads exactly `digits` digits and the character `after` (0: none); moves *p behind them. */
+/* Reads exactly `digits` digits and the character `after` (0: none); moves *p past them. */
 static bool parse_digits(const char **p, size_t digits, char after, int *ret)
 {
 	uint64_t value;

@@ -35,10 +35,10 @@ struct bucket {
 	int64_t filled_ms;
 };
 
-/* A distinct event and its repetitions. */
+/* An event and its repetitions. */
 struct series {
 	struct kube_events *events;
-	struct series *next; /* in the line of what waits to be sent */
+	struct series *next; /* in the queue of what waits to be sent */
 	char *key;
 	char *namespace, *name;
 	json_t *object; /* the event */
@@ -47,7 +47,7 @@ struct series {
 	int64_t last_ms, written_ms;
 	int64_t last_wall_us;
 	unsigned tries;
-	bool waiting; /* in the line */
+	bool waiting; /* in the queue */
 	struct kube_call *call;
 	struct kube_timer *retry;
 };
@@ -56,7 +56,7 @@ struct kube_events {
 	struct kube *kube;
 	char *controller, *instance;
 	struct map *series, *buckets;
-	struct series *head, *tail; /* the line */
+	struct series *head, *tail; /* the queue */
 	unsigned in_flight;
 	struct kube_timer *expiry; /* runs only while there are series */
 	uint64_t seed, names;
@@ -121,7 +121,7 @@ static void enqueue(struct series *series)
 	send_next(events);
 }
 
-/* Is there something that the server should be told? A series is told when it begins, and at last. */
+/* Whether the server should be told something. It is told of a series when it begins and when it is over. */
 static bool has_news(const struct series *series, int64_t now_ms)
 {
 	const struct kube_tuning *tuning = &series->events->kube->tuning;

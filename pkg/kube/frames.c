@@ -9,7 +9,7 @@
 #include "json/json.h"
 
 struct kube_frames {
-	struct strbuf partial; /* the beginning of a frame whose end has not come */
+	struct strbuf partial; /* the beginning of a frame whose end has not arrived yet */
 };
 
 struct kube_frames *kube_frames_new(size_t max_frame)
@@ -34,7 +34,7 @@ json_t *kube_decode(const char *text, size_t len, const char *what, struct err *
 	/* A NUL is legal in a JSON string: one such object must not make its whole collection unreadable. */
 	json_t *value = json_loadb(text, len, JSON_ALLOW_NUL, &problem);
 
-	/* The parser's own words quote the text, which may be a Secret's. */
+	/* The parser's message quotes the text, which may be a Secret's. */
 	if (!value)
 		(void)err_set(err, ERR_FATAL, "%s of %zu bytes is not JSON, at byte %d", what, len, problem.position);
 	return value;

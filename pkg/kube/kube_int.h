@@ -21,13 +21,14 @@ enum {
 
 /* Periods. Tests make them short. */
 struct kube_tuning {
-	int64_t watch_idle_ms;      /* a watch without a byte for so long is dead; bookmarks come about each minute */
+	int64_t watch_idle_ms; /* a watch without a byte for this long is dead; a bookmark arrives about once a minute
+				*/
 	int64_t watch_idle_more_ms; /* plus a random part of this */
 	int64_t backoff_base_ms, backoff_cap_ms;
-	int64_t backoff_reset_ms; /* without a failure for so long, the next one counts as the first */
+	int64_t backoff_reset_ms; /* without a failure for this long, the next one counts as the first */
 	int64_t very_short_ms;    /* a watch that ends sooner, and without an event, has failed */
 	int64_t retry_ms;         /* before a GET is repeated whose connection was lost */
-	int64_t refresh_ms;       /* credentials are asked for again no more often */
+	int64_t refresh_ms;       /* credentials are not asked for more often */
 	int page_size;
 	unsigned idle_watches_max;                 /* silent watches in a row after which we list */
 	int64_t series_idle_ms, series_refresh_ms; /* of events */
@@ -74,15 +75,15 @@ struct kube {
 
 /* Runs fn(ptr), not before the callbacks under way have returned. */
 void kube_free_later(struct kube *kube, void *ptr, void (*fn)(void *ptr));
-/* A reference to the current credentials' target, renewed first when they are at their end. */
+/* A reference to the current credentials' target, which is renewed first if they have expired or are about to. */
 struct kube_target *kube_target_get(struct kube *kube, enum kube_use use) __attribute__((returns_nonnull));
 void kube_target_put(struct kube_target *target);
-/* After a 401: gets other credentials if there is a way. False: there is none, or it was just tried. */
+/* After a 401: gets other credentials if possible. False: it is not, or was just tried. */
 bool kube_target_refused(struct kube *kube);
 /* Tells the observer of a finished exchange. */
 void kube_observe(struct kube *kube, const char *method, long status, int64_t started_us);
 
-/* A request with all that can be said about it. */
+/* A request with every option. */
 struct kube_call_options {
 	const char *method, *path;
 	enum kube_content content;
@@ -100,7 +101,7 @@ int kube_status_err(const struct http_response *response, const char *method, co
 /* The same for the Status object of a watch's ERROR event. */
 int kube_status_object_err(const json_t *status, const char *what, struct err *err);
 
-/* One JSON text of the server; a new reference. FATAL when it is none; the message quotes nothing of it. */
+/* One JSON text of the server; a new reference. FATAL if it is not JSON; the message does not quote it. */
 json_t *kube_decode(const char *text, size_t len, const char *what, struct err *err) WARN_UNUSED;
 
 #endif

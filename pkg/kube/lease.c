@@ -2,9 +2,9 @@
  *
  * One try is: a PUT straight away when we believe that we hold the Lease, otherwise (or when that failed) a GET, the
  * step, and a POST or PUT. Tries come every retry period, jittered while we do not lead, and at the very moment when
- * the holder's time is over: what a candidate sees late, and what it does late, is time without a leader. How long we
- * lead is counted from the moment the last successful write was *sent*: a process that waits for our Lease to expire
- * saw it later.
+ * the holder's time is over: whatever a candidate sees or does late is time without a leader. How long we lead is
+ * counted from the moment when the last successful write was *sent*: a process that waits for our Lease to expire saw
+ * it later.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct kube_lease {
 	struct lease_state state;
 	json_t *object;           /* as last seen; what we write is built on it */
 	struct lease_record next; /* being written */
-	char *told;               /* the holder that new_leader was last told of, NULL: none yet */
+	char *told;               /* the holder that new_leader was last called with; NULL: none yet */
 	bool leading;
 	bool dead;        /* freed; only its memory is left */
 	bool last_failed; /* the connection may be dead: the next request takes another */
@@ -67,7 +67,7 @@ static void on_deadline(void *user)
 	stop_leading(lease);
 }
 
-/* The renew deadline as the clock has it: a process that was frozen finds its timers late. */
+/* Compares the renew deadline with the clock: after a process was frozen, its timers fire late. */
 static void check_deadline(struct kube_lease *lease)
 {
 	if (lease->leading && clock_now_ms() >= lease->valid_ms)
@@ -242,7 +242,7 @@ static void begin_get(struct kube_lease *lease)
 	send(lease, "GET", lease->path, NULL, on_read);
 }
 
-/* The fast path's answer. Any failure goes the long way: the record may have been changed, or removed. */
+/* The answer on the fast path. After any failure the slow path follows: the record may have been changed or removed. */
 static void on_renewed(void *user, const json_t *object, const struct err *err)
 {
 	struct kube_lease *lease = user;

@@ -11,7 +11,7 @@
 
 struct kube_listing;
 
-/* max_item: bytes of one object, and of all that surrounds the objects. */
+/* max_item: the most bytes of one object, and of everything around the objects. */
 struct kube_listing *kube_listing_new(size_t max_item);
 void kube_listing_free(struct kube_listing *listing);
 CLEANUP(struct kube_listing, kube_listing_free);

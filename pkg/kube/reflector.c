@@ -1,4 +1,4 @@
-/* List and watch (client-go, tools/cache/reflector.go), with one rule more and one less.
+/* List and watch as in client-go (tools/cache/reflector.go), with one more rule and one fewer.
  *
  * Lists are always consistent reads (no resourceVersion), in pages: they never go back in time and never wait for a
  * version that the server has lost; what they cost is little for a collection of this size. Watches that
@@ -116,7 +116,7 @@ static bool lose_unseen(void *user, const char *key, size_t len, void *value)
 	return !r->dead;
 }
 
-/* Versions are numbers that grow, but only where all of both are digits may they be compared (KEP-5504). */
+/* Versions are growing numbers, but may be compared only if both consist of digits (KEP-5504). */
 static bool is_older(const char *a, const char *b)
 {
 	size_t a_len = strlen(a), b_len = strlen(b);
@@ -370,7 +370,7 @@ static void begin_list(struct kube_reflector *r)
 static void on_error_event(struct kube_reflector *r, const json_t *status)
 {
 	(void)kube_status_object_err(status, "watch", &r->problem);
-	/* Only being told to slow down leaves our version good. */
+	/* Our version remains good only if we were told to slow down. */
 	(void)end_stream(r, r->problem.code == 429 ? VERDICT_WATCH : VERDICT_LIST);
 }
 
@@ -557,7 +557,7 @@ void kube_reflector_stop(struct kube_reflector *r)
 		return;
 	r->dead = true;
 	kube_timer_cancel(TAKE_PTR(r->timer));
-	/* Inside its own on_data the call ends by the return value of on_data, and is freed after that. */
+	/* Within on_data, the call is ended by the return value of on_data, and freed after that. */
 	if (r->in_data)
 		return;
 	http_cancel(TAKE_PTR(r->call));

@@ -62,7 +62,7 @@ int kube_status_object_err(const json_t *status, const char *what, struct err *e
 			code = statuses[i].code;
 		goto out;
 	}
-	/* A reason that we do not know, or none: the code's class decides. */
+	/* An unknown reason, or none: the class of the code decides. */
 	if (code < 400)
 		response.status = code = 500;
 	(void)http_status_err(&response, what, err);

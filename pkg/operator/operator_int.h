@@ -1,4 +1,7 @@
-/* What the files of this package share: the operator and its resources. */
+/* What the files of this package share: the operator and its resources.
+ *
+ * Everything belongs to the loop's thread, except struct published, which the web server's threads read.
+ */
 #ifndef PGSYNC_OPERATOR_OPERATOR_INT_H
 #define PGSYNC_OPERATOR_OPERATOR_INT_H
 
@@ -126,7 +129,7 @@ struct resource_writer {
 	char *status;           /* as written last, or as seen while following, canonical; NULL: never */
 	char *writing;          /* the status under way */
 	int64_t last_ms;        /* when the status was written; 0: not yet */
-	/* After a failure: workers report ten times a second, which is no reason to try as often. */
+	/* After a failure: workers report several times a second, which is no reason to try as often. */
 	struct backoff backoff;
 	int64_t not_before_ms;
 	/* refusals.c */

@@ -1,6 +1,7 @@
 /* The Secrets and ConfigMaps that specs refer to: each is watched by its name, once for all resources that use it.
  *
- * So memory does not depend on what else is in the cluster, and a change is seen at once.
+ * So memory does not depend on what else is in the cluster, and a change is seen at once. Everything belongs to the
+ * loop's thread.
  */
 #ifndef PGSYNC_OPERATOR_REFS_INT_H
 #define PGSYNC_OPERATOR_REFS_INT_H

@@ -1,5 +1,5 @@
 /* The replication side of Postgres: system identity, publications, logical slots, and the stream (streaming replication
- * protocol, CopyBoth).
+ * protocol, CopyBoth). A connection, with what it streams, belongs to one thread.
  */
 #ifndef PGSYNC_POSTGRES_REPLICATION_H
 #define PGSYNC_POSTGRES_REPLICATION_H
@@ -39,7 +39,8 @@ int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct er
 
 /* On a replication connection: creates a logical slot with pgoutput and no exported snapshot; waits for old
  * transactions to end (the cancel descriptor ends the wait). ret_lsn: the consistent point. failover: PG 17's flag,
- * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot; INVALID/WalLevel. */
+ * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot;
+ * INVALID/WalLevelNotLogical. */
 int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
 		   struct err *err) WARN_UNUSED;
 /* Ends the walsender that uses the slot (if any), waits for it, and drops the slot. Success if the slot does not exist.

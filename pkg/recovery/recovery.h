@@ -14,7 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
 
-/* What was found. Everything is borrowed. Sets of plans are bits, as in struct carryover. */
+/* What was found. Everything is borrowed. A set of plans has a bit for each: 1 << plan. */
 struct recovery_input {
 	const struct checkpoint *cp;
 	struct pg_slot slot;

@@ -41,7 +41,7 @@ struct schema_concat {
 	char *destination, *delimiter;
 };
 
-/* Takes a field out of its object and puts it elsewhere. */
+/* Moves a field out of its object. */
 struct schema_move {
 	char *path;
 	char *column;

@@ -1,4 +1,5 @@
-/* Shared between the files of this package only. Lowest first: a file calls only what is above its own part. */
+/* Shared between the files of this package only: the decoders of a document's parts. Lowest first: a file calls only
+ * what is above its own part. */
 #ifndef PGSYNC_SCHEMA_SCHEMA_INT_H
 #define PGSYNC_SCHEMA_SCHEMA_INT_H
 

@@ -29,11 +29,11 @@ struct dead_letters {
 	size_t n, alloc;
 };
 
-/* Both are borrowed. */
+/* Borrows sink and report. */
 void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct report *report);
 void dead_letters_release(struct dead_letters *d);
 /* A writer with the sink's limits on its own connection. What it rejects is collected here, or is
- * INVALID/DocumentRejected if the sink stalls on errors. Both stay in place while it lives. */
+ * INVALID/DocumentRejected if the sink stalls on errors. d and the connection must stay in place while it lives. */
 struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search);
 /* Collects a document that could not be built, or fails with INVALID/DocumentFailed. concrete: the index that it would
  * have gone to. */

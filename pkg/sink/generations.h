@@ -1,7 +1,7 @@
 /* Generations: the concrete indices behind an alias, "<alias>-g<number>", and who owns them.
  *
  * An index names its owner in its mapping's `_meta`. Two resources have the same owner if they have the same name, one
- * after the other; their uids differ.
+ * after the other; their uids differ. Each request uses the sink's connection, so it is for the thread that owns it.
  */
 #ifndef PGSYNC_SINK_GENERATIONS_H
 #define PGSYNC_SINK_GENERATIONS_H

@@ -3,6 +3,7 @@
  * Everything that the root contains has just been written with one version, and is durable: so any older document has
  * no row. This needs no list of keys in memory, and no way back from an _id to a key; a page of hits gives shard and
  * version. If a document was rejected, its older version is deleted too: only the dead letter stays.
+ * It is for the thread that owns the sink and the bulk writer.
  */
 #ifndef PGSYNC_SINK_PURGE_H
 #define PGSYNC_SINK_PURGE_H

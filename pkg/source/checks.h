@@ -43,7 +43,7 @@ int checks_tables(const struct source *source, const struct checks_server *serve
 void checks_views(const struct source *source, const struct checks_server *server, const struct document_view *views,
 		  size_t n, struct findings *f);
 
-/* --- one check (for tests) --- */
+/* --- the checks of one subject --- */
 
 enum check_needs {
 	CHECK_NEEDS_SERVER,

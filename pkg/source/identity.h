@@ -4,6 +4,8 @@
  * For a partitioned table, the partitions' identities count. They are not inherited: a partition that is created or
  * attached later has its own until pgsync notices and sets it. What its old rows lack until then is known, because the
  * stream describes each partition before its first change (changes/collector.h).
+ *
+ * Each call uses the source's connection, so it is for the thread that owns it.
  */
 #ifndef PGSYNC_SOURCE_IDENTITY_H
 #define PGSYNC_SOURCE_IDENTITY_H

@@ -1,5 +1,5 @@
 /* Materialized views in the tree: their rows are in no WAL. A change of a base table makes every root dirty
- * (changes/collector.h), and before documents are read again, the views are refreshed.
+ * (changes/collector.h), and before documents are read again, the views are refreshed. Nothing here keeps state.
  */
 #ifndef PGSYNC_SOURCE_VIEWS_H
 #define PGSYNC_SOURCE_VIEWS_H

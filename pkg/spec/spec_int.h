@@ -1,4 +1,5 @@
-/* Shared between the files of this package only. Lowest first: a file calls only what is above its own part. */
+/* Shared between the files of this package only: the fields of the spec, and the rules between them. Lowest first: a
+ * file calls only what is above its own part. */
 #ifndef PGSYNC_SPEC_SPEC_INT_H
 #define PGSYNC_SPEC_SPEC_INT_H
 

@@ -1,6 +1,7 @@
 /* One attempt: it connects, checks, prepares and follows, from durable state alone, until something fails.
  *
- * It belongs to the control thread. Its other threads get a `const struct model *` and a connector, never the attempt.
+ * It belongs to the control thread, or to the caller of attempt_once. Its other threads get a `const struct model *`
+ * and a connector, never the attempt.
  */
 #ifndef PGSYNC_SYNC_ATTEMPT_INT_H
 #define PGSYNC_SYNC_ATTEMPT_INT_H

@@ -4,6 +4,8 @@
  * base version: anything that the stream writes is newer and wins. So chunks may be repeated, run side by side, and
  * stop at any time; only the block below which everything is durable is remembered.
  *
+ * It has its own threads; the functions below are for the control thread.
+ *
  * Rows of a view have no position, and leave the view without an event. So a root that is a view is read in one pass
  * (from the start after an interruption), and the stream waits meanwhile: then everything that it deletes, because the
  * view no longer contains it, is already in the index.

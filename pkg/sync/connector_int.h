@@ -1,7 +1,8 @@
 /* How the threads of an attempt connect, wait, and end.
  *
- * Any thread may use a connector; each opens its own connections. All waits end when the attempt is cancelled, or
- * when the caller of sync_run wants to stop.
+ * Any thread may use a connector once the thread that made it has opened its first connection to the search engine,
+ * which makes the target that all of them share. Each opens its own connections. All waits end when the attempt is
+ * cancelled, or when the caller of sync_run wants to stop.
  */
 #ifndef PGSYNC_SYNC_CONNECTOR_INT_H
 #define PGSYNC_SYNC_CONNECTOR_INT_H

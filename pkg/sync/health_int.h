@@ -1,4 +1,7 @@
-/* The health of slot, search engine and indices, as conditions and figures. The monitor asks from time to time. */
+/* The health of slot, search engine and indices, as conditions and figures. The monitor asks from time to time.
+ *
+ * For the thread that owns the attempt.
+ */
 #ifndef PGSYNC_SYNC_HEALTH_INT_H
 #define PGSYNC_SYNC_HEALTH_INT_H
 
@@ -14,7 +17,7 @@ struct health {
 
 /* Sets the condition from the server's report about the slot. */
 void health_set_slot_condition(struct run *run, const struct pg_slot *slot);
-/* Reads the slot: condition, figures, and Ready. */
+/* Reads the slot: its condition and figures, and the condition of the sink. An absent slot is shown as "Inactive". */
 int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err) WARN_UNUSED;
 /* Asks the engine about one more index, so that nothing else has to wait long. True at the end of a round. A failure
  * becomes a condition but does not end the attempt: the applier decides that. */

@@ -1,7 +1,8 @@
 /* Recovery: from the current state to where the stream can start. Every attempt begins with it.
  *
  * It looks at checkpoint, slot, server, publication, catalog and indices, asks recovery_decide what to do, and does
- * it. Each step is durable before the next one relies on it, and may be repeated after a crash.
+ * it. Each step is durable before the next one relies on it, and may be repeated after a crash. For the thread that
+ * owns the attempt.
  */
 #ifndef PGSYNC_SYNC_RECOVER_INT_H
 #define PGSYNC_SYNC_RECOVER_INT_H

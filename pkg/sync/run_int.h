@@ -1,4 +1,4 @@
-/* What lives as long as the process: the options and the report.
+/* What lives as long as one call of sync_run (or of attempt_once): the options and the report.
  *
  * Any thread may use a run: its options do not change, the report and the metrics lock themselves, and the caller's
  * callbacks are called one at a time.

@@ -2,7 +2,7 @@
  *
  * Nothing in it may block, since the server must hear from it (wal_sender_timeout): no request to the search engine
  * and no query. When the batch is full and the applier is busy, it stops reading but keeps answering. Everything slow
- * is the monitor's work; the functions below are for the monitor's thread.
+ * is the monitor's work; the functions below are for the control thread, which the monitor runs in.
  */
 #ifndef PGSYNC_SYNC_STREAM_INT_H
 #define PGSYNC_SYNC_STREAM_INT_H

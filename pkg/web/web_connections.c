@@ -1,5 +1,5 @@
-/* Who is connected. When there are too many, the one that has been idle longest goes, of
- * the client that has most: a newcomer, such as a probe, is always served. */
+/* Who is connected. When there are too many connections, the client with the most loses the one that has been idle
+ * longest: a newcomer, such as a probe, is always served. */
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,7 +109,7 @@ static void evict(struct web_connection *c)
 {
 	struct lws *wsi = c->wsi;
 
-	/* It is not waited for, nor counted, while libwebsockets closes it. */
+	/* It is neither waited for nor counted while libwebsockets closes it. */
 	web_connection_ended(wsi);
 	lws_set_timeout(wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_SYNC);
 }

@@ -167,8 +167,8 @@ static int on_writable(struct lws *wsi, struct web_session *session)
 	return 0;
 }
 
-/* A server may ignore a wish to speak another protocol. libwebsockets compares the name again after this, in place:
- * once it is empty, the request is served as any other. */
+/* A server may ignore a request to upgrade to another protocol. libwebsockets compares the name again after this, in
+ * place: once it is empty, the request is served like any other. */
 static int on_upgrade(char *name)
 {
 	if (strcasecmp(name, "websocket") != 0 && strcasecmp(name, "h2c") != 0)

@@ -1,4 +1,7 @@
-/* What the files of this package share. */
+/* Shared between the files of this package only: the server, its connections, and the listening socket.
+ *
+ * Everything belongs to the server's thread while that runs, except `stop`.
+ */
 #ifndef PGSYNC_WEB_WEB_INT_H
 #define PGSYNC_WEB_WEB_INT_H
 
@@ -15,9 +18,9 @@ enum {
 	WEB_BODY_BYTES = 16 * 1024 * 1024, /* of a response */
 	WEB_CHUNK_BYTES = 8 * 1024,        /* of one write */
 	WEB_HEADER_BYTES = 4 * 1024,       /* of a request's headers */
-	WEB_TIMEOUT_S = 10,                /* for a client that does not go on with its request or its reading */
+	WEB_TIMEOUT_S = 10,                /* for a client that stops sending its request or reading the response */
 	WEB_KEEPALIVE_S = 5,
-	WEB_JOIN_S = 3, /* how long the end waits for the thread */
+	WEB_JOIN_S = 3, /* how long web_stop waits for the thread */
 };
 
 struct web {
@@ -28,7 +31,7 @@ struct web {
 	int port;
 	struct web_connection *first, *last; /* by their last activity, the longest ago comes first */
 	size_t n_connections;
-	struct map *peers; /* address -> how many of them are its */
+	struct map *peers; /* address -> how many connections it has */
 	pthread_t thread;
 	atomic_bool stop;
 	unsigned char out[LWS_PRE + WEB_CHUNK_BYTES]; /* of the server's thread */
@@ -49,7 +52,7 @@ void web_connection_active(struct lws *wsi);
 /* libwebsockets is about to free it. Harmless for what is not a connection. */
 void web_connection_ended(struct lws *wsi);
 
-/* Opens a listening, non-blocking socket and says its port. Errors as web_start. */
+/* Opens a listening, non-blocking socket and returns its port. Errors: as web_start. */
 int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err) WARN_UNUSED;
 
 /* The protocols of the server: HTTP, and the listening socket. */

@@ -1,7 +1,7 @@
 /* The listening socket.
  *
- * It is opened here and not by libwebsockets, so that an address in use is told from other errors, the port of ":0" is
- * known at once and no descriptor is ever without close-on-exec.
+ * It is opened here and not by libwebsockets, so that an address in use can be told apart from other errors, the port
+ * of ":0" is known at once, and no descriptor ever lacks close-on-exec.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -78,7 +78,7 @@ static int open_socket(const struct sockaddr *address, socklen_t len, bool v6_on
 	return errnum;
 }
 
-/* All addresses of both families; of IPv4 alone where the kernel knows no other. Returns 0, or an errno value. */
+/* All addresses of both families; of IPv4 alone if the kernel does not support IPv6. Returns 0, or an errno value. */
 static int open_any(uint16_t port, int *ret)
 {
 	const struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
