@@ -30,7 +30,7 @@ def as_list(value):
 
 
 def _finite(type, value):
-    """What no search engine accepts is null: NaN and infinite numbers, infinite dates. to_json writes them as texts."""
+    """Replaces by null what no engine accepts: NaN, infinite numbers and infinite dates, which to_json writes as texts."""
     names = {"NaN", "Infinity", "-Infinity"} if re.match("numeric|real|double", type) and not type.endswith("[]") else set()
     if re.match("date|timestamp", type) and not type.endswith("[]"):
         names = {"infinity", "-infinity"}
@@ -43,7 +43,7 @@ def canonical(value):
 
 
 def unlike(found, wanted, path="", limit=4):
-    """Sentences on where two values differ, each with its path."""
+    """Sentences that say where two values differ, each with its path."""
     if canonical(found) == canonical(wanted):
         return []
     said = []
@@ -61,7 +61,7 @@ def unlike(found, wanted, path="", limit=4):
 
 
 def differences(found, wanted, limit=6):
-    """Sentences on where two sets of documents, {id: document}, differ; none when they are equal."""
+    """Sentences that say where two sets of documents, {id: document}, differ; none when they are equal."""
     said = [f"{id} is missing" for id in wanted.keys() - found.keys()]
     said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
     for id in wanted.keys() & found.keys():
@@ -148,7 +148,7 @@ def _path_key(column):
 
 
 def _step(value, part):
-    """One step down. Only digits are an index, and in an array."""
+    """One step down. An index consists of digits, and applies to an array only."""
     if isinstance(value, list):
         return value[int(part)] if re.fullmatch(r"\d+", part) and int(part) < len(value) else None
     return value.get(part) if isinstance(value, dict) else None
@@ -169,7 +169,7 @@ def _path_value(row, column):
 
 
 def _text(value):
-    """A JSON value as ->> gives it."""
+    """A JSON value as ->> returns it."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -197,7 +197,7 @@ def _concat(document, rule):
 
 
 def _transformed(document, transform):
-    """replace, then rename, then concat; of the object of one row."""
+    """Applies replace, then rename, then concat to the object of one row."""
     for column, pairs in (transform.get("replace") or {}).items():
         if column in document:
             document[column] = _replace(document[column], pairs)
@@ -220,7 +220,7 @@ def _put(document, path, value):
 
 
 def _walk(node, way):
-    """(node, the nodes from the root to it) of all below."""
+    """(node, the nodes from the root to it) for every node below."""
     yield node, [*way, node]
     for child in node.children:
         yield from _walk(child, [*way, node])
@@ -309,14 +309,14 @@ class _Assembly:
         return sorted(found, key=lambda pair: position[id(pair[1])])
 
     def listed(self, node, row):
-        """Those of them that are in the document."""
+        """Those of the rows that are in the document."""
         found = self.below(node, row)
         return found[:node.json.get("limit")] if node.many else found[:1]
 
     # --- values
 
     def fields(self, node, row):
-        """The object of a row but for what `move` does."""
+        """The object of a row, before `move` is applied."""
         document = {name: read(row) for name, read in node.columns()}
         document.update(row.extra)
         for child in node.children:
@@ -355,7 +355,7 @@ class _Assembly:
         return document
 
     def moved(self, way, row, column):
-        """A field of a node below as the root gets it: one list of all, if the node's place is in a list."""
+        """A field of a node below, as the root receives it: a list of all values if the node is within a list."""
         rows = [row]
         for node in way[1:]:
             rows = [r for above in rows for _, r in self.listed(node, above)]

@@ -106,7 +106,7 @@ def expected(database):
 
 
 def differences(found, wanted, limit=5):
-    """Sentences on where two sets of documents differ; none when they are equal."""
+    """Sentences that say where two sets of documents differ; none when they are equal."""
     said = [f"{id} is missing" for id in wanted.keys() - found.keys()]
     said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
     said += [f"{id} is {found[id]}, expected {wanted[id]}" for id in wanted.keys() & found.keys() if found[id] != wanted[id]]

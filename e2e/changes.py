@@ -17,7 +17,7 @@ TRIES = 30
 
 
 class NoChange(Exception):
-    """The constraints allowed none of the tries."""
+    """The constraints allowed none of the attempts."""
 
 
 class Values:
@@ -191,7 +191,7 @@ class Changes:
     # --- statements
 
     def insert(self, table, values=None):
-        """`values`: literals of columns that are to have them."""
+        """`values`: the literals of columns that must have a certain value."""
         linked = {}
         for reference in self.references[table.place]:
             linked.update(self.link(table, reference))
@@ -262,7 +262,7 @@ class Changes:
         raise NoChange(f"{make.__name__} of {table.quoted}")
 
     def several(self, steps):
-        """Some statements in one transaction, each behind a savepoint; sometimes the last ones are taken back."""
+        """Some statements in one transaction, each after a savepoint; sometimes the last ones are rolled back."""
         done = []
         try:
             with self.connection.transaction():
@@ -300,7 +300,7 @@ class Changes:
         return f"BEGIN; {delete}; {insert}; COMMIT"
 
     def overlapping(self, first, second):
-        """Two transactions of which the one that began later ends first."""
+        """Two transactions; the one that begins later ends first."""
         with self.connection.transaction():
             begun = self.apply(*first)
             make, table = second
@@ -312,7 +312,7 @@ class Changes:
         return f"BEGIN; {begun}; (another: {within}); COMMIT"
 
     def fill(self, rows):
-        """Brings every table to about this many rows; returns the statements."""
+        """Fills every table with about this many rows; returns the statements."""
         done = []
         for table in self.in_order():
             for _ in range(rows - len(self.rows(table.place, table.key or list(table.columns)))):
@@ -323,7 +323,7 @@ class Changes:
         return done
 
     def in_order(self):
-        """Tables after those that they refer to, as far as that can be."""
+        """Orders tables after those that they refer to, as far as possible."""
         left, ordered = dict(self.tables), []
         while left:
             free = [p for p in left if not any(to in left and to != p for _, to, _ in self.references[p])]

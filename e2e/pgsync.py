@@ -83,7 +83,7 @@ class Resources:
         return self.kubectl("get", "pgsync", name, "--namespace", self.namespace, "--ignore-not-found").strip() != ""
 
     def delete_all(self):
-        """The end of a test. What is not deleted in time loses its finalizer, so that the next test is alone, and fails."""
+        """Cleans up after a test. What is not deleted in time loses its finalizer, for the next test's sake, and the test fails."""
         stuck = {}
         for item in self.kubectl.json("get", "pgsyncs", "--namespace", self.namespace)["items"]:
             name = item["metadata"]["name"]

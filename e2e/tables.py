@@ -1,4 +1,4 @@
-"""What tables a test's database has, read from Postgres' catalog: for those who change rows, and for those who join them."""
+"""The tables of a test's database, read from Postgres' catalog: for code that changes rows, and for code that joins them."""
 
 from dataclasses import dataclass, field
 

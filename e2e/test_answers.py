@@ -51,12 +51,12 @@ def equal(opensearch, index, books, timeout=60):
 
 
 def waits(run, opensearch, index, words):
-    """The trouble is told in a condition, with these words, and nothing was given up."""
+    """A condition reports the trouble with these words, and nothing was given up."""
     def told():
         return all(word in run.condition("Ready").get("message", "") for word in words)
 
     eventually(lambda: told() and ready(run, "False"), 30, lambda: f"{words} in {run.condition('Ready')}")
-    assert not opensearch.indices(f"{index}-dead-letters"), "trouble of the engine made dead letters"
+    assert not opensearch.indices(f"{index}-dead-letters"), "dead letters were written although no document was at fault"
 
 
 def recovers(run, opensearch, index, books):
@@ -102,7 +102,7 @@ def test_rows_that_a_pipeline_of_the_index_drops_are_left_out_by_the_bootstrap(s
 
 
 def refuse_items(status, type, reason):
-    """Makes of a bulk request the answer that refuses each of its items."""
+    """Returns a function that answers a bulk request by refusing each of its items."""
     def answer(body):
         actions = [json.loads(line) for line in body.split(b"\n") if line.startswith((b'{"index":{"_', b'{"delete":{"_'))]
         items = [{next(iter(a)): {"status": status, "error": {"type": type, "reason": reason}}} for a in actions]
@@ -205,7 +205,7 @@ def test_long_pause_that_the_engine_asks_for_does_not_hold_up_a_migration(start,
     eventually(lambda: ready(run), 60, lambda: f"Ready ({run.status()})")
 
 
-# --- What is told
+# --- What is reported
 
 
 def test_values_of_rows_are_neither_in_logs_nor_in_conditions(start, books, opensearch, index):

@@ -42,7 +42,7 @@ class Subject:
         self.construct, self.database, self.engine = construct, database, engine
         database.create_role()
         database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"')
-        # As the role that publishes the tables: they are its own.
+        # As the role that publishes the tables, so that it owns them.
         self.connection, self.second = (database.server.connect(database.name, database.role, database.role_password) for _ in range(2))
         construct.load(self.connection)
         self.name, self.schema = prefix, construct.documents(prefix)
@@ -51,7 +51,7 @@ class Subject:
         self.history = []
 
     def objects(self):
-        """The manifest of a PgSync for it."""
+        """The manifest of a PgSync for the construct."""
         secret = f"{self.name}-postgres"
         made = bookstore.resource(self.name, self.database, self.engine.url, secret=secret)
         made["spec"]["schema"] = self.schema
@@ -70,7 +70,7 @@ class Subject:
             self.engine.request("PUT", f"_ingest/pipeline/{name}", body)
 
     def _assembled(self, node):
-        """The tree with other relations in the place of some: a plain view for a materialized one."""
+        """The tree with some relations replaced: a materialized view by a plain one."""
         places = self.construct.options.get("assembled_from", {})
         return {**node, "label": node.get("label") or node["table"], "table": places.get(node["table"], node["table"]),
                 "children": [self._assembled(c) for c in node.get("children", [])]}
@@ -85,10 +85,10 @@ class Subject:
             self.seen[document["index"]].update(dict.fromkeys(found))
         return made
 
-    # --- what is there
+    # --- what the index contains
 
     def by_id(self, index):
-        """The documents of all ids that were ever wanted, as they are now."""
+        """The current documents of all ids that were ever wanted."""
         ids = list(self.seen[index])
         if not ids:
             return {}
@@ -145,7 +145,7 @@ class Subject:
                 if made == count:
                     break
             assert made > before, "no change is possible"
-        # Whatever is in the index besides.
+        # Whatever else is in the index.
         self.compare(self.by_search, within=PATIENCE)
 
     def no_dead_letters(self):

@@ -101,7 +101,7 @@ def wait_equal(run, opensearch, index, database, timeout):
 
 
 def rows_above(run, before):
-    """How many rows a bootstrap has done; None when they are not more than before."""
+    """How many rows a bootstrap has copied; None if no more than before."""
     done = run.status().get("bootstrap", {}).get("rowsDone", 0)
     return done if done > before else None
 
@@ -127,7 +127,7 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
     for number in range(20):
         run.start()
         if number in (9, 19):
-            # Long enough for some rows to be durable, and the checkpoint of that.
+            # Long enough for some rows to be durable, and for a checkpoint that records them.
             done = eventually(lambda: rows_above(run, done), 60, lambda: f"progress beyond {done} rows ({run.status()})")
             time.sleep(2.5)
         else:

@@ -61,7 +61,7 @@ REFUSED = {
 
 
 class Plain:
-    """What bookstore.resource() wants to know of a database."""
+    """What bookstore.resource() needs to know about a database."""
 
     name, role = "bookstore", "pgsync"
 

@@ -21,7 +21,7 @@ FURTHER = ["bulk.sent=kill@2", "bulk.answered=kill@3", "acknowledged=kill@5", "c
 ALL = [f"{name}={action}" for name in NAMES for action in ("fail", "kill")] + FURTHER
 USUAL = {"checkpoint.saved=kill", "alias.moved=kill", "bulk.answered=fail", "index.created=fail", "status.applied=kill"}
 NAME = "orders"
-# Long enough for a busy machine; the Lease of an operator that was killed is over soon.
+# Long enough for a busy machine; the Lease of an operator that was killed expires soon.
 PATIENCE = 90
 LEASE = ("--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s", "--leader-elect-retry-period=500ms")
 
@@ -113,8 +113,8 @@ def run_flow(flow):
     flow.equal()
     flow.last_generation()
     flow.resources.delete(NAME, timeout=PATIENCE)
-    assert database.slots() == [] and database.publications() == [], "what a deletion leaves behind"
-    assert dict(database.replica_identities()) == {"lines": "d", "orders": "d"}, "replica identities are as they were"
+    assert database.slots() == [] and database.publications() == [], "the deletion left a slot or a publication behind"
+    assert dict(database.replica_identities()) == {"lines": "d", "orders": "d"}, "replica identities were not restored"
     flow.equal()
 
 

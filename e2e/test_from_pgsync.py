@@ -100,7 +100,7 @@ def holds_all(engine, index, database):
 def assert_equal(engine, index, database):
     found = engine.documents(index)
     assert not bookstore.differences(without_meta(found), bookstore.expected(database))
-    # What pgsync 7 looks changes up by; to readers it is part of the document.
+    # pgsync 7 finds the documents to change by it; for readers it is part of the document.
     authors = dict(database.sql("SELECT book_id::text, array_agg(author_id ORDER BY author_id) FROM book_authors GROUP BY 1"))
     for id, document in found.items():
         assert document["_meta"]["books"] == {"id": [id]}
@@ -165,7 +165,7 @@ def test_bootstrap_beside_a_running_pgsync_leaves_it_alone(home, shop, opensearc
 
 
 def test_bootstrap_as_owner_lets_pgsync_run_as_a_read_only_role(home, shop, opensearch, index):
-    """The two commands are two, so that they can have two roles."""
+    """There are two commands so that each can have its own role."""
     bookstore.load(shop)
     shop.sql(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{shop.role}"')
     code, _, err = home.call("bootstrap", "--config", "schema.json")
@@ -200,7 +200,7 @@ def test_abandoned_index_can_only_be_reclaimed_by_its_creator_which_moves_the_al
     for name in "first", "second", "first":
         assert home.call("pgsync", "--config", "schema.json", "--name", name)[0] == 0
         assert home.call("bootstrap", "--config", "schema.json", "--teardown", "--name", name)[0] == 0
-    # Of the last one is the first index, but the alias did not lead there; and the second, to which it did, is not.
+    # The last PgSync created the first index, but the alias did not point to it; the second, to which it did, is another's.
     assert opensearch.indices(f"{index}-g*") == [f"{index}-g1", f"{index}-g2", f"{index}-g3"]
     assert opensearch.aliases(index) == [f"{index}-g3"]
 
@@ -344,7 +344,7 @@ def test_an_index_that_pgsync_7_created_is_replaced_only_on_request(home, shop, 
     assert list(opensearch.documents(index)) == ["old"]
     code, _, err = home.call("bootstrap", "--config", "schema.json", "--adopt-existing-index")
     assert code == 0, err
-    assert list(opensearch.documents(index)) == ["old"], "the old index is served until the new one is complete"
+    assert list(opensearch.documents(index)) == ["old"], "the old index was replaced before the new one was complete"
     code, _, err = home.call("pgsync", "--config", "schema.json", "--adopt-existing-index")
     assert code == 0, err
     assert_equal(opensearch, index, shop)
@@ -417,7 +417,7 @@ def test_errors_in_variables_and_schema_are_reported_at_once(home, shop):
                       "wrong.json[1].nodes.table: must be a string, found 5", "wrong.json[2]: must be an object",
                       "wrong.json[3].nodes.tabel: unknown field; did you mean `table`?"):
             assert words in err, (command, words, err)
-        assert "error: spec." not in err, "what only follows from a mistake"
+        assert "error: spec." not in err, "a finding that only follows from another mistake"
     assert shop.slots() == []
 
 
@@ -499,7 +499,7 @@ def test_import_takes_over_the_index_of_pgsync_7_without_a_gap(home, shop, resou
     def ask():
         while not stop.is_set():
             answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
-            # A search that is under way while its index goes finds no shard. Client libraries ask again; so do we, once.
+            # A search that is under way while its index is deleted finds no shard. Client libraries retry; so do we, once.
             if answer.status_code == 503:
                 time.sleep(0.1)
                 answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
@@ -566,7 +566,7 @@ def test_import_reads_an_env_file(home, index):
     assert "geheim" not in done.stdout + done.stderr
 
 
-# --- beside the real one
+# --- next to the real pgsync
 
 
 @pytest.fixture
@@ -601,13 +601,13 @@ def test_switching_a_live_index_over_as_documented(home, shop, pgsync_of_python,
     resources.kubectl("apply", "--namespace", resources.namespace, "-f", "-", input=out)
     resources.wait("books")
     pgsync_of_python.stop()
-    # It was stopped too late to be sure: once more, beside.
+    # It was stopped too late to be sure, so the index is built once more, next to the old one.
     resources.patch("books", {"resyncNonce": 1})
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "the second build")
     statements = re.findall(r"^ +((?:SELECT pg_drop|DROP ).*;)", page, re.MULTILINE)
     assert len(statements) == 3
     for statement in statements:
-        # Its name of a slot: letters, digits and _ of DATABASE_INDEX.
+        # How it names a slot: the letters, digits and _ of DATABASE_INDEX.
         shop.sql(statement.replace("bookstore_books", re.sub(r"\W", "", f"{shop.name}_{index}")))
     assert len(shop.slots()) == 1
     assert shop.sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
@@ -633,4 +633,4 @@ def test_documentation_has_the_table_of_variables(home):
     page = (TREE / "docs/from-pgsync.md").read_text()
     code, table, _ = home.call("pgsync", "import", "--variables")
     assert code == 0
-    assert table in page, "docs/from-pgsync.md: put what `pgsync import --variables` prints between the marks"
+    assert table in page, "docs/from-pgsync.md is out of date: put what `pgsync import --variables` prints between the marks"

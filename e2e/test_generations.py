@@ -31,7 +31,7 @@ def test_truncated_root_empties_the_index_and_later_rows_are_indexed(run, books,
     assert len(opensearch.documents(index)) == 1
     add_book(books, "1", "after the truncation")
     equal(opensearch, index, books)
-    assert opensearch.indices(f"{index}-g*") == [f"{index}-g1"], "a new index for a few documents"
+    assert opensearch.indices(f"{index}-g*") == [f"{index}-g1"], "a new index was built for a few documents"
 
 
 def test_truncated_root_of_many_documents_gets_a_new_index(run, books, opensearch, index):
@@ -167,7 +167,7 @@ def test_rows_of_a_transaction_that_is_open_when_a_table_is_added_are_not_lost(w
 
 
 def test_rows_of_a_prepared_transaction_when_a_table_is_added_are_not_lost(worker, own_postgres, unique, opensearch, index):
-    """It may end at any time: the worker waits for it, and names it."""
+    """It may end at any time: the worker waits for it, and names it in a condition."""
     database = own_postgres(conf={"max_prepared_transactions": 5}).create_database(unique)
     bookstore.load(database)
     database.create_role()
@@ -241,7 +241,7 @@ def test_no_change_is_lost_when_the_publication_is_altered(run, books, opensearc
     equal(opensearch, index, books)
     assert len(opensearch.documents(index)) == 25
     if stopped:
-        # Put right again before anybody looks.
+        # Corrected before the next check.
         run.stop()
         books.sql("ALTER PUBLICATION {0} SET (publish = 'insert')".format(name))
         books.sql("UPDATE books SET title = 'not published' WHERE id = 5")

@@ -26,7 +26,7 @@ PROBE_FROM = "127.0.0.9"  # as a kubelet, not one of the attackers
 
 
 class Probe:
-    """Asks for /livez all the time, in a separate process, each time on a new connection."""
+    """Requests /livez continuously, in a separate process, each time on a new connection."""
 
     def __init__(self, *ports):
         self.ports, self.times, self.failures = ports, [], []
@@ -45,7 +45,7 @@ class Probe:
 
 
 def go_first(pid):
-    """Gives a process and its threads priority, where that is allowed: the load of other programs is not the subject."""
+    """Gives a process and its threads priority where that is allowed: the load of other programs is not what is tested."""
     with contextlib.suppress(PermissionError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             os.setpriority(os.PRIO_PROCESS, int(thread), -10)
@@ -162,7 +162,7 @@ def gently(work, *arguments):
 
 
 def in_processes(work):
-    """Not threads, which would keep each other waiting, and the probe."""
+    """Processes, because threads would delay each other and the probe."""
     processes = [SPAWN.Process(target=gently, args=each, daemon=True) for each in work]
     for process in processes:
         process.start()

@@ -46,7 +46,7 @@ def test_help_has_usage_options_and_exit_status(page):
     assert missing == {"pgsync validate": {"Environment"}, "pgsync worker": {"Examples"}}.get(page, set())
     assert "\nExit status:\n  0  " in out
     assert "--help" in options_of(page)[0]
-    assert max(map(len, out.splitlines())) <= 80, "lines fit a terminal"
+    assert max(map(len, out.splitlines())) <= 80, "a line is wider than a terminal"
 
 
 def test_help_of_bootstrap_is_the_same_under_both_names():

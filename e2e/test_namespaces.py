@@ -1,4 +1,4 @@
-"""Operators that watch some namespaces: each namespace is watched by itself."""
+"""Operators that watch some namespaces: each is watched separately."""
 
 import os
 import time
@@ -55,8 +55,8 @@ def test_a_forbidden_namespace_does_not_stop_the_others(kube, state, resources, 
         assert watched(operator) == {other: "0", namespace: "1"}
         before = cpu_seconds(operator)
         time.sleep(5)
-        assert cpu_seconds(operator) - before < 0.5, "it spins"
-        # The right comes: no restart is needed.
+        assert cpu_seconds(operator) - before < 0.5, "it uses CPU time without a reason"
+        # The permission is granted: no restart is needed.
         bind(kube, other, name, cluster_role())
         eventually(lambda: watched(operator) == {other: "1", namespace: "1"}, 60, "both namespaces watched")
         assert requests.get(operator.url + "/readyz", timeout=5).text == "ok\n"

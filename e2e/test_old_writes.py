@@ -45,7 +45,7 @@ def has_passed(proxy, wanted):
 
 
 def wait_for_delete(proxy):
-    """Until it has passed, or would have passed if it did not have to wait."""
+    """Waits until it has passed, or would have passed if it did not have to wait."""
     end = time.monotonic() + HEAD_START
     while time.monotonic() < end and not has_passed(proxy, writes(LOST, delete=True)):
         time.sleep(0.05)
@@ -119,7 +119,7 @@ def test_chunk_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker,
         run.kill9()
         run.start()
     ready(run)
-    assert opensearch.document(index, LOST), "the row is there"
+    assert opensearch.document(index, LOST), "the document is missing although its row exists"
     rows.sql("DELETE FROM items WHERE id = %s", LOST)
     equal(opensearch, index, rows)
     FORGETS[forgets](opensearch, f"{index}-g1")
@@ -186,7 +186,7 @@ def test_node_that_starts_again_restores_nothing(worker, rows, state, unique, in
         run.stop()
 
 
-# --- a thousand of them
+# --- a thousand old writes
 
 ROUNDS, DOOMED = 20, 50
 HOWS = ["wait", "cut", 504, "killed"]

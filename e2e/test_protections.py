@@ -1,4 +1,4 @@
-"""What nothing else makes good if it is lost: a document is read only from what everybody sees, and a change is acknowledged
+"""Protections that nothing else could replace: a document is read only from what everybody sees, and a change is acknowledged
 only when it is durable. Each test fails when its protection is taken away (`make mutants`).
 """
 
@@ -77,7 +77,7 @@ def commit_locally(database, statement):
 
 
 def observe(database):
-    """From now on a slot of the test's own knows where each commit is in the WAL."""
+    """Creates a slot for the test, which tells from now on where each commit is in the WAL."""
     database.sql("SELECT pg_create_logical_replication_slot('observer', 'pgoutput')")
 
 
@@ -103,7 +103,7 @@ def test_commit_that_is_not_visible_yet_is_neither_written_nor_acknowledged(work
     before = opensearch.request("GET", f"{index}/_doc/1")
     observe(database)
     with HeldCommit(database, "UPDATE books SET title = 'held' WHERE id = 1") as held:
-        # What is committed after it, and is visible, does not carry the acknowledgement over it.
+        # A later commit that is visible must not advance the acknowledgement past it.
         commit_locally(database, "UPDATE books SET title = 'visible' WHERE id = 2")
         wait_until_sent(database)
         lsn = first_commit(database)
@@ -130,7 +130,7 @@ def test_change_that_the_engine_has_not_accepted_is_not_acknowledged(worker, man
     end = time.monotonic() + HELD_SECONDS
     while time.monotonic() < end:
         assert not_acknowledged(database, lsn), "a change that the engine has not taken was acknowledged"
-        # What comes after it does not carry the acknowledgement over it either.
+        # Nor must a later change advance the acknowledgement past it.
         database.sql("UPDATE books SET price = price + 1 WHERE id = 2")
         time.sleep(0.1)
     assert fault_proxy.failed, "the worker sent nothing"

@@ -330,7 +330,7 @@ PARTITIONED = {
                  {"table": "books", "columns": ["title"], "relationship": {
                      "type": "one_to_one", "variant": "scalar", "foreign_key": {"child": ["id"], "parent": ["book_id"]}}}]}}),
 }
-# Another order of columns than the partitioned table's.
+# With its columns in another order than the partitioned table's.
 ATTACHED = "(amount int NOT NULL, book_id int, id int NOT NULL, day int NOT NULL)"
 
 
@@ -372,7 +372,7 @@ def test_partitioned_table_is_followed_in_all_its_partitions(sync, place):
 def test_partition_that_is_created_or_attached_while_streaming_is_followed(sync, place):
     wanted = _parts(sync, place)
     sync.becomes(wanted())
-    # At once, before anybody looks: its rows have another replica identity than those of the others.
+    # At once, before the next check: this partition has another replica identity than the others.
     key = "" if place == "keyless" else ", PRIMARY KEY (id, day)"
     full = "ALTER TABLE sales_3 REPLICA IDENTITY FULL" if place == "keyless" else "SELECT 1"
     sync.sql("CREATE TABLE sales_3 PARTITION OF sales FOR VALUES FROM (20) TO (30)", full,
@@ -426,7 +426,7 @@ def test_replica_identities_of_partitions_are_restored(sync):
 
 
 def test_generated_columns_of_postgres_18_do_not_stop_the_tables_writers(own_postgres, opensearch, worker, index, unique):
-    """It refuses changes where the replica identity has generated columns that the publication leaves out."""
+    """Postgres refuses changes if the replica identity has generated columns that are not published."""
     database = own_postgres(version="18.1").create_database(unique)
     database.create_role()
     database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"')
@@ -438,7 +438,7 @@ def test_generated_columns_of_postgres_18_do_not_stop_the_tables_writers(own_pos
     sync.start({"nodes": {"table": "boxes", "children": [{"table": "things", "columns": ["twice"], "relationship": relationship}]}})
     sync.sql("UPDATE things SET box_id = 2, n = 7", "UPDATE boxes SET w = 8 WHERE id = 1")
     sync.becomes({"1": {"id": 1, "w": 8, "area": 64, "half": 4, "things": None}, "2": {"id": 2, "w": 6, "area": 36, "half": 3, "things": [{"twice": 14}]}})
-    # A virtual one is never in the WAL.
+    # The WAL never contains a virtual column.
     sync.sql("ALTER TABLE things ADD COLUMN thrice int GENERATED ALWAYS AS (n * 3)")
     eventually(lambda: sync.run.condition("Stalled").get("reason") == "ReplicaIdentity", 20, lambda: f"Stalled ({sync.run.status()})")
     said = sync.run.condition("Stalled")["message"]
@@ -482,7 +482,7 @@ def test_renamed_enum_value_rebuilds_the_index(sync):
     happy = {"id": 2, "m": "happy", "many": None, "p": None, "r": None}
     sync.becomes({"1": {"id": 1, "m": "sad", "many": ["sad", "ok"], "p": {"m": "sad"}, "r": "[sad,ok]"}, "2": happy})
     time.sleep(7)
-    assert sync.run.status()["indices"][0]["physicalName"] == first, "an added value changes no document"
+    assert sync.run.status()["indices"][0]["physicalName"] == first, "an added enum value caused a rebuild"
     sync.sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'")
     sync.becomes({"1": {"id": 1, "m": "blue", "many": ["blue", "ok"], "p": {"m": "blue"}, "r": "[blue,ok]"}, "2": happy}, timeout=20)
     sync.run.stop()

@@ -175,7 +175,7 @@ def test_a_row_of_a_view_fails_alone(database, worker, opensearch, index):
 
 
 def test_a_document_that_is_routed_and_fails_leaves_its_shard(database, worker, opensearch, index):
-    """The shard that it was in is known from the change; where it is when it comes back, nobody finds it twice."""
+    """The change tells which shard it was in; when it comes back, it is in one place only."""
     database.sql("CREATE TABLE t (id int PRIMARY KEY, n int, place text NOT NULL); INSERT INTO t SELECT i, 1, 'a' FROM generate_series(1, 9) i")
     database.create_role()
     nodes = {"table": "t", "columns": ["id", "place"], "expressions": {"share": "100 / n"}}

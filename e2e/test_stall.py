@@ -36,7 +36,7 @@ class Status:
         status = self.run.status()
         assert status, f"/status does not answer\n{self.run.process.tail()}"
         shown = lsn(status["stream"]["confirmedFlushLSN"])
-        # What is shown already is new enough; the first that is not tells how old the status is.
+        # Positions that are shown already are new enough; the first one that is not tells how old the status is.
         self.confirmed = [(t, p) for t, p in self.confirmed if p > shown] + ([(now, lsn(position))] if lsn(position) > shown else [])
         if self.confirmed:
             self.oldest = max(self.oldest, now - self.confirmed[0][0])

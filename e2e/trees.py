@@ -135,7 +135,7 @@ class _Maker:
         self.tables, self.count = [], 1
 
     def chance(self, probability, feature=None):
-        # Drawn in any case, so that a feature left out changes as little as it can.
+        # Drawn in any case, so that leaving a feature out changes as little as possible.
         return self.random.random() < probability and (feature is None or feature in self.features)
 
     # --- tables
@@ -271,7 +271,7 @@ class _Maker:
         node.many = not self.chance(0.2, "first")
 
     def _through(self, node, parent):
-        """A junction, which has keys to both; its own key are these, or it has one apart and rows may repeat."""
+        """A through table with keys to both; its primary key consists of these, or is separate, so that rows may repeat."""
         junction = node.through = self.new_table()
         junction.between = True
         apart = self.chance(0.4)
@@ -292,7 +292,7 @@ class _Maker:
         node.first = self.refer(middle, parent.table)
         node.last = self.refer(node.table, middle, null=True if self.cyclic(node.table, middle) else None)
 
-    # --- what is left once all tables are known
+    # --- what is done once all tables are known
 
     def finish(self, node):
         columns = list(node.table.columns)

@@ -63,7 +63,7 @@ class FaultProxy:
             self._hold = (wanted, how, len(self.held) + most)
 
     def stop_holding(self):
-        """Later requests pass; what is held stays so."""
+        """Lets later requests pass; what is held remains held."""
         with self._lock:
             self._hold = None
 
@@ -200,7 +200,7 @@ class FaultProxy:
                         text = response.read()
                         break
                     except (OSError, http.client.HTTPException):
-                        # A kept connection that the engine closed meanwhile; a second failure is the engine's absence.
+                        # A kept-alive connection that the engine has closed; a second failure: it is away.
                         self.upstream = None
                         if attempt == 2:
                             self.close_connection = True

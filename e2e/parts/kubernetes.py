@@ -122,7 +122,7 @@ class KubeApi:
             f"--client-ca-file={self.ca.cert}", "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.state}/pki/sa.key.pub",
             f"--service-account-signing-key-file={self.state}/pki/sa.key", "--authorization-mode=RBAC",
-            # No controller makes the default ServiceAccount of a namespace here, and this plugin would wait for it.
+            # No controller creates the default ServiceAccount of a namespace here, and this plugin would wait for it.
             "--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/16",
             "--allow-privileged=true", "--endpoint-reconciler-type=none", f"--cert-dir={self.state}/pki",
         ], self.state / "kube-apiserver.log", attached=self.attached)

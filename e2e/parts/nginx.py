@@ -1,4 +1,4 @@
-"""An nginx in front of a search engine that speaks TLS and lets in only who shows the right credentials."""
+"""An nginx in front of a search engine: TLS, and only requests with the right credentials pass."""
 
 import base64
 import os

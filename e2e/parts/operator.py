@@ -1,4 +1,4 @@
-"""The operator under test, run as the ServiceAccount that the chart makes, with exactly the chart's permissions."""
+"""The operator under test, run as the ServiceAccount that the chart creates, with exactly the chart's permissions."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ class Operator:
         return self
 
     def get(self, path):
-        """The status code of a health end point; 0 where nothing answers."""
+        """The status code of a health endpoint; 0 if nothing answers."""
         try:
             return requests.get(self.url + path, timeout=3).status_code
         except requests.RequestException:

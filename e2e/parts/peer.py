@@ -1,4 +1,4 @@
-"""The pgsync that people have today, 7.3.0 from its package, run as they run it: bootstrap, then one pass."""
+"""The pgsync that people use today, 7.3.0 from its package, run as they run it: bootstrap, then one pass."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Peer:
     def _run(self, program, documents, timeout):
         config = self.state / "schema.json"
         config.write_text(json.dumps(documents))
-        # The scripts name the directory that they were installed in, which had another name then.
+        # The scripts name the directory that they were installed in, which has been renamed since.
         command = [self.python, self.python.parent / program, "--config", config]
         log = self.state / f"{program}.log"
         log.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ class ProcessDied(RuntimeError):
 
 
 def unprivileged_user():
-    """The user that runs what refuses to run as root; None where this process is not root."""
+    """The user for programs that refuse to run as root; None if this process is not root."""
     return "nobody" if os.geteuid() == 0 else None
 
 
@@ -156,7 +156,7 @@ def interrupt_on_term():
 
 
 def started_at(pid):
-    """When a process started, in the kernel's ticks: with the pid it names a process for good. None where there is none."""
+    """When a process started, in the kernel's ticks: with the pid it identifies a process forever. None: there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -75,7 +75,7 @@ class SearchEngine:
 
 
 def eventually(check, timeout=10, what="it", interval=0.02):
-    """Polls check() until it gives something true, and returns that. `what` completes the sentence of the failure."""
+    """Polls check() until it returns something true, and returns that. `what` begins the message of a failure."""
     deadline = time.monotonic() + timeout
     while True:
         result = check()
