@@ -116,7 +116,7 @@ static inline void servers_begin(struct servers *s)
 	strbuf_reset(&s->statements);
 	report_init(&s->report);
 	dead_letters_init(&s->dead, &s->sink, &s->report);
-	s->bulk = dead_letters_bulk(&s->dead, s->search);
+	s->bulk = dead_letters_writer(&s->dead, s->search);
 	s->document.index = xstrdup("books");
 	s->plan = (struct document_plan){.document = &s->document, .n_keys = 1};
 	s->plan.sql.by_key = xstrdup("SELECT documents");

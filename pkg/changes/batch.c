@@ -59,7 +59,7 @@ void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t
 		(struct batch_txn){.xid = xid, .lsn = commit_lsn + BATCH_WITHIN_COMMIT, .commit_us = commit_us};
 }
 
-void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us)
+void batch_begin_artificial(struct batch *batch, uint64_t lsn, int64_t now_us)
 {
 	ALLOC_GROW(batch->txns, batch->n_txns + 1, batch->alloc);
 	batch->txns[batch->n_txns++] = (struct batch_txn){.lsn = lsn, .commit_us = now_us, .complete = true};

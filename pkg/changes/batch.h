@@ -40,10 +40,9 @@ bool batch_empty(const struct batch *batch);
 bool batch_full(const struct batch *batch);
 /* Opens a transaction; keys added from here on belong to it. */
 void batch_begin(struct batch *batch, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
-/* Adds an artificial transaction without rows: keys added from here on count as of `lsn`, below which everything was
- * read.
+/* Opens a transaction that no client made: keys added from here on count as of `lsn`, below which everything was read.
  */
-void batch_note(struct batch *batch, uint64_t lsn, int64_t now_us);
+void batch_begin_artificial(struct batch *batch, uint64_t lsn, int64_t now_us);
 /* The open transaction ended, at least BATCH_WITHIN_COMMIT after its commit. */
 void batch_commit(struct batch *batch, uint64_t end_lsn);
 /* The number of the open (last) transaction. */

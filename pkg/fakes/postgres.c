@@ -304,7 +304,7 @@ static void on_execute(struct fake_session *s)
 static void on_copy_data(struct fake_session *s, const char *data, size_t len)
 {
 	(void)pthread_mutex_lock(&s->server->lock);
-	fake_walsender_take(s, data, len);
+	fake_walsender_receive(s, data, len);
 	(void)pthread_mutex_unlock(&s->server->lock);
 }
 

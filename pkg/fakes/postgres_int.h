@@ -59,6 +59,6 @@ void fake_send(int fd, const struct strbuf *sb);
 
 /* --- walsender.c --- */
 /* A CopyData message of the client. The lock is held. */
-void fake_walsender_take(struct fake_session *s, const char *data, size_t len);
+void fake_walsender_receive(struct fake_session *s, const char *data, size_t len);
 
 #endif

@@ -18,7 +18,7 @@ static uint64_t get64(const char *data)
 	return be64toh(value);
 }
 
-void fake_walsender_take(struct fake_session *s, const char *data, size_t len)
+void fake_walsender_receive(struct fake_session *s, const char *data, size_t len)
 {
 	struct fake_feedback *feedback = &s->server->feedback;
 

@@ -276,7 +276,7 @@ static void take_line(struct worker *w)
 static void take_bytes(struct worker *w, const char *data, size_t len)
 {
 	while (len) {
-		enum protocol_read taken = protocol_reader_take(&w->reader, &data, &len);
+		enum protocol_read taken = protocol_reader_next(&w->reader, &data, &len);
 
 		if (taken == PROTOCOL_READ_LINE)
 			take_line(w);

@@ -58,7 +58,7 @@ static uint64_t feed(const char *data, size_t size, size_t block, bool check)
 		size_t len = size - at < block ? size - at : block;
 
 		while (len > 0) {
-			enum protocol_read taken = protocol_reader_take(&reader, &part, &len);
+			enum protocol_read taken = protocol_reader_next(&reader, &part, &len);
 
 			if (taken == PROTOCOL_READ_MORE)
 				continue;

@@ -111,7 +111,7 @@ static int read_assignment_line(int fd, struct protocol_reader *reader, char *bl
 				       "descriptor %d was closed before an assignment arrived: only the operator "
 				       "starts `pgsync worker`; use `pgsync run`",
 				       fd);
-		taken = protocol_reader_take(reader, &data, &len);
+		taken = protocol_reader_next(reader, &data, &len);
 		if (!strbuf_ok(&reader->line))
 			return err_set(err, ERR_LIMIT, "the assignment is larger than %zu bytes", reader->line.max);
 		if (taken == PROTOCOL_READ_LINE && len > 0)
@@ -304,7 +304,7 @@ void protocol_reader_release(struct protocol_reader *reader)
 	strbuf_release(&reader->line);
 }
 
-enum protocol_read protocol_reader_take(struct protocol_reader *reader, const char **data, size_t *len)
+enum protocol_read protocol_reader_next(struct protocol_reader *reader, const char **data, size_t *len)
 {
 	const char *end = *len ? memchr(*data, '\n', *len) : NULL;
 	size_t n = end ? (size_t)(end - *data) : *len;

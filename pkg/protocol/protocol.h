@@ -137,6 +137,6 @@ void protocol_reader_init(struct protocol_reader *reader, size_t max_bytes);
 /* Wipes what it holds. */
 void protocol_reader_release(struct protocol_reader *reader);
 /* Takes bytes from the block up to the end of a line, and moves *data and *len past them. */
-enum protocol_read protocol_reader_take(struct protocol_reader *reader, const char **data, size_t *len);
+enum protocol_read protocol_reader_next(struct protocol_reader *reader, const char **data, size_t *len);
 
 #endif

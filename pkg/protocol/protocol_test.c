@@ -386,7 +386,7 @@ static char *lines_of(const char *text, size_t n, size_t max_bytes)
 		size_t len = strlen(text) - at < n ? strlen(text) - at : n;
 
 		while (len > 0) {
-			enum protocol_read taken = protocol_reader_take(&reader, &data, &len);
+			enum protocol_read taken = protocol_reader_next(&reader, &data, &len);
 
 			if (taken == PROTOCOL_READ_LINE)
 				strbuf_addf(&out, "%s|", reader.line.data);
@@ -416,7 +416,7 @@ static void test_reader_when_released_before_use_then_nothing_happens(void **sta
 
 	UNUSED(state);
 	protocol_reader_init(&reader, 10);
-	assert_int_equal(protocol_reader_take(&reader, &data, &len), PROTOCOL_READ_MORE);
+	assert_int_equal(protocol_reader_next(&reader, &data, &len), PROTOCOL_READ_MORE);
 	protocol_reader_release(&reader);
 }
 

@@ -127,7 +127,7 @@ static void on_pressure(void *user, bool under_pressure, const char *why)
 	report_pressure(d->report, under_pressure, why);
 }
 
-struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search)
+struct bulk *dead_letters_writer(struct dead_letters *d, struct search *search)
 {
 	struct bulk_options options = sink_bulk_options(d->sink);
 

@@ -34,7 +34,7 @@ void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct r
 void dead_letters_release(struct dead_letters *d);
 /* A writer with the sink's limits on its own connection. What it rejects is collected here, or is
  * INVALID/DocumentRejected if the sink stalls on errors. d and the connection must stay in place while it lives. */
-struct bulk *dead_letters_bulk(struct dead_letters *d, struct search *search);
+struct bulk *dead_letters_writer(struct dead_letters *d, struct search *search);
 /* Collects a document that could not be built, or fails with INVALID/DocumentFailed. concrete: the index that it would
  * have gone to. */
 int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,

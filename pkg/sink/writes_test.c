@@ -23,7 +23,7 @@ static void begin(struct writer *w, const struct route *routes)
 	report_init(&w->report);
 	dead_letters_init(&w->dead, &w->r.sink, &w->report);
 	assert_int_equal(search_new(w->r.target, NULL, NULL, &w->search, &w->r.err), 0);
-	w->bulk = dead_letters_bulk(&w->dead, w->search);
+	w->bulk = dead_letters_writer(&w->dead, w->search);
 }
 
 static void end(struct writer *w)

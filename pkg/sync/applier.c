@@ -234,7 +234,7 @@ static int connect_both(struct applier *a, struct err *err)
 	    connector_sink(a->connector, &a->sink, err) < 0 || connector_search(a->connector, &a->search, err) < 0 ||
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
-	a->bulk = dead_letters_bulk(&a->dead, a->search);
+	a->bulk = dead_letters_writer(&a->dead, a->search);
 	apply_init(&a->apply, a->model, a->pg, a->bulk, &a->dead);
 	a->apply.never_bootstrap = a->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	return 0;

@@ -312,7 +312,7 @@ static int fill(struct worker *w, struct err *err)
 	    connector_sink(connector, &w->sink, err) < 0 || connector_search(connector, &w->search, err) < 0 ||
 	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0)
 		return -1;
-	w->bulk = dead_letters_bulk(&w->dead, w->search);
+	w->bulk = dead_letters_writer(&w->dead, w->search);
 	builder_init(&w->builder, w->bootstrap->model, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
 		if (read_chunk(w, &chunk, err) < 0)

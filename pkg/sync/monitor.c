@@ -267,7 +267,7 @@ static int advance_copy(struct monitor *m, struct err *err)
 		return -1;
 	if (m->holding && !bootstrap_holds(m->bootstrap)) {
 		m->holding = false;
-		stream_release(m->stream);
+		stream_end_hold(m->stream);
 	}
 	return r > 0 ? catch_up(m, err) : 0;
 }
@@ -433,7 +433,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 		return -1;
 	m->holding = m->bootstrap && bootstrap_holds(m->bootstrap);
 	if (!m->holding)
-		stream_release(m->stream);
+		stream_end_hold(m->stream);
 	report_begin(m);
 	return 0;
 }

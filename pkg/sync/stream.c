@@ -90,7 +90,7 @@ static void add_partition_changes(struct stream *s)
 	if (s->partitions != STREAM_PARTITIONS_WAITING || s->in.in_txn || s->in.received < s->options.start_lsn ||
 	    batch_full(s->in.open))
 		return;
-	batch_note(s->in.open, s->in.received, clock_wall_us());
+	batch_begin_artificial(s->in.open, s->in.received, clock_wall_us());
 	txn = batch_current(s->in.open);
 	for (uint32_t p = 0; p < m->n_plans; p++)
 		if (m->partition_changes.all[p])
@@ -375,7 +375,7 @@ void stream_set_live(struct stream *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-void stream_release(struct stream *s)
+void stream_end_hold(struct stream *s)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	s->hold = false;

@@ -64,6 +64,6 @@ void stream_notify_at(struct stream *s, uint64_t lsn);
 void stream_trust_catalog(struct stream *s, uint32_t doubts);
 void stream_set_live(struct stream *s);
 /* The applier may write: no bootstrap of a view is under way. */
-void stream_release(struct stream *s);
+void stream_end_hold(struct stream *s);
 
 #endif

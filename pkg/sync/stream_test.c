@@ -241,7 +241,7 @@ static void test_stream_when_held_then_nothing_is_submitted_until_it_is_released
 	assert_unacknowledged(&f, COMMIT);
 	assert_int_equal(world_asked(&f.w, "applier"), 0);
 	assert_int_equal(world_documents(&f.w), 0);
-	stream_release(f.stream);
+	stream_end_hold(f.stream);
 	assert_true(fake_wal_flushed(f.w.postgres, END));
 	assert_int_equal(world_version(&f.w, 1), END);
 	end(&f);
