@@ -147,7 +147,7 @@ def relationship():
                          "or value and a list of them.", "one_to_one", "one_to_many"),
             "variant": enum("object: the chosen columns of each row. scalar: the value of the first column alone.",
                             "object", "scalar"),
-            "through_tables": names("The junction table between the two, as table or schema.table.", 127, 16),
+            "through_tables": names("The through table between the two, as table or schema.table.", 127, 16),
             "foreign_key": obj(
                 "The columns that join the two tables. Required if there is no foreign key constraint, or more than one.",
                 {

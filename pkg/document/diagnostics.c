@@ -30,8 +30,8 @@ void diagnostics_warn(struct diagnostics *d, enum reason reason, const char *pat
 
 /* --- tables --- */
 
-/* The known table that is meant: one of the same schema with nearly that name, one of that name in another schema, or
- * one whose whole name is near. */
+/* The known table that was probably meant: one in the same schema with a similar name, one of that name in another
+ * schema, or one whose full name is similar. */
 static const char *near_table(const struct document_names *known, const struct catalog_name *name)
 {
 	_cleanup_free_ char *whole = xasprintf("%s.%s", name->schema, name->table);

@@ -203,7 +203,7 @@ void refs_hold(struct refs *refs, struct ref_set *set, const char *namespace, co
 	struct ref_set old = *set;
 	struct holding h = {.refs = refs, .set = set, .namespace = namespace};
 
-	/* The new ones first: what is in both sets keeps its watch. */
+	/* Adds the new ones first, so that what is in both sets keeps its watch. */
 	*set = (struct ref_set){0};
 	spec_references(spec, hold_secret, hold_config_map, &h);
 	refs_release(refs, &old);

@@ -42,7 +42,7 @@ static bool indices_turned(const json_t *old, const json_t *new)
 	return false;
 }
 
-/* Equal but for the fields that move all the time. */
+/* Equal except for the fields that change all the time. */
 static bool same_but_counters(const json_t *old, const json_t *new)
 {
 	static const char *const counters[] = {"confirmedFlushLSN", "lagBytes", "retainedWALBytes", "retainedWAL"};

@@ -270,7 +270,7 @@ static void test_grandchild_when_changed_then_up_by_its_parents_key(void **state
 	world_stop(&w);
 }
 
-static void test_junction_when_changed_then_up_by_the_end_above(void **state)
+static void test_through_row_when_changed_then_up_by_the_end_above(void **state)
 {
 	static const char path[] = "shops > orders > order_tags 10";
 	struct world w;
@@ -284,7 +284,7 @@ static void test_junction_when_changed_then_up_by_the_end_above(void **state)
 	world_stop(&w);
 }
 
-static void test_row_behind_a_junction_when_changed_then_up_by_its_key(void **state)
+static void test_row_behind_a_through_table_when_changed_then_up_by_its_key(void **state)
 {
 	static const char path[] = "shops > orders > order_tags > tags 7";
 	struct world w;
@@ -319,8 +319,8 @@ int main(void)
 		cmocka_unit_test(test_root_when_changed_then_its_document),
 		cmocka_unit_test(test_child_when_changed_then_old_and_new_parent),
 		cmocka_unit_test(test_grandchild_when_changed_then_up_by_its_parents_key),
-		cmocka_unit_test(test_junction_when_changed_then_up_by_the_end_above),
-		cmocka_unit_test(test_row_behind_a_junction_when_changed_then_up_by_its_key),
+		cmocka_unit_test(test_through_row_when_changed_then_up_by_the_end_above),
+		cmocka_unit_test(test_row_behind_a_through_table_when_changed_then_up_by_its_key),
 		cmocka_unit_test(test_row_that_its_parent_refers_to_when_changed_then_up_by_its_key),
 	};
 
