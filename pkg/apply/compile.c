@@ -25,6 +25,10 @@ static struct catalog_name *all_relations(const struct compile_input *in, size_t
 
 static int load_expressions(const struct compile_input *in, struct pg *pg, struct catalog *catalog, struct err *err)
 {
+	if (in->known) {
+		catalog_copy_expressions(catalog, in->known);
+		return 0;
+	}
 	for (size_t i = 0; i < in->n; i++) {
 		size_t n;
 		_cleanup_free_ struct catalog_expression_name *names = document_expressions(in->documents[i], &n);
@@ -81,6 +85,18 @@ static void compile_all(struct compilation *c, const struct compile_input *in, c
 	source_tables_init(&c->tables, c->catalog, c->plans, c->n_plans);
 }
 
+static int load(const struct compile_input *in, struct pg *pg, const struct catalog_name *names, size_t n,
+		struct catalog **ret, struct err *err)
+{
+	_cleanup_(catalog_freep) struct catalog *catalog = NULL;
+
+	if (catalog_load(pg, names, n, &catalog, err) < 0 || load_expressions(in, pg, catalog, err) < 0 ||
+	    catalog_load_dependencies(pg, catalog, err) < 0)
+		return -1;
+	*ret = TAKE_PTR(catalog);
+	return 0;
+}
+
 int compile_documents(const struct compile_input *in, struct pg *pg, struct compilation *ret, struct findings *f,
 		      struct err *err)
 {
@@ -90,8 +106,8 @@ int compile_documents(const struct compile_input *in, struct pg *pg, struct comp
 	struct document_names known;
 	char **tables = NULL;
 
-	if (catalog_load(pg, names, n, &c.catalog, err) < 0 || load_expressions(in, pg, c.catalog, err) < 0 ||
-	    catalog_list(pg, names, n, &tables, &n_known, err) < 0)
+	if (load(in, pg, names, n, &c.catalog, err) < 0 ||
+	    (!in->known && catalog_list(pg, names, n, &tables, &n_known, err) < 0))
 		return err_wrap(err, "reading the catalog");
 	known = (struct document_names){(const char *const *)tables, n_known};
 	c.plans = xcalloc(in->n, sizeof(struct document_plan *));
@@ -101,6 +117,17 @@ int compile_documents(const struct compile_input *in, struct pg *pg, struct comp
 	*ret = c;
 	c = (struct compilation){0};
 	return 0;
+}
+
+bool compilation_confirms(const struct compilation *c, const struct catalog *catalog,
+			  struct document_plan *const *plans)
+{
+	if (!c->complete || !catalog_equal(c->catalog, catalog))
+		return false;
+	for (size_t i = 0; i < c->n_plans; i++)
+		if (!document_plans_equal(c->plans[i], plans[i]))
+			return false;
+	return true;
 }
 
 void compilation_release(struct compilation *c)

@@ -18,6 +18,9 @@ struct compile_input {
 	struct schema_document *const *documents;
 	size_t n;
 	const struct schema_document_format *format;
+	/* Of an earlier compilation: what the server reported about expressions then is taken over, because asking
+	 * means writing. NULL: ask. */
+	const struct catalog *known;
 };
 
 struct compilation {
@@ -35,5 +38,9 @@ struct compilation {
 int compile_documents(const struct compile_input *in, struct pg *pg, struct compilation *ret, struct findings *f,
 		      struct err *err) WARN_UNUSED;
 void compilation_release(struct compilation *c);
+/* Whether a later compilation of the same documents gave the same plans over the same tables, and nothing that they
+ * depend on was touched in between. */
+bool compilation_confirms(const struct compilation *c, const struct catalog *catalog,
+			  struct document_plan *const *plans);
 
 #endif

@@ -55,6 +55,9 @@ static const struct known_type known_types[] = {
 	{"mood", "mood", 'E'},
 	{"address", "address", 'C'},
 	{"isbn", "text", 'S'}, /* a domain */
+	{"regclass", "regclass", 'N'},
+	{"regtype", "regtype", 'N'},
+	{"regrole[]", "_regrole", 'A'},
 	{"text[]", "_text", 'A'},
 	{"integer[]", "_int4", 'A'},
 	{"numeric[]", "_numeric", 'A'},

@@ -93,3 +93,26 @@ char *document_describe(const struct document_plan *plan)
 	free(mapping);
 	return strbuf_detach(&sb);
 }
+
+/* What follows from a change of a row. */
+static char *describe_changes(const struct document_plan *plan)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, 2 * SQL_BYTES);
+	add_tables(&sb, plan);
+	add_paths(&sb, plan);
+	return strbuf_detach(&sb);
+}
+
+bool document_plans_equal(const struct document_plan *a, const struct document_plan *b)
+{
+	_cleanup_free_ char *one = describe_changes(a);
+	_cleanup_free_ char *other = describe_changes(b);
+
+	return strcmp(one, other) == 0 && strcmp(a->sql.by_key, b->sql.by_key) == 0 &&
+	       strcmp(a->sql.by_range.text, b->sql.by_range.text) == 0 &&
+	       strcmp(a->sql.all_keys, b->sql.all_keys) == 0 &&
+	       strcmp(a->sql.keys_by_range.text, b->sql.keys_by_range.text) == 0 &&
+	       json_equal(a->index_body, b->index_body) && json_equal(a->fingerprint.columns, b->fingerprint.columns);
+}

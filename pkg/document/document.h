@@ -128,12 +128,13 @@ struct document_plan {
 	struct document_view *views; /* ascending by OID: a materialized view comes after those that it reads */
 	size_t n_views;
 	struct {
-		/* The columns that documents are made of and that lead to them. A column that was dropped and added
-		 * again leaves no other trace. */
+		/* The columns that documents are made of, that order them and that lead to them, with their types and
+		 * collations. A column that was dropped and added again leaves no other trace. */
 		json_t *columns;
 		/* What else may change without a trace in the WAL, to be compared with its later state: {"labels":
-		 * {"OID": "label"}} of enums, and {"tables": {"OID": {"storage", "columns": {"number": "altered"}}}}.
-		 */
+		 * {"OID": "label"}} of enums; {"objects": {"class.OID.sub": digest}} of the types, views, functions,
+		 * operators, casts and collations that values depend on; and {"tables": {"OID": {"storage", "columns":
+		 * {"number": "altered"}}}}. */
 		json_t *catalog;
 	} fingerprint;
 	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
@@ -153,6 +154,8 @@ struct document_plan *document_compile(const struct schema_document *document,
 				       const struct schema_document_format *format, const struct catalog *catalog,
 				       const struct document_names *known, struct findings *f);
 void document_plan_free(struct document_plan *plan);
+/* Whether two plans of one document do the same: what the compiler made of two states of the catalog. */
+bool document_plans_equal(const struct document_plan *a, const struct document_plan *b);
 CLEANUP(struct document_plan, document_plan_free);
 
 /* The query of the documents of a range of blocks, with the same columns as by_key. Of a root that is a view: all

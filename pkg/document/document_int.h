@@ -208,6 +208,10 @@ void fields_add_meta(const struct tree *tree, struct diagnostics *d);
 /* Fails for names that search engines refuse. */
 void fields_check_names(const struct tree *tree, struct diagnostics *d);
 
+/* --- naming.c --- */
+/* Fails for values of the node whose text is the name of a table, a function, a role... */
+void naming_check(const struct tree *tree, const struct plan_node *node, struct diagnostics *d);
+
 /* --- routing.c --- */
 /* The column of the root's table behind the document's field `routing`; -1: there is none, or, having failed, it cannot
  * be used. */
@@ -280,6 +284,10 @@ void probes_release(struct document_plan *plan);
 /* --- paths.c --- */
 /* Sets the plan's paths and tables. */
 void paths_build(const struct tree *tree, struct document_plan *plan);
+
+/* --- dependencies.c --- */
+/* Sets the plan's fingerprint. */
+void dependencies_record(const struct tree *tree, struct document_plan *plan);
 
 /* --- mapping.c --- */
 json_t *mapping_body(const struct tree *tree);

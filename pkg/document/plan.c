@@ -4,65 +4,6 @@
 
 #include "document/document_int.h"
 
-/* --- what the plan depends on --- */
-
-static json_t *object_at(json_t *in, const char *key)
-{
-	json_t *object = json_object_get(in, key);
-
-	if (object)
-		return object;
-	object = json_object();
-	(void)json_object_set_new(in, key, object);
-	return object;
-}
-
-static void add_to_catalog_fingerprint(json_t *fingerprint, const struct catalog_table *table,
-				       const struct catalog_column *column)
-{
-	json_t *entry;
-	char key[16];
-
-	(void)snprintf(key, sizeof(key), "%u", table->oid);
-	entry = object_at(object_at(fingerprint, "tables"), key);
-	(void)json_object_set_new(entry, "storage", json_integer((json_int_t)table->storage));
-	(void)snprintf(key, sizeof(key), "%d", column->attnum);
-	(void)json_object_set_new(object_at(entry, "columns"), key, json_integer((json_int_t)column->altered));
-	for (size_t i = 0; i < column->n_labels; i++) {
-		(void)snprintf(key, sizeof(key), "%u", column->labels[i].oid);
-		(void)json_object_set_new(object_at(fingerprint, "labels"), key, jsonx_text(column->labels[i].label));
-	}
-}
-
-static void add_dependency(struct document_plan *plan, const struct catalog_table *table, int position)
-{
-	const struct catalog_column *column = &table->columns[position];
-	json_t *entry = json_pack("[I, i, I, i]", (json_int_t)table->oid, column->attnum, (json_int_t)column->type_oid,
-				  (int)column->typmod);
-
-	if (column->type_fingerprint)
-		(void)json_array_append_new(entry, json_integer((json_int_t)column->type_fingerprint));
-	(void)json_array_append_new(plan->fingerprint.columns, entry);
-	add_to_catalog_fingerprint(plan->fingerprint.catalog, table, column);
-}
-
-static void add_dependencies(struct document_plan *plan, const struct plan_node *node)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (node->fields[i].kind == FIELD_COLUMN)
-			add_dependency(plan, node->table, node->fields[i].column);
-	for (size_t i = 0; i < node->n_key; i++)
-		add_dependency(plan, node->table, node->key[i]);
-	for (size_t j = 0; j < node->n_joins; j++) {
-		const struct join *join = &node->joins[j];
-
-		for (size_t i = 0; i < join->n; i++) {
-			add_dependency(plan, join->upper, join->upper_columns[i]);
-			add_dependency(plan, join->lower, join->lower_columns[i]);
-		}
-	}
-}
-
 /* --- the plan --- */
 
 static void set_key(struct document_plan *plan, const struct plan_node *root)
@@ -94,10 +35,7 @@ static struct document_plan *make_plan(struct tree *tree)
 		plan->computes_views = plan->computes_views || plan->views[i].view->kind == 'v';
 	paths_build(tree, plan);
 	plan->index_body = mapping_body(tree);
-	plan->fingerprint.columns = json_array();
-	plan->fingerprint.catalog = json_object();
-	for (size_t i = 0; i < tree->n; i++)
-		add_dependencies(plan, tree->nodes[i]);
+	dependencies_record(tree, plan);
 	tree_set_apart(tree);
 	plan->sql.apart_by_key = sql_documents(tree, false).text;
 	plan->sql.apart_by_range = sql_documents(tree, true);

@@ -219,6 +219,11 @@ static void alter(struct catalog_table *books)
 	books->columns[1].altered = 777;
 }
 
+static void change_collation(struct catalog_table *books)
+{
+	books->columns[1].collation_oid = 950;
+}
+
 static void rewrite(struct catalog_table *books)
 {
 	books->storage = 888;
@@ -229,6 +234,7 @@ static void test_fingerprint_when_a_column_of_the_plan_changes_then_differs(void
 	UNUSED(state);
 	expect_fingerprints("\"title\"", change_nothing, false, false);
 	expect_fingerprints("\"title\"", change_type, true, false);
+	expect_fingerprints("\"title\"", change_collation, true, false);
 	expect_fingerprints("\"title\"", add_again, true, true);
 	expect_fingerprints("\"title\"", alter, false, true);
 	expect_fingerprints("\"title\"", rewrite, false, true);
@@ -236,6 +242,40 @@ static void test_fingerprint_when_a_column_of_the_plan_changes_then_differs(void
 	expect_fingerprints("\"price\"", alter, false, false);
 	/* Also when the values stay: the table has others now. */
 	expect_fingerprints("\"price\"", rewrite, false, true);
+}
+
+/* A plan over books, of whose column `title` the catalog says that it depends on these objects; takes the catalog. */
+static struct compiled compile_depending(struct catalog *catalog_take, const char *columns, const char *value)
+{
+	_cleanup_free_ char *nodes = xasprintf(BOOKS ", \"columns\": [%s]", columns);
+	const struct catalog_object from = {CATALOG_RELATION, catalog_take->tables[0].oid, 2};
+
+	catalog_take->dependencies = xcalloc(2, sizeof(*catalog_take->dependencies));
+	catalog_take->n_dependencies = 2;
+	catalog_take->dependencies[0] =
+		(struct catalog_dependency){.from = from, .object = {CATALOG_TYPE, 20000, 0}, .value = xstrdup(value)};
+	catalog_take->dependencies[1] =
+		(struct catalog_dependency){.from = from, .object = {CATALOG_ENUM, 20001, 0}, .value = xstrdup("new")};
+	return compile_over(catalog_take, nodes, "");
+}
+
+static void test_fingerprint_when_a_column_depends_on_objects_then_only_plans_that_read_it_have_them(void **state)
+{
+	_cleanup_(compiled_release) struct compiled with = compile_depending(small_catalog(), "\"title\"", "digest");
+	_cleanup_(compiled_release) struct compiled other = compile_depending(small_catalog(), "\"title\"", "another");
+	_cleanup_(compiled_release) struct compiled without = compile_depending(small_catalog(), "\"price\"", "digest");
+	const json_t *seen = with.plan->fingerprint.catalog;
+
+	UNUSED(state);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(seen, "objects"), "1247.20000.0")),
+			    "digest");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(seen, "labels"), "20001")), "new");
+	assert_false(json_equal(seen, other.plan->fingerprint.catalog));
+	assert_null(json_object_get(without.plan->fingerprint.catalog, "objects"));
+	assert_null(json_object_get(without.plan->fingerprint.catalog, "labels"));
+	/* The plans do the same, whatever the type looks like inside. */
+	assert_true(document_plans_equal(with.plan, other.plan));
+	assert_false(document_plans_equal(with.plan, without.plan));
 }
 
 /* --- unknown tables --- */
@@ -278,6 +318,8 @@ int main(void)
 		cmocka_unit_test(test_plan_when_the_root_is_a_view_then_reported_and_whether_it_is_computed),
 		cmocka_unit_test(test_plan_when_a_value_may_not_be_indexable_then_counted),
 		cmocka_unit_test(test_fingerprint_when_a_column_of_the_plan_changes_then_differs),
+		cmocka_unit_test(
+			test_fingerprint_when_a_column_depends_on_objects_then_only_plans_that_read_it_have_them),
 		cmocka_unit_test(test_unknown_table_when_a_name_is_near_then_named),
 	};
 

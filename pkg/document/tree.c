@@ -379,6 +379,8 @@ void tree_resolve(struct tree *tree, struct diagnostics *d)
 	struct plan_node *root = resolve_node(tree, tree->document->root, NULL, d);
 
 	check_root_key(root, d);
+	for (size_t i = 0; i < tree->n; i++)
+		naming_check(tree, tree->nodes[i], d);
 	tree->routing = routing_resolve(tree->document, root, d);
 	transform_move(tree, d);
 	fields_add_meta(tree, d);

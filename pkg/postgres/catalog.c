@@ -22,9 +22,6 @@ static void release_table(struct catalog_table *t)
 		free(t->columns[i].type);
 		free(t->columns[i].base_type);
 		free(t->columns[i].collation);
-		for (size_t j = 0; j < t->columns[i].n_labels; j++)
-			free(t->columns[i].labels[j].label);
-		free(t->columns[i].labels);
 	}
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		free(t->indexes[i].name);
@@ -57,6 +54,8 @@ static void release_expression(struct catalog_expression *e)
 	free(e->type.name);
 	free(e->type.type);
 	free(e->type.base_type);
+	free(e->columns);
+	free(e->objects);
 }
 
 void catalog_free(struct catalog *catalog)
@@ -67,8 +66,13 @@ void catalog_free(struct catalog *catalog)
 		release_table(&catalog->tables[i]);
 	for (size_t i = 0; i < catalog->n_expressions; i++)
 		release_expression(&catalog->expressions[i]);
+	for (size_t i = 0; i < catalog->n_dependencies; i++)
+		free(catalog->dependencies[i].value);
 	free(catalog->tables);
 	free(catalog->expressions);
+	free(catalog->dependencies);
+	free(catalog->watched);
+	free(catalog->versions);
 	free(catalog);
 }
 
@@ -107,6 +111,11 @@ const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint
 		if (catalog->tables[i].oid == oid)
 			return &catalog->tables[i];
 	return NULL;
+}
+
+bool catalog_same_object(const struct catalog_object *a, const struct catalog_object *b)
+{
+	return a->class == b->class && a->oid == b->oid && a->sub == b->sub;
 }
 
 int catalog_column(const struct catalog_table *table, const char *name)

@@ -14,17 +14,42 @@
 
 struct pg;
 
-/* A value of an enum: its OID and its text. */
-struct catalog_label {
-	uint32_t oid;
-	char *label;
+/* The catalogs, by the OIDs of pg_catalog's tables. */
+enum catalog_class {
+	CATALOG_TYPE = 1247,
+	CATALOG_FUNCTION = 1255,
+	CATALOG_RELATION = 1259, /* with sub, one of its columns */
+	CATALOG_DEFAULT = 2604,  /* what a virtual column is computed by */
+	CATALOG_CAST = 2605,
+	CATALOG_OPERATOR = 2617,
+	CATALOG_RULE = 2618, /* of a view */
+	CATALOG_EXTENSION = 3079,
+	CATALOG_COLLATION = 3456,
+	CATALOG_ENUM = 3501, /* a value of an enum */
+	CATALOG_DICTIONARY = 3600,
+	CATALOG_CONFIGURATION = 3602,
+};
+
+/* A row of the catalog, as pg_depend names it. */
+struct catalog_object {
+	uint32_t class, oid;
+	int sub;
+};
+
+/* What decides how values look: types at any depth, enum values, collations, views, functions, operators, casts. */
+struct catalog_dependency {
+	/* Where it was reached from: a column, a view, or a part of an expression. */
+	struct catalog_object from;
+	struct catalog_object object;
+	char *value; /* a digest of all that matters of its row; of an enum value, its text */
 };
 
 struct catalog_column {
 	char *name;
 	uint32_t type_oid;
-	int32_t typmod;
-	char *type;      /* format_type(): "numeric(10,2)", "character varying(30)", "text[]" */
+	int32_t typmod;         /* of the base type */
+	uint32_t collation_oid; /* 0: none */
+	char *type;             /* format_type(): "numeric(10,2)", "character varying(30)", "text[]" */
 	char *base_type; /* after domains (of elements too), without modifier, internal name: "numeric", "int8", "_text"
 			  */
 	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
@@ -37,9 +62,6 @@ struct catalog_column {
 	bool generated;
 	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
 	int attnum;
-	uint64_t type_fingerprint;    /* of a composite type, or of an array of one: a hash of its attributes; else 0 */
-	struct catalog_label *labels; /* of the enums that its values may hold, by OID */
-	size_t n_labels;
 	uint32_t altered; /* the transaction that created or last ALTERed it. Its values changed only if the table was
 			     rewritten as well */
 };
@@ -124,6 +146,10 @@ struct catalog_expression {
 	char *sql;
 	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL if it can */
 	struct catalog_column type; /* of its value; without a name */
+	int *columns;               /* of its table, that it reads: 0-based positions */
+	size_t n_columns;
+	struct catalog_object *objects; /* that it names, without built-in ones: functions, operators, types... */
+	size_t n_objects;
 };
 
 struct catalog {
@@ -131,6 +157,11 @@ struct catalog {
 	size_t n;
 	struct catalog_expression *expressions;
 	size_t n_expressions;
+	struct catalog_dependency *dependencies;
+	size_t n_dependencies;
+	char *watched;         /* OIDs of tables and objects, as an array literal */
+	uint32_t watched_rows; /* private: a bit for each kind of row that is watched */
+	char *versions;        /* a digest of the row versions (xmin) of all that is watched; NULL: nothing is */
 };
 
 struct catalog_name {
@@ -150,6 +181,14 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
  * a generated column of a temporary table, which is rolled back. */
 int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
 			     size_t n, struct err *err) WARN_UNUSED;
+/* Copies those of another catalog over the same tables instead. */
+void catalog_copy_expressions(struct catalog *catalog, const struct catalog *from);
+/* Adds what columns, views and expressions depend on, and watches all of it; the last step. TRANSIENT when something
+ * was altered since catalog_load. */
+int catalog_load_dependencies(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
+/* Whether no row that is watched has been written since the catalog was loaded, not even with what it said before. What
+ * was read until now, in transactions that are over, was then read with the catalog as it is here. */
+int catalog_is_current(struct pg *pg, const struct catalog *catalog, bool *ret, struct err *err) WARN_UNUSED;
 /* All table names of the database, "schema.table", for "did you mean"; those in the schemas of `names` come first.
  * Caller frees with free_strings. */
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n,
@@ -162,6 +201,7 @@ const struct catalog_table *catalog_find(const struct catalog *catalog, const ch
 const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint32_t oid);
 /* NULL when it was not loaded. */
 const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql);
+bool catalog_same_object(const struct catalog_object *a, const struct catalog_object *b);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
 /* A view or a materialized view: the WAL has no rows for it. */
@@ -197,7 +237,7 @@ int catalog_part_index(struct pg *pg, const struct catalog_table *table, const s
 		       const struct catalog_columns *columns, char **ret, struct err *err) WARN_UNUSED;
 
 /* The same tables with the same columns, primary keys, replica identities, partitions and view
- * definitions. */
+ * definitions, and the same versions of all that is watched. */
 bool catalog_equal(const struct catalog *a, const struct catalog *b);
 
 #endif

@@ -8,21 +8,11 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
-static bool same_labels(const struct catalog_column *a, const struct catalog_column *b)
-{
-	if (a->n_labels != b->n_labels)
-		return false;
-	for (size_t i = 0; i < a->n_labels; i++)
-		if (a->labels[i].oid != b->labels[i].oid || strcmp(a->labels[i].label, b->labels[i].label) != 0)
-			return false;
-	return true;
-}
-
 static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
 {
 	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
 	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered &&
-	       a->type_fingerprint == b->type_fingerprint && same_labels(a, b);
+	       a->collation_oid == b->collation_oid;
 }
 
 static bool same_key(const struct catalog_index *a, const struct catalog_index *b)
@@ -81,7 +71,7 @@ static bool same_table(const struct catalog_table *a, const struct catalog_table
 
 bool catalog_equal(const struct catalog *a, const struct catalog *b)
 {
-	if (a->n != b->n)
+	if (a->n != b->n || !same_text(a->versions, b->versions))
 		return false;
 	for (size_t i = 0; i < a->n; i++) {
 		const struct catalog_table *other = catalog_find(b, a->tables[i].schema, a->tables[i].name);

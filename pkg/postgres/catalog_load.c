@@ -34,47 +34,18 @@ static const char sql_tables[] =
 	"  WHERE c.relkind = 'p' AND t.isleaf HAVING count(*) > 0) l ON true"
 	" ORDER BY want.position";
 
-/* Domains resolve to their base type, arrays of a domain to the array of that type. */
+#define COLUMN_TYPES CATALOG_BASE_TYPES("SELECT DISTINCT atttypid, atttypid, atttypmod FROM col")
+
 static const char sql_columns[] =
 	"WITH RECURSIVE col AS ("
-	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated, xmin"
+	"  SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated, attcollation, xmin"
 	"  FROM pg_attribute"
-	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped),"
-	" typ(start, oid) AS ("
-	"  SELECT DISTINCT atttypid, atttypid FROM col"
-	"  UNION SELECT typ.start, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE b.typarray END"
-	"  FROM typ JOIN pg_type t ON t.oid = typ.oid"
-	"  LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd'"
-	"  LEFT JOIN pg_type b ON b.oid = e.typbasetype"
-	"  WHERE t.typtype = 'd' OR b.typarray <> 0)"
-	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, col.atttypmod,"
-	"  format_type(col.atttypid, col.atttypmod), t.typname, t.typcategory, col.attnotnull, col.attgenerated <> '',"
-	"  CASE WHEN t.typcategory = 'A' THEN (SELECT e.typcategory FROM pg_type e WHERE e.oid = t.typelem) END,"
-	"  col.xmin::text, col.attgenerated = 'v',"
-	"  (SELECT hashtextextended(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, "
-	"a.attisdropped), ',' ORDER BY a.attrelid, a.attnum), 0) & 9223372036854775807"
-	"   FROM pg_type c JOIN pg_attribute a ON a.attrelid = c.typrelid AND a.attnum > 0"
-	"   WHERE c.oid IN (t.oid, t.typelem) AND c.typtype = 'c')"
-	" FROM col JOIN typ ON typ.start = col.atttypid JOIN pg_type t ON t.oid = typ.oid"
-	" WHERE t.typtype <> 'd' AND NOT EXISTS ("
-	"  SELECT FROM pg_type e JOIN pg_type b ON b.oid = e.typbasetype"
-	"  WHERE e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd' AND b.typarray <> 0)"
+	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped)," COLUMN_TYPES
+	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, base.typmod,"
+	"  format_type(col.atttypid, col.atttypmod), base.name, base.category, col.attnotnull, col.attgenerated <> '',"
+	"  base.element_category, col.xmin::text, col.attgenerated = 'v', col.attcollation"
+	" FROM col JOIN base ON base.start = col.atttypid AND base.start_typmod = col.atttypmod"
 	" ORDER BY col.attrelid, col.attnum";
-
-/* Enums also occur within arrays, domains, composite types and ranges. */
-static const char sql_labels[] =
-	"WITH RECURSIVE typ(relation, number, oid) AS ("
-	"  SELECT attrelid, attnum, atttypid FROM pg_attribute"
-	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped"
-	"  UNION SELECT typ.relation, typ.number, part.oid"
-	"  FROM typ JOIN pg_type t ON t.oid = typ.oid CROSS JOIN LATERAL ("
-	"   SELECT t.typelem WHERE t.typelem <> 0"
-	"   UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0"
-	"   UNION ALL SELECT a.atttypid FROM pg_attribute a"
-	"    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped"
-	"   UNION ALL SELECT g.rngsubtype FROM pg_range g WHERE t.oid IN (g.rngtypid, g.rngmultitypid)) part(oid))"
-	" SELECT typ.relation, typ.number, e.oid, e.enumlabel FROM typ JOIN pg_enum e ON e.enumtypid = typ.oid"
-	" ORDER BY 1, 2, 3";
 
 /* The 0-based positions, among the columns that are left, of an array of attribute numbers; expressions are left out.
  */
@@ -122,7 +93,7 @@ static double double_of(const struct pg_result *r, int row, int column)
 	return value ? strtod(value, NULL) : -1;
 }
 
-static int32_t int_of(const struct pg_result *r, int row, int column)
+int32_t catalog_int(const struct pg_result *r, int row, int column)
 {
 	const char *value = pg_value(r, row, column);
 	uint64_t u = 0;
@@ -189,49 +160,18 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 		ALLOC_GROW(t->columns, t->n_columns + 1, alloc);
 		t->columns[t->n_columns++] = (struct catalog_column){
 			.name = text_of(r, i, 1),
-			.attnum = int_of(r, i, 2),
+			.attnum = catalog_int(r, i, 2),
 			.type_oid = (uint32_t)pg_u64(r, i, 3),
-			.typmod = int_of(r, i, 4),
+			.typmod = catalog_int(r, i, 4),
 			.type = text_of(r, i, 5),
 			.base_type = text_of(r, i, 6),
 			.category = char_of(r, i, 7),
 			.not_null = pg_bool(r, i, 8),
 			.generated = pg_bool(r, i, 9),
 			.is_virtual = pg_bool(r, i, 12),
-			.type_fingerprint = pg_is_null(r, i, 13) ? 0 : pg_u64(r, i, 13),
+			.collation_oid = (uint32_t)pg_u64(r, i, 13),
 			.altered = (uint32_t)pg_u64(r, i, 11),
 			.element_category = pg_is_null(r, i, 10) ? '\0' : char_of(r, i, 10),
-		};
-	}
-	return 0;
-}
-
-static struct catalog_column *column_numbered(const struct catalog_table *t, int attnum)
-{
-	for (size_t i = 0; t && i < t->n_columns; i++)
-		if (t->columns[i].attnum == attnum)
-			return &t->columns[i];
-	return NULL;
-}
-
-static int load_labels(struct pg *pg, const char *const *params, struct catalog *catalog, struct err *err)
-{
-	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-	size_t alloc = 0;
-
-	if (pg_query(pg, sql_labels, params, 1, &r, err) < 0)
-		return -1;
-	for (int i = 0; i < pg_n_rows(r); i++) {
-		struct catalog_column *column = column_numbered(table_of(catalog, r, i), int_of(r, i, 1));
-
-		if (!column)
-			continue;
-		if (column->n_labels == 0)
-			alloc = 0; /* rows come column by column */
-		ALLOC_GROW(column->labels, column->n_labels + 1, alloc);
-		column->labels[column->n_labels++] = (struct catalog_label){
-			.oid = (uint32_t)pg_u64(r, i, 2),
-			.label = text_of(r, i, 3),
 		};
 	}
 	return 0;
@@ -314,26 +254,24 @@ static int load_foreign_keys(struct pg *pg, const char *const *params, struct ca
 	return 0;
 }
 
-static int load_all(struct pg *pg, const char *const *names, struct catalog *catalog, struct err *err)
+static int load_all(struct pg *pg, struct catalog *catalog, const void *names, struct err *err)
 {
 	struct strbuf oids;
 	const char *params[1];
-	int r = -1;
 
-	if (load_tables(pg, names, catalog, err) < 0)
+	if (load_tables(pg, (const char *const *)names, catalog, err) < 0)
 		return -1;
 	strbuf_init(&oids, PARAM_BYTES);
 	pg_array_begin(&oids);
 	for (size_t i = 0; i < catalog->n; i++)
 		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
 	pg_array_end(&oids);
-	params[0] = oids.data;
-	if (load_columns(pg, params, catalog, err) == 0 && catalog_load_traits(pg, params, catalog, err) == 0 &&
-	    load_labels(pg, params, catalog, err) == 0 && load_indexes(pg, params, catalog, err) == 0 &&
-	    load_foreign_keys(pg, params, catalog, err) == 0 && catalog_load_parts(pg, catalog, err) == 0)
-		r = catalog_load_views(pg, params, catalog, err);
-	strbuf_release(&oids);
-	return r;
+	params[0] = catalog->watched = strbuf_detach(&oids);
+	if (load_columns(pg, params, catalog, err) < 0 || catalog_load_traits(pg, params, catalog, err) < 0 ||
+	    load_indexes(pg, params, catalog, err) < 0 || load_foreign_keys(pg, params, catalog, err) < 0 ||
+	    catalog_load_parts(pg, catalog, err) < 0 || catalog_load_views(pg, params, catalog, err) < 0)
+		return -1;
+	return catalog_load_versions(pg, catalog, err);
 }
 
 static void add_name_arrays(struct strbuf *schemas, struct strbuf *tables, const struct catalog_name *names, size_t n)
@@ -350,15 +288,14 @@ static void add_name_arrays(struct strbuf *schemas, struct strbuf *tables, const
 	pg_array_end(tables);
 }
 
-/* One snapshot for all queries; inside a transaction of the caller, its own. */
-static int load_in_transaction(struct pg *pg, const char *const *names, struct catalog *catalog, struct err *err)
+int catalog_in_snapshot(struct pg *pg, catalog_load_fn *fn, struct catalog *catalog, const void *user, struct err *err)
 {
 	bool own = PQtransactionStatus(pg->conn) == PQTRANS_IDLE;
 	struct err ignored;
 
 	if (own && pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) < 0)
 		return -1;
-	if (load_all(pg, names, catalog, err) < 0) {
+	if (fn(pg, catalog, user, err) < 0) {
 		if (own && pg_exec(pg, "ROLLBACK", &ignored) < 0)
 			pg->dead = true;
 		return -1;
@@ -374,7 +311,7 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
 
 	add_name_arrays(&schemas, &tables, names, n);
 	if (strbuf_ok(&schemas) && strbuf_ok(&tables))
-		r = load_in_transaction(pg, (const char *const[]){schemas.data, tables.data}, catalog, err);
+		r = catalog_in_snapshot(pg, load_all, catalog, (const char *const[]){schemas.data, tables.data}, err);
 	else
 		r = err_set(err, ERR_LIMIT, "the names of %zu tables are longer than %d bytes", n, PARAM_BYTES);
 	strbuf_release(&schemas);

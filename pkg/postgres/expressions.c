@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "postgres/catalog.h"
+#include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
 enum { SQL_BYTES = 64 * 1024 };
@@ -23,12 +23,9 @@ static int note_problem(struct catalog_expression *e, const struct err *said)
 
 static int load_type_name(struct pg *pg, struct catalog_expression *e, struct err *err)
 {
-	static const char sql[] =
-		"WITH RECURSIVE b AS (SELECT typname, typcategory, typtype, typbasetype FROM pg_type WHERE oid = "
-		"$1::oid"
-		" UNION ALL SELECT t.typname, t.typcategory, t.typtype, t.typbasetype FROM b JOIN pg_type t"
-		" ON b.typtype = 'd' AND t.oid = b.typbasetype)"
-		" SELECT format_type($1::oid, $2::int), typname, typcategory FROM b WHERE typtype <> 'd'";
+	static const char sql[] = "WITH RECURSIVE" CATALOG_BASE_TYPES(
+		"SELECT $1::oid, $1::oid, $2::int") " SELECT format_type($1::oid, $2::int), name, category, typmod, "
+						    "element_category FROM base";
 	_cleanup_free_ char *oid = xasprintf("%u", e->type.type_oid);
 	_cleanup_free_ char *typmod = xasprintf("%d", e->type.typmod);
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -40,6 +37,8 @@ static int load_type_name(struct pg *pg, struct catalog_expression *e, struct er
 	e->type.type = xstrdup(pg_value(r, 0, 0));
 	e->type.base_type = xstrdup(pg_value(r, 0, 1));
 	e->type.category = pg_value(r, 0, 2)[0];
+	e->type.typmod = catalog_int(r, 0, 3);
+	e->type.element_category = pg_value(r, 0, 4)[0];
 	return 0;
 }
 
@@ -121,6 +120,51 @@ static int check_moments(struct pg *pg, struct catalog_expression *e, struct err
 	return 0;
 }
 
+static int add_part(const struct catalog_table *table, struct catalog_expression *e, const struct pg_result *r, int row,
+		    struct err *err)
+{
+	const char *name = pg_value_or_null(r, row, 3);
+
+	if (!name) {
+		e->objects = xreallocarray(e->objects, e->n_objects + 1, sizeof(*e->objects));
+		e->objects[e->n_objects++] = (struct catalog_object){
+			(uint32_t)pg_u64(r, row, 0), (uint32_t)pg_u64(r, row, 1), (int)pg_u64(r, row, 2)};
+		return 0;
+	}
+	e->columns = xreallocarray(e->columns, e->n_columns + 1, sizeof(*e->columns));
+	e->columns[e->n_columns] = catalog_column(table, name);
+	if (e->columns[e->n_columns++] < 0)
+		return err_set(err, ERR_TRANSIENT, "table %s.%s was altered while an expression was checked",
+			       table->schema, table->name);
+	return 0;
+}
+
+/* What the expression is made of, as the server has noted it for the generated column: columns of its table, functions,
+ * operators, types, collations. Before Postgres 15 it depends as a column, later as an expression. Within the
+ * transaction of check_immutable. */
+static int load_parts(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+{
+	static const char sql[] =
+		"SELECT DISTINCT d.refclassid, d.refobjid, d.refobjsubid,"
+		"  (SELECT a.attname FROM pg_attribute a WHERE d.refclassid = 'pg_class'::regclass"
+		"   AND a.attrelid = d.refobjid AND a.attnum = d.refobjsubid)"
+		" FROM pg_class c JOIN pg_attribute x ON x.attrelid = c.oid AND x.attname = 'pgsync.expression'"
+		" JOIN pg_attrdef v ON v.adrelid = x.attrelid AND v.adnum = x.attnum"
+		" JOIN pg_depend d ON (d.classid, d.objid, d.objsubid) IN"
+		"  (('pg_attrdef'::regclass, v.oid, 0), ('pg_class'::regclass, v.adrelid, v.adnum))"
+		" WHERE c.relnamespace = pg_my_temp_schema()"
+		"  AND (d.refclassid, d.refobjid, d.refobjsubid) NOT IN (('pg_class'::regclass, v.adrelid, v.adnum),"
+		"   ('pg_class'::regclass, v.adrelid, 0)) ORDER BY 1, 2, 3";
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < pg_n_rows(r); i++)
+		if (add_part(table, e, r, i, err) < 0)
+			return -1;
+	return 0;
+}
+
 /* A generated column must be immutable and may only refer to columns of its row, so the server does the check. */
 static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
 			   struct err *err)
@@ -139,7 +183,7 @@ static int check_immutable(struct pg *pg, const struct catalog_table *table, str
 	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED", e->type.type, e->sql);
 	failed = pg_exec(pg, sql.data, &said);
 	strbuf_release(&sql);
-	if (failed == 0 && check_moments(pg, e, err) < 0)
+	if (failed == 0 && (check_moments(pg, e, err) < 0 || load_parts(pg, table, e, err) < 0))
 		return -1;
 	if (pg_exec(pg, "ROLLBACK", err) < 0)
 		return -1;
@@ -175,4 +219,24 @@ int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struc
 			return err_wrap(err, "checking the expression `%s`", names[i].sql);
 	}
 	return 0;
+}
+
+static struct catalog_expression copy(const struct catalog_expression *e)
+{
+	struct catalog_expression ret = *e;
+
+	ret.sql = xstrdup(e->sql);
+	ret.problem = xstrdup_or_null(e->problem);
+	ret.type.type = xstrdup_or_null(e->type.type);
+	ret.type.base_type = xstrdup_or_null(e->type.base_type);
+	ret.columns = e->n_columns ? xmemdup(e->columns, e->n_columns * sizeof(*e->columns)) : NULL;
+	ret.objects = e->n_objects ? xmemdup(e->objects, e->n_objects * sizeof(*e->objects)) : NULL;
+	return ret;
+}
+
+void catalog_copy_expressions(struct catalog *catalog, const struct catalog *from)
+{
+	catalog->expressions = xcalloc(from->n_expressions + 1, sizeof(*catalog->expressions));
+	for (size_t i = 0; i < from->n_expressions; i++)
+		catalog->expressions[catalog->n_expressions++] = copy(&from->expressions[i]);
 }

@@ -18,6 +18,8 @@ static const char *const texts[] = {
 	[RECOVERY_PUBLICATION_GONE] = "the publication was dropped, and the slot's WAL cannot be decoded without it",
 	[RECOVERY_SCHEMA_CHANGED] = "the schema or one of its tables changed",
 	[RECOVERY_ENUM_RENAMED] = "a value of an enum was renamed",
+	[RECOVERY_OBJECT_CHANGED] =
+		"a type, view, function, operator, cast or collation that documents depend on changed",
 	[RECOVERY_COLUMN_REWRITTEN] = "a column was altered, and its table rewritten",
 	[RECOVERY_PUBLICATION_ALTERED] = "the publication was altered",
 	[RECOVERY_TABLE_ADDED] = "a table was added to the publication",
@@ -117,6 +119,14 @@ static bool is_rewritten(const json_t *before, const json_t *now)
 	return false;
 }
 
+/* One that came or went counts, too: values are made of others now. */
+static bool objects_changed(const json_t *before, const json_t *now)
+{
+	const json_t *was = json_object_get(before, "objects"), *is = json_object_get(now, "objects");
+
+	return json_object_size(was) != json_object_size(is) || (was && !json_equal(was, is));
+}
+
 static bool publication_altered(const struct recovery_input *in)
 {
 	return in->cp->publication_fingerprint && in->publication &&
@@ -132,6 +142,8 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 		return RECOVERY_SCHEMA_CHANGED;
 	if (is_changed(json_object_get(was, "labels"), json_object_get(now, "labels")))
 		return RECOVERY_ENUM_RENAMED;
+	if (was && objects_changed(was, now))
+		return RECOVERY_OBJECT_CHANGED;
 	if (is_rewritten(json_object_get(was, "tables"), json_object_get(now, "tables")))
 		return RECOVERY_COLUMN_REWRITTEN;
 	if (publication_altered(in))

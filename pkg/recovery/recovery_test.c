@@ -36,8 +36,8 @@ static void setup(struct world *w)
 		       .resync_nonce = 4,
 		       .confirmed_lsn = 1000,
 		       .n_indices = 2},
-		.seen = json_pack("{s:{s:s}, s:{s:{s:i, s:{s:s}}}}", "labels", "10", "new", "tables", "16", "storage",
-				  1, "columns", "x", "1"),
+		.seen = json_pack("{s:{s:s}, s:{s:s}, s:{s:{s:i, s:{s:s}}}}", "labels", "10", "new", "objects",
+				  "1255.20.0", "body", "tables", "16", "storage", 1, "columns", "x", "1"),
 	};
 	w->now = json_deep_copy(w->seen);
 	w->cp.indices = w->indices;
@@ -134,6 +134,26 @@ static void find_enum(struct world *w)
 	(void)json_object_set_new(json_object_get(w->now, "labels"), "10", json_string("ancient"));
 }
 
+static void find_label_added(struct world *w)
+{
+	(void)json_object_set_new(json_object_get(w->now, "labels"), "11", json_string("newer"));
+}
+
+static void find_object(struct world *w)
+{
+	(void)json_object_set_new(json_object_get(w->now, "objects"), "1255.20.0", json_string("another body"));
+}
+
+static void find_object_added(struct world *w)
+{
+	(void)json_object_set_new(json_object_get(w->now, "objects"), "2605.21.0", json_string("a cast"));
+}
+
+static void find_objects_gone(struct world *w)
+{
+	(void)json_object_del(w->now, "objects");
+}
+
 static void find_rewrite(struct world *w)
 {
 	json_t *table = json_object_get(json_object_get(w->now, "tables"), "16");
@@ -204,6 +224,10 @@ static const struct {
 	 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_PUBLICATION_GONE}},
 	{"schema", find_schema, {.cause = RECOVERY_SCHEMA_CHANGED, .rebuild_all = true}},
 	{"enum", find_enum, {.cause = RECOVERY_ENUM_RENAMED, .rebuild_all = true}},
+	{"label added", find_label_added, {.adopt_catalog = true}},
+	{"object", find_object, {.cause = RECOVERY_OBJECT_CHANGED, .rebuild_all = true}},
+	{"object added", find_object_added, {.cause = RECOVERY_OBJECT_CHANGED, .rebuild_all = true}},
+	{"objects gone", find_objects_gone, {.cause = RECOVERY_OBJECT_CHANGED, .rebuild_all = true}},
 	{"rewrite", find_rewrite, {.cause = RECOVERY_COLUMN_REWRITTEN, .rebuild_all = true}},
 	{"vacuum full", find_vacuum_full, {.adopt_catalog = true}},
 	{"publication altered",

@@ -151,8 +151,9 @@ int source_lacks_tables(const struct source *source, const struct source_tables 
 	_cleanup_(strbuf_release) struct strbuf oids;
 
 	strbuf_init(&oids, LIST_BYTES);
+	strbuf_addc(&oids, '{');
 	for (size_t i = 0; i < tables->n; i++)
-		strbuf_addf(&oids, "%s%u", i ? "," : "{", tables->items[i].table->oid);
+		strbuf_addf(&oids, "%s%u", i ? "," : "", tables->items[i].table->oid);
 	strbuf_addc(&oids, '}');
 	if (pg_query(source->pg, sql, (const char *const[]){source->publication, oids.data}, 2, &r, err) < 0)
 		return err_wrap(err, "reading the publication");

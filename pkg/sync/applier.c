@@ -28,6 +28,7 @@ struct applier {
 	struct batch *spare;
 	bool end, failed;
 	bool live;        /* no generation is being filled */
+	bool outdated;    /* the catalog is not what the plans were made from: the batch has to come again */
 	uint64_t rebuild; /* as in struct apply */
 	struct err err;
 	uint64_t acked;
@@ -143,10 +144,12 @@ static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 	connector_wake(a->wake_fd);
 }
 
-static void take_rebuild(struct applier *a)
+/* What follows for the next attempt. */
+static void take_result(struct applier *a, bool outdated)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->rebuild = a->apply.rebuild;
+	a->outdated = outdated;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -156,6 +159,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	uint64_t dropped = bulk_stats(a->bulk)->dropped;
 	uint64_t ack, last_chunk;
 	size_t n;
+	bool current;
 	int purged;
 
 	if (begin(a, batch, &n, err) < 0)
@@ -171,13 +175,17 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	purged = apply_purge(&a->apply, err);
 	if (purged < 0 || (purged && flush(a, err) < 0))
 		return -1;
-	take_rebuild(a);
+	/* A batch counts if everything was read with the catalog that the plans were made from. Otherwise it is not
+	 * acknowledged, and its documents are written again, even if the catalog is as before by then. */
+	if (catalog_is_current(a->pg, a->model->catalog, &current, err) < 0)
+		return -1;
+	take_result(a, !current);
 	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
 	sync_metrics_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
 	/* A truncated root is not done until its new generation is, so the truncation must arrive again. */
-	set_progress(a, a->rebuild ? 0 : ack, batch->n_txns ? batch->txns[0].commit_us : 0);
+	set_progress(a, a->rebuild || !current ? 0 : ack, batch->n_txns ? batch->txns[0].commit_us : 0);
 	return 0;
 }
 
@@ -188,7 +196,7 @@ static int write_batch(struct applier *a, struct batch *batch, bool live, struct
 	size_t txns = batch->n_txns;
 
 	a->apply.live = live;
-	while (!batch_empty(batch) && !a->rebuild)
+	while (!batch_empty(batch) && !a->rebuild && !a->outdated)
 		if (write_prefix(a, batch, err) < 0)
 			return -1;
 	sync_metrics_batch(a->connector->run->metrics, keys, clock_now_us() - start);
@@ -309,8 +317,9 @@ bool applier_idle(struct applier *a)
 	bool idle;
 
 	(void)pthread_mutex_lock(&a->lock);
-	/* If a rebuild is needed, the truncation is not done, and an idle applier would let it be acknowledged. */
-	idle = !a->batch && !a->rebuild;
+	/* What counts as idle may be acknowledged: not a truncation that asks for a rebuild, or a batch that has to
+	 * come again. */
+	idle = !a->batch && !a->rebuild && !a->outdated;
 	(void)pthread_mutex_unlock(&a->lock);
 	return idle;
 }
@@ -320,7 +329,7 @@ bool applier_submit(struct applier *a, struct batch **batch, bool live)
 	bool given = false;
 
 	(void)pthread_mutex_lock(&a->lock);
-	if (!a->batch && !a->failed && !a->rebuild) {
+	if (!a->batch && !a->failed && !a->rebuild && !a->outdated) {
 		a->batch = *batch;
 		a->live = live;
 		*batch = TAKE_PTR(a->spare);
@@ -360,7 +369,7 @@ int applier_check(struct applier *a, uint64_t *ret_plans, struct err *err)
 	if (a->failed) {
 		*err = a->err;
 		r = -1;
-	} else if (a->rebuild && !a->batch) {
+	} else if ((a->rebuild || a->outdated) && !a->batch) {
 		*ret_plans = a->rebuild;
 		r = 1;
 	}

@@ -27,8 +27,8 @@ bool applier_submit(struct applier *a, struct batch **batch, bool live);
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */
 int64_t applier_oldest_us(struct applier *a);
-/* Negative: the applier has failed with *err. 1: root tables were truncated: the plans whose bits are set in
- * *ret_plans are to be rebuilt, then a new attempt. */
+/* Negative: the applier has failed with *err. 1: a new attempt is needed: root tables were truncated, and the plans
+ * whose bits are set in *ret_plans are to be rebuilt; or the catalog is not what the plans were made from. */
 int applier_check(struct applier *a, uint64_t *ret_plans, struct err *err) WARN_UNUSED;
 
 #endif

@@ -462,6 +462,41 @@ static void test_applier_then_it_writes_under_the_attempt_s_own_name(void **stat
 	end(&f);
 }
 
+/* --- the catalog --- */
+
+static void set_versions(struct fixture *f, const char *versions)
+{
+	(void)pthread_mutex_lock(fake_postgres_lock(f->w.postgres));
+	f->w.versions = versions;
+	(void)pthread_mutex_unlock(fake_postgres_lock(f->w.postgres));
+}
+
+static void test_applier_when_the_catalog_was_touched_then_the_batch_does_not_count(void **state)
+{
+	uint64_t plans = 0;
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	world_add_row(&f.w, (struct row){.id = 1});
+	add_transaction(&f, COMMIT, 1);
+	submit(&f, true);
+	wait_durable(&f);
+	assert_int_equal(applier_acked(f.applier), COMMIT + TAIL);
+	set_versions(&f, "2");
+	add_transaction(&f, COMMIT + STEP, 1);
+	submit(&f, true);
+	assert_int_equal(wait_end(&f, &plans), 1);
+	assert_int_equal(plans, 0);
+	assert_int_equal(applier_acked(f.applier), COMMIT + TAIL);
+	assert_false(applier_idle(f.applier));
+	/* Nor does anything after it. */
+	set_versions(&f, "1");
+	add_transaction(&f, COMMIT + 2 * STEP, 1);
+	assert_false(applier_submit(f.applier, &f.batch, true));
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_applier_when_no_generation_is_filled_then_deletes_do_not_wait),
 		cmocka_unit_test(test_applier_when_stopped_while_deletes_wait_then_none_is_sent),
 		cmocka_unit_test(test_applier_then_it_writes_under_the_attempt_s_own_name),
+		cmocka_unit_test(test_applier_when_the_catalog_was_touched_then_the_batch_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

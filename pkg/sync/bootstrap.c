@@ -54,7 +54,7 @@ struct bootstrap {
 	pthread_mutex_t lock; /* for all below */
 	struct ranges ranges;
 	size_t running;
-	bool failed;
+	bool failed, outdated;
 	struct err err;
 };
 
@@ -89,7 +89,7 @@ static bool take_chunk(struct bootstrap *b, struct chunk *ret)
 
 	*ret = (struct chunk){0};
 	(void)pthread_mutex_lock(&b->lock);
-	taken = !b->failed && ranges_take(&b->ranges, b->n_workers, &ret->blocks);
+	taken = !b->failed && !b->outdated && ranges_take(&b->ranges, b->n_workers, &ret->blocks);
 	(void)pthread_mutex_unlock(&b->lock);
 	if (taken)
 		ret->number = unsettled_begin(b->model->unsettled);
@@ -223,6 +223,24 @@ static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err
 	return r < 0 ? err_wrap(err, "bootstrap") : 0;
 }
 
+/* A chunk counts if it was read with the catalog that the plans were made from. 1: it does not, and the rest has to
+ * wait for another attempt. */
+static int check_catalog(struct worker *w, struct err *err)
+{
+	struct bootstrap *b = w->bootstrap;
+	bool current;
+
+	if (catalog_is_current(w->pg, b->model->catalog, &current, err) < 0)
+		return -1;
+	if (current)
+		return 0;
+	(void)pthread_mutex_lock(&b->lock);
+	b->outdated = true;
+	(void)pthread_mutex_unlock(&b->lock);
+	return 1;
+}
+
+/* 1: as check_catalog. */
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 {
 	size_t plan = chunk->blocks.range->plan;
@@ -235,6 +253,9 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	build_end(&span.build);
 	if (r < 0)
 		return -1;
+	r = check_catalog(w, err);
+	if (r)
+		return r;
 	chunk->rows = span.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
 	bytes = bulk_stats(w->bulk)->added_bytes - bytes;
@@ -315,8 +336,10 @@ static int fill(struct worker *w, struct err *err)
 	w->bulk = dead_letters_writer(&w->dead, w->search);
 	builder_init(&w->builder, w->bootstrap->model, w->pg, w->bulk, &w->dead);
 	while (take_chunk(w->bootstrap, &chunk)) {
-		if (read_chunk(w, &chunk, err) < 0)
-			return -1;
+		int r = read_chunk(w, &chunk, err);
+
+		if (r)
+			return r < 0 ? -1 : 0;
 		w->read[w->n_read++] = chunk;
 		if (next_chunk(w, err) < 0)
 			return -1;
@@ -437,7 +460,7 @@ int bootstrap_check(struct bootstrap *b, struct err *err)
 	(void)pthread_mutex_lock(&b->lock);
 	if (b->failed)
 		*err = b->err;
-	r = b->failed ? -1 : b->running == 0;
+	r = b->failed ? -1 : b->outdated ? BOOTSTRAP_OUTDATED : b->running == 0 ? BOOTSTRAP_DONE : BOOTSTRAP_RUNNING;
 	(void)pthread_mutex_unlock(&b->lock);
 	return r;
 }

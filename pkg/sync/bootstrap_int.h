@@ -25,7 +25,12 @@ CLEANUP(struct bootstrap, bootstrap_stop);
 
 /* The stream must not submit anything yet. */
 bool bootstrap_holds(struct bootstrap *b);
-/* 1: everything is durable. Negative: failed. */
+enum bootstrap_state {
+	BOOTSTRAP_RUNNING = 0,
+	BOOTSTRAP_DONE,     /* everything is durable */
+	BOOTSTRAP_OUTDATED, /* the catalog is not what the plans were made from: another attempt goes on */
+};
+/* One of these; negative: failed. */
 int bootstrap_check(struct bootstrap *b, struct err *err) WARN_UNUSED;
 /* Copies the progress into the checkpoint (for saving) and the report. True if the checkpoint changed. */
 bool bootstrap_note(struct bootstrap *b, struct attempt *at);

@@ -313,6 +313,24 @@ static void test_bootstrap_when_stopped_during_a_query_then_it_ends(void **state
 	end(&f);
 }
 
+static void test_bootstrap_when_the_catalog_was_touched_then_what_was_read_does_not_count(void **state)
+{
+	static const uint64_t blocks[] = {0, 31, 32, 63};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	(void)pthread_mutex_lock(fake_postgres_lock(f.w.postgres));
+	f.w.versions = "2";
+	(void)pthread_mutex_unlock(fake_postgres_lock(f.w.postgres));
+	start(&f);
+	assert_int_equal(finish(&f), BOOTSTRAP_OUTDATED);
+	(void)bootstrap_note(f.bootstrap, &f.w.at);
+	for (size_t i = 0; i < f.index->n_ranges; i++)
+		assert_int_equal(f.index->ranges[i].next_block, 0);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out),
 		cmocka_unit_test(test_bootstrap_when_the_query_fails_without_rows_then_it_ends_the_bootstrap),
 		cmocka_unit_test(test_bootstrap_when_stopped_during_a_query_then_it_ends),
+		cmocka_unit_test(test_bootstrap_when_the_catalog_was_touched_then_what_was_read_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

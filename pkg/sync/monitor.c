@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "apply/compile.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "sync/bootstrap_int.h"
@@ -113,22 +114,35 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
+/* A plan depends on whatever the compiler looks at: so it looks again. */
+static int compile_again(struct attempt *at, struct compilation *ret, struct err *err)
+{
+	const struct spec *spec = at->run->spec;
+	const struct compile_input documents = {.documents = spec->documents,
+						.n = spec->n_documents,
+						.format = &spec->document_format,
+						.known = at->model.catalog};
+	struct findings ignored;
+	int r;
+
+	findings_init(&ignored);
+	r = compile_documents(&documents, at->source.pg, ret, &ignored, err);
+	findings_release(&ignored);
+	return r;
+}
+
 /* MONITOR_AGAIN if tables or publication differ from what the plans were made from. */
 static int compare_catalog(struct monitor *m, struct err *err)
 {
 	struct attempt *at = m->attempt;
-	const struct catalog *catalog = at->model.catalog;
-	_cleanup_(catalog_freep) struct catalog *now = NULL;
-	_cleanup_free_ struct catalog_name *names = xcalloc(catalog->n, sizeof(*names));
+	_cleanup_(compilation_release) struct compilation now = {0};
 	bool published;
 
-	for (size_t i = 0; i < catalog->n; i++)
-		names[i] = (struct catalog_name){.schema = catalog->tables[i].schema, .table = catalog->tables[i].name};
-	if (catalog_load(at->source.pg, names, catalog->n, &now, err) < 0)
+	if (compile_again(at, &now, err) < 0)
 		return -1;
-	if (!catalog_equal(now, catalog))
+	if (!compilation_confirms(&now, at->model.catalog, at->model.plans))
 		return MONITOR_AGAIN;
-	if (recover_note_rewrites(&at->cp, now) && attempt_save(at, err) < 0)
+	if (recover_note_rewrites(&at->cp, now.catalog) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that no longer exists was written to while its replica identity was insufficient. Once its WAL
 	 * is behind us it no longer matters, but this session would keep reading every root for each change. */
@@ -269,7 +283,9 @@ static int advance_copy(struct monitor *m, struct err *err)
 		m->holding = false;
 		stream_end_hold(m->stream);
 	}
-	return r > 0 ? catch_up(m, err) : 0;
+	if (r == BOOTSTRAP_OUTDATED)
+		return MONITOR_AGAIN;
+	return r == BOOTSTRAP_DONE ? catch_up(m, err) : 0;
 }
 
 /* Moves from stage to stage, as far as possible. */
@@ -280,8 +296,12 @@ static int advance(struct monitor *m, struct err *err)
 		if (recover_adopt_partitions(m->attempt, err) < 0)
 			return -1;
 	}
-	if (m->stage == COPYING && advance_copy(m, err) < 0)
-		return -1;
+	if (m->stage == COPYING) {
+		int r = advance_copy(m, err);
+
+		if (r)
+			return r;
+	}
 	if (m->stage == CATCHING_UP && !m->reading_partitions && m->progress.durable >= m->live_after)
 		return go_live(m, err);
 	return 0;

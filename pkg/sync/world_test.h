@@ -51,6 +51,7 @@ struct world {
 	const char *invisible[4]; /* what the visibility check gives next: the first transaction that is not visible */
 	const char *blocks;       /* the size of the table */
 	const char *filenode, *filenode_later; /* as planned; as found while reading */
+	const char *versions;                  /* of the catalog's rows */
 	const char *altered;                   /* the transaction that last changed the column */
 	const char *publication;               /* its fingerprint */
 	const char *flush_lsn;
@@ -215,6 +216,8 @@ static inline void answer_sql(void *user, const struct fake_query *q, struct fak
 	answer_documents(w, q, r);
 	if (has(q->sql, "pg_visible_in_snapshot"))
 		answer_visible(w, r);
+	if (has(q->sql, "sum(hashtextextended(row, 0))"))
+		FAKE_ROW(r, w->versions);
 	if (has(q->sql, "SELECT pg_current_wal_flush_lsn()"))
 		FAKE_ROW(r, w->flush_lsn);
 	if (has(q->sql, "c.oid, pg_relation_filenode(c.oid), quote_ident"))
@@ -397,8 +400,12 @@ static inline void make_checkpoint(struct world *w)
 
 static inline void world_begin(struct world *w)
 {
-	*w = (struct world){
-		.blocks = "0", .filenode = "100", .altered = "1", .publication = "1:1", .flush_lsn = "0/2000"};
+	*w = (struct world){.blocks = "0",
+			    .filenode = "100",
+			    .altered = "1",
+			    .versions = "1",
+			    .publication = "1:1",
+			    .flush_lsn = "0/2000"};
 	strbuf_init(&w->statements, LOG_BYTES);
 	strbuf_init(&w->requests, LOG_BYTES);
 	(void)pthread_cond_init(&w->asked, NULL);

@@ -1,0 +1,135 @@
+/* What a plan was made from, beyond its own text: compared with what a later catalog says. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/document_int.h"
+
+struct record {
+	const struct catalog *catalog;
+	json_t *columns, *catalog_record;
+};
+
+static json_t *object_at(json_t *in, const char *key)
+{
+	json_t *object = json_object_get(in, key);
+
+	if (object)
+		return object;
+	object = json_object();
+	(void)json_object_set_new(in, key, object);
+	return object;
+}
+
+/* --- objects --- */
+
+/* What can be reached from a column, a view or an object. */
+static void add_reached(const struct record *r, struct catalog_object from)
+{
+	for (size_t i = 0; i < r->catalog->n_dependencies; i++) {
+		const struct catalog_dependency *d = &r->catalog->dependencies[i];
+		bool label = d->object.class == CATALOG_ENUM;
+		char key[64];
+
+		if (!catalog_same_object(&d->from, &from))
+			continue;
+		if (label)
+			(void)snprintf(key, sizeof(key), "%u", d->object.oid);
+		else
+			(void)snprintf(key, sizeof(key), "%u.%u.%d", d->object.class, d->object.oid, d->object.sub);
+		(void)json_object_set_new(object_at(r->catalog_record, label ? "labels" : "objects"), key,
+					  d->value ? jsonx_text(d->value) : json_null());
+	}
+}
+
+/* --- columns --- */
+
+static void add_rewrite(const struct record *r, const struct catalog_table *table, const struct catalog_column *column)
+{
+	json_t *entry;
+	char key[16];
+
+	(void)snprintf(key, sizeof(key), "%u", table->oid);
+	entry = object_at(object_at(r->catalog_record, "tables"), key);
+	(void)json_object_set_new(entry, "storage", json_integer((json_int_t)table->storage));
+	(void)snprintf(key, sizeof(key), "%d", column->attnum);
+	(void)json_object_set_new(object_at(entry, "columns"), key, json_integer((json_int_t)column->altered));
+}
+
+static void add_column(const struct record *r, const struct catalog_table *table, int position)
+{
+	const struct catalog_column *column = &table->columns[position];
+
+	(void)json_array_append_new(r->columns, json_pack("[I, i, I, i, I]", (json_int_t)table->oid, column->attnum,
+							  (json_int_t)column->type_oid, (int)column->typmod,
+							  (json_int_t)column->collation_oid));
+	add_rewrite(r, table, column);
+	add_reached(r, (struct catalog_object){CATALOG_RELATION, table->oid, column->attnum});
+}
+
+/* Where a column gives the document a name, or an expression names it: one that has another's name now is another. */
+static void add_named_column(const struct record *r, const struct catalog_table *table, int position)
+{
+	(void)json_array_append_new(r->columns, jsonx_text(table->columns[position].name));
+	add_column(r, table, position);
+}
+
+static void add_expression(const struct record *r, const struct plan_node *node, const char *sql)
+{
+	const struct catalog_expression *e = catalog_expression(r->catalog, node->table->oid, sql);
+
+	for (size_t i = 0; e && i < e->n_columns; i++)
+		if (e->columns[i] >= 0 && (size_t)e->columns[i] < node->table->n_columns)
+			add_named_column(r, node->table, e->columns[i]);
+	for (size_t i = 0; e && i < e->n_objects; i++)
+		add_reached(r, e->objects[i]);
+	if (e)
+		add_reached(r, (struct catalog_object){CATALOG_TYPE, e->type.type_oid, 0});
+}
+
+/* --- nodes --- */
+
+static void add_expressions(const struct record *r, const struct plan_node *node)
+{
+	for (size_t i = 0; i < node->decl->n_expressions; i++)
+		add_expression(r, node, node->decl->expressions[i].sql);
+	if (node->decl->where)
+		add_expression(r, node, node->decl->where);
+}
+
+static void add_joins(const struct record *r, const struct plan_node *node)
+{
+	for (size_t j = 0; j < node->n_joins; j++) {
+		const struct join *join = &node->joins[j];
+
+		for (size_t i = 0; i < join->n; i++) {
+			add_column(r, join->upper, join->upper_columns[i]);
+			add_column(r, join->lower, join->lower_columns[i]);
+		}
+	}
+}
+
+static void add_node(const struct record *r, const struct plan_node *node)
+{
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_COLUMN)
+			add_named_column(r, node->table, node->fields[i].column);
+	for (size_t i = 0; i < node->n_key; i++)
+		add_column(r, node->table, node->key[i]);
+	for (size_t i = 0; i < node->n_sorts; i++)
+		if (node->sorts[i].column >= 0)
+			add_column(r, node->table, node->sorts[i].column);
+	add_joins(r, node);
+	add_expressions(r, node);
+	if (catalog_is_view(node->table))
+		add_reached(r, (struct catalog_object){CATALOG_RELATION, node->table->oid, 0});
+}
+
+void dependencies_record(const struct tree *tree, struct document_plan *plan)
+{
+	const struct record r = {.catalog = tree->catalog, .columns = json_array(), .catalog_record = json_object()};
+
+	for (size_t i = 0; i < tree->n; i++)
+		add_node(&r, tree->nodes[i]);
+	plan->fingerprint.columns = r.columns;
+	plan->fingerprint.catalog = r.catalog_record;
+}
