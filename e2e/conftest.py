@@ -16,16 +16,13 @@ from parts import pki, process
 from parts.faultproxy import FaultProxy
 from parts.kubernetes import KubeApi
 from parts.nginx import Nginx
-from parts.opensearch import Elasticsearch7, OpenSearch
+from parts.opensearch import ENGINES
 from parts.operator import Operator
 from parts.postgres import Postgres
 from parts.worker import Worker
 from pgsync import Resources
 
 _numbers = itertools.count(1)
-
-
-ENGINES = ["opensearch", "elasticsearch"]
 
 
 def pytest_configure(config):
@@ -52,9 +49,8 @@ class _Parts:
     def __init__(self, state):
         self.state = state
         self.postgres = Postgres(state / "postgres", fsync=False, conf={"synchronous_commit": "on"})
-        # E2E_ENGINE=elasticsearch: every test that asks for OpenSearch gets Elasticsearch instead.
-        other = os.environ.get("E2E_ENGINE") == "elasticsearch"
-        self.opensearch = (Elasticsearch7 if other else OpenSearch)(state / "opensearch", heap="1g")
+        # E2E_ENGINE=opensearch3 or elasticsearch: every test that asks for OpenSearch gets that one instead.
+        self.opensearch = ENGINES[os.environ.get("E2E_ENGINE") or "opensearch"](state / "opensearch", heap="1g")
         self.kube = KubeApi(state / "kubernetes")
         self._started = set()
 
@@ -73,7 +69,7 @@ def parts(state, request):
     made = _Parts(state)
     wanted = set().union(*(item.fixturenames for item in request.session.items))
     if "engine" in wanted:
-        wanted.add(ENGINES[0])
+        wanted.add("opensearch")
     threads = [threading.Thread(target=made.get, args=(name,)) for name, fixture in
                (("opensearch", "opensearch"), ("kube", "kube"), ("postgres", "postgres")) if fixture in wanted]
     for thread in threads:
@@ -98,8 +94,15 @@ def opensearch(parts):
 
 
 @pytest.fixture(scope="session")
+def opensearch3(state):
+    node = ENGINES["opensearch3"](state / "opensearch3").start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
 def elasticsearch(state):
-    node = Elasticsearch7(state / "elasticsearch").start()
+    node = ENGINES["elasticsearch"](state / "elasticsearch").start()
     yield node
     node.stop()
 

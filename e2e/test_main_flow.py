@@ -34,7 +34,7 @@ class Books:
 
 @pytest.fixture(scope="module")
 def books(engine, kube, operator, postgres):
-    kind = engine.flavour.lower()
+    kind = engine.tool
     database = postgres.create_database(f"main_flow_{kind}")
     bookstore.load(database)
     database.create_role()

@@ -4,7 +4,7 @@ import concurrent.futures
 import sys
 
 from . import kubernetes, peer, postgres
-from .opensearch import Elasticsearch7, OpenSearch
+from .opensearch import ENGINES
 
 
 def _one_after_the_other():
@@ -14,9 +14,9 @@ def _one_after_the_other():
 
 
 def main(names):
-    """`names`: of postgres, opensearch, elasticsearch, kubernetes, pgsync; without any, all that the tests need."""
-    tests = {"postgres": postgres.fetch, "opensearch": OpenSearch.fetch, "elasticsearch": Elasticsearch7.fetch,
-             "kubernetes": _one_after_the_other}
+    """`names`: of postgres, opensearch, opensearch3, elasticsearch, kubernetes, pgsync; without any, all that the tests need."""
+    tests = {"postgres": postgres.fetch, "kubernetes": _one_after_the_other,
+             **{name: node.fetch for name, node in ENGINES.items()}}
     every = {**tests, "pgsync": peer.fetch}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for future in [pool.submit(every[name]) for name in names or tests]:

@@ -1,20 +1,23 @@
-"""One node of OpenSearch or of Elasticsearch 7, from their published libraries."""
+"""One node of OpenSearch 2, OpenSearch 3 or Elasticsearch 7, from their published libraries."""
 
 import signal
 from pathlib import Path
 
-from . import cache, maven, ports
+from . import cache, java, maven, ports
 from .process import Process
 from .search import SearchEngine
 
 OPENSEARCH_VERSION = "2.19.1"
+OPENSEARCH3_VERSION = "3.3.0"
 ELASTICSEARCH_VERSION = "7.17.28"
 
 
 class Node(SearchEngine):
     """A node on 127.0.0.1 with no security; its data live in the state directory."""
 
-    flavour = version = None
+    flavour = version = tool = None
+    java_program, java_options = staticmethod(lambda: "java"), ["-Djava.security.manager=allow"]
+    compile = staticmethod(maven.compile_main)
 
     def __init__(self, state: Path, *, heap="512m", port=None, attached=True, optimized=False):
         """`optimized`: compiled as well as in production. It costs a third of all CPU time of nodes that live for minutes."""
@@ -26,25 +29,24 @@ class Node(SearchEngine):
     @classmethod
     def fetch(cls) -> Path:
         """The directory with the jars and the class that starts a node."""
-        tool = cls.flavour.lower()
 
         def build(directory):
-            maven.copy_dependencies(tool, directory)
-            maven.compile_main(tool, directory)
+            maven.copy_dependencies(cls.tool, directory)
+            cls.compile(cls.tool, directory)
 
-        return cache.cached(tool, cls.version, build, sources=maven.TOOLS / tool)
+        return cache.cached(cls.tool, cls.version, build, sources=maven.TOOLS / cls.tool)
 
     def spawn(self):
         self.state.mkdir(parents=True, exist_ok=True)
-        jars, tool = self.fetch(), self.flavour.lower()
-        self.process = Process(f"{tool} {self.version}", [
+        jars = self.fetch()
+        self.process = Process(f"{self.tool} {self.version}", [
             # The collector and its settings as in the distributions' jvm.options: with another one, garbage that is not
             # collected yet makes the memory circuit breaker refuse requests.
-            "java", f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseG1GC", "-XX:G1ReservePercent=25",
+            self.java_program(), f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseG1GC", "-XX:G1ReservePercent=25",
             "-XX:InitiatingHeapOccupancyPercent=30", *([] if self.optimized else ["-XX:TieredStopAtLevel=1"]),
-            "-Djava.security.manager=allow", "-Dfile.encoding=UTF-8", "-cp", f"{jars}/classes:{jars}/*", "SingleNode",
+            *self.java_options, "-Dfile.encoding=UTF-8", "-cp", f"{jars}/classes:{jars}/*", "SingleNode",
             self.state / "node", self.port, ports.free_port(),
-        ], self.state / f"{tool}.log", cwd=self.state, attached=self.attached)
+        ], self.state / f"{self.tool}.log", cwd=self.state, attached=self.attached)
         return self
 
     def wait(self, timeout=120):
@@ -72,8 +74,17 @@ class Node(SearchEngine):
 
 
 class OpenSearch(Node):
-    flavour, version = "OpenSearch", OPENSEARCH_VERSION
+    flavour, version, tool = "OpenSearch", OPENSEARCH_VERSION, "opensearch"
+
+
+class OpenSearch3(Node):
+    flavour, version, tool = "OpenSearch", OPENSEARCH3_VERSION, "opensearch3"
+    java_program, java_options = staticmethod(java.java21), []
+    compile = staticmethod(java.compile_main)
 
 
 class Elasticsearch7(Node):
-    flavour, version = "Elasticsearch", ELASTICSEARCH_VERSION
+    flavour, version, tool = "Elasticsearch", ELASTICSEARCH_VERSION, "elasticsearch"
+
+
+ENGINES = {node.tool: node for node in (OpenSearch, OpenSearch3, Elasticsearch7)}
