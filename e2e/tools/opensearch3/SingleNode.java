@@ -2,7 +2,6 @@ import java.util.Collections;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.opensearch.Version;
-import org.opensearch.analysis.common.CommonAnalysisModulePlugin;
 import org.opensearch.common.settings.Settings;
 import org.opensearch.geo.GeoModulePlugin;
 import org.opensearch.index.mapper.MapperExtrasModulePlugin;
@@ -16,10 +15,11 @@ import org.opensearch.transport.Netty4ModulePlugin;
 
 /** OpenSearch in one Java process, from the published libraries alone: SingleNode HOME HTTP-PORT TRANSPORT-PORT. */
 public final class SingleNode extends Node {
+	/* Not the analyzers of languages: the one for Thai needs locale data that this Java is built without. */
 	private SingleNode(Settings settings) {
 		super(InternalSettingsPreparer.prepareEnvironment(settings, Collections.emptyMap(), null, () -> "node-1"),
 				Stream.of(Netty4ModulePlugin.class, ReindexModulePlugin.class, MapperExtrasModulePlugin.class,
-						CommonAnalysisModulePlugin.class, IngestCommonModulePlugin.class, PainlessModulePlugin.class,
+						IngestCommonModulePlugin.class, PainlessModulePlugin.class,
 						GeoModulePlugin.class).map(SingleNode::describe).collect(Collectors.toList()),
 				false);
 	}
