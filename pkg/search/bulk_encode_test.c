@@ -235,7 +235,7 @@ static void expect_verdicts(const struct error_case *cases, size_t n)
 	}
 }
 
-/* Seen at OpenSearch 2.19.1 and Elasticsearch 7.17.28, or read in the sources that the comments name. */
+/* Seen at OpenSearch 2.19.1, or read in the sources that the comments name. */
 static void test_judge_when_the_error_is_about_the_document_then_rejected(void **state)
 {
 	static const struct error_case cases[] = {
