@@ -284,8 +284,9 @@ def sink():
     bulk = obj(
         "Size and number of bulk requests. They also limit the worker's memory.",
         {
-            "maxBytes": integer("Maximum size of a bulk request, in bytes. Values above 1 MiB have the effect of 1 MiB: larger "
-                                "requests are not faster, but take memory.", 65536, 104857600, 8388608),
+            "maxBytes": integer("Maximum size of a bulk request, in bytes; a larger document is sent alone. Larger requests are "
+                                "rarely faster, and a worker may hold `concurrency` + 1 of them for each of its writers.",
+                                65536, 104857600, 1048576),
             "concurrency": integer("Maximum number of concurrent bulk requests.", 1, 16, 2),
             "flushMilliseconds": integer("How long a change may wait for others under load, in milliseconds. An idle stream flushes at once.",
                                          0, 10000, 20),

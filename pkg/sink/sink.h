@@ -24,7 +24,6 @@ struct sink {
 
 /* Limits of a bulk writer. */
 enum {
-	SINK_BODY_BYTES = 1024 * 1024, /* of one request: more does not make an engine faster, and is memory */
 	/* How long a writer keeps trying when the engine refuses: a snapshot may be open meanwhile, and with it locks
 	 * that a migration waits for. Then the attempt ends, and the next one reads again. */
 	SINK_RETRY_MS = 20000,

@@ -202,7 +202,7 @@ static void test_bulk_options_then_a_body_has_a_limit(void **state)
 	assert_int_equal(sink_bulk_options(&sink).concurrency, 3);
 	assert_int_equal(sink_bulk_options(&sink).retry_ms, SINK_RETRY_MS);
 	sink.bulk_max_bytes = (size_t)100 * 1024 * 1024;
-	assert_int_equal(sink_bulk_options(&sink).max_bytes, SINK_BODY_BYTES);
+	assert_int_equal(sink_bulk_options(&sink).max_bytes, 100 * 1024 * 1024);
 }
 
 int main(void)

@@ -80,7 +80,7 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 
 static void set_number_defaults(struct spec *spec)
 {
-	spec->sink.bulk_max_bytes = 8 * 1024 * 1024;
+	spec->sink.bulk_max_bytes = 1024 * 1024;
 	spec->sink.bulk_concurrency = 2;
 	spec->sink.bulk_flush_milliseconds = 20;
 	spec->bootstrap_parallelism = 2;

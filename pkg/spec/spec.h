@@ -59,7 +59,7 @@ struct spec_sink {
 	struct spec_secret_ref ca;
 	bool insecure_skip_verify;
 	bool adopt_existing_index;
-	int64_t bulk_max_bytes;          /* default 8 MiB; but requests are filled to 1 MiB at most (sink.h) */
+	int64_t bulk_max_bytes;          /* default 1 MiB: more rarely makes an engine faster, and is memory */
 	int64_t bulk_concurrency;        /* default 2 */
 	int64_t bulk_flush_milliseconds; /* default 20 */
 };

@@ -45,7 +45,7 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	assert_int_equal(s->source.replica_identity, SPEC_IDENTITY_MANAGE);
 	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_RESYNC);
 	assert_int_equal(s->sink.auth, SPEC_AUTH_NONE);
-	assert_int_equal(s->sink.bulk_max_bytes, 8388608);
+	assert_int_equal(s->sink.bulk_max_bytes, 1048576);
 	assert_int_equal(s->sink.bulk_concurrency, 2);
 	assert_int_equal(s->sink.bulk_flush_milliseconds, 20);
 	assert_int_equal(s->bootstrap_parallelism, 2);
