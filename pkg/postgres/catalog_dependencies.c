@@ -326,12 +326,11 @@ static void watch_all(struct catalog *catalog)
 
 static int load(struct pg *pg, struct catalog *catalog, const void *user, struct err *err)
 {
-	_cleanup_free_ struct catalog_object *items = NULL;
 	struct roots roots = find_roots(catalog);
+	_cleanup_free_ struct catalog_object *items = roots.items;
 	bool current;
 
 	UNUSED(user);
-	items = roots.items;
 	if (catalog_is_current(pg, catalog, &current, err) < 0)
 		return -1;
 	if (!current)
