@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PATH_BYTES = 1024 * 1024 };
+
 /* Every relation that some document names. Caller frees. */
 static struct catalog_name *all_relations(const struct compile_input *in, size_t *ret_n)
 {
@@ -23,17 +25,46 @@ static struct catalog_name *all_relations(const struct compile_input *in, size_t
 	return all;
 }
 
-static int load_expressions(const struct compile_input *in, struct pg *pg, struct catalog *catalog, struct err *err)
+static void add_schema(struct strbuf *path, const char *schema)
+{
+	strbuf_adds(path, ", ");
+	pg_quote_ident(path, schema);
+}
+
+/* The path on which the expressions' names are looked up, as SET takes it. Built-in names come first. Caller frees. */
+static char *search_path(const struct compile_input *in, const struct catalog_name *names, size_t n)
+{
+	struct strbuf path;
+
+	strbuf_init(&path, PATH_BYTES);
+	strbuf_adds(&path, "pg_catalog");
+	for (size_t i = 0; i < in->search_path->n; i++)
+		if (strcmp(in->search_path->items[i], "pg_catalog") != 0)
+			add_schema(&path, in->search_path->items[i]);
+	for (size_t i = 0; in->search_path->n == 0 && i < n; i++) {
+		size_t first = 0;
+
+		while (strcmp(names[first].schema, names[i].schema) != 0)
+			first++;
+		if (first == i)
+			add_schema(&path, names[i].schema);
+	}
+	return strbuf_detach(&path);
+}
+
+static int load_expressions(const struct compile_input *in, struct pg *pg, const char *path, struct catalog *catalog,
+			    struct err *err)
 {
 	if (in->known) {
 		catalog_copy_expressions(catalog, in->known);
 		return 0;
 	}
 	for (size_t i = 0; i < in->n; i++) {
-		size_t n;
-		_cleanup_free_ struct catalog_expression_name *names = document_expressions(in->documents[i], &n);
+		struct catalog_expression_list list = {.search_path = path};
+		_cleanup_free_ struct catalog_expression_name *names = document_expressions(in->documents[i], &list.n);
 
-		if (catalog_load_expressions(pg, catalog, names, n, err) < 0)
+		list.items = names;
+		if (catalog_load_expressions(pg, catalog, &list, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -89,8 +120,9 @@ static int load(const struct compile_input *in, struct pg *pg, const struct cata
 		struct catalog **ret, struct err *err)
 {
 	_cleanup_(catalog_freep) struct catalog *catalog = NULL;
+	_cleanup_free_ char *path = search_path(in, names, n);
 
-	if (catalog_load(pg, names, n, &catalog, err) < 0 || load_expressions(in, pg, catalog, err) < 0 ||
+	if (catalog_load(pg, names, n, &catalog, err) < 0 || load_expressions(in, pg, path, catalog, err) < 0 ||
 	    catalog_load_dependencies(pg, catalog, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(catalog);

@@ -18,6 +18,9 @@ struct compile_input {
 	struct schema_document *const *documents;
 	size_t n;
 	const struct schema_document_format *format;
+	/* Where the names in `where` and `expressions` are looked up after pg_catalog; without items, in the schemas of
+	 * the documents' tables. */
+	const struct jsonx_strings *search_path;
 	/* Of an earlier compilation: what the server reported about expressions then is taken over, because asking
 	 * means writing. NULL: ask. */
 	const struct catalog *known;

@@ -197,10 +197,12 @@ static inline void decode_expressions(struct catalog *catalog, const struct cata
 			xreallocarray(catalog->expressions, catalog->n_expressions + 1, sizeof(*catalog->expressions));
 		e = &catalog->expressions[catalog->n_expressions++];
 		*e = (struct catalog_expression){.relation = table->oid, .sql = xstrdup(sql)};
-		if (json_is_string(said))
+		if (json_is_string(said)) {
 			e->type = decode_column("", json_string_value(said), 0);
-		else
+			e->qualified = xstrdup(sql);
+		} else {
 			e->problem = xstrdup(jsonx_string(said, "problem", ""));
+		}
 	}
 }
 

@@ -235,6 +235,13 @@ void sql_table(struct strbuf *sb, const struct catalog_table *table);
 char *sql_type(const struct catalog_column *column);
 /* Appends `expr` of the column's type as the text that pgoutput would send for it. */
 void sql_text(struct strbuf *sb, const struct catalog_column *column, const char *expr);
+/* The text of a valid expression of the node that means the same on any search path. */
+const char *sql_qualified(const struct tree *tree, const struct plan_node *node, const char *sql);
+/* Appends the operator that compares values of these columns, with blanks around it. Sessions look operators up in
+ * pg_catalog alone, so those of other types are qualified. */
+void sql_equals(struct strbuf *sb, const struct catalog_column *a, const struct catalog_column *b);
+/* The same for the join's i-th pair. */
+void sql_join_equals(struct strbuf *sb, const struct join *join, size_t i);
 /* Appends order_by and key. */
 void sql_order(struct strbuf *sb, const struct plan_node *node);
 /* Appends " COLLATE ..." for this side of the join's i-th pair, if it needs one; on the way up, to upper rows. */

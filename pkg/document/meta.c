@@ -36,7 +36,7 @@ static void add_links(struct query *q, const struct plan_node *node)
 	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : "");
 		query_link(q, node, i, false);
-		strbuf_adds(&q->sb, " = ");
+		sql_join_equals(&q->sb, &node->joins[0], i);
 		sql_own(&q->sb, node->parent, node->joins[0].upper_columns[i]);
 		sql_collate(&q->sb, &node->joins[0], i, true);
 	}
@@ -151,7 +151,10 @@ void meta_add_join(struct query *q)
 {
 	strbuf_adds(&q->sb, "\n  LEFT JOIN m");
 	for (size_t i = 0; i < q->root->n_key; i++) {
-		strbuf_addf(&q->sb, "%sm.\"key.%zu\" = ", i ? " AND " : " ON ", i + 1);
+		const struct catalog_column *column = &q->root->table->columns[q->root->key[i]];
+
+		strbuf_addf(&q->sb, "%sm.\"key.%zu\"", i ? " AND " : " ON ", i + 1);
+		sql_equals(&q->sb, column, column);
 		sql_own(&q->sb, q->root, q->root->key[i]);
 	}
 }

@@ -218,7 +218,7 @@ static void add_step(struct strbuf *sb, const struct step *step, size_t number, 
 		strbuf_adds(sb, i ? " AND " : " ON ");
 		add_column(sb, number, &join->upper->columns[join->upper_columns[i]]);
 		sql_collate_up(sb, join, i, true);
-		strbuf_adds(sb, " = ");
+		sql_equals(sb, step->lower[i].column, &join->upper->columns[join->upper_columns[i]]);
 		add_value(sb, &step->lower[i], numbers);
 		sql_collate_up(sb, join, i, false);
 	}

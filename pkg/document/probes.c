@@ -40,7 +40,7 @@ static void add_system_columns(struct strbuf *sb, const struct plan_node *node, 
 }
 
 /* The rows of p, with the node's expressions and condition as columns. */
-static void add_tail(struct strbuf *sb, const struct plan_node *node)
+static void add_tail(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
 {
 	_cleanup_free_ char *alias = NULL;
 	struct strbuf quoted;
@@ -51,18 +51,26 @@ static void add_tail(struct strbuf *sb, const struct plan_node *node)
 	strbuf_addf(sb, "\nFROM (SELECT %s.*", alias);
 	add_system_columns(sb, node, alias);
 	for (size_t i = 0; i < node->n_expressions; i++) {
-		strbuf_addf(sb, ", (%s) AS ", node->decl->expressions[i].sql);
+		strbuf_addf(sb, ", (%s) AS ", sql_qualified(tree, node, node->decl->expressions[i].sql));
 		sql_free_name(sb, node, "x", i + 1);
 	}
 	if (node->filtered) {
-		strbuf_addf(sb, ", (%s) AS ", node->decl->where);
+		strbuf_addf(sb, ", (%s) AS ", sql_qualified(tree, node, node->decl->where));
 		sql_free_name(sb, node, "where", 1);
 	}
 	strbuf_adds(sb, " FROM ");
 	sql_table(sb, node->table);
-	strbuf_addf(sb, " AS %s) t%zu WHERE (", alias, node->number);
-	add_key(sb, node);
-	strbuf_adds(sb, ") IN (SELECT * FROM p)");
+	strbuf_addf(sb, " AS %s) t%zu WHERE EXISTS (SELECT FROM p WHERE ", alias, node->number);
+	for (size_t i = 0; i < node->n_key; i++) {
+		const struct catalog_column *column = &node->table->columns[node->key[i]];
+
+		strbuf_adds(sb, i ? " AND " : "");
+		sql_own(sb, node, node->key[i]);
+		sql_equals(sb, column, column);
+		strbuf_adds(sb, "p.");
+		pg_quote_ident(sb, column->name);
+	}
+	strbuf_addc(sb, ')');
 }
 
 /* The keys of the rows of p as one text: "7" or "7, de". */
@@ -162,7 +170,7 @@ static struct document_probe probe_of(const struct tree *tree, const struct plan
 	strbuf_init(&head, SQL_BYTES);
 	strbuf_init(&tail, SQL_BYTES);
 	add_head(&head, tree, node);
-	add_tail(&tail, node);
+	add_tail(&tail, tree, node);
 	probe.head = strbuf_detach(&head);
 	probe.tail = strbuf_detach(&tail);
 	add_values(&probe, node);

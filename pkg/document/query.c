@@ -65,9 +65,11 @@ static void add_own(struct query *q, const struct plan_node *node, const char *a
 
 static void add_any(struct query *q)
 {
-	_cleanup_free_ char *type = sql_type(&q->root->table->columns[q->root->key[0]]);
+	const struct catalog_column *column = &q->root->table->columns[q->root->key[0]];
+	_cleanup_free_ char *type = sql_type(column);
 
-	strbuf_addf(&q->sb, " = ANY($1::text[]::%s[])", type);
+	sql_equals(&q->sb, column, column);
+	strbuf_addf(&q->sb, "ANY($1::text[]::%s[])", type);
 }
 
 /* A row of a view with a NULL in its key has no _id. */
@@ -80,50 +82,140 @@ static void add_root_has_key(struct query *q, const char *alias)
 	}
 }
 
-static void add_root_condition(struct query *q, const char *alias)
-{
-	const struct plan_node *root = q->root;
-
-	if (q->by_range && catalog_is_view(root->table)) {
-		add_root_has_key(q, alias);
-		return;
-	}
-	if (q->by_range) {
-		strbuf_addf(&q->sb, "%s.ctid >= $1::tid AND %s.ctid < $2::tid", alias ? alias : "t0",
-			    alias ? alias : "t0");
-		return;
-	}
-	if (keys_as_array(q)) {
-		add_own(q, root, alias, root->key[0]);
-		add_any(q);
-		return;
-	}
-	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_own(q, root, alias, root->key[i]);
-	}
-	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < root->n_key; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_key_cast(q, i);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	add_unnest(q);
-	strbuf_addc(&q->sb, ')');
-}
-
-void query_root_condition(struct query *q)
-{
-	add_root_condition(q, NULL);
-}
-
 static int key_position(const struct plan_node *root, int column)
 {
 	for (size_t i = 0; i < root->n_key; i++)
 		if (root->key[i] == column)
 			return (int)i;
 	return -1;
+}
+
+/* Columns that have to equal those of some row. */
+struct match {
+	const struct plan_node *node; /* whose row it is about */
+	const struct join *join;      /* its lower columns; NULL: the root's key */
+	const char *alias;            /* as for add_own, for columns of the node's table */
+	enum { BY_PARAMETERS, BY_PARENT, BY_THROUGH } by;
+};
+
+static size_t match_columns(const struct query *q, const struct match *m)
+{
+	return m->join ? m->join->n : q->root->n_key;
+}
+
+static const struct catalog_column *left_column(const struct query *q, const struct match *m, size_t i)
+{
+	return m->join ? &m->join->lower->columns[m->join->lower_columns[i]]
+		       : &q->root->table->columns[q->root->key[i]];
+}
+
+static const struct catalog_column *right_column(const struct query *q, const struct match *m, size_t i)
+{
+	return m->join ? &m->join->upper->columns[m->join->upper_columns[i]]
+		       : &q->root->table->columns[q->root->key[i]];
+}
+
+static void add_left(struct query *q, const struct match *m, size_t i)
+{
+	if (!m->join) {
+		add_own(q, q->root, m->alias, q->root->key[i]);
+	} else if (m->alias) {
+		add_own(q, m->node, m->alias, m->join->lower_columns[i]);
+		sql_collate(&q->sb, m->join, i, false);
+	} else {
+		query_link(q, m->node, i, false);
+	}
+}
+
+static void add_right(struct query *q, const struct match *m, size_t i)
+{
+	if (m->by == BY_PARAMETERS) {
+		add_key_cast(q, m->join ? (size_t)key_position(q->root, m->join->upper_columns[i]) : i);
+		return;
+	}
+	if (m->by == BY_THROUGH)
+		strbuf_addf(&q->sb, "j%zu.", m->node->number);
+	pg_quote_ident(&q->sb, right_column(q, m, i)->name);
+	sql_collate(&q->sb, m->join, i, true);
+}
+
+/* IN compares all columns with operators of one name. */
+static bool needs_own_operators(const struct query *q, const struct match *m)
+{
+	for (size_t i = 0; i < match_columns(q, m); i++)
+		if (left_column(q, m, i)->equality_schema && right_column(q, m, i)->equality_schema)
+			return true;
+	return false;
+}
+
+/* " FROM rows [WHERE condition]"; true with a condition. */
+static bool add_match_rows(struct query *q, const struct match *m)
+{
+	strbuf_adds(&q->sb, " FROM ");
+	if (m->by == BY_PARAMETERS) {
+		add_unnest(q);
+		return false;
+	}
+	if (m->by == BY_PARENT) {
+		strbuf_addf(&q->sb, "r%zu", m->node->parent->number);
+		return false;
+	}
+	sql_table(&q->sb, m->node->through);
+	strbuf_addf(&q->sb, " j%zu WHERE ", m->node->number);
+	query_link_condition(q, m->node);
+	return true;
+}
+
+static void add_match(struct query *q, const struct match *m)
+{
+	size_t n = match_columns(q, m);
+
+	if (needs_own_operators(q, m)) {
+		bool where;
+
+		strbuf_adds(&q->sb, "EXISTS (SELECT");
+		where = add_match_rows(q, m);
+		for (size_t i = 0; i < n; i++, where = true) {
+			strbuf_adds(&q->sb, where ? " AND " : " WHERE ");
+			add_left(q, m, i);
+			sql_equals(&q->sb, left_column(q, m, i), right_column(q, m, i));
+			add_right(q, m, i);
+		}
+		strbuf_addc(&q->sb, ')');
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : "(");
+		add_left(q, m, i);
+	}
+	for (size_t i = 0; i < n; i++) {
+		strbuf_adds(&q->sb, i ? ", " : ") IN (SELECT ");
+		add_right(q, m, i);
+	}
+	(void)add_match_rows(q, m);
+	strbuf_addc(&q->sb, ')');
+}
+
+static void add_root_condition(struct query *q, const char *alias)
+{
+	const struct plan_node *root = q->root;
+
+	if (q->by_range && catalog_is_view(root->table)) {
+		add_root_has_key(q, alias);
+	} else if (q->by_range) {
+		strbuf_addf(&q->sb, "%s.ctid >= $1::tid AND %s.ctid < $2::tid", alias ? alias : "t0",
+			    alias ? alias : "t0");
+	} else if (keys_as_array(q)) {
+		add_own(q, root, alias, root->key[0]);
+		add_any(q);
+	} else {
+		add_match(q, &(struct match){.node = root, .alias = alias, .by = BY_PARAMETERS});
+	}
+}
+
+void query_root_condition(struct query *q)
+{
+	add_root_condition(q, NULL);
 }
 
 /* The parameters are the parent's keys, so the level above need not be read. */
@@ -137,42 +229,17 @@ static bool found_by_parameters(const struct query *q, const struct plan_node *n
 	return true;
 }
 
-/* A column of the rows above, by its name there. */
-static void add_upper(struct query *q, const struct join *join, size_t i)
-{
-	pg_quote_ident(&q->sb, join->upper->columns[join->upper_columns[i]].name);
-	sql_collate(&q->sb, join, i, true);
-}
-
 void query_link_condition(struct query *q, const struct plan_node *node)
 {
-	const struct join *join = &node->joins[0];
-	bool parameters = found_by_parameters(q, node);
+	const struct match match = {
+		.node = node, .join = &node->joins[0], .by = found_by_parameters(q, node) ? BY_PARAMETERS : BY_PARENT};
 
-	if (parameters && keys_as_array(q) && join->n == 1) {
+	if (match.by == BY_PARAMETERS && keys_as_array(q) && match.join->n == 1) {
 		query_link(q, node, 0, false);
 		add_any(q);
-		return;
+	} else {
+		add_match(q, &match);
 	}
-	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		query_link(q, node, i, false);
-	}
-	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		if (parameters)
-			add_key_cast(q, (size_t)key_position(q->root, join->upper_columns[i]));
-		else
-			add_upper(q, join, i);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	if (parameters)
-		add_unnest(q);
-	else
-		strbuf_addf(&q->sb, "r%zu", node->parent->number);
-	strbuf_addc(&q->sb, ')');
 }
 
 /* --- sources --- */
@@ -204,47 +271,25 @@ void query_table_name(struct query *q, const struct plan_node *node)
 /* The condition that the rows of a node's table are linked to the roots asked for, in the subquery of query_table. */
 static void add_linked(struct query *q, const struct plan_node *node, const char *alias)
 {
-	const struct join *join;
-
-	if (!node->parent) {
+	if (!node->parent)
 		add_root_condition(q, alias);
-		return;
-	}
-	join = &node->joins[node->n_joins - 1];
-	strbuf_addc(&q->sb, '(');
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		add_own(q, node, alias, join->lower_columns[i]);
-		sql_collate(&q->sb, join, i, false);
-	}
-	strbuf_adds(&q->sb, ") IN (SELECT ");
-	for (size_t i = 0; i < join->n; i++) {
-		strbuf_adds(&q->sb, i ? ", " : "");
-		if (node->through)
-			strbuf_addf(&q->sb, "j%zu.", node->number);
-		add_upper(q, join, i);
-	}
-	strbuf_adds(&q->sb, " FROM ");
-	if (node->through) {
-		sql_table(&q->sb, node->through);
-		strbuf_addf(&q->sb, " j%zu WHERE ", node->number);
-		query_link_condition(q, node);
-	} else {
-		strbuf_addf(&q->sb, "r%zu", node->parent->number);
-	}
-	strbuf_addc(&q->sb, ')');
+	else
+		add_match(q, &(struct match){.node = node,
+					     .join = &node->joins[node->n_joins - 1],
+					     .alias = alias,
+					     .by = node->through ? BY_THROUGH : BY_PARENT});
 }
 
 /* Only CASE says what is evaluated first. */
 static void add_where(struct query *q, const struct plan_node *node, const char *alias)
 {
 	if (!q->tree->apart) {
-		strbuf_addf(&q->sb, " WHERE (%s)", node->decl->where);
+		strbuf_addf(&q->sb, " WHERE (%s)", sql_qualified(q->tree, node, node->decl->where));
 		return;
 	}
 	strbuf_adds(&q->sb, " WHERE CASE WHEN ");
 	add_linked(q, node, alias);
-	strbuf_addf(&q->sb, " THEN (%s) END", node->decl->where);
+	strbuf_addf(&q->sb, " THEN (%s) END", sql_qualified(q->tree, node, node->decl->where));
 }
 
 void query_table(struct query *q, const struct plan_node *node)
@@ -265,7 +310,7 @@ void query_table(struct query *q, const struct plan_node *node)
 	if (!node->parent && q->by_range && !has_ctid(node) && !catalog_is_view(node->table))
 		strbuf_addf(&q->sb, ", %s.ctid", alias);
 	for (size_t i = 0; i < node->n_expressions; i++) {
-		strbuf_addf(&q->sb, ", (%s) AS ", node->decl->expressions[i].sql);
+		strbuf_addf(&q->sb, ", (%s) AS ", sql_qualified(q->tree, node, node->decl->expressions[i].sql));
 		sql_free_name(&q->sb, node, "x", i + 1);
 	}
 	strbuf_adds(&q->sb, " FROM ");
@@ -284,7 +329,7 @@ static void add_through_join(struct query *q, const struct plan_node *node)
 		strbuf_adds(&q->sb, i ? " AND " : " ON ");
 		sql_own(&q->sb, node, join->lower_columns[i]);
 		sql_collate(&q->sb, join, i, false);
-		strbuf_adds(&q->sb, " = ");
+		sql_join_equals(&q->sb, join, i);
 		query_column(q, 'j', node, join->upper, join->upper_columns[i]);
 		sql_collate(&q->sb, join, i, true);
 	}

@@ -46,7 +46,7 @@ static void add_equalities(struct query *q, const struct plan_node *node, const 
 		} else {
 			strbuf_addf(&q->sb, "n%zu.\"key.%zu\"", child->number, i + 1);
 		}
-		strbuf_adds(&q->sb, " = ");
+		sql_join_equals(&q->sb, join, i);
 		sql_own(&q->sb, node, join->upper_columns[i]);
 		sql_collate(&q->sb, join, i, true);
 	}

@@ -57,6 +57,28 @@ void sql_collate_up(struct strbuf *sb, const struct join *join, size_t i, bool o
 	add_collation(sb, join_collation(join, i, of_upper, true));
 }
 
+const char *sql_qualified(const struct tree *tree, const struct plan_node *node, const char *sql)
+{
+	return catalog_expression(tree->catalog, node->table->oid, sql)->qualified;
+}
+
+void sql_equals(struct strbuf *sb, const struct catalog_column *a, const struct catalog_column *b)
+{
+	/* Values of two types are equal if pg_catalog has an operator for them. */
+	if (!a->equality_schema || !b->equality_schema || strcmp(a->base_type, b->base_type) != 0) {
+		strbuf_adds(sb, " = ");
+		return;
+	}
+	strbuf_adds(sb, " OPERATOR(");
+	pg_quote_ident(sb, a->equality_schema);
+	strbuf_adds(sb, ".=) ");
+}
+
+void sql_join_equals(struct strbuf *sb, const struct join *join, size_t i)
+{
+	sql_equals(sb, &join->lower->columns[join->lower_columns[i]], &join->upper->columns[join->upper_columns[i]]);
+}
+
 void sql_own(struct strbuf *sb, const struct plan_node *node, int column)
 {
 	strbuf_addf(sb, "t%zu.", node->number);

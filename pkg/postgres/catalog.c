@@ -22,6 +22,7 @@ static void release_table(struct catalog_table *t)
 		free(t->columns[i].type);
 		free(t->columns[i].base_type);
 		free(t->columns[i].collation);
+		free(t->columns[i].equality_schema);
 	}
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		free(t->indexes[i].name);
@@ -56,6 +57,7 @@ static void release_expression(struct catalog_expression *e)
 	free(e->type.base_type);
 	free(e->columns);
 	free(e->objects);
+	free(e->qualified);
 }
 
 void catalog_free(struct catalog *catalog)

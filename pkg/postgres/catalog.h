@@ -58,6 +58,7 @@ struct catalog_column {
 	bool nondeterministic; /* of the collation: texts that differ may be equal */
 	bool no_order;         /* values are neither sorted nor grouped, as those of json and point */
 	bool unlimited;        /* a value may be as large as Postgres takes them: text, bytea, json, an array */
+	char *equality_schema; /* where the type's operator `=` is, if that is not pg_catalog; else NULL */
 	bool not_null;
 	bool generated;
 	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
@@ -140,10 +141,12 @@ struct catalog_table {
 	bool can_refresh; /* the current role may REFRESH it */
 };
 
-/* An SQL expression over the columns of one table, as the user wrote it. */
+/* An SQL expression over the columns of one table. */
 struct catalog_expression {
 	uint32_t relation;
-	char *sql;
+	char *sql;                  /* as the user wrote it */
+	char *qualified;            /* the same with every name qualified, so that no search path changes its meaning;
+				       for one without a problem */
 	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL if it can */
 	struct catalog_column type; /* of its value; without a name */
 	int *columns;               /* of its table, that it reads: 0-based positions */
@@ -177,10 +180,16 @@ struct catalog_expression_name {
 /* Loads the relations named (those that do not exist are simply absent: the caller reports them) in one snapshot. */
 int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
 		 struct err *err) WARN_UNUSED;
-/* Adds what the server reports about expressions over tables of the catalog. To check that one is immutable, it is made
- * a generated column of a temporary table, which is rolled back. */
-int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
-			     size_t n, struct err *err) WARN_UNUSED;
+/* Adds what the server reports about expressions over tables of the catalog. Their names are looked up on search_path,
+ * a list as SET takes it. To check that one is immutable, it is made a generated column of a temporary table, which is
+ * rolled back. */
+struct catalog_expression_list {
+	const struct catalog_expression_name *items;
+	size_t n;
+	const char *search_path;
+};
+int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_list *list,
+			     struct err *err) WARN_UNUSED;
 /* Copies those of another catalog over the same tables instead. */
 void catalog_copy_expressions(struct catalog *catalog, const struct catalog *from);
 /* Adds what columns, views and expressions depend on, and watches all of it; the last step. TRANSIENT when something

@@ -6,22 +6,23 @@
 #include "postgres/pg.h"
 
 /* Common table expressions typ and base, from rows (start, oid, typmod) in which start = oid: base(start, start_typmod,
- * name, category, typmod, element_category). Domains resolve to their base type, arrays of a domain to the array of
- * that type; the base type's modifier is the one that the domain gives it. WITH RECURSIVE. */
-#define CATALOG_BASE_TYPES(rows)                                                                          \
-	" typ(start, start_typmod, oid, typmod) AS ("                                                     \
-	"  SELECT start, typmod, oid, typmod FROM (" rows ") AS r(start, oid, typmod)"                    \
-	"  UNION SELECT typ.start, typ.start_typmod, CASE WHEN t.typtype = 'd' THEN t.typbasetype"        \
-	"   WHEN b.typarray <> 0 THEN b.typarray ELSE b.oid END,"                                         \
-	"   CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE e.typtypmod END"                              \
-	"  FROM typ JOIN pg_type t ON t.oid = typ.oid"                                                    \
-	"  LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd'"          \
-	"  LEFT JOIN pg_type b ON b.oid = e.typbasetype"                                                  \
-	"  WHERE t.typtype = 'd' OR b.oid IS NOT NULL),"                                                  \
-	" base AS ("                                                                                      \
-	"  SELECT typ.start, typ.start_typmod, typ.typmod, t.typname AS name, t.typcategory AS category," \
-	"   CASE WHEN t.typcategory = 'A' THEN e.typcategory END AS element_category"                     \
-	"  FROM typ JOIN pg_type t ON t.oid = typ.oid LEFT JOIN pg_type e ON e.oid = t.typelem"           \
+ * oid, name, category, typmod, element_category). Domains resolve to their base type, arrays of a domain to the array
+ * of that type; the base type's modifier is the one that the domain gives it. WITH RECURSIVE. */
+#define CATALOG_BASE_TYPES(rows)                                                                   \
+	" typ(start, start_typmod, oid, typmod) AS ("                                              \
+	"  SELECT start, typmod, oid, typmod FROM (" rows ") AS r(start, oid, typmod)"             \
+	"  UNION SELECT typ.start, typ.start_typmod, CASE WHEN t.typtype = 'd' THEN t.typbasetype" \
+	"   WHEN b.typarray <> 0 THEN b.typarray ELSE b.oid END,"                                  \
+	"   CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE e.typtypmod END"                       \
+	"  FROM typ JOIN pg_type t ON t.oid = typ.oid"                                             \
+	"  LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND e.typtype = 'd'"   \
+	"  LEFT JOIN pg_type b ON b.oid = e.typbasetype"                                           \
+	"  WHERE t.typtype = 'd' OR b.oid IS NOT NULL),"                                           \
+	" base AS ("                                                                               \
+	"  SELECT typ.start, typ.start_typmod, typ.typmod, t.oid, t.typname AS name,"              \
+	"   t.typcategory AS category,"                                                            \
+	"   CASE WHEN t.typcategory = 'A' THEN e.typcategory END AS element_category"              \
+	"  FROM typ JOIN pg_type t ON t.oid = typ.oid LEFT JOIN pg_type e ON e.oid = t.typelem"    \
 	"  WHERE t.typtype <> 'd' AND (t.typcategory <> 'A' OR e.typtype <> 'd'))"
 
 /* "0 2 1" -> {0, 2, 1}; NULL or "" is none. False when it is anything else. */

@@ -43,7 +43,14 @@ static const char sql_columns[] =
 	"  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped)," COLUMN_TYPES
 	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, base.typmod,"
 	"  format_type(col.atttypid, col.atttypmod), base.name, base.category, col.attnotnull, col.attgenerated <> '',"
-	"  base.element_category, col.xmin::text, col.attgenerated = 'v', col.attcollation"
+	"  base.element_category, col.xmin::text, col.attgenerated = 'v', col.attcollation,"
+	/* The one of its default B-tree operator class: extensions bring types and operators to any schema. */
+	"  (SELECT n.nspname FROM pg_opclass k JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'"
+	"   JOIN pg_amop a ON a.amopfamily = k.opcfamily AND a.amopstrategy = 3"
+	"    AND a.amoplefttype = base.oid AND a.amoprighttype = base.oid"
+	"   JOIN pg_operator o ON o.oid = a.amopopr AND o.oprname = '='"
+	"   JOIN pg_namespace n ON n.oid = o.oprnamespace AND n.nspname <> 'pg_catalog'"
+	"   WHERE k.opcintype = base.oid AND k.opcdefault)"
 	" FROM col JOIN base ON base.start = col.atttypid AND base.start_typmod = col.atttypmod"
 	" ORDER BY col.attrelid, col.attnum";
 
@@ -172,6 +179,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.collation_oid = (uint32_t)pg_u64(r, i, 13),
 			.altered = (uint32_t)pg_u64(r, i, 11),
 			.element_category = pg_is_null(r, i, 10) ? '\0' : char_of(r, i, 10),
+			.equality_schema = text_of(r, i, 14),
 		};
 	}
 	return 0;

@@ -10,14 +10,6 @@
 
 #include "base/clock.h"
 
-/* The session settings of every connection; values must not hold blanks. What decides how a value looks as text comes
- * first. jit does not pay for the short queries and doubles the time of the first long one. */
-static const char session_options[] =
-	"-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=1 "
-	"-c bytea_output=hex -c row_security=off -c standard_conforming_strings=on "
-	"-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 "
-	"-c idle_in_transaction_session_timeout=0 -c jit=off";
-
 /* A path that is never there: keeps libpq away from password files and certificates in a home directory. */
 static const char no_file[] = "/nonexistent/pgsync";
 
@@ -76,6 +68,7 @@ static const char *tls_word(enum pg_tls tls)
 
 static PGconn *start_connect(const struct pg_params *p, const char *addresses, bool replication)
 {
+	_cleanup_free_ char *settings = pg_session_options();
 	struct options o = {.n = 0};
 	char port[8];
 
@@ -94,7 +87,7 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 	add_option(&o, "sslcert", no_file);
 	add_option(&o, "gssencmode", "disable");
 	add_option(&o, "client_encoding", "UTF8");
-	add_option(&o, "options", session_options);
+	add_option(&o, "options", settings);
 	add_option(&o, "target_session_attrs", "any");
 	add_option(&o, "keepalives", "1");
 	add_option(&o, "keepalives_idle", "10");
@@ -213,6 +206,19 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 	return 0;
 }
 
+/* The settings that the server may not know cannot be among the options: it would refuse the connection. */
+static int set_rest(struct pg *pg, int64_t deadline_ms, struct err *err)
+{
+	_cleanup_free_ char *sql = pg_session_statement();
+	int64_t timeout_ms = pg->query_timeout_ms;
+	int r;
+
+	pg->query_timeout_ms = deadline_ms > clock_now_ms() ? deadline_ms - clock_now_ms() : 1;
+	r = pg_exec(pg, sql, err);
+	pg->query_timeout_ms = timeout_ms;
+	return r < 0 ? err_wrap(err, "setting up a session") : 0;
+}
+
 /* A server that requires TLS only reports that it has no rule for the other connections. */
 static void suggest_tls(const struct pg_params *params, struct err *err)
 {
@@ -224,6 +230,7 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 {
 	_cleanup_(pg_closep) struct pg *pg = xcalloc(1, sizeof(*pg));
 	int64_t timeout_ms = params->connect_timeout_ms > 0 ? params->connect_timeout_ms : PG_CONNECT_TIMEOUT_MS;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 
 	if (params->tls >= PG_TLS_VERIFY_CA && !params->ca_file)
 		return err_reason(err, ERR_DENIED, REASON_TLS,
@@ -233,7 +240,7 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 	pg->query_timeout_ms = params->query_timeout_ms;
 	pg->replication = replication;
 	pg->prepared = map_new(free_prepared);
-	if (open_connection(pg, params, clock_now_ms() + timeout_ms, err) < 0) {
+	if (open_connection(pg, params, deadline_ms, err) < 0 || set_rest(pg, deadline_ms, err) < 0) {
 		if (err->kind == ERR_TRANSIENT && err->reason == REASON_TIMEOUT)
 			return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
 					  "Postgres at %s:%d did not answer within %lld ms", params->host, params->port,

@@ -126,15 +126,42 @@ int pg_err_conn(const PGconn *conn, struct err *err)
 	return -1;
 }
 
+bool pg_is_unknown_name(const struct err *err)
+{
+	static const char *const states[] = {"42883", "42704", "42P01", "3F000"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (pg_is_sqlstate(err, states[i]))
+			return true;
+	return false;
+}
+
+/* Our own statements qualify what they name, so with a context the name is in the body of a function. */
+static void advise_on_names(const struct pg_result *result, struct err *err)
+{
+	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+
+	if (!context || !pg_is_unknown_name(err))
+		return;
+	err_append(
+		err,
+		"; within %.*s: its names are looked up in pg_catalog alone: qualify them, or ALTER FUNCTION ... SET "
+		"search_path",
+		(int)strcspn(context, "\n"), context);
+}
+
 int pg_err_result(const struct pg_result *result, struct err *err)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	struct strbuf sb;
 
-	if (sqlstate && strlen(sqlstate) == 5)
-		return pg_err_fields(sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-				     PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-				     PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), err);
+	if (sqlstate && strlen(sqlstate) == 5) {
+		(void)pg_err_fields(sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+				    PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+				    PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), err);
+		advise_on_names(result, err);
+		return -1;
+	}
 	strbuf_init(&sb, MESSAGE_BYTES);
 	pg_flatten(&sb, PQresultErrorMessage(result));
 	(void)err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE, "the connection to Postgres failed: %s",

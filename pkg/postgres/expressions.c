@@ -1,4 +1,5 @@
-/* What the server reports about a user's expression: its type, and whether it is immutable. */
+/* What the server reports about a user's expression: its type, whether it is immutable, and its text with qualified
+ * names. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,23 +7,37 @@
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-enum { SQL_BYTES = 64 * 1024 };
+enum { SQL_BYTES = 1024 * 1024 };
+
+/* What the checks of one expression share. */
+struct check {
+	struct pg *pg;
+	const struct catalog_table *table;
+	const char *search_path;
+	struct catalog_expression *e;
+};
 
 /* The server's own words are kept; anything but a fault of the expression is a failure of the load. */
-static int note_problem(struct catalog_expression *e, const struct err *said)
+static int note_problem(const struct check *c, const struct err *said)
 {
 	/* 08P01: it holds a parameter. */
 	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;
-	e->problem = strstr(said->msg, "generation expression is not immutable")
-			     ? xstrdup("is not immutable: its value could change while the row does not, and pgsync "
-				       "would not notice; use only immutable functions and operators")
-			     : xstrdup(said->msg);
+	if (strstr(said->msg, "generation expression is not immutable"))
+		c->e->problem = xstrdup("is not immutable: its value could change while the row does not, and pgsync "
+					"would not notice; use only immutable functions and operators");
+	else if (pg_is_unknown_name(said))
+		c->e->problem = xasprintf("%s; names are looked up on spec.source.searchPath, which is %s: qualify the "
+					  "name, or add its schema there",
+					  said->msg, c->search_path);
+	else
+		c->e->problem = xstrdup(said->msg);
 	return 0;
 }
 
-static int load_type_name(struct pg *pg, struct catalog_expression *e, struct err *err)
+static int load_type_name(const struct check *c, struct err *err)
 {
+	struct catalog_expression *e = c->e;
 	static const char sql[] = "WITH RECURSIVE" CATALOG_BASE_TYPES(
 		"SELECT $1::oid, $1::oid, $2::int") " SELECT format_type($1::oid, $2::int), name, category, typmod, "
 						    "element_category FROM base";
@@ -30,7 +45,7 @@ static int load_type_name(struct pg *pg, struct catalog_expression *e, struct er
 	_cleanup_free_ char *typmod = xasprintf("%d", e->type.typmod);
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
-	if (pg_query(pg, sql, (const char *const[]){oid, typmod}, 2, &r, err) < 0)
+	if (pg_query(c->pg, sql, (const char *const[]){oid, typmod}, 2, &r, err) < 0)
 		return -1;
 	if (pg_n_rows(r) != 1)
 		return err_set(err, ERR_TRANSIENT, "the type of an expression no longer exists");
@@ -42,43 +57,58 @@ static int load_type_name(struct pg *pg, struct catalog_expression *e, struct er
 	return 0;
 }
 
+/* The text below stands between what the schema's author wrote, so nothing in it may need a search path. */
+static void begin_on_path(struct strbuf *sql, const struct check *c)
+{
+	strbuf_addf(sql, "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL search_path = %s, pg_temp",
+		    c->search_path);
+}
+
 /* 1: the expression has a problem. */
-static int load_type(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+static int load_type(const struct check *c, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-	struct strbuf sql;
+	_cleanup_(strbuf_release) struct strbuf sql, begin;
+	struct err said = {0};
 	int failed;
 
+	strbuf_init(&begin, SQL_BYTES);
 	strbuf_init(&sql, SQL_BYTES);
-	strbuf_addf(&sql, "SELECT (%s) FROM ", e->sql);
-	pg_quote_table(&sql, table->schema, table->name);
+	begin_on_path(&begin, c);
+	strbuf_addf(&sql, "SELECT (%s) FROM ", c->e->sql);
+	pg_quote_table(&sql, c->table->schema, c->table->name);
 	strbuf_adds(&sql, " AS ");
-	pg_quote_ident(&sql, table->name);
+	pg_quote_ident(&sql, c->table->name);
 	strbuf_adds(&sql, " LIMIT 0");
-	failed = pg_query(pg, sql.data, NULL, 0, &r, err);
-	strbuf_release(&sql);
-	if (failed < 0)
-		return note_problem(e, err) < 0 ? -1 : 1;
-	e->type.type_oid = PQftype(r, 0);
-	e->type.typmod = PQfmod(r, 0);
-	return load_type_name(pg, e, err);
+	if (pg_exec(c->pg, begin.data, err) < 0)
+		return -1;
+	failed = pg_query(c->pg, sql.data, NULL, 0, &r, &said);
+	if (pg_exec(c->pg, "ROLLBACK", err) < 0)
+		return -1;
+	if (failed < 0) {
+		*err = said;
+		return note_problem(c, &said) < 0 ? -1 : 1;
+	}
+	c->e->type.type_oid = PQftype(r, 0);
+	c->e->type.typmod = PQfmod(r, 0);
+	return load_type_name(c, err);
 }
 
 /* Without the privilege nothing can be said of the expression. */
-static int check_temporary(struct pg *pg, struct catalog_expression *e, const struct err *said, struct err *err)
+static int check_temporary(const struct check *c, const struct err *said, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (said->kind != ERR_DENIED)
-		return note_problem(e, said);
-	if (pg_query(pg,
+		return note_problem(c, said);
+	if (pg_query(c->pg,
 		     "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"
 		     " WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')",
 		     NULL, 0, &r, err) < 0)
 		return -1;
 	if (pg_n_rows(r) == 0)
-		return note_problem(e, said);
-	e->problem =
+		return note_problem(c, said);
+	c->e->problem =
 		xasprintf("cannot be checked: expressions are checked on a temporary table; %s", pg_value(r, 0, 0));
 	return 0;
 }
@@ -102,21 +132,66 @@ static size_t count_moments(const char *sql)
 }
 
 /* The server reads such a literal when it stores a generated column, here it would be read with each statement: those
- * that are stored as something else are moments. Within the transaction of check_immutable. */
-static int check_moments(struct pg *pg, struct catalog_expression *e, struct err *err)
+ * that are stored as something else are moments. */
+static void check_moments(struct catalog_expression *e)
 {
-	static const char sql[] = "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_class c ON c.oid = "
-				  "d.adrelid JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
-				  " WHERE c.relnamespace = pg_my_temp_schema() AND a.attname = 'pgsync.expression'";
-	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-
-	if (count_moments(e->sql) == 0)
-		return 0;
-	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
-		return -1;
-	if (pg_n_rows(r) == 1 && count_moments(pg_value(r, 0, 0)) < count_moments(e->sql))
+	if (count_moments(e->qualified) < count_moments(e->sql))
 		e->problem = xstrdup("is not immutable: 'now', 'today', 'tomorrow' and 'yesterday' mean a different "
 				     "time whenever they are read, and pgsync would not notice");
+}
+
+static void add_column(struct strbuf *sql, const struct check *c, const char *name, const char *expression)
+{
+	strbuf_adds(sql, "; ALTER TABLE pg_temp.");
+	pg_quote_ident(sql, c->table->name);
+	strbuf_addf(sql, " ADD COLUMN \"pgsync.%s\" %s GENERATED ALWAYS AS (%s) STORED", name, c->e->type.type,
+		    expression);
+}
+
+/* Reads back a column of the temporary table: its text, and the functions and operators that it calls. */
+static int read_column(const struct check *c, const char *name, char **ret_text, char **ret_calls, struct err *err)
+{
+	static const char sql[] =
+		"SELECT pg_get_expr(d.adbin, d.adrelid), (SELECT string_agg(m.m[1], ' ' ORDER BY m.position) FROM "
+		"regexp_matches(d.adbin::text, '(:(?:opno|funcid) [0-9]+|:opnos \\([^)]*\\))', 'g') WITH ORDINALITY "
+		"AS m(m, position)) FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid JOIN pg_attribute a"
+		" ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
+		" WHERE c.relnamespace = pg_my_temp_schema() AND a.attname = 'pgsync.' || $1";
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(c->pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
+		return -1;
+	if (pg_n_rows(r) != 1)
+		return err_set(err, ERR_FATAL, "a generated column was not found after it was made");
+	*ret_text = xstrdup(pg_value(r, 0, 0));
+	*ret_calls = xstrdup(pg_value(r, 0, 1));
+	return 0;
+}
+
+/* The server's text of an expression has qualified names, but for the operators behind CASE x WHEN, NULLIF, IS DISTINCT
+ * FROM and comparisons of rows: read again without the search path, it has to call what it called before. */
+static int qualify(const struct check *c, struct err *err)
+{
+	_cleanup_free_ char *calls = NULL, *again = NULL, *text = NULL;
+	_cleanup_(strbuf_release) struct strbuf sql;
+	struct catalog_expression *e = c->e;
+
+	if (read_column(c, "expression", &e->qualified, &calls, err) < 0)
+		return -1;
+	strbuf_init(&sql, SQL_BYTES);
+	strbuf_adds(&sql, "SAVEPOINT qualified");
+	add_column(&sql, c, "qualified", e->qualified);
+	if (pg_exec(c->pg, sql.data, err) < 0) {
+		if (note_problem(c, err) < 0)
+			return -1;
+		return pg_exec(c->pg, "ROLLBACK TO qualified", err);
+	}
+	if (read_column(c, "qualified", &text, &again, err) < 0)
+		return -1;
+	if (strcmp(calls, again) != 0)
+		e->problem = xstrdup("compares values of a type that is not built in by CASE x WHEN, NULLIF, IS "
+				     "DISTINCT FROM, or as rows: write the comparison with =, or cast the values to a "
+				     "built-in type");
 	return 0;
 }
 
@@ -142,7 +217,7 @@ static int add_part(const struct catalog_table *table, struct catalog_expression
 /* What the expression is made of, as the server has noted it for the generated column: columns of its table, functions,
  * operators, types, collations. Before Postgres 15 it depends as a column, later as an expression. Within the
  * transaction of check_immutable. */
-static int load_parts(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+static int load_parts(const struct check *c, struct err *err)
 {
 	static const char sql[] =
 		"SELECT DISTINCT d.refclassid, d.refobjid, d.refobjsubid,"
@@ -157,66 +232,70 @@ static int load_parts(struct pg *pg, const struct catalog_table *table, struct c
 		"   ('pg_class'::regclass, v.adrelid, 0)) ORDER BY 1, 2, 3";
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
-	if (pg_query(pg, sql, NULL, 0, &r, err) < 0)
+	if (pg_query(c->pg, sql, NULL, 0, &r, err) < 0)
 		return -1;
 	for (int i = 0; i < pg_n_rows(r); i++)
-		if (add_part(table, e, r, i, err) < 0)
+		if (add_part(c->table, c->e, r, i, err) < 0)
 			return -1;
 	return 0;
 }
 
 /* A generated column must be immutable and may only refer to columns of its row, so the server does the check. */
-static int check_immutable(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e,
-			   struct err *err)
+static int check_immutable(const struct check *c, struct err *err)
 {
-	struct err said;
-	struct strbuf sql;
+	_cleanup_(strbuf_release) struct strbuf sql;
+	struct err said = {0};
 	int failed;
 
 	strbuf_init(&sql, SQL_BYTES);
-	strbuf_adds(&sql, "BEGIN; SET LOCAL client_min_messages = warning; CREATE TEMPORARY TABLE ");
-	pg_quote_ident(&sql, table->name);
+	begin_on_path(&sql, c);
+	strbuf_adds(&sql, "; CREATE TEMPORARY TABLE ");
+	pg_quote_ident(&sql, c->table->name);
 	strbuf_adds(&sql, " (LIKE ");
-	pg_quote_table(&sql, table->schema, table->name);
-	strbuf_adds(&sql, "); ALTER TABLE pg_temp.");
-	pg_quote_ident(&sql, table->name);
-	strbuf_addf(&sql, " ADD COLUMN \"pgsync.expression\" %s GENERATED ALWAYS AS (%s) STORED", e->type.type, e->sql);
-	failed = pg_exec(pg, sql.data, &said);
-	strbuf_release(&sql);
-	if (failed == 0 && (check_moments(pg, e, err) < 0 || load_parts(pg, table, e, err) < 0))
+	pg_quote_table(&sql, c->table->schema, c->table->name);
+	strbuf_addc(&sql, ')');
+	add_column(&sql, c, "expression", c->e->sql);
+	strbuf_adds(&sql, "; SET LOCAL search_path = pg_catalog");
+	failed = pg_exec(c->pg, sql.data, &said);
+	if (failed == 0 && (load_parts(c, err) < 0 || qualify(c, err) < 0))
 		return -1;
-	if (pg_exec(pg, "ROLLBACK", err) < 0)
+	if (pg_exec(c->pg, "ROLLBACK", err) < 0)
 		return -1;
-	if (failed == 0)
+	if (failed == 0) {
+		if (!c->e->problem)
+			check_moments(c->e);
 		return 0;
+	}
 	*err = said;
-	return check_temporary(pg, e, &said, err);
+	return check_temporary(c, &said, err);
 }
 
-static int load_one(struct pg *pg, const struct catalog_table *table, struct catalog_expression *e, struct err *err)
+static int load_one(const struct check *c, struct err *err)
 {
-	int r = load_type(pg, table, e, err);
+	int r = load_type(c, err);
 
-	if (r != 0)
-		return r < 0 ? -1 : 0;
-	return check_immutable(pg, table, e, err);
+	if (r == 0)
+		r = check_immutable(c, err);
+	return r < 0 ? -1 : 0;
 }
 
-int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_name *names,
-			     size_t n, struct err *err)
+int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_list *list,
+			     struct err *err)
 {
-	catalog->expressions =
-		xreallocarray(catalog->expressions, catalog->n_expressions + n + 1, sizeof(*catalog->expressions));
-	for (size_t i = 0; i < n; i++) {
-		const struct catalog_table *table = catalog_find(catalog, names[i].table.schema, names[i].table.table);
+	catalog->expressions = xreallocarray(catalog->expressions, catalog->n_expressions + list->n + 1,
+					     sizeof(*catalog->expressions));
+	for (size_t i = 0; i < list->n; i++) {
+		const struct catalog_expression_name *name = &list->items[i];
+		const struct catalog_table *table = catalog_find(catalog, name->table.schema, name->table.table);
 		struct catalog_expression *e = &catalog->expressions[catalog->n_expressions];
+		const struct check check = {pg, table, list->search_path, e};
 
-		if (!table || catalog_expression(catalog, table->oid, names[i].sql))
+		if (!table || catalog_expression(catalog, table->oid, name->sql))
 			continue;
-		*e = (struct catalog_expression){.relation = table->oid, .sql = xstrdup(names[i].sql)};
+		*e = (struct catalog_expression){.relation = table->oid, .sql = xstrdup(name->sql)};
 		catalog->n_expressions++;
-		if (load_one(pg, table, e, err) < 0)
-			return err_wrap(err, "checking the expression `%s`", names[i].sql);
+		if (load_one(&check, err) < 0)
+			return err_wrap(err, "checking the expression `%s`", name->sql);
 	}
 	return 0;
 }
@@ -226,6 +305,7 @@ static struct catalog_expression copy(const struct catalog_expression *e)
 	struct catalog_expression ret = *e;
 
 	ret.sql = xstrdup(e->sql);
+	ret.qualified = xstrdup_or_null(e->qualified);
 	ret.problem = xstrdup_or_null(e->problem);
 	ret.type.type = xstrdup_or_null(e->type.type);
 	ret.type.base_type = xstrdup_or_null(e->type.base_type);

@@ -1,10 +1,10 @@
 /* Postgres connections over libpq: parameters, queries, errors by SQLSTATE.
  *
  * A connection belongs to one thread. All waiting is done on descriptors with a deadline, and ends at once when the
- * cancel descriptor becomes readable. Session settings that decide how values look as text (DateStyle, TimeZone=UTC,
- * IntervalStyle, extra_float_digits, bytea_output) are the same on every connection, replication included: a key read
- * from the WAL and the same key read by a query have the same bytes. row_security is off: a policy that would hide rows
- * is an error, never a silent deletion.
+ * cancel descriptor becomes readable. Every session, replication included, sets what a default of its role or database
+ * could spoil (session.c). So a key read from the WAL and the same key read by a query have the same bytes, and names
+ * mean the server's own objects: search_path is pg_catalog, and whatever else a statement names has to be qualified.
+ * row_security is off: a policy that would hide rows is an error, never a silent deletion.
  */
 #ifndef PGSYNC_POSTGRES_PG_H
 #define PGSYNC_POSTGRES_PG_H

@@ -34,6 +34,12 @@ struct pg {
 	char executing[64];      /* name of the prepared query whose rows are read, or "" */
 };
 
+/* --- Settings (session.c) -------------------------------------------------------------------------------------- */
+/* The settings that a session has from its start: the value of libpq's parameter `options`. Caller frees. */
+char *pg_session_options(void);
+/* The statement that sets the rest, for the settings that the server knows. Caller frees. */
+char *pg_session_statement(void);
+
 /* --- Waiting --------------------------------------------------------------------------------------------------- */
 /* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
  * descriptor is readable; TRANSIENT/Timeout at the deadline. */
@@ -60,6 +66,8 @@ int pg_err_fields(const char *sqlstate, const char *primary, const char *detail,
 int pg_err_result(const struct pg_result *result, struct err *err);
 /* TRANSIENT/SourceUnreachable with libpq's last message. */
 int pg_err_conn(const PGconn *conn, struct err *err);
+/* A function, operator, type, table or schema was not found. */
+bool pg_is_unknown_name(const struct err *err);
 bool pg_is_sqlstate(const struct err *err, const char *sqlstate);
 
 struct pg_connect_failure {

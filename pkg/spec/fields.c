@@ -102,6 +102,7 @@ const struct jsonx_field spec_source_fields[] = {
 	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
 	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
 	OBJECT_FIELD("tls", 0, source_tls_fields),
+	{.name = "searchPath", .type = JSONX_STRINGS, .offset = offsetof(struct spec_source, search_path), .min = 1},
 	OBJECT_FIELD("replication", 0, replication_fields),
 	{0},
 };

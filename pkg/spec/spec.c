@@ -16,6 +16,9 @@ void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 						 spec_id_words[as->id_format], spec_mapping_words[as->mapping]);
 	char hash[JSONX_HASH_BYTES];
 
+	/* Another path may give the names in expressions another meaning. */
+	for (size_t i = 0; i < spec->source.search_path.n; i++)
+		(void)json_array_append_new(parts, json_string(spec->source.search_path.items[i]));
 	free(spec->schema_hash);
 	spec->schema_hash = xstrdup(jsonx_hash(parts, hash));
 }
@@ -168,6 +171,7 @@ void spec_free(struct spec *spec)
 	free(spec->uid);
 	free(spec->source.host);
 	free(spec->source.database);
+	jsonx_strings_release(&spec->source.search_path);
 	free(spec->source.user);
 	free_secret(spec->source.password);
 	free(spec->source.connection_secret);

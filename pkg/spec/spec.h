@@ -49,6 +49,7 @@ struct spec_source {
 	enum spec_replica_identity replica_identity;
 	enum spec_slot_lost_policy slot_lost;
 	bool failover;
+	struct jsonx_strings search_path; /* schemas for the names in `where` and `expressions` */
 };
 
 struct spec_sink {
@@ -72,7 +73,8 @@ struct spec {
 	size_t n_documents;
 	char *schema_config_map, *schema_config_map_key; /* schemaConfigMapRef, or NULL */
 	struct schema_document_format document_format;
-	char *schema_hash; /* of the schema and `documents`, on which generations depend; NULL without documents */
+	char *schema_hash; /* of the schema, `documents` and the search path, on which generations depend; NULL without
+			      documents */
 	enum spec_checkpoint_store checkpoint_store;
 	enum spec_bootstrap_policy bootstrap;
 	int64_t bootstrap_parallelism; /* default 2 */

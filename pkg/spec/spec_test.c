@@ -78,6 +78,8 @@ static void test_spec_when_everything_is_given_then_taken(void **state)
 	assert_string_equal(s->source.slot_name, "slot_1");
 	assert_string_equal(s->source.publication_name, "Pub");
 	assert_true(s->source.failover);
+	assert_int_equal(s->source.search_path.n, 2);
+	assert_string_equal(s->source.search_path.items[1], "extensions");
 	assert_int_equal(s->sink.urls.n, 2);
 	assert_int_equal(s->sink.auth, SPEC_AUTH_API_KEY);
 	assert_string_equal(s->sink.ca.key, "root.pem");
@@ -178,7 +180,7 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
 		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
 		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `replication`\n"
+		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `searchPath`, `replication`\n"
 		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
 		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
 		"spec.sink.urls[1]: must not contain a user or password; use `sink.authentication` with a Secret\n"

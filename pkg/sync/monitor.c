@@ -121,6 +121,7 @@ static int compile_again(struct attempt *at, struct compilation *ret, struct err
 	const struct compile_input documents = {.documents = spec->documents,
 						.n = spec->n_documents,
 						.format = &spec->document_format,
+						.search_path = &spec->source.search_path,
 						.known = at->model.catalog};
 	struct findings ignored;
 	int r;

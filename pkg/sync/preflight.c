@@ -119,8 +119,10 @@ static int append_sink_err(struct err *err, int sink, const struct err *sink_err
 static int check_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
-	const struct compile_input documents = {
-		.documents = spec->documents, .n = spec->n_documents, .format = &spec->document_format};
+	const struct compile_input documents = {.documents = spec->documents,
+						.n = spec->n_documents,
+						.format = &spec->document_format,
+						.search_path = &spec->source.search_path};
 	_cleanup_(compilation_release) struct compilation c = {0};
 	struct checks_server facts;
 	struct checks_subject subject;

@@ -370,8 +370,10 @@ static inline struct spec *make_spec(const struct world *w, const char *document
 
 static inline void make_model(struct world *w)
 {
-	const struct compile_input documents = {
-		.documents = w->spec->documents, .n = w->spec->n_documents, .format = &w->spec->document_format};
+	const struct compile_input documents = {.documents = w->spec->documents,
+						.n = w->spec->n_documents,
+						.format = &w->spec->document_format,
+						.search_path = &w->spec->source.search_path};
 	struct compilation c;
 	struct findings f;
 
