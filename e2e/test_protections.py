@@ -141,16 +141,19 @@ def test_change_that_the_engine_has_not_accepted_is_not_acknowledged(worker, man
 
 
 def test_table_that_a_later_commit_empties_is_not_read_as_empty(worker, manifest, database, opensearch, index, fault_proxy):
-    """TRUNCATE is not MVCC-safe: a snapshot from before its commit sees the table empty, so tables are locked first."""
+    """TRUNCATE is not MVCC-safe: a snapshot from before its commit sees the table empty, so tables are locked first. Each change
+    arrives while a transaction that has emptied the table is still open, and is read shortly before or after its commit."""
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
     start(worker, manifest)
     fault_proxy.recorded = []
-    with database.connect() as connection, connection.transaction():
-        connection.execute("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM book_authors")
-        connection.execute("TRUNCATE book_authors")
-        connection.execute("INSERT INTO book_authors SELECT * FROM kept")
-        database.sql("UPDATE books SET title = 'read meanwhile' WHERE id = 1")
-        eventually(lambda: database.sql("SELECT 1 FROM pg_locks WHERE NOT granted"), 30, "a worker that waits for the table")
+    with database.connect() as emptying, database.connect() as changing:
+        for i in range(100):
+            with emptying.transaction():
+                emptying.execute("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM book_authors")
+                emptying.execute("TRUNCATE book_authors")
+                emptying.execute("INSERT INTO book_authors SELECT * FROM kept")
+                changing.execute("UPDATE books SET title = %s WHERE id = 1", [f"read meanwhile {i}"])
+                time.sleep(i % 20 / 1000)
     wait_equal(opensearch, index, database)
     bodies = [body.decode() for _, path, _, body in fault_proxy.recorded if "/_bulk" in path]
     assert any("read meanwhile" in body for body in bodies)

@@ -36,7 +36,7 @@ struct model {
 	size_t n_plans;
 	struct source_tables tables; /* that the plans read */
 	struct targets targets;
-	char *snapshot_sql; /* opens the snapshot that documents are read in */
+	char *snapshot_sql; /* see snapshot.h */
 	char **concrete;    /* for each plan, the index being written */
 	uint64_t *filled;   /* for each plan, the LSN up to which the index holds every commit once it is filled: the
 			     * version of what a bootstrap writes */

@@ -95,6 +95,7 @@
 	X(STREAMING, "Streaming")                             \
 	X(SUSPENDED, "Suspended")                             \
 	X(TLS, "TLS")                                         \
+	X(TABLE_LOCKED, "TableLocked")                        \
 	X(TABLE_NOT_LOGGED, "TableNotLogged")                 \
 	X(TABLE_REWRITTEN, "TableRewritten")                  \
 	X(TIMEOUT, "Timeout")                                 \

@@ -250,6 +250,23 @@ bool report_pressed(struct report *report, int64_t ms, char why[256])
 	return pressed;
 }
 
+void report_lock(struct report *report, const char *holder)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	(void)snprintf(report->lock_holder, sizeof(report->lock_holder), "%s", holder ? holder : "");
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+char *report_lock_holder(struct report *report)
+{
+	char *holder;
+
+	(void)pthread_mutex_lock(&report->lock);
+	holder = xstrdup(report->lock_holder);
+	(void)pthread_mutex_unlock(&report->lock);
+	return holder;
+}
+
 static json_t *conditions_json(const struct report *report)
 {
 	json_t *list = json_array();

@@ -59,6 +59,7 @@ struct report {
 	unsigned pressing;   /* how many writers the search engine pushes back */
 	int64_t pressure_ms; /* since when there is one */
 	char pressure[256];
+	char lock_holder[512]; /* who holds a lock that is waited for; "": nobody */
 };
 
 void report_init(struct report *report);
@@ -96,6 +97,11 @@ void report_dead_letters_set(struct report *report, const char *name, int64_t n,
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms. Copies why in any case. */
 bool report_pressed(struct report *report, int64_t ms, char why[256]);
+
+/* A lock is waited for: who holds it; NULL: no longer. */
+void report_lock(struct report *report, const char *holder);
+/* What report_lock was told last, or ""; caller frees. */
+char *report_lock_holder(struct report *report);
 
 /* A new reference. */
 json_t *report_json(struct report *report);

@@ -47,6 +47,8 @@ void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);
 int pg_server_version(struct pg *pg); /* 170010 */
 int pg_backend_pid(struct pg *pg);
+/* Waits ms milliseconds; CANCELLED ends it. */
+int pg_pause(const struct pg *pg, int64_t ms, struct err *err) WARN_UNUSED;
 
 /* --- Results --------------------------------------------------------------------------------------------------- */
 struct pg_result; /* rows, or one row of a stream; immutable */

@@ -44,8 +44,6 @@ char *pg_session_statement(void);
 /* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
  * descriptor is readable; TRANSIENT/Timeout at the deadline. */
 int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct err *err) WARN_UNUSED;
-/* Waits ms milliseconds; CANCELLED ends it. */
-int pg_pause(const struct pg *pg, int64_t ms, struct err *err) WARN_UNUSED;
 /* Sends everything that libpq holds back. */
 int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
 /* The next result without blocking in libpq; *ret is NULL after the last one. A running query is cancelled when the

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "postgres/locks.h"
 
-enum { STATEMENT_BYTES = 4096 };
+enum { STATEMENT_BYTES = 4096, TRIES = 6, FIRST_PAUSE_MS = 200, LAST_PAUSE_MS = 5000 };
 
 /* --- gaps --- */
 
@@ -42,6 +44,7 @@ static void add_table_gap(const struct catalog_table *table, const struct catalo
 		covered = covered && catalog_identity_covers(table, links->items[i]);
 	if (!covered)
 		add_gap(gaps, (struct identity_gap){
+				      .oid = table->oid,
 				      .schema = table->schema,
 				      .name = table->name,
 				      .identity_index = table->identity_index,
@@ -63,7 +66,8 @@ static int add_part_gap(const struct source *source, const struct catalog_table 
 		return 0;
 	if (catalog_part_index(source->pg, table, part, links, &index, err) < 0)
 		return -1;
-	add_gap(gaps, (struct identity_gap){.schema = part->schema,
+	add_gap(gaps, (struct identity_gap){.oid = part->oid,
+					    .schema = part->schema,
 					    .name = part->name,
 					    .identity_index = part->identity_index,
 					    .replica_identity = part->replica_identity,
@@ -126,13 +130,59 @@ bool identity_note(struct checkpoint *cp, const struct identity_gaps *gaps)
 	return news;
 }
 
+/* --- the lock of ALTER TABLE: the application's statements queue behind a session that waits for it --- */
+
+/* 1: a lock is in the way; *err says so. */
+static int alter_once(const struct source *source, const char *sql, struct err *err)
+{
+	struct err ignored;
+	int r = pg_execf(source->pg, err, "BEGIN; SET LOCAL lock_timeout = '%dms'; %s; COMMIT", PG_LOCK_WAIT_MS, sql);
+
+	if (r == 0)
+		return 0;
+	if (pg_exec(source->pg, "ROLLBACK", &ignored) < 0)
+		return -1;
+	return pg_is_lock_conflict(err) ? 1 : -1;
+}
+
+/* Nobody is told of a lock that is free again soon. */
+static int name_holder(const struct source *source, uint32_t oid, const char *sql, struct err *err)
+{
+	const struct pg_lock_query query = {.oids = &oid, .n = 1, .readers_too = true};
+	_cleanup_free_ char *holder = NULL;
+
+	if (pg_lock_holder(source->pg, &query, &holder, err) < 0)
+		return -1;
+	return err_reason(err, ERR_CONFLICT, REASON_TABLE_LOCKED,
+			  "%s; pgsync tries again, and never waits longer than %d ms, so that no statement of the "
+			  "application queues behind it: end that transaction, or run this yourself: %s",
+			  holder ? holder : "another session locks the table", PG_LOCK_WAIT_MS, sql);
+}
+
+/* Each try holds up the application for PG_LOCK_WAIT_MS at most, and the pauses between them grow. */
+static int alter(const struct source *source, uint32_t oid, const char *sql, struct err *err)
+{
+	struct backoff pauses;
+	int r;
+
+	backoff_init(&pauses, FIRST_PAUSE_MS, LAST_PAUSE_MS, random_seed());
+	for (int i = 1; (r = alter_once(source, sql, err)) > 0; i++) {
+		if (i == TRIES)
+			return name_holder(source, oid, sql, err);
+		if (pg_pause(source->pg, backoff_next_ms(&pauses), err) < 0)
+			return -1;
+	}
+	return r;
+}
+
 int identity_set(const struct source *source, const struct identity_gaps *gaps, struct err *err)
 {
 	for (size_t i = 0; i < gaps->n; i++) {
-		log_info("source", "setting a replica identity", KV_STR("statement", gaps->items[i].sql));
-		if (pg_exec(source->pg, gaps->items[i].sql, err) < 0)
-			return err_wrap(err, "setting the replica identity of %s.%s", gaps->items[i].schema,
-					gaps->items[i].name);
+		const struct identity_gap *gap = &gaps->items[i];
+
+		log_info("source", "setting a replica identity", KV_STR("statement", gap->sql));
+		if (alter(source, gap->oid, gap->sql, err) < 0)
+			return err_wrap(err, "setting the replica identity of %s.%s", gap->schema, gap->name);
 		if (FAILPOINT(IDENTITY_SET, err) < 0)
 			return -1;
 	}
@@ -197,7 +247,7 @@ int identity_restore(const struct source *source, const struct checkpoint_identi
 			 KV_STR("table", identity->table), KV_STR("restore", sql));
 		return 0;
 	}
-	if (pg_exec(source->pg, sql, err) == 0)
+	if (alter(source, 0, sql, err) == 0)
 		return 0;
 	for (size_t g = 0; g < ARRAY_SIZE(gone); g++)
 		if (!strcmp(err->sqlstate, gone[g]))

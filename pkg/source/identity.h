@@ -20,6 +20,7 @@
 
 /* A table, or a partition of one, whose replica identity is insufficient. */
 struct identity_gap {
+	uint32_t oid;
 	const char *schema, *name; /* borrowed from the catalog, as the next */
 	const char *identity_index;
 	char replica_identity;
@@ -40,10 +41,11 @@ void identity_gaps_release(struct identity_gaps *gaps);
 /* Records the current identities in the checkpoint, unless it already has earlier ones. True: the caller has to save
  * it before anything is changed. */
 bool identity_note(struct checkpoint *cp, const struct identity_gaps *gaps);
-/* Closes the gaps. */
+/* Closes the gaps. CONFLICT/TableLocked when another session has a table for longer than some tries take: ALTER TABLE
+ * waits briefly each time, because whatever the application does with the table queues behind it. */
 int identity_set(const struct source *source, const struct identity_gaps *gaps, struct err *err) WARN_UNUSED;
 /* Restores a table's identity, unless another publication has the table: its subscriber may need the old values. A
- * table that no longer exists counts as done. */
+ * table that no longer exists counts as done. Errors as for identity_set. */
 int identity_restore(const struct source *source, const struct checkpoint_identity *identity,
 		     struct err *err) WARN_UNUSED;
 

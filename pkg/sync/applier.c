@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apply/apply.h"
+#include "apply/snapshot.h"
 #include "apply/unsettled.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ struct applier {
 	struct bulk_stats counted;
 	struct dead_letters dead;
 	struct apply apply;
+	struct snapshot snapshot;
 	bool repeating; /* the batch is written a second time */
 };
 
@@ -58,8 +60,8 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 		xids[i] = batch->txns[i].xid;
 	backoff_init(&backoff, 1, 20, random_seed());
 	for (;;) {
-		if (pg_exec(a->pg, a->model->snapshot_sql, err) < 0)
-			return err_wrap(err, "opening a snapshot");
+		if (snapshot_begin(&a->snapshot, err) < 0)
+			return -1;
 		if (pg_visible_prefix(a->pg, xids, batch->n_txns, ret, err) < 0)
 			return err_wrap(err, "asking which commits are visible");
 		if (*ret)
@@ -168,7 +170,10 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	if (apply_batch(&a->apply, batch, n, err) < 0)
 		return -1;
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
-	if (pg_exec(a->pg, "COMMIT", err) < 0 || write_held(a, last_chunk, err) < 0 || flush(a, err) < 0)
+	if (pg_exec(a->pg, "COMMIT", err) < 0)
+		return -1;
+	snapshot_done(&a->snapshot);
+	if (write_held(a, last_chunk, err) < 0 || flush(a, err) < 0)
 		return -1;
 	if (must_repeat(a, dropped, last_chunk))
 		return wait_for_chunks(a, last_chunk, err);
@@ -189,6 +194,20 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	return 0;
 }
 
+/* As often as a lock is in the way: what was written before may be written again. */
+static int write_some(struct applier *a, struct batch *batch, struct err *err)
+{
+	int64_t pause_ms;
+
+	while (write_prefix(a, batch, err) < 0) {
+		if (snapshot_retry(&a->snapshot, &pause_ms, err) < 0)
+			return -1;
+		if (connector_sleep(a->connector, pause_ms))
+			return err_set(err, ERR_CANCELLED, "stopped while waiting for a lock");
+	}
+	return 0;
+}
+
 static int write_batch(struct applier *a, struct batch *batch, bool live, struct err *err)
 {
 	int64_t start = clock_now_us();
@@ -197,7 +216,7 @@ static int write_batch(struct applier *a, struct batch *batch, bool live, struct
 
 	a->apply.live = live;
 	while (!batch_empty(batch) && !a->rebuild && !a->outdated)
-		if (write_prefix(a, batch, err) < 0)
+		if (write_some(a, batch, err) < 0)
 			return -1;
 	sync_metrics_batch(a->connector->run->metrics, keys, clock_now_us() - start);
 	log_debug("sync", "batch is durable", KV_U64("transactions", txns), KV_U64("keys", keys),
@@ -240,7 +259,8 @@ static int connect_both(struct applier *a, struct err *err)
 {
 	if (connector_pg(a->connector, CONNECTOR_UNLIMITED, "applier", &a->pg, err) < 0 ||
 	    connector_sink(a->connector, &a->sink, err) < 0 || connector_search(a->connector, &a->search, err) < 0 ||
-	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0)
+	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0 ||
+	    snapshot_init(&a->snapshot, a->model, a->pg, &a->connector->run->report, err) < 0)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
 	apply_init(&a->apply, a->model, a->pg, a->bulk, &a->dead);

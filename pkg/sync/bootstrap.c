@@ -7,6 +7,7 @@
 
 #include "apply/build.h"
 #include "apply/halving.h"
+#include "apply/snapshot.h"
 #include "apply/unsettled.h"
 #include "apply/view.h"
 #include "base/clock.h"
@@ -40,6 +41,7 @@ struct worker {
 	struct bulk_stats counted;
 	struct dead_letters dead;
 	struct builder builder;
+	struct snapshot snapshot;
 	struct chunk read[IN_FLIGHT]; /* oldest first */
 	size_t n_read;
 };
@@ -134,6 +136,16 @@ struct span {
 	uint64_t rows;
 };
 
+/* After a failure: 0 once a lock that was in the way may be free. */
+static int wait_for_lock(struct worker *w, struct err *err)
+{
+	int64_t pause_ms;
+
+	if (snapshot_retry(&w->snapshot, &pause_ms, err) < 0)
+		return -1;
+	return connector_sleep(w->bootstrap->connector, pause_ms) ? err_set(err, ERR_CANCELLED, "stopped") : 0;
+}
+
 static int build_places(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
 	_cleanup_free_ char *first = tid(from);
@@ -149,9 +161,8 @@ static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct er
 {
 	struct worker *w = span->worker;
 
-	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 ||
-			       ranges_check(span->range, w->pg, err) < 0 || build_places(span, from, to, err) < 0 ||
-			       pg_exec(w->pg, "COMMIT", err) < 0
+	return snapshot_begin(&w->snapshot, err) < 0 || ranges_check(span->range, w->pg, err) < 0 ||
+			       build_places(span, from, to, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
 		       : 0;
 }
@@ -163,10 +174,17 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 	struct err failed = {0};
 	uint64_t rows = span->rows;
 
-	if (connector_sleep(w->bootstrap->connector, 0))
-		return err_set(err, ERR_CANCELLED, "stopped");
-	if (read_at_once(span, from, to, err) == 0)
-		return 0;
+	for (;;) {
+		span->rows = rows;
+		if (connector_sleep(w->bootstrap->connector, 0))
+			return err_set(err, ERR_CANCELLED, "stopped");
+		if (read_at_once(span, from, to, err) == 0) {
+			snapshot_done(&w->snapshot);
+			return 0;
+		}
+		if (wait_for_lock(w, err) < 0)
+			break;
+	}
 	if (!pg_is_about_a_value(err))
 		return build_failed(&span->build, err);
 	span->rows = rows;
@@ -197,16 +215,26 @@ static int keep_failed(struct span *span, uint64_t place, const struct err *why,
 	return build_add_failed(&span->build, key.data, key.len, why, err);
 }
 
+static int leave_out_at_once(struct span *span, uint64_t place, const struct err *why, struct err *err)
+{
+	struct worker *w = span->worker;
+
+	return snapshot_begin(&w->snapshot, err) < 0 || keep_failed(span, place, why, err) < 0 ||
+			       pg_exec(w->pg, "COMMIT", err) < 0
+		       ? -1
+		       : 0;
+}
+
 /* The row at this position has no document. A row that is no longer there has changed, so the stream contains it. */
 static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
 {
 	struct span *span = user;
-	struct worker *w = span->worker;
 
-	return pg_exec(w->pg, w->bootstrap->model->snapshot_sql, err) < 0 || keep_failed(span, place, why, err) < 0 ||
-			       pg_exec(w->pg, "COMMIT", err) < 0
-		       ? -1
-		       : 0;
+	while (leave_out_at_once(span, place, why, err) < 0)
+		if (wait_for_lock(span->worker, err) < 0)
+			return -1;
+	snapshot_done(&span->worker->snapshot);
+	return 0;
 }
 
 /* Where a row makes the query fail, the blocks are halved until that row is alone. */
@@ -230,8 +258,10 @@ static int check_catalog(struct worker *w, struct err *err)
 	struct bootstrap *b = w->bootstrap;
 	bool current;
 
-	if (catalog_is_current(w->pg, b->model->catalog, &current, err) < 0)
-		return -1;
+	while (catalog_is_current(w->pg, b->model->catalog, &current, err) < 0)
+		if (wait_for_lock(w, err) < 0)
+			return -1;
+	snapshot_done(&w->snapshot);
 	if (current)
 		return 0;
 	(void)pthread_mutex_lock(&b->lock);
@@ -331,7 +361,8 @@ static int fill(struct worker *w, struct err *err)
 
 	if (connector_pg(connector, CONNECTOR_UNLIMITED, "bootstrap", &w->pg, err) < 0 ||
 	    connector_sink(connector, &w->sink, err) < 0 || connector_search(connector, &w->search, err) < 0 ||
-	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0)
+	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0 ||
+	    snapshot_init(&w->snapshot, w->bootstrap->model, w->pg, &connector->run->report, err) < 0)
 		return -1;
 	w->bulk = dead_letters_writer(&w->dead, w->search);
 	builder_init(&w->builder, w->bootstrap->model, w->pg, w->bulk, &w->dead);

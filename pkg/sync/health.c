@@ -49,6 +49,8 @@ static void set_sink_condition(struct health *h)
 void health_set_ready(struct run *run, bool live, bool on_probation)
 {
 	struct report *report = &run->report;
+	_cleanup_free_ char *lock = report_lock_holder(report);
+	const char *between = *lock ? ": " : "";
 	int64_t target = run->spec->lag_target_seconds;
 
 	if (on_probation)
@@ -59,10 +61,10 @@ void health_set_ready(struct run *run, bool live, bool on_probation)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_SINK_UNREACHABLE, "%s", why);
 	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !live) {
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_BOOTSTRAPPING,
-				 "the index is not complete yet");
+				 "the index is not complete yet%s%s", between, lock);
 	} else if (report_lag_seconds(report) > target) {
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET,
-				 "the index is more than %lld seconds behind", (long long)target);
+				 "the index is more than %lld seconds behind%s%s", (long long)target, between, lock);
 	} else {
 		report_condition(report, CONDITION_READY, STATUS_TRUE, REASON_STREAMING,
 				 "the index follows the tables");

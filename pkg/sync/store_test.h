@@ -157,6 +157,7 @@ static inline bool store_answer_server(struct store *s, const char *sql, struct 
 static inline void store_answer_sql(struct world *w, const struct fake_query *q, struct fake_result *r)
 {
 	struct store *s = store_of(w);
+	const char *alter = strstr(q->sql, "ALTER TABLE");
 
 	if (s->sql_fails && has(q->sql, s->sql_fails)) {
 		fake_result_fail(r, "42501", "permission denied");
@@ -168,8 +169,8 @@ static inline void store_answer_sql(struct world *w, const struct fake_query *q,
 	if (has(q->sql, "AS want(schema, name, position)"))
 		FAKE_ROW(r, "16384", "public", "books", "r", "p", s->replica_identity, NULL, "f", "t", s->can_select,
 			 "10", w->filenode, NULL, "f", w->filenode);
-	else if (!strncmp(q->sql, "ALTER TABLE", 11))
-		store_note(s, "%s", q->sql);
+	else if (alter)
+		store_note(s, "%.*s", (int)strcspn(alter, ";"), alter);
 	else
 		answer_catalog(w, q->sql, r);
 }

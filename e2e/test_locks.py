@@ -1,0 +1,201 @@
+"""In nobody's way: no migration becomes the victim of a deadlock, and no statement of the application waits because of pgsync."""
+
+import os
+import random
+import threading
+import time
+
+import bookstore
+import psycopg
+import pytest
+from parts.search import eventually
+
+# What the worker may hold up others for: a read of documents under load, on a machine that does much else.
+LONGEST_WAIT = 2.0
+
+
+def start(worker, manifest):
+    run = worker(manifest).start()
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+    return run
+
+
+def wait_equal(opensearch, index, database):
+    eventually(lambda: not bookstore.differences(opensearch.documents(index), bookstore.expected(database)), 60,
+               lambda: f"equality ({bookstore.differences(opensearch.documents(index), bookstore.expected(database))})", interval=0.5)
+
+
+class Background:
+    """Calls `step` again and again in a thread with its own connection, and keeps what it raises."""
+
+    def __init__(self, database, step, pause):
+        self.database, self.step, self.pause = database, step, pause
+        self.ending, self.failure = threading.Event(), None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        try:
+            with self.database.connect() as connection:
+                while not self.ending.wait(self.pause):
+                    self.step(connection)
+        except Exception as e:
+            self.failure = e
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.ending.set()
+        self.thread.join(30)
+        if self.failure and not exc[0]:
+            raise self.failure
+
+
+class Blocked:
+    """How long other sessions waited for ours without a break."""
+
+    def __init__(self):
+        self.since, self.longest, self.what = {}, 0, None
+
+    def __call__(self, connection):
+        now = time.monotonic()
+        waiting = connection.execute(
+            "SELECT a.pid, a.query FROM pg_stat_activity a WHERE a.wait_event_type = 'Lock' AND EXISTS (SELECT FROM pg_stat_activity b"
+            " WHERE b.pid = ANY (pg_blocking_pids(a.pid)) AND b.application_name LIKE 'pgsync %') AND a.application_name NOT LIKE 'pgsync %'").fetchall()
+        self.since = {pid: self.since.get(pid, now) for pid, _ in waiting}
+        for pid, query in waiting:
+            if now - self.since[pid] > self.longest:
+                self.longest, self.what = now - self.since[pid], query
+
+
+TABLES = ["books", "authors", "book_authors"]
+
+
+def change(connection):
+    """One row of one table: what the application does can be in a deadlock with no migration."""
+    table = random.choice(["books", "authors"])
+    column = {"books": "title", "authors": "bio"}[table]
+    connection.execute(f"UPDATE {table} SET {column} = md5(random()::text) WHERE id = (SELECT min(id) + floor(random() * count(*))::bigint FROM {table})")
+
+
+def migration(number):
+    """Statements of one transaction, over the tables in random order."""
+    statements = []
+    for table in random.sample(TABLES, len(TABLES)):
+        statements.append(random.choice([
+            f"ALTER TABLE {table} ADD COLUMN extra_{number} int",
+            f"CREATE INDEX ON {table} ((1 + {number}))",
+            f"ALTER TABLE {table} ADD CONSTRAINT check_{number} CHECK (true)",
+            f"REINDEX TABLE {table}",
+            f"CLUSTER {table} USING {table}_pkey",
+            f"LOCK TABLE {table}",
+            f"CREATE TABLE copy_{number}_{table} AS TABLE {table}; TRUNCATE {table} CASCADE; INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE copy_{number}_{table}"
+            if table == "book_authors" else f"ALTER TABLE {table} ALTER COLUMN id SET STATISTICS {number % 1000}",
+        ]))
+    return statements
+
+
+def migrate(connection, number):
+    if random.random() < 0.15:
+        connection.execute(f"VACUUM FULL {random.choice(TABLES)}")
+        return
+    with connection.transaction():
+        for statement in migration(number):
+            for each in statement.split("; "):
+                connection.execute(each)
+            # Longer than deadlock_timeout now and then.
+            time.sleep(random.choice([0, 0, 0.1, 0.3, 1.2]))
+
+
+def run_migrations(database, worker, manifest, opensearch, index, n):
+    run = worker(manifest).start()
+    blocked = Blocked()
+    with Background(database, change, 0.002), Background(database, change, 0.002), Background(database, blocked, 0.02), database.connect() as admin:
+        admin.execute("SET application_name = 'migration'")
+        for i in range(n):
+            try:
+                migrate(admin, i)
+            except psycopg.errors.DeadlockDetected as e:
+                raise AssertionError(f"migration {i} became the victim of a deadlock: {e}") from None
+    assert blocked.longest < LONGEST_WAIT, f"{blocked.what} waited {blocked.longest:.1f} s for pgsync"
+    eventually(lambda: run.condition("Ready").get("status") == "True", 120, lambda: f"Ready ({run.status()})")
+    wait_equal(opensearch, index, database)
+    run.process.check()
+
+
+@pytest.fixture
+def big(database):
+    """So many books that their bootstrap takes as long as the first migrations."""
+    bookstore.generate(database, 5000, 1000, 8000)
+    database.create_role()
+    return database
+
+
+@pytest.fixture
+def big_manifest(big, opensearch, index):
+    return [bookstore.secret("bookstore-postgres", password=big.role_password),
+            bookstore.resource("books", big, opensearch.url, index=index)]
+
+
+def test_migrations_in_any_order_are_not_deadlocked_or_held_up(big, worker, big_manifest, opensearch, index):
+    random.seed(1)
+    run_migrations(big, worker, big_manifest, opensearch, index, 15)
+
+
+@pytest.mark.long
+def test_five_hundred_migrations(big, worker, big_manifest, opensearch, index):
+    random.seed(int(os.environ.get("E2E_SEED", "2")))
+    run_migrations(big, worker, big_manifest, opensearch, index, 500)
+
+
+REVIEWS = "CREATE TABLE reviews (id bigint PRIMARY KEY, book_id bigint REFERENCES books, stars int); INSERT INTO reviews VALUES (1, 1, 5), (2, 1, 3)"
+
+
+def with_reviews(books, opensearch, index, **spec):
+    nodes = {"table": "books", "columns": ["title"], "children": [
+        {"table": "reviews", "columns": ["stars"], "relationship": {"type": "one_to_many", "variant": "object"}}]}
+    return [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes, **spec})]
+
+
+def test_replica_identity_queues_in_front_of_nobody(books, worker, opensearch, index):
+    books.sql(REVIEWS)
+    books.own_tables()
+    longest = 0
+
+    def read(connection):
+        nonlocal longest
+        begin = time.monotonic()
+        connection.execute("SELECT count(*) FROM reviews")
+        longest = max(longest, time.monotonic() - begin)
+
+    with books.connect(application_name="the nightly dump") as dump, Background(books, read, 0.01):
+        dump.execute("BEGIN; SELECT FROM reviews")
+        run = worker(with_reviews(books, opensearch, index)).start()
+        told = eventually(lambda: run.condition("Ready").get("reason") == "TableLocked" and run.condition("Ready"), 60,
+                          lambda: f"TableLocked ({run.status()})")
+        for part in (f"process {dump.info.backend_pid}", '"the nightly dump"', 'ALTER TABLE "public"."reviews" REPLICA IDENTITY'):
+            assert part in told["message"], told
+        time.sleep(5)
+        assert longest < 0.5, f"a read of the application waited {longest:.1f} s"
+        dump.execute("COMMIT")
+        eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+
+
+def test_a_table_that_stays_locked_is_named_with_the_session_that_locks_it(books, worker, opensearch, index):
+    made = [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index, spec={"lagTargetSeconds": 2})]
+    run = start(worker, made)
+    with books.connect(application_name="a long migration") as admin:
+        admin.execute("BEGIN; LOCK TABLE authors")
+        books.sql("UPDATE books SET title = 'waits' WHERE id = 1")
+        eventually(lambda: "authors" in run.condition("Ready").get("message", ""), 30, lambda: f"the lock ({run.status()})")
+        told = run.condition("Ready")
+        assert told["reason"] == "LagExceedsTarget"
+        for part in ('table "public.authors"', f"process {admin.info.backend_pid}", '"a long migration"', "AccessExclusiveLock"):
+            assert part in told["message"], told
+        admin.execute("COMMIT")
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+    wait_equal(opensearch, index, books)
+    assert "locked" not in run.condition("Ready")["message"]
