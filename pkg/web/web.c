@@ -1,9 +1,11 @@
 /* Start and stop of the server: its context and its thread. */
 #include "web/web.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -16,6 +18,7 @@ static void web_free(struct web *web)
 	for (size_t i = 0; i < web->n_routes; i++)
 		free((char *)web->routes[i].path);
 	free(web->routes);
+	close_fdp(&web->ended);
 	map_free(web->peers);
 	free(web);
 }
@@ -25,6 +28,7 @@ static struct web *web_new(const struct web_route *routes, size_t n)
 {
 	struct web *web = xcalloc(1, sizeof(*web));
 
+	web->ended = -1;
 	web->peers = map_new(free);
 	web->n_routes = n;
 	web->routes = xmemdup(routes, n * sizeof(*routes));
@@ -71,6 +75,7 @@ static void *serve(void *user)
 
 	while (!atomic_load(&web->stop) && lws_service(web->context, 0) >= 0)
 		;
+	(void)eventfd_write(web->ended, 1);
 	return NULL;
 }
 
@@ -80,6 +85,9 @@ static int start_thread(struct web *web, struct err *err)
 	sigset_t all, before;
 	int rc;
 
+	web->ended = eventfd(0, EFD_CLOEXEC);
+	if (web->ended < 0)
+		return err_errno(err, errno, "starting the web server");
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&web->thread, NULL, serve, web);
@@ -106,19 +114,23 @@ int web_start(const char *listen, const struct web_route *routes, size_t n, stru
 
 void web_stop(struct web *web)
 {
-	struct timespec until;
+	struct pollfd ended;
+	int rc;
 
 	if (!web)
 		return;
 	atomic_store(&web->stop, true);
 	lws_cancel_service(web->context);
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WEB_JOIN_S;
+	ended = (struct pollfd){.fd = web->ended, .events = POLLIN};
 	/* A thread that does not end must not keep the process from ending; what it uses stays. */
-	if (pthread_clockjoin_np(web->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+	do
+		rc = poll(&ended, 1, WEB_JOIN_MS);
+	while (rc < 0 && errno == EINTR);
+	if (rc != 1) {
 		log_warn("web", "the web server's thread does not end, skipping it");
 		return;
 	}
+	(void)pthread_join(web->thread, NULL);
 	web_free(web);
 }
 

@@ -1,6 +1,6 @@
 /* Shared between the files of this package only: the server, its connections, and the listening socket.
  *
- * Everything belongs to the server's thread while that runs, except `stop`.
+ * Everything belongs to the server's thread while that runs, except `stop` and `ended`.
  */
 #ifndef PGSYNC_WEB_WEB_INT_H
 #define PGSYNC_WEB_WEB_INT_H
@@ -20,7 +20,7 @@ enum {
 	WEB_HEADER_BYTES = 4 * 1024,       /* of a request's headers */
 	WEB_TIMEOUT_S = 10,                /* for a client that stops sending its request or reading the response */
 	WEB_KEEPALIVE_S = 5,
-	WEB_JOIN_S = 3, /* how long web_stop waits for the thread */
+	WEB_JOIN_MS = 3000, /* how long web_stop waits for the thread */
 };
 
 struct web {
@@ -33,6 +33,7 @@ struct web {
 	size_t n_connections;
 	struct map *peers; /* address -> how many connections it has */
 	pthread_t thread;
+	int ended; /* an eventfd that the thread writes last: only then is it joined */
 	atomic_bool stop;
 	unsigned char out[LWS_PRE + WEB_CHUNK_BYTES]; /* of the server's thread */
 };
