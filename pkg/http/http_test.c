@@ -665,12 +665,14 @@ static void test_do_when_a_kept_connection_breaks_then_a_body_for_once_is_not_se
 
 		client_start(&c, answer_first);
 		assert_int_equal(client_do(&c, &request), 0);
+		(void)pthread_mutex_lock(&c.server.lock);
 		assert_non_null(strstr(c.server.last.data, "\r\n\r\nonce"));
+		(void)pthread_mutex_unlock(&c.server.lock);
 		assert_int_equal(client_do(&c, &request), -1);
 		assert_int_equal(c.err.kind, ERR_TRANSIENT);
 		assert_string_equal(reason_name(c.err.reason), "Reset");
-		assert_int_equal(c.server.n_requests, cases[i].requests);
 		client_stop(&c);
+		assert_int_equal(c.server.n_requests, cases[i].requests);
 	}
 }
 

@@ -180,7 +180,7 @@ static void expect_lost(struct world *w, const char *words)
 	assert_string_equal(reason_name(w->err.reason), "SinkUnavailable");
 	assert_non_null(strstr(w->err.msg, words));
 	assert_int_equal(bulk_flush(w->bulk, &w->err), -1);
-	assert_int_equal(w->requests, 1);
+	assert_int_equal(requests_so_far(w), 1);
 	assert_int_equal(map_size(w->seen), 0);
 }
 
@@ -238,7 +238,7 @@ static void test_bulk_when_a_connection_in_use_breaks_then_nothing_goes_again(vo
 	add_numbers(&w, 3);
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(w.err.kind, ERR_TRANSIENT);
-	assert_int_equal(w.requests, 2);
+	assert_int_equal(requests_so_far(&w), 2);
 	world_stop(&w);
 }
 

@@ -160,6 +160,17 @@ static inline int answer_bulk(struct fake_engine *engine, const char *head, cons
 	return 200;
 }
 
+/* How many requests came, while a connection without an answer may still be under way. */
+static inline unsigned requests_so_far(struct world *w)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&w->engine.lock);
+	n = w->requests;
+	(void)pthread_mutex_unlock(&w->engine.lock);
+	return n;
+}
+
 /* --- The writer ------------------------------------------------------------------------------------------------------
  */
 static inline int add_to(struct world *w, const char *index, const char *id, const char *document)
