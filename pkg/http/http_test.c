@@ -644,10 +644,15 @@ static void test_do_when_connection_ends_without_answer_then_reset(void **state)
 	client_stop(&c);
 }
 
-/* The first request of a connection only. */
+/* The first request only. */
 static bool answer_first(struct server *server, int fd, const char *request)
 {
-	return server->n_requests == 1 && answer_ok(server, fd, request);
+	bool first;
+
+	(void)pthread_mutex_lock(&server->lock);
+	first = server->n_requests == 1;
+	(void)pthread_mutex_unlock(&server->lock);
+	return first && answer_ok(server, fd, request);
 }
 
 static void test_do_when_a_kept_connection_breaks_then_a_body_for_once_is_not_sent_again(void **state)
