@@ -231,7 +231,8 @@ def source():
                                     "Manage", "Verify", default="Manage"),
             "slotLostPolicy": enum("What to do when the slot is gone or was invalidated. Resync: build a new index generation "
                                    "behind the alias. Stall: wait for an administrator.", "Resync", "Stall", default="Resync"),
-            "failover": boolean("Create the slot as a failover slot, to be synchronized to standbys (PostgreSQL 17 or later).",
+            "failover": boolean("Make the slot a failover slot, which is synchronized to standbys (PostgreSQL 17 or later): the stream "
+                                "then continues after a promotion, without a rebuild.",
                                 default=False),
         },
         defaulted=True)

@@ -38,6 +38,7 @@
 	X(DOCUMENT_REJECTED, "DocumentRejected")              \
 	X(EVERY_DOCUMENT_REJECTED, "EveryDocumentRejected")   \
 	X(FAILED, "Failed")                                   \
+	X(FAILED_OVER, "FailedOver")                          \
 	X(IN_PROGRESS, "InProgress")                          \
 	X(INDEX_EXISTS, "IndexExists")                        \
 	X(INDEX_GONE, "IndexGone")                            \

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "postgres/pg_int.h"
+#include "postgres/replication.h"
 
 static void assert_contains(const char *text, const char *part)
 {
@@ -82,6 +83,24 @@ static void test_array_when_maximum_is_crossed_then_buffer_says_so(void **state)
 	pg_array_end(&sb);
 	assert_false(strbuf_ok(&sb));
 	strbuf_release(&sb);
+}
+
+/* --- History -------------------------------------------------------------------------------------------------------
+ */
+static void test_history_then_where_a_timeline_ended(void **state)
+{
+	static const char history[] = "1\t0/3000148\tno recovery target specified\n\n"
+				      "2\tA/5000000\tbefore 2026-12-01 10:00:00+00\n"
+				      "12\t0/1\treason";
+
+	UNUSED(state);
+	assert_int_equal(pg_history_end(history, 1), 0x3000148);
+	assert_int_equal(pg_history_end(history, 2), 0xA05000000);
+	assert_int_equal(pg_history_end(history, 12), 1);
+	assert_int_equal(pg_history_end(history, 3), 0);
+	assert_int_equal(pg_history_end("", 1), 0);
+	assert_int_equal(pg_history_end("1", 1), 0);
+	assert_int_equal(pg_history_end("1\tnonsense\tx", 1), 0);
 }
 
 /* --- Errors --------------------------------------------------------------------------------------------------------
@@ -353,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_quote_when_quotes_inside_then_doubled),
 		cmocka_unit_test(test_array_then_elements_are_quoted_and_escaped),
 		cmocka_unit_test(test_array_when_maximum_is_crossed_then_buffer_says_so),
+		cmocka_unit_test(test_history_then_where_a_timeline_ended),
 		cmocka_unit_test(test_sqlstate_then_kind_decides_policy),
 		cmocka_unit_test(test_error_then_detail_and_hint_are_shown),
 		cmocka_unit_test(test_error_when_it_is_about_values_then_they_are_left_out),

@@ -4,6 +4,7 @@
 #ifndef PGSYNC_POSTGRES_REPLICATION_H
 #define PGSYNC_POSTGRES_REPLICATION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,13 @@ struct pg_system {
 };
 /* On a replication connection: IDENTIFY_SYSTEM. */
 int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err *err) WARN_UNUSED;
+/* On a replication connection: where an older timeline ended in the history of the server's; 0 if it is not part of it,
+ * or if the server does not know.
+ */
+int pg_timeline_end(struct pg *replication, uint32_t server, uint32_t older, uint64_t *ret,
+		    struct err *err) WARN_UNUSED;
+/* The same from the text of a history file; pure. */
+uint64_t pg_history_end(const char *history, uint32_t timeline);
 
 enum pg_slot_state { PG_SLOT_ABSENT, PG_SLOT_INACTIVE, PG_SLOT_ACTIVE, PG_SLOT_LOST };
 
@@ -43,6 +51,8 @@ int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct er
  * INVALID/WalLevelNotLogical. */
 int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
 		   struct err *err) WARN_UNUSED;
+/* PG 17: sets the slot's flag `failover`, on a replication connection; does nothing if it is set, or before. */
+int pg_slot_set_failover(struct pg *replication, const char *name, struct err *err) WARN_UNUSED;
 /* Ends the walsender that uses the slot (if any), waits for it, and drops the slot. Success if the slot does not exist.
  * CONFLICT/SlotActive if it is still in use after 10 s. */
 int pg_slot_drop(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
@@ -118,8 +128,17 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 /* In the current transaction's snapshot (REPEATABLE READ): how many of the n transactions are visible before the first
  * that is not (32-bit xids in commit order, the epoch is added here; 0 means none and counts as visible). The walsender
  * can deliver a commit before other sessions see it. */
-int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err) WARN_UNUSED;
+struct pg_visible {
+	size_t n;
+	uint64_t horizon; /* the snapshot holds nothing from beyond this position */
+};
+int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_visible *ret,
+		      struct err *err) WARN_UNUSED;
 
+/* Raises a horizon, which several threads may do at once. */
+void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn);
+/* The same to the server's position, flushed or not: whatever a session has seen until now is before it. */
+int pg_horizon_raise(struct pg *pg, _Atomic uint64_t *horizon, struct err *err) WARN_UNUSED;
 /* The server's position, as far as it is flushed. */
 int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;
 

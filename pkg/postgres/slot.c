@@ -26,6 +26,40 @@ int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err
 	return 0;
 }
 
+uint64_t pg_history_end(const char *history, uint32_t timeline)
+{
+	/* A line for each timeline that ended: its number, where it ended, why; blanks between. */
+	for (const char *line = history; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		size_t digits = strspn(line, "0123456789"), blanks = strspn(line + digits, " \t"), len;
+		char lsn[32];
+		uint64_t number, end;
+
+		len = strcspn(line + digits + blanks, " \t\r\n");
+		if (!digits || !blanks || len >= sizeof(lsn) || !parse_u64(line, digits, &number) || number != timeline)
+			continue;
+		(void)snprintf(lsn, sizeof(lsn), "%.*s", (int)len, line + digits + blanks);
+		return parse_lsn(lsn, &end) ? end : 0;
+	}
+	return 0;
+}
+
+int pg_timeline_end(struct pg *replication, uint32_t server, uint32_t older, uint64_t *ret, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+	_cleanup_free_ char *sql = xasprintf("TIMELINE_HISTORY %u", server);
+
+	*ret = 0;
+	if (!older || older >= server)
+		return 0;
+	if (pg_query(replication, sql, NULL, 0, &r, err) < 0 && pg_is_sqlstate(err, "58P01"))
+		return 0; /* the server does not have the file: its history is not known */
+	if (!r)
+		return err_wrap(err, "reading the history of timeline %u", server);
+	if (pg_n_rows(r) == 1 && PQnfields(r) == 2)
+		*ret = pg_history_end(pg_value(r, 0, 1), older);
+	return 0;
+}
+
 /* --- Reading a slot ------------------------------------------------------------------------------------------------
  */
 static const char sql_slot[] = "SELECT c.lsn, s.slot_name IS NOT NULL, s.active, s.active_pid,"
@@ -120,6 +154,27 @@ int pg_slot_create(struct pg *replication, const char *name, bool failover, uint
 	return FAILPOINT(SLOT_CREATED, err);
 }
 
+int pg_slot_set_failover(struct pg *replication, const char *name, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+	_cleanup_(strbuf_release) struct strbuf sql;
+
+	if (pg_server_version(replication) < 170000)
+		return 0;
+	strbuf_init(&sql, PG_SQL_BYTES);
+	strbuf_adds(&sql, "SELECT FROM pg_replication_slots WHERE failover AND slot_name = ");
+	pg_quote_literal(&sql, name);
+	if (pg_query(replication, sql.data, NULL, 0, &r, err) < 0)
+		return -1;
+	if (pg_n_rows(r) == 1)
+		return 0;
+	strbuf_reset(&sql);
+	strbuf_adds(&sql, "ALTER_REPLICATION_SLOT ");
+	pg_quote_ident(&sql, name);
+	strbuf_adds(&sql, " (FAILOVER true)");
+	return pg_exec(replication, sql.data, err) < 0 ? err_wrap(err, "making slot \"%s\" a failover slot", name) : 0;
+}
+
 /* --- Releasing and dropping ----------------------------------------------------------------------------------------
  */
 enum { SLOT_GONE = 1, SLOT_HELD = 2 };
@@ -206,10 +261,10 @@ static const char sql_visible[] =
 	"  + CASE WHEN (u.xid - s.xmax) & 4294967295 >= 2147483648"
 	"    THEN ((u.xid - s.xmax) & 4294967295) - 4294967296 ELSE (u.xid - s.xmax) & 4294967295 END AS xid"
 	"  FROM unnest($1::int8[]) WITH ORDINALITY AS u(xid, position), s WHERE u.xid <> 0)"
-	" SELECT min(x.position) FROM x WHERE CASE WHEN x.xid < x.xmin THEN false"
+	" SELECT min(x.position), pg_current_wal_insert_lsn() FROM x WHERE CASE WHEN x.xid < x.xmin THEN false"
 	"  ELSE NOT pg_visible_in_snapshot(x.xid::text::xid8, x.s) END";
 
-int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret_visible, struct err *err)
+int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_visible *ret, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct strbuf list;
@@ -235,18 +290,42 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, size_t *ret
 	if (first > n)
 		return err_set(err, ERR_FATAL, "the visibility check named transaction %llu of %zu",
 			       (unsigned long long)first, n);
-	*ret_visible = first == 0 ? n : (size_t)first - 1;
+	ret->n = first == 0 ? n : (size_t)first - 1;
+	ret->horizon = pg_lsn(r, 0, 1);
+	return 0;
+}
+
+static int read_lsn(struct pg *pg, const char *sql, uint64_t *ret, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
+
+	if (pg_query(pg, sql, NULL, 0, &result, err) < 0)
+		return -1;
+	if (!parse_lsn(pg_value(result, 0, 0), ret))
+		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is not an LSN",
+			       pg_value(result, 0, 0));
 	return 0;
 }
 
 int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 {
-	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
+	return read_lsn(pg, "SELECT pg_current_wal_flush_lsn()", ret, err);
+}
 
-	if (pg_query(pg, "SELECT pg_current_wal_flush_lsn()", NULL, 0, &result, err) < 0)
-		return -1;
-	if (!parse_lsn(pg_value(result, 0, 0), ret))
-		return err_set(err, ERR_FATAL, "the server's WAL position \"%s\" is not an LSN",
-			       pg_value(result, 0, 0));
+void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn)
+{
+	uint64_t seen = atomic_load(horizon);
+
+	while (seen < lsn && !atomic_compare_exchange_weak(horizon, &seen, lsn))
+		;
+}
+
+int pg_horizon_raise(struct pg *pg, _Atomic uint64_t *horizon, struct err *err)
+{
+	uint64_t lsn;
+
+	if (read_lsn(pg, "SELECT pg_current_wal_insert_lsn()", &lsn, err) < 0)
+		return err_wrap(err, "reading the server's position");
+	pg_horizon_saw(horizon, lsn);
 	return 0;
 }

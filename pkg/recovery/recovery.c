@@ -59,6 +59,22 @@ struct recovery_decision recovery_admit(const struct recovery_input *in)
 	return (struct recovery_decision){0};
 }
 
+/* A standby was promoted, and has all that the indices were made from: the history that they know goes on. Documents
+ * are read in snapshots that may hold commits which the stream has not sent, so what counts is not their version but
+ * what their snapshots held. That is not known of a bootstrap. */
+static bool history_goes_on(const struct recovery_input *in)
+{
+	uint64_t end = in->timeline_end;
+
+	return in->cp->phase == CHECKPOINT_LIVE && end && in->horizon && in->horizon <= end &&
+	       in->cp->confirmed_lsn <= end && in->slot.confirmed_flush_lsn <= end;
+}
+
+static bool has_new_timeline(const struct recovery_input *in)
+{
+	return in->cp->timeline != in->server.timeline;
+}
+
 /* Why neither slot nor history can be used. */
 static enum recovery_cause history_trouble(const struct recovery_input *in)
 {
@@ -70,7 +86,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(cp->system_identifier, in->server.identifier) != 0)
 		return RECOVERY_OTHER_SERVER;
-	if (cp->timeline != in->server.timeline)
+	if (has_new_timeline(in) && !history_goes_on(in))
 		return RECOVERY_OTHER_TIMELINE;
 	if (in->slot.current_lsn < cp->confirmed_lsn)
 		return RECOVERY_WAL_BEHIND;
@@ -194,6 +210,7 @@ static struct recovery_decision resume(const struct recovery_input *in)
 {
 	struct recovery_decision d = {
 		.cause = generation_trouble(in),
+		.failed_over = has_new_timeline(in),
 		/* Also when the schema changed as well, or when an attempt was killed halfway through this. */
 		.patch_publication = publication_altered(in) || in->publication_lacks_tables,
 	};

@@ -19,6 +19,8 @@ struct recovery_input {
 	const struct checkpoint *cp;
 	struct pg_slot slot;
 	struct pg_system server;       /* not yet known to recovery_admit */
+	uint64_t timeline_end;         /* where the checkpoint's timeline ended in the server's history; 0: not in it */
+	uint64_t horizon;              /* what is in the indices was read before this position; 0: not known */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
 	const char *fingerprint;       /* of the schema and the catalog that the plans were made from */
@@ -87,6 +89,7 @@ struct recovery_decision {
 	uint64_t rebuild;   /* these plans, because rows are gone without an event */
 	uint64_t recreate;  /* these plans: the index is gone, another takes its place */
 	uint64_t put_back;  /* the aliases of these plans lead elsewhere */
+	bool failed_over;   /* the server is a standby that was promoted, and nothing was lost */
 	bool adopt_catalog; /* nothing that matters changed: the checkpoint takes the catalog as it is now */
 };
 

@@ -248,7 +248,7 @@ static void assert_decision(const char *name, const struct recovery_decision *d,
 	if (d->action != e->action || d->cause != e->cause || d->loss != e->loss || d->plan != e->plan ||
 	    d->patch_publication != e->patch_publication || d->rebuild_all != e->rebuild_all ||
 	    d->rebuild != e->rebuild || d->recreate != e->recreate || d->put_back != e->put_back ||
-	    d->adopt_catalog != e->adopt_catalog)
+	    d->adopt_catalog != e->adopt_catalog || d->failed_over != e->failed_over)
 		fail_msg("%s: action %d, cause \"%s\"", name, (int)d->action, recovery_cause_text(d->cause));
 }
 
@@ -263,6 +263,81 @@ static void test_decide_when_one_thing_is_found_then_what_it_asks_for(void **sta
 		cases[i].find(&w);
 		d = recovery_decide(&w.in);
 		assert_decision(cases[i].name, &d, &cases[i].expected);
+		teardown(&w);
+	}
+}
+
+/* --- a standby was promoted --- */
+
+/* The checkpoint's timeline ended at 1500; nothing that was read is from beyond. */
+static void find_promoted(struct world *w)
+{
+	w->in.server.timeline = 3;
+	w->in.timeline_end = 1500;
+	w->in.horizon = 1500;
+}
+
+static void read_beyond(struct world *w)
+{
+	w->in.horizon = 1501;
+}
+
+static void know_no_horizon(struct world *w)
+{
+	w->in.horizon = 0;
+}
+
+static void have_another_history(struct world *w)
+{
+	w->in.timeline_end = 0;
+}
+
+static void confirm_beyond(struct world *w)
+{
+	w->cp.confirmed_lsn = 1501;
+}
+
+static void have_a_slot_that_is_beyond(struct world *w)
+{
+	w->in.slot.confirmed_flush_lsn = 1501;
+}
+
+static void bootstrap(struct world *w)
+{
+	w->cp.phase = CHECKPOINT_BOOTSTRAP;
+}
+
+static void test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*find)(struct world *w);
+		enum recovery_cause loss;
+	} rows[] = {
+		{"nothing else", find_nothing, RECOVERY_NOTHING_WRONG},
+		{"documents read from beyond", read_beyond, RECOVERY_OTHER_TIMELINE},
+		{"unknown what was read", know_no_horizon, RECOVERY_OTHER_TIMELINE},
+		{"not in the history", have_another_history, RECOVERY_OTHER_TIMELINE},
+		{"acknowledged beyond", confirm_beyond, RECOVERY_OTHER_TIMELINE},
+		{"the slot is beyond", have_a_slot_that_is_beyond, RECOVERY_OTHER_TIMELINE},
+		{"a bootstrap was reading", bootstrap, RECOVERY_OTHER_TIMELINE},
+		{"the slot was not synchronized", find_slot_gone, RECOVERY_SLOT_GONE},
+		{"the slot was invalidated", find_wal_lost, RECOVERY_WAL_LOST},
+		{"another server", find_other_server, RECOVERY_OTHER_SERVER},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct recovery_decision d, expected = {.failed_over = true};
+		struct world w;
+
+		setup(&w);
+		find_promoted(&w);
+		rows[i].find(&w);
+		d = recovery_decide(&w.in);
+		if (rows[i].loss)
+			expected = (struct recovery_decision){.action = RECOVERY_NEW_SLOT, .cause = rows[i].loss};
+		assert_decision(rows[i].name, &d, &expected);
 		teardown(&w);
 	}
 }
@@ -475,6 +550,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_one_thing_is_found_then_what_it_asks_for),
+		cmocka_unit_test(
+			test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost),
 		cmocka_unit_test(test_decide_when_two_things_are_found_then_both_are_dealt_with),
 		cmocka_unit_test(test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for),
 		cmocka_unit_test(test_decide_when_never_bootstrapping_then_no_live_index_is_replaced),

@@ -54,6 +54,7 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 {
 	_cleanup_free_ uint32_t *xids = xcalloc(batch->n_txns, sizeof(*xids));
 	int64_t start = clock_now_us();
+	struct pg_visible visible = {0};
 	struct backoff backoff;
 
 	for (size_t i = 0; i < batch->n_txns; i++)
@@ -62,15 +63,17 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 	for (;;) {
 		if (snapshot_begin(&a->snapshot, err) < 0)
 			return -1;
-		if (pg_visible_prefix(a->pg, xids, batch->n_txns, ret, err) < 0)
+		if (pg_visible_prefix(a->pg, xids, batch->n_txns, &visible, err) < 0)
 			return err_wrap(err, "asking which commits are visible");
-		if (*ret)
+		if (visible.n)
 			break;
 		if (pg_exec(a->pg, "ROLLBACK", err) < 0)
 			return -1;
 		if (connector_sleep(a->connector, backoff_next_ms(&backoff)))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for a commit to become visible");
 	}
+	*ret = visible.n;
+	pg_horizon_saw(&a->connector->run->horizon, visible.horizon);
 	if (backoff.attempt)
 		sync_metrics_visibility_wait(a->connector->run->metrics, clock_now_us() - start);
 	return 0;

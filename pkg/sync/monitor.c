@@ -248,7 +248,8 @@ static int catch_up(struct monitor *m, struct err *err)
 			index->completion_us = clock_wall_us();
 		index->complete = true;
 	}
-	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->source.pg, &m->live_after, err) < 0)
+	if (attempt_save(at, err) < 0 || pg_flush_lsn(at->source.pg, &m->live_after, err) < 0 ||
+	    pg_horizon_raise(at->source.pg, &at->run->horizon, err) < 0)
 		return -1;
 	m->stage = CATCHING_UP;
 	report_copied(at);

@@ -424,10 +424,17 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
 		take_catalog(&at->cp, f);
+	if (d->failed_over) {
+		run_event(at->run, false, REASON_FAILED_OVER, "Stream",
+			  "the server is a standby that was promoted (timeline %u after %u), and nothing was lost: the "
+			  "stream goes on from its slot",
+			  f->in.server.timeline, at->cp.timeline);
+		at->cp.timeline = f->in.server.timeline;
+	}
 	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
 	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
-	return d->rebuild || d->recreate || d->adopt_catalog ? attempt_save(at, err) : 0;
+	return d->rebuild || d->recreate || d->adopt_catalog || d->failed_over ? attempt_save(at, err) : 0;
 }
 
 /* The slot is good. First the publication, then the indices. */
@@ -463,7 +470,8 @@ static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struc
 		return err_wrap(err, "replication connection");
 	if (pg_identify_system(*ret, &f->in.server, err) < 0)
 		return err_wrap(err, "reading the server's identity");
-	return 0;
+	f->in.horizon = atomic_load(&at->run->horizon);
+	return pg_timeline_end(*ret, f->in.server.timeline, at->cp.timeline, &f->in.timeline_end, err);
 }
 
 static int recover(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
@@ -486,6 +494,8 @@ static int recover(struct attempt *at, struct found *f, struct pg **ret, struct 
 	case RECOVERY_RESUME:
 		break;
 	}
+	if (at->source.failover && pg_slot_set_failover(*ret, at->source.slot, err) < 0)
+		return -1;
 	return resume(at, f, &d, err);
 }
 
@@ -562,7 +572,8 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err)
 	_cleanup_(pg_closep) struct pg *replication = NULL;
 	_cleanup_(found_release) struct found f = {0};
 
-	if (recover(at, &f, &replication, err) < 0)
+	/* Another run may have read until its slot was taken from it: hence the position. */
+	if (recover(at, &f, &replication, err) < 0 || pg_horizon_raise(at->source.pg, &at->run->horizon, err) < 0)
 		return -1;
 	at->past->truncated = 0;
 	complete_model(at);

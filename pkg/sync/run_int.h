@@ -7,7 +7,9 @@
 #define PGSYNC_SYNC_RUN_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "conditions/report.h"
@@ -24,6 +26,9 @@ struct run {
 	int ca_fd;   /* the source's CA, as libpq reads it */
 	char ca_path[32];
 	pthread_mutex_t callbacks;
+	/* Whatever was read from the server and is in an index, or may be, was committed before this position; 0: not
+	 * known yet. Not kept up to date while a bootstrap reads. */
+	_Atomic uint64_t horizon;
 };
 
 int run_init(struct run *run, const struct sync_options *options, struct err *err) WARN_UNUSED;

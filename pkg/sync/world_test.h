@@ -218,7 +218,7 @@ static inline void answer_sql(void *user, const struct fake_query *q, struct fak
 		answer_visible(w, r);
 	if (has(q->sql, "sum(hashtextextended(row, 0))"))
 		FAKE_ROW(r, w->versions);
-	if (has(q->sql, "SELECT pg_current_wal_flush_lsn()"))
+	if (has(q->sql, "SELECT pg_current_wal_flush_lsn()") || has(q->sql, "SELECT pg_current_wal_insert_lsn()"))
 		FAKE_ROW(r, w->flush_lsn);
 	if (has(q->sql, "c.oid, pg_relation_filenode(c.oid), quote_ident"))
 		FAKE_ROW(r, "16384", w->filenode, "public.books", w->blocks, "10");
