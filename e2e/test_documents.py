@@ -111,7 +111,8 @@ def test_an_alter_that_changes_no_value_rebuilds_nothing(worker, manifest, books
     eventually(ready, 20, lambda: f"Ready ({run.status()})")
 
     def generation():
-        return run.status()["indices"][0]["physicalName"]
+        """Between two attempts the status has none."""
+        return eventually(lambda: run.status()["indices"][0].get("physicalName"), 20, "an index in the status")
 
     first = generation()
     # A partition that is rewritten may have been emptied: nothing tells them apart.
