@@ -324,23 +324,30 @@ static void watch_all(struct catalog *catalog)
 	catalog->watched = strbuf_detach(&oids);
 }
 
-static int load(struct pg *pg, struct catalog *catalog, const void *user, struct err *err)
+static int load_from(struct pg *pg, struct catalog *catalog, const struct roots *roots, struct err *err)
 {
-	struct roots roots = find_roots(catalog);
-	_cleanup_free_ struct catalog_object *items = roots.items;
 	bool current;
 
-	UNUSED(user);
 	if (catalog_is_current(pg, catalog, &current, err) < 0)
 		return -1;
 	if (!current)
 		return err_set(err, ERR_TRANSIENT, "tables were altered while their catalog entries were read");
-	if (!roots.n)
+	if (!roots->n)
 		return 0;
-	if (query_dependencies(pg, catalog, &roots, err) < 0)
+	if (query_dependencies(pg, catalog, roots, err) < 0)
 		return -1;
 	watch_all(catalog);
 	return catalog_load_versions(pg, catalog, err);
+}
+
+static int load(struct pg *pg, struct catalog *catalog, const void *user, struct err *err)
+{
+	struct roots roots = find_roots(catalog);
+	int r = load_from(pg, catalog, &roots, err);
+
+	UNUSED(user);
+	free(roots.items);
+	return r;
 }
 
 int catalog_load_dependencies(struct pg *pg, struct catalog *catalog, struct err *err)
