@@ -247,6 +247,13 @@ void sql_order(struct strbuf *sb, const struct plan_node *node);
 /* Appends " COLLATE ..." for this side of the join's i-th pair, if it needs one; on the way up, to upper rows. */
 void sql_collate(struct strbuf *sb, const struct join *join, size_t i, bool of_upper);
 void sql_collate_up(struct strbuf *sb, const struct join *join, size_t i, bool of_upper);
+/* The table's name, quoted and without schema: what it is called where the SQL of the schema is evaluated. Caller
+ * frees. */
+char *sql_alias(const struct plan_node *node);
+/* Appends ", alias.ctid" and the like, if they are fields of the node. */
+void sql_system_columns(struct strbuf *sb, const struct plan_node *node, const char *alias);
+/* Appends ", (expression) AS "x.1"" for each expression of the node. */
+void sql_expression_columns(struct strbuf *sb, const struct tree *tree, const struct plan_node *node);
 /* Appends t<number>."name". */
 void sql_own(struct strbuf *sb, const struct plan_node *node, int column);
 /* Appends a name like "x.1" that no column of the node's table has. */

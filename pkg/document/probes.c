@@ -32,28 +32,14 @@ static void add_head(struct strbuf *sb, const struct tree *tree, const struct pl
 	strbuf_addf(sb, " OFFSET $%zu::bigint LIMIT $%zu::bigint\n)\nSELECT ", n + 1, n + 2);
 }
 
-static void add_system_columns(struct strbuf *sb, const struct plan_node *node, const char *alias)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (node->fields[i].kind == FIELD_SYSTEM)
-			strbuf_addf(sb, ", %s.%s", alias, node->fields[i].source);
-}
-
 /* The rows of p, with the node's expressions and condition as columns. */
 static void add_tail(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
 {
-	_cleanup_free_ char *alias = NULL;
-	struct strbuf quoted;
+	_cleanup_free_ char *alias = sql_alias(node);
 
-	strbuf_init(&quoted, TEXT_BYTES);
-	pg_quote_ident(&quoted, node->table->name);
-	alias = strbuf_detach(&quoted);
 	strbuf_addf(sb, "\nFROM (SELECT %s.*", alias);
-	add_system_columns(sb, node, alias);
-	for (size_t i = 0; i < node->n_expressions; i++) {
-		strbuf_addf(sb, ", (%s) AS ", sql_qualified(tree, node, node->decl->expressions[i].sql));
-		sql_free_name(sb, node, "x", i + 1);
-	}
+	sql_system_columns(sb, node, alias);
+	sql_expression_columns(sb, tree, node);
 	if (node->filtered) {
 		strbuf_addf(sb, ", (%s) AS ", sql_qualified(tree, node, node->decl->where));
 		sql_free_name(sb, node, "where", 1);

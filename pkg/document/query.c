@@ -252,13 +252,6 @@ static bool has_ctid(const struct plan_node *node)
 	return false;
 }
 
-void query_system_columns(struct query *q, const struct plan_node *node, const char *alias)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (node->fields[i].kind == FIELD_SYSTEM)
-			strbuf_addf(&q->sb, ", %s.%s", alias, node->fields[i].source);
-}
-
 /* Each leaf of a partitioned table has its own ctids: the caller names one. */
 void query_table_name(struct query *q, const struct plan_node *node)
 {
@@ -295,24 +288,18 @@ static void add_where(struct query *q, const struct plan_node *node, const char 
 void query_table(struct query *q, const struct plan_node *node)
 {
 	_cleanup_free_ char *alias = NULL;
-	struct strbuf quoted;
 
 	if (!node->filtered && !node->n_expressions) {
 		query_table_name(q, node);
 		strbuf_addf(&q->sb, " t%zu", node->number);
 		return;
 	}
-	strbuf_init(&quoted, EXPRESSION_BYTES);
-	pg_quote_ident(&quoted, node->table->name);
-	alias = strbuf_detach(&quoted);
+	alias = sql_alias(node);
 	strbuf_addf(&q->sb, "(SELECT %s.*", alias);
-	query_system_columns(q, node, alias);
+	sql_system_columns(&q->sb, node, alias);
 	if (!node->parent && q->by_range && !has_ctid(node) && !catalog_is_view(node->table))
 		strbuf_addf(&q->sb, ", %s.ctid", alias);
-	for (size_t i = 0; i < node->n_expressions; i++) {
-		strbuf_addf(&q->sb, ", (%s) AS ", sql_qualified(q->tree, node, node->decl->expressions[i].sql));
-		sql_free_name(&q->sb, node, "x", i + 1);
-	}
+	sql_expression_columns(&q->sb, q->tree, node);
 	strbuf_adds(&q->sb, " FROM ");
 	query_table_name(q, node);
 	strbuf_addf(&q->sb, " AS %s", alias);

@@ -26,8 +26,6 @@ void query_link(struct query *q, const struct plan_node *node, size_t i, bool fr
 void query_root_condition(struct query *q);
 /* Appends the condition for the rows of a node that are linked to the rows of the level above. */
 void query_link_condition(struct query *q, const struct plan_node *node);
-/* Appends ", alias.ctid" and the like, if they are fields of the node. */
-void query_system_columns(struct query *q, const struct plan_node *node, const char *alias);
 /* Appends the table's name, but for that of a leaf: see leaf_at. */
 void query_table_name(struct query *q, const struct plan_node *node);
 /* Appends the node's table as t<i>. The SQL in the schema (`where`, expressions) goes into a subquery, where the

@@ -128,7 +128,7 @@ static void add_needed(struct query *q, const struct plan_node *node, bool comma
 		sql_own(&q->sb, node, (int)i);
 		comma = true;
 	}
-	query_system_columns(q, node, alias);
+	sql_system_columns(&q->sb, node, alias);
 	for (size_t i = 0; i < node->n_expressions; i++) {
 		strbuf_addf(&q->sb, ", t%zu.", node->number);
 		sql_free_name(&q->sb, node, "x", i + 1);

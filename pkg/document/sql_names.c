@@ -5,6 +5,8 @@
 #include "document/document_int.h"
 #include "postgres/pg.h"
 
+enum { ALIAS_BYTES = 1024 };
+
 void sql_table(struct strbuf *sb, const struct catalog_table *table)
 {
 	pg_quote_table(sb, table->schema, table->name);
@@ -96,6 +98,30 @@ void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *
 		name = longer;
 	}
 	pg_quote_ident(sb, name);
+}
+
+char *sql_alias(const struct plan_node *node)
+{
+	struct strbuf quoted;
+
+	strbuf_init(&quoted, ALIAS_BYTES);
+	pg_quote_ident(&quoted, node->table->name);
+	return strbuf_detach(&quoted);
+}
+
+void sql_system_columns(struct strbuf *sb, const struct plan_node *node, const char *alias)
+{
+	for (size_t i = 0; i < node->n_fields; i++)
+		if (node->fields[i].kind == FIELD_SYSTEM)
+			strbuf_addf(sb, ", %s.%s", alias, node->fields[i].source);
+}
+
+void sql_expression_columns(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
+{
+	for (size_t i = 0; i < node->n_expressions; i++) {
+		strbuf_addf(sb, ", (%s) AS ", sql_qualified(tree, node, node->decl->expressions[i].sql));
+		sql_free_name(sb, node, "x", i + 1);
+	}
 }
 
 void sql_order(struct strbuf *sb, const struct plan_node *node)

@@ -196,6 +196,15 @@ bool catalog_identity_exists(const struct catalog_table *table)
 	return true;
 }
 
+bool catalog_identity_covers_all(const struct catalog_table *table, const int *columns, size_t n)
+{
+	bool covered = catalog_identity_exists(table);
+
+	for (size_t i = 0; i < n; i++)
+		covered = covered && catalog_identity_covers(table, columns[i]);
+	return covered;
+}
+
 static bool may_identify(const struct catalog_table *table, const struct catalog_index *index)
 {
 	if (!index->unique || !index->immediate || !index->valid || index->partial || index->expression || !index->n)

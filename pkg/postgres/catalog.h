@@ -221,6 +221,8 @@ const struct catalog_index *catalog_primary_key(const struct catalog_table *tabl
 /* Which columns of a deleted or changed row the WAL will hold under the table's replica identity (of a partitioned
  * table: under that of each partition): true for column i. Never a generated one, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
+/* Whether it has the old values of all n columns, and identifies the row. */
+bool catalog_identity_covers_all(const struct catalog_table *table, const int *columns, size_t n);
 /* False if the WAL contains nothing about a deleted row. Postgres refuses UPDATE and DELETE then, once the table is
  * published. */
 bool catalog_identity_exists(const struct catalog_table *table);

@@ -285,9 +285,9 @@ static int query_dependencies(struct pg *pg, struct catalog *catalog, const stru
 		pg_array_begin(&params[p]);
 	}
 	for (size_t i = 0; i < roots->n; i++) {
-		strbuf_addf(&params[0], "%s%u", i ? "," : "", roots->items[i].class);
-		strbuf_addf(&params[1], "%s%u", i ? "," : "", roots->items[i].oid);
-		strbuf_addf(&params[2], "%s%d", i ? "," : "", roots->items[i].sub);
+		pg_array_add_number(&params[0], roots->items[i].class);
+		pg_array_add_number(&params[1], roots->items[i].oid);
+		pg_array_add_number(&params[2], roots->items[i].sub);
 	}
 	for (size_t p = 0; p < ARRAY_SIZE(params); p++)
 		pg_array_end(&params[p]);
@@ -304,7 +304,7 @@ static void watch(struct catalog *catalog, const struct catalog_object *object, 
 {
 	if (object->class == CATALOG_ENUM)
 		return;
-	strbuf_addf(oids, "%s%u", oids->len > 1 ? "," : "", object->oid);
+	pg_array_add_number(oids, object->oid);
 	catalog->watched_rows |= rows_of(object->class);
 }
 
@@ -316,7 +316,7 @@ static void watch_all(struct catalog *catalog)
 	strbuf_init(&oids, PG_SQL_BYTES);
 	pg_array_begin(&oids);
 	for (size_t i = 0; i < catalog->n; i++)
-		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
+		pg_array_add_number(&oids, catalog->tables[i].oid);
 	for (size_t i = 0; i < catalog->n_dependencies; i++)
 		watch(catalog, &catalog->dependencies[i].object, &oids);
 	pg_array_end(&oids);

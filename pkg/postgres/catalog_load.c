@@ -272,7 +272,7 @@ static int load_all(struct pg *pg, struct catalog *catalog, const void *names, s
 	strbuf_init(&oids, PARAM_BYTES);
 	pg_array_begin(&oids);
 	for (size_t i = 0; i < catalog->n; i++)
-		strbuf_addf(&oids, "%s%u", i ? "," : "", catalog->tables[i].oid);
+		pg_array_add_number(&oids, catalog->tables[i].oid);
 	pg_array_end(&oids);
 	params[0] = catalog->watched = strbuf_detach(&oids);
 	if (load_columns(pg, params, catalog, err) < 0 || catalog_load_traits(pg, params, catalog, err) < 0 ||

@@ -39,7 +39,7 @@ static char *partitioned_oids(const struct catalog *catalog)
 	for (size_t i = 0; i < catalog->n; i++) {
 		if (catalog->tables[i].kind != 'p')
 			continue;
-		strbuf_addf(&oids, "%s%u", any ? "," : "", catalog->tables[i].oid);
+		pg_array_add_number(&oids, catalog->tables[i].oid);
 		any = true;
 	}
 	pg_array_end(&oids);

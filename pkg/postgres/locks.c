@@ -54,11 +54,8 @@ int pg_lock_holder(struct pg *pg, const struct pg_lock_query *query, char **ret,
 
 	strbuf_init(&oids, OIDS_BYTES);
 	pg_array_begin(&oids);
-	for (size_t i = 0; i < query->n; i++) {
-		_cleanup_free_ char *oid = xasprintf("%u", query->oids[i]);
-
-		pg_array_add(&oids, oid, strlen(oid));
-	}
+	for (size_t i = 0; i < query->n; i++)
+		pg_array_add_number(&oids, query->oids[i]);
 	pg_array_end(&oids);
 	if (pg_query(pg, sql_holder, (const char *const[]){oids.data, query->readers_too ? "t" : "f"}, 2, &r, err) < 0)
 		return err_wrap(err, "looking for who holds a lock");

@@ -99,9 +99,11 @@ void pg_quote_literal(struct strbuf *sb, const char *value);
 /* Appends schema.table, both quoted. */
 void pg_quote_table(struct strbuf *sb, const char *schema, const char *table);
 
-/* Builds an array literal, {"a","b",NULL}, one element at a time: begin, add..., end. Elements hold no NUL bytes. */
+/* Builds an array literal, {"a","b",NULL} or {1,2}, one element at a time: begin, add..., end. Elements hold no NUL
+ * bytes. */
 void pg_array_begin(struct strbuf *sb);
 void pg_array_add(struct strbuf *sb, const char *value, size_t len); /* value NULL: NULL */
+void pg_array_add_number(struct strbuf *sb, int64_t value);
 void pg_array_end(struct strbuf *sb);
 
 #endif

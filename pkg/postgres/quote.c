@@ -1,4 +1,5 @@
 /* Identifiers, literals and array literals as Postgres reads them. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "postgres/pg_int.h"
@@ -39,13 +40,18 @@ void pg_array_begin(struct strbuf *sb)
 	strbuf_addc(sb, '{');
 }
 
+/* Elements end with a quote, NULL's L or a digit, so an open brace at the end means that the first one comes. */
+static void separate(struct strbuf *sb)
+{
+	if (sb->len > 0 && sb->data[sb->len - 1] != '{')
+		strbuf_addc(sb, ',');
+}
+
 void pg_array_add(struct strbuf *sb, const char *value, size_t len)
 {
 	size_t start = 0;
 
-	/* Elements end with a quote or NULL's L, so an open brace at the end means that this is the first one. */
-	if (sb->len > 0 && sb->data[sb->len - 1] != '{')
-		strbuf_addc(sb, ',');
+	separate(sb);
 	if (!value) {
 		strbuf_adds(sb, "NULL");
 		return;
@@ -60,6 +66,12 @@ void pg_array_add(struct strbuf *sb, const char *value, size_t len)
 	}
 	strbuf_add(sb, value + start, len - start);
 	strbuf_addc(sb, '"');
+}
+
+void pg_array_add_number(struct strbuf *sb, int64_t value)
+{
+	separate(sb);
+	strbuf_addf(sb, "%" PRId64, value);
 }
 
 void pg_array_end(struct strbuf *sb)

@@ -38,11 +38,8 @@ static void add_table_gap(const struct catalog_table *table, const struct catalo
 			  struct identity_gaps *gaps)
 {
 	const struct catalog_index *index = catalog_identity_index(table, links->items, links->n);
-	bool covered = catalog_identity_exists(table);
 
-	for (size_t i = 0; i < links->n; i++)
-		covered = covered && catalog_identity_covers(table, links->items[i]);
-	if (!covered)
+	if (!catalog_identity_covers_all(table, links->items, links->n))
 		add_gap(gaps, (struct identity_gap){
 				      .oid = table->oid,
 				      .schema = table->schema,

@@ -48,11 +48,8 @@ static int *list_columns(const bool *marks, size_t n_columns, size_t *ret_n)
 /* The index that identifies old rows, now or once identity_set has closed the gap; NULL: none does. */
 static const struct catalog_index *identity_of(const struct source_table *read)
 {
-	bool covered = catalog_identity_exists(read->table);
-
-	for (size_t i = 0; i < read->n_links; i++)
-		covered = covered && catalog_identity_covers(read->table, read->links[i]);
-	return covered ? catalog_identity(read->table)
+	return catalog_identity_covers_all(read->table, read->links, read->n_links)
+		       ? catalog_identity(read->table)
 		       : catalog_identity_index(read->table, read->links, read->n_links);
 }
 
@@ -151,10 +148,10 @@ int source_lacks_tables(const struct source *source, const struct source_tables 
 	_cleanup_(strbuf_release) struct strbuf oids;
 
 	strbuf_init(&oids, LIST_BYTES);
-	strbuf_addc(&oids, '{');
+	pg_array_begin(&oids);
 	for (size_t i = 0; i < tables->n; i++)
-		strbuf_addf(&oids, "%s%u", i ? "," : "", tables->items[i].table->oid);
-	strbuf_addc(&oids, '}');
+		pg_array_add_number(&oids, tables->items[i].table->oid);
+	pg_array_end(&oids);
 	if (pg_query(source->pg, sql, (const char *const[]){source->publication, oids.data}, 2, &r, err) < 0)
 		return err_wrap(err, "reading the publication");
 	*ret = pg_u64(r, 0, 0) != tables->n;
