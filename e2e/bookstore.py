@@ -5,6 +5,7 @@ from datetime import timezone
 from pathlib import Path
 
 import yaml
+from parts.search import eventually
 
 SAMPLES = Path(__file__).resolve().parent.parent / "config/samples"
 COLUMNS = ["title", "isbn", "price", "status", "published_at"]
@@ -111,3 +112,9 @@ def differences(found, wanted, limit=5):
     said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
     said += [f"{id} is {found[id]}, expected {wanted[id]}" for id in wanted.keys() & found.keys() if found[id] != wanted[id]]
     return said[:limit] + ([f"and {len(said) - limit} more"] if len(said) > limit else [])
+
+
+def wait_equal(engine, index, wanted):
+    """Waits until the index has the documents that wanted() returns."""
+    eventually(lambda: not differences(engine.documents(index), wanted()), 60,
+               lambda: f"equality ({differences(engine.documents(index), wanted())})", interval=0.5)

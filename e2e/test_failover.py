@@ -158,52 +158,41 @@ def cluster(state, own_postgres, address, unique):
     made.stop()
 
 
-def start(worker, manifest):
-    run = worker(manifest).start()
-    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
-    return run
-
-
-def wait_equal(opensearch, index, database):
-    eventually(lambda: not bookstore.differences(opensearch.documents(index), bookstore.expected(database)), 60,
-               lambda: f"equality ({bookstore.differences(opensearch.documents(index), bookstore.expected(database))})", interval=0.5)
-
-
 def generation(run):
     return run.status()["indices"][0]["physicalName"]
 
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_stream_goes_on_from_a_synchronized_slot(cluster, worker, opensearch, index, crash):
-    run = start(worker, cluster.manifest(opensearch.url, index, failover=True))
+    run = worker(cluster.manifest(opensearch.url, index, failover=True)).start().wait_ready()
     cluster.database.sql("UPDATE books SET title = 'before' WHERE id = 1")
-    wait_equal(opensearch, index, cluster.database)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
     before = generation(run)
     cluster.wait_for_slot()
     cluster.wait_for_wal()
     cluster.fail_over(crash)
     cluster.database.sql("UPDATE books SET title = 'after' WHERE id = 2; DELETE FROM book_authors WHERE book_id = 3")
-    wait_equal(opensearch, index, cluster.database)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
     eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
     assert generation(run) == before, "the index was rebuilt"
     run.process.check()
 
 
 def test_without_a_failover_slot_the_index_is_rebuilt(cluster, worker, opensearch, index):
-    run = start(worker, cluster.manifest(opensearch.url, index))
-    wait_equal(opensearch, index, cluster.database)
+    run = worker(cluster.manifest(opensearch.url, index)).start().wait_ready()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
     before = generation(run)
     cluster.wait_for_wal()
     cluster.fail_over()
     cluster.database.sql("UPDATE books SET title = 'after' WHERE id = 2")
     eventually(lambda: generation(run) != before, 60, lambda: f"another generation ({run.status()})")
-    wait_equal(opensearch, index, cluster.database)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
 
 
 @pytest.mark.long
 def test_twenty_switchovers_and_crashes(cluster, worker, opensearch, index):
     random.seed(int(os.environ.get("E2E_SEED", "3")))
-    run = start(worker, cluster.manifest(opensearch.url, index, failover=True))
+    run = worker(cluster.manifest(opensearch.url, index, failover=True)).start().wait_ready()
     for i in range(20):
         if i:
             cluster.add_standby()
@@ -212,11 +201,11 @@ def test_twenty_switchovers_and_crashes(cluster, worker, opensearch, index):
         before = generation(run)
         lagging = random.random() < 0.3
         if not lagging:
-            wait_equal(opensearch, index, cluster.database)
+            bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
             cluster.wait_for_wal()
         cluster.fail_over(crash=random.random() < 0.5)
         cluster.database.sql(f"UPDATE books SET title = 'round {i}, after' WHERE id = {2 + i % 20}; INSERT INTO authors (name) VALUES ('{i}')")
-        wait_equal(opensearch, index, cluster.database)
+        bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
         eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
         assert lagging or generation(run) == before, f"round {i}: the index was rebuilt although nothing was lost"
         time.sleep(1)

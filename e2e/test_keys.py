@@ -22,10 +22,6 @@ def plan(state, unique, database, nodes, url="http://127.0.0.1:9"):
     return code, out + err
 
 
-def ready(run, timeout=30):
-    eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})")
-
-
 # From Postgres 18 on, a nondeterministic collation has to be that of both columns of a foreign key.
 COLLATIONS = [("C", "POSIX"), ("POSIX", "default"), ("default", "C"), ("loose", "loose"),
               *([("loose", "default"), ("default", "loose"), ("loose", "C")] if float(server.VERSION) < 18 else [])]
@@ -51,7 +47,7 @@ def test_links_of_columns_with_different_collations(database, worker, opensearch
         {"table": "c", "label": "linked", "columns": ["id"], "relationship": {**MANY, "through_tables": ["links"]}}]}
     above = {"table": "c", "columns": ["id"], "children": [{"table": "t", "columns": ["name"], "relationship": ONE}]}
     run = worker(manifest(database, opensearch.url, {f"{index}-below": below, f"{index}-above": above})).start()
-    ready(run)
+    run.wait_ready(30)
 
     def wanted():
         of_parent = {k: {"k": k, "c": None, "linked": None} for (k,) in database.sql("SELECT k FROM t")}

@@ -17,10 +17,6 @@ def manifest(database, urls, index, nodes=TREE):
     return [bookstore.secret("bookstore-postgres", password=database.role_password), made]
 
 
-def ready(run, timeout=30):
-    eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})")
-
-
 def published(database):
     """{table: columns, or None for all} of the only publication."""
     return dict(database.sql("""
@@ -51,7 +47,7 @@ def equal(opensearch, index, database):
 
 def test_half_a_gigabyte_in_a_column_that_no_document_uses(tables, worker, opensearch, index):
     run = worker(manifest(tables, opensearch.url, index)).start()
-    ready(run)
+    run.wait_ready(30)
     assert published(tables) == {"t": ["id"], "c": ["id", "t_id"]}
     tables.sql("UPDATE t SET body = convert_to(repeat('x', 500000000), 'UTF8'), name = 'b' WHERE id = 1")
     tables.sql("UPDATE c SET body = repeat('x', 50000000), v = 2, t_id = 3 WHERE id = 2; INSERT INTO c VALUES (10, 4, 3, repeat('y', 50000000))")
@@ -64,24 +60,24 @@ def test_half_a_gigabyte_in_a_column_that_no_document_uses(tables, worker, opens
 def test_columns_follow_what_the_documents_and_the_tables_become(tables, worker, opensearch, index):
     """Without another generation, unless the documents themselves are other ones."""
     run = worker(manifest(tables, opensearch.url, index)).start()
-    ready(run)
+    run.wait_ready(30)
     # A publication as a worker without lists has left it.
     run.stop()
     (name,) = tables.publications()
     tables.sql(f'ALTER PUBLICATION "{name}" SET TABLE t, c')
     run = worker(manifest(tables, opensearch.url, index)).start()
     eventually(lambda: published(tables) == {"t": ["id"], "c": ["id", "t_id"]}, 20, lambda: f"lists ({published(tables)})")
-    ready(run)
+    run.wait_ready(30)
     # The identity becomes the whole row: changes go on, and the columns with it.
     tables.sql("ALTER TABLE t DROP COLUMN body")
     eventually(lambda: published(tables)["t"] is None, 20, lambda: f"all columns ({published(tables)})")
     tables.sql("UPDATE t SET name = 'd'")
-    ready(run)
+    run.wait_ready(30)
     equal(opensearch, index, tables)
     generation = opensearch.aliases(index)
     tables.sql("ALTER TABLE t ADD COLUMN body text; UPDATE t SET name = 'e', body = 'f'")
     eventually(lambda: published(tables)["t"] == ["id"], 20, lambda: f"a list ({published(tables)})")
-    ready(run)
+    run.wait_ready(30)
     equal(opensearch, index, tables)
     assert opensearch.aliases(index) == generation
 
@@ -96,7 +92,7 @@ def test_plan_says_which_tables_keep_large_values_in_the_stream(tables, state, u
 def test_rows_of_an_identity_that_changes_are_refused_for_no_longer_than_the_worker_takes(tables, worker, opensearch, index):
     """Postgres refuses changes of a table whose replica identity is not among the published columns."""
     run = worker(manifest(tables, opensearch.url, index)).start()
-    ready(run)
+    run.wait_ready(30)
     tables.sql("ALTER TABLE t REPLICA IDENTITY FULL")
 
     def change():

@@ -14,17 +14,6 @@ from parts.search import eventually
 LONGEST_WAIT = 2.0
 
 
-def start(worker, manifest):
-    run = worker(manifest).start()
-    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
-    return run
-
-
-def wait_equal(opensearch, index, database):
-    eventually(lambda: not bookstore.differences(opensearch.documents(index), bookstore.expected(database)), 60,
-               lambda: f"equality ({bookstore.differences(opensearch.documents(index), bookstore.expected(database))})", interval=0.5)
-
-
 class Background:
     """Calls `step` again and again in a thread with its own connection, and keeps what it raises."""
 
@@ -120,7 +109,7 @@ def run_migrations(database, worker, manifest, opensearch, index, n):
                 raise AssertionError(f"migration {i} became the victim of a deadlock: {e}") from None
     assert blocked.longest < LONGEST_WAIT, f"{blocked.what} waited {blocked.longest:.1f} s for pgsync"
     eventually(lambda: run.condition("Ready").get("status") == "True", 120, lambda: f"Ready ({run.status()})")
-    wait_equal(opensearch, index, database)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
     run.process.check()
 
 
@@ -186,7 +175,7 @@ def test_replica_identity_queues_in_front_of_nobody(books, worker, opensearch, i
 def test_a_table_that_stays_locked_is_named_with_the_session_that_locks_it(books, worker, opensearch, index):
     made = [bookstore.secret("bookstore-postgres", password=books.role_password),
             bookstore.resource("books", books, opensearch.url, index=index, spec={"lagTargetSeconds": 2})]
-    run = start(worker, made)
+    run = worker(made).start().wait_ready()
     with books.connect(application_name="a long migration") as admin:
         admin.execute("BEGIN; LOCK TABLE authors")
         books.sql("UPDATE books SET title = 'waits' WHERE id = 1")
@@ -197,5 +186,5 @@ def test_a_table_that_stays_locked_is_named_with_the_session_that_locks_it(books
             assert part in told["message"], told
         admin.execute("COMMIT")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
-    wait_equal(opensearch, index, books)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
     assert "locked" not in run.condition("Ready")["message"]

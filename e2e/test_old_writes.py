@@ -63,10 +63,6 @@ def collect_deletes(engine, index):
         engine.refresh(index)
 
 
-def ready(run, timeout=60):
-    eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})", interval=0.1)
-
-
 def equal(engine, index, database, timeout=30):
     def differences():
         wanted = {str(id): {"id": id, "name": name} for id, name in database.sql("SELECT id, name FROM items")}
@@ -88,7 +84,7 @@ def test_row_deleted_while_its_chunk_is_under_way_stays_deleted(worker, rows, op
     wait_for_delete(fault_proxy)
     FORGETS[forgets](opensearch, f"{index}-g1")
     fault_proxy.release()
-    ready(run)
+    run.wait_ready()
     equal(opensearch, index, rows)
     assert has_passed(fault_proxy, writes(LOST, delete=True)), "the test saw no delete"
 
@@ -103,7 +99,7 @@ def test_row_deleted_while_its_chunk_is_refused_stays_deleted(worker, rows, open
     wait_for_delete(fault_proxy)
     reopen(opensearch, f"{index}-g1")
     fault_proxy.heal()
-    ready(run)
+    run.wait_ready()
     equal(opensearch, index, rows)
     assert has_passed(fault_proxy, writes(LOST, delete=True)), "the test saw no delete"
 
@@ -118,7 +114,7 @@ def test_chunk_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker,
     if how == "killed":
         run.kill9()
         run.start()
-    ready(run)
+    run.wait_ready()
     assert opensearch.document(index, LOST), "the document is missing although its row exists"
     rows.sql("DELETE FROM items WHERE id = %s", LOST)
     equal(opensearch, index, rows)
@@ -133,7 +129,7 @@ def test_chunk_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker,
 def test_change_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker, rows, opensearch, index, fault_proxy, how):
     fault_proxy.recorded = []
     run = worker(manifest(rows, fault_proxy.url, index)).start()
-    ready(run)
+    run.wait_ready()
     fault_proxy.hold(writes(LOST), "wait" if how == "killed" else how, most=1)
     rows.sql("UPDATE items SET name = 'changed' WHERE id = %s", LOST)
     eventually(lambda: fault_proxy.held, 30, "a request that holds the row")
@@ -146,7 +142,7 @@ def test_change_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker
     reopen(opensearch, f"{index}-g1")
     fault_proxy.release()
     assert fault_proxy.late and fault_proxy.late[0][0] == 200, "the request did not arrive"
-    ready(run)
+    run.wait_ready()
     equal(opensearch, index, rows, timeout=5)
     assert opensearch.indices(f"{index}*") == [f"{index}-g1"], "the late request made an index"
 
@@ -154,7 +150,7 @@ def test_change_that_arrives_after_its_worker_gave_it_up_restores_nothing(worker
 def test_delete_that_arrives_late_makes_no_index(worker, rows, opensearch, index, fault_proxy):
     fault_proxy.recorded = []
     run = worker(manifest(rows, fault_proxy.url, index)).start()
-    ready(run)
+    run.wait_ready()
     fault_proxy.hold(writes(LOST, delete=True), "cut", most=1)
     rows.sql("DELETE FROM items WHERE id = %s", LOST)
     equal(opensearch, index, rows)
@@ -163,7 +159,7 @@ def test_delete_that_arrives_late_makes_no_index(worker, rows, opensearch, index
     fault_proxy.release()
     (status, text), = fault_proxy.late
     assert status == 200 and json.loads(text)["items"][0]["delete"]["status"] == 400, text
-    ready(run)
+    run.wait_ready()
     equal(opensearch, index, rows, timeout=5)
     assert opensearch.indices(f"{index}*") == [f"{index}-g1"]
 
@@ -175,13 +171,13 @@ def test_node_that_starts_again_restores_nothing(worker, rows, state, unique, in
         proxy.hold(writes(LOST), "cut", most=1)
         run = worker(manifest(rows, proxy.url, index)).start()
         eventually(lambda: proxy.held, 30, "a request that holds the row")
-        ready(run)
+        run.wait_ready()
         rows.sql("DELETE FROM items WHERE id = %s", LOST)
         equal(engine, index, rows)
         engine.stop(timeout=30)
         engine.start()
         proxy.release()
-        ready(run)
+        run.wait_ready()
         equal(engine, index, rows)
         run.stop()
 
@@ -225,12 +221,12 @@ class Rebuild:
         for id in self.doomed:
             self.database.sql("DELETE FROM items WHERE id = %s", id)
         if how != "wait":
-            ready(self.run, 120)
+            self.run.wait_ready(120)
         else:
             time.sleep(0.5)
         forgets(self.engine, self.newest())
         self.proxy.release()
-        ready(self.run, 120)
+        self.run.wait_ready(120)
         equal(self.engine, self.index, self.database)
         self.run.stop()
 

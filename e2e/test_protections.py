@@ -56,12 +56,6 @@ def manifest(database, opensearch, index):
             bookstore.resource("books", database, opensearch.url, index=index)]
 
 
-def start(worker, manifest):
-    run = worker(manifest).start()
-    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
-    return run
-
-
 def wait_equal(opensearch, index, database):
     wanted = bookstore.expected(database)
     eventually(lambda: not bookstore.differences(opensearch.documents(index), wanted), 60,
@@ -99,7 +93,7 @@ def wait_until_sent(database):
 
 
 def test_commit_that_is_not_visible_yet_is_neither_written_nor_acknowledged(worker, manifest, database, opensearch, index):
-    run = start(worker, manifest)
+    run = worker(manifest).start().wait_ready()
     before = opensearch.request("GET", f"{index}/_doc/1")
     observe(database)
     with HeldCommit(database, "UPDATE books SET title = 'held' WHERE id = 1") as held:
@@ -121,7 +115,7 @@ def test_commit_that_is_not_visible_yet_is_neither_written_nor_acknowledged(work
 
 def test_change_that_the_engine_has_not_accepted_is_not_acknowledged(worker, manifest, database, opensearch, index, fault_proxy):
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
-    run = start(worker, manifest)
+    run = worker(manifest).start().wait_ready()
     fault_proxy.fail(503, path="/_bulk")
     observe(database)
     database.sql("UPDATE books SET title = 'not taken yet' WHERE id = 1")
@@ -144,7 +138,7 @@ def test_table_that_a_later_commit_empties_is_not_read_as_empty(worker, manifest
     """TRUNCATE is not MVCC-safe: a snapshot from before its commit sees the table empty, so tables are locked first. Each change
     arrives while a transaction that has emptied the table is still open, and is read shortly before or after its commit."""
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
-    start(worker, manifest)
+    worker(manifest).start().wait_ready()
     fault_proxy.recorded = []
     with database.connect() as emptying, database.connect() as changing:
         for i in range(100):

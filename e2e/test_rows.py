@@ -26,10 +26,6 @@ def dead_letters(opensearch, index):
     return {id: letter["reason"] for id, letter in opensearch.documents(f"{index}-dead-letters").items()}
 
 
-def ready(run, timeout=30):
-    eventually(lambda: run.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({run.status()})")
-
-
 TABLES = """
     CREATE TABLE roots (id int PRIMARY KEY, n int, j json, word text);
     CREATE TABLE kids (id int PRIMARY KEY, root_id int REFERENCES roots, n int, j json, word text);
@@ -97,7 +93,7 @@ def test_a_row_that_fails_takes_along_only_the_documents_that_it_is_in(database,
     database.sql("ANALYZE")
     database.create_role()
     run = worker(manifest(database, opensearch.url, {f"{index}-{way}": node_of(table, way) for way in WAYS})).start()
-    ready(run)
+    run.wait_ready(30)
 
     def failing(*ids):
         for way in WAYS:
@@ -132,7 +128,7 @@ def test_a_character_that_the_database_cannot_hold_is_a_dead_letter(postgres, wo
         database.sql(r"""CREATE TABLE t (id int PRIMARY KEY, j json); INSERT INTO t VALUES (1, '{"k":"a"}'), (2, '{"k":"\u20ac"}'), (3, '{"k":"b"}')""")
         database.create_role()
         run = worker(manifest(database, opensearch.url, {index: {"table": "t", "columns": ["id", "j->k"]}})).start()
-        ready(run)
+        run.wait_ready(30)
         assert opensearch.documents(index).keys() == {"1", "3"}
         assert "public.t, id 2, column `j`" in dead_letters(opensearch, index)["2"]
         database.sql(r"""INSERT INTO t VALUES (4, '{"k":"\u20ac"}'), (5, '{"k":"c"}')""")
@@ -147,13 +143,13 @@ def test_with_stall_the_row_below_the_root_is_named(database, worker, opensearch
     database.create_role()
     nodes = node_of("grandkids", "expression")
     run = worker(manifest(database, opensearch.url, {index: nodes}, **{"onError.policy": "Stall"})).start()
-    ready(run)
+    run.wait_ready(30)
     database.sql("UPDATE grandkids SET n = 0 WHERE id = 4")
     eventually(lambda: "public.grandkids, id 4, expression `share`" in run.condition("Ready").get("message", ""), 20,
                lambda: f"a message ({run.status()})")
     assert run.condition("Ready")["status"] == "False"
     database.sql("UPDATE grandkids SET n = 4 WHERE id = 4")
-    ready(run)
+    run.wait_ready(30)
     assert opensearch.document(index, "4")["kids"][0]["grandkids"][0]["share"] == 25
 
 
@@ -164,7 +160,7 @@ def test_a_row_of_a_view_fails_alone(database, worker, opensearch, index):
     database.sql(f'GRANT SELECT ON shares TO "{database.role}"')
     nodes = {"table": "shares", "primary_key": ["id"], "base_tables": ["t"]}
     run = worker(manifest(database, opensearch.url, {index: nodes})).start()
-    ready(run)
+    run.wait_ready(30)
     assert dead_letters(opensearch, index).keys() == {"9"} and "public.shares, id 9, column `share`" in dead_letters(opensearch, index)["9"]
     assert opensearch.count(index) == 49
     database.sql("UPDATE t SET n = 0 WHERE id = 10; INSERT INTO t VALUES (51, 50)")
@@ -181,7 +177,7 @@ def test_a_document_that_is_routed_and_fails_leaves_its_shard(database, worker, 
     nodes = {"table": "t", "columns": ["id", "place"], "expressions": {"share": "100 / n"}}
     document = {"nodes": nodes, "routing": "place", "setting": {"number_of_shards": 5}}
     run = worker(manifest(database, opensearch.url, {index: document})).start()
-    ready(run)
+    run.wait_ready(30)
     database.sql("UPDATE t SET n = 0, place = 'c' WHERE id = 3")
     eventually(lambda: dead_letters(opensearch, index).keys() == {"3"}, 10, "a dead letter")
     database.sql("UPDATE t SET n = 2, place = 'e' WHERE id = 3")
@@ -204,9 +200,9 @@ if float(server.VERSION) >= 15:
         database.create_role()
         nodes = {"table": "t", "columns": ["id"], "children": [{"table": "groups", "columns": ["name"], "relationship": ONE}]}
         run = worker(manifest(database, opensearch.url, {index: nodes})).start()
-        ready(run)
+        run.wait_ready(30)
         database.sql("ALTER DOMAIN code ADD CHECK (value LIKE '%!') NOT VALID")
         database.sql("UPDATE groups SET name = 'y'")
         eventually(lambda: all(d["groups"] == {"name": "y"} for d in opensearch.documents(index).values()), 20,
                    lambda: f"both documents ({opensearch.documents(index)}, {run.status()})")
-        ready(run)
+        run.wait_ready(30)

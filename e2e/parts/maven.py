@@ -11,16 +11,17 @@ def copy_dependencies(tool, directory, **properties):
     command = ["mvn", "-B", "-q", "-ntp", "-f", TOOLS / tool / "pom.xml", "dependency:copy-dependencies",
                f"-DoutputDirectory={directory}"]
     command += [f"-D{key.replace('_', '.')}={value}" for key, value in properties.items()]
-    _run(f"mvn for {tool}", command)
+    run(f"mvn for {tool}", command)
 
 
 def compile_main(tool, directory):
     """Compiles tools/<tool>/SingleNode.java against the jars in `directory`, into `directory`/classes."""
-    _run(f"javac for {tool}", ["javac", "-nowarn", "-d", directory / "classes", "-cp", f"{directory}/*",
+    run(f"javac for {tool}", ["javac", "-nowarn", "-d", directory / "classes", "-cp", f"{directory}/*",
                                TOOLS / tool / "SingleNode.java"])
 
 
-def _run(what, command):
+def run(what, command):
+    """Runs a step of a build; what it printed is in the error."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{what} failed:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -9,6 +9,7 @@ import yaml
 from . import ports
 from .operator import BIN
 from .process import Process
+from .search import eventually
 
 
 def write_manifest(path: Path, objects) -> Path:
@@ -51,6 +52,10 @@ class Worker:
 
     def condition(self, type):
         return next((c for c in self.status().get("conditions", []) if c["type"] == type), {})
+
+    def wait_ready(self, timeout=60):
+        eventually(lambda: self.condition("Ready").get("status") == "True", timeout, lambda: f"Ready ({self.status()})")
+        return self
 
     def metric(self, name):
         for line in requests.get(self.url + "/metrics", timeout=5).text.splitlines():
