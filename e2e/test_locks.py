@@ -1,4 +1,4 @@
-"""In nobody's way: no migration becomes the victim of a deadlock, and no statement of the application waits because of pgsync."""
+"""Out of the application's way: no migration is the victim of a deadlock, and no statement waits because of pgsync."""
 
 import os
 import random
@@ -148,7 +148,7 @@ def with_reviews(books, opensearch, index, **spec):
             bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes, **spec})]
 
 
-def test_replica_identity_queues_in_front_of_nobody(books, worker, opensearch, index):
+def test_replica_identity_does_not_queue_in_front_of_the_application(books, worker, opensearch, index):
     books.sql(REVIEWS)
     books.own_tables()
     longest = 0

@@ -261,8 +261,8 @@ def source():
                                           "Fields set here take precedence."),
             "tls": tls,
             "searchPath": names("Schemas in which the names in `where` and `expressions` are looked up, in this order, after "
-                                "pg_catalog. Default: the schemas of the tables in `schema`. Name only schemas in which nobody can "
-                                "create functions whom you do not trust.", least=1),
+                                "pg_catalog. Default: the schemas of the tables in `schema`. Name only schemas in which "
+                                "only trusted roles can create functions.", least=1),
             "replication": replication,
         },
         rules=[

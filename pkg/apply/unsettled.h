@@ -1,7 +1,7 @@
 /* The chunks of a bootstrap that are unsettled: begun, and their writes not all answered. Deletes wait for them.
  *
  * A row that is deleted after a chunk has read it may still be on its way into the index. Its version makes that write
- * lose against the delete only as long as the engine remembers the delete, which it promises to nobody: that ends when
+ * lose against the delete only as long as the engine remembers the delete, and it does not promise to: that ends when
  * a shard is opened again or moved, or after index.gc_deletes. So the applier sends deletes when all chunks are settled
  * that were begun before it read (apply.h); later chunks do not have the row. Then nothing older than a delete can
  * follow it:

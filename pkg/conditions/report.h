@@ -59,7 +59,7 @@ struct report {
 	unsigned pressing;   /* how many writers the search engine pushes back */
 	int64_t pressure_ms; /* since when there is one */
 	char pressure[256];
-	char lock_holder[512]; /* who holds a lock that is waited for; "": nobody */
+	char lock_holder[512]; /* the session that holds a lock that is waited for; "": none */
 };
 
 void report_init(struct report *report);

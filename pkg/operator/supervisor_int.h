@@ -57,7 +57,7 @@ int supervisor_start(struct supervisor *s, const struct worker_options *options,
 void supervisor_stop(struct worker *w, int64_t now_ms);
 bool supervisor_is_stopping(const struct worker *w);
 int supervisor_pid(const struct worker *w);
-/* How long nothing was heard of it. Time in which nobody listened, since this process was frozen, does not count. */
+/* How long the worker has been silent. Time during which this process was frozen does not count. */
 int64_t supervisor_silence_ms(const struct worker *w, int64_t now_ms);
 /* Sends SIGKILL, which does not count as stopping. */
 void supervisor_kill(struct worker *w);

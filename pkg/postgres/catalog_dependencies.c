@@ -1,9 +1,9 @@
 /* What values depend on besides rows: the objects that types, views, virtual columns and expressions lead to, and
  * whether any row of the catalog about them has been written since.
  *
- * pg_depend leads from object to object; only built-in ones, which nobody alters, are not in it. What it does not
+ * pg_depend leads from object to object; only built-in ones, which are not altered, are missing. What it does not
  * contain is added: the parts of types, the rules of views, casts that to_json() and casts to text use, and the columns
- * behind whole-row references. What the text of a function's body names is known to nobody but the function. */
+ * behind whole-row references. The names in the text of a function's body cannot be followed. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -142,7 +142,7 @@ static int alter_once(const struct source *source, const char *sql, struct err *
 	return pg_is_lock_conflict(err) ? 1 : -1;
 }
 
-/* Nobody is told of a lock that is free again soon. */
+/* Reports who is in the way. A lock that is soon released is not reported. */
 static int name_holder(const struct source *source, uint32_t oid, const char *sql, struct err *err)
 {
 	const struct pg_lock_query query = {.oids = &oid, .n = 1, .readers_too = true};
