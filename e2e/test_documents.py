@@ -273,7 +273,8 @@ def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document
     books.sql("UPDATE books SET price = 0 WHERE id = 7")
     run = worker(manifest).start()
     eventually(lambda: 'document "7"' in run.condition("Ready").get("message", ""), 20, lambda: f"a message ({run.status()})")
-    assert "division by zero" in run.condition("Ready")["message"]
+    said = run.condition("Ready")["message"]
+    assert "public.books, id 7, expression `share`" in said and "division by zero" in said, said
     books.sql("UPDATE books SET price = 50 WHERE id = 7")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
     assert float(opensearch.document(index, "7")["share"]) == 2

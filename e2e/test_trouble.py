@@ -551,7 +551,7 @@ def test_stall_policy_stops_at_the_rejected_document_and_continues_once_it_is_co
     apply(spec={"schema.0.mapping": {"isbn": {"type": "long"}}, "onError": {"policy": "Stall"}})
     resources.wait(NAME)
     books.sql("UPDATE books SET isbn = 'not a number' WHERE id = 7")
-    resources.wait(NAME, "Ready", "False", reason="DocumentRejected", contains=['"7"', "isbn", "onError.policy is Stall"])
+    resources.wait(NAME, "Ready", "False", reason="DocumentRejected", contains=["(public.books, id 7)", "isbn", "onError.policy is Stall"])
     books.sql("UPDATE books SET isbn = '9780804429573' WHERE id = 7")
     ready_and_equal(resources, opensearch, index, books)
 

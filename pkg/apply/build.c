@@ -365,10 +365,23 @@ void build_end(struct build *b)
 	free(TAKE_PTR(b->dead_via));
 }
 
+/* The root of the tree is the first node. */
+static void name_row(const void *user, const char *concrete, const char *id, struct strbuf *to)
+{
+	const struct model *m = user;
+
+	for (size_t i = 0; i < m->n_plans; i++)
+		if (m->plans[i]->n_probes && !strcmp(m->concrete[i], concrete))
+			strbuf_addf(to, "%s, %s %.128s", m->plans[i]->probes[0].table,
+				    m->plans[i]->probes[0].key_columns, id);
+}
+
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead)
 {
 	*with = (struct builder){.model = model, .pg = pg, .bulk = bulk, .dead = dead};
+	dead->name_row = name_row;
+	dead->user = model;
 	page_params_init(&with->params);
 	strbuf_init(&with->scratch, ID_BYTES);
 	strbuf_init(&with->routing, ID_BYTES);

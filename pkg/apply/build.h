@@ -30,6 +30,7 @@ struct builder {
 	struct strbuf keyed; /* a document whose id was hashed */
 };
 
+/* Dead letters name their rows from here on. */
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead);
 /* Also accepts a builder that is all zeros. */

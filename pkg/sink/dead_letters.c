@@ -12,7 +12,7 @@
 #include "sink/write_alias.h"
 #include "json/json.h"
 
-enum { LETTER_BYTES = 64 * 1024 };
+enum { LETTER_BYTES = 64 * 1024, ROW_BYTES = 4096 };
 
 struct dead_letter {
 	char *index; /* the dead-letter index */
@@ -31,6 +31,14 @@ void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct r
 	*d = (struct dead_letters){.sink = sink, .report = report};
 }
 
+/* Empties it; what is in it belongs to the copy. */
+static void take(struct dead_letters *d, struct dead_letters *ret)
+{
+	*ret = *d;
+	d->items = NULL;
+	d->n = d->alloc = 0;
+}
+
 static void forget(struct dead_letters *d)
 {
 	for (size_t i = 0; i < d->n; i++) {
@@ -44,22 +52,24 @@ static void forget(struct dead_letters *d)
 void dead_letters_release(struct dead_letters *d)
 {
 	forget(d);
-	free(d->items);
-	dead_letters_init(d, d->sink, d->report);
+	free(TAKE_PTR(d->items));
+	d->alloc = 0;
 }
 
-char *dead_letters_encode(const struct bulk_rejection *r, const char *operation, const char *alias, int64_t wall_us)
+char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_letters_failure *f)
 {
 	char time[CLOCK_RFC3339_BYTES];
 	struct strbuf sb;
 
 	strbuf_init(&sb, LETTER_BYTES);
 	strbuf_adds(&sb, "{\"index\":");
-	strbuf_add_json(&sb, alias, strlen(alias));
+	strbuf_add_json(&sb, f->alias, strlen(f->alias));
 	strbuf_adds(&sb, ",\"id\":");
 	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
-	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", operation, r->status,
-		    clock_rfc3339_micro(wall_us, time));
+	strbuf_adds(&sb, ",\"row\":");
+	strbuf_add_json(&sb, f->row, strnlen(f->row, ROW_BYTES));
+	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", f->operation, r->status,
+		    clock_rfc3339_micro(f->wall_us, time));
 	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
 	strbuf_adds(&sb, ",\"reason\":");
 	strbuf_add_json(&sb, r->reason, strnlen(r->reason, 4096));
@@ -67,9 +77,23 @@ char *dead_letters_encode(const struct bulk_rejection *r, const char *operation,
 	return strbuf_detach(&sb);
 }
 
+/* Caller frees. */
+static char *row_of(const struct dead_letters *d, const char *concrete, const char *id)
+{
+	struct strbuf row;
+
+	strbuf_init(&row, ROW_BYTES);
+	if (d->name_row)
+		d->name_row(d->user, concrete, id, &row);
+	return strbuf_detach(&row);
+}
+
 static void collect(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
 {
 	_cleanup_free_ char *alias = generation_alias(r->index);
+	_cleanup_free_ char *row = row_of(d, r->index, r->id);
+	const struct dead_letters_failure failure = {
+		.alias = alias, .operation = operation, .row = row, .wall_us = clock_wall_us()};
 	struct dead_letter *item;
 
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
@@ -78,20 +102,29 @@ static void collect(struct dead_letters *d, const struct bulk_rejection *r, cons
 		.index = dead_letters_index(alias),
 		/* An id that is too long for the engine is too long for its dead letter as well. */
 		.id = xstrndup(r->id, strnlen(r->id, 512)),
-		.document = dead_letters_encode(r, operation, alias, clock_wall_us()),
+		.document = dead_letters_encode(r, &failure),
 		.version = r->version,
 	};
+}
+
+static int stall(const struct dead_letters *d, const struct bulk_rejection *r, struct err *err)
+{
+	_cleanup_free_ char *alias = generation_alias(r->index);
+	_cleanup_free_ char *row = row_of(d, r->index, r->id);
+
+	return err_reason(
+		err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
+		"index \"%s\" rejected document \"%.128s\" (%.200s): %.640s; onError.policy is Stall: correct "
+		"the row or the mapping",
+		alias, r->id, *row ? row : "its row is not known", r->words);
 }
 
 static int on_rejected(void *user, const struct bulk_rejection *r, struct err *err)
 {
 	struct dead_letters *d = user;
-	_cleanup_free_ char *alias = generation_alias(r->index);
 
 	if (d->sink->stall_on_error)
-		return err_reason(err, ERR_INVALID, REASON_DOCUMENT_REJECTED,
-				  "index \"%s\" rejected document \"%.128s\": %.700s; onError.policy is Stall", alias,
-				  r->id, r->words);
+		return stall(d, r, err);
 	collect(d, r, r->is_delete ? "delete" : "index");
 	return 0;
 }
@@ -106,8 +139,9 @@ int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const 
 	if (d->sink->stall_on_error)
 		return err_reason(
 			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
-			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall", id,
-			alias, why->msg);
+			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall: correct "
+			"the row",
+			id, alias, why->msg);
 	collect(d, &r, "read");
 	return 0;
 }
@@ -143,11 +177,11 @@ static int ensure_index(struct dead_letters *d, const char *index, struct err *e
 {
 	_cleanup_json_ json_t *body = json_pack(
 		"{s:{s:{s:s, s:s}}, s:{s:o, s:{s:b}, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, "
-		"s:{s:s}}}}",
+		"s:{s:s}, s:{s:s}}}}",
 		"settings", "index", "auto_expand_replicas", "0-1", "default_pipeline", "_none", "mappings", "_meta",
 		generation_owner_meta(d->sink), "_routing", "required", 0, "dynamic", 0, "properties", "index", "type",
-		"keyword", "id", "type", "keyword", "operation", "type", "keyword", "status", "type", "short", "time",
-		"type", "date", "type", "type", "keyword", "reason", "type", "text");
+		"keyword", "id", "type", "keyword", "row", "type", "text", "operation", "type", "keyword", "status",
+		"type", "short", "time", "type", "date", "type", "type", "keyword", "reason", "type", "text");
 	bool exists = false;
 
 	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
@@ -250,9 +284,9 @@ static void set_condition_at_once(struct report *report, const struct dead_lette
 
 int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err)
 {
-	_cleanup_(dead_letters_release) struct dead_letters taken = *d;
+	_cleanup_(dead_letters_release) struct dead_letters taken;
 
-	dead_letters_init(d, d->sink, d->report);
+	take(d, &taken);
 	if (!taken.n)
 		return 0;
 	if (each_index(&taken, ensure_index, err) < 0)

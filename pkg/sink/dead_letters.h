@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/strbuf.h"
 #include "conditions/report.h"
 #include "sink/sink.h"
 
@@ -18,13 +19,24 @@
 
 /* The name of the alias's dead-letter index; caller frees. */
 char *dead_letters_index(const char *alias);
-/* A dead letter as it is stored; pure. operation: "index", "delete", or "read" if the document could not be built.
- * Caller frees. */
-char *dead_letters_encode(const struct bulk_rejection *r, const char *operation, const char *alias, int64_t wall_us);
+
+/* What became of a document. */
+struct dead_letters_failure {
+	const char *alias;
+	const char *operation; /* "index", "delete", or "read" if the document could not be built */
+	const char *row;       /* of the root: "public.books, id 7"; or "" */
+	int64_t wall_us;
+};
+/* A dead letter as it is stored; pure. Caller frees. */
+char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_letters_failure *f);
 
 struct dead_letters {
 	const struct sink *sink;
 	struct report *report;
+	/* Appends the row of the root that a document is of, "public.books, id 7"; the builder sets it. NULL: not
+	 * known. */
+	void (*name_row)(const void *user, const char *concrete, const char *id, struct strbuf *to);
+	const void *user;
 	struct dead_letter *items;
 	size_t n, alloc;
 };

@@ -110,13 +110,16 @@ static void test_dead_letters_encode_then_every_field_is_json(void **state)
 					 .status = 400,
 					 .type = "mapper_parsing_exception",
 					 .reason = "line\nbreak"};
-	_cleanup_free_ char *text = dead_letters_encode(&r, "index", "books", 1700000000123456);
+	const struct dead_letters_failure f = {
+		.alias = "books", .operation = "index", .row = "public.books, id 7", .wall_us = 1700000000123456};
+	_cleanup_free_ char *text = dead_letters_encode(&r, &f);
 	_cleanup_json_ json_t *json = json_loads(text, 0, NULL);
 
 	UNUSED(state);
 	assert_non_null(json);
 	assert_string_equal(jsonx_string(json, "index", ""), "books");
 	assert_string_equal(jsonx_string(json, "id", ""), "a\"b");
+	assert_string_equal(jsonx_string(json, "row", ""), "public.books, id 7");
 	assert_string_equal(jsonx_string(json, "operation", ""), "index");
 	assert_int_equal(jsonx_integer(json, "status", 0), 400);
 	assert_string_equal(jsonx_string(json, "time", ""), "2023-11-14T22:13:20.123456Z");
@@ -134,9 +137,10 @@ static void test_dead_letters_encode_when_texts_are_long_then_they_are_cut(void 
 
 	UNUSED(state);
 	memset(longer, 'x', 10000);
-	text = dead_letters_encode(&r, "delete", "books", 0);
+	text = dead_letters_encode(&r, &(struct dead_letters_failure){"books", "delete", longer, 0});
 	json = json_loads(text, 0, NULL);
 	assert_int_equal(strlen(jsonx_string(json, "id", "")), 512);
+	assert_int_equal(strlen(jsonx_string(json, "row", "")), 4096);
 	assert_int_equal(strlen(jsonx_string(json, "type", "")), 256);
 	assert_int_equal(strlen(jsonx_string(json, "reason", "")), 4096);
 }

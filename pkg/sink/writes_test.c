@@ -85,6 +85,11 @@ static void test_dead_letters_when_nothing_was_rejected_then_no_request(void **s
 	end(&w);
 }
 
+static void name_row(const void *user, const char *concrete, const char *id, struct strbuf *to)
+{
+	strbuf_addf(to, "%s of %s, id %s", (const char *)user, concrete, id);
+}
+
 static void test_dead_letters_when_stalling_then_a_rejected_document_is_an_error(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0}, {0}};
@@ -93,9 +98,12 @@ static void test_dead_letters_when_stalling_then_a_rejected_document_is_an_error
 	UNUSED(state);
 	begin(&w, routes);
 	w.r.sink.stall_on_error = true;
+	w.dead.name_row = name_row;
+	w.dead.user = "public.books";
 	assert_int_equal(write_one(&w), -1);
 	assert_string_equal(reason_name(w.r.err.reason), "DocumentRejected");
-	assert_non_null(strstr(w.r.err.msg, "index \"books\" rejected document \"7\""));
+	assert_non_null(
+		strstr(w.r.err.msg, "index \"books\" rejected document \"7\" (public.books of books-g1, id 7)"));
 	assert_int_equal(w.dead.n, 0);
 	end(&w);
 }
