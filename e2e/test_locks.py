@@ -188,3 +188,75 @@ def test_a_table_that_stays_locked_is_named_with_the_session_that_locks_it(books
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
     assert "locked" not in run.condition("Ready")["message"]
+
+
+def waits(database):
+    """Whether a session of pgsync has waited for the lock of a relation for longer than the server takes to look for deadlocks."""
+    return database.value("SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND l.locktype = 'relation'"
+                          " AND a.application_name LIKE 'pgsync %%' AND a.datname = current_database() AND l.waitstart < now() - interval '1.2 seconds')")
+
+
+def test_a_migration_is_not_deadlocked_by_the_publication(books, worker, manifest, opensearch, index):
+    run = worker(manifest)
+    with books.connect() as admin:
+        # The mode in which VACUUM, ANALYZE, CREATE INDEX CONCURRENTLY and VALIDATE CONSTRAINT lock a table.
+        admin.execute("BEGIN; LOCK TABLE book_authors IN SHARE UPDATE EXCLUSIVE MODE")
+        run.start()
+        eventually(lambda: waits(books) or run.condition("Ready").get("reason") == "TableLocked", 60, lambda: f"a lock that is in the way ({run.status()})")
+        for table in ("authors", "books"):
+            admin.execute(f"CREATE INDEX ON {table} ((1))")
+        told = eventually(lambda: run.condition("Ready").get("reason") == "TableLocked" and run.condition("Ready"), 60, lambda: f"TableLocked ({run.status()})")
+        for part in ('table "public.book_authors"', f"process {admin.info.backend_pid}", "ALTER PUBLICATION"):
+            assert part in told["message"], told
+        admin.execute("COMMIT")
+    run.wait_ready()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+
+
+def test_a_migration_is_not_deadlocked_by_the_reading_of_views(books, worker, opensearch, index):
+    books.sql("CREATE VIEW names AS SELECT l.book_id, l.author_id, b.title, a.name FROM authors a JOIN book_authors l ON l.author_id = a.id"
+              " JOIN books b ON b.id = l.book_id")
+    books.sql(f"ALTER VIEW names OWNER TO {books.role}")
+    nodes = {"table": "names", "primary_key": ["book_id", "author_id"], "base_tables": ["authors", "book_authors", "books"], "columns": ["title", "name"]}
+    run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
+                  bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]).start().wait_ready()
+    with books.connect() as admin:
+        admin.execute("BEGIN; LOCK TABLE books")
+        seen = run.process.log.read_text().count("locked")
+        eventually(lambda: waits(books) or run.process.log.read_text().count("locked") > seen, 30, lambda: f"a lock that is in the way ({run.status()})")
+        admin.execute("LOCK TABLE book_authors; LOCK TABLE authors")
+        admin.execute("UPDATE books SET title = 'by the migration' WHERE id = 1; COMMIT")
+    eventually(lambda: "by the migration" in [d["title"] for d in opensearch.documents(index).values()], 30, lambda: f"the change ({run.status()})")
+    assert run.condition("Ready")["status"] == "True", run.status()
+
+
+def test_a_table_that_stays_locked_leaves_few_errors_in_the_log_of_the_server(books, worker, manifest):
+    run = worker(manifest).start().wait_ready()
+    log = books.server.log
+    with books.connect() as admin:
+        admin.execute("BEGIN; LOCK TABLE authors")
+        before = log.stat().st_size
+        books.sql("UPDATE books SET title = 'waits' WHERE id = 1")
+        time.sleep(3)
+        with log.open() as lines:
+            lines.seek(before)
+            errors = [line for line in lines if "could not obtain lock" in line or "lock timeout" in line]
+        admin.execute("COMMIT")
+    assert len(errors) < 6, errors
+    eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
+
+
+def test_an_autovacuum_gives_way_to_the_publication(own_postgres, worker, opensearch, index):
+    database = own_postgres(conf={"autovacuum_naptime": "1s"}).create_database("shop")
+    bookstore.generate(database, 3000, 10, 3000)
+    database.create_role()
+    # It takes minutes: it pauses after each page.
+    database.sql("ALTER TABLE books SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100,"
+                 " autovacuum_vacuum_cost_limit = 1)")
+    database.sql("UPDATE books SET title = title || '!'")
+    eventually(lambda: database.value("SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'books'::regclass AND mode = 'ShareUpdateExclusiveLock')"),
+               60, "an autovacuum")
+    run = worker([bookstore.secret("bookstore-postgres", password=database.role_password),
+                  bookstore.resource("books", database, opensearch.url, index=index)]).start().wait_ready()
+    assert "canceling autovacuum task" in database.server.log.read_text()
+    run.stop()

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postgres/locks.h"
+
 enum { PATH_BYTES = 1024 * 1024 };
 
 /* Every relation that some document names. Caller frees. */
@@ -139,8 +141,10 @@ int compile_documents(const struct compile_input *in, struct pg *pg, struct comp
 	char **tables = NULL;
 
 	if (load(in, pg, names, n, &c.catalog, err) < 0 ||
-	    (!in->known && catalog_list(pg, names, n, &tables, &n_known, err) < 0))
+	    (!in->known && catalog_list(pg, names, n, &tables, &n_known, err) < 0)) {
+		(void)pg_explain_lock(pg, &(struct pg_lock_query){.use = PG_LOCK_TO_READ}, err);
 		return err_wrap(err, "reading the catalog");
+	}
 	known = (struct document_names){(const char *const *)tables, n_known};
 	c.plans = xcalloc(in->n, sizeof(struct document_plan *));
 	c.named = xcalloc(c.catalog->n, sizeof(*c.named));

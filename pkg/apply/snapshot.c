@@ -5,7 +5,8 @@
 
 #include "postgres/locks.h"
 
-enum { PAUSE_MS = 2, PAUSE_MOST_MS = 200, ASK_MS = 2000 };
+/* Between tries, and between looks at the locks of others: a try that fails leaves an error in the server's log. */
+enum { PAUSE_MS = 2, PAUSE_MOST_MS = 3000, LOOK_MS = 100, REPORT_MS = 2000 };
 
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report, struct err *err)
 {
@@ -15,30 +16,51 @@ int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, 
 	return pg_exec(pg, "SET lock_timeout = '10ms'", err);
 }
 
-int snapshot_begin(struct snapshot *s, struct err *err)
-{
-	return pg_exec(s->pg, s->model->snapshot_sql, err) < 0 ? err_wrap(err, "opening a snapshot") : 0;
-}
-
-static int report_holder(struct snapshot *s, struct err *err)
+/* Caller frees. */
+static int find_holder(const struct snapshot *s, char **ret, struct err *err)
 {
 	const struct source_tables *tables = &s->model->tables;
 	_cleanup_free_ uint32_t *oids = xcalloc(tables->n + 1, sizeof(*oids));
-	const struct pg_lock_query query = {.oids = oids, .n = tables->n};
-	_cleanup_free_ char *holder = NULL;
+	const struct pg_lock_query query = {.oids = oids, .n = tables->n, .use = PG_LOCK_TO_READ};
 
 	for (size_t i = 0; i < tables->n; i++)
 		oids[i] = tables->items[i].table->oid;
-	if (pg_lock_holder(s->pg, &query, &holder, err) < 0)
+	return pg_lock_holder(s->pg, &query, ret, err);
+}
+
+static void report_holder(const struct snapshot *s, const char *holder)
+{
+	if (clock_now_ms() - s->start_ms >= REPORT_MS)
+		report_lock(s->report, holder);
+}
+
+/* Returns once no session has, or waits for, a lock that readers have to wait for. */
+static int wait_until_free(struct snapshot *s, struct err *err)
+{
+	for (;;) {
+		_cleanup_free_ char *holder = NULL;
+
+		if (find_holder(s, &holder, err) < 0)
+			return -1;
+		if (!holder)
+			return 0;
+		backoff_reset(&s->backoff);
+		report_holder(s, holder);
+		if (pg_pause(s->pg, LOOK_MS, err) < 0)
+			return -1;
+	}
+}
+
+int snapshot_begin(struct snapshot *s, struct err *err)
+{
+	if (s->start_ms && wait_until_free(s, err) < 0)
 		return -1;
-	report_lock(s->report, holder ? holder : "another session holds a lock that is needed to read the tables");
-	return 0;
+	return pg_exec(s->pg, s->model->snapshot_sql, err) < 0 ? err_wrap(err, "opening a snapshot") : 0;
 }
 
 int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
 {
 	struct err failed = {0};
-	int64_t now = clock_now_ms();
 
 	if (!pg_is_lock_conflict(err))
 		return -1;
@@ -47,12 +69,8 @@ int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
 		return -1;
 	}
 	if (!s->start_ms)
-		s->start_ms = s->asked_ms = now;
-	if (now - s->asked_ms >= ASK_MS) {
-		s->asked_ms = now;
-		if (report_holder(s, err) < 0)
-			return -1;
-	}
+		s->start_ms = clock_now_ms();
+	report_holder(s, "another session holds a lock that is needed to read the tables");
 	*ret_pause_ms = backoff_next_ms(&s->backoff);
 	return 1;
 }

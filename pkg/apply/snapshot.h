@@ -21,13 +21,13 @@ struct snapshot {
 	const struct model *model;
 	struct report *report; /* is told who holds a lock, once that has lasted */
 	struct backoff backoff;
-	int64_t start_ms, asked_ms; /* 0: no lock is in the way */
+	int64_t start_ms; /* when a lock came into the way; 0: none is */
 };
 
 /* Prepares the session. */
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report,
 		  struct err *err) WARN_UNUSED;
-/* Opens the transaction. */
+/* Opens the transaction. After a lock was in the way, it first waits until that is not so any more. */
 int snapshot_begin(struct snapshot *s, struct err *err) WARN_UNUSED;
 /* After whatever failed in the transaction: 1 if a lock was in the way; then no transaction is open, and all of it is
  * to be done again after the pause. Negative for any other failure, which stays in *err. */

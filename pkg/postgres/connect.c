@@ -68,7 +68,7 @@ static const char *tls_word(enum pg_tls tls)
 
 static PGconn *start_connect(const struct pg_params *p, const char *addresses, bool replication)
 {
-	_cleanup_free_ char *settings = pg_session_options();
+	_cleanup_free_ char *settings = pg_session_options(replication);
 	struct options o = {.n = 0};
 	char port[8];
 

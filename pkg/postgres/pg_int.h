@@ -36,7 +36,7 @@ struct pg {
 
 /* --- Settings (session.c) -------------------------------------------------------------------------------------- */
 /* The settings that a session has from its start: the value of libpq's parameter `options`. Caller frees. */
-char *pg_session_options(void);
+char *pg_session_options(bool replication);
 /* The statement that sets the rest, for the settings that the server knows. Caller frees. */
 char *pg_session_statement(void);
 

@@ -1,8 +1,9 @@
 /* Publications: exactly the tables and columns wanted, with exactly the options wanted. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/failpoint.h"
-#include "base/map.h"
+#include "postgres/locks.h"
 #include "postgres/pg_int.h"
 #include "postgres/replication.h"
 
@@ -10,13 +11,38 @@
 /* Postgres refuses UPDATE and DELETE where the replica identity has generated columns that are not published. */
 #define PUBLISHED_18 PUBLISHED ", publish_generated_columns = stored"
 
+/* What is wrong with one table, and what puts it right. */
+struct correction {
+	uint32_t oid;
+	char *sql;
+};
+
 /* What of a publication differs from what is wanted. */
 struct difference {
+	char *quoted; /* the publication */
 	bool absent;
 	bool options;
-	bool tables;             /* not only columns of tables */
-	struct strbuf drop, add; /* table lists */
+	bool tables; /* not only columns of tables */
+	struct correction *items;
+	size_t n;
 };
+
+static char *quote(const char *name)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, PG_SQL_BYTES);
+	pg_quote_ident(&sb, name);
+	return strbuf_detach(&sb);
+}
+
+static void difference_release(struct difference *d)
+{
+	free(d->quoted);
+	for (size_t i = 0; i < d->n; i++)
+		free(d->items[i].sql);
+	free(d->items);
+}
 
 #define PUBLICATION(more)                                                                                \
 	"SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot" more \
@@ -44,30 +70,42 @@ static bool is_18(struct pg *pg)
 	return pg_server_version(pg) >= 180000;
 }
 
-static void add_table(struct strbuf *list, const char *schema, const char *table)
-{
-	if (list->len > 0)
-		strbuf_adds(list, ", ");
-	pg_quote_table(list, schema, table);
-}
-
 static bool has_lists(struct pg *pg)
 {
 	return pg_server_version(pg) >= 150000;
 }
 
-static void add_with_columns(struct pg *pg, struct strbuf *list, const struct pg_published *published)
+static void add_columns(struct pg *pg, struct strbuf *sql, const struct pg_published *published)
 {
-	const struct catalog_table *table = published->table;
-
-	add_table(list, table->schema, table->name);
 	if (!published->n_columns || !has_lists(pg))
 		return;
 	for (size_t i = 0; i < published->n_columns; i++) {
-		strbuf_adds(list, i ? ", " : " (");
-		pg_quote_ident(list, table->columns[published->columns[i]].name);
+		strbuf_adds(sql, i ? ", " : " (");
+		pg_quote_ident(sql, published->table->columns[published->columns[i]].name);
 	}
-	strbuf_addc(list, ')');
+	strbuf_addc(sql, ')');
+}
+
+/* The table as a member of the publication goes, if it is one (row), and comes as it is wanted, if it is. */
+static void add_correction(struct pg *pg, struct difference *d, const struct pg_result *members, int row,
+			   const struct pg_published *want)
+{
+	struct correction correction = {.oid = want ? want->table->oid : (uint32_t)pg_u64(members, row, MEMBER_OID)};
+	struct strbuf sql;
+
+	strbuf_init(&sql, PG_SQL_BYTES);
+	if (row >= 0) {
+		strbuf_addf(&sql, "ALTER PUBLICATION %s DROP TABLE ", d->quoted);
+		pg_quote_table(&sql, pg_value(members, row, MEMBER_SCHEMA), pg_value(members, row, MEMBER_NAME));
+	}
+	if (want) {
+		strbuf_addf(&sql, "%sALTER PUBLICATION %s ADD TABLE ", row >= 0 ? "; " : "", d->quoted);
+		pg_quote_table(&sql, want->table->schema, want->table->name);
+		add_columns(pg, &sql, want);
+	}
+	correction.sql = strbuf_detach(&sql);
+	d->items = xreallocarray(d->items, d->n + 1, sizeof(*d->items));
+	d->items[d->n++] = correction;
 }
 
 static const struct pg_published *wanted(uint32_t oid, const struct pg_published *tables, size_t n)
@@ -108,9 +146,7 @@ static void compare_member(struct pg *pg, const struct pg_result *r, int row, co
 
 	if (want && unfiltered && has_columns(pg, pg_value(r, row, MEMBER_COLUMNS), want))
 		return;
-	add_table(&d->drop, pg_value(r, row, MEMBER_SCHEMA), pg_value(r, row, MEMBER_NAME));
-	if (want)
-		add_with_columns(pg, &d->add, want);
+	add_correction(pg, d, r, row, want);
 	d->tables = d->tables || !want || !unfiltered;
 }
 
@@ -128,7 +164,7 @@ static int compare_members(struct pg *pg, const char *name, const struct pg_publ
 
 		if (wanted(oid, tables, i) || find_member(r, oid) >= 0)
 			continue;
-		add_with_columns(pg, &d->add, &tables[i]);
+		add_correction(pg, d, r, -1, &tables[i]);
 		d->tables = true;
 	}
 	return 0;
@@ -167,82 +203,72 @@ static int compare(struct pg *pg, const char *name, const struct pg_published *t
 	return compare_members(pg, name, tables, n, d, err);
 }
 
-/* All of it in one string, which the server runs as one transaction. */
-static void write_statements(struct strbuf *sql, const char *quoted, const struct difference *d, const char *published)
+/* All that is left to do, for who has to do it by hand. */
+static int explain(const struct difference *d, const char *sql, size_t done, struct err *err)
 {
-	if (d->absent) {
-		strbuf_addf(sql, "CREATE PUBLICATION %s", quoted);
-		if (d->add.len > 0)
-			strbuf_addf(sql, " FOR TABLE %s", d->add.data);
-		strbuf_addf(sql, " WITH (%s)", published);
-		return;
-	}
-	if (d->options)
-		strbuf_addf(sql, "ALTER PUBLICATION %s SET (%s); ", quoted, published);
-	if (d->drop.len > 0)
-		strbuf_addf(sql, "ALTER PUBLICATION %s DROP TABLE %s; ", quoted, d->drop.data);
-	if (d->add.len > 0)
-		strbuf_addf(sql, "ALTER PUBLICATION %s ADD TABLE %s; ", quoted, d->add.data);
-}
-
-static int run_statements(struct pg *pg, const struct strbuf *sql, struct err *err)
-{
-	if (!strbuf_ok(sql))
-		return err_set(err, ERR_LIMIT, "its list of tables is longer than %d bytes", PG_SQL_BYTES);
-	if (pg_exec(pg, sql->data, err) == 0)
-		return FAILPOINT(PUBLICATION_SET, err);
 	if (pg_is_sqlstate(err, "42710"))
 		err->kind = ERR_CONFLICT; /* created at the same time */
-	if (pg_is_sqlstate(err, "42501"))
-		return err_wrap(err, "grant what is missing, or run as a superuser: %.500s", sql->data);
+	if (!pg_is_sqlstate(err, "42501"))
+		return -1;
+	(void)err_wrap(err, "grant what is missing, or run as a superuser: %.500s", sql);
+	for (size_t i = done; i < d->n; i++)
+		if (d->items[i].sql != sql)
+			err_append(err, "; %.200s", d->items[i].sql);
 	return -1;
 }
 
-static int change(struct pg *pg, const char *name, const struct difference *d, struct err *err)
+static int run(struct pg *pg, const struct difference *d, const char *sql, struct err *err)
 {
-	struct strbuf sql, quoted;
-	int r = 0;
-
-	strbuf_init(&sql, PG_SQL_BYTES);
-	strbuf_init(&quoted, PG_SQL_BYTES);
-	pg_quote_ident(&quoted, name);
-	write_statements(&sql, quoted.data, d, is_18(pg) ? PUBLISHED_18 : PUBLISHED);
-	if (!strbuf_ok(&d->drop) || !strbuf_ok(&d->add))
-		sql.overflow = true;
-	if (sql.len > 0 || sql.overflow)
-		r = run_statements(pg, &sql, err);
-	strbuf_release(&sql);
-	strbuf_release(&quoted);
-	return r;
+	return pg_exec(pg, sql, err) < 0 ? explain(d, sql, 0, err) : 0;
 }
 
-static int ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, bool *ret_only_columns,
+static int change_options(struct pg *pg, const struct difference *d, struct err *err)
+{
+	_cleanup_free_ char *sql = xasprintf("%s PUBLICATION %s %s(%s)", d->absent ? "CREATE" : "ALTER", d->quoted,
+					     d->absent ? "WITH " : "SET ", is_18(pg) ? PUBLISHED_18 : PUBLISHED);
+
+	return d->absent || d->options ? run(pg, d, sql, err) : 0;
+}
+
+/* One table in each transaction: these statements wait for locks, and must not hold another meanwhile. An attempt that
+ * is interrupted in between finds that the publication lacks tables. */
+static int change(struct pg *pg, const struct difference *d, struct err *err)
+{
+	if (change_options(pg, d, err) < 0)
+		return -1;
+	for (size_t i = 0; i < d->n; i++) {
+		const struct pg_locking statement = {d->items[i].sql, d->items[i].oid, PG_LOCK_TO_PUBLISH};
+
+		if (pg_exec_locking(pg, &statement, err) < 0)
+			return explain(d, statement.sql, i, err);
+	}
+	return d->absent || d->options || d->n ? FAILPOINT(PUBLICATION_SET, err) : 0;
+}
+
+static bool is_only_columns(const struct difference *d)
+{
+	return !d->absent && !d->options && !d->tables;
+}
+
+static int ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, struct difference *d,
 		  struct err *err)
 {
-	struct difference d = {.absent = false};
-	bool only_columns;
-	int r;
-
-	strbuf_init(&d.drop, PG_SQL_BYTES);
-	strbuf_init(&d.add, PG_SQL_BYTES);
-	r = compare(pg, name, tables, n, &d, err);
-	only_columns = !d.absent && !d.options && !d.tables;
-	if (r == 0)
-		r = change(pg, name, &d, err);
+	if (compare(pg, name, tables, n, d, err) < 0)
+		return -1;
+	if (change(pg, d, err) == 0)
+		return 0;
 	/* To publish more columns than needed does no harm. */
-	if (r < 0 && only_columns && pg_is_sqlstate(err, "42501"))
-		r = 0;
-	strbuf_release(&d.drop);
-	strbuf_release(&d.add);
-	*ret_only_columns = only_columns;
-	return r;
+	return is_only_columns(d) && pg_is_sqlstate(err, "42501") ? 0 : -1;
 }
 
 int pg_publication_ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
 			  bool *ret_only_columns, struct err *err)
 {
-	if (ensure(pg, name, tables, n, ret_only_columns, err) < 0)
+	_cleanup_(difference_release) struct difference d = {.quoted = quote(name)};
+
+	if (ensure(pg, name, tables, n, &d, err) < 0)
 		return err_wrap(err, "publication \"%s\"", name);
+	*ret_only_columns = is_only_columns(&d);
 	return 0;
 }
 
@@ -253,26 +279,23 @@ static int widen(struct pg *pg, const char *name, struct difference *d, struct e
 	if (pg_query(pg, sql_members, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
 	for (int i = 0; i < pg_n_rows(r); i++) {
-		if (!*pg_value(r, i, MEMBER_COLUMNS) || !pg_bool(r, i, MEMBER_UNFILTERED))
-			continue;
-		add_table(&d->drop, pg_value(r, i, MEMBER_SCHEMA), pg_value(r, i, MEMBER_NAME));
-		add_table(&d->add, pg_value(r, i, MEMBER_SCHEMA), pg_value(r, i, MEMBER_NAME));
+		const struct catalog_table table = {.oid = (uint32_t)pg_u64(r, i, MEMBER_OID),
+						    .schema = (char *)pg_value(r, i, MEMBER_SCHEMA),
+						    .name = (char *)pg_value(r, i, MEMBER_NAME)};
+
+		if (*pg_value(r, i, MEMBER_COLUMNS) && pg_bool(r, i, MEMBER_UNFILTERED))
+			add_correction(pg, d, r, i, &(struct pg_published){.table = &table});
 	}
-	return change(pg, name, d, err);
+	return change(pg, d, err);
 }
 
 int pg_publication_widen(struct pg *pg, const char *name, struct err *err)
 {
-	struct difference d = {.absent = false};
-	int r = 0;
+	_cleanup_(difference_release) struct difference d = {.quoted = quote(name)};
 
-	strbuf_init(&d.drop, PG_SQL_BYTES);
-	strbuf_init(&d.add, PG_SQL_BYTES);
-	if (has_lists(pg))
-		r = widen(pg, name, &d, err);
-	strbuf_release(&d.drop);
-	strbuf_release(&d.add);
-	return r < 0 ? err_wrap(err, "publication \"%s\"", name) : 0;
+	if (has_lists(pg) && widen(pg, name, &d, err) < 0)
+		return err_wrap(err, "publication \"%s\"", name);
+	return 0;
 }
 
 int pg_publication_fingerprint(struct pg *pg, const char *name, char **ret, struct err *err)
@@ -300,12 +323,9 @@ bool pg_publication_same(const char *fingerprint, const char *other)
 
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err)
 {
-	struct strbuf quoted;
-	int r;
+	_cleanup_free_ char *quoted = quote(name);
 
-	strbuf_init(&quoted, PG_SQL_BYTES);
-	pg_quote_ident(&quoted, name);
-	r = pg_execf(pg, err, "DROP PUBLICATION IF EXISTS %s", quoted.data);
-	strbuf_release(&quoted);
-	return r < 0 ? err_wrap(err, "dropping publication \"%s\"", name) : 0;
+	if (pg_execf(pg, err, "DROP PUBLICATION IF EXISTS %s", quoted) < 0)
+		return err_wrap(err, "dropping publication \"%s\"", name);
+	return 0;
 }

@@ -34,7 +34,6 @@ static const struct setting at_start[] = {
 	{"transform_null_equals", "off"},
 	/* How long they live. */
 	{"statement_timeout", "0"},
-	{"lock_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"exit_on_error", "off"},
@@ -72,6 +71,13 @@ static const struct setting at_start[] = {
 	{"plan_cache_mode", "auto"},
 };
 
+/* Of other sessions (PG_LOCK_WAIT_MS), and of walsenders: to create a slot is to wait for transactions, as for locks.
+ */
+static const struct setting lock_timeouts[] = {
+	{"lock_timeout", "100ms"},
+	{"lock_timeout", "0"},
+};
+
 /* Settings that not every supported version has, set by the first statement where they exist. */
 static const struct setting where_known[] = {
 	{"transaction_timeout", "0"},
@@ -92,13 +98,14 @@ static void add_option(struct strbuf *sb, const struct setting *setting)
 	}
 }
 
-char *pg_session_options(void)
+char *pg_session_options(bool replication)
 {
 	struct strbuf sb;
 
 	strbuf_init(&sb, PG_SQL_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(at_start); i++)
 		add_option(&sb, &at_start[i]);
+	add_option(&sb, &lock_timeouts[replication]);
 	return strbuf_detach(&sb);
 }
 

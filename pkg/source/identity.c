@@ -4,12 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "postgres/locks.h"
 
-enum { STATEMENT_BYTES = 4096, TRIES = 6, FIRST_PAUSE_MS = 200, LAST_PAUSE_MS = 5000 };
+enum { STATEMENT_BYTES = 4096 };
 
 /* --- gaps --- */
 
@@ -127,49 +126,11 @@ bool identity_note(struct checkpoint *cp, const struct identity_gaps *gaps)
 	return news;
 }
 
-/* --- the lock of ALTER TABLE: the application's statements queue behind a session that waits for it --- */
-
-/* 1: a lock is in the way; *err says so. */
-static int alter_once(const struct source *source, const char *sql, struct err *err)
-{
-	struct err ignored;
-	int r = pg_execf(source->pg, err, "BEGIN; SET LOCAL lock_timeout = '%dms'; %s; COMMIT", PG_LOCK_WAIT_MS, sql);
-
-	if (r == 0)
-		return 0;
-	if (pg_exec(source->pg, "ROLLBACK", &ignored) < 0)
-		return -1;
-	return pg_is_lock_conflict(err) ? 1 : -1;
-}
-
-/* Reports who is in the way. A lock that is soon released is not reported. */
-static int name_holder(const struct source *source, uint32_t oid, const char *sql, struct err *err)
-{
-	const struct pg_lock_query query = {.oids = &oid, .n = 1, .readers_too = true};
-	_cleanup_free_ char *holder = NULL;
-
-	if (pg_lock_holder(source->pg, &query, &holder, err) < 0)
-		return -1;
-	return err_reason(err, ERR_CONFLICT, REASON_TABLE_LOCKED,
-			  "%s; pgsync tries again, and never waits longer than %d ms, so that no statement of the "
-			  "application queues behind it: end that transaction, or run this yourself: %s",
-			  holder ? holder : "another session locks the table", PG_LOCK_WAIT_MS, sql);
-}
-
-/* Each try holds up the application for PG_LOCK_WAIT_MS at most, and the pauses between them grow. */
 static int alter(const struct source *source, uint32_t oid, const char *sql, struct err *err)
 {
-	struct backoff pauses;
-	int r;
+	const struct pg_locking statement = {.sql = sql, .oid = oid, .use = PG_LOCK_TO_ALTER};
 
-	backoff_init(&pauses, FIRST_PAUSE_MS, LAST_PAUSE_MS, random_seed());
-	for (int i = 1; (r = alter_once(source, sql, err)) > 0; i++) {
-		if (i == TRIES)
-			return name_holder(source, oid, sql, err);
-		if (pg_pause(source->pg, backoff_next_ms(&pauses), err) < 0)
-			return -1;
-	}
-	return r;
+	return pg_exec_locking(source->pg, &statement, err);
 }
 
 int identity_set(const struct source *source, const struct identity_gaps *gaps, struct err *err)

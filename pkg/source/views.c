@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postgres/locks.h"
+
 enum { SQL_BYTES = 1024 };
 
 static bool to_refresh(const struct document_view *view)
@@ -55,6 +57,7 @@ static bool may_refresh_concurrently(const struct catalog_table *view)
 
 static int refresh(struct pg *pg, const struct catalog_table *view, struct err *err)
 {
+	const struct pg_lock_query query = {&view->oid, 1, PG_LOCK_TO_ALTER};
 	struct strbuf sql;
 	int r;
 
@@ -62,8 +65,10 @@ static int refresh(struct pg *pg, const struct catalog_table *view, struct err *
 	strbuf_addf(&sql, "REFRESH MATERIALIZED VIEW %s", may_refresh_concurrently(view) ? "CONCURRENTLY " : "");
 	pg_quote_table(&sql, view->schema, view->name);
 	r = pg_exec(pg, sql.data, err);
-	if (r < 0)
+	if (r < 0) {
+		(void)pg_explain_lock(pg, &query, err);
 		(void)err_wrap(err, "%s", sql.data);
+	}
 	strbuf_release(&sql);
 	return r;
 }

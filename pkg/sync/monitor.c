@@ -10,6 +10,7 @@
 #include "apply/compile.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "postgres/locks.h"
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
 #include "sync/recover_int.h"
@@ -160,6 +161,10 @@ static int check_catalog(struct monitor *m, int64_t now, struct err *err)
 	int r = compare_catalog(m, err);
 
 	m->due_ms[TASK_CATALOG] = now + CATALOG_MS;
+	if (r < 0 && pg_is_lock_conflict(err)) {
+		log_info("sync", "a lock is in the way of checking the catalog, retrying later", KV_ERR(err));
+		return 0;
+	}
 	if (r == 0)
 		stream_trust_catalog(m->stream, doubts);
 	return r;

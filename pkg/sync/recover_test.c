@@ -26,7 +26,7 @@ test_recover_when_nothing_was_synced_then_the_checkpoint_comes_first_and_the_slo
 	UNUSED(state);
 	store_begin(&s);
 	OK(&s.w, store_start(&s));
-	store_expect_changes(&s, "save; create publication; create slot; create books-g1; save");
+	store_expect_changes(&s, "save; create publication; alter publication; create slot; create books-g1; save");
 	assert_string_equal(s.events, "");
 	assert_int_equal(s.w.at.cp.phase, CHECKPOINT_BOOTSTRAP);
 	assert_int_equal(s.w.at.cp.slot_lsn, SLOT_LSN);
@@ -62,7 +62,7 @@ static void test_recover_when_the_slot_cannot_be_created_then_the_next_start_cre
 	store_begin(&s);
 	s.sql_fails = "CREATE_REPLICATION_SLOT";
 	assert_int_equal(store_start(&s), -1);
-	store_expect_changes(&s, "save; create publication");
+	store_expect_changes(&s, "save; create publication; alter publication");
 	s.sql_fails = NULL;
 	OK(&s.w, store_start(&s));
 	store_expect_changes(&s, "save; create slot; create books-g1; save");
@@ -78,7 +78,7 @@ static void test_recover_when_the_index_cannot_be_created_then_the_next_start_be
 	store_begin(&s);
 	s.http_denies = "PUT /books-g1";
 	assert_int_equal(store_start(&s), -1);
-	store_expect_changes(&s, "save; create publication; create slot");
+	store_expect_changes(&s, "save; create publication; alter publication; create slot");
 	s.http_denies = NULL;
 	OK(&s.w, store_start(&s));
 	store_expect_changes(&s, "save; drop slot; create slot; create books-g1; save");
@@ -106,8 +106,9 @@ static void test_recover_when_a_replica_identity_is_missing_then_the_old_one_is_
 	store_begin(&s);
 	s.replica_identity = "n";
 	OK(&s.w, store_start(&s));
-	store_expect_changes(&s, "save; save; ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX "
-				 "\"books_pkey\"; create publication; create slot; create books-g1; save");
+	store_expect_changes(
+		&s, "save; save; ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX "
+		    "\"books_pkey\"; create publication; alter publication; create slot; create books-g1; save");
 	assert_int_equal(s.w.at.cp.n_identities, 1);
 	assert_int_equal(s.w.at.cp.identities[0].replica_identity, 'n');
 	store_end(&s);

@@ -121,7 +121,7 @@ static inline bool store_answer_publication(struct store *s, const char *sql, st
 		FAKE_ROW(r, s->is_member ? "1" : "0");
 	} else if (has(sql, "CREATE PUBLICATION")) {
 		store_note(s, "create publication");
-		s->has_publication = s->is_member = true;
+		s->has_publication = true;
 		s->publication_oid++;
 	} else if (has(sql, "ALTER PUBLICATION")) {
 		store_note(s, "alter publication");
