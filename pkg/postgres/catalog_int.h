@@ -31,6 +31,8 @@ bool catalog_positions(const char *text, int **ret, size_t *ret_n);
 /* A number of a row, perhaps negative; -1 when it is none. */
 int32_t catalog_int(const struct pg_result *r, int row, int column);
 
+/* The OIDs of its tables, as an array literal. Caller frees. */
+char *catalog_table_oids(const struct catalog *catalog);
 /* Fills in partitions. */
 int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
 /* Fills in how the columns' values compare, and whether their length is limited. params: as below. */

@@ -262,19 +262,25 @@ static int load_foreign_keys(struct pg *pg, const char *const *params, struct ca
 	return 0;
 }
 
-static int load_all(struct pg *pg, struct catalog *catalog, const void *names, struct err *err)
+char *catalog_table_oids(const struct catalog *catalog)
 {
 	struct strbuf oids;
-	const char *params[1];
 
-	if (load_tables(pg, (const char *const *)names, catalog, err) < 0)
-		return -1;
 	strbuf_init(&oids, PARAM_BYTES);
 	pg_array_begin(&oids);
 	for (size_t i = 0; i < catalog->n; i++)
 		pg_array_add_number(&oids, catalog->tables[i].oid);
 	pg_array_end(&oids);
-	params[0] = catalog->watched = strbuf_detach(&oids);
+	return strbuf_detach(&oids);
+}
+
+static int load_all(struct pg *pg, struct catalog *catalog, const void *names, struct err *err)
+{
+	const char *params[1];
+
+	if (load_tables(pg, (const char *const *)names, catalog, err) < 0)
+		return -1;
+	params[0] = catalog->watched = catalog_table_oids(catalog);
 	if (load_columns(pg, params, catalog, err) < 0 || catalog_load_traits(pg, params, catalog, err) < 0 ||
 	    load_indexes(pg, params, catalog, err) < 0 || load_foreign_keys(pg, params, catalog, err) < 0 ||
 	    catalog_load_parts(pg, catalog, err) < 0 || catalog_load_views(pg, params, catalog, err) < 0)

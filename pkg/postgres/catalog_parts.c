@@ -1,4 +1,4 @@
-/* What the catalog knows of partitions. */
+/* What the catalog knows of partitions, and of the replica identities of tables and partitions. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +50,20 @@ static char *partitioned_oids(const struct catalog *catalog)
 	return strbuf_detach(&oids);
 }
 
+static int take_identity(struct catalog_part *part, const struct pg_result *r, int row, struct err *err)
+{
+	free(TAKE_PTR(part->identity_index));
+	free(TAKE_PTR(part->identity));
+	part->n_identity = 0;
+	part->replica_identity = pg_value(r, row, 8)[0];
+	if (part->replica_identity == 'i')
+		part->identity_index = xstrdup_or_null(pg_value_or_null(r, row, 10));
+	if (!catalog_positions(pg_value_or_null(r, row, 11), &part->identity, &part->n_identity))
+		return err_set(err, ERR_FATAL, "the server gave \"%s\" as positions of columns",
+			       pg_value_or_null(r, row, 11));
+	return 0;
+}
+
 static int add_part(struct catalog_table *table, const struct pg_result *r, int row, struct err *err)
 {
 	struct catalog_part *part;
@@ -64,19 +78,26 @@ static int add_part(struct catalog_table *table, const struct pg_result *r, int 
 		.persistence = pg_value(r, row, 5)[0],
 		.attachment = (uint32_t)pg_u64(r, row, 6),
 		.filenode = (uint32_t)pg_u64(r, row, 7),
-		.replica_identity = pg_value(r, row, 8)[0],
 		.is_owner = pg_bool(r, row, 9),
 		.can_select = pg_bool(r, row, 12),
 	};
-	if (part->replica_identity == 'i')
-		part->identity_index = xstrdup_or_null(pg_value_or_null(r, row, 10));
-	if (!catalog_positions(pg_value_or_null(r, row, 11), &part->identity, &part->n_identity))
-		return err_set(err, ERR_FATAL, "the server gave \"%s\" as positions of columns",
-			       pg_value_or_null(r, row, 11));
+	return take_identity(part, r, row, err);
+}
+
+/* One that was attached since the catalog was read is left to the next comparison. */
+static int take_known_identity(struct catalog_table *table, const struct pg_result *r, int row, struct err *err)
+{
+	uint32_t oid = (uint32_t)pg_u64(r, row, 1);
+
+	for (size_t i = 0; i < table->n_parts; i++)
+		if (table->parts[i].oid == oid)
+			return take_identity(&table->parts[i], r, row, err);
 	return 0;
 }
 
-int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err)
+static int for_each_part(struct pg *pg, struct catalog *catalog,
+			 int (*take)(struct catalog_table *, const struct pg_result *, int, struct err *),
+			 struct err *err)
 {
 	_cleanup_free_ char *oids = partitioned_oids(catalog);
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -88,10 +109,41 @@ int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err)
 	for (int i = 0; i < pg_n_rows(r); i++) {
 		const struct catalog_table *table = catalog_find_oid(catalog, (uint32_t)pg_u64(r, i, 0));
 
-		if (table && add_part((struct catalog_table *)table, r, i, err) < 0)
+		if (table && take((struct catalog_table *)table, r, i, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err)
+{
+	return for_each_part(pg, catalog, add_part, err);
+}
+
+static const char sql_identities[] =
+	"SELECT c.oid, c.relreplident, i.relname FROM pg_class c"
+	" LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
+	" LEFT JOIN pg_class i ON i.oid = x.indexrelid WHERE c.oid = ANY ($1::oid[])";
+
+int catalog_load_identities(struct pg *pg, struct catalog *catalog, struct err *err)
+{
+	_cleanup_free_ char *oids = catalog_table_oids(catalog);
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, sql_identities, (const char *const[]){oids}, 1, &r, err) < 0)
+		return -1;
+	for (int i = 0; i < pg_n_rows(r); i++) {
+		struct catalog_table *table =
+			(struct catalog_table *)catalog_find_oid(catalog, (uint32_t)pg_u64(r, i, 0));
+
+		if (!table)
+			continue;
+		free(TAKE_PTR(table->identity_index));
+		table->replica_identity = pg_value(r, i, 1)[0];
+		if (table->replica_identity == 'i')
+			table->identity_index = xstrdup_or_null(pg_value_or_null(r, i, 2));
+	}
+	return for_each_part(pg, catalog, take_known_identity, err);
 }
 
 bool catalog_part_is_leaf(const struct catalog_part *part)

@@ -211,9 +211,11 @@ static int ensure_tables(struct attempt *at, struct err *err)
 	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
 		return -1;
 	/* Postgres refuses changes of a table whose identity is not published. */
-	if (gaps.n && pg_publication_widen(at->source.pg, at->source.publication, err) < 0)
+	if (gaps.n && (pg_publication_widen(at->source.pg, at->source.publication, err) < 0 ||
+		       identity_set(&at->source, &gaps, err) < 0 ||
+		       catalog_load_identities(at->source.pg, at->model.catalog, err) < 0))
 		return -1;
-	if (identity_set(&at->source, &gaps, err) < 0 || source_publish(&at->source, tables, &published, err) < 0)
+	if (source_publish(&at->source, tables, &published, err) < 0)
 		return -1;
 	free(at->cp.publication_fingerprint);
 	at->cp.publication_fingerprint = published.fingerprint;
