@@ -307,7 +307,7 @@ NAMING = ["regclass", "regtype", "regproc", "regprocedure", "regoper", "regopera
 
 def test_types_whose_text_is_a_name_in_the_catalog_are_refused(database, worker, opensearch, index):
     """A table that is renamed would change them, and no row."""
-    listed = {f"c{i}": type for i, type in enumerate([*NAMING, *(f"{n}[]" for n in NAMING), "named", "named[]", "nested", "name_of"])}
+    listed = {f"c{i}": type for i, type in enumerate([*NAMING, *(f"{n}[]" for n in NAMING), "public.named", "public.named[]", "public.nested", "public.name_of"])}
     database.sql("CREATE DOMAIN name_of AS regclass; CREATE TYPE named AS (n int, of regtype[]); CREATE TYPE nested AS (within named[])")
     database.sql(f"CREATE TABLE things (id int PRIMARY KEY, a int, {', '.join(f'{name} {type}' for name, type in listed.items())})")
     database.create_role()
