@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-p
             -Wimplicit-fallthrough -Wundef
 CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
 BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
-LIBRARIES := -lpq -lcurl -lyaml -ljansson -lwebsockets -lssl -lcrypto -lpthread -lm
+LIBRARIES := -lpq -lcurl -lyaml -ljansson -lmicrohttpd -lssl -lcrypto -lpthread -lm
 
 # Flavours of every object: what ships; what the unit tests run under ASan, UBSan and LSan; what ships, with failpoints
 # (pkg/base/failpoint.h); what runs under ThreadSanitizer; what counts which lines ran.

@@ -21,7 +21,7 @@ clusters: [{name: nobody, cluster: {server: "http://127.0.0.1:9"}}]
 users: [{name: nobody, user: {}}]
 """
 SPAWN = multiprocessing.get_context("spawn")
-PROMPT, LATE = 0.1, 1  # seconds; the second because other programs keep the machine busy, too
+PROMPT, LATE = 0.1, 3  # seconds; the second because other programs keep the machine busy, too
 PROBE_FROM = "127.0.0.9"  # as a kubelet, not one of the attackers
 
 

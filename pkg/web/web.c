@@ -1,4 +1,4 @@
-/* Start and stop of the server: its context and its thread. */
+/* Start and stop of the server: its socket, its thread, and libmicrohttpd between them. */
 #include "web/web.h"
 
 #include <errno.h>
@@ -13,11 +13,13 @@
 
 static void web_free(struct web *web)
 {
-	if (web->context)
-		lws_context_destroy(web->context);
+	if (web->daemon)
+		MHD_stop_daemon(web->daemon);
 	for (size_t i = 0; i < web->n_routes; i++)
 		free((char *)web->routes[i].path);
 	free(web->routes);
+	close_fdp(&web->listen);
+	close_fdp(&web->wake);
 	close_fdp(&web->ended);
 	map_free(web->peers);
 	free(web);
@@ -28,7 +30,9 @@ static struct web *web_new(const struct web_route *routes, size_t n)
 {
 	struct web *web = xcalloc(1, sizeof(*web));
 
-	web->ended = -1;
+	web->listen = -1;
+	web->wake = eventfd(0, EFD_CLOEXEC);
+	web->ended = eventfd(0, EFD_CLOEXEC);
 	web->peers = map_new(free);
 	web->n_routes = n;
 	web->routes = xmemdup(routes, n * sizeof(*routes));
@@ -37,44 +41,53 @@ static struct web *web_new(const struct web_route *routes, size_t n)
 	return web;
 }
 
-static int create_context(struct web *web, struct err *err)
+static void log_nothing(void *user, const char *format, va_list args)
 {
-	struct lws_context_creation_info info = {
-		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
-		.protocols = web_protocols,
-		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME,
-		.user = web,
-		.uid = -1,
-		.gid = -1,
-		.server_string = "pgsync",
-		.timeout_secs = WEB_TIMEOUT_S,
-		.keepalive_timeout = WEB_KEEPALIVE_S,
-		.count_threads = 1,
-		/* Without it, a table for each descriptor that the limits of the process allow. The listening socket
-		 * and the pipe that wakes the thread take two places; a connection that is being closed may take one
-		 * for a while. */
-		.fd_limit_per_thread = 2 * WEB_CONNECTIONS,
-		.max_http_header_pool = WEB_CONNECTIONS,
-		.max_http_header_data = WEB_HEADER_BYTES,
-		.pt_serv_buf_size = WEB_HEADER_BYTES,
-	};
+	UNUSED(user);
+	UNUSED(format);
+	UNUSED(args);
+}
 
-	lws_set_log_level(0, NULL);
-	web->context = lws_create_context(&info);
-	if (!web->context)
-		return err_set(err, ERR_TRANSIENT, "starting the web server: libwebsockets refused its context");
-	web->vhost = lws_create_vhost(web->context, &info);
-	if (!web->vhost)
-		return err_set(err, ERR_TRANSIENT, "starting the web server: libwebsockets refused its vhost");
+/* It waits and works when it is told to, in our thread, and accepts nothing by itself. A connection that was evicted
+ * takes a place until it is closed. */
+static int start_daemon(struct web *web, struct err *err)
+{
+	web->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, web_http_request, web,
+				       MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_CONNECTION_LIMIT,
+				       (unsigned)(2 * WEB_CONNECTIONS), MHD_OPTION_CONNECTION_TIMEOUT,
+				       (unsigned)WEB_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				       (size_t)WEB_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+				       MHD_OPTION_NOTIFY_CONNECTION, web_connection_notify, web,
+				       MHD_OPTION_NOTIFY_COMPLETED, web_http_completed, web, MHD_OPTION_END);
+	if (!web->daemon)
+		return err_set(err, ERR_TRANSIENT, "starting the web server: libmicrohttpd does not start");
 	return 0;
+}
+
+/* How long it may be waited for events: until the next time limit of a connection. */
+static int wait_ms(struct web *web)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	return MHD_get_timeout(web->daemon, &ms) != MHD_YES ? -1 : ms > WEB_TIMEOUT_S * 1000 ? WEB_TIMEOUT_S * 1000
+											     : (int)ms;
 }
 
 static void *serve(void *user)
 {
 	struct web *web = user;
+	const union MHD_DaemonInfo *epoll = MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct pollfd fds[] = {{.fd = web->wake, .events = POLLIN},
+			       {.fd = web->listen, .events = POLLIN},
+			       {.fd = epoll->epoll_fd, .events = POLLIN}};
 
-	while (!atomic_load(&web->stop) && lws_service(web->context, 0) >= 0)
-		;
+	while (!atomic_load(&web->stop)) {
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms(web)) < 0 && errno != EINTR)
+			break;
+		if (fds[1].revents)
+			web_accept(web);
+		(void)MHD_run(web->daemon);
+	}
 	(void)eventfd_write(web->ended, 1);
 	return NULL;
 }
@@ -85,8 +98,7 @@ static int start_thread(struct web *web, struct err *err)
 	sigset_t all, before;
 	int rc;
 
-	web->ended = eventfd(0, EFD_CLOEXEC);
-	if (web->ended < 0)
+	if (web->wake < 0 || web->ended < 0)
 		return err_errno(err, errno, "starting the web server");
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -98,15 +110,9 @@ static int start_thread(struct web *web, struct err *err)
 int web_start(const char *listen, const struct web_route *routes, size_t n, struct web **ret, struct err *err)
 {
 	_cleanup_(web_freep) struct web *web = web_new(routes, n);
-	_cleanup_close_ int fd = -1;
 
-	if (web_listen(listen, &fd, &web->port, err) < 0 || create_context(web, err) < 0)
-		return -1;
-	if (!lws_adopt_descriptor_vhost(web->vhost, LWS_ADOPT_RAW_FILE_DESC, (lws_sock_file_fd_type){.filefd = fd},
-					WEB_PROTOCOL_LISTEN, NULL))
-		return err_set(err, ERR_TRANSIENT, "starting the web server: libwebsockets refused its socket");
-	fd = -1;
-	if (start_thread(web, err) < 0)
+	if (web_listen(listen, &web->listen, &web->port, err) < 0 || start_daemon(web, err) < 0 ||
+	    start_thread(web, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(web);
 	return 0;
@@ -120,7 +126,7 @@ void web_stop(struct web *web)
 	if (!web)
 		return;
 	atomic_store(&web->stop, true);
-	lws_cancel_service(web->context);
+	(void)eventfd_write(web->wake, 1);
 	ended = (struct pollfd){.fd = web->ended, .events = POLLIN};
 	/* A thread that does not end must not keep the process from ending; what it uses stays. */
 	do

@@ -1,11 +1,11 @@
-/* A small HTTP server (libwebsockets) in its own thread: health, metrics, JSON.
+/* A small HTTP server (libmicrohttpd) in its own thread: health, metrics, JSON.
  *
  * Handlers run in the server's thread and may only use data that is published for other threads. Requests with a body,
  * unknown paths and other methods than GET and HEAD are answered 405 or 404, and the connection of a request with a
  * body is closed. Slow, silent or too many clients do not affect the others: responses are written as clients read
  * them, a client that makes no progress for 10 seconds is dropped, and so is the client that has been idle longest when
  * there are more than 128, or more than 64 of one address (an IPv6 network of 64 bits counts as one). Supports HTTP/1.0
- * and 1.1. libwebsockets' own logging is turned off, for the whole process.
+ * and 1.1.
  */
 #ifndef PGSYNC_WEB_WEB_H
 #define PGSYNC_WEB_WEB_H

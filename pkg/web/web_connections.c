@@ -1,6 +1,7 @@
 /* Who is connected. When there are too many connections, the client with the most loses the one that has been idle
  * longest: a newcomer, such as a probe, is always served. */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -15,31 +16,30 @@ struct peer {
 
 struct web_connection {
 	struct web *web;
-	struct lws *wsi;
+	int fd; /* libmicrohttpd's: valid until it says that the connection is closed */
+	bool evicted;
 	struct web_connection *previous, *next;
 	struct peer *peer;
 };
 
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
 enum { NETWORK_BYTES = 8, MAPPED_AT = 12 };
 
-static struct in6_addr address_of(int fd)
+static struct in6_addr peer_address(const union address *address)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} address = {0};
-	socklen_t len = sizeof(address);
 	struct in6_addr peer = {0};
 
-	if (getpeername(fd, &address.any, &len) < 0)
-		return peer;
-	if (address.any.sa_family == AF_INET)
-		memcpy(peer.s6_addr + MAPPED_AT, &address.v4.sin_addr, sizeof(address.v4.sin_addr));
-	else if (IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr))
-		memcpy(peer.s6_addr + MAPPED_AT, address.v6.sin6_addr.s6_addr + MAPPED_AT, 4);
+	if (address->any.sa_family == AF_INET)
+		memcpy(peer.s6_addr + MAPPED_AT, &address->v4.sin_addr, sizeof(address->v4.sin_addr));
+	else if (IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
+		memcpy(peer.s6_addr + MAPPED_AT, address->v6.sin6_addr.s6_addr + MAPPED_AT, 4);
 	else
-		memcpy(peer.s6_addr, address.v6.sin6_addr.s6_addr, NETWORK_BYTES);
+		memcpy(peer.s6_addr, address->v6.sin6_addr.s6_addr, NETWORK_BYTES);
 	return peer;
 }
 
@@ -67,9 +67,9 @@ static void append_connection(struct web_connection *c)
 
 /* --- too many */
 
-static struct peer *get_peer(struct web *web, int fd)
+static struct peer *get_peer(struct web *web, const union address *from)
 {
-	struct in6_addr address = address_of(fd);
+	struct in6_addr address = peer_address(from);
 	struct peer *peer = map_get(web->peers, &address, sizeof(address));
 
 	if (peer)
@@ -80,10 +80,11 @@ static struct peer *get_peer(struct web *web, int fd)
 	return peer;
 }
 
-static void put_peer(struct web *web, struct peer *peer)
+static void leave_peer(struct web *web, struct peer *peer)
 {
 	struct in6_addr address = peer->address;
 
+	peer->n--;
 	if (!peer->n)
 		(void)map_remove(web->peers, &address, sizeof(address));
 }
@@ -105,61 +106,80 @@ static struct web_connection *find_idlest(const struct web *web, const struct pe
 	return idlest;
 }
 
+/* It is neither listed nor counted while libmicrohttpd, which finds its end, closes it. */
 static void evict(struct web_connection *c)
 {
-	struct lws *wsi = c->wsi;
-
-	/* It is neither waited for nor counted while libwebsockets closes it. */
-	web_connection_ended(wsi);
-	lws_set_timeout(wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_SYNC);
+	c->evicted = true;
+	unlink_connection(c);
+	leave_peer(c->web, c->peer);
+	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
 /* --- life */
 
-void web_connection_new(struct web *web, int fd)
+static struct web_connection *new_connection(struct web *web, int fd, const union address *from)
 {
-	struct peer *peer = get_peer(web, fd);
-	struct web_connection *idlest = find_idlest(web, peer);
-	struct web_connection *c;
-	struct lws *wsi;
+	struct web_connection *c = xcalloc(1, sizeof(*c));
+	struct web_connection *idlest;
 
-	peer->n++; /* before another of it is evicted, with which it might end */
+	*c = (struct web_connection){.web = web, .fd = fd, .peer = get_peer(web, from)};
+	idlest = find_idlest(web, c->peer);
+	c->peer->n++; /* before another of it is evicted, with which it might end */
 	if (idlest)
 		evict(idlest);
-	/* Closes fd when it refuses it. */
-	wsi = lws_adopt_socket_vhost(web->vhost, fd);
-	if (!wsi) {
-		peer->n--;
-		put_peer(web, peer);
-		return;
+	append_connection(c);
+	return c;
+}
+
+static void free_connection(struct web_connection *c)
+{
+	if (!c->evicted) {
+		unlink_connection(c);
+		leave_peer(c->web, c->peer);
 	}
-	c = xcalloc(1, sizeof(*c));
-	c->web = web;
-	c->wsi = wsi;
-	c->peer = peer;
-	append_connection(c);
-	lws_set_opaque_user_data(wsi, c);
-}
-
-void web_connection_active(struct lws *wsi)
-{
-	struct web_connection *c = lws_get_opaque_user_data(wsi);
-
-	if (!c)
-		return;
-	unlink_connection(c);
-	append_connection(c);
-}
-
-void web_connection_ended(struct lws *wsi)
-{
-	struct web_connection *c = lws_get_opaque_user_data(wsi);
-
-	if (!c)
-		return;
-	lws_set_opaque_user_data(wsi, NULL);
-	unlink_connection(c);
-	c->peer->n--;
-	put_peer(c->web, c->peer);
 	free(c);
+}
+
+void web_accept(struct web *web)
+{
+	const int on = 1;
+
+	for (int i = 0; i < WEB_ACCEPTS; i++) {
+		union address from = {0};
+		socklen_t len = sizeof(from);
+		int fd = accept4(web->listen, &from.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		web->accepted = new_connection(web, fd, &from);
+		/* Closes fd when it does not take it. */
+		(void)MHD_add_connection(web->daemon, fd, &from.any, len);
+		if (web->accepted)
+			free_connection(TAKE_PTR(web->accepted));
+	}
+}
+
+void web_connection_notify(void *cls, struct MHD_Connection *connection, void **context,
+			   enum MHD_ConnectionNotificationCode code)
+{
+	struct web *web = cls;
+
+	UNUSED(connection);
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = TAKE_PTR(web->accepted);
+	else
+		free_connection(*context);
+}
+
+void web_connection_active(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct web_connection *c = info->socket_context;
+
+	if (c->evicted)
+		return;
+	unlink_connection(c);
+	append_connection(c);
 }

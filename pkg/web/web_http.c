@@ -1,231 +1,117 @@
-/* Requests and responses: the callbacks of libwebsockets.
- *
- * A response is written piece by piece whenever its client can take more, so a slow client delays only its own
- * response.
- */
-#include <assert.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+/* Requests and responses: the callbacks of libmicrohttpd, which writes a response whenever its client can take more, so
+ * that a slow client delays only its own. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "web/web_int.h"
 
-enum {
-	ACCEPTS = 64, /* at once, before others are served again */
-};
-
 static const char text_plain[] = "text/plain; charset=utf-8";
 
-static struct web *web_of(struct lws *wsi)
-{
-	return lws_context_user(lws_get_context(wsi));
-}
-
-static void answer(struct web_session *session, unsigned status, const char *text)
-{
-	strbuf_release(&session->response.body);
-	strbuf_init(&session->response.body, WEB_BODY_BYTES);
-	session->response.status = status;
-	session->response.content_type = text_plain;
-	strbuf_adds(&session->response.body, text);
-}
-
-static const struct web_route *find_route(const struct web *web, const char *path, size_t len)
+static const struct web_route *find_route(const struct web *web, const char *path)
 {
 	for (size_t i = 0; i < web->n_routes; i++)
-		if (strlen(web->routes[i].path) == len && memcmp(web->routes[i].path, path, len) == 0)
+		if (strcmp(web->routes[i].path, path) == 0)
 			return &web->routes[i];
 	return NULL;
 }
 
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
 /* Whether the client announced a body. */
-static bool has_body(struct lws *wsi)
+static bool has_body(struct MHD_Connection *connection)
 {
-	char length[24] = "";
+	const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING))
-		return true;
-	if (!lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH))
-		return false;
-	return lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
-	       strcmp(length, "0") != 0;
+	return header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strcmp(length, "0") != 0);
 }
 
-/* The query as libwebsockets has it: cut at each '&', and decoded. */
-static void get_query(struct lws *wsi, char query[WEB_HEADER_BYTES])
+static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	size_t len = 0;
+	struct strbuf *query = user;
 
-	query[0] = '\0';
-	for (int i = 0; len < WEB_HEADER_BYTES - 1; i++) {
-		char *to = query + len + (i > 0);
-		int n = lws_hdr_copy_fragment(wsi, to, (int)(query + WEB_HEADER_BYTES - to), WSI_TOKEN_HTTP_URI_ARGS,
-					      i);
-
-		if (n <= 0)
-			break;
-		if (i > 0)
-			query[len] = '&';
-		len = (size_t)(to - query) + (size_t)n;
-	}
-	query[len] = '\0';
+	UNUSED(kind);
+	strbuf_addf(query, "%s%s%s%s", query->len ? "&" : "", key, value ? "=" : "", value ? value : "");
+	return MHD_YES;
 }
 
-static void call_handler(struct lws *wsi, struct web_session *session, const struct web_route *route)
+static void answer(struct web_response *response, unsigned status, const char *text)
 {
-	struct web_response *response = &session->response;
-	char query[WEB_HEADER_BYTES];
-
-	get_query(wsi, query);
-	response->status = HTTP_STATUS_OK;
-	response->content_type = text_plain;
+	strbuf_release(&response->body);
 	strbuf_init(&response->body, WEB_BODY_BYTES);
-	route->handler(route->user, query, response);
-	if (!strbuf_ok(&response->body))
-		answer(session, HTTP_STATUS_INTERNAL_SERVER_ERROR, "the answer is too large\n");
+	response->status = status;
+	response->content_type = text_plain;
+	strbuf_adds(&response->body, text);
 }
 
-static int finish_answer(struct lws *wsi, struct web_session *session)
+static void call_handler(struct MHD_Connection *connection, const struct web_route *route,
+			 struct web_response *response)
 {
-	bool close = session->close;
+	struct strbuf query;
 
-	strbuf_release(&session->response.body);
-	/* From here on the session is another one, or none. */
-	return close || lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
-static int add_header(struct lws *wsi, enum lws_token_indexes token, const char *value, unsigned char **p,
-		      unsigned char *end)
-{
-	return lws_add_http_header_by_token(wsi, token, (const unsigned char *)value, (int)strlen(value), p, end);
-}
-
-static int send_headers(struct lws *wsi, struct web_session *session, bool head_only)
-{
-	struct web *web = web_of(wsi);
-	const struct web_response *response = &session->response;
-	unsigned char *start = web->out + LWS_PRE;
-	unsigned char *p = start;
-	unsigned char *end = web->out + sizeof(web->out);
-
-	if (lws_add_http_common_headers(wsi, response->status, response->content_type, response->body.len, &p, end) ||
-	    add_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end))
-		return -1;
-	if (response->status == HTTP_STATUS_METHOD_NOT_ALLOWED &&
-	    add_header(wsi, WSI_TOKEN_HTTP_ALLOW, "GET, HEAD", &p, end))
-		return -1;
-	if (session->close && add_header(wsi, WSI_TOKEN_CONNECTION, "close", &p, end))
-		return -1;
-	if (lws_finalize_write_http_header(wsi, start, &p, end))
-		return -1;
-	if (head_only || !response->body.len)
-		return finish_answer(wsi, session);
-	lws_callback_on_writable(wsi);
-	return 0;
-}
-
-static int on_request(struct lws *wsi, struct web_session *session, const char *path, size_t len)
-{
-	const struct web_route *route = find_route(web_of(wsi), path, len);
-	bool head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
-	bool get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-	bool body = has_body(wsi);
-
-	web_connection_active(wsi);
-	session->sent = 0;
-	/* A body is never read: libwebsockets 4.1 can be made to wait for the rest of one without end, in a busy loop,
-	 * and never serves another client again. */
-	session->close = body || (!head && !get);
-	if (!route)
-		answer(session, HTTP_STATUS_NOT_FOUND, "not found\n");
-	else if (body || (!head && !get))
-		answer(session, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET and HEAD, without a body\n");
+	strbuf_init(&query, WEB_QUERY_BYTES);
+	(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_argument, &query);
+	if (strbuf_ok(&query))
+		route->handler(route->user, query.data, response);
 	else
-		call_handler(wsi, session, route);
-	return send_headers(wsi, session, head);
+		answer(response, MHD_HTTP_URI_TOO_LONG, "the query is too long\n");
+	strbuf_release(&query);
+	if (!strbuf_ok(&response->body))
+		answer(response, MHD_HTTP_INTERNAL_SERVER_ERROR, "the answer is too large\n");
 }
 
-static int on_writable(struct lws *wsi, struct web_session *session)
+static enum MHD_Result send_response(struct MHD_Connection *connection, struct web_response *response, bool close)
 {
-	unsigned char *chunk = web_of(wsi)->out + LWS_PRE;
-	const struct strbuf *body = &session->response.body;
-	size_t left = body->len - session->sent;
-	size_t n = left < WEB_CHUNK_BYTES ? left : WEB_CHUNK_BYTES;
+	size_t len = response->body.len;
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(len, strbuf_detach(&response->body), MHD_RESPMEM_MUST_FREE);
+	enum MHD_Result sent = MHD_NO;
 
-	if (!n)
-		return 0;
-	memcpy(chunk, body->data + session->sent, n);
-	if (lws_write(wsi, chunk, n, n == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)n)
-		return -1;
-	session->sent += n;
-	web_connection_active(wsi);
-	if (n == left)
-		return finish_answer(wsi, session);
-	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, WEB_TIMEOUT_S);
-	lws_callback_on_writable(wsi);
-	return 0;
+	if (r && MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type) &&
+	    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
+	    (response->status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+	     MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD")) &&
+	    (!close || MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close")))
+		sent = MHD_queue_response(connection, response->status, r);
+	if (r)
+		MHD_destroy_response(r);
+	return sent;
 }
 
-/* A server may ignore a request to upgrade to another protocol. libwebsockets compares the name again after this, in
- * place: once it is empty, the request is served like any other. */
-static int on_upgrade(char *name)
+/* Called for the head of a request, and again where the body would begin. An answer to the first call ends the
+ * connection afterwards, so that no body is ever read; an answer to the second does not. */
+enum MHD_Result web_http_request(void *cls, struct MHD_Connection *connection, const char *path, const char *method,
+				 const char *version, const char *upload, size_t *upload_len, void **context)
 {
-	if (strcasecmp(name, "websocket") != 0 && strcasecmp(name, "h2c") != 0)
-		return -1; /* already answered */
-	*name = '\0';
-	return 0;
-}
+	const struct web_route *route = find_route(cls, path);
+	bool readable = !strcmp(method, MHD_HTTP_METHOD_GET) || !strcmp(method, MHD_HTTP_METHOD_HEAD);
+	bool close = !readable || has_body(connection);
+	struct web_response response = {.status = MHD_HTTP_OK, .content_type = text_plain};
 
-static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
-{
-	struct web_session *session = user;
-
-	switch (reason) {
-	case LWS_CALLBACK_HTTP:
-		return on_request(wsi, session, in, len);
-	case LWS_CALLBACK_HTTP_WRITEABLE:
-		return on_writable(wsi, session);
-	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		return on_upgrade(in);
-	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-	case LWS_CALLBACK_CLOSED_HTTP:
-		if (session)
-			strbuf_release(&session->response.body);
-		return 0;
-	case LWS_CALLBACK_WSI_DESTROY:
-		web_connection_ended(wsi);
-		return 0;
-	case LWS_CALLBACK_RAW_ADOPT:
-	case LWS_CALLBACK_RAW_RX:
-		return -1; /* CONNECT */
-	default:
-		return 0;
+	UNUSED(version);
+	UNUSED(upload);
+	UNUSED(upload_len);
+	if (!close && !*context) {
+		*context = cls;
+		return MHD_YES;
 	}
+	web_connection_active(connection);
+	strbuf_init(&response.body, WEB_BODY_BYTES);
+	if (!route)
+		answer(&response, MHD_HTTP_NOT_FOUND, "not found\n");
+	else if (close)
+		answer(&response, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD, without a body\n");
+	else
+		call_handler(connection, route, &response);
+	return send_response(connection, &response, close);
 }
 
-static int on_listen(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+void web_http_completed(void *cls, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode code)
 {
-	const int on = 1;
-
-	UNUSED(user);
-	UNUSED(in);
-	UNUSED(len);
-	if (reason != LWS_CALLBACK_RAW_RX_FILE)
-		return 0;
-	for (int i = 0; i < ACCEPTS; i++) {
-		int fd = accept4(lws_get_socket_fd(wsi), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0)
-			return 0;
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		web_connection_new(web_of(wsi), fd);
-	}
-	return 0;
+	UNUSED(cls);
+	UNUSED(context);
+	if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		web_connection_active(connection);
 }
-
-const struct lws_protocols web_protocols[] = {
-	{.name = "http", .callback = on_http, .per_session_data_size = sizeof(struct web_session)},
-	{.name = WEB_PROTOCOL_LISTEN, .callback = on_listen},
-	{0},
-};

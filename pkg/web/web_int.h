@@ -1,6 +1,6 @@
 /* Shared between the files of this package only: the server, its connections, and the listening socket.
  *
- * Everything belongs to the server's thread while that runs, except `stop` and `ended`.
+ * Everything belongs to the server's thread while that runs, except `stop`, `wake` and `ended`.
  */
 #ifndef PGSYNC_WEB_WEB_INT_H
 #define PGSYNC_WEB_WEB_INT_H
@@ -8,56 +8,53 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <libwebsockets.h>
+#include <microhttpd.h>
 
 #include "web/web.h"
 
 enum {
 	WEB_CONNECTIONS = 128,             /* one more closes the one that has been idle longest */
 	WEB_PEER_CONNECTIONS = 64,         /* the same among those of one address */
+	WEB_ACCEPTS = 64,                  /* at once, before others are served again */
 	WEB_BODY_BYTES = 16 * 1024 * 1024, /* of a response */
-	WEB_CHUNK_BYTES = 8 * 1024,        /* of one write */
-	WEB_HEADER_BYTES = 4 * 1024,       /* of a request's headers */
-	WEB_TIMEOUT_S = 10,                /* for a client that stops sending its request or reading the response */
-	WEB_KEEPALIVE_S = 5,
-	WEB_JOIN_MS = 3000, /* how long web_stop waits for the thread */
+	WEB_QUERY_BYTES = 4 * 1024,
+	WEB_MEMORY_BYTES = 16 * 1024, /* of a connection: its request's head, and what libmicrohttpd keeps of it */
+	WEB_TIMEOUT_S = 10,           /* for a client that stops sending its request or reading the response */
+	WEB_JOIN_MS = 3000,           /* how long web_stop waits for the thread */
 };
 
 struct web {
-	struct lws_context *context;
-	struct lws_vhost *vhost;
+	struct MHD_Daemon *daemon;
 	struct web_route *routes; /* paths are copies */
 	size_t n_routes;
-	int port;
+	int listen, port;
 	struct web_connection *first, *last; /* by their last activity, the longest ago comes first */
 	size_t n_connections;
-	struct map *peers; /* address -> how many connections it has */
+	struct web_connection *accepted; /* the one that libmicrohttpd is about to take over */
+	struct map *peers;               /* address -> how many connections it has */
 	pthread_t thread;
+	int wake;  /* an eventfd: there is something to do besides connections */
 	int ended; /* an eventfd that the thread writes last: only then is it joined */
 	atomic_bool stop;
-	unsigned char out[LWS_PRE + WEB_CHUNK_BYTES]; /* of the server's thread */
-};
-
-/* One request on a connection; libwebsockets gives it zeroed. */
-struct web_session {
-	struct web_response response;
-	size_t sent;
-	bool close; /* after the response */
 };
 
 /* --- web_connections.c: who is connected, and who has to go when there are too many */
-/* Takes over an accepted socket. */
-void web_connection_new(struct web *web, int fd);
-/* Something has come from the client, or gone to it. */
-void web_connection_active(struct lws *wsi);
-/* libwebsockets is about to free it. Harmless for what is not a connection. */
-void web_connection_ended(struct lws *wsi);
+/* Accepts who is waiting, WEB_ACCEPTS at most. */
+void web_accept(struct web *web);
+/* Something was asked by the client, or the answer has been sent. */
+void web_connection_active(struct MHD_Connection *connection);
+/* MHD_NotifyConnectionCallback; cls is the server. */
+void web_connection_notify(void *cls, struct MHD_Connection *connection, void **context,
+			   enum MHD_ConnectionNotificationCode code);
+
+/* --- web_http.c */
+/* MHD_AccessHandlerCallback and MHD_RequestCompletedCallback; cls is the server. */
+enum MHD_Result web_http_request(void *cls, struct MHD_Connection *connection, const char *path, const char *method,
+				 const char *version, const char *upload, size_t *upload_len, void **context);
+void web_http_completed(void *cls, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode code);
 
 /* Opens a listening, non-blocking socket and returns its port. Errors: as web_start. */
 int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err) WARN_UNUSED;
-
-/* The protocols of the server: HTTP, and the listening socket. */
-extern const struct lws_protocols web_protocols[];
-#define WEB_PROTOCOL_LISTEN "listen"
 
 #endif
