@@ -195,7 +195,7 @@ void catalog_copy_expressions(struct catalog *catalog, const struct catalog *fro
 /* Adds what columns, views and expressions depend on, and watches all of it; the last step. TRANSIENT when something
  * was altered since catalog_load. */
 int catalog_load_dependencies(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
-/* Reads the replica identities anew, after they were set, so that the catalog is still equal to the next one. */
+/* Reads the replica identities again, after they were set, so that the catalog is still equal to the next one. */
 int catalog_load_identities(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
 /* Whether no row that is watched has been written since the catalog was loaded, not even with what it said before. What
  * was read until now, in transactions that are over, was then read with the catalog as it is here. */

@@ -120,10 +120,9 @@ int catalog_load_parts(struct pg *pg, struct catalog *catalog, struct err *err)
 	return for_each_part(pg, catalog, add_part, err);
 }
 
-static const char sql_identities[] =
-	"SELECT c.oid, c.relreplident, i.relname FROM pg_class c"
-	" LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
-	" LEFT JOIN pg_class i ON i.oid = x.indexrelid WHERE c.oid = ANY ($1::oid[])";
+static const char sql_identities[] = "SELECT c.oid, c.relreplident, i.relname FROM pg_class c"
+				     " LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident"
+				     " LEFT JOIN pg_class i ON i.oid = x.indexrelid WHERE c.oid = ANY ($1::oid[])";
 
 int catalog_load_identities(struct pg *pg, struct catalog *catalog, struct err *err)
 {

@@ -52,13 +52,19 @@ static void log_nothing(void *user, const char *format, va_list args)
  * takes a place until it is closed. */
 static int start_daemon(struct web *web, struct err *err)
 {
+	struct MHD_OptionItem options[] = {
+		{MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_nothing, NULL},
+		{MHD_OPTION_CONNECTION_LIMIT, 2 * WEB_CONNECTIONS, NULL},
+		{MHD_OPTION_CONNECTION_TIMEOUT, WEB_TIMEOUT_S, NULL},
+		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, WEB_MEMORY_BYTES, NULL},
+		{MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)web_connection_notify, web},
+		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)web_http_completed, web},
+		{MHD_OPTION_END, 0, NULL},
+	};
+
 	web->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, web_http_request, web,
-				       MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_CONNECTION_LIMIT,
-				       (unsigned)(2 * WEB_CONNECTIONS), MHD_OPTION_CONNECTION_TIMEOUT,
-				       (unsigned)WEB_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				       (size_t)WEB_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				       MHD_OPTION_NOTIFY_CONNECTION, web_connection_notify, web,
-				       MHD_OPTION_NOTIFY_COMPLETED, web_http_completed, web, MHD_OPTION_END);
+				       MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!web->daemon)
 		return err_set(err, ERR_TRANSIENT, "starting the web server: libmicrohttpd does not start");
 	return 0;
@@ -69,8 +75,9 @@ static int wait_ms(struct web *web)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
-	return MHD_get_timeout(web->daemon, &ms) != MHD_YES ? -1 : ms > WEB_TIMEOUT_S * 1000 ? WEB_TIMEOUT_S * 1000
-											     : (int)ms;
+	if (MHD_get_timeout(web->daemon, &ms) != MHD_YES)
+		return -1;
+	return ms < WEB_TIMEOUT_S * 1000 ? (int)ms : WEB_TIMEOUT_S * 1000;
 }
 
 static void *serve(void *user)

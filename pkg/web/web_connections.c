@@ -174,8 +174,7 @@ void web_connection_notify(void *cls, struct MHD_Connection *connection, void **
 
 void web_connection_active(struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct web_connection *c = info->socket_context;
 
 	if (c->evicted)
