@@ -7,6 +7,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile VERSION ./
+COPY hack/hardened hack/
 COPY pkg pkg
 COPY cmd cmd
 RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync

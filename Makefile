@@ -17,11 +17,20 @@ CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
 BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
 LIBRARIES := -lpq -lcurl -lyaml -ljansson -lmicrohttpd -lssl -lcrypto -lpthread -lm
 
+# What ships is hardened; hack/hardened looks whether it is.
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+BRANCHES_x86_64 := -fcf-protection=full
+BRANCHES_aarch64 := -mbranch-protection=standard
+SHADOW_STACKS_x86_64 := -Wl,-z,shstk
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-clash-protection -ftrivial-auto-var-init=zero \
+             $(BRANCHES_$(MACHINE))
+HARDENED_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SHADOW_STACKS_$(MACHINE))
+
 # Flavours of every object: what ships; what the unit tests run under ASan, UBSan and LSan; what ships, with failpoints
 # (pkg/base/failpoint.h); what runs under ThreadSanitizer; what counts which lines ran.
 FLAVOURS := release test failpoint tsan coverage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-release_CFLAGS := $(BASE_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -fPIE
+release_CFLAGS := $(BASE_CFLAGS) $(HARDENING) -O2 -fPIE
 test_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) -fno-omit-frame-pointer -DPGSYNC_FAILPOINTS
 failpoint_CFLAGS := $(release_CFLAGS) -DPGSYNC_FAILPOINTS
 tsan_CFLAGS := $(BASE_CFLAGS) -O1 -fsanitize=thread -fno-omit-frame-pointer -fPIE -DPGSYNC_FAILPOINTS
@@ -52,7 +61,7 @@ all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsy
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
 define flavour_rules
-$(B)/$(1)/%.o: %.c VERSION
+$(B)/$(1)/%.o: %.c VERSION Makefile
 	@mkdir -p $$(@D)
 	@echo "  CC    $$(if $$(filter-out release test,$(1)),$(1): )$$<"
 	@$$(CC) $$(CPPFLAGS) $$($(1)_CFLAGS) -MMD -MP -c $$< -o $$@
@@ -78,12 +87,13 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
 # What ships has no failpoints.
-bin/%:
+bin/%: hack/hardened
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(release_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $(filter %.o,$^) \
+	@$(CC) $(release_CFLAGS) $(HARDENED_LINK) -Wl,--as-needed -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 	@if grep -q PGSYNC_FAILPOINTS $@; then rm $@; echo "$@: has failpoints, expected none in a release" >&2; exit 1; fi
+	@hack/hardened $@ || { rm $@; exit 1; }
 
 # The same programs of another flavour, each in a directory for PGSYNC_BIN.
 define other_binaries
