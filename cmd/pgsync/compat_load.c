@@ -13,7 +13,7 @@
 enum {
 	ENV_FILE_BYTES = 1024 * 1024,
 	CERTIFICATE_BYTES = 1024 * 1024,
-	SCHEMA_BYTES = 16 * 1024 * 1024,
+	SCHEMA_FILE_BYTES = 16 * 1024 * 1024,
 	FETCH_MS = 60000,
 	PASSWORD_BYTES = 1024,
 };
@@ -119,7 +119,7 @@ static int fetch(const char *url, struct http_response *ret, struct err *err)
 	const struct http_target_options options = {
 		.urls = (const char *const[]){server}, .n_urls = 1, .user_agent = "pgsync/" PGSYNC_VERSION};
 	const struct http_request request = {
-		.method = "GET", .path = full, .timeout_ms = FETCH_MS, .max_response = SCHEMA_BYTES};
+		.method = "GET", .path = full, .timeout_ms = FETCH_MS, .max_response = SCHEMA_FILE_BYTES};
 	_cleanup_(http_target_freep) struct http_target *target = NULL;
 	_cleanup_(http_freep) struct http *http = NULL;
 
@@ -152,7 +152,7 @@ static int read_schema(const char *path, json_t **ret, struct err *err)
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	if (jsonx_read_file(path, SCHEMA_BYTES, &text, &len, err) < 0)
+	if (jsonx_read_file(path, SCHEMA_FILE_BYTES, &text, &len, err) < 0)
 		return -1;
 	return jsonx_parse(text, len, path, ret, err);
 }

@@ -244,6 +244,30 @@ static void test_findings_when_several_then_joined_in_one_error(void **state)
 	findings_release(&f);
 }
 
+static void test_findings_when_there_are_too_many_then_counted(void **state)
+{
+	struct findings many, all;
+	_cleanup_free_ char *text = NULL;
+
+	UNUSED(state);
+	findings_init(&many);
+	findings_init(&all);
+	for (int i = 0; i < 5000; i++)
+		findings_add(&many, FINDING_WARNING, REASON_MISSING_INDEX, "spec", "slow");
+	assert_false(findings_failed(&many));
+	/* Warnings leave room for errors. */
+	findings_add(&many, FINDING_ERROR, REASON_UNKNOWN_TABLE, "spec.a", "no table");
+	assert_true(findings_failed(&many));
+	for (int i = 0; i < 5000; i++)
+		findings_add(&many, FINDING_ERROR, REASON_UNKNOWN_COLUMN, "spec.b", "no column");
+	findings_move(&all, &many);
+	assert_int_equal(all.n, FINDINGS_MOST);
+	assert_int_equal(all.n + all.dropped[FINDING_ERROR] + all.dropped[FINDING_WARNING], 10001);
+	text = findings_summary(&all, FINDING_ERROR, 60);
+	assert_string_equal(text, "spec.a: no table; and 5000 more");
+	findings_release(&all);
+}
+
 static void expect_summary(const struct findings *f, size_t max, const char *want)
 {
 	_cleanup_free_ char *got = findings_summary(f, FINDING_ERROR, max);
@@ -334,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_reason_when_the_word_is_unknown_then_not_parsed),
 		cmocka_unit_test(test_findings_when_copied_then_the_statement_is_too),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),
+		cmocka_unit_test(test_findings_when_there_are_too_many_then_counted),
 		cmocka_unit_test(test_findings_when_they_do_not_fit_then_counted),
 		cmocka_unit_test(test_findings_when_an_error_is_at_a_path_within_or_above_then_they_concern_it),
 		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),

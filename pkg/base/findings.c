@@ -17,25 +17,32 @@ void findings_init(struct findings *f)
 	*f = (struct findings){0};
 }
 
+static void finding_release(struct finding *item)
+{
+	free(item->path);
+	free(item->message);
+	free(item->statement);
+}
+
 void findings_release(struct findings *f)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->items[i].path);
-		free(f->items[i].message);
-		free(f->items[i].statement);
-	}
+	for (size_t i = 0; i < f->n; i++)
+		finding_release(&f->items[i]);
 	free(f->items);
 	findings_init(f);
 }
 
-static struct finding *add(struct findings *f, enum finding_severity severity, enum reason reason, const char *path)
+static void add_take(struct findings *f, struct finding item)
 {
-	struct finding *item;
+	size_t most = item.severity == FINDING_ERROR ? FINDINGS_MOST : FINDINGS_MOST / 2;
 
+	if (f->n >= most) {
+		f->dropped[item.severity]++;
+		finding_release(&item);
+		return;
+	}
 	ALLOC_GROW(f->items, f->n + 1, f->alloc);
-	item = &f->items[f->n++];
-	*item = (struct finding){.severity = severity, .reason = reason, .path = xstrdup(path ? path : "")};
-	return item;
+	f->items[f->n++] = item;
 }
 
 void findings_add(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
@@ -44,20 +51,35 @@ void findings_add(struct findings *f, enum finding_severity severity, enum reaso
 	va_list ap;
 
 	va_start(ap, fmt);
-	add(f, severity, reason, path)->message = xvasprintf(fmt, ap);
+	add_take(f, (struct finding){.severity = severity,
+				     .reason = reason,
+				     .path = xstrdup(path ? path : ""),
+				     .message = xvasprintf(fmt, ap)});
+	va_end(ap);
+}
+
+void findings_add_unknown(struct findings *f, enum reason reason, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_take(f, (struct finding){
+			    .reason = reason, .path = xstrdup(path), .message = xvasprintf(fmt, ap), .unknown = true});
 	va_end(ap);
 }
 
 void findings_add_statement(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
 			    const char *statement, const char *fmt, ...)
 {
-	struct finding *item = add(f, severity, reason, path);
 	va_list ap;
 
 	va_start(ap, fmt);
-	item->message = xvasprintf(fmt, ap);
+	add_take(f, (struct finding){.severity = severity,
+				     .reason = reason,
+				     .path = xstrdup(path ? path : ""),
+				     .message = xvasprintf(fmt, ap),
+				     .statement = xstrdup_or_null(statement)});
 	va_end(ap);
-	item->statement = xstrdup_or_null(statement);
 }
 
 void findings_add_copy(struct findings *f, const struct finding *item)
@@ -65,12 +87,17 @@ void findings_add_copy(struct findings *f, const struct finding *item)
 	findings_add_statement(f, item->severity, item->reason, item->path, item->statement, "%s", item->message);
 }
 
+static void add_dropped(struct findings *f, const struct findings *from)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(f->dropped); i++)
+		f->dropped[i] += from->dropped[i];
+}
+
 void findings_move(struct findings *f, struct findings *from)
 {
-	ALLOC_GROW(f->items, f->n + from->n, f->alloc);
-	if (from->n)
-		memcpy(f->items + f->n, from->items, from->n * sizeof(*f->items));
-	f->n += from->n;
+	add_dropped(f, from);
+	for (size_t i = 0; i < from->n; i++)
+		add_take(f, from->items[i]);
 	free(from->items);
 	findings_init(from);
 }
@@ -87,11 +114,12 @@ void findings_copy(struct findings *f, const struct findings *from)
 {
 	for (size_t i = 0; i < from->n; i++)
 		findings_add_copy(f, &from->items[i]);
+	add_dropped(f, from);
 }
 
 bool findings_failed(const struct findings *f)
 {
-	return first_error(f) != NULL;
+	return first_error(f) || f->dropped[FINDING_ERROR];
 }
 
 char *findings_summary(const struct findings *f, enum finding_severity severity, size_t max)
@@ -114,8 +142,9 @@ char *findings_summary(const struct findings *f, enum finding_severity severity,
 		else
 			left++;
 	}
+	left += f->dropped[severity];
 	if (left)
-		strbuf_addf(&sb, "; and %zu more", left);
+		strbuf_addf(&sb, "%sand %zu more", sb.len ? "; " : "", left);
 	return strbuf_detach(&sb);
 }
 
@@ -133,6 +162,8 @@ char *findings_join(const struct findings *f, enum finding_severity severity, co
 		strbuf_addf(&sb, "%s%s%s%s", between, item->path, *item->path ? ": " : "", item->message);
 		between = sep;
 	}
+	if (f->dropped[severity])
+		strbuf_addf(&sb, "%sand %zu more", between, f->dropped[severity]);
 	return strbuf_detach(&sb);
 }
 
@@ -141,10 +172,10 @@ int findings_err(const struct findings *f, struct err *err)
 	const struct finding *first = first_error(f);
 	_cleanup_free_ char *all = NULL;
 
-	if (!first)
+	if (!findings_failed(f))
 		return 0;
 	all = findings_summary(f, FINDING_ERROR, ERR_MSG_BYTES - 1);
-	return err_reason(err, ERR_INVALID, first->reason, "%s", all);
+	return err_reason(err, ERR_INVALID, first ? first->reason : REASON_INVALID_SPEC, "%s", all);
 }
 
 static size_t min3(size_t a, size_t b, size_t c)

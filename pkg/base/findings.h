@@ -1,6 +1,7 @@
 /* All problems at once: a list of findings that validators and checks fill, shown to the user. For one thread.
  *
- * A finding names the place (a JSON path or an object's name), what was found, what was expected and what to do.
+ * A finding names the place (a JSON path or an object's name), what was found, what was expected and what to do. A list
+ * keeps FINDINGS_MOST of them and counts the others, so that what a hostile input costs does not grow with its size.
  */
 #ifndef PGSYNC_BASE_FINDINGS_H
 #define PGSYNC_BASE_FINDINGS_H
@@ -24,10 +25,13 @@ struct finding {
 	bool unknown;    /* a field or a word that this program does not know, but a newer one may */
 };
 
+enum { FINDINGS_MOST = 1000 }; /* at most half of them warnings, so that errors find a place */
+
 struct findings {
 	struct finding *items;
 	size_t n;
 	size_t alloc;
+	size_t dropped[2]; /* of each severity: those that found no place */
 };
 
 void findings_init(struct findings *f);
@@ -38,6 +42,9 @@ void findings_add(struct findings *f, enum finding_severity severity, enum reaso
 /* The same, with the SQL that does what the message advises. */
 void findings_add_statement(struct findings *f, enum finding_severity severity, enum reason reason, const char *path,
 			    const char *statement, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* Adds an error about a field or a word that this program does not know. */
+void findings_add_unknown(struct findings *f, enum reason reason, const char *path, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 /* Adds a copy of one. */
 void findings_add_copy(struct findings *f, const struct finding *item);
 /* Moves the findings of `from` to the end of f. */

@@ -182,8 +182,6 @@ enum indexable { INDEXABLE_ALWAYS, INDEXABLE_FINITE_DATE, INDEXABLE_FINITE_NUMBE
 enum indexable field_indexable(const struct field *field);
 /* The node's visible field of that name, the last one if there are several; or NULL. */
 struct field *field_find(const struct plan_node *node, const char *name);
-/* The schema lists it among the node's columns (or paths) or expressions. */
-bool field_is_listed(const struct schema_node *decl, const char *name);
 /* The field is one of the table's columns, and the schema does not list it: so its name is not checked yet. */
 bool field_comes_from_table(const struct plan_node *node, const struct field *field);
 /* "; did you mean `title`?" or "": the node's field with the nearest name. Caller frees. */

@@ -27,27 +27,6 @@ bool fields_are_unsure(const struct plan_node *node)
 	return !node->table || !schema_node_names_are_known(node->decl);
 }
 
-/* The column is a JSON path, and its field has that name. */
-static bool is_path_to(const char *column, const char *name)
-{
-	_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
-
-	if (schema_column_is_path(column))
-		free(schema_column_path_parse(column, &path));
-	return path.label && strcmp(path.label, name) == 0;
-}
-
-bool field_is_listed(const struct schema_node *node, const char *name)
-{
-	for (size_t i = 0; i < node->columns.n; i++)
-		if (strcmp(node->columns.items[i], name) == 0 || is_path_to(node->columns.items[i], name))
-			return true;
-	for (size_t i = 0; i < node->n_expressions; i++)
-		if (strcmp(node->expressions[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 struct field *field_find(const struct plan_node *node, const char *name)
 {
 	for (size_t i = node->n_fields; i-- > 0;)
@@ -74,7 +53,7 @@ bool field_comes_from_table(const struct plan_node *node, const struct field *fi
 {
 	if (field->kind != FIELD_COLUMN)
 		return field->kind == FIELD_SYSTEM;
-	return !field_is_listed(node->decl, field->source);
+	return !schema_node_lists(node->decl, field->source);
 }
 
 /* If the schema alone shows the duplicate, its decoder has reported it and marked the node as invalid. */

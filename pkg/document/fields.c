@@ -141,7 +141,7 @@ static void add_columns(struct plan_node *node, struct diagnostics *d)
 	for (size_t i = 0; i < decl->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", decl->path, i);
 
-		if (schema_name_counts(&decl->columns, i))
+		if (schema_column_counts(decl, i))
 			add_named(node, decl->columns.items[i], path, d);
 	}
 	for (size_t i = 0; all && i < node->table->n_columns; i++)

@@ -89,21 +89,6 @@ static bool has_order(const struct catalog_table *table, int position, const cha
 	return !column->no_order;
 }
 
-static bool join_fits(const struct join_request *r, struct diagnostics *d)
-{
-	size_t n = r->upper_columns->n > r->lower_columns->n ? r->upper_columns->n : r->lower_columns->n;
-	_cleanup_free_ char *path = xasprintf("%s.relationship.foreign_key", r->path);
-
-	if (n <= DOCUMENT_MAX_KEYS)
-		return true;
-	diagnostics_fail(
-		d, REASON_INVALID_SCHEMA, path,
-		"names %zu pairs of columns, but a join has at most %d; name the fewest columns that identify the "
-		"row joined to",
-		n, DOCUMENT_MAX_KEYS);
-	return false;
-}
-
 /* A foreign key of the upper table refers to these columns of the lower one. */
 static bool is_declared_on_upper(const struct join *join)
 {
@@ -124,8 +109,7 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 	bool found_upper = find_columns(r->upper, r->upper_columns, upper, &join->upper_columns, d);
 	bool found_lower = find_columns(r->lower, r->lower_columns, lower, &join->lower_columns, d);
 
-	if (!join_fits(r, d) || !found_upper || !found_lower || r->invalid ||
-	    r->upper_columns->n != r->lower_columns->n)
+	if (!found_upper || !found_lower || r->invalid || r->upper_columns->n != r->lower_columns->n)
 		return false;
 	join->n = r->upper_columns->n;
 	join->refers_to_lower = is_declared_on_upper(join);

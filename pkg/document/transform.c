@@ -15,7 +15,7 @@ static void warn_absent(const struct plan_node *node, const char *what, const ch
 	_cleanup_free_ char *message = xasprintf("transform.%s: this node has no field `%s`%s", what, name, near);
 
 	/* A field that is listed but not found has its own finding. */
-	if (!fields_are_unsure(node) && !field_is_listed(node->decl, name))
+	if (!fields_are_unsure(node) && !schema_node_lists(node->decl, name))
 		diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path, "%s", message);
 }
 

@@ -39,18 +39,6 @@ static void sort_by_name(const struct catalog_table *table, int *columns, size_t
 		}
 }
 
-static bool check_key_size(const struct schema_node *decl, struct diagnostics *d)
-{
-	_cleanup_free_ char *path = xasprintf("%s.primary_key", decl->path);
-
-	if (decl->primary_key.n <= DOCUMENT_MAX_KEYS)
-		return true;
-	diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
-			 "names %zu columns, but a key has at most %d; name the fewest columns that make a row unique",
-			 decl->primary_key.n, DOCUMENT_MAX_KEYS);
-	return false;
-}
-
 static void given_key(struct plan_node *node, struct diagnostics *d)
 {
 	const struct schema_node *decl = node->decl;
@@ -92,8 +80,6 @@ static void resolve_key(struct plan_node *node, struct diagnostics *d)
 	const struct schema_node *decl = node->decl;
 	const struct catalog_index *primary = catalog_primary_key(node->table);
 
-	if (!check_key_size(decl, d))
-		return;
 	/* A primary key of the table wins over `primary_key`, but a wrong name is still an error. */
 	for (size_t i = 0; primary && i < decl->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);

@@ -12,7 +12,6 @@ enum {
 	FOUND_BYTES = 60,        /* of a value that is shown in a message */
 	KEY_BYTES = 64,          /* of a key that is shown in a path */
 	PATH_BYTES = 1024,       /* of a path */
-	UNKNOWN_FIELDS = 10,     /* findings about unknown fields of one object; the rest are counted */
 	MESSAGE_BYTES = 8 * 1024 /* of a list of names */
 };
 
@@ -109,9 +108,18 @@ static void decode_string(const struct decode *d, const struct jsonx_field *fiel
 	}
 }
 
-static void mark_unknown(const struct decode *d)
+static void add_unknown_word(const struct decode *d, const struct jsonx_field *field, size_t n, const json_t *value,
+			     const char *path)
 {
-	d->f->items[d->f->n - 1].unknown = true;
+	const char *near = nearest_name(json_string_value(value), field->words, n);
+	_cleanup_free_ char *found = found_text(value);
+	struct strbuf sb;
+
+	strbuf_init(&sb, MESSAGE_BYTES);
+	add_quoted_names(&sb, field->words, n);
+	findings_add_unknown(d->f, d->reason, path, "must be %s%s, found %s%s%s%s", n > 1 ? "one of " : "", sb.data,
+			     found, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	strbuf_release(&sb);
 }
 
 static void decode_enum(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
@@ -119,7 +127,6 @@ static void decode_enum(const struct decode *d, const struct jsonx_field *field,
 {
 	int *out = to;
 	size_t n = 0;
-	const char *near = NULL;
 	struct strbuf sb;
 
 	for (; field->words[n]; n++)
@@ -127,24 +134,16 @@ static void decode_enum(const struct decode *d, const struct jsonx_field *field,
 			*out = (int)n;
 			return;
 		}
-	if (json_is_string(value))
-		near = nearest_name(json_string_value(value), field->words, n);
+	if (json_is_string(value)) {
+		add_unknown_word(d, field, n, value, path);
+		*out = field->careful;
+		return;
+	}
 	strbuf_init(&sb, MESSAGE_BYTES);
 	strbuf_adds(&sb, n > 1 ? "one of " : "");
 	add_quoted_names(&sb, field->words, n);
-	if (near) {
-		_cleanup_free_ char *found = found_text(value);
-
-		findings_add(d->f, FINDING_ERROR, d->reason, path, "must be %s, found %s; did you mean `%s`?", sb.data,
-			     found, near);
-	} else {
-		add_wrong_value(d, path, sb.data, value);
-	}
+	add_wrong_value(d, path, sb.data, value);
 	strbuf_release(&sb);
-	if (json_is_string(value)) {
-		mark_unknown(d);
-		*out = field->careful;
-	}
 }
 
 static void decode_integer(const struct decode *d, const struct jsonx_field *field, const json_t *value, void *to,
@@ -197,12 +196,18 @@ static void decode_strings(const struct decode *d, const struct jsonx_field *fie
 			     json_array_size(value));
 		return;
 	}
+	if ((field->flags & JSONX_FILLED) && json_array_size(value) == 0)
+		findings_add(d->f, FINDING_ERROR, d->reason, path, "must not be empty");
 	got.items = xcalloc(json_array_size(value), sizeof(*got.items));
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *at = xasprintf("%.*s[%zu]", PATH_BYTES, path, i);
 
 		if (!json_is_string(item))
 			add_wrong_value(d, at, "a string", item);
+		else if (field->item_max > 0 && (int64_t)json_string_length(item) > field->item_max)
+			findings_add(d->f, FINDING_ERROR, d->reason, at,
+				     "must be at most %" PRId64 " bytes long, found %zu", field->item_max,
+				     json_string_length(item));
 		else if (field->min > 0 && json_string_length(item) == 0)
 			findings_add(d->f, FINDING_ERROR, d->reason, at, "must not be empty");
 		got.items[got.n++] = xstrdup(json_is_string(item) ? json_string_value(item) : "");
@@ -283,22 +288,34 @@ static const char *nearest_field(const json_t *object, const struct jsonx_field 
 	return nearest_name(key, names, n);
 }
 
-const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key)
+size_t jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *ret[JSONX_MEANT])
 {
-	return has_field(fields, key) ? NULL : nearest_field(object, fields, key);
-}
-
-bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name)
-{
+	size_t unknown = 0, n = 0;
 	const char *key;
 	json_t *value;
 
 	json_object_foreach ((json_t *)object, key, value) {
-		const char *meant = jsonx_meant(object, fields, key);
+		const char *meant;
 
-		if (meant && strcmp(meant, name) == 0)
-			return true;
+		if (has_field(fields, key))
+			continue;
+		if (++unknown > JSONX_MEANT)
+			break;
+		meant = nearest_field(object, fields, key);
+		if (meant)
+			ret[n++] = meant;
 	}
+	return n;
+}
+
+bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name)
+{
+	const char *meant[JSONX_MEANT];
+	size_t n = jsonx_meant(object, fields, meant);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(meant[i], name) == 0)
+			return true;
 	return false;
 }
 
@@ -312,16 +329,13 @@ static void unknown_field(const struct decode *d, const json_t *object, const st
 	if (!near)
 		near = nearest_field(NULL, fields, key);
 	if (near) {
-		findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; did you mean `%s`?", near);
-		mark_unknown(d);
+		findings_add_unknown(d->f, d->reason, at, "unknown field; did you mean `%s`?", near);
 		return;
 	}
 	strbuf_init(&sb, MESSAGE_BYTES);
 	for (size_t i = 0; fields[i].name; i++)
 		strbuf_addf(&sb, "%s`%s`", i ? ", " : "", fields[i].name);
-	findings_add(d->f, FINDING_ERROR, d->reason, at, "unknown field; the fields here are %s",
-		     sb.len ? sb.data : "none");
-	mark_unknown(d);
+	findings_add_unknown(d->f, d->reason, at, "unknown field; the fields here are %s", sb.len ? sb.data : "none");
 	strbuf_release(&sb);
 }
 
@@ -333,13 +347,11 @@ static void unknown_fields(const struct decode *d, const json_t *object, const s
 	json_t *value;
 
 	json_object_foreach ((json_t *)object, key, value) {
-		if (!has_field(fields, key) && ++unknown <= UNKNOWN_FIELDS)
+		if (!has_field(fields, key) && ++unknown <= JSONX_MEANT)
 			unknown_field(d, object, fields, path, key);
 	}
-	if (unknown > UNKNOWN_FIELDS) {
-		findings_add(d->f, FINDING_ERROR, d->reason, path, "%zu more unknown fields", unknown - UNKNOWN_FIELDS);
-		mark_unknown(d);
-	}
+	if (unknown > JSONX_MEANT)
+		findings_add_unknown(d->f, d->reason, path, "%zu more unknown fields", unknown - JSONX_MEANT);
 }
 
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,

@@ -85,7 +85,10 @@ struct jsonx_strings {
 	size_t n;
 };
 
-enum { JSONX_REQUIRED = 1 << 0 };
+enum {
+	JSONX_REQUIRED = 1 << 0,
+	JSONX_FILLED = 1 << 1, /* STRINGS: at least one */
+};
 
 struct jsonx_field {
 	const char *name; /* NULL ends a table */
@@ -93,8 +96,8 @@ struct jsonx_field {
 	size_t offset;
 	unsigned flags;
 	/* INTEGER: bounds, none when both are 0; STRING: length bounds in bytes when max > 0; STRINGS: min > 0: none
-	 * of them is empty; max > 0: at most so many */
-	int64_t min, max;
+	 * of them is empty; max > 0: at most so many; item_max > 0: each at most so many bytes long */
+	int64_t min, max, item_max;
 	const char *const *words;         /* ENUM: NULL-terminated */
 	int careful;                      /* ENUM: the value for a word that is not known */
 	const struct jsonx_field *fields; /* OBJECT */
@@ -109,9 +112,11 @@ struct jsonx_field {
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,
 		  enum reason reason, struct findings *f);
 
-/* The absent field that is closest to an unknown key of the object, or NULL. */
-const char *jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *key);
-/* True if an unknown key of the object is closest to the absent field `name`. */
+/* How many unknown keys of an object are compared with the fields, and reported one by one; the others are counted. */
+enum { JSONX_MEANT = 10 };
+/* The absent fields that are closest to unknown keys of the object; returns how many. */
+size_t jsonx_meant(const json_t *object, const struct jsonx_field *fields, const char *ret[JSONX_MEANT]);
+/* True if `name` is among them. */
 bool jsonx_is_meant(const json_t *object, const struct jsonx_field *fields, const char *name);
 
 /* "path.key", or path["a key"] when the key is not a plain word. Caller frees. */

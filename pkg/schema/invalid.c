@@ -12,15 +12,13 @@ static void add_invalid_key(struct schema_node *node, const char *key)
 void schema_note_meant(struct schema_node *node, const json_t *object, const struct jsonx_field *fields,
 		       const char *prefix)
 {
-	const char *key;
-	json_t *value;
+	const char *meant[JSONX_MEANT];
+	size_t n = jsonx_meant(object, fields, meant);
 
-	json_object_foreach ((json_t *)object, key, value) {
-		const char *meant = jsonx_meant(object, fields, key);
-		_cleanup_free_ char *invalid = meant ? xasprintf("%s%s", prefix, meant) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *invalid = xasprintf("%s%s", prefix, meant[i]);
 
-		if (invalid)
-			add_invalid_key(node, invalid);
+		add_invalid_key(node, invalid);
 	}
 }
 

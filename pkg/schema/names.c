@@ -43,19 +43,115 @@ char *schema_field_problem(const char *name, bool at_top)
 	return NULL;
 }
 
-static bool is_moved(const struct schema_transform *t, const char *name)
+/* --- the names of a node, hashed: two lists of names are never compared pair by pair */
+
+struct schema_sets {
+	struct map *labels;  /* of children */
+	struct map *columns; /* -> the first item of `columns` with that text */
+	struct map *listed;  /* columns, labels of JSON paths, expressions */
+	struct map *moved;   /* fields that `move` takes away */
+	struct map *made;    /* fields that `concat` and `move` make or take away */
+};
+
+/* True for the first time that the set gets this name. */
+static bool add_to_set(struct map *set, const char *name)
 {
-	for (size_t i = 0; i < t->n_moves; i++)
-		if (strcmp(t->moves[i].column, name) == 0)
-			return true;
-	return false;
+	if (map_gets(set, name))
+		return false;
+	map_puts(set, name, set);
+	return true;
+}
+
+static bool is_in_set(const struct schema_node *node, struct map *const *set, const char *name)
+{
+	return node->sets && map_gets(*set, name);
+}
+
+static void collect_columns(struct schema_sets *sets, const struct schema_node *node)
+{
+	for (size_t i = 0; i < node->columns.n; i++) {
+		char **column = &node->columns.items[i];
+		_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
+
+		if (map_gets(sets->columns, *column))
+			continue;
+		map_puts(sets->columns, *column, column);
+		(void)add_to_set(sets->listed, *column);
+		if (schema_column_is_path(*column))
+			free(schema_column_path_parse(*column, &path));
+		if (path.label)
+			(void)add_to_set(sets->listed, path.label);
+	}
+}
+
+void schema_collect_sets(struct schema_node *node)
+{
+	const struct schema_transform *t = &node->transform;
+	struct schema_sets *sets = xcalloc(1, sizeof(*sets));
+
+	*sets = (struct schema_sets){map_new(NULL), map_new(NULL), map_new(NULL), map_new(NULL), map_new(NULL)};
+	collect_columns(sets, node);
+	for (size_t i = 0; i < node->n_expressions; i++)
+		(void)add_to_set(sets->listed, node->expressions[i].name);
+	for (size_t i = 0; i < node->n_children; i++)
+		if (node->children[i]->label)
+			(void)add_to_set(sets->labels, node->children[i]->label);
+	for (size_t i = 0; i < t->n_concats; i++)
+		(void)add_to_set(sets->made, t->concats[i].destination);
+	for (size_t i = 0; i < t->n_moves; i++) {
+		(void)add_to_set(sets->moved, t->moves[i].column);
+		(void)add_to_set(sets->made, t->moves[i].column);
+		(void)add_to_set(sets->made, t->moves[i].destination);
+	}
+	node->sets = sets;
+}
+
+void schema_sets_free(struct schema_sets *sets)
+{
+	if (!sets)
+		return;
+	map_free(sets->labels);
+	map_free(sets->columns);
+	map_free(sets->listed);
+	map_free(sets->moved);
+	map_free(sets->made);
+	free(sets);
+}
+
+bool schema_node_has_label(const struct schema_node *node, const char *name)
+{
+	return is_in_set(node, &node->sets->labels, name);
+}
+
+bool schema_node_lists(const struct schema_node *node, const char *name)
+{
+	return is_in_set(node, &node->sets->listed, name);
+}
+
+bool schema_column_counts(const struct schema_node *node, size_t i)
+{
+	char **column = &node->columns.items[i];
+
+	return **column && map_gets(node->sets->columns, *column) == column;
+}
+
+static bool is_moved(const struct schema_node *node, const char *name)
+{
+	return is_in_set(node, &node->sets->moved, name);
+}
+
+bool schema_name_counts(const struct jsonx_strings *names, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(names->items[i], names->items[j]) == 0)
+			return false;
+	return *names->items[i] != '\0';
 }
 
 /* Checks the final name of a field, unless `move` takes it away. */
 static void check_final_name(const struct schema_node *node, const char *name, const char *path, struct findings *f)
 {
-	_cleanup_free_ char *problem =
-		is_moved(&node->transform, name) ? NULL : schema_field_problem(name, !node->parent);
+	_cleanup_free_ char *problem = is_moved(node, name) ? NULL : schema_field_problem(name, !node->parent);
 
 	if (problem)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s; give it another name", problem);
@@ -82,14 +178,6 @@ struct names {
 	size_t n, alloc;
 };
 
-bool schema_node_has_label(const struct schema_node *node, const char *name)
-{
-	for (size_t i = 0; i < node->n_children; i++)
-		if (node->children[i]->label && strcmp(node->children[i]->label, name) == 0)
-			return true;
-	return false;
-}
-
 static void add_name_take(struct names *names, const struct schema_node *node, char *source, char *path,
 			  const char *made_by)
 {
@@ -100,38 +188,20 @@ static void add_name_take(struct names *names, const struct schema_node *node, c
 		(struct named){.source = source, .path = path, .final = to ? to : source, .made_by = made_by};
 }
 
-bool schema_name_counts(const struct jsonx_strings *names, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(names->items[i], names->items[j]) == 0)
-			return false;
-	return *names->items[i] != '\0';
-}
-
-/* True for the first time that the set gets this name. */
-static bool add_to_set(struct map *set, const char *name)
-{
-	if (map_gets(set, name))
-		return false;
-	map_puts(set, name, set);
-	return true;
-}
-
 /* A child replaces a column or expression of its name. */
 static void add_columns(struct names *names, const struct schema_node *node)
 {
-	_cleanup_(map_freep) struct map *seen = map_new(NULL);
-
 	for (size_t i = 0; i < node->columns.n; i++) {
 		const char *column = node->columns.items[i];
 		_cleanup_(schema_column_path_release) struct schema_column_path path = {0};
 
+		if (!schema_column_counts(node, i))
+			continue;
 		if (schema_column_is_path(column))
 			free(schema_column_path_parse(column, &path));
 		if (path.label)
 			column = path.label;
-		if (*node->columns.items[i] && add_to_set(seen, node->columns.items[i]) &&
-		    !schema_node_has_label(node, column))
+		if (!schema_node_has_label(node, column))
 			add_name_take(names, node, xstrdup(column), xasprintf("columns[%zu]", i),
 				      path.label ? "a JSON path" : NULL);
 	}
@@ -224,17 +294,6 @@ static void check_unique_names(const struct schema_node *node, struct findings *
 	map_free(firsts.by_final);
 }
 
-static bool is_made(const struct schema_transform *t, const char *name)
-{
-	for (size_t i = 0; i < t->n_concats; i++)
-		if (strcmp(t->concats[i].destination, name) == 0)
-			return true;
-	for (size_t i = 0; i < t->n_moves; i++)
-		if (strcmp(t->moves[i].column, name) == 0 || strcmp(t->moves[i].destination, name) == 0)
-			return true;
-	return false;
-}
-
 static bool key_is_invalid(const struct schema_node *node, const char *key)
 {
 	for (size_t i = 0; i < node->invalid_keys.n; i++)
@@ -267,14 +326,6 @@ static bool has_invalid_entry(const struct schema_node *node, const char *key,
 	return false;
 }
 
-static bool has_expression(const struct schema_node *node, const char *name)
-{
-	for (size_t i = 0; i < node->n_expressions; i++)
-		if (strcmp(node->expressions[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 static bool has_rename(const struct schema_node *node, const char *name)
 {
 	return json_object_get(node->transform.rename, name);
@@ -293,7 +344,7 @@ bool schema_node_names_are_known(const struct schema_node *node)
 	for (size_t i = 0; i < node->n_children; i++)
 		if (!node->children[i]->label)
 			return false;
-	return !has_invalid_entry(node, "expressions", has_expression) &&
+	return !has_invalid_entry(node, "expressions", schema_node_lists) &&
 	       !has_invalid_entry(node, "transform.rename", has_rename) &&
 	       !schema_key_is_invalid(node, "transform.concat") && !schema_key_is_invalid(node, "transform.move");
 }
@@ -306,7 +357,7 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 	_cleanup_free_ const char **finals = NULL;
 	const char *near;
 
-	if (!document->routing || !root || !root->columns.n || is_made(&root->transform, document->routing))
+	if (!document->routing || !root || !root->columns.n || is_in_set(root, &root->sets->made, document->routing))
 		return true;
 	collect_names(&names, root);
 	finals = xcalloc(names.n, sizeof(*finals));
@@ -347,22 +398,15 @@ const char *schema_move_path(const struct schema_move *move, bool *ret_to_root)
 	return move->destination + (*ret_to_root ? strlen(ROOT_PREFIX) : 0);
 }
 
-/* Whether a field has this final name and is not moved. */
-static bool is_taken(const struct schema_node *node, const struct names *names, const char *name)
-{
-	bool taken = false;
-
-	for (size_t i = 0; i < names->n; i++)
-		taken = taken || strcmp(names->items[i].final, name) == 0;
-	return taken && !is_moved(&node->transform, name);
-}
-
 static void check_moves(const struct schema_node *node, struct findings *f)
 {
 	_cleanup_(names_release) struct names names = {0};
+	_cleanup_(map_freep) struct map *finals = map_new(NULL);
 
 	if (node->transform.n_moves)
 		collect_names(&names, node);
+	for (size_t i = 0; i < names.n; i++)
+		(void)add_to_set(finals, names.items[i].final);
 	for (size_t i = 0; i < node->transform.n_moves; i++) {
 		const struct schema_move *move = &node->transform.moves[i];
 		_cleanup_free_ char *path = xasprintf("%s.destination", move->path);
@@ -380,7 +424,7 @@ static void check_moves(const struct schema_node *node, struct findings *f)
 				  : schema_field_problem(first, to_root || !node->parent);
 		if (problem)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "%s", problem);
-		else if ((!to_root || !node->parent) && is_taken(node, &names, first))
+		else if ((!to_root || !node->parent) && map_gets(finals, first) && !is_moved(node, first))
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "\"%s\" cannot be the path of a new field: another field has that path, or is in "
 				     "its way",

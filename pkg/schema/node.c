@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODE_DEPTH = 32, NAME_BYTES = 63, LABEL_BYTES = 255 };
-enum { SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000, ORDER_COUNT = 32, EXPRESSION_COUNT = 256, COLUMN_COUNT = 1600 };
+#include "base/map.h"
+
+enum { NODE_DEPTH = 32, LABEL_BYTES = 255, SQL_BYTES = 8192, LIMIT_ELEMENTS = 10000 };
+enum { ORDER_COUNT = 32, ORDER_BYTES = 127, EXPRESSION_COUNT = 256, COLUMN_COUNT = 1600, COLUMN_BYTES = 1024 };
 
 static size_t node_depth(const struct schema_node *node)
 {
@@ -31,10 +33,10 @@ static void decode_children(const json_t *value, void *out, const char *path, st
 			     NODE_DEPTH);
 		return;
 	}
-	if (n > SCHEMA_NODES) {
+	if (n > SCHEMA_CHILDREN) {
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must contain at most %d nodes, found %zu",
-			     SCHEMA_NODES, n);
-		n = SCHEMA_NODES;
+			     SCHEMA_CHILDREN, n);
+		n = SCHEMA_CHILDREN;
 	}
 	node->children = xcalloc(n, sizeof(struct schema_node *));
 	for (size_t i = 0; i < n; i++) {
@@ -90,16 +92,16 @@ static void decode_order_by(const json_t *value, void *out, const char *path, st
 	for (size_t i = 0; i < json_array_size(value); i++) {
 		const char *text = json_string_value(json_array_get(value, i));
 		_cleanup_free_ char *item = xasprintf("%s[%zu]", path, i);
-		_cleanup_free_ char *found = text ? xasprintf("\"%s\"", text) : NULL;
+		_cleanup_free_ char *found = text ? xasprintf("\"%.*s\"", ORDER_BYTES, text) : NULL;
 		struct schema_ordering *ordering = &node->order_by[node->n_order_by++];
 
-		if (text && parse_ordering(text, ordering))
+		if (text && strlen(text) <= ORDER_BYTES && parse_ordering(text, ordering))
 			continue;
 		ordering->column = xstrdup("");
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, item,
 			     "must be like \"column\", \"column desc\" or \"column asc nulls last\", without other "
-			     "spaces, found %s",
-			     found ? found : jsonx_type_name(json_array_get(value, i)));
+			     "spaces and at most %d bytes long, found %s",
+			     ORDER_BYTES, found ? found : jsonx_type_name(json_array_get(value, i)));
 	}
 }
 
@@ -145,9 +147,9 @@ static void decode_base_tables(const json_t *value, void *out, const char *path,
 {
 	struct schema_node *node = out;
 
-	if (!json_is_array(value) || json_array_size(value) > SCHEMA_NODES) {
+	if (!json_is_array(value) || json_array_size(value) > SCHEMA_BASE_TABLES) {
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-			     "must be an array of at most %d table names", SCHEMA_NODES);
+			     "must be an array of at most %d table names", SCHEMA_BASE_TABLES);
 		return;
 	}
 	node->base_tables = xcalloc(json_array_size(value), sizeof(*node->base_tables));
@@ -165,12 +167,12 @@ static const struct jsonx_field node_fields[] = {
 	 .offset = offsetof(struct schema_node, table),
 	 .flags = JSONX_REQUIRED,
 	 .min = 1,
-	 .max = NAME_BYTES},
+	 .max = SCHEMA_NAME_BYTES},
 	{.name = "schema",
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_node, schema),
 	 .min = 1,
-	 .max = NAME_BYTES},
+	 .max = SCHEMA_NAME_BYTES},
 	{.name = "label",
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_node, label),
@@ -180,8 +182,14 @@ static const struct jsonx_field node_fields[] = {
 	 .type = JSONX_STRINGS,
 	 .offset = offsetof(struct schema_node, columns),
 	 .min = 1,
-	 .max = COLUMN_COUNT},
-	{.name = "primary_key", .type = JSONX_STRINGS, .offset = offsetof(struct schema_node, primary_key), .min = 1},
+	 .max = COLUMN_COUNT,
+	 .item_max = COLUMN_BYTES},
+	{.name = "primary_key",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct schema_node, primary_key),
+	 .min = 1,
+	 .max = SCHEMA_KEY_COLUMNS,
+	 .item_max = SCHEMA_NAME_BYTES},
 	{.name = "relationship",
 	 .type = JSONX_OBJECT,
 	 .offset = offsetof(struct schema_node, relationship),
@@ -277,21 +285,19 @@ static void check_relationship(const struct schema_node *node, const json_t *giv
 
 static void check_labels(const struct schema_node *node, struct findings *f)
 {
+	_cleanup_(map_freep) struct map *labels = map_new(NULL);
+
 	for (size_t i = 0; i < node->n_children; i++) {
-		const struct schema_node *child = node->children[i];
-		_cleanup_free_ char *path = NULL;
+		struct schema_node *child = node->children[i];
+		const struct schema_node *other = child->label ? map_gets(labels, child->label) : NULL;
+		_cleanup_free_ char *path = xasprintf("%s.label", child->path);
 
-		for (size_t j = 0; child->label && j < i; j++) {
-			const struct schema_node *other = node->children[j];
-
-			if (!other->label || strcmp(child->label, other->label) != 0)
-				continue;
-			path = xasprintf("%s.label", child->path);
+		if (other)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "\"%s\" is also the label of %s; give one of them another `label`", child->label,
 				     other->path);
-			break;
-		}
+		else if (child->label)
+			map_puts(labels, child->label, child);
 	}
 }
 
@@ -315,6 +321,7 @@ struct schema_node *schema_node_decode(const json_t *value, const char *path, st
 	schema_note_meant(node, json_object_get(value, "transform"), schema_transform_fields, "transform.");
 	if (!node->label && !schema_key_is_unsure(node, "label", f))
 		node->label = xstrdup_or_null(node->table);
+	schema_collect_sets(node);
 	check_columns(node, f);
 	check_where(node, f);
 	check_relationship(node, json_object_get(value, "relationship"), f);
@@ -322,15 +329,6 @@ struct schema_node *schema_node_decode(const json_t *value, const char *path, st
 	check_labels(node, f);
 	schema_check_names(node, f);
 	return node;
-}
-
-size_t schema_node_count(const struct schema_node *node)
-{
-	size_t n = 1;
-
-	for (size_t i = 0; i < node->n_children; i++)
-		n += schema_node_count(node->children[i]);
-	return n;
 }
 
 void schema_node_free(struct schema_node *node)
@@ -357,6 +355,7 @@ void schema_node_free(struct schema_node *node)
 		free(node->expressions[i].sql);
 	}
 	free(node->expressions);
+	schema_sets_free(node->sets);
 	free(node->path);
 	free(node->table);
 	free(node->schema);

@@ -9,8 +9,9 @@ bool schema_table_name_decode(const json_t *value, struct schema_table_name *ret
 	const char *name = json_string_value(value);
 	const char *dot = name ? strchr(name, '.') : NULL;
 
-	if (!name || !*name || (dot && (dot == name || !dot[1]))) {
-		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be a table name or \"schema.table\"");
+	if (!name || !*name || strlen(name) > SCHEMA_TABLE_NAME_BYTES || (dot && (dot == name || !dot[1]))) {
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "must be a table name or \"schema.table\" of at most %d bytes", SCHEMA_TABLE_NAME_BYTES);
 		*ret = (struct schema_table_name){.table = xstrdup("")};
 		return false;
 	}
@@ -53,18 +54,21 @@ static void decode_through(const json_t *value, void *out, const char *path, str
 /* One side of foreign_key: the name of a column, or a list of names. */
 static void decode_key_columns(const json_t *value, struct jsonx_strings *ret, const char *path, struct findings *f)
 {
-	size_t n = json_is_array(value) ? json_array_size(value) : 1;
+	size_t given = json_is_array(value) ? json_array_size(value) : 1;
+	size_t n = given <= SCHEMA_KEY_COLUMNS ? given : 0;
 	bool good = n > 0;
 
 	*ret = (struct jsonx_strings){.items = xcalloc(n, sizeof(*ret->items)), .n = n};
 	for (size_t i = 0; i < n; i++) {
 		const char *name = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
 
-		good = good && name && *name;
+		good = good && name && *name && strlen(name) <= SCHEMA_NAME_BYTES;
 		ret->items[i] = xstrdup(name ? name : "");
 	}
 	if (!good)
-		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must be a list of column names");
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "must be a list of 1 to %d column names, each at most %d bytes long", SCHEMA_KEY_COLUMNS,
+			     SCHEMA_NAME_BYTES);
 }
 
 static void decode_key_child(const json_t *value, void *out, const char *path, struct findings *f)

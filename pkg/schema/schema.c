@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DOCUMENT_COUNT = 16, NAME_BYTES = 63, LABEL_BYTES = 255, INDEX_BYTES = 200 };
+#include "base/map.h"
+
+enum { DOCUMENT_COUNT = 16, TEXT_BYTES = 253, INDEX_BYTES = 200 };
 
 static bool is_empty_value(const json_t *value)
 {
@@ -34,11 +36,23 @@ static void refuse_mappings(const json_t *value, void *out, const char *path, st
 			     "is ignored, as it has no effect in pgsync either; use `mapping`");
 }
 
+/* The nodes of a tree that is not decoded yet. */
+static size_t count_given(const json_t *node)
+{
+	size_t n = 1, i;
+	json_t *child;
+
+	json_array_foreach (json_object_get(node, "children"), i, child)
+		n += count_given(child);
+	return n;
+}
+
 static void decode_nodes(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct schema_document *document = out;
 	_cleanup_free_ char *first = xasprintf("%s[0]", path);
-	size_t n;
+	const json_t *root = json_is_array(value) ? json_array_get(value, 0) : value;
+	size_t n = count_given(root);
 
 	if (json_is_array(value))
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
@@ -46,12 +60,11 @@ static void decode_nodes(const json_t *value, void *out, const char *path, struc
 			     "one element without the brackets");
 	if (json_is_array(value) && json_array_size(value) != 1)
 		return;
-	document->root = json_is_array(value) ? schema_node_decode(json_array_get(value, 0), first, NULL, f)
-					      : schema_node_decode(value, path, NULL, f);
-	n = schema_node_count(document->root);
 	if (n > SCHEMA_NODES)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must have at most %d nodes, found %zu",
 			     SCHEMA_NODES, n);
+	else
+		document->root = schema_node_decode(root, root == value ? path : first, NULL, f);
 }
 
 static void decode_object(const json_t *value, json_t **ret, const char *path, struct findings *f)
@@ -79,7 +92,7 @@ static const struct jsonx_field document_fields[] = {
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_document, database),
 	 .min = 1,
-	 .max = NAME_BYTES},
+	 .max = SCHEMA_NAME_BYTES},
 	{.name = "index", .type = JSONX_STRING, .offset = offsetof(struct schema_document, index)},
 	{.name = "nodes", .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = decode_nodes},
 	{.name = "setting", .type = JSONX_CUSTOM, .decode = decode_setting},
@@ -88,12 +101,12 @@ static const struct jsonx_field document_fields[] = {
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_document, pipeline),
 	 .min = 1,
-	 .max = LABEL_BYTES},
+	 .max = TEXT_BYTES},
 	{.name = "routing",
 	 .type = JSONX_STRING,
 	 .offset = offsetof(struct schema_document, routing),
 	 .min = 1,
-	 .max = LABEL_BYTES},
+	 .max = TEXT_BYTES},
 	{.name = "plugins", .type = JSONX_CUSTOM, .decode = refuse_plugins},
 	{.name = "mappings", .type = JSONX_CUSTOM, .decode = refuse_mappings},
 	{0},
@@ -156,7 +169,8 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	if (document->root)
 		schema_note_invalid_keys(document->root, f);
 	document->routing_invalid = !schema_check_routing(document, f);
-	document->invalid = !document->root;
+	/* Findings that are not kept may be about it. */
+	document->invalid = !document->root || f->dropped[FINDING_ERROR];
 	for (size_t i = 0; i < f->n; i++)
 		document->invalid = document->invalid || (f->items[i].severity == FINDING_ERROR &&
 							  finding_path_is_within(f->items[i].path, path));
@@ -165,18 +179,30 @@ static struct schema_document *decode_document(const json_t *value, const char *
 
 static void check_unique_indices(struct schema_document **documents, size_t n, struct findings *f)
 {
+	_cleanup_(map_freep) struct map *indices = map_new(NULL);
+
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.index", documents[i]->path);
+		const char *index = documents[i]->index;
+		const struct schema_document *other = index ? map_gets(indices, index) : NULL;
 
-		for (size_t j = 0; documents[i]->index && j < i; j++) {
-			if (!documents[j]->index || strcmp(documents[i]->index, documents[j]->index) != 0)
-				continue;
+		if (other)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
-				     "index \"%s\" is also the index of %s; every document needs its own",
-				     documents[i]->index, documents[j]->path);
-			break;
-		}
+				     "index \"%s\" is also the index of %s; every document needs its own", index,
+				     other->path);
+		else if (index)
+			map_puts(indices, index, documents[i]);
 	}
+}
+
+static bool check_size(const json_t *array, const char *path, struct findings *f)
+{
+	size_t bytes = json_dumpb(array, NULL, 0, JSON_COMPACT);
+
+	if (bytes > SCHEMA_BYTES)
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "must be at most %d bytes long without blanks, found %zu", SCHEMA_BYTES, bytes);
+	return bytes <= SCHEMA_BYTES;
 }
 
 void schema_decode(const json_t *array, const char *path, struct schema_document ***ret, size_t *ret_n,
@@ -193,7 +219,7 @@ void schema_decode(const json_t *array, const char *path, struct schema_document
 	if (n < 1 || n > DOCUMENT_COUNT)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "must contain 1 to %d documents, found %zu",
 			     DOCUMENT_COUNT, n);
-	if (n == 0)
+	if (n == 0 || !check_size(array, path, f))
 		return;
 	if (n > DOCUMENT_COUNT)
 		n = DOCUMENT_COUNT;

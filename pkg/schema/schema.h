@@ -94,6 +94,7 @@ struct schema_node {
 	struct schema_node **children;
 	size_t n_children;
 	struct jsonx_strings invalid_keys; /* see schema_key_is_invalid */
+	struct schema_sets *sets;          /* names.c: the names above, for lookups */
 };
 
 struct schema_document {
@@ -107,9 +108,12 @@ struct schema_document {
 	bool invalid;              /* the document, or something in it; then root may be NULL */
 };
 
+/* What one schema may hold, wherever it comes from: a PgSync, a ConfigMap or a file. The CRD has the same bounds. */
+enum { SCHEMA_BYTES = 1536 * 1024 /* without blanks */ };
+
 /* Decodes a schema.json array: the value of spec.schema, or the contents of a file. path: where the array is. Writes
- * *ret (the caller frees the array and its documents) unless there is no array with elements. An invalid document is
- * among them too. */
+ * *ret (the caller frees the array and its documents) unless there is no array with elements, or it is too large. An
+ * invalid document is among them too. The time that it takes grows with the size of the array and not faster. */
 void schema_decode(const json_t *array, const char *path, struct schema_document ***ret, size_t *ret_n,
 		   struct findings *f);
 void schema_document_free(struct schema_document *document);
@@ -119,6 +123,11 @@ void schema_document_free(struct schema_document *document);
 bool schema_key_is_invalid(const struct schema_node *node, const char *key);
 /* Whether a child of the node has this label: then it replaces a column of that name. */
 bool schema_node_has_label(const struct schema_node *node, const char *name);
+/* Whether `columns` or `expressions` name a field: a column, the label of a JSON path, an expression. */
+bool schema_node_lists(const struct schema_node *node, const char *name);
+/* Whether the i-th of `columns` is not empty and not a repetition: pgsync builds jsonb, in which a column that is named
+ * twice appears once. */
+bool schema_column_counts(const struct schema_node *node, size_t i);
 /* Whether the schema determines the names of the node's fields, apart from those that only its table can tell. */
 bool schema_node_names_are_known(const struct schema_node *node);
 
@@ -135,8 +144,7 @@ struct schema_document_format {
 
 /* --- names of fields --- */
 
-/* Whether the i-th name of a list is not empty and not a repetition: pgsync builds jsonb, in which a column that is
- * named twice appears once. */
+/* The same as schema_column_counts for a short list, such as a key. */
 bool schema_name_counts(const struct jsonx_strings *names, size_t i);
 /* Why a document cannot have a field of this name (caller frees), or NULL. at_top: in the document itself, not in an
  * object within it. */

@@ -5,7 +5,15 @@
 
 #include "schema/schema.h"
 
-enum { SCHEMA_NODES = 256 }; /* of a document, and of any list of nodes or tables */
+/* Bounds of the CRD, too. */
+enum {
+	SCHEMA_NODES = 256, /* of a document; the CRD cannot count them */
+	SCHEMA_CHILDREN = 64,
+	SCHEMA_BASE_TABLES = 64,
+	SCHEMA_KEY_COLUMNS = 32,
+	SCHEMA_NAME_BYTES = 63,
+	SCHEMA_TABLE_NAME_BYTES = 127, /* with its schema */
+};
 
 /* --- invalid.c --- */
 
@@ -33,7 +41,10 @@ void schema_transform_release(struct schema_transform *transform);
 
 /* --- names.c --- */
 
-/* Checks the names that the node's fields get. Its children must be decoded. */
+/* Collects the names of a node, whose children must be decoded. Before that it has none. */
+void schema_collect_sets(struct schema_node *node);
+void schema_sets_free(struct schema_sets *sets);
+/* Checks the names that the node's fields get. Its sets must be collected. */
 void schema_check_names(const struct schema_node *node, struct findings *f);
 /* False, with a finding: the document's `routing` does not name a field that comes from a column. */
 bool schema_check_routing(const struct schema_document *document, struct findings *f);
@@ -44,7 +55,5 @@ bool schema_check_routing(const struct schema_document *document, struct finding
 struct schema_node *schema_node_decode(const json_t *value, const char *path, struct schema_node *parent,
 				       struct findings *f);
 void schema_node_free(struct schema_node *node);
-/* The node and those below it. */
-size_t schema_node_count(const struct schema_node *node);
 
 #endif

@@ -141,12 +141,13 @@ static void test_relationship_when_it_is_invalid_then_named(void **state)
 			    "\"foreign_key\": {\"child\": [\"a\", \"b\"], \"parent\": [\"c\"]}}"),
 		      FINDING_ERROR,
 		      "schema[0].nodes.children[0].relationship.through_tables[0]: must be a table name or "
-		      "\"schema.table\"\n"
+		      "\"schema.table\" of at most 127 bytes\n"
 		      "schema[0].nodes.children[0].relationship.foreign_key: must name as many `child` columns as "
 		      "`parent` columns, found 2 and 1");
 	expect_schema(CHILD("{\"type\": \"one_to_one\", \"variant\": \"object\", \"foreign_key\": {\"child\": []}}"),
 		      FINDING_ERROR,
-		      "schema[0].nodes.children[0].relationship.foreign_key.child: must be a list of column names\n"
+		      "schema[0].nodes.children[0].relationship.foreign_key.child: must be a list of 1 to 32 column "
+		      "names, each at most 63 bytes long\n"
 		      "schema[0].nodes.children[0].relationship.foreign_key.parent: is required");
 }
 
@@ -174,7 +175,7 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"schema[0].nodes.transform.mapping.a: must be a mapping like {\"type\": \"keyword\"}, found a string\n"
 		"schema[0].nodes.transform.renam: unknown field; did you mean `rename`?\n"
 		"schema[0].nodes.order_by[1]: must be like \"column\", \"column desc\" or \"column asc nulls last\", "
-		"without other spaces, found \" desc\"\n"
+		"without other spaces and at most 127 bytes long, found \" desc\"\n"
 		"schema[0].nodes.expressions.e: must be one SQL expression: it contains a semicolon\n"
 		"schema[0].nodes.expressions.f: must be an SQL expression of 1 to 8192 bytes, under a name of 1 to 255 "
 		"bytes\n"
@@ -411,28 +412,42 @@ static char *nested(size_t n)
 	return strbuf_detach(&sb);
 }
 
-/* Of n nodes beside each other. */
-static char *wide(size_t n)
+/* A root and n nodes below it, each with at most `most` children. */
+static char *tree_of(size_t n, size_t most)
 {
-	struct strbuf sb;
+	_cleanup_json_ json_t *schema =
+		json_pack("[{s:s, s:{s:s, s:[]}}]", "index", "i", "nodes", "table", "t", "children");
+	_cleanup_free_ json_t **nodes = xcalloc(n + 1, sizeof(*nodes));
 
-	strbuf_init(&sb, 1024 * 1024);
-	strbuf_adds(&sb, "[{\"index\": \"i\", \"nodes\": {\"table\": \"t\", \"children\": [");
-	for (size_t i = 0; i < n; i++)
-		strbuf_addf(&sb,
-			    "%s{\"table\": \"t\", \"label\": \"l%zu\", \"relationship\": {\"type\": \"one_to_many\", "
-			    "\"variant\": \"object\"}}",
-			    i ? ", " : "", i);
-	strbuf_adds(&sb, "]}}]");
-	return strbuf_detach(&sb);
+	nodes[0] = json_object_get(json_array_get(schema, 0), "nodes");
+	for (size_t i = 1; i <= n; i++) {
+		_cleanup_free_ char *label = xasprintf("l%zu", i);
+
+		nodes[i] = json_pack("{s:s, s:s, s:{s:s, s:s}, s:[]}", "table", "t", "label", label, "relationship",
+				     "type", "one_to_many", "variant", "object", "children");
+		(void)json_array_append_new(json_object_get(nodes[(i - 1) / most], "children"), nodes[i]);
+	}
+	return json_dumps(schema, 0);
+}
+
+static void test_schema_when_it_is_too_long_then_refused(void **state)
+{
+	_cleanup_free_ char *filler = xcalloc(SCHEMA_BYTES + 1, 1);
+	_cleanup_free_ char *text = NULL;
+
+	UNUSED(state);
+	memset(filler, 'x', SCHEMA_BYTES);
+	text = xasprintf("[{\"index\": \"i\", \"mapping\": {\"x\": \"%s\"}, \"nodes\": {\"table\": \"t\"}}]", filler);
+	expect_schema(text, FINDING_ERROR, "schema: must be at most 1572864 bytes long without blanks, found 1572920");
 }
 
 static void test_tree_when_it_is_too_large_then_refused(void **state)
 {
 	_cleanup_json_ json_t *deep = NULL;
 	_cleanup_free_ char *text = nested(32);
-	_cleanup_free_ char *many = wide(256);
-	_cleanup_free_ char *enough = wide(255);
+	_cleanup_free_ char *many = tree_of(256, 64);
+	_cleanup_free_ char *enough = tree_of(255, 64);
+	_cleanup_free_ char *wide = tree_of(65, 65);
 	struct schema_document **documents = NULL;
 	struct findings f;
 	size_t n = 0;
@@ -440,6 +455,7 @@ static void test_tree_when_it_is_too_large_then_refused(void **state)
 	UNUSED(state);
 	expect_schema(enough, FINDING_ERROR, "");
 	expect_schema(many, FINDING_ERROR, "schema[0].nodes: must have at most 256 nodes, found 257");
+	expect_schema(wide, FINDING_ERROR, "schema[0].nodes.children: must contain at most 64 nodes, found 65");
 	/* Deeper than texts may be nested, but not than a ConfigMap of the API server. */
 	deep = json_loads(text, 0, NULL);
 	findings_init(&f);
@@ -515,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused),
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
+		cmocka_unit_test(test_schema_when_it_is_too_long_then_refused),
 		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),
 	};
 

@@ -5,7 +5,7 @@
 
 #include "base/parse.h"
 
-enum { URL_BYTES = 2048, URL_COUNT = 16 };
+enum { URL_COUNT = 16 };
 
 /* Names and keys of Secrets and ConfigMaps, by the rules of Kubernetes: they also become parts of paths. */
 static void check_reference(const char *name, const char *key, const char *path, struct findings *f)
@@ -87,7 +87,7 @@ static void check_url(const char *url, const char *path, struct findings *f)
 		rest = url + 8;
 	else
 		rest = NULL;
-	if (!rest || !*rest || *rest == '/' || *rest == ':' || strlen(url) > URL_BYTES) {
+	if (!rest || !*rest || *rest == '/' || *rest == ':' || strlen(url) > SPEC_URL_BYTES) {
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
 			     "must be http://HOST[:PORT] or https://HOST[:PORT]");
 		return;

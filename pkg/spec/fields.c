@@ -1,7 +1,11 @@
 /* The fields of a PgSync's `spec`: what each is called, where it goes, and its limits. */
 #include "spec/spec_int.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define NONCE_MOST ((INT64_C(1) << 53) - 1) /* the largest integer that every JSON tool keeps */
+enum { AMOUNT_COUNT = 16, AMOUNT_BYTES = 64 };
 
 const char *const spec_tls_words[] = {"Disable", "Prefer", "Require", "VerifyCA", "VerifyFull", NULL};
 static const char *const identity_words[] = {"Manage", "Verify", NULL};
@@ -102,7 +106,13 @@ const struct jsonx_field spec_source_fields[] = {
 	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
 	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
 	OBJECT_FIELD("tls", 0, source_tls_fields),
-	{.name = "searchPath", .type = JSONX_STRINGS, .offset = offsetof(struct spec_source, search_path), .min = 1},
+	{.name = "searchPath",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct spec_source, search_path),
+	 .flags = JSONX_FILLED,
+	 .min = 1,
+	 .max = SPEC_SEARCH_PATH,
+	 .item_max = SPEC_IDENTIFIER_BYTES},
 	OBJECT_FIELD("replication", 0, replication_fields),
 	{0},
 };
@@ -150,12 +160,40 @@ static void decode_schema(const json_t *value, void *out, const char *path, stru
 	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
 }
 
-static void require_object(const json_t *value, void *out, const char *path, struct findings *f)
+/* What is not supported yet is checked all the same, and then dropped. */
+static void check_redis(const json_t *value, void *out, const char *path, struct findings *f)
 {
+	struct redis {
+		char *url;
+		struct spec_secret_ref password;
+	} redis = {0};
+	static const struct jsonx_field fields[] = {
+		REQUIRED_STRING("url", struct redis, url, SPEC_URL_BYTES),
+		OBJECT_FIELD("passwordSecretRef", offsetof(struct redis, password), secret_ref_fields),
+		{0},
+	};
+
 	UNUSED(out);
-	if (!json_is_object(value))
-		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path, "must be an object, found %s",
-			     jsonx_type_name(value));
+	jsonx_decode(value, fields, &redis, path, REASON_INVALID_SPEC, f);
+	free(redis.url);
+	free(redis.password.name);
+	free(redis.password.key);
+}
+
+static void check_amounts(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	bool good = json_is_object(value) && json_object_size(value) <= AMOUNT_COUNT;
+	const char *key;
+	json_t *amount;
+
+	UNUSED(out);
+	json_object_foreach ((json_t *)value, key, amount)
+		good = good && (json_is_integer(amount) ||
+				(json_is_string(amount) && json_string_length(amount) <= AMOUNT_BYTES));
+	if (!good)
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
+			     "must be an object of at most %d amounts: numbers, or texts of at most %d bytes",
+			     AMOUNT_COUNT, AMOUNT_BYTES);
 }
 
 static const struct jsonx_field config_map_fields[] = {
@@ -173,7 +211,7 @@ static const struct jsonx_field documents_fields[] = {
 
 static const struct jsonx_field checkpoint_fields[] = {
 	ENUM_FIELD("store", struct spec, checkpoint_store, store_words),
-	{.name = "redis", .type = JSONX_CUSTOM, .decode = require_object},
+	{.name = "redis", .type = JSONX_CUSTOM, .decode = check_redis},
 	{0},
 };
 
@@ -196,9 +234,15 @@ static const struct jsonx_field deletion_fields[] = {
 	{0},
 };
 
+static const struct jsonx_field resources_fields[] = {
+	{.name = "limits", .type = JSONX_CUSTOM, .decode = check_amounts},
+	{.name = "requests", .type = JSONX_CUSTOM, .decode = check_amounts},
+	{0},
+};
+
 static const struct jsonx_field worker_fields[] = {
 	ENUM_FIELD("placement", struct spec, placement, placement_words),
-	{.name = "resources", .type = JSONX_CUSTOM, .decode = require_object},
+	OBJECT_FIELD("resources", 0, resources_fields),
 	{0},
 };
 
@@ -221,8 +265,8 @@ const struct jsonx_field spec_fields[] = {
 	OBJECT_FIELD("onError", 0, on_error_fields),
 	INTEGER_FIELD("lagTargetSeconds", struct spec, lag_target_seconds, 1, 86400),
 	BOOLEAN_FIELD("suspend", struct spec, suspend),
-	INTEGER_FIELD("resyncNonce", struct spec, resync_nonce, 0, INT64_MAX),
-	INTEGER_FIELD("restartNonce", struct spec, restart_nonce, 0, INT64_MAX),
+	INTEGER_FIELD("resyncNonce", struct spec, resync_nonce, 0, NONCE_MOST),
+	INTEGER_FIELD("restartNonce", struct spec, restart_nonce, 0, NONCE_MOST),
 	OBJECT_FIELD("deletionPolicy", 0, deletion_fields),
 	OBJECT_FIELD("worker", 0, worker_fields),
 	{0},

@@ -209,8 +209,8 @@ static const struct range {
 	{"spec.sink.bulk.flushMilliseconds", offsetof(struct spec, sink.bulk_flush_milliseconds), 0, 10000},
 	{"spec.bootstrap.parallelism", offsetof(struct spec, bootstrap_parallelism), 1, 16},
 	{"spec.lagTargetSeconds", offsetof(struct spec, lag_target_seconds), 1, 86400},
-	{"spec.resyncNonce", offsetof(struct spec, resync_nonce), 0, INT64_MAX},
-	{"spec.restartNonce", offsetof(struct spec, restart_nonce), 0, INT64_MAX},
+	{"spec.resyncNonce", offsetof(struct spec, resync_nonce), 0, (INT64_C(1) << 53) - 1},
+	{"spec.restartNonce", offsetof(struct spec, restart_nonce), 0, (INT64_C(1) << 53) - 1},
 };
 
 static void expect_number(const struct range *range, int64_t number)

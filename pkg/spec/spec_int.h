@@ -8,6 +8,8 @@
 enum {
 	SPEC_OBJECT_NAME_BYTES = 253, /* of Kubernetes */
 	SPEC_IDENTIFIER_BYTES = 63,   /* of Postgres */
+	SPEC_SEARCH_PATH = 64,
+	SPEC_URL_BYTES = 2048,
 	SPEC_DEFAULT_PORT = 5432,
 };
 
