@@ -2,11 +2,17 @@
 #include "apply/apply.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "apply/retries.h"
 #include "apply/view.h"
 #include "sink/purge.h"
 
-enum { PURGE_DOCUMENTS = 1000 }; /* of a truncated root: up to so many, deleting is faster than a new index */
+enum {
+	PURGE_DOCUMENTS = 1000, /* of a truncated root: up to so many, deleting is faster than a new index */
+	KEY_BYTES = 64 * 1024,
+	ROOTS_BYTES = 64 * 1024 * 1024,
+};
 
 /* The part of a batch that is visible. */
 struct part {
@@ -189,6 +195,57 @@ static int write_scanned(void *user, const struct batch *rows, struct err *err)
 	return 0;
 }
 
+static void add_roots(const struct dead_letters_retries *retries, size_t plan, struct keyset *roots)
+{
+	struct strbuf key;
+
+	strbuf_init(&key, KEY_BYTES);
+	for (size_t i = 0; i < retries->n; i++) {
+		struct dead_letters_retry *retry = &retries->items[i];
+		const char *end = retry->key + retry->key_len;
+
+		retry->failed = false;
+		strbuf_reset(&key);
+		for (const char *value = retry->key; value < end; value += strlen(value) + 1)
+			key_encode_value(&key, value, strlen(value));
+		if (!strbuf_ok(&key) || !keyset_add(roots, (uint32_t)plan, key.data, key.len, 0))
+			retry->failed = true;
+	}
+	strbuf_release(&key);
+}
+
+static int build_all(const struct build *b, const struct keyset *roots, size_t most, struct err *err)
+{
+	_cleanup_free_ const struct key **keys = xcalloc(roots->n, sizeof(*keys));
+	struct page page = {.set = roots};
+
+	for (size_t i = 0; i < roots->n; i++)
+		keys[i] = &roots->keys[i];
+	for (size_t i = 0; i < roots->n; i += page.n) {
+		page.keys = keys + i;
+		page.n = roots->n - i < most ? roots->n - i : most;
+		if (build_roots(b, &page, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The documents of dead letters, by the keys of their roots. Each dead letter stays until its document is durable. */
+static int write_retries(const struct part *p, size_t plan, struct err *err)
+{
+	struct apply *a = p->apply;
+	struct dead_letters_retries *retries = retries_page(a->model->retries);
+	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version_of(p, plan));
+	_cleanup_(keyset_release) struct keyset roots;
+
+	build_keep_dead_letters(&b);
+	a->retried = b.version;
+	a->builder.dead->retries = retries;
+	keyset_init(&roots, ROOTS_BYTES);
+	add_roots(retries, plan, &roots);
+	return build_all(&b, &roots, page_most(a->model->plans[plan]), err);
+}
+
 static int write_target(struct part *p, uint32_t number, struct err *err)
 {
 	struct apply *a = p->apply;
@@ -202,6 +259,8 @@ static int write_target(struct part *p, uint32_t number, struct err *err)
 		return is_contained(p, target.plan, number) ? 0 : write_all(p, target.plan, err);
 	case TARGET_REBUILD:
 		return is_contained(p, target.plan, number) ? 0 : write_truncated(p, target.plan, err);
+	case TARGET_RETRY:
+		return write_retries(p, target.plan, err);
 	case TARGET_SCAN:
 		return scan_partition(&a->scanner, &a->model->partition_changes.scans[target.scan], write_scanned, p,
 				      err);
@@ -252,9 +311,22 @@ static int purge_plan(struct apply *a, size_t plan, uint64_t version, struct err
 	return b.dead_index ? purge_older(sink, b.dead_index, version, a->builder.bulk, err) : 0;
 }
 
-int apply_purge(struct apply *a, struct err *err)
+static int settle_retries(struct apply *a, struct err *err)
 {
-	int any = 0;
+	if (dead_letters_add_settled(a->builder.dead, a->builder.bulk, a->retried, err) < 0)
+		return -1;
+	a->retried = 0;
+	a->builder.dead->retries = NULL;
+	retries_done(a->model->retries);
+	return 0;
+}
+
+int apply_finish(struct apply *a, struct err *err)
+{
+	int any = a->retried > 0;
+
+	if (any && settle_retries(a, err) < 0)
+		return -1;
 
 	for (size_t i = 0; i < a->model->n_plans; i++) {
 		uint64_t version = a->purge_below[i];

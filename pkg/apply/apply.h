@@ -22,6 +22,7 @@ struct apply {
 				* all others have been written with; 0 for the rest */
 	struct keyset held;    /* root keys to delete, each with its plan as the target */
 	uint64_t held_version; /* of the batch that they are from */
+	uint64_t retried;      /* the version of documents that were tried again; 0: none was */
 	uint64_t rebuild;      /* a bit for each plan whose root was truncated: its index has to be rebuilt */
 };
 
@@ -40,8 +41,8 @@ int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struc
 bool apply_holds(const struct apply *a);
 /* Adds them. */
 int apply_held(struct apply *a, struct err *err) WARN_UNUSED;
-/* Call it once everything written is durable: adds deletes for documents whose rows are gone. 1: there may be some to
- * flush. */
-int apply_purge(struct apply *a, struct err *err) WARN_UNUSED;
+/* Call it once everything written is durable: adds deletes for documents whose rows are gone, and for dead letters
+ * whose documents were tried again with success. 1: there may be some to flush. */
+int apply_finish(struct apply *a, struct err *err) WARN_UNUSED;
 
 #endif

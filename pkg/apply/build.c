@@ -69,6 +69,19 @@ static void keep_key(const struct build *b, const struct document_key *key, stru
 	action->document_len = sb->len;
 }
 
+/* Or NULL, if the id says the key. */
+static const char *note_of(const struct build *b, const char *id, const struct document_key *key)
+{
+	struct strbuf *sb = &b->with->note;
+
+	strbuf_reset(sb);
+	if (document_split_id(sb, plan_of(b)->id_format, id, key->n))
+		return NULL;
+	strbuf_reset(sb);
+	dead_letters_note(sb, key->values, key->lens, key->n);
+	return strbuf_ok(sb) ? sb->data : NULL;
+}
+
 static void count_sanitized(const struct build *b, const struct pg_result *row, int column)
 {
 	uint64_t n = 0;
@@ -101,6 +114,7 @@ static int add_document(const struct build *b, const struct pg_result *row, stru
 		keep_key(b, &key, &action);
 	action.id = id->data;
 	action.id_len = id->len;
+	action.note = note_of(b, id->data, &key);
 	if (plan->routing.given) {
 		action.routing = routing_text(b, pg_value(row, 0, column), pg_length(row, 0, column));
 		column++;
@@ -200,13 +214,16 @@ int build_add_failed(const struct build *b, const char *key, size_t len, const s
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key ids = {values, lens, plan->n_keys};
+	struct dead_letters_document document;
 	struct err blamed = *why;
 
 	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0 || blame(b, &ids, &blamed, err) < 0)
 		return -1;
 	strbuf_reset(id);
 	(void)document_id(id, plan->id_format, &ids);
-	if (dead_letters_add_failed(b->with->dead, index_of(b), id->data, b->version, &blamed, err) < 0)
+	document = (struct dead_letters_document){
+		.concrete = index_of(b), .id = id->data, .key = note_of(b, id->data, &ids), .version = b->version};
+	if (dead_letters_add_failed(b->with->dead, &document, &blamed, err) < 0)
 		return -1;
 	return limit_dead_letters(b, err);
 }
@@ -358,6 +375,11 @@ struct build build_begin(struct builder *with, size_t plan, uint64_t version)
 	return b;
 }
 
+void build_keep_dead_letters(struct build *b)
+{
+	free(TAKE_PTR(b->dead_index));
+}
+
 void build_end(struct build *b)
 {
 	free(TAKE_PTR(b->via));
@@ -386,6 +408,7 @@ void builder_init(struct builder *with, const struct model *model, struct pg *pg
 	strbuf_init(&with->scratch, ID_BYTES);
 	strbuf_init(&with->routing, ID_BYTES);
 	strbuf_init(&with->keyed, KEYED_BYTES);
+	strbuf_init(&with->note, ID_BYTES);
 }
 
 void builder_release(struct builder *with)
@@ -394,6 +417,7 @@ void builder_release(struct builder *with)
 	strbuf_release(&with->scratch);
 	strbuf_release(&with->routing);
 	strbuf_release(&with->keyed);
+	strbuf_release(&with->note);
 }
 
 uint64_t builder_take_sanitized(struct builder *with)

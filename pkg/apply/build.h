@@ -28,6 +28,7 @@ struct builder {
 	struct strbuf scratch; /* for ids and keys */
 	struct strbuf routing;
 	struct strbuf keyed; /* a document whose id was hashed */
+	struct strbuf note;
 };
 
 /* Dead letters name their rows from here on. */
@@ -51,6 +52,8 @@ struct build {
 
 struct build build_begin(struct builder *with, size_t plan, uint64_t version);
 void build_end(struct build *b);
+/* What is written from here on removes no dead letters. */
+void build_keep_dead_letters(struct build *b);
 
 /* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
  * of its rows becomes a dead letter; if the page is old, it is left out.

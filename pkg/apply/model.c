@@ -5,6 +5,7 @@
 
 #include "apply/compile.h"
 #include "apply/partition_changes.h"
+#include "apply/retries.h"
 #include "apply/unsettled.h"
 
 static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool first)
@@ -52,6 +53,7 @@ void model_init_take(struct model *m, struct compilation *c)
 	targets_init(&m->targets, m->plans, m->n_plans);
 	m->snapshot_sql = snapshot_sql(m);
 	m->unsettled = unsettled_new();
+	m->retries = retries_new();
 }
 
 void model_release(struct model *m)
@@ -68,5 +70,6 @@ void model_release(struct model *m)
 	partition_changes_release(&m->partition_changes);
 	catalog_free(m->catalog);
 	unsettled_free(m->unsettled);
+	retries_free(m->retries);
 	*m = (struct model){0};
 }

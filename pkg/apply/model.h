@@ -29,6 +29,7 @@ struct partition_changes {
 };
 
 struct unsettled;
+struct retries;
 
 struct model {
 	struct catalog *catalog;
@@ -42,6 +43,7 @@ struct model {
 			     * version of what a bootstrap writes */
 	struct partition_changes partition_changes;
 	struct unsettled *unsettled; /* chunks that deletes wait for; locks itself */
+	struct retries *retries;     /* documents to try again; locks itself */
 };
 
 struct compilation;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "source/partitions.h"
 
@@ -75,6 +76,19 @@ void partition_changes_compare(struct model *m, const struct checkpoint *cp, boo
 	r->pending = r->n_scans > 0;
 	for (size_t p = 0; p < m->n_plans; p++)
 		r->pending = r->pending || r->all[p];
+}
+
+void partition_changes_add(const struct model *m, struct batch *batch, uint64_t lsn)
+{
+	uint32_t txn;
+
+	batch_begin_artificial(batch, lsn, clock_wall_us());
+	txn = batch_current(batch);
+	for (uint32_t p = 0; p < m->n_plans; p++)
+		if (m->partition_changes.all[p])
+			(void)keyset_add(&batch->keys, m->targets.first_all + p, "", 0, txn);
+	for (uint32_t i = 0; i < m->partition_changes.n_scans; i++)
+		(void)keyset_add(&batch->keys, m->targets.first_scan + i, "", 0, txn);
 }
 
 void partition_changes_release(struct partition_changes *changes)

@@ -16,6 +16,8 @@
 /* Compares the partitions with those in the checkpoint: fills in m->partition_changes, and sets rebuild[plan] where an
  * index has to be rebuilt. Pass NULL for rebuild if nothing would fill a new index: then every root is read again. */
 void partition_changes_compare(struct model *m, const struct checkpoint *cp, bool *rebuild);
+/* Opens a transaction in the batch with all that has to be read, as of `lsn`, below which everything was read. */
+void partition_changes_add(const struct model *m, struct batch *batch, uint64_t lsn);
 void partition_changes_release(struct partition_changes *changes);
 
 #endif

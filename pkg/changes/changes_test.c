@@ -423,6 +423,7 @@ static void test_collect_truncate_then_root_rebuilds_and_child_dirties_all(void 
 	assert_true(is_dirty(f, f->targets.first_all, NULL));
 	assert_int_equal(f->batch.keys.n, 2);
 	assert_int_equal(target_at(&f->targets, f->targets.first_rebuild).kind, TARGET_REBUILD);
+	assert_int_equal(target_at(&f->targets, f->targets.first_retry).kind, TARGET_RETRY);
 	drop(f);
 }
 

@@ -16,7 +16,8 @@ void targets_init(struct targets *targets, struct document_plan *const *plans, s
 	for (size_t i = 0; i < n_plans; i++)
 		targets->first_all += (uint32_t)plans[i]->n_paths;
 	targets->first_rebuild = targets->first_all + (uint32_t)n_plans;
-	targets->first_scan = targets->n = targets->first_rebuild + (uint32_t)n_plans;
+	targets->first_retry = targets->first_rebuild + (uint32_t)n_plans;
+	targets->first_scan = targets->n = targets->first_retry + (uint32_t)n_plans;
 }
 
 void targets_add_scans(struct targets *targets, size_t n_scans)
@@ -33,6 +34,8 @@ struct target target_at(const struct targets *targets, uint32_t number)
 		return (struct target){.kind = TARGET_ROOT, .plan = number};
 	if (number >= targets->first_scan)
 		return (struct target){.kind = TARGET_SCAN, .scan = number - targets->first_scan};
+	if (number >= targets->first_retry)
+		return (struct target){.kind = TARGET_RETRY, .plan = number - targets->first_retry};
 	if (number >= targets->first_rebuild)
 		return (struct target){.kind = TARGET_REBUILD, .plan = number - targets->first_rebuild};
 	if (number >= targets->first_all)

@@ -8,6 +8,7 @@
  *   [first_all, + n_plans)        no values: every root (TRUNCATE, the base table of a view, or an old row that the WAL
  *                                 lacks)
  *   [first_rebuild, + n_plans)    no values: the root was truncated, or is as little known; what is gone has to go
+ *   [first_retry, + n_plans)      no values: the documents whose dead letters are retried (apply/retries.h)
  *   [first_scan, + n_scans)       no values: the rows of a partition, as if they were inserted
  */
 #ifndef PGSYNC_CHANGES_COLLECTOR_H
@@ -27,7 +28,7 @@
 struct targets {
 	struct document_plan *const *plans;
 	size_t n_plans;
-	uint32_t first_path, first_all, first_rebuild, first_scan, n;
+	uint32_t first_path, first_all, first_rebuild, first_retry, first_scan, n;
 };
 
 void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans);
@@ -35,7 +36,7 @@ void targets_init(struct targets *targets, struct document_plan *const *plans, s
 /* The numbers of some more scans. */
 void targets_add_scans(struct targets *targets, size_t n_scans);
 
-enum target_kind { TARGET_ROOT, TARGET_PATH, TARGET_ALL, TARGET_REBUILD, TARGET_SCAN };
+enum target_kind { TARGET_ROOT, TARGET_PATH, TARGET_ALL, TARGET_REBUILD, TARGET_RETRY, TARGET_SCAN };
 
 struct target {
 	enum target_kind kind;

@@ -23,8 +23,10 @@ void report_release(struct report *report)
 {
 	for (size_t i = 0; i < CONDITION_REPORTED_N; i++)
 		free(report->conditions[i].message);
-	for (size_t i = 0; i < report->n_indices; i++)
+	for (size_t i = 0; i < report->n_indices; i++) {
 		free(report->indices[i].name);
+		free(report->indices[i].intake);
+	}
 	free(report->indices);
 	free(report->stream.slot);
 	free(report->stream.publication);
@@ -225,6 +227,25 @@ int64_t report_any_dead_letters(struct report *report, char **ret_name)
 	}
 	(void)pthread_mutex_unlock(&report->lock);
 	return n;
+}
+
+void report_intake_set(struct report *report, const char *name, const char *intake)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	replace(&find_index(report, name)->intake, intake);
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+char *report_intake(struct report *report, const char *name)
+{
+	char *intake = NULL;
+
+	(void)pthread_mutex_lock(&report->lock);
+	for (size_t i = 0; i < report->n_indices; i++)
+		if (!strcmp(report->indices[i].name, name))
+			intake = xstrdup_or_null(report->indices[i].intake);
+	(void)pthread_mutex_unlock(&report->lock);
+	return intake ? intake : xstrdup("");
 }
 
 void report_pressure(struct report *report, bool under_pressure, const char *why)

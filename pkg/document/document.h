@@ -193,6 +193,10 @@ bool document_id(struct strbuf *sb, enum schema_id_format format, const struct d
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
+/* The key of an _id: appends its n values, each with a NUL. False for an _id that was hashed, or that several keys
+ * have. */
+bool document_split_id(struct strbuf *sb, enum schema_id_format format, const char *id, size_t n);
+
 /* Appends the text to route by, which is that of the field in the document, made from the column's output: "true" or
  * "false" for a bool, and with `replace` applied. Appends nothing for an empty value: then the engine routes by _id. */
 void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);

@@ -243,6 +243,38 @@ static void test_id_when_no_engine_accepts_it_then_hashed(void **state)
 	expect_id(SCHEMA_ID_ESCAPED, (const char *const[]){"", ""}, 2, "|");
 }
 
+static void test_split_id_then_the_key_unless_several_keys_have_it(void **state)
+{
+	static const struct {
+		enum schema_id_format format;
+		const char *id;
+		size_t n;
+		const char *values; /* joined by "/"; NULL: not known */
+	} ids[] = {
+		{SCHEMA_ID_ESCAPED, "a|b\\", 1, "a|b\\"},   {SCHEMA_ID_ESCAPED, "a|b\\|c|", 3, "a/b|c/"},
+		{SCHEMA_ID_ESCAPED, "a\\\\|b", 2, "a\\/b"}, {SCHEMA_ID_ESCAPED, "|", 2, "/"},
+		{SCHEMA_ID_ESCAPED, "a|b", 3, NULL},        {SCHEMA_ID_ESCAPED, "sha256:0123", 1, NULL},
+		{SCHEMA_ID_PGSYNC, "a|b\\", 2, "a/b\\"},    {SCHEMA_ID_PGSYNC, "a|b|c", 2, NULL},
+		{SCHEMA_ID_PGSYNC, "a|b|c", 1, "a|b|c"},    {SCHEMA_ID_PGSYNC, "", 1, NULL},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		struct strbuf sb;
+		bool known;
+
+		strbuf_init(&sb, 1000);
+		known = document_split_id(&sb, ids[i].format, ids[i].id, ids[i].n);
+		assert_int_equal(known, ids[i].values != NULL);
+		for (size_t at = 0; known && at + 1 < sb.len; at++)
+			if (!sb.data[at])
+				sb.data[at] = '/';
+		if (known)
+			assert_string_equal(sb.data, ids[i].values);
+		strbuf_release(&sb);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_id_when_key_has_several_values_then_joined),
 		cmocka_unit_test(test_routing_when_the_field_is_made_of_the_column_then_its_text),
 		cmocka_unit_test(test_id_when_no_engine_accepts_it_then_hashed),
+		cmocka_unit_test(test_split_id_then_the_key_unless_several_keys_have_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,3 +46,33 @@ bool document_id(struct strbuf *sb, enum schema_id_format format, const struct d
 	strbuf_adds(sb, hash);
 	return true;
 }
+
+static size_t count_separators(const char *id)
+{
+	size_t n = 0;
+
+	for (; *id; id++)
+		n += *id == '|';
+	return n;
+}
+
+bool document_split_id(struct strbuf *sb, enum schema_id_format format, const char *id, size_t n)
+{
+	bool escaped = format == SCHEMA_ID_ESCAPED && n > 1;
+	size_t values = 1;
+
+	if (!is_usable(id, strlen(id)) || (!escaped && n > 1 && count_separators(id) != n - 1))
+		return false;
+	for (; *id; id++) {
+		if (*id == '|' && n > 1) {
+			strbuf_addc(sb, '\0');
+			values++;
+			continue;
+		}
+		if (escaped && *id == '\\' && id[1])
+			id++;
+		strbuf_addc(sb, *id);
+	}
+	strbuf_addc(sb, '\0');
+	return values == n;
+}

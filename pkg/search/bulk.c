@@ -290,6 +290,7 @@ static struct bulk_rejection rejection_of(const struct slot *slot, size_t i, con
 		.type = item->type && *item->type ? item->type : "unknown",
 		.reason = item->reason && *item->reason ? item->reason : "the engine gave no reason",
 		.words = words,
+		.note = bulk_body_note(&slot->body, i),
 	};
 }
 
@@ -673,7 +674,12 @@ static bool is_acceptable(struct bulk *bulk, const struct bulk_action *action, i
 {
 	_cleanup_free_ char *id = NULL;
 	struct bulk_rejection rejection = {
-		.index = action->index, .version = action->version, .is_delete = !action->document, .status = 400};
+		.index = action->index,
+		.version = action->version,
+		.is_delete = !action->document,
+		.status = 400,
+		.note = action->note,
+	};
 
 	if (action->id_len == 0 || action->id_len > BULK_ID_BYTES || memchr(action->id, '\0', action->id_len)) {
 		rejection.type = "invalid_id";

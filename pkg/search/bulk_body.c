@@ -39,6 +39,8 @@ bool bulk_body_add(struct bulk_body *body, const struct bulk_action *action, uin
 	bulk_encode(&body->data, action, index_name);
 	strbuf_add(&body->ids, action->id, action->id_len);
 	strbuf_addc(&body->ids, '\0');
+	if (action->note)
+		strbuf_add(&body->ids, action->note, strlen(action->note) + 1);
 	if (!strbuf_ok(&body->data) || !strbuf_ok(&body->ids)) {
 		strbuf_truncate(&body->data, offset);
 		strbuf_truncate(&body->ids, id_offset);
@@ -50,6 +52,7 @@ bool bulk_body_add(struct bulk_body *body, const struct bulk_action *action, uin
 		.offset = offset,
 		.len = body->data.len - offset,
 		.id_offset = id_offset,
+		.has_note = action->note != NULL,
 		.version = action->version,
 		.ordinal = ordinal,
 		.index = index,
@@ -77,6 +80,13 @@ size_t bulk_body_prefix(const struct bulk_body *body, size_t bytes)
 const char *bulk_body_id(const struct bulk_body *body, size_t i)
 {
 	return body->ids.data + body->entries[i].id_offset;
+}
+
+const char *bulk_body_note(const struct bulk_body *body, size_t i)
+{
+	const char *id = bulk_body_id(body, i);
+
+	return body->entries[i].has_note ? id + strlen(id) + 1 : NULL;
 }
 
 void bulk_body_make_delete(struct bulk_body *body, size_t i)

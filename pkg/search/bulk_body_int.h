@@ -8,6 +8,7 @@
 struct bulk_entry {
 	size_t offset, len; /* in data */
 	size_t id_offset;   /* in ids */
+	bool has_note;      /* it follows the id */
 	uint64_t version;
 	uint64_t ordinal; /* how many actions were added to the writer before this one */
 	uint16_t index;   /* the writer's number of the index */
@@ -17,7 +18,7 @@ struct bulk_entry {
 
 struct bulk_body {
 	struct strbuf data;
-	struct strbuf ids; /* as given, each with a NUL */
+	struct strbuf ids; /* as given, and their notes, each with a NUL */
 	struct bulk_entry *entries;
 	size_t n, alloc;
 };
@@ -34,6 +35,8 @@ bool bulk_body_add(struct bulk_body *body, const struct bulk_action *action, uin
 size_t bulk_body_prefix(const struct bulk_body *body, size_t bytes);
 size_t bulk_body_bytes(const struct bulk_body *body, size_t n);
 const char *bulk_body_id(const struct bulk_body *body, size_t i);
+/* Or NULL. */
+const char *bulk_body_note(const struct bulk_body *body, size_t i);
 /* Turns the writing of a document into the deletion of it, with the same version. */
 void bulk_body_make_delete(struct bulk_body *body, size_t i);
 /* Cuts out those of the first n that are not to be sent again; returns how many are. */

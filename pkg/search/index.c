@@ -145,23 +145,26 @@ int search_index_exists(struct search *search, const char *index, bool *ret, str
 }
 
 /* An engine answers 404 and an empty object when there is no such pipeline. */
-static int ask_pipeline(struct search *search, const char *path, bool *ret, struct err *err)
+static int ask_pipeline(struct search *search, const char *path, json_t **ret, struct err *err)
 {
 	_cleanup_(search_answer_release) struct search_answer answer;
 
 	if (search_request(search, "GET", path, NULL, &answer, err) < 0)
 		return -1;
-	*ret = answer.response.status < 300;
-	if (*ret || (answer.response.status == 404 && json_is_object(answer.root) && !json_object_size(answer.root)))
+	if (answer.response.status == 404 && json_is_object(answer.root) && !json_object_size(answer.root))
 		return 0;
-	return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
+	if (answer.response.status >= 300)
+		return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
+	*ret = answer.root ? json_incref(answer.root) : json_null();
+	return 0;
 }
 
-int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)
+int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err)
 {
 	struct strbuf path;
 	int r;
 
+	*ret = NULL;
 	strbuf_init(&path, PIPELINE_BYTES);
 	strbuf_adds(&path, "/_ingest/pipeline/");
 	http_escape(&path, name);
@@ -171,6 +174,15 @@ int search_pipeline_exists(struct search *search, const char *name, bool *ret, s
 		r = err_set(err, ERR_LIMIT, "the name of pipeline %.100s is longer than %d bytes", name,
 			    PIPELINE_BYTES);
 	strbuf_release(&path);
+	return r;
+}
+
+int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)
+{
+	_cleanup_json_ json_t *found = NULL;
+	int r = search_pipeline_get(search, name, &found, err);
+
+	*ret = found != NULL;
 	return r;
 }
 

@@ -69,6 +69,8 @@ int search_index_delete(struct search *search, const char *index, struct err *er
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err) WARN_UNUSED;
 /* An ingest pipeline; DENIED when the login may not look. */
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err) WARN_UNUSED;
+/* {"<name>": its definition}; NULL when there is none. DENIED as above. */
+int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err) WARN_UNUSED;
 /* mappings._meta of an index, {} when there is none; NOT_FOUND when the index is absent. */
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
 /* Merges into mappings (PUT _mapping): properties are added, _meta is replaced. */
@@ -137,6 +139,7 @@ struct bulk_rejection {
 	int status;
 	const char *type, *reason; /* the engine's; the reason may quote the document, */
 	const char *words;         /* and this does not: for messages and logs */
+	const char *note;          /* of the action; or NULL */
 };
 
 struct bulk_options {
@@ -182,6 +185,7 @@ struct bulk_action {
 	uint64_t version;     /* external, > 0 */
 	const char *document; /* NULL: a delete. Raw line breaks become spaces */
 	size_t document_len;
+	const char *note; /* comes back if it is rejected; or NULL */
 };
 /* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
  * above max_document are rejected as items. */

@@ -12,7 +12,7 @@
 #include "sink/write_alias.h"
 #include "json/json.h"
 
-enum { LETTER_BYTES = 64 * 1024, ROW_BYTES = 4096 };
+enum { LETTER_BYTES = 128 * 1024, ROW_BYTES = 4096, NOTE_BYTES = 16 * 1024 };
 
 struct dead_letter {
 	char *index; /* the dead-letter index */
@@ -66,8 +66,12 @@ char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_lett
 	strbuf_add_json(&sb, f->alias, strlen(f->alias));
 	strbuf_adds(&sb, ",\"id\":");
 	strbuf_add_json(&sb, r->id, strnlen(r->id, 512));
+	if (r->note && strlen(r->note) <= NOTE_BYTES)
+		strbuf_addf(&sb, ",\"key\":%s", r->note);
 	strbuf_adds(&sb, ",\"row\":");
 	strbuf_add_json(&sb, f->row, strnlen(f->row, ROW_BYTES));
+	strbuf_addf(&sb, ",\"attempts\":%lld,\"intake\":", (long long)f->attempts);
+	strbuf_add_json(&sb, f->intake, strlen(f->intake));
 	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", f->operation, r->status,
 		    clock_rfc3339_micro(f->wall_us, time));
 	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
@@ -88,14 +92,35 @@ static char *row_of(const struct dead_letters *d, const char *concrete, const ch
 	return strbuf_detach(&row);
 }
 
+/* The retry that failed; NULL: it was none. */
+static struct dead_letters_retry *find_retry(const struct dead_letters *d, const struct bulk_rejection *r)
+{
+	const struct dead_letters_retries *retries = d->retries;
+
+	if (!retries || strcmp(retries->concrete, r->index) != 0)
+		return NULL;
+	for (size_t i = 0; i < retries->n; i++)
+		if (!strcmp(retries->items[i].id, r->id))
+			return &retries->items[i];
+	return NULL;
+}
+
 static void collect(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
 {
+	struct dead_letters_retry *retry = find_retry(d, r);
 	_cleanup_free_ char *alias = generation_alias(r->index);
 	_cleanup_free_ char *row = row_of(d, r->index, r->id);
-	const struct dead_letters_failure failure = {
-		.alias = alias, .operation = operation, .row = row, .wall_us = clock_wall_us()};
+	_cleanup_free_ char *intake = report_intake(d->report, alias);
+	const struct dead_letters_failure failure = {.alias = alias,
+						     .operation = operation,
+						     .row = row,
+						     .intake = intake,
+						     .attempts = retry ? retry->attempts + 1 : 1,
+						     .wall_us = clock_wall_us()};
 	struct dead_letter *item;
 
+	if (retry)
+		retry->failed = true;
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
 	*item = (struct dead_letter){
@@ -129,19 +154,23 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 	return 0;
 }
 
-int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
-			    const struct err *why, struct err *err)
+int dead_letters_add_failed(struct dead_letters *d, const struct dead_letters_document *document, const struct err *why,
+			    struct err *err)
 {
-	const struct bulk_rejection r = {
-		.index = concrete, .id = id, .version = version, .type = why->sqlstate, .reason = why->msg};
-	_cleanup_free_ char *alias = generation_alias(concrete);
+	const struct bulk_rejection r = {.index = document->concrete,
+					 .id = document->id,
+					 .version = document->version,
+					 .type = why->sqlstate,
+					 .reason = why->msg,
+					 .note = document->key};
+	_cleanup_free_ char *alias = generation_alias(document->concrete);
 
 	if (d->sink->stall_on_error)
 		return err_reason(
 			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
 			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall: correct "
 			"the row",
-			id, alias, why->msg);
+			r.id, alias, why->msg);
 	collect(d, &r, "read");
 	return 0;
 }
@@ -177,11 +206,12 @@ static int ensure_index(struct dead_letters *d, const char *index, struct err *e
 {
 	_cleanup_json_ json_t *body = json_pack(
 		"{s:{s:{s:s, s:s}}, s:{s:o, s:{s:b}, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, "
-		"s:{s:s}, s:{s:s}}}}",
+		"s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}",
 		"settings", "index", "auto_expand_replicas", "0-1", "default_pipeline", "_none", "mappings", "_meta",
 		generation_owner_meta(d->sink), "_routing", "required", 0, "dynamic", 0, "properties", "index", "type",
-		"keyword", "id", "type", "keyword", "row", "type", "text", "operation", "type", "keyword", "status",
-		"type", "short", "time", "type", "date", "type", "type", "keyword", "reason", "type", "text");
+		"keyword", "id", "type", "keyword", "row", "type", "text", "attempts", "type", "integer", "intake",
+		"type", "keyword", "operation", "type", "keyword", "status", "type", "short", "time", "type", "date",
+		"type", "type", "keyword", "reason", "type", "text");
 	bool exists = false;
 
 	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
@@ -280,6 +310,43 @@ static void set_condition_at_once(struct report *report, const struct dead_lette
 		report, CONDITION_DEGRADED, STATUS_TRUE, REASON_DEAD_LETTERS,
 		"%lld documents were rejected or could not be built, the last one \"%.128s\"; see index \"%s\"",
 		(long long)report_dead_letters(report, alias), last->id, last->index);
+}
+
+int dead_letters_add_settled(struct dead_letters *d, struct bulk *bulk, uint64_t version, struct err *err)
+{
+	_cleanup_free_ char *alias = generation_alias(d->retries->concrete);
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	_cleanup_free_ char *via = write_alias_name(index, d->sink->token);
+
+	for (size_t i = 0; i < d->retries->n; i++) {
+		const struct dead_letters_retry *retry = &d->retries->items[i];
+		const struct bulk_action action = {
+			.index = index, .via = via, .id = retry->id, .id_len = strlen(retry->id), .version = version};
+
+		if (!retry->failed && bulk_add(bulk, &action, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void dead_letters_retries_release(struct dead_letters_retries *retries)
+{
+	for (size_t i = 0; i < retries->n; i++) {
+		free(retries->items[i].id);
+		free(retries->items[i].key);
+	}
+	free(retries->items);
+	*retries = (struct dead_letters_retries){0};
+}
+
+void dead_letters_note(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n)
+{
+	strbuf_addc(sb, '[');
+	for (size_t i = 0; i < n; i++) {
+		strbuf_adds(sb, i ? "," : "");
+		strbuf_add_json(sb, values[i], lens[i]);
+	}
+	strbuf_addc(sb, ']');
 }
 
 int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err)

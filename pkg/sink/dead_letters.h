@@ -25,10 +25,27 @@ struct dead_letters_failure {
 	const char *alias;
 	const char *operation; /* "index", "delete", or "read" if the document could not be built */
 	const char *row;       /* of the root: "public.books, id 7"; or "" */
+	const char *intake;    /* sink/intake.h: what the index took when it was tried; or "" */
+	int64_t attempts;      /* how often, since one of its rows changed */
 	int64_t wall_us;
 };
 /* A dead letter as it is stored; pure. Caller frees. */
 char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_letters_failure *f);
+
+/* A document that is tried again, because its cause may be gone. Its dead letter stays until that is known. */
+struct dead_letters_retry {
+	char *id;
+	char *key; /* of the root: its values, each with a NUL */
+	size_t key_len;
+	int64_t attempts; /* so far */
+	bool failed;      /* again */
+};
+struct dead_letters_retries {
+	const char *concrete;
+	struct dead_letters_retry *items;
+	size_t n;
+};
+void dead_letters_retries_release(struct dead_letters_retries *retries);
 
 struct dead_letters {
 	const struct sink *sink;
@@ -37,6 +54,7 @@ struct dead_letters {
 	 * known. */
 	void (*name_row)(const void *user, const char *concrete, const char *id, struct strbuf *to);
 	const void *user;
+	struct dead_letters_retries *retries; /* that are being written; or NULL. What fails is marked */
 	struct dead_letter *items;
 	size_t n, alloc;
 };
@@ -44,13 +62,23 @@ struct dead_letters {
 /* Borrows sink and report. */
 void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct report *report);
 void dead_letters_release(struct dead_letters *d);
+/* The values of a root key, for a document whose id does not say them (document_split_id): the note of its action,
+ * which its dead letter keeps. Appends a JSON array. */
+void dead_letters_note(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n);
 /* A writer with the sink's limits on its own connection. What it rejects is collected here, or is
  * INVALID/DocumentRejected if the sink stalls on errors. d and the connection must stay in place while it lives. */
 struct bulk *dead_letters_writer(struct dead_letters *d, struct search *search);
-/* Collects a document that could not be built, or fails with INVALID/DocumentFailed. concrete: the index that it would
- * have gone to. */
-int dead_letters_add_failed(struct dead_letters *d, const char *concrete, const char *id, uint64_t version,
-			    const struct err *why, struct err *err) WARN_UNUSED;
+struct dead_letters_document {
+	const char *concrete; /* the index that it would have gone to */
+	const char *id;
+	const char *key; /* as dead_letters_note makes it; or NULL */
+	uint64_t version;
+};
+/* Collects a document that could not be built, or fails with INVALID/DocumentFailed. */
+int dead_letters_add_failed(struct dead_letters *d, const struct dead_letters_document *document, const struct err *why,
+			    struct err *err) WARN_UNUSED;
+/* Adds the deletion of each dead letter whose document did not fail again. version: of what was written. */
+int dead_letters_add_settled(struct dead_letters *d, struct bulk *bulk, uint64_t version, struct err *err) WARN_UNUSED;
 /* Writes what was collected; call it after bulk_flush. */
 int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 

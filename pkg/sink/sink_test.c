@@ -110,8 +110,12 @@ static void test_dead_letters_encode_then_every_field_is_json(void **state)
 					 .status = 400,
 					 .type = "mapper_parsing_exception",
 					 .reason = "line\nbreak"};
-	const struct dead_letters_failure f = {
-		.alias = "books", .operation = "index", .row = "public.books, id 7", .wall_us = 1700000000123456};
+	const struct dead_letters_failure f = {.alias = "books",
+					       .operation = "index",
+					       .row = "public.books, id 7",
+					       .intake = "sha256:00",
+					       .attempts = 2,
+					       .wall_us = 1700000000123456};
 	_cleanup_free_ char *text = dead_letters_encode(&r, &f);
 	_cleanup_json_ json_t *json = json_loads(text, 0, NULL);
 
@@ -120,6 +124,8 @@ static void test_dead_letters_encode_then_every_field_is_json(void **state)
 	assert_string_equal(jsonx_string(json, "index", ""), "books");
 	assert_string_equal(jsonx_string(json, "id", ""), "a\"b");
 	assert_string_equal(jsonx_string(json, "row", ""), "public.books, id 7");
+	assert_string_equal(jsonx_string(json, "intake", ""), "sha256:00");
+	assert_int_equal(jsonx_integer(json, "attempts", 0), 2);
 	assert_string_equal(jsonx_string(json, "operation", ""), "index");
 	assert_int_equal(jsonx_integer(json, "status", 0), 400);
 	assert_string_equal(jsonx_string(json, "time", ""), "2023-11-14T22:13:20.123456Z");
@@ -137,7 +143,7 @@ static void test_dead_letters_encode_when_texts_are_long_then_they_are_cut(void 
 
 	UNUSED(state);
 	memset(longer, 'x', 10000);
-	text = dead_letters_encode(&r, &(struct dead_letters_failure){"books", "delete", longer, 0});
+	text = dead_letters_encode(&r, &(struct dead_letters_failure){"books", "delete", longer, "", 1, 0});
 	json = json_loads(text, 0, NULL);
 	assert_int_equal(strlen(jsonx_string(json, "id", "")), 512);
 	assert_int_equal(strlen(jsonx_string(json, "row", "")), 4096);
@@ -147,6 +153,13 @@ static void test_dead_letters_encode_when_texts_are_long_then_they_are_cut(void 
 
 static const struct err bad_value = {.kind = ERR_INVALID, .sqlstate = "22012", .msg = "division by zero"};
 
+static int fail_document(struct dead_letters *d, const char *id, struct err *err)
+{
+	const struct dead_letters_document document = {.concrete = "books-g1", .id = id, .version = 1};
+
+	return dead_letters_add_failed(d, &document, &bad_value, err);
+}
+
 static void test_dead_letters_add_failed_when_stalling_then_an_error(void **state)
 {
 	static const struct sink sink = {.owner = "shop/books", .stall_on_error = true};
@@ -155,26 +168,35 @@ static void test_dead_letters_add_failed_when_stalling_then_an_error(void **stat
 
 	UNUSED(state);
 	dead_letters_init(&d, &sink, NULL);
-	assert_int_equal(dead_letters_add_failed(&d, "books-g1", "7", 1, &bad_value, &err), -1);
+	assert_int_equal(fail_document(&d, "7", &err), -1);
 	assert_string_equal(reason_name(err.reason), "DocumentFailed");
 	assert_non_null(strstr(err.msg, "index \"books\""));
 	assert_int_equal(d.n, 0);
 	dead_letters_release(&d);
 }
 
-static void test_dead_letters_add_failed_then_it_is_collected(void **state)
+static void test_dead_letters_add_failed_then_it_is_collected_and_a_retry_has_failed(void **state)
 {
 	static const struct sink sink = {.owner = "shop/books"};
+	char ids[][2] = {"7", "9"};
+	struct dead_letters_retry items[] = {{.id = ids[0]}, {.id = ids[1]}};
+	struct dead_letters_retries retries = {.concrete = "books-g1", .items = items, .n = 2};
 	struct dead_letters d;
+	struct report report;
 	struct err err = {0};
 
 	UNUSED(state);
-	dead_letters_init(&d, &sink, NULL);
-	assert_int_equal(dead_letters_add_failed(&d, "books-g1", "7", 1, &bad_value, &err), 0);
-	assert_int_equal(dead_letters_add_failed(&d, "books-g1", "8", 1, &bad_value, &err), 0);
+	report_init(&report);
+	dead_letters_init(&d, &sink, &report);
+	d.retries = &retries;
+	assert_int_equal(fail_document(&d, "7", &err), 0);
+	assert_int_equal(fail_document(&d, "8", &err), 0);
 	assert_int_equal(d.n, 2);
+	assert_true(items[0].failed);
+	assert_false(items[1].failed);
 	dead_letters_release(&d);
 	assert_int_equal(d.n, 0);
+	report_release(&report);
 }
 
 static void test_dead_letters_condition_then_the_first_index_with_some(void **state)
@@ -220,7 +242,7 @@ int main(void)
 		cmocka_unit_test(test_dead_letters_encode_then_every_field_is_json),
 		cmocka_unit_test(test_dead_letters_encode_when_texts_are_long_then_they_are_cut),
 		cmocka_unit_test(test_dead_letters_add_failed_when_stalling_then_an_error),
-		cmocka_unit_test(test_dead_letters_add_failed_then_it_is_collected),
+		cmocka_unit_test(test_dead_letters_add_failed_then_it_is_collected_and_a_retry_has_failed),
 		cmocka_unit_test(test_dead_letters_condition_then_the_first_index_with_some),
 		cmocka_unit_test(test_bulk_options_then_a_body_has_a_limit),
 	};

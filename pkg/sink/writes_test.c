@@ -37,8 +37,13 @@ static void end(struct writer *w)
 
 static int write_one(struct writer *w)
 {
-	const struct bulk_action action = {
-		.index = "books-g1", .id = "7", .id_len = 1, .version = 5, .document = "{}", .document_len = 2};
+	const struct bulk_action action = {.index = "books-g1",
+					   .id = "7",
+					   .id_len = 1,
+					   .version = 5,
+					   .document = "{}",
+					   .document_len = 2,
+					   .note = "[\"k\"]"};
 
 	return bulk_add(w->bulk, &action, &w->r.err) < 0 ? -1 : bulk_flush(w->bulk, &w->r.err);
 }
@@ -63,6 +68,7 @@ static void test_dead_letters_when_a_document_is_rejected_then_it_is_stored_and_
 	assert_int_equal(w.dead.n, 0);
 	assert_true(routes_sent(&w.r, "\"reason\":\"no number\""));
 	assert_true(routes_sent(&w.r, "\"operation\":\"index\""));
+	assert_true(routes_sent(&w.r, "\"key\":[\"k\"]"));
 	/* It has the version of its document, so that an older one does not replace it. */
 	assert_true(routes_sent(&w.r, "\"version\":5"));
 	assert_int_equal(report_dead_letters(&w.report, "books"), 1);

@@ -38,6 +38,18 @@ static const struct catalog_table *next_view(struct document_plan *const *plans,
 	return next;
 }
 
+bool views_must_fill(struct document_plan *const *plans, size_t n, bool live)
+{
+	bool follow = false, empty = false;
+
+	for (size_t p = 0; p < n; p++) {
+		follow = follow || views_to_refresh(plans[p]);
+		for (size_t i = 0; i < plans[p]->n_views; i++)
+			empty = empty || (plans[p]->views[i].view->kind == 'm' && !plans[p]->views[i].view->populated);
+	}
+	return follow && (!live || empty);
+}
+
 bool views_have_unique_index(const struct catalog_table *view)
 {
 	for (size_t i = 0; i < view->n_indexes; i++) {

@@ -13,6 +13,8 @@
 
 /* Whether the plan has materialized views that follow base tables. */
 bool views_to_refresh(const struct document_plan *plan);
+/* Whether views have to be refreshed before documents are read. live: no bootstrap reads them. */
+bool views_must_fill(struct document_plan *const *plans, size_t n, bool live);
 /* Whether the view has an index by which REFRESH ... CONCURRENTLY can compare rows. */
 bool views_have_unique_index(const struct catalog_table *view);
 /* Refreshes the views of the marked plans (NULL: of all), each once. Each refresh is a transaction: a later snapshot

@@ -180,7 +180,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 		return -1;
 	if (must_repeat(a, dropped, last_chunk))
 		return wait_for_chunks(a, last_chunk, err);
-	purged = apply_purge(&a->apply, err);
+	purged = apply_finish(&a->apply, err);
 	if (purged < 0 || (purged && flush(a, err) < 0))
 		return -1;
 	/* A batch counts if everything was read with the catalog that the plans were made from. Otherwise it is not

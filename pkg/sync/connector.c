@@ -8,30 +8,10 @@
 #include <unistd.h>
 
 #include "http/http.h"
+#include "sink/target.h"
 #include "sync/run_int.h"
 
 enum { SHORT_MS = 10000 };
-
-static int new_target(const struct spec_sink *sink, struct http_target **ret, struct err *err)
-{
-	static const enum http_auth auths[] = {[SPEC_AUTH_NONE] = HTTP_AUTH_NONE,
-					       [SPEC_AUTH_BASIC] = HTTP_AUTH_BASIC,
-					       [SPEC_AUTH_API_KEY] = HTTP_AUTH_API_KEY,
-					       [SPEC_AUTH_BEARER] = HTTP_AUTH_BEARER};
-	struct http_target_options options = {
-		.urls = (const char *const *)sink->urls.items,
-		.n_urls = sink->urls.n,
-		.auth = auths[sink->auth],
-		.username = sink->username,
-		.password = sink->password,
-		.token = sink->auth == SPEC_AUTH_API_KEY ? sink->api_key : sink->token,
-		.ca_pem = sink->ca.value,
-		.insecure_skip_verify = sink->insecure_skip_verify,
-		.user_agent = "pgsync/" PGSYNC_VERSION,
-	};
-
-	return http_target_new(&options, ret, err);
-}
 
 static int watch(int epoll_fd, int fd, struct err *err)
 {
@@ -110,7 +90,7 @@ static bool is_cancelled(void *user)
 int connector_search(struct connector *c, struct search **ret, struct err *err)
 {
 	/* The first call happens before other threads exist. */
-	if (!c->target && new_target(&c->run->spec->sink, &c->target, err) < 0)
+	if (!c->target && sink_target(&c->run->spec->sink, &c->target, err) < 0)
 		return -1;
 	return search_new(c->target, is_cancelled, c, ret, err);
 }

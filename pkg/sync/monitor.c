@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "apply/compile.h"
+#include "apply/retrier.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/locks.h"
@@ -36,7 +37,7 @@ enum stage {
 	LIVE,        /* the aliases lead to what is written */
 };
 
-enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASKS };
+enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASK_RETRY, TASKS };
 
 struct monitor {
 	struct attempt *attempt;
@@ -45,6 +46,7 @@ struct monitor {
 	struct bootstrap *bootstrap; /* only while COPYING */
 	struct stream_progress progress;
 	struct health health;
+	struct retrier retrier;
 
 	enum stage stage;
 	uint64_t start_lsn; /* the server's position when the attempt began */
@@ -214,9 +216,25 @@ static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
+/* Trouble with it is noticed by other tasks. */
+static int retry_dead_letters(struct monitor *m, int64_t now, struct err *err)
+{
+	bool live = m->stage == LIVE && m->progress.durable >= m->start_lsn;
+	struct err why = {0};
+	int64_t pause;
+
+	UNUSED(err);
+	if (retrier_round(&m->retrier, live, &pause, &why) > 0)
+		stream_wake(m->stream);
+	m->due_ms[TASK_RETRY] = now + pause;
+	return 0;
+}
+
 static int (*const tasks[TASKS])(struct monitor *m, int64_t now, struct err *err) = {
-	[TASK_SLOT] = check_slot, [TASK_INDICES] = check_indices,    [TASK_CATALOG] = check_catalog,
-	[TASK_SAVE] = save,       [TASK_HEARTBEAT] = send_heartbeat, [TASK_COLLECT] = collect_generations,
+	[TASK_SLOT] = check_slot,          [TASK_INDICES] = check_indices,
+	[TASK_CATALOG] = check_catalog,    [TASK_SAVE] = save,
+	[TASK_HEARTBEAT] = send_heartbeat, [TASK_COLLECT] = collect_generations,
+	[TASK_RETRY] = retry_dead_letters,
 };
 
 /* --- stages --- */
@@ -468,12 +486,16 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err)
 {
 	struct monitor m = {.attempt = at, .wake_fd = -1, .health = {.attempt = at}};
-	int r = begin_take(&m, replication, err);
+	int r;
+
+	retrier_init(&m.retrier, &at->model, &at->sink, &at->run->report);
+	r = begin_take(&m, replication, err);
 
 	if (r == 0)
 		r = watch(&m, err);
 	bootstrap_stop(m.bootstrap);
 	stream_stop(m.stream);
+	retrier_release(&m.retrier);
 	close_fdp(&m.wake_fd);
 	return r;
 }

@@ -538,30 +538,12 @@ static int count_dead_letters(struct attempt *at, struct err *err)
 	return 0;
 }
 
-static bool has_empty_view(const struct attempt *at)
-{
-	for (size_t p = 0; p < at->model.n_plans; p++)
-		for (size_t i = 0; i < at->model.plans[p]->n_views; i++)
-			if (at->model.plans[p]->views[i].view->kind == 'm' &&
-			    !at->model.plans[p]->views[i].view->populated)
-				return true;
-	return false;
-}
-
-static bool some_to_refresh(const struct attempt *at)
-{
-	for (size_t p = 0; p < at->model.n_plans; p++)
-		if (views_to_refresh(at->model.plans[p]))
-			return true;
-	return false;
-}
-
 /* The views that a bootstrap reads must include every commit up to its generation's version. */
 static int fill_views(struct attempt *at, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
-	if ((at->cp.phase == CHECKPOINT_LIVE && !has_empty_view(at)) || !some_to_refresh(at))
+	if (!views_must_fill(at->model.plans, at->model.n_plans, at->cp.phase == CHECKPOINT_LIVE))
 		return 0;
 	/* The control connection's time-out is for small queries. */
 	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0

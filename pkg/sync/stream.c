@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "apply/partition_changes.h"
+#include "apply/retries.h"
 #include "base/clock.h"
 #include "sync/applier_int.h"
 #include "sync/wal_reader_int.h"
@@ -82,22 +84,18 @@ static bool may_submit(const struct stream *s, const struct orders *now)
 	return !s->in.in_txn && clock_now_ms() >= gather_until_ms(s);
 }
 
-static void add_partition_changes(struct stream *s)
+/* What no client changed. Documents may carry any version up to the attempt's start. */
+static void add_own_work(struct stream *s)
 {
 	const struct model *m = s->options.model;
-	uint32_t txn;
 
-	if (s->partitions != STREAM_PARTITIONS_WAITING || s->in.in_txn || s->in.received < s->options.start_lsn ||
-	    batch_full(s->in.open))
+	if (s->in.in_txn || s->in.received < s->options.start_lsn || batch_full(s->in.open))
 		return;
-	batch_begin_artificial(s->in.open, s->in.received, clock_wall_us());
-	txn = batch_current(s->in.open);
-	for (uint32_t p = 0; p < m->n_plans; p++)
-		if (m->partition_changes.all[p])
-			(void)keyset_add(&s->in.open->keys, m->targets.first_all + p, "", 0, txn);
-	for (uint32_t i = 0; i < m->partition_changes.n_scans; i++)
-		(void)keyset_add(&s->in.open->keys, m->targets.first_scan + i, "", 0, txn);
-	s->partitions = STREAM_PARTITIONS_OPEN;
+	if (s->partitions == STREAM_PARTITIONS_WAITING) {
+		partition_changes_add(m, s->in.open, s->in.received);
+		s->partitions = STREAM_PARTITIONS_OPEN;
+	}
+	retries_add(m, s->in.open, s->in.received);
 }
 
 static void submit(struct stream *s, const struct orders *now)
@@ -231,7 +229,7 @@ static int work(struct stream *s, struct err *err)
 		return STREAM_AGAIN;
 	if (now.stop)
 		return STREAM_STOPPED;
-	add_partition_changes(s);
+	add_own_work(s);
 	submit(s, &now);
 	if (s->partitions == STREAM_PARTITIONS_SUBMITTED && applier_idle(s->applier))
 		s->partitions = STREAM_PARTITIONS_DONE;
@@ -365,6 +363,11 @@ void stream_trust_catalog(struct stream *s, uint32_t doubts)
 	(void)pthread_mutex_lock(&s->lock);
 	s->trusted_doubts = doubts;
 	(void)pthread_mutex_unlock(&s->lock);
+	connector_wake(s->wake_fd);
+}
+
+void stream_wake(struct stream *s)
+{
 	connector_wake(s->wake_fd);
 }
 

@@ -62,6 +62,8 @@ struct stream_progress stream_progress(struct stream *s);
 void stream_notify_at(struct stream *s, uint64_t lsn);
 /* The catalog was compared after so many doubts, and is what the plans were made from. */
 void stream_trust_catalog(struct stream *s, uint32_t doubts);
+/* There is something in model.retries. */
+void stream_wake(struct stream *s);
 void stream_set_live(struct stream *s);
 /* The applier may write: no bootstrap of a view is under way. */
 void stream_end_hold(struct stream *s);

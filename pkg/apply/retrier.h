@@ -1,0 +1,41 @@
+/* Looks after dead letters: finds those whose cause may be gone, and hands them over to be tried again.
+ *
+ * A dead letter holds what its index took when its document was tried (sink/intake.h). While there are dead letters,
+ * each round compares that with what the index takes now. If it differs, a pass goes through all of them, page by page;
+ * what fails again holds the new state, and is left alone. So there is one retry for each change, and passes that
+ * follow one another wait longer and longer. What a change of a row allows is not looked for: the stream brings it
+ * anyway.
+ *
+ * For the control thread.
+ */
+#ifndef PGSYNC_APPLY_RETRIER_H
+#define PGSYNC_APPLY_RETRIER_H
+
+#include "apply/model.h"
+#include "conditions/report.h"
+#include "sink/letters.h"
+#include "sink/sink.h"
+
+struct retrier_index;
+
+struct retrier {
+	const struct model *model; /* borrowed, as the next two */
+	const struct sink *sink;
+	struct report *report;
+	struct retrier_index *indices; /* one for each plan */
+	size_t plan;                   /* whose turn it is */
+	bool passing;                  /* through the letters of this plan */
+	struct letters letters;
+};
+
+void retrier_init(struct retrier *r, const struct model *model, const struct sink *sink, struct report *report);
+/* Also accepts a struct that is all zeros. */
+void retrier_release(struct retrier *r);
+
+enum { RETRIER_ROUND_MS = 5000, RETRIER_PAGE_MS = 200 };
+
+/* One look, or one page of a pass. live: documents may be tried again now. Sets *ret_pause, the time to the next round.
+ * 1: something was handed over, so wake the stream. An error concerns only this round. */
+int retrier_round(struct retrier *r, bool live, int64_t *ret_pause, struct err *err) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,108 @@
+/* Reading dead letters. */
+#include "sink/letters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "sink/dead_letters.h"
+#include "json/json.h"
+
+enum { PAGE_LETTERS = 500, KEY_BYTES = 64 * 1024, PAUSE_MS = 5 * 1000, PAUSE_CAP_MS = 10 * 60 * 1000 };
+
+/* "key": ["a", "b"]. NULL without one. Caller frees. */
+static char *key_of(const json_t *source, size_t *ret_len)
+{
+	const json_t *values = json_object_get(source, "key");
+	struct strbuf key;
+	json_t *value;
+	size_t i;
+
+	if (!json_array_size(values))
+		return NULL;
+	strbuf_init(&key, KEY_BYTES);
+	json_array_foreach (values, i, value)
+		strbuf_add(&key, json_is_string(value) ? json_string_value(value) : "", json_string_length(value) + 1);
+	*ret_len = key.len;
+	return strbuf_detach(&key);
+}
+
+static void forget_page(struct letters *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->items[i].key);
+	free(TAKE_PTR(l->items));
+	l->n = 0;
+}
+
+static void take_page(struct letters *l)
+{
+	const json_t *hits = scroll_hits(&l->scroll);
+	json_t *hit;
+	size_t i;
+
+	forget_page(l);
+	l->items = xcalloc(json_array_size(hits), sizeof(*l->items));
+	l->n = json_array_size(hits);
+	json_array_foreach (hits, i, hit) {
+		const json_t *source = json_object_get(hit, "_source");
+
+		l->items[i] = (struct letter){.id = jsonx_string(hit, "_id", ""),
+					      .intake = jsonx_string(source, "intake", ""),
+					      .attempts = jsonx_integer(source, "attempts", 1),
+					      .source = source,
+					      .seq_no = jsonx_integer(hit, "_seq_no", -1),
+					      .primary_term = jsonx_integer(hit, "_primary_term", -1)};
+		l->items[i].key = key_of(source, &l->items[i].key_len);
+	}
+}
+
+int letters_begin(struct letters *l, struct search *search, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	_cleanup_json_ json_t *body =
+		json_pack("{s:i, s:b, s:[s]}", "size", PAGE_LETTERS, "seq_no_primary_term", 1, "sort", "_doc");
+
+	*l = (struct letters){0};
+	if (scroll_begin(&l->scroll, search, index, body, err) == 0)
+		take_page(l);
+	else if (err->kind != ERR_NOT_FOUND && err->kind != ERR_DENIED)
+		return err_wrap(err, "reading the dead letters of \"%s\"", alias);
+	return 0;
+}
+
+int letters_next(struct letters *l, struct err *err)
+{
+	forget_page(l);
+	if (!l->scroll.page)
+		return 0;
+	if (scroll_next(&l->scroll, err) < 0)
+		return err_wrap(err, "reading dead letters");
+	take_page(l);
+	return 0;
+}
+
+void letters_end(struct letters *l)
+{
+	forget_page(l);
+	scroll_end(&l->scroll);
+}
+
+/* --- decisions --- */
+
+bool letter_may_pass(const struct letter *letter, const char *intake)
+{
+	return strcmp(letter->intake, intake) != 0;
+}
+
+int64_t letters_pause_ms(unsigned passes)
+{
+	int64_t pause = PAUSE_MS;
+
+	if (!passes)
+		return 0;
+	while (--passes && pause < PAUSE_CAP_MS)
+		pause *= 2;
+	return pause < PAUSE_CAP_MS ? pause : PAUSE_CAP_MS;
+}
