@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from urllib.parse import quote
 
 import bookstore
 import pytest
@@ -400,6 +401,18 @@ def test_existing_index_of_the_alias_name_is_refused_unless_adopted(apply, resou
     resources.patch(NAME, {"sink": {"adoptExistingIndex": True}})
     resources.wait(NAME)
     assert_equal(opensearch, index, books)
+
+
+def test_index_name_with_special_characters_is_filled_and_can_be_deleted(apply, resources, books, opensearch, index):
+    name = f"{index}-50%é+&="
+    apply(index=name, spec={"deletionPolicy": {"index": "Delete"}})
+    resources.wait(NAME)
+    count = opensearch.request("GET", f"{quote(name)}/_count")["count"]
+    assert count == len(bookstore.expected(books))
+    resources.patch(NAME, {"resyncNonce": 1})
+    eventually(lambda: opensearch.indices(f"{quote(name)}-g*") == [f"{name}-g2"], 30, "the next generation, alone")
+    resources.delete(NAME)
+    assert opensearch.indices(f"{quote(name)}*") == []
 
 
 def test_search_engine_down_at_start_is_waited_for(apply, resources, books, opensearch, index, fault_proxy):

@@ -18,11 +18,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/reserved.h"
 
 struct search;
 
 /* The index that holds checkpoints; created at the first save. */
-#define CHECKPOINT_INDEX "pgsync-checkpoints"
+#define CHECKPOINT_INDEX RESERVED_CHECKPOINTS
 
 enum checkpoint_phase {
 	CHECKPOINT_NEW = 0,   /* nothing done yet */

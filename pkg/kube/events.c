@@ -217,8 +217,10 @@ static json_t *series_json(const struct series *series)
 static void send_series(struct series *series)
 {
 	struct kube_events *events = series->events;
-	_cleanup_free_ char *path = xasprintf("/apis/events.k8s.io/v1/namespaces/%s/events", series->namespace);
-	_cleanup_free_ char *item = xasprintf("%s/%s", path, series->name);
+	_cleanup_free_ char *path =
+		kube_path("apis", "events.k8s.io", "v1", "namespaces", series->namespace, "events", NULL);
+	_cleanup_free_ char *item =
+		kube_path("apis", "events.k8s.io", "v1", "namespaces", series->namespace, "events", series->name, NULL);
 	_cleanup_json_ json_t *patch = NULL;
 	struct kube_call_options options = {.content = KUBE_JSON};
 

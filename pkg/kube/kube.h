@@ -62,6 +62,10 @@ void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *metho
 
 /* --- Requests
  * ------------------------------------------------------------------------------------------------------------- */
+/* A path of the API server, of parts that end with NULL: "apis", "pgsync.io", "v1alpha1". Each part is escaped, so that
+ * it stays one part whatever it contains. Nothing else makes paths; "make check" sees to that. Caller frees. */
+char *kube_path(const char *first, ...) __attribute__((sentinel));
+
 enum kube_content { KUBE_JSON, KUBE_JSON_PATCH, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
 /* object: the answer's object (borrowed), NULL on error. err: NULL, or what went wrong: kind by Status.reason
  * (NotFound, AlreadyExists and Conflict: CONFLICT, Expired and Gone: NOT_FOUND with code 410, Invalid, Forbidden and

@@ -616,9 +616,28 @@ static void test_event_when_its_text_is_long_or_broken_then_still_recorded(void 
 	bench_end(&b);
 }
 
+static void test_path_when_a_part_has_special_characters_then_it_stays_one_part(void **state)
+{
+	static const struct {
+		const char *part, *want;
+	} rows[] = {
+		{"books", "/api/books/x"},           {"a/b", "/api/a%2Fb/x"},  {"100%", "/api/100%25/x"},
+		{"a?b=c&d", "/api/a%3Fb%3Dc%26d/x"}, {"a#b", "/api/a%23b/x"},  {"a b", "/api/a%20b/x"},
+		{"\xc3\xa9", "/api/%C3%A9/x"},       {"a\nb", "/api/a%0Ab/x"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *path = kube_path("api", rows[i].part, "x", NULL);
+
+		assert_string_equal(path, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_path_when_a_part_has_special_characters_then_it_stays_one_part),
 		cmocka_unit_test(test_request_when_answered_then_the_object),
 		cmocka_unit_test(test_request_when_refused_then_kind_and_code_by_the_reason),
 		cmocka_unit_test(test_request_when_asked_to_retry_then_repeated_whatever_the_method),

@@ -412,8 +412,10 @@ int kube_lease_start(struct kube *kube, const struct kube_lease_options *options
 	lease->options.namespace = lease->namespace;
 	lease->options.name = lease->name;
 	lease->options.identity = lease->identity;
-	lease->collection = xasprintf("/apis/coordination.k8s.io/v1/namespaces/%s/leases", options->namespace);
-	lease->path = xasprintf("%s/%s", lease->collection, options->name);
+	lease->collection =
+		kube_path("apis", "coordination.k8s.io", "v1", "namespaces", options->namespace, "leases", NULL);
+	lease->path = kube_path("apis", "coordination.k8s.io", "v1", "namespaces", options->namespace, "leases",
+				options->name, NULL);
 	lease->seed = random_seed();
 	lease->try_timer = kube_timer_start(kube, 0, try_now, lease);
 	*ret = lease;

@@ -104,8 +104,9 @@ static void watch(struct operator_ *op, struct watched *w, const char *namespace
 								.synced = on_listed,
 								.failed = on_failed,
 								.recovered = on_recovered};
-	_cleanup_free_ char *path = xasprintf("/apis/pgsync.io/v1alpha1%s%s/pgsyncs", namespace ? "/namespaces/" : "",
-					      namespace ? namespace : "");
+	_cleanup_free_ char *path =
+		namespace ? kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", namespace, "pgsyncs", NULL)
+			  : kube_path("apis", "pgsync.io", "v1alpha1", "pgsyncs", NULL);
 
 	w->op = op;
 	w->namespace = namespace;

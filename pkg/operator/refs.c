@@ -156,7 +156,7 @@ static void start_watching(struct ref *ref)
 {
 	static const struct kube_reflector_handlers handlers = {
 		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
-	_cleanup_free_ char *path = xasprintf("/api/v1/namespaces/%s/%s", ref->namespace, resources[ref->kind]);
+	_cleanup_free_ char *path = kube_path("api", "v1", "namespaces", ref->namespace, resources[ref->kind], NULL);
 	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", ref->name);
 
 	ref->reflector = kube_reflect(ref->refs->kube, path, selector, &handlers, ref);

@@ -7,9 +7,11 @@
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
+/* subresource: NULL for the object itself. */
 static char *object_path(const struct resource *r, const char *subresource)
 {
-	return xasprintf("/apis/pgsync.io/v1alpha1/namespaces/%s/pgsyncs/%s%s", r->namespace, r->name, subresource);
+	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", r->namespace, "pgsyncs", r->name, subresource,
+			 NULL);
 }
 
 /* A failed write is repeated with a back-off, unless an event of the watch makes it unnecessary. */
@@ -88,7 +90,7 @@ static void finalizer_removed(void *user, const json_t *object, const struct err
 void resource_write_finalizer(struct resource *r, bool there)
 {
 	_cleanup_json_ json_t *resource = resource_json(r);
-	_cleanup_free_ char *path = object_path(r, "");
+	_cleanup_free_ char *path = object_path(r, NULL);
 	_cleanup_json_ json_t *finalizers = json_array();
 	_cleanup_json_ json_t *patch = NULL;
 	size_t i;
@@ -166,7 +168,8 @@ static json_t *compose_status(const struct resource *r, enum reconcile_state sta
 static void send_status(struct resource *r, json_t *status)
 {
 	_cleanup_json_ json_t *object = NULL;
-	_cleanup_free_ char *path = object_path(r, r->writer.replace ? "/status?fieldManager=" CONTROLLER : "/status");
+	_cleanup_free_ char *path = object_path(r, "status");
+	_cleanup_free_ char *replacement = xasprintf("%s?fieldManager=" CONTROLLER, path);
 
 	if (r->writer.replace) {
 		object = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:O}]", "op", "test", "path", "/metadata/uid", "value",
@@ -174,7 +177,7 @@ static void send_status(struct resource *r, json_t *status)
 		r->writer.call = kube_request(
 			r->op->kube,
 			&(struct kube_request){
-				.method = "PATCH", .path = path, .content = KUBE_JSON_PATCH, .body = object},
+				.method = "PATCH", .path = replacement, .content = KUBE_JSON_PATCH, .body = object},
 			status_written, r);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/reserved.h"
 
 enum { DOCUMENT_COUNT = 16, TEXT_BYTES = 253, INDEX_BYTES = 200 };
 
@@ -112,6 +113,42 @@ static const struct jsonx_field document_fields[] = {
 	{0},
 };
 
+static bool ends_with(const char *s, const char *end)
+{
+	size_t len = strlen(s), n = strlen(end);
+
+	return len >= n && strcmp(s + len - n, end) == 0;
+}
+
+/* "books-g12": a generation of another index. */
+static bool is_generation(const char *index)
+{
+	size_t digits = strlen(index);
+
+	while (digits > 0 && index[digits - 1] >= '0' && index[digits - 1] <= '9')
+		digits--;
+	return index[digits] && digits >= 2 && strncmp(index + digits - 2, RESERVED_GENERATION, 2) == 0;
+}
+
+/* Names of what is not the user's to fill, nor to adopt: the engine's own indices, and those that every PgSync keeps.
+ */
+static void check_reserved(const char *index, const char *path, struct findings *f)
+{
+	const char *whose = NULL;
+
+	if (*index == '.')
+		whose = "a name that begins with '.' belongs to the search engine";
+	else if (strcmp(index, RESERVED_CHECKPOINTS) == 0)
+		whose = "that index holds the checkpoints of every PgSync";
+	else if (ends_with(index, RESERVED_DEAD_LETTERS))
+		whose = "\"" RESERVED_DEAD_LETTERS "\" ends the name of an index of dead letters";
+	else if (is_generation(index))
+		whose = "\"-g\" and a number end the name of a generation of another index";
+	if (whose)
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
+			     "index name \"%s\" is reserved: %s; choose another name", index, whose);
+}
+
 /* The rules of Elasticsearch and OpenSearch for index names, but shorter, so that "-g<N>" and "-dead-letters" fit. */
 static void check_index(const char *index, const char *path, struct findings *f)
 {
@@ -141,8 +178,7 @@ static void check_index(const char *index, const char *path, struct findings *f)
 	if (*index && strchr("-_+", *index))
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 			     "index name \"%s\" must not start with '%c'", index, *index);
-	if (strcmp(index, ".") == 0 || strcmp(index, "..") == 0)
-		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path, "index name must not be \"%s\"", index);
+	check_reserved(index, path, f);
 }
 
 static struct schema_document *decode_document(const json_t *value, const char *path, struct findings *f)

@@ -84,6 +84,24 @@ static void test_schema_when_it_is_not_documents_then_refused(void **state)
 		"schema[3].index: index \"a\" is also the index of schema[1]; every document needs its own");
 }
 
+static char *index_errors(const char *index)
+{
+	_cleanup_json_ json_t *array = json_pack("[{s:s, s:{s:s}}]", "index", index, "nodes", "table", "t");
+	struct schema_document **documents = NULL;
+	struct findings f;
+	size_t n = 0;
+	char *errors;
+
+	findings_init(&f);
+	schema_decode(array, "schema", &documents, &n, &f);
+	errors = findings_join(&f, FINDING_ERROR, "\n");
+	for (size_t i = 0; i < n; i++)
+		schema_document_free(documents[i]);
+	free(documents);
+	findings_release(&f);
+	return errors;
+}
+
 static void expect_index(const char *index, const char *want)
 {
 	_cleanup_free_ char *text = xasprintf("[{\"index\": \"%s\", \"nodes\": {\"table\": \"t\"}}]", index);
@@ -103,7 +121,8 @@ static void test_index_name_when_the_engine_would_refuse_it_then_refused(void **
 	expect_index("a#", "schema[0].index: index name \"a#\" must not contain '#'");
 	expect_index("a:b", "schema[0].index: index name \"a:b\" must not contain ':'");
 	expect_index("_a", "schema[0].index: index name \"_a\" must not start with '_'");
-	expect_index("..", "schema[0].index: index name must not be \"..\"");
+	expect_index("..", "schema[0].index: index name \"..\" is reserved: a name that begins with '.' "
+			   "belongs to the search engine; choose another name");
 	expect_index("a\\tb", "schema[0].index: an index name must not contain control characters");
 	expect_index("", "schema[0].index: must be 1 to 200 bytes long, found 0");
 	memset(longest, 'a', 201);
@@ -430,6 +449,34 @@ static char *tree_of(size_t n, size_t most)
 	return json_dumps(schema, 0);
 }
 
+static void test_index_name_when_it_is_reserved_then_refused(void **state)
+{
+	static const char *const refused[] = {".kibana",        ".opendistro_security", "pgsync-checkpoints",
+					      "x-dead-letters", "-dead-letters",        "books-g1",
+					      "books-g20240101"};
+	static const char *const accepted[] = {"pgsync-checkpoints2",
+					       "dead-letters",
+					       "x-dead-letters2",
+					       "books-g",
+					       "books-g1a",
+					       "g1",
+					       "1",
+					       "books1",
+					       "log-2024",
+					       "100%",
+					       "a.b"};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		_cleanup_free_ char *got = index_errors(refused[i]);
+
+		if (!strstr(got, "is reserved: "))
+			fail_msg("\"%s\" is not refused as reserved: %s", refused[i], got);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(accepted); i++)
+		expect_index(accepted[i], "");
+}
+
 static void test_schema_when_it_is_too_long_then_refused(void **state)
 {
 	_cleanup_free_ char *filler = xcalloc(SCHEMA_BYTES + 1, 1);
@@ -531,6 +578,7 @@ int main(void)
 		cmocka_unit_test(test_names_when_the_schema_alone_shows_that_two_fields_share_one_then_refused),
 		cmocka_unit_test(test_labels_when_two_children_share_one_then_refused),
 		cmocka_unit_test(test_scalar_when_it_has_children_then_warned),
+		cmocka_unit_test(test_index_name_when_it_is_reserved_then_refused),
 		cmocka_unit_test(test_schema_when_it_is_too_long_then_refused),
 		cmocka_unit_test(test_tree_when_it_is_too_large_then_refused),
 	};

@@ -240,7 +240,7 @@ static int read_health(struct search *search, const char *index, char health[sta
 	health[0] = '\0';
 	if (search_path(index, "", NULL, "?format=json&h=health", &tail, err) < 0)
 		return -1;
-	path = xasprintf("/_cat/indices%s", tail);
+	path = xasprintf("%s%s", "/_cat/indices", tail);
 	if (search_json(search, "GET", path, NULL, &rows, err) < 0)
 		return err->kind == ERR_DENIED ? 0 : -1;
 	json_array_foreach (rows, i, row) {

@@ -224,6 +224,16 @@ int search_path(const char *index, const char *middle, const char *id, const cha
 	return r;
 }
 
+int search_index_post(struct search *search, const char *index, const char *suffix, const json_t *body, json_t **ret,
+		      struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (search_path(index, suffix, NULL, "", &path, err) < 0)
+		return -1;
+	return search_json(search, "POST", path, body, ret, err);
+}
+
 int search_index_get(struct search *search, const char *index, const char *suffix, json_t **ret, struct err *err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -231,6 +241,13 @@ int search_index_get(struct search *search, const char *index, const char *suffi
 	if (search_path(index, suffix, NULL, "", &path, err) < 0)
 		return -1;
 	return search_json(search, "GET", path, NULL, ret, err);
+}
+
+int search_indices_get(struct search *search, const char *prefix, const char *suffix, json_t **ret, struct err *err)
+{
+	_cleanup_free_ char *rest = xasprintf("*%s", suffix);
+
+	return search_index_get(search, prefix, rest, ret, err);
 }
 
 int search_index_send(struct search *search, const char *method, const char *index, const char *suffix,
@@ -241,6 +258,11 @@ int search_index_send(struct search *search, const char *method, const char *ind
 	if (search_path(index, suffix, NULL, "", &path, err) < 0)
 		return -1;
 	return search_json(search, method, path, body, NULL, err);
+}
+
+int search_scroll(struct search *search, const char *method, const json_t *body, json_t **ret, struct err *err)
+{
+	return search_json(search, method, "/_search/scroll", body, ret, err);
 }
 
 /* --- Which engine ----------------------------------------------------------------------------------------------------

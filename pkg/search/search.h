@@ -41,12 +41,22 @@ struct search_info {
  * OpenSearch 1. */
 int search_info(struct search *search, struct search_info *ret, struct err *err) WARN_UNUSED;
 
-/* Any JSON request; for the rare ones. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes
- * them, with the engine's error type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for
- * 429 and 5xx. NOT_FOUND is only what the engine itself reports as absent; any other 404 is TRANSIENT/SinkUnavailable.
+/* Requests for the rare occasions. Paths are made in this package alone, with every name escaped: whatever it contains,
+ * it stays one name. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes them, with the
+ * engine's error type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for 429 and 5xx.
+ * NOT_FOUND is only what the engine itself reports as absent; any other 404 is TRANSIENT/SinkUnavailable.
  */
-int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
-		struct err *err) WARN_UNUSED;
+/* GET and POST of one index: suffix is what follows its name, "/_search?scroll=5m". */
+int search_index_get(struct search *search, const char *index, const char *suffix, json_t **ret,
+		     struct err *err) WARN_UNUSED;
+int search_index_post(struct search *search, const char *index, const char *suffix, const json_t *body, json_t **ret,
+		      struct err *err) WARN_UNUSED;
+/* GET of all indices whose names begin with the prefix. */
+int search_indices_get(struct search *search, const char *prefix, const char *suffix, json_t **ret,
+		       struct err *err) WARN_UNUSED;
+/* The next page of a scroll (POST), or its end (DELETE). */
+int search_scroll(struct search *search, const char *method, const json_t *body, json_t **ret,
+		  struct err *err) WARN_UNUSED;
 
 /* --- Indices and aliases
  * ------------------------------------------------------------------------------------------------- */

@@ -178,12 +178,12 @@ static void test_json_when_refused_then_kind_reason_and_the_engines_words(void *
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct reply reply = {"GET /x", cases[i].status, cases[i].body};
+		struct reply reply = {"POST /x", cases[i].status, cases[i].body};
 		struct world w;
 		json_t *value = NULL;
 
 		world_start(&w, &reply, 1);
-		assert_int_equal(search_json(w.search, "GET", "/x", NULL, &value, &w.err), -1);
+		assert_int_equal(search_index_post(w.search, "x", "", NULL, &value, &w.err), -1);
 		assert_int_equal(w.err.kind, cases[i].kind);
 		if (cases[i].reason)
 			assert_string_equal(reason_name(w.err.reason), cases[i].reason);

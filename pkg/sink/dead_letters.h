@@ -11,11 +11,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/reserved.h"
 #include "base/strbuf.h"
 #include "conditions/report.h"
 #include "sink/sink.h"
 
-#define DEAD_LETTERS_SUFFIX "-dead-letters"
+#define DEAD_LETTERS_SUFFIX RESERVED_DEAD_LETTERS
 
 /* The name of the alias's dead-letter index; caller frees. */
 char *dead_letters_index(const char *alias);

@@ -74,12 +74,12 @@ int generation_is_ours(const struct sink *sink, const char *concrete, bool *ret,
 
 int generation_collect(const struct sink *sink, const char *alias, int64_t keep, struct err *err)
 {
-	_cleanup_free_ char *path = xasprintf("/%s-g*/_settings/index.uuid", alias);
+	_cleanup_free_ char *prefix = xasprintf("%s-g", alias);
 	_cleanup_json_ json_t *found = NULL;
 	const char *concrete;
 	json_t *ignored;
 
-	if (search_json(sink->search, "GET", path, NULL, &found, err) < 0)
+	if (search_indices_get(sink->search, prefix, "/_settings/index.uuid", &found, err) < 0)
 		return err_wrap(err, "listing the generations of \"%s\"", alias);
 	json_object_foreach (found, concrete, ignored) {
 		int64_t generation = generation_number(alias, concrete);

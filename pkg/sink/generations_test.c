@@ -225,6 +225,25 @@ static void test_generation_collect_then_ours_but_the_one_to_keep(void **state)
 	routes_end(&r);
 }
 
+static void test_generation_collect_when_the_name_has_special_characters_then_it_stays_one_name(void **state)
+{
+	static const struct route routes[] = {
+		{"GET /50%25-%C3%A9%26%3D%2B%3B-g*/_settings", 200, "{\"50%-\xc3\xa9&=+;-g1\":{}}", 0},
+		{"GET /50%25-%C3%A9%26%3D%2B%3B-g1/_mapping", 200, OWNED_BY("50%-\xc3\xa9&=+;-g1", "shop/books"), 0},
+		{0}};
+	struct routes r;
+
+	UNUSED(state);
+	routes_begin(&r, routes);
+	ROUTES_OK(&r, generation_collect(&r.sink, "50%-\xc3\xa9&=+;", 2, &r.err));
+	routes_expect_changes(&r, "DELETE /50%25-%C3%A9%26%3D%2B%3B-g1");
+	/* What could be more than one name is sent nowhere. */
+	assert_int_equal(generation_collect(&r.sink, "books/_all", 2, &r.err), -1);
+	assert_int_equal(generation_collect(&r.sink, "books?x", 2, &r.err), -1);
+	routes_expect_changes(&r, "DELETE /50%25-%C3%A9%26%3D%2B%3B-g1");
+	routes_end(&r);
+}
+
 static void test_generation_collect_when_one_cannot_be_deleted_then_it_is_named(void **state)
 {
 	static const struct route routes[] = {{"GET /books-g*/_settings", 200, "{\"books-g1\":{}}", 0},
@@ -366,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_generation_take_back_then_only_what_was_given_up_is_marked),
 		cmocka_unit_test(test_generation_disown_when_it_is_of_another_resource_or_gone_then_nothing),
 		cmocka_unit_test(test_generation_collect_then_ours_but_the_one_to_keep),
+		cmocka_unit_test(test_generation_collect_when_the_name_has_special_characters_then_it_stays_one_name),
 		cmocka_unit_test(test_generation_collect_when_one_cannot_be_deleted_then_it_is_named),
 		cmocka_unit_test(
 			test_generation_would_empty_then_only_if_it_replaces_another_index_although_rows_were_read),

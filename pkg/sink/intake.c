@@ -73,11 +73,10 @@ char *intake_hash(const json_t *mapping, const json_t *settings, const json_t *p
 static int ask(const struct sink *sink, const char *concrete, const char *suffix, const char *part, json_t **ret,
 	       struct err *err)
 {
-	_cleanup_free_ char *path = xasprintf("/%s%s", concrete, suffix);
 	_cleanup_json_ json_t *answer = NULL;
 
 	*ret = NULL;
-	if (search_json(sink->search, "GET", path, NULL, &answer, err) < 0)
+	if (search_index_get(sink->search, concrete, suffix, &answer, err) < 0)
 		return err->kind == ERR_DENIED ? 0 : -1;
 	*ret = json_incref(jsonx_get(json_object_iter_value(json_object_iter(answer)), part));
 	return 0;
