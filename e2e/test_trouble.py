@@ -64,6 +64,7 @@ def test_missing_key_of_a_secret_is_named_with_the_existing_keys(operator, resou
 def test_wrong_password_is_reported_and_can_be_corrected(apply, resources, books, opensearch, index):
     apply(password="wrong-one")
     found = resources.wait(NAME, "SourceReachable", "False", reason="AuthFailed", contains=[books.role, f'Secret "{NAME}-postgres"'])
+    resources.wait(NAME, "Ready", "False", reason="AuthFailed")
     assert "wrong-one" not in found["message"]
     assert condition(resources.get(NAME), "Ready")["status"] == "False"
     resources.apply(bookstore.secret(f"{NAME}-postgres", password=books.role_password))
@@ -137,6 +138,7 @@ def test_restart_of_postgres_loses_nothing(apply, own_postgres, resources, opens
     server.stop("fast")
     resources.wait(NAME, "SourceReachable", "False", reason={"SourceUnreachable", "Refused"}, contains=[f"127.0.0.1:{server.port}"])
     resources.wait(NAME, "Ready", "False", reason="SourceUnreachable")
+    assert resources.get(NAME)["status"]["phase"] == "Pending"
     server.start()
     database.sql("UPDATE books SET title = 'after the restart' WHERE id = 2; DELETE FROM books WHERE id = 3")
     ready_and_equal(resources, opensearch, index, database)

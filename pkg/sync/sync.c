@@ -74,10 +74,10 @@ static int make_attempt(struct attempt *at, struct err *err)
 	return monitor_run_take(at, replication, err);
 }
 
-/* For Ready, which side is away matters more than how. */
-static enum reason ready_reason(struct run *run, enum reason reason)
+/* For Ready, which side is away matters more than how, unless somebody has to act on it. */
+static enum reason ready_reason(struct run *run, const struct err *err, enum reason reason)
 {
-	if (is_spec_invalid(run))
+	if (is_spec_invalid(run) || retry_needs_action(err))
 		return reason;
 	if (report_status(&run->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
 		return REASON_SOURCE_UNREACHABLE;
@@ -110,7 +110,7 @@ static void set_failed(struct run *run, const struct err *err)
 
 	set_interrupted(run, err);
 	report_condition(&run->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
-	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, reason), "%s", err->msg);
+	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, err, reason), "%s", err->msg);
 	if (reason == REASON_SLOT_LOST)
 		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST, "%s", err->msg);
 	if (retry_needs_action(err)) {
@@ -118,8 +118,7 @@ static void set_failed(struct run *run, const struct err *err)
 		report_phase(&run->report, PHASE_FAILED);
 	} else {
 		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
-		if (retry_waits_for_tables(err))
-			report_phase(&run->report, PHASE_PENDING);
+		report_phase(&run->report, PHASE_PENDING);
 	}
 }
 
