@@ -199,6 +199,8 @@ def test_each_fact_that_changes_rebuilds_the_index_or_changes_no_document(sync):
             eventually(lambda: sync.run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({sync.run.status()})")
             if outcome == REBUILT:
                 eventually(lambda: generation(sync) != before, 40, "another generation")
+                # The next change would otherwise be part of the same bootstrap.
+                eventually(lambda: sync.run.status()["phase"] == "Streaming", 40, lambda: f"the end of the bootstrap ({sync.run.status()})")
                 sync.becomes(wanted(), timeout=10)
             else:
                 time.sleep(0.5)
