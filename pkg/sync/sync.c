@@ -74,7 +74,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 	return monitor_run_take(at, replication, err);
 }
 
-/* For Ready, which side is away matters more than how, unless somebody has to act on it. */
+/* For Ready, which side is away matters more than how, unless an administrator has to act. */
 static enum reason ready_reason(struct run *run, const struct err *err, enum reason reason)
 {
 	if (is_spec_invalid(run) || retry_needs_action(err))
