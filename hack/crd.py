@@ -225,7 +225,9 @@ def source():
         {
             "slotName": string("Name of the replication slot. Default: derived from namespace, name and uid of this PgSync, "
                                "see status.stream.slotName. Immutable.", longest=63, **SLOT_NAME),
-            "publicationName": string("Name of the publication. Default: derived like the name of the slot. Immutable.", longest=63),
+            "publicationName": string("Name of the publication. Default: derived like the name of the slot. One that exists without pgsync's "
+                                      "mark, the comment `pgsync: NAMESPACE/NAME`, is used as it is; it is neither altered nor dropped. "
+                                      "Immutable.", longest=63),
             "replicaIdentity": enum("Manage: set the replica identity of tables whose old link columns would be missing from the "
                                     "WAL, and restore it on deletion. Verify: refuse, and report the statement to run.",
                                     "Manage", "Verify", default="Manage"),

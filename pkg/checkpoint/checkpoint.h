@@ -75,7 +75,9 @@ struct checkpoint {
 	uint32_t timeline;
 	char *slot, *publication;
 	char *publication_fingerprint; /* of the publication that decodes everything the slot has not sent yet */
-	char *schema_hash; /* of all that the generations are built from: schema, columns, views; "": rebuild */
+	bool publication_marked; /* since publications carry our mark: one without it is not ours. False in checkpoints
+				    of earlier versions, which set none. */
+	char *schema_hash;       /* of all that the generations are built from: schema, columns, views; "": rebuild */
 	json_t *catalog_fingerprint; /* the catalog's state (not a digest) when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */

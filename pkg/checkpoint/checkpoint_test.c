@@ -12,7 +12,8 @@
 static const char stored[] =
 	"{\"format\":1,\"phase\":\"Bootstrap\",\"owner\":\"shop/books\",\"ownerUID\":\"u-1\","
 	"\"systemIdentifier\":\"7300000000000000001\",\"timeline\":4294967295,\"slot\":\"pgsync_books\","
-	"\"publication\":\"pgsync_books\",\"schemaHash\":\"sha256:ab\",\"seen\":{\"16390\":\"sad\"},\"resyncNonce\":"
+	"\"publication\":\"pgsync_books\",\"publicationMarked\":true,\"schemaHash\":\"sha256:ab\",\"seen\":{\"16390\":"
+	"\"sad\"},\"resyncNonce\":"
 	"3,\"slotLSN\":\"16/B374D848\","
 	"\"confirmedLSN\":\"FFFFFFFF/FFFFFFFE\",\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
@@ -44,6 +45,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_int_equal(cp.timeline, UINT32_MAX);
 	assert_string_equal(cp.slot, "pgsync_books");
 	assert_string_equal(cp.publication, "pgsync_books");
+	assert_true(cp.publication_marked);
 	assert_string_equal(cp.schema_hash, "sha256:ab");
 	assert_string_equal(jsonx_string(cp.catalog_fingerprint, "16390", ""), "sad");
 	assert_int_equal(cp.resync_nonce, 3);

@@ -106,6 +106,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_field(o, "timeline", integer(cp->timeline)) || !set_string(o, "slot", cp->slot) ||
 	    !set_string(o, "publication", cp->publication) ||
 	    !set_string(o, "publicationMark", cp->publication_fingerprint) ||
+	    !set_field(o, "publicationMarked", json_boolean(cp->publication_marked)) ||
 	    !set_string(o, "schemaHash", cp->schema_hash) ||
 	    (cp->catalog_fingerprint && !set_field(o, "seen", json_incref(cp->catalog_fingerprint))) ||
 	    !set_field(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
@@ -325,6 +326,7 @@ static const struct jsonx_field fields[] = {
 	STRING(struct checkpoint, "slot", slot),
 	STRING(struct checkpoint, "publication", publication),
 	STRING(struct checkpoint, "publicationMark", publication_fingerprint),
+	{.name = "publicationMarked", .type = JSONX_BOOLEAN, AT(struct checkpoint, publication_marked)},
 	STRING(struct checkpoint, "schemaHash", schema_hash),
 	{.name = "seen", .type = JSONX_VALUE, AT(struct checkpoint, catalog_fingerprint)},
 	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},

@@ -23,6 +23,7 @@ struct difference {
 	bool absent;
 	bool options;
 	bool tables; /* not only columns of tables */
+	bool unfit;  /* not only that columns are published which need not be */
 	struct correction *items;
 	size_t n;
 };
@@ -148,6 +149,7 @@ static void compare_member(struct pg *pg, const struct pg_result *r, int row, co
 		return;
 	add_correction(pg, d, r, row, want);
 	d->tables = d->tables || !want || !unfiltered;
+	d->unfit = d->unfit || !want || !unfiltered || *pg_value(r, row, MEMBER_COLUMNS);
 }
 
 static int compare_members(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
@@ -165,7 +167,7 @@ static int compare_members(struct pg *pg, const char *name, const struct pg_publ
 		if (wanted(oid, tables, i) || find_member(r, oid) >= 0)
 			continue;
 		add_correction(pg, d, r, -1, &tables[i]);
-		d->tables = true;
+		d->tables = d->unfit = true;
 	}
 	return 0;
 }
@@ -187,9 +189,9 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 			  all_tables ? "of the database" : "of a schema");
 }
 
-static int compare(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, struct difference *d,
-		   struct err *err)
+static int compare(struct pg *pg, const struct pg_publication *p, struct difference *d, struct err *err)
 {
+	const char *name = p->name;
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
 	if (pg_query(pg, is_18(pg) ? sql_publication_18 : sql_publication, (const char *const[]){name}, 1, &r, err) < 0)
@@ -200,7 +202,7 @@ static int compare(struct pg *pg, const char *name, const struct pg_published *t
 			return -1;
 		d->options = !pg_bool(r, 0, 1);
 	}
-	return compare_members(pg, name, tables, n, d, err);
+	return compare_members(pg, name, p->tables, p->n_tables, d, err);
 }
 
 /* All that is left to do, for who has to do it by hand. */
@@ -222,19 +224,41 @@ static int run(struct pg *pg, const struct difference *d, const char *sql, struc
 	return pg_exec(pg, sql, err) < 0 ? explain(d, sql, 0, err) : 0;
 }
 
-static int change_options(struct pg *pg, const struct difference *d, struct err *err)
+static char *comment_sql(const char *quoted, const char *comment)
 {
-	_cleanup_free_ char *sql = xasprintf("%s PUBLICATION %s %s(%s)", d->absent ? "CREATE" : "ALTER", d->quoted,
-					     d->absent ? "WITH " : "SET ", is_18(pg) ? PUBLISHED_18 : PUBLISHED);
+	struct strbuf sb;
 
-	return d->absent || d->options ? run(pg, d, sql, err) : 0;
+	strbuf_init(&sb, PG_SQL_BYTES);
+	strbuf_addf(&sb, "COMMENT ON PUBLICATION %s IS ", quoted);
+	pg_quote_literal(&sb, comment);
+	return strbuf_detach(&sb);
+}
+
+/* One string is one transaction: no publication of ours is without its comment. */
+static int create(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
+{
+	_cleanup_free_ char *mark = comment_sql(d->quoted, comment);
+	_cleanup_free_ char *sql = xasprintf("CREATE PUBLICATION %s WITH (%s); %s", d->quoted,
+					     is_18(pg) ? PUBLISHED_18 : PUBLISHED, mark);
+
+	return run(pg, d, sql, err);
+}
+
+static int change_options(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
+{
+	_cleanup_free_ char *sql =
+		xasprintf("ALTER PUBLICATION %s SET (%s)", d->quoted, is_18(pg) ? PUBLISHED_18 : PUBLISHED);
+
+	if (d->absent)
+		return create(pg, d, comment, err);
+	return d->options ? run(pg, d, sql, err) : 0;
 }
 
 /* One table in each transaction: these statements wait for locks, and must not hold another meanwhile. An attempt that
  * is interrupted in between finds that the publication lacks tables. */
-static int change(struct pg *pg, const struct difference *d, struct err *err)
+static int change(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
 {
-	if (change_options(pg, d, err) < 0)
+	if (change_options(pg, d, comment, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->n; i++) {
 		const struct pg_locking statement = {d->items[i].sql, d->items[i].oid, PG_LOCK_TO_PUBLISH};
@@ -250,24 +274,37 @@ static bool is_only_columns(const struct difference *d)
 	return !d->absent && !d->options && !d->tables;
 }
 
-static int ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n, struct difference *d,
-		  struct err *err)
+static bool fits(const struct difference *d)
 {
-	if (compare(pg, name, tables, n, d, err) < 0)
-		return -1;
-	if (change(pg, d, err) == 0)
-		return 0;
-	/* To publish more columns than needed does no harm. */
-	return is_only_columns(d) && pg_is_sqlstate(err, "42501") ? 0 : -1;
+	return !d->absent && !d->options && !d->unfit;
 }
 
-int pg_publication_ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
-			  bool *ret_only_columns, struct err *err)
+int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret, struct err *err)
 {
-	_cleanup_(difference_release) struct difference d = {.quoted = quote(name)};
+	_cleanup_(difference_release) struct difference d = {.quoted = quote(publication->name)};
 
-	if (ensure(pg, name, tables, n, &d, err) < 0)
-		return err_wrap(err, "publication \"%s\"", name);
+	if (compare(pg, publication, &d, err) < 0)
+		return err_wrap(err, "publication \"%s\"", publication->name);
+	*ret = fits(&d);
+	return 0;
+}
+
+static int ensure(struct pg *pg, const struct pg_publication *publication, struct difference *d, struct err *err)
+{
+	if (compare(pg, publication, d, err) < 0)
+		return -1;
+	if (change(pg, d, publication->comment, err) == 0)
+		return 0;
+	return fits(d) && pg_is_sqlstate(err, "42501") ? 0 : -1;
+}
+
+int pg_publication_ensure(struct pg *pg, const struct pg_publication *publication, bool *ret_only_columns,
+			  struct err *err)
+{
+	_cleanup_(difference_release) struct difference d = {.quoted = quote(publication->name)};
+
+	if (ensure(pg, publication, &d, err) < 0)
+		return err_wrap(err, "publication \"%s\"", publication->name);
 	*ret_only_columns = is_only_columns(&d);
 	return 0;
 }
@@ -286,7 +323,7 @@ static int widen(struct pg *pg, const char *name, struct difference *d, struct e
 		if (*pg_value(r, i, MEMBER_COLUMNS) && pg_bool(r, i, MEMBER_UNFILTERED))
 			add_correction(pg, d, r, i, &(struct pg_published){.table = &table});
 	}
-	return change(pg, d, err);
+	return change(pg, d, NULL, err);
 }
 
 int pg_publication_widen(struct pg *pg, const char *name, struct err *err)
@@ -319,6 +356,27 @@ bool pg_publication_same(const char *fingerprint, const char *other)
 	size_t oid = strcspn(fingerprint, ":");
 
 	return oid == strcspn(other, ":") && strncmp(fingerprint, other, oid) == 0;
+}
+
+int pg_publication_comment(struct pg *pg, const char *name, bool *ret_exists, char **ret, struct err *err)
+{
+	static const char sql[] =
+		"SELECT obj_description(oid, 'pg_publication') FROM pg_publication WHERE pubname = $1";
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
+		return err_wrap(err, "publication \"%s\"", name);
+	*ret_exists = pg_n_rows(r) == 1;
+	*ret = *ret_exists ? xstrdup_or_null(pg_value_or_null(r, 0, 0)) : NULL;
+	return 0;
+}
+
+int pg_publication_set_comment(struct pg *pg, const char *name, const char *comment, struct err *err)
+{
+	_cleanup_free_ char *quoted = quote(name);
+	_cleanup_free_ char *sql = comment_sql(quoted, comment);
+
+	return pg_exec(pg, sql, err) < 0 ? err_wrap(err, "publication \"%s\"", name) : 0;
 }
 
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err)

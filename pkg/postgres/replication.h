@@ -65,13 +65,27 @@ struct pg_published {
 	const int *columns;
 	size_t n_columns;
 };
+struct pg_publication {
+	const char *name;
+	const char *comment; /* of a new one */
+	const struct pg_published *tables;
+	size_t n_tables;
+};
 /* Makes the publication contain exactly these tables (creates, adds, drops), publishing insert, update, delete,
- * truncate, and publish_via_partition_root, with these columns and without row filters. *ret_only_columns: nothing else
- * than the columns of some table was different; if the role may not change those, they stay.
- * INVALID/PublicationConflict if it publishes all tables of the database or of a schema; DENIED/PrivilegeMissing with
- * the statements to run. */
-int pg_publication_ensure(struct pg *pg, const char *name, const struct pg_published *tables, size_t n,
-			  bool *ret_only_columns, struct err *err) WARN_UNUSED;
+ * truncate, and publish_via_partition_root, with these columns and without row filters.
+ * *ret_only_columns: nothing else than the columns of some table was different; if the role may not change those, and
+ * all that are needed are published, they stay. INVALID/PublicationConflict if it publishes all tables of the database
+ * or of a schema; DENIED/PrivilegeMissing with the statements to run. */
+int pg_publication_ensure(struct pg *pg, const struct pg_publication *publication, bool *ret_only_columns,
+			  struct err *err) WARN_UNUSED;
+/* Whether it is as pg_publication_ensure would make it, or only publishes more columns. Same error if it publishes all
+ * tables. */
+int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret,
+			struct err *err) WARN_UNUSED;
+/* The comment on the publication; NULL: it has none, or does not exist. Caller frees. */
+int pg_publication_comment(struct pg *pg, const char *name, bool *ret_exists, char **ret, struct err *err) WARN_UNUSED;
+/* Only the owner may. It does not change the fingerprint. */
+int pg_publication_set_comment(struct pg *pg, const char *name, const char *comment, struct err *err) WARN_UNUSED;
 /* Publishes all columns of every table of the publication, if it exists. */
 int pg_publication_widen(struct pg *pg, const char *name, struct err *err) WARN_UNUSED;
 /* Identifies the current state of the publication. Any ALTER changes it, even one that is undone later, because WAL

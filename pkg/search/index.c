@@ -189,13 +189,12 @@ int search_pipeline_exists(struct search *search, const char *name, bool *ret, s
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err)
 {
 	_cleanup_json_ json_t *answer = NULL;
-	const json_t *first;
 	json_t *meta;
 
 	if (search_index_get(search, index, "/_mapping?filter_path=*.mappings._meta", &answer, err) < 0)
 		return -1;
-	first = json_object_iter_value(json_object_iter(answer));
-	meta = jsonx_get(first, "mappings._meta");
+	/* The answer about an alias has the names of other indices. */
+	meta = jsonx_get(json_object_get(answer, index), "mappings._meta");
 	*ret = meta ? json_incref(meta) : search_must(json_object());
 	return 0;
 }

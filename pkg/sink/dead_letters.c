@@ -201,6 +201,48 @@ struct bulk *dead_letters_writer(struct dead_letters *d, struct search *search)
 	return bulk_new(search, &options);
 }
 
+/* Ours is what an earlier resource of our name made as well, and what its owner released. */
+static bool is_foreign(const struct sink *sink, const json_t *meta)
+{
+	const char *owner = jsonx_string(meta, "pgsync.owner", "");
+
+	return *owner ? strcmp(owner, sink->owner) != 0 : !*jsonx_string(meta, "pgsync.formerOwner", "");
+}
+
+/* A login that has no access to the index has never written a dead letter. */
+static bool are_none(const struct err *err)
+{
+	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
+}
+
+/* *ret_exists: so does the index, and it is not foreign. */
+static int check_index(const struct sink *sink, const char *index, bool *ret_exists, struct err *err)
+{
+	_cleanup_json_ json_t *meta = NULL;
+	const char *owner;
+
+	*ret_exists = false;
+	if (search_index_meta(sink->search, index, &meta, err) < 0)
+		return are_none(err) ? 0 : err_wrap(err, "reading who owns index \"%s\"", index);
+	*ret_exists = true;
+	if (!is_foreign(sink, meta))
+		return 0;
+	owner = jsonx_string(meta, "pgsync.owner", "");
+	return err_reason(
+		err, ERR_INVALID, REASON_INDEX_IN_USE,
+		"index \"%s\", where dead letters would go, %s%.300s: choose another index name, or delete that "
+		"index",
+		index, *owner ? "belongs to PgSync " : "was not created by pgsync", owner);
+}
+
+int dead_letters_check_owner(const struct sink *sink, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	bool ignored;
+
+	return check_index(sink, index, &ignored, err);
+}
+
 /* Nothing of an index template may get a dead letter refused: no routing that it does not have, no pipeline. */
 static int ensure_index(struct dead_letters *d, const char *index, struct err *err)
 {
@@ -214,7 +256,7 @@ static int ensure_index(struct dead_letters *d, const char *index, struct err *e
 		"type", "type", "keyword", "reason", "type", "text");
 	bool exists = false;
 
-	if (search_index_exists(d->sink->search, index, &exists, err) < 0)
+	if (check_index(d->sink, index, &exists, err) < 0)
 		return -1;
 	if (!exists && search_index_create(d->sink->search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
 		return err_wrap(err, "creating \"%s\"", index);
@@ -235,12 +277,6 @@ static int each_index(struct dead_letters *d, int (*fn)(struct dead_letters *d, 
 static char *alias_of(const char *index)
 {
 	return xstrndup(index, strlen(index) - strlen(DEAD_LETTERS_SUFFIX));
-}
-
-/* A login that has no access to the index has never written a dead letter. */
-static bool are_none(const struct err *err)
-{
-	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
 }
 
 /* Dead letters are rare, and users look at them at once: count them now instead of with the next statistics. */
@@ -267,23 +303,35 @@ int dead_letters_count(const struct sink *sink, struct report *report, const cha
 	return 0;
 }
 
-/* Whether it belongs to another PgSync that has a document with this name. An index of an earlier resource with our
- * name, or one that the engine created on its own, does not. */
-static bool is_foreign(const struct sink *sink, const json_t *meta)
+int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err)
 {
-	return strcmp(jsonx_string(meta, "pgsync.owner", sink->owner), sink->owner) != 0;
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	bool exists;
+
+	if (check_index(sink, index, &exists, err) < 0)
+		return -1;
+	if (exists && search_index_delete(sink->search, index, err) < 0)
+		return err_wrap(err, "deleting the dead letters of an older generation");
+	return 0;
 }
 
-int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err)
+int dead_letters_delete(const struct sink *sink, const char *alias, struct err *err)
 {
 	_cleanup_free_ char *index = dead_letters_index(alias);
 	_cleanup_json_ json_t *meta = NULL;
 
 	if (search_index_meta(sink->search, index, &meta, err) < 0)
 		return are_none(err) ? 0 : err_wrap(err, "reading who owns index \"%s\"", index);
-	if (!is_foreign(sink, meta) && search_index_delete(sink->search, index, err) < 0)
-		return err_wrap(err, "deleting the dead letters of an older generation");
-	return 0;
+	if (strcmp(jsonx_string(meta, "pgsync.owner", ""), sink->owner) != 0)
+		return 0;
+	return search_index_delete(sink->search, index, err);
+}
+
+int dead_letters_disown(const struct sink *sink, const char *alias, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+
+	return generation_disown(sink, index, err) < 0 && !are_none(err) ? -1 : 0;
 }
 
 void dead_letters_set_condition(struct report *report)

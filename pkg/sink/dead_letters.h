@@ -83,7 +83,14 @@ int dead_letters_add_settled(struct dead_letters *d, struct bulk *bulk, uint64_t
 /* Writes what was collected; call it after bulk_flush. */
 int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *err) WARN_UNUSED;
 
-/* Deletes the dead letters of the generation before: what is still rejected becomes a new one. */
+/* Refuses (INVALID/IndexInUse) a dead-letter index that is not ours. */
+int dead_letters_check_owner(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
+/* Deletes the dead-letter index if it is ours. */
+int dead_letters_delete(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
+/* Gives them up if they are ours, as generation_disown. */
+int dead_letters_disown(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
+/* Deletes the dead letters of the generation before: what is still rejected becomes a new one. Refuses a foreign index.
+ */
 int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
 /* Counts those that a search finds, for the report. */
 int dead_letters_count(const struct sink *sink, struct report *report, const char *alias, struct err *err) WARN_UNUSED;

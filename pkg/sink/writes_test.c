@@ -53,7 +53,7 @@ static int write_one(struct writer *w)
 static void test_dead_letters_when_a_document_is_rejected_then_it_is_stored_and_counted(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
-					      {"GET /books-dead-letters ", 404, MISSING, 0},
+					      {"GET /books-dead-letters/_mapping", 404, MISSING, 0},
 					      {"POST /books-dead-letters-W1/_bulk", 200, ONE_OK, 0},
 					      {"GET /books-dead-letters/_count", 200, "{\"count\":1}", 0},
 					      {"GET /_cat/", 200, "[]", 0},
@@ -116,7 +116,8 @@ static void test_dead_letters_when_stalling_then_a_rejected_document_is_an_error
 
 static void test_dead_letters_when_they_are_rejected_too_then_an_error_that_says_what_to_delete(void **state)
 {
-	static const struct route routes[] = {{"POST /", 200, ONE_REJECTED, 0}, {0}};
+	static const struct route routes[] = {
+		{"GET /books-dead-letters/_mapping", 404, MISSING, 0}, {"POST /", 200, ONE_REJECTED, 0}, {0}};
 	struct writer w;
 
 	UNUSED(state);
@@ -131,7 +132,7 @@ static void test_dead_letters_when_they_are_rejected_too_then_an_error_that_says
 static void test_dead_letters_when_their_index_cannot_be_created_then_an_error(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
-					      {"GET /books-dead-letters ", 404, MISSING, 0},
+					      {"GET /books-dead-letters/_mapping", 404, MISSING, 0},
 					      {"PUT /books-dead-letters", 403, DENIED, 0},
 					      {0}};
 	struct writer w;
@@ -144,36 +145,87 @@ static void test_dead_letters_when_their_index_cannot_be_created_then_an_error(v
 	end(&w);
 }
 
-static void test_dead_letters_begin_then_those_of_the_generation_before_go_unless_they_are_foreign(void **state)
-{
-	static const struct {
-		const char *what;
-		struct route routes[3];
-		const char *changes;
-	} cases[] = {
-		{"ours",
-		 {{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-dead-letters", "shop/books"), 0}},
-		 "DELETE /books-dead-letters"},
-		{"without an owner",
-		 {{"GET /books-dead-letters/_mapping", 200, "{}", 0}},
-		 "DELETE /books-dead-letters"},
-		{"of another resource",
-		 {{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-dead-letters", "other/books"), 0}},
-		 ""},
-		{"none", {{"GET /books-dead-letters/_mapping", 404, MISSING, 0}}, ""},
-		{"not for this login", {{"GET /books-dead-letters/_mapping", 403, DENIED, 0}}, ""},
-	};
+#define RELEASED "{\"books-dead-letters\":{\"mappings\":{\"_meta\":{\"pgsync\":{\"formerOwner\":\"other/books\"}}}}}"
 
+/* refused: words of the message; NULL: it is not refused. */
+static const struct owner_case {
+	const char *what;
+	struct route routes[3];
+	const char *begun, *deleted, *refused;
+} owner_cases[] = {
+	{"ours",
+	 {{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-dead-letters", "shop/books"), 0}},
+	 "DELETE /books-dead-letters",
+	 "DELETE /books-dead-letters",
+	 NULL},
+	{"released", {{"GET /books-dead-letters/_mapping", 200, RELEASED, 0}}, "DELETE /books-dead-letters", "", NULL},
+	{"without a mark", {{"GET /books-dead-letters/_mapping", 200, "{}", 0}}, "", "", "was not created by pgsync"},
+	{"an alias of an index of ours",
+	 {{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-g1", "shop/books"), 0}},
+	 "",
+	 "",
+	 "was not created by pgsync"},
+	{"of another resource",
+	 {{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-dead-letters", "other/books"), 0}},
+	 "",
+	 "",
+	 "belongs to PgSync other/books"},
+	{"none", {{"GET /books-dead-letters/_mapping", 404, MISSING, 0}}, "", "", NULL},
+	{"not for this login", {{"GET /books-dead-letters/_mapping", 403, DENIED, 0}}, "", "", NULL},
+};
+
+static void expect_judged(const struct owner_case *c, const struct routes *r, int result)
+{
+	if (!c->refused && result < 0)
+		fail_msg("%s: %s", c->what, r->err.msg);
+	if (c->refused && (result == 0 || r->err.reason != REASON_INDEX_IN_USE || !strstr(r->err.msg, c->refused)))
+		fail_msg("%s: it was not refused: %s", c->what, r->err.msg);
+}
+
+static void test_dead_letters_begin_then_what_is_ours_goes_and_the_rest_is_refused(void **state)
+{
 	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(owner_cases); i++) {
+		const struct owner_case *c = &owner_cases[i];
 		struct routes r;
 
-		routes_begin(&r, cases[i].routes);
-		if (dead_letters_begin(&r.sink, "books", &r.err) < 0)
-			fail_msg("%s: %s", cases[i].what, r.err.msg);
-		routes_expect_changes(&r, cases[i].changes);
+		routes_begin(&r, c->routes);
+		expect_judged(c, &r, dead_letters_check_owner(&r.sink, "books", &r.err));
+		routes_expect_changes(&r, "");
+		expect_judged(c, &r, dead_letters_begin(&r.sink, "books", &r.err));
+		routes_expect_changes(&r, c->begun);
 		routes_end(&r);
 	}
+}
+
+static void test_dead_letters_delete_then_only_what_is_ours_goes(void **state)
+{
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(owner_cases); i++) {
+		struct routes r;
+
+		routes_begin(&r, owner_cases[i].routes);
+		ROUTES_OK(&r, dead_letters_delete(&r.sink, "books", &r.err));
+		routes_expect_changes(&r, owner_cases[i].deleted);
+		routes_end(&r);
+	}
+}
+
+static void test_dead_letters_when_their_index_is_foreign_then_nothing_is_written_there(void **state)
+{
+	static const struct route routes[] = {
+		{"POST /books-g1/_bulk", 200, ONE_REJECTED, 0},
+		{"GET /books-dead-letters/_mapping", 200, OWNED_BY("books-dead-letters", "other/books"), 0},
+		{0}};
+	struct writer w;
+
+	UNUSED(state);
+	begin(&w, routes);
+	ROUTES_OK(&w.r, write_one(&w));
+	assert_int_equal(dead_letters_flush(&w.dead, w.bulk, &w.r.err), -1);
+	assert_string_equal(reason_name(w.r.err.reason), "IndexInUse");
+	assert_false(routes_sent(&w.r, "_aliases"));
+	end(&w);
 }
 
 static void test_dead_letters_count_when_there_is_no_index_then_zero(void **state)
@@ -283,8 +335,9 @@ int main(void)
 		cmocka_unit_test(test_dead_letters_when_stalling_then_a_rejected_document_is_an_error),
 		cmocka_unit_test(test_dead_letters_when_they_are_rejected_too_then_an_error_that_says_what_to_delete),
 		cmocka_unit_test(test_dead_letters_when_their_index_cannot_be_created_then_an_error),
-		cmocka_unit_test(
-			test_dead_letters_begin_then_those_of_the_generation_before_go_unless_they_are_foreign),
+		cmocka_unit_test(test_dead_letters_begin_then_what_is_ours_goes_and_the_rest_is_refused),
+		cmocka_unit_test(test_dead_letters_delete_then_only_what_is_ours_goes),
+		cmocka_unit_test(test_dead_letters_when_their_index_is_foreign_then_nothing_is_written_there),
 		cmocka_unit_test(test_dead_letters_count_when_there_is_no_index_then_zero),
 		cmocka_unit_test(test_dead_letters_count_when_the_answer_is_an_error_then_the_number_stays),
 		cmocka_unit_test(test_purge_then_what_is_older_is_deleted_with_a_version_below_what_was_just_written),

@@ -126,16 +126,132 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-int source_publish(const struct source *source, const struct source_tables *tables, struct source_published *ret,
-		   struct err *err)
+static char *mark_of(const char *owner)
 {
-	_cleanup_free_ struct pg_published *list = xcalloc(tables->n, sizeof(*list));
+	return xasprintf(SOURCE_MARK "%s", owner);
+}
+
+enum source_claim source_judge(const char *owner, const char *comment, const char *fingerprint,
+			       const struct checkpoint *cp)
+{
+	_cleanup_free_ char *mark = mark_of(owner);
+
+	if (!fingerprint)
+		return SOURCE_ABSENT;
+	if (comment && strcmp(comment, mark) == 0)
+		return SOURCE_OURS;
+	if (comment && strncmp(comment, SOURCE_MARK, strlen(SOURCE_MARK)) == 0)
+		return SOURCE_OF_ANOTHER;
+	/* What a checkpoint says counts only if no server that this version talked to could have had it say so. */
+	if (!cp->publication_marked && cp->publication_fingerprint &&
+	    pg_publication_same(fingerprint, cp->publication_fingerprint))
+		return SOURCE_OURS_BY_CP;
+	return SOURCE_UNMARKED;
+}
+
+/* *ret_comment: the caller frees it. */
+static int find_claim(const struct source *source, const struct checkpoint *cp, enum source_claim *ret,
+		      char **ret_comment, struct err *err)
+{
+	_cleanup_free_ char *fingerprint = NULL;
+	bool exists;
+
+	if (pg_publication_fingerprint(source->pg, source->publication, &fingerprint, err) < 0 ||
+	    pg_publication_comment(source->pg, source->publication, &exists, ret_comment, err) < 0)
+		return -1;
+	*ret = source_judge(source->owner, *ret_comment, exists ? fingerprint : NULL, cp);
+	return 0;
+}
+
+static struct pg_published *list_published(const struct source_tables *tables)
+{
+	struct pg_published *list = xcalloc(tables->n, sizeof(*list));
 
 	for (size_t i = 0; i < tables->n; i++)
 		list[i] = (struct pg_published){.table = tables->items[i].table,
 						.columns = tables->items[i].published,
 						.n_columns = tables->items[i].n_published};
-	if (pg_publication_ensure(source->pg, source->publication, list, tables->n, &ret->only_columns, err) < 0)
+	return list;
+}
+
+/* One that an earlier version created belongs to the role, or the role could not change it either. */
+static int set_mark(const struct source *source, struct err *err)
+{
+	_cleanup_free_ char *mark = mark_of(source->owner);
+
+	if (pg_publication_set_comment(source->pg, source->publication, mark, err) < 0 && err->kind != ERR_DENIED)
+		return -1;
+	return 0;
+}
+
+static int check_fits(const struct source *source, const struct source_tables *tables, struct err *err)
+{
+	_cleanup_free_ struct pg_published *list = list_published(tables);
+	const char *name = source->publication;
+	const struct pg_publication needed = {.name = name, .tables = list, .n_tables = tables->n};
+	bool fits = false;
+
+	if (pg_publication_fits(source->pg, &needed, &fits, err) < 0)
+		return -1;
+	if (fits)
+		return 0;
+	return err_reason(
+		err, ERR_INVALID, REASON_PUBLICATION_CONFLICT,
+		"publication \"%s\" was not created by pgsync, and does not publish exactly what is needed: "
+		"choose another spec.source.replication.publicationName; or, to let pgsync alter and drop it, "
+		"run COMMENT ON PUBLICATION \"%s\" IS '" SOURCE_MARK "%s'",
+		name, name, source->owner);
+}
+
+int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
+			     enum source_claim *ret, struct err *err)
+{
+	_cleanup_free_ char *comment = NULL;
+
+	if (find_claim(source, cp, ret, &comment, err) < 0)
+		return -1;
+	if (*ret == SOURCE_OF_ANOTHER)
+		return err_reason(err, ERR_INVALID, REASON_PUBLICATION_CONFLICT,
+				  "publication \"%s\" belongs to another PgSync (its comment is \"%.300s\", expected "
+				  "\"" SOURCE_MARK "%s\"): choose another spec.source.replication.publicationName",
+				  source->publication, comment, source->owner);
+	if ((*ret == SOURCE_UNMARKED && check_fits(source, tables, err) < 0) ||
+	    (*ret == SOURCE_OURS_BY_CP && set_mark(source, err) < 0))
+		return -1;
+	cp->publication_marked = true;
+	return 0;
+}
+
+int source_drop_publication(const struct source *source, const struct checkpoint *cp, struct err *err)
+{
+	_cleanup_free_ char *comment = NULL;
+	enum source_claim claim;
+
+	if (find_claim(source, cp, &claim, &comment, err) < 0)
+		return -1;
+	if (claim == SOURCE_OURS || claim == SOURCE_OURS_BY_CP)
+		return pg_publication_drop(source->pg, source->publication, err);
+	if (claim != SOURCE_ABSENT)
+		log_info("source", "the publication does not carry pgsync's mark, so it stays",
+			 KV_STR("publication", source->publication));
+	return 0;
+}
+
+int source_widen(const struct source *source, enum source_claim claim, struct err *err)
+{
+	return claim == SOURCE_UNMARKED ? 0 : pg_publication_widen(source->pg, source->publication, err);
+}
+
+int source_publish(const struct source *source, enum source_claim claim, const struct source_tables *tables,
+		   struct source_published *ret, struct err *err)
+{
+	_cleanup_free_ struct pg_published *list = list_published(tables);
+	_cleanup_free_ char *mark = mark_of(source->owner);
+	const struct pg_publication needed = {
+		.name = source->publication, .comment = mark, .tables = list, .n_tables = tables->n};
+
+	ret->only_columns = true;
+	if (claim != SOURCE_UNMARKED && pg_publication_ensure(source->pg, &needed, &ret->only_columns, err) < 0)
 		return -1;
 	return pg_publication_fingerprint(source->pg, source->publication, &ret->fingerprint, err);
 }

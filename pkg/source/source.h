@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "checkpoint/checkpoint.h"
 #include "document/document.h"
 #include "postgres/catalog.h"
 #include "postgres/pg.h"
@@ -17,6 +18,7 @@
 
 struct source {
 	struct pg *pg;
+	const char *owner; /* the resource, "namespace/name": the publication's mark names it */
 	const char *slot, *publication;
 	const char *user, *database; /* for messages */
 	bool verify_identities;      /* replica identities are only checked, not set */
@@ -55,14 +57,38 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
+/* A publication that we create has a comment, our mark. Only what has it is altered or dropped; others may give theirs
+ * to us by setting it. */
+#define SOURCE_MARK "pgsync: " /* followed by the owner */
+
+enum source_claim {
+	SOURCE_ABSENT,     /* there is no publication of that name */
+	SOURCE_OURS,       /* it has our mark */
+	SOURCE_OURS_BY_CP, /* an earlier version, which set no marks, created it: the checkpoint says so */
+	SOURCE_UNMARKED,   /* not ours. It is used as it is if it has what is needed. */
+	SOURCE_OF_ANOTHER, /* another PgSync's */
+};
+/* Whose a publication with this comment and fingerprint is; pure. comment may be NULL, fingerprint too: it is absent.
+ */
+enum source_claim source_judge(const char *owner, const char *comment, const char *fingerprint,
+			       const struct checkpoint *cp);
+/* Finds out whose the publication is, and marks one of an earlier version. Refuses (INVALID/PublicationConflict) what
+ * cannot be used as it is and may not be changed. */
+int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
+			     enum source_claim *ret, struct err *err) WARN_UNUSED;
+/* Drops it if it is ours. */
+int source_drop_publication(const struct source *source, const struct checkpoint *cp, struct err *err) WARN_UNUSED;
+/* Publishes all columns of every table, if it is ours. */
+int source_widen(const struct source *source, enum source_claim claim, struct err *err) WARN_UNUSED;
+
 /* What a publication has become. */
 struct source_published {
 	char *fingerprint; /* the caller frees it */
 	bool only_columns; /* if it changed, then only in the columns of tables: it never lacked what is needed */
 };
-/* Makes the publication contain the tables, as pg_publication_ensure does. */
-int source_publish(const struct source *source, const struct source_tables *tables, struct source_published *ret,
-		   struct err *err) WARN_UNUSED;
+/* Makes the publication contain the tables, as pg_publication_ensure does; one that is not ours stays as it is. */
+int source_publish(const struct source *source, enum source_claim claim, const struct source_tables *tables,
+		   struct source_published *ret, struct err *err) WARN_UNUSED;
 /* Whether the publication lacks one of the tables, or does not exist. */
 int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret,
 			struct err *err) WARN_UNUSED;

@@ -777,9 +777,44 @@ static void test_checks_tables_then_those_that_some_document_names(void **state)
 	findings_release(&f);
 }
 
+/* --- whose a publication is --- */
+
+static void test_judge_then_only_our_mark_makes_a_publication_ours(void **state)
+{
+	static const struct {
+		const char *comment, *fingerprint, *known;
+		bool marked;
+		enum source_claim claim;
+	} cases[] = {
+		{NULL, NULL, "7:1", false, SOURCE_ABSENT},
+		{"pgsync: shop/books", "7:1", NULL, false, SOURCE_OURS},
+		{"pgsync: shop/books", "8:1", "7:1", true, SOURCE_OURS},
+		{"pgsync: shop/books2", "7:1", "7:1", false, SOURCE_OF_ANOTHER},
+		{"pgsync: shop/book", "7:1", "7:1", false, SOURCE_OF_ANOTHER},
+		{"our pgsync: shop/books", "7:1", NULL, false, SOURCE_UNMARKED},
+		{NULL, "7:1", NULL, false, SOURCE_UNMARKED},
+		/* An earlier version made it. */
+		{NULL, "7:2", "7:1", false, SOURCE_OURS_BY_CP},
+		{"for the search team", "7:1", "7:1", false, SOURCE_OURS_BY_CP},
+		{NULL, "8:1", "7:1", false, SOURCE_UNMARKED},
+		/* What this version noted is no proof. */
+		{NULL, "7:1", "7:1", true, SOURCE_UNMARKED},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct checkpoint cp = {.publication_marked = cases[i].marked,
+					.publication_fingerprint = (char *)cases[i].known};
+
+		if (source_judge("shop/books", cases[i].comment, cases[i].fingerprint, &cp) != cases[i].claim)
+			fail_msg("case %zu", i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_judge_then_only_our_mark_makes_a_publication_ours),
 		cmocka_unit_test(test_source_tables_then_links_of_all_plans_in_order),
 		cmocka_unit_test(
 			test_source_tables_when_an_unused_column_may_be_large_then_only_identity_and_links_are_published),

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
-#include "sink/write_alias.h"
 #include "source/identity.h"
 #include "sync/attempt_int.h"
 
@@ -18,16 +17,27 @@ static bool owned(const struct attempt *at)
 	return !uid || !at->run->spec->uid || !strcmp(uid, at->run->spec->uid);
 }
 
-static int drop_source(struct attempt *at, struct err *err)
+static int drop_slot(struct attempt *at, struct err *err)
 {
-	const struct spec_source *source = &at->run->spec->source;
+	const char *name = at->source.slot;
+	struct pg_slot slot;
 
-	if (at->run->spec->delete_slot == SPEC_DELETE && pg_slot_drop(at->source.pg, source->slot_name, err) < 0)
-		return err_wrap(err, "dropping replication slot \"%s\"", source->slot_name);
-	if (at->run->spec->delete_publication == SPEC_DELETE &&
-	    pg_publication_drop(at->source.pg, source->publication_name, err) < 0)
-		return err_wrap(err, "dropping publication \"%s\"", source->publication_name);
-	return 0;
+	if (at->run->spec->delete_slot != SPEC_DELETE)
+		return 0;
+	if (pg_slot_read(at->source.pg, name, &slot, err) < 0)
+		return -1;
+	if (slot.state != PG_SLOT_ABSENT && !slot.logical_pgoutput) {
+		log_warn("sync", "the slot is not a pgoutput slot of this database, so it stays", KV_STR("slot", name));
+		return 0;
+	}
+	return pg_slot_drop(at->source.pg, name, err);
+}
+
+/* What it is ours by is its mark, or for one of an earlier version the checkpoint. */
+static int drop_publication(struct attempt *at, struct err *err)
+{
+	return at->run->spec->delete_publication == SPEC_DELETE ? source_drop_publication(&at->source, &at->cp, err)
+								: 0;
 }
 
 static int restore_identities(struct attempt *at, struct err *err)
@@ -42,31 +52,30 @@ static int delete_generation(struct attempt *at, const char *alias, int64_t gene
 {
 	_cleanup_free_ char *concrete = generation_name(alias, generation);
 
-	if (generation && search_index_delete(at->sink.search, concrete, err) < 0)
+	bool ours = false;
+
+	if (generation && (generation_is_ours(&at->sink, concrete, &ours, err) < 0 ||
+			   (ours && search_index_delete(at->sink.search, concrete, err) < 0)))
 		return err_wrap(err, "deleting index \"%s\"", concrete);
 	return 0;
 }
 
-/* What is still under way does not change what is kept. */
-static int disown(struct attempt *at, const char *live, const char *dead, struct err *err)
+static int disown(struct attempt *at, const char *alias, const char *live, struct err *err)
 {
-	if (generation_disown(&at->sink, live, err) < 0 || write_alias_drop(&at->sink, dead, err) < 0)
-		return -1;
-	return 0;
+	return generation_disown(&at->sink, live, err) < 0 || dead_letters_disown(&at->sink, alias, err) < 0 ? -1 : 0;
 }
 
 static int drop_index(struct attempt *at, const struct checkpoint_index *index, struct err *err)
 {
 	_cleanup_free_ char *live = generation_name(index->name, index->live);
-	_cleanup_free_ char *dead = dead_letters_index(index->name);
 
 	/* Generations without the alias are deleted in any case. */
 	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
 		return -1;
 	if (at->run->spec->delete_index == SPEC_RETAIN)
-		return index->live ? disown(at, live, dead, err) : 0;
+		return index->live ? disown(at, index->name, live, err) : 0;
 	if (delete_generation(at, index->name, index->live, err) < 0 ||
-	    search_index_delete(at->sink.search, dead, err) < 0)
+	    dead_letters_delete(&at->sink, index->name, err) < 0)
 		return err_wrap(err, "deleting index \"%s\"", index->name);
 	return 0;
 }
@@ -108,7 +117,7 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 			 KV_STR("slot", at->run->spec->source.slot_name));
 		return 0;
 	}
-	if (at->source.pg && !derived && drop_source(at, err) < 0)
+	if (at->source.pg && ((!derived && drop_slot(at, err) < 0) || drop_publication(at, err) < 0))
 		return -1;
 	if (at->source.pg && restore_identities(at, err) < 0)
 		return -1;
@@ -124,7 +133,7 @@ static int clean(struct attempt *at, void *user, struct err *err)
 	    !source_is_gone(err))
 		return nothing_was_made(at) ? 0 : err_wrap(err, "source");
 	/* A leaked slot fills the server's disk: drop what is ours by name first, even if the sink is away. */
-	if (at->source.pg && derived && drop_source(at, err) < 0)
+	if (at->source.pg && derived && (drop_slot(at, err) < 0 || drop_publication(at, err) < 0))
 		return -1;
 	return clean_sink(at, derived, err);
 }

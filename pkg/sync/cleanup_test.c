@@ -104,7 +104,50 @@ static void test_cleanup_when_a_replica_identity_was_set_then_the_old_one_is_res
 	store_end(&s);
 }
 
+static void test_cleanup_when_an_earlier_version_made_the_publication_then_it_goes(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	store_forget_mark(&s);
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_end(&s);
+}
+
 /* --- what is not ours --- */
+
+static void test_cleanup_when_publication_and_slot_are_of_others_then_they_stay(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	s.has_publication = s.is_member = s.has_slot = s.slot_is_physical = true;
+	s.slot_pid = OTHER_PID;
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, "delete checkpoint");
+	s.comment = "pgsync: other/books";
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, "delete checkpoint");
+	store_end(&s);
+}
+
+static void test_cleanup_when_indices_to_be_deleted_are_of_others_by_now_then_they_stay(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	s.w.spec->delete_index = SPEC_DELETE;
+	store_remove(&s, "books-g1");
+	store_add(&s, "books-g1", "{\"pgsync\":{\"owner\":\"other/books\"}}");
+	store_add(&s, "books-dead-letters", "{}");
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, "drop slot; drop publication; delete checkpoint");
+	store_end(&s);
+}
 
 static void test_cleanup_when_a_given_slot_is_of_another_resource_then_everything_stays(void **state)
 {
@@ -195,7 +238,7 @@ static void test_cleanup_when_the_sink_is_away_then_the_slot_goes_and_the_rest_l
 	assert_non_null(s.checkpoint);
 	s.http_denies = NULL;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, GIVE_UP_G1 "; delete checkpoint");
 	store_end(&s);
 }
 
@@ -214,9 +257,8 @@ static void test_cleanup_when_an_identity_cannot_be_restored_then_the_checkpoint
 	assert_non_null(strstr(s.checkpoint, "books"));
 	s.sql_fails = NULL;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s,
-			     "drop publication; ALTER TABLE \"public\".\"books\" REPLICA IDENTITY NOTHING; " GIVE_UP_G1
-			     "; delete checkpoint");
+	store_expect_changes(&s, "ALTER TABLE \"public\".\"books\" REPLICA IDENTITY NOTHING; " GIVE_UP_G1
+				 "; delete checkpoint");
 	store_end(&s);
 }
 
@@ -243,6 +285,9 @@ int main(void)
 			test_cleanup_when_a_generation_is_half_filled_then_it_is_deleted_and_that_of_another_stays),
 		cmocka_unit_test(test_cleanup_when_a_worker_still_streams_then_its_walsender_is_ended),
 		cmocka_unit_test(test_cleanup_when_a_replica_identity_was_set_then_the_old_one_is_restored),
+		cmocka_unit_test(test_cleanup_when_an_earlier_version_made_the_publication_then_it_goes),
+		cmocka_unit_test(test_cleanup_when_publication_and_slot_are_of_others_then_they_stay),
+		cmocka_unit_test(test_cleanup_when_indices_to_be_deleted_are_of_others_by_now_then_they_stay),
 		cmocka_unit_test(test_cleanup_when_a_given_slot_is_of_another_resource_then_everything_stays),
 		cmocka_unit_test(test_cleanup_when_a_given_slot_was_never_used_then_it_stays),
 		cmocka_unit_test(test_cleanup_when_the_source_is_away_then_nothing_is_forgotten),

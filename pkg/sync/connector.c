@@ -101,6 +101,7 @@ int connector_source(const struct connector *c, enum connector_limit limit, cons
 	const struct spec_source *source = &c->run->spec->source;
 
 	*ret = (struct source){
+		.owner = c->run->owner,
 		.slot = source->slot_name,
 		.publication = source->publication_name,
 		.user = source->user,

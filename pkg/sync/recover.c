@@ -114,7 +114,8 @@ static int check_owners(struct attempt *at, struct err *err)
 	for (size_t i = 0; i < at->model.n_plans; i++) {
 		struct checkpoint_index *index = checkpoint_ensure(&at->cp, at->model.plans[i]->document->index);
 
-		if (generation_check_owner(&at->sink, index->name, &index->live, err) < 0)
+		if (generation_check_owner(&at->sink, index->name, &index->live, err) < 0 ||
+		    dead_letters_check_owner(&at->sink, index->name, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -204,18 +205,21 @@ static int ensure_tables(struct attempt *at, struct err *err)
 	const struct source_tables *tables = &at->model.tables;
 	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
 	struct source_published published = {0};
+	enum source_claim claim;
 
+	if (source_claim_publication(&at->source, &at->cp, tables, &claim, err) < 0)
+		return -1;
 	for (size_t i = 0; i < tables->n; i++)
 		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
 			return -1;
 	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
 		return -1;
 	/* Postgres refuses changes of a table whose identity is not published. */
-	if (gaps.n && (pg_publication_widen(at->source.pg, at->source.publication, err) < 0 ||
+	if (gaps.n && (source_widen(&at->source, claim, err) < 0 ||
 		       identity_set(&at->source, &gaps, err) < 0 ||
 		       catalog_load_identities(at->source.pg, at->model.catalog, err) < 0))
 		return -1;
-	if (source_publish(&at->source, tables, &published, err) < 0)
+	if (source_publish(&at->source, claim, tables, &published, err) < 0)
 		return -1;
 	free(at->cp.publication_fingerprint);
 	at->cp.publication_fingerprint = published.fingerprint;

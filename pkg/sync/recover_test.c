@@ -254,6 +254,81 @@ static void test_recover_when_it_ends_before_the_publication_changed_then_the_in
 	store_end(&s);
 }
 
+/* --- a publication that is not ours --- */
+
+static void begin_with_publication(struct store *s, const char *comment, bool is_member)
+{
+	store_begin(s);
+	s->has_publication = true;
+	s->is_member = is_member;
+	s->comment = comment;
+}
+
+static void test_recover_when_the_publication_is_unmarked_and_lacks_a_table_then_refused_and_untouched(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_with_publication(&s, NULL, false);
+	s.replica_identity = "n";
+	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "COMMENT ON PUBLICATION");
+	store_expect_changes(&s, "save");
+	/* What the first start saved makes it no more ours. */
+	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "IS 'pgsync: shop/books'");
+	store_expect_changes(&s, "save");
+	/* Its owner gives it to us. */
+	s.comment = "pgsync: shop/books";
+	OK(&s.w, store_start(&s));
+	store_end(&s);
+}
+
+static void test_recover_when_the_publication_is_unmarked_but_fits_then_it_is_used_and_stays_as_it_is(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_with_publication(&s, "of the finance team", true);
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "save; create slot; create books-g1; save");
+	/* Nor is it ours because the checkpoint knows it by now. */
+	s.is_member = false;
+	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "was not created by pgsync");
+	store_expect_changes(&s, "save");
+	s.w.err = (struct err){0};
+	attempt_end(&s.w.at);
+	OK(&s.w, sync_cleanup(&s.w.options, &s.w.err));
+	assert_true(s.has_publication);
+	store_end(&s);
+}
+
+static void test_recover_when_the_publication_has_the_mark_of_another_then_refused(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_with_publication(&s, "pgsync: other/books", true);
+	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "belongs to another PgSync");
+	store_expect_changes(&s, "save");
+	store_end(&s);
+}
+
+static void test_recover_when_an_earlier_version_made_the_publication_then_it_is_marked(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	store_forget_mark(&s);
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "mark publication");
+	/* Another one of the same name is not it. */
+	store_forget_mark(&s);
+	s.publication_oid++;
+	s.is_member = false;
+	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "was not created by pgsync");
+	store_end(&s);
+}
+
 /* --- rebuilding with a new slot --- */
 
 static void test_recover_when_the_slot_is_gone_then_a_new_slot_and_a_new_index_while_the_old_one_is_served(void **state)
@@ -430,6 +505,12 @@ int main(void)
 		cmocka_unit_test(test_recover_when_a_column_was_altered_then_every_index_is_rebuilt_with_the_same_slot),
 		cmocka_unit_test(
 			test_recover_when_the_publication_lost_the_table_then_that_is_saved_before_it_is_added_again),
+		cmocka_unit_test(
+			test_recover_when_the_publication_is_unmarked_and_lacks_a_table_then_refused_and_untouched),
+		cmocka_unit_test(
+			test_recover_when_the_publication_is_unmarked_but_fits_then_it_is_used_and_stays_as_it_is),
+		cmocka_unit_test(test_recover_when_the_publication_has_the_mark_of_another_then_refused),
+		cmocka_unit_test(test_recover_when_an_earlier_version_made_the_publication_then_it_is_marked),
 		cmocka_unit_test(
 			test_recover_when_it_ends_before_the_publication_changed_then_the_index_is_still_rebuilt),
 		cmocka_unit_test(

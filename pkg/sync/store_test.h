@@ -21,6 +21,7 @@ struct store {
 	bool has_slot, slot_is_lost, slot_is_physical;
 	int slot_pid; /* of the walsender that streams from it; 0: none */
 	bool has_publication, is_member;
+	const char *comment; /* on the publication */
 	unsigned publication_oid, publication_version;
 	const char *wal_level, *may_replicate, *replica_identity, *can_select;
 	const char *sql_fails; /* statements that contain this */
@@ -104,7 +105,10 @@ static inline bool store_answer_slot(struct store *s, const char *sql, struct fa
 
 static inline bool store_answer_publication(struct store *s, const char *sql, struct fake_result *r)
 {
-	if (has(sql, "FROM pg_publication WHERE pubname = $1")) {
+	if (has(sql, "obj_description(oid, 'pg_publication')")) {
+		if (s->has_publication)
+			FAKE_ROW(r, s->comment);
+	} else if (has(sql, "FROM pg_publication WHERE pubname = $1")) {
 		if (s->has_publication)
 			FAKE_ROW(r, "f", "t");
 	} else if (has(sql, "pg_publication_namespace")) {
@@ -122,7 +126,13 @@ static inline bool store_answer_publication(struct store *s, const char *sql, st
 	} else if (has(sql, "CREATE PUBLICATION")) {
 		store_note(s, "create publication");
 		s->has_publication = true;
+		s->comment = has(sql, "; COMMENT ON PUBLICATION") && has(sql, "IS 'pgsync: shop/books'")
+				     ? "pgsync: shop/books"
+				     : NULL;
 		s->publication_oid++;
+	} else if (has(sql, "COMMENT ON PUBLICATION")) {
+		store_note(s, "mark publication");
+		s->comment = "pgsync: shop/books";
 	} else if (has(sql, "ALTER PUBLICATION")) {
 		store_note(s, "alter publication");
 		s->is_member = true;
@@ -477,6 +487,17 @@ static inline void store_go_live(struct store *s)
 	(void)pthread_mutex_lock(&s->journal_lock);
 	strbuf_reset(&s->journal);
 	(void)pthread_mutex_unlock(&s->journal_lock);
+}
+
+/* As if an earlier version had made the publication and the checkpoint: it set no marks. */
+static inline void store_forget_mark(struct store *s)
+{
+	_cleanup_json_ json_t *document = json_loads(s->checkpoint, 0, NULL);
+
+	(void)json_object_del(document, "publicationMarked");
+	free(s->checkpoint);
+	s->checkpoint = json_dumps(document, JSON_COMPACT);
+	s->comment = NULL;
 }
 
 #endif

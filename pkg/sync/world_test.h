@@ -297,6 +297,10 @@ static inline int answer_bulk(struct world *w, const char *head, const char *bod
 
 static inline int answer_question(struct world *w, const char *head, struct strbuf *answer)
 {
+	if (has(head, "GET /books-dead-letters/_mapping")) {
+		strbuf_adds(answer, "{\"error\":{\"type\":\"index_not_found_exception\"},\"status\":404}");
+		return 404;
+	}
 	if (has(head, "/_mapping")) {
 		strbuf_addf(answer, "{\"books-g1\":{\"mappings\":{\"_meta\":{\"pgsync\":{\"owner\":\"%s\"}}}}}",
 			    w->index_gone ? "other/one" : "shop/books");
