@@ -243,7 +243,7 @@ def source():
         {
             "mode": enum("Disable: no TLS. Prefer: TLS if the server offers it. Require: TLS, without checking the certificate. "
                          "VerifyCA: check its authority. VerifyFull: also check the host name. Default: VerifyFull with a caSecretRef, "
-                         "else Disable.",
+                         "else Prefer. Anything below VerifyFull towards another host is a warning.",
                          "Disable", "Prefer", "Require", "VerifyCA", "VerifyFull"),
             "caSecretRef": secret("The certificates of the authorities to trust, in PEM.", "ca.crt"),
         },
@@ -259,6 +259,9 @@ def source():
                                "one database.", longest=63),
             "user": string("Role to log in as. It needs REPLICATION, and ownership of the tables to publish them.", longest=63),
             "passwordSecretRef": secret("The role's password.", "password"),
+            "allowedAuth": array("How the server may ask for the password. SCRAM: it learns nothing about it. MD5: it gets a digest that it "
+                                 "can guess the password from. Cleartext: it gets the password. Default: SCRAM alone.",
+                                 {"type": "string", "enum": ["SCRAM", "MD5", "Cleartext"]}, most=3, least=1),
             "connectionSecretRef": secret("A Secret with the keys host, port, dbname, username or user, and password; or uri. "
                                           "Fields set here take precedence."),
             "tls": tls,

@@ -2,7 +2,6 @@
 #include "postgres/pg_int.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -56,10 +55,11 @@ static void add_option(struct options *o, const char *key, const char *value)
 	o->values[o->n++] = value;
 }
 
+/* libpq's "prefer" would read what follows the server's refusal of TLS before we see it. */
 static const char *tls_word(enum pg_tls tls)
 {
 	static const char *const words[] = {
-		[PG_TLS_DISABLE] = "disable",     [PG_TLS_PREFER] = "prefer",           [PG_TLS_REQUIRE] = "require",
+		[PG_TLS_DISABLE] = "disable",     [PG_TLS_PREFER] = "require",          [PG_TLS_REQUIRE] = "require",
 		[PG_TLS_VERIFY_CA] = "verify-ca", [PG_TLS_VERIFY_FULL] = "verify-full",
 	};
 
@@ -85,6 +85,7 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 	/* With sslmode=require libpq would verify against a root.crt in the home directory. */
 	add_option(&o, "sslrootcert", p->tls >= PG_TLS_VERIFY_CA && p->ca_file ? p->ca_file : no_file);
 	add_option(&o, "sslcert", no_file);
+	add_option(&o, "ssl_min_protocol_version", "TLSv1.2");
 	add_option(&o, "gssencmode", "disable");
 	add_option(&o, "client_encoding", "UTF8");
 	add_option(&o, "options", settings);
@@ -99,54 +100,8 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 	return PQconnectStartParams(o.keys, o.values, 0);
 }
 
-/* --- The handshake -------------------------------------------------------------------------------------------------
+/* --- Opening -------------------------------------------------------------------------------------------------------
  */
-/* libpq says "certificate verify failed" and frees its SSL object; our own reference keeps the reason. */
-static void hold_ssl(PGconn *conn, SSL **held)
-{
-	SSL *ssl = PQsslStruct(conn, "OpenSSL");
-
-	if (!ssl || ssl == *held)
-		return;
-	SSL_free(*held);
-	*held = SSL_up_ref(ssl) == 1 ? ssl : NULL;
-}
-
-static int connect_err(const struct pg_params *params, PGconn *conn, SSL *ssl, struct err *err)
-{
-	const struct pg_connect_failure failure = {
-		.message = PQerrorMessage(conn),
-		.params = params,
-		.verify = ssl ? SSL_get_verify_result(ssl) : 0,
-		.needs_password = PQconnectionNeedsPassword(conn),
-	};
-
-	return pg_err_connect(&failure, err);
-}
-
-static int handshake(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
-{
-	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-	SSL *ssl = NULL;
-	int ret = 0;
-
-	if (PQstatus(pg->conn) == CONNECTION_BAD)
-		status = PGRES_POLLING_FAILED;
-	while (ret == 0 && (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)) {
-		short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-
-		ret = pg_wait_fd(PQsocket(pg->conn), events, pg->cancel_fd, deadline_ms, err);
-		if (ret < 0)
-			break;
-		status = PQconnectPoll(pg->conn);
-		hold_ssl(pg->conn, &ssl);
-	}
-	if (ret == 0 && status != PGRES_POLLING_OK)
-		ret = connect_err(params, pg->conn, ssl, err);
-	SSL_free(ssl);
-	return ret;
-}
-
 static void ignore_notice(void *arg, const struct pg_result *result)
 {
 	UNUSED(arg);
@@ -182,7 +137,7 @@ static char *repeat_host(const char *host, const char *addresses)
 	return ret;
 }
 
-static int open_connection(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
+static int open_once(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
 {
 	_cleanup_free_ char *addresses = NULL, *hosts = NULL;
 	struct pg_params resolved = *params;
@@ -198,12 +153,36 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 		return err_set(err, ERR_FATAL, "out of memory for a connection");
 	(void)PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
 	(void)PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE);
-	if (handshake(pg, params, deadline_ms, err) < 0)
+	if (pg_handshake(pg->conn, params, deadline_ms, err) < 0)
 		return -1;
 	(void)PQsetErrorVerbosity(pg->conn, PQERRORS_DEFAULT);
 	if (PQsetnonblocking(pg->conn, 1) != 0)
 		return pg_err_conn(pg->conn, err);
 	return 0;
+}
+
+/* The server has no TLS, or does not admit us with it. */
+static bool may_do_without_tls(const struct pg_params *params, const struct err *err)
+{
+	return params->tls == PG_TLS_PREFER && (err->reason == REASON_TLS || pg_is_sqlstate(err, "28000"));
+}
+
+static int open_connection(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
+{
+	struct pg_params plain = *params;
+	struct err second = {0};
+
+	if (open_once(pg, params, deadline_ms, err) == 0)
+		return 0;
+	if (!may_do_without_tls(params, err))
+		return -1;
+	PQfinish(TAKE_PTR(pg->conn));
+	plain.tls = PG_TLS_DISABLE;
+	if (open_once(pg, &plain, deadline_ms, &second) == 0)
+		return 0;
+	if (err->reason == REASON_TLS)
+		*err = second;
+	return -1;
 }
 
 /* The settings that the server may not know cannot be among the options: it would refuse the connection. */

@@ -19,10 +19,18 @@
 
 enum pg_tls { PG_TLS_DISABLE, PG_TLS_PREFER, PG_TLS_REQUIRE, PG_TLS_VERIFY_CA, PG_TLS_VERIFY_FULL };
 
+/* How a server may ask for the password; a set. One that asks for none may always. */
+enum pg_auth {
+	PG_AUTH_SCRAM = 1,    /* the server learns nothing, and proves that it knows the password as well */
+	PG_AUTH_MD5 = 2,      /* it learns a digest that it can guess the password from */
+	PG_AUTH_CLEARTEXT = 4 /* it learns the password */
+};
+
 struct pg_params {
 	const char *host;
 	int port;
 	const char *database, *user, *password; /* password may be NULL */
+	unsigned allowed_auth;                  /* enum pg_auth; 0: SCRAM */
 	enum pg_tls tls;
 	const char *ca_file; /* NULL unless VERIFY_*: libpq takes its CA from a file (see pg_ca_file) */
 	const char *application_name;
@@ -38,10 +46,11 @@ struct pg;
  * returns the descriptor, which must stay open as long as connections are made. */
 int pg_ca_file(const char *pem, char path[32], struct err *err) WARN_UNUSED;
 
-/* Connects. Errors by reason: DNS, Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name);
- * AuthFailed (DENIED), PrivilegeMissing (DENIED: such as a role without REPLICATION); DatabaseNotFound (INVALID),
- * VersionUnsupported (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is
- * starting up. Messages never contain the password. */
+/* Connects. The password is used only in a way that is allowed, whatever the server asks for. Errors by reason: DNS,
+ * Refused, Timeout (TRANSIENT); TLS (DENIED: unknown issuer, expired, wrong name); AuthFailed (DENIED),
+ * PrivilegeMissing (DENIED: such as a role without REPLICATION); DatabaseNotFound (INVALID), VersionUnsupported
+ * (INVALID: before 14); SourceUnreachable (TRANSIENT) for the rest, such as a server that is starting up. Messages
+ * never contain the password. */
 int pg_connect(const struct pg_params *params, bool replication, struct pg **ret, struct err *err) WARN_UNUSED;
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);

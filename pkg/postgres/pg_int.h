@@ -40,6 +40,21 @@ char *pg_session_options(bool replication);
 /* The statement that sets the rest, for the settings that the server knows. Caller frees. */
 char *pg_session_statement(void);
 
+/* --- Logging in ------------------------------------------------------------------------------------------------ */
+/* Follows what a server sends until it admits us. */
+struct pg_auth_watch {
+	unsigned allowed; /* enum pg_auth */
+	unsigned char head[9];
+	size_t n_head;
+	size_t skip; /* bytes of the current message that do not matter */
+	bool admitted;
+};
+/* The next bytes from the server. DENIED/AuthFailed if it asks for the password in a way that is not allowed: libpq
+ * must not see them then. Pure (auth.c). */
+int pg_auth_feed(struct pg_auth_watch *watch, const char *data, size_t len, struct err *err) WARN_UNUSED;
+/* Drives a connection that PQconnectStartParams has begun until it is made (handshake.c). */
+int pg_handshake(PGconn *conn, const struct pg_params *params, int64_t deadline_ms, struct err *err) WARN_UNUSED;
+
 /* --- Waiting --------------------------------------------------------------------------------------------------- */
 /* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
  * descriptor is readable; TRANSIENT/Timeout at the deadline. */

@@ -238,8 +238,8 @@ static char *comment_sql(const char *quoted, const char *comment)
 static int create(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
 {
 	_cleanup_free_ char *mark = comment_sql(d->quoted, comment);
-	_cleanup_free_ char *sql = xasprintf("CREATE PUBLICATION %s WITH (%s); %s", d->quoted,
-					     is_18(pg) ? PUBLISHED_18 : PUBLISHED, mark);
+	_cleanup_free_ char *sql =
+		xasprintf("CREATE PUBLICATION %s WITH (%s); %s", d->quoted, is_18(pg) ? PUBLISHED_18 : PUBLISHED, mark);
 
 	return run(pg, d, sql, err);
 }

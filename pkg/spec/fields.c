@@ -66,6 +66,34 @@ static const struct jsonx_field secret_name_fields[] = {
 
 /* --- spec.source */
 
+/* What may be done with the password is a set. One that cannot be read allows nothing more. */
+static void decode_allowed_auth(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	static const char *const words[] = {"SCRAM", "MD5", "Cleartext", NULL};
+	struct spec_source *source = out;
+	const json_t *item;
+	size_t i;
+
+	if (!json_is_array(value) || !json_array_size(value) || json_array_size(value) >= ARRAY_SIZE(words)) {
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
+			     "must be an array of 1 to %zu of `SCRAM`, `MD5`, `Cleartext`", ARRAY_SIZE(words) - 1);
+		return;
+	}
+	json_array_foreach (value, i, item) {
+		const char *word = json_string_value(item);
+		size_t bit = 0;
+
+		while (words[bit] && (!word || strcmp(words[bit], word) != 0))
+			bit++;
+		if (words[bit])
+			source->allowed_auth |= 1U << bit;
+		else
+			findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, path,
+				     "must contain `SCRAM`, `MD5`, `Cleartext`, found \"%.100s\"",
+				     word ? word : jsonx_type_name(item));
+	}
+}
+
 static void decode_tls_mode(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	static const struct jsonx_field mode[] = {
@@ -105,6 +133,7 @@ const struct jsonx_field spec_source_fields[] = {
 	STRING_FIELD("user", struct spec_source, user, SPEC_IDENTIFIER_BYTES),
 	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
 	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
+	{.name = "allowedAuth", .type = JSONX_CUSTOM, .decode = decode_allowed_auth},
 	OBJECT_FIELD("tls", 0, source_tls_fields),
 	{.name = "searchPath",
 	 .type = JSONX_STRINGS,

@@ -73,7 +73,7 @@ static const struct policy {
 } policies[] = {
 	{"spec.source.tls.mode",
 	 offsetof(struct spec, source.tls),
-	 SPEC_TLS_DISABLE,
+	 SPEC_TLS_PREFER,
 	 {{"Disable", SPEC_TLS_DISABLE},
 	  {"Prefer", SPEC_TLS_PREFER},
 	  {"Require", SPEC_TLS_REQUIRE},
@@ -240,6 +240,34 @@ static void test_number_when_within_its_range_then_taken_and_outside_refused(voi
 	}
 }
 
+/* --- sets --- */
+
+static void test_allowed_auth_then_a_set_and_what_is_unknown_is_refused(void **state)
+{
+	static const struct {
+		const char *given;
+		unsigned set;
+	} rows[] = {
+		{"[\"SCRAM\"]", 1U << SPEC_SOURCE_AUTH_SCRAM},
+		{"[\"Cleartext\", \"MD5\"]", 1U << SPEC_SOURCE_AUTH_CLEARTEXT | 1U << SPEC_SOURCE_AUTH_MD5},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *spec = NULL;
+
+		findings_init(&f);
+		spec = decode_with("spec.source.allowedAuth", parse(rows[i].given), &f);
+		assert_int_equal(f.n, 0);
+		assert_int_equal(spec->source.allowed_auth, rows[i].set);
+	}
+	expect_message("spec.source.allowedAuth", parse("[\"scram\"]"), "found \"scram\"");
+	expect_message("spec.source.allowedAuth", parse("[\"SCRAM\", 1]"), "must contain");
+	expect_message("spec.source.allowedAuth", parse("[]"), "must be an array");
+	expect_message("spec.source.allowedAuth", json_string("SCRAM"), "must be an array");
+}
+
 /* --- booleans and texts --- */
 
 static void test_boolean_when_true_then_set_and_another_type_refused(void **state)
@@ -329,6 +357,7 @@ static void test_object_when_it_has_an_unknown_field_or_is_not_an_object_then_re
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_allowed_auth_then_a_set_and_what_is_unknown_is_refused),
 		cmocka_unit_test(test_policy_when_one_of_its_words_then_its_value),
 		cmocka_unit_test(test_policy_when_not_given_then_the_default),
 		cmocka_unit_test(test_policy_when_another_word_or_type_then_every_word_is_named),

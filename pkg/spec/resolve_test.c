@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -331,8 +332,8 @@ static void test_connection_uri_when_it_has_an_sslmode_then_its_mode_of_tls(void
 		{"", "verify-ca", SPEC_TLS_VERIFY_CA,
 		 "spec.source.tls: the uri's sslmode verify-ca needs `caSecretRef`, the certificate authority to "
 		 "verify against"},
-		{"", "Require", SPEC_TLS_DISABLE, refused},
-		{"", "requires", SPEC_TLS_DISABLE, refused},
+		{"", "Require", SPEC_TLS_PREFER, refused},
+		{"", "requires", SPEC_TLS_PREFER, refused},
 		/* The resource takes precedence. */
 		{", \"tls\": {\"mode\": \"Disable\"}", "require", SPEC_TLS_DISABLE, ""},
 		{", \"tls\": {\"mode\": \"Require\"}", "nonsense", SPEC_TLS_REQUIRE, ""},
@@ -358,9 +359,53 @@ static void test_connection_uri_when_it_has_an_sslmode_then_its_mode_of_tls(void
 	}
 }
 
+/* --- how credentials travel --- */
+
+static void test_transport_then_whatever_others_could_read_or_answer_is_a_warning(void **state)
+{
+	static const struct {
+		const char *host, *mode, *auth, *url, *warned;
+	} rows[] = {
+		{"127.0.0.1", "Disable", "Basic", "http://localhost:9200", ""},
+		{"localhost", "Prefer", "Basic", "http://[::1]:9200/x", ""},
+		{"::1", "Disable", "Basic", "http://127.0.0.1", ""},
+		{"/run/postgresql", "Disable", "None", "http://es:9200", ""},
+		{"db", "Disable", "None", "http://es:9200", "spec.source.tls.mode: Disable: rows travel without TLS"},
+		{"127.0.0.1.evil.example", "Disable", "None", "http://es", "spec.source.tls.mode: Disable"},
+		{"localhost.example", "Prefer", "None", "http://es", "spec.source.tls.mode: Prefer"},
+		{"db", "Require", "None", "http://es", "any certificate is accepted"},
+		{"db", "VerifyCA", "None", "http://es", "host name is not checked"},
+		{"db", "VerifyFull", "Bearer", "http://localhost.example:9200", "spec.sink.urls[0]: the credentials"},
+		{"db", "VerifyFull", "Basic", "https://es", ""},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_free_ char *text = NULL, *got = NULL;
+		_cleanup_(spec_freep) struct spec *s = NULL;
+
+		findings_init(&f);
+		text = xasprintf(
+			"{\"metadata\": {\"name\": \"b\"}, \"spec\": {\"source\": {\"host\": \"%s\", \"user\": \"u\", "
+			"\"tls\": {\"mode\": \"%s\", \"caSecretRef\": {\"name\": \"c\"}}}, \"sink\": {\"urls\": "
+			"[\"%s\"], "
+			"\"authentication\": {\"type\": \"%s\"}}}}",
+			rows[i].host, rows[i].mode, rows[i].url, rows[i].auth);
+		s = decode(text, &f);
+		findings_release(&f);
+		findings_init(&f);
+		spec_warn_about_transport(s, &f);
+		got = findings_join(&f, FINDING_WARNING, "\n");
+		if (*rows[i].warned ? !strstr(got, rows[i].warned) : *got)
+			fail_msg("%s, %s, %s: \"%s\"", rows[i].host, rows[i].mode, rows[i].url, got);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transport_then_whatever_others_could_read_or_answer_is_a_warning),
 		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
 		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
 		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),

@@ -83,6 +83,7 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 
 static void set_number_defaults(struct spec *spec)
 {
+	spec->source.tls = SPEC_TLS_PREFER;
 	spec->sink.bulk_max_bytes = 1024 * 1024;
 	spec->sink.bulk_concurrency = 2;
 	spec->sink.bulk_flush_milliseconds = 20;

@@ -19,7 +19,9 @@
 
 /* --- the resource: the default of each enum is its first value, unless its field says otherwise --- */
 
+/* The default is Prefer. */
 enum spec_tls_mode { SPEC_TLS_DISABLE, SPEC_TLS_PREFER, SPEC_TLS_REQUIRE, SPEC_TLS_VERIFY_CA, SPEC_TLS_VERIFY_FULL };
+enum spec_source_auth { SPEC_SOURCE_AUTH_SCRAM, SPEC_SOURCE_AUTH_MD5, SPEC_SOURCE_AUTH_CLEARTEXT };
 enum spec_replica_identity { SPEC_IDENTITY_MANAGE, SPEC_IDENTITY_VERIFY };
 enum spec_slot_lost_policy { SPEC_SLOT_LOST_RESYNC, SPEC_SLOT_LOST_STALL };
 enum spec_auth_type { SPEC_AUTH_NONE, SPEC_AUTH_BASIC, SPEC_AUTH_API_KEY, SPEC_AUTH_BEARER };
@@ -41,7 +43,8 @@ struct spec_source {
 	int64_t port;            /* default 5432 */
 	char *connection_secret; /* connectionSecretRef.name, or NULL */
 	struct spec_secret_ref password_ref;
-	enum spec_tls_mode tls; /* default: VERIFY_FULL with a CA, else what the Secret's uri says, else DISABLE */
+	unsigned allowed_auth;  /* a bit for each enum spec_source_auth; default: SCRAM */
+	enum spec_tls_mode tls; /* default: VERIFY_FULL with a CA, else what the Secret's uri says, else PREFER */
 	bool tls_given;
 	struct spec_secret_ref ca;
 	/* Default: pgsync_<namespace>_<name>_<first 8 of uid>, in [a-z0-9_], at most 63 bytes. */
@@ -115,6 +118,10 @@ struct spec_objects {
  * with the name or key that is missing and the keys that exist. A connectionSecretRef may have the keys host, port,
  * dbname, username or user, password, and uri; the fields of the spec itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
+
+/* Adds a warning for each side to which credentials or rows travel in a way that others on the network can read or
+ * answer. For what spec_resolve has completed. */
+void spec_warn_about_transport(const struct spec *spec, struct findings *f);
 
 /* --- what can be done with an invalid one --- */
 

@@ -41,7 +41,7 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	s = decode(RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA), &f);
 	assert_int_equal(f.n, 0);
 	assert_int_equal(s->source.port, 5432);
-	assert_int_equal(s->source.tls, SPEC_TLS_DISABLE);
+	assert_int_equal(s->source.tls, SPEC_TLS_PREFER);
 	assert_int_equal(s->source.replica_identity, SPEC_IDENTITY_MANAGE);
 	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_RESYNC);
 	assert_int_equal(s->sink.auth, SPEC_AUTH_NONE);
@@ -180,7 +180,7 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
 		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
 		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		"`passwordSecretRef`, `connectionSecretRef`, `tls`, `searchPath`, `replication`\n"
+		"`passwordSecretRef`, `connectionSecretRef`, `allowedAuth`, `tls`, `searchPath`, `replication`\n"
 		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
 		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
 		"spec.sink.urls[1]: must not contain a user or password; use `sink.authentication` with a Secret\n"

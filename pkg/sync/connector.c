@@ -41,6 +41,19 @@ void connector_release(struct connector *c)
 	c->cancel_fd = c->end_fd = -1;
 }
 
+static unsigned allowed_auth(const struct spec_source *source)
+{
+	static const unsigned bits[] = {[SPEC_SOURCE_AUTH_SCRAM] = PG_AUTH_SCRAM,
+					[SPEC_SOURCE_AUTH_MD5] = PG_AUTH_MD5,
+					[SPEC_SOURCE_AUTH_CLEARTEXT] = PG_AUTH_CLEARTEXT};
+	unsigned allowed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+		if (source->allowed_auth >> i & 1)
+			allowed |= bits[i];
+	return allowed;
+}
+
 static int connect_pg(const struct connector *c, bool replication, enum connector_limit limit, const char *purpose,
 		      struct pg **ret, struct err *err)
 {
@@ -58,6 +71,7 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 		.database = source->database,
 		.user = source->user,
 		.password = source->password,
+		.allowed_auth = allowed_auth(source),
 		.tls = modes[source->tls],
 		.ca_file = run->ca_fd >= 0 ? run->ca_path : NULL,
 		.application_name = application,

@@ -144,6 +144,7 @@ static int check_source(struct attempt *at, struct findings *schema, struct find
 static int check_both(struct attempt *at, bool has_sink, struct findings *schema, struct findings *server,
 		      struct err *err)
 {
+	spec_warn_about_transport(at->run->spec, schema);
 	if (check_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
 		return -1;
 	set_schema_condition(at, schema);

@@ -215,8 +215,7 @@ static int ensure_tables(struct attempt *at, struct err *err)
 	if (identity_note(&at->cp, &gaps) && attempt_save(at, err) < 0)
 		return -1;
 	/* Postgres refuses changes of a table whose identity is not published. */
-	if (gaps.n && (source_widen(&at->source, claim, err) < 0 ||
-		       identity_set(&at->source, &gaps, err) < 0 ||
+	if (gaps.n && (source_widen(&at->source, claim, err) < 0 || identity_set(&at->source, &gaps, err) < 0 ||
 		       catalog_load_identities(at->source.pg, at->model.catalog, err) < 0))
 		return -1;
 	if (source_publish(&at->source, claim, tables, &published, err) < 0)
