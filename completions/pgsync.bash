@@ -8,6 +8,7 @@ _pgsync_options() {
 	case $1 in
 	run) echo "--file= --until-caught-up --listen= $log" ;;
 	validate | plan) echo "--file= $log" ;;
+	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	worker) echo "$log" ;;
 	import) echo "$source --namespace= --variables --help" ;;
 	bootstrap) echo "$source --teardown --no-create --verbose --version $log" ;;
@@ -31,13 +32,15 @@ _pgsync() {
 		return
 		;;
 	--log-level) mapfile -t COMPREPLY < <(compgen -W "error warn info debug trace" -- "$word") && return ;;
-	--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word") && return ;;
+	-o | --output | --log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word") && return ;;
 	--sslmode) mapfile -t COMPREPLY < <(compgen -W "disable allow prefer require verify-ca verify-full" -- "$word") && return ;;
 	esac
 	# Any other option that takes a value: nothing to suggest.
 	[[ $previous == --* && " ${options//$'\n'/ } " == *" $previous= "* ]] && return
 	if [[ $command == pgsync && $COMP_CWORD -eq 1 && $word != -* ]]; then
-		options="run validate plan import bootstrap worker"
+		options="run validate plan dead-letters import bootstrap worker"
+	elif [[ $command == dead-letters && $COMP_CWORD -eq 2 && $word != -* ]]; then
+		options="list show retry discard"
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "${options//=/}" -- "$word")
 }

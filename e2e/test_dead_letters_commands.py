@@ -6,7 +6,7 @@ import threading
 import bookstore
 import pytest
 from parts.search import eventually
-from parts.worker import pgsync
+from parts.worker import pgsync, write_manifest
 
 ISBN = "080442957X"
 LENIENT = {"properties": {"isbn": {"type": "long", "ignore_malformed": True}}}
@@ -94,3 +94,116 @@ def test_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifest, bo
     opensearch.request("PUT", f"{index}-g1/_mapping", LENIENT)
     eventually(lambda: not letters(), 30, lambda: f"no dead letters ({letters()})")
     assert len(opensearch.documents(index)) == 4, run.status()
+
+
+# --- when people ask for it
+
+
+@pytest.fixture
+def command(state, unique, manifest):
+    """command("list", ...): what `pgsync dead-letters list -f FILE ...` prints; as JSON with "-o", "json"."""
+
+    def run(*arguments, code=0):
+        file = write_manifest(state / f"commands-{unique}" / "pgsync.yaml", manifest)
+        found, out, err = pgsync("dead-letters", *arguments, "-f", file)
+        assert found == code, (arguments, out, err)
+        return json.loads(out) if "json" in arguments and not code else out + err
+
+    return run
+
+
+def test_commands_list_show_and_retry_while_rows_change(strict, command, books, opensearch, index, letters):
+    shown = command("list")
+    assert "public.books, id 7" in shown and ISBN not in shown
+    (listed,) = command("list", "-o", "json")
+    assert listed == command("show", "7", "-o", "json") == letters()["7"]
+    assert "isbn" in command("show", "7")
+
+    # It fails again, as asked, although nothing has changed.
+    assert command("retry", "7", "-o", "json") == {"deadLetters": 1}
+    eventually(lambda: letters()["7"]["attempts"] == listed["attempts"] + 1, 30, lambda: f"another attempt ({letters()})")
+
+    # It passes while rows change, its own among them, and never replaces what is newer.
+    ended = threading.Event()
+
+    def write():
+        number = 0
+        while not ended.is_set():
+            number += 1
+            books.sql(f"UPDATE books SET title = 'title {number}' WHERE id IN (7, 8)")
+
+    writer = threading.Thread(target=write)
+    opensearch.request("PUT", f"{index}-g1/_mapping", LENIENT)
+    writer.start()
+    try:
+        command("retry", "--all")
+        eventually(lambda: not letters(), 30, lambda: f"no dead letters ({letters()})")
+    finally:
+        ended.set()
+        writer.join()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+    assert not letters() and command("list") == "no dead letters\n"
+
+
+def test_discard_deletes_the_letter_alone(strict, command, books, opensearch, index, letters):
+    before = opensearch.document(index, "7")
+    books.sql("UPDATE books SET isbn = 'no number either' WHERE id = 8")
+    eventually(lambda: letters().keys() == {"7", "8"}, 30, lambda: f"dead letters ({letters()})")
+    assert command("discard", "7") == "1 dead letter discarded\n"
+    assert letters().keys() == {"8"} and opensearch.document(index, "7") == before
+    assert 'document "7" has no dead letter' in command("discard", "7", code=1)
+    assert command("discard", "--all", "--index", index) == "1 dead letter discarded\n"
+    eventually(lambda: strict.condition("Degraded").get("reason") == "AsExpected", 30, lambda: f"not Degraded ({strict.status()})")
+    # Discarded is not forgotten by the stream: the row's next change is followed as ever.
+    books.sql("UPDATE books SET isbn = '1' WHERE id = 7")
+    eventually(lambda: opensearch.document(index, "7")["isbn"] == "1", 30, "document 7")
+
+
+def test_what_terminals_act_on_is_escaped(strict, command, books, letters):
+    books.sql("UPDATE books SET isbn = E'\\u001b]0;x\\u0007 \\u009b2J \\u202e' WHERE id = 7")
+    # What a change brings removes the dead letter before it writes the next one.
+    eventually(lambda: "]0;x" in letters().get("7", {}).get("reason", ""), 30, lambda: f"the new reason ({letters()})")
+    for out in command("show", "7"), json.dumps(command("show", "7", "-o", "json"), ensure_ascii=True):
+        assert not {c for c in out if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0 or ord(c) == 0x202e}, repr(out)
+        assert "\\u001b]0;x\\u0007" in out
+
+
+def test_an_index_of_something_else_is_left_alone(manifest, command, opensearch, index):
+    assert command("list") == "no dead letters\n"
+    opensearch.request("PUT", f"{index}-dead-letters/_doc/7?refresh=true", {"id": "theirs"})
+    try:
+        for arguments in ["list"], ["discard", "--all"], ["discard", "7"]:
+            assert "was not created by pgsync" in command(*arguments, code=1)
+        assert opensearch.document(f"{index}-dead-letters", "7") == {"id": "theirs"}
+    finally:
+        opensearch.request("DELETE", f"{index}-dead-letters")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], "list, show, retry or discard is required"),
+    (["burn"], 'unknown action "burn"'),
+    (["retry"], "either IDs of documents or --all"),
+    (["discard", "7", "--all"], "either IDs of documents or --all"),
+    (["show", "7", "8"], "the ID of one document, found 2"),
+    (["list", "7"], 'unexpected argument "7"'),
+    (["list", "-o", "yaml"], "--output must be text or json"),
+    (["list", "--index", "other"], 'no index "other"'),
+])
+def test_invalid_command_lines_do_nothing(command, arguments, words):
+    assert words in command(*arguments, code=2)
+
+
+def test_annotation_asks_for_all_once(worker, manifest, books, opensearch, index, letters):
+    """Of the resource; the status says which value was carried out."""
+    manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
+    books.sql(f"UPDATE books SET isbn = '{ISBN}' WHERE id = 7")
+    run = worker(manifest).start().wait_ready()
+    eventually(lambda: letters().keys() == {"7"}, 30, lambda: f"a dead letter ({letters()})")
+    run.stop()
+    attempts = letters()["7"]["attempts"]
+    manifest[1]["metadata"]["annotations"] = {"pgsync.io/retry-dead-letters": "first"}
+    for _ in range(2):
+        run = worker(manifest).start()
+        eventually(lambda: run.status().get("retriedDeadLetters") == "first", 30, lambda: f"the value in the status ({run.status()})")
+        run.stop()
+    assert letters()["7"]["attempts"] == attempts + 1

@@ -13,6 +13,7 @@ PAGES = {
     "pgsync run": ["pgsync", "run", "--help"],
     "pgsync validate": ["pgsync", "validate", "--help"],
     "pgsync plan": ["pgsync", "plan", "--help"],
+    "pgsync dead-letters": ["pgsync", "dead-letters", "--help"],
     "pgsync import": ["pgsync", "import", "--help"],
     "pgsync worker": ["pgsync", "worker", "--help"],
     "bootstrap": ["bootstrap", "--help"],
@@ -59,7 +60,7 @@ def test_help_overrides_other_options():
 
 
 def test_help_of_pgsync_lists_every_command():
-    listed = re.findall(r"^  ([a-z]+)  ", help_of("pgsync").split("Commands")[1].split("\n\n")[0], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+)  ", help_of("pgsync").split("Commands")[1].split("\n\n")[0], re.MULTILINE)
     assert set(listed) == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
 
 
@@ -67,6 +68,7 @@ def test_help_of_pgsync_lists_every_command():
     (["run"], ["-f FILE", "pgsync run --help"]),
     (["run", "--frobnicate"], ["--frobnicate", "pgsync run --help"]),
     (["validate", "-f", "x", "--until-caught-up"], ["--until-caught-up", "pgsync validate --help"]),
+    (["dead-letters", "list"], ["-f FILE", "pgsync dead-letters --help"]),
     (["plan", "-f", "x", "y"], ["\"y\"", "pgsync plan --help"]),
     (["validate", "-f", "x", "--log-level", "loud"], ["--log-level", "loud"]),
     ([], ["Usage", "validate", "pgsync --help"]),
@@ -86,7 +88,7 @@ def test_operator_reports_where_an_invalid_value_came_from():
 
 # --- man pages
 
-MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
+MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
        "pgsync-operator.8": {"pgsync-operator"}}
 
 
@@ -137,6 +139,7 @@ def test_bash_completes_commands_and_values_and_nothing_else():
     assert completed("pgsync", "") == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
     assert completed("pgsync", "v") == {"validate"}
     assert completed("pgsync", "run", "--log-format", "j") == {"json"}
+    assert completed("pgsync", "dead-letters", "re") == {"retry"}
     assert completed("pgsync", "run", "--listen", "") == set()
     assert completed("pgsync-operator", "--log-level", "t") == {"trace"}
     assert completed("pgsync-operator", "--context", "") == set()

@@ -560,6 +560,10 @@ def test_document_rejected_in_the_stream_does_not_hold_up_the_others(apply, reso
     eventually(lambda: opensearch.document(index, "8") == wanted["8"], 30, "the document after the rejected one")
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["deadLetters"] == 1, 15, "deadLetters: 1", interval=0.2)
     resources.wait(NAME, "Degraded", "True", reason="DeadLetters", contains=['"7"', f"{index}-dead-letters"])
+    attempts = opensearch.document(f"{index}-dead-letters", "7")["attempts"]
+    resources.kubectl("annotate", "pgsync", NAME, "--namespace", resources.namespace, "pgsync.io/retry-dead-letters=now")
+    eventually(lambda: resources.get(NAME)["status"].get("retriedDeadLetters") == "now", 30, "the annotation in the status", interval=0.2)
+    assert opensearch.document(f"{index}-dead-letters", "7")["attempts"] == attempts + 1
 
 
 def test_stall_policy_stops_at_the_rejected_document_and_continues_once_it_is_corrected(apply, resources, books, opensearch, index):

@@ -527,6 +527,8 @@ def status():
         }),
         "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",
                     "x-kubernetes-list-map-keys": ["name"], "maxItems": 16, "items": index},
+        "retriedDeadLetters": text("The value of the annotation pgsync.io/retry-dead-letters for which the documents of all dead "
+                                   "letters were tried again last."),
     }, default={"observedGeneration": -1})
 
 

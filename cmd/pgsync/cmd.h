@@ -27,6 +27,10 @@ struct common_flags {
 	const char *listen;
 	const char *log_level, *log_format;
 	bool until_caught_up;
+	const char *index, *output;
+	bool all;
+	char **words; /* what is no option */
+	size_t n_words;
 };
 
 int cmd_run(int argc, char **argv);
@@ -34,6 +38,7 @@ int cmd_worker(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_dead_letters(int argc, char **argv);
 /* pgsync's own: bootstrap, and what it does without a command. */
 int cmd_bootstrap(int argc, char **argv);
 int cmd_compat(int argc, char **argv);
@@ -44,9 +49,9 @@ void help_end(const char *name, FILE *to);
 /* The commands, one a line. */
 void help_commands(FILE *to);
 
-/* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen), the
- * log's, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for
- * what is wrong. */
+/* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "i"
+ * index, "a" all, "p" output, "*" words that are no options), the log's, and --help. Returns -1 to continue, or the
+ * exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for what is wrong. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
@@ -67,6 +72,8 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,
 	       struct err *err) WARN_UNUSED;
 
+/* Prints a text that another program made: what a terminal would act on is shown as "\\u001b". */
+void cmd_print_foreign(FILE *to, const char *text);
 /* Prints findings to standard error, one a line. */
 void cmd_print_findings(const struct findings *f);
 

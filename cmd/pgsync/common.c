@@ -8,20 +8,28 @@
 
 #include "base/log.h"
 #include "base/usage.h"
+#include "base/utf8.h"
 #include "cmd.h"
 
+/* Above every letter: what getopt returns for a long option. */
+enum { LONG = 256 };
+
 static const struct option_row {
-	char value; /* what getopt returns; in `allowed`, or 0 */
+	char value;  /* what getopt returns, and `allowed` contains */
+	char letter; /* or 0 */
 	bool always;
 	const char *name, *argument, *help;
 } rows[] = {
-	{'f', false, "file", "FILE",
+	{'f', 'f', false, "file", "FILE",
 	 "YAML with a PgSync, and the Secrets and ConfigMaps that it refers to (\"-\": standard input)"},
-	{'u', false, "until-caught-up", NULL, "exit once everything committed before the start is in the index"},
-	{'l', false, "listen", "ADDR:PORT", "serve /status and /metrics"},
-	{'v', true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
-	{'o', true, "log-format", "FORMAT", "text or json (default text)"},
-	{'h', true, "help", NULL, "print this help"},
+	{'u', 0, false, "until-caught-up", NULL, "exit once everything committed before the start is in the index"},
+	{'l', 0, false, "listen", "ADDR:PORT", "serve /status and /metrics"},
+	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
+	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
+	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
+	{'v', 0, true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
+	{'o', 0, true, "log-format", "FORMAT", "text or json (default text)"},
+	{'h', 0, true, "help", NULL, "print this help"},
 };
 
 static bool is_allowed(const struct option_row *row, const char *allowed)
@@ -35,8 +43,7 @@ static void print_help(const char *command, const char *allowed)
 	(void)fputs("\nOptions:\n", stdout);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (is_allowed(&rows[i], allowed))
-			usage_option(stdout, rows[i].value == 'f' ? 'f' : '\0', rows[i].name, rows[i].argument,
-				     rows[i].help);
+			usage_option(stdout, rows[i].letter, rows[i].name, rows[i].argument, rows[i].help);
 	help_end(command, stdout);
 }
 
@@ -54,32 +61,61 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->until_caught_up = true;
 	else if (value == 'l')
 		flags->listen = optarg;
+	else if (value == 'i')
+		flags->index = optarg;
+	else if (value == 'a')
+		flags->all = true;
+	else if (value == 'p')
+		flags->output = optarg;
 	else if (value == 'v')
 		flags->log_level = optarg;
 	else
 		flags->log_format = optarg;
 }
 
+/* For getopt_long, which returns the letter of a short option. */
+static void fill_options(const char *allowed, struct option *options, char *letters)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!is_allowed(&rows[i], allowed))
+			continue;
+		*options++ = (struct option){rows[i].name, rows[i].argument != NULL, NULL, LONG + rows[i].value};
+		if (rows[i].letter) {
+			*letters++ = rows[i].letter;
+			*letters++ = ':';
+		}
+	}
+	*letters = '\0';
+}
+
+static int value_of(int c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (c == rows[i].letter)
+			return rows[i].value;
+	return c - LONG;
+}
+
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret)
 {
 	struct option options[ARRAY_SIZE(rows) + 1] = {0};
-	size_t n = 0;
+	char letters[2 * ARRAY_SIZE(rows) + 1];
 	int c;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (is_allowed(&rows[i], allowed))
-			options[n++] = (struct option){rows[i].name, rows[i].argument != NULL, NULL, rows[i].value};
-	*ret = (struct common_flags){.log_level = "info", .log_format = "text"};
-	while ((c = getopt_long(argc, argv, strchr(allowed, 'f') ? "f:" : "", options, NULL)) != -1) {
-		if (c == 'h') {
+	fill_options(allowed, options, letters);
+	*ret = (struct common_flags){.log_level = "info", .log_format = "text", .output = "text"};
+	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (c == LONG + 'h') {
 			print_help(argv[0], allowed);
 			return EXIT_OK;
 		}
 		if (c == '?')
 			return print_help_hint(argv[0]);
-		set_flag(ret, c);
+		set_flag(ret, value_of(c));
 	}
-	if (optind < argc) {
+	ret->words = argv + optind;
+	ret->n_words = (size_t)(argc - optind);
+	if (optind < argc && !strchr(allowed, '*')) {
 		(void)fprintf(stderr, "pgsync %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
 		return print_help_hint(argv[0]);
 	}
@@ -106,6 +142,39 @@ int flags_log(const struct common_flags *flags, const char *context)
 	}
 	log_setup(level, format, context);
 	return -1;
+}
+
+/* Control characters of both sets, and those that change the direction of a text. */
+static bool acts_on_terminals(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || (c >= 0x200e && c <= 0x200f) ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+static uint32_t decode(const char *s, size_t n)
+{
+	uint32_t c = n == 1 ? (unsigned char)*s : (unsigned char)*s & (0xffU >> (n + 1));
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s[i] & 0x3fU);
+	return c;
+}
+
+void cmd_print_foreign(FILE *to, const char *text)
+{
+	for (size_t left = strlen(text), n; left; text += n, left -= n) {
+		size_t sequence = utf8_sequence(text, left);
+		uint32_t c;
+
+		n = sequence ? sequence : 1;
+		c = sequence ? decode(text, n) : (unsigned char)*text;
+		if (!sequence)
+			(void)fprintf(to, "\\x%02x", c);
+		else if (acts_on_terminals(c))
+			(void)fprintf(to, "\\u%04x", c);
+		else
+			(void)fwrite(text, 1, n, to);
+	}
 }
 
 void cmd_print_findings(const struct findings *f)

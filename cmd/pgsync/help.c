@@ -56,6 +56,26 @@ static const struct command_help {
 	 "0  the PgSync can run; there may be warnings\n"
 	 "1  it cannot: see the errors; or a server cannot be reached\n"
 	 "2  an option is invalid\n"},
+	{"dead-letters",
+	 "Usage: pgsync dead-letters list -f FILE [OPTION]...\n"
+	 "       pgsync dead-letters show ID -f FILE [OPTION]...\n"
+	 "       pgsync dead-letters retry ID... | --all -f FILE [OPTION]...\n"
+	 "       pgsync dead-letters discard ID... | --all -f FILE [OPTION]...\n",
+	 "Documents that the search engine rejected, or that could not be built. ID is the _id of the document. retry "
+	 "asks "
+	 "the worker for another attempt, which it makes within seconds, or when it is started; discard deletes the "
+	 "dead "
+	 "letter alone, and its document stays missing or stale until one of its rows changes. All of them work while "
+	 "a worker "
+	 "runs. The reason that show prints may quote values of the row.",
+	 "pgsync dead-letters list -f pgsync.yaml\n"
+	 "pgsync dead-letters show 7 -f pgsync.yaml -o json\n"
+	 "pgsync dead-letters retry --all -f pgsync.yaml\n"
+	 "pgsync dead-letters discard 7 8 -f pgsync.yaml --index books\n",
+	 PROXIES,
+	 "0  done; list: there may be none\n"
+	 "1  a document has no dead letter, or the search engine cannot be reached\n"
+	 "2  an option or the file is invalid; nothing was done\n"},
 	{"import", "Usage: pgsync import --config SCHEMA.JSON [OPTION]...\n",
 	 "Converts a schema.json of pgsync 7 and its environment variables: prints a PgSync for each database, with "
 	 "its "

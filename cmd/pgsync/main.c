@@ -16,6 +16,7 @@ static const struct command {
 	{"validate", cmd_validate, "check a PgSync without connecting"},
 	{"plan", cmd_plan, "connect, print errors, SQL and mapping; change nothing"},
 	{"import", cmd_import, "convert a schema.json of pgsync 7 to a PgSync and its Secrets"},
+	{"dead-letters", cmd_dead_letters, "list, show, retry or discard documents that failed"},
 	{"bootstrap", cmd_bootstrap, "check a schema.json, create publication, slot and index"},
 	{"worker", cmd_worker, "used by pgsync-operator"},
 };
@@ -27,7 +28,7 @@ void help_commands(FILE *to)
 {
 	(void)fputs("\nCommands (\"pgsync COMMAND --help\" describes each):\n", to);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		(void)fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].help);
+		(void)fprintf(to, "  %-12s  %s\n", commands[i].name, commands[i].help);
 }
 
 static int print_usage_hint(void)

@@ -13,31 +13,33 @@
 enum { KEY_BYTES = 64 * 1024 };
 
 struct retrier_index {
-	char *intake; /* what the index took when the last pass began; NULL: there was none */
+	char *intake;   /* what the index took when the last pass began; NULL: there was none */
+	bool confirmed; /* a second pass went through what was being written when the first one began */
 	unsigned passes;
 	int64_t not_before_ms; /* for the next one */
+	bool asked;            /* a pass is asked for, and has not begun */
 };
 
-void retrier_init(struct retrier *r, const struct model *model, const struct sink *sink, struct report *report)
+void retrier_init(struct retrier *r, const struct retrier_options *options)
 {
-	*r = (struct retrier){.model = model,
-			      .sink = sink,
-			      .report = report,
-			      .indices = xcalloc(model->n_plans, sizeof(*r->indices))};
+	*r = (struct retrier){.in = *options,
+			      .indices = xcalloc(options->model->n_plans, sizeof(*r->indices)),
+			      .nonce_open = options->nonce != NULL};
 }
 
 void retrier_release(struct retrier *r)
 {
-	for (size_t i = 0; r->indices && i < r->model->n_plans; i++)
+	for (size_t i = 0; r->indices && i < r->in.model->n_plans; i++)
 		free(r->indices[i].intake);
 	free(r->indices);
 	letters_end(&r->letters);
+	requests_release(&r->requests);
 	*r = (struct retrier){0};
 }
 
 static const struct document_plan *plan_of(const struct retrier *r)
 {
-	return r->model->plans[r->plan];
+	return r->in.model->plans[r->plan];
 }
 
 /* --- a page --- */
@@ -69,23 +71,32 @@ static void add_retry(struct retrier *r, const struct letter *letter, struct dea
 							     .attempts = letter->attempts};
 }
 
+static bool is_asked(const struct retrier *r, const char *id)
+{
+	return r->asked && (r->nonce_open || requests_have(&r->requests, plan_of(r)->document->index, id));
+}
+
 /* Those of the page that are to be tried. 1: some. */
 static int offer(struct retrier *r)
 {
 	const struct retrier_index *index = &r->indices[r->plan];
-	struct dead_letters_retries page = {.concrete = r->model->concrete[r->plan],
+	struct dead_letters_retries page = {.concrete = r->in.model->concrete[r->plan],
 					    .items = xcalloc(r->letters.n, sizeof(*page.items))};
 
-	for (size_t i = 0; i < r->letters.n; i++)
-		if (letter_may_pass(&r->letters.items[i], index->intake))
-			add_retry(r, &r->letters.items[i], &page);
+	for (size_t i = 0; i < r->letters.n; i++) {
+		const struct letter *letter = &r->letters.items[i];
+
+		if (is_asked(r, letter->id) || letter_may_pass(letter, index->intake))
+			add_retry(r, letter, &page);
+	}
 	if (!page.n) {
 		dead_letters_retries_release(&page);
 		return 0;
 	}
-	log_info("sync", "trying documents again whose dead letters' cause may be gone",
-		 KV_STR("index", plan_of(r)->document->index), KV_U64("documents", page.n));
-	retries_offer_take(r->model->retries, r->plan, &page);
+	log_info("sync", "trying documents of dead letters again",
+		 KV_STR("why", r->asked ? "asked for" : "index changed"), KV_STR("index", plan_of(r)->document->index),
+		 KV_U64("documents", page.n));
+	retries_offer_take(r->in.model->retries, r->plan, &page);
 	return 1;
 }
 
@@ -95,20 +106,30 @@ static void end_pass(struct retrier *r)
 {
 	letters_end(&r->letters);
 	r->passing = false;
-	r->plan = (r->plan + 1) % r->model->n_plans;
+	r->plan = (r->plan + 1) % r->in.model->n_plans;
+}
+
+/* Another pass begins from the start. */
+static int fail_pass(struct retrier *r)
+{
+	struct retrier_index *index = &r->indices[r->plan];
+
+	free(TAKE_PTR(index->intake));
+	index->confirmed = false;
+	index->asked = r->asked;
+	end_pass(r);
+	return -1;
 }
 
 /* The next page with something to try, if there is one. */
 static int go_on(struct retrier *r, struct err *err)
 {
 	while (r->letters.n) {
-		int r_offered = offer(r);
+		int offered = offer(r);
 
-		if (letters_next(&r->letters, err) < 0) {
-			end_pass(r);
-			return -1;
-		}
-		if (r_offered)
+		if (letters_next(&r->letters, err) < 0)
+			return fail_pass(r);
+		if (offered)
 			return 1;
 	}
 	end_pass(r);
@@ -123,59 +144,129 @@ static int begin_pass(struct retrier *r, const char *intake, struct err *err)
 	/* It was quiet for longer than any pause. */
 	if (now >= index->not_before_ms + letters_pause_ms(UINT_MAX))
 		index->passes = 0;
+	index->confirmed = index->intake && !strcmp(index->intake, intake);
+	index->passes += !index->asked && !index->confirmed;
+	index->not_before_ms = now + letters_pause_ms(index->passes);
+	index->asked = false;
 	free(index->intake);
 	index->intake = xstrdup(intake);
-	index->not_before_ms = now + letters_pause_ms(++index->passes);
 	r->passing = true;
-	if (letters_begin(&r->letters, r->sink->search, plan_of(r)->document->index, err) == 0)
-		return go_on(r, err);
-	end_pass(r);
-	return -1;
+	if (letters_begin(&r->letters, r->in.sink->search, plan_of(r)->document->index, err) < 0)
+		return fail_pass(r);
+	return go_on(r, err);
 }
 
-/* --- rounds --- */
+/* --- looks --- */
 
 static bool has_letters(const struct retrier *r)
 {
-	return report_dead_letters(r->report, plan_of(r)->document->index) > 0;
+	return report_dead_letters(r->in.report, plan_of(r)->document->index) > 0;
+}
+
+static bool must_pass(const struct retrier_index *index, const char *intake)
+{
+	if (index->asked)
+		return true;
+	return (!index->confirmed || strcmp(index->intake, intake) != 0) && clock_now_ms() >= index->not_before_ms;
 }
 
 /* Also once before there are any, so that the first ones are not taken for ones of another state. */
 static int look(struct retrier *r, bool live, struct err *err)
 {
 	const struct schema_document *document = plan_of(r)->document;
-	const struct retrier_index *index = &r->indices[r->plan];
-	_cleanup_free_ char *known = report_intake(r->report, document->index);
+	struct retrier_index *index = &r->indices[r->plan];
+	_cleanup_free_ char *known = report_intake(r->in.report, document->index);
 	char intake[JSONX_HASH_BYTES];
+	bool any = has_letters(r);
 
-	if (*known && !has_letters(r))
+	index->asked = index->asked && any;
+	if (*known && !any)
 		return 0;
-	if (intake_read(r->sink, r->model->concrete[r->plan], document->pipeline, intake, err) < 0)
+	if (intake_read(r->in.sink, r->in.model->concrete[r->plan], document->pipeline, intake, err) < 0)
 		return err_wrap(err, "reading what index \"%s\" takes", document->index);
-	report_intake_set(r->report, document->index, intake);
-	if (!live || !has_letters(r) || (index->intake && !strcmp(index->intake, intake)) ||
-	    clock_now_ms() < index->not_before_ms)
-		return 0;
-	return begin_pass(r, intake, err);
+	report_intake_set(r->in.report, document->index, intake);
+	return live && any && must_pass(index, intake) ? begin_pass(r, intake, err) : 0;
 }
+
+/* --- requests --- */
+
+static void take_requests(struct retrier *r)
+{
+	if (r->nonce_open && !strcmp(requests_handled(&r->requests), r->in.nonce)) {
+		r->nonce_open = false;
+		report_retried(r->in.report, r->in.nonce);
+	}
+	r->asked = r->nonce_open;
+	for (size_t i = 0; i < r->in.model->n_plans; i++) {
+		struct retrier_index *index = &r->indices[i];
+
+		index->asked = r->nonce_open || requests_name(&r->requests, r->in.model->plans[i]->document->index);
+		r->asked = r->asked || index->asked;
+	}
+}
+
+static bool some_wait(const struct retrier *r)
+{
+	for (size_t i = 0; i < r->in.model->n_plans; i++)
+		if (r->indices[i].asked)
+			return true;
+	return r->passing;
+}
+
+static int settle_requests(struct retrier *r, struct err *err)
+{
+	const char *nonce = r->nonce_open ? r->in.nonce : NULL;
+
+	if (requests_settle(r->in.sink->search, r->in.key, &r->requests, nonce, err) < 0)
+		return -1;
+	if (nonce)
+		report_retried(r->in.report, nonce);
+	r->asked = r->nonce_open = false;
+	return 0;
+}
+
+static bool any_letters(struct retrier *r)
+{
+	_cleanup_free_ char *ignored = NULL;
+
+	return report_any_dead_letters(r->in.report, &ignored) > 0;
+}
+
+/* Takes requests up, and notes that they were carried out. */
+static int handle_requests(struct retrier *r, struct err *err)
+{
+	if (r->asked)
+		return some_wait(r) ? 0 : settle_requests(r, err);
+	if (!r->nonce_open && !any_letters(r))
+		return 0;
+	requests_release(&r->requests);
+	if (requests_load(r->in.sink->search, r->in.key, &r->requests, err) < 0)
+		return -1;
+	take_requests(r);
+	return 0;
+}
+
+/* --- rounds --- */
 
 int retrier_round(struct retrier *r, bool live, int64_t *ret_pause, struct err *err)
 {
 	int offered = 0;
 
 	*ret_pause = RETRIER_ROUND_MS;
-	if (!retries_idle(r->model->retries)) {
+	if (!retries_idle(r->in.model->retries)) {
 		*ret_pause = RETRIER_PAGE_MS;
 		return 0;
 	}
 	if (r->passing)
 		offered = go_on(r, err);
-	for (size_t i = 0; offered == 0 && i < r->model->n_plans; i++) {
+	if (offered == 0 && handle_requests(r, err) < 0)
+		return -1;
+	for (size_t i = 0; offered == 0 && i < r->in.model->n_plans; i++) {
 		offered = look(r, live, err);
 		if (offered == 0)
-			r->plan = (r->plan + 1) % r->model->n_plans;
+			r->plan = (r->plan + 1) % r->in.model->n_plans;
 	}
-	if (offered > 0)
+	if (offered > 0 || r->asked)
 		*ret_pause = RETRIER_PAGE_MS;
 	return offered;
 }

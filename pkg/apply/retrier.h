@@ -4,7 +4,7 @@
  * each round compares that with what the index takes now. If it differs, a pass goes through all of them, page by page;
  * what fails again holds the new state, and is left alone. So there is one retry for each change, and passes that
  * follow one another wait longer and longer. What a change of a row allows is not looked for: the stream brings it
- * anyway.
+ * anyway. People may also ask for it, by a command (sink/requests.h) or by an annotation: then a pass begins at once.
  *
  * For the control thread.
  */
@@ -14,21 +14,32 @@
 #include "apply/model.h"
 #include "conditions/report.h"
 #include "sink/letters.h"
+#include "sink/requests.h"
 #include "sink/sink.h"
 
 struct retrier_index;
 
-struct retrier {
-	const struct model *model; /* borrowed, as the next two */
+/* Everything is borrowed. */
+struct retrier_options {
+	const struct model *model;
 	const struct sink *sink;
 	struct report *report;
+	const char *key;   /* of the checkpoint */
+	const char *nonce; /* the annotation's value; or NULL */
+};
+
+struct retrier {
+	struct retrier_options in;
 	struct retrier_index *indices; /* one for each plan */
 	size_t plan;                   /* whose turn it is */
 	bool passing;                  /* through the letters of this plan */
 	struct letters letters;
+	bool asked;               /* requests are being carried out: */
+	struct requests requests; /* these, */
+	bool nonce_open;          /* and the annotation's value, unless that was done before */
 };
 
-void retrier_init(struct retrier *r, const struct model *model, const struct sink *sink, struct report *report);
+void retrier_init(struct retrier *r, const struct retrier_options *options);
 /* Also accepts a struct that is all zeros. */
 void retrier_release(struct retrier *r);
 

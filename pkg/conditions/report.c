@@ -28,6 +28,7 @@ void report_release(struct report *report)
 		free(report->indices[i].intake);
 	}
 	free(report->indices);
+	free(report->retried);
 	free(report->stream.slot);
 	free(report->stream.publication);
 	(void)pthread_mutex_destroy(&report->lock);
@@ -248,6 +249,13 @@ char *report_intake(struct report *report, const char *name)
 	return intake ? intake : xstrdup("");
 }
 
+void report_retried(struct report *report, const char *nonce)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	replace(&report->retried, nonce);
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
 void report_pressure(struct report *report, bool under_pressure, const char *why)
 {
 	(void)pthread_mutex_lock(&report->lock);
@@ -418,6 +426,8 @@ json_t *report_json(struct report *report)
 		(void)json_object_set_new(object, "stream", stream_json(report));
 	if (report->n_indices)
 		(void)json_object_set_new(object, "indices", indices_json(report));
+	if (report->retried)
+		(void)json_object_set_new(object, "retriedDeadLetters", jsonx_text(report->retried));
 	(void)pthread_mutex_unlock(&report->lock);
 	return object;
 }

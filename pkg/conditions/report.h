@@ -60,6 +60,7 @@ struct report {
 	unsigned pressing;   /* how many writers the search engine pushes back */
 	int64_t pressure_ms; /* since when there is one */
 	char pressure[256];
+	char *retried;         /* the annotation's value that dead letters were retried for; or NULL */
 	char lock_holder[512]; /* the session that holds a lock that is waited for; "": none */
 };
 
@@ -99,6 +100,8 @@ void report_dead_letters_set(struct report *report, const char *name, int64_t n,
 void report_intake_set(struct report *report, const char *name, const char *intake);
 /* Caller frees; "": not known. */
 char *report_intake(struct report *report, const char *name);
+/* All dead letters were retried, as this value of the annotation asks for. */
+void report_retried(struct report *report, const char *nonce);
 /* The search engine pushes a writer back, or takes all of its writes again. Each writer says the two in turn. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms. Copies why in any case. */

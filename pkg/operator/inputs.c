@@ -70,7 +70,7 @@ static void hash_inputs(struct resource *r, const json_t *resource, const json_t
 
 	(void)json_object_del(spec, "suspend");
 	(void)json_object_del(spec, "deletionPolicy");
-	visible = json_pack("[s, O, O]", r->cache.uid, spec, config_maps);
+	visible = json_pack("[s, O, O, s]", r->cache.uid, spec, config_maps, r->cache.retry ? r->cache.retry : "");
 	(void)jsonx_hash(visible, r->inputs.spec_hash);
 	all = json_pack("[s, O]", r->inputs.spec_hash, secrets);
 	(void)jsonx_hash(all, r->inputs.hash);

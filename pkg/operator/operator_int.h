@@ -87,8 +87,9 @@ struct operator_ {
 
 /* resource.c: the object, as the API server has it. */
 struct resource_cache {
-	char *uid;  /* NULL: never seen */
-	char *text; /* {"apiVersion", "kind", "metadata" (trimmed), "spec"}, canonical */
+	char *uid;   /* NULL: never seen */
+	char *text;  /* {"apiVersion", "kind", "metadata" (trimmed), "spec"}, canonical */
+	char *retry; /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
 	char resource_version[64];
 	int64_t generation;
 	enum presence presence;

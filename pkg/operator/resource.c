@@ -41,6 +41,7 @@ void resource_free(struct resource *r)
 	free(r->writer.refused);
 	free(r->cache.text);
 	free(r->cache.uid);
+	free(r->cache.retry);
 	free(r->name);
 	free(r->namespace);
 	free(r->key);
@@ -79,11 +80,20 @@ void resource_event(struct resource *r, bool warning, enum reason reason, const 
 
 /* --- the object */
 
+/* Names of annotations contain dots, so jsonx_get cannot find them. "": it is not there. */
+static const char *annotation(const json_t *object, const char *name)
+{
+	const json_t *value = json_object_get(jsonx_get(object, "metadata.annotations"), name);
+
+	return json_is_string(value) ? json_string_value(value) : "";
+}
+
 /* Only what workers and patches need. */
 static char *trimmed(const json_t *object)
 {
 	static const char *const kept[] = {"name", "namespace", "uid", "generation", "finalizers"};
 	const json_t *metadata = json_object_get(object, "metadata");
+	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
 	_cleanup_json_ json_t *out = json_pack("{s:s, s:s, s:{}, s:O*}", "apiVersion", "pgsync.io/v1alpha1", "kind",
 					       "PgSync", "metadata", "spec", json_object_get(object, "spec"));
 
@@ -93,6 +103,9 @@ static char *trimmed(const json_t *object)
 		if (value)
 			(void)json_object_set(json_object_get(out, "metadata"), kept[i], value);
 	}
+	if (*retry)
+		(void)json_object_set_new(json_object_get(out, "metadata"), "annotations",
+					  json_pack("{s:s}", SPEC_RETRY_DEAD_LETTERS, retry));
 	return jsonx_canonical(out);
 }
 
@@ -105,14 +118,6 @@ static bool has_finalizer(const json_t *object)
 		if (strcmp(json_string_value(item) ? json_string_value(item) : "", FINALIZER) == 0)
 			return true;
 	return false;
-}
-
-/* Names of annotations contain dots, so jsonx_get cannot find them. */
-static bool annotation_is(const json_t *object, const char *name, const char *expected)
-{
-	const json_t *value = json_object_get(jsonx_get(object, "metadata.annotations"), name);
-
-	return json_is_string(value) && strcmp(json_string_value(value), expected) == 0;
 }
 
 void resource_replace_text(char **field, char *take)
@@ -163,11 +168,13 @@ bool resource_update(struct resource *r, const json_t *object)
 	bool is_deleting = jsonx_string(object, "metadata.deletionTimestamp", NULL) != NULL;
 	enum presence presence = is_deleting ? PRESENCE_DELETING : PRESENCE_ALIVE;
 	bool finalizer = has_finalizer(object);
-	bool force_delete = annotation_is(object, FORCE_DELETE, "true");
-	bool frozen = annotation_is(object, RECONCILE, "disabled");
+	bool force_delete = !strcmp(annotation(object, FORCE_DELETE), "true");
+	bool frozen = !strcmp(annotation(object, RECONCILE), "disabled");
 	bool another = !c->uid || strcmp(c->uid, uid) != 0;
 	/* With a deletion, other values count: see resource_values. */
-	bool stale = another || c->generation != generation || c->presence != presence;
+	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
+	bool retries = strcmp(c->retry ? c->retry : "", retry) != 0;
+	bool stale = another || c->generation != generation || c->presence != presence || retries;
 	bool changed = stale || c->finalizer != finalizer || c->force_delete != force_delete || c->frozen != frozen;
 
 	if (another)
@@ -181,6 +188,7 @@ bool resource_update(struct resource *r, const json_t *object)
 	resource_replace_text(&c->text, trimmed(object));
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
+	resource_replace_text(&c->retry, xstrdup(retry));
 	c->presence = presence;
 	c->generation = generation;
 	c->finalizer = finalizer;

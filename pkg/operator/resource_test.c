@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "operator/operator_int.h"
+#include "spec/spec.h"
 
 struct fixture {
 	struct operator_ op;
@@ -131,6 +132,13 @@ static void test_update_when_marks_of_ours_change_then_each_counts(void **state)
 	assert_true(r->cache.force_delete);
 	assert_false(r->cache.frozen);
 	/* None of these is an input of a worker. */
+	assert_false(r->inputs.stale);
+	set(f, "metadata", "annotations", json_pack("{s:s}", SPEC_RETRY_DEAD_LETTERS, "now"));
+	assert_true(resource_update(r, f->object));
+	assert_true(r->inputs.stale);
+	assert_non_null(strstr(r->cache.text, "\"annotations\":{\"" SPEC_RETRY_DEAD_LETTERS "\":\"now\"}"));
+	r->inputs.stale = false;
+	assert_false(resource_update(r, f->object));
 	assert_false(r->inputs.stale);
 	set(f, "metadata", "deletionTimestamp", json_string("2026-01-02T03:04:05Z"));
 	assert_true(resource_update(r, f->object));

@@ -391,6 +391,7 @@ json_t *status_compose(const struct status_input *in)
 	keep_field(status, in, "bootstrap");
 	keep_stream(status, in, c.state->report == REPORT_LIVE);
 	keep_field(status, in, "indices");
+	keep_field(status, in, "retriedDeadLetters");
 	(void)json_object_set_new(status, "observedGeneration", json_integer((json_int_t)in->generation));
 	return status;
 }

@@ -64,7 +64,8 @@ enum status_change status_compare(const json_t *old, const json_t *new)
 					    "stream.slotName",
 					    "stream.publicationName",
 					    "stream.slotState",
-					    "bootstrap.completionTime"};
+					    "bootstrap.completionTime",
+					    "retriedDeadLetters"};
 
 	if (!old)
 		return STATUS_TURN;

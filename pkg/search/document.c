@@ -31,6 +31,13 @@ int search_get(struct search *search, const char *index, const char *id, json_t 
 	return 0;
 }
 
+/* Caller frees. */
+static char *if_version(const struct search_version *version)
+{
+	return xasprintf("?if_seq_no=%lld&if_primary_term=%lld", (long long)version->seq_no,
+			 (long long)version->primary_term);
+}
+
 int search_put(struct search *search, const char *index, const char *id, const json_t *document,
 	       struct search_version *version, struct err *err)
 {
@@ -38,11 +45,7 @@ int search_put(struct search *search, const char *index, const char *id, const j
 	_cleanup_free_ char *path = NULL;
 	_cleanup_json_ json_t *answer = NULL;
 
-	if (version->seq_no < 0)
-		condition = xstrdup("?op_type=create");
-	else
-		condition = xasprintf("?if_seq_no=%lld&if_primary_term=%lld", (long long)version->seq_no,
-				      (long long)version->primary_term);
+	condition = version->seq_no < 0 ? xstrdup("?op_type=create") : if_version(version);
 	if (search_path(index, "/_doc/", id, condition, &path, err) < 0 ||
 	    search_json(search, "PUT", path, document, &answer, err) < 0)
 		return -1;
@@ -51,13 +54,26 @@ int search_put(struct search *search, const char *index, const char *id, const j
 	return 0;
 }
 
-int search_delete(struct search *search, const char *index, const char *id, struct err *err)
+static int delete_if(struct search *search, const char *index, const char *id, const char *condition, struct err *err)
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (search_path(index, "/_doc/", id, "", &path, err) < 0)
+	if (search_path(index, "/_doc/", id, condition, &path, err) < 0)
 		return -1;
 	if (search_json(search, "DELETE", path, NULL, NULL, err) == 0 || err->kind == ERR_NOT_FOUND)
 		return 0;
 	return -1;
+}
+
+int search_delete(struct search *search, const char *index, const char *id, struct err *err)
+{
+	return delete_if(search, index, id, "", err);
+}
+
+int search_delete_version(struct search *search, const char *index, const char *id,
+			  const struct search_version *version, struct err *err)
+{
+	_cleanup_free_ char *condition = if_version(version);
+
+	return delete_if(search, index, id, condition, err);
 }

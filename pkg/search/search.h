@@ -117,6 +117,9 @@ int search_put(struct search *search, const char *index, const char *id, const j
 	       struct search_version *version, struct err *err) WARN_UNUSED;
 /* Absent is success. */
 int search_delete(struct search *search, const char *index, const char *id, struct err *err) WARN_UNUSED;
+/* The same, if the document still has this version; CONFLICT otherwise. */
+int search_delete_version(struct search *search, const char *index, const char *id,
+			  const struct search_version *version, struct err *err) WARN_UNUSED;
 
 /* --- Bulk
  * ---------------------------------------------------------------------------------------------------------------- */

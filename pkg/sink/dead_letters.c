@@ -105,6 +105,12 @@ static struct dead_letters_retry *find_retry(const struct dead_letters *d, const
 	return NULL;
 }
 
+/* A document that had a dead letter before keeps it. */
+static bool must_stall(const struct dead_letters *d, const struct bulk_rejection *r)
+{
+	return d->sink->stall_on_error && !find_retry(d, r);
+}
+
 static void collect(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
 {
 	struct dead_letters_retry *retry = find_retry(d, r);
@@ -148,7 +154,7 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 {
 	struct dead_letters *d = user;
 
-	if (d->sink->stall_on_error)
+	if (must_stall(d, r))
 		return stall(d, r, err);
 	collect(d, r, r->is_delete ? "delete" : "index");
 	return 0;
@@ -165,7 +171,7 @@ int dead_letters_add_failed(struct dead_letters *d, const struct dead_letters_do
 					 .note = document->key};
 	_cleanup_free_ char *alias = generation_alias(document->concrete);
 
-	if (d->sink->stall_on_error)
+	if (must_stall(d, &r))
 		return err_reason(
 			err, ERR_INVALID, REASON_DOCUMENT_FAILED,
 			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall: correct "

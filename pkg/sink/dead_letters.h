@@ -55,7 +55,8 @@ struct dead_letters {
 	 * known. */
 	void (*name_row)(const void *user, const char *concrete, const char *id, struct strbuf *to);
 	const void *user;
-	struct dead_letters_retries *retries; /* that are being written; or NULL. What fails is marked */
+	/* That are being written; or NULL. What fails is marked, and stays a dead letter even if the sink stalls. */
+	struct dead_letters_retries *retries;
 	struct dead_letter *items;
 	size_t n, alloc;
 };

@@ -36,6 +36,17 @@ static void forget_page(struct letters *l)
 	l->n = 0;
 }
 
+static struct letter letter_of(const char *id, const json_t *source)
+{
+	struct letter letter = {.id = id,
+				.intake = jsonx_string(source, "intake", ""),
+				.attempts = jsonx_integer(source, "attempts", 1),
+				.source = source};
+
+	letter.key = key_of(source, &letter.key_len);
+	return letter;
+}
+
 static void take_page(struct letters *l)
 {
 	const json_t *hits = scroll_hits(&l->scroll);
@@ -46,16 +57,35 @@ static void take_page(struct letters *l)
 	l->items = xcalloc(json_array_size(hits), sizeof(*l->items));
 	l->n = json_array_size(hits);
 	json_array_foreach (hits, i, hit) {
-		const json_t *source = json_object_get(hit, "_source");
-
-		l->items[i] = (struct letter){.id = jsonx_string(hit, "_id", ""),
-					      .intake = jsonx_string(source, "intake", ""),
-					      .attempts = jsonx_integer(source, "attempts", 1),
-					      .source = source,
-					      .seq_no = jsonx_integer(hit, "_seq_no", -1),
-					      .primary_term = jsonx_integer(hit, "_primary_term", -1)};
-		l->items[i].key = key_of(source, &l->items[i].key_len);
+		l->items[i] = letter_of(jsonx_string(hit, "_id", ""), json_object_get(hit, "_source"));
+		l->items[i].version.seq_no = jsonx_integer(hit, "_seq_no", -1);
+		l->items[i].version.primary_term = jsonx_integer(hit, "_primary_term", -1);
 	}
+}
+
+int letters_get(struct letters *l, struct search *search, const char *alias, const char *id, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+	struct search_version version;
+
+	*l = (struct letters){0};
+	if (search_get(search, index, id, &l->single, &version, err) < 0)
+		return err_wrap(err, "reading a dead letter of \"%s\"", alias);
+	if (!l->single)
+		return 0;
+	l->items = xcalloc(1, sizeof(*l->items));
+	l->items[l->n++] = letter_of(jsonx_string(l->single, "id", ""), l->single);
+	l->items[0].version = version;
+	return 0;
+}
+
+int letters_discard(struct search *search, const char *alias, const struct letter *letter, struct err *err)
+{
+	_cleanup_free_ char *index = dead_letters_index(alias);
+
+	if (search_delete_version(search, index, letter->id, &letter->version, err) < 0)
+		return err_wrap(err, "deleting a dead letter of \"%s\"", alias);
+	return 0;
 }
 
 int letters_begin(struct letters *l, struct search *search, const char *alias, struct err *err)
@@ -67,7 +97,7 @@ int letters_begin(struct letters *l, struct search *search, const char *alias, s
 	*l = (struct letters){0};
 	if (scroll_begin(&l->scroll, search, index, body, err) == 0)
 		take_page(l);
-	else if (err->kind != ERR_NOT_FOUND && err->kind != ERR_DENIED)
+	else if (err->kind != ERR_NOT_FOUND)
 		return err_wrap(err, "reading the dead letters of \"%s\"", alias);
 	return 0;
 }
@@ -87,6 +117,7 @@ void letters_end(struct letters *l)
 {
 	forget_page(l);
 	scroll_end(&l->scroll);
+	json_decref(TAKE_PTR(l->single));
 }
 
 /* --- decisions --- */

@@ -23,14 +23,15 @@ struct letter {
 	size_t key_len;
 	int64_t attempts; /* how often its document was tried */
 	const json_t *source;
-	int64_t seq_no, primary_term;
+	struct search_version version;
 };
 
-/* Those of an index, page by page, as of now. None if their index is absent, or if the login may not read it. */
+/* Those of an index, page by page, as of now. None if their index is absent. */
 struct letters {
 	struct scroll scroll;
 	struct letter *items; /* of the page */
 	size_t n;
+	json_t *single; /* what letters_get read */
 };
 
 /* Reads the first page. Call letters_end even if it failed. */
@@ -39,6 +40,12 @@ int letters_begin(struct letters *l, struct search *search, const char *alias, s
 int letters_next(struct letters *l, struct err *err) WARN_UNUSED;
 /* Also accepts a struct that is all zeros. */
 void letters_end(struct letters *l);
+
+/* The one of this document, as the only one of a page. n is 0 if there is none. */
+int letters_get(struct letters *l, struct search *search, const char *alias, const char *id,
+		struct err *err) WARN_UNUSED;
+/* Deletes it, unless another one has taken its place since it was read: CONFLICT. */
+int letters_discard(struct search *search, const char *alias, const struct letter *letter, struct err *err) WARN_UNUSED;
 
 /* --- decisions (pure) --- */
 

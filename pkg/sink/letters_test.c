@@ -1,6 +1,7 @@
 /* Tests of reading dead letters, and of what their documents are tried against. */
 #include "sink/intake.h"
 #include "sink/letters.h"
+#include "sink/requests.h"
 #include "sink/routes_test.h"
 
 /* --- decisions --- */
@@ -131,7 +132,7 @@ static void test_letters_then_page_by_page_and_those_of_earlier_releases_too(voi
 	assert_string_equal(l.items[1].intake, "i");
 	assert_int_equal(l.items[1].key_len, 6);
 	assert_memory_equal(l.items[1].key, "a|b\0c", 6);
-	assert_int_equal(l.items[1].seq_no, 4);
+	assert_int_equal(l.items[1].version.seq_no, 4);
 	ROUTES_OK(&r, letters_next(&l, &r.err));
 	assert_int_equal(l.n, 0);
 	letters_end(&l);
@@ -155,6 +156,119 @@ static void test_letters_when_there_is_no_index_then_none(void **state)
 	routes_end(&r);
 }
 
+static void test_letters_discard_when_another_one_took_its_place_then_conflict(void **state)
+{
+	static const struct route routes[] = {
+		{"GET /books-dead-letters/_doc/7", 200,
+		 "{\"_seq_no\":4,\"_primary_term\":1,\"_source\":{\"id\":\"7\"}}", 0},
+		{"DELETE /books-dead-letters/_doc/7?if_seq_no=4&if_primary_term=1", 409,
+		 "{\"error\":{\"type\":\"version_conflict_engine_exception\"},\"status\":409}", 1},
+		{"DELETE /books-dead-letters/_doc/7?if_seq_no=4&if_primary_term=1", 404, "{\"result\":\"not_found\"}",
+		 0},
+		{0}};
+	struct letters l;
+	struct routes r;
+
+	UNUSED(state);
+	routes_begin(&r, routes);
+	ROUTES_OK(&r, letters_get(&l, r.sink.search, "books", "7", &r.err));
+	assert_int_equal(l.n, 1);
+	assert_int_equal(letters_discard(r.sink.search, "books", &l.items[0], &r.err), -1);
+	assert_int_equal(r.err.kind, ERR_CONFLICT);
+	letters_end(&l);
+	routes_end(&r);
+}
+
+/* --- requests --- */
+
+static json_t *document(const char *text)
+{
+	return json_loads(text, 0, NULL);
+}
+
+static void test_requests_then_an_index_or_single_letters_are_asked_for(void **state)
+{
+	struct requests r = {.document = document("{\"all\":[\"a.b\"],\"retry\":{\"c\":[\"7\"],\"d\":[]},"
+						  "\"handled\":\"n\"}")};
+	struct requests none = {0};
+
+	UNUSED(state);
+	assert_true(requests_name(&r, "a.b"));
+	assert_true(requests_have(&r, "a.b", "anything"));
+	assert_true(requests_name(&r, "c"));
+	assert_true(requests_have(&r, "c", "7"));
+	assert_false(requests_have(&r, "c", "8"));
+	assert_false(requests_name(&r, "d"));
+	assert_string_equal(requests_handled(&r), "n");
+	assert_false(requests_name(&none, "c"));
+	assert_string_equal(requests_handled(&none), "");
+	requests_release(&r);
+}
+
+static void test_requests_rest_then_what_came_meanwhile(void **state)
+{
+	static const struct {
+		const char *now, *done, *rest;
+	} cases[] = {
+		{"{\"all\":[\"a\"],\"retry\":{\"c\":[\"7\"]}}", "{\"all\":[\"a\"],\"retry\":{\"c\":[\"7\"]}}", "{}"},
+		{"{\"all\":[\"a\",\"b\"]}", "{\"all\":[\"a\"]}", "{\"all\":[\"b\"]}"},
+		{"{\"retry\":{\"c\":[\"7\",\"8\"]},\"handled\":\"n\"}", "{\"retry\":{\"c\":[\"7\"]}}",
+		 "{\"retry\":{\"c\":[\"8\"]},\"handled\":\"n\"}"},
+		{"{}", "{}", "{}"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *now = document(cases[i].now);
+		_cleanup_json_ json_t *done = document(cases[i].done);
+		_cleanup_json_ json_t *rest = requests_rest(now, done);
+		_cleanup_json_ json_t *expected = document(cases[i].rest);
+
+		assert_true(json_equal(rest, expected));
+	}
+}
+
+#define CONFLICT "{\"error\":{\"type\":\"version_conflict_engine_exception\"},\"status\":409}"
+#define STORED(source) "{\"_seq_no\":4,\"_primary_term\":1,\"_source\":" source "}"
+
+static void test_requests_when_two_are_made_at_once_then_neither_is_lost(void **state)
+{
+	static const struct route routes[] = {
+		{"GET /pgsync-checkpoints/_doc/shop%2Fbooks%2Fs%2Fdead-letters", 404, "{\"found\":false}", 1},
+		{"PUT /pgsync-checkpoints/_doc/shop%2Fbooks%2Fs%2Fdead-letters?op_type=create", 409, CONFLICT, 1},
+		{"GET /pgsync-checkpoints/_doc/", 200, STORED("{\"retry\":{\"books\":[\"8\"]}}"), 0},
+		{"PUT /pgsync-checkpoints/_doc/", 200, "{\"_seq_no\":5,\"_primary_term\":1}", 0},
+		{0}};
+	struct routes r;
+
+	UNUSED(state);
+	routes_begin(&r, routes);
+	ROUTES_OK(&r, requests_add(r.sink.search, "shop/books/s", "books", "7", &r.err));
+	assert_true(routes_sent(&r, "{\"retry\":{\"books\":[\"8\",\"7\"]}}"));
+	routes_end(&r);
+}
+
+static void test_requests_settle_when_one_came_meanwhile_then_it_stays(void **state)
+{
+	static const struct route routes[] = {
+		{"GET /pgsync-checkpoints/_doc/", 200, STORED("{\"all\":[\"books\"]}"), 1},
+		{"PUT /pgsync-checkpoints/_doc/", 409, CONFLICT, 1},
+		{"GET /pgsync-checkpoints/_doc/", 200, STORED("{\"all\":[\"books\"],\"retry\":{\"books\":[\"9\"]}}"),
+		 0},
+		{"PUT /pgsync-checkpoints/_doc/", 200, "{\"_seq_no\":5,\"_primary_term\":1}", 0},
+		{0}};
+	struct requests requests;
+	struct routes r;
+
+	UNUSED(state);
+	routes_begin(&r, routes);
+	ROUTES_OK(&r, requests_load(r.sink.search, "shop/books/s", &requests, &r.err));
+	ROUTES_OK(&r, requests_settle(r.sink.search, "shop/books/s", &requests, "n", &r.err));
+	assert_true(routes_sent(&r, "{\"retry\":{\"books\":[\"9\"]},\"handled\":\"n\"}"));
+	requests_release(&requests);
+	routes_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +279,11 @@ int main(void)
 		cmocka_unit_test(test_intake_read_then_pipelines_of_pipelines_and_a_denied_one_is_none),
 		cmocka_unit_test(test_letters_then_page_by_page_and_those_of_earlier_releases_too),
 		cmocka_unit_test(test_letters_when_there_is_no_index_then_none),
+		cmocka_unit_test(test_letters_discard_when_another_one_took_its_place_then_conflict),
+		cmocka_unit_test(test_requests_then_an_index_or_single_letters_are_asked_for),
+		cmocka_unit_test(test_requests_rest_then_what_came_meanwhile),
+		cmocka_unit_test(test_requests_when_two_are_made_at_once_then_neither_is_lost),
+		cmocka_unit_test(test_requests_settle_when_one_came_meanwhile_then_it_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "base/utf8.h"
 #include "spec/spec_int.h"
 
-enum { RESOURCE_NAME_BYTES = 52 /* as the CRD says */, UID_BYTES = 8 };
+enum { RESOURCE_NAME_BYTES = 52 /* as the CRD says */, UID_BYTES = 8, NONCE_BYTES = 256 };
 
 void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 {
@@ -59,6 +60,7 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 	const char *kind = jsonx_string(resource, "kind", "PgSync");
 	const char *version = jsonx_string(resource, "apiVersion", "pgsync.io/v1alpha1");
 	const char *name = jsonx_string(resource, "metadata.name", "");
+	const json_t *nonce;
 
 	if (strcmp(kind, "PgSync") != 0)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "kind", "must be PgSync, found \"%s\"", kind);
@@ -75,6 +77,12 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 	spec->name = xstrdup(name);
 	spec->namespace = xstrdup(jsonx_string(resource, "metadata.namespace", "default"));
 	spec->uid = xstrdup_or_null(jsonx_string(resource, "metadata.uid", NULL));
+	/* Its name contains a dot. */
+	nonce = json_object_get(jsonx_get(resource, "metadata.annotations"), SPEC_RETRY_DEAD_LETTERS);
+	if (json_string_length(nonce))
+		spec->retry_dead_letters =
+			xstrndup(json_string_value(nonce),
+				 utf8_prefix(json_string_value(nonce), json_string_length(nonce), NONCE_BYTES));
 	if (spec->uid && !*spec->uid) {
 		free(spec->uid);
 		spec->uid = NULL;
@@ -163,6 +171,11 @@ static void secret_ref_release(struct spec_secret_ref *ref)
 	free_secret(ref->value);
 }
 
+char *spec_checkpoint_key(const struct spec *spec)
+{
+	return xasprintf("%s/%s/%s", spec->namespace, spec->name, spec->source.slot_name);
+}
+
 void spec_free(struct spec *spec)
 {
 	if (!spec)
@@ -170,6 +183,7 @@ void spec_free(struct spec *spec)
 	free(spec->namespace);
 	free(spec->name);
 	free(spec->uid);
+	free(spec->retry_dead_letters);
 	free(spec->source.host);
 	free(spec->source.database);
 	jsonx_strings_release(&spec->source.search_path);

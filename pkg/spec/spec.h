@@ -68,8 +68,12 @@ struct spec_sink {
 	int64_t bulk_flush_milliseconds; /* default 20 */
 };
 
+/* Each new value asks for another attempt at the documents of all dead letters. */
+#define SPEC_RETRY_DEAD_LETTERS "pgsync.io/retry-dead-letters"
+
 struct spec {
 	char *namespace, *name, *uid; /* of the resource; uid may be NULL */
+	char *retry_dead_letters;     /* the value of its annotation SPEC_RETRY_DEAD_LETTERS; or NULL */
 	struct spec_source source;
 	struct spec_sink sink;
 	struct schema_document **documents; /* NULL until they are known: see schema_config_map */
@@ -97,6 +101,8 @@ struct spec *spec_decode(const json_t *resource, struct findings *f);
 /* The same for a resource that the API server has accepted. What it knows and this program does not, fields and words,
  * is from a newer CRD, as in the middle of an upgrade and after a roll-back: a warning, and no reason to stop. */
 struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
+/* The key of its checkpoint: "namespace/name/slot"; caller frees. */
+char *spec_checkpoint_key(const struct spec *spec);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
+#include "sink/requests.h"
 #include "source/identity.h"
 #include "sync/attempt_int.h"
 
@@ -86,7 +87,8 @@ static int drop_sink(struct attempt *at, struct err *err)
 		if (drop_index(at, &at->cp.indices[i], err) < 0)
 			return -1;
 	if (at->run->spec->delete_checkpoint == SPEC_DELETE &&
-	    checkpoint_delete(at->sink.search, at->run->key, err) < 0)
+	    (requests_delete(at->sink.search, at->run->key, err) < 0 ||
+	     checkpoint_delete(at->sink.search, at->run->key, err) < 0))
 		return err_wrap(err, "deleting the checkpoint");
 	return 0;
 }

@@ -26,7 +26,7 @@ static void test_cleanup_then_the_slot_goes_first_and_the_checkpoint_last(void *
 	UNUSED(state);
 	begin_live(&s);
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete requests; delete checkpoint");
 	assert_string_equal(s.alias, "books-g1");
 	assert_string_equal(store_find(&s, "books-g1")->write, "");
 	/* Repeated, it finds nothing left. */
@@ -46,7 +46,7 @@ static void test_cleanup_when_the_index_is_to_be_deleted_then_it_goes_with_its_d
 	store_add(&s, "books-dead-letters", "{\"pgsync\":{\"owner\":\"shop/books\"}}");
 	OK(&s.w, clean(&s));
 	store_expect_changes(&s, "drop slot; drop publication; delete books-g1; delete books-dead-letters; delete "
-				 "checkpoint");
+				 "requests; delete checkpoint");
 	assert_string_equal(s.alias, "");
 	store_end(&s);
 }
@@ -72,7 +72,8 @@ static void test_cleanup_when_a_generation_is_half_filled_then_it_is_deleted_and
 	store_add(&s, "books-g2", "{\"pgsync\":{\"owner\":\"shop/books\"}}");
 	store_add(&s, "books-g3", "{\"pgsync\":{\"owner\":\"other/books\"}}");
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop slot; drop publication; delete books-g2; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, "drop slot; drop publication; delete books-g2; " GIVE_UP_G1
+				 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -84,7 +85,8 @@ static void test_cleanup_when_a_worker_still_streams_then_its_walsender_is_ended
 	begin_live(&s);
 	s.slot_pid = OTHER_PID;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "end walsender 77; drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, "end walsender 77; drop slot; drop publication; " GIVE_UP_G1
+				 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -100,7 +102,7 @@ static void test_cleanup_when_a_replica_identity_was_set_then_the_old_one_is_res
 	store_expect_changes(
 		&s,
 		"drop slot; drop publication; ALTER TABLE \"public\".\"books\" REPLICA IDENTITY NOTHING; " GIVE_UP_G1
-		"; delete checkpoint");
+		"; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -112,7 +114,7 @@ static void test_cleanup_when_an_earlier_version_made_the_publication_then_it_go
 	begin_live(&s);
 	store_forget_mark(&s);
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -127,10 +129,10 @@ static void test_cleanup_when_publication_and_slot_are_of_others_then_they_stay(
 	s.has_publication = s.is_member = s.has_slot = s.slot_is_physical = true;
 	s.slot_pid = OTHER_PID;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "delete checkpoint");
+	store_expect_changes(&s, "delete requests; delete checkpoint");
 	s.comment = "pgsync: other/books";
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "delete checkpoint");
+	store_expect_changes(&s, "delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -145,7 +147,7 @@ static void test_cleanup_when_indices_to_be_deleted_are_of_others_by_now_then_th
 	store_add(&s, "books-g1", "{\"pgsync\":{\"owner\":\"other/books\"}}");
 	store_add(&s, "books-dead-letters", "{}");
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop slot; drop publication; delete checkpoint");
+	store_expect_changes(&s, "drop slot; drop publication; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -196,7 +198,7 @@ static void test_cleanup_when_the_source_is_away_then_nothing_is_forgotten(void 
 	assert_non_null(s.checkpoint);
 	s.w.spec->source.port = port;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -238,7 +240,7 @@ static void test_cleanup_when_the_sink_is_away_then_the_slot_goes_and_the_rest_l
 	assert_non_null(s.checkpoint);
 	s.http_denies = NULL;
 	OK(&s.w, clean(&s));
-	store_expect_changes(&s, GIVE_UP_G1 "; delete checkpoint");
+	store_expect_changes(&s, GIVE_UP_G1 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 
@@ -258,7 +260,7 @@ static void test_cleanup_when_an_identity_cannot_be_restored_then_the_checkpoint
 	s.sql_fails = NULL;
 	OK(&s.w, clean(&s));
 	store_expect_changes(&s, "ALTER TABLE \"public\".\"books\" REPLICA IDENTITY NOTHING; " GIVE_UP_G1
-				 "; delete checkpoint");
+				 "; delete requests; delete checkpoint");
 	store_end(&s);
 }
 

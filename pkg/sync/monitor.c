@@ -486,11 +486,15 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err)
 {
 	struct monitor m = {.attempt = at, .wake_fd = -1, .health = {.attempt = at}};
+	const struct retrier_options retrier = {.model = &at->model,
+						.sink = &at->sink,
+						.report = &at->run->report,
+						.key = at->run->key,
+						.nonce = at->run->spec->retry_dead_letters};
 	int r;
 
-	retrier_init(&m.retrier, &at->model, &at->sink, &at->run->report);
+	retrier_init(&m.retrier, &retrier);
 	r = begin_take(&m, replication, err);
-
 	if (r == 0)
 		r = watch(&m, err);
 	bootstrap_stop(m.bootstrap);

@@ -16,7 +16,7 @@ int run_init(struct run *run, const struct sync_options *options, struct err *er
 	report_init(&run->report);
 	run->metrics = sync_metrics_new(options->metrics);
 	run->owner = xasprintf("%s/%s", spec->namespace, spec->name);
-	run->key = xasprintf("%s/%s", run->owner, spec->source.slot_name);
+	run->key = spec_checkpoint_key(spec);
 	if (!spec->source.ca.value)
 		return 0;
 	run->ca_fd = pg_ca_file(spec->source.ca.value, run->ca_path, err);

@@ -249,6 +249,15 @@ static inline int store_answer_checkpoint(struct store *s, const char *method, c
 	return 200;
 }
 
+/* There are none. */
+static inline int store_answer_requests(struct store *s, const char *method, struct strbuf *answer)
+{
+	if (!strcmp(method, "DELETE"))
+		store_note(s, "delete requests");
+	strbuf_adds(answer, "{\"found\":false}");
+	return 404;
+}
+
 /* What the index `name` itself is asked. */
 static inline int store_answer_index(struct store *s, const char *method, const char *name, const char *body,
 				     struct strbuf *answer)
@@ -374,7 +383,8 @@ static inline int store_answer_http(struct world *w, const char *head, const cha
 		return s->has_pipeline ? 200 : 404;
 	}
 	if (has(path, "/pgsync-checkpoints/_doc/"))
-		return store_answer_checkpoint(s, method, body, answer);
+		return has(path, "dead-letters") ? store_answer_requests(s, method, answer)
+						 : store_answer_checkpoint(s, method, body, answer);
 	if (has(path, "/_settings/index.uuid"))
 		return store_list(s, answer);
 	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(path + 1, "/?"), path + 1);
