@@ -89,7 +89,7 @@ static void test_retry_when_it_passes_then_its_letter_goes_after_it_and_otherwis
 	/* Written, and deleted because its row is gone, as of the position. No letter is touched yet. */
 	assert_true(sent(&f, "{\"index\":{\"_id\":\"1\",\"version\":1792,"));
 	assert_true(sent(&f, "{\"delete\":{\"_id\":\"9\",\"version\":1792,"));
-	assert_false(sent(&f, DELETES("1")));
+	assert_false(sent(&f, "dead-letters"));
 	assert_int_equal(f.s.dead.n, 1);
 	assert_false(retries_idle(f.s.model.retries));
 	assert_int_equal(apply_finish(&f.apply, &f.s.err), 1);
