@@ -66,7 +66,7 @@ class Postgres:
         self.user = unprivileged_user()
         self.conf = {
             "listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "wal_level": wal_level,
-            "max_wal_senders": 40, "max_replication_slots": 40, "max_connections": 200, "shared_buffers": "128MB",
+            "max_wal_senders": 40, "max_prepared_transactions": 10, "max_replication_slots": 40, "max_connections": 200, "shared_buffers": "128MB",
             "password_encryption": "scram-sha-256", "fsync": "on" if fsync else "off", "timezone": "Europe/Berlin",
             "log_min_messages": "warning", "wal_sender_timeout": "10s", "max_wal_size": "4GB",
             "restart_after_crash": "on", **(conf or {}),

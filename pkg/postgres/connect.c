@@ -189,13 +189,19 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 static int set_rest(struct pg *pg, int64_t deadline_ms, struct err *err)
 {
 	_cleanup_free_ char *sql = pg_session_statement();
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	int64_t timeout_ms = pg->query_timeout_ms;
-	int r;
+	int failed, n;
 
 	pg->query_timeout_ms = deadline_ms > clock_now_ms() ? deadline_ms - clock_now_ms() : 1;
-	r = pg_exec(pg, sql, err);
+	failed = pg_query(pg, sql, NULL, 0, &r, err);
 	pg->query_timeout_ms = timeout_ms;
-	return r < 0 ? err_wrap(err, "setting up a session") : 0;
+	if (failed < 0)
+		return err_wrap(err, "setting up a session");
+	n = pg_n_rows(r);
+	if (n > 0 && strcmp(pg_value(r, n - 1, 0), "pg_catalog") != 0)
+		return pg_err_pooler("the session does not have the settings that it was begun with", err);
+	return 0;
 }
 
 /* A server that requires TLS only reports that it has no rule for the other connections. */

@@ -229,6 +229,11 @@ struct verdict {
 	const char *advice; /* goes after the message; or NULL */
 };
 
+#define NO_POOLER                                                                                                  \
+	"a connection pooler such as PgBouncer seems to answer, and a pooler carries neither replication nor the " \
+	"settings of a session: name the Postgres server itself in spec.source.host and spec.source.port"
+static const struct verdict pooler = {ERR_INVALID, REASON_NOT_SUPPORTED, NO_POOLER};
+
 static const struct verdict no_password = {ERR_DENIED, REASON_AUTH_FAILED, NULL};
 
 /* For failures of which libpq reports only text. The first match decides, so specific fragments come first. */
@@ -265,12 +270,20 @@ static struct verdict classify_state(const char *sqlstate)
 {
 	enum err_kind found = pg_sqlstate_kind(sqlstate);
 
+	/* Protocol violation, or a feature that is not supported: no server answers a connection like that. */
+	if (strcmp(sqlstate, "08P01") == 0 || strcmp(sqlstate, "0A000") == 0)
+		return pooler;
 	if (found == ERR_DENIED || strcmp(sqlstate, "3D000") == 0)
 		return (struct verdict){found, pg_sqlstate_reason(sqlstate), NULL};
 	/* A session option that the server does not know. */
 	if (strcmp(sqlstate, "42704") == 0)
 		return (struct verdict){ERR_INVALID, REASON_VERSION_UNSUPPORTED, "version 14 or later is needed"};
 	return unreachable;
+}
+
+int pg_err_pooler(const char *found, struct err *err)
+{
+	return err_reason(err, pooler.kind, pooler.reason, "%s; %s", found, pooler.advice);
 }
 
 int pg_err_connect(const struct pg_connect_failure *failure, struct err *err)

@@ -178,6 +178,30 @@ int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_pa
 	return collect(pg, ret, err);
 }
 
+/* Until there is a result, or no hope for one; then the next wait says so. */
+static void wait_patiently(struct pg *pg, const struct pg_waiting *waiting)
+{
+	struct err err;
+
+	while (PQisBusy(pg->conn)) {
+		int r = pg_wait_fd(PQsocket(pg->conn), POLLIN, pg->cancel_fd, clock_now_ms() + waiting->every_ms, &err);
+
+		if (r < 0 && err.reason == REASON_TIMEOUT)
+			waiting->fn(waiting->user);
+		else if (r < 0 || !PQconsumeInput(pg->conn))
+			return;
+	}
+}
+
+int pg_query_patiently(struct pg *pg, const char *sql, const struct pg_waiting *waiting, struct pg_result **ret,
+		       struct err *err)
+{
+	if (pg_usable(pg, err) < 0 || send_query(pg, sql, NULL, 0, err) < 0 || pg_flush(pg, err) < 0)
+		return -1;
+	wait_patiently(pg, waiting);
+	return collect(pg, ret, err);
+}
+
 int pg_exec(struct pg *pg, const char *sql, struct err *err)
 {
 	if (pg_usable(pg, err) < 0)

@@ -84,6 +84,14 @@ uint64_t pg_lsn(const struct pg_result *result, int row, int column);
  * values. */
 int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct pg_result **ret,
 	     struct err *err) WARN_UNUSED;
+/* The same without parameters; while there is no answer, fn is called again and again. It may use other connections. */
+struct pg_waiting {
+	int64_t every_ms;
+	void (*fn)(void *user);
+	void *user;
+};
+int pg_query_patiently(struct pg *pg, const char *sql, const struct pg_waiting *waiting, struct pg_result **ret,
+		       struct err *err) WARN_UNUSED;
 /* Several statements without parameters, as one string; results are dropped. */
 int pg_exec(struct pg *pg, const char *sql, struct err *err) WARN_UNUSED;
 /* printf for pg_exec; quote identifiers and literals with pg_quote_*. */

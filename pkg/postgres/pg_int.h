@@ -91,6 +91,8 @@ struct pg_connect_failure {
 };
 /* Explains why a connection could not be made. */
 int pg_err_connect(const struct pg_connect_failure *failure, struct err *err);
+/* The other end is not a Postgres server, as what was found shows. Returns -1. */
+int pg_err_pooler(const char *found, struct err *err);
 /* libpq's message on one line, without source locations. */
 void pg_flatten(struct strbuf *sb, const char *message);
 

@@ -201,6 +201,11 @@ static void test_connect_error_when_server_refuses_then_its_sqlstate_decides(voi
 			    "\"idle_session_timeout\"\n",
 			    0, false);
 	assert_string_equal(reason_name(err.reason), "VersionUnsupported");
+	err = connect_error("connection to server failed: FATAL:  08P01: unsupported startup parameter: options\n", 0,
+			    false);
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_string_equal(reason_name(err.reason), "NotSupported");
+	assert_contains(err.msg, "a connection pooler such as PgBouncer seems to answer");
 	/* A message in another language has the same state. */
 	err = connect_error("connection to server failed: FATAL:  28000: kein Eintrag in pg_hba.conf\n", 0, false);
 	assert_string_equal(reason_name(err.reason), "AuthFailed");

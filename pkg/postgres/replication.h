@@ -38,6 +38,7 @@ struct pg_slot {
 	int active_pid;
 	bool logical_pgoutput; /* plugin pgoutput, of the current database */
 	char wal_status[16];   /* reserved, extended, unreserved, lost */
+	char invalidation[32]; /* why it is lost, such as wal_removed; "": it is not, or the server does not say */
 	uint64_t confirmed_flush_lsn, restart_lsn;
 	uint64_t retained_bytes; /* WAL kept because of this slot */
 	int64_t safe_wal_size;   /* bytes until it may be lost; -1: no limit */
@@ -45,11 +46,16 @@ struct pg_slot {
 };
 int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err) WARN_UNUSED;
 
+/* What a slot is to be, and what is done while old transactions have to end before it is there. */
+struct pg_new_slot {
+	const char *name;
+	bool failover; /* PG 17's flag, ignored before */
+	struct pg_waiting waiting;
+};
 /* On a replication connection: creates a logical slot with pgoutput and no exported snapshot; waits for old
- * transactions to end (the cancel descriptor ends the wait). ret_lsn: the consistent point. failover: PG 17's flag,
- * ignored before. CONFLICT/SlotConflict when the name is taken; LIMIT/NoFreeSlot;
- * INVALID/WalLevelNotLogical. */
-int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn,
+ * transactions to end (the cancel descriptor ends the wait). ret_lsn: the consistent point. CONFLICT/SlotConflict when
+ * the name is taken; LIMIT/NoFreeSlot; INVALID/WalLevelNotLogical. */
+int pg_slot_create(struct pg *replication, const struct pg_new_slot *slot, uint64_t *ret_lsn,
 		   struct err *err) WARN_UNUSED;
 /* PG 17: sets the slot's flag `failover`, on a replication connection; does nothing if it is set, or before. */
 int pg_slot_set_failover(struct pg *replication, const char *name, struct err *err) WARN_UNUSED;

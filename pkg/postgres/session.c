@@ -122,6 +122,8 @@ char *pg_session_statement(void)
 		pg_quote_literal(&sb, where_known[i].value);
 		strbuf_addc(&sb, ')');
 	}
-	strbuf_adds(&sb, ") AS s(name, value) WHERE current_setting(s.name, true) IS NOT NULL");
+	/* A row in any case: that of the setting that shows whether the settings at the start arrived. */
+	strbuf_adds(&sb, ") AS s(name, value) WHERE current_setting(s.name, true) IS NOT NULL"
+			 " UNION ALL SELECT current_setting('search_path')");
 	return strbuf_detach(&sb);
 }

@@ -14,8 +14,12 @@ int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct pg_system found = {.identifier = ""};
 
-	if (pg_query(replication, "IDENTIFY_SYSTEM", NULL, 0, &r, err) < 0)
+	if (pg_query(replication, "IDENTIFY_SYSTEM", NULL, 0, &r, err) < 0) {
+		/* A syntax error: an ordinary session. */
+		if (pg_is_sqlstate(err, "42601"))
+			return pg_err_pooler("the connection for replication is an ordinary one", err);
 		return err_wrap(err, "IDENTIFY_SYSTEM");
+	}
 	if (pg_n_rows(r) != 1 || PQnfields(r) < 3 || strlen(pg_value(r, 0, 0)) >= sizeof(found.identifier))
 		return err_set(err, ERR_FATAL, "IDENTIFY_SYSTEM gave %d rows of %d columns, expected one of four",
 			       pg_n_rows(r), PQnfields(r));
@@ -65,7 +69,8 @@ int pg_timeline_end(struct pg *replication, uint32_t server, uint32_t older, uin
 static const char sql_slot[] = "SELECT c.lsn, s.slot_name IS NOT NULL, s.active, s.active_pid,"
 			       " s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND s.database = current_database(),"
 			       " s.wal_status, s.confirmed_flush_lsn, s.restart_lsn,"
-			       " greatest(pg_wal_lsn_diff(c.lsn, s.restart_lsn), 0)::int8, s.safe_wal_size"
+			       " greatest(pg_wal_lsn_diff(c.lsn, s.restart_lsn), 0)::int8, s.safe_wal_size,"
+			       " to_jsonb(s) ->> 'invalidation_reason'"
 			       " FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
 			       "pg_current_wal_lsn() END) c(lsn)"
 			       " LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
@@ -101,6 +106,8 @@ int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct er
 		return err_set(err, ERR_FATAL, "reading replication slot \"%s\": got %d rows, expected one", name,
 			       pg_n_rows(r));
 	(void)snprintf(slot.wal_status, sizeof(slot.wal_status), "%s", pg_value(r, 0, 5));
+	/* From Postgres 17 on. */
+	(void)snprintf(slot.invalidation, sizeof(slot.invalidation), "%s", pg_value(r, 0, 10));
 	slot.state = slot_state(r, slot.wal_status);
 	slot.current_lsn = pg_lsn(r, 0, 0);
 	slot.active_pid = (int)pg_u64(r, 0, 3);
@@ -130,7 +137,7 @@ static int explain_create(const char *name, struct err *err)
 	return err_wrap(err, "creating replication slot \"%s\"", name);
 }
 
-int pg_slot_create(struct pg *replication, const char *name, bool failover, uint64_t *ret_lsn, struct err *err)
+int pg_slot_create(struct pg *replication, const struct pg_new_slot *slot, uint64_t *ret_lsn, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	int version = pg_server_version(replication);
@@ -139,18 +146,20 @@ int pg_slot_create(struct pg *replication, const char *name, bool failover, uint
 
 	strbuf_init(&sql, PG_SQL_BYTES);
 	strbuf_adds(&sql, "CREATE_REPLICATION_SLOT ");
-	pg_quote_ident(&sql, name);
+	pg_quote_ident(&sql, slot->name);
 	strbuf_adds(&sql, " LOGICAL pgoutput ");
 	if (version < 150000)
 		strbuf_adds(&sql, "NOEXPORT_SNAPSHOT");
 	else
-		strbuf_addf(&sql, "(SNAPSHOT 'nothing'%s)", failover && version >= 170000 ? ", FAILOVER true" : "");
-	failed = pg_query(replication, sql.data, NULL, 0, &r, err);
+		strbuf_addf(&sql, "(SNAPSHOT 'nothing'%s)",
+			    slot->failover && version >= 170000 ? ", FAILOVER true" : "");
+	failed = pg_query_patiently(replication, sql.data, &slot->waiting, &r, err);
 	strbuf_release(&sql);
 	if (failed < 0)
-		return explain_create(name, err);
+		return explain_create(slot->name, err);
 	if (pg_n_rows(r) != 1 || PQnfields(r) < 2 || !parse_lsn(pg_value(r, 0, 1), ret_lsn))
-		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer contains no LSN", name);
+		return err_set(err, ERR_FATAL, "creating replication slot \"%s\": the answer contains no LSN",
+			       slot->name);
 	return FAILPOINT(SLOT_CREATED, err);
 }
 

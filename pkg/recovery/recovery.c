@@ -8,7 +8,7 @@
 static const char *const texts[] = {
 	[RECOVERY_NOTHING_WRONG] = "nothing is wrong",
 	[RECOVERY_NOTHING_SYNCED] = "nothing has been synced yet",
-	[RECOVERY_NEVER_PREPARED] = "an earlier start failed before it created the slot",
+	[RECOVERY_NEVER_PREPARED] = "an earlier start failed before it created slot and index",
 	[RECOVERY_OTHER_SERVER] = "the server is not the database cluster that was synced",
 	[RECOVERY_OTHER_TIMELINE] = "the server is on another timeline (after a failover or a restore)",
 	[RECOVERY_WAL_BEHIND] = "the server's WAL position is behind what was already synced (after a restore)",
@@ -82,7 +82,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 
 	if (cp->phase == CHECKPOINT_NEW)
 		return RECOVERY_NOTHING_SYNCED;
-	if (cp->phase == CHECKPOINT_PREPARING)
+	if (cp->phase == CHECKPOINT_PREPARING && !cp->slot_lsn)
 		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(cp->system_identifier, in->server.identifier) != 0)
 		return RECOVERY_OTHER_SERVER;
@@ -154,6 +154,9 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 {
 	const json_t *was = in->cp->catalog_fingerprint, *now = in->catalog;
 
+	/* There is a slot, and no index yet. */
+	if (in->cp->phase == CHECKPOINT_PREPARING)
+		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(in->cp->schema_hash, in->fingerprint) != 0)
 		return RECOVERY_SCHEMA_CHANGED;
 	if (is_changed(json_object_get(was, "labels"), json_object_get(now, "labels")))

@@ -81,6 +81,7 @@ static void find_new(struct world *w)
 static void find_preparing(struct world *w)
 {
 	w->cp.phase = CHECKPOINT_PREPARING;
+	w->cp.slot_lsn = 0;
 }
 
 static void find_other_server(struct world *w)
@@ -392,6 +393,34 @@ static void test_decide_when_two_things_are_found_then_both_are_dealt_with(void 
 	}
 }
 
+static void test_decide_when_only_the_indices_are_missing_then_the_new_slot_is_kept_while_it_is_good(void **state)
+{
+	static const struct {
+		const char *name;
+		enum pg_slot_state slot;
+		struct recovery_decision expected;
+	} slots[] = {
+		{"there", PG_SLOT_INACTIVE, {.cause = RECOVERY_NEVER_PREPARED, .rebuild_all = true}},
+		{"gone", PG_SLOT_ABSENT, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_SLOT_GONE}},
+		{"lost", PG_SLOT_LOST, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_WAL_LOST}},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		struct recovery_decision d;
+		struct world w;
+
+		setup(&w);
+		w.cp.phase = CHECKPOINT_PREPARING;
+		w.cp.slot_lsn = 900;
+		w.in.slot.state = slots[i].slot;
+		w.in.stall_when_slot_lost = true;
+		d = recovery_decide(&w.in);
+		assert_decision(slots[i].name, &d, &slots[i].expected);
+		teardown(&w);
+	}
+}
+
 /* --- policies --- */
 
 static void test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for(void **state)
@@ -552,6 +581,8 @@ int main(void)
 		cmocka_unit_test(test_decide_when_one_thing_is_found_then_what_it_asks_for),
 		cmocka_unit_test(
 			test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost),
+		cmocka_unit_test(
+			test_decide_when_only_the_indices_are_missing_then_the_new_slot_is_kept_while_it_is_good),
 		cmocka_unit_test(test_decide_when_two_things_are_found_then_both_are_dealt_with),
 		cmocka_unit_test(test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for),
 		cmocka_unit_test(test_decide_when_never_bootstrapping_then_no_live_index_is_replaced),

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "source/views.h"
 
-enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000 };
+enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000, WAL_ON_DEMAND_SERVER = 190000 };
 
 /* --- the server --- */
 
@@ -31,9 +31,12 @@ static void check_encoding(const struct check_input *in, struct findings *f)
 			in->source->database);
 }
 
+/* From Postgres 19 on the first logical slot raises the level. */
 static void check_wal_level(const struct check_input *in, struct findings *f)
 {
-	if (strcmp(in->server->wal_level, "logical") != 0)
+	const char *least = in->server->version >= WAL_ON_DEMAND_SERVER ? "replica" : "logical";
+
+	if (strcmp(in->server->wal_level, "logical") != 0 && strcmp(in->server->wal_level, least) != 0)
 		findings_add(f, FINDING_ERROR, REASON_WAL_LEVEL_NOT_LOGICAL, NULL,
 			     "wal_level must be \"logical\", found \"%s\": ALTER SYSTEM SET wal_level = logical, then "
 			     "restart the server",

@@ -6,7 +6,13 @@
 
 #include "base/log.h"
 
-enum { STATEMENT_BYTES = 1024, LIST_BYTES = 1024 * 1024 };
+enum {
+	STATEMENT_BYTES = 1024,
+	LIST_BYTES = 1024 * 1024,
+	WAIT_MS = 50, /* between two looks at transactions */
+	REPORT_MS = 1000,
+	LISTED = 5, /* transactions, at most */
+};
 
 /* --- the tables --- */
 
@@ -284,14 +290,133 @@ int source_still_published(const struct source *source, const char *fingerprint,
 	return 0;
 }
 
+/* --- transactions --- */
+
+/* Notes the transactions that are running now. Caller frees *ret. */
+static int note_transactions(const struct source *source, char **ret, struct err *err)
+{
+	static const char sql[] = "SELECT coalesce(array_agg(x), '{}') FROM pg_snapshot_xip(pg_current_snapshot()) x";
+	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
+
+	if (pg_query(source->pg, sql, NULL, 0, &noted, err) < 0)
+		return err_wrap(err, "reading the running transactions");
+	*ret = xstrdup(pg_value(noted, 0, 0));
+	return 0;
+}
+
+/* *ret: a text that lists the noted transactions that have not ended yet, oldest first; NULL: none. Caller frees. Of
+ * another role's session the state is not visible. */
+static int find_unfinished(const struct source *source, const char *noted, bool every, char **ret, struct err *err)
+{
+	static const char sql[] =
+		"SELECT count(*), string_agg(what, ', ' ORDER BY position) FILTER (WHERE position <= 5) FROM (SELECT"
+		"  row_number() OVER (ORDER BY x) AS position, CASE WHEN a.pid IS NOT NULL THEN 'process ' || a.pid"
+		"   || ' (\"' || coalesce(a.application_name, '') || '\"' || coalesce(', ' || a.state, '')"
+		"   || ', database \"' || coalesce(a.datname, '') || '\")'"
+		"  ELSE coalesce((SELECT format('prepared transaction %L (database \"%s\")', p.gid, p.database)"
+		"   FROM pg_prepared_xacts p WHERE p.transaction = x::xid), 'transaction ' || x) END AS what"
+		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
+		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
+		"pg_current_snapshot())"
+		" AND pg_xact_status(x) = 'in progress'"
+		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
+		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
+		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))) running";
+	const char *const params[] = {noted, every ? "t" : "f"};
+	_cleanup_(pg_result_freep) struct pg_result *left = NULL;
+	uint64_t n;
+
+	*ret = NULL;
+	if (pg_query(source->pg, sql, params, 2, &left, err) < 0)
+		return err_wrap(err, "waiting for running transactions");
+	n = pg_u64(left, 0, 0);
+	if (n > LISTED)
+		*ret = xasprintf("%s and %llu more", pg_value(left, 0, 1), (unsigned long long)(n - LISTED));
+	else if (n)
+		*ret = xstrdup(pg_value(left, 0, 1));
+	return 0;
+}
+
+int source_wait_for_transactions(const struct source *source, bool every, const struct source_waiting *waiting,
+				 struct err *err)
+{
+	_cleanup_free_ char *noted = NULL;
+
+	if (note_transactions(source, &noted, err) < 0)
+		return -1;
+	for (int64_t waited = 0;; waited += WAIT_MS) {
+		_cleanup_free_ char *left = NULL;
+
+		if (find_unfinished(source, noted, every, &left, err) < 0)
+			return -1;
+		if (!left)
+			return 0;
+		if (waited >= REPORT_MS * 2 && waited % REPORT_MS == 0)
+			waiting->fn(waiting->user, left);
+		if (pg_pause(source->pg, WAIT_MS, err) < 0)
+			return -1;
+	}
+}
+
 /* --- the slot --- */
 
-int source_create_slot(const struct source *source, struct pg *replication, uint64_t *ret_lsn, struct err *err)
+/* What a slot under creation waits for: whatever ran when that began, and then once more. */
+struct creation {
+	const struct source *source;
+	const struct source_waiting *waiting;
+	char *noted;
+};
+
+static void report_creation(void *user)
 {
-	if (pg_slot_create(replication, source->slot, source->failover, ret_lsn, err) < 0)
+	struct creation *c = user;
+	_cleanup_free_ char *left = NULL;
+	struct err err;
+
+	if (find_unfinished(c->source, c->noted, true, &left, &err) < 0)
+		return;
+	if (left) {
+		c->waiting->fn(c->waiting->user, left);
+		return;
+	}
+	free(TAKE_PTR(c->noted));
+	if (note_transactions(c->source, &c->noted, &err) < 0)
+		c->noted = xstrdup("{}");
+}
+
+int source_create_slot(const struct source *source, struct pg *replication, const struct source_waiting *waiting,
+		       uint64_t *ret_lsn, struct err *err)
+{
+	struct creation creation = {.source = source, .waiting = waiting};
+	const struct pg_new_slot slot = {
+		.name = source->slot, .failover = source->failover, .waiting = {REPORT_MS, report_creation, &creation}};
+	int r = note_transactions(source, &creation.noted, err);
+
+	if (r == 0)
+		r = pg_slot_create(replication, &slot, ret_lsn, err);
+	free(creation.noted);
+	if (r < 0)
 		return err_wrap(err, "creating replication slot \"%s\"", source->slot);
 	log_info("source", "replication slot created", KV_STR("slot", source->slot), KV_LSN("lsn", *ret_lsn));
 	return 0;
+}
+
+int source_explain_end(const struct source *source, struct err *err)
+{
+	struct pg_slot slot;
+	struct err failed;
+
+	if (err->reason != REASON_SLOT_TAKEN || pg_slot_read(source->pg, source->slot, &slot, &failed) < 0)
+		return -1;
+	if (slot.state == PG_SLOT_ABSENT)
+		return err_reason(err, ERR_TRANSIENT, REASON_SLOT_LOST, "replication slot \"%s\" was dropped",
+				  source->slot);
+	if (slot.state == PG_SLOT_LOST)
+		return err_reason(err, ERR_TRANSIENT, REASON_SLOT_LOST,
+				  "the server has invalidated replication slot \"%s\" (wal_status %s%s%s)",
+				  source->slot, slot.wal_status, slot.invalidation[0] ? ", invalidation_reason " : "",
+				  slot.invalidation);
+	return -1;
 }
 
 char *source_slot_user(const struct source *source, const struct pg_slot *slot)
@@ -308,43 +433,7 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot)
 	return xasprintf("\"%s\"", pg_value(r, 0, 0));
 }
 
-/* --- transactions and rows --- */
-
-int source_note_transactions(const struct source *source, char **ret, struct err *err)
-{
-	static const char sql[] = "SELECT coalesce(array_agg(x), '{}') FROM pg_snapshot_xip(pg_current_snapshot()) x";
-	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
-
-	if (pg_query(source->pg, sql, NULL, 0, &noted, err) < 0)
-		return err_wrap(err, "reading the running transactions");
-	*ret = xstrdup(pg_value(noted, 0, 0));
-	return 0;
-}
-
-int source_unfinished_transactions(const struct source *source, const char *noted, bool every, char **ret,
-				   struct err *err)
-{
-	static const char sql[] =
-		"SELECT count(*), coalesce(string_agg(coalesce('pid ' || a.pid || ' (' || coalesce(a.state, '?') || "
-		"')',"
-		"  (SELECT 'prepared transaction ' || p.gid FROM pg_prepared_xacts p WHERE p.transaction = x::xid), "
-		"'?'),"
-		"  ', '), '')"
-		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
-		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
-		"pg_current_snapshot())"
-		" AND pg_xact_status(x) = 'in progress'"
-		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
-		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
-		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))";
-	const char *const params[] = {noted, every ? "t" : "f"};
-	_cleanup_(pg_result_freep) struct pg_result *left = NULL;
-
-	if (pg_query(source->pg, sql, params, 2, &left, err) < 0)
-		return err_wrap(err, "waiting for running transactions");
-	*ret = strcmp(pg_value(left, 0, 0), "0") != 0 ? xstrdup(pg_value(left, 0, 1)) : NULL;
-	return 0;
-}
+/* --- rows --- */
 
 int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret, struct err *err)
 {

@@ -98,9 +98,17 @@ int source_still_published(const struct source *source, const char *fingerprint,
 
 /* --- the slot --- */
 
-/* Creates the slot on a replication connection; *ret_lsn: where it starts. */
-int source_create_slot(const struct source *source, struct pg *replication, uint64_t *ret_lsn,
-		       struct err *err) WARN_UNUSED;
+/* Transactions are waited for: fn is called with a text that lists them, about once a second after two seconds. */
+struct source_waiting {
+	void (*fn)(void *user, const char *transactions);
+	void *user;
+};
+/* Creates the slot on a replication connection; *ret_lsn: where it starts. The server waits for transactions. */
+int source_create_slot(const struct source *source, struct pg *replication, const struct source_waiting *waiting,
+		       uint64_t *ret_lsn, struct err *err) WARN_UNUSED;
+/* After the stream has failed as in *err: the server also ends it when the slot was dropped, or invalidated. Then *err
+ * says that; it stays what it is otherwise. Returns -1. */
+int source_explain_end(const struct source *source, struct err *err);
 /* The application that streams from the slot, for messages: other PgSyncs name themselves there. Caller frees. */
 char *source_slot_user(const struct source *source, const struct pg_slot *slot);
 
@@ -109,12 +117,10 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot);
 /* Transactions whose commit is in the WAL before the slot's start, but which other sessions do not see yet, are in
  * neither the stream nor an early chunk. So a bootstrap waits for those that may be there.
  *
- * Notes the transactions that are running now. Caller frees *ret. */
-int source_note_transactions(const struct source *source, char **ret, struct err *err) WARN_UNUSED;
-/* *ret: a text that lists the noted transactions that have not ended yet; NULL: none. Caller frees. Transactions whose
- * session is visibly not committing, and prepared ones, commit later and are streamed: they count only with `every`. */
-int source_unfinished_transactions(const struct source *source, const char *noted, bool every, char **ret,
-				   struct err *err) WARN_UNUSED;
+ * Waits for the transactions that are running now. Those whose session is visibly not committing, and prepared ones,
+ * commit later and are streamed: they are waited for only with `every`. */
+int source_wait_for_transactions(const struct source *source, bool every, const struct source_waiting *waiting,
+				 struct err *err) WARN_UNUSED;
 /* How many rows the table has, counted up to `most`. */
 int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret,
 		      struct err *err) WARN_UNUSED;

@@ -435,6 +435,16 @@ static void replica_level(struct setup *s)
 {
 	memcpy(s->server.wal_level, "replica", 8);
 }
+static void replica_level_19(struct setup *s)
+{
+	replica_level(s);
+	s->server.version = 190001;
+}
+static void minimal_level_19(struct setup *s)
+{
+	replica_level_19(s);
+	memcpy(s->server.wal_level, "minimal", 8);
+}
 static void latin(struct setup *s)
 {
 	memcpy(s->server.encoding, "LATIN1", 7);
@@ -644,6 +654,8 @@ static const struct {
 	{CHECK_NEEDS_SERVER, fine, ""},
 	{CHECK_NEEDS_SERVER, old_server, "VersionUnsupported"},
 	{CHECK_NEEDS_SERVER, replica_level, "WalLevelNotLogical"},
+	{CHECK_NEEDS_SERVER, replica_level_19, ""},
+	{CHECK_NEEDS_SERVER, minimal_level_19, "WalLevelNotLogical"},
 	{CHECK_NEEDS_SERVER, latin, ""},
 	{CHECK_NEEDS_SERVER, no_encoding, "NotSupported"},
 	{CHECK_NEEDS_SERVER, no_replication, "PrivilegeMissing"},

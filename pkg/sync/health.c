@@ -16,8 +16,10 @@ void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
 	if (slot->state == PG_SLOT_ABSENT)
 		report_unknown(report, CONDITION_SLOT_HEALTHY, REASON_NOT_CHECKED, "there is no replication slot");
 	else if (slot->state == PG_SLOT_LOST)
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST,
-				 "the server dropped WAL that slot \"%s\" needed", run->spec->source.slot_name);
+		report_condition(
+			report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST,
+			"the server dropped WAL that slot \"%s\" needed, or invalidated it for another reason%s%s",
+			run->spec->source.slot_name, slot->invalidation[0] ? ": " : "", slot->invalidation);
 	else if (!strcmp(slot->wal_status, "unreserved"))
 		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_WAL_STATUS_UNRESERVED,
 				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "

@@ -344,7 +344,7 @@ static int take_progress(struct monitor *m, struct err *err)
 	int r = stream_check(m->stream, &at->past->truncated, err);
 
 	if (r < 0)
-		return -1;
+		return source_explain_end(&at->source, err);
 	m->progress = stream_progress(m->stream);
 	if (m->progress.doubts != doubts)
 		m->due_ms[TASK_CATALOG] = 0;

@@ -121,7 +121,8 @@ static void test_prepare_then_everything_that_a_run_needs_exists_and_only_once(v
 	UNUSED(state);
 	begin(&x);
 	OK(&x.s.w, prepare(&x));
-	store_expect_changes(&x.s, "save; create publication; alter publication; create slot; create books-g1; save");
+	store_expect_changes(&x.s,
+			     "save; create publication; alter publication; create slot; save; create books-g1; save");
 	OK(&x.s.w, prepare(&x));
 	store_expect_changes(&x.s, "");
 	OK(&x.s.w, store_start(&x.s));

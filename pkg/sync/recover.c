@@ -225,33 +225,31 @@ static int ensure_tables(struct attempt *at, struct err *err)
 	return published.only_columns;
 }
 
-/* Waits for the transactions that are running now, as source_unfinished_transactions counts them. */
+static void report_waiting(void *user, const char *transactions)
+{
+	report_condition(user, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_WAITING_FOR_TRANSACTIONS,
+			 "transactions that began before pgsync started must end first: %s", transactions);
+}
+
+static void report_creating(void *user, const char *transactions)
+{
+	report_condition(user, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_CREATING_SLOT,
+			 "the replication slot is being created: transactions that were running must end first: %s",
+			 transactions);
+}
+
 static int wait_for_transactions(struct attempt *at, bool every, struct err *err)
 {
-	_cleanup_free_ char *noted = NULL;
+	const struct source_waiting waiting = {report_waiting, &at->run->report};
 
-	if (source_note_transactions(&at->source, &noted, err) < 0)
-		return -1;
-	for (int64_t waited = 0;; waited += 50) {
-		_cleanup_free_ char *left = NULL;
-
-		if (source_unfinished_transactions(&at->source, noted, every, &left, err) < 0)
-			return -1;
-		if (!left)
-			return 0;
-		if (waited >= 2000 && waited % 1000 == 0)
-			report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE,
-					 REASON_WAITING_FOR_TRANSACTIONS,
-					 "transactions that began before pgsync started must end first: %s", left);
-		if (connector_sleep(&at->connector, 50))
-			return err_set(err, ERR_CANCELLED, "stopped while waiting for running transactions");
-	}
+	return source_wait_for_transactions(&at->source, every, &waiting, err);
 }
 
 /* Creates a slot, after dropping the old one if `replace` is set. Records its position in the checkpoint, which is not
  * saved. Returns once a bootstrap may begin. */
 static int make_slot(struct attempt *at, struct pg *replication, bool replace, struct err *err)
 {
+	const struct source_waiting waiting = {report_creating, &at->run->report};
 	const struct source *source = &at->source;
 
 	if (replace && pg_slot_drop(source->pg, source->slot, err) < 0)
@@ -259,7 +257,7 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
 	report_condition(&at->run->report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_CREATING_SLOT,
 			 "creating replication slot \"%s\": transactions that are running now must end first",
 			 source->slot);
-	if (source_create_slot(source, replication, &at->cp.slot_lsn, err) < 0)
+	if (source_create_slot(source, replication, &waiting, &at->cp.slot_lsn, err) < 0)
 		return -1;
 	at->cp.confirmed_lsn = at->cp.slot_lsn;
 	return wait_for_transactions(at, false, err);
@@ -402,8 +400,9 @@ static int start_over(struct attempt *at, struct pg *replication, const struct f
 	log_info("sync", "starting a full copy", KV_STR("why", why));
 	claim(at, f);
 	at->cp.phase = CHECKPOINT_PREPARING;
+	at->cp.slot_lsn = 0;
 	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0 ||
-	    make_slot(at, replication, f->in.slot.state != PG_SLOT_ABSENT, err) < 0)
+	    make_slot(at, replication, f->in.slot.state != PG_SLOT_ABSENT, err) < 0 || attempt_save(at, err) < 0)
 		return -1;
 	return rebuild_all(at, at->cp.slot_lsn, err);
 }
@@ -414,7 +413,8 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	uint64_t version;
 
 	log_info("sync", "building a new generation", KV_STR("why", why));
-	run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
+	if (cause != RECOVERY_NEVER_PREPARED)
+		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
 	claim(at, f);
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }

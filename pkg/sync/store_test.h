@@ -80,9 +80,9 @@ static inline bool store_answer_slot(struct store *s, const char *sql, struct fa
 	if (has(sql, "LEFT JOIN pg_replication_slots")) {
 		if (s->has_slot)
 			FAKE_ROW(r, s->w.flush_lsn, "t", pid ? "t" : "f", pid, s->slot_is_physical ? "f" : "t",
-				 s->slot_is_lost ? "lost" : "reserved", "0/1000", "0/1000", "4096", NULL);
+				 s->slot_is_lost ? "lost" : "reserved", "0/1000", "0/1000", "4096", NULL, NULL);
 		else
-			FAKE_ROW(r, s->w.flush_lsn, "f", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+			FAKE_ROW(r, s->w.flush_lsn, "f", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 	} else if (has(sql, "pg_terminate_backend")) {
 		if (pid)
 			store_note(s, "end walsender %s", pid);

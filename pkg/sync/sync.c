@@ -18,13 +18,6 @@
 
 enum { REPORT_MS = 200 };
 
-static bool stop_asked(const struct sync_options *options)
-{
-	struct pollfd fd = {.fd = options->stop_fd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) > 0;
-}
-
 static bool is_spec_invalid(const struct run *run)
 {
 	return run->options->spec_findings && findings_failed(run->options->spec_findings);
@@ -174,7 +167,7 @@ static int make_attempts(struct run *run, struct err *err)
 		if (r == 0)
 			r = make_attempt(&at, err);
 		attempt_end(&at);
-		if (stop_asked(run->options) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
+		if (pause_stopped(run->options, 0) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
 			return 0;
 		if (r == MONITOR_AGAIN) {
 			set_started(run);

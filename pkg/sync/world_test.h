@@ -225,7 +225,7 @@ static inline void answer_sql(void *user, const struct fake_query *q, struct fak
 	if (has(q->sql, "SELECT pg_relation_filenode($1::oid)"))
 		FAKE_ROW(r, w->filenode_later ? w->filenode_later : w->filenode);
 	if (has(q->sql, "LEFT JOIN pg_replication_slots"))
-		FAKE_ROW(r, w->flush_lsn, "t", "t", "77", "t", "reserved", "0/10", "0/10", "0", NULL);
+		FAKE_ROW(r, w->flush_lsn, "t", "t", "77", "t", "reserved", "0/10", "0/10", "0", NULL, NULL);
 	if (w->refuses_stream && has(q->sql, "START_REPLICATION"))
 		fake_result_fail(r, "55006", "the slot is active");
 	if (has(q->sql, "FROM pg_publication p WHERE p.pubname = $1"))
