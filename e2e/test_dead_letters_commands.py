@@ -75,6 +75,7 @@ def test_letter_is_retried_once_when_the_mapping_changes(strict, books, opensear
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
 
 
+@pytest.mark.long
 def test_letter_is_retried_when_a_pipeline_changes(start, pipeline, books, opensearch, index, letters):
     start(pipeline=pipeline({"fail": {"if": "ctx.title == 'bad'", "message": "no such title"}}))
     books.sql("UPDATE books SET title = 'bad' WHERE id IN (3, 4)")
@@ -83,6 +84,7 @@ def test_letter_is_retried_when_a_pipeline_changes(start, pipeline, books, opens
     eventually(lambda: not letters() and opensearch.document(index, "3")["title"] == "good", 30, lambda: f"no dead letters ({letters()})")
 
 
+@pytest.mark.long
 def test_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifest, books, opensearch, index, letters):
     """Of long keys, and in pgsync's format of keys with the separator in them."""
     books.sql("CREATE TABLE things (a text, b text, isbn text, PRIMARY KEY (a, b)); INSERT INTO things VALUES ('x|y', 'z', 'bad'),"
@@ -193,6 +195,7 @@ def test_invalid_command_lines_do_nothing(command, arguments, words):
     assert words in command(*arguments, code=2)
 
 
+@pytest.mark.long
 def test_annotation_asks_for_all_once(worker, manifest, books, opensearch, index, letters):
     """Of the resource; the status says which value was carried out."""
     manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
