@@ -4,9 +4,11 @@ import os
 import time
 from pathlib import Path
 
+import bookstore
 import requests
 from parts import operator as operator_parts
 from parts.operator import NAMESPACE, Operator
+from parts.process import memory_kib
 from parts.search import eventually
 
 
@@ -60,4 +62,46 @@ def test_a_forbidden_namespace_does_not_stop_the_others(kube, state, resources, 
         bind(kube, other, name, cluster_role())
         eventually(lambda: watched(operator) == {other: "1", namespace: "1"}, 60, "both namespaces watched")
         assert requests.get(operator.url + "/readyz", timeout=5).text == "ok\n"
+        resources.delete("books")
+
+
+def dangling(number):
+    """A PgSync with five references that no other has, to nothing."""
+    names = [f"many-{number}-{letter}" for letter in "abcde"]
+    return {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": f"many-{number}"}, "spec": {
+        "source": {"host": "127.0.0.1", "database": "d", "user": "u", "passwordSecretRef": {"name": names[0]},
+                   "tls": {"caSecretRef": {"name": names[1]}}},
+        "sink": {"urls": ["https://127.0.0.1:1"], "authentication": {"type": "Basic", "secretRef": {"name": names[2]}},
+                 "tls": {"caSecretRef": {"name": names[3]}}},
+        "schemaConfigMapRef": {"name": names[4]}}}
+
+
+def test_many_references_need_few_descriptors_and_little_memory(kube, make_operator, namespace):
+    many = [dangling(number) for number in range(120)]
+    kube.kubectl.apply(*many, namespace=namespace)
+    descriptors = []
+
+    def settled(operator):
+        descriptors.append(len(os.listdir(f"/proc/{operator.process.pid}/fd")))
+        found = kube.kubectl.json("get", "pgsyncs", "--namespace", namespace)["items"]
+        # The last of a PgSync's references that is known to be missing.
+        return all("many" in str(o.get("status", {}).get("conditions")) for o in found) and len(found) == len(many)
+
+    with make_operator("many", "--namespace", namespace, "--leader-elect=false") as operator:
+        eventually(lambda: settled(operator), 60, "the missing Secrets of every PgSync in its status", interval=0.2)
+        settled(operator)
+        assert max(descriptors) <= 60, "a connection for each reference"
+        assert memory_kib(operator.process.pid) <= 40 * 1024
+        # They are still watched: one that appears is seen.
+        kube.kubectl.apply(bookstore.secret("many-7-a", password="x"), namespace=namespace)
+        eventually(lambda: '"many-7-a"' not in str(kube.kubectl.json("get", "pgsync", "many-7", "--namespace", namespace)["status"]),
+                   15, "the Secret that was created")
+
+
+def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resources, books, opensearch, index, namespace):
+    with make_operator("label", "--namespace", namespace, "--leader-elect=false", "--secret-label", "pgsync.io/use=true"):
+        resources.apply_books("books", books, opensearch.url, index=index)
+        resources.wait("books", "Ready", "False", reason="CredentialsNotFound", contains=["pgsync.io/use=true"])
+        kube.kubectl("label", "secret", "books-postgres", "pgsync.io/use=true", "--namespace", namespace)
+        resources.wait("books")
         resources.delete("books")

@@ -52,13 +52,23 @@ def test_missing_secret_is_named_and_found_once_created(operator, resources, boo
     ready_and_equal(resources, opensearch, index, books)
 
 
-def test_missing_key_of_a_secret_is_named_with_the_existing_keys(operator, resources, books, opensearch, index):
+def test_missing_key_of_a_secret_is_named_without_the_existing_keys(operator, resources, books, opensearch, index):
     resources.apply(bookstore.secret("keys", passwort=books.role_password))
     resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="keys"))
-    found = resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["keys", "password", "passwort"])
-    assert books.role_password not in found["message"]
+    found = resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["keys", "password"])
+    assert "passwort" not in found["message"] and books.role_password not in found["message"]
     resources.apply(bookstore.secret("keys", password=books.role_password))
     ready_and_equal(resources, opensearch, index, books)
+
+
+def test_token_of_a_service_account_is_refused(kube, namespace, resources, operator, books, opensearch, index):
+    kube.kubectl.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "victim"}}, {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token", "stringData": {"token": "precious"},
+        "metadata": {"name": "victim-token", "annotations": {"kubernetes.io/service-account.name": "victim"}}}, namespace=namespace)
+    resources.apply(bookstore.resource(NAME, books, opensearch.url, index=index, secret="victim-token", spec={
+        "source.passwordSecretRef.key": "token"}))
+    resources.wait(NAME, "Ready", "False", reason="CredentialsNotFound", contains=["victim-token", "service-account-token"])
+    assert resources.get(NAME)["metadata"].get("finalizers") is None, "no worker had a reason to start"
 
 
 def test_wrong_password_is_reported_and_can_be_corrected(apply, resources, books, opensearch, index):

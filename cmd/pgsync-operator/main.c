@@ -95,6 +95,18 @@ static int set_reconciles(const char *value, unsigned *ret, struct err *err)
 	return 0;
 }
 
+/* "KEY" or "KEY=VALUE", as labels are written. */
+static int set_label(const char *value, const char **ret, struct err *err)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./";
+	size_t key = strspn(value, letters), rest = value[key] == '=' ? 1 + strspn(value + key + 1, letters) : 0;
+
+	if (!key || value[key + rest])
+		return err_set(err, ERR_INVALID, "must be a label, KEY or KEY=VALUE, found \"%s\"", value);
+	*ret = value;
+	return 0;
+}
+
 /* --- flags */
 
 enum flag {
@@ -112,6 +124,7 @@ enum flag {
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
 	FLAG_RECONCILES,
+	FLAG_SECRET_LABEL,
 	FLAG_LEVEL,
 	FLAG_FORMAT,
 	FLAGS,
@@ -147,6 +160,8 @@ static const struct {
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
+	[FLAG_SECRET_LABEL] = {"secret-label", "KEY[=VALUE]",
+			       "read only Secrets with this label; default: every Secret that a PgSync names"},
 	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	[FLAG_FORMAT] = {"log-format", "FORMAT", "text or json (default text)"},
 };
@@ -186,6 +201,8 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_text(value, &o->worker_program, err);
 	case FLAG_RECONCILES:
 		return set_reconciles(value, &o->max_concurrent_reconciles, err);
+	case FLAG_SECRET_LABEL:
+		return set_label(value, &o->secret_label, err);
 	case FLAG_LEVEL:
 		o->log_level = value;
 		return log_level_parse(value, &s->level) ? 0 : err_set(err, ERR_INVALID, "unknown level \"%s\"", value);

@@ -102,8 +102,8 @@ struct kube_reflector_handlers {
 	void (*failed)(void *user, const struct err *err); /* each failure that makes it back off. May be NULL */
 	void (*recovered)(void *user);                     /* it works again after `failed`. May be NULL */
 };
-/* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; field_selector may be NULL. */
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+/* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; label_selector may be NULL. */
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user);
 /* No handler is called after this. NULL is fine. */
 void kube_reflector_stop(struct kube_reflector *reflector);

@@ -27,7 +27,7 @@ enum verdict { VERDICT_NONE, VERDICT_WATCH, VERDICT_LIST };
 
 struct kube_reflector {
 	struct kube *kube;
-	char *path, *selector; /* selector: "&fieldSelector=...", or "" */
+	char *path, *selector; /* selector: "&labelSelector=...", or "" */
 	struct kube_reflector_handlers handlers;
 	void *user;
 	uint64_t seed;
@@ -521,26 +521,26 @@ static void begin_watch(struct kube_reflector *r)
 
 /* --- Life ------------------------------------------------------------------------------------------------------------
  */
-static char *selector_of(const char *field_selector)
+static char *selector_of(const char *label_selector)
 {
 	struct strbuf sb;
 
 	strbuf_init(&sb, 4096);
-	if (field_selector && field_selector[0]) {
-		strbuf_adds(&sb, "&fieldSelector=");
-		http_escape(&sb, field_selector);
+	if (label_selector && label_selector[0]) {
+		strbuf_adds(&sb, "&labelSelector=");
+		http_escape(&sb, label_selector);
 	}
 	return strbuf_detach(&sb);
 }
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	struct kube_reflector *r = xcalloc(1, sizeof(*r));
 
 	r->kube = kube;
 	r->path = xstrdup(path);
-	r->selector = selector_of(field_selector);
+	r->selector = selector_of(label_selector);
 	r->handlers = *handlers;
 	r->user = user;
 	r->seed = random_seed();

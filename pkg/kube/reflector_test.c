@@ -87,7 +87,7 @@ static void watch_begin(struct watcher *w, const struct fake_step *steps, size_t
 	if (steps)
 		fake_run(&w->api, steps, n);
 	w->kube = fake_client(&w->api, "");
-	w->reflector = kube_reflect(w->kube, "/apis/x", "metadata.name=a", &HANDLERS, w);
+	w->reflector = kube_reflect(w->kube, "/apis/x", "app=a", &HANDLERS, w);
 }
 
 static void watch_end(struct watcher *w)
@@ -151,7 +151,7 @@ static void test_list_when_in_pages_then_all_reported_and_watched_from_its_versi
 	UNUSED(state);
 	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
 	assert_told(&w, "+n/a=5 +n/b=6 +n/c=7 synced ");
-	assert_int_equal(fake_count(&w.api, "GET /apis/x?limit=500&fieldSelector=metadata.name%3Da"), 2);
+	assert_int_equal(fake_count(&w.api, "GET /apis/x?limit=500&labelSelector=app%3Da"), 2);
 	assert_int_equal(fake_count(&w.api, "&continue=a%2Fb%2Bc"), 1);
 	assert_int_equal(fake_count(&w.api, "watch=1&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds="), 1);
 	watch_end(&w);

@@ -114,7 +114,11 @@ void resource_refresh_inputs(struct resource *r)
 		r->inputs.verdict = INPUTS_LOADING;
 		return;
 	}
-	spec_resolve(spec, &(struct spec_objects){.secrets = secrets, .config_maps = config_maps}, &f);
+	spec_resolve(spec,
+		     &(struct spec_objects){.secrets = secrets,
+					    .config_maps = config_maps,
+					    .secret_label = r->op->options ? r->op->options->secret_label : NULL},
+		     &f);
 	r->inputs.verdict = verdict_of(spec, &f);
 	record_remark(r, &f);
 	if (r->inputs.verdict == INPUTS_VALID) {

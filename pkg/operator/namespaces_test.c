@@ -21,13 +21,13 @@ struct kube_reflector {
 static struct kube_reflector reflectors[NAMESPACES];
 static size_t n_reflectors;
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	struct kube_reflector *r = &reflectors[n_reflectors++];
 
 	UNUSED(kube);
-	assert_null(field_selector);
+	assert_null(label_selector);
 	assert_true(n_reflectors <= NAMESPACES);
 	*r = (struct kube_reflector){.handlers = handlers, .user = user, .path = xstrdup(path)};
 	return r;

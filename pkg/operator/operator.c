@@ -534,7 +534,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
-	op->refs = refs_new(op->kube, on_ref_changed, op);
+	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);
 	op->supervisor = supervisor_new(argv);
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);
 	operator_metrics_init(op);

@@ -24,18 +24,29 @@ struct kube_reflector {
 	char unused;
 };
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+static const struct kube_reflector_handlers *watcher;
+static void *watcher_user;
+
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	static struct kube_reflector reflector;
-	_cleanup_json_ json_t *object =
-		json_pack("{s:{s:s, s:s, s:s}}", "data", "password", "cHc=", "username", "dQ==", "other", "eA==");
 
 	UNUSED(kube);
 	UNUSED(path);
-	UNUSED(field_selector);
-	handlers->changed(user, "", object);
+	UNUSED(label_selector);
+	watcher = handlers;
+	watcher_user = user;
 	return &reflector;
+}
+
+static void deliver_secrets(void)
+{
+	_cleanup_json_ json_t *object =
+		json_pack("{s:{s:s, s:s, s:s}}", "data", "password", "cHc=", "username", "dQ==", "other", "eA==");
+
+	watcher->changed(watcher_user, "shop/source", object);
+	watcher->changed(watcher_user, "shop/sink", object);
 }
 
 void kube_reflector_stop(struct kube_reflector *reflector)
@@ -83,7 +94,7 @@ static int setup(void **state)
 	f->op.metrics.restarts = metrics_counter(m, "restarts", "Test.", of_restart);
 	f->op.short_identity = xstrdup("us/1");
 	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
-	f->op.refs = refs_new(NULL, on_ref_changed, NULL);
+	f->op.refs = refs_new(NULL, NULL, on_ref_changed, NULL);
 	f->op.supervisor = supervisor_new(argv);
 	f->resource = resource_new(&f->op, "shop/books");
 	f->object = json_loads(object_text, 0, NULL);
@@ -116,6 +127,8 @@ static void start(struct fixture *f, const char *body)
 	assert_true(dprintf(fd, "#!/bin/sh\nread -r line <&3\n%s\n", body) > 0);
 	assert_int_equal(close(fd), 0);
 	(void)resource_update(f->resource, f->object);
+	resource_refresh_inputs(f->resource);
+	deliver_secrets();
 	resource_refresh_inputs(f->resource);
 	assert_int_equal(f->resource->inputs.verdict, INPUTS_VALID);
 	resource_start(f->resource, PROTOCOL_TASK_RUN);

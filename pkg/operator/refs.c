@@ -1,10 +1,11 @@
-/* Secrets and ConfigMaps by name, counted by their users. */
+/* Secrets and ConfigMaps by name, counted by their users, from one watch for each kind and namespace. */
 #include "operator/refs_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "json/json.h"
@@ -12,21 +13,42 @@
 enum ref_kind { REF_SECRET, REF_CONFIG_MAP };
 enum ref_state { REF_LOADING, REF_ABSENT, REF_DENIED, REF_PRESENT };
 
-struct ref {
+/* FETCHES: at once, so that many references need few connections. */
+enum { FETCHES = 4, FETCH_AGAIN_MS = 1000 };
+
+#define TOKEN_TYPE "kubernetes.io/service-account-token"
+
+/* The Secrets or the ConfigMaps of a namespace: one watch. Of what is not referred to nothing is kept. */
+struct ref_source {
 	struct refs *refs;
 	enum ref_kind kind;
+	char *key; /* "kind/namespace" in the map */
+	char *namespace;
+	unsigned users; /* struct ref */
+	bool listed;
+	struct kube_reflector *reflector;
+};
+
+struct ref {
+	struct ref_source *source;
 	char *key; /* "kind/namespace/name" in the map */
-	char *namespace, *name;
+	char *name;
 	unsigned users;
 	enum ref_state state;
-	char *denial;   /* DENIED: the message of the API server */
+	bool seen;      /* by the reflector that runs */
+	bool late;      /* it was added when the list had begun, which may have passed it by */
+	char *denial;   /* DENIED: why */
 	json_t *values; /* as last seen: they outlive the object, for cleanups */
-	struct kube_reflector *reflector;
+	struct kube_call *call;
 };
 
 struct refs {
 	struct kube *kube;
-	struct map *map;
+	const char *secret_label;
+	struct map *map, *sources;
+	struct map *wanted; /* refs that are to be fetched */
+	unsigned fetches;
+	struct kube_timer *timer;
 	void (*changed)(void *user, const struct ref *ref);
 	void *user;
 };
@@ -34,25 +56,54 @@ struct refs {
 static const char *const resources[] = {"secrets", "configmaps"};
 static const char *const kinds[] = {"Secret", "ConfigMap"};
 
+static void end_fetch(struct ref *ref)
+{
+	struct refs *refs = ref->source->refs;
+
+	(void)map_removes(refs->wanted, ref->key);
+	if (!ref->call)
+		return;
+	kube_cancel(TAKE_PTR(ref->call));
+	refs->fetches--;
+}
+
+static void source_free(void *ptr)
+{
+	struct ref_source *source = ptr;
+
+	kube_reflector_stop(source->reflector);
+	free(source->key);
+	free(source->namespace);
+	free(source);
+}
+
 static void ref_free(void *ptr)
 {
 	struct ref *ref = ptr;
 
-	kube_reflector_stop(ref->reflector);
+	end_fetch(ref);
+	if (--ref->source->users == 0) {
+		_cleanup_free_ char *key = xstrdup(ref->source->key);
+
+		(void)map_removes(ref->source->refs->sources, key);
+	}
 	jsonx_decref(ref->values);
 	free(ref->denial);
 	free(ref->key);
-	free(ref->namespace);
 	free(ref->name);
 	free(ref);
 }
 
-struct refs *refs_new(struct kube *kube, void (*changed)(void *user, const struct ref *ref), void *user)
+struct refs *refs_new(struct kube *kube, const char *secret_label, void (*changed)(void *user, const struct ref *ref),
+		      void *user)
 {
 	struct refs *refs = xcalloc(1, sizeof(*refs));
 
 	refs->kube = kube;
+	refs->secret_label = secret_label;
 	refs->map = map_new(ref_free);
+	refs->sources = map_new(source_free);
+	refs->wanted = map_new(NULL);
 	refs->changed = changed;
 	refs->user = user;
 	return refs;
@@ -62,11 +113,14 @@ void refs_free(struct refs *refs)
 {
 	if (!refs)
 		return;
+	kube_timer_cancel(refs->timer);
 	map_free(refs->map);
+	map_free(refs->sources);
+	map_free(refs->wanted);
 	free(refs);
 }
 
-/* --- events of the watch */
+/* --- the state of an object */
 
 /* The keys of a Secret or ConfigMap as text. Values that are not UTF-8, or contain a NUL, cannot be credentials and are
  * left out: workers read JSON texts without NULs only. */
@@ -80,7 +134,7 @@ static json_t *decode_values(const struct ref *ref, const json_t *object)
 		char *decoded;
 		size_t len;
 
-		if (ref->kind == REF_CONFIG_MAP) {
+		if (ref->source->kind == REF_CONFIG_MAP) {
 			if (json_string_length(value) ==
 			    strlen(json_string_value(value) ? json_string_value(value) : ""))
 				(void)json_object_set(values, key, value);
@@ -99,6 +153,7 @@ static json_t *decode_values(const struct ref *ref, const json_t *object)
 
 static void set_state(struct ref *ref, enum ref_state state, json_t *values_take)
 {
+	struct refs *refs = ref->source->refs;
 	bool same = ref->state == state && (!values_take || json_equal(values_take, ref->values));
 
 	if (values_take) {
@@ -107,59 +162,257 @@ static void set_state(struct ref *ref, enum ref_state state, json_t *values_take
 	}
 	ref->state = state;
 	if (!same)
-		ref->refs->changed(ref->refs->user, ref);
+		refs->changed(refs->user, ref);
+}
+
+static void deny(struct ref *ref, const char *why)
+{
+	free(ref->denial);
+	ref->denial = xstrdup(why);
+	set_state(ref, REF_DENIED, NULL);
+}
+
+bool refs_label_matches(const json_t *object, const char *label)
+{
+	size_t len = strcspn(label, "=");
+	_cleanup_free_ char *key = xstrndup(label, len);
+	const char *value = json_string_value(json_object_get(jsonx_get(object, "metadata.labels"), key));
+
+	return value && (!label[len] || strcmp(value, label + len + 1) == 0);
+}
+
+static void take_object(struct ref *ref, const json_t *object)
+{
+	const char *label = ref->source->refs->secret_label;
+	bool secret = ref->source->kind == REF_SECRET;
+
+	/* The label of one that was fetched has not been looked at yet. */
+	if (secret && label && !refs_label_matches(object, label))
+		set_state(ref, REF_ABSENT, NULL);
+	else if (secret && strcmp(jsonx_string(object, "type", ""), TOKEN_TYPE) == 0)
+		deny(ref, "it holds the token of a ServiceAccount (type " TOKEN_TYPE "), which no PgSync gets");
+	else
+		set_state(ref, REF_PRESENT, decode_values(ref, object));
+}
+
+/* --- fetching one that the list may have passed by */
+
+static void fetch_wanted(struct refs *refs);
+
+static void on_time_to_fetch(void *user)
+{
+	struct refs *refs = user;
+
+	refs->timer = NULL;
+	fetch_wanted(refs);
+}
+
+static void on_fetched(void *user, const json_t *object, const struct err *err)
+{
+	struct ref *ref = user;
+	struct refs *refs = ref->source->refs;
+
+	ref->call = NULL;
+	refs->fetches--;
+	if (object) {
+		take_object(ref, object);
+	} else if (err->kind == ERR_NOT_FOUND) {
+		set_state(ref, REF_ABSENT, NULL);
+	} else if (err->kind == ERR_DENIED) {
+		deny(ref, err->msg);
+	} else {
+		log_debug("operator", "reading failed, retrying", KV_STR("object", ref->key), KV_ERR(err));
+		map_puts(refs->wanted, ref->key, ref);
+		if (!refs->timer)
+			refs->timer =
+				kube_timer_start(refs->kube, clock_now_ms() + FETCH_AGAIN_MS, on_time_to_fetch, refs);
+		return;
+	}
+	fetch_wanted(refs);
+}
+
+static bool take_first(void *user, const char *key, size_t len, void *value)
+{
+	struct ref **first = user;
+
+	UNUSED(key);
+	UNUSED(len);
+	*first = value;
+	return false;
+}
+
+static void fetch_wanted(struct refs *refs)
+{
+	while (refs->fetches < FETCHES && map_size(refs->wanted) && !refs->timer) {
+		_cleanup_free_ char *path = NULL;
+		struct ref *ref = NULL;
+
+		map_each(refs->wanted, take_first, &ref);
+		(void)map_removes(refs->wanted, ref->key);
+		path = kube_path("api", "v1", "namespaces", ref->source->namespace, resources[ref->source->kind],
+				 ref->name, NULL);
+		refs->fetches++;
+		ref->call = kube_request(refs->kube, &(struct kube_request){.method = "GET", .path = path}, on_fetched,
+					 ref);
+	}
+}
+
+static void want(struct ref *ref)
+{
+	struct refs *refs = ref->source->refs;
+
+	if (!ref->call)
+		map_puts(refs->wanted, ref->key, ref);
+	fetch_wanted(refs);
+}
+
+/* --- events of the watch */
+
+/* NULL: nothing refers to it. key: "namespace/name". */
+static struct ref *find_ref(const struct ref_source *source, const char *key)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", kinds[source->kind], key);
+
+	return map_gets(source->refs->map, full);
 }
 
 static void on_changed(void *user, const char *key, json_t *object)
 {
-	UNUSED(key);
-	set_state(user, REF_PRESENT, decode_values(user, object));
+	struct ref *ref = find_ref(user, key);
+
+	if (!ref)
+		return;
+	end_fetch(ref);
+	ref->seen = true;
+	take_object(ref, object);
 }
 
 static void on_deleted(void *user, const char *key)
 {
+	struct ref *ref = find_ref(user, key);
+
+	if (!ref)
+		return;
+	end_fetch(ref);
+	set_state(ref, REF_ABSENT, NULL);
+}
+
+static bool settle(void *user, const char *key, size_t len, void *value)
+{
+	struct ref *ref = value;
+
 	UNUSED(key);
-	set_state(user, REF_ABSENT, NULL);
+	UNUSED(len);
+	if (ref->source != user || ref->seen)
+		return true;
+	if (ref->late)
+		want(ref);
+	else
+		set_state(ref, REF_ABSENT, NULL);
+	return true;
 }
 
 static void on_synced(void *user)
 {
-	const struct ref *ref = user;
+	struct ref_source *source = user;
 
-	if (ref->state != REF_PRESENT)
-		set_state(user, REF_ABSENT, NULL);
+	source->listed = true;
+	map_each(source->refs->map, settle, source);
 }
 
-static void start_watching(struct ref *ref);
+static void start_watching(struct ref_source *source);
+
+struct denial {
+	const struct ref_source *source;
+	const char *why;
+};
+
+static bool deny_each(void *user, const char *key, size_t len, void *value)
+{
+	const struct denial *denial = user;
+	struct ref *ref = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (ref->source == denial->source && ref->state != REF_PRESENT)
+		deny(ref, denial->why);
+	return true;
+}
 
 static void on_failed(void *user, const struct err *err)
 {
-	struct ref *ref = user;
-	bool listed = ref->state == REF_ABSENT;
+	struct ref_source *source = user;
+	struct denial denial = {source, err->msg};
 
-	log_debug("operator", "watching failed, retrying", KV_STR("object", ref->key), KV_ERR(err));
-	if (err->kind != ERR_DENIED || ref->state == REF_PRESENT)
+	log_debug("operator", "watching failed, retrying", KV_STR("objects", source->key), KV_ERR(err));
+	if (err->kind != ERR_DENIED)
 		return;
-	free(ref->denial);
-	ref->denial = xstrdup(err->msg);
-	set_state(ref, REF_DENIED, NULL);
+	map_each(source->refs->map, deny_each, &denial);
 	/* A reflector reports only once that its list is complete. A new one does so when reading is allowed again. */
-	if (listed) {
-		kube_reflector_stop(ref->reflector);
-		start_watching(ref);
+	if (source->listed) {
+		kube_reflector_stop(source->reflector);
+		start_watching(source);
 	}
+}
+
+static bool forget_seen(void *user, const char *key, size_t len, void *value)
+{
+	struct ref *ref = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (ref->source == user)
+		ref->seen = ref->late = false;
+	return true;
+}
+
+static void start_watching(struct ref_source *source)
+{
+	static const struct kube_reflector_handlers handlers = {
+		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
+	struct refs *refs = source->refs;
+	_cleanup_free_ char *path =
+		kube_path("api", "v1", "namespaces", source->namespace, resources[source->kind], NULL);
+
+	source->listed = false;
+	map_each(refs->map, forget_seen, source);
+	source->reflector = kube_reflect(refs->kube, path, source->kind == REF_SECRET ? refs->secret_label : NULL,
+					 &handlers, source);
 }
 
 /* --- users */
 
-static void start_watching(struct ref *ref)
+static struct ref_source *source_of(struct refs *refs, enum ref_kind kind, const char *namespace)
 {
-	static const struct kube_reflector_handlers handlers = {
-		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
-	_cleanup_free_ char *path = kube_path("api", "v1", "namespaces", ref->namespace, resources[ref->kind], NULL);
-	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", ref->name);
+	_cleanup_free_ char *key = xasprintf("%s/%s", kinds[kind], namespace);
+	struct ref_source *source = map_gets(refs->sources, key);
 
-	ref->reflector = kube_reflect(ref->refs->kube, path, selector, &handlers, ref);
+	if (source)
+		return source;
+	source = xcalloc(1, sizeof(*source));
+	source->refs = refs;
+	source->kind = kind;
+	source->key = TAKE_PTR(key);
+	source->namespace = xstrdup(namespace);
+	map_puts(refs->sources, source->key, source);
+	return source;
+}
+
+static struct ref *ref_new(struct refs *refs, enum ref_kind kind, const char *namespace, const char *name)
+{
+	struct ref *ref = xcalloc(1, sizeof(*ref));
+
+	ref->source = source_of(refs, kind, namespace);
+	ref->source->users++;
+	ref->key = xasprintf("%s/%s/%s", kinds[kind], namespace, name);
+	ref->name = xstrdup(name);
+	ref->late = ref->source->reflector != NULL;
+	map_puts(refs->map, ref->key, ref);
+	if (!ref->source->reflector)
+		start_watching(ref->source);
+	else if (ref->source->listed)
+		want(ref);
+	return ref;
 }
 
 struct holding {
@@ -173,16 +426,8 @@ static void hold(struct holding *h, enum ref_kind kind, const char *name)
 	_cleanup_free_ char *key = xasprintf("%s/%s/%s", kinds[kind], h->namespace, name);
 	struct ref *ref = map_gets(h->refs->map, key);
 
-	if (!ref) {
-		ref = xcalloc(1, sizeof(*ref));
-		ref->refs = h->refs;
-		ref->kind = kind;
-		ref->key = TAKE_PTR(key);
-		ref->namespace = xstrdup(h->namespace);
-		ref->name = xstrdup(name);
-		map_puts(h->refs->map, ref->key, ref);
-		start_watching(ref);
-	}
+	if (!ref)
+		ref = ref_new(h->refs, kind, h->namespace, name);
 	ref->users++;
 	ALLOC_GROW(h->set->items, h->set->n + 1, h->set->alloc);
 	h->set->items[h->set->n++] = ref;
@@ -244,9 +489,10 @@ bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, js
 			loaded = false;
 		if (ref->state == REF_DENIED && !there)
 			findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL,
-				     "%s \"%s\" cannot be read: %s", kinds[ref->kind], ref->name, ref->denial);
+				     "%s \"%s\" cannot be read: %s", kinds[ref->source->kind], ref->name, ref->denial);
 		if (there)
-			(void)json_object_set(ref->kind == REF_SECRET ? secrets : config_maps, ref->name, ref->values);
+			(void)json_object_set(ref->source->kind == REF_SECRET ? secrets : config_maps, ref->name,
+					      ref->values);
 	}
 	return loaded;
 }

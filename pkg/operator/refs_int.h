@@ -1,7 +1,8 @@
-/* The Secrets and ConfigMaps that specs refer to: each is watched by its name, once for all resources that use it.
+/* The Secrets and ConfigMaps that specs refer to, from one watch for each kind and namespace, however many there are.
  *
- * So memory does not depend on what else is in the cluster, and a change is seen at once. Everything belongs to the
- * loop's thread.
+ * What nothing refers to is dropped as it arrives, so memory does not depend on what else is in a namespace. Secrets
+ * that hold tokens of ServiceAccounts are never given to a PgSync: they would turn the right to create PgSyncs into the
+ * rights of every account of the namespace. Everything belongs to the loop's thread.
  */
 #ifndef PGSYNC_OPERATOR_REFS_INT_H
 #define PGSYNC_OPERATOR_REFS_INT_H
@@ -26,7 +27,9 @@ struct ref_set {
 };
 
 /* changed: an object was seen for the first time, changed, appeared or disappeared; `ref` is for refs_contain. */
-struct refs *refs_new(struct kube *kube, void (*changed)(void *user, const struct ref *ref), void *user);
+/* secret_label: "KEY" or "KEY=VALUE"; Secrets without it do not exist for us. NULL: none is needed. */
+struct refs *refs_new(struct kube *kube, const char *secret_label, void (*changed)(void *user, const struct ref *ref),
+		      void *user);
 /* Every set must have been released. */
 void refs_free(struct refs *refs);
 CLEANUP(struct refs, refs_free);
@@ -34,6 +37,8 @@ CLEANUP(struct refs, refs_free);
 /* Makes the set exactly what the spec refers to, in that namespace. */
 void refs_hold(struct refs *refs, struct ref_set *set, const char *namespace, const struct spec *spec);
 void refs_release(struct refs *refs, struct ref_set *set);
+/* Whether the object has the label, "KEY" or "KEY=VALUE". */
+bool refs_label_matches(const json_t *object, const char *label);
 bool refs_contain(const struct ref_set *set, const struct ref *ref);
 
 /* Adds the values to secrets and config_maps, as spec_resolve expects them. Objects that cannot be read become

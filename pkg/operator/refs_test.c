@@ -23,12 +23,13 @@ struct kube_reflector {
 static struct kube_reflector reflectors[REFLECTORS];
 static size_t n_reflectors;
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	UNUSED(kube);
 	assert_string_equal(path, "/api/v1/namespaces/shop/secrets");
-	assert_string_equal(field_selector, "metadata.name=source");
+	if (label_selector)
+		assert_string_equal(label_selector, "pgsync.io/use=yes");
 	assert_true(n_reflectors < REFLECTORS);
 	reflectors[n_reflectors] = (struct kube_reflector){.handlers = *handlers, .user = user};
 	return &reflectors[n_reflectors++];
@@ -37,6 +38,76 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 void kube_reflector_stop(struct kube_reflector *reflector)
 {
 	reflector->stopped = true;
+}
+
+/* The requests for single objects. */
+struct kube_call {
+	char *path;
+	kube_done_fn *done;
+	void *user;
+};
+
+enum { CALLS = 4096 };
+
+static struct kube_call calls[CALLS];
+static size_t n_calls, n_under_way, most_under_way;
+
+struct kube_call *kube_request(struct kube *kube, const struct kube_request *request, kube_done_fn *done, void *user)
+{
+	UNUSED(kube);
+	assert_string_equal(request->method, "GET");
+	assert_true(n_calls < CALLS);
+	calls[n_calls] = (struct kube_call){.path = xstrdup(request->path), .done = done, .user = user};
+	if (++n_under_way > most_under_way)
+		most_under_way = n_under_way;
+	return &calls[n_calls++];
+}
+
+void kube_cancel(struct kube_call *call)
+{
+	if (!call)
+		return;
+	assert_non_null(call->done);
+	call->done = NULL;
+	n_under_way--;
+}
+
+static void (*timer_fn)(void *user);
+static void *timer_user;
+
+struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)(void *user), void *user)
+{
+	static char timer;
+
+	UNUSED(kube);
+	UNUSED(at_ms);
+	timer_fn = fn;
+	timer_user = user;
+	return (struct kube_timer *)(void *)&timer;
+}
+
+void kube_timer_cancel(struct kube_timer *timer)
+{
+	if (timer)
+		timer_fn = NULL;
+}
+
+static void answer(size_t i, const json_t *object, const struct err *err)
+{
+	kube_done_fn *done = calls[i].done;
+
+	assert_non_null(done);
+	calls[i].done = NULL;
+	n_under_way--;
+	done(calls[i].user, object, err);
+}
+
+static void answer_err(size_t i, enum err_kind kind)
+{
+	struct err err;
+
+	(void)err_set(&err, kind, "the answer");
+	answer(i, NULL, &err);
 }
 
 /* --- what a server would say */
@@ -91,8 +162,7 @@ static void on_ref_changed(void *user, const struct ref *ref)
 {
 	struct fixture *f = user;
 
-	assert_true(refs_contain(&f->set, ref));
-	f->changes++;
+	f->changes += refs_contain(&f->set, ref);
 }
 
 static int setup(void **state)
@@ -100,9 +170,9 @@ static int setup(void **state)
 	static char name[] = "source";
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
-	n_reflectors = 0;
+	n_reflectors = n_calls = n_under_way = most_under_way = 0;
 	f->spec.source.password_ref.name = name;
-	f->refs = refs_new(NULL, on_ref_changed, f);
+	f->refs = refs_new(NULL, NULL, on_ref_changed, f);
 	refs_hold(f->refs, &f->set, "shop", &f->spec);
 	f->secrets = json_object();
 	findings_init(&f->findings);
@@ -116,6 +186,9 @@ static int teardown(void **state)
 
 	refs_release(f->refs, &f->set);
 	refs_free(f->refs);
+	assert_int_equal(n_under_way, 0);
+	for (size_t i = 0; i < n_calls; i++)
+		free(calls[i].path);
 	findings_release(&f->findings);
 	json_decref(f->secrets);
 	free(f);
@@ -212,6 +285,151 @@ static void test_denied_when_reading_is_allowed_again_then_it_is_absent_again(vo
 	assert_false(findings_failed(&f->findings));
 }
 
+/* A second user of the namespace, with another Secret. */
+static void hold_other(struct fixture *f, struct ref_set *set, const char *name)
+{
+	_cleanup_free_ char *copy = xstrdup(name);
+	struct spec spec = {.source.password_ref.name = copy};
+
+	refs_hold(f->refs, set, "shop", &spec);
+}
+
+static bool is_loaded(const struct ref_set *set)
+{
+	_cleanup_json_ json_t *secrets = json_object();
+	_cleanup_json_ json_t *config_maps = json_object();
+	_cleanup_(findings_release) struct findings found;
+
+	findings_init(&found);
+	return refs_values(set, false, secrets, config_maps, &found);
+}
+
+static void test_watch_when_many_are_referred_to_then_one_and_few_requests(void **state)
+{
+	enum { OTHERS = 1500 };
+	struct fixture *f = *state;
+	struct ref_set *sets = xcalloc(OTHERS, sizeof(*sets));
+
+	for (int i = 0; i < OTHERS; i++) {
+		_cleanup_free_ char *name = xasprintf("secret-%d", i);
+
+		hold_other(f, &sets[i], name);
+	}
+	synced();
+	/* The list may have passed them by. */
+	for (size_t i = 0; i < n_calls; i++)
+		answer_err(i, ERR_NOT_FOUND);
+	assert_int_equal(n_calls, OTHERS);
+	assert_in_range(most_under_way, 1, 8);
+	assert_int_equal(n_reflectors, 1);
+	for (int i = 0; i < OTHERS; i++) {
+		assert_true(is_loaded(&sets[i]));
+		refs_release(f->refs, &sets[i]);
+	}
+	free(sets);
+	assert_false(reflectors[0].stopped);
+}
+
+static void test_reference_when_it_is_new_then_fetched_and_the_watch_wins(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *object = json_pack("{s:{s:s}}", "data", "password", "cHc=");
+	struct ref_set other = {0}, third = {0};
+
+	synced();
+	hold_other(f, &other, "other");
+	assert_int_equal(n_calls, 1);
+	assert_string_equal(calls[0].path, "/api/v1/namespaces/shop/secrets/other");
+	assert_false(is_loaded(&other));
+	/* An answer that says nothing is waited for. */
+	answer_err(0, ERR_TRANSIENT);
+	assert_false(is_loaded(&other));
+	timer_fn(timer_user);
+	assert_int_equal(n_calls, 2);
+	answer(1, object, NULL);
+	assert_true(is_loaded(&other));
+	/* What the watch says is newer than an answer that is still on its way. */
+	hold_other(f, &third, "third");
+	newest()->handlers.changed(newest()->user, "shop/third", object);
+	assert_true(is_loaded(&third));
+	assert_null(calls[2].done);
+	refs_release(f->refs, &third);
+	/* One that nobody waits for is not answered to anybody. */
+	hold_other(f, &third, "third");
+	refs_release(f->refs, &third);
+	assert_null(calls[3].done);
+	refs_release(f->refs, &other);
+}
+
+static void test_denied_when_reading_is_allowed_again_then_what_is_gone_is_absent(void **state)
+{
+	struct fixture *f = *state;
+
+	changed("{\"password\": \"cHc=\"}");
+	synced();
+	denied();
+	ASSERT_VALUES(f, false, "{\"password\":\"pw\"}");
+	synced();
+	ASSERT_VALUES(f, false, "null");
+}
+
+static void test_secret_when_it_holds_a_token_of_an_account_then_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *object =
+		json_pack("{s:s, s:{s:s}}", "type", "kubernetes.io/service-account-token", "data", "token", "cHc=");
+	_cleanup_free_ char *errors = NULL;
+
+	newest()->handlers.changed(newest()->user, "shop/source", object);
+	synced();
+	ASSERT_VALUES(f, false, "null");
+	ASSERT_VALUES(f, true, "null");
+	errors = findings_join(&f->findings, FINDING_ERROR, "\n");
+	assert_string_equal(errors, "Secret \"source\" cannot be read: it holds the token of a ServiceAccount (type "
+				    "kubernetes.io/service-account-token), which no PgSync gets");
+}
+
+static void test_label_when_it_is_compared_then_key_and_value_count(void **state)
+{
+	static const struct {
+		const char *label;
+		bool matches;
+	} rows[] = {
+		{"pgsync.io/use", true},   {"pgsync.io/use=yes", true},
+		{"pgsync.io/use=", false}, {"pgsync.io/use=no", false},
+		{"pgsync.io/us", false},   {"empty", true},
+		{"empty=", true},          {"pgsync.io/use=ye", false},
+	};
+	_cleanup_json_ json_t *object =
+		json_pack("{s:{s:{s:s, s:s}}}", "metadata", "labels", "pgsync.io/use", "yes", "empty", "");
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (refs_label_matches(object, rows[i].label) != rows[i].matches)
+			fail_msg("%s", rows[i].label);
+}
+
+static void test_secret_when_it_lacks_the_label_then_absent(void **state)
+{
+	struct fixture *f = *state;
+	struct refs *refs = refs_new(NULL, "pgsync.io/use=yes", on_ref_changed, f);
+	_cleanup_json_ json_t *without = json_pack("{s:{s:s}}", "data", "password", "cHc=");
+	_cleanup_json_ json_t *with = json_pack("{s:{s:{s:s}}, s:{s:s}}", "metadata", "labels", "pgsync.io/use", "yes",
+						"data", "password", "cHc=");
+	struct ref_set set = {0};
+
+	refs_release(f->refs, &f->set);
+	refs_hold(refs, &f->set, "shop", &f->spec);
+	newest()->handlers.changed(newest()->user, "shop/source", without);
+	synced();
+	ASSERT_VALUES(f, false, "null");
+	newest()->handlers.changed(newest()->user, "shop/source", with);
+	ASSERT_VALUES(f, false, "{\"password\":\"pw\"}");
+	refs_release(refs, &f->set);
+	refs_release(refs, &set);
+	refs_free(refs);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -221,6 +439,12 @@ int main(void)
 		WITH_FIXTURE(test_values_when_the_secret_is_gone_then_only_a_clean_up_still_has_them),
 		WITH_FIXTURE(test_values_when_the_secret_comes_back_then_the_new_ones_count),
 		WITH_FIXTURE(test_values_when_it_was_never_there_then_a_clean_up_has_none_either),
+		WITH_FIXTURE(test_watch_when_many_are_referred_to_then_one_and_few_requests),
+		WITH_FIXTURE(test_reference_when_it_is_new_then_fetched_and_the_watch_wins),
+		WITH_FIXTURE(test_denied_when_reading_is_allowed_again_then_what_is_gone_is_absent),
+		WITH_FIXTURE(test_secret_when_it_holds_a_token_of_an_account_then_refused),
+		WITH_FIXTURE(test_label_when_it_is_compared_then_key_and_value_count),
+		WITH_FIXTURE(test_secret_when_it_lacks_the_label_then_absent),
 		WITH_FIXTURE(test_denied_when_reading_is_allowed_again_then_it_is_absent_again),
 	};
 

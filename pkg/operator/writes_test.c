@@ -56,6 +56,20 @@ void kube_cancel(struct kube_call *c)
 	c->cancelled++;
 }
 
+struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)(void *user), void *user)
+{
+	UNUSED(kube);
+	UNUSED(at_ms);
+	UNUSED(fn);
+	UNUSED(user);
+	return NULL;
+}
+
+void kube_timer_cancel(struct kube_timer *timer)
+{
+	UNUSED(timer);
+}
+
 void kube_event(struct kube_events *events, const json_t *regarding, bool warning, const char *reason,
 		const char *action, const char *note_fmt, ...)
 {
@@ -79,12 +93,12 @@ void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *metho
 	UNUSED(user);
 }
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *field_selector,
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	UNUSED(kube);
 	UNUSED(path);
-	UNUSED(field_selector);
+	UNUSED(label_selector);
 	UNUSED(handlers);
 	UNUSED(user);
 	return NULL;
@@ -129,7 +143,7 @@ static int setup(void **state)
 	f->op.leading = true;
 	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
 	f->op.resources = map_new(NULL);
-	f->op.refs = refs_new(NULL, NULL, NULL);
+	f->op.refs = refs_new(NULL, NULL, NULL, NULL);
 	operator_metrics_init(&f->op);
 	f->resource = resource_new(&f->op, "shop/books");
 	(void)resource_update(f->resource, object);

@@ -38,15 +38,18 @@ struct resolver {
 	struct findings *f;
 };
 
-/* The object of that name among `objects`, or NULL with a finding. */
-static const json_t *find_object(const json_t *objects, const struct reference *r, struct findings *f)
+/* The object of that name among `objects`, or NULL with a finding. label: what it must have; or NULL. */
+static const json_t *find_object(const json_t *objects, const struct reference *r, const char *label,
+				 struct findings *f)
 {
 	const json_t *object = json_object_get(objects, r->name);
 
 	if (!spec_is_object_name(r->name))
 		return NULL;
 	if (!json_is_object(object)) {
-		findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" not found", r->kind, r->name);
+		findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" not found%s%s%s", r->kind, r->name,
+			     label ? " with the label " : "", label ? label : "",
+			     label ? ", which this operator requires" : "");
 		return NULL;
 	}
 	return object;
@@ -57,7 +60,7 @@ static const json_t *find_secret(const struct resolver *resolver, const struct r
 	const struct spec_objects *objects = resolver->objects;
 
 	if (!objects->secrets_elsewhere || !spec_is_object_name(r->name) || json_object_get(objects->secrets, r->name))
-		return find_object(objects->secrets, r, resolver->f);
+		return find_object(objects->secrets, r, objects->secret_label, resolver->f);
 	findings_add(resolver->f, FINDING_WARNING, r->reason, r->path,
 		     "Secret \"%s\" was not found here and was not checked; it must exist when the PgSync runs",
 		     r->name);
@@ -69,13 +72,13 @@ static const char *find_value(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-/* key: as in the message, with its quotes. */
+/* key: as in the message, with its quotes. The other keys of a Secret are not for those who may only create PgSyncs. */
 static void add_missing_key(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
-	_cleanup_free_ char *keys = key_list(object);
+	_cleanup_free_ char *keys = strcmp(r->kind, "Secret") == 0 ? NULL : key_list(object);
 
-	findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" has no key %s; its keys are: %s", r->kind,
-		     r->name, key, keys);
+	findings_add(f, FINDING_ERROR, r->reason, r->path, "%s \"%s\" has no key %s%s%s", r->kind, r->name, key,
+		     keys ? "; its keys are: " : "", keys ? keys : "");
 }
 
 /* The value of a required key, or NULL with a finding. */
@@ -275,7 +278,7 @@ static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 
 	if (!r.name || spec->documents)
 		return;
-	config_map = find_object(resolver->objects->config_maps, &r, f);
+	config_map = find_object(resolver->objects->config_maps, &r, NULL, f);
 	text = config_map ? require_value(config_map, &r, spec->schema_config_map_key, f) : NULL;
 	if (!text)
 		return;

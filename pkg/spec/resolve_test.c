@@ -86,9 +86,9 @@ static void test_resolve_when_something_is_missing_then_named_with_what_is_there
 	findings_init(&f);
 	s = resolve(everything, "{\"p\": {\"user\": \"secret-1\", \"pass\": \"secret-2\"}, \"k\": {}}", "{}", &f);
 	expect(&f, FINDING_ERROR,
-	       "spec.source.passwordSecretRef: Secret \"p\" has no key \"password\"; its keys are: user, pass\n"
+	       "spec.source.passwordSecretRef: Secret \"p\" has no key \"password\"\n"
 	       "spec.source.tls.caSecretRef: Secret \"ca\" not found\n"
-	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none\n"
+	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"\n"
 	       "spec.sink.tls.caSecretRef: Secret \"ca\" not found");
 	assert_string_equal(reason_name(f.items[0].reason), "CredentialsNotFound");
 	findings_release(&f);
@@ -106,8 +106,7 @@ static void test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_her
 	findings_init(&f);
 	s = decode(everything, &f);
 	spec_resolve(s, &objects, &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: none");
+	expect(&f, FINDING_ERROR, "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"");
 	expect(&f, FINDING_WARNING,
 	       "spec.source.passwordSecretRef: Secret \"p\" was not found here and was not checked; it must exist when "
 	       "the PgSync runs\n"
@@ -204,12 +203,8 @@ static void test_connection_secret_when_it_is_not_a_connection_then_refused_with
 	       "spec.source.connectionSecretRef: Secret \"app\": the uri must be of the form "
 	       "postgres://USER:PASSWORD@HOST:PORT/DATABASE\n"
 	       "spec.source.connectionSecretRef: Secret \"app\": the port must be between 1 and 65535\n"
-	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"host\" (and no \"uri\"); its keys are: "
-	       "uri, "
-	       "port\n"
-	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"username\" or \"user\" (and no \"uri\"); "
-	       "its "
-	       "keys are: uri, port");
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"host\" (and no \"uri\")\n"
+	       "spec.source.connectionSecretRef: Secret \"app\" has no key \"username\" or \"user\" (and no \"uri\")");
 	findings_release(&f);
 	t = resolve(CONNECTION(""), "{\"app\": {\"uri\": \"postgres://u@h/d?sslmode=verify-full\"}}", "{}", &f);
 	expect(&f, FINDING_ERROR,
@@ -289,12 +284,12 @@ static void test_resolve_when_a_login_then_only_the_values_of_its_type(void **st
 		const char *username, *password, *api_key, *token, *errors_without;
 	} rows[] = {
 		{AUTHENTICATION("Basic"), SPEC_AUTH_BASIC, "u", "p", NULL, NULL,
-		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"username\"; its keys are: other\n"
-		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"password\"; its keys are: other"},
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"username\"\n"
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"password\""},
 		{AUTHENTICATION("APIKey"), SPEC_AUTH_API_KEY, NULL, NULL, "a", NULL,
-		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\"; its keys are: other"},
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\""},
 		{AUTHENTICATION("Bearer"), SPEC_AUTH_BEARER, NULL, NULL, NULL, "t",
-		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"token\"; its keys are: other"},
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"token\""},
 	};
 
 	UNUSED(state);
@@ -402,10 +397,32 @@ static void test_transport_then_whatever_others_could_read_or_answer_is_a_warnin
 	}
 }
 
+static void test_secret_when_a_label_is_required_then_the_message_names_it(void **state)
+{
+	_cleanup_json_ json_t *none = json_object();
+	const struct spec_objects objects = {.secrets = none, .config_maps = none, .secret_label = "pgsync.io/use=yes"};
+	_cleanup_json_ json_t *resource = parse(
+		RESOURCE("\"source\": {\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"passwordSecretRef\": "
+			 "{\"name\": \"p\"}}, " MINIMAL_SINK ", " MINIMAL_SCHEMA));
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	struct findings f;
+
+	UNUSED(state);
+	findings_init(&f);
+	spec = spec_decode(resource, &f);
+	spec_resolve(spec, &objects, &f);
+	expect(&f, FINDING_ERROR,
+	       "spec.source.passwordSecretRef: Secret \"p\" not found with the label pgsync.io/use=yes, which this "
+	       "operator "
+	       "requires");
+	findings_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transport_then_whatever_others_could_read_or_answer_is_a_warning),
+		cmocka_unit_test(test_secret_when_a_label_is_required_then_the_message_names_it),
 		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
 		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
 		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),

@@ -117,12 +117,14 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 struct spec_objects {
 	const json_t *secrets;     /* {"name": {"key": "value", ...}}, decoded from base64 */
 	const json_t *config_maps; /* the same */
+	const char *secret_label;  /* that Secrets must have to be among them; NULL: none */
 	bool secrets_elsewhere;    /* a Secret that is not among them is only a warning */
 };
 
 /* Sets the values that come from references. Reason of findings: CredentialsNotFound (InvalidSchema for a ConfigMap),
- * with the name or key that is missing and the keys that exist. A connectionSecretRef may have the keys host, port,
- * dbname, username or user, password, and uri; the fields of the spec itself take precedence. */
+ * with the name or key that is missing. The keys that a Secret has are not listed: they are for those who may read it.
+ * A connectionSecretRef may have the keys host, port, dbname, username or user, password, and uri; the fields of the
+ * spec itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
 /* Adds a warning for each side to which credentials or rows travel in a way that others on the network can read or
