@@ -172,7 +172,7 @@ static bool up_to_date(const struct operator_ *op)
 
 static void run_queue(struct operator_ *op)
 {
-	while (op->calls < op->options->max_concurrent_reconciles && up_to_date(op)) {
+	while (operator_may_write(op) && up_to_date(op)) {
 		_cleanup_free_ char *key = workqueue_get(op->queue, clock_now_ms());
 		struct resource *r = key ? map_gets(op->resources, key) : NULL;
 		int64_t start_us = clock_now_us();
@@ -379,7 +379,7 @@ static void read_signals(struct operator_ *op)
 static int timeout_ms(const struct operator_ *op)
 {
 	int64_t now_ms = clock_now_ms(), next_ms = now_ms + TICK_MS;
-	int64_t queue_ms = op->calls < op->options->max_concurrent_reconciles ? workqueue_next_ms(op->queue) : -1;
+	int64_t queue_ms = operator_may_write(op) ? workqueue_next_ms(op->queue) : -1;
 	int64_t kill_ms = supervisor_next_ms(op->supervisor);
 
 	if (queue_ms >= 0 && queue_ms < next_ms && op->phase == OPERATOR_RUNNING)

@@ -75,9 +75,10 @@ struct operator_ {
 	struct operator_metrics metrics;
 	struct web *web, *health; /* health: for probes, so that nothing else can keep them waiting */
 	bool leading;
-	unsigned starts;   /* of workers, for their identities */
-	unsigned calls;    /* API writes under way */
-	int64_t polled_ms; /* when we last polled the API server and the timers */
+	unsigned starts;     /* of workers, for their identities */
+	unsigned calls;      /* API writes under way */
+	unsigned slow_calls; /* those of them that no longer count against max_concurrent_reconciles */
+	int64_t polled_ms;   /* when we last polled the API server and the timers */
 	int signal_fd;
 	enum operator_phase phase;
 	int64_t phase_until_ms; /* when the phase is over even if it is not */
@@ -126,10 +127,12 @@ struct resource_worker {
 
 /* writes.c: writes to the API server, one at a time. */
 struct resource_writer {
-	struct kube_call *call; /* under way: the key is being processed until it ends; NULL: none */
-	char *status;           /* as written last, or as seen while following, canonical; NULL: never */
-	char *writing;          /* the status under way */
-	int64_t last_ms;        /* when the status was written; 0: not yet */
+	struct kube_call *call;        /* under way: the key is being processed until it ends; NULL: none */
+	struct kube_timer *slow_timer; /* NULL: none is under way, or it is slow */
+	bool slow;                     /* the write under way takes so long that it does not hold up others */
+	char *status;                  /* as written last, or as seen while following, canonical; NULL: never */
+	char *writing;                 /* the status under way */
+	int64_t last_ms;               /* when the status was written; 0: not yet */
 	/* After a failure: workers report several times a second, which is no reason to try as often. */
 	struct backoff backoff;
 	int64_t not_before_ms;
@@ -195,6 +198,9 @@ void resource_write_finalizer(struct resource *r, bool there);
 void resource_write_status(struct resource *r, enum reconcile_state state);
 /* Ends a write that is under way as if it had not begun, and with it the processing of the key. */
 void resource_cancel_write(struct resource *r);
+/* Whether another write may begin. One that takes longer than a second makes room, up to a limit for all: a namespace
+ * whose writes hang delays the others by no more. */
+bool operator_may_write(const struct operator_ *op);
 /* Failures of earlier writes do not delay the next one. */
 void resource_allow_writes(struct resource *r);
 

@@ -7,11 +7,44 @@
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
+enum { SLOW_WRITE_MS = 1000, WRITES_MOST = 64 };
+
 /* subresource: NULL for the object itself. */
 static char *object_path(const struct resource *r, const char *subresource)
 {
 	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", r->namespace, "pgsyncs", r->name, subresource,
 			 NULL);
+}
+
+/* --- how many at once */
+
+bool operator_may_write(const struct operator_ *op)
+{
+	return op->calls - op->slow_calls < op->options->max_concurrent_reconciles && op->calls < WRITES_MOST;
+}
+
+static void on_slow(void *user)
+{
+	struct resource *r = user;
+
+	r->writer.slow_timer = NULL;
+	r->writer.slow = true;
+	r->op->slow_calls++;
+}
+
+static void note_begin(struct resource *r)
+{
+	r->op->calls++;
+	r->writer.slow_timer = kube_timer_start(r->op->kube, clock_now_ms() + SLOW_WRITE_MS, on_slow, r);
+}
+
+static void note_end(struct resource *r)
+{
+	r->op->calls--;
+	if (r->writer.slow)
+		r->op->slow_calls--;
+	r->writer.slow = false;
+	kube_timer_cancel(TAKE_PTR(r->writer.slow_timer));
 }
 
 /* A failed write is repeated with a back-off, unless an event of the watch makes it unnecessary. */
@@ -20,7 +53,7 @@ static void end_write(struct resource *r, const char *what, const struct err *er
 	int64_t now_ms = clock_now_ms();
 
 	r->writer.call = NULL;
-	r->op->calls--;
+	note_end(r);
 	if (!err) {
 		resource_written(r, what);
 		workqueue_forget(r->op->queue, r->key);
@@ -43,7 +76,7 @@ void resource_cancel_write(struct resource *r)
 	if (!r->writer.call)
 		return;
 	kube_cancel(TAKE_PTR(r->writer.call));
-	r->op->calls--;
+	note_end(r);
 	free(TAKE_PTR(r->writer.writing));
 	operator_reconciled(r, "requeue");
 }
@@ -104,7 +137,7 @@ void resource_write_finalizer(struct resource *r, bool there)
 	/* A merge patch replaces the whole list: the version makes sure that it is the list that we know. */
 	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->cache.uid, "resourceVersion",
 			  r->cache.resource_version, "finalizers", finalizers);
-	r->op->calls++;
+	note_begin(r);
 	r->writer.call = kube_request(
 		r->op->kube,
 		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
@@ -208,6 +241,6 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 		return;
 	}
 	r->writer.writing = jsonx_canonical(status);
-	r->op->calls++;
+	note_begin(r);
 	send_status(r, status);
 }
