@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+import requests
 from parts.search import eventually
 from pgsync import condition
 
@@ -84,10 +85,12 @@ def test_a_refused_write_is_told(kube, make_operator, resources, books, opensear
             resources.apply_books(NAME, books, opensearch.url, index=index)
             resources.wait(NAME, "Ready", "False", reason="WriteRefused", contains=["no finalizers in this namespace"])
             assert operator.metric("pgsync_writes_refused") == 1
+            assert "refuses what is written for 1 PgSync;" in requests.get(operator.url + "/readyz", timeout=5).text
             eventually(lambda: events(resources, "WriteRefused"), 15, "the event")
             kube.kubectl("delete", "validatingadmissionpolicybinding", namespace)
             resources.wait(NAME, timeout=90)
             assert operator.metric("pgsync_writes_refused") == 0
+            assert requests.get(operator.url + "/readyz", timeout=5).text == "ok\n"
             resources.delete(NAME)
     finally:
         kube.kubectl("delete", "validatingadmissionpolicybinding", namespace, "--ignore-not-found")

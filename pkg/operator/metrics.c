@@ -189,9 +189,11 @@ static void serve_livez(void *user, const char *query, struct web_response *resp
 	strbuf_adds(&response->body, "ok\n");
 }
 
+/* Refused writes do not make it unready: that would hold up the upgrade that may be the cure. */
 static void serve_readyz(void *user, const char *query, struct web_response *response)
 {
 	struct published *p = user;
+	unsigned refused = p->refused;
 
 	UNUSED(query);
 	(void)pthread_mutex_lock(&p->lock);
@@ -199,6 +201,12 @@ static void serve_readyz(void *user, const char *query, struct web_response *res
 		response->status = 503;
 	strbuf_adds(&response->body, p->listed ? "ok\n" : "the PgSyncs have not been listed yet\n");
 	strbuf_adds(&response->body, p->unwatched ? p->unwatched : "");
+	if (refused)
+		strbuf_addf(
+			&response->body,
+			"the API server refuses what is written for %u PgSync%s; the events WriteRefused, or the log, "
+			"say why\n",
+			refused, refused == 1 ? "" : "s");
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -40,6 +40,7 @@ static void forget_resource(struct resource *r)
 	_cleanup_free_ char *key = xstrdup(r->key);
 
 	log_info("operator", "the resource is gone", KV_STR("resource", key));
+	resource_forget_refusal(r);
 	operator_metrics_forget(r);
 	end_key(r, "success");
 	(void)map_removes(op->resources, key);

@@ -33,7 +33,8 @@
 
 /* What the web thread may read. */
 struct published {
-	_Atomic int64_t tick_ms; /* when the loop last ran */
+	_Atomic int64_t tick_ms;  /* when the loop last ran */
+	_Atomic unsigned refused; /* PgSyncs whose writes the API server refuses */
 	struct metrics *metrics;
 	pthread_mutex_t lock; /* of what follows */
 	bool listed;          /* the PgSyncs of a namespace, or of all */
@@ -207,6 +208,8 @@ void resource_allow_writes(struct resource *r);
 /* --- refusals.c */
 /* Takes note of a write ("status", "finalizers") that failed. */
 void resource_write_refused(struct resource *r, const char *what, const struct err *err);
+/* Nothing is refused any more, or the resource is gone. */
+void resource_forget_refusal(struct resource *r);
 /* A write has succeeded. */
 void resource_written(struct resource *r, const char *what);
 /* What the API server made of a status; stored may be NULL. */

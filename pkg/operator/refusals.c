@@ -1,4 +1,5 @@
 /* Writes that the API server refuses, or takes only in part, and what is made known about it. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,9 +60,17 @@ char *status_missing(const json_t *sent, const json_t *stored)
 
 /* --- what is made known */
 
-static void set_metric(struct resource *r, bool refused)
+static void note_refusal(struct resource *r, bool refused)
 {
+	if (refused != (r->writer.refused != NULL))
+		r->op->published.refused += refused ? 1 : UINT_MAX;
 	metric_set(r->op->metrics.writes_refused, (const char *const[]){r->namespace, r->name, NULL}, refused);
+}
+
+void resource_forget_refusal(struct resource *r)
+{
+	note_refusal(r, false);
+	resource_replace_text(&r->writer.refused, NULL);
 }
 
 /* Whether a write that failed like this fails again until an administrator acts. */
@@ -85,7 +94,7 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 	if (!is_refusal(err) || (w->refused && strcmp(w->refused, why) == 0))
 		return;
 	w->refusal_shown = false;
-	set_metric(r, true);
+	note_refusal(r, true);
 	resource_event(r, true, REASON_WRITE_REFUSED, "Write", "the API server refuses to write the %s: %s", what, why);
 	resource_replace_text(&w->refused, TAKE_PTR(why));
 	w->refused_what = what;
@@ -96,8 +105,7 @@ void resource_written(struct resource *r, const char *what)
 	/* That a status can be written says nothing about finalizers. */
 	if (!r->writer.refused || strcmp(r->writer.refused_what, what) != 0)
 		return;
-	resource_replace_text(&r->writer.refused, NULL);
-	set_metric(r, false);
+	resource_forget_refusal(r);
 	log_info("operator", "the API server accepts writes again", KV_STR("resource", r->key));
 }
 
