@@ -222,11 +222,8 @@ static char *assignment_line(const struct resource *r, enum protocol_task task)
 {
 	_cleanup_(protocol_assignment_release) struct protocol_assignment assignment = {
 		.task = task, .resource = resource_json(r), .secrets = json_object(), .config_maps = json_object()};
-	_cleanup_(findings_release) struct findings f;
-	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(assignment.resource);
 
-	findings_init(&f);
-	spec = spec_decode_admitted(assignment.resource, &f);
 	resource_values(r, spec, assignment.secrets, assignment.config_maps);
 	return protocol_encode_assignment(&assignment);
 }

@@ -216,12 +216,9 @@ char *resource_orphan_sql(const struct resource *r)
 {
 	_cleanup_json_ json_t *resource = resource_json(r);
 	_cleanup_json_ json_t *status = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
-	_cleanup_(findings_release) struct findings f;
-	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(resource);
 	struct strbuf sql;
 
-	findings_init(&f);
-	spec = spec_decode_admitted(resource, &f);
 	strbuf_init(&sql, 1024);
 	if (spec->delete_slot == SPEC_DELETE)
 		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",

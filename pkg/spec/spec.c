@@ -164,6 +164,21 @@ struct spec *spec_decode_admitted(const json_t *resource, struct findings *f)
 	return spec;
 }
 
+struct spec *spec_decode_outline(const json_t *resource)
+{
+	_cleanup_json_ json_t *outline = json_is_object(resource) ? json_copy((json_t *)resource) : json_object();
+	json_t *body = json_object_get(resource, "spec");
+	_cleanup_(findings_release) struct findings ignored;
+
+	findings_init(&ignored);
+	if (json_is_object(body)) {
+		body = json_copy(body);
+		(void)json_object_del(body, "schema");
+		(void)json_object_set_new(outline, "spec", body);
+	}
+	return spec_decode_admitted(outline, &ignored);
+}
+
 static void secret_ref_release(struct spec_secret_ref *ref)
 {
 	free(ref->name);

@@ -103,6 +103,9 @@ struct spec *spec_decode(const json_t *resource, struct findings *f);
 struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
 /* The key of its checkpoint: "namespace/name/slot"; caller frees. */
 char *spec_checkpoint_key(const struct spec *spec);
+/* The same without the schema, and without findings: names, policies and references, at a cost that does not grow with
+ * the schema. */
+struct spec *spec_decode_outline(const json_t *resource);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 

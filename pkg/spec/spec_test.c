@@ -416,9 +416,34 @@ static void test_databases_when_the_source_names_none_then_that_of_the_documents
 	}
 }
 
+static void count_name(void *user, const char *name)
+{
+	UNUSED(name);
+	++*(size_t *)user;
+}
+
+static void test_outline_when_the_schema_is_large_or_wrong_then_the_rest_is_there(void **state)
+{
+	_cleanup_json_ json_t *resource = parse(everything);
+	_cleanup_json_ json_t *unchanged = json_deep_copy(resource);
+	_cleanup_(spec_freep) struct spec *s = spec_decode_outline(resource);
+	_cleanup_(spec_freep) struct spec *none = spec_decode_outline(NULL);
+	size_t n = 0;
+
+	UNUSED(state);
+	assert_string_equal(s->source.slot_name, "slot_1");
+	assert_int_equal(s->delete_slot, SPEC_RETAIN);
+	spec_references(s, count_name, NULL, &n);
+	assert_int_equal(n, 3);
+	assert_null(s->documents);
+	assert_true(json_equal(resource, unchanged));
+	assert_string_equal(none->name, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_outline_when_the_schema_is_large_or_wrong_then_the_rest_is_there),
 		cmocka_unit_test(test_spec_when_minimal_then_defaults),
 		cmocka_unit_test(test_spec_when_everything_is_given_then_taken),
 		cmocka_unit_test(test_slot_name_when_not_given_then_derived_and_cut_before_the_uid),
