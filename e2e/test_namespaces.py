@@ -96,6 +96,7 @@ def test_many_references_need_few_descriptors_and_little_memory(kube, make_opera
         kube.kubectl.apply(bookstore.secret("many-7-a", password="x"), namespace=namespace)
         eventually(lambda: '"many-7-a"' not in str(kube.kubectl.json("get", "pgsync", "many-7", "--namespace", namespace)["status"]),
                    15, "the Secret that was created")
+    kube.kubectl("delete", "pgsyncs", "--all", "--namespace", namespace)
 
 
 def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resources, books, opensearch, index, namespace):

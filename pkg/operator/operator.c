@@ -22,6 +22,7 @@ enum {
 	RELEASING_MS = 3000,
 	FINAL_STATUSES_AT_ONCE = 32,
 	AWAY_MS = 1000,
+	REFUSED_MS = 5000,
 	STEPS = 8, /* actions of one reconcile */
 	HOST_BYTES = 256,
 };
@@ -93,6 +94,8 @@ static bool show_refusal(struct resource *r)
 		return false;
 	r->writer.refusal_shown = true;
 	resource_write_status(r, STATE_WRITE_REFUSED);
+	/* The answer to this may be the last news of the resource. */
+	workqueue_add_after(r->op->queue, r->key, clock_now_ms(), REFUSED_MS);
 	return true;
 }
 
