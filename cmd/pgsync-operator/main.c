@@ -11,7 +11,7 @@
 #include "base/usage.h"
 #include "operator/operator.h"
 
-enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, PATH_BYTES = 4096, MAX_DESCRIPTORS = 65536 };
+enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, MAX_PGSYNCS = 1000000, PATH_BYTES = 4096, MAX_DESCRIPTORS = 65536 };
 
 /* Debian's libcurl links GnuTLS, for protocols that are not used here. If this function returns 1, GnuTLS does not
  * initialize itself at every start (GNUTLS_SKIP_GLOBAL_INIT in its header), which saves 0.8 MiB. */
@@ -85,12 +85,12 @@ static int set_placement(const char *value, struct err *err)
 	return 0;
 }
 
-static int set_reconciles(const char *value, unsigned *ret, struct err *err)
+static int set_count(const char *value, unsigned most, unsigned *ret, struct err *err)
 {
 	uint64_t n;
 
-	if (!parse_range(value, 1, MAX_RECONCILES, &n))
-		return err_set(err, ERR_INVALID, "must be a number from 1 to %d, found \"%s\"", MAX_RECONCILES, value);
+	if (!parse_range(value, 1, most, &n))
+		return err_set(err, ERR_INVALID, "must be a number from 1 to %u, found \"%s\"", most, value);
 	*ret = (unsigned)n;
 	return 0;
 }
@@ -124,6 +124,7 @@ enum flag {
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
 	FLAG_RECONCILES,
+	FLAG_MAX_PGSYNCS,
 	FLAG_SECRET_LABEL,
 	FLAG_LEVEL,
 	FLAG_FORMAT,
@@ -160,6 +161,8 @@ static const struct {
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
+	[FLAG_MAX_PGSYNCS] = {"max-pgsyncs", "N",
+			      "how many PgSyncs may have workers, the oldest first; default: any number"},
 	[FLAG_SECRET_LABEL] = {"secret-label", "KEY[=VALUE]",
 			       "read only Secrets with this label; default: every Secret that a PgSync names"},
 	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
@@ -200,7 +203,9 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 	case FLAG_PROGRAM:
 		return set_text(value, &o->worker_program, err);
 	case FLAG_RECONCILES:
-		return set_reconciles(value, &o->max_concurrent_reconciles, err);
+		return set_count(value, MAX_RECONCILES, &o->max_concurrent_reconciles, err);
+	case FLAG_MAX_PGSYNCS:
+		return set_count(value, MAX_PGSYNCS, &o->max_pgsyncs, err);
 	case FLAG_SECRET_LABEL:
 		return set_label(value, &o->secret_label, err);
 	case FLAG_LEVEL:

@@ -101,6 +101,7 @@
 	X(TABLE_REWRITTEN, "TableRewritten")                  \
 	X(TIMEOUT, "Timeout")                                 \
 	X(UNKNOWN, "Unknown")                                 \
+	X(TOO_MANY_PGSYNCS, "TooManyPgSyncs")                 \
 	X(UNKNOWN_COLUMN, "UnknownColumn")                    \
 	X(UNKNOWN_FIELD, "UnknownField")                      \
 	X(UNKNOWN_TABLE, "UnknownTable")                      \

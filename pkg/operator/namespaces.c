@@ -76,6 +76,14 @@ static void on_listed(void *user)
 	publish(w->op);
 }
 
+bool namespaces_are_known(const struct operator_ *op)
+{
+	for (size_t i = 0; i < op->n_watched; i++)
+		if (!op->watched[i].listed && !op->watched[i].problem)
+			return false;
+	return true;
+}
+
 static void on_failed(void *user, const struct err *err)
 {
 	struct watched *w = user;

@@ -23,6 +23,7 @@ enum {
 	FINAL_STATUSES_AT_ONCE = 32,
 	AWAY_MS = 1000,
 	REFUSED_MS = 5000,
+	LISTING_MS = 200,
 	STEPS = 8, /* actions of one reconcile */
 	HOST_BYTES = 256,
 };
@@ -35,6 +36,15 @@ static void end_key(struct resource *r, const char *result)
 	operator_reconciled(r, result);
 }
 
+static bool enqueue_each(void *user, const char *key, size_t len, void *value)
+{
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	resource_enqueue(value);
+	return true;
+}
+
 static void forget_resource(struct resource *r)
 {
 	struct operator_ *op = r->op;
@@ -45,6 +55,9 @@ static void forget_resource(struct resource *r)
 	operator_metrics_forget(r);
 	end_key(r, "success");
 	(void)map_removes(op->resources, key);
+	/* Another may have its place. */
+	if (op->options->max_pgsyncs)
+		map_each(op->resources, enqueue_each, NULL);
 }
 
 static void report_orphans(struct resource *r)
@@ -63,6 +76,7 @@ static struct decision decide(struct resource *r)
 		.finalizer = r->cache.finalizer,
 		.force_delete = r->cache.force_delete,
 		.frozen = r->cache.frozen,
+		.over_limit = resource_is_over_limit(r),
 		.suspend = r->cache.suspend,
 		.inputs = r->inputs.verdict,
 		.credentials_missing = r->inputs.problem && r->inputs.reason == REASON_CREDENTIALS_NOT_FOUND,
@@ -143,6 +157,12 @@ static void reconcile(struct resource *r)
 	struct decision d = {0};
 	int64_t now_ms = clock_now_ms();
 
+	/* Until every PgSync is known, nobody knows which are the oldest. */
+	if (r->op->options->max_pgsyncs && !namespaces_are_known(r->op)) {
+		workqueue_add_after(r->op->queue, r->key, now_ms, LISTING_MS);
+		end_key(r, "requeue_after");
+		return;
+	}
 	if (r->cache.presence != PRESENCE_GONE && r->inputs.stale && r->op->leading)
 		resource_refresh_inputs(r);
 	for (int i = 0; i < STEPS; i++) {
@@ -239,15 +259,6 @@ static void on_ref_changed(void *user, const struct ref *ref)
 }
 
 /* --- leadership */
-
-static bool enqueue_each(void *user, const char *key, size_t len, void *value)
-{
-	UNUSED(user);
-	UNUSED(key);
-	UNUSED(len);
-	resource_enqueue(value);
-	return true;
-}
 
 static bool stop_each(void *user, const char *key, size_t len, void *value)
 {

@@ -48,6 +48,7 @@ struct operator_options {
 	const char *secret_label;    /* "KEY" or "KEY=VALUE" that Secrets must have; NULL: none */
 	const char *pod_uid;         /* of the pod that we run in; NULL: not known */
 	unsigned max_concurrent_reconciles;
+	unsigned max_pgsyncs;               /* that may have workers; 0: any number */
 	const char *log_level, *log_format; /* passed to workers */
 };
 

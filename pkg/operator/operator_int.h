@@ -93,6 +93,7 @@ struct resource_cache {
 	char *text;  /* {"apiVersion", "kind", "metadata" (trimmed), "spec"}, canonical */
 	char *retry; /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
 	char resource_version[64];
+	char created[32]; /* RFC 3339, to the second */
 	int64_t generation;
 	enum presence presence;
 	bool finalizer, force_delete, frozen, suspend; /* as in struct desired */
@@ -166,6 +167,8 @@ void operator_resource_deleted(struct operator_ *op, const char *key);
 /* --- namespaces.c: each namespace is watched separately; one that is forbidden or gone does not stop the others */
 void namespaces_watch(struct operator_ *op);
 void namespaces_release(struct operator_ *op);
+/* Every namespace has been listed, or cannot be. */
+bool namespaces_are_known(const struct operator_ *op);
 
 /* --- resource.c */
 struct resource *resource_new(struct operator_ *op, const char *key);
@@ -179,6 +182,11 @@ void resource_enqueue(struct resource *r);
 json_t *resource_json(const struct resource *r); /* a new reference */
 /* The SQL to drop what a forced deletion leaves behind; caller frees. */
 char *resource_orphan_sql(const struct resource *r);
+
+/* --- limit.c */
+/* Whether --max-pgsyncs leaves no place for the resource: the oldest ones come first, and stay. Of two that are equally
+ * old the uid decides, so that every operator decides alike. */
+bool resource_is_over_limit(const struct resource *r);
 
 /* --- inputs.c */
 /* Decodes the spec and reads what it refers to. */

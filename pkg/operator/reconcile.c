@@ -153,6 +153,8 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 		return decide_deletion(d, o);
 	if (d->suspend)
 		return decide_suspension(o);
+	if (d->over_limit)
+		return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_OVER_LIMIT) : stop(o, STATE_OVER_LIMIT);
 	if (d->inputs == INPUTS_LOADING)
 		return alive ? keep_running(ACTION_NONE, d, o) : decision(ACTION_NONE, STATE_LOADING);
 	if (d->inputs == INPUTS_INVALID ||

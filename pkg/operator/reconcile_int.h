@@ -28,6 +28,7 @@ struct desired {
 	bool finalizer;    /* ours is set */
 	bool force_delete; /* annotation pgsync.io/force-delete=true */
 	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
+	bool over_limit;   /* older PgSyncs are as many as the operator may have */
 	bool suspend;
 	enum inputs inputs;
 	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
@@ -89,7 +90,8 @@ enum reconcile_state {
 	STATE_REFUSED,          /* the worker does not accept its inputs */
 	STATE_SUSPENDING,       /* suspended, and the worker is ending */
 	STATE_SUSPENDED,
-	STATE_FROZEN, /* no worker runs, and an annotation forbids starting one */
+	STATE_FROZEN,     /* no worker runs, and an annotation forbids starting one */
+	STATE_OVER_LIMIT, /* no worker runs, because the operator has as many PgSyncs as it may have */
 	STATE_DELETING,
 	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
 	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */

@@ -189,6 +189,7 @@ bool resource_update(struct resource *r, const json_t *object)
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
 	resource_replace_text(&c->retry, xstrdup(retry));
+	(void)snprintf(c->created, sizeof(c->created), "%s", jsonx_string(object, "metadata.creationTimestamp", ""));
 	c->presence = presence;
 	c->generation = generation;
 	c->finalizer = finalizer;

@@ -82,6 +82,11 @@ static const struct state states[RECONCILE_STATES] = {
 			  "no worker is running, and the annotation pgsync.io/reconcile=disabled prevents the operator "
 			  "from starting one",
 			  IDLE, PHASE_PENDING, REPORT_LASTING},
+	[STATE_OVER_LIMIT] =
+		{STATUS_FALSE, FROM_TABLE, REASON_TOO_MANY_PGSYNCS,
+		 "the operator has as many PgSyncs as --max-pgsyncs allows, and the older ones come first; "
+		 "delete one, or ask its administrator to raise the limit",
+		 STALLED, PHASE_FAILED, REPORT_LASTING},
 	[STATE_WRITE_REFUSED] = {STATUS_FALSE, FROM_WRITER, REASON_WRITE_REFUSED, "", STALLED, PHASE_FAILED,
 				 REPORT_LASTING},
 	[STATE_DELETING] = {STATUS_FALSE, FROM_TABLE, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
