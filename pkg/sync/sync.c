@@ -11,10 +11,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "recovery/retry.h"
 #include "sync/attempt_int.h"
 #include "sync/monitor_int.h"
 #include "sync/recover_int.h"
-#include "sync/retry_int.h"
 
 enum { REPORT_MS = 200 };
 

@@ -1,5 +1,5 @@
 /* What follows from a failed attempt. */
-#include "sync/retry_int.h"
+#include "recovery/retry.h"
 
 void retry_init(struct retry *retry, uint64_t seed)
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "sync/retry_int.h"
+#include "recovery/retry.h"
 
 enum { SEED = 1, QUICK_MS = 1, ATTEMPTS = 12 };
 

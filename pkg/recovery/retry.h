@@ -1,8 +1,8 @@
 /* What follows from a failed attempt: how long to wait before the next one, or that there will be none. Decided by the
  * error's kind and reason, and by how often attempts failed before. Pure; a struct retry belongs to one thread.
  */
-#ifndef PGSYNC_SYNC_RETRY_INT_H
-#define PGSYNC_SYNC_RETRY_INT_H
+#ifndef PGSYNC_RECOVERY_RETRY_H
+#define PGSYNC_RECOVERY_RETRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
