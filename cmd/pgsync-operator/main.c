@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/egress.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/usage.h"
@@ -20,6 +21,9 @@ int _gnutls_global_init_skip(void)
 {
 	return 1;
 }
+
+/* Link-local addresses, where clouds keep the credentials of machines. */
+#define DENIED_EGRESS "169.254.0.0/16,fe80::/10,fd00:ec2::254"
 
 struct settings {
 	struct operator_options options;
@@ -123,6 +127,7 @@ enum flag {
 	FLAG_CONSOLE,
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
+	FLAG_EGRESS,
 	FLAG_RECONCILES,
 	FLAG_MAX_PGSYNCS,
 	FLAG_SECRET_LABEL,
@@ -159,6 +164,9 @@ static const struct {
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
+	[FLAG_EGRESS] = {"deny-egress", "LIST",
+			 "networks and addresses that workers do not connect to, separated by commas; the API server's "
+			 "address is added (default " DENIED_EGRESS "); \"none\" leaves that alone"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
 	[FLAG_MAX_PGSYNCS] = {"max-pgsyncs", "N",
@@ -202,6 +210,9 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_placement(value, err);
 	case FLAG_PROGRAM:
 		return set_text(value, &o->worker_program, err);
+	case FLAG_EGRESS:
+		o->deny_egress = strcmp(value, "none") == 0 ? "" : value;
+		return egress_check(o->deny_egress, err);
 	case FLAG_RECONCILES:
 		return set_count(value, MAX_RECONCILES, &o->max_concurrent_reconciles, err);
 	case FLAG_MAX_PGSYNCS:
@@ -366,6 +377,7 @@ int main(int argc, char **argv)
 			    .retry_period_ms = 2000,
 			    .listen = ":8080",
 			    .max_concurrent_reconciles = 4,
+			    .deny_egress = DENIED_EGRESS,
 			    .log_level = "info",
 			    .log_format = "text"},
 		.level = LOG_LEVEL_INFO,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/egress.h"
 #include "base/log.h"
 #include "cmd.h"
 #include "protocol/protocol.h"
@@ -251,10 +252,16 @@ int cmd_worker(int argc, char **argv)
 	struct findings findings;
 	struct common_flags flags;
 	struct err err;
-	int code = flags_parse(argc, argv, "", &flags);
+	int code = flags_parse(argc, argv, "d", &flags);
 
 	if (code >= 0)
 		return code;
+	/* A resource must not reach what is meant for this machine alone. */
+	egress_deny_unix();
+	if (flags.deny_egress && egress_deny(flags.deny_egress, &err) < 0) {
+		(void)fprintf(stderr, "pgsync worker: --deny-egress: %s\n", err.msg);
+		return PROTOCOL_EXIT_BAD_INPUT;
+	}
 	if (protocol_read_assignment(PROTOCOL_INPUT_FD, &assignment, &err) < 0) {
 		(void)fprintf(stderr, "pgsync worker: %s\n", err.msg);
 		return PROTOCOL_EXIT_BAD_INPUT;

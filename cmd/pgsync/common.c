@@ -27,6 +27,7 @@ static const struct option_row {
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
+	{'d', 0, false, "deny-egress", "LIST", "networks and addresses that are not connected to, separated by commas"},
 	{'v', 0, true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	{'o', 0, true, "log-format", "FORMAT", "text or json (default text)"},
 	{'h', 0, true, "help", NULL, "print this help"},
@@ -67,6 +68,8 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->all = true;
 	else if (value == 'p')
 		flags->output = optarg;
+	else if (value == 'd')
+		flags->deny_egress = optarg;
 	else if (value == 'v')
 		flags->log_level = optarg;
 	else

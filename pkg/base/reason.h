@@ -36,6 +36,7 @@
 	X(DELETING, "Deleting")                               \
 	X(DOCUMENT_FAILED, "DocumentFailed")                  \
 	X(DOCUMENT_REJECTED, "DocumentRejected")              \
+	X(EGRESS_DENIED, "EgressDenied")                      \
 	X(EVERY_DOCUMENT_REJECTED, "EveryDocumentRejected")   \
 	X(FAILED, "Failed")                                   \
 	X(FAILED_OVER, "FailedOver")                          \

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/egress.h"
 
 enum { DEAD_PEER_MS = 60 * 1000, RETRY_AFTER_MAX_S = 24 * 60 * 60 };
 
@@ -47,11 +48,16 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
  */
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
+	struct http_call *call = user;
 	unsigned dead_ms = DEAD_PEER_MS;
-	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	int fd;
 
-	UNUSED(user);
 	UNUSED(purpose);
+	if (egress_is_denied(&address->addr)) {
+		call->denied = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	if (address->family == AF_INET || address->family == AF_INET6)
@@ -130,6 +136,7 @@ static void set_transport(struct http_call *call)
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -165,6 +172,7 @@ int http_call_prepare(struct http_call *call, struct err *err)
 	if (!call->easy)
 		return err_set(err, ERR_FATAL, "libcurl could not create a handle");
 	call->errbuf[0] = '\0';
+	call->denied = false;
 	call->progress_ms = clock_now_ms();
 	call->uploaded = 0;
 	set_transport(call);
@@ -327,6 +335,11 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 	if (!strbuf_ok(&call->response.body))
 		return err_set(err, ERR_LIMIT, "%s: the answer is larger than %zu bytes", http_call_what(call, what),
 			       call->response.body.max);
+	/* A name may have other addresses, which were tried. */
+	if (call->denied && code == CURLE_COULDNT_CONNECT)
+		return err_reason(err, ERR_DENIED, REASON_EGRESS_DENIED,
+				  "%s: the address of this host is one that workers may not connect to",
+				  http_call_what(call, what));
 	classify(call, code, &kind, &reason);
 	(void)curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
 	if (code == CURLE_COULDNT_CONNECT && os_errno)

@@ -73,6 +73,7 @@ struct http_call {
 	bool cancelled; /* ended while libcurl was running a callback of ours; reaped afterwards */
 	bool delivered;
 	bool stopped; /* on_data returned false */
+	bool denied;  /* an address is one that this process does not connect to */
 	size_t first_url, attempt;
 	int64_t started_ms, progress_ms;
 	curl_off_t uploaded;

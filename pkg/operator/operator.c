@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/egress.h"
 #include "base/log.h"
 #include "operator/operator_int.h"
 
@@ -525,14 +526,38 @@ static void free_resource(void *ptr)
 	resource_free(ptr);
 }
 
+/* The API server's address, if the configuration has an address: a name may mean another one tomorrow. */
+static char *denied_egress(const struct operator_ *op)
+{
+	const char *given = op->options->deny_egress;
+	_cleanup_free_ char *server = xstrndup(op->server, strcspn(op->server, "/"));
+	struct err ignored;
+
+	return egress_check(server, &ignored) == 0 ? xasprintf("%s%s%s", given, *given ? "," : "", server)
+						   : xstrdup(given);
+}
+
+static void start_supervisor(struct operator_ *op)
+{
+	_cleanup_free_ char *denied = denied_egress(op);
+	const char *const argv[] = {op->options->worker_program,
+				    "worker",
+				    "--log-level",
+				    op->options->log_level,
+				    "--log-format",
+				    op->options->log_format,
+				    "--deny-egress",
+				    denied,
+				    NULL};
+
+	op->supervisor = supervisor_new(argv);
+}
+
 int operator_new(const struct operator_options *options, struct operator_ **ret, struct err *err)
 {
 	_cleanup_(operator_freep) struct operator_ *op = xcalloc(1, sizeof(*op));
 	_cleanup_(kube_config_freep) struct kube_config *config = NULL;
 	struct kube_config_options where = {.kubeconfig = options->kubeconfig, .context = options->context};
-	const char *const argv[] = {
-		options->worker_program, "worker", "--log-level", options->log_level, "--log-format",
-		options->log_format,     NULL};
 	char host[HOST_BYTES];
 	_cleanup_free_ char *instance = NULL;
 	const char *server;
@@ -550,7 +575,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->resources = map_new(free_resource);
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);
-	op->supervisor = supervisor_new(argv);
+	start_supervisor(op);
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);
 	operator_metrics_init(op);
 	operator_metrics_tick(op);

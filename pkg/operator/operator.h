@@ -39,6 +39,7 @@ struct operator_options {
 	const char *kubeconfig, *context;
 	const char *const *namespaces; /* to watch; none: all */
 	size_t n_namespaces;
+	const char *deny_egress; /* of workers, as for egress_deny; the API server's address is added */
 	bool leader_elect;
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
 	const char *lease_namespace; /* NULL: the operator's own */

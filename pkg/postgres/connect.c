@@ -2,12 +2,15 @@
 #include "postgres/pg_int.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <openssl/ssl.h>
 
 #include "base/clock.h"
+#include "base/egress.h"
 
 /* A path that is never there: keeps libpq away from password files and certificates in a home directory. */
 static const char no_file[] = "/nonexistent/pgsync";
@@ -39,7 +42,7 @@ int pg_ca_file(const char *pem, char path[32], struct err *err)
 
 /* --- Parameters ----------------------------------------------------------------------------------------------------
  */
-enum { OPTIONS_MAX = 32 };
+enum { OPTIONS_MAX = 32, ENDPOINTS_BYTES = 64 * 1024 };
 
 struct options {
 	const char *keys[OPTIONS_MAX + 1];
@@ -116,39 +119,99 @@ static void free_prepared(void *value)
 	free(p);
 }
 
-/* A host that libpq has to interpret by itself: a socket directory or a list. */
-static bool is_special_host(const char *host)
+/* What libpq is given: each address with its host name, which stays for the certificate's check. */
+struct endpoints {
+	struct strbuf hosts, addresses;
+};
+
+static void endpoints_release(struct endpoints *e)
 {
-	return host[0] == '/' || host[0] == '@' || strchr(host, ',');
+	strbuf_release(&e->hosts);
+	strbuf_release(&e->addresses);
 }
 
-/* libpq pairs each address with a host name; the name stays for the certificate's check. */
-static char *repeat_host(const char *host, const char *addresses)
+static bool address_is_denied(const char *address, int port)
 {
-	struct strbuf sb;
-	char *ret;
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	struct addrinfo *found = NULL;
+	char service[8];
+	bool denied;
 
-	strbuf_init(&sb, (strlen(host) + 1) * 16);
-	strbuf_adds(&sb, host);
-	for (const char *p = strchr(addresses, ','); p; p = strchr(p + 1, ','))
-		strbuf_addf(&sb, ",%s", host);
-	ret = strbuf_detach(&sb);
-	strbuf_release(&sb);
-	return ret;
+	(void)snprintf(service, sizeof(service), "%d", port);
+	if (getaddrinfo(address, service, &hints, &found) != 0)
+		return true;
+	denied = egress_is_denied(found->ai_addr);
+	freeaddrinfo(found);
+	return denied;
+}
+
+static int refuse_host(const char *host, int port, struct err *err)
+{
+	return err_reason(err, ERR_DENIED, REASON_EGRESS_DENIED,
+			  "Postgres at %s:%d: the address of this host is one that workers may not connect to", host,
+			  port);
+}
+
+/* addresses: comma separated, of one host. */
+static int add_endpoints(struct endpoints *e, const char *host, char *addresses, int port, struct err *err)
+{
+	char *rest = addresses;
+
+	for (char *address; (address = strsep(&rest, ","));) {
+		const char *separator = e->addresses.len ? "," : "";
+
+		if (address_is_denied(address, port))
+			return refuse_host(host, port, err);
+		strbuf_addf(&e->hosts, "%s%s", separator, host);
+		strbuf_addf(&e->addresses, "%s%s", separator, address);
+	}
+	return 0;
+}
+
+static bool is_socket(const char *host)
+{
+	return host[0] == '/' || host[0] == '@';
+}
+
+/* host: one, or several with commas. One that cannot be resolved does not count if another can. */
+static int find_endpoints(const struct pg_params *params, int64_t deadline_ms, struct endpoints *e, struct err *err)
+{
+	_cleanup_free_ char *hosts = xstrdup(params->host);
+	char *rest = hosts;
+
+	for (char *host; (host = strsep(&rest, ","));) {
+		_cleanup_free_ char *addresses = NULL;
+
+		if (pg_resolve(host, params->cancel_fd, deadline_ms, &addresses, err) < 0) {
+			if (err->kind == ERR_CANCELLED)
+				return -1;
+			continue;
+		}
+		if (add_endpoints(e, host, addresses, params->port, err) < 0)
+			return -1;
+	}
+	if (!e->addresses.len)
+		return -1;
+	return strbuf_ok(&e->hosts) && strbuf_ok(&e->addresses)
+		       ? 0
+		       : err_set(err, ERR_LIMIT, "the hosts of Postgres have too many addresses");
 }
 
 static int open_once(struct pg *pg, const struct pg_params *params, int64_t deadline_ms, struct err *err)
 {
-	_cleanup_free_ char *addresses = NULL, *hosts = NULL;
+	_cleanup_(endpoints_release) struct endpoints e;
 	struct pg_params resolved = *params;
+	bool here = is_socket(params->host);
 
-	if (!is_special_host(params->host)) {
-		if (pg_resolve(params->host, params->cancel_fd, deadline_ms, &addresses, err) < 0)
-			return -1;
-		hosts = repeat_host(params->host, addresses);
-		resolved.host = hosts;
-	}
-	pg->conn = start_connect(&resolved, addresses, pg->replication);
+	strbuf_init(&e.hosts, ENDPOINTS_BYTES);
+	strbuf_init(&e.addresses, ENDPOINTS_BYTES);
+	if (here && egress_unix_is_denied())
+		return refuse_host(params->host, params->port, err);
+	if (!here && find_endpoints(params, deadline_ms, &e, err) < 0)
+		return -1;
+	if (!here)
+		resolved.host = e.hosts.data;
+	pg->conn = start_connect(&resolved, here ? NULL : e.addresses.data, pg->replication);
 	if (!pg->conn)
 		return err_set(err, ERR_FATAL, "out of memory for a connection");
 	(void)PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);

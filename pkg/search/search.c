@@ -154,8 +154,13 @@ int search_answer_err(const struct search *search, const char *method, const cha
 
 	(void)http_status_err(response, what, err);
 	if (type || reason)
-		(void)snprintf(err->msg, sizeof(err->msg), "%s: HTTP status %ld: %s%s%s", what, response->status,
-			       type ? type : "", type && reason ? ": " : "", reason ? reason : "");
+		(void)snprintf(err->msg, sizeof(err->msg), "%s: HTTP status %ld: %.100s%s%.800s", what,
+			       response->status, type ? type : "", type && reason ? ": " : "", reason ? reason : "");
+	else if (response->status >= 400)
+		/* Who can name a URL must not get to read what is behind it. */
+		(void)snprintf(err->msg, sizeof(err->msg),
+			       "%s: HTTP status %ld, without an error as the search engine writes them", what,
+			       response->status);
 	if (err->kind == ERR_DENIED && type && !strcmp(type, "cluster_block_exception")) {
 		/* A full disk makes indices read-only: no question of privileges, and it passes. */
 		err->kind = ERR_TRANSIENT;
