@@ -39,7 +39,7 @@ def test_a_pooler_is_told_from_the_server(books, worker, manifest, state, unique
     with PgBouncer(state / f"pgbouncer-{unique}", books, ignored) as pooler:
         manifest[1]["spec"]["source"]["port"] = pooler.port
         run = worker(manifest).start()
-        told = wait_told(run, "Ready", "SourceUnreachable", "PgBouncer", "spec.source.host")
+        told = wait_told(run, "Ready", "NotSupported", "PgBouncer", "spec.source.host")
         assert run.condition("SourceReachable")["reason"] == "NotSupported", run.status()
         assert run.condition("Stalled")["status"] == "True", told
 
