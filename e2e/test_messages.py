@@ -91,3 +91,25 @@ def test_a_generated_key_is_refused_with_what_to_use_instead(books, worker, open
     run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
                   bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": {"table": "codes", "columns": ["number"]}})]).start()
     wait_told(run, "SchemaAccepted", "NotSupported", "column `id`", "generated", "fill the column in a trigger")
+
+
+def test_a_slot_that_retains_too_much_is_given_up_and_the_index_rebuilt(books, worker, manifest, fault_proxy, opensearch, index):
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    manifest[1]["spec"]["source"]["replication"] = {"maxRetainedWAL": 40 << 20}
+    run = worker(manifest).start().wait_ready()
+    fault_proxy.fail("reset")
+    books.sql("UPDATE books SET title = 'while the engine was away' WHERE id < 5")
+    # What is retained counts from the oldest transaction that the slot may still need.
+    for _ in range(7):
+        books.sql("SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(true, 'x', 'x')) x")
+    told = wait_told(run, "SlotHealthy", "SlotGivenUp", "bytes of WAL", "spec.source.replication.maxRetainedWAL")
+    assert told["status"] == "False"
+    wait_told(run, "Ready", "SinkUnreachable")
+    assert run.condition("SlotHealthy")["reason"] == "SlotGivenUp", run.status()
+    assert books.slots() == []
+    books.sql("DELETE FROM books WHERE id = 6")
+    fault_proxy.heal()
+    run.wait_ready()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+    assert opensearch.request("GET", f"_alias/{index}").keys() == {f"{index}-g2"}
+    assert run.condition("SlotHealthy")["status"] == "True", run.status()

@@ -236,6 +236,9 @@ def source():
             "failover": boolean("Make the slot a failover slot, which is synchronized to standbys (PostgreSQL 17 or later): the stream "
                                 "then continues after a promotion, without a rebuild.",
                                 default=False),
+            "maxRetainedWAL": integer("Bytes of WAL that the slot may make the server retain. Beyond them pgsync drops the slot, so that "
+                                      "the WAL does not fill the disk while the search engine is away; once it is back, the index is "
+                                      "rebuilt, or what slotLostPolicy says. Default: no limit.", 1048576, 1 << 50),
         },
         defaulted=True)
     tls = obj(

@@ -84,6 +84,7 @@
 	X(SINK_UNREACHABLE, "SinkUnreachable")                \
 	X(SLOT_ACTIVE, "SlotActive")                          \
 	X(SLOT_CONFLICT, "SlotConflict")                      \
+	X(SLOT_GIVEN_UP, "SlotGivenUp")                       \
 	X(SLOT_IN_USE, "SlotInUse")                           \
 	X(SLOT_LOST, "SlotLost")                              \
 	X(SLOT_ORPHANED, "SlotOrphaned")                      \

@@ -61,6 +61,21 @@ void report_condition(struct report *report, enum condition_type type, enum cond
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
+void report_schema(struct report *report, const struct findings *f)
+{
+	_cleanup_free_ char *errors = findings_summary(f, FINDING_ERROR, REPORT_MESSAGE_BYTES * 2 / 3);
+	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, REPORT_MESSAGE_BYTES / 3 - 64);
+	const char *between = *remarks ? "; " : "";
+	struct err err = {0};
+
+	if (findings_err(f, &err) < 0)
+		report_condition(report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s", errors, between,
+				 remarks);
+	else
+		report_condition(report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, REASON_ACCEPTED,
+				 "every table and column was found%s%s", between, remarks);
+}
+
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message)
 {
 	report_condition(report, type, STATUS_UNKNOWN, reason, "%s", message);

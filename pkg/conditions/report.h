@@ -13,7 +13,11 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "base/findings.h"
 #include "conditions/conditions.h"
+
+/* The CRD allows 32,768 of a message. */
+enum { REPORT_MESSAGE_BYTES = 30000 };
 
 struct condition {
 	enum condition_status status;
@@ -72,6 +76,8 @@ void report_condition(struct report *report, enum condition_type type, enum cond
 enum condition_status report_status(struct report *report, enum condition_type type);
 /* Caller frees. */
 char *report_message(struct report *report, enum condition_type type);
+/* SchemaAccepted, with what `plan` prints about schema, tables and pipelines: errors first, then warnings. */
+void report_schema(struct report *report, const struct findings *f);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */

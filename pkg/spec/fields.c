@@ -118,6 +118,7 @@ static const struct jsonx_field replication_fields[] = {
 	CAREFUL_FIELD("replicaIdentity", struct spec_source, replica_identity, identity_words, SPEC_IDENTITY_VERIFY),
 	CAREFUL_FIELD("slotLostPolicy", struct spec_source, slot_lost, slot_lost_words, SPEC_SLOT_LOST_STALL),
 	BOOLEAN_FIELD("failover", struct spec_source, failover),
+	INTEGER_FIELD("maxRetainedWAL", struct spec_source, max_retained_wal, 1 << 20, INT64_C(1) << 50),
 	{0},
 };
 

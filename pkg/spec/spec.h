@@ -52,6 +52,7 @@ struct spec_source {
 	enum spec_replica_identity replica_identity;
 	enum spec_slot_lost_policy slot_lost;
 	bool failover;
+	int64_t max_retained_wal;         /* bytes; 0: no limit */
 	struct jsonx_strings search_path; /* schemas for the names in `where` and `expressions` */
 };
 

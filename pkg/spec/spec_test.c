@@ -44,6 +44,7 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	assert_int_equal(s->source.tls, SPEC_TLS_PREFER);
 	assert_int_equal(s->source.replica_identity, SPEC_IDENTITY_MANAGE);
 	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_RESYNC);
+	assert_int_equal(s->source.max_retained_wal, 0);
 	assert_int_equal(s->sink.auth, SPEC_AUTH_NONE);
 	assert_int_equal(s->sink.bulk_max_bytes, 1048576);
 	assert_int_equal(s->sink.bulk_concurrency, 2);
@@ -78,6 +79,7 @@ static void test_spec_when_everything_is_given_then_taken(void **state)
 	assert_string_equal(s->source.slot_name, "slot_1");
 	assert_string_equal(s->source.publication_name, "Pub");
 	assert_true(s->source.failover);
+	assert_int_equal(s->source.max_retained_wal, INT64_C(8589934592));
 	assert_int_equal(s->source.search_path.n, 2);
 	assert_string_equal(s->source.search_path.items[1], "extensions");
 	assert_int_equal(s->sink.urls.n, 2);

@@ -17,6 +17,7 @@
 
 /* What an attempt leaves to the next one of the same run. */
 struct carryover {
+	bool follows;         /* not a command that may only look: a slot that retains too much may be dropped */
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
 	int walsender_pid;    /* of our last stream */
 	bool streamed;        /* an attempt of this run had the slot: do not take it from another worker */

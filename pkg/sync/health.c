@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recovery/slot.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
 
@@ -11,23 +12,36 @@ enum { PRESSURE_MS = 1500 };
 
 void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
 {
-	struct report *report = &run->report;
+	static const enum condition_status statuses[] = {[RECOVERY_HEALTH_UNKNOWN] = STATUS_UNKNOWN,
+							 [RECOVERY_HEALTH_BAD] = STATUS_FALSE,
+							 [RECOVERY_HEALTH_GOOD] = STATUS_TRUE};
+	struct recovery_slot_health h;
 
-	if (slot->state == PG_SLOT_ABSENT)
-		report_unknown(report, CONDITION_SLOT_HEALTHY, REASON_NOT_CHECKED, "there is no replication slot");
-	else if (slot->state == PG_SLOT_LOST)
-		report_condition(
-			report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST,
-			"the server dropped WAL that slot \"%s\" needed, or invalidated it for another reason%s%s",
-			run->spec->source.slot_name, slot->invalidation[0] ? ": " : "", slot->invalidation);
-	else if (!strcmp(slot->wal_status, "unreserved"))
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_WAL_STATUS_UNRESERVED,
-				 "the slot is about to be lost: it retains %llu bytes of WAL, more than "
-				 "max_slot_wal_keep_size allows",
-				 (unsigned long long)slot->retained_bytes);
-	else
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_TRUE, REASON_RESERVED,
-				 "the server keeps the WAL that the slot needs");
+	recovery_slot_health(slot, run->spec->source.slot_name, run->given_up, &h);
+	report_condition(&run->report, CONDITION_SLOT_HEALTHY, statuses[h.health], h.reason, "%s", h.message);
+}
+
+/* The event is sent, and the condition set, when the slot is gone. */
+int health_limit_wal(struct attempt *at, const struct pg_slot *slot, struct err *err)
+{
+	const struct recovery_slot_use use = {.max_retained =
+						      at->past->follows ? at->run->spec->source.max_retained_wal : 0,
+					      .slot_name_given = at->run->options->slot_name_given,
+					      .streamed = at->past->streamed,
+					      .walsender_pid = at->past->walsender_pid};
+
+	if (!recovery_gives_slot_up(slot, &use))
+		return 0;
+	if (pg_slot_drop(at->source.pg, at->source.slot, err) < 0)
+		return err_wrap(err, "dropping a slot that retains too much WAL");
+	at->run->given_up = slot->retained_bytes;
+	health_set_slot_condition(at->run, &(struct pg_slot){.state = PG_SLOT_ABSENT});
+	(void)err_reason(err, ERR_TRANSIENT, REASON_SLOT_GIVEN_UP,
+			 "replication slot \"%s\" retained %llu bytes of WAL, more than "
+			 "spec.source.replication.maxRetainedWAL, and was dropped",
+			 at->source.slot, (unsigned long long)slot->retained_bytes);
+	run_event(at->run, true, REASON_SLOT_GIVEN_UP, "Stream", "%s", err->msg);
+	return -1;
 }
 
 /* Brief push-back is normal; it becomes a condition only if it lasts. */
@@ -92,7 +106,7 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 	sync_metrics_lag(run->metrics, report_lag_seconds(&run->report), report.lag_bytes, report.retained_bytes);
 	health_set_slot_condition(run, &slot);
 	set_sink_condition(h);
-	return 0;
+	return health_limit_wal(h->attempt, &slot, err);
 }
 
 static void check_index(struct health *h, const struct checkpoint_index *index, const char *concrete, struct err *err)

@@ -17,6 +17,8 @@ struct health {
 
 /* Sets the condition from the server's report about the slot. */
 void health_set_slot_condition(struct run *run, const struct pg_slot *slot);
+/* Drops the slot if it retains more WAL than the spec allows: then TRANSIENT/SlotGivenUp. */
+int health_limit_wal(struct attempt *at, const struct pg_slot *slot, struct err *err) WARN_UNUSED;
 /* Reads the slot: its condition and figures, and the condition of the sink. An absent slot is shown as "Inactive". */
 int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err) WARN_UNUSED;
 /* Asks the engine about one more index, so that nothing else has to wait long. True at the end of a round. A failure

@@ -7,9 +7,6 @@
 #include "sync/attempt_int.h"
 #include "sync/health_int.h"
 
-/* CONDITION_BYTES: the CRD allows 32,768 of a message. */
-enum { CONDITION_BYTES = 30000 };
-
 /* --- reachability --- */
 
 static void set_unreachable(struct attempt *at, enum condition_type type, const struct err *err)
@@ -42,7 +39,7 @@ static int reach_source(struct attempt *at, struct err *err)
 	if (pg_slot_read(at->source.pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	health_set_slot_condition(at->run, &slot);
-	return 0;
+	return health_limit_wal(at, &slot, err);
 }
 
 static int reach_sink(struct attempt *at, struct err *err)
@@ -64,22 +61,6 @@ static int reach_sink(struct attempt *at, struct err *err)
 	report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED, "%s %s",
 			 info.flavour == SEARCH_OPENSEARCH ? "OpenSearch" : "Elasticsearch", info.version);
 	return 0;
-}
-
-/* The condition has what `plan` prints about schema, tables and pipelines: errors first, then warnings. */
-static void set_schema_condition(struct attempt *at, const struct findings *f)
-{
-	_cleanup_free_ char *errors = findings_summary(f, FINDING_ERROR, CONDITION_BYTES * 2 / 3);
-	_cleanup_free_ char *remarks = findings_summary(f, FINDING_WARNING, CONDITION_BYTES / 3 - 64);
-	const char *between = *remarks ? "; " : "";
-	struct err err = {0};
-
-	if (findings_err(f, &err) < 0)
-		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, err.reason, "%s%s%s",
-				 errors, between, remarks);
-	else
-		report_condition(&at->run->report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, REASON_ACCEPTED,
-				 "every table and column was found%s%s", between, remarks);
 }
 
 /* The engine rejects every document if the pipeline does not exist. */
@@ -147,7 +128,7 @@ static int check_both(struct attempt *at, bool has_sink, struct findings *schema
 	spec_warn_about_transport(at->run->spec, schema);
 	if (check_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
 		return -1;
-	set_schema_condition(at, schema);
+	report_schema(&at->run->report, schema);
 	return 0;
 }
 
@@ -170,7 +151,7 @@ static void split_findings(struct findings *schema, struct findings *findings)
 /* Connects to the sink, unless its part of the spec is invalid. */
 static int check_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
 {
-	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, CONDITION_BYTES / 2);
+	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, REPORT_MESSAGE_BYTES / 2);
 	bool known = !findings_any_about(findings, "spec.sink") && !at->run->options->source_only;
 	int r = known ? reach_sink(at, err) : 0;
 
@@ -192,7 +173,7 @@ int preflight(struct attempt *at, struct findings *findings, struct err *err)
 	split_findings(&schema, findings);
 	/* The source may take a while to answer, or never answer. */
 	if (findings_failed(&schema))
-		set_schema_condition(at, &schema);
+		report_schema(&at->run->report, &schema);
 	source = reach_source(at, err);
 	sink = check_sink(at, findings, &has_sink, &sink_err);
 	r = source < 0 ? append_sink_err(err, sink, &sink_err) : check_both(at, has_sink, &schema, findings, err);

@@ -260,6 +260,7 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
 	if (source_create_slot(source, replication, &waiting, &at->cp.slot_lsn, err) < 0)
 		return -1;
 	at->cp.confirmed_lsn = at->cp.slot_lsn;
+	at->run->given_up = 0;
 	return wait_for_transactions(at, false, err);
 }
 

@@ -29,6 +29,7 @@ struct run {
 	/* Whatever was read from the server and is in an index, or may be, was committed before this position; 0: not
 	 * known yet. Not kept up to date while a bootstrap reads. */
 	_Atomic uint64_t horizon;
+	uint64_t given_up; /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */
 };
 
 int run_init(struct run *run, const struct sync_options *options, struct err *err) WARN_UNUSED;

@@ -152,7 +152,7 @@ static bool gives_up(const struct run *run, const struct carryover *past, const 
 
 static int make_attempts(struct run *run, struct err *err)
 {
-	struct carryover past = {0};
+	struct carryover past = {.follows = true};
 	struct retry retry;
 
 	retry_init(&retry, random_seed());

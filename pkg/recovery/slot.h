@@ -1,0 +1,33 @@
+/* What the state of the slot means (pure): how healthy it is, and whether it retains too much WAL.
+ */
+#ifndef PGSYNC_RECOVERY_SLOT_H
+#define PGSYNC_RECOVERY_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/reason.h"
+#include "postgres/replication.h"
+
+enum recovery_health { RECOVERY_HEALTH_UNKNOWN, RECOVERY_HEALTH_BAD, RECOVERY_HEALTH_GOOD };
+
+struct recovery_slot_health {
+	enum recovery_health health;
+	enum reason reason;
+	char message[256];
+};
+/* given_up: bytes that the slot retained when it was dropped because of that, and there was none since; or 0. */
+void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up,
+			  struct recovery_slot_health *ret);
+
+struct recovery_slot_use {
+	int64_t max_retained; /* bytes; 0: no limit */
+	bool slot_name_given; /* the slot's name is the user's choice */
+	bool streamed;        /* this run had the slot, */
+	int walsender_pid;    /* by this walsender */
+};
+/* Whether the slot retains too much. It is only given up if it is certainly ours: its name was made for this resource,
+ * or this run has streamed from it; and if no other worker streams from it, which looks after it itself. */
+bool recovery_gives_slot_up(const struct pg_slot *slot, const struct recovery_slot_use *use);
+
+#endif
