@@ -9,7 +9,7 @@ _pgsync_options() {
 	run) echo "--file= --until-caught-up --listen= $log" ;;
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
-	worker) echo "--deny-egress= $log" ;;
+	worker) echo "--deny-egress= --sandbox= $log" ;;
 	import) echo "$source --namespace= --variables --help" ;;
 	bootstrap) echo "$source --teardown --no-create --verbose --version $log" ;;
 	pgsync) echo "$source --daemon --wal --polling --bootstrap --analyze --num-workers= --producer --consumer --listen=

@@ -1,6 +1,8 @@
 """The main job: apply a PgSync, and its index follows the tables until it is deleted. On every search engine alike."""
 
+import os
 import re
+from pathlib import Path
 
 import bookstore
 import pytest
@@ -237,6 +239,17 @@ def test_secrets_are_in_no_command_line_environment_or_log(books, operator):
                 assert password.encode() not in f.read()
     assert password not in operator.process.log.read_text()
     assert password not in books.resources.kubectl("get", "pgsyncs,events", "-A", "-o", "yaml")
+
+
+def test_workers_have_given_up_what_they_do_not_need(books, operator):
+    for pid in operator.workers():
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "NoNewPrivs:\t1\n" in status
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
+        assert os.stat(f"/proc/{pid}/environ").st_uid == 0, "other processes of its user can read its memory"
+        names = {variable.split(b"=")[0] for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if variable}
+        assert not {name for name in names if name in os.environb and name.startswith((b"PG", b"HOME", b"PATH", b"KUBE"))}
+    assert "the sandbox is incomplete" not in operator.process.log.read_text()
 
 
 def test_operator_answers_its_probes_and_metrics(books, operator):

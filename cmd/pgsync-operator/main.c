@@ -9,6 +9,7 @@
 #include "base/egress.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sandbox.h"
 #include "base/usage.h"
 #include "operator/operator.h"
 
@@ -127,6 +128,7 @@ enum flag {
 	FLAG_CONSOLE,
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
+	FLAG_SANDBOX,
 	FLAG_EGRESS,
 	FLAG_RECONCILES,
 	FLAG_MAX_PGSYNCS,
@@ -164,6 +166,9 @@ static const struct {
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
+	[FLAG_SANDBOX] =
+		{"worker-sandbox", "MODE",
+		 "on or off: whether workers give up rights that they do not need (default on); off is for debugging"},
 	[FLAG_EGRESS] = {"deny-egress", "LIST",
 			 "networks and addresses that workers do not connect to, separated by commas; the API server's "
 			 "address is added (default " DENIED_EGRESS "); \"none\" leaves that alone"},
@@ -210,6 +215,11 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_placement(value, err);
 	case FLAG_PROGRAM:
 		return set_text(value, &o->worker_program, err);
+	case FLAG_SANDBOX:
+		o->worker_sandbox = value;
+		if (!strcmp(value, "on") || !strcmp(value, "off"))
+			return 0;
+		return err_set(err, ERR_INVALID, "expected on or off");
 	case FLAG_EGRESS:
 		o->deny_egress = strcmp(value, "none") == 0 ? "" : value;
 		return egress_check(o->deny_egress, err);
@@ -378,6 +388,7 @@ int main(int argc, char **argv)
 			    .listen = ":8080",
 			    .max_concurrent_reconciles = 4,
 			    .deny_egress = DENIED_EGRESS,
+			    .worker_sandbox = "on",
 			    .log_level = "info",
 			    .log_format = "text"},
 		.level = LOG_LEVEL_INFO,
@@ -389,6 +400,7 @@ int main(int argc, char **argv)
 
 	/* Memory contains credentials, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
 	raise_descriptors();
 	s.options.pod_uid = getenv("POD_UID");
 	if (s.options.pod_uid && !*s.options.pod_uid)

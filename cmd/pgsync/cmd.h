@@ -26,6 +26,7 @@ struct common_flags {
 	const char *file; /* -f */
 	const char *listen;
 	const char *deny_egress;
+	const char *sandbox;
 	const char *log_level, *log_format;
 	bool until_caught_up;
 	const char *index, *output;

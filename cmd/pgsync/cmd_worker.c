@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/egress.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "cmd.h"
 #include "protocol/protocol.h"
 #include "sync/sync.h"
@@ -244,6 +245,30 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 	return code;
 }
 
+/* Test builds write what their failpoints met to a file. */
+#ifdef PGSYNC_FAILPOINTS
+enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS };
+#else
+enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS | SANDBOX_FILES };
+#endif
+
+/* Says what is in force; a kernel may lack some of it. */
+static void log_sandbox(unsigned parts)
+{
+	struct strbuf names;
+
+	strbuf_init(&names, 100);
+	for (int i = 0; i < SANDBOX_PARTS; i++)
+		if (parts & (1U << i))
+			strbuf_addf(&names, "%s%s", names.len ? "," : "",
+				    sandbox_part_name((enum sandbox_part)(1U << i)));
+	if (parts == SANDBOX)
+		log_debug("worker", "sandbox", KV_STR("parts", names.data));
+	else
+		log_warn("worker", "the sandbox is incomplete", KV_STR("parts", names.data));
+	strbuf_release(&names);
+}
+
 int cmd_worker(int argc, char **argv)
 {
 	struct protocol_assignment assignment;
@@ -252,10 +277,12 @@ int cmd_worker(int argc, char **argv)
 	struct findings findings;
 	struct common_flags flags;
 	struct err err;
-	int code = flags_parse(argc, argv, "d", &flags);
+	int code = flags_parse(argc, argv, "ds", &flags);
+	unsigned parts;
 
 	if (code >= 0)
 		return code;
+	parts = flags.sandbox && !strcmp(flags.sandbox, "off") ? 0 : sandbox_enter(SANDBOX);
 	/* A resource must not reach what is meant for this machine alone. */
 	egress_deny_unix();
 	if (flags.deny_egress && egress_deny(flags.deny_egress, &err) < 0) {
@@ -270,6 +297,7 @@ int cmd_worker(int argc, char **argv)
 			    jsonx_string(assignment.resource, "metadata.name", ""));
 	code = flags_log(&flags, context);
 	if (code < 0) {
+		log_sandbox(parts);
 		findings_init(&findings);
 		input_decode_take(TAKE_PTR(assignment.resource), TAKE_PTR(assignment.secrets),
 				  TAKE_PTR(assignment.config_maps), &input, &findings);

@@ -28,6 +28,8 @@ static const struct option_row {
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'d', 0, false, "deny-egress", "LIST", "networks and addresses that are not connected to, separated by commas"},
+	{'s', 0, false, "sandbox", "MODE",
+	 "on or off: whether to give up rights that a worker does not need (default on)"},
 	{'v', 0, true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	{'o', 0, true, "log-format", "FORMAT", "text or json (default text)"},
 	{'h', 0, true, "help", NULL, "print this help"},
@@ -70,6 +72,8 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->output = optarg;
 	else if (value == 'd')
 		flags->deny_egress = optarg;
+	else if (value == 's')
+		flags->sandbox = optarg;
 	else if (value == 'v')
 		flags->log_level = optarg;
 	else

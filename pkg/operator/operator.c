@@ -548,6 +548,8 @@ static void start_supervisor(struct operator_ *op)
 				    op->options->log_format,
 				    "--deny-egress",
 				    denied,
+				    "--sandbox",
+				    op->options->worker_sandbox,
 				    NULL};
 
 	op->supervisor = supervisor_new(argv);

@@ -46,6 +46,7 @@ struct operator_options {
 	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */
 	const char *health_listen;   /* health alone, for probes; NULL: none */
 	const char *worker_program;  /* path of `pgsync` */
+	const char *worker_sandbox;  /* "on" or "off" */
 	const char *secret_label;    /* "KEY" or "KEY=VALUE" that Secrets must have; NULL: none */
 	const char *pod_uid;         /* of the pod that we run in; NULL: not known */
 	unsigned max_concurrent_reconciles;

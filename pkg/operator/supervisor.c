@@ -41,9 +41,33 @@ struct worker {
 struct supervisor {
 	char **argv;
 	size_t argc;
+	char **env;
+	size_t n_env;
 	struct worker *workers;
 	int64_t dispatched_ms; /* the last time; 0: never */
 };
+
+/* All that workers get of our environment: proxies, CAs, the resolver, and what test builds write about themselves. Not
+ * the variables of libpq, which would fill in what a resource leaves out. */
+static const char *const inherited[] = {
+	"http_proxy",        "https_proxy",           "HTTPS_PROXY",  "all_proxy",     "ALL_PROXY",    "no_proxy",
+	"NO_PROXY",          "SSL_CERT_FILE",         "SSL_CERT_DIR", "LOCALDOMAIN",   "RES_OPTIONS",  "TZ",
+#ifdef PGSYNC_FAILPOINTS
+	"PGSYNC_FAILPOINTS", "PGSYNC_FAILPOINTS_LOG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+	"GCOV_PREFIX",       "GCOV_PREFIX_STRIP",
+#endif
+};
+
+static void take_environment(struct supervisor *s)
+{
+	s->env = xcalloc(ARRAY_SIZE(inherited) + 1, sizeof(*s->env));
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++) {
+		const char *value = getenv(inherited[i]);
+
+		if (value)
+			s->env[s->n_env++] = xasprintf("%s=%s", inherited[i], value);
+	}
+}
 
 struct supervisor *supervisor_new(const char *const *argv)
 {
@@ -56,6 +80,7 @@ struct supervisor *supervisor_new(const char *const *argv)
 	s->argv = xcalloc(s->argc + 1, sizeof(*s->argv));
 	for (size_t i = 0; i < s->argc; i++)
 		s->argv[i] = xstrdup(argv[i]);
+	take_environment(s);
 	return s;
 }
 
@@ -101,13 +126,15 @@ void supervisor_free(struct supervisor *s)
 		worker_release(w);
 	}
 	free_strings(s->argv, s->argc);
+	free_strings(s->env, s->n_env);
 	free(s);
 }
 
 /* --- starting */
 
 /* In the child, between fork and exec: async-signal-safe calls only. */
-static void __attribute__((noreturn)) become_worker(char *const *argv, int input_fd, int output_fd, pid_t parent)
+static void __attribute__((noreturn))
+become_worker(const struct supervisor *s, int input_fd, int output_fd, pid_t parent)
 {
 	sigset_t none;
 	int null_fd;
@@ -126,7 +153,7 @@ static void __attribute__((noreturn)) become_worker(char *const *argv, int input
 		_exit(127);
 	/* Libraries may have opened descriptors without O_CLOEXEC, which workers must not inherit. */
 	(void)close_range(PROTOCOL_OUTPUT_FD + 1, ~0U, 0);
-	(void)execv(argv[0], argv);
+	(void)execve(s->argv[0], s->argv, s->env);
 	_exit(127);
 }
 
@@ -160,7 +187,7 @@ static int spawn_worker(struct supervisor *s, struct pipes *p, pid_t *ret_pid, i
 	if (pid < 0)
 		return err_errno(err, errno, "starting a worker");
 	if (pid == 0)
-		become_worker(s->argv, p->input[0], p->output[1], parent);
+		become_worker(s, p->input[0], p->output[1], parent);
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		int code = errno;

@@ -206,6 +206,24 @@ static void test_start_when_running_then_only_the_known_descriptors_are_open(voi
 	assert_int_equal(f->exit.code, 0);
 }
 
+static void test_start_then_the_environment_has_only_what_workers_need(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(setenv("PGPASSWORD", "secret", 1), 0);
+	assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "secret", 1), 0);
+	assert_int_equal(setenv("NO_PROXY", "localhost", 1), 0);
+	start(f,
+	      "read -r line <&3\nprintf '{\"env\":\"%s\"}\\n' \"$(env | grep -cE '^(PGPASSWORD|AWS)') $NO_PROXY\" >&4",
+	      xstrdup("{}\n"));
+	assert_int_equal(unsetenv("PGPASSWORD"), 0);
+	assert_int_equal(unsetenv("AWS_SECRET_ACCESS_KEY"), 0);
+	assert_int_equal(unsetenv("NO_PROXY"), 0);
+	run_until_exit(f);
+	assert_int_equal(json_array_size(f->lines), 1);
+	assert_string_equal(jsonx_string(json_array_get(f->lines, 0), "env", ""), "0 localhost");
+}
+
 static void test_lines_when_split_joined_or_broken_then_each_whole_one_counts(void **state)
 {
 	struct fixture *f = *state;
@@ -383,6 +401,7 @@ int main(void)
 		WITH_FIXTURE(test_start_when_program_is_missing_then_it_ends_with_127),
 		WITH_FIXTURE(test_exit_when_sigchld_was_ignored_at_our_start_then_the_code_is_known),
 		WITH_FIXTURE(test_start_when_running_then_only_the_known_descriptors_are_open),
+		WITH_FIXTURE(test_start_then_the_environment_has_only_what_workers_need),
 		WITH_FIXTURE(test_start_when_the_parent_dies_then_the_worker_does),
 		WITH_FIXTURE(test_lines_when_split_joined_or_broken_then_each_whole_one_counts),
 		WITH_FIXTURE(test_lines_when_one_is_too_long_then_it_is_dropped_and_the_next_counts),
