@@ -1,5 +1,5 @@
-/* What a process gives up that works for somebody else's resource, before it learns a secret: what a server or a schema
- * could make of a fault in it is then its own memory and its own connections.
+/* What a process that works for a tenant gives up before it learns a secret: whoever then finds a fault in it has its
+ * memory and its connections, and nothing else.
  *
  * Linux: prctl(2), setrlimit(2), landlock(7). What the kernel does not have is left out.
  */
