@@ -1,5 +1,5 @@
-/* What a process that works for a tenant gives up before it learns a secret: whoever then finds a fault in it has its
- * memory and its connections, and nothing else.
+/* What a process that works for a tenant gives up before it learns a secret: a fault in it then gives access to its
+ * memory and its connections, and to nothing else.
  *
  * Linux: prctl(2), setrlimit(2), landlock(7). What the kernel does not have is left out.
  */
