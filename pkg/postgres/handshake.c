@@ -118,8 +118,9 @@ static int begin_passing(struct handshake *h, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_errno(err, errno, "cannot create a pair of sockets");
 	h->end = pair[1];
-	h->server = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (h->server < 0 || dup3(pair[0], fd, O_CLOEXEC) < 0) {
+	/* Not F_DUPFD_CLOEXEC: ThreadSanitizer would no longer know that what is received was sent before. */
+	h->server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (h->server < 0 || dup3(fd, h->server, O_CLOEXEC) < 0 || dup3(pair[0], fd, O_CLOEXEC) < 0) {
 		(void)close(pair[0]);
 		return err_errno(err, errno, "cannot replace a socket");
 	}
