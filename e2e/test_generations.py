@@ -183,7 +183,7 @@ def test_rows_of_a_prepared_transaction_when_a_table_is_added_are_not_lost(worke
                  " PREPARE TRANSACTION 'of_ours'")
     nodes["children"] = children
     run = worker(manifest).start()
-    eventually(lambda: "prepared transaction of_ours" in run.condition("BootstrapComplete").get("message", ""), 20, lambda: f"its name ({run.status()})")
+    eventually(lambda: "prepared transaction 'of_ours'" in run.condition("BootstrapComplete").get("message", ""), 20, lambda: f"its name ({run.status()})")
     database.sql("COMMIT PREPARED 'of_ours'")
     eventually(lambda: run.condition("Ready").get("status") == "True", 30, lambda: f"Ready ({run.status()})")
     equal(opensearch, index, database)
