@@ -327,7 +327,6 @@ int apply_finish(struct apply *a, struct err *err)
 
 	if (any && settle_retries(a, err) < 0)
 		return -1;
-
 	for (size_t i = 0; i < a->model->n_plans; i++) {
 		uint64_t version = a->purge_below[i];
 

@@ -74,8 +74,7 @@ static const char *note_of(const struct build *b, const char *id, const struct d
 {
 	struct strbuf *sb = &b->with->note;
 
-	strbuf_reset(sb);
-	if (document_split_id(sb, plan_of(b)->id_format, id, key->n))
+	if (document_id_says_key(plan_of(b)->id_format, id, key->n))
 		return NULL;
 	strbuf_reset(sb);
 	dead_letters_note(sb, key->values, key->lens, key->n);

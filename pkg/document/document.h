@@ -193,8 +193,9 @@ bool document_id(struct strbuf *sb, enum schema_id_format format, const struct d
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
-/* The key of an _id: appends its n values, each with a NUL. False for an _id that was hashed, or that several keys
- * have. */
+/* Whether an _id says the n values of its key: it was not hashed, and no other key has it. */
+bool document_id_says_key(enum schema_id_format format, const char *id, size_t n);
+/* The key of an _id: appends its n values, each with a NUL. False if the _id does not say it. */
 bool document_split_id(struct strbuf *sb, enum schema_id_format format, const char *id, size_t n);
 
 /* Appends the text to route by, which is that of the field in the document, made from the column's output: "true" or

@@ -8,9 +8,14 @@
 
 enum { ENGINE_ID_BYTES = 512 };
 
+static bool is_escaped(enum schema_id_format format, size_t n)
+{
+	return format == SCHEMA_ID_ESCAPED && n > 1;
+}
+
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key)
 {
-	bool escape = format == SCHEMA_ID_ESCAPED && key->n > 1;
+	bool escape = is_escaped(format, key->n);
 
 	for (size_t i = 0; i < key->n; i++) {
 		if (i)
@@ -56,12 +61,17 @@ static size_t count_separators(const char *id)
 	return n;
 }
 
+bool document_id_says_key(enum schema_id_format format, const char *id, size_t n)
+{
+	return is_usable(id, strlen(id)) && (is_escaped(format, n) || n == 1 || count_separators(id) == n - 1);
+}
+
 bool document_split_id(struct strbuf *sb, enum schema_id_format format, const char *id, size_t n)
 {
-	bool escaped = format == SCHEMA_ID_ESCAPED && n > 1;
+	bool escaped = is_escaped(format, n);
 	size_t values = 1;
 
-	if (!is_usable(id, strlen(id)) || (!escaped && n > 1 && count_separators(id) != n - 1))
+	if (!document_id_says_key(format, id, n))
 		return false;
 	for (; *id; id++) {
 		if (*id == '|' && n > 1) {
