@@ -194,6 +194,17 @@ json_t *jsonx_get(const json_t *value, const char *path)
 	}
 }
 
+bool jsonx_contains(const json_t *array, const char *text)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (array, i, item)
+		if (json_is_string(item) && strcmp(json_string_value(item), text) == 0)
+			return true;
+	return false;
+}
+
 const char *jsonx_string(const json_t *value, const char *path, const char *otherwise)
 {
 	const json_t *found = jsonx_get(value, path);

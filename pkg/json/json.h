@@ -56,6 +56,8 @@ char *jsonx_hash_bytes(const void *data, size_t len, char buf[JSONX_HASH_BYTES])
  * become U+FFFD. */
 json_t *jsonx_text(const char *text);
 
+/* Whether an array has this string as an element; false for what is not an array. */
+bool jsonx_contains(const json_t *array, const char *text);
 /* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
 json_t *jsonx_get(const json_t *value, const char *path);
 /* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */

@@ -109,17 +109,6 @@ static char *trimmed(const json_t *object)
 	return jsonx_canonical(out);
 }
 
-static bool has_finalizer(const json_t *object)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach (jsonx_get(object, "metadata.finalizers"), i, item)
-		if (strcmp(json_string_value(item) ? json_string_value(item) : "", FINALIZER) == 0)
-			return true;
-	return false;
-}
-
 void resource_replace_text(char **field, char *take)
 {
 	free(*field);
@@ -167,7 +156,7 @@ bool resource_update(struct resource *r, const json_t *object)
 	int64_t generation = jsonx_integer(object, "metadata.generation", 0);
 	bool is_deleting = jsonx_string(object, "metadata.deletionTimestamp", NULL) != NULL;
 	enum presence presence = is_deleting ? PRESENCE_DELETING : PRESENCE_ALIVE;
-	bool finalizer = has_finalizer(object);
+	bool finalizer = jsonx_contains(jsonx_get(object, "metadata.finalizers"), FINALIZER);
 	bool force_delete = !strcmp(annotation(object, FORCE_DELETE), "true");
 	bool frozen = !strcmp(annotation(object, RECONCILE), "disabled");
 	bool another = !c->uid || strcmp(c->uid, uid) != 0;

@@ -7,20 +7,10 @@
 
 enum { MOST_PIPELINES = 64, MOST_DEPTH = 32 };
 
-static bool is_in(const json_t *names, const char *name)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach (names, i, item)
-		if (!strcmp(json_string_value(item), name))
-			return true;
-	return false;
-}
-
 static void add_name(json_t *names, const char *name)
 {
-	if (*name && strcmp(name, "_none") != 0 && !is_in(names, name) && json_array_size(names) < MOST_PIPELINES)
+	if (*name && strcmp(name, "_none") != 0 && !jsonx_contains(names, name) &&
+	    json_array_size(names) < MOST_PIPELINES)
 		(void)json_array_append_new(names, json_string(name));
 }
 

@@ -31,17 +31,6 @@ void requests_release(struct requests *requests)
 	*requests = (struct requests){0};
 }
 
-static bool is_among(const json_t *list, const char *word)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach (list, i, item)
-		if (json_is_string(item) && !strcmp(json_string_value(item), word))
-			return true;
-	return false;
-}
-
 /* Names may contain dots, so jsonx_get does not find them. */
 static json_t *ids_of(const json_t *document, const char *alias)
 {
@@ -50,14 +39,14 @@ static json_t *ids_of(const json_t *document, const char *alias)
 
 bool requests_name(const struct requests *requests, const char *alias)
 {
-	return is_among(json_object_get(requests->document, "all"), alias) ||
+	return jsonx_contains(json_object_get(requests->document, "all"), alias) ||
 	       json_array_size(ids_of(requests->document, alias)) > 0;
 }
 
 bool requests_have(const struct requests *requests, const char *alias, const char *id)
 {
-	return is_among(json_object_get(requests->document, "all"), alias) ||
-	       is_among(ids_of(requests->document, alias), id);
+	return jsonx_contains(json_object_get(requests->document, "all"), alias) ||
+	       jsonx_contains(ids_of(requests->document, alias), id);
 }
 
 const char *requests_handled(const struct requests *requests)
@@ -73,7 +62,7 @@ static void add_word(json_t *object, const char *key, const char *word)
 		list = json_array();
 		(void)json_object_set_new(object, key, list);
 	}
-	if (!is_among(list, word))
+	if (!jsonx_contains(list, word))
 		(void)json_array_append_new(list, jsonx_text(word));
 }
 
@@ -115,11 +104,11 @@ static void add_rest(json_t *rest, const json_t *now, const json_t *done)
 	size_t i;
 
 	json_array_foreach (json_object_get(now, "all"), i, id)
-		if (!is_among(json_object_get(done, "all"), json_string_value(id)))
+		if (!jsonx_contains(json_object_get(done, "all"), json_string_value(id)))
 			add_request(rest, json_string_value(id), NULL);
 	json_object_foreach (json_object_get(now, "retry"), alias, ids)
 		json_array_foreach (ids, i, id)
-			if (!is_among(ids_of(done, alias), json_string_value(id)))
+			if (!jsonx_contains(ids_of(done, alias), json_string_value(id)))
 				add_request(rest, alias, json_string_value(id));
 }
 
