@@ -231,15 +231,13 @@ static int read_health(struct search *search, const char *index, char health[sta
 {
 	static const char *const words[] = {"green", "yellow", "red"};
 	_cleanup_json_ json_t *rows = NULL;
-	_cleanup_free_ char *tail = NULL;
 	_cleanup_free_ char *path = NULL;
 	size_t i, worst = 0;
 	json_t *row;
 
 	health[0] = '\0';
-	if (search_path(index, "", NULL, "?format=json&h=health", &tail, err) < 0)
+	if (search_path_below("/_cat/indices", index, "?format=json&h=health", &path, err) < 0)
 		return -1;
-	path = xasprintf("%s%s", "/_cat/indices", tail);
 	if (search_json(search, "GET", path, NULL, &rows, err) < 0)
 		return err->kind == ERR_DENIED ? 0 : -1;
 	json_array_foreach (rows, i, row) {

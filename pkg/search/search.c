@@ -207,26 +207,41 @@ static bool is_one_index(const char *index)
 	       strcmp(index, ".") != 0 && strcmp(index, "..") != 0;
 }
 
-int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret, struct err *err)
+struct path {
+	const char *above, *index, *middle, *id, *suffix;
+};
+
+static int make_path(const struct path *p, char **ret, struct err *err)
 {
 	struct strbuf sb;
 	int r = 0;
 
-	if (!is_one_index(index))
-		return err_set(err, ERR_INVALID, "'%s' is not the name of a single index", index ? index : "");
+	if (!is_one_index(p->index))
+		return err_set(err, ERR_INVALID, "'%s' is not the name of a single index", p->index ? p->index : "");
 	strbuf_init(&sb, PATH_BYTES);
+	strbuf_adds(&sb, p->above);
 	strbuf_addc(&sb, '/');
-	http_escape(&sb, index);
-	strbuf_adds(&sb, middle);
-	if (id)
-		http_escape(&sb, id);
-	strbuf_adds(&sb, suffix);
+	http_escape(&sb, p->index);
+	strbuf_adds(&sb, p->middle);
+	if (p->id)
+		http_escape(&sb, p->id);
+	strbuf_adds(&sb, p->suffix);
 	if (strbuf_ok(&sb))
 		*ret = strbuf_detach(&sb);
 	else
-		r = err_set(err, ERR_LIMIT, "the path for index %.100s is longer than %d bytes", index, PATH_BYTES);
+		r = err_set(err, ERR_LIMIT, "the path for index %.100s is longer than %d bytes", p->index, PATH_BYTES);
 	strbuf_release(&sb);
 	return r;
+}
+
+int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret, struct err *err)
+{
+	return make_path(&(struct path){"", index, middle, id, suffix}, ret, err);
+}
+
+int search_path_below(const char *above, const char *index, const char *suffix, char **ret, struct err *err)
+{
+	return make_path(&(struct path){above, index, "", NULL, suffix}, ret, err);
 }
 
 int search_index_post(struct search *search, const char *index, const char *suffix, const json_t *body, json_t **ret,

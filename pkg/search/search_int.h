@@ -40,6 +40,9 @@ int search_answer_err(const struct search *search, const char *method, const cha
  * for anything but one index (a wildcard, a list, _all): a slip in a name must not delete more than it says. */
 int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret,
 		struct err *err) WARN_UNUSED;
+/* The same below another path: "/_cat/indices". */
+int search_path_below(const char *above, const char *index, const char *suffix, char **ret,
+		      struct err *err) WARN_UNUSED;
 /* Any JSON request, with a path that is complete. */
 int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
 		struct err *err) WARN_UNUSED;

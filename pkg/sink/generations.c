@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/reserved.h"
 #include "sink/write_alias.h"
 #include "json/json.h"
 
 char *generation_name(const char *alias, int64_t generation)
 {
-	return xasprintf("%s-g%lld", alias, (long long)generation);
+	return xasprintf("%s" RESERVED_GENERATION "%lld", alias, (long long)generation);
 }
 
 int64_t generation_number(const char *alias, const char *concrete)
@@ -17,9 +18,10 @@ int64_t generation_number(const char *alias, const char *concrete)
 	size_t len = strlen(alias);
 	uint64_t number;
 
-	if (strncmp(concrete, alias, len) != 0 || strncmp(concrete + len, "-g", 2) != 0)
+	if (strncmp(concrete, alias, len) != 0 ||
+	    strncmp(concrete + len, RESERVED_GENERATION, strlen(RESERVED_GENERATION)) != 0)
 		return 0;
-	return parse_range(concrete + len + 2, 1, INT32_MAX, &number) ? (int64_t)number : 0;
+	return parse_range(concrete + len + strlen(RESERVED_GENERATION), 1, INT32_MAX, &number) ? (int64_t)number : 0;
 }
 
 char *generation_alias(const char *concrete)
@@ -27,9 +29,9 @@ char *generation_alias(const char *concrete)
 	const char *suffix = NULL;
 	uint64_t number;
 
-	for (const char *at = strstr(concrete, "-g"); at; at = strstr(at + 1, "-g"))
+	for (const char *at = strstr(concrete, RESERVED_GENERATION); at; at = strstr(at + 1, RESERVED_GENERATION))
 		suffix = at;
-	if (!suffix || !parse_range(suffix + 2, 1, INT32_MAX, &number))
+	if (!suffix || !parse_range(suffix + strlen(RESERVED_GENERATION), 1, INT32_MAX, &number))
 		return xstrdup(concrete);
 	return xstrndup(concrete, (size_t)(suffix - concrete));
 }
@@ -74,7 +76,7 @@ int generation_is_ours(const struct sink *sink, const char *concrete, bool *ret,
 
 int generation_collect(const struct sink *sink, const char *alias, int64_t keep, struct err *err)
 {
-	_cleanup_free_ char *prefix = xasprintf("%s-g", alias);
+	_cleanup_free_ char *prefix = xasprintf("%s" RESERVED_GENERATION, alias);
 	_cleanup_json_ json_t *found = NULL;
 	const char *concrete;
 	json_t *ignored;
