@@ -337,7 +337,6 @@ static bool has_index(const struct spec *spec, const char *name)
 static bool is_cancelled(void *user)
 {
 	const int *stop_fd = user;
-
 	struct pollfd fd = {.fd = *stop_fd, .events = POLLIN};
 
 	return poll(&fd, 1, 0) > 0;

@@ -20,7 +20,7 @@ int egress_check(const char *list, struct err *err) WARN_UNUSED;
 /* Sockets of this machine's file system as well. */
 void egress_deny_unix(void);
 
-/* An IPv4 address in IPv6 clothes counts as what it is. */
+/* An IPv4-mapped IPv6 address counts as the IPv4 address. */
 bool egress_is_denied(const struct sockaddr *address);
 bool egress_unix_is_denied(void);
 

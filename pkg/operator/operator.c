@@ -158,7 +158,7 @@ static void reconcile(struct resource *r)
 	struct decision d = {0};
 	int64_t now_ms = clock_now_ms();
 
-	/* Until every PgSync is known, nobody knows which are the oldest. */
+	/* Which PgSyncs are the oldest is known once all of them are. */
 	if (r->op->options->max_pgsyncs && !namespaces_are_known(r->op)) {
 		workqueue_add_after(r->op->queue, r->key, now_ms, LISTING_MS);
 		end_key(r, "requeue_after");

@@ -16,8 +16,8 @@
  *   pgsync.io/force-delete=true deletes it without a cleanup; an event SlotOrphaned has the SQL for what is left.
  * - A worker is restarted when its input changes: the spec (except suspend and deletionPolicy), the annotation
  *   pgsync.io/retry-dead-letters, or a ConfigMap or a Secret that the spec refers to. An invalid edit or a deleted
- * Secret never stops a running stream: the former makes the resource Stalled and not Ready, the latter Degraded with
- * reason CredentialsNotFound.
+ *   Secret never stops a running stream: the former makes the resource Stalled and not Ready, the latter Degraded with
+ *   reason CredentialsNotFound.
  * - The annotation pgsync.io/reconcile=disabled leaves everything as it is: nothing is started, stopped or cleaned up.
  * - Leadership decides who writes and starts workers, not who streams: the slot does that. When the operator cannot
  *   renew its Lease it stops acting on the cluster, and its workers continue; it stops them when it sees another

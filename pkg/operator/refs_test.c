@@ -354,7 +354,7 @@ static void test_reference_when_it_is_new_then_fetched_and_the_watch_wins(void *
 	assert_true(is_loaded(&third));
 	assert_null(calls[2].done);
 	refs_release(f->refs, &third);
-	/* One that nobody waits for is not answered to anybody. */
+	/* The answer for a reference that was released reaches no one. */
 	hold_other(f, &third, "third");
 	refs_release(f->refs, &third);
 	assert_null(calls[3].done);

@@ -36,7 +36,7 @@ struct pg_lock_query {
 };
 /* Says which session is in the way: `table "public.t" is locked by process 12 ("psql", AccessExclusiveLock, idle in
  * transaction, statement: LOCK TABLE t)`; of several, the one whose transaction is the oldest. Of the statement there
- * are the first words, so that no value is shown, and only if the role may see them. *ret is NULL if nobody is
+ * are the first words, so that no value is shown, and only if the role may see them. *ret is NULL if none is
  * in the way now. Caller frees. */
 int pg_lock_holder(struct pg *pg, const struct pg_lock_query *query, char **ret, struct err *err) WARN_UNUSED;
 /* After a failure in *err: if it is a conflict of locks, *err becomes TableLocked and names the session. Returns -1. */

@@ -290,7 +290,7 @@ static void check_labels(const struct schema_node *node, struct findings *f)
 	for (size_t i = 0; i < node->n_children; i++) {
 		struct schema_node *child = node->children[i];
 		const struct schema_node *other = child->label ? map_gets(labels, child->label) : NULL;
-		_cleanup_free_ char *path = xasprintf("%s.label", child->path);
+		_cleanup_free_ char *path = other ? xasprintf("%s.label", child->path) : NULL;
 
 		if (other)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,

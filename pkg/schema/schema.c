@@ -218,9 +218,9 @@ static void check_unique_indices(struct schema_document **documents, size_t n, s
 	_cleanup_(map_freep) struct map *indices = map_new(NULL);
 
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s.index", documents[i]->path);
 		const char *index = documents[i]->index;
 		const struct schema_document *other = index ? map_gets(indices, index) : NULL;
+		_cleanup_free_ char *path = other ? xasprintf("%s.index", documents[i]->path) : NULL;
 
 		if (other)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,

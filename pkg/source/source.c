@@ -309,7 +309,8 @@ static int note_transactions(const struct source *source, char **ret, struct err
 static int find_unfinished(const struct source *source, const char *noted, bool every, char **ret, struct err *err)
 {
 	static const char sql[] =
-		"SELECT count(*), string_agg(what, ', ' ORDER BY position) FILTER (WHERE position <= 5) FROM (SELECT"
+		"SELECT count(*), string_agg(what, ', ' ORDER BY position) FILTER (WHERE position <= $3::int) FROM "
+		"(SELECT"
 		"  row_number() OVER (ORDER BY x) AS position, CASE WHEN a.pid IS NOT NULL THEN 'process ' || a.pid"
 		"   || ' (\"' || coalesce(a.application_name, '') || '\"' || coalesce(', ' || a.state, '')"
 		"   || ', database \"' || coalesce(a.datname, '') || '\")'"
@@ -322,12 +323,13 @@ static int find_unfinished(const struct source *source, const char *noted, bool 
 		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
 		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
 		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))) running";
-	const char *const params[] = {noted, every ? "t" : "f"};
+	_cleanup_free_ char *listed = xasprintf("%d", LISTED);
+	const char *const params[] = {noted, every ? "t" : "f", listed};
 	_cleanup_(pg_result_freep) struct pg_result *left = NULL;
 	uint64_t n;
 
 	*ret = NULL;
-	if (pg_query(source->pg, sql, params, 2, &left, err) < 0)
+	if (pg_query(source->pg, sql, params, ARRAY_SIZE(params), &left, err) < 0)
 		return err_wrap(err, "waiting for running transactions");
 	n = pg_u64(left, 0, 0);
 	if (n > LISTED)

@@ -102,11 +102,11 @@ struct spec *spec_decode(const json_t *resource, struct findings *f);
 /* The same for a resource that the API server has accepted. What it knows and this program does not, fields and words,
  * is from a newer CRD, as in the middle of an upgrade and after a roll-back: a warning, and no reason to stop. */
 struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
-/* The key of its checkpoint: "namespace/name/slot"; caller frees. */
-char *spec_checkpoint_key(const struct spec *spec);
 /* The same without the schema, and without findings: names, policies and references, at a cost that does not grow with
  * the schema. */
 struct spec *spec_decode_outline(const json_t *resource);
+/* The key of its checkpoint: "namespace/name/slot"; caller frees. */
+char *spec_checkpoint_key(const struct spec *spec);
 void spec_free(struct spec *spec);
 CLEANUP(struct spec, spec_free);
 

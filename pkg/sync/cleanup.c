@@ -34,7 +34,7 @@ static int drop_slot(struct attempt *at, struct err *err)
 	return pg_slot_drop(at->source.pg, name, err);
 }
 
-/* What it is ours by is its mark, or for one of an earlier version the checkpoint. */
+/* It is dropped if its mark, or for one of an earlier version the checkpoint, says that it is ours. */
 static int drop_publication(struct attempt *at, struct err *err)
 {
 	return at->run->spec->delete_publication == SPEC_DELETE ? source_drop_publication(&at->source, &at->cp, err)
@@ -52,7 +52,6 @@ static int restore_identities(struct attempt *at, struct err *err)
 static int delete_generation(struct attempt *at, const char *alias, int64_t generation, struct err *err)
 {
 	_cleanup_free_ char *concrete = generation_name(alias, generation);
-
 	bool ours = false;
 
 	if (generation && (generation_is_ours(&at->sink, concrete, &ours, err) < 0 ||
