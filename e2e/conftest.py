@@ -134,6 +134,18 @@ def unique(request):
 
 
 @pytest.fixture
+def pipeline(opensearch, unique):
+    """pipeline({...}): creates or replaces the test's ingest pipeline with one processor, and returns its name."""
+
+    def make(processor):
+        opensearch.request("PUT", f"_ingest/pipeline/{unique}", {"processors": [processor]})
+        return unique
+
+    yield make
+    opensearch.request("DELETE", f"_ingest/pipeline/{unique}", ok=(200, 404))
+
+
+@pytest.fixture
 def namespace(kube, unique):
     return kube.namespace(unique.replace("_", "-"))
 

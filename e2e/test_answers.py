@@ -28,18 +28,6 @@ def start(worker, manifest, fault_proxy):
     return run
 
 
-@pytest.fixture
-def pipeline(opensearch, unique):
-    """pipeline({...}): creates the test's ingest pipeline with one processor, and returns its name."""
-
-    def make(processor):
-        opensearch.request("PUT", f"_ingest/pipeline/{unique}", {"processors": [processor]})
-        return unique
-
-    yield make
-    opensearch.request("DELETE", f"_ingest/pipeline/{unique}", ok=(200, 404))
-
-
 def change(books, title):
     books.sql("UPDATE books SET title = %s || id", title)
 

@@ -43,18 +43,6 @@ def strict(start, books, letters):
     return run
 
 
-@pytest.fixture
-def pipeline(opensearch, unique):
-    """pipeline({...}): creates or replaces the test's ingest pipeline, and returns its name."""
-
-    def make(processor):
-        opensearch.request("PUT", f"_ingest/pipeline/{unique}", {"processors": [processor]})
-        return unique
-
-    yield make
-    opensearch.request("DELETE", f"_ingest/pipeline/{unique}", ok=(200, 404))
-
-
 # --- by themselves
 
 

@@ -1,23 +1,6 @@
 /* Tests of building: from rows to bulk actions, and what becomes of a root without a row or with a value that fails. */
 #include "apply/servers_test.h"
 
-/* Rows of books: 1 and 2; "bad" makes the query fail. */
-static void answer(struct servers *s, const struct fake_query *q, struct fake_result *r)
-{
-	UNUSED(s);
-	if (!q->n_params || strstr(q->sql, "documents") == NULL)
-		return;
-	for (int i = 1; i <= 2; i++) {
-		_cleanup_free_ char *id = xasprintf("%d", i);
-		_cleanup_free_ char *quoted = xasprintf("\"%d\"", i);
-
-		if (strstr(q->params[0], quoted))
-			FAKE_ROW(r, id, "{\"title\":\"t\"}");
-	}
-	if (strstr(q->params[0], "bad"))
-		fake_result_fail(r, "22012", "division by zero");
-}
-
 static void answer_routed(struct servers *s, const struct fake_query *q, struct fake_result *r)
 {
 	UNUSED(s);
@@ -67,7 +50,7 @@ static void test_build_when_a_root_has_a_row_then_its_document_and_otherwise_a_d
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	page = PAGE(&s, "1", "9");
 	SERVERS_OK(&s, build_once(&s, &page));
 	servers_expect_bodies(&s, INDEX("1", "") "{\"title\":\"t\"}\n" DELETE("9", ""));
@@ -84,7 +67,7 @@ static void test_build_when_deletes_are_held_then_they_are_sent_when_the_caller_
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	keyset_init(&held, 1000);
 	builder_init(&with, &s.model, s.pg, s.bulk, &s.dead);
 	with.held = &held;
@@ -108,7 +91,7 @@ static void test_build_when_the_index_has_dead_letters_then_each_written_documen
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	report_dead_letters_set(&s.report, "books", 1, report_dead_letters_revision(&s.report, "books"));
 	page = PAGE(&s, "1", "9");
 	SERVERS_OK(&s, build_once(&s, &page));
@@ -127,7 +110,7 @@ static void test_build_when_a_row_fails_then_it_is_a_dead_letter_and_the_others_
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	page = PAGE(&s, "1", "bad", "2");
 	SERVERS_OK(&s, build_once(&s, &page));
 	assert_int_equal(s.dead.n, 1);
@@ -153,7 +136,7 @@ static void test_build_when_the_keys_are_old_then_a_failing_one_is_left_out(void
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	page = PAGE(&s, "bad", "9");
 	page.old = true;
 	SERVERS_OK(&s, build_once(&s, &page));
@@ -169,7 +152,7 @@ static void test_build_when_stalling_then_a_failing_row_is_an_error(void **state
 
 	UNUSED(state);
 	servers_begin(&s);
-	s.answer = answer;
+	s.answer = servers_answer_books;
 	s.sink.stall_on_error = true;
 	page = PAGE(&s, "bad");
 	assert_int_equal(build_once(&s, &page), -1);

@@ -12,28 +12,11 @@ struct fixture {
 	struct batch batch;
 };
 
-/* Rows of books: 1 and 2; "bad" makes the query fail. */
-static void answer(struct servers *s, const struct fake_query *q, struct fake_result *r)
-{
-	UNUSED(s);
-	if (!q->n_params || strstr(q->sql, "documents") == NULL)
-		return;
-	for (int i = 1; i <= 2; i++) {
-		_cleanup_free_ char *id = xasprintf("%d", i);
-		_cleanup_free_ char *quoted = xasprintf("\"%d\"", i);
-
-		if (strstr(q->params[0], quoted))
-			FAKE_ROW(r, id, "{}");
-	}
-	if (strstr(q->params[0], "bad"))
-		fake_result_fail(r, "22012", "division by zero");
-}
-
 static void begin(struct fixture *f)
 {
 	*f = (struct fixture){0};
 	servers_begin(&f->s);
-	f->s.answer = answer;
+	f->s.answer = servers_answer_books;
 	f->s.model.filled = f->filled;
 	f->s.model.retries = retries_new();
 	targets_init(&f->s.model.targets, f->s.plans, 1);

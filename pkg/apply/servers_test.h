@@ -60,6 +60,23 @@ static inline void servers_on_sql(void *user, const struct fake_query *q, struct
 		s->answer(s, q, r);
 }
 
+/* Rows of books: 1 and 2; "bad" makes the query fail. */
+static inline void servers_answer_books(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	UNUSED(s);
+	if (!q->n_params || strstr(q->sql, "documents") == NULL)
+		return;
+	for (int i = 1; i <= 2; i++) {
+		_cleanup_free_ char *id = xasprintf("%d", i);
+		_cleanup_free_ char *quoted = xasprintf("\"%d\"", i);
+
+		if (strstr(q->params[0], quoted))
+			FAKE_ROW(r, id, "{\"title\":\"t\"}");
+	}
+	if (strstr(q->params[0], "bad"))
+		fake_result_fail(r, "22012", "division by zero");
+}
+
 /* Every action succeeds. */
 static inline int servers_on_http(struct fake_engine *engine, const char *head, const char *body, struct strbuf *answer)
 {
