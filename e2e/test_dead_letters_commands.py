@@ -13,7 +13,7 @@ LENIENT = {"properties": {"isbn": {"type": "long", "ignore_malformed": True}}}
 
 
 @pytest.fixture
-def letters(opensearch, index):
+def dead_letters(opensearch, index):
     """The dead letters, by id."""
 
     def read():
@@ -35,54 +35,54 @@ def start(worker, manifest):
 
 
 @pytest.fixture
-def strict(start, books, letters):
+def strict(start, books, dead_letters):
     """A worker whose index refuses book 7."""
     run = start(mapping={"isbn": {"type": "long"}})
     books.sql(f"UPDATE books SET isbn = '{ISBN}' WHERE id = 7")
-    eventually(lambda: letters().keys() == {"7"}, 30, lambda: f"a dead letter ({letters()})")
+    eventually(lambda: dead_letters().keys() == {"7"}, 30, lambda: f"a dead letter ({dead_letters()})")
     return run
 
 
 # --- by themselves
 
 
-def test_letter_is_retried_once_when_the_mapping_changes(strict, books, opensearch, index, letters):
-    (letter,) = letters().values()
+def test_dead_letter_is_retried_once_when_the_mapping_changes(strict, books, opensearch, index, dead_letters):
+    (letter,) = dead_letters().values()
     assert letter["row"] == "public.books, id 7"
     # A change that does not help: it is tried against the new state, once.
     opensearch.request("PUT", f"{index}-g1/_mapping", {"properties": {"other": {"type": "long"}}})
-    eventually(lambda: letters()["7"]["attempts"] == letter["attempts"] + 1, 30, lambda: f"another attempt ({letters()})")
-    assert ISBN in letters()["7"]["reason"]
+    eventually(lambda: dead_letters()["7"]["attempts"] == letter["attempts"] + 1, 30, lambda: f"another attempt ({dead_letters()})")
+    assert ISBN in dead_letters()["7"]["reason"]
     books.sql("UPDATE books SET title = 'others go on' WHERE id = 8")
     eventually(lambda: opensearch.document(index, "8")["title"] == "others go on", 30, "another document")
 
     opensearch.request("PUT", f"{index}-g1/_mapping", LENIENT)
-    eventually(lambda: opensearch.document(index, "7")["isbn"] == ISBN, 40, lambda: f"document 7 ({letters()})")
-    eventually(lambda: not letters(), 10, lambda: f"the end of the dead letter ({letters()})")
+    eventually(lambda: opensearch.document(index, "7")["isbn"] == ISBN, 40, lambda: f"document 7 ({dead_letters()})")
+    eventually(lambda: not dead_letters(), 10, lambda: f"the end of the dead letter ({dead_letters()})")
     eventually(lambda: strict.condition("Degraded").get("reason") == "AsExpected", 20, lambda: f"not Degraded ({strict.status()})")
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
 
 
 @pytest.mark.long
-def test_letter_is_retried_when_a_pipeline_changes(start, pipeline, books, opensearch, index, letters):
+def test_dead_letter_is_retried_when_a_pipeline_changes(start, pipeline, books, opensearch, index, dead_letters):
     start(pipeline=pipeline({"fail": {"if": "ctx.title == 'bad'", "message": "no such title"}}))
     books.sql("UPDATE books SET title = 'bad' WHERE id IN (3, 4)")
-    eventually(lambda: letters().keys() == {"3", "4"}, 30, lambda: f"dead letters ({letters()})")
+    eventually(lambda: dead_letters().keys() == {"3", "4"}, 30, lambda: f"dead letters ({dead_letters()})")
     pipeline({"set": {"if": "ctx.title == 'bad'", "field": "title", "value": "good"}})
-    eventually(lambda: not letters() and opensearch.document(index, "3")["title"] == "good", 30, lambda: f"no dead letters ({letters()})")
+    eventually(lambda: not dead_letters() and opensearch.document(index, "3")["title"] == "good", 30, lambda: f"no dead letters ({dead_letters()})")
 
 
 @pytest.mark.long
-def test_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifest, books, opensearch, index, letters):
+def test_dead_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifest, books, opensearch, index, dead_letters):
     """Of long keys, and in pgsync's format of keys with the separator in them."""
     books.sql("CREATE TABLE things (a text, b text, isbn text, PRIMARY KEY (a, b)); INSERT INTO things VALUES ('x|y', 'z', 'bad'),"
               " (repeat('k', 600), 'b|', 'bad'), ('plain', 'one', 'bad'), ('x', 'y|z2', '1')")
     books.own_tables()
     manifest[1]["spec"]["documents"] = {"idFormat": "Pgsync"}
     run = start(nodes={"table": "things", "columns": ["isbn"]}, mapping={"isbn": {"type": "long"}})
-    eventually(lambda: len(letters()) == 3, 30, lambda: f"dead letters ({letters()})")
+    eventually(lambda: len(dead_letters()) == 3, 30, lambda: f"dead letters ({dead_letters()})")
     opensearch.request("PUT", f"{index}-g1/_mapping", LENIENT)
-    eventually(lambda: not letters(), 30, lambda: f"no dead letters ({letters()})")
+    eventually(lambda: not dead_letters(), 30, lambda: f"no dead letters ({dead_letters()})")
     assert len(opensearch.documents(index)) == 4, run.status()
 
 
@@ -102,16 +102,16 @@ def command(state, unique, manifest):
     return run
 
 
-def test_commands_list_show_and_retry_while_rows_change(strict, command, books, opensearch, index, letters):
+def test_commands_list_show_and_retry_while_rows_change(strict, command, books, opensearch, index, dead_letters):
     shown = command("list")
     assert "public.books, id 7" in shown and ISBN not in shown
     (listed,) = command("list", "-o", "json")
-    assert listed == command("show", "7", "-o", "json") == letters()["7"]
+    assert listed == command("show", "7", "-o", "json") == dead_letters()["7"]
     assert "isbn" in command("show", "7")
 
     # It fails again, as asked, although nothing has changed.
     assert command("retry", "7", "-o", "json") == {"deadLetters": 1}
-    eventually(lambda: letters()["7"]["attempts"] == listed["attempts"] + 1, 30, lambda: f"another attempt ({letters()})")
+    eventually(lambda: dead_letters()["7"]["attempts"] == listed["attempts"] + 1, 30, lambda: f"another attempt ({dead_letters()})")
 
     # It passes while rows change, its own among them, and never replaces what is newer.
     ended = threading.Event()
@@ -127,20 +127,20 @@ def test_commands_list_show_and_retry_while_rows_change(strict, command, books, 
     writer.start()
     try:
         command("retry", "--all")
-        eventually(lambda: not letters(), 30, lambda: f"no dead letters ({letters()})")
+        eventually(lambda: not dead_letters(), 30, lambda: f"no dead letters ({dead_letters()})")
     finally:
         ended.set()
         writer.join()
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
-    assert not letters() and command("list") == "no dead letters\n"
+    assert not dead_letters() and command("list") == "no dead letters\n"
 
 
-def test_discard_deletes_the_letter_alone(strict, command, books, opensearch, index, letters):
+def test_discard_deletes_the_letter_alone(strict, command, books, opensearch, index, dead_letters):
     before = opensearch.document(index, "7")
     books.sql("UPDATE books SET isbn = 'no number either' WHERE id = 8")
-    eventually(lambda: letters().keys() == {"7", "8"}, 30, lambda: f"dead letters ({letters()})")
+    eventually(lambda: dead_letters().keys() == {"7", "8"}, 30, lambda: f"dead letters ({dead_letters()})")
     assert command("discard", "7") == "1 dead letter discarded\n"
-    assert letters().keys() == {"8"} and opensearch.document(index, "7") == before
+    assert dead_letters().keys() == {"8"} and opensearch.document(index, "7") == before
     assert 'document "7" has no dead letter' in command("discard", "7", code=1)
     assert command("discard", "--all", "--index", index) == "1 dead letter discarded\n"
     eventually(lambda: strict.condition("Degraded").get("reason") == "AsExpected", 30, lambda: f"not Degraded ({strict.status()})")
@@ -149,10 +149,10 @@ def test_discard_deletes_the_letter_alone(strict, command, books, opensearch, in
     eventually(lambda: opensearch.document(index, "7")["isbn"] == "1", 30, "document 7")
 
 
-def test_what_terminals_act_on_is_escaped(strict, command, books, letters):
+def test_what_terminals_act_on_is_escaped(strict, command, books, dead_letters):
     books.sql("UPDATE books SET isbn = E'\\u001b]0;x\\u0007 \\u009b2J \\u202e' WHERE id = 7")
     # What a change brings removes the dead letter before it writes the next one.
-    eventually(lambda: "]0;x" in letters().get("7", {}).get("reason", ""), 30, lambda: f"the new reason ({letters()})")
+    eventually(lambda: "]0;x" in dead_letters().get("7", {}).get("reason", ""), 30, lambda: f"the new reason ({dead_letters()})")
     for out in command("show", "7"), json.dumps(command("show", "7", "-o", "json"), ensure_ascii=True):
         assert not {c for c in out if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0 or ord(c) == 0x202e}, repr(out)
         assert "\\u001b]0;x\\u0007" in out
@@ -184,17 +184,17 @@ def test_invalid_command_lines_do_nothing(command, arguments, words):
 
 
 @pytest.mark.long
-def test_annotation_asks_for_all_once(worker, manifest, books, opensearch, index, letters):
+def test_annotation_asks_for_all_once(worker, manifest, books, opensearch, index, dead_letters):
     """Of the resource; the status says which value was carried out."""
     manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
     books.sql(f"UPDATE books SET isbn = '{ISBN}' WHERE id = 7")
     run = worker(manifest).start().wait_ready()
-    eventually(lambda: letters().keys() == {"7"}, 30, lambda: f"a dead letter ({letters()})")
+    eventually(lambda: dead_letters().keys() == {"7"}, 30, lambda: f"a dead letter ({dead_letters()})")
     run.stop()
-    attempts = letters()["7"]["attempts"]
+    attempts = dead_letters()["7"]["attempts"]
     manifest[1]["metadata"]["annotations"] = {"pgsync.io/retry-dead-letters": "first"}
     for _ in range(2):
         run = worker(manifest).start()
         eventually(lambda: run.status().get("retriedDeadLetters") == "first", 30, lambda: f"the value in the status ({run.status()})")
         run.stop()
-    assert letters()["7"]["attempts"] == attempts + 1
+    assert dead_letters()["7"]["attempts"] == attempts + 1

@@ -7,8 +7,8 @@
 #include "cmd.h"
 #include "http/http.h"
 #include "search/search.h"
+#include "sink/dead_letter_pages.h"
 #include "sink/dead_letters.h"
-#include "sink/letters.h"
 #include "sink/requests.h"
 #include "sink/target.h"
 #include "json/json.h"
@@ -19,11 +19,11 @@ struct context {
 	struct search *search;
 	char *key;       /* of the checkpoint */
 	json_t *printed; /* with -o json: what was found */
-	size_t n;        /* how many letters it was done to */
+	size_t n;        /* how many dead letters it was done to */
 };
 
-/* What a command does to a letter of an index. */
-typedef int (*letter_fn)(struct context *c, const char *alias, const struct letter *letter, struct err *err);
+/* What a command does to a dead letter of an index. */
+typedef int (*letter_fn)(struct context *c, const char *alias, const struct dead_letter *letter, struct err *err);
 
 /* --- printing --- */
 
@@ -47,8 +47,8 @@ static void print_json(const json_t *value)
 	free(text);
 }
 
-/* Also of letters of an earlier release. */
-static const char *text_of(const struct letter *letter, const char *key)
+/* Also of dead letters of an earlier release. */
+static const char *text_of(const struct dead_letter *letter, const char *key)
 {
 	return jsonx_string(letter->source, key, "");
 }
@@ -67,7 +67,7 @@ static void print_column(const char *text, int width)
 	free(shown);
 }
 
-static void print_line(const char *alias, const struct letter *letter)
+static void print_line(const char *alias, const struct dead_letter *letter)
 {
 	print_column(alias, 20);
 	(void)printf("  ");
@@ -88,7 +88,7 @@ static void print_field(const char *name, const char *text)
 	(void)printf("\n");
 }
 
-static int list_letter(struct context *c, const char *alias, const struct letter *letter, struct err *err)
+static int list_letter(struct context *c, const char *alias, const struct dead_letter *letter, struct err *err)
 {
 	UNUSED(err);
 	if (is_json(c)) {
@@ -101,7 +101,7 @@ static int list_letter(struct context *c, const char *alias, const struct letter
 	return 0;
 }
 
-static int show_letter(struct context *c, const char *alias, const struct letter *letter, struct err *err)
+static int show_letter(struct context *c, const char *alias, const struct dead_letter *letter, struct err *err)
 {
 	static const char *const fields[] = {"row", "operation", "type", "reason", "time"};
 
@@ -124,14 +124,14 @@ static int show_letter(struct context *c, const char *alias, const struct letter
 
 /* --- changing --- */
 
-static int retry_letter(struct context *c, const char *alias, const struct letter *letter, struct err *err)
+static int retry_letter(struct context *c, const char *alias, const struct dead_letter *letter, struct err *err)
 {
 	return requests_add(c->search, c->key, alias, letter->id, err);
 }
 
-static int discard_letter(struct context *c, const char *alias, const struct letter *letter, struct err *err)
+static int discard_letter(struct context *c, const char *alias, const struct dead_letter *letter, struct err *err)
 {
-	if (letters_discard(c->search, alias, letter, err) == 0)
+	if (dead_letter_discard(c->search, alias, letter, err) == 0)
 		return 0;
 	if (err->kind == ERR_CONFLICT)
 		return err_set(
@@ -142,7 +142,7 @@ static int discard_letter(struct context *c, const char *alias, const struct let
 	return -1;
 }
 
-/* --- which letters --- */
+/* --- which dead letters --- */
 
 static bool is_chosen(const struct context *c, const char *alias)
 {
@@ -164,16 +164,16 @@ static int check_owners(struct context *c, struct err *err)
 
 static int each_of_index(struct context *c, const char *alias, letter_fn fn, struct err *err)
 {
-	_cleanup_(letters_end) struct letters letters = {0};
-	int r = letters_begin(&letters, c->search, alias, err);
+	_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
+	int r = dead_letter_pages_begin(&pages, c->search, alias, err);
 
-	while (r == 0 && letters.n) {
-		for (size_t i = 0; r == 0 && i < letters.n; i++) {
-			r = fn(c, alias, &letters.items[i], err);
+	while (r == 0 && pages.n) {
+		for (size_t i = 0; r == 0 && i < pages.n; i++) {
+			r = fn(c, alias, &pages.items[i], err);
 			c->n += r == 0;
 		}
 		if (r == 0)
-			r = letters_next(&letters, err);
+			r = dead_letter_pages_next(&pages, err);
 	}
 	return r;
 }
@@ -187,21 +187,21 @@ static int each(struct context *c, letter_fn fn, struct err *err)
 	return 0;
 }
 
-/* The letters of one id: an error if there is none, or more than one. */
+/* The dead letters of one id: an error if there is none, or more than one. */
 static int one(struct context *c, const char *id, letter_fn fn, struct err *err)
 {
-	_cleanup_(letters_end) struct letters found = {0};
+	_cleanup_(dead_letter_pages_end) struct dead_letter_pages found = {0};
 	const char *alias = NULL;
 
 	for (size_t i = 0; i < c->spec->n_documents; i++) {
 		const char *index = c->spec->documents[i]->index;
-		_cleanup_(letters_end) struct letters letters = {0};
+		_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
 
 		if (!is_chosen(c, index))
 			continue;
-		if (letters_get(&letters, c->search, index, id, err) < 0)
+		if (dead_letter_pages_get(&pages, c->search, index, id, err) < 0)
 			return -1;
-		if (!letters.n)
+		if (!pages.n)
 			continue;
 		if (alias)
 			return err_set(
@@ -209,8 +209,8 @@ static int one(struct context *c, const char *id, letter_fn fn, struct err *err)
 				"document \"%.128s\" has a dead letter in index \"%s\" and in \"%s\": add --index", id,
 				alias, index);
 		alias = index;
-		found = letters;
-		letters = (struct letters){0};
+		found = pages;
+		pages = (struct dead_letter_pages){0};
 	}
 	if (!alias)
 		return err_set(err, ERR_NOT_FOUND, "document \"%.128s\" has no dead letter", id);
@@ -240,24 +240,24 @@ static int show(struct context *c, struct err *err)
 	return each_word(c, show_letter, err);
 }
 
-/* One request for an index, however many letters it has. */
+/* One request for an index, however many dead letters it has. */
 static int retry(struct context *c, struct err *err)
 {
 	if (!c->flags->all)
 		return each_word(c, retry_letter, err);
 	for (size_t i = 0; i < c->spec->n_documents; i++) {
 		const char *index = c->spec->documents[i]->index;
-		_cleanup_(letters_end) struct letters letters = {0};
+		_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
 
 		if (!is_chosen(c, index))
 			continue;
-		if (letters_begin(&letters, c->search, index, err) < 0)
+		if (dead_letter_pages_begin(&pages, c->search, index, err) < 0)
 			return -1;
-		if (letters.n && requests_add(c->search, c->key, index, NULL, err) < 0)
+		if (pages.n && requests_add(c->search, c->key, index, NULL, err) < 0)
 			return -1;
-		while (letters.n) {
-			c->n += letters.n;
-			if (letters_next(&letters, err) < 0)
+		while (pages.n) {
+			c->n += pages.n;
+			if (dead_letter_pages_next(&pages, err) < 0)
 				return -1;
 		}
 	}

@@ -8,13 +8,13 @@
 #include "apply/retries.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "sink/intake.h"
+#include "sink/index_fingerprint.h"
 
 enum { KEY_BYTES = 64 * 1024 };
 
 struct retrier_index {
-	char *intake;   /* what the index took when the last pass began; NULL: there was none */
-	bool confirmed; /* a second pass went through what was being written when the first one began */
+	char *fingerprint; /* what the index took when the last pass began; NULL: there was none */
+	bool confirmed;    /* a second pass went through what was being written when the first one began */
 	unsigned passes;
 	int64_t not_before_ms; /* for the next one */
 	bool asked;            /* a pass is asked for, and has not begun */
@@ -30,9 +30,9 @@ void retrier_init(struct retrier *r, const struct retrier_options *options)
 void retrier_release(struct retrier *r)
 {
 	for (size_t i = 0; r->indices && i < r->in.model->n_plans; i++)
-		free(r->indices[i].intake);
+		free(r->indices[i].fingerprint);
 	free(r->indices);
-	letters_end(&r->letters);
+	dead_letter_pages_end(&r->pages);
 	requests_release(&r->requests);
 	*r = (struct retrier){0};
 }
@@ -44,8 +44,8 @@ static const struct document_plan *plan_of(const struct retrier *r)
 
 /* --- a page --- */
 
-/* NULL: an earlier release wrote the letter, and the id does not say the key. Caller frees. */
-static char *key_of(const struct document_plan *plan, const struct letter *letter, size_t *ret_len)
+/* NULL: an earlier release wrote the dead letter, and the id does not say the key. Caller frees. */
+static char *key_of(const struct document_plan *plan, const struct dead_letter *letter, size_t *ret_len)
 {
 	struct strbuf sb;
 
@@ -58,7 +58,7 @@ static char *key_of(const struct document_plan *plan, const struct letter *lette
 	return strbuf_detach(&sb);
 }
 
-static void add_retry(struct retrier *r, const struct letter *letter, struct dead_letters_retries *page)
+static void add_retry(struct retrier *r, const struct dead_letter *letter, struct dead_letters_retries *page)
 {
 	size_t len = 0;
 	char *key = letter->key ? xmemdup(letter->key, letter->key_len) : key_of(plan_of(r), letter, &len);
@@ -81,12 +81,12 @@ static int offer(struct retrier *r)
 {
 	const struct retrier_index *index = &r->indices[r->plan];
 	struct dead_letters_retries page = {.concrete = r->in.model->concrete[r->plan],
-					    .items = xcalloc(r->letters.n, sizeof(*page.items))};
+					    .items = xcalloc(r->pages.n, sizeof(*page.items))};
 
-	for (size_t i = 0; i < r->letters.n; i++) {
-		const struct letter *letter = &r->letters.items[i];
+	for (size_t i = 0; i < r->pages.n; i++) {
+		const struct dead_letter *letter = &r->pages.items[i];
 
-		if (is_asked(r, letter->id) || letter_may_pass(letter, index->intake))
+		if (is_asked(r, letter->id) || dead_letter_may_pass(letter, index->fingerprint))
 			add_retry(r, letter, &page);
 	}
 	if (!page.n) {
@@ -104,7 +104,7 @@ static int offer(struct retrier *r)
 
 static void end_pass(struct retrier *r)
 {
-	letters_end(&r->letters);
+	dead_letter_pages_end(&r->pages);
 	r->passing = false;
 	r->plan = (r->plan + 1) % r->in.model->n_plans;
 }
@@ -114,7 +114,7 @@ static int fail_pass(struct retrier *r)
 {
 	struct retrier_index *index = &r->indices[r->plan];
 
-	free(TAKE_PTR(index->intake));
+	free(TAKE_PTR(index->fingerprint));
 	index->confirmed = false;
 	index->asked = r->asked;
 	end_pass(r);
@@ -124,10 +124,10 @@ static int fail_pass(struct retrier *r)
 /* The next page with something to try, if there is one. */
 static int go_on(struct retrier *r, struct err *err)
 {
-	while (r->letters.n) {
+	while (r->pages.n) {
 		int offered = offer(r);
 
-		if (letters_next(&r->letters, err) < 0)
+		if (dead_letter_pages_next(&r->pages, err) < 0)
 			return fail_pass(r);
 		if (offered)
 			return 1;
@@ -136,38 +136,39 @@ static int go_on(struct retrier *r, struct err *err)
 	return 0;
 }
 
-static int begin_pass(struct retrier *r, const char *intake, struct err *err)
+static int begin_pass(struct retrier *r, const char *fingerprint, struct err *err)
 {
 	struct retrier_index *index = &r->indices[r->plan];
 	int64_t now = clock_now_ms();
 
 	/* It was quiet for longer than any pause. */
-	if (now >= index->not_before_ms + letters_pause_ms(UINT_MAX))
+	if (now >= index->not_before_ms + dead_letters_pause_ms(UINT_MAX))
 		index->passes = 0;
-	index->confirmed = index->intake && !strcmp(index->intake, intake);
+	index->confirmed = index->fingerprint && !strcmp(index->fingerprint, fingerprint);
 	index->passes += !index->asked && !index->confirmed;
-	index->not_before_ms = now + letters_pause_ms(index->passes);
+	index->not_before_ms = now + dead_letters_pause_ms(index->passes);
 	index->asked = false;
-	free(index->intake);
-	index->intake = xstrdup(intake);
+	free(index->fingerprint);
+	index->fingerprint = xstrdup(fingerprint);
 	r->passing = true;
-	if (letters_begin(&r->letters, r->in.sink->search, plan_of(r)->document->index, err) < 0)
+	if (dead_letter_pages_begin(&r->pages, r->in.sink->search, plan_of(r)->document->index, err) < 0)
 		return fail_pass(r);
 	return go_on(r, err);
 }
 
 /* --- looks --- */
 
-static bool has_letters(const struct retrier *r)
+static bool has_dead_letters(const struct retrier *r)
 {
 	return report_dead_letters(r->in.report, plan_of(r)->document->index) > 0;
 }
 
-static bool must_pass(const struct retrier_index *index, const char *intake)
+static bool must_pass(const struct retrier_index *index, const char *fingerprint)
 {
 	if (index->asked)
 		return true;
-	return (!index->confirmed || strcmp(index->intake, intake) != 0) && clock_now_ms() >= index->not_before_ms;
+	return (!index->confirmed || strcmp(index->fingerprint, fingerprint) != 0) &&
+	       clock_now_ms() >= index->not_before_ms;
 }
 
 /* Also once before there are any, so that the first ones are not taken for ones of another state. */
@@ -175,17 +176,18 @@ static int look(struct retrier *r, bool live, struct err *err)
 {
 	const struct schema_document *document = plan_of(r)->document;
 	struct retrier_index *index = &r->indices[r->plan];
-	_cleanup_free_ char *known = report_intake(r->in.report, document->index);
-	char intake[JSONX_HASH_BYTES];
-	bool any = has_letters(r);
+	_cleanup_free_ char *known = report_index_fingerprint(r->in.report, document->index);
+	char fingerprint[JSONX_HASH_BYTES];
+	bool any = has_dead_letters(r);
 
 	index->asked = index->asked && any;
 	if (*known && !any)
 		return 0;
-	if (intake_read(r->in.sink, r->in.model->concrete[r->plan], document->pipeline, intake, err) < 0)
+	if (index_fingerprint_read(r->in.sink, r->in.model->concrete[r->plan], document->pipeline, fingerprint, err) <
+	    0)
 		return err_wrap(err, "reading what index \"%s\" takes", document->index);
-	report_intake_set(r->in.report, document->index, intake);
-	return live && any && must_pass(index, intake) ? begin_pass(r, intake, err) : 0;
+	report_index_fingerprint_set(r->in.report, document->index, fingerprint);
+	return live && any && must_pass(index, fingerprint) ? begin_pass(r, fingerprint, err) : 0;
 }
 
 /* --- requests --- */
@@ -225,7 +227,7 @@ static int settle_requests(struct retrier *r, struct err *err)
 	return 0;
 }
 
-static bool any_letters(struct retrier *r)
+static bool any_dead_letters(struct retrier *r)
 {
 	_cleanup_free_ char *ignored = NULL;
 
@@ -237,7 +239,7 @@ static int handle_requests(struct retrier *r, struct err *err)
 {
 	if (r->asked)
 		return some_wait(r) ? 0 : settle_requests(r, err);
-	if (!r->nonce_open && !any_letters(r))
+	if (!r->nonce_open && !any_dead_letters(r))
 		return 0;
 	requests_release(&r->requests);
 	if (requests_load(r->in.sink->search, r->in.key, &r->requests, err) < 0)

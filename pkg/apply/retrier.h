@@ -1,9 +1,9 @@
 /* Looks after dead letters: finds those whose cause may be gone, and hands them over to be tried again.
  *
- * A dead letter holds what its index took when its document was tried (sink/intake.h). While there are dead letters,
- * each round compares that with what the index takes now. If it differs, a pass goes through all of them, page by page;
- * what fails again holds the new state, and is left alone. So there is one retry for each change, and passes that
- * follow one another wait longer and longer. What a change of a row allows is not looked for: the stream brings it
+ * A dead letter holds what its index took when its document was tried (sink/index_fingerprint.h). While there are dead
+ * letters, each round compares that with what the index takes now. If it differs, a pass goes through all of them, page
+ * by page; what fails again holds the new state, and is left alone. So there is one retry for each change, and passes
+ * that follow one another wait longer and longer. What a change of a row allows is not looked for: the stream brings it
  * anyway. People may also ask for it, by a command (sink/requests.h) or by an annotation: then a pass begins at once.
  *
  * For the control thread.
@@ -13,7 +13,7 @@
 
 #include "apply/model.h"
 #include "conditions/report.h"
-#include "sink/letters.h"
+#include "sink/dead_letter_pages.h"
 #include "sink/requests.h"
 #include "sink/sink.h"
 
@@ -32,8 +32,8 @@ struct retrier {
 	struct retrier_options in;
 	struct retrier_index *indices; /* one for each plan */
 	size_t plan;                   /* whose turn it is */
-	bool passing;                  /* through the letters of this plan */
-	struct letters letters;
+	bool passing;                  /* through the dead letters of this plan */
+	struct dead_letter_pages pages;
 	bool asked;               /* requests are being carried out: */
 	struct requests requests; /* these, */
 	bool nonce_open;          /* and the annotation's value, unless that was done before */

@@ -98,31 +98,31 @@ static size_t look(struct fixture *f, bool live)
 }
 
 /* What stream and applier do. Until they have, nothing else is handed over. */
-static void carry_out(struct fixture *f, const char *intake)
+static void carry_out(struct fixture *f, const char *fingerprint)
 {
 	assert_int_equal(look(f, true), 0);
 	retries_add(&f->model, &f->batch, 1);
 	assert_int_equal(f->batch.n_txns, 1);
 	batch_reset(&f->batch);
 	(void)pthread_mutex_lock(&f->engine.lock);
-	(void)snprintf(f->letter, sizeof(f->letter), "{\"intake\":\"%s\",\"attempts\":2}", intake);
+	(void)snprintf(f->letter, sizeof(f->letter), "{\"intake\":\"%s\",\"attempts\":2}", fingerprint);
 	(void)pthread_mutex_unlock(&f->engine.lock);
 	retries_done(f->model.retries);
 }
 
 static void test_round_when_what_the_index_takes_differs_then_one_retry_for_each_change(void **state)
 {
-	_cleanup_free_ char *intake = NULL;
+	_cleanup_free_ char *fingerprint = NULL;
 	struct fixture f;
 
 	UNUSED(state);
 	begin(&f, NULL);
 	assert_int_equal(look(&f, false), 0);
-	intake = report_intake(&f.report, "books");
-	assert_string_not_equal(intake, "");
+	fingerprint = report_index_fingerprint(&f.report, "books");
+	assert_string_not_equal(fingerprint, "");
 	assert_int_equal(look(&f, true), 1);
 	assert_string_equal(retries_page(f.model.retries)->items[0].key, "7");
-	carry_out(&f, intake);
+	carry_out(&f, fingerprint);
 	/* It failed again. */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(look(&f, true), 0);
@@ -152,19 +152,19 @@ static void test_round_when_there_are_no_letters_then_nothing_is_asked(void **st
 
 static void test_round_when_asked_then_at_once_and_the_request_is_done_after_it(void **state)
 {
-	_cleanup_free_ char *intake = NULL;
+	_cleanup_free_ char *fingerprint = NULL;
 	struct fixture f;
 
 	UNUSED(state);
 	begin(&f, NULL);
 	assert_int_equal(look(&f, true), 1);
-	intake = report_intake(&f.report, "books");
-	carry_out(&f, intake);
+	fingerprint = report_index_fingerprint(&f.report, "books");
+	carry_out(&f, fingerprint);
 	assert_int_equal(look(&f, true), 0);
 	(void)snprintf(f.stored, sizeof(f.stored), "{\"retry\":{\"books\":[\"8\",\"7\"]}}");
 	assert_int_equal(look(&f, true), 1);
 	assert_non_null(strstr(f.stored, "retry"));
-	carry_out(&f, intake);
+	carry_out(&f, fingerprint);
 	assert_int_equal(look(&f, true), 0);
 	assert_string_equal(f.stored, "{}");
 	assert_int_equal(look(&f, true), 0);
@@ -180,18 +180,18 @@ static void test_round_when_the_annotation_was_carried_out_before_then_it_is_rep
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *intake = NULL;
+		_cleanup_free_ char *fingerprint = NULL;
 		_cleanup_json_ json_t *report = NULL;
 		struct fixture f;
 
 		begin(&f, "second");
 		(void)snprintf(f.stored, sizeof(f.stored), "%s", cases[i].stored);
 		assert_int_equal(look(&f, false), 0);
-		intake = report_intake(&f.report, "books");
-		(void)snprintf(f.letter, sizeof(f.letter), "{\"intake\":\"%s\"}", intake);
+		fingerprint = report_index_fingerprint(&f.report, "books");
+		(void)snprintf(f.letter, sizeof(f.letter), "{\"intake\":\"%s\"}", fingerprint);
 		assert_int_equal(look(&f, true), cases[i].offered);
 		if (cases[i].offered)
-			carry_out(&f, intake);
+			carry_out(&f, fingerprint);
 		assert_int_equal(look(&f, true), 0);
 		report = report_json(&f.report);
 		assert_string_equal(jsonx_string(report, "retriedDeadLetters", ""), "second");

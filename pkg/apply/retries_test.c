@@ -69,7 +69,7 @@ static void test_retry_when_it_passes_then_its_letter_goes_after_it_and_otherwis
 	assert_int_equal(f.batch.n_txns, 1);
 	SERVERS_OK(&f.s, apply_batch(&f.apply, &f.batch, 1, &f.s.err));
 	SERVERS_OK(&f.s, bulk_flush(f.s.bulk, &f.s.err));
-	/* Written, and deleted because its row is gone, as of the position. No letter is touched yet. */
+	/* Written, and deleted because its row is gone, as of the position. No dead letter is touched yet. */
 	assert_true(sent(&f, "{\"index\":{\"_id\":\"1\",\"version\":1792,"));
 	assert_true(sent(&f, "{\"delete\":{\"_id\":\"9\",\"version\":1792,"));
 	assert_false(sent(&f, "dead-letters"));

@@ -25,7 +25,7 @@ void report_release(struct report *report)
 		free(report->conditions[i].message);
 	for (size_t i = 0; i < report->n_indices; i++) {
 		free(report->indices[i].name);
-		free(report->indices[i].intake);
+		free(report->indices[i].fingerprint);
 	}
 	free(report->indices);
 	free(report->retried);
@@ -245,23 +245,23 @@ int64_t report_any_dead_letters(struct report *report, char **ret_name)
 	return n;
 }
 
-void report_intake_set(struct report *report, const char *name, const char *intake)
+void report_index_fingerprint_set(struct report *report, const char *name, const char *fingerprint)
 {
 	(void)pthread_mutex_lock(&report->lock);
-	replace(&find_index(report, name)->intake, intake);
+	replace(&find_index(report, name)->fingerprint, fingerprint);
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-char *report_intake(struct report *report, const char *name)
+char *report_index_fingerprint(struct report *report, const char *name)
 {
-	char *intake = NULL;
+	char *fingerprint = NULL;
 
 	(void)pthread_mutex_lock(&report->lock);
 	for (size_t i = 0; i < report->n_indices; i++)
 		if (!strcmp(report->indices[i].name, name))
-			intake = xstrdup_or_null(report->indices[i].intake);
+			fingerprint = xstrdup_or_null(report->indices[i].fingerprint);
 	(void)pthread_mutex_unlock(&report->lock);
-	return intake ? intake : xstrdup("");
+	return fingerprint ? fingerprint : xstrdup("");
 }
 
 void report_retried(struct report *report, const char *nonce)

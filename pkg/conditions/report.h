@@ -34,7 +34,7 @@ struct report_index {
 	int64_t nulled;                 /* values written as null since the worker's start */
 	int64_t dropped;                /* documents that an ingest pipeline dropped since then */
 	char health[8];
-	char *intake; /* sink/intake.h, as of the last look; NULL: not known */
+	char *fingerprint; /* sink/index_fingerprint.h, as of the last look; NULL: not known */
 };
 
 struct report_stream {
@@ -101,11 +101,11 @@ int64_t report_any_dead_letters(struct report *report, char **ret_name);
  * that began earlier does not hide dead letters that were written meanwhile. */
 uint32_t report_dead_letters_revision(struct report *report, const char *name);
 void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision);
-/* What decides whether the index takes documents, as it was found (sink/intake.h). It may be older than the index,
- * never newer. */
-void report_intake_set(struct report *report, const char *name, const char *intake);
+/* What decides whether the index takes documents, as it was found (sink/index_fingerprint.h). It may be older than the
+ * index, never newer. */
+void report_index_fingerprint_set(struct report *report, const char *name, const char *fingerprint);
 /* Caller frees; "": not known. */
-char *report_intake(struct report *report, const char *name);
+char *report_index_fingerprint(struct report *report, const char *name);
 /* All dead letters were retried, as this value of the annotation asks for. */
 void report_retried(struct report *report, const char *nonce);
 /* The search engine pushes a writer back, or takes all of its writes again. Each writer says the two in turn. */

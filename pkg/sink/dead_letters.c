@@ -14,7 +14,7 @@
 
 enum { LETTER_BYTES = 128 * 1024, ROW_BYTES = 4096, NOTE_BYTES = 16 * 1024 };
 
-struct dead_letter {
+struct dead_letters_pending {
 	char *index; /* the dead-letter index */
 	char *id;
 	char *document;
@@ -71,7 +71,7 @@ char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_lett
 	strbuf_adds(&sb, ",\"row\":");
 	strbuf_add_json(&sb, f->row, strnlen(f->row, ROW_BYTES));
 	strbuf_addf(&sb, ",\"attempts\":%lld,\"intake\":", (long long)f->attempts);
-	strbuf_add_json(&sb, f->intake, strlen(f->intake));
+	strbuf_add_json(&sb, f->fingerprint, strlen(f->fingerprint));
 	strbuf_addf(&sb, ",\"operation\":\"%s\",\"status\":%d,\"time\":\"%s\",\"type\":", f->operation, r->status,
 		    clock_rfc3339_micro(f->wall_us, time));
 	strbuf_add_json(&sb, r->type, strnlen(r->type, 256));
@@ -116,20 +116,20 @@ static void collect(struct dead_letters *d, const struct bulk_rejection *r, cons
 	struct dead_letters_retry *retry = find_retry(d, r);
 	_cleanup_free_ char *alias = generation_alias(r->index);
 	_cleanup_free_ char *row = row_of(d, r->index, r->id);
-	_cleanup_free_ char *intake = report_intake(d->report, alias);
+	_cleanup_free_ char *fingerprint = report_index_fingerprint(d->report, alias);
 	const struct dead_letters_failure failure = {.alias = alias,
 						     .operation = operation,
 						     .row = row,
-						     .intake = intake,
+						     .fingerprint = fingerprint,
 						     .attempts = retry ? retry->attempts + 1 : 1,
 						     .wall_us = clock_wall_us()};
-	struct dead_letter *item;
+	struct dead_letters_pending *item;
 
 	if (retry)
 		retry->failed = true;
 	ALLOC_GROW(d->items, d->n + 1, d->alloc);
 	item = &d->items[d->n++];
-	*item = (struct dead_letter){
+	*item = (struct dead_letters_pending){
 		.index = dead_letters_index(alias),
 		/* An id that is too long for the engine is too long for its dead letter as well. */
 		.id = xstrndup(r->id, strnlen(r->id, 512)),
@@ -356,7 +356,7 @@ void dead_letters_set_condition(struct report *report)
 }
 
 /* The condition names the last one. */
-static void set_condition_at_once(struct report *report, const struct dead_letter *last)
+static void set_condition_at_once(struct report *report, const struct dead_letters_pending *last)
 {
 	_cleanup_free_ char *alias = alias_of(last->index);
 

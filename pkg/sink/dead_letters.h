@@ -24,10 +24,10 @@ char *dead_letters_index(const char *alias);
 /* What became of a document. */
 struct dead_letters_failure {
 	const char *alias;
-	const char *operation; /* "index", "delete", or "read" if the document could not be built */
-	const char *row;       /* of the root: "public.books, id 7"; or "" */
-	const char *intake;    /* sink/intake.h: what the index took when it was tried; or "" */
-	int64_t attempts;      /* how often, since one of its rows changed */
+	const char *operation;   /* "index", "delete", or "read" if the document could not be built */
+	const char *row;         /* of the root: "public.books, id 7"; or "" */
+	const char *fingerprint; /* sink/index_fingerprint.h: what the index took when it was tried; or "" */
+	int64_t attempts;        /* how often, since one of its rows changed */
 	int64_t wall_us;
 };
 /* A dead letter as it is stored; pure. Caller frees. */
@@ -57,7 +57,7 @@ struct dead_letters {
 	const void *user;
 	/* That are being written; or NULL. What fails is marked, and stays a dead letter even if the sink stalls. */
 	struct dead_letters_retries *retries;
-	struct dead_letter *items;
+	struct dead_letters_pending *items;
 	size_t n, alloc;
 };
 

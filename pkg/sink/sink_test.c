@@ -113,7 +113,7 @@ static void test_dead_letters_encode_then_every_field_is_json(void **state)
 	const struct dead_letters_failure f = {.alias = "books",
 					       .operation = "index",
 					       .row = "public.books, id 7",
-					       .intake = "sha256:00",
+					       .fingerprint = "sha256:00",
 					       .attempts = 2,
 					       .wall_us = 1700000000123456};
 	_cleanup_free_ char *text = dead_letters_encode(&r, &f);

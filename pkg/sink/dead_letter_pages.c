@@ -1,5 +1,5 @@
 /* Reading dead letters. */
-#include "sink/letters.h"
+#include "sink/dead_letter_pages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static char *key_of(const json_t *source, size_t *ret_len)
 	return strbuf_detach(&key);
 }
 
-static void forget_page(struct letters *l)
+static void forget_page(struct dead_letter_pages *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		free(l->items[i].key);
@@ -36,18 +36,18 @@ static void forget_page(struct letters *l)
 	l->n = 0;
 }
 
-static struct letter letter_of(const char *id, const json_t *source)
+static struct dead_letter letter_of(const char *id, const json_t *source)
 {
-	struct letter letter = {.id = id,
-				.intake = jsonx_string(source, "intake", ""),
-				.attempts = jsonx_integer(source, "attempts", 1),
-				.source = source};
+	struct dead_letter letter = {.id = id,
+				     .fingerprint = jsonx_string(source, "intake", ""),
+				     .attempts = jsonx_integer(source, "attempts", 1),
+				     .source = source};
 
 	letter.key = key_of(source, &letter.key_len);
 	return letter;
 }
 
-static void take_page(struct letters *l)
+static void take_page(struct dead_letter_pages *l)
 {
 	const json_t *hits = scroll_hits(&l->scroll);
 	json_t *hit;
@@ -63,12 +63,13 @@ static void take_page(struct letters *l)
 	}
 }
 
-int letters_get(struct letters *l, struct search *search, const char *alias, const char *id, struct err *err)
+int dead_letter_pages_get(struct dead_letter_pages *l, struct search *search, const char *alias, const char *id,
+			  struct err *err)
 {
 	_cleanup_free_ char *index = dead_letters_index(alias);
 	struct search_version version;
 
-	*l = (struct letters){0};
+	*l = (struct dead_letter_pages){0};
 	if (search_get(search, index, id, &l->single, &version, err) < 0)
 		return err_wrap(err, "reading a dead letter of \"%s\"", alias);
 	if (!l->single)
@@ -79,7 +80,7 @@ int letters_get(struct letters *l, struct search *search, const char *alias, con
 	return 0;
 }
 
-int letters_discard(struct search *search, const char *alias, const struct letter *letter, struct err *err)
+int dead_letter_discard(struct search *search, const char *alias, const struct dead_letter *letter, struct err *err)
 {
 	_cleanup_free_ char *index = dead_letters_index(alias);
 
@@ -88,13 +89,13 @@ int letters_discard(struct search *search, const char *alias, const struct lette
 	return 0;
 }
 
-int letters_begin(struct letters *l, struct search *search, const char *alias, struct err *err)
+int dead_letter_pages_begin(struct dead_letter_pages *l, struct search *search, const char *alias, struct err *err)
 {
 	_cleanup_free_ char *index = dead_letters_index(alias);
 	_cleanup_json_ json_t *body =
 		json_pack("{s:i, s:b, s:[s]}", "size", PAGE_LETTERS, "seq_no_primary_term", 1, "sort", "_doc");
 
-	*l = (struct letters){0};
+	*l = (struct dead_letter_pages){0};
 	if (scroll_begin(&l->scroll, search, index, body, err) == 0)
 		take_page(l);
 	else if (err->kind != ERR_NOT_FOUND)
@@ -102,7 +103,7 @@ int letters_begin(struct letters *l, struct search *search, const char *alias, s
 	return 0;
 }
 
-int letters_next(struct letters *l, struct err *err)
+int dead_letter_pages_next(struct dead_letter_pages *l, struct err *err)
 {
 	forget_page(l);
 	if (!l->scroll.page)
@@ -113,7 +114,7 @@ int letters_next(struct letters *l, struct err *err)
 	return 0;
 }
 
-void letters_end(struct letters *l)
+void dead_letter_pages_end(struct dead_letter_pages *l)
 {
 	forget_page(l);
 	scroll_end(&l->scroll);
@@ -122,12 +123,12 @@ void letters_end(struct letters *l)
 
 /* --- decisions --- */
 
-bool letter_may_pass(const struct letter *letter, const char *intake)
+bool dead_letter_may_pass(const struct dead_letter *letter, const char *fingerprint)
 {
-	return strcmp(letter->intake, intake) != 0;
+	return strcmp(letter->fingerprint, fingerprint) != 0;
 }
 
-int64_t letters_pause_ms(unsigned passes)
+int64_t dead_letters_pause_ms(unsigned passes)
 {
 	int64_t pause = PAUSE_MS;
 

@@ -1,5 +1,5 @@
 /* Fingerprints of what an index takes. */
-#include "sink/intake.h"
+#include "sink/index_fingerprint.h"
 
 #include <string.h>
 
@@ -32,12 +32,13 @@ static void add_called(const json_t *value, json_t *names, int depth)
 	}
 }
 
-void intake_add_called(const json_t *pipeline, json_t *names)
+void index_fingerprint_add_called(const json_t *pipeline, json_t *names)
 {
 	add_called(pipeline, names, 0);
 }
 
-char *intake_hash(const json_t *mapping, const json_t *settings, const json_t *pipelines, char ret[JSONX_HASH_BYTES])
+char *index_fingerprint_hash(const json_t *mapping, const json_t *settings, const json_t *pipelines,
+			     char ret[JSONX_HASH_BYTES])
 {
 	static const char *const indifferent[] = {"refresh_interval",
 						  "number_of_replicas",
@@ -81,12 +82,12 @@ static int add_pipeline(const struct sink *sink, json_t *names, size_t i, json_t
 	if (search_pipeline_get(sink->search, name, &found, err) < 0 && err->kind != ERR_DENIED)
 		return -1;
 	(void)json_object_set(pipelines, name, found ? found : json_null());
-	intake_add_called(found, names);
+	index_fingerprint_add_called(found, names);
 	return 0;
 }
 
-int intake_read(const struct sink *sink, const char *concrete, const char *pipeline, char ret[JSONX_HASH_BYTES],
-		struct err *err)
+int index_fingerprint_read(const struct sink *sink, const char *concrete, const char *pipeline,
+			   char ret[JSONX_HASH_BYTES], struct err *err)
 {
 	_cleanup_json_ json_t *mapping = NULL;
 	_cleanup_json_ json_t *settings = NULL;
@@ -102,6 +103,6 @@ int intake_read(const struct sink *sink, const char *concrete, const char *pipel
 	for (size_t i = 0; i < json_array_size(names); i++)
 		if (add_pipeline(sink, names, i, pipelines, err) < 0)
 			return -1;
-	(void)intake_hash(mapping, settings, pipelines, ret);
+	(void)index_fingerprint_hash(mapping, settings, pipelines, ret);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* Tests of reading dead letters, and of what their documents are tried against. */
-#include "sink/intake.h"
-#include "sink/letters.h"
+#include "sink/dead_letter_pages.h"
+#include "sink/index_fingerprint.h"
 #include "sink/requests.h"
 #include "sink/routes_test.h"
 
@@ -15,16 +15,16 @@ static void test_pause_then_it_doubles_up_to_a_cap(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(letters_pause_ms(cases[i].passes), cases[i].ms);
+		assert_int_equal(dead_letters_pause_ms(cases[i].passes), cases[i].ms);
 }
 
 static void test_may_pass_when_the_index_takes_something_else_then_true(void **state)
 {
 	UNUSED(state);
-	assert_false(letter_may_pass(&(struct letter){.intake = "a"}, "a"));
-	assert_true(letter_may_pass(&(struct letter){.intake = "a"}, "b"));
+	assert_false(dead_letter_may_pass(&(struct dead_letter){.fingerprint = "a"}, "a"));
+	assert_true(dead_letter_may_pass(&(struct dead_letter){.fingerprint = "a"}, "b"));
 	/* An earlier release wrote it. */
-	assert_true(letter_may_pass(&(struct letter){.intake = ""}, "b"));
+	assert_true(dead_letter_may_pass(&(struct dead_letter){.fingerprint = ""}, "b"));
 }
 
 /* --- fingerprints --- */
@@ -37,7 +37,7 @@ static const char *hash(const char *mapping, const char *settings, const char *p
 	_cleanup_json_ json_t *s = json_loads(settings, 0, NULL);
 	_cleanup_json_ json_t *p = json_loads(pipelines, 0, NULL);
 
-	return intake_hash(m, s, p, hashes[next++ % ARRAY_SIZE(hashes)]);
+	return index_fingerprint_hash(m, s, p, hashes[next++ % ARRAY_SIZE(hashes)]);
 }
 
 static void test_intake_then_what_decides_about_documents_counts_and_nothing_else(void **state)
@@ -75,7 +75,7 @@ static void test_intake_add_called_then_every_pipeline_is_found_once(void **stat
 	_cleanup_free_ char *found = NULL;
 
 	UNUSED(state);
-	intake_add_called(pipeline, names);
+	index_fingerprint_add_called(pipeline, names);
 	found = json_dumps(names, JSON_COMPACT);
 	assert_string_equal(found, "[\"b\",\"c\"]");
 }
@@ -97,7 +97,7 @@ static void test_intake_read_then_pipelines_of_pipelines_and_a_denied_one_is_non
 	UNUSED(state);
 	routes_begin(&r, before);
 	for (size_t i = 0; i < 3; i++)
-		ROUTES_OK(&r, intake_read(&r.sink, "books-g1", "p", hashes[i], &r.err));
+		ROUTES_OK(&r, index_fingerprint_read(&r.sink, "books-g1", "p", hashes[i], &r.err));
 	assert_string_not_equal(hashes[0], hashes[1]);
 	assert_string_equal(hashes[1], hashes[2]);
 	routes_end(&r);
@@ -117,25 +117,25 @@ static void test_letters_then_page_by_page_and_those_of_earlier_releases_too(voi
 		 0},
 		{"POST /_search/scroll", 200, PAGE_OF(""), 0},
 		{0}};
-	struct letters l;
+	struct dead_letter_pages l;
 	struct routes r;
 
 	UNUSED(state);
 	routes_begin(&r, routes);
-	ROUTES_OK(&r, letters_begin(&l, r.sink.search, "books", &r.err));
+	ROUTES_OK(&r, dead_letter_pages_begin(&l, r.sink.search, "books", &r.err));
 	assert_int_equal(l.n, 2);
 	assert_string_equal(l.items[0].id, "7");
-	assert_string_equal(l.items[0].intake, "");
+	assert_string_equal(l.items[0].fingerprint, "");
 	assert_int_equal(l.items[0].attempts, 1);
 	assert_null(l.items[0].key);
 	assert_int_equal(l.items[1].attempts, 3);
-	assert_string_equal(l.items[1].intake, "i");
+	assert_string_equal(l.items[1].fingerprint, "i");
 	assert_int_equal(l.items[1].key_len, 6);
 	assert_memory_equal(l.items[1].key, "a|b\0c", 6);
 	assert_int_equal(l.items[1].version.seq_no, 4);
-	ROUTES_OK(&r, letters_next(&l, &r.err));
+	ROUTES_OK(&r, dead_letter_pages_next(&l, &r.err));
 	assert_int_equal(l.n, 0);
-	letters_end(&l);
+	dead_letter_pages_end(&l);
 	routes_expect_changes(&r, "POST /books-dead-letters/_refresh; POST /books-dead-letters/_search; "
 				  "POST /_search/scroll; DELETE /_search/scroll");
 	routes_end(&r);
@@ -144,15 +144,15 @@ static void test_letters_then_page_by_page_and_those_of_earlier_releases_too(voi
 static void test_letters_when_there_is_no_index_then_none(void **state)
 {
 	static const struct route routes[] = {{"POST /books-dead-letters/", 404, MISSING, 0}, {0}};
-	struct letters l;
+	struct dead_letter_pages l;
 	struct routes r;
 
 	UNUSED(state);
 	routes_begin(&r, routes);
-	ROUTES_OK(&r, letters_begin(&l, r.sink.search, "books", &r.err));
+	ROUTES_OK(&r, dead_letter_pages_begin(&l, r.sink.search, "books", &r.err));
 	assert_int_equal(l.n, 0);
-	ROUTES_OK(&r, letters_next(&l, &r.err));
-	letters_end(&l);
+	ROUTES_OK(&r, dead_letter_pages_next(&l, &r.err));
+	dead_letter_pages_end(&l);
 	routes_end(&r);
 }
 
@@ -166,16 +166,16 @@ static void test_letters_discard_when_another_one_took_its_place_then_conflict(v
 		{"DELETE /books-dead-letters/_doc/7?if_seq_no=4&if_primary_term=1", 404, "{\"result\":\"not_found\"}",
 		 0},
 		{0}};
-	struct letters l;
+	struct dead_letter_pages l;
 	struct routes r;
 
 	UNUSED(state);
 	routes_begin(&r, routes);
-	ROUTES_OK(&r, letters_get(&l, r.sink.search, "books", "7", &r.err));
+	ROUTES_OK(&r, dead_letter_pages_get(&l, r.sink.search, "books", "7", &r.err));
 	assert_int_equal(l.n, 1);
-	assert_int_equal(letters_discard(r.sink.search, "books", &l.items[0], &r.err), -1);
+	assert_int_equal(dead_letter_discard(r.sink.search, "books", &l.items[0], &r.err), -1);
 	assert_int_equal(r.err.kind, ERR_CONFLICT);
-	letters_end(&l);
+	dead_letter_pages_end(&l);
 	routes_end(&r);
 }
 
