@@ -229,7 +229,8 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 
 	operator_metrics_resource(r, status);
 	change = restore_ms && now_ms >= restore_ms ? STATUS_TURN : status_compare(previous, status);
-	if (change == STATUS_SAME && restore_ms)
+	/* What else has changed may have to wait for longer. */
+	if (change != STATUS_TURN && restore_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, restore_ms - now_ms);
 	due_ms = status_due_ms(change, r->writer.last_ms);
 	if (due_ms < r->writer.not_before_ms)

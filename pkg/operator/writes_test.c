@@ -447,6 +447,34 @@ static void test_status_when_another_client_wipes_it_then_it_is_written_again(vo
 	answer(ours, NULL);
 }
 
+static void report_lag(struct fixture *f, int bytes)
+{
+	jsonx_decref(f->resource->worker.report);
+	f->resource->worker.report =
+		json_pack("{s:s, s:{s:s, s:i}}", "phase", "Streaming", "stream", "slotName", "s", "lagBytes", bytes);
+}
+
+static void test_status_when_it_is_wiped_while_counters_move_then_it_does_not_wait_for_their_time(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *ours = NULL;
+	_cleanup_json_ json_t *wiped = object_of("12", "example.com/other");
+
+	report_lag(f, 1);
+	write_status(f, STATE_RUNNING);
+	answer(NULL, NULL);
+	write_status(f, STATE_RUNNING); /* not the first one */
+	ours = stored(NULL);
+	answer(ours, NULL);
+	report_lag(f, 2);
+	(void)resource_update(f->resource, wiped);
+	drain(f);
+	write_status(f, STATE_RUNNING);
+	assert_int_equal(call.sent, 2);
+	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
+	jsonx_decref(TAKE_PTR(f->resource->worker.report));
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -460,6 +488,7 @@ int main(void)
 		WITH_FIXTURE(test_status_when_apply_refuses_it_then_it_is_replaced_and_the_event_names_the_field),
 		WITH_FIXTURE(test_write_when_it_is_refused_for_good_then_event_and_metric_until_one_succeeds),
 		WITH_FIXTURE(test_status_when_another_client_wipes_it_then_it_is_written_again),
+		WITH_FIXTURE(test_status_when_it_is_wiped_while_counters_move_then_it_does_not_wait_for_their_time),
 		WITH_FIXTURE(test_write_when_it_takes_long_then_another_may_begin),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
