@@ -12,7 +12,6 @@ from parts.search import eventually
 
 BOOKS, AUTHORS, LINKS = 200_000, 50_000, 300_000
 MEMORY_KIB = 32 * 1024
-FIRST_CHUNKS = 64  # blocks: that of each of the two threads
 
 
 @pytest.fixture
@@ -100,10 +99,11 @@ def wait_equal(run, opensearch, index, database, timeout):
     assert not bookstore.differences(opensearch.documents(index), bookstore.expected(database))
 
 
-def rows_above(run, before):
-    """How many rows a bootstrap has copied; None if no more than before."""
-    done = run.status().get("bootstrap", {}).get("rowsDone", 0)
-    return done if done > before else None
+def durable_block(opensearch, index):
+    """Below which block of books everything is durable, according to the checkpoint; 0 as long as it has no ranges."""
+    opensearch.request("POST", "pgsync-checkpoints/_refresh")
+    indices = [i for d in opensearch.documents("pgsync-checkpoints").values() for i in d["indices"] if i["name"] == index]
+    return max((r["nextBlock"] for i in indices for r in i["ranges"]), default=0)
 
 
 def chunks_read(log):
@@ -123,13 +123,13 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
     writer = Writer(large, seed=1)
     writer.start()
     run = worker(manifest)
-    done = 0
+    durable = 0
     for number in range(20):
         run.start()
         if number in (9, 19):
-            # Long enough for some rows to be durable, and for a checkpoint that records them.
-            done = eventually(lambda: rows_above(run, done), 60, lambda: f"progress beyond {done} rows ({run.status()})")
-            time.sleep(2.5)
+            before = durable
+            durable = eventually(lambda: max(durable_block(opensearch, index), before) - before, 60,
+                                 lambda: f"a checkpoint beyond block {before} ({run.status()})", interval=0.2) + before
         else:
             time.sleep(pick.uniform(0.3, 2.0))
         assert run.process.alive, f"the worker ended on its own:\n{run.process.tail()}"
@@ -139,8 +139,8 @@ def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opens
     assert writer.finish() > 1000
     wait_equal(run, opensearch, index, large, 180)
     assert opensearch.aliases(index) == [f"{index}-g1"], "a kill made the worker start from the beginning"
-    begins = [min(run) for run in chunks_read(run.process.log) if run]
-    assert begins[-1] >= FIRST_CHUNKS, f"the bootstrap did not resume where it was: {begins}"
+    begins = [min(blocks, default=None) for blocks in chunks_read(run.process.log)]
+    assert begins[-1] >= durable, f"the bootstrap did not resume where it was, at block {durable} or later: {begins}"
     assert run.stop() == 0
 
 

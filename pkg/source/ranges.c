@@ -11,8 +11,10 @@ enum {
 
 void ranges_release(struct ranges *r)
 {
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
 		free(r->items[i].name);
+		free(r->items[i].parts);
+	}
 	free(r->items);
 	*r = (struct ranges){0};
 }
@@ -109,7 +111,8 @@ bool ranges_take(struct ranges *r, size_t n_readers, struct range_chunk *ret)
 		*ret = (struct range_chunk){.range = range, .from = range->next};
 		range->next += chunk_blocks(range, n_readers);
 		ret->to = range->next;
-		range->busy[range->n_busy++] = ret->from;
+		range->parts = xreallocarray(range->parts, range->n_parts + 1, sizeof(*range->parts));
+		range->parts[range->n_parts++] = (struct range_part){.from = ret->from};
 		return true;
 	}
 	return false;
@@ -127,27 +130,24 @@ void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes)
 	chunk->range->blocks = want > MOST_BLOCKS ? MOST_BLOCKS : want;
 }
 
+/* Rows count once everything before them is durable: a bootstrap that is resumed reads the others once more. */
 void ranges_done(const struct range_chunk *chunk, uint64_t rows)
 {
 	struct range *range = chunk->range;
+	size_t n = 0;
 
-	for (size_t i = 0; i < range->n_busy; i++) {
-		if (range->busy[i] == chunk->from) {
-			range->busy[i] = range->busy[--range->n_busy];
-			break;
-		}
-	}
-	range->rows += rows;
+	for (size_t i = 0; i < range->n_parts; i++)
+		if (range->parts[i].from == chunk->from)
+			range->parts[i] = (struct range_part){.from = chunk->from, .rows = rows, .done = true};
+	while (n < range->n_parts && range->parts[n].done)
+		range->rows += range->parts[n++].rows;
+	range->n_parts -= n;
+	memmove(range->parts, range->parts + n, range->n_parts * sizeof(*range->parts));
 }
 
 uint64_t ranges_durable_below(const struct range *range)
 {
-	uint64_t block = range->next;
-
-	for (size_t i = 0; i < range->n_busy; i++)
-		if (range->busy[i] < block)
-			block = range->busy[i];
-	return block;
+	return range->n_parts ? range->parts[0].from : range->next;
 }
 
 bool ranges_wait_for_views(const struct ranges *r)

@@ -15,20 +15,24 @@
 #include "postgres/catalog.h"
 #include "postgres/pg.h"
 
-/* The most chunks of one leaf that may be under way. */
-enum { RANGES_MOST_BUSY = 256 };
+/* A chunk that is under way, or done while one before it is under way. */
+struct range_part {
+	uint64_t from; /* its first block */
+	uint64_t rows;
+	bool done;
+};
 
 /* One leaf relation of one root. */
 struct range {
 	size_t plan;
 	uint32_t relation, filenode; /* a view has no filenode: 0 */
 	bool is_view;
-	char *name;                      /* quoted */
-	uint64_t next, end;              /* blocks to hand out */
-	uint64_t blocks;                 /* of a chunk, adapted to what comes out */
-	uint64_t rows;                   /* durable */
-	uint64_t busy[RANGES_MOST_BUSY]; /* first blocks of chunks under way */
-	size_t n_busy;
+	char *name;               /* quoted */
+	uint64_t next, end;       /* blocks to hand out */
+	uint64_t blocks;          /* of a chunk, adapted to what comes out */
+	uint64_t rows;            /* below the block below which everything is durable */
+	struct range_part *parts; /* from that block on, by block */
+	size_t n_parts;
 };
 
 struct ranges {

@@ -305,7 +305,7 @@ static void test_ranges_then_every_block_once(void **state)
 	}
 	assert_int_equal(next, 1000);
 	assert_int_equal(ranges_durable_below(range), 1000);
-	assert_int_equal(range->n_busy, 0);
+	assert_int_equal(range->n_parts, 0);
 	ranges_release(&r);
 }
 
@@ -320,6 +320,9 @@ static void test_ranges_when_chunks_end_in_any_order_then_only_what_is_below_all
 	assert_true(ranges_take(&r, 1, &a) && ranges_take(&r, 1, &b) && ranges_take(&r, 1, &c));
 	ranges_done(&b, 10);
 	assert_int_equal(ranges_durable_below(range), 0);
+	(void)ranges_save(range, &index);
+	assert_int_equal(index.ranges[0].next_block, 0);
+	assert_int_equal(index.ranges[0].rows, 0);
 	ranges_done(&a, 1);
 	assert_int_equal(ranges_durable_below(range), c.from);
 	assert_true(ranges_save(range, &index));

@@ -22,8 +22,6 @@ enum {
 	IN_FLIGHT = 16, /* chunks of one worker that are read but not durable; more than one only where rows are few */
 };
 
-_Static_assert(WORKERS *IN_FLIGHT <= RANGES_MOST_BUSY, "each chunk under way has a place");
-
 struct chunk {
 	struct range_chunk blocks;
 	uint64_t number; /* as unsettled */
