@@ -65,8 +65,8 @@ struct input {
 	bool slot_name_given;
 };
 void input_release(struct input *input);
-/* Decodes and resolves; every trouble is a finding. Takes over the three values. */
-void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f);
+/* Decodes and resolves; every trouble is a finding. Takes over the objects of the assignment. */
+void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
 /* Reads a YAML file that holds one PgSync, and perhaps the Secrets and ConfigMaps that it names. secrets_elsewhere: a

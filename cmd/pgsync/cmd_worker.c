@@ -17,7 +17,8 @@
 #include "sync/sync.h"
 #include "json/json.h"
 
-enum { WRITE_MS = 1000 };
+/* VERDICT_BYTES: of each text of a verdict; a condition has no more. */
+enum { WRITE_MS = 1000, VERDICT_BYTES = 32000 };
 
 /* Lines that the operator has not read yet. The descriptor does not block: an operator that does not read (frozen, or
  * busy) must not hold up the stream. A line that was begun is finished; of the waiting reports only the newest is sent.
@@ -202,6 +203,36 @@ static enum protocol_exit run_task(enum protocol_task task, const struct sync_op
 	return r < 0 ? PROTOCOL_EXIT_FAILED : PROTOCOL_EXIT_OK;
 }
 
+/* Says what is wrong with the resource, for an operator that does not look into schemas. Decoding the largest takes a
+ * second, and this process may have little of the processor. */
+static enum protocol_exit verify(struct protocol_assignment *assignment)
+{
+	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	_cleanup_(findings_release) struct findings findings;
+	_cleanup_(input_release) struct input input = {0};
+	_cleanup_free_ char *problem = NULL, *remark = NULL;
+	struct protocol_verdict verdict = {.usable = PROTOCOL_USABLE_RUN};
+	struct pulse pulse;
+	struct err err = {0};
+
+	findings_init(&findings);
+	if (start_pulse(&pulse, &output, &err) < 0) {
+		log_error("worker", "cannot start", KV_ERR(&err));
+		return PROTOCOL_EXIT_FAILED;
+	}
+	input_decode_take(assignment, &input, &findings);
+	end_pulse(&pulse);
+	if (findings_err(&findings, &err) < 0)
+		verdict.usable =
+			spec_can_be_checked(input.spec, &findings) ? PROTOCOL_USABLE_CHECK : PROTOCOL_USABLE_NO;
+	verdict.reason = err.reason;
+	verdict.problem = problem = findings_summary(&findings, FINDING_ERROR, VERDICT_BYTES);
+	verdict.remark = remark = findings_summary(&findings, FINDING_WARNING, VERDICT_BYTES);
+	send_line(&output, protocol_encode_verdict(&verdict));
+	output_release(&output);
+	return PROTOCOL_EXIT_OK;
+}
+
 /* A check needs to know the database; a cleanup needs both sides, since an earlier spec made what is to be removed. */
 static bool can_do(enum protocol_task task, const struct input *input, const struct findings *f)
 {
@@ -296,11 +327,13 @@ int cmd_worker(int argc, char **argv)
 	context = xasprintf("%s/%s", jsonx_string(assignment.resource, "metadata.namespace", "default"),
 			    jsonx_string(assignment.resource, "metadata.name", ""));
 	code = flags_log(&flags, context);
-	if (code < 0) {
+	if (code < 0)
 		log_sandbox(parts);
+	if (code < 0 && assignment.task == PROTOCOL_TASK_VERIFY) {
+		code = verify(&assignment);
+	} else if (code < 0) {
 		findings_init(&findings);
-		input_decode_take(TAKE_PTR(assignment.resource), TAKE_PTR(assignment.secrets),
-				  TAKE_PTR(assignment.config_maps), &input, &findings);
+		input_decode_take(&assignment, &input, &findings);
 		code = run_assignment(assignment.task, &input, &findings);
 		findings_release(&findings);
 		input_release(&input);

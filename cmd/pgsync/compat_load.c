@@ -241,7 +241,8 @@ static void decode_all(struct compat *c)
 	c->contexts = xcalloc(c->n + 1, sizeof(*c->contexts));
 	for (size_t i = 0; i < c->n; i++) {
 		findings_init(&c->found[i]);
-		input_decode_take(json_incref(c->list[i].resource), json_incref(c->list[i].secrets), NULL,
+		input_decode_take(&(struct protocol_assignment){.resource = json_incref(c->list[i].resource),
+								.secrets = json_incref(c->list[i].secrets)},
 				  &c->inputs[i], &c->found[i]);
 		c->contexts[i] = xasprintf("%s/%s", c->inputs[i].spec->namespace, c->inputs[i].spec->name);
 	}

@@ -18,20 +18,45 @@ void input_release(struct input *input)
 }
 
 /* admitted: the API server has accepted it. */
-static void decode(struct input *input, bool admitted, bool secrets_elsewhere, struct findings *f)
+static void decode(struct input *input, bool admitted, bool secrets_elsewhere, const char *secret_label,
+		   struct findings *f)
 {
-	const struct spec_objects objects = {
-		.secrets = input->secrets, .config_maps = input->config_maps, .secrets_elsewhere = secrets_elsewhere};
+	const struct spec_objects objects = {.secrets = input->secrets,
+					     .config_maps = input->config_maps,
+					     .secret_label = secret_label,
+					     .secrets_elsewhere = secrets_elsewhere};
 
 	input->slot_name_given = jsonx_get(input->resource, "spec.source.replication.slotName") != NULL;
 	input->spec = admitted ? spec_decode_admitted(input->resource, f) : spec_decode(input->resource, f);
 	spec_resolve(input->spec, &objects, f);
 }
 
-void input_decode_take(json_t *resource, json_t *secrets, json_t *config_maps, struct input *ret, struct findings *f)
+/* Puts the schema where it belongs. */
+static void take_schema(json_t *resource, const char *text, struct findings *f)
 {
-	*ret = (struct input){.resource = resource, .secrets = secrets, .config_maps = config_maps};
-	decode(ret, true, false, f);
+	json_t *spec = json_object_get(resource, "spec"), *schema;
+	struct err err;
+
+	if (!text || !json_is_object(spec))
+		return;
+	if (jsonx_parse(text, strlen(text), "spec.schema", &schema, &err) == 0)
+		(void)json_object_set_new(spec, "schema", schema);
+	else
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, NULL, "%s", err.msg);
+}
+
+void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f)
+{
+	json_t *why;
+	size_t i;
+
+	*ret = (struct input){.resource = TAKE_PTR(assignment->resource),
+			      .secrets = TAKE_PTR(assignment->secrets),
+			      .config_maps = TAKE_PTR(assignment->config_maps)};
+	json_array_foreach (assignment->denied, i, why)
+		findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL, "%s", json_string_value(why));
+	take_schema(ret->resource, assignment->schema, f);
+	decode(ret, true, false, assignment->secret_label, f);
 }
 
 /* data (base64) and stringData (as it is) of a Secret. */
@@ -99,6 +124,6 @@ int input_read(const char *path, bool secrets_elsewhere, struct input *ret, stru
 		return err_set(err, ERR_INVALID, "%s contains no document of kind PgSync", path);
 	}
 	*ret = in;
-	decode(ret, false, secrets_elsewhere, f);
+	decode(ret, false, secrets_elsewhere, NULL, f);
 	return 0;
 }

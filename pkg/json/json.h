@@ -60,6 +60,10 @@ json_t *jsonx_text(const char *text);
 bool jsonx_contains(const json_t *array, const char *text);
 /* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
 json_t *jsonx_get(const json_t *value, const char *path);
+/* Where the text of the value at a path ("a.b.c") lies within a JSON text, found in one pass that parses nothing; *ret
+ * points into text. False: it is not there. Of a text that is not JSON nothing is promised but that *ret lies within.
+ */
+bool jsonx_find_text(const char *text, size_t len, const char *path, const char **ret, size_t *ret_len);
 /* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */
 const char *jsonx_string(const json_t *value, const char *path, const char *otherwise);
 int64_t jsonx_integer(const json_t *value, const char *path, int64_t otherwise);

@@ -171,6 +171,56 @@ static void test_read_file_when_missing_large_or_a_directory_then_kind_says_so(v
 	assert_int_equal(err.kind, ERR_INVALID);
 }
 
+/* What the parser finds there must be what the text found there says. */
+static void test_find_text_when_there_is_a_value_then_its_text_and_nothing_else(void **state)
+{
+	static const struct {
+		const char *text, *path, *found;
+	} cases[] = {
+		{"{\"a\":{\"b\":[1,{\"b\":2}]},\"b\":3}", "a.b", "[1,{\"b\":2}]"},
+		{"{\"x\":{\"b\":1},\"a\":{\"c\":{\"b\":2},\"b\":\"}\\\"]\"}}", "a.b", "\"}\\\"]\""},
+		{" { \"a\" : { \"b\" : -1.5e3 } } ", "a.b", "-1.5e3"},
+		{"{\"a\":{\"\":[],\"bb\":1,\"b\":null}}", "a.b", "null"},
+		{"{\"a\":{\"b\":{}}}", "a", "{\"b\":{}}"},
+		{"[1]", "", "[1]"},
+		{"{\"a\":[{\"b\":1}]}", "a.b", NULL},
+		{"{\"a\":{\"c\":1}}", "a.b", NULL},
+		{"{\"a\":\"b\"}", "a.b", NULL},
+		{"{\"a.b\":1}", "a.b", NULL},
+		{"{}", "a", NULL},
+		{"[]", "a", NULL},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *found = NULL;
+		size_t len = 0;
+		bool there = jsonx_find_text(cases[i].text, strlen(cases[i].text), cases[i].path, &found, &len);
+
+		if (there != (cases[i].found != NULL))
+			fail_msg("%s in %s: %s", cases[i].path, cases[i].text, there ? "found" : "not found");
+		if (there && (len != strlen(cases[i].found) || memcmp(found, cases[i].found, len) != 0))
+			fail_msg("%s in %s: found %.*s", cases[i].path, cases[i].text, (int)len, found);
+	}
+}
+
+static void test_find_text_when_the_text_is_cut_anywhere_then_nothing_is_read_beyond_it(void **state)
+{
+	static const char text[] = "{\"x\":[\"\\\"\",{}],\"a\":{\"b\":[\"\\\\\"]}}";
+	const char *found;
+	size_t len;
+
+	UNUSED(state);
+	for (size_t n = 0; n < sizeof(text) - 1; n++) {
+		/* As large as the text, so that AddressSanitizer sees where that ends. */
+		_cleanup_free_ char *cut = xmalloc(n ? n : 1);
+
+		memcpy(cut, text, n);
+		if (jsonx_find_text(cut, n, "a.b", &found, &len))
+			assert_true(found >= cut && found + len <= cut + n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +231,8 @@ int main(void)
 		cmocka_unit_test(test_hash_of_empty_object_then_the_known_sha256),
 		cmocka_unit_test(test_canonical_when_number_is_a_double_then_it_comes_back_unchanged),
 		cmocka_unit_test(test_get_when_path_leads_nowhere_then_default),
+		cmocka_unit_test(test_find_text_when_there_is_a_value_then_its_text_and_nothing_else),
+		cmocka_unit_test(test_find_text_when_the_text_is_cut_anywhere_then_nothing_is_read_beyond_it),
 		cmocka_unit_test(test_read_file_when_missing_large_or_a_directory_then_kind_says_so),
 	};
 

@@ -203,6 +203,11 @@ void kube_free(struct kube *kube)
 	free(kube);
 }
 
+void kube_keep_text(struct kube *kube, const char *path)
+{
+	kube->as_text = path;
+}
+
 void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *method, long status, int64_t duration_us),
 		     void *user)
 {
@@ -377,8 +382,9 @@ static void deliver_response(struct kube_call *call, const struct http_response 
 		finish_call(call, NULL, &err);
 		return;
 	}
-	object = response->body.len ? kube_decode(response->body.data, response->body.len, "the answer", &err)
-				    : json_object();
+	object = response->body.len
+			 ? kube_decode(response->body.data, response->body.len, call->kube->as_text, "the answer", &err)
+			 : json_object();
 	if (!object)
 		(void)err_wrap(&err, "%s %s", call->method, call->path);
 	finish_call(call, object, object ? NULL : &err);

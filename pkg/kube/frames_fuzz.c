@@ -32,7 +32,7 @@ static void on_event(void *user, const char *type, json_t *object)
 
 static bool feed_frames(const char *data, size_t size, size_t piece, uint64_t *hash)
 {
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(MAX_FRAME);
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(MAX_FRAME, NULL);
 	struct err err;
 
 	for (size_t at = 0; at < size; at += piece) {
@@ -46,7 +46,7 @@ static bool feed_frames(const char *data, size_t size, size_t piece, uint64_t *h
 
 static bool feed_listing(const char *data, size_t size, size_t piece, uint64_t *hash)
 {
-	_cleanup_(kube_listing_freep) struct kube_listing *listing = kube_listing_new(MAX_FRAME);
+	_cleanup_(kube_listing_freep) struct kube_listing *listing = kube_listing_new(MAX_FRAME, NULL);
 	_cleanup_json_ json_t *frame = NULL;
 	struct err err;
 

@@ -361,7 +361,7 @@ static void begin_list(struct kube_reflector *r)
 		http_escape(&url, r->continue_token);
 	}
 	r->url = strbuf_detach(&url);
-	r->listing = kube_listing_new(KUBE_MAX_OBJECT);
+	r->listing = kube_listing_new(KUBE_MAX_OBJECT, r->kube->as_text);
 	begin_request(r, LIST_TIMEOUT_MS, LIST_IDLE_MS, on_list_data, on_list_done);
 }
 
@@ -515,7 +515,7 @@ static void begin_watch(struct kube_reflector *r)
 	r->events = 0;
 	r->url = xasprintf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%d%s", r->path,
 			   r->resource_version, seconds, r->selector);
-	r->frames = kube_frames_new(KUBE_MAX_OBJECT);
+	r->frames = kube_frames_new(KUBE_MAX_OBJECT, r->kube->as_text);
 	begin_request(r, 0, idle_ms, on_watch_data, on_watch_done);
 }
 

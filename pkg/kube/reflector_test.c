@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "kube/fake_api_int.h"
+#include "kube/listing_int.h"
 #include "json/json.h"
 
 #define ITEM(name, version)                                                                       \
@@ -481,7 +482,7 @@ static void count_event(void *user, const char *type, json_t *object)
 
 static void test_frames_when_a_frame_is_too_large_then_limit(void **state)
 {
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(40);
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(40, NULL);
 	int events = 0;
 	struct err err;
 
@@ -503,7 +504,7 @@ static void test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quot
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(BAD); i++) {
-		_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000);
+		_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, NULL);
 
 		assert_int_equal(kube_frames_feed(frames, BAD[i], strlen(BAD[i]), count_event, &events, &err), -1);
 		assert_int_equal(err.kind, ERR_FATAL);
@@ -512,9 +513,57 @@ static void test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quot
 	assert_int_equal(events, 0);
 }
 
+static void expect_schema(void *user, const char *type, json_t *object)
+{
+	UNUSED(type);
+	assert_string_equal(jsonx_string(object, "spec.schema", ""), "[{\"index\": \"\\u00e9\"}]");
+	assert_string_equal(jsonx_string(object, "spec.source.schema", ""), "s");
+	assert_string_equal(jsonx_string(object, "metadata.name", ""), "n");
+	(*(int *)user)++;
+}
+
+static void expect_listed(void *user, json_t *object)
+{
+	expect_schema(user, "", object);
+}
+
+#define WITH_SCHEMA                                                         \
+	"{\"spec\":{\"source\":{\"schema\":\"s\"},\"schema\":[{\"index\": " \
+	"\"\\u00e9\"}],\"x\":1},\"metadata\":{\"name\":\"n\"}}"
+
+static void test_decode_when_a_value_is_kept_as_text_then_a_string_in_watches_and_lists(void **state)
+{
+	static const char frame[] = "{\"type\":\"ADDED\",\"object\":" WITH_SCHEMA "}\n";
+	static const char list[] = "{\"items\":[" WITH_SCHEMA "," WITH_SCHEMA "],\"metadata\":{}}";
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, "spec.schema");
+	_cleanup_(kube_listing_freep) struct kube_listing *listing = kube_listing_new(1000, "spec.schema");
+	int seen = 0;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(kube_frames_feed(frames, frame, strlen(frame), expect_schema, &seen, &err), 0);
+	assert_int_equal(kube_listing_feed(listing, list, strlen(list), expect_listed, &seen, &err), 0);
+	assert_int_equal(seen, 3);
+}
+
+static void test_decode_when_the_text_to_keep_is_not_utf8_then_fatal_and_not_quoted(void **state)
+{
+	static const char frame[] = "{\"type\":\"ADDED\",\"object\":{\"spec\":{\"schema\":\"\xffhunter2\"}}}\n";
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, "spec.schema");
+	int seen = 0;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(kube_frames_feed(frames, frame, strlen(frame), expect_schema, &seen, &err), -1);
+	assert_int_equal(err.kind, ERR_FATAL);
+	assert_null(strstr(err.msg, "hunter2"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_decode_when_a_value_is_kept_as_text_then_a_string_in_watches_and_lists),
+		cmocka_unit_test(test_decode_when_the_text_to_keep_is_not_utf8_then_fatal_and_not_quoted),
 		cmocka_unit_test(test_recovered_when_failures_are_over_then_reported_once_by_list_and_by_watch),
 		cmocka_unit_test(test_list_when_in_pages_then_all_reported_and_watched_from_its_version),
 		cmocka_unit_test(test_watch_when_frames_are_split_anywhere_then_each_event_is_reported),

@@ -5,25 +5,13 @@
 #include "operator/operator_int.h"
 #include "spec/spec.h"
 
-/* jansson refuses NUL characters unless it is told not to. */
-static bool holds_nul(const struct resource *r)
+void resource_inputs_changed(struct resource *r)
 {
-	_cleanup_json_ json_t *strict = json_loads(r->cache.text, 0, NULL);
-
-	return !strict;
+	r->inputs.stale = true;
+	restarts_reset(&r->inputs.restarts);
 }
 
-static void record_problem(struct resource *r, const struct findings *f)
-{
-	_cleanup_free_ char *all = findings_join(f, FINDING_ERROR, "; ");
-	struct err err;
-
-	(void)findings_err(f, &err);
-	r->inputs.reason = err.reason ? err.reason : REASON_INVALID_SPEC;
-	if (!r->inputs.problem || strcmp(r->inputs.problem, all) != 0)
-		resource_event(r, true, r->inputs.reason, "Validate", "%s", all);
-	resource_replace_text(&r->inputs.problem, TAKE_PTR(all));
-}
+/* --- the values that the spec refers to */
 
 /* Keeps the keys that the spec refers to: a worker does not need the others, and is not restarted when they change. Two
  * references mean a whole Secret, whose keys have fixed names. */
@@ -52,83 +40,103 @@ static void keep_named(json_t *secrets, const struct spec *spec)
 	}
 }
 
-void resource_values(const struct resource *r, const struct spec *spec, json_t *secrets, json_t *config_maps)
-{
-	_cleanup_(findings_release) struct findings f;
+/* What a worker of a resource is given. */
+struct values {
+	json_t *resource, *secrets, *config_maps, *denied;
+	bool loaded; /* all of them have been read */
+};
 
-	findings_init(&f);
-	(void)refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, secrets, config_maps, &f);
-	keep_named(secrets, spec);
+static void values_release(struct values *v)
+{
+	jsonx_decref(v->resource);
+	jsonx_decref(v->secrets);
+	jsonx_decref(v->config_maps);
+	jsonx_decref(v->denied);
+}
+
+/* A resource that is being deleted may be cleaned up with the values that were there last: `kubectl delete` of a file
+ * or a namespace deletes Secrets first. */
+static void values_of(const struct resource *r, struct values *ret)
+{
+	*ret = (struct values){.resource = resource_json(r),
+			       .secrets = json_object(),
+			       .config_maps = json_object(),
+			       .denied = json_array()};
+	ret->loaded = refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, ret->secrets,
+				  ret->config_maps, ret->denied);
+}
+
+char *resource_assignment(const struct resource *r, enum protocol_task task)
+{
+	_cleanup_(values_release) struct values v;
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+
+	values_of(r, &v);
+	spec = spec_decode_outline(v.resource);
+	keep_named(v.secrets, spec);
+	return protocol_encode_assignment(&(struct protocol_assignment){
+		.task = task,
+		.resource = v.resource,
+		.secrets = v.secrets,
+		.config_maps = v.config_maps,
+		.schema = r->cache.schema,
+		.secret_label = r->op->options ? (char *)r->op->options->secret_label : NULL,
+		.denied = v.denied,
+	});
+}
+
+/* --- what changes with them */
+
+/* {NAME: {KEY: HASH}}: large values are not copied. */
+static json_t *hashes_of(const json_t *objects)
+{
+	json_t *all = json_object(), *object, *value;
+	const char *name, *key;
+
+	json_object_foreach ((json_t *)objects, name, object) {
+		json_t *hashes = json_object();
+		char hash[JSONX_HASH_BYTES];
+
+		json_object_foreach (object, key, value)
+			(void)json_object_set_new(hashes, key,
+						  json_string(jsonx_hash_bytes(json_string_value(value),
+									       json_string_length(value), hash)));
+		(void)json_object_set_new(all, name, hashes);
+	}
+	return all;
 }
 
 /* Everything that a running worker depends on, which suspend and deletionPolicy are not part of. */
-static void hash_inputs(struct resource *r, const json_t *resource, const json_t *secrets, const json_t *config_maps)
+static void hash_inputs(struct resource *r, const struct values *v)
 {
-	_cleanup_json_ json_t *spec = json_copy(json_object_get(resource, "spec"));
+	_cleanup_json_ json_t *spec = json_copy(json_object_get(v->resource, "spec"));
 	_cleanup_json_ json_t *visible = NULL;
 	_cleanup_json_ json_t *all = NULL;
 
 	(void)json_object_del(spec, "suspend");
 	(void)json_object_del(spec, "deletionPolicy");
-	visible = json_pack("[s, O, O, s]", r->cache.uid, spec, config_maps, r->cache.retry ? r->cache.retry : "");
+	visible = json_pack("[s, O, s, o, s]", r->cache.uid, spec, r->cache.schema_hash, hashes_of(v->config_maps),
+			    r->cache.retry ? r->cache.retry : "");
 	(void)jsonx_hash(visible, r->inputs.spec_hash);
-	all = json_pack("[s, O]", r->inputs.spec_hash, secrets);
+	all = json_pack("[s, o]", r->inputs.spec_hash, hashes_of(v->secrets));
 	(void)jsonx_hash(all, r->inputs.hash);
-}
-
-/* What the API server accepted and this program does not know: the CRD is newer than the operator. */
-static void record_remark(struct resource *r, const struct findings *f)
-{
-	_cleanup_free_ char *all = findings_join(f, FINDING_WARNING, "; ");
-
-	if (*all && (!r->inputs.remark || strcmp(r->inputs.remark, all) != 0))
-		resource_event(r, true, REASON_UNKNOWN_FIELD, "Validate",
-			       "this operator is older than the CRD, and ignores what it does not know: %s", all);
-	resource_replace_text(&r->inputs.remark, TAKE_PTR(all));
-}
-
-static enum inputs verdict_of(const struct spec *spec, const struct findings *f)
-{
-	if (!findings_failed(f))
-		return INPUTS_VALID;
-	return spec_can_be_checked(spec, f) ? INPUTS_CHECKABLE : INPUTS_INVALID;
 }
 
 void resource_refresh_inputs(struct resource *r)
 {
-	_cleanup_json_ json_t *resource = resource_json(r);
-	_cleanup_json_ json_t *secrets = json_object();
-	_cleanup_json_ json_t *config_maps = json_object();
-	_cleanup_(findings_release) struct findings f;
-	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_(values_release) struct values v = {.resource = resource_json(r)};
+	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(v.resource);
 
-	findings_init(&f);
 	r->inputs.stale = false;
 	r->inputs.hash[0] = '\0';
-	spec = spec_decode_admitted(resource, &f);
-	if (holds_nul(r))
-		findings_add(&f, FINDING_ERROR, REASON_INVALID_SPEC, "spec",
-			     "contains a NUL character (\\u0000), which names and texts must not contain; remove it");
 	refs_hold(r->op->refs, &r->inputs.refs, r->namespace, spec);
-	if (!refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, secrets, config_maps, &f)) {
+	values_release(&v);
+	values_of(r, &v);
+	if (!v.loaded) {
 		r->inputs.verdict = INPUTS_LOADING;
 		return;
 	}
-	spec_resolve(spec,
-		     &(struct spec_objects){.secrets = secrets,
-					    .config_maps = config_maps,
-					    .secret_label = r->op->options ? r->op->options->secret_label : NULL},
-		     &f);
-	r->inputs.verdict = verdict_of(spec, &f);
-	record_remark(r, &f);
-	if (r->inputs.verdict == INPUTS_VALID) {
-		r->inputs.reason = REASON_NONE;
-		resource_replace_text(&r->inputs.problem, NULL);
-	} else {
-		record_problem(r, &f);
-	}
-	/* Not before the checks: their messages about a missing key name the keys that exist. */
-	keep_named(secrets, spec);
-	if (r->inputs.verdict != INPUTS_INVALID)
-		hash_inputs(r, resource, secrets, config_maps);
+	keep_named(v.secrets, spec);
+	hash_inputs(r, &v);
+	resource_verify(r);
 }

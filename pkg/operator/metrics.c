@@ -158,7 +158,7 @@ void operator_metrics_tick(struct operator_ *op)
 	metric_set(k->queue_depth, queue_name, (double)workqueue_depth(op->queue));
 	metric_set(k->active, controller_name, op->calls);
 	metric_set(k->leader, lease_name, op->leading);
-	metric_set(k->workers, NULL, (double)supervisor_count(op->supervisor));
+	metric_set(k->workers, NULL, (double)(supervisor_count(op->supervisor) - op->verifiers));
 	atomic_store(&op->published.tick_ms, clock_now_ms());
 }
 

@@ -51,6 +51,11 @@ static void forget_resource(struct resource *r)
 	struct operator_ *op = r->op;
 	_cleanup_free_ char *key = xstrdup(r->key);
 
+	if (r->inputs.verifier) {
+		resource_end_verification(r);
+		end_key(r, "requeue");
+		return;
+	}
 	log_info("operator", "the resource is gone", KV_STR("resource", key));
 	resource_forget_refusal(r);
 	operator_metrics_forget(r);
@@ -81,7 +86,8 @@ static struct decision decide(struct resource *r)
 		.suspend = r->cache.suspend,
 		.inputs = r->inputs.verdict,
 		.credentials_missing = r->inputs.problem && r->inputs.reason == REASON_CREDENTIALS_NOT_FOUND,
-		.hash = r->inputs.hash,
+		.verify_failures = r->inputs.restarts.failures,
+		.hash = r->inputs.verdict >= INPUTS_CHECKABLE ? r->inputs.hash : "",
 	};
 	struct observed observed = {
 		.leading = r->op->leading,
@@ -197,6 +203,7 @@ static bool up_to_date(const struct operator_ *op)
 
 static void run_queue(struct operator_ *op)
 {
+	operator_verify_waiting(op);
 	while (operator_may_write(op) && up_to_date(op)) {
 		_cleanup_free_ char *key = workqueue_get(op->queue, clock_now_ms());
 		struct resource *r = key ? map_gets(op->resources, key) : NULL;
@@ -246,7 +253,7 @@ static bool mark_if_held(void *user, const char *key, size_t len, void *value)
 	UNUSED(key);
 	UNUSED(len);
 	if (refs_contain(&r->inputs.refs, user)) {
-		r->inputs.stale = true;
+		resource_inputs_changed(r);
 		resource_enqueue(r);
 	}
 	return true;
@@ -267,6 +274,7 @@ static bool stop_each(void *user, const char *key, size_t len, void *value)
 	UNUSED(key);
 	UNUSED(len);
 	resource_stop(value);
+	resource_end_verification(value);
 	return true;
 }
 
@@ -575,6 +583,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	server = strstr(kube_config_server(config), "://");
 	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
+	kube_keep_text(op->kube, "spec.schema");
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);
 	start_supervisor(op);

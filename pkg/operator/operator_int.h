@@ -77,6 +77,9 @@ struct operator_ {
 	struct web *web, *health; /* health: for probes, so that nothing else can keep them waiting */
 	bool leading;
 	unsigned starts;     /* of workers, for their identities */
+	unsigned verifiers;  /* workers that verify inputs */
+	bool waiting;        /* inputs wait for one of them to end */
+	uint64_t tickets;    /* given to those that wait */
 	unsigned calls;      /* API writes under way */
 	unsigned slow_calls; /* those of them that no longer count against max_concurrent_reconciles */
 	int64_t polled_ms;   /* when we last polled the API server and the timers */
@@ -89,8 +92,10 @@ struct operator_ {
 
 /* resource.c: the object, as the API server has it. */
 struct resource_cache {
-	char *uid;   /* NULL: never seen */
-	char *text;  /* {"apiVersion", "kind", "metadata" (trimmed), "spec"}, canonical */
+	char *uid;    /* NULL: never seen */
+	char *text;   /* {"apiVersion", "kind", "metadata" (trimmed), "spec" without "schema"}, canonical */
+	char *schema; /* spec.schema, as the API server wrote it; NULL: there is none */
+	char schema_hash[JSONX_HASH_BYTES]; /* of these bytes; "" without them */
 	char *retry; /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
 	char resource_version[64];
 	char created[32]; /* RFC 3339, to the second */
@@ -99,13 +104,17 @@ struct resource_cache {
 	bool finalizer, force_delete, frozen, suspend; /* as in struct desired */
 };
 
-/* inputs.c: what a worker would be started with. */
+/* inputs.c: what a worker would be started with. verify.c: what a worker says about it. */
 struct resource_inputs {
 	bool stale; /* the spec, or something that it refers to, has changed since the verdict */
 	enum inputs verdict;
-	enum reason reason; /* INVALID, CHECKABLE: of the first problem */
-	char *problem;      /* all problems; NULL: none */
-	char *remark;       /* what is ignored; NULL or "": nothing */
+	struct worker *verifier;  /* a worker that is to say what is wrong; NULL: none */
+	bool unwanted;            /* its answer, since something has changed */
+	uint64_t ticket;          /* those who wait for a verifier come in this order; 0: they do not wait */
+	struct restarts restarts; /* of verifiers that ended without an answer */
+	enum reason reason;       /* INVALID, CHECKABLE: of the first problem */
+	char *problem;            /* all problems; NULL: none */
+	char *remark;             /* what is ignored; NULL or "": nothing */
 	char hash[JSONX_HASH_BYTES];
 	char spec_hash[JSONX_HASH_BYTES]; /* the same without Secrets */
 	struct ref_set refs;
@@ -189,11 +198,20 @@ char *resource_orphan_sql(const struct resource *r);
 bool resource_is_over_limit(const struct resource *r);
 
 /* --- inputs.c */
-/* Decodes the spec and reads what it refers to. */
+/* Reads what the spec refers to, and has it verified. Nothing here looks into a schema, and nothing costs more for a
+ * large one than to copy its text: the loop is everybody's. */
 void resource_refresh_inputs(struct resource *r);
-/* The values that the spec refers to, for a worker. A resource that is being deleted may be cleaned up with the values
- * that were there last: `kubectl delete` of a file or a namespace deletes Secrets first. */
-void resource_values(const struct resource *r, const struct spec *spec, json_t *secrets, json_t *config_maps);
+/* The line that a worker starts with; caller frees, and wipes. */
+char *resource_assignment(const struct resource *r, enum protocol_task task);
+/* The inputs may not be what they were. */
+void resource_inputs_changed(struct resource *r);
+
+/* --- verify.c: a short-lived worker finds what is wrong with the inputs; a few at a time, for all resources */
+void resource_verify(struct resource *r);
+/* Ends a verification that is under way; the end of its worker brings the key back. */
+void resource_end_verification(struct resource *r);
+/* Brings back those that have waited longest, as far as there are places. */
+void operator_verify_waiting(struct operator_ *op);
 
 /* --- process.c */
 void resource_start(struct resource *r, enum protocol_task task);

@@ -90,6 +90,7 @@ static void on_message(void *user, const struct protocol_message *message)
 	case PROTOCOL_DONE:
 		take_done(r, &message->done);
 		break;
+	case PROTOCOL_VERDICT:
 	case PROTOCOL_HEARTBEAT:
 	case PROTOCOL_UNKNOWN:
 		break;
@@ -217,17 +218,6 @@ static void on_exited(void *user, const struct worker_exit *exit)
 
 /* --- starting and stopping */
 
-/* The line that a worker starts with; caller frees. */
-static char *assignment_line(const struct resource *r, enum protocol_task task)
-{
-	_cleanup_(protocol_assignment_release) struct protocol_assignment assignment = {
-		.task = task, .resource = resource_json(r), .secrets = json_object(), .config_maps = json_object()};
-	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(assignment.resource);
-
-	resource_values(r, spec, assignment.secrets, assignment.config_maps);
-	return protocol_encode_assignment(&assignment);
-}
-
 static void note_start(struct resource *r, enum protocol_task before, const char *identity)
 {
 	bool rotated = before == PROTOCOL_TASK_RUN && strcmp(r->worker.spec_hash, r->inputs.spec_hash) == 0 &&
@@ -249,7 +239,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	struct operator_ *op = r->op;
 	_cleanup_free_ char *identity = xasprintf("%s-%u", op->short_identity, ++op->starts);
 	struct worker_options options = {.name = r->key,
-					 .input_take = assignment_line(r, task),
+					 .input_take = resource_assignment(r, task),
 					 .handlers = {.message = on_message, .silent = on_silent, .exited = on_exited},
 					 .user = r};
 	enum protocol_task before = r->worker.task;

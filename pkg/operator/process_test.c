@@ -119,22 +119,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void start(struct fixture *f, const char *body)
-{
-	int fd = open(f->script, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
-
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\nread -r line <&3\n%s\n", body) > 0);
-	assert_int_equal(close(fd), 0);
-	(void)resource_update(f->resource, f->object);
-	resource_refresh_inputs(f->resource);
-	deliver_secrets();
-	resource_refresh_inputs(f->resource);
-	assert_int_equal(f->resource->inputs.verdict, INPUTS_VALID);
-	resource_start(f->resource, PROTOCOL_TASK_RUN);
-	assert_non_null(f->resource->worker.process);
-}
-
 static void turn(struct fixture *f)
 {
 	_cleanup_free_ struct pollfd *fds = NULL;
@@ -152,6 +136,28 @@ static void turn(struct fixture *f)
 			turn(f);                                 \
 		assert_true(condition);                          \
 	} while (0)
+
+static void start(struct fixture *f, const char *body)
+{
+	int fd = open(f->script, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd,
+			    "#!/bin/sh\nread -r line <&3\n"
+			    "case $line in *'\"task\":\"verify\"'*)\n"
+			    "echo '{\"verdict\": {\"usable\": \"run\"}}' >&4; exit 0;; esac\n%s\n",
+			    body) > 0);
+	assert_int_equal(close(fd), 0);
+	(void)resource_update(f->resource, f->object);
+	resource_refresh_inputs(f->resource);
+	if (f->resource->inputs.verdict == INPUTS_LOADING) {
+		deliver_secrets();
+		resource_refresh_inputs(f->resource);
+	}
+	RUN_UNTIL(f, f->resource->inputs.verdict == INPUTS_VALID && !f->resource->inputs.verifier);
+	resource_start(f->resource, PROTOCOL_TASK_RUN);
+	assert_non_null(f->resource->worker.process);
+}
 
 static void test_start_when_secrets_hold_more_than_is_named_then_only_that_is_handed_over(void **state)
 {

@@ -36,9 +36,9 @@ static enum reconcile_state invalid(const struct desired *d, const struct observ
 	return d->credentials_missing && o->newest_spec ? STATE_CREDENTIALS_GONE : STATE_INVALID_RUNNING;
 }
 
-static enum reconcile_state failing(const struct observed *o)
+static enum reconcile_state failing(unsigned failures)
 {
-	return o->failures >= RECONCILE_CRASH_LOOP ? STATE_CRASH_LOOP : STATE_BACKOFF;
+	return failures >= RECONCILE_CRASH_LOOP ? STATE_CRASH_LOOP : STATE_BACKOFF;
 }
 
 /* Of a worker that runs. */
@@ -52,7 +52,7 @@ static enum reconcile_state running(const struct desired *d, const struct observ
 	if (d->inputs == INPUTS_CHECKABLE)
 		return invalid(d, o);
 	/* A worker that was started again after a failure, and has not reported yet, has not repaired anything. */
-	return o->failures > 0 ? failing(o) : STATE_STARTING;
+	return o->failures > 0 ? failing(o->failures) : STATE_STARTING;
 }
 
 static enum reconcile_state deleting(const struct observed *o)
@@ -101,7 +101,7 @@ static struct decision decide_deletion(const struct desired *d, const struct obs
 		return decision(ACTION_NONE, deleting(o));
 	if (d->force_delete || o->outcome == OUTCOME_CLEANED)
 		return decision(ACTION_REMOVE_FINALIZER, STATE_DELETING);
-	if (d->inputs == INPUTS_LOADING)
+	if (d->inputs == INPUTS_LOADING || d->inputs == INPUTS_UNVERIFIED)
 		return decision(ACTION_NONE, deleting(o));
 	if (d->inputs == INPUTS_INVALID)
 		return decision(ACTION_NONE, STATE_DELETE_INVALID);
@@ -127,12 +127,20 @@ static struct decision decide_invalid(const struct desired *d, const struct obse
 	return checking ? stop(o, invalid(d, o)) : decision(ACTION_NONE, invalid(d, o));
 }
 
+/* That takes milliseconds, unless it fails: nothing is said about a resource that nothing is known about. */
+static struct decision decide_unverified(const struct desired *d, const struct observed *o)
+{
+	if (o->worker == WORKER_RUNNING)
+		return keep_running(ACTION_NONE, d, o);
+	return decision(ACTION_NONE, d->verify_failures ? failing(d->verify_failures) : STATE_UNKNOWN);
+}
+
 static struct decision decide_start(const struct desired *d, const struct observed *o)
 {
 	if (same_inputs(d, o) && o->outcome == OUTCOME_REFUSED)
 		return decision(ACTION_NONE, STATE_REFUSED);
 	if (same_inputs(d, o) && o->now_ms < o->not_before_ms)
-		return later(failing(o), o->not_before_ms);
+		return later(failing(o->failures), o->not_before_ms);
 	return decision(d->inputs == INPUTS_VALID ? ACTION_START : ACTION_START_CHECK, STATE_STARTING);
 }
 
@@ -157,6 +165,8 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 		return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_OVER_LIMIT) : stop(o, STATE_OVER_LIMIT);
 	if (d->inputs == INPUTS_LOADING)
 		return alive ? keep_running(ACTION_NONE, d, o) : decision(ACTION_NONE, STATE_LOADING);
+	if (d->inputs == INPUTS_UNVERIFIED)
+		return decide_unverified(d, o);
 	if (d->inputs == INPUTS_INVALID ||
 	    (d->inputs == INPUTS_CHECKABLE && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
 		return decide_invalid(d, o);

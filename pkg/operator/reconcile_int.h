@@ -9,9 +9,10 @@
 #include "protocol/protocol.h"
 
 enum inputs {
-	INPUTS_LOADING,   /* a Secret or ConfigMap that the spec names has not been read yet */
-	INPUTS_INVALID,   /* the spec is invalid, or something that it names is missing */
-	INPUTS_CHECKABLE, /* invalid too, but a worker can check it against the database, and clean up */
+	INPUTS_LOADING,    /* a Secret or ConfigMap that the spec names has not been read yet */
+	INPUTS_UNVERIFIED, /* all is there, and a worker is to say what is wrong with it */
+	INPUTS_INVALID,    /* the spec is invalid, or something that it names is missing */
+	INPUTS_CHECKABLE,  /* invalid too, but a worker can check it against the database, and clean up */
 	INPUTS_VALID,
 };
 
@@ -31,6 +32,7 @@ struct desired {
 	bool over_limit;   /* older PgSyncs are as many as the operator may have */
 	bool suspend;
 	enum inputs inputs;
+	unsigned verify_failures; /* UNVERIFIED: so often in a row there was no answer */
 	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
 	const char *hash;         /* of all that a worker is started with; "" unless VALID or CHECKABLE */
 };

@@ -156,6 +156,51 @@ static void test_decide_when_a_worker_is_silent_then_told_and_later_killed(void 
 	check(rows, ARRAY_SIZE(rows));
 }
 
+static void test_decide_when_inputs_are_not_verified_then_nothing_changes_and_only_a_failure_is_told(void **state)
+{
+	static const struct row rows[] = {
+		{"not verified yet",
+		 {WANTED, .finalizer = false, .inputs = INPUTS_UNVERIFIED, .hash = ""},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_UNKNOWN,
+		 0},
+		{"not verified yet, and a worker runs",
+		 {WANTED, .inputs = INPUTS_UNVERIFIED, .hash = ""},
+		 {OURS, RUNS},
+		 ACTION_NONE,
+		 STATE_RUNNING,
+		 0},
+		{"not verified yet, and a worker ends",
+		 {WANTED, .inputs = INPUTS_UNVERIFIED, .hash = ""},
+		 {OURS, .worker = WORKER_STOPPING},
+		 ACTION_NONE,
+		 STATE_UNKNOWN,
+		 0},
+		{"it cannot be verified",
+		 {WANTED, .inputs = INPUTS_UNVERIFIED, .verify_failures = 1, .hash = ""},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_BACKOFF,
+		 0},
+		{"it cannot be verified, again and again",
+		 {WANTED, .inputs = INPUTS_UNVERIFIED, .verify_failures = RECONCILE_CRASH_LOOP, .hash = ""},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_CRASH_LOOP,
+		 0},
+		{"it is being deleted, and cannot be verified",
+		 {WANTED, .presence = PRESENCE_DELETING, .inputs = INPUTS_UNVERIFIED, .verify_failures = 1, .hash = ""},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_DELETING,
+		 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 static void test_decide_when_inputs_are_not_good_then_nothing_starts_and_nothing_stops(void **state)
 {
 	static const struct row rows[] = {
@@ -579,6 +624,7 @@ static void test_decide_when_a_worker_runs_then_applied_only_with_the_newest_inp
 		{{WANTED, .frozen = true, .hash = "b"}, {OURS, RUNS}, false},
 		{{WANTED, .hash = "b"}, {OURS, RUNS}, false},
 		{{WANTED, .inputs = INPUTS_LOADING, .hash = ""}, {OURS, RUNS}, false},
+		{{WANTED, .inputs = INPUTS_UNVERIFIED, .hash = ""}, {OURS, RUNS}, false},
 		{{WANTED, .inputs = INPUTS_CHECKABLE}, {OURS, RUNS, .task = PROTOCOL_TASK_CHECK}, false},
 		{{WANTED}, {OURS, RUNS, .leading = false}, false},
 		{{WANTED, .suspend = true}, {OURS, RUNS}, false},
@@ -598,6 +644,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_alive_then_finalizer_before_start_and_one_worker),
 		cmocka_unit_test(test_decide_when_a_worker_is_silent_then_told_and_later_killed),
+		cmocka_unit_test(
+			test_decide_when_inputs_are_not_verified_then_nothing_changes_and_only_a_failure_is_told),
 		cmocka_unit_test(test_decide_when_inputs_are_not_good_then_nothing_starts_and_nothing_stops),
 		cmocka_unit_test(test_decide_when_suspended_or_frozen_then_as_asked),
 		cmocka_unit_test(test_decide_when_deleted_then_stop_clean_release),

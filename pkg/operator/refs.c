@@ -477,7 +477,7 @@ bool refs_contain(const struct ref_set *set, const struct ref *ref)
 	return false;
 }
 
-bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, struct findings *f)
+bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, json_t *denied)
 {
 	bool loaded = true;
 
@@ -488,8 +488,9 @@ bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, js
 		if (ref->state == REF_LOADING)
 			loaded = false;
 		if (ref->state == REF_DENIED && !there)
-			findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL,
-				     "%s \"%s\" cannot be read: %s", kinds[ref->source->kind], ref->name, ref->denial);
+			(void)json_array_append_new(denied,
+						    json_sprintf("%s \"%s\" cannot be read: %s",
+								 kinds[ref->source->kind], ref->name, ref->denial));
 		if (there)
 			(void)json_object_set(ref->source->kind == REF_SECRET ? secrets : config_maps, ref->name,
 					      ref->values);

@@ -12,7 +12,6 @@
 
 #include <jansson.h>
 
-#include "base/findings.h"
 #include "base/mem.h"
 #include "kube/kube.h"
 #include "spec/spec.h"
@@ -41,8 +40,8 @@ void refs_release(struct refs *refs, struct ref_set *set);
 bool refs_label_matches(const json_t *object, const char *label);
 bool refs_contain(const struct ref_set *set, const struct ref *ref);
 
-/* Adds the values to secrets and config_maps, as spec_resolve expects them. Objects that cannot be read become
- * findings. last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
-bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, struct findings *f);
+/* Adds the values to secrets and config_maps, as spec_resolve expects them, and to denied why objects cannot be read.
+ * last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
+bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, json_t *denied);
 
 #endif

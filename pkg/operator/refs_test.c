@@ -155,7 +155,7 @@ struct fixture {
 	struct spec spec;
 	unsigned changes;
 	json_t *secrets;
-	struct findings findings;
+	json_t *denied;
 };
 
 static void on_ref_changed(void *user, const struct ref *ref)
@@ -175,7 +175,7 @@ static int setup(void **state)
 	f->refs = refs_new(NULL, NULL, on_ref_changed, f);
 	refs_hold(f->refs, &f->set, "shop", &f->spec);
 	f->secrets = json_object();
-	findings_init(&f->findings);
+	f->denied = json_array();
 	*state = f;
 	return 0;
 }
@@ -189,7 +189,7 @@ static int teardown(void **state)
 	assert_int_equal(n_under_way, 0);
 	for (size_t i = 0; i < n_calls; i++)
 		free(calls[i].path);
-	findings_release(&f->findings);
+	json_decref(f->denied);
 	json_decref(f->secrets);
 	free(f);
 	return 0;
@@ -201,9 +201,8 @@ static char *values(struct fixture *f, bool last_known)
 	_cleanup_json_ json_t *config_maps = json_object();
 
 	(void)json_object_clear(f->secrets);
-	findings_release(&f->findings);
-	findings_init(&f->findings);
-	assert_true(refs_values(&f->set, last_known, f->secrets, config_maps, &f->findings));
+	(void)json_array_clear(f->denied);
+	assert_true(refs_values(&f->set, last_known, f->secrets, config_maps, f->denied));
 	if (!json_object_get(f->secrets, "source"))
 		return xstrdup("null");
 	return jsonx_canonical(json_object_get(f->secrets, "source"));
@@ -241,9 +240,9 @@ static void test_values_when_the_secret_is_gone_then_only_a_clean_up_still_has_t
 	/* A deleted namespace takes the right to read with it. */
 	denied();
 	ASSERT_VALUES(f, true, "{\"password\":\"pw\"}");
-	assert_false(findings_failed(&f->findings));
+	assert_int_equal(json_array_size(f->denied), 0);
 	ASSERT_VALUES(f, false, "null");
-	assert_true(findings_failed(&f->findings));
+	assert_int_equal(json_array_size(f->denied), 1);
 }
 
 static void test_values_when_the_secret_comes_back_then_the_new_ones_count(void **state)
@@ -274,7 +273,7 @@ static void test_denied_when_reading_is_allowed_again_then_it_is_absent_again(vo
 	synced();
 	denied();
 	ASSERT_VALUES(f, false, "null");
-	assert_true(findings_failed(&f->findings));
+	assert_int_equal(json_array_size(f->denied), 1);
 	/* The first reflector has said that its list is complete, and does not say it twice. */
 	assert_int_equal(n_reflectors, 2);
 	assert_true(reflectors[0].stopped);
@@ -282,7 +281,7 @@ static void test_denied_when_reading_is_allowed_again_then_it_is_absent_again(vo
 	assert_int_equal(n_reflectors, 2);
 	synced();
 	ASSERT_VALUES(f, false, "null");
-	assert_false(findings_failed(&f->findings));
+	assert_int_equal(json_array_size(f->denied), 0);
 }
 
 /* A second user of the namespace, with another Secret. */
@@ -298,10 +297,9 @@ static bool is_loaded(const struct ref_set *set)
 {
 	_cleanup_json_ json_t *secrets = json_object();
 	_cleanup_json_ json_t *config_maps = json_object();
-	_cleanup_(findings_release) struct findings found;
+	_cleanup_json_ json_t *denied = json_array();
 
-	findings_init(&found);
-	return refs_values(set, false, secrets, config_maps, &found);
+	return refs_values(set, false, secrets, config_maps, denied);
 }
 
 static void test_watch_when_many_are_referred_to_then_one_and_few_requests(void **state)
@@ -378,15 +376,15 @@ static void test_secret_when_it_holds_a_token_of_an_account_then_refused(void **
 	struct fixture *f = *state;
 	_cleanup_json_ json_t *object =
 		json_pack("{s:s, s:{s:s}}", "type", "kubernetes.io/service-account-token", "data", "token", "cHc=");
-	_cleanup_free_ char *errors = NULL;
 
 	newest()->handlers.changed(newest()->user, "shop/source", object);
 	synced();
 	ASSERT_VALUES(f, false, "null");
 	ASSERT_VALUES(f, true, "null");
-	errors = findings_join(&f->findings, FINDING_ERROR, "\n");
-	assert_string_equal(errors, "Secret \"source\" cannot be read: it holds the token of a ServiceAccount (type "
-				    "kubernetes.io/service-account-token), which no PgSync gets");
+	assert_int_equal(json_array_size(f->denied), 1);
+	assert_string_equal(json_string_value(json_array_get(f->denied, 0)),
+			    "Secret \"source\" cannot be read: it holds the token of a ServiceAccount (type "
+			    "kubernetes.io/service-account-token), which no PgSync gets");
 }
 
 static void test_label_when_it_is_compared_then_key_and_value_count(void **state)

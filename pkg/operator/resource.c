@@ -21,6 +21,7 @@ struct resource *resource_new(struct operator_ *op, const char *key)
 	r->namespace = xstrndup(key, slash ? (size_t)(slash - key) : 0);
 	r->name = xstrdup(slash ? slash + 1 : key);
 	restarts_init(&r->worker.restarts, random_seed());
+	restarts_init(&r->inputs.restarts, random_seed());
 	backoff_init(&r->writer.backoff, WRITE_BACKOFF_MS, WRITE_BACKOFF_CAP_MS, random_seed());
 	return r;
 }
@@ -40,6 +41,7 @@ void resource_free(struct resource *r)
 	free(r->writer.missing);
 	free(r->writer.refused);
 	free(r->cache.text);
+	free(r->cache.schema);
 	free(r->cache.uid);
 	free(r->cache.retry);
 	free(r->name);
@@ -94,9 +96,12 @@ static char *trimmed(const json_t *object)
 	static const char *const kept[] = {"name", "namespace", "uid", "generation", "finalizers"};
 	const json_t *metadata = json_object_get(object, "metadata");
 	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
-	_cleanup_json_ json_t *out = json_pack("{s:s, s:s, s:{}, s:O*}", "apiVersion", "pgsync.io/v1alpha1", "kind",
-					       "PgSync", "metadata", "spec", json_object_get(object, "spec"));
+	json_t *spec = json_object_get(object, "spec");
+	_cleanup_json_ json_t *out =
+		json_pack("{s:s, s:s, s:{}, s:o*}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync", "metadata",
+			  "spec", json_is_object(spec) ? json_copy(spec) : json_incref(spec));
 
+	(void)json_object_del(json_object_get(out, "spec"), "schema");
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
 		json_t *value = json_object_get(metadata, kept[i]);
 
@@ -113,6 +118,21 @@ void resource_replace_text(char **field, char *take)
 {
 	free(*field);
 	*field = take;
+}
+
+/* It comes as text, since the client was told so (kube_keep_text), however it is written. */
+static void take_schema(struct resource_cache *c, const json_t *object)
+{
+	const json_t *schema = jsonx_get(object, "spec.schema");
+	_cleanup_free_ char *written = schema && !json_is_string(schema) ? jsonx_canonical(schema) : NULL;
+	const char *text = written ? written : json_string_value(schema);
+
+	if (text && c->schema && strcmp(text, c->schema) == 0)
+		return;
+	resource_replace_text(&c->schema, xstrdup_or_null(text));
+	c->schema_hash[0] = '\0';
+	if (text)
+		(void)jsonx_hash_bytes(text, strlen(text), c->schema_hash);
 }
 
 static void take_status(struct resource *r, const json_t *object)
@@ -173,8 +193,9 @@ bool resource_update(struct resource *r, const json_t *object)
 	else
 		resource_status_seen(r, json_object_get(object, "status"));
 	if (stale)
-		r->inputs.stale = true;
+		resource_inputs_changed(r);
 	resource_replace_text(&c->text, trimmed(object));
+	take_schema(c, object);
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
 	resource_replace_text(&c->retry, xstrdup(retry));

@@ -32,6 +32,7 @@ static int setup(void **state)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
 	f->object = json_loads(object_text, 0, NULL);
+	f->op.refs = refs_new(NULL, NULL, NULL, NULL);
 	f->op.queue = workqueue_new(5, 1000, UINT_MAX);
 	f->resource = resource_new(&f->op, "shop/books");
 	*state = f;
@@ -43,6 +44,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	resource_free(f->resource);
+	refs_free(f->op.refs);
 	workqueue_free(f->op.queue);
 	json_decref(f->object);
 	free(f);

@@ -169,14 +169,17 @@ static void status_written(void *user, const json_t *object, const struct err *e
 	end_write(r, "status", err);
 }
 
-/* The generation that the status speaks of: edits of a frozen resource are not observed. */
+/* The generation that the status speaks of: edits of a frozen resource are not observed, nor those that are not
+ * verified yet. */
 static int64_t observed_generation(const struct resource *r)
 {
 	bool runs = r->worker.process && !supervisor_is_stopping(r->worker.process);
 	bool checks = r->worker.task == PROTOCOL_TASK_CHECK && r->worker.report;
 	bool observes = runs && (r->worker.task == PROTOCOL_TASK_RUN || checks);
 
-	return r->cache.frozen && observes ? r->worker.generation : r->cache.generation;
+	bool ahead = r->cache.frozen || r->inputs.verdict == INPUTS_UNVERIFIED;
+
+	return ahead && observes ? r->worker.generation : r->cache.generation;
 }
 
 static json_t *compose_status(const struct resource *r, enum reconcile_state state, const json_t *previous)

@@ -19,7 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	line = protocol_encode_assignment(&first);
 	if (protocol_decode_assignment(line, strlen(line) - 1, &second, &err) < 0 || first.task != second.task ||
 	    !json_equal(first.resource, second.resource) || !json_equal(first.secrets, second.secrets) ||
-	    !json_equal(first.config_maps, second.config_maps))
+	    !json_equal(first.config_maps, second.config_maps) ||
+	    strcmp(first.schema ? first.schema : "", second.schema ? second.schema : "") != 0 ||
+	    (first.denied && !json_equal(first.denied, second.denied)))
 		abort();
 	return 0;
 }

@@ -14,6 +14,13 @@ static const char *const task_names[] = {
 	[PROTOCOL_TASK_RUN] = "run",
 	[PROTOCOL_TASK_CHECK] = "check",
 	[PROTOCOL_TASK_CLEANUP] = "cleanup",
+	[PROTOCOL_TASK_VERIFY] = "verify",
+};
+
+static const char *const usable_words[] = {
+	[PROTOCOL_USABLE_NO] = "no",
+	[PROTOCOL_USABLE_CHECK] = "check",
+	[PROTOCOL_USABLE_RUN] = "run",
 };
 
 const char *protocol_task_name(enum protocol_task task)
@@ -21,18 +28,53 @@ const char *protocol_task_name(enum protocol_task task)
 	return task_names[task];
 }
 
-static char *encode_line(json_t *object_take)
+struct line {
+	char *data;
+	size_t len, alloc;
+};
+
+/* Lines may hold credentials: what is outgrown is wiped. */
+static int add_to_line(const char *data, size_t len, void *user)
+{
+	struct line *line = user;
+
+	if (line->alloc - line->len < len) {
+		size_t alloc = 2 * (line->len + len) + 256;
+		char *larger = xmalloc(alloc);
+
+		if (line->len)
+			(void)memcpy(larger, line->data, line->len);
+		if (line->len)
+			explicit_bzero(line->data, line->len);
+		free(line->data);
+		line->data = larger;
+		line->alloc = alloc;
+	}
+	(void)memcpy(line->data + line->len, data, len);
+	line->len += len;
+	return 0;
+}
+
+static void add_object(struct line *line, json_t *object_take)
 {
 	_cleanup_json_ json_t *object = object_take;
-	size_t len = json_dumpb(object, NULL, 0, JSON_COMPACT);
-	char *line = xmalloc(len + 2);
 
-	/* Into its final place: no copy, which may hold credentials, stays behind. */
-	if (len == 0 || json_dumpb(object, line, len, JSON_COMPACT) != len)
+	if (json_dump_callback(object, add_to_line, line, JSON_COMPACT) != 0)
 		abort();
-	line[len] = '\n';
-	line[len + 1] = '\0';
-	return line;
+}
+
+static char *end_line(struct line *line)
+{
+	(void)add_to_line("\n", 2, line);
+	return line->data;
+}
+
+static char *encode_line(json_t *object_take)
+{
+	struct line line = {0};
+
+	add_object(&line, object_take);
+	return end_line(&line);
 }
 
 /* --- to the worker */
@@ -42,14 +84,50 @@ void protocol_assignment_release(struct protocol_assignment *assignment)
 	jsonx_decref(assignment->resource);
 	jsonx_decref(assignment->secrets);
 	jsonx_decref(assignment->config_maps);
+	jsonx_decref(assignment->denied);
+	free(assignment->schema);
+	free(assignment->secret_label);
 	*assignment = (struct protocol_assignment){0};
+}
+
+/* Adds a string in UTF-8. jansson takes ten times as long, which counts for a schema. */
+static void add_string(struct line *line, const char *text)
+{
+	const char *run = text;
+
+	(void)add_to_line("\"", 1, line);
+	for (; *text; text++) {
+		char escape[8];
+
+		if ((unsigned char)*text >= ' ' && *text != '"' && *text != '\\')
+			continue;
+		(void)add_to_line(run, (size_t)(text - run), line);
+		if ((unsigned char)*text >= ' ')
+			(void)add_to_line((const char[]){'\\', *text}, 2, line);
+		else
+			(void)add_to_line(escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", *text), line);
+		run = text + 1;
+	}
+	(void)add_to_line(run, (size_t)(text - run), line);
+	(void)add_to_line("\"", 1, line);
 }
 
 char *protocol_encode_assignment(const struct protocol_assignment *assignment)
 {
-	return encode_line(json_pack("{s:s, s:O, s:O, s:O}", "task", protocol_task_name(assignment->task), "resource",
-				     assignment->resource, "secrets", assignment->secrets, "configMaps",
-				     assignment->config_maps));
+	static const char schema[] = ",\"schema\":";
+	struct line line = {0};
+
+	add_object(&line, json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*}", "task", protocol_task_name(assignment->task),
+				    "resource", assignment->resource, "secrets", assignment->secrets, "configMaps",
+				    assignment->config_maps, "secretLabel", assignment->secret_label, "denied",
+				    assignment->denied));
+	if (assignment->schema) {
+		line.len--; /* the bracket */
+		(void)add_to_line(schema, strlen(schema), &line);
+		add_string(&line, assignment->schema);
+		(void)add_to_line("}", 1, &line);
+	}
+	return end_line(&line);
 }
 
 static int decode_task(const json_t *object, enum protocol_task *ret, struct err *err)
@@ -62,7 +140,7 @@ static int decode_task(const json_t *object, enum protocol_task *ret, struct err
 			return 0;
 		}
 	}
-	return err_set(err, ERR_INVALID, "the assignment's task is not run, check or cleanup");
+	return err_set(err, ERR_INVALID, "the assignment's task is not run, check, cleanup or verify");
 }
 
 /* A new reference to an object. */
@@ -77,6 +155,34 @@ static int decode_member(const json_t *object, const char *key, bool required, j
 	return 0;
 }
 
+/* A copy, or NULL. */
+static int decode_optional_text(const json_t *object, const char *key, char **ret, struct err *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (value && !json_is_string(value))
+		return err_set(err, ERR_INVALID, "the assignment's \"%s\" is %s, expected a string", key,
+			       jsonx_type_name(value));
+	*ret = xstrdup_or_null(json_string_value(value));
+	return 0;
+}
+
+static int decode_denied(const json_t *object, json_t **ret, struct err *err)
+{
+	json_t *denied = json_object_get(object, "denied"), *why;
+	size_t i;
+
+	if (denied && !json_is_array(denied))
+		return err_set(err, ERR_INVALID, "the assignment's \"denied\" is %s, expected an array",
+			       jsonx_type_name(denied));
+	json_array_foreach (denied, i, why)
+		if (!json_is_string(why))
+			return err_set(err, ERR_INVALID, "the assignment's \"denied\" has %s, expected strings",
+				       jsonx_type_name(why));
+	*ret = json_incref(denied);
+	return 0;
+}
+
 int protocol_decode_assignment(const char *line, size_t len, struct protocol_assignment *ret, struct err *err)
 {
 	_cleanup_json_ json_t *object = NULL;
@@ -87,7 +193,10 @@ int protocol_decode_assignment(const char *line, size_t len, struct protocol_ass
 	if (decode_task(object, &assignment.task, err) < 0 ||
 	    decode_member(object, "resource", true, &assignment.resource, err) < 0 ||
 	    decode_member(object, "secrets", false, &assignment.secrets, err) < 0 ||
-	    decode_member(object, "configMaps", false, &assignment.config_maps, err) < 0) {
+	    decode_member(object, "configMaps", false, &assignment.config_maps, err) < 0 ||
+	    decode_optional_text(object, "schema", &assignment.schema, err) < 0 ||
+	    decode_optional_text(object, "secretLabel", &assignment.secret_label, err) < 0 ||
+	    decode_denied(object, &assignment.denied, err) < 0) {
 		protocol_assignment_release(&assignment);
 		return -1;
 	}
@@ -162,6 +271,13 @@ char *protocol_encode_done(const struct protocol_result *done)
 				     jsonx_text(reason_name(done->reason)), "message", jsonx_text(done->message)));
 }
 
+char *protocol_encode_verdict(const struct protocol_verdict *verdict)
+{
+	return encode_line(json_pack("{s:{s:s, s:o, s:o, s:o}}", "verdict", "usable", usable_words[verdict->usable],
+				     "reason", jsonx_text(reason_name(verdict->reason)), "problem",
+				     jsonx_text(verdict->problem), "remark", jsonx_text(verdict->remark)));
+}
+
 char *protocol_encode_heartbeat(void)
 {
 	return encode_line(json_pack("{s:{}}", "heartbeat"));
@@ -233,9 +349,28 @@ static int decode_done(json_t *object, struct protocol_result *ret, struct err *
 	return decode_text(object, "message", "the cleanup failed", &ret->message, err);
 }
 
+static int decode_verdict(json_t *object, struct protocol_verdict *ret, struct err *err)
+{
+	const char *usable;
+
+	if (decode_text(object, "usable", "", &usable, err) < 0 ||
+	    decode_reason(object, "problem", REASON_NONE, &ret->reason, err) < 0 ||
+	    decode_text(object, "problem", "", &ret->problem, err) < 0 ||
+	    decode_text(object, "remark", "", &ret->remark, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(usable_words); i++) {
+		if (strcmp(usable, usable_words[i]) == 0) {
+			ret->usable = (enum protocol_usable)i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INVALID, "a verdict's \"usable\" is not no, check or run");
+}
+
 static const char *const kind_keys[] = {[PROTOCOL_REPORT] = "report",
 					[PROTOCOL_EVENT] = "event",
 					[PROTOCOL_DONE] = "done",
+					[PROTOCOL_VERDICT] = "verdict",
 					[PROTOCOL_HEARTBEAT] = "heartbeat"};
 
 static int decode_kind(struct protocol_message *message, struct err *err)
@@ -270,6 +405,8 @@ static int decode_content(struct protocol_message *message, struct err *err)
 		return decode_event(content, &message->event, err);
 	if (message->kind == PROTOCOL_DONE)
 		return decode_done(content, &message->done, err);
+	if (message->kind == PROTOCOL_VERDICT)
+		return decode_verdict(content, &message->verdict, err);
 	if (message->kind == PROTOCOL_REPORT)
 		message->report = content;
 	return 0;

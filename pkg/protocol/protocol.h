@@ -6,8 +6,12 @@
  *
  * To the worker, one line, the assignment (at most PROTOCOL_ASSIGNMENT_BYTES):
  *
- *   {"task": "run" | "check" | "cleanup", "resource": {"metadata": ..., "spec": ...},
- *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}}
+ *   {"task": "run" | "check" | "cleanup" | "verify", "resource": {"metadata": ..., "spec": ...}, "schema": TEXT,
+ *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}, "secretLabel": TEXT, "denied": [TEXT]}
+ *
+ * The spec comes without its schema, which is beside it as the text that the API server sent: the operator never parses
+ * a schema, which may be large. "secretLabel" is the label that Secrets must have, and "denied" says which objects
+ * could not be read, and why; both are for messages, and optional like the schema.
  *
  * The operator writes nothing after it, and keeps the descriptor open. The worker stops when the descriptor ends, which
  * is how it notices that the operator is gone, and on SIGTERM, which is how the operator stops it; SIGKILL follows
@@ -20,6 +24,9 @@
  *            report replaces the one before. A condition is {"type", "status", "reason", "message"}
  *   {"event": {"warning": BOOL, "reason", "action", "note"}}   becomes an event of the resource
  *   {"done": {"ok": BOOL, "reason", "message"}}                the result of a cleanup, sent once, before the exit
+ *   {"verdict": {"usable": "no" | "check" | "run", "reason", "problem", "remark"}}   the result of a verification, sent
+ *            once, before the exit: what can be done with the resource, everything that is wrong with it, and what is
+ *            ignored
  *   {"heartbeat": {}}   the worker is alive; sent when nothing else was for PROTOCOL_HEARTBEAT_MS. An operator that
  *            misses two of them tells the user, and then kills the worker and starts another
  *
@@ -60,8 +67,9 @@ enum protocol_task {
 	PROTOCOL_TASK_RUN,
 	PROTOCOL_TASK_CHECK,   /* a run that ends before it changes anything, because the resource is not valid */
 	PROTOCOL_TASK_CLEANUP, /* removes what the resource's deletion policy says */
+	PROTOCOL_TASK_VERIFY,  /* finds what is wrong with the resource itself, and ends; it connects to nothing */
 };
-/* "run", "check", "cleanup". */
+/* "run", "check", "cleanup", "verify". */
 const char *protocol_task_name(enum protocol_task task);
 
 /* --- to the worker */
@@ -69,6 +77,9 @@ const char *protocol_task_name(enum protocol_task task);
 struct protocol_assignment {
 	enum protocol_task task;
 	json_t *resource, *secrets, *config_maps; /* objects; one reference each */
+	char *schema;                             /* the JSON text of spec.schema; NULL: there is none. Owned */
+	char *secret_label;                       /* NULL: none. Owned */
+	json_t *denied;                           /* an array of strings, or NULL; one reference */
 };
 void protocol_assignment_release(struct protocol_assignment *assignment);
 
@@ -83,7 +94,14 @@ int protocol_read_assignment(int fd, struct protocol_assignment *ret, struct err
 
 /* --- from the worker */
 
-enum protocol_kind { PROTOCOL_UNKNOWN, PROTOCOL_REPORT, PROTOCOL_EVENT, PROTOCOL_DONE, PROTOCOL_HEARTBEAT };
+enum protocol_kind {
+	PROTOCOL_UNKNOWN,
+	PROTOCOL_REPORT,
+	PROTOCOL_EVENT,
+	PROTOCOL_DONE,
+	PROTOCOL_VERDICT,
+	PROTOCOL_HEARTBEAT,
+};
 
 struct protocol_event {
 	bool warning;
@@ -97,6 +115,19 @@ struct protocol_result {
 	const char *message;
 };
 
+/* What a worker can do with a resource. */
+enum protocol_usable {
+	PROTOCOL_USABLE_NO,
+	PROTOCOL_USABLE_CHECK, /* it is invalid, but can be checked against the database, and cleaned up */
+	PROTOCOL_USABLE_RUN,
+};
+
+struct protocol_verdict {
+	enum protocol_usable usable;
+	enum reason reason;           /* of the first problem */
+	const char *problem, *remark; /* "": none */
+};
+
 /* A decoded line; the member that `kind` names is set, and points into `json`. */
 struct protocol_message {
 	enum protocol_kind kind;
@@ -104,6 +135,7 @@ struct protocol_message {
 	const json_t *report;
 	struct protocol_event event;
 	struct protocol_result done;
+	struct protocol_verdict verdict;
 };
 void protocol_message_release(struct protocol_message *message);
 
@@ -111,6 +143,7 @@ void protocol_message_release(struct protocol_message *message);
 char *protocol_encode_report(const json_t *report);
 char *protocol_encode_event(const struct protocol_event *event);
 char *protocol_encode_done(const struct protocol_result *done);
+char *protocol_encode_verdict(const struct protocol_verdict *verdict);
 char *protocol_encode_heartbeat(void);
 /* line: without its end. Errors: INVALID. */
 int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;

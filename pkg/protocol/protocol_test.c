@@ -41,12 +41,15 @@ static size_t without_end(const char *line)
 static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 {
 	UNUSED(state);
-	for (int task = PROTOCOL_TASK_RUN; task <= PROTOCOL_TASK_CLEANUP; task++) {
+	for (int task = PROTOCOL_TASK_RUN; task <= PROTOCOL_TASK_VERIFY; task++) {
 		_cleanup_(protocol_assignment_release) struct protocol_assignment in = {
 			.task = (enum protocol_task)task,
 			.resource = parse("{\"metadata\": {\"name\": \"books\"}, \"spec\": {\"a\": \"\xc3\xa9\\n\"}}"),
 			.secrets = parse("{\"source\": {\"password\": \"p\\\"w\\u007f\"}}"),
-			.config_maps = parse("{}")};
+			.config_maps = parse("{}"),
+			.schema = xstrdup("[\"\xc3\xa9\\u0000\\\\\t\x01\x1f\"]"),
+			.secret_label = xstrdup("pgsync.io/use=\"yes\""),
+			.denied = parse("[\"Secret \\\"a\\\" cannot be read\"]")};
 		_cleanup_(protocol_assignment_release) struct protocol_assignment out = {0};
 		_cleanup_free_ char *line = protocol_encode_assignment(&in);
 		struct err err;
@@ -56,6 +59,9 @@ static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 		assert_true(json_equal(out.resource, in.resource));
 		assert_true(json_equal(out.secrets, in.secrets));
 		assert_true(json_equal(out.config_maps, in.config_maps));
+		assert_string_equal(out.schema, in.schema);
+		assert_string_equal(out.secret_label, in.secret_label);
+		assert_true(json_equal(out.denied, in.denied));
 	}
 }
 
@@ -70,6 +76,9 @@ static void test_assignment_when_keys_are_unknown_or_optional_ones_absent_then_a
 	assert_int_equal(a.task, PROTOCOL_TASK_CHECK);
 	assert_int_equal(json_object_size(a.secrets), 0);
 	assert_int_equal(json_object_size(a.config_maps), 0);
+	assert_null(a.schema);
+	assert_null(a.secret_label);
+	assert_null(a.denied);
 }
 
 static void test_assignment_when_it_is_not_one_then_invalid(void **state)
@@ -92,6 +101,10 @@ static void test_assignment_when_it_is_not_one_then_invalid(void **state)
 		"{\"task\":\"stop\",\"resource\":{}}",
 		"{\"task\":\"run\",\"resource\":{},\"secrets\":[]}",
 		"{\"task\":\"run\",\"resource\":{},\"secrets\":{},\"configMaps\":true}",
+		"{\"task\":\"run\",\"resource\":{},\"schema\":[]}",
+		"{\"task\":\"run\",\"resource\":{},\"secretLabel\":1}",
+		"{\"task\":\"run\",\"resource\":{},\"denied\":{}}",
+		"{\"task\":\"run\",\"resource\":{},\"denied\":[1]}",
 		"{\"task\":\"run\",\"task\":\"run\",\"resource\":{}}",
 		"{\"task\":\"run\",\"resource\":{\"a\":\"\\u0000\"}}",
 		"{\"task\":\"run\",\"resource\":{\"a\":\"\xff\"}}",
@@ -275,6 +288,42 @@ static void test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_te
 	assert_string_equal(m.done.message, "no \xef\xbf\xbd route");
 }
 
+static void test_verdict_when_encoded_and_decoded_then_the_same(void **state)
+{
+	UNUSED(state);
+	for (int usable = PROTOCOL_USABLE_NO; usable <= PROTOCOL_USABLE_RUN; usable++) {
+		const struct protocol_verdict verdict = {.usable = (enum protocol_usable)usable,
+							 .reason = REASON_INVALID_SCHEMA,
+							 .problem = "spec.schema: \"x\"",
+							 .remark = "spec.later: unknown"};
+		_cleanup_free_ char *line = protocol_encode_verdict(&verdict);
+		_cleanup_(protocol_message_release) struct protocol_message m = {0};
+		struct err err;
+
+		assert_int_equal(protocol_decode_message(line, without_end(line), &m, &err), 0);
+		assert_int_equal(m.kind, PROTOCOL_VERDICT);
+		assert_int_equal(m.verdict.usable, usable);
+		assert_int_equal(m.verdict.reason, verdict.reason);
+		assert_string_equal(m.verdict.problem, verdict.problem);
+		assert_string_equal(m.verdict.remark, verdict.remark);
+	}
+}
+
+static void test_verdict_when_it_does_not_say_what_is_usable_then_invalid(void **state)
+{
+	static const char *const lines[] = {"{\"verdict\":{}}", "{\"verdict\":{\"usable\":\"perhaps\"}}",
+					    "{\"verdict\":{\"usable\":true}}"};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_(protocol_message_release) struct protocol_message m = {0};
+		struct err err = {0};
+
+		assert_int_equal(protocol_decode_message(lines[i], strlen(lines[i]), &m, &err), -1);
+		assert_int_equal(err.kind, ERR_INVALID);
+	}
+}
+
 static void test_message_when_values_are_absent_then_defaults(void **state)
 {
 	static const char event[] = "{\"event\":{\"reason\":\"AliasMoved\"}}", done[] = "{\"done\":{}}";
@@ -434,6 +483,8 @@ int main(void)
 		cmocka_unit_test(test_report_when_encoded_and_decoded_then_the_same),
 		cmocka_unit_test(test_event_when_encoded_and_decoded_then_the_same),
 		cmocka_unit_test(test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_text),
+		cmocka_unit_test(test_verdict_when_encoded_and_decoded_then_the_same),
+		cmocka_unit_test(test_verdict_when_it_does_not_say_what_is_usable_then_invalid),
 		cmocka_unit_test(test_message_when_values_are_absent_then_defaults),
 		cmocka_unit_test(test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word),
 		cmocka_unit_test(test_heartbeat_when_encoded_then_decoded_as_one),
