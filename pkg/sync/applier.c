@@ -13,7 +13,7 @@
 #include "source/views.h"
 #include "sync/run_int.h"
 
-enum { SETTLE_MS = 5 }; /* between two looks at chunks that are under way */
+enum { SETTLE_MS = 5 }; /* pause between checks for unsettled chunks */
 
 struct applier {
 	const struct model *model;
@@ -29,7 +29,7 @@ struct applier {
 	struct batch *spare;
 	bool end, failed;
 	bool live;        /* no generation is being filled */
-	bool outdated;    /* the catalog is not what the plans were made from: the batch has to come again */
+	bool outdated;    /* the catalog differs from that of the plans: the batch must be read again */
 	uint64_t rebuild; /* as in struct apply */
 	struct err err;
 	uint64_t acked;
@@ -44,7 +44,7 @@ struct applier {
 	struct dead_letters dead;
 	struct apply apply;
 	struct snapshot snapshot;
-	bool repeating; /* the batch is written a second time */
+	bool repeating; /* the batch is being written a second time */
 };
 
 /* The commit-visibility barrier. The server can send a commit before other sessions see it; a document read too early
@@ -79,9 +79,9 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 	return 0;
 }
 
-/* Opens a snapshot in which the first *ret transactions are visible. Materialized views contain what these
- * transactions changed below them: they are refreshed after the transactions became visible, and before the snapshot.
- */
+/* Opens a snapshot in which the first *ret transactions are visible. Materialized views have to include what these
+ * transactions changed in their base tables, so they are refreshed after the transactions became visible and before the
+ * snapshot is taken. */
 static int begin(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
 {
 	const struct model *m = a->model;
@@ -110,8 +110,8 @@ static int flush(struct applier *a, struct err *err)
 	return bulk_flush(a->bulk, err) < 0 || dead_letters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
 }
 
-/* Waits for chunks that may have read what this batch deletes. No snapshot is open: what the chunks wait for may wait
- * for its locks. */
+/* Waits for chunks that may have read what this batch deletes. No snapshot may be open meanwhile: the chunks might be
+ * blocked by a session that waits for the snapshot's locks. */
 static int wait_for_chunks(struct applier *a, uint64_t last_chunk, struct err *err)
 {
 	while (unsettled_any(a->model->unsettled, last_chunk))
@@ -130,8 +130,8 @@ static int write_held(struct applier *a, uint64_t last_chunk, struct err *err)
 	return apply_held(&a->apply, err);
 }
 
-/* What an ingest pipeline dropped was deleted at once, and a chunk that read the row before may follow. Then the batch
- * is written again when those chunks are settled. */
+/* If an ingest pipeline dropped a document, its delete was not held back, and a chunk that read the row earlier may
+ * still write it. Then the batch is written again once those chunks are settled. */
 static bool must_repeat(struct applier *a, uint64_t dropped_before, uint64_t last_chunk)
 {
 	a->repeating = !a->repeating && bulk_stats(a->bulk)->dropped > dropped_before &&
@@ -149,7 +149,7 @@ static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 	connector_wake(a->wake_fd);
 }
 
-/* What follows for the next attempt. */
+/* Records whether a new attempt is needed, and why. */
 static void take_result(struct applier *a, bool outdated)
 {
 	(void)pthread_mutex_lock(&a->lock);
@@ -183,8 +183,8 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	purged = apply_finish(&a->apply, err);
 	if (purged < 0 || (purged && flush(a, err) < 0))
 		return -1;
-	/* A batch counts if everything was read with the catalog that the plans were made from. Otherwise it is not
-	 * acknowledged, and its documents are written again, even if the catalog is as before by then. */
+	/* A batch counts only if everything was read with the catalog that the plans were made from. Otherwise it is
+	 * not acknowledged, and its documents are written again, even if the catalog has changed back by then. */
 	if (catalog_is_current(a->pg, a->model->catalog, &current, err) < 0)
 		return -1;
 	take_result(a, !current);
@@ -197,7 +197,7 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	return 0;
 }
 
-/* As often as a lock is in the way: what was written before may be written again. */
+/* Tries again while another session's lock is in the way; writing the same documents twice does no harm. */
 static int write_some(struct applier *a, struct batch *batch, struct err *err)
 {
 	int64_t pause_ms;
@@ -340,8 +340,8 @@ bool applier_idle(struct applier *a)
 	bool idle;
 
 	(void)pthread_mutex_lock(&a->lock);
-	/* What counts as idle may be acknowledged: not a truncation that asks for a rebuild, or a batch that has to
-	 * come again. */
+	/* Idle means that everything submitted may be acknowledged. That excludes a truncation that requires a rebuild,
+	 * and a batch that must be read again. */
 	idle = !a->batch && !a->rebuild && !a->outdated;
 	(void)pthread_mutex_unlock(&a->lock);
 	return idle;

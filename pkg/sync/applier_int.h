@@ -18,7 +18,7 @@ int applier_start(const struct model *model, struct connector *connector, int wa
 void applier_stop(struct applier *a);
 CLEANUP(struct applier, applier_stop);
 
-/* The applier has nothing to do: everything submitted is durable. */
+/* True if the applier has nothing to do: everything submitted is durable. */
 bool applier_idle(struct applier *a);
 /* Submits a batch if the applier is idle: returns true, and *batch is an empty one. live: no generation is being filled
  * from here on. */
@@ -27,8 +27,8 @@ bool applier_submit(struct applier *a, struct batch **batch, bool live);
 uint64_t applier_acked(struct applier *a);
 /* Commit time of the oldest transaction not yet durable, 0: none. */
 int64_t applier_oldest_us(struct applier *a);
-/* Negative: the applier has failed with *err. 1: a new attempt is needed: root tables were truncated, and the plans
- * whose bits are set in *ret_plans are to be rebuilt; or the catalog is not what the plans were made from. */
+/* Negative: the applier has failed with *err. 1: a new attempt is needed, because root tables were truncated (the plans
+ * whose bits are set in *ret_plans have to be rebuilt), or because the catalog differs from that of the plans. */
 int applier_check(struct applier *a, uint64_t *ret_plans, struct err *err) WARN_UNUSED;
 
 #endif

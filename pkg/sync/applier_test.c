@@ -273,7 +273,7 @@ static void test_applier_when_the_root_is_truncated_while_copying_then_its_index
 	submit(&f, false);
 	assert_int_equal(wait_end(&f, &plans), 1);
 	assert_int_equal(plans, 1);
-	/* The truncation has to come again: it is never acknowledged, nor anything after it. */
+	/* The truncation must be streamed again, so neither it nor anything after it is acknowledged. */
 	assert_int_equal(applier_acked(f.applier), 0);
 	assert_false(applier_idle(f.applier));
 	add_transaction(&f, COMMIT + STEP, 1);

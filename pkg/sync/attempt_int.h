@@ -17,12 +17,12 @@
 
 /* What an attempt leaves to the next one of the same run. */
 struct carryover {
-	bool follows;         /* not a command that may only look: a slot that retains too much may be dropped */
+	bool follows;         /* not a read-only command: a slot that retains too much may be dropped */
 	uint64_t catch_up_to; /* until_caught_up: the server's position at the start; 0: not known yet */
 	int walsender_pid;    /* of our last stream */
 	bool streamed;        /* an attempt of this run had the slot: do not take it from another worker */
 	bool fenced;          /* another worker has taken the slot since we had it */
-	bool on_probation;    /* the last attempt failed, and this one is not past where it began */
+	bool on_probation;    /* the last attempt failed, and this one has not got past the position where it began */
 	uint64_t truncated;   /* a bit for each plan whose root was emptied: its index has to be rebuilt */
 };
 

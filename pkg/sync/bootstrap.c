@@ -126,7 +126,7 @@ static char *tid(uint64_t place)
 			 (unsigned)(place & ((1u << ITEM_BITS) - 1)));
 }
 
-/* A range of places that is being read. */
+/* A range of row positions that is being read. */
 struct span {
 	struct worker *worker;
 	const struct range *range;
@@ -134,7 +134,7 @@ struct span {
 	uint64_t rows;
 };
 
-/* After a failure: 0 once a lock that was in the way may be free. */
+/* After a failure: waits if a lock was in the way, and returns 0 to try again. */
 static int wait_for_lock(struct worker *w, struct err *err)
 {
 	int64_t pause_ms;
@@ -223,7 +223,8 @@ static int leave_out_at_once(struct span *span, uint64_t place, const struct err
 		       : 0;
 }
 
-/* The row at this position has no document. A row that is no longer there has changed, so the stream contains it. */
+/* No document can be built for the row at this position. A row that is no longer there has changed, so the stream
+ * contains it. */
 static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
 {
 	struct span *span = user;
@@ -235,7 +236,7 @@ static int leave_out(void *user, uint64_t place, const struct err *why, struct e
 	return 0;
 }
 
-/* Where a row makes the query fail, the blocks are halved until that row is alone. */
+/* If a row makes the query fail, the range is halved until that row is alone. */
 static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
 	const struct halving halving = {try_places, leave_out, span};
@@ -249,8 +250,8 @@ static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err
 	return r < 0 ? err_wrap(err, "bootstrap") : 0;
 }
 
-/* A chunk counts if it was read with the catalog that the plans were made from. 1: it does not, and the rest has to
- * wait for another attempt. */
+/* A chunk counts only if it was read with the catalog that the plans were made from. 1: it does not count, and another
+ * attempt has to read the rest. */
 static int check_catalog(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;
@@ -335,8 +336,8 @@ static int next_chunk(struct worker *w, struct err *err)
 	return 0;
 }
 
-/* The documents are searchable before the index goes live. The engine writes its memory to disk with one thread, but
- * indexing threads help: so the first worker that is done starts the refresh, and the last one has little left. */
+/* The documents have to be searchable before the index goes live. The engine writes its memory to disk with one thread,
+ * but indexing threads help: so the first worker that is done starts the refresh, and the last one has little left. */
 static int refresh(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;

@@ -7,9 +7,8 @@
  * It has its own threads; the functions below are for the control thread.
  *
  * Rows of a view have no position, and leave the view without an event. So a root that is a view is read in one pass
- * (from the start after an interruption), and the stream waits meanwhile: then everything that it deletes, because the
- * view no longer contains it, is already in the index.
- */
+ * (from the start after an interruption), and the stream waits until that is done: a document that it then deletes
+ * because the view no longer contains its row is already in the index. */
 #ifndef PGSYNC_SYNC_BOOTSTRAP_INT_H
 #define PGSYNC_SYNC_BOOTSTRAP_INT_H
 
@@ -28,7 +27,7 @@ bool bootstrap_holds(struct bootstrap *b);
 enum bootstrap_state {
 	BOOTSTRAP_RUNNING = 0,
 	BOOTSTRAP_DONE,     /* everything is durable */
-	BOOTSTRAP_OUTDATED, /* the catalog is not what the plans were made from: another attempt goes on */
+	BOOTSTRAP_OUTDATED, /* the catalog differs from that of the plans: another attempt continues */
 };
 /* One of these; negative: failed. */
 int bootstrap_check(struct bootstrap *b, struct err *err) WARN_UNUSED;

@@ -1,4 +1,4 @@
-/* Tests of the bootstrap: where it goes on, what counts as copied, and what ends it. */
+/* Tests of the bootstrap: where it resumes, what counts as copied, and what ends it. */
 #include "apply/unsettled.h"
 #include "sync/bootstrap_int.h"
 #include "sync/world_test.h"
@@ -81,7 +81,7 @@ static void test_bootstrap_when_done_then_every_row_is_in_the_index_with_the_gen
 	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
 	assert_int_equal(f.index->ranges[0].end_block, BLOCKS);
 	assert_int_equal(f.index->ranges[0].rows, 4);
-	/* So that the documents can be found before the alias moves. */
+	/* The refresh makes the documents searchable before the alias moves. */
 	assert_true(world_requested(&f.w, "POST /books-g1/_refresh") > 0);
 	end(&f);
 }
@@ -110,7 +110,7 @@ static void test_bootstrap_when_the_table_is_empty_then_it_is_done(void **state)
 	end(&f);
 }
 
-/* --- where it goes on --- */
+/* --- where it resumes --- */
 
 static void test_bootstrap_when_resumed_then_it_resumes_at_the_checkpoint_s_block(void **state)
 {
@@ -138,7 +138,7 @@ static void test_bootstrap_when_the_table_grew_since_then_only_the_planned_block
 
 	UNUSED(state);
 	begin(&f, blocks, ARRAY_SIZE(blocks));
-	/* Rows beyond are in the stream. */
+	/* The stream contains the rows beyond this block. */
 	remember(&f, (struct checkpoint_range){.relation = BOOKS, .filenode = 100, .end_block = 40});
 	copy(&f);
 	assert_int_equal(world_version(&f.w, 1), FILLED);

@@ -1,4 +1,5 @@
-/* The cleanup when a resource is deleted. Each step may be repeated: what no longer exists is done. */
+/* The cleanup when a resource is deleted. Each step may be repeated: an object that no longer exists counts as
+ * removed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ static int drop_slot(struct attempt *at, struct err *err)
 	return pg_slot_drop(at->source.pg, name, err);
 }
 
-/* It is dropped if its mark, or for one of an earlier version the checkpoint, says that it is ours. */
+/* The publication is dropped if it is ours according to its mark, or according to the checkpoint if an earlier version
+ * created it. */
 static int drop_publication(struct attempt *at, struct err *err)
 {
 	return at->run->spec->delete_publication == SPEC_DELETE ? source_drop_publication(&at->source, &at->cp, err)
@@ -92,7 +94,7 @@ static int drop_sink(struct attempt *at, struct err *err)
 	return 0;
 }
 
-/* A database that was dropped took its publication and tables along, and its slots had to be dropped before it. */
+/* If the database was dropped, so were its publication and tables; its slots had to be dropped before. */
 static bool source_is_gone(const struct err *err)
 {
 	return err->reason == REASON_DATABASE_NOT_FOUND;
@@ -133,7 +135,8 @@ static int clean(struct attempt *at, void *user, struct err *err)
 	if (connector_source(&at->connector, CONNECTOR_UNLIMITED, "cleanup", &at->source, err) < 0 &&
 	    !source_is_gone(err))
 		return nothing_was_made(at) ? 0 : err_wrap(err, "source");
-	/* A leaked slot fills the server's disk: drop what is ours by name first, even if the sink is away. */
+	/* A leaked slot fills the server's disk: first drop the slot whose name is derived from the resource, even if
+	 * the sink is unreachable. */
 	if (at->source.pg && derived && (drop_slot(at, err) < 0 || drop_publication(at, err) < 0))
 		return -1;
 	return clean_sink(at, derived, err);

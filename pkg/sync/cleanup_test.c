@@ -1,4 +1,5 @@
-/* Tests of the cleanup: what it removes and in which order, and that a server which is away makes it forget nothing. */
+/* Tests of the cleanup: what it removes and in which order, and that it forgets nothing while a server is
+ * unreachable. */
 #include "sync/store_test.h"
 #include "sync/sync.h"
 
@@ -29,7 +30,7 @@ static void test_cleanup_then_the_slot_goes_first_and_the_checkpoint_last(void *
 	store_expect_changes(&s, "drop slot; drop publication; " GIVE_UP_G1 "; delete requests; delete checkpoint");
 	assert_string_equal(s.alias, "books-g1");
 	assert_string_equal(store_find(&s, "books-g1")->write, "");
-	/* Repeated, it finds nothing left. */
+	/* The second time it finds nothing left to do. */
 	OK(&s.w, clean(&s));
 	assert_null(s.checkpoint);
 	assert_false(s.has_slot);
@@ -181,7 +182,7 @@ static void test_cleanup_when_a_given_slot_was_never_used_then_it_stays(void **s
 	store_end(&s);
 }
 
-/* --- a server that is away --- */
+/* --- a server that is unreachable --- */
 
 static void test_cleanup_when_the_source_is_away_then_nothing_is_forgotten(void **state)
 {

@@ -93,7 +93,7 @@ int connector_replication(const struct connector *c, struct pg **ret, struct err
 	return connect_pg(c, true, CONNECTOR_UNLIMITED, "stream", ret, err);
 }
 
-/* Asked by blocking HTTP calls. */
+/* Blocking HTTP calls ask this, to end early. */
 static bool is_cancelled(void *user)
 {
 	const struct connector *c = user;

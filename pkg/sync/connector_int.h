@@ -23,7 +23,7 @@ struct run;
 struct connector {
 	struct run *run;
 	struct http_target *target;          /* the search engine */
-	char token[WRITE_ALIAS_TOKEN_BYTES]; /* that the attempt writes under */
+	char token[WRITE_ALIAS_TOKEN_BYTES]; /* names the aliases that the attempt writes under */
 	int end_fd;                          /* an eventfd: readable once the attempt is to end */
 	int cancel_fd;                       /* an epoll of end_fd and the caller's stop_fd: readable when either is */
 };
@@ -33,8 +33,9 @@ int connector_init(struct connector *c, struct run *run, struct err *err) WARN_U
 void connector_release(struct connector *c);
 
 enum connector_limit {
-	CONNECTOR_UNLIMITED, /* a query takes as long as it takes */
-	CONNECTOR_SHORT,     /* for small queries of a thread with other work: a silent server is noticed */
+	CONNECTOR_UNLIMITED, /* queries may take any time */
+	CONNECTOR_SHORT,     /* for small queries of a thread with other work: queries time out, so a silent server is
+			      * noticed */
 };
 
 /* purpose: for application_name. */

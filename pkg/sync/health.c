@@ -21,7 +21,7 @@ void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
 	report_condition(&run->report, CONDITION_SLOT_HEALTHY, statuses[h.health], h.reason, "%s", h.message);
 }
 
-/* The event is sent, and the condition set, when the slot is gone. */
+/* The event is sent and the condition is set once the slot is gone. */
 int health_limit_wal(struct attempt *at, const struct pg_slot *slot, struct err *err)
 {
 	const struct recovery_slot_use use = {.max_retained =
@@ -99,7 +99,7 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
 	report.confirmed_lsn = slot.confirmed_flush_lsn;
 	report.retained_bytes = slot.retained_bytes;
-	/* If nothing is pending, the distance to the end of the WAL belongs to other databases. */
+	/* If nothing is pending, the WAL up to the end comes from other databases. */
 	if (progress->pending && slot.current_lsn > progress->durable)
 		report.lag_bytes = slot.current_lsn - progress->durable;
 	report_stream_set(&run->report, &report);

@@ -1,7 +1,6 @@
-/* The health of slot, search engine and indices, as conditions and figures. The monitor asks from time to time.
+/* The health of slot, search engine and indices, as conditions and figures. The monitor checks them periodically.
  *
- * For the thread that owns the attempt.
- */
+ * For the thread that owns the attempt. */
 #ifndef PGSYNC_SYNC_HEALTH_INT_H
 #define PGSYNC_SYNC_HEALTH_INT_H
 
@@ -11,8 +10,8 @@
 struct health {
 	struct attempt *attempt;
 	size_t next_index;   /* to ask about */
-	struct err sink_err; /* of the last round over the indices; kind NONE: the engine answered */
-	bool index_gone;     /* an index of ours was deleted, or its alias moved */
+	struct err sink_err; /* from the last round over the indices; kind NONE: the engine answered */
+	bool index_gone;     /* one of our indices was deleted, or its alias moved */
 };
 
 /* Sets the condition from the server's report about the slot. */
@@ -21,10 +20,10 @@ void health_set_slot_condition(struct run *run, const struct pg_slot *slot);
 int health_limit_wal(struct attempt *at, const struct pg_slot *slot, struct err *err) WARN_UNUSED;
 /* Reads the slot: its condition and figures, and the condition of the sink. An absent slot is shown as "Inactive". */
 int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err) WARN_UNUSED;
-/* Asks the engine about one more index, so that nothing else has to wait long. True at the end of a round. A failure
- * becomes a condition but does not end the attempt: the applier decides that. */
+/* Asks the engine about the next index: one per call, so that the monitor's other tasks need not wait long. True at the
+ * end of a round. A failure becomes a condition but does not end the attempt: the applier decides that. */
 bool health_check_index(struct health *h);
-/* Ready, from what is known by now. on_probation: the attempt has not got further than the last one yet. */
+/* Sets Ready from what is known now. on_probation: the attempt has not got past the last one yet. */
 void health_set_ready(struct run *run, bool live, bool on_probation);
 
 #endif

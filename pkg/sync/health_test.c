@@ -111,7 +111,7 @@ static void test_index_when_asked_about_then_it_is_ours_and_live_or_gone(void **
 		{false, true, CHECKPOINT_LIVE, false},
 		{true, true, CHECKPOINT_LIVE, true},
 		{false, false, CHECKPOINT_LIVE, true},
-		/* Not live yet: the alias leads elsewhere. */
+		/* Not live yet: the alias points elsewhere. */
 		{false, false, CHECKPOINT_BOOTSTRAP, false},
 		{true, false, CHECKPOINT_BOOTSTRAP, true},
 	};

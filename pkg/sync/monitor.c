@@ -23,10 +23,10 @@ enum {
 	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
 	SAVE_MS = 2000,    /* a bootstrap's checkpoint; sooner at first, so that a short-lived worker makes progress */
 	SAVE_FIRST_MS = 200,
-	SAVE_LIVE_MS = 30000, /* the confirmed position, when it moved by: */
+	SAVE_LIVE_MS = 30000, /* saves the confirmed position whenever it has moved by this much */
 	SAVE_LIVE_BYTES = 1 << 20,
 	HEARTBEAT_MS = 300,
-	COLLECT_MS = 5000, /* searches that are under way when an alias moves end on the old generation */
+	COLLECT_MS = 5000, /* searches in flight when an alias moves finish on the old generation */
 	COLLECT_AGAIN_MS = 60000,
 };
 
@@ -34,7 +34,7 @@ enum {
 enum stage {
 	COPYING,     /* a bootstrap fills generations while the stream flows */
 	CATCHING_UP, /* every generation is complete; the aliases move once live_after is durable */
-	LIVE,        /* the aliases lead to what is written */
+	LIVE,        /* the aliases point to the indices being written */
 };
 
 enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASK_RETRY, TASKS };
@@ -55,7 +55,7 @@ struct monitor {
 	bool reading_partitions; /* changed partitions are being read */
 	uint64_t saved_lsn;
 	int64_t start_ms;
-	int64_t due_ms[TASKS]; /* INT64_MAX: not until something happens */
+	int64_t due_ms[TASKS]; /* INT64_MAX: when something happens */
 };
 
 /* --- what is waited for --- */
@@ -82,7 +82,7 @@ static bool is_caught_up(const struct monitor *m)
 
 /* --- tasks: each returns when it is due again --- */
 
-/* After attempts that ended the same way, this one is different only once it is past where it began. */
+/* If earlier attempts failed, this one counts as healthy only once it has got past the position where it began. */
 static void end_probation(struct monitor *m)
 {
 	struct attempt *at = m->attempt;
@@ -117,7 +117,7 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
-/* A plan depends on whatever the compiler looks at: so it looks again. */
+/* A plan depends on everything that the compiler looks at, so compile again and compare. */
 static int compile_again(struct attempt *at, struct compilation *ret, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
@@ -149,7 +149,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 	if (recover_note_rewrites(&at->cp, now.catalog) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that no longer exists was written to while its replica identity was insufficient. Once its WAL
-	 * is behind us it no longer matters, but this session would keep reading every root for each change. */
+	 * has been read this no longer matters, but this attempt would keep reading every root for each change. */
 	if (m->progress.has_gaps && !m->progress.pending && m->progress.durable >= m->start_lsn)
 		return MONITOR_AGAIN;
 	if (source_still_published(&at->source, at->cp.publication_fingerprint, &published, err) < 0)
@@ -181,14 +181,14 @@ static int save(struct monitor *m, int64_t now, struct err *err)
 	m->due_ms[TASK_SAVE] = now + (m->bootstrap ? interval : SAVE_LIVE_MS);
 	if (m->bootstrap)
 		return bootstrap_note(m->bootstrap, at) ? attempt_save(at, err) : 0;
-	/* So that a server which is behind this position is recognized as another history. */
+	/* Saved so that a server that is behind this position is recognized as having another history. */
 	if (at->cp.confirmed_lsn <= m->saved_lsn + SAVE_LIVE_BYTES)
 		return 0;
 	m->saved_lsn = at->cp.confirmed_lsn;
 	return attempt_save(at, err);
 }
 
-/* The server reports its position only when it has WAL to send: if a position is awaited, a logical message creates
+/* The server reports its position only when it has WAL to send. If we wait for a position, a logical message creates
  * some. */
 static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
 {
@@ -216,7 +216,7 @@ static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
-/* Trouble with it is noticed by other tasks. */
+/* Other tasks report problems with it. */
 static int retry_dead_letters(struct monitor *m, int64_t now, struct err *err)
 {
 	bool live = m->stage == LIVE && m->progress.durable >= m->start_lsn;
@@ -389,7 +389,7 @@ static bool wait_some(struct monitor *m)
 	return fds[0].revents;
 }
 
-/* No later run would delete what this one leaves. */
+/* No later run would delete what this one leaves behind. */
 static int finish(struct monitor *m, struct err *err)
 {
 	if (m->due_ms[TASK_COLLECT] != INT64_MAX && attempt_collect_generations(m->attempt, err) < 0)
@@ -471,7 +471,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	m->stage = at->cp.phase == CHECKPOINT_LIVE ? LIVE : COPYING;
 	m->reading_partitions = at->model.partition_changes.pending;
 	m->saved_lsn = at->cp.confirmed_lsn;
-	/* What an earlier attempt had no time for. */
+	/* Does what an earlier attempt had no time for. */
 	m->due_ms[TASK_COLLECT] = m->stage == LIVE ? m->start_ms + COLLECT_MS : INT64_MAX;
 	if (start_stream_take(m, TAKE_PTR(replication), err) < 0 ||
 	    bootstrap_start(at, m->wake_fd, &m->bootstrap, err) < 0)

@@ -1,9 +1,8 @@
-/* The monitor: everything of a running attempt that is slow and is not the stream.
+/* The monitor: everything slow in a running attempt, apart from the stream.
  *
  * It runs in the control thread, which owns the attempt with its control connections and its checkpoint: slot and
  * index statistics, catalog checks, saves of the checkpoint, going live, deleting old generations. A slow search
- * engine or server delays the monitor, never the stream.
- */
+ * engine or server delays the monitor, never the stream. */
 #ifndef PGSYNC_SYNC_MONITOR_INT_H
 #define PGSYNC_SYNC_MONITOR_INT_H
 

@@ -56,7 +56,7 @@ static int result(struct fixture *f)
 	return f->result;
 }
 
-/* It may be in the middle of a query or a request, which then ends. */
+/* It may be in the middle of a query or a request, which is then ended. */
 static void stop(struct fixture *f)
 {
 	connector_wake(f->w.options.stop_fd);
@@ -130,7 +130,7 @@ static void test_monitor_when_the_copy_is_done_then_the_alias_moves_once_all_unt
 	start(&f);
 	/* The checkpoint says that the generation is complete before anything waits for it. */
 	world_wait_requested(&f.w, "\"complete\":true", 1);
-	/* No WAL comes by itself: it makes some. */
+	/* The server has no WAL to send, so the monitor creates some. */
 	world_wait_asked(&f.w, "pg_logical_emit_message", 2);
 	assert_int_equal(world_documents(&f.w), 2);
 	assert_int_equal(world_requested(&f.w, "POST /_aliases"), 0);
@@ -230,7 +230,7 @@ static void test_monitor_when_it_gets_past_where_it_began_then_probation_ends(vo
 	world_wait_asked(&f.w, "pg_logical_emit_message", 1);
 	assert_true(fake_wal_keepalive(f.w.postgres, START, false));
 	assert_true(fake_wal_flushed(f.w.postgres, START));
-	/* The next two looks at the slot. */
+	/* The next two checks of the slot. */
 	world_wait_asked(&f.w, "LEFT JOIN pg_replication_slots",
 			 world_asked(&f.w, "LEFT JOIN pg_replication_slots") + 2);
 	stop(&f);

@@ -21,7 +21,7 @@
 
 enum { COLUMNS = 2 };
 
-/* --- tables: two integer columns each, the first of them the key unless it says otherwise --- */
+/* --- tables: two integer columns each; the first is the key unless stated otherwise --- */
 
 struct table {
 	const char *name, *columns[COLUMNS];
@@ -121,7 +121,7 @@ static struct catalog *make_catalog(void)
 	return catalog;
 }
 
-/* --- a compiled tree, and what its collector says of changes --- */
+/* --- a compiled tree, and what its collector reports for changes --- */
 
 struct world {
 	struct catalog *catalog;

@@ -20,7 +20,7 @@ static void add_rows(struct strbuf *out, const char *title, const struct pg_resu
 		strbuf_addf(out, "    %s\n", pg_value(rows, i, 0));
 }
 
-/* The generic plan, which a batch of the stream runs with. */
+/* The generic plan, which a batch of the stream uses. */
 static int explain_by_key(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
@@ -87,7 +87,7 @@ static int describe(struct attempt *at, struct strbuf *out, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
-	/* Planning may take longer than what the control connection waits for. */
+	/* Planning may take longer than the control connection's time-out. */
 	if (connector_pg(&at->connector, CONNECTOR_UNLIMITED, "plan", &pg, err) < 0 ||
 	    pg_exec(pg, BUILD_SETTINGS, err) < 0)
 		return -1;

@@ -1,6 +1,5 @@
-/* Tests of what is done in one attempt: the checks alone, the plan that is printed, and preparing. Only the last one
- * changes anything.
- */
+/* Tests of what is done in one attempt: the checks alone, the printed plan, and preparing. Only preparing changes
+ * anything. */
 #include "sync/store_test.h"
 #include "sync/sync.h"
 

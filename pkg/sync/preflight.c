@@ -15,7 +15,7 @@ static void set_unreachable(struct attempt *at, enum condition_type type, const 
 			 err->msg);
 }
 
-/* A login that is refused: which Secret to correct. */
+/* A login was refused: names the Secret to correct. */
 static void name_secret(struct err *err, const char *secret)
 {
 	if (secret && err->reason == REASON_AUTH_FAILED)
@@ -35,7 +35,7 @@ static int reach_source(struct attempt *at, struct err *err)
 	report_condition(&at->run->report, CONDITION_SOURCE_REACHABLE, STATUS_TRUE, REASON_CONNECTED,
 			 "PostgreSQL %d.%d at %s:%d", pg_server_version(at->source.pg) / 10000,
 			 pg_server_version(at->source.pg) % 10000, source->host, (int)source->port);
-	/* The slot is checked even if the search engine is away, because WAL accumulates meanwhile. */
+	/* The slot is checked even if the search engine is unreachable, because WAL accumulates meanwhile. */
 	if (pg_slot_read(at->source.pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	health_set_slot_condition(at->run, &slot);
@@ -47,7 +47,8 @@ static int reach_sink(struct attempt *at, struct err *err)
 	struct search_info info = {0};
 	int r = connector_sink(&at->connector, &at->sink, err);
 
-	/* An engine that cannot even report its version quickly is down; creating an index may take longer. */
+	/* An engine that cannot report its version quickly counts as down; other requests, such as creating an index,
+	 * may take longer. */
 	if (r == 0) {
 		search_set_timeout(at->sink.search, ATTEMPT_SINK_MS);
 		r = search_info(at->sink.search, &info, err);
@@ -72,7 +73,7 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 
 		if (!document->pipeline)
 			continue;
-		/* A login that may use the pipeline may lack the permission to read it. */
+		/* A login that may use the pipeline need not have permission to read it. */
 		if (search_pipeline_exists(at->sink.search, document->pipeline, &exists, err) < 0) {
 			if (err->kind != ERR_DENIED)
 				return err_wrap(err, "looking for pipeline \"%s\"", document->pipeline);
@@ -84,7 +85,7 @@ static int check_pipelines(struct attempt *at, struct findings *f, struct err *e
 	return 0;
 }
 
-/* Both sides are tried, so that the user sees both problems at once; the source's decides. */
+/* Tries both sides, so that the user sees both problems at once. If both fail, the source's error is returned. */
 static int append_sink_err(struct err *err, int sink, const struct err *sink_err)
 {
 	char source_msg[ERR_MSG_BYTES];
@@ -96,7 +97,7 @@ static int append_sink_err(struct err *err, int sink, const struct err *sink_err
 	return -1;
 }
 
-/* schema, server: where findings go. The model is there only if every document compiled. */
+/* schema, server: where findings go. Sets the model only if every document compiled. */
 static int check_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
 	const struct spec *spec = at->run->spec;

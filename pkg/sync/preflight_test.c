@@ -64,7 +64,7 @@ static void test_preflight_when_the_server_lacks_several_things_then_all_are_fou
 	expect_finding(&f, 0, REASON_PRIVILEGE_MISSING, "public.books", "GRANT SELECT ON public.books TO \"u\"");
 	expect_finding(&f, 1, REASON_WAL_LEVEL_NOT_LOGICAL, "", "must be \"logical\", found \"replica\"");
 	expect_finding(&f, 2, REASON_PRIVILEGE_MISSING, "", "ALTER ROLE \"u\" REPLICATION");
-	/* The server's findings are not about the schema. */
+	/* Findings about the server are not about the schema. */
 	expect_condition(&s, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "GRANT SELECT");
 	store_expect_changes(&s, "");
 	findings_release(&f);
@@ -117,7 +117,7 @@ static void test_preflight_when_the_pipeline_is_missing_then_found_unless_it_may
 	store_end(&s);
 }
 
-/* --- a side that is away --- */
+/* --- a side that is unreachable --- */
 
 static void test_preflight_when_the_source_is_away_then_the_sink_is_still_reported(void **state)
 {

@@ -47,7 +47,8 @@ static bool has_plan(uint64_t plans, size_t plan)
 
 /* --- inspecting --- */
 
-/* What a generation is built from: the schema as written, the columns that it meets, and the definitions of views. */
+/* What a generation is built from: the schema as written, the columns that it refers to, and the definitions of
+ * views. */
 static char *model_fingerprint(const struct attempt *at)
 {
 	_cleanup_json_ json_t *parts = json_array();
@@ -136,7 +137,7 @@ static int find_missing_indices(struct attempt *at, struct recovery_input *in, s
 	return 0;
 }
 
-/* What matters only if there is a history: the tables of the publication, the partitions, the indices. */
+/* Reads what matters only if there is a history: the tables of the publication, the partitions, the indices. */
 static int inspect_history(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
@@ -267,7 +268,7 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
 /* The stream contained no changes of a table (or of rows, or of a kind of change) that was not published, so what was
  * built meanwhile has to be rebuilt. That is saved before the publication changes, so that a failure in between cannot
  * lose it. A transaction that was open when the table was added is in the stream only with its later changes, so wait
- * for its end. */
+ * until it has ended. */
 static int patch_publication(struct attempt *at, struct err *err)
 {
 	replace_text(&at->cp.schema_hash, "");
@@ -278,7 +279,7 @@ static int patch_publication(struct attempt *at, struct err *err)
 
 /* --- indices --- */
 
-/* Creates an empty index above generation `after`. It will contain everything up to `version`. */
+/* Creates an empty index above generation `after`. Once filled, it contains everything up to `version`. */
 static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint64_t version, struct err *err)
 {
 	struct checkpoint_index *index = attempt_index(at, plan);
@@ -299,8 +300,8 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 	return 0;
 }
 
-/* The position that a generation begun now starts from: everything up to it is visible, so chunks that are read from
- * now on may carry it as their version. Changes that the stream repeats are older than the chunks. */
+/* The position that a generation begun now starts from. Everything up to it is visible, so chunks that are read from
+ * now on may carry it as their version: changes that the stream repeats are older. */
 static int read_base_version(struct attempt *at, uint64_t *ret, struct err *err)
 {
 	if (pg_flush_lsn(at->source.pg, ret, err) < 0)
@@ -420,12 +421,12 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }
 
-/* Resumes as is, or rebuilds single indices. */
+/* Resumes unchanged, or rebuilds individual indices. */
 static int resume_indices(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
 {
 	if (rebuild_some(at, &f->in, d->rebuild, err) < 0 || recreate(at, &f->in, d->recreate, err) < 0)
 		return -1;
-	/* An alias is put back as after a bootstrap. */
+	/* Puts an alias back in the same way as after a bootstrap. */
 	if (d->put_back)
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
@@ -443,7 +444,7 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 	return d->rebuild || d->recreate || d->adopt_catalog || d->failed_over ? attempt_save(at, err) : 0;
 }
 
-/* The slot is good. First the publication, then the indices. */
+/* The slot is usable. First the publication, then the indices. */
 static int resume(struct attempt *at, const struct found *f, const struct recovery_decision *first, struct err *err)
 {
 	int only_columns = first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err);
@@ -464,7 +465,7 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
 }
 
-/* Only then start our own walsender: a resource never has more than one. */
+/* Only then starts our own walsender: a resource never has more than one. */
 static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
 {
 	if (f->in.slot.state == PG_SLOT_ACTIVE) {
@@ -518,7 +519,7 @@ static void complete_model(struct attempt *at)
 	}
 }
 
-/* From here on nothing that an earlier attempt sent can arrive any more. */
+/* From here on, requests that an earlier attempt sent are refused. */
 static int take_write_aliases(struct attempt *at, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
@@ -549,7 +550,7 @@ static int fill_views(struct attempt *at, struct err *err)
 
 	if (!views_must_fill(at->model.plans, at->model.n_plans, at->cp.phase == CHECKPOINT_LIVE))
 		return 0;
-	/* The control connection's time-out is for small queries. */
+	/* The control connection's time-out is meant for small queries. */
 	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0
 		       ? -1
 		       : views_refresh(pg, at->model.plans, at->model.n_plans, NULL, err);
@@ -560,7 +561,7 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err)
 	_cleanup_(pg_closep) struct pg *replication = NULL;
 	_cleanup_(found_release) struct found f = {0};
 
-	/* Another run may have read until its slot was taken from it: hence the position. */
+	/* Another run may have read until its slot was taken from it, so this position counts. */
 	if (recover(at, &f, &replication, err) < 0 || pg_horizon_raise(at->source.pg, &at->run->horizon, err) < 0)
 		return -1;
 	at->past->truncated = 0;

@@ -12,7 +12,8 @@
 /* Brings replica identities, publication, slot, checkpoint, indices and model to where the stream can start: resumes,
  * or begins new generations. *ret is the connection for the stream. */
 int recover_run(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSED;
-/* Once what model.partition_changes asks for is durable: records the current partitions in the checkpoint. */
+/* Records the current partitions in the checkpoint. Call it once everything that model.partition_changes asks for is
+ * durable. */
 int recover_adopt_partitions(struct attempt *at, struct err *err) WARN_UNUSED;
 /* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
  * later ALTER of a column has nothing to do with this rewrite. `now` is equal to the model's catalog. True: the caller

@@ -36,7 +36,7 @@ test_recover_when_nothing_was_synced_then_the_checkpoint_comes_first_and_the_slo
 	store_end(&s);
 }
 
-/* What the start before sent may still be under way: it is refused from now on. */
+/* Requests of the previous start may still be in flight: they are refused from now on. */
 static void test_recover_then_the_index_is_written_under_the_name_of_this_start_alone(void **state)
 {
 	_cleanup_free_ char *first = NULL;
@@ -207,7 +207,7 @@ static void test_recover_when_the_root_was_truncated_then_a_new_index_may_be_sma
 				      "changed without a replica identity\n");
 	assert_true(attempt_index(&s.w.at, 0)->allow_shrink);
 	assert_int_equal(s.w.past.truncated, 0);
-	/* What is read from now on holds everything up to the server's position. */
+	/* What is read from now on contains everything up to the server's position. */
 	assert_int_equal(s.w.at.model.filled[0], 0x2000);
 	store_end(&s);
 }
@@ -277,10 +277,10 @@ static void test_recover_when_the_publication_is_unmarked_and_lacks_a_table_then
 	s.replica_identity = "n";
 	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "COMMENT ON PUBLICATION");
 	store_expect_changes(&s, "save");
-	/* What the first start saved makes it no more ours. */
+	/* What the first start saved does not make it ours. */
 	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "IS 'pgsync: shop/books'");
 	store_expect_changes(&s, "save");
-	/* Its owner gives it to us. */
+	/* Its owner hands it over. */
 	s.comment = "pgsync: shop/books";
 	OK(&s.w, store_start(&s));
 	store_end(&s);
@@ -294,7 +294,7 @@ static void test_recover_when_the_publication_is_unmarked_but_fits_then_it_is_us
 	begin_with_publication(&s, "of the finance team", true);
 	OK(&s.w, store_start(&s));
 	store_expect_changes(&s, "save; create slot; save; create books-g1; save");
-	/* Nor is it ours because the checkpoint knows it by now. */
+	/* That the checkpoint records it by now does not make it ours either. */
 	s.is_member = false;
 	expect_refusal(&s, ERR_INVALID, REASON_PUBLICATION_CONFLICT, "was not created by pgsync");
 	store_expect_changes(&s, "save");
@@ -325,7 +325,7 @@ static void test_recover_when_an_earlier_version_made_the_publication_then_it_is
 	store_forget_mark(&s);
 	OK(&s.w, store_start(&s));
 	store_expect_changes(&s, "mark publication");
-	/* Another one of the same name is not it. */
+	/* Another publication of the same name is not the one that was handed over. */
 	store_forget_mark(&s);
 	s.publication_oid++;
 	s.is_member = false;
@@ -384,7 +384,7 @@ static void test_recover_when_a_new_index_is_there_already_then_it_is_replaced(v
 	UNUSED(state);
 	begin_live(&s);
 	s.has_slot = false;
-	/* A start that ended before it could save left this. */
+	/* Left by a start that ended before it could save. */
 	store_add(&s, "books-g2", "{\"pgsync\":{\"owner\":\"shop/books\"}}");
 	OK(&s.w, store_start(&s));
 	store_expect_changes(&s, "save; create slot; save; delete books-g2; create books-g2; save");

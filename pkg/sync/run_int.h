@@ -26,7 +26,7 @@ struct run {
 	int ca_fd;   /* the source's CA, as libpq reads it */
 	char ca_path[32];
 	pthread_mutex_t callbacks;
-	/* Whatever was read from the server and is in an index, or may be, was committed before this position; 0: not
+	/* Everything that was read from the server and may be in an index was committed before this position; 0: not
 	 * known yet. Not kept up to date while a bootstrap reads. */
 	_Atomic uint64_t horizon;
 	uint64_t given_up; /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */

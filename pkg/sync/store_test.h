@@ -1,6 +1,5 @@
 /* Servers that remember what was done to them, for the tests of recovery, preflight, plan and cleanup: each start finds
- * what the starts before it left. Every change is noted in a journal, in order.
- */
+ * what earlier starts left. Every change is noted in a journal, in order. */
 #ifndef PGSYNC_SYNC_STORE_TEST_H
 #define PGSYNC_SYNC_STORE_TEST_H
 
@@ -30,14 +29,14 @@ struct store {
 	int64_t saves;
 	struct store_index indices[STORE_INDICES];
 	size_t n_indices;
-	char alias[128];         /* what "books" points to, or "" */
+	char alias[128];         /* what the alias "books" points to, or "" */
 	const char *http_denies; /* requests that contain this, */
 	int denial;              /* with this status */
 	bool has_pipeline;
 	/* Under its own lock. */
 	pthread_mutex_t journal_lock;
 	struct strbuf journal;
-	/* The caller's. */
+	/* Set by the caller. */
 	char events[1024];
 };
 
@@ -499,7 +498,7 @@ static inline void store_go_live(struct store *s)
 	(void)pthread_mutex_unlock(&s->journal_lock);
 }
 
-/* As if an earlier version had made the publication and the checkpoint: it set no marks. */
+/* As if an earlier version, which set no marks, had created the publication and the checkpoint. */
 static inline void store_forget_mark(struct store *s)
 {
 	_cleanup_json_ json_t *document = json_loads(s->checkpoint, 0, NULL);

@@ -16,7 +16,7 @@
 
 enum {
 	FEEDBACK_MIN_MS = 50,     /* not more often than this, unless the server asks */
-	GATHER_TRANSACTIONS = 16, /* a batch this large shows that several sessions are writing */
+	GATHER_TRANSACTIONS = 16, /* a batch of this many transactions shows that several sessions are writing */
 };
 
 struct stream {
@@ -44,7 +44,7 @@ struct stream {
 	struct err err;
 };
 
-/* What the monitor wants, as of now. */
+/* What the monitor wants at this moment. */
 struct orders {
 	uint32_t trusted_doubts;
 	bool live, hold, stop;
@@ -84,7 +84,7 @@ static bool may_submit(const struct stream *s, const struct orders *now)
 	return !s->in.in_txn && clock_now_ms() >= gather_until_ms(s);
 }
 
-/* What no client changed. Documents may carry any version up to the attempt's start. */
+/* Adds reads that no client's change asked for. Documents may carry any version up to the attempt's start. */
 static void add_own_work(struct stream *s)
 {
 	const struct model *m = s->options.model;
@@ -120,7 +120,8 @@ static uint64_t durable(struct stream *s)
 {
 	uint64_t acked = applier_acked(s->applier);
 
-	/* If nothing is pending, irrelevant WAL that was read counts too: an idle database must not retain WAL. */
+	/* If nothing is pending, irrelevant WAL that was read counts too: an idle database must not make the slot
+	 * retain WAL. */
 	if (nothing_pending(s) && s->in.received > acked)
 		acked = s->in.received;
 	return acked > s->acked ? acked : s->acked;
@@ -243,9 +244,8 @@ static int loop(struct stream *s, struct err *err)
 {
 	for (;;) {
 		int r = wal_reader_read(&s->in, err);
-		/* A full batch that was just submitted leaves what libpq has already read: no descriptor announces
-		 * that.
-		 */
+		/* After a full batch was submitted, libpq may hold data that it has already read; no descriptor becomes
+		 * readable for that. */
 		bool more = r == 0;
 
 		if (r < 0)
@@ -268,7 +268,7 @@ static void *run_stream(void *user)
 	struct err err = {0}, ignored;
 	int r = loop(s, &err);
 
-	/* Acknowledge what is durable by now, so that it is not sent again. */
+	/* Acknowledges what is durable by now, so that it is not streamed again. */
 	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
 	(void)pthread_mutex_lock(&s->lock);
 	s->ended = true;

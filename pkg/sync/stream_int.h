@@ -10,11 +10,11 @@
 #include "apply/model.h"
 #include "sync/connector_int.h"
 
-/* What changed partitions require is read once everything up to the attempt's start has been read, since documents may
- * carry any version up to that. */
+/* Reading what changed partitions require. It begins once everything up to the attempt's start has been read, since
+ * documents may carry any version up to that. */
 enum stream_partitions {
 	STREAM_PARTITIONS_NONE,
-	STREAM_PARTITIONS_WAITING,   /* for everything up to the start; set when the stream starts */
+	STREAM_PARTITIONS_WAITING,   /* waits for everything up to the start; set when the stream starts */
 	STREAM_PARTITIONS_OPEN,      /* it is in the open batch */
 	STREAM_PARTITIONS_SUBMITTED, /* the applier has it */
 	STREAM_PARTITIONS_DONE,      /* it is durable */
@@ -29,13 +29,14 @@ struct stream_options {
 	bool hold;          /* submit nothing yet */
 };
 
-/* How far the stream is. */
+/* How far the stream has got. */
 struct stream_progress {
 	uint64_t durable;  /* everything below is in the index */
 	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index yet; 0: none */
 	bool pending;      /* something was read that is not in the index yet */
 	bool has_gaps;     /* a replica identity lacks columns, so every change of its table reads every root */
-	uint32_t doubts;   /* counts relations that look different from the catalog; submits nothing until trusted */
+	uint32_t doubts;   /* counts relations that differ from the catalog; the stream submits nothing until
+			    * stream_trust */
 	enum stream_partitions partitions;
 };
 
@@ -58,9 +59,9 @@ CLEANUP(struct stream, stream_stop);
  * plan whose root was emptied, with STREAM_AGAIN. */
 int stream_check(struct stream *s, uint64_t *ret_truncated, struct err *err) WARN_UNUSED;
 struct stream_progress stream_progress(struct stream *s);
-/* Wakes the monitor once everything below this position is durable; 0: no more. */
+/* Wakes the monitor once everything below this position is durable; 0: cancels that. */
 void stream_notify_at(struct stream *s, uint64_t lsn);
-/* The catalog was compared after so many doubts, and is what the plans were made from. */
+/* The catalog was compared when there were this many doubts, and still equals that of the plans. */
 void stream_trust_catalog(struct stream *s, uint32_t doubts);
 /* There is something in model.retries. */
 void stream_wake(struct stream *s);

@@ -23,7 +23,7 @@ static bool is_spec_invalid(const struct run *run)
 	return run->options->spec_findings && findings_failed(run->options->spec_findings);
 }
 
-/* Findings about the spec come first, whichever side is away. */
+/* Findings about the spec come first, whichever side is unreachable. */
 static int prefer_findings(const struct findings *findings, struct err *err)
 {
 	struct err away = *err;
@@ -67,7 +67,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 	return monitor_run_take(at, replication, err);
 }
 
-/* For Ready, which side is away matters more than how, unless an administrator has to act. */
+/* For Ready, which side is unreachable matters more than why, unless an administrator has to act. */
 static enum reason ready_reason(struct run *run, const struct err *err, enum reason reason)
 {
 	if (is_spec_invalid(run) || retry_needs_action(err))
@@ -79,7 +79,8 @@ static enum reason ready_reason(struct run *run, const struct err *err, enum rea
 	return reason;
 }
 
-/* Between two attempts, the last reports about copy and slot no longer hold, and what was not checked is unknown. */
+/* Between two attempts, what was last reported about copy and slot is out of date, and what was not checked is
+ * unknown. */
 static void set_interrupted(struct run *run, const struct err *err)
 {
 	struct report *report = &run->report;
@@ -184,7 +185,7 @@ static int make_attempts(struct run *run, struct err *err)
 	}
 }
 
-/* The attempts have their own thread, so that reports are on time while an attempt waits. */
+/* Attempts run in a separate thread, so that reports stay on time while an attempt waits. */
 struct control {
 	struct run *run;
 	int done_fd; /* an eventfd: readable once the attempts are over */

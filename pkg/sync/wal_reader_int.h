@@ -22,7 +22,7 @@ struct wal_reader {
 	struct batch *open; /* being collected */
 	bool in_txn;        /* it ends inside a transaction: */
 	struct batch_txn txn;
-	uint64_t received;    /* everything below was read, and is either in a batch or irrelevant */
+	uint64_t received;    /* everything below was read, and is in a batch or irrelevant */
 	bool reply_requested; /* the server asks for our position */
 	uint32_t doubts;      /* how often a relation looked different from the catalog that the plans were made from */
 };

@@ -1,6 +1,5 @@
-/* What the tests of the running parts share: a Postgres with the table books (id, title), a search engine with the
- * index "books-g1", and an attempt that is connected to both.
- */
+/* What the tests of the running parts share: a fake Postgres with the table books (id, title), a fake search engine
+ * with the index "books-g1", and an attempt that is connected to both. */
 #ifndef PGSYNC_SYNC_WORLD_TEST_H
 #define PGSYNC_SYNC_WORLD_TEST_H
 
@@ -27,13 +26,13 @@ enum {
 	BOOKS = 16384, /* OID */
 	ROWS = 64,
 	LOG_BYTES = 64 * 1024 * 1024,
-	FILLED = 0x1000, /* the version of what the generation is filled with */
+	FILLED = 0x1000, /* the version that the generation is filled with */
 };
 
 struct row {
 	int id;
 	uint64_t block;
-	bool fails; /* the document cannot be made */
+	bool fails; /* the document cannot be built */
 };
 
 struct stored {
@@ -48,7 +47,8 @@ struct world {
 	struct fake_gate documents; /* before documents are read */
 	struct row rows[ROWS];
 	size_t n_rows;
-	const char *invisible[4]; /* what the visibility check gives next: the first transaction that is not visible */
+	const char *invisible[4]; /* the next result of the visibility check: the first transaction that is not
+				   * visible */
 	const char *blocks;       /* the size of the table */
 	const char *filenode, *filenode_later; /* as planned; as found while reading */
 	const char *versions;                  /* of the catalog's rows */
@@ -69,11 +69,12 @@ struct world {
 	int rejected; /* the document that the engine refuses; 0: none */
 	int dropped;  /* the document that a pipeline drops; 0: none */
 	bool index_gone, alias_moved;
-	bool unavailable; /* every question is refused */
+	bool unavailable; /* every request except bulk is refused */
 	int64_t seq_no;
 	char bulk_path[256];    /* of the last bulk request */
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
-	/* Of a test that keeps its own state of the servers (store_test.h): they answer instead. Under the locks. */
+	/* For a test that keeps its own state of the servers (store_test.h): these answer instead. Called under the
+	 * locks. */
 	void (*on_sql)(struct world *w, const struct fake_query *q, struct fake_result *r);
 	int (*on_http)(struct world *w, const char *head, const char *body, struct strbuf *answer);
 	/* The worker's. */
@@ -465,7 +466,7 @@ static inline unsigned count_parts(const char *text, const char *part)
 	return n;
 }
 
-/* How many statements (or their parameters) hold this. */
+/* How many statements contain this, in their text or parameters. */
 static inline unsigned world_asked(struct world *w, const char *part)
 {
 	unsigned n;
@@ -524,7 +525,7 @@ static inline size_t world_documents(struct world *w)
 	return n;
 }
 
-/* How many requests (or their bodies) hold this. */
+/* How many requests contain this, in their path or body. */
 static inline unsigned world_requested(struct world *w, const char *part)
 {
 	unsigned n;
