@@ -9,7 +9,8 @@
 #include "sink/purge.h"
 
 enum {
-	PURGE_DOCUMENTS = 1000, /* of a truncated root: up to so many, deleting is faster than a new index */
+	PURGE_DOCUMENTS = 1000, /* documents of a truncated root: up to this many, deleting them is faster than a new
+				 * index */
 	KEY_BYTES = 64 * 1024,
 	ROOTS_BYTES = 64 * 1024 * 1024,
 };
@@ -61,7 +62,7 @@ static uint64_t touched_lsn(const struct part *p, const struct key *key)
 	return p->batch->txns[last].lsn;
 }
 
-/* The plan's generation was begun after the last transaction that touched the target, which has no values. */
+/* The target has no values, and the plan's generation was begun after the last transaction that touched it. */
 static bool is_contained(const struct part *p, size_t plan, uint32_t target)
 {
 	return filled_version(p, plan) >= touched_lsn(p, keyset_find(&p->batch->keys, target, "", 0));
@@ -69,8 +70,8 @@ static bool is_contained(const struct part *p, size_t plan, uint32_t target)
 
 /* --- keys of a target --- */
 
-/* The keys of a target that the part touched: first the old ones, which it did not touch after the generation was
- * begun. Caller frees. */
+/* The keys of a target that the part touched: first those that it touched only before the generation was begun. Caller
+ * frees. */
 static const struct key **select_keys(const struct part *p, uint32_t number, size_t plan, size_t *ret_old,
 				      size_t *ret_n)
 {
@@ -102,7 +103,7 @@ static int write_roots(void *user, const struct page *roots, struct err *err)
 
 /* --- every root --- */
 
-/* Of a view, none has an event when it is gone. */
+/* A row that leaves a view has no event. */
 static int write_all(const struct part *p, size_t plan, struct err *err)
 {
 	struct apply *a = p->apply;
@@ -145,7 +146,7 @@ static int write_keys(const struct part *p, uint32_t number, struct err *err)
 	return unresolved ? write_all(p, target.plan, err) : 0;
 }
 
-/* Neither the index nor the table is large. */
+/* True if neither the index nor the table is large. */
 static int is_small(const struct apply *a, size_t plan, bool *ret, struct err *err)
 {
 	struct search_stats stats;
@@ -173,7 +174,7 @@ static int write_truncated(const struct part *p, size_t plan, struct err *err)
 		a->purge_below[plan] = version_of(p, plan);
 		return write_all(p, plan, err);
 	}
-	/* Nothing is acknowledged, so the truncation arrives again after the new generation has begun. */
+	/* Nothing is acknowledged, so the truncation is streamed again after the new generation has begun. */
 	a->rebuild |= UINT64_C(1) << plan;
 	return 0;
 }

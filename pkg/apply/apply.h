@@ -18,9 +18,9 @@ struct apply {
 	struct scanner scanner;
 	bool never_bootstrap;  /* nothing would fill a new index; the caller sets it */
 	bool live;             /* no generation is being filled; the caller sets it */
-	uint64_t *purge_below; /* for each plan whose index may hold documents of rows that are gone: the version that
-				* all others have been written with; 0 for the rest */
-	struct keyset held;    /* root keys to delete, each with its plan as the target */
+	uint64_t *purge_below; /* for each plan whose index may contain documents of rows that are gone: the version
+				* that all other documents were just written with; 0 for other plans */
+	struct keyset held;    /* root keys whose deletes are held back, each with its plan as the target */
 	uint64_t held_version; /* of the batch that they are from */
 	uint64_t retried;      /* the version of documents that were tried again; 0: none was */
 	uint64_t rebuild;      /* a bit for each plan whose root was truncated: its index has to be rebuilt */
@@ -37,12 +37,12 @@ bool *apply_touched(const struct model *model, const struct batch *batch, size_t
 /* Writes the documents that the first n transactions made dirty. All of them are visible in the transaction that is
  * open on the connection. */
 int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
-/* Deletes are held back. */
+/* True if deletes are held back. */
 bool apply_holds(const struct apply *a);
-/* Adds them. */
+/* Adds the deletes that were held back. */
 int apply_held(struct apply *a, struct err *err) WARN_UNUSED;
 /* Call it once everything written is durable: adds deletes for documents whose rows are gone, and for dead letters
- * whose documents were tried again with success. 1: there may be some to flush. */
+ * whose documents were successfully tried again. 1: there may be something to flush. */
 int apply_finish(struct apply *a, struct err *err) WARN_UNUSED;
 
 #endif

@@ -23,8 +23,8 @@ static const char *index_of(const struct build *b)
 
 /* --- actions --- */
 
-/* A document that is written (or deleted) again is no longer rejected, or gets a new dead letter with the same version.
- */
+/* When a document is written or deleted again, its old dead letter is void: either it succeeds, or it gets a new dead
+ * letter with the same version. */
 static int add_action(const struct build *b, const struct bulk_action *action, struct err *err)
 {
 	struct bulk_action dead = {.index = b->dead_index,
@@ -69,7 +69,7 @@ static void keep_key(const struct build *b, const struct document_key *key, stru
 	action->document_len = sb->len;
 }
 
-/* Or NULL, if the id says the key. */
+/* NULL if the id already contains the key. */
 static const char *note_of(const struct build *b, const char *id, const struct document_key *key)
 {
 	struct strbuf *sb = &b->with->note;
@@ -183,7 +183,7 @@ int build_deletes(const struct build *b, const struct keyset *held, struct err *
 	return 0;
 }
 
-/* There may be as many rejections as rows: they must not pile up. */
+/* Every row may be rejected: flush dead letters before they use too much memory. */
 static int limit_dead_letters(const struct build *b, struct err *err)
 {
 	struct builder *with = b->with;
@@ -193,7 +193,7 @@ static int limit_dead_letters(const struct build *b, struct err *err)
 	return bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
 }
 
-/* Says in *why which row, and what of it, makes the document fail, if that can be found out. */
+/* Adds to *why which row, and which of its values, makes the document fail, if that can be found out. */
 static int blame(const struct build *b, const struct document_key *root, struct err *why, struct err *err)
 {
 	_cleanup_(strbuf_release) struct strbuf place;
@@ -248,7 +248,7 @@ static void mark_seen(const struct build *b, const struct keyset *wanted, const 
 }
 
 /* Reads the rows of a document query that was started, to the end. wanted: keys of this plan to mark as seen, or NULL.
- * Adds to *rows how many they are. */
+ * Adds their number to *rows. */
 static int take_rows(const struct build *b, const struct keyset *wanted, uint64_t *rows, struct err *err)
 {
 	int got;
@@ -330,7 +330,7 @@ static int try_roots(void *user, const struct page *roots, struct err *err)
 	return read_roots(user, roots, err);
 }
 
-/* With routing, a key names a place of the document, which may be one that it has left. */
+/* With routing, a key names a shard of the document, and the document may have left that shard. */
 static int root_failed(void *user, const struct page *roots, const struct err *why, struct err *err)
 {
 	const struct build *b = user;

@@ -8,8 +8,8 @@
 #include "apply/page.h"
 #include "sink/dead_letters.h"
 
-/* For connections that read documents: see document/sql.c. Compiling a plan costs more than these queries gain by it,
- * small ranges must not read whole child tables, and what a chunk sorts should not go through files. */
+/* For connections that read documents: see document/sql.c. JIT compilation costs these queries more than it gains,
+ * small ranges must not read whole child tables, and a chunk should be sorted in memory, not in files. */
 #define BUILD_SETTINGS \
 	"SET jit = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'"
 
@@ -20,8 +20,8 @@ struct builder {
 	struct bulk *bulk;
 	struct dead_letters *dead;
 	uint64_t sanitized; /* values that were written as null so far */
-	/* Root keys whose delete waits, each with its plan as the target; NULL: deletes do not wait. The caller sets
-	 * it, and adds them later (build_deletes). */
+	/* Where deletes are held back: root keys, each with its plan as the target. NULL: deletes are written at once.
+	 * The caller sets it, and adds them later (build_deletes). */
 	struct keyset *held;
 
 	struct page_params params;
@@ -31,12 +31,12 @@ struct builder {
 	struct strbuf note;
 };
 
-/* Dead letters name their rows from here on. */
+/* From here on, dead letters name their rows. */
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
 		  struct dead_letters *dead);
 /* Also accepts a builder that is all zeros. */
 void builder_release(struct builder *with);
-/* How many values were written as null since the last call. */
+/* The number of values written as null since the last call. */
 uint64_t builder_take_sanitized(struct builder *with);
 
 /* Documents of one plan, and the version that they are written with. */
@@ -44,15 +44,15 @@ struct build {
 	struct builder *with;
 	size_t plan;
 	uint64_t version;
-	char *dead_index;     /* the plan's dead-letter index if it has dead letters: a document that is written now is
-				 removed from it */
+	char *dead_index;     /* the plan's dead-letter index if it has dead letters: that of a document that is written
+			       * now is removed */
 	char *via, *dead_via; /* what requests name instead of the indices (sink/write_alias.h) */
-	bool apart;           /* by queries that fail only because of the roots asked for (document_plan.sql) */
+	bool apart;           /* use the queries that fail only because of the roots asked for (document_plan.sql) */
 };
 
 struct build build_begin(struct builder *with, size_t plan, uint64_t version);
 void build_end(struct build *b);
-/* What is written from here on removes no dead letters. */
+/* From here on, writing a document does not remove its dead letter. */
 void build_keep_dead_letters(struct build *b);
 
 /* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
@@ -69,13 +69,13 @@ int build_roots(const struct build *b, const struct page *roots, struct err *err
 int build_deletes(const struct build *b, const struct keyset *held, struct err *err) WARN_UNUSED;
 /* Builds the documents of a range of a leaf (document_sql_by_range), from the first tid up to, but not including, the
  * second. A root that is a view has no ranges: all of its documents are built, and leaf and tids may be NULL (see
- * view.h). Adds to *rows how many they are. The caller handles errors (build_failed). */
+ * view.h). Adds their number to *rows. The caller handles errors (build_failed). */
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows,
 		struct err *err) WARN_UNUSED;
 /* A query failed: adds to the error which expressions and conditions may have failed for a row. Returns -1. */
 int build_failed(const struct build *b, struct err *err);
 /* The document of a root key (in the format of changes/collector.h) cannot be built; why: the query's error. Finds the
- * row that is to blame (locate.h), in the open transaction. */
+ * row that causes it (locate.h), in the open transaction. */
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why,
 		     struct err *err) WARN_UNUSED;
 

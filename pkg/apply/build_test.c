@@ -1,4 +1,5 @@
-/* Tests of building: from rows to bulk actions, and what becomes of a root without a row or with a value that fails. */
+/* Tests of building: from rows to bulk actions, and what happens to a root whose row is gone or has a value that
+ * fails. */
 #include "apply/servers_test.h"
 
 static void answer_routed(struct servers *s, const struct fake_query *q, struct fake_result *r)
@@ -114,7 +115,7 @@ static void test_build_when_a_row_fails_then_it_is_a_dead_letter_and_the_others_
 	page = PAGE(&s, "1", "bad", "2");
 	SERVERS_OK(&s, build_once(&s, &page));
 	assert_int_equal(s.dead.n, 1);
-	/* All at once first; then apart, until the one that fails is alone, and works without it. */
+	/* First all at once; then in halves, until the failing key is alone, and everything else works without it. */
 	servers_expect_statements(&s, "SAVEPOINT pgsync_build; SELECT documents {\"1\",\"bad\",\"2\"}; " FAILED
 				      "; " TRY("{\"1\",\"bad\",\"2\"}") FAILED "; " TRY("{\"1\"}") DONE
 				  "; " TRY("{\"bad\",\"2\"}") FAILED "; " TRY("{\"bad\"}") FAILED "; " TRY("{}") DONE

@@ -8,7 +8,7 @@
 
 enum { PATH_BYTES = 1024 * 1024 };
 
-/* Every relation that some document names. Caller frees. */
+/* Every relation that any document names. Caller frees. */
 static struct catalog_name *all_relations(const struct compile_input *in, size_t *ret_n)
 {
 	struct catalog_name *all = NULL;

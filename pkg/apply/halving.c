@@ -1,7 +1,7 @@
 /* Retry by halving. */
 #include "apply/halving.h"
 
-/* What fails for no items at all does not fail because of one. */
+/* If it fails without any item, no item is the cause. */
 static int fail_alone(const struct halving *h, uint64_t item, const struct err *why, struct err *err)
 {
 	int r = h->attempt(h->user, item, item, err);

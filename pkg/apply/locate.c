@@ -1,4 +1,4 @@
-/* Which row, and what of it, makes a document fail. */
+/* Finds which row, and which of its values, makes a document fail. */
 #include "apply/locate.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ struct span {
 };
 
 /* Runs a query in a savepoint. 1: it failed because of a value; 0: it did not, and *ret has its rows, or is NULL if it
- * failed for a reason that waiting does not change. */
+ * failed for a reason that waiting does not fix. */
 static int run(const struct search_rows *s, const char *sql, const struct span *span, struct pg_result **ret,
 	       struct err *err)
 {
@@ -60,7 +60,7 @@ static int fails(const struct search_rows *s, const struct span *span, struct er
 	return run(s, sql.data, span, &ignored, err);
 }
 
-/* The rest of a query on the keys of the rows; its first value, or NULL. Caller frees *ret. */
+/* Runs a query on the keys of the rows; *ret is its first value, or NULL. Caller frees *ret. */
 static int ask(const struct search_rows *s, const char *rest, const struct span *span, char **ret, struct err *err)
 {
 	_cleanup_free_ char *sql = xasprintf("%s%s", s->probe->head, rest);
@@ -74,7 +74,7 @@ static int ask(const struct search_rows *s, const char *rest, const struct span 
 	return 0;
 }
 
-/* Leaves in the span the first of its values that fails, and the first row that it fails for. */
+/* Reduces the span to the first of its values that fails, and the first row that it fails for. */
 static int narrow(const struct search_rows *s, struct span *span, struct err *err)
 {
 	while (span->end_value - span->first_value > 1 || span->end_row - span->first_row > 1) {

@@ -16,8 +16,8 @@ static void add_lock(struct strbuf *sb, const struct catalog_table *table, bool 
 
 /* The statement that opens the snapshot documents are read in. TRUNCATE and rewrites are not MVCC-safe: the locks come
  * before the snapshot, so that a table is never seen emptied by a transaction whose commit the snapshot does not
- * contain. A view's lock is one of the tables that it reads. A materialized view cannot be locked, and need not be:
- * refreshing it never makes it older. None is waited for while others are held: see snapshot.h. */
+ * contain. Locking a view locks the tables that it reads. A materialized view cannot be locked, and need not be:
+ * refreshing it never makes it older. No lock is waited for while others are held: see snapshot.h. */
 static char *snapshot_sql(const struct model *m)
 {
 	struct strbuf sb;

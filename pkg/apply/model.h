@@ -14,7 +14,7 @@
 #include "postgres/catalog.h"
 #include "source/source.h"
 
-/* A partition that was added: its rows are read as if they were inserted. */
+/* A partition that was added: its rows are read as if they had just been inserted. */
 struct partition_scan {
 	const struct catalog_table *table; /* partitioned */
 	const struct catalog_part *part;
@@ -23,7 +23,7 @@ struct partition_scan {
 /* What has to be read because partitions were added or removed (apply/partition_changes.h). */
 struct partition_changes {
 	bool pending;
-	bool *all; /* for each plan: every root */
+	bool *all; /* for each plan: read every root */
 	struct partition_scan *scans;
 	size_t n_scans;
 };

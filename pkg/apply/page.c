@@ -6,7 +6,7 @@
 
 enum {
 	PAGE_KEYS = 2000,
-	VIEW_PAGE_KEYS = 20000, /* where a query may compute a whole view */
+	VIEW_PAGE_KEYS = 20000, /* used where each query may compute a whole view */
 };
 
 size_t page_most(const struct document_plan *plan)

@@ -1,7 +1,7 @@
-/* Pages of keys: as many as one query takes, its parameters, and work on a page that survives values that make it fail.
+/* Pages of keys: as many keys as one query takes, the query's parameters, and tasks on a page that survive values which
+ * make them fail.
  *
- * Everything belongs to the thread whose connection is used.
- */
+ * Everything belongs to the thread whose connection is used. */
 #ifndef PGSYNC_APPLY_PAGE_H
 #define PGSYNC_APPLY_PAGE_H
 
@@ -34,21 +34,21 @@ void page_params_release(struct page_params *params);
 /* Uses the first n columns of each key. LIMIT: they are too large. */
 int page_params_set(struct page_params *params, const struct page *page, size_t n, struct err *err) WARN_UNUSED;
 
-/* Work on a page within the open transaction that a value may make fail. */
+/* A task on a page, within the open transaction, that a value may make fail. */
 struct page_task {
 	struct pg *pg;
-	const char *savepoint; /* tasks that run within one another need different names */
+	const char *savepoint; /* nested tasks need different names */
 	int (*run)(void *user, const struct page *page, struct err *err);
-	/* The page's only key fails, and is not old. */
+	/* Called if the page's only key fails and is not old. */
 	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
 	void *user;
 };
 
-/* Runs the task in a savepoint. 1: it failed, maybe because of a value, and was undone; *err says why. */
+/* Runs the task in a savepoint. 1: it failed, possibly because of a value, and was undone; *err says why. */
 int page_try(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
-/* The same. Where it fails because of a value, the page is halved until the key of that value is
- * alone. That ends it for an old key: values from before the generation was begun may be of a type that the column no
- * longer has. Then there is no such row, and what it became is read by the bootstrap. */
+/* The same, but if it fails because of a value, the page is halved until the key with that value is alone. An old key
+ * is then skipped: its values are from before the generation was begun, and may be of a type that the column no longer
+ * has. Then no such row exists, and the bootstrap reads what it became. */
 int page_halve(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
 
 #endif

@@ -65,7 +65,7 @@ struct run {
 	bool cannot_keep;
 };
 
-/* A value "bad" is of the wrong type, "secret" is not permitted; or every query fails. */
+/* The value "bad" is of the wrong type, "secret" is not permitted; or every query fails. */
 static void answer(struct servers *s, const struct fake_query *q, struct fake_result *r)
 {
 	if (q->n_params && (s->fails || strstr(q->params[0], "bad")))
@@ -142,7 +142,7 @@ static void test_page_halve_when_a_value_fails_then_its_key_alone_and_the_others
 	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"bad\"}; ROLLBACK TO sp; RELEASE sp; "
 				      "SAVEPOINT sp; Q {\"1\"}; RELEASE sp; "
 				      "SAVEPOINT sp; Q {\"bad\"}; ROLLBACK TO sp; RELEASE sp; "
-				      /* Without any key it works: so it is the key. */
+				      /* Without any key it works, so the key is the cause. */
 				      "SAVEPOINT sp; Q {}; RELEASE sp");
 	assert_string_equal(run.failed, "bad ");
 	servers_end(&s);

@@ -1,4 +1,4 @@
-/* What added and removed partitions mean for the documents. */
+/* What has to be read or rebuilt when partitions were added or removed. */
 #include "apply/partition_changes.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "source/partitions.h"
 
-/* Every root of the plan is read again, or its index rebuilt. */
+/* Reads every root of the plan again, or rebuilds its index. */
 static void mark_plan(struct model *m, size_t p, const struct catalog_table *table, bool *rebuild)
 {
 	const struct document_plan *plan = m->plans[p];

@@ -1,4 +1,4 @@
-/* Tests of what partitions that came or went mean for the documents. */
+/* Tests of what has to be read or rebuilt when partitions were added or removed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 static struct document_path path;
 
-/* Compares a model with one plan over `table`, whose root it is or not, with what the checkpoint knows. */
+/* Compares a model with one plan over `table`, which may be its root, with what the checkpoint records. */
 static void compare(struct catalog_table *table, bool is_root, const struct checkpoint *cp, struct model *m,
 		    bool *rebuild)
 {

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "changes/batch.h"
 
-/* Hands over the roots that were collected. */
+/* Passes on the roots that were collected. */
 static int hand_over(const struct resolve *r, struct err *err)
 {
 	struct keyset *roots = &r->with->roots;
@@ -89,7 +89,7 @@ static int key_unresolved(void *user, const struct page *page, const struct err 
 
 	UNUSED(page);
 	UNUSED(err);
-	log_warn("sync", "a change cannot be followed to its documents, reading all of them",
+	log_warn("sync", "cannot find the documents that a change affects, reading all of them",
 		 KV_STR("path", up->path->description), KV_STR("error", why->msg));
 	up->unresolved = true;
 	return 0;

@@ -31,9 +31,9 @@ struct resolve {
 	void *user;
 };
 
-/* The roots of the page's keys, which are keys of the path. What `found` fails with because of a value counts as the
- * page's failure. A key whose value makes the path's query fail has no roots if it is old. 1: there was such a key that
- * is not old, so that every root may depend on it. */
+/* The roots of the page's keys, which are keys of the path. If `found` fails because of a value, that counts as the
+ * page's failure. An old key whose value makes the path's query fail has no roots. 1: a key that is not old made the
+ * query fail, so every root may depend on it. */
 int resolve_path(const struct resolve *r, const struct document_path *path, const struct page *page,
 		 struct err *err) WARN_UNUSED;
 /* Every root of the plan. */

@@ -77,7 +77,7 @@ static void test_resolve_all_then_pages_until_one_is_short(void **state)
 	servers_expect_statements(&s, "DECLARE pgsync_roots NO SCROLL CURSOR FOR SELECT keys; FETCH 2000 FROM "
 				      "pgsync_roots; FETCH 2000 FROM pgsync_roots; CLOSE pgsync_roots");
 	assert_int_equal(found.pages, 2);
-	/* Of a0 and a1, and of b0 and b1, there is one each. */
+	/* a0 and a1 are one root, and so are b0 and b1. */
 	assert_int_equal(found.keys, 1999 + 2);
 	servers_end(&s);
 }

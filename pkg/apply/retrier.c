@@ -13,8 +13,8 @@
 enum { KEY_BYTES = 64 * 1024 };
 
 struct retrier_index {
-	char *fingerprint; /* what the index took when the last pass began; NULL: there was none */
-	bool confirmed;    /* a second pass went through what was being written when the first one began */
+	char *fingerprint; /* the index's fingerprint when the last pass began; NULL: there was no pass */
+	bool confirmed;    /* a second pass covered what was being written when the first one began */
 	unsigned passes;
 	int64_t not_before_ms; /* for the next one */
 	bool asked;            /* a pass is asked for, and has not begun */
@@ -44,7 +44,7 @@ static const struct document_plan *plan_of(const struct retrier *r)
 
 /* --- a page --- */
 
-/* NULL: an earlier release wrote the dead letter, and the id does not say the key. Caller frees. */
+/* NULL: an earlier release wrote the dead letter, and the id does not contain the key. Caller frees. */
 static char *key_of(const struct document_plan *plan, const struct dead_letter *letter, size_t *ret_len)
 {
 	struct strbuf sb;
@@ -76,7 +76,7 @@ static bool is_asked(const struct retrier *r, const char *id)
 	return r->asked && (r->nonce_open || requests_have(&r->requests, plan_of(r)->document->index, id));
 }
 
-/* Those of the page that are to be tried. 1: some. */
+/* Offers those of the page that are to be tried. 1: there were some. */
 static int offer(struct retrier *r)
 {
 	const struct retrier_index *index = &r->indices[r->plan];
@@ -141,7 +141,7 @@ static int begin_pass(struct retrier *r, const char *fingerprint, struct err *er
 	struct retrier_index *index = &r->indices[r->plan];
 	int64_t now = clock_now_ms();
 
-	/* It was quiet for longer than any pause. */
+	/* There was no reason for a pass for longer than the longest pause. */
 	if (now >= index->not_before_ms + dead_letters_pause_ms(UINT_MAX))
 		index->passes = 0;
 	index->confirmed = index->fingerprint && !strcmp(index->fingerprint, fingerprint);
@@ -156,7 +156,7 @@ static int begin_pass(struct retrier *r, const char *fingerprint, struct err *er
 	return go_on(r, err);
 }
 
-/* --- looks --- */
+/* --- checks --- */
 
 static bool has_dead_letters(const struct retrier *r)
 {
@@ -171,7 +171,8 @@ static bool must_pass(const struct retrier_index *index, const char *fingerprint
 	       clock_now_ms() >= index->not_before_ms;
 }
 
-/* Also once before there are any, so that the first ones are not taken for ones of another state. */
+/* Looks at an index whose turn it is, and once even if it has no dead letters: so that the first ones are not mistaken
+ * for ones from before a change. */
 static int look(struct retrier *r, bool live, struct err *err)
 {
 	const struct schema_document *document = plan_of(r)->document;
@@ -185,7 +186,7 @@ static int look(struct retrier *r, bool live, struct err *err)
 		return 0;
 	if (index_fingerprint_read(r->in.sink, r->in.model->concrete[r->plan], document->pipeline, fingerprint, err) <
 	    0)
-		return err_wrap(err, "reading what index \"%s\" takes", document->index);
+		return err_wrap(err, "reading the mapping, settings and pipelines of index \"%s\"", document->index);
 	report_index_fingerprint_set(r->in.report, document->index, fingerprint);
 	return live && any && must_pass(index, fingerprint) ? begin_pass(r, fingerprint, err) : 0;
 }
@@ -234,7 +235,7 @@ static bool any_dead_letters(struct retrier *r)
 	return report_any_dead_letters(r->in.report, &ignored) > 0;
 }
 
-/* Takes requests up, and notes that they were carried out. */
+/* Accepts requests, and records that they were carried out. */
 static int handle_requests(struct retrier *r, struct err *err)
 {
 	if (r->asked)

@@ -1,13 +1,13 @@
-/* Looks after dead letters: finds those whose cause may be gone, and hands them over to be tried again.
+/* Retries dead letters: finds those whose cause may be gone, and submits them to be tried again.
  *
- * A dead letter holds what its index took when its document was tried (sink/index_fingerprint.h). While there are dead
- * letters, each round compares that with what the index takes now. If it differs, a pass goes through all of them, page
- * by page; what fails again holds the new state, and is left alone. So there is one retry for each change, and passes
- * that follow one another wait longer and longer. What a change of a row allows is not looked for: the stream brings it
- * anyway. People may also ask for it, by a command (sink/requests.h) or by an annotation: then a pass begins at once.
+ * A dead letter contains the fingerprint that its index had when its document was tried (sink/index_fingerprint.h).
+ * While there are dead letters, each round compares it with the index's current fingerprint. If they differ, a pass
+ * goes through all dead letters, page by page; a document that fails again gets the new fingerprint, and is left alone.
+ * So there is one retry for each change, and consecutive passes wait longer and longer. Changes of rows need no pass:
+ * the stream contains them. Users may also request a pass, by a command (sink/requests.h) or an annotation: then it
+ * begins at once.
  *
- * For the control thread.
- */
+ * For the control thread. */
 #ifndef PGSYNC_APPLY_RETRIER_H
 #define PGSYNC_APPLY_RETRIER_H
 
@@ -36,7 +36,7 @@ struct retrier {
 	struct dead_letter_pages pages;
 	bool asked;               /* requests are being carried out: */
 	struct requests requests; /* these, */
-	bool nonce_open;          /* and the annotation's value, unless that was done before */
+	bool nonce_open;          /* and those of the annotation's value, unless that was done before */
 };
 
 void retrier_init(struct retrier *r, const struct retrier_options *options);
@@ -45,8 +45,8 @@ void retrier_release(struct retrier *r);
 
 enum { RETRIER_ROUND_MS = 5000, RETRIER_PAGE_MS = 200 };
 
-/* One look, or one page of a pass. live: documents may be tried again now. Sets *ret_pause, the time to the next round.
- * 1: something was handed over, so wake the stream. An error concerns only this round. */
+/* One round: a check, or one page of a pass. live: documents may be tried again now. Sets *ret_pause, the time to the
+ * next round. 1: something was submitted, so wake the stream. An error concerns only this round. */
 int retrier_round(struct retrier *r, bool live, int64_t *ret_pause, struct err *err) WARN_UNUSED;
 
 #endif

@@ -1,4 +1,4 @@
-/* Tests of the look after dead letters: when a pass begins, what it hands over, and when requests count as done. */
+/* Tests of retrying dead letters: when a pass begins, what it submits, and when requests count as done. */
 #include "apply/retrier.h"
 #include "apply/retries.h"
 #include "apply/servers_test.h"
@@ -85,7 +85,7 @@ static void end(struct fixture *f)
 	http_target_free(f->target);
 }
 
-/* How many documents were handed over. */
+/* How many documents were submitted. */
 static size_t look(struct fixture *f, bool live)
 {
 	int64_t pause = 0;
@@ -97,7 +97,7 @@ static size_t look(struct fixture *f, bool live)
 	return r ? retries_page(f->model.retries)->n : 0;
 }
 
-/* What stream and applier do. Until they have, nothing else is handed over. */
+/* Does what stream and applier do. Until they have, nothing else is submitted. */
 static void carry_out(struct fixture *f, const char *fingerprint)
 {
 	assert_int_equal(look(f, true), 0);
@@ -126,7 +126,7 @@ static void test_round_when_what_the_index_takes_differs_then_one_retry_for_each
 	/* It failed again. */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(look(&f, true), 0);
-	/* The next change waits: none follows at once. */
+	/* After the next change, no pass follows at once: it waits. */
 	(void)pthread_mutex_lock(&f.engine.lock);
 	f.mapping = "{\"a\":2}";
 	(void)pthread_mutex_unlock(&f.engine.lock);

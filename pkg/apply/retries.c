@@ -11,7 +11,7 @@ struct retries {
 	pthread_mutex_t lock;
 	enum { IDLE, OFFERED, ACCEPTED } state;
 	size_t plan;
-	struct dead_letters_retries page; /* of the thread whose turn it is */
+	struct dead_letters_retries page; /* belongs to the thread whose turn it is */
 };
 
 struct retries *retries_new(void)

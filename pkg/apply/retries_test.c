@@ -1,4 +1,4 @@
-/* Tests of documents that are tried again: when their dead letters go, and when they stay. */
+/* Tests of documents that are tried again: when their dead letters are deleted, and when they stay. */
 #include "apply/apply.h"
 #include "apply/retries.h"
 #include "apply/servers_test.h"

@@ -1,11 +1,11 @@
-/* The rows of a partition as if they were inserted. */
+/* Reads the rows of a partition as if they had just been inserted. */
 #include "apply/scan.h"
 
 #include <stdlib.h>
 
 enum { SCAN_ROWS = 2000, SCAN_BYTES = 256 * 1024 };
 
-/* Columns of the table as a description of its rows in the stream. */
+/* Describes the table's columns as the stream describes a relation. */
 static struct pgoutput_relation describe_columns(const struct catalog_table *table, const int *columns, size_t n)
 {
 	struct pgoutput_relation relation = {.oid = table->oid,

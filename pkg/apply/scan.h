@@ -1,5 +1,5 @@
-/* The rows of a partition that was attached, as if they were inserted just now. A scanner belongs to one thread, as its
- * connection does. */
+/* Reads the rows of a partition that was attached, as if they had just been inserted. A scanner belongs to one thread,
+ * as its connection does. */
 #ifndef PGSYNC_APPLY_SCAN_H
 #define PGSYNC_APPLY_SCAN_H
 

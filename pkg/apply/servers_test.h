@@ -1,6 +1,5 @@
-/* What the tests of this package share: a Postgres whose statements are noted, a search engine whose bulk bodies are
- * kept, and a model with one plan, made by hand: documents of "books" with one text key.
- */
+/* What the tests of this package share: a fake Postgres that records statements, a fake search engine that keeps bulk
+ * bodies, and a handmade model with one plan: documents of "books" with one text key. */
 #ifndef PGSYNC_APPLY_SERVERS_TEST_H
 #define PGSYNC_APPLY_SERVERS_TEST_H
 

@@ -5,14 +5,15 @@
 
 #include "postgres/locks.h"
 
-/* Between tries, and between looks at the locks of others: a try that fails leaves an error in the server's log. */
+/* Pauses between tries, and between checks of other sessions' locks: each try that fails leaves an error in the
+ * server's log. */
 enum { PAUSE_MS = 2, PAUSE_MOST_MS = 3000, LOOK_MS = 100, REPORT_MS = 2000 };
 
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report, struct err *err)
 {
 	*s = (struct snapshot){.pg = pg, .model = model, .report = report};
 	backoff_init(&s->backoff, PAUSE_MS, PAUSE_MOST_MS, random_seed());
-	/* For what takes locks later: the planner, of the indexes of each table. */
+	/* For statements that take locks later: the planner locks the indexes of each table. */
 	return pg_exec(pg, "SET lock_timeout = '10ms'", err);
 }
 
@@ -34,7 +35,7 @@ static void report_holder(const struct snapshot *s, const char *holder)
 		report_lock(s->report, holder);
 }
 
-/* Returns once no session has, or waits for, a lock that readers have to wait for. */
+/* Returns once no session holds, or waits for, a lock that blocks readers. */
 static int wait_until_free(struct snapshot *s, struct err *err)
 {
 	for (;;) {

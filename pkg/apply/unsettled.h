@@ -1,10 +1,10 @@
-/* The chunks of a bootstrap that are unsettled: begun, and their writes not all answered. Deletes wait for them.
+/* The unsettled chunks of a bootstrap: begun, but not all of their writes are answered. Deletes wait for them.
  *
  * A row that is deleted after a chunk has read it may still be on its way into the index. Its version makes that write
- * lose against the delete only as long as the engine remembers the delete, and it does not promise to: that ends when
- * a shard is opened again or moved, or after index.gc_deletes. So the applier sends deletes when all chunks are settled
- * that were begun before it read (apply.h); later chunks do not have the row. Then nothing older than a delete can
- * follow it:
+ * lose against the delete, but only as long as the engine remembers the delete, which is not guaranteed: it forgets
+ * when a shard is reopened or moved, or after index.gc_deletes. So the applier sends deletes only once all chunks that
+ * were begun before it read are settled (apply.h); later chunks do not see the row. Then nothing older than a delete
+ * can arrive after it:
  *
  *   a chunk's write      is answered by then (what an ingest pipeline drops is deleted at once, and once more then)
  *   the applier's own    is answered, because it writes one batch after the other
@@ -12,8 +12,7 @@
  *                        late (sink/write_alias.h), and gets the delete from the stream again
  *   an earlier attempt's is refused in the same way
  *
- * Any thread may use it.
- */
+ * Any thread may use it. */
 #ifndef PGSYNC_APPLY_UNSETTLED_H
 #define PGSYNC_APPLY_UNSETTLED_H
 
@@ -25,13 +24,13 @@ struct unsettled;
 struct unsettled *unsettled_new(void);
 void unsettled_free(struct unsettled *u);
 
-/* Before anything of the chunk is read. Returns its number: one more than that of the chunk before. */
+/* Call it before anything of the chunk is read. Returns its number: one more than that of the previous chunk. */
 uint64_t unsettled_begin(struct unsettled *u);
-/* Everything that the chunk wrote is answered. */
+/* Call it once everything that the chunk wrote is answered. */
 void unsettled_end(struct unsettled *u, uint64_t chunk);
 /* The number of the last chunk that was begun; 0: none. */
 uint64_t unsettled_last(struct unsettled *u);
-/* Some chunk up to this one is unsettled. */
+/* True if any chunk up to this one is unsettled. */
 bool unsettled_any(struct unsettled *u, uint64_t last);
 
 #endif

@@ -1,4 +1,4 @@
-/* Tests of what deletes wait for. */
+/* Tests of which chunks deletes wait for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -460,7 +460,7 @@ static struct fixture *make_sales(void)
 	return f;
 }
 
-/* As the server does it: the partitioned table, whose own identity is the key, then the partition. */
+/* In the server's order: first the partitioned table, whose own identity is the key, then the partition. */
 static bool describe(struct fixture *f, uint32_t leaf, char identity)
 {
 	struct pgoutput_column columns[] = {{.name = book_name, .key = identity == 'f'},
@@ -503,7 +503,7 @@ static void test_collect_when_a_partition_lacks_the_link_then_no_old_row_is_trus
 	delete_sale(f, without);
 	assert_true(is_dirty(f, f->targets.first_all, NULL));
 	assert_int_equal(f->batch.keys.n, 1);
-	/* Another partition's description changes nothing of that. */
+	/* The description of another partition does not change that. */
 	assert_false(describe(f, LEAF, 'f'));
 	assert_true(describe(f, OTHER_LEAF, 'f'));
 	delete_sale(f, with);

@@ -55,7 +55,7 @@ struct use {
 	uint32_t all;     /* of "every root", if no key is available */
 	int *columns;     /* -1: the relation, as the WAL describes it, has no such column */
 	int routing;      /* its position; -1: none is needed, or there is no such column */
-	bool covered;     /* the old row holds all that is needed */
+	bool covered;     /* the old row contains everything needed */
 };
 
 struct relation_uses {
@@ -204,8 +204,8 @@ static bool apply_leaf(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
-/* A change does not name its partition: an old row is complete only if the old rows of all partitions that may have
- * changed are. The partitioned table's own identity has no effect. */
+/* A change does not name its partition, so an old row counts as complete only if those of all partitions that may have
+ * changed are complete. The partitioned table's own identity has no effect. */
 static void apply_leaves(struct collector *c, uint32_t oid, struct relation_uses *uses)
 {
 	for (size_t i = 0; i < uses->n; i++)
@@ -326,9 +326,9 @@ static int add_all(struct collector *c, struct batch *batch, uint32_t target, st
 	return add_key(c, batch, target, err);
 }
 
-/* What the WAL does not contain cannot be resolved: every root that may depend on the table is read again. But a
- * document that has to be deleted, because its row is gone or has a different key or routing, is not found by reading
- * the roots: it is what remains once all of them were written. */
+/* A row whose values are not in the WAL cannot be resolved, so every root that may depend on the table is read again.
+ * But reading the roots does not find a document that has to be deleted, because its row is gone or has a different key
+ * or routing: it is what remains once all roots were written. */
 static int add_unknown(struct collector *c, const struct use *use, struct batch *batch, struct err *err)
 {
 	return add_all(c, batch, use->path->is_root ? use->rebuild : use->all, err);
@@ -359,7 +359,7 @@ static int add_row(struct collector *c, const struct use *use, const struct pgou
 		return 0;
 	if (!use->covered)
 		return add_unknown(c, use, batch, err);
-	/* An update without an old row did not change any column of the identity. */
+	/* If an update has no old row, no column of the identity changed. */
 	if (m->old_kind == PGOUTPUT_OLD_NONE)
 		return 0;
 	return add_version(c, use, m->old_row, NULL, batch, err);

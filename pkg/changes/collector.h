@@ -33,7 +33,7 @@ struct targets {
 
 void targets_init(struct targets *targets, struct document_plan *const *plans, size_t n_plans);
 
-/* The numbers of some more scans. */
+/* Assigns numbers to more scans. */
 void targets_add_scans(struct targets *targets, size_t n_scans);
 
 enum target_kind { TARGET_ROOT, TARGET_PATH, TARGET_ALL, TARGET_REBUILD, TARGET_RETRY, TARGET_SCAN };
@@ -52,16 +52,15 @@ struct collector *collector_new(const struct targets *targets);
 void collector_free(struct collector *collector);
 CLEANUP(struct collector, collector_free);
 
-/* A relation was described: finds which columns of its rows matter. False if its replica identity lacks some of them:
- * its changes are still handled correctly, but each one costs a read of every root.
+/* Call it when a relation was described: finds which columns of its rows matter. False if its replica identity lacks
+ * some of them: its changes are still handled correctly, but each one costs a read of every root.
  *
  * Changes in partitions come under the partitioned table's OID, with the old values that the partition's identity put
  * into the WAL. The server describes each partition before its first change in the session, and again after its
  * identity changed, each time right after its partitioned table: so what a partition lacks is known before one of its
- * changes arrives, whenever it was created or attached.
- */
+ * changes arrives, whenever it was created or attached. */
 bool collector_relation(struct collector *collector, const struct pgoutput_relation *relation);
-/* The old rows of some relation that was described lack what is needed. */
+/* True if the old rows of some described relation lack what is needed. */
 bool collector_has_gaps(const struct collector *collector);
 /* Adds what an INSERT, UPDATE, DELETE or TRUNCATE makes dirty to the batch's open transaction. LIMIT: a key does not
  * fit. */

@@ -1,9 +1,8 @@
-/* The set of dirty keys: what changed, without what it changed to.
+/* The set of dirty keys: what changed, but not the new values.
  *
  * A key is a target (which root, or which path up) and the bytes of its values. Each remembers the first and the last
  * transaction of its batch that touched it, so that a batch can be cut between transactions. A set belongs to one
- * thread at a time.
- */
+ * thread at a time. */
 #ifndef PGSYNC_CHANGES_KEYSET_H
 #define PGSYNC_CHANGES_KEYSET_H
 
@@ -34,7 +33,7 @@ void keyset_init(struct keyset *set, size_t max_bytes);
 void keyset_release(struct keyset *set);
 /* Forgets the keys, keeps the memory. */
 void keyset_reset(struct keyset *set);
-/* Adds a key, or notes another transaction on it. False when max_bytes is reached: nothing was added. */
+/* Adds a key, or records another transaction that touched it. False if max_bytes is reached: nothing was added. */
 bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t len, uint32_t txn);
 struct key *keyset_find(const struct keyset *set, uint32_t target, const char *data, size_t len);
 const char *keyset_data(const struct keyset *set, const struct key *key);

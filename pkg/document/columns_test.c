@@ -1,4 +1,4 @@
-/* Tests of sets of columns: which indexes make them unique, or find rows by them. */
+/* Tests of sets of columns: which indexes make them unique, and which find rows by them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

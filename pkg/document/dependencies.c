@@ -66,7 +66,8 @@ static void add_column(const struct record *r, const struct catalog_table *table
 	add_reached(r, (struct catalog_object){CATALOG_RELATION, table->oid, column->attnum});
 }
 
-/* Where a column gives the document a name, or an expression names it: one that has another's name now is another. */
+/* A column that gives the document a name, or that an expression names, is identified by its name: if another column
+ * has that name now, that counts as a change. */
 static void add_named_column(const struct record *r, const struct catalog_table *table, int position)
 {
 	(void)json_array_append_new(r->columns, jsonx_text(table->columns[position].name));

@@ -1,4 +1,4 @@
-/* A plan as text, for people. */
+/* A plan as readable text. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +94,7 @@ char *document_describe(const struct document_plan *plan)
 	return strbuf_detach(&sb);
 }
 
-/* What follows from a change of a row. */
+/* Describes what a change of a row affects. */
 static char *describe_changes(const struct document_plan *plan)
 {
 	struct strbuf sb;

@@ -1,4 +1,4 @@
-/* What is wrong with a document, each finding with its path, what was found and what to do. */
+/* Findings about a document, each with its path, what was found and what to do. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static const char *near_table(const struct document_names *known, const struct c
 	return n ? NULL : nearest_name(whole, known->items, known->n);
 }
 
-/* `table: schema.table`, as other tools have it. */
+/* `table: schema.table`, as other tools write it. */
 static bool is_whole_name(const struct document_names *known, const char *table)
 {
 	for (size_t i = 0; known && strchr(table, '.') && i < known->n; i++)

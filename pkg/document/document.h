@@ -2,9 +2,8 @@
  * paths from a changed row up to root keys.
  *
  * Pure: the same tree and catalog give the same text (golden files in testdata/). Everything is set-based: a query
- * takes arrays of keys and never runs a subplan per row that a join would beat. Postgres' json functions build the
- * documents; their bytes are not touched here or later.
- */
+ * takes arrays of keys, and joins instead of running a subplan for each row. Postgres' json functions build the
+ * documents; nothing here or later changes their bytes. */
 #ifndef PGSYNC_DOCUMENT_DOCUMENT_H
 #define PGSYNC_DOCUMENT_DOCUMENT_H
 
@@ -35,11 +34,11 @@ struct document_path {
 	 * text, in key order) of rows that exist in the snapshot: parameters $1..$n_columns are text[] literals, one
 	 * for each column, all of equal length. */
 	bool direct;
-	/* It is not known what lies between the row and the root (the relation is a base table of a view): no columns,
-	 * no sql; every root may depend on any change of the relation. */
+	/* How the row is linked to the root is not known (the relation is a base table of a view): no columns, no sql;
+	 * every root may depend on any change of the relation. */
 	bool opaque;
 	bool is_root;  /* the relation is the tree's root at this node */
-	char *routing; /* of the root's path, with routing: the column whose value goes along with the key; or NULL */
+	char *routing; /* for the root's path, with routing: the column whose value is added to the key; or NULL */
 	char *sql;     /* NULL when direct */
 };
 
@@ -50,14 +49,14 @@ struct document_table {
 	 * root's routing column */
 	int *link_columns;
 	size_t n_link_columns;
-	/* Those that documents show, or are linked, keyed or sorted by. What expressions and conditions read is not
-	 * known. */
+	/* The columns that documents contain, or are linked, keyed or sorted by. Those that expressions and conditions
+	 * read are not known. */
 	int *used_columns;
 	size_t n_used_columns;
 	bool is_root;
 };
 
-/* A view of the tree. Its rows are in no WAL; what changes them is a change of a base table. */
+/* A view of the tree. The WAL does not contain its rows; they change when a base table does. */
 struct document_view {
 	const struct catalog_table *view; /* borrowed */
 	bool followed;                    /* its base tables are named */
@@ -66,12 +65,12 @@ struct document_view {
 /* For document_sql_by_range and document_keys_by_range. */
 struct document_query {
 	char *text;
-	size_t leaf_at; /* where the name of a leaf of a partitioned root goes; 0: the root is not partitioned */
+	size_t leaf_at; /* where to insert the name of a leaf of a partitioned root; 0: the root is not partitioned */
 };
 
 /* A value that a node of the tree reads from a row, and that may fail. */
 struct document_probe_value {
-	char *name; /* for people: "column `price`", "its `where`" */
+	char *name; /* for messages: "column `price`", "its `where`" */
 	char *sql;
 };
 
@@ -100,19 +99,19 @@ struct document_plan {
 		 * not indexable and became null, or NULL for none. Parameters $1..$n_keys are text[] literals of equal
 		 * length. May be prepared (see sql.c), unless computes_views. */
 		char *by_key;
-		/* No parameters: the keys of all roots. For a root that is a view, only by_range reads all. */
+		/* The keys of all roots; no parameters. For a root that is a view, only by_range reads all. */
 		char *all_keys;
 		struct document_query by_range, keys_by_range;
-		/* The same documents, slower: conditions and expressions are evaluated for no row that is not linked
-		 * to the roots asked for. (The planner evaluates those of by_key and by_range for any row of the
-		 * table, if it likes.) So what fails here fails because of these roots. */
+		/* The same documents, but slower: conditions and expressions are evaluated only for rows that are
+		 * linked to the roots asked for. (In by_key and by_range, the planner may evaluate them for any row of
+		 * the table.) So if this fails, these roots are the cause. */
 		char *apart_by_key;
 		struct document_query apart_by_range;
 	} sql;
 	struct document_probe *probes; /* one for each node, parents first */
 	size_t n_probes;
 	bool counts_sanitized;
-	/* Some view is not materialized: whatever its definition costs, each query costs again. Send by_key unprepared,
+	/* Some view is not materialized, so each query pays the cost of its definition again. Send by_key unprepared,
 	 * so that it is planned for its keys (a generic plan converts the array of keys for every row of the view that
 	 * it filters: 374 s for 2,000 keys over a view of 600,000 rows, instead of 4 s), and with many keys at once. */
 	bool computes_views;
@@ -128,13 +127,13 @@ struct document_plan {
 	struct document_view *views; /* ascending by OID: a materialized view comes after those that it reads */
 	size_t n_views;
 	struct {
-		/* The columns that documents are made of, that order them and that lead to them, with their types and
-		 * collations. A column that was dropped and added again leaves no other trace. */
+		/* The columns that documents are made of, that order their lists, and that link their rows, with types
+		 * and collations. A column that was dropped and added again leaves no other trace. */
 		json_t *columns;
-		/* What else may change without a trace in the WAL, to be compared with its later state: {"labels":
-		 * {"OID": "label"}} of enums; {"objects": {"class.OID.sub": digest}} of the types, views, functions,
-		 * operators, casts and collations that values depend on; and {"tables": {"OID": {"storage", "columns":
-		 * {"number": "altered"}}}}. */
+		/* Everything else that may change without a trace in the WAL, for comparison with its later state:
+		 * {"labels": {"OID": "label"}} of enums; {"objects": {"class.OID.sub": digest}} of the types, views,
+		 * functions, operators, casts and collations that values depend on; and {"tables": {"OID": {"storage",
+		 * "columns": {"number": "altered"}}}}. */
 		json_t *catalog;
 	} fingerprint;
 	json_t *index_body; /* {"settings": ..., "mappings": ...} for the index's creation */
@@ -143,9 +142,9 @@ struct document_plan {
 /* Compiles one document. Findings name every unknown table and column (with the nearest name), missing primary keys
  * (NoPrimaryKey), missing or ambiguous foreign keys (NoForeignKey, AmbiguousForeignKey, with the candidates), keys of
  * too many columns, unsupported constructs (NotSupported), and as warnings missing indexes on link columns
- * (MissingIndex, with the CREATE INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. Of an
- * invalid document, what can be checked is checked, and NULL returned. The catalog contains every expression of
- * document_expressions. known: all table names, for "did you mean"; may be NULL. */
+ * (MissingIndex, with the CREATE INDEX CONCURRENTLY statement). Returns NULL when there is an error among them. As much
+ * of an invalid document as possible is still checked. The catalog contains every expression of document_expressions.
+ * known: all table names, for "did you mean"; may be NULL. */
 struct document_names {
 	const char *const *items; /* "schema.table" */
 	size_t n;
@@ -154,7 +153,7 @@ struct document_plan *document_compile(const struct schema_document *document,
 				       const struct schema_document_format *format, const struct catalog *catalog,
 				       const struct document_names *known, struct findings *f);
 void document_plan_free(struct document_plan *plan);
-/* Whether two plans of one document do the same: what the compiler made of two states of the catalog. */
+/* Whether two plans of one document, compiled from two states of the catalog, do the same. */
 bool document_plans_equal(const struct document_plan *a, const struct document_plan *b);
 CLEANUP(struct document_plan, document_plan_free);
 
@@ -163,9 +162,9 @@ CLEANUP(struct document_plan, document_plan_free);
  * the leaf of a partitioned root to read from, since each leaf has its own ctids; NULL (for EXPLAIN): the root's name.
  * Send it unprepared, so that it is planned for its range. Caller frees. */
 char *document_sql_by_range(const struct document_plan *plan, const char *leaf);
-/* The same of apart_by_range. Caller frees. */
+/* The same for apart_by_range. Caller frees. */
 char *document_apart_by_range(const struct document_plan *plan, const char *leaf);
-/* The same of the root keys alone. Caller frees. */
+/* The same for the root keys alone. Caller frees. */
 char *document_keys_by_range(const struct document_plan *plan, const char *leaf);
 
 /* The relations that a document's tree names (tables, through tables, base tables), for catalog_load. *ret_n entries,
@@ -193,16 +192,16 @@ bool document_id(struct strbuf *sb, enum schema_id_format format, const struct d
 /* Appends the same before it is hashed. */
 void document_long_id(struct strbuf *sb, enum schema_id_format format, const struct document_key *key);
 
-/* Whether an _id says the n values of its key: it was not hashed, and no other key has it. */
+/* Whether an _id contains the n values of its key: it was not hashed, and no other key has it. */
 bool document_id_says_key(enum schema_id_format format, const char *id, size_t n);
-/* The key of an _id: appends its n values, each with a NUL. False if the _id does not say it. */
+/* The key of an _id: appends its n values, each with a NUL. False if the _id does not contain it. */
 bool document_split_id(struct strbuf *sb, enum schema_id_format format, const char *id, size_t n);
 
 /* Appends the text to route by, which is that of the field in the document, made from the column's output: "true" or
  * "false" for a bool, and with `replace` applied. Appends nothing for an empty value: then the engine routes by _id. */
 void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
 
-/* For people: tree, SQL, paths, mapping, identities to set. Caller frees. */
+/* A readable description: tree, SQL, paths, mapping, identities to set. Caller frees. */
 char *document_describe(const struct document_plan *plan);
 
 #endif

@@ -1,5 +1,5 @@
-/* The cases of testdata with their schemas edited at random: every schema has a plan, or a finding that explains why
- * not. The input is a case's number and edits of four bytes each. */
+/* Compiles the cases of testdata with their schemas edited at random: every schema must give a plan, or a finding that
+ * explains why not. The input is a case's number and edits of four bytes each. */
 #include <dirent.h>
 #include <stdint.h>
 
@@ -41,7 +41,7 @@ static void load_cases(void)
 
 /* --- edits --- */
 
-/* A value within the schema: of an object by its key, of an array by its number. */
+/* A value within the schema: a member of an object, or an item of an array. */
 struct place {
 	json_t *in;
 	const char *key;

@@ -20,8 +20,8 @@ struct join {
 
 enum field_kind {
 	FIELD_COLUMN,     /* or a JSON path into one */
-	FIELD_SYSTEM,     /* ctid and its kin */
-	FIELD_EXPRESSION, /* the source's column "x.<number>" */
+	FIELD_SYSTEM,     /* ctid and other system columns */
+	FIELD_EXPRESSION, /* an expression: the source's column "x.<number>" */
 	FIELD_CHILD,
 	FIELD_CONCAT,
 	FIELD_OBJECT, /* made of the fields that were moved into it */
@@ -73,7 +73,7 @@ struct sort {
 
 /* A node of the schema with everything looked up. */
 struct plan_node {
-	const struct schema_node *decl; /* what the schema says of it */
+	const struct schema_node *decl; /* the schema's node */
 	size_t number;                  /* 0 is the root; aliases in SQL end with it */
 	struct plan_node *parent;
 	struct plan_node **children;
@@ -84,9 +84,9 @@ struct plan_node {
 	size_t n_joins;                      /* 0: the root */
 	const struct catalog_table **base;   /* base tables of a view */
 	size_t n_base;
-	int *key; /* primary key: the order of siblings; of the root: its _id */
+	int *key; /* primary key: orders siblings; for the root, makes its _id */
 	size_t n_key;
-	struct field *fields; /* of the object, in order; of a scalar: the first is its value */
+	struct field *fields; /* of the object, in order; for a scalar, the first is its value */
 	size_t n_fields;
 	struct sort *sorts; /* order_by; the key comes after it */
 	size_t n_sorts;
@@ -143,7 +143,7 @@ struct catalog_name reference_other(const struct schema_node *node, const struct
 bool columns_are_unique(const struct catalog_table *table, const int *columns, size_t n);
 /* An index finds rows by these columns. */
 bool columns_are_indexed(const struct catalog_table *table, const int *columns, size_t n);
-/* Both are the same columns, in any order. */
+/* Both sets have the same columns, in any order. */
 bool columns_are_equal(const int *a, size_t n, const int *b, size_t m);
 /* "a, b": their names; caller frees. */
 char *columns_list(const struct catalog_table *table, const int *columns, size_t n);
@@ -159,8 +159,8 @@ void relation_check_bases(const struct plan_node *node, struct diagnostics *d);
 struct join_request {
 	const struct catalog_table *upper, *lower; /* NULL if not known: then `invalid` is set */
 	enum schema_relation_type type;
-	const struct jsonx_strings *upper_columns, *lower_columns; /* foreign_key, or NULL (or empty) */
-	bool invalid; /* parts of the relationship are not known: check what it names, but do not look for the join */
+	const struct jsonx_strings *upper_columns, *lower_columns; /* the schema's foreign_key, or NULL (or empty) */
+	bool invalid; /* parts of the relationship are not known: check the names, but do not look for the join */
 	const struct join *other; /* the through table's other join, whose foreign key is not meant; or NULL */
 	bool has_through, through_is_lower; /* one of the tables is a through table: which */
 	const char *path;                   /* of the node */
@@ -172,7 +172,7 @@ void join_release(struct join *join);
 /* The collation that this side of the i-th pair has to be compared by, if it is the other column's; otherwise NULL.
  * index_on_upper: the rows of the upper table are looked up, not those of the lower one. */
 const char *join_collation(const struct join *join, size_t i, bool of_upper, bool index_on_upper);
-/* Equal values of the i-th pair may be different texts. */
+/* Equal values of the i-th pair may differ as text. */
 bool join_is_loose(const struct join *join, size_t i);
 
 /* --- field.c --- */
@@ -182,13 +182,13 @@ enum indexable { INDEXABLE_ALWAYS, INDEXABLE_FINITE_DATE, INDEXABLE_FINITE_NUMBE
 enum indexable field_indexable(const struct field *field);
 /* The node's visible field of that name, the last one if there are several; or NULL. */
 struct field *field_find(const struct plan_node *node, const char *name);
-/* The field is one of the table's columns, and the schema does not list it: so its name is not checked yet. */
+/* The field is one of the table's columns that the schema does not list, so its name has not been checked yet. */
 bool field_comes_from_table(const struct plan_node *node, const struct field *field);
 /* "; did you mean `title`?" or "": the node's field with the nearest name. Caller frees. */
 char *field_hint(const struct plan_node *node, const char *name);
 /* Fails because another field has the field's name, unless the schema's decoder has said so. */
 void field_report_duplicate(const struct plan_node *node, const struct field *field, struct diagnostics *d);
-/* Some fields of the node are not known, because the schema's node is not valid. */
+/* Some fields of the node are not known, because the schema's node is invalid. */
 bool fields_are_unsure(const struct plan_node *node);
 void fields_release(struct field *fields, size_t n);
 
@@ -214,7 +214,7 @@ void naming_check(const struct tree *tree, const struct plan_node *node, struct 
 /* The column of the root's table behind the document's field `routing`; -1: there is none, or, having failed, it cannot
  * be used. */
 int routing_resolve(const struct schema_document *document, const struct plan_node *root, struct diagnostics *d);
-/* Sets what document_routing makes its text of. */
+/* Sets what document_routing needs. */
 void routing_describe(const struct tree *tree, struct document_plan *plan);
 
 /* --- tree.c --- */
@@ -238,7 +238,7 @@ const char *sql_qualified(const struct tree *tree, const struct plan_node *node,
 /* Appends the operator that compares values of these columns, with blanks around it. Sessions look operators up in
  * pg_catalog alone, so those of other types are qualified. */
 void sql_equals(struct strbuf *sb, const struct catalog_column *a, const struct catalog_column *b);
-/* The same for the join's i-th pair. */
+/* The same for the i-th pair of the join. */
 void sql_join_equals(struct strbuf *sb, const struct join *join, size_t i);
 /* Appends order_by and key. */
 void sql_order(struct strbuf *sb, const struct plan_node *node);
@@ -260,7 +260,7 @@ void sql_free_name(struct strbuf *sb, const struct plan_node *node, const char *
 /* --- values.c: the SQL of a field's value --- */
 /* Appends the value of a field that is made of the node's own row. */
 void sql_field_value(struct strbuf *sb, const struct plan_node *node, const struct field *field);
-/* Appends what a row of the node becomes, as the node's own query sees it. */
+/* Appends the JSON value of a row of the node, as the node's own query sees it. */
 void sql_node_value(struct strbuf *sb, const struct plan_node *node);
 /* Appends the LATERAL rows that sql_node_value refers to, those of inlined nodes below first. */
 void sql_object_rows(struct strbuf *sb, const struct plan_node *node);
@@ -268,7 +268,7 @@ void sql_object_rows(struct strbuf *sb, const struct plan_node *node);
 void sql_sanitized_count(struct strbuf *sb, const struct plan_node *node);
 /* Appends the columns that the child's group adds to the parent's rows, for the queries above. */
 void sql_group_columns(struct strbuf *sb, const struct tree *tree, const struct plan_node *child);
-/* The moved field passes the node's own query on its way to its target. */
+/* The moved field passes through the node's own query on the way to its target. */
 bool sql_moved_field_passes(const struct moved_field *moved_field, const struct plan_node *node);
 /* Appends the moved value in the query of `at`: the moved field's node, or one above it. */
 void sql_moved_field(struct strbuf *sb, const struct moved_field *moved_field, const struct plan_node *at);
@@ -278,8 +278,8 @@ void sql_moved_field_set(struct strbuf *sb, const struct moved_field *moved_fiel
 /* --- sql.c: the queries --- */
 /* The documents of keys, or of a range. text is NULL when it would be longer than SQL_BYTES. Caller frees text. */
 struct document_query sql_documents(const struct tree *tree, bool by_range);
-/* The keys of all roots, or of those of a range; also of those that the root's `where` leaves out: a root that left the
- * index has to be deleted. Caller frees text. */
+/* The keys of all roots, or of those of a range; also of those that the root's `where` excludes: the document of a root
+ * that is now excluded has to be deleted. Caller frees text. */
 struct document_query sql_keys(const struct tree *tree, bool by_range);
 
 /* Appends "WITH ..., " or "WITH ": the rows of the nodes above this one, by key, of a tree set apart. */

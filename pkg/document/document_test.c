@@ -1,9 +1,8 @@
-/* Tests of the document compiler: golden files, one directory of testdata for each case, and the rules on their own.
+/* Tests of the document compiler: golden files, one directory of testdata for each case, and individual rules.
  *
  * A case is a schema.json, a catalog.json (a catalog in short form, see decode_table; "documents" is spec.documents)
  * and expected.txt: the findings and the plan as document_describe shows it. With PGSYNC_GOLDEN=write the expected
- * files are rewritten; review the diff.
- */
+ * files are rewritten; review the diff. */
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>

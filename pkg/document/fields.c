@@ -1,7 +1,6 @@
 /* The keys of each object: columns, JSON paths, expressions and children.
  *
- * As in pgsync, a child whose label is a column's name takes the column's place.
- */
+ * As in pgsync, a child whose label is the name of a column replaces that column. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,7 +153,7 @@ static bool has_order(const struct catalog_column *type)
 {
 	static const char *const none[] = {"json", "jsonpath", "xml",     "point", "line", "lseg",    "box",
 					   "path", "circle",   "polygon", "xid",   "cid",  "aclitem", "txid_snapshot"};
-	/* An array has the order of its elements. */
+	/* An array is ordered by its elements. */
 	const char *base = type->base_type + (type->category == 'A' && type->base_type[0] == '_' ? 1 : 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
@@ -242,7 +241,7 @@ void fields_add_meta(const struct tree *tree, struct diagnostics *d)
 		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
 }
 
-/* --- names that no engine takes --- */
+/* --- names that search engines refuse --- */
 
 static bool is_object(const struct field *field)
 {

@@ -32,7 +32,8 @@ void document_long_id(struct strbuf *sb, enum schema_id_format format, const str
 	}
 }
 
-/* Engines refuse empty and long ids; and no other key may have an id that looks like a hash. */
+/* Engines refuse empty and long ids. A key whose id looks like a hash is hashed too, so that no two keys share an
+ * id. */
 static bool is_usable(const char *id, size_t len)
 {
 	return len > 0 && len <= ENGINE_ID_BYTES && strncmp(id, HASHED, strlen(HASHED)) != 0;

@@ -38,7 +38,7 @@ static const struct catalog_column *side_of(const struct join *join, size_t i, b
 	return of_upper ? &join->upper->columns[join->upper_columns[i]] : &join->lower->columns[join->lower_columns[i]];
 }
 
-/* Deterministic collations agree on what is equal, so the side that an index finds keeps its own. */
+/* Deterministic collations agree on what is equal, so the side that is looked up by an index keeps its own. */
 const char *join_collation(const struct join *join, size_t i, bool of_upper, bool index_on_upper)
 {
 	const struct catalog_column *own = side_of(join, i, of_upper), *other = side_of(join, i, !of_upper);
@@ -58,7 +58,7 @@ bool join_is_loose(const struct join *join, size_t i)
 
 /* --- explicit foreign_key */
 
-/* Numbers of these types compare with each other; oid and its kin, and money, only with their own. */
+/* Numbers of these types compare with each other; oid types and money only with their own type. */
 static bool is_number(const struct catalog_column *column)
 {
 	static const char *const types[] = {"int2", "int4", "int8", "numeric", "float4", "float8"};
@@ -75,7 +75,7 @@ static bool comparable(const struct catalog_column *a, const struct catalog_colu
 	       (a->category == 'S' && b->category == 'S');
 }
 
-/* What is joined is also grouped. */
+/* Columns of a join are also grouped by. */
 static bool has_order(const struct catalog_table *table, int position, const char *path, struct diagnostics *d)
 {
 	const struct catalog_column *column = &table->columns[position];
@@ -138,7 +138,7 @@ struct candidate {
 	bool on_lower;
 };
 
-/* The foreign key is that of the through table's other join. */
+/* True for the foreign key that the through table's other join uses. */
 static bool is_other(const struct join_request *r, const struct catalog_foreign_key *fk, bool on_lower)
 {
 	return r->other && on_lower && r->other->upper == r->lower &&
@@ -226,7 +226,7 @@ static bool resolve_found(const struct join_request *r, struct join *join, struc
 	const struct catalog_foreign_key *fk;
 	size_t n = 0;
 
-	/* Within one table, the relationship's type gives the direction: many rows refer to one. */
+	/* If a table refers to itself, the relationship's type gives the direction: many rows refer to one. */
 	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_MANY)
 		n = add_candidates(r, true, candidates, n);
 	if (r->upper != r->lower || r->type == SCHEMA_ONE_TO_ONE)

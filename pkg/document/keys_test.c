@@ -1,4 +1,4 @@
-/* Tests of keys: how many columns one may have, wherever a schema can name one. */
+/* Tests of how many columns a key may have, wherever a schema can name one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -128,7 +128,7 @@ static json_t *fields_properties(const struct field *fields, size_t n)
 static void merge_properties(json_t *generated, const json_t *own);
 
 /* transform.mapping names fields as they are before `move`; names from before a rename are accepted too. NULL: not a
- * field of the node, but maybe one within a JSON column. */
+ * field of the node, but possibly one within a JSON column. */
 static const struct field *field_meant(const struct plan_node *node, const char *name)
 {
 	const struct field *meant = NULL;
@@ -333,12 +333,12 @@ static json_t *mappings(const struct tree *tree)
 	bool dynamic = tree->format->mapping == SCHEMA_MAPPING_DYNAMIC;
 	json_t *properties;
 
-	/* As in pgsync, a mapping with dynamic templates is the whole mapping. */
+	/* As in pgsync, a mapping with dynamic templates replaces the whole mapping. */
 	if (json_object_get(document->mapping, "dynamic_templates"))
 		return json_deep_copy(document->mapping);
 	properties = dynamic ? dynamic_properties(tree->nodes[0]) : generated_properties(tree->nodes[0]);
-	/* It is not for searching, and tables of the same name in two schemas share an entry, maybe with keys of two
-	 * types. */
+	/* It is not meant for searching, and tables of the same name in two schemas share an entry, possibly with keys
+	 * of different types. */
 	if (dynamic && tree->format->meta == SCHEMA_META_PGSYNC)
 		(void)json_object_set_new(properties, "_meta", json_loads(opaque, 0, NULL));
 	if (document->mapping) {
@@ -360,7 +360,7 @@ static size_t count_words(const char *name)
 	return n;
 }
 
-/* As the engines count: fields, the objects that contain them, and the fields of multi-fields. */
+/* Counted as the engines do: fields, the objects that contain them, and the fields of multi-fields. */
 static size_t count_fields(const json_t *properties)
 {
 	size_t n = 0;

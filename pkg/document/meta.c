@@ -1,5 +1,5 @@
-/* pgsync's `_meta`: for each table the keys of those of its rows that the document is made of. One query for each
- * node, down from the roots; together they become one object for each root. */
+/* pgsync's `_meta`: for each table, the keys of the rows that the document is made of. One query for each node, down
+ * from the roots; together they become one object for each root. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +42,7 @@ static void add_links(struct query *q, const struct plan_node *node)
 	}
 }
 
-/* So that the same rows give the same bytes: of two links to one row, use the one with the smaller key. */
+/* So that the same rows give the same bytes: if two links lead to one row, use the one with the smaller key. */
 static void add_shown(struct query *q, const struct plan_node *node)
 {
 	const struct catalog_index *key = node->through ? catalog_primary_key(node->through) : NULL;

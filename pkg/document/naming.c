@@ -1,11 +1,11 @@
-/* Types whose text is made of names in the catalog, such as regclass: a document with such a value would become stale
- * when a table is renamed, and nothing in the WAL says so. */
+/* Types whose text is made of names in the catalog, such as regclass: a document with such a value becomes stale when a
+ * table is renamed, and the WAL contains no trace of that. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "document/document_int.h"
 
-enum { FIRST_NORMAL_OID = 16384 }; /* below are built-in types */
+enum { FIRST_NORMAL_OID = 16384 }; /* lower OIDs are built-in types */
 
 static bool is_naming_type(const struct catalog_column *column)
 {

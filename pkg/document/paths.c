@@ -1,14 +1,13 @@
 /* From a changed row to root keys.
  *
  * A row of the tree is linked to the row above it by the columns of one join; those values, old and new, are all that a
- * change must bring. (The columns that join it to rows below need no old value: whatever leaves the document there
- * either changed itself, and is found from its own row, or is found from this one.) From these values the path is
+ * change must bring. (The columns that join it to rows below need no old value: a row below that leaves the document
+ * either changed itself, and is found from its own change, or is found from this row.) From these values the path is
  * resolved join by join. A table is joined only if the next join needs columns of it that are not known yet by
  * equality; when none is joined, the values are the root key themselves.
  *
- * A path is resolved as data first, and then written as SQL: only then it is known which of the changed row's columns
- * are needed.
- */
+ * A path is first resolved as data, which shows which of the changed row's columns are needed, and then written as
+ * SQL. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,7 +322,7 @@ static bool same_path(const struct document_path *a, const struct document_path 
 	return !a->sql || !b->sql ? a->sql == b->sql && a->opaque == b->opaque : strcmp(a->sql, b->sql) == 0;
 }
 
-/* Two nodes may have the same path: one of them is enough. */
+/* Two nodes may have the same path: keep one of them. */
 static void add_document_path(struct document_plan *plan, struct document_path path)
 {
 	for (size_t i = 0; i < plan->n_paths; i++) {
@@ -353,7 +352,7 @@ static struct document_path root_path(const struct tree *tree)
 	return path;
 }
 
-/* Only the view's definition says how its rows depend on a base table. */
+/* How a view's rows depend on a base table is only known to its definition. */
 static struct document_path base_path(const struct plan_node *node, const struct catalog_table *base)
 {
 	_cleanup_free_ char *view = path_description(node, node->n_joins);

@@ -1,5 +1,5 @@
-/* Tests of what a plan says besides its queries: names of leaves, who fails alone, what it depends on, and the nearest
- * names in findings. */
+/* Tests of a plan beyond its queries: names of leaves, rows that fail alone, what it depends on, and suggested names in
+ * findings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,7 +125,7 @@ static void test_range_when_the_root_is_not_partitioned_then_of_the_root(void **
 	"\"object\"}" rest "}]"
 #define VIEW(name) "\"table\": \"" name "\", \"primary_key\": [\"id\"]"
 
-/* What may fail waits for the links: the condition on the tables between comes first in the text of a CASE. */
+/* What may fail is evaluated after the links: the condition on the tables between comes first, in a CASE. */
 static void test_plan_when_set_apart_then_a_condition_waits_for_the_link(void **state)
 {
 	static const char where[] =
@@ -240,7 +240,7 @@ static void test_fingerprint_when_a_column_of_the_plan_changes_then_differs(void
 	expect_fingerprints("\"title\"", rewrite, false, true);
 	expect_fingerprints("\"price\"", change_type, false, false);
 	expect_fingerprints("\"price\"", alter, false, false);
-	/* Also when the values stay: the table has others now. */
+	/* Also if the value stays the same: the table has other values now. */
 	expect_fingerprints("\"price\"", rewrite, false, true);
 }
 

@@ -273,7 +273,7 @@ static void add_linked(struct query *q, const struct plan_node *node, const char
 					     .by = node->through ? BY_THROUGH : BY_PARENT});
 }
 
-/* Only CASE says what is evaluated first. */
+/* Only CASE guarantees the order of evaluation. */
 static void add_where(struct query *q, const struct plan_node *node, const char *alias)
 {
 	if (!q->tree->apart) {

@@ -1,7 +1,6 @@
-/* A query that is being written, and the parts of which sql.c and meta.c make it. Private to this package.
+/* A query that is being written, and the parts that sql.c and meta.c build it from. Private to this package.
  *
- * A node's table is t<number>, its through table j<number>, its named rows r<number>, its json n<number>.
- */
+ * A node's table is t<number>, its through table j<number>, its named rows r<number>, its json n<number>. */
 #ifndef PGSYNC_DOCUMENT_QUERY_INT_H
 #define PGSYNC_DOCUMENT_QUERY_INT_H
 
@@ -12,7 +11,7 @@ struct query {
 	const struct plan_node *root;
 	bool by_range;
 	size_t meta_parts;
-	size_t leaf_at; /* where the name of a partitioned root's leaf goes; 0: nowhere */
+	size_t leaf_at; /* where to insert the name of a partitioned root's leaf; 0: nowhere */
 	struct strbuf sb;
 };
 

@@ -92,7 +92,7 @@ static int by_oid(const void *a, const void *b)
 	return x->view->oid < y->view->oid ? -1 : x->view->oid > y->view->oid;
 }
 
-/* Several nodes may have the same view; it is followed if one of them names its base tables. */
+/* Several nodes may read the same view; its base tables are followed if one of them names them. */
 static void add_view(struct document_view **views, size_t *n, const struct catalog_table *view, bool followed)
 {
 	size_t i = 0;

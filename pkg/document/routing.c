@@ -5,7 +5,7 @@
 #include "document/document_int.h"
 
 /* Types whose output, which the WAL and the query contain, is also the text of their JSON value: clients that know the
- * document route their requests by that. For a bool it is not, but it can be derived. */
+ * document route their requests by that. For a bool it is different, but can be derived. */
 static bool is_routable(const struct catalog_column *column)
 {
 	static const char *const types[] = {"int2",   "int4",    "int8", "oid",  "float4",
@@ -36,7 +36,7 @@ static const char *made_by(const struct schema_node *node, const struct field *f
 	return NULL;
 }
 
-/* By the field of that name, even if other fields are made of its column too. */
+/* Looks for the field of that name, even if other fields use its column too. */
 void routing_describe(const struct tree *tree, struct document_plan *plan)
 {
 	const struct plan_node *root = tree->nodes[0];

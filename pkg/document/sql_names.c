@@ -24,7 +24,7 @@ char *sql_type(const struct catalog_column *column)
 	return xasprintf("%.*s%s", (int)(open - column->type), column->type, close + 1);
 }
 
-/* For these a cast to text differs from the output function; concat() does not. */
+/* For these types a cast to text differs from the output function; concat() uses the latter. */
 static bool cast_differs(const struct catalog_column *column)
 {
 	static const char *const types[] = {"bool", "bpchar", "char", "inet"};

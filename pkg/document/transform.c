@@ -1,8 +1,7 @@
-/* What `transform` makes of a node's fields.
+/* Applies `transform` to a node's fields.
  *
  * As in pgsync: replace, rename, concat, in this order, each seeing what the ones before it left; then, when the whole
- * tree is resolved, move. Names in `replace` are those before rename, names in `concat` and `move` those after it.
- */
+ * tree is resolved, move. Names in `replace` are those before rename, names in `concat` and `move` those after it. */
 #include <stdlib.h>
 #include <string.h>
 

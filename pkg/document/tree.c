@@ -155,7 +155,7 @@ static void warn_index(const char *path, const struct catalog_table *table, cons
 			       table->schema, table->name, list, statement);
 }
 
-/* An index keeps texts apart that another collation takes for equal. */
+/* An index distinguishes texts that another collation considers equal. */
 static bool join_is_unique(const struct join *join)
 {
 	for (size_t i = 0; i < join->n; i++)

@@ -196,7 +196,7 @@ static void add_replaced_json(struct strbuf *sb, const struct field *field, cons
 
 static void add_untouched(struct strbuf *sb, const struct plan_node *node, const struct field *field);
 
-/* If a part was cut off at its limit, so is the whole. */
+/* If a part was cut off at its limit, the whole value counts as cut off. */
 static char *take_part(struct strbuf *whole, struct strbuf *part)
 {
 	whole->overflow = whole->overflow || part->overflow;

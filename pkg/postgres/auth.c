@@ -1,4 +1,4 @@
-/* What a server asks of us before it admits us. */
+/* What a server asks for before it admits us. */
 #include "postgres/pg_int.h"
 
 enum { HEAD = 5, REQUEST_HEAD = 9 }; /* a type and a length; an 'R' has a code as well */
@@ -38,7 +38,7 @@ static int check_request(struct pg_auth_watch *w, uint32_t code, struct err *err
 			  code);
 }
 
-/* A head is complete. */
+/* True if a message header is complete. */
 static int take_head(struct pg_auth_watch *w, struct err *err)
 {
 	uint32_t len = read_u32(w->head + 1);

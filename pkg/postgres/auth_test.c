@@ -42,7 +42,7 @@ static const struct {
 	{"a length without a code", TEXT("R\0\0\0\x04\0\0\0\x03"), PG_AUTH_SCRAM, "too short"},
 };
 
-/* However the bytes are split. */
+/* The result does not depend on how the bytes are split. */
 static void test_feed_then_only_allowed_requests_pass(void **state)
 {
 	UNUSED(state);

@@ -155,7 +155,7 @@ const struct catalog_index *catalog_identity(const struct catalog_table *table)
 	const struct catalog_index *primary = catalog_primary_key(table);
 
 	if (table->replica_identity == 'd')
-		/* A deferrable primary key does not identify rows: its WAL holds no old values. */
+		/* A deferrable primary key does not identify rows: the WAL then contains no old values. */
 		return primary && primary->immediate && primary->valid ? primary : NULL;
 	if (table->replica_identity != 'i' || !table->identity_index)
 		return NULL;
@@ -230,7 +230,7 @@ const struct catalog_index *catalog_identity_index(const struct catalog_table *t
 			continue;
 		while (covered < n && index_has(index, columns[covered]))
 			covered++;
-		/* Fewer columns are less WAL. */
+		/* Fewer columns need less WAL. */
 		if (covered == n && (!best || index->n < best->n))
 			best = index;
 	}

@@ -19,7 +19,7 @@ enum catalog_class {
 	CATALOG_TYPE = 1247,
 	CATALOG_FUNCTION = 1255,
 	CATALOG_RELATION = 1259, /* with sub, one of its columns */
-	CATALOG_DEFAULT = 2604,  /* what a virtual column is computed by */
+	CATALOG_DEFAULT = 2604,  /* the expression of a virtual column */
 	CATALOG_CAST = 2605,
 	CATALOG_OPERATOR = 2617,
 	CATALOG_RULE = 2618, /* of a view */
@@ -36,12 +36,13 @@ struct catalog_object {
 	int sub;
 };
 
-/* What decides how values look: types at any depth, enum values, collations, views, functions, operators, casts. */
+/* Anything that affects how values look: types at any depth, enum values, collations, views, functions, operators,
+ * casts. */
 struct catalog_dependency {
 	/* Where it was reached from: a column, a view, or a part of an expression. */
 	struct catalog_object from;
 	struct catalog_object object;
-	char *value; /* a digest of all that matters of its row; of an enum value, its text */
+	char *value; /* a digest of everything relevant in its row; for an enum value, its text */
 };
 
 struct catalog_column {
@@ -55,13 +56,13 @@ struct catalog_column {
 	char category;   /* pg_type.typcategory of the base type: 'N', 'S', 'D', 'B', 'A', 'E', 'C', 'R', 'U', ... */
 	char element_category; /* of an array's elements; 0 for everything else */
 	char *collation;       /* quoted, with its schema; NULL: its type has none */
-	bool nondeterministic; /* of the collation: texts that differ may be equal */
-	bool no_order;         /* values are neither sorted nor grouped, as those of json and point */
-	bool unlimited;        /* a value may be as large as Postgres takes them: text, bytea, json, an array */
-	char *equality_schema; /* where the type's operator `=` is, if that is not pg_catalog; else NULL */
+	bool nondeterministic; /* of the collation: different texts may be equal */
+	bool no_order;         /* values can be neither sorted nor grouped, such as those of json and point */
+	bool unlimited;        /* a value may be as large as Postgres allows: text, bytea, json, an array */
+	char *equality_schema; /* the schema of the type's operator `=`, if that is not pg_catalog; else NULL */
 	bool not_null;
 	bool generated;
-	bool is_virtual; /* of the generated: computed when it is read (Postgres 18) */
+	bool is_virtual; /* of generated columns: computed when it is read (Postgres 18) */
 	int attnum;
 	uint32_t altered; /* the transaction that created or last ALTERed it. Its values changed only if the table was
 			     rewritten as well */
@@ -88,7 +89,7 @@ struct catalog_foreign_key {
 	size_t n;
 };
 
-/* A table that a view reads, itself or through other views. */
+/* A table that a view reads, directly or through other views. */
 struct catalog_reads {
 	uint32_t oid;
 	char *name; /* "schema.table" */
@@ -104,7 +105,8 @@ struct catalog_part {
 	uint32_t filenode;   /* changes with TRUNCATE or a rewrite; 0 if partitioned */
 	char replica_identity;
 	char *identity_index; /* when 'i' */
-	int *identity; /* positions in the partitioned table of the columns that the WAL holds of old rows ('d', 'i') */
+	int *identity; /* positions in the partitioned table of the columns of old rows that the WAL contains ('d',
+			* 'i') */
 	size_t n_identity;
 	bool is_owner, can_select;
 };
@@ -119,7 +121,7 @@ struct catalog_table {
 	bool row_security;     /* policies would hide rows from the current role */
 	bool is_owner;         /* the current role may ALTER it */
 	bool can_select;       /* the whole table */
-	bool is_inherited;     /* by other tables (INHERITS), whose rows are read with its own */
+	bool is_inherited;     /* other tables inherit from it (INHERITS), and their rows are read along with its own */
 	double row_estimate;   /* pg_class.reltuples; -1 when never analysed */
 	uint32_t filenode;
 	uint64_t storage; /* changes with a rewrite (of any partition, if partitioned) or TRUNCATE; of the same snapshot
@@ -137,7 +139,7 @@ struct catalog_table {
 	char *definition; /* changes with its definition and with that of any view that it reads */
 	struct catalog_reads *reads;
 	size_t n_reads;
-	bool populated;   /* a materialized view that holds rows */
+	bool populated;   /* a materialized view that is populated */
 	bool can_refresh; /* the current role may REFRESH it */
 };
 
@@ -146,12 +148,13 @@ struct catalog_expression {
 	uint32_t relation;
 	char *sql;                  /* as the user wrote it */
 	char *qualified;            /* the same with every name qualified, so that no search path changes its meaning;
-				       for one without a problem */
+				     * NULL if there is a problem */
 	char *problem;              /* why it cannot be used: not valid, or not immutable; NULL if it can */
 	struct catalog_column type; /* of its value; without a name */
-	int *columns;               /* of its table, that it reads: 0-based positions */
+	int *columns;               /* the columns of its table that it reads: 0-based positions */
 	size_t n_columns;
-	struct catalog_object *objects; /* that it names, without built-in ones: functions, operators, types... */
+	struct catalog_object *objects; /* the objects that it names, without built-in ones: functions, operators,
+					 * types... */
 	size_t n_objects;
 };
 
@@ -177,12 +180,12 @@ struct catalog_expression_name {
 	const char *sql;
 };
 
-/* Loads the relations named (those that do not exist are simply absent: the caller reports them) in one snapshot. */
+/* Loads the relations named (those that do not exist are absent, and the caller reports them) in one snapshot. */
 int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
 		 struct err *err) WARN_UNUSED;
 /* Adds what the server reports about expressions over tables of the catalog. Their names are looked up on search_path,
- * a list as SET takes it. To check that one is immutable, it is made a generated column of a temporary table, which is
- * rolled back. */
+ * a list as SET takes it. To check that an expression is immutable, it is made a generated column of a temporary table,
+ * which is rolled back. */
 struct catalog_expression_list {
 	const struct catalog_expression_name *items;
 	size_t n;
@@ -190,15 +193,15 @@ struct catalog_expression_list {
 };
 int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struct catalog_expression_list *list,
 			     struct err *err) WARN_UNUSED;
-/* Copies those of another catalog over the same tables instead. */
+/* Instead, copies the expressions of another catalog over the same tables. */
 void catalog_copy_expressions(struct catalog *catalog, const struct catalog *from);
-/* Adds what columns, views and expressions depend on, and watches all of it; the last step. TRANSIENT when something
- * was altered since catalog_load. */
+/* The last step: adds what columns, views and expressions depend on, and watches all of it. TRANSIENT if anything was
+ * altered since catalog_load. */
 int catalog_load_dependencies(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
-/* Reads the replica identities again, after they were set, so that the catalog is still equal to the next one. */
+/* Reads the replica identities again after they were set, so that this catalog equals the one that is loaded next. */
 int catalog_load_identities(struct pg *pg, struct catalog *catalog, struct err *err) WARN_UNUSED;
-/* Whether no row that is watched has been written since the catalog was loaded, not even with what it said before. What
- * was read until now, in transactions that are over, was then read with the catalog as it is here. */
+/* Whether no watched row has been written since the catalog was loaded, not even with the same values. If so,
+ * everything that was read until now, in transactions that are over, was read with this catalog. */
 int catalog_is_current(struct pg *pg, const struct catalog *catalog, bool *ret, struct err *err) WARN_UNUSED;
 /* All table names of the database, "schema.table", for "did you mean"; those in the schemas of `names` come first.
  * Caller frees with free_strings. */
@@ -215,33 +218,33 @@ const struct catalog_expression *catalog_expression(const struct catalog *catalo
 bool catalog_same_object(const struct catalog_object *a, const struct catalog_object *b);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
-/* A view or a materialized view: the WAL has no rows for it. */
+/* True for a view or a materialized view: the WAL does not contain its rows. */
 bool catalog_is_view(const struct catalog_table *table);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
 
-/* Which columns of a deleted or changed row the WAL will hold under the table's replica identity (of a partitioned
- * table: under that of each partition): true for column i. Never a generated one, which pgoutput does not publish. */
+/* Whether the WAL contains column i of a deleted or changed row, given the table's replica identity (for a partitioned
+ * table: that of each partition). Never a generated column, which pgoutput does not publish. */
 bool catalog_identity_covers(const struct catalog_table *table, int column);
-/* Whether it has the old values of all n columns, and identifies the row. */
+/* Whether it contains the old values of all n columns, and identifies the row. */
 bool catalog_identity_covers_all(const struct catalog_table *table, const int *columns, size_t n);
 /* False if the WAL contains nothing about a deleted row. Postgres refuses UPDATE and DELETE then, once the table is
  * published. */
 bool catalog_identity_exists(const struct catalog_table *table);
-/* The index whose columns the WAL holds of old rows; NULL: it holds whole rows, or nothing. */
+/* The index whose columns the WAL contains for old rows; NULL: it contains whole rows, or nothing. */
 const struct catalog_index *catalog_identity(const struct catalog_table *table);
 /* An existing index that REPLICA IDENTITY USING INDEX may name (unique, immediate, valid, not partial, no expressions,
  * all columns NOT NULL) and that covers the n columns; NULL if there is none (only FULL covers them then). */
 const struct catalog_index *catalog_identity_index(const struct catalog_table *table, const int *columns, size_t n);
 
-/* True if it has rows, so it is not partitioned itself. */
+/* True if the partition has rows itself, so is not partitioned. */
 bool catalog_part_is_leaf(const struct catalog_part *part);
 /* As catalog_identity_exists. */
 bool catalog_part_identifies(const struct catalog_part *part);
-/* The WAL holds the partitioned table's column of an old row in this partition. */
+/* True if the WAL contains this column of the partitioned table for an old row in this partition. */
 bool catalog_part_covers(const struct catalog_part *part, int column);
 /* An index of the partition that REPLICA IDENTITY USING INDEX may name and that covers these columns of its partitioned
- * table; *ret is NULL when there is none, else the caller's to free. */
+ * table; *ret is NULL if there is none; otherwise the caller frees it. */
 struct catalog_columns {
 	const int *items;
 	size_t n;
@@ -249,8 +252,8 @@ struct catalog_columns {
 int catalog_part_index(struct pg *pg, const struct catalog_table *table, const struct catalog_part *part,
 		       const struct catalog_columns *columns, char **ret, struct err *err) WARN_UNUSED;
 
-/* The same tables with the same columns, primary keys, replica identities, partitions and view
- * definitions, and the same versions of all that is watched. */
+/* True if both have the same tables with the same columns, primary keys, replica identities, partitions and view
+ * definitions, and the same versions of everything watched. */
 bool catalog_equal(const struct catalog *a, const struct catalog *b);
 
 #endif

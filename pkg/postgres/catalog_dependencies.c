@@ -1,21 +1,22 @@
-/* What values depend on besides rows: the objects that types, views, virtual columns and expressions lead to, and
- * whether any row of the catalog about them has been written since.
+/* What values depend on besides rows: the objects that types, views, virtual columns and expressions refer to, and
+ * whether any catalog row about them has been written since.
  *
- * pg_depend leads from object to object; only built-in ones, which are not altered, are missing. What it does not
- * contain is added: the parts of types, the rules of views, casts that to_json() and casts to text use, and the columns
- * behind whole-row references. The names in the text of a function's body cannot be followed. */
+ * pg_depend leads from object to object; only built-in ones, which are not altered, are missing. The rest is added
+ * here: the parts of types, the rules of views, casts that to_json() and casts to text use, and the columns behind
+ * whole-row references. The names in the text of a function's body cannot be followed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-enum { FIRST_NORMAL_OID = 16384 }; /* below are built-in objects */
+enum { FIRST_NORMAL_OID = 16384 }; /* lower OIDs are built-in objects */
 
 /* --- versions --- */
 
-/* Where the rows are that are watched, and what their versions are. An index is read as it is, since its row is also
- * written for other reasons; and a table's name is that of its row type, whose row nothing else writes. */
+/* Where the watched rows are, and what counts as their version. For an index the relevant columns are compared instead,
+ * since its row is also written for other reasons; a table's name is watched in its row type, whose row is not written
+ * for anything else. */
 static const struct {
 	enum catalog_class class;   /* only if an object of this class is watched; RELATION: always */
 	const char *version, *from; /* `from` ends with the column that the OIDs are of */
@@ -51,7 +52,7 @@ static uint32_t rows_of(enum catalog_class class)
 	return rows;
 }
 
-/* One number for all of them, in whatever order they are read. */
+/* One number for all of them, independent of the order in which they are read. */
 static char *versions_sql(uint32_t rows)
 {
 	const char *all = "";
@@ -70,7 +71,7 @@ static char *versions_sql(uint32_t rows)
 	return strbuf_detach(&sb);
 }
 
-/* It runs after every batch: prepared, its plan is made once. *ret is NULL when the server has nothing to say. */
+/* This runs after every batch, so it is prepared and planned once. *ret is NULL if the server returns no value. */
 static int read_versions(struct pg *pg, const struct catalog *catalog, char **ret, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *row = NULL;
@@ -116,11 +117,11 @@ int catalog_is_current(struct pg *pg, const struct catalog *catalog, bool *ret, 
 
 /* --- dependencies --- */
 
-/* A value whose text is made of the catalog itself: what a regclass shows changes with the table's name. */
+/* Types whose text is made from the catalog: the text of a regclass changes with the table's name. */
 #define NAMING_TYPES \
 	"SELECT oid FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typname ~ '^_?(reg|aclitem)'"
 
-/* One step. A function's body that is text depends on nothing; one that is parsed does. */
+/* One step. A function body that is text has no dependencies recorded; one that is parsed has. */
 #define NEXT                                                                                                   \
 	"SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_depend d"                                      \
 	" WHERE d.classid = reach.class AND d.objid = reach.object AND reach.class <> 'pg_class'::regclass"    \
@@ -151,7 +152,8 @@ int catalog_is_current(struct pg *pg, const struct catalog *catalog, bool *ret, 
 	"    WHERE c.castsource = t.oid AND c.casttarget IN ('json'::regtype, 'text'::regtype)"                \
 	"  ) part(class, oid, sub) WHERE reach.class = 'pg_type'::regclass AND t.oid = reach.object"
 
-/* Whole rows count, whatever columns a later version of Postgres adds: but for these, which change no value. */
+/* Whole rows count, including columns that a later version of Postgres adds, except for these columns, which do not
+ * affect values. */
 static const struct {
 	const char *class, *rows, *without;
 } digests[] = {
@@ -207,7 +209,7 @@ static char *dependencies_sql(void)
 	return strbuf_detach(&sb);
 }
 
-/* What to start from. */
+/* Where the search starts. */
 struct roots {
 	struct catalog_object *items;
 	size_t n, alloc;

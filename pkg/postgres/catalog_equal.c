@@ -1,4 +1,4 @@
-/* Whether two snapshots of the catalog say the same of the same tables. */
+/* Whether two snapshots of the catalog are equal. */
 #include <string.h>
 
 #include "postgres/catalog.h"

@@ -1,4 +1,4 @@
-/* What reading the catalog shares between its files. */
+/* What the files that read the catalog share. */
 #ifndef PGSYNC_POSTGRES_CATALOG_INT_H
 #define PGSYNC_POSTGRES_CATALOG_INT_H
 
@@ -25,10 +25,10 @@
 	"  FROM typ JOIN pg_type t ON t.oid = typ.oid LEFT JOIN pg_type e ON e.oid = t.typelem"    \
 	"  WHERE t.typtype <> 'd' AND (t.typcategory <> 'A' OR e.typtype <> 'd'))"
 
-/* "0 2 1" -> {0, 2, 1}; NULL or "" is none. False when it is anything else. */
+/* "0 2 1" -> {0, 2, 1}; NULL or "" is an empty list. False for anything else. */
 bool catalog_positions(const char *text, int **ret, size_t *ret_n);
 
-/* A number of a row, perhaps negative; -1 when it is none. */
+/* A number in a row, possibly negative; -1 if it is not a number. */
 int32_t catalog_int(const struct pg_result *r, int row, int column);
 
 /* The OIDs of its tables, as an array literal. Caller frees. */

@@ -1,5 +1,5 @@
-/* Reads the catalog: one query for each kind of object, whatever the number of tables. Only what every role may read.
- */
+/* Reads the catalog: one query for each kind of object, whatever the number of tables. Reads only what every role may
+ * read. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +44,8 @@ static const char sql_columns[] =
 	" SELECT col.attrelid, col.attname, col.attnum, col.atttypid, base.typmod,"
 	"  format_type(col.atttypid, col.atttypmod), base.name, base.category, col.attnotnull, col.attgenerated <> '',"
 	"  base.element_category, col.xmin::text, col.attgenerated = 'v', col.attcollation,"
-	/* The one of its default B-tree operator class: extensions bring types and operators to any schema. */
+	/* The operator of the default B-tree operator class: extensions may install types and operators in any
+	 * schema. */
 	"  (SELECT n.nspname FROM pg_opclass k JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'"
 	"   JOIN pg_amop a ON a.amopfamily = k.opcfamily AND a.amopstrategy = 3"
 	"    AND a.amoplefttype = base.oid AND a.amoprighttype = base.oid"
@@ -126,7 +127,7 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 	for (int i = 0; i < pg_n_rows(r); i++) {
 		uint32_t oid = (uint32_t)pg_u64(r, i, 0);
 
-		/* A table may be wanted twice, and an index may be flagged twice for a moment. */
+		/* A table may be requested twice, and an index may briefly be flagged twice. */
 		if (catalog_find_oid(catalog, oid))
 			continue;
 		catalog->tables[catalog->n++] = (struct catalog_table){

@@ -1,4 +1,4 @@
-/* What the catalog knows of partitions, and of the replica identities of tables and partitions. */
+/* Reads partitions, and the replica identities of tables and partitions. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,9 +6,9 @@
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-/* Everything below the partitioned tables, at whatever depth, and what the WAL holds of an old row there: the columns
- * of the index that identifies rows, as positions among the partitioned table's. Columns have the same names, but not
- * always the same order. */
+/* Everything below the partitioned tables, at whatever depth, and what the WAL contains of an old row there: the
+ * columns of the index that identifies rows, as positions among the partitioned table's. Columns have the same names,
+ * but not always the same order. */
 static const char sql_parts[] =
 	"SELECT root.oid, c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, h.xmin, "
 	"pg_relation_filenode(c.oid),"
@@ -84,7 +84,7 @@ static int add_part(struct catalog_table *table, const struct pg_result *r, int 
 	return take_identity(part, r, row, err);
 }
 
-/* One that was attached since the catalog was read is left to the next comparison. */
+/* A partition that was attached since the catalog was read is left to the next comparison. */
 static int take_known_identity(struct catalog_table *table, const struct pg_result *r, int row, struct err *err)
 {
 	uint32_t oid = (uint32_t)pg_u64(r, row, 1);

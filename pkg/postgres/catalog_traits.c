@@ -4,9 +4,9 @@
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-/* A type compares if a B-tree takes it, or a type that it is without conversion. A domain compares as its base type; an
- * array or a composite if all parts of it do. Enums and ranges always do. A type that is stored out of line by itself
- * (text, bytea, json, arrays; not numeric) may be as large as it likes, unless its length is limited. */
+/* A type compares if a B-tree supports it, or a binary-compatible type. A domain compares as its base type; an array or
+ * a composite if all parts of it do. Enums and ranges always do. A type that is stored out of line by itself (text,
+ * bytea, json, arrays; not numeric) may be of any size, unless its length is limited. */
 static const char sql_traits[] =
 	"WITH RECURSIVE typ(relation, number, oid) AS ("
 	"  SELECT attrelid, attnum, atttypid FROM pg_attribute"

@@ -1,10 +1,11 @@
-/* What the catalog knows of views: their definitions, and which tables they read. */
+/* Reads what is specific to views: their definitions, and which tables they read. */
 #include <string.h>
 
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-/* Each view with itself and all relations below it, through other views. What a function reads is not known. */
+/* Each view with itself and all relations below it, through other views. The tables that a function reads are not
+ * known. */
 #define READS                                                                                   \
 	"WITH RECURSIVE reads(view, oid) AS ("                                                  \
 	"  SELECT oid, oid FROM pg_class WHERE oid = ANY ($1::oid[]) AND relkind IN ('v', 'm')" \

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/egress.h"
 
-/* A path that is never there: keeps libpq away from password files and certificates in a home directory. */
+/* A path that never exists: keeps libpq from reading password files and certificates in a home directory. */
 static const char no_file[] = "/nonexistent/pgsync";
 
 int pg_ca_file(const char *pem, char path[32], struct err *err)
@@ -58,7 +58,7 @@ static void add_option(struct options *o, const char *key, const char *value)
 	o->values[o->n++] = value;
 }
 
-/* libpq's "prefer" would read what follows the server's refusal of TLS before we see it. */
+/* With "prefer", libpq would read what follows the server's refusal of TLS before we see it. */
 static const char *tls_word(enum pg_tls tls)
 {
 	static const char *const words[] = {
@@ -119,7 +119,7 @@ static void free_prepared(void *value)
 	free(p);
 }
 
-/* What libpq is given: each address with its host name, which stays for the certificate's check. */
+/* What libpq gets: each address with its host name, which is needed to verify the certificate. */
 struct endpoints {
 	struct strbuf hosts, addresses;
 };
@@ -173,7 +173,7 @@ static bool is_socket(const char *host)
 	return host[0] == '/' || host[0] == '@';
 }
 
-/* host: one, or several with commas. One that cannot be resolved does not count if another can. */
+/* host: one, or several with commas. A host that cannot be resolved is skipped if another one can. */
 static int find_endpoints(const struct pg_params *params, int64_t deadline_ms, struct endpoints *e, struct err *err)
 {
 	_cleanup_free_ char *hosts = xstrdup(params->host);
@@ -224,7 +224,7 @@ static int open_once(struct pg *pg, const struct pg_params *params, int64_t dead
 	return 0;
 }
 
-/* The server has no TLS, or does not admit us with it. */
+/* True if the server has no TLS, or does not admit us with it. */
 static bool may_do_without_tls(const struct pg_params *params, const struct err *err)
 {
 	return params->tls == PG_TLS_PREFER && (err->reason == REASON_TLS || pg_is_sqlstate(err, "28000"));
@@ -248,7 +248,7 @@ static int open_connection(struct pg *pg, const struct pg_params *params, int64_
 	return -1;
 }
 
-/* The settings that the server may not know cannot be among the options: it would refuse the connection. */
+/* Settings that the server may not know cannot be in the options, or it would refuse the connection. */
 static int set_rest(struct pg *pg, int64_t deadline_ms, struct err *err)
 {
 	_cleanup_free_ char *sql = pg_session_statement();

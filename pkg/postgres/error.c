@@ -1,5 +1,5 @@
-/* Errors of Postgres: the kind follows from the SQLSTATE (manual, appendix "PostgreSQL Error Codes"), the words from
- * the server, without the values of rows. */
+/* Errors of Postgres: the kind follows from the SQLSTATE (manual, appendix "PostgreSQL Error Codes"); the text is the
+ * server's, without the values of rows. */
 #include <string.h>
 
 #include <openssl/x509_vfy.h>
@@ -14,7 +14,7 @@ struct state_kind {
 	enum reason reason;
 };
 
-/* The first prefix that fits decides. */
+/* The first matching prefix decides. */
 static const struct state_kind state_kinds[] = {
 	{"08", ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE},
 	{"57014", ERR_TRANSIENT, REASON_NONE}, /* cancelled by someone else, or by a timeout */
@@ -29,9 +29,9 @@ static const struct state_kind state_kinds[] = {
 	{"42501", ERR_DENIED, REASON_PRIVILEGE_MISSING},
 	{"3D000", ERR_INVALID, REASON_DATABASE_NOT_FOUND},
 	{"54", ERR_LIMIT, REASON_NONE},
-	{"25P02", ERR_FATAL, REASON_NONE},  /* a statement after a failed one: our mistake */
+	{"25P02", ERR_FATAL, REASON_NONE},  /* a statement after a failed one: our bug */
 	{"25", ERR_TRANSIENT, REASON_NONE}, /* read-only after a failover, idle too long */
-	{"26", ERR_TRANSIENT, REASON_NONE}, /* a prepared statement was taken from us: it will be prepared again */
+	{"26", ERR_TRANSIENT, REASON_NONE}, /* a prepared statement is gone: it will be prepared again */
 	{"0A000", ERR_INVALID, REASON_NONE},
 	{"XX000", ERR_TRANSIENT, REASON_NONE}, /* such as "tuple concurrently updated" */
 	{"XX", ERR_FATAL, REASON_NONE},        /* corrupted data */
@@ -76,7 +76,7 @@ bool pg_is_about_a_value(const struct err *err)
 	return false;
 }
 
-/* Class 22 quotes the value that it does not like: invalid input syntax for type integer: "secret". */
+/* Class 22 quotes the offending value: invalid input syntax for type integer: "secret". */
 static void add_without_quoted(struct strbuf *sb, const char *s)
 {
 	const char *open, *close;
@@ -136,7 +136,7 @@ bool pg_is_unknown_name(const struct err *err)
 	return false;
 }
 
-/* Our own statements qualify what they name, so with a context the name is in the body of a function. */
+/* Our own statements use qualified names, so if there is a context, the name is in the body of a function. */
 static void advise_on_names(const struct pg_result *result, struct err *err)
 {
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
@@ -222,7 +222,7 @@ static const char *verify_words(long verify)
 	}
 }
 
-/* What a refused connection means. */
+/* Classifies a refused connection. */
 struct verdict {
 	enum err_kind kind;
 	enum reason reason;
@@ -270,7 +270,7 @@ static struct verdict classify_state(const char *sqlstate)
 {
 	enum err_kind found = pg_sqlstate_kind(sqlstate);
 
-	/* Protocol violation, or a feature that is not supported: no server answers a connection like that. */
+	/* Protocol violation, or an unsupported feature: no Postgres server answers a new connection like that. */
 	if (strcmp(sqlstate, "08P01") == 0 || strcmp(sqlstate, "0A000") == 0)
 		return pooler;
 	if (found == ERR_DENIED || strcmp(sqlstate, "3D000") == 0)

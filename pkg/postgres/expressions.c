@@ -9,7 +9,7 @@
 
 enum { SQL_BYTES = 1024 * 1024 };
 
-/* What the checks of one expression share. */
+/* Shared by the checks of one expression. */
 struct check {
 	struct pg *pg;
 	const struct catalog_table *table;
@@ -17,10 +17,10 @@ struct check {
 	struct catalog_expression *e;
 };
 
-/* The server's own words are kept; anything but a fault of the expression is a failure of the load. */
+/* Keeps the server's text. An error that the expression did not cause makes the load fail. */
 static int note_problem(const struct check *c, const struct err *said)
 {
-	/* 08P01: it holds a parameter. */
+	/* 08P01: the expression contains a parameter. */
 	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;
 	if (strstr(said->msg, "generation expression is not immutable"))
@@ -57,7 +57,7 @@ static int load_type_name(const struct check *c, struct err *err)
 	return 0;
 }
 
-/* The text below stands between what the schema's author wrote, so nothing in it may need a search path. */
+/* The text below is combined with what the schema's author wrote, so it must not depend on a search path. */
 static void begin_on_path(struct strbuf *sql, const struct check *c)
 {
 	strbuf_addf(sql, "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL search_path = %s, pg_temp",
@@ -94,7 +94,7 @@ static int load_type(const struct check *c, struct err *err)
 	return load_type_name(c, err);
 }
 
-/* Without the privilege nothing can be said of the expression. */
+/* Without the privilege, nothing is known about the expression. */
 static int check_temporary(const struct check *c, const struct err *said, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -113,7 +113,7 @@ static int check_temporary(const struct check *c, const struct err *said, struct
 	return 0;
 }
 
-/* How many literals there are like 'now' and 'tomorrow 12:00', which mean a time when they are read as one. */
+/* Counts literals like 'now' and 'tomorrow 12:00', which become the current time when they are read as a time. */
 static size_t count_moments(const char *sql)
 {
 	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
@@ -131,8 +131,8 @@ static size_t count_moments(const char *sql)
 	return n;
 }
 
-/* The server reads such a literal when it stores a generated column, here it would be read with each statement: those
- * that are stored as something else are moments. */
+/* The server evaluates such a literal once, when it stores a generated column; here it would be evaluated by each
+ * statement. So a literal that is stored as something else depends on the time. */
 static void check_moments(struct catalog_expression *e)
 {
 	if (count_moments(e->qualified) < count_moments(e->sql))
@@ -168,8 +168,9 @@ static int read_column(const struct check *c, const char *name, char **ret_text,
 	return 0;
 }
 
-/* The server's text of an expression has qualified names, but for the operators behind CASE x WHEN, NULLIF, IS DISTINCT
- * FROM and comparisons of rows: read again without the search path, it has to call what it called before. */
+/* The server's text of an expression has qualified names, except for the operators behind CASE x WHEN, NULLIF, IS
+ * DISTINCT FROM and comparisons of rows. So check that it calls the same functions when it is parsed again without the
+ * search path. */
 static int qualify(const struct check *c, struct err *err)
 {
 	_cleanup_free_ char *calls = NULL, *again = NULL, *text = NULL;
@@ -214,9 +215,9 @@ static int add_part(const struct catalog_table *table, struct catalog_expression
 	return 0;
 }
 
-/* What the expression is made of, as the server has noted it for the generated column: columns of its table, functions,
- * operators, types, collations. Before Postgres 15 it depends as a column, later as an expression. Within the
- * transaction of check_immutable. */
+/* Reads what the expression depends on, as the server has recorded it for the generated column: columns of its table,
+ * functions, operators, types, collations. Before Postgres 15 it depends as a column, later as an expression. Within
+ * the transaction of check_immutable. */
 static int load_parts(const struct check *c, struct err *err)
 {
 	static const char sql[] =

@@ -1,9 +1,8 @@
-/* The handshake: libpq makes it, but sees only what pg_auth_feed has let pass.
+/* The handshake: libpq does it, but sees only what pg_auth_feed has let through.
  *
- * libpq before version 16 answers any request of the server, in clear text if it is asked to. With TLS its next record
- * is looked at first: libpq reads one at a time. Without TLS its socket is one end of a pair until it is admitted, and
- * bytes are passed on: there is no other way to know how much it reads.
- */
+ * libpq before version 16 answers any request of the server, in clear text if asked to. With TLS, each record is
+ * inspected before libpq reads it: it reads one at a time. Without TLS, libpq's socket is one end of a pair until we
+ * are admitted, and bytes are passed on: there is no other way to know how much it reads. */
 #include "postgres/pg_int.h"
 
 #include <errno.h>
@@ -23,7 +22,7 @@ struct handshake {
 	PGconn *conn;
 	const struct pg_params *params;
 	struct pg_auth_watch watch;
-	ino_t socket;    /* libpq's, to notice another one */
+	ino_t socket;    /* libpq's socket, to notice when it opens another one */
 	int server, end; /* while bytes are passed on: the connection, and our end of the pair; or -1 */
 	SSL *ssl;
 };
@@ -75,7 +74,7 @@ static void close_ends(struct handshake *h)
 	h->server = h->end = -1;
 }
 
-/* libpq tries one address after the other: what the server before has sent no longer counts. */
+/* libpq tries one address after the other: forget what the previous server has sent. */
 static void notice_new_socket(struct handshake *h)
 {
 	ino_t now = find_socket(h);
@@ -95,7 +94,7 @@ static int watch_record(struct handshake *h, SSL *ssl, struct err *err)
 	char record[RECORD_BYTES];
 	int n, why;
 
-	/* The rest of a record that has passed. */
+	/* Lets libpq read the rest of a record that was let through. */
 	if (SSL_pending(ssl) > 0)
 		return 0;
 	ERR_clear_error();
@@ -104,7 +103,7 @@ static int watch_record(struct handshake *h, SSL *ssl, struct err *err)
 	ERR_clear_error();
 	if (n > 0)
 		return feed(h, record, (size_t)n, err);
-	/* libpq meets an error as well, and says what it is. */
+	/* libpq gets the same error, and reports it. */
 	return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? AGAIN : 0;
 }
 
@@ -118,7 +117,7 @@ static int begin_passing(struct handshake *h, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_errno(err, errno, "cannot create a pair of sockets");
 	h->end = pair[1];
-	/* Not F_DUPFD_CLOEXEC: ThreadSanitizer would no longer know that what is received was sent before. */
+	/* Not F_DUPFD_CLOEXEC: ThreadSanitizer would no longer see that the bytes received are those sent before. */
 	h->server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (h->server < 0 || dup3(fd, h->server, O_CLOEXEC) < 0 || dup3(pair[0], fd, O_CLOEXEC) < 0) {
 		(void)close(pair[0]);
@@ -148,7 +147,7 @@ static int pass_in(struct handshake *h, struct err *err)
 	return 0;
 }
 
-/* What libpq has answered, to the server. */
+/* Passes libpq's answer to the server. */
 static int pass_out(struct handshake *h, struct err *err)
 {
 	char data[STEP_BYTES];
@@ -162,7 +161,7 @@ static int pass_out(struct handshake *h, struct err *err)
 	return 0;
 }
 
-/* libpq gets the connection itself. */
+/* Gives libpq the real connection. */
 static int end_passing(struct handshake *h, struct err *err)
 {
 	int left = 0;
@@ -182,7 +181,7 @@ static bool awaits_answer(const struct handshake *h)
 	return PQstatus(h->conn) == CONNECTION_AWAITING_RESPONSE || PQstatus(h->conn) == CONNECTION_AUTH_OK;
 }
 
-/* Lets libpq see what has arrived, if it may. AGAIN: nothing has. */
+/* Lets libpq see what has arrived, if that is allowed. AGAIN: nothing has arrived. */
 static int admit(struct handshake *h, struct err *err)
 {
 	SSL *ssl = PQsslStruct(h->conn, "OpenSSL");

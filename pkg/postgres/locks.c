@@ -13,7 +13,7 @@ bool pg_is_lock_conflict(const struct err *err)
 	return pg_is_sqlstate(err, "55P03") || pg_is_sqlstate(err, "40P01");
 }
 
-/* --- who is in the way --- */
+/* --- which session blocks --- */
 
 /* As pg_locks.mode. */
 #define TO_READ "AccessExclusiveLock"
@@ -39,8 +39,8 @@ static const char *const in_the_way[] = {
 	"  OR c.relispartition AND pg_partition_root(c.oid) = ANY ($1::oid[])"                                    \
 	"  OR $1 = '{}' AND n.nspname !~ '^pg_')"
 
-/* A session that waits for a strong lock is in the way of later ones, as much as one that holds it; then the session
- * that it waits for is what matters. Application names are visible to every role. */
+/* A session that waits for a strong lock blocks later ones just like one that holds it; then the session that it waits
+ * for is the one to report. Application names are visible to every role. */
 static const char sql_holder[] =
 	"SELECT n.nspname || '.' || c.relname, coalesce('process ' || l.pid, format('the prepared transaction %L', "
 	"p.gid)),"
@@ -124,8 +124,8 @@ int pg_explain_lock(struct pg *pg, const struct pg_lock_query *query, struct err
 
 /* --- statements that lock --- */
 
-/* The server ends an autovacuum that is in the way of another session, but only after deadlock_timeout. What has to
- * wait behind us has to wait for the autovacuum as well. */
+/* The server cancels an autovacuum that blocks another session, but only after deadlock_timeout. Sessions that queue
+ * behind us would wait for the autovacuum as well. */
 static int waits_for_autovacuum(struct pg *pg, const struct pg_lock_query *query, bool *ret, struct err *err)
 {
 	static const char sql[] = "SELECT coalesce(bool_and(a.pid IS NOT NULL AND a.usesysid IS NULL), false)" LOCKS;

@@ -35,7 +35,7 @@ int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct 
 		n = poll(fds, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, errno, "waiting for Postgres");
-		/* Cancelling comes before data; otherwise a stream that never pauses could not be stopped. */
+		/* Cancelling takes precedence over data; otherwise a stream that never pauses could not be stopped. */
 		if (n > 0 && fds[1].revents)
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for Postgres");
 		if (n > 0)
@@ -52,7 +52,7 @@ int pg_pause(const struct pg *pg, int64_t ms, struct err *err)
 	return r < 0 && err->kind == ERR_TRANSIENT ? 0 : r;
 }
 
-/* A wait that fails in the middle of a query leaves it running: tell the server, and never use the connection again. */
+/* If a wait fails in the middle of a query, the query keeps running: cancel it, and never use the connection again. */
 static int wait_socket(struct pg *pg, short events, int64_t deadline_ms, struct err *err)
 {
 	struct err ignored;
@@ -178,7 +178,7 @@ int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_pa
 	return collect(pg, ret, err);
 }
 
-/* Until there is a result, or no hope for one; then the next wait says so. */
+/* Until there is a result, or none can arrive any more; then the next wait reports that. */
 static void wait_patiently(struct pg *pg, const struct pg_waiting *waiting)
 {
 	struct err err;
@@ -233,7 +233,7 @@ int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...)
  */
 static int begin_rows(struct pg *pg, struct err *err)
 {
-	/* From here on a result is one row: libpq holds no more than that. */
+	/* From here on each result is one row, so libpq never buffers more than that. */
 	if (!PQsetSingleRowMode(pg->conn))
 		return err_set(err, ERR_FATAL, "libpq refused the single-row mode");
 	if (pg_flush(pg, err) < 0)

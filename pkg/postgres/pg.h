@@ -1,11 +1,10 @@
 /* Postgres connections over libpq: parameters, queries, errors by SQLSTATE.
  *
  * A connection belongs to one thread. All waiting is done on descriptors with a deadline, and ends at once when the
- * cancel descriptor becomes readable. Every session, replication included, sets what a default of its role or database
- * could spoil (session.c). So a key read from the WAL and the same key read by a query have the same bytes, and names
- * mean the server's own objects: search_path is pg_catalog, and whatever else a statement names has to be qualified.
- * row_security is off: a policy that would hide rows is an error, never a silent deletion.
- */
+ * cancel descriptor becomes readable. Every session, replication included, overrides defaults of its role or database
+ * that could do harm (session.c). So a key read from the WAL and the same key read by a query have the same bytes, and
+ * names mean the server's own objects: search_path is pg_catalog, and all other names in statements must be qualified.
+ * row_security is off: a policy that would hide rows is an error, never a silent deletion. */
 #ifndef PGSYNC_POSTGRES_PG_H
 #define PGSYNC_POSTGRES_PG_H
 
@@ -19,10 +18,10 @@
 
 enum pg_tls { PG_TLS_DISABLE, PG_TLS_PREFER, PG_TLS_REQUIRE, PG_TLS_VERIFY_CA, PG_TLS_VERIFY_FULL };
 
-/* How a server may ask for the password; a set. One that asks for none may always. */
+/* How a server may ask for the password; a set. A server that asks for none is always accepted. */
 enum pg_auth {
 	PG_AUTH_SCRAM = 1,    /* the server learns nothing, and proves that it knows the password as well */
-	PG_AUTH_MD5 = 2,      /* it learns a digest that it can guess the password from */
+	PG_AUTH_MD5 = 2,      /* it learns a digest from which it can guess the password */
 	PG_AUTH_CLEARTEXT = 4 /* it learns the password */
 };
 
@@ -71,20 +70,19 @@ size_t pg_length(const struct pg_result *result, int row, int column);
 bool pg_is_null(const struct pg_result *result, int row, int column);
 /* The same text, NULL for NULL. */
 const char *pg_value_or_null(const struct pg_result *result, int row, int column);
-/* What the text means; false or 0 for NULL and for text that is not a boolean, number or LSN. */
+/* The value of the text; false or 0 for NULL and for text that is not a boolean, number or LSN. */
 bool pg_bool(const struct pg_result *result, int row, int column);
 uint64_t pg_u64(const struct pg_result *result, int row, int column);
 uint64_t pg_lsn(const struct pg_result *result, int row, int column);
 
 /* --- Statements ------------------------------------------------------------------------------------------------ */
 /* Runs one statement with text parameters (NULL is NULL; none on a replication connection) and waits for its rows. ret
- * may be NULL. After CANCELLED the connection is only good for pg_close.
- * Errors: kind from the SQLSTATE (08, 57P0x, 53: TRANSIENT; 40, 55006, 55P03: CONFLICT; 28, 42501: DENIED; 42, 22, 23:
- * INVALID; 57014: CANCELLED when we asked), sqlstate set, message with the server's detail and hint, without row
- * values. */
+ * may be NULL. After CANCELLED, the only valid call on the connection is pg_close. Errors: kind from the SQLSTATE (08,
+ * 57P0x, 53: TRANSIENT; 40, 55006, 55P03: CONFLICT; 28, 42501: DENIED; 42, 22, 23: INVALID; 57014: CANCELLED when we
+ * asked), sqlstate set, message with the server's detail and hint, without row values. */
 int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct pg_result **ret,
 	     struct err *err) WARN_UNUSED;
-/* The same without parameters; while there is no answer, fn is called again and again. It may use other connections. */
+/* The same without parameters; fn is called repeatedly until there is an answer. It may use other connections. */
 struct pg_waiting {
 	int64_t every_ms;
 	void (*fn)(void *user);

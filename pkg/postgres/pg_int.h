@@ -28,7 +28,7 @@ struct pg {
 	int64_t query_timeout_ms; /* 0: none */
 	bool replication;
 	bool rows; /* a stream of rows is open */
-	bool dead; /* a wait was cancelled or the deadline passed in the middle of a query: only good for pg_close */
+	bool dead; /* a wait was cancelled or the deadline passed in the middle of a query: only pg_close is valid */
 	struct map *prepared;    /* name -> struct pg_prepared */
 	unsigned next_statement; /* server-side names are never used twice */
 	char executing[64];      /* name of the prepared query whose rows are read, or "" */
@@ -52,19 +52,19 @@ struct pg_auth_watch {
 /* The next bytes from the server. DENIED/AuthFailed if it asks for the password in a way that is not allowed: libpq
  * must not see them then. Pure (auth.c). */
 int pg_auth_feed(struct pg_auth_watch *watch, const char *data, size_t len, struct err *err) WARN_UNUSED;
-/* Drives a connection that PQconnectStartParams has begun until it is made (handshake.c). */
+/* Completes a connection that PQconnectStartParams has begun (handshake.c). */
 int pg_handshake(PGconn *conn, const struct pg_params *params, int64_t deadline_ms, struct err *err) WARN_UNUSED;
 
 /* --- Waiting --------------------------------------------------------------------------------------------------- */
 /* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
  * descriptor is readable; TRANSIENT/Timeout at the deadline. */
 int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct err *err) WARN_UNUSED;
-/* Sends everything that libpq holds back. */
+/* Sends everything that libpq has buffered. */
 int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
 /* The next result without blocking in libpq; *ret is NULL after the last one. A running query is cancelled when the
  * wait is. deadline_ms as in pg_wait_fd. */
 int pg_next_result(struct pg *pg, int64_t deadline_ms, struct pg_result **ret, struct err *err) WARN_UNUSED;
-/* Refuses a connection that is only good for pg_close. */
+/* Fails if the only valid call on the connection is pg_close. */
 int pg_usable(const struct pg *pg, struct err *err) WARN_UNUSED;
 /* True if TLS has decrypted bytes that poll() does not know about. */
 bool pg_tls_pending(PGconn *conn);
@@ -91,7 +91,7 @@ struct pg_connect_failure {
 };
 /* Explains why a connection could not be made. */
 int pg_err_connect(const struct pg_connect_failure *failure, struct err *err);
-/* The other end is not a Postgres server, as what was found shows. Returns -1. */
+/* Reports that the other end is not a Postgres server, with what was found. Returns -1. */
 int pg_err_pooler(const char *found, struct err *err);
 /* libpq's message on one line, without source locations. */
 void pg_flatten(struct strbuf *sb, const char *message);
@@ -113,8 +113,8 @@ int pg_task_wait(const struct pg_task *task, int cancel_fd, int64_t deadline_ms,
 void pg_task_unref(struct pg_task *task);
 CLEANUP(struct pg_task, pg_task_unref);
 
-/* Asks the server to cancel what the connection runs, and waits for the request to be delivered. Best effort: a caller
- * that stops anyway may ignore the result. */
+/* Asks the server to cancel the connection's statement, and waits until the request is delivered. Best effort: a caller
+ * that is stopping anyway may ignore the result. */
 int pg_cancel(struct pg *pg, int64_t deadline_ms, struct err *err);
 /* Numeric addresses of a host, comma separated, most preferred first. TRANSIENT/DNS when it cannot be resolved. */
 int pg_resolve(const char *host, int cancel_fd, int64_t deadline_ms, char **ret, struct err *err) WARN_UNUSED;

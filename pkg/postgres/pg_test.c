@@ -1,5 +1,4 @@
-/* Tests of what needs no server: quoting, array literals, kinds of errors, waiting, and connections that never come to
- * be. */
+/* Tests that need no server: quoting, array literals, kinds of errors, waiting, and connections that are never made. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

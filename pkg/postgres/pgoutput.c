@@ -1,4 +1,4 @@
-/* Bytes of pgoutput to messages. */
+/* Decodes pgoutput messages. */
 #include "postgres/pgoutput.h"
 
 #include <stdlib.h>
@@ -154,7 +154,7 @@ static int decode_relation(struct pgoutput *decoder, struct cursor *r, struct pg
 		release_relation(&fresh);
 		if (cursor_left(r) == 0)
 			return err_set(err, ERR_FATAL, "more than %d relations", RELATIONS_MAX);
-		return 0; /* the caller refuses what is left over */
+		return 0; /* the caller refuses trailing bytes */
 	}
 	m->relation = store_relation(decoder, &fresh);
 	return 0;

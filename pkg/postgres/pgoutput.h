@@ -1,8 +1,7 @@
 /* Decoder of pgoutput, the logical replication plugin of Postgres (manual, "Logical Replication Message Formats").
  *
  * Pure: bytes in, one message out. Slices in a message point into the input. The relation cache is kept by the decoder
- * and renewed by each Relation message, so a change of a table's shape is seen before its rows.
- */
+ * and renewed by each Relation message, so a change of a table's columns is seen before its rows. */
 #ifndef PGSYNC_POSTGRES_PGOUTPUT_H
 #define PGSYNC_POSTGRES_PGOUTPUT_H
 

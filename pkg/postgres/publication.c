@@ -11,19 +11,19 @@
 /* Postgres refuses UPDATE and DELETE where the replica identity has generated columns that are not published. */
 #define PUBLISHED_18 PUBLISHED ", publish_generated_columns = stored"
 
-/* What is wrong with one table, and what puts it right. */
+/* What is wrong with one table, and the statements that fix it. */
 struct correction {
 	uint32_t oid;
 	char *sql;
 };
 
-/* What of a publication differs from what is wanted. */
+/* How a publication differs from what is wanted. */
 struct difference {
 	char *quoted; /* the publication */
 	bool absent;
 	bool options;
-	bool tables; /* not only columns of tables */
-	bool unfit;  /* not only that columns are published which need not be */
+	bool tables; /* something other than the columns of tables differs */
+	bool unfit;  /* something other than surplus columns differs */
 	struct correction *items;
 	size_t n;
 };
@@ -87,7 +87,7 @@ static void add_columns(struct pg *pg, struct strbuf *sql, const struct pg_publi
 	strbuf_addc(sql, ')');
 }
 
-/* The table as a member of the publication goes, if it is one (row), and comes as it is wanted, if it is. */
+/* Drops the table from the publication if it is a member (row), and adds it in the wanted form if it is wanted. */
 static void add_correction(struct pg *pg, struct difference *d, const struct pg_result *members, int row,
 			   const struct pg_published *want)
 {
@@ -139,7 +139,7 @@ static int find_member(const struct pg_result *r, uint32_t oid)
 	return -1;
 }
 
-/* An entry that is right stays; a wrong one is dropped, and added again if its table is wanted. */
+/* A correct entry stays; a wrong one is dropped, and added again if its table is wanted. */
 static void compare_member(struct pg *pg, const struct pg_result *r, int row, const struct pg_published *want,
 			   struct difference *d)
 {
@@ -205,7 +205,7 @@ static int compare(struct pg *pg, const struct pg_publication *p, struct differe
 	return compare_members(pg, name, p->tables, p->n_tables, d, err);
 }
 
-/* All that is left to do, for who has to do it by hand. */
+/* All remaining statements, for an administrator who has to run them. */
 static int explain(const struct difference *d, const char *sql, size_t done, struct err *err)
 {
 	if (pg_is_sqlstate(err, "42710"))
@@ -234,7 +234,7 @@ static char *comment_sql(const char *quoted, const char *comment)
 	return strbuf_detach(&sb);
 }
 
-/* One string is one transaction: no publication of ours is without its comment. */
+/* One string is one transaction, so a publication of ours always has its comment. */
 static int create(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
 {
 	_cleanup_free_ char *mark = comment_sql(d->quoted, comment);
@@ -254,8 +254,8 @@ static int change_options(struct pg *pg, const struct difference *d, const char 
 	return d->options ? run(pg, d, sql, err) : 0;
 }
 
-/* One table in each transaction: these statements wait for locks, and must not hold another meanwhile. An attempt that
- * is interrupted in between finds that the publication lacks tables. */
+/* One table per transaction: these statements wait for locks, and must not hold another one meanwhile. If an attempt is
+ * interrupted in between, the next one finds that the publication lacks tables. */
 static int change(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
 {
 	if (change_options(pg, d, comment, err) < 0)

@@ -40,7 +40,8 @@ void pg_array_begin(struct strbuf *sb)
 	strbuf_addc(sb, '{');
 }
 
-/* Elements end with a quote, NULL's L or a digit, so an open brace at the end means that the first one comes. */
+/* Elements end with a quote, NULL's L or a digit, so an open brace at the end means that the next element is the
+ * first. */
 static void separate(struct strbuf *sb)
 {
 	if (sb->len > 0 && sb->data[sb->len - 1] != '{')

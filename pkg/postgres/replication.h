@@ -14,7 +14,7 @@
 #include "postgres/catalog.h"
 #include "postgres/pg.h"
 
-/* --- Identity and slots (ordinary connections unless said)
+/* --- Identity and slots (ordinary connections unless noted)
  * ------------------------------------------------------------- */
 struct pg_system {
 	char identifier[24]; /* pg_control_system().system_identifier, or IDENTIFY_SYSTEM */
@@ -46,10 +46,10 @@ struct pg_slot {
 };
 int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err) WARN_UNUSED;
 
-/* What a slot is to be, and what is done while old transactions have to end before it is there. */
+/* The slot to create, and what to do while old transactions have to end first. */
 struct pg_new_slot {
 	const char *name;
-	bool failover; /* PG 17's flag, ignored before */
+	bool failover; /* the flag of PG 17, ignored before */
 	struct pg_waiting waiting;
 };
 /* On a replication connection: creates a logical slot with pgoutput and no exported snapshot; waits for old
@@ -84,8 +84,8 @@ struct pg_publication {
  * or of a schema; DENIED/PrivilegeMissing with the statements to run. */
 int pg_publication_ensure(struct pg *pg, const struct pg_publication *publication, bool *ret_only_columns,
 			  struct err *err) WARN_UNUSED;
-/* Whether it is as pg_publication_ensure would make it, or only publishes more columns. Same error if it publishes all
- * tables. */
+/* Whether the publication is as pg_publication_ensure would make it, or only publishes more columns. Same error if it
+ * publishes all tables. */
 int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret,
 			struct err *err) WARN_UNUSED;
 /* The comment on the publication; NULL: it has none, or does not exist. Caller frees. */
@@ -150,14 +150,14 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
  * can deliver a commit before other sessions see it. */
 struct pg_visible {
 	size_t n;
-	uint64_t horizon; /* the snapshot holds nothing from beyond this position */
+	uint64_t horizon; /* the snapshot contains nothing from beyond this position */
 };
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_visible *ret,
 		      struct err *err) WARN_UNUSED;
 
 /* Raises a horizon, which several threads may do at once. */
 void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn);
-/* The same to the server's position, flushed or not: whatever a session has seen until now is before it. */
+/* Raises it to the server's position, flushed or not: everything that a session has seen until now is before it. */
 int pg_horizon_raise(struct pg *pg, _Atomic uint64_t *horizon, struct err *err) WARN_UNUSED;
 /* The server's position, as far as it is flushed. */
 int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;

@@ -1,10 +1,9 @@
 /* The settings of our sessions.
  *
- * A role, a database or the server's configuration may carry a default for each setting, and the wrong one changes what
- * a value looks like, which function a name means, or how long a session lives. So every session sets all that can hurt
- * it. A test compares this table with pg_settings of each supported version: what is not here is in
- * testdata/harmless_settings.txt, with the reason.
- */
+ * A role, a database or the server's configuration may have a default for each setting, and the wrong one changes what
+ * a value looks like, which function a name means, or how long a session lives. So every session sets everything that
+ * could do harm. A test compares this table with pg_settings of each supported version: settings that are not here are
+ * in testdata/harmless_settings.txt, with the reason. */
 #include "postgres/pg_int.h"
 
 #include <string.h>
@@ -13,7 +12,8 @@ struct setting {
 	const char *name, *value;
 };
 
-/* Settings of all supported versions: they are in force from the first statement on. Only what every role may set. */
+/* Settings of all supported versions: they are in force from the first statement on. Only settings that every role may
+ * change. */
 static const struct setting at_start[] = {
 	/* Names mean the server's own objects: others cannot put theirs in front (CVE-2018-1058). */
 	{"search_path", "pg_catalog"},
@@ -41,7 +41,7 @@ static const struct setting at_start[] = {
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_deferrable", "off"},
-	/* Where the temporary table is made on which expressions are checked. */
+	/* Where to create the temporary table that expressions are checked with. */
 	{"default_table_access_method", "heap"},
 	{"temp_tablespaces", ""},
 	/* An index scan that leaves out rows. */
@@ -122,7 +122,7 @@ char *pg_session_statement(void)
 		pg_quote_literal(&sb, where_known[i].value);
 		strbuf_addc(&sb, ')');
 	}
-	/* A row in any case: that of the setting that shows whether the settings at the start arrived. */
+	/* Always returns a row: that of the setting which shows whether the initial settings arrived. */
 	strbuf_adds(&sb, ") AS s(name, value) WHERE current_setting(s.name, true) IS NOT NULL"
 			 " UNION ALL SELECT current_setting('search_path')");
 	return strbuf_detach(&sb);

@@ -75,7 +75,7 @@ static const char sql_slot[] = "SELECT c.lsn, s.slot_name IS NOT NULL, s.active,
 			       "pg_current_wal_lsn() END) c(lsn)"
 			       " LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
 
-/* The server says "lost" also of a slot that is invalid for another reason, such as a long idle time. */
+/* The server also reports "lost" for a slot that is invalid for another reason, such as a long idle time. */
 static enum pg_slot_state slot_state(const struct pg_result *r, const char *wal_status)
 {
 	if (!pg_bool(r, 0, 1))
@@ -91,7 +91,7 @@ static int64_t safe_size(const struct pg_result *r)
 
 	if (!value)
 		return -1;
-	/* Below zero: the next checkpoint may take it away. */
+	/* Below zero: the next checkpoint may invalidate the slot. */
 	return value[0] == '-' ? 0 : (int64_t)pg_u64(r, 0, 9);
 }
 
@@ -250,7 +250,7 @@ int pg_slot_drop(struct pg *pg, const char *name, struct err *err)
 			return FAILPOINT(SLOT_DROPPED, err);
 		if (pg_is_sqlstate(err, "42704"))
 			return 0;
-		/* Taken again in between. */
+		/* Another walsender took the slot in between. */
 		if (!pg_is_sqlstate(err, "55006") || clock_now_ms() >= deadline_ms)
 			break;
 		if (pg_pause(pg, SLOT_POLL_MS, err) < 0)
@@ -261,7 +261,7 @@ int pg_slot_drop(struct pg *pg, const char *name, struct err *err)
 
 /* --- Visibility ----------------------------------------------------------------------------------------------------
  */
-/* A 32-bit xid is within 2^31 of the snapshot's xmax; that gives its epoch. Whatever is older than xmin has ended, so
+/* A 32-bit xid is within 2^31 of the snapshot's xmax; that gives its epoch. Transactions older than xmin have ended, so
  * most never reach the function. */
 static const char sql_visible[] =
 	"WITH s AS MATERIALIZED (SELECT s.s, pg_snapshot_xmin(s.s)::text::int8 AS xmin,"

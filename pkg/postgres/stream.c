@@ -210,7 +210,7 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 	*p++ = 'r';
 	p = put_u64(p, received);
 	p = put_u64(p, flushed);
-	p = put_u64(p, flushed); /* applied: with us, the same */
+	p = put_u64(p, flushed); /* applied: for us the same */
 	p = put_u64(p, (uint64_t)(clock_wall_us() - EPOCH_US));
 	*p = 0; /* no reply wanted */
 	r = PQputCopyData(conn, status, sizeof(status));

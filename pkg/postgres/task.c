@@ -60,7 +60,7 @@ int pg_task_wait(const struct pg_task *task, int cancel_fd, int64_t deadline_ms,
 {
 	if (pg_wait_fd(task->done_fd, POLLIN, cancel_fd, deadline_ms, err) < 0)
 		return -1;
-	/* The descriptor says that it has ended; this makes what its thread wrote visible to ours. */
+	/* The descriptor shows that the call has ended; this load makes what its thread wrote visible to ours. */
 	if (!atomic_load(&task->done))
 		return err_set(err, ERR_FATAL, "a task ended without a result");
 	return 0;

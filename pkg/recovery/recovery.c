@@ -59,9 +59,9 @@ struct recovery_decision recovery_admit(const struct recovery_input *in)
 	return (struct recovery_decision){0};
 }
 
-/* A standby was promoted, and has all that the indices were made from: the history that they know goes on. Documents
- * are read in snapshots that may hold commits which the stream has not sent, so what counts is not their version but
- * what their snapshots held. That is not known of a bootstrap. */
+/* A standby was promoted, and has everything that the indices were built from: their history continues. Documents are
+ * read in snapshots that may hold commits which the stream has not sent, so what counts is not their version but what
+ * their snapshots contained. For a bootstrap that is not known. */
 static bool history_goes_on(const struct recovery_input *in)
 {
 	uint64_t end = in->timeline_end;
@@ -90,7 +90,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_OTHER_TIMELINE;
 	if (in->slot.current_lsn < cp->confirmed_lsn)
 		return RECOVERY_WAL_BEHIND;
-	/* A new slot begins after anything that this one cannot get past. */
+	/* A new slot begins after whatever this one cannot get past. */
 	if (cp->resync_nonce != in->resync_nonce)
 		return RECOVERY_RESYNC_REQUESTED;
 	if (in->slot.state == PG_SLOT_ABSENT)
@@ -103,7 +103,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 	return RECOVERY_NOTHING_WRONG;
 }
 
-/* A key that both objects have has a different value. */
+/* True if a key that is in both objects has different values. */
 static bool is_changed(const json_t *before, const json_t *now)
 {
 	const char *key;
@@ -118,8 +118,8 @@ static bool is_changed(const json_t *before, const json_t *now)
 	return false;
 }
 
-/* What changes a column's values also rewrites the table; either alone (a new default, VACUUM FULL) changes no values.
- */
+/* A change of a column's values both alters the column and rewrites the table; one without the other (a new default,
+ * VACUUM FULL) does not change values. */
 static bool is_rewritten(const json_t *before, const json_t *now)
 {
 	const char *oid;
@@ -135,7 +135,7 @@ static bool is_rewritten(const json_t *before, const json_t *now)
 	return false;
 }
 
-/* One that came or went counts, too: values are made of others now. */
+/* An object that was added or removed counts too: values now depend on other objects. */
 static bool objects_changed(const json_t *before, const json_t *now)
 {
 	const json_t *was = json_object_get(before, "objects"), *is = json_object_get(now, "objects");
@@ -154,7 +154,7 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 {
 	const json_t *was = in->cp->catalog_fingerprint, *now = in->catalog;
 
-	/* There is a slot, and no index yet. */
+	/* There is a slot but no index yet. */
 	if (in->cp->phase == CHECKPOINT_PREPARING)
 		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(in->cp->schema_hash, in->fingerprint) != 0)
@@ -176,7 +176,7 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 	return in->publication_lacks_tables ? RECOVERY_TABLE_ADDED : RECOVERY_NOTHING_WRONG;
 }
 
-/* Without a bootstrap a new index would stay empty, and take the place of one that is not. */
+/* Without a bootstrap a new index would stay empty, and replace one that is not. */
 static struct recovery_decision apply_bootstrap_policy(const struct recovery_input *in, struct recovery_decision d)
 {
 	bool all = d.rebuild_all || d.action == RECOVERY_NEW_SLOT;
@@ -214,7 +214,7 @@ static struct recovery_decision resume(const struct recovery_input *in)
 	struct recovery_decision d = {
 		.cause = generation_trouble(in),
 		.failed_over = has_new_timeline(in),
-		/* Also when the schema changed as well, or when an attempt was killed halfway through this. */
+		/* Also if the schema changed, or if an attempt was killed halfway through this. */
 		.patch_publication = publication_altered(in) || in->publication_lacks_tables,
 	};
 

@@ -1,9 +1,8 @@
-/* The recovery decision (pure): what follows for slot, publication and indices from what an attempt has found.
+/* The recovery decision (pure): what to do about slot, publication and indices, given what an attempt has found.
  *
  * Every attempt starts from durable state: the checkpoint, the replication slot, and the server. pkg/sync looks at
- * them, asks here what to do, and does it. Two questions, since only the owner of the slot may connect to it:
- * recovery_admit before the slot is touched, recovery_decide with what the server says after that.
- */
+ * them, asks here what to do, and does it. There are two functions, since only the owner of the slot may connect to it:
+ * recovery_admit before the slot is touched, recovery_decide with what the server reports after that. */
 #ifndef PGSYNC_RECOVERY_RECOVERY_H
 #define PGSYNC_RECOVERY_RECOVERY_H
 
@@ -19,7 +18,8 @@ struct recovery_input {
 	const struct checkpoint *cp;
 	struct pg_slot slot;
 	struct pg_system server;       /* not yet known to recovery_admit */
-	uint64_t timeline_end;         /* where the checkpoint's timeline ended in the server's history; 0: not in it */
+	uint64_t timeline_end;         /* where the checkpoint's timeline ended in the server's history; 0: it is not
+					* part of it */
 	uint64_t horizon;              /* what is in the indices was read before this position; 0: not known */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
@@ -29,7 +29,7 @@ struct recovery_input {
 	const char *const *indices; /* for each plan, its alias */
 	size_t n_plans;
 	uint64_t missing;         /* plans whose concrete index is gone, or is not ours */
-	uint64_t truncated;       /* plans whose root was emptied */
+	uint64_t truncated;       /* plans whose root table was truncated */
 	uint64_t partitions_gone; /* plans whose root lost partitions, or whose partitions were emptied */
 
 	/* the spec's policies, and what this run has done before */
@@ -84,13 +84,13 @@ struct recovery_decision {
 	enum recovery_cause loss; /* with RECOVERY_LOSS_NOT_ALLOWED */
 	size_t plan;              /* with RECOVERY_BOOTSTRAP_NEEDED */
 	/* with RESUME */
-	bool patch_publication; /* it lacks something; the stream held nothing of that so far */
+	bool patch_publication; /* the publication lacks something, so the stream did not contain that so far */
 	bool rebuild_all;
 	uint64_t rebuild;   /* these plans, because rows are gone without an event */
 	uint64_t recreate;  /* these plans: the index is gone, another takes its place */
 	uint64_t put_back;  /* the aliases of these plans lead elsewhere */
 	bool failed_over;   /* the server is a standby that was promoted, and nothing was lost */
-	bool adopt_catalog; /* nothing that matters changed: the checkpoint takes the catalog as it is now */
+	bool adopt_catalog; /* nothing relevant changed: record the current catalog in the checkpoint */
 };
 
 /* May this worker use the slot? REFUSE, or RESUME for yes. */

@@ -1,4 +1,4 @@
-/* Tests of the recovery decision: each thing that can be found at a start, alone and two at once. */
+/* Tests of the recovery decision: each thing that can be found at a start, alone and in pairs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include "recovery/recovery.h"
 #include "json/json.h"
 
-/* A PgSync of two live indices, whose slot, server, publication and catalog are as its checkpoint knows them. */
+/* A PgSync with two live indices, whose slot, server, publication and catalog match its checkpoint. */
 struct world {
 	struct checkpoint cp;
 	struct checkpoint_index indices[2];
@@ -343,7 +343,7 @@ static void test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unles
 	}
 }
 
-/* --- two at once: the one that asks for more wins, and nothing that the other one needs is forgotten --- */
+/* --- in pairs: the one that requires more wins, and nothing that the other one needs is forgotten --- */
 
 static bool rebuilds(const struct recovery_decision *d, uint64_t plans)
 {
@@ -380,7 +380,7 @@ static void test_decide_when_two_things_are_found_then_both_are_dealt_with(void 
 			cases[i].find(&w);
 			cases[j].find(&w);
 			d = recovery_decide(&w.in);
-			/* A second find may take the ground from under the first: a new resource has no history. */
+			/* A second finding may make the first irrelevant: a new resource has no history. */
 			if (cases[i].find != find_new && cases[j].find != find_new &&
 			    !(cases[i].find == find_no_publication || cases[i].find == find_another_publication ||
 			      cases[i].find == find_publication_altered)) {
@@ -548,7 +548,7 @@ static void test_admit_when_nothing_was_synced_then_a_slot_of_the_users_name_is_
 	UNUSED(state);
 	setup(&w);
 	w.cp.phase = CHECKPOINT_NEW;
-	/* A derived name is ours, whatever became of the checkpoint. */
+	/* A derived name is ours, whatever happened to the checkpoint. */
 	assert_int_equal(recovery_admit(&w.in).action, RECOVERY_RESUME);
 	w.in.slot_name_given = true;
 	assert_int_equal(recovery_admit(&w.in).cause, RECOVERY_SLOT_UNKNOWN);
@@ -565,7 +565,7 @@ static void test_admit_when_another_worker_took_the_slot_then_it_is_not_taken_ba
 	setup(&w);
 	w.in.slot.state = PG_SLOT_ACTIVE;
 	w.in.slot.active_pid = 42;
-	/* At its start, a worker takes the slot from the one that has it. */
+	/* At its start, a worker takes the slot from the worker that has it. */
 	assert_int_equal(recovery_admit(&w.in).action, RECOVERY_RESUME);
 	w.in.streamed = true;
 	w.in.walsender_pid = 42;

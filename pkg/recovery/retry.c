@@ -1,4 +1,4 @@
-/* What follows from a failed attempt. */
+/* What to do after a failed attempt. */
 #include "recovery/retry.h"
 
 void retry_init(struct retry *retry, uint64_t seed)

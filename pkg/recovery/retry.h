@@ -1,6 +1,5 @@
-/* What follows from a failed attempt: how long to wait before the next one, or that there will be none. Decided by the
- * error's kind and reason, and by how often attempts failed before. Pure; a struct retry belongs to one thread.
- */
+/* What to do after a failed attempt: how long to wait before the next one, or whether to give up. Decided by the
+ * error's kind and reason, and by how often attempts failed before. Pure; a struct retry belongs to one thread. */
 #ifndef PGSYNC_RECOVERY_RETRY_H
 #define PGSYNC_RECOVERY_RETRY_H
 
@@ -13,12 +12,12 @@
 enum {
 	RETRY_TABLES_MS = 1000,
 	RETRY_SLOT_TAKEN_MS = 3000,
-	RETRY_BASE_MS = 200, /* a side is away, or something is in the way */
+	RETRY_BASE_MS = 200, /* a server is unreachable, or a conflict is in the way */
 	RETRY_CAP_MS = 5000,
 	RETRY_STALLED_BASE_MS = 1000, /* an administrator has to act */
 	RETRY_STALLED_CAP_MS = 15000,
-	RETRY_AFTER_CAP_MS = 60 * 1000,   /* what a server may ask for */
-	RETRY_LONG_MS = 2 * RETRY_CAP_MS, /* an attempt that took longer than this had begun to work */
+	RETRY_AFTER_CAP_MS = 60 * 1000,   /* the longest pause that a server may ask for */
+	RETRY_LONG_MS = 2 * RETRY_CAP_MS, /* an attempt that took longer than this was working */
 };
 
 struct retry {
@@ -38,7 +37,7 @@ struct retry_limits {
 	bool until_caught_up, supervised; /* as in sync_options */
 	bool fenced;                      /* another worker has taken the slot since we had it */
 };
-/* The failed attempt ends the run. */
+/* True if the failed attempt ends the run. */
 bool retry_gives_up(const struct err *err, const struct retry_limits *limits);
 
 #endif

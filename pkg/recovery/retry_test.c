@@ -1,4 +1,4 @@
-/* Tests of what follows from a failed attempt. */
+/* Tests of what happens after a failed attempt. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,7 +96,7 @@ static void test_retry_when_an_attempt_took_long_or_failed_otherwise_then_pauses
 	retry_init(&retry, SEED);
 	(void)late_pause(&retry, &away);
 	assert_int_equal(retry.brief.attempt, ATTEMPTS);
-	/* It had begun to work: the next failure is another matter. */
+	/* It was working, so the next failure is a new problem. */
 	assert_in_range(retry_pause_ms(&retry, &away, RETRY_LONG_MS + 1), RETRY_BASE_MS / 2, 2 * RETRY_BASE_MS);
 	(void)late_pause(&retry, &away);
 	(void)retry_pause_ms(&retry, &invalid, QUICK_MS);
@@ -115,7 +115,7 @@ static void test_retry_when_an_attempt_failed_then_the_run_continues_unless_it_m
 	} cases[] = {
 		{ERR_INVALID, {0}, false},
 		{ERR_FATAL, {0}, false},
-		/* Until caught up: what no later attempt survives. */
+		/* Until caught up: errors that no later attempt can recover from. */
 		{ERR_INVALID, {.until_caught_up = true}, true},
 		{ERR_DENIED, {.until_caught_up = true}, true},
 		{ERR_NOT_FOUND, {.until_caught_up = true}, true},

@@ -16,7 +16,7 @@ struct recovery_slot_health {
 	enum reason reason;
 	char message[256];
 };
-/* given_up: bytes that the slot retained when it was dropped because of that, and there was none since; or 0. */
+/* given_up: bytes that the slot retained when it was dropped because of that, if there has been no slot since; or 0. */
 void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up,
 			  struct recovery_slot_health *ret);
 
@@ -26,8 +26,9 @@ struct recovery_slot_use {
 	bool streamed;        /* this run had the slot, */
 	int walsender_pid;    /* by this walsender */
 };
-/* Whether the slot retains too much. It is only given up if it is certainly ours: its name was made for this resource,
- * or this run has streamed from it; and if no other worker streams from it, which looks after it itself. */
+/* Whether the slot retains too much. It is only given up if it is certainly ours (its name was derived from this
+ * resource, or this run has streamed from it), and if no other worker streams from it, which would decide for
+ * itself. */
 bool recovery_gives_slot_up(const struct pg_slot *slot, const struct recovery_slot_use *use);
 
 #endif

@@ -1,4 +1,4 @@
-/* Tests of reading dead letters, and of what their documents are tried against. */
+/* Tests of reading dead letters, and of the fingerprints of indices. */
 #include "sink/dead_letter_pages.h"
 #include "sink/index_fingerprint.h"
 #include "sink/requests.h"

@@ -31,7 +31,7 @@ void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct r
 	*d = (struct dead_letters){.sink = sink, .report = report};
 }
 
-/* Empties it; what is in it belongs to the copy. */
+/* Empties d, whose content now belongs to the copy. */
 static void take(struct dead_letters *d, struct dead_letters *ret)
 {
 	*ret = *d;
@@ -92,7 +92,7 @@ static char *row_of(const struct dead_letters *d, const char *concrete, const ch
 	return strbuf_detach(&row);
 }
 
-/* The retry that failed; NULL: it was none. */
+/* The retry of this document; NULL: it is not being retried. */
 static struct dead_letters_retry *find_retry(const struct dead_letters *d, const struct bulk_rejection *r)
 {
 	const struct dead_letters_retries *retries = d->retries;
@@ -207,7 +207,7 @@ struct bulk *dead_letters_writer(struct dead_letters *d, struct search *search)
 	return bulk_new(search, &options);
 }
 
-/* Ours is what an earlier resource of our name made as well, and what its owner released. */
+/* An index also counts as ours if an earlier resource of our name created it, or if its owner released it. */
 static bool is_foreign(const struct sink *sink, const json_t *meta)
 {
 	const char *owner = jsonx_string(meta, "pgsync.owner", "");
@@ -221,7 +221,7 @@ static bool are_none(const struct err *err)
 	return err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED;
 }
 
-/* *ret_exists: so does the index, and it is not foreign. */
+/* *ret_exists: whether the index exists and is not foreign. */
 static int check_index(const struct sink *sink, const char *index, bool *ret_exists, struct err *err)
 {
 	_cleanup_json_ json_t *meta = NULL;
@@ -249,7 +249,7 @@ int dead_letters_check_owner(const struct sink *sink, const char *alias, struct 
 	return check_index(sink, index, &ignored, err);
 }
 
-/* Nothing of an index template may get a dead letter refused: no routing that it does not have, no pipeline. */
+/* No index template may cause dead letters to be refused: so require no routing, and use no pipeline. */
 static int ensure_index(struct dead_letters *d, const char *index, struct err *err)
 {
 	_cleanup_json_ json_t *body = json_pack(

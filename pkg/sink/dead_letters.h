@@ -1,9 +1,8 @@
-/* Dead letters: documents that the engine rejected, or that could not be built. They are kept in
- * "<alias>-dead-letters" with the reason, so that the others can continue.
+/* Dead letters: documents that the engine rejected, or that could not be built. They are kept in "<alias>-dead-letters"
+ * with the reason, so that all other documents can continue.
  *
  * A collector belongs to one thread and its bulk writer. What was rejected is durable once dead_letters_flush has
- * returned; only then may the transactions behind it be acknowledged.
- */
+ * returned; only then may the transactions behind it be acknowledged. */
 #ifndef PGSYNC_SINK_DEAD_LETTERS_H
 #define PGSYNC_SINK_DEAD_LETTERS_H
 
@@ -21,13 +20,13 @@
 /* The name of the alias's dead-letter index; caller frees. */
 char *dead_letters_index(const char *alias);
 
-/* What became of a document. */
+/* What happened to a document. */
 struct dead_letters_failure {
 	const char *alias;
 	const char *operation;   /* "index", "delete", or "read" if the document could not be built */
 	const char *row;         /* of the root: "public.books, id 7"; or "" */
-	const char *fingerprint; /* sink/index_fingerprint.h: what the index took when it was tried; or "" */
-	int64_t attempts;        /* how often, since one of its rows changed */
+	const char *fingerprint; /* of the index when it was tried (sink/index_fingerprint.h); or "" */
+	int64_t attempts;        /* how often it was tried since one of its rows changed */
 	int64_t wall_us;
 };
 /* A dead letter as it is stored; pure. Caller frees. */
@@ -36,7 +35,7 @@ char *dead_letters_encode(const struct bulk_rejection *r, const struct dead_lett
 /* A document that is tried again, because its cause may be gone. Its dead letter stays until that is known. */
 struct dead_letters_retry {
 	char *id;
-	char *key; /* of the root: its values, each with a NUL */
+	char *key; /* of the root: its values, each followed by a NUL */
 	size_t key_len;
 	int64_t attempts; /* so far */
 	bool failed;      /* again */
@@ -55,7 +54,8 @@ struct dead_letters {
 	 * known. */
 	void (*name_row)(const void *user, const char *concrete, const char *id, struct strbuf *to);
 	const void *user;
-	/* That are being written; or NULL. What fails is marked, and stays a dead letter even if the sink stalls. */
+	/* The retries that are being written; or NULL. One that fails is marked, and stays a dead letter even if the
+	 * policy is Stall. */
 	struct dead_letters_retries *retries;
 	struct dead_letters_pending *items;
 	size_t n, alloc;
@@ -64,8 +64,8 @@ struct dead_letters {
 /* Borrows sink and report. */
 void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct report *report);
 void dead_letters_release(struct dead_letters *d);
-/* The values of a root key, for a document whose id does not say them (document_split_id): the note of its action,
- * which its dead letter keeps. Appends a JSON array. */
+/* Appends the values of a root key as a JSON array, for a document whose id does not contain them (document_split_id).
+ * It is passed as the note of the document's action, and stored in its dead letter. */
 void dead_letters_note(struct strbuf *sb, const char *const *values, const size_t *lens, size_t n);
 /* A writer with the sink's limits on its own connection. What it rejects is collected here, or is
  * INVALID/DocumentRejected if the sink stalls on errors. d and the connection must stay in place while it lives. */
@@ -88,12 +88,12 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 int dead_letters_check_owner(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
 /* Deletes the dead-letter index if it is ours. */
 int dead_letters_delete(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
-/* Gives them up if they are ours, as generation_disown. */
+/* Releases the dead-letter index if it is ours, as generation_disown does. */
 int dead_letters_disown(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
-/* Deletes the dead letters of the generation before: what is still rejected becomes a new one. Refuses a foreign index.
- */
+/* Deletes the dead letters of the generation before: a document that is still rejected gets a new one. Refuses a
+ * foreign index. */
 int dead_letters_begin(const struct sink *sink, const char *alias, struct err *err) WARN_UNUSED;
-/* Counts those that a search finds, for the report. */
+/* Counts the dead letters that a search finds, for the report. */
 int dead_letters_count(const struct sink *sink, struct report *report, const char *alias, struct err *err) WARN_UNUSED;
 /* Sets the condition Degraded from the counts. */
 void dead_letters_set_condition(struct report *report);

@@ -161,14 +161,13 @@ static json_t *creation_body(const struct sink *sink, const json_t *final_body)
 		(void)json_object_set_new(body, "mappings", json_object());
 	mappings = jsonx_get(body, "mappings");
 	(void)json_object_set_new(mappings, "_meta", generation_owner_meta(sink));
-	/* Whether documents have a routing is the schema's business; one that an index template requires is not there.
-	 */
+	/* Whether documents have a routing is decided by the schema, so do not let an index template require one. */
 	if (!json_object_get(mappings, "_routing"))
 		(void)json_object_set_new(mappings, "_routing", json_pack("{s:b}", "required", 0));
 	return body;
 }
 
-/* 1: it exists and is not ours, try the next number. */
+/* 1: the index exists and is not ours, so try the next number. */
 static int create_one(const struct sink *sink, const char *concrete, const json_t *body, struct err *err)
 {
 	_cleanup_json_ json_t *meta = NULL;
@@ -293,7 +292,7 @@ int generation_disown(const struct sink *sink, const char *concrete, struct err 
 
 	if (read_meta(sink, concrete, &meta, err) < 0)
 		return err->kind == ERR_NOT_FOUND ? 0 : -1;
-	/* Another resource's: the alias had not moved off it yet. */
+	/* Belongs to another resource: the alias had not been moved away from it yet. */
 	if (strcmp(jsonx_string(meta, "pgsync.owner", ""), sink->owner) != 0)
 		return 0;
 	if (write_alias_drop(sink, concrete, err) < 0)

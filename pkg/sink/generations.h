@@ -1,8 +1,7 @@
 /* Generations: the concrete indices behind an alias, "<alias>-g<number>", and who owns them.
  *
- * An index names its owner in its mapping's `_meta`. Two resources have the same owner if they have the same name, one
- * after the other; their uids differ. Each request uses the sink's connection, so it is for the thread that owns it.
- */
+ * An index names its owner in its mapping's `_meta`. A resource that was deleted and created again has the same owner
+ * name but another uid. Each request uses the sink's connection, so it is for the thread that owns it. */
 #ifndef PGSYNC_SINK_GENERATIONS_H
 #define PGSYNC_SINK_GENERATIONS_H
 
@@ -58,14 +57,15 @@ int generation_would_empty(const struct sink *sink, const struct checkpoint_inde
 /* Whether the alias points to the index, and to it alone. */
 int generation_is_live(const struct sink *sink, const char *alias, const char *concrete, bool *ret,
 		       struct err *err) WARN_UNUSED;
-/* Final settings instead of those for filling, a refresh, and the alias on it. body: as for generation_create. */
+/* Replaces the settings for filling by the final ones, refreshes, and moves the alias to the index. body: as for
+ * generation_create. */
 int generation_go_live(const struct sink *sink, const char *alias, const json_t *body, int64_t generation,
 		       struct err *err) WARN_UNUSED;
 /* Reclaims the generation if an earlier resource of the same name released it: then it is deleted once the alias has
- * moved away, and no other resource takes it before. The caller knows that the alias points to it; other indices may
- * be kept on purpose. generation 0: does nothing. */
+ * moved away, and no other resource takes it before. The caller has checked that the alias points to it; other indices
+ * may be kept on purpose. generation 0: does nothing. */
 int generation_take_back(const struct sink *sink, const char *alias, int64_t generation, struct err *err) WARN_UNUSED;
-/* Gives the index up if it is ours, and ends writing to it: the next resource that names it may take the alias. */
+/* Releases the index if it is ours, and ends writing to it: the next resource that names it may take the alias. */
 int generation_disown(const struct sink *sink, const char *concrete, struct err *err) WARN_UNUSED;
 
 #endif

@@ -237,7 +237,7 @@ static void test_generation_collect_when_the_name_has_special_characters_then_it
 	routes_begin(&r, routes);
 	ROUTES_OK(&r, generation_collect(&r.sink, "50%-\xc3\xa9&=+;", 2, &r.err));
 	routes_expect_changes(&r, "DELETE /50%25-%C3%A9%26%3D%2B%3B-g1");
-	/* What could be more than one name is sent nowhere. */
+	/* A name that could match more than one index is never sent. */
 	assert_int_equal(generation_collect(&r.sink, "books/_all", 2, &r.err), -1);
 	assert_int_equal(generation_collect(&r.sink, "books?x", 2, &r.err), -1);
 	routes_expect_changes(&r, "DELETE /50%25-%C3%A9%26%3D%2B%3B-g1");
@@ -309,7 +309,7 @@ static void test_generation_go_live_then_settings_and_a_refresh_before_the_alias
 	routes_begin(&r, routes);
 	ROUTES_OK(&r, generation_go_live(&r.sink, "books", body, 2, &r.err));
 	routes_expect_changes(&r, "PUT /books-g2/_settings; POST /books-g2/_refresh; POST /_aliases");
-	/* As the schema has it, and the engine's default. */
+	/* The schema's setting, and the engine's default. */
 	assert_true(routes_sent(&r, "\"number_of_replicas\":2"));
 	assert_true(routes_sent(&r, "\"refresh_interval\":null"));
 	assert_true(routes_sent(&r, "{\"remove\":{\"index\":\"books-g1\",\"alias\":\"books\"}}"));

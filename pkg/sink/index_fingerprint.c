@@ -1,4 +1,4 @@
-/* Fingerprints of what an index takes. */
+/* Fingerprints of what decides whether an index accepts a document. */
 #include "sink/index_fingerprint.h"
 
 #include <string.h>
@@ -73,7 +73,7 @@ static int ask(const struct sink *sink, const char *concrete, const char *suffix
 	return 0;
 }
 
-/* Adds the pipeline, and the names of those that it calls. One that is not there is null. */
+/* Adds the pipeline, and the names of those that it calls. A pipeline that does not exist is null. */
 static int add_pipeline(const struct sink *sink, json_t *names, size_t i, json_t *pipelines, struct err *err)
 {
 	const char *name = json_string_value(json_array_get(names, i));

@@ -28,7 +28,8 @@ static int delete_older(const struct purge *p, const json_t *hits, struct err *e
 					     .id = id,
 					     .id_len = strlen(id),
 					     .routing = jsonx_string(hit, "_routing", NULL),
-					     /* Never deletes what was just written, even if a replica is behind. */
+					     /* Never deletes a document that was just written, even if a replica is
+					      * behind. */
 					     .version = p->version - 1};
 
 		if ((uint64_t)json_integer_value(json_object_get(hit, "_version")) < p->version &&

@@ -1,10 +1,9 @@
 /* Deletes documents of rows that are gone without an event: those that left a view, those of a truncated table.
  *
  * Everything that the root contains has just been written with one version, and is durable: so any older document has
- * no row. This needs no list of keys in memory, and no way back from an _id to a key; a page of hits gives shard and
- * version. If a document was rejected, its older version is deleted too: only the dead letter stays.
- * It is for the thread that owns the sink and the bulk writer.
- */
+ * no row. This needs neither a list of keys in memory nor a way to get the key from an _id; a page of hits gives shard
+ * and version. If a document was rejected, its older version is deleted too: only the dead letter stays. It is for the
+ * thread that owns the sink and the bulk writer. */
 #ifndef PGSYNC_SINK_PURGE_H
 #define PGSYNC_SINK_PURGE_H
 

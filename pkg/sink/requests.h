@@ -1,9 +1,8 @@
-/* What people ask of a worker about dead letters: a document next to the checkpoint.
+/* Requests of users to a worker about dead letters: a document next to the checkpoint.
  *
- * The worker alone writes documents, in the order of the stream; so a command leaves a request, and the worker takes it
- * up. Each save is conditional on the document being the one that was loaded: no request is lost, and one that came
- * while others were carried out stays.
- */
+ * Only the worker writes documents, in the order of the stream, so a command stores a request, and the worker carries
+ * it out. Each save is conditional on the document not having changed since it was loaded: no request is lost, and one
+ * that arrived while others were carried out stays. */
 #ifndef PGSYNC_SINK_REQUESTS_H
 #define PGSYNC_SINK_REQUESTS_H
 
@@ -24,17 +23,17 @@ struct requests {
 /* key: of the checkpoint. */
 int requests_load(struct search *search, const char *key, struct requests *ret, struct err *err) WARN_UNUSED;
 void requests_release(struct requests *requests);
-/* Whether the documents of dead letters of this index are asked for: any of them, and this one. */
+/* Whether a retry was requested: for any dead letter of this index, and for that of this document. */
 bool requests_name(const struct requests *requests, const char *alias);
 bool requests_have(const struct requests *requests, const char *alias, const char *id);
-/* The value of the annotation that was carried out last; "": none. */
+/* The annotation's value that was carried out last; "": none. */
 const char *requests_handled(const struct requests *requests);
 
-/* The command's: adds one. id: NULL for all of the index. */
+/* For the command: adds a request. id: NULL for all dead letters of the index. */
 int requests_add(struct search *search, const char *key, const char *alias, const char *id,
 		 struct err *err) WARN_UNUSED;
-/* The worker's: what was loaded has been carried out, and so has the annotation's value (NULL: there is none). Keeps
- * what was added since. */
+/* For the worker: records that everything loaded was carried out, and so was the annotation's value (NULL: there is
+ * none). Keeps what was added since. */
 int requests_settle(struct search *search, const char *key, struct requests *requests, const char *nonce,
 		    struct err *err) WARN_UNUSED;
 /* Success if there is none. */

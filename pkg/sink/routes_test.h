@@ -1,4 +1,5 @@
-/* What the tests of requests share: a search engine that answers by a table of routes and notes what it was asked. */
+/* What the tests of requests share: a fake search engine that answers from a table of routes and records what it was
+ * asked. */
 #ifndef PGSYNC_SINK_ROUTES_TEST_H
 #define PGSYNC_SINK_ROUTES_TEST_H
 
@@ -23,7 +24,7 @@ struct route {
 	const char *request; /* the request begins with this */
 	int status;
 	const char *body;
-	unsigned times; /* how often it answers; 0: always */
+	unsigned times; /* how many times it answers; 0: always */
 };
 
 #define MISSING "{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"no such index\"},\"status\":404}"

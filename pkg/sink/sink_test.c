@@ -63,7 +63,7 @@ static void test_generation_owner_then_name_and_uid_decide(void **state)
 		{"{\"other\": {\"owner\": \"shop/books\"}}", GENERATION_FREE},
 		{"{\"pgsync\": {\"owner\": \"\"}}", GENERATION_FREE},
 		{"{\"pgsync\": {\"owner\": \"shop/books\", \"uid\": \"u1\"}}", GENERATION_OURS},
-		/* Deleted and made again, before the first had cleaned up. */
+		/* Deleted and created again before the first had cleaned up. */
 		{"{\"pgsync\": {\"owner\": \"shop/books\", \"uid\": \"u0\"}}", GENERATION_FOREIGN},
 		{"{\"pgsync\": {\"owner\": \"shop/books\"}}", GENERATION_FOREIGN},
 		{"{\"pgsync\": {\"owner\": \"shop/magazines\", \"uid\": \"u1\"}}", GENERATION_FOREIGN},
@@ -194,7 +194,7 @@ static void test_dead_letters_add_failed_then_it_is_collected_and_a_retry_has_fa
 	assert_int_equal(d.n, 2);
 	assert_true(items[0].failed);
 	assert_false(items[1].failed);
-	/* The policy has changed since: what failed before stops nothing. */
+	/* The policy has changed since: documents that failed before do not stop anything. */
 	sink.stall_on_error = true;
 	assert_int_equal(fail_document(&d, "7", &err), 0);
 	assert_int_equal(fail_document(&d, "8", &err), -1);

@@ -1,15 +1,15 @@
 /* The names that an attempt writes under, so that no write of an earlier one can still arrive.
  *
- * A request may be under way for as long as it likes: a proxy holds it, or a worker is frozen in the middle of it. When
- * it arrives, versions make it lose against a document, but not against a deletion: the engine forgets the version of
- * what was deleted when a shard is opened again, moved, or after index.gc_deletes. So each attempt writes under its own
- * names, "<index>-W<token>", and takes the names of all others away before it reads anything. What still names
- * them is refused by the engine. A capital letter is allowed in an alias, but not in an index: so a late write cannot
- * make the engine create an index of that name either.
+ * A request may be in flight for any time: a proxy holds it back, or the worker is frozen in the middle of it. When it
+ * arrives, versions make it lose against a document, but not against a deletion: the engine forgets the version of a
+ * deleted document when a shard is reopened or moved, or after index.gc_deletes. So each attempt writes under its own
+ * names, "<index>-W<token>", and removes the names of all other attempts before it reads anything. The engine then
+ * refuses requests that still use them. A capital letter is allowed in an alias but not in an index, so a late write
+ * cannot make the engine create an index of that name either.
  *
- * What this relies on: a request that a node of the engine has taken in, with its names resolved, is carried out or
- * refused without being held, at the latest after its own time-out (a minute, if a shard is away).
- */
+ * This relies on one assumption: once a node of the engine has accepted a request and resolved its names, it carries it
+ * out or refuses it without delay, at the latest after the request's own time-out (a minute, if a shard is
+ * unavailable). */
 #ifndef PGSYNC_SINK_WRITE_ALIAS_H
 #define PGSYNC_SINK_WRITE_ALIAS_H
 
@@ -22,9 +22,10 @@ enum { WRITE_ALIAS_TOKEN_BYTES = 17 };
 void write_alias_token(char token[WRITE_ALIAS_TOKEN_BYTES]);
 /* "<index>-W<token>"; caller frees. */
 char *write_alias_name(const char *index, const char *token);
-/* The index can be written under this sink's name, and under no other of the kind. NOT_FOUND: it is not there. */
+/* Makes the index writable under this sink's name, and under no other such name. NOT_FOUND: the index does not
+ * exist. */
 int write_alias_take(const struct sink *sink, const char *index, struct err *err) WARN_UNUSED;
-/* Takes every name of the kind away. An index that is absent, or that the login may not touch, has none. */
+/* Removes every such name. An index that is absent, or that the login may not access, counts as having none. */
 int write_alias_drop(const struct sink *sink, const char *index, struct err *err) WARN_UNUSED;
 
 #endif

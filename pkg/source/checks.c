@@ -20,7 +20,7 @@ static void check_version(const struct check_input *in, struct findings *f)
 			     "PostgreSQL %d is too old: version 14 or later is needed", in->server->version / 10000);
 }
 
-/* Such a database has texts in any encoding, or none, and says of no text in which. */
+/* Such a database may contain text in any encoding, or invalid text, and does not record which. */
 static void check_encoding(const struct check_input *in, struct findings *f)
 {
 	if (strcmp(in->server->encoding, "SQL_ASCII") == 0)
@@ -78,7 +78,7 @@ static void check_free_slot(const struct check_input *in, struct findings *f)
 			     "(SELECT * FROM pg_replication_slots)");
 }
 
-/* If our slot exists, one of the senders in use may be our predecessor's. */
+/* If our slot exists, one of the WAL senders in use may be our predecessor's. */
 static void check_free_sender(const struct check_input *in, struct findings *f)
 {
 	if (in->server->free_senders <= 0 && !in->server->has_slot)
@@ -130,7 +130,7 @@ static void check_part(const struct check_input *in, const struct catalog_part *
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", part->schema, part->name);
 
-	/* They are read one by one. */
+	/* Partitions are read one by one. */
 	require_select(in, part->can_select || !catalog_part_is_leaf(part), name, f);
 	if (part->kind == 'f')
 		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, name,

@@ -1,8 +1,7 @@
-/* Checks of the server, of tables and of views: what can be checked before anything is changed.
+/* Checks of the server, of tables and of views: everything that can be checked before anything is changed.
  *
  * Each check is a pure function of what was read before it, with a line in the table of checks.c. Findings come in the
- * order of that table: the server's first, then each table's, then each view's.
- */
+ * order of that table: the server's first, then each table's, then each view's. */
 #ifndef PGSYNC_SOURCE_CHECKS_H
 #define PGSYNC_SOURCE_CHECKS_H
 
@@ -37,7 +36,8 @@ struct checks_subject {
 
 int checks_read_server(const struct source *source, struct checks_server *ret, struct err *err) WARN_UNUSED;
 void checks_server(const struct source *source, const struct checks_server *server, struct findings *f);
-/* The link columns of a table, and so its replica identity, are only known if a compiled document reads it. */
+/* The link columns of a table, and so the replica identity that it needs, are only known if a compiled document reads
+ * it. */
 int checks_tables(const struct source *source, const struct checks_server *server, const struct checks_subject *subject,
 		  struct findings *f, struct err *err) WARN_UNUSED;
 void checks_views(const struct source *source, const struct checks_server *server, const struct document_view *views,
@@ -57,7 +57,7 @@ struct check_input {
 	const struct checks_server *server;
 	const struct catalog_table *table;
 	const char *name;                 /* "schema.table" */
-	bool overlaps;                    /* it is a partition of a table that the schema names too */
+	bool overlaps;                    /* the table is a partition of a table that the schema names too */
 	const struct identity_gaps *gaps; /* of the table */
 	const struct source_table *read;  /* the table as documents read it */
 	const struct document_view *view;

@@ -172,7 +172,7 @@ static char *restore_sql(const struct checkpoint_identity *identity)
 	return strbuf_detach(&sb);
 }
 
-/* Its subscriber may need the old values that the current identity puts into the WAL. */
+/* The subscriber of another publication may need the old values that the current identity puts into the WAL. */
 static int is_published_elsewhere(const struct source *source, const struct checkpoint_identity *identity, bool *ret,
 				  struct err *err)
 {

@@ -1,12 +1,11 @@
-/* Replica identities: the WAL must contain the old values of link columns (document.h), and something of the old rows
- * of every published table, or Postgres refuses to change them.
+/* Replica identities: the WAL must contain the old values of link columns (document.h), and a published table needs
+ * some replica identity, or Postgres refuses UPDATE and DELETE.
  *
  * For a partitioned table, the partitions' identities count. They are not inherited: a partition that is created or
- * attached later has its own until pgsync notices and sets it. What its old rows lack until then is known, because the
- * stream describes each partition before its first change (changes/collector.h).
+ * attached later keeps its own identity until pgsync notices and sets it. What its old rows lack until then is known,
+ * because the stream describes each partition before its first change (changes/collector.h).
  *
- * Each call uses the source's connection, so it is for the thread that owns it.
- */
+ * Each call uses the source's connection, so it is for the thread that owns it. */
 #ifndef PGSYNC_SOURCE_IDENTITY_H
 #define PGSYNC_SOURCE_IDENTITY_H
 
@@ -34,15 +33,15 @@ struct identity_gaps {
 	size_t n;
 };
 
-/* Adds the gaps of a table: of itself, or of its partitions. The server is asked about indexes of partitions only. */
+/* Adds the gaps of a table itself, or of its partitions. The server is asked about indexes of partitions only. */
 int identity_add_gaps(const struct source *source, const struct source_table *table, struct identity_gaps *gaps,
 		      struct err *err) WARN_UNUSED;
 void identity_gaps_release(struct identity_gaps *gaps);
 /* Records the current identities in the checkpoint, unless it already has earlier ones. True: the caller has to save
  * it before anything is changed. */
 bool identity_note(struct checkpoint *cp, const struct identity_gaps *gaps);
-/* Closes the gaps. CONFLICT/TableLocked when another session has a table for longer than some tries take: ALTER TABLE
- * waits briefly each time, because whatever the application does with the table queues behind it. */
+/* Closes the gaps. CONFLICT/TableLocked if another session still holds a lock on a table after several tries: ALTER
+ * TABLE waits briefly each time, because whatever the application does with the table queues behind it. */
 int identity_set(const struct source *source, const struct identity_gaps *gaps, struct err *err) WARN_UNUSED;
 /* Restores a table's identity, unless another publication has the table: its subscriber may need the old values. A
  * table that no longer exists counts as done. Errors as for identity_set. */

@@ -1,4 +1,4 @@
-/* Partitions that come and go. */
+/* Partitions that were added or removed. */
 #include "source/partitions.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-	FIRST_BLOCKS = 32, /* of the first chunk, and the least of the last ones */
+	FIRST_BLOCKS = 32, /* size of the first chunk, and the smallest size of the last ones */
 	MOST_BLOCKS = 4096,
 };
 
@@ -21,7 +21,8 @@ void ranges_release(struct ranges *r)
 
 /* --- planning --- */
 
-/* Continues where the checkpoint ended, unless the leaf has been rewritten since: then its rows are in other blocks. */
+/* Continues where the checkpoint ended, unless the leaf has been rewritten since, which moves its rows to other
+ * blocks. */
 static void resume(struct range *range, const struct checkpoint_index *index)
 {
 	for (size_t i = 0; i < index->n_ranges; i++) {
@@ -130,7 +131,7 @@ void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes)
 	chunk->range->blocks = want > MOST_BLOCKS ? MOST_BLOCKS : want;
 }
 
-/* Rows count once everything before them is durable: a bootstrap that is resumed reads the others once more. */
+/* Rows count once everything before them is durable: a resumed bootstrap reads the others again. */
 void ranges_done(const struct range_chunk *chunk, uint64_t rows)
 {
 	struct range *range = chunk->range;

@@ -15,7 +15,7 @@
 #include "postgres/catalog.h"
 #include "postgres/pg.h"
 
-/* A chunk that is under way, or done while one before it is under way. */
+/* A chunk that is in progress, or that is done while an earlier one is in progress. */
 struct range_part {
 	uint64_t from; /* its first block */
 	uint64_t rows;
@@ -29,8 +29,8 @@ struct range {
 	bool is_view;
 	char *name;               /* quoted */
 	uint64_t next, end;       /* blocks to hand out */
-	uint64_t blocks;          /* of a chunk, adapted to what comes out */
-	uint64_t rows;            /* below the block below which everything is durable */
+	uint64_t blocks;          /* of a chunk, adapted to the size of its documents */
+	uint64_t rows;            /* in the blocks below which everything is durable */
 	struct range_part *parts; /* from that block on, by block */
 	size_t n_parts;
 };
@@ -67,7 +67,7 @@ void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes);
 void ranges_done(const struct range_chunk *chunk, uint64_t rows);
 /* Everything below this block is durable. */
 uint64_t ranges_durable_below(const struct range *range);
-/* Some view is not durable yet. */
+/* True if some view is not durable yet. */
 bool ranges_wait_for_views(const struct ranges *r);
 /* Puts what is durable into the checkpoint's entry of the range's index. True if that changed it. */
 bool ranges_save(const struct range *range, struct checkpoint_index *index);

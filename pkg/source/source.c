@@ -9,7 +9,7 @@
 enum {
 	STATEMENT_BYTES = 1024,
 	LIST_BYTES = 1024 * 1024,
-	WAIT_MS = 50, /* between two looks at transactions */
+	WAIT_MS = 50, /* pause between checks of transactions */
 	REPORT_MS = 1000,
 	LISTED = 5, /* transactions, at most */
 };
@@ -59,7 +59,7 @@ static const struct catalog_index *identity_of(const struct source_table *read)
 		       : catalog_identity_index(read->table, read->links, read->n_links);
 }
 
-/* A value that no document uses may be large. */
+/* True if a column that no document uses may have large values. */
 static bool has_large_unused(const struct catalog_table *table, const bool *used)
 {
 	for (size_t i = 0; i < table->n_columns; i++)
@@ -148,7 +148,7 @@ enum source_claim source_judge(const char *owner, const char *comment, const cha
 		return SOURCE_OURS;
 	if (comment && strncmp(comment, SOURCE_MARK, strlen(SOURCE_MARK)) == 0)
 		return SOURCE_OF_ANOTHER;
-	/* What a checkpoint says counts only if no server that this version talked to could have had it say so. */
+	/* The checkpoint is evidence of ownership only if an earlier version wrote it. */
 	if (!cp->publication_marked && cp->publication_fingerprint &&
 	    pg_publication_same(fingerprint, cp->publication_fingerprint))
 		return SOURCE_OURS_BY_CP;
@@ -180,7 +180,7 @@ static struct pg_published *list_published(const struct source_tables *tables)
 	return list;
 }
 
-/* One that an earlier version created belongs to the role, or the role could not change it either. */
+/* A publication that an earlier version created is owned by the role; otherwise the role could not change it anyway. */
 static int set_mark(const struct source *source, struct err *err)
 {
 	_cleanup_free_ char *mark = mark_of(source->owner);
@@ -304,8 +304,8 @@ static int note_transactions(const struct source *source, char **ret, struct err
 	return 0;
 }
 
-/* *ret: a text that lists the noted transactions that have not ended yet, oldest first; NULL: none. Caller frees. Of
- * another role's session the state is not visible. */
+/* *ret: a text that lists the noted transactions that have not ended yet, oldest first; NULL: none. Caller frees. The
+ * state of another role's session is not visible. */
 static int find_unfinished(const struct source *source, const char *noted, bool every, char **ret, struct err *err)
 {
 	static const char sql[] =
@@ -362,7 +362,8 @@ int source_wait_for_transactions(const struct source *source, bool every, const 
 
 /* --- the slot --- */
 
-/* What a slot under creation waits for: whatever ran when that began, and then once more. */
+/* The creation of a slot waits twice: for the transactions that ran when it began, and then for those that run after
+ * that. */
 struct creation {
 	const struct source *source;
 	const struct source_waiting *waiting;

@@ -57,23 +57,23 @@ const struct source_table *source_tables_find(const struct source_tables *tables
 
 /* --- the publication --- */
 
-/* A publication that we create has a comment, our mark. Only what has it is altered or dropped; others may give theirs
- * to us by setting it. */
+/* A publication that we create has a comment, our mark. Only a publication with the mark is altered or dropped; the
+ * owner of another one can hand it over by setting the comment. */
 #define SOURCE_MARK "pgsync: " /* followed by the owner */
 
 enum source_claim {
 	SOURCE_ABSENT,     /* there is no publication of that name */
 	SOURCE_OURS,       /* it has our mark */
 	SOURCE_OURS_BY_CP, /* an earlier version, which set no marks, created it: the checkpoint says so */
-	SOURCE_UNMARKED,   /* not ours. It is used as it is if it has what is needed. */
+	SOURCE_UNMARKED,   /* not ours. It is used unchanged if it publishes what is needed. */
 	SOURCE_OF_ANOTHER, /* another PgSync's */
 };
-/* Whose a publication with this comment and fingerprint is; pure. comment may be NULL, fingerprint too: it is absent.
- */
+/* Who owns a publication with this comment and fingerprint; pure. comment may be NULL; fingerprint is NULL if the
+ * publication does not exist. */
 enum source_claim source_judge(const char *owner, const char *comment, const char *fingerprint,
 			       const struct checkpoint *cp);
-/* Finds out whose the publication is, and marks one of an earlier version. Refuses (INVALID/PublicationConflict) what
- * cannot be used as it is and may not be changed. */
+/* Finds out who owns the publication, and marks one that an earlier version created. Refuses
+ * (INVALID/PublicationConflict) what cannot be used as it is and may not be changed. */
 int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
 			     enum source_claim *ret, struct err *err) WARN_UNUSED;
 /* Drops it if it is ours. */
@@ -81,12 +81,12 @@ int source_drop_publication(const struct source *source, const struct checkpoint
 /* Publishes all columns of every table, if it is ours. */
 int source_widen(const struct source *source, enum source_claim claim, struct err *err) WARN_UNUSED;
 
-/* What a publication has become. */
+/* The state of a publication after source_publish. */
 struct source_published {
 	char *fingerprint; /* the caller frees it */
-	bool only_columns; /* if it changed, then only in the columns of tables: it never lacked what is needed */
+	bool only_columns; /* if it changed, then only in the columns of tables, so it never lacked what is needed */
 };
-/* Makes the publication contain the tables, as pg_publication_ensure does; one that is not ours stays as it is. */
+/* Makes the publication contain the tables, as pg_publication_ensure does; one that is not ours is left unchanged. */
 int source_publish(const struct source *source, enum source_claim claim, const struct source_tables *tables,
 		   struct source_published *ret, struct err *err) WARN_UNUSED;
 /* Whether the publication lacks one of the tables, or does not exist. */
@@ -98,7 +98,8 @@ int source_still_published(const struct source *source, const char *fingerprint,
 
 /* --- the slot --- */
 
-/* Transactions are waited for: fn is called with a text that lists them, about once a second after two seconds. */
+/* Reports transactions that have to end first: fn is called with a text that lists them, about once a second, after two
+ * seconds. */
 struct source_waiting {
 	void (*fn)(void *user, const char *transactions);
 	void *user;
@@ -117,11 +118,11 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot);
 /* Transactions whose commit is in the WAL before the slot's start, but which other sessions do not see yet, are in
  * neither the stream nor an early chunk. So a bootstrap waits for those that may be there.
  *
- * Waits for the transactions that are running now. Those whose session is visibly not committing, and prepared ones,
- * commit later and are streamed: they are waited for only with `every`. */
+ * Waits for the transactions that are running now. Transactions whose session is visibly not committing, and prepared
+ * ones, will commit later and be streamed: those are waited for only if `every` is set. */
 int source_wait_for_transactions(const struct source *source, bool every, const struct source_waiting *waiting,
 				 struct err *err) WARN_UNUSED;
-/* How many rows the table has, counted up to `most`. */
+/* Counts the table's rows, up to `most`. */
 int source_count_rows(struct pg *pg, const struct catalog_table *table, int most, int *ret,
 		      struct err *err) WARN_UNUSED;
 

@@ -395,7 +395,7 @@ struct setup {
 	struct check_input in;
 };
 
-/* Everything is well. */
+/* Nothing is wrong. */
 static void setup_init(struct setup *s)
 {
 	*s = (struct setup){
@@ -783,7 +783,8 @@ static void test_checks_tables_then_those_that_some_document_names(void **state)
 	tables[1].partition_of = 1;
 	findings_init(&f);
 	assert_int_equal(checks_tables(&source, &server, &subject, &f, &err), 0);
-	/* Of the one that is read: no privilege, no identity. Of the one that is named: no privilege, read twice. */
+	/* For the table that is read: no privilege, no identity. For the one that is named: no privilege, read
+	 * twice. */
 	assert_int_equal(f.n, 4);
 	assert_string_equal(reason_name(f.items[0].reason), "PrivilegeMissing");
 	assert_string_equal(reason_name(f.items[1].reason), "ReplicaIdentity");
@@ -792,7 +793,7 @@ static void test_checks_tables_then_those_that_some_document_names(void **state)
 	findings_release(&f);
 }
 
-/* --- whose a publication is --- */
+/* --- who owns a publication --- */
 
 static void test_judge_then_only_our_mark_makes_a_publication_ours(void **state)
 {
@@ -808,11 +809,11 @@ static void test_judge_then_only_our_mark_makes_a_publication_ours(void **state)
 		{"pgsync: shop/book", "7:1", "7:1", false, SOURCE_OF_ANOTHER},
 		{"our pgsync: shop/books", "7:1", NULL, false, SOURCE_UNMARKED},
 		{NULL, "7:1", NULL, false, SOURCE_UNMARKED},
-		/* An earlier version made it. */
+		/* An earlier version created it. */
 		{NULL, "7:2", "7:1", false, SOURCE_OURS_BY_CP},
 		{"for the search team", "7:1", "7:1", false, SOURCE_OURS_BY_CP},
 		{NULL, "8:1", "7:1", false, SOURCE_UNMARKED},
-		/* What this version noted is no proof. */
+		/* A checkpoint of this version is not evidence of ownership. */
 		{NULL, "7:1", "7:1", true, SOURCE_UNMARKED},
 	};
 

@@ -21,7 +21,8 @@ bool views_to_refresh(const struct document_plan *plan)
 	return false;
 }
 
-/* The view with the smallest OID above `after` that is to be refreshed: views that read others come after these. */
+/* The view with the smallest OID above `after` that has to be refreshed: a view always has a larger OID than the views
+ * it reads. */
 static const struct catalog_table *next_view(struct document_plan *const *plans, size_t n, const bool *marked,
 					     uint32_t after)
 {

@@ -164,7 +164,7 @@ static int check_catalog(struct monitor *m, int64_t now, struct err *err)
 
 	m->due_ms[TASK_CATALOG] = now + CATALOG_MS;
 	if (r < 0 && pg_is_lock_conflict(err)) {
-		log_info("sync", "a lock is in the way of checking the catalog, retrying later", KV_ERR(err));
+		log_info("sync", "could not check the catalog because of a lock, retrying later", KV_ERR(err));
 		return 0;
 	}
 	if (r == 0)
