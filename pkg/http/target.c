@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/host.h"
 
 /* --- URLs ------------------------------------------------------------------------------------------------------------
  */
@@ -35,11 +36,6 @@ static void take_credentials(struct http_target *target, CURLU *u)
 	}
 	(void)curl_url_set(u, CURLUPART_USER, NULL, 0);
 	(void)curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
-}
-
-static bool is_loopback(const char *host)
-{
-	return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
 }
 
 /* Without the user part, which may contain a password. */
@@ -75,7 +71,7 @@ static int split_url(struct http_target *target, CURLU *u, const char *text, con
 	while (path_len && path[path_len - 1] == '/')
 		path_len--;
 	take_credentials(target, u);
-	ret->loopback = is_loopback(host);
+	ret->loopback = host_is_loopback(host, strlen(host));
 	ret->name = xasprintf("%s://%s:%s%.*s", scheme, host, port, (int)path_len, path ? path : "");
 	if (server_name && !strcmp(scheme, "https")) {
 		ret->base = xasprintf("%s://%s:%s%.*s", scheme, server_name, port, (int)path_len, path ? path : "");

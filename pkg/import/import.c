@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "import/import_int.h"
@@ -48,9 +49,9 @@ static void warn_localhost(struct import_build *b, const json_t *source, const j
 	static const char text[] = "means this machine, but in a cluster it means the operator's own pod; use the "
 				   "server's name within the cluster";
 
-	if (!strcmp(host, "localhost") || !strncmp(host, "127.", 4))
+	if (host_is_loopback(host, strlen(host)))
 		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.source.host", "%s %s", host, text);
-	if (strstr(url, "://localhost") || strstr(url, "://127."))
+	if (host_of_url_is_loopback(url))
 		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.sink.urls[0]", "%s %s", url, text);
 }
 

@@ -3,19 +3,12 @@
 
 #include <string.h>
 
-/* Nothing leaves the machine. host may be followed by a port or a path. */
-static bool is_loopback(const char *host)
+#include "base/host.h"
+
+/* Nothing leaves the machine: a socket of its file system, or itself. */
+static bool is_local(const char *host)
 {
-	static const char *const names[] = {"localhost", "[::1]", "::1"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		size_t len = strlen(names[i]);
-
-		if (strncmp(host, names[i], len) == 0 && (!host[len] || strchr(":/", host[len])))
-			return true;
-	}
-	return host[0] == '/' || host[0] == '@' ||
-	       (strncmp(host, "127.", 4) == 0 && !host[strspn(host, "0123456789.:/")]);
+	return host[0] == '/' || host[0] == '@' || host_is_loopback(host, strlen(host));
 }
 
 static const char *weakness(enum spec_tls_mode mode)
@@ -40,14 +33,15 @@ void spec_warn_about_transport(const struct spec *spec, struct findings *f)
 	const struct spec_source *source = &spec->source;
 	const char *why = weakness(source->tls);
 
-	if (source->host && !is_loopback(source->host) && why)
+	if (source->host && !is_local(source->host) && why)
 		findings_add(f, FINDING_WARNING, REASON_TLS, "spec.source.tls.mode",
 			     "%s: %s; VerifyFull with a `caSecretRef` protects them", spec_tls_words[source->tls], why);
 	for (size_t i = 0; i < spec->sink.urls.n; i++) {
 		const char *url = spec->sink.urls.items[i];
 		_cleanup_free_ char *path = xasprintf("spec.sink.urls[%zu]", i);
 
-		if (spec->sink.auth != SPEC_AUTH_NONE && strncmp(url, "http://", 7) == 0 && !is_loopback(url + 7))
+		if (spec->sink.auth != SPEC_AUTH_NONE && strncmp(url, "http://", 7) == 0 &&
+		    !host_of_url_is_loopback(url))
 			findings_add(f, FINDING_WARNING, REASON_TLS, path,
 				     "the credentials of `sink.authentication` travel without TLS: use https://");
 	}

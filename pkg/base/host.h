@@ -1,0 +1,14 @@
+/* Whether a host is this machine. Pure: a name is judged as it is written, and not resolved. */
+#ifndef PGSYNC_BASE_HOST_H
+#define PGSYNC_BASE_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True for "localhost", 127.0.0.0/8 and ::1, with or without brackets, and for such an IPv4 address as IPv6 maps it
+ * (::ffff:127.0.0.1). Whatever else may lead here is not known to (127.1, localhost.example, a name in DNS). */
+bool host_is_loopback(const char *host, size_t len);
+/* The same for the host of a URL, which may have a user, a port and a path. */
+bool host_of_url_is_loopback(const char *url);
+
+#endif
