@@ -508,6 +508,9 @@ def status():
             "placement": text("Process or Pod."),
             "startTime": time("When it was started."),
             "restartCount": count("How often it was restarted."),
+            "sandbox": array("The parts of the sandbox that are in force: privileges, memory, limits, files, calls. Those that "
+                             "are not there are not supported by the node's kernel, or --worker-sandbox=off is set.",
+                             text("Its name."), 16),
             "lastExit": exit_,
         }),
         "bootstrap": obj("The copy into the current index generation.", {

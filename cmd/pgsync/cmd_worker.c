@@ -244,7 +244,7 @@ static bool can_do(enum protocol_task task, const struct input *input, const str
 }
 
 static enum protocol_exit run_assignment(enum protocol_task task, const struct input *input,
-					 const struct findings *findings)
+					 const struct findings *findings, unsigned sandbox)
 {
 	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct sync_options options = {
@@ -261,6 +261,7 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 
 	options.stop_fd = stop_fd_open(PROTOCOL_INPUT_FD, &err);
 	(void)fcntl(PROTOCOL_OUTPUT_FD, F_SETFL, O_NONBLOCK);
+	send_line(&output, protocol_encode_sandbox(sandbox));
 	if (!can_do(task, input, findings)) {
 		report_findings(&output, findings);
 		cmd_print_findings(findings);
@@ -276,11 +277,11 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 	return code;
 }
 
-/* Test builds write what their failpoints met to a file. */
+/* Test builds write what their failpoints met to a file, and sanitizers look into their own process. */
 #ifdef PGSYNC_FAILPOINTS
 enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS };
 #else
-enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS | SANDBOX_FILES };
+enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS | SANDBOX_FILES | SANDBOX_CALLS };
 #endif
 
 /* Says what is in force; a kernel may lack some of it. */
@@ -334,7 +335,7 @@ int cmd_worker(int argc, char **argv)
 	} else if (code < 0) {
 		findings_init(&findings);
 		input_decode_take(&assignment, &input, &findings);
-		code = run_assignment(assignment.task, &input, &findings);
+		code = run_assignment(assignment.task, &input, &findings, parts);
 		findings_release(&findings);
 		input_release(&input);
 	}

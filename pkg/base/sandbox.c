@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sandbox_int.h"
 
 enum {
 	DESCRIPTORS = 512,
@@ -103,11 +104,14 @@ unsigned sandbox_enter(unsigned parts)
 
 	if ((parts & SANDBOX_LIMITS) && set_limits())
 		done |= SANDBOX_LIMITS;
-	if ((parts & (SANDBOX_PRIVILEGES | SANDBOX_FILES)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+	if ((parts & (SANDBOX_PRIVILEGES | SANDBOX_FILES | SANDBOX_CALLS)) &&
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		done |= SANDBOX_PRIVILEGES;
-	/* The kernel asks for the former. */
+	/* The kernel asks for the former before the next two. */
 	if ((parts & SANDBOX_FILES) && (done & SANDBOX_PRIVILEGES) && restrict_files())
 		done |= SANDBOX_FILES;
+	if ((parts & SANDBOX_CALLS) && (done & SANDBOX_PRIVILEGES) && sandbox_restrict_calls())
+		done |= SANDBOX_CALLS;
 	/* Last, because what is in /proc/self is root's from then on. */
 	if ((parts & SANDBOX_MEMORY) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
 		done |= SANDBOX_MEMORY;
@@ -125,6 +129,8 @@ const char *sandbox_part_name(enum sandbox_part part)
 		return "limits";
 	case SANDBOX_FILES:
 		return "files";
+	case SANDBOX_CALLS:
+		return "calls";
 	}
 	return "";
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sandbox.h"
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
@@ -64,6 +65,7 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 {
 	static const char *const of_restart[] = {"namespace", "name", "reason", NULL};
 	static const char *const of_index[] = {"namespace", "name", "index", NULL};
+	static const char *const of_part[] = {"namespace", "name", "part", NULL};
 	static const char *const of_version[] = {"version", NULL};
 	static const char *const of_namespace[] = {"namespace", NULL};
 	struct operator_metrics *k = &op->metrics;
@@ -87,6 +89,9 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 	k->rotations = metrics_counter(m, "pgsync_secret_rotations_total",
 				       "Worker restarts because of changed Secrets.", of_resource);
 	k->workers = metrics_gauge(m, "pgsync_workers", "Worker processes.", NULL);
+	k->sandbox = metrics_gauge(
+		m, "pgsync_worker_sandbox",
+		"1: a part of the sandbox is in force in the worker; 0: the kernel lacks it, or it is off.", of_part);
 	k->writes_refused = metrics_gauge(m, "pgsync_writes_refused",
 					  "1: the API server refuses what the operator writes.", of_resource);
 	k->watched = metrics_gauge(m, "pgsync_namespace_watched",
@@ -120,6 +125,18 @@ static void set_from(struct metric *metric, const struct resource *r, const json
 		metric_set(metric, who, (double)NAN);
 }
 
+static void set_sandbox(struct resource *r, const json_t *names)
+{
+	if (!json_is_array(names))
+		return;
+	for (int i = 0; i < SANDBOX_PARTS; i++) {
+		const char *name = sandbox_part_name((enum sandbox_part)(1U << i));
+
+		metric_set(r->op->metrics.sandbox, (const char *const[]){r->namespace, r->name, name, NULL},
+			   jsonx_contains(names, name));
+	}
+}
+
 void operator_metrics_resource(struct resource *r, const json_t *status)
 {
 	const char *const who[] = {r->namespace, r->name, NULL};
@@ -138,6 +155,7 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 		metric_set(k->bootstrap, who, 1);
 	else if (total > 0)
 		set_from(k->bootstrap, r, status, "bootstrap.rowsDone", 1 / total);
+	set_sandbox(r, jsonx_get(status, "worker.sandbox"));
 	json_array_foreach (json_object_get(status, "indices"), i, index) {
 		const char *const which[] = {r->namespace, r->name, jsonx_string(index, "name", ""), NULL};
 

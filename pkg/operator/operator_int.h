@@ -46,7 +46,7 @@ struct operator_metrics {
 	struct metric *queue_depth, *queue_adds;
 	struct metric *leader, *requests, *request_seconds;
 	struct metric *ready, *suspended, *lag_seconds, *lag_bytes, *retained_bytes, *slot_active, *bootstrap;
-	struct metric *documents, *dead_letters, *restarts, *rotations, *workers, *watched, *writes_refused;
+	struct metric *documents, *dead_letters, *restarts, *rotations, *workers, *sandbox, *watched, *writes_refused;
 };
 
 enum operator_phase {

@@ -71,6 +71,14 @@ static void take_done(struct resource *r, const struct protocol_result *done)
 	resource_replace_text(&r->worker.exit_message, xstrdup(done->message));
 }
 
+static void take_sandbox(struct resource *r, unsigned parts)
+{
+	if (r->worker.task != PROTOCOL_TASK_RUN)
+		return;
+	set_worker_status(r, "sandbox", protocol_sandbox_names(parts));
+	resource_enqueue(r);
+}
+
 static void on_message(void *user, const struct protocol_message *message)
 {
 	struct resource *r = user;
@@ -89,6 +97,9 @@ static void on_message(void *user, const struct protocol_message *message)
 		break;
 	case PROTOCOL_DONE:
 		take_done(r, &message->done);
+		break;
+	case PROTOCOL_SANDBOX:
+		take_sandbox(r, message->sandbox);
 		break;
 	case PROTOCOL_VERDICT:
 	case PROTOCOL_HEARTBEAT:

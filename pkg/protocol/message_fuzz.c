@@ -22,6 +22,8 @@ static char *encode(const struct protocol_message *m)
 		return protocol_encode_done(&m->done);
 	case PROTOCOL_VERDICT:
 		return protocol_encode_verdict(&m->verdict);
+	case PROTOCOL_SANDBOX:
+		return protocol_encode_sandbox(m->sandbox);
 	case PROTOCOL_HEARTBEAT:
 		return protocol_encode_heartbeat();
 	case PROTOCOL_UNKNOWN:

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sandbox.h"
 #include "json/json.h"
 
 enum { BLOCK_BYTES = 64 * 1024 };
@@ -278,6 +279,22 @@ char *protocol_encode_verdict(const struct protocol_verdict *verdict)
 				     jsonx_text(verdict->problem), "remark", jsonx_text(verdict->remark)));
 }
 
+json_t *protocol_sandbox_names(unsigned parts)
+{
+	json_t *names = json_array();
+
+	for (int i = 0; i < SANDBOX_PARTS; i++)
+		if (parts & (1U << i))
+			(void)json_array_append_new(names,
+						    json_string(sandbox_part_name((enum sandbox_part)(1U << i))));
+	return names;
+}
+
+char *protocol_encode_sandbox(unsigned parts)
+{
+	return encode_line(json_pack("{s:{s:o}}", "sandbox", "parts", protocol_sandbox_names(parts)));
+}
+
 char *protocol_encode_heartbeat(void)
 {
 	return encode_line(json_pack("{s:{}}", "heartbeat"));
@@ -367,11 +384,22 @@ static int decode_verdict(json_t *object, struct protocol_verdict *ret, struct e
 	return err_set(err, ERR_INVALID, "a verdict's \"usable\" is not no, check or run");
 }
 
-static const char *const kind_keys[] = {[PROTOCOL_REPORT] = "report",
-					[PROTOCOL_EVENT] = "event",
-					[PROTOCOL_DONE] = "done",
-					[PROTOCOL_VERDICT] = "verdict",
-					[PROTOCOL_HEARTBEAT] = "heartbeat"};
+static int decode_sandbox(const json_t *object, unsigned *ret, struct err *err)
+{
+	const json_t *names = json_object_get(object, "parts");
+
+	if (!json_is_array(names))
+		return err_set(err, ERR_INVALID, "\"parts\" is %s, expected an array",
+			       names ? jsonx_type_name(names) : "missing");
+	for (int i = 0; i < SANDBOX_PARTS; i++)
+		if (jsonx_contains(names, sandbox_part_name((enum sandbox_part)(1U << i))))
+			*ret |= 1U << i;
+	return 0;
+}
+
+static const char *const kind_keys[] = {
+	[PROTOCOL_REPORT] = "report",   [PROTOCOL_EVENT] = "event",     [PROTOCOL_DONE] = "done",
+	[PROTOCOL_VERDICT] = "verdict", [PROTOCOL_SANDBOX] = "sandbox", [PROTOCOL_HEARTBEAT] = "heartbeat"};
 
 static int decode_kind(struct protocol_message *message, struct err *err)
 {
@@ -407,6 +435,8 @@ static int decode_content(struct protocol_message *message, struct err *err)
 		return decode_done(content, &message->done, err);
 	if (message->kind == PROTOCOL_VERDICT)
 		return decode_verdict(content, &message->verdict, err);
+	if (message->kind == PROTOCOL_SANDBOX)
+		return decode_sandbox(content, &message->sandbox, err);
 	if (message->kind == PROTOCOL_REPORT)
 		message->report = content;
 	return 0;

@@ -27,6 +27,7 @@
  *   {"verdict": {"usable": "no" | "check" | "run", "reason", "problem", "remark"}}   the result of a verification, sent
  *            once, before the exit: what can be done with the resource, everything that is wrong with it, and what is
  *            ignored
+ *   {"sandbox": {"parts": [NAME]}}   what it has given up (base/sandbox.h); sent once, first
  *   {"heartbeat": {}}   the worker is alive; sent when nothing else was for PROTOCOL_HEARTBEAT_MS. An operator that
  *            misses two of them tells the user, and then kills the worker and starts another
  *
@@ -100,6 +101,7 @@ enum protocol_kind {
 	PROTOCOL_EVENT,
 	PROTOCOL_DONE,
 	PROTOCOL_VERDICT,
+	PROTOCOL_SANDBOX,
 	PROTOCOL_HEARTBEAT,
 };
 
@@ -136,6 +138,7 @@ struct protocol_message {
 	struct protocol_event event;
 	struct protocol_result done;
 	struct protocol_verdict verdict;
+	unsigned sandbox; /* enum sandbox_part; names that this program does not know are left out */
 };
 void protocol_message_release(struct protocol_message *message);
 
@@ -144,6 +147,9 @@ char *protocol_encode_report(const json_t *report);
 char *protocol_encode_event(const struct protocol_event *event);
 char *protocol_encode_done(const struct protocol_result *done);
 char *protocol_encode_verdict(const struct protocol_verdict *verdict);
+char *protocol_encode_sandbox(unsigned parts);
+/* The names of the parts, as in that line; a new reference. */
+json_t *protocol_sandbox_names(unsigned parts);
 char *protocol_encode_heartbeat(void);
 /* line: without its end. Errors: INVALID. */
 int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/sandbox.h"
 #include "protocol/protocol.h"
 #include "json/json.h"
 
@@ -324,6 +325,29 @@ static void test_verdict_when_it_does_not_say_what_is_usable_then_invalid(void *
 	}
 }
 
+static void test_sandbox_when_encoded_and_decoded_then_the_same_and_unknown_parts_are_left_out(void **state)
+{
+	static const char newer[] = "{\"sandbox\":{\"parts\":[\"limits\",\"more\",7]}}";
+	static const char wrong[] = "{\"sandbox\":{\"parts\":\"limits\"}}";
+	struct protocol_message m;
+	struct err err;
+
+	UNUSED(state);
+	for (unsigned parts = 0; parts < 1U << SANDBOX_PARTS; parts++) {
+		_cleanup_free_ char *line = protocol_encode_sandbox(parts);
+
+		assert_int_equal(protocol_decode_message(line, without_end(line), &m, &err), 0);
+		assert_int_equal(m.kind, PROTOCOL_SANDBOX);
+		assert_int_equal(m.sandbox, parts);
+		protocol_message_release(&m);
+	}
+	assert_int_equal(protocol_decode_message(newer, strlen(newer), &m, &err), 0);
+	assert_int_equal(m.sandbox, SANDBOX_LIMITS);
+	protocol_message_release(&m);
+	assert_int_equal(protocol_decode_message(wrong, strlen(wrong), &m, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+}
+
 static void test_message_when_values_are_absent_then_defaults(void **state)
 {
 	static const char event[] = "{\"event\":{\"reason\":\"AliasMoved\"}}", done[] = "{\"done\":{}}";
@@ -485,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_done_when_encoded_and_decoded_then_the_same_and_bytes_become_text),
 		cmocka_unit_test(test_verdict_when_encoded_and_decoded_then_the_same),
 		cmocka_unit_test(test_verdict_when_it_does_not_say_what_is_usable_then_invalid),
+		cmocka_unit_test(test_sandbox_when_encoded_and_decoded_then_the_same_and_unknown_parts_are_left_out),
 		cmocka_unit_test(test_message_when_values_are_absent_then_defaults),
 		cmocka_unit_test(test_message_when_the_reason_is_unknown_then_the_text_keeps_the_word),
 		cmocka_unit_test(test_heartbeat_when_encoded_then_decoded_as_one),
