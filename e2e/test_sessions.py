@@ -247,3 +247,14 @@ def test_expression_whose_meaning_hangs_on_the_path_is_refused(folded, opensearc
         code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", made))
         assert code != 0, where
         assert "of a type that is not built in" in out + err, (where, out + err)
+
+
+def test_expression_that_is_costly_to_read_is_refused(books, opensearch, index, state, unique):
+    """The server computes what is constant in an expression when it reads it."""
+    costly = " + ".join(f"factorial({n})" for n in range(32100, 32140))
+    made = [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index, spec={
+                "schema.0.nodes.expressions": {"costly": f"id + {costly}"}, "schema.0.nodes.children": None})]
+    code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", made))
+    assert code != 0
+    assert "takes longer than 3 s to read" in out + err

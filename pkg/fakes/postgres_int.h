@@ -7,7 +7,7 @@
 #include "fakes/gate.h"
 #include "fakes/postgres.h"
 
-enum { FAKE_SESSIONS = 64, FAKE_MESSAGE_BYTES = 64 * 1024 * 1024 };
+enum { FAKE_SESSIONS = 64, FAKE_MESSAGE_BYTES = 128 * 1024 * 1024 };
 
 struct fake_result {
 	struct strbuf rows; /* DataRow messages */

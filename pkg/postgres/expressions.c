@@ -7,7 +7,8 @@
 #include "postgres/catalog_int.h"
 #include "postgres/pg_int.h"
 
-enum { SQL_BYTES = 1024 * 1024 };
+/* CHECK_S: the server computes what is constant in an expression when it reads it. */
+enum { SQL_BYTES = 1024 * 1024, CHECK_S = 3 };
 
 /* Shared by the checks of one expression. */
 struct check {
@@ -20,6 +21,14 @@ struct check {
 /* Keeps the server's text. An error that the expression did not cause makes the load fail. */
 static int note_problem(const struct check *c, const struct err *said)
 {
+	if (pg_is_sqlstate(said, "57014")) {
+		c->e->problem =
+			xasprintf("takes longer than %d s to read: the server computes the constant parts of an "
+				  "expression each time it reads it, such as repeat('x', 1000000000); write "
+				  "their value instead, or something smaller",
+				  CHECK_S);
+		return 0;
+	}
 	/* 08P01: the expression contains a parameter. */
 	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;
@@ -60,8 +69,10 @@ static int load_type_name(const struct check *c, struct err *err)
 /* The text below is combined with what the schema's author wrote, so it must not depend on a search path. */
 static void begin_on_path(struct strbuf *sql, const struct check *c)
 {
-	strbuf_addf(sql, "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL search_path = %s, pg_temp",
-		    c->search_path);
+	strbuf_addf(sql,
+		    "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = '%ds'; "
+		    "SET LOCAL search_path = %s, pg_temp",
+		    CHECK_S, c->search_path);
 }
 
 /* 1: the expression has a problem. */
@@ -180,8 +191,9 @@ static int qualify(const struct check *c, struct err *err)
 	if (read_column(c, "expression", &e->qualified, &calls, err) < 0)
 		return -1;
 	strbuf_init(&sql, SQL_BYTES);
-	strbuf_adds(&sql, "SAVEPOINT qualified");
+	strbuf_addf(&sql, "SAVEPOINT qualified; SET LOCAL statement_timeout = '%ds'", CHECK_S);
 	add_column(&sql, c, "qualified", e->qualified);
+	strbuf_adds(&sql, "; SET LOCAL statement_timeout = 0");
 	if (pg_exec(c->pg, sql.data, err) < 0) {
 		if (note_problem(c, err) < 0)
 			return -1;
@@ -256,7 +268,7 @@ static int check_immutable(const struct check *c, struct err *err)
 	pg_quote_table(&sql, c->table->schema, c->table->name);
 	strbuf_addc(&sql, ')');
 	add_column(&sql, c, "expression", c->e->sql);
-	strbuf_adds(&sql, "; SET LOCAL search_path = pg_catalog");
+	strbuf_adds(&sql, "; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = 0");
 	failed = pg_exec(c->pg, sql.data, &said);
 	if (failed == 0 && (load_parts(c, err) < 0 || qualify(c, err) < 0))
 		return -1;

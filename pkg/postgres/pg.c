@@ -3,8 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -76,6 +79,37 @@ int pg_usable(const struct pg *pg, struct err *err)
 	return 0;
 }
 
+/* --- How much a server answers --------------------------------------------------------------------------------------
+ * libpq keeps an answer in memory, a row before it is complete as well. So what counts is what came over the network.
+ */
+/* 0 for a socket of the file system, whose server is of this machine. */
+static uint64_t bytes_received(const struct pg *pg)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(PQsocket(pg->conn), IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0;
+	return info.tcpi_bytes_received;
+}
+
+static void limit_answer(struct pg *pg)
+{
+	pg->most_received = bytes_received(pg) + PG_ANSWER_BYTES;
+}
+
+static int check_answer(struct pg *pg, struct err *err)
+{
+	struct err ignored;
+
+	if (!pg->most_received || bytes_received(pg) <= pg->most_received)
+		return 0;
+	pg->dead = true;
+	(void)pg_cancel(pg, clock_now_ms() + PG_CANCEL_MS, &ignored);
+	return err_set(err, ERR_LIMIT, "Postgres answered a statement with more than %d MiB, expected less",
+		       PG_ANSWER_BYTES >> 20);
+}
+
 int pg_flush(struct pg *pg, struct err *err)
 {
 	for (;;) {
@@ -86,7 +120,7 @@ int pg_flush(struct pg *pg, struct err *err)
 		if (r < 0)
 			return pg_err_conn(pg->conn, err);
 		/* The server may be blocked until we read what it sent. */
-		if (wait_socket(pg, POLLIN | POLLOUT, -1, err) < 0)
+		if (wait_socket(pg, POLLIN | POLLOUT, -1, err) < 0 || check_answer(pg, err) < 0)
 			return -1;
 		if (!PQconsumeInput(pg->conn))
 			return pg_err_conn(pg->conn, err);
@@ -96,7 +130,7 @@ int pg_flush(struct pg *pg, struct err *err)
 int pg_next_result(struct pg *pg, int64_t deadline_ms, struct pg_result **ret, struct err *err)
 {
 	while (PQisBusy(pg->conn)) {
-		if (wait_socket(pg, POLLIN, deadline_ms, err) < 0)
+		if (wait_socket(pg, POLLIN, deadline_ms, err) < 0 || check_answer(pg, err) < 0)
 			return -1;
 		/* Once the connection is lost PQgetResult does not block, and makes an error result of it. */
 		if (!PQconsumeInput(pg->conn))
@@ -127,7 +161,7 @@ static int check_result(const struct pg_result *result, struct err *err)
 }
 
 /* Reads to the end; keeps the last result that is not a failure, and the first failure. */
-static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
+static int collect_results(struct pg *pg, struct pg_result **ret, struct err *err)
 {
 	int64_t deadline_ms = pg->query_timeout_ms > 0 ? clock_now_ms() + pg->query_timeout_ms : -1;
 	_cleanup_(pg_result_freep) struct pg_result *last = NULL;
@@ -160,12 +194,21 @@ static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
 	return 0;
 }
 
+static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
+{
+	int r = collect_results(pg, ret, err);
+
+	pg->most_received = 0;
+	return r;
+}
+
 static int send_query(struct pg *pg, const char *sql, const char *const *params, int n_params, struct err *err)
 {
 	/* A walsender only takes the simple protocol. */
 	int ok = pg->replication ? PQsendQuery(pg->conn, sql)
 				 : PQsendQueryParams(pg->conn, sql, n_params, NULL, params, NULL, NULL, 0);
 
+	limit_answer(pg);
 	return ok ? 0 : pg_err_conn(pg->conn, err);
 }
 
@@ -183,7 +226,7 @@ static void wait_patiently(struct pg *pg, const struct pg_waiting *waiting)
 {
 	struct err err;
 
-	while (PQisBusy(pg->conn)) {
+	while (PQisBusy(pg->conn) && check_answer(pg, &err) == 0) {
 		int r = pg_wait_fd(PQsocket(pg->conn), POLLIN, pg->cancel_fd, clock_now_ms() + waiting->every_ms, &err);
 
 		if (r < 0 && err.reason == REASON_TIMEOUT)
@@ -208,6 +251,7 @@ int pg_exec(struct pg *pg, const char *sql, struct err *err)
 		return -1;
 	if (!PQsendQuery(pg->conn, sql))
 		return pg_err_conn(pg->conn, err);
+	limit_answer(pg);
 	if (pg_flush(pg, err) < 0)
 		return -1;
 	return collect(pg, NULL, err);
@@ -234,6 +278,7 @@ int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...)
 static int begin_rows(struct pg *pg, struct err *err)
 {
 	/* From here on each result is one row, so libpq never buffers more than that. */
+	pg->most_received = 0;
 	if (!PQsetSingleRowMode(pg->conn))
 		return err_set(err, ERR_FATAL, "libpq refused the single-row mode");
 	if (pg_flush(pg, err) < 0)

@@ -12,6 +12,7 @@
 enum {
 	PG_PREPARED_MAX = 256,            /* names remembered per connection; further ones run unprepared */
 	PG_SQL_BYTES = 4 * 1024 * 1024,   /* the longest statement that this package builds */
+	PG_ANSWER_BYTES = 64 << 20,       /* the largest answer that is not a stream of rows */
 	PG_CANCEL_MS = 1000,              /* how long a cancel request may take when we stop */
 	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to release its slot */
 	PG_CONNECT_TIMEOUT_MS = 10 * 1000 /* when pg_params does not say */
@@ -26,6 +27,7 @@ struct pg {
 	PGconn *conn;
 	int cancel_fd;
 	int64_t query_timeout_ms; /* 0: none */
+	uint64_t most_received;   /* by the connection, when the answer to the current statement ends; 0: no bound */
 	bool replication;
 	bool rows; /* a stream of rows is open */
 	bool dead; /* a wait was cancelled or the deadline passed in the middle of a query: only pg_close is valid */
