@@ -245,7 +245,8 @@ const char *nearest_name(const char *word, const char *const *names, size_t n)
 		size_t nlen = strlen(names[i]);
 		size_t distance;
 
-		if (nlen > WORD_BYTES)
+		/* It is at least the difference of the lengths. */
+		if (nlen > WORD_BYTES || nlen > len + best || len > nlen + best)
 			continue;
 		distance = edit_distance(word, len, names[i], nlen);
 		/* The first letter of a typo is usually right. */

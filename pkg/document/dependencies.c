@@ -7,6 +7,7 @@
 struct record {
 	const struct catalog *catalog;
 	json_t *columns, *catalog_record;
+	struct map *reached; /* from where it was done */
 };
 
 static json_t *object_at(json_t *in, const char *key)
@@ -25,13 +26,16 @@ static json_t *object_at(json_t *in, const char *key)
 /* What can be reached from a column, a view or an object. */
 static void add_reached(const struct record *r, struct catalog_object from)
 {
-	for (size_t i = 0; i < r->catalog->n_dependencies; i++) {
-		const struct catalog_dependency *d = &r->catalog->dependencies[i];
+	size_t n;
+	const struct catalog_dependency *d = catalog_dependencies_of(r->catalog, &from, &n);
+
+	if (map_get(r->reached, &from, sizeof(from)))
+		return;
+	map_put(r->reached, &from, sizeof(from), r->catalog_record);
+	for (; n > 0; n--, d++) {
 		bool label = d->object.class == CATALOG_ENUM;
 		char key[64];
 
-		if (!catalog_same_object(&d->from, &from))
-			continue;
 		if (label)
 			(void)snprintf(key, sizeof(key), "%u", d->object.oid);
 		else
@@ -127,10 +131,14 @@ static void add_node(const struct record *r, const struct plan_node *node)
 
 void dependencies_record(const struct tree *tree, struct document_plan *plan)
 {
-	const struct record r = {.catalog = tree->catalog, .columns = json_array(), .catalog_record = json_object()};
+	const struct record r = {.catalog = tree->catalog,
+				 .columns = json_array(),
+				 .catalog_record = json_object(),
+				 .reached = map_new(NULL)};
 
 	for (size_t i = 0; i < tree->n; i++)
 		add_node(&r, tree->nodes[i]);
 	plan->fingerprint.columns = r.columns;
 	plan->fingerprint.catalog = r.catalog_record;
+	map_free(r.reached);
 }

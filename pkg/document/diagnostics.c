@@ -5,6 +5,8 @@
 
 #include "document/document_int.h"
 
+enum { MOST_HINTS = 50 };
+
 void diagnostics_fail(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...)
 {
 	_cleanup_free_ char *message = NULL;
@@ -26,6 +28,12 @@ void diagnostics_warn(struct diagnostics *d, enum reason reason, const char *pat
 	message = xvasprintf(fmt, ap);
 	va_end(ap);
 	findings_add(d->findings, FINDING_WARNING, reason, path, "%s", message);
+}
+
+/* Comparing every name with every other takes its time. */
+bool diagnostics_may_hint(struct diagnostics *d)
+{
+	return d->hints < MOST_HINTS && ++d->hints;
 }
 
 /* --- tables --- */
@@ -65,7 +73,7 @@ static bool is_whole_name(const struct document_names *known, const char *table)
 
 void diagnostics_unknown_table(struct diagnostics *d, const char *path, const struct catalog_name *name)
 {
-	const char *near = d->known ? near_table(d->known, name) : NULL;
+	const char *near = d->known && diagnostics_may_hint(d) ? near_table(d->known, name) : NULL;
 	const char *dot = strchr(name->table, '.');
 
 	if (is_whole_name(d->known, name->table))
@@ -80,15 +88,20 @@ void diagnostics_unknown_table(struct diagnostics *d, const char *path, const st
 
 /* --- columns --- */
 
-void diagnostics_unknown_column(struct diagnostics *d, const char *path, const struct catalog_table *table,
-				const char *name)
+static const char *near_column(const struct catalog_table *table, const char *name)
 {
 	_cleanup_free_ const char **names = xcalloc(table->n_columns, sizeof(*names));
-	const char *near;
 
 	for (size_t i = 0; i < table->n_columns; i++)
 		names[i] = table->columns[i].name;
-	near = nearest_name(name, names, table->n_columns);
+	return nearest_name(name, names, table->n_columns);
+}
+
+void diagnostics_unknown_column(struct diagnostics *d, const char *path, const struct catalog_table *table,
+				const char *name)
+{
+	const char *near = diagnostics_may_hint(d) ? near_column(table, name) : NULL;
+
 	diagnostics_fail(d, REASON_UNKNOWN_COLUMN, path, "column `%s` does not exist in %s.%s%s%s%s", name,
 			 table->schema, table->name, near ? "; did you mean `" : "", near ? near : "",
 			 near ? "`?" : "");

@@ -5,6 +5,7 @@
 #ifndef PGSYNC_DOCUMENT_DOCUMENT_INT_H
 #define PGSYNC_DOCUMENT_DOCUMENT_INT_H
 
+#include "base/map.h"
 #include "document/document.h"
 
 /* An equality join between a table nearer to the root (upper) and one below it (lower). Which side declares the foreign
@@ -53,7 +54,8 @@ struct field {
 	size_t n_parts;
 	const char *delimiter; /* CONCAT */
 	struct field *fields;  /* OBJECT */
-	size_t n_fields;
+	size_t n_fields, alloc_fields;
+	struct map *by_name;                   /* OBJECT: where they are */
 	const struct moved_field *moved_field; /* MOVED */
 };
 
@@ -87,8 +89,9 @@ struct plan_node {
 	int *key; /* primary key: orders siblings; for the root, makes its _id */
 	size_t n_key;
 	struct field *fields; /* of the object, in order; for a scalar, the first is its value */
-	size_t n_fields;
-	struct sort *sorts; /* order_by; the key comes after it */
+	size_t n_fields, alloc_fields;
+	struct map *by_name, *by_source, *moved; /* field.c: where they are among the fields */
+	struct sort *sorts;                      /* order_by; the key comes after it */
 	size_t n_sorts;
 	size_t n_expressions;
 	bool filtered; /* has a `where` */
@@ -120,7 +123,11 @@ struct diagnostics {
 	struct findings *findings;
 	const struct document_names *known; /* all tables of the database, for "did you mean"; or NULL */
 	bool failed;                        /* there is no plan: an error was found here, or by the schema's decoder */
+	size_t hints;                       /* how often a similar name was looked for */
 };
+
+/* Whether another similar name may be looked for. */
+bool diagnostics_may_hint(struct diagnostics *d);
 
 void PRINTF_LIKE(4, 5)
 	diagnostics_fail(struct diagnostics *d, enum reason reason, const char *path, const char *fmt, ...);
@@ -182,6 +189,17 @@ enum indexable { INDEXABLE_ALWAYS, INDEXABLE_FINITE_DATE, INDEXABLE_FINITE_NUMBE
 enum indexable field_indexable(const struct field *field);
 /* The node's visible field of that name, the last one if there are several; or NULL. */
 struct field *field_find(const struct plan_node *node, const char *name);
+/* The same for a name of len bytes. */
+struct field *field_find_part(const struct plan_node *node, const char *name, size_t len);
+/* The first field of that name before renames, visible or not; the one of that name that was moved; or NULL. */
+struct field *field_find_source(const struct plan_node *node, const char *source);
+struct field *field_find_moved(const struct plan_node *node, const char *name);
+/* Appends a field; name and source, both copied, are the same. */
+void field_add(struct plan_node *node, struct field field, const char *name);
+/* Takes a field out of sight: it is moved, or another has its name. */
+void field_hide(struct plan_node *node, struct field *field, bool moved);
+/* After names have changed. */
+void fields_index(struct plan_node *node);
 /* The field is one of the table's columns that the schema does not list, so its name has not been checked yet. */
 bool field_comes_from_table(const struct plan_node *node, const struct field *field);
 /* "; did you mean `title`?" or "": the node's field with the nearest name. Caller frees. */

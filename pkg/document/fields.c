@@ -30,10 +30,7 @@ static void add_field(struct plan_node *node, struct field field, const char *na
 		schema_column_path_release(&field.path);
 		return;
 	}
-	field.name = xstrdup(name);
-	field.source = xstrdup(name);
-	node->fields = xreallocarray(node->fields, node->n_fields + 1, sizeof(*node->fields));
-	node->fields[node->n_fields++] = field;
+	field_add(node, field, name);
 }
 
 /* --- columns and expressions --- */
@@ -45,14 +42,34 @@ static void add_column(struct plan_node *node, int column, struct diagnostics *d
 	add_field(node, (struct field){.kind = FIELD_COLUMN, .column = column, .type = type}, type->name, d);
 }
 
-static void add_path(struct plan_node *node, const char *text, const char *path, struct diagnostics *d)
+/* The columns of a node's table by their names, for many look-ups. */
+struct columns {
+	struct map *positions; /* counted from 1 */
+};
+
+static struct columns index_columns(const struct catalog_table *table)
+{
+	struct columns columns = {map_new(NULL)};
+
+	for (size_t i = 0; i < table->n_columns; i++)
+		map_puts(columns.positions, table->columns[i].name, (void *)(i + 1));
+	return columns;
+}
+
+static int find_column(const struct columns *columns, const char *name)
+{
+	return (int)(intptr_t)map_gets(columns->positions, name) - 1;
+}
+
+static void add_path(struct plan_node *node, const struct columns *columns, const char *text, const char *path,
+		     struct diagnostics *d)
 {
 	struct field field = {.kind = FIELD_COLUMN};
 	_cleanup_free_ char *problem = schema_column_path_parse(text, &field.path);
 	_cleanup_free_ char *label = xstrdup_or_null(field.path.label);
 	const char *type;
 
-	field.column = problem ? -1 : catalog_column(node->table, field.path.base);
+	field.column = problem ? -1 : find_column(columns, field.path.base);
 	if (problem) {
 		/* Reported by the decoder of the schema. */
 	} else if (field.column < 0) {
@@ -71,14 +88,15 @@ static void add_path(struct plan_node *node, const char *text, const char *path,
 	schema_column_path_release(&field.path);
 }
 
-static void add_named(struct plan_node *node, const char *name, const char *path, struct diagnostics *d)
+static void add_named(struct plan_node *node, const struct columns *columns, const char *name, const char *path,
+		      struct diagnostics *d)
 {
-	int column = catalog_column(node->table, name);
+	int column = find_column(columns, name);
 
 	if (column >= 0)
 		add_column(node, column, d);
 	else if (schema_column_is_path(name))
-		add_path(node, name, path, d);
+		add_path(node, columns, name, path, d);
 	else if (!is_system_column(name))
 		diagnostics_unknown_column(d, path, node->table, name);
 	else if (node->table->kind == 'r' || node->table->kind == 'p' || node->table->kind == 'm')
@@ -136,13 +154,15 @@ static void add_columns(struct plan_node *node, struct diagnostics *d)
 	const struct schema_node *decl = node->decl;
 	bool all = decl->columns.n == 0 && !(node->scalar && decl->n_expressions) &&
 		   !schema_key_is_invalid(decl, "columns");
+	const struct columns columns = index_columns(node->table);
 
 	for (size_t i = 0; i < decl->columns.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.columns[%zu]", decl->path, i);
 
 		if (schema_column_counts(decl, i))
-			add_named(node, decl->columns.items[i], path, d);
+			add_named(node, &columns, decl->columns.items[i], path, d);
 	}
+	map_free(columns.positions);
 	for (size_t i = 0; all && i < node->table->n_columns; i++)
 		add_column(node, (int)i, d);
 }
@@ -236,9 +256,7 @@ void fields_add_meta(const struct tree *tree, struct diagnostics *d)
 		diagnostics_fail(d, REASON_INVALID_SCHEMA, root->decl->path,
 				 "two fields are named `_meta`: spec.documents.meta Pgsync adds one; rename the other "
 				 "with transform.rename");
-	root->fields = xreallocarray(root->fields, root->n_fields + 1, sizeof(*root->fields));
-	root->fields[root->n_fields++] =
-		(struct field){.kind = FIELD_META, .name = xstrdup("_meta"), .source = xstrdup("_meta")};
+	field_add(root, (struct field){.kind = FIELD_META}, "_meta");
 }
 
 /* --- names that search engines refuse --- */
@@ -253,11 +271,10 @@ static bool is_object(const struct field *field)
  * object; or NULL. */
 static const struct field *in_the_way(const struct plan_node *node, const char *name)
 {
-	for (size_t i = 0; i < node->n_fields; i++) {
-		const struct field *field = &node->fields[i];
-		size_t len = strlen(field->name);
+	for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
+		const struct field *field = field_find_part(node, name, (size_t)(dot - name));
 
-		if (!field->hidden && !is_object(field) && strncmp(name, field->name, len) == 0 && name[len] == '.')
+		if (field && !is_object(field))
 			return field;
 	}
 	return NULL;

@@ -131,16 +131,11 @@ static void merge_properties(json_t *generated, const json_t *own);
  * field of the node, but possibly one within a JSON column. */
 static const struct field *field_meant(const struct plan_node *node, const char *name)
 {
-	const struct field *meant = NULL;
+	const struct field *meant = field_find_moved(node, name);
 
-	for (size_t i = 0; i < node->n_fields && !meant; i++)
-		if (node->fields[i].moved && strcmp(node->fields[i].name, name) == 0)
-			meant = &node->fields[i];
-	meant = meant ? meant : field_find(node, name);
-	for (size_t i = 0; i < node->n_fields && !meant; i++)
-		if (strcmp(node->fields[i].source, name) == 0)
-			meant = &node->fields[i];
-	return meant;
+	if (!meant)
+		meant = field_find(node, name);
+	return meant ? meant : field_find_source(node, name);
 }
 
 static json_t *own_properties(const struct plan_node *node)

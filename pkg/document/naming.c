@@ -23,13 +23,12 @@ static bool is_naming_type(const struct catalog_column *column)
 /* Within a composite type, the catalog lists no other built-in types. */
 static bool contains_naming_type(const struct catalog *catalog, struct catalog_object from)
 {
-	for (size_t i = 0; i < catalog->n_dependencies; i++) {
-		const struct catalog_dependency *d = &catalog->dependencies[i];
+	size_t n;
+	const struct catalog_dependency *d = catalog_dependencies_of(catalog, &from, &n);
 
-		if (d->object.class == CATALOG_TYPE && d->object.oid < FIRST_NORMAL_OID &&
-		    catalog_same_object(&d->from, &from))
+	for (size_t i = 0; i < n; i++)
+		if (d[i].object.class == CATALOG_TYPE && d[i].object.oid < FIRST_NORMAL_OID)
 			return true;
-	}
 	return false;
 }
 
@@ -60,8 +59,8 @@ static void check_column(const struct tree *tree, const char *path, const struct
 		refuse(path, what, column, d);
 }
 
-/* Where the schema names the field's column, or the node. Caller frees. */
-static char *column_path(const struct plan_node *node, const struct field *field)
+/* Where the schema names the field, or the node. Caller frees. */
+static char *field_path(const struct plan_node *node, const struct field *field)
 {
 	for (size_t i = 0; i < node->decl->columns.n; i++)
 		if (strcmp(node->decl->columns.items[i], field->source) == 0)
@@ -74,8 +73,8 @@ static void check_field(const struct tree *tree, const struct plan_node *node, c
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (field->kind == FIELD_COLUMN) {
-		path = column_path(node, field);
+	if (field->kind == FIELD_COLUMN && names_objects(tree->catalog, node->table, field->column)) {
+		path = field_path(node, field);
 		check_column(tree, path, node->table, field->column, d);
 	} else if (field->kind == FIELD_EXPRESSION &&
 		   (is_naming_type(field->type) ||

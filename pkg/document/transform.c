@@ -10,20 +10,14 @@
 /* As in pgsync, a name in `transform` that no field has is ignored; but the user should know. */
 static void warn_absent(const struct plan_node *node, const char *what, const char *name, struct diagnostics *d)
 {
-	_cleanup_free_ char *near = field_hint(node, name);
-	_cleanup_free_ char *message = xasprintf("transform.%s: this node has no field `%s`%s", what, name, near);
+	_cleanup_free_ char *near = NULL;
 
 	/* A field that is listed but not found has its own finding. */
-	if (!fields_are_unsure(node) && !schema_node_lists(node->decl, name))
-		diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path, "%s", message);
-}
-
-static struct field *find_source(const struct plan_node *node, const char *name)
-{
-	for (size_t i = 0; i < node->n_fields; i++)
-		if (strcmp(node->fields[i].source, name) == 0)
-			return &node->fields[i];
-	return NULL;
+	if (fields_are_unsure(node) || schema_node_lists(node->decl, name))
+		return;
+	near = diagnostics_may_hint(d) ? field_hint(node, name) : xstrdup("");
+	diagnostics_warn(d, REASON_INVALID_SCHEMA, node->decl->path, "transform.%s: this node has no field `%s`%s",
+			 what, name, near);
 }
 
 static void apply_replace(struct plan_node *node, struct diagnostics *d)
@@ -32,7 +26,7 @@ static void apply_replace(struct plan_node *node, struct diagnostics *d)
 	json_t *map;
 
 	json_object_foreach (node->decl->transform.replace, name, map) {
-		struct field *field = find_source(node, name);
+		struct field *field = field_find_source(node, name);
 
 		if (field && json_object_size(map))
 			field->replace = map;
@@ -55,7 +49,7 @@ static void apply_rename(struct plan_node *node, struct diagnostics *d)
 	json_t *to;
 
 	json_object_foreach (node->decl->transform.rename, name, to) {
-		struct field *field = find_source(node, name);
+		struct field *field = field_find_source(node, name);
 
 		if (field) {
 			free(field->name);
@@ -64,6 +58,7 @@ static void apply_rename(struct plan_node *node, struct diagnostics *d)
 			warn_absent(node, "rename", name, d);
 		}
 	}
+	fields_index(node);
 	for (size_t i = 0; i < node->n_fields; i++) {
 		const struct field *field = &node->fields[i], *other = field_find(node, field->name);
 
@@ -74,10 +69,7 @@ static void apply_rename(struct plan_node *node, struct diagnostics *d)
 
 static void add_concat(struct plan_node *node, const struct schema_concat *concat)
 {
-	struct field field = {.kind = FIELD_CONCAT,
-			      .name = xstrdup(concat->destination),
-			      .source = xstrdup(concat->destination),
-			      .delimiter = concat->delimiter ? concat->delimiter : ""};
+	struct field field = {.kind = FIELD_CONCAT, .delimiter = concat->delimiter ? concat->delimiter : ""};
 	struct field *overwritten;
 
 	field.parts = xcalloc(concat->columns.n, sizeof(*field.parts));
@@ -89,9 +81,8 @@ static void add_concat(struct plan_node *node, const struct schema_concat *conca
 	}
 	overwritten = field_find(node, concat->destination);
 	if (overwritten)
-		overwritten->hidden = true;
-	node->fields = xreallocarray(node->fields, node->n_fields + 1, sizeof(*node->fields));
-	node->fields[node->n_fields++] = field;
+		field_hide(node, overwritten, false);
+	field_add(node, field, concat->destination);
 }
 
 void transform_apply(struct plan_node *node, struct diagnostics *d)
@@ -112,45 +103,64 @@ void transform_apply(struct plan_node *node, struct diagnostics *d)
 
 /* --- move --- */
 
-/* Finds the object of that name among the fields, or adds it. NULL: another field has the name. */
-static struct field *open_object(struct field **fields, size_t *n, const char *name, size_t len)
+static struct field *find_within(const struct field *object, const char *name, size_t len)
 {
-	struct field field = {.kind = FIELD_OBJECT};
+	size_t at = object->by_name ? (size_t)map_get(object->by_name, name, len) : 0;
 
-	for (size_t i = 0; i < *n; i++) {
-		if ((*fields)[i].hidden || strlen((*fields)[i].name) != len ||
-		    strncmp((*fields)[i].name, name, len) != 0)
-			continue;
-		return (*fields)[i].kind == FIELD_OBJECT ? &(*fields)[i] : NULL;
-	}
-	field.name = xstrndup(name, len);
-	field.source = xstrndup(name, len);
-	*fields = xreallocarray(*fields, *n + 1, sizeof(**fields));
-	(*fields)[*n] = field;
-	return &(*fields)[(*n)++];
+	return at ? &object->fields[at - 1] : NULL;
 }
 
-static bool put_field(struct field **fields, size_t *n, struct field field, const char *path)
+static void add_within(struct field *object, struct field field, const char *name)
 {
+	if (!object->by_name)
+		object->by_name = map_new(NULL);
+	field.name = xstrdup(name);
+	field.source = xstrdup(name);
+	ALLOC_GROW(object->fields, object->n_fields + 1, object->alloc_fields);
+	object->fields[object->n_fields++] = field;
+	map_puts(object->by_name, name, (void *)object->n_fields);
+}
+
+/* A field of the node, or of an object within it; in: the object, or NULL. */
+static struct field *find_at(const struct plan_node *node, const struct field *in, const char *name, size_t len)
+{
+	return in ? find_within(in, name, len) : field_find_part(node, name, len);
+}
+
+static void add_at(struct plan_node *node, struct field *in, struct field field, const char *name)
+{
+	if (in)
+		add_within(in, field, name);
+	else
+		field_add(node, field, name);
+}
+
+/* Finds the object of that name, or adds it. NULL: another field has the name. */
+static struct field *open_object(struct plan_node *node, struct field *in, const char *name, size_t len)
+{
+	_cleanup_free_ char *own = xstrndup(name, len);
+	struct field *found = find_at(node, in, name, len);
+
+	if (!found) {
+		add_at(node, in, (struct field){.kind = FIELD_OBJECT}, own);
+		found = find_at(node, in, name, len);
+	}
+	return found->kind == FIELD_OBJECT ? found : NULL;
+}
+
+static bool put_field(struct plan_node *node, struct field field, const char *path)
+{
+	struct field *in = NULL;
 	const char *dot;
 
 	for (; (dot = strchr(path, '.')); path = dot + 1) {
-		struct field *object = dot > path ? open_object(fields, n, path, (size_t)(dot - path)) : NULL;
-
-		if (!object)
+		in = dot > path ? open_object(node, in, path, (size_t)(dot - path)) : NULL;
+		if (!in)
 			return false;
-		fields = &object->fields;
-		n = &object->n_fields;
 	}
-	for (size_t i = 0; i < *n; i++)
-		if (!(*fields)[i].hidden && strcmp((*fields)[i].name, path) == 0)
-			return false;
-	if (!*path)
+	if (!*path || find_at(node, in, path, strlen(path)))
 		return false;
-	field.name = xstrdup(path);
-	field.source = xstrdup(path);
-	*fields = xreallocarray(*fields, *n + 1, sizeof(**fields));
-	(*fields)[(*n)++] = field;
+	add_at(node, in, field, path);
 	return true;
 }
 
@@ -180,9 +190,9 @@ static void move_field(struct tree *tree, struct plan_node *node, const struct s
 		warn_absent(node, "move", move->column, d);
 		return;
 	}
-	found->hidden = found->moved = true;
+	field_hide(node, found, true);
 	moved.moved_field = add_moved_field(tree, node, target, found);
-	if (!put_field(&target->fields, &target->n_fields, moved, path) &&
+	if (!put_field(target, moved, path) &&
 	    !schema_key_is_invalid(node->decl, move->path + strlen(node->decl->path) + 1))
 		diagnostics_fail(
 			d, REASON_INVALID_SCHEMA, move->path,

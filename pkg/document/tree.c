@@ -388,6 +388,9 @@ static void plan_node_free(struct plan_node *node)
 	free(node->base);
 	free(node->key);
 	fields_release(node->fields, node->n_fields);
+	map_free(node->by_name);
+	map_free(node->by_source);
+	map_free(node->moved);
 	free(node->sorts);
 	free(node);
 }

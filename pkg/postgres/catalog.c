@@ -120,6 +120,50 @@ bool catalog_same_object(const struct catalog_object *a, const struct catalog_ob
 	return a->class == b->class && a->oid == b->oid && a->sub == b->sub;
 }
 
+static int compare(uint32_t a, uint32_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_objects(const struct catalog_object *a, const struct catalog_object *b)
+{
+	int r = compare(a->class, b->class);
+
+	r = r ? r : compare(a->oid, b->oid);
+	return r ? r : (a->sub > b->sub) - (a->sub < b->sub);
+}
+
+static int compare_from(const void *a, const void *b)
+{
+	return compare_objects(&((const struct catalog_dependency *)a)->from,
+			       &((const struct catalog_dependency *)b)->from);
+}
+
+void catalog_sort_dependencies(struct catalog *catalog)
+{
+	if (catalog->n_dependencies)
+		qsort(catalog->dependencies, catalog->n_dependencies, sizeof(*catalog->dependencies), compare_from);
+}
+
+const struct catalog_dependency *catalog_dependencies_of(const struct catalog *catalog,
+							 const struct catalog_object *from, size_t *ret_n)
+{
+	size_t first = 0, end = catalog->n_dependencies;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+
+		if (compare_objects(&catalog->dependencies[middle].from, from) < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	while (end < catalog->n_dependencies && catalog_same_object(&catalog->dependencies[end].from, from))
+		end++;
+	*ret_n = end - first;
+	return catalog->dependencies ? &catalog->dependencies[first] : NULL;
+}
+
 int catalog_column(const struct catalog_table *table, const char *name)
 {
 	for (size_t i = 0; i < table->n_columns; i++)

@@ -163,7 +163,7 @@ struct catalog {
 	size_t n;
 	struct catalog_expression *expressions;
 	size_t n_expressions;
-	struct catalog_dependency *dependencies;
+	struct catalog_dependency *dependencies; /* sorted by `from` */
 	size_t n_dependencies;
 	char *watched;         /* OIDs of tables and objects, as an array literal */
 	uint32_t watched_rows; /* private: a bit for each kind of row that is watched */
@@ -216,6 +216,11 @@ const struct catalog_table *catalog_find_oid(const struct catalog *catalog, uint
 /* NULL when it was not loaded. */
 const struct catalog_expression *catalog_expression(const struct catalog *catalog, uint32_t relation, const char *sql);
 bool catalog_same_object(const struct catalog_object *a, const struct catalog_object *b);
+/* The dependencies that were reached from an object, *ret_n of them. */
+const struct catalog_dependency *catalog_dependencies_of(const struct catalog *catalog,
+							 const struct catalog_object *from, size_t *ret_n);
+/* For what adds dependencies. */
+void catalog_sort_dependencies(struct catalog *catalog);
 /* 0-based position, or -1. */
 int catalog_column(const struct catalog_table *table, const char *name);
 /* True for a view or a materialized view: the WAL does not contain its rows. */

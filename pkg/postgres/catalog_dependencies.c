@@ -213,13 +213,14 @@ static char *dependencies_sql(void)
 struct roots {
 	struct catalog_object *items;
 	size_t n, alloc;
+	struct map *known;
 };
 
 static void add_root(struct roots *roots, const struct catalog_object *object)
 {
-	for (size_t i = 0; i < roots->n; i++)
-		if (catalog_same_object(&roots->items[i], object))
-			return;
+	if (map_get(roots->known, object, sizeof(*object)))
+		return;
+	map_put(roots->known, object, sizeof(*object), roots);
 	ALLOC_GROW(roots->items, roots->n + 1, roots->alloc);
 	roots->items[roots->n++] = *object;
 }
@@ -250,7 +251,7 @@ static void add_expression_roots(struct roots *roots, const struct catalog_expre
 
 static struct roots find_roots(const struct catalog *catalog)
 {
-	struct roots roots = {0};
+	struct roots roots = {.known = map_new(NULL)};
 
 	for (size_t i = 0; i < catalog->n; i++)
 		add_table_roots(&roots, &catalog->tables[i]);
@@ -273,6 +274,7 @@ static void add_dependencies(struct catalog *catalog, const struct roots *roots,
 			.value = xstrdup_or_null(pg_value_or_null(r, i, 4)),
 		};
 	}
+	catalog_sort_dependencies(catalog);
 }
 
 static int query_dependencies(struct pg *pg, struct catalog *catalog, const struct roots *roots, struct err *err)
@@ -349,6 +351,7 @@ static int load(struct pg *pg, struct catalog *catalog, const void *user, struct
 
 	UNUSED(user);
 	free(roots.items);
+	map_free(roots.known);
 	return r;
 }
 
