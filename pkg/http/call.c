@@ -221,6 +221,8 @@ void http_call_finish(struct http_call *call)
 	(void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	if (retry_after_s > RETRY_AFTER_MAX_S)
 		retry_after_s = RETRY_AFTER_MAX_S;
+	if (retry_after_s < 0) /* a date that has passed */
+		retry_after_s = 0;
 	response->retry_after_ms = (int64_t)retry_after_s * 1000;
 	copy_header(call->easy, "Content-Type", response->content_type, sizeof(response->content_type));
 	copy_header(call->easy, "X-Elastic-Product", response->product, sizeof(response->product));
@@ -291,7 +293,6 @@ static void classify(const struct http_call *call, CURLcode code, enum err_kind 
 		break;
 	case CURLE_OUT_OF_MEMORY:
 	case CURLE_FAILED_INIT:
-	case CURLE_BAD_FUNCTION_ARGUMENT:
 		*kind = ERR_FATAL;
 		*reason = REASON_NONE;
 		break;
@@ -321,9 +322,17 @@ const char *http_call_what(const struct http_call *call, char buf[HTTP_WHAT_BYTE
 	return buf;
 }
 
+/* What happened, in libcurl's words, unless these are about its own functions. */
+static const char *failure_text(const struct http_call *call, CURLcode code)
+{
+	if (code == CURLE_BAD_FUNCTION_ARGUMENT)
+		return "the server sent a malformed header";
+	return call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
+}
+
 int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 {
-	const char *text = call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
+	const char *text = failure_text(call, code);
 	char what[HTTP_WHAT_BYTES];
 	enum reason reason = REASON_NONE;
 	enum err_kind kind;

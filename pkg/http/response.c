@@ -56,22 +56,22 @@ static enum err_kind kind_of(long status)
 	}
 }
 
-/* The beginning of a body as one line of text, cut between characters. */
-static void quote(const struct strbuf *body, char *to, size_t size)
+/* The beginning of what a server sent as one line of text, cut between characters. */
+static void quote(const char *from, size_t len, char *to, size_t size)
 {
 	size_t at = 0;
 
-	for (size_t i = 0; body->data && i < body->len;) {
-		size_t n = utf8_sequence(body->data + i, body->len - i);
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_sequence(from + i, len - i);
 
 		if (at + (n ? n : 1) >= size)
 			break;
 		if (n <= 1) {
-			to[at++] = n && isprint((unsigned char)body->data[i]) ? body->data[i] : ' ';
+			to[at++] = n && isprint((unsigned char)from[i]) ? from[i] : ' ';
 			i++;
 			continue;
 		}
-		memcpy(to + at, body->data + i, n);
+		memcpy(to + at, from + i, n);
 		at += n;
 		i += n;
 	}
@@ -80,16 +80,19 @@ static void quote(const struct strbuf *body, char *to, size_t size)
 
 int http_status_err(const struct http_response *response, const char *what, struct err *err)
 {
+	bool redirects = response->status >= 300 && response->status < 400 && response->location[0];
 	char text[QUOTE_BYTES];
 
-	quote(&response->body, text, sizeof(text));
-	if (response->status >= 300 && response->status < 400 && response->location[0])
-		/* A query may contain a secret. */
+	if (redirects) /* a query may contain a secret */
+		quote(response->location, strcspn(response->location, "?#"), text, sizeof(text));
+	else
+		quote(response->body.data, response->body.len, text, sizeof(text));
+	if (redirects)
 		(void)err_set(
 			err, kind_of(response->status),
-			"%s: HTTP status %ld redirects to %.*s, and redirects are not followed: correct the URL, or "
+			"%s: HTTP status %ld redirects to %s, and redirects are not followed: correct the URL, or "
 			"what redirects it",
-			what, response->status, (int)strcspn(response->location, "?#"), response->location);
+			what, response->status, text);
 	else
 		(void)err_set(err, kind_of(response->status), "%s: HTTP status %ld%s%s", what, response->status,
 			      text[0] ? ": " : " without a message", text);
