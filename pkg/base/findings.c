@@ -191,10 +191,11 @@ static bool differ(char a, char b)
 }
 
 /* How many characters to insert, leave out, replace, or swap with the next one (optimal string alignment), in two words
- * of at most WORD_BYTES; upper and lower case are the same. */
-static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen)
+ * of at most WORD_BYTES; upper and lower case are the same. More than `most` if it is more. */
+static size_t edit_distance(const char *a, size_t alen, const char *b, size_t blen, size_t most)
 {
 	size_t rows[3][WORD_BYTES + 1];
+	size_t least = 0, least_above;
 
 	for (size_t j = 0; j <= blen; j++)
 		rows[0][j] = j;
@@ -202,12 +203,18 @@ static size_t edit_distance(const char *a, size_t alen, const char *b, size_t bl
 		size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
 
 		row[0] = i;
+		least_above = least;
+		least = i;
 		for (size_t j = 1; j <= blen; j++) {
 			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + differ(a[i - 1], b[j - 1]));
 			if (i > 1 && j > 1 && !differ(a[i - 1], b[j - 2]) && !differ(a[i - 2], b[j - 1]) &&
 			    before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
+			least = row[j] < least ? row[j] : least;
 		}
+		/* Every way to the end leads through one of two rows. */
+		if (least > most && least_above > most)
+			return most + 1;
 	}
 	return rows[alen % 3][blen];
 }
@@ -248,7 +255,7 @@ const char *nearest_name(const char *word, const char *const *names, size_t n)
 		/* It is at least the difference of the lengths. */
 		if (nlen > WORD_BYTES || nlen > len + best || len > nlen + best)
 			continue;
-		distance = edit_distance(word, len, names[i], nlen);
+		distance = edit_distance(word, len, names[i], nlen, best);
 		/* The first letter of a typo is usually right. */
 		if (distance < best || (found && distance == best && *names[i] == *word && *found != *word)) {
 			best = distance;
