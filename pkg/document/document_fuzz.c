@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CASES = 128, PLACES = 4096, EDITS = 32, EDIT_BYTES = 4, FIELD_BYTES = 1 + EDIT_BYTES };
+enum { CASES = 128, PLACES = 512, EDITS = 32, EDIT_BYTES = 4, FIELD_BYTES = 1 + EDIT_BYTES };
 
 static struct {
 	json_t *schema, *fixture;

@@ -13,7 +13,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* RATIO, ROOM_S: to the time that the same text takes to parse, and what may come on top. */
-enum { TEXT_BYTES = 128 * 1024, RATIO = 80 };
+enum { TEXT_BYTES = 32 * 1024, RATIO = 80 };
 static const double room_s = 0.2;
 
 static void add_fragment(struct strbuf *text, const char *fragment, size_t len, unsigned times)
