@@ -1,5 +1,7 @@
-# The operator and its worker in one image: build in the first stage, and only what runs in the second.
-FROM debian:bookworm-slim AS build
+# The operator and its worker in one image: build in the first stage, and only what runs in the second. hack/image gives
+# both the same base, by digest.
+ARG BASE=debian:bookworm-slim
+FROM ${BASE} AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       gcc make libc6-dev libpq-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libmicrohttpd-dev libssl-dev \
@@ -12,7 +14,7 @@ COPY pkg pkg
 COPY cmd cmd
 RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync
 
-FROM debian:bookworm-slim
+FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ca-certificates libcurl4 libjansson4 libpq5 libssl3 libmicrohttpd12 libyaml-0-2 \
