@@ -142,7 +142,7 @@ enum flag {
 
 static const struct {
 	const char *name, *value;
-	const char *help; /* NULL: not advertised, as this version knows one value at most */
+	const char *help; /* NULL: not shown in --help, as this version supports at most one value */
 } flags[FLAGS] = {
 	[FLAG_KUBECONFIG] = {"kubeconfig", "FILE",
 			     "credentials; default: $KUBECONFIG, then the pod's service account, then ~/.kube/config"},
@@ -320,7 +320,7 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 		}
 		if (flag < 0 || flag >= FLAGS)
 			return err_set(err, ERR_INVALID, "see --help");
-		/* Flags replace the environment's values, they do not add to them. */
+		/* Flags replace the environment's values instead of adding to them. */
 		if (flag == FLAG_NAMESPACE && !namespaces_given) {
 			forget_namespaces(s);
 			namespaces_given = true;

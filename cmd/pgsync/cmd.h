@@ -31,7 +31,7 @@ struct common_flags {
 	bool until_caught_up;
 	const char *index, *output;
 	bool all;
-	char **words; /* what is no option */
+	char **words; /* arguments that are not options */
 	size_t n_words;
 };
 
@@ -41,19 +41,19 @@ int cmd_validate(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_dead_letters(int argc, char **argv);
-/* pgsync's own: bootstrap, and what it does without a command. */
+/* The original pgsync's commands: bootstrap, and what it does without a command. */
 int cmd_bootstrap(int argc, char **argv);
 int cmd_compat(int argc, char **argv);
 
 /* The text of --help before and after the options of a command ("run", ...; "pgsync": without a command). */
 void help_begin(const char *name, FILE *to);
 void help_end(const char *name, FILE *to);
-/* The commands, one a line. */
+/* The commands, one per line. */
 void help_commands(FILE *to);
 
 /* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "i"
- * index, "a" all, "p" output, "*" words that are no options), the log's, and --help. Returns -1 to continue, or the
- * exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for what is wrong. */
+ * index, "a" all, "p" output, "*" arguments that are not options), those of the log, and --help. Returns -1 to
+ * continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for an error. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
@@ -65,16 +65,16 @@ struct input {
 	bool slot_name_given;
 };
 void input_release(struct input *input);
-/* Decodes and resolves; every trouble is a finding. Takes over the objects of the assignment. */
+/* Decodes and resolves; every problem is a finding. Takes over the objects of the assignment. */
 void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
-/* Reads a YAML file that holds one PgSync, and perhaps the Secrets and ConfigMaps that it names. secrets_elsewhere: a
- * Secret that is not in the file is a warning. */
+/* Reads a YAML file that contains one PgSync, and optionally the Secrets and ConfigMaps that it names.
+ * secrets_elsewhere: a Secret that is not in the file is a warning. */
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,
 	       struct err *err) WARN_UNUSED;
 
-/* Prints a text that another program made: what a terminal would act on is shown as "\\u001b". */
+/* Prints text of another program, with control characters escaped as "\\u001b". */
 void cmd_print_foreign(FILE *to, const char *text);
 /* Prints findings to standard error, one a line. */
 void cmd_print_findings(const struct findings *f);

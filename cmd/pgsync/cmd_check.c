@@ -1,4 +1,4 @@
-/* pgsync validate and pgsync plan: what is wrong, and what would be done; neither changes anything. */
+/* pgsync validate and pgsync plan: report what is wrong, and what would be done; neither changes anything. */
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -8,17 +8,17 @@
 enum { PLAN_BYTES = 16 * 1024 * 1024 };
 
 struct check {
-	bool connects; /* so it needs the Secrets, and finds more that is wrong with a schema */
+	bool connects; /* so it needs the Secrets, and finds more errors in a schema */
 	int (*then)(const char *file, const struct input *input, struct findings *findings, struct err *err);
 };
 
-/* What is wrong with the file leaves the database to be looked at, where more may be wrong. */
+/* Even if the file has errors, check the database, which may show more. */
 static bool may_go_on(const struct check *check, const struct input *input, const struct findings *findings)
 {
 	return !findings_failed(findings) || (check->connects && spec_can_be_checked(input->spec, findings));
 }
 
-/* Reads the file, goes on with what the command does, and prints everything that was found. */
+/* Reads the file, does what the command does, and prints all findings. */
 static int run_check(const struct check *check, int argc, char **argv)
 {
 	struct input input = {0};

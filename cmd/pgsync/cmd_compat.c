@@ -40,7 +40,7 @@ static struct sync_options options_of(const struct compat *c, size_t i)
 
 /* --- bootstrap --- */
 
-/* The one wait that may be long, and that a user would not guess. */
+/* The only wait that may be long and that a user would not expect. */
 static void on_report(void *user, const json_t *report)
 {
 	json_t *condition;
@@ -154,7 +154,7 @@ static bool follows(const struct compat_flags *flags, const struct compat *c)
 	       import_env_bool(c->env, "POLLING", false, NULL);
 }
 
-/* pgsync's words for levels; ours may be given too. */
+/* pgsync's names of log levels; ours are accepted too. */
 static const char *log_level(const struct compat_flags *flags, const struct compat *c)
 {
 	static const char *const words[][2] = {
@@ -215,7 +215,7 @@ static void end_all(const pid_t *pids, size_t n)
 			(void)kill(pids[i], SIGTERM);
 }
 
-/* Takes note of the processes that ended; their worst exit code, and how many are left. */
+/* Reaps the processes that have ended; keeps their worst exit code, and how many are left. */
 static int reap(pid_t *pids, size_t n, size_t *left)
 {
 	int worst = EXIT_OK, status;
@@ -233,7 +233,8 @@ static int reap(pid_t *pids, size_t n, size_t *left)
 	return worst;
 }
 
-/* A process for each database, that all end with the first that ends: a supervisor starts all of them again. */
+/* One process for each database. When the first one ends, the others are ended too, so that a supervisor restarts all
+ * of them. */
 static int run_many(const struct compat_flags *flags, const struct compat *c)
 {
 	_cleanup_free_ pid_t *pids = xcalloc(c->n, sizeof(*pids));
@@ -295,7 +296,7 @@ static int run(const struct compat_flags *flags, const struct compat *c)
 	return c->n > 1 && follows(flags, c) ? run_many(flags, c) : each(flags, c, run_one);
 }
 
-/* What can only be said with the environment at hand. */
+/* Findings that depend on the environment. */
 static void check(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
 	bool wal = import_env_bool(c->env, "WAL", false, f);
@@ -309,7 +310,7 @@ static void check(const struct compat_flags *flags, const struct compat *c, stru
 			     "serves one database, but %s has %zu: run one process for each", c->what, c->n);
 }
 
-/* A variable, or an option in its place, that says how to reach Postgres. */
+/* True if there is an error about a variable, or the option that replaces it, that determines how to reach Postgres. */
 static bool source_is_unknown(const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++)
@@ -327,7 +328,7 @@ static bool all_is_well(const struct compat *c, const struct findings *f)
 	return !failed;
 }
 
-/* Where something is wrong, the database may show more, also of what is well-formed. */
+/* If something is wrong, the database may show more problems, even in well-formed parts. */
 static void find_rest(struct compat *c, const struct findings *f)
 {
 	for (size_t i = 0; !source_is_unknown(f) && i < c->n; i++) {
@@ -345,7 +346,7 @@ static void find_rest(struct compat *c, const struct findings *f)
 	}
 }
 
-/* What was made can be taken down whatever the schema is now. */
+/* What was created can be removed, whatever the schema is now. */
 static bool can_tear_down(const struct compat_flags *flags, const struct compat *c, const struct findings *f)
 {
 	bool can = flags->teardown && !findings_failed(f) && c->n;
@@ -355,7 +356,7 @@ static bool can_tear_down(const struct compat_flags *flags, const struct compat 
 	return can;
 }
 
-/* In a loop of `until bootstrap`, what is ignored would be said again and again. */
+/* In a loop of `until bootstrap`, the warnings about ignored settings would be repeated again and again. */
 static void print_notices(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
 	if (flags->command == COMPAT_PGSYNC || flags->verbose) {

@@ -1,4 +1,5 @@
-/* pgsync dead-letters: list, show, retry, discard. The worker alone writes documents: retry leaves it a request. */
+/* pgsync dead-letters: list, show, retry, discard. Only the worker writes documents, so retry leaves a request for
+ * it. */
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct context {
 	struct search *search;
 	char *key;       /* of the checkpoint */
 	json_t *printed; /* with -o json: what was found */
-	size_t n;        /* how many dead letters it was done to */
+	size_t n;        /* how many dead letters were processed */
 };
 
 /* What a command does to a dead letter of an index. */
@@ -32,7 +33,7 @@ static bool is_json(const struct context *c)
 	return !strcmp(c->flags->output, "json");
 }
 
-/* ASCII, so that no terminal acts on it. */
+/* Prints ASCII only, so that terminals do not interpret it. */
 static void print_json(const json_t *value)
 {
 	char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
@@ -47,7 +48,7 @@ static void print_json(const json_t *value)
 	free(text);
 }
 
-/* Also of dead letters of an earlier release. */
+/* Works for dead letters of an earlier release too. */
 static const char *text_of(const struct dead_letter *letter, const char *key)
 {
 	return jsonx_string(letter->source, key, "");
@@ -149,7 +150,7 @@ static bool is_chosen(const struct context *c, const char *alias)
 	return !c->flags->index || !strcmp(c->flags->index, alias);
 }
 
-/* An index of that name that is not ours holds something else. */
+/* An index of that name that is not ours contains something else. */
 static int check_owners(struct context *c, struct err *err)
 {
 	_cleanup_free_ char *owner = xasprintf("%s/%s", c->spec->namespace, c->spec->name);
@@ -273,7 +274,7 @@ static const struct action {
 	const char *name;
 	int (*run)(struct context *c, struct err *err);
 	bool takes_one, takes_some; /* ids */
-	const char *done;           /* said at the end, after the number of dead letters; or NULL */
+	const char *done;           /* printed at the end, after the number of dead letters; or NULL */
 } actions[] = {
 	{"list", list, false, false, NULL},
 	{"show", show, true, false, NULL},
@@ -304,7 +305,7 @@ static const struct action *find_action(const struct common_flags *flags)
 	return NULL;
 }
 
-/* -1: nothing is wrong. */
+/* -1: no error. */
 static int check_words(const struct action *action, const struct common_flags *flags)
 {
 	size_t ids = flags->n_words ? flags->n_words - 1 : 0;

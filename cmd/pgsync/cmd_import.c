@@ -7,7 +7,7 @@
 
 enum { MANIFEST_BYTES = 64 * 1024 * 1024 };
 
-/* A comment ends with its line, whatever a name in a .env file holds. */
+/* A comment ends with its line, whatever a name in a .env file contains. */
 static void add_comment(struct strbuf *sb, const char *text)
 {
 	for (; *text; text++)
@@ -36,7 +36,7 @@ static void add_head(struct strbuf *sb, const struct findings *notices)
 	}
 }
 
-/* What is no comment in the result. */
+/* Prints the findings that do not become comments of the result. */
 static void print_rest(const struct findings *notices)
 {
 	struct findings rest;

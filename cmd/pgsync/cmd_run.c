@@ -21,7 +21,7 @@ struct run {
 	int64_t printed_ms;
 };
 
-/* --- what people see --- */
+/* --- what users see --- */
 
 static void draw_bar(struct run *run, const json_t *report)
 {

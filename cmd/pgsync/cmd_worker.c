@@ -17,7 +17,7 @@
 #include "sync/sync.h"
 #include "json/json.h"
 
-/* VERDICT_BYTES: of each text of a verdict; a condition has no more. */
+/* VERDICT_BYTES: the limit for each text of a verdict, which is that of a condition. */
 enum { WRITE_MS = 1000, VERDICT_BYTES = 32000 };
 
 /* Lines that the operator has not read yet. The descriptor does not block: an operator that does not read (frozen, or
@@ -29,7 +29,7 @@ struct output {
 	char *line;      /* being written */
 	size_t pos;
 	char *report; /* the next line */
-	char *last;   /* the report before, so that it is not repeated */
+	char *last;   /* the previous report, so that it is not repeated */
 };
 
 static void output_release(struct output *o)
@@ -77,7 +77,7 @@ static void send_line(struct output *o, char *line_take)
 		(void)poll(&fd, 1, WRITE_MS);
 }
 
-/* Tells that this process is alive, unless something else has told it. */
+/* Reports that this process is alive, unless another message has shown that recently. */
 static void send_heartbeat(struct output *o)
 {
 	if (!flush_output(o) || clock_now_ms() - o->sent_ms < PROTOCOL_HEARTBEAT_MS)
@@ -86,7 +86,7 @@ static void send_heartbeat(struct output *o)
 	(void)flush_output(o);
 }
 
-/* Comes five times a second, whatever the servers do. */
+/* Called five times a second, whatever the servers do. */
 static void send_report(void *user, const json_t *report)
 {
 	struct output *o = user;
@@ -136,7 +136,7 @@ static void report_findings(struct output *o, const struct findings *f)
 	send_line(o, protocol_encode_report(report));
 }
 
-/* A cleanup waits for servers and reports nothing meanwhile: another thread tells that the process is alive. */
+/* A cleanup waits for servers and reports nothing meanwhile, so another thread reports that the process is alive. */
 struct pulse {
 	struct output *output;
 	int end_fd;
@@ -203,8 +203,8 @@ static enum protocol_exit run_task(enum protocol_task task, const struct sync_op
 	return r < 0 ? PROTOCOL_EXIT_FAILED : PROTOCOL_EXIT_OK;
 }
 
-/* Says what is wrong with the resource, for an operator that does not look into schemas. Decoding the largest takes a
- * second, and this process may have little of the processor. */
+/* Reports what is wrong with the resource, since the operator does not parse schemas. Decoding the largest takes a
+ * second, and this process may get little CPU time. */
 static enum protocol_exit verify(struct protocol_assignment *assignment)
 {
 	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -233,7 +233,8 @@ static enum protocol_exit verify(struct protocol_assignment *assignment)
 	return PROTOCOL_EXIT_OK;
 }
 
-/* A check needs to know the database; a cleanup needs both sides, since an earlier spec made what is to be removed. */
+/* A check needs the database's address; a cleanup needs both sides, since an earlier version of the spec created what
+ * has to be removed. */
 static bool can_do(enum protocol_task task, const struct input *input, const struct findings *f)
 {
 	if (!findings_failed(f))
@@ -277,14 +278,14 @@ static enum protocol_exit run_assignment(enum protocol_task task, const struct i
 	return code;
 }
 
-/* Test builds write what their failpoints met to a file, and sanitizers look into their own process. */
+/* Test builds write reached failpoints to a file, and sanitizers inspect their own process. */
 #ifdef PGSYNC_FAILPOINTS
 enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS };
 #else
 enum { SANDBOX = SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS | SANDBOX_FILES | SANDBOX_CALLS };
 #endif
 
-/* Says what is in force; a kernel may lack some of it. */
+/* Logs the restrictions in force; a kernel may lack some of them. */
 static void log_sandbox(unsigned parts)
 {
 	struct strbuf names;
@@ -315,7 +316,7 @@ int cmd_worker(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	parts = flags.sandbox && !strcmp(flags.sandbox, "off") ? 0 : sandbox_enter(SANDBOX);
-	/* A resource must not reach what is meant for this machine alone. */
+	/* A resource must not reach services that are meant for this machine alone. */
 	egress_deny_unix();
 	if (flags.deny_egress && egress_deny(flags.deny_egress, &err) < 0) {
 		(void)fprintf(stderr, "pgsync worker: --deny-egress: %s\n", err.msg);

@@ -201,7 +201,7 @@ static int watch(int epoll_fd, int fd)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* One for the whole process, however many databases it works on. */
+/* One for the whole process, regardless of the number of databases. */
 static int open_signal_fd(void)
 {
 	static int signal_fd = -1;

@@ -1,5 +1,5 @@
-/* pgsync's own command lines: their options, and the schema and the environment that they name. docs/from-pgsync.md is
- * what people read about them. */
+/* pgsync's own command lines: their options, and the schema and the environment that they name. docs/from-pgsync.md
+ * documents them for users. */
 #ifndef PGSYNC_CMD_COMPAT_H
 #define PGSYNC_CMD_COMPAT_H
 
@@ -16,7 +16,7 @@ struct compat_flags {
 	const char *env_file, *name, *namespace, *listen, *log_level, *log_format;
 	bool daemon, wal, polling, producer, consumer;
 	bool analyze, bootstrap, teardown, no_create, adopt, password, verbose, version, help, variables;
-	/* Options that stand for a variable. */
+	/* Options that replace a variable. */
 	struct {
 		const char *variable, *value;
 	} overrides[COMPAT_OVERRIDES];
@@ -40,13 +40,12 @@ struct compat {
 	size_t n;
 };
 
-/* Reads environment, .env file and schema. Everything that is wrong is a finding, of f or of an input; then there is
- * nothing to run. */
+/* Reads environment, .env file and schema. Every error is a finding, in f or in an input; then do not run. */
 void compat_load(const struct compat_flags *flags, struct compat *ret, struct findings *f);
 void compat_release(struct compat *c);
-/* Moves what was found of the inputs to f. */
+/* Moves the findings of all inputs to f. */
 void compat_gather(struct compat *c, struct findings *f);
-/* Moves findings about input i, named as in the schema's file. */
+/* Moves the findings about input i to f, with the names of the schema's file. */
 void compat_move(const struct compat *c, size_t i, struct findings *to, struct findings *from);
 
 #endif

@@ -92,7 +92,7 @@ void compat_usage(enum compat_command command, FILE *to)
 	help_end(compat_name(command), to);
 }
 
-/* In place: hyphens become underscores, and "-nc", which getopt would take for two letters, its long form. */
+/* In place: hyphens become underscores, and "-nc", which getopt would read as two letters, becomes its long form. */
 static void spell_as_rows(enum compat_command command, int argc, char **argv)
 {
 	static char no_create[] = "--no_create";

@@ -157,9 +157,9 @@ static int read_schema(const char *path, json_t **ret, struct err *err)
 	return jsonx_parse(text, len, path, ret, err);
 }
 
-/* Where the schema is: the options come first, then the variables in pgsync's order. */
+/* Where the schema is: the options take precedence, then the variables in pgsync's order. */
 struct place {
-	const char *given_by; /* NULL: nothing says it */
+	const char *given_by; /* NULL: not specified */
 	const char *path, *url;
 };
 
@@ -178,7 +178,8 @@ static struct place choose(const struct compat_flags *flags, const struct compat
 	return (struct place){0};
 }
 
-/* The schema's name in messages. A URL may hold a password or a signature: only the last part of its path is shown. */
+/* The schema's name in messages. A URL may contain a password or a signature, so only the last part of its path is
+ * shown. */
 static char *name_of(const struct place *place)
 {
 	const char *start, *end;
@@ -248,7 +249,7 @@ static void decode_all(struct compat *c)
 	}
 }
 
-/* About a part of the resource that is made of variables and options. */
+/* True if the finding is about a part of the resource that comes from variables and options. */
 static bool is_about_settings(const struct finding *item)
 {
 	static const char schema[] = "spec.schema[";
@@ -257,7 +258,7 @@ static bool is_about_settings(const struct finding *item)
 	       (strncmp(item->path, "spec.", strlen("spec.")) == 0 && strncmp(item->path, schema, strlen(schema)) != 0);
 }
 
-/* What is wrong with variables and options leaves holes in the inputs, and says so itself. */
+/* Errors in variables and options leave gaps in the inputs, and have their own findings. */
 void compat_gather(struct compat *c, struct findings *f)
 {
 	bool holes = findings_failed(f);

@@ -1,5 +1,5 @@
-/* The words of --help: what each command is for, examples, environment, exit status. Options are printed from the
- * tables that parse them. */
+/* The text of --help: what each command is for, examples, environment, exit status. Options are printed from the tables
+ * that parse them. */
 #include <string.h>
 
 #include "base/usage.h"

@@ -31,7 +31,7 @@ static void decode(struct input *input, bool admitted, bool secrets_elsewhere, c
 	spec_resolve(input->spec, &objects, f);
 }
 
-/* Puts the schema where it belongs. */
+/* Moves the schema into the spec. */
 static void take_schema(json_t *resource, const char *text, struct findings *f)
 {
 	json_t *spec = json_object_get(resource, "spec"), *schema;

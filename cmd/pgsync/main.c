@@ -21,7 +21,7 @@ static const struct command {
 	{"worker", cmd_worker, "used by pgsync-operator"},
 };
 
-/* Planned: a plain answer rather than "unknown command". */
+/* Planned commands: a clear answer instead of "unknown command". */
 static const char *const later[] = {"verify", "resync"};
 
 void help_commands(FILE *to)
@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-	/* Several threads that each hold a body or two: as many heaps would only keep what the others could use. */
+	/* Several threads hold a body or two each: a heap per thread would only keep memory that the others could
+	 * use. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	if (!strcmp(name, "bootstrap"))
 		return cmd_bootstrap(argc, argv);

@@ -1,5 +1,5 @@
-/* Any bytes: what is written as JSON reads back as it was, and a number that is taken is the number that was written.
- */
+/* Any bytes: a string written as JSON is the same when read back, and a number that is accepted has the value of its
+ * text. */
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>

@@ -162,7 +162,7 @@ static void test_utf8_prefix_when_it_must_cut_then_no_character_is_parted(void *
 	assert_int_equal(utf8_prefix("a\xE2\x82\xAC", 4, 1), 1);
 	assert_int_equal(utf8_prefix("\xF0\x9F\x98\x80x", 5, 3), 0);
 	assert_int_equal(utf8_prefix("\xF0\x9F\x98\x80x", 5, 4), 4);
-	/* What is not UTF-8 is cut anywhere. */
+	/* Text that is not UTF-8 may be cut anywhere. */
 	assert_int_equal(utf8_prefix("\x80\x80\x80\x80\x80\x80", 6, 4), 4);
 	assert_int_equal(utf8_prefix("\xE2\x82\x41\x41", 4, 1), 1);
 }
@@ -193,7 +193,7 @@ static void test_reasons_then_each_has_a_word_that_leads_back_to_it(void **state
 		enum reason back = REASON_N;
 
 		assert_true(reason_parse(reason_name((enum reason)i), &back));
-		/* Another one, if two had the same word. */
+		/* It would be another reason if two had the same word. */
 		assert_int_equal(back, i);
 	}
 }
@@ -255,7 +255,7 @@ static void test_findings_when_there_are_too_many_then_counted(void **state)
 	for (int i = 0; i < 5000; i++)
 		findings_add(&many, FINDING_WARNING, REASON_MISSING_INDEX, "spec", "slow");
 	assert_false(findings_failed(&many));
-	/* Warnings leave room for errors. */
+	/* Warnings must leave room for errors. */
 	findings_add(&many, FINDING_ERROR, REASON_UNKNOWN_TABLE, "spec.a", "no table");
 	assert_true(findings_failed(&many));
 	for (int i = 0; i < 5000; i++)
@@ -275,7 +275,7 @@ static void expect_summary(const struct findings *f, size_t max, const char *wan
 	assert_string_equal(got, want);
 }
 
-/* Whole findings, and how many are left; a single one that is too long is cut between characters. */
+/* Whole findings, and the number of the others; a single one that is too long is cut between characters. */
 static void test_findings_when_they_do_not_fit_then_counted(void **state)
 {
 	struct findings f;

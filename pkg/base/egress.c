@@ -144,7 +144,7 @@ static bool matches(const struct rule *rule, const struct in6_addr *address, uin
 	return !rest || ((rule->address.s6_addr[whole] ^ address->s6_addr[whole]) & mask) == 0;
 }
 
-/* To connect to "any" address is to connect to this machine. */
+/* Connecting to the "any" address means connecting to this machine. */
 static void normalize(struct in6_addr *address)
 {
 	const struct in_addr loopback = {.s_addr = htonl(INADDR_LOOPBACK)};

@@ -19,8 +19,8 @@
 
 enum err_kind {
 	ERR_NONE = 0,
-	ERR_TRANSIENT, /* may go away by itself: back off and try again */
-	ERR_CONFLICT,  /* another client changed or holds it */
+	ERR_TRANSIENT, /* may resolve itself: back off and try again */
+	ERR_CONFLICT,  /* another client changed it or holds it */
 	ERR_NOT_FOUND,
 	ERR_INVALID,   /* the input is wrong; retrying cannot help */
 	ERR_DENIED,    /* credentials or privileges */
@@ -34,9 +34,9 @@ enum { ERR_MSG_BYTES = 1024 };
 struct err {
 	enum err_kind kind;
 	int code;               /* errno or HTTP status, 0 when neither */
-	char sqlstate[6];       /* "" unless Postgres said so */
+	char sqlstate[6];       /* the SQLSTATE that Postgres reported, or "" */
 	enum reason reason;     /* of the condition that it becomes, or REASON_NONE */
-	int64_t retry_after_ms; /* what the other side asked for, 0 when it did not */
+	int64_t retry_after_ms; /* what the other side asked for, or 0 */
 	char msg[ERR_MSG_BYTES];
 };
 

@@ -18,7 +18,7 @@ enum action { ACTION_NONE = 0, ACTION_FAIL, ACTION_WAIT, ACTION_KILL };
 
 struct setting {
 	enum action action;
-	uint64_t wait_ms, at; /* at: the pass that acts; 0: every one */
+	uint64_t wait_ms, at; /* at: the pass that acts; 0: every pass */
 	char text[LINE_BYTES];
 };
 

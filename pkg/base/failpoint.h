@@ -19,7 +19,7 @@
 
 #include "base/err.h"
 
-/* X(identifier, name): every failpoint there is; `make check` compares this list with the code. */
+/* X(identifier, name): all failpoints; `make check` compares this list with the code. */
 #define FAILPOINTS(X)                               \
 	X(SLOT_CREATED, "slot.created")             \
 	X(SLOT_DROPPED, "slot.dropped")             \
@@ -53,7 +53,7 @@ enum failpoint {
 
 const char *failpoint_name(enum failpoint point);
 int failpoint_pass(enum failpoint point, struct err *err) WARN_UNUSED;
-/* For tests: forgets what was read and counted. Not while another thread passes one. */
+/* For tests: forgets what was read and counted. Do not call it while another thread passes one. */
 void failpoint_reset(void);
 
 #define FAILPOINT(id, err) failpoint_pass(FAILPOINT_##id, (err))

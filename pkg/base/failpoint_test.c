@@ -64,7 +64,7 @@ static void test_failpoint_when_it_waits_then_time_passes(void **state)
 	assert_true(clock_now_ms() - begin_ms >= 30);
 }
 
-/* How a child ends that passes alias.moved. */
+/* The wait status of a child that passes alias.moved. */
 static int signal_of_child(void)
 {
 	struct err err;
@@ -103,7 +103,7 @@ static void test_failpoint_when_there_is_a_log_then_one_process_acts_once(void *
 	failpoint_reset();
 }
 
-/* The signal by which a child ends that is given these entries; what it says is not shown. */
+/* The signal that ends a child with these entries; its output is dropped. */
 static int refusal(const char *entries)
 {
 	struct err err;

@@ -1,4 +1,4 @@
-/* Everything that is wrong at once. */
+/* A list of everything that is wrong. */
 #include "base/findings.h"
 
 #include <ctype.h>
@@ -136,7 +136,7 @@ char *findings_summary(const struct findings *f, enum finding_severity severity,
 
 		if (item->severity != severity)
 			continue;
-		/* The first one is cut rather than left out. */
+		/* The first finding is cut rather than left out. */
 		if (!left && (!sb.len || sb.len + strlen(text) <= room))
 			strbuf_add(&sb, text, utf8_prefix(text, strlen(text), room));
 		else

@@ -1,8 +1,8 @@
 /* All problems at once: a list of findings that validators and checks fill, shown to the user. For one thread.
  *
  * A finding names the place (a JSON path or an object's name), what was found, what was expected and what to do. A list
- * keeps FINDINGS_MOST of them and counts the others, so that what a hostile input costs does not grow with its size.
- */
+ * keeps FINDINGS_MOST of them and counts the others, so that the cost of a hostile input does not grow with its
+ * size. */
 #ifndef PGSYNC_BASE_FINDINGS_H
 #define PGSYNC_BASE_FINDINGS_H
 
@@ -25,13 +25,13 @@ struct finding {
 	bool unknown;    /* a field or a word that this program does not know, but a newer one may */
 };
 
-enum { FINDINGS_MOST = 1000 }; /* at most half of them warnings, so that errors find a place */
+enum { FINDINGS_MOST = 1000 }; /* at most half of them warnings, so that there is room for errors */
 
 struct findings {
 	struct finding *items;
 	size_t n;
 	size_t alloc;
-	size_t dropped[2]; /* of each severity: those that found no place */
+	size_t dropped[2]; /* for each severity, the number that did not fit */
 };
 
 void findings_init(struct findings *f);
@@ -64,7 +64,7 @@ char *findings_join(const struct findings *f, enum finding_severity severity, co
 
 /* True if the finding is an error at the JSON path, within it, or at something that contains it. */
 bool finding_is_about(const struct finding *finding, const char *path);
-/* True if any finding is about the path. What is there cannot be relied on then. */
+/* True if any finding is about the path. Then do not rely on the value there. */
 bool findings_any_about(const struct findings *f, const char *path);
 
 /* True if the JSON path is `of` or leads to something within it. */

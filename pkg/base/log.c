@@ -136,10 +136,10 @@ static void format_line(struct strbuf *sb, enum log_level level, const char *com
 
 /* --- writing
  *
- * A pipe takes up to PIPE_BUF bytes at once; the rest of a longer line follows when its reader has made room, and by
- * then other writers may have had their turn. So the writers of this process exclude each other with a mutex, and those
- * of the processes that share standard error (an operator and its workers) with a record lock, which belongs to a
- * process and not to the descriptor that they inherited. */
+ * A pipe takes up to PIPE_BUF bytes at once; the rest of a longer line follows once the reader has made room, and other
+ * writers may write in between. So threads of this process exclude each other with a mutex, and processes that share
+ * standard error (an operator and its workers) with a record lock, which belongs to a process and not to the inherited
+ * descriptor. */
 
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -147,12 +147,12 @@ static bool try_lock(short type)
 {
 	struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
 
-	/* What cannot be locked has no other writer that could be kept out. */
+	/* A descriptor that cannot be locked has no other writers to exclude. */
 	return fcntl(STDERR_FILENO, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
 }
 
-/* Waits as long as the reader makes the owner of the lock wait. An owner that does nothing although it could write is a
- * stopped process, which must not keep the others quiet. */
+/* Waits as long as the owner of the lock waits for the reader. An owner that does nothing although it could write is a
+ * stopped process, which must not keep the others from logging. */
 static void lock_output(void)
 {
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};

@@ -1,11 +1,10 @@
 /* Structured logging to standard error: one line an event, as text or JSON.
  *
- * Any thread may log, and so may several processes that share standard error: a line is written whole, whatever its
- * length (up to 16 MiB), and never within another one. Fields, not prose: log_info("sync", "bulk indexed",
- * KV_U64("documents", n), KV_STR("index", name)). Never log a password, a token or a row's value. Levels: error, an
- * administrator must act; warn, work continues and the text ends with ", retrying" or ", skipping"; info, changes of
- * state; debug, per batch; trace, per row.
- */
+ * Any thread may log, and so may several processes that share standard error: lines of any length (up to 16 MiB) are
+ * written whole, and are never mixed. Fields, not prose: log_info("sync", "bulk indexed", KV_U64("documents", n),
+ * KV_STR("index", name)). Never log a password, a token or a row's value. Levels: error, an administrator must act;
+ * warn, work continues and the text ends with ", retrying" or ", skipping"; info, changes of state; debug, per batch;
+ * trace, per row. */
 #ifndef PGSYNC_BASE_LOG_H
 #define PGSYNC_BASE_LOG_H
 

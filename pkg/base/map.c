@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* uthash calls exit() when memory is out; ours aborts as every allocation here does. */
+/* By default, uthash calls exit() if memory is exhausted; this aborts like every allocation here. */
 #define uthash_malloc(size) xmalloc(size)
 #define uthash_fatal(msg) abort()
 #pragma GCC diagnostic push

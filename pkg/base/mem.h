@@ -39,7 +39,7 @@ char *xstrdup_or_null(const char *s);
 	}                                    \
 	struct cleanup_needs_a_semicolon
 
-/* Hands a pointer on: evaluates to its value and leaves NULL behind. */
+/* Moves a pointer: evaluates to its value and sets the variable to NULL. */
 #define TAKE_PTR(ptr)                           \
 	({                                      \
 		__typeof__(ptr) taken_ = (ptr); \

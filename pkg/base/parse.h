@@ -16,8 +16,8 @@ bool parse_lsn(const char *s, uint64_t *ret) WARN_UNUSED;
 /* "15s", "500ms", "2m", "1h" or plain seconds, in milliseconds. */
 bool parse_duration_ms(const char *s, int64_t *ret) WARN_UNUSED;
 
-/* Decodes %XX in [from, to); any other % stays as it is, as in Python's urllib. Caller frees, as a secret where it may
- * be one. *ret_len: its length, since %00 is a NUL. */
+/* Decodes %XX in [from, to); any other % stays as it is, as in Python's urllib. Caller frees (free_secret, if it may be
+ * one). *ret_len: its length, since %00 is a NUL. */
 char *percent_decode(const char *from, const char *to, size_t *ret_len);
 
 /* For printf: an LSN as Postgres writes it. */

@@ -1,9 +1,8 @@
-/* Why something is as it is, in one CamelCase word: of errors, findings, conditions and events.
+/* Reasons of errors, findings, conditions and events: one CamelCase word each.
  *
- * One list for the whole program, so that code compares values and never text. A word is read and written as text only
- * where it enters or leaves the program: reason_parse and reason_name. Each reason that a condition or an event may
- * have is explained in docs/conditions.md.
- */
+ * One list for the whole program, so that code compares values and never text. Reasons are text only where they enter
+ * or leave the program: reason_parse and reason_name. Each reason that a condition or an event may have is explained in
+ * docs/conditions.md. */
 #ifndef PGSYNC_BASE_REASON_H
 #define PGSYNC_BASE_REASON_H
 
@@ -121,7 +120,7 @@
 	X(WORKER_SILENT, "WorkerSilent")                      \
 	X(WRITE_REFUSED, "WriteRefused")
 
-/* The words of the Kubernetes API server. It says Timeout, too. */
+/* Reasons of the Kubernetes API server, which also uses Timeout. */
 #define REASONS_OF_KUBE(X)                                       \
 	X(ALREADY_EXISTS, "AlreadyExists")                       \
 	X(BAD_REQUEST, "BadRequest")                             \
@@ -160,10 +159,10 @@ enum reason {
 		REASON_N,
 };
 
-/* The word. "Unspecified" for REASON_NONE, which a condition has to say in some way. */
+/* The name. "Unspecified" for REASON_NONE, since a condition must have a reason. */
 const char *reason_name(enum reason reason);
 
-/* False when the word is not known, as from a newer program. "Unspecified" is REASON_NONE. */
+/* False if the name is not known, as from a newer program. "Unspecified" is REASON_NONE. */
 bool reason_parse(const char *word, enum reason *ret);
 
 #endif

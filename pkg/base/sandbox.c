@@ -1,4 +1,4 @@
-/* What a worker gives up. */
+/* Restrictions of a worker process. */
 #include "base/sandbox.h"
 
 #include <fcntl.h>
@@ -15,8 +15,8 @@
 
 enum {
 	DESCRIPTORS = 512,
-	/* What the largest bulk requests need, and the stacks and arenas of threads: a server that sends more makes
-	 * an error of it, instead of the end of its neighbours. */
+	/* Enough for the largest bulk requests, and the stacks and arenas of threads: if a server sends more, that is
+	 * an error in this process, and does not end its neighbours. */
 	ADDRESS_SPACE_MIB = 1536,
 };
 
@@ -35,15 +35,15 @@ enum { LIMIT_ADDRESS_SPACE = 1 };
 	 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |    \
 	 LANDLOCK_ACCESS_FS_MAKE_SYM)
 
-/* The resolver's files, CAs, time zones, libraries that the resolver loads, and what is known of this process. A link
- * counts as what it leads to. */
+/* The resolver's files, CAs, time zones, libraries that the resolver loads, and the files about this process. A link
+ * counts as its target. */
 static const char *const readable[] = {
 	"/etc",       "/usr",      "/lib",      "/lib64",      "/etc/resolv.conf", "/etc/hosts",
 	"/proc/self", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom",     "/sys/devices/system/cpu"};
 /* Variables that name CAs to OpenSSL. */
 static const char *const naming[] = {"SSL_CERT_FILE", "SSL_CERT_DIR"};
 
-/* Whether a path exists and could be added does not matter: without, it cannot be read. */
+/* It does not matter whether a path exists and could be added: otherwise it cannot be read. */
 static void allow(int ruleset, const char *path)
 {
 	_cleanup_close_ int fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
@@ -88,7 +88,7 @@ static void offer_to_oom_killer(void)
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd >= 0 && write(fd, score, sizeof(score) - 1) < 0)
-		return; /* a container may forbid it; the memory is limited all the same */
+		return; /* a container may forbid it; the memory is still limited */
 }
 
 static bool set_limits(void)
@@ -107,12 +107,12 @@ unsigned sandbox_enter(unsigned parts)
 	if ((parts & (SANDBOX_PRIVILEGES | SANDBOX_FILES | SANDBOX_CALLS)) &&
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		done |= SANDBOX_PRIVILEGES;
-	/* The kernel asks for the former before the next two. */
+	/* Landlock and seccomp require no_new_privs. */
 	if ((parts & SANDBOX_FILES) && (done & SANDBOX_PRIVILEGES) && restrict_files())
 		done |= SANDBOX_FILES;
 	if ((parts & SANDBOX_CALLS) && (done & SANDBOX_PRIVILEGES) && sandbox_restrict_calls())
 		done |= SANDBOX_CALLS;
-	/* Last, because what is in /proc/self is root's from then on. */
+	/* Last, because from then on the files in /proc/self belong to root. */
 	if ((parts & SANDBOX_MEMORY) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
 		done |= SANDBOX_MEMORY;
 	return done;

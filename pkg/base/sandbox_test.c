@@ -1,5 +1,5 @@
-/* A child gives up parts and tries what it may not do any more: it exits with the number of the first thing that went
- * otherwise. */
+/* A child applies restrictions and tries what it may no longer do: it exits with the number of the first check that
+ * fails. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>

@@ -40,7 +40,7 @@ void strbuf_addu(struct strbuf *sb, unsigned long long value);
 void strbuf_add_json(struct strbuf *sb, const char *s, size_t len);
 void strbuf_truncate(struct strbuf *sb, size_t len);
 
-/* Gives the contents away (caller frees) and leaves an empty buffer with the same maximum. */
+/* Returns the contents (caller frees) and leaves an empty buffer with the same maximum. */
 char *strbuf_detach(struct strbuf *sb);
 
 #endif

@@ -98,7 +98,7 @@ int checkpoint_load(struct search *search, const char *key, struct checkpoint *r
 	return 0;
 }
 
-/* Documents are stored without being indexed: a mapping would only get in the way of the next format. */
+/* Documents are stored without being indexed: a mapping would only constrain the next format. */
 static int create_index(struct search *search, bool hidden, struct err *err)
 {
 	_cleanup_json_ json_t *body =

@@ -32,7 +32,7 @@ enum checkpoint_phase {
 	CHECKPOINT_LIVE,      /* the alias points to the generation */
 };
 
-/* A stretch of a bootstrap: one leaf relation, blocks below next_block are durable in the index. */
+/* A part of a bootstrap: one leaf relation, whose blocks below next_block are durable in the index. */
 struct checkpoint_range {
 	uint32_t relation; /* OID */
 	uint32_t filenode;
@@ -75,14 +75,15 @@ struct checkpoint {
 	uint32_t timeline;
 	char *slot, *publication;
 	char *publication_fingerprint; /* of the publication that decodes everything the slot has not sent yet */
-	bool publication_marked; /* since publications carry our mark: one without it is not ours. False in checkpoints
-				    of earlier versions, which set none. */
-	char *schema_hash;       /* of all that the generations are built from: schema, columns, views; "": rebuild */
+	bool publication_marked;       /* set since publications carry our mark: one without it is not ours. False in
+					* checkpoints of earlier versions, which set no marks. */
+	char *schema_hash;             /* of everything that the generations are built from: schema, columns, views; "":
+					* rebuild */
 	json_t *catalog_fingerprint; /* the catalog's state (not a digest) when the indices last matched it; or NULL */
 	int64_t resync_nonce;
 	uint64_t slot_lsn;      /* the slot's consistent point */
-	uint64_t confirmed_lsn; /* up to here everything was durable at the last save, though perhaps not acknowledged
-				   yet; a server that is behind it has another history */
+	uint64_t confirmed_lsn; /* up to here everything was durable at the last save, though possibly not acknowledged
+				 * yet; a server that is behind it has another history */
 	struct checkpoint_index *indices;
 	size_t n_indices;
 	struct checkpoint_identity *identities;

@@ -33,7 +33,7 @@ static json_t *integer(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-/* False when it cannot; an absent string is left out. */
+/* False if it cannot be encoded; an absent string is left out. */
 static bool set_string(json_t *object, const char *key, const char *value)
 {
 	return !value || json_object_set_new(object, key, json_string(value)) == 0;
@@ -88,7 +88,7 @@ static json_t *encode_identity(const struct checkpoint_identity *identity)
 	return TAKE_PTR(o);
 }
 
-/* There may be thousands: four numbers each. */
+/* There may be thousands, so each is stored as four numbers. */
 static json_t *encode_part(const struct checkpoint_part *part)
 {
 	return json_pack("[I, I, I, I]", (json_int_t)part->table, (json_int_t)part->part, (json_int_t)part->attachment,

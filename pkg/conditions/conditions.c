@@ -1,4 +1,4 @@
-/* The words of a status. */
+/* Names in a status. */
 #include "conditions/conditions.h"
 
 #include "base/mem.h"

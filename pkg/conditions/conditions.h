@@ -1,8 +1,6 @@
-/* The words of a status: types of conditions, their statuses, and phases. One list for worker, operator and tests.
- * Pure.
+/* Names in a status: types of conditions, their statuses, and phases. One list for worker, operator and tests. Pure.
  *
- * Reasons are in base/reason.h; docs/conditions.md says what to do about each of them.
- */
+ * Reasons are in base/reason.h; docs/conditions.md says what to do about each of them. */
 #ifndef PGSYNC_CONDITIONS_CONDITIONS_H
 #define PGSYNC_CONDITIONS_CONDITIONS_H
 
@@ -36,7 +34,7 @@ enum phase {
 	PHASE_N,
 };
 
-/* As the API spells them. */
+/* Spelled as in the API. */
 const char *condition_type_name(enum condition_type type);
 const char *condition_status_name(enum condition_status status);
 const char *phase_name(enum phase phase);

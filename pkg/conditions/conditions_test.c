@@ -1,4 +1,4 @@
-/* Tests of the words of a status, and of the report. */
+/* Tests of the names in a status, and of the report. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static void test_report_json_when_just_started_then_pending_and_unknown(void **s
 	report_init(&r);
 	json = report_json(&r);
 	assert_string_equal(json_string_value(json_object_get(json, "phase")), "Pending");
-	/* Stalled is not true, and the operator's own types are not a worker's to report. */
+	/* Stalled is not true, and a worker does not report the operator's own types. */
 	assert_int_equal(json_array_size(json_object_get(json, "conditions")), CONDITION_REPORTED_N - 1);
 	json_array_foreach (json_object_get(json, "conditions"), i, condition)
 		assert_string_equal(json_string_value(json_object_get(condition, "status")), "Unknown");
@@ -98,7 +98,7 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "retainedWAL")),
 			    "16MiB");
 	json_decref(json);
-	/* The stream itself knows first what it has acknowledged. */
+	/* The stream is the first to know what it has acknowledged. */
 	report_progress(&r, 0x100000020, 0);
 	json = report_json(&r);
 	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "stream"), "confirmedFlushLSN")),
@@ -121,7 +121,7 @@ static void test_report_dead_letters_when_some_came_while_they_were_counted_then
 	report_init(&r);
 	before = report_dead_letters_revision(&r, "books");
 	report_dead_letters_set(&r, "books", 3, report_dead_letters_revision(&r, "books"));
-	/* The count that was begun before saw none of them. */
+	/* A count that was begun earlier does not include them. */
 	report_dead_letters_set(&r, "books", 0, before);
 	assert_int_equal(report_dead_letters(&r, "books"), 3);
 	report_dead_letters_set(&r, "books", 0, report_dead_letters_revision(&r, "books"));

@@ -345,7 +345,7 @@ static json_t *bootstrap_json(const struct report_bootstrap *b)
 	json_t *object = json_object();
 	char progress[16];
 
-	/* 100% is said only when it is done. */
+	/* 100% is shown only when it is done. */
 	(void)snprintf(progress, sizeof(progress), "%d%%", b->completion_us ? 100 : (int)(b->ratio * 99.0));
 	(void)json_object_set_new(object, "progress", json_string(progress));
 	(void)json_object_set_new(object, "rowsDone", json_integer((json_int_t)b->rows_done));

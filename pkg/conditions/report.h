@@ -30,11 +30,11 @@ struct report_index {
 	char *name;
 	int64_t generation; /* 0: no index yet */
 	int64_t documents, dead_letters;
-	uint32_t dead_letters_revision; /* how often dead_letters was set */
+	uint32_t dead_letters_revision; /* how many times dead_letters was set */
 	int64_t nulled;                 /* values written as null since the worker's start */
 	int64_t dropped;                /* documents that an ingest pipeline dropped since then */
 	char health[8];
-	char *fingerprint; /* sink/index_fingerprint.h, as of the last look; NULL: not known */
+	char *fingerprint; /* sink/index_fingerprint.h, as of the last check; NULL: not known */
 };
 
 struct report_stream {
@@ -81,7 +81,7 @@ void report_schema(struct report *report, const struct findings *f);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */
-/* How far the stream is: what it has acknowledged, and the commit (wall time) whose age is the lag, 0 if there is
+/* How far the stream has got: what it has acknowledged, and the commit (wall time) whose age is the lag, 0 if there is
  * none. The stream itself reports them, so both are up to date even while other threads wait for a server. */
 void report_progress(struct report *report, uint64_t acked_lsn, int64_t oldest_us);
 int64_t report_lag_seconds(struct report *report);
@@ -93,29 +93,28 @@ void report_index_set(struct report *report, const struct report_index *index);
 void report_nulled_add(struct report *report, const char *name, int64_t n);
 /* An ingest pipeline dropped a document. */
 void report_dropped_add(struct report *report, const char *name);
-/* How many dead letters the index is known to have. */
+/* The known number of the index's dead letters. */
 int64_t report_dead_letters(struct report *report, const char *name);
-/* How many the first index has that has any, and its name (caller frees); 0: no index has. */
+/* The number of dead letters of the first index that has any, and its name (caller frees); 0: no index has any. */
 int64_t report_any_dead_letters(struct report *report, char **ret_name);
-/* Sets the number of an index, unless it was set since the revision was read. So counting takes no lock, and a count
+/* Sets the number of an index, unless it was set since the revision was read. So counting needs no lock, and a count
  * that began earlier does not hide dead letters that were written meanwhile. */
 uint32_t report_dead_letters_revision(struct report *report, const char *name);
 void report_dead_letters_set(struct report *report, const char *name, int64_t n, uint32_t revision);
-/* What decides whether the index takes documents, as it was found (sink/index_fingerprint.h). It may be older than the
- * index, never newer. */
+/* The index's fingerprint as last read (sink/index_fingerprint.h). It may be older than the index, never newer. */
 void report_index_fingerprint_set(struct report *report, const char *name, const char *fingerprint);
 /* Caller frees; "": not known. */
 char *report_index_fingerprint(struct report *report, const char *name);
-/* All dead letters were retried, as this value of the annotation asks for. */
+/* All dead letters were retried, as requested by this value of the annotation. */
 void report_retried(struct report *report, const char *nonce);
-/* The search engine pushes a writer back, or takes all of its writes again. Each writer says the two in turn. */
+/* The search engine pushes a writer back, or accepts all of its writes again. Each writer reports the two in turn. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms. Copies why in any case. */
 bool report_pressed(struct report *report, int64_t ms, char why[256]);
 
-/* A lock is waited for: who holds it; NULL: no longer. */
+/* Reports who holds a lock that we wait for; NULL: we no longer wait. */
 void report_lock(struct report *report, const char *holder);
-/* What report_lock was told last, or ""; caller frees. */
+/* What was last reported to report_lock, or ""; caller frees. */
 char *report_lock_holder(struct report *report);
 
 /* A new reference. */

@@ -1,4 +1,4 @@
-/* The search engine: HTTP, as much as the client needs. */
+/* The search engine: as much of HTTP as the client needs. */
 #include "fakes/engine.h"
 
 #include <arpa/inet.h>

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long a test waits for what has to happen, before it fails. */
+/* How long a test waits for an expected event before it fails. */
 enum { FAKE_PATIENCE_MS = 30000 };
 
 struct fake_gate {
@@ -32,7 +32,7 @@ void fake_gate_open(struct fake_gate *gate);
 /* True once at least n callers are held; false after FAKE_PATIENCE_MS. */
 bool fake_gate_holds(struct fake_gate *gate, unsigned n);
 
-/* As pthread_cond_wait, until FAKE_PATIENCE_MS after `start_ms` (clock_now_ms): false when that is over. */
+/* Like pthread_cond_wait, until FAKE_PATIENCE_MS after `start_ms` (clock_now_ms): false once that time is over. */
 bool fake_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t start_ms);
 
 #endif

@@ -159,7 +159,7 @@ static void follow_transaction(struct fake_session *s, const char *sql)
 		s->status = 'I';
 }
 
-/* What a walsender says if the test leaves it to us. */
+/* The default answer of a walsender. */
 static void answer_command(const struct fake_query *q, struct fake_result *result)
 {
 	if (begins(q->sql, "IDENTIFY_SYSTEM"))
@@ -271,7 +271,7 @@ static void on_bind(struct fake_session *s, const char *at)
 	size_t n;
 
 	unbind(s);
-	/* The newest of that name: the unnamed one is replaced all the time. */
+	/* The newest statement of that name: the unnamed one is replaced all the time. */
 	for (size_t i = 0; i < s->n_prepared; i += 2) {
 		if (strcmp(s->prepared[i], name) != 0)
 			continue;
@@ -323,7 +323,7 @@ static bool on_message(struct fake_session *s, char type, const char *body, size
 	case 'B':
 		on_bind(s, body);
 		break;
-	case 'E': /* Describe came before it: the columns go out with the rows. */
+	case 'E': /* Describe came before: the columns are sent with the rows. */
 		on_execute(s);
 		break;
 	case 'S':
@@ -405,7 +405,7 @@ static void welcome(struct fake_session *s)
 	flush(s);
 }
 
-/* False: it was a request to cancel, not a session. */
+/* False if it was a cancel request, not a session. */
 static bool start_up(struct fake_session *s)
 {
 	while (read_body(s) && s->in.len >= 4) {

@@ -1,8 +1,7 @@
 /* For tests: a Postgres server on its own threads, as much of its protocol (version 3) as libpq and our client use.
  *
- * Statements are answered by a callback of the test. A walsender sends what the test pushes, and notes what the client
- * acknowledges. Everything is text; each connection is trusted, without TLS.
- */
+ * Statements are answered by a callback of the test. A walsender sends what the test pushes, and records what the
+ * client acknowledges. Everything is text; each connection is trusted, without TLS. */
 #ifndef PGSYNC_FAKES_POSTGRES_H
 #define PGSYNC_FAKES_POSTGRES_H
 
@@ -21,7 +20,7 @@ struct fake_query {
 	size_t n_params;
 };
 
-/* What a statement gives: rows, then perhaps an error. */
+/* The result of a statement: rows, then possibly an error. */
 struct fake_result;
 void fake_result_row(struct fake_result *result, const char *const *values, size_t n);
 /* A NULL value is NULL. */
@@ -41,7 +40,7 @@ struct fake_postgres *fake_postgres_start(fake_query_fn *answer, void *user);
 void fake_postgres_stop(struct fake_postgres *server);
 int fake_postgres_port(const struct fake_postgres *server);
 pthread_mutex_t *fake_postgres_lock(struct fake_postgres *server);
-/* How many cancel requests came. */
+/* How many cancel requests have arrived. */
 unsigned fake_postgres_cancels(struct fake_postgres *server);
 
 /* --- the walsender: each of these waits until a stream has been started; false when there is none --- */
@@ -62,14 +61,14 @@ struct fake_relation {
 };
 bool fake_wal_relation(struct fake_postgres *server, const struct fake_relation *relation);
 bool fake_wal_insert(struct fake_postgres *server, uint32_t oid, const char *const *values, uint16_t n);
-/* The old row as its key: NULL but in key columns. */
+/* The old row as its key: NULL except in key columns. */
 bool fake_wal_delete(struct fake_postgres *server, uint32_t oid, const char *const *key, uint16_t n);
 bool fake_wal_truncate(struct fake_postgres *server, uint32_t oid);
 bool fake_wal_keepalive(struct fake_postgres *server, uint64_t end_lsn, bool reply_requested);
 /* The server ends the stream with this error. */
 bool fake_wal_fail(struct fake_postgres *server, const char *sqlstate, const char *message);
 
-/* What the client has said of itself. */
+/* What the client has reported. */
 struct fake_feedback {
 	uint64_t received, flushed;
 	unsigned count;
@@ -77,7 +76,7 @@ struct fake_feedback {
 struct fake_feedback fake_wal_feedback(struct fake_postgres *server);
 /* True once everything below lsn is acknowledged; false after FAKE_PATIENCE_MS. */
 bool fake_wal_flushed(struct fake_postgres *server, uint64_t lsn);
-/* True once n more status updates came than there were in `since`. */
+/* True once n more status updates have arrived than there were in `since`. */
 bool fake_wal_updates(struct fake_postgres *server, struct fake_feedback since, unsigned n);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { STATUS_BYTES = 1 + 8 + 8 + 8 + 8 + 1 };
 
-/* --- what the client says --- */
+/* --- from the client --- */
 
 static uint64_t get64(const char *data)
 {
@@ -66,9 +66,9 @@ bool fake_wal_updates(struct fake_postgres *server, struct fake_feedback since, 
 	return came;
 }
 
-/* --- what the server sends --- */
+/* --- to the client --- */
 
-/* Sends, and gives the buffer back. */
+/* Sends the buffer and releases it. */
 static bool send_take(struct fake_postgres *server, struct strbuf *messages)
 {
 	int64_t start_ms = clock_now_ms();
@@ -95,7 +95,7 @@ static bool send_copy_take(struct fake_postgres *server, struct strbuf *body)
 	return send_take(server, &message);
 }
 
-/* XLogData; where it is does not matter to a logical stream. */
+/* XLogData; its position does not matter in a logical stream. */
 static void begin_data(struct strbuf *sb)
 {
 	strbuf_init(sb, FAKE_MESSAGE_BYTES);

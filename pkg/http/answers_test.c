@@ -1,4 +1,4 @@
-/* Tests of answers that no server was asked for: redirects and compression. */
+/* Tests of unrequested answers: redirects and compression. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -44,8 +44,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
 	return size * count;
 }
 
-/* Sockets do not leak into children, and a peer that has vanished is noticed even while data waits to be acknowledged.
- */
+/* Sockets do not leak into children, and a vanished peer is noticed even while data waits to be acknowledged. */
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_call *call = user;
@@ -117,7 +116,7 @@ static void set_headers(struct http_call *call)
 	/* Large bodies are sent at once: no server here refuses a request by its headers, and waiting costs a round
 	 * trip. */
 	call->headers = curl_slist_append(call->headers, "Expect:");
-	/* Compression is not asked for: it costs more than it saves here. */
+	/* Do not request compression: it costs more than it saves here. */
 	call->headers = curl_slist_append(call->headers, "Accept-Encoding:");
 }
 
@@ -130,7 +129,7 @@ static void set_transport(struct http_call *call)
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	/* What a proxy compresses all the same is read; set_headers() keeps libcurl from asking for it. */
+	/* Decodes what a proxy compresses anyway; set_headers() keeps libcurl from requesting compression. */
 	(void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
@@ -301,7 +300,7 @@ static void classify(const struct http_call *call, CURLcode code, enum err_kind 
 	}
 }
 
-/* What libcurl's text does not explain. */
+/* Explains what libcurl's text does not. */
 static const char *hint(const char *text)
 {
 	if (strstr(text, "wrong version number"))

@@ -63,7 +63,7 @@ static void free_call(struct http_call *call)
 	free(call);
 }
 
-/* The call leaves the list first: done may start, cancel and poll as it likes. */
+/* First removes the call from the list, since done may start and cancel calls and poll. */
 static void deliver_result(struct http_call *call, const struct err *err)
 {
 	unlink_call(call);
@@ -227,7 +227,7 @@ static void complete_call(struct http_call *call, CURLcode code)
 	deliver_result(call, &err);
 }
 
-/* Notes what was sent of each large body; true when that is more than before. */
+/* Records how much of each large body was sent; true if that is more than before. */
 static bool is_uploading(struct http *http)
 {
 	bool progress = false;
@@ -239,8 +239,8 @@ static bool is_uploading(struct http *http)
 	return progress;
 }
 
-/* libcurl sends one piece of a body each time. Large bodies go on until the socket is full, because the caller may be
- * busy for a while before it polls again. */
+/* libcurl sends one piece of a body per call. For large bodies, repeat until the socket is full, because the caller may
+ * be busy for a while before it polls again. */
 static int perform(struct http *http, struct err *err)
 {
 	int running;

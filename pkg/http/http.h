@@ -65,8 +65,8 @@ struct http_request {
 	int64_t idle_timeout_ms; /* a pause of this length ends the request as TRANSIENT; 0: none */
 	size_t max_response;     /* bytes; 0: 16 MiB. More is an error of kind LIMIT */
 	bool fresh_connection;   /* do not reuse a kept-alive connection, which may be dead */
-	/* The body leaves this process once at most. Without it, libcurl sends a request again when a kept-alive
-	 * connection breaks before anything is answered, and the first one may still be carried out, later. */
+	/* The body is sent at most once. Without it, libcurl sends a request again when a kept-alive connection breaks
+	 * before anything is answered, and the first one may still be carried out, later. */
 	bool once;
 	/* Streaming: called for each piece as it arrives, and the response's body stays empty (except for status >=
 	 * 400, whose body is collected). Return false to end the request (ERR_CANCELLED). */
@@ -105,8 +105,8 @@ int http_do(struct http *http, struct http_target *target, const struct http_req
 	    struct http_response *ret, struct err *err) WARN_UNUSED;
 
 /* Starts a request; it is sent by the next http_poll. done is called exactly once, from http_poll or http_free; err is
- * NULL when an answer arrived. response is valid only during the call. The request struct is copied, what it points to
- * is not. The call is freed when done has returned. done may use the loop freely; on_data may only start and cancel
+ * NULL when an answer arrived. response is valid only during the call. The request struct is copied, but not what it
+ * points to. The call is freed when done has returned. done may use the loop freely; on_data may only start and cancel
  * calls. */
 typedef void http_done_fn(void *user, const struct http_response *response, const struct err *err);
 struct http_call *http_start(struct http *http, struct http_target *target, const struct http_request *request,

@@ -73,11 +73,11 @@ struct http_call {
 	bool cancelled; /* ended while libcurl was running a callback of ours; reaped afterwards */
 	bool delivered;
 	bool stopped; /* on_data returned false */
-	bool denied;  /* an address is one that this process does not connect to */
+	bool denied;  /* the server has an address that this process may not connect to */
 	size_t first_url, attempt;
 	int64_t started_ms, progress_ms;
 	curl_off_t uploaded;
-	size_t body_sent; /* of a request that is sent once: what libcurl has taken */
+	size_t body_sent; /* for a request that is sent once: how many bytes libcurl has read */
 	struct http_response response;
 	struct err failure;
 	char errbuf[CURL_ERROR_SIZE];

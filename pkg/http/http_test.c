@@ -201,7 +201,7 @@ static bool answer_nothing(struct server *server, int fd, const char *request)
 	return false;
 }
 
-/* Half an answer, and then silence: what a connection through a dead middle box looks like. */
+/* Half an answer, and then silence: like a connection through a dead middle box. */
 static bool answer_half(struct server *server, int fd, const char *request)
 {
 	UNUSED(request);
@@ -464,7 +464,7 @@ static void test_do_when_token_file_changes_then_it_is_read_again_after_a_401(vo
 	assert_int_equal(c.response.status, 401);
 	assert_int_equal(client_do(&c, &get), 0);
 	assert_non_null(strstr(c.server.last.data, "Bearer second\r\n"));
-	/* A file that went away does not end what works. */
+	/* If a file disappears, its last content stays in use. */
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(client_do(&c, &get), 0);
 	assert_non_null(strstr(c.server.last.data, "Bearer second\r\n"));
@@ -660,7 +660,7 @@ static void test_do_when_a_kept_connection_breaks_then_a_body_for_once_is_not_se
 	static const struct {
 		bool once;
 		unsigned requests;
-	} cases[] = {{true, 2}, {false, 3}}; /* the other one shows that libcurl would */
+	} cases[] = {{true, 2}, {false, 3}}; /* the other one shows that libcurl would otherwise send it again */
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

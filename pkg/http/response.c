@@ -1,4 +1,4 @@
-/* What callers do with responses: release them, or turn them into errors; and encoding for URLs. */
+/* Releasing responses, turning them into errors, and encoding for URLs. */
 #include <ctype.h>
 
 #include "base/utf8.h"

@@ -1,4 +1,4 @@
-/* What the parts of a PgSync are built with: variables, numbers, Secrets, and findings about variables. */
+/* Helpers that build the parts of a PgSync: variables, numbers, Secrets, and findings about variables. */
 #include "import/import_int.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Variables, and what their values mean. */
+/* Variables, and the meaning of their values. */
 #include "import/import_int.h"
 
 #include <stdlib.h>

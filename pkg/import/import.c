@@ -130,7 +130,7 @@ static json_t *expand_document(const json_t *document, const char *path, const s
 	return expanded;
 }
 
-/* The documents with their variables replaced; null for what is not a document. */
+/* The documents with their variables replaced; null for items that are not documents. */
 static json_t *read_documents(const json_t *schema, const struct import_options *options, struct findings *f)
 {
 	json_t *documents = json_array();
@@ -166,7 +166,7 @@ static const char *index_of(const json_t *document)
 	return jsonx_string(document, "index", jsonx_string(document, "database", ""));
 }
 
-/* Two documents of one database are checked with the PgSync. */
+/* Whether two documents of one database conflict is checked with the PgSync. */
 static void check_indices(const json_t *documents, const struct import_options *options, struct findings *f)
 {
 	for (size_t i = 0; i < json_array_size(documents); i++) {
@@ -240,7 +240,7 @@ static size_t group_documents(const json_t *documents, struct import_result **re
 	return n;
 }
 
-/* Builds each PgSync of the list. All have the same variables, so what is wrong with these is reported once. */
+/* Builds each PgSync of the list. All share the same variables, so problems with these are reported once. */
 static void build_all(const json_t *documents, const struct import_options *options, struct import_result *list,
 		      size_t n, struct findings *f)
 {

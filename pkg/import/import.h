@@ -35,16 +35,16 @@ void import_env_add_file(struct import_env *env, const char *text, size_t len, c
 void import_env_override(struct import_env *env, const char *name, const char *value);
 /* NULL if the variable is not set, or empty. Borrowed. */
 const char *import_env_get(const struct import_env *env, const char *name);
-/* A boolean, in the words that pgsync accepts ("true", "on", "yes", "1", ...). Returns `otherwise` if the variable is
- * not set, or is not a boolean; that is a finding, unless f is NULL. */
+/* A boolean, in the spellings that pgsync accepts ("true", "on", "yes", "1", ...). Returns `otherwise` if the variable
+ * is not set, or is not a boolean; that is a finding, unless f is NULL. */
 bool import_env_bool(const struct import_env *env, const char *name, bool otherwise, struct findings *f);
 
 /* Warns about every variable of pgsync that is set and has no effect here, and about names that are nearly those of
- * such a variable. command_line: the variables are for pgsync's own commands, not for a resource, on which fewer have
- * an effect. */
+ * such a variable. command_line: the variables are for pgsync's own commands, not for a resource, where fewer have an
+ * effect. */
 void import_env_check(const struct import_env *env, bool command_line, struct findings *f);
 
-/* What becomes of each variable, as the Markdown table in docs/from-pgsync.md. */
+/* What each variable becomes, as the Markdown table in docs/from-pgsync.md. */
 void import_describe(struct strbuf *out);
 
 /* --- resources --- */

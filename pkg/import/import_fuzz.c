@@ -1,4 +1,4 @@
-/* Any bytes as a .env file, then as a schema that those variables go with: read, or findings. */
+/* Reads any bytes as a .env file, then as a schema that uses those variables: both are accepted, or give findings. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

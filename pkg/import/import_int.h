@@ -44,7 +44,7 @@ struct import_build {
 
 /* import_env_get of its environment. */
 const char *import_get(const struct import_build *b, const char *variable);
-/* A whole number. One outside [min, max] becomes the nearest in it, with a warning. Returns `otherwise` if the variable
+/* A whole number. One outside [min, max] becomes the nearest bound, with a warning. Returns `otherwise` if the variable
  * is not set, or, with a finding, if it is not a number. */
 int64_t import_number(struct import_build *b, const char *variable, int64_t min, int64_t max, int64_t otherwise);
 /* Puts a value into the Secret "<name>-<part>" of this PgSync. Returns the Secret's name, borrowed from b->secrets. */

@@ -1,4 +1,4 @@
-/* Tests of what becomes of a schema.json and of pgsync's variables. */
+/* Tests of what a schema.json and pgsync's variables become. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -518,7 +518,7 @@ static void test_import_when_several_databases_then_one_pgsync_each(void **state
 	expect_at(r.list[1].resource, "metadata.name", "\"b-1-b-1\"");
 	expect_at(r.list[1].resource, "spec.source.database", "\"B_1\"");
 	expect_at(r.list[1].secrets, "", "{\"b-1-b-1-postgres\": {\"password\": \"p\"}}");
-	/* Said once, although it holds for both. */
+	/* Reported once, although it applies to both. */
 	assert_int_equal(r.f.n, 1);
 	first = import_place(&r.list[0], "schema.json", "label is also the label of spec.schema[1].nodes.children[0]");
 	assert_string_equal(first, "label is also the label of schema.json[2].nodes.children[0]");

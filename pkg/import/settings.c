@@ -164,7 +164,7 @@ struct env_check {
 };
 
 /* A variable with one of these prefixes may belong to another program (Kubernetes sets REDIS_PORT_6379_TCP and the like
- * for its Services), so only one that is nearly a variable of pgsync deserves a warning. */
+ * for its Services), so warn only about one that is close to a variable of pgsync. */
 static void suggest_setting(const char *name, struct findings *f)
 {
 	static const char *const prefixes[] = {"PG_", "ELASTICSEARCH_", "OPENSEARCH_", "REDIS_", "SQLALCHEMY_"};

@@ -6,7 +6,7 @@
 
 enum { DEFAULT_PORT = 5432, LAST_PORT = 65535 };
 
-/* From libpq's words. With a root certificate, `require` verifies against it. */
+/* From libpq's values. With a root certificate, `require` verifies against it. */
 static const char *tls_mode(const char *sslmode, bool has_root)
 {
 	static const char *const modes[][2] = {

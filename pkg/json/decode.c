@@ -1,4 +1,4 @@
-/* Table-driven decoding: one engine that says everything that is wrong with an object. */
+/* Table-driven decoding: reports everything that is wrong with an object. */
 #include "json/json.h"
 
 #include <assert.h>
@@ -9,8 +9,8 @@
 #include "base/utf8.h"
 
 enum {
-	FOUND_BYTES = 60,        /* of a value that is shown in a message */
-	KEY_BYTES = 64,          /* of a key that is shown in a path */
+	FOUND_BYTES = 60,        /* of a value in a message */
+	KEY_BYTES = 64,          /* of a key in a path */
 	PATH_BYTES = 1024,       /* of a path */
 	MESSAGE_BYTES = 8 * 1024 /* of a list of names */
 };
@@ -276,7 +276,7 @@ static size_t count_fields(const struct jsonx_field *fields)
 	return n;
 }
 
-/* Of the fields that the object (or NULL) has not. */
+/* Considers the fields that are absent from the object (which may be NULL). */
 static const char *nearest_field(const json_t *object, const struct jsonx_field *fields, const char *key)
 {
 	_cleanup_free_ const char **names = xcalloc(count_fields(fields), sizeof(*names));

@@ -21,7 +21,7 @@ static bool skip_char(struct finder *f, char c)
 	return true;
 }
 
-/* From its first quote to behind its last. */
+/* From its first quote to after its last. */
 static bool skip_string(struct finder *f)
 {
 	for (f->at++; f->at < f->end; f->at++) {

@@ -1,9 +1,8 @@
 /* JSON and YAML for control data: parsing with limits, table-driven decoding into structs, canonical dump and hash.
  *
- * Built on jansson and libyaml; json_t is this package's purpose and so appears in its interface. Documents that are
- * synced never pass through here: their bytes go from Postgres into the bulk body unparsed. Names start with jsonx_,
- * because json_ is jansson's own prefix. Everything here is pure and thread-safe.
- */
+ * Built on jansson and libyaml; its purpose is to provide json_t, which therefore appears in its interface. Documents
+ * that are synced never pass through here: their bytes go from Postgres into the bulk body unparsed. Names start with
+ * jsonx_, because json_ is jansson's own prefix. Everything here is pure and thread-safe. */
 #ifndef PGSYNC_JSON_JSON_H
 #define PGSYNC_JSON_JSON_H
 
@@ -49,7 +48,7 @@ char *jsonx_canonical(const json_t *value);
 /* "sha256:<hex>" of the canonical form. */
 enum { JSONX_HASH_BYTES = 72 };
 char *jsonx_hash(const json_t *value, char buf[JSONX_HASH_BYTES]);
-/* The same of bytes as they are. */
+/* The same for raw bytes. */
 char *jsonx_hash_bytes(const void *data, size_t len, char buf[JSONX_HASH_BYTES]);
 
 /* A JSON string of any bytes: bytes that are not UTF-8 (a message cut in the middle of a character, another encoding)
@@ -61,8 +60,7 @@ bool jsonx_contains(const json_t *array, const char *text);
 /* Walks object keys; NULL when one is missing or not an object. path is "a.b.c". Borrowed. */
 json_t *jsonx_get(const json_t *value, const char *path);
 /* Where the text of the value at a path ("a.b.c") lies within a JSON text, found in one pass that parses nothing; *ret
- * points into text. False: it is not there. Of a text that is not JSON nothing is promised but that *ret lies within.
- */
+ * points into text. False: it is absent. If the text is not JSON, the only guarantee is that *ret lies within it. */
 bool jsonx_find_text(const char *text, size_t len, const char *path, const char **ret, size_t *ret_len);
 /* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */
 const char *jsonx_string(const json_t *value, const char *path, const char *otherwise);
@@ -105,14 +103,14 @@ struct jsonx_field {
 	 * of them is empty; max > 0: at most so many; item_max > 0: each at most so many bytes long */
 	int64_t min, max, item_max;
 	const char *const *words;         /* ENUM: NULL-terminated */
-	int careful;                      /* ENUM: the value for a word that is not known */
+	int careful;                      /* ENUM: the value for an unknown word */
 	const struct jsonx_field *fields; /* OBJECT */
 	/* CUSTOM: decodes value into the whole struct `out`; adds findings under path. */
 	void (*decode)(const json_t *value, void *out, const char *path, struct findings *f);
 };
 
 /* Decodes object into out by the table. Fields that are absent, null or invalid keep their value in out, so set
- * defaults first; an unknown word of an enum means its careful value. Findings about unknown fields and words are
+ * defaults first; for an unknown word of an enum, the careful value is set. Findings about unknown fields and words are
  * marked as such. In an array of strings only the invalid items are replaced, each by an empty string. The previous
  * value of a decoded field is released. reason is the reason of the findings added. */
 void jsonx_decode(const json_t *object, const struct jsonx_field *fields, void *out, const char *path,

@@ -1,4 +1,4 @@
-/* Any bytes: refused, or a value whose canonical form is a fixed point. */
+/* Any bytes are refused, or give a value whose canonical form is a fixed point. */
 #include <assert.h>
 #include <string.h>
 

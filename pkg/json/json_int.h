@@ -23,7 +23,7 @@ struct jsonx_position {
 };
 struct jsonx_position jsonx_position_of(const char *text, size_t len, size_t offset);
 
-/* jansson's constructors fail only when memory is out. Takes ownership of nothing; returns value. */
+/* jansson's constructors fail only if memory is exhausted. Does not take ownership; returns value. */
 json_t *jsonx_must(json_t *value) __attribute__((returns_nonnull));
 
 /* A scalar of YAML as Kubernetes reads it. tag may be NULL; plain: not quoted, so that it may be more than a string.

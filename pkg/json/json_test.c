@@ -171,7 +171,7 @@ static void test_read_file_when_missing_large_or_a_directory_then_kind_says_so(v
 	assert_int_equal(err.kind, ERR_INVALID);
 }
 
-/* What the parser finds there must be what the text found there says. */
+/* The parser must find the same value there as in the text that was found. */
 static void test_find_text_when_there_is_a_value_then_its_text_and_nothing_else(void **state)
 {
 	static const struct {

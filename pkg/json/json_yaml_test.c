@@ -139,7 +139,7 @@ static void test_yaml_aliases_when_unknown_or_in_themselves_then_refused(void **
 	ASSERT_REFUSED("a: *x", "line 1, column 4: alias `x`: no complete anchor");
 	ASSERT_REFUSED("a: &x [*x]", "line 1, column 8: alias `x`: no complete anchor");
 	ASSERT_REFUSED("- &x 1\n- &x [*x]", "line 2, column 7: alias `x`: no complete anchor");
-	/* Anchors end with their document. */
+	/* Anchors are valid only within their document. */
 	ASSERT_REFUSED("a: &x 1\n---\nb: *x\n", "line 3, column 4: alias `x`: no complete anchor");
 }
 
@@ -153,7 +153,7 @@ static void test_yaml_aliases_when_they_explode_then_refused(void **state)
 	for (int i = 1; i < 30; i++)
 		strbuf_addf(&sb, "a%d: &a%d [*a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1);
 	assert_refused(sb.data, sb.len, "the aliases expand to more than");
-	/* One long string, named often. */
+	/* One long string, referenced many times. */
 	strbuf_reset(&sb);
 	strbuf_addf(&sb, "- &a %050000d\n", 7);
 	strbuf_adds(&sb, "-");

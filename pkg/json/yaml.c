@@ -16,7 +16,7 @@ struct yaml {
 	size_t len;
 	const char *what;
 	struct map *anchors; /* of the document: name -> json_t, one reference each */
-	size_t expanded;     /* bytes that aliases have become */
+	size_t expanded;     /* bytes that aliases were expanded to */
 	unsigned depth;
 	struct err *err;
 };
@@ -71,7 +71,7 @@ static void forget_anchor(struct yaml *y, const yaml_char_t *anchor)
 		(void)map_removes(y->anchors, (const char *)anchor);
 }
 
-/* Adds the size of value to *bytes, stopping once that passes the cap. Returns how deep value nests. */
+/* Adds the size of value to *bytes, and stops once that exceeds the cap. Returns the nesting depth of value. */
 static unsigned measure(const json_t *value, size_t *bytes)
 {
 	unsigned deepest = 0;

@@ -1,4 +1,5 @@
-/* Any bytes: refused, or values that are JSON within the limits of JSON, and that come back when written as YAML. */
+/* Any bytes are refused, or give values that are JSON within the limits of JSON, and that are the same after being
+ * written as YAML and read again. */
 #include <assert.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static void write_and_read(const json_t *documents)
 
 	strbuf_init(&sb, MOST);
 	jsonx_add_yaml(&sb, documents);
-	/* Quotes and indentation may make it larger than what can be read. */
+	/* Quotes and indentation may make it too large to be read again. */
 	if (jsonx_parse_yaml(sb.data, sb.len, "written", &again, &err) < 0)
 		assert(err.kind == ERR_LIMIT);
 	else

@@ -157,7 +157,7 @@ static const char *decode_number(const char *text, size_t len, json_t **ret)
 	if (!is_real(buf))
 		return NULL;
 	value = strtod(buf, NULL);
-	/* Go leaves what overflows a double as a string. */
+	/* Go keeps a number that overflows a double as a string. */
 	return isinf(value) ? NULL : real(value, ret);
 }
 

@@ -14,7 +14,7 @@ static int append(void *user, unsigned char *bytes, size_t len)
 	return 1;
 }
 
-/* libyaml's constructors fail only when memory is out, and the emitter only on events out of order. */
+/* libyaml's constructors fail only if memory is exhausted, and the emitter only if events are out of order. */
 static void emit_event(yaml_emitter_t *w, yaml_event_t *event, int made)
 {
 	if (!made || !yaml_emitter_emit(w, event))
@@ -32,7 +32,7 @@ static bool is_taken(const char *text)
 	return false;
 }
 
-/* It can only be a word: it begins with a letter, and contains nothing that has a meaning in YAML. */
+/* True if it can only be a word: it begins with a letter, and contains nothing with a meaning in YAML. */
 static bool is_plain_scalar(const char *text, size_t len)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -152,7 +152,7 @@ int kube_new(const struct kube_config *config, const char *user_agent, struct ku
 	kube->user_agent = xstrdup(user_agent);
 	kube->seed = random_seed();
 	kube->tuning = TUNING;
-	/* A config that was only parsed has not read its files yet. */
+	/* The files of a config that was only parsed have not been read yet. */
 	if ((config->cert_file && !config->cert_pem) || (config->key_file && !config->key_pem) ||
 	    (config->exec && !config->token && !config->cert_pem)) {
 		if (kube_config_refresh(kube->config, CONFIG_EXEC_LOAD_MS, err) < 0)
@@ -236,7 +236,7 @@ struct kube_timer *kube_timer_start(struct kube *kube, int64_t at_ms, void (*fn)
 
 void kube_timer_cancel(struct kube_timer *timer)
 {
-	/* Out of the heap while its function runs: it will be freed later already. */
+	/* While its function runs, the timer is out of the heap, and will be freed anyway. */
 	if (!timer || !heap_contains(&timer->node))
 		return;
 	heap_remove(&timer->kube->timers, &timer->node);
@@ -283,7 +283,7 @@ int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int ti
 	r = http_poll(kube->http, fds, n_fds, until_timer(kube, timeout_ms), err);
 	run_timers(kube);
 	kube->polling = false;
-	/* After a failure libcurl may still use what waits to be freed. */
+	/* After a failure, libcurl may still use what is waiting to be freed. */
 	if (r == 0)
 		free_deferred(kube);
 	return r;
@@ -303,7 +303,7 @@ static void free_call(void *ptr)
 	free(call);
 }
 
-/* Ends a call: nothing happens for it any more. Its memory goes when libcurl cannot be using it. */
+/* Ends a call, after which nothing happens for it any more. Its memory is freed once libcurl cannot be using it. */
 static void retire(struct kube_call *call)
 {
 	struct kube *kube = call->kube;
@@ -362,7 +362,7 @@ static bool is_lost_connection(const struct kube_call *call, const struct err *e
 	return strcmp(call->method, "GET") == 0 && err->kind == ERR_TRANSIENT && err->reason == REASON_RESET;
 }
 
-/* Credentials change under us: a refusal is worth one more try with others. */
+/* Credentials may have changed: after a refusal, try once more with new ones. */
 static bool again_after_refusal(struct kube_call *call)
 {
 	if (call->refused_once || !kube_target_refused(call->kube))

@@ -113,7 +113,7 @@ int kube_config_in_cluster(const char *host, const char *port, const char *dir, 
 	config->token_file = xasprintf("%s/token", dir);
 	config->ca_file = xasprintf("%s/ca.crt", dir);
 	config->namespace = pod_namespace(dir);
-	/* The token is read again for each use; a missing one should be told now. */
+	/* The token is read again for each use; report a missing one now. */
 	if (read_text(config->token_file, "the pod's service account token", &token, err) < 0)
 		return -1;
 	trim(token);

@@ -23,8 +23,8 @@ struct kube_config {
 	char *username, *password;
 	bool insecure_skip_verify;
 	json_t *exec;         /* the plugin as the kubeconfig has it, its command resolved; or NULL */
-	json_t *exec_cluster; /* what it wants to know of the cluster (provideClusterInfo), or NULL */
-	int64_t expires_us;   /* wall clock: of what the plugin gave; 0: never */
+	json_t *exec_cluster; /* cluster information for the plugin (provideClusterInfo), or NULL */
+	int64_t expires_us;   /* wall clock: when the plugin's credentials expire; 0: never */
 };
 
 enum {
@@ -55,10 +55,10 @@ struct kube_config *kube_config_copy(const struct kube_config *config);
 
 /* Whether asking again may give other credentials: certificate files and exec plugins can. */
 bool kube_config_refreshable(const struct kube_config *config);
-/* What the exec plugin gave has expired, or is about to. */
+/* The exec plugin's credentials have expired, or are about to. */
 bool kube_config_expired(const struct kube_config *config, int64_t wall_us);
-/* Reads the certificate files and runs the exec plugin, at most for exec_timeout_ms. On failure, what was there
- * stays. */
+/* Reads the certificate files and runs the exec plugin, at most for exec_timeout_ms. On failure, the previous
+ * credentials stay. */
 int kube_config_refresh(struct kube_config *config, int64_t exec_timeout_ms, struct err *err) WARN_UNUSED;
 
 /* Runs the plugin config->exec and adopts its ExecCredential. Errors: DENIED (it failed, with the end of what it wrote

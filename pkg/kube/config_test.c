@@ -279,7 +279,7 @@ static void test_exec_when_plugin_answers_then_its_token_until_it_expires(void *
 	assert_true(kube_config_expired(config, 1767323045000000 - 9 * 1000000));
 }
 
-/* The plugin hands back what it was told, as its token. */
+/* The plugin returns what it was passed, as its token. */
 static void test_exec_when_plugin_wants_the_cluster_then_it_gets_it(void **state)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config =
@@ -310,7 +310,7 @@ static void test_exec_when_plugin_fails_then_denied_with_its_output(void **state
 	assert_non_null(strstr(err.msg, "install it"));
 }
 
-/* Its child holds the pipe open: both must be gone, and soon. */
+/* Its child keeps the pipe open: both must end soon. */
 static void test_exec_when_plugin_hangs_then_killed_at_the_deadline(void **state)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config =

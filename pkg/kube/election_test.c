@@ -36,7 +36,7 @@
 
 enum { DURATION_MS = 900, DEADLINE_MS = 500, RETRY_MS = 50 };
 
-/* What the elector told: "lead", "stop", "=holder", "released". */
+/* What the elector reported: "lead", "stop", "=holder", "released". */
 struct elector {
 	struct fake_api api;
 	struct kube *kube;
@@ -140,7 +140,7 @@ static void test_elect_when_no_lease_exists_then_created_and_renewed(void **stat
 
 static void test_elect_when_another_leads_then_waits_until_it_is_silent(void **state)
 {
-	/* Changes until the third, then silent: its second must pass before we take over. */
+	/* The record changes until the third read, then stays: one second must pass before we take over. */
 	static const struct fake_step STEPS[] = {
 		THEIRS("1"), THEIRS("2"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"),
 		THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"), THEIRS("3"),
@@ -228,7 +228,7 @@ static void test_lead_when_answers_are_slow_then_renewals_come_as_often(void **s
 	elector_end(&e);
 }
 
-/* An API server that is away: at the deadline we stop, and no other leader is told of. */
+/* The API server is unreachable: at the deadline we stop, and no other leader is reported. */
 static void test_lead_when_it_cannot_renew_then_stopped_at_the_deadline_and_leads_again(void **state)
 {
 	static const struct fake_step STEPS[] = {OURS("1"), OURS("2"), {.end = FAKE_HANG}, OURS("2"), OURS("4")};

@@ -121,7 +121,7 @@ static void enqueue(struct series *series)
 	send_next(events);
 }
 
-/* Whether the server should be told something. It is told of a series when it begins and when it is over. */
+/* Whether there is something to write. A series is written when it begins and when it is over. */
 static bool has_news(const struct series *series, int64_t now_ms)
 {
 	const struct kube_tuning *tuning = &series->events->kube->tuning;
@@ -158,7 +158,7 @@ static void send_failed(struct series *series, const struct err *err)
 	if (!events->complained)
 		log_warn("kube", "an event was not recorded, skipping", KV_STR("event", series->name), KV_ERR(err));
 	events->complained = true;
-	/* As if it were written, so that it is not retried forever. */
+	/* Treated as written, so that it is not retried forever. */
 	series->created = true;
 	series->written_count = series->count;
 	series->written_ms = clock_now_ms();

@@ -79,11 +79,11 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 	return 0;
 }
 
-/* A plugin gets the certificate authority as data, also when the kubeconfig names a file. */
+/* A plugin gets the certificate authority as data, even if the kubeconfig names a file. */
 static void add_authority(json_t *cluster, const char *ca_file)
 {
 	_cleanup_free_ char *pem = NULL, *encoded = NULL;
-	struct err ignored; /* the requests will say so */
+	struct err ignored; /* requests will report the problem */
 	size_t len;
 
 	if (!ca_file || jsonx_read_file(ca_file, CONFIG_FILE_BYTES, &pem, &len, &ignored) < 0)
@@ -92,7 +92,7 @@ static void add_authority(json_t *cluster, const char *ca_file)
 	(void)json_object_set_new(cluster, "certificate-authority-data", json_string(encoded));
 }
 
-/* KUBERNETES_EXEC_INFO: what the plugin is told. */
+/* KUBERNETES_EXEC_INFO: what is passed to the plugin. */
 static char *exec_info(const struct kube_config *config, const char *api_version)
 {
 	_cleanup_json_ json_t *info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", api_version, "kind",
@@ -137,7 +137,7 @@ static bool is_set_again(const char *variable, const json_t *env)
 	return false;
 }
 
-/* Our environment, then the kubeconfig's variables, then what the plugin is told. */
+/* Our environment, then the kubeconfig's variables, then KUBERNETES_EXEC_INFO. */
 static void build_env(const struct kube_config *config, const char *info, struct strings *ret)
 {
 	const json_t *env = json_object_get(config->exec, "env"), *item;

@@ -1,5 +1,5 @@
-/* Test support: an API server that answers from a script, one step for each request, and writes down what it was
- * asked. Each connection has its own thread, so that one may hang while the next is answered. */
+/* Test support: an API server that answers from a script, one step for each request, and records what it was asked.
+ * Each connection has its own thread, so that one may hang while the next is answered. */
 #ifndef PGSYNC_KUBE_FAKE_API_INT_H
 #define PGSYNC_KUBE_FAKE_API_INT_H
 

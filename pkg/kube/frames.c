@@ -46,7 +46,7 @@ static char *without(const char *text, size_t len, const char *part, size_t part
 	return rest;
 }
 
-/* Puts the text at the path. False: there is no such place, or it is not UTF-8. */
+/* Puts the text at the path. False: the path does not exist, or the text is not UTF-8. */
 static bool put_text(json_t *value, const char *path, const char *text, size_t len)
 {
 	const char *dot = strrchr(path, '.');

@@ -9,7 +9,7 @@ enum { MAX_FRAME = 64 * 1024 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A running hash of what came out. */
+/* A running hash of the output. */
 static void mix(uint64_t *hash, const char *text)
 {
 	for (; *text; text++)

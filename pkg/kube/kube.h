@@ -2,8 +2,7 @@
  *
  * Everything is asynchronous on one http loop and belongs to one thread: callbacks run inside kube_poll. Objects are
  * json_t, borrowed during a callback unless the text says otherwise. Semantics follow client-go (tools/cache/reflector,
- * tools/leaderelection, util/workqueue, tools/events) and the Kubernetes API conventions.
- */
+ * tools/leaderelection, util/workqueue, tools/events) and the Kubernetes API conventions. */
 #ifndef PGSYNC_KUBE_KUBE_H
 #define PGSYNC_KUBE_KUBE_H
 
@@ -43,11 +42,11 @@ const char *kube_config_namespace(const struct kube_config *config);
 /* Copies the config. Credentials renew themselves: token and certificate files are read again, an exec plugin is run
  * again when its credentials expire or are refused (that blocks the loop for up to five seconds). */
 int kube_new(const struct kube_config *config, const char *user_agent, struct kube **ret, struct err *err) WARN_UNUSED;
-/* Drops the remaining calls and timers without calling them. Stop reflectors, leases and events first. */
+/* Drops the remaining calls and timers without calling their functions. Stop reflectors, leases and events first. */
 void kube_free(struct kube *kube);
 CLEANUP(struct kube, kube_free);
 /* Values at this path of objects ("spec.schema"; borrowed) are not parsed, however large they are: each comes as a
- * string that holds its JSON text. Before the first request. */
+ * string that holds its JSON text. Call it before the first request. */
 void kube_keep_text(struct kube *kube, const char *path);
 /* Waits for transfers, timers or the caller's descriptors, at most timeout_ms (-1: until something happens), and runs
  * callbacks. A callback may start, stop and free anything of this package except the kube itself. */
@@ -66,7 +65,7 @@ void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *metho
 /* --- Requests
  * ------------------------------------------------------------------------------------------------------------- */
 /* A path of the API server, of parts that end with NULL: "apis", "pgsync.io", "v1alpha1". Each part is escaped, so that
- * it stays one part whatever it contains. Nothing else makes paths; "make check" sees to that. Caller frees. */
+ * it stays one part whatever it contains. Nothing else builds paths; "make check" enforces that. Caller frees. */
 char *kube_path(const char *first, ...) __attribute__((sentinel));
 
 enum kube_content { KUBE_JSON, KUBE_JSON_PATCH, KUBE_MERGE_PATCH, KUBE_APPLY_PATCH };
@@ -93,9 +92,9 @@ struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *
 
 /* --- Reflector: list + watch
  * ---------------------------------------------------------------------------------------------- */
-/* Reports every change of a collection. After a relist without a known object, `deleted` is called for it. Objects
- * come without managedFields. Handles bookmarks, 410, too-large resource versions, clean ends, half-open connections
- * (idle deadline), 429, and servers that are away for any length of time. */
+/* Reports every change of a collection. After a relist without a known object, `deleted` is called for it. Objects come
+ * without managedFields. Handles bookmarks, 410, too-large resource versions, clean ends, half-open connections (idle
+ * deadline), 429, and servers that are unreachable for any length of time. */
 struct kube_reflector;
 struct kube_reflector_handlers {
 	void (*changed)(void *user, const char *key,
@@ -127,7 +126,7 @@ int kube_frames_feed(struct kube_frames *frames, const char *data, size_t len,
  * -------------------------------------------------------------------------------------------------------- */
 struct kube_lease_options {
 	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
-	/* How the identities of earlier processes in the same place begin, which are certainly dead: a Lease that one
+	/* Prefix of the identities of earlier processes in the same place, which are certainly dead: a Lease that one
 	 * of them holds is free. NULL: not known. */
 	const char *predecessor;
 	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
@@ -199,7 +198,7 @@ void workqueue_forget(struct workqueue *queue, const char *key); /* resets the k
  * workqueue_done. */
 char *workqueue_get(struct workqueue *queue, int64_t now_ms);
 void workqueue_done(struct workqueue *queue, const char *key, int64_t now_ms);
-/* When workqueue_get has a key, unless something changes before; -1: not at all. */
+/* When workqueue_get will have a key, unless something changes before; -1: never. */
 int64_t workqueue_next_ms(const struct workqueue *queue);
 size_t workqueue_depth(const struct workqueue *queue);
 

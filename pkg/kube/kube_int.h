@@ -21,8 +21,8 @@ enum {
 
 /* Periods. Tests make them short. */
 struct kube_tuning {
-	int64_t watch_idle_ms; /* a watch without a byte for this long is dead; a bookmark arrives about once a minute
-				*/
+	int64_t watch_idle_ms;      /* a watch that is silent for this long is dead; a bookmark arrives about once a
+				     * minute */
 	int64_t watch_idle_more_ms; /* plus a random part of this */
 	int64_t backoff_base_ms, backoff_cap_ms;
 	int64_t backoff_reset_ms; /* without a failure for this long, the next one counts as the first */
@@ -81,7 +81,7 @@ struct kube_target *kube_target_get(struct kube *kube, enum kube_use use) __attr
 void kube_target_put(struct kube_target *target);
 /* After a 401: gets other credentials if possible. False: it is not, or was just tried. */
 bool kube_target_refused(struct kube *kube);
-/* Tells the observer of a finished exchange. */
+/* Reports a finished exchange to the observer. */
 void kube_observe(struct kube *kube, const char *method, long status, int64_t started_us);
 
 /* A request with every option. */
@@ -97,7 +97,7 @@ struct kube_call_options {
 struct kube_call *kube_start(struct kube *kube, const struct kube_call_options *options, kube_done_fn *done,
 			     void *user);
 
-/* An answer that is an error, as kube_done_fn says. Returns -1. */
+/* Sets the error of an answer, as kube_done_fn describes. Returns -1. */
 int kube_status_err(const struct http_response *response, const char *method, const char *path, struct err *err);
 /* The same for the Status object of a watch's ERROR event. */
 int kube_status_object_err(const json_t *status, const char *what, struct err *err);

@@ -293,7 +293,7 @@ static void test_request_when_401_then_the_token_file_is_read_again(void **state
 	assert_int_equal(request(&b, "GET", NULL).err.kind, ERR_NONE);
 	assert_int_equal(fake_count(&b.api, "[Bearer one]"), 2);
 	assert_int_equal(fake_count(&b.api, "[Bearer two]"), 1);
-	/* And when that does not help, it is an error. */
+	/* If that does not help, it is an error. */
 	assert_int_equal(request(&b, "GET", NULL).err.kind, ERR_DENIED);
 	assert_int_equal(fake_taken(&b.api), ARRAY_SIZE(STEPS));
 	bench_end(&b);
@@ -476,7 +476,7 @@ static void test_event_when_recorded_then_complete(void **state)
 	bench_end(&b);
 }
 
-/* The second is the beginning of a series; what comes after it is told when the series is over. */
+/* The second event begins a series; later ones are written when the series is over. */
 static void test_event_when_it_repeats_then_a_series(void **state)
 {
 	static const struct fake_step STEPS[] = {

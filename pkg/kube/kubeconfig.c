@@ -1,4 +1,4 @@
-/* From the text of kubeconfigs to one context's settings: pure, no file is read. */
+/* From the text of kubeconfigs to one context's settings: pure, reads no files. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -183,7 +183,7 @@ static int resolve_cluster(struct kube_config *config, const struct entry *clust
 	return 0;
 }
 
-/* What a plugin with provideClusterInfo is told (client.authentication.k8s.io, type Cluster). */
+/* What is passed to a plugin with provideClusterInfo (client.authentication.k8s.io, type Cluster). */
 static json_t *cluster_info(const struct entry *cluster)
 {
 	static const char *const KEYS[] = {"server", "tls-server-name", "insecure-skip-tls-verify",

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kube_config_parse((const char *)data, size, "/etc/kube", NULL, &config, &err) == 0) {
 		_cleanup_(kube_config_freep) struct kube_config *copy = kube_config_copy(config);
 
-		/* What is accepted is complete. */
+		/* Everything that is accepted must be complete. */
 		if (!kube_config_server(copy) || !kube_config_namespace(copy))
 			abort();
 	} else if (err.kind == ERR_NONE || !err.msg[0]) {

@@ -2,10 +2,8 @@
  *
  * One try is: a PUT straight away when we believe that we hold the Lease, otherwise (or when that failed) a GET, the
  * step, and a POST or PUT. Tries come every retry period, jittered while we do not lead, and at the very moment when
- * the holder's time is over: whatever a candidate sees or does late is time without a leader. How long we lead is
- * counted from the moment when the last successful write was *sent*: a process that waits for our Lease to expire saw
- * it later.
- */
+ * the holder's time is over: any delay of a candidate is time without a leader. How long we lead is counted from the
+ * moment when the last successful write was *sent*: a process that waits for our Lease to expire saw it later. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -155,8 +153,8 @@ static void schedule(struct kube_lease *lease)
 {
 	int64_t period_ms = lease->options.retry_period_ms;
 	int64_t now_ms = clock_now_ms();
-	/* A leader counts from the sending, as its deadline does: with slow answers, pauses after them would use up the
-	 * time that it has to renew. */
+	/* A leader counts from when it sent the request, as its deadline does: if answers are slow, pauses after them
+	 * would use up the time to renew. */
 	int64_t from_ms = lease->leading ? lease->sent_ms : now_ms;
 	int64_t at_ms = from_ms + period_ms;
 	int64_t expires_ms = lease_expires_ms(&lease->state, lease->identity);
@@ -358,8 +356,8 @@ static void release_nothing(void *user)
 
 void kube_lease_release(struct kube_lease *lease, void (*done)(void *user, const struct err *err), void *user)
 {
-	/* A write may be under way and still succeed, so "do we hold it" is asked of the server unless we never tried
-	 * to. */
+	/* A write may be under way and still succeed, so ask the server whether we hold the Lease, unless we never
+	 * tried to. */
 	bool wrote = lease->call || (lease->state.exists && strcmp(lease->state.record.holder, lease->identity) == 0);
 
 	assert(!lease->releasing);

@@ -80,7 +80,7 @@ int64_t lease_expires_ms(const struct lease_state *state, const char *identity)
 {
 	const struct lease_record *record = &state->record;
 
-	/* An edited record may hold anything; a day is long enough for any duration that is meant. */
+	/* An edited record may contain anything; a day is longer than any sensible duration. */
 	int64_t seconds = record->duration_seconds < 0 ? 0 : record->duration_seconds;
 
 	if (seconds > 24 * 60 * 60)

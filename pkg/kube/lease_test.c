@@ -104,7 +104,7 @@ static void test_step_when_the_holder_has_another_duration_then_its_own_counts(v
 	assert_int_equal(lease_step(&other, "me", DURATION_MS, 60000, WALL_US, &next), LEASE_UPDATE);
 }
 
-/* Its clock may be years away: only that the record changes counts, and when by our clock. */
+/* Its clock may be years off: all that counts is when the record changes, by our clock. */
 static void test_step_when_the_holders_clock_is_off_then_only_changes_count(void **state)
 {
 	struct lease_state other = seen("other", 0);
@@ -169,7 +169,7 @@ static void test_observe_when_only_the_version_changed_then_the_time_stays(void 
 	struct lease_record record = held_by("other");
 
 	UNUSED(state);
-	/* A label was edited: that says nothing about the holder. */
+	/* A label was edited: that shows nothing about the holder. */
 	(void)snprintf(record.resource_version, sizeof(record.resource_version), "78");
 	lease_observe(&other, &record, 9000);
 	assert_int_equal(other.observed_ms, 1000);

@@ -25,7 +25,7 @@ struct kube_listing {
 	unsigned depth;
 	bool in_items; /* between the brackets of items */
 	bool in_string, escaped;
-	size_t matched;    /* characters of ITEMS_KEY that a string of the top level agrees with */
+	size_t matched;    /* how many characters of a top-level string match ITEMS_KEY */
 	bool matches;      /* so far; when the string has ended: all of it */
 	bool key_is_items; /* what comes next is the value of "items" */
 };

@@ -1,4 +1,4 @@
-/* Decoder of a list answer that never holds the list: objects come out one by one while the text arrives. */
+/* Decoder of a list answer that never holds the whole list: objects are passed on one by one as the text arrives. */
 #ifndef PGSYNC_KUBE_LISTING_INT_H
 #define PGSYNC_KUBE_LISTING_INT_H
 

@@ -1,10 +1,9 @@
 /* List and watch as in client-go (tools/cache/reflector.go), with one more rule and one fewer.
  *
  * Lists are always consistent reads (no resourceVersion), in pages: they never go back in time and never wait for a
- * version that the server has lost; what they cost is little for a collection of this size. Watches that
- * stay silent several times in a row are not trusted: after the server's storage was restored from a backup, ours would
- * be a version of its future, and nothing would ever come.
- */
+ * version that the server has lost, and for collections of this size they are cheap. Watches that stay silent several
+ * times in a row are not trusted: after the server's storage was restored from a backup, our version would be in its
+ * future, and no event would ever arrive. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -16,13 +15,13 @@
 
 enum { WATCH_MIN_S = 300, WATCH_MORE_S = 300, LIST_TIMEOUT_MS = 120 * 1000, LIST_IDLE_MS = 30 * 1000 };
 
-/* What is known of an object. */
+/* What is known about an object. */
 struct known {
 	unsigned round; /* the list that it was last seen in */
 	char resource_version[];
 };
 
-/* What a stream that we ended ourselves leads to. */
+/* What happens after a stream that we ended ourselves. */
 enum verdict { VERDICT_NONE, VERDICT_WATCH, VERDICT_LIST };
 
 struct kube_reflector {
@@ -50,7 +49,7 @@ struct kube_reflector {
 	bool broken;           /* the last exchange ended without an answer */
 	bool in_data;          /* libcurl runs our on_data: the call cannot be freed */
 	bool dead;
-	bool failing; /* since the last failure nothing has worked */
+	bool failing; /* nothing has worked since the last failure */
 	enum verdict verdict;
 	struct err problem; /* with a verdict */
 
@@ -126,8 +125,8 @@ static bool is_older(const char *a, const char *b)
 	return a_len != b_len ? a_len < b_len : strcmp(a, b) < 0;
 }
 
-/* --- Failing and going on --------------------------------------------------------------------------------------------
- */
+/* --- Failing and continuing
+ * -------------------------------------------------------------------------------------------- */
 static void on_timer(void *user)
 {
 	struct kube_reflector *r = user;
@@ -319,7 +318,7 @@ static void list_failed(struct kube_reflector *r, const struct err *err)
 {
 	bool expired = err->kind == ERR_NOT_FOUND && err->code == 410;
 
-	/* Pages that were read are read again: the rest of them may be gone by then. */
+	/* Starts the list again: the remaining pages may no longer be available. */
 	if (expired)
 		expire(r, err);
 	else {

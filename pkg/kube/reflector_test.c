@@ -29,14 +29,14 @@
 		.status = 200, .end = FAKE_HANG \
 	}
 
-/* What the reflector told, in words: "+key=version", "-key", "synced", "!kind", "recovered" (if asked for). */
+/* What the reflector reported, as text: "+key=version", "-key", "synced", "!kind", "recovered" (if asked for). */
 struct watcher {
 	struct fake_api api;
 	struct kube *kube;
 	struct kube_reflector *reflector;
 	struct strbuf told;
 	bool tell_recovery;
-	const char *stop_at; /* stops the reflector when it is told of this key */
+	const char *stop_at; /* stops the reflector when this key is reported */
 };
 
 static void on_changed(void *user, const char *key, json_t *object)
@@ -99,7 +99,7 @@ static void watch_end(struct watcher *w)
 	strbuf_release(&w->told);
 }
 
-/* Runs until the script is at its end, and what was told is exactly this. */
+/* Runs until the script is finished and exactly this has been reported. */
 static void assert_told(struct watcher *w, const char *expected)
 {
 	int64_t until_ms = clock_now_ms() + FAKE_PATIENCE_MS;
@@ -206,7 +206,7 @@ static void test_watch_when_410_then_listed_at_once_and_absent_objects_are_delet
 	};
 
 	UNUSED(state);
-	/* b is as it was, so nothing is said of it. */
+	/* b is unchanged, so it is not reported. */
 	assert_script(STEPS, "+n/a=5 +n/b=6 +n/c=7 synced +n/c=80 +n/d=81 -n/a ");
 }
 
@@ -308,7 +308,7 @@ static void test_watch_when_an_internal_error_or_garbage_comes_then_listed_after
 	assert_script(STEPS, "+n/a=5 synced !transient !fatal !transient +n/a=13 ");
 }
 
-/* Our version is not there yet, and after a restored backup it may never be. */
+/* The server has not reached our version yet, and after a restored backup it may never do so. */
 static void test_watch_when_the_version_is_too_large_then_listed(void **state)
 {
 	static const struct fake_step STEPS[] = {
@@ -372,7 +372,8 @@ static void test_watch_when_it_ends_at_once_then_counted_as_a_failure(void **sta
 	watch_end(&w);
 }
 
-/* A half-open connection: once, the watch is begun again; again and again, our version itself is in doubt. */
+/* A half-open connection: the first time, the watch is restarted; if it happens repeatedly, our version itself is in
+ * doubt. */
 static void test_watch_when_it_is_silent_then_begun_again_and_then_listed(void **state)
 {
 	static const struct fake_step STEPS[] = {

@@ -1,4 +1,5 @@
-/* Status objects and HTTP statuses as errors. Their `reason` decides, never the text (Kubernetes API conventions). */
+/* Status objects and HTTP statuses as errors. Their `reason` decides, never the message (Kubernetes API
+ * conventions). */
 #include "base/strbuf.h"
 #include "kube/kube_int.h"
 #include "json/json.h"

@@ -11,7 +11,7 @@
 
 /* A namespace: the part of a key before its slash. */
 struct group {
-	struct group *next; /* among those whose turn may come */
+	struct group *next; /* in the line of groups whose turn may come */
 	struct item *head, *tail;
 	bool waiting; /* for its turn */
 	unsigned processing;
@@ -120,7 +120,7 @@ static void drop_if_idle(struct workqueue *queue, struct item *item)
 	if (item->dirty || item->processing || item->failures > 0 || heap_contains(&item->delay))
 		return;
 	map_removes(queue->items, item->key);
-	/* Without items it is in no line. */
+	/* A group without items is not in the line. */
 	if (--group->items == 0)
 		(void)map_remove(queue->groups, group->name, strlen(group->name));
 }

@@ -8,7 +8,7 @@
 #include "metrics/metrics_int.h"
 
 enum {
-	VALUE_BYTES = 512, /* of a label value; what is beyond is cut */
+	VALUE_BYTES = 512, /* of a label value; the rest is cut off */
 	KEY_BYTES = METRICS_LABELS * (VALUE_BYTES + 1),
 };
 
@@ -124,7 +124,7 @@ static struct metric *find_metric(const struct metrics *m, const char *name)
 	return NULL;
 }
 
-/* The family of this name, made if it is not there. The lock is held. */
+/* The family of this name, created if it does not exist. The lock is held. */
 static struct metric *family(struct metrics *m, enum metric_type type, const char *name, const char *help,
 			     const char *const *labels)
 {

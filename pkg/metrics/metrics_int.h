@@ -16,7 +16,7 @@ struct series {
 	double value;                 /* COUNTER, GAUGE */
 	double sum;                   /* HISTOGRAM, as are the next */
 	uint64_t count;
-	uint64_t *buckets; /* for each bound, what fell below it and above the one before */
+	uint64_t *buckets; /* for each bound, the observations up to it and above the previous one */
 };
 
 struct metric {

@@ -1,4 +1,4 @@
-/* What Prometheus expects every process to say about itself, from /proc (man 5 proc). */
+/* The metrics that Prometheus expects of every process, from /proc (man 5 proc). */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static double start_time(void)
 	double ticks;
 
 	read_proc("/proc/self/stat", buf);
-	/* The second word is the program's name, which may hold blanks and brackets. */
+	/* The second word is the program's name, which may contain blanks and brackets. */
 	after_name = strrchr(buf, ')');
 	if (!after_name || !after_name[1])
 		return 0;

@@ -1,4 +1,4 @@
-/* What a worker of a resource is started with: its spec, and the Secrets and ConfigMaps that the spec refers to. */
+/* The inputs of a resource's worker: its spec, and the Secrets and ConfigMaps that the spec refers to. */
 #include <string.h>
 
 #include "base/findings.h"
@@ -14,7 +14,7 @@ void resource_inputs_changed(struct resource *r)
 /* --- the values that the spec refers to */
 
 /* Keeps the keys that the spec refers to: a worker does not need the others, and is not restarted when they change. Two
- * references mean a whole Secret, whose keys have fixed names. */
+ * of the references are to whole Secrets, whose keys have fixed names. */
 static void keep_named(json_t *secrets, const struct spec *spec)
 {
 	const char *whole[] = {spec->source.connection_secret, spec->sink.auth_secret.name};
@@ -40,7 +40,7 @@ static void keep_named(json_t *secrets, const struct spec *spec)
 	}
 }
 
-/* What a worker of a resource is given. */
+/* What the worker of a resource gets. */
 struct values {
 	json_t *resource, *secrets, *config_maps, *denied;
 	bool loaded; /* all of them have been read */
@@ -54,8 +54,8 @@ static void values_release(struct values *v)
 	jsonx_decref(v->denied);
 }
 
-/* A resource that is being deleted may be cleaned up with the values that were there last: `kubectl delete` of a file
- * or a namespace deletes Secrets first. */
+/* A resource that is being deleted may be cleaned up with the last known values: `kubectl delete` of a file or a
+ * namespace may delete Secrets first. */
 static void values_of(const struct resource *r, struct values *ret)
 {
 	*ret = (struct values){.resource = resource_json(r),
@@ -106,7 +106,7 @@ static json_t *hashes_of(const json_t *objects)
 	return all;
 }
 
-/* Everything that a running worker depends on, which suspend and deletionPolicy are not part of. */
+/* Everything that a running worker depends on, so not suspend and deletionPolicy. */
 static void hash_inputs(struct resource *r, const struct values *v)
 {
 	_cleanup_json_ json_t *spec = json_copy(json_object_get(v->resource, "spec"));

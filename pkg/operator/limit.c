@@ -1,4 +1,4 @@
-/* --max-pgsyncs: which PgSyncs have a place. */
+/* --max-pgsyncs: which PgSyncs are within the limit. */
 #include <string.h>
 
 #include "operator/operator_int.h"

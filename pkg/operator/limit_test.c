@@ -1,4 +1,4 @@
-/* Tests of --max-pgsyncs: who has a place. */
+/* Tests of --max-pgsyncs: which PgSyncs are within the limit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,7 +48,7 @@ static void test_limit_then_the_oldest_have_a_place_whatever_their_names(void **
 	expect_over(resources, 4, 3, "x...");
 	expect_over(resources, 4, 2, "x..x");
 	expect_over(resources, 4, 1, "x.xx");
-	/* One that is being deleted still has its worker; one that is gone has not. */
+	/* A PgSync that is being deleted still has its worker; one that is gone does not. */
 	resources[1].cache.presence = PRESENCE_DELETING;
 	expect_over(resources, 4, 2, "x..x");
 	resources[1].cache.presence = PRESENCE_GONE;

@@ -118,7 +118,7 @@ static void set_from(struct metric *metric, const struct resource *r, const json
 	const json_t *value = jsonx_get(status, path);
 	const char *const who[] = {r->namespace, r->name, NULL};
 
-	/* A value that is not known any more, such as the lag of a suspended resource, becomes NaN. */
+	/* A value that is no longer known, such as the lag of a suspended resource, becomes NaN. */
 	if (json_is_number(value))
 		metric_set(metric, who, json_number_value(value) * scale);
 	else if (json_object_get(status, "stream"))
@@ -207,7 +207,7 @@ static void serve_livez(void *user, const char *query, struct web_response *resp
 	strbuf_adds(&response->body, "ok\n");
 }
 
-/* Refused writes do not make it unready: that would hold up the upgrade that may be the cure. */
+/* Refused writes do not make it unready: that would block the upgrade that may fix them. */
 static void serve_readyz(void *user, const char *query, struct web_response *response)
 {
 	struct published *p = user;

@@ -1,4 +1,4 @@
-/* The namespaces that are watched, each separately: one that is forbidden or gone does not stop the others. */
+/* Watches each namespace separately: one that is forbidden or gone does not stop the others. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -9,7 +9,7 @@ struct watched {
 	const char *namespace; /* NULL: all namespaces */
 	struct kube_reflector *reflector;
 	bool listed;
-	char *problem; /* why it is not watched now; NULL: it is, or the first list is under way */
+	char *problem; /* why it is not watched now; NULL: it is, or the first list is in progress */
 };
 
 static const char *label(const struct watched *w)
@@ -28,7 +28,7 @@ static void add_problem(struct strbuf *text, const struct watched *w)
 }
 
 /* For /readyz and /metrics. The operator is ready once it has the PgSyncs of one namespace: a replica that is not ready
- * holds up an upgrade, and no other replica would see more. */
+ * blocks an upgrade, and no other replica would see more. */
 static void publish(struct operator_ *op)
 {
 	struct published *p = &op->published;

@@ -1,4 +1,4 @@
-/* Which namespaces are watched, and what /metrics and /readyz say about it; the reflectors are the test's own. */
+/* Tests of which namespaces are watched, and what /metrics and /readyz report about them, with fake reflectors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

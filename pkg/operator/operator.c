@@ -61,7 +61,7 @@ static void forget_resource(struct resource *r)
 	operator_metrics_forget(r);
 	end_key(r, "success");
 	(void)map_removes(op->resources, key);
-	/* Another may have its place. */
+	/* Another PgSync may take its place. */
 	if (op->options->max_pgsyncs)
 		map_each(op->resources, enqueue_each, NULL);
 }
@@ -108,14 +108,14 @@ static struct decision decide(struct resource *r)
 	return reconcile_decide(&desired, &observed);
 }
 
-/* Before a write that was refused is tried again, the status says so; of a worker that runs, it says more. */
+/* A refused write is shown in the status before it is tried again; if a worker runs, its state is shown instead. */
 static bool show_refusal(struct resource *r)
 {
 	if (!r->writer.refused || r->writer.refusal_shown || r->worker.process)
 		return false;
 	r->writer.refusal_shown = true;
 	resource_write_status(r, STATE_WRITE_REFUSED);
-	/* The answer to this may be the last news of the resource. */
+	/* The answer to this write may be the last event about the resource. */
 	workqueue_add_after(r->op->queue, r->key, clock_now_ms(), REFUSED_MS);
 	return true;
 }
@@ -164,7 +164,7 @@ static void reconcile(struct resource *r)
 	struct decision d = {0};
 	int64_t now_ms = clock_now_ms();
 
-	/* Which PgSyncs are the oldest is known once all of them are. */
+	/* The oldest PgSyncs are known only once all have been listed. */
 	if (r->op->options->max_pgsyncs && !namespaces_are_known(r->op)) {
 		workqueue_add_after(r->op->queue, r->key, now_ms, LISTING_MS);
 		end_key(r, "requeue_after");
@@ -178,7 +178,7 @@ static void reconcile(struct resource *r)
 			break;
 	}
 	if (d.action == ACTION_KILL)
-		end_key(r, "success"); /* its end brings the key back */
+		end_key(r, "success"); /* its end adds the key to the queue again */
 	if (d.action != ACTION_NONE)
 		return;
 	/* A suspension resets the back-off. */
@@ -304,7 +304,7 @@ static void on_stopped_leading(void *user)
 	struct operator_ *op = user;
 
 	op->leading = false;
-	/* They were decided on while no other operator could write, and may be waiting for a Retry-After. */
+	/* These writes were decided on while no other operator could write, and may be waiting for a Retry-After. */
 	map_each(op->resources, cancel_each, NULL);
 	log_warn("operator", "lost the Lease; workers continue until another leader is seen, retrying",
 		 KV_U64("workers", supervisor_count(op->supervisor)));
@@ -338,7 +338,7 @@ static void on_released(void *user, const struct err *err)
 	op->phase = OPERATOR_DONE;
 }
 
-/* Without this the status of a stopped operator's resources would still say that data flows. */
+/* Otherwise, the status of a stopped operator's resources would still report that data flows. */
 static bool write_final_status(void *user, const char *key, size_t len, void *value)
 {
 	struct operator_ *op = user;
@@ -442,7 +442,7 @@ static int wait_once(struct operator_ *op, struct waiting *w, struct err *err)
 	if (kube_poll(op->kube, w->curl_fds, (unsigned)w->n, timeout_ms(op), err) < 0)
 		return err_wrap(err, "waiting for the API server");
 	op->polled_ms = clock_now_ms();
-	/* libcurl does not report a hang-up, which the end of a worker is: poll again, without waiting. */
+	/* libcurl does not report hang-ups, such as the end of a worker, so poll again without waiting. */
 	while (poll(w->fds, w->n, 0) < 0 && errno == EINTR)
 		;
 	return 0;
@@ -479,7 +479,7 @@ static int catch_signals(struct operator_ *op, struct err *err)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	/* Before the web thread starts, which inherits it. */
+	/* Call it before the web thread starts, which inherits it. */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return err_errno(err, errno, "blocking signals");
 	op->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -523,7 +523,7 @@ static void name_ourselves(struct operator_ *op, char host[HOST_BYTES])
 	op->short_identity = xasprintf("%s/%04x", host, (unsigned)(unique & 0xffff));
 }
 
-/* One place is kept free for the others. */
+/* One place is kept free for other resources. */
 static unsigned writes_of_a_namespace(const struct operator_options *options)
 {
 	return options->max_concurrent_reconciles > 1 ? options->max_concurrent_reconciles - 1 : 1;
@@ -534,7 +534,7 @@ static void free_resource(void *ptr)
 	resource_free(ptr);
 }
 
-/* The API server's address, if the configuration has an address: a name may mean another one tomorrow. */
+/* The API server's address, if the configuration has an address and not a name, which may change its address. */
 static char *denied_egress(const struct operator_ *op)
 {
 	const char *given = op->options->deny_egress;

@@ -1,19 +1,20 @@
 /* The controller: turns PgSync resources into supervised worker processes, and writes their status.
  *
  * Almost everything runs in one thread. The reflector feeds a work queue; reconcile_decide (pure, reconcile_int.h)
- * compares what is desired with what is observed and names an action (add the finalizer, start, stop or restart the
+ * compares what is desired with what is observed and returns an action (add the finalizer, start, stop or restart the
  * worker, clean up, remove the finalizer) and a state, from which status.c composes the status. Workers are children of
  * this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the kernel kills them when the operator
  * dies. A second thread serves health and metrics, from values that are published for it.
  *
  * Guarantees:
  * - If the schema is invalid, all its errors are reported together: a worker with task check also finds the errors that
- *   only the database shows, and changes nothing. (Not while a worker of an earlier spec runs.)
+ *   only the database shows, and changes nothing. (But not while a worker of an earlier spec runs.)
  * - The finalizer pgsync.io/cleanup is added before the first worker starts, and not earlier: a resource whose spec was
  *   never valid can be deleted at once.
  * - After a deletion the worker stops; then a cleanup runs and is repeated until it succeeds. If it cannot succeed (the
  *   spec is invalid, a Secret is gone), the resource remains and its status says why. The annotation
- *   pgsync.io/force-delete=true deletes it without a cleanup; an event SlotOrphaned has the SQL for what is left.
+ *   pgsync.io/force-delete=true deletes it without a cleanup; an event SlotOrphaned contains the SQL to remove what is
+ * left.
  * - A worker is restarted when its input changes: the spec (except suspend and deletionPolicy), the annotation
  *   pgsync.io/retry-dead-letters, or a ConfigMap or a Secret that the spec refers to. An invalid edit or a deleted
  *   Secret never stops a running stream: the former makes the resource Stalled and not Ready, the latter Degraded with
@@ -23,8 +24,8 @@
  *   renew its Lease it stops acting on the cluster, and its workers continue; it stops them when it sees another
  *   leader.
  * - The status is written when it has changed: a condition, a phase or a name at once, numbers at most every 10 s, WAL
- *   positions at most every minute. While nothing happens, nothing is written. When the operator ends, Ready says so.
- */
+ *   positions at most every minute. While nothing happens, nothing is written. When the operator ends, Ready says
+ * so. */
 #ifndef PGSYNC_OPERATOR_OPERATOR_H
 #define PGSYNC_OPERATOR_OPERATOR_H
 

@@ -38,7 +38,7 @@ struct published {
 	struct metrics *metrics;
 	pthread_mutex_t lock; /* of what follows */
 	bool listed;          /* the PgSyncs of a namespace, or of all */
-	char *unwatched;      /* what is not watched, and why: a line for each namespace */
+	char *unwatched;      /* the namespaces that are not watched, and why: a line for each */
 };
 
 struct operator_metrics {
@@ -60,8 +60,8 @@ enum operator_phase {
 struct operator_ {
 	const struct operator_options *options;
 	char *identity;       /* unique for this start of the process */
-	char *short_identity; /* the same, shorter; workers are numbered after it */
-	char *predecessor;    /* how the identities of earlier starts in our pod begin; NULL: not known */
+	char *short_identity; /* the same, shorter: prefix of the workers' numbers */
+	char *predecessor;    /* prefix of the identities of earlier starts in our pod; NULL: not known */
 	char *server;         /* of the API, for metrics */
 	struct kube *kube;
 	struct kube_events *events;
@@ -74,18 +74,18 @@ struct operator_ {
 	struct supervisor *supervisor;
 	struct published published;
 	struct operator_metrics metrics;
-	struct web *web, *health; /* health: for probes, so that nothing else can keep them waiting */
+	struct web *web, *health; /* health: only for probes, so that other clients cannot delay them */
 	bool leading;
 	unsigned starts;     /* of workers, for their identities */
 	unsigned verifiers;  /* workers that verify inputs */
-	bool waiting;        /* inputs wait for one of them to end */
-	uint64_t tickets;    /* given to those that wait */
+	bool waiting;        /* some inputs wait for one of them to end */
+	uint64_t tickets;    /* the next ticket for those that wait */
 	unsigned calls;      /* API writes under way */
 	unsigned slow_calls; /* those of them that no longer count against max_concurrent_reconciles */
 	int64_t polled_ms;   /* when we last polled the API server and the timers */
 	int signal_fd;
 	enum operator_phase phase;
-	int64_t phase_until_ms; /* when the phase is over even if it is not */
+	int64_t phase_until_ms; /* when the phase ends at the latest */
 };
 
 /* --- One PgSync. Kept small: objects are text between reconciles. Each part belongs to the file that is named. */
@@ -95,7 +95,7 @@ struct resource_cache {
 	char *uid;    /* NULL: never seen */
 	char *text;   /* {"apiVersion", "kind", "metadata" (trimmed), "spec" without "schema"}, canonical */
 	char *schema; /* spec.schema, as the API server wrote it; NULL: there is none */
-	char schema_hash[JSONX_HASH_BYTES]; /* of these bytes; "" without them */
+	char schema_hash[JSONX_HASH_BYTES]; /* hash of these bytes; "" without them */
 	char *retry; /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
 	char resource_version[64];
 	char created[32]; /* RFC 3339, to the second */
@@ -108,11 +108,11 @@ struct resource_cache {
 struct resource_inputs {
 	bool stale; /* the spec, or something that it refers to, has changed since the verdict */
 	enum inputs verdict;
-	struct worker *verifier;  /* a worker that is to say what is wrong; NULL: none */
-	bool unwanted;            /* its answer, since something has changed */
-	uint64_t ticket;          /* those who wait for a verifier come in this order; 0: they do not wait */
-	struct restarts restarts; /* of verifiers that ended without an answer */
-	enum reason reason;       /* INVALID, CHECKABLE: of the first problem */
+	struct worker *verifier;  /* the worker that verifies the inputs; NULL: none */
+	bool unwanted;            /* its answer since the last change */
+	uint64_t ticket;          /* the order among those that wait for a verifier; 0: not waiting */
+	struct restarts restarts; /* number of verifiers that ended without an answer */
+	enum reason reason;       /* INVALID, CHECKABLE: reason of the first problem */
 	char *problem;            /* all problems; NULL: none */
 	char *remark;             /* what is ignored; NULL or "": nothing */
 	char hash[JSONX_HASH_BYTES];
@@ -126,25 +126,25 @@ struct resource_worker {
 	enum protocol_task task;
 	enum outcome outcome;
 	char hash[JSONX_HASH_BYTES], spec_hash[JSONX_HASH_BYTES]; /* of the inputs that it was started with */
-	int64_t generation; /* the newest one with these inputs; -1: it is of an object of this name that is gone */
+	int64_t generation; /* the newest generation with these inputs; -1: of an object of this name that is gone */
 	struct restarts restarts;
-	json_t *report;          /* the newest; of an ended worker only if it refused its inputs */
+	json_t *report;          /* the newest report; of an ended worker only if it refused its inputs */
 	json_t *status;          /* status.worker; NULL: as in the last status */
 	enum reason exit_reason; /* why the last one ended, or why its cleanup failed */
 	char *exit_message;      /* NULL: none has ended yet */
-	bool silent;             /* nothing was heard of it for a while */
+	bool silent;             /* it has been silent for a while */
 	bool killed;             /* for that */
 };
 
 /* writes.c: writes to the API server, one at a time. */
 struct resource_writer {
 	struct kube_call *call;        /* under way: the key is being processed until it ends; NULL: none */
-	struct kube_timer *slow_timer; /* NULL: none is under way, or it is slow */
-	bool slow;                     /* the write under way takes so long that it does not hold up others */
-	char *status;                  /* as written last, or as seen while following, canonical; NULL: never */
-	char *writing;                 /* the status under way */
+	struct kube_timer *slow_timer; /* NULL: none is in progress, or it is slow */
+	bool slow;                     /* the current write takes so long that it no longer holds up others */
+	char *status;                  /* as last written, or as seen while following, canonical; NULL: never */
+	char *writing;                 /* the status that is being written */
 	int64_t last_ms;               /* when the status was written; 0: not yet */
-	/* After a failure: workers report several times a second, which is no reason to try as often. */
+	/* Delays writes after a failure: workers report several times a second, which is too often to retry. */
 	struct backoff backoff;
 	int64_t not_before_ms;
 	/* refusals.c */
@@ -153,7 +153,7 @@ struct resource_writer {
 	char *refused;                      /* why the last write was refused; NULL: it was not */
 	const char *refused_what;           /* "status" or "finalizers" */
 	bool refusal_shown;                 /* in the status */
-	char stored_hash[JSONX_HASH_BYTES]; /* the status that the API server made of what was written; "": not known */
+	char stored_hash[JSONX_HASH_BYTES]; /* the status as the API server stored it; "": not known */
 	char seen_hash[JSONX_HASH_BYTES];   /* the status that the watch reported last */
 };
 
@@ -166,7 +166,7 @@ struct resource {
 	struct resource_writer writer;
 };
 
-/* Frees what a field holds, and puts another value there. */
+/* Replaces the value of a field, and frees the old one. */
 void resource_replace_text(char **field, char *take);
 
 /* --- operator.c: news from the API server */
@@ -176,15 +176,15 @@ void operator_resource_deleted(struct operator_ *op, const char *key);
 /* --- namespaces.c: each namespace is watched separately; one that is forbidden or gone does not stop the others */
 void namespaces_watch(struct operator_ *op);
 void namespaces_release(struct operator_ *op);
-/* Every namespace has been listed, or cannot be. */
+/* True if every namespace has been listed, or cannot be. */
 bool namespaces_are_known(const struct operator_ *op);
 
 /* --- resource.c */
 struct resource *resource_new(struct operator_ *op, const char *key);
 void resource_free(struct resource *r);
-/* Takes over the object from the API server; true when something that we act upon has changed. */
+/* Adopts the object from the API server; true if something that we act on has changed. */
 bool resource_update(struct resource *r, const json_t *object);
-/* Records an event. Nothing is returned, since nothing could be done about a failure. */
+/* Records an event. Returns nothing, since the caller could not handle a failure. */
 void resource_event(struct resource *r, bool warning, enum reason reason, const char *action, const char *note_fmt, ...)
 	PRINTF_LIKE(5, 6);
 void resource_enqueue(struct resource *r);
@@ -193,24 +193,24 @@ json_t *resource_json(const struct resource *r); /* a new reference */
 char *resource_orphan_sql(const struct resource *r);
 
 /* --- limit.c */
-/* Whether --max-pgsyncs leaves no place for the resource: the oldest ones come first, and stay. Of two that are equally
- * old the uid decides, so that every operator decides alike. */
+/* Whether --max-pgsyncs leaves no place for the resource: the oldest ones have precedence. If two are equally old the
+ * uid decides, so that every operator decides the same way. */
 bool resource_is_over_limit(const struct resource *r);
 
 /* --- inputs.c */
-/* Reads what the spec refers to, and has it verified. Nothing here looks into a schema, and nothing costs more for a
- * large one than to copy its text: the loop is everybody's. */
+/* Reads what the spec refers to, and has it verified. Nothing here parses a schema, and a large one costs no more than
+ * copying its text: all resources share the loop. */
 void resource_refresh_inputs(struct resource *r);
 /* The line that a worker starts with; caller frees, and wipes. */
 char *resource_assignment(const struct resource *r, enum protocol_task task);
-/* The inputs may not be what they were. */
+/* The inputs may have changed. */
 void resource_inputs_changed(struct resource *r);
 
-/* --- verify.c: a short-lived worker finds what is wrong with the inputs; a few at a time, for all resources */
+/* --- verify.c: a short-lived worker verifies the inputs; a few at a time, over all resources */
 void resource_verify(struct resource *r);
-/* Ends a verification that is under way; the end of its worker brings the key back. */
+/* Ends a verification that is in progress; the end of its worker adds the key to the queue again. */
 void resource_end_verification(struct resource *r);
-/* Brings back those that have waited longest, as far as there are places. */
+/* Adds the keys that have waited longest to the queue, as far as there are places. */
 void operator_verify_waiting(struct operator_ *op);
 
 /* --- process.c */
@@ -219,32 +219,32 @@ void resource_stop(struct resource *r);
 /* Kills a worker that does not respond; that counts as its failure. */
 void resource_kill(struct resource *r);
 
-/* --- writes.c: each write has the key processed when it ends */
+/* --- writes.c: when a write ends, the key is processed again */
 void resource_write_finalizer(struct resource *r, bool there);
-/* Composes the status; writes it when it has changed and its time has come. */
+/* Composes the status; writes it if it has changed and is due. */
 void resource_write_status(struct resource *r, enum reconcile_state state);
-/* Ends a write that is under way as if it had not begun, and with it the processing of the key. */
+/* Cancels a write in progress as if it had not begun, and with it the processing of the key. */
 void resource_cancel_write(struct resource *r);
-/* Whether another write may begin. One that takes longer than a second makes room, up to a limit for all: a namespace
- * whose writes hang delays the others by no more. */
+/* Whether another write may begin. One that takes longer than a second no longer counts, up to a total limit, so that a
+ * namespace whose writes hang does not delay the others any longer. */
 bool operator_may_write(const struct operator_ *op);
 /* Failures of earlier writes do not delay the next one. */
 void resource_allow_writes(struct resource *r);
 
 /* --- refusals.c */
-/* Takes note of a write ("status", "finalizers") that failed. */
+/* Records a write ("status", "finalizers") that failed. */
 void resource_write_refused(struct resource *r, const char *what, const struct err *err);
-/* Nothing is refused any more, or the resource is gone. */
+/* Call it if nothing is refused any more, or the resource is gone. */
 void resource_forget_refusal(struct resource *r);
-/* A write has succeeded. */
+/* Call it when a write has succeeded. */
 void resource_written(struct resource *r, const char *what);
-/* What the API server made of a status; stored may be NULL. */
+/* Compares a status with how the API server stored it; stored may be NULL. */
 void resource_status_stored(struct resource *r, const json_t *sent, const json_t *stored);
 /* The status of an object that is new to us, or of another leader; NULL: none. */
 void resource_status_taken(struct resource *r, const json_t *status);
 /* The status that the watch reports; NULL: none. */
 void resource_status_seen(struct resource *r, const json_t *status);
-/* When the status is to be written again because another client has changed it; 0: it is as it was written. */
+/* When to write the status again because another client has changed it; 0: it is unchanged. */
 int64_t resource_status_restore_ms(const struct resource *r);
 
 /* --- metrics.c */
@@ -252,7 +252,7 @@ void operator_metrics_init(struct operator_ *op);
 void operator_metrics_resource(struct resource *r, const json_t *status);
 void operator_metrics_forget(struct resource *r);
 void operator_metrics_tick(struct operator_ *op);
-/* The processing of a key is over: result is "success", "error", "requeue" or "requeue_after". */
+/* Call it when the processing of a key is over: result is "success", "error", "requeue" or "requeue_after". */
 void operator_reconciled(struct resource *r, const char *result);
 /* Serves health and metrics. */
 int operator_listen(struct operator_ *op, struct err *err) WARN_UNUSED;

@@ -47,7 +47,7 @@ static void take_report(struct resource *r, const json_t *report)
 	    status_condition_is(r->worker.report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE)) {
 		_cleanup_json_ json_t *before = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 
-		/* A restarted worker finds it complete; only the change is worth an event. */
+		/* After a restart the bootstrap is already complete; only the transition is worth an event. */
 		if (!status_condition_is(before, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
 			resource_event(r, false, REASON_BOOTSTRAP_COMPLETED, "Bootstrap", "%lld rows have been indexed",
 				       (long long)jsonx_integer(r->worker.report, "bootstrap.rowsDone", 0));
@@ -122,7 +122,7 @@ static char *describe_exit(const struct resource *r, const struct worker_exit *e
 {
 	if (r->worker.killed)
 		return xasprintf("the worker did not respond for %d seconds and was killed", RECONCILE_KILL_MS / 1000);
-	/* Nothing else in a container sends it, and then there is nothing in the worker's log. */
+	/* In a container nothing else sends SIGKILL, and the worker cannot log it. */
 	if (exit->signalled && exit->code == SIGKILL)
 		return xstrdup("the worker was killed by signal 9 (Killed), as happens when memory runs out: check the "
 			       "memory limit of the operator's pod");

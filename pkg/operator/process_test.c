@@ -1,4 +1,5 @@
-/* What a resource's worker is told, and what its words and its end lead to: shell scripts as workers. */
+/* Tests of what a resource's worker gets, and what follows from its messages and its end, with shell scripts as
+ * workers. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +20,7 @@
 
 enum { PATIENCE_MS = 10000 };
 
-/* A cluster with two Secrets, of more keys than a spec names. */
+/* A cluster with two Secrets, which have more keys than a spec names. */
 struct kube_reflector {
 	char unused;
 };
@@ -166,7 +167,7 @@ static void test_start_when_secrets_hold_more_than_is_named_then_only_that_is_ha
 
 	start(f, "printf '{\"report\": %s}\\n' \"$line\" >&4; sleep 5");
 	RUN_UNTIL(f, f->resource->worker.report);
-	/* How one logs in to the sink decides which keys of its Secret count: so all of them go. */
+	/* The kind of login decides which keys of the sink's Secret are used, so all of them are passed on. */
 	secrets = jsonx_canonical(json_object_get(f->resource->worker.report, "secrets"));
 	assert_string_equal(
 		secrets,
@@ -211,7 +212,7 @@ static void test_update_when_another_object_has_the_name_then_the_old_ones_worke
 		turn(f);
 		assert_null(r->worker.report);
 	}
-	/* The new one's worker is heard. */
+	/* Messages of the new resource's worker count. */
 	start(f, "echo '{\"report\": {\"phase\": \"Streaming\"}}' >&4; sleep 5");
 	RUN_UNTIL(f, r->worker.report);
 }

@@ -1,4 +1,4 @@
-/* The decision, as a cascade: the first thing that is not as it should be names the action. */
+/* The decision, as a cascade: the first thing that is not as it should be determines the action. */
 #include "operator/reconcile_int.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ static struct decision later(enum reconcile_state state, int64_t at_ms)
 	return (struct decision){.state = state, .again_ms = at_ms};
 }
 
-/* STOP once; then wait for the end. */
+/* STOP once; then wait until the worker has ended. */
 static struct decision stop(const struct observed *o, enum reconcile_state state)
 {
 	return decision(o->worker == WORKER_RUNNING ? ACTION_STOP : ACTION_NONE, state);
@@ -41,14 +41,14 @@ static enum reconcile_state failing(unsigned failures)
 	return failures >= RECONCILE_CRASH_LOOP ? STATE_CRASH_LOOP : STATE_BACKOFF;
 }
 
-/* Of a worker that runs. */
+/* The state while a worker runs. */
 static enum reconcile_state running(const struct desired *d, const struct observed *o)
 {
 	if (o->silent_ms >= PROTOCOL_SILENT_MS)
 		return STATE_SILENT;
 	if (o->reported)
 		return STATE_RUNNING;
-	/* What is known to be wrong is reported before a check has found the rest. */
+	/* Known problems are reported before a check has found the rest. */
 	if (d->inputs == INPUTS_CHECKABLE)
 		return invalid(d, o);
 	/* A worker that was started again after a failure, and has not reported yet, has not repaired anything. */
@@ -77,7 +77,7 @@ static struct decision restart(const struct desired *d, const struct observed *o
 	return stop(o, known ? invalid(d, o) : STATE_RESTARTING);
 }
 
-/* Nothing is done, but nothing false is reported either, such as that data flows when the worker has died. */
+/* Does nothing, but does not report anything false either, such as that data flows when the worker has died. */
 static struct decision decide_frozen(const struct desired *d, const struct observed *o)
 {
 	switch (o->worker) {
@@ -119,7 +119,7 @@ static struct decision decide_suspension(const struct observed *o)
 	return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_SUSPENDED) : stop(o, STATE_SUSPENDING);
 }
 
-/* Inputs that a run cannot be started with. A bad edit, or a Secret that has gone, never stops a stream that runs. */
+/* The inputs cannot start a run. But an invalid edit, or a Secret that is gone, never stops a running stream. */
 static struct decision decide_invalid(const struct desired *d, const struct observed *o)
 {
 	bool checking = o->task == PROTOCOL_TASK_CHECK && o->worker != WORKER_NONE;
@@ -127,7 +127,7 @@ static struct decision decide_invalid(const struct desired *d, const struct obse
 	return checking ? stop(o, invalid(d, o)) : decision(ACTION_NONE, invalid(d, o));
 }
 
-/* That takes milliseconds, unless it fails: nothing is said about a resource that nothing is known about. */
+/* A verification takes milliseconds, unless it fails, so until then report nothing about the resource. */
 static struct decision decide_unverified(const struct desired *d, const struct observed *o)
 {
 	if (o->worker == WORKER_RUNNING)
@@ -150,7 +150,7 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 
 	if (d->presence == PRESENCE_GONE)
 		return o->worker == WORKER_NONE ? decision(ACTION_FORGET, STATE_UNKNOWN) : stop(o, STATE_UNKNOWN);
-	/* Workers go on: they are stopped when another leader is seen, not when we cannot see one. */
+	/* Workers continue: they are stopped when another leader is seen, not when none can be seen. */
 	if (!o->leading)
 		return decision(ACTION_NONE, STATE_UNKNOWN);
 	if (d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete))
@@ -170,7 +170,8 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 	if (d->inputs == INPUTS_INVALID ||
 	    (d->inputs == INPUTS_CHECKABLE && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
 		return decide_invalid(d, o);
-	/* Before the first side effect. A resource that never had a usable spec never gets it, and so goes at once. */
+	/* Before the first side effect. A resource that never had a usable spec never gets the finalizer, so it can be
+	 * deleted at once. */
 	if (!d->finalizer && d->inputs == INPUTS_VALID)
 		return alive ? keep_running(ACTION_ADD_FINALIZER, d, o)
 			     : decision(ACTION_ADD_FINALIZER, STATE_STARTING);

@@ -10,7 +10,7 @@
 
 enum inputs {
 	INPUTS_LOADING,    /* a Secret or ConfigMap that the spec names has not been read yet */
-	INPUTS_UNVERIFIED, /* all is there, and a worker is to say what is wrong with it */
+	INPUTS_UNVERIFIED, /* all inputs have been read, but a worker has not verified them yet */
 	INPUTS_INVALID,    /* the spec is invalid, or something that it names is missing */
 	INPUTS_CHECKABLE,  /* invalid too, but a worker can check it against the database, and clean up */
 	INPUTS_VALID,
@@ -29,12 +29,12 @@ struct desired {
 	bool finalizer;    /* ours is set */
 	bool force_delete; /* annotation pgsync.io/force-delete=true */
 	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
-	bool over_limit;   /* older PgSyncs are as many as the operator may have */
+	bool over_limit;   /* as many older PgSyncs exist as the operator may have */
 	bool suspend;
 	enum inputs inputs;
-	unsigned verify_failures; /* UNVERIFIED: so often in a row there was no answer */
+	unsigned verify_failures; /* UNVERIFIED: number of attempts in a row without an answer */
 	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
-	const char *hash;         /* of all that a worker is started with; "" unless VALID or CHECKABLE */
+	const char *hash;         /* hash of everything that a worker is started with; "" unless VALID or CHECKABLE */
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
@@ -43,7 +43,7 @@ enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
 enum outcome {
 	OUTCOME_NONE,           /* it runs, or there was none, or it was stopped */
 	OUTCOME_FAILED,         /* it is to be started again */
-	OUTCOME_REFUSED,        /* it ended with "the input is wrong" */
+	OUTCOME_REFUSED,        /* it ended because its input is wrong */
 	OUTCOME_CLEANED,        /* its cleanup has succeeded; known before it ends */
 	OUTCOME_CLEANUP_FAILED, /* its cleanup has failed, and it has reported why; known before it ends */
 	OUTCOME_OPERATOR_ENDS,  /* it was stopped because the operator ends, which its status has not reported yet */
@@ -55,11 +55,11 @@ struct observed {
 	enum worker_state worker;
 	enum protocol_task task; /* of the worker, or of the last one */
 	const char *hash;        /* with which it was started; "" when there was none */
-	bool newest_spec;        /* it was started for, or has the same inputs as, the newest generation */
-	int64_t silent_ms;       /* a worker that runs has not been heard of for so long */
+	bool newest_spec;        /* it was started for the newest generation, or has the same inputs */
+	int64_t silent_ms;       /* how long a running worker has been silent */
 	bool reported;           /* there is a report: of the worker, or of the last one if that was refused */
 	enum outcome outcome;
-	unsigned failures;     /* of workers with these inputs and this task, in a row */
+	unsigned failures;     /* failures in a row of workers with these inputs and this task */
 	int64_t not_before_ms; /* back-off: no start before this time */
 	int64_t now_ms;
 };
@@ -72,7 +72,7 @@ enum action {
 	ACTION_START_CHECK,   /* with task check */
 	ACTION_START_CLEANUP, /* with task cleanup */
 	ACTION_STOP,
-	ACTION_KILL,   /* it does not respond; another follows */
+	ACTION_KILL,   /* it does not respond; another one is started afterwards */
 	ACTION_FORGET, /* the resource is gone, and we have nothing left of it */
 };
 
@@ -81,8 +81,8 @@ enum reconcile_state {
 	STATE_UNKNOWN,          /* not for us to report */
 	STATE_LOADING,          /* the inputs are being read */
 	STATE_INVALID,          /* the inputs are invalid, and no worker runs that could report more */
-	STATE_INVALID_RUNNING,  /* the newest inputs are invalid; the worker goes on with the earlier ones */
-	STATE_CREDENTIALS_GONE, /* the worker goes on with the newest spec and credentials that are gone since */
+	STATE_INVALID_RUNNING,  /* the newest inputs are invalid; the worker continues with the earlier ones */
+	STATE_CREDENTIALS_GONE, /* the worker continues with the newest spec, but its credentials are gone by now */
 	STATE_STARTING,         /* there is a worker, or will be, and it has not reported yet */
 	STATE_RUNNING,          /* the worker has reported */
 	STATE_SILENT,           /* the worker does not respond */
@@ -103,20 +103,20 @@ enum reconcile_state {
 	RECONCILE_STATES,
 };
 
-/* Workers that fail so many times in a row are in a crash loop. */
+/* Workers that fail this many times in a row are in a crash loop. */
 enum { RECONCILE_CRASH_LOOP = 3 };
-/* A worker that was silent for so long is killed. Twice as long as the user waits to be told: to start again costs more
- * than to wait for a machine that is busy. */
+/* A worker that has been silent for this long is killed. This is twice the time after which the user is told, since a
+ * restart costs more than waiting for a busy machine. */
 enum { RECONCILE_KILL_MS = 2 * PROTOCOL_SILENT_MS };
 
 struct decision {
 	enum action action;
-	enum reconcile_state state; /* final, unless the action leads to another decision at once */
+	enum reconcile_state state; /* final, unless the action is followed by another decision at once */
 	bool applied;               /* a worker runs with the newest inputs */
 	int64_t again_ms;           /* decide again at this time; 0: when something changes */
 };
 
-/* One step; after an action that ends at once, decide again. */
+/* One step; after an action that completes at once, decide again. */
 struct decision reconcile_decide(const struct desired *desired, const struct observed *observed);
 
 #endif

@@ -308,7 +308,7 @@ static void test_decide_when_suspended_or_frozen_then_as_asked(void **state)
 		 ACTION_NONE,
 		 STATE_RUNNING,
 		 0},
-		/* Nothing is started, and that is said. */
+		/* Nothing is started, and the state shows that. */
 		{"over the limit", {WANTED, .over_limit = true}, {OURS}, ACTION_NONE, STATE_OVER_LIMIT, 0},
 		{"over the limit, with a worker",
 		 {WANTED, .over_limit = true},
@@ -469,7 +469,7 @@ static void test_decide_when_deletion_is_forced_or_not_ours_then_no_cleanup(void
 		 ACTION_NONE,
 		 STATE_RUNNING,
 		 0},
-		/* Others' finalizers may hold it; ours is not put back, and nothing is started. */
+		/* Finalizers of others may keep the object; ours is not added again, and nothing is started. */
 		{"without our finalizer",
 		 {WANTED, .presence = PRESENCE_DELETING, .finalizer = false},
 		 {OURS},

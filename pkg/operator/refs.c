@@ -13,12 +13,12 @@
 enum ref_kind { REF_SECRET, REF_CONFIG_MAP };
 enum ref_state { REF_LOADING, REF_ABSENT, REF_DENIED, REF_PRESENT };
 
-/* FETCHES: at once, so that many references need few connections. */
+/* FETCHES: the most at once, so that many references need few connections. */
 enum { FETCHES = 4, FETCH_AGAIN_MS = 1000 };
 
 #define TOKEN_TYPE "kubernetes.io/service-account-token"
 
-/* The Secrets or the ConfigMaps of a namespace: one watch. Of what is not referred to nothing is kept. */
+/* The Secrets or the ConfigMaps of a namespace: one watch. Objects that nothing refers to are not kept. */
 struct ref_source {
 	struct refs *refs;
 	enum ref_kind kind;
@@ -35,10 +35,10 @@ struct ref {
 	char *name;
 	unsigned users;
 	enum ref_state state;
-	bool seen;      /* by the reflector that runs */
-	bool late;      /* it was added when the list had begun, which may have passed it by */
+	bool seen;      /* by the running reflector */
+	bool late;      /* it was added after the list had begun, which may have skipped it */
 	char *denial;   /* DENIED: why */
-	json_t *values; /* as last seen: they outlive the object, for cleanups */
+	json_t *values; /* as last seen: these outlive the object, for cleanups */
 	struct kube_call *call;
 };
 
@@ -186,7 +186,7 @@ static void take_object(struct ref *ref, const json_t *object)
 	const char *label = ref->source->refs->secret_label;
 	bool secret = ref->source->kind == REF_SECRET;
 
-	/* The label of one that was fetched has not been looked at yet. */
+	/* Checks the label here, since a fetched object has not been filtered. */
 	if (secret && label && !refs_label_matches(object, label))
 		set_state(ref, REF_ABSENT, NULL);
 	else if (secret && strcmp(jsonx_string(object, "type", ""), TOKEN_TYPE) == 0)
@@ -195,7 +195,7 @@ static void take_object(struct ref *ref, const json_t *object)
 		set_state(ref, REF_PRESENT, decode_values(ref, object));
 }
 
-/* --- fetching one that the list may have passed by */
+/* --- fetching an object that the list may have skipped */
 
 static void fetch_wanted(struct refs *refs);
 

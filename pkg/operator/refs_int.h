@@ -19,7 +19,7 @@
 struct ref;
 struct refs;
 
-/* Those of one resource; zero is empty. */
+/* The references of one resource; zero is empty. */
 struct ref_set {
 	struct ref **items;
 	size_t n, alloc;
@@ -40,8 +40,8 @@ void refs_release(struct refs *refs, struct ref_set *set);
 bool refs_label_matches(const json_t *object, const char *label);
 bool refs_contain(const struct ref_set *set, const struct ref *ref);
 
-/* Adds the values to secrets and config_maps, as spec_resolve expects them, and to denied why objects cannot be read.
- * last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
+/* Adds the values to secrets and config_maps, as spec_resolve expects them, and the reasons why objects cannot be read
+ * to denied. last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
 bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, json_t *denied);
 
 #endif

@@ -1,4 +1,4 @@
-/* Secrets as they come and go; the reflectors are the test's own. */
+/* Tests of Secrets that appear and disappear, with fake reflectors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,7 +110,7 @@ static void answer_err(size_t i, enum err_kind kind)
 	answer(i, NULL, &err);
 }
 
-/* --- what a server would say */
+/* --- what a server would send */
 
 static struct kube_reflector *newest(void)
 {
@@ -237,7 +237,7 @@ static void test_values_when_the_secret_is_gone_then_only_a_clean_up_still_has_t
 	assert_int_equal(f->changes, 2);
 	ASSERT_VALUES(f, false, "null");
 	ASSERT_VALUES(f, true, "{\"password\":\"pw\"}");
-	/* A deleted namespace takes the right to read with it. */
+	/* When a namespace is deleted, so is the permission to read it. */
 	denied();
 	ASSERT_VALUES(f, true, "{\"password\":\"pw\"}");
 	assert_int_equal(json_array_size(f->denied), 0);
@@ -274,7 +274,7 @@ static void test_denied_when_reading_is_allowed_again_then_it_is_absent_again(vo
 	denied();
 	ASSERT_VALUES(f, false, "null");
 	assert_int_equal(json_array_size(f->denied), 1);
-	/* The first reflector has said that its list is complete, and does not say it twice. */
+	/* The first reflector has reported that its list is complete, and does not report it twice. */
 	assert_int_equal(n_reflectors, 2);
 	assert_true(reflectors[0].stopped);
 	denied();
@@ -314,7 +314,7 @@ static void test_watch_when_many_are_referred_to_then_one_and_few_requests(void 
 		hold_other(f, &sets[i], name);
 	}
 	synced();
-	/* The list may have passed them by. */
+	/* The list may have skipped them. */
 	for (size_t i = 0; i < n_calls; i++)
 		answer_err(i, ERR_NOT_FOUND);
 	assert_int_equal(n_calls, OTHERS);
@@ -339,20 +339,20 @@ static void test_reference_when_it_is_new_then_fetched_and_the_watch_wins(void *
 	assert_int_equal(n_calls, 1);
 	assert_string_equal(calls[0].path, "/api/v1/namespaces/shop/secrets/other");
 	assert_false(is_loaded(&other));
-	/* An answer that says nothing is waited for. */
+	/* After an answer without information, keep waiting. */
 	answer_err(0, ERR_TRANSIENT);
 	assert_false(is_loaded(&other));
 	timer_fn(timer_user);
 	assert_int_equal(n_calls, 2);
 	answer(1, object, NULL);
 	assert_true(is_loaded(&other));
-	/* What the watch says is newer than an answer that is still on its way. */
+	/* An event of the watch is newer than an answer that is still in flight. */
 	hold_other(f, &third, "third");
 	newest()->handlers.changed(newest()->user, "shop/third", object);
 	assert_true(is_loaded(&third));
 	assert_null(calls[2].done);
 	refs_release(f->refs, &third);
-	/* The answer for a reference that was released reaches no one. */
+	/* The answer for a released reference is dropped. */
 	hold_other(f, &third, "third");
 	refs_release(f->refs, &third);
 	assert_null(calls[3].done);

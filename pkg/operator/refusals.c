@@ -1,4 +1,4 @@
-/* Writes that the API server refuses, or takes only in part, and what is made known about it. */
+/* Writes that the API server refuses, or accepts only in part, and how that is reported. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ char *status_missing(const json_t *sent, const json_t *stored)
 	return NULL;
 }
 
-/* --- what is made known */
+/* --- reporting */
 
 static void note_refusal(struct resource *r, bool refused)
 {
@@ -90,7 +90,7 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 		w->replace = true;
 		return;
 	}
-	/* The same again is not worth another event. */
+	/* The same failure again does not need another event. */
 	if (!is_refusal(err) || (w->refused && strcmp(w->refused, why) == 0))
 		return;
 	w->refusal_shown = false;
@@ -102,7 +102,7 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 
 void resource_written(struct resource *r, const char *what)
 {
-	/* That a status can be written says nothing about finalizers. */
+	/* That a status can be written does not mean that finalizers can. */
 	if (!r->writer.refused || strcmp(r->writer.refused_what, what) != 0)
 		return;
 	resource_forget_refusal(r);
@@ -149,7 +149,8 @@ void resource_status_taken(struct resource *r, const json_t *status)
 void resource_status_seen(struct resource *r, const json_t *status)
 {
 	hash_status(status, r->writer.seen_hash);
-	/* What the watch reports may be older than what was written last. If nothing newer follows, it is not. */
+	/* What the watch reports may be older than what was written last. If nothing newer follows for a while, it is
+	 * current. */
 	if (strcmp(r->writer.seen_hash, r->writer.stored_hash) != 0)
 		workqueue_add_after(r->op->queue, r->key, clock_now_ms(), RESTORE_MS);
 }

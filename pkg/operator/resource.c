@@ -90,7 +90,7 @@ static const char *annotation(const json_t *object, const char *name)
 	return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* Only what workers and patches need. */
+/* Keeps only what workers and patches need. */
 static char *trimmed(const json_t *object)
 {
 	static const char *const kept[] = {"name", "namespace", "uid", "generation", "finalizers"};
@@ -120,7 +120,7 @@ void resource_replace_text(char **field, char *take)
 	*field = take;
 }
 
-/* It comes as text, since the client was told so (kube_keep_text), however it is written. */
+/* The schema arrives as text, because of kube_keep_text, whatever its form. */
 static void take_schema(struct resource_cache *c, const json_t *object)
 {
 	const json_t *schema = jsonx_get(object, "spec.schema");
@@ -150,7 +150,7 @@ static void take_status(struct resource *r, const json_t *object)
 		jsonx_decref(TAKE_PTR(r->worker.status));
 }
 
-/* Another object has the name now: nothing that is known of the old one applies to it. */
+/* Another object has the name now: nothing known about the old one applies to it. */
 static void start_over(struct resource *r, const char *uid, const json_t *object)
 {
 	resource_replace_text(&r->cache.uid, xstrdup(uid));

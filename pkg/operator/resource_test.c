@@ -1,4 +1,4 @@
-/* What of an object's news counts, and what a forced deletion leaves behind. */
+/* Tests of which changes of an object count, and what a forced deletion leaves behind. */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +59,7 @@ static void set(struct fixture *f, const char *parent, const char *key, json_t *
 	assert_int_equal(json_object_set_new(object, key, value_take), 0);
 }
 
-/* The first sight, and what was found out then. */
+/* The object is seen for the first time, and then verified. */
 static void seen(struct fixture *f)
 {
 	assert_true(resource_update(f->resource, f->object));

@@ -1,4 +1,4 @@
-/* When a worker that failed is started again. */
+/* When to restart a worker that failed. */
 #include "operator/restarts_int.h"
 
 void restarts_init(struct restarts *r, uint64_t seed)

@@ -1,4 +1,4 @@
-/* Delays before a worker that failed is started again. */
+/* Tests of the delays before a failed worker is restarted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static void test_restarts_when_failing_in_a_row_then_delays_grow_to_the_cap(void
 		longest_ms = delay_ms > longest_ms ? delay_ms : longest_ms;
 	}
 	assert_int_equal(r.failures, 21);
-	/* Delays are random, up to the cap; of so many at least one is long. */
+	/* Delays are random, up to the cap; among this many, at least one is long. */
 	assert_true(longest_ms > RESTARTS_BACKOFF_CAP_MS / 4);
 }
 

@@ -1,4 +1,4 @@
-/* Composing statuses: one table says what each state means, and the rest follows from it. */
+/* Composing statuses: one table defines what each state means, and the rest follows from it. */
 #include "operator/status_int.h"
 
 #include <string.h>
@@ -24,19 +24,19 @@ enum source {
 	FROM_WRITER, /* why a write was refused */
 };
 
-/* Which of Reconciling and Stalled is there. */
+/* Which of Reconciling and Stalled is present. */
 enum progress {
-	IDLE,        /* none: nothing is going on, and nothing is wrong */
+	IDLE,        /* neither: nothing is in progress, and nothing is wrong */
 	STARTING,    /* Reconciling, with reason Starting */
-	RECONCILING, /* Reconciling, with what Ready says */
-	STALLED,     /* Stalled, with what Ready says */
+	RECONCILING, /* Reconciling, with Ready's reason and message */
+	STALLED,     /* Stalled, with Ready's reason and message */
 	AS_REPORTED,
 };
 
-/* What a report is good for: what a worker says of source, sink and stream is only true while it runs. */
+/* How much of a report is used: what a worker reports about source, sink and stream is only true while it runs. */
 enum report_use {
-	REPORT_LASTING,   /* what outlives a worker: there is none */
-	REPORT_LAST_WORD, /* its conditions say why the worker gave up */
+	REPORT_LASTING,   /* only what outlives a worker: none runs */
+	REPORT_LAST_WORD, /* also its conditions, which show why the worker gave up */
 	REPORT_LIVE,      /* a worker runs */
 };
 
@@ -137,7 +137,7 @@ struct composer {
 	json_t *conditions;
 };
 
-/* A worker's reason is shown as it is: a newer worker may know more of them. */
+/* A worker's reason is shown unchanged: a newer worker may know more reasons. */
 static void put_word(struct composer *c, enum condition_type type, const char *status, const char *reason,
 		     const char *message)
 {
@@ -194,7 +194,7 @@ static void put_cause(struct composer *c, enum condition_type type, enum conditi
 	struct status_cause cause = cause_of(c);
 	_cleanup_free_ char *advice = NULL;
 
-	/* Only the user can decide to leave something behind, and has to be told how. */
+	/* Only the user can decide to leave something behind, so the message explains how. */
 	if (is_cleanup_failure(c->in->state))
 		advice = xasprintf(
 			"cannot clean up: %s; fix this, or annotate the resource with pgsync.io/force-delete=true to "
@@ -284,7 +284,8 @@ static void put_degraded(struct composer *c)
 
 /* --- the other conditions */
 
-/* What is only known while a worker runs. A worker that gave up keeps the last word: it says why. */
+/* Conditions that are only known while a worker runs. If a worker gave up, its last report stays, since it shows
+ * why. */
 static void put_live(struct composer *c, enum condition_type type, enum condition_status without)
 {
 	const json_t *reported = c->state->report == REPORT_LASTING ? NULL : status_condition(c->in->report, type);

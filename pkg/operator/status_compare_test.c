@@ -1,4 +1,4 @@
-/* Statuses compared: what is written at once, and what waits. */
+/* Tests of comparing statuses: what is written at once, and what waits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Statuses: composed from states and reports. */
+/* Tests of statuses composed from states and reports. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -405,7 +405,7 @@ static void assert_state(const json_t *status, const struct expected *e)
 	assert_int_equal(jsonx_get(status, "stream.lag") != NULL, e->lag);
 }
 
-/* With a report that says that data flows, which each state believes or not. */
+/* With a report that data flows, which is used in some states only. */
 static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 {
 	static const struct expected rows[] = {
@@ -472,7 +472,7 @@ static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 	}
 }
 
-/* A state that has nothing to go by: no report, no cause, no earlier status. */
+/* A state without further information: no report, no cause, no earlier status. */
 static void test_compose_when_nothing_is_known_then_every_state_has_words(void **state)
 {
 	UNUSED(state);

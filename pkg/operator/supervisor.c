@@ -17,7 +17,7 @@
 enum {
 	SPARE_FD = 10, /* from here on the child keeps its ends of the pipes until dup2 gives them their numbers */
 	READ_BYTES = 16384,
-	AWAY_MS = 6000, /* between two rounds: the caller waits less than that */
+	AWAY_MS = 6000, /* time between two rounds: the caller normally waits less than that */
 };
 
 struct worker {
@@ -28,14 +28,14 @@ struct worker {
 	void *user;
 	pid_t pid;
 	int pidfd, input_fd, output_fd;
-	char *input; /* what is left to write is [input_pos, input_len); NULL: all was written */
+	char *input; /* [input_pos, input_len) is left to write; NULL: everything was written */
 	size_t input_len, input_pos;
 	struct protocol_reader reader;
 	bool stopping;
 	int64_t started_ms;
 	int64_t heard_ms; /* when it last wrote something */
-	bool silent;      /* the caller has been told */
-	int64_t kill_ms;  /* when to kill it; 0: it was not asked to stop, or was killed */
+	bool silent;      /* reported to the caller */
+	int64_t kill_ms;  /* when to kill it; 0: it was not asked to stop, or was killed already */
 };
 
 struct supervisor {
@@ -47,8 +47,8 @@ struct supervisor {
 	int64_t dispatched_ms; /* the last time; 0: never */
 };
 
-/* All that workers get of our environment: proxies, CAs, the resolver, and what test builds write about themselves. Not
- * the variables of libpq, which would fill in what a resource leaves out. */
+/* The variables of our environment that workers get: proxies, CAs, the resolver, and the output of test builds. Not the
+ * variables of libpq, which would fill in what a resource leaves out. */
 static const char *const inherited[] = {
 	"http_proxy",        "https_proxy",           "HTTPS_PROXY",  "all_proxy",     "ALL_PROXY",    "no_proxy",
 	"NO_PROXY",          "SSL_CERT_FILE",         "SSL_CERT_DIR", "LOCALDOMAIN",   "RES_OPTIONS",  "TZ",

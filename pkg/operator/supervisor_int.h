@@ -16,7 +16,7 @@
 #include "protocol/protocol.h"
 
 enum {
-	WORKER_GRACE_MS = 3000, /* from SIGTERM to SIGKILL */
+	WORKER_GRACE_MS = 3000, /* time from SIGTERM to SIGKILL */
 };
 
 struct worker_exit {
@@ -26,11 +26,11 @@ struct worker_exit {
 };
 
 struct worker_handlers {
-	/* Borrowed; of any kind, including PROTOCOL_UNKNOWN. */
+	/* Called for each message, of any kind, including PROTOCOL_UNKNOWN. Borrowed. */
 	void (*message)(void *user, const struct protocol_message *message);
-	/* Nothing was heard of it for PROTOCOL_SILENT_MS. */
+	/* Called when a worker has been silent for PROTOCOL_SILENT_MS. */
 	void (*silent)(void *user);
-	/* After all its messages; then the worker is freed. */
+	/* Called when a worker has ended, after all its messages; then the worker is freed. */
 	void (*exited)(void *user, const struct worker_exit *exit);
 };
 
@@ -39,7 +39,7 @@ struct worker;
 
 /* argv: what to execute, NULL-terminated, copied; argv[0] is a path. */
 struct supervisor *supervisor_new(const char *const *argv);
-/* Kills and reaps what is left, without calling handlers. */
+/* Kills and reaps remaining workers, without calling handlers. */
 void supervisor_free(struct supervisor *s);
 CLEANUP(struct supervisor, supervisor_free);
 size_t supervisor_count(const struct supervisor *s);
@@ -62,7 +62,7 @@ int64_t supervisor_silence_ms(const struct worker *w, int64_t now_ms);
 /* Sends SIGKILL, which does not count as stopping. */
 void supervisor_kill(struct worker *w);
 
-/* Appends what to wait for to an array (ALLOC_GROW). */
+/* Appends the descriptors to wait for to an array (ALLOC_GROW). */
 void supervisor_poll_fds(struct supervisor *s, struct pollfd **fds, size_t *n, size_t *alloc);
 /* When supervisor_dispatch must be called even without an event; -1: never. */
 int64_t supervisor_next_ms(const struct supervisor *s);

@@ -1,4 +1,4 @@
-/* Workers for real: shell scripts as programs, written by the tests. */
+/* Tests with real processes: shell scripts that the tests write. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -195,7 +195,8 @@ static void test_start_when_running_then_only_the_known_descriptors_are_open(voi
 	int leaked = open("/dev/null", O_RDONLY); /* as a library might, without O_CLOEXEC */
 
 	assert_true(leaked >= 0);
-	/* The shell may hold its script open, at 10 or above; the leak is below that, or the test says nothing. */
+	/* The shell may keep its script open, at 10 or above; the leak must be below that, or the test proves
+	 * nothing. */
 	assert_true(leaked < 10 || dup2(leaked, 9) == 9);
 	start(f, "for n in 5 6 7 8 9; do [ ! -e /proc/self/fd/$n ] || echo \"{\\\"open\\\": \\\"$n\\\"}\" >&4; done",
 	      xstrdup("{}\n"));
@@ -354,7 +355,7 @@ static void test_free_when_a_worker_runs_then_it_is_killed_and_reaped(void **sta
 	assert_int_equal(errno, ESRCH);
 }
 
-/* The operator dies without a chance to do anything: kill -9. */
+/* The operator dies without any chance to react: kill -9. */
 static void test_start_when_the_parent_dies_then_the_worker_does(void **state)
 {
 	struct fixture *f = *state;

@@ -1,14 +1,15 @@
-/* What is wrong with the inputs of a worker, found out by one that ends when it has said so: a schema may take a
- * second, and the loop has other resources to look after. */
+/* Verifies the inputs of a worker, in a short-lived worker: a schema may take a second, and the loop has other
+ * resources to serve. */
 #include <string.h>
 
 #include "base/log.h"
 #include "operator/operator_int.h"
 
-/* At once. After a start of the operator all resources are verified, and each verifier is a process. */
+/* The most verifiers at once. After a start of the operator all resources are verified, and each verifier is a
+ * process. */
 enum { VERIFIERS = 4 };
 
-/* --- what they say */
+/* --- their answers */
 
 static void record_problem(struct resource *r, const struct protocol_verdict *verdict)
 {
@@ -18,7 +19,7 @@ static void record_problem(struct resource *r, const struct protocol_verdict *ve
 	resource_replace_text(&r->inputs.problem, xstrdup(verdict->problem));
 }
 
-/* What the API server accepted and this program does not know: the CRD is newer than the operator. */
+/* Fields that the API server accepted but this program does not know: the CRD is newer than the operator. */
 static void record_remark(struct resource *r, const char *remark)
 {
 	if (*remark && (!r->inputs.remark || strcmp(r->inputs.remark, remark) != 0))
@@ -124,7 +125,7 @@ void operator_verify_waiting(struct operator_ *op)
 	}
 }
 
-/* A worker is given JSON without NULs. */
+/* A worker must get JSON without NULs. */
 static bool holds_nul(const struct resource *r)
 {
 	_cleanup_json_ json_t *strict = json_loads(r->cache.text, 0, NULL);
@@ -132,7 +133,7 @@ static bool holds_nul(const struct resource *r)
 	return !strict;
 }
 
-/* Whether a verifier may be started now. What waits is still stale, and so comes back here. */
+/* Whether a verifier may be started now. A resource that has to wait is still stale, so it comes back here. */
 static bool may_start(struct resource *r, int64_t now_ms)
 {
 	struct operator_ *op = r->op;

@@ -1,4 +1,4 @@
-/* How inputs are verified: shell scripts as verifiers, and what a step of the loop costs. */
+/* Tests of how inputs are verified, with shell scripts as verifiers, and of what a step of the loop costs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -104,7 +104,7 @@ static void see(struct resource *r, int64_t generation)
 	(void)resource_update(r, object);
 }
 
-/* As the loop does it: what is stale is looked at when its key is ready. */
+/* As the loop does it: a stale resource is handled when its key is ready. */
 static void turn(struct fixture *f)
 {
 	_cleanup_free_ struct pollfd *fds = NULL;
@@ -176,7 +176,7 @@ static void test_verify_when_there_is_no_verdict_then_again_after_a_while(void *
 	assert_int_equal(r->inputs.verdict, INPUTS_UNVERIFIED);
 	assert_true(r->inputs.restarts.not_before_ms > clock_now_ms());
 	assert_non_null(strstr(r->worker.exit_message, "exit code 3"));
-	/* Not before its time, whatever brings the key back. */
+	/* Not before it is due, whatever the reason for processing the key. */
 	for (int i = 0; i < 3; i++) {
 		resource_enqueue(r);
 		turn(f);
@@ -240,7 +240,7 @@ static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_i
 
 /* --- what the loop's steps cost */
 
-/* CPU time of this thread: what else runs on the machine does not count. */
+/* CPU time of this thread: other load on the machine does not count. */
 static double thread_seconds(void)
 {
 	struct timespec now;
@@ -302,8 +302,8 @@ static void expect_quick(struct fixture *f, const char *element, double limit)
 	RUN_UNTIL(f, !f->resource->inputs.verifier);
 }
 
-/* 50 ms are what a step may take. Machines differ, so the measure is what this one needs to parse such a schema: 143 ms
- * where the bound was set. */
+/* A step may take 50 ms. Machines differ, so the unit is the time that this one needs to parse such a schema: 143 ms
+ * where the limit was set. */
 static void test_steps_when_the_schema_is_the_worst_then_none_takes_long(void **state)
 {
 	static const char *const elements[] = {"[]",          "{}",

@@ -91,7 +91,7 @@ void resource_allow_writes(struct resource *r)
 
 static void finalizer_written(struct resource *r, const json_t *object, const struct err *err)
 {
-	/* The answer is newer than our cache: there is no need to wait for the watch. */
+	/* The answer is newer than our cache, so do not wait for the watch. */
 	if (!err && object && r->cache.presence != PRESENCE_GONE &&
 	    strcmp(jsonx_string(object, "metadata.uid", ""), r->cache.uid) == 0) {
 		(void)resource_update(r, object);
@@ -101,7 +101,7 @@ static void finalizer_written(struct resource *r, const json_t *object, const st
 	end_write(r, "finalizers", err);
 }
 
-/* Two callbacks, because the cache does not tell what was written: the watch may have been faster than the answer. */
+/* Two callbacks, because the cache does not show what was written: the watch may have been faster than the answer. */
 static void finalizer_added(void *user, const json_t *object, const struct err *err)
 {
 	struct err lost;
@@ -134,7 +134,7 @@ void resource_write_finalizer(struct resource *r, bool there)
 			(void)json_array_append(finalizers, item);
 	if (there)
 		(void)json_array_append_new(finalizers, json_string(FINALIZER));
-	/* A merge patch replaces the whole list: the version makes sure that it is the list that we know. */
+	/* A merge patch replaces the whole list, so the version ensures that it is still the list that we know. */
 	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->cache.uid, "resourceVersion",
 			  r->cache.resource_version, "finalizers", finalizers);
 	note_begin(r);
@@ -169,8 +169,8 @@ static void status_written(void *user, const json_t *object, const struct err *e
 	end_write(r, "status", err);
 }
 
-/* The generation that the status speaks of: edits of a frozen resource are not observed, nor those that are not
- * verified yet. */
+/* The generation that the status is about: edits of a frozen resource are not observed, nor those that are not verified
+ * yet. */
 static int64_t observed_generation(const struct resource *r)
 {
 	bool runs = r->worker.process && !supervisor_is_stopping(r->worker.process);
@@ -232,7 +232,7 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 
 	operator_metrics_resource(r, status);
 	change = restore_ms && now_ms >= restore_ms ? STATUS_TURN : status_compare(previous, status);
-	/* What else has changed may have to wait for longer. */
+	/* Other changes may have to wait longer. */
 	if (change != STATUS_TURN && restore_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, restore_ms - now_ms);
 	due_ms = status_due_ms(change, r->writer.last_ms);

@@ -1,4 +1,4 @@
-/* Writes to the cluster: when they are sent, held back and taken back. The API client is the test's own. */
+/* Tests of writes to the cluster: when they are sent, held back and cancelled, with a fake API client. */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 /* --- the client */
 
 struct kube_call {
-	kube_done_fn *done; /* NULL: none is under way */
+	kube_done_fn *done; /* NULL: none is in progress */
 	void *user;
 	char *body;
 	enum kube_content content;
@@ -202,7 +202,7 @@ static void write_status(struct fixture *f, enum reconcile_state state)
 static void test_finalizer_when_the_status_was_just_written_then_only_a_version_that_we_saw_vouches_for_it(void **state)
 {
 	struct fixture *f = *state;
-	/* Another controller has put its finalizer between; the watch has not told us yet. */
+	/* Another controller has added its finalizer meanwhile; the watch has not reported it yet. */
 	_cleanup_json_ json_t *newer = object_of("12", "example.com/new");
 	_cleanup_json_ json_t *body = NULL;
 
@@ -214,7 +214,7 @@ static void test_finalizer_when_the_status_was_just_written_then_only_a_version_
 	assert_string_equal(jsonx_string(body, "metadata.resourceVersion", ""), "10");
 }
 
-/* The watch may tell of a write before its answer does: then the cache says already what was written. */
+/* The watch may report a write before its answer arrives: then the cache already contains what was written. */
 static void
 test_finalizer_when_the_watch_is_faster_than_the_answer_then_its_failpoint_is_passed_all_the_same(void **state)
 {
@@ -263,7 +263,7 @@ static void test_status_when_a_write_fails_then_news_do_not_send_it_again_at_onc
 	assert_int_equal(call.sent, 1);
 	assert_int_equal(f->op.calls, 0);
 	assert_true(workqueue_next_ms(f->op.queue) >= 0);
-	/* Its time has come. */
+	/* It is due now. */
 	f->resource->writer.not_before_ms = clock_now_ms();
 	write_status(f, STATE_SUSPENDED);
 	assert_int_equal(call.sent, 2);
@@ -283,7 +283,7 @@ static void test_write_when_it_takes_long_then_another_may_begin(void **state)
 	assert_false(operator_may_write(&f->op));
 	fire_timer();
 	assert_true(operator_may_write(&f->op));
-	/* There is an end to it: then the API server as a whole is slow. */
+	/* There is a limit: beyond it, the API server as a whole is slow. */
 	f->op.calls += 63;
 	f->op.slow_calls += 63;
 	assert_false(operator_may_write(&f->op));
@@ -408,7 +408,7 @@ static void test_write_when_it_is_refused_for_good_then_event_and_metric_until_o
 	resource_write_finalizer(f->resource, true);
 	refuse(ERR_DENIED, 403, "a policy says no");
 	assert_string_equal(event, "");
-	/* What the status says meanwhile; that it can be written ends nothing. */
+	/* What the status reports meanwhile; that it can be written does not end the refusal. */
 	write_status(f, STATE_WRITE_REFUSED);
 	assert_non_null(strstr(call.body, "a policy says no"));
 	answer(NULL, NULL);
@@ -436,7 +436,7 @@ static void test_status_when_another_client_wipes_it_then_it_is_written_again(vo
 	(void)json_object_del(wiped, "status");
 	(void)resource_update(f->resource, wiped);
 	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
-	/* An older status may still be on its way; when that was looked at too early, it is looked at again. */
+	/* An older status may still be in flight; a check that came too early is repeated. */
 	drain(f);
 	write_status(f, STATE_STARTING);
 	assert_int_equal(call.sent, 2);

@@ -34,7 +34,7 @@ struct line {
 	size_t len, alloc;
 };
 
-/* Lines may hold credentials: what is outgrown is wiped. */
+/* Lines may contain credentials, so outgrown buffers are wiped. */
 static int add_to_line(const char *data, size_t len, void *user)
 {
 	struct line *line = user;
@@ -91,7 +91,7 @@ void protocol_assignment_release(struct protocol_assignment *assignment)
 	*assignment = (struct protocol_assignment){0};
 }
 
-/* Adds a string in UTF-8. jansson takes ten times as long, which counts for a schema. */
+/* Adds a string in UTF-8. jansson takes ten times as long, which matters for a schema. */
 static void add_string(struct line *line, const char *text)
 {
 	const char *run = text;

@@ -14,8 +14,8 @@
  * could not be read, and why; both are for messages, and optional like the schema.
  *
  * The operator writes nothing after it, and keeps the descriptor open. The worker stops when the descriptor ends, which
- * is how it notices that the operator is gone, and on SIGTERM, which is how the operator stops it; SIGKILL follows
- * after a grace period. The line holds credentials: it is never logged, and wiped from buffers after use.
+ * means that the operator is gone, and on SIGTERM, with which the operator stops it; SIGKILL follows after a grace
+ * period. The line contains credentials: it is never logged, and is wiped from buffers after use.
  *
  * From the worker, any number of lines (each at most PROTOCOL_MESSAGE_BYTES; longer ones are dropped), each with
  * exactly one of these keys:
@@ -34,8 +34,7 @@
  * A line with none of them is of kind PROTOCOL_UNKNOWN, which the operator ignores. A line that is not such JSON, that
  * has two of them, or whose values have wrong types, is an error (kind INVALID), which the operator logs and skips.
  *
- * Everything here is pure and thread-safe, except protocol_read_assignment, which reads a descriptor.
- */
+ * Everything here is pure and thread-safe, except protocol_read_assignment, which reads a descriptor. */
 #ifndef PGSYNC_PROTOCOL_PROTOCOL_H
 #define PGSYNC_PROTOCOL_PROTOCOL_H
 
@@ -67,8 +66,8 @@ enum protocol_exit {
 enum protocol_task {
 	PROTOCOL_TASK_RUN,
 	PROTOCOL_TASK_CHECK,   /* a run that ends before it changes anything, because the resource is not valid */
-	PROTOCOL_TASK_CLEANUP, /* removes what the resource's deletion policy says */
-	PROTOCOL_TASK_VERIFY,  /* finds what is wrong with the resource itself, and ends; it connects to nothing */
+	PROTOCOL_TASK_CLEANUP, /* deletes what the resource's deletion policy names */
+	PROTOCOL_TASK_VERIFY,  /* finds errors in the resource itself, and ends; it makes no connections */
 };
 /* "run", "check", "cleanup", "verify". */
 const char *protocol_task_name(enum protocol_task task);
@@ -153,9 +152,9 @@ json_t *protocol_sandbox_names(unsigned parts);
 char *protocol_encode_heartbeat(void);
 /* line: without its end. Errors: INVALID. */
 int protocol_decode_message(const char *line, size_t len, struct protocol_message *ret, struct err *err) WARN_UNUSED;
-/* The "reason" of an object that a worker sent, `otherwise` when it has none. A newer worker may send a word that this
- * program does not know: that is REASON_UNKNOWN, and the word is put before the text under text_key ("NewWord: text"),
- * so that it is still shown. Events and results are decoded with it. */
+/* The "reason" of an object that a worker sent, `otherwise` when it has none. A newer worker may send a reason that
+ * this program does not know: that is REASON_UNKNOWN, and the reason is put before the text under text_key ("NewWord:
+ * text"), so that it is still shown. Events and results are decoded with it. */
 enum reason protocol_take_reason(json_t *object, const char *text_key, enum reason otherwise);
 
 /* --- bytes to lines */
@@ -167,13 +166,13 @@ struct protocol_reader {
 };
 
 enum protocol_read {
-	PROTOCOL_READ_MORE,     /* every byte was used, and the line is not complete yet */
+	PROTOCOL_READ_MORE,     /* all bytes were consumed, and the line is not complete yet */
 	PROTOCOL_READ_LINE,     /* reader.line is a line, without its end, until the next call */
 	PROTOCOL_READ_TOO_LONG, /* a line was longer than the limit, and is dropped */
 };
 
 void protocol_reader_init(struct protocol_reader *reader, size_t max_bytes);
-/* Wipes what it holds. */
+/* Wipes its content. */
 void protocol_reader_release(struct protocol_reader *reader);
 /* Takes bytes from the block up to the end of a line, and moves *data and *len past them. */
 enum protocol_read protocol_reader_next(struct protocol_reader *reader, const char **data, size_t *len);

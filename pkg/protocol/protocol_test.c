@@ -1,4 +1,4 @@
-/* Messages through encode and decode, lines from hostile peers, and blocks of bytes to lines. */
+/* Tests of messages through encode and decode, lines from hostile peers, and blocks of bytes to lines. */
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -125,7 +125,7 @@ static void test_assignment_when_it_is_not_one_then_invalid(void **state)
 
 /* --- reading it from a descriptor */
 
-/* A descriptor that holds these bytes, and then ends. */
+/* A descriptor that provides these bytes, and then ends. */
 static int descriptor_of(const char *data, size_t len)
 {
 	char path[] = "/tmp/protocol-XXXXXX";

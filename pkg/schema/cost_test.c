@@ -88,7 +88,7 @@ static json_t *schema_of(json_t *keys_take)
 	return schema;
 }
 
-/* CPU time of this thread: what else runs on the machine does not count. */
+/* CPU time of this thread: other load on the machine does not count. */
 static double thread_seconds(void)
 {
 	struct timespec now;

@@ -1,4 +1,4 @@
-/* Which keys of a node are invalid, so that what follows from them is not reported again. */
+/* Which keys of a node are invalid, so that their consequences are not reported as well. */
 #include "schema/schema_int.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ bool schema_key_is_unsure(const struct schema_node *node, const char *key, const
 	return schema_key_is_invalid(node, key) || findings_any_about(f, path);
 }
 
-/* "children[2].label": of a child, which notes its own. */
+/* "children[2].label": belongs to a child, which records its own keys. */
 static bool is_of_child(const char *rest)
 {
 	const char *close = strncmp(rest, "children[", strlen("children[")) == 0 ? strchr(rest, ']') : NULL;

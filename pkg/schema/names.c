@@ -10,7 +10,7 @@
 
 #define ROOT_PREFIX "$root."
 
-/* The metadata fields of OpenSearch 2 and Elasticsearch 7 to 9, which a document cannot have at its top. */
+/* The metadata fields of OpenSearch 2 and Elasticsearch 7 to 9, which a document cannot have at its top level. */
 static bool is_metadata_field(const char *name)
 {
 	static const char *const names[] = {"_id",          "_index",
@@ -53,7 +53,7 @@ struct schema_sets {
 	struct map *made;    /* fields that `concat` and `move` make or take away */
 };
 
-/* True for the first time that the set gets this name. */
+/* True if the set did not have this name yet. */
 static bool add_to_set(struct map *set, const char *name)
 {
 	if (map_gets(set, name))
@@ -166,7 +166,7 @@ static void check_given_name(const struct schema_node *node, const char *name, c
 
 /* --- one name, one field --- */
 
-/* A field that the schema names. Those that only the table tells are checked by the document compiler. */
+/* A field that the schema names. The document compiler checks those that come from the table alone. */
 struct named {
 	char *source, *path; /* path: within the node, "expressions.age" */
 	const char *final;   /* after rename */
@@ -234,7 +234,7 @@ struct firsts {
 	struct map *by_source, *by_final; /* -> struct named */
 };
 
-/* The first field before this one that has the same name, or gets it. */
+/* The first field before this one that has the same name, or gets it by a rename. */
 static const struct named *find_same(const struct firsts *firsts, const struct named *name)
 {
 	const struct named *source = map_gets(firsts->by_source, name->source);

@@ -130,8 +130,7 @@ static bool is_generation(const char *index)
 	return index[digits] && digits >= 2 && strncmp(index + digits - 2, RESERVED_GENERATION, 2) == 0;
 }
 
-/* Names of what is not the user's to fill, nor to adopt: the engine's own indices, and those that every PgSync keeps.
- */
+/* Names that users may neither fill nor adopt: the engine's own indices, and those that every PgSync keeps. */
 static void check_reserved(const char *index, const char *path, struct findings *f)
 {
 	const char *whose = NULL;
@@ -205,7 +204,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	if (document->root)
 		schema_note_invalid_keys(document->root, f);
 	document->routing_invalid = !schema_check_routing(document, f);
-	/* Findings that are not kept may be about it. */
+	/* A finding that was not kept may be about it. */
 	document->invalid = !document->root || f->dropped[FINDING_ERROR];
 	for (size_t i = 0; i < f->n; i++)
 		document->invalid = document->invalid || (f->items[i].severity == FINDING_ERROR &&

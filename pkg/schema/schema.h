@@ -108,30 +108,30 @@ struct schema_document {
 	bool invalid;              /* the document, or something in it; then root may be NULL */
 };
 
-/* What one schema may hold, wherever it comes from: a PgSync, a ConfigMap or a file. The CRD has the same bounds. */
+/* Limits of a schema, wherever it comes from: a PgSync, a ConfigMap or a file. The CRD has the same limits. */
 enum { SCHEMA_BYTES = 1536 * 1024 /* without blanks */ };
 
 /* Decodes a schema.json array: the value of spec.schema, or the contents of a file. path: where the array is. Writes
  * *ret (the caller frees the array and its documents) unless there is no array with elements, or it is too large. An
- * invalid document is among them too. The time that it takes grows with the size of the array and not faster. */
+ * invalid document is among them too. The time that this takes is linear in the size of the array. */
 void schema_decode(const json_t *array, const char *path, struct schema_document ***ret, size_t *ret_n,
 		   struct findings *f);
 void schema_document_free(struct schema_document *document);
 
 /* Whether the value of a key of the node ("columns", "relationship.type"), or a part of it, is invalid. Then it is not
- * all that the user meant, and what only follows from it does not deserve a finding. */
+ * what the user meant, and its consequences do not need findings. */
 bool schema_key_is_invalid(const struct schema_node *node, const char *key);
 /* Whether a child of the node has this label: then it replaces a column of that name. */
 bool schema_node_has_label(const struct schema_node *node, const char *name);
 /* Whether `columns` or `expressions` name a field: a column, the label of a JSON path, an expression. */
 bool schema_node_lists(const struct schema_node *node, const char *name);
-/* Whether the i-th of `columns` is not empty and not a repetition: pgsync builds jsonb, in which a column that is named
- * twice appears once. */
+/* Whether the i-th of `columns` counts: it is not empty and not a repetition. pgsync builds jsonb, in which a column
+ * that is named twice appears once. */
 bool schema_column_counts(const struct schema_node *node, size_t i);
-/* Whether the schema determines the names of the node's fields, apart from those that only its table can tell. */
+/* Whether the schema determines the names of the node's fields, apart from those that come from its table. */
 bool schema_node_names_are_known(const struct schema_node *node);
 
-/* How documents look, beyond what schema.json says. */
+/* Options of documents that are not in schema.json. */
 enum schema_meta { SCHEMA_META_NONE, SCHEMA_META_PGSYNC };
 enum schema_id_format { SCHEMA_ID_ESCAPED, SCHEMA_ID_PGSYNC };
 enum schema_mapping_mode { SCHEMA_MAPPING_GENERATED, SCHEMA_MAPPING_DYNAMIC };
@@ -146,8 +146,8 @@ struct schema_document_format {
 
 /* The same as schema_column_counts for a short list, such as a key. */
 bool schema_name_counts(const struct jsonx_strings *names, size_t i);
-/* Why a document cannot have a field of this name (caller frees), or NULL. at_top: in the document itself, not in an
- * object within it. */
+/* Why a document cannot have a field of this name (caller frees), or NULL. at_top: at the top level of the document,
+ * not in an object within it. */
 char *schema_field_problem(const char *name, bool at_top);
 /* The path that a move leads to, within the document or within the object. Borrowed. */
 const char *schema_move_path(const struct schema_move *move, bool *ret_to_root);

@@ -1,4 +1,4 @@
-/* Any JSON as a schema. */
+/* Decodes any JSON as a schema. */
 #include <stdint.h>
 #include <stdlib.h>
 

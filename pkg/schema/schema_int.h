@@ -17,13 +17,13 @@ enum {
 
 /* --- invalid.c --- */
 
-/* A misspelled key of the object makes the key that it was probably meant to be invalid. The prefix is where the object
- * is in the node: "relationship." */
+/* If a key of the object is misspelled, marks the key that was probably meant as invalid. The prefix is where the
+ * object is in the node: "relationship." */
 void schema_note_meant(struct schema_node *node, const json_t *object, const struct jsonx_field *fields,
 		       const char *prefix);
-/* Notes which keys of the node, and of the nodes below it, have errors. */
+/* Records which keys of the node, and of the nodes below it, have errors. */
 void schema_note_invalid_keys(struct schema_node *node, const struct findings *f);
-/* schema_key_is_invalid while the node is decoded, when its invalid keys are not all noted yet. */
+/* schema_key_is_invalid for a node that is still being decoded, when not all of its invalid keys are recorded yet. */
 bool schema_key_is_unsure(const struct schema_node *node, const char *key, const struct findings *f);
 
 /* --- relationship.c --- */
@@ -46,7 +46,7 @@ void schema_collect_sets(struct schema_node *node);
 void schema_sets_free(struct schema_sets *sets);
 /* Checks the names that the node's fields get. Its sets must be collected. */
 void schema_check_names(const struct schema_node *node, struct findings *f);
-/* False, with a finding: the document's `routing` does not name a field that comes from a column. */
+/* False, with a finding, if the document's `routing` does not name a field that comes from a column. */
 bool schema_check_routing(const struct schema_document *document, struct findings *f);
 
 /* --- node.c --- */

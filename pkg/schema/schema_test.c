@@ -1,4 +1,4 @@
-/* Tests of decoding schema.json: what is accepted, and every message about what is not. */
+/* Tests of decoding schema.json: what is accepted, and the message for everything that is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -210,7 +210,7 @@ static void test_node_when_a_key_has_no_meaning_there_then_refused(void **state)
 		"`expressions` or an ingest `pipeline` of the search engine instead");
 }
 
-/* What a rename or a move takes away is no field any more. */
+/* A name that a rename or a move takes away is no longer a field. */
 static void test_names_when_no_engine_accepts_them_then_refused(void **state)
 {
 	UNUSED(state);
@@ -385,7 +385,7 @@ static void test_names_when_the_schema_alone_shows_that_two_fields_share_one_the
 		      "value (renaming is fine), so that a changed row shows where its old document is\n"
 		      "schema[1].routing: field \"doc_a\" is the result of a JSON path; route by an unchanged column "
 		      "value (renaming is fine), so that a changed row shows where its old document is");
-	/* What a name is routed by is known of the table only when its columns are not listed. */
+	/* Whether a name that the schema does not list can be used for routing depends on the table. */
 	expect_schema("[{\"index\": \"i\", \"routing\": \"titel\", \"nodes\": {\"table\": \"t\"}}]", FINDING_ERROR, "");
 }
 
@@ -543,7 +543,7 @@ static void test_node_when_it_is_invalid_then_the_rest_of_it_is_there(void **sta
 	assert_string_equal(root->transform.concats[0].destination, "d");
 	assert_true(schema_key_is_invalid(root, "columns"));
 	assert_true(schema_key_is_invalid(root, "where"));
-	assert_true(schema_key_is_invalid(root, "order_by")); /* what is unknown may be meant to be it */
+	assert_true(schema_key_is_invalid(root, "order_by")); /* an unknown key may be a misspelling of it */
 	assert_true(schema_key_is_invalid(root, "expressions.x"));
 	assert_false(schema_key_is_invalid(root, "expressions.y"));
 	assert_false(schema_key_is_invalid(root, "table"));

@@ -1,11 +1,10 @@
-/* The bulk writer: bodies that fill, travel and come back.
+/* The bulk writer: fills bodies, sends them, and handles their answers.
  *
  * There are concurrency + 1 bodies. One fills (`current`); the others are ready to be sent, under way, or answered.
  * Answers are decoded by the HTTP callback and judged in `advance`, outside of it, so that on_rejected may make
- * separate requests. What has to be sent again stays in its body: finished actions are cut out of it, and it becomes
- * ready again. Back-off is the writer's, not the body's: an engine that pushes one request back is not helped by the
- * next one.
- */
+ * separate requests. Actions that have to be sent again stay in their body: finished ones are cut out of it, and it
+ * becomes ready again. Back-off applies to the writer, not to a body: an engine that pushes one request back is not
+ * helped by the next one. */
 #include <assert.h>
 
 #include "base/clock.h"
@@ -26,9 +25,9 @@ enum {
 	LINE_BYTES = 64 * 1024, /* of an action without its document: id, routing and index with every byte escaped */
 	MAX_RESPONSE_BYTES = 64 * 1024 * 1024,
 	REQUEST_TIMEOUT_MS = 60 * 1000,
-	PUMP_BYTES = 64 * 1024, /* added between two looks at the transfers */
+	PUMP_BYTES = 64 * 1024, /* bytes added before the transfers are checked again */
 	WAIT_MS = 1000,
-	WORDS_BYTES = 700, /* of an engine's error, in a message */
+	WORDS_BYTES = 700, /* of an engine's error that a message quotes */
 };
 
 enum slot_state {
@@ -44,23 +43,23 @@ struct slot {
 	struct bulk *bulk;
 	enum slot_state state;
 	struct bulk_body body;
-	uint16_t index;    /* what the path names; other indices are named in their lines */
+	uint16_t index;    /* the index in the path; lines name other indices */
 	uint64_t sequence; /* order of submission */
 	int64_t begun_ms;  /* when it was sent first; 0: not yet */
 	int64_t started_ms;
-	bool waits;    /* for the engine to take what it refused */
+	bool waits;    /* until when the engine may accept what it refused */
 	size_t n_sent; /* actions of the request: the first ones */
 	struct http_call *call;
-	/* The answer: a status below 300 and what it says, or err. */
+	/* The answer: a status below 300 and its items, or err. */
 	long status; /* 0: none arrived */
 	struct bulk_answer answer;
 	struct err err;
-	bool too_large; /* of a refusal: the request is larger than the engine will ever take */
+	bool too_large; /* of a refusal: the request is larger than the engine will ever accept */
 	bool settled;   /* of err: nothing of the request will be carried out later */
 };
 
 struct index {
-	char *name, *via, *path; /* via: what a request names: an alias, or the name */
+	char *name, *via, *path; /* via: the alias that requests name, or the name itself */
 };
 
 struct bulk {
@@ -75,7 +74,7 @@ struct bulk {
 	size_t unpumped;
 	struct index *indices;
 	size_t n_indices, alloc_indices;
-	bool pressed;   /* as the caller was told */
+	bool pressed;   /* as last reported to the caller */
 	struct err why; /* the latest push-back */
 	bool failed;    /* for good: err */
 	struct err err;
@@ -202,7 +201,7 @@ static int reject(struct bulk *bulk, const struct bulk_rejection *rejection, str
 	return 0;
 }
 
-/* Too late for the bytes of this writer: the caller makes them again, once nothing is open in the database. */
+/* Too late to send these bytes again: the caller builds the documents again, once it has no transaction open. */
 static int end_retries(const struct slot *slot, int64_t waited_ms, const struct err *why, struct err *err)
 {
 	const char *name = http_target_name(slot->bulk->search->target);
@@ -217,7 +216,7 @@ static int end_retries(const struct slot *slot, int64_t waited_ms, const struct 
 	return give_up(slot->bulk, err);
 }
 
-/* The slot's actions go out again after a pause, unless that would be too late. */
+/* The slot's actions are sent again after a pause, unless that would be too late. */
 static int send_again(struct slot *slot, const struct err *why, bool unreachable, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
@@ -233,12 +232,13 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 	bulk->why = *why;
 	tell_pressure(bulk, true, why->msg);
 	slot->state = SLOT_READY;
-	/* Behind the others: a shard that is away must not hold up what goes to the rest. Versions keep the order. */
+	/* Queues it behind the others: an unavailable shard must not hold up writes to the rest. Versions make the
+	 * order irrelevant. */
 	slot->sequence = ++bulk->sequence;
 	return 0;
 }
 
-/* Nothing that is sent from here on could tell what the lost request will still do: the caller has to see to that. */
+/* No further request could find out what the lost one will still do: the caller has to deal with that. */
 static int lose(const struct slot *slot, struct err *err)
 {
 	(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
@@ -308,7 +308,7 @@ static int reject_item(struct slot *slot, size_t i, const struct bulk_item *item
 	return r;
 }
 
-/* An item that says something about the engine rather than about its document. */
+/* An item whose error is about the engine rather than about its document. */
 static void item_err(const struct slot *slot, size_t i, const struct bulk_item *item,
 		     const struct bulk_judgement *judgement, struct err *err)
 {
@@ -343,7 +343,7 @@ static void count_done(struct bulk_stats *stats, const struct bulk_entry *entry)
 		stats->indexed++;
 }
 
-/* What a pipeline drops has to leave the index, too. */
+/* A document that a pipeline drops has to be deleted from the index, too. */
 static void count_dropped(struct slot *slot, size_t i)
 {
 	struct bulk *bulk = slot->bulk;
@@ -355,7 +355,7 @@ static void count_dropped(struct slot *slot, size_t i)
 	slot->body.entries[i].again = true;
 }
 
-/* why: the first trouble of the answer. */
+/* why: the first problem in the answer. */
 static int judge_item(struct slot *slot, size_t i, struct err *why, struct err *err)
 {
 	struct bulk *bulk = slot->bulk;
@@ -428,7 +428,7 @@ static int judge_too_large(struct slot *slot, struct err *err)
 	return 0;
 }
 
-/* The number behind a name in the engine's words. */
+/* The number after a name in the engine's message. */
 static bool find_figure(const char *words, const char *name, uint64_t *ret)
 {
 	const char *found = strstr(words, name);
@@ -437,8 +437,8 @@ static bool find_figure(const char *words, const char *name, uint64_t *ret)
 	return parse_u64(digits, strspn(digits, "0123456789"), ret);
 }
 
-/* 429 reports that there is no room now. For a request that is larger than the total room, the same
- * (IndexingPressure of both engines), but with the figures that say so. */
+/* 429 means that there is no room now. A request that is larger than the total room gets the same status
+ * (IndexingPressure of both engines), but the message contains figures that show this. */
 static bool is_beyond_all_room(const char *words)
 {
 	uint64_t bytes, room;
@@ -468,8 +468,8 @@ static int judge_slot(struct slot *slot, struct err *err)
 	return give_up(bulk, err);
 }
 
-/* Whether an answer without items says that nothing will be done. The engine's own refusal does; a 5xx of something in
- * between, which may have passed the request on, does not. */
+/* Whether an answer without items guarantees that nothing will be done. The engine's own refusal does; a 5xx of a
+ * proxy, which may have passed the request on, does not. */
 static bool is_refusal(long status, const json_t *root)
 {
 	if (status == 503)
@@ -510,7 +510,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 		slot->settled = is_refusal(response->status, root);
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
 	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
-		/* Not from the engine: something in between answered, or cut the answer off. */
+		/* Not from the engine: a proxy answered, or cut the answer off. */
 		(void)err_reason(&slot->err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "POST %s: %s", path, reason.msg);
 	}
 }
@@ -628,8 +628,8 @@ static void submit(struct bulk *bulk)
 	(void)start_ready(bulk);
 }
 
-/* True when waiting for a slot since then takes too long, or will: because of push-back, not of an engine that is slow.
- */
+/* True if waiting for a slot since then has taken too long, or will, because of push-back; a slow engine does not
+ * count. */
 static bool holds_too_long(const struct bulk *bulk, int64_t since_ms)
 {
 	int64_t now_ms = clock_now_ms();
@@ -638,7 +638,7 @@ static bool holds_too_long(const struct bulk *bulk, int64_t since_ms)
 	return bulk->options.hold_ms && any_waits(bulk) && until_ms - since_ms > bulk->options.hold_ms;
 }
 
-/* Makes `current` a slot that can be added to; waits for one. */
+/* Makes `current` a slot that actions can be added to; waits for one. */
 static int have_current(struct bulk *bulk, struct err *err)
 {
 	int64_t since_ms = clock_now_ms();
@@ -669,7 +669,8 @@ static void count_added(struct bulk *bulk, const struct bulk_action *action)
 	note_done(bulk);
 }
 
-/* What the engine would refuse anyway, or may only accept by accident. False: rejected, and *r is what to return. */
+/* Rejects actions that the engine would refuse anyway, or accept only by accident. False: rejected, and *r is what to
+ * return. */
 static bool is_acceptable(struct bulk *bulk, const struct bulk_action *action, int *r, struct err *err)
 {
 	_cleanup_free_ char *id = NULL;
@@ -711,7 +712,7 @@ static bool is_full(const struct bulk *bulk, size_t more)
 
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err)
 {
-	/* Nearly what its lines will take. */
+	/* Nearly the size of its lines. */
 	size_t need = action->document_len + action->id_len + 80;
 	uint16_t index = 0;
 	bool other;

@@ -71,7 +71,7 @@ size_t bulk_body_prefix(const struct bulk_body *body, size_t bytes)
 	size_t n = body->n;
 
 	assert(n);
-	/* Nearly always the whole. */
+	/* Nearly always the whole body. */
 	while (n > 1 && bulk_body_bytes(body, n) > bytes)
 		n--;
 	return n;
@@ -100,7 +100,7 @@ void bulk_body_make_delete(struct bulk_body *body, size_t i)
 
 	assert(end && !memcmp(line, index, INDEX_LEN));
 	rest = (size_t)(end - line) - INDEX_LEN;
-	/* The document's line makes room. */
+	/* The removed document line makes room for it. */
 	assert(DELETE_LEN + rest + 1 <= entry->len);
 	memmove(line + DELETE_LEN, line + INDEX_LEN, rest);
 	memcpy(line, delete, DELETE_LEN);

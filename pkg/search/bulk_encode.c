@@ -1,9 +1,9 @@
-/* Lines of a bulk request, written by hand: an action costs a few copies of memory, and documents stay as they are. */
+/* Lines of a bulk request, written by hand: an action costs a few memory copies, and documents are not changed. */
 #include <assert.h>
 
 #include "search/bulk_int.h"
 
-/* Room for the words of an action line, its numbers and line ends. */
+/* Room for the fixed text of an action line, its numbers and line ends. */
 enum { LINE_BYTES = 128, ESCAPED = 6 };
 
 static size_t length(const char *text)

@@ -192,7 +192,7 @@ static void test_judge_when_there_is_no_error_then_the_result_decides(void **sta
 		{true, 200, BULK_RESULT_DELETED, BULK_DONE},
 		{true, 404, BULK_RESULT_NOT_FOUND, BULK_DONE},
 		{false, 200, BULK_RESULT_NOOP, BULK_DROPPED}, /* the processor `drop` */
-		/* What no engine answers is no success. */
+		/* An answer that no engine gives is not a success. */
 		{false, 200, BULK_RESULT_NONE, BULK_RETRY},
 		{false, 200, BULK_RESULT_DELETED, BULK_RETRY},
 		{false, 404, BULK_RESULT_CREATED, BULK_RETRY},
@@ -349,7 +349,7 @@ static void test_judge_when_the_error_is_trouble_of_the_engine_then_never_reject
 		 BULK_RETRY},
 		{503, "cluster_manager_throttling_exception", "Throttling Exception : Limit exceeded for put-mapping",
 		 BULK_RETRY},
-		/* shards and nodes that are away, or on their way */
+		/* shards and nodes that are unavailable or moving */
 		{503, "unavailable_shards_exception", "[books-g1][0] primary shard is not active", BULK_RETRY},
 		{503, "no_shard_available_action_exception", "", BULK_RETRY},
 		{503, "master_not_discovered_exception", "", BULK_RETRY},
@@ -379,7 +379,7 @@ static void test_judge_when_the_error_is_trouble_of_the_engine_then_never_reject
 		{500, "corrupt_index_exception", "checksum failed", BULK_RETRY},
 		{500, "lock_obtain_failed_exception", "", BULK_RETRY},
 		{500, "out_of_memory_error", "Java heap space", BULK_RETRY},
-		/* what nothing is known of */
+		/* unknown types */
 		{500, "null_pointer_exception", NULL, BULK_RETRY},
 		{500, "exception", "java.lang.IllegalStateException", BULK_RETRY},
 		{400, "a_type_of_a_later_version", "", BULK_RETRY},
@@ -551,10 +551,10 @@ static void test_pace_when_pushed_back_then_less_is_asked_for_and_later_more(voi
 	assert_int_equal(p.window, 2);
 	assert_int_equal(p.target_bytes, MIB);
 	assert_in_range(p.pause_until_ms, 1050, 1100);
-	/* Another one that was under way at the same time. */
+	/* Another request that was in progress at the same time. */
 	bulk_pace_pushed_back(&p, 1001, 0, false);
 	assert_int_equal(p.window, 2);
-	/* One that was started before says nothing. */
+	/* A request that was started before is not evidence. */
 	bulk_pace_accepted(&p, 999);
 	assert_true(p.pressed);
 	bulk_pace_accepted(&p, 1100);

@@ -13,8 +13,8 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 /* More than the lines need, document included. */
 size_t bulk_encoded_max(const struct bulk_action *action, const char *index);
 
-/* What the server is asked to answer. Statuses stay, because items are told apart by their position alone; results,
- * because a success may have written nothing. */
+/* The parts of the answer that the server is asked for (filter_path). Statuses are needed because items are identified
+ * only by their position, results because a success may have written nothing. */
 #define BULK_FILTER                                                                                              \
 	"filter_path=took,errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*." \
 	"error.**.reason"
@@ -53,10 +53,10 @@ struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i);
 #define BULK_VERSION_CONFLICT "version_conflict_engine_exception"
 
 enum bulk_verdict {
-	BULK_RETRY = 0, /* trouble of the engine, or something unknown: nothing is lost as long as it is sent again */
+	BULK_RETRY = 0, /* a problem of the engine, or something unknown: nothing is lost as long as it is sent again */
 	BULK_DONE,
-	BULK_STALE,       /* a newer version is there: done, too */
-	BULK_DROPPED,     /* a success that wrote nothing: what the index has of the document must go */
+	BULK_STALE,       /* the index has a newer version: done, too */
+	BULK_DROPPED,     /* a success that wrote nothing: an older version in the index must be deleted */
 	BULK_REJECT,      /* the document itself is refused */
 	BULK_NO_INDEX,    /* sending it again cannot help: the caller looks at the index again, */
 	BULK_NO_PIPELINE, /* and at the pipeline */
@@ -65,13 +65,13 @@ enum bulk_verdict {
 
 struct bulk_judgement {
 	enum bulk_verdict verdict;
-	const char *remedy; /* of trouble that a user can end; or NULL */
+	const char *remedy; /* of a problem that a user can fix; or NULL */
 };
 
-/* Only what is known to be about a document is BULK_REJECT. */
+/* Only errors that are known to be about a document are BULK_REJECT. */
 struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item);
 
-/* What may be shown of an item's error, "<type>: <reason>": no values of rows, which engines like to quote. */
+/* What may be shown of an item's error, "<type>: <reason>": without values of rows, which engines often quote. */
 void bulk_item_words(const struct bulk_item *item, struct strbuf *to);
 
 #endif

@@ -1,11 +1,10 @@
 /* What an item of a bulk answer means.
  *
- * An engine answers with the same statuses to a bad document and to trouble in itself: 400 is a field that does not
- * parse, a closed index and a pipeline that was deleted; 500 is a broken translog and a pipeline's `fail` processor.
- * So the error's type decides. Types that are about a document are listed here, all others mean: send it again. The
+ * An engine uses the same statuses for a bad document and for its own problems: 400 is a field that does not parse, a
+ * closed index and a pipeline that was deleted; 500 is a broken translog and a pipeline's `fail` processor. So the
+ * error's type decides. Types that are about a document are listed here; for all others, the item is sent again. The
  * lists are those of Elasticsearch 7 to 9 (server/src/main/java/org/elasticsearch/ElasticsearchException.java and the
- * exceptions that ingest and mappers throw) and of OpenSearch 1 to 3 (OpenSearchServerException.java).
- */
+ * exceptions that ingest and mappers throw) and of OpenSearch 1 to 3 (OpenSearchServerException.java). */
 #include "search/bulk_int.h"
 
 #include <string.h>
@@ -15,7 +14,7 @@
 /* The first rule that matches decides. */
 struct rule {
 	const char *type;
-	const char *words; /* that the reason has to contain; NULL: any */
+	const char *words; /* text that the reason has to contain; NULL: any */
 	struct bulk_judgement judgement;
 };
 
@@ -36,9 +35,9 @@ struct rule {
 static const struct rule rules[] = {
 	{BULK_VERSION_CONFLICT, NULL, {.verdict = BULK_STALE}},
 
-	/* --- Trouble that attempts begin again for --- */
+	/* --- Problems that require a new attempt --- */
 	{"index_not_found_exception", NULL, {.verdict = BULK_NO_INDEX}},
-	/* What the engine says of an alias with capitals (sink/write_alias.h) that is not there. */
+	/* The engine's error for an alias with capitals (sink/write_alias.h) that does not exist. */
 	{"invalid_index_name_exception", NULL, {.verdict = BULK_NO_INDEX}},
 	{"security_exception", NULL, {.verdict = BULK_FORBIDDEN}},
 	/* IngestService.executePipelines (both engines) */
@@ -46,7 +45,7 @@ static const struct rule rules[] = {
 	/* PipelineProcessor: a pipeline that another one calls */
 	{"illegal_state_exception", "non-existent pipeline", {BULK_NO_PIPELINE, CREATE_PIPELINE}},
 
-	/* --- Trouble that a user can end --- */
+	/* --- Problems that a user can fix --- */
 	{"index_closed_exception", NULL, WAIT("open the index: POST /<index>/_open")},
 	{"cluster_block_exception", NULL,
 	 WAIT("free disk space, or remove the block that the message names from the settings of index or cluster")},
@@ -55,11 +54,11 @@ static const struct rule rules[] = {
 	/* InternalEngine.tryAcquireInFlightDocs; Lucene's own limit */
 	{"illegal_argument_exception", "umber of documents in ",
 	 WAIT("a shard is full: rebuild the index with more shards (an index template sets them)")},
-	/* TransportBulkAction, IndexNameExpressionResolver: the name has become an alias or a data stream */
+	/* TransportBulkAction, IndexNameExpressionResolver: the name now belongs to an alias or a data stream */
 	{"illegal_argument_exception", "no write index is defined for alias", WAIT("correct the alias")},
 	{"illegal_argument_exception", "only write ops with an op_type of create", WAIT("delete the data stream")},
 	{"illegal_argument_exception", "more than 1 type", WAIT("rebuild the index: raise spec.resyncNonce")},
-	/* ScriptService: a stored script that does not compile any more is no fault of the documents. */
+	/* ScriptService: if a stored script no longer compiles, the documents are not the cause. */
 	{"script_exception", "compile error", WAIT("correct the pipeline's script")},
 
 	/* --- The document --- */
@@ -112,13 +111,13 @@ struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item)
 	if (item->status >= 300 && item->type) {
 		struct bulk_judgement found = judge_error(item);
 
-		/* A delete has no document that could be at fault. */
+		/* A delete has no document that could be the cause. */
 		if (is_delete && found.verdict == BULK_REJECT)
 			found.verdict = BULK_RETRY;
 		return found;
 	}
 	if (is_delete) {
-		/* The engine remembers a delete's version also when there was nothing to delete. */
+		/* The engine remembers a delete's version even if there was nothing to delete. */
 		if (item->result == BULK_RESULT_DELETED || item->result == BULK_RESULT_NOT_FOUND)
 			verdict = BULK_DONE;
 	} else if (item->status < 300) {
@@ -152,7 +151,7 @@ static void add_field(struct strbuf *to, const char *text)
 	}
 }
 
-/* Without what stands in quotes. */
+/* The text without its quoted parts. */
 static void add_unquoted(struct strbuf *to, const char *reason)
 {
 	while (*reason) {
@@ -164,7 +163,7 @@ static void add_unquoted(struct strbuf *to, const char *reason)
 		if (!*reason)
 			return;
 		end = strchr(reason + 1, *reason);
-		/* An apostrophe is no quote. */
+		/* An apostrophe is not a quote. */
 		if (*reason == '\'' && plain && strchr("abcdefghijklmnopqrstuvwxyz", reason[-1])) {
 			strbuf_addc(to, *reason++);
 			continue;

@@ -5,9 +5,9 @@ enum {
 	MIN_TARGET_BYTES = 128 * 1024,
 	BACKOFF_BASE_MS = 100,
 	BACKOFF_CAP_MS = 30 * 1000,
-	/* Asking an unreachable server costs nothing, and it may be back at any time. */
+	/* Trying an unreachable server costs nothing, and it may be back at any time. */
 	BACKOFF_UNREACHABLE_MS = 5 * 1000,
-	CLEAN_REQUESTS = 4, /* in a row, before more is asked for */
+	CLEAN_REQUESTS = 4, /* successes in a row before more is sent */
 	STEPS = 8,          /* from nothing to max_bytes */
 };
 
@@ -33,7 +33,7 @@ void bulk_pace_pushed_back(struct bulk_pace *p, int64_t now_ms, int64_t retry_af
 	p->pressed = true;
 	p->clean = 0;
 	p->pushed_ms = now_ms;
-	/* Requests that were under way together are one push-back. */
+	/* Requests that were in progress together count as one push-back. */
 	if (now_ms >= p->pause_until_ms) {
 		int64_t delay_ms = backoff_next_ms(&p->backoff);
 

@@ -127,7 +127,7 @@ static bool copy_string(struct scanner *c, struct strbuf *to)
 	value = json_loadb(text.at, text.len, JSON_DECODE_ANY, NULL);
 	if (value)
 		strbuf_adds(to, json_string_value(value));
-	else /* an escaped NUL, say, of the document that the reason quotes: better with its escapes than not at all */
+	else /* such as an escaped NUL of the document that the reason quotes: keep the text with its escapes */
 		strbuf_add(to, text.at + 1, text.len - 2);
 	return strbuf_ok(to);
 }
@@ -163,7 +163,7 @@ static bool take_error(struct scanner *c, struct strbuf *type, struct strbuf *re
 	return false;
 }
 
-/* A value that is not among the known ones is none. */
+/* An unknown value counts as none. */
 static bool take_result(struct scanner *c, uint8_t *ret)
 {
 	static const char *const words[BULK_RESULT_N] = {
@@ -186,7 +186,7 @@ struct decoder {
 	struct strbuf type, reason; /* of the item being read */
 	struct bulk_answer answer;
 	size_t n_actions, n_items;
-	uint32_t conflict_at; /* of the text that all version conflicts share: a repeated bulk consists of them */
+	uint32_t conflict_at; /* the text that all version conflicts share: a repeated bulk consists of them */
 };
 
 static bool take_field(struct decoder *d, const struct slice *key, int64_t *status)
@@ -302,7 +302,7 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 	strbuf_init(&d.type, len);
 	strbuf_init(&d.reason, len);
 	strbuf_init(&d.answer.texts, 2 * len + 1);
-	strbuf_addc(&d.answer.texts, '\0'); /* so that no error is at 0 */
+	strbuf_addc(&d.answer.texts, '\0'); /* so that no error has position 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
 	d.answer.results = xcalloc(n_actions, sizeof(*d.answer.results));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));

@@ -279,7 +279,7 @@ static void test_bulk_when_push_back_does_not_end_then_transient_after_the_time(
 	assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
 	assert_non_null(strstr(w.err.msg, "es_rejected_execution_exception"));
 	assert_in_range(clock_now_ms() - started_ms, 300, 5000);
-	/* For good: nothing of it may be written late. */
+	/* The writer has ended: nothing of the request may be written late. */
 	w.whole = NULL;
 	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
 	assert_int_equal(add_to(&w, "books", "1", "{}"), -1);

@@ -58,7 +58,7 @@ static void test_bulk_when_trouble_of_an_item_does_not_end_then_an_error_with_it
 	assert_int_equal(w.n_rejections, 0);
 	assert_int_equal(count_of(&w, "0"), 1);
 	assert_int_equal(count_of(&w, "2"), 1);
-	/* What others are told of the pressure ends with the writer. */
+	/* When the writer is freed, it no longer counts as pushed back. */
 	assert_int_equal(w.pressures, 1);
 	assert_int_equal(w.reliefs, 0);
 	bulk_free(w.bulk);
@@ -67,7 +67,7 @@ static void test_bulk_when_trouble_of_an_item_does_not_end_then_an_error_with_it
 	world_stop(&w);
 }
 
-/* One who adds has a transaction open. */
+/* A caller that adds has a transaction open. */
 static void test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_then_the_writer_ends(void **state)
 {
 	struct world w;
@@ -88,7 +88,7 @@ static void test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_the
 	world_stop(&w);
 }
 
-/* Whatever the order is in which the requests of several connections arrive. */
+/* Independent of the order in which requests of several connections arrive. */
 static int item_refused_for_three_tries(const struct world *w, unsigned request, const char *id, bool is_delete)
 {
 	static unsigned tries;

@@ -1,4 +1,4 @@
-/* What the tests of the bulk writer share: an engine that answers as each test tells it to, and a writer. */
+/* What the tests of the bulk writer share: a fake engine that answers as each test specifies, and a writer. */
 #ifndef PGSYNC_SEARCH_BULK_WORLD_TEST_H
 #define PGSYNC_SEARCH_BULK_WORLD_TEST_H
 
@@ -21,7 +21,7 @@ enum { REJECTIONS = 16 };
 /* Of whole bulks. */
 struct refusal {
 	int status;        /* 0: the connection is closed instead */
-	unsigned until;    /* the last request of which it is so; 0: of all */
+	unsigned until;    /* the last request that this applies to; 0: all */
 	size_t above;      /* only of bodies of more bytes */
 	const char *words; /* NULL: some */
 };
@@ -43,7 +43,7 @@ struct world {
 	unsigned garbage_until;
 	int garbage_status; /* 0: 200 */
 
-	/* What it saw. */
+	/* What the engine received. */
 	unsigned requests;
 	size_t largest;
 	struct map *seen; /* id -> how many times it succeeded */
@@ -51,7 +51,7 @@ struct world {
 	char body[512];
 	char path[512];
 
-	/* What the writer said. */
+	/* What the writer reported. */
 	unsigned n_rejections;
 	struct {
 		char index[32], id[32], type[64], reason[64], words[64];
@@ -83,7 +83,7 @@ static inline const char *result_of(int status, bool is_delete)
 	return status == 201 ? "created" : "updated";
 }
 
-/* What engines call an error of the status. */
+/* The engines' error type for the status. */
 static inline const char *type_of(int status)
 {
 	switch (status) {
@@ -160,7 +160,7 @@ static inline int answer_bulk(struct fake_engine *engine, const char *head, cons
 	return 200;
 }
 
-/* How many requests came, while a connection without an answer may still be under way. */
+/* How many requests have arrived; a connection without an answer may still be open. */
 static inline unsigned requests_so_far(struct world *w)
 {
 	unsigned n;

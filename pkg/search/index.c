@@ -137,7 +137,7 @@ int search_index_delete(struct search *search, const char *index, struct err *er
 	return FAILPOINT(INDEX_DELETED, err);
 }
 
-/* Not HEAD, whose answer has no words that would tell the engine's 404 from another one. */
+/* Not HEAD, whose answer has no body to tell the engine's 404 from that of a proxy. */
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
 {
 	*ret = search_index_send(search, "GET", index, "", NULL, err) == 0;
@@ -193,7 +193,7 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 
 	if (search_index_get(search, index, "/_mapping?filter_path=*.mappings._meta", &answer, err) < 0)
 		return -1;
-	/* The answer about an alias has the names of other indices. */
+	/* The answer about an alias contains the names of other indices. */
 	meta = jsonx_get(json_object_get(answer, index), "mappings._meta");
 	*ret = meta ? json_incref(meta) : search_must(json_object());
 	return 0;

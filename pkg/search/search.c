@@ -1,4 +1,4 @@
-/* Requests to the engine, the errors it answers with, and which engine it is. */
+/* Requests to the engine, its errors, and which engine it is. */
 #include "search/search.h"
 
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include "search/search_int.h"
 #include "json/json.h"
 
-/* Making an index waits for its shards (30 s on the server). */
+/* Creating an index waits for its shards (30 s on the server). */
 enum { DEFAULT_TIMEOUT_MS = 60 * 1000, TRIES = 3, PAUSE_MS = 100, PATH_BYTES = 8 * 1024 };
 
 int search_new(struct http_target *target, bool (*cancelled)(void *user), void *user, struct search **ret,
@@ -88,7 +88,7 @@ static bool is_passing(long status)
 	return status == 429 || status == 502 || status == 503 || status == 504;
 }
 
-/* A refusal that passes in a moment is not worth a caller's attempt: asked a few times, with short pauses. */
+/* A brief refusal should not fail the caller's attempt: the request is repeated a few times, with short pauses. */
 static int ask(struct search *search, const struct http_request *request, struct http_response *ret, struct err *err)
 {
 	struct backoff backoff;
@@ -157,16 +157,16 @@ int search_answer_err(const struct search *search, const char *method, const cha
 		(void)snprintf(err->msg, sizeof(err->msg), "%s: HTTP status %ld: %.100s%s%.800s", what,
 			       response->status, type ? type : "", type && reason ? ": " : "", reason ? reason : "");
 	else if (response->status >= 400)
-		/* Who can name a URL must not get to read what is behind it. */
+		/* A user who may set a URL must not be able to read what is behind it, so do not quote the answer. */
 		(void)snprintf(err->msg, sizeof(err->msg),
 			       "%s: HTTP status %ld, without an error as the search engine writes them", what,
 			       response->status);
 	if (err->kind == ERR_DENIED && type && !strcmp(type, "cluster_block_exception")) {
-		/* A full disk makes indices read-only: no question of privileges, and it passes. */
+		/* A full disk makes indices read-only: that is not about privileges, and it is temporary. */
 		err->kind = ERR_TRANSIENT;
 		err->reason = REASON_SINK_UNAVAILABLE;
 	} else if (err->kind == ERR_NOT_FOUND && !search_says_absent(root)) {
-		/* What answered does not know the engine, so it does not know what the engine has. */
+		/* The answer is not the engine's, so it does not show whether the engine has the object. */
 		err->kind = ERR_TRANSIENT;
 		err->reason = REASON_SINK_UNAVAILABLE;
 		if (!type)
@@ -321,8 +321,8 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED, "%s does not report its version", name);
 	(void)snprintf(info.cluster_name, sizeof(info.cluster_name), "%s",
 		       jsonx_string(answer->root, "cluster_name", ""));
-	/* compatibility.override_main_response_version makes OpenSearch 1 and 2 say 7.10.2, for old clients: nothing
-	 * newer than version 1 may then be relied on. */
+	/* compatibility.override_main_response_version makes OpenSearch 1 and 2 report 7.10.2, for old clients: then do
+	 * not rely on anything newer than version 1. */
 	if (info.flavour == SEARCH_OPENSEARCH && info.major == 7) {
 		info.major = 1;
 		info.minor = 0;

@@ -1,11 +1,10 @@
 /* Elasticsearch (7 to 9) and OpenSearch (1 to 3): flavour and version, indices, aliases, mappings, documents, bulk.
  *
- * A struct search is one connection set (an http loop) and belongs to one thread; threads that write each have their
- * own. It borrows a struct http_target, which may be shared. Requests use the lowest common denominator of all
- * versions: no types, plain JSON, external versions (version_type external_gte, so that the same write may be repeated
- * and an older one loses). Document bytes are never parsed here. An index name with a wildcard, a list or _all is
- * INVALID everywhere. Errors of requests that were not answered are those of http_do.
- */
+ * A struct search is one connection set (an http loop) and belongs to one thread; each writing thread has its own. It
+ * borrows a struct http_target, which may be shared. Requests use the lowest common denominator of all versions: no
+ * types, plain JSON, external versions (version_type external_gte, so that the same write may be repeated and an older
+ * one loses). Document bytes are never parsed here. An index name with a wildcard, a list or _all is INVALID
+ * everywhere. Requests without an answer fail with the errors of http_do. */
 #ifndef PGSYNC_SEARCH_SEARCH_H
 #define PGSYNC_SEARCH_SEARCH_H
 
@@ -26,7 +25,7 @@ int search_new(struct http_target *target, bool (*cancelled)(void *user), void *
 	       struct err *err) WARN_UNUSED;
 void search_free(struct search *search);
 CLEANUP(struct search, search_free);
-/* Of each request that is not a bulk request. 0: the default, 60 s. */
+/* The time limit of each request that is not a bulk request. 0: the default, 60 s. */
 void search_set_timeout(struct search *search, int64_t timeout_ms);
 
 enum search_flavour { SEARCH_ELASTICSEARCH, SEARCH_OPENSEARCH };
@@ -41,11 +40,10 @@ struct search_info {
  * OpenSearch 1. */
 int search_info(struct search *search, struct search_info *ret, struct err *err) WARN_UNUSED;
 
-/* Requests for the rare occasions. Paths are made in this package alone, with every name escaped: whatever it contains,
- * it stays one name. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes them, with the
- * engine's error type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for 429 and 5xx.
- * NOT_FOUND is only what the engine itself reports as absent; any other 404 is TRANSIENT/SinkUnavailable.
- */
+/* Requests for rare needs. Only this package builds paths, with every name escaped: whatever it contains, it stays one
+ * name. body and ret may be NULL. Statuses >= 400 are errors as http_status_err makes them, with the engine's error
+ * type and reason in the message; reason AuthFailed for 401 and 403, SinkUnavailable for 429 and 5xx. NOT_FOUND is only
+ * used for what the engine itself reports as absent; any other 404 is TRANSIENT/SinkUnavailable. */
 /* GET and POST of one index: suffix is what follows its name, "/_search?scroll=5m". */
 int search_index_get(struct search *search, const char *index, const char *suffix, json_t **ret,
 		     struct err *err) WARN_UNUSED;
@@ -77,7 +75,7 @@ int search_index_create(struct search *search, const char *index, const json_t *
 /* Absent is success. */
 int search_index_delete(struct search *search, const char *index, struct err *err) WARN_UNUSED;
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err) WARN_UNUSED;
-/* An ingest pipeline; DENIED when the login may not look. */
+/* Whether an ingest pipeline exists; DENIED if the login may not read it. */
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err) WARN_UNUSED;
 /* {"<name>": its definition}; NULL when there is none. DENIED as above. */
 int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err) WARN_UNUSED;
@@ -92,9 +90,9 @@ int search_refresh(struct search *search, const char *index, struct err *err) WA
 int search_alias_move(struct search *search, const char *alias, const char *index, bool remove_index,
 		      struct err *err) WARN_UNUSED;
 
-/* Of the aliases of an index that begin with `prefix`, leaves this one alone (NULL: none), and adds it if it is
- * missing. One atomic request, sent once at most, so that no alias is added late; none if it is so already. NOT_FOUND
- * when the index is absent. */
+/* Removes the aliases of an index that begin with `prefix`, except this one (NULL: all), and adds this one if it is
+ * missing. One atomic request, sent at most once, so that no alias is added late; no request if nothing has to change.
+ * NOT_FOUND if the index is absent. */
 int search_alias_replace(struct search *search, const char *index, const char *prefix, const char *alias,
 			 struct err *err) WARN_UNUSED;
 
@@ -125,22 +123,22 @@ int search_delete_version(struct search *search, const char *index, const char *
  * ---------------------------------------------------------------------------------------------------------------- */
 /* A writer with up to `concurrency` bulk requests in progress. Bodies are sent when they reach max_bytes or
  * max_actions, or at bulk_flush. Responses are read item by item. Done: a document that was created or updated, a
- * deletion of what was there or not, and a version conflict (the index has a newer version). A success that wrote
- * nothing (an ingest pipeline dropped the document) becomes a deletion with the same version. A document is rejected,
- * and goes to on_rejected, only for an error that is known to be about documents (bulk_judge.c). 413: body size is
- * halved permanently; a single document is rejected. Every other item is sent again after a back-off (100 ms to 30 s,
- * full jitter, Retry-After), as is a request that the engine pushes back (429, 503 and the like), while body size and
- * concurrency adapt (halved, then raised step by step). An item of a missing index, of a missing pipeline, or that the
- * login may not write, and a whole answer of 401, 403, 404 or 400 end the writer: the caller looks at these again.
- * A request that has no answer of the engine (a connection that broke, a time-out, a 5xx of a proxy) may still be
- * carried out at any time, so it is never sent again: it ends the writer with TRANSIENT/SinkUnavailable, and the caller
- * takes the name that it was sent to out of use (sink/write_alias.h).
- * Retrying ends with TRANSIENT/SinkUnavailable once the next attempt would begin retry_ms after the first time that the
- * body was sent. The caller then builds the documents again, so that nothing old is written late; the last request may
- * take another 60 s. After any error but CANCELLED every call returns the same error; free the writer.
+ * deletion (whether or not there was a document), and a version conflict (the index has a newer version). A success
+ * that wrote nothing (an ingest pipeline dropped the document) becomes a deletion with the same version. A document is
+ * rejected, and goes to on_rejected, only for an error that is known to be about documents (bulk_judge.c). 413: body
+ * size is halved permanently; a single document is rejected. Every other item is sent again after a back-off (100 ms to
+ * 30 s, full jitter, Retry-After), as is a request that the engine pushes back (429, 503 and the like), while body size
+ * and concurrency adapt (halved, then raised step by step). An item of a missing index, of a missing pipeline, or that
+ * the login may not write, and a whole answer of 401, 403, 404 or 400 end the writer: the caller checks these again. A
+ * request without an answer of the engine (a broken connection, a time-out, a 5xx of a proxy) may still be carried out
+ * at any time, so it is never sent again: it ends the writer with TRANSIENT/SinkUnavailable, and the caller removes the
+ * name that it was sent to (sink/write_alias.h). Retrying ends with TRANSIENT/SinkUnavailable once the next attempt
+ * would begin retry_ms after the first time that the body was sent. The caller then builds the documents again, so that
+ * nothing old is written late; the last request may take another 60 s. After any error but CANCELLED every call returns
+ * the same error; free the writer.
  *
- * The engine forgets a deleted document's version sooner or later, so a caller sends a delete only when nothing older
- * can follow it (apply/unsettled.h).
+ * The engine eventually forgets a deleted document's version, so a caller sends a delete only when nothing older can
+ * arrive after it (apply/unsettled.h).
  *
  * Memory: concurrency + 1 bodies of max_bytes (one of them may hold a single larger document). */
 struct bulk;
@@ -151,7 +149,7 @@ struct bulk_rejection {
 	bool is_delete;
 	int status;
 	const char *type, *reason; /* the engine's; the reason may quote the document, */
-	const char *words;         /* and this does not: for messages and logs */
+	const char *words;         /* this does not: for messages and logs */
 	const char *note;          /* of the action; or NULL */
 };
 
@@ -178,7 +176,7 @@ struct bulk_options {
 
 struct bulk_stats {
 	uint64_t indexed, deleted, dropped, conflicts, rejected, retries, requests, bytes;
-	uint64_t added, added_bytes; /* actions taken by bulk_add, and their documents' bytes */
+	uint64_t added, added_bytes; /* actions added by bulk_add, and their documents' bytes */
 	uint64_t done_below;         /* each of the first done_below actions is done (or was handed to on_rejected) */
 	int64_t last_took_ms;
 };
@@ -189,7 +187,7 @@ void bulk_free(struct bulk *bulk);
 CLEANUP(struct bulk, bulk_free);
 
 struct bulk_action {
-	const char *index; /* as messages name it */
+	const char *index; /* the index as messages name it */
 	const char *via;   /* the alias that the request names instead; or NULL */
 	const char *id;
 	size_t id_len;
@@ -198,7 +196,7 @@ struct bulk_action {
 	uint64_t version;     /* external, > 0 */
 	const char *document; /* NULL: a delete. Raw line breaks become spaces */
 	size_t document_len;
-	const char *note; /* comes back if it is rejected; or NULL */
+	const char *note; /* passed to on_rejected if it is rejected; or NULL */
 };
 /* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
  * above max_document are rejected as items. */

@@ -23,34 +23,34 @@ void search_answer_release(struct search_answer *answer);
 /* The engine's error type and reason, or NULL. Borrowed. */
 const char *search_error_type(const json_t *root);
 const char *search_error_reason(const json_t *root);
-/* Does a 404 say in the engine's words that what was asked for does not exist? A proxy answers 404 as well. */
+/* Whether a 404 is the engine's own, so that the object does not exist. A proxy may answer 404 as well. */
 bool search_says_absent(const json_t *root);
 
-/* Sends and waits; 0 when an answer arrived, whatever it says. */
+/* Sends and waits; 0 if an answer arrived, whatever its status. */
 int search_request(struct search *search, const char *method, const char *path, const json_t *body,
 		   struct search_answer *ret, struct err *err) WARN_UNUSED;
 /* Sends at most once: if no answer arrives, nothing that is sent later can be mistaken for it. */
 int search_send_once(struct search *search, const char *method, const char *path, const json_t *body,
 		     struct err *err) WARN_UNUSED;
-/* An error of the kind that the status asks for, with the engine's words. Returns -1. */
+/* Sets an error of the kind that belongs to the status, with the engine's message. Returns -1. */
 int search_answer_err(const struct search *search, const char *method, const char *path,
 		      const struct http_response *response, const json_t *root, struct err *err);
 
-/* "/<index><middle><id><suffix>" with the names escaped; id may be NULL. Caller frees. INVALID when `index` could stand
- * for anything but one index (a wildcard, a list, _all): a slip in a name must not delete more than it says. */
+/* "/<index><middle><id><suffix>" with the names escaped; id may be NULL. Caller frees. INVALID if `index` could mean
+ * anything but one index (a wildcard, a list, _all): a wrong name must not delete more than intended. */
 int search_path(const char *index, const char *middle, const char *id, const char *suffix, char **ret,
 		struct err *err) WARN_UNUSED;
 /* The same below another path: "/_cat/indices". */
 int search_path_below(const char *above, const char *index, const char *suffix, char **ret,
 		      struct err *err) WARN_UNUSED;
-/* Any JSON request, with a path that is complete. */
+/* Any JSON request, with a complete path. */
 int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
 		struct err *err) WARN_UNUSED;
 /* search_path and search_json in one, for requests whose answer does not matter. */
 int search_index_send(struct search *search, const char *method, const char *index, const char *suffix,
 		      const json_t *body, struct err *err) WARN_UNUSED;
 
-/* jansson's result, or the end of the program when memory is out. */
+/* Returns jansson's result; ends the program if memory is exhausted. */
 json_t *search_must(json_t *value);
 
 #endif

@@ -1,4 +1,4 @@
-/* Tests of requests and their errors against an engine that answers as each test tells it to. */
+/* Tests of requests and their errors against a fake engine that answers as each test specifies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -274,7 +274,7 @@ static void test_alias_replace_when_others_have_the_prefix_then_one_call_changes
 	assert_string_equal(w.last_body, "{\"actions\":[{\"add\":{\"index\":\"bare\",\"alias\":\"bare-W3\"}}]}");
 	assert_int_equal(search_alias_replace(w.search, "mine", "mine-W", NULL, &w.err), 0);
 	assert_string_equal(w.last_body, "{\"actions\":[{\"remove\":{\"index\":\"mine\",\"alias\":\"mine-W3\"}}]}");
-	/* So it is already: nothing is sent. */
+	/* Nothing has to change, so nothing is sent. */
 	assert_int_equal(search_alias_replace(w.search, "mine", "mine-W", "mine-W3", &w.err), 0);
 	assert_string_equal(w.last, "GET /mine/_alias");
 	assert_int_equal(search_alias_replace(w.search, "bare", "bare-W", NULL, &w.err), 0);
@@ -347,7 +347,7 @@ static void test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta
 	assert_int_equal(search_index_meta(w.search, "books-g1", &meta, &w.err), 0);
 	assert_string_equal(jsonx_string(meta, "hash", ""), "x");
 	json_decref(meta);
-	/* That an alias leads to an index says nothing about the alias. */
+	/* An alias that points to an index does not have `_meta` itself. */
 	assert_int_equal(search_index_meta(w.search, "books", &meta, &w.err), 0);
 	assert_int_equal(json_object_size(meta), 0);
 	json_decref(meta);
@@ -394,7 +394,7 @@ static void test_get_when_document_or_index_is_absent_then_null_and_no_error(voi
 	world_stop(&w);
 }
 
-/* A gateway in front of the engine answers 404, too, and knows nothing of what is there. */
+/* A gateway in front of the engine may answer 404, too, without knowing what exists. */
 static void test_all_when_something_else_says_404_then_nothing_counts_as_absent(void **state)
 {
 	static const char *const bodies[] = {"{\"message\":\"no Route matched with those values\"}",

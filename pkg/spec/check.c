@@ -37,7 +37,7 @@ static void check_references(const struct spec *spec, struct findings *f)
 static void check_source(const struct spec_source *source, const json_t *given, struct findings *f)
 {
 	static const char slot_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
-	/* One that is invalid, or misspelled, counts too. */
+	/* An invalid or misspelled one counts too. */
 	bool host = source->host || json_object_get(given, "host") || jsonx_is_meant(given, spec_source_fields, "host");
 	bool secret = source->connection_secret || json_object_get(given, "connectionSecretRef") ||
 		      jsonx_is_meant(given, spec_source_fields, "connectionSecretRef");

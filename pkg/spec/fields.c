@@ -41,8 +41,8 @@ static const char *const placement_words[] = {"Process", "Pod", NULL};
 	{                                                                                               \
 		.name = (key), .type = JSONX_ENUM, .offset = offsetof(type_, member), .words = (words_) \
 	}
-/* A newer API may have more words. Until this program knows them, it does nothing that cannot be undone, and nothing
- * that is less safe. */
+/* A newer API may have more values. For values that it does not know, this program chooses the behavior that can be
+ * undone and is the safest. */
 #define CAREFUL_FIELD(key, type_, member, words_, careful_)                                              \
 	{                                                                                                \
 		.name = (key), .type = JSONX_ENUM, .offset = offsetof(type_, member), .words = (words_), \
@@ -66,7 +66,7 @@ static const struct jsonx_field secret_name_fields[] = {
 
 /* --- spec.source */
 
-/* What may be done with the password is a set. One that cannot be read allows nothing more. */
+/* The ways to use the password are a set. An invalid set does not allow more than the default. */
 static void decode_allowed_auth(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	static const char *const words[] = {"SCRAM", "MD5", "Cleartext", NULL};
@@ -190,7 +190,7 @@ static void decode_schema(const json_t *value, void *out, const char *path, stru
 	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
 }
 
-/* What is not supported yet is checked all the same, and then dropped. */
+/* Fields that are not supported yet are still checked, and then dropped. */
 static void check_redis(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	struct redis {

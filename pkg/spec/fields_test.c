@@ -1,4 +1,4 @@
-/* Tests of single fields: each word of each enum, the ends of each range, and values of the wrong kind. */
+/* Tests of single fields: each value of each enum, the ends of each range, and values of the wrong type. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include "spec/samples_int.h"
 
-/* Sets the value at the path, making the objects on the way to it. */
+/* Sets the value at the path, creating the objects on the way to it. */
 static void set_at(json_t *object, const char *path, json_t *value_take)
 {
 	const char *dot;

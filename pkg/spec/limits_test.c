@@ -1,4 +1,4 @@
-/* Test that the decoder has every bound of the CRD: what a ConfigMap or a file contains passes no API server. */
+/* Test that the decoder enforces every limit of the CRD: an API server does not check ConfigMaps and files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

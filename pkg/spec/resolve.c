@@ -30,7 +30,7 @@ struct reference {
 	const char *kind; /* "Secret" */
 	const char *name;
 	const char *path;   /* of the field */
-	enum reason reason; /* of the finding if the object is missing */
+	enum reason reason; /* reason of the finding if the object is missing */
 };
 
 struct resolver {
@@ -72,7 +72,8 @@ static const char *find_value(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-/* key: as in the message, with its quotes. The other keys of a Secret are not for those who may only create PgSyncs. */
+/* key: as in the message, with its quotes. Does not list the other keys of a Secret: users who may only create PgSyncs
+ * must not see them. */
 static void add_missing_key(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
 	_cleanup_free_ char *keys = strcmp(r->kind, "Secret") == 0 ? NULL : key_list(object);

@@ -1,5 +1,5 @@
-/* Tests of what a spec refers to: which Secrets and ConfigMaps, what is taken from them, and what is said of one that
- * does not hold it. */
+/* Tests of what a spec refers to: which Secrets and ConfigMaps, what is taken from them, and the findings if they lack
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

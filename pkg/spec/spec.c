@@ -17,7 +17,7 @@ void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 						 spec_id_words[as->id_format], spec_mapping_words[as->mapping]);
 	char hash[JSONX_HASH_BYTES];
 
-	/* Another path may give the names in expressions another meaning. */
+	/* Names in expressions may have another meaning on another search path. */
 	for (size_t i = 0; i < spec->source.search_path.n; i++)
 		(void)json_array_append_new(parts, json_string(spec->source.search_path.items[i]));
 	free(spec->schema_hash);

@@ -64,12 +64,12 @@ struct spec_sink {
 	struct spec_secret_ref ca;
 	bool insecure_skip_verify;
 	bool adopt_existing_index;
-	int64_t bulk_max_bytes;          /* default 1 MiB: more rarely makes an engine faster, and is memory */
+	int64_t bulk_max_bytes;          /* default 1 MiB: more rarely makes an engine faster, but uses memory */
 	int64_t bulk_concurrency;        /* default 2 */
 	int64_t bulk_flush_milliseconds; /* default 20 */
 };
 
-/* Each new value asks for another attempt at the documents of all dead letters. */
+/* Each new value requests a retry of all dead letters. */
 #define SPEC_RETRY_DEAD_LETTERS "pgsync.io/retry-dead-letters"
 
 struct spec {
@@ -99,8 +99,8 @@ struct spec {
  * for a known field whose capability this version does not have (placement Pod, checkpoint store Redis). Always returns
  * a spec, so that messages can name the resource. */
 struct spec *spec_decode(const json_t *resource, struct findings *f);
-/* The same for a resource that the API server has accepted. What it knows and this program does not, fields and words,
- * is from a newer CRD, as in the middle of an upgrade and after a roll-back: a warning, and no reason to stop. */
+/* The same for a resource that the API server has accepted. Unknown fields and enum values then come from a newer CRD,
+ * as during an upgrade or after a roll-back: they are warnings, not errors. */
 struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
 /* The same without the schema, and without findings: names, policies and references, at a cost that does not grow with
  * the schema. */
@@ -121,26 +121,26 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 struct spec_objects {
 	const json_t *secrets;     /* {"name": {"key": "value", ...}}, decoded from base64 */
 	const json_t *config_maps; /* the same */
-	const char *secret_label;  /* that Secrets must have to be among them; NULL: none */
-	bool secrets_elsewhere;    /* a Secret that is not among them is only a warning */
+	const char *secret_label;  /* label that Secrets must have to be included; NULL: none */
+	bool secrets_elsewhere;    /* a missing Secret is only a warning */
 };
 
 /* Sets the values that come from references. Reason of findings: CredentialsNotFound (InvalidSchema for a ConfigMap),
- * with the name or key that is missing. The keys that a Secret has are not listed: they are for those who may read it.
- * A connectionSecretRef may have the keys host, port, dbname, username or user, password, and uri; the fields of the
- * spec itself take precedence. */
+ * with the name or key that is missing. The keys of a Secret are not listed: only users who may read it may see them. A
+ * connectionSecretRef may have the keys host, port, dbname, username or user, password, and uri; the fields of the spec
+ * itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
-/* Adds a warning for each side to which credentials or rows travel in a way that others on the network can read or
- * answer. For what spec_resolve has completed. */
+/* Adds a warning for each side whose connection others on the network could read or impersonate. Call it after
+ * spec_resolve. */
 void spec_warn_about_transport(const struct spec *spec, struct findings *f);
 
-/* --- what can be done with an invalid one --- */
+/* --- what can be done with an invalid spec --- */
 
-/* Whether a worker can check it further: it has documents, and its source can be reached (slot and publication may be
- * invalid). f: the findings about it. */
+/* Whether a worker can check the spec further: it has documents, and its source can be reached (slot and publication
+ * may be invalid). f: the findings about it. */
 bool spec_can_be_checked(const struct spec *spec, const struct findings *f);
-/* Whether what an earlier version of it created can be cleaned up: source and sink are both valid. */
+/* Whether a worker can clean up what an earlier version of the spec created: source and sink are both valid. */
 bool spec_can_be_cleaned_up(const struct findings *f);
 
 #endif

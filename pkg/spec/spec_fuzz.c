@@ -1,4 +1,4 @@
-/* Any JSON as a resource. */
+/* Decodes any JSON as a resource. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -23,7 +23,7 @@ bool spec_is_data_key(const char *key);
 extern const struct jsonx_field spec_fields[];        /* of struct spec */
 extern const struct jsonx_field spec_source_fields[]; /* of struct spec_source */
 
-/* The words of an enum, in its order. */
+/* The names of an enum's values, in its order. */
 extern const char *const spec_tls_words[], *const spec_auth_words[];
 extern const char *const spec_meta_words[], *const spec_id_words[], *const spec_mapping_words[];
 
@@ -43,7 +43,7 @@ void spec_set_schema_hash(struct spec *spec, const json_t *schema);
 
 /* --- uri.c --- */
 
-/* What a Secret contains about a connection, whether in keys or in a URI; NULL where it does not. */
+/* What a Secret contains about a connection, in keys or in a URI; NULL for absent parts. */
 struct spec_connection {
 	char *host, *port, *database, *user, *password, *sslmode;
 };

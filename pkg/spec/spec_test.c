@@ -1,4 +1,4 @@
-/* Tests of decoding a PgSync: what is accepted, and every message about what is not. */
+/* Tests of decoding a PgSync: what is accepted, and the message for everything that is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -212,7 +212,7 @@ static void test_spec_when_admitted_then_what_is_unknown_is_a_remark(void **stat
 	assert_false(findings_failed(&admitted));
 	assert_int_equal(admitted.n, strict.n);
 	assert_int_equal(admitted.n, 5);
-	/* Nothing that is less safe, and nothing that cannot be undone. */
+	/* The safest behavior, and one that can be undone. */
 	assert_int_equal(s->source.tls, SPEC_TLS_VERIFY_FULL);
 	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_STALL);
 	assert_int_equal(s->delete_slot, SPEC_RETAIN);

@@ -5,7 +5,7 @@
 
 #include "base/host.h"
 
-/* Nothing leaves the machine: a socket of its file system, or itself. */
+/* True if the connection stays on this machine: a Unix-domain socket, or a loopback address. */
 static bool is_local(const char *host)
 {
 	return host[0] == '/' || host[0] == '@' || host_is_loopback(host, strlen(host));

@@ -1,4 +1,4 @@
-/* Connection URIs, as applications have them. */
+/* Connection URIs, in the form that applications use. */
 #include "spec/spec_int.h"
 
 #include <stdlib.h>

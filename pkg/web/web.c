@@ -48,7 +48,7 @@ static void log_nothing(void *user, const char *format, va_list args)
 	UNUSED(args);
 }
 
-/* It waits and works when it is told to, in our thread, and accepts nothing by itself. A connection that was evicted
+/* libmicrohttpd runs only when called, in our thread, and does not accept connections itself. An evicted connection
  * takes a place until it is closed. */
 static int start_daemon(struct web *web, struct err *err)
 {
@@ -70,7 +70,7 @@ static int start_daemon(struct web *web, struct err *err)
 	return 0;
 }
 
-/* How long it may be waited for events: until the next time limit of a connection. */
+/* How long to wait for events: until the next time limit of a connection. */
 static int wait_ms(struct web *web)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
@@ -99,7 +99,7 @@ static void *serve(void *user)
 	return NULL;
 }
 
-/* Signals stay with the threads that wait for them. */
+/* Leaves signals to the threads that wait for them. */
 static int start_thread(struct web *web, struct err *err)
 {
 	sigset_t all, before;
@@ -135,7 +135,7 @@ void web_stop(struct web *web)
 	atomic_store(&web->stop, true);
 	(void)eventfd_write(web->wake, 1);
 	ended = (struct pollfd){.fd = web->ended, .events = POLLIN};
-	/* A thread that does not end must not keep the process from ending; what it uses stays. */
+	/* A thread that does not end must not keep the process from ending; its memory is then not freed. */
 	do
 		rc = poll(&ended, 1, WEB_JOIN_MS);
 	while (rc < 0 && errno == EINTR);

@@ -1,5 +1,5 @@
-/* Who is connected. When there are too many connections, the client with the most loses the one that has been idle
- * longest: a newcomer, such as a probe, is always served. */
+/* The list of connections. If there are too many, the client with the most loses the one that has been idle longest, so
+ * a new client, such as a probe, is always served. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/map.h"
 #include "web/web_int.h"
 
-/* Those who share an address: an IPv4 address as IPv6 maps it; of an IPv6 address, its network. */
+/* The clients of one address: an IPv4 address in its IPv6 mapping; for an IPv6 address, its network. */
 struct peer {
 	struct in6_addr address;
 	size_t n;
@@ -16,7 +16,7 @@ struct peer {
 
 struct web_connection {
 	struct web *web;
-	int fd; /* libmicrohttpd's: valid until it says that the connection is closed */
+	int fd; /* libmicrohttpd's: valid until it reports that the connection is closed */
 	bool evicted;
 	struct web_connection *previous, *next;
 	struct peer *peer;
@@ -89,8 +89,8 @@ static void leave_peer(struct web *web, struct peer *peer)
 		(void)map_remove(web->peers, &address, sizeof(address));
 }
 
-/* The one to close before another of this peer is accepted; NULL: there is room. If all peers together have too many,
- * the one with the most loses one. */
+/* The connection to close before another one of this peer is accepted; NULL: there is room. If all peers together have
+ * too many, the one with the most loses one. */
 static struct web_connection *find_idlest(const struct web *web, const struct peer *peer)
 {
 	struct web_connection *idlest = NULL;
@@ -124,7 +124,7 @@ static struct web_connection *new_connection(struct web *web, int fd, const unio
 
 	*c = (struct web_connection){.web = web, .fd = fd, .peer = get_peer(web, from)};
 	idlest = find_idlest(web, c->peer);
-	c->peer->n++; /* before another of it is evicted, with which it might end */
+	c->peer->n++; /* before another connection of it is evicted, with which it might be freed */
 	if (idlest)
 		evict(idlest);
 	append_connection(c);
@@ -153,7 +153,7 @@ void web_accept(struct web *web)
 			return;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		web->accepted = new_connection(web, fd, &from);
-		/* Closes fd when it does not take it. */
+		/* Closes fd unless it takes it over. */
 		(void)MHD_add_connection(web->daemon, fd, &from.any, len);
 		if (web->accepted)
 			free_connection(TAKE_PTR(web->accepted));

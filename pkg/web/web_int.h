@@ -19,7 +19,8 @@ enum {
 	WEB_BODY_BYTES = 16 * 1024 * 1024, /* of a response */
 	WEB_QUERY_BYTES = 4 * 1024,
 	WEB_MEMORY_BYTES = 16 * 1024, /* of a connection: its request's head, and what libmicrohttpd keeps of it */
-	WEB_TIMEOUT_S = 10,           /* for a client that stops sending its request or reading the response */
+	WEB_TIMEOUT_S = 10,           /* time limit for a client that stops sending its request or reading the
+				       * response */
 	WEB_JOIN_MS = 3000,           /* how long web_stop waits for the thread */
 };
 
@@ -28,7 +29,7 @@ struct web {
 	struct web_route *routes; /* paths are copies */
 	size_t n_routes;
 	int listen, port;
-	struct web_connection *first, *last; /* by their last activity, the longest ago comes first */
+	struct web_connection *first, *last; /* by last activity, the oldest first */
 	size_t n_connections;
 	struct web_connection *accepted; /* the one that libmicrohttpd is about to take over */
 	struct map *peers;               /* address -> how many connections it has */
@@ -38,10 +39,10 @@ struct web {
 	atomic_bool stop;
 };
 
-/* --- web_connections.c: who is connected, and who has to go when there are too many */
-/* Accepts who is waiting, WEB_ACCEPTS at most. */
+/* --- web_connections.c: the list of connections, and which one to close if there are too many */
+/* Accepts waiting clients, WEB_ACCEPTS at most. */
 void web_accept(struct web *web);
-/* Something was asked by the client, or the answer has been sent. */
+/* Call it when the client has sent a request, or the answer has been sent. */
 void web_connection_active(struct MHD_Connection *connection);
 /* MHD_NotifyConnectionCallback; cls is the server. */
 void web_connection_notify(void *cls, struct MHD_Connection *connection, void **context,

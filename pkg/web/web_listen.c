@@ -1,8 +1,7 @@
 /* The listening socket.
  *
- * It is opened here and not by libwebsockets, so that an address in use can be told apart from other errors, the port
- * of ":0" is known at once, and no descriptor ever lacks close-on-exec.
- */
+ * It is opened here and not by libmicrohttpd, so that an address in use can be told apart from other errors, the port
+ * of ":0" is known at once, and no descriptor ever lacks close-on-exec. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>

@@ -360,7 +360,7 @@ static void test_slow_reader_then_others_are_served_and_it_gets_all(void **state
 	for (int i = 0; i < 200; i++)
 		assert_answer(fast, "GET", "/hello", 200, "hi?");
 	assert_true(clock_now_ms() - began < 5000);
-	/* The first byte was taken above: put it back in front. */
+	/* The first byte was consumed above: put it back in front. */
 	strbuf_init(&a.headers, 10000);
 	strbuf_addc(&a.headers, 'H');
 	while (!strstr(a.headers.data, "\r\n\r\n"))
