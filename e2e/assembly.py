@@ -1,5 +1,5 @@
-"""What an index must contain, assembled here from plain SELECTs of single tables: Postgres makes no join, and nothing
-of pgsync takes part. Slow and simple on purpose; docs/from-pgsync.md says what a document is, and this is that page as code.
+"""What an index must contain, assembled here from plain SELECTs of single tables, without joins in Postgres and without
+pgsync. Slow and simple on purpose; docs/from-pgsync.md defines what a document is, and this is that page as code.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def canonical(value):
 
 
 def unlike(found, wanted, path="", limit=4):
-    """Sentences that say where two values differ, each with its path."""
+    """Sentences that describe where two values differ, each with its path."""
     if canonical(found) == canonical(wanted):
         return []
     said = []
@@ -61,7 +61,7 @@ def unlike(found, wanted, path="", limit=4):
 
 
 def differences(found, wanted, limit=6):
-    """Sentences that say where two sets of documents, {id: document}, differ; none when they are equal."""
+    """Sentences that describe where two sets of documents, {id: document}, differ; none if they are equal."""
     said = [f"{id} is missing" for id in wanted.keys() - found.keys()]
     said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
     for id in wanted.keys() & found.keys():
@@ -81,7 +81,7 @@ class _Row:
 
 
 def _comparable(type, value):
-    """Equal for values that are equal to Postgres."""
+    """A key that is equal for values that Postgres considers equal."""
     if isinstance(value, str):
         return value.lower() if type == "citext" else value.rstrip(" ") if type.startswith("character(") else value
     return value

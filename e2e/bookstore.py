@@ -21,7 +21,7 @@ def generate(database, books, authors, links):
     ddl = (SAMPLES / "bookstore.sql").read_text().split("INSERT INTO")[0]
     database.sql(ddl + "COMMIT;")
     with database.connect() as connection:
-        # The rows are right by construction: checking each reference would take most of the time.
+        # The rows are valid by construction: checking each reference would take most of the time.
         connection.execute("SET session_replication_role = replica")
         connection.execute(
             "INSERT INTO authors (name, bio) SELECT 'Author ' || i, CASE WHEN i %% 10 = 0 THEN NULL"
@@ -107,7 +107,7 @@ def expected(database):
 
 
 def differences(found, wanted, limit=5):
-    """Sentences that say where two sets of documents differ; none when they are equal."""
+    """Sentences that describe where two sets of documents differ; none if they are equal."""
     said = [f"{id} is missing" for id in wanted.keys() - found.keys()]
     said += [f"{id} should not be there" for id in found.keys() - wanted.keys()]
     said += [f"{id} is {found[id]}, expected {wanted[id]}" for id in wanted.keys() & found.keys() if found[id] != wanted[id]]

@@ -286,7 +286,7 @@ class Changes:
                 continue
 
     def reborn(self, table):
-        """A row is deleted, and one with the same key inserted, in one transaction."""
+        """Deletes a row and inserts one with the same key, in one transaction."""
         if not table.key:
             raise NoChange(f"{table.quoted} has no key")
         condition = self.a_row(table)

@@ -57,7 +57,7 @@ class _Parts:
     def get(self, name):
         part = getattr(self, name)
         if name not in self._started:
-            # The slow ones begin while the wanted one is waited for; a run that needs only one pays little for it.
+            # The slow ones start while we wait for the requested one; this costs little if a run needs only one.
             part.spawn()
             self._started.add(name)
         return part.wait()
@@ -65,7 +65,7 @@ class _Parts:
 
 @pytest.fixture(scope="session")
 def parts(state, request):
-    """Starts at once whatever the collected tests will want."""
+    """Starts everything that the collected tests will need at once."""
     made = _Parts(state)
     wanted = set().union(*(item.fixturenames for item in request.session.items))
     if "engine" in wanted:
@@ -84,7 +84,7 @@ def parts(state, request):
 
 @pytest.fixture(scope="session")
 def postgres(parts):
-    """The shared Postgres; not for tests that end or freeze it."""
+    """The shared Postgres; not for tests that stop or freeze it."""
     return parts.get("postgres")
 
 
@@ -164,7 +164,7 @@ def _operator_kubeconfig(kube, state, name):
 
 @pytest.fixture(scope="module")
 def operator(kube, state, request):
-    """One operator that the tests of a module share; not for tests that end it."""
+    """One operator that the tests of a module share; not for tests that stop it."""
     name = f"operator-{request.module.__name__}"
     running = Operator(name, state, _operator_kubeconfig(kube, state, name)).start()
     yield running
@@ -184,14 +184,14 @@ def make_operator(kube, state, unique):
     yield make
     for each in made:
         each.stop()
-    # An operator that was killed leaves its Lease held for its duration; the next test need not wait for that.
+    # A killed operator's Lease stays held for its duration; the next test should not have to wait for that.
     kube.kubectl("delete", "leases", "--all", "--namespace", operator_parts.NAMESPACE)
 
 
 @pytest.fixture
 def resources(kube, namespace, request):
     """Applies and reads PgSyncs in the test's namespace, and deletes them at the end."""
-    # What a deletion needs must be there before, so that it is taken away after.
+    # What a deletion needs must be created first, so that it is removed afterwards.
     for name in ("books", "database", "own_postgres", "fault_proxy", "nginx", "make_operator", "operator"):
         if name in request.fixturenames:
             request.getfixturevalue(name)

@@ -1,4 +1,4 @@
-"""Every answer of the search engine is judged: what wrote nothing, trouble that is not a document's, and a 404 of something else."""
+"""Every answer of the search engine is checked: writes without effect, problems that are not a document's, and a 404 of a proxy."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def equal(opensearch, index, books, timeout=60):
 
 
 def waits(run, opensearch, index, words):
-    """A condition reports the trouble with these words, and nothing was given up."""
+    """A condition reports the problem with these words, and no document was given up."""
     def told():
         return all(word in run.condition("Ready").get("message", "") for word in words)
 
@@ -86,7 +86,7 @@ def test_rows_that_a_pipeline_of_the_index_drops_are_left_out_by_the_bootstrap(s
         opensearch.request("DELETE", f"_index_template/{unique}")
 
 
-# --- Trouble that is not a document's
+# --- Problems that are not a document's
 
 
 def refuse_items(status, type, reason):

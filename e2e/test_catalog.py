@@ -1,4 +1,4 @@
-"""What documents are made of besides rows: types, views, functions, indexes. Whatever changes there, documents are what the database now says."""
+"""What documents depend on besides rows: types, views, functions, indexes. Whatever changes, documents match the database."""
 
 import time
 
@@ -168,7 +168,7 @@ def test_change_that_is_undone_leaves_nothing_behind(sync, what, pause):
     time.sleep(pause)
     sync.sql(back)
     settles(sync, {str(id): json for id, json in sync.sql(wanted)}, timeout=60)
-    # What was still under way would come now.
+    # Anything still in flight would arrive now.
     time.sleep(1)
     settles(sync, {str(id): json for id, json in sync.sql(wanted)})
 

@@ -1,5 +1,5 @@
-"""Every fact of the catalog is changed, one at a time, below documents that are made of all kinds of objects. It either rebuilds the index, or the
-documents are right without that. The list is complete: each column of pg_catalog's tables is in a change, or says why it cannot matter."""
+"""Every fact of the catalog is changed, one at a time, under documents that use all kinds of objects. Either the index is rebuilt, or the
+documents are right without that. The list is complete: each column of pg_catalog's tables is in a change, or is listed with a reason."""
 
 import contextlib
 import re
@@ -172,7 +172,7 @@ def test_every_column_of_the_catalog_is_in_a_change_or_says_why_not(database):
 
 def change(sync, statements):
     for statement in re.split(r"; (?=ALTER|CREATE|COMMENT|DELETE|DROP|GRANT|INSERT|REVOKE|TRY)", statements):
-        # An index that could not be built stays behind, and is not valid.
+        # An index that could not be built remains, and is invalid.
         with contextlib.suppress(psycopg.errors.UniqueViolation) if statement.startswith("TRY ") else contextlib.nullcontext():
             sync.sql(statement.removeprefix("TRY "))
 
@@ -192,7 +192,7 @@ def test_each_fact_that_changes_rebuilds_the_index_or_changes_no_document(sync):
         if "confkey" in names:
             link = "top = t.other"
         change(sync, statement)
-        # Something to read: so nothing waits for the next look at the catalog.
+        # A change to read, so that nothing has to wait for the next check of the catalog.
         sync.sql(f"UPDATE kids SET id = {100 + number} WHERE id >= 100 OR id = 3")
         try:
             sync.becomes(wanted(), timeout=20)

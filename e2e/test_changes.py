@@ -145,7 +145,7 @@ class Subject:
                 if made == count:
                     break
             assert made > before, "no change is possible"
-        # Whatever else is in the index.
+        # Anything else in the index.
         self.compare(self.by_search, within=PATIENCE)
 
     def no_dead_letters(self):

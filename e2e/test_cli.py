@@ -1,4 +1,4 @@
-"""bin/pgsync for people: run, validate and plan, without Kubernetes."""
+"""bin/pgsync on the command line: run, validate and plan, without Kubernetes."""
 
 import copy
 import itertools
@@ -199,7 +199,7 @@ def said(state, unique, manifest, command="plan"):
     return sorted(line.removeprefix("error: ").rsplit(" (", 1)[0] for line in (out + err).splitlines() if line.startswith("error: "))
 
 
-MISTAKES = {  # what is done to the sample's spec, and the paths of what is said
+MISTAKES = {  # edits of the sample's spec, and the paths of the findings
     "a near key besides": (lambda s, r, c: r.update(title="x", tables="y"), ["nodes.title", "nodes.tables"]),
     "a column": (lambda s, r, c: r.update(columns=["titel", *r["columns"]]), ["nodes.columns[0]"]),
     "a condition": (lambda s, r, c: r.update(where="prize > 0"), ["nodes.where"]),

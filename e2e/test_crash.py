@@ -100,7 +100,7 @@ def wait_equal(run, opensearch, index, database, timeout):
 
 
 def durable_block(opensearch, index):
-    """Below which block of books everything is durable, according to the checkpoint; 0 as long as it has no ranges."""
+    """The block of books below which everything is durable, according to the checkpoint; 0 as long as it has no ranges."""
     opensearch.request("POST", "pgsync-checkpoints/_refresh")
     indices = [i for d in opensearch.documents("pgsync-checkpoints").values() for i in d["indices"] if i["name"] == index]
     return max((r["nextBlock"] for i in indices for r in i["ranges"]), default=0)
@@ -151,7 +151,7 @@ def test_memory_stays_within_its_budget_at_any_size(worker, manifest, large, ope
     pid = run.process.pid
     wait_done(run, large, 180)
     after_bootstrap = memory_peak_kib(pid)
-    # One transaction that touches every document, then one author whom all of them share.
+    # One transaction that touches every document, then one author that all of them share.
     large.sql("UPDATE books SET price = price + 1")
     wait_done(run, large, 180)
     after_transaction = memory_peak_kib(pid)

@@ -135,14 +135,14 @@ def test_defaults_are_filled_in_by_the_server(resources):
 def test_before_the_first_status_no_generation_is_observed(resources):
     resources.apply(made({}))
     found = resources.get("books")
-    # kstatus, and what builds on it, takes a resource without observedGeneration for up to date.
+    # kstatus, and tools built on it, consider a resource without observedGeneration up to date.
     assert found["status"] == {"observedGeneration": -1}
     assert found["metadata"]["generation"] == 1
 
 
 def test_applying_twice_changes_nothing(resources):
     resources.apply(made({}))
-    # The server stores a default of the status with the first update: a creation has no status.
+    # The server stores a default of the status with the first update, since a new object has no status.
     resources.apply(made({}))
     before = resources.get("books")["metadata"]["resourceVersion"]
     resources.apply(made({}))

@@ -1,4 +1,4 @@
-"""Dead letters are retried: by themselves when their cause may be gone, and when people ask for it; or they are discarded."""
+"""Dead letters are retried automatically when their cause may be gone, or on request; or they are discarded."""
 
 import json
 import threading
@@ -43,7 +43,7 @@ def strict(start, books, dead_letters):
     return run
 
 
-# --- by themselves
+# --- automatically
 
 
 def test_dead_letter_is_retried_once_when_the_mapping_changes(strict, books, opensearch, index, dead_letters):
@@ -86,7 +86,7 @@ def test_dead_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifes
     assert len(opensearch.documents(index)) == 4, run.status()
 
 
-# --- when people ask for it
+# --- on request
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_commands_list_show_and_retry_while_rows_change(strict, command, books, 
     assert command("retry", "7", "-o", "json") == {"deadLetters": 1}
     eventually(lambda: dead_letters()["7"]["attempts"] == listed["attempts"] + 1, 30, lambda: f"another attempt ({dead_letters()})")
 
-    # It passes while rows change, its own among them, and never replaces what is newer.
+    # The retry runs while rows change, including its own, and never replaces a newer version.
     ended = threading.Event()
 
     def write():
@@ -144,14 +144,14 @@ def test_discard_deletes_the_letter_alone(strict, command, books, opensearch, in
     assert 'document "7" has no dead letter' in command("discard", "7", code=1)
     assert command("discard", "--all", "--index", index) == "1 dead letter discarded\n"
     eventually(lambda: strict.condition("Degraded").get("reason") == "AsExpected", 30, lambda: f"not Degraded ({strict.status()})")
-    # Discarded is not forgotten by the stream: the row's next change is followed as ever.
+    # The stream still follows a discarded row: its next change is indexed as usual.
     books.sql("UPDATE books SET isbn = '1' WHERE id = 7")
     eventually(lambda: opensearch.document(index, "7")["isbn"] == "1", 30, "document 7")
 
 
 def test_what_terminals_act_on_is_escaped(strict, command, books, dead_letters):
     books.sql("UPDATE books SET isbn = E'\\u001b]0;x\\u0007 \\u009b2J \\u202e' WHERE id = 7")
-    # What a change brings removes the dead letter before it writes the next one.
+    # A change of the row removes the dead letter before it writes the next one.
     eventually(lambda: "]0;x" in dead_letters().get("7", {}).get("reason", ""), 30, lambda: f"the new reason ({dead_letters()})")
     for out in command("show", "7"), json.dumps(command("show", "7", "-o", "json"), ensure_ascii=True):
         assert not {c for c in out if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0 or ord(c) == 0x202e}, repr(out)

@@ -111,11 +111,11 @@ def test_an_alter_that_changes_no_value_rebuilds_nothing(worker, manifest, books
     eventually(ready, 20, lambda: f"Ready ({run.status()})")
 
     def generation():
-        """Between two attempts the status has none."""
+        """Between two attempts the status does not contain one."""
         return eventually(lambda: run.status()["indices"][0].get("physicalName"), 20, "an index in the status")
 
     first = generation()
-    # A partition that is rewritten may have been emptied: nothing tells them apart.
+    # A rewritten partition may have been emptied: the two cannot be told apart.
     rewrite = "ANALYZE words" if partitioned else "VACUUM FULL words"
     if not partitioned:
         books.sql(rewrite)
@@ -156,7 +156,7 @@ def test_plan_of_a_view_shows_its_plan_too(state, unique, manifest, books):
 
 @pytest.mark.parametrize("mapping", ["Generated", "Dynamic"])
 def test_a_table_may_have_more_columns_than_an_index_has_fields(worker, manifest, books, opensearch, index, mapping):
-    """1,000 fields are what engines allow by themselves; a text column makes two."""
+    """Engines allow 1,000 fields by default; a text column makes two."""
     books.sql(f"""CREATE TABLE wide (id int PRIMARY KEY, {", ".join(f"c{i} text" for i in range(700))});
         INSERT INTO wide (id, {", ".join(f"c{i}" for i in range(700))}) VALUES (1, {", ".join(f"'{i}'" for i in range(700))})""")
     books.own_tables()
@@ -179,7 +179,7 @@ def test_field_names_that_no_engine_accepts_are_reported_before_connecting(state
 
 
 def test_database_without_an_encoding_is_refused(postgres, state, unique, manifest):
-    """Its texts cannot become JSON: no server says what their bytes mean."""
+    """Its texts cannot become JSON, since their encoding is not known."""
     postgres.sql(f"CREATE DATABASE {unique}_raw ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     raw = Database(postgres, f"{unique}_raw")
     try:
@@ -208,7 +208,7 @@ def dead_letters(opensearch, index):
 
 @pytest.mark.parametrize("partitioned", [False, True])
 def test_a_row_whose_expression_fails_is_skipped_and_reported(worker, manifest, books, opensearch, index, partitioned):
-    """In the bootstrap and in the stream; corrected, it comes in."""
+    """In the bootstrap and in the stream; once corrected, the row is indexed."""
     books.sql(f"""
         CREATE TABLE things (id int PRIMARY KEY, n int) {"PARTITION BY RANGE (id)" if partitioned else ""};
         {"CREATE TABLE few PARTITION OF things FOR VALUES FROM (0) TO (500); CREATE TABLE more PARTITION OF things FOR VALUES FROM (500) TO (9999)"
@@ -281,7 +281,7 @@ def test_with_stall_a_failing_expression_stops_the_stream_and_names_the_document
 
 
 def test_tens_of_thousands_of_rejections_are_handled_like_one(worker, manifest, books, opensearch, index):
-    """In the bootstrap, and of one transaction; corrected, all come in."""
+    """In the bootstrap, and in one transaction; once corrected, all rows are indexed."""
     books.sql("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'no number' FROM generate_series(1, 12000) i")
     books.own_tables()
     manifest[1]["spec"]["schema"][0] |= {"nodes": {"table": "words"}, "mapping": {"word": {"type": "integer"}}}
@@ -302,7 +302,7 @@ def test_tens_of_thousands_of_rejections_are_handled_like_one(worker, manifest, 
 
 
 def test_deep_and_nested_trees_have_the_limits_that_they_need(state, unique, worker, manifest, books, opensearch, index):
-    """Engines allow 20 levels and 50 nested fields by themselves."""
+    """Engines allow 20 levels and 50 nested fields by default."""
     books.sql("""CREATE TABLE chain (id int PRIMARY KEY, above int REFERENCES chain); CREATE INDEX ON chain (above);
         INSERT INTO chain SELECT i, nullif(i - 1, 0) FROM generate_series(1, 32) i""")
     books.own_tables()

@@ -1,4 +1,4 @@
-"""What a PgSync cannot reach through its worker: the metadata of the machine, the API server, sockets, and answers of others."""
+"""What a PgSync cannot reach through its worker: the machine's metadata service, the API server, sockets, and others' answers."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -29,7 +29,7 @@ def test_addresses_that_are_denied_are_not_connected_to(refused, kube):
     api = kube.url.split("://")[1].rstrip("/")
     refused("SourceReachable", "169.254.169.254", **{"source.host": "169.254.169.254"})
     refused("SourceReachable", "may not connect", **{"source.host": "::ffff:169.254.169.254"})
-    # A name counts for what it is resolved to at that moment.
+    # The address that a name resolves to at that moment counts.
     refused("SourceReachable", "localhost", **{"source.host": "localhost", "source.port": int(api.rsplit(":", 1)[1])})
     refused("SourceReachable", "/tmp", **{"source.host": "/tmp"})
     refused("SinkReachable", "169.254.169.254", urls="http://169.254.169.254")

@@ -1,4 +1,4 @@
-"""A standby is promoted: with a failover slot the stream goes on from it, and without one the index is rebuilt behind its alias."""
+"""A standby is promoted: with a failover slot the stream continues from it, and without one the index is rebuilt behind its alias."""
 
 import os
 import random
@@ -17,7 +17,7 @@ STANDBY = "standby_1"
 
 
 class Address:
-    """A TCP address that leads to whichever server is the primary, as a service does."""
+    """A TCP address that forwards to the server that is the primary, as a service does."""
 
     def __init__(self):
         self.port, self.target = free_port(), None
@@ -26,7 +26,7 @@ class Address:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lead_to(self, port):
-        """To nobody with None. What is open ends."""
+        """None: forwards to no server. Open connections are closed."""
         self.target = port
         for each in list(self.sockets):
             try:
@@ -104,7 +104,7 @@ def address():
 
 
 class Cluster:
-    """A primary, its standby, and the address of whichever serves."""
+    """A primary, its standby, and the address of the one that serves."""
 
     def __init__(self, state, own_postgres, address, name):
         self.state, self.address, self.made = state, address, 0

@@ -42,7 +42,7 @@ def schema(index, columns):
 
 
 class Flow:
-    """Orders with their lines, some of whose documents the index rejects, under an operator that is started again whenever it is gone."""
+    """Orders with their lines, some of whose documents the index rejects, under an operator that is restarted whenever it has ended."""
 
     def __init__(self, operator, resources, database, engine, index):
         self.operator, self.resources, self.database, self.engine, self.index = operator, resources, database, engine, index

@@ -188,7 +188,7 @@ def test_teardown_removes_slot_and_publication_and_keeps_the_index(home, shop, o
     assert shop.slots() == shop.publications() == []
     assert shop.replica_identities() == identities
     assert_equal(opensearch, index, shop)
-    # A second call changes nothing. The next start rebuilds the index behind the alias, and deletes the old one.
+    # A second call changes nothing. The next start rebuilds the index behind the alias and deletes the old one.
     assert home.call("bootstrap", "-c", "schema.json", "-t")[0] == 0
     assert home.call("pgsync", "--config", "schema.json")[0] == 0
     assert opensearch.aliases(index) == [f"{index}-g2"]
@@ -499,7 +499,7 @@ def test_import_takes_over_the_index_of_pgsync_7_without_a_gap(home, shop, resou
     def ask():
         while not stop.is_set():
             answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
-            # A search that is under way while its index is deleted finds no shard. Client libraries retry; so do we, once.
+            # A search in flight while its index is deleted finds no shard. Client libraries retry; so do we, once.
             if answer.status_code == 503:
                 time.sleep(0.1)
                 answer = opensearch.http.get(f"{opensearch.url}/{index}/_count", timeout=30)
@@ -601,7 +601,7 @@ def test_switching_a_live_index_over_as_documented(home, shop, pgsync_of_python,
     resources.kubectl("apply", "--namespace", resources.namespace, "-f", "-", input=out)
     resources.wait("books")
     pgsync_of_python.stop()
-    # It was stopped too late to be sure, so the index is built once more, next to the old one.
+    # It was stopped too late to be certain, so the index is rebuilt next to the old one.
     resources.patch("books", {"resyncNonce": 1})
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "the second build")
     statements = re.findall(r"^ +((?:SELECT pg_drop|DROP ).*;)", page, re.MULTILINE)

@@ -109,7 +109,7 @@ def test_search_that_is_under_way_when_the_alias_moves_ends_on_the_old_index(wor
     rest = opensearch.request("POST", "_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
     assert len(rest["hits"]["hits"]) == 10 and all("isbn" in hit["_source"] for hit in rest["hits"]["hits"])
     eventually(lambda: opensearch.indices(f"{index}-g*") == [f"{index}-g2"], 20, lambda: f"one generation ({opensearch.indices(f'{index}-g*')})")
-    # Also when the run that moved the alias had no time for it.
+    # Even if the run that moved the alias had no time for it.
     manifest[1]["spec"]["schema"][0]["nodes"]["columns"] = ["title", "isbn"]
     run.stop()
     run = worker(manifest).start()
@@ -167,7 +167,7 @@ def test_rows_of_a_transaction_that_is_open_when_a_table_is_added_are_not_lost(w
 
 
 def test_rows_of_a_prepared_transaction_when_a_table_is_added_are_not_lost(worker, own_postgres, unique, opensearch, index):
-    """It may end at any time: the worker waits for it, and names it in a condition."""
+    """It may end at any time; the worker waits for it and names it in a condition."""
     database = own_postgres(conf={"max_prepared_transactions": 5}).create_database(unique)
     bookstore.load(database)
     database.create_role()
@@ -228,7 +228,7 @@ ALTERED = ["DROP PUBLICATION {0}", "DROP PUBLICATION {0}; CREATE PUBLICATION {0}
 
 @pytest.mark.parametrize(("statements", "stopped"), [(a, False) for a in ALTERED] + [(ALTERED[0], True), (ALTERED[2], True)])
 def test_no_change_is_lost_when_the_publication_is_altered(run, books, opensearch, index, statements, stopped):
-    """The WAL that was written meanwhile is decoded without what the publication did not have then."""
+    """WAL written meanwhile is decoded without what the publication lacked at that time."""
     (name,) = books.publications()
     if stopped:
         run.stop()

@@ -127,7 +127,7 @@ def send_and_close(port, peer, data, dice, read):
             if dice.random() < 0.3:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # ends with a reset
     except OSError:
-        pass  # refused, evicted or reset: that is the server's right
+        pass  # refused, evicted or reset: the server may do that
 
 
 def fuzz(port, until, seed):
@@ -157,7 +157,7 @@ def hold(port, number, seed):
 
 
 def gently(work, *arguments):
-    os.nice(10)  # the machine is not what is attacked
+    os.nice(10)  # the attack is not on the machine
     work(*arguments)
 
 
@@ -196,7 +196,7 @@ def check(probe):
 
 
 def test_requests_with_bodies_do_not_hang_the_server(operator):
-    """What used to stop it for good: two requests with bodies, half of a third, and the end of the connection."""
+    """This used to stop it permanently: two requests with bodies, half of a third, and the end of the connection."""
     with Probe(operator.port, operator.health) as probe:
         for port in (operator.port, operator.health):
             for i in range(200):

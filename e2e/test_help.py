@@ -1,4 +1,4 @@
-"""What the programs say about themselves: --help of each command, man pages, completions; and what is installed."""
+"""What the programs document about themselves: --help of each command, man pages, completions; and what is installed."""
 
 import re
 import shutil

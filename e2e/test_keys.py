@@ -1,4 +1,4 @@
-"""What joins rows: links compare as Postgres' own foreign keys do, and what cannot be compared is refused by `plan`."""
+"""How rows are joined: links compare as Postgres' own foreign keys do, and `plan` refuses columns that cannot be compared."""
 
 import bookstore
 import pytest

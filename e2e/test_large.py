@@ -26,7 +26,7 @@ def published(database):
 
 @pytest.fixture
 def tables(database):
-    """Of t, `body` is used by no document; the rows of c are found by their link, which an index on NOT NULL columns covers."""
+    """No document uses `body` of t; the rows of c are found by their link, which an index on NOT NULL columns covers."""
     database.sql("""
         CREATE TABLE t (id int PRIMARY KEY, name text, body bytea);
         CREATE TABLE c (id int PRIMARY KEY, t_id int NOT NULL REFERENCES t, v int, body text, UNIQUE (t_id, id)); CREATE INDEX ON c (t_id);
@@ -58,17 +58,17 @@ def test_half_a_gigabyte_in_a_column_that_no_document_uses(tables, worker, opens
 
 
 def test_columns_follow_what_the_documents_and_the_tables_become(tables, worker, opensearch, index):
-    """Without another generation, unless the documents themselves are other ones."""
+    """Without another generation, unless the documents themselves are different."""
     run = worker(manifest(tables, opensearch.url, index)).start()
     run.wait_ready(30)
-    # A publication as a worker without lists has left it.
+    # A publication as a worker without column lists left it.
     run.stop()
     (name,) = tables.publications()
     tables.sql(f'ALTER PUBLICATION "{name}" SET TABLE t, c')
     run = worker(manifest(tables, opensearch.url, index)).start()
     eventually(lambda: published(tables) == {"t": ["id"], "c": ["id", "t_id"]}, 20, lambda: f"lists ({published(tables)})")
     run.wait_ready(30)
-    # The identity becomes the whole row: changes go on, and the columns with it.
+    # The identity becomes the whole row: changes continue, and all columns are published.
     tables.sql("ALTER TABLE t DROP COLUMN body")
     eventually(lambda: published(tables)["t"] is None, 20, lambda: f"all columns ({published(tables)})")
     tables.sql("UPDATE t SET name = 'd'")

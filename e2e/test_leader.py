@@ -19,7 +19,7 @@ PATIENCE = 60
 def watched_streams(database):
     """Counts the walsenders that stream from a database all the time; ends with how many there were at most at once.
 
-    One that has connected but not begun is a successor that is about to end its predecessor."""
+    A walsender that has connected but not begun belongs to a successor that is about to end its predecessor."""
     most, stop = [0], threading.Event()
 
     def watch():
@@ -93,7 +93,7 @@ def test_sigterm_releases_the_lease(pair, books, opensearch, resources, kube):
         leader.process.send(signal.SIGTERM)
         wanted = touch(books, 2.22)
         assert leader.process.popen.wait(PATIENCE) == 0
-        # Not because its time was over: that is 15 s after the last renewal.
+        # Not because it had expired, which takes 15 s after the last renewal.
         assert holder(kube) != before, "it ended without giving the Lease up"
         wait_for(opensearch, index, wanted)
     assert most[0] <= 1
@@ -158,7 +158,7 @@ def test_single_operator_resumes_after_a_kill(make_operator, resources, books, o
     operator.start()
     wait_for(opensearch, index, wanted)
     eventually(lambda: not bookstore.differences(opensearch.documents(index), bookstore.expected(books)), PATIENCE, "equality")
-    # Not what the killed one had written.
+    # Not what the killed operator had written.
     after = resources.wait(NAME, reason="Streaming")
     assert after["lastTransitionTime"] > before["lastTransitionTime"]
     assert opensearch.aliases(index) == [f"{index}-g1"], "a restart built a new generation"

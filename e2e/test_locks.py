@@ -1,4 +1,4 @@
-"""Out of the application's way: no migration is the victim of a deadlock, and no statement waits because of pgsync."""
+"""pgsync stays out of the application's way: no migration becomes a deadlock victim, and no statement waits because of pgsync."""
 
 import os
 import random
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from parts.search import eventually
 
-# What the worker may hold up others for: a read of documents under load, on a machine that does much else.
+# How long the worker may hold up others: for a read of documents under load, on a busy machine.
 LONGEST_WAIT = 2.0
 
 
@@ -42,7 +42,7 @@ class Background:
 
 
 class Blocked:
-    """How long other sessions waited for ours without a break."""
+    """The longest time that other sessions waited for ours without a break."""
 
     def __init__(self):
         self.since, self.longest, self.what = {}, 0, None
@@ -62,7 +62,7 @@ TABLES = ["books", "authors", "book_authors"]
 
 
 def change(connection):
-    """One row of one table: what the application does can be in a deadlock with no migration."""
+    """One row of one table, so the application cannot deadlock with a migration."""
     table = random.choice(["books", "authors"])
     column = {"books": "title", "authors": "bio"}[table]
     connection.execute(f"UPDATE {table} SET {column} = md5(random()::text) WHERE id = (SELECT min(id) + floor(random() * count(*))::bigint FROM {table})")
@@ -93,7 +93,7 @@ def migrate(connection, number):
         for statement in migration(number):
             for each in statement.split("; "):
                 connection.execute(each)
-            # Longer than deadlock_timeout now and then.
+            # Sometimes longer than deadlock_timeout.
             time.sleep(random.choice([0, 0, 0.1, 0.3, 1.2]))
 
 

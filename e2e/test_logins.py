@@ -1,4 +1,4 @@
-"""What a hostile server gets to know of a password: it asks for it in ways that are not allowed."""
+"""What a hostile server learns of a password if it asks for it in ways that are not allowed."""
 
 import hashlib
 import socket
@@ -57,7 +57,7 @@ class HostileServer:
         startup = self._read(connection)
         if struct.unpack("!i", startup[:4]) == (SSL_REQUEST,):
             if not self.context:
-                # What comes with the refusal of TLS is in the client's buffer before it has said who it is.
+                # Bytes that come with the refusal of TLS are in the client's buffer before it has sent its name.
                 connection.sendall(b"N" + (self.asks if self.early else b""))
                 startup = self._read(connection)
             else:

@@ -1,4 +1,4 @@
-"""The main job: apply a PgSync, and its index follows the tables until it is deleted. On every search engine alike."""
+"""The main job: apply a PgSync, and its index follows the tables until it is deleted. The same on every search engine."""
 
 import os
 import re
@@ -161,7 +161,7 @@ def test_rolled_back_transaction_changes_nothing(books):
         connection.execute("BEGIN")
         connection.execute("UPDATE books SET title = 'Not Dune' WHERE id = %s", [int(id)])
         connection.execute("ROLLBACK")
-    # A later change that is in the index shows that the stream has passed the rolled back one.
+    # A later change in the index shows that the stream has passed the one that was rolled back.
     books.database.sql("UPDATE books SET price = price + 1 WHERE title = 'Neuromancer'")
     wanted = bookstore.expected(books.database)
     neuromancer = books.book("Neuromancer")

@@ -1,4 +1,4 @@
-"""Conditions say what was found, and what to do about it."""
+"""Conditions report what was found, and what to do about it."""
 
 import bookstore
 import pytest
@@ -27,7 +27,7 @@ def test_transactions_that_the_slot_waits_for_are_named(books, worker, manifest,
                              "prepared transaction 'half of it'")
             assert "in the transaction" not in told["message"], told
         finally:
-            # Whatever else wants a slot on this server waits for it.
+            # Everything else that creates a slot on this server waits for it.
             preparing.execute("COMMIT PREPARED 'half of it'")
         idle.execute("COMMIT")
     run.wait_ready()

@@ -66,7 +66,7 @@ def test_a_forbidden_namespace_does_not_stop_the_others(kube, state, resources, 
 
 
 def dangling(number):
-    """A PgSync with five references that no other has, to nothing."""
+    """A PgSync with five references that no other PgSync has, to objects that do not exist."""
     names = [f"many-{number}-{letter}" for letter in "abcde"]
     return {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": f"many-{number}"}, "spec": {
         "source": {"host": "127.0.0.1", "database": "d", "user": "u", "passwordSecretRef": {"name": names[0]},
@@ -92,7 +92,7 @@ def test_many_references_need_few_descriptors_and_little_memory(kube, make_opera
         settled(operator)
         assert max(descriptors) <= 60, "a connection for each reference"
         assert memory_kib(operator.process.pid) <= 40 * 1024
-        # They are still watched: one that appears is seen.
+        # They are still watched: one that is created is seen.
         kube.kubectl.apply(bookstore.secret("many-7-a", password="x"), namespace=namespace)
         eventually(lambda: '"many-7-a"' not in str(kube.kubectl.json("get", "pgsync", "many-7", "--namespace", namespace)["status"]),
                    15, "the Secret that was created")

@@ -1,8 +1,8 @@
-"""An old write never wins: a document that was deleted stays deleted, whatever still arrives, and whatever becomes of the
+"""An old write never wins: a document that was deleted stays deleted, whatever still arrives, and whatever happens to the
 engine's memory of deletions.
 
-A proxy keeps bulk requests. The row is deleted, the engine is made to forget deletions, and only then is the request let
-through. Each test looks at the index when all of that is over and the worker says that it is Ready.
+A proxy holds bulk requests. The row is deleted, the engine is made to forget deletions, and only then is the request let
+through. Each test checks the index after all of that, once the worker reports Ready.
 """
 
 import json
@@ -194,7 +194,7 @@ def restart(engine, index):
 
 
 class Rebuild:
-    """One rebuild of the index, some of whose requests are kept while the rows in them are deleted."""
+    """One rebuild of the index, some of whose requests are held while the rows in them are deleted."""
 
     def __init__(self, worker, database, engine, proxy, index, number):
         self.database, self.engine, self.proxy, self.index = database, engine, proxy, index

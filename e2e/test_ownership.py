@@ -1,4 +1,4 @@
-"""Only what carries pgsync's mark is pgsync's: publications, slots and dead letters of others are neither changed nor removed."""
+"""pgsync owns only what has its mark: publications, slots and dead letters of others are neither changed nor removed."""
 
 import pytest
 from parts.search import eventually

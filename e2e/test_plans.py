@@ -59,7 +59,7 @@ def plans(postgres, opensearch, state):
 
 
 def shape(lines):
-    """A plan without what depends on the statistics of the run."""
+    """A plan without the parts that depend on the statistics of the run."""
     return [re.sub(r"  \(cost=.*\)$", "", line) for line in lines]
 
 

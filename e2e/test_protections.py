@@ -1,5 +1,5 @@
-"""Protections that nothing else could replace: a document is read only from what everybody sees, and a change is acknowledged
-only when it is durable. Each test fails when its protection is taken away (`make mutants`).
+"""Protections that nothing else could replace: documents are read only from what every session sees, and a change is
+acknowledged only once it is durable. Each test fails if its protection is removed (`make mutants`).
 """
 
 import threading
@@ -30,7 +30,7 @@ class HeldCommit:
     def _standbys(self, names):
         self.database.server.set(synchronous_standby_names=names)
         eventually(lambda: self.database.value("SHOW synchronous_standby_names") == names, 30, "the new setting")
-        self.database.sql("CHECKPOINT")  # the checkpointer tells the others, at the latest before this
+        self.database.sql("CHECKPOINT")  # the checkpointer tells the other processes before this time
 
     def release(self):
         self._standbys("")
@@ -71,7 +71,7 @@ def commit_locally(database, statement):
 
 
 def observe(database):
-    """Creates a slot for the test, which tells from now on where each commit is in the WAL."""
+    """Creates a slot for the test, which from now on shows where each commit is in the WAL."""
     database.sql("SELECT pg_create_logical_replication_slot('observer', 'pgoutput')")
 
 

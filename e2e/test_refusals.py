@@ -1,4 +1,4 @@
-"""Operator and CRD of different releases, and an API server or other clients that stand in the way of its writes."""
+"""Operator and CRD of different releases, and an API server or other clients that interfere with its writes."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ CRD = "pgsyncs.pgsync.io"
 
 @pytest.fixture
 def crd(kube):
-    """change(f): the CRD after f(its OpenAPI schema); as it was, at the end."""
+    """change(f): replaces the CRD by f(its OpenAPI schema); restores it at the end."""
     whole = kube.kubectl.json("get", "crd", CRD)
     before = whole["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 

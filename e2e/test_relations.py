@@ -75,7 +75,7 @@ CITIES = ["Oslo", "Rome", "Bern", "Łódź", "a,b", "", None]
 
 
 def _places_of(sync):
-    """What must be where, by two plain queries."""
+    """Which document must be on which shard, by two plain queries."""
     visits = {}
     for place, by in sync.sql("SELECT place_id, by FROM visits ORDER BY id"):
         visits.setdefault(place, []).append({"by": by})
@@ -205,7 +205,7 @@ CHILD = {"table": "books", "columns": ["title"], "children": [
     {"table": "years", "primary_key": ["book_id", "year"], "base_tables": ["public.sales"], "columns": ["year", "amount"],
      "relationship": {"type": "one_to_many", "variant": "object", "foreign_key": {"child": ["book_id"], "parent": ["id"]}}}]}
 
-# What changes the view: rows that come, change, leave it, move; a row outside it; all of them.
+# Changes of the view: rows that enter, change, leave or move; a row outside it; all rows.
 CHANGES = ["INSERT INTO sales VALUES (100, 5, 2001, 50)", "UPDATE sales SET amount = 90 WHERE id = 3",
            "UPDATE sales SET amount = 0 WHERE book_id = 2 AND year = 2001", "DELETE FROM sales WHERE book_id = 3",
            "UPDATE sales SET book_id = 5 WHERE id = 4", "UPDATE sales SET book_id = NULL WHERE id = 1",
@@ -346,7 +346,7 @@ def _parts(sync, place):
 
 
 def _of_sales(sync, place):
-    # Siblings come in the order of their key, whose columns are in the order of their names.
+    # Siblings are ordered by their key, whose columns are ordered by name.
     rows = sync.sql("SELECT id, day, book_id, amount FROM sales ORDER BY " + ("id" if place == "keyless" else "day, id"))
     titles = dict(sync.sql("SELECT id, title FROM books"))
     if place == "root":
@@ -372,7 +372,7 @@ def test_partitioned_table_is_followed_in_all_its_partitions(sync, place):
 def test_partition_that_is_created_or_attached_while_streaming_is_followed(sync, place):
     wanted = _parts(sync, place)
     sync.becomes(wanted())
-    # At once, before the next check: this partition has another replica identity than the others.
+    # Immediately, before the next check: this partition has another replica identity than the others.
     key = "" if place == "keyless" else ", PRIMARY KEY (id, day)"
     full = "ALTER TABLE sales_3 REPLICA IDENTITY FULL" if place == "keyless" else "SELECT 1"
     sync.sql("CREATE TABLE sales_3 PARTITION OF sales FOR VALUES FROM (20) TO (30)", full,

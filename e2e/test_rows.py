@@ -1,4 +1,4 @@
-"""One row never stops the others: whatever a row's values make fail, in the root or below it, is a dead letter that names the row."""
+"""One row never stops the others: if a row's values make a document fail, in the root or below it, a dead letter names the row."""
 
 import bookstore
 import pytest
@@ -47,7 +47,7 @@ ROWS = """
     INSERT INTO links SELECT i, i FROM generate_series({from}, {to}) i;
 """
 
-# How a row of one of these tables may fail: {name: (node's part, what the message says of it)}
+# How a row of one of these tables may fail: {name: (part of the node, text of the message)}
 WAYS = {
     "path": ({"columns": ["id", "j->k"]}, "column `j`"),
     "text": ({"columns": ["id", "j->>k"]}, "column `j`"),
@@ -57,7 +57,7 @@ WAYS = {
     "cast": ({"columns": ["id"], "expressions": {"number": "word::int"}}, "expression `number`"),
     "where": ({"columns": ["id"], "where": "word::int > 0"}, "its `where`"),
 }
-# Half a surrogate pair: Postgres stores it as json, and takes nothing out of it. `replace` changes strings, and so needs one.
+# Half a surrogate pair: Postgres stores it as json but cannot extract it. `replace` changes strings, so it has to extract it.
 SPOIL = r"""UPDATE {table} SET n = 0, word = 'none', j = '"\ud83d"' WHERE {key} = {id}"""
 CORRECT = """UPDATE {table} SET n = 1, word = '1', j = '"fine"' WHERE {key} = {id}"""
 PLACES = {
@@ -79,7 +79,7 @@ def node_of(table, way):
 
 @pytest.mark.parametrize("table", PLACES)
 def test_a_row_that_fails_takes_along_only_the_documents_that_it_is_in(database, worker, opensearch, index, table):
-    """Row 7 in the bootstrap, row 23 in the stream, row 900 is in no document. Corrected, all come in."""
+    """Row 7 in the bootstrap, row 23 in the stream; row 900 is not in any document. Once corrected, all are indexed."""
     key = "root_id" if table == "singles" else "id"
 
     def change(what, id):
@@ -171,7 +171,7 @@ def test_a_row_of_a_view_fails_alone(database, worker, opensearch, index):
 
 
 def test_a_document_that_is_routed_and_fails_leaves_its_shard(database, worker, opensearch, index):
-    """The change tells which shard it was in; when it comes back, it is in one place only."""
+    """The change shows which shard it was on; after it is corrected, it is on one shard only."""
     database.sql("CREATE TABLE t (id int PRIMARY KEY, n int, place text NOT NULL); INSERT INTO t SELECT i, 1, 'a' FROM generate_series(1, 9) i")
     database.create_role()
     nodes = {"table": "t", "columns": ["id", "place"], "expressions": {"share": "100 / n"}}
@@ -193,7 +193,7 @@ def test_a_document_that_is_routed_and_fails_leaves_its_shard(database, worker, 
 if float(server.VERSION) >= 15:
 
     def test_a_value_that_a_later_constraint_forbids_does_not_stop_the_stream(database, worker, opensearch, index):
-        """A link of a domain's type whose value its new constraint refuses: the change is followed all the same."""
+        """A link of a domain type whose new constraint refuses its value: the change is still followed."""
         database.sql("CREATE DOMAIN code AS text; CREATE TABLE groups (id int PRIMARY KEY, c code NOT NULL UNIQUE, name text);"
                      " CREATE TABLE t (id int PRIMARY KEY, c code REFERENCES groups (c), grp int); CREATE INDEX ON t (c);"
                      " INSERT INTO groups VALUES (1, 'old', 'x'), (2, 'new!', 'x'); INSERT INTO t VALUES (1, 'old'), (2, 'new!')")

@@ -1,4 +1,4 @@
-"""The sessions of the worker: what a role, a database or another user puts in their way changes nothing."""
+"""The worker's sessions: settings and objects of a role, a database or another user do not affect them."""
 
 import decimal
 import json
@@ -36,7 +36,7 @@ def test_each_setting_that_a_role_may_carry_is_set_or_known_to_be_harmless(own_p
     assert not settable - ours.keys() - harmless.keys(), "neither set by pkg/postgres/session.c nor listed as harmless"
 
 
-# A value for each of our settings that a session must not inherit. What is left out has no other value than ours.
+# A value for each of our settings that a session must not inherit. Settings that are left out have no other value.
 HOSTILE = {
     "search_path": "nowhere", "DateStyle": "German, DMY", "IntervalStyle": "sql_standard", "TimeZone": "Asia/Kathmandu",
     "extra_float_digits": "-5", "bytea_output": "escape", "xmlbinary": "hex", "xmloption": "document", "quote_all_identifiers": "on",
@@ -60,7 +60,7 @@ ODD_COLUMNS = "day, moment, span, number, bytes, list, money, bits"
 
 
 def odd_documents(database):
-    """What to_json makes of the rows under the server's own settings and UTC."""
+    """The rows as to_json prints them with the server's default settings and UTC."""
     with database.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return {str(id): json.loads(document, parse_float=decimal.Decimal) for id, document in connection.execute(
@@ -107,7 +107,7 @@ def test_hostile_defaults_change_no_document_and_end_no_session(own_postgres, wo
 
 def attack(database):
     """Puts a function of `public` before each of the server's that our sources call, for argument types that fit better, and
-    the same for operators. Each says in the server's log that it ran."""
+    the same for operators. Each reports in the server's log that it ran."""
     called = set()
     for source in SOURCES.glob("*/*.c"):
         called |= set(re.findall(r"\b([a-z_0-9]+)\(", source.read_text()))
@@ -176,7 +176,7 @@ CITEXT = """
 
 @pytest.fixture
 def folded(database):
-    """A text type of `public` that ignores case, as an extension brings it: citext is not among these servers' files."""
+    """A text type in `public` that ignores case, like that of an extension: these servers do not have citext."""
     database.sql("""
         CREATE TYPE public.folded;
         CREATE FUNCTION public.folded_in(cstring) RETURNS public.folded IMMUTABLE STRICT LANGUAGE internal AS 'textin';

@@ -1,7 +1,7 @@
 """A search engine that needs seconds for every request except bulks delays neither the stream nor the status.
 
 `make stall` runs it for STALL_SECONDS (600); a server that hears nothing from the worker for wal_sender_timeout ends the
-stream, so one that is shorter than an answer takes shows that nothing waits for those answers in the stream's thread.
+stream, so a timeout shorter than an answer takes shows that the stream's thread does not wait for those answers.
 """
 
 import os
@@ -36,7 +36,7 @@ class Status:
         status = self.run.status()
         assert status, f"/status does not answer\n{self.run.process.tail()}"
         shown = lsn(status["stream"]["confirmedFlushLSN"])
-        # Positions that are shown already are new enough; the first one that is not tells how old the status is.
+        # Positions that are already shown are new enough; the first one that is not shows how old the status is.
         self.confirmed = [(t, p) for t, p in self.confirmed if p > shown] + ([(now, lsn(position))] if lsn(position) > shown else [])
         if self.confirmed:
             self.oldest = max(self.oldest, now - self.confirmed[0][0])

@@ -1,4 +1,4 @@
-"""TLS and credentials for real: Postgres with VerifyFull and SCRAM, the search engine behind TLS and three kinds of login."""
+"""Real TLS and credentials: Postgres with VerifyFull and SCRAM, the search engine behind TLS and three kinds of login."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Invalid input and failures: a condition says what to do, nothing is lost, and recovery needs no help."""
+"""Invalid input and failures: a condition explains what to do, nothing is lost, and recovery is automatic."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def assert_equal(opensearch, index, database, timeout=30):
 
 
 def ready_and_equal(resources, opensearch, index, database, timeout=30):
-    """How every failure ends: Ready without help, and no document lost."""
+    """How every failure ends: Ready again by itself, and no document lost."""
     resources.wait(NAME, timeout=timeout)
     assert_equal(opensearch, index, database)
 
@@ -93,7 +93,7 @@ def test_resource_that_cannot_clean_up_says_how_to_delete_it_anyway(apply, resou
     (slot,) = books.slots()
     resources.patch(NAME, {"sink": {"urls": [f"http://127.0.0.1:{free_port()}"]}})
     resources.wait(NAME, "SinkReachable", "False", reason="Refused")
-    resources.wait(NAME, "SlotHealthy", reason="Reserved")  # the slot is looked at while the other side is away
+    resources.wait(NAME, "SlotHealthy", reason="Reserved")  # the slot is checked while the other side is unreachable
     resources.kubectl("delete", "pgsync", NAME, "--namespace", resources.namespace, "--wait=false")
     resources.wait(NAME, "Ready", "False", contains=["cannot clean up", "pgsync.io/force-delete=true"])
     assert resources.exists(NAME)
@@ -313,7 +313,7 @@ def test_schema_errors_and_database_errors_are_in_one_condition(apply, resources
     assert found["status"]["phase"] == "Failed"
     assert not found["metadata"].get("finalizers")
     assert books.slots() == [] and books.publications() == []
-    # What is fixed in the database leaves the condition without an edit of the resource.
+    # A problem that is fixed in the database leaves the condition without an edit of the resource.
     books.sql("ALTER TABLE books ADD COLUMN titel text")
     eventually(lambda: "titel" not in condition(resources.get(NAME), "SchemaAccepted")["message"], 30, "the condition no longer names the fixed column")
     assert "through_tables" in condition(resources.get(NAME), "SchemaAccepted")["message"]
@@ -543,11 +543,11 @@ def test_generation_that_rejects_every_document_does_not_take_over(apply, resour
     apply(spec={"schema.0.mapping": {"title": {"type": "date"}}})
     resources.wait(NAME, "Ready", "False", reason="EveryDocumentRejected", contains=[f"{index}-g2", f"{index}-dead-letters"])
     resources.wait(NAME, "Stalled", reason="EveryDocumentRejected")
-    opensearch.request("DELETE", f"{index}-dead-letters")  # what people delete does not decide about it
+    opensearch.request("DELETE", f"{index}-dead-letters")  # what users delete does not affect it
     time.sleep(5)  # attempts continue
     assert opensearch.aliases(index) == [f"{index}-g1"]
     assert opensearch.documents(index) == before
-    # One accepted document is enough: then the other rows are at fault.
+    # One accepted document is enough: then the other rows are the cause.
     books.sql("UPDATE books SET title = '1984-06-08' WHERE id = 1")
     resources.wait(NAME)
     assert opensearch.aliases(index) == [f"{index}-g2"] and set(opensearch.documents(index)) == {"1"}
@@ -637,7 +637,7 @@ def test_another_cluster_at_the_same_address_means_a_new_generation(apply, own_p
     other.create_role()
     other.sql(S.SQL("ALTER ROLE {} PASSWORD {}").format(S.Identifier(other.role), S.Literal(database.role_password)))
     other.sql("UPDATE books SET title = 'of the other cluster'")
-    # A slot of the same name is there, as after a restore: only the cluster's identity tells.
+    # A slot of the same name exists, as after a restore: only the cluster's identity shows the difference.
     with other.connect() as connection:
         connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
     eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 40, "a new generation", interval=0.2)
@@ -679,7 +679,7 @@ def test_server_that_is_behind_what_was_synced_means_a_new_generation(apply, own
     assert_equal(opensearch, index, database, timeout=20)
 
     def noted():
-        """The position is saved now and then, when it has moved a lot."""
+        """The position is saved from time to time, once it has moved far enough."""
         opensearch.request("POST", "pgsync-checkpoints/_refresh")
         found = [d for d in opensearch.documents("pgsync-checkpoints").values() if d["owner"] == f"{resources.namespace}/{NAME}"]
         high, low = found[0]["confirmedLSN"].split("/")
@@ -773,7 +773,7 @@ def test_replica_identity_stays_while_another_resource_needs_it(apply, resources
 def test_nothing_is_written_when_idle(apply, resources, operator):
     apply()
     resources.wait(NAME)
-    time.sleep(12)  # what the bootstrap still had to report is written by then
+    time.sleep(12)  # the bootstrap's last reports are written by then
     before = resources.get(NAME)["metadata"]["resourceVersion"]
     time.sleep(11)  # numbers may be written every 10 s
     assert resources.get(NAME)["metadata"]["resourceVersion"] == before
@@ -830,7 +830,7 @@ def test_streams_continue_while_the_api_server_is_away(apply, resources, books, 
     assert_equal(opensearch, index, books)
     eventually(lambda: resources.get(NAME)["status"]["indices"][0]["documentCount"] == 26, 60, "a written status", interval=0.5)
     assert operator.workers() == [worker]
-    # Never anything but Ready, and nothing said of an outage that the data did not see.
+    # Always Ready, and no report of an outage that did not affect the data.
     after = resources.wait(NAME, reason="Streaming", contains=["follows the tables"])
     assert after["lastTransitionTime"] == before["lastTransitionTime"]
     resources.delete(NAME)

@@ -185,7 +185,7 @@ def _documents(engine, index):
 
 
 def _unlike(found, wanted):
-    """Which columns of an object are not what they must be."""
+    """The columns of an object that differ from what they must be."""
     pairs = dict(found[1])
     said = [f"{k} is there" for k in pairs.keys() - dict(wanted).keys() - {"id"}]
     for name, text in wanted:
@@ -306,7 +306,7 @@ NAMING = ["regclass", "regtype", "regproc", "regprocedure", "regoper", "regopera
 
 
 def test_types_whose_text_is_a_name_in_the_catalog_are_refused(database, worker, opensearch, index):
-    """A table that is renamed would change them, and no row."""
+    """Renaming a table would change them without changing a row."""
     listed = {f"c{i}": type for i, type in enumerate([*NAMING, *(f"{n}[]" for n in NAMING), "public.named", "public.named[]", "public.nested", "public.name_of"])}
     database.sql("CREATE DOMAIN name_of AS regclass; CREATE TYPE named AS (n int, of regtype[]); CREATE TYPE nested AS (within named[])")
     database.sql(f"CREATE TABLE things (id int PRIMARY KEY, a int, {', '.join(f'{name} {type}' for name, type in listed.items())})")

@@ -1,4 +1,4 @@
-"""Tables with a schema.json over them: what the tests of documents run on. Random ones here, handwritten ones in constructs.py.
+"""Tables with a schema.json over them, for the tests of documents. Random ones here, handwritten ones in constructs.py.
 
     construct = trees.random_tree(7)           # always the same for a seed
     construct.load(connection)                 # tables and rows, into an empty database
@@ -41,10 +41,10 @@ class Construct:
     choices: dict = field(default_factory=dict)  # {"schema.table.column": literals that its values are chosen from}
     rows: int = 6  # to have in each table at the beginning
     seed: int = 1
-    options: dict = field(default_factory=dict)  # what else a test of it needs to know
+    options: dict = field(default_factory=dict)  # other facts that its test needs
 
     def load(self, connection):
-        """Makes tables and rows; every time the same ones."""
+        """Creates tables and rows, the same ones every time."""
         connection.execute(self.sql)
         changes.Changes(connection, random.Random(self.seed), self.schema, self.choices).fill(self.rows)
 
@@ -135,7 +135,7 @@ class _Maker:
         self.tables, self.count = [], 1
 
     def chance(self, probability, feature=None):
-        # Drawn in any case, so that leaving a feature out changes as little as possible.
+        # Always drawn, so that leaving a feature out changes as little as possible.
         return self.random.random() < probability and (feature is None or feature in self.features)
 
     # --- tables
@@ -192,7 +192,7 @@ class _Maker:
         return made
 
     def join_without_constraint(self, table, to):
-        """Columns of both tables that are equal now and then, and unique in neither."""
+        """Columns of both tables that are sometimes equal, and unique in neither."""
         type = self.random.choice(["text", "integer"])
         made = _ForeignKey(table, [self.add_column(table, "kind", type)], to, [self.add_column(to, "sort", type)], constraint=False)
         table.foreign_keys.append(made)

@@ -104,7 +104,7 @@ def rule(expression, message, path=None):
 
 
 def matches(pattern, message):
-    # A rule instead of `pattern`: its message is for people.
+    # A rule instead of `pattern`, because its message is readable.
     return {"x-kubernetes-validations": [rule(f"self.matches({json.dumps(pattern)})", message)]}
 
 

@@ -124,7 +124,7 @@ class Bench:
             self.until_caught_up()
             self.sink(self.opensearch.url)
             target = f"{INDEX}-g1".encode()
-            # Under the index's name: the worker's own alias is gone.
+            # Sent under the index's name, since the worker's own alias no longer exists.
             self.bulks = [(re.sub(r"-W[0-9a-f]+/", "/", path), headers, body) for method, path, headers, body in proxy.recorded
                           if "_bulk" in path and (target in path.encode() or target in body[:500])]
         size = statistics.median(len(body) for *_, body in self.bulks) / (1 << 20)
@@ -182,7 +182,7 @@ class Bench:
     # --- pgsync
 
     def forget(self):
-        """Removes what a bootstrap left, so that the next one starts from nothing."""
+        """Removes what a bootstrap left, so that the next one starts from scratch."""
         for slot in self.database.slots():
             self.postgres.sql("SELECT pg_drop_replication_slot(%s)", slot)
         for publication in self.database.publications():
@@ -405,7 +405,7 @@ def machine():
 
 
 def write(table, rounds):
-    """Replaces the section between the two marks in BENCHMARKS.md; makes the file where there is none."""
+    """Replaces the section between the two marks in BENCHMARKS.md; creates the file if it does not exist."""
     path = TREE / "BENCHMARKS.md"
     begin, end = "<!-- measured: begin -->", "<!-- measured: end -->"
     date = datetime.date.today().isoformat()

@@ -28,7 +28,7 @@ from psycopg import sql as S
 STATE = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")) / "pgsync-demo"
 CURRENT = "pgsync-demo"  # the namespace that holds everything when the cluster is not the demo's own
 STOP_SIGNALS = {"postgres": signal.SIGINT}
-# The youngest first: the operator ends its streams before their two ends go.
+# The newest first: the operator ends its streams before their servers stop.
 STOP_ORDER = ["operator", "kube-apiserver", "etcd", "opensearch", "postgres"]
 
 
@@ -159,7 +159,7 @@ class OwnCluster:
 
 
 class CurrentCluster:
-    """The cluster of the current kubeconfig context. Everything but the CRD lives in one namespace there."""
+    """The cluster of the current kubeconfig context. Everything except the CRD is in one namespace there."""
 
     namespace, lease_namespace, flags = CURRENT, CURRENT, ("--namespace", CURRENT)
 
@@ -236,7 +236,7 @@ def wait_ready(cluster):
 
 
 def fuzzy(opensearch, text):
-    """What a reader types, with its mistakes."""
+    """A schema as a user might type it, with its mistakes."""
     query = {"multi_match": {"query": text, "fields": ["title^2", "authors.name", "isbn"], "fuzziness": "AUTO"}}
     return [hit["_source"] for hit in opensearch.search("books", query)]
 

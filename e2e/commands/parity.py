@@ -82,7 +82,7 @@ class Suite:
         self.explained(case, sorted(comparison.hits) + left_out, f"{len(theirs)} documents")
 
     def left_out(self, case, world):
-        """The refusals of what was left out of a schema before both sides were given it."""
+        """The refusals of the parts that were removed from a schema before both sides got it."""
         found = []
         for key, value in case.left_out.items():
             says = self.ours.refusal(case.name, [{**case.schema(case.name, world.connection.info.dbname)[0], key: value}], case.documents)
@@ -100,7 +100,7 @@ class Suite:
         self.explained(case, found[:1], "")
 
     def wrong(self, case, world, ours):
-        """How our documents differ from those that are put together here: whatever pgsync does, they are to be right."""
+        """How our documents differ from those that are assembled here: they must be right, whatever pgsync does."""
         right = world.assembled(id_format=case.documents["idFormat"])
         if right is None:
             return []
@@ -128,7 +128,7 @@ class Suite:
 
 
 def finish(suite, seconds, path, write):
-    """Prints the result, and compares it with the table in the documentation; returns whether all is well."""
+    """Prints the result, and compares it with the table in the documentation; returns whether they agree."""
     table = markdown(suite.seen)
     if write:
         write_table(path, table)

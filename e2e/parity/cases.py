@@ -20,16 +20,16 @@ class Case:
     source: str  # the name of the database; cases that share it have the same tables
     load: Callable  # load(connection) makes tables and rows
     document: dict  # one document of a schema.json, without `database` and `index`
-    left_out: dict = field(default_factory=dict)  # document keys that only pgsync has: asked about apart
+    left_out: dict = field(default_factory=dict)  # document keys that only pgsync has: compared separately
     random: bool = False
-    refused: bool = False  # both sides are to refuse it
+    refused: bool = False  # both sides must refuse it
     documents: dict = field(default_factory=lambda: dict(AS_PGSYNC))  # spec.documents of our side
 
     def schema(self, index, database):
         return [{**copy.deepcopy(self.document), "database": database, "index": index}]
 
 
-ONLY_PGSYNC = ["plugins"]  # whose absence changes nothing of what is compared
+ONLY_PGSYNC = ["plugins"]  # whose absence does not affect the comparison
 
 
 def _read(path):
@@ -62,9 +62,9 @@ def constructs():
     return list(from_files("constructs"))
 
 
-# Whether a field's first value makes it a date or a number is the engine's business, and not what random trees are about.
+# Whether a field's first value makes it a date or a number is up to the engine, and not what random trees are about.
 UNMAPPED = {"dynamic_templates": [], "dynamic": False}
-# What pgsync can do, all in all; the other features of trees.py break it, each in a different way.
+# Everything that pgsync can do; the other features of trees.py break it, each in a different way.
 SOLID = {"unique", "unconstrained", "through", "deep_through", "scalar", "one_of_many"}
 BREAKING = ["composite", "self", "again", "chosen", "first", "one_through", "quoted", "schemas"]
 

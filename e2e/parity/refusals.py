@@ -1,4 +1,4 @@
-"""What one side refuses and the other does not, and why."""
+"""What only one side refuses, and why."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def _through_elsewhere(world, match):
 
 
 def _composite(world, match):
-    """A column of a foreign key that has several: some of them get lost."""
+    """A column of a foreign key with several columns, some of which get lost."""
     keys = [k for n in world.root.below() for hop in n.hops() for k in world.root.keys_between(*hop)]
     return any(len(columns) > 1 and (not match[1] or match[1] in [*columns, *to]) for _, columns, _, to in keys)
 

@@ -24,7 +24,7 @@ class World:
         return row.fetchone()[0]
 
     def assembled(self, document=None, id_format="Pgsync"):
-        """The documents as they should be, put together without pgsync; for this or another schema of the same tables. None
+        """The documents as they should be, assembled without pgsync; for this or another schema of the same tables. None
         where the assembly cannot do what the schema asks for."""
         if any("move" in node.transform for node in self.root.below()):
             return None

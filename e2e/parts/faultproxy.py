@@ -34,7 +34,7 @@ class FaultProxy:
         self.requests = collections.Counter()  # (method, path without query) -> how many came
         self.failed = 0
         self.bytes = 0
-        self.held = []  # of requests that are kept: what wakes them
+        self.held = []  # events that wake the held requests
         self.late = []  # the upstream's answers to those that were released: (status, text)
         self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
         self._fault = self._wanted = None
@@ -169,7 +169,7 @@ class FaultProxy:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                 elif how != "wait":
-                    # The client needs another connection: this one waits.
+                    # This connection waits, so the client needs another one.
                     self.close_connection = True
                     self.answer(how, {"Content-Type": "text/html", "Connection": "close"}, b"<html>no answer in time</html>")
                 passing.wait(300)

@@ -1,4 +1,4 @@
-"""Gets every part that the tests need into the cache, before the first of them is wanted: python -m parts.fetch."""
+"""Fetches every part that the tests need into the cache, before the first test needs it: python -m parts.fetch."""
 
 import concurrent.futures
 import sys

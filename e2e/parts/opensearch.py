@@ -50,7 +50,7 @@ class Node(SearchEngine):
         return self
 
     def wait(self, timeout=120):
-        """Waits until it answers and has once done what every test asks of it: the first time costs a cold JVM seconds."""
+        """Waits until it answers and has done once what every test asks of it, which takes a cold JVM seconds the first time."""
         self.process.wait_until(self.answers, timeout)
         if not self.warm:
             self.warm = True

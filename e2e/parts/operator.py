@@ -15,7 +15,7 @@ TREE = Path(__file__).resolve().parent.parent.parent
 BIN = Path(os.environ.get("PGSYNC_BIN") or TREE / "bin")  # another build's programs, such as sanitized ones
 NAMESPACE = "pgsync-system"
 RELEASE = "pgsync-operator"
-# What a cluster gets from the chart without the parts that need nodes.
+# The chart's objects, without those that need nodes.
 INSTALLED = {"CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 

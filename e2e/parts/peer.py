@@ -1,4 +1,4 @@
-"""The pgsync that people use today, 7.3.0 from its package, run as they run it: bootstrap, then one pass."""
+"""The original pgsync, 7.3.0 from its package, run as its users run it: bootstrap, then one pass."""
 
 import json
 import os

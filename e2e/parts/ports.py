@@ -3,7 +3,7 @@
 import random
 import socket
 
-# Below the kernel's range of ephemeral ports, so that no outgoing connection gets the port between the choice and its use.
+# Below the kernel's range of ephemeral ports, so that no outgoing connection takes the port between its choice and its use.
 FIRST, LAST = 20000, 32000
 _given = set()
 
