@@ -135,11 +135,10 @@ static int discard_letter(struct context *c, const char *alias, const struct dea
 	if (dead_letter_discard(c->search, alias, letter, err) == 0)
 		return 0;
 	if (err->kind == ERR_CONFLICT)
-		return err_set(
-			err, ERR_CONFLICT,
-			"the worker has tried document \"%.128s\" of index \"%s\" again meanwhile: look at its dead "
-			"letter once more",
-			letter->id, alias);
+		return err_set(err, ERR_CONFLICT,
+			       "the worker has retried document \"%.128s\" of index \"%s\" in the meantime: check "
+			       "its dead letter again",
+			       letter->id, alias);
 	return -1;
 }
 

@@ -263,7 +263,7 @@ static int set_rest(struct pg *pg, int64_t deadline_ms, struct err *err)
 		return err_wrap(err, "setting up a session");
 	n = pg_n_rows(r);
 	if (n > 0 && strcmp(pg_value(r, n - 1, 0), "pg_catalog") != 0)
-		return pg_err_pooler("the session does not have the settings that it was begun with", err);
+		return pg_err_pooler("the session lacks the settings that it was started with", err);
 	return 0;
 }
 

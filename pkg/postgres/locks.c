@@ -91,7 +91,7 @@ static int ask(struct pg *pg, const char *sql, const struct pg_lock_query *query
 		pg_array_add_number(&oids, query->oids[i]);
 	pg_array_end(&oids);
 	if (pg_query(pg, sql, (const char *const[]){oids.data, in_the_way[query->use]}, 2, ret, err) < 0)
-		return err_wrap(err, "looking for who holds a lock");
+		return err_wrap(err, "finding the session that holds a lock");
 	return 0;
 }
 

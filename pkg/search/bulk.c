@@ -242,7 +242,7 @@ static int send_again(struct slot *slot, const struct err *why, bool unreachable
 static int lose(const struct slot *slot, struct err *err)
 {
 	(void)err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
-			 "a bulk request has no answer that tells what became of it, so its documents are read again: "
+			 "the outcome of a bulk request is unknown, so its documents are read again: "
 			 "%s",
 			 slot->err.msg);
 	err->retry_after_ms = slot->err.retry_after_ms;

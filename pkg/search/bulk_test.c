@@ -198,7 +198,7 @@ static void test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again(void
 
 		world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 		w.whole = &refusals[i];
-		expect_lost(&w, "no answer that tells");
+		expect_lost(&w, "outcome of a bulk request is unknown");
 		world_stop(&w);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(garbage); i++) {
@@ -207,7 +207,7 @@ static void test_bulk_when_the_outcome_is_not_known_then_nothing_goes_again(void
 		world_start(&w, &(struct bulk_options){.concurrency = 1, .retry_ms = 300});
 		w.garbage = garbage[i];
 		w.garbage_until = 1;
-		expect_lost(&w, "no answer that tells");
+		expect_lost(&w, "outcome of a bulk request is unknown");
 		world_stop(&w);
 	}
 }

@@ -159,7 +159,7 @@ int search_answer_err(const struct search *search, const char *method, const cha
 	else if (response->status >= 400)
 		/* A user who may set a URL must not be able to read what is behind it, so do not quote the answer. */
 		(void)snprintf(err->msg, sizeof(err->msg),
-			       "%s: HTTP status %ld, without an error as the search engine writes them", what,
+			       "%s: HTTP status %ld, without an error in the search engine's format", what,
 			       response->status);
 	if (err->kind == ERR_DENIED && type && !strcmp(type, "cluster_block_exception")) {
 		/* A full disk makes indices read-only: that is not about privileges, and it is temporary. */

@@ -157,7 +157,7 @@ static void test_json_when_refused_then_kind_reason_and_the_engines_words(void *
 		const char *reason, *body, *text;
 	} cases[] = {
 		{401, ERR_DENIED, "AuthFailed", "Unauthorized",
-		 "HTTP status 401, without an error as the search engine writes them"},
+		 "HTTP status 401, without an error in the search engine's format"},
 		{403, ERR_DENIED, "AuthFailed", "{\"error\":{\"type\":\"security_exception\",\"reason\":\"no\"}}",
 		 "security_exception: no"},
 		{403, ERR_TRANSIENT, "SinkUnavailable",

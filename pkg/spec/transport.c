@@ -17,7 +17,7 @@ static const char *weakness(enum spec_tls_mode mode)
 	case SPEC_TLS_DISABLE:
 		return "rows travel without TLS";
 	case SPEC_TLS_PREFER:
-		return "rows travel without TLS if the server, or who answers in its place, does not offer it";
+		return "rows travel without TLS if the server, or one that answers in its place, does not offer it";
 	case SPEC_TLS_REQUIRE:
 		return "any certificate is accepted, so another server could answer in its place";
 	case SPEC_TLS_VERIFY_CA:

@@ -434,7 +434,7 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 	if (d->failed_over) {
 		run_event(at->run, false, REASON_FAILED_OVER, "Stream",
 			  "the server is a standby that was promoted (timeline %u after %u), and nothing was lost: the "
-			  "stream goes on from its slot",
+			  "stream continues from its slot",
 			  f->in.server.timeline, at->cp.timeline);
 		at->cp.timeline = f->in.server.timeline;
 	}
