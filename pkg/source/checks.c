@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "source/views.h"
 
-enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000, WAL_ON_DEMAND_SERVER = 190000 };
+enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000 };
 
 /* --- the server --- */
 
@@ -31,10 +31,9 @@ static void check_encoding(const struct check_input *in, struct findings *f)
 			in->source->database);
 }
 
-/* From Postgres 19 on the first logical slot raises the level. */
 static void check_wal_level(const struct check_input *in, struct findings *f)
 {
-	const char *least = in->server->version >= WAL_ON_DEMAND_SERVER ? "replica" : "logical";
+	const char *least = in->server->raises_wal_level ? "replica" : "logical";
 
 	if (strcmp(in->server->wal_level, "logical") != 0 && strcmp(in->server->wal_level, least) != 0)
 		findings_add(f, FINDING_ERROR, REASON_WAL_LEVEL_NOT_LOGICAL, NULL,
@@ -49,7 +48,10 @@ static void check_may_replicate(const struct check_input *in, struct findings *f
 
 	if (!in->server->may_replicate)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
-			     "role \"%s\" lacks the REPLICATION attribute: ALTER ROLE \"%s\" REPLICATION", role, role);
+			     "role \"%s\" may not open a replication connection: ALTER ROLE \"%s\" REPLICATION, or "
+			     "what your service has instead of this attribute (on Amazon RDS: GRANT rds_replication TO "
+			     "\"%s\")",
+			     role, role, role);
 }
 
 static void check_is_primary(const struct check_input *in, struct findings *f)
@@ -304,17 +306,19 @@ void checks_run(enum check_needs needs, const struct check_input *in, struct fin
 int checks_read_server(const struct source *source, struct checks_server *ret, struct err *err)
 {
 	static const char sql[] =
-		"SELECT current_setting('wal_level'), r.rolname,"
+		"SELECT coalesce(current_setting('effective_wal_level', true), current_setting('wal_level')), "
+		"r.rolname,"
 		" greatest(current_setting('max_replication_slots')::int - (SELECT count(*) FROM "
 		"pg_replication_slots), 0),"
 		" greatest(current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication), 0),"
 		" EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1),"
 		" EXISTS (SELECT FROM pg_publication WHERE pubname = $2),"
-		" r.rolsuper OR r.rolreplication OR (SELECT coalesce(bool_or(pg_has_role(g.oid, 'member')), false)"
-		"   FROM pg_roles g WHERE g.rolname IN ('rds_replication', 'cloudsqlreplica')),"
+		" r.rolsuper OR r.rolreplication,"
 		" r.rolsuper OR has_database_privilege(current_database(), 'CREATE'),"
 		" r.rolsuper OR r.rolbypassrls,"
-		" pg_is_in_recovery(), current_setting('server_encoding')"
+		" pg_is_in_recovery(), current_setting('server_encoding'),"
+		/* A server that has this setting has wal_level as its least. */
+		" current_setting('effective_wal_level', true) IS NOT NULL"
 		" FROM pg_roles r WHERE r.rolname = current_user";
 	const char *const params[] = {source->slot, source->publication};
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -331,6 +335,7 @@ int checks_read_server(const struct source *source, struct checks_server *ret, s
 		.may_create = pg_bool(r, 0, 7),
 		.bypasses_row_security = pg_bool(r, 0, 8),
 		.is_standby = pg_bool(r, 0, 9),
+		.raises_wal_level = pg_bool(r, 0, 11),
 	};
 	(void)snprintf(ret->wal_level, sizeof(ret->wal_level), "%s", pg_value(r, 0, 0));
 	(void)snprintf(ret->role, sizeof(ret->role), "%s", pg_value(r, 0, 1));

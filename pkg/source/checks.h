@@ -17,13 +17,15 @@
 
 /* The server's settings and the role's privileges. */
 struct checks_server {
-	int version; /* 170010 */
-	char wal_level[16];
+	int version;           /* 170010 */
+	char wal_level[16];    /* in effect */
+	bool raises_wal_level; /* from replica, for the first logical slot; it also lowers it after the last */
 	char role[64];
 	char encoding[16]; /* of the database */
 	int64_t free_slots, free_senders;
 	bool has_slot, has_publication; /* ours */
-	bool may_replicate, may_create, bypasses_row_security;
+	bool may_replicate; /* as read: the role has the attribute; the caller may find that it can do without */
+	bool may_create, bypasses_row_security;
 	bool is_standby;
 };
 

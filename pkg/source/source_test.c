@@ -441,7 +441,7 @@ static void replica_level(struct setup *s)
 static void replica_level_19(struct setup *s)
 {
 	replica_level(s);
-	s->server.version = 190001;
+	s->server.raises_wal_level = true;
 }
 static void minimal_level_19(struct setup *s)
 {

@@ -97,6 +97,25 @@ static int append_sink_err(struct err *err, int sink, const struct err *sink_err
 	return -1;
 }
 
+/* A managed service may give this right by membership in another role instead of the attribute: so the server is
+ * asked by trying. */
+static int try_replication(struct attempt *at, struct checks_server *server, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *replication = NULL;
+	struct pg_system ignored;
+
+	/* Without a free sender, which is a separate finding, the server does not get to look at the role. */
+	if (server->may_replicate || server->free_senders <= 0) {
+		server->may_replicate = true;
+		return 0;
+	}
+	server->may_replicate = connector_replication(&at->connector, &replication, err) == 0 &&
+				pg_identify_system(replication, &ignored, err) == 0;
+	if (server->may_replicate || err->reason == REASON_PRIVILEGE_MISSING)
+		return 0;
+	return err_wrap(err, "replication connection");
+}
+
 /* schema, server: where findings go. Sets the model only if every document compiled. */
 static int check_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
@@ -109,7 +128,7 @@ static int check_source(struct attempt *at, struct findings *schema, struct find
 	struct checks_server facts;
 	struct checks_subject subject;
 
-	if (checks_read_server(&at->source, &facts, err) < 0)
+	if (checks_read_server(&at->source, &facts, err) < 0 || try_replication(at, &facts, err) < 0)
 		return -1;
 	checks_server(&at->source, &facts, server);
 	if (compile_documents(&documents, at->source.pg, &c, schema, err) < 0)

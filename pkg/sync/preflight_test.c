@@ -57,6 +57,7 @@ static void test_preflight_when_the_server_lacks_several_things_then_all_are_fou
 	store_begin(&s);
 	s.wal_level = "replica";
 	s.may_replicate = "f";
+	s.sql_fails = "IDENTIFY_SYSTEM";
 	s.can_select = "f";
 	findings_init(&f);
 	OK(&s.w, check(&s, &f));
@@ -67,6 +68,38 @@ static void test_preflight_when_the_server_lacks_several_things_then_all_are_fou
 	/* Findings about the server are not about the schema. */
 	expect_condition(&s, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "GRANT SELECT");
 	store_expect_changes(&s, "");
+	findings_release(&f);
+	store_end(&s);
+}
+
+static void test_preflight_when_the_server_lets_a_role_replicate_that_lacks_the_attribute_then_well(void **state)
+{
+	struct findings f;
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	s.may_replicate = "f";
+	findings_init(&f);
+	OK(&s.w, check(&s, &f));
+	assert_int_equal(f.n, 0);
+	store_expect_changes(&s, "");
+	findings_release(&f);
+	store_end(&s);
+}
+
+static void test_preflight_when_the_server_raises_its_wal_level_then_replica_is_enough(void **state)
+{
+	struct findings f;
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	s.wal_level = "replica";
+	s.raises_wal_level = true;
+	findings_init(&f);
+	OK(&s.w, check(&s, &f));
+	assert_int_equal(f.n, 0);
 	findings_release(&f);
 	store_end(&s);
 }
@@ -267,6 +300,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_preflight_when_all_is_well_then_every_side_is_connected_and_nothing_changes),
 		cmocka_unit_test(test_preflight_when_the_server_lacks_several_things_then_all_are_found_at_once),
+		cmocka_unit_test(
+			test_preflight_when_the_server_lets_a_role_replicate_that_lacks_the_attribute_then_well),
+		cmocka_unit_test(test_preflight_when_the_server_raises_its_wal_level_then_replica_is_enough),
 		cmocka_unit_test(test_preflight_when_a_column_is_unknown_then_found_and_there_is_no_model),
 		cmocka_unit_test(test_preflight_when_the_pipeline_is_missing_then_found_unless_it_may_not_be_read),
 		cmocka_unit_test(test_preflight_when_the_source_is_away_then_the_sink_is_still_reported),

@@ -19,7 +19,7 @@ struct store {
 	/* Under the lock of postgres. */
 	bool has_slot, slot_is_lost, slot_is_physical;
 	int slot_pid; /* of the walsender that streams from it; 0: none */
-	bool has_publication, is_member;
+	bool has_publication, is_member, raises_wal_level;
 	const char *comment; /* on the publication */
 	unsigned publication_oid, publication_version;
 	const char *wal_level, *may_replicate, *replica_identity, *can_select;
@@ -149,7 +149,7 @@ static inline bool store_answer_server(struct store *s, const char *sql, struct 
 {
 	if (has(sql, "FROM pg_roles r WHERE r.rolname = current_user"))
 		FAKE_ROW(r, s->wal_level, "u", "5", "5", s->has_slot ? "t" : "f", s->has_publication ? "t" : "f",
-			 s->may_replicate, "t", "t", "f", "UTF8");
+			 s->may_replicate, "t", "t", "f", "UTF8", s->raises_wal_level ? "t" : "f");
 	else if (has(sql, "pg_snapshot_xip"))
 		FAKE_ROW(r, "{}");
 	else if (has(sql, "unnest($1::xid8[])"))
