@@ -219,10 +219,10 @@ parity: ## compare documents with the real pgsync 7.3.0; WRITE=1 writes the diff
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/python -m commands.parity $(if $(WRITE),--write) $(PARITY_ARGS)
 
-changes: ## every construct and 30 random trees, 300 changes to each, every one in the index within a second
+changes: ## every construct and 30 random trees, 300 changes to each, every one in the index within a second; and 400 changes of the catalog
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
-	@E2E_CHANGES=300 E2E_TREES=30 E2E_SECONDS=1 e2e/run test_changes.py
+	@E2E_CHANGES=300 E2E_TREES=30 E2E_CATALOG=10 E2E_CATALOG_CHANGES=40 E2E_SECONDS=1 e2e/run test_changes.py
 
 golden: ## rewrite the golden files; review the diff
 	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document

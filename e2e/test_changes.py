@@ -4,6 +4,8 @@ assembly of the documents in Python.
 E2E_TREES is how many random trees (seeds from 0 on; "17-19,40" names them), E2E_CHANGES how many changes of each construct,
 E2E_SECONDS how long each may take: more than the documented second, because these tests share their machine. `make changes` enforces
 that second on a dedicated machine, with many changes of each construct.
+
+E2E_CATALOG is how often a row of changes of the catalog is made (again, seeds); E2E_CATALOG_CHANGES how many each has.
 """
 
 import json
@@ -13,6 +15,7 @@ import time
 
 import assembly
 import bookstore
+import catalog_changes
 import changes
 import constructs
 import pytest
@@ -21,14 +24,15 @@ import trees
 from parts.postgres import Database
 from parts.search import eventually
 from pgsync import condition
+from test_catalog import sync  # noqa: F401, a fixture
 
 CHANGES = int(os.environ.get("E2E_CHANGES", 15))
 SECONDS = float(os.environ.get("E2E_SECONDS", 5))  # from commit to equality; 1 on a machine that does nothing else
 PATIENCE = max(10, SECONDS)  # how long to find out whether it is late or wrong
 
 
-def _trees():
-    wanted = os.environ.get("E2E_TREES", "4")
+def _seeds(name, default):
+    wanted = os.environ.get(name, default)
     if wanted.isdigit():
         return range(int(wanted))
     ranges = [r.partition("-") for r in wanted.split(",")]
@@ -211,7 +215,7 @@ def follow(subject, worker):
     return run
 
 
-@pytest.mark.parametrize("seed", _trees())
+@pytest.mark.parametrize("seed", _seeds("E2E_TREES", "4"))
 def test_random_tree_follows_every_change(seed, follow):
     follow(trees.random_tree(seed))
 
@@ -238,3 +242,75 @@ def test_operator_follows_every_change(construct, subject, operator, resources):
         return condition(found, "Ready").get("status") == "True"
 
     _follow(made, ready, CHANGES)
+
+
+# --- the catalog
+
+
+class Catalog:
+    """Random changes of the catalog under documents that follow it."""
+
+    def __init__(self, sync, connection, random):
+        self.sync, self.connection, self.random, self.history = sync, connection, random, []
+        self.changes = catalog_changes.CatalogChanges(connection, random)
+
+    def _run(self, statements):
+        with self.connection.transaction():
+            self.connection.execute(statements)
+        self.history.append(statements)
+
+    def _rows(self):
+        """Some changes of rows, of the tables as they are now."""
+        source = changes.Changes(self.connection, self.random, choices=catalog_changes.CHOICES)
+        deck = [(make, table) for make in (source.insert, source.update, source.delete, source.reparent) for table in source.tables.values()]
+        for make, table in self.random.sample(deck, 3):
+            try:
+                self.history.append(source.apply(make, table))
+            except changes.NoChange:
+                continue
+
+    def change(self):
+        """One change; undone at once, after other rows, after the catalog was looked at, or not at all."""
+        stays = self.random.random() < 0.5
+        try:
+            there, back = self.random.choice(self.changes.lasting() if stays else self.changes.undone())()
+        except changes.NoChange:
+            return
+        self._run(there)
+        self._rows()
+        if not stays:
+            time.sleep(self.random.choice([0, 0, 0.3, 1.5]))
+            self._run(back)
+            self._rows()
+
+    def wanted(self):
+        found = {}
+        for id, row, f, kids, one, seen in self.connection.execute(catalog_changes.WANTED):
+            kids, one, seen = map(assembly.parse, (kids, one, seen))
+            found[id] = {**assembly.parse(row), "f": f, "kids": kids, "ones": one, "seen": seen}
+        return found
+
+    def compare(self):
+        """Waits until the documents are what SQL says, and nothing is left that would change them."""
+        def different():
+            return assembly.differences(self.sync.documents(), self.wanted()) if self.sync.opensearch.aliases(self.sync.index) else ["no index"]
+
+        steps = "\n".join(self.history)
+        eventually(lambda: not different(), 60, lambda: f"{different()} not to differ ({self.sync.run.status()}) after\n{steps}", interval=0.2)
+        self.sync.ready(60)
+        assert not (found := different()), f"{found} after\n{steps}"
+        self.history.clear()
+
+
+@pytest.mark.parametrize("seed", _seeds("E2E_CATALOG", "1"))
+def test_documents_follow_random_changes_of_the_catalog(seed, sync):  # noqa: F811
+    sync.sql(*catalog_changes.MADE)
+    sync.start(catalog_changes.DOCUMENT)
+    with sync.database.server.connect(sync.database.name, sync.database.role, sync.database.role_password) as connection:
+        catalog = Catalog(sync, connection, random.Random(f"catalog {seed}"))
+        catalog.compare()
+        for number in range(1, 1 + int(os.environ.get("E2E_CATALOG_CHANGES", 8))):
+            catalog.change()
+            if number % 4 == 0:
+                catalog.compare()
+        catalog.compare()
