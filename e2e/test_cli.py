@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import time
 
 import bookstore
 import pytest
+import yaml
 from parts.operator import BIN
 from parts.search import eventually
 from parts.worker import pgsync, write_manifest
@@ -288,3 +290,43 @@ def test_run_shows_a_progress_bar_on_a_terminal_and_lines_elsewhere(state, uniqu
     assert code == 0
     assert "\r" not in out + err
     assert "\x1b" not in out + err
+
+
+# What a server, a file or an argument may contain: a title is set, a screen is cleared, a text runs backwards.
+NASTY = "evil\x1b]0;owned\x07\x9b2J\u202etxet\x7f"
+
+
+def expect_shown_escaped(code, output, expected=0, shown="evil\\u001b]0;owned\\u0007\\u009b2J\\u202etxet\\u007f"):
+    assert code == expected, output
+    acting = {c for c in output if c != "\n" and (ord(c) < 32 or 0x7f <= ord(c) < 0xa0 or ord(c) == 0x202e)}
+    assert not acting, repr(output)
+    assert shown in output
+
+
+def test_what_terminals_act_on_is_shown_escaped(state, unique, manifest, books):
+    books.sql(f'CREATE TABLE "{NASTY}" (id int PRIMARY KEY)')
+    books.own_tables()
+    try:
+        manifest[1]["spec"]["schema"] = [{"index": manifest[1]["spec"]["schema"][0]["index"], "nodes": {"table": NASTY}}]
+        path = write_manifest(state / f"{unique}.yaml", manifest)
+        code, out, err = pgsync("plan", "-f", path)
+        expect_shown_escaped(code, out + err)
+        # Words of the server, in an error of the database.
+        manifest[1]["spec"]["schema"][0]["nodes"]["where"] = f"'{NASTY}'::int > 0"
+        code, out, err = pgsync("plan", "-f", write_manifest(path, manifest))
+        expect_shown_escaped(code, out + err, 1)
+        manifest[1]["spec"]["schema"][0]["nodes"] = {"table": "books", NASTY: 1}
+        code, out, err = pgsync("validate", "-f", write_manifest(path, manifest))
+        expect_shown_escaped(code, out + err, 1)
+    finally:
+        books.sql(f'DROP TABLE "{NASTY}"')
+    schema = state / f"{unique}.json"
+    schema.write_text(json.dumps([{"database": "d", "index": "i", "nodes": {"table": NASTY}}]))
+    environment = state / f"{unique}.env"
+    environment.write_text("PG_USER=u\nPG_HOST=db\nELASTICSEARCH_HOST=search\n")
+    code, out, err = pgsync("import", "--config", schema, "--env-file", environment)
+    expect_shown_escaped(code, out + err, shown="evil\\e]0;owned\\a\\x9B2J\\u202etxet\\x7F")  # as YAML writes it
+    (resource,) = [o for o in yaml.safe_load_all(out) if o["kind"] == "PgSync"]
+    assert resource["spec"]["schema"][0]["nodes"]["table"] == NASTY, "what is read back is not what was written"
+    code, out, err = pgsync(NASTY)
+    expect_shown_escaped(code, out + err, 2)

@@ -34,7 +34,8 @@ static void draw_bar(struct run *run, const json_t *report)
 
 	if (!run->terminal || !progress || run->bar_done)
 		return;
-	(void)fprintf(stderr, "\r[%.*s%.*s] %4s %lld rows%s", filled, "########################################",
+	/* Not through the guard, which would escape the return to the beginning of the line. */
+	(void)dprintf(STDERR_FILENO, "\r[%.*s%.*s] %4s %lld rows%s", filled, "########################################",
 		      WIDTH - filled, "........................................", progress, (long long)done,
 		      complete ? "\n" : " ");
 	run->bar_done = complete;

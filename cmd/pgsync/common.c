@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/usage.h"
-#include "base/utf8.h"
 #include "cmd.h"
 
 /* Above every letter: what getopt returns for a long option. */
@@ -151,46 +150,16 @@ int flags_log(const struct common_flags *flags, const char *context)
 	return -1;
 }
 
-/* Control characters of both sets, and those that change the direction of a text. */
-static bool acts_on_terminals(uint32_t c)
-{
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || (c >= 0x200e && c <= 0x200f) ||
-	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-}
-
-static uint32_t decode(const char *s, size_t n)
-{
-	uint32_t c = n == 1 ? (unsigned char)*s : (unsigned char)*s & (0xffU >> (n + 1));
-
-	for (size_t i = 1; i < n; i++)
-		c = c << 6 | ((unsigned char)s[i] & 0x3fU);
-	return c;
-}
-
-void cmd_print_foreign(FILE *to, const char *text)
-{
-	for (size_t left = strlen(text), n; left; text += n, left -= n) {
-		size_t sequence = utf8_sequence(text, left);
-		uint32_t c;
-
-		n = sequence ? sequence : 1;
-		c = sequence ? decode(text, n) : (unsigned char)*text;
-		if (!sequence)
-			(void)fprintf(to, "\\x%02x", c);
-		else if (acts_on_terminals(c))
-			(void)fprintf(to, "\\u%04x", c);
-		else
-			(void)fwrite(text, 1, n, to);
-	}
-}
-
 void cmd_print_findings(const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		const struct finding *item = &f->items[i];
 
-		(void)fprintf(stderr, "%s: %s%s%s (%s)\n", item->severity == FINDING_ERROR ? "error" : "warning",
-			      item->path, *item->path ? ": " : "", item->message, reason_name(item->reason));
+		(void)fprintf(stderr, "%s: ", item->severity == FINDING_ERROR ? "error" : "warning");
+		cmd_print_foreign(stderr, item->path);
+		(void)fputs(*item->path ? ": " : "", stderr);
+		cmd_print_foreign(stderr, item->message);
+		(void)fprintf(stderr, " (%s)\n", reason_name(item->reason));
 	}
 }
 

@@ -45,6 +45,7 @@ int main(int argc, char **argv)
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 
+	cmd_guard_output();
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	/* Several threads hold a body or two each: a heap per thread would only keep memory that the others could

@@ -150,6 +150,29 @@ static void test_utf8_when_overlong_or_surrogate_then_invalid(void **state)
 	assert_int_equal(utf8_sequence("\xF0\x9F\x98\x80", 4), 4);
 }
 
+static void test_json_string_when_terminals_would_act_then_escaped(void **state)
+{
+	static const char text[] = "\x1b]0;x\a \x7f \xC2\x9b"
+				   "2J \xE2\x80\xAE \xD8\x9C \xC2\xA0 \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80";
+	struct strbuf sb;
+
+	UNUSED(state);
+	strbuf_init(&sb, 1000);
+	strbuf_add_json(&sb, text, strlen(text));
+	assert_string_equal(sb.data, "\"\\u001b]0;x\\u0007 \\u007f \\u009b"
+				     "2J \\u202e \\u061c \xC2\xA0 \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80\"");
+	strbuf_release(&sb);
+}
+
+static void test_printable_when_a_terminal_would_act_then_question_marks(void **state)
+{
+	char text[] = "a\x1b[2J\n\xC2\x9b\xE2\x80\xAE\xff\xC3\xA9\xE2";
+
+	UNUSED(state);
+	utf8_make_printable(text);
+	assert_string_equal(text, "a?[2J\n??????\xC3\xA9?");
+}
+
 static void test_utf8_prefix_when_it_must_cut_then_no_character_is_parted(void **state)
 {
 	UNUSED(state);
@@ -352,6 +375,8 @@ int main(void)
 		cmocka_unit_test(test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),
+		cmocka_unit_test(test_json_string_when_terminals_would_act_then_escaped),
+		cmocka_unit_test(test_printable_when_a_terminal_would_act_then_question_marks),
 		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
 		cmocka_unit_test(test_reasons_then_each_has_a_word_that_leads_back_to_it),

@@ -117,12 +117,12 @@ void strbuf_addu(struct strbuf *sb, unsigned long long value)
 	strbuf_add(sb, digits + at, sizeof(digits) - at);
 }
 
-static void add_escape(struct strbuf *sb, unsigned char c)
+static void add_escape(struct strbuf *sb, unsigned c)
 {
 	static const char shorts[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 
 	if (c == '"' || c == '\\')
-		strbuf_addf(sb, "\\%c", c);
+		strbuf_addf(sb, "\\%c", (int)c);
 	else if (c < sizeof(shorts) && shorts[c])
 		strbuf_addf(sb, "\\%c", shorts[c]);
 	else
@@ -138,16 +138,17 @@ void strbuf_add_json(struct strbuf *sb, const char *s, size_t len)
 		unsigned char c = (unsigned char)s[i];
 		size_t n = utf8_sequence(s + i, len - i);
 
-		if (n && c >= 0x20 && c != '"' && c != '\\') {
+		if (n && c != '"' && c != '\\' && !utf8_acts_on_terminals(utf8_code_point(s + i, n))) {
 			i += n;
 			continue;
 		}
 		strbuf_add(sb, s + from, i - from);
 		if (n)
-			add_escape(sb, c);
+			add_escape(sb, utf8_code_point(s + i, n));
 		else
 			strbuf_adds(sb, "\xEF\xBF\xBD");
-		from = ++i;
+		i += n ? n : 1;
+		from = i;
 	}
 	strbuf_add(sb, s + from, len - from);
 	strbuf_addc(sb, '"');

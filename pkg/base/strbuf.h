@@ -36,7 +36,8 @@ void strbuf_addc(struct strbuf *sb, char c);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 void strbuf_addu(struct strbuf *sb, unsigned long long value);
-/* Appends `s` as a JSON string with its quotes; bytes that are not UTF-8 are replaced by U+FFFD. */
+/* Appends `s` as a JSON string with its quotes; bytes that are not UTF-8 are replaced by U+FFFD, and what terminals act
+ * on is escaped. */
 void strbuf_add_json(struct strbuf *sb, const char *s, size_t len);
 void strbuf_truncate(struct strbuf *sb, size_t len);
 

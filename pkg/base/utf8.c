@@ -1,7 +1,7 @@
 /* UTF-8 validation, and cutting. */
 #include "base/utf8.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 static bool is_continuation(unsigned char c)
 {
@@ -49,6 +49,35 @@ size_t utf8_sequence(const char *s, size_t len)
 		if (!is_continuation(u[i]))
 			return 0;
 	return n;
+}
+
+unsigned utf8_code_point(const char *s, size_t n)
+{
+	unsigned c = n == 1 ? (unsigned char)*s : (unsigned char)*s & (0xFFU >> (n + 1));
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s[i] & 0x3FU);
+	return c;
+}
+
+bool utf8_acts_on_terminals(unsigned c)
+{
+	return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || (c >= 0x200E && c <= 0x200F) ||
+	       (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+void utf8_make_printable(char *text)
+{
+	for (size_t left = strlen(text); left;) {
+		size_t n = utf8_sequence(text, left);
+		bool printable = n && (*text == '\n' || !utf8_acts_on_terminals(utf8_code_point(text, n)));
+
+		n = n ? n : 1;
+		if (!printable)
+			memset(text, '?', n);
+		text += n;
+		left -= n;
+	}
 }
 
 size_t utf8_prefix(const char *s, size_t len, size_t max)

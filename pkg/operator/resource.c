@@ -74,6 +74,7 @@ void resource_event(struct resource *r, bool warning, enum reason reason, const 
 	note = xvasprintf(note_fmt, ap);
 	va_end(ap);
 	note[utf8_prefix(note, strlen(note), NOTE_BYTES)] = '\0';
+	utf8_make_printable(note);
 	log_info("operator", "event", KV_STR("resource", r->key), KV_STR("reason", reason_name(reason)),
 		 KV_STR("note", note));
 	if (r->op->leading && regarding)

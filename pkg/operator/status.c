@@ -115,19 +115,13 @@ bool status_condition_is(const json_t *status, enum condition_type type, enum co
 	return strcmp(jsonx_string(status_condition(status, type), "status", ""), condition_status_name(expected)) == 0;
 }
 
-/* Messages may quote anything: what is not UTF-8 is replaced, and the rest is cut at the API's limit. */
+/* Messages may quote anything, and are cut at the API's limit. */
 static json_t *message_json(const char *message)
 {
 	size_t len = utf8_prefix(message, strlen(message), MESSAGE_BYTES);
 	_cleanup_free_ char *text = xstrndup(message, len);
 
-	for (size_t i = 0; i < len;) {
-		size_t n = utf8_sequence(text + i, len - i);
-
-		if (n == 0)
-			text[i] = '?';
-		i += n ? n : 1;
-	}
+	utf8_make_printable(text);
 	return json_string(text);
 }
 
