@@ -19,6 +19,7 @@ static void web_free(struct web *web)
 		free((char *)web->routes[i].path);
 	free(web->routes);
 	close_fdp(&web->listen);
+	close_fdp(&web->spare);
 	close_fdp(&web->wake);
 	close_fdp(&web->ended);
 	map_free(web->peers);
@@ -33,6 +34,7 @@ static struct web *web_new(const struct web_route *routes, size_t n)
 	web->listen = -1;
 	web->wake = eventfd(0, EFD_CLOEXEC);
 	web->ended = eventfd(0, EFD_CLOEXEC);
+	web->spare = eventfd(0, EFD_CLOEXEC);
 	web->peers = map_new(free);
 	web->n_routes = n;
 	web->routes = xmemdup(routes, n * sizeof(*routes));
@@ -73,11 +75,12 @@ static int start_daemon(struct web *web, struct err *err)
 /* How long to wait for events: until the next time limit of a connection. */
 static int wait_ms(struct web *web)
 {
+	const int most = web->crowded ? WEB_CROWDED_MS : WEB_TIMEOUT_S * 1000;
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	if (MHD_get_timeout(web->daemon, &ms) != MHD_YES)
-		return -1;
-	return ms < WEB_TIMEOUT_S * 1000 ? (int)ms : WEB_TIMEOUT_S * 1000;
+		return web->crowded ? most : -1;
+	return ms < (unsigned)most ? (int)ms : most;
 }
 
 static void *serve(void *user)
@@ -89,9 +92,13 @@ static void *serve(void *user)
 			       {.fd = epoll->epoll_fd, .events = POLLIN}};
 
 	while (!atomic_load(&web->stop)) {
+		if (web->spare < 0)
+			web->spare = eventfd(0, EFD_CLOEXEC);
+		/* A client that cannot be accepted would end each wait at once. */
+		fds[1].fd = web->crowded ? -1 : web->listen;
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms(web)) < 0 && errno != EINTR)
 			break;
-		if (fds[1].revents)
+		if (fds[1].revents || web->crowded)
 			web_accept(web);
 		(void)MHD_run(web->daemon);
 	}

@@ -1,5 +1,6 @@
 /* The list of connections. If there are too many, the client with the most loses the one that has been idle longest, so
  * a new client, such as a probe, is always served. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -140,6 +141,29 @@ static void free_connection(struct web_connection *c)
 	free(c);
 }
 
+static bool lacks_descriptors(int error)
+{
+	return error == EMFILE || error == ENFILE;
+}
+
+/* When the process has no descriptor left, one is kept for clients: probes are answered even then. A client that waits
+ * takes the place of the one that has been idle longest, which has had WEB_CROWDED_MS. */
+static int accept_client(struct web *web, union address *ret_from, socklen_t *ret_len)
+{
+	int fd = accept4(web->listen, &ret_from->any, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	bool waited = web->crowded;
+
+	if (fd < 0 && lacks_descriptors(errno) && web->spare >= 0) {
+		close_fdp(&web->spare);
+		web->spare = -1;
+		fd = accept4(web->listen, &ret_from->any, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	}
+	web->crowded = fd < 0 && lacks_descriptors(errno);
+	if (waited && web->crowded && web->first)
+		evict(web->first);
+	return fd;
+}
+
 void web_accept(struct web *web)
 {
 	const int on = 1;
@@ -147,7 +171,7 @@ void web_accept(struct web *web)
 	for (int i = 0; i < WEB_ACCEPTS; i++) {
 		union address from = {0};
 		socklen_t len = sizeof(from);
-		int fd = accept4(web->listen, &from.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept_client(web, &from, &len);
 
 		if (fd < 0)
 			return;

@@ -21,6 +21,7 @@ enum {
 	WEB_MEMORY_BYTES = 16 * 1024, /* of a connection: its request's head, and what libmicrohttpd keeps of it */
 	WEB_TIMEOUT_S = 10,           /* time limit for a client that stops sending its request or reading the
 				       * response */
+	WEB_CROWDED_MS = 100,         /* how long clients wait when there is no descriptor for them */
 	WEB_JOIN_MS = 3000,           /* how long web_stop waits for the thread */
 };
 
@@ -34,8 +35,10 @@ struct web {
 	struct web_connection *accepted; /* the one that libmicrohttpd is about to take over */
 	struct map *peers;               /* address -> how many connections it has */
 	pthread_t thread;
-	int wake;  /* an eventfd: there is something to do besides connections */
-	int ended; /* an eventfd that the thread writes last: only then is it joined */
+	int spare;    /* a descriptor that is given up when the process has no other for a client; -1: it is in use */
+	bool crowded; /* a client waits, and there is no descriptor for it */
+	int wake;     /* an eventfd: there is something to do besides connections */
+	int ended;    /* an eventfd that the thread writes last: only then is it joined */
 	atomic_bool stop;
 };
 

@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -575,6 +578,89 @@ static void test_descriptors_then_none_is_inherited_and_none_is_left(void **stat
 	assert_true(all_cloexec || !inherited_before);
 }
 
+/* Sets how many descriptors this process may have, and returns how many it might have before. */
+static rlim_t limit_descriptors(rlim_t most)
+{
+	struct rlimit limit;
+	rlim_t before;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	before = limit.rlim_cur;
+	limit.rlim_cur = most;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+/* The number that the next descriptor gets: when it is the limit, there is no other. */
+static rlim_t next_descriptor(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	return (rlim_t)fd;
+}
+
+static void expect_hello(int fd)
+{
+	char buf[200] = "";
+
+	assert_int_equal(write(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 32), 32);
+	assert_true(read(fd, buf, sizeof(buf) - 1) > 0);
+	assert_non_null(strstr(buf, "200 OK"));
+}
+
+static void connect_socket(int fd, int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+}
+
+static void test_no_descriptor_is_left_then_one_client_after_the_other_is_served(void **state)
+{
+	int clients[4];
+	rlim_t before;
+
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	before = limit_descriptors(next_descriptor());
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		connect_socket(clients[i], web_port(*state));
+		expect_hello(clients[i]);
+	}
+	(void)limit_descriptors(before);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		(void)close(clients[i]);
+}
+
+static double process_seconds(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void test_no_descriptor_can_be_had_then_the_server_waits_and_recovers(void **state)
+{
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	rlim_t before = limit_descriptors(3);
+	double used = process_seconds();
+
+	connect_socket(client, web_port(*state));
+	(void)poll(NULL, 0, 500);
+	used = process_seconds() - used;
+	(void)limit_descriptors(before);
+	/* A server that tries again and again uses all of it. */
+	assert_true(used < 0.1);
+	expect_hello(client);
+	(void)close(client);
+}
+
 static void test_start_when_address_is_in_use_then_conflict(void **state)
 {
 	_cleanup_free_ char *listen = xasprintf("127.0.0.1:%d", web_port(*state));
@@ -663,6 +749,8 @@ int main(void)
 		SERVED(test_answer_when_it_would_be_larger_than_16_mib_then_500),
 		SERVED(test_wish_for_another_protocol_then_ignored),
 		SERVED(test_nonsense_then_closed_and_others_are_served),
+		SERVED(test_no_descriptor_is_left_then_one_client_after_the_other_is_served),
+		SERVED(test_no_descriptor_can_be_had_then_the_server_waits_and_recovers),
 		cmocka_unit_test(test_stop_when_clients_are_connected_then_it_ends),
 		cmocka_unit_test(test_descriptors_then_none_is_inherited_and_none_is_left),
 		SERVED(test_start_when_address_is_in_use_then_conflict),
