@@ -1,10 +1,14 @@
 """Operators that watch some namespaces: each is watched separately."""
 
 import os
+import resource
+import signal
+import socket
 import time
 from pathlib import Path
 
 import bookstore
+import pytest
 import requests
 from parts import operator as operator_parts
 from parts.operator import NAMESPACE, Operator
@@ -65,6 +69,38 @@ def test_a_forbidden_namespace_does_not_stop_the_others(kube, state, resources, 
         resources.delete("books")
 
 
+def first_free(pid):
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def test_without_descriptors_the_operator_waits_and_recovers(make_operator, resources, books, opensearch, index, namespace):
+    with make_operator("few", "--namespace", namespace, "--leader-elect=false") as operator:
+        resources.apply_books("books", books, opensearch.url, index=index)
+        resources.wait("books")
+        (worker,) = operator.workers()
+        before = resource.prlimit(operator.process.pid, resource.RLIMIT_NOFILE)
+        # Every number below is taken. The worker's three become free with its end, and the next one needs five.
+        resource.prlimit(operator.process.pid, resource.RLIMIT_NOFILE, (first_free(operator.process.pid), before[1]))
+        os.kill(worker, signal.SIGKILL)
+        log = operator.process.log
+        eventually(lambda: "Too many open files" in log.read_text(), 30, "an attempt to start the next worker")
+        used = cpu_seconds(operator)
+        for _ in range(3):
+            # Both connect at the same time, and there is one descriptor for them.
+            with socket.create_connection(("127.0.0.1", operator.port)):
+                assert operator.get("/livez") == 200
+            time.sleep(1)
+        assert cpu_seconds(operator) - used < 0.5, "it tries again and again"
+        assert operator.process.alive, operator.process.tail()
+        assert operator.workers() == []
+        resource.prlimit(operator.process.pid, resource.RLIMIT_NOFILE, before)
+        eventually(lambda: len(operator.workers()) == 1, 60, "the worker")
+        resources.wait("books")
+        assert operator.get("/livez") == 200
+        resources.delete("books")
+
+
 def dangling(number):
     """A PgSync with five references that no other PgSync has, to objects that do not exist."""
     names = [f"many-{number}-{letter}" for letter in "abcde"]
@@ -97,6 +133,55 @@ def test_many_references_need_few_descriptors_and_little_memory(kube, make_opera
         eventually(lambda: '"many-7-a"' not in str(kube.kubectl.json("get", "pgsync", "many-7", "--namespace", namespace)["status"]),
                    15, "the Secret that was created")
     kube.kubectl("delete", "pgsyncs", "--all", "--namespace", namespace)
+
+
+def writes(operator):
+    lines = requests.get(operator.url + "/metrics", timeout=5).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines
+               if line.startswith("rest_client_requests_total{") and 'method="GET"' not in line)
+
+
+def referring(number):
+    """A PgSync that is suspended, and the five objects that it refers to."""
+    made = dangling(number)
+    made["spec"]["suspend"] = True
+    names = [f"many-{number}-{letter}" for letter in "abcde"]
+    keys = [{"password": "p"}, {"ca.crt": "c"}, {"username": "u", "password": "p"}, {"ca.crt": "c"}]
+    return [bookstore.secret(name, **values) for name, values in zip(names, keys)] + [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": names[4]},
+         "data": {"schema.json": '[{"index": "many-%d", "nodes": {"table": "books"}}]' % number}}, made]
+
+
+@pytest.mark.long
+def test_a_thousand_pgsyncs_need_few_descriptors_little_memory_and_no_writes(kube, make_operator, namespace):
+    for first in range(0, 1000, 100):
+        kube.kubectl.apply(*[o for number in range(first, first + 100) for o in referring(number)], namespace=namespace)
+    descriptors = []
+
+    def settled(operator):
+        descriptors.append(len(os.listdir(f"/proc/{operator.process.pid}/fd")) - 3 * len(operator.workers()))
+        found = kube.kubectl.json("get", "pgsyncs", "--namespace", namespace)["items"]
+        return len(found) == 1000 and all(o.get("status", {}).get("phase") == "Suspended" for o in found)
+
+    with make_operator("thousand", "--namespace", namespace, "--leader-elect=false", log_level="info") as operator:
+        eventually(lambda: settled(operator), 300, "1,000 suspended PgSyncs", interval=1)
+
+        def rests():
+            before = writes(operator)
+            time.sleep(5)
+            return writes(operator) == before and not operator.workers()
+
+        eventually(rests, 300, "an end of the writes")
+        settled(operator)
+        memory, before = memory_kib(operator.process.pid), writes(operator)
+        time.sleep(20)
+        after = writes(operator)
+        print(f"{max(descriptors)} descriptors, {memory} KiB, {before:.0f} writes, {after - before:.0f} of them at rest")
+        assert max(descriptors) <= 60
+        assert memory <= 40 * 1024
+        assert after == before
+    # All at once: one after the other takes kubectl minutes.
+    kube.session.delete(f"{kube.url}/apis/pgsync.io/v1alpha1/namespaces/{namespace}/pgsyncs", timeout=60).raise_for_status()
 
 
 def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resources, books, opensearch, index, namespace):

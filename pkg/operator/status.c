@@ -292,6 +292,14 @@ static void put_live(struct composer *c, enum condition_type type, enum conditio
 			      not_reported(c));
 }
 
+/* Whether there has been a worker: before, it is not known whether anything would stream. A status that is composed
+ * again, with nothing new, stays as it is. */
+static bool has_run(const struct composer *c, const json_t *worker)
+{
+	return worker ||
+	       (c->in->previous && !status_condition_is(c->in->previous, CONDITION_STREAMING, STATUS_UNKNOWN));
+}
+
 /* What stays true when the worker ends. */
 static void put_lasting(struct composer *c, enum condition_type type)
 {
@@ -380,7 +388,8 @@ json_t *status_compose(const struct status_input *in)
 	put_live(&c, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN);
 	put_schema_accepted(&c);
 	put_lasting(&c, CONDITION_BOOTSTRAP_COMPLETE);
-	put_live(&c, CONDITION_STREAMING, in->state == STATE_LOADING || !in->previous ? STATUS_UNKNOWN : STATUS_FALSE);
+	put_live(&c, CONDITION_STREAMING,
+		 in->state == STATE_LOADING || !has_run(&c, worker) ? STATUS_UNKNOWN : STATUS_FALSE);
 	put_live(&c, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN);
 	put_suspended(&c);
 

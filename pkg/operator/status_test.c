@@ -525,6 +525,32 @@ static void test_compose_when_a_cleanup_fails_then_the_message_says_how_to_skip_
 	}
 }
 
+static void test_compose_when_nothing_is_new_then_the_status_stays(void **state)
+{
+	_cleanup_json_ json_t *worker = json_pack("{s:s, s:i}", "placement", "Process", "restartCount", 0);
+	_cleanup_json_ json_t *report = streaming_report();
+
+	UNUSED(state);
+	for (int i = 0; i < RECONCILE_STATES * 4; i++) {
+		struct status_input in = {.generation = 3,
+					  .state = (enum reconcile_state)(i / 4),
+					  .worker = i & 1 ? worker : NULL,
+					  .report = i & 2 ? report : NULL,
+					  .wall_us = FIRST_US};
+		_cleanup_json_ json_t *first = status_compose(&in);
+		_cleanup_json_ json_t *second = NULL;
+
+		in.previous = first;
+		in.wall_us = LATER_US;
+		second = status_compose(&in);
+		if (status_compare(first, second) != STATUS_SAME) {
+			_cleanup_free_ char *was = jsonx_canonical(first), *is = jsonx_canonical(second);
+
+			fail_msg("state %d, case %d: %s\n%s", i / 4, i % 4, was, is);
+		}
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -549,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_compose_when_in_any_state_then_as_the_table_says),
 		cmocka_unit_test(test_compose_when_nothing_is_known_then_every_state_has_words),
 		cmocka_unit_test(test_compose_when_starting_then_unknown_until_the_first_report),
+		cmocka_unit_test(test_compose_when_nothing_is_new_then_the_status_stays),
 		cmocka_unit_test(test_compose_when_a_cleanup_fails_then_the_message_says_how_to_skip_it),
 	};
 

@@ -426,8 +426,6 @@ static void test_status_when_another_client_wipes_it_then_it_is_written_again(vo
 	_cleanup_json_ json_t *wiped = object_of("12", "example.com/other");
 
 	write_status(f, STATE_STARTING);
-	answer(NULL, NULL);
-	write_status(f, STATE_STARTING); /* not the first one */
 	ours = stored(NULL);
 	answer(ours, NULL);
 	(void)json_object_set(wiped, "status", json_object_get(ours, "status"));
@@ -439,11 +437,11 @@ static void test_status_when_another_client_wipes_it_then_it_is_written_again(vo
 	/* An older status may still be in flight; a check that came too early is repeated. */
 	drain(f);
 	write_status(f, STATE_STARTING);
-	assert_int_equal(call.sent, 2);
+	assert_int_equal(call.sent, 1);
 	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
 	f->resource->writer.last_ms -= 30000;
 	write_status(f, STATE_STARTING);
-	assert_int_equal(call.sent, 3);
+	assert_int_equal(call.sent, 2);
 	answer(ours, NULL);
 }
 
@@ -462,15 +460,13 @@ static void test_status_when_it_is_wiped_while_counters_move_then_it_does_not_wa
 
 	report_lag(f, 1);
 	write_status(f, STATE_RUNNING);
-	answer(NULL, NULL);
-	write_status(f, STATE_RUNNING); /* not the first one */
 	ours = stored(NULL);
 	answer(ours, NULL);
 	report_lag(f, 2);
 	(void)resource_update(f->resource, wiped);
 	drain(f);
 	write_status(f, STATE_RUNNING);
-	assert_int_equal(call.sent, 2);
+	assert_int_equal(call.sent, 1);
 	assert_in_range(workqueue_next_ms(f->op.queue), clock_now_ms() + 5000, clock_now_ms() + 30000);
 	jsonx_decref(TAKE_PTR(f->resource->worker.report));
 }
