@@ -171,7 +171,7 @@ static const struct {
 		 "on or off: whether workers give up rights that they do not need (default on); off is for debugging"},
 	[FLAG_EGRESS] = {"deny-egress", "LIST",
 			 "networks and addresses that workers do not connect to, separated by commas; the API server's "
-			 "address is added (default " DENIED_EGRESS "); \"none\" leaves that alone"},
+			 "addresses are added (default " DENIED_EGRESS "); \"none\" leaves that alone"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
 	[FLAG_MAX_PGSYNCS] = {"max-pgsyncs", "N",

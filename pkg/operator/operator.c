@@ -10,7 +10,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/egress.h"
 #include "base/log.h"
 #include "operator/operator_int.h"
 
@@ -534,20 +533,9 @@ static void free_resource(void *ptr)
 	resource_free(ptr);
 }
 
-/* The API server's address, if the configuration has an address and not a name, which may change its address. */
-static char *denied_egress(const struct operator_ *op)
-{
-	const char *given = op->options->deny_egress;
-	_cleanup_free_ char *server = xstrndup(op->server, strcspn(op->server, "/"));
-	struct err ignored;
-
-	return egress_check(server, &ignored) == 0 ? xasprintf("%s%s%s", given, *given ? "," : "", server)
-						   : xstrdup(given);
-}
-
 static void start_supervisor(struct operator_ *op)
 {
-	_cleanup_free_ char *denied = denied_egress(op);
+	_cleanup_free_ char *denied = operator_denied_egress(op->options->deny_egress, op->server);
 	const char *const argv[] = {op->options->worker_program,
 				    "worker",
 				    "--log-level",

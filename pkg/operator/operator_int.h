@@ -173,6 +173,11 @@ void resource_replace_text(char **field, char *take);
 void operator_resource_changed(struct operator_ *op, const char *key, const json_t *object);
 void operator_resource_deleted(struct operator_ *op, const char *key);
 
+/* --- egress.c */
+/* What workers do not connect to: the list that was given, and the API server, "HOST[:PORT][/PATH]". A name is resolved
+ * here, which may take a while. Caller frees. */
+char *operator_denied_egress(const char *given, const char *server);
+
 /* --- namespaces.c: each namespace is watched separately; one that is forbidden or gone does not stop the others */
 void namespaces_watch(struct operator_ *op);
 void namespaces_release(struct operator_ *op);
