@@ -13,7 +13,7 @@ _pgsync_operator() {
 	--context | --namespace | --listen | --health-listen | --worker-sandbox | --deny-egress | --max-concurrent-reconciles | --max-pgsyncs | --secret-label | --leader-elect-*) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "--kubeconfig --context --namespace --leader-elect --leader-elect-lease-duration
-			--leader-elect-renew-deadline --leader-elect-retry-period --leader-elect-namespace --listen --health-listen --worker-program
+			--leader-elect-renew-deadline --leader-elect-retry-period --leader-elect-namespace --retire --listen --health-listen --worker-program
 			--worker-sandbox --deny-egress --max-concurrent-reconciles --max-pgsyncs --secret-label --log-level --log-format --version --help" -- "$word")
 		;;
 	esac

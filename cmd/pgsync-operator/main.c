@@ -123,6 +123,7 @@ enum flag {
 	FLAG_DEADLINE,
 	FLAG_PERIOD,
 	FLAG_LEASE_NAMESPACE,
+	FLAG_RETIRE,
 	FLAG_LISTEN,
 	FLAG_HEALTH_LISTEN,
 	FLAG_CONSOLE,
@@ -157,6 +158,9 @@ static const struct {
 			 "pause between attempts to acquire or renew the Lease (default 2s)"},
 	[FLAG_LEASE_NAMESPACE] = {"leader-elect-namespace", "NAME",
 				  "namespace of the Lease; default: the operator's namespace"},
+	[FLAG_RETIRE] = {"retire", "[=BOOL]",
+			 "take the Lease from the running operator, which then stops its workers; write into each "
+			 "PgSync that the operator has stopped; and exit. For an uninstallation (default false)"},
 	[FLAG_LISTEN] = {"listen", "ADDR:PORT",
 			 "serve /livez, /readyz and /metrics (default :8080); \"none\" serves nothing"},
 	[FLAG_HEALTH_LISTEN] = {"health-listen", "ADDR:PORT",
@@ -203,6 +207,8 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_duration(value, &o->retry_period_ms, err);
 	case FLAG_LEASE_NAMESPACE:
 		return set_text(value, &o->lease_namespace, err);
+	case FLAG_RETIRE:
+		return set_boolean(value, &o->retire, err);
 	case FLAG_LISTEN:
 		o->listen = value;
 		return 0;
@@ -308,8 +314,9 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 	int flag;
 
 	for (int i = 0; i < FLAGS; i++)
-		options[i] = (struct option){flags[i].name, i == FLAG_ELECT ? optional_argument : required_argument,
-					     NULL, i};
+		options[i] = (struct option){
+			flags[i].name,
+			i == FLAG_ELECT || i == FLAG_RETIRE ? optional_argument : required_argument, NULL, i};
 	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (flag == FLAG_HELP || flag == FLAG_VERSION) {
 			if (flag == FLAG_HELP)
@@ -410,6 +417,8 @@ int main(int argc, char **argv)
 		r = read_flags(&s, argc, argv, &err);
 	if (r == 0)
 		r = find_worker(&s, &err);
+	if (r == 0 && s.options.retire && !s.options.leader_elect)
+		r = err_set(&err, ERR_INVALID, "--retire needs --leader-elect: the Lease is what stops the operator");
 	if (r < 0) {
 		(void)fprintf(stderr, "pgsync-operator: %s\n", err.msg);
 		code = EXIT_USAGE;

@@ -96,3 +96,50 @@ class Operator:
 
     def __exit__(self, *exc):
         self.stop()
+
+
+class Release:
+    """An installation of the chart in the test's namespace."""
+
+    def __init__(self, kube, state, namespace, **values):
+        self.kube, self.namespace, self.values = kube, namespace, values
+        self.name = f"release-{namespace}"  # its cluster-wide objects are named after it
+        self.objects = render_chart(namespace, self.name, **values)
+        account = self.install()
+        self.kubeconfig = kube.service_account_kubeconfig(namespace, account, state / f"{namespace}.kubeconfig")
+        self.operator = Operator(f"operator-{namespace}", state, self.kubeconfig,
+                                 *[a for a in self.arguments("Deployment") if "listen" not in a], lease_namespace=namespace)
+
+    def install(self):
+        return install(self.kube.kubectl, self.namespace, self.name, **self.values)
+
+    def of_kind(self, *kinds):
+        return [o for o in self.objects if o["kind"] in kinds]
+
+    def arguments(self, kind):
+        """How the chart runs pgsync-operator."""
+        (found,) = self.of_kind(kind)
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["pgsync-operator"]
+        return container["args"]
+
+    def run_hook(self):
+        done = subprocess.run([str(BIN / "pgsync-operator"), "--kubeconfig", str(self.kubeconfig), *self.arguments("Job")],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    def delete(self, *kinds):
+        """Deletes what the chart has of these kinds."""
+        for each in self.of_kind(*kinds):
+            where = ["--namespace", each["metadata"].get("namespace", self.namespace)]
+            self.kube.kubectl("delete", each["kind"], each["metadata"]["name"], *where, "--ignore-not-found")
+
+    def delete_permissions(self):
+        self.delete("RoleBinding", "Role", "ClusterRoleBinding", "ClusterRole")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.operator.stop()
+        self.delete_permissions()

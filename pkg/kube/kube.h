@@ -127,7 +127,7 @@ int kube_frames_feed(struct kube_frames *frames, const char *data, size_t len,
 struct kube_lease_options {
 	const char *namespace, *name, *identity; /* identity: unique for each start of a process */
 	/* Prefix of the identities of earlier processes in the same place, which are certainly dead: a Lease that one
-	 * of them holds is free. NULL: not known. */
+	 * of them holds is free. NULL: not known; "": it is free even if a living one holds it. */
 	const char *predecessor;
 	int64_t duration_ms, renew_deadline_ms, retry_period_ms;
 	void (*started_leading)(void *user);

@@ -24,6 +24,7 @@ enum {
 	AWAY_MS = 1000,
 	REFUSED_MS = 5000,
 	LISTING_MS = 200,
+	RETIRE_STEP_MS = 100,
 	STEPS = 8, /* actions of one reconcile */
 	HOST_BYTES = 256,
 };
@@ -295,7 +296,12 @@ static void start_leading(struct operator_ *op)
 
 static void on_started_leading(void *user)
 {
-	start_leading(user);
+	struct operator_ *op = user;
+
+	if (op->options->retire)
+		retire_begin(op);
+	else
+		start_leading(op);
 }
 
 static void on_stopped_leading(void *user)
@@ -303,6 +309,7 @@ static void on_stopped_leading(void *user)
 	struct operator_ *op = user;
 
 	op->leading = false;
+	retire_suspend(op);
 	/* These writes were decided on while no other operator could write, and may be waiting for a Retry-After. */
 	map_each(op->resources, cancel_each, NULL);
 	log_warn("operator", "lost the Lease; workers continue until another leader is seen, retrying",
@@ -322,7 +329,7 @@ static void on_new_leader(void *user, const char *identity)
 
 /* --- the end */
 
-static void enter_phase(struct operator_ *op, enum operator_phase phase, int64_t limit_ms)
+void operator_enter_phase(struct operator_ *op, enum operator_phase phase, int64_t limit_ms)
 {
 	op->phase = phase;
 	op->phase_until_ms = clock_now_ms() + limit_ms;
@@ -356,8 +363,9 @@ static bool write_final_status(void *user, const char *key, size_t len, void *va
 
 static void release_lease(struct operator_ *op)
 {
-	enter_phase(op, OPERATOR_RELEASING, RELEASING_MS);
-	if (op->lease)
+	operator_enter_phase(op, OPERATOR_RELEASING, RELEASING_MS);
+	/* Those who would take it are to end, and begin again only if they do not. */
+	if (op->lease && !op->options->retire)
 		kube_lease_release(op->lease, on_released, op);
 	else
 		op->phase = OPERATOR_DONE;
@@ -366,7 +374,7 @@ static void release_lease(struct operator_ *op)
 static void begin_end(struct operator_ *op)
 {
 	log_info("operator", "stopping", KV_U64("workers", supervisor_count(op->supervisor)));
-	enter_phase(op, OPERATOR_STOPPING, STOPPING_MS);
+	operator_enter_phase(op, OPERATOR_STOPPING, STOPPING_MS);
 	map_each(op->resources, stop_each, NULL);
 }
 
@@ -375,7 +383,7 @@ static void advance_end(struct operator_ *op)
 	bool late = clock_now_ms() >= op->phase_until_ms;
 
 	if (op->phase == OPERATOR_STOPPING && (supervisor_count(op->supervisor) == 0 || late))
-		enter_phase(op, OPERATOR_FINAL_STATUS, op->leading ? FINAL_STATUS_MS : 0);
+		operator_enter_phase(op, OPERATOR_FINAL_STATUS, op->leading ? FINAL_STATUS_MS : 0);
 	if (op->phase == OPERATOR_FINAL_STATUS) {
 		if (op->leading && op->calls < FINAL_STATUSES_AT_ONCE)
 			map_each(op->resources, write_final_status, op);
@@ -407,6 +415,8 @@ static int timeout_ms(const struct operator_ *op)
 
 	if (queue_ms >= 0 && queue_ms < next_ms && op->phase == OPERATOR_RUNNING)
 		next_ms = queue_ms;
+	if (op->options->retire && op->phase == OPERATOR_RUNNING)
+		next_ms = now_ms + RETIRE_STEP_MS;
 	if (kill_ms >= 0 && kill_ms < next_ms)
 		next_ms = kill_ms;
 	if (op->phase != OPERATOR_RUNNING && op->phase_until_ms < next_ms)
@@ -455,7 +465,9 @@ int operator_run(struct operator_ *op, struct err *err)
 		start_leading(op);
 	while (op->phase != OPERATOR_DONE) {
 		operator_metrics_tick(op);
-		if (op->phase == OPERATOR_RUNNING)
+		if (op->phase == OPERATOR_RUNNING && op->options->retire)
+			retire_advance(op);
+		else if (op->phase == OPERATOR_RUNNING)
 			run_queue(op);
 		if (wait_once(op, &w, err) < 0)
 			return -1;
@@ -465,7 +477,7 @@ int operator_run(struct operator_ *op, struct err *err)
 			advance_end(op);
 	}
 	log_info("operator", "stopped");
-	return 0;
+	return op->options->retire ? retire_result(op, err) : 0;
 }
 
 /* --- wiring */
@@ -492,7 +504,8 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 		.namespace = o->lease_namespace ? o->lease_namespace : kube_config_namespace(config),
 		.name = CONTROLLER,
 		.identity = op->identity,
-		.predecessor = op->predecessor,
+		/* Whoever holds it. */
+		.predecessor = o->retire ? "" : op->predecessor,
 		.duration_ms = o->lease_duration_ms,
 		.renew_deadline_ms = o->renew_deadline_ms,
 		.retry_period_ms = o->retry_period_ms,

@@ -24,8 +24,8 @@
  *   renew its Lease it stops acting on the cluster, and its workers continue; it stops them when it sees another
  *   leader.
  * - The status is written when it has changed: a condition, a phase or a name at once, numbers at most every 10 s, WAL
- *   positions at most every minute. While nothing happens, nothing is written. When the operator ends, Ready says
- * so. */
+ *   positions at most every minute. While nothing happens, nothing is written. When the operator ends, Ready says so;
+ *   before it is uninstalled, another process (options.retire) does, since the operator's permissions go first. */
 #ifndef PGSYNC_OPERATOR_OPERATOR_H
 #define PGSYNC_OPERATOR_OPERATOR_H
 
@@ -42,6 +42,7 @@ struct operator_options {
 	size_t n_namespaces;
 	const char *deny_egress; /* of workers, as for egress_deny; the API server's address is added */
 	bool leader_elect;
+	bool retire; /* not an operator, but its farewell: retire.c */
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
 	const char *lease_namespace; /* NULL: the operator's own */
 	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */

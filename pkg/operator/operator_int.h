@@ -86,6 +86,7 @@ struct operator_ {
 	int signal_fd;
 	enum operator_phase phase;
 	int64_t phase_until_ms; /* when the phase ends at the latest */
+	int64_t retire_ms;      /* when the farewells may be written; 0: other operators may still act */
 };
 
 /* --- One PgSync. Kept small: objects are text between reconciles. Each part belongs to the file that is named. */
@@ -177,6 +178,18 @@ void operator_resource_deleted(struct operator_ *op, const char *key);
 /* What workers do not connect to: the list that was given, and the API server, "HOST[:PORT][/PATH]". A name is resolved
  * here, which may take a while. Caller frees. */
 char *operator_denied_egress(const char *given, const char *server);
+
+void operator_enter_phase(struct operator_ *op, enum operator_phase phase, int64_t limit_ms);
+
+/* --- retire.c: says that the operator has stopped, for one that is about to be uninstalled */
+/* The Lease is ours: the other operators stop. */
+void retire_begin(struct operator_ *op);
+/* Another operator has taken the Lease. */
+void retire_suspend(struct operator_ *op);
+/* Begins the farewells once nothing contradicts them. */
+void retire_advance(struct operator_ *op);
+/* Whether every PgSync has its farewell. */
+int retire_result(const struct operator_ *op, struct err *err) WARN_UNUSED;
 
 /* --- namespaces.c: each namespace is watched separately; one that is forbidden or gone does not stop the others */
 void namespaces_watch(struct operator_ *op);

@@ -52,9 +52,37 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default .Release.Namespace .Values.leaderElection.namespace }}
 {{- end }}
 
+{{- /* What the operator and its farewell have in common. */ -}}
+{{- define "pgsync-operator.args" -}}
+- --log-level={{ .Values.logLevel }}
+- --log-format={{ .Values.logFormat }}
+{{- with .Values.leaderElection }}
+- --leader-elect={{ .enabled }}
+{{- if .enabled }}
+- --leader-elect-namespace={{ include "pgsync-operator.leaseNamespace" $ }}
+- --leader-elect-lease-duration={{ .leaseDurationSeconds }}s
+- --leader-elect-renew-deadline={{ .renewDeadlineSeconds }}s
+- --leader-elect-retry-period={{ .retryPeriodSeconds }}s
+{{- end }}
+{{- end }}
+{{- range .Values.watchNamespaces }}
+- --namespace={{ . }}
+{{- end }}
+{{- end }}
+
 {{- /* What the operator may do in a namespace that it watches. Secrets and ConfigMaps are read by name: a watch of one
 name needs list and watch, and which names is only known from the PgSyncs. */ -}}
 {{- define "pgsync-operator.rules" -}}
+{{ include "pgsync-operator.pgsyncRules" . }}
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "pgsync-operator.pgsyncRules" -}}
 - apiGroups: [pgsync.io]
   resources: [pgsyncs]
   verbs: [get, list, watch, patch]
