@@ -11,7 +11,7 @@ import bookstore
 import pytest
 import requests
 from parts import operator as operator_parts
-from parts.operator import NAMESPACE, Operator
+from parts.operator import NAMESPACE, Operator, Release
 from parts.process import memory_kib
 from parts.search import eventually
 
@@ -191,3 +191,23 @@ def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resou
         kube.kubectl("label", "secret", "books-postgres", "pgsync.io/use=true", "--namespace", namespace)
         resources.wait("books")
         resources.delete("books")
+
+
+def test_a_deletion_ends_though_the_role_of_the_namespace_is_deleted_first(kube, state, resources, books, opensearch, index, namespace):
+    """As in `kubectl delete namespace`, which deletes everything in the namespace in some order."""
+    with Release(kube, state, namespace, **{"watchNamespaces[0]": namespace}) as release, release.operator:
+        resources.apply_books("books", books, opensearch.url, index=index)
+        resources.wait("books")
+        release.delete("RoleBinding", "Role")
+        kube.kubectl("delete", "secrets", "--all", "--namespace", namespace)
+        resources.delete("books")
+        assert books.slots() == [] and books.publications() == []
+
+
+def test_the_cluster_role_for_namespaces_reads_no_secrets():
+    def resources_of(**values):
+        objects = operator_parts.render_chart(**{"watchNamespaces[0]": "shop"}, **values)
+        return {name for o in objects if o["kind"] == "ClusterRole" for rule in o["rules"] for name in rule["resources"]}
+
+    assert resources_of() == {"pgsyncs", "pgsyncs/status", "pgsyncs/finalizers"}
+    assert resources_of(**{"rbac.clusterRole": "false"}) == set()

@@ -92,10 +92,4 @@ name needs list and watch, and which names is only known from the PgSyncs. */ -}
 - apiGroups: [pgsync.io]
   resources: [pgsyncs/finalizers]
   verbs: [update]
-- apiGroups: [""]
-  resources: [secrets, configmaps]
-  verbs: [get, list, watch]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
 {{- end }}
