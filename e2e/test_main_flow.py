@@ -192,7 +192,7 @@ def test_kubectl_get_prints_the_state_in_columns(books):
 
 def test_kubectl_get_wide_adds_the_details(books):
     header = books.resources.kubectl("get", "pgsyncs", "-o", "wide", "--namespace", books.resources.namespace).splitlines()[0]
-    assert header.split()[6:] == ["AGE", "DOCUMENTS", "SLOT", "RETAINED", "WORKER", "REASON", "MESSAGE"]
+    assert header.split()[6:] == ["AGE", "DOCUMENTS", "SLOT", "RETAINED", "WORKER", "OPERATOR", "REASON", "MESSAGE"]
 
 
 def test_short_name_and_category_list_it(books):

@@ -209,5 +209,5 @@ def test_the_cluster_role_for_namespaces_reads_no_secrets():
         objects = operator_parts.render_chart(**{"watchNamespaces[0]": "shop"}, **values)
         return {name for o in objects if o["kind"] == "ClusterRole" for rule in o["rules"] for name in rule["resources"]}
 
-    assert resources_of() == {"pgsyncs", "pgsyncs/status", "pgsyncs/finalizers"}
+    assert resources_of() == {"pgsyncs", "pgsyncs/status", "pgsyncs/finalizers", "leases"}
     assert resources_of(**{"rbac.clusterRole": "false"}) == set()

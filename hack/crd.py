@@ -503,6 +503,10 @@ def status():
         "phase": text("A summary for display: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
                       "Programs read the conditions."),
         "conditions": conditions(),
+        "operator": obj("The operator that works on this PgSync.", {
+            "lease": text("Namespace and name of its Lease, which it renews every few seconds. While the holder of another Lease is "
+                          "alive, an operator leaves the PgSync alone."),
+        }),
         "worker": obj("The worker process.", {
             "identity": text("The operator's pod or host, and how often it was started."),
             "placement": text("Process or Pod."),
@@ -573,6 +577,7 @@ def definition():
         column("Slot", "string", ".status.stream.slotName", wide=True),
         column("Retained", "string", ".status.stream.retainedWAL", wide=True),
         column("Worker", "string", ".status.worker.identity", wide=True),
+        column("Operator", "string", ".status.operator.lease", wide=True),
         column("Reason", "string", ready("reason"), wide=True),
         column("Message", "string", ready("message"), wide=True),
     ]

@@ -315,8 +315,8 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 
 	for (int i = 0; i < FLAGS; i++)
 		options[i] = (struct option){
-			flags[i].name,
-			i == FLAG_ELECT || i == FLAG_RETIRE ? optional_argument : required_argument, NULL, i};
+			flags[i].name, i == FLAG_ELECT || i == FLAG_RETIRE ? optional_argument : required_argument,
+			NULL, i};
 	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (flag == FLAG_HELP || flag == FLAG_VERSION) {
 			if (flag == FLAG_HELP)

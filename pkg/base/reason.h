@@ -63,6 +63,7 @@
 	X(NOT_SUPPORTED, "NotSupported")                      \
 	X(NOT_SUSPENDED, "NotSuspended")                      \
 	X(OPERATOR_STOPPED, "OperatorStopped")                \
+	X(OTHER_OPERATOR, "OtherOperator")                    \
 	X(PENDING, "Pending")                                 \
 	X(PIPELINE_MISSING, "PipelineMissing")                \
 	X(PRIVILEGE_MISSING, "PrivilegeMissing")              \

@@ -158,6 +158,10 @@ enum lease_action { LEASE_CREATE, LEASE_UPDATE, LEASE_WAIT };
  * for its duration. On CREATE and UPDATE, *ret_next is the record to write. now_wall_us is only written into it. */
 enum lease_action lease_step(const struct lease_state *state, const char *identity, int64_t duration_ms, int64_t now_ms,
 			     int64_t now_wall_us, struct lease_record *ret_next);
+/* Takes note of a Lease as it is seen at now_ms, of any election. The state is zero at first. */
+void lease_see(struct lease_state *state, const json_t *object, int64_t now_ms);
+/* When another holder's Lease expires, unless it is renewed; 0: no other holds the Lease. */
+int64_t lease_expires_ms(const struct lease_state *state, const char *identity);
 
 struct kube_lease;
 /* INVALID unless duration > renew deadline > 1.2 * retry period > 0. */

@@ -90,13 +90,12 @@ static void report_holder(struct kube_lease *lease)
 /* The server's record. Another living holder ends our leadership before its name is reported. */
 static void observe(struct kube_lease *lease, const json_t *object)
 {
-	struct lease_record record;
+	const char *holder = lease->state.record.holder;
 
-	lease_record_decode(object, &record);
-	lease_observe(&lease->state, &record, clock_now_ms());
+	lease_see(&lease->state, object, clock_now_ms());
 	json_decref(lease->object);
 	lease->object = json_deep_copy(object);
-	if (record.holder[0] && strcmp(record.holder, lease->identity) != 0)
+	if (*holder && strcmp(holder, lease->identity) != 0)
 		stop_leading(lease);
 	if (!is_over(lease))
 		report_holder(lease);

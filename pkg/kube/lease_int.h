@@ -18,8 +18,6 @@ json_t *lease_record_encode(const struct lease_record *record, const json_t *bas
 bool lease_record_differs(const struct lease_record *a, const struct lease_record *b);
 /* Records what was seen at now_ms; observed_ms changes only if the record differs. */
 void lease_observe(struct lease_state *state, const struct lease_record *record, int64_t now_ms);
-/* When another holder's Lease expires, unless it is renewed; 0: no other holds the Lease. */
-int64_t lease_expires_ms(const struct lease_state *state, const char *identity);
 /* The record that gives the Lease up. */
 void lease_released(const struct lease_record *record, int64_t now_wall_us, struct lease_record *ret);
 

@@ -76,6 +76,14 @@ void lease_observe(struct lease_state *state, const struct lease_record *record,
 	state->record = *record;
 }
 
+void lease_see(struct lease_state *state, const json_t *object, int64_t now_ms)
+{
+	struct lease_record record;
+
+	lease_record_decode(object, &record);
+	lease_observe(state, &record, now_ms);
+}
+
 int64_t lease_expires_ms(const struct lease_state *state, const char *identity)
 {
 	const struct lease_record *record = &state->record;

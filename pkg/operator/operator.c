@@ -75,10 +75,25 @@ static void report_orphans(struct resource *r)
 			       "deleted without a cleanup; run this in the source database: %s", sql);
 }
 
+static enum claim claim_of(const struct resource *r)
+{
+	switch (operator_peer(r->op, r->cache.claim)) {
+	case PEER_ALIVE:
+		return CLAIM_OTHERS;
+	case PEER_UNCLEAR:
+		return CLAIM_UNCLEAR;
+	case PEER_NONE:
+	case PEER_GONE:
+		break;
+	}
+	return CLAIM_OURS;
+}
+
 static struct decision decide(struct resource *r)
 {
 	struct desired desired = {
 		.presence = r->cache.presence,
+		.claim = claim_of(r),
 		.finalizer = r->cache.finalizer,
 		.force_delete = r->cache.force_delete,
 		.frozen = r->cache.frozen,
@@ -189,7 +204,9 @@ static void reconcile(struct resource *r)
 		r->worker.generation = r->cache.generation;
 	if (d.again_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, d.again_ms - now_ms);
-	if (d.state == STATE_UNKNOWN || (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
+	if (d.state == STATE_STANDING_BACK)
+		resource_contend(r);
+	else if (d.state == STATE_UNKNOWN || (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
 		end_key(r, "success");
 	else
 		resource_write_status(r, d.state);
@@ -504,7 +521,7 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 		.namespace = o->lease_namespace ? o->lease_namespace : kube_config_namespace(config),
 		.name = CONTROLLER,
 		.identity = op->identity,
-		/* Whoever holds it. */
+		/* Even a living operator has to give it up. */
 		.predecessor = o->retire ? "" : op->predecessor,
 		.duration_ms = o->lease_duration_ms,
 		.renew_deadline_ms = o->renew_deadline_ms,
@@ -515,7 +532,10 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 		.user = op,
 	};
 
-	return o->leader_elect ? kube_lease_start(op->kube, &options, &op->lease, err) : 0;
+	if (!o->leader_elect)
+		return 0;
+	op->lease_name = xasprintf("%s/%s", options.namespace, options.name);
+	return kube_lease_start(op->kube, &options, &op->lease, err);
 }
 
 static void name_ourselves(struct operator_ *op, char host[HOST_BYTES])
@@ -585,6 +605,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
 	kube_keep_text(op->kube, "spec.schema");
+	op->peers = peers_new();
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);
 	start_supervisor(op);
@@ -607,6 +628,7 @@ void operator_free(struct operator_ *op)
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
 	map_free(op->resources);
+	map_free(op->peers);
 	refs_free(op->refs);
 	kube_lease_free(op->lease);
 	kube_events_free(op->events);
@@ -618,5 +640,6 @@ void operator_free(struct operator_ *op)
 	free(op->identity);
 	free(op->predecessor);
 	free(op->short_identity);
+	free(op->lease_name);
 	free(op);
 }

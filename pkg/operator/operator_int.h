@@ -29,6 +29,7 @@
 #define FINALIZER "pgsync.io/cleanup"
 #define FORCE_DELETE "pgsync.io/force-delete"
 #define RECONCILE "pgsync.io/reconcile"
+#define CONTENDER "pgsync.io/contender"
 #define CONTROLLER "pgsync-operator"
 
 /* What the web thread may read. */
@@ -66,6 +67,8 @@ struct operator_ {
 	struct kube *kube;
 	struct kube_events *events;
 	struct kube_lease *lease; /* NULL without election */
+	char *lease_name;         /* "namespace/name"; NULL without election */
+	struct map *peers;        /* the Leases of other installations, by that */
 	struct watched *watched;  /* namespaces.c */
 	size_t n_watched;
 	struct workqueue *queue;
@@ -97,7 +100,9 @@ struct resource_cache {
 	char *text;   /* {"apiVersion", "kind", "metadata" (trimmed), "spec" without "schema"}, canonical */
 	char *schema; /* spec.schema, as the API server wrote it; NULL: there is none */
 	char schema_hash[JSONX_HASH_BYTES]; /* hash of these bytes; "" without them */
-	char *retry; /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
+	char *retry;     /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
+	char *claim;     /* the Lease of the operator that wrote the status; "": it names none */
+	char *contender; /* the value of the annotation CONTENDER: the Lease of another operator, and when; "": none */
 	char resource_version[64];
 	char created[32]; /* RFC 3339, to the second */
 	int64_t generation;
@@ -141,6 +146,7 @@ struct resource_worker {
 struct resource_writer {
 	struct kube_call *call;        /* under way: the key is being processed until it ends; NULL: none */
 	struct kube_timer *slow_timer; /* NULL: none is in progress, or it is slow */
+	bool contended;                /* it was made known that there is another operator */
 	bool slow;                     /* the current write takes so long that it no longer holds up others */
 	char *status;                  /* as last written, or as seen while following, canonical; NULL: never */
 	char *writing;                 /* the status that is being written */
@@ -197,6 +203,20 @@ void namespaces_release(struct operator_ *op);
 /* True if every namespace has been listed, or cannot be. */
 bool namespaces_are_known(const struct operator_ *op);
 
+/* --- peers.c: operators of other installations */
+enum peer_state {
+	PEER_UNCLEAR, /* its Lease is being asked for */
+	PEER_NONE,    /* it is no other operator */
+	PEER_ALIVE,
+	PEER_GONE,
+};
+struct map *peers_new(void);
+/* What is known of the operator whose Lease is named, "namespace/name" and perhaps a blank and more. The PgSyncs that
+ * name it are processed when that changes. */
+enum peer_state operator_peer(struct operator_ *op, const char *named);
+/* A PgSync has begun to name it: what was gone may have come back. */
+void peers_named(struct operator_ *op, const char *named);
+
 /* --- resource.c */
 struct resource *resource_new(struct operator_ *op, const char *key);
 void resource_free(struct resource *r);
@@ -239,6 +259,8 @@ void resource_kill(struct resource *r);
 
 /* --- writes.c: when a write ends, the key is processed again */
 void resource_write_finalizer(struct resource *r, bool there);
+/* Lets the operator that is responsible know that there are two. */
+void resource_contend(struct resource *r);
 /* Composes the status; writes it if it has changed and is due. */
 void resource_write_status(struct resource *r, enum reconcile_state state);
 /* Cancels a write in progress as if it had not begun, and with it the processing of the key. */

@@ -153,6 +153,10 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 	/* Workers continue: they are stopped when another leader is seen, not when none can be seen. */
 	if (!o->leading)
 		return decision(ACTION_NONE, STATE_UNKNOWN);
+	if (d->claim == CLAIM_UNCLEAR)
+		return decision(ACTION_NONE, STATE_UNKNOWN);
+	if (d->claim == CLAIM_OTHERS)
+		return stop(o, STATE_STANDING_BACK);
 	if (d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete))
 		return decide_frozen(d, o);
 	if (alive && o->silent_ms >= RECONCILE_KILL_MS)

@@ -23,9 +23,17 @@ enum presence {
 	PRESENCE_DELETING, /* deletionTimestamp is set */
 };
 
+/* Which operator is responsible, if there are several installations. */
+enum claim {
+	CLAIM_OURS,
+	CLAIM_UNCLEAR, /* whether another one is alive is being found out */
+	CLAIM_OTHERS,  /* another one is alive, and came first */
+};
+
 /* From the resource. */
 struct desired {
 	enum presence presence;
+	enum claim claim;
 	bool finalizer;    /* ours is set */
 	bool force_delete; /* annotation pgsync.io/force-delete=true */
 	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
@@ -92,8 +100,9 @@ enum reconcile_state {
 	STATE_REFUSED,          /* the worker does not accept its inputs */
 	STATE_SUSPENDING,       /* suspended, and the worker is ending */
 	STATE_SUSPENDED,
-	STATE_FROZEN,     /* no worker runs, and an annotation forbids starting one */
-	STATE_OVER_LIMIT, /* no worker runs, because the operator has as many PgSyncs as it may have */
+	STATE_FROZEN,        /* no worker runs, and an annotation forbids starting one */
+	STATE_OVER_LIMIT,    /* no worker runs, because the operator has as many PgSyncs as it may have */
+	STATE_STANDING_BACK, /* another operator is responsible, which reports everything else */
 	STATE_DELETING,
 	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
 	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */

@@ -102,6 +102,54 @@ static void test_decide_when_alive_then_finalizer_before_start_and_one_worker(vo
 	check(rows, ARRAY_SIZE(rows));
 }
 
+static void test_decide_when_another_operator_is_responsible_then_nothing_but_to_stop(void **state)
+{
+	static const struct row rows[] = {
+		{"it may be dead", {WANTED, .claim = CLAIM_UNCLEAR}, {OURS}, ACTION_NONE, STATE_UNKNOWN, 0},
+		{"it may be dead, and our worker runs",
+		 {WANTED, .claim = CLAIM_UNCLEAR},
+		 {OURS, RUNS},
+		 ACTION_NONE,
+		 STATE_UNKNOWN,
+		 0},
+		{"it is alive", {WANTED, .claim = CLAIM_OTHERS}, {OURS}, ACTION_NONE, STATE_STANDING_BACK, 0},
+		{"it is alive, and our worker runs",
+		 {WANTED, .claim = CLAIM_OTHERS},
+		 {OURS, RUNS},
+		 ACTION_STOP,
+		 STATE_STANDING_BACK,
+		 0},
+		{"our worker is ending",
+		 {WANTED, .claim = CLAIM_OTHERS},
+		 {OURS, .worker = WORKER_STOPPING, .hash = "a"},
+		 ACTION_NONE,
+		 STATE_STANDING_BACK,
+		 0},
+		{"the finalizer is missing",
+		 {WANTED, .claim = CLAIM_OTHERS, .finalizer = false},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_STANDING_BACK,
+		 0},
+		{"a deletion is for the other one, too",
+		 {WANTED, .claim = CLAIM_OTHERS, .presence = PRESENCE_DELETING, .force_delete = true},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_STANDING_BACK,
+		 0},
+		{"gone", {.claim = CLAIM_OTHERS, .hash = ""}, {OURS}, ACTION_FORGET, STATE_UNKNOWN, 0},
+		{"gone, and it may be dead",
+		 {.claim = CLAIM_UNCLEAR, .hash = ""},
+		 {OURS},
+		 ACTION_FORGET,
+		 STATE_UNKNOWN,
+		 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 static void test_decide_when_a_worker_is_silent_then_told_and_later_killed(void **state)
 {
 	enum { SILENT = PROTOCOL_SILENT_MS, KILL = RECONCILE_KILL_MS };
@@ -643,6 +691,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_alive_then_finalizer_before_start_and_one_worker),
+		cmocka_unit_test(test_decide_when_another_operator_is_responsible_then_nothing_but_to_stop),
 		cmocka_unit_test(test_decide_when_a_worker_is_silent_then_told_and_later_killed),
 		cmocka_unit_test(
 			test_decide_when_inputs_are_not_verified_then_nothing_changes_and_only_a_failure_is_told),

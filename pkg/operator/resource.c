@@ -44,6 +44,8 @@ void resource_free(struct resource *r)
 	free(r->cache.schema);
 	free(r->cache.uid);
 	free(r->cache.retry);
+	free(r->cache.claim);
+	free(r->cache.contender);
 	free(r->name);
 	free(r->namespace);
 	free(r->key);
@@ -166,8 +168,14 @@ static void start_over(struct resource *r, const char *uid, const json_t *object
 	r->worker.generation = -1;
 	r->worker.outcome = OUTCOME_NONE;
 	r->writer.last_ms = 0;
+	r->writer.contended = false;
 	resource_allow_writes(r);
 	restarts_reset(&r->worker.restarts);
+}
+
+static bool is_same(const char *known, const char *seen)
+{
+	return strcmp(known ? known : "", seen) == 0;
 }
 
 bool resource_update(struct resource *r, const json_t *object)
@@ -183,9 +191,13 @@ bool resource_update(struct resource *r, const json_t *object)
 	bool another = !c->uid || strcmp(c->uid, uid) != 0;
 	/* With a deletion, other values count: see resource_values. */
 	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
-	bool retries = strcmp(c->retry ? c->retry : "", retry) != 0;
+	bool retries = !is_same(c->retry, retry);
+	const char *claim = jsonx_string(object, "status.operator.lease", "");
+	const char *contender = annotation(object, CONTENDER);
+	bool others = !is_same(c->claim, claim) || !is_same(c->contender, contender);
 	bool stale = another || c->generation != generation || c->presence != presence || retries;
-	bool changed = stale || c->finalizer != finalizer || c->force_delete != force_delete || c->frozen != frozen;
+	bool changed =
+		stale || others || c->finalizer != finalizer || c->force_delete != force_delete || c->frozen != frozen;
 
 	if (another)
 		start_over(r, uid, object);
@@ -200,6 +212,12 @@ bool resource_update(struct resource *r, const json_t *object)
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
 	resource_replace_text(&c->retry, xstrdup(retry));
+	resource_replace_text(&c->claim, xstrdup(claim));
+	resource_replace_text(&c->contender, xstrdup(contender));
+	if (others) {
+		peers_named(r->op, claim);
+		peers_named(r->op, contender);
+	}
 	(void)snprintf(c->created, sizeof(c->created), "%s", jsonx_string(object, "metadata.creationTimestamp", ""));
 	c->presence = presence;
 	c->generation = generation;

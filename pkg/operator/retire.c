@@ -12,7 +12,8 @@ enum { RETIRE_MS = 40 * 1000 };
 
 void retire_begin(struct operator_ *op)
 {
-	log_info("operator", "has taken the Lease, waiting for the operators to stop", KV_STR("identity", op->identity));
+	log_info("operator", "has taken the Lease, waiting for the operators to stop",
+		 KV_STR("identity", op->identity));
 	/* A leader learns of it when it renews the Lease, and a second period is for slow answers. */
 	op->retire_ms = clock_now_ms() + 2 * op->options->retry_period_ms;
 }
@@ -30,7 +31,7 @@ static bool mark(void *user, const char *key, size_t len, void *value)
 	UNUSED(user);
 	UNUSED(key);
 	UNUSED(len);
-	if (r->writer.status && !r->cache.suspend)
+	if (r->writer.status && !r->cache.suspend && operator_peer(r->op, r->cache.claim) == PEER_NONE)
 		r->worker.outcome = OUTCOME_OPERATOR_ENDS;
 	return true;
 }

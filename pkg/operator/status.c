@@ -89,6 +89,8 @@ static const struct state states[RECONCILE_STATES] = {
 		 STALLED, PHASE_FAILED, REPORT_LASTING},
 	[STATE_WRITE_REFUSED] = {STATUS_FALSE, FROM_WRITER, REASON_WRITE_REFUSED, "", STALLED, PHASE_FAILED,
 				 REPORT_LASTING},
+	/* Not written: the other operator writes. */
+	[STATE_STANDING_BACK] = {STARTING_WORKER, REPORT_LASTING},
 	[STATE_DELETING] = {STATUS_FALSE, FROM_TABLE, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
 	[STATE_DELETE_RETRY] = {STATUS_FALSE, FROM_EXIT, BEING_DELETED, RECONCILING, PHASE_DELETING, REPORT_LASTING},
 	[STATE_DELETE_INVALID] = {STATUS_FALSE, FROM_INPUTS, BEING_DELETED, STALLED, PHASE_DELETING, REPORT_LASTING},
@@ -269,6 +271,14 @@ static void put_degraded(struct composer *c)
 							 in->invalid.message ? in->invalid.message : "");
 
 		put_condition(c, CONDITION_DEGRADED, STATUS_TRUE, REASON_CREDENTIALS_NOT_FOUND, message);
+	} else if (in->contender && (!reported || !status_condition_is(in->report, CONDITION_DEGRADED, STATUS_TRUE))) {
+		_cleanup_free_ char *message =
+			xasprintf("another operator (Lease %.*s) watches this PgSync, too, and does nothing while this "
+				  "one (Lease "
+				  "%s) works: uninstall one of them, or give each its own namespaces (watchNamespaces)",
+				  (int)strcspn(in->contender, " "), in->contender, in->lease ? in->lease : "none");
+
+		put_condition(c, CONDITION_DEGRADED, STATUS_TRUE, REASON_OTHER_OPERATOR, message);
 	} else if (reported) {
 		put_copy(c, CONDITION_DEGRADED, reported);
 	} else {
@@ -395,6 +405,8 @@ json_t *status_compose(const struct status_input *in)
 
 	(void)json_object_set_new(status, "phase", json_string(phase));
 	(void)json_object_set_new(status, "conditions", c.conditions);
+	if (in->lease)
+		(void)json_object_set_new(status, "operator", json_pack("{s:s}", "lease", in->lease));
 	if (worker)
 		(void)json_object_set(status, "worker", worker);
 	keep_field(status, in, "bootstrap");

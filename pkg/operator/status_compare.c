@@ -61,6 +61,7 @@ enum status_change status_compare(const json_t *old, const json_t *new)
 	static const char *const names[] = {"observedGeneration",
 					    "phase",
 					    "worker",
+					    "operator",
 					    "stream.slotName",
 					    "stream.publicationName",
 					    "stream.slotState",

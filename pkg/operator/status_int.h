@@ -33,7 +33,9 @@ struct status_input {
 				      * or NULL */
 	bool checked;                /* the report is that of a check of these inputs, which found everything */
 	bool suspend;
-	const json_t *worker; /* status.worker, or NULL: as before */
+	const json_t *worker;  /* status.worker, or NULL: as before */
+	const char *lease;     /* our own, "namespace/name"; NULL: none */
+	const char *contender; /* that of another operator which stands back, up to a blank; NULL: none */
 	int64_t wall_us;
 };
 

@@ -59,6 +59,32 @@ static void test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing
 	assert_null(jsonx_get(status, "stream.lag"));
 }
 
+static void test_compose_when_there_are_two_operators_then_degraded_says_so_unless_something_is_worse(void **state)
+{
+	_cleanup_json_ json_t *report = streaming_report();
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *status = NULL;
+	_cleanup_json_ json_t *worse = NULL;
+	const char *message;
+
+	UNUSED(state);
+	in.lease = "a/pgsync-operator";
+	in.contender = "b/pgsync-operator 2026-01-02T03:04:05Z";
+	status = status_compose(&in);
+	assert_condition(status, CONDITION_READY, STATUS_TRUE, "Streaming");
+	assert_condition(status, CONDITION_DEGRADED, STATUS_TRUE, "OtherOperator");
+	message = jsonx_string(status_condition(status, CONDITION_DEGRADED), "message", "");
+	assert_non_null(strstr(message, "(Lease b/pgsync-operator)"));
+	assert_non_null(strstr(message, "(Lease a/pgsync-operator)"));
+	assert_string_equal(jsonx_string(status, "operator.lease", ""), "a/pgsync-operator");
+	(void)json_object_set_new((json_t *)status_condition(report, CONDITION_DEGRADED), "status",
+				  json_string("True"));
+	(void)json_object_set_new((json_t *)status_condition(report, CONDITION_DEGRADED), "reason",
+				  json_string("DeadLetters"));
+	worse = status_compose(&in);
+	assert_condition(worse, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters");
+}
+
 static void test_compose_when_first_seen_then_all_conditions_are_there_and_unknown(void **state)
 {
 	static const enum condition_type types[] = {
@@ -441,6 +467,8 @@ static void test_compose_when_in_any_state_then_as_the_table_says(void **state)
 		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
 		{"over the limit", STATE_OVER_LIMIT, STATUS_FALSE, REASON_TOO_MANY_PGSYNCS, CONDITION_STALLED,
 		 REASON_TOO_MANY_PGSYNCS, STATUS_FALSE, STATUS_UNKNOWN, PHASE_FAILED, false},
+		{"standing back", STATE_STANDING_BACK, STATUS_UNKNOWN, REASON_STARTING, CONDITION_RECONCILING,
+		 REASON_STARTING, STATUS_FALSE, STATUS_UNKNOWN, PHASE_PENDING, false},
 		{"deleting", STATE_DELETING, STATUS_FALSE, REASON_DELETING, CONDITION_RECONCILING, REASON_DELETING,
 		 STATUS_FALSE, STATUS_UNKNOWN, PHASE_DELETING, false},
 		{"delete, retry", STATE_DELETE_RETRY, STATUS_FALSE, REASON_SINK_UNREACHABLE, CONDITION_RECONCILING,
@@ -555,6 +583,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_continues),
+		cmocka_unit_test(
+			test_compose_when_there_are_two_operators_then_degraded_says_so_unless_something_is_worse),
 		cmocka_unit_test(test_compose_when_first_seen_then_all_conditions_are_there_and_unknown),
 		cmocka_unit_test(test_compose_when_streaming_then_the_report_is_the_status),
 		cmocka_unit_test(test_compose_when_bootstrapping_then_reconciling),

@@ -144,6 +144,46 @@ void resource_write_finalizer(struct resource *r, bool there)
 		there ? finalizer_added : finalizer_removed, r);
 }
 
+/* --- two operators */
+
+static void contender_written(void *user, const json_t *object, const struct err *err)
+{
+	struct resource *r = user;
+
+	UNUSED(object);
+	r->writer.contended = !err;
+	end_write(r, "annotations", err);
+}
+
+void resource_contend(struct resource *r)
+{
+	_cleanup_free_ char *path = object_path(r, NULL);
+	_cleanup_free_ char *value = NULL;
+	_cleanup_json_ json_t *patch = NULL;
+	char now[CLOCK_RFC3339_BYTES];
+
+	if (!r->writer.contended)
+		resource_event(
+			r, true, REASON_OTHER_OPERATOR, "StandBack",
+			"the operator with Lease %s works on this PgSync; another one, with Lease %s, watches it, "
+			"too, and does nothing",
+			r->cache.claim, r->op->lease_name ? r->op->lease_name : "none");
+	/* Without a Lease the other one could not see when we are gone. */
+	if (r->writer.contended || !r->op->lease_name) {
+		r->writer.contended = true;
+		operator_reconciled(r, "success");
+		return;
+	}
+	/* The time makes it a change, even if an earlier process has written it. */
+	value = xasprintf("%s %s", r->op->lease_name, clock_rfc3339(clock_wall_us(), now));
+	patch = json_pack("{s:{s:s, s:{s:s}}}", "metadata", "uid", r->cache.uid, "annotations", CONTENDER, value);
+	note_begin(r);
+	r->writer.call = kube_request(
+		r->op->kube,
+		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
+		contender_written, r);
+}
+
 /* --- status */
 
 static void status_written(void *user, const json_t *object, const struct err *err)
@@ -184,6 +224,8 @@ static int64_t observed_generation(const struct resource *r)
 
 static json_t *compose_status(const struct resource *r, enum reconcile_state state, const json_t *previous)
 {
+	const struct operator_ *op = r->op;
+	bool contended = operator_peer(r->op, r->cache.contender) == PEER_ALIVE;
 	struct status_input in = {
 		.previous = previous,
 		.generation = observed_generation(r),
@@ -195,6 +237,9 @@ static json_t *compose_status(const struct resource *r, enum reconcile_state sta
 		.checked = r->worker.task == PROTOCOL_TASK_CHECK && strcmp(r->worker.hash, r->inputs.hash) == 0,
 		.suspend = r->cache.suspend,
 		.worker = r->worker.status,
+		/* After an uninstallation the PgSync is anybody's. */
+		.lease = op->options && op->options->retire ? NULL : op->lease_name,
+		.contender = contended ? r->cache.contender : NULL,
 		.wall_us = clock_wall_us(),
 	};
 

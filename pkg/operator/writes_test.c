@@ -34,7 +34,7 @@ struct kube_call *kube_request(struct kube *kube, const struct kube_request *req
 	UNUSED(kube);
 	assert_null(call.done);
 	free(call.body);
-	call.body = jsonx_canonical(request->body);
+	call.body = request->body ? jsonx_canonical(request->body) : NULL;
 	call.content = request->content;
 	call.done = done;
 	call.user = user;
@@ -50,6 +50,8 @@ struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *
 
 void kube_cancel(struct kube_call *c)
 {
+	if (!c)
+		return;
 	assert_ptr_equal(c, &call);
 	assert_non_null(c->done);
 	c->done = NULL;
@@ -325,6 +327,146 @@ static void test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_be
 	assert_non_null(f->resource->writer.status);
 }
 
+/* --- two operators */
+
+#define THEIRS "far/pgsync-operator"
+
+static json_t *lease_of(const char *holder, int seconds)
+{
+	return json_pack("{s:{s:s, s:i}}", "spec", "holderIdentity", holder, "leaseDurationSeconds", seconds);
+}
+
+/* The status names the Lease of another operator. */
+static void claim_for_others(struct fixture *f)
+{
+	static char ours[] = "near/pgsync-operator";
+	_cleanup_json_ json_t *object = object_of("11", FINALIZER);
+
+	(void)json_object_set_new(object, "status", json_pack("{s:{s:s}}", "operator", "lease", THEIRS));
+	f->op.lease_name = ours;
+	f->op.peers = peers_new();
+	map_puts(f->op.resources, "shop/books", f->resource);
+	assert_true(resource_update(f->resource, object));
+}
+
+static void test_peer_when_its_lease_is_held_then_it_is_alive_and_asked_again_while_it_is_named(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *held = lease_of("pod", 15);
+	_cleanup_json_ json_t *released = lease_of("", 1);
+
+	claim_for_others(f);
+	assert_int_equal(operator_peer(&f->op, ""), PEER_NONE);
+	assert_int_equal(operator_peer(&f->op, "near/pgsync-operator"), PEER_NONE);
+	assert_int_equal(call.sent, 0);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_UNCLEAR);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_UNCLEAR);
+	assert_int_equal(call.sent, 1);
+	answer(held, NULL);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_ALIVE);
+	assert_int_equal(operator_peer(&f->op, THEIRS " 2026-01-02T03:04:05Z"), PEER_ALIVE);
+	assert_true(workqueue_depth(f->op.queue) > 0);
+	fire_timer();
+	assert_int_equal(call.sent, 2);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_ALIVE);
+	answer(released, NULL);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_GONE);
+	/* Not asked for a while, and by nobody. */
+	assert_int_equal(call.sent, 2);
+	assert_null(timer.fn);
+	map_free(TAKE_PTR(f->op.peers));
+}
+
+static void test_peer_when_its_lease_expired_is_gone_or_is_not_for_us_then_it_is_gone(void **state)
+{
+	static const struct {
+		bool there;
+		enum err_kind kind;
+		enum peer_state expected;
+	} rows[] = {{true, ERR_NONE, PEER_GONE},
+		    {false, ERR_NOT_FOUND, PEER_GONE},
+		    {false, ERR_DENIED, PEER_GONE},
+		    {false, ERR_TRANSIENT, PEER_UNCLEAR}};
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *expired = lease_of("pod", 0);
+	struct err err;
+
+	claim_for_others(f);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		map_free(f->op.peers);
+		f->op.peers = peers_new();
+		assert_int_equal(operator_peer(&f->op, THEIRS), PEER_UNCLEAR);
+		(void)err_set(&err, rows[i].kind, "no");
+		answer(rows[i].there ? expired : NULL, rows[i].there ? NULL : &err);
+		assert_int_equal(operator_peer(&f->op, THEIRS), rows[i].expected);
+	}
+	map_free(TAKE_PTR(f->op.peers));
+}
+
+static void test_peer_when_nothing_names_it_any_more_then_it_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *held = lease_of("pod", 15);
+	_cleanup_json_ json_t *object = object_of("12", FINALIZER);
+
+	claim_for_others(f);
+	(void)operator_peer(&f->op, THEIRS);
+	answer(held, NULL);
+	(void)resource_update(f->resource, object);
+	fire_timer();
+	assert_int_equal(call.sent, 1);
+	assert_int_equal(map_size(f->op.peers), 0);
+	map_free(TAKE_PTR(f->op.peers));
+}
+
+static void test_peer_when_it_was_gone_and_is_named_again_then_it_is_asked_at_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *held = lease_of("pod", 15);
+	_cleanup_json_ json_t *released = lease_of("", 1);
+	_cleanup_json_ json_t *object = object_of("12", FINALIZER);
+
+	claim_for_others(f);
+	(void)operator_peer(&f->op, THEIRS);
+	answer(released, NULL);
+	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_GONE);
+	/* We have taken over, and it says that it is back. */
+	(void)json_object_set_new(object, "status",
+				  json_pack("{s:{s:s}}", "operator", "lease", "near/pgsync-operator"));
+	(void)json_object_set_new(json_object_get(object, "metadata"), "annotations",
+				  json_pack("{s:s}", CONTENDER, THEIRS " 2026-01-02T03:04:05Z"));
+	assert_true(resource_update(f->resource, object));
+	assert_int_equal(call.sent, 2);
+	answer(held, NULL);
+	assert_int_equal(operator_peer(&f->op, f->resource->cache.contender), PEER_ALIVE);
+	/* The same again is no news. */
+	assert_false(resource_update(f->resource, object));
+	assert_int_equal(call.sent, 2);
+	map_free(TAKE_PTR(f->op.peers));
+}
+
+static void test_contend_then_an_event_and_an_annotation_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *body = NULL;
+	const char *value;
+
+	claim_for_others(f);
+	take_key(f);
+	resource_contend(f->resource);
+	assert_string_equal(event, "OtherOperator");
+	assert_non_null(strstr(note, THEIRS));
+	body = json_loads(call.body, 0, NULL);
+	value = json_string_value(json_object_get(jsonx_get(body, "metadata.annotations"), CONTENDER));
+	assert_non_null(value);
+	assert_memory_equal(value, "near/pgsync-operator ", strlen("near/pgsync-operator "));
+	answer(NULL, NULL);
+	take_key(f);
+	resource_contend(f->resource);
+	assert_int_equal(call.sent, 1);
+	map_free(TAKE_PTR(f->op.peers));
+}
+
 /* Forgets what is waiting in the queue. */
 static void drain(struct fixture *f)
 {
@@ -486,6 +628,11 @@ int main(void)
 		WITH_FIXTURE(test_status_when_another_client_wipes_it_then_it_is_written_again),
 		WITH_FIXTURE(test_status_when_it_is_wiped_while_counters_move_then_it_does_not_wait_for_their_time),
 		WITH_FIXTURE(test_write_when_it_takes_long_then_another_may_begin),
+		WITH_FIXTURE(test_peer_when_its_lease_is_held_then_it_is_alive_and_asked_again_while_it_is_named),
+		WITH_FIXTURE(test_peer_when_its_lease_expired_is_gone_or_is_not_for_us_then_it_is_gone),
+		WITH_FIXTURE(test_peer_when_nothing_names_it_any_more_then_it_is_forgotten),
+		WITH_FIXTURE(test_peer_when_it_was_gone_and_is_named_again_then_it_is_asked_at_once),
+		WITH_FIXTURE(test_contend_then_an_event_and_an_annotation_once),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
 

@@ -93,3 +93,11 @@ name needs list and watch, and which names is only known from the PgSyncs. */ -}
   resources: [pgsyncs/finalizers]
   verbs: [update]
 {{- end }}
+
+{{- /* Other installations: whether the operator that a PgSync names is alive. */ -}}
+{{- define "pgsync-operator.clusterRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [pgsync-operator]
+  verbs: [get]
+{{- end }}
