@@ -209,5 +209,24 @@ def test_the_cluster_role_for_namespaces_reads_no_secrets():
         objects = operator_parts.render_chart(**{"watchNamespaces[0]": "shop"}, **values)
         return {name for o in objects if o["kind"] == "ClusterRole" for rule in o["rules"] for name in rule["resources"]}
 
-    assert resources_of() == {"pgsyncs", "pgsyncs/status", "pgsyncs/finalizers", "leases"}
+    assert resources_of() == {"pgsyncs", "pgsyncs/status", "pgsyncs/finalizers", "leases", "namespaces"}
     assert resources_of(**{"rbac.clusterRole": "false"}) == set()
+
+
+def test_a_namespace_that_is_deleted_with_its_database_does_not_wait_for_it(kube, make_operator, own_postgres, resources, opensearch,
+                                                                            index, namespace, unique):
+    server = own_postgres()
+    database = server.create_database(unique)
+    bookstore.load(database)
+    database.create_role()
+    with make_operator("preview"):
+        resources.apply_books("books", database, opensearch.url, index=index, spec={"deletionPolicy": {"index": "Delete"}})
+        resources.wait("books")
+        kube.kubectl("delete", "namespace", namespace, "--wait=false")
+        server.stop()
+        kube.kubectl("delete", "secrets", "--all", "--namespace", namespace)
+        resources.delete("books", timeout=60)
+        # What could be reached is clean, and what could not is told where an event can still be created.
+        assert opensearch.indices(f"{index}-g*") == []
+        found = kube.kubectl.json("get", "events.events.k8s.io", "--namespace", "default")["items"]
+        assert [e for e in found if e["regarding"].get("name") == namespace and e["reason"] == "SlotOrphaned"]

@@ -244,15 +244,17 @@ static bool can_do(enum protocol_task task, const struct input *input, const str
 	return task == PROTOCOL_TASK_CHECK && spec_can_be_checked(input->spec, f);
 }
 
-static enum protocol_exit run_assignment(enum protocol_task task, const struct input *input,
+static enum protocol_exit run_assignment(const struct protocol_assignment *assignment, const struct input *input,
 					 const struct findings *findings, unsigned sandbox)
 {
+	enum protocol_task task = assignment->task;
 	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct sync_options options = {
 		.spec = input->spec,
 		.spec_findings = findings,
 		.slot_name_given = input->slot_name_given,
 		.supervised = true,
+		.leave_unreachable = assignment->leave_unreachable,
 		.report = send_report,
 		.event = send_event,
 		.user = &output,
@@ -336,7 +338,7 @@ int cmd_worker(int argc, char **argv)
 	} else if (code < 0) {
 		findings_init(&findings);
 		input_decode_take(&assignment, &input, &findings);
-		code = run_assignment(assignment.task, &input, &findings, parts);
+		code = run_assignment(&assignment, &input, &findings, parts);
 		findings_release(&findings);
 		input_release(&input);
 	}

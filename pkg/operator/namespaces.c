@@ -103,6 +103,31 @@ static void on_recovered(void *user)
 	publish(w->op);
 }
 
+/* --- namespaces that are being deleted */
+
+static void on_namespace(void *user, const json_t *object, const struct err *err)
+{
+	struct resource *r = user;
+
+	r->namespace_call = NULL;
+	/* Without permission to read it, or an answer, the cleanup goes on as before. */
+	if (err || !jsonx_string(object, "metadata.deletionTimestamp", NULL))
+		return;
+	r->cache.namespace_ends = true;
+	resource_enqueue(r);
+}
+
+void namespaces_ask_end(struct resource *r)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (r->cache.namespace_ends || r->namespace_call)
+		return;
+	path = kube_path("api", "v1", "namespaces", r->namespace, NULL);
+	r->namespace_call =
+		kube_request(r->op->kube, &(struct kube_request){.method = "GET", .path = path}, on_namespace, r);
+}
+
 /* --- start and end */
 
 static void watch(struct operator_ *op, struct watched *w, const char *namespace)

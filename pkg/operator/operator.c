@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "operator/operator_int.h"
+#include "operator/status_int.h"
 
 enum {
 	TICK_MS = 5000,
@@ -97,6 +98,7 @@ static struct decision decide(struct resource *r)
 		.finalizer = r->cache.finalizer,
 		.force_delete = r->cache.force_delete,
 		.frozen = r->cache.frozen,
+		.namespace_ends = r->cache.namespace_ends,
 		.over_limit = resource_is_over_limit(r),
 		.suspend = r->cache.suspend,
 		.inputs = r->inputs.verdict,
@@ -146,6 +148,8 @@ static bool act(struct resource *r, struct decision d)
 		resource_start(r, PROTOCOL_TASK_CHECK);
 		return false;
 	case ACTION_START_CLEANUP:
+	case ACTION_START_LAST_CLEANUP:
+		r->worker.leaves_unreachable = d.action == ACTION_START_LAST_CLEANUP;
 		resource_start(r, PROTOCOL_TASK_CLEANUP);
 		return false;
 	case ACTION_STOP:
@@ -202,6 +206,8 @@ static void reconcile(struct resource *r)
 	/* An edit that does not change the inputs needs no restart to be applied. */
 	if (d.applied)
 		r->worker.generation = r->cache.generation;
+	if (status_is_cleanup_failure(d.state))
+		namespaces_ask_end(r);
 	if (d.again_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, d.again_ms - now_ms);
 	if (d.state == STATE_STANDING_BACK)

@@ -107,6 +107,7 @@ struct resource_cache {
 	char created[32]; /* RFC 3339, to the second */
 	int64_t generation;
 	enum presence presence;
+	bool namespace_ends;                           /* the namespace is being deleted; false if that is not known */
 	bool finalizer, force_delete, frozen, suspend; /* as in struct desired */
 };
 
@@ -138,6 +139,7 @@ struct resource_worker {
 	json_t *status;          /* status.worker; NULL: as in the last status */
 	enum reason exit_reason; /* why the last one ended, or why its cleanup failed */
 	char *exit_message;      /* NULL: none has ended yet */
+	bool leaves_unreachable; /* it is the last attempt of a cleanup */
 	bool silent;             /* it has been silent for a while */
 	bool killed;             /* for that */
 };
@@ -171,6 +173,7 @@ struct resource {
 	struct resource_inputs inputs;
 	struct resource_worker worker;
 	struct resource_writer writer;
+	struct kube_call *namespace_call; /* namespaces.c; NULL: none is under way */
 };
 
 /* Replaces the value of a field, and frees the old one. */
@@ -202,6 +205,8 @@ void namespaces_watch(struct operator_ *op);
 void namespaces_release(struct operator_ *op);
 /* True if every namespace has been listed, or cannot be. */
 bool namespaces_are_known(const struct operator_ *op);
+/* Finds out whether the resource's namespace is being deleted; if so, the key is processed. */
+void namespaces_ask_end(struct resource *r);
 
 /* --- peers.c: operators of other installations */
 enum peer_state {

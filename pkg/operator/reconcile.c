@@ -91,6 +91,14 @@ static struct decision decide_frozen(const struct desired *d, const struct obser
 	return decision(ACTION_NONE, d->suspend ? STATE_SUSPENDED : STATE_FROZEN);
 }
 
+/* In a namespace that is being deleted, no Secret can be created any more, and a server that was in it does not come
+ * back. In one that stays, a server that is away is waited for as long as it takes. */
+static bool is_hopeless(const struct desired *d, const struct observed *o)
+{
+	return d->namespace_ends && o->task == PROTOCOL_TASK_CLEANUP && same_inputs(d, o) &&
+	       o->failures >= RECONCILE_CLEANUPS;
+}
+
 static struct decision decide_deletion(const struct desired *d, const struct observed *o)
 {
 	bool cleaning = o->task == PROTOCOL_TASK_CLEANUP;
@@ -103,6 +111,8 @@ static struct decision decide_deletion(const struct desired *d, const struct obs
 		return decision(ACTION_REMOVE_FINALIZER, STATE_DELETING);
 	if (d->inputs == INPUTS_LOADING || d->inputs == INPUTS_UNVERIFIED)
 		return decision(ACTION_NONE, deleting(o));
+	if (d->inputs == INPUTS_INVALID && d->namespace_ends && d->credentials_missing)
+		return decision(ACTION_REMOVE_FINALIZER, STATE_DELETING);
 	if (d->inputs == INPUTS_INVALID)
 		return decision(ACTION_NONE, STATE_DELETE_INVALID);
 	/* A cleanup may work where a run did not, so only its own refusals and back-off count. */
@@ -111,7 +121,7 @@ static struct decision decide_deletion(const struct desired *d, const struct obs
 				d->inputs == INPUTS_CHECKABLE ? STATE_DELETE_INVALID : STATE_DELETE_REFUSED);
 	if (cleaning && same_inputs(d, o) && o->now_ms < o->not_before_ms)
 		return later(STATE_DELETE_RETRY, o->not_before_ms);
-	return decision(ACTION_START_CLEANUP, STATE_DELETING);
+	return decision(is_hopeless(d, o) ? ACTION_START_LAST_CLEANUP : ACTION_START_CLEANUP, STATE_DELETING);
 }
 
 static struct decision decide_suspension(const struct observed *o)

@@ -34,10 +34,11 @@ enum claim {
 struct desired {
 	enum presence presence;
 	enum claim claim;
-	bool finalizer;    /* ours is set */
-	bool force_delete; /* annotation pgsync.io/force-delete=true */
-	bool frozen;       /* annotation pgsync.io/reconcile=disabled */
-	bool over_limit;   /* as many older PgSyncs exist as the operator may have */
+	bool finalizer;      /* ours is set */
+	bool force_delete;   /* annotation pgsync.io/force-delete=true */
+	bool frozen;         /* annotation pgsync.io/reconcile=disabled */
+	bool namespace_ends; /* its namespace is being deleted */
+	bool over_limit;     /* as many older PgSyncs exist as the operator may have */
 	bool suspend;
 	enum inputs inputs;
 	unsigned verify_failures; /* UNVERIFIED: number of attempts in a row without an answer */
@@ -76,9 +77,10 @@ enum action {
 	ACTION_NONE,
 	ACTION_ADD_FINALIZER,
 	ACTION_REMOVE_FINALIZER,
-	ACTION_START,         /* a worker with task run */
-	ACTION_START_CHECK,   /* with task check */
-	ACTION_START_CLEANUP, /* with task cleanup */
+	ACTION_START,              /* a worker with task run */
+	ACTION_START_CHECK,        /* with task check */
+	ACTION_START_CLEANUP,      /* with task cleanup */
+	ACTION_START_LAST_CLEANUP, /* the same, and it leaves behind what cannot be reached */
 	ACTION_STOP,
 	ACTION_KILL,   /* it does not respond; another one is started afterwards */
 	ACTION_FORGET, /* the resource is gone, and we have nothing left of it */
@@ -114,6 +116,8 @@ enum reconcile_state {
 
 /* Workers that fail this many times in a row are in a crash loop. */
 enum { RECONCILE_CRASH_LOOP = 3 };
+/* After so many cleanups that failed, one of a namespace that is being deleted leaves behind what cannot be reached. */
+enum { RECONCILE_CLEANUPS = 3 };
 /* A worker that has been silent for this long is killed. This is twice the time after which the user is told, since a
  * restart costs more than waiting for a busy machine. */
 enum { RECONCILE_KILL_MS = 2 * PROTOCOL_SILENT_MS };

@@ -490,6 +490,75 @@ static void test_decide_when_deleted_then_stop_clean_release(void **state)
 	check(rows, ARRAY_SIZE(rows));
 }
 
+static void test_decide_when_the_namespace_ends_then_a_cleanup_that_cannot_work_is_given_up(void **state)
+{
+#define FAILED(n) .task = PROTOCOL_TASK_CLEANUP, .hash = "a", .outcome = OUTCOME_FAILED, .failures = (n)
+#define LEAVING WANTED, .presence = PRESENCE_DELETING, .namespace_ends = true
+#define NO_SECRET .inputs = INPUTS_INVALID, .hash = ""
+	static const struct row rows[] = {
+		{"first attempt", {LEAVING}, {OURS}, ACTION_START_CLEANUP, STATE_DELETING, 0},
+		{"two have failed", {LEAVING}, {OURS, FAILED(2)}, ACTION_START_CLEANUP, STATE_DELETING, 0},
+		{"three have failed", {LEAVING}, {OURS, FAILED(3)}, ACTION_START_LAST_CLEANUP, STATE_DELETING, 0},
+		{"the last one failed, too",
+		 {LEAVING},
+		 {OURS, FAILED(9)},
+		 ACTION_START_LAST_CLEANUP,
+		 STATE_DELETING,
+		 0},
+		{"in its pause",
+		 {LEAVING},
+		 {OURS, FAILED(3), .not_before_ms = NOW_MS + 500},
+		 ACTION_NONE,
+		 STATE_DELETE_RETRY,
+		 NOW_MS + 500},
+		{"with other inputs than those that failed",
+		 {LEAVING, .hash = "b"},
+		 {OURS, FAILED(3)},
+		 ACTION_START_CLEANUP,
+		 STATE_DELETING,
+		 0},
+		{"the run has failed, no cleanup",
+		 {LEAVING},
+		 {OURS, FAILED(3), .task = PROTOCOL_TASK_RUN},
+		 ACTION_START_CLEANUP,
+		 STATE_DELETING,
+		 0},
+		{"a hundred have failed, and the namespace stays",
+		 {LEAVING, .namespace_ends = false},
+		 {OURS, FAILED(100)},
+		 ACTION_START_CLEANUP,
+		 STATE_DELETING,
+		 0},
+		{"the Secret is gone",
+		 {LEAVING, NO_SECRET, .credentials_missing = true},
+		 {OURS},
+		 ACTION_REMOVE_FINALIZER,
+		 STATE_DELETING,
+		 0},
+		{"the Secret is gone, and the namespace stays",
+		 {LEAVING, NO_SECRET, .credentials_missing = true, .namespace_ends = false},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_DELETE_INVALID,
+		 0},
+		{"the spec is invalid, which can be corrected",
+		 {LEAVING, NO_SECRET},
+		 {OURS},
+		 ACTION_NONE,
+		 STATE_DELETE_INVALID,
+		 0},
+		{"the namespace ends before the PgSync",
+		 {WANTED, .namespace_ends = true},
+		 {OURS, RUNS},
+		 ACTION_NONE,
+		 STATE_RUNNING,
+		 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 static void test_decide_when_deletion_is_forced_or_not_ours_then_no_cleanup(void **state)
 {
 	static const struct row rows[] = {
@@ -698,6 +767,7 @@ int main(void)
 		cmocka_unit_test(test_decide_when_inputs_are_not_good_then_nothing_starts_and_nothing_stops),
 		cmocka_unit_test(test_decide_when_suspended_or_frozen_then_as_asked),
 		cmocka_unit_test(test_decide_when_deleted_then_stop_clean_release),
+		cmocka_unit_test(test_decide_when_the_namespace_ends_then_a_cleanup_that_cannot_work_is_given_up),
 		cmocka_unit_test(test_decide_when_deletion_is_forced_or_not_ours_then_no_cleanup),
 		cmocka_unit_test(test_decide_when_not_leading_then_workers_continue_and_nothing_is_done),
 		cmocka_unit_test(test_decide_when_a_worker_has_not_reported_then_its_past_decides_the_state),

@@ -31,6 +31,7 @@ void resource_free(struct resource *r)
 	if (!r)
 		return;
 	refs_release(r->op->refs, &r->inputs.refs);
+	kube_cancel(r->namespace_call);
 	jsonx_decref(r->worker.report);
 	jsonx_decref(r->worker.status);
 	free(r->worker.exit_message);
@@ -63,12 +64,19 @@ json_t *resource_json(const struct resource *r)
 	return json_loads(r->cache.text, JSON_ALLOW_NUL, NULL);
 }
 
+/* Nothing can be created in a namespace that is being deleted: the event is about the namespace then. */
+static json_t *event_object(const struct resource *r)
+{
+	if (r->cache.namespace_ends)
+		return json_pack("{s:s, s:s, s:s}", "apiVersion", "v1", "kind", "Namespace", "name", r->namespace);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync",
+			 "namespace", r->namespace, "name", r->name, "uid", r->cache.uid ? r->cache.uid : "",
+			 "resourceVersion", r->cache.resource_version);
+}
+
 void resource_event(struct resource *r, bool warning, enum reason reason, const char *action, const char *note_fmt, ...)
 {
-	_cleanup_json_ json_t *regarding =
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync",
-			  "namespace", r->namespace, "name", r->name, "uid", r->cache.uid ? r->cache.uid : "",
-			  "resourceVersion", r->cache.resource_version);
+	_cleanup_json_ json_t *regarding = event_object(r);
 	_cleanup_free_ char *note = NULL;
 	va_list ap;
 
@@ -168,7 +176,7 @@ static void start_over(struct resource *r, const char *uid, const json_t *object
 	r->worker.generation = -1;
 	r->worker.outcome = OUTCOME_NONE;
 	r->writer.last_ms = 0;
-	r->writer.contended = false;
+	r->writer.contended = r->cache.namespace_ends = false;
 	resource_allow_writes(r);
 	restarts_reset(&r->worker.restarts);
 }

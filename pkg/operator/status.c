@@ -180,7 +180,7 @@ static struct status_cause cause_of(const struct composer *c)
 				     .message = cause.message ? cause.message : c->state->message};
 }
 
-static bool is_cleanup_failure(enum reconcile_state state)
+bool status_is_cleanup_failure(enum reconcile_state state)
 {
 	return state == STATE_DELETE_RETRY || state == STATE_DELETE_INVALID || state == STATE_DELETE_REFUSED;
 }
@@ -191,7 +191,7 @@ static void put_cause(struct composer *c, enum condition_type type, enum conditi
 	_cleanup_free_ char *advice = NULL;
 
 	/* Only the user can decide to leave something behind, so the message explains how. */
-	if (is_cleanup_failure(c->in->state))
+	if (status_is_cleanup_failure(c->in->state))
 		advice = xasprintf(
 			"cannot clean up: %s; fix this, or annotate the resource with pgsync.io/force-delete=true to "
 			"delete it and leave the slot and the publication behind",

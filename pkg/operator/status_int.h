@@ -39,6 +39,9 @@ struct status_input {
 	int64_t wall_us;
 };
 
+/* The resource is being deleted, and a cleanup has failed or is impossible. */
+bool status_is_cleanup_failure(enum reconcile_state state);
+
 /* A new reference. */
 json_t *status_compose(const struct status_input *in);
 

@@ -7,7 +7,8 @@
  * To the worker, one line, the assignment (at most PROTOCOL_ASSIGNMENT_BYTES):
  *
  *   {"task": "run" | "check" | "cleanup" | "verify", "resource": {"metadata": ..., "spec": ...}, "schema": TEXT,
- *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}, "secretLabel": TEXT, "denied": [TEXT]}
+ *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}, "secretLabel": TEXT, "denied": [TEXT],
+ *    "leaveUnreachable": BOOL}
  *
  * The spec comes without its schema, which is beside it as the text that the API server sent: the operator never parses
  * a schema, which may be large. "secretLabel" is the label that Secrets must have, and "denied" says which objects
@@ -80,6 +81,7 @@ struct protocol_assignment {
 	char *schema;                             /* the JSON text of spec.schema; NULL: there is none. Owned */
 	char *secret_label;                       /* NULL: none. Owned */
 	json_t *denied;                           /* an array of strings, or NULL; one reference */
+	bool leave_unreachable;                   /* a cleanup leaves behind what cannot be reached */
 };
 void protocol_assignment_release(struct protocol_assignment *assignment);
 

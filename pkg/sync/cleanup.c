@@ -100,6 +100,43 @@ static bool source_is_gone(const struct err *err)
 	return err->reason == REASON_DATABASE_NOT_FOUND;
 }
 
+static bool is_unreachable(const struct err *err)
+{
+	switch (err->reason) {
+	case REASON_DNS:
+	case REASON_REFUSED:
+	case REASON_RESET:
+	case REASON_TIMEOUT:
+	case REASON_SOURCE_UNREACHABLE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whether what cannot be reached is to be left behind; then that is made known. */
+static bool leave(const struct attempt *at, const char *what, const struct err *err)
+{
+	const struct sync_options *options = at->run->options;
+	_cleanup_free_ char *note = NULL;
+
+	if (!options->leave_unreachable || !is_unreachable(err))
+		return false;
+	note = xasprintf("the cleanup left %s behind, which cannot be reached: %s", what, err->msg);
+	log_warn("sync", "left behind what cannot be reached", KV_STR("what", what), KV_ERR(err));
+	if (options->event)
+		options->event(options->user, true, REASON_SLOT_ORPHANED, "Delete", note);
+	return true;
+}
+
+static bool leave_source(const struct attempt *at, const struct err *err)
+{
+	_cleanup_free_ char *what =
+		xasprintf("slot \"%s\" and publication \"%s\" of the source", at->source.slot, at->source.publication);
+
+	return leave(at, what, err);
+}
+
 /* A checkpoint is saved before anything is created in the source: without one, nothing needs a cleanup, even if the
  * source cannot be reached. */
 static bool nothing_was_made(struct attempt *at)
@@ -114,7 +151,7 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 {
 	if (connector_sink(&at->connector, &at->sink, err) < 0 ||
 	    checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
-		return err_wrap(err, "sink");
+		return leave(at, "the indices", err) ? 0 : err_wrap(err, "sink");
 	if (!owned(at)) {
 		log_warn("sync", "the slot belongs to another resource, skipping the cleanup",
 			 KV_STR("slot", at->run->spec->source.slot_name));
@@ -133,7 +170,7 @@ static int clean(struct attempt *at, void *user, struct err *err)
 
 	UNUSED(user);
 	if (connector_source(&at->connector, CONNECTOR_UNLIMITED, "cleanup", &at->source, err) < 0 &&
-	    !source_is_gone(err))
+	    !source_is_gone(err) && !leave_source(at, err))
 		return nothing_was_made(at) ? 0 : err_wrap(err, "source");
 	/* A leaked slot fills the server's disk: first drop the slot whose name is derived from the resource, even if
 	 * the sink is unreachable. */

@@ -245,6 +245,61 @@ static void test_cleanup_when_the_sink_is_away_then_the_slot_goes_and_the_rest_l
 	store_end(&s);
 }
 
+static void collect_note(void *user, bool warning, enum reason reason, const char *action, const char *note)
+{
+	UNUSED(action);
+	assert_true(warning);
+	assert_int_equal(reason, REASON_SLOT_ORPHANED);
+	strbuf_addf(user, "%s\n", note);
+}
+
+static void test_cleanup_when_what_cannot_be_reached_is_left_then_the_rest_goes(void **state)
+{
+	struct strbuf notes;
+	struct store s;
+
+	UNUSED(state);
+	strbuf_init(&notes, 10000);
+	begin_live(&s);
+	s.w.options.event = collect_note;
+	s.w.options.user = &notes;
+	s.w.options.leave_unreachable = true;
+	s.w.spec->source.port = 1;
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, GIVE_UP_G1 "; delete requests; delete checkpoint");
+	assert_true(has(notes.data, "left slot \"") && !has(notes.data, "the indices"));
+	store_end(&s);
+	strbuf_release(&notes);
+}
+
+static void test_cleanup_when_nothing_can_be_reached_and_is_left_then_done(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	s.w.options.leave_unreachable = true;
+	s.w.spec->source.port = 1;
+	store_move_sink(&s);
+	OK(&s.w, clean(&s));
+	store_expect_changes(&s, "");
+	assert_non_null(s.checkpoint);
+	store_end(&s);
+}
+
+static void test_cleanup_when_a_server_that_is_there_refuses_then_nothing_is_left(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	s.w.options.leave_unreachable = true;
+	s.http_denies = "/pgsync-checkpoints/_doc";
+	assert_int_equal(clean(&s), -1);
+	assert_true(has(s.w.err.msg, "sink: "));
+	store_end(&s);
+}
+
 static void test_cleanup_when_an_identity_cannot_be_restored_then_the_checkpoint_still_has_it(void **state)
 {
 	struct store s;
@@ -297,6 +352,9 @@ int main(void)
 		cmocka_unit_test(test_cleanup_when_the_source_is_away_and_nothing_was_created_then_done),
 		cmocka_unit_test(test_cleanup_when_both_are_away_then_it_is_not_done),
 		cmocka_unit_test(test_cleanup_when_the_sink_is_away_then_the_slot_goes_and_the_rest_later),
+		cmocka_unit_test(test_cleanup_when_what_cannot_be_reached_is_left_then_the_rest_goes),
+		cmocka_unit_test(test_cleanup_when_nothing_can_be_reached_and_is_left_then_done),
+		cmocka_unit_test(test_cleanup_when_a_server_that_is_there_refuses_then_nothing_is_left),
 		cmocka_unit_test(test_cleanup_when_an_identity_cannot_be_restored_then_the_checkpoint_still_has_it),
 		cmocka_unit_test(test_cleanup_when_the_index_cannot_be_given_up_then_the_checkpoint_stays),
 	};

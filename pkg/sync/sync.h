@@ -34,7 +34,8 @@ struct sync_options {
 	bool source_only;     /* checks leave the search engine alone */
 	bool slot_name_given; /* the slot's name is the user's choice, not derived from the resource: an unknown slot is
 				 not ours */
-	bool until_caught_up; /* end with success once everything committed before the start is in the indices */
+	bool leave_unreachable; /* a cleanup leaves behind what it cannot reach, and says so in an event */
+	bool until_caught_up;   /* end with success once everything committed before the start is in the indices */
 	/* A supervisor starts and stops this worker. If another worker has its slot, it ends (CONFLICT/SlotTaken)
 	 * instead of waiting for its turn, so that a worker that was replaced never comes back by itself. */
 	bool supervised;

@@ -94,8 +94,15 @@ name needs list and watch, and which names is only known from the PgSyncs. */ -}
   verbs: [update]
 {{- end }}
 
-{{- /* Other installations: whether the operator that a PgSync names is alive. */ -}}
+{{- /* Whether the namespace of a PgSync is being deleted, and whether the operator of another installation, which a PgSync
+names, is alive. */ -}}
 {{- define "pgsync-operator.clusterRules" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- with .Values.watchNamespaces }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [pgsync-operator]
