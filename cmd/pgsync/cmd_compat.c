@@ -41,7 +41,7 @@ static struct sync_options options_of(const struct compat *c, size_t i)
 /* --- bootstrap --- */
 
 /* The only wait that may be long and that a user would not expect. */
-static void on_report(void *user, const json_t *report)
+static void on_compat_report(void *user, const json_t *report)
 {
 	json_t *condition;
 	size_t i;
@@ -65,7 +65,7 @@ static int bootstrap_one(const struct compat_flags *flags, const struct compat *
 
 	findings_init(&found);
 	findings_init(&shown);
-	options.report = on_report;
+	options.report = on_compat_report;
 	options.stop_fd = stop_fd_open(-1, &err);
 	if (options.stop_fd < 0 || sync_prepare(&options, &found, &err) < 0)
 		(void)print_failed(flags, c, i, &err);
@@ -216,7 +216,7 @@ static void end_all(const pid_t *pids, size_t n)
 }
 
 /* Reaps the processes that have ended; keeps their worst exit code, and how many are left. */
-static int reap(pid_t *pids, size_t n, size_t *left)
+static int reap_workers(pid_t *pids, size_t n, size_t *left)
 {
 	int worst = EXIT_OK, status;
 	pid_t pid;
@@ -257,7 +257,7 @@ static int run_many(const struct compat_flags *flags, const struct compat *c)
 	while (left) {
 		int number = sigwaitinfo(&set, NULL);
 
-		if (number == SIGCHLD && reap(pids, c->n, &left) != EXIT_OK)
+		if (number == SIGCHLD && reap_workers(pids, c->n, &left) != EXIT_OK)
 			code = EXIT_FAILED;
 		if (number > 0)
 			end_all(pids, c->n);
@@ -267,7 +267,7 @@ static int run_many(const struct compat_flags *flags, const struct compat *c)
 
 /* --- the commands --- */
 
-static int each(const struct compat_flags *flags, const struct compat *c, compat_fn *fn)
+static int for_each_pgsync(const struct compat_flags *flags, const struct compat *c, compat_fn *fn)
 {
 	int code = EXIT_OK;
 
@@ -281,23 +281,23 @@ static int each(const struct compat_flags *flags, const struct compat *c, compat
 	return code;
 }
 
-static int run(const struct compat_flags *flags, const struct compat *c)
+static int run_all(const struct compat_flags *flags, const struct compat *c)
 {
 	int code = EXIT_OK;
 
 	if (flags->command == COMPAT_BOOTSTRAP)
-		return each(flags, c, flags->teardown ? teardown_one : bootstrap_one);
+		return for_each_pgsync(flags, c, flags->teardown ? teardown_one : bootstrap_one);
 	if (flags->analyze)
-		return each(flags, c, analyze_one);
+		return for_each_pgsync(flags, c, analyze_one);
 	if (flags->bootstrap)
-		code = each(flags, c, bootstrap_one);
+		code = for_each_pgsync(flags, c, bootstrap_one);
 	if (code != EXIT_OK)
 		return code;
-	return c->n > 1 && follows(flags, c) ? run_many(flags, c) : each(flags, c, run_one);
+	return c->n > 1 && follows(flags, c) ? run_many(flags, c) : for_each_pgsync(flags, c, run_one);
 }
 
 /* Findings that depend on the environment. */
-static void check(const struct compat_flags *flags, const struct compat *c, struct findings *f)
+static void check_environment(const struct compat_flags *flags, const struct compat *c, struct findings *f)
 {
 	bool wal = import_env_bool(c->env, "WAL", false, f);
 	bool polling = import_env_bool(c->env, "POLLING", false, f);
@@ -384,7 +384,7 @@ static int compat(enum compat_command command, int argc, char **argv)
 	}
 	if (!findings_failed(&f)) {
 		compat_load(&flags, &c, &f);
-		check(&flags, &c, &f);
+		check_environment(&flags, &c, &f);
 		if (!all_is_well(&c, &f) && !flags.teardown)
 			find_rest(&c, &f);
 		if (!can_tear_down(&flags, &c, &f))
@@ -394,7 +394,7 @@ static int compat(enum compat_command command, int argc, char **argv)
 		cmd_print_findings(&f);
 	} else if (set_log(&flags, &c, 0) < 0) {
 		print_notices(&flags, &c, &f);
-		code = run(&flags, &c);
+		code = run_all(&flags, &c);
 	}
 	findings_release(&f);
 	compat_release(&c);

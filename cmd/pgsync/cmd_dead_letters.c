@@ -49,7 +49,7 @@ static void print_json(const json_t *value)
 }
 
 /* Works for dead letters of an earlier release too. */
-static const char *text_of(const struct dead_letter *letter, const char *key)
+static const char *printable_key(const struct dead_letter *letter, const char *key)
 {
 	return jsonx_string(letter->source, key, "");
 }
@@ -68,17 +68,17 @@ static void print_column(const char *text, int width)
 	free(shown);
 }
 
-static void print_line(const char *alias, const struct dead_letter *letter)
+static void print_dead_letter(const char *alias, const struct dead_letter *letter)
 {
 	print_column(alias, 20);
 	(void)printf("  ");
 	print_column(letter->id, 20);
 	(void)printf("  %8lld  ", (long long)letter->attempts);
-	print_column(text_of(letter, "time"), 27);
+	print_column(printable_key(letter, "time"), 27);
 	(void)printf("  ");
-	print_column(text_of(letter, "type"), 34);
+	print_column(printable_key(letter, "type"), 34);
 	(void)printf("  ");
-	print_column(text_of(letter, "row"), 0);
+	print_column(printable_key(letter, "row"), 0);
 	(void)printf("\n");
 }
 
@@ -98,7 +98,7 @@ static int list_letter(struct context *c, const char *alias, const struct dead_l
 	}
 	if (!c->n)
 		(void)printf("%-20s  %-20s  %8s  %-27s  %-34s  %s\n", "INDEX", "ID", "ATTEMPTS", "TIME", "TYPE", "ROW");
-	print_line(alias, letter);
+	print_dead_letter(alias, letter);
 	return 0;
 }
 
@@ -116,7 +116,7 @@ static int show_letter(struct context *c, const char *alias, const struct dead_l
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		_cleanup_free_ char *name = xasprintf("%s:", fields[i]);
 
-		print_field(name, text_of(letter, fields[i]));
+		print_field(name, printable_key(letter, fields[i]));
 	}
 	(void)printf("%-10s %lld\n", "status:", (long long)jsonx_integer(letter->source, "status", 0));
 	(void)printf("%-10s %lld\n", "attempts:", (long long)letter->attempts);
@@ -150,7 +150,7 @@ static bool is_chosen(const struct context *c, const char *alias)
 }
 
 /* An index of that name that is not ours contains something else. */
-static int check_owners(struct context *c, struct err *err)
+static int check_dead_letter_owners(struct context *c, struct err *err)
 {
 	_cleanup_free_ char *owner = xasprintf("%s/%s", c->spec->namespace, c->spec->name);
 	const struct sink sink = {.search = c->search, .owner = owner, .uid = c->spec->uid};
@@ -178,7 +178,7 @@ static int each_of_index(struct context *c, const char *alias, letter_fn fn, str
 	return r;
 }
 
-static int each(struct context *c, letter_fn fn, struct err *err)
+static int for_each_dead_letter(struct context *c, letter_fn fn, struct err *err)
 {
 	for (size_t i = 0; i < c->spec->n_documents; i++)
 		if (is_chosen(c, c->spec->documents[i]->index) &&
@@ -232,7 +232,7 @@ static int each_word(struct context *c, letter_fn fn, struct err *err)
 
 static int list(struct context *c, struct err *err)
 {
-	return each(c, list_letter, err);
+	return for_each_dead_letter(c, list_letter, err);
 }
 
 static int show(struct context *c, struct err *err)
@@ -266,7 +266,7 @@ static int retry(struct context *c, struct err *err)
 
 static int discard(struct context *c, struct err *err)
 {
-	return c->flags->all ? each(c, discard_letter, err) : each_word(c, discard_letter, err);
+	return c->flags->all ? for_each_dead_letter(c, discard_letter, err) : each_word(c, discard_letter, err);
 }
 
 static const struct action {
@@ -334,7 +334,7 @@ static bool has_index(const struct spec *spec, const char *name)
 	return false;
 }
 
-static bool is_cancelled(void *user)
+static bool is_interrupted(void *user)
 {
 	const int *stop_fd = user;
 	struct pollfd fd = {.fd = *stop_fd, .events = POLLIN};
@@ -368,7 +368,7 @@ static int connect_and_run(const struct action *action, const struct common_flag
 	int r = -1;
 
 	if (stop_fd >= 0 && sink_target(&spec->sink, &target, err) == 0 &&
-	    search_new(target, is_cancelled, &stop_fd, &c.search, err) == 0 && check_owners(&c, err) == 0)
+	    search_new(target, is_interrupted, &stop_fd, &c.search, err) == 0 && check_dead_letter_owners(&c, err) == 0)
 		r = action->run(&c, err);
 	if (r == 0)
 		print_result(action, &c);

@@ -14,7 +14,7 @@ static void add_comment(struct strbuf *sb, const char *text)
 		strbuf_addc(sb, *text >= 0 && *text < ' ' ? '?' : *text);
 }
 
-static void add_head(struct strbuf *sb, const struct findings *notices)
+static void add_import_header(struct strbuf *sb, const struct findings *notices)
 {
 	size_t n = 0;
 
@@ -61,7 +61,7 @@ static int print_manifest(const struct compat *c, const struct findings *notices
 		(void)json_array_extend(all, some);
 	}
 	strbuf_init(&sb, MANIFEST_BYTES);
-	add_head(&sb, notices);
+	add_import_header(&sb, notices);
 	strbuf_adds(&sb, "---\n");
 	jsonx_add_yaml(&sb, all);
 	if (!strbuf_ok(&sb) || fwrite(sb.data, 1, sb.len, stdout) != sb.len || fflush(stdout) != 0) {

@@ -41,7 +41,7 @@ static void draw_bar(struct run *run, const json_t *report)
 	run->bar_done = complete;
 }
 
-static void print_line(struct run *run, const json_t *report, int64_t now)
+static void print_progress(struct run *run, const json_t *report, int64_t now)
 {
 	const char *phase = jsonx_string(report, "phase", "");
 	int64_t done = jsonx_integer(report, "bootstrap.rowsDone", 0);
@@ -73,7 +73,7 @@ static void on_report(void *user, const json_t *report)
 	if (!news)
 		return;
 	draw_bar(run, report);
-	print_line(run, report, clock_now_ms());
+	print_progress(run, report, clock_now_ms());
 }
 
 /* --- /status and /metrics --- */
@@ -99,7 +99,7 @@ static void serve_metrics(void *user, const char *query, struct web_response *re
 	metrics_render(run->metrics, &response->body);
 }
 
-static int serve(struct run *run, const char *listen, struct web **ret, struct err *err)
+static int start_web(struct run *run, const char *listen, struct web **ret, struct err *err)
 {
 	const struct web_route routes[] = {{.path = "/status", .handler = serve_status, .user = run},
 					   {.path = "/metrics", .handler = serve_metrics, .user = run}};
@@ -132,7 +132,7 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 	metrics_enable_process(run.metrics);
 	options.metrics = run.metrics;
 	options.stop_fd = stop_fd_open(-1, err);
-	if (options.stop_fd >= 0 && serve(&run, flags->listen, &web, err) == 0)
+	if (options.stop_fd >= 0 && start_web(&run, flags->listen, &web, err) == 0)
 		r = sync_run(&options, err);
 	web_stop(web);
 	close_fdp(&options.stop_fd);

@@ -78,7 +78,7 @@ static void send_line(struct output *o, char *line_take)
 }
 
 /* Reports that this process is alive, unless another message has shown that recently. */
-static void send_heartbeat(struct output *o)
+static void send_alive(struct output *o)
 {
 	if (!flush_output(o) || clock_now_ms() - o->sent_ms < PROTOCOL_HEARTBEAT_MS)
 		return;
@@ -99,7 +99,7 @@ static void send_report(void *user, const json_t *report)
 		o->last = xstrdup(line);
 		o->report = TAKE_PTR(line);
 	}
-	send_heartbeat(o);
+	send_alive(o);
 	(void)pthread_mutex_unlock(&o->lock);
 }
 
@@ -150,7 +150,7 @@ static void *beat(void *user)
 
 	while (poll(&end, 1, PROTOCOL_HEARTBEAT_MS / 3) <= 0) {
 		(void)pthread_mutex_lock(&p->output->lock);
-		send_heartbeat(p->output);
+		send_alive(p->output);
 		(void)pthread_mutex_unlock(&p->output->lock);
 	}
 	return NULL;

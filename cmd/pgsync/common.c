@@ -163,7 +163,7 @@ void cmd_print_findings(const struct findings *f)
 	}
 }
 
-static int watch(int epoll_fd, int fd)
+static int watch_signals(int epoll_fd, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
@@ -191,8 +191,8 @@ int stop_fd_open(int also, struct err *err)
 	int signal_fd = open_signal_fd();
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
-	if (signal_fd < 0 || epoll_fd < 0 || watch(epoll_fd, signal_fd) < 0 ||
-	    (also >= 0 && watch(epoll_fd, also) < 0)) {
+	if (signal_fd < 0 || epoll_fd < 0 || watch_signals(epoll_fd, signal_fd) < 0 ||
+	    (also >= 0 && watch_signals(epoll_fd, also) < 0)) {
 		(void)err_errno(err, errno, "watching for signals");
 		close_fdp(&epoll_fd);
 		return -1;

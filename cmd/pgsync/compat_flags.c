@@ -141,7 +141,7 @@ static const struct option_row *find_row(enum compat_command command, int value)
 	return NULL;
 }
 
-static void take(struct compat_flags *flags, const struct option_row *row, const char *argument)
+static void take_option(struct compat_flags *flags, const struct option_row *row, const char *argument)
 {
 	if (row->variable && flags->n_overrides < COMPAT_OVERRIDES) {
 		flags->overrides[flags->n_overrides].variable = row->variable;
@@ -153,8 +153,8 @@ static void take(struct compat_flags *flags, const struct option_row *row, const
 	}
 }
 
-static void usage_error(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void usage_error(struct findings *f, const char *fmt, ...)
+static void add_usage_error(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void add_usage_error(struct findings *f, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
@@ -165,7 +165,7 @@ static void usage_error(struct findings *f, const char *fmt, ...)
 	findings_add(f, FINDING_ERROR, REASON_USAGE, NULL, "%s", text);
 }
 
-static void add_unknown(enum compat_command command, const char *word, struct findings *f)
+static void report_unknown_option(enum compat_command command, const char *word, struct findings *f)
 {
 	_cleanup_free_ char *shown = spelled(word);
 	_cleanup_free_ char *name = NULL;
@@ -178,8 +178,8 @@ static void add_unknown(enum compat_command command, const char *word, struct fi
 			names[n++] = rows[i].name;
 	nearest = strncmp(word, "--", 2) ? NULL : nearest_name(word + 2, names, n);
 	name = nearest ? spelled(nearest) : NULL;
-	usage_error(f, "unknown option %s%s%s%s", shown, name ? "; did you mean --" : "", name ? name : "",
-		    name ? "?" : "");
+	add_usage_error(f, "unknown option %s%s%s%s", shown, name ? "; did you mean --" : "", name ? name : "",
+			name ? "?" : "");
 }
 
 static void parse_all(struct compat_flags *flags, int argc, char **argv, struct findings *f)
@@ -196,18 +196,18 @@ static void parse_all(struct compat_flags *flags, int argc, char **argv, struct 
 		_cleanup_free_ char *name = row ? spelled(row->name) : NULL;
 
 		if (row && !wrong)
-			take(flags, row, optarg);
+			take_option(flags, row, optarg);
 		else if (row && c == ':')
-			usage_error(f, "option --%s needs a value: %s", name, row->argument);
+			add_usage_error(f, "option --%s needs a value: %s", name, row->argument);
 		else if (row)
-			usage_error(f, "option --%s takes no value", name);
+			add_usage_error(f, "option --%s takes no value", name);
 		else if (optopt)
-			usage_error(f, "unknown option -%c", optopt);
+			add_usage_error(f, "unknown option -%c", optopt);
 		else
-			add_unknown(flags->command, argv[optind - 1], f);
+			report_unknown_option(flags->command, argv[optind - 1], f);
 	}
 	for (int i = optind; i < argc; i++)
-		usage_error(f, "unexpected argument \"%s\"", argv[i]);
+		add_usage_error(f, "unexpected argument \"%s\"", argv[i]);
 }
 
 static void check_modes(const struct compat_flags *flags, struct findings *f)
@@ -215,22 +215,24 @@ static void check_modes(const struct compat_flags *flags, struct findings *f)
 	int modes = flags->daemon + flags->wal + flags->polling;
 
 	if (modes > 1)
-		usage_error(
+		add_usage_error(
 			f,
 			"--daemon, --wal and --polling are mutually exclusive: use one (all of them follow the WAL)");
 	if (flags->analyze && modes)
-		usage_error(f, "--analyze exits once it has checked the indexes: use it without --daemon, --wal and "
-			       "--polling");
+		add_usage_error(f,
+				"--analyze exits once it has checked the indexes: use it without --daemon, --wal and "
+				"--polling");
 	if (flags->producer || flags->consumer)
-		usage_error(f,
-			    "--%s starts one of two processes with a queue between them, which pgsync no longer has: "
-			    "run one process with --daemon instead",
-			    flags->producer ? "producer" : "consumer");
+		add_usage_error(
+			f,
+			"--%s starts one of two processes with a queue between them, which pgsync no longer has: "
+			"run one process with --daemon instead",
+			flags->producer ? "producer" : "consumer");
 	if (flags->config && flags->schema_url)
-		usage_error(f, "--config and --schema-url are mutually exclusive: use one");
+		add_usage_error(f, "--config and --schema-url are mutually exclusive: use one");
 	if (flags->s3_schema_url)
-		usage_error(f, "--s3-schema-url is not supported: aws s3 cp %s - | %s --config -", flags->s3_schema_url,
-			    compat_name(flags->command));
+		add_usage_error(f, "--s3-schema-url is not supported: aws s3 cp %s - | %s --config -",
+				flags->s3_schema_url, compat_name(flags->command));
 }
 
 void compat_parse(enum compat_command command, int argc, char **argv, struct compat_flags *ret, struct findings *f)

@@ -18,8 +18,8 @@ void input_release(struct input *input)
 }
 
 /* admitted: the API server has accepted it. */
-static void decode(struct input *input, bool admitted, bool secrets_elsewhere, const char *secret_label,
-		   struct findings *f)
+static void decode_input(struct input *input, bool admitted, bool secrets_elsewhere, const char *secret_label,
+			 struct findings *f)
 {
 	const struct spec_objects objects = {.secrets = input->secrets,
 					     .config_maps = input->config_maps,
@@ -56,7 +56,7 @@ void input_decode_take(struct protocol_assignment *assignment, struct input *ret
 	json_array_foreach (assignment->denied, i, why)
 		findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL, "%s", json_string_value(why));
 	take_schema(ret->resource, assignment->schema, f);
-	decode(ret, true, false, assignment->secret_label, f);
+	decode_input(ret, true, false, assignment->secret_label, f);
 }
 
 /* data (base64) and stringData (as it is) of a Secret. */
@@ -124,6 +124,6 @@ int input_read(const char *path, bool secrets_elsewhere, struct input *ret, stru
 		return err_set(err, ERR_INVALID, "%s contains no document of kind PgSync", path);
 	}
 	*ret = in;
-	decode(ret, false, secrets_elsewhere, NULL, f);
+	decode_input(ret, false, secrets_elsewhere, NULL, f);
 	return 0;
 }

@@ -41,7 +41,7 @@ struct guard {
 };
 
 /* How long the character is that begins with this byte; 1 also for what begins none. */
-static size_t wanted(unsigned char first)
+static size_t wanted_length(unsigned char first)
 {
 	return first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC2 ? 2 : 1;
 }
@@ -62,7 +62,7 @@ static int write_all(int fd, const char *data, size_t len)
 static void add_byte(struct guard *guard, FILE *to, char byte)
 {
 	guard->rest[guard->n_rest++] = byte;
-	while (guard->n_rest && guard->n_rest >= wanted((unsigned char)guard->rest[0])) {
+	while (guard->n_rest && guard->n_rest >= wanted_length((unsigned char)guard->rest[0])) {
 		size_t n = utf8_sequence(guard->rest, guard->n_rest);
 
 		n = n ? n : 1;

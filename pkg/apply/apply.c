@@ -104,7 +104,7 @@ static int write_roots(void *user, const struct page *roots, struct err *err)
 /* --- every root --- */
 
 /* A row that leaves a view has no event. */
-static int write_all(const struct part *p, size_t plan, struct err *err)
+static int write_whole_plan(const struct part *p, size_t plan, struct err *err)
 {
 	struct apply *a = p->apply;
 	_cleanup_(build_end) struct build b = build_begin(&a->builder, plan, version_of(p, plan));
@@ -143,7 +143,7 @@ static int write_keys(const struct part *p, uint32_t number, struct err *err)
 			return -1;
 		unresolved = unresolved || r > 0;
 	}
-	return unresolved ? write_all(p, target.plan, err) : 0;
+	return unresolved ? write_whole_plan(p, target.plan, err) : 0;
 }
 
 /* True if neither the index nor the table is large. */
@@ -172,7 +172,7 @@ static int write_truncated(const struct part *p, size_t plan, struct err *err)
 		return -1;
 	if (purge) {
 		a->purge_below[plan] = version_of(p, plan);
-		return write_all(p, plan, err);
+		return write_whole_plan(p, plan, err);
 	}
 	/* Nothing is acknowledged, so the truncation is streamed again after the new generation has begun. */
 	a->rebuild |= UINT64_C(1) << plan;
@@ -257,7 +257,7 @@ static int write_target(struct part *p, uint32_t number, struct err *err)
 	case TARGET_PATH:
 		return write_keys(p, number, err);
 	case TARGET_ALL:
-		return is_contained(p, target.plan, number) ? 0 : write_all(p, target.plan, err);
+		return is_contained(p, target.plan, number) ? 0 : write_whole_plan(p, target.plan, err);
 	case TARGET_REBUILD:
 		return is_contained(p, target.plan, number) ? 0 : write_truncated(p, target.plan, err);
 	case TARGET_RETRY:

@@ -11,12 +11,12 @@
 /* MOST_DEAD_LETTERS: not counting those of the requests in flight. */
 enum { ID_BYTES = 1024 * 1024, KEYED_BYTES = 96 * 1024 * 1024, MOST_DEAD_LETTERS = 1000, PLACE_BYTES = 512 };
 
-static const struct document_plan *plan_of(const struct build *b)
+static const struct document_plan *target_plan(const struct build *b)
 {
 	return b->with->model->plans[b->plan];
 }
 
-static const char *index_of(const struct build *b)
+static const char *target_index(const struct build *b)
 {
 	return b->with->model->concrete[b->plan];
 }
@@ -25,7 +25,7 @@ static const char *index_of(const struct build *b)
 
 /* When a document is written or deleted again, its old dead letter is void: either it succeeds, or it gets a new dead
  * letter with the same version. */
-static int add_action(const struct build *b, const struct bulk_action *action, struct err *err)
+static int queue_action(const struct build *b, const struct bulk_action *action, struct err *err)
 {
 	struct bulk_action dead = {.index = b->dead_index,
 				   .via = b->dead_via,
@@ -44,7 +44,7 @@ static const char *routing_text(const struct build *b, const char *value, size_t
 	struct strbuf *sb = &b->with->routing;
 
 	strbuf_reset(sb);
-	document_routing(sb, plan_of(b), value, len);
+	document_routing(sb, target_plan(b), value, len);
 	return sb->len ? sb->data : NULL;
 }
 
@@ -55,7 +55,7 @@ static void keep_key(const struct build *b, const struct document_key *key, stru
 	struct strbuf id;
 
 	strbuf_init(&id, ID_BYTES);
-	document_long_id(&id, plan_of(b)->id_format, key);
+	document_long_id(&id, target_plan(b)->id_format, key);
 	strbuf_reset(sb);
 	strbuf_adds(sb, "{\"" DOCUMENT_KEY_FIELD "\":");
 	strbuf_add_json(sb, id.data, id.len);
@@ -74,7 +74,7 @@ static const char *note_of(const struct build *b, const char *id, const struct d
 {
 	struct strbuf *sb = &b->with->note;
 
-	if (document_id_says_key(plan_of(b)->id_format, id, key->n))
+	if (document_id_says_key(target_plan(b)->id_format, id, key->n))
 		return NULL;
 	strbuf_reset(sb);
 	dead_letters_note(sb, key->values, key->lens, key->n);
@@ -87,20 +87,20 @@ static void count_sanitized(const struct build *b, const struct pg_result *row, 
 
 	if (pg_is_null(row, 0, column) || !parse_u64(pg_value(row, 0, column), pg_length(row, 0, column), &n))
 		return;
-	report_nulled_add(b->with->dead->report, plan_of(b)->document->index, (int64_t)n);
+	report_nulled_add(b->with->dead->report, target_plan(b)->document->index, (int64_t)n);
 	b->with->sanitized += n;
 }
 
 static int add_document(const struct build *b, const struct pg_result *row, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	struct strbuf *id = &b->with->scratch;
 	int column = (int)plan->n_keys;
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
 	const struct document_key key = {values, lens, plan->n_keys};
 	struct bulk_action action = {
-		.index = index_of(b), .via = b->via, .version = b->version, .pipeline = plan->document->pipeline};
+		.index = target_index(b), .via = b->via, .version = b->version, .pipeline = plan->document->pipeline};
 
 	for (size_t i = 0; i < plan->n_keys; i++) {
 		values[i] = pg_value(row, 0, (int)i);
@@ -120,13 +120,13 @@ static int add_document(const struct build *b, const struct pg_result *row, stru
 	}
 	if (plan->counts_sanitized)
 		count_sanitized(b, row, column);
-	return add_action(b, &action, err);
+	return queue_action(b, &action, err);
 }
 
 /* --- keys --- */
 
 /* Takes the n columns at the beginning of an encoded root key. */
-static int take_key(const char **key, size_t *len, const char **values, size_t *lens, size_t n, struct err *err)
+static int take_root_key(const char **key, size_t *len, const char **values, size_t *lens, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!key_decode_value(key, len, &values[i], &lens[i]))
@@ -137,15 +137,15 @@ static int take_key(const char **key, size_t *len, const char **values, size_t *
 /* Adds a delete for a root key for which no document was read. */
 static int add_delete(const struct build *b, const char *key, size_t len, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	struct strbuf *id = &b->with->scratch;
 	size_t n = plan->n_keys;
 	const char *values[DOCUMENT_MAX_KEYS + 1];
 	size_t lens[DOCUMENT_MAX_KEYS + 1];
 	const struct document_key ids = {values, lens, n};
-	struct bulk_action action = {.index = index_of(b), .via = b->via, .version = b->version};
+	struct bulk_action action = {.index = target_index(b), .via = b->via, .version = b->version};
 
-	if (take_key(&key, &len, values, lens, n, err) < 0)
+	if (take_root_key(&key, &len, values, lens, n, err) < 0)
 		return -1;
 	if (plan->routing.given) {
 		if (!key_decode_value(&key, &len, &values[n], &lens[n]))
@@ -157,7 +157,7 @@ static int add_delete(const struct build *b, const char *key, size_t len, struct
 	(void)document_id(id, plan->id_format, &ids);
 	action.id = id->data;
 	action.id_len = id->len;
-	return add_action(b, &action, err);
+	return queue_action(b, &action, err);
 }
 
 /* There is no document for this root key. */
@@ -200,7 +200,7 @@ static int blame(const struct build *b, const struct document_key *root, struct 
 	int r;
 
 	strbuf_init(&place, PLACE_BYTES);
-	r = locate_row(b->with->pg, plan_of(b), root, &place, err);
+	r = locate_row(b->with->pg, target_plan(b), root, &place, err);
 	if (r > 0)
 		(void)err_wrap(why, "%s", place.data);
 	return r < 0 ? -1 : 0;
@@ -208,7 +208,7 @@ static int blame(const struct build *b, const struct document_key *root, struct 
 
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	struct strbuf *id = &b->with->scratch;
 	const char *values[DOCUMENT_MAX_KEYS];
 	size_t lens[DOCUMENT_MAX_KEYS];
@@ -216,12 +216,12 @@ int build_add_failed(const struct build *b, const char *key, size_t len, const s
 	struct dead_letters_document document;
 	struct err blamed = *why;
 
-	if (take_key(&key, &len, values, lens, plan->n_keys, err) < 0 || blame(b, &ids, &blamed, err) < 0)
+	if (take_root_key(&key, &len, values, lens, plan->n_keys, err) < 0 || blame(b, &ids, &blamed, err) < 0)
 		return -1;
 	strbuf_reset(id);
 	(void)document_id(id, plan->id_format, &ids);
 	document = (struct dead_letters_document){
-		.concrete = index_of(b), .id = id->data, .key = note_of(b, id->data, &ids), .version = b->version};
+		.concrete = target_index(b), .id = id->data, .key = note_of(b, id->data, &ids), .version = b->version};
 	if (dead_letters_add_failed(b->with->dead, &document, &blamed, err) < 0)
 		return -1;
 	return limit_dead_letters(b, err);
@@ -232,7 +232,7 @@ int build_add_failed(const struct build *b, const char *key, size_t len, const s
 /* If a root has several keys, marks the one with its current routing. */
 static void mark_seen(const struct build *b, const struct keyset *wanted, const struct pg_result *row)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	struct strbuf *sb = &b->with->scratch;
 	int routing = (int)plan->n_keys + 1;
 	struct key *key;
@@ -269,7 +269,7 @@ static int take_rows(const struct build *b, const struct keyset *wanted, uint64_
 
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	_cleanup_free_ char *sql = b->apart ? document_apart_by_range(plan, leaf) : document_sql_by_range(plan, leaf);
 
 	if (pg_rows_start(b->with->pg, sql, tids, plan->root_is_view ? 0 : 2, err) < 0)
@@ -279,7 +279,7 @@ int build_range(const struct build *b, const char *leaf, const char *const tids[
 
 int build_failed(const struct build *b, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	size_t n;
 	_cleanup_free_ struct catalog_expression_name *names = document_expressions(plan->document, &n);
 	struct strbuf sb;
@@ -298,7 +298,7 @@ int build_failed(const struct build *b, struct err *err)
 
 static int start_by_key(const struct build *b, const struct page *roots, struct err *err)
 {
-	const struct document_plan *plan = plan_of(b);
+	const struct document_plan *plan = target_plan(b);
 	struct page_params *params = &b->with->params;
 	int n = (int)plan->n_keys;
 
@@ -337,7 +337,7 @@ static int root_failed(void *user, const struct page *roots, const struct err *w
 	const char *key = keyset_data(roots->set, roots->keys[0]);
 	size_t len = roots->keys[0]->len;
 
-	if (plan_of(b)->routing.given && add_delete(b, key, len, err) < 0)
+	if (target_plan(b)->routing.given && add_delete(b, key, len, err) < 0)
 		return -1;
 	return build_add_failed(b, key, len, why, err);
 }

@@ -34,7 +34,7 @@ static void add_schema(struct strbuf *path, const char *schema)
 }
 
 /* The path on which the expressions' names are looked up, as SET takes it. Built-in names come first. Caller frees. */
-static char *search_path(const struct compile_input *in, const struct catalog_name *names, size_t n)
+static char *compiled_search_path(const struct compile_input *in, const struct catalog_name *names, size_t n)
 {
 	struct strbuf path;
 
@@ -118,11 +118,11 @@ static void compile_all(struct compilation *c, const struct compile_input *in, c
 	source_tables_init(&c->tables, c->catalog, c->plans, c->n_plans);
 }
 
-static int load(const struct compile_input *in, struct pg *pg, const struct catalog_name *names, size_t n,
-		struct catalog **ret, struct err *err)
+static int load_catalog(const struct compile_input *in, struct pg *pg, const struct catalog_name *names, size_t n,
+			struct catalog **ret, struct err *err)
 {
 	_cleanup_(catalog_freep) struct catalog *catalog = NULL;
-	_cleanup_free_ char *path = search_path(in, names, n);
+	_cleanup_free_ char *path = compiled_search_path(in, names, n);
 
 	if (catalog_load(pg, names, n, &catalog, err) < 0 || load_expressions(in, pg, path, catalog, err) < 0 ||
 	    catalog_load_dependencies(pg, catalog, err) < 0)
@@ -140,7 +140,7 @@ int compile_documents(const struct compile_input *in, struct pg *pg, struct comp
 	struct document_names known;
 	char **tables = NULL;
 
-	if (load(in, pg, names, n, &c.catalog, err) < 0 ||
+	if (load_catalog(in, pg, names, n, &c.catalog, err) < 0 ||
 	    (!in->known && catalog_list(pg, names, n, &tables, &n_known, err) < 0)) {
 		(void)pg_explain_lock(pg, &(struct pg_lock_query){.use = PG_LOCK_TO_READ}, err);
 		return err_wrap(err, "reading the catalog");

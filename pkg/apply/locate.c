@@ -22,8 +22,8 @@ struct span {
 
 /* Runs a query in a savepoint. 1: it failed because of a value; 0: it did not, and *ret has its rows, or is NULL if it
  * failed for a reason that waiting does not fix. */
-static int run(const struct search_rows *s, const char *sql, const struct span *span, struct pg_result **ret,
-	       struct err *err)
+static int query_keys(const struct search_rows *s, const char *sql, const struct span *span, struct pg_result **ret,
+		      struct err *err)
 {
 	_cleanup_free_ char *offset = xasprintf("%llu", (unsigned long long)span->first_row);
 	_cleanup_free_ char *limit = xasprintf("%llu", (unsigned long long)(span->end_row - span->first_row));
@@ -57,17 +57,18 @@ static int fails(const struct search_rows *s, const struct span *span, struct er
 	for (size_t i = span->first_value; i < span->end_value; i++)
 		strbuf_addf(&sql, "%s%s", i > span->first_value ? ", " : "", s->probe->values[i].sql);
 	strbuf_adds(&sql, s->probe->tail);
-	return run(s, sql.data, span, &ignored, err);
+	return query_keys(s, sql.data, span, &ignored, err);
 }
 
 /* Runs a query on the keys of the rows; *ret is its first value, or NULL. Caller frees *ret. */
-static int ask(const struct search_rows *s, const char *rest, const struct span *span, char **ret, struct err *err)
+static int query_value(const struct search_rows *s, const char *rest, const struct span *span, char **ret,
+		       struct err *err)
 {
 	_cleanup_free_ char *sql = xasprintf("%s%s", s->probe->head, rest);
 	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 
 	*ret = NULL;
-	if (run(s, sql, span, &rows, err) < 0)
+	if (query_keys(s, sql, span, &rows, err) < 0)
 		return -1;
 	if (rows && pg_n_rows(rows))
 		*ret = xstrdup(pg_value(rows, 0, 0));
@@ -110,12 +111,12 @@ static int search_node(const struct search_rows *s, struct strbuf *ret, struct e
 	r = fails(s, &span, err);
 	if (r <= 0)
 		return r;
-	if (ask(s, "count(*) FROM p", &span, &rows, err) < 0)
+	if (query_value(s, "count(*) FROM p", &span, &rows, err) < 0)
 		return -1;
 	span.end_row = rows ? strtoull(rows, NULL, 10) : 0;
 	if (!span.end_row)
 		return 0;
-	if (narrow(s, &span, err) < 0 || ask(s, s->probe->keys, &span, &key, err) < 0)
+	if (narrow(s, &span, err) < 0 || query_value(s, s->probe->keys, &span, &key, err) < 0)
 		return -1;
 	strbuf_addf(ret, "%s, %s %.*s, %s", s->probe->table, s->probe->key_columns, SHOWN_BYTES, key ? key : "?",
 		    s->probe->values[span.first_value].name);

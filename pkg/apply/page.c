@@ -28,7 +28,7 @@ void page_params_release(struct page_params *params)
 		strbuf_release(&params->arrays[i]);
 }
 
-static int add_key(struct page_params *params, const char *key, size_t len, size_t n, struct err *err)
+static int add_page_key(struct page_params *params, const char *key, size_t len, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *value;
@@ -48,7 +48,7 @@ int page_params_set(struct page_params *params, const struct page *page, size_t 
 		pg_array_begin(&params->arrays[i]);
 	}
 	for (size_t i = 0; i < page->n; i++)
-		if (add_key(params, keyset_data(page->set, page->keys[i]), page->keys[i]->len, n, err) < 0)
+		if (add_page_key(params, keyset_data(page->set, page->keys[i]), page->keys[i]->len, n, err) < 0)
 			return -1;
 	for (size_t i = 0; i < n; i++) {
 		pg_array_end(&params->arrays[i]);

@@ -37,7 +37,7 @@ void retrier_release(struct retrier *r)
 	*r = (struct retrier){0};
 }
 
-static const struct document_plan *plan_of(const struct retrier *r)
+static const struct document_plan *retried_plan(const struct retrier *r)
 {
 	return r->in.model->plans[r->plan];
 }
@@ -45,7 +45,7 @@ static const struct document_plan *plan_of(const struct retrier *r)
 /* --- a page --- */
 
 /* NULL: an earlier release wrote the dead letter, and the id does not contain the key. Caller frees. */
-static char *key_of(const struct document_plan *plan, const struct dead_letter *letter, size_t *ret_len)
+static char *retried_key(const struct document_plan *plan, const struct dead_letter *letter, size_t *ret_len)
 {
 	struct strbuf sb;
 
@@ -61,7 +61,7 @@ static char *key_of(const struct document_plan *plan, const struct dead_letter *
 static void add_retry(struct retrier *r, const struct dead_letter *letter, struct dead_letters_retries *page)
 {
 	size_t len = 0;
-	char *key = letter->key ? xmemdup(letter->key, letter->key_len) : key_of(plan_of(r), letter, &len);
+	char *key = letter->key ? xmemdup(letter->key, letter->key_len) : retried_key(retried_plan(r), letter, &len);
 
 	if (!key)
 		return;
@@ -73,7 +73,7 @@ static void add_retry(struct retrier *r, const struct dead_letter *letter, struc
 
 static bool is_asked(const struct retrier *r, const char *id)
 {
-	return r->asked && (r->nonce_open || requests_have(&r->requests, plan_of(r)->document->index, id));
+	return r->asked && (r->nonce_open || requests_have(&r->requests, retried_plan(r)->document->index, id));
 }
 
 /* Offers those of the page that are to be tried. 1: there were some. */
@@ -94,8 +94,8 @@ static int offer(struct retrier *r)
 		return 0;
 	}
 	log_info("sync", "trying documents of dead letters again",
-		 KV_STR("why", r->asked ? "asked for" : "index changed"), KV_STR("index", plan_of(r)->document->index),
-		 KV_U64("documents", page.n));
+		 KV_STR("why", r->asked ? "asked for" : "index changed"),
+		 KV_STR("index", retried_plan(r)->document->index), KV_U64("documents", page.n));
 	retries_offer_take(r->in.model->retries, r->plan, &page);
 	return 1;
 }
@@ -151,7 +151,7 @@ static int begin_pass(struct retrier *r, const char *fingerprint, struct err *er
 	free(index->fingerprint);
 	index->fingerprint = xstrdup(fingerprint);
 	r->passing = true;
-	if (dead_letter_pages_begin(&r->pages, r->in.sink->search, plan_of(r)->document->index, err) < 0)
+	if (dead_letter_pages_begin(&r->pages, r->in.sink->search, retried_plan(r)->document->index, err) < 0)
 		return fail_pass(r);
 	return go_on(r, err);
 }
@@ -160,7 +160,7 @@ static int begin_pass(struct retrier *r, const char *fingerprint, struct err *er
 
 static bool has_dead_letters(const struct retrier *r)
 {
-	return report_dead_letters(r->in.report, plan_of(r)->document->index) > 0;
+	return report_dead_letters(r->in.report, retried_plan(r)->document->index) > 0;
 }
 
 static bool must_pass(const struct retrier_index *index, const char *fingerprint)
@@ -175,7 +175,7 @@ static bool must_pass(const struct retrier_index *index, const char *fingerprint
  * for ones from before a change. */
 static int look(struct retrier *r, bool live, struct err *err)
 {
-	const struct schema_document *document = plan_of(r)->document;
+	const struct schema_document *document = retried_plan(r)->document;
 	struct retrier_index *index = &r->indices[r->plan];
 	_cleanup_free_ char *known = report_index_fingerprint(r->in.report, document->index);
 	char fingerprint[JSONX_HASH_BYTES];

@@ -29,7 +29,7 @@ static int find_holder(const struct snapshot *s, char **ret, struct err *err)
 	return pg_lock_holder(s->pg, &query, ret, err);
 }
 
-static void report_holder(const struct snapshot *s, const char *holder)
+static void report_blocker(const struct snapshot *s, const char *holder)
 {
 	if (clock_now_ms() - s->start_ms >= REPORT_MS)
 		report_lock(s->report, holder);
@@ -46,7 +46,7 @@ static int wait_until_free(struct snapshot *s, struct err *err)
 		if (!holder)
 			return 0;
 		backoff_reset(&s->backoff);
-		report_holder(s, holder);
+		report_blocker(s, holder);
 		if (pg_pause(s->pg, LOOK_MS, err) < 0)
 			return -1;
 	}
@@ -71,7 +71,7 @@ int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
 	}
 	if (!s->start_ms)
 		s->start_ms = clock_now_ms();
-	report_holder(s, "another session holds a lock that is needed to read the tables");
+	report_blocker(s, "another session holds a lock that is needed to read the tables");
 	*ret_pause_ms = backoff_next_ms(&s->backoff);
 	return 1;
 }

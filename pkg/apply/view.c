@@ -8,7 +8,7 @@ struct reading {
 	uint64_t *rows;
 };
 
-static int read_at_once(void *user, const struct page *page, struct err *err)
+static int read_view_at_once(void *user, const struct page *page, struct err *err)
 {
 	const struct reading *reading = user;
 	uint64_t rows = 0;
@@ -45,7 +45,7 @@ int view_build(const struct build *b, uint64_t *rows, struct err *err)
 {
 	struct reading reading = {b, rows};
 	const struct page_task task = {
-		.pg = b->with->pg, .savepoint = "pgsync_view", .run = read_at_once, .user = &reading};
+		.pg = b->with->pg, .savepoint = "pgsync_view", .run = read_view_at_once, .user = &reading};
 	const struct page nothing = {0};
 	int r = page_try(&task, &nothing, err);
 

@@ -43,7 +43,7 @@ static bool read_address(const char *text, struct rule *rule, unsigned *ret_most
 }
 
 /* Splits "A/BITS", "A:PORT" and "[A]:PORT", where A may have colons. Changes the text. */
-static void split(char *text, char **ret_address, char **ret_bits, char **ret_port)
+static void split_entry(char *text, char **ret_address, char **ret_bits, char **ret_port)
 {
 	char *slash = strchr(text, '/'), *bracket = strchr(text, ']'), *colon = strrchr(text, ':');
 
@@ -72,7 +72,7 @@ static bool read_rule(const char *item, size_t len, struct rule *rule)
 		return false;
 	memcpy(text, item, len);
 	text[len] = '\0';
-	split(text, &address, &bits, &port);
+	split_entry(text, &address, &bits, &port);
 	*rule = (struct rule){0};
 	if (!read_address(address, rule, &most))
 		return false;

@@ -41,7 +41,7 @@ const char *failpoint_name(enum failpoint point)
 
 /* --- Reading the environment -----------------------------------------------------------------------------------------
  */
-static void __attribute__((noreturn)) refuse(const char *what, const char *text, size_t len)
+static void __attribute__((noreturn)) refuse_entry(const char *what, const char *text, size_t len)
 {
 	(void)fprintf(stderr, "PGSYNC_FAILPOINTS: %s: %.*s\n", what, (int)len, text);
 	abort();
@@ -76,7 +76,7 @@ static void parse_entry(const char *text, size_t len)
 	if (!equals || end <= name_len || len >= LINE_BYTES ||
 	    !parse_action(equals + 1, end - name_len - 1, &setting) ||
 	    (at && (!parse_u64(at + 1, len - end - 1, &setting.at) || setting.at == 0)))
-		refuse("expected name=fail, name=kill or name=wait:MS, optionally followed by @N", text, len);
+		refuse_entry("expected name=fail, name=kill or name=wait:MS, optionally followed by @N", text, len);
 	memcpy(setting.text, text, len);
 	for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
 		if (strlen(names[i]) == name_len && !memcmp(names[i], text, name_len)) {
@@ -84,10 +84,10 @@ static void parse_entry(const char *text, size_t len)
 			return;
 		}
 	}
-	refuse("unknown failpoint", text, name_len);
+	refuse_entry("unknown failpoint", text, name_len);
 }
 
-static void read_environment(void)
+static void read_settings(void)
 {
 	const char *text = getenv("PGSYNC_FAILPOINTS");
 	const char *path = getenv("PGSYNC_FAILPOINTS_LOG");
@@ -102,7 +102,7 @@ static void read_environment(void)
 	if (path && *path) {
 		log_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 		if (log_fd < 0)
-			refuse(strerror(errno), path, strlen(path));
+			refuse_entry(strerror(errno), path, strlen(path));
 	}
 }
 
@@ -121,7 +121,7 @@ static bool is_logged(const char *text)
 }
 
 /* True when the pass acts: with a log, the entry's first in any process. */
-static bool take(const struct setting *setting, uint64_t pass)
+static bool take_pass(const struct setting *setting, uint64_t pass)
 {
 	char line[LINE_BYTES + 1];
 	int len;
@@ -134,7 +134,7 @@ static bool take(const struct setting *setting, uint64_t pass)
 		return false;
 	len = snprintf(line, sizeof(line), "%s\n", setting->text);
 	if (write(log_fd, line, (size_t)len) != len)
-		refuse("cannot write the log", setting->text, strlen(setting->text));
+		refuse_entry("cannot write the log", setting->text, strlen(setting->text));
 	return true;
 }
 
@@ -145,9 +145,9 @@ static struct setting next_action(enum failpoint point)
 
 	(void)pthread_mutex_lock(&lock);
 	if (!is_read)
-		read_environment();
+		read_settings();
 	is_read = true;
-	if (settings[point].action != ACTION_NONE && take(&settings[point], ++passes[point]))
+	if (settings[point].action != ACTION_NONE && take_pass(&settings[point], ++passes[point]))
 		setting = settings[point];
 	(void)pthread_mutex_unlock(&lock);
 	return setting;

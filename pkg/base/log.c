@@ -69,7 +69,7 @@ bool log_enabled(enum log_level level)
 	return level <= config.level;
 }
 
-static void add_value(struct strbuf *sb, const struct log_field *f)
+static void add_log_value(struct strbuf *sb, const struct log_field *f)
 {
 	switch (f->type) {
 	case LOG_FIELD_STR:
@@ -104,7 +104,7 @@ static void format_json(struct strbuf *sb, enum log_level level, const char *com
 	strbuf_add_json(sb, msg, strlen(msg));
 	for (; fields->key; fields++) {
 		strbuf_addf(sb, ",\"%s\":", fields->key);
-		add_value(sb, fields);
+		add_log_value(sb, fields);
 	}
 	strbuf_adds(sb, "}\n");
 }
@@ -120,7 +120,7 @@ static void format_text(struct strbuf *sb, enum log_level level, const char *com
 		strbuf_addf(sb, " pgsync=%s", config.context);
 	for (; fields->key; fields++) {
 		strbuf_addf(sb, " %s=", fields->key);
-		add_value(sb, fields);
+		add_log_value(sb, fields);
 	}
 	strbuf_addc(sb, '\n');
 }
@@ -162,7 +162,7 @@ static void lock_output(void)
 			(void)poll(NULL, 0, 1);
 }
 
-static void write_all(const char *data, size_t len)
+static void write_fully(const char *data, size_t len)
 {
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 
@@ -194,7 +194,7 @@ void log_write(enum log_level level, const char *component, const char *msg, con
 	}
 	(void)pthread_mutex_lock(&writing);
 	lock_output();
-	write_all(line.data, line.len);
+	write_fully(line.data, line.len);
 	(void)try_lock(F_UNLCK);
 	(void)pthread_mutex_unlock(&writing);
 	strbuf_release(&line);

@@ -76,6 +76,14 @@ char *xstrdup_or_null(const char *s)
 	return s ? xstrdup(s) : NULL;
 }
 
+void xreplace(char **to, const char *s)
+{
+	char *copy = xstrdup_or_null(s);
+
+	free(*to);
+	*to = copy;
+}
+
 char *xvasprintf(const char *fmt, va_list ap)
 {
 	char *s = NULL;

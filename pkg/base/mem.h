@@ -23,6 +23,8 @@ char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((returns_n
 char *xvasprintf(const char *fmt, va_list ap) PRINTF_LIKE(1, 0) __attribute__((returns_nonnull));
 /* NULL in, NULL out. */
 char *xstrdup_or_null(const char *s);
+/* *to becomes a copy of s, or NULL. */
+void xreplace(char **to, const char *s);
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define UNUSED(x) ((void)(x))

@@ -197,24 +197,24 @@ struct filter {
 	unsigned short n;
 };
 
-static void add(struct filter *f, unsigned code, uint32_t k, size_t if_true, size_t if_false)
+static void add_instruction(struct filter *f, unsigned code, uint32_t k, size_t if_true, size_t if_false)
 {
 	f->code[f->n++] = (struct sock_filter)BPF_JUMP((unsigned short)code, k, (uint8_t)if_true, (uint8_t)if_false);
 }
 
 static void add_load(struct filter *f, size_t offset)
 {
-	add(f, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+	add_instruction(f, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
 static void add_end(struct filter *f, uint32_t what)
 {
-	add(f, BPF_RET | BPF_K, what, 0, 0);
+	add_instruction(f, BPF_RET | BPF_K, what, 0, 0);
 }
 
 static void add_refusal(struct filter *f, int call, int errnum)
 {
-	add(f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 1);
+	add_instruction(f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 1);
 	add_end(f, SECCOMP_RET_ERRNO | (uint32_t)errnum);
 }
 
@@ -222,10 +222,10 @@ static void add_rule(struct filter *f, const struct rule *rule)
 {
 	uint32_t ends[] = {SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW};
 
-	add(f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->call, 0, rule->n + 3);
+	add_instruction(f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->call, 0, rule->n + 3);
 	add_load(f, offsetof(struct seccomp_data, args) + rule->argument * sizeof(uint64_t));
 	for (size_t i = 0; i < rule->n; i++)
-		add(f, BPF_JMP | BPF_JEQ | BPF_K, rule->values[i], rule->n - i, 0);
+		add_instruction(f, BPF_JMP | BPF_JEQ | BPF_K, rule->values[i], rule->n - i, 0);
 	add_end(f, ends[!rule->allowed]);
 	add_end(f, ends[rule->allowed]);
 }
@@ -235,9 +235,9 @@ static void add_clone(struct filter *f)
 {
 	/* Its arguments are in memory, which a filter cannot read; glibc takes the old call then. */
 	add_refusal(f, SYS_clone3, ENOSYS);
-	add(f, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
+	add_instruction(f, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
 	add_load(f, offsetof(struct seccomp_data, args));
-	add(f, BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0);
+	add_instruction(f, BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0);
 	add_end(f, SECCOMP_RET_ERRNO | EPERM);
 	add_end(f, SECCOMP_RET_ALLOW);
 }
@@ -267,10 +267,10 @@ bool sandbox_restrict_calls(void)
 	struct sock_fprog program = {.filter = f.code};
 
 	add_load(&f, offsetof(struct seccomp_data, arch));
-	add(&f, BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0);
+	add_instruction(&f, BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0);
 	add_end(&f, SECCOMP_RET_ERRNO | EPERM);
 	add_load(&f, offsetof(struct seccomp_data, nr));
-	add(&f, BPF_JMP | BPF_JGT | BPF_K, NEWEST, 0, 1);
+	add_instruction(&f, BPF_JMP | BPF_JGT | BPF_K, NEWEST, 0, 1);
 	add_end(&f, SECCOMP_RET_ERRNO | ENOSYS);
 	add_rules(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)

@@ -117,7 +117,7 @@ void strbuf_addu(struct strbuf *sb, unsigned long long value)
 	strbuf_add(sb, digits + at, sizeof(digits) - at);
 }
 
-static void add_escape(struct strbuf *sb, unsigned c)
+static void add_control_escape(struct strbuf *sb, unsigned c)
 {
 	static const char shorts[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 
@@ -144,7 +144,7 @@ void strbuf_add_json(struct strbuf *sb, const char *s, size_t len)
 		}
 		strbuf_add(sb, s + from, i - from);
 		if (n)
-			add_escape(sb, utf8_code_point(s + i, n));
+			add_control_escape(sb, utf8_code_point(s + i, n));
 		else
 			strbuf_adds(sb, "\xEF\xBF\xBD");
 		i += n ? n : 1;

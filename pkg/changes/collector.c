@@ -273,8 +273,8 @@ bool collector_has_gaps(const struct collector *collector)
 enum key_result { KEY_BUILT, KEY_NULL, KEY_MISSING };
 
 /* other: the row's other version, for a TOASTed value that was not sent. NULL: the WAL does not contain the value. */
-static const struct pgoutput_value *find_value(int column, const struct pgoutput_value *row,
-					       const struct pgoutput_value *other)
+static const struct pgoutput_value *find_column_value(int column, const struct pgoutput_value *row,
+						      const struct pgoutput_value *other)
 {
 	const struct pgoutput_value *value;
 
@@ -294,7 +294,7 @@ static enum key_result build_key(struct strbuf *key, const struct use *use, cons
 
 	strbuf_reset(key);
 	for (size_t i = 0; i < use->path->n_columns; i++) {
-		value = find_value(use->columns[i], row, other);
+		value = find_column_value(use->columns[i], row, other);
 		if (!value)
 			return KEY_MISSING;
 		if (value->kind == PGOUTPUT_NULL)
@@ -303,14 +303,14 @@ static enum key_result build_key(struct strbuf *key, const struct use *use, cons
 	}
 	if (!use->path->routing)
 		return KEY_BUILT;
-	value = find_value(use->routing, row, other);
+	value = find_column_value(use->routing, row, other);
 	if (!value)
 		return KEY_MISSING;
 	key_encode_value(key, value->data, value->kind == PGOUTPUT_NULL ? 0 : value->len);
 	return KEY_BUILT;
 }
 
-static int add_key(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
+static int add_dirty_key(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
 {
 	uint32_t txn = batch_current(batch);
 
@@ -323,7 +323,7 @@ static int add_key(struct collector *c, struct batch *batch, uint32_t target, st
 static int add_all(struct collector *c, struct batch *batch, uint32_t target, struct err *err)
 {
 	strbuf_reset(&c->key);
-	return add_key(c, batch, target, err);
+	return add_dirty_key(c, batch, target, err);
 }
 
 /* A row whose values are not in the WAL cannot be resolved, so every root that may depend on the table is read again.
@@ -345,7 +345,7 @@ static int add_version(struct collector *c, const struct use *use, const struct 
 	case KEY_BUILT:
 		break;
 	}
-	return add_key(c, batch, use->target, err);
+	return add_dirty_key(c, batch, use->target, err);
 }
 
 static int add_row(struct collector *c, const struct use *use, const struct pgoutput_message *m, struct batch *batch,

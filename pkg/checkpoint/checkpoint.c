@@ -112,7 +112,7 @@ static int create_index(struct search *search, bool hidden, struct err *err)
 }
 
 /* A write to a missing index would create it, with a mapping that the engine guesses. */
-static int ensure_index(struct search *search, struct err *err)
+static int ensure_checkpoint_index(struct search *search, struct err *err)
 {
 	bool exists = false;
 	int r;
@@ -145,7 +145,7 @@ static bool is_saved(struct search *search, const char *key, const json_t *docum
 static int put_document(struct search *search, const char *key, const json_t *document, struct search_version *version,
 			struct err *err)
 {
-	if (version->seq_no < 0 && ensure_index(search, err) < 0)
+	if (version->seq_no < 0 && ensure_checkpoint_index(search, err) < 0)
 		return -1;
 	if (search_put(search, CHECKPOINT_INDEX, key, document, version, err) == 0)
 		return 0;

@@ -181,7 +181,7 @@ static void decode_timeline(const json_t *value, void *out, const char *path, st
 	take_u32(value, &((struct checkpoint *)out)->timeline, path, f);
 }
 
-static void decode_relation(const json_t *value, void *out, const char *path, struct findings *f)
+static void decode_relation_oid(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	take_u32(value, &((struct checkpoint_range *)out)->relation, path, f);
 }
@@ -233,7 +233,7 @@ static void decode_items(const json_t *value, const struct items *items, void **
 #define NEEDED(key, fn) {.name = key, .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = fn}
 
 static const struct jsonx_field range_fields[] = {
-	NEEDED("relation", decode_relation),
+	NEEDED("relation", decode_relation_oid),
 	NEEDED("filenode", decode_filenode),
 	NUMBER(struct checkpoint_range, "nextBlock", next_block),
 	NUMBER(struct checkpoint_range, "endBlock", end_block),

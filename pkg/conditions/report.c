@@ -101,22 +101,14 @@ char *report_message(struct report *report, enum condition_type type)
 	return message;
 }
 
-static void replace(char **to, const char *from)
-{
-	if (*to && from && !strcmp(*to, from))
-		return;
-	free(*to);
-	*to = xstrdup_or_null(from);
-}
-
 void report_stream_set(struct report *report, const struct report_stream *stream)
 {
 	struct report_stream *to = &report->stream;
 	char *slot, *publication;
 
 	(void)pthread_mutex_lock(&report->lock);
-	replace(&to->slot, stream->slot);
-	replace(&to->publication, stream->publication);
+	xreplace(&to->slot, stream->slot);
+	xreplace(&to->publication, stream->publication);
 	slot = to->slot;
 	publication = to->publication;
 	*to = *stream;
@@ -248,7 +240,7 @@ int64_t report_any_dead_letters(struct report *report, char **ret_name)
 void report_index_fingerprint_set(struct report *report, const char *name, const char *fingerprint)
 {
 	(void)pthread_mutex_lock(&report->lock);
-	replace(&find_index(report, name)->fingerprint, fingerprint);
+	xreplace(&find_index(report, name)->fingerprint, fingerprint);
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
@@ -267,7 +259,7 @@ char *report_index_fingerprint(struct report *report, const char *name)
 void report_retried(struct report *report, const char *nonce)
 {
 	(void)pthread_mutex_lock(&report->lock);
-	replace(&report->retried, nonce);
+	xreplace(&report->retried, nonce);
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
@@ -332,7 +324,7 @@ static json_t *conditions_json(const struct report *report)
 	return list;
 }
 
-static void set_time(json_t *object, const char *key, int64_t wall_us)
+static void set_timestamp(json_t *object, const char *key, int64_t wall_us)
 {
 	char time[CLOCK_RFC3339_BYTES];
 
@@ -350,8 +342,8 @@ static json_t *bootstrap_json(const struct report_bootstrap *b)
 	(void)json_object_set_new(object, "progress", json_string(progress));
 	(void)json_object_set_new(object, "rowsDone", json_integer((json_int_t)b->rows_done));
 	(void)json_object_set_new(object, "rowsTotal", json_integer((json_int_t)b->rows_total));
-	set_time(object, "startTime", b->start_us);
-	set_time(object, "completionTime", b->completion_us);
+	set_timestamp(object, "startTime", b->start_us);
+	set_timestamp(object, "completionTime", b->completion_us);
 	return object;
 }
 

@@ -59,7 +59,7 @@ static void add_rewrite(const struct record *r, const struct catalog_table *tabl
 	(void)json_object_set_new(object_at(entry, "columns"), key, json_integer((json_int_t)column->altered));
 }
 
-static void add_column(const struct record *r, const struct catalog_table *table, int position)
+static void record_column(const struct record *r, const struct catalog_table *table, int position)
 {
 	const struct catalog_column *column = &table->columns[position];
 
@@ -75,10 +75,10 @@ static void add_column(const struct record *r, const struct catalog_table *table
 static void add_named_column(const struct record *r, const struct catalog_table *table, int position)
 {
 	(void)json_array_append_new(r->columns, jsonx_text(table->columns[position].name));
-	add_column(r, table, position);
+	record_column(r, table, position);
 }
 
-static void add_expression(const struct record *r, const struct plan_node *node, const char *sql)
+static void record_expression(const struct record *r, const struct plan_node *node, const char *sql)
 {
 	const struct catalog_expression *e = catalog_expression(r->catalog, node->table->oid, sql);
 
@@ -93,38 +93,38 @@ static void add_expression(const struct record *r, const struct plan_node *node,
 
 /* --- nodes --- */
 
-static void add_expressions(const struct record *r, const struct plan_node *node)
+static void record_expressions(const struct record *r, const struct plan_node *node)
 {
 	for (size_t i = 0; i < node->decl->n_expressions; i++)
-		add_expression(r, node, node->decl->expressions[i].sql);
+		record_expression(r, node, node->decl->expressions[i].sql);
 	if (node->decl->where)
-		add_expression(r, node, node->decl->where);
+		record_expression(r, node, node->decl->where);
 }
 
-static void add_joins(const struct record *r, const struct plan_node *node)
+static void record_joins(const struct record *r, const struct plan_node *node)
 {
 	for (size_t j = 0; j < node->n_joins; j++) {
 		const struct join *join = &node->joins[j];
 
 		for (size_t i = 0; i < join->n; i++) {
-			add_column(r, join->upper, join->upper_columns[i]);
-			add_column(r, join->lower, join->lower_columns[i]);
+			record_column(r, join->upper, join->upper_columns[i]);
+			record_column(r, join->lower, join->lower_columns[i]);
 		}
 	}
 }
 
-static void add_node(const struct record *r, const struct plan_node *node)
+static void record_node(const struct record *r, const struct plan_node *node)
 {
 	for (size_t i = 0; i < node->n_fields; i++)
 		if (node->fields[i].kind == FIELD_COLUMN)
 			add_named_column(r, node->table, node->fields[i].column);
 	for (size_t i = 0; i < node->n_key; i++)
-		add_column(r, node->table, node->key[i]);
+		record_column(r, node->table, node->key[i]);
 	for (size_t i = 0; i < node->n_sorts; i++)
 		if (node->sorts[i].column >= 0)
-			add_column(r, node->table, node->sorts[i].column);
-	add_joins(r, node);
-	add_expressions(r, node);
+			record_column(r, node->table, node->sorts[i].column);
+	record_joins(r, node);
+	record_expressions(r, node);
 	if (catalog_is_view(node->table))
 		add_reached(r, (struct catalog_object){CATALOG_RELATION, node->table->oid, 0});
 }
@@ -137,7 +137,7 @@ void dependencies_record(const struct tree *tree, struct document_plan *plan)
 				 .reached = map_new(NULL)};
 
 	for (size_t i = 0; i < tree->n; i++)
-		add_node(&r, tree->nodes[i]);
+		record_node(&r, tree->nodes[i]);
 	plan->fingerprint.columns = r.columns;
 	plan->fingerprint.catalog = r.catalog_record;
 	map_free(r.reached);

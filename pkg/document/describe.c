@@ -16,7 +16,7 @@ static void add_indented(struct strbuf *sb, const char *text)
 	}
 }
 
-static void add_node(struct strbuf *sb, const struct schema_node *node, size_t depth)
+static void describe_node(struct strbuf *sb, const struct schema_node *node, size_t depth)
 {
 	const struct schema_relationship *r = &node->relationship;
 
@@ -31,16 +31,16 @@ static void add_node(struct strbuf *sb, const struct schema_node *node, size_t d
 			    r->through->table);
 	strbuf_adds(sb, node->parent ? ")\n" : "\n");
 	for (size_t i = 0; r->variant != SCHEMA_VARIANT_SCALAR && i < node->n_children; i++)
-		add_node(sb, node->children[i], depth + 1);
+		describe_node(sb, node->children[i], depth + 1);
 }
 
-static void add_columns(struct strbuf *sb, char *const *columns, size_t n)
+static void describe_column_names(struct strbuf *sb, char *const *columns, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		strbuf_addf(sb, "%s%s", i ? ", " : "", columns[i]);
 }
 
-static void add_tables(struct strbuf *sb, const struct document_plan *plan)
+static void describe_tables(struct strbuf *sb, const struct document_plan *plan)
 {
 	strbuf_adds(sb, "\nOld values needed in the WAL:\n");
 	for (size_t i = 0; i < plan->n_tables; i++) {
@@ -63,7 +63,7 @@ static void add_paths(struct strbuf *sb, const struct document_plan *plan)
 			continue;
 		}
 		strbuf_addf(sb, "  %s: by (", path->description);
-		add_columns(sb, path->columns, path->n_columns);
+		describe_column_names(sb, path->columns, path->n_columns);
 		strbuf_adds(sb, path->direct ? "), the document's key\n" : ")\n");
 		if (path->sql)
 			add_indented(sb, path->sql);
@@ -79,10 +79,10 @@ char *document_describe(const struct document_plan *plan)
 	strbuf_init(&sb, 2 * SQL_BYTES);
 	strbuf_addf(&sb, "Index %s, one document for each row of %s.%s, _id of (", plan->document->index,
 		    plan->root->schema, plan->root->name);
-	add_columns(&sb, plan->key_columns, plan->n_keys);
+	describe_column_names(&sb, plan->key_columns, plan->n_keys);
 	strbuf_adds(&sb, ")\n\nTree:\n");
-	add_node(&sb, plan->document->root, 0);
-	add_tables(&sb, plan);
+	describe_node(&sb, plan->document->root, 0);
+	describe_tables(&sb, plan);
 	add_paths(&sb, plan);
 	strbuf_adds(&sb, "\nDocuments by key:\n");
 	add_indented(&sb, plan->sql.by_key);
@@ -100,7 +100,7 @@ static char *describe_changes(const struct document_plan *plan)
 	struct strbuf sb;
 
 	strbuf_init(&sb, 2 * SQL_BYTES);
-	add_tables(&sb, plan);
+	describe_tables(&sb, plan);
 	add_paths(&sb, plan);
 	return strbuf_detach(&sb);
 }

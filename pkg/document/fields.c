@@ -35,7 +35,7 @@ static void add_field(struct plan_node *node, struct field field, const char *na
 
 /* --- columns and expressions --- */
 
-static void add_column(struct plan_node *node, int column, struct diagnostics *d)
+static void add_column_field(struct plan_node *node, int column, struct diagnostics *d)
 {
 	const struct catalog_column *type = &node->table->columns[column];
 
@@ -61,8 +61,8 @@ static int find_column(const struct columns *columns, const char *name)
 	return (int)(intptr_t)map_gets(columns->positions, name) - 1;
 }
 
-static void add_path(struct plan_node *node, const struct columns *columns, const char *text, const char *path,
-		     struct diagnostics *d)
+static void add_path_field(struct plan_node *node, const struct columns *columns, const char *text, const char *path,
+			   struct diagnostics *d)
 {
 	struct field field = {.kind = FIELD_COLUMN};
 	_cleanup_free_ char *problem = schema_column_path_parse(text, &field.path);
@@ -94,9 +94,9 @@ static void add_named(struct plan_node *node, const struct columns *columns, con
 	int column = find_column(columns, name);
 
 	if (column >= 0)
-		add_column(node, column, d);
+		add_column_field(node, column, d);
 	else if (schema_column_is_path(name))
-		add_path(node, columns, name, path, d);
+		add_path_field(node, columns, name, path, d);
 	else if (!is_system_column(name))
 		diagnostics_unknown_column(d, path, node->table, name);
 	else if (node->table->kind == 'r' || node->table->kind == 'p' || node->table->kind == 'm')
@@ -118,7 +118,7 @@ static const struct catalog_expression *find_expression(const struct tree *tree,
 	return found && !found->problem ? found : NULL;
 }
 
-static void add_expressions(const struct tree *tree, struct plan_node *node, struct diagnostics *d)
+static void add_expression_fields(const struct tree *tree, struct plan_node *node, struct diagnostics *d)
 {
 	const struct schema_node *decl = node->decl;
 
@@ -149,7 +149,7 @@ static void check_where(const struct tree *tree, struct plan_node *node, struct 
 				 node->decl->where, found->type.type);
 }
 
-static void add_columns(struct plan_node *node, struct diagnostics *d)
+static void add_column_fields(struct plan_node *node, struct diagnostics *d)
 {
 	const struct schema_node *decl = node->decl;
 	bool all = decl->columns.n == 0 && !(node->scalar && decl->n_expressions) &&
@@ -164,12 +164,12 @@ static void add_columns(struct plan_node *node, struct diagnostics *d)
 	}
 	map_free(columns.positions);
 	for (size_t i = 0; all && i < node->table->n_columns; i++)
-		add_column(node, (int)i, d);
+		add_column_field(node, (int)i, d);
 }
 
 /* --- order_by --- */
 
-static bool has_order(const struct catalog_column *type)
+static bool is_ordered(const struct catalog_column *type)
 {
 	static const char *const none[] = {"json", "jsonpath", "xml",     "point", "line", "lseg",    "box",
 					   "path", "circle",   "polygon", "xid",   "cid",  "aclitem", "txid_snapshot"};
@@ -224,7 +224,7 @@ static void resolve_order(const struct tree *tree, struct plan_node *node, struc
 		}
 		node->sorts[node->n_sorts++] = sort;
 		type = sort_type(tree, node, &sort);
-		if (type && (type->no_order || !has_order(type)))
+		if (type && (type->no_order || !is_ordered(type)))
 			diagnostics_fail(d, REASON_INVALID_SCHEMA, path, "`%s` has type %s, which cannot be sorted",
 					 sort.how->column, type->type);
 	}
@@ -232,8 +232,8 @@ static void resolve_order(const struct tree *tree, struct plan_node *node, struc
 
 void fields_resolve(const struct tree *tree, struct plan_node *node, struct diagnostics *d)
 {
-	add_columns(node, d);
-	add_expressions(tree, node, d);
+	add_column_fields(node, d);
+	add_expression_fields(tree, node, d);
 	check_where(tree, node, d);
 	resolve_order(tree, node, d);
 	for (size_t i = 0; i < node->n_children; i++)

@@ -76,7 +76,7 @@ static bool comparable(const struct catalog_column *a, const struct catalog_colu
 }
 
 /* Columns of a join are also grouped by. */
-static bool has_order(const struct catalog_table *table, int position, const char *path, struct diagnostics *d)
+static bool check_order(const struct catalog_table *table, int position, const char *path, struct diagnostics *d)
 {
 	const struct catalog_column *column = &table->columns[position];
 
@@ -117,8 +117,8 @@ static bool resolve_given(const struct join_request *r, struct join *join, struc
 		const struct catalog_column *u = &r->upper->columns[join->upper_columns[i]];
 		const struct catalog_column *l = &r->lower->columns[join->lower_columns[i]];
 
-		if (!has_order(r->upper, join->upper_columns[i], upper, d) ||
-		    !has_order(r->lower, join->lower_columns[i], lower, d))
+		if (!check_order(r->upper, join->upper_columns[i], upper, d) ||
+		    !check_order(r->lower, join->lower_columns[i], lower, d))
 			return false;
 		if (comparable(u, l))
 			continue;

@@ -356,15 +356,15 @@ static size_t count_words(const char *name)
 }
 
 /* Counted as the engines do: fields, the objects that contain them, and the fields of multi-fields. */
-static size_t count_fields(const json_t *properties)
+static size_t count_mapped_fields(const json_t *properties)
 {
 	size_t n = 0;
 	const char *name;
 	json_t *field;
 
 	json_object_foreach ((json_t *)properties, name, field)
-		n += count_words(name) + count_fields(json_object_get(field, "properties")) +
-		     count_fields(json_object_get(field, "fields"));
+		n += count_words(name) + count_mapped_fields(json_object_get(field, "properties")) +
+		     count_mapped_fields(json_object_get(field, "fields"));
 	return n;
 }
 
@@ -427,7 +427,7 @@ static void make_room(const struct tree *tree, json_t *setting)
 {
 	_cleanup_json_ json_t *properties = generated_properties(tree->nodes[0]);
 
-	raise_limit(setting, "total_fields", count_fields(properties), TOTAL_FIELDS);
+	raise_limit(setting, "total_fields", count_mapped_fields(properties), TOTAL_FIELDS);
 	raise_limit(setting, "nested_fields", count_nested(properties), NESTED_FIELDS);
 	raise_limit(setting, "depth", count_levels(properties), DEPTH);
 }

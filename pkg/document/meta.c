@@ -31,7 +31,7 @@ static void add_through(struct query *q, const struct plan_node *node, int colum
 	sql_free_name(&q->sb, node, "j", (size_t)column);
 }
 
-static void add_links(struct query *q, const struct plan_node *node)
+static void add_meta_links(struct query *q, const struct plan_node *node)
 {
 	for (size_t i = 0; i < node->joins[0].n; i++) {
 		strbuf_adds(&q->sb, i ? " AND " : "");
@@ -57,7 +57,7 @@ static void add_shown(struct query *q, const struct plan_node *node)
 	strbuf_adds(&q->sb, " FROM ");
 	query_source(q, node);
 	strbuf_adds(&q->sb, " WHERE ");
-	add_links(q, node);
+	add_meta_links(q, node);
 	strbuf_adds(&q->sb, " ORDER BY ");
 	sql_order(&q->sb, node);
 	for (size_t i = 0; key && i < key->n; i++) {
@@ -67,11 +67,11 @@ static void add_shown(struct query *q, const struct plan_node *node)
 	strbuf_addf(&q->sb, " LIMIT %lld) t%zu ON true", (long long)shown_rows(node), node->number);
 }
 
-static void add_joins(struct query *q, const struct plan_node *node)
+static void add_meta_joins(struct query *q, const struct plan_node *node)
 {
 	if (!node->parent)
 		return;
-	add_joins(q, node->parent);
+	add_meta_joins(q, node->parent);
 	if (shown_rows(node)) {
 		add_shown(q, node);
 		return;
@@ -79,11 +79,11 @@ static void add_joins(struct query *q, const struct plan_node *node)
 	strbuf_adds(&q->sb, node->through ? " JOIN (" : " JOIN ");
 	query_source(q, node);
 	strbuf_adds(&q->sb, node->through ? ") ON " : " ON ");
-	add_links(q, node);
+	add_meta_links(q, node);
 }
 
 /* The values of one key column of the node's table (or of its through table, kind 'j'). */
-static void add_column(struct query *q, const struct plan_node *node, char kind, int column)
+static void add_meta_column(struct query *q, const struct plan_node *node, char kind, int column)
 {
 	const struct catalog_table *table = kind == 'j' ? node->through : node->table;
 
@@ -103,7 +103,7 @@ static void add_column(struct query *q, const struct plan_node *node, char kind,
 	else
 		sql_own(&q->sb, node, column);
 	strbuf_adds(&q->sb, ") AS v FROM r0 t0");
-	add_joins(q, node);
+	add_meta_joins(q, node);
 }
 
 /* pgsync names tables without their schema, and the entry with the root's name is the root's alone. */
@@ -114,7 +114,7 @@ static bool has_root_name(const struct query *q, const struct catalog_table *tab
 
 /* pgsync keeps the first key column of the root, as text, and of a table behind a through table the columns that the
  * link refers to. */
-static void add_node(struct query *q, const struct plan_node *node)
+static void add_meta_node(struct query *q, const struct plan_node *node)
 {
 	const struct catalog_table *through = node->through;
 	const struct catalog_index *key = through && !has_root_name(q, through) ? catalog_primary_key(through) : NULL;
@@ -122,9 +122,9 @@ static void add_node(struct query *q, const struct plan_node *node)
 	size_t n = through ? node->joins[1].n : node->parent ? node->n_key : 1;
 
 	for (size_t i = 0; key && i < key->n; i++)
-		add_column(q, node, 'j', key->columns[i]);
+		add_meta_column(q, node, 'j', key->columns[i]);
 	for (size_t i = 0; i < n && (!node->parent || !has_root_name(q, node->table)); i++)
-		add_column(q, node, 't', columns[i]);
+		add_meta_column(q, node, 't', columns[i]);
 }
 
 void meta_add(struct query *q)
@@ -137,7 +137,7 @@ void meta_add(struct query *q)
 	add_keys(q);
 	strbuf_adds(&q->sb, ", t, c, json_agg(DISTINCT v ORDER BY v) AS v FROM (");
 	for (size_t i = 0; i < q->tree->n; i++)
-		add_node(q, q->tree->nodes[i]);
+		add_meta_node(q, q->tree->nodes[i]);
 	strbuf_adds(&q->sb, "\n  ) u WHERE v IS NOT NULL GROUP BY ");
 	add_keys(q);
 	strbuf_adds(&q->sb, ", t, c) u GROUP BY ");

@@ -40,7 +40,7 @@ static bool names_objects(const struct catalog *catalog, const struct catalog_ta
 	       contains_naming_type(catalog, (struct catalog_object){CATALOG_RELATION, table->oid, column->attnum});
 }
 
-static void refuse(const char *path, const char *what, const struct catalog_column *type, struct diagnostics *d)
+static void refuse_type(const char *path, const char *what, const struct catalog_column *type, struct diagnostics *d)
 {
 	diagnostics_fail(d, REASON_NOT_SUPPORTED, path,
 			 "%s has type %s, whose text is the name of an object in the database: it changes when that "
@@ -56,7 +56,7 @@ static void check_column(const struct tree *tree, const char *path, const struct
 	_cleanup_free_ char *what = xasprintf("column `%s` of %s.%s", column->name, table->schema, table->name);
 
 	if (names_objects(tree->catalog, table, position))
-		refuse(path, what, column, d);
+		refuse_type(path, what, column, d);
 }
 
 /* Where the schema names the field, or the node. Caller frees. */
@@ -81,7 +81,7 @@ static void check_field(const struct tree *tree, const struct plan_node *node, c
 		    contains_naming_type(tree->catalog,
 					 (struct catalog_object){CATALOG_TYPE, field->type->type_oid, 0}))) {
 		path = xasprintf("%s.expressions.%s", node->decl->path, field->source);
-		refuse(path, "its value", field->type, d);
+		refuse_type(path, "its value", field->type, d);
 	}
 }
 

@@ -38,7 +38,7 @@ struct resolution {
 };
 
 /* Equal values of these types have equal texts, so that one can be used for the other. */
-static bool same_text(const struct catalog_column *a, const struct catalog_column *b)
+static bool have_equal_texts(const struct catalog_column *a, const struct catalog_column *b)
 {
 	static const char *const exact[] = {"oid",       "uuid",        "text", "varchar", "date",
 					    "timestamp", "timestamptz", "time", "bool",    "name"};
@@ -62,11 +62,11 @@ static bool same_text(const struct catalog_column *a, const struct catalog_colum
 /* --- resolving --- */
 
 /* Which of the join's pairs has this column on its upper side, with a value of equal text on the lower; -1: none. */
-static int find_value(const struct join *join, const struct value *lower, int column)
+static int find_equal_value(const struct join *join, const struct value *lower, int column)
 {
 	for (size_t i = 0; i < join->n; i++)
 		if (join->upper_columns[i] == column && !join_is_loose(join, i) &&
-		    same_text(lower[i].column, &join->upper->columns[join->upper_columns[i]]))
+		    have_equal_texts(lower[i].column, &join->upper->columns[join->upper_columns[i]]))
 			return (int)i;
 	return -1;
 }
@@ -74,7 +74,7 @@ static int find_value(const struct join *join, const struct value *lower, int co
 static bool all_known(const struct join *join, const struct value *lower, const int *wanted, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (find_value(join, lower, wanted[i]) < 0)
+		if (find_equal_value(join, lower, wanted[i]) < 0)
 			return false;
 	return true;
 }
@@ -87,7 +87,7 @@ static struct value *resolve_join(struct resolution *r, const struct join *join,
 
 	if (all_known(join, lower_take, wanted, n)) {
 		for (size_t i = 0; i < n; i++)
-			next[i] = lower_take[find_value(join, lower_take, wanted[i])];
+			next[i] = lower_take[find_equal_value(join, lower_take, wanted[i])];
 		free(lower_take);
 		return next;
 	}
@@ -113,7 +113,7 @@ static bool next_join(const struct plan_node **node, size_t *j)
 }
 
 /* The root key, from the values of the node's j-th join. */
-static void resolve_key(struct resolution *r, const struct plan_node *node, size_t j)
+static void resolve_root_key(struct resolution *r, const struct plan_node *node, size_t j)
 {
 	const struct plan_node *root = r->tree->nodes[0];
 	const struct join *join = r->own;
@@ -164,38 +164,38 @@ static int *number_parameters(const struct resolution *r, int *ret_n)
 
 /* --- SQL --- */
 
-static void add_column(struct strbuf *sb, size_t step, const struct catalog_column *column)
+static void add_step_column(struct strbuf *sb, size_t step, const struct catalog_column *column)
 {
 	strbuf_addf(sb, "u%zu.", step);
 	pg_quote_ident(sb, column->name);
 }
 
-static void add_value(struct strbuf *sb, const struct value *value, const int *numbers)
+static void add_path_value(struct strbuf *sb, const struct value *value, const int *numbers)
 {
 	_cleanup_free_ char *type = NULL;
 
 	if (value->step) {
-		add_column(sb, value->step, value->column);
+		add_step_column(sb, value->step, value->column);
 		return;
 	}
 	type = sql_type(value->column);
 	strbuf_addf(sb, "k.c%d::%s", numbers[value->link], type);
 }
 
-static void add_key(struct strbuf *sb, const struct resolution *r, const int *numbers)
+static void add_root_key(struct strbuf *sb, const struct resolution *r, const int *numbers)
 {
 	for (size_t i = 0; i < r->tree->nodes[0]->n_key; i++) {
 		struct strbuf value;
 
 		strbuf_init(&value, EXPRESSION_BYTES);
-		add_value(&value, &r->key[i], numbers);
+		add_path_value(&value, &r->key[i], numbers);
 		strbuf_adds(sb, i ? ", " : "");
 		sql_text(sb, r->key[i].column, value.data);
 		strbuf_release(&value);
 	}
 }
 
-static void add_unnest(struct strbuf *sb, int n)
+static void add_unnested(struct strbuf *sb, int n)
 {
 	strbuf_adds(sb, "unnest(");
 	for (int i = 1; i <= n; i++)
@@ -215,10 +215,10 @@ static void add_step(struct strbuf *sb, const struct step *step, size_t number, 
 	strbuf_addf(sb, " u%zu", number);
 	for (size_t i = 0; i < join->n; i++) {
 		strbuf_adds(sb, i ? " AND " : " ON ");
-		add_column(sb, number, &join->upper->columns[join->upper_columns[i]]);
+		add_step_column(sb, number, &join->upper->columns[join->upper_columns[i]]);
 		sql_collate_up(sb, join, i, true);
 		sql_equals(sb, step->lower[i].column, &join->upper->columns[join->upper_columns[i]]);
-		add_value(sb, &step->lower[i], numbers);
+		add_path_value(sb, &step->lower[i], numbers);
 		sql_collate_up(sb, join, i, false);
 	}
 }
@@ -232,7 +232,7 @@ static void add_not_null(struct strbuf *sb, const struct resolution *r)
 		if (!r->key[i].step || r->key[i].column->not_null)
 			continue;
 		strbuf_adds(sb, between);
-		add_column(sb, r->key[i].step, r->key[i].column);
+		add_step_column(sb, r->key[i].step, r->key[i].column);
 		strbuf_adds(sb, " IS NOT NULL");
 		between = " AND ";
 	}
@@ -244,9 +244,9 @@ static char *path_sql(const struct resolution *r, const int *numbers, int n)
 
 	strbuf_init(&sb, SQL_BYTES);
 	strbuf_adds(&sb, "SELECT DISTINCT ");
-	add_key(&sb, r, numbers);
+	add_root_key(&sb, r, numbers);
 	strbuf_adds(&sb, "\nFROM ");
-	add_unnest(&sb, n);
+	add_unnested(&sb, n);
 	for (size_t i = 0; i < r->n_steps; i++)
 		add_step(&sb, &r->steps[i], i + 1, numbers);
 	add_not_null(&sb, r);
@@ -255,7 +255,7 @@ static char *path_sql(const struct resolution *r, const int *numbers, int n)
 
 /* --- paths --- */
 
-static void add_name(struct strbuf *sb, const char *table, const char *label)
+static void add_label(struct strbuf *sb, const char *table, const char *label)
 {
 	strbuf_addf(sb, "%s%s", sb->len ? " > " : "", table);
 	if (label && strcmp(label, table) != 0)
@@ -267,9 +267,9 @@ static void add_path(struct strbuf *sb, const struct plan_node *node, bool throu
 	if (node->parent)
 		add_path(sb, node->parent, false);
 	if (node->through)
-		add_name(sb, node->through->name, NULL);
+		add_label(sb, node->through->name, NULL);
 	if (!through_only)
-		add_name(sb, node->table->name, node->parent ? node->decl->label : NULL);
+		add_label(sb, node->table->name, node->parent ? node->decl->label : NULL);
 }
 
 static char *path_description(const struct plan_node *node, size_t j)
@@ -296,7 +296,7 @@ static struct document_path join_path(const struct tree *tree, const struct plan
 	_cleanup_free_ int *numbers = NULL;
 	int n;
 
-	resolve_key(&r, node, j);
+	resolve_root_key(&r, node, j);
 	path.direct = r.n_steps == 0;
 	if (path.direct) {
 		for (size_t i = 0; i < tree->nodes[0]->n_key; i++)
@@ -363,7 +363,7 @@ static struct document_path base_path(const struct plan_node *node, const struct
 
 /* --- tables */
 
-static struct document_table *find_table(struct document_plan *plan, const struct tree *tree, uint32_t oid)
+static struct document_table *find_document_table(struct document_plan *plan, const struct tree *tree, uint32_t oid)
 {
 	struct document_table *table;
 
@@ -419,14 +419,14 @@ static void add_tables(struct document_plan *plan, const struct tree *tree)
 {
 	for (size_t i = 0; i < plan->n_paths; i++) {
 		const struct document_path *path = &plan->paths[i];
-		struct document_table *table = find_table(plan, tree, path->relation);
+		struct document_table *table = find_document_table(plan, tree, path->relation);
 
 		for (size_t j = 0; j < path->n_columns; j++)
 			add_link_column(table, catalog_column(table->table, path->columns[j]));
 	}
 	/* A deletion has to name the shard that contains its document. */
 	if (tree->routing >= 0 && !plan->root_is_view)
-		add_link_column(find_table(plan, tree, plan->root->oid), tree->routing);
+		add_link_column(find_document_table(plan, tree, plan->root->oid), tree->routing);
 	for (size_t i = 0; i < tree->n; i++)
 		add_used_by(plan, tree->nodes[i]);
 }

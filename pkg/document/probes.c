@@ -9,7 +9,7 @@ enum { TEXT_BYTES = 16 * 1024 };
 
 /* --- which rows --- */
 
-static void add_key(struct strbuf *sb, const struct plan_node *node)
+static void add_probe_key(struct strbuf *sb, const struct plan_node *node)
 {
 	for (size_t i = 0; i < node->n_key; i++) {
 		strbuf_adds(sb, i ? ", " : "");
@@ -18,17 +18,17 @@ static void add_key(struct strbuf *sb, const struct plan_node *node)
 }
 
 /* p: the keys of the node's rows from one position on. */
-static void add_head(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
+static void add_probe_head(struct strbuf *sb, const struct tree *tree, const struct plan_node *node)
 {
 	size_t n = tree->nodes[0]->n_key;
 
 	sql_rows_above(sb, tree, node);
 	strbuf_adds(sb, "p AS MATERIALIZED (\n  SELECT DISTINCT ");
-	add_key(sb, node);
+	add_probe_key(sb, node);
 	strbuf_adds(sb, "\n  FROM ");
 	sql_linked_rows(sb, tree, node);
 	strbuf_adds(sb, "\n  ORDER BY ");
-	add_key(sb, node);
+	add_probe_key(sb, node);
 	strbuf_addf(sb, " OFFSET $%zu::bigint LIMIT $%zu::bigint\n)\nSELECT ", n + 1, n + 2);
 }
 
@@ -87,7 +87,7 @@ static bool is_own(const struct plan_node *node, const struct field *field)
 	return true;
 }
 
-static void add_value(struct document_probe *probe, const struct document_probe_value value)
+static void add_probe_value(struct document_probe *probe, const struct document_probe_value value)
 {
 	probe->values = xreallocarray(probe->values, probe->n_values + 1, sizeof(*probe->values));
 	probe->values[probe->n_values++] = value;
@@ -135,13 +135,13 @@ static void add_values(struct document_probe *probe, const struct plan_node *nod
 	if (node->filtered) {
 		_cleanup_free_ char *where = where_column(node);
 
-		add_value(probe, (struct document_probe_value){.name = xstrdup("its `where`"),
-							       .sql = xasprintf("count(%s)", where)});
+		add_probe_value(probe, (struct document_probe_value){.name = xstrdup("its `where`"),
+								     .sql = xasprintf("count(%s)", where)});
 	}
 	for (size_t i = 0; i < node->n_fields; i++)
 		if (is_own(node, &node->fields[i]))
-			add_value(probe, (struct document_probe_value){.name = field_name(node, &node->fields[i]),
-								       .sql = field_sql(node, &node->fields[i])});
+			add_probe_value(probe, (struct document_probe_value){.name = field_name(node, &node->fields[i]),
+									     .sql = field_sql(node, &node->fields[i])});
 }
 
 /* --- all of it --- */
@@ -155,7 +155,7 @@ static struct document_probe probe_of(const struct tree *tree, const struct plan
 
 	strbuf_init(&head, SQL_BYTES);
 	strbuf_init(&tail, SQL_BYTES);
-	add_head(&head, tree, node);
+	add_probe_head(&head, tree, node);
 	add_tail(&tail, tree, node);
 	probe.head = strbuf_detach(&head);
 	probe.tail = strbuf_detach(&tail);

@@ -21,7 +21,7 @@ bool reference_other_is_given(const struct schema_node *node, const struct schem
 	return *name->table && (name->schema || !schema_key_is_invalid(node, "schema"));
 }
 
-static void add_name(struct catalog_name **names, size_t *n, struct catalog_name name)
+static void list_name(struct catalog_name **names, size_t *n, struct catalog_name name)
 {
 	for (size_t i = 0; i < *n; i++)
 		if (strcmp((*names)[i].schema, name.schema) == 0 && strcmp((*names)[i].table, name.table) == 0)
@@ -33,12 +33,12 @@ static void add_name(struct catalog_name **names, size_t *n, struct catalog_name
 static void add_names(struct catalog_name **names, size_t *n, const struct schema_node *node)
 {
 	if (reference_is_given(node))
-		add_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
+		list_name(names, n, (struct catalog_name){.schema = node->schema, .table = node->table});
 	if (node->relationship.through && reference_other_is_given(node, node->relationship.through))
-		add_name(names, n, reference_other(node, node->relationship.through));
+		list_name(names, n, reference_other(node, node->relationship.through));
 	for (size_t i = 0; i < node->n_base_tables; i++)
 		if (reference_other_is_given(node, &node->base_tables[i]))
-			add_name(names, n, reference_other(node, &node->base_tables[i]));
+			list_name(names, n, reference_other(node, &node->base_tables[i]));
 	for (size_t i = 0; i < node->n_children; i++)
 		add_names(names, n, node->children[i]);
 }
@@ -55,22 +55,22 @@ struct catalog_name *document_relations(const struct schema_document *document, 
 
 /* --- expressions --- */
 
-static void add_expression(struct catalog_expression_name **list, size_t *n, const struct schema_node *node,
-			   const char *sql)
+static void list_expression(struct catalog_expression_name **list, size_t *n, const struct schema_node *node,
+			    const char *sql)
 {
 	*list = xreallocarray(*list, *n + 1, sizeof(**list));
 	(*list)[(*n)++] =
 		(struct catalog_expression_name){.table = {.schema = node->schema, .table = node->table}, .sql = sql};
 }
 
-static void add_expressions(struct catalog_expression_name **list, size_t *n, const struct schema_node *node)
+static void list_expressions(struct catalog_expression_name **list, size_t *n, const struct schema_node *node)
 {
 	if (node->where && reference_is_given(node))
-		add_expression(list, n, node, node->where);
+		list_expression(list, n, node, node->where);
 	for (size_t i = 0; reference_is_given(node) && i < node->n_expressions; i++)
-		add_expression(list, n, node, node->expressions[i].sql);
+		list_expression(list, n, node, node->expressions[i].sql);
 	for (size_t i = 0; i < node->n_children; i++)
-		add_expressions(list, n, node->children[i]);
+		list_expressions(list, n, node->children[i]);
 }
 
 struct catalog_expression_name *document_expressions(const struct schema_document *document, size_t *ret_n)
@@ -79,7 +79,7 @@ struct catalog_expression_name *document_expressions(const struct schema_documen
 
 	*ret_n = 0;
 	if (document->root)
-		add_expressions(&list, ret_n, document->root);
+		list_expressions(&list, ret_n, document->root);
 	return list;
 }
 
@@ -106,15 +106,15 @@ static void add_view(struct document_view **views, size_t *n, const struct catal
 	(*views)[i].followed = (*views)[i].followed || followed;
 }
 
-static void add_views(struct document_view **views, size_t *n, const struct schema_node *node,
-		      const struct catalog *catalog)
+static void list_views(struct document_view **views, size_t *n, const struct schema_node *node,
+		       const struct catalog *catalog)
 {
 	const struct catalog_table *table = node->table ? catalog_find(catalog, node->schema, node->table) : NULL;
 
 	if (table && catalog_is_view(table))
 		add_view(views, n, table, node->n_base_tables);
 	for (size_t i = 0; i < node->n_children; i++)
-		add_views(views, n, node->children[i], catalog);
+		list_views(views, n, node->children[i], catalog);
 }
 
 struct document_view *document_views(const struct schema_document *document, const struct catalog *catalog,
@@ -124,7 +124,7 @@ struct document_view *document_views(const struct schema_document *document, con
 
 	*ret_n = 0;
 	if (document->root)
-		add_views(&views, ret_n, document->root, catalog);
+		list_views(&views, ret_n, document->root, catalog);
 	if (*ret_n)
 		qsort(views, *ret_n, sizeof(*views), by_oid);
 	return views;

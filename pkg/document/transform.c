@@ -67,7 +67,7 @@ static void apply_rename(struct plan_node *node, struct diagnostics *d)
 	}
 }
 
-static void add_concat(struct plan_node *node, const struct schema_concat *concat)
+static void add_concat_field(struct plan_node *node, const struct schema_concat *concat)
 {
 	struct field field = {.kind = FIELD_CONCAT, .delimiter = concat->delimiter ? concat->delimiter : ""};
 	struct field *overwritten;
@@ -98,7 +98,7 @@ void transform_apply(struct plan_node *node, struct diagnostics *d)
 	}
 	apply_rename(node, d);
 	for (size_t i = 0; i < t->n_concats; i++)
-		add_concat(node, &t->concats[i]);
+		add_concat_field(node, &t->concats[i]);
 }
 
 /* --- move --- */

@@ -90,7 +90,7 @@ static void add_is_indexable(struct strbuf *sb, const struct plan_node *node, co
 	strbuf_addf(sb, "::text) <= %d", NUMBER_CHARACTERS);
 }
 
-static void add_sanitized(struct strbuf *sb, const struct plan_node *node, const struct field *field)
+static void add_sanitized_value(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	if (field_indexable(field) == INDEXABLE_ALWAYS) {
 		add_raw(sb, node, field);
@@ -248,7 +248,7 @@ static void add_json_part(struct strbuf *sb, const struct field *field, const ch
 }
 
 /* A part as text; NULL for what is false in Python: null, an empty text, zero, false, and empty lists and objects. */
-static void add_part(struct strbuf *sb, const struct plan_node *node, const struct field *field)
+static void add_concat_part(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	enum value_class class = class_of(field);
 	_cleanup_free_ char *value = NULL;
@@ -269,7 +269,7 @@ static void add_part(struct strbuf *sb, const struct plan_node *node, const stru
 		add_json_part(sb, field, value);
 }
 
-static void add_concat(struct strbuf *sb, const struct plan_node *node, const struct field *field)
+static void add_concat_value(struct strbuf *sb, const struct plan_node *node, const struct field *field)
 {
 	strbuf_adds(sb, "array_to_string(ARRAY[");
 	for (size_t i = 0; i < field->n_parts; i++) {
@@ -279,7 +279,7 @@ static void add_concat(struct strbuf *sb, const struct plan_node *node, const st
 		if (part->literal)
 			pg_quote_literal(sb, part->literal);
 		else
-			add_part(sb, node, &node->fields[part->field]);
+			add_concat_part(sb, node, &node->fields[part->field]);
 	}
 	strbuf_adds(sb, "]::text[], ");
 	pg_quote_literal(sb, field->delimiter);
@@ -374,13 +374,13 @@ static void add_untouched(struct strbuf *sb, const struct plan_node *node, const
 	case FIELD_COLUMN:
 	case FIELD_SYSTEM:
 	case FIELD_EXPRESSION:
-		add_sanitized(sb, node, field);
+		add_sanitized_value(sb, node, field);
 		break;
 	case FIELD_CHILD:
 		add_child_value(sb, field->child);
 		break;
 	case FIELD_CONCAT:
-		add_concat(sb, node, field);
+		add_concat_value(sb, node, field);
 		break;
 	case FIELD_OBJECT:
 		add_build_object(sb, node, field->fields, field->n_fields);

@@ -72,7 +72,7 @@ void fake_put_error(struct strbuf *sb, const char *sqlstate, const char *message
 	strbuf_release(&body);
 }
 
-static void put_ready(struct fake_session *s)
+static void put_ready_for_query(struct fake_session *s)
 {
 	strbuf_addc(&s->out, 'Z');
 	fake_put32(&s->out, 5);
@@ -117,7 +117,7 @@ void fake_send(int fd, const struct strbuf *sb)
 	}
 }
 
-static void flush(struct fake_session *s)
+static void flush_replies(struct fake_session *s)
 {
 	fake_send(s->fd, &s->out);
 	strbuf_reset(&s->out);
@@ -174,7 +174,7 @@ static bool begin_stream(struct fake_session *s)
 	fake_put32(&s->out, 7);
 	strbuf_addc(&s->out, '\0');
 	fake_put16(&s->out, 0);
-	flush(s);
+	flush_replies(s);
 	s->streams = true;
 	s->server->walsender = s;
 	(void)pthread_cond_broadcast(&s->server->changed);
@@ -242,8 +242,8 @@ static void on_query(struct fake_session *s, const char *sql)
 	if (run_statement(s, &q))
 		return;
 	s->skips = false;
-	put_ready(s);
-	flush(s);
+	put_ready_for_query(s);
+	flush_replies(s);
 }
 
 static void on_parse(struct fake_session *s, const char *name)
@@ -309,7 +309,7 @@ static void on_copy_data(struct fake_session *s, const char *data, size_t len)
 }
 
 /* False: the client ends the session. */
-static bool on_message(struct fake_session *s, char type, const char *body, size_t len)
+static bool answer_message(struct fake_session *s, char type, const char *body, size_t len)
 {
 	if (s->skips && type != 'S' && type != 'X')
 		return true;
@@ -328,8 +328,8 @@ static bool on_message(struct fake_session *s, char type, const char *body, size
 		break;
 	case 'S':
 		s->skips = false;
-		put_ready(s);
-		flush(s);
+		put_ready_for_query(s);
+		flush_replies(s);
 		break;
 	case 'd':
 		on_copy_data(s, body, len);
@@ -401,8 +401,8 @@ static void welcome(struct fake_session *s)
 	fake_put32(&s->out, 12);
 	fake_put32(&s->out, s->pid);
 	fake_put32(&s->out, s->pid * 7);
-	put_ready(s);
-	flush(s);
+	put_ready_for_query(s);
+	flush_replies(s);
 }
 
 /* False if it was a cancel request, not a session. */
@@ -435,7 +435,7 @@ static void *run_session(void *user)
 	if (start_up(s)) {
 		char type;
 
-		while (recv(s->fd, &type, 1, 0) == 1 && read_body(s) && on_message(s, type, s->in.data, s->in.len))
+		while (recv(s->fd, &type, 1, 0) == 1 && read_body(s) && answer_message(s, type, s->in.data, s->in.len))
 			;
 	}
 	(void)pthread_mutex_lock(&server->lock);

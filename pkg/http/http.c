@@ -56,7 +56,7 @@ static void release_easy(struct http_call *call)
 	http_call_release_easy(call);
 }
 
-static void free_call(struct http_call *call)
+static void free_http_call(struct http_call *call)
 {
 	release_easy(call);
 	http_response_release(&call->response);
@@ -71,7 +71,7 @@ static void deliver_result(struct http_call *call, const struct err *err)
 	call->delivered = true;
 	call->http->events++;
 	call->done(call->user, err ? NULL : &call->response, err);
-	free_call(call);
+	free_http_call(call);
 }
 
 struct http_call *http_start(struct http *http, struct http_target *target, const struct http_request *request,
@@ -102,7 +102,7 @@ void http_cancel(struct http_call *call)
 		return;
 	}
 	unlink_call(call);
-	free_call(call);
+	free_http_call(call);
 }
 
 void http_free(struct http *http)
@@ -275,7 +275,7 @@ static int run_transfers(struct http *http, struct err *err)
 	return 0;
 }
 
-static int wait_ms(struct http *http, int timeout_ms)
+static int transfer_wait_ms(struct http *http, int timeout_ms)
 {
 	int64_t now_ms = clock_now_ms();
 
@@ -302,7 +302,7 @@ int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int ti
 		timeout_ms = 0;
 	if (timeout_ms == 0 && n_fds == 0)
 		return 0;
-	timeout_ms = wait_ms(http, timeout_ms);
+	timeout_ms = transfer_wait_ms(http, timeout_ms);
 	late_ms = clock_now_ms() + timeout_ms + OVERSLEPT_MS;
 	code = curl_multi_poll(http->multi, fds, n_fds, timeout_ms, NULL);
 	if (code != CURLM_OK)

@@ -57,7 +57,7 @@ static enum err_kind kind_of(long status)
 }
 
 /* The beginning of what a server sent as one line of text, cut between characters. */
-static void quote(const char *from, size_t len, char *to, size_t size)
+static void quote_body(const char *from, size_t len, char *to, size_t size)
 {
 	size_t at = 0;
 
@@ -84,9 +84,9 @@ int http_status_err(const struct http_response *response, const char *what, stru
 	char text[QUOTE_BYTES];
 
 	if (redirects) /* a query may contain a secret */
-		quote(response->location, strcspn(response->location, "?#"), text, sizeof(text));
+		quote_body(response->location, strcspn(response->location, "?#"), text, sizeof(text));
 	else
-		quote(response->body.data, response->body.len, text, sizeof(text));
+		quote_body(response->body.data, response->body.len, text, sizeof(text));
 	if (redirects)
 		(void)err_set(
 			err, kind_of(response->status),

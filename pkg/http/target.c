@@ -48,7 +48,7 @@ static int url_invalid(const char *text, const char *why, struct err *err)
 		       at ? "...@" : "", at ? at + 1 : text, why);
 }
 
-static int split_url(struct http_target *target, CURLU *u, const char *text, const char *server_name,
+static int parse_url(struct http_target *target, CURLU *u, const char *text, const char *server_name,
 		     struct http_url *ret, struct err *err)
 {
 	CURLUcode code = curl_url_set(u, CURLUPART_URL, text, 0);
@@ -92,7 +92,7 @@ static int add_url(struct http_target *target, const char *text, const char *ser
 	if (!text || !*text) {
 		r = err_set(err, ERR_INVALID, "the URL of a server is empty; expected http[s]://host:port[/prefix]");
 	} else {
-		r = split_url(target, u, text, server_name, &target->urls[target->n_urls], err);
+		r = parse_url(target, u, text, server_name, &target->urls[target->n_urls], err);
 		target->n_urls += r == 0;
 	}
 	curl_url_cleanup(u);
@@ -212,7 +212,7 @@ void http_target_refused(struct http_target *target)
 
 /* --- Files and credentials -------------------------------------------------------------------------------------------
  */
-static int read_text(const char *path, size_t max, char **ret, struct err *err)
+static int read_small_file(const char *path, size_t max, char **ret, struct err *err)
 {
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
 	struct strbuf sb;
@@ -240,14 +240,14 @@ static int read_text(const char *path, size_t max, char **ret, struct err *err)
 	return r;
 }
 
-static int refresh(struct http_file *file, size_t max, int64_t age_ms, struct err *err)
+static int refresh_file(struct http_file *file, size_t max, int64_t age_ms, struct err *err)
 {
 	int64_t now_ms = clock_now_ms();
 	char *text;
 
 	if (!file->path || (file->text && file->read_ms && now_ms - file->read_ms < age_ms))
 		return 0;
-	if (read_text(file->path, max, &text, err) < 0)
+	if (read_small_file(file->path, max, &text, err) < 0)
 		return file->text ? 0 : -1;
 	free_secret(file->text);
 	file->text = text;
@@ -261,7 +261,7 @@ static int apply_token(struct http_target *target, struct curl_slist **headers, 
 	const char *token = target->token;
 
 	if (!token) {
-		if (refresh(&target->token_file, HTTP_TOKEN_BYTES, HTTP_TOKEN_AGE_MS, err) < 0)
+		if (refresh_file(&target->token_file, HTTP_TOKEN_BYTES, HTTP_TOKEN_AGE_MS, err) < 0)
 			return err_wrap(err, "reading the token");
 		token = target->token_file.text;
 		if (!is_header_value(token))
@@ -290,7 +290,7 @@ static int apply_tls(struct http_target *target, CURL *easy, struct err *err)
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	if (!ca && target->ca_file.path) {
-		if (refresh(&target->ca_file, HTTP_CA_BYTES, HTTP_CA_AGE_MS, err) < 0)
+		if (refresh_file(&target->ca_file, HTTP_CA_BYTES, HTTP_CA_AGE_MS, err) < 0)
 			return err_wrap(err, "reading the certificate authority");
 		ca = target->ca_file.text;
 	}

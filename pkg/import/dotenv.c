@@ -27,7 +27,7 @@ static bool is_newline(char c)
 	return c == '\n' || c == '\r';
 }
 
-static void skip_blanks(struct dotenv *d)
+static void skip_line_blanks(struct dotenv *d)
 {
 	while (d->at < d->end && is_blank(*d->at))
 		d->at++;
@@ -47,7 +47,7 @@ static void skip_empty_lines(struct dotenv *d)
 
 /* One escape of a quoted value, with d->at after the backslash. Which escapes exist depends on the quote; any other
  * backslash is literal. */
-static void add_escape(struct dotenv *d, char quote, struct strbuf *sb)
+static void read_escape(struct dotenv *d, char quote, struct strbuf *sb)
 {
 	static const char names[] = "abfnrtv", codes[] = "\a\b\f\n\r\t\v";
 	const char *found = *d->at ? strchr(names, *d->at) : NULL;
@@ -74,7 +74,7 @@ static bool read_quoted(struct dotenv *d, struct strbuf *sb)
 
 		d->line += c == '\n';
 		if (c == '\\')
-			add_escape(d, quote, sb);
+			read_escape(d, quote, sb);
 		else
 			strbuf_addc(sb, c);
 	}
@@ -129,11 +129,11 @@ static bool read_assignment(struct dotenv *d, struct strbuf *name, struct strbuf
 		return false;
 	while (d->at < d->end && *d->at != '=' && *d->at != '#' && !is_blank(*d->at) && !is_newline(*d->at))
 		strbuf_addc(name, *d->at++);
-	skip_blanks(d);
+	skip_line_blanks(d);
 	*ret_has_value = d->at < d->end && *d->at == '=';
 	if (*ret_has_value) {
 		d->at++;
-		skip_blanks(d);
+		skip_line_blanks(d);
 		if (d->at < d->end && (*d->at == '\'' || *d->at == '"')) {
 			if (!read_quoted(d, value))
 				return false;
@@ -141,7 +141,7 @@ static bool read_assignment(struct dotenv *d, struct strbuf *name, struct strbuf
 			read_bare(d, value);
 		}
 	}
-	skip_blanks(d);
+	skip_line_blanks(d);
 	if (d->at < d->end && *d->at == '#')
 		skip_line(d);
 	return name->len && (d->at >= d->end || is_newline(*d->at));
@@ -158,7 +158,7 @@ static void read_line(struct dotenv *d)
 	strbuf_init(&expanded, VALUE_BYTES);
 	if (!strncmp(d->at, "export", 6) && is_blank(d->at[6])) {
 		d->at += 6;
-		skip_blanks(d);
+		skip_line_blanks(d);
 	}
 	if (!read_assignment(d, &name, &value, &has_value)) {
 		findings_add(d->f, FINDING_WARNING, REASON_IGNORED, d->path,

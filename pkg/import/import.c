@@ -161,13 +161,13 @@ static json_t *read_documents(const json_t *schema, const struct import_options 
 	return documents;
 }
 
-static const char *index_of(const json_t *document)
+static const char *document_index(const json_t *document)
 {
 	return jsonx_string(document, "index", jsonx_string(document, "database", ""));
 }
 
 /* Whether two documents of one database conflict is checked with the PgSync. */
-static void check_indices(const json_t *documents, const struct import_options *options, struct findings *f)
+static void check_index_names(const json_t *documents, const struct import_options *options, struct findings *f)
 {
 	for (size_t i = 0; i < json_array_size(documents); i++) {
 		const json_t *document = json_array_get(documents, i);
@@ -176,13 +176,13 @@ static void check_indices(const json_t *documents, const struct import_options *
 		for (size_t j = 0; j < i; j++) {
 			const json_t *other = json_array_get(documents, j);
 
-			if (strcmp(index_of(document), index_of(other)) != 0 ||
+			if (strcmp(document_index(document), document_index(other)) != 0 ||
 			    strcmp(jsonx_string(document, "database", ""), jsonx_string(other, "database", "")) == 0)
 				continue;
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, path,
 				     "index \"%s\" is also the index of %s[%zu], a document of another database; every "
 				     "document needs its own",
-				     index_of(document), options->what, j);
+				     document_index(document), options->what, j);
 			break;
 		}
 	}
@@ -241,8 +241,8 @@ static size_t group_documents(const json_t *documents, struct import_result **re
 }
 
 /* Builds each PgSync of the list. All share the same variables, so problems with these are reported once. */
-static void build_all(const json_t *documents, const struct import_options *options, struct import_result *list,
-		      size_t n, struct findings *f)
+static void import_all(const json_t *documents, const struct import_options *options, struct import_result *list,
+		       size_t n, struct findings *f)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct findings again;
@@ -272,9 +272,9 @@ size_t import_schema(const json_t *schema, const struct import_options *options,
 	import_env_each(options->env, check_text, &found);
 	if (!findings_failed(&found)) {
 		documents = read_documents(schema, options, &found);
-		check_indices(documents, options, &found);
+		check_index_names(documents, options, &found);
 		n = group_documents(documents, ret);
-		build_all(documents, options, *ret, n, &found);
+		import_all(documents, options, *ret, n, &found);
 	}
 	findings_move(f, &found);
 	findings_release(&found);

@@ -10,7 +10,7 @@ enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 1048
 
 /* The URL without its user and password, which must not be in a resource. The caller frees all three, these two as
  * secrets. */
-static char *split_url(const char *url, char **ret_user, char **ret_password)
+static char *split_credentials(const char *url, char **ret_user, char **ret_password)
 {
 	const char *start = strstr(url, "://");
 	const char *host = start ? start + 3 : url;
@@ -226,7 +226,7 @@ static char *find_url(struct import_build *b, struct login *login)
 		import_invalid(b, "ELASTICSEARCH_URL", "must be http://HOST:PORT or https://HOST:PORT");
 		return NULL;
 	}
-	url = split_url(url, &login->user, &login->password);
+	url = split_credentials(url, &login->user, &login->password);
 	login->variable = login->user ? first : NULL;
 	return (char *)url;
 }

@@ -22,7 +22,7 @@ static bool skip_char(struct finder *f, char c)
 }
 
 /* From its first quote to after its last. */
-static bool skip_string(struct finder *f)
+static bool skip_json_string(struct finder *f)
 {
 	for (f->at++; f->at < f->end; f->at++) {
 		if (*f->at == '"') {
@@ -40,7 +40,7 @@ static bool ends_scalar(char c)
 	return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static bool skip_value(struct finder *f)
+static bool skip_json_value(struct finder *f)
 {
 	size_t depth = 0;
 
@@ -48,7 +48,7 @@ static bool skip_value(struct finder *f)
 		if (f->at == f->end)
 			return false;
 		if (*f->at == '"') {
-			if (!skip_string(f))
+			if (!skip_json_string(f))
 				return false;
 			continue;
 		}
@@ -77,7 +77,7 @@ static bool enter(struct finder *f, const char *key, size_t len)
 
 		skip_space(f);
 		start = f->at + 1;
-		if (f->at == f->end || *f->at != '"' || !skip_string(f))
+		if (f->at == f->end || *f->at != '"' || !skip_json_string(f))
 			return false;
 		found = (size_t)(f->at - start) == len + 1 && memcmp(start, key, len) == 0;
 		skip_space(f);
@@ -86,7 +86,7 @@ static bool enter(struct finder *f, const char *key, size_t len)
 		skip_space(f);
 		if (found)
 			return true;
-		if (!skip_value(f))
+		if (!skip_json_value(f))
 			return false;
 		skip_space(f);
 	} while (skip_char(f, ','));
@@ -107,7 +107,7 @@ bool jsonx_find_text(const char *text, size_t len, const char *path, const char 
 		path += key + (path[key] == '.');
 	}
 	start = f.at;
-	if (!skip_value(&f) || f.at == start)
+	if (!skip_json_value(&f) || f.at == start)
 		return false;
 	*ret = start;
 	*ret_len = (size_t)(f.at - start);

@@ -291,7 +291,7 @@ int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int ti
 
 /* --- Requests --------------------------------------------------------------------------------------------------------
  */
-static void free_call(void *ptr)
+static void free_kube_call(void *ptr)
 {
 	struct kube_call *call = ptr;
 
@@ -317,7 +317,7 @@ static void retire(struct kube_call *call)
 		call->next->prev = call->prev;
 	http_cancel(TAKE_PTR(call->http));
 	kube_timer_cancel(TAKE_PTR(call->timer));
-	kube_free_later(kube, call, free_call);
+	kube_free_later(kube, call, free_kube_call);
 }
 
 void kube_cancel(struct kube_call *call)

@@ -59,7 +59,7 @@ const char *kube_config_namespace(const struct kube_config *config)
 }
 
 /* As jsonx_read_file; every problem with a configuration file is INVALID, because only the user can fix it. */
-static int read_text(const char *path, const char *what, char **ret, struct err *err)
+static int read_config_file(const char *path, const char *what, char **ret, struct err *err)
 {
 	char *text;
 	size_t len;
@@ -93,7 +93,7 @@ static char *pod_namespace(const char *dir)
 	struct err ignored;
 	char *text = NULL;
 
-	if (read_text(path, "the pod's namespace", &text, &ignored) < 0)
+	if (read_config_file(path, "the pod's namespace", &text, &ignored) < 0)
 		return NULL;
 	trim(text);
 	if (text[0])
@@ -114,7 +114,7 @@ int kube_config_in_cluster(const char *host, const char *port, const char *dir, 
 	config->ca_file = xasprintf("%s/ca.crt", dir);
 	config->namespace = pod_namespace(dir);
 	/* The token is read again for each use; report a missing one now. */
-	if (read_text(config->token_file, "the pod's service account token", &token, err) < 0)
+	if (read_config_file(config->token_file, "the pod's service account token", &token, err) < 0)
 		return -1;
 	trim(token);
 	if (!token[0]) {
@@ -162,7 +162,7 @@ static int add_source(struct sources *s, const char *path, bool must_exist, stru
 		return err_set(err, ERR_INVALID, "$KUBECONFIG names more than %d files", SOURCES_MAX);
 	if (!must_exist && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
-	if (read_text(path, "kubeconfig", &text, err) < 0)
+	if (read_config_file(path, "kubeconfig", &text, err) < 0)
 		return -1;
 	r = kube_config_parse_doc(text, strlen(text), what, &doc, err);
 	free_secret(text);
@@ -257,9 +257,9 @@ int kube_config_refresh(struct kube_config *config, int64_t exec_timeout_ms, str
 {
 	char *cert = NULL, *key = NULL;
 
-	if (config->cert_file && read_text(config->cert_file, "client-certificate", &cert, err) < 0)
+	if (config->cert_file && read_config_file(config->cert_file, "client-certificate", &cert, err) < 0)
 		return -1;
-	if (config->key_file && read_text(config->key_file, "client-key", &key, err) < 0) {
+	if (config->key_file && read_config_file(config->key_file, "client-key", &key, err) < 0) {
 		free(cert);
 		return -1;
 	}

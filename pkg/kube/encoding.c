@@ -5,7 +5,7 @@
 #include "kube/config_int.h"
 
 /* Reads exactly `digits` digits and the character `after` (0: none); moves *p past them. */
-static bool parse_digits(const char **p, size_t digits, char after, int *ret)
+static bool read_digits(const char **p, size_t digits, char after, int *ret)
 {
 	uint64_t value;
 
@@ -29,7 +29,7 @@ static bool zone(const char *p, int64_t *ret)
 	if (*p != '+' && *p != '-')
 		return false;
 	p++;
-	if (!parse_digits(&p, 2, ':', &hours) || !parse_digits(&p, 2, 0, &minutes) || *p)
+	if (!read_digits(&p, 2, ':', &hours) || !read_digits(&p, 2, 0, &minutes) || *p)
 		return false;
 	*ret = sign * (int64_t)(hours * 3600 + minutes * 60);
 	return true;
@@ -41,9 +41,9 @@ bool kube_parse_rfc3339(const char *text, int64_t *ret_us)
 	struct tm tm = {0};
 	int64_t fraction_us = 0, unit = 100000, offset;
 
-	if (!parse_digits(&p, 4, '-', &tm.tm_year) || !parse_digits(&p, 2, '-', &tm.tm_mon) ||
-	    !parse_digits(&p, 2, 'T', &tm.tm_mday) || !parse_digits(&p, 2, ':', &tm.tm_hour) ||
-	    !parse_digits(&p, 2, ':', &tm.tm_min) || !parse_digits(&p, 2, 0, &tm.tm_sec))
+	if (!read_digits(&p, 4, '-', &tm.tm_year) || !read_digits(&p, 2, '-', &tm.tm_mon) ||
+	    !read_digits(&p, 2, 'T', &tm.tm_mday) || !read_digits(&p, 2, ':', &tm.tm_hour) ||
+	    !read_digits(&p, 2, ':', &tm.tm_min) || !read_digits(&p, 2, 0, &tm.tm_sec))
 		return false;
 	if (*p == '.') {
 		p++;

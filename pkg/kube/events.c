@@ -396,7 +396,7 @@ static char *new_name(struct kube_events *events, const char *object_name)
 	return xasprintf("%.*s.%llx", keep, object_name[0] ? object_name : "event", (unsigned long long)unique);
 }
 
-static void add_series(struct kube_events *events, char *key_take, json_t *ref, const struct event_spec *spec)
+static void add_event_series(struct kube_events *events, char *key_take, json_t *ref, const struct event_spec *spec)
 {
 	struct series *series = xcalloc(1, sizeof(*series));
 	const char *namespace = jsonx_string(ref, "namespace", "default");
@@ -450,7 +450,7 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 		free(key);
 		return;
 	}
-	add_series(
+	add_event_series(
 		events, key, ref,
 		&(struct event_spec){.warning = warning, .reason = short_reason, .action = short_action, .note = note});
 }

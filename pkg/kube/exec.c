@@ -37,7 +37,7 @@ static char *dup_or_null(const char *s)
 	return s && s[0] ? xstrdup(s) : NULL;
 }
 
-static void replace(char **to, const char *s)
+static void replace_secret(char **to, const char *s)
 {
 	char *copy = dup_or_null(s);
 
@@ -70,10 +70,10 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 		return answer_failed("a certificate without its key, or a key without its certificate", err);
 	if (expires[0] && !kube_parse_rfc3339(expires, &expires_us))
 		return answer_failed("an expirationTimestamp that is not an RFC 3339 time", err);
-	replace(&config->token, token);
+	replace_secret(&config->token, token);
 	if (cert[0]) {
-		replace(&config->cert_pem, cert);
-		replace(&config->key_pem, key);
+		replace_secret(&config->cert_pem, cert);
+		replace_secret(&config->key_pem, key);
 	}
 	config->expires_us = expires_us;
 	return 0;
@@ -249,7 +249,7 @@ static void complain(struct plugin *plugin, const char *data, size_t len)
 }
 
 /* Reads what is there; closes the descriptor at its end. */
-static void drain(struct plugin *plugin, int *fd)
+static void drain_output(struct plugin *plugin, int *fd)
 {
 	char chunk[READ_BYTES];
 	ssize_t n;
@@ -280,8 +280,8 @@ static bool wait_end(struct plugin *plugin, int64_t deadline_ms)
 			return false;
 		if (poll(fds, ARRAY_SIZE(fds), (int)left) < 0 && errno != EINTR)
 			return false;
-		drain(plugin, &plugin->out);
-		drain(plugin, &plugin->err);
+		drain_output(plugin, &plugin->out);
+		drain_output(plugin, &plugin->err);
 		if (fds[0].revents)
 			return true;
 	}
@@ -301,7 +301,7 @@ static void plugin_release(struct plugin *plugin)
 	strbuf_release(&plugin->answer);
 }
 
-static int reap(struct plugin *plugin, const char *command, const char *hint, struct err *err)
+static int reap_plugin(struct plugin *plugin, const char *command, const char *hint, struct err *err)
 {
 	int status = 0;
 	pid_t pid = waitpid(plugin->pid, &status, 0);
@@ -329,7 +329,7 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))
 		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
 				  "credential plugin %s: did not finish within %d ms", command, (int)timeout_ms);
-	if (reap(&plugin, command, jsonx_string(config->exec, "installHint", NULL), err) < 0)
+	if (reap_plugin(&plugin, command, jsonx_string(config->exec, "installHint", NULL), err) < 0)
 		return -1;
 	if (!strbuf_ok(&plugin.answer))
 		return err_set(err, ERR_LIMIT, "credential plugin %s: the answer is larger than %d bytes", command,

@@ -72,7 +72,7 @@ static void check_deadline(struct kube_lease *lease)
 		stop_leading(lease);
 }
 
-static void report_holder(struct kube_lease *lease)
+static void report_lease_holder(struct kube_lease *lease)
 {
 	const char *holder = lease->state.exists ? lease->state.record.holder : "";
 
@@ -98,7 +98,7 @@ static void observe(struct kube_lease *lease, const json_t *object)
 	if (*holder && strcmp(holder, lease->identity) != 0)
 		stop_leading(lease);
 	if (!is_over(lease))
-		report_holder(lease);
+		report_lease_holder(lease);
 }
 
 static void observe_absence(struct kube_lease *lease)

@@ -6,11 +6,11 @@
 #include "kube/lease_int.h"
 #include "json/json.h"
 
-static void copy(char *to, size_t size, const char *from)
+static void copy_text(char *to, size_t size, const char *from)
 {
 	(void)snprintf(to, size, "%s", from);
 }
-#define COPY(to, from) copy((to), sizeof(to), (from))
+#define COPY(to, from) copy_text((to), sizeof(to), (from))
 
 void lease_record_decode(const json_t *object, struct lease_record *ret)
 {
@@ -24,7 +24,7 @@ void lease_record_decode(const json_t *object, struct lease_record *ret)
 	COPY(ret->resource_version, jsonx_string(object, "metadata.resourceVersion", ""));
 }
 
-static void set_time(json_t *spec, const char *key, const char *time)
+static void set_lease_time(json_t *spec, const char *key, const char *time)
 {
 	if (time[0])
 		(void)json_object_set_new(spec, key, json_string(time));
@@ -56,8 +56,8 @@ json_t *lease_record_encode(const struct lease_record *record, const json_t *bas
 	(void)json_object_set_new(spec, "holderIdentity", json_string(record->holder));
 	(void)json_object_set_new(spec, "leaseDurationSeconds", json_integer(record->duration_seconds));
 	(void)json_object_set_new(spec, "leaseTransitions", json_integer(record->transitions));
-	set_time(spec, "acquireTime", record->acquire_time);
-	set_time(spec, "renewTime", record->renew_time);
+	set_lease_time(spec, "acquireTime", record->acquire_time);
+	set_lease_time(spec, "renewTime", record->renew_time);
 	return object;
 }
 

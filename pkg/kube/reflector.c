@@ -63,7 +63,7 @@ static void begin_watch(struct kube_reflector *r);
 
 /* --- Objects ---------------------------------------------------------------------------------------------------------
  */
-static char *key_of(const json_t *object)
+static char *object_key(const json_t *object)
 {
 	const char *namespace = jsonx_string(object, "metadata.namespace", "");
 	const char *name = jsonx_string(object, "metadata.name", "");
@@ -83,7 +83,7 @@ static void remember_object(struct kube_reflector *r, const char *key, const cha
 
 static void take_object(struct kube_reflector *r, json_t *object)
 {
-	_cleanup_free_ char *key = key_of(object);
+	_cleanup_free_ char *key = object_key(object);
 	const char *version = jsonx_string(object, "metadata.resourceVersion", "");
 	struct known *known = map_gets(r->known, key);
 
@@ -116,7 +116,7 @@ static bool lose_unseen(void *user, const char *key, size_t len, void *value)
 }
 
 /* Versions are growing numbers, but may be compared only if both consist of digits (KEP-5504). */
-static bool is_older(const char *a, const char *b)
+static bool is_older_version(const char *a, const char *b)
 {
 	size_t a_len = strlen(a), b_len = strlen(b);
 
@@ -164,7 +164,7 @@ static void back_off(struct kube_reflector *r, const struct err *err)
 		r->handlers.failed(r->user, err);
 }
 
-static void recover(struct kube_reflector *r)
+static void recover_from_error(struct kube_reflector *r)
 {
 	if (!r->failing)
 		return;
@@ -286,7 +286,7 @@ static void complete_list(struct kube_reflector *r, const char *version)
 	resume_after(r, 0);
 	if (first && r->handlers.synced)
 		r->handlers.synced(r->user);
-	recover(r);
+	recover_from_error(r);
 }
 
 static void end_page(struct kube_reflector *r)
@@ -377,7 +377,7 @@ static void advance_version(struct kube_reflector *r, const char *version, bool 
 {
 	if (!version[0] || strlen(version) >= KUBE_RV_BYTES)
 		return;
-	if (bookmark && is_older(version, r->resource_version)) {
+	if (bookmark && is_older_version(version, r->resource_version)) {
 		(void)err_set(&r->problem, ERR_NOT_FOUND, "GET %s: the server went back from version %s to %s", r->path,
 			      r->resource_version, version);
 		r->problem.code = 410;
@@ -404,13 +404,13 @@ static void on_event(void *user, const char *type, json_t *object)
 	if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
 		take_object(r, object);
 	} else if (strcmp(type, "DELETED") == 0) {
-		_cleanup_free_ char *key = key_of(object);
+		_cleanup_free_ char *key = object_key(object);
 
 		lose_object(r, key);
 	}
 	advance_version(r, version, strcmp(type, "BOOKMARK") == 0);
 	if (r->verdict == VERDICT_NONE)
-		recover(r);
+		recover_from_error(r);
 }
 
 static bool on_watch_data(void *user, const char *data, size_t len)
@@ -480,7 +480,7 @@ static void watch_closed(struct kube_reflector *r)
 
 	if (r->events > 0 || clock_now_ms() - r->started_ms >= r->kube->tuning.very_short_ms) {
 		resume_after(r, 0);
-		recover(r);
+		recover_from_error(r);
 		return;
 	}
 	(void)err_set(&err, ERR_TRANSIENT, "GET %s: the watch ended immediately, without an event", r->path);

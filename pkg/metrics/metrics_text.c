@@ -97,7 +97,7 @@ struct rendering {
 	struct strbuf *out;
 };
 
-static bool add_series(void *user, const char *key, size_t len, void *value)
+static bool add_metric_series(void *user, const char *key, size_t len, void *value)
 {
 	const struct rendering *r = user;
 	const struct series *s = value;
@@ -121,7 +121,7 @@ static void add_family(struct strbuf *out, const struct metric *metric)
 	strbuf_addf(out, "# HELP %s ", metric->name);
 	add_escaped(out, metric->help, false);
 	strbuf_addf(out, "\n# TYPE %s %s\n", metric->name, type_names[metric->type]);
-	map_each(metric->series, add_series, &(struct rendering){.metric = metric, .out = out});
+	map_each(metric->series, add_metric_series, &(struct rendering){.metric = metric, .out = out});
 }
 
 void metrics_render(struct metrics *m, struct strbuf *out)

@@ -8,7 +8,7 @@ struct rank {
 	size_t older;
 };
 
-static bool is_older(const struct resource *a, const struct resource *b)
+static bool is_older_resource(const struct resource *a, const struct resource *b)
 {
 	int order = strcmp(a->cache.created, b->cache.created);
 
@@ -22,7 +22,7 @@ static bool count_older(void *user, const char *key, size_t len, void *value)
 
 	UNUSED(key);
 	UNUSED(len);
-	rank->older += other->cache.presence != PRESENCE_GONE && is_older(other, rank->of);
+	rank->older += other->cache.presence != PRESENCE_GONE && is_older_resource(other, rank->of);
 	return true;
 }
 

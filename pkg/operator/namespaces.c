@@ -29,7 +29,7 @@ static void add_problem(struct strbuf *text, const struct watched *w)
 
 /* For /readyz and /metrics. The operator is ready once it has the PgSyncs of one namespace: a replica that is not ready
  * blocks an upgrade, and no other replica would see more. */
-static void publish(struct operator_ *op)
+static void publish_namespaces(struct operator_ *op)
 {
 	struct published *p = &op->published;
 	struct strbuf text;
@@ -52,14 +52,14 @@ static void publish(struct operator_ *op)
 
 /* --- handlers */
 
-static void on_changed(void *user, const char *key, json_t *object)
+static void on_resource_changed(void *user, const char *key, json_t *object)
 {
 	const struct watched *w = user;
 
 	operator_resource_changed(w->op, key, object);
 }
 
-static void on_deleted(void *user, const char *key)
+static void on_resource_deleted(void *user, const char *key)
 {
 	const struct watched *w = user;
 
@@ -73,7 +73,7 @@ static void on_listed(void *user)
 	log_info("operator", "PgSyncs listed", KV_STR("namespace", label(w)),
 		 KV_U64("resources", map_size(w->op->resources)));
 	w->listed = true;
-	publish(w->op);
+	publish_namespaces(w->op);
 }
 
 bool namespaces_are_known(const struct operator_ *op)
@@ -84,14 +84,14 @@ bool namespaces_are_known(const struct operator_ *op)
 	return true;
 }
 
-static void on_failed(void *user, const struct err *err)
+static void on_resource_failed(void *user, const struct err *err)
 {
 	struct watched *w = user;
 
 	log_warn("operator", "watching the PgSyncs of a namespace failed, retrying", KV_STR("namespace", label(w)),
 		 KV_ERR(err));
 	resource_replace_text(&w->problem, xstrdup(err->msg));
-	publish(w->op);
+	publish_namespaces(w->op);
 }
 
 static void on_recovered(void *user)
@@ -100,7 +100,7 @@ static void on_recovered(void *user)
 
 	log_info("operator", "the PgSyncs of the namespace are watched again", KV_STR("namespace", label(w)));
 	resource_replace_text(&w->problem, NULL);
-	publish(w->op);
+	publish_namespaces(w->op);
 }
 
 /* --- namespaces that are being deleted */
@@ -130,12 +130,12 @@ void namespaces_ask_end(struct resource *r)
 
 /* --- start and end */
 
-static void watch(struct operator_ *op, struct watched *w, const char *namespace)
+static void watch_namespace(struct operator_ *op, struct watched *w, const char *namespace)
 {
-	static const struct kube_reflector_handlers handlers = {.changed = on_changed,
-								.deleted = on_deleted,
+	static const struct kube_reflector_handlers handlers = {.changed = on_resource_changed,
+								.deleted = on_resource_deleted,
 								.synced = on_listed,
-								.failed = on_failed,
+								.failed = on_resource_failed,
 								.recovered = on_recovered};
 	_cleanup_free_ char *path =
 		namespace ? kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", namespace, "pgsyncs", NULL)
@@ -154,8 +154,8 @@ void namespaces_watch(struct operator_ *op)
 	op->n_watched = o->n_namespaces ? o->n_namespaces : 1;
 	op->watched = xcalloc(op->n_watched, sizeof(*op->watched));
 	for (size_t i = 0; i < op->n_watched; i++)
-		watch(op, &op->watched[i], o->n_namespaces ? o->namespaces[i] : NULL);
-	publish(op);
+		watch_namespace(op, &op->watched[i], o->n_namespaces ? o->namespaces[i] : NULL);
+	publish_namespaces(op);
 }
 
 void namespaces_release(struct operator_ *op)

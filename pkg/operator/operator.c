@@ -90,7 +90,7 @@ static enum claim claim_of(const struct resource *r)
 	return CLAIM_OURS;
 }
 
-static struct decision decide(struct resource *r)
+static struct decision decide_resource(struct resource *r)
 {
 	struct desired desired = {
 		.presence = r->cache.presence,
@@ -192,7 +192,7 @@ static void reconcile(struct resource *r)
 	if (r->cache.presence != PRESENCE_GONE && r->inputs.stale && r->op->leading)
 		resource_refresh_inputs(r);
 	for (int i = 0; i < STEPS; i++) {
-		d = decide(r);
+		d = decide_resource(r);
 		if (act(r, d))
 			break;
 	}

@@ -181,7 +181,7 @@ bool refs_label_matches(const json_t *object, const char *label)
 	return value && (!label[len] || strcmp(value, label + len + 1) == 0);
 }
 
-static void take_object(struct ref *ref, const json_t *object)
+static void take_ref_object(struct ref *ref, const json_t *object)
 {
 	const char *label = ref->source->refs->secret_label;
 	bool secret = ref->source->kind == REF_SECRET;
@@ -215,7 +215,7 @@ static void on_fetched(void *user, const json_t *object, const struct err *err)
 	ref->call = NULL;
 	refs->fetches--;
 	if (object) {
-		take_object(ref, object);
+		take_ref_object(ref, object);
 	} else if (err->kind == ERR_NOT_FOUND) {
 		set_state(ref, REF_ABSENT, NULL);
 	} else if (err->kind == ERR_DENIED) {
@@ -276,7 +276,7 @@ static struct ref *find_ref(const struct ref_source *source, const char *key)
 	return map_gets(source->refs->map, full);
 }
 
-static void on_changed(void *user, const char *key, json_t *object)
+static void on_object_changed(void *user, const char *key, json_t *object)
 {
 	struct ref *ref = find_ref(user, key);
 
@@ -284,10 +284,10 @@ static void on_changed(void *user, const char *key, json_t *object)
 		return;
 	end_fetch(ref);
 	ref->seen = true;
-	take_object(ref, object);
+	take_ref_object(ref, object);
 }
 
-static void on_deleted(void *user, const char *key)
+static void on_object_deleted(void *user, const char *key)
 {
 	struct ref *ref = find_ref(user, key);
 
@@ -297,7 +297,7 @@ static void on_deleted(void *user, const char *key)
 	set_state(ref, REF_ABSENT, NULL);
 }
 
-static bool settle(void *user, const char *key, size_t len, void *value)
+static bool settle_ref(void *user, const char *key, size_t len, void *value)
 {
 	struct ref *ref = value;
 
@@ -317,7 +317,7 @@ static void on_synced(void *user)
 	struct ref_source *source = user;
 
 	source->listed = true;
-	map_each(source->refs->map, settle, source);
+	map_each(source->refs->map, settle_ref, source);
 }
 
 static void start_watching(struct ref_source *source);
@@ -339,7 +339,7 @@ static bool deny_each(void *user, const char *key, size_t len, void *value)
 	return true;
 }
 
-static void on_failed(void *user, const struct err *err)
+static void on_object_failed(void *user, const struct err *err)
 {
 	struct ref_source *source = user;
 	struct denial denial = {source, err->msg};
@@ -368,8 +368,10 @@ static bool forget_seen(void *user, const char *key, size_t len, void *value)
 
 static void start_watching(struct ref_source *source)
 {
-	static const struct kube_reflector_handlers handlers = {
-		.changed = on_changed, .deleted = on_deleted, .synced = on_synced, .failed = on_failed};
+	static const struct kube_reflector_handlers handlers = {.changed = on_object_changed,
+								.deleted = on_object_deleted,
+								.synced = on_synced,
+								.failed = on_object_failed};
 	struct refs *refs = source->refs;
 	_cleanup_free_ char *path =
 		kube_path("api", "v1", "namespaces", source->namespace, resources[source->kind], NULL);

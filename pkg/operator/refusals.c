@@ -17,7 +17,7 @@ struct missing {
 	struct strbuf text;
 };
 
-static void add_path(struct missing *m, const char *path)
+static void add_missing_path(struct missing *m, const char *path)
 {
 	if (map_gets(m->seen, path))
 		return;
@@ -38,7 +38,7 @@ static void add_missing(struct missing *m, const json_t *sent, const json_t *sto
 		if (there)
 			add_missing(m, value, there, at);
 		else
-			add_path(m, at);
+			add_missing_path(m, at);
 	}
 	json_array_foreach (sent, i, value)
 		if (json_array_get(stored, i))
@@ -74,7 +74,7 @@ void resource_forget_refusal(struct resource *r)
 }
 
 /* Whether a write that failed like this fails again until an administrator acts. */
-static bool is_refusal(const struct err *err)
+static bool refuses_until_granted(const struct err *err)
 {
 	return err->kind == ERR_DENIED || err->kind == ERR_INVALID || err->kind == ERR_LIMIT;
 }
@@ -91,7 +91,7 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 		return;
 	}
 	/* The same failure again does not need another event. */
-	if (!is_refusal(err) || (w->refused && strcmp(w->refused, why) == 0))
+	if (!refuses_until_granted(err) || (w->refused && strcmp(w->refused, why) == 0))
 		return;
 	w->refusal_shown = false;
 	note_refusal(r, true);

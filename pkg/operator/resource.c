@@ -132,7 +132,7 @@ void resource_replace_text(char **field, char *take)
 }
 
 /* The schema arrives as text, because of kube_keep_text, whatever its form. */
-static void take_schema(struct resource_cache *c, const json_t *object)
+static void keep_schema(struct resource_cache *c, const json_t *object)
 {
 	const json_t *schema = jsonx_get(object, "spec.schema");
 	_cleanup_free_ char *written = schema && !json_is_string(schema) ? jsonx_canonical(schema) : NULL;
@@ -162,7 +162,7 @@ static void take_status(struct resource *r, const json_t *object)
 }
 
 /* Another object has the name now: nothing known about the old one applies to it. */
-static void start_over(struct resource *r, const char *uid, const json_t *object)
+static void forget_object(struct resource *r, const char *uid, const json_t *object)
 {
 	resource_replace_text(&r->cache.uid, xstrdup(uid));
 	take_status(r, object);
@@ -208,7 +208,7 @@ bool resource_update(struct resource *r, const json_t *object)
 		stale || others || c->finalizer != finalizer || c->force_delete != force_delete || c->frozen != frozen;
 
 	if (another)
-		start_over(r, uid, object);
+		forget_object(r, uid, object);
 	else if (!r->op->leading)
 		take_status(r, object);
 	else
@@ -216,7 +216,7 @@ bool resource_update(struct resource *r, const json_t *object)
 	if (stale)
 		resource_inputs_changed(r);
 	resource_replace_text(&c->text, trimmed(object));
-	take_schema(c, object);
+	keep_schema(c, object);
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
 	resource_replace_text(&c->retry, xstrdup(retry));

@@ -24,7 +24,7 @@ void retire_suspend(struct operator_ *op)
 }
 
 /* What is suspended stays as it is, without an operator, too. */
-static bool mark(void *user, const char *key, size_t len, void *value)
+static bool mark_retired(void *user, const char *key, size_t len, void *value)
 {
 	struct resource *r = value;
 
@@ -50,7 +50,7 @@ void retire_advance(struct operator_ *op)
 		return;
 	log_info("operator", "writing that the operator has stopped", KV_U64("resources", map_size(op->resources)));
 	op->leading = true;
-	map_each(op->resources, mark, NULL);
+	map_each(op->resources, mark_retired, NULL);
 	operator_enter_phase(op, OPERATOR_FINAL_STATUS, RETIRE_MS);
 }
 

@@ -47,7 +47,7 @@ static void take_verdict(struct resource *r, const struct protocol_verdict *verd
 	}
 }
 
-static void on_message(void *user, const struct protocol_message *message)
+static void on_verdict_message(void *user, const struct protocol_message *message)
 {
 	struct resource *r = user;
 
@@ -68,7 +68,7 @@ static void failed(struct resource *r, const char *why)
 	log_error("operator", "cannot verify a resource, retrying", KV_STR("resource", r->key), KV_STR("error", why));
 }
 
-static void on_exited(void *user, const struct worker_exit *exit)
+static void on_verifier_exited(void *user, const struct worker_exit *exit)
 {
 	struct resource *r = user;
 	_cleanup_free_ char *how = xasprintf("the worker that verifies it ended with %s %d; see its log",
@@ -81,7 +81,7 @@ static void on_exited(void *user, const struct worker_exit *exit)
 	resource_enqueue(r);
 }
 
-static void on_silent(void *user)
+static void on_verifier_silent(void *user)
 {
 	struct resource *r = user;
 
@@ -162,9 +162,10 @@ void resource_verify(struct resource *r)
 		.remark = ""};
 	struct operator_ *op = r->op;
 	int64_t now_ms = clock_now_ms();
-	struct worker_options options = {.name = r->key,
-					 .handlers = {.message = on_message, .silent = on_silent, .exited = on_exited},
-					 .user = r};
+	struct worker_options options = {
+		.name = r->key,
+		.handlers = {.message = on_verdict_message, .silent = on_verifier_silent, .exited = on_verifier_exited},
+		.user = r};
 	struct err err;
 
 	r->inputs.verdict = INPUTS_UNVERIFIED;

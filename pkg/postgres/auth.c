@@ -11,7 +11,7 @@ static uint32_t read_u32(const unsigned char *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static int refuse(const char *how, const char *word, struct err *err)
+static int refuse_method(const char *how, const char *word, struct err *err)
 {
 	return err_reason(
 		err, ERR_DENIED, REASON_AUTH_FAILED,
@@ -28,9 +28,9 @@ static int check_request(struct pg_auth_watch *w, uint32_t code, struct err *err
 		return 0;
 	}
 	if (code == REQUEST_CLEARTEXT)
-		return w->allowed & PG_AUTH_CLEARTEXT ? 0 : refuse("in clear text", "Cleartext", err);
+		return w->allowed & PG_AUTH_CLEARTEXT ? 0 : refuse_method("in clear text", "Cleartext", err);
 	if (code == REQUEST_MD5)
-		return w->allowed & PG_AUTH_MD5 ? 0 : refuse("as an MD5 digest", "MD5", err);
+		return w->allowed & PG_AUTH_MD5 ? 0 : refuse_method("as an MD5 digest", "MD5", err);
 	if (code >= REQUEST_SASL && code <= REQUEST_SASL_FINAL && w->allowed & PG_AUTH_SCRAM)
 		return 0;
 	return err_reason(err, ERR_DENIED, REASON_AUTH_FAILED,

@@ -304,7 +304,7 @@ static int query_dependencies(struct pg *pg, struct catalog *catalog, const stru
 	return 0;
 }
 
-static void watch(struct catalog *catalog, const struct catalog_object *object, struct strbuf *oids)
+static void watch_object(struct catalog *catalog, const struct catalog_object *object, struct strbuf *oids)
 {
 	if (object->class == CATALOG_ENUM)
 		return;
@@ -322,7 +322,7 @@ static void watch_all(struct catalog *catalog)
 	for (size_t i = 0; i < catalog->n; i++)
 		pg_array_add_number(&oids, catalog->tables[i].oid);
 	for (size_t i = 0; i < catalog->n_dependencies; i++)
-		watch(catalog, &catalog->dependencies[i].object, &oids);
+		watch_object(catalog, &catalog->dependencies[i].object, &oids);
 	pg_array_end(&oids);
 	free(catalog->watched);
 	catalog->watched = strbuf_detach(&oids);
@@ -344,7 +344,7 @@ static int load_from(struct pg *pg, struct catalog *catalog, const struct roots 
 	return catalog_load_versions(pg, catalog, err);
 }
 
-static int load(struct pg *pg, struct catalog *catalog, const void *user, struct err *err)
+static int load_dependencies(struct pg *pg, struct catalog *catalog, const void *user, struct err *err)
 {
 	struct roots roots = find_roots(catalog);
 	int r = load_from(pg, catalog, &roots, err);
@@ -357,7 +357,7 @@ static int load(struct pg *pg, struct catalog *catalog, const void *user, struct
 
 int catalog_load_dependencies(struct pg *pg, struct catalog *catalog, struct err *err)
 {
-	if (catalog_in_snapshot(pg, load, catalog, NULL, err) < 0)
+	if (catalog_in_snapshot(pg, load_dependencies, catalog, NULL, err) < 0)
 		return err_wrap(err, "reading what the documents depend on");
 	return 0;
 }

@@ -3,14 +3,14 @@
 
 #include "postgres/catalog.h"
 
-static bool same_text(const char *a, const char *b)
+static bool same_string(const char *a, const char *b)
 {
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
 static bool same_column(const struct catalog_column *a, const struct catalog_column *b)
 {
-	return same_text(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
+	return same_string(a->name, b->name) && a->type_oid == b->type_oid && a->typmod == b->typmod &&
 	       a->not_null == b->not_null && a->attnum == b->attnum && a->altered == b->altered &&
 	       a->collation_oid == b->collation_oid;
 }
@@ -57,9 +57,9 @@ static bool same_parts(const struct catalog_table *a, const struct catalog_table
 
 static bool same_table(const struct catalog_table *a, const struct catalog_table *b)
 {
-	if (a->oid != b->oid || !same_text(a->schema, b->schema) || !same_text(a->name, b->name) ||
+	if (a->oid != b->oid || !same_string(a->schema, b->schema) || !same_string(a->name, b->name) ||
 	    a->kind != b->kind || a->is_inherited != b->is_inherited || a->replica_identity != b->replica_identity ||
-	    !same_text(a->identity_index, b->identity_index) || !same_text(a->definition, b->definition) ||
+	    !same_string(a->identity_index, b->identity_index) || !same_string(a->definition, b->definition) ||
 	    a->n_columns != b->n_columns || !same_key(catalog_primary_key(a), catalog_primary_key(b)) ||
 	    !same_foreign_keys(a, b) || !same_parts(a, b))
 		return false;
@@ -71,7 +71,7 @@ static bool same_table(const struct catalog_table *a, const struct catalog_table
 
 bool catalog_equal(const struct catalog *a, const struct catalog *b)
 {
-	if (a->n != b->n || !same_text(a->versions, b->versions))
+	if (a->n != b->n || !same_string(a->versions, b->versions))
 		return false;
 	for (size_t i = 0; i < a->n; i++) {
 		const struct catalog_table *other = catalog_find(b, a->tables[i].schema, a->tables[i].name);

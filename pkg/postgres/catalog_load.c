@@ -84,7 +84,7 @@ static const char sql_list[] =
 	" WHERE (n.nspname = ANY ($1::text[]) OR n.nspname !~ '^(pg_|information_schema$)')"
 	" AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname = ANY ($1::text[]) DESC, 1 LIMIT 10000";
 
-static char *text_of(const struct pg_result *r, int row, int column)
+static char *column_text(const struct pg_result *r, int row, int column)
 {
 	return xstrdup_or_null(pg_value_or_null(r, row, column));
 }
@@ -132,12 +132,12 @@ static int load_tables(struct pg *pg, const char *const *params, struct catalog 
 			continue;
 		catalog->tables[catalog->n++] = (struct catalog_table){
 			.oid = oid,
-			.schema = text_of(r, i, 1),
-			.name = text_of(r, i, 2),
+			.schema = column_text(r, i, 1),
+			.name = column_text(r, i, 2),
 			.kind = char_of(r, i, 3),
 			.persistence = char_of(r, i, 4),
 			.replica_identity = char_of(r, i, 5),
-			.identity_index = char_of(r, i, 5) == 'i' ? text_of(r, i, 6) : NULL,
+			.identity_index = char_of(r, i, 5) == 'i' ? column_text(r, i, 6) : NULL,
 			.row_security = pg_bool(r, i, 7),
 			.is_owner = pg_bool(r, i, 8),
 			.can_select = pg_bool(r, i, 9),
@@ -167,12 +167,12 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			alloc = 0; /* rows come table by table */
 		ALLOC_GROW(t->columns, t->n_columns + 1, alloc);
 		t->columns[t->n_columns++] = (struct catalog_column){
-			.name = text_of(r, i, 1),
+			.name = column_text(r, i, 1),
 			.attnum = catalog_int(r, i, 2),
 			.type_oid = (uint32_t)pg_u64(r, i, 3),
 			.typmod = catalog_int(r, i, 4),
-			.type = text_of(r, i, 5),
-			.base_type = text_of(r, i, 6),
+			.type = column_text(r, i, 5),
+			.base_type = column_text(r, i, 6),
 			.category = char_of(r, i, 7),
 			.not_null = pg_bool(r, i, 8),
 			.generated = pg_bool(r, i, 9),
@@ -180,7 +180,7 @@ static int load_columns(struct pg *pg, const char *const *params, struct catalog
 			.collation_oid = (uint32_t)pg_u64(r, i, 13),
 			.altered = (uint32_t)pg_u64(r, i, 11),
 			.element_category = pg_is_null(r, i, 10) ? '\0' : char_of(r, i, 10),
-			.equality_schema = text_of(r, i, 14),
+			.equality_schema = column_text(r, i, 14),
 		};
 	}
 	return 0;
@@ -218,7 +218,7 @@ static int load_indexes(struct pg *pg, const char *const *params, struct catalog
 		ALLOC_GROW(t->indexes, t->n_indexes + 1, alloc);
 		index = &t->indexes[t->n_indexes++];
 		*index = (struct catalog_index){
-			.name = text_of(r, i, 1),
+			.name = column_text(r, i, 1),
 			.unique = pg_bool(r, i, 2),
 			.primary = pg_bool(r, i, 3),
 			.immediate = pg_bool(r, i, 4),
@@ -252,7 +252,7 @@ static int load_foreign_keys(struct pg *pg, const char *const *params, struct ca
 		ALLOC_GROW(t->foreign_keys, t->n_foreign_keys + 1, alloc);
 		key = &t->foreign_keys[t->n_foreign_keys++];
 		*key = (struct catalog_foreign_key){
-			.name = text_of(r, i, 1),
+			.name = column_text(r, i, 1),
 			.to = (uint32_t)pg_u64(r, i, 2),
 		};
 		if (!catalog_positions(pg_value_or_null(r, i, 3), &key->columns, &key->n) ||
@@ -352,6 +352,6 @@ int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char
 	*ret_n = (size_t)pg_n_rows(result);
 	*ret = xcalloc(*ret_n + 1, sizeof(**ret));
 	for (size_t i = 0; i < *ret_n; i++)
-		(*ret)[i] = text_of(result, (int)i, 0);
+		(*ret)[i] = column_text(result, (int)i, 0);
 	return 0;
 }

@@ -50,7 +50,7 @@ struct options {
 	size_t n;
 };
 
-static void add_option(struct options *o, const char *key, const char *value)
+static void set_option(struct options *o, const char *key, const char *value)
 {
 	if (!value || o->n == OPTIONS_MAX)
 		return;
@@ -76,30 +76,30 @@ static PGconn *start_connect(const struct pg_params *p, const char *addresses, b
 	char port[8];
 
 	(void)snprintf(port, sizeof(port), "%d", p->port);
-	add_option(&o, "host", p->host);
-	add_option(&o, "hostaddr", addresses);
-	add_option(&o, "port", port);
-	add_option(&o, "dbname", p->database);
-	add_option(&o, "user", p->user);
-	add_option(&o, "password", p->password);
-	add_option(&o, "passfile", no_file);
-	add_option(&o, "application_name", p->application_name);
-	add_option(&o, "sslmode", tls_word(p->tls));
+	set_option(&o, "host", p->host);
+	set_option(&o, "hostaddr", addresses);
+	set_option(&o, "port", port);
+	set_option(&o, "dbname", p->database);
+	set_option(&o, "user", p->user);
+	set_option(&o, "password", p->password);
+	set_option(&o, "passfile", no_file);
+	set_option(&o, "application_name", p->application_name);
+	set_option(&o, "sslmode", tls_word(p->tls));
 	/* With sslmode=require libpq would verify against a root.crt in the home directory. */
-	add_option(&o, "sslrootcert", p->tls >= PG_TLS_VERIFY_CA && p->ca_file ? p->ca_file : no_file);
-	add_option(&o, "sslcert", no_file);
-	add_option(&o, "ssl_min_protocol_version", "TLSv1.2");
-	add_option(&o, "gssencmode", "disable");
-	add_option(&o, "client_encoding", "UTF8");
-	add_option(&o, "options", settings);
-	add_option(&o, "target_session_attrs", "any");
-	add_option(&o, "keepalives", "1");
-	add_option(&o, "keepalives_idle", "10");
-	add_option(&o, "keepalives_interval", "5");
-	add_option(&o, "keepalives_count", "3");
-	add_option(&o, "tcp_user_timeout", "30000");
+	set_option(&o, "sslrootcert", p->tls >= PG_TLS_VERIFY_CA && p->ca_file ? p->ca_file : no_file);
+	set_option(&o, "sslcert", no_file);
+	set_option(&o, "ssl_min_protocol_version", "TLSv1.2");
+	set_option(&o, "gssencmode", "disable");
+	set_option(&o, "client_encoding", "UTF8");
+	set_option(&o, "options", settings);
+	set_option(&o, "target_session_attrs", "any");
+	set_option(&o, "keepalives", "1");
+	set_option(&o, "keepalives_idle", "10");
+	set_option(&o, "keepalives_interval", "5");
+	set_option(&o, "keepalives_count", "3");
+	set_option(&o, "tcp_user_timeout", "30000");
 	if (replication)
-		add_option(&o, "replication", "database");
+		set_option(&o, "replication", "database");
 	return PQconnectStartParams(o.keys, o.values, 0);
 }
 

@@ -151,7 +151,7 @@ static void check_moments(struct catalog_expression *e)
 				     "time whenever they are read, and pgsync would not notice");
 }
 
-static void add_column(struct strbuf *sql, const struct check *c, const char *name, const char *expression)
+static void add_check_column(struct strbuf *sql, const struct check *c, const char *name, const char *expression)
 {
 	strbuf_adds(sql, "; ALTER TABLE pg_temp.");
 	pg_quote_ident(sql, c->table->name);
@@ -160,7 +160,8 @@ static void add_column(struct strbuf *sql, const struct check *c, const char *na
 }
 
 /* Reads back a column of the temporary table: its text, and the functions and operators that it calls. */
-static int read_column(const struct check *c, const char *name, char **ret_text, char **ret_calls, struct err *err)
+static int read_check_column(const struct check *c, const char *name, char **ret_text, char **ret_calls,
+			     struct err *err)
 {
 	static const char sql[] =
 		"SELECT pg_get_expr(d.adbin, d.adrelid), (SELECT string_agg(m.m[1], ' ' ORDER BY m.position) FROM "
@@ -188,18 +189,18 @@ static int qualify(const struct check *c, struct err *err)
 	_cleanup_(strbuf_release) struct strbuf sql;
 	struct catalog_expression *e = c->e;
 
-	if (read_column(c, "expression", &e->qualified, &calls, err) < 0)
+	if (read_check_column(c, "expression", &e->qualified, &calls, err) < 0)
 		return -1;
 	strbuf_init(&sql, SQL_BYTES);
 	strbuf_addf(&sql, "SAVEPOINT qualified; SET LOCAL statement_timeout = '%ds'", CHECK_S);
-	add_column(&sql, c, "qualified", e->qualified);
+	add_check_column(&sql, c, "qualified", e->qualified);
 	strbuf_adds(&sql, "; SET LOCAL statement_timeout = 0");
 	if (pg_exec(c->pg, sql.data, err) < 0) {
 		if (note_problem(c, err) < 0)
 			return -1;
 		return pg_exec(c->pg, "ROLLBACK TO qualified", err);
 	}
-	if (read_column(c, "qualified", &text, &again, err) < 0)
+	if (read_check_column(c, "qualified", &text, &again, err) < 0)
 		return -1;
 	if (strcmp(calls, again) != 0)
 		e->problem = xstrdup("compares values of a type that is not built in by CASE x WHEN, NULLIF, IS "
@@ -208,8 +209,8 @@ static int qualify(const struct check *c, struct err *err)
 	return 0;
 }
 
-static int add_part(const struct catalog_table *table, struct catalog_expression *e, const struct pg_result *r, int row,
-		    struct err *err)
+static int add_reference(const struct catalog_table *table, struct catalog_expression *e, const struct pg_result *r,
+			 int row, struct err *err)
 {
 	const char *name = pg_value_or_null(r, row, 3);
 
@@ -248,7 +249,7 @@ static int load_parts(const struct check *c, struct err *err)
 	if (pg_query(c->pg, sql, NULL, 0, &r, err) < 0)
 		return -1;
 	for (int i = 0; i < pg_n_rows(r); i++)
-		if (add_part(c->table, c->e, r, i, err) < 0)
+		if (add_reference(c->table, c->e, r, i, err) < 0)
 			return -1;
 	return 0;
 }
@@ -267,7 +268,7 @@ static int check_immutable(const struct check *c, struct err *err)
 	strbuf_adds(&sql, " (LIKE ");
 	pg_quote_table(&sql, c->table->schema, c->table->name);
 	strbuf_addc(&sql, ')');
-	add_column(&sql, c, "expression", c->e->sql);
+	add_check_column(&sql, c, "expression", c->e->sql);
 	strbuf_adds(&sql, "; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = 0");
 	failed = pg_exec(c->pg, sql.data, &said);
 	if (failed == 0 && (load_parts(c, err) < 0 || qualify(c, err) < 0))
@@ -313,7 +314,7 @@ int catalog_load_expressions(struct pg *pg, struct catalog *catalog, const struc
 	return 0;
 }
 
-static struct catalog_expression copy(const struct catalog_expression *e)
+static struct catalog_expression copy_expression(const struct catalog_expression *e)
 {
 	struct catalog_expression ret = *e;
 
@@ -331,5 +332,5 @@ void catalog_copy_expressions(struct catalog *catalog, const struct catalog *fro
 {
 	catalog->expressions = xcalloc(from->n_expressions + 1, sizeof(*catalog->expressions));
 	for (size_t i = 0; i < from->n_expressions; i++)
-		catalog->expressions[catalog->n_expressions++] = copy(&from->expressions[i]);
+		catalog->expressions[catalog->n_expressions++] = copy_expression(&from->expressions[i]);
 }

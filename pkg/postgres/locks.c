@@ -59,7 +59,7 @@ static void add_session(struct strbuf *sb, const struct pg_result *r, int who, i
 		    *name ? "\"" : "");
 }
 
-static char *describe(const struct pg_result *r)
+static char *describe_lock(const struct pg_result *r)
 {
 	struct strbuf sb;
 
@@ -80,8 +80,8 @@ static char *describe(const struct pg_result *r)
 	return strbuf_detach(&sb);
 }
 
-static int ask(struct pg *pg, const char *sql, const struct pg_lock_query *query, struct pg_result **ret,
-	       struct err *err)
+static int query_locks(struct pg *pg, const char *sql, const struct pg_lock_query *query, struct pg_result **ret,
+		       struct err *err)
 {
 	_cleanup_(strbuf_release) struct strbuf oids;
 
@@ -99,9 +99,9 @@ int pg_lock_holder(struct pg *pg, const struct pg_lock_query *query, char **ret,
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 
-	if (ask(pg, sql_holder, query, &r, err) < 0)
+	if (query_locks(pg, sql_holder, query, &r, err) < 0)
 		return -1;
-	*ret = pg_n_rows(r) ? describe(r) : NULL;
+	*ret = pg_n_rows(r) ? describe_lock(r) : NULL;
 	return 0;
 }
 
@@ -134,7 +134,7 @@ static int waits_for_autovacuum(struct pg *pg, const struct pg_lock_query *query
 	*ret = false;
 	if (query->use != PG_LOCK_TO_PUBLISH || !query->n)
 		return 0;
-	if (ask(pg, sql, query, &r, err) < 0)
+	if (query_locks(pg, sql, query, &r, err) < 0)
 		return -1;
 	*ret = pg_bool(r, 0, 0);
 	return 0;

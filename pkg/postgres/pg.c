@@ -194,7 +194,7 @@ static int collect_results(struct pg *pg, struct pg_result **ret, struct err *er
 	return 0;
 }
 
-static int collect(struct pg *pg, struct pg_result **ret, struct err *err)
+static int read_results(struct pg *pg, struct pg_result **ret, struct err *err)
 {
 	int r = collect_results(pg, ret, err);
 
@@ -218,7 +218,7 @@ int pg_query(struct pg *pg, const char *sql, const char *const *params, int n_pa
 	assert(!pg->replication || n_params == 0);
 	if (pg_usable(pg, err) < 0 || send_query(pg, sql, params, n_params, err) < 0 || pg_flush(pg, err) < 0)
 		return -1;
-	return collect(pg, ret, err);
+	return read_results(pg, ret, err);
 }
 
 /* Until there is a result, or none can arrive any more; then the next wait reports that. */
@@ -242,7 +242,7 @@ int pg_query_patiently(struct pg *pg, const char *sql, const struct pg_waiting *
 	if (pg_usable(pg, err) < 0 || send_query(pg, sql, NULL, 0, err) < 0 || pg_flush(pg, err) < 0)
 		return -1;
 	wait_patiently(pg, waiting);
-	return collect(pg, ret, err);
+	return read_results(pg, ret, err);
 }
 
 int pg_exec(struct pg *pg, const char *sql, struct err *err)
@@ -254,7 +254,7 @@ int pg_exec(struct pg *pg, const char *sql, struct err *err)
 	limit_answer(pg);
 	if (pg_flush(pg, err) < 0)
 		return -1;
-	return collect(pg, NULL, err);
+	return read_results(pg, NULL, err);
 }
 
 int pg_execf(struct pg *pg, struct err *err, const char *fmt, ...)
@@ -306,7 +306,7 @@ static struct pg_prepared *prepare(struct pg *pg, const char *name, const char *
 		free(p);
 		return NULL;
 	}
-	if (pg_flush(pg, err) < 0 || collect(pg, NULL, err) < 0) {
+	if (pg_flush(pg, err) < 0 || read_results(pg, NULL, err) < 0) {
 		free(p);
 		return NULL;
 	}
@@ -352,7 +352,7 @@ static int fail_rows(struct pg *pg, const struct pg_result *failure, struct err 
 	(void)check_result(failure, err);
 	forget_prepared(pg, err);
 	pg->rows = false;
-	(void)collect(pg, NULL, &ignored);
+	(void)read_results(pg, NULL, &ignored);
 	return -1;
 }
 

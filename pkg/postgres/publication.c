@@ -28,7 +28,7 @@ struct difference {
 	size_t n;
 };
 
-static char *quote(const char *name)
+static char *quote_name(const char *name)
 {
 	struct strbuf sb;
 
@@ -76,7 +76,7 @@ static bool has_lists(struct pg *pg)
 	return pg_server_version(pg) >= 150000;
 }
 
-static void add_columns(struct pg *pg, struct strbuf *sql, const struct pg_published *published)
+static void add_column_list(struct pg *pg, struct strbuf *sql, const struct pg_published *published)
 {
 	if (!published->n_columns || !has_lists(pg))
 		return;
@@ -102,7 +102,7 @@ static void add_correction(struct pg *pg, struct difference *d, const struct pg_
 	if (want) {
 		strbuf_addf(&sql, "%sALTER PUBLICATION %s ADD TABLE ", row >= 0 ? "; " : "", d->quoted);
 		pg_quote_table(&sql, want->table->schema, want->table->name);
-		add_columns(pg, &sql, want);
+		add_column_list(pg, &sql, want);
 	}
 	correction.sql = strbuf_detach(&sql);
 	d->items = xreallocarray(d->items, d->n + 1, sizeof(*d->items));
@@ -189,7 +189,7 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 			  all_tables ? "of the database" : "of a schema");
 }
 
-static int compare(struct pg *pg, const struct pg_publication *p, struct difference *d, struct err *err)
+static int compare_publication(struct pg *pg, const struct pg_publication *p, struct difference *d, struct err *err)
 {
 	const char *name = p->name;
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -219,7 +219,7 @@ static int explain(const struct difference *d, const char *sql, size_t done, str
 	return -1;
 }
 
-static int run(struct pg *pg, const struct difference *d, const char *sql, struct err *err)
+static int run_change(struct pg *pg, const struct difference *d, const char *sql, struct err *err)
 {
 	return pg_exec(pg, sql, err) < 0 ? explain(d, sql, 0, err) : 0;
 }
@@ -241,7 +241,7 @@ static int create(struct pg *pg, const struct difference *d, const char *comment
 	_cleanup_free_ char *sql =
 		xasprintf("CREATE PUBLICATION %s WITH (%s); %s", d->quoted, is_18(pg) ? PUBLISHED_18 : PUBLISHED, mark);
 
-	return run(pg, d, sql, err);
+	return run_change(pg, d, sql, err);
 }
 
 static int change_options(struct pg *pg, const struct difference *d, const char *comment, struct err *err)
@@ -251,7 +251,7 @@ static int change_options(struct pg *pg, const struct difference *d, const char 
 
 	if (d->absent)
 		return create(pg, d, comment, err);
-	return d->options ? run(pg, d, sql, err) : 0;
+	return d->options ? run_change(pg, d, sql, err) : 0;
 }
 
 /* One table per transaction: these statements wait for locks, and must not hold another one meanwhile. If an attempt is
@@ -281,9 +281,9 @@ static bool fits(const struct difference *d)
 
 int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret, struct err *err)
 {
-	_cleanup_(difference_release) struct difference d = {.quoted = quote(publication->name)};
+	_cleanup_(difference_release) struct difference d = {.quoted = quote_name(publication->name)};
 
-	if (compare(pg, publication, &d, err) < 0)
+	if (compare_publication(pg, publication, &d, err) < 0)
 		return err_wrap(err, "publication \"%s\"", publication->name);
 	*ret = fits(&d);
 	return 0;
@@ -291,7 +291,7 @@ int pg_publication_fits(struct pg *pg, const struct pg_publication *publication,
 
 static int ensure(struct pg *pg, const struct pg_publication *publication, struct difference *d, struct err *err)
 {
-	if (compare(pg, publication, d, err) < 0)
+	if (compare_publication(pg, publication, d, err) < 0)
 		return -1;
 	if (change(pg, d, publication->comment, err) == 0)
 		return 0;
@@ -301,7 +301,7 @@ static int ensure(struct pg *pg, const struct pg_publication *publication, struc
 int pg_publication_ensure(struct pg *pg, const struct pg_publication *publication, bool *ret_only_columns,
 			  struct err *err)
 {
-	_cleanup_(difference_release) struct difference d = {.quoted = quote(publication->name)};
+	_cleanup_(difference_release) struct difference d = {.quoted = quote_name(publication->name)};
 
 	if (ensure(pg, publication, &d, err) < 0)
 		return err_wrap(err, "publication \"%s\"", publication->name);
@@ -328,7 +328,7 @@ static int widen(struct pg *pg, const char *name, struct difference *d, struct e
 
 int pg_publication_widen(struct pg *pg, const char *name, struct err *err)
 {
-	_cleanup_(difference_release) struct difference d = {.quoted = quote(name)};
+	_cleanup_(difference_release) struct difference d = {.quoted = quote_name(name)};
 
 	if (has_lists(pg) && widen(pg, name, &d, err) < 0)
 		return err_wrap(err, "publication \"%s\"", name);
@@ -373,7 +373,7 @@ int pg_publication_comment(struct pg *pg, const char *name, bool *ret_exists, ch
 
 int pg_publication_set_comment(struct pg *pg, const char *name, const char *comment, struct err *err)
 {
-	_cleanup_free_ char *quoted = quote(name);
+	_cleanup_free_ char *quoted = quote_name(name);
 	_cleanup_free_ char *sql = comment_sql(quoted, comment);
 
 	return pg_exec(pg, sql, err) < 0 ? err_wrap(err, "publication \"%s\"", name) : 0;
@@ -381,7 +381,7 @@ int pg_publication_set_comment(struct pg *pg, const char *name, const char *comm
 
 int pg_publication_drop(struct pg *pg, const char *name, struct err *err)
 {
-	_cleanup_free_ char *quoted = quote(name);
+	_cleanup_free_ char *quoted = quote_name(name);
 
 	if (pg_execf(pg, err, "DROP PUBLICATION IF EXISTS %s", quoted) < 0)
 		return err_wrap(err, "dropping publication \"%s\"", name);

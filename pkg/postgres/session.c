@@ -88,7 +88,7 @@ static const struct setting where_known[] = {
 };
 
 /* The server splits the options at blanks, unless a backslash is before them. */
-static void add_option(struct strbuf *sb, const struct setting *setting)
+static void add_server_option(struct strbuf *sb, const struct setting *setting)
 {
 	strbuf_addf(sb, "%s-c %s=", sb->len ? " " : "", setting->name);
 	for (const char *c = setting->value; *c; c++) {
@@ -104,8 +104,8 @@ char *pg_session_options(bool replication)
 
 	strbuf_init(&sb, PG_SQL_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(at_start); i++)
-		add_option(&sb, &at_start[i]);
-	add_option(&sb, &lock_timeouts[replication]);
+		add_server_option(&sb, &at_start[i]);
+	add_server_option(&sb, &lock_timeouts[replication]);
 	return strbuf_detach(&sb);
 }
 

@@ -125,7 +125,7 @@ struct resolve_task {
 	struct strbuf addresses;
 };
 
-static void add_addresses(struct strbuf *sb, const struct addrinfo *list)
+static void list_addresses(struct strbuf *sb, const struct addrinfo *list)
 {
 	char text[ADDRESS_BYTES];
 	int n = 0;
@@ -147,7 +147,7 @@ static int lookup(const char *host, int flags, struct strbuf *addresses)
 
 	if (code != 0)
 		return code;
-	add_addresses(addresses, list);
+	list_addresses(addresses, list);
 	freeaddrinfo(list);
 	return addresses->len > 0 ? 0 : EAI_NONAME;
 }

@@ -92,7 +92,7 @@ void protocol_assignment_release(struct protocol_assignment *assignment)
 }
 
 /* Adds a string in UTF-8. jansson takes ten times as long, which matters for a schema. */
-static void add_string(struct line *line, const char *text)
+static void add_json_string(struct line *line, const char *text)
 {
 	const char *run = text;
 
@@ -126,7 +126,7 @@ char *protocol_encode_assignment(const struct protocol_assignment *assignment)
 	if (assignment->schema) {
 		line.len--; /* the bracket */
 		(void)add_to_line(schema, strlen(schema), &line);
-		add_string(&line, assignment->schema);
+		add_json_string(&line, assignment->schema);
 		(void)add_to_line("}", 1, &line);
 	}
 	return end_line(&line);
@@ -350,7 +350,7 @@ static int decode_reason(json_t *object, const char *text_key, enum reason other
 	return 0;
 }
 
-static int decode_event(json_t *object, struct protocol_event *ret, struct err *err)
+static int decode_event_line(json_t *object, struct protocol_event *ret, struct err *err)
 {
 	if (decode_flag(object, "warning", &ret->warning, err) < 0 ||
 	    decode_reason(object, "note", REASON_NONE, &ret->reason, err) < 0 ||
@@ -432,7 +432,7 @@ static int decode_content(struct protocol_message *message, struct err *err)
 		return 0;
 	content = json_object_get(message->json, kind_keys[message->kind]);
 	if (message->kind == PROTOCOL_EVENT)
-		return decode_event(content, &message->event, err);
+		return decode_event_line(content, &message->event, err);
 	if (message->kind == PROTOCOL_DONE)
 		return decode_done(content, &message->done, err);
 	if (message->kind == PROTOCOL_VERDICT)

@@ -37,7 +37,7 @@ const char *recovery_cause_text(enum recovery_cause cause)
 	return texts[cause];
 }
 
-static struct recovery_decision refuse(enum recovery_cause cause)
+static struct recovery_decision decide_refuse(enum recovery_cause cause)
 {
 	return (struct recovery_decision){.action = RECOVERY_REFUSE, .cause = cause};
 }
@@ -48,14 +48,14 @@ struct recovery_decision recovery_admit(const struct recovery_input *in)
 	bool exists = in->slot.state != PG_SLOT_ABSENT;
 
 	if (cp->phase == CHECKPOINT_NEW && exists && in->slot_name_given)
-		return refuse(RECOVERY_SLOT_UNKNOWN);
+		return decide_refuse(RECOVERY_SLOT_UNKNOWN);
 	if (cp->phase != CHECKPOINT_NEW && cp->owner_uid && in->uid && strcmp(cp->owner_uid, in->uid) != 0)
-		return refuse(RECOVERY_SLOT_OF_ANOTHER);
+		return decide_refuse(RECOVERY_SLOT_OF_ANOTHER);
 	if (exists && !in->slot.logical_pgoutput)
-		return refuse(RECOVERY_SLOT_NOT_PGOUTPUT);
+		return decide_refuse(RECOVERY_SLOT_NOT_PGOUTPUT);
 	/* Our own last walsender may not have noticed yet that its connection is gone. */
 	if (in->slot.state == PG_SLOT_ACTIVE && in->streamed && in->slot.active_pid != in->walsender_pid)
-		return refuse(RECOVERY_SLOT_TAKEN);
+		return decide_refuse(RECOVERY_SLOT_TAKEN);
 	return (struct recovery_decision){0};
 }
 
@@ -189,7 +189,7 @@ static struct recovery_decision apply_bootstrap_policy(const struct recovery_inp
 
 		if (!live || !(all || ((d.rebuild | d.recreate) & bit)))
 			continue;
-		d = refuse(RECOVERY_BOOTSTRAP_NEEDED);
+		d = decide_refuse(RECOVERY_BOOTSTRAP_NEEDED);
 		d.plan = i;
 		return d;
 	}
@@ -209,7 +209,7 @@ static uint64_t misplaced_aliases(const struct recovery_input *in)
 	return plans;
 }
 
-static struct recovery_decision resume(const struct recovery_input *in)
+static struct recovery_decision decide_resume(const struct recovery_input *in)
 {
 	struct recovery_decision d = {
 		.cause = generation_trouble(in),
@@ -235,9 +235,9 @@ struct recovery_decision recovery_decide(const struct recovery_input *in)
 	struct recovery_decision d;
 
 	if (loss == RECOVERY_NOTHING_WRONG)
-		return apply_bootstrap_policy(in, resume(in));
+		return apply_bootstrap_policy(in, decide_resume(in));
 	if (!first && in->stall_when_slot_lost && in->cp->resync_nonce == in->resync_nonce) {
-		d = refuse(RECOVERY_LOSS_NOT_ALLOWED);
+		d = decide_refuse(RECOVERY_LOSS_NOT_ALLOWED);
 		d.loss = loss;
 		return d;
 	}

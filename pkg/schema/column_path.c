@@ -38,7 +38,7 @@ static bool all_digits(const char *s)
 	return *s && strlen(s) <= 9 && s[strspn(s, "0123456789")] == '\0';
 }
 
-static char *add_step(struct schema_column_path *path, const char *op, const char *part, size_t len)
+static char *add_path_step(struct schema_column_path *path, const char *op, const char *part, size_t len)
 {
 	bool text_array = op[0] == '#';
 	bool braces = len >= 2 && part[0] == '{' && part[len - 1] == '}';
@@ -77,7 +77,7 @@ char *schema_column_path_parse(const char *column, struct schema_column_path *re
 
 		s += strlen(op);
 		len = until_operator(s);
-		problem = add_step(ret, op, s, len);
+		problem = add_path_step(ret, op, s, len);
 		if (problem)
 			return problem;
 		s += len;

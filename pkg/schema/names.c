@@ -189,7 +189,7 @@ static void add_name_take(struct names *names, const struct schema_node *node, c
 }
 
 /* A child replaces a column or expression of its name. */
-static void add_columns(struct names *names, const struct schema_node *node)
+static void add_column_names(struct names *names, const struct schema_node *node)
 {
 	for (size_t i = 0; i < node->columns.n; i++) {
 		const char *column = node->columns.items[i];
@@ -209,7 +209,7 @@ static void add_columns(struct names *names, const struct schema_node *node)
 
 static void collect_names(struct names *names, const struct schema_node *node)
 {
-	add_columns(names, node);
+	add_column_names(names, node);
 	for (size_t i = 0; i < node->n_expressions; i++)
 		if (!schema_node_has_label(node, node->expressions[i].name))
 			add_name_take(names, node, xstrdup(node->expressions[i].name),

@@ -233,7 +233,7 @@ static void check_columns(const struct schema_node *node, struct findings *f)
 	}
 }
 
-static void check_where(struct schema_node *node, struct findings *f)
+static void check_where_text(struct schema_node *node, struct findings *f)
 {
 	_cleanup_free_ char *path = xasprintf("%s.where", node->path);
 
@@ -323,7 +323,7 @@ struct schema_node *schema_node_decode(const json_t *value, const char *path, st
 		node->label = xstrdup_or_null(node->table);
 	schema_collect_sets(node);
 	check_columns(node, f);
-	check_where(node, f);
+	check_where_text(node, f);
 	check_relationship(node, json_object_get(value, "relationship"), f);
 	check_elements(node, f);
 	check_labels(node, f);

@@ -149,7 +149,7 @@ static void check_reserved(const char *index, const char *path, struct findings 
 }
 
 /* The rules of Elasticsearch and OpenSearch for index names, but shorter, so that "-g<N>" and "-dead-letters" fit. */
-static void check_index(const char *index, const char *path, struct findings *f)
+static void check_index_name(const char *index, const char *path, struct findings *f)
 {
 	static const char forbidden[] = "\\/*?\"<>| ,#:";
 	size_t first = strcspn(index, forbidden);
@@ -197,7 +197,7 @@ static struct schema_document *decode_document(const json_t *value, const char *
 	if (!document->index)
 		document->index = xstrdup_or_null(document->database);
 	if (document->index)
-		check_index(document->index, index_path, f);
+		check_index_name(document->index, index_path, f);
 	else if ((!given || json_is_null(given)) && !jsonx_is_meant(value, document_fields, "index"))
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, index_path,
 			     "is required: the name of the index to fill");

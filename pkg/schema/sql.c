@@ -29,7 +29,7 @@ static const char *skip_escaped(const char *s)
 	return end;
 }
 
-static bool is_word(char c)
+static bool is_word_character(char c)
 {
 	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
 }
@@ -41,7 +41,7 @@ static const char *skip_dollar(const char *s)
 	const char *close;
 	_cleanup_free_ char *tag = NULL;
 
-	while (is_word(*end) && *end != '$')
+	while (is_word_character(*end) && *end != '$')
 		end++;
 	if (*end != '$' || isdigit((unsigned char)s[1]))
 		return s;
@@ -55,13 +55,13 @@ static const char *skip_dollar(const char *s)
 static const char *skip_string(const char *s, const char *begin)
 {
 	char before = s > begin ? s[-1] : ' ';
-	bool escapes = (before == 'E' || before == 'e') && (s - begin < 2 || !is_word(s[-2]));
+	bool escapes = (before == 'E' || before == 'e') && (s - begin < 2 || !is_word_character(s[-2]));
 
 	if (*s == '\'' && escapes)
 		return skip_escaped(s);
 	if (*s == '\'' || *s == '"')
 		return skip_quoted(s, *s, false);
-	if (*s == '$' && !is_word(before))
+	if (*s == '$' && !is_word_character(before))
 		return skip_dollar(s);
 	return s;
 }
@@ -83,7 +83,7 @@ const char *schema_sql_problem(const char *sql)
 		}
 		if (*s == ';')
 			return "it contains a semicolon";
-		if (*s == '$' && isdigit((unsigned char)s[1]) && (s == sql || !is_word(s[-1])))
+		if (*s == '$' && isdigit((unsigned char)s[1]) && (s == sql || !is_word_character(s[-1])))
 			return "it contains a parameter";
 		if (strncmp(s, "--", 2) == 0 || strncmp(s, "/*", 2) == 0)
 			return "it contains a comment";

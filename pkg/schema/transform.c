@@ -8,7 +8,7 @@ enum { ENTRIES = 256, FIELD_BYTES = 255, TEXT_BYTES = 8192 };
 
 /* --- objects by field --- */
 
-static bool is_object(const json_t *value, const char *path, struct findings *f)
+static bool check_object(const json_t *value, const char *path, struct findings *f)
 {
 	if (json_is_object(value) && json_object_size(value) <= ENTRIES)
 		return true;
@@ -28,7 +28,7 @@ static void decode_rename(const json_t *value, void *out, const char *path, stru
 	const char *field;
 	json_t *name;
 
-	if (!is_object(value, path, f))
+	if (!check_object(value, path, f))
 		return;
 	t->rename = json_object();
 	json_object_foreach ((json_t *)value, field, name) {
@@ -73,7 +73,7 @@ static void decode_replace(const json_t *value, void *out, const char *path, str
 	const char *field;
 	json_t *map;
 
-	if (!is_object(value, path, f))
+	if (!check_object(value, path, f))
 		return;
 	json_object_foreach ((json_t *)value, field, map) {
 		_cleanup_free_ char *at = jsonx_path(path, field);
@@ -94,7 +94,7 @@ static void decode_field_mappings(const json_t *value, void *out, const char *pa
 	const char *field;
 	json_t *mapping;
 
-	if (!is_object(value, path, f))
+	if (!check_object(value, path, f))
 		return;
 	json_object_foreach ((json_t *)value, field, mapping) {
 		_cleanup_free_ char *at = jsonx_path(path, field);
@@ -176,7 +176,7 @@ static void concat_release(struct schema_concat *c)
 	free(c->delimiter);
 }
 
-static void add_concat(const json_t *value, struct schema_transform *t, const char *path, struct findings *f)
+static void read_concat(const json_t *value, struct schema_transform *t, const char *path, struct findings *f)
 {
 	struct schema_concat c = {.path = xstrdup(path)};
 
@@ -211,7 +211,7 @@ static void add_move(const json_t *value, struct schema_transform *t, const char
 
 static void decode_concat(const json_t *value, void *out, const char *path, struct findings *f)
 {
-	each_object(value, out, path, add_concat, f);
+	each_object(value, out, path, read_concat, f);
 }
 
 static void decode_move(const json_t *value, void *out, const char *path, struct findings *f)

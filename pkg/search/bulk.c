@@ -139,7 +139,7 @@ const struct bulk_stats *bulk_stats(const struct bulk *bulk)
 }
 
 /* The number of the action's index; a schema has a few of them. */
-static int find_index(struct bulk *bulk, const struct bulk_action *action, uint16_t *ret, struct err *err)
+static int find_bulk_index(struct bulk *bulk, const struct bulk_action *action, uint16_t *ret, struct err *err)
 {
 	const char *via = action->via ? action->via : action->index;
 	char *path = NULL;
@@ -470,7 +470,7 @@ static int judge_slot(struct slot *slot, struct err *err)
 
 /* Whether an answer without items guarantees that nothing will be done. The engine's own refusal does; a 5xx of a
  * proxy, which may have passed the request on, does not. */
-static bool is_refusal(long status, const json_t *root)
+static bool is_backpressure(long status, const json_t *root)
 {
 	if (status == 503)
 		return search_error_type(root) != NULL;
@@ -507,7 +507,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 			root = NULL;
 		slot->too_large = response->status == 413 ||
 				  (response->status == 429 && is_beyond_all_room(search_error_reason(root)));
-		slot->settled = is_refusal(response->status, root);
+		slot->settled = is_backpressure(response->status, root);
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
 	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
 		/* Not from the engine: a proxy answered, or cut the answer off. */
@@ -620,7 +620,7 @@ static bool is_busy(const struct bulk *bulk)
 
 /* --- Adding ----------------------------------------------------------------------------------------------------------
  */
-static void submit(struct bulk *bulk)
+static void submit_bulk(struct bulk *bulk)
 {
 	bulk->current->state = SLOT_READY;
 	bulk->current->sequence = ++bulk->sequence;
@@ -723,10 +723,10 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 		return give_up(bulk, err);
 	if (!is_acceptable(bulk, action, &r, err))
 		return r;
-	if (find_index(bulk, action, &index, err) < 0)
+	if (find_bulk_index(bulk, action, &index, err) < 0)
 		return -1;
 	if (bulk->current && bulk->current->body.n && is_full(bulk, need))
-		submit(bulk);
+		submit_bulk(bulk);
 	if (have_current(bulk, err) < 0)
 		return -1;
 	if (bulk->current->body.n == 0)
@@ -738,7 +738,7 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 	count_added(bulk, action);
 	bulk->unpumped += need;
 	if (is_full(bulk, 0))
-		submit(bulk);
+		submit_bulk(bulk);
 	else if (bulk->unpumped < PUMP_BYTES)
 		return 0;
 	return exchange(bulk, 0, err);
@@ -749,7 +749,7 @@ int bulk_send(struct bulk *bulk, struct err *err)
 	if (bulk->failed)
 		return give_up(bulk, err);
 	if (bulk->current && bulk->current->body.n && !is_busy(bulk))
-		submit(bulk);
+		submit_bulk(bulk);
 	return exchange(bulk, 0, err);
 }
 
@@ -759,7 +759,7 @@ int bulk_flush(struct bulk *bulk, struct err *err)
 		return give_up(bulk, err);
 	for (;;) {
 		if (bulk->current && bulk->current->body.n)
-			submit(bulk);
+			submit_bulk(bulk);
 		if (!is_busy(bulk))
 			return 0;
 		if (wait_for_progress(bulk, err) < 0)

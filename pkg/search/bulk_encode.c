@@ -47,7 +47,7 @@ static void blank(char *at, char *end, char c)
 		*at++ = ' ';
 }
 
-static void add_document(struct strbuf *sb, const char *document, size_t len)
+static void encode_document(struct strbuf *sb, const char *document, size_t len)
 {
 	size_t from = sb->len;
 
@@ -87,5 +87,5 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 	}
 	ADD_LITERAL(sb, "}}\n");
 	if (action->document)
-		add_document(sb, action->document, action->document_len);
+		encode_document(sb, action->document, action->document_len);
 }

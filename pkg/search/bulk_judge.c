@@ -135,7 +135,7 @@ struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item)
  */
 /* "failed to parse field [price] of type [integer] in document with id '3'. Preview of field's value: 'x'": the names
  * of the field and its type are the mapping's, the rest is the document's. */
-static void add_field(struct strbuf *to, const char *text)
+static void add_field_names(struct strbuf *to, const char *text)
 {
 	static const char *const begins[] = {"field [", "field=\"", "introduction of ["};
 
@@ -184,7 +184,7 @@ void bulk_item_words(const struct bulk_item *item, struct strbuf *to)
 			: item->status < 300 ? "an answer without a known result"
 					     : "an error without a type");
 	if (judge_error(item).verdict == BULK_REJECT) {
-		add_field(to, reason);
+		add_field_names(to, reason);
 	} else if (*reason) {
 		strbuf_adds(to, ": ");
 		add_unquoted(to, reason);

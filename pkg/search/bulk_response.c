@@ -62,7 +62,7 @@ static bool take_string(struct scanner *c, struct slice *ret)
 	return true;
 }
 
-static bool is_word(const struct slice *s, const char *quoted)
+static bool slice_equals(const struct slice *s, const char *quoted)
 {
 	return s->len == strlen(quoted) && !memcmp(s->at, quoted, s->len);
 }
@@ -144,16 +144,16 @@ static bool take_error(struct scanner *c, struct strbuf *type, struct strbuf *re
 	while (take_key(c, &first, &more, &key)) {
 		if (!more)
 			return true;
-		if (type && is_word(&key, "\"type\"")) {
+		if (type && slice_equals(&key, "\"type\"")) {
 			strbuf_reset(type);
 			if (!copy_string(c, type))
 				return false;
-		} else if (is_word(&key, "\"reason\"")) {
+		} else if (slice_equals(&key, "\"reason\"")) {
 			if (reason->len)
 				strbuf_adds(reason, ": ");
 			if (!copy_string(c, reason))
 				return false;
-		} else if (is_word(&key, "\"caused_by\"")) {
+		} else if (slice_equals(&key, "\"caused_by\"")) {
 			if (!take_error(c, NULL, reason, depth + 1))
 				return false;
 		} else if (!skip_value(c)) {
@@ -191,11 +191,11 @@ struct decoder {
 
 static bool take_field(struct decoder *d, const struct slice *key, int64_t *status)
 {
-	if (is_word(key, "\"status\""))
+	if (slice_equals(key, "\"status\""))
 		return take_number(&d->c, status);
-	if (is_word(key, "\"result\""))
+	if (slice_equals(key, "\"result\""))
 		return take_result(&d->c, &d->answer.results[d->n_items]);
-	if (is_word(key, "\"error\""))
+	if (slice_equals(key, "\"error\""))
 		return take_error(&d->c, &d->type, &d->reason, 0);
 	return skip_value(&d->c);
 }
@@ -271,9 +271,9 @@ static bool take_answer(struct decoder *d)
 
 		if (!more)
 			return true;
-		if (is_word(&key, "\"took\"")) {
+		if (slice_equals(&key, "\"took\"")) {
 			ok = take_number(&d->c, &d->answer.took_ms);
-		} else if (is_word(&key, "\"items\"") && d->n_items == 0) {
+		} else if (slice_equals(&key, "\"items\"") && d->n_items == 0) {
 			ok = take_items(d);
 		} else {
 			ok = skip_value(&d->c);

@@ -47,7 +47,7 @@ void search_name_release(struct search_name *name)
 	*name = (struct search_name){0};
 }
 
-static void add_action(json_t *actions, const char *verb, const char *index, const char *alias)
+static void add_alias_action(json_t *actions, const char *verb, const char *index, const char *alias)
 {
 	json_t *body = search_must(json_pack("{s:s,s:s*}", "index", index, "alias", alias));
 
@@ -73,11 +73,11 @@ int search_alias_move(struct search *search, const char *alias, const char *inde
 					  "index, or allow it to be replaced",
 					  alias);
 		if (!strcmp(name, alias))
-			add_action(actions, "remove_index", name, NULL);
+			add_alias_action(actions, "remove_index", name, NULL);
 		else if (strcmp(name, index) != 0)
-			add_action(actions, "remove", name, alias);
+			add_alias_action(actions, "remove", name, alias);
 	}
-	add_action(actions, "add", index, alias);
+	add_alias_action(actions, "add", index, alias);
 	if (search_json(search, "POST", "/_aliases", body, NULL, err) < 0)
 		return -1;
 	return FAILPOINT(ALIAS_MOVED, err);
@@ -101,10 +101,10 @@ int search_alias_replace(struct search *search, const char *index, const char *p
 		if (alias && !strcmp(name, alias))
 			missing = false;
 		else
-			add_action(actions, "remove", index, name);
+			add_alias_action(actions, "remove", index, name);
 	}
 	if (missing)
-		add_action(actions, "add", index, alias);
+		add_alias_action(actions, "add", index, alias);
 	return json_array_size(actions) ? search_send_once(search, "POST", "/_aliases", body, err) : 0;
 }
 

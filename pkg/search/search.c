@@ -89,7 +89,8 @@ static bool is_passing(long status)
 }
 
 /* A brief refusal should not fail the caller's attempt: the request is repeated a few times, with short pauses. */
-static int ask(struct search *search, const struct http_request *request, struct http_response *ret, struct err *err)
+static int request_with_retries(struct search *search, const struct http_request *request, struct http_response *ret,
+				struct err *err)
 {
 	struct backoff backoff;
 
@@ -119,7 +120,7 @@ static int send_json(struct search *search, struct http_request request, const j
 	request.body = text;
 	request.body_len = text ? strlen(text) : 0;
 	request.timeout_ms = search->timeout_ms;
-	if (ask(search, &request, &ret->response, err) < 0)
+	if (request_with_retries(search, &request, &ret->response, err) < 0)
 		return -1;
 	if (jsonx_parse(ret->response.body.data, ret->response.body.len, "the answer", &ret->root, &parse_err) < 0)
 		ret->root = NULL;

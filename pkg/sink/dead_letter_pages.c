@@ -12,7 +12,7 @@
 enum { PAGE_LETTERS = 500, KEY_BYTES = 64 * 1024, PAUSE_MS = 5 * 1000, PAUSE_CAP_MS = 10 * 60 * 1000 };
 
 /* "key": ["a", "b"]. NULL without one. Caller frees. */
-static char *key_of(const json_t *source, size_t *ret_len)
+static char *source_key(const json_t *source, size_t *ret_len)
 {
 	const json_t *values = json_object_get(source, "key");
 	struct strbuf key;
@@ -43,11 +43,11 @@ static struct dead_letter letter_of(const char *id, const json_t *source)
 				     .attempts = jsonx_integer(source, "attempts", 1),
 				     .source = source};
 
-	letter.key = key_of(source, &letter.key_len);
+	letter.key = source_key(source, &letter.key_len);
 	return letter;
 }
 
-static void take_page(struct dead_letter_pages *l)
+static void take_dead_letter_page(struct dead_letter_pages *l)
 {
 	const json_t *hits = scroll_hits(&l->scroll);
 	json_t *hit;
@@ -97,7 +97,7 @@ int dead_letter_pages_begin(struct dead_letter_pages *l, struct search *search, 
 
 	*l = (struct dead_letter_pages){0};
 	if (scroll_begin(&l->scroll, search, index, body, err) == 0)
-		take_page(l);
+		take_dead_letter_page(l);
 	else if (err->kind != ERR_NOT_FOUND)
 		return err_wrap(err, "reading the dead letters of \"%s\"", alias);
 	return 0;
@@ -110,7 +110,7 @@ int dead_letter_pages_next(struct dead_letter_pages *l, struct err *err)
 		return 0;
 	if (scroll_next(&l->scroll, err) < 0)
 		return err_wrap(err, "reading dead letters");
-	take_page(l);
+	take_dead_letter_page(l);
 	return 0;
 }
 

@@ -32,7 +32,7 @@ void dead_letters_init(struct dead_letters *d, const struct sink *sink, struct r
 }
 
 /* Empties d, whose content now belongs to the copy. */
-static void take(struct dead_letters *d, struct dead_letters *ret)
+static void take_rejections(struct dead_letters *d, struct dead_letters *ret)
 {
 	*ret = *d;
 	d->items = NULL;
@@ -111,7 +111,7 @@ static bool must_stall(const struct dead_letters *d, const struct bulk_rejection
 	return d->sink->stall_on_error && !find_retry(d, r);
 }
 
-static void collect(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
+static void collect_rejection(struct dead_letters *d, const struct bulk_rejection *r, const char *operation)
 {
 	struct dead_letters_retry *retry = find_retry(d, r);
 	_cleanup_free_ char *alias = generation_alias(r->index);
@@ -156,7 +156,7 @@ static int on_rejected(void *user, const struct bulk_rejection *r, struct err *e
 
 	if (must_stall(d, r))
 		return stall(d, r, err);
-	collect(d, r, r->is_delete ? "delete" : "index");
+	collect_rejection(d, r, r->is_delete ? "delete" : "index");
 	return 0;
 }
 
@@ -177,7 +177,7 @@ int dead_letters_add_failed(struct dead_letters *d, const struct dead_letters_do
 			"document \"%.128s\" of index \"%s\" cannot be built: %.640s; onError.policy is Stall: correct "
 			"the row",
 			r.id, alias, why->msg);
-	collect(d, &r, "read");
+	collect_rejection(d, &r, "read");
 	return 0;
 }
 
@@ -222,7 +222,7 @@ static bool are_none(const struct err *err)
 }
 
 /* *ret_exists: whether the index exists and is not foreign. */
-static int check_index(const struct sink *sink, const char *index, bool *ret_exists, struct err *err)
+static int check_dead_letter_index(const struct sink *sink, const char *index, bool *ret_exists, struct err *err)
 {
 	_cleanup_json_ json_t *meta = NULL;
 	const char *owner;
@@ -246,11 +246,11 @@ int dead_letters_check_owner(const struct sink *sink, const char *alias, struct 
 	_cleanup_free_ char *index = dead_letters_index(alias);
 	bool ignored;
 
-	return check_index(sink, index, &ignored, err);
+	return check_dead_letter_index(sink, index, &ignored, err);
 }
 
 /* No index template may cause dead letters to be refused: so require no routing, and use no pipeline. */
-static int ensure_index(struct dead_letters *d, const char *index, struct err *err)
+static int ensure_dead_letter_index(struct dead_letters *d, const char *index, struct err *err)
 {
 	_cleanup_json_ json_t *body = json_pack(
 		"{s:{s:{s:s, s:s}}, s:{s:o, s:{s:b}, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, "
@@ -262,7 +262,7 @@ static int ensure_index(struct dead_letters *d, const char *index, struct err *e
 		"type", "type", "keyword", "reason", "type", "text");
 	bool exists = false;
 
-	if (check_index(d->sink, index, &exists, err) < 0)
+	if (check_dead_letter_index(d->sink, index, &exists, err) < 0)
 		return -1;
 	if (!exists && search_index_create(d->sink->search, index, body, err) < 0 && err->kind != ERR_CONFLICT)
 		return err_wrap(err, "creating \"%s\"", index);
@@ -314,7 +314,7 @@ int dead_letters_begin(const struct sink *sink, const char *alias, struct err *e
 	_cleanup_free_ char *index = dead_letters_index(alias);
 	bool exists;
 
-	if (check_index(sink, index, &exists, err) < 0)
+	if (check_dead_letter_index(sink, index, &exists, err) < 0)
 		return -1;
 	if (exists && search_index_delete(sink->search, index, err) < 0)
 		return err_wrap(err, "deleting the dead letters of an older generation");
@@ -407,10 +407,10 @@ int dead_letters_flush(struct dead_letters *d, struct bulk *bulk, struct err *er
 {
 	_cleanup_(dead_letters_release) struct dead_letters taken;
 
-	take(d, &taken);
+	take_rejections(d, &taken);
 	if (!taken.n)
 		return 0;
-	if (each_index(&taken, ensure_index, err) < 0)
+	if (each_index(&taken, ensure_dead_letter_index, err) < 0)
 		return -1;
 	for (size_t i = 0; i < taken.n; i++) {
 		_cleanup_free_ char *via = write_alias_name(taken.items[i].index, d->sink->token);

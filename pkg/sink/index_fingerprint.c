@@ -7,7 +7,7 @@
 
 enum { MOST_PIPELINES = 64, MOST_DEPTH = 32 };
 
-static void add_name(json_t *names, const char *name)
+static void add_pipeline_name(json_t *names, const char *name)
 {
 	if (*name && strcmp(name, "_none") != 0 && !jsonx_contains(names, name) &&
 	    json_array_size(names) < MOST_PIPELINES)
@@ -27,7 +27,7 @@ static void add_called(const json_t *value, json_t *names, int depth)
 		add_called(item, names, depth + 1);
 	json_object_foreach ((json_t *)value, key, item) {
 		if (!strcmp(key, "pipeline"))
-			add_name(names, jsonx_string(item, "name", ""));
+			add_pipeline_name(names, jsonx_string(item, "name", ""));
 		add_called(item, names, depth + 1);
 	}
 }
@@ -61,8 +61,8 @@ char *index_fingerprint_hash(const json_t *mapping, const json_t *settings, cons
 }
 
 /* The part of the answer about its only index; a new reference, or NULL if the login may not read it. */
-static int ask(const struct sink *sink, const char *concrete, const char *suffix, const char *part, json_t **ret,
-	       struct err *err)
+static int fetch_part(const struct sink *sink, const char *concrete, const char *suffix, const char *part, json_t **ret,
+		      struct err *err)
 {
 	_cleanup_json_ json_t *answer = NULL;
 
@@ -94,12 +94,12 @@ int index_fingerprint_read(const struct sink *sink, const char *concrete, const 
 	_cleanup_json_ json_t *pipelines = json_object();
 	_cleanup_json_ json_t *names = json_array();
 
-	if (ask(sink, concrete, "/_mapping", "mappings", &mapping, err) < 0 ||
-	    ask(sink, concrete, "/_settings", "settings.index", &settings, err) < 0)
+	if (fetch_part(sink, concrete, "/_mapping", "mappings", &mapping, err) < 0 ||
+	    fetch_part(sink, concrete, "/_settings", "settings.index", &settings, err) < 0)
 		return -1;
-	add_name(names, pipeline ? pipeline : "");
-	add_name(names, jsonx_string(settings, "default_pipeline", ""));
-	add_name(names, jsonx_string(settings, "final_pipeline", ""));
+	add_pipeline_name(names, pipeline ? pipeline : "");
+	add_pipeline_name(names, jsonx_string(settings, "default_pipeline", ""));
+	add_pipeline_name(names, jsonx_string(settings, "final_pipeline", ""));
 	for (size_t i = 0; i < json_array_size(names); i++)
 		if (add_pipeline(sink, names, i, pipelines, err) < 0)
 			return -1;

@@ -10,14 +10,14 @@
 enum { TRIES = 20 };
 
 /* Slots have no slash in their names: no checkpoint has this key. */
-static char *document_id(const char *key)
+static char *request_document_id(const char *key)
 {
 	return xasprintf("%s/dead-letters", key);
 }
 
 int requests_load(struct search *search, const char *key, struct requests *ret, struct err *err)
 {
-	_cleanup_free_ char *id = document_id(key);
+	_cleanup_free_ char *id = request_document_id(key);
 
 	*ret = (struct requests){.version = {.seq_no = -1, .primary_term = -1}};
 	if (search_get(search, CHECKPOINT_INDEX, id, &ret->document, &ret->version, err) < 0)
@@ -79,7 +79,7 @@ static void add_request(json_t *document, const char *alias, const char *id)
 
 int requests_add(struct search *search, const char *key, const char *alias, const char *id, struct err *err)
 {
-	_cleanup_free_ char *name = document_id(key);
+	_cleanup_free_ char *name = request_document_id(key);
 
 	for (int tries = 0; tries < TRIES; tries++) {
 		_cleanup_(requests_release) struct requests now = {0};
@@ -141,7 +141,7 @@ static int try_settle(struct search *search, const char *id, const struct reques
 int requests_settle(struct search *search, const char *key, struct requests *requests, const char *nonce,
 		    struct err *err)
 {
-	_cleanup_free_ char *id = document_id(key);
+	_cleanup_free_ char *id = request_document_id(key);
 	_cleanup_(requests_release) struct requests now = {.document = json_incref(requests->document),
 							   .version = requests->version};
 	int r = 1;
@@ -159,7 +159,7 @@ int requests_settle(struct search *search, const char *key, struct requests *req
 
 int requests_delete(struct search *search, const char *key, struct err *err)
 {
-	_cleanup_free_ char *id = document_id(key);
+	_cleanup_free_ char *id = request_document_id(key);
 
 	return search_delete(search, CHECKPOINT_INDEX, id, err) < 0
 		       ? err_wrap(err, "deleting requests about dead letters")

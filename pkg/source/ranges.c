@@ -23,7 +23,7 @@ void ranges_release(struct ranges *r)
 
 /* Continues where the checkpoint ended, unless the leaf has been rewritten since, which moves its rows to other
  * blocks. */
-static void resume(struct range *range, const struct checkpoint_index *index)
+static void resume_range(struct range *range, const struct checkpoint_index *index)
 {
 	for (size_t i = 0; i < index->n_ranges; i++) {
 		const struct checkpoint_range *was = &index->ranges[i];
@@ -36,9 +36,9 @@ static void resume(struct range *range, const struct checkpoint_index *index)
 	}
 }
 
-static void add(struct ranges *r, struct range range, const struct checkpoint_index *index)
+static void add_range(struct ranges *r, struct range range, const struct checkpoint_index *index)
 {
-	resume(&range, index);
+	resume_range(&range, index);
 	r->items = xreallocarray(r->items, r->n + 1, sizeof(*r->items));
 	r->items[r->n++] = range;
 }
@@ -46,14 +46,14 @@ static void add(struct ranges *r, struct range range, const struct checkpoint_in
 void ranges_add_view(struct ranges *r, size_t plan, const struct catalog_table *view, struct checkpoint_index *index)
 {
 	index->rows_total = 0;
-	add(r,
-	    (struct range){.plan = plan,
-			   .relation = view->oid,
-			   .is_view = true,
-			   .name = xasprintf("%s.%s", view->schema, view->name),
-			   .end = 1,
-			   .blocks = 1},
-	    index);
+	add_range(r,
+		  (struct range){.plan = plan,
+				 .relation = view->oid,
+				 .is_view = true,
+				 .name = xasprintf("%s.%s", view->schema, view->name),
+				 .end = 1,
+				 .blocks = 1},
+		  index);
 }
 
 int ranges_add_leaves(struct ranges *r, struct pg *pg, size_t plan, const struct catalog_table *root,
@@ -74,14 +74,14 @@ int ranges_add_leaves(struct ranges *r, struct pg *pg, size_t plan, const struct
 	index->rows_total = 0;
 	for (int row = 0; row < pg_n_rows(leaves); row++) {
 		index->rows_total += pg_u64(leaves, row, 4);
-		add(r,
-		    (struct range){.plan = plan,
-				   .relation = (uint32_t)pg_u64(leaves, row, 0),
-				   .filenode = (uint32_t)pg_u64(leaves, row, 1),
-				   .name = xstrdup(pg_value(leaves, row, 2)),
-				   .end = pg_u64(leaves, row, 3),
-				   .blocks = FIRST_BLOCKS},
-		    index);
+		add_range(r,
+			  (struct range){.plan = plan,
+					 .relation = (uint32_t)pg_u64(leaves, row, 0),
+					 .filenode = (uint32_t)pg_u64(leaves, row, 1),
+					 .name = xstrdup(pg_value(leaves, row, 2)),
+					 .end = pg_u64(leaves, row, 3),
+					 .blocks = FIRST_BLOCKS},
+			  index);
 	}
 	return 0;
 }

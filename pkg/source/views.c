@@ -68,7 +68,7 @@ static bool may_refresh_concurrently(const struct catalog_table *view)
 	return view->populated && views_have_unique_index(view);
 }
 
-static int refresh(struct pg *pg, const struct catalog_table *view, struct err *err)
+static int refresh_view(struct pg *pg, const struct catalog_table *view, struct err *err)
 {
 	const struct pg_lock_query query = {&view->oid, 1, PG_LOCK_TO_ALTER};
 	struct strbuf sql;
@@ -93,7 +93,7 @@ int views_refresh(struct pg *pg, struct document_plan *const *plans, size_t n, c
 
 	while ((view = next_view(plans, n, marked, after))) {
 		after = view->oid;
-		if (refresh(pg, view, err) < 0)
+		if (refresh_view(pg, view, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -67,7 +67,7 @@ static const json_t *find_secret(const struct resolver *resolver, const struct r
 	return NULL;
 }
 
-static const char *find_value(const json_t *object, const char *key)
+static const char *find_secret_value(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
 }
@@ -85,7 +85,7 @@ static void add_missing_key(const json_t *object, const struct reference *r, con
 /* The value of a required key, or NULL with a finding. */
 static const char *require_value(const json_t *object, const struct reference *r, const char *key, struct findings *f)
 {
-	const char *value = find_value(object, key);
+	const char *value = find_secret_value(object, key);
 	_cleanup_free_ char *quoted = xasprintf("\"%s\"", key);
 
 	if (!value && spec_is_data_key(key))
@@ -152,10 +152,10 @@ static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink
 
 static void copy_value(char **field, const json_t *secret, const char *key, const char *other)
 {
-	const char *value = find_value(secret, key);
+	const char *value = find_secret_value(secret, key);
 
 	if (!value && other)
-		value = find_value(secret, other);
+		value = find_secret_value(secret, other);
 	if (value && !*field)
 		*field = xstrdup(value);
 }
@@ -244,7 +244,7 @@ static void resolve_connection(const struct resolver *resolver, struct spec_sour
 	copy_value(&c.database, secret, "dbname", NULL);
 	copy_value(&c.user, secret, "username", "user");
 	copy_value(&c.password, secret, "password", NULL);
-	uri = find_value(secret, "uri");
+	uri = find_secret_value(secret, "uri");
 	if (uri && (strlen(uri) > URI_BYTES || !spec_connection_parse(uri, &from_uri))) {
 		if (!c.host)
 			findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, r.path,

@@ -24,7 +24,7 @@ void spec_set_schema_hash(struct spec *spec, const json_t *schema)
 	spec->schema_hash = xstrdup(jsonx_hash(parts, hash));
 }
 
-static void add_sanitized(struct strbuf *sb, const char *s, size_t max)
+static void append_sanitized(struct strbuf *sb, const char *s, size_t max)
 {
 	for (size_t i = 0; s[i] && i < max; i++) {
 		char c = s[i];
@@ -45,13 +45,13 @@ static char *derived_name(const struct spec *spec)
 
 	strbuf_init(&sb, 1024);
 	strbuf_adds(&sb, "pgsync_");
-	add_sanitized(&sb, spec->namespace, SPEC_OBJECT_NAME_BYTES);
+	append_sanitized(&sb, spec->namespace, SPEC_OBJECT_NAME_BYTES);
 	strbuf_addc(&sb, '_');
-	add_sanitized(&sb, spec->name, SPEC_OBJECT_NAME_BYTES);
+	append_sanitized(&sb, spec->name, SPEC_OBJECT_NAME_BYTES);
 	if (sb.len > SPEC_IDENTIFIER_BYTES - UID_BYTES - 1)
 		strbuf_truncate(&sb, SPEC_IDENTIFIER_BYTES - UID_BYTES - 1);
 	strbuf_addc(&sb, '_');
-	add_sanitized(&sb, spec->uid ? spec->uid : strchr(jsonx_hash(key, hash), ':') + 1, UID_BYTES);
+	append_sanitized(&sb, spec->uid ? spec->uid : strchr(jsonx_hash(key, hash), ':') + 1, UID_BYTES);
 	return strbuf_detach(&sb);
 }
 

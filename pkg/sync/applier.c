@@ -105,7 +105,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 	return begin_visible(a, batch, &later, err);
 }
 
-static int flush(struct applier *a, struct err *err)
+static int flush_batch(struct applier *a, struct err *err)
 {
 	return bulk_flush(a->bulk, err) < 0 || dead_letters_flush(&a->dead, a->bulk, err) < 0 ? -1 : 0;
 }
@@ -125,7 +125,7 @@ static int write_held(struct applier *a, uint64_t last_chunk, struct err *err)
 {
 	if (!apply_holds(&a->apply))
 		return 0;
-	if (flush(a, err) < 0 || wait_for_chunks(a, last_chunk, err) < 0)
+	if (flush_batch(a, err) < 0 || wait_for_chunks(a, last_chunk, err) < 0)
 		return -1;
 	return apply_held(&a->apply, err);
 }
@@ -150,7 +150,7 @@ static void set_progress(struct applier *a, uint64_t acked, int64_t oldest_us)
 }
 
 /* Records whether a new attempt is needed, and why. */
-static void take_result(struct applier *a, bool outdated)
+static void note_outcome(struct applier *a, bool outdated)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->rebuild = a->apply.rebuild;
@@ -176,18 +176,18 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	if (pg_exec(a->pg, "COMMIT", err) < 0)
 		return -1;
 	snapshot_done(&a->snapshot);
-	if (write_held(a, last_chunk, err) < 0 || flush(a, err) < 0)
+	if (write_held(a, last_chunk, err) < 0 || flush_batch(a, err) < 0)
 		return -1;
 	if (must_repeat(a, dropped, last_chunk))
 		return wait_for_chunks(a, last_chunk, err);
 	purged = apply_finish(&a->apply, err);
-	if (purged < 0 || (purged && flush(a, err) < 0))
+	if (purged < 0 || (purged && flush_batch(a, err) < 0))
 		return -1;
 	/* A batch counts only if everything was read with the catalog that the plans were made from. Otherwise it is
 	 * not acknowledged, and its documents are written again, even if the catalog has changed back by then. */
 	if (catalog_is_current(a->pg, a->model->catalog, &current, err) < 0)
 		return -1;
-	take_result(a, !current);
+	note_outcome(a, !current);
 	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
 	sync_metrics_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
@@ -242,7 +242,7 @@ static struct batch *wait_batch(struct applier *a, bool *ret_live)
 	return batch;
 }
 
-static void finish(struct applier *a, const struct err *err)
+static void end_attempt(struct applier *a, const struct err *err)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	if (err) {
@@ -280,10 +280,10 @@ static void *run_applier(void *user)
 
 	while ((batch = wait_batch(a, &live))) {
 		if ((!a->pg && connect_both(a, &err) < 0) || write_batch(a, batch, live, &err) < 0) {
-			finish(a, &err);
+			end_attempt(a, &err);
 			return NULL;
 		}
-		finish(a, NULL);
+		end_attempt(a, NULL);
 	}
 	return NULL;
 }

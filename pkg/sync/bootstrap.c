@@ -114,7 +114,7 @@ static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes
 
 /* --- reading and writing --- */
 
-static const struct document_plan *plan_of(const struct worker *w, const struct range *range)
+static const struct document_plan *range_plan(const struct worker *w, const struct range *range)
 {
 	return w->bootstrap->model->plans[range->plan];
 }
@@ -150,7 +150,7 @@ static int build_places(struct span *span, uint64_t from, uint64_t to, struct er
 	_cleanup_free_ char *end = tid(to);
 	const char *const tids[] = {first, end};
 
-	if (plan_of(span->worker, span->range)->root_is_view)
+	if (range_plan(span->worker, span->range)->root_is_view)
 		return view_build(&span->build, &span->rows, err);
 	return build_range(&span->build, span->range->name, tids, &span->rows, err);
 }
@@ -195,7 +195,7 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 
 static int keep_failed(struct span *span, uint64_t place, const struct err *why, struct err *err)
 {
-	const struct document_plan *plan = plan_of(span->worker, span->range);
+	const struct document_plan *plan = range_plan(span->worker, span->range);
 	_cleanup_free_ char *sql = document_keys_by_range(plan, span->range->name);
 	_cleanup_free_ char *first = tid(place);
 	_cleanup_free_ char *end = tid(place + 1);
@@ -252,7 +252,7 @@ static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err
 
 /* A chunk counts only if it was read with the catalog that the plans were made from. 1: it does not count, and another
  * attempt has to read the rest. */
-static int check_catalog(struct worker *w, struct err *err)
+static int check_chunk_catalog(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;
 	bool current;
@@ -282,7 +282,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 	build_end(&span.build);
 	if (r < 0)
 		return -1;
-	r = check_catalog(w, err);
+	r = check_chunk_catalog(w, err);
 	if (r)
 		return r;
 	chunk->rows = span.rows;
@@ -295,7 +295,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 }
 
 /* Forgets the chunks that are durable. */
-static void settle(struct worker *w)
+static void settle_chunks(struct worker *w)
 {
 	uint64_t done = bulk_stats(w->bulk)->done_below;
 	size_t n = 0;
@@ -306,11 +306,11 @@ static void settle(struct worker *w)
 	w->n_read -= n;
 }
 
-static int flush(struct worker *w, struct err *err)
+static int flush_chunks(struct worker *w, struct err *err)
 {
 	if (bulk_flush(w->bulk, err) < 0 || dead_letters_flush(&w->dead, w->bulk, err) < 0)
 		return -1;
-	settle(w);
+	settle_chunks(w);
 	return 0;
 }
 
@@ -329,8 +329,8 @@ static int next_chunk(struct worker *w, struct err *err)
 	if (bulk_send(w->bulk, err) < 0)
 		return -1;
 	if (w->dead.n == 0)
-		settle(w);
-	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush(w, err) < 0)
+		settle_chunks(w);
+	if ((w->n_read == IN_FLIGHT - 1 || w->dead.n) && flush_chunks(w, err) < 0)
 		return -1;
 	count_written(w);
 	return 0;
@@ -338,7 +338,7 @@ static int next_chunk(struct worker *w, struct err *err)
 
 /* The documents have to be searchable before the index goes live. The engine writes its memory to disk with one thread,
  * but indexing threads help: so the first worker that is done starts the refresh, and the last one has little left. */
-static int refresh(struct worker *w, struct err *err)
+static int refresh_indices(struct worker *w, struct err *err)
 {
 	struct bootstrap *b = w->bootstrap;
 
@@ -374,10 +374,10 @@ static int fill(struct worker *w, struct err *err)
 		if (next_chunk(w, err) < 0)
 			return -1;
 	}
-	if (flush(w, err) < 0)
+	if (flush_chunks(w, err) < 0)
 		return -1;
 	log_debug("sync", "all chunks were copied, refreshing");
-	return refresh(w, err);
+	return refresh_indices(w, err);
 }
 
 static void *run_worker(void *user)

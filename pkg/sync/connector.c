@@ -13,7 +13,7 @@
 
 enum { SHORT_MS = 10000 };
 
-static int watch(int epoll_fd, int fd, struct err *err)
+static int watch_descriptor(int epoll_fd, int fd, struct err *err)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
@@ -28,7 +28,8 @@ int connector_init(struct connector *c, struct run *run, struct err *err)
 	write_alias_token(c->token);
 	if (c->end_fd < 0 || c->cancel_fd < 0)
 		return err_errno(err, errno, "creating descriptors");
-	if (watch(c->cancel_fd, c->end_fd, err) < 0 || watch(c->cancel_fd, run->options->stop_fd, err) < 0)
+	if (watch_descriptor(c->cancel_fd, c->end_fd, err) < 0 ||
+	    watch_descriptor(c->cancel_fd, run->options->stop_fd, err) < 0)
 		return -1;
 	return 0;
 }

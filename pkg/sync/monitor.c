@@ -365,7 +365,7 @@ static int run_due_tasks(struct monitor *m, struct err *err)
 	return 0;
 }
 
-static int wait_ms(const struct monitor *m)
+static int monitor_wait_ms(const struct monitor *m)
 {
 	int64_t first = INT64_MAX, now = clock_now_ms();
 
@@ -375,7 +375,7 @@ static int wait_ms(const struct monitor *m)
 }
 
 /* Waits for news or the next task. True: the caller of sync_run wants to stop. */
-static bool wait_some(struct monitor *m)
+static bool wait_for_task(struct monitor *m)
 {
 	struct pollfd fds[] = {
 		{.fd = m->attempt->connector.cancel_fd, .events = POLLIN},
@@ -383,21 +383,21 @@ static bool wait_some(struct monitor *m)
 	};
 	uint64_t count;
 
-	(void)poll(fds, 2, wait_ms(m));
+	(void)poll(fds, 2, monitor_wait_ms(m));
 	if (fds[1].revents && read(m->wake_fd, &count, sizeof(count)) < 0)
 		UNUSED(count);
 	return fds[0].revents;
 }
 
 /* No later run would delete what this one leaves behind. */
-static int finish(struct monitor *m, struct err *err)
+static int finish_purge(struct monitor *m, struct err *err)
 {
 	if (m->due_ms[TASK_COLLECT] != INT64_MAX && attempt_collect_generations(m->attempt, err) < 0)
 		return -1;
 	return MONITOR_CAUGHT_UP;
 }
 
-static int watch(struct monitor *m, struct err *err)
+static int watch_catalog(struct monitor *m, struct err *err)
 {
 	for (;;) {
 		int r = take_progress(m, err);
@@ -409,8 +409,8 @@ static int watch(struct monitor *m, struct err *err)
 		if (r != MONITOR_RUNNING)
 			return r;
 		if (is_caught_up(m))
-			return finish(m, err);
-		if (wait_some(m))
+			return finish_purge(m, err);
+		if (wait_for_task(m))
 			return MONITOR_STOPPED;
 	}
 }
@@ -496,7 +496,7 @@ int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err
 	retrier_init(&m.retrier, &retrier);
 	r = begin_take(&m, replication, err);
 	if (r == 0)
-		r = watch(&m, err);
+		r = watch_catalog(&m, err);
 	bootstrap_stop(m.bootstrap);
 	stream_stop(m.stream);
 	retrier_release(&m.retrier);

@@ -13,7 +13,7 @@
 
 enum { STATEMENT_BYTES = 8 * 1024 * 1024 };
 
-static void add_rows(struct strbuf *out, const char *title, const struct pg_result *rows)
+static void print_rows(struct strbuf *out, const char *title, const struct pg_result *rows)
 {
 	strbuf_addf(out, "\n%s\n", title);
 	for (int i = 0; i < pg_n_rows(rows); i++)
@@ -40,7 +40,7 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 	strbuf_release(&sql);
 	if (r < 0)
 		return -1;
-	add_rows(out, "Plan of a batch:", rows);
+	print_rows(out, "Plan of a batch:", rows);
 	return pg_exec(pg, "DEALLOCATE pgsync_plan; RESET plan_cache_mode", err);
 }
 
@@ -53,8 +53,9 @@ static int explain_by_range(struct pg *pg, const struct document_plan *plan, str
 
 	if (pg_query(pg, explain, params, plan->root_is_view ? 0 : 2, &rows, err) < 0)
 		return -1;
-	add_rows(out, plan->root_is_view ? "Plan of all documents:" : "Plan of the bootstrap's chunks of 1,024 blocks:",
-		 rows);
+	print_rows(out,
+		   plan->root_is_view ? "Plan of all documents:" : "Plan of the bootstrap's chunks of 1,024 blocks:",
+		   rows);
 	return 0;
 }
 
@@ -83,7 +84,7 @@ static int add_identities(struct attempt *at, struct strbuf *out, struct err *er
 	return 0;
 }
 
-static int describe(struct attempt *at, struct strbuf *out, struct err *err)
+static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
@@ -108,7 +109,7 @@ static int check_and_describe(struct attempt *at, void *user, struct err *err)
 
 	if (preflight(at, request->findings, err) < 0)
 		return -1;
-	return request->out && !findings_failed(request->findings) ? describe(at, request->out, err) : 0;
+	return request->out && !findings_failed(request->findings) ? describe_plan(at, request->out, err) : 0;
 }
 
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err)

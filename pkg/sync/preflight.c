@@ -117,7 +117,7 @@ static int try_replication(struct attempt *at, struct checks_server *server, str
 }
 
 /* schema, server: where findings go. Sets the model only if every document compiled. */
-static int check_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
+static int examine_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
 	const struct compile_input documents = {.documents = spec->documents,
@@ -146,7 +146,7 @@ static int check_both(struct attempt *at, bool has_sink, struct findings *schema
 		      struct err *err)
 {
 	spec_warn_about_transport(at->run->spec, schema);
-	if (check_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
+	if (examine_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
 		return -1;
 	report_schema(&at->run->report, schema);
 	return 0;
@@ -169,7 +169,7 @@ static void split_findings(struct findings *schema, struct findings *findings)
 }
 
 /* Connects to the sink, unless its part of the spec is invalid. */
-static int check_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
+static int connect_sink(struct attempt *at, const struct findings *findings, bool *ret_there, struct err *err)
 {
 	_cleanup_free_ char *why = findings_summary(findings, FINDING_ERROR, REPORT_MESSAGE_BYTES / 2);
 	bool known = !findings_any_about(findings, "spec.sink") && !at->run->options->source_only;
@@ -195,7 +195,7 @@ int preflight(struct attempt *at, struct findings *findings, struct err *err)
 	if (findings_failed(&schema))
 		report_schema(&at->run->report, &schema);
 	source = reach_source(at, err);
-	sink = check_sink(at, findings, &has_sink, &sink_err);
+	sink = connect_sink(at, findings, &has_sink, &sink_err);
 	r = source < 0 ? append_sink_err(err, sink, &sink_err) : check_both(at, has_sink, &schema, findings, err);
 	if (r == 0 && sink < 0) {
 		*err = sink_err;

@@ -34,12 +34,6 @@ static void found_release(struct found *f)
 	free(f->indices);
 }
 
-static void replace_text(char **to, const char *from)
-{
-	free(*to);
-	*to = xstrdup_or_null(from);
-}
-
 static bool has_plan(uint64_t plans, size_t plan)
 {
 	return plans >> plan & 1;
@@ -176,7 +170,8 @@ static int refuse_slot(struct attempt *at, const struct found *f, enum recovery_
 			  slot, at->source.database);
 }
 
-static int refuse(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
+static int refuse_to_recover(struct attempt *at, const struct found *f, const struct recovery_decision *d,
+			     struct err *err)
 {
 	if (d->cause == RECOVERY_SLOT_TAKEN) {
 		at->past->fenced = true;
@@ -271,7 +266,7 @@ static int make_slot(struct attempt *at, struct pg *replication, bool replace, s
  * until it has ended. */
 static int patch_publication(struct attempt *at, struct err *err)
 {
-	replace_text(&at->cp.schema_hash, "");
+	xreplace(&at->cp.schema_hash, "");
 	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0)
 		return -1;
 	return wait_for_transactions(at, true, err);
@@ -381,12 +376,12 @@ static void claim(struct attempt *at, const struct found *f)
 {
 	struct checkpoint *cp = &at->cp;
 
-	replace_text(&cp->owner, at->run->owner);
-	replace_text(&cp->owner_uid, at->run->spec->uid);
-	replace_text(&cp->slot, at->source.slot);
-	replace_text(&cp->publication, at->source.publication);
-	replace_text(&cp->system_identifier, f->in.server.identifier);
-	replace_text(&cp->schema_hash, f->fingerprint);
+	xreplace(&cp->owner, at->run->owner);
+	xreplace(&cp->owner_uid, at->run->spec->uid);
+	xreplace(&cp->slot, at->source.slot);
+	xreplace(&cp->publication, at->source.publication);
+	xreplace(&cp->system_identifier, f->in.server.identifier);
+	xreplace(&cp->schema_hash, f->fingerprint);
 	take_catalog(cp, f);
 	cp->timeline = f->in.server.timeline;
 	cp->resync_nonce = at->run->spec->resync_nonce;
@@ -459,7 +454,7 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 		return -1;
 	d = recovery_published(&f->in, *first, at->cp.publication_fingerprint, only_columns > 0);
 	if (d.action == RECOVERY_REFUSE)
-		return refuse(at, f, &d, err);
+		return refuse_to_recover(at, f, &d, err);
 	if (d.rebuild_all && !first->rebuild_all && wait_for_transactions(at, true, err) < 0)
 		return -1;
 	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
@@ -489,13 +484,13 @@ static int recover(struct attempt *at, struct found *f, struct pg **ret, struct 
 		return -1;
 	d = recovery_admit(&f->in);
 	if (d.action == RECOVERY_REFUSE)
-		return refuse(at, f, &d, err);
+		return refuse_to_recover(at, f, &d, err);
 	if (check_owners(at, err) < 0 || take_slot(at, f, ret, err) < 0 || inspect_history(at, &f->in, err) < 0)
 		return -1;
 	d = recovery_decide(&f->in);
 	switch (d.action) {
 	case RECOVERY_REFUSE:
-		return refuse(at, f, &d, err);
+		return refuse_to_recover(at, f, &d, err);
 	case RECOVERY_NEW_SLOT:
 		return start_over(at, *ret, f, d.cause, err);
 	case RECOVERY_RESUME:

@@ -98,7 +98,7 @@ static void add_own_work(struct stream *s)
 	retries_add(m, s->in.open, s->in.received);
 }
 
-static void submit(struct stream *s, const struct orders *now)
+static void submit_batch(struct stream *s, const struct orders *now)
 {
 	size_t txns = s->in.open->n_txns;
 
@@ -152,7 +152,7 @@ static int64_t oldest_us(struct stream *s)
 	return !oldest && !batch_empty(s->in.open) ? s->in.open->txns[0].commit_us : oldest;
 }
 
-static void publish(struct stream *s)
+static void publish_position(struct stream *s)
 {
 	const struct stream_progress progress = {
 		.durable = durable(s),
@@ -178,7 +178,7 @@ static void publish(struct stream *s)
 
 /* --- the loop --- */
 
-static void drain(int fd)
+static void drain_eventfd(int fd)
 {
 	uint64_t count;
 
@@ -187,7 +187,7 @@ static void drain(int fd)
 }
 
 /* The next time that something is due. */
-static int wait_ms(const struct stream *s)
+static int stream_wait_ms(const struct stream *s)
 {
 	int64_t now = clock_now_ms();
 	int64_t until = s->feedback_ms + PG_STREAM_FEEDBACK_MS;
@@ -200,7 +200,7 @@ static int wait_ms(const struct stream *s)
 }
 
 /* Waits for WAL, the applier, the monitor, or the next thing to do. 1: the caller of sync_run wants to stop. */
-static int wait_some(struct stream *s, struct err *err)
+static int wait_for_news(struct stream *s, struct err *err)
 {
 	struct pollfd fds[] = {
 		{.fd = s->options.connector->cancel_fd, .events = POLLIN},
@@ -209,10 +209,10 @@ static int wait_some(struct stream *s, struct err *err)
 	};
 	bool full = batch_full(s->in.open);
 
-	if (poll(fds, full ? 2 : 3, wait_ms(s)) < 0 && errno != EINTR)
+	if (poll(fds, full ? 2 : 3, stream_wait_ms(s)) < 0 && errno != EINTR)
 		return err_errno(err, errno, "poll");
 	if (fds[1].revents)
-		drain(s->wake_fd);
+		drain_eventfd(s->wake_fd);
 	return fds[0].revents ? 1 : 0;
 }
 
@@ -231,12 +231,12 @@ static int work(struct stream *s, struct err *err)
 	if (now.stop)
 		return STREAM_STOPPED;
 	add_own_work(s);
-	submit(s, &now);
+	submit_batch(s, &now);
 	if (s->partitions == STREAM_PARTITIONS_SUBMITTED && applier_idle(s->applier))
 		s->partitions = STREAM_PARTITIONS_DONE;
 	if (feedback(s, err) < 0)
 		return -1;
-	publish(s);
+	publish_position(s);
 	return STREAM_RUNNING;
 }
 
@@ -256,7 +256,7 @@ static int loop(struct stream *s, struct err *err)
 		if (more && !batch_full(s->in.open))
 			r = connector_sleep(s->options.connector, 0);
 		else
-			r = wait_some(s, err);
+			r = wait_for_news(s, err);
 		if (r)
 			return r < 0 ? -1 : STREAM_STOPPED;
 	}

@@ -33,7 +33,7 @@ static int prefer_findings(const struct findings *findings, struct err *err)
 	return -1;
 }
 
-static int check(struct attempt *at, struct err *err)
+static int check_once(struct attempt *at, struct err *err)
 {
 	struct findings findings;
 	int r;
@@ -57,7 +57,7 @@ static int make_attempt(struct attempt *at, struct err *err)
 {
 	struct pg *replication = NULL;
 
-	if (check(at, err) < 0)
+	if (check_once(at, err) < 0)
 		return -1;
 	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
 	    pg_flush_lsn(at->source.pg, &at->past->catch_up_to, err) < 0)

@@ -73,7 +73,7 @@ static int start_daemon(struct web *web, struct err *err)
 }
 
 /* How long to wait for events: until the next time limit of a connection. */
-static int wait_ms(struct web *web)
+static int web_wait_ms(struct web *web)
 {
 	const int most = web->crowded ? WEB_CROWDED_MS : WEB_TIMEOUT_S * 1000;
 	MHD_UNSIGNED_LONG_LONG ms;
@@ -96,7 +96,7 @@ static void *serve(void *user)
 			web->spare = eventfd(0, EFD_CLOEXEC);
 		/* A client that cannot be accepted would end each wait at once. */
 		fds[1].fd = web->crowded ? -1 : web->listen;
-		if (poll(fds, ARRAY_SIZE(fds), wait_ms(web)) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), web_wait_ms(web)) < 0 && errno != EINTR)
 			break;
 		if (fds[1].revents || web->crowded)
 			web_accept(web);

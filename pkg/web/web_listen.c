@@ -18,7 +18,7 @@ struct endpoint {
 	uint64_t port;
 };
 
-static bool split(const char *listen, struct endpoint *ret)
+static bool split_listen(const char *listen, struct endpoint *ret)
 {
 	const char *colon = strrchr(listen, ':');
 	size_t len = colon ? (size_t)(colon - listen) : 0;
@@ -112,7 +112,7 @@ int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err)
 	int fd = -1;
 	int errnum;
 
-	if (!split(listen, &endpoint))
+	if (!split_listen(listen, &endpoint))
 		return err_set(
 			err, ERR_INVALID,
 			"listen address \"%s\": expected ADDRESS:PORT, [ADDRESS]:PORT or :PORT with a port up to "
