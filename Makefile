@@ -50,7 +50,7 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly sanitized e2e-tsan failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
+        nightly sanitized e2e-tsan e2e-long failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s  %s\n", $$1, $$2}'
 
@@ -207,6 +207,9 @@ e2e-tsan: tsan-bin ## the main flow, end to end, with programs under ThreadSanit
 
 failpoints: failpoint-bin ## the main flow with a failure and a kill at each durable step (pkg/base/failpoint.h)
 	@e2e/run test_failpoints.py -m "long or not long" $(E2E_ARGS)
+
+e2e-long: all failpoint-bin ## the long end-to-end tests: migrations, switchovers, old writes, every fact of the catalog
+	@e2e/run -m long --ignore=test_failpoints.py --ignore=test_stall.py $(E2E_ARGS)
 
 mutants: ## take each protection away in turn; a named test must fail for that reason; MUTANTS='name...' for some
 	@hack/mutants $(MUTANTS)
