@@ -226,8 +226,10 @@ static enum protocol_exit verify(struct protocol_assignment *assignment)
 		verdict.usable =
 			spec_can_be_checked(input.spec, &findings) ? PROTOCOL_USABLE_CHECK : PROTOCOL_USABLE_NO;
 	verdict.reason = err.reason;
-	verdict.problem = problem = findings_summary(&findings, FINDING_ERROR, VERDICT_BYTES);
-	verdict.remark = remark = findings_summary(&findings, FINDING_WARNING, VERDICT_BYTES);
+	problem = findings_summary(&findings, FINDING_ERROR, VERDICT_BYTES);
+	remark = findings_summary(&findings, FINDING_WARNING, VERDICT_BYTES);
+	verdict.problem = problem;
+	verdict.remark = remark;
 	send_line(&output, protocol_encode_verdict(&verdict));
 	output_release(&output);
 	return PROTOCOL_EXIT_OK;
