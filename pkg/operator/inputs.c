@@ -54,26 +54,24 @@ static void values_release(struct values *v)
 	jsonx_decref(v->denied);
 }
 
-/* A resource that is being deleted may be cleaned up with the last known values: `kubectl delete` of a file or a
- * namespace may delete Secrets first. */
-static void values_of(const struct resource *r, struct values *ret)
+/* The values of what the spec refers to. A resource that is being deleted may be cleaned up with the last known ones:
+ * `kubectl delete` of a file or a namespace may delete Secrets first. */
+static void values_load(const struct resource *r, const struct spec *spec, struct values *v)
 {
-	*ret = (struct values){.resource = resource_json(r),
-			       .secrets = json_object(),
-			       .config_maps = json_object(),
-			       .denied = json_array()};
-	ret->loaded = refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, ret->secrets,
-				  ret->config_maps, ret->denied);
+	v->secrets = json_object();
+	v->config_maps = json_object();
+	v->denied = json_array();
+	v->loaded = refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, v->secrets, v->config_maps,
+				v->denied);
+	keep_named(v->secrets, spec);
 }
 
 char *resource_assignment(const struct resource *r, enum protocol_task task)
 {
-	_cleanup_(values_release) struct values v;
-	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_(values_release) struct values v = {.resource = resource_json(r)};
+	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(v.resource);
 
-	values_of(r, &v);
-	spec = spec_decode_outline(v.resource);
-	keep_named(v.secrets, spec);
+	values_load(r, spec, &v);
 	return protocol_encode_assignment(&(struct protocol_assignment){
 		.task = task,
 		.resource = v.resource,
@@ -131,13 +129,11 @@ void resource_refresh_inputs(struct resource *r)
 	r->inputs.stale = false;
 	r->inputs.hash[0] = '\0';
 	refs_hold(r->op->refs, &r->inputs.refs, r->namespace, spec);
-	values_release(&v);
-	values_of(r, &v);
+	values_load(r, spec, &v);
 	if (!v.loaded) {
 		r->inputs.verdict = INPUTS_LOADING;
 		return;
 	}
-	keep_named(v.secrets, spec);
 	hash_inputs(r, &v);
 	resource_verify(r);
 }
