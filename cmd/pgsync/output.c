@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cmd.h"
@@ -40,29 +41,10 @@ struct guard {
 	size_t n_rest;
 };
 
-/* How long the character is that begins with this byte; 1 also for what begins none. */
-static size_t wanted_length(unsigned char first)
-{
-	return first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC2 ? 2 : 1;
-}
-
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0)
-			return -1;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static void add_byte(struct guard *guard, FILE *to, char byte)
 {
 	guard->rest[guard->n_rest++] = byte;
-	while (guard->n_rest && guard->n_rest >= wanted_length((unsigned char)guard->rest[0])) {
+	while (guard->n_rest && guard->n_rest >= utf8_length(guard->rest[0])) {
 		size_t n = utf8_sequence(guard->rest, guard->n_rest);
 
 		n = n ? n : 1;
@@ -84,7 +66,7 @@ static ssize_t write_guarded(void *cookie, const char *data, size_t len)
 		return 0;
 	for (size_t i = 0; i < len; i++)
 		add_byte(guard, to, data[i]);
-	r = fclose(to) == 0 ? write_all(guard->fd, safe, safe_len) : -1;
+	r = fclose(to) == 0 ? fd_write(guard->fd, safe, safe_len) : -1;
 	free(safe);
 	/* stdio takes 0 for an error. */
 	return r < 0 ? 0 : (ssize_t)len;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 
@@ -162,24 +163,6 @@ static void lock_output(void)
 			(void)poll(NULL, 0, 1);
 }
 
-static void write_fully(const char *data, size_t len)
-{
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-
-	while (len) {
-		ssize_t n = write(STDERR_FILENO, data, len);
-
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN) {
-			(void)poll(&out, 1, -1);
-		} else if (n == 0 || errno != EINTR) {
-			return;
-		}
-	}
-}
-
 void log_write(enum log_level level, const char *component, const char *msg, const struct log_field *fields)
 {
 	struct strbuf line;
@@ -194,7 +177,7 @@ void log_write(enum log_level level, const char *component, const char *msg, con
 	}
 	(void)pthread_mutex_lock(&writing);
 	lock_output();
-	write_fully(line.data, line.len);
+	(void)!fd_write(STDERR_FILENO, line.data, line.len);
 	(void)try_lock(F_UNLCK);
 	(void)pthread_mutex_unlock(&writing);
 	strbuf_release(&line);

@@ -26,23 +26,26 @@ static bool second_byte_ok(unsigned char first, unsigned char second)
 	}
 }
 
+size_t utf8_length(char first)
+{
+	unsigned char c = (unsigned char)first;
+
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xC2 && c <= 0xDF)
+		return 2;
+	if ((c & 0xF0) == 0xE0)
+		return 3;
+	return c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+}
+
 size_t utf8_sequence(const char *s, size_t len)
 {
 	const unsigned char *u = (const unsigned char *)s;
-	size_t n;
+	size_t n = len ? utf8_length(*s) : 0;
 
-	if (!len)
-		return 0;
-	if (u[0] < 0x80)
-		return 1;
-	if (u[0] >= 0xC2 && u[0] <= 0xDF)
-		n = 2;
-	else if ((u[0] & 0xF0) == 0xE0)
-		n = 3;
-	else if (u[0] >= 0xF0 && u[0] <= 0xF4)
-		n = 4;
-	else
-		return 0;
+	if (n < 2)
+		return n;
 	if (len < n || !second_byte_ok(u[0], u[1]))
 		return 0;
 	for (size_t i = 1; i < n; i++)

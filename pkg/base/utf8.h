@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The length in bytes of a sequence that begins with this byte, or 0 if none does. */
+size_t utf8_length(char first);
 /* The length in bytes of the valid sequence at the start of s, or 0 when there is none within len bytes. */
 size_t utf8_sequence(const char *s, size_t len);
 /* The code point of a valid sequence of n bytes. */

@@ -11,13 +11,13 @@
 
 #include "base/clock.h"
 #include "base/egress.h"
+#include "base/fd.h"
 
 /* A path that never exists: keeps libpq from reading password files and certificates in a home directory. */
 static const char no_file[] = "/nonexistent/pgsync";
 
 int pg_ca_file(const char *pem, char path[32], struct err *err)
 {
-	size_t len = strlen(pem), done = 0;
 	int fd;
 
 	if (!strstr(pem, "-----BEGIN CERTIFICATE-----"))
@@ -26,15 +26,10 @@ int pg_ca_file(const char *pem, char path[32], struct err *err)
 	fd = memfd_create("pgsync-ca", MFD_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, errno, "cannot create a memory file for the CA");
-	while (done < len) {
-		ssize_t n = write(fd, pem + done, len - done);
-
-		if (n < 0 && errno != EINTR) {
-			(void)err_errno(err, errno, "cannot write the CA into a memory file");
-			(void)close(fd);
-			return -1;
-		}
-		done += n > 0 ? (size_t)n : 0;
+	if (fd_write(fd, pem, strlen(pem)) < 0) {
+		(void)err_errno(err, errno, "cannot write the CA into a memory file");
+		(void)close(fd);
+		return -1;
 	}
 	(void)snprintf(path, 32, "/proc/self/fd/%d", fd);
 	return fd;
