@@ -4,23 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "document/cases_int.h"
+#include "fakes/cpu.h"
 
 /* RATIO: to the time of a document with a tenth of the columns. Comparing all pairs takes 100 times as long. */
 enum { RATIO = 40, COLUMNS = 1600, NODES = 4, FEW = 10, LABELS = 50 };
-
-/* CPU time of this thread: what else runs on the machine does not count. */
-static double thread_seconds(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 /* A table of n columns with a key, and a foreign key to itself. */
 static struct catalog *wide_catalog(size_t n)

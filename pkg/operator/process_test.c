@@ -17,6 +17,7 @@
 
 #include "base/utf8.h"
 #include "operator/operator_int.h"
+#include "operator/script_test.h"
 
 enum { PATIENCE_MS = 10000 };
 
@@ -130,25 +131,12 @@ static void turn(struct fixture *f)
 	supervisor_dispatch(f->op.supervisor, fds, n, clock_now_ms());
 }
 
-#define RUN_UNTIL(f, condition)                                  \
-	do {                                                     \
-		int64_t end_ms_ = clock_now_ms() + PATIENCE_MS;  \
-		while (!(condition) && clock_now_ms() < end_ms_) \
-			turn(f);                                 \
-		assert_true(condition);                          \
-	} while (0)
-
 static void start(struct fixture *f, const char *body)
 {
-	int fd = open(f->script, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	static const char verify[] = "case $line in *'\"task\":\"verify\"'*)\n"
+				     "echo '{\"verdict\": {\"usable\": \"run\"}}' >&4; exit 0;; esac";
 
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd,
-			    "#!/bin/sh\nread -r line <&3\n"
-			    "case $line in *'\"task\":\"verify\"'*)\n"
-			    "echo '{\"verdict\": {\"usable\": \"run\"}}' >&4; exit 0;; esac\n%s\n",
-			    body) > 0);
-	assert_int_equal(close(fd), 0);
+	script_write(f->script, verify, body);
 	(void)resource_update(f->resource, f->object);
 	resource_refresh_inputs(f->resource);
 	if (f->resource->inputs.verdict == INPUTS_LOADING) {

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "fakes/cpu.h"
 #include "operator/operator_int.h"
+#include "operator/script_test.h"
 
 enum { PATIENCE_MS = 10000, RESOURCES = 10, VERIFIERS = 4 };
 
@@ -84,11 +85,9 @@ static int teardown(void **state)
 /* What verifiers do: they have read $line, and $go is a file that does not exist yet. */
 static void write_script(const struct fixture *f, const char *body)
 {
-	int fd = open(f->script, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	_cleanup_free_ char *go = xasprintf("go=%s", f->go);
 
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\nread -r line <&3\ngo=%s\n%s\n", f->go, body) > 0);
-	assert_int_equal(close(fd), 0);
+	script_write(f->script, go, body);
 }
 
 static void let_go(const struct fixture *f)
@@ -124,14 +123,6 @@ static void turn(struct fixture *f)
 	assert_true(poll(fds, n, 20) >= 0 || errno == EINTR);
 	supervisor_dispatch(f->op.supervisor, fds, n, clock_now_ms());
 }
-
-#define RUN_UNTIL(f, condition)                                  \
-	do {                                                     \
-		int64_t end_ms_ = clock_now_ms() + PATIENCE_MS;  \
-		while (!(condition) && clock_now_ms() < end_ms_) \
-			turn(f);                                 \
-		assert_true(condition);                          \
-	} while (0)
 
 static void test_verify_when_a_verdict_comes_then_it_says_what_can_be_done(void **state)
 {
@@ -239,15 +230,6 @@ static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_i
 }
 
 /* --- what the loop's steps cost */
-
-/* CPU time of this thread: other load on the machine does not count. */
-static double thread_seconds(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static char *schema_of(const char *element)
 {

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
+#include "fakes/cpu.h"
 #include "schema/schema.h"
 
 /* RATIO: to the time that the same text takes to parse, on the same machine. Comparing all pairs takes more. */
@@ -86,15 +86,6 @@ static json_t *schema_of(json_t *keys_take)
 	}
 	json_decref(keys_take);
 	return schema;
-}
-
-/* CPU time of this thread: other load on the machine does not count. */
-static double thread_seconds(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 static double seconds_to_parse(const json_t *schema)
