@@ -371,7 +371,7 @@ static void test_peer_when_its_lease_is_held_then_it_is_alive_and_asked_again_wh
 	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_ALIVE);
 	answer(released, NULL);
 	assert_int_equal(operator_peer(&f->op, THEIRS), PEER_GONE);
-	/* Not asked for a while, and by nobody. */
+	/* Not asked for a while, and no resource asks. */
 	assert_int_equal(call.sent, 2);
 	assert_null(timer.fn);
 	map_free(TAKE_PTR(f->op.peers));

@@ -108,7 +108,7 @@ static void test_intake_read_then_pipelines_of_pipelines_and_a_denied_one_is_non
 #define HIT(id, source) "{\"_id\":\"" id "\",\"_seq_no\":4,\"_primary_term\":1,\"_source\":" source "}"
 #define PAGE_OF(hits) "{\"_scroll_id\":\"s\",\"hits\":{\"hits\":[" hits "]}}"
 
-static void test_letters_then_page_by_page_and_those_of_earlier_releases_too(void **state)
+static void test_dead_letter_pages_then_page_by_page_and_those_of_earlier_releases_too(void **state)
 {
 	static const struct route routes[] = {
 		{"POST /books-dead-letters/_search", 200,
@@ -141,7 +141,7 @@ static void test_letters_then_page_by_page_and_those_of_earlier_releases_too(voi
 	routes_end(&r);
 }
 
-static void test_letters_when_there_is_no_index_then_none(void **state)
+static void test_dead_letter_pages_when_there_is_no_index_then_none(void **state)
 {
 	static const struct route routes[] = {{"POST /books-dead-letters/", 404, MISSING, 0}, {0}};
 	struct dead_letter_pages l;
@@ -156,7 +156,7 @@ static void test_letters_when_there_is_no_index_then_none(void **state)
 	routes_end(&r);
 }
 
-static void test_letters_discard_when_another_one_took_its_place_then_conflict(void **state)
+static void test_dead_letter_pages_discard_when_another_one_took_its_place_then_conflict(void **state)
 {
 	static const struct route routes[] = {
 		{"GET /books-dead-letters/_doc/7", 200,
@@ -277,9 +277,9 @@ int main(void)
 		cmocka_unit_test(test_intake_then_what_decides_about_documents_counts_and_nothing_else),
 		cmocka_unit_test(test_intake_add_called_then_every_pipeline_is_found_once),
 		cmocka_unit_test(test_intake_read_then_pipelines_of_pipelines_and_a_denied_one_is_none),
-		cmocka_unit_test(test_letters_then_page_by_page_and_those_of_earlier_releases_too),
-		cmocka_unit_test(test_letters_when_there_is_no_index_then_none),
-		cmocka_unit_test(test_letters_discard_when_another_one_took_its_place_then_conflict),
+		cmocka_unit_test(test_dead_letter_pages_then_page_by_page_and_those_of_earlier_releases_too),
+		cmocka_unit_test(test_dead_letter_pages_when_there_is_no_index_then_none),
+		cmocka_unit_test(test_dead_letter_pages_discard_when_another_one_took_its_place_then_conflict),
 		cmocka_unit_test(test_requests_then_an_index_or_single_letters_are_asked_for),
 		cmocka_unit_test(test_requests_rest_then_what_came_meanwhile),
 		cmocka_unit_test(test_requests_when_two_are_made_at_once_then_neither_is_lost),
