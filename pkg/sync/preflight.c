@@ -191,8 +191,9 @@ int preflight(struct attempt *at, struct findings *findings, struct err *err)
 
 	findings_init(&schema);
 	split_findings(&schema, findings);
-	/* The source may take a while to answer, or never answer. */
-	if (findings_failed(&schema))
+	/* The source may take a while to answer, or never answer: until then, what an earlier attempt found there
+	 * stays. */
+	if (findings_failed(&schema) && report_status(&at->run->report, CONDITION_SCHEMA_ACCEPTED) == STATUS_UNKNOWN)
 		report_schema(&at->run->report, &schema);
 	source = reach_source(at, err);
 	sink = connect_sink(at, findings, &has_sink, &sink_err);

@@ -279,6 +279,31 @@ static void test_preflight_when_the_schema_has_errors_then_reported_even_if_the_
 	store_end(&s);
 }
 
+static void test_preflight_when_the_source_is_away_later_then_what_it_found_before_is_still_reported(void **state)
+{
+	struct findings first, second;
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	store_use_document(
+		&s, "{\"index\": \"books\", \"nodes\": {\"table\": \"books\", \"columns\": [\"id\", \"titel\"]}}");
+	findings_init(&first);
+	findings_add(&first, FINDING_ERROR, REASON_INVALID_SCHEMA, "spec.schema[0].nodes.colums", "unknown field");
+	OK(&s.w, check(&s, &first));
+	expect_condition(&s, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "titel");
+
+	s.w.spec->source.port = 1;
+	findings_init(&second);
+	findings_add(&second, FINDING_ERROR, REASON_INVALID_SCHEMA, "spec.schema[0].nodes.colums", "unknown field");
+	assert_int_equal(check(&s, &second), -1);
+	expect_condition(&s, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "titel");
+	expect_condition(&s, CONDITION_SCHEMA_ACCEPTED, STATUS_FALSE, "spec.schema[0].nodes.colums: unknown field");
+	findings_release(&second);
+	findings_release(&first);
+	store_end(&s);
+}
+
 static void test_preflight_when_only_the_source_is_asked_for_then_the_sink_is_left_alone(void **state)
 {
 	struct findings f;
@@ -313,6 +338,8 @@ int main(void)
 		cmocka_unit_test(
 			test_preflight_when_the_sinks_part_is_invalid_then_it_is_not_contacted_and_the_finding_stays),
 		cmocka_unit_test(test_preflight_when_the_schema_has_errors_then_reported_even_if_the_source_is_away),
+		cmocka_unit_test(
+			test_preflight_when_the_source_is_away_later_then_what_it_found_before_is_still_reported),
 		cmocka_unit_test(test_preflight_when_only_the_source_is_asked_for_then_the_sink_is_left_alone),
 	};
 
