@@ -14,7 +14,7 @@ _pgsync_operator() {
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "--kubeconfig --context --namespace --leader-elect --leader-elect-lease-duration
 			--leader-elect-renew-deadline --leader-elect-retry-period --leader-elect-namespace --retire --listen --health-listen --worker-program
-			--worker-sandbox --deny-egress --max-concurrent-reconciles --max-pgsyncs --secret-label --log-level --log-format --version --help" -- "$word")
+			--worker-sandbox --deny-egress --max-concurrent-reconciles --max-pgsyncs --secret-label --service-names --log-level --log-format --version --help" -- "$word")
 		;;
 	esac
 }

@@ -193,6 +193,17 @@ def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resou
         resources.delete("books")
 
 
+def test_short_host_names_are_services_of_the_namespace(make_operator, resources, books, opensearch, index, namespace):
+    """Without a cluster there are no such Services: the names that the worker looks for are what counts."""
+    with make_operator("services", "--namespace", namespace, "--leader-elect=false", "--service-names"):
+        resources.apply_books("books", books, opensearch.url, index=index,
+                              spec={"source.host": "postgres", "sink.urls": ["http://search:9200"]})
+        resources.wait("books", "SourceReachable", "False", contains=[f"postgres.{namespace}.svc"])
+        resources.wait("books", "SinkReachable", "False", contains=[f"search.{namespace}.svc"])
+        resources.kubectl("annotate", "pgsync", "books", "--namespace", namespace, "pgsync.io/force-delete=true")
+        resources.delete("books")
+
+
 def test_a_deletion_ends_though_the_role_of_the_namespace_is_deleted_first(kube, state, resources, books, opensearch, index, namespace):
     """As in `kubectl delete namespace`, which deletes everything in the namespace in some order."""
     with Release(kube, state, namespace, **{"watchNamespaces[0]": namespace}) as release, release.operator:

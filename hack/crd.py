@@ -255,7 +255,8 @@ def source():
     return obj(
         "The Postgres database to follow.",
         {
-            "host": string("Host name or address of the server. Exactly one of `host` and `connectionSecretRef`."),
+            "host": string("Host name or address of the server. A name without a dot is a Service in the PgSync's namespace, if the "
+                           "operator runs in the cluster. Exactly one of `host` and `connectionSecretRef`."),
             # No default here: it would hide the port of a connectionSecretRef.
             "port": integer("Port of the server. Default: 5432.", 1, 65535),
             "database": string("Name of the database. Default: that of the documents in `schema`. Immutable: a slot belongs to "
@@ -307,7 +308,8 @@ def sink():
     return obj(
         "The Elasticsearch (7.17 or later) or OpenSearch that holds the index.",
         {
-            "urls": array("Addresses of the cluster, tried in turn.", url, 16, least=1),
+            "urls": array("Addresses of the cluster, tried in turn. A host without a dot is a Service in the PgSync's namespace, if the "
+                          "operator runs in the cluster.", url, 16, least=1),
             "authentication": authentication,
             "tls": obj("TLS towards the search engine.", {
                 "caSecretRef": secret("The certificates of the authorities to trust, in PEM. Default: the system's.",

@@ -134,6 +134,7 @@ enum flag {
 	FLAG_RECONCILES,
 	FLAG_MAX_PGSYNCS,
 	FLAG_SECRET_LABEL,
+	FLAG_SERVICE_NAMES,
 	FLAG_LEVEL,
 	FLAG_FORMAT,
 	FLAGS,
@@ -182,6 +183,10 @@ static const struct {
 			      "how many PgSyncs may have workers, the oldest first; default: any number"},
 	[FLAG_SECRET_LABEL] = {"secret-label", "KEY[=VALUE]",
 			       "read only Secrets with this label; default: every Secret that a PgSync names"},
+	[FLAG_SERVICE_NAMES] = {"service-names", "[=BOOL]",
+				"a host without a dot names a Service in the PgSync's namespace: postgres is "
+				"postgres.NAMESPACE.svc. For an operator that runs in the cluster; the chart sets it "
+				"(default false)"},
 	[FLAG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	[FLAG_FORMAT] = {"log-format", "FORMAT", "text or json (default text)"},
 };
@@ -235,6 +240,8 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_count(value, MAX_PGSYNCS, &o->max_pgsyncs, err);
 	case FLAG_SECRET_LABEL:
 		return set_label(value, &o->secret_label, err);
+	case FLAG_SERVICE_NAMES:
+		return set_boolean(value, &o->service_names, err);
 	case FLAG_LEVEL:
 		o->log_level = value;
 		return log_level_parse(value, &s->level) ? 0 : err_set(err, ERR_INVALID, "unknown level \"%s\"", value);
@@ -303,6 +310,11 @@ static void forget_namespaces(struct settings *s)
 	s->options.namespaces = NULL;
 }
 
+static bool is_boolean(enum flag flag)
+{
+	return flag == FLAG_ELECT || flag == FLAG_RETIRE || flag == FLAG_SERVICE_NAMES;
+}
+
 /* 1: help or version was printed. */
 static int read_flags(struct settings *s, int argc, char **argv, struct err *err)
 {
@@ -314,9 +326,8 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 	int flag;
 
 	for (int i = 0; i < FLAGS; i++)
-		options[i] = (struct option){
-			flags[i].name, i == FLAG_ELECT || i == FLAG_RETIRE ? optional_argument : required_argument,
-			NULL, i};
+		options[i] = (struct option){flags[i].name,
+					     is_boolean((enum flag)i) ? optional_argument : required_argument, NULL, i};
 	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (flag == FLAG_HELP || flag == FLAG_VERSION) {
 			if (flag == FLAG_HELP)

@@ -1,4 +1,4 @@
-/* Which hosts count as this machine. */
+/* Which hosts count as this machine, and which as Services. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,12 +78,83 @@ static void test_loopback_of_a_url_then_its_host_is_judged(void **state)
 			fail_msg("%s", cases[i].url);
 }
 
+static void expect_in_namespace(char *found_take, const char *host, const char *expected)
+{
+	_cleanup_free_ char *found = found_take;
+
+	if (!found != !expected || (found && strcmp(found, expected) != 0))
+		fail_msg("%s: %s, expected %s", host, found ? found : "(none)", expected ? expected : "(none)");
+}
+
+static void test_in_namespace_then_what_can_be_a_service_becomes_its_full_name(void **state)
+{
+	static const struct {
+		const char *host, *expected;
+	} cases[] = {
+		{"postgres", "postgres.shop.svc"},
+		{"books-rw", "books-rw.shop.svc"},
+		{"Db1", "Db1.shop.svc"},
+		{"a23456789012345678901234567890123456789012345678901234567890123",
+		 "a23456789012345678901234567890123456789012345678901234567890123.shop.svc"},
+		{"a234567890123456789012345678901234567890123456789012345678901234", NULL},
+		{"postgres.shop", NULL},
+		{"postgres.", NULL},
+		{"db.example", NULL},
+		{"localhost", NULL},
+		{"LOCALHOST", NULL},
+		{"127.0.0.1", NULL},
+		{"2130706433", NULL},
+		{"0x7f000001", NULL},
+		{"::1", NULL},
+		{"[::1]", NULL},
+		{"fe80::1%eth0", NULL},
+		{"my_db", NULL},
+		{"db-", NULL},
+		{"-db", NULL},
+		{"/tmp", NULL},
+		{"a b", NULL},
+		{"", NULL},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		expect_in_namespace(host_in_namespace(cases[i].host, "shop"), cases[i].host, cases[i].expected);
+}
+
+static void test_in_namespace_of_a_url_then_only_its_host_changes(void **state)
+{
+	static const struct {
+		const char *url, *expected;
+	} cases[] = {
+		{"http://opensearch:9200", "http://opensearch.shop.svc:9200"},
+		{"https://es-http", "https://es-http.shop.svc"},
+		{"https://es-http/prefix/es-http", "https://es-http.shop.svc/prefix/es-http"},
+		{"http://opensearch:9200/a:b@c", "http://opensearch.shop.svc:9200/a:b@c"},
+		{"http://u:p@opensearch:9200", "http://u:p@opensearch.shop.svc:9200"},
+		{"http://localhost:9200", NULL},
+		{"http://127.0.0.1:9200", NULL},
+		{"http://[::1]:9200", NULL},
+		{"https://search.example", NULL},
+		{"http://search.example:9200", NULL},
+		{"http://:9200", NULL},
+		{"http://", NULL},
+		{"opensearch:9200", NULL},
+		{"", NULL},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		expect_in_namespace(host_of_url_in_namespace(cases[i].url, "shop"), cases[i].url, cases[i].expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loopback_when_nothing_else_can_be_meant_then_true),
 		cmocka_unit_test(test_loopback_when_it_may_be_another_machine_then_false),
 		cmocka_unit_test(test_loopback_of_a_url_then_its_host_is_judged),
+		cmocka_unit_test(test_in_namespace_then_what_can_be_a_service_becomes_its_full_name),
+		cmocka_unit_test(test_in_namespace_of_a_url_then_only_its_host_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

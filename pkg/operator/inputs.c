@@ -80,6 +80,7 @@ char *resource_assignment(const struct resource *r, enum protocol_task task)
 		.schema = r->cache.schema,
 		.secret_label = r->op->options ? (char *)r->op->options->secret_label : NULL,
 		.denied = v.denied,
+		.service_names = r->op->options && r->op->options->service_names,
 		.leave_unreachable = task == PROTOCOL_TASK_CLEANUP && r->worker.leaves_unreachable,
 	});
 }

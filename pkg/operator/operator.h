@@ -42,7 +42,8 @@ struct operator_options {
 	size_t n_namespaces;
 	const char *deny_egress; /* of workers, as for egress_deny; the API server's address is added */
 	bool leader_elect;
-	bool retire; /* not an operator, but its farewell: retire.c */
+	bool service_names; /* a host without a dot names a Service in the PgSync's namespace */
+	bool retire;        /* not an operator, but its farewell: retire.c */
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
 	const char *lease_namespace; /* NULL: the operator's own */
 	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */

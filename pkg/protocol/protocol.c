@@ -118,11 +118,11 @@ char *protocol_encode_assignment(const struct protocol_assignment *assignment)
 	static const char schema[] = ",\"schema\":";
 	struct line line = {0};
 
-	add_object(&line,
-		   json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*, s:b}", "task", protocol_task_name(assignment->task),
-			     "resource", assignment->resource, "secrets", assignment->secrets, "configMaps",
-			     assignment->config_maps, "secretLabel", assignment->secret_label, "denied",
-			     assignment->denied, "leaveUnreachable", assignment->leave_unreachable));
+	add_object(&line, json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*, s:b, s:b}", "task",
+				    protocol_task_name(assignment->task), "resource", assignment->resource, "secrets",
+				    assignment->secrets, "configMaps", assignment->config_maps, "secretLabel",
+				    assignment->secret_label, "denied", assignment->denied, "leaveUnreachable",
+				    assignment->leave_unreachable, "serviceNames", assignment->service_names));
 	if (assignment->schema) {
 		line.len--; /* the bracket */
 		(void)add_to_line(schema, strlen(schema), &line);
@@ -193,6 +193,7 @@ int protocol_decode_assignment(const char *line, size_t len, struct protocol_ass
 	if (jsonx_parse(line, len, "the assignment", &object, err) < 0)
 		return -1;
 	assignment.leave_unreachable = jsonx_boolean(object, "leaveUnreachable", false);
+	assignment.service_names = jsonx_boolean(object, "serviceNames", false);
 	if (decode_task(object, &assignment.task, err) < 0 ||
 	    decode_member(object, "resource", true, &assignment.resource, err) < 0 ||
 	    decode_member(object, "secrets", false, &assignment.secrets, err) < 0 ||

@@ -8,11 +8,12 @@
  *
  *   {"task": "run" | "check" | "cleanup" | "verify", "resource": {"metadata": ..., "spec": ...}, "schema": TEXT,
  *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}, "secretLabel": TEXT, "denied": [TEXT],
- *    "leaveUnreachable": BOOL}
+ *    "leaveUnreachable": BOOL, "serviceNames": BOOL}
  *
  * The spec comes without its schema, which is beside it as the text that the API server sent: the operator never parses
  * a schema, which may be large. "secretLabel" is the label that Secrets must have, and "denied" says which objects
- * could not be read, and why; both are for messages, and optional like the schema.
+ * could not be read, and why; both are for messages, and optional like the schema. With "serviceNames", a host without
+ * a dot names a Service in the resource's namespace.
  *
  * The operator writes nothing after it, and keeps the descriptor open. The worker stops when the descriptor ends, which
  * means that the operator is gone, and on SIGTERM, with which the operator stops it; SIGKILL follows after a grace
@@ -82,6 +83,7 @@ struct protocol_assignment {
 	char *secret_label;                       /* NULL: none. Owned */
 	json_t *denied;                           /* an array of strings, or NULL; one reference */
 	bool leave_unreachable;                   /* a cleanup leaves behind what cannot be reached */
+	bool service_names;                       /* a host without a dot names a Service in the resource's namespace */
 };
 void protocol_assignment_release(struct protocol_assignment *assignment);
 

@@ -51,7 +51,8 @@ static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 			.schema = xstrdup("[\"\xc3\xa9\\u0000\\\\\t\x01\x1f\"]"),
 			.secret_label = xstrdup("pgsync.io/use=\"yes\""),
 			.denied = parse("[\"Secret \\\"a\\\" cannot be read\"]"),
-			.leave_unreachable = task == PROTOCOL_TASK_CLEANUP};
+			.leave_unreachable = task == PROTOCOL_TASK_CLEANUP,
+			.service_names = task == PROTOCOL_TASK_RUN};
 		_cleanup_(protocol_assignment_release) struct protocol_assignment out = {0};
 		_cleanup_free_ char *line = protocol_encode_assignment(&in);
 		struct err err;
@@ -59,6 +60,7 @@ static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 		assert_int_equal(protocol_decode_assignment(line, without_end(line), &out, &err), 0);
 		assert_int_equal(out.task, task);
 		assert_int_equal(out.leave_unreachable, in.leave_unreachable);
+		assert_int_equal(out.service_names, in.service_names);
 		assert_true(json_equal(out.resource, in.resource));
 		assert_true(json_equal(out.secrets, in.secrets));
 		assert_true(json_equal(out.config_maps, in.config_maps));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "spec/spec_int.h"
@@ -290,6 +291,24 @@ static void resolve_schema(const struct resolver *resolver, struct spec *spec)
 	}
 	schema_decode(schema, where, &spec->documents, &spec->n_documents, f);
 	spec_set_schema_hash(spec, schema);
+}
+
+static void replace_host(char **field, char *take)
+{
+	if (!take)
+		return;
+	free(*field);
+	*field = take;
+}
+
+void spec_name_services(struct spec *spec)
+{
+	struct jsonx_strings *urls = &spec->sink.urls;
+
+	if (spec->source.host)
+		replace_host(&spec->source.host, host_in_namespace(spec->source.host, spec->namespace));
+	for (size_t i = 0; i < urls->n; i++)
+		replace_host(&urls->items[i], host_of_url_in_namespace(urls->items[i], spec->namespace));
 }
 
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f)

@@ -131,6 +131,10 @@ struct spec_objects {
  * itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
+/* A host that can be a Service becomes the Service of that name in the resource's namespace: the worker that connects
+ * is in another namespace. Call it after spec_resolve. */
+void spec_name_services(struct spec *spec);
+
 /* Adds a warning for each side whose connection others on the network could read or impersonate. Call it after
  * spec_resolve. */
 void spec_warn_about_transport(const struct spec *spec, struct findings *f);
