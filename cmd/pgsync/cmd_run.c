@@ -78,11 +78,11 @@ static void on_report(void *user, const json_t *report)
 
 /* --- /status and /metrics --- */
 
-static void serve_status(void *user, const char *query, struct web_response *response)
+static void serve_status(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct run *run = user;
 
-	UNUSED(query);
+	UNUSED(request);
 	response->content_type = "application/json";
 	(void)pthread_mutex_lock(&run->lock);
 	strbuf_adds(&response->body, run->status ? run->status : "{}");
@@ -90,11 +90,11 @@ static void serve_status(void *user, const char *query, struct web_response *res
 	strbuf_addc(&response->body, '\n');
 }
 
-static void serve_metrics(void *user, const char *query, struct web_response *response)
+static void serve_metrics(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct run *run = user;
 
-	UNUSED(query);
+	UNUSED(request);
 	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_render(run->metrics, &response->body);
 }

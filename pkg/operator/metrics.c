@@ -192,12 +192,12 @@ void operator_reconciled(struct resource *r, const char *result)
 
 /* --- pages: in the web thread, so they use only published values */
 
-static void serve_livez(void *user, const char *query, struct web_response *response)
+static void serve_livez(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct published *p = user;
 	int64_t silent_ms = clock_now_ms() - atomic_load(&p->tick_ms);
 
-	UNUSED(query);
+	UNUSED(request);
 	/* The same loop renews the Lease and reconciles: liveness must fail when it hangs. */
 	if (silent_ms > STUCK_MS) {
 		response->status = 500;
@@ -208,12 +208,12 @@ static void serve_livez(void *user, const char *query, struct web_response *resp
 }
 
 /* Refused writes do not make it unready: that would block the upgrade that may fix them. */
-static void serve_readyz(void *user, const char *query, struct web_response *response)
+static void serve_readyz(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct published *p = user;
 	unsigned refused = p->refused;
 
-	UNUSED(query);
+	UNUSED(request);
 	(void)pthread_mutex_lock(&p->lock);
 	if (!p->listed)
 		response->status = 503;
@@ -228,11 +228,11 @@ static void serve_readyz(void *user, const char *query, struct web_response *res
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
-static void serve_operator_metrics(void *user, const char *query, struct web_response *response)
+static void serve_operator_metrics(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct published *p = user;
 
-	UNUSED(query);
+	UNUSED(request);
 	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_render(p->metrics, &response->body);
 }
@@ -240,9 +240,9 @@ static void serve_operator_metrics(void *user, const char *query, struct web_res
 int operator_listen(struct operator_ *op, struct err *err)
 {
 	const struct web_route routes[] = {
-		{"/livez", serve_livez, &op->published},
-		{"/readyz", serve_readyz, &op->published},
-		{"/metrics", serve_operator_metrics, &op->published},
+		{.path = "/livez", .handler = serve_livez, .user = &op->published},
+		{.path = "/readyz", .handler = serve_readyz, .user = &op->published},
+		{.path = "/metrics", .handler = serve_operator_metrics, .user = &op->published},
 	};
 
 	if (op->options->health_listen &&

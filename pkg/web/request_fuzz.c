@@ -16,17 +16,21 @@ enum { PIECES = 64, TIMEOUT_S = 8, ANSWER_BYTES = 1 << 20 };
 
 static struct web *web;
 
-static void echo(void *user, const char *query, struct web_response *response)
+static void echo(void *user, const struct web_request *request, struct web_response *response)
 {
 	UNUSED(user);
-	if (strlen(query) > WEB_QUERY_BYTES)
+	if (request->n_arguments > WEB_ARGUMENTS || strlen(request->body) != request->body_len)
 		abort();
-	strbuf_adds(&response->body, query);
+	for (size_t i = 0; i < request->n_arguments; i++)
+		strbuf_addf(&response->body, "%s%s", request->arguments[i].name, request->arguments[i].value ?: "");
+	strbuf_adds(&response->body, request->captures[0] ?: "");
 }
 
 static void start(void)
 {
-	const struct web_route routes[] = {{.path = "/a", .handler = echo}, {.path = "/b c", .handler = echo}};
+	const struct web_route routes[] = {{.path = "/a", .handler = echo},
+					   {.path = "/b c", .handler = echo},
+					   {.path = "/{}/c/{}", .handler = echo}};
 	struct err err;
 
 	if (web_start("127.0.0.1:0", routes, ARRAY_SIZE(routes), &web, &err) < 0)

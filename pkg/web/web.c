@@ -1,4 +1,4 @@
-/* Start and stop of the server: its socket, its thread, and libmicrohttpd between them. */
+/* Start and stop of the server: its socket, its threads, and libmicrohttpd between them. */
 #include "web/web.h"
 
 #include <errno.h>
@@ -15,9 +15,12 @@ static void web_free(struct web *web)
 {
 	if (web->daemon)
 		MHD_stop_daemon(web->daemon);
-	for (size_t i = 0; i < web->n_routes; i++)
-		free((char *)web->routes[i].path);
-	free(web->routes);
+	for (size_t i = 0; i < web->options.n_routes; i++) {
+		free((char *)web->options.routes[i].path);
+		free((char *)web->options.routes[i].method);
+	}
+	free((struct web_route *)web->options.routes);
+	web_work_free(&web->work);
 	close_fdp(&web->listen);
 	close_fdp(&web->spare);
 	close_fdp(&web->wake);
@@ -27,19 +30,23 @@ static void web_free(struct web *web)
 }
 CLEANUP(struct web, web_free);
 
-static struct web *web_new(const struct web_route *routes, size_t n)
+static struct web *web_new(const struct web_options *options)
 {
 	struct web *web = xcalloc(1, sizeof(*web));
+	struct web_route *routes = xcalloc(options->n_routes + 1, sizeof(*routes));
 
 	web->listen = -1;
 	web->wake = eventfd(0, EFD_CLOEXEC);
 	web->ended = eventfd(0, EFD_CLOEXEC);
 	web->spare = eventfd(0, EFD_CLOEXEC);
 	web->peers = map_new(free);
-	web->n_routes = n;
-	web->routes = xmemdup(routes, n * sizeof(*routes));
-	for (size_t i = 0; i < n; i++)
-		web->routes[i].path = xstrdup(routes[i].path);
+	for (size_t i = 0; i < options->n_routes; i++) {
+		routes[i] = options->routes[i];
+		routes[i].path = xstrdup(routes[i].path);
+		routes[i].method = xstrdup(routes[i].method ? routes[i].method : MHD_HTTP_METHOD_GET);
+	}
+	web->options = *options;
+	web->options.routes = routes;
 	return web;
 }
 
@@ -54,6 +61,7 @@ static void log_nothing(void *user, const char *format, va_list args)
  * takes a place until it is closed. */
 static int start_daemon(struct web *web, struct err *err)
 {
+	const unsigned suspends = web->options.workers ? MHD_ALLOW_SUSPEND_RESUME : 0;
 	struct MHD_OptionItem options[] = {
 		{MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_nothing, NULL},
 		{MHD_OPTION_CONNECTION_LIMIT, 2 * WEB_CONNECTIONS, NULL},
@@ -65,8 +73,8 @@ static int start_daemon(struct web *web, struct err *err)
 		{MHD_OPTION_END, 0, NULL},
 	};
 
-	web->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, web_http_request, web,
-				       MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	web->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | suspends, 0, NULL, NULL,
+				       web_http_request, web, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!web->daemon)
 		return err_set(err, ERR_TRANSIENT, "starting the web server: libmicrohttpd does not start");
 	return 0;
@@ -92,22 +100,27 @@ static void *serve(void *user)
 			       {.fd = epoll->epoll_fd, .events = POLLIN}};
 
 	while (!atomic_load(&web->stop)) {
+		eventfd_t wakes;
+
 		if (web->spare < 0)
 			web->spare = eventfd(0, EFD_CLOEXEC);
 		/* A client that cannot be accepted would end each wait at once. */
 		fds[1].fd = web->crowded ? -1 : web->listen;
 		if (poll(fds, ARRAY_SIZE(fds), web_wait_ms(web)) < 0 && errno != EINTR)
 			break;
+		if (fds[0].revents)
+			(void)eventfd_read(web->wake, &wakes);
 		if (fds[1].revents || web->crowded)
 			web_accept(web);
 		(void)MHD_run(web->daemon);
 	}
+	web_work_stop(web);
 	(void)eventfd_write(web->ended, 1);
 	return NULL;
 }
 
 /* Leaves signals to the threads that wait for them. */
-static int start_thread(struct web *web, struct err *err)
+static int start_threads(struct web *web, struct err *err)
 {
 	sigset_t all, before;
 	int rc;
@@ -116,20 +129,32 @@ static int start_thread(struct web *web, struct err *err)
 		return err_errno(err, errno, "starting the web server");
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&web->thread, NULL, serve, web);
+	rc = web_work_start(web, err);
+	if (rc == 0) {
+		rc = pthread_create(&web->thread, NULL, serve, web);
+		if (rc)
+			(void)err_errno(err, rc, "starting the web server's thread");
+	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc ? err_errno(err, rc, "starting the web server's thread") : 0;
+	if (rc)
+		web_work_stop(web);
+	return rc ? -1 : 0;
+}
+
+int web_serve(const struct web_options *options, struct web **ret, struct err *err)
+{
+	_cleanup_(web_freep) struct web *web = web_new(options);
+
+	if (web_listen(options->listen, &web->listen, &web->port, err) < 0 || start_daemon(web, err) < 0 ||
+	    start_threads(web, err) < 0)
+		return -1;
+	*ret = TAKE_PTR(web);
+	return 0;
 }
 
 int web_start(const char *listen, const struct web_route *routes, size_t n, struct web **ret, struct err *err)
 {
-	_cleanup_(web_freep) struct web *web = web_new(routes, n);
-
-	if (web_listen(listen, &web->listen, &web->port, err) < 0 || start_daemon(web, err) < 0 ||
-	    start_thread(web, err) < 0)
-		return -1;
-	*ret = TAKE_PTR(web);
-	return 0;
+	return web_serve(&(struct web_options){.listen = listen, .routes = routes, .n_routes = n}, ret, err);
 }
 
 void web_stop(struct web *web)

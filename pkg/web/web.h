@@ -1,43 +1,99 @@
-/* A small HTTP server (libmicrohttpd) in its own thread: health, metrics, JSON.
+/* A small HTTP server (libmicrohttpd) in its own thread: health, metrics, JSON, pages.
  *
- * Handlers run in the server's thread and may only use data that is published for other threads. Requests with a body,
- * unknown paths and other methods than GET and HEAD are answered 405 or 404, and the connection of a request with a
- * body is closed. Slow, silent or too many clients do not affect the others: responses are written as clients read
- * them, a client that makes no progress for 10 seconds is dropped, and so is the client that has been idle longest when
- * there are more than 128, or more than 64 of one address (an IPv6 network of 64 bits counts as one). Supports HTTP/1.0
- * and 1.1.
+ * Handlers run in the server's thread, where they must not wait and may only use data that is published for other
+ * threads; or in `workers` threads of their own, where they may wait. A body is read only where a route expects one and
+ * only if its length is announced; requests with another body, unknown paths and other methods than a path has are
+ * refused, and the connection of a refused request with a body is closed. Slow, silent or too many clients do not
+ * affect the others: responses are written as clients read them, a client that makes no progress for 10 seconds is
+ * dropped, and so is the client that has been idle longest when there are more than 128, or more than 64 of one address
+ * (an IPv6 network of 64 bits counts as one). Supports HTTP/1.0 and 1.1.
  */
 #ifndef PGSYNC_WEB_WEB_H
 #define PGSYNC_WEB_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 
 struct web;
+struct MHD_Connection;
+
+enum { WEB_CAPTURES = 2, WEB_HEADERS = 4 };
+
+struct web_argument {
+	const char *name, *value; /* value: NULL if there is no "=" */
+};
+
+/* Valid while the handler runs. Path, names and values are percent-decoded UTF-8. */
+struct web_request {
+	const char *method, *path;
+	const char *captures[WEB_CAPTURES]; /* what each "{}" of the route's path matched */
+	const struct web_argument *arguments;
+	size_t n_arguments;
+	const char *body;
+	size_t body_len;
+	unsigned worker; /* which of the workers calls the handler, from 0; 0 in the server's thread */
+	struct MHD_Connection *connection; /* private */
+};
+
+/* The value of an argument of the query: "" if it has none, NULL if it is absent. */
+const char *web_argument(const struct web_request *request, const char *name);
+/* The value of a header, or NULL. */
+const char *web_header(const struct web_request *request, const char *name);
 
 struct web_response {
-	unsigned status;          /* 200 unless the handler says otherwise */
-	const char *content_type; /* "text/plain; charset=utf-8" unless the handler says otherwise */
-	struct strbuf body;       /* at most 16 MiB */
+	unsigned status;           /* 200 unless the handler says otherwise */
+	const char *content_type;  /* "text/plain; charset=utf-8" unless the handler says otherwise */
+	const char *cache_control; /* "no-store" unless the handler says otherwise */
+	struct strbuf body;        /* at most 16 MiB */
+	struct {
+		const char *name;
+		char *value;
+	} headers[WEB_HEADERS];
+	size_t n_headers;
 };
 
-/* query: the text after the '?', percent-decoded, or "". The response's body is empty and capped; if the handler
- * overflows it, the client gets a 500. */
-typedef void web_handler(void *user, const char *query, struct web_response *response);
+/* Adds a header to an answer, WEB_HEADERS at most; name is a constant. */
+void web_add_header(struct web_response *response, const char *name, const char *value);
+
+/* The response's body is empty and capped; if the handler overflows it, the client gets a 500. */
+typedef void web_handler(void *user, const struct web_request *request, struct web_response *response);
 
 struct web_route {
-	const char *path; /* exact */
+	const char *path; /* "/books/{}": each "{}" matches one segment that is not empty */
 	web_handler *handler;
 	void *user;
+	const char *method; /* NULL: GET; HEAD is served where GET is. POST, PUT and PATCH may have a body */
 };
 
-/* listen: "ADDRESS:PORT", "[::1]:PORT" or ":PORT" (all addresses); port 0 takes a free one. routes: n, copied.
- * ADDRESS is numeric. Errors: INVALID (listen is malformed, or not an address of this machine), CONFLICT (the address
- * is in use), DENIED (a privileged port), TRANSIENT. */
+struct web_options {
+	/* "ADDRESS:PORT", "[::1]:PORT" or ":PORT" (all addresses); port 0 takes a free one. ADDRESS is numeric. */
+	const char *listen;
+	const struct web_route *routes; /* copied */
+	size_t n_routes;
+	unsigned workers; /* threads that call the handlers; 0: the server's own. When 64 requests wait: 503 */
+	size_t max_body;  /* of a request; 0: none may have one */
+	/* The body of an answer that the server gives itself (404, 405, 413, ...), whose status and text are set; NULL:
+	 * the text. */
+	void (*refusal)(const char *text, struct web_response *response);
+	const char *const *headers; /* of every answer: name, value, ..., NULL. Borrowed */
+	/* Pages in a browser use this server: a Host that is neither loopback nor one of `hosts` is refused (421), and
+	 * so are writes that another site's page sends (403). */
+	bool for_browsers;
+	const char *const *hosts; /* without ports; NULL-terminated, or NULL. Borrowed */
+};
+
+/* Errors: INVALID (listen is malformed, or not an address of this machine), CONFLICT (the address is in use), DENIED (a
+ * privileged port), TRANSIENT. */
+int web_serve(const struct web_options *options, struct web **ret, struct err *err) WARN_UNUSED;
+/* The same without workers, for requests without bodies. */
 int web_start(const char *listen, const struct web_route *routes, size_t n, struct web **ret,
 	      struct err *err) WARN_UNUSED;
-/* Stops the thread and waits for it, three seconds at most. */
+/* Stops the threads and waits for them, three seconds at most: handlers that wait must end before. Requests that wait
+ * for a worker are not answered. */
 void web_stop(struct web *web);
 CLEANUP(struct web, web_stop);
 /* The port that the server listens on. */

@@ -1,6 +1,8 @@
-/* Shared between the files of this package only: the server, its connections, and the listening socket.
+/* Shared between the files of this package only: the server, its connections, its workers, and the listening socket.
  *
- * Everything belongs to the server's thread while that runs, except `stop`, `wake` and `ended`.
+ * Everything belongs to the server's thread while that runs, except `stop`, `wake`, `ended` and `work`. An exchange
+ * belongs to a worker from the moment it is submitted until it is answered; libmicrohttpd leaves its connection alone
+ * meanwhile.
  */
 #ifndef PGSYNC_WEB_WEB_INT_H
 #define PGSYNC_WEB_WEB_INT_H
@@ -22,13 +24,42 @@ enum {
 	WEB_TIMEOUT_S = 10,           /* time limit for a client that stops sending its request or reading the
 				       * response */
 	WEB_CROWDED_MS = 100,         /* how long clients wait when there is no descriptor for them */
-	WEB_JOIN_MS = 3000,           /* how long web_stop waits for the thread */
+	WEB_JOIN_MS = 3000,           /* how long web_stop waits for the threads */
+	WEB_WAITING = 64,             /* requests that wait for a worker */
+	WEB_ARGUMENTS = 32,
+	WEB_PATH_BYTES = 1024, /* of a path in which something is captured */
+};
+
+/* A request and its answer. */
+struct web_exchange {
+	struct web *web;
+	const struct web_route *route;
+	struct web_request request;
+	struct web_response response;
+	char *path; /* what is captured, each with a NUL behind it */
+	struct web_argument arguments[WEB_ARGUMENTS];
+	struct strbuf texts; /* names and values of the arguments */
+	struct strbuf body;
+	bool close; /* the connection, after the answer */
+	atomic_bool answered;
+	struct web_exchange *next; /* of those that wait for a worker */
+};
+
+/* The threads that call handlers, and the exchanges that wait for them. */
+struct web_work {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct web_exchange *first, **last;
+	size_t n_waiting;
+	bool stop;
+	pthread_t *threads;
+	unsigned n_threads, n_started;
 };
 
 struct web {
 	struct MHD_Daemon *daemon;
-	struct web_route *routes; /* paths are copies */
-	size_t n_routes;
+	struct web_options options; /* routes, and their paths and methods, are copies */
+	struct web_work work;
 	int listen, port;
 	struct web_connection *first, *last; /* by last activity, the oldest first */
 	size_t n_connections;
@@ -57,6 +88,26 @@ enum MHD_Result web_http_request(void *cls, struct MHD_Connection *connection, c
 				 const char *version, const char *upload, size_t *upload_len, void **context);
 void web_http_completed(void *cls, struct MHD_Connection *connection, void **context,
 			enum MHD_RequestTerminationCode code);
+
+/* --- web_route.c: decisions about requests, pure */
+/* The route of a request, and copies of what its path captures in *ret_path and captures; NULL if there is none: then
+ * allow lists the methods that the path has, or is empty. */
+const struct web_route *web_find_route(const struct web_options *options, const char *method, const char *path,
+				       struct web_exchange *e, struct strbuf *allow);
+/* Whether a Host header (NULL: absent) names this machine or one of hosts. */
+bool web_host_is_ours(const char *host, const char *const *hosts);
+/* Whether a write may come from a page that sends these headers (each may be NULL). */
+bool web_is_same_site(const char *host, const char *origin, const char *fetch_site);
+
+/* --- web_work.c */
+int web_work_start(struct web *web, struct err *err) WARN_UNUSED;
+/* Ends the threads; those that still wait are given back unanswered. */
+void web_work_stop(struct web *web);
+void web_work_free(struct web_work *work);
+/* Hands a suspended exchange over to a worker. False: too many wait. */
+bool web_work_submit(struct web *web, struct web_exchange *e);
+/* Calls the handler (web_http.c). */
+void web_http_handle(struct web_exchange *e, unsigned worker);
 
 /* Opens a listening, non-blocking socket and returns its port. Errors: as web_start. */
 int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err) WARN_UNUSED;
