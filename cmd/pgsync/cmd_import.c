@@ -60,7 +60,7 @@ static int print_manifest(const struct compat *c, const struct findings *notices
 
 		(void)json_array_extend(all, some);
 	}
-	strbuf_init(&sb, MANIFEST_BYTES);
+	strbuf_init_secret(&sb, MANIFEST_BYTES);
 	add_import_header(&sb, notices);
 	strbuf_adds(&sb, "---\n");
 	jsonx_add_yaml(&sb, all);
@@ -76,7 +76,7 @@ static int print_variables(void)
 {
 	struct strbuf sb;
 
-	strbuf_init(&sb, MANIFEST_BYTES);
+	strbuf_init_secret(&sb, MANIFEST_BYTES);
 	import_describe(&sb);
 	(void)fputs(sb.data, stdout);
 	strbuf_release(&sb);

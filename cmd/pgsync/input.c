@@ -11,7 +11,7 @@ enum { FILE_BYTES = 16 * 1024 * 1024 };
 void input_release(struct input *input)
 {
 	json_decref(input->resource);
-	json_decref(input->secrets);
+	jsonx_decref(input->secrets);
 	json_decref(input->config_maps);
 	spec_free(input->spec);
 	*input = (struct input){0};
@@ -29,6 +29,7 @@ static void decode_input(struct input *input, bool admitted, bool secrets_elsewh
 	input->slot_name_given = jsonx_get(input->resource, "spec.source.replication.slotName") != NULL;
 	input->spec = admitted ? spec_decode_admitted(input->resource, f) : spec_decode(input->resource, f);
 	spec_resolve(input->spec, &objects, f);
+	jsonx_decref(TAKE_PTR(input->secrets)); /* the spec has copies of what it needs */
 }
 
 /* Moves the schema into the spec. */
@@ -108,7 +109,7 @@ static void take_document(json_t *document, struct input *in, struct findings *f
 
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f, struct err *err)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_(free_secretp) char *text = NULL;
 	_cleanup_json_ json_t *documents = NULL;
 	struct input in = {0};
 	json_t *document;

@@ -45,6 +45,27 @@ static void test_strbuf_json_when_bytes_are_special_then_escaped(void **state)
 	strbuf_release(&sb);
 }
 
+static void test_strbuf_of_secrets_when_it_is_cut_off_then_the_rest_is_wiped(void **state)
+{
+	static const char zeros[6];
+	struct strbuf sb;
+
+	UNUSED(state);
+	strbuf_init_secret(&sb, 1000);
+	strbuf_adds(&sb, "user:secret");
+	strbuf_truncate(&sb, 5);
+	assert_memory_equal(sb.data + 5, zeros, 6);
+	for (int i = 0; i < 100; i++)
+		strbuf_addc(&sb, 'x'); /* grows several times */
+	assert_memory_equal(sb.data, "user:xxx", 8);
+	assert_int_equal(sb.len, 105);
+	strbuf_reset(&sb);
+	assert_memory_equal(sb.data, zeros, 6);
+	free_secret(strbuf_detach(&sb));
+	assert_true(sb.secret);
+	strbuf_release(&sb);
+}
+
 static void test_strbuf_detach_then_buffer_is_usable_again(void **state)
 {
 	struct strbuf sb;
@@ -371,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strbuf_when_maximum_is_crossed_then_nothing_is_added),
 		cmocka_unit_test(test_strbuf_json_when_bytes_are_special_then_escaped),
+		cmocka_unit_test(test_strbuf_of_secrets_when_it_is_cut_off_then_the_rest_is_wiped),
 		cmocka_unit_test(test_strbuf_detach_then_buffer_is_usable_again),
 		cmocka_unit_test(test_cursor_when_input_ends_then_get_fails_and_consumes_nothing),
 		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),

@@ -1,6 +1,7 @@
 /* Allocation that cannot fail, and ownership by cleanup attributes. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,10 +131,10 @@ void free_strings(char **strings, size_t n)
 	free(strings);
 }
 
-void free_secret(char *secret)
+void free_secret(void *secret)
 {
 	if (!secret)
 		return;
-	explicit_bzero(secret, strlen(secret));
+	explicit_bzero(secret, malloc_usable_size(secret));
 	free(secret);
 }

@@ -61,8 +61,9 @@ void fclose_filep(FILE **file);
 /* Frees n strings and the array that holds them; NULL is fine. */
 void free_strings(char **strings, size_t n);
 
-/* Overwrites memory that held a secret in a way the compiler may not drop, then frees it. NULL is fine. */
-void free_secret(char *secret);
+/* Overwrites an allocation that held a secret, all of it, in a way the compiler may not drop, then frees it. NULL is
+ * fine. */
+void free_secret(void *secret);
 CLEANUP(char, free_secret);
 
 /* Makes room for `need` items in an array of `*alloc`, growing by half. */

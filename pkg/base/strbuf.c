@@ -17,11 +17,31 @@ void strbuf_init(struct strbuf *sb, size_t max)
 	*sb = (struct strbuf){.data = empty, .max = max};
 }
 
+void strbuf_init_secret(struct strbuf *sb, size_t max)
+{
+	strbuf_init(sb, max);
+	sb->secret = true;
+}
+
+static void forget_data(struct strbuf *sb)
+{
+	*sb = (struct strbuf){.data = empty, .max = sb->max, .secret = sb->secret};
+}
+
+static void free_data(struct strbuf *sb)
+{
+	if (!sb->alloc)
+		return;
+	if (sb->secret)
+		free_secret(sb->data);
+	else
+		free(sb->data);
+}
+
 void strbuf_release(struct strbuf *sb)
 {
-	if (sb->alloc)
-		free(sb->data);
-	strbuf_init(sb, sb->max);
+	free_data(sb);
+	forget_data(sb);
 }
 
 void strbuf_reset(struct strbuf *sb)
@@ -33,6 +53,20 @@ void strbuf_reset(struct strbuf *sb)
 bool strbuf_ok(const struct strbuf *sb)
 {
 	return !sb->overflow;
+}
+
+static void grow(struct strbuf *sb, size_t alloc)
+{
+	if (sb->secret) {
+		char *moved = memcpy(xmalloc(alloc), sb->data, sb->len);
+
+		free_data(sb);
+		sb->data = moved;
+	} else {
+		sb->data = xrealloc(sb->alloc ? sb->data : NULL, alloc);
+	}
+	sb->alloc = alloc;
+	sb->data[sb->len] = '\0';
 }
 
 char *strbuf_reserve(struct strbuf *sb, size_t extra)
@@ -51,9 +85,7 @@ char *strbuf_reserve(struct strbuf *sb, size_t extra)
 			want = sb->max + 1;
 		if (want < need)
 			want = need;
-		sb->data = xrealloc(sb->alloc ? sb->data : NULL, want);
-		sb->alloc = want;
-		sb->data[sb->len] = '\0';
+		grow(sb, want);
 	}
 	return sb->data + sb->len;
 }
@@ -157,6 +189,8 @@ void strbuf_add_json(struct strbuf *sb, const char *s, size_t len)
 void strbuf_truncate(struct strbuf *sb, size_t len)
 {
 	assert(len <= sb->len);
+	if (sb->secret && sb->alloc)
+		explicit_bzero(sb->data + len, sb->len - len);
 	sb->len = len;
 	if (sb->alloc)
 		sb->data[len] = '\0';
@@ -166,6 +200,6 @@ char *strbuf_detach(struct strbuf *sb)
 {
 	char *data = sb->alloc ? sb->data : xstrdup("");
 
-	strbuf_init(sb, sb->max);
+	forget_data(sb);
 	return data;
 }

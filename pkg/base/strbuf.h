@@ -3,6 +3,9 @@
  * `data` is always NUL-terminated at `data[len]` and never NULL; embedded NULs are fine. Once an append would cross the
  * maximum nothing is added, `overflow` is set and stays set until strbuf_reset, and appending further does nothing: so
  * a sequence of appends needs one check at its end (strbuf_ok).
+ *
+ * One for secrets wipes whatever it leaves behind: memory that it has outgrown, what is cut off, and all when it is
+ * released. What strbuf_detach returns is then for free_secret.
  */
 #ifndef PGSYNC_BASE_STRBUF_H
 #define PGSYNC_BASE_STRBUF_H
@@ -19,10 +22,12 @@ struct strbuf {
 	size_t alloc;
 	size_t max;
 	bool overflow;
+	bool secret;
 };
 
 /* max: the largest `len` that the buffer may reach, in bytes. Allocates nothing yet. */
 void strbuf_init(struct strbuf *sb, size_t max);
+void strbuf_init_secret(struct strbuf *sb, size_t max);
 void strbuf_release(struct strbuf *sb);
 /* Empties the buffer and keeps its memory. */
 void strbuf_reset(struct strbuf *sb);

@@ -1,7 +1,10 @@
 /* The loop: calls on one multi handle, their deadlines, and blocking calls built on them. */
 #include "http/http_int.h"
 
+#include <malloc.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -9,11 +12,26 @@ enum { IDLE_CONNECTIONS = 16, CANCEL_CHECK_MS = 1000, OVERSLEPT_MS = 100, UPLOAD
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* As realloc, which may leave a copy behind; this does not. */
+static void *move_secret(void *secret, size_t size)
+{
+	size_t had = secret ? malloc_usable_size(secret) : 0;
+	void *moved = malloc(size);
+
+	if (!moved)
+		return NULL;
+	if (had)
+		memcpy(moved, secret, had < size ? had : size);
+	free_secret(secret);
+	return moved;
+}
+
 static void init_library(void)
 {
 	struct sigaction action;
 
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
+	/* Logins and Authorization headers are copied for each request: all that libcurl frees is wiped. */
+	(void)curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free_secret, move_secret, strdup, calloc);
 	/* OpenSSL writes without MSG_NOSIGNAL, and libcurl leaves signals alone (CURLOPT_NOSIGNAL). */
 	if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
 		(void)signal(SIGPIPE, SIG_IGN);

@@ -3,6 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
 
 #include "base/clock.h"
 #include "base/host.h"
@@ -214,19 +219,18 @@ void http_target_refused(struct http_target *target)
  */
 static int read_small_file(const char *path, size_t max, char **ret, struct err *err)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct strbuf sb;
 	char chunk[4096];
-	size_t n;
+	ssize_t n;
 	int r = 0;
 
-	if (!file)
+	if (fd < 0)
 		return err_errno(err, errno, "cannot open %s", path);
-	strbuf_init(&sb, max);
-	while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
-		strbuf_add(&sb, chunk, n);
-	explicit_bzero(chunk, sizeof(chunk));
-	if (ferror(file))
+	strbuf_init_secret(&sb, max);
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		strbuf_add(&sb, chunk, (size_t)n);
+	if (n < 0)
 		r = err_errno(err, errno, "cannot read %s", path);
 	else if (!strbuf_ok(&sb))
 		r = err_set(err, ERR_LIMIT, "%s is larger than %zu bytes", path, max);
@@ -236,6 +240,7 @@ static int read_small_file(const char *path, size_t max, char **ret, struct err 
 		r = err_set(err, ERR_TRANSIENT, "%s is empty", path);
 	if (r == 0)
 		*ret = strbuf_detach(&sb);
+	explicit_bzero(chunk, sizeof(chunk));
 	strbuf_release(&sb);
 	return r;
 }
@@ -280,11 +285,21 @@ static void set_blob(CURL *easy, CURLoption option, const char *pem)
 	(void)curl_easy_setopt(easy, option, &blob);
 }
 
+/* What was received, such as a Secret, does not stay in OpenSSL's buffer until the next record overwrites it. */
+static CURLcode wipe_records(CURL *easy, void *context, void *user)
+{
+	UNUSED(easy);
+	UNUSED(user);
+	(void)SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
+	return CURLE_OK;
+}
+
 static int apply_tls(struct http_target *target, CURL *easy, struct err *err)
 {
 	const char *ca = target->ca_pem;
 
 	(void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, wipe_records);
 	if (target->insecure_skip_verify) {
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);

@@ -154,8 +154,8 @@ static void read_line(struct dotenv *d)
 	bool has_value = false;
 
 	strbuf_init(&name, VALUE_BYTES);
-	strbuf_init(&value, VALUE_BYTES);
-	strbuf_init(&expanded, VALUE_BYTES);
+	strbuf_init_secret(&value, VALUE_BYTES);
+	strbuf_init_secret(&expanded, VALUE_BYTES);
 	if (!strncmp(d->at, "export", 6) && is_blank(d->at[6])) {
 		d->at += 6;
 		skip_line_blanks(d);

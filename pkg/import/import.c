@@ -311,7 +311,7 @@ char *import_place(const struct import_result *result, const char *what, const c
 	static const char prefix[] = "spec.schema[";
 	struct strbuf sb;
 
-	strbuf_init(&sb, IMPORT_TEXT_BYTES);
+	strbuf_init_secret(&sb, IMPORT_TEXT_BYTES);
 	while (*text) {
 		const char *close = strncmp(text, prefix, sizeof(prefix) - 1) ? NULL : strchr(text, ']');
 		const char *digits = text + sizeof(prefix) - 1;

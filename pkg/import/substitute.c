@@ -21,7 +21,7 @@ char *import_substitute(const char *text, const struct import_env *env, const ch
 {
 	struct strbuf sb;
 
-	strbuf_init(&sb, IMPORT_TEXT_BYTES);
+	strbuf_init_secret(&sb, IMPORT_TEXT_BYTES);
 	while (*text) {
 		size_t braces = text[0] == '$' && text[1] == '{';
 		size_t n = text[0] == '$' ? name_length(text + 1 + braces) : 0;

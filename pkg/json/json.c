@@ -15,6 +15,12 @@
 
 enum { SHA256_BYTES = 32, READ_BYTES = 64 * 1024 };
 
+/* A value may be a credential, and jansson copies it while it parses. */
+__attribute__((constructor)) static void wipe_freed_values(void)
+{
+	json_set_alloc_funcs(malloc, free_secret);
+}
+
 void jsonx_decref(json_t *value)
 {
 	json_decref(value);
@@ -122,11 +128,11 @@ int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, s
 	bool is_stdin = strcmp(path, "-") == 0;
 	const char *name = is_stdin ? "standard input" : path;
 	_cleanup_close_ int opened = -1;
-	_cleanup_free_ char *chunk = xmalloc(READ_BYTES);
+	_cleanup_(free_secretp) char *chunk = xmalloc(READ_BYTES);
 	_cleanup_(strbuf_release) struct strbuf sb;
 	ssize_t n;
 
-	strbuf_init(&sb, max);
+	strbuf_init_secret(&sb, max);
 	if (!is_stdin) {
 		opened = open(path, O_RDONLY | O_CLOEXEC);
 		if (opened < 0)

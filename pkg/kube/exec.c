@@ -296,8 +296,6 @@ static void plugin_release(struct plugin *plugin)
 	close_fdp(&plugin->pidfd);
 	close_fdp(&plugin->out);
 	close_fdp(&plugin->err);
-	if (plugin->answer.alloc)
-		explicit_bzero(plugin->answer.data, plugin->answer.alloc);
 	strbuf_release(&plugin->answer);
 }
 
@@ -323,7 +321,7 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 	_cleanup_free_ char *info = exec_info(config, version);
 	_cleanup_(plugin_release) struct plugin plugin = {.pidfd = -1, .out = -1, .err = -1};
 
-	strbuf_init(&plugin.answer, CONFIG_FILE_BYTES);
+	strbuf_init_secret(&plugin.answer, CONFIG_FILE_BYTES);
 	if (start_plugin(&plugin, config, info, err) < 0)
 		return -1;
 	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))

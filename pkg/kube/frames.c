@@ -18,7 +18,7 @@ struct kube_frames *kube_frames_new(size_t max_frame, const char *as_text)
 {
 	struct kube_frames *frames = xcalloc(1, sizeof(*frames));
 
-	strbuf_init(&frames->partial, max_frame);
+	strbuf_init_secret(&frames->partial, max_frame);
 	frames->as_text = as_text ? xasprintf("object.%s", as_text) : NULL;
 	return frames;
 }

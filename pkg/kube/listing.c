@@ -36,7 +36,7 @@ struct kube_listing *kube_listing_new(size_t max_item, const char *as_text)
 
 	listing->as_text = as_text;
 	strbuf_init(&listing->frame, max_item);
-	strbuf_init(&listing->item, max_item);
+	strbuf_init_secret(&listing->item, max_item);
 	return listing;
 }
 

@@ -145,8 +145,7 @@ static json_t *decode_values(const struct ref *ref, const json_t *object)
 			continue;
 		if (!memchr(decoded, '\0', len))
 			(void)json_object_set_new(values, key, json_stringn(decoded, len));
-		explicit_bzero(decoded, len);
-		free(decoded);
+		free_secret(decoded);
 	}
 	return values;
 }

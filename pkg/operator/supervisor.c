@@ -95,10 +95,7 @@ size_t supervisor_count(const struct supervisor *s)
 
 static void wipe_input(struct worker *w)
 {
-	if (w->input)
-		explicit_bzero(w->input, w->input_len);
-	free(w->input);
-	w->input = NULL;
+	free_secret(TAKE_PTR(w->input));
 }
 
 static void worker_release(struct worker *w)

@@ -151,13 +151,15 @@ static int pass_in(struct handshake *h, struct err *err)
 static int pass_out(struct handshake *h, struct err *err)
 {
 	char data[STEP_BYTES];
+	bool sent = true;
 	ssize_t n;
 
-	while ((n = recv(h->end, data, sizeof(data), 0)) > 0)
-		if (send(h->server, data, (size_t)n, MSG_NOSIGNAL) != n)
-			return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE,
-					  "the connection to Postgres was closed during the handshake");
+	while (sent && (n = recv(h->end, data, sizeof(data), 0)) > 0)
+		sent = send(h->server, data, (size_t)n, MSG_NOSIGNAL) == n;
 	explicit_bzero(data, sizeof(data));
+	if (!sent)
+		return err_reason(err, ERR_TRANSIENT, REASON_SOURCE_UNREACHABLE,
+				  "the connection to Postgres was closed during the handshake");
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* Messages to lines and back; bytes to lines. */
 #include "protocol/protocol.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "base/sandbox.h"
 #include "json/json.h"
 
-enum { BLOCK_BYTES = 64 * 1024 };
+enum { BLOCK_BYTES = 64 * 1024, LINE_BYTES = 1024 * 1024 * 1024 };
 
 static const char *const task_names[] = {
 	[PROTOCOL_TASK_RUN] = "run",
@@ -29,34 +30,19 @@ const char *protocol_task_name(enum protocol_task task)
 	return task_names[task];
 }
 
-struct line {
-	char *data;
-	size_t len, alloc;
-};
+/* A line may contain credentials. What it is made of has limits; it needs none. */
+static void init_line(struct strbuf *line)
+{
+	strbuf_init_secret(line, LINE_BYTES);
+}
 
-/* Lines may contain credentials, so outgrown buffers are wiped. */
 static int add_to_line(const char *data, size_t len, void *user)
 {
-	struct line *line = user;
-
-	if (line->alloc - line->len < len) {
-		size_t alloc = 2 * (line->len + len) + 256;
-		char *larger = xmalloc(alloc);
-
-		if (line->len)
-			(void)memcpy(larger, line->data, line->len);
-		if (line->len)
-			explicit_bzero(line->data, line->len);
-		free(line->data);
-		line->data = larger;
-		line->alloc = alloc;
-	}
-	(void)memcpy(line->data + line->len, data, len);
-	line->len += len;
+	strbuf_add(user, data, len);
 	return 0;
 }
 
-static void add_object(struct line *line, json_t *object_take)
+static void add_object(struct strbuf *line, json_t *object_take)
 {
 	_cleanup_json_ json_t *object = object_take;
 
@@ -64,16 +50,18 @@ static void add_object(struct line *line, json_t *object_take)
 		abort();
 }
 
-static char *end_line(struct line *line)
+static char *end_line(struct strbuf *line)
 {
-	(void)add_to_line("\n", 2, line);
-	return line->data;
+	strbuf_addc(line, '\n');
+	assert(strbuf_ok(line));
+	return strbuf_detach(line);
 }
 
 static char *encode_line(json_t *object_take)
 {
-	struct line line = {0};
+	struct strbuf line;
 
+	init_line(&line);
 	add_object(&line, object_take);
 	return end_line(&line);
 }
@@ -92,42 +80,41 @@ void protocol_assignment_release(struct protocol_assignment *assignment)
 }
 
 /* Adds a string in UTF-8. jansson takes ten times as long, which matters for a schema. */
-static void add_json_string(struct line *line, const char *text)
+static void add_json_string(struct strbuf *line, const char *text)
 {
 	const char *run = text;
 
-	(void)add_to_line("\"", 1, line);
+	strbuf_addc(line, '"');
 	for (; *text; text++) {
-		char escape[8];
-
 		if ((unsigned char)*text >= ' ' && *text != '"' && *text != '\\')
 			continue;
-		(void)add_to_line(run, (size_t)(text - run), line);
+		strbuf_add(line, run, (size_t)(text - run));
 		if ((unsigned char)*text >= ' ')
-			(void)add_to_line((const char[]){'\\', *text}, 2, line);
+			strbuf_add(line, (const char[]){'\\', *text}, 2);
 		else
-			(void)add_to_line(escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", *text), line);
+			strbuf_addf(line, "\\u%04x", *text);
 		run = text + 1;
 	}
-	(void)add_to_line(run, (size_t)(text - run), line);
-	(void)add_to_line("\"", 1, line);
+	strbuf_add(line, run, (size_t)(text - run));
+	strbuf_addc(line, '"');
 }
 
 char *protocol_encode_assignment(const struct protocol_assignment *assignment)
 {
 	static const char schema[] = ",\"schema\":";
-	struct line line = {0};
+	struct strbuf line;
 
+	init_line(&line);
 	add_object(&line, json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*, s:b, s:b}", "task",
 				    protocol_task_name(assignment->task), "resource", assignment->resource, "secrets",
 				    assignment->secrets, "configMaps", assignment->config_maps, "secretLabel",
 				    assignment->secret_label, "denied", assignment->denied, "leaveUnreachable",
 				    assignment->leave_unreachable, "serviceNames", assignment->service_names));
 	if (assignment->schema) {
-		line.len--; /* the bracket */
-		(void)add_to_line(schema, strlen(schema), &line);
+		strbuf_truncate(&line, line.len - 1); /* the bracket */
+		strbuf_adds(&line, schema);
 		add_json_string(&line, assignment->schema);
-		(void)add_to_line("}", 1, &line);
+		strbuf_addc(&line, '}');
 	}
 	return end_line(&line);
 }
@@ -463,14 +450,12 @@ int protocol_decode_message(const char *line, size_t len, struct protocol_messag
 
 void protocol_reader_init(struct protocol_reader *reader, size_t max_bytes)
 {
-	strbuf_init(&reader->line, max_bytes);
+	strbuf_init_secret(&reader->line, max_bytes);
 	reader->complete = false;
 }
 
 void protocol_reader_release(struct protocol_reader *reader)
 {
-	if (reader->line.alloc)
-		explicit_bzero(reader->line.data, reader->line.alloc);
 	strbuf_release(&reader->line);
 }
 

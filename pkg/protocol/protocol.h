@@ -87,7 +87,7 @@ struct protocol_assignment {
 };
 void protocol_assignment_release(struct protocol_assignment *assignment);
 
-/* The whole line, with its end. The caller frees it, and should wipe it. */
+/* The whole line, with its end. Caller frees it (free_secret). */
 char *protocol_encode_assignment(const struct protocol_assignment *assignment);
 /* line: without its end. Secrets and ConfigMaps may be absent. Errors: INVALID. */
 int protocol_decode_assignment(const char *line, size_t len, struct protocol_assignment *ret,

@@ -317,8 +317,10 @@ void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct 
 
 	resolve_connection(&resolver, &spec->source);
 	resolve_ref(&resolver, &spec->source.password_ref, "spec.source.passwordSecretRef");
-	if (spec->source.password_ref.value)
-		set_secret(&spec->source.password, spec->source.password_ref.value);
+	if (spec->source.password_ref.value) {
+		free_secret(spec->source.password);
+		spec->source.password = TAKE_PTR(spec->source.password_ref.value);
+	}
 	resolve_ref(&resolver, &spec->source.ca, "spec.source.tls.caSecretRef");
 	resolve_auth(&resolver, &spec->sink);
 	resolve_ref(&resolver, &spec->sink.ca, "spec.sink.tls.caSecretRef");
