@@ -305,5 +305,6 @@ def test_without_bootstrap_only_the_stream_is_followed(worker, manifest, books, 
     manifest[1]["spec"]["bootstrap"] = {"policy": "Never"}
     run = worker(manifest).start()
     eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert run.status()["bootstrap"]["progress"] == "100%", "there is nothing to copy"
     books.sql("UPDATE books SET title = 'changed' WHERE id = 3")
     eventually(lambda: opensearch.documents(index).keys() == {"3"}, 30, lambda: f"one document ({opensearch.documents(index)})")

@@ -129,6 +129,39 @@ static void test_report_dead_letters_when_some_came_while_they_were_counted_then
 	report_release(&r);
 }
 
+static void expect_progress(struct report *r, const char *expected)
+{
+	json_t *json = report_json(r);
+
+	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "bootstrap"), "progress")),
+			    expected);
+	json_decref(json);
+}
+
+static void test_report_json_when_an_index_is_built_again_then_the_progress_begins_again(void **state)
+{
+	struct report_bootstrap done = {.known = true, .ratio = 1, .rows_done = 7, .start_us = 1, .completion_us = 2};
+	struct report_bootstrap begun = {.known = true, .ratio = .5, .start_us = 3};
+	struct report r;
+
+	UNUSED(state);
+	report_init(&r);
+	report_bootstrap_set(&r, &done);
+	report_condition(&r, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE, REASON_COMPLETE, "7 rows");
+	expect_progress(&r, "100%");
+	report_condition(&r, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_CREATING_SLOT, "creating a slot");
+	expect_progress(&r, "0%");
+	report_bootstrap_set(&r, &begun);
+	expect_progress(&r, "49%");
+	report_release(&r);
+
+	/* A worker that has just started does not know how far the one before it got, but that it builds again. */
+	report_init(&r);
+	report_condition(&r, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_CREATING_SLOT, "creating a slot");
+	expect_progress(&r, "0%");
+	report_release(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +169,7 @@ int main(void)
 		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),
 		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
 		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
+		cmocka_unit_test(test_report_json_when_an_index_is_built_again_then_the_progress_begins_again),
 		cmocka_unit_test(test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay),
 	};
 

@@ -421,14 +421,27 @@ static json_t *indices_json(const struct report *report)
 	return list;
 }
 
+/* While an index is built again, the numbers of the time before say nothing about it. */
+static struct report_bootstrap current_bootstrap(const struct report *report)
+{
+	const struct report_bootstrap *last = &report->bootstrap;
+
+	if (report->conditions[CONDITION_BOOTSTRAP_COMPLETE].status != STATUS_FALSE ||
+	    (last->known && !last->completion_us))
+		return *last;
+	return (struct report_bootstrap){.known = true};
+}
+
 json_t *report_json(struct report *report)
 {
+	struct report_bootstrap bootstrap;
 	json_t *object;
 
 	(void)pthread_mutex_lock(&report->lock);
 	object = json_pack("{s:s, s:o}", "phase", phase_name(report->phase), "conditions", conditions_json(report));
-	if (report->bootstrap.known)
-		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&report->bootstrap));
+	bootstrap = current_bootstrap(report);
+	if (bootstrap.known)
+		(void)json_object_set_new(object, "bootstrap", bootstrap_json(&bootstrap));
 	if (report->stream.slot)
 		(void)json_object_set_new(object, "stream", stream_json(report));
 	if (report->n_indices)

@@ -5,7 +5,8 @@
 #include "operator/status_int.h"
 #include "json/json.h"
 
-enum { NUMBERS_MS = 10 * 1000, COUNTERS_MS = 60 * 1000 };
+/* LAG_SECONDS: what a reader would take for trouble, and waits to see gone. */
+enum { NUMBERS_MS = 10 * 1000, COUNTERS_MS = 60 * 1000, LAG_SECONDS = 5 };
 
 static bool same_at(const json_t *a, const json_t *b, const char *path)
 {
@@ -42,6 +43,13 @@ static bool indices_turned(const json_t *old, const json_t *new)
 	return false;
 }
 
+/* Beside Ready=True, a lag that no longer exists is false. */
+static bool has_caught_up(const json_t *old, const json_t *new)
+{
+	return jsonx_integer(old, "stream.lagSeconds", 0) >= LAG_SECONDS &&
+	       jsonx_integer(new, "stream.lagSeconds", LAG_SECONDS) == 0;
+}
+
 /* Equal except for the fields that change all the time. */
 static bool same_but_counters(const json_t *old, const json_t *new)
 {
@@ -75,7 +83,7 @@ enum status_change status_compare(const json_t *old, const json_t *new)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!same_at(old, new, names[i]))
 			return STATUS_TURN;
-	if (conditions_turned(old, new) || indices_turned(old, new))
+	if (conditions_turned(old, new) || indices_turned(old, new) || has_caught_up(old, new))
 		return STATUS_TURN;
 	return same_but_counters(old, new) ? STATUS_COUNTERS : STATUS_NUMBERS;
 }

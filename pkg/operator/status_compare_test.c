@@ -69,6 +69,27 @@ static void test_compare_when_conditions_or_indices_come_or_go_then_a_turn(void 
 	assert_int_equal(status_compare(old, moved), STATUS_TURN);
 }
 
+static enum status_change lag_change(int before, int after)
+{
+	_cleanup_json_ json_t *old = streaming_report();
+	_cleanup_json_ json_t *new = streaming_report();
+
+	(void)json_object_set_new(json_object_get(old, "stream"), "lagSeconds", json_integer(before));
+	(void)json_object_set_new(json_object_get(new, "stream"), "lagSeconds", json_integer(after));
+	return status_compare(old, new);
+}
+
+static void test_compare_when_a_lag_has_gone_then_a_turn(void **state)
+{
+	UNUSED(state);
+	assert_int_equal(lag_change(33, 0), STATUS_TURN);
+	assert_int_equal(lag_change(5, 0), STATUS_TURN);
+	assert_int_equal(lag_change(4, 0), STATUS_NUMBERS);
+	assert_int_equal(lag_change(33, 32), STATUS_NUMBERS);
+	assert_int_equal(lag_change(0, 33), STATUS_NUMBERS);
+	assert_int_equal(lag_change(0, 0), STATUS_SAME);
+}
+
 static void test_due_when_a_turn_then_at_once_and_numbers_wait(void **state)
 {
 	UNUSED(state);
@@ -83,6 +104,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compare_when_something_differs_then_it_is_as_urgent_as_what_it_is),
 		cmocka_unit_test(test_compare_when_conditions_or_indices_come_or_go_then_a_turn),
+		cmocka_unit_test(test_compare_when_a_lag_has_gone_then_a_turn),
 		cmocka_unit_test(test_due_when_a_turn_then_at_once_and_numbers_wait),
 	};
 

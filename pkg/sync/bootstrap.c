@@ -495,18 +495,16 @@ int bootstrap_check(struct bootstrap *b, struct err *err)
 	return r;
 }
 
-bool bootstrap_note(struct bootstrap *b, struct attempt *at)
+void bootstrap_report(struct bootstrap *b, struct attempt *at)
 {
 	struct report_bootstrap report = {.known = true};
 	uint64_t blocks = 0, done = 0;
-	bool changed = false;
 
 	(void)pthread_mutex_lock(&b->lock);
 	for (size_t i = 0; i < b->ranges.n; i++) {
 		const struct range *range = &b->ranges.items[i];
-		struct checkpoint_index *index = attempt_index(at, range->plan);
+		const struct checkpoint_index *index = attempt_index(at, range->plan);
 
-		changed = ranges_save(range, index) || changed;
 		blocks += range->end;
 		done += ranges_durable_below(range);
 		report.rows_done += range->rows;
@@ -521,5 +519,16 @@ bool bootstrap_note(struct bootstrap *b, struct attempt *at)
 	report.ratio = blocks ? (double)done / (double)blocks : 1;
 	report_bootstrap_set(&at->run->report, &report);
 	sync_metrics_bootstrap(at->run->metrics, report.rows_done, report.ratio);
+}
+
+bool bootstrap_note(struct bootstrap *b, struct attempt *at)
+{
+	bool changed = false;
+
+	(void)pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->ranges.n; i++)
+		changed = ranges_save(&b->ranges.items[i], attempt_index(at, b->ranges.items[i].plan)) || changed;
+	(void)pthread_mutex_unlock(&b->lock);
+	bootstrap_report(b, at);
 	return changed;
 }

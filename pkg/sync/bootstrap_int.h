@@ -31,6 +31,8 @@ enum bootstrap_state {
 };
 /* One of these; negative: failed. */
 int bootstrap_check(struct bootstrap *b, struct err *err) WARN_UNUSED;
+/* Copies the progress into the report. */
+void bootstrap_report(struct bootstrap *b, struct attempt *at);
 /* Copies the progress into the checkpoint (for saving) and the report. True if the checkpoint changed. */
 bool bootstrap_note(struct bootstrap *b, struct attempt *at);
 

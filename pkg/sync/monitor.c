@@ -426,6 +426,8 @@ static void report_begin(struct monitor *m)
 	report_condition(report, CONDITION_STREAMING, STATUS_TRUE, REASON_STREAMING, "streaming from the slot");
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		complete = complete && attempt_index(at, i)->complete;
+	if (m->bootstrap)
+		bootstrap_report(m->bootstrap, at);
 	if (complete)
 		report_copied(at);
 	else

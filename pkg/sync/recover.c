@@ -290,7 +290,7 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 	index->allow_shrink = false;
 	index->rows_total = 0;
 	index->start_us = clock_wall_us();
-	index->completion_us = 0;
+	index->completion_us = index->complete ? index->start_us : 0;
 	at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	return 0;
 }
