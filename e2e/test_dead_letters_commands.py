@@ -86,6 +86,56 @@ def test_dead_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifes
     assert len(opensearch.documents(index)) == 4, run.status()
 
 
+# --- of a generation that has nothing else
+
+
+@pytest.fixture
+def rebuild(start, manifest, worker, books, opensearch, index):
+    """rebuild(refuse, **document): a second generation, whose documents are all rejected, waits behind the first one."""
+
+    def run(refuse=lambda: None, first=(), **second):
+        start(**dict(first)).stop()
+        before = opensearch.documents(index)
+        refuse()
+        manifest[1]["spec"]["resyncNonce"] = 1
+        manifest[1]["spec"]["schema"][0].update(second)
+        waiting = worker(manifest).start()
+        eventually(lambda: waiting.condition("Stalled").get("reason") == "EveryDocumentRejected", 60,
+                   lambda: f"the refusal ({waiting.status()})")
+        assert waiting.condition("Ready")["reason"] == "EveryDocumentRejected"
+        assert f"{index}-g2" in waiting.condition("Ready")["message"]
+        assert opensearch.aliases(index) == [f"{index}-g1"] and opensearch.documents(index) == before
+        return waiting
+
+    return run
+
+
+def goes_live(waiting, opensearch, index, books, dead_letters):
+    waiting.wait_ready()
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+    eventually(lambda: not dead_letters(), 10, lambda: f"the end of the dead letters ({dead_letters()})")
+    eventually(lambda: waiting.condition("Stalled").get("status") != "True", 10, lambda: f"not stalled ({waiting.status()})")
+
+
+def test_generation_that_a_pipeline_refused_goes_live_once_the_pipeline_is_corrected(rebuild, pipeline, books, opensearch, index, dead_letters):
+    harmless = {"set": {"if": "false", "field": "isbn", "value": "none"}}
+    waiting = rebuild(lambda: pipeline({"fail": {"message": "not now"}}), first={"pipeline": pipeline(harmless)})
+    assert len(dead_letters()) == 25
+    pipeline(harmless)
+    goes_live(waiting, opensearch, index, books, dead_letters)
+
+
+@pytest.mark.long
+def test_generation_that_its_mapping_refused_goes_live_once_the_mapping_is_corrected(rebuild, books, opensearch, index, dead_letters):
+    waiting = rebuild(mapping={"title": {"type": "long"}})
+    # The stream continues meanwhile.
+    books.sql("DELETE FROM books WHERE id = 25")
+    eventually(lambda: "25" not in dead_letters(), 20, "the end of a dead letter whose row is gone")
+    opensearch.request("PUT", f"{index}-g2/_mapping", {"properties": {"title": {"type": "long", "ignore_malformed": True}}})
+    goes_live(waiting, opensearch, index, books, dead_letters)
+
+
 # --- on request
 
 

@@ -158,9 +158,9 @@ static int begin_pass(struct retrier *r, const char *fingerprint, struct err *er
 
 /* --- checks --- */
 
-static bool has_dead_letters(const struct retrier *r)
+static bool has_dead_letters(const struct retrier *r, size_t plan)
 {
-	return report_dead_letters(r->in.report, retried_plan(r)->document->index) > 0;
+	return report_dead_letters(r->in.report, r->in.model->plans[plan]->document->index) > 0;
 }
 
 static bool must_pass(const struct retrier_index *index, const char *fingerprint)
@@ -179,7 +179,7 @@ static int look(struct retrier *r, bool live, struct err *err)
 	struct retrier_index *index = &r->indices[r->plan];
 	_cleanup_free_ char *known = report_index_fingerprint(r->in.report, document->index);
 	char fingerprint[JSONX_HASH_BYTES];
-	bool any = has_dead_letters(r);
+	bool any = has_dead_letters(r, r->plan);
 
 	index->asked = index->asked && any;
 	if (*known && !any)
@@ -272,4 +272,13 @@ int retrier_round(struct retrier *r, bool live, int64_t *ret_pause, struct err *
 	if (offered > 0 || r->asked)
 		*ret_pause = RETRIER_PAGE_MS;
 	return offered;
+}
+
+bool retrier_is_settled(const struct retrier *r)
+{
+	bool settled = !r->passing && retries_idle(r->in.model->retries);
+
+	for (size_t i = 0; i < r->in.model->n_plans; i++)
+		settled = settled && (r->indices[i].fingerprint || !has_dead_letters(r, i));
+	return settled;
 }

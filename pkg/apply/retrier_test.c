@@ -135,6 +135,38 @@ static void test_round_when_what_the_index_takes_differs_then_one_retry_for_each
 	end(&f);
 }
 
+static void test_settled_when_every_letter_whose_cause_may_be_gone_was_tried(void **state)
+{
+	_cleanup_free_ char *fingerprint = NULL;
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL);
+	assert_false(retrier_is_settled(&f.retrier));
+	/* A look that may not try anything. */
+	assert_int_equal(look(&f, false), 0);
+	assert_false(retrier_is_settled(&f.retrier));
+	fingerprint = report_index_fingerprint(&f.report, "books");
+	assert_int_equal(look(&f, true), 1);
+	assert_false(retrier_is_settled(&f.retrier));
+	carry_out(&f, fingerprint);
+	assert_int_equal(look(&f, true), 0);
+	assert_true(retrier_is_settled(&f.retrier));
+	end(&f);
+}
+
+static void test_settled_when_there_are_no_letters(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL);
+	report_dead_letters_set(&f.report, "books", 0, report_dead_letters_revision(&f.report, "books"));
+	assert_int_equal(look(&f, true), 0);
+	assert_true(retrier_is_settled(&f.retrier));
+	end(&f);
+}
+
 static void test_round_when_there_are_no_letters_then_nothing_is_asked(void **state)
 {
 	struct fixture f;
@@ -204,6 +236,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_when_what_the_index_takes_differs_then_one_retry_for_each_change),
+		cmocka_unit_test(test_settled_when_every_letter_whose_cause_may_be_gone_was_tried),
+		cmocka_unit_test(test_settled_when_there_are_no_letters),
 		cmocka_unit_test(test_round_when_there_are_no_letters_then_nothing_is_asked),
 		cmocka_unit_test(test_round_when_asked_then_at_once_and_the_request_is_done_after_it),
 		cmocka_unit_test(

@@ -62,7 +62,7 @@ static void set_sink_condition(struct health *h)
 				 "the search engine answers");
 }
 
-void health_set_ready(struct run *run, bool live, bool on_probation)
+void health_set_ready(struct run *run, bool live, bool on_probation, const struct err *refusal)
 {
 	struct report *report = &run->report;
 	_cleanup_free_ char *lock = report_lock_holder(report);
@@ -75,6 +75,8 @@ void health_set_ready(struct run *run, bool live, bool on_probation)
 		_cleanup_free_ char *why = report_message(report, CONDITION_SINK_REACHABLE);
 
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_SINK_UNREACHABLE, "%s", why);
+	} else if (refusal->kind != ERR_NONE) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, refusal->reason, "%s", refusal->msg);
 	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !live) {
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_BOOTSTRAPPING,
 				 "the index is not complete yet%s%s", between, lock);

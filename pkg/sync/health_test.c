@@ -37,26 +37,33 @@ static void test_ready_when_asked_then_what_is_wrong_comes_first(void **state)
 {
 	static const struct {
 		enum condition_status sink, streaming;
-		bool live, late;
+		bool live, late, refused;
 		enum condition_status ready;
 		enum reason reason;
 	} cases[] = {
-		{STATUS_TRUE, STATUS_TRUE, true, false, STATUS_TRUE, REASON_STREAMING},
-		{STATUS_TRUE, STATUS_TRUE, true, true, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET},
-		{STATUS_TRUE, STATUS_TRUE, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
-		{STATUS_TRUE, STATUS_FALSE, true, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
-		{STATUS_FALSE, STATUS_TRUE, true, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
-		{STATUS_FALSE, STATUS_FALSE, false, true, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+		{STATUS_TRUE, STATUS_TRUE, true, false, false, STATUS_TRUE, REASON_STREAMING},
+		{STATUS_TRUE, STATUS_TRUE, true, true, false, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET},
+		{STATUS_TRUE, STATUS_TRUE, false, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
+		{STATUS_TRUE, STATUS_FALSE, true, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
+		{STATUS_TRUE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_EVERY_DOCUMENT_REJECTED},
+		{STATUS_FALSE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+		{STATUS_FALSE, STATUS_TRUE, true, false, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+		{STATUS_FALSE, STATUS_FALSE, false, true, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
 	};
 	struct world w;
 
 	UNUSED(state);
 	world_begin(&w);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err refusal = {0};
+
 		report_condition(&w.run.report, CONDITION_SINK_REACHABLE, cases[i].sink, REASON_CONNECTED, "sink");
 		report_condition(&w.run.report, CONDITION_STREAMING, cases[i].streaming, REASON_STREAMING, "stream");
 		report_progress(&w.run.report, 0, cases[i].late ? 1 : 0);
-		health_set_ready(&w.run, cases[i].live, false);
+		(void)err_reason(&refusal, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED, "refused");
+		if (!cases[i].refused)
+			refusal = (struct err){0};
+		health_set_ready(&w.run, cases[i].live, false, &refusal);
 		assert_condition(&w.run, CONDITION_READY, cases[i].ready, cases[i].reason);
 	}
 	world_end(&w);
@@ -71,7 +78,7 @@ static void test_ready_when_on_probation_then_it_stays_as_it_was(void **state)
 	report_condition(&w.run.report, CONDITION_READY, STATUS_FALSE, REASON_FAILED, "the last attempt failed");
 	report_condition(&w.run.report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED, "sink");
 	report_condition(&w.run.report, CONDITION_STREAMING, STATUS_TRUE, REASON_STREAMING, "stream");
-	health_set_ready(&w.run, true, true);
+	health_set_ready(&w.run, true, true, &(struct err){0});
 	assert_condition(&w.run, CONDITION_READY, STATUS_FALSE, REASON_FAILED);
 	world_end(&w);
 }

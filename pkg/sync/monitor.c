@@ -33,8 +33,10 @@ enum {
 /* Set by advance(), and by nothing else. */
 enum stage {
 	COPYING,     /* a bootstrap fills generations while the stream flows */
-	CATCHING_UP, /* every generation is complete; the aliases move once live_after is durable */
-	LIVE,        /* the aliases point to the indices being written */
+	CATCHING_UP, /* every generation is complete; this stage ends once live_after is durable */
+	RETRYING, /* dead letters whose cause may be gone are tried again, so that the aliases do not move to an index
+		   * that lacks their documents; one without any document waits here for the cause to go away */
+	LIVE,     /* the aliases point to the indices being written */
 };
 
 enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASK_RETRY, TASKS };
@@ -49,6 +51,7 @@ struct monitor {
 	struct retrier retrier;
 
 	enum stage stage;
+	struct err refusal; /* while RETRYING: why the aliases do not move; or kind NONE */
 	uint64_t start_lsn; /* the server's position when the attempt began */
 	uint64_t live_after;
 	bool holding;            /* the stream waits until a view is copied */
@@ -82,15 +85,22 @@ static bool is_caught_up(const struct monitor *m)
 
 /* --- tasks: each returns when it is due again --- */
 
+static void end_stall(struct monitor *m)
+{
+	report_condition(&m->attempt->run->report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING,
+			 "no action needed");
+}
+
 /* If earlier attempts failed, this one counts as healthy only once it has got past the position where it began. */
 static void end_probation(struct monitor *m)
 {
 	struct attempt *at = m->attempt;
 
-	if (!at->past->on_probation || m->progress.durable < m->start_lsn || m->stage == CATCHING_UP)
+	if (!at->past->on_probation || m->progress.durable < m->start_lsn || m->stage == CATCHING_UP ||
+	    m->stage == RETRYING)
 		return;
 	at->past->on_probation = false;
-	report_condition(&at->run->report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "no action needed");
+	end_stall(m);
 }
 
 static int check_slot(struct monitor *m, int64_t now, struct err *err)
@@ -101,7 +111,7 @@ static int check_slot(struct monitor *m, int64_t now, struct err *err)
 	if (health_check_slot(&m->health, &m->progress, err) < 0)
 		return -1;
 	end_probation(m);
-	health_set_ready(at->run, m->stage == LIVE, at->past->on_probation);
+	health_set_ready(at->run, m->stage == LIVE, at->past->on_probation, &m->refusal);
 	return 0;
 }
 
@@ -216,18 +226,62 @@ static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
+/* --- going live --- */
+
+/* A later round tries again: the rows, the mapping, the settings or a pipeline may be corrected meanwhile. */
+static int wait_for_documents(struct monitor *m, const struct err *refusal)
+{
+	struct attempt *at = m->attempt;
+
+	if (m->refusal.kind == ERR_NONE)
+		log_error("sync", "the alias does not move, waiting for documents that the index accepts",
+			  KV_ERR(refusal));
+	m->refusal = *refusal;
+	at->past->on_probation = false;
+	report_condition(&at->run->report, CONDITION_STALLED, STATUS_TRUE, refusal->reason, "%s", refusal->msg);
+	report_phase(&at->run->report, PHASE_FAILED);
+	m->due_ms[TASK_SLOT] = 0;
+	return 0;
+}
+
+static void end_refusal(struct monitor *m)
+{
+	if (m->refusal.kind != ERR_NONE)
+		end_stall(m);
+	m->refusal = (struct err){0};
+}
+
+static int go_live(struct monitor *m, struct err *err)
+{
+	struct attempt *at = m->attempt;
+
+	if (attempt_go_live(at, err) < 0)
+		return err->reason == REASON_EVERY_DOCUMENT_REJECTED && !at->run->options->until_caught_up
+			       ? wait_for_documents(m, err)
+			       : -1;
+	m->stage = LIVE;
+	end_refusal(m);
+	stream_set_live(m->stream);
+	report_phase(&at->run->report, PHASE_STREAMING);
+	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and has its alias");
+	log_info("sync", "live: the aliases point to the new generation");
+	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
+	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;
+	return 0;
+}
+
 /* Other tasks report problems with it. */
 static int retry_dead_letters(struct monitor *m, int64_t now, struct err *err)
 {
-	bool live = m->stage == LIVE && m->progress.durable >= m->start_lsn;
+	bool may_write = m->stage >= RETRYING && m->progress.durable >= m->start_lsn;
 	struct err why = {0};
 	int64_t pause;
+	int r = retrier_round(&m->retrier, may_write, &pause, &why);
 
-	UNUSED(err);
-	if (retrier_round(&m->retrier, live, &pause, &why) > 0)
+	if (r > 0)
 		stream_wake(m->stream);
 	m->due_ms[TASK_RETRY] = now + pause;
-	return 0;
+	return m->stage == RETRYING && (r < 0 || retrier_is_settled(&m->retrier)) ? go_live(m, err) : 0;
 }
 
 static int (*const tasks[TASKS])(struct monitor *m, int64_t now, struct err *err) = {
@@ -282,22 +336,6 @@ static int catch_up(struct monitor *m, struct err *err)
 	return 0;
 }
 
-static int go_live(struct monitor *m, struct err *err)
-{
-	struct attempt *at = m->attempt;
-
-	if (attempt_go_live(at, err) < 0)
-		return -1;
-	m->stage = LIVE;
-	stream_set_live(m->stream);
-	report_phase(&at->run->report, PHASE_STREAMING);
-	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and has its alias");
-	log_info("sync", "live: the aliases point to the new generation");
-	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
-	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;
-	return 0;
-}
-
 static int advance_copy(struct monitor *m, struct err *err)
 {
 	int r = bootstrap_check(m->bootstrap, err);
@@ -327,8 +365,10 @@ static int advance(struct monitor *m, struct err *err)
 		if (r)
 			return r;
 	}
-	if (m->stage == CATCHING_UP && !m->reading_partitions && m->progress.durable >= m->live_after)
-		return go_live(m, err);
+	if (m->stage == CATCHING_UP && !m->reading_partitions && m->progress.durable >= m->live_after) {
+		m->stage = RETRYING;
+		m->due_ms[TASK_RETRY] = 0;
+	}
 	return 0;
 }
 
