@@ -14,6 +14,8 @@
 #include "base/findings.h"
 #include "protocol/protocol.h"
 #include "spec/spec.h"
+#include "waits/waits.h"
+#include "web/web.h"
 
 /* Exit codes of every sub-command; those of a worker have a meaning for the operator. */
 enum {
@@ -69,6 +71,14 @@ void input_release(struct input *input);
 void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
+/* GET /wait?lsn=16/B374D848&timeout=5s, for a worker of this spec (borrowed), which is to tell the waits: 200 once
+ * searches find everything that was committed before this position, 504 if that takes too long, 400, 503; a JSON object
+ * in any case. The handler waits. */
+struct cmd_wait *cmd_wait_new(const struct spec *spec);
+void cmd_wait_free(struct cmd_wait *wait);
+CLEANUP(struct cmd_wait, cmd_wait_free);
+struct waits *cmd_wait_waits(struct cmd_wait *wait);
+void cmd_wait_serve(void *user, const struct web_request *request, struct web_response *response);
 /* Reads a YAML file that contains one PgSync, and optionally the Secrets and ConfigMaps that it names.
  * secrets_elsewhere: a Secret that is not in the file is a warning. */
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,

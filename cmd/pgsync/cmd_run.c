@@ -76,7 +76,9 @@ static void on_report(void *user, const json_t *report)
 	print_progress(run, report, clock_now_ms());
 }
 
-/* --- /status and /metrics --- */
+/* --- /status, /metrics and /wait --- */
+
+enum { WAITS = 32 }; /* at once; 64 more wait for their turn */
 
 static void serve_status(void *user, const struct web_request *request, struct web_response *response)
 {
@@ -99,14 +101,19 @@ static void serve_metrics(void *user, const struct web_request *request, struct 
 	metrics_render(run->metrics, &response->body);
 }
 
-static int start_web(struct run *run, const char *listen, struct web **ret, struct err *err)
+static int start_web(struct run *run, const char *listen, struct cmd_wait *wait, struct web **ret, struct err *err)
 {
-	const struct web_route routes[] = {{.path = "/status", .handler = serve_status, .user = run},
-					   {.path = "/metrics", .handler = serve_metrics, .user = run}};
+	const struct web_route routes[] = {
+		{.path = "/status", .handler = serve_status, .user = run, .at_once = true},
+		{.path = "/metrics", .handler = serve_metrics, .user = run, .at_once = true},
+		{.path = "/wait", .handler = cmd_wait_serve, .user = wait},
+	};
+	const struct web_options options = {
+		.listen = listen, .routes = routes, .n_routes = ARRAY_SIZE(routes), .workers = WAITS};
 
 	if (!listen)
 		return 0;
-	if (web_start(listen, routes, ARRAY_SIZE(routes), ret, err) < 0)
+	if (web_serve(&options, ret, err) < 0)
 		return -1;
 	log_info("run", "listening", KV_I64("port", web_port(*ret)));
 	return 0;
@@ -117,11 +124,13 @@ static int start_web(struct run *run, const char *listen, struct web **ret, stru
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err)
 {
 	struct run run = {.terminal = isatty(STDERR_FILENO) == 1};
+	_cleanup_(cmd_wait_freep) struct cmd_wait *wait = cmd_wait_new(input->spec);
 	struct web *web = NULL;
 	struct sync_options options = {
 		.spec = input->spec,
 		.slot_name_given = input->slot_name_given,
 		.until_caught_up = flags->until_caught_up,
+		.waits = flags->listen ? cmd_wait_waits(wait) : NULL,
 		.report = on_report,
 		.user = &run,
 	};
@@ -132,8 +141,9 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 	metrics_enable_process(run.metrics);
 	options.metrics = run.metrics;
 	options.stop_fd = stop_fd_open(-1, err);
-	if (options.stop_fd >= 0 && start_web(&run, flags->listen, &web, err) == 0)
+	if (options.stop_fd >= 0 && start_web(&run, flags->listen, wait, &web, err) == 0)
 		r = sync_run(&options, err);
+	waits_close(cmd_wait_waits(wait));
 	web_stop(web);
 	close_fdp(&options.stop_fd);
 	metrics_free(run.metrics);

@@ -71,6 +71,7 @@ bool fake_wal_fail(struct fake_postgres *server, const char *sqlstate, const cha
 /* What the client has reported. */
 struct fake_feedback {
 	uint64_t received, flushed;
+	bool asks; /* for a keepalive */
 	unsigned count;
 };
 struct fake_feedback fake_wal_feedback(struct fake_postgres *server);

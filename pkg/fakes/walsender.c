@@ -26,6 +26,7 @@ void fake_walsender_receive(struct fake_session *s, const char *data, size_t len
 		return;
 	feedback->received = get64(data + 1);
 	feedback->flushed = get64(data + 9);
+	feedback->asks = data[33] == 1;
 	feedback->count++;
 	(void)pthread_cond_broadcast(&s->server->changed);
 }

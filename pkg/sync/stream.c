@@ -13,9 +13,11 @@
 #include "base/clock.h"
 #include "sync/applier_int.h"
 #include "sync/wal_reader_int.h"
+#include "waits/waits.h"
 
 enum {
 	FEEDBACK_MIN_MS = 50,     /* not more often than this, unless the server asks */
+	ASK_MS = 10,              /* while a position is waited for: how often the server is asked for its own */
 	GATHER_TRANSACTIONS = 16, /* a batch of this many transactions shows that several sessions are writing */
 };
 
@@ -127,15 +129,28 @@ static uint64_t durable(struct stream *s)
 	return acked > s->acked ? acked : s->acked;
 }
 
+/* True if a position is waited for that may contain none of our changes, so that no commit will tell. */
+static bool awaits_position(const struct stream *s)
+{
+	struct waits *waits = s->options.connector->run->options->waits;
+
+	return waits && !s->in.in_txn && waits_wanted(waits) > s->in.received;
+}
+
+static int64_t feedback_due_ms(const struct stream *s, bool news, bool asks)
+{
+	return s->feedback_ms + (asks ? ASK_MS : news ? FEEDBACK_MIN_MS : PG_STREAM_FEEDBACK_MS);
+}
+
 static int feedback(struct stream *s, struct err *err)
 {
 	int64_t now = clock_now_ms();
 	uint64_t acked = durable(s);
-	bool news = acked > s->acked;
+	bool asks = awaits_position(s);
 
-	if (!s->in.reply_requested && now < s->feedback_ms + (news ? FEEDBACK_MIN_MS : PG_STREAM_FEEDBACK_MS))
+	if (!s->in.reply_requested && now < feedback_due_ms(s, acked > s->acked, asks))
 		return 0;
-	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, err) < 0)
+	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, asks, err) < 0)
 		return err_wrap(err, "acknowledging");
 	s->acked = acked;
 	s->feedback_ms = now;
@@ -152,8 +167,9 @@ static int64_t oldest_us(struct stream *s)
 	return !oldest && !batch_empty(s->in.open) ? s->in.open->txns[0].commit_us : oldest;
 }
 
-static void publish_position(struct stream *s)
+static void publish_position(struct stream *s, bool live)
 {
+	struct waits *waits = s->options.connector->run->options->waits;
 	const struct stream_progress progress = {
 		.durable = durable(s),
 		.oldest_us = oldest_us(s),
@@ -164,6 +180,9 @@ static void publish_position(struct stream *s)
 	};
 	bool news;
 
+	/* Until a generation is live, searches see an older one. */
+	if (waits && live)
+		waits_reached(waits, progress.durable);
 	report_progress(&s->options.connector->run->report, s->acked, progress.oldest_us);
 	(void)pthread_mutex_lock(&s->lock);
 	news = progress.doubts != s->progress.doubts || progress.partitions != s->progress.partitions ||
@@ -190,12 +209,10 @@ static void drain_eventfd(int fd)
 static int stream_wait_ms(const struct stream *s)
 {
 	int64_t now = clock_now_ms();
-	int64_t until = s->feedback_ms + PG_STREAM_FEEDBACK_MS;
+	int64_t until = feedback_due_ms(s, s->acked < applier_acked(s->applier), awaits_position(s));
 
 	if (!batch_empty(s->in.open) && !s->in.in_txn && gather_until_ms(s) > now && gather_until_ms(s) < until)
 		until = gather_until_ms(s);
-	if (s->acked < applier_acked(s->applier) && s->feedback_ms + FEEDBACK_MIN_MS < until)
-		until = s->feedback_ms + FEEDBACK_MIN_MS;
 	return until > now ? (int)(until - now) : 0;
 }
 
@@ -236,7 +253,7 @@ static int work(struct stream *s, struct err *err)
 		s->partitions = STREAM_PARTITIONS_DONE;
 	if (feedback(s, err) < 0)
 		return -1;
-	publish_position(s);
+	publish_position(s, now.live);
 	return STREAM_RUNNING;
 }
 
@@ -269,7 +286,7 @@ static void *run_stream(void *user)
 	int r = loop(s, &err);
 
 	/* Acknowledges what is durable by now, so that it is not streamed again. */
-	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), &ignored);
+	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), false, &ignored);
 	(void)pthread_mutex_lock(&s->lock);
 	s->ended = true;
 	s->result = r;
@@ -301,6 +318,8 @@ int stream_start_take(const struct stream_options *options, struct pg *replicati
 		return err_errno(err, errno, "eventfd");
 	if (applier_start(options->model, options->connector, s->wake_fd, &s->applier, err) < 0)
 		return -1;
+	if (options->connector->run->options->waits)
+		waits_attach(options->connector->run->options->waits, s->wake_fd);
 	r = pthread_create(&s->thread, NULL, run_stream, s);
 	if (r)
 		return err_errno(err, r, "starting the stream");
@@ -320,6 +339,8 @@ void stream_stop(struct stream *s)
 		connector_wake(s->wake_fd);
 		(void)pthread_join(s->thread, NULL);
 	}
+	if (s->options.connector->run->options->waits)
+		waits_attach(s->options.connector->run->options->waits, -1);
 	applier_stop(s->applier);
 	wal_reader_close(&s->in);
 	close_fdp(&s->wake_fd);

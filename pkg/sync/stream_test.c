@@ -1,6 +1,7 @@
 /* Tests of the stream: what it acknowledges, when it answers, and when it submits. */
 #include "sync/stream_int.h"
 #include "sync/world_test.h"
+#include "waits/waits.h"
 
 enum { COMMIT = 0x3000, END = COMMIT + 0x10, MANY = BATCH_KEYS + 100 };
 
@@ -160,6 +161,82 @@ static void test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_
 	assert_true(fake_wal_updates(f.w.postgres, last, 1));
 	assert_true(fake_wal_feedback(f.w.postgres).flushed < COMMIT);
 	end(&f);
+}
+
+/* --- waits --- */
+
+static void begin_waits(struct fixture *f, struct waits **ret, bool live)
+{
+	*ret = waits_new();
+	begin(f);
+	f->w.options.waits = *ret;
+	start(f, (struct stream_options){.live = live});
+}
+
+static void end_waits(struct fixture *f, struct waits *waits)
+{
+	end(f);
+	waits_free(waits);
+}
+
+static void test_stream_when_a_commit_is_waited_for_then_the_wait_ends_once_it_is_in_the_index(void **state)
+{
+	struct waits *waits;
+	struct fixture f;
+	uint64_t reached;
+
+	UNUSED(state);
+	begin_waits(&f, &waits, true);
+	fake_gate_close(&f.w.bulks);
+	send_transaction(&f.w, 1, COMMIT);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	assert_int_equal(waits_wait(waits, END, 1, &reached), WAITS_TIMEOUT);
+	fake_gate_open(&f.w.bulks);
+	assert_int_equal(waits_wait(waits, END, FAKE_PATIENCE_MS, &reached), WAITS_REACHED);
+	assert_int_equal(world_version(&f.w, 1), END);
+	end_waits(&f, waits);
+}
+
+static void test_stream_when_a_generation_is_being_filled_then_a_wait_does_not_end(void **state)
+{
+	struct waits *waits;
+	struct fixture f;
+	uint64_t reached;
+
+	UNUSED(state);
+	begin_waits(&f, &waits, false);
+	send_transaction(&f.w, 1, COMMIT);
+	assert_true(fake_wal_flushed(f.w.postgres, END));
+	assert_int_equal(waits_wait(waits, END, 1, &reached), WAITS_TIMEOUT);
+	stream_set_live(f.stream);
+	assert_int_equal(waits_wait(waits, END, FAKE_PATIENCE_MS, &reached), WAITS_REACHED);
+	end_waits(&f, waits);
+}
+
+static void *wait_for_others(void *user)
+{
+	uint64_t reached;
+
+	return waits_wait(user, 0x7000, FAKE_PATIENCE_MS, &reached) == WAITS_REACHED ? user : NULL;
+}
+
+static void test_stream_when_the_wal_of_others_is_waited_for_then_the_server_is_asked_for_its_position(void **state)
+{
+	struct waits *waits;
+	struct fixture f;
+	pthread_t thread;
+	void *reached;
+
+	UNUSED(state);
+	begin_waits(&f, &waits, true);
+	assert_false(fake_wal_feedback(f.w.postgres).asks);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_others, waits), 0);
+	for (struct fake_feedback last = {0}; !last.asks; last = fake_wal_feedback(f.w.postgres))
+		assert_true(fake_wal_updates(f.w.postgres, last, 1));
+	assert_true(fake_wal_keepalive(f.w.postgres, 0x7000, false));
+	assert_int_equal(pthread_join(thread, &reached), 0);
+	assert_ptr_equal(reached, waits);
+	end_waits(&f, waits);
 }
 
 /* --- answering --- */
@@ -437,6 +514,10 @@ int main(void)
 		cmocka_unit_test(test_stream_when_within_a_transaction_then_keepalives_do_not_acknowledge_it),
 		cmocka_unit_test(test_stream_when_stopped_then_it_acknowledges_what_is_durable),
 		cmocka_unit_test(test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_way),
+		cmocka_unit_test(test_stream_when_a_commit_is_waited_for_then_the_wait_ends_once_it_is_in_the_index),
+		cmocka_unit_test(test_stream_when_a_generation_is_being_filled_then_a_wait_does_not_end),
+		cmocka_unit_test(
+			test_stream_when_the_wal_of_others_is_waited_for_then_the_server_is_asked_for_its_position),
 		cmocka_unit_test(test_stream_when_the_applier_is_blocked_then_requests_for_a_reply_are_answered),
 		cmocka_unit_test(test_stream_when_the_batch_is_full_then_it_stops_reading_and_keeps_answering),
 		cmocka_unit_test(

@@ -24,6 +24,7 @@
 #include "spec/spec.h"
 
 struct metrics;
+struct waits;
 
 struct sync_options {
 	const struct spec *spec; /* resolved; outlives the call */
@@ -41,6 +42,7 @@ struct sync_options {
 	bool supervised;
 	int stop_fd;             /* readable: stop, finish what is under way, return 0 */
 	struct metrics *metrics; /* or NULL */
+	struct waits *waits;     /* told what is in the index; or NULL */
 	/* Called from the thread of sync_run a few times a second, also when nothing changed: {"phase", "conditions",
 	 * "bootstrap", "stream", "indices"}, a fragment of a PgSync's status. Borrowed. It must not block. */
 	void (*report)(void *user, const json_t *report);

@@ -79,6 +79,7 @@ static struct web *served(unsigned workers)
 		{.path = "/books/{}/publish", .handler = tell, .user = (void *)"publish", .method = "POST"},
 		{.path = "/{}/of/{}", .handler = tell, .user = (void *)"two"},
 		{.path = "/gate", .handler = wait_for_gate},
+		{.path = "/at-once", .handler = tell, .user = (void *)"at once", .at_once = true},
 	};
 	const struct web_options options = {.listen = "127.0.0.1:0",
 					    .routes = routes,
@@ -294,6 +295,10 @@ static void test_workers_that_wait_then_others_are_served_and_too_many_are_refus
 	send_request(refused, "GET /nothing", "", "");
 	get_answer(refused, false, &a);
 	assert_int_equal(a.status, 404);
+	answer_release(&a);
+	send_request(refused, "GET /at-once", "", "");
+	get_answer(refused, false, &a);
+	assert_int_equal(a.status, 200);
 	answer_release(&a);
 	send_request(refused, "GET /gate", "", "");
 	get_answer(refused, false, &a);
