@@ -331,6 +331,12 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 	if (info.flavour == SEARCH_ELASTICSEARCH && info.major < 7)
 		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
 				  "%s is Elasticsearch %s; version 7 or later is needed", name, info.version);
+	/* Settings [index.number_of_replicas] are not available when running in serverless mode */
+	if (!strcmp(jsonx_string(answer->root, "version.build_flavor", ""), "serverless"))
+		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
+				  "%s is Elastic Cloud Serverless, which refuses the index settings that a rebuild "
+				  "needs; use an Elasticsearch that is hosted or your own",
+				  name);
 	*ret = info;
 	return 0;
 }

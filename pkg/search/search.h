@@ -36,8 +36,8 @@ struct search_info {
 	char version[32];
 	char cluster_name[128];
 };
-/* GET /. DENIED/AuthFailed on 401 and 403, INVALID/VersionUnsupported when it is neither engine, or older than ES 7 or
- * OpenSearch 1. */
+/* GET /. DENIED/AuthFailed on 401 and 403, INVALID/VersionUnsupported when it is neither engine, older than ES 7 or
+ * OpenSearch 1, or Elastic Cloud Serverless. */
 int search_info(struct search *search, struct search_info *ret, struct err *err) WARN_UNUSED;
 
 /* Requests for rare needs. Only this package builds paths, with every name escaped: whatever it contains, it stays one

@@ -135,6 +135,8 @@ static void test_info_when_neither_or_too_old_then_unsupported(void **state)
 		"{\"version\":{\"number\":\"6.8.23\"},\"tagline\":\"You Know, for Search\"}",
 		"{\"version\":{\"number\":\"x\"},\"tagline\":\"You Know, for Search\"}",
 		"{\"version\":{\"distribution\":\"opensearch\"}}",
+		"{\"version\":{\"number\":\"8.11.0\",\"build_flavor\":\"serverless\"},\"tagline\":\"You Know, for "
+		"Search\"}",
 	};
 	struct search_info info;
 	struct err err;
@@ -158,6 +160,15 @@ static void test_json_when_refused_then_kind_reason_and_the_engines_words(void *
 	} cases[] = {
 		{401, ERR_DENIED, "AuthFailed", "Unauthorized",
 		 "HTTP status 401, without an error in the search engine's format"},
+		/* Elasticsearch 8 and 9 without credentials: security is on by default. */
+		{401, ERR_DENIED, "AuthFailed",
+		 "{\"error\":{\"root_cause\":[{\"type\":\"security_exception\",\"reason\":\"missing authentication "
+		 "credentials for REST request [/]\",\"header\":{\"WWW-Authenticate\":[\"Basic "
+		 "realm=\\\"security\\\"\","
+		 "\"ApiKey\"]}}],\"type\":\"security_exception\",\"reason\":\"missing authentication credentials for "
+		 "REST "
+		 "request [/]\"},\"status\":401}",
+		 "security_exception: missing authentication credentials for REST request [/]"},
 		{403, ERR_DENIED, "AuthFailed", "{\"error\":{\"type\":\"security_exception\",\"reason\":\"no\"}}",
 		 "security_exception: no"},
 		{403, ERR_TRANSIENT, "SinkUnavailable",
