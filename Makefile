@@ -50,7 +50,7 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly sanitized e2e-tsan e2e-long failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
+        nightly sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s  %s\n", $$1, $$2}'
 
@@ -210,6 +210,9 @@ failpoints: failpoint-bin ## the main flow with a failure and a kill at each dur
 
 e2e-long: all failpoint-bin ## the long end-to-end tests: migrations, switchovers, old writes, every fact of the catalog
 	@e2e/run -m long --ignore=test_failpoints.py --ignore=test_stall.py $(E2E_ARGS)
+
+engines: all failpoint-bin ## changes and faults on OpenSearch 3 and Elasticsearch 7, 8 and 9; E2E_ENGINES='name...' for some
+	@hack/engines $(E2E_ENGINES)
 
 mutants: ## take each protection away in turn; a named test must fail for that reason; MUTANTS='name...' for some
 	@hack/mutants $(MUTANTS)

@@ -16,7 +16,7 @@ from parts import pki, process
 from parts.faultproxy import FaultProxy
 from parts.kubernetes import KubeApi
 from parts.nginx import Nginx
-from parts.opensearch import ENGINES
+from parts.opensearch import ENGINES, chosen
 from parts.operator import Operator
 from parts.postgres import Postgres
 from parts.worker import Worker
@@ -49,8 +49,8 @@ class _Parts:
     def __init__(self, state):
         self.state = state
         self.postgres = Postgres(state / "postgres", fsync=False, conf={"synchronous_commit": "on"})
-        # E2E_ENGINE=opensearch3 or elasticsearch: every test that asks for OpenSearch gets that one instead.
-        self.opensearch = ENGINES[os.environ.get("E2E_ENGINE") or "opensearch"](state / "opensearch", heap="1g")
+        # E2E_ENGINE=opensearch3, elasticsearch, elasticsearch8 or elasticsearch9: every test that asks for OpenSearch gets that one instead.
+        self.opensearch = chosen()(state / "opensearch", heap="1g")
         self.kube = KubeApi(state / "kubernetes")
         self._started = set()
 
@@ -94,23 +94,25 @@ def opensearch(parts):
 
 
 @pytest.fixture(scope="session")
-def opensearch3(state):
-    node = ENGINES["opensearch3"](state / "opensearch3").start()
-    yield node
-    node.stop()
+def nodes(state):
+    """nodes(name): one node of that engine for the whole run."""
+    started = {}
+
+    def get(name):
+        if name not in started:
+            started[name] = ENGINES[name](state / name).start()
+        return started[name]
+
+    yield get
+    for node in started.values():
+        node.stop()
 
 
-@pytest.fixture(scope="session")
-def elasticsearch(state):
-    node = ENGINES["elasticsearch"](state / "elasticsearch").start()
-    yield node
-    node.stop()
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request):
+@pytest.fixture(scope="module",
+                params=[pytest.param(name, marks=[pytest.mark.long] if node.nightly else []) for name, node in ENGINES.items()])
+def engine(request, nodes):
     """Each search engine in turn."""
-    return request.getfixturevalue(request.param)
+    return request.getfixturevalue("opensearch") if request.param == chosen().tool else nodes(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +140,8 @@ def pipeline(opensearch, unique):
     """pipeline({...}): creates or replaces the test's ingest pipeline with one processor, and returns its name."""
 
     def make(processor):
+        if not opensearch.processors:
+            pytest.skip(f"{opensearch.tool} is started without ingest processors")
         opensearch.request("PUT", f"_ingest/pipeline/{unique}", {"processors": [processor]})
         return unique
 

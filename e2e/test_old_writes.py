@@ -11,7 +11,7 @@ import time
 import bookstore
 import pytest
 from parts.faultproxy import FaultProxy
-from parts.opensearch import OpenSearch
+from parts.opensearch import chosen
 from parts.search import eventually
 
 ROWS = 300
@@ -166,7 +166,7 @@ def test_delete_that_arrives_late_makes_no_index(worker, rows, opensearch, index
 
 def test_node_that_starts_again_restores_nothing(worker, rows, state, unique, index):
     """Its shards remember no deletion. The request is let through when it is back."""
-    with OpenSearch(state / f"opensearch-{unique}") as engine, FaultProxy(engine.url) as proxy:
+    with chosen()(state / f"engine-{unique}") as engine, FaultProxy(engine.url) as proxy:
         proxy.recorded = []
         proxy.hold(writes(LOST), "cut", most=1)
         run = worker(manifest(rows, proxy.url, index)).start()
@@ -234,7 +234,7 @@ class Rebuild:
 @pytest.mark.long
 @pytest.mark.parametrize("forgets", [*FORGETS, "restart"])
 def test_a_thousand_rows_deleted_during_bootstraps_stay_deleted(worker, rows, state, unique, index, forgets):
-    with OpenSearch(state / f"opensearch-{unique}") as engine, FaultProxy(engine.url) as proxy:
+    with chosen()(state / f"engine-{unique}") as engine, FaultProxy(engine.url) as proxy:
         for number in range(1, ROUNDS + 1):
             rebuild = Rebuild(worker, rows, engine, proxy, index, number)
             rebuild.go(HOWS[number % len(HOWS)], {**FORGETS, "restart": restart}[forgets])

@@ -14,10 +14,10 @@ def _one_after_the_other():
 
 
 def main(names):
-    """`names`: of postgres, opensearch, opensearch3, elasticsearch, kubernetes, pgsync; without any, all that the tests need."""
+    """`names`: of postgres, the engines, kubernetes, pgsync; without any, all that the default run needs."""
     tests = {"postgres": postgres.fetch, "kubernetes": _one_after_the_other,
-             **{name: node.fetch for name, node in ENGINES.items()}}
-    every = {**tests, "pgsync": peer.fetch}
+             **{name: node.fetch for name, node in ENGINES.items() if not node.nightly}}
+    every = {**tests, **{name: node.fetch for name, node in ENGINES.items()}, "pgsync": peer.fetch}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for future in [pool.submit(every[name]) for name in names or tests]:
             future.result()

@@ -1,5 +1,6 @@
-"""One node of OpenSearch 2, OpenSearch 3 or Elasticsearch 7, from their published libraries."""
+"""One node of OpenSearch 2 or 3, or of Elasticsearch 7, 8 or 9, from their published libraries."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,12 +11,18 @@ from .search import SearchEngine
 OPENSEARCH_VERSION = "2.19.1"
 OPENSEARCH3_VERSION = "3.3.0"
 ELASTICSEARCH_VERSION = "7.17.28"
+ELASTICSEARCH8_VERSION = "8.19.3"
+ELASTICSEARCH9_VERSION = "9.1.3"
 
 
 class Node(SearchEngine):
     """A node on 127.0.0.1 with no security; its data live in the state directory."""
 
     flavour = version = tool = None
+    source = None  # the directory of `tools` that it is built from, if its name is not that of the tool
+    nightly = False  # too much for the default run
+    refuses_contradictions = False  # an index whose mapping contradicts its index template
+    processors = False  # whether ingest pipelines have any: their module is not published for every engine
     java_program, java_options = staticmethod(lambda: "java"), ["-Djava.security.manager=allow"]
     compile = staticmethod(maven.compile_main)
 
@@ -30,11 +37,12 @@ class Node(SearchEngine):
     def fetch(cls) -> Path:
         """The directory with the jars and the class that starts a node."""
 
-        def build(directory):
-            maven.copy_dependencies(cls.tool, directory)
-            cls.compile(cls.tool, directory)
+        return cache.cached(cls.tool, cls.version, cls.build, sources=maven.TOOLS / (cls.source or cls.tool))
 
-        return cache.cached(cls.tool, cls.version, build, sources=maven.TOOLS / cls.tool)
+    @classmethod
+    def build(cls, directory):
+        maven.copy_dependencies(cls.tool, directory)
+        cls.compile(cls.tool, directory)
 
     def spawn(self):
         self.state.mkdir(parents=True, exist_ok=True)
@@ -74,11 +82,11 @@ class Node(SearchEngine):
 
 
 class OpenSearch(Node):
-    flavour, version, tool = "OpenSearch", OPENSEARCH_VERSION, "opensearch"
+    flavour, version, tool, processors = "OpenSearch", OPENSEARCH_VERSION, "opensearch", True
 
 
 class OpenSearch3(Node):
-    flavour, version, tool = "OpenSearch", OPENSEARCH3_VERSION, "opensearch3"
+    flavour, version, tool, processors = "OpenSearch", OPENSEARCH3_VERSION, "opensearch3", True
     java_program, java_options = staticmethod(java.java21), []
     compile = staticmethod(java.compile_main)
 
@@ -87,4 +95,27 @@ class Elasticsearch7(Node):
     flavour, version, tool = "Elasticsearch", ELASTICSEARCH_VERSION, "elasticsearch"
 
 
-ENGINES = {node.tool: node for node in (OpenSearch, OpenSearch3, Elasticsearch7)}
+class Elasticsearch8(Node):
+    """The server itself, with its own REST handlers. HTTP, and what the modules of a distribution add, come from tools/elasticsearch8."""
+
+    refuses_contradictions = True
+    flavour, version, tool, source, nightly = "Elasticsearch", ELASTICSEARCH8_VERSION, "elasticsearch8", "elasticsearch8", True
+    java_program, java_options = staticmethod(java.java21), []
+
+    @classmethod
+    def build(cls, directory):
+        maven.copy_dependencies(cls.source, directory, elasticsearch_version=cls.version)
+        java.compile_main(cls.source, directory)
+        java.pack_plugin(directory, "HttpPlugin", cls.version)
+
+
+class Elasticsearch9(Elasticsearch8):
+    version, tool = ELASTICSEARCH9_VERSION, "elasticsearch9"
+
+
+ENGINES = {node.tool: node for node in (OpenSearch, OpenSearch3, Elasticsearch7, Elasticsearch8, Elasticsearch9)}
+
+
+def chosen():
+    """The class of the engine that most tests use."""
+    return ENGINES[os.environ.get("E2E_ENGINE") or OpenSearch.tool]
