@@ -62,6 +62,13 @@ json_t *jsonx_get(const json_t *value, const char *path);
 /* Where the text of the value at a path ("a.b.c") lies within a JSON text, found in one pass that parses nothing; *ret
  * points into text. False: it is absent. If the text is not JSON, the only guarantee is that *ret lies within it. */
 bool jsonx_find_text(const char *text, size_t len, const char *path, const char **ret, size_t *ret_len);
+/* The value of a key of an object; or of the text of one, a string, of which no other value is parsed, and whose keys
+ * are those that are written without escapes. A new reference, or NULL. */
+json_t *jsonx_member(const json_t *object, const char *key);
+/* Calls fn for each key of an object, or of the text of one, as it is written there, until fn returns false. */
+void jsonx_each_key(const json_t *object, bool (*fn)(void *user, const char *key, size_t len), void *user);
+/* Whether a string of a JSON text contains a NUL (\\u0000). */
+bool jsonx_holds_nul(const char *text);
 /* As jsonx_get, for a string, a number, a boolean; the default when absent or of another type. */
 const char *jsonx_string(const json_t *value, const char *path, const char *otherwise);
 int64_t jsonx_integer(const json_t *value, const char *path, int64_t otherwise);

@@ -221,9 +221,70 @@ static void test_find_text_when_the_text_is_cut_anywhere_then_nothing_is_read_be
 	}
 }
 
+static void test_member_when_the_object_is_a_text_then_only_that_value_is_parsed(void **state)
+{
+	static const struct {
+		const char *text, *key, *value;
+	} rows[] = {
+		{" {\"a.b/c\" : \"x\", \"d\": [}", "a.b/c", "\"x\""},
+		{"{\"a\":{\"b\":\"}\"},\"b\":{\"c\":1}}", "b", "{\"c\":1}"},
+		{"{\"a\":\"\\u00e9\"}", "a", "\"\xc3\xa9\""},
+		{"{\"a\":1}", "b", NULL},
+		{"{\"a\":}", "a", NULL},
+		{"[\"a\"]", "a", NULL},
+		{"", "a", NULL},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *text = json_string(rows[i].text);
+		_cleanup_json_ json_t *found = jsonx_member(text, rows[i].key);
+		_cleanup_json_ json_t *value = rows[i].value ? json_loads(rows[i].value, JSON_DECODE_ANY, NULL) : NULL;
+
+		if (value ? !json_equal(found, value) : found != NULL)
+			fail_msg("row %zu", i);
+	}
+}
+
+static bool count_two(void *user, const char *key, size_t len)
+{
+	unsigned *n = user;
+
+	assert_int_equal(len, 1);
+	assert_int_equal(key[0], "ab"[*n]);
+	return ++*n < 2;
+}
+
+static void test_keys_when_the_callback_has_enough_then_it_ends(void **state)
+{
+	_cleanup_json_ json_t *object = json_pack("{s:i, s:i, s:i}", "a", 1, "b", 2, "c", 3);
+	_cleanup_json_ json_t *text = json_string("{\"a\":[1,{}],\"b\":\"\",\"c\":1}");
+	unsigned n = 0;
+
+	UNUSED(state);
+	jsonx_each_key(object, count_two, &n);
+	assert_int_equal(n, 2);
+	n = 0;
+	jsonx_each_key(text, count_two, &n);
+	assert_int_equal(n, 2);
+}
+
+static void test_nul_when_the_backslash_is_one_itself_then_there_is_none(void **state)
+{
+	UNUSED(state);
+	assert_true(jsonx_holds_nul("[\"a\\u0000\"]"));
+	assert_true(jsonx_holds_nul("[\"a\\\\\\u0000\"]"));
+	assert_true(jsonx_holds_nul("[\"\\\\u0000\\u0000\"]"));
+	assert_false(jsonx_holds_nul("[\"a\\\\u0000\"]"));
+	assert_false(jsonx_holds_nul("[\"a\\u0001\"]"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_member_when_the_object_is_a_text_then_only_that_value_is_parsed),
+		cmocka_unit_test(test_keys_when_the_callback_has_enough_then_it_ends),
+		cmocka_unit_test(test_nul_when_the_backslash_is_one_itself_then_there_is_none),
 		cmocka_unit_test(test_parse_when_text_is_malformed_then_refused_with_position),
 		cmocka_unit_test(test_parse_when_a_secret_is_near_the_error_then_message_is_silent_about_it),
 		cmocka_unit_test(test_parse_when_nested_beyond_96_levels_then_refused),

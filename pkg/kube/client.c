@@ -203,9 +203,9 @@ void kube_free(struct kube *kube)
 	free(kube);
 }
 
-void kube_keep_text(struct kube *kube, const char *path)
+void kube_keep_text(struct kube *kube, const char *const *paths)
 {
-	kube->as_text = path;
+	kube->as_text = paths;
 }
 
 void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *method, long status, int64_t duration_us),
@@ -375,6 +375,7 @@ static bool again_after_refusal(struct kube_call *call)
 static void deliver_response(struct kube_call *call, const struct http_response *response)
 {
 	_cleanup_json_ json_t *object = NULL;
+	const char *const *texts;
 	struct err err;
 
 	if (response->status >= 300) {
@@ -382,8 +383,10 @@ static void deliver_response(struct kube_call *call, const struct http_response 
 		finish_call(call, NULL, &err);
 		return;
 	}
+	/* A Lease is written back, with its labels. */
+	texts = call->use == KUBE_USE_GENERAL ? call->kube->as_text : NULL;
 	object = response->body.len
-			 ? kube_decode(response->body.data, response->body.len, call->kube->as_text, "the answer", &err)
+			 ? kube_decode(response->body.data, response->body.len, NULL, texts, "the answer", &err)
 			 : json_object();
 	if (!object)
 		(void)err_wrap(&err, "%s %s", call->method, call->path);

@@ -11,15 +11,15 @@
 
 struct kube_frames {
 	struct strbuf partial; /* the beginning of a frame whose end has not arrived yet */
-	char *as_text;         /* a path in the frame, or NULL */
+	const char *const *as_text;
 };
 
-struct kube_frames *kube_frames_new(size_t max_frame, const char *as_text)
+struct kube_frames *kube_frames_new(size_t max_frame, const char *const *as_text)
 {
 	struct kube_frames *frames = xcalloc(1, sizeof(*frames));
 
 	strbuf_init_secret(&frames->partial, max_frame);
-	frames->as_text = as_text ? xasprintf("object.%s", as_text) : NULL;
+	frames->as_text = as_text;
 	return frames;
 }
 
@@ -28,54 +28,93 @@ void kube_frames_free(struct kube_frames *frames)
 	if (!frames)
 		return;
 	strbuf_release(&frames->partial);
-	free(frames->as_text);
 	free(frames);
 }
 
-/* The JSON text with null for the value at `part`. */
-static char *without(const char *text, size_t len, const char *part, size_t part_len, size_t *ret_len)
+/* A value that is not parsed. */
+struct part {
+	const char *path, *text;
+	size_t len;
+};
+
+/* Finds the values at the paths within a text, in the order of the text. */
+static size_t find_parts(const char *text, size_t len, const char *const *paths, struct part parts[KUBE_TEXTS])
+{
+	size_t n = 0;
+
+	for (; paths && *paths; paths++) {
+		struct part part = {.path = *paths};
+		size_t at = n;
+
+		if (!jsonx_find_text(text, len, *paths, &part.text, &part.len))
+			continue;
+		assert(n < KUBE_TEXTS);
+		for (; at > 0 && parts[at - 1].text > part.text; at--)
+			parts[at] = parts[at - 1];
+		parts[at] = part;
+		n++;
+	}
+	return n;
+}
+
+/* The JSON text with null for the parts. */
+static char *without(const char *text, size_t len, const struct part *parts, size_t n, size_t *ret_len)
 {
 	static const char nothing[] = "null";
-	size_t before = (size_t)(part - text), after = len - before - part_len;
-	char *rest = xmalloc(before + strlen(nothing) + after);
-	char *to = mempcpy(rest, text, before);
+	const char *from = text, *end = text + len;
+	char *rest = xmalloc(len + n * strlen(nothing)), *to = rest;
 
-	to = mempcpy(to, nothing, strlen(nothing));
-	(void)memcpy(to, part + part_len, after);
-	*ret_len = before + strlen(nothing) + after;
+	for (size_t i = 0; i < n; i++) {
+		to = mempcpy(to, from, (size_t)(parts[i].text - from));
+		to = mempcpy(to, nothing, strlen(nothing));
+		from = parts[i].text + parts[i].len;
+	}
+	to = mempcpy(to, from, (size_t)(end - from));
+	*ret_len = (size_t)(to - rest);
 	return rest;
 }
 
-/* Puts the text at the path. False: the path does not exist, or the text is not UTF-8. */
-static bool put_text(json_t *value, const char *path, const char *text, size_t len)
+/* False: the path does not exist, or the text is not UTF-8. */
+static bool put_part(json_t *value, const struct part *part)
 {
-	const char *dot = strrchr(path, '.');
-	_cleanup_free_ char *parent = dot ? xstrndup(path, (size_t)(dot - path)) : NULL;
+	const char *dot = strrchr(part->path, '.');
+	_cleanup_free_ char *parent = dot ? xstrndup(part->path, (size_t)(dot - part->path)) : NULL;
 
 	if (parent)
 		value = jsonx_get(value, parent);
-	return json_object_set_new(value, dot ? dot + 1 : path, json_stringn(text, len)) == 0;
+	return json_object_set_new(value, dot ? dot + 1 : part->path, json_stringn(part->text, part->len)) == 0;
 }
 
-json_t *kube_decode(const char *text, size_t len, const char *as_text, const char *what, struct err *err)
+static bool put_parts(json_t *value, const struct part *parts, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (!put_part(value, &parts[i]))
+			return false;
+	return true;
+}
+
+json_t *kube_decode(const char *text, size_t len, const char *within, const char *const *as_text, const char *what,
+		    struct err *err)
+{
+	struct part parts[KUBE_TEXTS];
+	const char *object = text;
+	size_t n = 0, object_len = len, rest_len;
 	_cleanup_free_ char *rest = NULL;
-	const char *part = NULL;
-	size_t part_len = 0, rest_len = 0;
 	json_error_t problem;
 	json_t *value;
 
-	if (as_text && jsonx_find_text(text, len, as_text, &part, &part_len))
-		rest = without(text, len, part, part_len, &rest_len);
+	if (!within || jsonx_find_text(text, len, within, &object, &object_len))
+		n = find_parts(object, object_len, as_text, parts);
+	rest = without(text, len, parts, n, &rest_len);
 	/* A NUL is legal in a JSON string: one such object must not make its whole collection unreadable. */
-	value = json_loadb(rest ? rest : text, rest ? rest_len : len, JSON_ALLOW_NUL, &problem);
+	value = json_loadb(rest, rest_len, JSON_ALLOW_NUL, &problem);
 	/* The parser's message quotes the text, which may be a Secret's. */
 	if (!value)
 		(void)err_set(err, ERR_FATAL, "%s of %zu bytes is not JSON, at byte %d", what, len, problem.position);
-	else if (!rest || put_text(value, as_text, part, part_len))
+	else if (put_parts(within ? json_object_get(value, within) : value, parts, n))
 		return value;
 	else
-		(void)err_set(err, ERR_FATAL, "%s of %zu bytes is not JSON within %s", what, len, as_text);
+		(void)err_set(err, ERR_FATAL, "%s of %zu bytes is not JSON within a value", what, len);
 	json_decref(value);
 	return NULL;
 }
@@ -91,7 +130,7 @@ static int decode_frame(const struct kube_frames *frames, const char *text, size
 		len--;
 	if (len == 0)
 		return 0;
-	frame = kube_decode(text, len, frames->as_text, "a watch frame", err);
+	frame = kube_decode(text, len, "object", frames->as_text, "a watch frame", err);
 	if (!frame)
 		return -1;
 	type = json_string_value(json_object_get(frame, "type"));

@@ -30,9 +30,9 @@ static void on_event(void *user, const char *type, json_t *object)
 	on_object(user, object);
 }
 
-static bool feed_frames(const char *data, size_t size, size_t piece, uint64_t *hash)
+static bool feed_frames(const char *data, size_t size, size_t piece, const char *const *texts, uint64_t *hash)
 {
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(MAX_FRAME, NULL);
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(MAX_FRAME, texts);
 	struct err err;
 
 	for (size_t at = 0; at < size; at += piece) {
@@ -84,14 +84,20 @@ static bool parse_listing(const char *data, size_t size, uint64_t *hash)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+	static const char *const kept[] = {"metadata.labels", "data", "spec", NULL};
 	const char *data = (const char *)bytes;
 	size_t piece = size ? (size_t)bytes[size - 1] % 16 + 1 : 1;
 	uint64_t whole = 0, pieces = 0, parsed = 0;
 	bool ok;
 
-	ok = feed_frames(data, size, size + 1, &whole);
-	if (feed_frames(data, size, piece, &pieces) != ok || whole != pieces)
-		abort();
+	for (size_t i = 0; i < 2; i++) {
+		const char *const *texts = i ? kept : NULL;
+
+		whole = pieces = 0;
+		ok = feed_frames(data, size, size + 1, texts, &whole);
+		if (feed_frames(data, size, piece, texts, &pieces) != ok || whole != pieces)
+			abort();
+	}
 	whole = pieces = 0;
 	ok = feed_listing(data, size, size + 1, &whole);
 	if (feed_listing(data, size, piece, &pieces) != ok || (ok && whole != pieces))

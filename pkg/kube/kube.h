@@ -45,9 +45,11 @@ int kube_new(const struct kube_config *config, const char *user_agent, struct ku
 /* Drops the remaining calls and timers without calling their functions. Stop reflectors, leases and events first. */
 void kube_free(struct kube *kube);
 CLEANUP(struct kube, kube_free);
-/* Values at this path of objects ("spec.schema"; borrowed) are not parsed, however large they are: each comes as a
- * string that holds its JSON text. Call it before the first request. */
-void kube_keep_text(struct kube *kube, const char *path);
+/* Values at these paths of objects ("spec.schema") are not parsed, however large they are: each comes as a string that
+ * holds its JSON text. At most KUBE_TEXTS, of which none is within another, with NULL at the end; borrowed. Call it
+ * before the first request. */
+enum { KUBE_TEXTS = 8 };
+void kube_keep_text(struct kube *kube, const char *const *paths);
 /* Waits for transfers, timers or the caller's descriptors, at most timeout_ms (-1: until something happens), and runs
  * callbacks. A callback may start, stop and free anything of this package except the kube itself. */
 int kube_poll(struct kube *kube, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
@@ -113,7 +115,7 @@ void kube_reflector_stop(struct kube_reflector *reflector);
 /* Decoder of a watch stream: newline-separated frames, fed in pieces; pure, for the reflector and its fuzz target.
  * as_text: as for kube_keep_text; or NULL. */
 struct kube_frames;
-struct kube_frames *kube_frames_new(size_t max_frame, const char *as_text);
+struct kube_frames *kube_frames_new(size_t max_frame, const char *const *as_text);
 void kube_frames_free(struct kube_frames *frames);
 CLEANUP(struct kube_frames, kube_frames_free);
 /* Calls event for each whole frame; type is "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR". Errors: FATAL (not

@@ -70,7 +70,7 @@ struct kube {
 	void (*on_request)(void *user, const char *method, long status, int64_t duration_us);
 	void *on_request_user;
 	uint64_t seed;
-	const char *as_text; /* kube_keep_text */
+	const char *const *as_text; /* kube_keep_text; or NULL */
 	struct kube_tuning tuning;
 };
 
@@ -102,8 +102,10 @@ int kube_status_err(const struct http_response *response, const char *method, co
 /* The same for the Status object of a watch's ERROR event. */
 int kube_status_object_err(const json_t *status, const char *what, struct err *err);
 
-/* One JSON text of the server; a new reference. as_text: the path of a value that is not parsed, as kube_keep_text
- * says; or NULL. FATAL if it is not JSON; the message does not quote it. */
-json_t *kube_decode(const char *text, size_t len, const char *as_text, const char *what, struct err *err) WARN_UNUSED;
+/* One JSON text of the server; a new reference. as_text: the paths of values that are not parsed, as kube_keep_text
+ * says, or NULL; within: the key of the object that they start at, or NULL. FATAL if it is not JSON; the message does
+ * not quote it. */
+json_t *kube_decode(const char *text, size_t len, const char *within, const char *const *as_text, const char *what,
+		    struct err *err) WARN_UNUSED;
 
 #endif

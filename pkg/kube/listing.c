@@ -21,7 +21,7 @@ static const char ITEMS_KEY[] = "items";
 struct kube_listing {
 	struct strbuf frame; /* the text around the items */
 	struct strbuf item;  /* the unfinished item */
-	const char *as_text;
+	const char *const *as_text;
 	unsigned depth;
 	bool in_items; /* between the brackets of items */
 	bool in_string, escaped;
@@ -30,7 +30,7 @@ struct kube_listing {
 	bool key_is_items; /* what comes next is the value of "items" */
 };
 
-struct kube_listing *kube_listing_new(size_t max_item, const char *as_text)
+struct kube_listing *kube_listing_new(size_t max_item, const char *const *as_text)
 {
 	struct kube_listing *listing = xcalloc(1, sizeof(*listing));
 
@@ -135,7 +135,7 @@ static int emit_item(struct kube_listing *listing, void (*item)(void *user, json
 		     struct err *err)
 {
 	_cleanup_json_ json_t *object =
-		kube_decode(listing->item.data, listing->item.len, listing->as_text, "an item of a list", err);
+		kube_decode(listing->item.data, listing->item.len, NULL, listing->as_text, "an item of a list", err);
 
 	strbuf_reset(&listing->item);
 	if (!object)
@@ -179,7 +179,7 @@ int kube_listing_finish(struct kube_listing *listing, json_t **ret, struct err *
 
 	if (listing->item.len > 0)
 		return err_set(err, ERR_FATAL, "a list ends within an item");
-	frame = kube_decode(listing->frame.data, listing->frame.len, NULL, "a list", err);
+	frame = kube_decode(listing->frame.data, listing->frame.len, NULL, NULL, "a list", err);
 	if (!frame)
 		return -1;
 	if (!json_is_object(frame) || json_array_size(json_object_get(frame, "items")) > 0)

@@ -13,7 +13,7 @@ struct kube_listing;
 
 /* max_item: the most bytes of one object, and of everything around the objects. as_text: as for kube_keep_text; or
  * NULL. */
-struct kube_listing *kube_listing_new(size_t max_item, const char *as_text);
+struct kube_listing *kube_listing_new(size_t max_item, const char *const *as_text);
 void kube_listing_free(struct kube_listing *listing);
 CLEANUP(struct kube_listing, kube_listing_free);
 

@@ -528,16 +528,19 @@ static void expect_listed(void *user, json_t *object)
 	expect_schema(user, "", object);
 }
 
+/* Not in the order of the text, and one that is absent. */
+static const char *const texts[] = {"metadata.labels", "spec.schema", "metadata.annotations", NULL};
+
 #define WITH_SCHEMA                                                         \
 	"{\"spec\":{\"source\":{\"schema\":\"s\"},\"schema\":[{\"index\": " \
-	"\"\\u00e9\"}],\"x\":1},\"metadata\":{\"name\":\"n\"}}"
+	"\"\\u00e9\"}],\"x\":1},\"metadata\":{\"name\":\"n\",\"labels\":{\"a.b\":\"c\"}}}"
 
 static void test_decode_when_a_value_is_kept_as_text_then_a_string_in_watches_and_lists(void **state)
 {
 	static const char frame[] = "{\"type\":\"ADDED\",\"object\":" WITH_SCHEMA "}\n";
 	static const char list[] = "{\"items\":[" WITH_SCHEMA "," WITH_SCHEMA "],\"metadata\":{}}";
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, "spec.schema");
-	_cleanup_(kube_listing_freep) struct kube_listing *listing = kube_listing_new(1000, "spec.schema");
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, texts);
+	_cleanup_(kube_listing_freep) struct kube_listing *listing = kube_listing_new(1000, texts);
 	int seen = 0;
 	struct err err;
 
@@ -550,7 +553,7 @@ static void test_decode_when_a_value_is_kept_as_text_then_a_string_in_watches_an
 static void test_decode_when_the_text_to_keep_is_not_utf8_then_fatal_and_not_quoted(void **state)
 {
 	static const char frame[] = "{\"type\":\"ADDED\",\"object\":{\"spec\":{\"schema\":\"\xffhunter2\"}}}\n";
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, "spec.schema");
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(1000, texts);
 	int seen = 0;
 	struct err err;
 

@@ -13,33 +13,6 @@ void resource_inputs_changed(struct resource *r)
 
 /* --- the values that the spec refers to */
 
-/* Keeps the keys that the spec refers to: a worker does not need the others, and is not restarted when they change. Two
- * of the references are to whole Secrets, whose keys have fixed names. */
-static void keep_named(json_t *secrets, const struct spec *spec)
-{
-	const char *whole[] = {spec->source.connection_secret, spec->sink.auth_secret.name};
-	const struct spec_secret_ref *keys[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
-	_cleanup_json_ json_t *all = json_copy(secrets);
-	const char *name;
-	json_t *held;
-
-	(void)json_object_clear(secrets);
-	json_object_foreach (all, name, held) {
-		json_t *kept = json_object();
-
-		for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
-			if (whole[i] && strcmp(whole[i], name) == 0)
-				(void)json_object_update(kept, held);
-		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-			json_t *value = keys[i]->key ? json_object_get(held, keys[i]->key) : NULL;
-
-			if (value && keys[i]->name && strcmp(keys[i]->name, name) == 0)
-				(void)json_object_set(kept, keys[i]->key, value);
-		}
-		(void)json_object_set_new(secrets, name, kept);
-	}
-}
-
 /* What the worker of a resource gets. */
 struct values {
 	json_t *resource, *secrets, *config_maps, *denied;
@@ -61,9 +34,8 @@ static void values_load(const struct resource *r, const struct spec *spec, struc
 	v->secrets = json_object();
 	v->config_maps = json_object();
 	v->denied = json_array();
-	v->loaded = refs_values(&r->inputs.refs, r->cache.presence == PRESENCE_DELETING, v->secrets, v->config_maps,
-				v->denied);
-	keep_named(v->secrets, spec);
+	v->loaded = refs_values(&r->inputs.refs, spec, r->cache.presence == PRESENCE_DELETING,
+				&(struct ref_values){v->secrets, v->config_maps, v->denied});
 }
 
 char *resource_assignment(const struct resource *r, enum protocol_task task)

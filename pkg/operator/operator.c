@@ -610,7 +610,7 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	server = strstr(kube_config_server(config), "://");
 	op->server = xstrdup(server ? server + 3 : kube_config_server(config));
 	op->resources = map_new(free_resource);
-	kube_keep_text(op->kube, "spec.schema");
+	kube_keep_text(op->kube, OPERATOR_TEXTS);
 	op->peers = peers_new();
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);

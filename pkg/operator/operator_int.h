@@ -96,13 +96,15 @@ struct operator_ {
 
 /* resource.c: the object, as the API server has it. */
 struct resource_cache {
-	char *uid;    /* NULL: never seen */
-	char *text;   /* {"apiVersion", "kind", "metadata" (trimmed), "spec" without "schema"}, canonical */
-	char *schema; /* spec.schema, as the API server wrote it; NULL: there is none */
+	char *uid;        /* NULL: never seen */
+	char *text;       /* {"apiVersion", "kind", "metadata" (trimmed), "spec" without "schema"}, canonical */
+	char *finalizers; /* metadata.finalizers, as the API server wrote it; NULL: there are none */
+	char *schema;     /* spec.schema, as the API server wrote it; NULL: there is none */
 	char schema_hash[JSONX_HASH_BYTES]; /* hash of these bytes; "" without them */
 	char *retry;     /* the value of the annotation SPEC_RETRY_DEAD_LETTERS; "": it is not there */
 	char *claim;     /* the Lease of the operator that wrote the status; "": it names none */
 	char *contender; /* the value of the annotation CONTENDER: the Lease of another operator, and when; "": none */
+	bool holds_nul;  /* a string of the text contains one */
 	char resource_version[64];
 	char created[32]; /* RFC 3339, to the second */
 	int64_t generation;

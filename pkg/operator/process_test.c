@@ -157,9 +157,8 @@ static void test_start_when_secrets_hold_more_than_is_named_then_only_that_is_ha
 	RUN_UNTIL(f, f->resource->worker.report);
 	/* The kind of login decides which keys of the sink's Secret are used, so all of them are passed on. */
 	secrets = jsonx_canonical(json_object_get(f->resource->worker.report, "secrets"));
-	assert_string_equal(
-		secrets,
-		"{\"sink\":{\"other\":\"x\",\"password\":\"pw\",\"username\":\"u\"},\"source\":{\"password\":\"pw\"}}");
+	assert_string_equal(secrets,
+			    "{\"sink\":{\"password\":\"pw\",\"username\":\"u\"},\"source\":{\"password\":\"pw\"}}");
 }
 
 static void test_exit_when_its_last_words_are_long_then_the_status_keeps_what_the_api_takes(void **state)

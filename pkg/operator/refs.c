@@ -13,8 +13,9 @@
 enum ref_kind { REF_SECRET, REF_CONFIG_MAP };
 enum ref_state { REF_LOADING, REF_ABSENT, REF_DENIED, REF_PRESENT };
 
-/* FETCHES: the most at once, so that many references need few connections. */
-enum { FETCHES = 4, FETCH_AGAIN_MS = 1000 };
+/* FETCHES: the most at once, so that many references need few connections. OTHER_KEYS: of a ConfigMap without its key.
+ */
+enum { FETCHES = 4, FETCH_AGAIN_MS = 1000, OTHER_KEYS = 20 };
 
 #define TOKEN_TYPE "kubernetes.io/service-account-token"
 
@@ -35,10 +36,10 @@ struct ref {
 	char *name;
 	unsigned users;
 	enum ref_state state;
-	bool seen;      /* by the running reflector */
-	bool late;      /* it was added after the list had begun, which may have skipped it */
-	char *denial;   /* DENIED: why */
-	json_t *values; /* as last seen: these outlive the object, for cleanups */
+	bool seen;    /* by the running reflector */
+	bool late;    /* it was added after the list had begun, which may have skipped it */
+	char *denial; /* DENIED: why */
+	json_t *data; /* as last seen, for jsonx_member: it outlives the object, for cleanups */
 	struct kube_call *call;
 };
 
@@ -52,6 +53,16 @@ struct refs {
 	void (*changed)(void *user, const struct ref *ref);
 	void *user;
 };
+
+const char *const OPERATOR_TEXTS[] = {"spec.schema",
+				      "data",
+				      "binaryData",
+				      "metadata.annotations",
+				      "metadata.labels",
+				      "metadata.finalizers",
+				      "metadata.managedFields",
+				      "metadata.ownerReferences",
+				      NULL};
 
 static const char *const resources[] = {"secrets", "configmaps"};
 static const char *const kinds[] = {"Secret", "ConfigMap"};
@@ -87,7 +98,7 @@ static void ref_free(void *ptr)
 
 		(void)map_removes(ref->source->refs->sources, key);
 	}
-	jsonx_decref(ref->values);
+	jsonx_decref(ref->data);
 	free(ref->denial);
 	free(ref->key);
 	free(ref->name);
@@ -122,42 +133,14 @@ void refs_free(struct refs *refs)
 
 /* --- the state of an object */
 
-/* The keys of a Secret or ConfigMap as text. Values that are not UTF-8, or contain a NUL, cannot be credentials and are
- * left out: workers read JSON texts without NULs only. */
-static json_t *decode_values(const struct ref *ref, const json_t *object)
-{
-	json_t *values = json_object();
-	const char *key;
-	json_t *value;
-
-	json_object_foreach (json_object_get(object, "data"), key, value) {
-		char *decoded;
-		size_t len;
-
-		if (ref->source->kind == REF_CONFIG_MAP) {
-			if (json_string_length(value) ==
-			    strlen(json_string_value(value) ? json_string_value(value) : ""))
-				(void)json_object_set(values, key, value);
-			continue;
-		}
-		decoded = base64_decode(json_string_value(value) ? json_string_value(value) : "", &len);
-		if (!decoded)
-			continue;
-		if (!memchr(decoded, '\0', len))
-			(void)json_object_set_new(values, key, json_stringn(decoded, len));
-		free_secret(decoded);
-	}
-	return values;
-}
-
-static void set_state(struct ref *ref, enum ref_state state, json_t *values_take)
+static void set_state(struct ref *ref, enum ref_state state, json_t *data)
 {
 	struct refs *refs = ref->source->refs;
-	bool same = ref->state == state && (!values_take || json_equal(values_take, ref->values));
+	bool same = ref->state == state && (!data || json_equal(data, ref->data));
 
-	if (values_take) {
-		jsonx_decref(ref->values);
-		ref->values = values_take;
+	if (data) {
+		jsonx_decref(ref->data);
+		ref->data = json_incref(data);
 	}
 	ref->state = state;
 	if (!same)
@@ -175,7 +158,8 @@ bool refs_label_matches(const json_t *object, const char *label)
 {
 	size_t len = strcspn(label, "=");
 	_cleanup_free_ char *key = xstrndup(label, len);
-	const char *value = json_string_value(json_object_get(jsonx_get(object, "metadata.labels"), key));
+	_cleanup_json_ json_t *found = jsonx_member(jsonx_get(object, "metadata.labels"), key);
+	const char *value = json_string_value(found);
 
 	return value && (!label[len] || strcmp(value, label + len + 1) == 0);
 }
@@ -183,6 +167,8 @@ bool refs_label_matches(const json_t *object, const char *label)
 static void take_ref_object(struct ref *ref, const json_t *object)
 {
 	const char *label = ref->source->refs->secret_label;
+	_cleanup_json_ json_t *none = json_object();
+	json_t *data = json_object_get(object, "data");
 	bool secret = ref->source->kind == REF_SECRET;
 
 	/* Checks the label here, since a fetched object has not been filtered. */
@@ -191,7 +177,7 @@ static void take_ref_object(struct ref *ref, const json_t *object)
 	else if (secret && strcmp(jsonx_string(object, "type", ""), TOKEN_TYPE) == 0)
 		deny(ref, "it holds the token of a ServiceAccount (type " TOKEN_TYPE "), which no PgSync gets");
 	else
-		set_state(ref, REF_PRESENT, decode_values(ref, object));
+		set_state(ref, REF_PRESENT, data ? data : none);
 }
 
 /* --- fetching an object that the list may have skipped */
@@ -478,23 +464,77 @@ bool refs_contain(const struct ref_set *set, const struct ref *ref)
 	return false;
 }
 
-bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, json_t *denied)
+/* --- values */
+
+/* As text: workers read JSON without NULs, and what contains one, or is not UTF-8, is no credential. Or NULL. */
+static json_t *value_of_key(enum ref_kind kind, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	_cleanup_(free_secretp) char *decoded = NULL;
+	size_t len;
+
+	if (!text || strlen(text) != json_string_length(value))
+		return NULL;
+	if (kind == REF_CONFIG_MAP)
+		return json_incref((json_t *)value);
+	decoded = base64_decode(text, &len);
+	return decoded && !memchr(decoded, '\0', len) ? json_stringn(decoded, len) : NULL;
+}
+
+struct reading {
+	const struct ref *ref;
+	json_t *values;
+};
+
+static void read_key_of_ref(void *user, const char *key)
+{
+	struct reading *reading = user;
+	_cleanup_json_ json_t *value = jsonx_member(reading->ref->data, key);
+
+	/* Nothing is set without a value. */
+	(void)json_object_set_new(reading->values, key, value_of_key(reading->ref->source->kind, value));
+}
+
+static bool add_other_key(void *user, const char *key, size_t len)
+{
+	json_t *values = user;
+	_cleanup_free_ char *copy = xstrndup(key, len);
+
+	(void)json_object_set_new(values, copy, json_string(""));
+	return json_object_size(values) < OTHER_KEYS;
+}
+
+static json_t *read_values(const struct ref *ref, const struct spec *spec)
+{
+	struct reading reading = {ref, json_object()};
+
+	if (ref->source->kind == REF_SECRET) {
+		spec_secret_keys(spec, ref->name, read_key_of_ref, &reading);
+		return reading.values;
+	}
+	read_key_of_ref(&reading, spec->schema_config_map_key);
+	if (json_object_size(reading.values) == 0)
+		jsonx_each_key(ref->data, add_other_key, reading.values);
+	return reading.values;
+}
+
+bool refs_values(const struct ref_set *set, const struct spec *spec, bool last_known, const struct ref_values *to)
 {
 	bool loaded = true;
 
 	for (size_t i = 0; i < set->n; i++) {
 		const struct ref *ref = set->items[i];
-		bool there = ref->state == REF_PRESENT || (last_known && ref->values);
+		bool there = ref->state == REF_PRESENT || (last_known && ref->data);
 
 		if (ref->state == REF_LOADING)
 			loaded = false;
 		if (ref->state == REF_DENIED && !there)
-			(void)json_array_append_new(denied,
+			(void)json_array_append_new(to->denied,
 						    json_sprintf("%s \"%s\" cannot be read: %s",
 								 kinds[ref->source->kind], ref->name, ref->denial));
 		if (there)
-			(void)json_object_set(ref->source->kind == REF_SECRET ? secrets : config_maps, ref->name,
-					      ref->values);
+			(void)json_object_set_new(ref->source->kind == REF_SECRET ? to->secrets : to->config_maps,
+						  ref->name, read_values(ref, spec));
 	}
 	return loaded;
 }

@@ -1,6 +1,7 @@
 /* The Secrets and ConfigMaps that specs refer to, from one watch for each kind and namespace, however many there are.
  *
- * What nothing refers to is dropped as it arrives, so memory does not depend on what else is in a namespace. Secrets
+ * What nothing refers to is dropped as it arrives, so memory does not depend on what else is in a namespace. Of
+ * the others only the keys that a spec uses are read: one with very many costs no more than its size. Secrets
  * that hold tokens of ServiceAccounts are never given to a PgSync: they would turn the right to create PgSyncs into the
  * rights of every account of the namespace. Everything belongs to the loop's thread.
  */
@@ -15,6 +16,10 @@
 #include "base/mem.h"
 #include "kube/kube.h"
 #include "spec/spec.h"
+
+/* What is not parsed of PgSyncs, Secrets and ConfigMaps (kube_keep_text): what may be large, and of which little is
+ * used. */
+extern const char *const OPERATOR_TEXTS[];
 
 struct ref;
 struct refs;
@@ -40,8 +45,12 @@ void refs_release(struct refs *refs, struct ref_set *set);
 bool refs_label_matches(const json_t *object, const char *label);
 bool refs_contain(const struct ref_set *set, const struct ref *ref);
 
-/* Adds the values to secrets and config_maps, as spec_resolve expects them, and the reasons why objects cannot be read
- * to denied. last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
-bool refs_values(const struct ref_set *set, bool last_known, json_t *secrets, json_t *config_maps, json_t *denied);
+/* What refs_values adds to: the values of the keys that the spec may use, as spec_resolve expects them, and the reasons
+ * why objects cannot be read. A ConfigMap without its key comes with a few others, for the message. */
+struct ref_values {
+	json_t *secrets, *config_maps, *denied;
+};
+/* last_known: includes the last values of objects that are gone. False: an object has not been read yet. */
+bool refs_values(const struct ref_set *set, const struct spec *spec, bool last_known, const struct ref_values *to);
 
 #endif

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "base/strbuf.h"
+#include "fakes/cpu.h"
 #include "operator/refs_int.h"
 #include "json/json.h"
 
@@ -23,11 +25,13 @@ struct kube_reflector {
 static struct kube_reflector reflectors[REFLECTORS];
 static size_t n_reflectors;
 
+static const char *expected_path;
+
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	UNUSED(kube);
-	assert_string_equal(path, "/api/v1/namespaces/shop/secrets");
+	assert_string_equal(path, expected_path);
 	if (label_selector)
 		assert_string_equal(label_selector, "pgsync.io/use=yes");
 	assert_true(n_reflectors < REFLECTORS);
@@ -167,11 +171,13 @@ static void on_ref_changed(void *user, const struct ref *ref)
 
 static int setup(void **state)
 {
-	static char name[] = "source";
+	static char name[] = "source", key[] = "password";
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
+	expected_path = "/api/v1/namespaces/shop/secrets";
 	n_reflectors = n_calls = n_under_way = most_under_way = 0;
 	f->spec.source.password_ref.name = name;
+	f->spec.source.password_ref.key = key;
 	f->refs = refs_new(NULL, NULL, on_ref_changed, f);
 	refs_hold(f->refs, &f->set, "shop", &f->spec);
 	f->secrets = json_object();
@@ -202,7 +208,8 @@ static char *values(struct fixture *f, bool last_known)
 
 	(void)json_object_clear(f->secrets);
 	(void)json_array_clear(f->denied);
-	assert_true(refs_values(&f->set, last_known, f->secrets, config_maps, f->denied));
+	assert_true(
+		refs_values(&f->set, &f->spec, last_known, &(struct ref_values){f->secrets, config_maps, f->denied}));
 	if (!json_object_get(f->secrets, "source"))
 		return xstrdup("null");
 	return jsonx_canonical(json_object_get(f->secrets, "source"));
@@ -299,7 +306,7 @@ static bool is_loaded(const struct ref_set *set)
 	_cleanup_json_ json_t *config_maps = json_object();
 	_cleanup_json_ json_t *denied = json_array();
 
-	return refs_values(set, false, secrets, config_maps, denied);
+	return refs_values(set, &(struct spec){0}, false, &(struct ref_values){secrets, config_maps, denied});
 }
 
 static void test_watch_when_many_are_referred_to_then_one_and_few_requests(void **state)
@@ -428,11 +435,76 @@ static void test_secret_when_it_lacks_the_label_then_absent(void **state)
 	refs_free(refs);
 }
 
+/* --- what a large one costs */
+
+static void take_secret_event(void *user, const char *type, json_t *object)
+{
+	UNUSED(user);
+	UNUSED(type);
+	newest()->handlers.changed(newest()->user, "shop/source", object);
+}
+
+static double seconds_to_parse(const char *text)
+{
+	double start = thread_seconds();
+
+	json_decref(json_loads(text, 0, NULL));
+	return thread_seconds() - start;
+}
+
+/* The API server takes 1 MiB of data. Parsing all of it is what must not happen. */
+static void test_secret_when_it_has_very_many_keys_then_only_the_needed_one_is_read(void **state)
+{
+	enum { KEYS = 100000, FRAME_BYTES = 4 * 1024 * 1024 };
+	struct fixture *f = *state;
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(FRAME_BYTES, OPERATOR_TEXTS);
+	_cleanup_(strbuf_release) struct strbuf frame;
+	_cleanup_free_ char *read = NULL;
+	double whole, taken;
+	struct err err;
+
+	strbuf_init(&frame, FRAME_BYTES);
+	strbuf_adds(&frame, "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"source\"},\"data\":{");
+	for (int i = 0; i < KEYS; i++)
+		strbuf_addf(&frame, "\"%d\":\"\",", i);
+	strbuf_adds(&frame, "\"password\":\"aHVudGVyMg==\"},\"type\":\"Opaque\"}}");
+	whole = seconds_to_parse(frame.data);
+	strbuf_addc(&frame, '\n');
+	taken = thread_seconds();
+	assert_int_equal(kube_frames_feed(frames, frame.data, frame.len, take_secret_event, NULL, &err), 0);
+	read = values(f, false);
+	taken = thread_seconds() - taken;
+	assert_string_equal(read, "{\"password\":\"hunter2\"}");
+	print_message("%.1f ms, parsing all of it %.1f ms\n", taken * 1e3, whole * 1e3);
+	assert_true(taken < SLOWDOWN * whole / 2);
+}
+
+static void test_config_map_without_its_key_then_a_few_others_are_named(void **state)
+{
+	_cleanup_json_ json_t *object = json_pack("{s:{s:s, s:s}}", "data", "a", "1", "b", "2");
+	_cleanup_json_ json_t *secrets = json_object();
+	_cleanup_json_ json_t *config_maps = json_object();
+	_cleanup_json_ json_t *wanted = json_pack("{s:{s:s, s:s}}", "maps", "a", "", "b", "");
+	struct fixture *f = *state;
+	char name[] = "maps", key[] = "schema.json";
+	struct spec spec = {.schema_config_map = name, .schema_config_map_key = key};
+	struct ref_set set = {0};
+
+	expected_path = "/api/v1/namespaces/shop/configmaps";
+	refs_hold(f->refs, &set, "shop", &spec);
+	newest()->handlers.changed(newest()->user, "shop/maps", object);
+	assert_true(refs_values(&set, &spec, false, &(struct ref_values){secrets, config_maps, NULL}));
+	assert_true(json_equal(config_maps, wanted));
+	refs_release(f->refs, &set);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_secret_when_it_has_very_many_keys_then_only_the_needed_one_is_read),
+		WITH_FIXTURE(test_config_map_without_its_key_then_a_few_others_are_named),
 		WITH_FIXTURE(test_values_when_the_secret_is_there_then_decoded_without_what_is_no_text),
 		WITH_FIXTURE(test_values_when_the_secret_is_gone_then_only_a_clean_up_still_has_them),
 		WITH_FIXTURE(test_values_when_the_secret_comes_back_then_the_new_ones_count),

@@ -43,6 +43,7 @@ void resource_free(struct resource *r)
 	free(r->writer.refused);
 	free(r->cache.text);
 	free(r->cache.schema);
+	free(r->cache.finalizers);
 	free(r->cache.uid);
 	free(r->cache.retry);
 	free(r->cache.claim);
@@ -93,20 +94,26 @@ void resource_event(struct resource *r, bool warning, enum reason reason, const 
 
 /* --- the object */
 
-/* Names of annotations contain dots, so jsonx_get cannot find them. "": it is not there. */
-static const char *annotation(const json_t *object, const char *name)
+/* "": it is not there. Caller frees. */
+static char *annotation(const json_t *object, const char *name)
 {
-	const json_t *value = json_object_get(jsonx_get(object, "metadata.annotations"), name);
+	_cleanup_json_ json_t *value = jsonx_member(jsonx_get(object, "metadata.annotations"), name);
 
-	return json_is_string(value) ? json_string_value(value) : "";
+	return xstrdup(json_is_string(value) ? json_string_value(value) : "");
+}
+
+static bool is_annotated(const json_t *object, const char *name, const char *value)
+{
+	_cleanup_free_ char *found = annotation(object, name);
+
+	return strcmp(found, value) == 0;
 }
 
 /* Keeps only what workers and patches need. */
-static char *trimmed(const json_t *object)
+static char *trimmed(const json_t *object, const char *retry)
 {
-	static const char *const kept[] = {"name", "namespace", "uid", "generation", "finalizers"};
+	static const char *const kept[] = {"name", "namespace", "uid", "generation"};
 	const json_t *metadata = json_object_get(object, "metadata");
-	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
 	json_t *spec = json_object_get(object, "spec");
 	_cleanup_json_ json_t *out =
 		json_pack("{s:s, s:s, s:{}, s:o*}", "apiVersion", "pgsync.io/v1alpha1", "kind", "PgSync", "metadata",
@@ -131,19 +138,26 @@ void resource_replace_text(char **field, char *take)
 	*field = take;
 }
 
-/* The schema arrives as text, because of kube_keep_text, whatever its form. */
+/* A value that arrives as text, because of kube_keep_text, whatever its form. Caller frees; NULL: it is not there. */
+static char *text_of(const json_t *object, const char *path)
+{
+	const json_t *value = jsonx_get(object, path);
+
+	if (!value || json_is_string(value))
+		return xstrdup_or_null(json_string_value(value));
+	return jsonx_canonical(value);
+}
+
 static void keep_schema(struct resource_cache *c, const json_t *object)
 {
-	const json_t *schema = jsonx_get(object, "spec.schema");
-	_cleanup_free_ char *written = schema && !json_is_string(schema) ? jsonx_canonical(schema) : NULL;
-	const char *text = written ? written : json_string_value(schema);
+	_cleanup_free_ char *text = text_of(object, "spec.schema");
 
 	if (text && c->schema && strcmp(text, c->schema) == 0)
 		return;
-	resource_replace_text(&c->schema, xstrdup_or_null(text));
 	c->schema_hash[0] = '\0';
 	if (text)
 		(void)jsonx_hash_bytes(text, strlen(text), c->schema_hash);
+	resource_replace_text(&c->schema, TAKE_PTR(text));
 }
 
 static void take_status(struct resource *r, const json_t *object)
@@ -193,15 +207,16 @@ bool resource_update(struct resource *r, const json_t *object)
 	int64_t generation = jsonx_integer(object, "metadata.generation", 0);
 	bool is_deleting = jsonx_string(object, "metadata.deletionTimestamp", NULL) != NULL;
 	enum presence presence = is_deleting ? PRESENCE_DELETING : PRESENCE_ALIVE;
-	bool finalizer = jsonx_contains(jsonx_get(object, "metadata.finalizers"), FINALIZER);
-	bool force_delete = !strcmp(annotation(object, FORCE_DELETE), "true");
-	bool frozen = !strcmp(annotation(object, RECONCILE), "disabled");
+	_cleanup_free_ char *finalizers = text_of(object, "metadata.finalizers");
+	bool finalizer = finalizers && strstr(finalizers, "\"" FINALIZER "\"");
+	bool force_delete = is_annotated(object, FORCE_DELETE, "true");
+	bool frozen = is_annotated(object, RECONCILE, "disabled");
 	bool another = !c->uid || strcmp(c->uid, uid) != 0;
 	/* With a deletion, other values count: see resource_values. */
-	const char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
+	_cleanup_free_ char *retry = annotation(object, SPEC_RETRY_DEAD_LETTERS);
 	bool retries = !is_same(c->retry, retry);
 	const char *claim = jsonx_string(object, "status.operator.lease", "");
-	const char *contender = annotation(object, CONTENDER);
+	_cleanup_free_ char *contender = annotation(object, CONTENDER);
 	bool others = !is_same(c->claim, claim) || !is_same(c->contender, contender);
 	bool stale = another || c->generation != generation || c->presence != presence || retries;
 	bool changed =
@@ -215,16 +230,18 @@ bool resource_update(struct resource *r, const json_t *object)
 		resource_status_seen(r, json_object_get(object, "status"));
 	if (stale)
 		resource_inputs_changed(r);
-	resource_replace_text(&c->text, trimmed(object));
+	resource_replace_text(&c->text, trimmed(object, retry));
+	c->holds_nul = jsonx_holds_nul(c->text);
 	keep_schema(c, object);
+	resource_replace_text(&c->finalizers, TAKE_PTR(finalizers));
 	(void)snprintf(c->resource_version, sizeof(c->resource_version), "%s",
 		       jsonx_string(object, "metadata.resourceVersion", ""));
-	resource_replace_text(&c->retry, xstrdup(retry));
+	resource_replace_text(&c->retry, TAKE_PTR(retry));
 	resource_replace_text(&c->claim, xstrdup(claim));
-	resource_replace_text(&c->contender, xstrdup(contender));
+	resource_replace_text(&c->contender, TAKE_PTR(contender));
 	if (others) {
-		peers_named(r->op, claim);
-		peers_named(r->op, contender);
+		peers_named(r->op, c->claim);
+		peers_named(r->op, c->contender);
 	}
 	(void)snprintf(c->created, sizeof(c->created), "%s", jsonx_string(object, "metadata.creationTimestamp", ""));
 	c->presence = presence;

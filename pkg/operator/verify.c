@@ -125,14 +125,6 @@ void operator_verify_waiting(struct operator_ *op)
 	}
 }
 
-/* A worker must get JSON without NULs. */
-static bool holds_nul(const struct resource *r)
-{
-	_cleanup_json_ json_t *strict = json_loads(r->cache.text, 0, NULL);
-
-	return !strict;
-}
-
 /* Whether a verifier may be started now. A resource that has to wait is still stale, so it comes back here. */
 static bool may_start(struct resource *r, int64_t now_ms)
 {
@@ -175,7 +167,7 @@ void resource_verify(struct resource *r)
 		return;
 	r->inputs.stale = r->inputs.unwanted = false;
 	r->inputs.ticket = 0;
-	if (holds_nul(r)) {
+	if (r->cache.holds_nul) { /* workers get JSON without NULs */
 		take_verdict(r, &nul);
 		return;
 	}

@@ -18,7 +18,7 @@
 #include "operator/operator_int.h"
 #include "operator/script_test.h"
 
-enum { PATIENCE_MS = 10000, RESOURCES = 10, VERIFIERS = 4 };
+enum { PATIENCE_MS = 10000, RESOURCES = 10, VERIFIERS = 4, METADATA_BYTES = 1024 * 1024 };
 
 struct fixture {
 	struct operator_ op;
@@ -261,7 +261,7 @@ static double seconds_to_parse(const char *schema)
 /* The steps for one object, from the watch to the process that verifies. */
 static void expect_quick(struct fixture *f, const char *element, double limit)
 {
-	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(8 * 1024 * 1024, "spec.schema");
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(8 * 1024 * 1024, OPERATOR_TEXTS);
 	_cleanup_free_ char *schema = schema_of(element);
 	_cleanup_free_ char *frame =
 		xasprintf("{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"namespace\":\"shop\","
@@ -284,15 +284,6 @@ static void expect_quick(struct fixture *f, const char *element, double limit)
 	RUN_UNTIL(f, !f->resource->inputs.verifier);
 }
 
-/* A sanitizer slows down this project's code, and hardly the library that the unit below is measured with. */
-#if defined(__SANITIZE_THREAD__)
-enum { SLOWDOWN = 6 };
-#elif defined(__SANITIZE_ADDRESS__)
-enum { SLOWDOWN = 2 };
-#else
-enum { SLOWDOWN = 1 };
-#endif
-
 /* A step may take 50 ms. Machines differ, so the unit is the time that this one needs to parse such a schema: 143 ms
  * where the limit was set. */
 static void test_steps_when_the_schema_is_the_worst_then_none_takes_long(void **state)
@@ -309,6 +300,68 @@ static void test_steps_when_the_schema_is_the_worst_then_none_takes_long(void **
 		expect_quick(f, elements[i], limit);
 }
 
+static void expect_quick_update(struct fixture *f, const char *field, const char *value, double limit)
+{
+	_cleanup_(kube_frames_freep) struct kube_frames *frames = kube_frames_new(8 * 1024 * 1024, OPERATOR_TEXTS);
+	_cleanup_free_ char *frame =
+		xasprintf("{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"%s\":%s,\"namespace\":\"shop\","
+			  "\"name\":\"books\",\"uid\":\"%s\"},\"spec\":{}}}\n",
+			  field, value, field);
+	double start = thread_seconds(), update;
+	struct err err;
+
+	assert_int_equal(kube_frames_feed(frames, frame, strlen(frame), take_event, f->resource, &err), 0);
+	update = thread_seconds() - start;
+	assert_string_equal(f->resource->cache.uid, field);
+	print_message("%s: update %.1f ms, limit %.1f ms\n", field, update * 1e3, limit * 1e3);
+	assert_true(update < limit);
+}
+
+/* {"0":"", "1":"", ...} or [{},{},...], of 1 MiB: more than the API server takes. */
+static char *metadata_of(bool map)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, SCHEMA_BYTES);
+	strbuf_adds(&sb, map ? "{\"x\":\"\"" : "[{}");
+	for (int i = 0; sb.len < METADATA_BYTES; i++)
+		if (map)
+			strbuf_addf(&sb, ",\"%d\":\"\"", i);
+		else
+			strbuf_adds(&sb, ",{}");
+	strbuf_addc(&sb, map ? '}' : ']');
+	return strbuf_detach(&sb);
+}
+
+static void test_steps_when_the_metadata_is_the_worst_then_none_takes_long(void **state)
+{
+	static const struct {
+		const char *field;
+		bool map;
+	} rows[] = {{"annotations", true},
+		    {"labels", true},
+		    {"managedFields", false},
+		    {"ownerReferences", false},
+		    {"finalizers", false}};
+	_cleanup_free_ char *worst = schema_of("[]");
+	double limit = SLOWDOWN * seconds_to_parse(worst) * 50 / 143;
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *value = metadata_of(rows[i].map);
+
+		expect_quick_update(f, rows[i].field, value, limit);
+	}
+}
+
+static void test_annotations_when_they_come_as_text_then_they_are_known(void **state)
+{
+	struct fixture *f = *state;
+
+	expect_quick_update(f, "annotations", "{\"x\":{\"a\":[\"}\"]}, \"" RECONCILE "\" : \"disabled\"}", 60);
+	assert_true(f->resource->cache.frozen);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -319,6 +372,8 @@ int main(void)
 		WITH_FIXTURE(test_verify_when_the_spec_changes_meanwhile_then_the_old_answer_does_not_count),
 		WITH_FIXTURE(test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_its_turn),
 		WITH_FIXTURE(test_steps_when_the_schema_is_the_worst_then_none_takes_long),
+		WITH_FIXTURE(test_steps_when_the_metadata_is_the_worst_then_none_takes_long),
+		WITH_FIXTURE(test_annotations_when_they_come_as_text_then_they_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

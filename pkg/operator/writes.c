@@ -122,14 +122,14 @@ static void finalizer_removed(void *user, const json_t *object, const struct err
 
 void resource_write_finalizer(struct resource *r, bool there)
 {
-	_cleanup_json_ json_t *resource = resource_json(r);
+	_cleanup_json_ json_t *present = json_loads(r->cache.finalizers ? r->cache.finalizers : "[]", 0, NULL);
 	_cleanup_free_ char *path = object_path(r, NULL);
 	_cleanup_json_ json_t *finalizers = json_array();
 	_cleanup_json_ json_t *patch = NULL;
 	size_t i;
 	json_t *item;
 
-	json_array_foreach (jsonx_get(resource, "metadata.finalizers"), i, item)
+	json_array_foreach (present, i, item)
 		if (strcmp(json_string_value(item) ? json_string_value(item) : "", FINALIZER) != 0)
 			(void)json_array_append(finalizers, item);
 	if (there)

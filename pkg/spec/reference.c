@@ -40,3 +40,19 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 	if (config_map && spec->schema_config_map && spec_is_object_name(spec->schema_config_map))
 		config_map(user, spec->schema_config_map);
 }
+
+void spec_secret_keys(const struct spec *spec, const char *name, void (*key)(void *user, const char *key), void *user)
+{
+	static const char *const of_connection[] = {"host", "port", "dbname", "username", "user", "password", "uri"};
+	static const char *const of_login[] = {"username", "password", "apiKey", "token"};
+	const struct spec_secret_ref *refs[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
+	const char *connection = spec->source.connection_secret, *login = spec->sink.auth_secret.name;
+
+	for (size_t i = 0; connection && strcmp(connection, name) == 0 && i < ARRAY_SIZE(of_connection); i++)
+		key(user, of_connection[i]);
+	for (size_t i = 0; login && strcmp(login, name) == 0 && i < ARRAY_SIZE(of_login); i++)
+		key(user, of_login[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(refs); i++)
+		if (refs[i]->name && refs[i]->key && strcmp(refs[i]->name, name) == 0)
+			key(user, refs[i]->key);
+}

@@ -117,6 +117,9 @@ CLEANUP(struct spec, spec_free);
 void spec_references(const struct spec *spec, void (*secret)(void *user, const char *name),
 		     void (*config_map)(void *user, const char *name), void *user);
 
+/* Calls key with each key that the spec may use of that Secret. */
+void spec_secret_keys(const struct spec *spec, const char *name, void (*key)(void *user, const char *key), void *user);
+
 /* The objects that a spec may refer to. */
 struct spec_objects {
 	const json_t *secrets;     /* {"name": {"key": "value", ...}}, decoded from base64 */
