@@ -9,7 +9,7 @@
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
-enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8, HEALTH_ROUTES = 2 };
+enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8, HEALTH_ROUTES = 2, INDICES = 16, INDEX_NAME_BYTES = 255 };
 
 static const char *const results[] = {"success", "error", "requeue", "requeue_after"};
 static const char *const of_controller[] = {"controller", NULL};
@@ -137,13 +137,43 @@ static void set_sandbox(struct resource *r, const json_t *names)
 	}
 }
 
+static void set_index(const struct resource *r, const char *name, const json_t *index)
+{
+	const char *const which[] = {r->namespace, r->name, name, NULL};
+
+	metric_set(r->op->metrics.documents, which, (double)jsonx_integer(index, "documentCount", 0));
+	metric_set(r->op->metrics.dead_letters, which, (double)jsonx_integer(index, "deadLetters", 0));
+}
+
+/* A worker chooses these names: they have series only while it reports them, and at most as many as a schema may have.
+ * Nothing else that it reports becomes a label. */
+static void set_indices(struct resource *r, const json_t *indices)
+{
+	static const char *const of_index[] = {"namespace", "name", "index", NULL};
+	json_t *shown = json_object(), *index, *value;
+	const char *name;
+	size_t i;
+
+	json_array_foreach (indices, i, index) {
+		name = jsonx_string(index, "name", "");
+		if (json_object_size(shown) == INDICES || strlen(name) > INDEX_NAME_BYTES)
+			continue;
+		(void)json_object_set_new(shown, name, json_true());
+		set_index(r, name, index);
+	}
+	json_object_foreach (r->shown_indices, name, value)
+		if (!json_object_get(shown, name))
+			metrics_remove(r->op->published.metrics, of_index,
+				       (const char *const[]){r->namespace, r->name, name, NULL});
+	jsonx_decref(r->shown_indices);
+	r->shown_indices = shown;
+}
+
 void operator_metrics_resource(struct resource *r, const json_t *status)
 {
 	const char *const who[] = {r->namespace, r->name, NULL};
 	const struct operator_metrics *k = &r->op->metrics;
 	double total = json_number_value(jsonx_get(status, "bootstrap.rowsTotal"));
-	size_t i;
-	json_t *index;
 
 	metric_set(k->ready, who, status_condition_is(status, CONDITION_READY, STATUS_TRUE));
 	metric_set(k->suspended, who, status_condition_is(status, CONDITION_SUSPENDED, STATUS_TRUE));
@@ -156,12 +186,7 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	else if (total > 0)
 		set_from(k->bootstrap, r, status, "bootstrap.rowsDone", 1 / total);
 	set_sandbox(r, jsonx_get(status, "worker.sandbox"));
-	json_array_foreach (json_object_get(status, "indices"), i, index) {
-		const char *const which[] = {r->namespace, r->name, jsonx_string(index, "name", ""), NULL};
-
-		metric_set(k->documents, which, (double)jsonx_integer(index, "documentCount", 0));
-		metric_set(k->dead_letters, which, (double)jsonx_integer(index, "deadLetters", 0));
-	}
+	set_indices(r, json_object_get(status, "indices"));
 }
 
 void operator_metrics_forget(struct resource *r)

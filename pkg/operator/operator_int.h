@@ -175,6 +175,7 @@ struct resource {
 	struct resource_inputs inputs;
 	struct resource_worker worker;
 	struct resource_writer writer;
+	json_t *shown_indices;            /* metrics.c: the keys are the indices that have series; NULL: none */
 	struct kube_call *namespace_call; /* namespaces.c; NULL: none is under way */
 };
 

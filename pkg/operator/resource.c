@@ -32,6 +32,7 @@ void resource_free(struct resource *r)
 		return;
 	refs_release(r->op->refs, &r->inputs.refs);
 	kube_cancel(r->namespace_call);
+	jsonx_decref(r->shown_indices);
 	jsonx_decref(r->worker.report);
 	jsonx_decref(r->worker.status);
 	free(r->worker.exit_message);
@@ -255,16 +256,16 @@ bool resource_update(struct resource *r, const json_t *object)
 
 /* --- its end */
 
-/* A quoted SQL identifier. */
-static void add_identifier(struct strbuf *sql, const char *name)
+/* A quoted SQL identifier or literal. */
+static void add_quoted(struct strbuf *sql, char quote, const char *name)
 {
-	strbuf_addc(sql, '"');
+	strbuf_addc(sql, quote);
 	for (; *name; name++) {
-		if (*name == '"')
-			strbuf_addc(sql, '"');
+		if (*name == quote)
+			strbuf_addc(sql, quote);
 		strbuf_addc(sql, *name);
 	}
-	strbuf_addc(sql, '"');
+	strbuf_addc(sql, quote);
 }
 
 char *resource_orphan_sql(const struct resource *r)
@@ -275,12 +276,14 @@ char *resource_orphan_sql(const struct resource *r)
 	struct strbuf sql;
 
 	strbuf_init(&sql, 1024);
-	if (spec->delete_slot == SPEC_DELETE)
-		strbuf_addf(&sql, "SELECT pg_drop_replication_slot('%s');",
-			    jsonx_string(status, "stream.slotName", spec->source.slot_name));
+	if (spec->delete_slot == SPEC_DELETE) {
+		strbuf_adds(&sql, "SELECT pg_drop_replication_slot(");
+		add_quoted(&sql, '\'', jsonx_string(status, "stream.slotName", spec->source.slot_name));
+		strbuf_adds(&sql, ");");
+	}
 	if (spec->delete_publication == SPEC_DELETE) {
 		strbuf_addf(&sql, "%sDROP PUBLICATION IF EXISTS ", sql.len ? " " : "");
-		add_identifier(&sql, jsonx_string(status, "stream.publicationName", spec->source.publication_name));
+		add_quoted(&sql, '"', jsonx_string(status, "stream.publicationName", spec->source.publication_name));
 		strbuf_addc(&sql, ';');
 	}
 	return strbuf_detach(&sql);

@@ -231,6 +231,18 @@ static void test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted(vo
 				 " DROP PUBLICATION IF EXISTS \"odd \"\"name\"\"\";");
 }
 
+static void test_orphan_sql_when_the_worker_reported_an_odd_slot_then_it_is_quoted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *sql = NULL;
+
+	seen(f);
+	resource_replace_text(&f->resource->writer.status,
+			      xstrdup("{\"stream\":{\"slotName\":\"x'); DROP TABLE y; --\"}}"));
+	sql = resource_orphan_sql(f->resource);
+	assert_non_null(strstr(sql, "pg_drop_replication_slot('x''); DROP TABLE y; --');"));
+}
+
 static void test_orphan_sql_when_policies_retain_then_nothing_is_left_to_drop(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +280,7 @@ int main(void)
 		WITH_FIXTURE(test_update_when_leading_then_the_status_is_what_we_wrote),
 		WITH_FIXTURE(test_json_when_the_spec_contains_nul_then_the_finalizers_are_still_known),
 		WITH_FIXTURE(test_orphan_sql_when_both_are_to_be_dropped_then_names_are_quoted),
+		WITH_FIXTURE(test_orphan_sql_when_the_worker_reported_an_odd_slot_then_it_is_quoted),
 		WITH_FIXTURE(test_orphan_sql_when_policies_retain_then_nothing_is_left_to_drop),
 	};
 

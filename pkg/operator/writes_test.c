@@ -613,11 +613,49 @@ static void test_status_when_it_is_wiped_while_counters_move_then_it_does_not_wa
 	jsonx_decref(TAKE_PTR(f->resource->worker.report));
 }
 
+static size_t index_series(struct fixture *f)
+{
+	_cleanup_(strbuf_release) struct strbuf text;
+	size_t n = 0;
+
+	strbuf_init(&text, 1024 * 1024);
+	metrics_render(f->op.published.metrics, &text);
+	assert_true(strbuf_ok(&text));
+	for (const char *at = text.data; (at = strstr(at, "\npgsync_index_documents{")); at++)
+		n++;
+	return n;
+}
+
+static void test_metrics_when_a_worker_reports_ever_new_indices_then_the_series_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *long_name = xcalloc(1, 1000);
+
+	(void)memset(long_name, 'x', 999);
+	for (int report = 0; report < 50; report++) {
+		_cleanup_json_ json_t *indices = json_array();
+		_cleanup_json_ json_t *status = json_pack("{s:O}", "indices", indices);
+
+		for (int i = 0; i < 40; i++)
+			(void)json_array_append_new(
+				indices,
+				json_pack("{s:o, s:i}", "name", json_sprintf("i%d-%d", report, i), "documentCount", i));
+		operator_metrics_resource(f->resource, status);
+		assert_int_equal(index_series(f), 16);
+		(void)json_array_clear(indices);
+		(void)json_array_append_new(indices, json_pack("{s:s}", "name", long_name));
+		(void)json_array_append_new(indices, json_pack("{s:s}", "name", "books"));
+		operator_metrics_resource(f->resource, status);
+		assert_int_equal(index_series(f), 1);
+	}
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_metrics_when_a_worker_reports_ever_new_indices_then_the_series_are_bounded),
 		WITH_FIXTURE(
 			test_finalizer_when_the_status_was_just_written_then_only_a_version_that_we_saw_vouches_for_it),
 		WITH_FIXTURE(
