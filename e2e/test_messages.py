@@ -80,7 +80,7 @@ def test_a_refused_index_leaves_the_slot_alone(books, worker, manifest, opensear
 def test_forced_row_security_is_refused_with_both_remedies(books, worker, manifest):
     books.sql("ALTER TABLE authors ENABLE ROW LEVEL SECURITY; ALTER TABLE authors FORCE ROW LEVEL SECURITY")
     run = worker(manifest).start()
-    wait_told(run, "SchemaAccepted", "RowSecurity", "public.authors", f'ALTER ROLE "{books.role}" BYPASSRLS', "ALTER TABLE public.authors NO FORCE ROW LEVEL SECURITY")
+    wait_told(run, "SchemaAccepted", "RowSecurity", "public.authors", f'ALTER ROLE "{books.role}" BYPASSRLS', 'ALTER TABLE "public"."authors" NO FORCE ROW LEVEL SECURITY')
     books.sql("ALTER TABLE authors NO FORCE ROW LEVEL SECURITY")
     run.wait_ready()
 

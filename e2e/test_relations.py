@@ -300,7 +300,7 @@ def test_materialized_view_of_another_owner_is_refused_with_the_statement_to_run
     with pytest.raises(AssertionError):
         sync.start({"nodes": CHILD}, wait=8)
     message = sync.run.condition("Stalled").get("message", "")
-    assert "GRANT MAINTAIN ON public.years" in message, sync.run.status()
+    assert 'GRANT MAINTAIN ON "public"."years"' in message, sync.run.status()
     sync.database.sql(f'GRANT MAINTAIN ON years TO "{sync.database.role}"')
     sync.ready()
     sync.becomes(_of_child(sync))

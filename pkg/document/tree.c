@@ -46,6 +46,9 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 
 	for (size_t i = 0; i < decl->primary_key.n; i++) {
 		_cleanup_free_ char *path = xasprintf("%s.primary_key[%zu]", decl->path, i);
+		_cleanup_free_ char *alter =
+			pg_statement("ALTER TABLE %I.%I ALTER COLUMN %I SET NOT NULL", node->table->schema,
+				     node->table->name, decl->primary_key.items[i]);
 		int column = catalog_column(node->table, decl->primary_key.items[i]);
 
 		if (!schema_name_counts(&decl->primary_key, i))
@@ -54,12 +57,9 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 		if (column < 0)
 			diagnostics_unknown_column(d, path, node->table, decl->primary_key.items[i]);
 		else if (!node->parent && !catalog_is_view(node->table) && !node->table->columns[column].not_null)
-			diagnostics_fail(
-				d, REASON_NO_PRIMARY_KEY, path,
-				"column `%s` may be null, and rows without a key share one document: ALTER TABLE "
-				"%s.%s ALTER COLUMN %s SET NOT NULL",
-				decl->primary_key.items[i], node->table->schema, node->table->name,
-				decl->primary_key.items[i]);
+			diagnostics_fail(d, REASON_NO_PRIMARY_KEY, path,
+					 "column `%s` may be null, and rows without a key share one document: %s",
+					 decl->primary_key.items[i], alter);
 		else if (node->table->columns[column].no_order)
 			diagnostics_fail(d, REASON_INVALID_SCHEMA, path,
 					 "column `%s` has type %s, whose values cannot be sorted; name columns of "

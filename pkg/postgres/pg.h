@@ -113,6 +113,9 @@ void pg_quote_ident(struct strbuf *sb, const char *name);
 void pg_quote_literal(struct strbuf *sb, const char *value);
 /* Appends schema.table, both quoted. */
 void pg_quote_table(struct strbuf *sb, const char *schema, const char *table);
+/* A statement that a message tells the user to run: %I becomes the next argument as a quoted identifier, so that no
+ * name can make it another statement. Caller frees. */
+char *pg_statement(const char *format, ...);
 
 /* Builds an array literal, {"a","b",NULL} or {1,2}, one element at a time: begin, add..., end. Elements hold no NUL
  * bytes. */

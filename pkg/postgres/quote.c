@@ -35,6 +35,24 @@ void pg_quote_table(struct strbuf *sb, const char *schema, const char *table)
 	pg_quote_ident(sb, table);
 }
 
+char *pg_statement(const char *format, ...)
+{
+	static const char hole[] = "%I";
+	struct strbuf sb;
+	const char *at;
+	va_list ap;
+
+	strbuf_init(&sb, PG_SQL_BYTES);
+	va_start(ap, format);
+	for (; (at = strstr(format, hole)); format = at + strlen(hole)) {
+		strbuf_add(&sb, format, (size_t)(at - format));
+		pg_quote_ident(&sb, va_arg(ap, const char *));
+	}
+	va_end(ap);
+	strbuf_adds(&sb, format);
+	return strbuf_detach(&sb);
+}
+
 void pg_array_begin(struct strbuf *sb)
 {
 	strbuf_addc(sb, '{');

@@ -45,13 +45,14 @@ static void check_wal_level(const struct check_input *in, struct findings *f)
 static void check_may_replicate(const struct check_input *in, struct findings *f)
 {
 	const char *role = in->server->role;
+	_cleanup_free_ char *alter = pg_statement("ALTER ROLE %I REPLICATION", role);
+	_cleanup_free_ char *grant = pg_statement("GRANT rds_replication TO %I", role);
 
 	if (!in->server->may_replicate)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
-			     "role \"%s\" may not open a replication connection: ALTER ROLE \"%s\" REPLICATION, or "
-			     "what your service has instead of this attribute (on Amazon RDS: GRANT rds_replication TO "
-			     "\"%s\")",
-			     role, role, role);
+			     "role \"%s\" may not open a replication connection: %s, or what your service has instead "
+			     "of this attribute (on Amazon RDS: %s)",
+			     role, alter, grant);
 }
 
 static void check_is_primary(const struct check_input *in, struct findings *f)
@@ -64,12 +65,13 @@ static void check_is_primary(const struct check_input *in, struct findings *f)
 static void check_may_publish(const struct check_input *in, struct findings *f)
 {
 	const char *role = in->server->role;
+	_cleanup_free_ char *grant = pg_statement("GRANT CREATE ON DATABASE %I TO %I", in->source->database, role);
 
 	if (!in->server->has_publication && !in->server->may_create)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
-			     "role \"%s\" cannot create the publication \"%s\": GRANT CREATE ON DATABASE \"%s\" TO "
-			     "\"%s\", or create it yourself and set spec.source.replication.publicationName",
-			     role, in->source->publication, in->source->database, role);
+			     "role \"%s\" cannot create the publication \"%s\": %s, or create it yourself and set "
+			     "spec.source.replication.publicationName",
+			     role, in->source->publication, grant);
 }
 
 static void check_free_slot(const struct check_input *in, struct findings *f)
@@ -90,34 +92,37 @@ static void check_free_sender(const struct check_input *in, struct findings *f)
 
 /* --- tables --- */
 
-static void require_select(const struct check_input *in, bool can_select, const char *name, struct findings *f)
+static void require_select(const struct check_input *in, const char *schema, const char *table, struct findings *f)
 {
-	if (!can_select)
-		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, name,
-			     "role \"%s\" cannot read it: GRANT SELECT ON %s TO \"%s\"", in->source->user, name,
-			     in->source->user);
+	_cleanup_free_ char *name = xasprintf("%s.%s", schema, table);
+	_cleanup_free_ char *grant = pg_statement("GRANT SELECT ON %I.%I TO %I", schema, table, in->source->user);
+
+	findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, name, "role \"%s\" cannot read it: %s",
+		     in->source->user, grant);
 }
 
 static void check_may_read(const struct check_input *in, struct findings *f)
 {
-	require_select(in, in->table->can_select, in->name, f);
+	if (!in->table->can_select)
+		require_select(in, in->table->schema, in->table->name, f);
 }
 
 static void check_row_security(const struct check_input *in, struct findings *f)
 {
 	const struct catalog_table *table = in->table;
+	_cleanup_free_ char *role = pg_statement("ALTER ROLE %I BYPASSRLS", in->source->user);
+	_cleanup_free_ char *alter =
+		pg_statement("ALTER TABLE %I.%I NO FORCE ROW LEVEL SECURITY", table->schema, table->name);
 
 	if (!table->row_security || in->server->bypasses_row_security)
 		return;
 	if (table->is_owner)
-		findings_add(
-			f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
-			"has row security that is forced on its owner too, which would hide rows: ALTER ROLE \"%s\" "
-			"BYPASSRLS, or ALTER TABLE %s NO FORCE ROW LEVEL SECURITY",
-			in->source->user, in->name);
+		findings_add(f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
+			     "has row security that is forced on its owner too, which would hide rows: %s, or %s", role,
+			     alter);
 	else
 		findings_add(f, FINDING_ERROR, REASON_ROW_SECURITY, in->name,
-			     "has row security, which would hide rows: ALTER ROLE \"%s\" BYPASSRLS", in->source->user);
+			     "has row security, which would hide rows: %s", role);
 }
 
 static void check_overlap(const struct check_input *in, struct findings *f)
@@ -131,18 +136,18 @@ static void check_overlap(const struct check_input *in, struct findings *f)
 static void check_part(const struct check_input *in, const struct catalog_part *part, struct findings *f)
 {
 	_cleanup_free_ char *name = xasprintf("%s.%s", part->schema, part->name);
+	_cleanup_free_ char *alter = pg_statement("ALTER TABLE %I.%I SET LOGGED", part->schema, part->name);
 
 	/* Partitions are read one by one. */
-	require_select(in, part->can_select || !catalog_part_is_leaf(part), name, f);
+	if (!part->can_select && catalog_part_is_leaf(part))
+		require_select(in, part->schema, part->name, f);
 	if (part->kind == 'f')
 		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, name,
 			     "is a foreign table and a partition of %s: its changes are not in this server's WAL",
 			     in->name);
 	else if (part->persistence != 'p')
 		findings_add(f, FINDING_ERROR, REASON_TABLE_NOT_LOGGED, name,
-			     "is an unlogged partition of %s: its changes are not in the WAL; ALTER TABLE %s "
-			     "SET LOGGED",
-			     in->name, name);
+			     "is an unlogged partition of %s: its changes are not in the WAL; %s", in->name, alter);
 }
 
 static void check_parts(const struct check_input *in, struct findings *f)
@@ -165,6 +170,8 @@ static void check_new_parts(const struct check_input *in, struct findings *f)
 static void check_virtual_columns(const struct check_input *in, struct findings *f)
 {
 	const struct catalog_table *table = in->table;
+	_cleanup_free_ char *alter =
+		pg_statement("ALTER TABLE %I.%I REPLICA IDENTITY USING INDEX ...", table->schema, table->name);
 	bool full = table->replica_identity == 'f';
 
 	for (size_t i = 0; i < in->gaps->n; i++)
@@ -176,8 +183,8 @@ static void check_virtual_columns(const struct check_input *in, struct findings 
 				"its generated column `%s` is virtual: Postgres refuses changes to a published table "
 				"with such a column and replica identity FULL, which the links to its parents need; "
 				"make the column STORED, or create a unique index on NOT NULL columns that include the "
-				"link columns, and run ALTER TABLE %s REPLICA IDENTITY USING INDEX",
-				table->columns[i].name, in->name);
+				"link columns, and run %s",
+				table->columns[i].name, alter);
 }
 
 static void check_identity(const struct check_input *in, struct findings *f)
@@ -217,7 +224,10 @@ static void check_large_columns(const struct check_input *in, struct findings *f
 
 static void check_may_read_view(const struct check_input *in, struct findings *f)
 {
-	require_select(in, in->view->view->can_select, in->name, f);
+	const struct catalog_table *view = in->view->view;
+
+	if (!view->can_select)
+		require_select(in, view->schema, view->name, f);
 }
 
 static bool is_refreshed(const struct check_input *in)
@@ -227,35 +237,39 @@ static bool is_refreshed(const struct check_input *in)
 
 static void check_may_refresh(const struct check_input *in, struct findings *f)
 {
+	bool grants = in->server->version >= MAINTAIN_SERVER;
+	const struct catalog_table *view = in->view->view;
 	const char *user = in->source->user;
+	_cleanup_free_ char *statement =
+		pg_statement(grants ? "GRANT MAINTAIN ON %I.%I TO %I" : "ALTER MATERIALIZED VIEW %I.%I OWNER TO %I",
+			     view->schema, view->name, user);
 
-	if (!is_refreshed(in) || in->view->view->can_refresh)
-		return;
-	if (in->server->version >= MAINTAIN_SERVER)
-		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
-			     "role \"%s\" cannot refresh it: GRANT MAINTAIN ON %s TO \"%s\"", user, in->name, user);
-	else
-		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name,
-			     "role \"%s\" cannot refresh it: ALTER MATERIALIZED VIEW %s OWNER TO \"%s\"", user,
-			     in->name, user);
+	if (is_refreshed(in) && !view->can_refresh)
+		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name, "role \"%s\" cannot refresh it: %s",
+			     user, statement);
 }
 
 static void check_refresh_blocks(const struct check_input *in, struct findings *f)
 {
-	if (is_refreshed(in) && !views_have_unique_index(in->view->view))
+	const struct catalog_table *view = in->view->view;
+	_cleanup_free_ char *create =
+		pg_statement("CREATE UNIQUE INDEX CONCURRENTLY ON %I.%I (...)", view->schema, view->name);
+
+	if (is_refreshed(in) && !views_have_unique_index(view))
 		findings_add(f, FINDING_WARNING, REASON_REFRESH_BLOCKS, in->name,
 			     "has no unique index, so nothing can read it while it is refreshed; create one to have it "
-			     "refreshed CONCURRENTLY: CREATE UNIQUE INDEX CONCURRENTLY ON %s (...)",
-			     in->name);
+			     "refreshed CONCURRENTLY: %s",
+			     create);
 }
 
 static void check_is_populated(const struct check_input *in, struct findings *f)
 {
 	const struct catalog_table *view = in->view->view;
+	_cleanup_free_ char *refresh = pg_statement("REFRESH MATERIALIZED VIEW %I.%I", view->schema, view->name);
 
 	if (view->kind == 'm' && !in->view->followed && !view->populated)
 		findings_add(f, FINDING_ERROR, REASON_VIEW_NOT_POPULATED, in->name,
-			     "was never refreshed: REFRESH MATERIALIZED VIEW %s, or name its `base_tables`", in->name);
+			     "was never refreshed: %s, or name its `base_tables`", refresh);
 }
 
 /* --- all of them --- */

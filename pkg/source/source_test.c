@@ -745,13 +745,58 @@ static void test_checks_then_the_statement_to_run_fits_the_server(void **state)
 	setup_init(&s);
 	no_refresh(&s);
 	checks_run(CHECK_NEEDS_VIEW, &s.in, &f);
-	assert_non_null(strstr(f.items[0].message, "GRANT MAINTAIN ON public.books TO \"sync\""));
+	assert_non_null(strstr(f.items[0].message, "GRANT MAINTAIN ON \"public\".\"books\" TO \"sync\""));
 	findings_release(&f);
 	findings_init(&f);
 	no_refresh_16(&s);
 	checks_run(CHECK_NEEDS_VIEW, &s.in, &f);
-	assert_non_null(strstr(f.items[0].message, "ALTER MATERIALIZED VIEW public.books OWNER TO \"sync\""));
+	assert_non_null(strstr(f.items[0].message, "ALTER MATERIALIZED VIEW \"public\".\"books\" OWNER TO \"sync\""));
 	findings_release(&f);
+}
+
+/* What follows the first verb of a message is for the user to run. */
+static const char *statement_of(const char *message)
+{
+	static const char *const verbs[] = {"GRANT ", "ALTER ", "CREATE ", "REFRESH "};
+	const char *first = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		const char *at = strstr(message, verbs[i]);
+
+		if (at && (!first || at < first))
+			first = at;
+	}
+	return first;
+}
+
+static void test_checks_when_names_contain_quotes_then_no_statement_lets_them_end(void **state)
+{
+	static char hostile[] = "x\" TO joe; DROP TABLE y; --";
+	unsigned statements = 0;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(check_cases); i++) {
+		struct setup s;
+		struct findings f;
+
+		setup_init(&s);
+		check_cases[i].change(&s);
+		s.source.user = s.source.database = hostile;
+		(void)snprintf(s.server.role, sizeof(s.server.role), "%s", hostile);
+		s.x.table.schema = s.x.table.name = s.part.schema = s.part.name = hostile;
+		findings_init(&f);
+		checks_run(check_cases[i].needs, &s.in, &f);
+		for (size_t j = 0; j < f.n; j++) {
+			const char *statement = statement_of(f.items[j].message);
+			const char *name = statement ? strstr(statement, "x\"") : NULL;
+
+			statements += statement && strstr(statement, "\"x\"\" TO joe;");
+			if (name && strncmp(name, "x\"\"", 3) != 0)
+				fail_msg("%s", f.items[j].message);
+		}
+		findings_release(&f);
+	}
+	assert_in_range(statements, 12, 100);
 }
 
 /* Two tables, of which a document reads one, and one that did not compile names the other. */
@@ -845,6 +890,7 @@ int main(void)
 		cmocka_unit_test(test_ranges_adapt_then_within_limits),
 		cmocka_unit_test(test_checks_then_each_finds_what_is_wrong_and_nothing_else),
 		cmocka_unit_test(test_checks_then_the_statement_to_run_fits_the_server),
+		cmocka_unit_test(test_checks_when_names_contain_quotes_then_no_statement_lets_them_end),
 		cmocka_unit_test(test_checks_tables_then_those_that_some_document_names),
 	};
 

@@ -62,7 +62,8 @@ static void test_preflight_when_the_server_lacks_several_things_then_all_are_fou
 	findings_init(&f);
 	OK(&s.w, check(&s, &f));
 	assert_int_equal(f.n, 3);
-	expect_finding(&f, 0, REASON_PRIVILEGE_MISSING, "public.books", "GRANT SELECT ON public.books TO \"u\"");
+	expect_finding(&f, 0, REASON_PRIVILEGE_MISSING, "public.books",
+		       "GRANT SELECT ON \"public\".\"books\" TO \"u\"");
 	expect_finding(&f, 1, REASON_WAL_LEVEL_NOT_LOGICAL, "", "must be \"logical\", found \"replica\"");
 	expect_finding(&f, 2, REASON_PRIVILEGE_MISSING, "", "ALTER ROLE \"u\" REPLICATION");
 	/* Findings about the server are not about the schema. */
