@@ -129,14 +129,15 @@ static void test_info_when_opensearch_then_flavour_and_version_even_in_disguise(
 
 static void test_info_when_neither_or_too_old_then_unsupported(void **state)
 {
+	static const char serverless[] = "{\"version\":{\"number\":\"8.11.0\",\"build_flavor\":\"serverless\"},"
+					 "\"tagline\":\"You Know, for Search\"}";
 	static const char *const bodies[] = {
 		"<html>hello</html>",
 		"{}",
 		"{\"version\":{\"number\":\"6.8.23\"},\"tagline\":\"You Know, for Search\"}",
 		"{\"version\":{\"number\":\"x\"},\"tagline\":\"You Know, for Search\"}",
 		"{\"version\":{\"distribution\":\"opensearch\"}}",
-		"{\"version\":{\"number\":\"8.11.0\",\"build_flavor\":\"serverless\"},\"tagline\":\"You Know, for "
-		"Search\"}",
+		serverless,
 	};
 	struct search_info info;
 	struct err err;
