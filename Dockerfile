@@ -12,16 +12,17 @@ COPY Makefile VERSION ./
 COPY hack/hardened hack/
 COPY pkg pkg
 COPY cmd cmd
-RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync
+COPY config/samples config/samples
+RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync bin/bookstore
 
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ca-certificates libcurl4 libjansson4 libpq5 libssl3 libmicrohttpd12 libyaml-0-2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
-COPY LICENSE /usr/share/doc/pgsync-operator/LICENSE
+COPY LICENSE NOTICE /usr/share/doc/pgsync-operator/
 # Side by side: the operator starts `pgsync worker`. Neither writes to the file system, so it may be read-only.
-COPY --from=build /src/bin/pgsync-operator /src/bin/pgsync /usr/local/bin/
+COPY --from=build /src/bin/pgsync-operator /src/bin/pgsync /src/bin/bookstore /usr/local/bin/
 RUN ln -s pgsync /usr/local/bin/bootstrap
 # A number, so that runAsNonRoot can be checked without a user database.
 USER 10001:10001

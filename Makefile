@@ -8,7 +8,7 @@ PACKAGES := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' pkg/DEPS)
 # A package and everything that it may include, directly or not; the lowest come first in pkg/DEPS.
 $(foreach p,$(PACKAGES),$(eval deps_$(p) := $(sort $(p) $(foreach d,$(shell sed -n 's/^$(p): *//p' pkg/DEPS),$(deps_$(d))))))
 deps_of = $(deps_$(1))
-BINARIES := pgsync-operator pgsync
+BINARIES := pgsync-operator pgsync bookstore
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wformat=2 \
@@ -42,7 +42,7 @@ B := build
 sources = $(filter-out %_test.c %_fuzz.c,$(wildcard pkg/$(1)/*.c))
 objects = $(patsubst %.c,$(B)/$(2)/%.o,$(call sources,$(1)))
 
-TESTS := $(wildcard pkg/*/*_test.c)
+TESTS := $(wildcard pkg/*/*_test.c cmd/*/*_test.c)
 FUZZERS := $(wildcard pkg/*/*_fuzz.c)
 TEST_PROGRAMS := $(TESTS:%.c=$(B)/test/%)
 REPLAY_PROGRAMS := $(FUZZERS:%.c=$(B)/test/%)
@@ -57,7 +57,7 @@ help: ## list these targets
 deps: ## install missing packages with apt (as root), otherwise list them
 	@hack/deps
 
-all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator and bin/pgsync
+all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator, bin/pgsync and bin/bookstore
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
 define flavour_rules
@@ -86,6 +86,8 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
 pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
+# The bookstore knows nothing of pgsync.
+bookstore_PACKAGES := $(sort $(foreach p,http json postgres web,$(call deps_of,$(p))))
 # What ships has no failpoints.
 bin/%: hack/hardened
 	@mkdir -p $(@D)
@@ -108,12 +110,16 @@ $(eval $(call other_binaries,bin-tsan,tsan))
 
 # $(1): the program, $(2): the directory, $(3): the flavour.
 define binary_rules
-$(2)/$(1): $(patsubst %.c,$(B)/$(3)/%.o,$(wildcard cmd/$(1)/*.c)) $($(1)_PACKAGES:%=$(B)/$(3)/lib%.a)
+$(2)/$(1): $(patsubst %.c,$(B)/$(3)/%.o,$(filter-out %_test.c,$(wildcard cmd/$(1)/*.c))) $($(1)_PACKAGES:%=$(B)/$(3)/lib%.a)
 endef
 $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin,release)))
 $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-failpoint,failpoint)))
 $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-sanitized,test)))
 $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-tsan,tsan)))
+
+# Files that become a part of the program (.incbin).
+$(FLAVOURS:%=$(B)/%/cmd/bookstore/pages.o): $(wildcard cmd/bookstore/pages/*)
+$(FLAVOURS:%=$(B)/%/cmd/bookstore/tables.o): config/samples/bookstore.sql config/samples/bookstore-books.sql
 
 # pgsync's users start it by this name too.
 $(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/bootstrap): %/bootstrap: %/pgsync
@@ -143,15 +149,16 @@ install: all ## install programs, man pages, completions and licence under DESTD
 	install -m 644 completions/pgsync.bash $(DESTDIR)$(BASH_COMPLETIONS)/pgsync
 	ln -sf pgsync $(DESTDIR)$(BASH_COMPLETIONS)/bootstrap
 	install -m 644 completions/pgsync-operator.bash $(DESTDIR)$(BASH_COMPLETIONS)/pgsync-operator
-	install -m 644 completions/_pgsync completions/_pgsync-operator $(DESTDIR)$(ZSH_COMPLETIONS)
-	install -m 644 LICENSE CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 completions/bookstore.bash $(DESTDIR)$(BASH_COMPLETIONS)/bookstore
+	install -m 644 completions/_pgsync completions/_pgsync-operator completions/_bookstore $(DESTDIR)$(ZSH_COMPLETIONS)
+	install -m 644 LICENSE NOTICE CHANGELOG.md $(DESTDIR)$(DOCDIR)
 
 uninstall: ## remove what `make install` installed, with the same DESTDIR and PREFIX
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(BINARIES) bootstrap)
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/pgsync.1 man1/bootstrap.1 man8/pgsync-operator.8)
-	rm -f $(addprefix $(DESTDIR)$(BASH_COMPLETIONS)/,pgsync bootstrap pgsync-operator)
-	rm -f $(addprefix $(DESTDIR)$(ZSH_COMPLETIONS)/,_pgsync _pgsync-operator)
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,LICENSE CHANGELOG.md)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/pgsync.1 man1/bootstrap.1 man1/bookstore.1 man8/pgsync-operator.8)
+	rm -f $(addprefix $(DESTDIR)$(BASH_COMPLETIONS)/,pgsync bootstrap pgsync-operator bookstore)
+	rm -f $(addprefix $(DESTDIR)$(ZSH_COMPLETIONS)/,_pgsync _pgsync-operator _bookstore)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,LICENSE NOTICE CHANGELOG.md)
 	-rmdir $(DESTDIR)$(DOCDIR)
 
 # --- tests ------------------------------------------------------------------------------------------------------------
@@ -163,10 +170,22 @@ $(filter $(B)/$(2)/pkg/$(1)/%,$(TEST_PROGRAMS) $(REPLAY_PROGRAMS) $(TSAN_PROGRAM
 endef
 $(foreach p,$(PACKAGES),$(foreach f,test tsan coverage,$(eval $(call test_rules,$(p),$(f)))))
 
+# The test of a program links its files but main.c, and its packages.
+# $(1): the program, $(2): the flavour.
+define program_test_rules
+$(B)/$(2)/cmd/$(1)/$(1)_test: $(patsubst %.c,$(B)/$(2)/%.o,$(filter-out %_test.c %/main.c,$(wildcard cmd/$(1)/*.c))) \
+	$($(1)_PACKAGES:%=$(B)/$(2)/lib%.a)
+endef
+$(foreach f,test tsan coverage,$(eval $(call program_test_rules,bookstore,$(f))))
+
+.PHONY: unit-bookstore
+unit-bookstore: $(B)/test/cmd/bookstore/bookstore_test
+	@hack/run-unit $^
+
 define test_program
 $(B)/$(1)/%_test: $(B)/$(1)/%_test.o
 	@echo "  LINK  $$@"
-	@$$(CC) $$($(1)_CFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBRARIES) -lcmocka
+	@$$(CC) $$($(1)_CFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBRARIES) -lcmocka
 endef
 $(foreach f,test tsan coverage,$(eval $(call test_program,$(f))))
 

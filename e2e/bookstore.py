@@ -13,13 +13,13 @@ COLUMNS = ["title", "isbn", "price", "status", "published_at"]
 
 def load(database):
     """The tables with the 25 published books."""
-    database.sql((SAMPLES / "bookstore.sql").read_text())
+    for name in ("bookstore.sql", "bookstore-books.sql"):
+        database.sql((SAMPLES / name).read_text())
 
 
 def generate(database, books, authors, links):
     """The same tables with generated rows, the same ones in every run. `links` is at least `books`, at most 2 x `books`."""
-    ddl = (SAMPLES / "bookstore.sql").read_text().split("INSERT INTO")[0]
-    database.sql(ddl + "COMMIT;")
+    database.sql((SAMPLES / "bookstore.sql").read_text())
     with database.connect() as connection:
         # The rows are valid by construction: checking each reference would take most of the time.
         connection.execute("SET session_replication_role = replica")

@@ -19,6 +19,7 @@ from parts.nginx import Nginx
 from parts.opensearch import ENGINES, chosen
 from parts.operator import Operator
 from parts.postgres import Postgres
+from parts.shop import Bookstore
 from parts.worker import Worker
 from pgsync import Resources
 
@@ -252,6 +253,23 @@ def books(database):
     bookstore.load(database)
     database.create_role()
     return database
+
+
+@pytest.fixture(scope="session")
+def shop(state, postgres, opensearch):
+    """A bookstore that made its tables itself, and a worker that follows them into an index."""
+    database = postgres.create_database("shop")
+    database.create_role()
+    database.own()
+    made = Bookstore(state / "shop", database, database.role, database.role_password, opensearch.url, "shop-books").start()
+    worker = Worker(state / "shop-worker", [bookstore.secret("bookstore-postgres", password=database.role_password),
+                                            bookstore.resource("shop", database, opensearch.url, index="shop-books")]).start()
+    worker.wait_ready()
+    opensearch.refresh("shop-books")
+    yield made
+    made.stop()
+    worker.stop()
+    database.drop()
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ PAGES = {
     "pgsync worker": ["pgsync", "worker", "--help"],
     "bootstrap": ["bootstrap", "--help"],
     "pgsync-operator": ["pgsync-operator", "--help"],
+    "bookstore": ["bookstore", "--help"],
 }
+PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 
 def call(program, *arguments, **variables):
@@ -61,7 +63,7 @@ def test_help_overrides_other_options():
 
 def test_help_of_pgsync_lists_every_command():
     listed = re.findall(r"^  ([a-z-]+)  ", help_of("pgsync").split("Commands")[1].split("\n\n")[0], re.MULTILINE)
-    assert set(listed) == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
+    assert set(listed) == {page.removeprefix("pgsync ") for page in PAGES} - PROGRAMS
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -86,10 +88,17 @@ def test_operator_reports_where_an_invalid_value_came_from():
     assert code == 2 and "not supported by this version" in err
 
 
+def test_bookstore_reports_where_an_invalid_value_came_from():
+    code, _, err = call("bookstore", BOOKSTORE_POSTGRES_PORT="many")
+    assert code == 2 and "POSTGRES_PORT" in err and "many" in err
+    for arguments in (["--listen"], ["--frobnicate"], ["--postgres-port", "0"], ["--search-index", ""], ["more"]):
+        assert call("bookstore", *arguments)[:2] == (2, "")
+
+
 # --- man pages
 
 MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
-       "pgsync-operator.8": {"pgsync-operator"}}
+       "pgsync-operator.8": {"pgsync-operator"}, "bookstore.1": {"bookstore"}}
 
 
 def man_options(text):
@@ -122,8 +131,8 @@ def test_man_page_has_the_usual_sections_and_no_errors(page):
 
 
 def completed(*words):
-    script = "completions/pgsync-operator.bash" if words[0] == "pgsync-operator" else "completions/pgsync.bash"
-    function = "_pgsync_operator" if words[0] == "pgsync-operator" else "_pgsync"
+    own = words[0] if words[0] in ("pgsync-operator", "bookstore") else "pgsync"
+    script, function = f"completions/{own}.bash", "_" + own.replace("-", "_")
     done = subprocess.run(["bash", "-c", f'. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); {function}; printf "%s\\n" "${{COMPREPLY[@]}}"',
                            "-", str(TREE / script), *words], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, "")
@@ -136,20 +145,22 @@ def test_bash_completes_the_options_of_help(page):
 
 
 def test_bash_completes_commands_and_values_and_nothing_else():
-    assert completed("pgsync", "") == {page.removeprefix("pgsync ") for page in PAGES} - {"pgsync", "pgsync-operator"}
+    assert completed("pgsync", "") == {page.removeprefix("pgsync ") for page in PAGES} - PROGRAMS
     assert completed("pgsync", "v") == {"validate"}
     assert completed("pgsync", "run", "--log-format", "j") == {"json"}
     assert completed("pgsync", "dead-letters", "re") == {"retry"}
     assert completed("pgsync", "run", "--listen", "") == set()
     assert completed("pgsync-operator", "--log-level", "t") == {"trace"}
     assert completed("pgsync-operator", "--context", "") == set()
+    assert completed("bookstore", "--log-level", "t") == {"trace"}
+    assert completed("bookstore", "--search-url", "") == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_zsh_completes_the_options_of_help(page):
     options = re.compile(r"(?:'|,|\*)(--[a-z0-9-]+?)(?:=-)?(?:\[|\})")
-    if page == "pgsync-operator":
-        assert set(options.findall((TREE / "completions/_pgsync-operator").read_text())) == options_of(page)[0]
+    if page in ("pgsync-operator", "bookstore"):
+        assert set(options.findall((TREE / f"completions/_{page}").read_text())) == options_of(page)[0]
         return
     text = (TREE / "completions/_pgsync").read_text()
     shared = {f"${name}": body for name, body in re.findall(r"^\t(log|source)=\((.*?)^\t\)$", text, re.MULTILINE | re.DOTALL)}
@@ -161,7 +172,7 @@ def test_zsh_completes_the_options_of_help(page):
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
-@pytest.mark.parametrize("name", ["_pgsync", "_pgsync-operator"])
+@pytest.mark.parametrize("name", ["_pgsync", "_pgsync-operator", "_bookstore"])
 def test_zsh_parses_the_completion(name):
     subprocess.run(["zsh", "-n", str(TREE / "completions" / name)], check=True, timeout=20)
 
@@ -182,7 +193,8 @@ def test_install_and_uninstall(tmp_path):
         "bin/bootstrap", "bin/pgsync", "bin/pgsync-operator", "share/man/man1/bootstrap.1", "share/man/man1/pgsync.1",
         "share/man/man8/pgsync-operator.8", "share/bash-completion/completions/bootstrap", "share/bash-completion/completions/pgsync",
         "share/bash-completion/completions/pgsync-operator", "share/zsh/site-functions/_pgsync", "share/zsh/site-functions/_pgsync-operator",
-        "share/doc/pgsync-operator/CHANGELOG.md", "share/doc/pgsync-operator/LICENSE",
+        "share/doc/pgsync-operator/CHANGELOG.md", "share/doc/pgsync-operator/LICENSE", "share/doc/pgsync-operator/NOTICE",
+        "bin/bookstore", "share/man/man1/bookstore.1", "share/bash-completion/completions/bookstore", "share/zsh/site-functions/_bookstore",
     }
     version = (TREE / "VERSION").read_text().strip()
     out = subprocess.run([tmp_path / "usr/bin/bootstrap", "--version"], capture_output=True, text=True, check=True, timeout=20).stdout

@@ -8,7 +8,7 @@ FIRST, LAST = 20000, 32000
 _given = set()
 
 
-def _is_free(port):
+def is_free(port):
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -22,7 +22,7 @@ def free_port() -> int:
     """A port of 127.0.0.1 that is free and was not handed out before in this process."""
     for _ in range(1000):
         port = random.randint(FIRST, LAST)
-        if port not in _given and _is_free(port):
+        if port not in _given and is_free(port):
             _given.add(port)
             return port
     raise RuntimeError(f"no free port between {FIRST} and {LAST}")

@@ -227,6 +227,10 @@ class Database:
             self.own_tables()
         return self.role
 
+    def own(self):
+        """Makes the role the owner of the database, so that it may create tables."""
+        self.server.sql(S.SQL("ALTER DATABASE {} OWNER TO {}").format(S.Identifier(self.name), S.Identifier(self.role)))
+
     def own_tables(self):
         """Makes the role the owner of all tables in the database."""
         for (table,) in self.sql("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'public'"):

@@ -1,0 +1,107 @@
+// What all pages share: requests, elements, the theme, and the keys.
+
+export class Refused extends Error {
+  constructor(status, answer) {
+    super(answer?.message ?? `the bookstore answered ${status}`);
+    this.status = status;
+    this.answer = answer;
+  }
+}
+
+/** A request to the bookstore; an answer of 400 and above, or none, is thrown. */
+export async function ask(method, path, body, signal) {
+  const options = { method, signal, headers: {} };
+  if (body !== undefined) {
+    options.body = typeof body === "string" ? body : JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, { message: "The bookstore does not answer. Is it running?" });
+  }
+  const text = await response.text();
+  let answer;
+  try {
+    answer = text ? JSON.parse(text) : null;
+  } catch {
+    throw new Refused(response.status, { message: "The bookstore's answer is not JSON." });
+  }
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer;
+}
+
+/** An element: properties by name, attributes with a "-", listeners as functions; texts are only ever texts. */
+export function el(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (name.includes("-") || name === "role" || name === "for") made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export const find = (selector) => document.querySelector(selector);
+
+/** A text with what the engine put between <mark> and </mark> as marked elements. */
+export function marked(text) {
+  return text.split("<mark>").flatMap((piece, i) => {
+    if (i === 0) return [piece];
+    const [inside, ...rest] = piece.split("</mark>");
+    return [el("mark", {}, inside), rest.join("</mark>")];
+  });
+}
+
+export const milliseconds = (since) => Math.max(1, Math.round(performance.now() - since));
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Waits until the index has a book as Postgres has it, or has none that was deleted; how long that took, or null. */
+export async function waitIndexed(id, since, limit = 15000) {
+  while (performance.now() - since < limit) {
+    const { items } = await ask("GET", `/documents?ids=${id}`);
+    if (items[0].state === "same" || items[0].state === "absent") return milliseconds(since);
+    await pause(5);
+  }
+  return null;
+}
+
+/** An ISBN-13 with a right check digit, from the range that no publisher has. */
+export function someIsbn() {
+  const digits = "97999" + String(Math.floor(Math.random() * 1e7)).padStart(7, "0");
+  const sum = [...digits].reduce((all, digit, i) => all + Number(digit) * (i % 2 ? 3 : 1), 0);
+  return digits + ((10 - (sum % 10)) % 10);
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  find("#theme").textContent = dark ? "Light" : "Dark";
+  find("#theme").setAttribute("aria-label", dark ? "Use the light theme" : "Use the dark theme");
+  return dark;
+}
+
+/** Theme and keys; keys: {"j": [what it does, function]}. */
+export function begin(keys) {
+  let dark = setTheme(localStorage.getItem("theme"));
+  find("#theme").addEventListener("click", () => {
+    localStorage.setItem("theme", dark ? "light" : "dark");
+    dark = setTheme(localStorage.getItem("theme"));
+  });
+  const list = find("#keys dl");
+  for (const [key, [what]] of Object.entries({ ...keys, "?": ["list the keys"] }))
+    list.append(el("dt", {}, el("kbd", {}, key)), el("dd", {}, what));
+  find("#keys button").addEventListener("click", () => find("#keys").close());
+  find("#show-keys").addEventListener("click", () => find("#keys").showModal());
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input, select, textarea") || document.querySelector("dialog[open]");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "?") find("#keys").showModal();
+    else if (keys[event.key]) keys[event.key][1]();
+    else return;
+    event.preventDefault();
+  });
+}
