@@ -22,6 +22,7 @@ from parts.operator import BIN, Operator
 from parts.postgres import Database, Postgres
 from parts.process import end, started_at
 from parts.search import eventually
+from parts.shop import Bookstore
 from pgsync import condition, describe
 from psycopg import sql as S
 
@@ -29,7 +30,7 @@ STATE = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/st
 CURRENT = "pgsync-demo"  # the namespace that holds everything when the cluster is not the demo's own
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 # The newest first: the operator ends its streams before their servers stop.
-STOP_ORDER = ["operator", "kube-apiserver", "etcd", "opensearch", "postgres"]
+STOP_ORDER = ["bookstore", "operator", "kube-apiserver", "etcd", "opensearch", "postgres"]
 
 
 class Memory:
@@ -109,8 +110,8 @@ def wait_running(part, was_running, answers):
         part.wait()
 
 
-def make_bookstore(memory, postgres):
-    """Database and roles as the sample wants them: the tables belong to `bookstore`, and `pgsync` is a member of it."""
+def make_database(memory, postgres):
+    """Database and roles as the sample wants them: the tables will belong to `bookstore`, and `pgsync` is a member of it."""
     for role in ("bookstore", "pgsync"):
         memory.keep(f"{role}_password", lambda: secrets.token_urlsafe(18))
     database = Database(postgres, "bookstore")
@@ -121,10 +122,26 @@ def make_bookstore(memory, postgres):
                     S.Identifier(role), S.Literal(memory.values[f"{role}_password"])))
         postgres.sql("CREATE DATABASE bookstore OWNER bookstore")
         postgres.sql("GRANT CREATE ON DATABASE bookstore TO pgsync")
-    if not database.sql("SELECT 1 FROM pg_tables WHERE tablename = 'books'"):
-        with postgres.connect("bookstore", "bookstore", memory.values["bookstore_password"]) as connection:
-            connection.execute((bookstore.SAMPLES / "bookstore.sql").read_text())
     return database
+
+
+def bookstore_port():
+    """8001, unless another program has it."""
+    return ports.free_port() if not ports.is_free(8001) else 8001
+
+
+def start_bookstore(memory, database, opensearch):
+    """The program makes the tables of an empty database, and 25 books."""
+    shop = Bookstore(STATE, database, "bookstore", memory.values["bookstore_password"], opensearch.url,
+                     port=memory.keep("bookstore_port", bookstore_port), attached=False, log_level="info")
+    built = (BIN / "bookstore").stat().st_mtime
+    if memory.running("bookstore") and memory.processes["bookstore"]["built"] != built:
+        memory.stop("bookstore")
+    if not memory.running("bookstore"):
+        shop.spawn()
+        memory.record("bookstore", shop.process, built=built)
+    eventually(shop.answers, 30, "an answer of the bookstore")
+    return shop
 
 
 class OwnCluster:
@@ -255,23 +272,52 @@ def show_search(opensearch):
         show_hit(book)
 
 
-def show_insert(memory, postgres, opensearch):
-    isbn, title = "9780441007462", "Count Zero"
-    statement = ("INSERT INTO books (isbn, title, price, status, published_at)"
-                 f" VALUES ('{isbn}', '{title}', 8.99, 'published', '1986-03-01')")
-    with postgres.connect("bookstore", "bookstore", memory.values["bookstore_password"]) as connection:
-        connection.execute("DELETE FROM books WHERE isbn = %s", [isbn])
-        print(f"\n$ psql: {statement}\n        and its author, William Gibson")
-        with connection.transaction():
-            (id,) = connection.execute(statement + " RETURNING id").fetchone()
-            connection.execute("INSERT INTO book_authors SELECT %s, id FROM authors WHERE name = 'William Gibson'", [id])
+def show_curl(method, url, body=None):
+    more = f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'" if body else ""
+    return f"curl {'' if method == 'GET' else f'-X {method} '}'{url}'{more}"
+
+
+def show_insert(shop, opensearch):
+    """A book through the API, which writes to Postgres alone; returns it."""
+    isbn = "9780441007462"
+    for old in shop.ask("GET", f"/books?q={isbn}")[1]["items"]:
+        shop.ask("DELETE", f"/books/{old['id']}")
+    author = shop.ask("GET", "/authors?q=William Gibson")[1]["items"][0]["id"]
+    body = {"title": "Count Zero", "isbn": isbn, "price": "15.99", "status": "published", "author_ids": [author]}
+    print(f"\n$ {show_curl('POST', shop.url + '/books', body)}")
+    status, book = shop.ask("POST", "/books", body)
     committed = time.monotonic()
-    eventually(lambda: (opensearch.document("books", id) or {}).get("authors"), 10, "the arrival of the new book", interval=0.002)
-    print(f"  in the index {1000 * (time.monotonic() - committed):.0f} ms after the commit; found by `cuont zero`:")
-    hits = [book for book in fuzzy(opensearch, "cuont zero") if book["isbn"] == isbn]
+    if status != 201:
+        sys.exit(f"the bookstore answered {status}: {book}")
+    eventually(lambda: (opensearch.document("books", book["id"]) or {}).get("authors"), 10, "the arrival of the new book", interval=0.002)
+    print(f"  in the index {1000 * (time.monotonic() - committed):.0f} ms after the answer; found by `cuont zero`:")
+    hits = [hit for hit in fuzzy(opensearch, "cuont zero") if hit["isbn"] == isbn]
     if not hits:
         sys.exit("the search did not find the new book")
     show_hit(hits[0])
+    return book
+
+
+def show_commands(shop, book):
+    """The article's commands, with the ids of this database."""
+    author = book["authors"][0]["id"]
+    commands = [
+        show_curl("GET", f"{shop.url}/search?q=nueromancer"),
+        show_curl("POST", f"{shop.url}/authors", {"name": "Pat Cadigan", "bio": "American novelist."}),
+        show_curl("POST", f"{shop.url}/books", {"title": "Mona Lisa Overdrive", "isbn": "9780553281743", "price": "15.99",
+                                                "status": "draft", "author_ids": [author]}),
+        show_curl("POST", f"{shop.url}/books/{book['id']}/publish"),
+        show_curl("PATCH", f"{shop.url}/authors/{author}", {"name": "William Ford Gibson"}),
+        show_curl("GET", f"{shop.url}/search?q=ford"),
+    ]
+    print(f"""
+Search, and see the query:     {shop.url}/
+Books, authors, live counts:   {shop.url}/admin
+The API, to try:               {shop.url}/docs
+
+Write to Postgres, and find it a moment later:""")
+    for command in commands:
+        print(f"  {command}")
 
 
 def show_ways(memory, cluster, postgres, opensearch):
@@ -295,7 +341,7 @@ Stop it: make demo-stop""")
 
 
 def up():
-    for name in ("pgsync-operator", "pgsync"):
+    for name in ("pgsync-operator", "pgsync", "bookstore"):
         if not (BIN / name).exists():
             sys.exit(f"bin/{name} is not built; `make demo` builds it")
     begin = time.monotonic()
@@ -316,8 +362,8 @@ def up():
         wait_running(postgres, with_postgres, postgres.answers)
         cluster.wait()
         wait_running(opensearch, there, opensearch.answers)
-    with step("25 books and their authors"):
-        make_bookstore(memory, postgres)
+    with step("the bookstore, with 25 books and their authors"):
+        shop = start_bookstore(memory, make_database(memory, postgres), opensearch)
     with step("the operator"):
         start_operator(memory, cluster)
     with step("kubectl apply -f config/samples/bookstore.yaml, to Ready"):
@@ -325,8 +371,9 @@ def up():
         wait_ready(cluster)
     print("\n$ kubectl get pgsyncs\n" + cluster.kubectl("get", "pgsyncs", "--namespace", cluster.namespace), end="")
     show_search(opensearch)
-    show_insert(memory, postgres, opensearch)
+    book = show_insert(shop, opensearch)
     print(f"\nThat took {time.monotonic() - begin:.0f} s.")
+    show_commands(shop, book)
     show_ways(memory, cluster, postgres, opensearch)
 
 
