@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/limits.h"
 #include "apply/locate.h"
 #include "base/parse.h"
 #include "sink/write_alias.h"
@@ -187,10 +188,16 @@ int build_deletes(const struct build *b, const struct keyset *held, struct err *
 static int limit_dead_letters(const struct build *b, struct err *err)
 {
 	struct builder *with = b->with;
+	int64_t deadline_ms;
+	int r;
 
 	if (with->dead->n < MOST_DEAD_LETTERS)
 		return 0;
-	return bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
+	/* Nothing that was taken out to be written may be left behind. */
+	deadline_ms = bulk_set_deadline(with->bulk, 0);
+	r = bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
+	(void)bulk_set_deadline(with->bulk, deadline_ms);
+	return r;
 }
 
 /* Adds to *why which row, and which of its values, makes the document fail, if that can be found out. */
@@ -247,6 +254,16 @@ static void mark_seen(const struct build *b, const struct keyset *wanted, const 
 		key->seen = true;
 }
 
+/* The engine did not take a row in time, so no more are read. The connection stays usable. */
+static int stop_rows(const struct build *b, struct err *err)
+{
+	struct err failed = {0};
+
+	if (err->kind == ERR_CONFLICT && err->reason == REASON_LIMIT_EXCEEDED && pg_rows_stop(b->with->pg, &failed) < 0)
+		*err = failed;
+	return -1;
+}
+
 /* Reads the rows of a document query that was started, to the end. wanted: keys of this plan to mark as seen, or NULL.
  * Adds their number to *rows. */
 static int take_rows(const struct build *b, const struct keyset *wanted, uint64_t *rows, struct err *err)
@@ -262,7 +279,7 @@ static int take_rows(const struct build *b, const struct keyset *wanted, uint64_
 		if (wanted)
 			mark_seen(b, wanted, row);
 		if (add_document(b, row, err) < 0 || limit_dead_letters(b, err) < 0)
-			return -1;
+			return stop_rows(b, err);
 		(*rows)++;
 	}
 }
@@ -330,6 +347,36 @@ static int try_roots(void *user, const struct page *roots, struct err *err)
 	return read_roots(user, roots, err);
 }
 
+/* The root of the tree is the first node. */
+static void name_row(const void *user, const char *concrete, const char *id, struct strbuf *to)
+{
+	const struct model *m = user;
+
+	for (size_t i = 0; i < m->n_plans; i++)
+		if (m->plans[i]->n_probes && !strcmp(m->concrete[i], concrete))
+			strbuf_addf(to, "%s, %s %.128s", m->plans[i]->probes[0].table,
+				    m->plans[i]->probes[0].key_columns, id);
+}
+
+static int report_slow_root(const struct build *b, const char *key, size_t len, const struct err *why, struct err *err)
+{
+	const struct document_plan *plan = target_plan(b);
+	struct strbuf *id = &b->with->scratch, *what = &b->with->note;
+	const char *values[DOCUMENT_MAX_KEYS];
+	size_t lens[DOCUMENT_MAX_KEYS];
+	const struct document_key ids = {values, lens, plan->n_keys};
+
+	if (take_root_key(&key, &len, values, lens, plan->n_keys, err) < 0)
+		return -1;
+	strbuf_reset(id);
+	(void)document_id(id, plan->id_format, &ids);
+	strbuf_reset(what);
+	strbuf_adds(what, "the document of one row (");
+	name_row(b->with->model, target_index(b), id->data, what);
+	strbuf_addc(what, ')');
+	return limits_exceeded_by(what->data, why, err);
+}
+
 /* With routing, a key names a shard of the document, and the document may have left that shard. */
 static int root_failed(void *user, const struct page *roots, const struct err *why, struct err *err)
 {
@@ -337,6 +384,8 @@ static int root_failed(void *user, const struct page *roots, const struct err *w
 	const char *key = keyset_data(roots->set, roots->keys[0]);
 	size_t len = roots->keys[0]->len;
 
+	if (!pg_is_about_a_value(why))
+		return report_slow_root(b, key, len, why, err);
 	if (target_plan(b)->routing.given && add_delete(b, key, len, err) < 0)
 		return -1;
 	return build_add_failed(b, key, len, why, err);
@@ -384,17 +433,6 @@ void build_end(struct build *b)
 	free(TAKE_PTR(b->via));
 	free(TAKE_PTR(b->dead_index));
 	free(TAKE_PTR(b->dead_via));
-}
-
-/* The root of the tree is the first node. */
-static void name_row(const void *user, const char *concrete, const char *id, struct strbuf *to)
-{
-	const struct model *m = user;
-
-	for (size_t i = 0; i < m->n_plans; i++)
-		if (m->plans[i]->n_probes && !strcmp(m->concrete[i], concrete))
-			strbuf_addf(to, "%s, %s %.128s", m->plans[i]->probes[0].table,
-				    m->plans[i]->probes[0].key_columns, id);
 }
 
 void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,

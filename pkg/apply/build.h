@@ -19,7 +19,8 @@ struct builder {
 	struct pg *pg;
 	struct bulk *bulk;
 	struct dead_letters *dead;
-	uint64_t sanitized; /* values that were written as null so far */
+	int64_t statement_ms; /* of each statement, in the open transaction; 0: no limit. The caller sets it */
+	uint64_t sanitized;   /* values that were written as null so far */
 	/* Where deletes are held back: root keys, each with its plan as the target. NULL: deletes are written at once.
 	 * The caller sets it, and adds them later (build_deletes). */
 	struct keyset *held;

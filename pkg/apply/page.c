@@ -2,6 +2,7 @@
 #include "apply/page.h"
 
 #include "apply/halving.h"
+#include "apply/limits.h"
 #include "changes/batch.h"
 
 enum {
@@ -76,7 +77,7 @@ static struct page part_of(const struct page *page, uint64_t from, uint64_t to)
 	return part;
 }
 
-/* Keeps the transaction usable if the task fails because of a value. */
+/* Keeps the transaction usable if the task fails, but may succeed for a part of the page. */
 int page_try(const struct page_task *task, const struct page *page, struct err *err)
 {
 	struct err failed = {0};
@@ -85,7 +86,7 @@ int page_try(const struct page_task *task, const struct page *page, struct err *
 		return -1;
 	if (task->run(task->user, page, err) == 0)
 		return pg_execf(task->pg, err, "RELEASE %s", task->savepoint);
-	if (!pg_is_about_a_value(err))
+	if (!limits_may_split(err))
 		return -1;
 	if (pg_execf(task->pg, &failed, "ROLLBACK TO %s", task->savepoint) < 0 ||
 	    pg_execf(task->pg, &failed, "RELEASE %s", task->savepoint) < 0) {
@@ -108,7 +109,9 @@ static int key_failed(void *user, uint64_t item, const struct err *why, struct e
 	const struct halves *halves = user;
 	const struct page part = part_of(halves->page, item, item + 1);
 
-	return part.old ? 0 : halves->task->failed_alone(halves->task->user, &part, why, err);
+	if (part.old && pg_is_about_a_value(why))
+		return 0;
+	return halves->task->failed_alone(halves->task->user, &part, why, err);
 }
 
 int page_halve(const struct page_task *task, const struct page *page, struct err *err)

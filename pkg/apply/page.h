@@ -34,21 +34,23 @@ void page_params_release(struct page_params *params);
 /* Uses the first n columns of each key. LIMIT: they are too large. */
 int page_params_set(struct page_params *params, const struct page *page, size_t n, struct err *err) WARN_UNUSED;
 
-/* A task on a page, within the open transaction, that a value may make fail. */
+/* A task on a page, within the open transaction, that a value may make fail, or that may take too long. */
 struct page_task {
 	struct pg *pg;
 	const char *savepoint; /* nested tasks need different names */
 	int (*run)(void *user, const struct page *page, struct err *err);
-	/* Called if the page's only key fails and is not old. */
+	/* Called if the page's only key fails; but not if it is old and fails because of a value. If it takes too long,
+	 * that is an error (limits_exceeded_by). */
 	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
 	void *user;
 };
 
-/* Runs the task in a savepoint. 1: it failed, possibly because of a value, and was undone; *err says why. */
+/* Runs the task in a savepoint. 1: it failed, possibly because of a value or because it took too long, and was undone;
+ * *err says why. */
 int page_try(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
 /* The same, but if it fails because of a value, the page is halved until the key with that value is alone. An old key
  * is then skipped: its values are from before the generation was begun, and may be of a type that the column no longer
- * has. Then no such row exists, and the bootstrap reads what it became. */
+ * has. Then no such row exists, and the bootstrap reads what it became. A page that takes too long is halved too. */
 int page_halve(const struct page_task *task, const struct page *page, struct err *err) WARN_UNUSED;
 
 #endif

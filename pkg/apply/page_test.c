@@ -1,4 +1,5 @@
 /* Tests of pages: keys as parameters, and a value that makes a query fail. */
+#include "apply/limits.h"
 #include "apply/servers_test.h"
 
 /* --- parameters --- */
@@ -70,6 +71,9 @@ static void answer(struct servers *s, const struct fake_query *q, struct fake_re
 {
 	if (q->n_params && (s->fails || strstr(q->params[0], "bad")))
 		fake_result_fail(r, "22P02", "invalid input syntax");
+	/* Two keys at once take too long, and so does this one alone. */
+	if (q->n_params && (strstr(q->params[0], "slow") || strstr(q->params[0], "1\",\"2")))
+		fake_result_fail(r, "57014", "canceling statement due to statement timeout");
 	if (q->n_params && strstr(q->params[0], "secret"))
 		fake_result_fail(r, "42501", "permission denied");
 }
@@ -95,6 +99,8 @@ static int failed_alone(void *user, const struct page *page, const struct err *w
 	size_t left = page->keys[0]->len, len;
 
 	assert_int_equal(page->n, 1);
+	if (!strcmp(why->sqlstate, "57014"))
+		return limits_exceeded_by("a book", why, err);
 	assert_string_equal(why->sqlstate, "22P02");
 	if (run->cannot_keep)
 		return err_set(err, ERR_DENIED, "cannot keep it");
@@ -122,9 +128,9 @@ static void test_page_halve_when_nothing_fails_then_one_query_in_a_savepoint(voi
 
 	UNUSED(state);
 	servers_begin(&s);
-	page = PAGE(&s, "1", "2");
+	page = PAGE(&s, "1", "3");
 	SERVERS_OK(&s, halve(&run, &s, &page));
-	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"2\"}; RELEASE sp");
+	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"3\"}; RELEASE sp");
 	assert_string_equal(run.failed, "");
 	servers_end(&s);
 }
@@ -208,6 +214,48 @@ static void test_page_halve_when_a_failed_key_cannot_be_kept_then_that_is_the_er
 	servers_end(&s);
 }
 
+static void test_page_halve_when_it_takes_too_long_then_in_halves(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	servers_begin(&s);
+	page = PAGE(&s, "1", "2");
+	SERVERS_OK(&s, halve(&run, &s, &page));
+	servers_expect_statements(&s, "SAVEPOINT sp; Q {\"1\",\"2\"}; ROLLBACK TO sp; RELEASE sp; "
+				      "SAVEPOINT sp; Q {\"1\"}; RELEASE sp; SAVEPOINT sp; Q {\"2\"}; RELEASE sp");
+	assert_string_equal(run.failed, "");
+	servers_end(&s);
+}
+
+/* It is not given up like a row with a value that fails: the server may only be busy. Nor is it skipped if it is old.
+ */
+static void test_page_halve_when_one_key_takes_too_long_then_an_error_that_says_so(void **state)
+{
+	for (int old = 0; old <= 1; old++) {
+		struct run run = {0};
+		struct servers s;
+		struct page page;
+
+		UNUSED(state);
+		servers_begin(&s);
+		page = PAGE(&s, "1", "slow", "3");
+		page.old = old;
+		assert_int_equal(halve(&run, &s, &page), -1);
+		assert_int_equal(s.err.kind, ERR_TRANSIENT);
+		assert_int_equal(s.err.reason, REASON_LIMIT_EXCEEDED);
+		assert_non_null(strstr(s.err.msg, "reading a book takes longer than "
+						  "spec.source.limits.statementTimeoutSeconds allows"));
+		assert_non_null(strstr(s.err.msg, "canceling statement due to statement timeout"));
+		/* What contains this task does not try it in halves again. */
+		assert_false(limits_may_split(&s.err));
+		assert_string_equal(run.failed, "");
+		servers_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +267,8 @@ int main(void)
 		cmocka_unit_test(test_page_halve_when_the_keys_are_old_then_a_failing_one_is_left_out),
 		cmocka_unit_test(test_page_halve_when_the_error_is_not_about_a_value_then_it_ends_at_once),
 		cmocka_unit_test(test_page_halve_when_it_fails_without_any_key_then_no_key_is_to_blame),
+		cmocka_unit_test(test_page_halve_when_it_takes_too_long_then_in_halves),
+		cmocka_unit_test(test_page_halve_when_one_key_takes_too_long_then_an_error_that_says_so),
 		cmocka_unit_test(test_page_halve_when_a_failed_key_cannot_be_kept_then_that_is_the_error),
 	};
 

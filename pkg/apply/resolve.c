@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "apply/limits.h"
 #include "base/log.h"
 #include "changes/batch.h"
 
@@ -88,7 +89,8 @@ static int key_unresolved(void *user, const struct page *page, const struct err 
 	struct path_pages *up = user;
 
 	UNUSED(page);
-	UNUSED(err);
+	if (!pg_is_about_a_value(why))
+		return limits_exceeded_by("which documents the change of one row affects", why, err);
 	log_warn("sync", "cannot find the documents that a change affects, reading all of them",
 		 KV_STR("path", up->path->description), KV_STR("error", why->msg));
 	up->unresolved = true;

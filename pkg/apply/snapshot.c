@@ -52,11 +52,14 @@ static int wait_until_free(struct snapshot *s, struct err *err)
 	}
 }
 
-int snapshot_begin(struct snapshot *s, struct err *err)
+int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err)
 {
+	_cleanup_free_ char *sql =
+		xasprintf("%s; SET LOCAL statement_timeout = %lld", s->model->snapshot_sql, (long long)statement_ms);
+
 	if (s->start_ms && wait_until_free(s, err) < 0)
 		return -1;
-	return pg_exec(s->pg, s->model->snapshot_sql, err) < 0 ? err_wrap(err, "opening a snapshot") : 0;
+	return pg_exec(s->pg, sql, err) < 0 ? err_wrap(err, "opening a snapshot") : 0;
 }
 
 int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)

@@ -26,8 +26,9 @@ struct snapshot {
 /* Prepares the session. */
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report,
 		  struct err *err) WARN_UNUSED;
-/* Opens the transaction. If a lock was in the way before, it first waits until that lock is released. */
-int snapshot_begin(struct snapshot *s, struct err *err) WARN_UNUSED;
+/* Opens the transaction. Each of its statements is cancelled after this time (0: never). If a lock was in the way
+ * before, it first waits until that lock is released. */
+int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err) WARN_UNUSED;
 /* Call it after anything in the transaction failed. 1: a lock was in the way; then no transaction is open, and the
  * caller has to repeat all of it after the pause. Negative: any other failure, which stays in *err. */
 int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err) WARN_UNUSED;

@@ -41,7 +41,7 @@ static int read_by_key(struct reading *reading, struct err *err)
 	return r;
 }
 
-int view_build(const struct build *b, uint64_t *rows, struct err *err)
+static int read_view(const struct build *b, uint64_t *rows, struct err *err)
 {
 	struct reading reading = {b, rows};
 	const struct page_task task = {
@@ -52,4 +52,17 @@ int view_build(const struct build *b, uint64_t *rows, struct err *err)
 	if (r < 0)
 		return build_failed(b, err);
 	return r > 0 ? read_by_key(&reading, err) : 0;
+}
+
+static int limit_statements(const struct builder *with, int64_t ms, struct err *err)
+{
+	return pg_execf(with->pg, err, "SET LOCAL statement_timeout = %lld", (long long)ms);
+}
+
+int view_build(const struct build *b, uint64_t *rows, struct err *err)
+{
+	return limit_statements(b->with, 0, err) < 0 || read_view(b, rows, err) < 0 ||
+			       limit_statements(b->with, b->with->statement_ms, err) < 0
+		       ? -1
+		       : 0;
 }

@@ -4,8 +4,9 @@
 
 #include "apply/build.h"
 
-/* Builds them in the open transaction. The view is read once, whatever its definition; if a value makes that fail, the
- * documents are built again by their keys, and those that fail become dead letters. Adds their number to *rows. */
+/* Builds them in the open transaction, without a limit for its statements. The view is read once, whatever its
+ * definition; if a value makes that fail, the documents are built again by their keys, and those that fail become dead
+ * letters. Adds their number to *rows. */
 int view_build(const struct build *b, uint64_t *rows, struct err *err) WARN_UNUSED;
 
 #endif

@@ -51,6 +51,7 @@
 	X(INVALID_SPEC, "InvalidSpec")                        \
 	X(KEY_TOO_LARGE, "KeyTooLarge")                       \
 	X(LAG_EXCEEDS_TARGET, "LagExceedsTarget")             \
+	X(LIMIT_EXCEEDED, "LimitExceeded")                    \
 	X(LOST, "Lost")                                       \
 	X(MESSAGE_TOO_LARGE, "MessageTooLarge")               \
 	X(MISSING_INDEX, "MissingIndex")                      \

@@ -76,6 +76,11 @@ bool pg_is_about_a_value(const struct err *err)
 	return false;
 }
 
+bool pg_is_cancelled(const struct err *err)
+{
+	return pg_is_sqlstate(err, "57014");
+}
+
 /* Class 22 quotes the offending value: invalid input syntax for type integer: "secret". */
 static void add_without_quoted(struct strbuf *sb, const char *s)
 {

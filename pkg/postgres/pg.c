@@ -379,6 +379,25 @@ int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err)
 	}
 }
 
+int pg_rows_stop(struct pg *pg, struct err *err)
+{
+	assert(pg->rows);
+	pg->rows = false;
+	/* If it cannot be cancelled, the rest would arrive first. */
+	if (pg_cancel(pg, clock_now_ms() + PG_CANCEL_MS, err) < 0) {
+		pg->dead = true;
+		return -1;
+	}
+	for (;;) {
+		_cleanup_(pg_result_freep) struct pg_result *rest = NULL;
+
+		if (pg_next_result(pg, -1, &rest, err) < 0)
+			return -1;
+		if (!rest)
+			return 0;
+	}
+}
+
 /* --- Results -------------------------------------------------------------------------------------------------------
  * libpq names its PGresult struct pg_result too, so its headers and ours declare one type.
  */

@@ -105,8 +105,12 @@ int pg_rows_start_prepared(struct pg *pg, const char *name, const char *sql, con
 			   struct err *err) WARN_UNUSED;
 /* True if a query may have failed because of a row's value: an expression divides by zero, a text is not a number. */
 bool pg_is_about_a_value(const struct err *err);
+/* True if the server cancelled the statement: it took longer than statement_timeout, or it was cancelled otherwise. */
+bool pg_is_cancelled(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;
+/* Ends the stream before its end: the server cancels the statement, which fails the transaction. */
+int pg_rows_stop(struct pg *pg, struct err *err) WARN_UNUSED;
 
 /* Appends "quoted" identifiers and 'literals' (no connection needed: standard_conforming_strings is assumed on). */
 void pg_quote_ident(struct strbuf *sb, const char *name);

@@ -74,9 +74,10 @@ struct bulk {
 	size_t unpumped;
 	struct index *indices;
 	size_t n_indices, alloc_indices;
-	bool pressed;   /* as last reported to the caller */
-	struct err why; /* the latest push-back */
-	bool failed;    /* for good: err */
+	bool pressed;        /* as last reported to the caller */
+	struct err why;      /* the latest push-back */
+	int64_t deadline_ms; /* of waits; 0: none */
+	bool failed;         /* for good: err */
 	struct err err;
 };
 
@@ -602,14 +603,20 @@ static int exchange(struct bulk *bulk, int timeout_ms, struct err *err)
 
 static int wait_for_progress(struct bulk *bulk, struct err *err)
 {
-	int64_t pause_ms = bulk->pace.pause_until_ms - clock_now_ms();
+	int64_t now_ms = clock_now_ms();
+	int64_t pause_ms = bulk->pace.pause_until_ms - now_ms, left_ms = bulk->deadline_ms - now_ms;
 	int timeout_ms = WAIT_MS;
 
+	if (bulk->deadline_ms && left_ms <= 0)
+		return err_reason(err, ERR_CONFLICT, REASON_LIMIT_EXCEEDED, "%s did not take the documents in time",
+				  http_target_name(bulk->search->target));
 	if (bulk->search->cancelled && bulk->search->cancelled(bulk->search->user))
 		return err_set(err, ERR_CANCELLED, "stopped while writing to %s",
 			       http_target_name(bulk->search->target));
 	if (pause_ms > 0 && pause_ms < timeout_ms)
 		timeout_ms = (int)pause_ms;
+	if (bulk->deadline_ms && left_ms < timeout_ms)
+		timeout_ms = (int)left_ms;
 	return exchange(bulk, timeout_ms, err);
 }
 
@@ -620,6 +627,14 @@ static bool is_busy(const struct bulk *bulk)
 
 /* --- Adding ----------------------------------------------------------------------------------------------------------
  */
+int64_t bulk_set_deadline(struct bulk *bulk, int64_t deadline_ms)
+{
+	int64_t was_ms = bulk->deadline_ms;
+
+	bulk->deadline_ms = deadline_ms;
+	return was_ms;
+}
+
 static void submit_bulk(struct bulk *bulk)
 {
 	bulk->current->state = SLOT_READY;

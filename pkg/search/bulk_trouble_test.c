@@ -88,6 +88,36 @@ static void test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_the
 	world_stop(&w);
 }
 
+/* A caller that may not wait longer tries again without a transaction: nothing that was added is lost. */
+static void test_add_when_the_deadline_has_passed_then_it_does_not_wait_and_the_writer_goes_on(void **state)
+{
+	struct world w;
+	int r = 0, added = 0;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1, .max_actions = 1});
+	w.whole = &(struct refusal){.status = 429};
+	assert_int_equal(bulk_set_deadline(w.bulk, clock_now_ms() + 50), 0);
+	for (; r == 0; added += r == 0) {
+		_cleanup_free_ char *id = xasprintf("%d", added);
+
+		r = add_to(&w, "books", id, "{}");
+	}
+	/* One that is filled, and one that is being sent. */
+	assert_int_equal(added, 2);
+	assert_int_equal(w.err.kind, ERR_CONFLICT);
+	assert_int_equal(w.err.reason, REASON_LIMIT_EXCEEDED);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
+	assert_int_equal(w.err.reason, REASON_LIMIT_EXCEEDED);
+	(void)pthread_mutex_lock(&w.engine.lock);
+	w.whole = NULL;
+	(void)pthread_mutex_unlock(&w.engine.lock);
+	assert_true(bulk_set_deadline(w.bulk, 0) > 0);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
+	expect_written_once(&w, 2);
+	world_stop(&w);
+}
+
 /* Independent of the order in which requests of several connections arrive. */
 static int item_refused_for_three_tries(const struct world *w, unsigned request, const char *id, bool is_delete)
 {
@@ -183,6 +213,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_when_the_engine_is_in_trouble_then_items_wait_and_none_is_rejected),
 		cmocka_unit_test(test_bulk_when_trouble_of_an_item_does_not_end_then_an_error_with_its_words),
 		cmocka_unit_test(test_add_when_the_engine_pushes_back_for_longer_than_it_may_wait_then_the_writer_ends),
+		cmocka_unit_test(test_add_when_the_deadline_has_passed_then_it_does_not_wait_and_the_writer_goes_on),
 		cmocka_unit_test(test_bulk_when_others_are_taken_meanwhile_then_the_pressure_lasts_until_the_item_is),
 		cmocka_unit_test(test_bulk_when_the_pipeline_or_the_index_is_missing_then_the_writer_ends_at_once),
 		cmocka_unit_test(test_bulk_when_a_pipeline_drops_a_document_then_it_is_deleted_with_its_version),

@@ -119,11 +119,14 @@ bool ranges_take(struct ranges *r, size_t n_readers, struct range_chunk *ret)
 	return false;
 }
 
-void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes)
+void ranges_adapt(const struct range_chunk *chunk, const struct range_cost *cost)
 {
 	uint64_t blocks = chunk->to - chunk->from;
-	uint64_t want = bytes ? blocks * RANGES_CHUNK_BYTES / bytes : blocks * 2;
+	uint64_t want = cost->bytes ? blocks * RANGES_CHUNK_BYTES / cost->bytes : blocks * 2;
+	uint64_t in_time = cost->ms ? blocks * (uint64_t)cost->most_ms / 2 / (uint64_t)cost->ms : want;
 
+	if (want > in_time)
+		want = in_time;
 	if (want > blocks * 4)
 		want = blocks * 4;
 	if (want < 1)

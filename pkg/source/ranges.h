@@ -60,9 +60,15 @@ void ranges_add_view(struct ranges *r, size_t plan, const struct catalog_table *
 
 /* The next chunk for one of n readers; false: there is none left. Pointers into r stay valid. */
 bool ranges_take(struct ranges *r, size_t n_readers, struct range_chunk *ret);
-/* The chunk was read and had this many bytes: the next ones should have about RANGES_CHUNK_BYTES. */
+/* What it took to read a chunk. */
+struct range_cost {
+	uint64_t bytes;
+	int64_t ms, most_ms; /* the time, and the most that it should have taken */
+};
+/* The chunk was read: the next ones should have about RANGES_CHUNK_BYTES, and take half of the time that they may take.
+ */
 enum { RANGES_CHUNK_BYTES = 8 * 1024 * 1024 }; /* a chunk's plan may read whole child tables: not too often */
-void ranges_adapt(const struct range_chunk *chunk, uint64_t bytes);
+void ranges_adapt(const struct range_chunk *chunk, const struct range_cost *cost);
 /* The chunk is durable. */
 void ranges_done(const struct range_chunk *chunk, uint64_t rows);
 /* Everything below this block is durable. */

@@ -300,7 +300,7 @@ static void test_ranges_then_every_block_once(void **state)
 		assert_int_equal(chunk.from, next);
 		assert_true(chunk.to > chunk.from);
 		next = chunk.to;
-		ranges_adapt(&chunk, (chunk.to - chunk.from) * 1000);
+		ranges_adapt(&chunk, &(struct range_cost){.bytes = (chunk.to - chunk.from) * 1000});
 		ranges_done(&chunk, 5);
 	}
 	assert_int_equal(next, 1000);
@@ -361,13 +361,20 @@ static void test_ranges_when_resumed_then_what_is_durable_is_left_out_unless_rew
 static void test_ranges_adapt_then_within_limits(void **state)
 {
 	static const struct {
-		uint64_t bytes, blocks; /* of a chunk of 32 blocks */
+		struct range_cost cost; /* of a chunk of 32 blocks */
+		uint64_t blocks;
 	} cases[] = {
-		{0, 64},                                /* nothing came out */
-		{RANGES_CHUNK_BYTES, 32},               /* as wanted */
-		{RANGES_CHUNK_BYTES / 100, 128},        /* at most four times as many */
-		{(uint64_t)RANGES_CHUNK_BYTES * 16, 2}, /* as few as it takes */
-		{(uint64_t)RANGES_CHUNK_BYTES * 99, 1}, /* at least one */
+		{{.bytes = 0}, 64},                                /* nothing came out */
+		{{.bytes = RANGES_CHUNK_BYTES}, 32},               /* as wanted */
+		{{.bytes = RANGES_CHUNK_BYTES / 100}, 128},        /* at most four times as many */
+		{{.bytes = (uint64_t)RANGES_CHUNK_BYTES * 16}, 2}, /* as few as it takes */
+		{{.bytes = (uint64_t)RANGES_CHUNK_BYTES * 99}, 1}, /* at least one */
+		/* The same for its time. */
+		{{.bytes = RANGES_CHUNK_BYTES, .ms = 100, .most_ms = 1000}, 32},
+		{{.bytes = RANGES_CHUNK_BYTES, .ms = 500, .most_ms = 1000}, 32},
+		{{.bytes = RANGES_CHUNK_BYTES, .ms = 1000, .most_ms = 1000}, 16},
+		{{.bytes = RANGES_CHUNK_BYTES / 4, .ms = 250, .most_ms = 1000}, 64},
+		{{.bytes = RANGES_CHUNK_BYTES / 4, .ms = 90000, .most_ms = 1000}, 1},
 	};
 	struct ranges r = {0};
 	struct range *range = add_leaf(&r, 1000);
@@ -375,7 +382,7 @@ static void test_ranges_adapt_then_within_limits(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		ranges_adapt(&chunk, cases[i].bytes);
+		ranges_adapt(&chunk, &cases[i].cost);
 		assert_int_equal(range->blocks, cases[i].blocks);
 	}
 	ranges_release(&r);

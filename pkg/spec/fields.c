@@ -122,6 +122,14 @@ static const struct jsonx_field replication_fields[] = {
 	{0},
 };
 
+/* One session at least has to be left for a bootstrap. */
+static const struct jsonx_field limits_fields[] = {
+	INTEGER_FIELD("connections", struct spec_limits, connections, SPEC_OTHER_CONNECTIONS + 1, 64),
+	INTEGER_FIELD("statementTimeoutSeconds", struct spec_limits, statement_seconds, 1, 86400),
+	INTEGER_FIELD("snapshotAgeSeconds", struct spec_limits, snapshot_seconds, 1, 86400),
+	{0},
+};
+
 static const struct jsonx_field connection_secret_fields[] = {
 	REQUIRED_STRING("name", struct spec_source, connection_secret, SPEC_OBJECT_NAME_BYTES),
 	{0},
@@ -144,6 +152,7 @@ const struct jsonx_field spec_source_fields[] = {
 	 .max = SPEC_SEARCH_PATH,
 	 .item_max = SPEC_IDENTIFIER_BYTES},
 	OBJECT_FIELD("replication", 0, replication_fields),
+	OBJECT_FIELD("limits", offsetof(struct spec_source, limits), limits_fields),
 	{0},
 };
 

@@ -204,6 +204,10 @@ static const struct range {
 	int64_t min, max;
 } ranges[] = {
 	{"spec.source.port", offsetof(struct spec, source.port), 1, 65535},
+	{"spec.source.limits.connections", offsetof(struct spec, source.limits.connections), 4, 64},
+	{"spec.source.limits.statementTimeoutSeconds", offsetof(struct spec, source.limits.statement_seconds), 1,
+	 86400},
+	{"spec.source.limits.snapshotAgeSeconds", offsetof(struct spec, source.limits.snapshot_seconds), 1, 86400},
 	{"spec.sink.bulk.maxBytes", offsetof(struct spec, sink.bulk_max_bytes), 65536, 104857600},
 	{"spec.sink.bulk.concurrency", offsetof(struct spec, sink.bulk_concurrency), 1, 16},
 	{"spec.sink.bulk.flushMilliseconds", offsetof(struct spec, sink.bulk_flush_milliseconds), 0, 10000},

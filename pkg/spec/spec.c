@@ -92,6 +92,8 @@ static void decode_metadata(struct spec *spec, const json_t *resource, struct fi
 static void set_number_defaults(struct spec *spec)
 {
 	spec->source.tls = SPEC_TLS_PREFER;
+	spec->source.limits.statement_seconds = 600;
+	spec->source.limits.snapshot_seconds = 60;
 	spec->sink.bulk_max_bytes = 1024 * 1024;
 	spec->sink.bulk_concurrency = 2;
 	spec->sink.bulk_flush_milliseconds = 20;
@@ -184,6 +186,13 @@ static void secret_ref_release(struct spec_secret_ref *ref)
 	free(ref->name);
 	free(ref->key);
 	free_secret(ref->value);
+}
+
+int64_t spec_bootstrap_readers(const struct spec *spec)
+{
+	int64_t left = spec->source.limits.connections - SPEC_OTHER_CONNECTIONS;
+
+	return left > 0 && left < spec->bootstrap_parallelism ? left : spec->bootstrap_parallelism;
 }
 
 char *spec_checkpoint_key(const struct spec *spec)

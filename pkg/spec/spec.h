@@ -37,6 +37,15 @@ struct spec_secret_ref {
 	char *value; /* set by spec_resolve; wiped when freed */
 };
 
+/* How much of the server a worker may use. */
+struct spec_limits {
+	int64_t connections;       /* sessions at a time; 0: as many as bootstrap.parallelism needs */
+	int64_t statement_seconds; /* default 600 */
+	int64_t snapshot_seconds;  /* default 60 */
+};
+/* The sessions of a worker that are not the bootstrap's: stream, applier, and control. */
+enum { SPEC_OTHER_CONNECTIONS = 3 };
+
 struct spec_source {
 	char *host, *database, *user;
 	char *password;          /* set by spec_resolve, or NULL */
@@ -52,7 +61,8 @@ struct spec_source {
 	enum spec_replica_identity replica_identity;
 	enum spec_slot_lost_policy slot_lost;
 	bool failover;
-	int64_t max_retained_wal;         /* bytes; 0: no limit */
+	int64_t max_retained_wal; /* bytes; 0: no limit */
+	struct spec_limits limits;
 	struct jsonx_strings search_path; /* schemas for the names in `where` and `expressions` */
 };
 
@@ -105,6 +115,9 @@ struct spec *spec_decode_admitted(const json_t *resource, struct findings *f);
 /* The same without the schema, and without findings: names, policies and references, at a cost that does not grow with
  * the schema. */
 struct spec *spec_decode_outline(const json_t *resource);
+/* How many sessions read chunks of a bootstrap: bootstrap.parallelism, or as many as source.limits.connections leaves.
+ */
+int64_t spec_bootstrap_readers(const struct spec *spec);
 /* The key of its checkpoint: "namespace/name/slot"; caller frees. */
 char *spec_checkpoint_key(const struct spec *spec);
 void spec_free(struct spec *spec);

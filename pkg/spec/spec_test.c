@@ -45,6 +45,9 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	assert_int_equal(s->source.replica_identity, SPEC_IDENTITY_MANAGE);
 	assert_int_equal(s->source.slot_lost, SPEC_SLOT_LOST_RESYNC);
 	assert_int_equal(s->source.max_retained_wal, 0);
+	assert_int_equal(s->source.limits.connections, 0);
+	assert_int_equal(s->source.limits.statement_seconds, 600);
+	assert_int_equal(s->source.limits.snapshot_seconds, 60);
 	assert_int_equal(s->sink.auth, SPEC_AUTH_NONE);
 	assert_int_equal(s->sink.bulk_max_bytes, 1048576);
 	assert_int_equal(s->sink.bulk_concurrency, 2);
@@ -60,6 +63,21 @@ static void test_spec_when_minimal_then_defaults(void **state)
 	assert_string_equal(s->documents[0]->root->label, "books");
 	assert_string_equal(s->documents[0]->root->path, "spec.schema[0].nodes");
 	findings_release(&f);
+}
+
+static void test_bootstrap_readers_then_what_the_limit_of_connections_leaves(void **state)
+{
+	static const struct {
+		int64_t parallelism, connections, readers;
+	} cases[] = {{2, 0, 2}, {16, 0, 16}, {4, 6, 3}, {4, 7, 4}, {4, 64, 4}, {4, 4, 1}};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct spec spec = {.bootstrap_parallelism = cases[i].parallelism,
+					  .source.limits.connections = cases[i].connections};
+
+		assert_int_equal(spec_bootstrap_readers(&spec), cases[i].readers);
+	}
 }
 
 static void test_spec_when_everything_is_given_then_taken(void **state)
@@ -80,6 +98,9 @@ static void test_spec_when_everything_is_given_then_taken(void **state)
 	assert_string_equal(s->source.publication_name, "Pub");
 	assert_true(s->source.failover);
 	assert_int_equal(s->source.max_retained_wal, INT64_C(8589934592));
+	assert_int_equal(s->source.limits.connections, 6);
+	assert_int_equal(s->source.limits.statement_seconds, 30);
+	assert_int_equal(s->source.limits.snapshot_seconds, 20);
 	assert_int_equal(s->source.search_path.n, 2);
 	assert_string_equal(s->source.search_path.items[1], "extensions");
 	assert_int_equal(s->sink.urls.n, 2);
@@ -182,7 +203,8 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
 		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
 		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		"`passwordSecretRef`, `connectionSecretRef`, `allowedAuth`, `tls`, `searchPath`, `replication`\n"
+		"`passwordSecretRef`, `connectionSecretRef`, `allowedAuth`, `tls`, `searchPath`, `replication`, "
+		"`limits`\n"
 		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
 		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
 		"spec.sink.urls[1]: must not contain a user or password; use `sink.authentication` with a Secret\n"
@@ -447,6 +469,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outline_when_the_schema_is_large_or_wrong_then_the_rest_is_there),
 		cmocka_unit_test(test_spec_when_minimal_then_defaults),
+		cmocka_unit_test(test_bootstrap_readers_then_what_the_limit_of_connections_leaves),
 		cmocka_unit_test(test_spec_when_everything_is_given_then_taken),
 		cmocka_unit_test(test_slot_name_when_not_given_then_derived_and_cut_before_the_uid),
 		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),

@@ -61,7 +61,7 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 		xids[i] = batch->txns[i].xid;
 	backoff_init(&backoff, 1, 20, random_seed());
 	for (;;) {
-		if (snapshot_begin(&a->snapshot, err) < 0)
+		if (snapshot_begin(&a->snapshot, a->apply.builder.statement_ms, err) < 0)
 			return -1;
 		if (pg_visible_prefix(a->pg, xids, batch->n_txns, &visible, err) < 0)
 			return err_wrap(err, "asking which commits are visible");
@@ -267,6 +267,7 @@ static int connect_both(struct applier *a, struct err *err)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
 	apply_init(&a->apply, a->model, a->pg, a->bulk, &a->dead);
+	a->apply.builder.statement_ms = connector_limits(a->connector).statement_ms;
 	a->apply.never_bootstrap = a->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	return 0;
 }

@@ -17,7 +17,8 @@
 
 enum {
 	WORKERS = 16,
-	ITEM_BITS = 16,
+	ITEM_BITS =
+		11, /* a heap has at most 1,169 rows in a block, with blocks of 32 KiB; the last item counts for more */
 	KEY_BYTES = 1024 * 1024,
 	IN_FLIGHT = 16, /* chunks of one worker that are read but not durable; more than one only where rows are few */
 };
@@ -47,6 +48,7 @@ struct worker {
 struct bootstrap {
 	const struct model *model;
 	struct connector *connector;
+	struct limits limits;
 	int wake_fd;
 	struct worker workers[WORKERS];
 	size_t n_workers;
@@ -105,14 +107,36 @@ static void chunk_done(struct bootstrap *b, const struct chunk *chunk)
 	connector_wake(b->wake_fd);
 }
 
-static void adapt(struct bootstrap *b, const struct chunk *chunk, uint64_t bytes)
+static void adapt(struct bootstrap *b, const struct chunk *chunk, const struct range_cost *cost)
 {
 	(void)pthread_mutex_lock(&b->lock);
-	ranges_adapt(&chunk->blocks, bytes);
+	ranges_adapt(&chunk->blocks, cost);
 	(void)pthread_mutex_unlock(&b->lock);
 }
 
-/* --- reading and writing --- */
+/* --- writing --- */
+
+/* Forgets the chunks that are durable. */
+static void settle_chunks(struct worker *w)
+{
+	uint64_t done = bulk_stats(w->bulk)->done_below;
+	size_t n = 0;
+
+	while (n < w->n_read && w->read[n].actions <= done)
+		chunk_done(w->bootstrap, &w->read[n++]);
+	memmove(w->read, w->read + n, (w->n_read - n) * sizeof(*w->read));
+	w->n_read -= n;
+}
+
+static int flush_chunks(struct worker *w, struct err *err)
+{
+	if (bulk_flush(w->bulk, err) < 0 || dead_letters_flush(&w->dead, w->bulk, err) < 0)
+		return -1;
+	settle_chunks(w);
+	return 0;
+}
+
+/* --- reading --- */
 
 static const struct document_plan *range_plan(const struct worker *w, const struct range *range)
 {
@@ -155,14 +179,39 @@ static int build_places(struct span *span, uint64_t from, uint64_t to, struct er
 	return build_range(&span->build, span->range->name, tids, &span->rows, err);
 }
 
+/* The statement limit bounds what the server does, the deadline how long the engine may keep it waiting: a session that
+ * cannot send its rows is not cancelled. */
+static int begin_reading(struct span *span, uint64_t places, struct err *err)
+{
+	struct worker *w = span->worker;
+	const struct limits *limits = &w->bootstrap->limits;
+	bool whole = places <= 1 || range_plan(w, span->range)->root_is_view;
+
+	w->builder.statement_ms = limits_of_rows(limits, whole ? 1 : places);
+	if (snapshot_begin(&w->snapshot, w->builder.statement_ms, err) < 0)
+		return -1;
+	(void)bulk_set_deadline(w->bulk, whole ? 0 : clock_now_ms() + limits->snapshot_ms);
+	return 0;
+}
+
 static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
 	struct worker *w = span->worker;
+	int r = begin_reading(span, to - from, err) < 0 || ranges_check(span->range, w->pg, err) < 0 ||
+				build_places(span, from, to, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0
+			? -1
+			: 0;
 
-	return snapshot_begin(&w->snapshot, err) < 0 || ranges_check(span->range, w->pg, err) < 0 ||
-			       build_places(span, from, to, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0
-		       ? -1
-		       : 0;
+	(void)bulk_set_deadline(w->bulk, 0);
+	return r;
+}
+
+/* Before it is read in parts. If the engine was the reason, it is waited for without a snapshot. */
+static int undo_reading(struct worker *w, const struct err *why, struct err *err)
+{
+	if (pg_exec(w->pg, "ROLLBACK", err) < 0)
+		return -1;
+	return pg_is_about_a_value(why) ? 0 : flush_chunks(w, err);
 }
 
 static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
@@ -183,10 +232,10 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 		if (wait_for_lock(w, err) < 0)
 			break;
 	}
-	if (!pg_is_about_a_value(err))
+	if (!limits_may_split(err))
 		return build_failed(&span->build, err);
 	span->rows = rows;
-	if (pg_exec(w->pg, "ROLLBACK", &failed) < 0) {
+	if (undo_reading(w, err, &failed) < 0) {
 		*err = failed;
 		return -1;
 	}
@@ -206,18 +255,21 @@ static int keep_failed(struct span *span, uint64_t place, const struct err *why,
 	strbuf_init(&key, KEY_BYTES);
 	if (pg_query(span->worker->pg, sql, params, 2, &r, err) < 0)
 		return -1;
-	if (pg_n_rows(r) == 0)
-		return 0;
-	for (int i = 0; i < (int)plan->n_keys; i++)
-		key_encode_value(&key, pg_value(r, 0, i), pg_length(r, 0, i));
-	return build_add_failed(&span->build, key.data, key.len, why, err);
+	for (int row = 0; row < pg_n_rows(r); row++) {
+		strbuf_reset(&key);
+		for (int i = 0; i < (int)plan->n_keys; i++)
+			key_encode_value(&key, pg_value(r, row, i), pg_length(r, row, i));
+		if (build_add_failed(&span->build, key.data, key.len, why, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int leave_out_at_once(struct span *span, uint64_t place, const struct err *why, struct err *err)
 {
 	struct worker *w = span->worker;
 
-	return snapshot_begin(&w->snapshot, err) < 0 || keep_failed(span, place, why, err) < 0 ||
+	return begin_reading(span, 1, err) < 0 || keep_failed(span, place, why, err) < 0 ||
 			       pg_exec(w->pg, "COMMIT", err) < 0
 		       ? -1
 		       : 0;
@@ -228,7 +280,11 @@ static int leave_out_at_once(struct span *span, uint64_t place, const struct err
 static int leave_out(void *user, uint64_t place, const struct err *why, struct err *err)
 {
 	struct span *span = user;
+	_cleanup_free_ char *at = tid(place);
+	_cleanup_free_ char *what = xasprintf("the document of one row (%s at %s)", span->range->name, at);
 
+	if (!pg_is_about_a_value(why))
+		return limits_exceeded_by(what, why, err);
 	while (leave_out_at_once(span, place, why, err) < 0)
 		if (wait_for_lock(span->worker, err) < 0)
 			return -1;
@@ -236,16 +292,20 @@ static int leave_out(void *user, uint64_t place, const struct err *why, struct e
 	return 0;
 }
 
-/* If a row makes the query fail, the range is halved until that row is alone. */
+/* If a row makes the query fail, the range is halved until that row is alone. If the query takes too long, it is halved
+ * at once: the whole of it would take as long again. */
 static int read_blocks(struct span *span, uint64_t from, uint64_t to, struct err *err)
 {
 	const struct halving halving = {try_places, leave_out, span};
-	int r = try_places(span, from << ITEM_BITS, to << ITEM_BITS, err);
+	uint64_t first = from << ITEM_BITS, end = to << ITEM_BITS, middle = end;
+	int r = try_places(span, first, end, err);
 
 	span->build.apart = true;
+	if (r > 0 && !pg_is_about_a_value(err))
+		middle = first + (end - first) / 2;
 	if (r > 0)
-		r = halving_run(&halving, from << ITEM_BITS, to << ITEM_BITS, err);
-	if (r < 0 && pg_is_about_a_value(err))
+		r = halving_run(&halving, first, middle, err) < 0 ? -1 : halving_run(&halving, middle, end, err);
+	if (r < 0 && (pg_is_about_a_value(err) || err->reason == REASON_LIMIT_EXCEEDED))
 		(void)build_failed(&span->build, err);
 	return r < 0 ? err_wrap(err, "bootstrap") : 0;
 }
@@ -273,7 +333,9 @@ static int check_chunk_catalog(struct worker *w, struct err *err)
 static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 {
 	size_t plan = chunk->blocks.range->plan;
-	uint64_t bytes = bulk_stats(w->bulk)->added_bytes;
+	struct range_cost cost = {.most_ms = w->bootstrap->limits.snapshot_ms};
+	uint64_t before = bulk_stats(w->bulk)->added_bytes;
+	int64_t start_ms = clock_now_ms();
 	struct span span = {.worker = w, .range = chunk->blocks.range};
 	int r;
 
@@ -287,31 +349,12 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 		return r;
 	chunk->rows = span.rows;
 	chunk->actions = bulk_stats(w->bulk)->added;
-	bytes = bulk_stats(w->bulk)->added_bytes - bytes;
-	adapt(w->bootstrap, chunk, bytes);
+	cost.bytes = bulk_stats(w->bulk)->added_bytes - before;
+	cost.ms = clock_now_ms() - start_ms;
+	adapt(w->bootstrap, chunk, &cost);
 	log_debug("sync", "chunk read", KV_STR("table", span.range->name), KV_U64("from", chunk->blocks.from),
-		  KV_U64("to", chunk->blocks.to), KV_U64("rows", chunk->rows), KV_U64("bytes", bytes));
+		  KV_U64("to", chunk->blocks.to), KV_U64("rows", chunk->rows), KV_U64("bytes", cost.bytes));
 	return FAILPOINT(CHUNK_READ, err);
-}
-
-/* Forgets the chunks that are durable. */
-static void settle_chunks(struct worker *w)
-{
-	uint64_t done = bulk_stats(w->bulk)->done_below;
-	size_t n = 0;
-
-	while (n < w->n_read && w->read[n].actions <= done)
-		chunk_done(w->bootstrap, &w->read[n++]);
-	memmove(w->read, w->read + n, (w->n_read - n) * sizeof(*w->read));
-	w->n_read -= n;
-}
-
-static int flush_chunks(struct worker *w, struct err *err)
-{
-	if (bulk_flush(w->bulk, err) < 0 || dead_letters_flush(&w->dead, w->bulk, err) < 0)
-		return -1;
-	settle_chunks(w);
-	return 0;
 }
 
 static void count_written(struct worker *w)
@@ -404,7 +447,7 @@ static void *run_worker(void *user)
 
 static int start_workers(struct bootstrap *b, struct err *err)
 {
-	size_t n = (size_t)b->connector->run->spec->bootstrap_parallelism;
+	size_t n = (size_t)spec_bootstrap_readers(b->connector->run->spec);
 
 	if (n > WORKERS)
 		n = WORKERS;
@@ -435,6 +478,7 @@ int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, str
 	b = xcalloc(1, sizeof(*b));
 	b->model = &at->model;
 	b->connector = &at->connector;
+	b->limits = connector_limits(&at->connector);
 	b->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&b->lock, NULL);
 	if (plan_all(b, at, err) < 0)

@@ -298,6 +298,86 @@ static void test_bootstrap_when_the_query_fails_without_rows_then_it_ends_the_bo
 	end(&f);
 }
 
+/* --- limits --- */
+
+static void test_bootstrap_when_a_chunk_takes_too_long_then_it_is_read_in_parts_with_a_snapshot_each(void **state)
+{
+	static const uint64_t blocks[] = {0, 7, 20, 21};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
+		f.w.rows[i].slow = 60;
+	copy(&f);
+	for (int id = 1; id <= 4; id++)
+		assert_int_equal(world_version(&f.w, id), FILLED);
+	assert_int_equal(f.w.n_dead_letters, 0);
+	assert_int_equal(f.index->ranges[0].next_block, BLOCKS);
+	assert_int_equal(f.index->ranges[0].rows, 4);
+	/* The parts with more than one of these rows were rolled back. Each part has its own transaction. */
+	assert_true(world_asked(&f.w, "bootstrap: ROLLBACK") >= 3);
+	assert_int_equal(world_asked(&f.w, "bootstrap: BEGIN"),
+			 world_asked(&f.w, "bootstrap: ROLLBACK") + world_asked(&f.w, "bootstrap: COMMIT"));
+	end(&f);
+}
+
+static void test_bootstrap_when_one_row_takes_too_long_then_it_is_an_error_and_no_dead_letter(void **state)
+{
+	static const uint64_t blocks[] = {0, 20};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.rows[1].slow = 200;
+	start(&f);
+	assert_int_equal(finish(&f), -1);
+	assert_int_equal(f.w.err.kind, ERR_TRANSIENT);
+	assert_int_equal(f.w.err.reason, REASON_LIMIT_EXCEEDED);
+	assert_non_null(strstr(f.w.err.msg, "reading the document of one row (public.books at (20,1))"));
+	assert_int_equal(f.w.n_dead_letters, 0);
+	end(&f);
+}
+
+static void test_bootstrap_then_its_statements_have_the_limits_of_the_spec(void **state)
+{
+	static const uint64_t blocks[] = {0};
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, blocks, ARRAY_SIZE(blocks));
+	f.w.rows[0].slow = 200;
+	f.w.spec->source.limits = (struct spec_limits){.statement_seconds = 70, .snapshot_seconds = 50};
+	start(&f);
+	assert_int_equal(finish(&f), -1);
+	/* A chunk has its own snapshot, so both limits are in force; a single row has to be read in one. */
+	assert_true(world_asked(&f.w, "SET LOCAL statement_timeout = 50000") > 0);
+	assert_true(world_asked(&f.w, "SET LOCAL statement_timeout = 70000") > 0);
+	end(&f);
+}
+
+static void test_bootstrap_when_the_engine_takes_nothing_then_the_snapshot_ends(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL, 0);
+	for (int id = 1; id <= ROWS; id++)
+		world_add_row(&f.w, (struct row){.id = id, .block = (uint64_t)id - 1});
+	f.w.spec->bootstrap_parallelism = 1;
+	f.w.spec->source.limits.snapshot_seconds = 1;
+	/* Each document is a request. */
+	f.w.spec->sink.bulk_max_bytes = 1;
+	fake_gate_close(&f.w.bulks);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	world_wait_asked(&f.w, "bootstrap: ROLLBACK", 1);
+	fake_gate_open(&f.w.bulks);
+	assert_int_equal(finish(&f), 1);
+	assert_int_equal(world_documents(&f.w), ROWS);
+	end(&f);
+}
+
 static void test_bootstrap_when_stopped_during_a_query_then_it_ends(void **state)
 {
 	static const uint64_t blocks[] = {0};
@@ -347,6 +427,11 @@ int main(void)
 		cmocka_unit_test(test_bootstrap_when_the_root_is_a_table_then_the_stream_does_not_wait),
 		cmocka_unit_test(test_bootstrap_when_a_row_fails_alone_then_it_is_found_and_left_out),
 		cmocka_unit_test(test_bootstrap_when_the_query_fails_without_rows_then_it_ends_the_bootstrap),
+		cmocka_unit_test(
+			test_bootstrap_when_a_chunk_takes_too_long_then_it_is_read_in_parts_with_a_snapshot_each),
+		cmocka_unit_test(test_bootstrap_when_one_row_takes_too_long_then_it_is_an_error_and_no_dead_letter),
+		cmocka_unit_test(test_bootstrap_then_its_statements_have_the_limits_of_the_spec),
+		cmocka_unit_test(test_bootstrap_when_the_engine_takes_nothing_then_the_snapshot_ends),
 		cmocka_unit_test(test_bootstrap_when_stopped_during_a_query_then_it_ends),
 		cmocka_unit_test(test_bootstrap_when_the_catalog_was_touched_then_what_was_read_does_not_count),
 	};

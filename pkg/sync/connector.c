@@ -143,6 +143,14 @@ int connector_sink(struct connector *c, struct sink *ret, struct err *err)
 	return connector_search(c, &ret->search, err);
 }
 
+struct limits connector_limits(const struct connector *c)
+{
+	const struct spec_limits *given = &c->run->spec->source.limits;
+
+	return (struct limits){.statement_ms = given->statement_seconds * 1000,
+			       .snapshot_ms = given->snapshot_seconds * 1000};
+}
+
 void connector_wake(int fd)
 {
 	uint64_t one = 1;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "apply/limits.h"
 #include "base/err.h"
 #include "postgres/pg.h"
 #include "search/search.h"
@@ -48,6 +49,9 @@ int connector_search(struct connector *c, struct search **ret, struct err *err) 
 int connector_source(const struct connector *c, enum connector_limit limit, const char *purpose, struct source *ret,
 		     struct err *err) WARN_UNUSED;
 int connector_sink(struct connector *c, struct sink *ret, struct err *err) WARN_UNUSED;
+
+/* What reading documents may cost. */
+struct limits connector_limits(const struct connector *c);
 
 /* Ends every wait of the attempt. */
 void connector_cancel(const struct connector *c);

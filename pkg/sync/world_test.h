@@ -33,6 +33,7 @@ struct row {
 	int id;
 	uint64_t block;
 	bool fails; /* the document cannot be built */
+	int slow;   /* it takes this part of the time that a statement may take, in percent */
 };
 
 struct stored {
@@ -156,6 +157,8 @@ static inline bool is_between(const struct row *row, const struct fake_query *q)
 
 static inline void answer_by_range(struct world *w, const struct fake_query *q, bool keys_only, struct fake_result *r)
 {
+	int slow = 0;
+
 	if (w->fails_always) {
 		fake_result_fail(r, "22012", "division by zero");
 		return;
@@ -165,6 +168,11 @@ static inline void answer_by_range(struct world *w, const struct fake_query *q, 
 
 		if (q->n_params && !is_between(&w->rows[i], q))
 			continue;
+		slow += w->rows[i].slow;
+		if (slow > 100 && !keys_only) {
+			fake_result_fail(r, "57014", "canceling statement due to statement timeout");
+			return;
+		}
 		if (keys_only) {
 			FAKE_ROW(r, id);
 		} else if (w->rows[i].fails) {
