@@ -10,6 +10,7 @@ import resource
 import select
 import shutil
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -30,6 +31,7 @@ BOOKS, AUTHORS, LINKS = 200_000, 50_000, 300_000
 BACKLOG = 100_000
 WRITERS, WRITTEN = 4, 10_000
 LATENCIES = 400
+APPLICATION, PACE = 8, 200  # seconds of pgbench; its transactions per second where latencies are of interest
 INDEX = "bench"
 
 # The document query, handwritten, as a lower bound: what one would write by hand for the same documents.
@@ -305,6 +307,85 @@ class Bench:
         eventually(arrived, 120, "the arrival of the writers' last rows", interval=0.01)
         return WRITTEN / (written - begin), time.monotonic() - written
 
+    # --- the application: pgbench
+
+    def application(self, *flags):
+        """pgbench for some seconds: (transactions per second, the seconds that each took since it was due)."""
+        with tempfile.TemporaryDirectory(dir=self.state) as directory:
+            script = Path(directory) / "update.sql"
+            script.write_text(f"\\set id random(1, {BOOKS})\nUPDATE books SET price = price + 0.01 WHERE id = :id;\n")
+            begin = time.monotonic()
+            done = subprocess.run(["pgbench", "-n", "-c", "4", "-T", str(APPLICATION), "-M", "prepared", "-f", script, "--log", *flags,
+                                   "-h", "127.0.0.1", "-p", str(self.postgres.port), "-U", "postgres", self.database.name],
+                                  cwd=directory, capture_output=True, text=True, env={**os.environ, "PGPASSWORD": self.postgres.password})
+            seconds = time.monotonic() - begin
+            if done.returncode != 0:
+                raise RuntimeError(f"pgbench: {done.stderr[-500:]}")
+            taken = [int(line.split()[2]) / 1e6 for log in Path(directory).glob("pgbench_log*") for line in log.read_text().splitlines()]
+        return len(taken) / seconds, taken
+
+    def application_beside(self, state, running):
+        """The application at full speed, and at an even pace; `running` is called before each and says what to call after it."""
+        stop = running()
+        rate, _ = self.application()
+        stop()
+        stop = running()
+        _, taken = self.application("-R", str(PACE))
+        stop()
+        say(f"pgbench {state}: {rate:,.0f}/s at full speed; {milliseconds(taken)} at {PACE}/s")
+        return rate, taken
+
+    def bootstrapping(self):
+        """A bootstrap that lasts as long as the application does: it begins again whenever it ends."""
+        ended, problems = threading.Event(), []
+
+        def run():
+            try:
+                while not ended.is_set():
+                    self.bootstrap()
+            except Exception as error:  # of this thread: raised by stop()
+                problems.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+
+        def stop():
+            ended.set()
+            thread.join()
+            if problems:
+                raise problems[0]
+
+        return stop
+
+    def streaming(self):
+        worker = self.worker().start()
+        eventually(lambda: worker.condition("Ready").get("status") == "True", 120, lambda: f"Ready ({worker.status()})")
+        return worker.stop
+
+
+def measure_application(bench, rounds):
+    """Rows on the application that writes to the tables: alone, and beside pgsync. Ratios are those of a round."""
+    if not shutil.which("pgbench"):
+        say("pgbench is missing (Debian has it in postgresql-15): what pgsync costs it is not measured")
+        return []
+    states = {"alone": lambda: lambda: None, "during a bootstrap": bench.bootstrapping, "while changes are streamed": bench.streaming}
+    measured = []
+    for _ in range(rounds):
+        bench.forget()
+        measured.append({state: bench.application_beside(state, running) for state, running in states.items()})
+
+    def row(state):
+        rate, taken = statistics.median(m[state][0] for m in measured), [t for m in measured for t in m[state][1]]
+        found = f"{rate:,.0f}/s at full speed; {milliseconds(taken)} at {PACE}/s"
+        if state == "alone":
+            return (f"floor: pgbench {state}, 4 clients that update single rows", found, "")
+        slower = statistics.median(m[state][0] / m["alone"][0] for m in measured)
+        later = statistics.median(quantile(m[state][1], .99) / quantile(m["alone"][1], .99) for m in measured)
+        return (f"pgbench {state}", f"{found}; {slower:.2f} x the rate and {later:.2f} x the p99 of pgbench alone",
+                "where cores are free: at most 1.02 x the p99")
+
+    return [row(state) for state in states]
+
 
 def milliseconds(values):
     return f"p50 {1000 * quantile(values, .5):.1f} ms, p99 {1000 * quantile(values, .99):.1f} ms"
@@ -384,6 +465,7 @@ def measure(bench, rounds):
          "10,000/s"),
         (f"{WRITERS} writers at full speed, {WRITTEN:,} transactions",
          f"written at {rate:,.0f}/s, in the index {behind:.2f} s after the last commit", "1 s"),
+        *measure_application(bench, rounds),
     ]
 
 
