@@ -12,6 +12,7 @@ import pytest
 from parts.postgres import Postgres
 from parts.ports import free_port
 from parts.search import eventually
+from parts.worker import pgsync
 
 STANDBY = "standby_1"
 
@@ -187,6 +188,30 @@ def test_without_a_failover_slot_the_index_is_rebuilt(cluster, worker, opensearc
     cluster.database.sql("UPDATE books SET title = 'after' WHERE id = 2")
     eventually(lambda: generation(run) != before, 60, lambda: f"another generation ({run.status()})")
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(cluster.database))
+
+
+def test_a_standby_is_refused_and_nothing_is_left_until_it_is_promoted(cluster, worker, opensearch, index):
+    cluster.wait_for_wal()
+    cluster.address.lead_to(cluster.standby.port)
+    manifest = cluster.manifest(opensearch.url, index)
+    # These are checked on the server, which must not need anything that a standby cannot do.
+    manifest[1]["spec"]["schema"][0]["nodes"].update(expressions={"half": "price / 2"}, where="price > 0")
+    run = worker(manifest)
+    told = ["the server is a standby", "expected the primary", "spec.source.host"]
+    code, out, err = pgsync("plan", "-f", run.manifest)
+    assert code == 1, (code, out, err)
+    for part in told:
+        assert part in out + err, out + err
+    run.start()
+    condition = eventually(lambda: run.condition("SourceReachable").get("reason") == "ServerIsStandby" and run.condition("SourceReachable"), 60,
+                           lambda: f"ServerIsStandby ({run.status()})")
+    for part in told:
+        assert part in condition["message"], condition
+    assert cluster.primary.sql("SELECT count(*) FROM pg_publication") == [(0,)]
+    assert index not in " ".join(opensearch.indices())
+    cluster.fail_over()
+    run.wait_ready()
+    assert len(opensearch.documents(index)) == 25
 
 
 @pytest.mark.long

@@ -58,8 +58,10 @@ static void check_may_replicate(const struct check_input *in, struct findings *f
 static void check_is_primary(const struct check_input *in, struct findings *f)
 {
 	if (in->server->is_standby)
-		findings_add(f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
-			     "the server is a standby: name the primary as the source");
+		findings_add(
+			f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
+			"the server is a standby, expected the primary: publications, replica identities and slots are "
+			"made there. Let spec.source.host name the primary, or a service that leads to it");
 }
 
 static void check_may_publish(const struct check_input *in, struct findings *f)
