@@ -26,6 +26,8 @@ enum {
 	SAVE_LIVE_MS = 30000, /* saves the confirmed position whenever it has moved by this much */
 	SAVE_LIVE_BYTES = 1 << 20,
 	HEARTBEAT_MS = 300,
+	EXPLAIN_MS = 100,
+	EXPLAIN_TRIES = 10,
 	COLLECT_MS = 5000, /* searches in flight when an alias moves finish on the old generation */
 	COLLECT_AGAIN_MS = 60000,
 };
@@ -374,6 +376,18 @@ static int advance(struct monitor *m, struct err *err)
 
 /* --- the loop --- */
 
+/* The server ends the stream of a slot a moment before it marks the slot as invalid, or drops it. */
+static int explain_stream_end(struct attempt *at, struct err *err)
+{
+	(void)source_explain_end(&at->source, err);
+	for (int i = 0; i < EXPLAIN_TRIES && err->reason == REASON_SLOT_TAKEN; i++) {
+		if (connector_sleep(&at->connector, EXPLAIN_MS))
+			break;
+		(void)source_explain_end(&at->source, err);
+	}
+	return -1;
+}
+
 /* Takes the stream's progress, and updates the tasks accordingly. */
 static int take_progress(struct monitor *m, struct err *err)
 {
@@ -384,7 +398,7 @@ static int take_progress(struct monitor *m, struct err *err)
 	int r = stream_check(m->stream, &at->past->truncated, err);
 
 	if (r < 0)
-		return source_explain_end(&at->source, err);
+		return explain_stream_end(at, err);
 	m->progress = stream_progress(m->stream);
 	if (m->progress.doubts != doubts)
 		m->due_ms[TASK_CATALOG] = 0;
