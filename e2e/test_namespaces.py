@@ -11,6 +11,7 @@ import bookstore
 import pytest
 import requests
 from parts import operator as operator_parts
+from parts.faultproxy import FaultProxy
 from parts.operator import NAMESPACE, Operator, Release
 from parts.process import memory_kib
 from parts.search import eventually
@@ -135,6 +136,13 @@ def test_many_references_need_few_descriptors_and_little_memory(kube, make_opera
     kube.kubectl("delete", "pgsyncs", "--all", "--namespace", namespace)
 
 
+def suspended(name):
+    made = dangling(name)
+    made["metadata"]["name"] = name
+    made["spec"]["suspend"] = True
+    return made
+
+
 def writes(operator):
     lines = requests.get(operator.url + "/metrics", timeout=5).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines
@@ -182,6 +190,32 @@ def test_a_thousand_pgsyncs_need_few_descriptors_little_memory_and_no_writes(kub
         assert after == before
     # All at once: one after the other takes kubectl minutes.
     kube.session.delete(f"{kube.url}/apis/pgsync.io/v1alpha1/namespaces/{namespace}/pgsyncs", timeout=60).raise_for_status()
+
+
+def test_writes_that_hang_do_not_hold_up_other_namespaces(kube, make_operator, state, resources, namespace, unique):
+    stuck = [kube.namespace(f"{namespace}-{letter}") for letter in "ab"]
+    with FaultProxy(kube.url, kube.ca.cert) as proxy:
+        proxy.fail("hang", wanted=lambda path, body: any(f"/{name}/pgsyncs/" in path for name in stuck))
+
+        def hanging():
+            return [n for (method, path), n in proxy.requests.items()
+                    if method == "PATCH" and any(f"/{name}/pgsyncs/" in path for name in stuck)]
+
+        operator = make_operator("proxied", *[word for name in [namespace, *stuck] for word in ("--namespace", name)],
+                                 "--leader-elect=false")
+        operator.kubeconfig = kube.service_account_kubeconfig(operator_parts.NAMESPACE, kube.service_account,
+                                                              state / f"{unique}.kubeconfig", server=proxy.url)
+        with operator:
+            for name in stuck:
+                kube.kubectl.apply(*[suspended(f"stuck-{number}") for number in range(5)], namespace=name)
+            # More than there may be at once, unless those that hang do not count.
+            eventually(lambda: len(hanging()) > 4, 20, "writes for both namespaces", interval=0.1)
+            resources.apply(suspended("free"))
+            resources.wait("free", "Suspended", "True", timeout=20)
+            assert set(hanging()) == {1}, "it was written after a write that hung had ended, and was tried again"
+            assert operator.get("/livez") == 200
+    for name in stuck:
+        kube.kubectl("delete", "pgsyncs", "--all", "--namespace", name)
 
 
 def test_with_secret_label_other_secrets_do_not_exist(kube, make_operator, resources, books, opensearch, index, namespace):

@@ -1,9 +1,10 @@
-"""An HTTP proxy in front of a search engine that answers with errors on request, and counts what passes."""
+"""An HTTP proxy in front of a search engine or an API server that answers with errors on request, and counts what passes."""
 
 import collections
 import http.client
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +20,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class FaultProxy:
-    """http://127.0.0.1:PORT -> upstream.
+    """http://127.0.0.1:PORT -> upstream, http:// or https:// (`authority`: the file with its certificate authority).
 
     fail(503) makes every request answer 503, fail(429, every=3) each third, fail("reset") closes the connection, and
     fail("hang") leaves it without an answer; `path` limits it to requests whose path contains that,
@@ -29,8 +30,9 @@ class FaultProxy:
     had been under way all the time; hold(wanted, "cut") closes their connections meanwhile, hold(wanted, 504) answers.
     slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that; slow(0) ends it."""
 
-    def __init__(self, upstream):
+    def __init__(self, upstream, authority=None):
         self.upstream = urlsplit(upstream)
+        self.tls = ssl.create_default_context(cafile=authority) if self.upstream.scheme == "https" else None
         self.requests = collections.Counter()  # (method, path without query) -> how many came
         self.failed = 0
         self.bytes = 0
@@ -100,6 +102,12 @@ class FaultProxy:
     def __exit__(self, *exc):
         self.close()
 
+    def connect(self, timeout):
+        where = (self.upstream.hostname, self.upstream.port)
+        if self.tls:
+            return http.client.HTTPSConnection(*where, timeout=timeout, context=self.tls)
+        return http.client.HTTPConnection(*where, timeout=timeout)
+
     def _decide(self, method, path, body):
         with self._lock:
             self.requests[method, path.split("?")[0]] += 1
@@ -152,7 +160,7 @@ class FaultProxy:
                     text = (answer or '{"error":{"type":"injected","reason":"injected by a test"},"status":%d}' % how).encode()
                     self.answer(how, {"Content-Type": "application/json", **headers}, text)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = forward
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = forward
 
             def read_body(self):
                 if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -174,7 +182,7 @@ class FaultProxy:
                     self.answer(how, {"Content-Type": "text/html", "Connection": "close"}, b"<html>no answer in time</html>")
                 passing.wait(300)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
-                upstream = http.client.HTTPConnection(proxy.upstream.hostname, proxy.upstream.port, timeout=60)
+                upstream = proxy.connect(60)
                 try:
                     upstream.request(self.command, self.path, body, headers)
                     response = upstream.getresponse()
@@ -193,10 +201,12 @@ class FaultProxy:
                     proxy.recorded.append((self.command, self.path, headers, body))
                 for attempt in (1, 2):
                     try:
-                        self.upstream = self.upstream or http.client.HTTPConnection(
-                            proxy.upstream.hostname, proxy.upstream.port, timeout=120)
+                        self.upstream = self.upstream or proxy.connect(600)
                         self.upstream.request(self.command, self.path, body, headers)
                         response = self.upstream.getresponse()
+                        if "watch=" in self.path and response.status == 200:
+                            self.stream(response)
+                            return
                         text = response.read()
                         break
                     except (OSError, http.client.HTTPException):
@@ -210,6 +220,18 @@ class FaultProxy:
                 if unless is None or unless not in self.path:
                     time.sleep(seconds)
                 self.answer(response.status, {k: v for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP}, text)
+
+            def stream(self, response):
+                """Passes on a watch, piece by piece, until one of the two ends it."""
+                self.close_connection = True
+                self.send_response_only(200)
+                self.send_header("Content-Type", response.headers["Content-Type"])
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.flush()
+                while piece := response.read1(65536):
+                    self.wfile.write(piece)
+                    self.wfile.flush()
 
             def answer(self, status, headers, text):
                 self.send_response_only(status)
