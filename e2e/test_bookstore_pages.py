@@ -32,6 +32,7 @@ EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
+        expect.set_options(timeout=30000)  # other programs keep the machine busy, too
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         yield made

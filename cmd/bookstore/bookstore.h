@@ -29,8 +29,7 @@ enum {
 };
 
 struct desk {
-	struct pg *pg;   /* NULL: not connected */
-	int64_t used_ms; /* when it last answered */
+	struct pg *pg; /* NULL: not connected */
 	struct http *http;
 };
 

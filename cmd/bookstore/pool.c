@@ -1,10 +1,6 @@
 /* Connections to Postgres: one for each worker, made when it is needed, and again after it was lost. */
 #include "bookstore.h"
 
-#include "base/clock.h"
-
-enum { FRESH_MS = 1000 }; /* a connection that answered so recently is not asked whether it is there */
-
 static void drop_connection(struct desk *desk)
 {
 	pg_close(desk->pg);
@@ -18,43 +14,41 @@ static bool is_lost(const struct err *err)
 	       err->kind != ERR_NOT_FOUND;
 }
 
-/* A server that was restarted has ended its connections: better to find that before a write than by it. */
-static int get_connection(struct shop *shop, struct desk *desk, struct err *err)
+static int run_on_desk(struct shop *shop, struct desk *desk, const struct pool_statement *statement,
+		       struct pg_result **ret, struct err *err)
 {
-	struct err ignored;
-
-	if (desk->pg && clock_now_ms() - desk->used_ms > FRESH_MS &&
-	    pg_query(desk->pg, "SELECT 1", NULL, 0, NULL, &ignored) < 0)
+	if (!desk->pg && pg_connect(&shop->postgres, false, &desk->pg, err) < 0)
+		return -1;
+	if (pg_query(desk->pg, statement->sql, statement->params, statement->n, ret, err) == 0)
+		return 0;
+	if (is_lost(err))
 		drop_connection(desk);
-	return desk->pg ? 0 : pg_connect(&shop->postgres, false, &desk->pg, err);
+	return -1;
 }
 
+/* A server that was restarted has ended its connections: better to find that before a write than by it. */
 int pool_write(struct shop *shop, unsigned number, const struct pool_statement *statement, struct pg_result **ret,
 	       struct err *err)
 {
 	struct desk *desk = &shop->desks[number];
+	struct err ignored;
 
-	if (get_connection(shop, desk, err) < 0)
-		return -1;
-	if (pg_query(desk->pg, statement->sql, statement->params, statement->n, ret, err) < 0) {
-		if (is_lost(err))
-			drop_connection(desk);
-		return -1;
-	}
-	desk->used_ms = clock_now_ms();
-	return 0;
+	if (desk->pg && pg_query(desk->pg, "SELECT 1", NULL, 0, NULL, &ignored) < 0)
+		drop_connection(desk);
+	return run_on_desk(shop, desk, statement, ret, err);
 }
 
 int pool_read(struct shop *shop, unsigned number, const struct pool_statement *statement, struct pg_result **ret,
 	      struct err *err)
 {
-	bool had = shop->desks[number].pg;
+	struct desk *desk = &shop->desks[number];
+	bool had = desk->pg;
 
-	if (pool_write(shop, number, statement, ret, err) == 0)
+	if (run_on_desk(shop, desk, statement, ret, err) == 0)
 		return 0;
-	if (!had || shop->desks[number].pg || err->kind != ERR_TRANSIENT)
+	if (!had || desk->pg || err->kind != ERR_TRANSIENT)
 		return -1;
-	return pool_write(shop, number, statement, ret, err);
+	return run_on_desk(shop, desk, statement, ret, err);
 }
 
 int pool_read_page(struct shop *shop, unsigned desk, const char *sql, const struct form_list *list,
