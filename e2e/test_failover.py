@@ -203,7 +203,7 @@ def test_a_standby_is_refused_and_nothing_is_left_until_it_is_promoted(cluster, 
     for part in told:
         assert part in out + err, out + err
     run.start()
-    condition = eventually(lambda: run.condition("SourceReachable").get("reason") == "ServerIsStandby" and run.condition("SourceReachable"), 60,
+    condition = eventually(lambda: run.condition("Ready").get("reason") == "ServerIsStandby" and run.condition("Ready"), 60,
                            lambda: f"ServerIsStandby ({run.status()})")
     for part in told:
         assert part in condition["message"], condition

@@ -116,7 +116,8 @@ static int try_replication(struct attempt *at, struct checks_server *server, str
 	return err_wrap(err, "replication connection");
 }
 
-/* schema, server: where findings go. Sets the model only if every document compiled. */
+/* schema, server: where findings go. Sets the model only if every document compiled. 1: the server is a standby, where
+ * the schema cannot be checked. */
 static int examine_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
@@ -131,6 +132,8 @@ static int examine_source(struct attempt *at, struct findings *schema, struct fi
 	if (checks_read_server(&at->source, &facts, err) < 0 || try_replication(at, &facts, err) < 0)
 		return -1;
 	checks_server(&at->source, &facts, server);
+	if (facts.is_standby)
+		return 1;
 	if (compile_documents(&documents, at->source.pg, &c, schema, err) < 0)
 		return -1;
 	subject = (struct checks_subject){.catalog = c.catalog, .tables = &c.tables, .named = c.named};
@@ -145,10 +148,14 @@ static int examine_source(struct attempt *at, struct findings *schema, struct fi
 static int check_both(struct attempt *at, bool has_sink, struct findings *schema, struct findings *server,
 		      struct err *err)
 {
+	int r;
+
 	spec_warn_about_transport(at->run->spec, schema);
-	if (examine_source(at, schema, server, err) < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
+	r = examine_source(at, schema, server, err);
+	if (r < 0 || (has_sink && check_pipelines(at, schema, err) < 0))
 		return -1;
-	report_schema(&at->run->report, schema);
+	if (r == 0)
+		report_schema(&at->run->report, schema);
 	return 0;
 }
 
