@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conditions/report.h"
+#include "json/json.h"
 
 static void test_names_then_every_value_has_its_own(void **state)
 {
@@ -162,6 +163,58 @@ static void test_report_json_when_an_index_is_built_again_then_the_progress_begi
 	report_release(&r);
 }
 
+static void assert_ready(struct report *report, enum condition_status status, enum reason reason)
+{
+	_cleanup_json_ json_t *json = report_json(report);
+	json_t *condition = json_array_get(json_object_get(json, "conditions"), CONDITION_READY);
+
+	assert_string_equal(json_string_value(json_object_get(condition, "type")), "Ready");
+	assert_string_equal(json_string_value(json_object_get(condition, "status")), condition_status_name(status));
+	assert_string_equal(json_string_value(json_object_get(condition, "reason")), reason_name(reason));
+}
+
+static void test_report_ready_then_what_is_wrong_comes_first(void **state)
+{
+	static const struct {
+		enum condition_status sink, streaming;
+		bool live, late, refused;
+		enum condition_status ready;
+		enum reason reason;
+	} cases[] = {
+		{STATUS_TRUE, STATUS_TRUE, true, false, false, STATUS_TRUE, REASON_STREAMING},
+		{STATUS_TRUE, STATUS_TRUE, true, true, false, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET},
+		{STATUS_TRUE, STATUS_TRUE, false, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
+		{STATUS_TRUE, STATUS_FALSE, true, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
+		{STATUS_TRUE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_EVERY_DOCUMENT_REJECTED},
+		{STATUS_FALSE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+		{STATUS_FALSE, STATUS_TRUE, true, false, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+		{STATUS_FALSE, STATUS_FALSE, false, true, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
+	};
+	struct report report;
+
+	UNUSED(state);
+	report_init(&report);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err refusal = {0};
+		struct report_readiness readiness = {
+			.live = cases[i].live, .refusal = &refusal, .lag_target_seconds = 60};
+
+		report_condition(&report, CONDITION_SINK_REACHABLE, cases[i].sink, REASON_CONNECTED, "sink");
+		report_condition(&report, CONDITION_STREAMING, cases[i].streaming, REASON_STREAMING, "stream");
+		report_progress(&report, 0, cases[i].late ? 1 : 0);
+		if (cases[i].refused)
+			(void)err_reason(&refusal, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED, "refused");
+		report_ready(&report, &readiness);
+		assert_ready(&report, cases[i].ready, cases[i].reason);
+		/* While the attempt has not got past the last one, all of this is too early. */
+		readiness.on_probation = true;
+		report_condition(&report, CONDITION_READY, STATUS_FALSE, REASON_FAILED, "the last attempt failed");
+		report_ready(&report, &readiness);
+		assert_ready(&report, STATUS_FALSE, REASON_FAILED);
+	}
+	report_release(&report);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),
 		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
 		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
+		cmocka_unit_test(test_report_ready_then_what_is_wrong_comes_first),
 		cmocka_unit_test(test_report_json_when_an_index_is_built_again_then_the_progress_begins_again),
 		cmocka_unit_test(test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay),
 	};

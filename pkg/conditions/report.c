@@ -432,6 +432,32 @@ static struct report_bootstrap current_bootstrap(const struct report *report)
 	return (struct report_bootstrap){.known = true};
 }
 
+void report_ready(struct report *report, const struct report_readiness *r)
+{
+	_cleanup_free_ char *lock = report_lock_holder(report);
+	const char *between = *lock ? ": " : "";
+
+	if (r->on_probation)
+		return;
+	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE) {
+		_cleanup_free_ char *why = report_message(report, CONDITION_SINK_REACHABLE);
+
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_SINK_UNREACHABLE, "%s", why);
+	} else if (r->refusal->kind != ERR_NONE) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, r->refusal->reason, "%s", r->refusal->msg);
+	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !r->live) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_BOOTSTRAPPING,
+				 "the index is not complete yet%s%s", between, lock);
+	} else if (report_lag_seconds(report) > r->lag_target_seconds) {
+		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET,
+				 "the index is more than %lld seconds behind%s%s", (long long)r->lag_target_seconds,
+				 between, lock);
+	} else {
+		report_condition(report, CONDITION_READY, STATUS_TRUE, REASON_STREAMING,
+				 "the index follows the tables");
+	}
+}
+
 json_t *report_json(struct report *report)
 {
 	struct report_bootstrap bootstrap;

@@ -117,6 +117,15 @@ void report_lock(struct report *report, const char *holder);
 /* What was last reported to report_lock, or ""; caller frees. */
 char *report_lock_holder(struct report *report);
 
+/* What decides about Ready, besides other conditions, the lag and a lock that is waited for. */
+struct report_readiness {
+	bool on_probation;         /* the last attempt failed, and this one has not got past it: Ready stays as it is */
+	bool live;                 /* the aliases point to the indices being written */
+	const struct err *refusal; /* why the aliases do not move; or kind NONE */
+	int64_t lag_target_seconds;
+};
+void report_ready(struct report *report, const struct report_readiness *readiness);
+
 /* A new reference. */
 json_t *report_json(struct report *report);
 

@@ -62,33 +62,6 @@ static void set_sink_condition(struct health *h)
 				 "the search engine answers");
 }
 
-void health_set_ready(struct run *run, bool live, bool on_probation, const struct err *refusal)
-{
-	struct report *report = &run->report;
-	_cleanup_free_ char *lock = report_lock_holder(report);
-	const char *between = *lock ? ": " : "";
-	int64_t target = run->spec->lag_target_seconds;
-
-	if (on_probation)
-		return;
-	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE) {
-		_cleanup_free_ char *why = report_message(report, CONDITION_SINK_REACHABLE);
-
-		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_SINK_UNREACHABLE, "%s", why);
-	} else if (refusal->kind != ERR_NONE) {
-		report_condition(report, CONDITION_READY, STATUS_FALSE, refusal->reason, "%s", refusal->msg);
-	} else if (report_status(report, CONDITION_STREAMING) != STATUS_TRUE || !live) {
-		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_BOOTSTRAPPING,
-				 "the index is not complete yet%s%s", between, lock);
-	} else if (report_lag_seconds(report) > target) {
-		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET,
-				 "the index is more than %lld seconds behind%s%s", (long long)target, between, lock);
-	} else {
-		report_condition(report, CONDITION_READY, STATUS_TRUE, REASON_STREAMING,
-				 "the index follows the tables");
-	}
-}
-
 int health_check_slot(struct health *h, const struct stream_progress *progress, struct err *err)
 {
 	struct run *run = h->attempt->run;

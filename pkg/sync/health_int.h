@@ -23,8 +23,5 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 /* Asks the engine about the next index: one per call, so that the monitor's other tasks need not wait long. True at the
  * end of a round. A failure becomes a condition but does not end the attempt: the applier decides that. */
 bool health_check_index(struct health *h);
-/* Sets Ready from what is known now. on_probation: the attempt has not got past the last one yet. refusal: why the
- * aliases do not move; or kind NONE. */
-void health_set_ready(struct run *run, bool live, bool on_probation, const struct err *refusal);
 
 #endif

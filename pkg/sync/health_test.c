@@ -33,56 +33,6 @@ static void test_slot_when_read_then_its_state_is_the_condition(void **state)
 	world_end(&w);
 }
 
-static void test_ready_when_asked_then_what_is_wrong_comes_first(void **state)
-{
-	static const struct {
-		enum condition_status sink, streaming;
-		bool live, late, refused;
-		enum condition_status ready;
-		enum reason reason;
-	} cases[] = {
-		{STATUS_TRUE, STATUS_TRUE, true, false, false, STATUS_TRUE, REASON_STREAMING},
-		{STATUS_TRUE, STATUS_TRUE, true, true, false, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET},
-		{STATUS_TRUE, STATUS_TRUE, false, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
-		{STATUS_TRUE, STATUS_FALSE, true, false, false, STATUS_FALSE, REASON_BOOTSTRAPPING},
-		{STATUS_TRUE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_EVERY_DOCUMENT_REJECTED},
-		{STATUS_FALSE, STATUS_TRUE, false, false, true, STATUS_FALSE, REASON_SINK_UNREACHABLE},
-		{STATUS_FALSE, STATUS_TRUE, true, false, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
-		{STATUS_FALSE, STATUS_FALSE, false, true, false, STATUS_FALSE, REASON_SINK_UNREACHABLE},
-	};
-	struct world w;
-
-	UNUSED(state);
-	world_begin(&w);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct err refusal = {0};
-
-		report_condition(&w.run.report, CONDITION_SINK_REACHABLE, cases[i].sink, REASON_CONNECTED, "sink");
-		report_condition(&w.run.report, CONDITION_STREAMING, cases[i].streaming, REASON_STREAMING, "stream");
-		report_progress(&w.run.report, 0, cases[i].late ? 1 : 0);
-		(void)err_reason(&refusal, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED, "refused");
-		if (!cases[i].refused)
-			refusal = (struct err){0};
-		health_set_ready(&w.run, cases[i].live, false, &refusal);
-		assert_condition(&w.run, CONDITION_READY, cases[i].ready, cases[i].reason);
-	}
-	world_end(&w);
-}
-
-static void test_ready_when_on_probation_then_it_stays_as_it_was(void **state)
-{
-	struct world w;
-
-	UNUSED(state);
-	world_begin(&w);
-	report_condition(&w.run.report, CONDITION_READY, STATUS_FALSE, REASON_FAILED, "the last attempt failed");
-	report_condition(&w.run.report, CONDITION_SINK_REACHABLE, STATUS_TRUE, REASON_CONNECTED, "sink");
-	report_condition(&w.run.report, CONDITION_STREAMING, STATUS_TRUE, REASON_STREAMING, "stream");
-	health_set_ready(&w.run, true, true, &(struct err){0});
-	assert_condition(&w.run, CONDITION_READY, STATUS_FALSE, REASON_FAILED);
-	world_end(&w);
-}
-
 static void test_slot_when_nothing_is_pending_then_the_distance_to_the_server_is_no_lag(void **state)
 {
 	static const struct {
@@ -166,8 +116,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slot_when_read_then_its_state_is_the_condition),
-		cmocka_unit_test(test_ready_when_asked_then_what_is_wrong_comes_first),
-		cmocka_unit_test(test_ready_when_on_probation_then_it_stays_as_it_was),
 		cmocka_unit_test(test_slot_when_nothing_is_pending_then_the_distance_to_the_server_is_no_lag),
 		cmocka_unit_test(test_index_when_asked_about_then_it_is_ours_and_live_or_gone),
 		cmocka_unit_test(test_index_when_the_engine_does_not_answer_then_it_is_a_condition_and_not_the_end),

@@ -113,7 +113,11 @@ static int check_slot(struct monitor *m, int64_t now, struct err *err)
 	if (health_check_slot(&m->health, &m->progress, err) < 0)
 		return -1;
 	end_probation(m);
-	health_set_ready(at->run, m->stage == LIVE, at->past->on_probation, &m->refusal);
+	report_ready(&at->run->report,
+		     &(struct report_readiness){.on_probation = at->past->on_probation,
+						.live = m->stage == LIVE,
+						.refusal = &m->refusal,
+						.lag_target_seconds = at->run->spec->lag_target_seconds});
 	return 0;
 }
 
