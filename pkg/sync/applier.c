@@ -75,7 +75,7 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 	*ret = visible.n;
 	pg_horizon_saw(&a->connector->run->horizon, visible.horizon);
 	if (backoff.attempt)
-		sync_metrics_visibility_wait(a->connector->run->metrics, clock_now_us() - start);
+		meters_visibility_wait(a->connector->run->metrics, clock_now_us() - start);
 	return 0;
 }
 
@@ -188,8 +188,8 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	if (catalog_is_current(a->pg, a->model->catalog, &current, err) < 0)
 		return -1;
 	note_outcome(a, !current);
-	sync_metrics_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
-	sync_metrics_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
+	meters_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
+	meters_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
 	/* A truncated root is not done until its new generation is, so the truncation must arrive again. */
@@ -221,7 +221,7 @@ static int write_batch(struct applier *a, struct batch *batch, bool live, struct
 	while (!batch_empty(batch) && !a->rebuild && !a->outdated)
 		if (write_some(a, batch, err) < 0)
 			return -1;
-	sync_metrics_batch(a->connector->run->metrics, keys, clock_now_us() - start);
+	meters_batch(a->connector->run->metrics, keys, clock_now_us() - start);
 	log_debug("sync", "batch is durable", KV_U64("transactions", txns), KV_U64("keys", keys),
 		  KV_I64("microseconds", clock_now_us() - start));
 	return 0;

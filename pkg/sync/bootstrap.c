@@ -359,10 +359,10 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 
 static void count_written(struct worker *w)
 {
-	struct sync_metrics *metrics = w->bootstrap->connector->run->metrics;
+	struct meters *metrics = w->bootstrap->connector->run->metrics;
 
-	sync_metrics_bulk(metrics, &w->counted, bulk_stats(w->bulk));
-	sync_metrics_nulled(metrics, builder_take_sanitized(&w->builder));
+	meters_bulk(metrics, &w->counted, bulk_stats(w->bulk));
+	meters_nulled(metrics, builder_take_sanitized(&w->builder));
 }
 
 /* Continues reading while the engine works, up to IN_FLIGHT chunks; rejected documents must be stored before their
@@ -562,7 +562,7 @@ void bootstrap_report(struct bootstrap *b, struct attempt *at)
 		report.rows_total = report.rows_done;
 	report.ratio = blocks ? (double)done / (double)blocks : 1;
 	report_bootstrap_set(&at->run->report, &report);
-	sync_metrics_bootstrap(at->run->metrics, report.rows_done, report.ratio);
+	meters_bootstrap(at->run->metrics, report.rows_done, report.ratio);
 }
 
 bool bootstrap_note(struct bootstrap *b, struct attempt *at)

@@ -78,7 +78,7 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 	if (progress->pending && slot.current_lsn > progress->durable)
 		report.lag_bytes = slot.current_lsn - progress->durable;
 	report_stream_set(&run->report, &report);
-	sync_metrics_lag(run->metrics, report_lag_seconds(&run->report), report.lag_bytes, report.retained_bytes);
+	meters_lag(run->metrics, report_lag_seconds(&run->report), report.lag_bytes, report.retained_bytes);
 	health_set_slot_condition(run, &slot);
 	set_sink_condition(h);
 	return health_limit_wal(h->attempt, &slot, err);

@@ -14,7 +14,7 @@ int run_init(struct run *run, const struct sync_options *options, struct err *er
 	*run = (struct run){.options = options, .spec = spec, .ca_fd = -1};
 	(void)pthread_mutex_init(&run->callbacks, NULL);
 	report_init(&run->report);
-	run->metrics = sync_metrics_new(options->metrics);
+	run->metrics = meters_new(options->metrics);
 	run->owner = xasprintf("%s/%s", spec->namespace, spec->name);
 	run->key = spec_checkpoint_key(spec);
 	if (!spec->source.ca.value)
@@ -28,7 +28,7 @@ void run_release(struct run *run)
 	close_fdp(&run->ca_fd);
 	free(run->owner);
 	free(run->key);
-	sync_metrics_free(run->metrics);
+	meters_free(run->metrics);
 	report_release(&run->report);
 	(void)pthread_mutex_destroy(&run->callbacks);
 }

@@ -13,14 +13,14 @@
 
 #include "base/err.h"
 #include "conditions/report.h"
-#include "sync/metrics_int.h"
+#include "meters/meters.h"
 #include "sync/sync.h"
 
 struct run {
 	const struct sync_options *options;
 	const struct spec *spec;
 	struct report report;
-	struct sync_metrics *metrics;
+	struct meters *metrics;
 	char *owner; /* the resource, "namespace/name": everything that is created names it */
 	char *key;   /* of the checkpoint */
 	int ca_fd;   /* the source's CA, as libpq reads it */

@@ -29,7 +29,7 @@ static int on_commit(struct wal_reader *in, const struct pgoutput_message *m, st
 	batch_commit(in->open, m->end_lsn);
 	in->in_txn = false;
 	in->received = m->end_lsn;
-	sync_metrics_transaction(in->metrics);
+	meters_transaction(in->metrics);
 	/* It contains none of our tables, nor does anything before it: once the applier is done, `received` is the
 	 * position. */
 	if (!in->open->keys.n)
@@ -77,7 +77,7 @@ static int on_change(struct wal_reader *in, const struct pgoutput_message *m, st
 {
 	if (!in->in_txn)
 		return err_set(err, ERR_FATAL, "the stream contains a change outside a transaction");
-	sync_metrics_change(in->metrics, operation(m));
+	meters_change(in->metrics, operation(m));
 	return collector_change(in->collector, m, in->open, err);
 }
 

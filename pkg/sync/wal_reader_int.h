@@ -14,7 +14,7 @@ struct pgoutput;
 
 struct wal_reader {
 	const struct model *model;
-	struct sync_metrics *metrics;
+	struct meters *metrics;
 	struct pg_stream *wal;
 	struct pgoutput *decoder;
 	struct collector *collector;

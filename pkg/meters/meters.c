@@ -1,23 +1,23 @@
 /* The engine's metrics. */
-#include "sync/metrics_int.h"
+#include "meters/meters.h"
 
 #include <stdlib.h>
 
 #include "metrics/metrics.h"
 #include "search/search.h"
 
-struct sync_metrics {
+struct meters {
 	struct metric *changes, *transactions, *documents, *dropped, *rejections, *conflicts, *retries, *bytes, *nulled;
 	struct metric *batch_keys, *batch_seconds, *visibility_seconds;
 	struct metric *lag_seconds, *lag_bytes, *retained_bytes, *bootstrap_rows, *bootstrap_ratio;
 };
 
-struct sync_metrics *sync_metrics_new(struct metrics *m)
+struct meters *meters_new(struct metrics *m)
 {
 	static const char *const op[] = {"op", NULL};
 	static const double keys[] = {1, 10, 100, 1000, 10000};
 	static const double seconds[] = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10};
-	struct sync_metrics *x;
+	struct meters *x;
 
 	if (!m)
 		return NULL;
@@ -50,24 +50,24 @@ struct sync_metrics *sync_metrics_new(struct metrics *m)
 	return x;
 }
 
-void sync_metrics_free(struct sync_metrics *x)
+void meters_free(struct meters *x)
 {
 	free(x);
 }
 
-void sync_metrics_change(struct sync_metrics *x, const char *op)
+void meters_change(struct meters *x, const char *op)
 {
 	if (x)
 		metric_add(x->changes, (const char *const[]){op, NULL}, 1);
 }
 
-void sync_metrics_transaction(struct sync_metrics *x)
+void meters_transaction(struct meters *x)
 {
 	if (x)
 		metric_add(x->transactions, NULL, 1);
 }
 
-void sync_metrics_batch(struct sync_metrics *x, uint64_t keys, int64_t duration_us)
+void meters_batch(struct meters *x, uint64_t keys, int64_t duration_us)
 {
 	if (!x)
 		return;
@@ -75,13 +75,13 @@ void sync_metrics_batch(struct sync_metrics *x, uint64_t keys, int64_t duration_
 	metric_observe(x->batch_seconds, NULL, (double)duration_us / 1e6);
 }
 
-void sync_metrics_visibility_wait(struct sync_metrics *x, int64_t duration_us)
+void meters_visibility_wait(struct meters *x, int64_t duration_us)
 {
 	if (x)
 		metric_observe(x->visibility_seconds, NULL, (double)duration_us / 1e6);
 }
 
-void sync_metrics_bulk(struct sync_metrics *x, struct bulk_stats *last, const struct bulk_stats *now)
+void meters_bulk(struct meters *x, struct bulk_stats *last, const struct bulk_stats *now)
 {
 	if (x) {
 		metric_add(x->documents, (const char *const[]){"index", NULL}, (double)(now->indexed - last->indexed));
@@ -95,13 +95,13 @@ void sync_metrics_bulk(struct sync_metrics *x, struct bulk_stats *last, const st
 	*last = *now;
 }
 
-void sync_metrics_nulled(struct sync_metrics *x, uint64_t n)
+void meters_nulled(struct meters *x, uint64_t n)
 {
 	if (x)
 		metric_add(x->nulled, NULL, (double)n);
 }
 
-void sync_metrics_lag(struct sync_metrics *x, int64_t seconds, uint64_t bytes, uint64_t retained)
+void meters_lag(struct meters *x, int64_t seconds, uint64_t bytes, uint64_t retained)
 {
 	if (!x)
 		return;
@@ -110,7 +110,7 @@ void sync_metrics_lag(struct sync_metrics *x, int64_t seconds, uint64_t bytes, u
 	metric_set(x->retained_bytes, NULL, (double)retained);
 }
 
-void sync_metrics_bootstrap(struct sync_metrics *x, uint64_t rows, double ratio)
+void meters_bootstrap(struct meters *x, uint64_t rows, double ratio)
 {
 	if (!x)
 		return;
