@@ -189,12 +189,23 @@ static int check_whole_schemas(struct pg *pg, const char *name, bool all_tables,
 			  all_tables ? "of the database" : "of a schema");
 }
 
+/* Only a table that has such columns needs them to be published. */
+static bool has_stored_columns(const struct pg_publication *p)
+{
+	for (size_t i = 0; i < p->n_tables; i++)
+		for (size_t j = 0; j < p->tables[i].table->n_columns; j++)
+			if (p->tables[i].table->columns[j].generated && !p->tables[i].table->columns[j].is_virtual)
+				return true;
+	return false;
+}
+
 static int compare_publication(struct pg *pg, const struct pg_publication *p, struct difference *d, struct err *err)
 {
 	const char *name = p->name;
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+	const char *sql = is_18(pg) && has_stored_columns(p) ? sql_publication_18 : sql_publication;
 
-	if (pg_query(pg, is_18(pg) ? sql_publication_18 : sql_publication, (const char *const[]){name}, 1, &r, err) < 0)
+	if (pg_query(pg, sql, (const char *const[]){name}, 1, &r, err) < 0)
 		return -1;
 	d->absent = pg_n_rows(r) == 0;
 	if (!d->absent) {
