@@ -50,9 +50,9 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
+        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image clean golden fuzz
 help: ## list these targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s  %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s  %s\n", $$1, $$2}'
 
 deps: ## install missing packages with apt (as root), otherwise list them
 	@hack/deps
@@ -217,6 +217,11 @@ test: ## everything: check, unit and e2e, with all setup
 nightly: ## all of the following, each even if another one failed; logs in build/nightly
 	@hack/deps
 	@hack/nightly
+
+e2e-cluster: ## as root: the image and the chart in a real cluster of one node; upgrades, crashes and cuts, uninstallation
+	@hack/deps cluster
+	@IMAGE=localhost/pgsync-operator:e2e ARCHIVE=build/e2e-image.tar hack/image
+	@E2E_PARTS="postgres opensearch cluster" e2e/run -x cluster/test_cluster.py $(E2E_ARGS)
 
 sanitized: sanitized-bin ## the main flow, end to end, with programs under ASan, UBSan and LSan
 	@hack/e2e-instrumented bin-sanitized test_main_flow.py $(E2E_ARGS)

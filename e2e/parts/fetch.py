@@ -13,11 +13,18 @@ def _one_after_the_other():
     kubernetes.helm()
 
 
+def _cluster():
+    _one_after_the_other()
+    kubernetes.fetch_node()
+    kubernetes.coredns()
+
+
 def main(names):
-    """`names`: of postgres, the engines, kubernetes, pgsync; without any, all that the default run needs."""
+    """`names`: of postgres, the engines, kubernetes, cluster, pgsync; without any, all that the default run needs."""
     tests = {"postgres": postgres.fetch, "kubernetes": _one_after_the_other,
              **{name: node.fetch for name, node in ENGINES.items() if not node.nightly}}
-    every = {**tests, **{name: node.fetch for name, node in ENGINES.items()}, "pgsync": peer.fetch}
+    every = {**tests, **{name: node.fetch for name, node in ENGINES.items()}, "pgsync": peer.fetch,
+             "cluster": _cluster}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for future in [pool.submit(every[name]) for name in names or tests]:
             future.result()

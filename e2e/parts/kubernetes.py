@@ -14,19 +14,37 @@ from .process import Process
 
 VERSION = "1.34.4"
 HELM_VERSION = "3.21.4"
+COREDNS_VERSION = "1.13.1"
 
 
-def fetch() -> Path:
-    """The directory that contains kube-apiserver and kubectl."""
+def _fetch(part, tool, *programs) -> Path:
     _, minor, _ = VERSION.split(".")
     flags = "k8s.io/component-base/version"
     ldflags = f"-s -w -X {flags}.gitVersion=v{VERSION} -X {flags}.gitMajor=1 -X {flags}.gitMinor={minor}"
 
     def build(directory):
-        programs = ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"]
-        golang.install("kubernetes", programs, directory, ldflags)
+        golang.install(tool, [f"k8s.io/kubernetes/cmd/{program}" for program in programs], directory, ldflags)
 
-    return cache.cached("kubernetes", VERSION, build, sources=golang.TOOLS / "kubernetes", note="some minutes the first time")
+    return cache.cached(part, VERSION, build, sources=golang.TOOLS / tool, note="some minutes the first time")
+
+
+def fetch() -> Path:
+    """The directory that contains kube-apiserver and kubectl."""
+    return _fetch("kubernetes", "kubernetes", "kube-apiserver", "kubectl")
+
+
+def fetch_node() -> Path:
+    """The directory that contains what a cluster with a node needs beside them (parts/cluster.py)."""
+    return _fetch("kubernetes-node", "node", "kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler")
+
+
+def coredns() -> Path:
+    """The coredns program."""
+
+    def build(directory):
+        golang.install("coredns", ["."], directory)
+
+    return cache.cached("coredns", COREDNS_VERSION, build, sources=golang.TOOLS / "coredns", note="some minutes the first time") / "coredns"
 
 
 def helm() -> Path:
@@ -68,12 +86,14 @@ class Kubectl:
 
 
 class KubeApi:
-    """etcd and kube-apiserver on 127.0.0.1, with their own PKI."""
+    """etcd and kube-apiserver, with their own PKI."""
+
+    address = "127.0.0.1"
 
     def __init__(self, state: Path, *, port=None, fsync=False, attached=True):
         self.state, self.attached, self.fsync = Path(state), attached, fsync
         self.port, self.etcd_port, self.peer_port = port or ports.free_port(), ports.free_port(), ports.free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.url = f"https://{self.address}:{self.port}"
         self.kubeconfig = self.state / "admin.kubeconfig"
         self.kubectl = Kubectl(self.kubeconfig)
         self.etcd = self.process = self.session = None
@@ -82,7 +102,8 @@ class KubeApi:
         """Certificates and the administrator's kubeconfig, made once."""
         self.ca = pki.Authority(self.state / "pki", "kubernetes")
         self.serving = self.ca.issue("apiserver", "/CN=kube-apiserver", sans=(
-            "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"))
+            "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
+            f"IP:127.0.0.1,IP:10.96.0.1,IP:{self.address}"))
         self.admin = self.ca.issue("admin", "/O=system:masters/CN=admin", usage="clientAuth", sans=None)
         if not (self.state / "pki/sa.key").exists():
             pki.signing_key(self.state / "pki/sa.key")
@@ -106,6 +127,11 @@ class KubeApi:
         path.write_text(yaml.safe_dump(config))
         return path
 
+    def flags(self):
+        """Those of kube-apiserver that differ where there is a node."""
+        # No controller creates the default ServiceAccount of a namespace here, and this plugin would wait for it.
+        return ["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"]
+
     def spawn(self):
         self.prepare()
         client = f"http://127.0.0.1:{self.etcd_port}"
@@ -117,14 +143,12 @@ class KubeApi:
                 *([] if self.fsync else ["--unsafe-no-fsync"]),
             ], self.state / "etcd.log", attached=self.attached)
         self.process = Process("kube-apiserver", [
-            fetch() / "kube-apiserver", f"--etcd-servers={client}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
+            fetch() / "kube-apiserver", f"--etcd-servers={client}", f"--bind-address={self.address}", f"--secure-port={self.port}",
             f"--tls-cert-file={self.serving.cert}", f"--tls-private-key-file={self.serving.key}",
             f"--client-ca-file={self.ca.cert}", "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.state}/pki/sa.key.pub",
-            f"--service-account-signing-key-file={self.state}/pki/sa.key", "--authorization-mode=RBAC",
-            # No controller creates the default ServiceAccount of a namespace here, and this plugin would wait for it.
-            "--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/16",
-            "--allow-privileged=true", "--endpoint-reconciler-type=none", f"--cert-dir={self.state}/pki",
+            f"--service-account-signing-key-file={self.state}/pki/sa.key", "--service-cluster-ip-range=10.96.0.0/16",
+            "--allow-privileged=true", f"--cert-dir={self.state}/pki", *self.flags(),
         ], self.state / "kube-apiserver.log", attached=self.attached)
         return self
 

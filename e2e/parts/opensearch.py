@@ -16,7 +16,7 @@ ELASTICSEARCH9_VERSION = "9.1.3"
 
 
 class Node(SearchEngine):
-    """A node on 127.0.0.1 with no security; its data live in the state directory."""
+    """A node on 127.0.0.1, and on other addresses, with no security; its data live in the state directory."""
 
     flavour = version = tool = None
     source = None  # the directory of `tools` that it is built from, if its name is not that of the tool
@@ -26,11 +26,12 @@ class Node(SearchEngine):
     java_program, java_options = staticmethod(lambda: "java"), ["-Djava.security.manager=allow"]
     compile = staticmethod(maven.compile_main)
 
-    def __init__(self, state: Path, *, heap="512m", port=None, attached=True, optimized=False):
-        """`optimized`: compiled as well as in production. It costs a third of all CPU time of nodes that live for minutes."""
+    def __init__(self, state: Path, *, heap="512m", port=None, attached=True, optimized=False, addresses=()):
+        """`optimized`: compiled as well as in production. It costs a third of all CPU time of nodes that live for minutes.
+        `addresses`: where it listens, too."""
         self.state, self.heap, self.attached, self.optimized = Path(state), heap, attached, optimized
         self.port = port or ports.free_port()
-        self.process, self.warm = None, False
+        self.addresses, self.process, self.warm = addresses, None, False
         super().__init__(f"http://127.0.0.1:{self.port}")
 
     @classmethod
@@ -46,6 +47,10 @@ class Node(SearchEngine):
 
     def spawn(self):
         self.state.mkdir(parents=True, exist_ok=True)
+        if self.addresses:
+            config = self.state / f"node/config/{self.flavour.lower()}.yml"
+            config.parent.mkdir(parents=True, exist_ok=True)
+            config.write_text(f"http.bind_host: [127.0.0.1, {', '.join(self.addresses)}]\n")
         jars = self.fetch()
         self.process = Process(f"{self.tool} {self.version}", [
             # The collector and its settings as in the distributions' jvm.options: with another one, garbage that is not

@@ -51,11 +51,13 @@ def _reachable_copy(source: Path, target: Path):
 
 
 class Postgres:
-    """A server on 127.0.0.1 with SCRAM passwords. Durable as in production unless fsync=False."""
+    """A server on 127.0.0.1, and on other addresses, with SCRAM passwords. Durable as in production unless fsync=False."""
 
     def __init__(self, state: Path, version=VERSION, *, wal_level="logical", ssl=None, fsync=True, conf=None, port=None,
-                 password=None, attached=True):
-        """`ssl`: a pki.Certificate that the server shows; it then refuses connections without TLS."""
+                 password=None, attached=True, addresses=(), clients=()):
+        """`ssl`: a pki.Certificate that the server shows; it then refuses connections without TLS. `addresses`: where it
+        listens, too; `clients`: networks that it accepts connections from, too."""
+        self.clients = ("127.0.0.1/32", *clients)
         self.version, self.ssl, self.attached = version, ssl, attached
         self.state = Path(state)
         self.data = self.state / "data"
@@ -65,7 +67,7 @@ class Postgres:
         self.process = None
         self.user = unprivileged_user()
         self.conf = {
-            "listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "wal_level": wal_level,
+            "listen_addresses": ",".join(("127.0.0.1", *addresses)), "port": self.port, "unix_socket_directories": "", "wal_level": wal_level,
             "max_wal_senders": 40, "max_prepared_transactions": 10, "max_replication_slots": 40, "max_connections": 200, "shared_buffers": "128MB",
             "password_encryption": "scram-sha-256", "fsync": "on" if fsync else "off", "timezone": "Europe/Berlin",
             "log_min_messages": "warning", "wal_sender_timeout": "10s", "max_wal_size": "4GB",
@@ -97,12 +99,11 @@ class Postgres:
 
     def _configure(self):
         conf = dict(self.conf)
+        kind = "hostssl" if self.ssl else "host"
+        (self.data / "pg_hba.conf").write_text("".join(f"{kind} all,replication all {c} scram-sha-256\n" for c in self.clients))
         if self.ssl:
             conf.update(ssl="on", ssl_cert_file="server.crt", ssl_key_file="server.key")
-            (self.data / "pg_hba.conf").write_text("hostssl all,replication all 127.0.0.1/32 scram-sha-256\n")
             self.use_certificate(self.ssl)
-        else:
-            (self.data / "pg_hba.conf").write_text("host all,replication all 127.0.0.1/32 scram-sha-256\n")
         lines = [f"{key} = '{value}'\n" for key, value in conf.items()]
         (self.data / "postgresql.auto.conf").write_text("".join(lines))
         self._own()
