@@ -86,7 +86,7 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
 pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
-# The bookstore knows nothing of pgsync.
+# The bookstore knows nothing about pgsync.
 bookstore_PACKAGES := $(sort $(foreach p,http json postgres web,$(call deps_of,$(p))))
 # What ships has no failpoints.
 bin/%: hack/hardened
@@ -261,7 +261,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (default 60) with libFuzzer
 	@hack/fuzz $(FUZZERS)
 
 # --- running it -------------------------------------------------------------------------------------------------------
-demo: ## from nothing to a synced bookstore: cluster, Postgres, OpenSearch, operator
+demo: ## from nothing to a synced bookstore: cluster, Postgres, OpenSearch, operator, and pages to try it
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/demo up

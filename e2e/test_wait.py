@@ -1,4 +1,4 @@
-"""GET /wait: who writes to Postgres and waits for the position finds the write by searching."""
+"""GET /wait: a client that writes to Postgres and waits for the position finds its write by searching."""
 
 import os
 import threading

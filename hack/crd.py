@@ -242,17 +242,17 @@ def source():
         },
         defaulted=True)
     limits = obj(
-        "How much of the server a worker may use: what the application does comes first.",
+        "How much of the server a worker may use, so that the application comes first.",
         {
             "connections": integer("Maximum number of sessions at a time, replication included. A worker has one for the stream, one for "
                                    "its changes, one for checks, and bootstrap.parallelism of them while an index is filled; if there "
                                    "are not enough, the bootstrap uses fewer. Default: 3 more than bootstrap.parallelism.", 4, 64),
             "statementTimeoutSeconds": integer("Maximum time of a statement that reads rows for documents. One that takes longer is cancelled, "
                                                "and repeated for half of its rows. If it takes longer for a single row, nothing is skipped: "
-                                               "the condition Ready says so (LimitExceeded), and it is tried again. A root that is a view is "
+                                               "the condition Ready says so (LimitExceeded), and pgsync tries again. A root that is a view is "
                                                "read by a single statement, for which there is no limit.", 1, 86400, 600),
-            "snapshotAgeSeconds": integer("Maximum time that a bootstrap keeps a snapshot, which holds back vacuum; also while the search engine "
-                                          "accepts nothing. Then the rest is read in smaller parts, each with a new snapshot. The documents of "
+            "snapshotAgeSeconds": integer("Maximum time that a bootstrap keeps a snapshot, which holds back vacuum, even while the search engine "
+                                          "accepts nothing. After that, the rest is read in smaller parts, each with a new snapshot. The documents of "
                                           "a single row, and those of a view, are always read in one snapshot.", 1, 86400, 60),
         },
         defaulted=True)

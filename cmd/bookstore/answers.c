@@ -63,10 +63,10 @@ void answer_postgres(struct web_response *response, const struct err *err)
 void answer_changed(struct web_response *response)
 {
 	_cleanup_free_ char *current = strbuf_detach(&response->body);
-	_cleanup_free_ char *text =
-		xasprintf("{\"status\": 409, \"message\": \"it was changed since version; current is what it is now\", "
-			  "\"current\": %s}",
-			  current);
+	_cleanup_free_ char *text = xasprintf(
+		"{\"status\": 409, \"message\": \"it was changed after this version; current is what it is now\", "
+		"\"current\": %s}",
+		current);
 
 	answer_text(response, 409, text);
 }

@@ -176,7 +176,7 @@ void api_delete_author(void *user, const struct web_request *request, struct web
 	else if (pg_bool(r, 0, 0))
 		response->status = 204;
 	else if (pg_bool(r, 0, 1))
-		answer_error(response, 409, "the author has books: remove the author from them, or delete them, first");
+		answer_error(response, 409, "the author has books: first remove the author from them, or delete them");
 	else
 		answer_error(response, 404, no_author);
 }

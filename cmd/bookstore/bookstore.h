@@ -1,4 +1,4 @@
-/* The bookstore: an API that writes to Postgres alone, and pages that search what pgsync made of it.
+/* The bookstore: an API that writes only to Postgres, and pages that search the index that pgsync keeps in sync.
  *
  * What main.c reads from options is in `struct shop`, which does not change once the server runs. Requests are handled
  * by the web server's workers. Each has its own connections to Postgres and to the search engine (struct desk), so the
@@ -37,11 +37,11 @@ struct shop {
 	struct pg_params postgres;
 	struct http_target *engine;
 	const char *index;
-	int stop_fd; /* readable once the program is to end */
+	int stop_fd; /* readable once the program has to end */
 	struct desk desks[SHOP_DESKS];
 };
 
-/* --- pool.c: connections to Postgres, made when they are needed, and again after one was lost */
+/* --- pool.c: connections to Postgres, opened when they are needed, and again after one was lost */
 struct pool_statement {
 	const char *sql;
 	const char *const *params;

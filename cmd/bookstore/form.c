@@ -202,7 +202,7 @@ static void read_price(const json_t *body, bool required, struct form_book *book
 {
 	book->price = read_text(body, &(struct text_field){"price", 20}, required, errors);
 	if (book->price && !form_is_price(book->price))
-		form_wrong(errors, "price", "must be an amount as \"15.99\", at most 99999999.99");
+		form_wrong(errors, "price", "must be an amount such as \"15.99\", at most 99999999.99");
 }
 
 static void read_status(const json_t *body, struct form_book *book, json_t *errors)
@@ -223,7 +223,8 @@ static void read_published_at(const json_t *body, struct form_book *book, json_t
 		return;
 	book->published_at = read_text(body, &(struct text_field){"published_at", 40}, false, errors);
 	if (book->published_at && !form_is_date(book->published_at))
-		form_wrong(errors, "published_at", "must be null, or a date as 2026-12-01 or 2026-12-01T10:00:00Z");
+		form_wrong(errors, "published_at",
+			   "must be null, or a date such as 2026-12-01 or 2026-12-01T10:00:00Z");
 }
 
 static bool is_id_list(const json_t *value)
@@ -332,7 +333,7 @@ void form_check_arguments(const struct web_request *request, const char *const *
 			form_wrong(errors, name, "is not a parameter");
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(request->arguments[j].name, name) == 0) {
-				form_wrong(errors, name, "is given twice");
+				form_wrong(errors, name, "must be given only once");
 				break;
 			}
 	}
@@ -358,7 +359,7 @@ static void read_sort(const char *text, const char *const *sorts, struct form_li
 			ret->sort = i;
 			return;
 		}
-	form_wrong(errors, "sort", "must be the name of a field, with a \"-\" before it if descending");
+	form_wrong(errors, "sort", "must be the name of a field, with a \"-\" before it for descending order");
 }
 
 void form_read_list(const struct web_request *request, const char *const *sorts, bool has_status, struct form_list *ret,

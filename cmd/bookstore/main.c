@@ -101,8 +101,8 @@ static void print_usage(void)
 	(void)fputs("Usage: bookstore [OPTION]...\n\n", stdout);
 	usage_paragraph(
 		stdout,
-		"A bookstore to look at: an API that writes to Postgres alone, and pages that search the index "
-		"which pgsync keeps of it. Creates its tables, and adds 25 books to empty ones. SIGTERM or SIGINT "
+		"An example application: an API that writes only to Postgres, and pages that search the index that "
+		"pgsync keeps in sync. Creates its tables, and adds 25 books if they are empty. SIGTERM or SIGINT "
 		"ends it.");
 	(void)fputs("\nOptions:\n", stdout);
 	for (int i = 0; i < OPTIONS; i++)
@@ -114,7 +114,7 @@ static void print_usage(void)
 		      "bookstore --listen :8001 --host shop.example --search-url http://search:9200\n");
 	usage_section(stdout, "Environment",
 		      "BOOKSTORE_*   each option, in capitals with underscores: --search-url is\n"
-		      "              BOOKSTORE_SEARCH_URL; options win\n"
+		      "              BOOKSTORE_SEARCH_URL; an option takes precedence\n"
 		      "BOOKSTORE_POSTGRES_PASSWORD\n"
 		      "              the password, unless a file holds it\n"
 		      "http_proxy, HTTPS_PROXY, NO_PROXY\n"

@@ -1,4 +1,4 @@
-/* From what is typed to the body of a search, in one of twelve ways. */
+/* Turns what is typed into the body of a search, in one of twelve ways. */
 #include <string.h>
 
 #include "base/parse.h"

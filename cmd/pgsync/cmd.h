@@ -71,7 +71,7 @@ void input_release(struct input *input);
 void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
-/* GET /wait?lsn=16/B374D848&timeout=5s, for a worker of this spec (borrowed), which is to tell the waits: 200 once
+/* GET /wait?lsn=16/B374D848&timeout=5s, for a worker of this spec (borrowed), which tells the waits: 200 once
  * searches find everything that was committed before this position, 504 if that takes too long, 400, 503; a JSON object
  * in any case. The handler waits. */
 struct cmd_wait *cmd_wait_new(const struct spec *spec);

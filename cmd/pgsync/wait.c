@@ -1,5 +1,5 @@
-/* GET /wait: answers once a position of the WAL can be found by searching. So an application that writes to Postgres
- * can read its own writes from the index. */
+/* GET /wait: answers once everything before a position of the WAL can be found by searching, so that an application
+ * that writes to Postgres can read its own writes from the index. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +102,7 @@ static int make_searchable(struct cmd_wait *w, uint64_t lsn, struct err *err)
 	int r = 0;
 
 	(void)pthread_mutex_lock(&w->lock);
-	/* Before the refresh: it need not contain what is reached meanwhile. */
+	/* Read before the refresh, which need not contain what is reached meanwhile. */
 	if (waits_wait(w->waits, lsn, 0, &reached) != WAITS_REACHED)
 		r = err_set(err, ERR_TRANSIENT, "the stream has ended; the next one begins soon");
 	/* The server has been restored: its positions mean something else now. */

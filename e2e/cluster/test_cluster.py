@@ -67,7 +67,7 @@ class Shop:
         self.kubectl.apply(service, outside, namespace=self.namespace)
 
     def apply_sample(self):
-        """The sample as it is, but for the password."""
+        """The sample as it is, except for the password."""
         text = (bookstore.SAMPLES / "bookstore.yaml").read_text()
         assert "change-me" in text
         self.kubectl.apply(text.replace("change-me", self.database.role_password), namespace=self.namespace)

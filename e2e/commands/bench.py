@@ -325,7 +325,7 @@ class Bench:
         return len(taken) / seconds, taken
 
     def application_beside(self, state, running):
-        """The application at full speed, and at an even pace; `running` is called before each and says what to call after it."""
+        """The application at full speed, and at an even pace; `running` is called before each, and returns what to call after it."""
         stop = running()
         rate, _ = self.application()
         stop()

@@ -131,7 +131,7 @@ def bookstore_port():
 
 
 def start_bookstore(memory, database, opensearch):
-    """The program makes the tables of an empty database, and 25 books."""
+    """The program creates the tables of an empty database, and adds 25 books."""
     shop = Bookstore(STATE, database, "bookstore", memory.values["bookstore_password"], opensearch.url,
                      port=memory.keep("bookstore_port", bookstore_port), attached=False, log_level="info")
     built = (BIN / "bookstore").stat().st_mtime
@@ -253,7 +253,7 @@ def wait_ready(cluster):
 
 
 def fuzzy(opensearch, text):
-    """A schema as a user might type it, with its mistakes."""
+    """What a search for a text finds, as a user might type it, mistakes included."""
     query = {"multi_match": {"query": text, "fields": ["title^2", "authors.name", "isbn"], "fuzziness": "AUTO"}}
     return [hit["_source"] for hit in opensearch.search("books", query)]
 
@@ -299,7 +299,7 @@ def show_insert(shop, opensearch):
 
 
 def show_commands(shop, book):
-    """The article's commands, with the ids of this database."""
+    """Commands to try, with the ids of this database."""
     author = book["authors"][0]["id"]
     commands = [
         show_curl("GET", f"{shop.url}/search?q=nueromancer"),

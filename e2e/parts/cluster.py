@@ -185,7 +185,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def cut_off_from_the_api(self, pod):
-        """No packet of a pod reaches the API server; the pod is not told."""
+        """No packet of a pod reaches the API server: all are dropped without an answer."""
         (pid,) = self.pids(pod, "pause")
         within = ["nsenter", "--target", pid, "--net", "nft"]
         _run(*within, f"table ip cut {{ chain out {{ type filter hook output priority 0; ip daddr {API_SERVICE} drop; }}; }}")

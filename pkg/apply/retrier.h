@@ -48,7 +48,8 @@ enum { RETRIER_ROUND_MS = 5000, RETRIER_PAGE_MS = 200 };
 /* One round: a check, or one page of a pass. live: documents may be tried again now. Sets *ret_pause, the time to the
  * next round. 1: something was submitted, so wake the stream. An error concerns only this round. */
 int retrier_round(struct retrier *r, bool live, int64_t *ret_pause, struct err *err) WARN_UNUSED;
-/* Nothing is on its way, and every index with dead letters had a pass: all whose cause was gone by then were tried. */
+/* True if nothing is on its way, and every index with dead letters has had a pass: all whose cause was gone by then
+ * have been tried. */
 bool retrier_is_settled(const struct retrier *r);
 
 #endif

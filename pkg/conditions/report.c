@@ -421,7 +421,7 @@ static json_t *indices_json(const struct report *report)
 	return list;
 }
 
-/* While an index is built again, the numbers of the time before say nothing about it. */
+/* While an index is rebuilt, the numbers from before say nothing about it. */
 static struct report_bootstrap current_bootstrap(const struct report *report)
 {
 	const struct report_bootstrap *last = &report->bootstrap;

@@ -62,10 +62,10 @@ json_t *jsonx_get(const json_t *value, const char *path);
 /* Where the text of the value at a path ("a.b.c") lies within a JSON text, found in one pass that parses nothing; *ret
  * points into text. False: it is absent. If the text is not JSON, the only guarantee is that *ret lies within it. */
 bool jsonx_find_text(const char *text, size_t len, const char *path, const char **ret, size_t *ret_len);
-/* The value of a key of an object; or of the text of one, a string, of which no other value is parsed, and whose keys
- * are those that are written without escapes. A new reference, or NULL. */
+/* The value of a key of an object, or of an object's JSON text (a string). Of a text, no other value is parsed, and
+ * only keys that are written without escapes are found. A new reference, or NULL. */
 json_t *jsonx_member(const json_t *object, const char *key);
-/* Calls fn for each key of an object, or of the text of one, as it is written there, until fn returns false. */
+/* Calls fn for each key of an object, or of an object's JSON text, as it is written there, until fn returns false. */
 void jsonx_each_key(const json_t *object, bool (*fn)(void *user, const char *key, size_t len), void *user);
 /* Whether a string of a JSON text contains a NUL (\\u0000). */
 bool jsonx_holds_nul(const char *text);

@@ -335,7 +335,7 @@ static int read_info(const struct search_answer *answer, const char *name, struc
 	if (!strcmp(jsonx_string(answer->root, "version.build_flavor", ""), "serverless"))
 		return err_reason(err, ERR_INVALID, REASON_VERSION_UNSUPPORTED,
 				  "%s is Elastic Cloud Serverless, which refuses the index settings that a rebuild "
-				  "needs; use an Elasticsearch that is hosted or your own",
+				  "needs; use Elastic Cloud Hosted, or your own Elasticsearch",
 				  name);
 	*ret = info;
 	return 0;

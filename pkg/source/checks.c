@@ -61,7 +61,7 @@ static void check_is_primary(const struct check_input *in, struct findings *f)
 		findings_add(
 			f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
 			"the server is a standby, expected the primary: publications, replica identities and slots are "
-			"made there. Let spec.source.host name the primary, or a service that leads to it");
+			"created there. Set spec.source.host to the primary, or to a service that leads to it");
 }
 
 static void check_may_publish(const struct check_input *in, struct findings *f)

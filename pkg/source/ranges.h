@@ -65,7 +65,7 @@ struct range_cost {
 	uint64_t bytes;
 	int64_t ms, most_ms; /* the time, and the most that it should have taken */
 };
-/* The chunk was read: the next ones should have about RANGES_CHUNK_BYTES, and take half of the time that they may take.
+/* The chunk was read: the next ones should have about RANGES_CHUNK_BYTES, and take half the time that they may take.
  */
 enum { RANGES_CHUNK_BYTES = 8 * 1024 * 1024 }; /* a chunk's plan may read whole child tables: not too often */
 void ranges_adapt(const struct range_chunk *chunk, const struct range_cost *cost);

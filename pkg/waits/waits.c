@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-/* On the stack of who waits. */
+/* On the stack of the thread that waits. */
 struct wait {
 	uint64_t lsn;
 	struct wait *next;

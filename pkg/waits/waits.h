@@ -1,4 +1,4 @@
-/* Who waits until a position of the WAL is in the index: threads that ask, and the stream that tells.
+/* Waiting until a position of the WAL is in the index: threads wait, and the stream tells them how far the index is.
  *
  * All functions may be called by any thread. Functions of the stream do not wait.
  */
@@ -15,12 +15,12 @@ struct waits *waits_new(void);
 void waits_free(struct waits *waits);
 CLEANUP(struct waits, waits_free);
 
-/* --- those who ask */
+/* --- threads that wait */
 
 enum waits_end {
 	WAITS_REACHED,
 	WAITS_TIMEOUT,
-	WAITS_CLOSED, /* there will be no stream any more */
+	WAITS_CLOSED, /* there will be no more streams */
 };
 
 /* Waits until everything that was committed before `lsn` is in the index that searches see. *ret_reached: the position

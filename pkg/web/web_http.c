@@ -182,11 +182,11 @@ static void check_head(struct web_exchange *e)
 	strbuf_init(&allow, ALLOW_BYTES);
 	e->route = web_find_route(options, r->method, r->path, e, &allow);
 	if (options->for_browsers && !web_host_is_ours(web_header(r, MHD_HTTP_HEADER_HOST), options->hosts))
-		refuse(e, MHD_HTTP_MISDIRECTED_REQUEST, "the Host is not one of this server's");
+		refuse(e, MHD_HTTP_MISDIRECTED_REQUEST, "the Host header does not name this server");
 	else if (options->for_browsers && !is_readable(r->method) &&
 		 !web_is_same_site(web_header(r, MHD_HTTP_HEADER_HOST), web_header(r, "Origin"),
 				   web_header(r, "Sec-Fetch-Site")))
-		refuse(e, MHD_HTTP_FORBIDDEN, "a page of another site may not do this");
+		refuse(e, MHD_HTTP_FORBIDDEN, "pages of other sites may not write to this server");
 	else if (!e->route && allow.len)
 		refuse_other_method(e, allow.data);
 	else if (!e->route || !is_plain_text(r->path, strlen(r->path)))
@@ -256,7 +256,7 @@ static enum MHD_Result handle(struct web_exchange *e)
 	}
 	if (web_work_submit(web, e))
 		return MHD_YES;
-	refuse(e, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests wait");
+	refuse(e, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are waiting; try again");
 	web_add_header(&e->response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return send_response(e);
 }

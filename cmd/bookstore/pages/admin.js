@@ -6,8 +6,8 @@ const LISTS = {
   authors: { path: "/authors", one: "author", columns: [["id", "Id"], ["name", "Name"]], others: ["Bio", "Books"] },
 };
 const STATES = {
-  same: ["●", "in the index as in Postgres"], different: ["◐", "older in the index"], missing: ["○", "not in the index yet"],
-  to_delete: ["◑", "still in the index"], absent: ["–", "nowhere"], unknown: ["?", "the search engine does not answer"],
+  same: ["●", "the same in the index"], different: ["◐", "older in the index"], missing: ["○", "not in the index yet"],
+  to_delete: ["◑", "still in the index"], absent: ["–", "neither in Postgres nor in the index"], unknown: ["?", "the search engine does not answer"],
 };
 const state = { list: "books", q: "", sort: "id", page: 1, page_size: 20 };
 let allAuthors = [];
@@ -123,9 +123,9 @@ async function count() {
   says("#documents", index.documents);
   says("#authors", postgres.authors);
   says("#links", postgres.links);
-  find("#verdict").textContent = index.documents === null ? `The search engine does not count the documents of ${index.name}: does a PgSync fill it?`
+  find("#verdict").textContent = index.documents === null ? `The search engine does not say how many documents ${index.name} has: does a PgSync fill it?`
     : index.documents === postgres.books ? "The index has as many documents as Postgres has books."
-      : `The index lacks ${postgres.books - index.documents} of the books, or has more: it is catching up, or nothing follows the tables.`;
+      : `Postgres has ${postgres.books} books, the index has ${index.documents} documents: the index is catching up, or no PgSync follows the tables.`;
 }
 
 const recount = () => count().catch((error) => { find("#verdict").textContent = error.message; });
@@ -145,7 +145,7 @@ async function watch(what, id, since) {
     const took = await waitIndexed(id, committed);
     line.append(took === null ? ", not in the index after 15 s" : `, in the index after ${took} ms`);
   } catch (error) {
-    line.append(`, and then: ${error.message}`);
+    line.append(`; then: ${error.message}`);
   }
   draw();
   recount();
@@ -231,7 +231,7 @@ function showErrors(form, error) {
     else input.removeAttribute("aria-invalid");
   }
   const current = error.answer?.current;
-  form.querySelector(".form-failure").textContent = current ? `Somebody else changed it: it is now ${JSON.stringify(current)}. Save again to write your version.`
+  form.querySelector(".form-failure").textContent = current ? `Someone else has changed it. It is now ${JSON.stringify(current)}. Save again to overwrite it with your version.`
     : error.answer?.errors ? "" : error.message;
   return current?.version;
 }

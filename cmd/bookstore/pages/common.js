@@ -59,7 +59,7 @@ export function marked(text) {
 export const milliseconds = (since) => Math.max(1, Math.round(performance.now() - since));
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Waits until the index has a book as Postgres has it, or has none that was deleted; how long that took, or null. */
+/** Waits until the index has a book as Postgres has it, or no longer has a deleted one; how long that took, or null. */
 export async function waitIndexed(id, since, limit = 15000) {
   while (performance.now() - since < limit) {
     const { items } = await ask("GET", `/documents?ids=${id}`);
@@ -69,7 +69,7 @@ export async function waitIndexed(id, since, limit = 15000) {
   return null;
 }
 
-/** An ISBN-13 with a right check digit, from the range that no publisher has. */
+/** An ISBN-13 with a correct check digit, from a range that no publisher has. */
 export function someIsbn() {
   const digits = "97999" + String(Math.floor(Math.random() * 1e7)).padStart(7, "0");
   const sum = [...digits].reduce((all, digit, i) => all + Number(digit) * (i % 2 ? 3 : 1), 0);
@@ -92,7 +92,7 @@ export function begin(keys) {
     dark = setTheme(localStorage.getItem("theme"));
   });
   const list = find("#keys dl");
-  for (const [key, [what]] of Object.entries({ ...keys, "?": ["list the keys"] }))
+  for (const [key, [what]] of Object.entries({ ...keys, "?": ["show the keyboard shortcuts"] }))
     list.append(el("dt", {}, el("kbd", {}, key)), el("dd", {}, what));
   find("#keys button").addEventListener("click", () => find("#keys").close());
   find("#show-keys").addEventListener("click", () => find("#keys").showModal());

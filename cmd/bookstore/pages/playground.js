@@ -1,19 +1,19 @@
-// The playground: what is typed goes to GET /search, whose answer has the hits and the exact query that the engine got.
+// The playground: what is typed goes to GET /search, which answers with the hits and the exact query that was sent.
 import { ask, begin, el, find, marked, milliseconds, pause, someIsbn, waitIndexed } from "/common.js";
 
 const MODES = [
   ["fuzzy", "Fuzzy", "Finds words with a letter or two wrong: AUTO allows one mistake in short words, two in longer ones.", ["nueromancer", "urzula le guin"]],
-  ["match", "Match", "Finds any of the words, spelt as they are. A book with more of them, or with one in its title, comes first.", ["dune herbert", "nueromancer"]],
+  ["match", "Match", "Finds any of the words, exactly as they are spelt. Books with more of them, or with one in the title, come first.", ["dune herbert", "nueromancer"]],
   ["phrase", "Phrase", "Finds the words next to each other, in this order.", ["brave new world", "world new brave"]],
   ["phrase_prefix", "Phrase prefix", "A phrase whose last word may be unfinished.", ["the left hand of da", "do androids dr"]],
-  ["prefix", "Prefix", "Finds words that begin so. One word: it is not taken apart.", ["neuro", "97801"]],
-  ["wildcard", "Wildcard", "* stands for any letters, ? for one.", ["hyp*on", "d?ne"]],
+  ["prefix", "Prefix", "Finds words that begin with this. Type a single word: it is not split.", ["neuro", "97801"]],
+  ["wildcard", "Wildcard", "* stands for any number of characters, ? for exactly one.", ["hyp*on", "d?ne"]],
   ["regexp", "Regular expression", "Matches whole words with a pattern.", ["foundation|dune", "[0-9]{3}"]],
-  ["range", "Range", "Books between two prices and two dates; the words may stay empty.", ["", "programming"]],
-  ["boolean", "Boolean", "+word must be there, -word must not; any other word adds to the score.", ["+gibson -neuromancer", "+the fire hobbit"]],
+  ["range", "Range", "Finds books between two prices and two dates. You may leave the words out.", ["", "programming"]],
+  ["boolean", "Boolean", "+word must be there, -word must not. Any other word adds to the score.", ["+gibson -neuromancer", "+the fire hobbit"]],
   ["query_string", "Query string", "Lucene's own language: AND, OR, fields, quotes, ~ and *.", ["title:dune OR authors.name:gibson", "\"good omens\" AND pratchett"]],
-  ["term", "Exact term", "The whole field, letter by letter, capitals too. Nothing is taken apart.", ["Dune", "dune"]],
-  ["as_you_type", "Search as you type", "Every word counts, and the last may be unfinished, in any order.", ["gibson dif", "sn cr"]],
+  ["term", "Exact term", "Matches a whole field, letter by letter, capitals included. The text is not split into words.", ["Dune", "dune"]],
+  ["as_you_type", "Search as you type", "Words in any order, of which the last may be unfinished.", ["gibson dif", "sn cr"]],
 ];
 const BOUNDS = ["min_price", "max_price", "from", "to"];
 const form = find("#form");
@@ -55,7 +55,7 @@ function column(title, answer) {
   const best = Math.max(...answer.hits.map((hit) => hit.score ?? 0), 0);
   return el("div", {}, title ? el("h3", { className: "column-title" }, title) : null,
     answer.hits.length ? el("ol", { className: "hits" }, answer.hits.map((hit) => hitElement(hit, best)))
-      : el("p", { className: "empty" }, "Nothing found. That is an answer too: try the same words in another mode."));
+      : el("p", { className: "empty" }, "Nothing found. Try the same words in another mode."));
 }
 
 const counted = (answer) => `${answer.total} ${answer.total === 1 ? "book" : "books"} in ${answer.took_ms} ms`;
@@ -191,8 +191,8 @@ async function fillAuthors() {
 
 async function count() {
   const { postgres, index } = await ask("GET", "/stats");
-  find("#verdict").textContent = index.documents === null ? `Postgres has ${postgres.books} books. The search engine does not count them: does a PgSync fill the index ${index.name}?`
-    : index.documents === postgres.books ? `All ${postgres.books} books of Postgres are in the index ${index.name}.`
+  find("#verdict").textContent = index.documents === null ? `Postgres has ${postgres.books} books. The search engine does not say how many documents the index ${index.name} has: does a PgSync fill it?`
+    : index.documents === postgres.books ? `Postgres and the index ${index.name} have ${postgres.books} books each.`
       : `Postgres has ${postgres.books} books, the index ${index.name} has ${index.documents}.`;
 }
 
