@@ -1,12 +1,14 @@
 /* A small HTTP server (libmicrohttpd) in its own thread: health, metrics, JSON, pages.
  *
  * Handlers run in the server's thread, where they must not wait and may only use data that is published for other
- * threads; or, unless they answer `at_once`, in `workers` threads of their own, where they may wait. A body is read
- * only where a route expects one and only if its length is announced; requests with another body, unknown paths and
- * methods that a path does not have are refused, and the connection of a refused request with a body is closed. Slow,
- * silent or too many clients do not affect the others: responses are written as clients read them, a client that makes
- * no progress for 10 seconds is dropped, and so is the client that has been idle longest when there are more than 128,
- * or more than 64 of one address (an IPv6 network of 64 bits counts as one). Supports HTTP/1.0 and 1.1.
+ * threads; or, unless they answer `at_once`, in `workers` threads of their own, where they may wait. A POST, PUT or
+ * PATCH may have a body of max_body bytes, whose length must be announced; requests with another body, unknown paths
+ * and methods that a path does not have are refused, and the connection of a refused request with a body is closed.
+ * Slow, silent or too many clients do not affect the others: responses are written as clients read them, and a client
+ * that makes no progress for 10 seconds is dropped. There are at most 128 connections, 64 of one address (an IPv6
+ * network of 64 bits counts as one). One more takes the place of the one that has been idle longest, of its address or
+ * of the address that has the most; it is refused if all have requests that workers are to answer. Supports HTTP/1.0
+ * and 1.1.
  */
 #ifndef PGSYNC_WEB_WEB_H
 #define PGSYNC_WEB_WEB_H

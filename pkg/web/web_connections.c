@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/map.h"
 #include "web/web_int.h"
@@ -19,6 +20,7 @@ struct web_connection {
 	struct web *web;
 	int fd; /* libmicrohttpd's: valid until it reports that the connection is closed */
 	bool evicted;
+	bool busy; /* a worker has, or will have, its request: it is not idle */
 	struct web_connection *previous, *next;
 	struct peer *peer;
 };
@@ -90,21 +92,26 @@ static void leave_peer(struct web *web, struct peer *peer)
 		(void)map_remove(web->peers, &address, sizeof(address));
 }
 
-/* The connection to close before another one of this peer is accepted; NULL: there is room. If all peers together have
- * too many, the one with the most loses one. */
+static bool is_full(const struct web *web, const struct peer *peer)
+{
+	return peer->n >= WEB_PEER_CONNECTIONS || web->n_connections >= WEB_CONNECTIONS;
+}
+
+/* The connection to close before another one of this peer is accepted; NULL: all have requests at work. If all peers
+ * together have too many, the one with the most loses one. */
 static struct web_connection *find_idlest(const struct web *web, const struct peer *peer)
 {
 	struct web_connection *idlest = NULL;
 
-	if (peer->n < WEB_PEER_CONNECTIONS && web->n_connections < WEB_CONNECTIONS)
-		return NULL;
 	for (struct web_connection *c = web->first; c; c = c->next) {
+		if (c->busy)
+			continue;
 		if (peer->n >= WEB_PEER_CONNECTIONS && c->peer == peer)
 			return c;
 		if (!idlest || c->peer->n > idlest->peer->n)
 			idlest = c;
 	}
-	return idlest;
+	return peer->n >= WEB_PEER_CONNECTIONS ? NULL : idlest;
 }
 
 /* It is neither listed nor counted while libmicrohttpd, which finds its end, closes it. */
@@ -118,16 +125,24 @@ static void evict(struct web_connection *c)
 
 /* --- life */
 
+/* NULL: there is no room for another one of this peer. */
 static struct web_connection *new_connection(struct web *web, int fd, const union address *from)
 {
-	struct web_connection *c = xcalloc(1, sizeof(*c));
-	struct web_connection *idlest;
+	struct peer *peer = get_peer(web, from);
+	bool full = is_full(web, peer);
+	struct web_connection *idlest = full ? find_idlest(web, peer) : NULL;
+	struct web_connection *c;
 
-	*c = (struct web_connection){.web = web, .fd = fd, .peer = get_peer(web, from)};
-	idlest = find_idlest(web, c->peer);
-	c->peer->n++; /* before another connection of it is evicted, with which it might be freed */
+	if (full && !idlest) {
+		peer->n++;
+		leave_peer(web, peer);
+		return NULL;
+	}
+	peer->n++; /* before another connection of it is evicted, with which it might be freed */
 	if (idlest)
 		evict(idlest);
+	c = xcalloc(1, sizeof(*c));
+	*c = (struct web_connection){.web = web, .fd = fd, .peer = peer};
 	append_connection(c);
 	return c;
 }
@@ -177,6 +192,10 @@ void web_accept(struct web *web)
 			return;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		web->accepted = new_connection(web, fd, &from);
+		if (!web->accepted) {
+			(void)close(fd);
+			continue;
+		}
 		/* Closes fd unless it takes it over. */
 		(void)MHD_add_connection(web->daemon, fd, &from.any, len);
 		if (web->accepted)
@@ -203,6 +222,15 @@ void web_connection_active(struct MHD_Connection *connection)
 
 	if (c->evicted)
 		return;
+	c->busy = false;
 	unlink_connection(c);
 	append_connection(c);
+}
+
+void web_connection_busy(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct web_connection *c = info->socket_context;
+
+	c->busy = true;
 }

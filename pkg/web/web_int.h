@@ -76,8 +76,10 @@ struct web {
 /* --- web_connections.c: the list of connections, and which one to close if there are too many */
 /* Accepts waiting clients, WEB_ACCEPTS at most. */
 void web_accept(struct web *web);
-/* Call it when the client has sent a request, or the answer has been sent. */
+/* Call it when the client has sent a request, or when it is answered. */
 void web_connection_active(struct MHD_Connection *connection);
+/* Call it when a worker gets the request: until the answer, the connection is not closed for others. */
+void web_connection_busy(struct MHD_Connection *connection);
 /* MHD_NotifyConnectionCallback; cls is the server. */
 void web_connection_notify(void *cls, struct MHD_Connection *connection, void **context,
 			   enum MHD_ConnectionNotificationCode code);
@@ -90,7 +92,7 @@ void web_http_completed(void *cls, struct MHD_Connection *connection, void **con
 			enum MHD_RequestTerminationCode code);
 
 /* --- web_route.c: decisions about requests, pure */
-/* The route of a request, and copies of what its path captures in *ret_path and captures; NULL if there is none: then
+/* The route of a request, and what its path captures in e; NULL if there is none: then
  * allow lists the methods that the path has, or is empty. */
 const struct web_route *web_find_route(const struct web_options *options, const char *method, const char *path,
 				       struct web_exchange *e, struct strbuf *allow);

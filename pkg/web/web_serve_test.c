@@ -315,6 +315,36 @@ static void test_workers_that_wait_then_others_are_served_and_too_many_are_refus
 	(void)close(refused);
 }
 
+static void test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place(void **state)
+{
+	int waiting[WEB_PEER_CONNECTIONS], other = connected_from("127.0.0.2", web_port(*state)), late;
+	_cleanup_(answer_release) struct answer a;
+	char byte;
+
+	set_gate(false);
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		waiting[i] = connected_from("127.0.0.3", web_port(*state));
+		send_request(waiting[i], "GET /gate", "", "");
+		if (i < WORKERS)
+			wait_inside((unsigned)i + 1);
+	}
+	/* The server has read them all when it has answered this. */
+	send_request(other, "GET /at-once", "", "");
+	get_answer(other, false, &a);
+	late = connected_from("127.0.0.3", web_port(*state));
+	assert_int_equal(recv(late, &byte, 1, 0), 0);
+	(void)close(late);
+	set_gate(true);
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		_cleanup_(answer_release) struct answer b;
+
+		get_answer(waiting[i], false, &b);
+		assert_string_equal(b.body.data, "through");
+		(void)close(waiting[i]);
+	}
+	(void)close(other);
+}
+
 static void test_client_that_leaves_while_its_request_waits_then_others_are_served(void **state)
 {
 	_cleanup_close_ int fd = -1;
@@ -383,6 +413,7 @@ int main(void)
 		BOTH(test_body_that_ends_early_then_no_handler_is_called_and_others_are_served),
 		BOTH(test_hosts_and_origins_then_only_ours),
 		WITH_WORKERS(test_workers_that_wait_then_others_are_served_and_too_many_are_refused),
+		WITH_WORKERS(test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place),
 		WITH_WORKERS(test_client_that_leaves_while_its_request_waits_then_others_are_served),
 		cmocka_unit_test(test_stop_while_requests_wait_then_it_ends),
 	};

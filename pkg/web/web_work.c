@@ -101,6 +101,7 @@ bool web_work_submit(struct web *web, struct web_exchange *e)
 	(void)pthread_mutex_lock(&work->lock);
 	room = work->n_waiting < WEB_WAITING;
 	if (room) {
+		web_connection_busy(e->request.connection);
 		MHD_suspend_connection(e->request.connection);
 		*work->last = e;
 		work->last = &e->next;
