@@ -330,6 +330,8 @@ static void test_modes_then_their_queries(void **state)
 						"}}],'should':[{'multi_match':{'query':'c'," FIELDS
 						"}}],'must_not':[{'multi_match':{'query':'b'," FIELDS "}}]}}"},
 		{"mode=range", "{'bool':{'must':{'match_all':{}},'filter':[]}}"},
+		{"mode=range&min_price=010",
+		 "{'bool':{'must':{'match_all':{}},'filter':[{'range':{'price':{'gte':10}}}]}}"},
 		{"mode=range&q=a&min_price=5&max_price=12.50&from=1965-01-01&to=",
 		 "{'bool':{'must':{'multi_match':{'query':'a'," FIELDS "}},'filter':[{'range':{'price':{'gte':5,"
 		 "'lte':12.5}}},{'range':{'published_at':{'gte':'1965-01-01'}}}]}}"},

@@ -187,7 +187,10 @@ void engine_search(void *user, const struct web_request *request, struct web_res
 	}
 	query = modes_query(&input);
 	body = json_dumps(query, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-	search(user, request, body, strlen(body), response);
+	if (body)
+		search(user, request, body, strlen(body), response);
+	else
+		answer_error(response, 500, "the query cannot be written as JSON");
 }
 
 /* The body of the request is the engine's query, sent as it is. */

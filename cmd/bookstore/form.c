@@ -147,7 +147,7 @@ bool form_is_id(const char *text)
 {
 	uint64_t id;
 
-	return parse_range(text, 1, INT64_MAX, &id);
+	return text[0] != '0' && parse_range(text, 1, INT64_MAX, &id);
 }
 
 /* --- fields of a body */

@@ -111,9 +111,11 @@ static json_t *boolean(const struct modes_input *in)
 	return json_pack("{s:{s:o, s:o, s:o}}", "bool", "must", must, "should", should, "must_not", must_not);
 }
 
-/* A number as it was typed. */
+/* A number as it was typed, but for leading zeros, which JSON does not have. */
 static json_t *number(const char *text)
 {
+	while (text[0] == '0' && text[1] >= '0' && text[1] <= '9')
+		text++;
 	return json_loads(text, JSON_DECODE_ANY, NULL);
 }
 
