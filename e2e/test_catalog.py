@@ -219,8 +219,11 @@ def test_function_that_is_replaced(sync, place, language, before, after):
     sync.sql(DOUBLE.format(language, before), "CREATE TABLE base (id int PRIMARY KEY, n int)", "INSERT INTO base VALUES (1, 5)", *VIEWS[place])
     sync.start({"nodes": {"table": "things", "primary_key": ["id"], "base_tables": ["base"]}})
     sync.becomes({"1": {"id": 1, "n": 5}})
+    before_it = generation(sync)
     sync.sql(DOUBLE.format(language, after))
     settles(sync, {"1": {"id": 1, "n": 10}})
+    # The status follows the alias.
+    eventually(lambda: generation(sync) != before_it, 20, "a new generation in the status")
     first = generation(sync)
     sync.sql("ALTER FUNCTION f COST 7", "GRANT EXECUTE ON FUNCTION f TO public")
     time.sleep(7)

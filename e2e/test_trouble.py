@@ -681,7 +681,7 @@ def test_server_that_is_behind_what_was_synced_means_a_new_generation(apply, own
     def noted():
         """The position is saved from time to time, once it has moved far enough."""
         opensearch.request("POST", "pgsync-checkpoints/_refresh")
-        found = [d for d in opensearch.documents("pgsync-checkpoints").values() if d["owner"] == f"{resources.namespace}/{NAME}"]
+        found = [d for d in opensearch.documents("pgsync-checkpoints").values() if d.get("owner") == f"{resources.namespace}/{NAME}"]
         high, low = found[0]["confirmedLSN"].split("/")
         return int(high, 16) << 32 | int(low, 16)
 
