@@ -1,6 +1,6 @@
 /* The sub-commands of pgsync, and what they share: flags, exit codes, help, the input file, and the end by a signal.
  *
- * Everything is for the main thread.
+ * Everything is for the main thread, except where it says otherwise.
  */
 #ifndef PGSYNC_CMD_CMD_H
 #define PGSYNC_CMD_CMD_H
@@ -73,7 +73,7 @@ void input_decode_take(struct protocol_assignment *assignment, struct input *ret
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
 /* GET /wait?lsn=16/B374D848&timeout=5s, for a worker of this spec (borrowed), which tells the waits: 200 once
  * searches find everything that was committed before this position, 504 if that takes too long, 400, 503; a JSON object
- * in any case. The handler waits. */
+ * in any case. The time-out covers the refresh, too. The handler is for threads that may wait, any number of them. */
 struct cmd_wait *cmd_wait_new(const struct spec *spec);
 void cmd_wait_free(struct cmd_wait *wait);
 CLEANUP(struct cmd_wait, cmd_wait_free);

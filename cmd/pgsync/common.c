@@ -22,7 +22,7 @@ static const struct option_row {
 	{'f', 'f', false, "file", "FILE",
 	 "YAML with a PgSync, and the Secrets and ConfigMaps that it refers to (\"-\": standard input)"},
 	{'u', 0, false, "until-caught-up", NULL, "exit once everything committed before the start is in the index"},
-	{'l', 0, false, "listen", "ADDR:PORT", "serve /status and /metrics"},
+	{'l', 0, false, "listen", "ADDR:PORT", "serve /status, /metrics and /wait"},
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},

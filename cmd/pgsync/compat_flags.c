@@ -53,7 +53,7 @@ static const struct option_row {
 	{"name", 0, "NAME", ALL, AT(name), NULL, "name of the PgSync; default: derived from database and index"},
 	{"namespace", 0, "NAME", COMPAT_IMPORT, AT(namespace), NULL, "namespace of the PgSync and its Secrets"},
 	{"variables", 0, NULL, COMPAT_IMPORT, AT(variables), NULL, "print what each variable becomes"},
-	{"listen", 0, "ADDR:PORT", COMPAT_PGSYNC, AT(listen), NULL, "serve /status and /metrics"},
+	{"listen", 0, "ADDR:PORT", COMPAT_PGSYNC, AT(listen), NULL, "serve /status, /metrics and /wait"},
 	{"log_level", 0, "LEVEL", RUNS, AT(log_level), NULL, "error, warn, info, debug or trace (default info)"},
 	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text or json (default text)"},
 	{"verbose", 'v', NULL, RUNS, AT(verbose), NULL, "the same as --log-level debug"},

@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "cmd.h"
 #include "http/http.h"
@@ -11,7 +13,7 @@
 #include "sink/target.h"
 #include "json/json.h"
 
-enum { DEFAULT_MS = 10 * 1000, MOST_MS = 60 * 1000, REFRESH_MS = 10 * 1000 };
+enum { DEFAULT_MS = 10 * 1000, MOST_MS = 60 * 1000 };
 
 /* Of the WAL: pages of 8 KiB begin with a header, and segments with a longer one. */
 enum { PAGE_BYTES = 8192, PAGE_HEADER_BYTES = 24, SEGMENT_BYTES = 16 * 1024 * 1024, SEGMENT_HEADER_BYTES = 40 };
@@ -23,6 +25,7 @@ struct cmd_wait {
 	pthread_mutex_t lock;
 	struct http_target *target;
 	struct search *search;
+	uint64_t stream;     /* that told it */
 	uint64_t searchable; /* what was in the index when the last refresh began */
 };
 
@@ -82,34 +85,55 @@ static int read_wait(const struct web_request *request, uint64_t *ret_lsn, int64
 
 /* --- refreshing */
 
-static int refresh_all(struct cmd_wait *w, struct err *err)
+static bool is_stopping(void *user)
+{
+	const struct cmd_wait *w = user;
+
+	return waits_closed(w->waits);
+}
+
+/* Each request has what is left of the time. */
+static int refresh_all(struct cmd_wait *w, int64_t end_ms, struct err *err)
 {
 	if (!w->target && sink_target(&w->spec->sink, &w->target, err) < 0)
 		return -1;
-	if (!w->search && search_new(w->target, NULL, NULL, &w->search, err) < 0)
+	if (!w->search && search_new(w->target, is_stopping, w, &w->search, err) < 0)
 		return -1;
-	search_set_timeout(w->search, REFRESH_MS);
-	for (size_t i = 0; i < w->spec->n_documents; i++)
+	for (size_t i = 0; i < w->spec->n_documents; i++) {
+		int64_t left_ms = end_ms - clock_now_ms();
+
+		search_set_timeout(w->search, left_ms < 1 ? 1 : left_ms);
 		if (search_refresh(w->search, w->spec->documents[i]->index, err) < 0)
 			return err_wrap(err, "refreshing index \"%s\"", w->spec->documents[i]->index);
+	}
+	return 0;
+}
+
+/* A refresh contains what was reached before it began. */
+static int refresh_past(struct cmd_wait *w, uint64_t lsn, int64_t end_ms, struct err *err)
+{
+	uint64_t stream = waits_stream(w->waits), reached;
+
+	if (waits_wait(w->waits, lsn, 0, &reached) != WAITS_REACHED || waits_stream(w->waits) != stream)
+		return err_set(err, ERR_TRANSIENT, "the stream has ended; the next one begins soon");
+	if (stream == w->stream && w->searchable >= lsn)
+		return 0;
+	if (refresh_all(w, end_ms, err) < 0)
+		return -1;
+	w->stream = stream;
+	w->searchable = reached;
 	return 0;
 }
 
 /* What is in the index becomes searchable. */
-static int make_searchable(struct cmd_wait *w, uint64_t lsn, struct err *err)
+static int make_searchable(struct cmd_wait *w, uint64_t lsn, int64_t end_ms, struct err *err)
 {
-	uint64_t reached;
-	int r = 0;
+	const struct timespec until = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+	int r;
 
-	(void)pthread_mutex_lock(&w->lock);
-	/* Read before the refresh, which need not contain what is reached meanwhile. */
-	if (waits_wait(w->waits, lsn, 0, &reached) != WAITS_REACHED)
-		r = err_set(err, ERR_TRANSIENT, "the stream has ended; the next one begins soon");
-	/* The server has been restored: its positions mean something else now. */
-	if (reached < w->searchable)
-		w->searchable = 0;
-	if (r == 0 && w->searchable < lsn && (r = refresh_all(w, err)) == 0)
-		w->searchable = reached;
+	if (pthread_mutex_clocklock(&w->lock, CLOCK_MONOTONIC, &until) != 0)
+		return err_set(err, ERR_TRANSIENT, "the search engine refreshes the index slowly");
+	r = refresh_past(w, lsn, end_ms, err);
 	(void)pthread_mutex_unlock(&w->lock);
 	return r;
 }
@@ -119,8 +143,8 @@ static int make_searchable(struct cmd_wait *w, uint64_t lsn, struct err *err)
 static void answer(struct web_response *response, unsigned status, uint64_t reached, const char *error)
 {
 	char lsn[LSN_BYTES];
-	_cleanup_json_ json_t *body =
-		json_pack("{s:s*, s:s*}", "error", error, "reached", reached ? lsn_format(reached, lsn) : NULL);
+	_cleanup_json_ json_t *body = json_pack("{s:o*, s:s*}", "error", error ? jsonx_text(error) : NULL, "reached",
+						reached ? lsn_format(reached, lsn) : NULL);
 	char *text = json_dumps(body, JSON_COMPACT);
 
 	response->status = status;
@@ -133,7 +157,7 @@ static void answer(struct web_response *response, unsigned status, uint64_t reac
 void cmd_wait_serve(void *user, const struct web_request *request, struct web_response *response)
 {
 	struct cmd_wait *w = user;
-	int64_t timeout_ms;
+	int64_t timeout_ms, end_ms;
 	uint64_t lsn, reached;
 	struct err err = {0};
 
@@ -141,9 +165,10 @@ void cmd_wait_serve(void *user, const struct web_request *request, struct web_re
 		answer(response, 400, 0, err.msg);
 		return;
 	}
+	end_ms = clock_now_ms() + timeout_ms;
 	switch (waits_wait(w->waits, lsn, timeout_ms, &reached)) {
 	case WAITS_REACHED:
-		if (make_searchable(w, lsn, &err) < 0)
+		if (make_searchable(w, lsn, end_ms, &err) < 0)
 			answer(response, 503, reached, err.msg);
 		else
 			answer(response, 200, reached, NULL);

@@ -201,7 +201,8 @@ static char *put_u64(char *p, uint64_t value)
 	return p + sizeof(value);
 }
 
-int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, bool asks, struct err *err)
+int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, bool request_reply,
+		       struct err *err)
 {
 	PGconn *conn = stream->pg->conn;
 	char status[STATUS_BYTES], *p = status;
@@ -212,7 +213,7 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 	p = put_u64(p, flushed);
 	p = put_u64(p, flushed); /* applied: for us the same */
 	p = put_u64(p, (uint64_t)(clock_wall_us() - EPOCH_US));
-	*p = asks;
+	*p = request_reply;
 	r = PQputCopyData(conn, status, sizeof(status));
 	if (r == 1)
 		r = PQflush(conn);

@@ -198,11 +198,11 @@ struct bulk_action {
 	size_t document_len;
 	const char *note; /* passed to on_rejected if it is rejected; or NULL */
 };
-/* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
- * above max_document are rejected as items. */
 /* From this time on, calls fail instead of waiting for the engine (CONFLICT/LimitExceeded). What was added stays, and
  * the writer can be used once the deadline has been moved. 0: none. Returns the previous one. */
 int64_t bulk_set_deadline(struct bulk *bulk, int64_t deadline_ms);
+/* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
+ * above max_document are rejected as items. */
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;
 /* Sends what is left and waits until every action is done. */
 int bulk_flush(struct bulk *bulk, struct err *err) WARN_UNUSED;

@@ -2,7 +2,6 @@
 #include "waits/waits.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -17,7 +16,7 @@ struct waits {
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct wait *first;
-	uint64_t reached;
+	uint64_t reached, streams;
 	int wake_fd;
 	bool closed;
 };
@@ -88,6 +87,26 @@ enum waits_end waits_wait(struct waits *w, uint64_t lsn, int64_t timeout_ms, uin
 	return end;
 }
 
+uint64_t waits_stream(struct waits *w)
+{
+	uint64_t streams;
+
+	(void)pthread_mutex_lock(&w->lock);
+	streams = w->streams;
+	(void)pthread_mutex_unlock(&w->lock);
+	return streams;
+}
+
+bool waits_closed(struct waits *w)
+{
+	bool closed;
+
+	(void)pthread_mutex_lock(&w->lock);
+	closed = w->closed;
+	(void)pthread_mutex_unlock(&w->lock);
+	return closed;
+}
+
 void waits_close(struct waits *w)
 {
 	(void)pthread_mutex_lock(&w->lock);
@@ -100,6 +119,7 @@ void waits_attach(struct waits *w, int wake_fd)
 {
 	(void)pthread_mutex_lock(&w->lock);
 	w->wake_fd = wake_fd;
+	w->streams += wake_fd >= 0;
 	/* The next stream, or a new generation, may be behind. */
 	w->reached = 0;
 	(void)pthread_mutex_unlock(&w->lock);

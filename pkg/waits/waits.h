@@ -5,6 +5,7 @@
 #ifndef PGSYNC_WAITS_WAITS_H
 #define PGSYNC_WAITS_WAITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mem.h"
@@ -26,12 +27,16 @@ enum waits_end {
 /* Waits until everything that was committed before `lsn` is in the index that searches see. *ret_reached: the position
  * up to which that was known at the end; 0: not known yet. */
 enum waits_end waits_wait(struct waits *waits, uint64_t lsn, int64_t timeout_ms, uint64_t *ret_reached);
+/* Counts streams. Positions that two of them told cannot be compared: the server may have been restored in between. */
+uint64_t waits_stream(struct waits *waits);
 /* Ends all waits, now and later. */
 void waits_close(struct waits *waits);
+bool waits_closed(struct waits *waits);
 
 /* --- the stream */
 
-/* wake_fd: an eventfd, which becomes readable when a wait begins; -1: there is no stream now. */
+/* A stream begins, with an eventfd that becomes readable when a wait begins for what is not reached yet; -1: it has
+ * ended. In any case the position is no longer known. */
 void waits_attach(struct waits *waits, int wake_fd);
 /* The highest position that is waited for; 0: none. */
 uint64_t waits_wanted(struct waits *waits);

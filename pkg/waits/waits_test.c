@@ -104,6 +104,9 @@ static void test_wait_when_another_stream_begins_then_the_position_of_the_one_be
 	waits_attach(w, -1);
 	assert_int_equal(waits_wait(w, 50, 0, &reached), WAITS_TIMEOUT);
 	assert_int_equal(reached, 0);
+	assert_int_equal(waits_stream(w), 0);
+	waits_attach(w, 0);
+	assert_int_equal(waits_stream(w), 1);
 	waits_reached(w, 60);
 	assert_int_equal(waits_wait(w, 50, 0, &reached), WAITS_REACHED);
 }
@@ -116,7 +119,9 @@ static void test_close_then_waits_end_now_and_later(void **state)
 
 	UNUSED(state);
 	begin_asker(&a, w, 100);
+	assert_false(waits_closed(w));
 	waits_close(w);
+	assert_true(waits_closed(w));
 	expect_end(&a, WAITS_CLOSED, 0);
 	assert_int_equal(waits_wait(w, 100, LONG_MS, &reached), WAITS_CLOSED);
 }
