@@ -92,7 +92,7 @@ static void leave_peer(struct web *web, struct peer *peer)
 		(void)map_remove(web->peers, &address, sizeof(address));
 }
 
-static bool is_full(const struct web *web, const struct peer *peer)
+static bool is_crowded(const struct web *web, const struct peer *peer)
 {
 	return peer->n >= WEB_PEER_CONNECTIONS || web->n_connections >= WEB_CONNECTIONS;
 }
@@ -129,7 +129,7 @@ static void evict(struct web_connection *c)
 static struct web_connection *new_connection(struct web *web, int fd, const union address *from)
 {
 	struct peer *peer = get_peer(web, from);
-	bool full = is_full(web, peer);
+	bool full = is_crowded(web, peer);
 	struct web_connection *idlest = full ? find_idlest(web, peer) : NULL;
 	struct web_connection *c;
 
