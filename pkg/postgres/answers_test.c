@@ -6,8 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "fakes/postgres.h"
 #include "postgres/pg.h"
@@ -106,12 +113,100 @@ static void test_rows_when_there_are_many_then_all_are_streamed(void **state)
 	end(&s);
 }
 
+/* --- a server that never stops sending */
+
+enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 1024, MESSAGES = 256 };
+
+#define ADMITTED "R\0\0\0\x08\0\0\0\0"
+#define PARAMETER "S\0\0\0\x08" "a\0b"
+#define READY "Z\0\0\0\x05I"
+
+struct flooder {
+	int listen, port;
+	bool ready; /* it says that the session is ready, and sends parameters instead of the first answer */
+	pthread_t thread;
+};
+
+static void read_request(int fd)
+{
+	char request[REQUEST_BYTES];
+
+	assert_true(recv(fd, request, sizeof(request), 0) > 0);
+}
+
+/* Parameters until the client has gone, or has had far more time than it may take. */
+static void flood(int fd)
+{
+	int64_t end_ms = clock_now_ms() + FLOOD_MS;
+	char parameters[MESSAGES * sizeof(PARAMETER)];
+
+	for (size_t i = 0; i < MESSAGES; i++)
+		memcpy(parameters + i * sizeof(PARAMETER), PARAMETER, sizeof(PARAMETER));
+	while (clock_now_ms() < end_ms && send(fd, parameters, sizeof(parameters), MSG_NOSIGNAL) > 0)
+		;
+}
+
+static void *serve_flood(void *user)
+{
+	const struct flooder *f = user;
+	int fd = accept4(f->listen, NULL, NULL, SOCK_CLOEXEC);
+
+	assert_true(fd >= 0);
+	read_request(fd);
+	assert_int_equal(send(fd, ADMITTED, sizeof(ADMITTED) - 1, MSG_NOSIGNAL), sizeof(ADMITTED) - 1);
+	if (f->ready) {
+		assert_int_equal(send(fd, READY, sizeof(READY) - 1, MSG_NOSIGNAL), sizeof(READY) - 1);
+		read_request(fd);
+	}
+	flood(fd);
+	(void)close(fd);
+	return NULL;
+}
+
+static void start_flooder(struct flooder *f, bool ready)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+
+	f->ready = ready;
+	f->listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->listen, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(f->listen, 1), 0);
+	assert_int_equal(getsockname(f->listen, (struct sockaddr *)&address, &len), 0);
+	f->port = ntohs(address.sin_port);
+	assert_int_equal(pthread_create(&f->thread, NULL, serve_flood, f), 0);
+}
+
+/* The reason is that of the deadline, and not that the server has closed the connection. */
+static void test_connect_when_the_server_never_stops_sending_then_timeout(void **state)
+{
+	UNUSED(state);
+	for (int ready = 0; ready <= 1; ready++) {
+		struct pg_params params = {.host = "127.0.0.1",
+					   .database = "d",
+					   .user = "u",
+					   .cancel_fd = -1,
+					   .connect_timeout_ms = DEADLINE_MS};
+		struct flooder f;
+		struct pg *pg = NULL;
+		struct err err = {0};
+
+		start_flooder(&f, ready);
+		params.port = f.port;
+		assert_int_equal(pg_connect(&params, false, &pg, &err), -1);
+		assert_int_equal(err.reason, REASON_TIMEOUT);
+		assert_int_equal(pthread_join(f.thread, NULL), 0);
+		(void)close(f.listen);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_query_when_the_answer_has_no_end_then_limit),
 		cmocka_unit_test(test_exec_when_the_answer_has_no_end_then_limit),
 		cmocka_unit_test(test_rows_when_there_are_many_then_all_are_streamed),
+		cmocka_unit_test(test_connect_when_the_server_never_stops_sending_then_timeout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

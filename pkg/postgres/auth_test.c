@@ -14,6 +14,14 @@
 #define MD5 "R\0\0\0\x0c\0\0\0\x05salt"
 #define SASL "R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 #define SASL_FINAL "R\0\0\0\x0c\0\0\0\x0cv=ab"
+#define CHALLENGE "R\0\0\0\x1a\0\0\0\x0b" "r=ab,s=YWI=,i=4096"
+#define CHALLENGE_MOST "R\0\0\0\x1d\0\0\0\x0b" "r=ab,s=YWI=,i=1000000"
+#define CHALLENGE_MORE "R\0\0\0\x1d\0\0\0\x0b" "r=ab,s=YWI=,i=1000001"
+#define CHALLENGE_BLANK "R\0\0\0\x21\0\0\0\x0b" "r=ab,s=YWI=,i= 2147483647"
+#define CHALLENGE_EXTENDED "R\0\0\0\x27\0\0\0\x0b" "r=ab,s=YWI=,i=2147483647,i=4096"
+#define CHALLENGE_IN_SALT "R\0\0\0\x20\0\0\0\x0b" "r=ab,i=4096,i=2147483647"
+#define CHALLENGE_ENDLESS "R\x7f\xff\xff\xff\0\0\0\x0b" "r=ab,"
+#define CHALLENGE_EMPTY "R\0\0\0\x08\0\0\0\x0b"
 #define GSS "R\0\0\0\x08\0\0\0\x07"
 #define NOTICE_WITH_AN_R "N\0\0\0\x0dR\0\0\0\x08\0\0\0\x03"
 #define TEXT(s) s, sizeof(s) - 1
@@ -27,6 +35,15 @@ static const struct {
 } cases[] = {
 	{"none", TEXT(OK_REQUEST), PG_AUTH_SCRAM, NULL},
 	{"SCRAM", TEXT(SASL SASL_FINAL OK_REQUEST), PG_AUTH_SCRAM, NULL},
+	{"SCRAM with its challenge", TEXT(SASL CHALLENGE SASL_FINAL OK_REQUEST), PG_AUTH_SCRAM, NULL},
+	{"the most rounds", TEXT(SASL CHALLENGE_MOST SASL_FINAL OK_REQUEST), PG_AUTH_SCRAM, NULL},
+	{"one more", TEXT(SASL CHALLENGE_MORE), PG_AUTH_SCRAM, "more often than 1000000"},
+	{"rounds that only libpq reads", TEXT(SASL CHALLENGE_BLANK), PG_AUTH_SCRAM, "more often"},
+	{"rounds before an extension", TEXT(SASL CHALLENGE_EXTENDED), PG_AUTH_SCRAM, "more often"},
+	{"rounds where the salt belongs", TEXT(SASL CHALLENGE_IN_SALT), PG_AUTH_SCRAM, "more often"},
+	{"a challenge without end", TEXT(SASL CHALLENGE_ENDLESS), PG_AUTH_SCRAM, "2147483639 bytes"},
+	{"an empty challenge", TEXT(SASL CHALLENGE_EMPTY), PG_AUTH_SCRAM, "0 bytes"},
+	{"clear text after the challenge", TEXT(SASL CHALLENGE CLEARTEXT), PG_AUTH_SCRAM, "in clear text"},
 	{"clear text", TEXT(CLEARTEXT), PG_AUTH_SCRAM, "in clear text"},
 	{"clear text, though MD5 is allowed", TEXT(CLEARTEXT), PG_AUTH_SCRAM | PG_AUTH_MD5, "add Cleartext"},
 	{"clear text, allowed", TEXT(CLEARTEXT OK_REQUEST), PG_AUTH_CLEARTEXT, NULL},

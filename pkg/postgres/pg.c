@@ -41,10 +41,11 @@ int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct 
 		/* Cancelling takes precedence over data; otherwise a stream that never pauses could not be stopped. */
 		if (n > 0 && fds[1].revents)
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for Postgres");
+		/* So does the deadline. */
+		if (deadline_ms >= 0 && clock_now_ms() >= deadline_ms)
+			return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT, "Postgres did not answer in time");
 		if (n > 0)
 			return 0;
-		if (n == 0 && deadline_ms >= 0 && clock_now_ms() >= deadline_ms)
-			return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT, "Postgres did not answer in time");
 	}
 }
 
@@ -60,7 +61,7 @@ static int wait_socket(struct pg *pg, short events, int64_t deadline_ms, struct 
 {
 	struct err ignored;
 
-	if (pg_tls_pending(pg->conn))
+	if (pg_tls_pending(pg->conn) && (deadline_ms < 0 || clock_now_ms() < deadline_ms))
 		return 0;
 	if (pg_wait_fd(PQsocket(pg->conn), events, pg->cancel_fd, deadline_ms, err) == 0)
 		return 0;

@@ -48,18 +48,21 @@ struct pg_auth_watch {
 	unsigned allowed; /* enum pg_auth */
 	unsigned char head[9];
 	size_t n_head;
-	size_t skip; /* bytes of the current message that do not matter */
+	size_t skip;     /* bytes of the current message that are to come */
+	bool challenged; /* they are a SCRAM challenge */
+	char challenge[1024];
+	size_t n_challenge;
 	bool admitted;
 };
-/* The next bytes from the server. DENIED/AuthFailed if it asks for the password in a way that is not allowed: libpq
- * must not see them then. Pure (auth.c). */
+/* The next bytes from the server. DENIED/AuthFailed if it asks for the password in a way that is not allowed, or for
+ * work without end: libpq must not see them then. Pure (auth.c). */
 int pg_auth_feed(struct pg_auth_watch *watch, const char *data, size_t len, struct err *err) WARN_UNUSED;
 /* Completes a connection that PQconnectStartParams has begun (handshake.c). */
 int pg_handshake(PGconn *conn, const struct pg_params *params, int64_t deadline_ms, struct err *err) WARN_UNUSED;
 
 /* --- Waiting --------------------------------------------------------------------------------------------------- */
 /* Waits for events (POLLIN, POLLOUT) on the socket. deadline_ms: on clock_now_ms, -1: none. CANCELLED when the cancel
- * descriptor is readable; TRANSIENT/Timeout at the deadline. */
+ * descriptor is readable; TRANSIENT/Timeout at the deadline, even if the server never stops sending. */
 int pg_wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms, struct err *err) WARN_UNUSED;
 /* Sends everything that libpq has buffered. */
 int pg_flush(struct pg *pg, struct err *err) WARN_UNUSED;
