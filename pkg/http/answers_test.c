@@ -1,8 +1,15 @@
-/* Tests of unrequested answers: redirects and compression. */
+/* Tests of unrequested answers: redirects, compression, and headers without end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -81,11 +88,84 @@ static void test_status_err_when_redirected_then_it_says_where_to_without_the_qu
 	stop(&c);
 }
 
+/* --- headers without end */
+
+enum { SENT_MOST = 64 * 1024 * 1024, REQUEST_BYTES = 4096, LINES = 100 };
+
+struct babbler {
+	int listen;
+	const char *begin; /* of its answer, which goes on with headers */
+	pthread_t thread;
+};
+
+static void *babble(void *user)
+{
+	static const char line[] = "X-Header: of a server that has much to say\r\n";
+	const struct babbler *b = user;
+	char request[REQUEST_BYTES], lines[LINES * (sizeof(line) - 1)];
+	int fd = accept4(b->listen, NULL, NULL, SOCK_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(recv(fd, request, sizeof(request), 0) > 0);
+	for (size_t i = 0; i < LINES; i++)
+		memcpy(lines + i * (sizeof(line) - 1), line, sizeof(line) - 1);
+	assert_true(send(fd, b->begin, strlen(b->begin), MSG_NOSIGNAL) > 0);
+	for (size_t sent = 0; sent < SENT_MOST && send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0;)
+		sent += sizeof(lines);
+	(void)close(fd);
+	return NULL;
+}
+
+static int start_babbler(struct babbler *b, const char *begin)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+
+	b->begin = begin;
+	b->listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(b->listen, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(b->listen, 1), 0);
+	assert_int_equal(getsockname(b->listen, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(pthread_create(&b->thread, NULL, babble, b), 0);
+	return ntohs(address.sin_port);
+}
+
+static void expect_limit(const char *begin)
+{
+	const struct http_request request = {.method = "GET", .path = "/"};
+	struct client c = {0};
+	struct babbler b;
+	char url[32];
+	const char *urls[] = {url};
+
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", start_babbler(&b, begin));
+	assert_int_equal(
+		http_target_new(&(struct http_target_options){.urls = urls, .n_urls = 1}, &c.target, &c.err), 0);
+	assert_int_equal(http_new(&c.http, &c.err), 0);
+	assert_int_equal(http_do(c.http, c.target, &request, &c.response, &c.err), -1);
+	assert_int_equal(c.err.kind, ERR_LIMIT);
+	assert_non_null(strstr(c.err.msg, "bytes of headers"));
+	http_response_release(&c.response);
+	http_free(c.http);
+	http_target_free(c.target);
+	assert_int_equal(pthread_join(b.thread, NULL), 0);
+	(void)close(b.listen);
+}
+
+static void test_do_when_the_headers_have_no_end_then_limit(void **state)
+{
+	UNUSED(state);
+	expect_limit("HTTP/1.1 200 OK\r\n");
+	/* behind the body */
+	expect_limit("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_do_when_a_proxy_compresses_unasked_then_the_body_is_read),
 		cmocka_unit_test(test_status_err_when_redirected_then_it_says_where_to_without_the_query),
+		cmocka_unit_test(test_do_when_the_headers_have_no_end_then_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

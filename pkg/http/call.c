@@ -35,13 +35,15 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 	return strbuf_ok(&call->response.body) ? len : CURL_WRITEFUNC_ERROR;
 }
 
+/* Trailers come here as well: libcurl keeps each, and limits only the headers before the body. */
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
 	struct http_call *call = user;
 
 	UNUSED(data);
 	call->progress_ms = clock_now_ms();
-	return size * count;
+	call->head_bytes += size * count;
+	return call->head_bytes <= HTTP_HEAD_BYTES ? size * count : 0;
 }
 
 /* Sockets do not leak into children, and a vanished peer is noticed even while data waits to be acknowledged. */
@@ -172,6 +174,7 @@ int http_call_prepare(struct http_call *call, struct err *err)
 		return err_set(err, ERR_FATAL, "libcurl could not create a handle");
 	call->errbuf[0] = '\0';
 	call->denied = false;
+	call->head_bytes = 0;
 	call->progress_ms = clock_now_ms();
 	call->uploaded = 0;
 	set_transport(call);
@@ -343,6 +346,9 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 	if (!strbuf_ok(&call->response.body))
 		return err_set(err, ERR_LIMIT, "%s: the answer is larger than %zu bytes", http_call_what(call, what),
 			       call->response.body.max);
+	if (call->head_bytes > HTTP_HEAD_BYTES)
+		return err_set(err, ERR_LIMIT, "%s: the answer has more than %d bytes of headers",
+			       http_call_what(call, what), HTTP_HEAD_BYTES);
 	/* A name may have other addresses, which were tried. */
 	if (call->denied && code == CURLE_COULDNT_CONNECT)
 		return err_reason(err, ERR_DENIED, REASON_EGRESS_DENIED,

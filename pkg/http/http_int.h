@@ -17,6 +17,7 @@ enum {
 	HTTP_TOKEN_BYTES = 64 * 1024,
 	HTTP_CA_BYTES = 4 * 1024 * 1024,
 	HTTP_WHAT_BYTES = 384,
+	HTTP_HEAD_BYTES = 256 * 1024, /* of an answer: its headers and trailers */
 };
 
 /* One server of a target. */
@@ -77,6 +78,7 @@ struct http_call {
 	size_t first_url, attempt;
 	int64_t started_ms, progress_ms;
 	curl_off_t uploaded;
+	size_t head_bytes; /* received */
 	size_t body_sent; /* for a request that is sent once: how many bytes libcurl has read */
 	struct http_response response;
 	struct err failure;
