@@ -8,12 +8,14 @@ from parts import memory
 from parts.search import eventually
 
 LOGIN = "Login-Of-The-Sink-0123456789"
+# A key of the same Secret that no PgSync uses.
+UNUSED = "Key-That-Nothing-Uses-0123456789"
 # Where a worker keeps the search engine's password: its spec, its target, and libcurl's open connections.
 SINK_PLACES = 4
 
 
 def apply(resources, books, engine, index):
-    resources.apply(bookstore.secret("sink", username="ua", password=LOGIN))
+    resources.apply(bookstore.secret("sink", username="ua", password=LOGIN, other=UNUSED))
     resources.apply_books("books", books, engine.url, index=index, spec={
         "sink.authentication": {"type": "Basic", "secretRef": {"name": "sink"}}})
     resources.wait("books")
@@ -41,6 +43,7 @@ def test_credentials_are_in_memory_only_where_they_are_needed(operator, resource
     apply(resources, books, opensearch, index)
     for secret in (books.role_password, LOGIN):
         assert wait_for_places(operator.process.pid, secret, 1) == 1, "the search finds the one that must be there"
+    wait_for_places(operator.process.pid, UNUSED, 0)
     (worker,) = operator.workers()
 
     def check():

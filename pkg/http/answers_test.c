@@ -139,8 +139,8 @@ static void expect_limit(const char *begin)
 	const char *urls[] = {url};
 
 	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", start_babbler(&b, begin));
-	assert_int_equal(
-		http_target_new(&(struct http_target_options){.urls = urls, .n_urls = 1}, &c.target, &c.err), 0);
+	assert_int_equal(http_target_new(&(struct http_target_options){.urls = urls, .n_urls = 1}, &c.target, &c.err),
+			 0);
 	assert_int_equal(http_new(&c.http, &c.err), 0);
 	assert_int_equal(http_do(c.http, c.target, &request, &c.response, &c.err), -1);
 	assert_int_equal(c.err.kind, ERR_LIMIT);

@@ -30,6 +30,12 @@ struct ref_source {
 	struct kube_reflector *reflector;
 };
 
+/* A key of a Secret that specs use. */
+struct used_key {
+	unsigned users;
+	bool read; /* data was taken from the object since the key is used */
+};
+
 struct ref {
 	struct ref_source *source;
 	char *key; /* "kind/namespace/name" in the map */
@@ -39,8 +45,17 @@ struct ref {
 	bool seen;    /* by the running reflector */
 	bool late;    /* it was added after the list had begun, which may have skipped it */
 	char *denial; /* DENIED: why */
-	json_t *data; /* as last seen, for jsonx_member: it outlives the object, for cleanups */
+	/* As last seen, for jsonx_member: it outlives the object, for cleanups. Of a Secret, the keys that are used. */
+	json_t *data;
+	struct map *keys; /* of a Secret: name -> struct used_key */
 	struct kube_call *call;
+};
+
+/* A reference of a resource, and what it uses of it. */
+struct ref_hold {
+	struct ref *ref;
+	char **keys;
+	size_t n, alloc;
 };
 
 struct refs {
@@ -99,6 +114,7 @@ static void ref_free(void *ptr)
 		(void)map_removes(ref->source->refs->sources, key);
 	}
 	jsonx_decref(ref->data);
+	map_free(ref->keys);
 	free(ref->denial);
 	free(ref->key);
 	free(ref->name);
@@ -133,10 +149,26 @@ void refs_free(struct refs *refs)
 
 /* --- the state of an object */
 
+static bool mark_read(void *user, const char *key, size_t len, void *value)
+{
+	bool *any_new = user;
+	struct used_key *used = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	*any_new |= !used->read;
+	used->read = true;
+	return true;
+}
+
 static void set_state(struct ref *ref, enum ref_state state, json_t *data)
 {
 	struct refs *refs = ref->source->refs;
-	bool same = ref->state == state && (!data || json_equal(data, ref->data));
+	bool any_new = false, same;
+
+	if (data)
+		map_each(ref->keys, mark_read, &any_new);
+	same = ref->state == state && !any_new && (!data || json_equal(data, ref->data));
 
 	if (data) {
 		jsonx_decref(ref->data);
@@ -164,11 +196,41 @@ bool refs_label_matches(const json_t *object, const char *label)
 	return value && (!label[len] || strcmp(value, label + len + 1) == 0);
 }
 
+struct picking {
+	const json_t *from;
+	json_t *to;
+};
+
+static bool pick_key(void *user, const char *key, size_t len, void *value)
+{
+	struct picking *picking = user;
+	_cleanup_free_ char *name = xstrndup(key, len);
+
+	UNUSED(value);
+	/* Nothing is set without a value. */
+	(void)json_object_set_new(picking->to, name, jsonx_member(picking->from, name));
+	return true;
+}
+
+/* What is kept of an object's data. A new reference. */
+static json_t *data_to_keep(const struct ref *ref, const json_t *object)
+{
+	json_t *data = json_object_get(object, "data");
+	struct picking picking = {data, json_object()};
+
+	if (ref->source->kind == REF_SECRET) {
+		map_each(ref->keys, pick_key, &picking);
+	} else if (data) {
+		json_decref(picking.to);
+		return json_incref(data);
+	}
+	return picking.to;
+}
+
 static void take_ref_object(struct ref *ref, const json_t *object)
 {
 	const char *label = ref->source->refs->secret_label;
-	_cleanup_json_ json_t *none = json_object();
-	json_t *data = json_object_get(object, "data");
+	_cleanup_json_ json_t *data = data_to_keep(ref, object);
 	bool secret = ref->source->kind == REF_SECRET;
 
 	/* Checks the label here, since a fetched object has not been filtered. */
@@ -177,7 +239,7 @@ static void take_ref_object(struct ref *ref, const json_t *object)
 	else if (secret && strcmp(jsonx_string(object, "type", ""), TOKEN_TYPE) == 0)
 		deny(ref, "it holds the token of a ServiceAccount (type " TOKEN_TYPE "), which no PgSync gets");
 	else
-		set_state(ref, REF_PRESENT, data ? data : none);
+		set_state(ref, REF_PRESENT, data);
 }
 
 /* --- fetching an object that the list may have skipped */
@@ -393,6 +455,7 @@ static struct ref *ref_new(struct refs *refs, enum ref_kind kind, const char *na
 	ref->source->users++;
 	ref->key = xasprintf("%s/%s/%s", kinds[kind], namespace, name);
 	ref->name = xstrdup(name);
+	ref->keys = map_new(free);
 	ref->late = ref->source->reflector != NULL;
 	map_puts(refs->map, ref->key, ref);
 	if (!ref->source->reflector)
@@ -406,10 +469,39 @@ struct holding {
 	struct refs *refs;
 	struct ref_set *set;
 	const char *namespace;
+	const struct spec *spec;
 };
+
+static void use_key(void *user, const char *key)
+{
+	struct ref_hold *hold = user;
+	struct used_key *used = map_gets(hold->ref->keys, key);
+
+	if (!used) {
+		used = xcalloc(1, sizeof(*used));
+		map_puts(hold->ref->keys, key, used);
+		/* Its value was not kept when the object was seen. */
+		if (hold->ref->state == REF_PRESENT)
+			want(hold->ref);
+	}
+	used->users++;
+	ALLOC_GROW(hold->keys, hold->n + 1, hold->alloc);
+	hold->keys[hold->n++] = xstrdup(key);
+}
+
+static void stop_using_key(struct ref *ref, const char *key)
+{
+	struct used_key *used = map_gets(ref->keys, key);
+
+	if (--used->users)
+		return;
+	(void)map_removes(ref->keys, key);
+	(void)json_object_del(ref->data, key);
+}
 
 static void hold(struct holding *h, enum ref_kind kind, const char *name)
 {
+	struct ref_hold *hold;
 	_cleanup_free_ char *key = xasprintf("%s/%s/%s", kinds[kind], h->namespace, name);
 	struct ref *ref = map_gets(h->refs->map, key);
 
@@ -417,7 +509,10 @@ static void hold(struct holding *h, enum ref_kind kind, const char *name)
 		ref = ref_new(h->refs, kind, h->namespace, name);
 	ref->users++;
 	ALLOC_GROW(h->set->items, h->set->n + 1, h->set->alloc);
-	h->set->items[h->set->n++] = ref;
+	hold = &h->set->items[h->set->n++];
+	*hold = (struct ref_hold){.ref = ref};
+	if (kind == REF_SECRET)
+		spec_secret_keys(h->spec, name, use_key, hold);
 }
 
 static void hold_secret(void *user, const char *name)
@@ -433,9 +528,9 @@ static void hold_config_map(void *user, const char *name)
 void refs_hold(struct refs *refs, struct ref_set *set, const char *namespace, const struct spec *spec)
 {
 	struct ref_set old = *set;
-	struct holding h = {.refs = refs, .set = set, .namespace = namespace};
+	struct holding h = {.refs = refs, .set = set, .namespace = namespace, .spec = spec};
 
-	/* Adds the new ones first, so that what is in both sets keeps its watch. */
+	/* Adds the new ones first, so that what is in both sets keeps its watch and its values. */
 	*set = (struct ref_set){0};
 	spec_references(spec, hold_secret, hold_config_map, &h);
 	refs_release(refs, &old);
@@ -444,8 +539,12 @@ void refs_hold(struct refs *refs, struct ref_set *set, const char *namespace, co
 void refs_release(struct refs *refs, struct ref_set *set)
 {
 	for (size_t i = 0; i < set->n; i++) {
-		struct ref *ref = set->items[i];
+		struct ref_hold *hold = &set->items[i];
+		struct ref *ref = hold->ref;
 
+		for (size_t k = 0; k < hold->n; k++)
+			stop_using_key(ref, hold->keys[k]);
+		free_strings(hold->keys, hold->n);
 		if (--ref->users == 0) {
 			_cleanup_free_ char *key = xstrdup(ref->key);
 
@@ -459,7 +558,7 @@ void refs_release(struct refs *refs, struct ref_set *set)
 bool refs_contain(const struct ref_set *set, const struct ref *ref)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->items[i] == ref)
+		if (set->items[i].ref == ref)
 			return true;
 	return false;
 }
@@ -484,12 +583,17 @@ static json_t *value_of_key(enum ref_kind kind, const json_t *value)
 struct reading {
 	const struct ref *ref;
 	json_t *values;
+	bool complete;
 };
 
 static void read_key_of_ref(void *user, const char *key)
 {
 	struct reading *reading = user;
+	const struct used_key *used = map_gets(reading->ref->keys, key);
 	_cleanup_json_ json_t *value = jsonx_member(reading->ref->data, key);
+
+	if (reading->ref->state == REF_PRESENT && used && !used->read)
+		reading->complete = false;
 
 	/* Nothing is set without a value. */
 	(void)json_object_set_new(reading->values, key, value_of_key(reading->ref->source->kind, value));
@@ -504,12 +608,14 @@ static bool add_other_key(void *user, const char *key, size_t len)
 	return json_object_size(values) < OTHER_KEYS;
 }
 
-static json_t *read_values(const struct ref *ref, const struct spec *spec)
+/* Sets *loaded to false if a key that the spec uses has not been read yet. */
+static json_t *read_values(const struct ref *ref, const struct spec *spec, bool *loaded)
 {
-	struct reading reading = {ref, json_object()};
+	struct reading reading = {ref, json_object(), true};
 
 	if (ref->source->kind == REF_SECRET) {
 		spec_secret_keys(spec, ref->name, read_key_of_ref, &reading);
+		*loaded = *loaded && reading.complete;
 		return reading.values;
 	}
 	read_key_of_ref(&reading, spec->schema_config_map_key);
@@ -523,7 +629,7 @@ bool refs_values(const struct ref_set *set, const struct spec *spec, bool last_k
 	bool loaded = true;
 
 	for (size_t i = 0; i < set->n; i++) {
-		const struct ref *ref = set->items[i];
+		const struct ref *ref = set->items[i].ref;
 		bool there = ref->state == REF_PRESENT || (last_known && ref->data);
 
 		if (ref->state == REF_LOADING)
@@ -534,7 +640,7 @@ bool refs_values(const struct ref_set *set, const struct spec *spec, bool last_k
 								 kinds[ref->source->kind], ref->name, ref->denial));
 		if (there)
 			(void)json_object_set_new(ref->source->kind == REF_SECRET ? to->secrets : to->config_maps,
-						  ref->name, read_values(ref, spec));
+						  ref->name, read_values(ref, spec, &loaded));
 	}
 	return loaded;
 }

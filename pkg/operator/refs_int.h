@@ -1,9 +1,10 @@
 /* The Secrets and ConfigMaps that specs refer to, from one watch for each kind and namespace, however many there are.
  *
- * What nothing refers to is dropped as it arrives, so memory does not depend on what else is in a namespace. Of
- * the others only the keys that a spec uses are read: one with very many costs no more than its size. Secrets
- * that hold tokens of ServiceAccounts are never given to a PgSync: they would turn the right to create PgSyncs into the
- * rights of every account of the namespace. Everything belongs to the loop's thread.
+ * What nothing refers to is dropped as it arrives, so memory does not depend on what else is in a namespace. Of the
+ * others only the keys that a spec uses are read: one with very many costs no more than its size. Of a Secret no other
+ * key is kept; when a spec begins to use one, the Secret is fetched again. Secrets that hold tokens of ServiceAccounts
+ * are never given to a PgSync: they would turn the right to create PgSyncs into the rights of every account of the
+ * namespace. Everything belongs to the loop's thread.
  */
 #ifndef PGSYNC_OPERATOR_REFS_INT_H
 #define PGSYNC_OPERATOR_REFS_INT_H
@@ -22,11 +23,12 @@
 extern const char *const OPERATOR_TEXTS[];
 
 struct ref;
+struct ref_hold;
 struct refs;
 
 /* The references of one resource; zero is empty. */
 struct ref_set {
-	struct ref **items;
+	struct ref_hold *items;
 	size_t n, alloc;
 };
 

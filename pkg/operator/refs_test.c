@@ -366,6 +366,48 @@ static void test_reference_when_it_is_new_then_fetched_and_the_watch_wins(void *
 	refs_release(f->refs, &other);
 }
 
+/* "cHc=" is "pw", "bmV3" is "new". */
+static void test_secret_when_a_key_is_not_used_then_it_is_not_kept(void **state)
+{
+	static char name[] = "source", key[] = "other";
+	struct fixture *f = *state;
+	struct spec spec = {.source.password_ref = {.name = name, .key = key}};
+	_cleanup_json_ json_t *object = json_pack("{s:{s:s, s:s}}", "data", "password", "cHc=", "other", "bmV3");
+	struct fixture second = {.refs = f->refs, .spec = spec};
+
+	changed("{\"password\": \"cHc=\", \"other\": \"cHc=\"}");
+	synced();
+	changed("{\"password\": \"cHc=\", \"other\": \"bmV3\"}");
+	assert_int_equal(f->changes, 1);
+	/* Another spec begins to use it. */
+	refs_hold(f->refs, &second.set, "shop", &spec);
+	assert_int_equal(n_calls, 1);
+	assert_string_equal(calls[0].path, "/api/v1/namespaces/shop/secrets/source");
+	second.secrets = json_object();
+	second.denied = json_array();
+	assert_false(refs_values(&second.set, &spec, false,
+				 &(struct ref_values){second.secrets, second.secrets, second.denied}));
+	ASSERT_VALUES(f, false, "{\"password\":\"pw\"}");
+	answer(0, object, NULL);
+	assert_int_equal(f->changes, 2);
+	ASSERT_VALUES(&second, false, "{\"other\":\"new\"}");
+	ASSERT_VALUES(f, false, "{\"password\":\"pw\"}");
+	/* The same again is not a new key. */
+	refs_hold(f->refs, &second.set, "shop", &spec);
+	assert_int_equal(n_calls, 1);
+	/* When nothing uses it any more, it is forgotten. */
+	refs_release(f->refs, &second.set);
+	refs_hold(f->refs, &second.set, "shop", &spec);
+	assert_int_equal(n_calls, 2);
+	/* There may be no such key. */
+	changed("{\"password\": \"cHc=\"}");
+	assert_int_equal(f->changes, 3);
+	ASSERT_VALUES(&second, false, "{}");
+	refs_release(f->refs, &second.set);
+	json_decref(second.secrets);
+	json_decref(second.denied);
+}
+
 static void test_denied_when_reading_is_allowed_again_then_what_is_gone_is_absent(void **state)
 {
 	struct fixture *f = *state;
@@ -511,6 +553,7 @@ int main(void)
 		WITH_FIXTURE(test_values_when_it_was_never_there_then_a_clean_up_has_none_either),
 		WITH_FIXTURE(test_watch_when_many_are_referred_to_then_one_and_few_requests),
 		WITH_FIXTURE(test_reference_when_it_is_new_then_fetched_and_the_watch_wins),
+		WITH_FIXTURE(test_secret_when_a_key_is_not_used_then_it_is_not_kept),
 		WITH_FIXTURE(test_denied_when_reading_is_allowed_again_then_what_is_gone_is_absent),
 		WITH_FIXTURE(test_secret_when_it_holds_a_token_of_an_account_then_refused),
 		WITH_FIXTURE(test_label_when_it_is_compared_then_key_and_value_count),

@@ -118,7 +118,9 @@ static void test_rows_when_there_are_many_then_all_are_streamed(void **state)
 enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 1024, MESSAGES = 256 };
 
 #define ADMITTED "R\0\0\0\x08\0\0\0\0"
-#define PARAMETER "S\0\0\0\x08" "a\0b"
+#define PARAMETER     \
+	"S\0\0\0\x08" \
+	"a\0b"
 #define READY "Z\0\0\0\x05I"
 
 struct flooder {

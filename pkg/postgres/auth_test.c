@@ -14,13 +14,27 @@
 #define MD5 "R\0\0\0\x0c\0\0\0\x05salt"
 #define SASL "R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 #define SASL_FINAL "R\0\0\0\x0c\0\0\0\x0cv=ab"
-#define CHALLENGE "R\0\0\0\x1a\0\0\0\x0b" "r=ab,s=YWI=,i=4096"
-#define CHALLENGE_MOST "R\0\0\0\x1d\0\0\0\x0b" "r=ab,s=YWI=,i=1000000"
-#define CHALLENGE_MORE "R\0\0\0\x1d\0\0\0\x0b" "r=ab,s=YWI=,i=1000001"
-#define CHALLENGE_BLANK "R\0\0\0\x21\0\0\0\x0b" "r=ab,s=YWI=,i= 2147483647"
-#define CHALLENGE_EXTENDED "R\0\0\0\x27\0\0\0\x0b" "r=ab,s=YWI=,i=2147483647,i=4096"
-#define CHALLENGE_IN_SALT "R\0\0\0\x20\0\0\0\x0b" "r=ab,i=4096,i=2147483647"
-#define CHALLENGE_ENDLESS "R\x7f\xff\xff\xff\0\0\0\x0b" "r=ab,"
+#define CHALLENGE               \
+	"R\0\0\0\x1a\0\0\0\x0b" \
+	"r=ab,s=YWI=,i=4096"
+#define CHALLENGE_MOST          \
+	"R\0\0\0\x1d\0\0\0\x0b" \
+	"r=ab,s=YWI=,i=1000000"
+#define CHALLENGE_MORE          \
+	"R\0\0\0\x1d\0\0\0\x0b" \
+	"r=ab,s=YWI=,i=1000001"
+#define CHALLENGE_BLANK         \
+	"R\0\0\0\x21\0\0\0\x0b" \
+	"r=ab,s=YWI=,i= 2147483647"
+#define CHALLENGE_EXTENDED      \
+	"R\0\0\0\x27\0\0\0\x0b" \
+	"r=ab,s=YWI=,i=2147483647,i=4096"
+#define CHALLENGE_IN_SALT       \
+	"R\0\0\0\x20\0\0\0\x0b" \
+	"r=ab,i=4096,i=2147483647"
+#define CHALLENGE_ENDLESS             \
+	"R\x7f\xff\xff\xff\0\0\0\x0b" \
+	"r=ab,"
 #define CHALLENGE_EMPTY "R\0\0\0\x08\0\0\0\x0b"
 #define GSS "R\0\0\0\x08\0\0\0\x07"
 #define NOTICE_WITH_AN_R "N\0\0\0\x0dR\0\0\0\x08\0\0\0\x03"
