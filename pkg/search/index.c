@@ -3,7 +3,7 @@
 #include "search/search_int.h"
 #include "json/json.h"
 
-enum { PIPELINE_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 /* --- Names -----------------------------------------------------------------------------------------------------------
  */
@@ -144,37 +144,55 @@ int search_index_exists(struct search *search, const char *index, bool *ret, str
 	return *ret || err->kind == ERR_NOT_FOUND ? 0 : -1;
 }
 
-/* An engine answers 404 and an empty object when there is no such pipeline. */
-static int ask_pipeline(struct search *search, const char *path, json_t **ret, struct err *err)
+/* The answer about a name at the end of a path; an empty object with status 404 means that there is none. */
+static int ask_path(struct search *search, const char *method, const char *path, json_t **ret, struct err *err)
 {
 	_cleanup_(search_answer_release) struct search_answer answer;
 
-	if (search_request(search, "GET", path, NULL, &answer, err) < 0)
+	if (search_request(search, method, path, NULL, &answer, err) < 0)
 		return -1;
 	if (answer.response.status == 404 && json_is_object(answer.root) && !json_object_size(answer.root))
 		return 0;
 	if (answer.response.status >= 300)
-		return search_answer_err(search, "GET", path, &answer.response, answer.root, err);
+		return search_answer_err(search, method, path, &answer.response, answer.root, err);
 	*ret = answer.root ? json_incref(answer.root) : json_null();
 	return 0;
 }
 
-int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err)
+static int ask_about(struct search *search, const char *method, const char *where, const char *name, json_t **ret,
+		     struct err *err)
 {
 	struct strbuf path;
 	int r;
 
 	*ret = NULL;
-	strbuf_init(&path, PIPELINE_BYTES);
-	strbuf_adds(&path, "/_ingest/pipeline/");
+	strbuf_init(&path, PATH_BYTES);
+	strbuf_adds(&path, where);
 	http_escape(&path, name);
 	if (strbuf_ok(&path))
-		r = ask_pipeline(search, path.data, ret, err);
+		r = ask_path(search, method, path.data, ret, err);
 	else
-		r = err_set(err, ERR_LIMIT, "the name of pipeline %.100s is longer than %d bytes", name,
-			    PIPELINE_BYTES);
+		r = err_set(err, ERR_LIMIT, "the name %.100s is longer than %d bytes", name, PATH_BYTES);
 	strbuf_release(&path);
 	return r;
+}
+
+int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err)
+{
+	return ask_about(search, "GET", "/_ingest/pipeline/", name, ret, err);
+}
+
+int search_index_template(struct search *search, const char *index, json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	json_t *found;
+
+	*ret = NULL;
+	if (ask_about(search, "POST", "/_index_template/_simulate_index/", index, &answer, err) < 0)
+		return -1;
+	found = json_object_get(answer, "template");
+	*ret = found ? json_incref(found) : NULL;
+	return 0;
 }
 
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err)

@@ -79,6 +79,9 @@ int search_index_exists(struct search *search, const char *index, bool *ret, str
 int search_pipeline_exists(struct search *search, const char *name, bool *ret, struct err *err) WARN_UNUSED;
 /* {"<name>": its definition}; NULL when there is none. DENIED as above. */
 int search_pipeline_get(struct search *search, const char *name, json_t **ret, struct err *err) WARN_UNUSED;
+/* What the index templates that apply to its name would make an index from: {"settings": ..., "mappings": ...}; NULL
+ * when there is none. DENIED if the login may not read it. */
+int search_index_template(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
 /* mappings._meta of an index, {} when there is none, or when the name is an alias; NOT_FOUND when it is absent. */
 int search_index_meta(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
 /* Merges into mappings (PUT _mapping): properties are added, _meta is replaced. */

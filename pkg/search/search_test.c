@@ -337,6 +337,34 @@ static void test_pipeline_when_absent_or_hidden_then_distinguished(void **state)
 	world_stop(&w);
 }
 
+static void test_index_template_when_none_applies_or_hidden_then_distinguished(void **state)
+{
+	static const struct {
+		const char *index, *found;
+		enum err_kind kind;
+	} cases[] = {{"books", "{\"settings\":{}}", ERR_NONE}, {"none", NULL, ERR_NONE}, {"hidden", NULL, ERR_DENIED}};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *template = NULL;
+		_cleanup_free_ char *text = NULL;
+
+		START(w,
+		      {"POST /_index_template/_simulate_index/books", 200,
+		       "{\"template\":{\"settings\":{}},\"overlapping\":[]}"},
+		      {"POST /_index_template/_simulate_index/none", 200, "{}"},
+		      {"POST /_index_template/_simulate_index/hidden", 403, "{}"});
+		assert_int_equal(search_index_template(w.search, cases[i].index, &template, &w.err),
+				 cases[i].kind == ERR_NONE ? 0 : -1);
+		assert_int_equal(w.err.kind, cases[i].kind);
+		text = template ? json_dumps(template, JSON_COMPACT) : NULL;
+		assert_int_equal(text != NULL, cases[i].found != NULL);
+		if (text)
+			assert_string_equal(text, cases[i].found);
+		world_stop(&w);
+	}
+}
+
 static void test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found(void **state)
 {
 	json_t *meta = NULL;
@@ -477,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_alias_replace_when_the_answer_is_a_proxy_s_then_it_is_not_sent_again),
 		cmocka_unit_test(test_index_create_when_refused_then_conflict_or_rejected),
 		cmocka_unit_test(test_pipeline_when_absent_or_hidden_then_distinguished),
+		cmocka_unit_test(test_index_template_when_none_applies_or_hidden_then_distinguished),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),
