@@ -7,7 +7,7 @@
 
 enum { MOST_PIPELINES = 64, MOST_DEPTH = 32 };
 
-static void add_pipeline_name(json_t *names, const char *name)
+void index_fingerprint_add_name(json_t *names, const char *name)
 {
 	if (*name && strcmp(name, "_none") != 0 && !jsonx_contains(names, name) &&
 	    json_array_size(names) < MOST_PIPELINES)
@@ -27,7 +27,7 @@ static void add_called(const json_t *value, json_t *names, int depth)
 		add_called(item, names, depth + 1);
 	json_object_foreach ((json_t *)value, key, item) {
 		if (!strcmp(key, "pipeline"))
-			add_pipeline_name(names, jsonx_string(item, "name", ""));
+			index_fingerprint_add_name(names, jsonx_string(item, "name", ""));
 		add_called(item, names, depth + 1);
 	}
 }
@@ -97,9 +97,9 @@ int index_fingerprint_read(const struct sink *sink, const char *concrete, const 
 	if (fetch_part(sink, concrete, "/_mapping", "mappings", &mapping, err) < 0 ||
 	    fetch_part(sink, concrete, "/_settings", "settings.index", &settings, err) < 0)
 		return -1;
-	add_pipeline_name(names, pipeline ? pipeline : "");
-	add_pipeline_name(names, jsonx_string(settings, "default_pipeline", ""));
-	add_pipeline_name(names, jsonx_string(settings, "final_pipeline", ""));
+	index_fingerprint_add_name(names, pipeline ? pipeline : "");
+	index_fingerprint_add_name(names, jsonx_string(settings, "default_pipeline", ""));
+	index_fingerprint_add_name(names, jsonx_string(settings, "final_pipeline", ""));
 	for (size_t i = 0; i < json_array_size(names); i++)
 		if (add_pipeline(sink, names, i, pipelines, err) < 0)
 			return -1;

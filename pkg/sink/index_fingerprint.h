@@ -18,6 +18,8 @@ int index_fingerprint_read(const struct sink *sink, const char *concrete, const 
  * replicas, and the refresh interval. pipelines: by name. */
 char *index_fingerprint_hash(const json_t *mapping, const json_t *settings, const json_t *pipelines,
 			     char ret[JSONX_HASH_BYTES]);
+/* Appends a pipeline's name to names, an array, unless it is there, or means none (pure). */
+void index_fingerprint_add_name(json_t *names, const char *name);
 /* Appends to names, an array, the pipelines that this one calls (pure). */
 void index_fingerprint_add_called(const json_t *pipeline, json_t *names);
 
