@@ -86,6 +86,64 @@ def test_dead_letters_whose_ids_do_not_say_their_keys_are_retried(start, manifes
     assert len(opensearch.documents(index)) == 4, run.status()
 
 
+# --- without dead letters
+
+
+def put_template(opensearch, index, unique, pipeline):
+    opensearch.request("PUT", f"_index_template/{unique}", {
+        "index_patterns": [f"{index}-g*"], "priority": 500, "template": {"settings": {"index.default_pipeline": pipeline}}})
+
+
+@pytest.fixture
+def template(opensearch, index, unique):
+    """template(pipeline): the index template that gives new generations their default pipeline."""
+    yield lambda pipeline: put_template(opensearch, index, unique, pipeline)
+    opensearch.request("DELETE", f"_index_template/{unique}", ok=(200, 404))
+    # The engine does not delete a pipeline that an index uses.
+    opensearch.request("PUT", f"{index}-g*/_settings", {"index.default_pipeline": None}, ok=(200, 404))
+
+
+def is_rebuilt(run, opensearch, index, books, generation, why):
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g{generation}"], 30, lambda: f"generation {generation} ({run.status()})")
+    logged = [json.loads(line) for line in (run.state / "worker.log").read_text().splitlines()]
+    assert [line["why"] for line in logged if line["message"] == "the documents of an index are outdated"] == [why], logged
+    run.wait_ready()
+
+
+def test_index_whose_pipeline_dropped_everything_is_rebuilt_once_the_pipeline_is_corrected(start, pipeline, books, opensearch, index, unique):
+    run = start(pipeline=pipeline({"drop": {}}))
+    assert not opensearch.documents(index)
+    pipeline({"drop": {"if": "false"}})
+    is_rebuilt(run, opensearch, index, books, 2, f'ingest pipeline "{unique}" has changed')
+
+
+@pytest.mark.long
+def test_index_whose_pipeline_changed_while_no_worker_ran_is_rebuilt(start, pipeline, worker, manifest, books, opensearch, index, unique):
+    harmless = {"drop": {"if": "false"}}
+    start(pipeline=pipeline({"set": {"field": "title", "value": "wrong"}})).stop()
+    pipeline(harmless)
+    run = worker(manifest).start()
+    is_rebuilt(run, opensearch, index, books, 2, f'ingest pipeline "{unique}" has changed')
+    # The same pipeline, written again.
+    pipeline(harmless)
+    books.sql("UPDATE books SET title = 'later' WHERE id = 7")
+    eventually(lambda: opensearch.document(index, "7")["title"] == "later", 30, "a later change")
+    run.stop()
+    worker(manifest).start().wait_ready()
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+
+
+@pytest.mark.long
+def test_index_whose_template_named_a_wrong_pipeline_is_rebuilt_once_the_template_is_corrected(
+        template, pipeline, start, books, opensearch, index):
+    template(pipeline({"set": {"field": "title", "value": "wrong"}}))
+    run = start()
+    assert {d["title"] for d in opensearch.documents(index).values()} == {"wrong"}
+    template("_none")
+    is_rebuilt(run, opensearch, index, books, 2, "its index template names another ingest pipeline")
+
+
 # --- of a generation that has nothing else
 
 
@@ -110,20 +168,38 @@ def rebuild(start, manifest, worker, books, opensearch, index):
     return run
 
 
-def goes_live(waiting, opensearch, index, books, dead_letters):
+def goes_live(waiting, opensearch, index, books, dead_letters, generation=2):
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g{generation}"], 60, lambda: f"generation {generation} ({waiting.status()})")
     waiting.wait_ready()
-    assert opensearch.aliases(index) == [f"{index}-g2"]
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
     eventually(lambda: not dead_letters(), 10, lambda: f"the end of the dead letters ({dead_letters()})")
     eventually(lambda: waiting.condition("Stalled").get("status") != "True", 10, lambda: f"not stalled ({waiting.status()})")
 
 
-def test_generation_that_a_pipeline_refused_goes_live_once_the_pipeline_is_corrected(rebuild, pipeline, books, opensearch, index, dead_letters):
+def test_generation_that_a_pipeline_refused_is_replaced_once_the_pipeline_is_corrected(rebuild, pipeline, books, opensearch, index, dead_letters):
     harmless = {"set": {"if": "false", "field": "isbn", "value": "none"}}
     waiting = rebuild(lambda: pipeline({"fail": {"message": "not now"}}), first={"pipeline": pipeline(harmless)})
     assert len(dead_letters()) == 25
     pipeline(harmless)
-    goes_live(waiting, opensearch, index, books, dead_letters)
+    # Whether or not its dead letters were tried first.
+    goes_live(waiting, opensearch, index, books, dead_letters, generation=3)
+
+
+@pytest.mark.long
+def test_generation_that_a_pipeline_dropped_is_replaced_once_the_pipeline_is_corrected(rebuild, pipeline, books, opensearch, index, dead_letters):
+    harmless = {"drop": {"if": "false"}}
+    waiting = rebuild(lambda: pipeline({"drop": {}}), first={"pipeline": pipeline(harmless)})
+    assert not dead_letters()
+    pipeline(harmless)
+    goes_live(waiting, opensearch, index, books, dead_letters, generation=3)
+
+
+@pytest.mark.long
+def test_generation_that_the_pipeline_of_a_template_refused_is_replaced_once_the_template_is_corrected(
+        template, pipeline, rebuild, books, opensearch, index, dead_letters):
+    waiting = rebuild(lambda: template(pipeline({"fail": {"message": "not now"}})))
+    template("_none")
+    goes_live(waiting, opensearch, index, books, dead_letters, generation=3)
 
 
 @pytest.mark.long

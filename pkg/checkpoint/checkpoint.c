@@ -14,6 +14,8 @@ void checkpoint_release(struct checkpoint *cp)
 	for (size_t i = 0; i < cp->n_indices; i++) {
 		free(cp->indices[i].name);
 		free(cp->indices[i].ranges);
+		json_decref(cp->indices[i].recipe);
+		free(cp->indices[i].outdated);
 	}
 	for (size_t i = 0; i < cp->n_identities; i++) {
 		free(cp->identities[i].schema);

@@ -48,6 +48,10 @@ struct checkpoint_index {
 	bool complete;      /* the bootstrap of `generation` is done */
 	bool allow_shrink;  /* it replaces one whose rows were removed, so it may have fewer documents than the live one
 			     */
+	json_t *recipe; /* what the engine did with documents when the generation began (sink/recipe.h); NULL: not known
+			 */
+	char *outdated; /* why its documents may differ from those that it would be filled with now; NULL: they do not
+			 */
 	int64_t start_us, completion_us;
 	uint64_t rows_total;
 	struct checkpoint_range *ranges;

@@ -17,7 +17,8 @@ static const char stored[] =
 	"3,\"slotLSN\":\"16/B374D848\","
 	"\"confirmedLSN\":\"FFFFFFFF/FFFFFFFE\",\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
-	"true,\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
+	"true,\"recipe\":{\"pipelines\":{\"p\":\"sha256:cd\"}},\"outdated\":\"it has "
+	"changed\",\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
 	"\"ranges\":[{\"relation\":4294967295,\"filenode\":7,\"nextBlock\":128,\"endBlock\":4294967296,\"rows\":99}]}],"
 	"\"identities\":[{\"schema\":\"public\",\"table\":\"books\",\"replicaIdentity\":\"i\","
 	"\"identityIndex\":\"books_isbn_key\"}],\"partitions\":[[1,2,3,4],[1,4294967295,6,0]]}";
@@ -59,6 +60,8 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_int_equal(cp.indices[0].live, 1);
 	assert_int_equal(cp.indices[0].version, 0x16B374D848);
 	assert_true(cp.indices[0].complete);
+	assert_string_equal(jsonx_string(cp.indices[0].recipe, "pipelines.p", ""), "sha256:cd");
+	assert_string_equal(cp.indices[0].outdated, "it has changed");
 	assert_int_equal(cp.indices[0].start_us, 5);
 	assert_int_equal(cp.indices[0].completion_us, 6);
 	assert_int_equal(cp.indices[0].rows_total, 200000);
@@ -93,6 +96,25 @@ static void test_encode_when_decoded_then_the_same_document(void **state)
 	UNUSED(state);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), 0);
 	cp.seq_no = 7;
+	again = checkpoint_encode(&cp);
+	assert_true(json_equal(document, again));
+	checkpoint_release(&cp);
+}
+
+static void test_decode_when_an_earlier_release_wrote_it_then_the_recipe_is_not_known(void **state)
+{
+	_cleanup_json_ json_t *document = parse(stored);
+	_cleanup_json_ json_t *again = NULL;
+	json_t *index = json_array_get(json_object_get(document, "indices"), 0);
+	struct checkpoint cp;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(json_object_del(index, "recipe"), 0);
+	assert_int_equal(json_object_del(index, "outdated"), 0);
+	assert_int_equal(checkpoint_decode(document, &cp, &err), 0);
+	assert_null(cp.indices[0].recipe);
+	assert_null(cp.indices[0].outdated);
 	again = checkpoint_encode(&cp);
 	assert_true(json_equal(document, again));
 	checkpoint_release(&cp);
@@ -205,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode_when_everything_is_there_then_every_field_is_set),
 		cmocka_unit_test(test_encode_when_decoded_then_the_same_document),
+		cmocka_unit_test(test_decode_when_an_earlier_release_wrote_it_then_the_recipe_is_not_known),
 		cmocka_unit_test(test_encode_when_checkpoint_is_new_then_it_can_be_decoded),
 		cmocka_unit_test(test_encode_when_a_string_is_not_utf8_then_null),
 		cmocka_unit_test(test_decode_when_a_field_is_corrupt_then_the_error_names_it),

@@ -209,6 +209,21 @@ static uint64_t misplaced_aliases(const struct recovery_input *in)
 	return plans;
 }
 
+/* Those that a bootstrap filled: one that is still being filled is finished first, so that a pipeline that keeps
+ * changing does not keep the alias from moving. An index that users fill is theirs to judge. */
+static uint64_t outdated_indices(const struct recovery_input *in)
+{
+	uint64_t plans = 0;
+
+	for (size_t i = 0; !in->never_bootstrap && i < in->n_plans; i++) {
+		const struct checkpoint_index *index = checkpoint_find(in->cp, in->indices[i]);
+
+		if (index && index->complete && index->outdated)
+			plans |= UINT64_C(1) << i;
+	}
+	return plans;
+}
+
 static struct recovery_decision decide_resume(const struct recovery_input *in)
 {
 	struct recovery_decision d = {
@@ -220,7 +235,7 @@ static struct recovery_decision decide_resume(const struct recovery_input *in)
 
 	d.rebuild_all = d.cause != RECOVERY_NOTHING_WRONG;
 	if (!d.rebuild_all) {
-		d.rebuild = in->truncated | in->partitions_gone;
+		d.rebuild = in->truncated | in->partitions_gone | outdated_indices(in);
 		d.recreate = in->missing & ~d.rebuild;
 		d.put_back = misplaced_aliases(in) & ~in->missing;
 		d.adopt_catalog = !json_equal(in->cp->catalog_fingerprint, in->catalog);

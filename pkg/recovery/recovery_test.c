@@ -193,6 +193,13 @@ static void find_partitions_gone(struct world *w)
 	w->in.partitions_gone = 2;
 }
 
+static void find_outdated(struct world *w)
+{
+	static char why[] = "ingest pipeline \"p\" has changed";
+
+	w->indices[1].outdated = why;
+}
+
 static void find_index_missing(struct world *w)
 {
 	w->in.missing = 2;
@@ -240,6 +247,7 @@ static const struct {
 	{"index added", find_index_added, {.cause = RECOVERY_INDEX_ADDED, .rebuild_all = true}},
 	{"truncated", find_truncated, {.rebuild = 1}},
 	{"partitions gone", find_partitions_gone, {.rebuild = 2}},
+	{"outdated", find_outdated, {.rebuild = 2}},
 	{"index missing", find_index_missing, {.recreate = 2}},
 	{"alias moved", find_alias_moved, {.put_back = 1}},
 };
@@ -266,6 +274,22 @@ static void test_decide_when_one_thing_is_found_then_what_it_asks_for(void **sta
 		assert_decision(cases[i].name, &d, &cases[i].expected);
 		teardown(&w);
 	}
+}
+
+static void test_decide_when_an_outdated_index_is_being_filled_then_it_goes_live_first(void **state)
+{
+	const struct recovery_decision expected = {0};
+	struct recovery_decision d;
+	struct world w;
+
+	UNUSED(state);
+	setup(&w);
+	find_outdated(&w);
+	w.cp.phase = CHECKPOINT_BOOTSTRAP;
+	w.indices[1].complete = false;
+	d = recovery_decide(&w.in);
+	assert_decision("outdated while it is filled", &d, &expected);
+	teardown(&w);
 }
 
 /* --- a standby was promoted --- */
@@ -465,9 +489,12 @@ static void test_decide_when_never_bootstrapping_then_no_live_index_is_replaced(
 		w.in.never_bootstrap = true;
 		cases[i].find(&w);
 		d = recovery_decide(&w.in);
-		/* A new resource has no index that could be replaced. */
-		if (cases[i].find == find_new ||
-		    !(plans || expected->rebuild_all || expected->action == RECOVERY_NEW_SLOT))
+		/* A new resource has no index that could be replaced; and an index that users fill is theirs to
+		 * judge. */
+		if (cases[i].find == find_outdated)
+			assert_decision(cases[i].name, &d, &(struct recovery_decision){0});
+		else if (cases[i].find == find_new ||
+			 !(plans || expected->rebuild_all || expected->action == RECOVERY_NEW_SLOT))
 			assert_decision(cases[i].name, &d, expected);
 		else
 			assert_decision(cases[i].name, &d,
@@ -579,6 +606,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_one_thing_is_found_then_what_it_asks_for),
+		cmocka_unit_test(test_decide_when_an_outdated_index_is_being_filled_then_it_goes_live_first),
 		cmocka_unit_test(
 			test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost),
 		cmocka_unit_test(

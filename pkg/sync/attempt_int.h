@@ -61,4 +61,14 @@ int attempt_go_live(struct attempt *at, struct err *err) WARN_UNUSED;
 /* Deletes the generations that no alias points to any more. */
 int attempt_collect_generations(struct attempt *at, struct err *err) WARN_UNUSED;
 
+/* --- recipes.c --- */
+/* Compares what the engine does with the documents of an index now with what it did when the generation began, and
+ * notes a difference in the checkpoint. waits: no alias moves, because an index is empty. 1: the checkpoint has to be
+ * saved. */
+int attempt_check_recipe(struct attempt *at, size_t plan, bool waits, struct err *err) WARN_UNUSED;
+/* Whether a difference of some index is known. */
+bool attempt_is_outdated(const struct attempt *at);
+/* False if something about some index is not known, for instance because the login may not read it. */
+bool attempt_knows_recipes(const struct attempt *at);
+
 #endif

@@ -13,9 +13,8 @@ static int refuse_empty(const struct checkpoint_index *index, struct err *err)
 	return err_reason(err, ERR_INVALID, REASON_EVERY_DOCUMENT_REJECTED,
 			  "index \"%s\" is empty, because the documents of all %llu rows were rejected, or an ingest "
 			  "pipeline dropped them, so alias \"%s\" does not move to it: see \"%s" DEAD_LETTERS_SUFFIX
-			  "\" for the reasons, and correct the index's mapping or settings, the pipeline, or the rows; "
-			  "pgsync then tries them again. After correcting an index template, or a pipeline that drops "
-			  "documents, raise spec.resyncNonce",
+			  "\" for the reasons, and correct the index's mapping or settings, the index template, the "
+			  "pipeline, or the rows; pgsync notices, and tries them again",
 			  concrete, (unsigned long long)checkpoint_rows(index), index->name, index->name);
 }
 

@@ -20,8 +20,10 @@
 enum {
 	SLOT_MS = 1000,
 	INDICES_MS = 10000,
-	CATALOG_MS = 5000, /* some changes of tables leave no trace in the stream */
-	SAVE_MS = 2000,    /* a bootstrap's checkpoint; sooner at first, so that a short-lived worker makes progress */
+	RECIPES_MS = 10000,
+	RECIPES_UNKNOWN_MS = 60000, /* the engine may note each request that it denies */
+	CATALOG_MS = 5000,          /* some changes of tables leave no trace in the stream */
+	SAVE_MS = 2000, /* a bootstrap's checkpoint; sooner at first, so that a short-lived worker makes progress */
 	SAVE_FIRST_MS = 200,
 	SAVE_LIVE_MS = 30000, /* saves the confirmed position whenever it has moved by this much */
 	SAVE_LIVE_BYTES = 1 << 20,
@@ -41,7 +43,17 @@ enum stage {
 	LIVE,     /* the aliases point to the indices being written */
 };
 
-enum task { TASK_SLOT, TASK_INDICES, TASK_CATALOG, TASK_SAVE, TASK_HEARTBEAT, TASK_COLLECT, TASK_RETRY, TASKS };
+enum task {
+	TASK_SLOT,
+	TASK_INDICES,
+	TASK_CATALOG,
+	TASK_SAVE,
+	TASK_HEARTBEAT,
+	TASK_COLLECT,
+	TASK_RETRY,
+	TASK_RECIPES,
+	TASKS
+};
 
 struct monitor {
 	struct attempt *attempt;
@@ -58,6 +70,8 @@ struct monitor {
 	uint64_t live_after;
 	bool holding;            /* the stream waits until a view is copied */
 	bool reading_partitions; /* changed partitions are being read */
+	size_t next_recipe;      /* the plan whose recipe is compared next */
+	bool compared_recipes;   /* every one, once */
 	uint64_t saved_lsn;
 	int64_t start_ms;
 	int64_t due_ms[TASKS]; /* INT64_MAX: when something happens */
@@ -81,7 +95,7 @@ static bool is_caught_up(const struct monitor *m)
 {
 	const struct attempt *at = m->attempt;
 
-	return at->run->options->until_caught_up && m->stage == LIVE && !m->reading_partitions &&
+	return at->run->options->until_caught_up && m->stage == LIVE && !m->reading_partitions && m->compared_recipes &&
 	       m->progress.durable >= at->past->catch_up_to;
 }
 
@@ -234,7 +248,8 @@ static int collect_generations(struct monitor *m, int64_t now, struct err *err)
 
 /* --- going live --- */
 
-/* A later round tries again: the rows, the mapping, the settings or a pipeline may be corrected meanwhile. */
+/* A later round tries again: the rows, the mapping, the settings or a pipeline may be corrected meanwhile. Or its
+ * recipe changes, and another generation takes its place. */
 static int wait_for_documents(struct monitor *m, const struct err *refusal)
 {
 	struct attempt *at = m->attempt;
@@ -272,7 +287,8 @@ static int go_live(struct monitor *m, struct err *err)
 	run_event(at->run, false, REASON_ALIAS_MOVED, "Bootstrap", "every index is complete and has its alias");
 	log_info("sync", "live: the aliases point to the new generation");
 	m->due_ms[TASK_COLLECT] = clock_now_ms() + COLLECT_MS;
-	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = 0;
+	m->due_ms[TASK_SLOT] = m->due_ms[TASK_INDICES] = m->due_ms[TASK_HEARTBEAT] = m->due_ms[TASK_RECIPES] = 0;
+	m->compared_recipes = false;
 	return 0;
 }
 
@@ -290,11 +306,48 @@ static int retry_dead_letters(struct monitor *m, int64_t now, struct err *err)
 	return m->stage == RETRYING && (r < 0 || retrier_is_settled(&m->retrier)) ? go_live(m, err) : 0;
 }
 
+/* --- recipes --- */
+
+/* One index at a time, so that a slow engine holds up no other task; those report what is wrong with it. True: the
+ * round is complete. */
+static bool compare_next_recipe(struct monitor *m, bool *ret_save)
+{
+	struct attempt *at = m->attempt;
+	struct err ignored = {0};
+	int r = attempt_check_recipe(at, m->next_recipe, m->refusal.kind != ERR_NONE, &ignored);
+
+	*ret_save = r > 0;
+	m->next_recipe = r < 0 ? 0 : (m->next_recipe + 1) % at->model.n_plans;
+	return m->next_recipe == 0;
+}
+
+/* An index that is being filled goes live first. An index that users fill is theirs to judge. */
+static int check_recipes(struct monitor *m, int64_t now, struct err *err)
+{
+	struct attempt *at = m->attempt;
+	bool must_save = false;
+
+	m->due_ms[TASK_RECIPES] = now;
+	if (at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER) {
+		m->due_ms[TASK_RECIPES] = INT64_MAX;
+		m->compared_recipes = true;
+		return 0;
+	}
+	if (compare_next_recipe(m, &must_save)) {
+		m->due_ms[TASK_RECIPES] =
+			clock_now_ms() + (attempt_knows_recipes(at) ? RECIPES_MS : RECIPES_UNKNOWN_MS);
+		m->compared_recipes = true;
+	}
+	if (must_save && attempt_save(at, err) < 0)
+		return -1;
+	return (m->stage == LIVE || m->refusal.kind != ERR_NONE) && attempt_is_outdated(at) ? MONITOR_AGAIN : 0;
+}
+
 static int (*const tasks[TASKS])(struct monitor *m, int64_t now, struct err *err) = {
 	[TASK_SLOT] = check_slot,          [TASK_INDICES] = check_indices,
 	[TASK_CATALOG] = check_catalog,    [TASK_SAVE] = save,
 	[TASK_HEARTBEAT] = send_heartbeat, [TASK_COLLECT] = collect_generations,
-	[TASK_RETRY] = retry_dead_letters,
+	[TASK_RETRY] = retry_dead_letters, [TASK_RECIPES] = check_recipes,
 };
 
 /* --- stages --- */

@@ -239,6 +239,133 @@ static void test_monitor_when_it_gets_past_where_it_began_then_probation_ends(vo
 	end(&f);
 }
 
+/* --- recipes --- */
+
+/* What the engine's pipeline "p" is, which its index passes documents through; under the lock of engine. */
+static struct {
+	const char *definition; /* NULL: the login may not read it */
+	const char *template;   /* the same */
+} recipe;
+
+static int answer_recipe(struct world *w, const char *head, const char *body, struct strbuf *answer)
+{
+	bool template = has(head, "/_simulate_index/");
+	const char *answered = template ? recipe.template : recipe.definition;
+
+	UNUSED(body);
+	if (has(head, "/books-g1/_settings")) {
+		strbuf_adds(answer, "{\"books-g1\":{\"settings\":{\"index\":{\"final_pipeline\":\"p\"}}}}");
+		return 200;
+	}
+	if (!template && !has(head, "/_ingest/pipeline/p"))
+		return answer_question(w, head, answer);
+	if (!answered) {
+		strbuf_adds(answer, "{\"error\":{\"type\":\"security_exception\"},\"status\":403}");
+		return 403;
+	}
+	strbuf_adds(answer, answered);
+	return 200;
+}
+
+/* made: the recipe in the checkpoint; NULL: an earlier release saved it. */
+static void begin_recipe(struct fixture *f, const char *made, const char *definition)
+{
+	begin(f);
+	recipe.definition = definition;
+	recipe.template = "{}";
+	f->w.on_http = answer_recipe;
+	attempt_index(&f->w.at, 0)->recipe = made ? json_loads(made, 0, NULL) : NULL;
+}
+
+#define MADE_WITH(hash) "{\"given\":[\"p\"],\"pipelines\":{\"p\":" hash "},\"template\":null}"
+#define DEFINITION "{\"p\":{\"processors\":[]}}"
+
+static void test_monitor_when_a_pipeline_changed_then_that_is_saved_and_another_attempt_rebuilds(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin_recipe(&f, MADE_WITH("\"sha256:ab\""), DEFINITION);
+	start(&f);
+	assert_int_equal(result(&f), MONITOR_AGAIN);
+	assert_string_equal(attempt_index(&f.w.at, 0)->outdated, "ingest pipeline \"p\" has changed");
+	assert_int_equal(world_requested(&f.w, "\"outdated\":\"ingest pipeline"), 1);
+	end(&f);
+}
+
+static void test_monitor_when_a_pipeline_changed_while_copying_then_the_copy_goes_live_first(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin_copy(&f);
+	recipe.definition = DEFINITION;
+	recipe.template = "{}";
+	f.w.on_http = answer_recipe;
+	attempt_index(&f.w.at, 0)->recipe = json_loads(MADE_WITH("\"sha256:ab\""), 0, NULL);
+	start(&f);
+	world_wait_requested(&f.w, "\"outdated\":\"ingest pipeline", 1);
+	world_wait_requested(&f.w, "\"complete\":true", 1);
+	assert_true(fake_wal_keepalive(f.w.postgres, START, true));
+	assert_int_equal(result(&f), MONITOR_AGAIN);
+	assert_int_equal(f.w.at.cp.phase, CHECKPOINT_LIVE);
+	assert_true(attempt_is_outdated(&f.w.at));
+	end(&f);
+}
+
+static void test_monitor_when_the_recipe_was_not_known_then_it_is_learned_and_nothing_is_rebuilt(void **state)
+{
+	static const char *const made[] = {NULL, MADE_WITH("null")};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(made); i++) {
+		struct fixture f;
+
+		begin_recipe(&f, made[i], DEFINITION);
+		start(&f);
+		world_wait_requested(&f.w, "\"recipe\":{\"given\":[\"p\"],\"pipelines\":{\"p\":\"sha256:", 1);
+		stop(&f);
+		assert_null(attempt_index(&f.w.at, 0)->outdated);
+		end(&f);
+	}
+}
+
+/* A one-time run ends once every recipe was compared. */
+static void run_once(struct fixture *f)
+{
+	f->w.options.until_caught_up = true;
+	f->w.past.catch_up_to = COMMIT;
+	start(f);
+	send_transaction(&f->w, 1, COMMIT);
+	assert_int_equal(result(f), MONITOR_CAUGHT_UP);
+	assert_null(attempt_index(&f->w.at, 0)->outdated);
+}
+
+static void test_monitor_when_pipelines_and_templates_may_not_be_read_then_nothing_is_rebuilt(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin_recipe(&f, MADE_WITH("\"sha256:ab\""), NULL);
+	recipe.template = NULL;
+	run_once(&f);
+	assert_int_equal(world_requested(&f.w, "/_simulate_index/"), 1);
+	assert_int_equal(world_requested(&f.w, "\"recipe\":"), 0);
+	end(&f);
+}
+
+static void test_monitor_when_no_bootstrap_is_allowed_then_no_recipe_is_read(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin_recipe(&f, MADE_WITH("\"sha256:ab\""), DEFINITION);
+	f.w.spec->bootstrap = SPEC_BOOTSTRAP_NEVER;
+	run_once(&f);
+	assert_int_equal(world_requested(&f.w, "/_simulate_index/"), 0);
+	end(&f);
+}
+
 /* --- what ends an attempt --- */
 
 static void test_monitor_when_the_index_is_gone_or_its_alias_leads_elsewhere_then_the_attempt_ends(void **state)
@@ -376,6 +503,11 @@ int main(void)
 		cmocka_unit_test(test_monitor_when_the_root_is_a_view_then_changes_wait_until_it_is_copied),
 		cmocka_unit_test(test_monitor_when_caught_up_then_it_ends_if_asked_to),
 		cmocka_unit_test(test_monitor_when_it_gets_past_where_it_began_then_probation_ends),
+		cmocka_unit_test(test_monitor_when_a_pipeline_changed_then_that_is_saved_and_another_attempt_rebuilds),
+		cmocka_unit_test(test_monitor_when_a_pipeline_changed_while_copying_then_the_copy_goes_live_first),
+		cmocka_unit_test(test_monitor_when_the_recipe_was_not_known_then_it_is_learned_and_nothing_is_rebuilt),
+		cmocka_unit_test(test_monitor_when_pipelines_and_templates_may_not_be_read_then_nothing_is_rebuilt),
+		cmocka_unit_test(test_monitor_when_no_bootstrap_is_allowed_then_no_recipe_is_read),
 		cmocka_unit_test(
 			test_monitor_when_the_index_is_gone_or_its_alias_leads_elsewhere_then_the_attempt_ends),
 		cmocka_unit_test(test_monitor_when_catalog_or_publication_are_other_ones_then_another_attempt),

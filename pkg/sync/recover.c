@@ -11,6 +11,7 @@
 #include "recovery/recovery.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
+#include "sink/recipe.h"
 #include "sink/write_alias.h"
 #include "source/identity.h"
 #include "source/partitions.h"
@@ -278,11 +279,18 @@ static int patch_publication(struct attempt *at, struct err *err)
 static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint64_t version, struct err *err)
 {
 	struct checkpoint_index *index = attempt_index(at, plan);
+	const struct document_plan *made = at->model.plans[plan];
+	_cleanup_free_ char *concrete = NULL;
 
-	if (generation_create(&at->sink, index->name, at->model.plans[plan]->index_body, after, &index->generation,
-			      err) < 0 ||
+	if (generation_create(&at->sink, index->name, made->index_body, after, &index->generation, err) < 0 ||
 	    dead_letters_begin(&at->sink, index->name, err) < 0)
 		return -1;
+	concrete = generation_name(index->name, index->generation);
+	json_decref(TAKE_PTR(index->recipe));
+	free(TAKE_PTR(index->outdated));
+	/* The monitor takes it, then. */
+	if (recipe_read(&at->sink, concrete, made->document->pipeline, NULL, &index->recipe, err) < 0)
+		log_info("sync", "could not read the ingest pipelines of the index, reading them later", KV_ERR(err));
 	free(TAKE_PTR(index->ranges));
 	index->n_ranges = 0;
 	index->version = version;
@@ -320,8 +328,16 @@ static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 	return attempt_save(at, err);
 }
 
+static const char *why_rebuilt(const struct recovery_input *in, size_t plan, const struct checkpoint_index *index)
+{
+	if (has_plan(in->truncated, plan))
+		return "its root table was truncated, or changed without a replica identity";
+	return has_plan(in->partitions_gone, plan) ? "partitions of its root table were removed or emptied"
+						   : index->outdated;
+}
+
 /* Rows disappeared without an event: the root was truncated, or partitions differ from those that the index was filled
- * from. */
+ * from. Or the engine does something else with documents now. */
 static int rebuild_some(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
 {
 	uint64_t version;
@@ -334,13 +350,10 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 		if (!has_plan(plans, i))
 			continue;
 		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding index \"%s\": %s",
-			  in->indices[i],
-			  has_plan(in->truncated, i)
-				  ? "its root table was truncated, or changed without a replica identity"
-				  : "partitions of its root table were removed or emptied");
+			  in->indices[i], why_rebuilt(in, i, attempt_index(at, i)));
 		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
 			return -1;
-		attempt_index(at, i)->allow_shrink = true;
+		attempt_index(at, i)->allow_shrink = has_plan(in->truncated | in->partitions_gone, i);
 	}
 	return 0;
 }

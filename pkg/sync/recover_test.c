@@ -1,4 +1,5 @@
 /* Tests of recovery: what each decision does, in which order, and what it leaves to the next start. */
+#include "sink/recipe.h"
 #include "sync/store_test.h"
 
 static void begin_live(struct store *s)
@@ -210,6 +211,47 @@ static void test_recover_when_the_root_was_truncated_then_a_new_index_may_be_sma
 	/* What is read from now on contains everything up to the server's position. */
 	assert_int_equal(s.w.at.model.filled[0], 0x2000);
 	store_end(&s);
+}
+
+static void test_recover_when_a_pipeline_changed_then_a_new_index_begins_with_the_present_one(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	store_edit_index(&s, "outdated", "\"ingest pipeline \\\"p\\\" has changed\"");
+	store_edit_index(&s, "recipe", "{\"pipelines\":{\"p\":\"sha256:ab\"}}");
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "create books-g2; save");
+	assert_string_equal(s.events, "ResyncStarted: rebuilding index \"books\": ingest pipeline \"p\" has changed\n");
+	/* A pipeline that drops everything must not empty the alias. */
+	assert_false(attempt_index(&s.w.at, 0)->allow_shrink);
+	assert_null(attempt_index(&s.w.at, 0)->outdated);
+	assert_non_null(attempt_index(&s.w.at, 0)->recipe);
+	assert_null(jsonx_get(attempt_index(&s.w.at, 0)->recipe, "pipelines.p"));
+	/* Once. */
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "");
+	store_end(&s);
+}
+
+static void test_recover_when_pipelines_cannot_be_read_then_the_new_index_begins_without_knowing_them(void **state)
+{
+	static const int statuses[] = {403, 404, 500};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		struct store s;
+
+		begin_live(&s);
+		s.w.past.truncated = 1;
+		s.http_denies = "_simulate_index";
+		s.denial = statuses[i];
+		OK(&s.w, store_start(&s));
+		store_expect_changes(&s, "create books-g2; save");
+		assert_false(recipe_is_known(attempt_index(&s.w.at, 0)->recipe));
+		store_end(&s);
+	}
 }
 
 static void test_recover_when_a_column_was_altered_then_every_index_is_rebuilt_with_the_same_slot(void **state)
@@ -505,6 +547,9 @@ int main(void)
 		cmocka_unit_test(test_recover_when_the_table_was_rewritten_then_only_the_catalog_is_saved),
 		cmocka_unit_test(test_recover_when_the_index_is_gone_then_another_number_takes_its_place),
 		cmocka_unit_test(test_recover_when_the_root_was_truncated_then_a_new_index_may_be_smaller),
+		cmocka_unit_test(test_recover_when_a_pipeline_changed_then_a_new_index_begins_with_the_present_one),
+		cmocka_unit_test(
+			test_recover_when_pipelines_cannot_be_read_then_the_new_index_begins_without_knowing_them),
 		cmocka_unit_test(test_recover_when_a_column_was_altered_then_every_index_is_rebuilt_with_the_same_slot),
 		cmocka_unit_test(
 			test_recover_when_the_publication_lost_the_table_then_that_is_saved_before_it_is_added_again),

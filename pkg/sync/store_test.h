@@ -498,6 +498,17 @@ static inline void store_go_live(struct store *s)
 	(void)pthread_mutex_unlock(&s->journal_lock);
 }
 
+/* The checkpoint's only index, as if a worker had saved it so. value: JSON. */
+static inline void store_edit_index(struct store *s, const char *key, const char *value)
+{
+	_cleanup_json_ json_t *document = json_loads(s->checkpoint, 0, NULL);
+	json_t *index = json_array_get(json_object_get(document, "indices"), 0);
+
+	assert_int_equal(json_object_set_new(index, key, json_loads(value, JSON_DECODE_ANY, NULL)), 0);
+	free(s->checkpoint);
+	s->checkpoint = json_dumps(document, JSON_COMPACT);
+}
+
 /* As if an earlier version, which set no marks, had created the publication and the checkpoint. */
 static inline void store_forget_mark(struct store *s)
 {
