@@ -260,3 +260,38 @@ def test_an_autovacuum_gives_way_to_the_publication(own_postgres, worker, opense
                   bookstore.resource("books", database, opensearch.url, index=index)]).start().wait_ready()
     assert "canceling autovacuum task" in database.server.log.read_text()
     run.stop()
+
+
+def migrate_while_the_engine_is_silent(database, proxy, statements):
+    """Runs each statement, which has to end before the engine answers. What it waits for is given up after a minute at the latest."""
+    for statement in statements:
+        with database.connect(application_name="migration") as admin:
+            admin.execute("SET statement_timeout = '20s'")
+            seen = set()
+
+            def look(connection, pid=admin.info.backend_pid, seen=seen):
+                seen.update(connection.execute("SELECT application_name, query FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s))", [pid]).fetchall())
+
+            with Background(database, look, 0.05):
+                try:
+                    admin.execute(statement)
+                except psycopg.errors.QueryCanceled:
+                    raise AssertionError(f"{statement} waited for {seen}") from None
+    assert proxy.held, "the engine has answered"
+
+
+def small_requests(database, proxy, index):
+    return [bookstore.secret("bookstore-postgres", password=database.role_password),
+            bookstore.resource("books", database, proxy.url, index=index, spec={"sink.bulk": {"maxBytes": 65536, "concurrency": 1}})]
+
+
+def test_a_migration_does_not_wait_until_the_engine_has_taken_a_change(big, worker, fault_proxy, opensearch, index):
+    run = worker(small_requests(big, fault_proxy, index)).start().wait_ready()
+    fault_proxy.hold(lambda path, body: "_bulk" in path)
+    # Each is part of several books: more documents than the requests hold that may be under way, and more keys than a page.
+    big.sql("UPDATE authors SET name = repeat(md5(name), 10)")
+    eventually(lambda: fault_proxy.held, 60, lambda: f"a bulk request ({run.status()})")
+    migrate_while_the_engine_is_silent(big, fault_proxy, ["ALTER TABLE authors ADD COLUMN extra int", "BEGIN; LOCK TABLE books; COMMIT", "TRUNCATE book_authors"])
+    fault_proxy.release()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(big))
+    assert run.condition("Ready")["status"] == "True", run.status()

@@ -146,14 +146,18 @@ static int write_keys(const struct part *p, uint32_t number, struct err *err)
 	return unresolved ? write_whole_plan(p, target.plan, err) : 0;
 }
 
-/* True if neither the index nor the table is large. */
+/* True if neither the index nor the table is large. The engine is asked without a transaction. */
 static int is_small(const struct apply *a, size_t plan, bool *ret, struct err *err)
 {
 	struct search_stats stats;
 	int rows;
 
+	if (snapshot_end(a->builder.snapshot, err) < 0)
+		return -1;
 	if (search_stats(a->builder.dead->sink->search, a->model->concrete[plan], &stats, err) < 0)
 		return err_wrap(err, "counting the documents of a truncated table");
+	if (snapshot_again(a->builder.snapshot, err) < 0)
+		return -1;
 	if (source_count_rows(a->builder.pg, a->model->plans[plan]->root, PURGE_DOCUMENTS + 1, &rows, err) < 0)
 		return -1;
 	*ret = stats.documents <= PURGE_DOCUMENTS && rows <= PURGE_DOCUMENTS;
@@ -343,13 +347,14 @@ int apply_finish(struct apply *a, struct err *err)
 
 /* --- life --- */
 
-void apply_init(struct apply *a, const struct model *model, struct pg *pg, struct bulk *bulk, struct dead_letters *dead)
+void apply_init(struct apply *a, const struct model *model, struct snapshot *snapshot, struct bulk *bulk,
+		struct dead_letters *dead)
 {
 	*a = (struct apply){.model = model, .purge_below = xcalloc(model->n_plans, sizeof(*a->purge_below))};
-	builder_init(&a->builder, model, pg, bulk, dead);
+	builder_init(&a->builder, model, snapshot, bulk, dead);
 	keyset_init(&a->held, (size_t)16 * BATCH_BYTES);
-	resolver_init(&a->resolver, model, pg);
-	scanner_init(&a->scanner, model, pg);
+	resolver_init(&a->resolver, model, snapshot);
+	scanner_init(&a->scanner, model, snapshot->pg);
 }
 
 void apply_release(struct apply *a)

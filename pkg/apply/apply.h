@@ -1,6 +1,7 @@
-/* Applies a batch of dirty keys within one snapshot: each target's keys are resolved to root keys, which become
+/* Applies a batch of dirty keys: each target's keys are resolved to root keys, which become
  * documents or deletes. While a generation is being filled, the deletes are held back: the caller adds them once all
- * chunks are settled that were begun before the snapshot was taken (apply/unsettled.h).
+ * chunks are settled that were begun before the last snapshot was taken (apply/unsettled.h). The first snapshot is the
+ * caller's; when the engine is late, it ends, and others follow (apply/snapshot.h).
  *
  * Belongs to the applier thread.
  */
@@ -27,15 +28,15 @@ struct apply {
 };
 
 /* Everything is borrowed. */
-void apply_init(struct apply *a, const struct model *model, struct pg *pg, struct bulk *bulk,
+void apply_init(struct apply *a, const struct model *model, struct snapshot *snapshot, struct bulk *bulk,
 		struct dead_letters *dead);
 /* Also accepts a struct that is all zeros. */
 void apply_release(struct apply *a);
 
 /* Which targets the first n transactions touched; caller frees. */
 bool *apply_touched(const struct model *model, const struct batch *batch, size_t n_txns);
-/* Writes the documents that the first n transactions made dirty. All of them are visible in the transaction that is
- * open on the connection. */
+/* Writes the documents that the first n transactions made dirty. All of them are visible in the snapshot that is
+ * open. */
 int apply_batch(struct apply *a, const struct batch *batch, size_t n_txns, struct err *err) WARN_UNUSED;
 /* True if deletes are held back. */
 bool apply_holds(const struct apply *a);

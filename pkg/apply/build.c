@@ -184,20 +184,36 @@ int build_deletes(const struct build *b, const struct keyset *held, struct err *
 	return 0;
 }
 
-/* Every row may be rejected: flush dead letters before they use too much memory. */
+bool build_has_many_dead_letters(const struct builder *with)
+{
+	return with->dead->n >= MOST_DEAD_LETTERS;
+}
+
+/* Every row may be rejected: what is read then waits until dead letters were flushed, since they use memory. */
 static int limit_dead_letters(const struct build *b, struct err *err)
 {
-	struct builder *with = b->with;
-	int64_t deadline_ms;
-	int r;
-
-	if (with->dead->n < MOST_DEAD_LETTERS)
+	if (!build_has_many_dead_letters(b->with))
 		return 0;
-	/* Nothing that was taken out to be written may be left behind. */
-	deadline_ms = bulk_set_deadline(with->bulk, 0);
-	r = bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0 ? -1 : 0;
-	(void)bulk_set_deadline(with->bulk, deadline_ms);
-	return r;
+	return err_reason(err, ERR_CONFLICT, REASON_LIMIT_EXCEEDED, "the engine rejected more than %d documents",
+			  MOST_DEAD_LETTERS);
+}
+
+/* Waits for the engine without a transaction. */
+static int leave_snapshot(struct builder *with, bool flush, struct err *err)
+{
+	if (snapshot_end(with->snapshot, err) < 0)
+		return -1;
+	if (flush ? bulk_flush(with->bulk, err) < 0 || dead_letters_flush(with->dead, with->bulk, err) < 0
+		  : bulk_make_room(with->bulk, err) < 0)
+		return -1;
+	return snapshot_again(with->snapshot, err);
+}
+
+static int have_room(struct builder *with, struct err *err)
+{
+	bool many = build_has_many_dead_letters(with);
+
+	return many || !bulk_has_room(with->bulk) ? leave_snapshot(with, many, err) : 0;
 }
 
 /* Adds to *why which row, and which of its values, makes the document fail, if that can be found out. */
@@ -229,9 +245,7 @@ int build_add_failed(const struct build *b, const char *key, size_t len, const s
 	(void)document_id(id, plan->id_format, &ids);
 	document = (struct dead_letters_document){
 		.concrete = target_index(b), .id = id->data, .key = note_of(b, id->data, &ids), .version = b->version};
-	if (dead_letters_add_failed(b->with->dead, &document, &blamed, err) < 0)
-		return -1;
-	return limit_dead_letters(b, err);
+	return dead_letters_add_failed(b->with->dead, &document, &blamed, err);
 }
 
 /* --- rows --- */
@@ -276,22 +290,42 @@ static int take_rows(const struct build *b, const struct keyset *wanted, uint64_
 		got = pg_rows_next(b->with->pg, &row, err);
 		if (got <= 0)
 			return got;
+		if (add_document(b, row, err) < 0)
+			return stop_rows(b, err);
 		if (wanted)
 			mark_seen(b, wanted, row);
-		if (add_document(b, row, err) < 0 || limit_dead_letters(b, err) < 0)
-			return stop_rows(b, err);
 		(*rows)++;
+		if (limit_dead_letters(b, err) < 0)
+			return stop_rows(b, err);
 	}
+}
+
+/* Returns the deadline to restore. */
+static int64_t hold_for_views(const struct build *b)
+{
+	const struct document_plan *plan = target_plan(b);
+	int64_t deadline_ms = bulk_set_deadline(b->with->bulk, 0);
+
+	if (b->with->view_hold_ms && (plan->computes_views || plan->root_is_view))
+		(void)bulk_set_deadline(b->with->bulk, clock_now_ms() + b->with->view_hold_ms);
+	else
+		(void)bulk_set_deadline(b->with->bulk, deadline_ms);
+	return deadline_ms;
 }
 
 int build_range(const struct build *b, const char *leaf, const char *const tids[2], uint64_t *rows, struct err *err)
 {
 	const struct document_plan *plan = target_plan(b);
 	_cleanup_free_ char *sql = b->apart ? document_apart_by_range(plan, leaf) : document_sql_by_range(plan, leaf);
+	int64_t deadline_ms;
+	int r;
 
 	if (pg_rows_start(b->with->pg, sql, tids, plan->root_is_view ? 0 : 2, err) < 0)
 		return -1;
-	return take_rows(b, NULL, rows, err);
+	deadline_ms = hold_for_views(b);
+	r = take_rows(b, NULL, rows, err);
+	(void)bulk_set_deadline(b->with->bulk, deadline_ms);
+	return r;
 }
 
 int build_failed(const struct build *b, struct err *err)
@@ -344,7 +378,32 @@ static int read_roots(const struct build *b, const struct page *roots, struct er
 
 static int try_roots(void *user, const struct page *roots, struct err *err)
 {
-	return read_roots(user, roots, err);
+	const struct build *b = user;
+	int64_t deadline_ms = hold_for_views(b);
+	int r = read_roots(b, roots, err);
+
+	(void)bulk_set_deadline(b->with->bulk, deadline_ms);
+	return r;
+}
+
+/* Leaves the roots whose documents were taken out of the page. An empty writer takes at least one root. */
+static int leave_unwritten(void *user, struct page *roots, struct err *err)
+{
+	const struct build *b = user;
+	struct builder *with = b->with;
+	size_t n = 0;
+	bool some;
+
+	ALLOC_GROW(with->left, roots->n, with->alloc_left);
+	for (size_t i = 0; i < roots->n; i++)
+		if (!roots->keys[i]->seen)
+			with->left[n++] = roots->keys[i];
+	some = n < roots->n;
+	roots->keys = with->left;
+	roots->n = n;
+	if (leave_snapshot(with, !some || build_has_many_dead_letters(with), err) < 0)
+		return -1;
+	return some || n == 1;
 }
 
 /* The root of the tree is the first node. */
@@ -394,12 +453,17 @@ static int root_failed(void *user, const struct page *roots, const struct err *w
 int build_roots(const struct build *b, const struct page *roots, struct err *err)
 {
 	struct build own = *b;
-	const struct page_task task = {.pg = b->with->pg,
+	const struct page_task task = {.snapshot = b->with->snapshot,
 				       .savepoint = "pgsync_build",
 				       .run = try_roots,
 				       .failed_alone = root_failed,
+				       .interrupted = leave_unwritten,
 				       .user = &own};
-	int r = page_try(&task, roots, err);
+	int r;
+
+	for (size_t i = 0; i < roots->n; i++)
+		keyset_unsee(roots->set, roots->keys[i]);
+	r = have_room(b->with, err) < 0 ? -1 : page_try(&task, roots, err);
 
 	own.apart = true;
 	if (r > 0)
@@ -435,10 +499,10 @@ void build_end(struct build *b)
 	free(TAKE_PTR(b->dead_via));
 }
 
-void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
+void builder_init(struct builder *with, const struct model *model, struct snapshot *snapshot, struct bulk *bulk,
 		  struct dead_letters *dead)
 {
-	*with = (struct builder){.model = model, .pg = pg, .bulk = bulk, .dead = dead};
+	*with = (struct builder){.model = model, .snapshot = snapshot, .pg = snapshot->pg, .bulk = bulk, .dead = dead};
 	dead->name_row = name_row;
 	dead->user = model;
 	page_params_init(&with->params);
@@ -451,6 +515,7 @@ void builder_init(struct builder *with, const struct model *model, struct pg *pg
 void builder_release(struct builder *with)
 {
 	page_params_release(&with->params);
+	free(with->left);
 	strbuf_release(&with->scratch);
 	strbuf_release(&with->routing);
 	strbuf_release(&with->keyed);

@@ -16,16 +16,21 @@
 /* What a thread builds documents with. All but the buffers is borrowed. */
 struct builder {
 	const struct model *model;
-	struct pg *pg;
+	struct snapshot *snapshot;
+	struct pg *pg; /* of the snapshot */
 	struct bulk *bulk;
 	struct dead_letters *dead;
-	int64_t statement_ms; /* of each statement, in the open transaction; 0: no limit. The caller sets it */
-	uint64_t sanitized;   /* values that were written as null so far */
+	/* How long the engine may be waited for while a view is read: reading the rest later would compute all of it
+	 * again. 0: no longer than for others. The caller sets it */
+	int64_t view_hold_ms;
+	uint64_t sanitized; /* values that were written as null so far */
 	/* Where deletes are held back: root keys, each with its plan as the target. NULL: deletes are written at once.
 	 * The caller sets it, and adds them later (build_deletes). */
 	struct keyset *held;
 
 	struct page_params params;
+	const struct key **left; /* of a page that the engine did not take in time */
+	size_t alloc_left;
 	struct strbuf scratch; /* for ids and keys */
 	struct strbuf routing;
 	struct strbuf keyed; /* a document whose id was hashed */
@@ -33,7 +38,7 @@ struct builder {
 };
 
 /* From here on, dead letters name their rows. */
-void builder_init(struct builder *with, const struct model *model, struct pg *pg, struct bulk *bulk,
+void builder_init(struct builder *with, const struct model *model, struct snapshot *snapshot, struct bulk *bulk,
 		  struct dead_letters *dead);
 /* Also accepts a builder that is all zeros. */
 void builder_release(struct builder *with);
@@ -57,7 +62,8 @@ void build_end(struct build *b);
 void build_keep_dead_letters(struct build *b);
 
 /* Builds the documents of root keys, and deletes those of roots that are gone. A document that fails because of a value
- * of its rows becomes a dead letter; if the page is old, it is left out.
+ * of its rows becomes a dead letter; if the page is old, it is left out. When the engine is late, the transaction ends,
+ * and the rest of the page is read in another one.
  *
  * With routing, a document is identified by its _id and its shard. A key without the routing value deletes nothing:
  * the change of the root's row itself, which has it, comes in this batch or a later one. Two routing values may also
@@ -75,6 +81,8 @@ int build_range(const struct build *b, const char *leaf, const char *const tids[
 		struct err *err) WARN_UNUSED;
 /* A query failed: adds to the error which expressions and conditions may have failed for a row. Returns -1. */
 int build_failed(const struct build *b, struct err *err);
+/* True if so many dead letters were collected that the caller should flush, once no transaction is open. */
+bool build_has_many_dead_letters(const struct builder *with);
 /* The document of a root key (in the format of changes/collector.h) cannot be built; why: the query's error. Finds the
  * row that causes it (locate.h), in the open transaction. */
 int build_add_failed(const struct build *b, const char *key, size_t len, const struct err *why,

@@ -30,7 +30,7 @@ static int build_once(struct servers *s, const struct page *page)
 	struct builder with;
 	int r;
 
-	builder_init(&with, &s->model, s->pg, s->bulk, &s->dead);
+	builder_init(&with, &s->model, &s->snapshot, s->bulk, &s->dead);
 	r = build(s, &with, page);
 	builder_release(&with);
 	return r;
@@ -70,7 +70,7 @@ static void test_build_when_deletes_are_held_then_they_are_sent_when_the_caller_
 	servers_begin(&s);
 	s.answer = servers_answer_books;
 	keyset_init(&held, 1000);
-	builder_init(&with, &s.model, s.pg, s.bulk, &s.dead);
+	builder_init(&with, &s.model, &s.snapshot, s.bulk, &s.dead);
 	with.held = &held;
 	page = PAGE(&s, "1", "9");
 	SERVERS_OK(&s, build(&s, &with, &page));
@@ -205,11 +205,105 @@ static void test_build_when_values_were_sanitized_then_they_are_counted_once(voi
 	s.answer = answer_sanitized;
 	s.plan.counts_sanitized = true;
 	page = PAGE(&s, "1", "2");
-	builder_init(&with, &s.model, s.pg, s.bulk, &s.dead);
+	builder_init(&with, &s.model, &s.snapshot, s.bulk, &s.dead);
 	SERVERS_OK(&s, build(&s, &with, &page));
 	assert_int_equal(builder_take_sanitized(&with), 3);
 	assert_int_equal(builder_take_sanitized(&with), 0);
 	builder_release(&with);
+	servers_end(&s);
+}
+
+/* --- an engine that is late --- */
+
+enum { BOOKS = 3 };
+
+/* The engine answers only once no transaction is open. A query returns the books that it asks for. */
+static void answer_late(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	if (strstr(q->sql, "COMMIT"))
+		fake_gate_open(&s->bulks);
+	if (!strstr(q->sql, "documents"))
+		return;
+	for (int i = 1; i <= BOOKS; i++) {
+		_cleanup_free_ char *id = xasprintf("%d", i);
+		_cleanup_free_ char *quoted = xasprintf("\"%d\"", i);
+
+		if (strstr(q->params[0], quoted))
+			FAKE_ROW(r, id, "{}", "north");
+	}
+}
+
+/* A writer that takes two actions before it waits. */
+static void begin_late(struct servers *s)
+{
+	servers_begin(s);
+	s->answer = answer_late;
+	s->sink.bulk_max_bytes = 1;
+	bulk_free(s->bulk);
+	s->bulk = s->snapshot.bulk = dead_letters_writer(&s->dead, s->search);
+	fake_gate_close(&s->bulks);
+	(void)bulk_set_deadline(s->bulk, 1);
+}
+
+#define NEXT "COMMIT; BEGIN; SET LOCAL statement_timeout = 0; "
+
+static void test_build_when_the_engine_is_late_then_the_rest_is_read_in_another_snapshot(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	begin_late(&s);
+	page = PAGE(&s, "1", "2", "3");
+	SERVERS_OK(&s, build_once(&s, &page));
+	servers_expect_statements(&s, "SAVEPOINT pgsync_build; SELECT documents {\"1\",\"2\",\"3\"}; " FAILED "; " NEXT
+				      "SAVEPOINT pgsync_build; SELECT documents {\"3\"}; " DONE);
+	/* One request for each, so the last version of the page was written once. */
+	servers_expect_bodies(&s, INDEX("1", "") "{}\n" INDEX("2", "") "{}\n" INDEX("3", "") "{}\n");
+	servers_end(&s);
+}
+
+static void test_build_when_the_engine_is_late_with_what_came_before_then_the_snapshot_ends_at_once(void **state)
+{
+	struct builder with;
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	begin_late(&s);
+	builder_init(&with, &s.model, &s.snapshot, s.bulk, &s.dead);
+	page = PAGE(&s, "1", "2");
+	SERVERS_OK(&s, build(&s, &with, &page));
+	keyset_reset(&s.keys);
+	page = PAGE(&s, "3");
+	SERVERS_OK(&s, build(&s, &with, &page));
+	servers_expect_statements(&s, "SAVEPOINT pgsync_build; SELECT documents {\"1\",\"2\"}; " DONE "; " NEXT
+				      "SAVEPOINT pgsync_build; SELECT documents {\"3\"}; " DONE);
+	builder_release(&with);
+	servers_end(&s);
+}
+
+/* A root that has moved to another shard is never found under its old routing value. */
+static void test_build_when_the_engine_is_late_and_no_key_is_done_then_in_halves(void **state)
+{
+	struct servers s;
+	struct page page;
+
+	UNUSED(state);
+	begin_late(&s);
+	s.plan.routing.given = true;
+	page = servers_page(&s, (const char *const[]){"1", "2", "3"}, 3, "south");
+	SERVERS_OK(&s, build_once(&s, &page));
+	SERVERS_OK(&s, bulk_flush(s.bulk, &s.err));
+	(void)pthread_mutex_lock(&s.engine.lock);
+	for (int i = 1; i <= BOOKS; i++) {
+		_cleanup_free_ char *written = xasprintf("{\"index\":{\"_id\":\"%d\"", i);
+		_cleanup_free_ char *deleted = xasprintf("{\"delete\":{\"_id\":\"%d\"", i);
+
+		assert_non_null(strstr(s.bodies.data, written));
+		assert_non_null(strstr(s.bodies.data, deleted));
+	}
+	(void)pthread_mutex_unlock(&s.engine.lock);
 	servers_end(&s);
 }
 
@@ -225,6 +319,10 @@ int main(void)
 		cmocka_unit_test(test_build_when_routed_then_the_delete_of_an_old_place_is_older_than_what_is_written),
 		cmocka_unit_test(test_build_when_a_key_lacks_the_routing_then_it_deletes_nothing),
 		cmocka_unit_test(test_build_when_values_were_sanitized_then_they_are_counted_once),
+		cmocka_unit_test(test_build_when_the_engine_is_late_then_the_rest_is_read_in_another_snapshot),
+		cmocka_unit_test(
+			test_build_when_the_engine_is_late_with_what_came_before_then_the_snapshot_ends_at_once),
+		cmocka_unit_test(test_build_when_the_engine_is_late_and_no_key_is_done_then_in_halves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

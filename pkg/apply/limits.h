@@ -20,6 +20,9 @@ int64_t limits_of_rows(const struct limits *limits, uint64_t n);
 /* True if what failed may succeed in parts: because a value makes it fail, or because it exceeds a limit. */
 bool limits_may_split(const struct err *err);
 
+/* True if the engine did not take what was read in time (bulk_set_deadline). */
+bool limits_engine_is_late(const struct err *err);
+
 /* The error for a single row that takes longer to read than the limit; what: names the row. No caller splits it
  * further. Returns -1. */
 int limits_exceeded_by(const char *what, const struct err *why, struct err *err);

@@ -77,23 +77,56 @@ static struct page part_of(const struct page *page, uint64_t from, uint64_t to)
 	return part;
 }
 
-/* Keeps the transaction usable if the task fails, but may succeed for a part of the page. */
-int page_try(const struct page_task *task, const struct page *page, struct err *err)
+/* Whether the transaction that the task was begun in is still open, and its savepoint with it. */
+static bool has_savepoint(const struct page_task *task, uint64_t begun_in)
 {
+	return task->snapshot->open && task->snapshot->n == begun_in;
+}
+
+static int undo(const struct page_task *task, uint64_t begun_in, struct err *err)
+{
+	struct snapshot *s = task->snapshot;
+
+	if (!has_savepoint(task, begun_in))
+		return snapshot_undo(s, err) < 0 ? -1 : snapshot_again(s, err);
+	if (pg_execf(s->pg, err, "ROLLBACK TO %s", task->savepoint) < 0)
+		return -1;
+	return pg_execf(s->pg, err, "RELEASE %s", task->savepoint);
+}
+
+/* Keeps the transaction usable if the task fails, but may succeed for a part of the page. */
+static int try_once(const struct page_task *task, const struct page *page, struct err *err)
+{
+	struct snapshot *s = task->snapshot;
+	uint64_t begun_in = s->n;
 	struct err failed = {0};
 
-	if (pg_execf(task->pg, err, "SAVEPOINT %s", task->savepoint) < 0)
+	if (pg_execf(s->pg, err, "SAVEPOINT %s", task->savepoint) < 0)
 		return -1;
 	if (task->run(task->user, page, err) == 0)
-		return pg_execf(task->pg, err, "RELEASE %s", task->savepoint);
+		return has_savepoint(task, begun_in) ? pg_execf(s->pg, err, "RELEASE %s", task->savepoint) : 0;
 	if (!limits_may_split(err))
 		return -1;
-	if (pg_execf(task->pg, &failed, "ROLLBACK TO %s", task->savepoint) < 0 ||
-	    pg_execf(task->pg, &failed, "RELEASE %s", task->savepoint) < 0) {
+	if (undo(task, begun_in, &failed) < 0) {
 		*err = failed;
 		return -1;
 	}
 	return 1;
+}
+
+int page_try(const struct page_task *task, const struct page *page, struct err *err)
+{
+	struct page left = *page;
+
+	for (;;) {
+		int r = try_once(task, &left, err);
+
+		if (r <= 0 || !task->interrupted || !limits_engine_is_late(err))
+			return r;
+		r = task->interrupted(task->user, &left, err);
+		if (r <= 0)
+			return r < 0 ? -1 : 1;
+	}
 }
 
 static int try_part(void *user, uint64_t from, uint64_t to, struct err *err)

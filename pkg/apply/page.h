@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "apply/snapshot.h"
 #include "changes/keyset.h"
 #include "document/document.h"
-#include "postgres/pg.h"
 
 /* Keys of one target. */
 struct page {
@@ -36,12 +36,15 @@ int page_params_set(struct page_params *params, const struct page *page, size_t 
 
 /* A task on a page, within the open transaction, that a value may make fail, or that may take too long. */
 struct page_task {
-	struct pg *pg;
-	const char *savepoint; /* nested tasks need different names */
+	struct snapshot *snapshot; /* the task may go on in the next one */
+	const char *savepoint;     /* nested tasks need different names */
 	int (*run)(void *user, const struct page *page, struct err *err);
 	/* Called if the page's only key fails; but not if it is old and fails because of a value. If it takes too long,
 	 * that is an error (limits_exceeded_by). */
 	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
+	/* Called if the engine did not take everything in time (snapshot.h), once that was undone. 1: run the task
+	 * again, on what is left in *page. 0: it failed. NULL: it failed. */
+	int (*interrupted)(void *user, struct page *page, struct err *err);
 	void *user;
 };
 

@@ -113,7 +113,7 @@ static int failed_alone(void *user, const struct page *page, const struct err *w
 static int halve(struct run *run, struct servers *s, const struct page *page)
 {
 	const struct page_task task = {
-		.pg = s->pg, .savepoint = "sp", .run = query, .failed_alone = failed_alone, .user = run};
+		.snapshot = &s->snapshot, .savepoint = "sp", .run = query, .failed_alone = failed_alone, .user = run};
 
 	run->s = s;
 	s->answer = answer;
@@ -256,6 +256,66 @@ static void test_page_halve_when_one_key_takes_too_long_then_an_error_that_says_
 	}
 }
 
+/* --- a task that goes on in another transaction --- */
+
+static int move_on(void *user, const struct page *page, struct err *err)
+{
+	struct run *run = user;
+
+	if (snapshot_end(&run->s->snapshot, err) < 0 || snapshot_again(&run->s->snapshot, err) < 0)
+		return -1;
+	return query(user, page, err);
+}
+
+#define NEXT "BEGIN; SET LOCAL statement_timeout = 0"
+
+static void test_page_halve_when_the_task_ends_its_transaction_then_its_savepoint_is_gone(void **state)
+{
+	struct run run = {0};
+	struct servers s;
+	struct page page;
+	const struct page_task task = {
+		.snapshot = &s.snapshot, .savepoint = "sp", .run = move_on, .failed_alone = failed_alone, .user = &run};
+
+	UNUSED(state);
+	servers_begin(&s);
+	run.s = &s;
+	s.answer = answer;
+	page = PAGE(&s, "1", "bad");
+	SERVERS_OK(&s, page_halve(&task, &page, &s.err));
+	servers_expect_statements(&s, "SAVEPOINT sp; COMMIT; " NEXT "; Q {\"1\",\"bad\"}; ROLLBACK; " NEXT
+				      "; SAVEPOINT sp; COMMIT; " NEXT "; Q {\"1\"}; SAVEPOINT sp; COMMIT; " NEXT
+				      "; Q {\"bad\"}; ROLLBACK; " NEXT "; SAVEPOINT sp; COMMIT; " NEXT "; Q {}");
+	assert_string_equal(run.failed, "bad ");
+	servers_end(&s);
+}
+
+/* The first BEGIN meets a lock. */
+static void answer_locked(struct servers *s, const struct fake_query *q, struct fake_result *r)
+{
+	if (!strncmp(q->sql, "BEGIN", 5) && s->fetches++ == 0)
+		fake_result_fail(r, "55P03", "could not obtain lock");
+}
+
+/* A cursor may be one that the server has kept beyond the first transaction. */
+static void test_snapshot_again_when_a_lock_is_in_the_way_then_it_waits_and_cursors_stay_open(void **state)
+{
+	struct servers s;
+
+	UNUSED(state);
+	servers_begin(&s);
+	s.answer = answer_locked;
+	SERVERS_OK(&s, snapshot_end(&s.snapshot, &s.err));
+	SERVERS_OK(&s, snapshot_again(&s.snapshot, &s.err));
+	(void)pthread_mutex_lock(fake_postgres_lock(s.postgres));
+	assert_int_equal(s.fetches, 2);
+	assert_null(strstr(s.statements.data, "CLOSE"));
+	(void)pthread_mutex_unlock(fake_postgres_lock(s.postgres));
+	assert_true(s.snapshot.open);
+	assert_int_equal(s.snapshot.n, 2);
+	servers_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +330,8 @@ int main(void)
 		cmocka_unit_test(test_page_halve_when_it_takes_too_long_then_in_halves),
 		cmocka_unit_test(test_page_halve_when_one_key_takes_too_long_then_an_error_that_says_so),
 		cmocka_unit_test(test_page_halve_when_a_failed_key_cannot_be_kept_then_that_is_the_error),
+		cmocka_unit_test(test_page_halve_when_the_task_ends_its_transaction_then_its_savepoint_is_gone),
+		cmocka_unit_test(test_snapshot_again_when_a_lock_is_in_the_way_then_it_waits_and_cursors_stay_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

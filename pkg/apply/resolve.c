@@ -49,23 +49,24 @@ static int take_roots(const struct resolve *r, const struct pg_result *rows, str
 static int page_roots(const struct resolve *r, const char *sql, size_t n_params, struct err *err)
 {
 	struct resolver *with = r->with;
-	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR FOR %s", sql);
+	struct pg *pg = with->snapshot->pg;
+	_cleanup_free_ char *declare = xasprintf("DECLARE pgsync_roots NO SCROLL CURSOR WITH HOLD FOR %s", sql);
 	int most = (int)page_most(with->model->plans[r->plan]);
 	_cleanup_free_ char *fetch = xasprintf("FETCH %d FROM pgsync_roots", most);
 	int n = most;
 
-	if (pg_query(with->pg, declare, with->params.values, (int)n_params, NULL, err) < 0)
+	if (pg_query(pg, declare, with->params.values, (int)n_params, NULL, err) < 0)
 		return err_wrap(err, "finding the documents of a change");
 	while (n == most) {
 		_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 
-		if (pg_query(with->pg, fetch, NULL, 0, &rows, err) < 0)
+		if (pg_query(pg, fetch, NULL, 0, &rows, err) < 0)
 			return err_wrap(err, "finding the documents of a change");
 		n = pg_n_rows(rows);
 		if (n && take_roots(r, rows, err) < 0)
 			return -1;
 	}
-	return pg_exec(with->pg, "CLOSE pgsync_roots", err);
+	return pg_exec(pg, "CLOSE pgsync_roots", err);
 }
 
 struct path_pages {
@@ -100,7 +101,7 @@ static int key_unresolved(void *user, const struct page *page, const struct err 
 int resolve_path(const struct resolve *r, const struct document_path *path, const struct page *page, struct err *err)
 {
 	struct path_pages up = {.resolve = r, .path = path};
-	const struct page_task task = {.pg = r->with->pg,
+	const struct page_task task = {.snapshot = r->with->snapshot,
 				       .savepoint = "pgsync_resolve",
 				       .run = resolve_page,
 				       .failed_alone = key_unresolved,
@@ -119,9 +120,9 @@ int resolve_all(const struct resolve *r, struct err *err)
 
 /* --- life --- */
 
-void resolver_init(struct resolver *r, const struct model *model, struct pg *pg)
+void resolver_init(struct resolver *r, const struct model *model, struct snapshot *snapshot)
 {
-	*r = (struct resolver){.model = model, .pg = pg};
+	*r = (struct resolver){.model = model, .snapshot = snapshot};
 	page_params_init(&r->params);
 	keyset_init(&r->roots, (size_t)16 * BATCH_BYTES);
 	strbuf_init(&r->key, (size_t)16 * BATCH_BYTES);

@@ -1,7 +1,8 @@
 /* From dirty keys up to the root keys whose documents they are part of. Nothing is written here.
  *
  * There may be many roots (a row that a million documents share): a cursor pages through them, so that memory never
- * holds all of them. A resolver belongs to one thread, as its connection does.
+ * holds all of them. If the transaction ends in between (snapshot.h), the server keeps the rest of the keys, and no
+ * lock. A resolver belongs to one thread, as its connection does.
  */
 #ifndef PGSYNC_APPLY_RESOLVE_H
 #define PGSYNC_APPLY_RESOLVE_H
@@ -12,13 +13,13 @@
 /* What a thread resolves keys with, in the transaction that is open on its connection. */
 struct resolver {
 	const struct model *model; /* borrowed */
-	struct pg *pg;             /* borrowed */
+	struct snapshot *snapshot; /* borrowed */
 	struct page_params params;
 	struct keyset roots; /* a page of them at a time */
 	struct strbuf key;   /* one of them */
 };
 
-void resolver_init(struct resolver *r, const struct model *model, struct pg *pg);
+void resolver_init(struct resolver *r, const struct model *model, struct snapshot *snapshot);
 /* Also accepts a resolver that is all zeros. */
 void resolver_release(struct resolver *r);
 
@@ -26,7 +27,8 @@ void resolver_release(struct resolver *r);
 struct resolve {
 	struct resolver *with;
 	size_t plan;
-	/* Takes a page of them, which is gone when it returns. It may use the connection: the cursor stays open. */
+	/* Takes a page of them, which is gone when it returns. It may use the connection, and end the transaction and
+	 * begin another one: the cursor stays open. */
 	int (*found)(void *user, const struct page *roots, struct err *err);
 	void *user;
 };

@@ -45,7 +45,7 @@ static int all(struct servers *s, struct found *found)
 	const struct resolve resolve = {&with, 0, count, found};
 	int r;
 
-	resolver_init(&with, &s->model, s->pg);
+	resolver_init(&with, &s->model, &s->snapshot);
 	r = resolve_all(&resolve, &s->err);
 	resolver_release(&with);
 	return r;
@@ -59,7 +59,7 @@ static int path(struct servers *s, struct found *found, const struct page *page)
 	const struct resolve resolve = {&with, 0, count, found};
 	int r;
 
-	resolver_init(&with, &s->model, s->pg);
+	resolver_init(&with, &s->model, &s->snapshot);
 	r = resolve_path(&resolve, &up, page, &s->err);
 	resolver_release(&with);
 	return r;
@@ -74,8 +74,9 @@ static void test_resolve_all_then_pages_until_one_is_short(void **state)
 	servers_begin(&s);
 	s.answer = answer_pages;
 	SERVERS_OK(&s, all(&s, &found));
-	servers_expect_statements(&s, "DECLARE pgsync_roots NO SCROLL CURSOR FOR SELECT keys; FETCH 2000 FROM "
-				      "pgsync_roots; FETCH 2000 FROM pgsync_roots; CLOSE pgsync_roots");
+	servers_expect_statements(&s,
+				  "DECLARE pgsync_roots NO SCROLL CURSOR WITH HOLD FOR SELECT keys; FETCH 2000 FROM "
+				  "pgsync_roots; FETCH 2000 FROM pgsync_roots; CLOSE pgsync_roots");
 	assert_int_equal(found.pages, 2);
 	/* a0 and a1 are one root, and so are b0 and b1. */
 	assert_int_equal(found.keys, 1999 + 2);
@@ -134,9 +135,10 @@ static void test_resolve_path_then_the_keys_are_its_parameters(void **state)
 	servers_begin(&s);
 	page = PAGE(&s, "7", "8");
 	SERVERS_OK(&s, path(&s, &found, &page));
-	servers_expect_statements(&s, "SAVEPOINT pgsync_resolve; DECLARE pgsync_roots NO SCROLL CURSOR FOR SELECT up "
-				      "{\"7\",\"8\"}; FETCH 2000 FROM pgsync_roots; CLOSE pgsync_roots; RELEASE "
-				      "pgsync_resolve");
+	servers_expect_statements(
+		&s, "SAVEPOINT pgsync_resolve; DECLARE pgsync_roots NO SCROLL CURSOR WITH HOLD FOR SELECT up "
+		    "{\"7\",\"8\"}; FETCH 2000 FROM pgsync_roots; CLOSE pgsync_roots; RELEASE "
+		    "pgsync_resolve");
 	servers_end(&s);
 }
 

@@ -21,7 +21,7 @@ static void begin(struct fixture *f)
 	f->s.model.retries = retries_new();
 	targets_init(&f->s.model.targets, f->s.plans, 1);
 	report_dead_letters_set(&f->s.report, "books", 3, report_dead_letters_revision(&f->s.report, "books"));
-	apply_init(&f->apply, &f->s.model, f->s.pg, f->s.bulk, &f->s.dead);
+	apply_init(&f->apply, &f->s.model, &f->s.snapshot, f->s.bulk, &f->s.dead);
 	f->apply.live = true;
 	batch_init(&f->batch);
 }

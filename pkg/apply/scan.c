@@ -54,7 +54,7 @@ static char *scan_sql(const struct partition_scan *scan, const struct pgoutput_r
 	struct strbuf sb;
 
 	strbuf_init(&sb, SCAN_BYTES);
-	strbuf_adds(&sb, "DECLARE pgsync_scan NO SCROLL CURSOR FOR SELECT ");
+	strbuf_adds(&sb, "DECLARE pgsync_scan NO SCROLL CURSOR WITH HOLD FOR SELECT ");
 	for (int i = 0; i < relation->n; i++) {
 		strbuf_adds(&sb, i ? ", " : "");
 		pg_quote_ident(&sb, relation->columns[i].name);

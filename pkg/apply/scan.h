@@ -19,8 +19,8 @@ void scanner_init(struct scanner *s, const struct model *model, struct pg *pg);
 /* Also accepts a scanner that is all zeros. */
 void scanner_release(struct scanner *s);
 
-/* Takes what a page of rows makes dirty: a batch of one transaction, newer than everything. It may use the connection.
- */
+/* Takes what a page of rows makes dirty: a batch of one transaction, newer than everything. It may use the connection,
+ * as struct resolve's `found`. */
 typedef int scan_fn(void *user, const struct batch *rows, struct err *err);
 
 int scan_partition(struct scanner *s, const struct partition_scan *scan, scan_fn *found, void *user,

@@ -14,6 +14,7 @@
 #include "apply/build.h"
 #include "apply/resolve.h"
 #include "fakes/engine.h"
+#include "fakes/gate.h"
 #include "fakes/postgres.h"
 #include "http/http.h"
 #include "json/json.h"
@@ -30,6 +31,7 @@ struct servers {
 	struct report report;
 	struct dead_letters dead;
 	struct bulk *bulk;
+	struct snapshot snapshot; /* as if it was open */
 	struct err err;
 	/* Under the lock of postgres. */
 	struct strbuf statements;
@@ -38,12 +40,14 @@ struct servers {
 	bool fails; /* every query with parameters */
 	/* Under the engine's lock. */
 	struct strbuf bodies;
+	struct fake_gate bulks; /* before requests are answered */
 	/* The model. */
 	struct schema_document document;
 	struct document_plan plan;
 	struct document_plan *plans[1];
 	char *concrete[1];
 	struct model model;
+	char begin[8];
 	/* A page. */
 	struct keyset keys;
 	const struct key *list[8];
@@ -83,6 +87,7 @@ static inline int servers_on_http(struct fake_engine *engine, const char *head, 
 	const char *at = body, *separator = "";
 
 	UNUSED(head);
+	fake_gate_pass(&s->bulks);
 	strbuf_adds(&s->bodies, body);
 	strbuf_adds(answer, "{\"took\":1,\"errors\":false,\"items\":[");
 	for (; *at; at = strchr(at, '\n') + 1) {
@@ -123,11 +128,13 @@ static inline void servers_connect(struct servers *s)
 static inline void servers_begin(struct servers *s)
 {
 	*s = (struct servers){
+		.begin = "BEGIN",
 		.sink = {.owner = "shop/books", .token = "1", .bulk_max_bytes = 65536, .bulk_concurrency = 1}};
 	strbuf_init(&s->statements, SERVERS_BYTES);
 	strbuf_init(&s->bodies, SERVERS_BYTES);
 	s->postgres = fake_postgres_start(servers_on_sql, s);
 	fake_engine_start(&s->engine, servers_on_http, s);
+	fake_gate_init(&s->bulks, &s->engine.lock);
 	servers_connect(s);
 	strbuf_reset(&s->statements);
 	report_init(&s->report);
@@ -140,7 +147,9 @@ static inline void servers_begin(struct servers *s)
 	s->plan.sql.all_keys = xstrdup("SELECT keys");
 	s->plans[0] = &s->plan;
 	s->concrete[0] = xstrdup("books-g1");
-	s->model = (struct model){.plans = s->plans, .n_plans = 1, .concrete = s->concrete};
+	s->model = (struct model){.plans = s->plans, .n_plans = 1, .concrete = s->concrete, .snapshot_sql = s->begin};
+	s->snapshot = (struct snapshot){
+		.pg = s->pg, .model = &s->model, .report = &s->report, .bulk = s->bulk, .n = 1, .open = true};
 	keyset_init(&s->keys, SERVERS_BYTES);
 }
 
@@ -155,6 +164,7 @@ static inline void servers_end(struct servers *s)
 	pg_close(s->pg);
 	fake_postgres_stop(s->postgres);
 	fake_engine_stop(&s->engine);
+	fake_gate_release(&s->bulks);
 	strbuf_release(&s->statements);
 	strbuf_release(&s->bodies);
 	keyset_release(&s->keys);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "postgres/locks.h"
+#include "sink/sink.h"
 
 /* Pauses between tries, and between checks of other sessions' locks: each try that fails leaves an error in the
  * server's log. */
@@ -57,18 +58,48 @@ int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err)
 	_cleanup_free_ char *sql =
 		xasprintf("%s; SET LOCAL statement_timeout = %lld", s->model->snapshot_sql, (long long)statement_ms);
 
+	s->statement_ms = statement_ms;
 	if (s->start_ms && wait_until_free(s, err) < 0)
 		return -1;
-	return pg_exec(s->pg, sql, err) < 0 ? err_wrap(err, "opening a snapshot") : 0;
+	if (pg_exec(s->pg, sql, err) < 0)
+		return err_wrap(err, "opening a snapshot");
+	s->n++;
+	s->open = true;
+	(void)bulk_set_deadline(s->bulk, clock_now_ms() + SNAPSHOT_HOLD_MS);
+	return 0;
 }
 
-int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
+int snapshot_limit(struct snapshot *s, int64_t statement_ms, struct err *err)
+{
+	s->statement_ms = statement_ms;
+	return pg_execf(s->pg, err, "SET LOCAL statement_timeout = %lld", (long long)statement_ms);
+}
+
+static int close_transaction(struct snapshot *s, const char *sql, struct err *err)
+{
+	s->open = false;
+	(void)bulk_set_deadline(s->bulk, 0);
+	return pg_exec(s->pg, sql, err);
+}
+
+int snapshot_end(struct snapshot *s, struct err *err)
+{
+	return close_transaction(s, "COMMIT", err);
+}
+
+int snapshot_undo(struct snapshot *s, struct err *err)
+{
+	return close_transaction(s, "ROLLBACK", err);
+}
+
+/* As snapshot_retry; rollback: what ends the transaction. */
+static int give_way(struct snapshot *s, const char *rollback, int64_t *ret_pause_ms, struct err *err)
 {
 	struct err failed = {0};
 
 	if (!pg_is_lock_conflict(err))
 		return -1;
-	if (pg_exec(s->pg, "ROLLBACK", &failed) < 0) {
+	if (close_transaction(s, rollback, &failed) < 0) {
 		*err = failed;
 		return -1;
 	}
@@ -79,6 +110,11 @@ int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
 	return 1;
 }
 
+int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
+{
+	return give_way(s, "ROLLBACK; CLOSE ALL", ret_pause_ms, err);
+}
+
 void snapshot_done(struct snapshot *s)
 {
 	if (!s->start_ms)
@@ -86,4 +122,15 @@ void snapshot_done(struct snapshot *s)
 	s->start_ms = 0;
 	backoff_reset(&s->backoff);
 	report_lock(s->report, NULL);
+}
+
+int snapshot_again(struct snapshot *s, struct err *err)
+{
+	int64_t pause_ms;
+
+	while (snapshot_begin(s, s->statement_ms, err) < 0)
+		if (give_way(s, "ROLLBACK", &pause_ms, err) < 0 || pg_pause(s->pg, pause_ms, err) < 0)
+			return -1;
+	snapshot_done(s);
+	return 0;
 }

@@ -35,7 +35,7 @@ static int read_by_key(struct reading *reading, struct err *err)
 	const struct resolve all = {&resolver, reading->build->plan, read_page, reading};
 	int r;
 
-	resolver_init(&resolver, with->model, with->pg);
+	resolver_init(&resolver, with->model, with->snapshot);
 	r = resolve_all(&all, err);
 	resolver_release(&resolver);
 	return r;
@@ -45,7 +45,7 @@ static int read_view(const struct build *b, uint64_t *rows, struct err *err)
 {
 	struct reading reading = {b, rows};
 	const struct page_task task = {
-		.pg = b->with->pg, .savepoint = "pgsync_view", .run = read_view_at_once, .user = &reading};
+		.snapshot = b->with->snapshot, .savepoint = "pgsync_view", .run = read_view_at_once, .user = &reading};
 	const struct page nothing = {0};
 	int r = page_try(&task, &nothing, err);
 
@@ -54,15 +54,12 @@ static int read_view(const struct build *b, uint64_t *rows, struct err *err)
 	return r > 0 ? read_by_key(&reading, err) : 0;
 }
 
-static int limit_statements(const struct builder *with, int64_t ms, struct err *err)
-{
-	return pg_execf(with->pg, err, "SET LOCAL statement_timeout = %lld", (long long)ms);
-}
-
 int view_build(const struct build *b, uint64_t *rows, struct err *err)
 {
-	return limit_statements(b->with, 0, err) < 0 || read_view(b, rows, err) < 0 ||
-			       limit_statements(b->with, b->with->statement_ms, err) < 0
-		       ? -1
-		       : 0;
+	struct snapshot *s = b->with->snapshot;
+	int64_t limit_ms = s->statement_ms;
+
+	if (snapshot_limit(s, 0, err) < 0 || read_view(b, rows, err) < 0)
+		return -1;
+	return snapshot_limit(s, limit_ms, err);
 }

@@ -5,8 +5,8 @@
 #include "apply/build.h"
 
 /* Builds them in the open transaction, without a limit for its statements. The view is read once, whatever its
- * definition; if a value makes that fail, the documents are built again by their keys, and those that fail become dead
- * letters. Adds their number to *rows. */
+ * definition. If a value makes that fail, or the engine is late, the documents are built again by their keys, and those
+ * that fail because of a value become dead letters. Adds their number to *rows. */
 int view_build(const struct build *b, uint64_t *rows, struct err *err) WARN_UNUSED;
 
 #endif

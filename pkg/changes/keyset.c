@@ -114,6 +114,11 @@ bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t le
 	return true;
 }
 
+void keyset_unsee(const struct keyset *set, const struct key *key)
+{
+	set->keys[key - set->keys].seen = false;
+}
+
 const char *keyset_data(const struct keyset *set, const struct key *key)
 {
 	return set->bytes.data + key->offset;

@@ -18,7 +18,7 @@ struct key {
 	size_t offset; /* into bytes */
 	uint32_t len;
 	uint32_t first_txn, last_txn;
-	bool seen; /* scratch: the applier's document query returned it */
+	bool seen; /* scratch: the applier has written its document */
 };
 
 struct keyset {
@@ -36,6 +36,8 @@ void keyset_reset(struct keyset *set);
 /* Adds a key, or records another transaction that touched it. False if max_bytes is reached: nothing was added. */
 bool keyset_add(struct keyset *set, uint32_t target, const char *data, size_t len, uint32_t txn);
 struct key *keyset_find(const struct keyset *set, uint32_t target, const char *data, size_t len);
+/* The key was not seen. */
+void keyset_unsee(const struct keyset *set, const struct key *key);
 const char *keyset_data(const struct keyset *set, const struct key *key);
 /* Drops every key whose last transaction is below `txns`, and numbers transactions from there: what remains after a
  * cut. */

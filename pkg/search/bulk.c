@@ -759,6 +759,21 @@ int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *er
 	return exchange(bulk, 0, err);
 }
 
+bool bulk_has_room(const struct bulk *bulk)
+{
+	return oldest_slot(bulk, SLOT_FREE) != NULL;
+}
+
+int bulk_make_room(struct bulk *bulk, struct err *err)
+{
+	if (bulk->failed)
+		return give_up(bulk, err);
+	while (!bulk_has_room(bulk))
+		if (wait_for_progress(bulk, err) < 0)
+			return -1;
+	return 0;
+}
+
 int bulk_send(struct bulk *bulk, struct err *err)
 {
 	if (bulk->failed)

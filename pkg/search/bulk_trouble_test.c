@@ -112,7 +112,10 @@ static void test_add_when_the_deadline_has_passed_then_it_does_not_wait_and_the_
 	(void)pthread_mutex_lock(&w.engine.lock);
 	w.whole = NULL;
 	(void)pthread_mutex_unlock(&w.engine.lock);
+	assert_false(bulk_has_room(w.bulk));
 	assert_true(bulk_set_deadline(w.bulk, 0) > 0);
+	assert_int_equal(bulk_make_room(w.bulk, &w.err), 0);
+	assert_true(bulk_has_room(w.bulk));
 	assert_int_equal(bulk_flush(w.bulk, &w.err), 0);
 	expect_written_once(&w, 2);
 	world_stop(&w);

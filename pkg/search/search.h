@@ -204,6 +204,10 @@ struct bulk_action {
 /* From this time on, calls fail instead of waiting for the engine (CONFLICT/LimitExceeded). What was added stays, and
  * the writer can be used once the deadline has been moved. 0: none. Returns the previous one. */
 int64_t bulk_set_deadline(struct bulk *bulk, int64_t deadline_ms);
+/* True if an action can be added, whatever its size, without waiting. */
+bool bulk_has_room(const struct bulk *bulk);
+/* Waits until that is so. */
+int bulk_make_room(struct bulk *bulk, struct err *err) WARN_UNUSED;
 /* Copies the action into the current body. May wait for a free slot. An empty id, an id above 512 bytes and a document
  * above max_document are rejected as items. */
 int bulk_add(struct bulk *bulk, const struct bulk_action *action, struct err *err) WARN_UNUSED;

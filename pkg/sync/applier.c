@@ -61,13 +61,13 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 		xids[i] = batch->txns[i].xid;
 	backoff_init(&backoff, 1, 20, random_seed());
 	for (;;) {
-		if (snapshot_begin(&a->snapshot, a->apply.builder.statement_ms, err) < 0)
+		if (snapshot_begin(&a->snapshot, connector_limits(a->connector).statement_ms, err) < 0)
 			return -1;
 		if (pg_visible_prefix(a->pg, xids, batch->n_txns, &visible, err) < 0)
 			return err_wrap(err, "asking which commits are visible");
 		if (visible.n)
 			break;
-		if (pg_exec(a->pg, "ROLLBACK", err) < 0)
+		if (snapshot_undo(&a->snapshot, err) < 0)
 			return -1;
 		if (connector_sleep(a->connector, backoff_next_ms(&backoff)))
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for a commit to become visible");
@@ -99,7 +99,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 	}
 	if (!any)
 		return 0;
-	if (pg_exec(a->pg, "ROLLBACK", err) < 0 || views_refresh(a->pg, m->plans, m->n_plans, plans, err) < 0)
+	if (snapshot_undo(&a->snapshot, err) < 0 || views_refresh(a->pg, m->plans, m->n_plans, plans, err) < 0)
 		return -1;
 	/* Other transactions that are visible now may have committed after the refresh. */
 	return begin_visible(a, batch, &later, err);
@@ -169,11 +169,12 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 
 	if (begin(a, batch, &n, err) < 0)
 		return -1;
-	last_chunk = unsettled_last(a->model->unsettled);
 	if (apply_batch(&a->apply, batch, n, err) < 0)
 		return -1;
+	/* Chunks that are begun from here on are read in newer snapshots. */
+	last_chunk = unsettled_last(a->model->unsettled);
 	/* The snapshot ends before the wait for the engine: it holds back vacuum and locks. */
-	if (pg_exec(a->pg, "COMMIT", err) < 0)
+	if (snapshot_end(&a->snapshot, err) < 0)
 		return -1;
 	snapshot_done(&a->snapshot);
 	if (write_held(a, last_chunk, err) < 0 || flush_batch(a, err) < 0)
@@ -266,8 +267,9 @@ static int connect_both(struct applier *a, struct err *err)
 	    snapshot_init(&a->snapshot, a->model, a->pg, &a->connector->run->report, err) < 0)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
-	apply_init(&a->apply, a->model, a->pg, a->bulk, &a->dead);
-	a->apply.builder.statement_ms = connector_limits(a->connector).statement_ms;
+	a->snapshot.bulk = a->bulk;
+	apply_init(&a->apply, a->model, &a->snapshot, a->bulk, &a->dead);
+	a->apply.builder.view_hold_ms = connector_limits(a->connector).snapshot_ms;
 	a->apply.never_bootstrap = a->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	return 0;
 }

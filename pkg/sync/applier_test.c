@@ -497,6 +497,33 @@ static void test_applier_when_the_catalog_was_touched_then_the_batch_does_not_co
 	end(&f);
 }
 
+/* The locks of the tables, and the snapshot, are not held while the engine takes its time. */
+static void test_applier_when_the_engine_takes_nothing_then_the_transaction_ends(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	for (int id = 1; id <= ROWS; id++)
+		world_add_row(&f.w, (struct row){.id = id});
+	/* Each document is a request. */
+	f.w.spec->sink.bulk_max_bytes = 1;
+	fake_gate_close(&f.w.bulks);
+	add_transaction(&f, COMMIT, 1);
+	for (int id = 2; id <= ROWS; id++)
+		touch(&f, 0, id);
+	submit(&f, true);
+	world_wait_asked(&f.w, "applier: COMMIT", 1);
+	assert_int_equal(world_documents(&f.w), 0);
+	assert_int_equal(applier_acked(f.applier), 0);
+	fake_gate_open(&f.w.bulks);
+	wait_durable(&f);
+	for (int id = 1; id <= ROWS; id++)
+		assert_int_equal(world_version(&f.w, id), COMMIT + TAIL);
+	assert_int_equal(applier_acked(f.applier), COMMIT + TAIL);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -525,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_applier_when_stopped_while_deletes_wait_then_none_is_sent),
 		cmocka_unit_test(test_applier_then_it_writes_under_the_attempt_s_own_name),
 		cmocka_unit_test(test_applier_when_the_catalog_was_touched_then_the_batch_does_not_count),
+		cmocka_unit_test(test_applier_when_the_engine_takes_nothing_then_the_transaction_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

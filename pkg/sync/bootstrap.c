@@ -187,8 +187,7 @@ static int begin_reading(struct span *span, uint64_t places, struct err *err)
 	const struct limits *limits = &w->bootstrap->limits;
 	bool whole = places <= 1 || range_plan(w, span->range)->root_is_view;
 
-	w->builder.statement_ms = limits_of_rows(limits, whole ? 1 : places);
-	if (snapshot_begin(&w->snapshot, w->builder.statement_ms, err) < 0)
+	if (snapshot_begin(&w->snapshot, limits_of_rows(limits, whole ? 1 : places), err) < 0)
 		return -1;
 	(void)bulk_set_deadline(w->bulk, whole ? 0 : clock_now_ms() + limits->snapshot_ms);
 	return 0;
@@ -198,7 +197,7 @@ static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct er
 {
 	struct worker *w = span->worker;
 	int r = begin_reading(span, to - from, err) < 0 || ranges_check(span->range, w->pg, err) < 0 ||
-				build_places(span, from, to, err) < 0 || pg_exec(w->pg, "COMMIT", err) < 0
+				build_places(span, from, to, err) < 0 || snapshot_end(&w->snapshot, err) < 0
 			? -1
 			: 0;
 
@@ -209,7 +208,7 @@ static int read_at_once(struct span *span, uint64_t from, uint64_t to, struct er
 /* Before it is read in parts. If the engine was the reason, it is waited for without a snapshot. */
 static int undo_reading(struct worker *w, const struct err *why, struct err *err)
 {
-	if (pg_exec(w->pg, "ROLLBACK", err) < 0)
+	if (snapshot_undo(&w->snapshot, err) < 0)
 		return -1;
 	return pg_is_about_a_value(why) ? 0 : flush_chunks(w, err);
 }
@@ -270,7 +269,7 @@ static int leave_out_at_once(struct span *span, uint64_t place, const struct err
 	struct worker *w = span->worker;
 
 	return begin_reading(span, 1, err) < 0 || keep_failed(span, place, why, err) < 0 ||
-			       pg_exec(w->pg, "COMMIT", err) < 0
+			       snapshot_end(&w->snapshot, err) < 0
 		       ? -1
 		       : 0;
 }
@@ -289,7 +288,7 @@ static int leave_out(void *user, uint64_t place, const struct err *why, struct e
 		if (wait_for_lock(span->worker, err) < 0)
 			return -1;
 	snapshot_done(&span->worker->snapshot);
-	return 0;
+	return build_has_many_dead_letters(&span->worker->builder) ? flush_chunks(span->worker, err) : 0;
 }
 
 /* If a row makes the query fail, the range is halved until that row is alone. If the query takes too long, it is halved
@@ -407,7 +406,9 @@ static int fill(struct worker *w, struct err *err)
 	    snapshot_init(&w->snapshot, w->bootstrap->model, w->pg, &connector->run->report, err) < 0)
 		return -1;
 	w->bulk = dead_letters_writer(&w->dead, w->search);
-	builder_init(&w->builder, w->bootstrap->model, w->pg, w->bulk, &w->dead);
+	w->snapshot.bulk = w->bulk;
+	builder_init(&w->builder, w->bootstrap->model, &w->snapshot, w->bulk, &w->dead);
+	w->builder.view_hold_ms = w->bootstrap->limits.snapshot_ms;
 	while (take_chunk(w->bootstrap, &chunk)) {
 		int r = read_chunk(w, &chunk, err);
 
