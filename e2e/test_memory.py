@@ -1,10 +1,13 @@
 """Credentials in the memory of the programs."""
 
 import os
+import subprocess
 
 import bookstore
 import pytest
-from parts import memory
+import yaml
+from parts import memory, ports
+from parts.operator import BIN
 from parts.search import eventually
 
 LOGIN = "Login-Of-The-Sink-0123456789"
@@ -59,3 +62,24 @@ def test_credentials_are_in_memory_only_where_they_are_needed(operator, resource
     resources.delete("books")
     for secret in (books.role_password, LOGIN):
         wait_for_places(operator.process.pid, secret, 0)
+
+
+def test_programs_do_not_let_others_read_their_memory(tmp_path):
+    as_somebody = ["setpriv", "--reuid", "65534", "--clear-groups"] if os.geteuid() == 0 else []
+    nowhere = ports.free_port()
+    resource = {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": "books"}, "spec": {
+        "source": {"host": "127.0.0.1", "port": nowhere, "database": "d", "user": "u"},
+        "sink": {"urls": [f"http://127.0.0.1:{nowhere}"]}, "schema": [{"index": "books", "nodes": {"table": "books"}}]}}
+    for program in (["pgsync", "run", "-f", "-"], ["bookstore", "--listen", "127.0.0.1:0", "--postgres-port", str(nowhere)]):
+        log = tmp_path / f"{program[0]}.log"
+        with open(log, "wb") as to:
+            process = subprocess.Popen([*as_somebody, BIN / program[0], *program[1:]], stdin=subprocess.PIPE, stdout=to, stderr=to)
+        try:
+            process.stdin.write(yaml.safe_dump(resource).encode())
+            process.stdin.close()
+            eventually(lambda: log.read_bytes(), 20, f"the first line of {program[0]}, which tries to connect")
+            read = subprocess.run([*as_somebody, "cat", f"/proc/{process.pid}/environ"], capture_output=True, text=True)
+            assert read.returncode == 1 and "Permission denied" in read.stderr, program[0]
+        finally:
+            process.kill()
+            process.wait()

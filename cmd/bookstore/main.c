@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sandbox.h"
 #include "base/usage.h"
 #include "bookstore.h"
 #include "json/json.h"
@@ -359,6 +360,7 @@ int main(int argc, char **argv)
 
 	/* Memory contains a password, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
 	/* Options win. */
 	r = apply_variables(&s, &err);
 	if (r == 0)

@@ -24,7 +24,11 @@ int _gnutls_global_init_skip(void)
 }
 
 /* Link-local addresses, where clouds keep the credentials of machines. */
-#define DENIED_EGRESS "169.254.0.0/16,fe80::/10,fd00:ec2::254"
+/* Where clouds keep the credentials of machines: link-local addresses, and those of AWS, Google, Azure, Alibaba and
+ * Oracle that are not. */
+#define DENIED_EGRESS                                                                        \
+	"169.254.0.0/16,fe80::/10,fd00:ec2::254,fd20:ce::254,168.63.129.16,100.100.100.200," \
+	"192.0.0.192"
 
 struct settings {
 	struct operator_options options;
@@ -176,7 +180,8 @@ static const struct {
 		 "on or off: whether workers give up rights that they do not need (default on); off is for debugging"},
 	[FLAG_EGRESS] = {"deny-egress", "LIST",
 			 "networks and addresses that workers do not connect to, separated by commas; the API server's "
-			 "addresses are added (default " DENIED_EGRESS "); \"none\" leaves that alone"},
+			 "addresses are added (default: where clouds keep credentials of machines, see the man page); "
+			 "\"none\" leaves that alone"},
 	[FLAG_RECONCILES] = {"max-concurrent-reconciles", "N",
 			     "concurrent writes to the API server, at most 64 (default 4)"},
 	[FLAG_MAX_PGSYNCS] = {"max-pgsyncs", "N",

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "cmd.h"
 
 static const struct command {
@@ -48,6 +49,7 @@ int main(int argc, char **argv)
 	cmd_guard_output();
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
 	/* Several threads hold a body or two each: a heap per thread would only keep memory that the others could
 	 * use. */
 	(void)mallopt(M_ARENA_MAX, 2);

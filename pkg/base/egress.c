@@ -144,12 +144,16 @@ static bool matches(const struct rule *rule, const struct in6_addr *address, uin
 	return !rest || ((rule->address.s6_addr[whole] ^ address->s6_addr[whole]) & mask) == 0;
 }
 
-/* Connecting to the "any" address means connecting to this machine. */
+/* Connecting to the "any" address means connecting to this machine, and 64:ff9b::/96 leads to IPv4 where there is NAT64
+ * (RFC 6052). */
 static void normalize(struct in6_addr *address)
 {
+	const struct in6_addr nat64 = {.s6_addr = {0x00, 0x64, 0xFF, 0x9B}};
 	const struct in_addr loopback = {.s_addr = htonl(INADDR_LOOPBACK)};
 	const struct in6_addr any_ipv4 = {.s6_addr = {[10] = 0xFF, [11] = 0xFF}};
 
+	if (memcmp(address, &nat64, 12) == 0)
+		memcpy(address, &any_ipv4, 12);
 	if (memcmp(address, &any_ipv4, sizeof(*address)) == 0)
 		map_ipv4(&loopback, address);
 	else if (IN6_IS_ADDR_UNSPECIFIED(address))

@@ -72,14 +72,27 @@ static void test_denied_then_the_address_counts_however_it_is_written(void **sta
 		uint16_t port;
 		bool denied;
 	} rows[] = {
-		{"169.254.169.254", 80, true},  {"::ffff:169.254.169.254", 80, true},
-		{"169.253.255.255", 80, false}, {"169.255.0.0", 80, false},
-		{"fe80::1", 5432, true},        {"febf:ffff::", 5432, true},
-		{"fec0::", 5432, false},        {"127.0.0.1", 6443, true},
-		{"0.0.0.0", 6443, true},        {"::ffff:127.0.0.1", 6443, true},
-		{"127.0.0.1", 5432, false},     {"::1", 6443, false},
-		{"fd00::1", 443, true},         {"fd00::1", 444, false},
-		{"10.9.8.7", 1, true},          {"10.9.8.6", 1, false},
+		{"169.254.169.254", 80, true},
+		{"::ffff:169.254.169.254", 80, true},
+		{"169.253.255.255", 80, false},
+		{"169.255.0.0", 80, false},
+		{"fe80::1", 5432, true},
+		{"febf:ffff::", 5432, true},
+		{"fec0::", 5432, false},
+		{"127.0.0.1", 6443, true},
+		{"0.0.0.0", 6443, true},
+		{"::ffff:127.0.0.1", 6443, true},
+		{"127.0.0.1", 5432, false},
+		{"::1", 6443, false},
+		{"fd00::1", 443, true},
+		{"fd00::1", 444, false},
+		{"10.9.8.7", 1, true},
+		{"10.9.8.6", 1, false},
+		/* through NAT64 */
+		{"64:ff9b::a9fe:a9fe", 80, true},
+		{"64:ff9b::a9fd:a9fe", 80, false},
+		{"64:ff9b::", 6443, true},
+		{"64:ff9b:0:0:0:1:a9fe:a9fe", 80, false},
 	};
 	const struct sockaddr_un here = {.sun_family = AF_UNIX};
 	struct err err = {0};

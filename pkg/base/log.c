@@ -15,7 +15,8 @@
 
 enum {
 	LINE_BYTES = 16 * 1024 * 1024,
-	LOCK_TRIES = 2000,
+	LOCK_TRIES = 1000,
+	DISTRUST_MS = 60 * 1000,
 };
 
 static struct {
@@ -152,15 +153,22 @@ static bool try_lock(short type)
 	return fcntl(STDERR_FILENO, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
 }
 
-/* Waits as long as the owner of the lock waits for the reader. An owner that does nothing although it could write is a
- * stopped process, which must not keep the others from logging. */
+/* Waits as long as the owner of the lock waits for the reader. An owner that does nothing although it could write is
+ * stopped or hostile. It must not keep the others from logging, nor make them wait again for each line. */
 static void lock_output(void)
 {
+	static int64_t distrust_until_ms; /* protected by `writing` */
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	int tries = clock_now_ms() < distrust_until_ms ? 0 : LOCK_TRIES;
 
-	for (int tries = 0; !try_lock(F_WRLCK) && tries < LOCK_TRIES; tries++)
+	while (!try_lock(F_WRLCK)) {
+		if (!tries)
+			return;
 		if (poll(&out, 1, -1) > 0)
 			(void)poll(NULL, 0, 1);
+		if (--tries == 0)
+			distrust_until_ms = clock_now_ms() + DISTRUST_MS;
+	}
 }
 
 void log_write(enum log_level level, const char *component, const char *msg, const struct log_field *fields)

@@ -224,12 +224,53 @@ static void test_log_when_a_process_is_stopped_within_a_line_then_others_go_on(v
 	strbuf_release(&all);
 }
 
+/* A worker that was taken over, say. */
+static void hold_lock(int number)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	UNUSED(number);
+	assert_int_equal(fcntl(STDERR_FILENO, F_SETLK, &lock), 0);
+	(void)raise(SIGSTOP);
+}
+
+enum { PATIENT_LINES = 60, PATIENCE_S = 30 };
+
+static void log_patiently(int number)
+{
+	UNUSED(number);
+	(void)alarm(PATIENCE_S);
+	for (int i = 0; i < PATIENT_LINES; i++)
+		log_info("test", "line", KV_I64("number", i));
+}
+
+/* One wait is a second: a wait for each line would end with the alarm. */
+static void test_log_when_a_process_keeps_the_lock_then_others_wait_once(void **state)
+{
+	int ends[2], status;
+	pid_t holder, other;
+
+	UNUSED(state);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	holder = started(ends[1], hold_lock, 0);
+	assert_int_equal(waitpid(holder, &status, WUNTRACED), holder);
+	assert_true(WIFSTOPPED(status));
+	other = started(ends[1], log_patiently, 0);
+	assert_int_equal(waitpid(other, &status, 0), other);
+	assert_true(WIFEXITED(status));
+	(void)kill(holder, SIGKILL);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+	close_fdp(&ends[0]);
+	close_fdp(&ends[1]);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_log_when_threads_and_processes_share_a_full_pipe_then_every_line_is_whole),
 		cmocka_unit_test(test_log_when_a_line_is_longer_than_the_limit_then_it_says_so_and_ends),
 		cmocka_unit_test(test_log_when_a_process_is_stopped_within_a_line_then_others_go_on),
+		cmocka_unit_test(test_log_when_a_process_keeps_the_lock_then_others_wait_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,7 @@ static const int refused[] = {
 	SYS_accept4,
 	/* what Landlock does not cover of files */
 	SYS_truncate,
+	SYS_ftruncate, /* of standard error, which may be a file, and is the operator's as well */
 	SYS_fchmod,
 	SYS_fchmodat,
 	SYS_fchown,

@@ -102,7 +102,7 @@ static int try_other_processes(void)
 static int try_the_kernel(void)
 {
 	static const int calls[] = {SYS_bpf,     SYS_io_uring_setup, SYS_unshare, SYS_userfaultfd, SYS_perf_event_open,
-				    SYS_add_key, SYS_mount,          SYS_setns,   SYS_splice};
+				    SYS_add_key, SYS_mount,          SYS_setns,   SYS_splice,      SYS_ftruncate};
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
