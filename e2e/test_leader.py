@@ -137,6 +137,8 @@ def test_frozen_leader_with_a_frozen_worker_writes_no_stale_documents(pair, book
     wait_for(opensearch, index, wanted)
     resources.never(lambda: opensearch.document(index, "1") != wanted["1"], 2, "an old document came back")
     assert not bookstore.differences(opensearch.documents(index), wanted)
+    assert not leader.series("pgsync_ready"), "an operator that no longer leads still says what it knew when it did"
+    assert len(other.series("pgsync_ready")) == 1
 
 
 def test_standby_operator_is_live_and_does_nothing(pair, resources, books):

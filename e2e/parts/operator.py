@@ -75,10 +75,17 @@ class Operator:
         except requests.RequestException:
             return 0
 
+    def metrics(self):
+        """The text of /metrics."""
+        return requests.get(self.url + "/metrics", timeout=5).text
+
+    def series(self, name):
+        """The lines of a metric."""
+        return [line for line in self.metrics().splitlines() if line.split("{")[0].split(" ")[0] == name]
+
     def metric(self, name):
         """The value of a metric without labels, or the sum over its labels."""
-        lines = requests.get(self.url + "/metrics", timeout=5).text.splitlines()
-        values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name]
+        values = [float(line.rsplit(" ", 1)[1]) for line in self.series(name)]
         if not values:
             raise LookupError(f"/metrics has no {name}")
         return sum(values)

@@ -259,7 +259,7 @@ static bool has_value(const struct metric *metric, const struct series *s, const
 {
 	for (size_t i = 0; i < metric->n_labels; i++)
 		if (strcmp(metric->labels[i], label) == 0)
-			return strncmp(s->values[i], value, VALUE_BYTES) == 0;
+			return !value || strncmp(s->values[i], value, VALUE_BYTES) == 0;
 	return false;
 }
 

@@ -38,7 +38,7 @@ void metric_observe(struct metric *metric, const char *const *values, double val
 /* The value, or the number of observations of a histogram; 0 if the series does not exist. */
 double metric_get(struct metric *metric, const char *const *values);
 /* Removes each series, in all families, that has all of these labels with these values (a resource is gone). labels and
- * values: as many of each, NULL-terminated. */
+ * values: as many of each, NULL-terminated; a value that is NULL stands for any. */
 void metrics_remove(struct metrics *m, const char *const *labels, const char *const *values);
 
 /* Adds process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds at render

@@ -178,6 +178,20 @@ static void test_remove_when_two_labels_are_given_then_a_namesake_elsewhere_stay
 			   "# HELP g G.\n# TYPE g gauge\ng{name=\"books\"} 5\n");
 }
 
+static void test_remove_when_a_value_is_null_then_series_with_any_value_of_the_label_go(void **state)
+{
+	_cleanup_(metrics_freep) struct metrics *m = metrics_new();
+	struct metric *c = metrics_counter(m, "c_total", "C.", LABELS("namespace", "name"));
+	struct metric *g = metrics_gauge(m, "g", "G.", LABELS("namespace"));
+
+	UNUSED(state);
+	metric_add(c, LABELS("a", "books"), 1);
+	metric_add(c, LABELS("b", "other"), 2);
+	metric_set(g, LABELS("a"), 3);
+	metrics_remove(m, LABELS("namespace", "name"), LABELS(NULL, NULL));
+	assert_rendered(m, "# HELP g G.\n# TYPE g gauge\ng{namespace=\"a\"} 3\n");
+}
+
 static void test_series_when_a_value_is_long_then_it_is_cut(void **state)
 {
 	_cleanup_(metrics_freep) struct metrics *m = metrics_new();
@@ -262,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_series_when_values_only_join_alike_then_distinct),
 		cmocka_unit_test(test_remove_when_a_resource_is_gone_then_its_series_in_all_families),
 		cmocka_unit_test(test_remove_when_two_labels_are_given_then_a_namesake_elsewhere_stays),
+		cmocka_unit_test(test_remove_when_a_value_is_null_then_series_with_any_value_of_the_label_go),
 		cmocka_unit_test(test_series_when_a_value_is_long_then_it_is_cut),
 		cmocka_unit_test(test_process_metrics_when_enabled_then_true_of_this_process),
 		cmocka_unit_test(test_counter_when_many_threads_add_then_nothing_is_lost),

@@ -185,6 +185,7 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 		metric_set(k->bootstrap, who, 1);
 	else if (total > 0)
 		set_from(k->bootstrap, r, status, "bootstrap.rowsDone", 1 / total);
+	metric_set(k->writes_refused, who, r->writer.refused != NULL);
 	set_sandbox(r, jsonx_get(status, "worker.sandbox"));
 	set_indices(r, json_object_get(status, "indices"));
 }
@@ -192,6 +193,11 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 void operator_metrics_forget(struct resource *r)
 {
 	metrics_remove(r->op->published.metrics, of_resource, (const char *const[]){r->namespace, r->name, NULL});
+}
+
+void operator_metrics_forget_all(struct operator_ *op)
+{
+	metrics_remove(op->published.metrics, of_resource, (const char *const[]){NULL, NULL, NULL});
 }
 
 void operator_metrics_tick(struct operator_ *op)

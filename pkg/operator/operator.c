@@ -335,6 +335,7 @@ static void on_stopped_leading(void *user)
 	retire_suspend(op);
 	/* These writes were decided on while no other operator could write, and may be waiting for a Retry-After. */
 	map_each(op->resources, cancel_each, NULL);
+	operator_metrics_forget_all(op);
 	log_warn("operator", "lost the Lease; workers continue until another leader is seen, retrying",
 		 KV_U64("workers", supervisor_count(op->supervisor)));
 }

@@ -299,6 +299,8 @@ int64_t resource_status_restore_ms(const struct resource *r);
 void operator_metrics_init(struct operator_ *op);
 void operator_metrics_resource(struct resource *r, const json_t *status);
 void operator_metrics_forget(struct resource *r);
+/* Only the leader knows how the PgSyncs are. */
+void operator_metrics_forget_all(struct operator_ *op);
 void operator_metrics_tick(struct operator_ *op);
 /* Call it when the processing of a key is over: result is "success", "error", "requeue" or "requeue_after". */
 void operator_reconciled(struct resource *r, const char *result);
