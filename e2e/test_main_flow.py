@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bookstore
 import pytest
+from parts.operator import TREE
 from parts.postgres import Database
 from parts.search import eventually
 from pgsync import Resources, condition, describe
@@ -263,6 +264,19 @@ def test_operator_answers_its_probes_and_metrics(books, operator):
     assert operator.get("/livez") == 200
     assert operator.get("/readyz") == 200
     assert operator.metric("leader_election_master_status") == 1
+
+
+def test_operator_serves_the_metrics_that_the_documentation_lists(books, operator):
+    page = (TREE / "docs/monitoring.md").read_text()
+    run = page.index("\n## Metrics of `pgsync run`"), page.index("\n## Metrics of both")
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page[: run[0]] + page[run[1]:], re.MULTILINE))
+    text = operator.metrics()
+    served = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    assert {name: listed.get(name) for name in served} == served
+    # The others have no series yet: nothing was rejected, rotated or restarted.
+    unused = {"pgsync_worker_restarts_total", "pgsync_secret_rotations_total"}
+    assert listed.keys() - unused <= served.keys()
+    assert f'pgsync_ready{{namespace="{books.resources.namespace}",name="{NAME}"}} 1' in text
 
 
 def test_suspension_stops_the_stream_and_loses_nothing(books):

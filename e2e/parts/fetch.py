@@ -3,7 +3,7 @@
 import concurrent.futures
 import sys
 
-from . import kubernetes, peer, postgres
+from . import kubernetes, peer, postgres, prometheus
 from .opensearch import ENGINES
 
 
@@ -20,9 +20,9 @@ def _cluster():
 
 
 def main(names):
-    """`names`: of postgres, the engines, kubernetes, cluster, pgsync; without any, all that the default run needs."""
+    """`names`: of postgres, the engines, kubernetes, promtool, cluster, pgsync; without any, all that the default run needs."""
     tests = {"postgres": postgres.fetch, "kubernetes": _one_after_the_other,
-             **{name: node.fetch for name, node in ENGINES.items() if not node.nightly}}
+             "promtool": prometheus.promtool, **{name: node.fetch for name, node in ENGINES.items() if not node.nightly}}
     every = {**tests, **{name: node.fetch for name, node in ENGINES.items()}, "pgsync": peer.fetch,
              "cluster": _cluster}
     with concurrent.futures.ThreadPoolExecutor() as pool:

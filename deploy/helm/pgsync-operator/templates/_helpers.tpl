@@ -48,6 +48,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- define "pgsync-operator.testName" -}}
+{{- printf "%s-test" (include "pgsync-operator.fullname" . | trunc 58 | trimSuffix "-") }}
+{{- end }}
+
 {{- define "pgsync-operator.leaseNamespace" -}}
 {{- default .Release.Namespace .Values.leaderElection.namespace }}
 {{- end }}
@@ -107,4 +111,10 @@ names, is alive. */ -}}
   resources: [leases]
   resourceNames: [pgsync-operator]
   verbs: [get]
+{{- end }}
+
+{{- /* list ROOT ALERT: where the page about an alert is. */ -}}
+{{- define "pgsync-operator.runbook" -}}
+{{- $root := index . 0 }}
+{{- printf "%s#%s" $root.Values.metrics.prometheusRule.runbookURL (lower (index . 1)) }}
 {{- end }}
