@@ -40,11 +40,12 @@ void answer_wrong(struct web_response *response, const json_t *errors)
 			 json_pack("{s:i, s:s, s:O}", "status", 422, "message", message, "errors", errors));
 }
 
-static void ask_to_retry(struct web_response *response)
+void answer_unavailable(struct web_response *response, const char *message)
 {
-	_cleanup_free_ char *seconds = xasprintf("%d", SHOP_RETRY_S);
+	_cleanup_free_ char *seconds = xasprintf("%d", BOOKSTORE_RETRY_S);
 
 	web_add_header(response, "Retry-After", seconds);
+	answer_error(response, 503, message);
 }
 
 void answer_postgres(struct web_response *response, const struct err *err)
@@ -53,8 +54,7 @@ void answer_postgres(struct web_response *response, const struct err *err)
 	if (strcmp(err->sqlstate, "23505") == 0) {
 		answer_error(response, 409, "another book has this ISBN");
 	} else if (err->kind == ERR_TRANSIENT || err->kind == ERR_CANCELLED || err->kind == ERR_CONFLICT) {
-		ask_to_retry(response);
-		answer_error(response, 503, "Postgres does not answer; try again");
+		answer_unavailable(response, "Postgres does not answer; try again");
 	} else {
 		answer_error(response, 500, "Postgres refused a statement; the log of the bookstore says why");
 	}

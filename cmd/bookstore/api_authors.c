@@ -13,16 +13,16 @@ enum { SQL_BYTES = 4096 };
 static const char no_author[] = "there is no such author";
 
 /* 200 with the author, or 404. */
-static void answer_author(struct shop *shop, const struct web_request *request, const char *id,
+static void answer_author(struct bookstore *store, const struct web_request *request, const char *id,
 			  struct web_response *response)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err err = {0};
 
-	if (pool_read(shop, request->worker,
-		      &(struct pool_statement){"SELECT " AUTHOR " FROM public.authors AS a WHERE a.id = $1::bigint",
-					       (const char *[]){id}, 1},
-		      &r, &err) < 0)
+	if (db_read(store, request->worker,
+		    &(struct db_statement){"SELECT " AUTHOR " FROM public.authors AS a WHERE a.id = $1::bigint",
+					   (const char *[]){id}, 1},
+		    &r, &err) < 0)
 		answer_postgres(response, &err);
 	else if (pg_n_rows(r) == 0)
 		answer_error(response, 404, no_author);
@@ -77,7 +77,7 @@ void api_list_authors(void *user, const struct web_request *request, struct web_
 	}
 	strbuf_init(&sql, SQL_BYTES);
 	list_authors_sql(&list, &sql);
-	if (pool_read_page(user, request->worker, sql.data, &list, &r, &err) < 0)
+	if (db_read_page(user, request->worker, sql.data, &list, &r, &err) < 0)
 		answer_postgres(response, &err);
 	else
 		answer_text(response, 200, pg_value(r, 0, 0));
@@ -111,10 +111,10 @@ void api_create_author(void *user, const struct web_request *request, struct web
 
 	if (!read_author(request, true, &author, response))
 		return;
-	if (pool_write(user, request->worker,
-		       &(struct pool_statement){"INSERT INTO public.authors (name, bio) VALUES ($1, $2) RETURNING id",
-						(const char *[]){author.name, author.bio}, 2},
-		       &r, &err) < 0) {
+	if (db_write(user, request->worker,
+		     &(struct db_statement){"INSERT INTO public.authors (name, bio) VALUES ($1, $2) RETURNING id",
+					    (const char *[]){author.name, author.bio}, 2},
+		     &r, &err) < 0) {
 		answer_postgres(response, &err);
 	} else {
 		answer_author(user, request, pg_value(r, 0, 0), response);
@@ -136,15 +136,14 @@ void api_update_author(void *user, const struct web_request *request, struct web
 
 	if (!id || !read_author(request, false, &author, response))
 		return;
-	if (pool_write(
-		    user, request->worker,
-		    &(struct pool_statement){
-			    "UPDATE public.authors SET name = coalesce($2, name), bio = CASE WHEN $3::boolean THEN $4 "
-			    "ELSE bio"
-			    " END WHERE id = $1::bigint AND ($5::text IS NULL OR xmin::text = $5) RETURNING id",
-			    (const char *[]){id, author.name, author.has_bio ? "t" : "f", author.bio, author.version},
-			    5},
-		    &r, &err) < 0) {
+	if (db_write(user, request->worker,
+		     &(struct db_statement){
+			     "UPDATE public.authors SET name = coalesce($2, name), bio = CASE WHEN $3::boolean THEN $4 "
+			     "ELSE bio"
+			     " END WHERE id = $1::bigint AND ($5::text IS NULL OR xmin::text = $5) RETURNING id",
+			     (const char *[]){id, author.name, author.has_bio ? "t" : "f", author.bio, author.version},
+			     5},
+		     &r, &err) < 0) {
 		answer_postgres(response, &err);
 	} else {
 		answer_author(user, request, id, response);
@@ -163,9 +162,9 @@ void api_delete_author(void *user, const struct web_request *request, struct web
 
 	if (!id)
 		return;
-	if (pool_write(
+	if (db_write(
 		    user, request->worker,
-		    &(struct pool_statement){
+		    &(struct db_statement){
 			    "WITH d AS (DELETE FROM public.authors AS a WHERE a.id = $1::bigint"
 			    "  AND NOT EXISTS (SELECT FROM public.book_authors AS l WHERE l.author_id = a.id) "
 			    "RETURNING a.id)"

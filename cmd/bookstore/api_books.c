@@ -17,16 +17,16 @@ enum { SQL_BYTES = 4096 };
 /* --- reading */
 
 /* 200 with the book, or 404. */
-static void answer_book(struct shop *shop, const struct web_request *request, const char *id,
+static void answer_book(struct bookstore *store, const struct web_request *request, const char *id,
 			struct web_response *response)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err err = {0};
 
-	if (pool_read(shop, request->worker,
-		      &(struct pool_statement){"SELECT " BOOK " FROM public.books AS b WHERE b.id = $1::bigint",
-					       (const char *[]){id}, 1},
-		      &r, &err) < 0)
+	if (db_read(store, request->worker,
+		    &(struct db_statement){"SELECT " BOOK " FROM public.books AS b WHERE b.id = $1::bigint",
+					   (const char *[]){id}, 1},
+		    &r, &err) < 0)
 		answer_postgres(response, &err);
 	else if (pg_n_rows(r) == 0)
 		answer_error(response, 404, "there is no such book");
@@ -87,7 +87,7 @@ void api_list_books(void *user, const struct web_request *request, struct web_re
 	}
 	strbuf_init(&sql, SQL_BYTES);
 	list_books_sql(&list, &sql);
-	if (pool_read_page(user, request->worker, sql.data, &list, &r, &err) < 0)
+	if (db_read_page(user, request->worker, sql.data, &list, &r, &err) < 0)
 		answer_postgres(response, &err);
 	else
 		answer_text(response, 200, pg_value(r, 0, 0));
@@ -111,14 +111,14 @@ static void answer_lacking_author(struct web_response *response)
 }
 
 /* The row of a statement that writes a book and returns its id; "": there was none. */
-static int write_book(struct shop *shop, const struct web_request *request, const struct pool_statement *statement,
+static int write_book(struct bookstore *store, const struct web_request *request, const struct db_statement *statement,
 		      struct web_response *response, char ret_id[24])
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err err = {0};
 
 	*ret_id = '\0';
-	if (pool_write(shop, request->worker, statement, &r, &err) < 0) {
+	if (db_write(store, request->worker, statement, &r, &err) < 0) {
 		if (lacks_author(&err))
 			answer_lacking_author(response);
 		else
@@ -139,7 +139,7 @@ static const char create_sql[] =
 	"  SELECT b.id, a FROM b, unnest($6::bigint[]) AS a)"
 	" SELECT id FROM b";
 
-static void create_book(struct shop *shop, const struct web_request *request, const struct form_book *book,
+static void create_book(struct bookstore *store, const struct web_request *request, const struct form_book *book,
 			struct web_response *response)
 {
 	const char *const params[] = {book->title,  book->isbn,         book->price,
@@ -147,10 +147,10 @@ static void create_book(struct shop *shop, const struct web_request *request, co
 	_cleanup_free_ char *location = NULL;
 	char id[24];
 
-	if (write_book(shop, request, &(struct pool_statement){create_sql, params, ARRAY_SIZE(params)}, response, id) <
+	if (write_book(store, request, &(struct db_statement){create_sql, params, ARRAY_SIZE(params)}, response, id) <
 	    0)
 		return;
-	answer_book(shop, request, id, response);
+	answer_book(store, request, id, response);
 	if (response->status != 200)
 		return;
 	response->status = 201;
@@ -198,10 +198,10 @@ static const char update_sql[] =
 	" SELECT id FROM b";
 
 /* No row was updated: there is none, or it has another version. */
-static void answer_unchanged_book(struct shop *shop, const struct web_request *request, const char *id,
+static void answer_unchanged_book(struct bookstore *store, const struct web_request *request, const char *id,
 				  struct web_response *response)
 {
-	answer_book(shop, request, id, response);
+	answer_book(store, request, id, response);
 	if (response->status == 200)
 		answer_changed(response);
 }
@@ -215,11 +215,11 @@ void api_update_book(void *user, const struct web_request *request, struct web_r
 	if (!id || !read_book(request, false, &book, response))
 		return;
 	if (write_book(user, request,
-		       &(struct pool_statement){update_sql,
-						(const char *[]){id, book.title, book.isbn, book.price, book.status,
-								 book.has_published_at ? "t" : "f", book.published_at,
-								 book.author_ids, book.version},
-						9},
+		       &(struct db_statement){update_sql,
+					      (const char *[]){id, book.title, book.isbn, book.price, book.status,
+							       book.has_published_at ? "t" : "f", book.published_at,
+							       book.author_ids, book.version},
+					      9},
 		       response, written) == 0) {
 		if (*written)
 			answer_book(user, request, id, response);
@@ -237,7 +237,7 @@ void api_publish_book(void *user, const struct web_request *request, struct web_
 	if (id &&
 	    write_book(
 		    user, request,
-		    &(struct pool_statement){
+		    &(struct db_statement){
 			    "UPDATE public.books SET status = 'published', published_at = coalesce(published_at, now())"
 			    " WHERE id = $1::bigint RETURNING id",
 			    (const char *[]){id}, 1},
@@ -251,8 +251,8 @@ void api_delete_book(void *user, const struct web_request *request, struct web_r
 	char written[24];
 
 	if (!id || write_book(user, request,
-			      &(struct pool_statement){"DELETE FROM public.books WHERE id = $1::bigint RETURNING id",
-						       (const char *[]){id}, 1},
+			      &(struct db_statement){"DELETE FROM public.books WHERE id = $1::bigint RETURNING id",
+						     (const char *[]){id}, 1},
 			      response, written) < 0)
 		return;
 	if (*written)

@@ -1,8 +1,8 @@
 /* The bookstore: an API that writes only to Postgres, and pages that search the index that pgsync keeps in sync.
  *
- * What main.c reads from options is in `struct shop`, which does not change once the server runs. Requests are handled
- * by the web server's workers. Each has its own connections to Postgres and to the search engine (struct desk), so the
- * number of both is bounded, and no lock is needed.
+ * What main.c reads from options is in `struct bookstore`, which does not change once the server runs. Requests are
+ * handled by the web server's workers. Each has its own connections to Postgres and to the search engine, so the number
+ * of both is bounded, and no lock is needed.
  */
 #ifndef BOOKSTORE_H
 #define BOOKSTORE_H
@@ -20,48 +20,49 @@
 #include "web/web.h"
 
 enum {
-	SHOP_DESKS = 8,
-	SHOP_BODY_BYTES = 64 * 1024,         /* of a request */
-	SHOP_ANSWER_BYTES = 4 * 1024 * 1024, /* of the search engine */
-	SHOP_QUERY_MS = 10 * 1000,
-	SHOP_CONNECT_MS = 3 * 1000,
-	SHOP_RETRY_S = 1, /* Retry-After while a server does not answer */
+	BOOKSTORE_WORKERS = 8,
+	BOOKSTORE_BODY_BYTES = 64 * 1024,         /* of a request */
+	BOOKSTORE_ANSWER_BYTES = 4 * 1024 * 1024, /* of the search engine */
+	BOOKSTORE_QUERY_MS = 10 * 1000,
+	BOOKSTORE_CONNECT_MS = 3 * 1000,
+	BOOKSTORE_RETRY_S = 1, /* Retry-After while a server does not answer */
 };
 
-struct desk {
+/* Those of one worker. */
+struct connections {
 	struct pg *pg; /* NULL: not connected */
 	struct http *http;
 };
 
-struct shop {
+struct bookstore {
 	struct pg_params postgres;
 	struct http_target *engine;
 	const char *index;
 	int stop_fd; /* readable once the program has to end */
-	struct desk desks[SHOP_DESKS];
+	struct connections connections[BOOKSTORE_WORKERS];
 };
 
-/* --- pool.c: connections to Postgres, opened when they are needed, and again after one was lost */
-struct pool_statement {
+/* --- db.c: connections to Postgres, opened when they are needed, and again after one was lost */
+struct db_statement {
 	const char *sql;
 	const char *const *params;
 	int n;
 };
 /* Runs a statement that only reads: it is sent again if the connection was lost. Errors: as pg_query. */
-int pool_read(struct shop *shop, unsigned desk, const struct pool_statement *statement, struct pg_result **ret,
-	      struct err *err) WARN_UNUSED;
+int db_read(struct bookstore *store, unsigned worker, const struct db_statement *statement, struct pg_result **ret,
+	    struct err *err) WARN_UNUSED;
 /* Runs a statement that writes, at most once. */
-int pool_write(struct shop *shop, unsigned desk, const struct pool_statement *statement, struct pg_result **ret,
-	       struct err *err) WARN_UNUSED;
+int db_write(struct bookstore *store, unsigned worker, const struct db_statement *statement, struct pg_result **ret,
+	     struct err *err) WARN_UNUSED;
 struct form_list;
 /* Runs the statement of a list, whose parameters are: text, status, limit, offset. */
-int pool_read_page(struct shop *shop, unsigned desk, const char *sql, const struct form_list *list,
-		   struct pg_result **ret, struct err *err) WARN_UNUSED;
-void pool_close(struct shop *shop);
+int db_read_page(struct bookstore *store, unsigned worker, const char *sql, const struct form_list *list,
+		 struct pg_result **ret, struct err *err) WARN_UNUSED;
+void db_close(struct bookstore *store);
 
 /* --- tables.c */
 /* Creates the tables that are missing, and 25 books with their authors if there is neither a book nor an author. */
-int tables_prepare(const struct shop *shop, struct err *err) WARN_UNUSED;
+int tables_prepare(const struct bookstore *store, struct err *err) WARN_UNUSED;
 
 /* --- form.c: what requests say, checked; pure */
 /* One object {"field", "message"} for each field that is wrong. */
@@ -98,6 +99,8 @@ struct form_list {
 /* sorts: the words that may be sorted by, NULL-terminated; "-word" is descending. */
 void form_read_list(const struct web_request *request, const char *const *sorts, bool has_status, struct form_list *ret,
 		    json_t *errors);
+/* One of the words, which are NULL-terminated; NULL: it is none of them. */
+const char *form_word(const char *text, const char *const *words);
 /* Every argument of the query must be one of these words. */
 void form_check_arguments(const struct web_request *request, const char *const *words, json_t *errors);
 /* In characters. */
@@ -129,6 +132,8 @@ void answer_json_take(struct web_response *response, unsigned status, json_t *va
 void answer_text(struct web_response *response, unsigned status, const char *text);
 /* {"status", "message"} */
 void answer_error(struct web_response *response, unsigned status, const char *message);
+/* 503, and when to try again. */
+void answer_unavailable(struct web_response *response, const char *message);
 /* 422 with what is wrong; errors is not empty. */
 void answer_wrong(struct web_response *response, const json_t *errors);
 /* 503 while Postgres does not answer, 409, or 500. */
@@ -141,14 +146,14 @@ void answer_refusal(const char *text, struct web_response *response);
 /* The body as a JSON object; NULL: the response says what is wrong. */
 json_t *answer_body(const struct web_request *request, struct web_response *response);
 
-/* --- handlers; user is the shop */
+/* --- handlers; user is a struct bookstore */
 web_handler api_list_books, api_create_book, api_read_book, api_update_book, api_delete_book, api_publish_book;
 web_handler api_list_authors, api_create_author, api_read_author, api_update_author, api_delete_author;
 web_handler engine_search, engine_search_as_sent, engine_stats, engine_documents;
 
 /* --- pages.c: files that are part of the program */
-/* The routes of all files are appended to routes, which has room for PAGES_MOST. */
-enum { PAGES_MOST = 32 };
-size_t pages_routes(struct web_route *routes);
+/* The routes of all files are written to routes, which has room for PAGES. */
+enum { PAGES = 11 };
+void pages_routes(struct web_route *routes);
 
 #endif

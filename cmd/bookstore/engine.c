@@ -17,51 +17,51 @@ struct engine_call {
 	size_t body_len;
 };
 
-static char *engine_path(const struct shop *shop, const char *suffix)
+static char *engine_path(const struct bookstore *store, const char *suffix)
 {
 	struct strbuf path;
 
 	strbuf_init(&path, PATH_BYTES);
 	strbuf_addc(&path, '/');
-	http_escape(&path, shop->index);
+	http_escape(&path, store->index);
 	strbuf_adds(&path, suffix);
 	return strbuf_detach(&path);
 }
 
 static bool engine_cancelled(void *user)
 {
-	const struct shop *shop = user;
-	struct pollfd fd = {.fd = shop->stop_fd, .events = POLLIN};
+	const struct bookstore *store = user;
+	struct pollfd fd = {.fd = store->stop_fd, .events = POLLIN};
 
 	return poll(&fd, 1, 0) > 0;
 }
 
-static int get_loop(struct shop *shop, struct desk *desk, struct err *err)
+static int get_loop(struct bookstore *store, struct connections *own, struct err *err)
 {
-	if (desk->http)
+	if (own->http)
 		return 0;
-	if (http_new(&desk->http, err) < 0)
+	if (http_new(&own->http, err) < 0)
 		return -1;
-	http_set_cancelled(desk->http, engine_cancelled, shop);
+	http_set_cancelled(own->http, engine_cancelled, store);
 	return 0;
 }
 
 /* Sends it; *ret_status is the engine's, *ret its JSON. Negative: no answer that could be read. */
-static int engine_do(struct shop *shop, unsigned number, const struct engine_call *call, long *ret_status, json_t **ret,
-		     struct err *err)
+static int engine_do(struct bookstore *store, unsigned worker, const struct engine_call *call, long *ret_status,
+		     json_t **ret, struct err *err)
 {
-	struct desk *desk = &shop->desks[number];
-	_cleanup_free_ char *path = engine_path(shop, call->suffix);
+	struct connections *own = &store->connections[worker];
+	_cleanup_free_ char *path = engine_path(store, call->suffix);
 	const struct http_request request = {.method = call->method,
 					     .path = path,
 					     .body = call->body,
 					     .body_len = call->body_len,
 					     .timeout_ms = ENGINE_MS,
-					     .max_response = SHOP_ANSWER_BYTES};
+					     .max_response = BOOKSTORE_ANSWER_BYTES};
 	struct http_response response = {0};
 	int r;
 
-	if (get_loop(shop, desk, err) < 0 || http_do(desk->http, shop->engine, &request, &response, err) < 0)
+	if (get_loop(store, own, err) < 0 || http_do(own->http, store->engine, &request, &response, err) < 0)
 		return -1;
 	r = jsonx_parse(response.body.data, response.body.len, "the search engine's answer", ret, err);
 	*ret_status = response.status;
@@ -71,24 +71,14 @@ static int engine_do(struct shop *shop, unsigned number, const struct engine_cal
 
 /* --- failures */
 
-static void answer_engine(struct web_response *response, unsigned status, const char *message)
-{
-	if (status == 503) {
-		_cleanup_free_ char *seconds = xasprintf("%d", SHOP_RETRY_S);
-
-		web_add_header(response, "Retry-After", seconds);
-	}
-	answer_error(response, status, message);
-}
-
 static void answer_no_engine(struct web_response *response, const struct err *err)
 {
 	log_warn("bookstore", "the search engine did not answer, skipping the request", KV_ERR(err));
 	if (err->kind == ERR_TRANSIENT || err->kind == ERR_CANCELLED)
-		answer_engine(response, 503, "the search engine does not answer; try again");
+		answer_unavailable(response, "the search engine does not answer; try again");
 	else
-		answer_engine(response, 502,
-			      "the search engine's answer cannot be used; the log of the bookstore says why");
+		answer_error(response, 502,
+			     "the search engine's answer cannot be used; the log of the bookstore says why");
 }
 
 /* What the engine says about the query, the innermost cause. */
@@ -112,15 +102,18 @@ static void answer_refused_query(struct web_response *response, const json_t *an
 				   errors, "request", sent_take));
 }
 
-static void answer_engine_status(struct web_response *response, const struct shop *shop, long status)
+static void answer_engine_status(struct web_response *response, const struct bookstore *store, long status)
 {
 	_cleanup_free_ char *message = NULL;
 
 	if (status == 404)
-		message = xasprintf("there is no index \"%s\" yet: does a PgSync fill it?", shop->index);
+		message = xasprintf("there is no index \"%s\" yet: does a PgSync fill it?", store->index);
 	else
 		message = xasprintf("the search engine answered %ld, expected 200", status);
-	answer_engine(response, status == 401 || status == 403 ? 502 : 503, message);
+	if (status == 401 || status == 403)
+		answer_error(response, 502, message);
+	else
+		answer_unavailable(response, message);
 }
 
 /* --- searches */
@@ -142,16 +135,16 @@ static json_t *hits_of(const json_t *answer)
 }
 
 /* Sends a body, and answers with the hits and with what was sent, byte for byte. */
-static void search(struct shop *shop, const struct web_request *request, const char *body, size_t len,
+static void search(struct bookstore *store, const struct web_request *request, const char *body, size_t len,
 		   struct web_response *response)
 {
-	_cleanup_free_ char *path = engine_path(shop, "/_search");
+	_cleanup_free_ char *path = engine_path(store, "/_search");
 	_cleanup_json_ json_t *answer = NULL;
 	json_t *sent;
 	long status = 0;
 	struct err err = {0};
 
-	if (engine_do(shop, request->worker, &(struct engine_call){"POST", "/_search", body, len}, &status, &answer,
+	if (engine_do(store, request->worker, &(struct engine_call){"POST", "/_search", body, len}, &status, &answer,
 		      &err) < 0) {
 		answer_no_engine(response, &err);
 		return;
@@ -160,7 +153,7 @@ static void search(struct shop *shop, const struct web_request *request, const c
 	if (status == 400) {
 		answer_refused_query(response, answer, sent);
 	} else if (status != 200) {
-		answer_engine_status(response, shop, status);
+		answer_engine_status(response, store, status);
 		json_decref(sent);
 	} else {
 		const json_t *total = jsonx_get(answer, "hits.total.value");
@@ -204,13 +197,13 @@ void engine_search_as_sent(void *user, const struct web_request *request, struct
 
 /* --- rows and documents side by side */
 
-static json_t *count_documents(struct shop *shop, const struct web_request *request)
+static json_t *count_documents(struct bookstore *store, const struct web_request *request)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	long status = 0;
 	struct err err = {0};
 
-	if (engine_do(shop, request->worker, &(struct engine_call){.method = "GET", .suffix = "/_count"}, &status,
+	if (engine_do(store, request->worker, &(struct engine_call){.method = "GET", .suffix = "/_count"}, &status,
 		      &answer, &err) < 0 ||
 	    status != 200)
 		return json_null();
@@ -219,24 +212,24 @@ static json_t *count_documents(struct shop *shop, const struct web_request *requ
 
 void engine_stats(void *user, const struct web_request *request, struct web_response *response)
 {
-	struct shop *shop = user;
+	struct bookstore *store = user;
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	struct err err = {0};
 
-	if (pool_read(shop, request->worker,
-		      &(struct pool_statement){
-			      "SELECT (SELECT count(*) FROM public.books), (SELECT count(*) FROM public.authors),"
-			      " (SELECT count(*) FROM public.book_authors)",
-			      NULL, 0},
-		      &r, &err) < 0) {
+	if (db_read(store, request->worker,
+		    &(struct db_statement){
+			    "SELECT (SELECT count(*) FROM public.books), (SELECT count(*) FROM public.authors),"
+			    " (SELECT count(*) FROM public.book_authors)",
+			    NULL, 0},
+		    &r, &err) < 0) {
 		answer_postgres(response, &err);
 		return;
 	}
 	answer_json_take(response, 200,
 			 json_pack("{s:{s:I, s:I, s:I}, s:{s:s, s:o}}", "postgres", "books",
 				   (json_int_t)pg_u64(r, 0, 0), "authors", (json_int_t)pg_u64(r, 0, 1), "links",
-				   (json_int_t)pg_u64(r, 0, 2), "index", "name", shop->index, "documents",
-				   count_documents(shop, request)));
+				   (json_int_t)pg_u64(r, 0, 2), "index", "name", store->index, "documents",
+				   count_documents(store, request)));
 }
 
 /* What the sample's PgSync makes of each book. */
@@ -335,7 +328,7 @@ static bool read_ids(const char *text, struct strbuf *literal, json_t *ids)
 	return json_array_size(ids) >= 1 && json_array_size(ids) <= IDS;
 }
 
-static void compare_documents(struct shop *shop, const struct web_request *request, const char *literal,
+static void compare_documents(struct bookstore *store, const struct web_request *request, const char *literal,
 			      const json_t *ids, struct web_response *response)
 {
 	_cleanup_json_ json_t *wanted = json_pack("{s:O}", "ids", ids);
@@ -346,13 +339,13 @@ static void compare_documents(struct shop *shop, const struct web_request *reque
 	struct err err = {0};
 
 	/* The index first: what is newer in Postgres is then "different", and never wrongly "same". */
-	if (engine_do(shop, request->worker, &(struct engine_call){"POST", "/_mget", body, strlen(body)}, &status,
+	if (engine_do(store, request->worker, &(struct engine_call){"POST", "/_mget", body, strlen(body)}, &status,
 		      &answer, &err) < 0)
 		answer_no_engine(response, &err);
 	else if (status != 200)
-		answer_engine_status(response, shop, status);
-	else if (pool_read(shop, request->worker, &(struct pool_statement){documents_sql, (const char *[]){literal}, 1},
-			   &r, &err) < 0)
+		answer_engine_status(response, store, status);
+	else if (db_read(store, request->worker, &(struct db_statement){documents_sql, (const char *[]){literal}, 1},
+			 &r, &err) < 0)
 		answer_postgres(response, &err);
 	else
 		answer_json_take(response, 200, compare_rows(r, answer));

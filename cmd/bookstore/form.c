@@ -14,7 +14,7 @@ enum {
 	Q = 200,
 	AUTHORS = 20,
 	PAGE_SIZE = 20,
-	PAGES = 10000,
+	PAGE_NUMBERS = 10000,
 	PAGE_SIZES = 100,
 	MESSAGE_BYTES = 300,
 };
@@ -45,7 +45,7 @@ size_t form_length(const char *text)
 	return n;
 }
 
-static const char *known_word(const char *text, const char *const *words)
+const char *form_word(const char *text, const char *const *words)
 {
 	for (; *words; words++)
 		if (strcmp(*words, text) == 0)
@@ -185,7 +185,7 @@ static void check_fields(json_t *body, const char *const *words, json_t *errors)
 	json_t *value;
 
 	json_object_foreach (body, key, value)
-		if (!known_word(key, words))
+		if (!form_word(key, words))
 			form_wrong(errors, key, "is not a field");
 }
 
@@ -209,7 +209,7 @@ static void read_status(const json_t *body, struct form_book *book, json_t *erro
 {
 	_cleanup_free_ char *text = read_text(body, &(struct text_field){"status", 20}, false, errors);
 
-	book->status = text ? known_word(text, statuses) : NULL;
+	book->status = text ? form_word(text, statuses) : NULL;
 	if (text && !book->status)
 		form_wrong(errors, "status", "%s", one_of_statuses);
 }
@@ -329,7 +329,7 @@ void form_check_arguments(const struct web_request *request, const char *const *
 	for (size_t i = 0; i < request->n_arguments; i++) {
 		const char *name = request->arguments[i].name;
 
-		if (!known_word(name, words))
+		if (!form_word(name, words))
 			form_wrong(errors, name, "is not a parameter");
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(request->arguments[j].name, name) == 0) {
@@ -372,13 +372,13 @@ void form_read_list(const struct web_request *request, const char *const *sorts,
 
 	*ret = (struct form_list){0};
 	form_check_arguments(request, has_status ? words : without_status, errors);
-	ret->page = read_number(request, "page", PAGES, 1, errors);
+	ret->page = read_number(request, "page", PAGE_NUMBERS, 1, errors);
 	ret->page_size = read_number(request, "page_size", PAGE_SIZES, PAGE_SIZE, errors);
 	ret->q = web_argument(request, "q");
 	if (ret->q && form_length(ret->q) > Q)
 		form_wrong(errors, "q", "must be at most %d characters long", Q);
 	if (status) {
-		ret->status = known_word(status, statuses);
+		ret->status = form_word(status, statuses);
 		if (!ret->status)
 			form_wrong(errors, "status", "%s", one_of_statuses);
 	}

@@ -16,7 +16,7 @@
 #include "bookstore.h"
 #include "json/json.h"
 
-enum { EXIT_USAGE = 2, PASSWORD_BYTES = 4096, HOSTS = 16, API_ROUTES = 17, PREPARE_MS = 500 };
+enum { EXIT_USAGE = 2, PASSWORD_BYTES = 4096, HOSTS = 16, PREPARE_MS = 500 };
 
 struct settings {
 	struct pg_params postgres;
@@ -75,6 +75,15 @@ static int set_port(const char *value, int *ret, struct err *err)
 	return 0;
 }
 
+static size_t count_names(const char *list)
+{
+	size_t n = 1;
+
+	for (; *list; list++)
+		n += *list == ',';
+	return n;
+}
+
 static int set_option_value(struct settings *s, enum option_id id, const char *value, struct err *err)
 {
 	const char **texts[OPTIONS] = {
@@ -93,6 +102,8 @@ static int set_option_value(struct settings *s, enum option_id id, const char *v
 	if (id == OPT_LOG_FORMAT)
 		return log_format_parse(value, &s->format) ? 0
 							   : err_set(err, ERR_INVALID, "unknown format \"%s\"", value);
+	if (id == OPT_HOST && count_names(value) > HOSTS)
+		return err_set(err, ERR_INVALID, "must be at most %d names, found %zu", HOSTS, count_names(value));
 	*texts[id] = value;
 	return 0;
 }
@@ -112,7 +123,7 @@ static void print_usage(void)
 	usage_option(stdout, 0, "help", NULL, "print this help");
 	usage_section(stdout, "Examples",
 		      "bookstore --postgres-password-file password\n"
-		      "bookstore --listen :8001 --host shop.example --search-url http://search:9200\n");
+		      "bookstore --listen :8001 --host store.example --search-url http://search:9200\n");
 	usage_section(stdout, "Environment",
 		      "BOOKSTORE_*   each option, in capitals with underscores: --search-url is\n"
 		      "              BOOKSTORE_SEARCH_URL; an option takes precedence\n"
@@ -232,22 +243,21 @@ static void split_hosts(char *text, const char *ret[HOSTS + 1])
 	ret[n] = NULL;
 }
 
-static int start_server(struct shop *shop, const struct settings *s, const char *const *hosts, struct web **ret,
+static int start_server(struct bookstore *store, const struct settings *s, const char *const *hosts, struct web **ret,
 			struct err *err)
 {
-	struct web_route routes[API_ROUTES + PAGES_MOST];
-	size_t n = ARRAY_SIZE(api_routes);
+	struct web_route routes[ARRAY_SIZE(api_routes) + PAGES];
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(api_routes); i++) {
 		routes[i] = api_routes[i];
-		routes[i].user = shop;
+		routes[i].user = store;
 	}
-	n += pages_routes(routes + n);
+	pages_routes(routes + ARRAY_SIZE(api_routes));
 	return web_serve(&(struct web_options){.listen = s->listen,
 					       .routes = routes,
-					       .n_routes = n,
-					       .workers = SHOP_DESKS,
-					       .max_body = SHOP_BODY_BYTES,
+					       .n_routes = ARRAY_SIZE(routes),
+					       .workers = BOOKSTORE_WORKERS,
+					       .max_body = BOOKSTORE_BODY_BYTES,
 					       .refusal = answer_refusal,
 					       .headers = page_headers,
 					       .for_browsers = true,
@@ -283,41 +293,41 @@ static bool is_stopped(int fd, int ms)
 }
 
 /* Postgres may start later. 1: stopped before that. */
-static int prepare_tables(const struct shop *shop, struct err *err)
+static int prepare_tables(const struct bookstore *store, struct err *err)
 {
-	while (tables_prepare(shop, err) < 0) {
+	while (tables_prepare(store, err) < 0) {
 		if (err->kind != ERR_TRANSIENT)
 			return err->kind == ERR_CANCELLED ? 1 : -1;
 		log_warn("bookstore", "Postgres cannot be used yet, retrying", KV_ERR(err));
-		if (is_stopped(shop->stop_fd, PREPARE_MS))
+		if (is_stopped(store->stop_fd, PREPARE_MS))
 			return 1;
 	}
 	return 0;
 }
 
-static int serve_shop(struct shop *shop, const struct settings *s, const char *const *hosts, struct err *err)
+static int serve_bookstore(struct bookstore *store, const struct settings *s, const char *const *hosts, struct err *err)
 {
 	_cleanup_(web_stopp) struct web *web = NULL;
-	int r = prepare_tables(shop, err);
+	int r = prepare_tables(store, err);
 
 	if (r)
 		return r < 0 ? -1 : 0;
-	if (start_server(shop, s, hosts, &web, err) < 0)
+	if (start_server(store, s, hosts, &web, err) < 0)
 		return -1;
 	log_info("bookstore", "serving", KV_I64("port", web_port(web)), KV_STR("database", s->postgres.database),
-		 KV_STR("search", http_target_name(shop->engine)), KV_STR("index", shop->index));
-	(void)is_stopped(shop->stop_fd, -1);
+		 KV_STR("search", http_target_name(store->engine)), KV_STR("index", store->index));
+	(void)is_stopped(store->stop_fd, -1);
 	log_info("bookstore", "stopped by a signal");
 	return 0;
 }
 
-static int run_shop(const struct settings *s, struct err *err)
+static int run_bookstore(const struct settings *s, struct err *err)
 {
 	_cleanup_free_ char *host_list = xstrdup_or_null(s->hosts);
 	_cleanup_(free_secretp) char *password = NULL;
 	_cleanup_(http_target_freep) struct http_target *engine = NULL;
 	_cleanup_close_ int stop_fd = open_signals(err);
-	struct shop shop = {.postgres = s->postgres, .index = s->search_index, .stop_fd = stop_fd};
+	struct bookstore store = {.postgres = s->postgres, .index = s->search_index, .stop_fd = stop_fd};
 	const char *hosts[HOSTS + 1];
 	int r;
 
@@ -328,13 +338,13 @@ static int run_shop(const struct settings *s, struct err *err)
 							  .user_agent = "bookstore/" PGSYNC_VERSION},
 			    &engine, err) < 0)
 		return -1;
-	shop.engine = engine;
-	shop.postgres.password = password;
-	shop.postgres.cancel_fd = stop_fd;
-	r = serve_shop(&shop, s, hosts, err);
-	pool_close(&shop);
-	for (size_t i = 0; i < SHOP_DESKS; i++)
-		http_free(shop.desks[i].http);
+	store.engine = engine;
+	store.postgres.password = password;
+	store.postgres.cancel_fd = stop_fd;
+	r = serve_bookstore(&store, s, hosts, err);
+	db_close(&store);
+	for (size_t i = 0; i < BOOKSTORE_WORKERS; i++)
+		http_free(store.connections[i].http);
 	return r;
 }
 
@@ -347,8 +357,8 @@ int main(int argc, char **argv)
 			     .user = "bookstore",
 			     .tls = PG_TLS_PREFER,
 			     .application_name = "bookstore",
-			     .connect_timeout_ms = SHOP_CONNECT_MS,
-			     .query_timeout_ms = SHOP_QUERY_MS},
+			     .connect_timeout_ms = BOOKSTORE_CONNECT_MS,
+			     .query_timeout_ms = BOOKSTORE_QUERY_MS},
 		.listen = "127.0.0.1:8001",
 		.search_url = "http://127.0.0.1:9200",
 		.search_index = "books",
@@ -372,7 +382,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_setup(s.level, s.format, NULL);
-	if (run_shop(&s, &err) < 0) {
+	if (run_bookstore(&s, &err) < 0) {
 		log_error("bookstore", "failed", KV_ERR(&err));
 		return EXIT_FAILURE;
 	}

@@ -167,14 +167,6 @@ json_t *modes_query(const struct modes_input *input)
 
 /* --- reading */
 
-static bool is_mode(const char *word)
-{
-	for (size_t i = 0; modes_words[i]; i++)
-		if (strcmp(modes_words[i], word) == 0)
-			return true;
-	return false;
-}
-
 /* "", which an empty field of a form sends, is as if absent. */
 static const char *optional(const struct web_request *request, const char *name, bool (*is_right)(const char *),
 			    json_t *errors)
@@ -204,11 +196,12 @@ void modes_read(const struct web_request *request, struct modes_input *ret, json
 {
 	static const char *const words[] = {"q", "mode", "size", "min_price", "max_price", "from", "to", NULL};
 	const char *mode = web_argument(request, "mode"), *size = web_argument(request, "size");
+	const char *known = mode ? form_word(mode, modes_words) : NULL;
 	uint64_t n = SIZE;
 
-	*ret = (struct modes_input){.mode = mode && is_mode(mode) ? mode : "fuzzy"};
+	*ret = (struct modes_input){.mode = known ? known : "fuzzy"};
 	form_check_arguments(request, words, errors);
-	if (mode && !is_mode(mode))
+	if (mode && !known)
 		form_wrong(errors, "mode", "is not a mode: expected fuzzy, match, phrase, ...");
 	if (size && !parse_range(size, 1, SIZES, &n))
 		form_wrong(errors, "size", "must be a number from 1 to %d", SIZES);

@@ -34,7 +34,8 @@ struct page {
 };
 
 #define PAGE(name, url, file, type) {url, name, name##_end, type},
-static const struct page pages[] = {FILES(PAGE)};
+static const struct page pages[PAGES] = {FILES(PAGE)};
+_Static_assert(sizeof((struct page[]){FILES(PAGE)}) == sizeof(pages), "PAGES is the number of files");
 
 static void serve_page(void *user, const struct web_request *request, struct web_response *response)
 {
@@ -53,9 +54,8 @@ static void serve_page(void *user, const struct web_request *request, struct web
 		strbuf_add(&response->body, page->data, len);
 }
 
-size_t pages_routes(struct web_route *routes)
+void pages_routes(struct web_route *routes)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
 		routes[i] = (struct web_route){.path = pages[i].url, .handler = serve_page, .user = (void *)&pages[i]};
-	return ARRAY_SIZE(pages);
 }

@@ -12,13 +12,13 @@ extern const char tables_sql[], tables_books_sql[];
 #define LOCK "SELECT pg_advisory_lock(8001)"
 #define IS_EMPTY "SELECT NOT EXISTS (SELECT FROM public.books) AND NOT EXISTS (SELECT FROM public.authors)"
 
-int tables_prepare(const struct shop *shop, struct err *err)
+int tables_prepare(const struct bookstore *store, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 	_cleanup_(pg_result_freep) struct pg_result *empty = NULL;
 
 	/* Its own connection, whose end releases the lock: names in the files are unqualified. */
-	if (pg_connect(&shop->postgres, false, &pg, err) < 0)
+	if (pg_connect(&store->postgres, false, &pg, err) < 0)
 		return -1;
 	if (pg_exec(pg, LOCK, err) < 0 || pg_exec(pg, "SET search_path = public", err) < 0 ||
 	    pg_exec(pg, tables_sql, err) < 0)

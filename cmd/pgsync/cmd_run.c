@@ -104,8 +104,8 @@ static void serve_metrics(void *user, const struct web_request *request, struct 
 static int start_web(struct run *run, const char *listen, struct cmd_wait *wait, struct web **ret, struct err *err)
 {
 	const struct web_route routes[] = {
-		{.path = "/status", .handler = serve_status, .user = run, .at_once = true},
-		{.path = "/metrics", .handler = serve_metrics, .user = run, .at_once = true},
+		{.path = "/status", .handler = serve_status, .user = run, .in_server_thread = true},
+		{.path = "/metrics", .handler = serve_metrics, .user = run, .in_server_thread = true},
 		{.path = "/wait", .handler = cmd_wait_serve, .user = wait},
 	};
 	const struct web_options options = {

@@ -1,14 +1,14 @@
 /* A small HTTP server (libmicrohttpd) in its own thread: health, metrics, JSON, pages.
  *
  * Handlers run in the server's thread, where they must not wait and may only use data that is published for other
- * threads; or, unless they answer `at_once`, in `workers` threads of their own, where they may wait. A POST, PUT or
- * PATCH may have a body of max_body bytes, whose length must be announced; requests with another body, unknown paths
- * and methods that a path does not have are refused, and the connection of a refused request with a body is closed.
- * Slow, silent or too many clients do not affect the others: responses are written as clients read them, and a client
- * that makes no progress for 10 seconds is dropped. There are at most 128 connections, 64 of one address (an IPv6
- * network of 64 bits counts as one). One more takes the place of the one that has been idle longest, of its address or
- * of the address that has the most; it is refused if all have requests that workers are to answer. Supports HTTP/1.0
- * and 1.1.
+ * threads; or, unless they answer `in_server_thread`, in `workers` threads of their own, where they may wait. A POST,
+ * PUT or PATCH may have a body of max_body bytes, whose length must be announced; requests with another body, unknown
+ * paths and methods that a path does not have are refused, and the connection of a refused request with a body is
+ * closed. Slow, silent or too many clients do not affect the others: responses are written as clients read them, and a
+ * client that makes no progress for 10 seconds is dropped. There are at most 128 connections, 64 of one address (an
+ * IPv6 network of 64 bits counts as one). One more takes the place of the one that has been idle longest, of its
+ * address or of the address that has the most; it is refused if all have requests that workers are to answer. Supports
+ * HTTP/1.0 and 1.1.
  */
 #ifndef PGSYNC_WEB_WEB_H
 #define PGSYNC_WEB_WEB_H
@@ -68,8 +68,8 @@ struct web_route {
 	const char *path; /* "/books/{}": each "{}" matches one segment that is not empty */
 	web_handler *handler;
 	void *user;
-	const char *method; /* NULL: GET; HEAD is served where GET is. POST, PUT and PATCH may have a body */
-	bool at_once;       /* it does not wait, so it runs in the server's thread even if there are workers */
+	const char *method;    /* NULL: GET; HEAD is served where GET is. POST, PUT and PATCH may have a body */
+	bool in_server_thread; /* it does not wait, so it runs in the server's thread even if there are workers */
 };
 
 struct web_options {

@@ -250,7 +250,7 @@ static enum MHD_Result handle(struct web_exchange *e)
 	(void)MHD_get_connection_values_n(e->request.connection, MHD_GET_ARGUMENT_KIND, add_argument, e);
 	if (atomic_load(&e->answered))
 		return send_response(e);
-	if (!web->options.workers || e->route->at_once) {
+	if (!web->options.workers || e->route->in_server_thread) {
 		web_http_handle(e, 0);
 		return send_response(e);
 	}

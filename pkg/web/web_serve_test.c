@@ -92,7 +92,7 @@ static struct web *served(unsigned workers)
 		{.path = "/books/{}/publish", .handler = tell, .user = (void *)"publish", .method = "POST"},
 		{.path = "/{}/of/{}", .handler = tell, .user = (void *)"two"},
 		{.path = "/gate", .handler = wait_for_gate},
-		{.path = "/at-once", .handler = tell, .user = (void *)"at once", .at_once = true},
+		{.path = "/at-once", .handler = tell, .user = (void *)"at once", .in_server_thread = true},
 	};
 	const struct web_options options = {.listen = "127.0.0.1:0",
 					    .routes = routes,
