@@ -68,6 +68,7 @@ static int start_daemon(struct web *web, struct err *err)
 		{MHD_OPTION_CONNECTION_TIMEOUT, WEB_TIMEOUT_S, NULL},
 		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, WEB_MEMORY_BYTES, NULL},
 		{MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+		{MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)web_unescape, NULL},
 		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)web_connection_notify, web},
 		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)web_http_completed, web},
 		{MHD_OPTION_END, 0, NULL},

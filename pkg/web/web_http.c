@@ -1,6 +1,7 @@
 /* Requests and responses: the callbacks of libmicrohttpd, which writes a response whenever its client can take more, so
  * that a slow client delays only its own. */
 #include <string.h>
+#include <strings.h>
 
 #include "base/parse.h"
 #include "base/utf8.h"
@@ -172,6 +173,33 @@ static enum MHD_Result add_argument(void *user, enum MHD_ValueKind kind, const c
 	return MHD_YES;
 }
 
+/* Counts what two servers could read differently: then one of them takes a body for a request. */
+struct head_flaws {
+	unsigned lengths, hosts;
+	bool malformed;
+};
+
+static enum MHD_Result find_flaws(void *user, enum MHD_ValueKind kind, const char *key, size_t key_len,
+				  const char *value, size_t value_len)
+{
+	struct head_flaws *flaws = user;
+
+	UNUSED(kind);
+	flaws->lengths += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+	flaws->hosts += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
+	if (!web_is_header(key, key_len, value, value_len))
+		flaws->malformed = true;
+	return MHD_YES;
+}
+
+static bool is_ambiguous(const struct web_request *request)
+{
+	struct head_flaws flaws = {0};
+
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, find_flaws, &flaws);
+	return flaws.lengths > 1 || flaws.hosts > 1 || flaws.malformed;
+}
+
 /* Answers what is refused before its body. */
 static void check_head(struct web_exchange *e)
 {
@@ -181,7 +209,9 @@ static void check_head(struct web_exchange *e)
 
 	strbuf_init(&allow, ALLOW_BYTES);
 	e->route = web_find_route(options, r->method, r->path, e, &allow);
-	if (options->for_browsers && !web_host_is_ours(web_header(r, MHD_HTTP_HEADER_HOST), options->hosts))
+	if (is_ambiguous(r))
+		refuse(e, MHD_HTTP_BAD_REQUEST, "the headers are malformed, or Host or Content-Length is repeated");
+	else if (options->for_browsers && !web_host_is_ours(web_header(r, MHD_HTTP_HEADER_HOST), options->hosts))
 		refuse(e, MHD_HTTP_MISDIRECTED_REQUEST, "the Host header does not name this server");
 	else if (options->for_browsers && !is_readable(r->method) &&
 		 !web_is_same_site(web_header(r, MHD_HTTP_HEADER_HOST), web_header(r, "Origin"),
@@ -195,7 +225,8 @@ static void check_head(struct web_exchange *e)
 		refuse_other_method(e, "GET, HEAD");
 	else if (has_body(r))
 		check_body(e);
-	e->close = atomic_load(&e->answered) && (!is_readable(r->method) || has_body(r));
+	e->close = atomic_load(&e->answered) &&
+		   (!is_readable(r->method) || has_body(r) || e->response.status == MHD_HTTP_BAD_REQUEST);
 	strbuf_release(&allow);
 }
 

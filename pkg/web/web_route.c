@@ -7,6 +7,8 @@
 
 static const char wildcard[] = "{}";
 
+#define NOT_UTF8 '\xff'
+
 /* Whether a path matches; what its wildcards stand for is terminated in place, which changes path. */
 static bool match_path(const char *pattern, char *path, const char **captures)
 {
@@ -71,12 +73,38 @@ const struct web_route *web_find_route(const struct web_options *options, const 
 	return NULL;
 }
 
-/* The host of "host:port" or "[v6]:port", without the port. */
+bool web_is_header(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	for (size_t i = 0; i < name_len; i++)
+		if (name[i] <= ' ' || name[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", name[i]))
+			return false;
+	for (size_t i = 0; i < value_len; i++)
+		if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
+			return false;
+	return name_len > 0;
+}
+
+size_t web_unescape(void *user, struct MHD_Connection *connection, char *s)
+{
+	UNUSED(user);
+	UNUSED(connection);
+	for (char *at = s; (at = strstr(at, "%00")); at++) {
+		*at = NOT_UTF8;
+		memmove(at + 1, at + strlen("%00"), strlen(at + strlen("%00")) + 1);
+	}
+	return MHD_http_unescape(s);
+}
+
+/* The host of "host:port" or "[v6]:port", without the port; 0: it is neither. */
 static size_t host_length(const char *host)
 {
 	const char *end = *host == '[' ? strchr(host, ']') : NULL;
+	size_t len = end ? (size_t)(end - host) + 1 : strcspn(host, ":");
+	const char *port = host + len;
 
-	return end ? (size_t)(end - host) + 1 : strcspn(host, ":");
+	if (*port == ':')
+		port += 1 + strspn(port + 1, "0123456789");
+	return *port ? 0 : len;
 }
 
 bool web_host_is_ours(const char *host, const char *const *hosts)

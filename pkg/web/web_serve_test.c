@@ -156,6 +156,10 @@ static void test_requests_then_the_routes_answers(void **state)
 		{"GET /books/12/", "", 404, "{\"404\":\"not found\"}"},
 		{"GET /books//publish", "", 404, "{\"404\":\"not found\"}"},
 		{"GET /books/12/published", "", 404, "{\"404\":\"not found\"}"},
+		{"GET /books%00", "", 404, "{\"404\":\"not found\"}"},
+		{"GET /books%00/12", "", 404, "{\"404\":\"not found\"}"},
+		{"GET /books/%00%00", "", 404, "{\"404\":\"not found\"}"},
+		{"GET /books/%2500", "", 200, "read GET /books/%00|%00|-||-"},
 		{"GET /books/%ff", "", 404, "{\"404\":\"not found\"}"},
 		{"GET /a/of/", "", 404, "{\"404\":\"not found\"}"},
 		{"GET /a/of/b/c", "", 404, "{\"404\":\"not found\"}"},
@@ -249,6 +253,34 @@ static void test_body_that_ends_early_then_no_handler_is_called_and_others_are_s
 	assert_int_equal(a.status, 200);
 }
 
+static void test_heads_that_two_servers_could_read_differently_then_refused_and_the_connection_ends(void **state)
+{
+	static const char *const rows[] = {
+		"Content-Length: 5\r\nContent-Length: 0\r\n",
+		"Content-Length: 5\r\ncontent-length: 5\r\n",
+		"Host: localhost\r\n",
+		"Content-Length : 5\r\n",
+		"Content-Length\t: 5\r\n",
+		"X-A: b\rContent-Length: 5\r\n",
+		"X-A: \x01\r\n",
+		"X(A): b\r\n",
+		"X-A: b\x7f\r\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_close_ int fd = connected(web_port(*state));
+		_cleanup_(answer_release) struct answer a;
+		_cleanup_free_ char *request =
+			xasprintf("POST /books HTTP/1.1\r\nHost: localhost\r\n%s\r\nhello", rows[i]);
+
+		put(fd, request);
+		get_answer(fd, false, &a);
+		if (a.status != 400)
+			fail_msg("%s: %u", rows[i], a.status);
+		assert_int_equal(next_byte(fd), -1);
+	}
+}
+
 static void test_hosts_and_origins_then_only_ours(void **state)
 {
 	static const struct {
@@ -264,6 +296,10 @@ static void test_hosts_and_origins_then_only_ours(void **state)
 		{"GET /books", "Host: shop.example.evil.example\r\n", 421},
 		{"GET /books", "Host: 127.0.0.1.evil.example\r\n", 421},
 		{"GET /books", "Host: evil.example:127.0.0.1\r\n", 421},
+		{"GET /books", "Host: [::1]evil.example\r\n", 421},
+		{"GET /books", "Host: localhost:80@evil.example\r\n", 421},
+		{"GET /books", "Host: localhost:80:80\r\n", 421},
+		{"GET /books", "Host: [::1]:\r\n", 200},
 		{"GET /books", "Host:\r\n", 421},
 		{"GET /books", "Host: localhost:1\r\nOrigin: http://evil.example\r\n", 200},
 		{"POST /books", "Host: localhost:1\r\n", 200},
@@ -421,6 +457,7 @@ int main(void)
 		BOTH(test_requests_with_bodies_then_all_on_one_connection),
 		BOTH(test_bodies_that_are_not_read_then_refused_and_the_connection_ends),
 		BOTH(test_body_that_ends_early_then_no_handler_is_called_and_others_are_served),
+		BOTH(test_heads_that_two_servers_could_read_differently_then_refused_and_the_connection_ends),
 		BOTH(test_hosts_and_origins_then_only_ours),
 		WITH_WORKERS(test_workers_that_wait_then_others_are_served_and_too_many_are_refused),
 		WITH_WORKERS(test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place),
