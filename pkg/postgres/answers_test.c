@@ -113,6 +113,63 @@ static void test_rows_when_there_are_many_then_all_are_streamed(void **state)
 	end(&s);
 }
 
+/* --- a server that does not cancel */
+
+struct gate {
+	struct fake_postgres *fake;
+	pthread_cond_t opened;
+	bool open;
+};
+
+/* "WAIT" is answered once the gate is open. */
+static void answer_at_gate(void *user, const struct fake_query *query, struct fake_result *result)
+{
+	struct gate *gate = user;
+
+	if (strcmp(query->sql, "WAIT") != 0) {
+		FAKE_ROW(result, "pg_catalog");
+		return;
+	}
+	while (!gate->open)
+		(void)pthread_cond_wait(&gate->opened, fake_postgres_lock(gate->fake));
+}
+
+static void open_gate(struct gate *gate)
+{
+	(void)pthread_mutex_lock(fake_postgres_lock(gate->fake));
+	gate->open = true;
+	(void)pthread_cond_broadcast(&gate->opened);
+	(void)pthread_mutex_unlock(fake_postgres_lock(gate->fake));
+}
+
+static void test_rows_when_they_are_stopped_and_the_server_does_not_cancel_then_timeout(void **state)
+{
+	struct pg_params params = {.host = "127.0.0.1", .database = "d", .user = "u", .cancel_fd = -1};
+	struct gate gate = {.opened = PTHREAD_COND_INITIALIZER};
+	struct fake_postgres *fake;
+	struct pg *pg = NULL;
+	struct err err = {0};
+
+	UNUSED(state);
+	fake = fake_postgres_start(answer_at_gate, &gate);
+	(void)pthread_mutex_lock(fake_postgres_lock(fake));
+	gate.fake = fake;
+	(void)pthread_mutex_unlock(fake_postgres_lock(fake));
+	params.port = fake_postgres_port(fake);
+	if (pg_connect(&params, false, &pg, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(pg_rows_start(pg, "WAIT", NULL, 0, &err), 0);
+	assert_int_equal(pg_rows_stop(pg, &err), -1);
+	assert_int_equal(err.kind, ERR_TRANSIENT);
+	assert_int_equal(err.reason, REASON_TIMEOUT);
+	/* A late answer would be taken for the next one. */
+	assert_int_equal(pg_exec(pg, "SELECT 1", &err), -1);
+	assert_int_equal(err.kind, ERR_TRANSIENT);
+	open_gate(&gate);
+	pg_close(pg);
+	fake_postgres_stop(fake);
+}
+
 /* --- a server that never stops sending */
 
 enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 1024, MESSAGES = 256 };
@@ -208,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_query_when_the_answer_has_no_end_then_limit),
 		cmocka_unit_test(test_exec_when_the_answer_has_no_end_then_limit),
 		cmocka_unit_test(test_rows_when_there_are_many_then_all_are_streamed),
+		cmocka_unit_test(test_rows_when_they_are_stopped_and_the_server_does_not_cancel_then_timeout),
 		cmocka_unit_test(test_connect_when_the_server_never_stops_sending_then_timeout),
 	};
 

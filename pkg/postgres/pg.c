@@ -382,6 +382,8 @@ int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err)
 
 int pg_rows_stop(struct pg *pg, struct err *err)
 {
+	int64_t end_ms = clock_now_ms() + PG_STOP_MS;
+
 	assert(pg->rows);
 	pg->rows = false;
 	/* If it cannot be cancelled, the rest would arrive first. */
@@ -392,7 +394,7 @@ int pg_rows_stop(struct pg *pg, struct err *err)
 	for (;;) {
 		_cleanup_(pg_result_freep) struct pg_result *rest = NULL;
 
-		if (pg_next_result(pg, -1, &rest, err) < 0)
+		if (pg_next_result(pg, end_ms, &rest, err) < 0)
 			return -1;
 		if (!rest)
 			return 0;

@@ -109,7 +109,8 @@ bool pg_is_about_a_value(const struct err *err);
 bool pg_is_cancelled(const struct err *err);
 /* 1: a row is in *ret (one row; caller clears). 0: the end. Negative: failed; the stream is over. */
 int pg_rows_next(struct pg *pg, struct pg_result **ret, struct err *err) WARN_UNUSED;
-/* Ends the stream early: the server cancels the statement, which fails the transaction. */
+/* Ends the stream early: the server cancels the statement, which fails the transaction. If it does not do that in two
+ * seconds: TRANSIENT/Timeout, and the connection is dead. */
 int pg_rows_stop(struct pg *pg, struct err *err) WARN_UNUSED;
 
 /* Appends "quoted" identifiers and 'literals' (no connection needed: standard_conforming_strings is assumed on). */

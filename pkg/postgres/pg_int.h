@@ -13,6 +13,7 @@ enum {
 	PG_PREPARED_MAX = 256,            /* names remembered per connection; further ones run unprepared */
 	PG_SQL_BYTES = 4 * 1024 * 1024,   /* the longest statement that this package builds */
 	PG_ANSWER_BYTES = 64 << 20,       /* the largest answer that is not a stream of rows */
+	PG_STOP_MS = 2000,                /* how long a statement may go on after it was cancelled */
 	PG_CANCEL_MS = 1000,              /* how long a cancel request may take when we stop */
 	PG_SLOT_RELEASE_MS = 10 * 1000,   /* how long a walsender may take to release its slot */
 	PG_CONNECT_TIMEOUT_MS = 10 * 1000 /* when pg_params does not say */
