@@ -228,7 +228,7 @@ static int read_small_file(const char *path, size_t max, char **ret, struct err 
 	if (fd < 0)
 		return err_errno(err, errno, "cannot open %s", path);
 	strbuf_init_secret(&sb, max);
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+	while ((n = TEMP_FAILURE_RETRY(read(fd, chunk, sizeof(chunk)))) > 0)
 		strbuf_add(&sb, chunk, (size_t)n);
 	if (n < 0)
 		r = err_errno(err, errno, "cannot read %s", path);
