@@ -42,6 +42,23 @@ def ready_and_equal(resources, opensearch, index, database, timeout=30):
     assert_equal(opensearch, index, database)
 
 
+# --- on request
+
+
+def test_a_raised_nonce_restarts_the_worker_or_rebuilds_the_index(apply, resources, books, opensearch, index):
+    apply()
+    resources.wait(NAME)
+    (first,) = books.walsenders()
+    resources.patch(NAME, {"restartNonce": 1})
+    eventually(lambda: books.walsenders() not in ([first], []), 30, "another worker")
+    resources.wait(NAME, generation=True)
+    assert opensearch.aliases(index) == [f"{index}-g1"], "a restart copies nothing again"
+    opensearch.request("DELETE", f"/{index}/_doc/1?refresh=true")  # only a rebuild brings it back
+    resources.patch(NAME, {"resyncNonce": 1})
+    eventually(lambda: opensearch.aliases(index) == [f"{index}-g2"], 30, "the move of the alias", interval=0.1)
+    ready_and_equal(resources, opensearch, index, books)
+
+
 # --- Secrets
 
 
