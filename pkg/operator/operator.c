@@ -635,6 +635,7 @@ void operator_free(struct operator_ *op)
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
 	map_free(op->resources);
+	map_free(op->tickets);
 	map_free(op->peers);
 	refs_free(op->refs);
 	kube_lease_free(op->lease);

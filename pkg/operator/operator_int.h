@@ -82,7 +82,8 @@ struct operator_ {
 	unsigned starts;     /* of workers, for their identities */
 	unsigned verifiers;  /* workers that verify inputs */
 	bool waiting;        /* some inputs wait for one of them to end */
-	uint64_t tickets;    /* the next ticket for those that wait */
+	uint64_t served;     /* the highest ticket so far that had its turn */
+	struct map *tickets; /* namespace -> the last ticket of its PgSyncs that wait; NULL: none waits */
 	unsigned calls;      /* API writes under way */
 	unsigned slow_calls; /* those of them that no longer count against max_concurrent_reconciles */
 	int64_t polled_ms;   /* when we last polled the API server and the timers */
@@ -119,7 +120,7 @@ struct resource_inputs {
 	enum inputs verdict;
 	struct worker *verifier;  /* the worker that verifies the inputs; NULL: none */
 	bool unwanted;            /* its answer since the last change */
-	uint64_t ticket;          /* the order among those that wait for a verifier; 0: not waiting */
+	uint64_t ticket;          /* those that wait for a verifier have the lowest first; 0: not waiting */
 	struct restarts restarts; /* number of verifiers that ended without an answer */
 	enum reason reason;       /* INVALID, CHECKABLE: reason of the first problem */
 	char *problem;            /* all problems; NULL: none */

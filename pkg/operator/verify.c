@@ -118,11 +118,28 @@ void operator_verify_waiting(struct operator_ *op)
 
 		map_each(op->resources, find_first, &first);
 		op->waiting = first != NULL;
-		if (!first)
+		if (!first) {
+			map_free(TAKE_PTR(op->tickets));
 			return;
+		}
+		op->served = first->inputs.ticket;
 		first->inputs.ticket = 0;
 		resource_enqueue(first);
 	}
+}
+
+/* Each namespace has tickets one after another, beginning with those that are served now: so namespaces take turns,
+ * however many PgSyncs of one of them wait. */
+static uint64_t next_ticket(struct operator_ *op, const char *namespace)
+{
+	uintptr_t last, ticket;
+
+	if (!op->tickets)
+		op->tickets = map_new(NULL);
+	last = (uintptr_t)map_gets(op->tickets, namespace);
+	ticket = (last > op->served ? last : op->served) + 1;
+	map_puts(op->tickets, namespace, (void *)ticket);
+	return ticket;
 }
 
 /* Whether a verifier may be started now. A resource that has to wait is still stale, so it comes back here. */
@@ -140,7 +157,7 @@ static bool may_start(struct resource *r, int64_t now_ms)
 	if (op->verifiers < VERIFIERS)
 		return true;
 	if (!r->inputs.ticket)
-		r->inputs.ticket = ++op->tickets;
+		r->inputs.ticket = next_ticket(op, r->namespace);
 	op->waiting = true;
 	return false;
 }

@@ -18,7 +18,7 @@
 #include "operator/operator_int.h"
 #include "operator/script_test.h"
 
-enum { PATIENCE_MS = 10000, RESOURCES = 10, VERIFIERS = 4, METADATA_BYTES = 1024 * 1024 };
+enum { PATIENCE_MS = 10000, RESOURCES = 10, MANY = 30, VERIFIERS = 4, METADATA_BYTES = 1024 * 1024 };
 
 struct fixture {
 	struct operator_ op;
@@ -72,6 +72,7 @@ static int teardown(void **state)
 
 	supervisor_free(f->op.supervisor);
 	map_free(f->op.resources);
+	map_free(f->op.tickets);
 	refs_free(f->op.refs);
 	workqueue_free(f->op.queue);
 	metrics_free(f->op.published.metrics);
@@ -227,6 +228,38 @@ static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_i
 	assert_int_equal(done, RESOURCES);
 	RUN_UNTIL(f, supervisor_count(f->op.supervisor) == 0);
 	assert_int_equal(f->op.verifiers, 0);
+}
+
+static void test_verify_when_a_namespace_has_many_then_another_does_not_wait_for_all_of_them(void **state)
+{
+	struct fixture *f = *state;
+	struct resource *all[MANY] = {f->resource}, *other = add_resource(f, "other/books");
+	size_t started = 0;
+
+	write_script(f, "while [ ! -e $go ]; do sleep 0.01; done; echo '{\"verdict\": {\"usable\": \"run\"}}' >&4");
+	for (size_t i = 0; i < MANY; i++) {
+		_cleanup_free_ char *key = xasprintf("shop/books%zu", i);
+
+		if (i > 0)
+			all[i] = add_resource(f, key);
+		see(all[i], 1);
+		resource_enqueue(all[i]);
+	}
+	RUN_UNTIL(f, supervisor_count(f->op.supervisor) == VERIFIERS);
+	turn(f);
+	see(other, 1);
+	resource_enqueue(other);
+	turn(f);
+	let_go(f);
+	RUN_UNTIL(f, other->inputs.verifier || other->inputs.verdict == INPUTS_VALID);
+	for (size_t i = 0; i < MANY; i++)
+		started += all[i]->inputs.verifier || all[i]->inputs.verdict == INPUTS_VALID;
+	/* Those that had begun, and those that begin in the same turn. */
+	assert_in_range(started, VERIFIERS, 2 * VERIFIERS);
+	for (size_t i = 0; i < MANY; i++)
+		RUN_UNTIL(f, all[i]->inputs.verdict == INPUTS_VALID);
+	turn(f);
+	assert_null(f->op.tickets);
 }
 
 /* --- what the loop's steps cost */
@@ -431,6 +464,7 @@ int main(void)
 		WITH_FIXTURE(test_verify_when_there_is_no_verdict_then_again_after_a_while),
 		WITH_FIXTURE(test_verify_when_the_spec_changes_meanwhile_then_the_old_answer_does_not_count),
 		WITH_FIXTURE(test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_its_turn),
+		WITH_FIXTURE(test_verify_when_a_namespace_has_many_then_another_does_not_wait_for_all_of_them),
 		WITH_FIXTURE(test_steps_when_the_schema_is_the_worst_then_none_takes_long),
 		WITH_FIXTURE(test_steps_when_the_metadata_is_the_worst_then_none_takes_long),
 		WITH_FIXTURE(test_steps_when_the_status_is_the_worst_then_none_takes_long),
