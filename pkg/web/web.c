@@ -92,6 +92,9 @@ static int web_wait_ms(struct web *web)
 	return ms < (unsigned)most ? (int)ms : most;
 }
 
+/* A connection that is resumed, the answer, and its end. */
+enum { LAST_RUNS = 3 };
+
 static void *serve(void *user)
 {
 	struct web *web = user;
@@ -116,6 +119,9 @@ static void *serve(void *user)
 		(void)MHD_run(web->daemon);
 	}
 	web_work_stop(web);
+	/* What workers answered last is sent, unless its client does not read. */
+	for (int i = 0; i < LAST_RUNS; i++)
+		(void)MHD_run(web->daemon);
 	(void)eventfd_write(web->ended, 1);
 	return NULL;
 }

@@ -285,9 +285,9 @@ static enum MHD_Result handle(struct web_exchange *e)
 		web_http_handle(e, 0);
 		return send_response(e);
 	}
-	if (web_work_submit(web, e))
+	if (!atomic_load(&web->stop) && web_work_submit(web, e))
 		return MHD_YES;
-	refuse(e, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are waiting; try again");
+	refuse(e, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are waiting, or the server is stopping; try again");
 	web_add_header(&e->response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return send_response(e);
 }

@@ -420,7 +420,7 @@ static void *open_gate_later(void *user)
 	return NULL;
 }
 
-static void test_stop_while_requests_wait_then_it_ends(void **state)
+static void test_stop_while_requests_wait_then_all_are_answered(void **state)
 {
 	struct web *web = served(WORKERS);
 	int waiting[WORKERS + 5];
@@ -434,12 +434,16 @@ static void test_stop_while_requests_wait_then_it_ends(void **state)
 		if (i < WORKERS)
 			wait_inside((unsigned)i + 1);
 	}
+	wait_queued(web, ARRAY_SIZE(waiting) - WORKERS);
 	assert_int_equal(pthread_create(&thread, NULL, open_gate_later, NULL), 0);
 	web_stop(web);
 	(void)pthread_join(thread, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
-		while (next_byte(waiting[i]) >= 0)
-			;
+		_cleanup_(answer_release) struct answer a;
+
+		get_answer(waiting[i], false, &a);
+		assert_int_equal(a.status, i < WORKERS ? 200 : 503);
+		assert_int_equal(next_byte(waiting[i]), -1);
 		(void)close(waiting[i]);
 	}
 }
@@ -462,7 +466,7 @@ int main(void)
 		WITH_WORKERS(test_workers_that_wait_then_others_are_served_and_too_many_are_refused),
 		WITH_WORKERS(test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place),
 		WITH_WORKERS(test_client_that_leaves_while_its_request_waits_then_others_are_served),
-		cmocka_unit_test(test_stop_while_requests_wait_then_it_ends),
+		cmocka_unit_test(test_stop_while_requests_wait_then_all_are_answered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
