@@ -63,7 +63,7 @@ REFUSED = {
     "all namespaces without ClusterRole": ({"rbac.clusterRole": "false"}, "list the namespaces"),
     "permissions for everybody": ({"serviceAccount.create": "false"}, "name a ServiceAccount"),
     "budget for one": ({"podDisruptionBudget.enabled": "true"}, "replicaCount: 2"),
-    "budget that lets nobody go": ({"podDisruptionBudget.enabled": "true", "podDisruptionBudget.minAvailable": 2, "replicaCount": 2},
+    "budget that allows no eviction": ({"podDisruptionBudget.enabled": "true", "podDisruptionBudget.minAvailable": 2, "replicaCount": 2},
                                    "smaller minAvailable"),
     "egress without policy": ({"networkPolicy.egress[0].ports[0].port": 443}, "networkPolicy.enabled: true"),
     "monitor without Service": ({"metrics.serviceMonitor.enabled": "true", "metrics.service.enabled": "false"}, "metrics.podMonitor"),

@@ -23,7 +23,6 @@ int _gnutls_global_init_skip(void)
 	return 1;
 }
 
-/* Link-local addresses, where clouds keep the credentials of machines. */
 /* Where clouds keep the credentials of machines: link-local addresses, and those of AWS, Google, Azure, Alibaba and
  * Oracle that are not. */
 #define DENIED_EGRESS                                                                        \

@@ -81,9 +81,8 @@ struct operator_ {
 	bool leading;
 	unsigned starts;     /* of workers, for their identities */
 	unsigned verifiers;  /* workers that verify inputs */
-	bool waiting;        /* some inputs wait for one of them to end */
 	uint64_t served;     /* the highest ticket so far that had its turn */
-	struct map *tickets; /* namespace -> the last ticket of its PgSyncs that wait; NULL: none waits */
+	struct map *tickets; /* namespace -> the last ticket of its PgSyncs that wait for one; NULL: none waits */
 	unsigned calls;      /* API writes under way */
 	unsigned slow_calls; /* those of them that no longer count against max_concurrent_reconciles */
 	int64_t polled_ms;   /* when we last polled the API server and the timers */

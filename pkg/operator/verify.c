@@ -113,11 +113,10 @@ static bool find_first(void *user, const char *key, size_t len, void *value)
 
 void operator_verify_waiting(struct operator_ *op)
 {
-	for (unsigned free = op->verifiers < VERIFIERS ? VERIFIERS - op->verifiers : 0; free && op->waiting; free--) {
+	for (unsigned free = op->verifiers < VERIFIERS ? VERIFIERS - op->verifiers : 0; free && op->tickets; free--) {
 		struct resource *first = NULL;
 
 		map_each(op->resources, find_first, &first);
-		op->waiting = first != NULL;
 		if (!first) {
 			map_free(TAKE_PTR(op->tickets));
 			return;
@@ -158,7 +157,6 @@ static bool may_start(struct resource *r, int64_t now_ms)
 		return true;
 	if (!r->inputs.ticket)
 		r->inputs.ticket = next_ticket(op, r->namespace);
-	op->waiting = true;
 	return false;
 }
 

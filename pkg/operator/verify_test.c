@@ -199,21 +199,26 @@ static void test_verify_when_the_spec_changes_meanwhile_then_the_old_answer_does
 	assert_string_equal(r->inputs.problem, "newer");
 }
 
-static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_its_turn(void **state)
+/* More of the first resource's namespace, n with it; verifiers wait until let_go. */
+static void enqueue_many(struct fixture *f, struct resource **all, size_t n)
 {
-	struct fixture *f = *state;
-	struct resource *all[RESOURCES] = {f->resource};
-	size_t done = 0;
-
 	write_script(f, "while [ ! -e $go ]; do sleep 0.01; done; echo '{\"verdict\": {\"usable\": \"run\"}}' >&4");
-	for (size_t i = 0; i < RESOURCES; i++) {
+	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *key = xasprintf("shop/books%zu", i);
 
-		if (i > 0)
-			all[i] = add_resource(f, key);
+		all[i] = i ? add_resource(f, key) : f->resource;
 		see(all[i], 1);
 		resource_enqueue(all[i]);
 	}
+}
+
+static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_its_turn(void **state)
+{
+	struct fixture *f = *state;
+	struct resource *all[RESOURCES];
+	size_t done = 0;
+
+	enqueue_many(f, all, RESOURCES);
 	for (int i = 0; i < 5; i++)
 		turn(f);
 	assert_int_equal(supervisor_count(f->op.supervisor), VERIFIERS);
@@ -233,18 +238,10 @@ static void test_verify_when_there_are_many_then_a_few_at_a_time_and_each_gets_i
 static void test_verify_when_a_namespace_has_many_then_another_does_not_wait_for_all_of_them(void **state)
 {
 	struct fixture *f = *state;
-	struct resource *all[MANY] = {f->resource}, *other = add_resource(f, "other/books");
+	struct resource *all[MANY], *other = add_resource(f, "other/books");
 	size_t started = 0;
 
-	write_script(f, "while [ ! -e $go ]; do sleep 0.01; done; echo '{\"verdict\": {\"usable\": \"run\"}}' >&4");
-	for (size_t i = 0; i < MANY; i++) {
-		_cleanup_free_ char *key = xasprintf("shop/books%zu", i);
-
-		if (i > 0)
-			all[i] = add_resource(f, key);
-		see(all[i], 1);
-		resource_enqueue(all[i]);
-	}
+	enqueue_many(f, all, MANY);
 	RUN_UNTIL(f, supervisor_count(f->op.supervisor) == VERIFIERS);
 	turn(f);
 	see(other, 1);

@@ -1,13 +1,18 @@
 /* Recipes: what the search engine does with documents before it stores them, by ingest pipelines.
  *
  * A checkpoint keeps the recipe that a generation began with. When it differs from the present one, the documents of
- * the index are not what it would be filled with now, although no row has changed. A recipe consists of given      the
- * pipelines that documents are sent through: the document's own, or the index's default one, and its final one. What is
- * put into the settings of an existing index later does not count: a new index would not have it; pipelines  the hash
- * of each of these, and of those that they call; "": there is none; null: not known, because the login may not read it,
- * or because it is missing, which ends the writing; template   what the index templates (not those of the old kind,
- * _template) give to an index of this name: pipelines, and a hash of everything; null: not known. What is not known
- * counts as unchanged. */
+ * the index are not what it would be filled with now, although no row has changed. It is a JSON object:
+ *
+ * "given": the pipelines that documents are sent through: the document's own, or the index's default one, and its final
+ * one. What is put into the settings of an existing index later does not count: a new index would not have it.
+ *
+ * "pipelines": the hash of each of these, and of those that they call; "": there is none; null: not known, because the
+ * login may not read it, or because it is missing, which ends the writing.
+ *
+ * "template": what the index templates (not those of the old kind, _template) give to an index of this name: its
+ * pipelines ("given"), and a hash of everything ("hash"); null: not known.
+ *
+ * What is not known counts as unchanged. */
 #ifndef PGSYNC_SINK_RECIPE_H
 #define PGSYNC_SINK_RECIPE_H
 

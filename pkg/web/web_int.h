@@ -96,12 +96,12 @@ void web_http_completed(void *cls, struct MHD_Connection *connection, void **con
  * allow lists the methods that the path has, or is empty. */
 const struct web_route *web_find_route(const struct web_options *options, const char *method, const char *path,
 				       struct web_exchange *e, struct strbuf *allow);
-/* Whether a Host header (NULL: absent) names this machine or one of hosts. */
 /* Whether a header is what RFC 9110 allows: a token, and text without control characters. */
 bool web_is_header(const char *name, size_t name_len, const char *value, size_t value_len);
 /* UnescapeCallback of libmicrohttpd: decodes %XX in place. %00, which would end a path, becomes a byte that no text in
  * UTF-8 has, and is refused with it. */
 size_t web_unescape(void *user, struct MHD_Connection *connection, char *s);
+/* Whether a Host header (NULL: absent) names this machine or one of hosts. */
 bool web_host_is_ours(const char *host, const char *const *hosts);
 /* Whether a write may come from a page that sends these headers (each may be NULL). */
 bool web_is_same_site(const char *host, const char *origin, const char *fetch_site);
