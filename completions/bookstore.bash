@@ -10,10 +10,10 @@ _bookstore() {
 		;;
 	--log-level) mapfile -t COMPREPLY < <(compgen -W "error warn info debug trace" -- "$word") ;;
 	--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word") ;;
-	--listen | --host | --postgres-* | --search-*) ;;
+	--listen | --host | --postgres-* | --search-* | --wait-url) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "--listen --host --postgres-host --postgres-port --postgres-database --postgres-user
-			--postgres-password-file --search-url --search-index --log-level --log-format --version --help" -- "$word")
+			--postgres-password-file --search-url --search-index --wait-url --log-level --log-format --version --help" -- "$word")
 		;;
 	esac
 }

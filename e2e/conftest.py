@@ -261,10 +261,10 @@ def shop(state, postgres, opensearch):
     database = postgres.create_database("shop")
     database.create_role()
     database.own()
-    made = Bookstore(state / "shop", database, database.role, database.role_password, opensearch.url, "shop-books").start()
     worker = Worker(state / "shop-worker", [bookstore.secret("bookstore-postgres", password=database.role_password),
-                                            bookstore.resource("shop", database, opensearch.url, index="shop-books")]).start()
-    worker.wait_ready()
+                                            bookstore.resource("shop", database, opensearch.url, index="shop-books")])
+    made = Bookstore(state / "shop", database, database.role, database.role_password, opensearch.url, "shop-books", wait_url=worker.url).start()
+    made.worker = worker.start().wait_ready()
     opensearch.refresh("shop-books")
     yield made
     made.stop()

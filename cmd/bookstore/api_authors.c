@@ -117,6 +117,7 @@ void api_create_author(void *user, const struct web_request *request, struct web
 		     &r, &err) < 0) {
 		answer_postgres(response, &err);
 	} else {
+		after_write(user, request, response);
 		answer_author(user, request, pg_value(r, 0, 0), response);
 		if (response->status == 200) {
 			response->status = 201;
@@ -146,11 +147,19 @@ void api_update_author(void *user, const struct web_request *request, struct web
 		     &r, &err) < 0) {
 		answer_postgres(response, &err);
 	} else {
+		if (pg_n_rows(r))
+			after_write(user, request, response);
 		answer_author(user, request, id, response);
 		if (pg_n_rows(r) == 0 && response->status == 200)
 			answer_changed(response);
 	}
 	form_author_release(&author);
+}
+
+static void answer_deleted(struct bookstore *store, const struct web_request *request, struct web_response *response)
+{
+	after_write(store, request, response);
+	response->status = 204;
 }
 
 /* An author who has books stays, so that no book loses one by accident. */
@@ -173,7 +182,7 @@ void api_delete_author(void *user, const struct web_request *request, struct web
 		    &r, &err) < 0)
 		answer_postgres(response, &err);
 	else if (pg_bool(r, 0, 0))
-		response->status = 204;
+		answer_deleted(user, request, response);
 	else if (pg_bool(r, 0, 1))
 		answer_error(response, 409, "the author has books: first remove the author from them, or delete them");
 	else

@@ -125,8 +125,10 @@ static int write_book(struct bookstore *store, const struct web_request *request
 			answer_postgres(response, &err);
 		return -1;
 	}
-	if (pg_n_rows(r))
+	if (pg_n_rows(r)) {
 		(void)snprintf(ret_id, 24, "%s", pg_value(r, 0, 0));
+		after_write(store, request, response);
+	}
 	return 0;
 }
 

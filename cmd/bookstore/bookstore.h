@@ -1,12 +1,13 @@
 /* The bookstore: an API that writes only to Postgres, and pages that search the index that pgsync keeps in sync.
  *
- * What main.c reads from options is in `struct bookstore`, which does not change once the server runs. Requests are
+ * What main.c reads from options is in `struct bookstore`, and does not change once the server runs. Requests are
  * handled by the web server's workers. Each has its own connections to Postgres and to the search engine, so the number
  * of both is bounded, and no lock is needed.
  */
 #ifndef BOOKSTORE_H
 #define BOOKSTORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,9 +38,11 @@ struct connections {
 struct bookstore {
 	struct pg_params postgres;
 	struct http_target *engine;
+	struct http_target *filler; /* the pgsync worker that fills the index; NULL: its address is not known */
 	const char *index;
 	int stop_fd; /* readable once the program has to end */
 	struct connections connections[BOOKSTORE_WORKERS];
+	atomic_uint waiting; /* searches that wait until the index contains a write */
 };
 
 /* --- db.c: connections to Postgres, opened when they are needed, and again after one was lost */
@@ -117,6 +120,7 @@ struct modes_input {
 	const char *mode; /* a word */
 	const char *q;
 	const char *min_price, *max_price, *from, *to; /* of the mode range; or NULL */
+	const char *after;                             /* a position of the WAL; or NULL */
 	int size;
 };
 /* Reads the arguments of GET /search. */
@@ -145,6 +149,18 @@ void answer_changed(struct web_response *response);
 void answer_refusal(const char *text, struct web_response *response);
 /* The body as a JSON object; NULL: the response says what is wrong. */
 json_t *answer_body(const struct web_request *request, struct web_response *response);
+
+/* --- engine.c */
+/* The worker's loop of requests, to any target; made when it is needed. */
+int engine_loop(struct bookstore *store, unsigned worker, struct http **ret, struct err *err) WARN_UNUSED;
+
+/* --- after.c: reading one's own writes */
+/* After a commit: adds its position to the answer, for searches that have to contain it. */
+void after_write(struct bookstore *store, const struct web_request *request, struct web_response *response);
+/* Waits until searches find everything that was committed before the position; false: the response says why they do
+ * not. */
+bool after_wait(struct bookstore *store, const struct web_request *request, const char *position,
+		struct web_response *response) WARN_UNUSED;
 
 /* --- handlers; user is a struct bookstore */
 web_handler api_list_books, api_create_book, api_read_book, api_update_book, api_delete_book, api_publish_book;

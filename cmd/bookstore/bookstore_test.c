@@ -389,6 +389,14 @@ static void test_searches_then_one_error_for_each_wrong_argument(void **state)
 		{"q=a&min_price=cheap&max_price=1.999&from=yesterday&to=2026", "min_price max_price from to"},
 		{"q=a&q=b", "q"},
 		{"q=a&sort=id", "sort"},
+		{"q=a&after=0/0", ""},
+		{"q=a&after=16/B374D848", ""},
+		{"q=a&after", "after"},
+		{"q=a&after=", "after"},
+		{"q=a&after=now", "after"},
+		{"q=a&after=16/B374D8480", "after"},
+		{"q=a&after=16/B374D848 ", "after"},
+		{"q=a&after=16/B3&after=16/B3", "after"},
 	};
 
 	UNUSED(state);

@@ -36,13 +36,16 @@ static bool engine_cancelled(void *user)
 	return poll(&fd, 1, 0) > 0;
 }
 
-static int get_loop(struct bookstore *store, struct connections *own, struct err *err)
+int engine_loop(struct bookstore *store, unsigned worker, struct http **ret, struct err *err)
 {
-	if (own->http)
-		return 0;
-	if (http_new(&own->http, err) < 0)
-		return -1;
-	http_set_cancelled(own->http, engine_cancelled, store);
+	struct connections *own = &store->connections[worker];
+
+	if (!own->http) {
+		if (http_new(&own->http, err) < 0)
+			return -1;
+		http_set_cancelled(own->http, engine_cancelled, store);
+	}
+	*ret = own->http;
 	return 0;
 }
 
@@ -50,7 +53,6 @@ static int get_loop(struct bookstore *store, struct connections *own, struct err
 static int engine_do(struct bookstore *store, unsigned worker, const struct engine_call *call, long *ret_status,
 		     json_t **ret, struct err *err)
 {
-	struct connections *own = &store->connections[worker];
 	_cleanup_free_ char *path = engine_path(store, call->suffix);
 	const struct http_request request = {.method = call->method,
 					     .path = path,
@@ -59,9 +61,10 @@ static int engine_do(struct bookstore *store, unsigned worker, const struct engi
 					     .timeout_ms = ENGINE_MS,
 					     .max_response = BOOKSTORE_ANSWER_BYTES};
 	struct http_response response = {0};
+	struct http *http;
 	int r;
 
-	if (get_loop(store, own, err) < 0 || http_do(own->http, store->engine, &request, &response, err) < 0)
+	if (engine_loop(store, worker, &http, err) < 0 || http_do(http, store->engine, &request, &response, err) < 0)
 		return -1;
 	r = jsonx_parse(response.body.data, response.body.len, "the search engine's answer", ret, err);
 	*ret_status = response.status;
@@ -178,6 +181,8 @@ void engine_search(void *user, const struct web_request *request, struct web_res
 		answer_wrong(response, errors);
 		return;
 	}
+	if (input.after && !after_wait(user, request, input.after, response))
+		return;
 	query = modes_query(&input);
 	body = json_dumps(query, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
 	if (body)

@@ -20,7 +20,7 @@ enum { EXIT_USAGE = 2, PASSWORD_BYTES = 4096, HOSTS = 16, PREPARE_MS = 500 };
 
 struct settings {
 	struct pg_params postgres;
-	const char *listen, *hosts, *password_file, *search_url, *search_index;
+	const char *listen, *hosts, *password_file, *search_url, *search_index, *wait_url;
 	enum log_level level;
 	enum log_format format;
 };
@@ -37,6 +37,7 @@ enum option_id {
 	OPT_PG_PASSWORD_FILE,
 	OPT_SEARCH_URL,
 	OPT_SEARCH_INDEX,
+	OPT_WAIT_URL,
 	OPT_LOG_LEVEL,
 	OPT_LOG_FORMAT,
 	OPTIONS,
@@ -61,6 +62,8 @@ static const struct {
 			    "Elasticsearch or OpenSearch (default http://127.0.0.1:9200); put one with a password "
 			    "into $BOOKSTORE_SEARCH_URL"},
 	[OPT_SEARCH_INDEX] = {"search-index", "NAME", "the index, or its alias (default books)"},
+	[OPT_WAIT_URL] = {"wait-url", "URL",
+			  "the address of `pgsync run --listen`, for searches that contain a write (/search?after=)"},
 	[OPT_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	[OPT_LOG_FORMAT] = {"log-format", "FORMAT", "text or json (default text)"},
 };
@@ -91,6 +94,7 @@ static int set_option_value(struct settings *s, enum option_id id, const char *v
 		[OPT_PG_HOST] = &s->postgres.host, [OPT_PG_DATABASE] = &s->postgres.database,
 		[OPT_PG_USER] = &s->postgres.user, [OPT_PG_PASSWORD_FILE] = &s->password_file,
 		[OPT_SEARCH_URL] = &s->search_url, [OPT_SEARCH_INDEX] = &s->search_index,
+		[OPT_WAIT_URL] = &s->wait_url,
 	};
 
 	if (!*value)
@@ -321,24 +325,30 @@ static int serve_bookstore(struct bookstore *store, const struct settings *s, co
 	return 0;
 }
 
+static int target_of(const char *url, struct http_target **ret, struct err *err)
+{
+	return http_target_new(
+		&(struct http_target_options){.urls = &url, .n_urls = 1, .user_agent = "bookstore/" PGSYNC_VERSION},
+		ret, err);
+}
+
 static int run_bookstore(const struct settings *s, struct err *err)
 {
 	_cleanup_free_ char *host_list = xstrdup_or_null(s->hosts);
 	_cleanup_(free_secretp) char *password = NULL;
 	_cleanup_(http_target_freep) struct http_target *engine = NULL;
+	_cleanup_(http_target_freep) struct http_target *filler = NULL;
 	_cleanup_close_ int stop_fd = open_signals(err);
 	struct bookstore store = {.postgres = s->postgres, .index = s->search_index, .stop_fd = stop_fd};
 	const char *hosts[HOSTS + 1];
 	int r;
 
 	split_hosts(host_list, hosts);
-	if (stop_fd < 0 || read_password(s, &password, err) < 0 ||
-	    http_target_new(&(struct http_target_options){.urls = &s->search_url,
-							  .n_urls = 1,
-							  .user_agent = "bookstore/" PGSYNC_VERSION},
-			    &engine, err) < 0)
+	if (stop_fd < 0 || read_password(s, &password, err) < 0 || target_of(s->search_url, &engine, err) < 0 ||
+	    (s->wait_url && target_of(s->wait_url, &filler, err) < 0))
 		return -1;
 	store.engine = engine;
+	store.filler = filler;
 	store.postgres.password = password;
 	store.postgres.cancel_fd = stop_fd;
 	r = serve_bookstore(&store, s, hosts, err);

@@ -192,9 +192,21 @@ static void read_q(const struct web_request *request, struct modes_input *ret, j
 		form_wrong(errors, "q", "is required: what to search for");
 }
 
+static const char *read_after(const struct web_request *request, json_t *errors)
+{
+	const char *after = web_argument(request, "after");
+	uint64_t lsn;
+
+	if (after && !parse_lsn(after, &lsn))
+		form_wrong(
+			errors, "after",
+			"must be a position such as 16/B374D848: what Commit-Position says in the answer to a write");
+	return after;
+}
+
 void modes_read(const struct web_request *request, struct modes_input *ret, json_t *errors)
 {
-	static const char *const words[] = {"q", "mode", "size", "min_price", "max_price", "from", "to", NULL};
+	static const char *const words[] = {"q", "mode", "size", "min_price", "max_price", "from", "to", "after", NULL};
 	const char *mode = web_argument(request, "mode"), *size = web_argument(request, "size");
 	const char *known = mode ? form_word(mode, modes_words) : NULL;
 	uint64_t n = SIZE;
@@ -211,4 +223,5 @@ void modes_read(const struct web_request *request, struct modes_input *ret, json
 	ret->max_price = optional(request, "max_price", form_is_price, errors);
 	ret->from = optional(request, "from", form_is_date, errors);
 	ret->to = optional(request, "to", form_is_date, errors);
+	ret->after = read_after(request, errors);
 }

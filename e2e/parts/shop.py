@@ -13,10 +13,11 @@ from .search import eventually
 class Bookstore:
     """One bookstore on a database of a Postgres server and an index of a search engine."""
 
-    def __init__(self, state: Path, database, user, password, engine_url, index="books", *, port=None, attached=True, log_level="debug"):
+    def __init__(self, state: Path, database, user, password, engine_url, index="books", *, wait_url=None, port=None, attached=True,
+                 log_level="debug"):
         self.state, self.attached, self.log_level = Path(state), attached, log_level
         self.database, self.user, self.password = database, user, password
-        self.engine_url, self.index = engine_url, index
+        self.engine_url, self.index, self.wait_url = engine_url, index, wait_url
         self.port = port or ports.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = requests.Session()
@@ -32,6 +33,7 @@ class Bookstore:
             BIN / "bookstore", "--listen", f"127.0.0.1:{self.port}", "--postgres-port", str(self.database.server.port),
             "--postgres-database", self.database.name, "--postgres-user", self.user, "--postgres-password-file", secret,
             "--search-url", self.engine_url, "--search-index", self.index, "--log-level", self.log_level,
+            *(["--wait-url", self.wait_url] if self.wait_url else []),
         ], self.state / "bookstore.log", attached=self.attached)
         return self
 

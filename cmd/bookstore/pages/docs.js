@@ -39,7 +39,8 @@ async function send(event, { method, path, parameters, hasBody }, output) {
     const response = await fetch(place(path, parameters, form), options);
     const text = await response.text();
     const took = milliseconds(since);
-    output.textContent = `${response.status} after ${took} ms\n\n${text && JSON.stringify(JSON.parse(text), null, 2)}`;
+    const position = response.headers.get("Commit-Position");
+    output.textContent = `${response.status} after ${took} ms\n${position ? `Commit-Position: ${position}\n` : ""}\n${text && JSON.stringify(JSON.parse(text), null, 2)}`;
   } catch (error) {
     output.textContent = `No answer that can be read: ${error.message}`;
   }
