@@ -273,6 +273,23 @@ static const char sql_visible[] =
 	" SELECT min(x.position), pg_current_wal_insert_lsn() FROM x WHERE CASE WHEN x.xid < x.xmin THEN false"
 	"  ELSE NOT pg_visible_in_snapshot(x.xid::text::xid8, x.s) END";
 
+/* It runs before every batch, so it is prepared and planned once. *ret is its only row. */
+static int read_visible(struct pg *pg, const char *xids, struct pg_result **ret, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *row = NULL;
+	int r;
+
+	if (pg_rows_start_prepared(pg, "visible", sql_visible, (const char *const[]){xids}, 1, err) < 0)
+		return -1;
+	while ((r = pg_rows_next(pg, &row, err)) > 0) {
+		pg_result_free(*ret);
+		*ret = TAKE_PTR(row);
+	}
+	if (r == 0 && !*ret)
+		return err_set(err, ERR_FATAL, "the visibility check returned no row");
+	return r;
+}
+
 int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_visible *ret, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -289,7 +306,7 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_v
 	}
 	pg_array_end(&list);
 	if (strbuf_ok(&list))
-		failed = pg_query(pg, sql_visible, (const char *const[]){list.data}, 1, &r, err);
+		failed = read_visible(pg, list.data, &r, err);
 	else
 		failed = err_set(err, ERR_LIMIT, "%zu transactions exceed the limit of one query", n);
 	strbuf_release(&list);
