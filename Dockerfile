@@ -13,7 +13,8 @@ COPY hack/hardened hack/
 COPY pkg pkg
 COPY cmd cmd
 COPY config/samples config/samples
-RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync bin/bookstore
+COPY docs/conditions.md docs/
+RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync bin/kubectl-pgsync bin/bookstore
 
 FROM ${BASE}
 RUN apt-get update \
@@ -22,7 +23,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
 COPY LICENSE NOTICE /usr/share/doc/pgsync-operator/
 # Side by side: the operator starts `pgsync worker`. Neither writes to the file system, so it may be read-only.
-COPY --from=build /src/bin/pgsync-operator /src/bin/pgsync /src/bin/bookstore /usr/local/bin/
+COPY --from=build /src/bin/pgsync-operator /src/bin/pgsync /src/bin/kubectl-pgsync /src/bin/bookstore /usr/local/bin/
 RUN ln -s pgsync /usr/local/bin/bootstrap
 # A number, so that runAsNonRoot can be checked without a user database.
 USER 10001:10001

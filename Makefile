@@ -8,7 +8,7 @@ PACKAGES := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' pkg/DEPS)
 # A package and everything that it may include, directly or not; the lowest come first in pkg/DEPS.
 $(foreach p,$(PACKAGES),$(eval deps_$(p) := $(sort $(p) $(foreach d,$(shell sed -n 's/^$(p): *//p' pkg/DEPS),$(deps_$(d))))))
 deps_of = $(deps_$(1))
-BINARIES := pgsync-operator pgsync bookstore
+BINARIES := pgsync-operator pgsync kubectl-pgsync bookstore
 
 PQ_CFLAGS := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wformat=2 \
@@ -57,7 +57,7 @@ help: ## list these targets
 deps: ## install missing packages with apt (as root), otherwise list them
 	@hack/deps
 
-all: $(BINARIES:%=bin/%) bin/bootstrap ## build bin/pgsync-operator, bin/pgsync and bin/bookstore
+all: $(BINARIES:%=bin/%) bin/bootstrap bin/kubectl_complete-pgsync ## build bin/pgsync-operator, pgsync, kubectl-pgsync and bookstore
 
 # --- objects, libraries, binaries -------------------------------------------------------------------------------------
 define flavour_rules
@@ -86,6 +86,8 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
 pgsync_PACKAGES := $(sort $(foreach p,sync import protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
+# The plugin knows what users may know: the API server alone.
+kubectl-pgsync_PACKAGES := $(sort $(foreach p,kube screen,$(call deps_of,$(p))))
 # The bookstore knows nothing about pgsync.
 bookstore_PACKAGES := $(sort $(foreach p,http json postgres web,$(call deps_of,$(p))))
 # What ships has no failpoints.
@@ -121,14 +123,20 @@ $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-tsan,tsan)))
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/pages.o): $(wildcard cmd/bookstore/pages/*)
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/tables.o): config/samples/bookstore.sql config/samples/bookstore-books.sql
 
+# The plugin shows what it tells to do.
+$(FLAVOURS:%=$(B)/%/cmd/kubectl-pgsync/status.o): docs/conditions.md
+
 # pgsync's users start it by this name too.
 $(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/bootstrap): %/bootstrap: %/pgsync
 	@ln -sf pgsync $@
+# kubectl asks this one for completions.
+$(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/kubectl_complete-pgsync): %/kubectl_complete-pgsync: %/kubectl-pgsync
+	@ln -sf kubectl-pgsync $@
 
 .PHONY: failpoint-bin sanitized-bin tsan-bin
-failpoint-bin: $(BINARIES:%=bin-failpoint/%) bin-failpoint/bootstrap
-sanitized-bin: $(BINARIES:%=bin-sanitized/%) bin-sanitized/bootstrap
-tsan-bin: $(BINARIES:%=bin-tsan/%) bin-tsan/bootstrap
+failpoint-bin: $(BINARIES:%=bin-failpoint/%) bin-failpoint/bootstrap bin-failpoint/kubectl_complete-pgsync
+sanitized-bin: $(BINARIES:%=bin-sanitized/%) bin-sanitized/bootstrap bin-sanitized/kubectl_complete-pgsync
+tsan-bin: $(BINARIES:%=bin-tsan/%) bin-tsan/bootstrap bin-tsan/kubectl_complete-pgsync
 
 # --- installing -------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local
@@ -143,6 +151,7 @@ install: all ## install programs, man pages, completions and licence under DESTD
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man8 $(DOCDIR) $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS))
 	install -m 755 $(BINARIES:%=bin/%) $(DESTDIR)$(BINDIR)
 	ln -sf pgsync $(DESTDIR)$(BINDIR)/bootstrap
+	ln -sf kubectl-pgsync $(DESTDIR)$(BINDIR)/kubectl_complete-pgsync
 	for page in man/*.[18]; do \
 	  sed '/^\.TH/s/"pgsync-operator"/"pgsync-operator $(VERSION)"/' $$page >$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit; \
 	done
@@ -154,8 +163,8 @@ install: all ## install programs, man pages, completions and licence under DESTD
 	install -m 644 LICENSE NOTICE CHANGELOG.md $(DESTDIR)$(DOCDIR)
 
 uninstall: ## remove what `make install` installed, with the same DESTDIR and PREFIX
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(BINARIES) bootstrap)
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/pgsync.1 man1/bootstrap.1 man1/bookstore.1 man8/pgsync-operator.8)
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(BINARIES) bootstrap kubectl_complete-pgsync)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/pgsync.1 man1/bootstrap.1 man1/kubectl-pgsync.1 man1/bookstore.1 man8/pgsync-operator.8)
 	rm -f $(addprefix $(DESTDIR)$(BASH_COMPLETIONS)/,pgsync bootstrap pgsync-operator bookstore)
 	rm -f $(addprefix $(DESTDIR)$(ZSH_COMPLETIONS)/,_pgsync _pgsync-operator _bookstore)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,LICENSE NOTICE CHANGELOG.md)

@@ -20,6 +20,8 @@ PAGES = {
     "pgsync-operator": ["pgsync-operator", "--help"],
     "bookstore": ["bookstore", "--help"],
 }
+PLUGIN = {"kubectl pgsync": ["kubectl-pgsync", "--help"]} | {
+    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync")}
 PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 
@@ -30,7 +32,7 @@ def call(program, *arguments, **variables):
 
 
 def help_of(page):
-    code, out, err = call(*PAGES[page])
+    code, out, err = call(*(PAGES | PLUGIN)[page])
     assert (code, err) == (0, ""), (page, code, err)
     return out
 
@@ -41,7 +43,7 @@ def options_of(page):
     return {long for _, long in lines}, {letter for letter, _ in lines if letter}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGES | PLUGIN)
 def test_help_has_usage_options_and_exit_status(page):
     out = help_of(page)
     assert out.startswith(f"Usage: {page} "), out
@@ -59,6 +61,11 @@ def test_help_of_bootstrap_is_the_same_under_both_names():
 def test_help_overrides_other_options():
     assert call("pgsync", "run", "-f", "none.yaml", "--help")[0] == 0
     assert call("pgsync", "--config", "none.json", "--help")[1] == help_of("pgsync")
+
+
+def test_help_of_the_plugin_lists_every_command():
+    listed = re.findall(r"^  ([a-z-]+)  ", help_of("kubectl pgsync").split("Commands")[1].split("\n\n")[0], re.MULTILINE)
+    assert {f"kubectl pgsync {command}" for command in listed} == PLUGIN.keys() - {"kubectl pgsync"}
 
 
 def test_help_of_pgsync_lists_every_command():
@@ -81,6 +88,30 @@ def test_an_invalid_command_line_exits_with_2_and_refers_to_the_help(arguments, 
     assert all(word in err for word in words), err
 
 
+@pytest.mark.parametrize("arguments, words", [
+    ([], ["Usage", "status", "kubectl pgsync --help"]),
+    (["stat"], ["\"stat\"", "status", "kubectl pgsync --help"]),
+    (["status", "--watch-it"], ["--watch-it", "kubectl pgsync status --help"]),
+    (["status", "-o", "yaml"], ["--output", "kubectl pgsync status --help"]),
+    (["status", "a", "b"], ["too many", "kubectl pgsync status --help"]),
+    (["status", "a", "-A"], ["--all-namespaces", "kubectl pgsync status --help"]),
+    (["suspend"], ["required", "kubectl pgsync suspend --help"]),
+    (["suspend", "-A", "a"], ["A", "kubectl pgsync suspend --help"]),
+    (["restart", "pgsync/"], ["pgsync/NAME", "kubectl pgsync restart --help"]),
+    (["restart", "pod/a"], ["pgsync/NAME", "kubectl pgsync restart --help"]),
+    (["status", "-n", ""], ["--namespace", "kubectl pgsync status --help"]),
+])
+def test_an_invalid_command_line_of_the_plugin_exits_with_2_and_refers_to_the_help(arguments, words):
+    code, out, err = call("kubectl-pgsync", *arguments)
+    assert (code, out) == (2, "")
+    assert all(word in err for word in words), err
+
+
+def test_the_plugin_without_credentials_says_where_it_looked():
+    code, out, err = call("kubectl-pgsync", "status", HOME="/nowhere")
+    assert (code, out) == (3, "") and "/nowhere/.kube/config" in err and "--kubeconfig" in err
+
+
 def test_operator_reports_where_an_invalid_value_came_from():
     code, _, err = call("pgsync-operator", PGSYNC_OPERATOR_LOG_LEVEL="loud")
     assert code == 2 and "LOG_LEVEL" in err and "loud" in err
@@ -98,13 +129,13 @@ def test_bookstore_reports_where_an_invalid_value_came_from():
 # --- man pages
 
 MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
-       "pgsync-operator.8": {"pgsync-operator"}, "bookstore.1": {"bookstore"}}
+       "pgsync-operator.8": {"pgsync-operator"}, "bookstore.1": {"bookstore"}, "kubectl-pgsync.1": set(PLUGIN)}
 
 
 def man_options(text):
     """Options that a paragraph of the page describes: those on the line after .TP."""
     tags = "\n".join(re.findall(r"^\.TP\n(.*)$", text, re.MULTILINE)).replace("\\-", "-").replace("\\fR", " ").replace("\\fI", " ")
-    return set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", tags)), set(re.findall(r"(?<![\w-])-[a-z](?![a-z])", tags))
+    return set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", tags)), set(re.findall(r"(?<![\w-])-[a-zA-Z](?![a-z])", tags))
 
 
 @pytest.mark.parametrize("page", MAN)
@@ -156,6 +187,14 @@ def test_bash_completes_commands_and_values_and_nothing_else():
     assert completed("bookstore", "--search-url", "") == set()
 
 
+@pytest.mark.parametrize("page", PLUGIN)
+def test_kubectl_gets_the_options_of_help(page):
+    code, out, err = call("kubectl_complete-pgsync", *page.split()[2:], "--")
+    *listed, directive = out.splitlines()
+    assert (code, err, directive) == (0, "", ":4")
+    assert {line.split("\t")[0] for line in listed} == options_of(page)[0] - {"--version"}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_zsh_completes_the_options_of_help(page):
     options = re.compile(r"(?:'|,|\*)(--[a-z0-9-]+?)(?:=-)?(?:\[|\})")
@@ -194,6 +233,7 @@ def test_install_and_uninstall(tmp_path):
         "share/man/man8/pgsync-operator.8", "share/bash-completion/completions/bootstrap", "share/bash-completion/completions/pgsync",
         "share/bash-completion/completions/pgsync-operator", "share/zsh/site-functions/_pgsync", "share/zsh/site-functions/_pgsync-operator",
         "share/doc/pgsync-operator/CHANGELOG.md", "share/doc/pgsync-operator/LICENSE", "share/doc/pgsync-operator/NOTICE",
+        "bin/kubectl-pgsync", "bin/kubectl_complete-pgsync", "share/man/man1/kubectl-pgsync.1",
         "bin/bookstore", "share/man/man1/bookstore.1", "share/bash-completion/completions/bookstore", "share/zsh/site-functions/_bookstore",
     }
     version = (TREE / "VERSION").read_text().strip()

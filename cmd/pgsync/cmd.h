@@ -84,11 +84,6 @@ void cmd_wait_serve(void *user, const struct web_request *request, struct web_re
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,
 	       struct err *err) WARN_UNUSED;
 
-/* From here on nothing that is printed makes a terminal act, wherever it comes from, apart from the ends of lines and
- * tabs: such a character is shown as "\\u001b". It is for the first line of main. */
-void cmd_guard_output(void);
-/* Prints a text as a part of a line: ends of lines and tabs are shown in the same way. */
-void cmd_print_foreign(FILE *to, const char *text);
 /* Prints findings to standard error, one a line. */
 void cmd_print_findings(const struct findings *f);
 

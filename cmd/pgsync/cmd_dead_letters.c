@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/terminal.h"
 #include "cmd.h"
 #include "http/http.h"
 #include "search/search.h"
@@ -62,7 +63,7 @@ static void print_column(const char *text, int width)
 
 	if (!memory)
 		return;
-	cmd_print_foreign(memory, text);
+	terminal_print(memory, text);
 	(void)fclose(memory);
 	(void)printf("%-*s", width, shown);
 	free(shown);
@@ -85,7 +86,7 @@ static void print_dead_letter(const char *alias, const struct dead_letter *lette
 static void print_field(const char *name, const char *text)
 {
 	(void)printf("%-10s ", name);
-	cmd_print_foreign(stdout, text);
+	terminal_print(stdout, text);
 	(void)printf("\n");
 }
 
@@ -394,7 +395,7 @@ static int run_action(const struct action *action, const struct common_flags *fl
 		(void)usage_error("the PgSync has no index \"%s\"", flags->index);
 	} else if (connect_and_run(action, flags, input.spec, &err) < 0) {
 		(void)fprintf(stderr, "pgsync dead-letters: ");
-		cmd_print_foreign(stderr, err.msg);
+		terminal_print(stderr, err.msg);
 		(void)fputc('\n', stderr);
 		code = EXIT_FAILED;
 	} else {

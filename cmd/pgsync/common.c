@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 
 #include "base/log.h"
+#include "base/terminal.h"
 #include "base/usage.h"
 #include "cmd.h"
 
@@ -156,9 +157,9 @@ void cmd_print_findings(const struct findings *f)
 		const struct finding *item = &f->items[i];
 
 		(void)fprintf(stderr, "%s: ", item->severity == FINDING_ERROR ? "error" : "warning");
-		cmd_print_foreign(stderr, item->path);
+		terminal_print(stderr, item->path);
 		(void)fputs(*item->path ? ": " : "", stderr);
-		cmd_print_foreign(stderr, item->message);
+		terminal_print(stderr, item->message);
 		(void)fprintf(stderr, " (%s)\n", reason_name(item->reason));
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "base/terminal.h"
 #include "cmd.h"
 
 static const struct command {
@@ -46,7 +47,7 @@ int main(int argc, char **argv)
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 
-	cmd_guard_output();
+	terminal_guard();
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);

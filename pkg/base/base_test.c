@@ -11,6 +11,7 @@
 #include "base/findings.h"
 #include "base/map.h"
 #include "base/parse.h"
+#include "base/rfc3339.h"
 #include "base/strbuf.h"
 #include "base/utf8.h"
 
@@ -387,6 +388,35 @@ static void test_err_wrap_then_kind_and_reason_stay(void **state)
 	assert_string_equal(reason_name(err.reason), "AuthFailed");
 }
 
+static void test_rfc3339_when_parsed_then_microseconds(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t us;
+	} GOOD[] = {{"1970-01-01T00:00:00Z", 0},
+		    {"1970-01-01T00:00:01.5Z", 1500000},
+		    {"1970-01-01T01:00:00.000001+01:00", 1},
+		    {"1969-12-31T23:00:00-01:00", 0},
+		    {"2000-02-29T00:00:00.123456789Z", 951782400123456}};
+	static const char *const BAD[] = {"",
+					  "1970-01-01",
+					  "1970-01-01 00:00:00Z",
+					  "1970-01-01T00:00:00",
+					  "1970-13-01T00:00:00Z",
+					  "1970-01-01T24:00:00Z",
+					  "1970-01-01T00:00:00Zx",
+					  "1970-01-01T00:00:00+1"};
+	int64_t us;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(GOOD); i++) {
+		assert_true(rfc3339_parse(GOOD[i].text, &us));
+		assert_int_equal(us, GOOD[i].us);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(BAD); i++)
+		assert_false(rfc3339_parse(BAD[i], &us));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_findings_when_an_error_is_at_a_path_within_or_above_then_they_concern_it),
 		cmocka_unit_test(test_nearest_name_when_word_is_mistyped_then_found),
 		cmocka_unit_test(test_err_wrap_then_kind_and_reason_stay),
+		cmocka_unit_test(test_rfc3339_when_parsed_then_microseconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

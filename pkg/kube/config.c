@@ -214,12 +214,14 @@ static int find_config(const struct kube_config_options *options, struct kube_co
 			return -1;
 		return kube_config_resolve(sources.items, sources.n, options->context, ret, err);
 	}
+	home = home_kubeconfig();
 	if (list && add_list(&sources, list, err) < 0)
+		return -1;
+	if (options->for_user && !(list && list[0]) && home && add_source(&sources, home, false, err) < 0)
 		return -1;
 	if (sources.n == 0 && host && host[0] && port && port[0])
 		return kube_config_in_cluster(host, port, SERVICE_ACCOUNT_DIR, ret, err);
-	home = home_kubeconfig();
-	if (sources.n == 0 && home && add_source(&sources, home, false, err) < 0)
+	if (!options->for_user && sources.n == 0 && home && add_source(&sources, home, false, err) < 0)
 		return -1;
 	if (sources.n > 0)
 		return kube_config_resolve(sources.items, sources.n, options->context, ret, err);
@@ -235,7 +237,7 @@ int kube_config_load(const struct kube_config_options *options, struct kube_conf
 
 	if (find_config(options, &config, err) < 0)
 		return -1;
-	if (!config->namespace)
+	if (!config->namespace && !options->for_user)
 		config->namespace = pod_namespace(SERVICE_ACCOUNT_DIR);
 	if (kube_config_refresh(config, CONFIG_EXEC_LOAD_MS, err) < 0)
 		return -1;

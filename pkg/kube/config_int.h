@@ -68,7 +68,4 @@ int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct 
 int kube_exec_answer(struct kube_config *config, const char *api_version, const char *text, size_t len,
 		     struct err *err) WARN_UNUSED;
 
-/* "2006-01-02T15:04:05[.fff]Z" or with a numeric offset, in microseconds since 1970. */
-bool kube_parse_rfc3339(const char *text, int64_t *ret_us) WARN_UNUSED;
-
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -223,6 +224,49 @@ static void test_load_when_home_has_a_kubeconfig_then_read_with_its_certificate_
 	assert_string_equal(config->key_pem, "KEY 2");
 }
 
+/* A pod's environment and both files: what is taken, for the operator and for a user's program. */
+static void test_load_when_for_a_user_then_in_the_order_of_kubectl(void **state)
+{
+	static const char POD[] = "https://10.0.0.1:443";
+	static const struct {
+		bool for_user, list, home;
+		const char *server;
+	} ROWS[] = {{true, true, true, "https://list"},  {true, false, true, "https://home"},
+		    {true, false, false, POD},           {true, true, false, "https://list"},
+		    {false, true, true, "https://list"}, {false, false, true, POD}};
+	_cleanup_free_ char *sub = xasprintf("%s/.kube", dir), *home = xasprintf("%s/.kube/config", dir);
+	_cleanup_free_ char *list = xasprintf("%s/list", dir);
+
+	UNUSED(state);
+	(void)mkdir(sub, 0700);
+	write_file("list", "current-context: x\ncontexts: [{name: x, context: {cluster: c}}]\n"
+			   "clusters: [{name: c, cluster: {server: 'https://list'}}]\n");
+	assert_int_equal(setenv("HOME", dir, 1), 0);
+	assert_int_equal(setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1", 1), 0);
+	assert_int_equal(setenv("KUBERNETES_SERVICE_PORT", "443", 1), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
+		struct kube_config_options options = {.for_user = ROWS[i].for_user};
+		_cleanup_(kube_config_freep) struct kube_config *config = NULL;
+		struct err err;
+
+		(void)unlink(home);
+		if (ROWS[i].home)
+			write_file(".kube/config", "current-context: x\ncontexts: [{name: x, context: {cluster: c}}]\n"
+						   "clusters: [{name: c, cluster: {server: 'https://home'}}]\n");
+		assert_int_equal(setenv("KUBECONFIG", ROWS[i].list ? list : "", 1), 0);
+		/* No account is mounted here, unless the test runs in a pod. */
+		if (kube_config_load(&options, &config, &err) < 0) {
+			assert_ptr_equal(ROWS[i].server, POD);
+			assert_non_null(strstr(err.msg, "service account token"));
+		} else {
+			assert_string_equal(kube_config_server(config), ROWS[i].server);
+		}
+	}
+	assert_int_equal(unsetenv("KUBERNETES_SERVICE_HOST"), 0);
+	assert_int_equal(unsetenv("KUBERNETES_SERVICE_PORT"), 0);
+	assert_int_equal(unsetenv("KUBECONFIG"), 0);
+}
+
 static void test_in_cluster_when_mounted_then_token_file_and_brackets_for_ipv6(void **state)
 {
 	_cleanup_(kube_config_freep) struct kube_config *config = NULL;
@@ -385,35 +429,6 @@ static void test_base64_when_decoded_then_rfc4648_vectors(void **state)
 		assert_null(base64_decode(BAD[i], &len));
 }
 
-static void test_rfc3339_when_parsed_then_microseconds(void **state)
-{
-	static const struct {
-		const char *text;
-		int64_t us;
-	} GOOD[] = {{"1970-01-01T00:00:00Z", 0},
-		    {"1970-01-01T00:00:01.5Z", 1500000},
-		    {"1970-01-01T01:00:00.000001+01:00", 1},
-		    {"1969-12-31T23:00:00-01:00", 0},
-		    {"2000-02-29T00:00:00.123456789Z", 951782400123456}};
-	static const char *const BAD[] = {"",
-					  "1970-01-01",
-					  "1970-01-01 00:00:00Z",
-					  "1970-01-01T00:00:00",
-					  "1970-13-01T00:00:00Z",
-					  "1970-01-01T24:00:00Z",
-					  "1970-01-01T00:00:00Zx",
-					  "1970-01-01T00:00:00+1"};
-	int64_t us;
-
-	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(GOOD); i++) {
-		assert_true(kube_parse_rfc3339(GOOD[i].text, &us));
-		assert_int_equal(us, GOOD[i].us);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(BAD); i++)
-		assert_false(kube_parse_rfc3339(BAD[i], &us));
-}
-
 static int make_dir(void **state)
 {
 	UNUSED(state);
@@ -424,7 +439,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	static const char *const NAMES[] = {"one",          "two",         "token",       "namespace", "plugin",
+	static const char *const NAMES[] = {"one",          "two",         "token",       "namespace", "plugin", "list",
 					    ".kube/config", ".kube/c.crt", ".kube/c.key", ".kube",     ""};
 
 	UNUSED(state);
@@ -452,6 +467,7 @@ int main(void)
 		test_in_dir(test_load_when_a_named_file_is_missing_then_invalid_with_its_path),
 		test_in_dir(test_load_when_there_is_nothing_then_says_where_it_looked),
 		test_in_dir(test_load_when_home_has_a_kubeconfig_then_read_with_its_certificate_files),
+		test_in_dir(test_load_when_for_a_user_then_in_the_order_of_kubectl),
 		test_in_dir(test_in_cluster_when_mounted_then_token_file_and_brackets_for_ipv6),
 		test_in_dir(test_exec_when_plugin_answers_then_its_token_until_it_expires),
 		test_in_dir(test_exec_when_plugin_wants_the_cluster_then_it_gets_it),
@@ -460,7 +476,6 @@ int main(void)
 		test_in_dir(test_exec_when_plugin_does_not_exist_then_invalid),
 		cmocka_unit_test(test_answer_when_incomplete_then_refused_and_the_old_token_stays),
 		cmocka_unit_test(test_base64_when_decoded_then_rfc4648_vectors),
-		cmocka_unit_test(test_rfc3339_when_parsed_then_microseconds),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "base/rfc3339.h"
 #include "base/strbuf.h"
 #include "kube/config_int.h"
 #include "kube/kube.h"
@@ -68,7 +69,7 @@ int kube_exec_answer(struct kube_config *config, const char *api_version, const 
 		return answer_failed("neither a token nor a certificate", err);
 	if (!cert[0] != !key[0])
 		return answer_failed("a certificate without its key, or a key without its certificate", err);
-	if (expires[0] && !kube_parse_rfc3339(expires, &expires_us))
+	if (expires[0] && !rfc3339_parse(expires, &expires_us))
 		return answer_failed("an expirationTimestamp that is not an RFC 3339 time", err);
 	replace_secret(&config->token, token);
 	if (cert[0]) {

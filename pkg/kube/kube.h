@@ -24,6 +24,9 @@ struct kube_config;
 struct kube_config_options {
 	const char *kubeconfig; /* a path; NULL: $KUBECONFIG (a list, merged), then in-cluster, then ~/.kube/config */
 	const char *context;    /* NULL: the current one */
+	/* A program for people: as kubectl, $KUBECONFIG alone if it is set, otherwise ~/.kube/config; in-cluster only
+	 * if there is no such file. A context without a namespace is in "default" even within a pod. */
+	bool for_user;
 };
 /* Finds and reads credentials: certificate, token, token file, basic, exec plugin. Errors: INVALID with file and field.
  */

@@ -1,8 +1,10 @@
-/* RFC 3339 times, as exec plugins write them. */
+/* RFC 3339 times, as API servers and exec plugins write them. */
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/parse.h"
-#include "kube/config_int.h"
+#include "base/rfc3339.h"
 
 /* Reads exactly `digits` digits and the character `after` (0: none); moves *p past them. */
 static bool read_digits(const char **p, size_t digits, char after, int *ret)
@@ -35,7 +37,7 @@ static bool zone(const char *p, int64_t *ret)
 	return true;
 }
 
-bool kube_parse_rfc3339(const char *text, int64_t *ret_us)
+bool rfc3339_parse(const char *text, int64_t *ret_us)
 {
 	const char *p = text;
 	struct tm tm = {0};

@@ -1,12 +1,12 @@
-/* What the commands print: nothing that a terminal would act on comes from a server, a file or an argument. */
+/* Output: nothing that a terminal would act on comes from a server, a file or an argument. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/terminal.h"
 #include "base/utf8.h"
-#include "cmd.h"
 
 enum { SEQUENCE_BYTES = 4, BLOCK_BYTES = 4096 };
 
@@ -24,7 +24,7 @@ static void print_character(FILE *to, const char *text, size_t len, bool lines)
 		(void)fwrite(text, 1, n, to);
 }
 
-void cmd_print_foreign(FILE *to, const char *text)
+void terminal_print(FILE *to, const char *text)
 {
 	for (size_t left = strlen(text), n; left; text += n, left -= n) {
 		n = utf8_sequence(text, left);
@@ -82,7 +82,7 @@ static void guard_stream(FILE **stream, struct guard *guard, int mode)
 	*stream = guarded;
 }
 
-void cmd_guard_output(void)
+void terminal_guard(void)
 {
 	static struct guard out = {.fd = STDOUT_FILENO}, err = {.fd = STDERR_FILENO};
 

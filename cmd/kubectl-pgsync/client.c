@@ -1,0 +1,183 @@
+/* Requests to the API server, one at a time. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "plugin.h"
+#include "json/json.h"
+
+static const char *const unparsed[] = {"spec.schema", NULL};
+
+int client_open(const struct options *options, struct client *ret, struct err *err)
+{
+	struct kube_config_options where = {
+		.kubeconfig = options->kubeconfig, .context = options->context, .for_user = true};
+
+	*ret = (struct client){0};
+	if (kube_config_load(&where, &ret->config, err) < 0 ||
+	    kube_new(ret->config, "kubectl-pgsync/" PGSYNC_VERSION, &ret->kube, err) < 0) {
+		client_close(ret);
+		return -1;
+	}
+	kube_keep_text(ret->kube, unparsed);
+	ret->namespace = options->namespace ? options->namespace : kube_config_namespace(ret->config);
+	return 0;
+}
+
+void client_close(struct client *client)
+{
+	kube_free(client->kube);
+	kube_config_free(client->config);
+	*client = (struct client){0};
+}
+
+/* --- requests */
+
+struct answer {
+	bool done;
+	json_t *object;
+	struct err err;
+};
+
+static void keep_answer(void *user, const json_t *object, const struct err *err)
+{
+	struct answer *answer = user;
+
+	answer->done = true;
+	if (err)
+		answer->err = *err;
+	else
+		answer->object = json_deep_copy(object);
+}
+
+int client_request(struct client *client, const struct kube_request *request, json_t **ret, struct err *err)
+{
+	struct answer answer = {0};
+	struct kube_call *call = kube_request(client->kube, request, keep_answer, &answer);
+
+	while (!answer.done) {
+		if (kube_poll(client->kube, NULL, 0, -1, err) < 0) {
+			kube_cancel(call);
+			return -1;
+		}
+	}
+	if (!answer.object) {
+		*err = answer.err;
+		return -1;
+	}
+	if (ret)
+		*ret = answer.object;
+	else
+		json_decref(answer.object);
+	return 0;
+}
+
+int client_get(struct client *client, const char *path, json_t **ret, struct err *err)
+{
+	struct kube_request request = {.method = "GET", .path = path};
+
+	return client_request(client, &request, ret, err);
+}
+
+char *client_path(const struct client *client, const char *name)
+{
+	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", client->namespace, "pgsyncs", name, NULL);
+}
+
+/* --- lists: a reflector reads them in pages, of whatever size */
+
+struct listing {
+	bool done;
+	struct map *objects;
+	struct err err;
+};
+
+static void free_object(void *object)
+{
+	json_decref(object);
+}
+
+static void on_list_object(void *user, const char *key, json_t *object)
+{
+	struct listing *listing = user;
+
+	map_puts(listing->objects, key, json_incref(object));
+}
+
+static void on_unlisted(void *user, const char *key)
+{
+	struct listing *listing = user;
+
+	(void)map_removes(listing->objects, key);
+}
+
+static void on_list_end(void *user)
+{
+	struct listing *listing = user;
+
+	listing->done = true;
+}
+
+static void on_list_error(void *user, const struct err *err)
+{
+	struct listing *listing = user;
+
+	listing->err = *err;
+	listing->done = true;
+}
+
+static bool add_listed(void *user, const char *key, size_t len, void *object)
+{
+	UNUSED(key);
+	UNUSED(len);
+	(void)json_array_append(user, object);
+	return true;
+}
+
+static int compare_listed(const void *a, const void *b)
+{
+	const json_t *const *one = a, *const *other = b;
+	int r = strcmp(jsonx_string(*one, "metadata.namespace", ""), jsonx_string(*other, "metadata.namespace", ""));
+
+	return r ? r : strcmp(jsonx_string(*one, "metadata.name", ""), jsonx_string(*other, "metadata.name", ""));
+}
+
+static json_t *sort_objects(json_t *objects)
+{
+	size_t n = json_array_size(objects);
+	_cleanup_free_ json_t **items = xcalloc(n + 1, sizeof(*items));
+	json_t *sorted = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		items[i] = json_array_get(objects, i);
+	qsort(items, n, sizeof(*items), compare_listed);
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append(sorted, items[i]);
+	return sorted;
+}
+
+int client_list(struct client *client, bool all_namespaces, json_t **ret, struct err *err)
+{
+	static const struct kube_reflector_handlers handlers = {
+		.changed = on_list_object, .deleted = on_unlisted, .synced = on_list_end, .failed = on_list_error};
+	_cleanup_free_ char *path = all_namespaces ? kube_path("apis", "pgsync.io", "v1alpha1", "pgsyncs", NULL)
+						   : kube_path("apis", "pgsync.io", "v1alpha1", "namespaces",
+							       client->namespace, "pgsyncs", NULL);
+	struct listing listing = {.objects = map_new(free_object)};
+	struct kube_reflector *reflector = kube_reflect(client->kube, path, NULL, &handlers, &listing);
+	_cleanup_json_ json_t *objects = json_array();
+	int r = 0;
+
+	while (!listing.done && r == 0)
+		r = kube_poll(client->kube, NULL, 0, -1, err);
+	kube_reflector_stop(reflector);
+	map_each(listing.objects, add_listed, objects);
+	map_free(listing.objects);
+	if (r == 0 && listing.err.kind != ERR_NONE) {
+		*err = listing.err;
+		r = -1;
+	}
+	if (r == 0)
+		*ret = sort_objects(objects);
+	return r;
+}

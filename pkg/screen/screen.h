@@ -1,0 +1,68 @@
+/* What people are told about a PgSync: a verdict, what to do, and the details, on one screen.
+ *
+ * Everything comes from the resource as the API server returns it, its operator's Lease and its events. Pure: the time
+ * and the page of remedies are arguments. Text may quote anything that is in the resource, apart from ends of lines:
+ * print it through terminal_guard. */
+#ifndef PGSYNC_SCREEN_SCREEN_H
+#define PGSYNC_SCREEN_SCREEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/strbuf.h"
+
+enum lease_found {
+	LEASE_NOT_READ, /* it may not be read, or the status names none */
+	LEASE_MISSING,
+	LEASE_READ,
+};
+
+/* All of it is borrowed. */
+struct screen_input {
+	const json_t *resource;
+	enum lease_found found;
+	const json_t *lease;  /* the object, with LEASE_READ */
+	const json_t *events; /* an array of events of v1, or NULL: they may not be read */
+	const char *reasons;  /* the text of docs/conditions.md */
+	int64_t wall_us;
+};
+
+enum verdict_kind {
+	VERDICT_FLOWING,
+	VERDICT_SUSPENDED, /* as asked */
+	VERDICT_WORKING,   /* on its way to one of these */
+	VERDICT_LATE,      /* data flows, but more slowly than it should */
+	VERDICT_DEGRADED,  /* data flows, but something is missing */
+	VERDICT_BROKEN,
+	VERDICT_UNKNOWN, /* nothing tells what the state is now */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	char *summary; /* one sentence */
+	char *found;   /* what was found, in the words of the operator; or NULL */
+	char *next;    /* what to do; or NULL: nothing */
+};
+
+void verdict_decide(const struct screen_input *in, struct verdict *ret);
+void verdict_release(struct verdict *verdict);
+/* "Flowing", "Suspended", ... */
+const char *verdict_name(enum verdict_kind kind);
+/* The PgSync is as its spec asks. */
+bool verdict_is_good(enum verdict_kind kind);
+
+/* One PgSync on one screen: the verdict first, then worker, slot, indices, conditions, events. */
+void screen_status(const struct screen_input *in, struct strbuf *out);
+/* One line for each of n PgSyncs. */
+void screen_list(const struct screen_input *items, size_t n, bool namespaces, struct strbuf *out);
+/* The same for programs: {"namespace", "name", "verdict", "healthy", "summary", "found", "next", "status"}. A new
+ * reference. */
+json_t *screen_json(const struct screen_input *in);
+
+/* What docs/conditions.md tells to do about a reason, without its markup; NULL: it has no such row. Caller frees. */
+char *remedy_find(const char *page, const char *word);
+
+#endif

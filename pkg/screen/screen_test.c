@@ -1,0 +1,317 @@
+/* Tests of what people are told about a PgSync. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/reason.h"
+#include "screen/screen.h"
+#include "json/json.h"
+
+/* 2026-12-02T12:00:00Z */
+#define NOW_US (1796212800LL * 1000000)
+#define FRESH                                                                                                  \
+	"\"spec\":{\"holderIdentity\":\"us\",\"leaseDurationSeconds\":15,\"renewTime\":\"2026-12-02T11:59:58." \
+	"000000Z\"}"
+
+static char *page;
+
+static json_t *parse_text(const char *text)
+{
+	json_t *value;
+	struct err err;
+
+	if (jsonx_parse(text, strlen(text), "the test", &value, &err) < 0)
+		fail_msg("%s: %s", err.msg, text);
+	return value;
+}
+
+/* A PgSync of generation 3 with these fields of the spec and the status, and these conditions. */
+static json_t *pgsync(const char *metadata, const char *spec, const char *status, const char *conditions)
+{
+	_cleanup_free_ char *text = xasprintf("{\"metadata\":{\"namespace\":\"shop\",\"name\":\"books\",\"generation\":"
+					      "3%s},\"spec\":{\"lagTargetSeconds\":60%s},"
+					      "\"status\":{\"observedGeneration\":3,\"operator\":{\"lease\":\"pgsync-"
+					      "system/op\"}%s,\"conditions\":[%s]}}",
+					      metadata, spec, status, conditions);
+
+	return parse_text(text);
+}
+
+#define CONDITION(type, status, reason, words)                                                            \
+	"{\"type\":\"" type "\",\"status\":\"" status "\",\"reason\":\"" reason "\",\"message\":\"" words \
+	"\",\"lastTransitionTime\":\"2026-12-02T11:57:00Z\"}"
+#define READY CONDITION("Ready", "True", "Streaming", "")
+#define LOST CONDITION("Ready", "False", "SlotLost", "slot s is gone")
+
+static void test_verdict_then_the_first_rule_that_applies(void **state)
+{
+	static const struct {
+		const char *metadata, *spec, *status, *conditions, *lease;
+		enum lease_found found;
+		enum verdict_kind kind;
+		const char *summary, *found_text, *next;
+	} ROWS[] = {
+		{"", "", ",\"stream\":{\"lag\":\"2s\"}", READY, FRESH, LEASE_READ, VERDICT_FLOWING,
+		 "data flows, 2s behind", NULL, NULL},
+		{"", "", ",\"stream\":{\"lag\":\"2s\"}", READY, "", LEASE_NOT_READ, VERDICT_FLOWING, "target: 60s",
+		 NULL, NULL},
+		/* A status does not outlive its operator. */
+		{"", "", "", READY, "", LEASE_MISSING, VERDICT_UNKNOWN, "no operator is running", "pgsync-system/op",
+		 "kubectl get pods --namespace pgsync-system"},
+		{"", "", "", READY, "\"spec\":{\"holderIdentity\":\"\",\"renewTime\":\"2026-12-02T11:59:58Z\"}",
+		 LEASE_READ, VERDICT_UNKNOWN, "no operator is running", "no operator holds", "kubectl get pods"},
+		{"", "", "", READY,
+		 "\"spec\":{\"holderIdentity\":\"us\",\"leaseDurationSeconds\":15,\"renewTime\":\"2026-12-02T11:55:"
+		 "00Z\"}",
+		 LEASE_READ, VERDICT_UNKNOWN, "no operator is running", "renewed 5m ago", "kubectl get pods"},
+		/* Clocks differ; a longer Lease is waited for. */
+		{"", "", "", READY,
+		 "\"spec\":{\"holderIdentity\":\"us\",\"leaseDurationSeconds\":15,\"renewTime\":\"2026-12-02T12:03:"
+		 "00Z\"}",
+		 LEASE_READ, VERDICT_FLOWING, "data flows", NULL, NULL},
+		{"", "", "", READY,
+		 "\"spec\":{\"holderIdentity\":\"us\",\"leaseDurationSeconds\":600,\"renewTime\":\"2026-12-02T11:55:"
+		 "00Z\"}",
+		 LEASE_READ, VERDICT_FLOWING, "data flows", NULL, NULL},
+		{"", "", ",\"observedGeneration\":-1", "", "", LEASE_NOT_READ, VERDICT_UNKNOWN,
+		 "no operator has looked", NULL, "namespace shop"},
+		{",\"generation\":4", "", "", READY, FRESH, LEASE_READ, VERDICT_WORKING, "newest spec", NULL, NULL},
+		{"", ",\"suspend\":true", ",\"stream\":{\"retainedWAL\":\"16 MiB\"}",
+		 CONDITION("Suspended", "True", "Suspended", ""), FRESH, LEASE_READ, VERDICT_SUSPENDED, "suspended",
+		 "16 MiB", "kubectl pgsync resume books --namespace shop"},
+		{"", ",\"suspend\":true", "", CONDITION("Suspended", "False", "Stopping", ""), FRESH, LEASE_READ,
+		 VERDICT_WORKING, "being suspended", NULL, NULL},
+		{"", "", "", READY "," CONDITION("Degraded", "True", "DeadLetters", "2 documents"), FRESH, LEASE_READ,
+		 VERDICT_DEGRADED, "DeadLetters", "2 documents", "pgsync dead-letters lists"},
+		{"", "", ",\"stream\":{\"lag\":\"3m\"}", CONDITION("Ready", "False", "LagExceedsTarget", "late"), FRESH,
+		 LEASE_READ, VERDICT_LATE, "3m behind", "late", "spec.lagTargetSeconds"},
+		{"", "", ",\"bootstrap\":{\"progress\":\"42%\"}",
+		 CONDITION("Ready", "False", "Bootstrapping", "copying") "," CONDITION("BootstrapComplete", "False",
+										       "InProgress", ""),
+		 FRESH, LEASE_READ, VERDICT_WORKING, "42% of the rows", "copying", "rows are being copied"},
+		{"", "", "", CONDITION("Ready", "Unknown", "Starting", ""), FRESH, LEASE_READ, VERDICT_WORKING,
+		 "it is starting", NULL, NULL},
+		/* What is stalled is not on its way, whatever the reason. */
+		{"", "", "",
+		 CONDITION("Ready", "False", "Bootstrapping", "stuck") "," CONDITION("Stalled", "True", "Bootstrapping",
+										     ""),
+		 FRESH, LEASE_READ, VERDICT_BROKEN, "data does not flow (Bootstrapping)", "stuck",
+		 "rows are being copied"},
+		{"", "", "", LOST, FRESH, LEASE_READ, VERDICT_BROKEN, "data does not flow (SlotLost)", "slot s is gone",
+		 "max_slot_wal_keep_size"},
+		{"", "", "", CONDITION("Ready", "Unknown", "WorkerSilent", "quiet"), FRESH, LEASE_READ, VERDICT_UNKNOWN,
+		 "not known whether data flows", "quiet", "after 15 seconds"},
+		/* A newer operator's reason. */
+		{"", "", "", CONDITION("Ready", "False", "Whatever", "x"), FRESH, LEASE_READ, VERDICT_BROKEN,
+		 "(Whatever)", "x", NULL},
+		{"", "", "", "", FRESH, LEASE_READ, VERDICT_UNKNOWN, "not known whether data flows", NULL, NULL},
+		{",\"deletionTimestamp\":\"2026-12-02T11:00:00Z\"", "", "",
+		 CONDITION("Ready", "False", "Deleting", "cannot clean up") "," CONDITION("Stalled", "True", "Deleting",
+											  ""),
+		 FRESH, LEASE_READ, VERDICT_BROKEN, "deletion is stuck", "cannot clean up", "by force"},
+		{",\"deletionTimestamp\":\"2026-12-02T11:00:00Z\"", "", "", CONDITION("Ready", "False", "Deleting", ""),
+		 FRESH, LEASE_READ, VERDICT_WORKING, "being deleted", NULL, "slot and publication"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
+		_cleanup_free_ char *lease_text = xasprintf("{%s}", ROWS[i].lease);
+		_cleanup_json_ json_t *lease = parse_text(lease_text);
+		_cleanup_json_ json_t *base = NULL;
+		_cleanup_(verdict_release) struct verdict verdict = {0};
+		struct screen_input in = {.found = ROWS[i].found, .lease = lease, .reasons = page, .wall_us = NOW_US};
+
+		/* The later of two keys counts. */
+		base = pgsync("", ROWS[i].spec, "", ROWS[i].conditions);
+		if (*ROWS[i].status || *ROWS[i].metadata) {
+			_cleanup_free_ char *more = xasprintf("{\"metadata\":{\"x\":0%s},\"status\":{\"x\":0%s}}",
+							      ROWS[i].metadata, ROWS[i].status);
+			_cleanup_json_ json_t *fields = parse_text(more);
+
+			(void)json_object_update_recursive(base, fields);
+		}
+		in.resource = base;
+		verdict_decide(&in, &verdict);
+		if (verdict.kind != ROWS[i].kind || !strstr(verdict.summary, ROWS[i].summary))
+			fail_msg("row %zu: %s: %s", i, verdict_name(verdict.kind), verdict.summary);
+		if (!verdict.found != !ROWS[i].found_text ||
+		    (verdict.found && !strstr(verdict.found, ROWS[i].found_text)))
+			fail_msg("row %zu: found: %s", i, verdict.found);
+		if (!verdict.next != !ROWS[i].next || (verdict.next && !strstr(verdict.next, ROWS[i].next)))
+			fail_msg("row %zu: next: %s", i, verdict.next);
+	}
+}
+
+static void test_remedy_then_the_text_of_the_row_without_markup(void **state)
+{
+	static const struct {
+		const char *word, *text;
+	} ROWS[] = {{"WalLevelNotLogical", "ALTER SYSTEM SET wal_level = logical, and restart the server"},
+		    {"NoFreeSender", "raise max_replication_slots or max_wal_senders, or drop unused slots"},
+		    {"Suspended", "spec.suspend is true"},
+		    /* Conditions are not reasons. */
+		    {"Ready", NULL},
+		    {"SlotHealthy", NULL},
+		    /* A part of a word. */
+		    {"Free", NULL},
+		    {"", NULL}};
+	_cleanup_free_ char *standby = remedy_find(page, "ServerIsStandby");
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
+		_cleanup_free_ char *text = remedy_find(page, ROWS[i].word);
+
+		if (!text != !ROWS[i].text || (text && strcmp(text, ROWS[i].text) != 0))
+			fail_msg("%s: %s", ROWS[i].word, text);
+	}
+	assert_non_null(strstr(standby, ". Reading from a standby is not supported"));
+}
+
+static void assert_has(const struct strbuf *text, const char *part)
+{
+	if (!strstr(text->data, part))
+		fail_msg("no \"%s\" in:\n%s", part, text->data);
+}
+
+static void test_status_when_broken_then_the_verdict_is_first_and_the_rest_follows(void **state)
+{
+	_cleanup_json_ json_t *resource = pgsync(
+		"", "",
+		",\"phase\":\"Failed\",\"worker\":{\"identity\":\"pod-1/ab-3\",\"startTime\":\"2026-12-02T09:00:00Z\","
+		"\"restartCount\":2},\"stream\":{\"slotName\":\"s1\",\"slotState\":\"Lost\"},\"indices\":[{\"name\":"
+		"\"books\","
+		"\"physicalName\":\"books-g2\",\"documentCount\":25,\"health\":\"green\",\"deadLetters\":3}]",
+		LOST "," CONDITION("SinkReachable", "True", "Connected", "never shown"));
+	_cleanup_json_ json_t *lease = parse_text("{" FRESH "}");
+	_cleanup_json_ json_t *events = parse_text("[{\"eventTime\":\"2026-12-02T11:59:00.000000Z\",\"type\":"
+						   "\"Warning\",\"reason\":\"SlotGivenUp\",\"message\":\"new\\nline\"},"
+						   "{\"eventTime\":\"2026-12-02T11:00:00Z\",\"series\":{\"count\":4,"
+						   "\"lastObservedTime\":\"2026-12-02T11:30:00Z\"},"
+						   "\"type\":\"Normal\",\"reason\":\"Started\",\"message\":\"old\"}]");
+	struct screen_input in = {.resource = resource,
+				  .found = LEASE_READ,
+				  .lease = lease,
+				  .events = events,
+				  .reasons = page,
+				  .wall_us = NOW_US};
+	struct strbuf text;
+
+	UNUSED(state);
+	strbuf_init(&text, 65536);
+	screen_status(&in, &text);
+	assert_int_equal(strncmp(text.data,
+				 "Verdict:    Broken: data does not flow (SlotLost)\nFound:      slot s is gone\n", 76),
+			 0);
+	assert_has(&text, "\nTo do:      the slot was dropped");
+	assert_has(&text, "\nName:       shop/books\n");
+	assert_has(&text, "\nOperator:   Lease pgsync-system/op, renewed 2s ago\n");
+	assert_has(&text, "\nWorker:     pod-1/ab-3, started 3h ago, restarted 2 times\n");
+	assert_has(&text, "\nSlot:       s1 (Lost)");
+	assert_has(&text, "  INDEX   GENERATION   DOCUMENTS   HEALTH   DEAD LETTERS   DROPPED\n"
+			  "  books   books-g2     25          green    3              0\n");
+	assert_has(&text, "  Ready           False    SlotLost    3m\n");
+	assert_has(&text, "\n  Ready: slot s is gone\n    to do: the slot was dropped");
+	assert_null(strstr(text.data, "never shown"));
+	/* The newest event is last, and each is one line. */
+	assert_has(&text, "  30m (x4)   Normal    Started       old\n  60s        Warning   SlotGivenUp   new line\n");
+	strbuf_release(&text);
+}
+
+static void test_status_when_nothing_is_known_then_still_a_screen(void **state)
+{
+	_cleanup_json_ json_t *resource = parse_text("{\"metadata\":{\"name\":\"books\",\"namespace\":\"shop\"}}");
+	struct screen_input in = {.resource = resource, .reasons = page, .wall_us = NOW_US};
+	struct strbuf text;
+
+	UNUSED(state);
+	strbuf_init(&text, 65536);
+	screen_status(&in, &text);
+	assert_has(&text, "Verdict:    Unknown: no operator has looked at it yet\n");
+	assert_has(&text, "\nEvents: not readable for you\n");
+	strbuf_release(&text);
+}
+
+static void test_list_then_a_line_for_each_in_columns(void **state)
+{
+	_cleanup_json_ json_t *one = pgsync("", "", ",\"stream\":{\"lag\":\"2s\"}", READY);
+	_cleanup_json_ json_t *other = pgsync("", "", "", LOST);
+	struct screen_input items[] = {{.resource = one, .reasons = page, .wall_us = NOW_US},
+				       {.resource = other, .reasons = page, .wall_us = NOW_US}};
+	struct strbuf text;
+
+	UNUSED(state);
+	(void)json_object_set_new(json_object_get(other, "metadata"), "name", json_string("another-one"));
+	strbuf_init(&text, 65536);
+	screen_list(items, 2, true, &text);
+	assert_string_equal(text.data,
+			    "NAMESPACE   NAME          VERDICT   LAG   SUMMARY\n"
+			    "shop        books         Flowing   2s    data flows, 2s behind the tables (target: 60s)\n"
+			    "shop        another-one   Broken    -     data does not flow (SlotLost)\n");
+	strbuf_release(&text);
+}
+
+static void test_json_then_verdict_and_status(void **state)
+{
+	_cleanup_json_ json_t *resource = pgsync("", "", "", LOST);
+	struct screen_input in = {.resource = resource, .reasons = page, .wall_us = NOW_US};
+	_cleanup_json_ json_t *value = screen_json(&in);
+
+	UNUSED(state);
+	assert_string_equal(jsonx_string(value, "verdict", ""), "Broken");
+	assert_false(jsonx_boolean(value, "healthy", true));
+	assert_string_equal(jsonx_string(value, "found", ""), "slot s is gone");
+	assert_int_equal(jsonx_integer(value, "status.observedGeneration", 0), 3);
+}
+
+/* Every reason for which a PgSync may be broken has advice. */
+static void test_reasons_then_each_that_docs_list_in_a_table_is_found(void **state)
+{
+	static const enum reason REASONS_OF_FAILURE[] = {
+		REASON_INVALID_SPEC,  REASON_UNKNOWN_TABLE,    REASON_CREDENTIALS_NOT_FOUND, REASON_AUTH_FAILED,
+		REASON_TLS,           REASON_SLOT_LOST,        REASON_SINK_UNREACHABLE,      REASON_INDEX_IN_USE,
+		REASON_WORKER_EXITED, REASON_OPERATOR_STOPPED, REASON_TOO_MANY_PGSYNCS,      REASON_WORKER_REFUSED};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(REASONS_OF_FAILURE); i++) {
+		_cleanup_free_ char *text = remedy_find(page, reason_name(REASONS_OF_FAILURE[i]));
+
+		if (!text || strlen(text) < 10)
+			fail_msg("%s: %s", reason_name(REASONS_OF_FAILURE[i]), text);
+	}
+}
+
+static int read_page(void **state)
+{
+	struct err err;
+	size_t len;
+
+	UNUSED(state);
+	return jsonx_read_file("docs/conditions.md", 1 << 20, &page, &len, &err);
+}
+
+static int free_page(void **state)
+{
+	UNUSED(state);
+	free(page);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdict_then_the_first_rule_that_applies),
+		cmocka_unit_test(test_remedy_then_the_text_of_the_row_without_markup),
+		cmocka_unit_test(test_status_when_broken_then_the_verdict_is_first_and_the_rest_follows),
+		cmocka_unit_test(test_status_when_nothing_is_known_then_still_a_screen),
+		cmocka_unit_test(test_list_then_a_line_for_each_in_columns),
+		cmocka_unit_test(test_json_then_verdict_and_status),
+		cmocka_unit_test(test_reasons_then_each_that_docs_list_in_a_table_is_found),
+	};
+
+	return cmocka_run_group_tests_name("screen", tests, read_page, free_page);
+}
