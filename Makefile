@@ -120,7 +120,8 @@ $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-sanitized,test)))
 $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-tsan,tsan)))
 
 # Files that become a part of the program (.incbin).
-$(FLAVOURS:%=$(B)/%/cmd/bookstore/pages.o): $(wildcard cmd/bookstore/pages/*)
+$(FLAVOURS:%=$(B)/%/cmd/bookstore/pages.o): $(wildcard cmd/bookstore/pages/* pkg/web/files/*)
+$(FLAVOURS:%=$(B)/%/pkg/console/pages.o): $(wildcard pkg/console/pages/* pkg/web/files/*) docs/conditions.md
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/tables.o): config/samples/bookstore.sql config/samples/bookstore-books.sql
 
 # The plugin shows what it tells to do.

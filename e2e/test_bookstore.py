@@ -259,7 +259,7 @@ def test_openapi_describes_every_route_and_no_other(shop):
     assert described == routes_of_source()
 
 
-@pytest.mark.parametrize("path, type", [("/", "text/html"), ("/admin", "text/html"), ("/docs", "text/html"), ("/common.js", "text/javascript"),
+@pytest.mark.parametrize("path, type", [("/", "text/html"), ("/admin", "text/html"), ("/docs", "text/html"), ("/common.js", "text/javascript"), ("/page.js", "text/javascript"), ("/page.css", "text/css"),
                                         ("/pico.css", "text/css"), ("/icon.svg", "image/svg+xml"), ("/openapi.json", "application/json")])
 def test_files_have_an_etag_and_strict_headers(shop, path, type):
     answer = requests.get(shop.url + path, timeout=10)
@@ -298,4 +298,4 @@ def test_vendored_files_are_those_of_the_notice():
 
     notice = (TREE / "NOTICE").read_text()
     for name in ("pico.min.css",):
-        assert hashlib.sha256((TREE / "cmd/bookstore/pages" / name).read_bytes()).hexdigest() in notice
+        assert hashlib.sha256((TREE / "pkg/web/files" / name).read_bytes()).hexdigest() in notice

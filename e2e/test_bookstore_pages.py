@@ -2,14 +2,12 @@
 dark, and with a strict Content-Security-Policy."""
 
 import json
-import os
 import re
-import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from parts.faultproxy import FaultProxy
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 EXAMPLES = {  # of each mode: a text, and a title that it must find
     "fuzzy": ("nueromancer", "Neuromancer"),
@@ -27,42 +25,6 @@ EXAMPLES = {  # of each mode: a text, and a title that it must find
 }
 PAGES = ["/?q=nueromancer&compare=match", "/?mode=range", "/?q=xyzzyplugh", "/admin", "/admin?list=authors", "/admin?list=books&edit=4", "/docs#createBook"]
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=30000)  # other programs keep the machine busy, too
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """open_page(url, width=..., scheme=...): a page that must not write errors to its console."""
-    contexts, said = [], []
-
-    def listen(message):
-        # The browser itself writes there that a request failed, whatever the page does with it.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            said.append(message.text)
-
-    def make(url, *, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
-        context.set_default_timeout(20000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", listen)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(url)
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert said == []
 
 
 @pytest.fixture(scope="module")

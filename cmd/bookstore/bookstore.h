@@ -169,7 +169,7 @@ web_handler engine_search, engine_search_as_sent, engine_stats, engine_documents
 
 /* --- pages.c: files that are part of the program */
 /* The routes of all files are written to routes, which has room for PAGES. */
-enum { PAGES = 11 };
+enum { PAGES = 13 };
 void pages_routes(struct web_route *routes);
 
 #endif

@@ -202,22 +202,6 @@ static int read_password(const struct settings *s, char **ret, struct err *err)
 
 /* --- the server */
 
-static const char policy[] =
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-	"base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
-
-static const char *const page_headers[] = {
-	"Content-Security-Policy",
-	policy,
-	"X-Content-Type-Options",
-	"nosniff",
-	"Referrer-Policy",
-	"no-referrer",
-	"Cross-Origin-Opener-Policy",
-	"same-origin",
-	NULL,
-};
-
 /* openapi.json describes each of them: e2e/test_bookstore.py compares. */
 static const struct web_route api_routes[] = {
 	{.path = "/books", .handler = api_list_books},
@@ -263,7 +247,7 @@ static int start_server(struct bookstore *store, const struct settings *s, const
 					       .workers = BOOKSTORE_WORKERS,
 					       .max_body = BOOKSTORE_BODY_BYTES,
 					       .refusal = answer_refusal,
-					       .headers = page_headers,
+					       .headers = web_page_headers,
 					       .for_browsers = true,
 					       .hosts = hosts},
 			 ret, err);

@@ -89,6 +89,23 @@ struct web_options {
 	const char *const *hosts; /* without ports; NULL-terminated, or NULL. Borrowed */
 };
 
+/* web_options.headers for pages: no script, style or request but the server's own, and no page in another one's frame.
+ */
+extern const char *const web_page_headers[];
+
+/* A file that is part of the program. Programs and packages that have pages share those in pkg/web/files. */
+struct web_file {
+	const char *url, *data, *end, *type;
+};
+
+/* The linker puts the file between name and name_end, with a NUL behind it. Paths are those of the tree. */
+#define WEB_EMBED(name, path)                                                                                      \
+	__asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.byte 0\n.popsection\n"); \
+	extern const char name[], name##_end[]
+
+/* A route for each file, with an ETag. The files stay where they are as long as the server runs. */
+void web_file_routes(const struct web_file *files, size_t n, struct web_route *ret_routes);
+
 /* Errors: INVALID (listen is malformed, or not an address of this machine), CONFLICT (the address is in use), DENIED (a
  * privileged port), TRANSIENT. */
 int web_serve(const struct web_options *options, struct web **ret, struct err *err) WARN_UNUSED;
