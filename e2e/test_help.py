@@ -116,7 +116,9 @@ def test_operator_reports_where_an_invalid_value_came_from():
     code, _, err = call("pgsync-operator", PGSYNC_OPERATOR_LOG_LEVEL="loud")
     assert code == 2 and "LOG_LEVEL" in err and "loud" in err
     code, _, err = call("pgsync-operator", "--console-listen", ":1")
-    assert code == 2 and "not supported by this version" in err
+    assert code == 2 and "--console-token-file" in err and "127.0.0.1" in err
+    code, _, err = call("pgsync-operator", "--console-listen", ":1", "--console-token-file", "/nonexistent/token")
+    assert code == 2 and "/nonexistent/token" in err
 
 
 def test_bookstore_reports_where_an_invalid_value_came_from():

@@ -31,6 +31,7 @@ int _gnutls_global_init_skip(void)
 
 struct settings {
 	struct operator_options options;
+	struct console_options console;
 	char **namespaces;
 	size_t namespaces_alloc;
 	char *worker_program;
@@ -130,6 +131,8 @@ enum flag {
 	FLAG_LISTEN,
 	FLAG_HEALTH_LISTEN,
 	FLAG_CONSOLE,
+	FLAG_CONSOLE_TOKEN,
+	FLAG_CONSOLE_HOST,
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
 	FLAG_SANDBOX,
@@ -170,7 +173,15 @@ static const struct {
 	[FLAG_HEALTH_LISTEN] = {"health-listen", "ADDR:PORT",
 				"serve /livez and /readyz here too, for probes, which other clients cannot delay then; "
 				"default: do not"},
-	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT", NULL},
+	[FLAG_CONSOLE] = {"console-listen", "ADDR:PORT",
+			  "serve the console, pages that show every PgSync: 127.0.0.1:8082; an address that others "
+			  "reach needs --console-token-file; default: do not"},
+	[FLAG_CONSOLE_TOKEN] =
+		{"console-token-file", "FILE",
+		 "the file that holds what visitors of the console have to enter, at least 16 characters"},
+	[FLAG_CONSOLE_HOST] = {"console-host", "NAME,...",
+			       "names by which browsers reach the console, besides those of this machine; requests for "
+			       "others are refused"},
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
@@ -225,7 +236,11 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		o->health_listen = value;
 		return 0;
 	case FLAG_CONSOLE:
-		return err_set(err, ERR_INVALID, "the console is not supported by this version");
+		return set_text(value, &s->console.listen, err);
+	case FLAG_CONSOLE_TOKEN:
+		return set_text(value, &s->console.token_file, err);
+	case FLAG_CONSOLE_HOST:
+		return set_text(value, &s->console.hosts, err);
 	case FLAG_PLACEMENT:
 		return set_placement(value, err);
 	case FLAG_PROGRAM:
@@ -378,6 +393,14 @@ static int find_worker(struct settings *s, struct err *err)
 	return 0;
 }
 
+static int prepare_console(struct settings *s, struct err *err)
+{
+	if (!s->console.listen || strcmp(s->console.listen, "none") == 0 || s->options.retire)
+		return 0;
+	s->options.console = &s->console;
+	return console_check(&s->console, err);
+}
+
 /* Watches and workers need descriptors, and the soft limit is often 1,024 for the sake of programs that use select. */
 static void raise_descriptors(void)
 {
@@ -432,6 +455,8 @@ int main(int argc, char **argv)
 		r = read_flags(&s, argc, argv, &err);
 	if (r == 0)
 		r = find_worker(&s, &err);
+	if (r == 0)
+		r = prepare_console(&s, &err);
 	if (r == 0 && s.options.retire && !s.options.leader_elect)
 		r = err_set(&err, ERR_INVALID, "--retire needs --leader-elect: the Lease is what stops the operator");
 	if (r < 0) {

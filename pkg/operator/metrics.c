@@ -188,16 +188,24 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	metric_set(k->writes_refused, who, r->writer.refused != NULL);
 	set_sandbox(r, jsonx_get(status, "worker.sandbox"));
 	set_indices(r, json_object_get(status, "indices"));
+	console_show(r->op->console, &(struct console_pgsync){.namespace = r->namespace,
+							      .name = r->name,
+							      .created = r->cache.created,
+							      .schema = r->cache.schema,
+							      .status = status});
 }
 
 void operator_metrics_forget(struct resource *r)
 {
 	metrics_remove(r->op->published.metrics, of_resource, (const char *const[]){r->namespace, r->name, NULL});
+	console_forget(r->op->console, r->namespace, r->name);
 }
 
 void operator_metrics_forget_all(struct operator_ *op)
 {
 	metrics_remove(op->published.metrics, of_resource, (const char *const[]){NULL, NULL, NULL});
+	console_forget_all(op->console);
+	console_set_leading(op->console, false);
 }
 
 void operator_metrics_tick(struct operator_ *op)
@@ -279,6 +287,8 @@ int operator_listen(struct operator_ *op, struct err *err)
 	if (op->options->health_listen &&
 	    web_start(op->options->health_listen, routes, HEALTH_ROUTES, &op->health, err) < 0)
 		return -1;
+	if (op->options->console && console_start(op->options->console, &op->console, err) < 0)
+		return err_wrap(err, "starting the console");
 	if (!op->options->listen)
 		return 0;
 	return web_start(op->options->listen, routes, ARRAY_SIZE(routes), &op->web, err);

@@ -314,6 +314,7 @@ static void start_leading(struct operator_ *op)
 {
 	log_info("operator", "leading", KV_STR("identity", op->identity));
 	op->leading = true;
+	console_set_leading(op->console, true);
 	map_each(op->resources, enqueue_each, NULL);
 }
 
@@ -632,6 +633,7 @@ void operator_free(struct operator_ *op)
 		return;
 	web_stop(op->web);
 	web_stop(op->health);
+	console_stop(op->console);
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
 	map_free(op->resources);

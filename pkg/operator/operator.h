@@ -4,7 +4,8 @@
  * compares what is desired with what is observed and returns an action (add the finalizer, start, stop or restart the
  * worker, clean up, remove the finalizer) and a state, from which status.c composes the status. Workers are children of
  * this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the kernel kills them when the operator
- * dies. A second thread serves health and metrics, from values that are published for it.
+ * dies. Other threads serve health, metrics and the console, from values that
+ * are published for them.
  *
  * Guarantees:
  * - If the schema is invalid, all its errors are reported together: a worker with task check also finds the errors that
@@ -35,6 +36,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "console/console.h"
 
 struct operator_options {
 	const char *kubeconfig, *context;
@@ -45,13 +47,14 @@ struct operator_options {
 	bool service_names; /* a host without a dot names a Service in the PgSync's namespace */
 	bool retire;        /* not an operator, but its farewell: retire.c */
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
-	const char *lease_namespace; /* NULL: the operator's own */
-	const char *listen;          /* health and metrics, "ADDR:PORT"; NULL: none */
-	const char *health_listen;   /* health alone, for probes; NULL: none */
-	const char *worker_program;  /* path of `pgsync` */
-	const char *worker_sandbox;  /* "on" or "off" */
-	const char *secret_label;    /* "KEY" or "KEY=VALUE" that Secrets must have; NULL: none */
-	const char *pod_uid;         /* of the pod that we run in; NULL: not known */
+	const char *lease_namespace;           /* NULL: the operator's own */
+	const char *listen;                    /* health and metrics, "ADDR:PORT"; NULL: none */
+	const char *health_listen;             /* health alone, for probes; NULL: none */
+	const struct console_options *console; /* NULL: none */
+	const char *worker_program;            /* path of `pgsync` */
+	const char *worker_sandbox;            /* "on" or "off" */
+	const char *secret_label;              /* "KEY" or "KEY=VALUE" that Secrets must have; NULL: none */
+	const char *pod_uid;                   /* of the pod that we run in; NULL: not known */
 	unsigned max_concurrent_reconciles;
 	unsigned max_pgsyncs;               /* that may have workers; 0: any number */
 	const char *log_level, *log_format; /* passed to workers */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/reason.h"
+#include "console/console.h"
 #include "kube/kube.h"
 #include "metrics/metrics.h"
 #include "operator/operator.h"
@@ -78,6 +79,7 @@ struct operator_ {
 	struct published published;
 	struct operator_metrics metrics;
 	struct web *web, *health; /* health: only for probes, so that other clients cannot delay them */
+	struct console *console;  /* NULL: none */
 	bool leading;
 	unsigned starts;     /* of workers, for their identities */
 	unsigned verifiers;  /* workers that verify inputs */
@@ -304,7 +306,7 @@ void operator_metrics_forget_all(struct operator_ *op);
 void operator_metrics_tick(struct operator_ *op);
 /* Call it when the processing of a key is over: result is "success", "error", "requeue" or "requeue_after". */
 void operator_reconciled(struct resource *r, const char *result);
-/* Serves health and metrics. */
+/* Serves health, metrics and the console. */
 int operator_listen(struct operator_ *op, struct err *err) WARN_UNUSED;
 
 #endif

@@ -89,7 +89,11 @@ void resource_event(struct resource *r, bool warning, enum reason reason, const 
 	utf8_make_printable(note);
 	log_info("operator", "event", KV_STR("resource", r->key), KV_STR("reason", reason_name(reason)),
 		 KV_STR("note", note));
-	if (r->op->leading && regarding)
+	if (!r->op->leading)
+		return;
+	console_event(r->op->console, r->namespace, r->name,
+		      &(struct console_event){.warning = warning, .reason = reason, .action = action, .note = note});
+	if (regarding)
 		kube_event(r->op->events, regarding, warning, reason_name(reason), action, "%s", note);
 }
 

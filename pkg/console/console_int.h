@@ -1,0 +1,84 @@
+/* What the files of this package share: what is known of the PgSyncs, and how it becomes JSON.
+ *
+ * Only the holder of the console's lock uses a store. */
+#ifndef PGSYNC_CONSOLE_CONSOLE_INT_H
+#define PGSYNC_CONSOLE_CONSOLE_INT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/strbuf.h"
+#include "console/console.h"
+#include "web/web.h"
+
+enum {
+	CONSOLE_EVENTS = 40,               /* of a PgSync */
+	CONSOLE_SCHEMA_BYTES = 128 * 1024, /* a larger one is not shown */
+	CONSOLE_MESSAGE_BYTES = 300,       /* of a message in the list; the page of the PgSync has all of it */
+	CONSOLE_FILES = 11,
+};
+
+/* --- summary.c: pure */
+
+/* What has to be done about a PgSync, the most urgent first. */
+enum console_verdict {
+	CONSOLE_NEEDS_YOU, /* it does not go on by itself */
+	CONSOLE_NOT_READY, /* it does not keep up, or a server is away: it goes on by itself */
+	CONSOLE_DEGRADED,  /* it keeps up, but something is left out */
+	CONSOLE_WORKING,   /* rows are being copied, or a worker starts or ends */
+	CONSOLE_SUSPENDED,
+	CONSOLE_READY,
+	CONSOLE_VERDICTS,
+};
+const char *console_verdict_name(enum console_verdict verdict);
+enum console_verdict console_judge(const json_t *status);
+/* One line of the list, as JSON; caller frees. */
+char *console_summary(const struct console_pgsync *pgsync);
+
+/* --- store.c */
+
+struct console_entry {
+	char *namespace, *name;
+	char *summary; /* NULL: nothing is known yet but events */
+	char *status, *schema;
+	char created[CLOCK_RFC3339_BYTES];
+	char *events[CONSOLE_EVENTS]; /* JSON; a ring */
+	size_t n_events;              /* of all time */
+	uint64_t revision;            /* when the summary changed last */
+	uint64_t detail;              /* when anything did */
+};
+
+/* A revision is a number of changes. Who has seen one needs only what is newer, unless a PgSync has gone since. */
+struct console_store {
+	struct map *entries; /* "namespace/name" -> struct console_entry */
+	uint64_t revision;   /* of everything */
+	uint64_t removed;    /* when the last PgSync went */
+	uint64_t instance;   /* a number of this process: another one counts from 0 */
+	bool leading;
+};
+
+void console_store_init(struct console_store *store);
+void console_store_release(struct console_store *store);
+void console_store_lead(struct console_store *store, bool leading);
+void console_store_show(struct console_store *store, const struct console_pgsync *pgsync);
+void console_store_event(struct console_store *store, const char *namespace, const char *name,
+			 const struct console_event *event, int64_t wall_us);
+void console_store_forget(struct console_store *store, const char *namespace, const char *name);
+void console_store_forget_all(struct console_store *store);
+
+/* The cursor that names the present revision: caller frees. */
+char *console_store_cursor(const struct console_store *store);
+/* The list as JSON. With a cursor that was returned before, only what has changed since, if that can be told. */
+void console_store_list(const struct console_store *store, const char *since, struct strbuf *ret);
+/* NULL: there is none. Borrowed. */
+const struct console_entry *console_store_find(const struct console_store *store, const char *namespace,
+					       const char *name);
+void console_entry_json(const struct console_entry *entry, struct strbuf *ret);
+
+/* --- pages.c */
+/* The routes of the files are written to routes, which has room for CONSOLE_FILES. */
+void console_file_routes(struct web_route *routes);
+
+#endif

@@ -1,0 +1,133 @@
+// What the console's pages share: requests with the token, and values as people read them.
+
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** The token is kept for this tab and this origin only; see pkg/console/console.h. */
+export const token = {
+  get: () => sessionStorage.getItem("token"),
+  set: (text) => sessionStorage.setItem("token", text.trim()),
+  drop: () => sessionStorage.removeItem("token"),
+};
+
+/** GET; the answer and its ETag, or null if the version is still the one with this ETag. Other answers are thrown. */
+export async function get(path, etag) {
+  const headers = {};
+  if (/[^!-~]/.test(token.get() ?? "")) throw new Refused(401, "A token has no such characters.");
+  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
+  if (etag) headers["If-None-Match"] = etag;
+  let response;
+  try {
+    response = await fetch(path, { headers, cache: "no-store" });
+  } catch {
+    throw new Refused(0, "The operator does not answer.");
+  }
+  if (response.status === 304) return null;
+  let value;
+  try {
+    value = await response.json();
+  } catch {
+    throw new Refused(response.status, `The operator answered ${response.status}, not as JSON.`);
+  }
+  if (!response.ok) throw new Refused(response.status, value?.message ?? `The operator answered ${response.status}.`);
+  return { value, etag: response.headers.get("ETag") };
+}
+
+const FASTEST = 1000;
+const SLOWEST = 10000;
+
+/** Calls ask every second while the page is visible, and less often while it fails; failed(error, for how many ms). */
+export function repeat(ask, failed) {
+  let pause = FASTEST;
+  let last = Date.now();
+  let timer;
+  let asking = false;
+  const turn = async () => {
+    if (asking) return;
+    clearTimeout(timer);
+    asking = true;
+    try {
+      if (!document.hidden) await ask();
+      last = Date.now();
+      pause = FASTEST;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      failed(error, Date.now() - last);
+      pause = Math.min(SLOWEST, pause * (1.5 + Math.random() / 2));
+    } finally {
+      asking = false;
+    }
+    timer = setTimeout(turn, pause);
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) turn(); });
+  turn();
+  return turn;
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+export function bytes(n) {
+  if (n === undefined || n === null) return "–";
+  let unit = 0;
+  let value = n;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
+}
+
+export function seconds(n) {
+  if (n === undefined || n === null) return "–";
+  if (n < 120) return `${Math.round(n)} s`;
+  if (n < 7200) return `${Math.round(n / 60)} min`;
+  return n < 172800 ? `${Math.round(n / 3600)} h` : `${Math.round(n / 86400)} d`;
+}
+
+export const count = (n) => (n === undefined || n === null ? "–" : n.toLocaleString("en"));
+export const age = (time) => (time ? seconds(Math.max(0, (Date.now() - Date.parse(time)) / 1000)) : "–");
+
+/** A position of the WAL, "16/B374D848", as a number of bytes. */
+export function position(lsn) {
+  const found = /^([0-9A-F]+)\/([0-9A-F]+)$/i.exec(lsn ?? "");
+  return found ? parseInt(found[1], 16) * 2 ** 32 + parseInt(found[2], 16) : null;
+}
+
+/** State: a sign, a word, and what it means in a sentence about several. */
+export const VERDICTS = {
+  needsYou: ["✕", "needs you", "needs you", "need you"],
+  notReady: ["!", "not ready", "is not ready", "are not ready"],
+  degraded: ["◐", "degraded", "leaves something out", "leave something out"],
+  working: ["↻", "in progress", "is being worked on", "are being worked on"],
+  suspended: ["‖", "suspended", "is suspended", "are suspended"],
+  ready: ["✓", "up to date", "is up to date", "are up to date"],
+};
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A small chart of numbers, the newest last; null is a gap at which the line begins again. */
+export function spark(values, label) {
+  const most = Math.max(1, ...values.filter((value) => value !== null));
+  const chart = document.createElementNS(SVG, "svg");
+  let points = [];
+  const flush = () => {
+    if (points.length) {
+      const line = document.createElementNS(SVG, "polyline");
+      line.setAttribute("points", points.join(" "));
+      chart.append(line);
+    }
+    points = [];
+  };
+  chart.setAttribute("class", "spark");
+  chart.setAttribute("viewBox", `0 0 ${Math.max(1, values.length - 1)} 100`);
+  chart.setAttribute("preserveAspectRatio", "none");
+  chart.setAttribute("role", "img");
+  chart.setAttribute("aria-label", label);
+  values.forEach((value, x) => {
+    if (value === null) flush();
+    else points.push(`${x},${(100 - (100 * value) / most).toFixed(1)}`);
+  });
+  flush();
+  return chart;
+}

@@ -1,0 +1,168 @@
+// One PgSync: what it is doing, what is wrong and what to do about it, and what happened.
+import { begin, el, find } from "/page.js";
+import { age, bytes, count, get, repeat, seconds, token, VERDICTS } from "/live.js";
+
+const values = new URLSearchParams(location.search);
+const [namespace, name] = [values.get("namespace") ?? "", values.get("name") ?? ""];
+const path = `/api/pgsyncs/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+const WELL = { True: ["Ready", "SourceReachable", "SinkReachable", "SchemaAccepted", "BootstrapComplete", "Streaming", "SlotHealthy"], False: ["Stalled", "Degraded", "Suspended"] };
+const BOUNDS = { one_to_one: "one", one_to_many: "many" };
+let etag;
+let remedies = null;
+
+// --- what the reasons mean: the page of the documentation
+
+/** "text with `code` and [links](x)" as elements. */
+function prose(text) {
+  return text.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").split("`").map((piece, i) => (i % 2 ? el("code", {}, piece) : piece));
+}
+
+async function readRemedies() {
+  const text = await (await fetch("/conditions.md")).text();
+  remedies = new Map();
+  for (const line of text.slice(text.indexOf("\n## Reasons")).split("\n")) {
+    const [, reasons, remedy] = /^\| (`.*?) \| (.*) \|$/.exec(line) ?? [];
+    for (const [, reason] of (reasons ?? "").matchAll(/`(\w+)`/g)) remedies.set(reason, remedy);
+  }
+}
+
+// --- the parts of the page
+
+function fact(number, words) {
+  return el("div", {}, el("span", { className: "number" }, number), ` ${words}`);
+}
+
+function drawCounts({ summary }) {
+  const parts = [fact(seconds(summary.lagSeconds), "lag"), fact(count(summary.documents), "documents"), fact(count(summary.deadLetters), "dead letters"), fact(bytes(summary.retainedWALBytes), "of WAL kept")];
+  if (!summary.bootstrapComplete) {
+    const { rowsDone = 0, rowsTotal = 0 } = summary;
+    parts.push(el("div", {}, el("progress", { value: rowsDone, max: Math.max(rowsTotal, rowsDone, 1), "aria-label": "Rows that are copied" }), ` ${count(rowsDone)} of about ${count(rowsTotal)} rows copied`));
+  }
+  find("#counts").replaceChildren(...parts);
+}
+
+const isWell = ({ type, status }) => (WELL[status] ?? []).includes(type);
+
+function conditionRow(condition) {
+  const { type, status, reason, message, lastTransitionTime } = condition;
+  const remedy = isWell(condition) ? null : remedies?.get(reason);
+  return el("tr", { "data-verdict": isWell(condition) ? "ready" : status === "Unknown" ? "working" : "notReady" },
+    el("td", {}, type), el("td", {}, el("span", { className: "sign", "aria-hidden": "true" }, isWell(condition) ? "✓" : status === "Unknown" ? "?" : "!"), ` ${status}`),
+    el("td", {}, reason), el("td", { className: "since", title: lastTransitionTime }, age(lastTransitionTime)),
+    el("td", {}, message, remedy ? el("p", { className: "remedy" }, el("strong", {}, `${reason}: `), prose(remedy)) : null));
+}
+
+function drawConditions({ status }) {
+  const order = (condition) => (isWell(condition) ? 1 : 0);
+  const all = [...(status.conditions ?? [])].sort((a, b) => order(a) - order(b));
+  find("#conditions").replaceChildren(...all.map(conditionRow));
+}
+
+const pair = (title, value) => (value === undefined || value === null || value === "" ? [] : [el("dt", {}, title), el("dd", {}, String(value))]);
+
+function drawSource({ status }) {
+  const stream = status.stream ?? {};
+  const parts = [pair("Slot", stream.slotName), pair("State", stream.slotState), pair("Publication", stream.publicationName), pair("Confirmed up to", stream.confirmedFlushLSN),
+    pair("WAL kept", stream.retainedWALBytes === undefined ? null : bytes(stream.retainedWALBytes)), pair("WAL not confirmed yet", stream.lagBytes === undefined ? null : bytes(stream.lagBytes)),
+    pair("Worker", status.worker?.identity), pair("Restarts", status.worker?.restartCount), pair("Last exit", status.worker?.lastExit?.message)].flat();
+  find("#source").replaceChildren(...(parts.length ? parts : pair("Slot", "none yet")));
+}
+
+function drawIndices({ status }) {
+  const rows = (status.indices ?? []).map((index) => el("tr", {}, el("td", {}, index.name ?? ""), el("td", {}, index.physicalName ?? "–"), el("td", { className: "number" }, count(index.documentCount)),
+    el("td", { className: "number" }, count(index.deadLetters)), el("td", {}, index.health ?? "–")));
+  find("#indices").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colSpan: 5 }, "No index yet."))]));
+}
+
+/** A node of a schema, whatever it looks like: nobody may have checked it yet. */
+function branch(node) {
+  if (typeof node !== "object" || node === null) return el("li", {}, JSON.stringify(node));
+  const relation = node.relationship ?? {};
+  const how = [BOUNDS[relation.type] ?? relation.type, relation.variant, relation.through_tables?.length ? `through ${[].concat(relation.through_tables).join(", ")}` : null].filter(Boolean).join(", ");
+  const columns = Array.isArray(node.columns) ? `: ${node.columns.map((column) => (typeof column === "string" ? column : JSON.stringify(column))).join(", ")}` : "";
+  const children = Array.isArray(node.children) && node.children.length ? el("ul", {}, node.children.map(branch)) : null;
+  return el("li", {}, el("strong", {}, String(node.table ?? "?")), node.label ? ` as ${node.label}` : "", how ? ` (${how})` : "", columns, children);
+}
+
+function drawTree({ schema }) {
+  let roots;
+  try {
+    roots = [].concat(JSON.parse(schema ?? "null") ?? []);
+  } catch {
+    roots = [];
+  }
+  const trees = roots.map((root) => el("li", {}, `index ${root?.index ?? root?.database ?? "?"}`, el("ul", {}, branch(root?.nodes))));
+  find("#tree").replaceChildren(trees.length ? el("ul", {}, trees) : el("p", {}, schema ? "The schema is not JSON." : "The schema is in a ConfigMap, or too large to be shown."));
+}
+
+/** The operator's events, and when each condition got the status that it has. */
+function moments({ events, status }) {
+  const flips = (status.conditions ?? []).map(({ type, status: now, reason, lastTransitionTime }) => ({ time: lastTransitionTime, text: `${type} became ${now}: ${reason}` }));
+  const all = events.map(({ time, warning, reason, note }) => ({ time, warning, text: `${reason}: ${note}` })).concat(flips);
+  return all.sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
+}
+
+function drawEvents(answer) {
+  find("#events").replaceChildren(...moments(answer).map(({ time, warning, text }) => el("li", { "data-verdict": warning ? "notReady" : "ready" },
+    el("time", { dateTime: time }, new Date(time).toLocaleString("sv")), warning ? el("span", { className: "sign" }, "!") : null, ` ${text}`)));
+}
+
+/** A word for a shell. Names of Kubernetes need no quotes, but an address can have anything. */
+const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function drawCommands() {
+  find("#commands").textContent = [`kubectl describe pgsync ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl get pgsync ${quoted(name)} --namespace ${quoted(namespace)} --output yaml`].join("\n");
+}
+
+// --- what the operator says
+
+function say(selector, text) {
+  if (find(selector).textContent !== text) find(selector).textContent = text;
+}
+
+async function ask() {
+  const found = await get(path, etag);
+  if (!remedies) await readRemedies().catch(() => { remedies = null; });
+  find("#token").hidden = true;
+  find("#content").classList.remove("stale");
+  say("#lost", "");
+  if (!found) return;
+  ({ etag } = found);
+  const { summary } = found.value;
+  const [sign, words] = VERDICTS[summary.verdict];
+  say("#verdict", `${sign} ${words}, ${summary.phase}${summary.message ? `: ${summary.message}` : ""}`);
+  for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents]) draw(found.value);
+  find("#content").hidden = false;
+}
+
+function failed(error, ms) {
+  const wants = error.status === 401;
+  find("#token").hidden = !wants;
+  find("#content").classList.add("stale");
+  if (wants || error.status === 404) {
+    find("#content").hidden = true;
+    etag = undefined;
+  }
+  if (wants) {
+    say("#verdict", "This console needs its token.");
+    say("#lost", token.get() ? "The token is not the right one." : "");
+    token.drop();
+  } else if (error.status === 404) {
+    say("#verdict", "The operator knows no such PgSync: it has been deleted, or another operator leads.");
+    say("#lost", "");
+  } else {
+    say("#lost", `${error.message} What is shown is ${seconds(ms / 1000)} old; the page goes on asking.`);
+  }
+}
+
+document.title = `${name}: pgsync`;
+find("#title").textContent = `${namespace}/${name}`;
+drawCommands();
+begin({ o: ["go to the overview", () => location.assign("/")] });
+const turn = repeat(ask, failed);
+find("#token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token.set(event.target.token.value);
+  event.target.reset();
+  turn();
+});
