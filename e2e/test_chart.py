@@ -68,6 +68,8 @@ REFUSED = {
     "egress without policy": ({"networkPolicy.egress[0].ports[0].port": 443}, "networkPolicy.enabled: true"),
     "monitor without Service": ({"metrics.serviceMonitor.enabled": "true", "metrics.service.enabled": "false"}, "metrics.podMonitor"),
     "two monitors": ({"metrics.serviceMonitor.enabled": "true", "metrics.podMonitor.enabled": "true"}, "twice"),
+    "console for everybody": ({"console.enabled": "true", "console.listen": ":8082"}, "console.tokenSecret"),
+    "console at an address that is none": ({"console.enabled": "true", "console.listen": "127.1:8082"}, "console.tokenSecret"),
     "label of the selector": ({r"commonLabels.app\.kubernetes\.io/name": "x"}, "commonLabels has app.kubernetes.io/name"),
     "pod label of the selector": ({r"podLabels.app\.kubernetes\.io/instance": "x"}, "podLabels has app.kubernetes.io/instance"),
     "option for which there is a value": ({"extraArgs[0]": "--namespace=shop"}, "watchNamespaces"),
@@ -94,7 +96,8 @@ def test_values_that_contradict_each_other_are_refused(values, hint):
 
 
 def test_every_option_that_the_chart_sets_is_refused_as_an_extra_one():
-    (deployment,) = of_kind("Deployment", **{"watchNamespaces[0]": "shop", "maxPgSyncs": 1, "secretLabel": "a"})
+    (deployment,) = of_kind("Deployment", **{"watchNamespaces[0]": "shop", "maxPgSyncs": 1, "secretLabel": "a",
+                                       "console.enabled": "true", "console.tokenSecret": "a", "console.hosts[0]": "a"})
     options = {a.split("=")[0] for a in deployment["spec"]["template"]["spec"]["containers"][0]["args"]}
     for option in options - {"--service-names", "--worker-placement"}:
         with pytest.raises(RuntimeError, match="extraArgs has"):
