@@ -125,7 +125,7 @@ $(FLAVOURS:%=$(B)/%/pkg/console/pages.o): $(wildcard pkg/console/pages/* pkg/web
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/tables.o): config/samples/bookstore.sql config/samples/bookstore-books.sql
 
 # The plugin shows what it tells to do.
-$(FLAVOURS:%=$(B)/%/cmd/kubectl-pgsync/status.o): docs/conditions.md
+$(FLAVOURS:%=$(B)/%/cmd/kubectl-pgsync/inputs.o): docs/conditions.md
 
 # pgsync's users start it by this name too.
 $(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/bootstrap): %/bootstrap: %/pgsync

@@ -21,7 +21,7 @@ PAGES = {
     "bookstore": ["bookstore", "--help"],
 }
 PLUGIN = {"kubectl pgsync": ["kubectl-pgsync", "--help"]} | {
-    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync")}
+    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters")}
 PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 
@@ -99,6 +99,9 @@ def test_an_invalid_command_line_exits_with_2_and_refers_to_the_help(arguments, 
     (["suspend", "-A", "a"], ["A", "kubectl pgsync suspend --help"]),
     (["restart", "pgsync/"], ["pgsync/NAME", "kubectl pgsync restart --help"]),
     (["restart", "pod/a"], ["pgsync/NAME", "kubectl pgsync restart --help"]),
+    (["lag", "a"], ["too many", "kubectl pgsync lag --help"]),
+    (["logs"], ["required", "kubectl pgsync logs --help"]),
+    (["dead-letters", "--retry"], ["--retry", "kubectl pgsync dead-letters --help"]),
     (["status", "-n", ""], ["--namespace", "kubectl pgsync status --help"]),
 ])
 def test_an_invalid_command_line_of_the_plugin_exits_with_2_and_refers_to_the_help(arguments, words):

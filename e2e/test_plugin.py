@@ -2,7 +2,12 @@
 
 import json
 import os
+import select
+import signal
+import ssl
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bookstore
 import pytest
@@ -29,6 +34,11 @@ class Plugin:
         """(exit code, standard output, standard error)"""
         done = self.run("pgsync", command, "--namespace", self.namespace, *arguments)
         return done.returncode, done.stdout, done.stderr
+
+    def start(self, command, *arguments, stdout=subprocess.PIPE):
+        """The same without waiting for its end. kubectl becomes the plugin, so that a signal reaches it."""
+        return subprocess.Popen(["kubectl", "pgsync", command, "--namespace", self.namespace, *arguments], env=self.environment,
+                                stdin=subprocess.DEVNULL, stdout=stdout)
 
     def first(self, *arguments):
         """The exit code and the first line of a status."""
@@ -132,3 +142,165 @@ def test_kubectl_completes_commands_options_and_names(idle, user):
     listed = user.run("__complete", "pgsync", "status", "-n", user.namespace, "b").stdout.splitlines()
     assert listed[0] == NAME and listed[-1] == ":4", listed
     assert "--all-namespaces" in user.run("__complete", "pgsync", "status", "--all").stdout
+
+
+# --- as they change
+
+
+class Output:
+    """What a program has written to a descriptor so far."""
+
+    def __init__(self, fd):
+        self.fd, self.text = fd, ""
+
+    def wait_for(self, part):
+        def is_there():
+            while select.select([self.fd], [], [], 0)[0]:
+                try:
+                    more = os.read(self.fd, 65536)
+                except OSError:  # the other end of a terminal is closed
+                    break
+                if not more:
+                    break
+                self.text += more.decode()
+            return part in self.text
+
+        eventually(is_there, 30, lambda: f"{part!r} in {self.text!r}", interval=0.05)
+
+
+def set_status(kube, resources, **fields):
+    generation = resources.get(NAME)["metadata"]["generation"]
+    condition = {"type": "Ready", "status": "True", "reason": "Streaming", "message": "", "lastTransitionTime": "2026-12-01T00:00:00Z"}
+    status = {"observedGeneration": generation, "conditions": [condition], "operator": {"lease": f"{NAMESPACE}/gone"}} | fields
+    kube.kubectl("patch", "pgsync", NAME, "-n", resources.namespace, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+
+def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
+    set_status(kube, resources, stream={"lag": "3s", "lagBytes": 2048, "retainedWAL": "16 MiB"})
+    code, out, err = user("lag")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [["NAME", "LAG", "BEHIND", "RETAINED", "VERDICT"],
+                                                           [NAME, "3s", "2", "KiB", "16", "MiB", "Flowing"]]
+    with user.start("lag", "--watch") as watching:
+        output = Output(watching.stdout.fileno())
+        output.wait_for("   3s ")
+        set_status(kube, resources, stream={"lag": "4s", "lagBytes": 2048, "retainedWAL": "16 MiB"})
+        output.wait_for("   4s ")
+        watching.terminate()
+    assert [line.split()[1] for line in output.text.splitlines()] == ["LAG", "3s", "4s"]
+
+
+def test_top_shows_what_changes_and_leaves_the_terminal_as_it_was(kube, idle, resources, user):
+    set_status(kube, resources, stream={"lag": "3s"})
+    code, out, err = user("top")
+    assert (code, err, out.splitlines()[0]) == (0, "", "1 PgSync, 1 healthy") and "\033" not in out
+    ours, theirs = os.openpty()
+    watching = user.start("top", stdout=theirs)
+    os.close(theirs)
+    output = Output(ours)
+    output.wait_for("3s")
+    assert output.text.startswith("\033[?1049h")
+    # What a status contains never reaches the terminal as more than text.
+    set_status(kube, resources, stream={"lag": "\033[31m4s"})
+    output.wait_for("\\u001b[31m4s")
+    watching.send_signal(signal.SIGINT)
+    output.wait_for("\033[?1049l")
+    assert watching.wait(timeout=30) == 0
+    os.close(ours)
+
+
+def test_dead_letters_are_counted_and_tried_again(kube, idle, resources, user):
+    set_status(kube, resources, indices=[{"name": "books", "deadLetters": 2}])
+    code, out, err = user("dead-letters")
+    assert (code, err) == (1, "") and out.splitlines()[1].split() == [NAME, "books", "2"]
+    assert user("dead-letters", NAME, "--retry") == (0, f"pgsync.pgsync.io/{NAME} retry of dead letters requested\n", "")
+    first = resources.get(NAME)["metadata"]["annotations"]["pgsync.io/retry-dead-letters"]
+    assert user("dead-letters", NAME, "--retry")[0] == 0
+    assert resources.get(NAME)["metadata"]["annotations"]["pgsync.io/retry-dead-letters"] != first
+    set_status(kube, resources, indices=[{"name": "books", "deadLetters": 0}])
+    assert user("dead-letters")[0] == 0
+
+
+# --- logs: the API server asks the node of a pod; this one answers
+
+LINES = [
+    'operator: event resource="NS/books" reason="Started"',
+    "sync: of another one pgsync=NS/books-2",
+    "sync: streaming pgsync=NS/books",
+]
+
+
+class Kubelet:
+    """Serves the log of any container, over TLS: LINES, and with follow=true one more line for each release()."""
+
+    def __init__(self, kube, state, namespace):
+        self.more = threading.Semaphore(0)
+        kubelet = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                for line in LINES:
+                    self.wfile.write((line.replace("NS", namespace) + "\n").encode())
+                if "follow=true" in self.path:
+                    kubelet.more.acquire()
+                    self.wfile.write(f"sync: later pgsync={namespace}/books\n".encode())
+                    self.wfile.flush()
+                    kubelet.more.acquire()
+
+            def log_message(self, *arguments):
+                pass
+
+        certificate = kube.ca.issue("kubelet", "/CN=kubelet")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.cert, certificate.key)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.more.release(10)
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def pod(kube, resources, state, user):
+    """A pod of the operator whose log can be read, by the user too."""
+    kubelet = Kubelet(kube, state, resources.namespace)
+    kube.kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "plugin-node"}})
+    kube.kubectl("patch", "node", "plugin-node", "--subresource=status", "--type=merge", "-p", json.dumps({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}}}}))
+    rules = [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]
+    kube.kubectl.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plugin-pod", "labels": {"app.kubernetes.io/part-of": "pgsync"}},
+         "spec": {"nodeName": "plugin-node", "containers": [{"name": "operator", "image": "none"}]}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "plugin-logs"}, "rules": rules},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "plugin-logs"},
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "plugin-logs"},
+         "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}, namespace=NAMESPACE)
+    yield kubelet
+    kubelet.stop()
+    kube.kubectl("delete", "pod", "plugin-pod", "-n", NAMESPACE, "--force", "--grace-period=0")
+    kube.kubectl("delete", "node", "plugin-node")
+
+
+def test_logs_are_the_lines_about_one_pgsync(kube, idle, resources, user, pod):
+    assert user("logs", NAME)[0] == 3  # no operator has looked at it
+    set_status(kube, resources)
+    wanted = "".join(line.replace("NS", resources.namespace) + "\n" for line in LINES if "books-2" not in line)
+    assert user("logs", NAME) == (0, wanted, "")
+    with user.start("logs", NAME, "--follow") as following:
+        output = Output(following.stdout.fileno())
+        output.wait_for(wanted)
+        pod.more.release()
+        output.wait_for(f"sync: later pgsync={resources.namespace}/books\n")
+        following.terminate()
+
+
+def test_logs_that_may_not_be_read_are_an_error(kube, idle, resources, user):
+    set_status(kube, resources)
+    code, out, err = user("logs", NAME)
+    assert (code, out) == (3, "") and "forbidden" in err and NAMESPACE in err, err

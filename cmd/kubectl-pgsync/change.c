@@ -1,10 +1,13 @@
 /* kubectl pgsync suspend, resume, restart, resync: each changes one field of the spec, as its users do. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "plugin.h"
 #include "json/json.h"
 
 enum { TRIES = 10 };
+
+#define RETRY_DEAD_LETTERS "pgsync.io/retry-dead-letters"
 
 static const struct change {
 	const char *command, *field;
@@ -16,6 +19,8 @@ static const struct change {
 	{"resume", "suspend", false, false, "resumed", "not suspended"},
 	{"restart", "restartNonce", true, false, "restart requested", NULL},
 	{"resync", "resyncNonce", true, false, "resync requested", NULL},
+	/* No field of the spec. */
+	{"dead-letters", NULL, false, false, "retry of dead letters requested", NULL},
 };
 
 static const struct change *find_change(const char *command)
@@ -38,21 +43,41 @@ static json_t *new_value(const struct change *change, const json_t *resource)
 	return json_boolean(change->suspends);
 }
 
+/* NULL: nothing is to be changed. A new reference. */
+static json_t *new_patch(const struct change *change, const json_t *resource)
+{
+	_cleanup_json_ json_t *value = NULL;
+	json_t *patch = json_pack("{s:{s:s, s:s}}", "metadata", "uid", jsonx_string(resource, "metadata.uid", ""),
+				  "resourceVersion", jsonx_string(resource, "metadata.resourceVersion", ""));
+	char now[CLOCK_RFC3339_BYTES];
+
+	if (!change->field) {
+		/* Any value that is new. */
+		(void)json_object_set_new(
+			json_object_get(patch, "metadata"), "annotations",
+			json_pack("{s:s}", RETRY_DEAD_LETTERS, clock_rfc3339_micro(clock_wall_us(), now)));
+		return patch;
+	}
+	value = new_value(change, resource);
+	if (value)
+		(void)json_object_set_new(patch, "spec", json_pack("{s:O}", change->field, value));
+	else
+		jsonx_decref(TAKE_PTR(patch));
+	return patch;
+}
+
 /* One attempt: nothing else may have changed the PgSync since it was read. 1: nothing is to be done. */
 static int try_change(struct client *client, const struct change *change, const char *path, struct err *err)
 {
 	_cleanup_free_ char *patched = xasprintf("%s?fieldManager=kubectl-pgsync&fieldValidation=Strict", path);
-	_cleanup_json_ json_t *resource = NULL, *value = NULL, *patch = NULL;
+	_cleanup_json_ json_t *resource = NULL, *patch = NULL;
 	struct kube_request request = {.method = "PATCH", .path = patched, .content = KUBE_MERGE_PATCH};
 
 	if (client_get(client, path, &resource, err) < 0)
 		return -1;
-	value = new_value(change, resource);
-	if (!value)
+	patch = new_patch(change, resource);
+	if (!patch)
 		return 1;
-	patch = json_pack("{s:{s:s, s:s}, s:{s:O}}", "metadata", "uid", jsonx_string(resource, "metadata.uid", ""),
-			  "resourceVersion", jsonx_string(resource, "metadata.resourceVersion", ""), "spec",
-			  change->field, value);
 	request.body = patch;
 	return client_request(client, &request, NULL, err);
 }

@@ -28,6 +28,7 @@ void client_close(struct client *client)
 {
 	kube_free(client->kube);
 	kube_config_free(client->config);
+	json_decref(client->leases);
 	*client = (struct client){0};
 }
 
@@ -82,6 +83,13 @@ int client_get(struct client *client, const char *path, json_t **ret, struct err
 char *client_path(const struct client *client, const char *name)
 {
 	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", client->namespace, "pgsyncs", name, NULL);
+}
+
+char *client_collection(const struct client *client, bool all_namespaces)
+{
+	if (all_namespaces)
+		return kube_path("apis", "pgsync.io", "v1alpha1", "pgsyncs", NULL);
+	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", client->namespace, "pgsyncs", NULL);
 }
 
 /* --- lists: a reflector reads them in pages, of whatever size */
@@ -142,7 +150,7 @@ static int compare_listed(const void *a, const void *b)
 	return r ? r : strcmp(jsonx_string(*one, "metadata.name", ""), jsonx_string(*other, "metadata.name", ""));
 }
 
-static json_t *sort_objects(json_t *objects)
+json_t *client_sorted(json_t *objects)
 {
 	size_t n = json_array_size(objects);
 	_cleanup_free_ json_t **items = xcalloc(n + 1, sizeof(*items));
@@ -160,9 +168,7 @@ int client_list(struct client *client, bool all_namespaces, json_t **ret, struct
 {
 	static const struct kube_reflector_handlers handlers = {
 		.changed = on_list_object, .deleted = on_unlisted, .synced = on_list_end, .failed = on_list_error};
-	_cleanup_free_ char *path = all_namespaces ? kube_path("apis", "pgsync.io", "v1alpha1", "pgsyncs", NULL)
-						   : kube_path("apis", "pgsync.io", "v1alpha1", "namespaces",
-							       client->namespace, "pgsyncs", NULL);
+	_cleanup_free_ char *path = client_collection(client, all_namespaces);
 	struct listing listing = {.objects = map_new(free_object)};
 	struct kube_reflector *reflector = kube_reflect(client->kube, path, NULL, &handlers, &listing);
 	_cleanup_json_ json_t *objects = json_array();
@@ -178,6 +184,6 @@ int client_list(struct client *client, bool all_namespaces, json_t **ret, struct
 		r = -1;
 	}
 	if (r == 0)
-		*ret = sort_objects(objects);
+		*ret = client_sorted(objects);
 	return r;
 }

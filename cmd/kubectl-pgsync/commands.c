@@ -36,5 +36,35 @@ const struct command plugin_commands[] = {
 	 "one "
 	 "is complete.",
 	 "kubectl pgsync resync books\n", NULL},
+	{"lag", plugin_lag, "Aw", 0, 0, "[OPTION]...", "how far behind each index is",
+	 "One line for each PgSync: the age of the oldest change that is not in the index yet, the WAL that was "
+	 "written "
+	 "and not confirmed, what the server retains for the slot, and the verdict.",
+	 "kubectl pgsync lag -A\n"
+	 "kubectl pgsync lag --watch\n",
+	 NULL},
+	{"top", plugin_top, "A", 0, 0, "[OPTION]...", "a live overview of all of them",
+	 "PgSyncs with verdict, lag, retained WAL, documents, dead letters and bootstrap, as they change; those that "
+	 "need "
+	 "attention come first. Control-C ends it. Without a terminal it is printed once.",
+	 "kubectl pgsync top -A\n", NULL},
+	{"logs", plugin_logs, "f", 1, 1, "NAME [OPTION]...", "the log lines about one PgSync",
+	 "Reads the logs of the operator's pods and prints the lines that are about this PgSync: those of the operator "
+	 "and "
+	 "those of its worker. It needs the right to read logs in the operator's namespace.",
+	 "kubectl pgsync logs books\n"
+	 "kubectl pgsync logs -f books -n shop\n",
+	 NULL},
+	{"dead-letters", plugin_dead_letters, "Ar", 0, SIZE_MAX, "[NAME]... [OPTION]...",
+	 "documents that failed, and another attempt",
+	 "How many documents of each index the search engine refused, or could not be built. With --retry, the worker "
+	 "tries "
+	 "all of them again. `pgsync dead-letters` shows them one by one, if you can reach the search engine.",
+	 "kubectl pgsync dead-letters\n"
+	 "kubectl pgsync dead-letters books --retry\n",
+	 "0  there are none; with --retry: requested\n"
+	 "1  there are some\n"
+	 "2  an option or an argument is invalid; nothing was done\n"
+	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
 	{0},
 };

@@ -18,6 +18,9 @@ static const struct option_spec {
 } specs[] = {
 	{'n', 'n', true, "namespace", "NAME", "namespace of the PgSync; default: that of the context"},
 	{'A', 'A', false, "all-namespaces", NULL, "the PgSyncs of all namespaces"},
+	{'w', 'w', false, "watch", NULL, "go on, with a line for each change"},
+	{'f', 'f', false, "follow", NULL, "go on, with new lines as they are written"},
+	{'r', 0, false, "retry", NULL, "try the documents of all dead letters again"},
 	{'o', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'k', 0, true, "kubeconfig", "FILE", "credentials; default: $KUBECONFIG, otherwise ~/.kube/config"},
 	{'c', 0, true, "context", "NAME", "context of the kubeconfig; default: its current context"},
@@ -117,6 +120,12 @@ static void set_plugin_option(struct options *options, int value)
 		options->namespace = optarg;
 	else if (value == 'A')
 		options->all_namespaces = true;
+	else if (value == 'w')
+		options->watch = true;
+	else if (value == 'f')
+		options->follow = true;
+	else if (value == 'r')
+		options->retry = true;
 	else if (value == 'o')
 		options->output = optarg;
 	else if (value == 'k')
@@ -149,6 +158,8 @@ static int check_command_line(const struct command *command, struct options *opt
 		wrong = "the name of a PgSync is required";
 	else if (options->n_names > command->most)
 		wrong = "too many arguments";
+	else if (options->retry && !options->n_names)
+		wrong = "--retry needs the name of a PgSync";
 	else if (options->n_names && options->all_namespaces)
 		wrong = "a name and --all-namespaces exclude each other";
 	else if (strcmp(options->output, "text") != 0 && strcmp(options->output, "json") != 0)

@@ -23,7 +23,7 @@ enum {
 
 struct options {
 	const char *namespace, *kubeconfig, *context, *output;
-	bool all_namespaces;
+	bool all_namespaces, watch, follow, retry;
 	char **names; /* of PgSyncs; "pgsync/books" is "books" */
 	size_t n_names;
 };
@@ -52,6 +52,7 @@ struct client {
 	struct kube_config *config;
 	struct kube *kube;
 	const char *namespace; /* of the options, the context or the pod */
+	json_t *leases;        /* by "namespace/name", once each: see plugin_input */
 };
 
 int client_open(const struct options *options, struct client *ret, struct err *err) WARN_UNUSED;
@@ -62,12 +63,30 @@ int client_request(struct client *client, const struct kube_request *request, js
 int client_get(struct client *client, const char *path, json_t **ret, struct err *err) WARN_UNUSED;
 /* A PgSync by its name. */
 char *client_path(const struct client *client, const char *name);
+/* The path of the PgSyncs of the namespace, or of all. */
+char *client_collection(const struct client *client, bool all_namespaces);
 /* The PgSyncs of the namespace, or of all: an array, sorted by namespace and name. A new reference. */
 int client_list(struct client *client, bool all_namespaces, json_t **ret, struct err *err) WARN_UNUSED;
+
+/* The same objects by namespace and name. A new reference. */
+json_t *client_sorted(json_t *objects);
+
+/* --- what is shown */
+
+/* docs/conditions.md */
+extern const char plugin_reasons[];
+/* Everything that a verdict needs about a PgSync: reads its operator's Lease, unless it was read already. The resource
+ * is borrowed. */
+int plugin_input(struct client *client, const json_t *resource, struct screen_input *ret, struct err *err) WARN_UNUSED;
+void plugin_forget_leases(struct client *client);
 
 /* --- the commands */
 
 int plugin_status(const struct command *command, const struct options *options);
+int plugin_lag(const struct command *command, const struct options *options);
+int plugin_top(const struct command *command, const struct options *options);
+int plugin_logs(const struct command *command, const struct options *options);
+int plugin_dead_letters(const struct command *command, const struct options *options);
 int plugin_change(const struct command *command, const struct options *options);
 
 /* Prints the error of a command, and returns its exit code. */

@@ -2,63 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "plugin.h"
 #include "json/json.h"
 
 enum { SCREEN_BYTES = 16 * 1024 * 1024 };
-
-/* docs/conditions.md, which ends with a NUL. The path is that of the tree. */
-__asm__(".pushsection .rodata\n"
-	"plugin_reasons:\n.incbin \"docs/conditions.md\"\n.byte 0\n"
-	".popsection\n");
-extern const char plugin_reasons[];
-
-/* What is read about PgSyncs: each Lease once. */
-struct reader {
-	struct client *client;
-	json_t *leases; /* by "namespace/name": the object, null if there is none, false if it may not be read */
-};
-
-static int read_lease(struct reader *reader, const char *name, json_t **ret, struct err *err)
-{
-	_cleanup_free_ char *namespace = xstrndup(name, strcspn(name, "/"));
-	_cleanup_free_ char *path = NULL;
-	const char *slash = strchr(name, '/');
-
-	*ret = json_false();
-	if (!slash || !*namespace || !slash[1] || strchr(slash + 1, '/'))
-		return 0;
-	path = kube_path("apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases", slash + 1, NULL);
-	if (client_get(reader->client, path, ret, err) == 0)
-		return 0;
-	if (err->kind == ERR_NOT_FOUND)
-		*ret = json_null();
-	else if (err->kind != ERR_DENIED)
-		return -1;
-	return 0;
-}
-
-static int find_lease(struct reader *reader, const json_t *resource, struct screen_input *in, struct err *err)
-{
-	const char *name = jsonx_string(resource, "status.operator.lease", "");
-	json_t *lease = json_object_get(reader->leases, name);
-
-	if (!*name)
-		return 0;
-	if (!lease) {
-		if (read_lease(reader, name, &lease, err) < 0)
-			return -1;
-		(void)json_object_set_new(reader->leases, name, lease);
-	}
-	if (json_is_object(lease)) {
-		in->found = LEASE_READ;
-		in->lease = lease;
-	} else if (json_is_null(lease)) {
-		in->found = LEASE_MISSING;
-	}
-	return 0;
-}
 
 /* The PgSync's events, an array; NULL if they may not be read. In v1, which the role "view" includes, unlike those of
  * events.k8s.io. */
@@ -106,17 +53,16 @@ static int exit_code(const struct screen_input *in)
 }
 
 /* The exit code, or negative. */
-static int show_one(struct reader *reader, const struct options *options, struct err *err)
+static int show_one(struct client *client, const struct options *options, struct err *err)
 {
-	_cleanup_free_ char *path = client_path(reader->client, options->names[0]);
-	struct screen_input in = {.reasons = plugin_reasons, .wall_us = clock_wall_us()};
+	_cleanup_free_ char *path = client_path(client, options->names[0]);
+	struct screen_input in;
 	_cleanup_json_ json_t *resource = NULL, *events = NULL, *value = NULL;
 	struct strbuf text;
 
-	if (client_get(reader->client, path, &resource, err) < 0)
+	if (client_get(client, path, &resource, err) < 0)
 		return -1;
-	in.resource = resource;
-	if (find_lease(reader, resource, &in, err) < 0 || read_events(reader->client, resource, &events, err) < 0)
+	if (plugin_input(client, resource, &in, err) < 0 || read_events(client, resource, &events, err) < 0)
 		return -1;
 	in.events = events;
 	if (strcmp(options->output, "json") == 0) {
@@ -150,22 +96,19 @@ static void print_list(const struct screen_input *items, size_t n, const struct 
 	}
 }
 
-static int show_all(struct reader *reader, const struct options *options, struct err *err)
+static int show_all(struct client *client, const struct options *options, struct err *err)
 {
 	_cleanup_json_ json_t *resources = NULL;
 	_cleanup_free_ struct screen_input *items = NULL;
 	int code = EXIT_OK;
 	size_t n;
 
-	if (client_list(reader->client, options->all_namespaces, &resources, err) < 0)
+	if (client_list(client, options->all_namespaces, &resources, err) < 0)
 		return -1;
 	n = json_array_size(resources);
 	items = xcalloc(n + 1, sizeof(*items));
 	for (size_t i = 0; i < n; i++) {
-		items[i] = (struct screen_input){.resource = json_array_get(resources, i),
-						 .reasons = plugin_reasons,
-						 .wall_us = clock_wall_us()};
-		if (find_lease(reader, items[i].resource, &items[i], err) < 0)
+		if (plugin_input(client, json_array_get(resources, i), &items[i], err) < 0)
 			return -1;
 		code = exit_code(&items[i]) == EXIT_OK ? code : EXIT_UNHEALTHY;
 	}
@@ -177,14 +120,11 @@ int plugin_status(const struct command *command, const struct options *options)
 {
 	struct client client;
 	struct err err = {0};
-	struct reader reader = {.client = &client};
 	int code;
 
 	if (client_open(options, &client, &err) < 0)
 		return plugin_failed(command, &err);
-	reader.leases = json_object();
-	code = options->n_names ? show_one(&reader, options, &err) : show_all(&reader, options, &err);
-	json_decref(reader.leases);
+	code = options->n_names ? show_one(&client, options, &err) : show_all(&client, options, &err);
 	client_close(&client);
 	return code < 0 ? plugin_failed(command, &err) : code;
 }

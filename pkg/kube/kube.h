@@ -95,6 +95,18 @@ void kube_cancel(struct kube_call *call);
 /* Server-side apply with our field manager and force: "path?fieldManager=pgsync-operator&force=true". */
 struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *object, kube_done_fn *done, void *user);
 
+/* --- Streams of text
+ * ----------------------------------------------------------------------------------------------------------- */
+/* Reads what path answers, piece by piece, for as long as the server sends: the log of a container (pods/log). end is
+ * called once, with NULL or the error, and the stream is gone then; data and end may not stop it. */
+typedef void kube_stream_end_fn(void *user, const struct err *err);
+struct kube_stream;
+struct kube_stream *kube_stream(struct kube *kube, const char *path,
+				void (*data)(void *user, const char *data, size_t len), kube_stream_end_fn *end,
+				void *user);
+/* Neither function is called after this. NULL is fine. */
+void kube_stream_stop(struct kube_stream *stream);
+
 /* --- Reflector: list + watch
  * ---------------------------------------------------------------------------------------------- */
 /* Reports every change of a collection. After a relist without a known object, `deleted` is called for it. Objects come

@@ -81,6 +81,79 @@ static void test_request_when_answered_then_the_object(void **state)
 	bench_end(&b);
 }
 
+/* --- Streams */
+
+struct heard {
+	struct strbuf text;
+	unsigned ends;
+	struct err err; /* kind NONE: it ended well */
+};
+
+static void on_heard(void *user, const char *data, size_t len)
+{
+	struct heard *heard = user;
+
+	strbuf_add(&heard->text, data, len);
+}
+
+static void on_heard_end(void *user, const struct err *err)
+{
+	struct heard *heard = user;
+
+	heard->ends++;
+	if (err)
+		heard->err = *err;
+}
+
+static void test_stream_then_every_piece_and_how_it_ended(void **state)
+{
+	static const struct {
+		struct fake_step step;
+		const char *text;
+		enum err_kind kind;
+	} CASES[] = {
+		{{.status = 200, .stream = {"one\ntw", "o\n"}}, "one\ntwo\n", ERR_NONE},
+		{{.status = 200, .stream = {"one\n"}, .end = FAKE_RESET}, "one\n", ERR_TRANSIENT},
+		{{.status = 403, .body = STATUS("403", "Forbidden")}, "", ERR_DENIED},
+		{{.status = 404, .body = STATUS("404", "NotFound")}, "", ERR_NOT_FOUND},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
+		struct heard heard = {0};
+		struct bench b;
+
+		strbuf_init(&heard.text, 1024);
+		bench_begin(&b, &CASES[i].step, 1, "token: secret");
+		(void)kube_stream(b.kube, "/api/v1/log", on_heard, on_heard_end, &heard);
+		FAKE_UNTIL(b.kube, heard.ends > 0);
+		assert_string_equal(heard.text.data, CASES[i].text);
+		assert_int_equal(heard.err.kind, CASES[i].kind);
+		assert_int_equal(fake_count(&b.api, "GET /api/v1/log [Bearer secret]"), 1);
+		bench_end(&b);
+		assert_int_equal(heard.ends, 1);
+		strbuf_release(&heard.text);
+	}
+}
+
+static void test_stream_when_stopped_then_nothing_is_called_any_more(void **state)
+{
+	static const struct fake_step STEPS[] = {{.status = 200, .stream = {"one\n"}, .end = FAKE_HANG}};
+	struct heard heard = {0};
+	struct kube_stream *stream;
+	struct bench b;
+
+	UNUSED(state);
+	strbuf_init(&heard.text, 1024);
+	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "token: secret");
+	stream = kube_stream(b.kube, "/api/v1/log", on_heard, on_heard_end, &heard);
+	FAKE_UNTIL(b.kube, heard.text.len == 4);
+	kube_stream_stop(stream);
+	bench_end(&b);
+	assert_int_equal(heard.ends, 0);
+	strbuf_release(&heard.text);
+}
+
 static void test_request_when_refused_then_kind_and_code_by_the_reason(void **state)
 {
 	static const struct {
@@ -639,6 +712,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path_when_a_part_has_special_characters_then_it_stays_one_part),
 		cmocka_unit_test(test_request_when_answered_then_the_object),
+		cmocka_unit_test(test_stream_then_every_piece_and_how_it_ended),
+		cmocka_unit_test(test_stream_when_stopped_then_nothing_is_called_any_more),
 		cmocka_unit_test(test_request_when_refused_then_kind_and_code_by_the_reason),
 		cmocka_unit_test(test_request_when_asked_to_retry_then_repeated_whatever_the_method),
 		cmocka_unit_test(test_request_when_the_wait_is_longer_than_its_time_then_the_error_says_how_long),

@@ -62,6 +62,28 @@ void screen_list(const struct screen_input *items, size_t n, bool namespaces, st
  * reference. */
 json_t *screen_json(const struct screen_input *in);
 
+/* Which lines of a log are about one PgSync, fed in pieces: those whose field `pgsync` (of its worker) or `resource`
+ * (of the operator) names it, in either format. */
+enum { SCREEN_LINE_FORMS = 4 };
+struct screen_lines {
+	struct strbuf rest; /* the beginning of a line */
+	char *marks[SCREEN_LINE_FORMS];
+};
+/* resource: "namespace/name". */
+void screen_lines_init(struct screen_lines *lines, const char *resource);
+void screen_lines_release(struct screen_lines *lines);
+/* Appends the lines that are complete now. */
+void screen_lines_feed(struct screen_lines *lines, const char *data, size_t len, struct strbuf *out);
+
+/* One line for each of n PgSyncs, or for all columns' names with none: how far behind each is. Columns have a fixed
+ * width, so that lines can be added later. */
+void screen_lag_header(bool namespaces, struct strbuf *out);
+void screen_lag(const struct screen_input *in, bool namespaces, struct strbuf *out);
+/* The live overview: totals, and a line for each, those that are not healthy first. */
+void screen_top(const struct screen_input *items, size_t n, bool namespaces, struct strbuf *out);
+/* The indices of these PgSyncs (an array) and how many dead letters each has. Returns how many there are in all. */
+long long screen_dead_letters(const json_t *resources, bool namespaces, struct strbuf *out);
+
 /* What docs/conditions.md tells to do about a reason, without its markup; NULL: it has no such row. Caller frees. */
 char *remedy_find(const char *page, const char *word);
 

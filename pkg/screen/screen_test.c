@@ -255,6 +255,97 @@ static void test_list_then_a_line_for_each_in_columns(void **state)
 	strbuf_release(&text);
 }
 
+static void test_lines_then_those_whose_fields_name_the_pgsync(void **state)
+{
+	/* As worker and operator write them, in both formats; and others that have the name elsewhere. */
+	static const char *const SHOWN[] = {
+		"2026-12-02T12:00:00.000000Z info  sync: streaming pgsync=shop/books lsn=\"0/1\"\n",
+		"2026-12-02T12:00:00.000000Z info  sync: it is the last field pgsync=shop/books\n",
+		"2026-12-02T12:00:00.000000Z info  operator: event resource=\"shop/books\" reason=\"Started\"\n",
+		"{\"time\":\"t\",\"component\":\"sync\",\"pgsync\":\"shop/books\",\"message\":\"m\"}\n",
+		"{\"component\":\"operator\",\"message\":\"event\",\"resource\":\"shop/books\"}\n"};
+	static const char *const OTHERS[] = {
+		"2026-12-02T12:00:00.000000Z info  sync: streaming pgsync=shop/books2\n",
+		"2026-12-02T12:00:00.000000Z info  sync: streaming pgsync=workshop/books\n",
+		"2026-12-02T12:00:00.000000Z info  operator: event resource=\"shop/books-2\"\n",
+		"{\"pgsync\":\"shop/books2\",\"message\":\"shop/books\"}\n",
+		"shop/books\n",
+		"\n"};
+	struct strbuf log, wanted;
+
+	UNUSED(state);
+	strbuf_init(&log, 65536);
+	strbuf_init(&wanted, 65536);
+	for (size_t i = 0; i < ARRAY_SIZE(OTHERS); i++) {
+		strbuf_adds(&log, OTHERS[i]);
+		strbuf_adds(&log, i < ARRAY_SIZE(SHOWN) ? SHOWN[i] : "");
+		strbuf_adds(&wanted, i < ARRAY_SIZE(SHOWN) ? SHOWN[i] : "");
+	}
+	for (size_t piece = 1; piece <= log.len; piece++) {
+		struct screen_lines lines;
+		struct strbuf out;
+
+		strbuf_init(&out, 65536);
+		screen_lines_init(&lines, "shop/books");
+		for (size_t at = 0; at < log.len; at += piece)
+			screen_lines_feed(&lines, log.data + at, piece < log.len - at ? piece : log.len - at, &out);
+		assert_string_equal(out.data, wanted.data);
+		screen_lines_release(&lines);
+		strbuf_release(&out);
+	}
+	strbuf_release(&log);
+	strbuf_release(&wanted);
+}
+
+static void test_lag_then_columns_that_do_not_move(void **state)
+{
+	_cleanup_json_ json_t *one =
+		pgsync("", "", ",\"stream\":{\"lag\":\"2s\",\"lagBytes\":3145728,\"retainedWAL\":\"16 MiB\"}", READY);
+	_cleanup_json_ json_t *other = pgsync("", "", "", LOST);
+	struct screen_input in = {.resource = one, .reasons = page, .wall_us = NOW_US};
+	struct strbuf text;
+
+	UNUSED(state);
+	strbuf_init(&text, 65536);
+	screen_lag_header(false, &text);
+	screen_lag(&in, false, &text);
+	in.resource = other;
+	screen_lag(&in, false, &text);
+	assert_string_equal(text.data, "NAME                           LAG      BEHIND      RETAINED    VERDICT\n"
+				       "books                          2s       3 MiB       16 MiB      Flowing\n"
+				       "books                          -        -           -           Broken\n");
+	strbuf_release(&text);
+}
+
+static void test_top_then_those_that_need_attention_come_first(void **state)
+{
+	_cleanup_json_ json_t *one =
+		pgsync("", "",
+		       ",\"stream\":{\"lag\":\"2s\",\"retainedWAL\":\"16 "
+		       "MiB\"},\"bootstrap\":{\"progress\":\"100%\"},\"indices\":"
+		       "[{\"name\":\"a\",\"documentCount\":20},{\"name\":\"b\",\"documentCount\":5,\"deadLetters\":1}]",
+		       READY);
+	_cleanup_json_ json_t *other = pgsync("", "", "", LOST);
+	struct screen_input items[] = {{.resource = one, .reasons = page, .wall_us = NOW_US},
+				       {.resource = other, .reasons = page, .wall_us = NOW_US}};
+	_cleanup_json_ json_t *both = json_pack("[O, O]", one, other);
+	struct strbuf text;
+
+	UNUSED(state);
+	strbuf_init(&text, 65536);
+	screen_top(items, 2, false, &text);
+	assert_int_equal(strncmp(text.data, "2 PgSyncs, 1 healthy\n\n", 22), 0);
+	assert_has(&text, "\nbooks   Broken    -     -          0           0              -           data does");
+	assert_has(&text, "\nbooks   Flowing   2s    16 MiB     25          1              100%        data flows");
+	assert_true(strstr(text.data, "Broken") < strstr(text.data, "Flowing"));
+	strbuf_reset(&text);
+	assert_int_equal(screen_dead_letters(both, true, &text), 1);
+	assert_string_equal(text.data, "NAMESPACE   NAME    INDEX   DEAD LETTERS\n"
+				       "shop        books   a       0\n"
+				       "shop        books   b       1\n");
+	strbuf_release(&text);
+}
+
 static void test_json_then_verdict_and_status(void **state)
 {
 	_cleanup_json_ json_t *resource = pgsync("", "", "", LOST);
@@ -309,6 +400,9 @@ int main(void)
 		cmocka_unit_test(test_status_when_broken_then_the_verdict_is_first_and_the_rest_follows),
 		cmocka_unit_test(test_status_when_nothing_is_known_then_still_a_screen),
 		cmocka_unit_test(test_list_then_a_line_for_each_in_columns),
+		cmocka_unit_test(test_lines_then_those_whose_fields_name_the_pgsync),
+		cmocka_unit_test(test_lag_then_columns_that_do_not_move),
+		cmocka_unit_test(test_top_then_those_that_need_attention_come_first),
 		cmocka_unit_test(test_json_then_verdict_and_status),
 		cmocka_unit_test(test_reasons_then_each_that_docs_list_in_a_table_is_found),
 	};
