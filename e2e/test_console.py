@@ -10,7 +10,6 @@ from axe_playwright_python.sync_playwright import Axe
 from parts.operator import Operator
 from parts.ports import free_port
 from playwright.sync_api import expect
-from pgsync import condition
 from test_health import NOBODY
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -97,7 +96,7 @@ def test_the_console_only_reads_and_only_under_its_names(lonely):
 
 def test_files_have_an_etag_and_strict_headers(lonely):
     operator = lonely()
-    for path, kind in (("/", "text/html"), ("/overview.js", "text/javascript"), ("/live.js", "text/javascript"), ("/pgsync", "text/html"), ("/pgsync.js", "text/javascript"), ("/conditions.md", "text/plain"), ("/page.js", "text/javascript"),
+    for path, kind in (("/", "text/html"), ("/overview.js", "text/javascript"), ("/live.js", "text/javascript"), ("/pgsync", "text/html"), ("/pgsync.js", "text/javascript"), ("/page.js", "text/javascript"),
                        ("/console.css", "text/css"), ("/page.css", "text/css"), ("/pico.css", "text/css"), ("/icon.svg", "image/svg+xml")):
         answer = requests.get(operator.console + path, timeout=10)
         assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(kind), path
@@ -137,7 +136,7 @@ def test_a_pgsync_is_shown_live_from_its_bootstrap_to_its_end(open_page, operato
     status = resources.get("books")["status"]
     line = line_of(operator, namespace, "books")
     assert line["documents"] == 25 and line["phase"] == "Streaming" and line["indices"] == [index]
-    assert line["reason"] == condition(status, "Ready")["reason"] and line["verdict"] == "ready"
+    assert line["verdict"] == "Flowing" and status["stream"]["lag"] in line["sentence"]
     expect(row.locator("td").nth(5)).to_have_text("25")
     resources.patch("books", {"suspend": True})
     expect(row).to_contain_text("suspended")
@@ -162,7 +161,7 @@ def violations(page):
 
 def test_the_page_of_a_pgsync_has_conditions_tree_indices_and_events_and_no_secret(open_page, operator, resources, synced, books, namespace, index):
     page = open_page(f"{operator.console}/pgsync?{synced}")
-    expect(page.locator("#verdict")).to_contain_text("up to date, Streaming")
+    expect(page.locator("#verdict")).to_contain_text("up to date: data flows")
     status = resources.get("books")["status"]
     assert set(page.locator("#conditions td:first-child").all_inner_texts()) == {one["type"] for one in status["conditions"]}
     expect(page.locator("#source")).to_contain_text(status["stream"]["slotName"])
@@ -197,7 +196,7 @@ def test_what_a_spec_says_is_text_for_the_page(open_page, operator, resources, b
     found = resources.wait("evil", "Stalled", contains=["<img src=x"])
     page = open_page(operator.console + f"/?namespace={namespace}&q=img")
     row = page.locator("#body tr")
-    expect(row).to_contain_text("needs you")
+    expect(row).to_contain_text("broken")
     expect(row).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("#body img, #body script").count() == 0
     assert found["message"][:200] in row.inner_text()
@@ -211,11 +210,11 @@ def test_what_a_spec_says_is_text_for_the_page(open_page, operator, resources, b
 
 def many(number):
     """An answer about that many PgSyncs; the operator of a test has no time for as many."""
-    states = ["ready"] * 7 + ["working", "notReady", "needsYou"]
+    states = ["Flowing"] * 7 + ["Working", "Late", "Broken"]
     return {"cursor": f"many-{number}", "full": True, "leading": True, "pgsyncs": [
         {"namespace": f"team-{i % 20}", "name": f"sync-{i:04}", "created": "2026-01-02T03:04:05Z", "verdict": states[i % 10], "phase": "Streaming",
          "bootstrapComplete": True, "documents": i * 1000, "deadLetters": 0, "indices": [f"index-{i}"], "conditions": [], "lagSeconds": i % 60,
-         "retainedWALBytes": i << 20, "confirmedFlushLSN": "0/10", "reason": "Streaming", "message": "x"} for i in range(number)]}
+         "retainedWALBytes": i << 20, "confirmedFlushLSN": "0/10", "sentence": "data flows", "found": "x"} for i in range(number)]}
 
 
 def test_a_thousand_are_filtered_sorted_and_paged_by_the_address(open_page, lonely):
@@ -223,13 +222,13 @@ def test_a_thousand_are_filtered_sorted_and_paged_by_the_address(open_page, lone
     page = open_page("about:blank")
     page.route("**/api/pgsyncs*", lambda route: route.fulfill(json=many(1000) if "since" not in route.request.url else {**many(0), "cursor": "many-1000", "full": False}))
     page.goto(operator.console + "/")
-    expect(page.locator("#verdict")).to_have_text("700 of 1,000 PgSyncs are up to date; 100 need you, 100 are not ready, 100 are being worked on.")
+    expect(page.locator("#verdict")).to_have_text("700 of 1,000 PgSyncs are up to date; 100 are broken, 100 are late, 100 are being worked on.")
     expect(page.locator("#body tr")).to_have_count(100)
-    expect(page.locator("#body tr").first).to_contain_text("needs you")
+    expect(page.locator("#body tr").first).to_contain_text("broken")
     page.click("#next")
     expect(page.locator("#page")).to_contain_text("Page 2 of 10")
     page.select_option("#namespace", "team-9")
-    page.select_option("#state", "needsYou")
+    page.select_option("#state", "Broken")
     expect(page.locator("#page")).to_have_text("Page 1 of 1, 50 of 1,000 PgSyncs")
     page.click("#head button:has-text('Lag')")
     page.click("#head button:has-text('Lag')")

@@ -40,9 +40,9 @@ void console_set_leading(struct console *console, bool leading);
 
 struct console_pgsync {
 	const char *namespace, *name;
-	const char *created;  /* RFC 3339 */
-	const char *schema;   /* JSON, or NULL: it is in a ConfigMap */
-	const json_t *status; /* as the API has it */
+	const char *created;    /* RFC 3339 */
+	const char *schema;     /* JSON, or NULL: it is in a ConfigMap */
+	const json_t *resource; /* as the API has it; only its status, and what a verdict needs, are kept */
 };
 void console_show(struct console *console, const struct console_pgsync *pgsync);
 

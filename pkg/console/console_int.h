@@ -17,23 +17,11 @@ enum {
 	CONSOLE_EVENTS = 40,               /* of a PgSync */
 	CONSOLE_SCHEMA_BYTES = 128 * 1024, /* a larger one is not shown */
 	CONSOLE_MESSAGE_BYTES = 300,       /* of a message in the list; the page of the PgSync has all of it */
-	CONSOLE_FILES = 11,
+	CONSOLE_FILES = 10,
 };
 
 /* --- summary.c: pure */
 
-/* What has to be done about a PgSync, the most urgent first. */
-enum console_verdict {
-	CONSOLE_NEEDS_YOU, /* it does not go on by itself */
-	CONSOLE_NOT_READY, /* it does not keep up, or a server is away: it goes on by itself */
-	CONSOLE_DEGRADED,  /* it keeps up, but something is left out */
-	CONSOLE_WORKING,   /* rows are being copied, or a worker starts or ends */
-	CONSOLE_SUSPENDED,
-	CONSOLE_READY,
-	CONSOLE_VERDICTS,
-};
-const char *console_verdict_name(enum console_verdict verdict);
-enum console_verdict console_judge(const json_t *status);
 /* One line of the list, as JSON; caller frees. */
 char *console_summary(const struct console_pgsync *pgsync);
 
@@ -75,9 +63,12 @@ void console_store_list(const struct console_store *store, const char *since, st
 /* NULL: there is none. Borrowed. */
 const struct console_entry *console_store_find(const struct console_store *store, const char *namespace,
 					       const char *name);
+/* Its status, schema and events, and what to do about each reason of a condition. */
 void console_entry_json(const struct console_entry *entry, struct strbuf *ret);
 
 /* --- pages.c */
+/* docs/conditions.md */
+const char *console_reasons(void);
 /* The routes of the files are written to routes, which has room for CONSOLE_FILES. */
 void console_file_routes(struct web_route *routes);
 

@@ -1,10 +1,13 @@
-/* Tests of what the console says: which PgSync needs attention, what a list has since a cursor, and who may listen. */
+/* Tests of what the console says: the line of a PgSync, what a list has since a cursor, and who may listen. */
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,62 +25,33 @@ static json_t *parse_json(const char *text)
 	return value;
 }
 
-/* --- the verdict */
-
-#define TRUE(type) "{\"type\":\"" type "\",\"status\":\"True\",\"reason\":\"R\",\"message\":\"" type " is true\"}"
-#define FALSE(type) "{\"type\":\"" type "\",\"status\":\"False\",\"reason\":\"R\",\"message\":\"" type " is false\"}"
-#define UNKNOWN(type) "{\"type\":\"" type "\",\"status\":\"Unknown\",\"reason\":\"R\",\"message\":\"\"}"
-
-static const struct {
-	const char *phase, *conditions;
-	enum console_verdict verdict;
-} verdicts[] = {
-	{"Streaming", TRUE("Ready") "," FALSE("Degraded"), CONSOLE_READY},
-	{"Streaming", TRUE("Ready") "," TRUE("Degraded"), CONSOLE_DEGRADED},
-	{"Streaming", FALSE("Ready") "," FALSE("Degraded"), CONSOLE_NOT_READY},
-	{"Streaming", FALSE("Ready") "," TRUE("Stalled"), CONSOLE_NEEDS_YOU},
-	{"Streaming", TRUE("Ready") "," TRUE("Stalled"), CONSOLE_NEEDS_YOU},
-	{"Failed", FALSE("Ready"), CONSOLE_NEEDS_YOU},
-	{"Bootstrapping", FALSE("Ready") "," TRUE("Reconciling"), CONSOLE_WORKING},
-	{"CatchingUp", FALSE("Ready"), CONSOLE_WORKING},
-	{"Pending", UNKNOWN("Ready"), CONSOLE_WORKING},
-	{"Pending", FALSE("Ready"), CONSOLE_NOT_READY},
-	{"Suspended", FALSE("Ready"), CONSOLE_SUSPENDED},
-	{"Deleting", FALSE("Ready"), CONSOLE_WORKING},
-	{"Deleting", FALSE("Ready") "," TRUE("Stalled"), CONSOLE_NEEDS_YOU},
-};
-
-static void test_verdict_follows_from_phase_and_conditions(void **state)
-{
-	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++) {
-		_cleanup_free_ char *text =
-			xasprintf("{\"phase\":\"%s\",\"conditions\":[%s]}", verdicts[i].phase, verdicts[i].conditions);
-		_cleanup_json_ json_t *status = parse_json(text);
-
-		if (console_judge(status) != verdicts[i].verdict)
-			fail_msg("%s is %s, expected %s", text, console_verdict_name(console_judge(status)),
-				 console_verdict_name(verdicts[i].verdict));
-	}
-}
-
 /* --- the line */
 
-static const char two_indices[] = "{\"phase\":\"Streaming\",\"conditions\":[" TRUE("Ready") "," TRUE(
-	"Stalled") "],\"stream\":{\"lagSeconds\":3,\"retainedWALBytes\":16,\"slotName\":\"s\"},"
-		   "\"indices\":[{\"name\":\"a\",\"documentCount\":2,\"deadLetters\":1},{\"name\":\"b\","
-		   "\"documentCount\":40}]}";
+static const char two_indices[] = "{\"phase\": \"Failed\", \"observedGeneration\": 1, \"conditions\": [{\"type\": "
+				  "\"Ready\", \"status\": \"False\","
+				  " \"reason\": \"AuthFailed\", \"message\": \"the password is wrong\"}],"
+				  "\"stream\": {\"lagSeconds\": 3, \"retainedWALBytes\": 16, \"slotName\": \"s\"},"
+				  "\"indices\": [{\"name\": \"a\", \"documentCount\": 2, \"deadLetters\": 1}, "
+				  "{\"name\": \"b\", \"documentCount\": 40}]}";
+
+static json_t *resource_with(const char *status)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"{\"metadata\": {\"generation\": 1}, \"spec\": {\"secret\": \"hunter2\"}, \"status\": %s}", status);
+
+	return parse_json(text);
+}
 
 static json_t *summary_of(const char *text)
 {
-	_cleanup_json_ json_t *status = parse_json(text);
+	_cleanup_json_ json_t *resource = resource_with(text);
 	_cleanup_free_ char *line = console_summary(&(struct console_pgsync){
-		.namespace = "shop", .name = "books", .created = "2026-01-02T03:04:05Z", .status = status});
+		.namespace = "shop", .name = "books", .created = "2026-01-02T03:04:05Z", .resource = resource});
 
 	return parse_json(line);
 }
 
-static void test_summary_adds_up_the_indices_and_quotes_the_telling_condition(void **state)
+static void test_summary_adds_up_the_indices_and_has_the_verdict(void **state)
 {
 	_cleanup_json_ json_t *line = summary_of(two_indices);
 
@@ -86,7 +60,9 @@ static void test_summary_adds_up_the_indices_and_quotes_the_telling_condition(vo
 	assert_int_equal(jsonx_integer(line, "deadLetters", -1), 1);
 	assert_int_equal(jsonx_integer(line, "lagSeconds", -1), 3);
 	assert_int_equal(json_array_size(json_object_get(line, "indices")), 2);
-	assert_string_equal(jsonx_string(line, "message", ""), "Stalled is true");
+	assert_string_equal(jsonx_string(line, "verdict", ""), "Broken");
+	assert_string_equal(jsonx_string(line, "found", ""), "the password is wrong");
+	assert_non_null(strstr(jsonx_string(line, "next", ""), "correct the password"));
 }
 
 static void test_summary_of_an_empty_status_leaves_out_what_is_not_known(void **state)
@@ -96,7 +72,7 @@ static void test_summary_of_an_empty_status_leaves_out_what_is_not_known(void **
 	UNUSED(state);
 	assert_null(json_object_get(line, "documents"));
 	assert_null(json_object_get(line, "lagSeconds"));
-	assert_string_equal(jsonx_string(line, "verdict", ""), "working");
+	assert_string_equal(jsonx_string(line, "verdict", ""), "Unknown");
 }
 
 static void test_summary_cuts_a_long_message_between_characters(void **state)
@@ -107,12 +83,13 @@ static void test_summary_cuts_a_long_message_between_characters(void **state)
 
 	UNUSED(state);
 	strbuf_init(&text, 65536);
-	strbuf_adds(&text, "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"message\":\"x");
+	strbuf_adds(&text, "{\"observedGeneration\": 1, \"conditions\": [{\"type\": \"Ready\", \"status\": \"False\", "
+			   "\"message\": \"x");
 	for (int i = 0; i < CONSOLE_MESSAGE_BYTES; i++)
 		strbuf_adds(&text, "\xc3\xa9");
 	strbuf_adds(&text, "\"}]}");
 	line = summary_of(text.data);
-	message = jsonx_string(line, "message", "");
+	message = jsonx_string(line, "found", "");
 	/* An odd byte, then characters of two: the cut falls into one of them. */
 	assert_int_equal(strlen(message), CONSOLE_MESSAGE_BYTES - 1);
 	strbuf_release(&text);
@@ -122,13 +99,13 @@ static void test_summary_cuts_a_long_message_between_characters(void **state)
 
 static void show(struct console_store *store, const char *name, const char *status_text)
 {
-	_cleanup_json_ json_t *status = parse_json(status_text);
+	_cleanup_json_ json_t *resource = resource_with(status_text);
 
 	console_store_show(store, &(struct console_pgsync){.namespace = "shop",
 							   .name = name,
 							   .created = "2026-01-02T03:04:05Z",
 							   .schema = "[{\"index\": \"</script>\"}]",
-							   .status = status});
+							   .resource = resource});
 }
 
 static json_t *list(const struct console_store *store, const char *since)
@@ -244,6 +221,8 @@ static void test_entry_has_status_schema_as_a_string_and_the_last_events_newest_
 	value = parse_json(out.data);
 	assert_string_equal(jsonx_string(value, "schema", ""), "[{\"index\": \"</script>\"}]");
 	assert_string_equal(jsonx_string(value, "status.stream.slotName", ""), "s");
+	assert_non_null(strstr(jsonx_string(value, "remedies.AuthFailed", ""), "correct the password"));
+	assert_null(strstr(out.data, "hunter2"));
 	events = json_object_get(value, "events");
 	assert_int_equal(json_array_size(events), CONSOLE_EVENTS);
 	assert_string_equal(jsonx_string(json_array_get(events, 0), "note", ""), "note 42 \xef\xbf\xbd \"quoted\"");
@@ -251,6 +230,73 @@ static void test_entry_has_status_schema_as_a_string_and_the_last_events_newest_
 			    "note 3 \xef\xbf\xbd \"quoted\"");
 	strbuf_release(&out);
 	console_store_release(&store);
+}
+
+/* --- two threads */
+
+enum { REQUESTS = 50, ANSWER_BYTES = 1 << 20 };
+
+/* One answer of the server, which closes the connection behind it. */
+static void request_list(int port, struct strbuf *answer)
+{
+	static const char request[] = "GET /api/pgsyncs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char piece[4096];
+	ssize_t n;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+	strbuf_reset(answer);
+	while ((n = recv(fd, piece, sizeof(piece), 0)) > 0)
+		strbuf_add(answer, piece, (size_t)n);
+	(void)close(fd);
+}
+
+static void *change_all_the_time(void *user)
+{
+	struct console *console = user;
+	_cleanup_json_ json_t *resource = resource_with(two_indices);
+	struct console_pgsync pgsync = {
+		.namespace = "shop", .name = "a", .created = "", .schema = "[]", .resource = resource};
+	struct console_event event = {.reason = REASON_STARTED, .action = "Start", .note = "started"};
+
+	for (int i = 0; i < REQUESTS * 10; i++) {
+		console_set_leading(console, i % 2);
+		console_show(console, &pgsync);
+		console_event(console, "shop", "b", &event);
+		console_forget(console, "shop", i % 3 ? "a" : "b");
+	}
+	console_forget_all(console);
+	return NULL;
+}
+
+static void test_list_while_another_thread_changes_it_is_whole(void **state)
+{
+	struct console_options options = {.listen = "127.0.0.1:0"};
+	_cleanup_(console_stopp) struct console *console = NULL;
+	struct strbuf answer;
+	pthread_t thread;
+	struct err err;
+
+	UNUSED(state);
+	strbuf_init(&answer, ANSWER_BYTES);
+	if (console_start(&options, &console, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(pthread_create(&thread, NULL, change_all_the_time, console), 0);
+	for (int i = 0; i < REQUESTS; i++) {
+		_cleanup_json_ json_t *value = NULL;
+		const char *body;
+
+		request_list(console_port(console), &answer);
+		body = strstr(answer.data, "\r\n\r\n");
+		assert_non_null(body);
+		value = parse_json(body);
+		assert_true(json_array_size(json_object_get(value, "pgsyncs")) <= 1);
+	}
+	(void)pthread_join(thread, NULL);
+	strbuf_release(&answer);
 }
 
 /* --- who may listen */
@@ -308,14 +354,14 @@ static void test_check_refuses_a_token_that_is_short_or_no_word(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_verdict_follows_from_phase_and_conditions),
-		cmocka_unit_test(test_summary_adds_up_the_indices_and_quotes_the_telling_condition),
+		cmocka_unit_test(test_summary_adds_up_the_indices_and_has_the_verdict),
 		cmocka_unit_test(test_summary_of_an_empty_status_leaves_out_what_is_not_known),
 		cmocka_unit_test(test_summary_cuts_a_long_message_between_characters),
 		cmocka_unit_test(test_list_since_a_cursor_has_only_what_changed),
 		cmocka_unit_test(test_list_after_a_removal_is_complete_again),
 		cmocka_unit_test(test_list_ignores_cursors_of_another_process_and_nonsense),
 		cmocka_unit_test(test_entry_has_status_schema_as_a_string_and_the_last_events_newest_first),
+		cmocka_unit_test(test_list_while_another_thread_changes_it_is_whole),
 		cmocka_unit_test(test_check_without_a_token_then_only_loopback_is_accepted),
 		cmocka_unit_test(test_check_refuses_a_token_that_is_short_or_no_word),
 	};

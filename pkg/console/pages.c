@@ -16,11 +16,11 @@
 	X(icon_svg, "/icon.svg", "pkg/console/pages/icon.svg", "image/svg+xml") \
 	X(page_js, "/page.js", "pkg/web/files/page.js", JS)                     \
 	X(page_css, "/page.css", "pkg/web/files/page.css", CSS)                 \
-	X(pico_css, "/pico.css", "pkg/web/files/pico.min.css", CSS)             \
-	X(conditions_md, "/conditions.md", "docs/conditions.md", "text/plain; charset=utf-8")
+	X(pico_css, "/pico.css", "pkg/web/files/pico.min.css", CSS)
 
 #define EMBED(name, url, path, type) WEB_EMBED(name, path);
 FILES(EMBED)
+WEB_EMBED(console_conditions_md, "docs/conditions.md");
 
 #define PAGE(name, url, path, type) {url, name, name##_end, type},
 static const struct web_file pages[CONSOLE_FILES] = {FILES(PAGE)};
@@ -29,4 +29,9 @@ _Static_assert(sizeof((struct web_file[]){FILES(PAGE)}) == sizeof(pages), "CONSO
 void console_file_routes(struct web_route *routes)
 {
 	web_file_routes(pages, CONSOLE_FILES, routes);
+}
+
+const char *console_reasons(void)
+{
+	return console_conditions_md;
 }

@@ -5,6 +5,7 @@
 
 #include "base/parse.h"
 #include "console/console_int.h"
+#include "screen/screen.h"
 #include "json/json.h"
 
 static void free_entry(void *ptr)
@@ -67,6 +68,13 @@ static char *schema_to_show(const char *schema)
 	return schema && strlen(schema) <= CONSOLE_SCHEMA_BYTES ? xstrdup(schema) : NULL;
 }
 
+static char *status_text(const json_t *resource)
+{
+	const json_t *status = json_object_get(resource, "status");
+
+	return status ? jsonx_canonical(status) : xstrdup("{}");
+}
+
 void console_store_lead(struct console_store *store, bool leading)
 {
 	if (store->leading == leading)
@@ -79,7 +87,7 @@ void console_store_show(struct console_store *store, const struct console_pgsync
 {
 	struct console_entry *e = entry_of(store, pgsync->namespace, pgsync->name);
 	bool summary = replace(&e->summary, console_summary(pgsync));
-	bool status = replace(&e->status, jsonx_canonical(pgsync->status));
+	bool status = replace(&e->status, status_text(pgsync->resource));
 	bool schema = replace(&e->schema, schema_to_show(pgsync->schema));
 
 	(void)snprintf(e->created, sizeof(e->created), "%s", pgsync->created);
@@ -180,6 +188,25 @@ const struct console_entry *console_store_find(const struct console_store *store
 	return e && e->summary ? e : NULL;
 }
 
+static void add_remedies(const char *kept, struct strbuf *ret)
+{
+	_cleanup_json_ json_t *status = json_loads(kept, 0, NULL);
+	_cleanup_json_ json_t *remedies = json_object();
+	_cleanup_free_ char *text = NULL;
+	size_t i;
+	json_t *condition;
+
+	json_array_foreach (json_object_get(status, "conditions"), i, condition) {
+		const char *word = jsonx_string(condition, "reason", "");
+		_cleanup_free_ char *remedy = remedy_find(console_reasons(), word);
+
+		if (remedy)
+			(void)json_object_set_new(remedies, word, json_string(remedy));
+	}
+	text = jsonx_canonical(remedies);
+	strbuf_adds(ret, text);
+}
+
 void console_entry_json(const struct console_entry *e, struct strbuf *ret)
 {
 	size_t kept = e->n_events < CONSOLE_EVENTS ? e->n_events : CONSOLE_EVENTS;
@@ -189,6 +216,8 @@ void console_entry_json(const struct console_entry *e, struct strbuf *ret)
 		strbuf_add_json(ret, e->schema, strlen(e->schema));
 	else
 		strbuf_adds(ret, "null");
+	strbuf_adds(ret, ",\"remedies\":");
+	add_remedies(e->status, ret);
 	strbuf_adds(ret, ",\"events\":[");
 	for (size_t i = 0; i < kept; i++) {
 		strbuf_adds(ret, i ? "," : "");

@@ -4,54 +4,8 @@
 #include "base/utf8.h"
 #include "conditions/conditions.h"
 #include "console/console_int.h"
+#include "screen/screen.h"
 #include "json/json.h"
-
-static const char *const verdict_names[CONSOLE_VERDICTS] = {
-	[CONSOLE_NEEDS_YOU] = "needsYou", [CONSOLE_NOT_READY] = "notReady",  [CONSOLE_DEGRADED] = "degraded",
-	[CONSOLE_WORKING] = "working",    [CONSOLE_SUSPENDED] = "suspended", [CONSOLE_READY] = "ready",
-};
-
-const char *console_verdict_name(enum console_verdict verdict)
-{
-	return verdict_names[verdict];
-}
-
-static const json_t *condition_of(const json_t *status, enum condition_type type)
-{
-	size_t i;
-	json_t *condition;
-
-	json_array_foreach (json_object_get(status, "conditions"), i, condition)
-		if (strcmp(jsonx_string(condition, "type", ""), condition_type_name(type)) == 0)
-			return condition;
-	return NULL;
-}
-
-static bool is(const json_t *status, enum condition_type type, enum condition_status expected)
-{
-	return strcmp(jsonx_string(condition_of(status, type), "status", ""), condition_status_name(expected)) == 0;
-}
-
-static bool is_in(const json_t *status, enum phase phase)
-{
-	return strcmp(jsonx_string(status, "phase", ""), phase_name(phase)) == 0;
-}
-
-enum console_verdict console_judge(const json_t *status)
-{
-	if (is(status, CONDITION_STALLED, STATUS_TRUE) || is_in(status, PHASE_FAILED))
-		return CONSOLE_NEEDS_YOU;
-	if (is_in(status, PHASE_DELETING))
-		return CONSOLE_WORKING;
-	if (is_in(status, PHASE_SUSPENDED))
-		return CONSOLE_SUSPENDED;
-	if (is(status, CONDITION_READY, STATUS_TRUE))
-		return is(status, CONDITION_DEGRADED, STATUS_TRUE) ? CONSOLE_DEGRADED : CONSOLE_READY;
-	if (is_in(status, PHASE_BOOTSTRAPPING) || is_in(status, PHASE_CATCHING_UP) ||
-	    !is(status, CONDITION_READY, STATUS_FALSE))
-		return CONSOLE_WORKING;
-	return CONSOLE_NOT_READY;
-}
 
 /* A number of each index, added up. NULL if none of them has it. */
 static json_t *sum_of_indices(const json_t *status, const char *key)
@@ -96,24 +50,28 @@ static json_t *short_conditions(const json_t *status)
 	return all;
 }
 
-/* What is wrong is said by Stalled, if it is there, or by Degraded if nothing but that is wrong. */
-static const json_t *telling_condition(const json_t *status, enum console_verdict verdict)
+static void add_cut(json_t *line, const char *key, const char *text)
 {
-	const json_t *stalled = condition_of(status, CONDITION_STALLED);
-
-	if (verdict == CONSOLE_NEEDS_YOU && stalled)
-		return stalled;
-	return condition_of(status, verdict == CONSOLE_DEGRADED ? CONDITION_DEGRADED : CONDITION_READY);
+	if (text)
+		(void)json_object_set_new(line, key,
+					  json_stringn(text, utf8_prefix(text, strlen(text), CONSOLE_MESSAGE_BYTES)));
 }
 
-static void add_why(json_t *line, const json_t *condition)
+/* The same words as those of `kubectl pgsync status`. Who composes statuses holds the Lease. */
+static void add_verdict(json_t *line, const json_t *resource)
 {
-	const char *text = jsonx_string(condition, "message", "");
+	struct screen_input in = {.resource = resource,
+				  .found = LEASE_NOT_READ,
+				  .reasons = console_reasons(),
+				  .wall_us = clock_wall_us()};
+	struct verdict verdict;
 
-	(void)json_object_set(line, "reason", json_object_get(condition, "reason"));
-	(void)json_object_set(line, "since", json_object_get(condition, "lastTransitionTime"));
-	(void)json_object_set_new(line, "message",
-				  json_stringn(text, utf8_prefix(text, strlen(text), CONSOLE_MESSAGE_BYTES)));
+	verdict_decide(&in, &verdict);
+	(void)json_object_set_new(line, "verdict", json_string(verdict_name(verdict.kind)));
+	add_cut(line, "sentence", verdict.summary);
+	add_cut(line, "found", verdict.found);
+	add_cut(line, "next", verdict.next);
+	verdict_release(&verdict);
 }
 
 static void add_copies(json_t *line, const json_t *status)
@@ -136,18 +94,27 @@ static void add_copies(json_t *line, const json_t *status)
 	}
 }
 
+static bool is_filled(const json_t *status)
+{
+	size_t i;
+	json_t *condition;
+
+	json_array_foreach (json_object_get(status, "conditions"), i, condition)
+		if (strcmp(jsonx_string(condition, "type", ""), condition_type_name(CONDITION_BOOTSTRAP_COMPLETE)) == 0)
+			return strcmp(jsonx_string(condition, "status", ""), condition_status_name(STATUS_TRUE)) == 0;
+	return false;
+}
+
 char *console_summary(const struct console_pgsync *pgsync)
 {
-	const json_t *status = pgsync->status;
-	enum console_verdict verdict = console_judge(status);
+	const json_t *status = json_object_get(pgsync->resource, "status");
 	_cleanup_json_ json_t *line =
-		json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*, s:o*, s:o, s:o}", "namespace", pgsync->namespace, "name",
-			  pgsync->name, "created", pgsync->created, "verdict", console_verdict_name(verdict),
-			  "bootstrapComplete", is(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE), "documents",
+		json_pack("{s:s, s:s, s:s, s:b, s:o*, s:o*, s:o, s:o}", "namespace", pgsync->namespace, "name",
+			  pgsync->name, "created", pgsync->created, "bootstrapComplete", is_filled(status), "documents",
 			  sum_of_indices(status, "documentCount"), "deadLetters", sum_of_indices(status, "deadLetters"),
 			  "indices", index_names(status), "conditions", short_conditions(status));
 
-	add_why(line, telling_condition(status, verdict));
+	add_verdict(line, pgsync->resource);
 	add_copies(line, status);
 	return jsonx_canonical(line);
 }

@@ -169,6 +169,23 @@ static void set_indices(struct resource *r, const json_t *indices)
 	r->shown_indices = shown;
 }
 
+static void show_in_console(const struct resource *r, const json_t *status)
+{
+	_cleanup_json_ json_t *resource = r->op->console ? resource_json(r) : NULL;
+
+	if (!resource)
+		return;
+	(void)json_object_set(resource, "status", (json_t *)status);
+	/* That it is there counts. */
+	if (r->cache.presence == PRESENCE_DELETING)
+		(void)json_object_set_new(json_object_get(resource, "metadata"), "deletionTimestamp", json_string(""));
+	console_show(r->op->console, &(struct console_pgsync){.namespace = r->namespace,
+							      .name = r->name,
+							      .created = r->cache.created,
+							      .schema = r->cache.schema,
+							      .resource = resource});
+}
+
 void operator_metrics_resource(struct resource *r, const json_t *status)
 {
 	const char *const who[] = {r->namespace, r->name, NULL};
@@ -188,11 +205,7 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	metric_set(k->writes_refused, who, r->writer.refused != NULL);
 	set_sandbox(r, jsonx_get(status, "worker.sandbox"));
 	set_indices(r, json_object_get(status, "indices"));
-	console_show(r->op->console, &(struct console_pgsync){.namespace = r->namespace,
-							      .name = r->name,
-							      .created = r->cache.created,
-							      .schema = r->cache.schema,
-							      .status = status});
+	show_in_console(r, status);
 }
 
 void operator_metrics_forget(struct resource *r)

@@ -94,14 +94,15 @@ export function position(lsn) {
   return found ? parseInt(found[1], 16) * 2 ** 32 + parseInt(found[2], 16) : null;
 }
 
-/** State: a sign, a word, and what it means in a sentence about several. */
+/** The verdicts of `kubectl pgsync status`, the most urgent first: a sign, a word, and what it means in a sentence about one and several. */
 export const VERDICTS = {
-  needsYou: ["✕", "needs you", "needs you", "need you"],
-  notReady: ["!", "not ready", "is not ready", "are not ready"],
-  degraded: ["◐", "degraded", "leaves something out", "leave something out"],
-  working: ["↻", "in progress", "is being worked on", "are being worked on"],
-  suspended: ["‖", "suspended", "is suspended", "are suspended"],
-  ready: ["✓", "up to date", "is up to date", "are up to date"],
+  Broken: ["✕", "broken", "is broken", "are broken"],
+  Unknown: ["?", "unknown", "is in an unknown state", "are in an unknown state"],
+  Late: ["!", "late", "is late", "are late"],
+  Degraded: ["◐", "degraded", "leaves something out", "leave something out"],
+  Working: ["↻", "in progress", "is being worked on", "are being worked on"],
+  Suspended: ["‖", "suspended", "is suspended", "are suspended"],
+  Flowing: ["✓", "up to date", "is up to date", "are up to date"],
 };
 
 const SVG = "http://www.w3.org/2000/svg";

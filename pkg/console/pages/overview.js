@@ -72,7 +72,8 @@ function fromAddress() {
 
 function stateCell({ item }) {
   const [sign, words] = VERDICTS[item.verdict];
-  const why = item.verdict === "ready" || item.verdict === "suspended" ? null : el("small", { title: item.message }, item.message);
+  const said = item.found ?? item.sentence;
+  const why = item.verdict === "Flowing" ? null : el("small", { title: item.next ? `${said}. What to do: ${item.next}` : said }, said);
   return el("td", { className: "state", "data-verdict": item.verdict }, el("span", { className: "sign", "aria-hidden": "true" }, sign), ` ${words}`, why);
 }
 
@@ -122,7 +123,7 @@ function headCell({ id, title, number }) {
 function isShown({ item }) {
   const words = view.q.toLowerCase();
   return (!view.namespace || item.namespace === view.namespace) && (!view.state || item.verdict === view.state)
-    && (!words || [item.name, item.namespace, item.reason ?? "", item.message, ...item.indices].some((text) => text.toLowerCase().includes(words)));
+    && (!words || [item.name, item.namespace, item.sentence, item.found ?? "", ...item.indices].some((text) => text.toLowerCase().includes(words)));
 }
 
 function shown() {
@@ -147,8 +148,8 @@ function rowOf(entry) {
 
 function sentence() {
   const counts = ORDER.map((verdict) => [verdict, [...all.values()].filter(({ item }) => item.verdict === verdict).length]);
-  const ready = counts.find(([verdict]) => verdict === "ready")[1];
-  const rest = counts.filter(([verdict, n]) => n && verdict !== "ready").map(([verdict, n]) => `${n} ${VERDICTS[verdict][n === 1 ? 2 : 3]}`);
+  const ready = counts.find(([verdict]) => verdict === "Flowing")[1];
+  const rest = counts.filter(([verdict, n]) => n && verdict !== "Flowing").map(([verdict, n]) => `${n} ${VERDICTS[verdict][n === 1 ? 2 : 3]}`);
   if (!all.size) return leading ? "There is no PgSync yet. Make one: kubectl apply -f config/samples/bookstore.yaml" : "This operator stands by: another one leads, and its console shows the PgSyncs.";
   return `${count(ready)} of ${count(all.size)} PgSync${all.size === 1 ? "" : "s"} ${ready === 1 && all.size === 1 ? "is" : "are"} up to date${rest.length ? `; ${rest.join(", ")}` : ""}.`;
 }

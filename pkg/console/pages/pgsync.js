@@ -8,23 +8,6 @@ const path = `/api/pgsyncs/${encodeURIComponent(namespace)}/${encodeURIComponent
 const WELL = { True: ["Ready", "SourceReachable", "SinkReachable", "SchemaAccepted", "BootstrapComplete", "Streaming", "SlotHealthy"], False: ["Stalled", "Degraded", "Suspended"] };
 const BOUNDS = { one_to_one: "one", one_to_many: "many" };
 let etag;
-let remedies = null;
-
-// --- what the reasons mean: the page of the documentation
-
-/** "text with `code` and [links](x)" as elements. */
-function prose(text) {
-  return text.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").split("`").map((piece, i) => (i % 2 ? el("code", {}, piece) : piece));
-}
-
-async function readRemedies() {
-  const text = await (await fetch("/conditions.md")).text();
-  remedies = new Map();
-  for (const line of text.slice(text.indexOf("\n## Reasons")).split("\n")) {
-    const [, reasons, remedy] = /^\| (`.*?) \| (.*) \|$/.exec(line) ?? [];
-    for (const [, reason] of (reasons ?? "").matchAll(/`(\w+)`/g)) remedies.set(reason, remedy);
-  }
-}
 
 // --- the parts of the page
 
@@ -43,19 +26,19 @@ function drawCounts({ summary }) {
 
 const isWell = ({ type, status }) => (WELL[status] ?? []).includes(type);
 
-function conditionRow(condition) {
+function conditionRow(condition, remedies) {
   const { type, status, reason, message, lastTransitionTime } = condition;
-  const remedy = isWell(condition) ? null : remedies?.get(reason);
-  return el("tr", { "data-verdict": isWell(condition) ? "ready" : status === "Unknown" ? "working" : "notReady" },
+  const remedy = !isWell(condition) && Object.hasOwn(remedies, reason) ? remedies[reason] : null;
+  return el("tr", { "data-verdict": isWell(condition) ? "Flowing" : status === "Unknown" ? "Unknown" : "Broken" },
     el("td", {}, type), el("td", {}, el("span", { className: "sign", "aria-hidden": "true" }, isWell(condition) ? "✓" : status === "Unknown" ? "?" : "!"), ` ${status}`),
     el("td", {}, reason), el("td", { className: "since", title: lastTransitionTime }, age(lastTransitionTime)),
-    el("td", {}, message, remedy ? el("p", { className: "remedy" }, el("strong", {}, `${reason}: `), prose(remedy)) : null));
+    el("td", {}, message, remedy ? el("p", { className: "remedy" }, el("strong", {}, `${reason}: `), remedy) : null));
 }
 
-function drawConditions({ status }) {
+function drawConditions({ status, remedies }) {
   const order = (condition) => (isWell(condition) ? 1 : 0);
   const all = [...(status.conditions ?? [])].sort((a, b) => order(a) - order(b));
-  find("#conditions").replaceChildren(...all.map(conditionRow));
+  find("#conditions").replaceChildren(...all.map((condition) => conditionRow(condition, remedies)));
 }
 
 const pair = (title, value) => (value === undefined || value === null || value === "" ? [] : [el("dt", {}, title), el("dd", {}, String(value))]);
@@ -103,7 +86,7 @@ function moments({ events, status }) {
 }
 
 function drawEvents(answer) {
-  find("#events").replaceChildren(...moments(answer).map(({ time, warning, text }) => el("li", { "data-verdict": warning ? "notReady" : "ready" },
+  find("#events").replaceChildren(...moments(answer).map(({ time, warning, text }) => el("li", { "data-verdict": warning ? "Late" : "Flowing" },
     el("time", { dateTime: time }, new Date(time).toLocaleString("sv")), warning ? el("span", { className: "sign" }, "!") : null, ` ${text}`)));
 }
 
@@ -111,7 +94,7 @@ function drawEvents(answer) {
 const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 function drawCommands() {
-  find("#commands").textContent = [`kubectl describe pgsync ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl get pgsync ${quoted(name)} --namespace ${quoted(namespace)} --output yaml`].join("\n");
+  find("#commands").textContent = [`kubectl pgsync status ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl describe pgsync ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl get pgsync ${quoted(name)} --namespace ${quoted(namespace)} --output yaml`].join("\n");
 }
 
 // --- what the operator says
@@ -122,7 +105,6 @@ function say(selector, text) {
 
 async function ask() {
   const found = await get(path, etag);
-  if (!remedies) await readRemedies().catch(() => { remedies = null; });
   find("#token").hidden = true;
   find("#content").classList.remove("stale");
   say("#lost", "");
@@ -130,7 +112,9 @@ async function ask() {
   ({ etag } = found);
   const { summary } = found.value;
   const [sign, words] = VERDICTS[summary.verdict];
-  say("#verdict", `${sign} ${words}, ${summary.phase}${summary.message ? `: ${summary.message}` : ""}`);
+  say("#verdict", `${sign} ${words}: ${summary.sentence}`);
+  say("#found", summary.found ?? "");
+  say("#next", summary.next ? `What to do: ${summary.next}` : "");
   for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents]) draw(found.value);
   find("#content").hidden = false;
 }
