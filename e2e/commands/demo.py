@@ -125,15 +125,15 @@ def make_database(memory, postgres):
     return database
 
 
-def bookstore_port():
-    """8001, unless another program has it."""
-    return ports.free_port() if not ports.is_free(8001) else 8001
+def preferred(port):
+    """The port, unless another program has it."""
+    return port if ports.is_free(port) else ports.free_port()
 
 
 def start_bookstore(memory, database, opensearch):
     """The program creates the tables of an empty database, and adds 25 books."""
     shop = Bookstore(STATE, database, "bookstore", memory.values["bookstore_password"], opensearch.url,
-                     port=memory.keep("bookstore_port", bookstore_port), attached=False, log_level="info")
+                     port=memory.keep("bookstore_port", lambda: preferred(8001)), attached=False, log_level="info")
     built = (BIN / "bookstore").stat().st_mtime
     if memory.running("bookstore") and memory.processes["bookstore"]["built"] != built:
         memory.stop("bookstore")
@@ -214,7 +214,8 @@ def start_operator(memory, cluster):
         return
     memory.stop("operator")
     kubeconfig = cluster.operator_kubeconfig(cluster.install())
-    running = Operator("operator", STATE, kubeconfig, *cluster.flags, lease_namespace=cluster.lease_namespace,
+    console = memory.keep("console_port", lambda: preferred(8082))
+    running = Operator("operator", STATE, kubeconfig, *cluster.flags, "--console-listen", f"127.0.0.1:{console}", lease_namespace=cluster.lease_namespace,
                        log_level="info", attached=False)
     running.port = memory.keep("operator_port", ports.free_port)
     running.url = f"http://127.0.0.1:{running.port}"
@@ -298,7 +299,7 @@ def show_insert(shop, opensearch):
     return book
 
 
-def show_commands(shop, book):
+def show_commands(shop, book, console):
     """Commands to try, with the ids of this database."""
     author = book["authors"][0]["id"]
     commands = [
@@ -314,6 +315,7 @@ def show_commands(shop, book):
 Search, and see the query:     {shop.url}/
 Books, authors, live counts:   {shop.url}/admin
 The API, to try:               {shop.url}/docs
+The console, every PgSync:     {console}
 
 Write to Postgres, and find it a moment later:""")
     for command in commands:
@@ -373,7 +375,7 @@ def up():
     show_search(opensearch)
     book = show_insert(shop, opensearch)
     print(f"\nThat took {time.monotonic() - begin:.0f} s.")
-    show_commands(shop, book)
+    show_commands(shop, book, f"http://127.0.0.1:{memory.values['console_port']}/")
     show_ways(memory, cluster, postgres, opensearch)
 
 
