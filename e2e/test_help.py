@@ -21,7 +21,7 @@ PAGES = {
     "bookstore": ["bookstore", "--help"],
 }
 PLUGIN = {"kubectl pgsync": ["kubectl-pgsync", "--help"]} | {
-    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters")}
+    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters", "report")}
 PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 

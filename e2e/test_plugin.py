@@ -1,16 +1,19 @@
 """kubectl pgsync: what it shows and changes, with the rights that a user of a namespace has."""
 
+import base64
 import json
 import os
 import select
 import signal
 import ssl
 import subprocess
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bookstore
 import pytest
+import yaml
 from parts import kubernetes
 from parts.operator import BIN, NAMESPACE
 from parts.search import eventually
@@ -276,7 +279,7 @@ def pod(kube, resources, state, user):
     rules = [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]
     kube.kubectl.apply(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plugin-pod", "labels": {"app.kubernetes.io/part-of": "pgsync"}},
-         "spec": {"nodeName": "plugin-node", "containers": [{"name": "operator", "image": "none"}]}},
+         "spec": {"nodeName": "plugin-node", "containers": [{"name": "operator", "image": "none", "env": [{"name": "SOMETHING", "value": "plnt-env-9c4"}]}]}},
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "plugin-logs"}, "rules": rules},
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "plugin-logs"},
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "plugin-logs"},
@@ -298,6 +301,44 @@ def test_logs_are_the_lines_about_one_pgsync(kube, idle, resources, user, pod):
         pod.more.release()
         output.wait_for(f"sync: later pgsync={resources.namespace}/books\n")
         following.terminate()
+
+
+def test_a_report_has_everything_but_secrets(kube, idle, resources, user, pod, database, tmp_path):
+    planted = ["plnt-url-9c1", "plnt-setting-9c2", "plnt-bearer-9c3", "plnt-env-9c4", "plnt-annotation-9c5", "plnt-log-9c6"]
+    message = f"cannot connect to postgres://me:{planted[0]}@db/shop with password={planted[1]}, sent Authorization: Bearer {planted[2]}"
+    condition = {"type": "Ready", "status": "False", "reason": "AuthFailed", "message": message, "lastTransitionTime": "2026-12-01T00:00:00Z"}
+    set_status(kube, resources, conditions=[condition])
+    kube.kubectl("annotate", "pgsync", NAME, "-n", resources.namespace,
+                 f"kubectl.kubernetes.io/last-applied-configuration={planted[4]}")
+    LINES.append(f"sync: refused pgsync=NS/books uri=\"http://u:{planted[5]}@search\"")
+    try:
+        code, out, err = user("report", NAME, "--file", str(tmp_path / "report.tar"))
+    finally:
+        LINES.pop()
+    assert (code, out, err) == (0, f"{tmp_path}/report.tar\n", "")
+    with tarfile.open(tmp_path / "report.tar") as archive:
+        files = {member.name: archive.extractfile(member).read().decode() for member in archive}
+    assert files.keys() == {"versions.json", "pgsync.json", "status.txt", "events.json", "pods.json", "log.txt"} | {"lease.json", "not-read.txt"} & files.keys()
+    resource = json.loads(files["pgsync.json"])
+    assert resource["spec"] == spec_of(resources) and resource["status"]["conditions"][0]["reason"] == "AuthFailed"
+    assert "Broken" in files["status.txt"] and "streaming pgsync=" in files["log.txt"] and "books-2" not in files["log.txt"]
+    assert json.loads(files["pods.json"])[0]["containers"][0]["name"] == "operator"
+    secrets = kube.kubectl.json("get", "secrets", "-n", resources.namespace)["items"]
+    values = [base64.b64decode(value).decode() for secret in secrets for value in secret["data"].values()]
+    assert database.role_password in values
+    values += [*planted, yaml.safe_load(open(user.environment["KUBECONFIG"]))["users"][0]["user"]["token"]]
+    everything = (tmp_path / "report.tar").read_bytes()
+    assert [value for value in values if value.encode() in everything] == []
+    assert oct((tmp_path / "report.tar").stat().st_mode & 0o777) == "0o600"
+    code, out, err = user("report", NAME, "--file", str(tmp_path / "report.tar"))
+    assert (code, out) == (3, "") and "report.tar" in err  # what exists is not overwritten
+
+
+def test_a_report_says_what_could_not_be_read(kube, idle, resources, user, tmp_path):
+    set_status(kube, resources)
+    code, out, err = user("report", NAME, "--file", "-")
+    assert (code, err) == (0, "")
+    assert "not-read.txt" in out and "pods.json: " in out and "forbidden" in out
 
 
 def test_logs_that_may_not_be_read_are_an_error(kube, idle, resources, user):

@@ -66,5 +66,14 @@ const struct command plugin_commands[] = {
 	 "1  there are some\n"
 	 "2  an option or an argument is invalid; nothing was done\n"
 	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
+	{"report", plugin_report, "F", 1, 1, "NAME [OPTION]...", "one archive for a bug report, without secrets",
+	 "Writes a tar archive with what others need to understand a problem: the PgSync with its status and events, "
+	 "the "
+	 "operator's Lease and pods, the log lines about this PgSync, and versions. Secrets are never read; what looks "
+	 "like a "
+	 "password or a token is removed. What may not be read is listed in not-read.txt.",
+	 "kubectl pgsync report books\n"
+	 "kubectl pgsync report books -n shop --file books.tar\n",
+	 NULL},
 	{0},
 };

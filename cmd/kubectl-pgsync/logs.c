@@ -11,6 +11,7 @@ enum { LOG_BYTES = 32 * 1024 * 1024, PODS_MAX = 16 };
 struct pod_log {
 	struct kube_stream *stream;
 	struct screen_lines lines;
+	struct strbuf *kept; /* NULL: lines are printed */
 	bool open;
 	struct err err;
 };
@@ -20,6 +21,10 @@ static void on_log_data(void *user, const char *data, size_t len)
 	struct pod_log *log = user;
 	struct strbuf out;
 
+	if (log->kept) {
+		screen_lines_feed(&log->lines, data, len, log->kept);
+		return;
+	}
 	strbuf_init(&out, LOG_BYTES);
 	screen_lines_feed(&log->lines, data, len, &out);
 	(void)fwrite(out.data, 1, out.len, stdout);
@@ -71,7 +76,8 @@ static int wait_for_logs(struct client *client, const struct pod_log *logs, size
 }
 
 /* Several at the same time only if they go on. */
-static int read_logs(struct client *client, const json_t *pods, const char *resource, bool follow, struct err *err)
+static int read_logs(struct client *client, const json_t *pods, const char *name, bool follow, struct strbuf *kept,
+		     struct err *err)
 {
 	size_t n = json_array_size(pods) < PODS_MAX ? json_array_size(pods) : PODS_MAX;
 	struct pod_log logs[PODS_MAX] = {0};
@@ -81,7 +87,8 @@ static int read_logs(struct client *client, const json_t *pods, const char *reso
 	for (size_t i = 0; i < n && r == 0; i++) {
 		_cleanup_free_ char *path = log_path(json_array_get(pods, i), follow);
 
-		screen_lines_init(&logs[i].lines, resource);
+		screen_lines_init(&logs[i].lines, name);
+		logs[i].kept = kept;
 		logs[i].open = true;
 		logs[i].stream = kube_stream(client->kube, path, on_log_data, on_log_end, &logs[i]);
 		if (!follow)
@@ -101,7 +108,7 @@ static int read_logs(struct client *client, const json_t *pods, const char *reso
 	return r < 0 || (n && failed == n) ? -1 : 0;
 }
 
-static int find_pods(struct client *client, const json_t *resource, json_t **ret, struct err *err)
+int plugin_pods(struct client *client, const json_t *resource, json_t **ret, struct err *err)
 {
 	const char *lease = jsonx_string(resource, "status.operator.lease", "");
 	_cleanup_free_ char *namespace = xstrndup(lease, strcspn(lease, "/"));
@@ -124,20 +131,35 @@ static int find_pods(struct client *client, const json_t *resource, json_t **ret
 	return 0;
 }
 
+static char *name_in_logs(const json_t *resource)
+{
+	return xasprintf("%s/%s", jsonx_string(resource, "metadata.namespace", ""),
+			 jsonx_string(resource, "metadata.name", ""));
+}
+
+int plugin_read_logs(struct client *client, const json_t *resource, const json_t *pods, struct strbuf *out,
+		     struct err *err)
+{
+	_cleanup_free_ char *name = name_in_logs(resource);
+
+	return read_logs(client, pods, name, false, out, err);
+}
+
 int plugin_logs(const struct command *command, const struct options *options)
 {
 	struct client client;
 	struct err err = {0};
-	_cleanup_free_ char *path = NULL, *resource = NULL;
+	_cleanup_free_ char *path = NULL, *name = NULL;
 	_cleanup_json_ json_t *object = NULL, *pods = NULL;
 	int r = -1;
 
 	if (client_open(options, &client, &err) < 0)
 		return plugin_failed(command, &err);
 	path = client_path(&client, options->names[0]);
-	resource = xasprintf("%s/%s", client.namespace, options->names[0]);
-	if (client_get(&client, path, &object, &err) == 0 && find_pods(&client, object, &pods, &err) == 0)
-		r = read_logs(&client, pods, resource, options->follow, &err);
+	if (client_get(&client, path, &object, &err) == 0 && plugin_pods(&client, object, &pods, &err) == 0) {
+		name = name_in_logs(object);
+		r = read_logs(&client, pods, name, options->follow, NULL, &err);
+	}
 	client_close(&client);
 	return r < 0 ? plugin_failed(command, &err) : EXIT_OK;
 }

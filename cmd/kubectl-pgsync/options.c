@@ -20,6 +20,7 @@ static const struct option_spec {
 	{'A', 'A', false, "all-namespaces", NULL, "the PgSyncs of all namespaces"},
 	{'w', 'w', false, "watch", NULL, "go on, with a line for each change"},
 	{'f', 'f', false, "follow", NULL, "go on, with new lines as they are written"},
+	{'F', 0, false, "file", "FILE", "the archive to write, which must not exist; \"-\": standard output"},
 	{'r', 0, false, "retry", NULL, "try the documents of all dead letters again"},
 	{'o', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'k', 0, true, "kubeconfig", "FILE", "credentials; default: $KUBECONFIG, otherwise ~/.kube/config"},
@@ -124,6 +125,8 @@ static void set_plugin_option(struct options *options, int value)
 		options->watch = true;
 	else if (value == 'f')
 		options->follow = true;
+	else if (value == 'F')
+		options->file = optarg;
 	else if (value == 'r')
 		options->retry = true;
 	else if (value == 'o')

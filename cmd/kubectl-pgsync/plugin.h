@@ -22,7 +22,7 @@ enum {
 /* --- the command line */
 
 struct options {
-	const char *namespace, *kubeconfig, *context, *output;
+	const char *namespace, *kubeconfig, *context, *output, *file;
 	bool all_namespaces, watch, follow, retry;
 	char **names; /* of PgSyncs; "pgsync/books" is "books" */
 	size_t n_names;
@@ -79,6 +79,13 @@ extern const char plugin_reasons[];
  * is borrowed. */
 int plugin_input(struct client *client, const json_t *resource, struct screen_input *ret, struct err *err) WARN_UNUSED;
 void plugin_forget_leases(struct client *client);
+/* Its events, an array; NULL if they may not be read. */
+int plugin_events(struct client *client, const json_t *resource, json_t **ret, struct err *err) WARN_UNUSED;
+/* The pods of its operator, an array. NOT_FOUND: there are none. */
+int plugin_pods(struct client *client, const json_t *resource, json_t **ret, struct err *err) WARN_UNUSED;
+/* Appends what their logs have about it. */
+int plugin_read_logs(struct client *client, const json_t *resource, const json_t *pods, struct strbuf *out,
+		     struct err *err) WARN_UNUSED;
 
 /* --- the commands */
 
@@ -86,6 +93,7 @@ int plugin_status(const struct command *command, const struct options *options);
 int plugin_lag(const struct command *command, const struct options *options);
 int plugin_top(const struct command *command, const struct options *options);
 int plugin_logs(const struct command *command, const struct options *options);
+int plugin_report(const struct command *command, const struct options *options);
 int plugin_dead_letters(const struct command *command, const struct options *options);
 int plugin_change(const struct command *command, const struct options *options);
 

@@ -9,7 +9,7 @@ enum { SCREEN_BYTES = 16 * 1024 * 1024 };
 
 /* The PgSync's events, an array; NULL if they may not be read. In v1, which the role "view" includes, unlike those of
  * events.k8s.io. */
-static int read_events(struct client *client, const json_t *resource, json_t **ret, struct err *err)
+int plugin_events(struct client *client, const json_t *resource, json_t **ret, struct err *err)
 {
 	_cleanup_free_ char *path =
 		kube_path("api", "v1", "namespaces", jsonx_string(resource, "metadata.namespace", ""), "events", NULL);
@@ -62,7 +62,7 @@ static int show_one(struct client *client, const struct options *options, struct
 
 	if (client_get(client, path, &resource, err) < 0)
 		return -1;
-	if (plugin_input(client, resource, &in, err) < 0 || read_events(client, resource, &events, err) < 0)
+	if (plugin_input(client, resource, &in, err) < 0 || plugin_events(client, resource, &events, err) < 0)
 		return -1;
 	in.events = events;
 	if (strcmp(options->output, "json") == 0) {

@@ -84,6 +84,16 @@ void screen_top(const struct screen_input *items, size_t n, bool namespaces, str
 /* The indices of these PgSyncs (an array) and how many dead letters each has. Returns how many there are in all. */
 long long screen_dead_letters(const json_t *resources, bool namespaces, struct strbuf *out);
 
+/* The text without what may be a secret: users and passwords in URLs, values of settings such as password=..., tokens.
+ * Row values are not known here; logs and statuses have none. */
+void scrub_text(const char *text, size_t len, struct strbuf *out);
+/* The same for each string of a value, and without strings under names such as "password". A new reference. */
+json_t *scrub_json(const json_t *value);
+
+/* Adds a file to a tar archive; name: at most 99 bytes. */
+void archive_add(struct strbuf *out, const char *name, const char *data, size_t len, int64_t wall_us);
+void archive_end(struct strbuf *out);
+
 /* What docs/conditions.md tells to do about a reason, without its markup; NULL: it has no such row. Caller frees. */
 char *remedy_find(const char *page, const char *word);
 

@@ -346,6 +346,55 @@ static void test_top_then_those_that_need_attention_come_first(void **state)
 	strbuf_release(&text);
 }
 
+static void test_scrub_then_secrets_are_gone_and_the_rest_stays(void **state)
+{
+	static const struct {
+		const char *text, *scrubbed;
+	} ROWS[] = {
+		{"postgres://me:s3cret@db:5432/shop?x=1", "postgres://(removed)@db:5432/shop?x=1"},
+		{"https://a@b:c@host/", "https://(removed)@host/"},
+		{"https://host/path@x", "https://host/path@x"},
+		{"host=db password=s3cret user=me", "host=db password=(removed) user=me"},
+		{"password='s3 cret' x", "password='(removed)' x"},
+		{"{\"token\":\"s3cret\",\"a\":1}", "{\"token\":\"(removed)\",\"a\":1}"},
+		{"--token=s3cret --other", "--token=(removed) --other"},
+		{"PGPASSWORD=s3cret", "PGPASSWORD=(removed)"},
+		{"Authorization: Basic dXNlcjpzM2NyZXQ= end", "Authorization: (removed)"},
+		{"sent Bearer abcdefgh12345 to it", "sent Bearer (removed) to it"},
+		{"a eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.abc b", "a (removed) b"},
+		{"passwordSecretRef: {name: x, key: password}", "passwordSecretRef: {name: x, key: password}"},
+		{"password authentication failed for user \"me\"", "password authentication failed for user \"me\""},
+		{"a bearer of news", "a bearer of news"},
+		{"password=", "password="},
+		{"", ""},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
+		struct strbuf out;
+
+		strbuf_init(&out, 65536);
+		scrub_text(ROWS[i].text, strlen(ROWS[i].text), &out);
+		assert_string_equal(out.data, ROWS[i].scrubbed);
+		strbuf_release(&out);
+	}
+}
+
+static void test_scrub_json_then_names_and_strings(void **state)
+{
+	_cleanup_json_ json_t *value = parse_text("{\"spec\":{\"passwordSecretRef\":{\"name\":\"n\",\"key\":"
+						  "\"password\"},\"list\":[{\"apiKey\":\"s3cret\"},"
+						  "\"http://u:s3cret@h\",7,true,null]},\"adminPassword\":\"s3cret\"}");
+	_cleanup_json_ json_t *wanted =
+		parse_text("{\"spec\":{\"passwordSecretRef\":{\"name\":\"n\",\"key\":\"password\"},\"list\":[{"
+			   "\"apiKey\":\"(removed)\"},"
+			   "\"http://(removed)@h\",7,true,null]},\"adminPassword\":\"(removed)\"}");
+	_cleanup_json_ json_t *scrubbed = scrub_json(value);
+
+	UNUSED(state);
+	assert_true(json_equal(scrubbed, wanted));
+}
+
 static void test_json_then_verdict_and_status(void **state)
 {
 	_cleanup_json_ json_t *resource = pgsync("", "", "", LOST);
@@ -403,6 +452,8 @@ int main(void)
 		cmocka_unit_test(test_lines_then_those_whose_fields_name_the_pgsync),
 		cmocka_unit_test(test_lag_then_columns_that_do_not_move),
 		cmocka_unit_test(test_top_then_those_that_need_attention_come_first),
+		cmocka_unit_test(test_scrub_then_secrets_are_gone_and_the_rest_stays),
+		cmocka_unit_test(test_scrub_json_then_names_and_strings),
 		cmocka_unit_test(test_json_then_verdict_and_status),
 		cmocka_unit_test(test_reasons_then_each_that_docs_list_in_a_table_is_found),
 	};
