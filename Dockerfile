@@ -4,7 +4,7 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      gcc make libc6-dev libpq-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libmicrohttpd-dev libssl-dev \
+      gcc make libc6-dev libpq-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libmicrohttpd-dev libhiredis-dev libssl-dev \
       uthash-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -19,7 +19,7 @@ RUN make -j"$(nproc)" all && strip bin/pgsync-operator bin/pgsync bin/kubectl-pg
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ca-certificates libcurl4 libjansson4 libpq5 libssl3 libmicrohttpd12 libyaml-0-2 \
+      ca-certificates libcurl4 libjansson4 libpq5 libssl3 libmicrohttpd12 libhiredis0.14 libyaml-0-2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
 COPY LICENSE NOTICE /usr/share/doc/pgsync-operator/
 # Side by side: the operator starts `pgsync worker`. Neither writes to the file system, so it may be read-only.

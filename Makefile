@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-p
             -Wimplicit-fallthrough -Wundef
 CPPFLAGS := -D_GNU_SOURCE -DPGSYNC_VERSION='"$(VERSION)"' -Ipkg $(PQ_CFLAGS)
 BASE_CFLAGS := -std=gnu17 -g -fno-common -fstack-protector-strong -include base/banned.h $(WARNINGS)
-LIBRARIES := -lpq -lcurl -lyaml -ljansson -lmicrohttpd -lssl -lcrypto -lpthread -lm
+LIBRARIES := -lpq -lcurl -lyaml -ljansson -lmicrohttpd -lhiredis -lssl -lcrypto -lpthread -lm
 
 # What ships is hardened; hack/hardened looks whether it is.
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))

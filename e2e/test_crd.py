@@ -16,6 +16,9 @@ ACCEPTED = {
     "VerifyFull with its authority": {"source.tls": {"mode": "VerifyFull", "caSecretRef": {"name": "ca", "key": "ca.crt"}}},
     "a login with its Secret": {"sink.authentication": {"type": "Basic", "secretRef": {"name": "login"}}},
     "Redis with its address": {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis:6379/0"}}},
+    "Redis with all that it may need": {"checkpoint": {"store": "Redis", "redis": {
+        "url": "rediss://mymaster", "sentinels": ["sentinel-0:26379", "sentinel-1"], "username": "pgsync",
+        "passwordSecretRef": {"name": "redis"}, "tls": {"caSecretRef": {"name": "ca"}}}}},
     "limits of what the source may be used for": {"source.limits": {"connections": 4, "statementTimeoutSeconds": 1, "snapshotAgeSeconds": 86400}},
     "a path behind the search engine's address": {"sink.urls": ["https://search.example/es"]},
     "columns of a foreign key": {FOREIGN_KEY: {"child": ["a", "b"], "parent": ["c", "d"]}},
@@ -54,6 +57,10 @@ REFUSED = {
     "a Secret key that is a path": ({"source.passwordSecretRef": {"name": "secret", "key": "../x"}}, "passwordSecretRef.key"),
     "Redis without an address": ({"checkpoint": {"store": "Redis"}}, "redis"),
     "a password in Redis' address": ({"checkpoint": {"store": "Redis", "redis": {"url": "redis://:secret@redis"}}}, "redis.url"),
+    "a user of Redis without a password": (
+        {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis", "username": "u"}}}, "passwordSecretRef"),
+    "an authority for Redis without TLS": (
+        {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis", "tls": {"caSecretRef": {"name": "ca"}}}}}, "rediss://"),
     "an unknown policy": ({"onError": {"policy": "Ignore"}}, "spec.onError.policy"),
     "a bulk size of nothing": ({"sink.bulk": {"maxBytes": 0}}, "spec.sink.bulk.maxBytes"),
     "negative parallelism": ({"bootstrap": {"parallelism": -1}}, "spec.bootstrap.parallelism"),

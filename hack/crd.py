@@ -375,17 +375,27 @@ def worker():
 
 
 def checkpoint():
-    redis = obj("The Redis server, for store Redis.", {
-        "url": string("Address: redis://host:port/database, or rediss:// for TLS.", longest=2048, **matches(
+    redis = obj("The Redis server, for store Redis. Leave it here after a change to Sink until the worker has moved the checkpoint.", {
+        "url": string("Address: redis://host:port/database, or rediss:// for TLS. With `sentinels`, the host is the name that "
+                      "they know the master by.", longest=2048, **matches(
             r"^rediss?://[^/@?#]+(/[0-9]*)?$", "must be a redis or rediss URL without a password; that belongs in "
             "`passwordSecretRef`")),
+        "sentinels": array("Sentinels, host:port each, that are asked for the address of the master. Default port: 26379.",
+                           {"type": "string", "minLength": 1, "maxLength": 253}, 16, least=1),
+        "username": string("The user (Redis 6 and later). Default: the server's default user.", longest=253),
         "passwordSecretRef": secret("The password.", "password"),
-    }, required=["url"])
+        "tls": obj("TLS towards Redis, for rediss:// addresses.", {
+            "caSecretRef": secret("The certificates of the authorities to trust, in PEM. Default: the system's.", "ca.crt"),
+        }),
+    }, required=["url"], rules=[
+        rule("!has(self.username) || has(self.passwordSecretRef)", "`passwordSecretRef` must be set when `username` is"),
+        rule("!has(self.tls) || !has(self.tls.caSecretRef) || self.url.startsWith('rediss://')",
+             "`url` must begin with rediss:// when `tls.caSecretRef` is set")])
     return obj(
         "Where bootstrap progress and index generations are recorded.",
         {
-            "store": enum("Sink: in the search engine, next to the index. Redis: not supported in this version.", "Sink", "Redis",
-                          default="Sink"),
+            "store": enum("Sink: in the search engine, next to the index. Redis: in Redis, with a stamp in the search engine that "
+                          "says which record is current.", "Sink", "Redis", default="Sink"),
             "redis": redis,
         },
         defaulted=True,

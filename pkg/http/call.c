@@ -307,7 +307,7 @@ static void classify(const struct http_call *call, CURLcode code, enum err_kind 
 static const char *hint(const char *text)
 {
 	if (strstr(text, "wrong version number"))
-		return "  (the server seems to use plain http)";
+		return " (the server seems not to use TLS on this port)";
 	if (strstr(text, "unable to get local issuer") || strstr(text, "self-signed") || strstr(text, "self signed"))
 		return " (unknown issuer: it is not signed by the given certificate authority)";
 	if (strstr(text, "has expired"))

@@ -37,11 +37,16 @@ static void init_library(void)
 		(void)signal(SIGPIPE, SIG_IGN);
 }
 
+void http_init_library(void)
+{
+	(void)pthread_once(&once, init_library);
+}
+
 int http_new(struct http **ret, struct err *err)
 {
 	struct http *http;
 
-	(void)pthread_once(&once, init_library);
+	http_init_library();
 	http = xcalloc(1, sizeof(*http));
 	http->multi = curl_multi_init();
 	if (!http->multi) {

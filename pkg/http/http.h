@@ -119,6 +119,30 @@ void http_cancel(struct http_call *call);
  * next call, so that the caller can check its own deadlines first and cancel. */
 int http_poll(struct http *http, struct curl_waitfd *fds, unsigned n_fds, int timeout_ms, struct err *err) WARN_UNUSED;
 
+/* --- Connections for other protocols ---------------------------------------------------------------------------------
+ */
+struct http_pipe;
+
+struct http_pipe_options {
+	const char *name; /* of the server, for messages: "redis://host:port"; copied */
+	const char *host; /* a name or an address, in brackets if it is one of IPv6 */
+	unsigned port;
+	bool tls;
+	const char *ca_pem;   /* NULL: the system's */
+	int64_t deadline_ms;  /* for everything on this connection, by clock_now_ms */
+	bool (*cancelled)(void *user); /* may be NULL; true ends every wait with ERR_CANCELLED */
+	void *user;
+};
+
+/* Connects, with TLS if asked; never through a proxy. Copies only the name. Errors as of http_do. */
+int http_pipe_open(const struct http_pipe_options *options, struct http_pipe **ret, struct err *err) WARN_UNUSED;
+void http_pipe_close(struct http_pipe *pipe);
+CLEANUP(struct http_pipe, http_pipe_close);
+/* Sends all of it. */
+int http_pipe_send(struct http_pipe *pipe, const void *data, size_t len, struct err *err) WARN_UNUSED;
+/* Waits for some bytes; *ret_len is never 0. The end of the connection is TRANSIENT/Reset. */
+int http_pipe_recv(struct http_pipe *pipe, void *buf, size_t size, size_t *ret_len, struct err *err) WARN_UNUSED;
+
 /* Percent-encodes one path segment or query value into sb. */
 void http_escape(struct strbuf *sb, const char *s);
 

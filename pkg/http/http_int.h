@@ -94,6 +94,9 @@ struct http {
 	void *cancelled_user;
 };
 
+/* Before the first use of libcurl. */
+void http_init_library(void);
+
 /* Prepares the easy handle of the call's next attempt. */
 int http_call_prepare(struct http_call *call, struct err *err) WARN_UNUSED;
 void http_call_release_easy(struct http_call *call);

@@ -9,6 +9,7 @@ static const char *const texts[] = {
 	[RECOVERY_NOTHING_WRONG] = "nothing is wrong",
 	[RECOVERY_NOTHING_SYNCED] = "nothing has been synced yet",
 	[RECOVERY_NEVER_PREPARED] = "an earlier start failed before it created slot and index",
+	[RECOVERY_CHECKPOINT_LOST] = "Redis has lost the checkpoint, or has an older one",
 	[RECOVERY_OTHER_SERVER] = "the server is not the database cluster that was synced",
 	[RECOVERY_OTHER_TIMELINE] = "the server is on another timeline (after a failover or a restore)",
 	[RECOVERY_WAL_BEHIND] = "the server's WAL position is behind what was already synced (after a restore)",
@@ -82,6 +83,8 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 
 	if (cp->phase == CHECKPOINT_NEW)
 		return RECOVERY_NOTHING_SYNCED;
+	if (cp->lost)
+		return RECOVERY_CHECKPOINT_LOST;
 	if (cp->phase == CHECKPOINT_PREPARING && !cp->slot_lsn)
 		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(cp->system_identifier, in->server.identifier) != 0)

@@ -31,6 +31,9 @@ static void check_references(const struct spec *spec, struct findings *f)
 	check_reference(source->ca.name, source->ca.key, "spec.source.tls.caSecretRef", f);
 	check_reference(sink->auth_secret.name, NULL, "spec.sink.authentication.secretRef", f);
 	check_reference(sink->ca.name, sink->ca.key, "spec.sink.tls.caSecretRef", f);
+	check_reference(spec->redis.password.name, spec->redis.password.key, "spec.checkpoint.redis.passwordSecretRef",
+			f);
+	check_reference(spec->redis.ca.name, spec->redis.ca.key, "spec.checkpoint.redis.tls.caSecretRef", f);
 	check_reference(spec->schema_config_map, spec->schema_config_map_key, "spec.schemaConfigMapRef", f);
 }
 
@@ -147,9 +150,6 @@ static void check_supported(const struct spec *spec, struct findings *f)
 	if (spec->placement == SPEC_PLACEMENT_POD)
 		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, "spec.worker.placement",
 			     "Pod is not supported by this version; use Process");
-	if (spec->checkpoint_store == SPEC_STORE_REDIS)
-		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, "spec.checkpoint.store",
-			     "Redis is not supported by this version; use Sink");
 }
 
 void spec_check_databases(struct spec *spec, struct findings *f)
@@ -179,6 +179,7 @@ void spec_check(const struct spec *spec, const json_t *body, struct findings *f)
 	check_source(&spec->source, json_object_get(body, "source"), f);
 	check_sink(&spec->sink, f);
 	check_schema_given(body, f);
+	spec_check_redis(spec, f);
 	check_supported(spec, f);
 }
 

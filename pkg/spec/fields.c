@@ -199,26 +199,27 @@ static void decode_schema(const json_t *value, void *out, const char *path, stru
 	schema_decode(value, path, &spec->documents, &spec->n_documents, f);
 }
 
+static const struct jsonx_field redis_tls_fields[] = {
+	OBJECT_FIELD("caSecretRef", offsetof(struct spec_redis, ca), secret_ref_fields),
+	{0},
+};
+
+static const struct jsonx_field redis_fields[] = {
+	REQUIRED_STRING("url", struct spec_redis, url, SPEC_URL_BYTES),
+	{.name = "sentinels",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct spec_redis, sentinels),
+	 .flags = JSONX_FILLED,
+	 .min = 1,
+	 .max = SPEC_SENTINELS,
+	 .item_max = SPEC_OBJECT_NAME_BYTES},
+	STRING_FIELD("username", struct spec_redis, username, SPEC_OBJECT_NAME_BYTES),
+	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_redis, password), secret_ref_fields),
+	OBJECT_FIELD("tls", 0, redis_tls_fields),
+	{0},
+};
+
 /* Fields that are not supported yet are still checked, and then dropped. */
-static void check_redis(const json_t *value, void *out, const char *path, struct findings *f)
-{
-	struct redis {
-		char *url;
-		struct spec_secret_ref password;
-	} redis = {0};
-	static const struct jsonx_field fields[] = {
-		REQUIRED_STRING("url", struct redis, url, SPEC_URL_BYTES),
-		OBJECT_FIELD("passwordSecretRef", offsetof(struct redis, password), secret_ref_fields),
-		{0},
-	};
-
-	UNUSED(out);
-	jsonx_decode(value, fields, &redis, path, REASON_INVALID_SPEC, f);
-	free(redis.url);
-	free(redis.password.name);
-	free(redis.password.key);
-}
-
 static void check_amounts(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	bool good = json_is_object(value) && json_object_size(value) <= AMOUNT_COUNT;
@@ -250,7 +251,7 @@ static const struct jsonx_field documents_fields[] = {
 
 static const struct jsonx_field checkpoint_fields[] = {
 	ENUM_FIELD("store", struct spec, checkpoint_store, store_words),
-	{.name = "redis", .type = JSONX_CUSTOM, .decode = check_redis},
+	OBJECT_FIELD("redis", offsetof(struct spec, redis), redis_fields),
 	{0},
 };
 

@@ -27,6 +27,8 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 		spec->source.ca.name,
 		spec->sink.auth_secret.name,
 		spec->sink.ca.name,
+		spec->redis.password.name,
+		spec->redis.ca.name,
 	};
 
 	for (size_t i = 0; secret && i < ARRAY_SIZE(names); i++) {
@@ -45,7 +47,8 @@ void spec_secret_keys(const struct spec *spec, const char *name, void (*key)(voi
 {
 	static const char *const of_connection[] = {"host", "port", "dbname", "username", "user", "password", "uri"};
 	static const char *const of_login[] = {"username", "password", "apiKey", "token"};
-	const struct spec_secret_ref *refs[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca};
+	const struct spec_secret_ref *refs[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca,
+						&spec->redis.password, &spec->redis.ca};
 	const char *connection = spec->source.connection_secret, *login = spec->sink.auth_secret.name;
 
 	for (size_t i = 0; connection && strcmp(connection, name) == 0 && i < ARRAY_SIZE(of_connection); i++)

@@ -309,6 +309,7 @@ void spec_name_services(struct spec *spec)
 		replace_host(&spec->source.host, host_in_namespace(spec->source.host, spec->namespace));
 	for (size_t i = 0; i < urls->n; i++)
 		replace_host(&urls->items[i], host_of_url_in_namespace(urls->items[i], spec->namespace));
+	spec_name_redis_service(spec);
 }
 
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f)
@@ -324,6 +325,8 @@ void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct 
 	resolve_ref(&resolver, &spec->source.ca, "spec.source.tls.caSecretRef");
 	resolve_auth(&resolver, &spec->sink);
 	resolve_ref(&resolver, &spec->sink.ca, "spec.sink.tls.caSecretRef");
+	resolve_ref(&resolver, &spec->redis.password, "spec.checkpoint.redis.passwordSecretRef");
+	resolve_ref(&resolver, &spec->redis.ca, "spec.checkpoint.redis.tls.caSecretRef");
 	resolve_schema(&resolver, spec);
 	if (spec->source.connection_secret || spec->schema_config_map)
 		spec_check_databases(spec, f);

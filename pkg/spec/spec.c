@@ -121,6 +121,10 @@ static void set_derived_defaults(struct spec *spec)
 		spec->source.tls = SPEC_TLS_VERIFY_FULL;
 	if (spec->sink.ca.name)
 		set_default(&spec->sink.ca.key, "ca.crt");
+	if (spec->redis.password.name)
+		set_default(&spec->redis.password.key, "password");
+	if (spec->redis.ca.name)
+		set_default(&spec->redis.ca.key, "ca.crt");
 	if (spec->schema_config_map)
 		set_default(&spec->schema_config_map_key, "schema.json");
 	if (!spec->source.slot_name)
@@ -146,6 +150,7 @@ struct spec *spec_decode(const json_t *resource, struct findings *f)
 	if (spec->documents)
 		spec_set_schema_hash(spec, json_object_get(body, "schema"));
 	set_derived_defaults(spec);
+	spec_read_redis_url(&spec->redis);
 	spec_check(spec, body, f);
 	if (!spec->source.connection_secret && !spec->schema_config_map)
 		spec_check_databases(spec, f);
@@ -225,6 +230,12 @@ void spec_free(struct spec *spec)
 	free_secret(spec->sink.api_key);
 	free_secret(spec->sink.token);
 	secret_ref_release(&spec->sink.ca);
+	free(spec->redis.url);
+	free(spec->redis.host);
+	free(spec->redis.username);
+	jsonx_strings_release(&spec->redis.sentinels);
+	secret_ref_release(&spec->redis.password);
+	secret_ref_release(&spec->redis.ca);
 	for (size_t i = 0; i < spec->n_documents; i++)
 		schema_document_free(spec->documents[i]);
 	free(spec->documents);

@@ -79,6 +79,18 @@ struct spec_sink {
 	int64_t bulk_flush_milliseconds; /* default 20 */
 };
 
+/* A Redis server, spec.checkpoint.redis. */
+struct spec_redis {
+	char *url;  /* redis[s]://HOST[:PORT][/DATABASE]; NULL: no server is given */
+	char *host; /* of the url, as the next three; NULL: it is not valid. With sentinels, the name of the master */
+	int64_t port;
+	int64_t database;
+	bool tls;
+	struct jsonx_strings sentinels; /* HOST[:PORT] */
+	char *username;
+	struct spec_secret_ref password, ca;
+};
+
 /* Each new value requests a retry of all dead letters. */
 #define SPEC_RETRY_DEAD_LETTERS "pgsync.io/retry-dead-letters"
 
@@ -94,6 +106,7 @@ struct spec {
 	char *schema_hash; /* of the schema, `documents` and the search path, on which generations depend; NULL without
 			      documents */
 	enum spec_checkpoint_store checkpoint_store;
+	struct spec_redis redis;
 	enum spec_bootstrap_policy bootstrap;
 	int64_t bootstrap_parallelism; /* default 2 */
 	enum spec_error_policy on_error;
@@ -106,7 +119,7 @@ struct spec {
 };
 
 /* Decodes a resource, {"metadata": ..., "spec": ...}. Reasons of findings: InvalidSpec, InvalidSchema, and NotSupported
- * for a known field whose capability this version does not have (placement Pod, checkpoint store Redis). Always returns
+ * for a known field whose capability this version does not have (placement Pod). Always returns
  * a spec, so that messages can name the resource. */
 struct spec *spec_decode(const json_t *resource, struct findings *f);
 /* The same for a resource that the API server has accepted. Unknown fields and enum values then come from a newer CRD,

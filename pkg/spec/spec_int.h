@@ -53,4 +53,10 @@ struct spec_connection {
 bool spec_connection_parse(const char *uri, struct spec_connection *ret) WARN_UNUSED;
 void spec_connection_release(struct spec_connection *connection);
 
+/* --- redis.c --- */
+enum { SPEC_SENTINELS = 16 };
+void spec_read_redis_url(struct spec_redis *redis);
+void spec_check_redis(const struct spec *spec, struct findings *f);
+void spec_name_redis_service(struct spec *spec);
+
 #endif

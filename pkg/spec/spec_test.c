@@ -268,14 +268,92 @@ static void test_spec_when_capability_is_missing_then_not_supported(void **state
 	findings_init(&f);
 	s = decode(RESOURCE(MINIMAL_SOURCE
 			    ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
-			    ", \"checkpoint\": {\"store\": \"Redis\", \"redis\": {\"url\": \"redis://r\"}}, "
-			    "\"worker\": {\"placement\": \"Pod\"}"),
+			    ", \"worker\": {\"placement\": \"Pod\"}"),
 		   &f);
-	expect(&f, FINDING_ERROR,
-	       "spec.worker.placement: Pod is not supported by this version; use Process\n"
-	       "spec.checkpoint.store: Redis is not supported by this version; use Sink");
+	expect(&f, FINDING_ERROR, "spec.worker.placement: Pod is not supported by this version; use Process");
 	assert_string_equal(reason_name(f.items[0].reason), "NotSupported");
-	assert_string_equal(reason_name(f.items[1].reason), "NotSupported");
+	findings_release(&f);
+}
+
+#define WITH_REDIS(redis) \
+	RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA ", \"checkpoint\": {\"store\": \"Redis\"" redis "}")
+#define WITH_URL(url) WITH_REDIS(", \"redis\": {\"url\": \"" url "\"}")
+
+static void test_spec_when_redis_is_given_then_its_url_is_read(void **state)
+{
+	static const struct {
+		const char *resource, *host;
+		int64_t port, database;
+		bool tls;
+	} cases[] = {
+		{WITH_URL("redis://r"), "r", 6379, 0, false},
+		{WITH_URL("redis://r/"), "r", 6379, 0, false},
+		{WITH_URL("redis://10.0.0.1:6380/15"), "10.0.0.1", 6380, 15, false},
+		{WITH_URL("rediss://[::1]:6381/0"), "[::1]", 6381, 0, true},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(spec_freep) struct spec *s = NULL;
+		struct findings f;
+
+		findings_init(&f);
+		s = decode(cases[i].resource, &f);
+		assert_false(findings_failed(&f));
+		assert_string_equal(s->redis.host, cases[i].host);
+		assert_int_equal(s->redis.port, cases[i].port);
+		assert_int_equal(s->redis.database, cases[i].database);
+		assert_int_equal(s->redis.tls, cases[i].tls);
+		findings_release(&f);
+	}
+}
+
+static void test_spec_when_redis_is_not_valid_then_the_message_says_what_is(void **state)
+{
+	static const char form[] =
+		"spec.checkpoint.redis.url: must be redis://HOST[:PORT][/DATABASE], or rediss:// for TLS";
+
+	UNUSED(state);
+	expect_errors(WITH_REDIS(""), "spec.checkpoint.redis: must be set when `store` is Redis");
+	expect_errors(WITH_URL("http://r"), form);
+	expect_errors(WITH_URL("redis://"), form);
+	expect_errors(WITH_URL("redis://:6379"), form);
+	expect_errors(WITH_URL("redis://r:0"), form);
+	expect_errors(WITH_URL("redis://r:65536"), form);
+	expect_errors(WITH_URL("redis://r:"), form);
+	expect_errors(WITH_URL("redis://r:1x"), form);
+	expect_errors(WITH_URL("redis://r/x"), form);
+	expect_errors(WITH_URL("redis://r/65536"), form);
+	expect_errors(WITH_URL("redis://r?db=1"), form);
+	expect_errors(WITH_URL("redis://[::1"), form);
+	expect_errors(WITH_URL("redis://a b"), form);
+	expect_errors(WITH_URL("redis://u:geheim@r"), "spec.checkpoint.redis.url: must not contain a user or password; use "
+						      "`username` and `passwordSecretRef`");
+	expect_errors(WITH_REDIS(", \"redis\": {\"url\": \"redis://r\", \"username\": \"u\", \"sentinels\": [\"s:x\"], "
+				 "\"tls\": {\"caSecretRef\": {\"name\": \"ca\"}}}"),
+		      "spec.checkpoint.redis.url: must begin with rediss:// when `tls.caSecretRef` is set\n"
+		      "spec.checkpoint.redis.passwordSecretRef: is required when `username` is set\n"
+		      "spec.checkpoint.redis.sentinels[0]: must be HOST or HOST:PORT");
+}
+
+static void test_spec_when_redis_is_a_service_then_it_is_looked_up_in_the_namespace(void **state)
+{
+	_cleanup_(spec_freep) struct spec *alone = NULL, *watched = NULL;
+	struct findings f;
+
+	UNUSED(state);
+	findings_init(&f);
+	alone = decode(WITH_URL("redis://cache"), &f);
+	spec_name_services(alone);
+	assert_string_equal(alone->redis.host, "cache.shop.svc");
+	watched = decode(WITH_REDIS(", \"redis\": {\"url\": \"redis://mymaster\", \"sentinels\": [\"sentinel:26380\", "
+				    "\"s.example\"]}"),
+			 &f);
+	spec_name_services(watched);
+	assert_string_equal(watched->redis.host, "mymaster");
+	assert_string_equal(watched->redis.sentinels.items[0], "sentinel.shop.svc:26380");
+	assert_string_equal(watched->redis.sentinels.items[1], "s.example");
+	assert_false(findings_failed(&f));
 	findings_release(&f);
 }
 
@@ -478,6 +556,9 @@ int main(void)
 		cmocka_unit_test(test_spec_when_admitted_then_what_is_unknown_is_a_remark),
 		cmocka_unit_test(test_spec_when_admitted_then_other_mistakes_are_errors),
 		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
+		cmocka_unit_test(test_spec_when_redis_is_given_then_its_url_is_read),
+		cmocka_unit_test(test_spec_when_redis_is_not_valid_then_the_message_says_what_is),
+		cmocka_unit_test(test_spec_when_redis_is_a_service_then_it_is_looked_up_in_the_namespace),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
 		cmocka_unit_test(test_sink_when_a_port_is_invalid_then_refused),
 		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),

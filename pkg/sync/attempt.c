@@ -1,9 +1,28 @@
 /* What an attempt starts from, and its checkpoint. */
 #include "sync/attempt_int.h"
 
+/* What a spec says about Redis, as it is needed for connecting. */
+static struct redis_server redis_of(struct attempt *at, const struct spec_redis *redis)
+{
+	return (struct redis_server){
+		.host = redis->host,
+		.port = (unsigned)redis->port,
+		.database = (unsigned)redis->database,
+		.tls = redis->tls,
+		.ca_pem = redis->ca.value,
+		.username = redis->username,
+		.password = redis->password.value,
+		.sentinels = (const char *const *)redis->sentinels.items,
+		.n_sentinels = redis->sentinels.n,
+		.cancelled = connector_is_cancelled,
+		.user = &at->connector,
+	};
+}
+
 int attempt_begin(struct attempt *at, struct run *run, struct carryover *past, struct err *err)
 {
 	*at = (struct attempt){.run = run, .past = past, .cp = {.seq_no = -1, .primary_term = -1}};
+	at->redis = redis_of(at, &run->spec->redis);
 	return connector_init(&at->connector, run, err);
 }
 
@@ -40,9 +59,20 @@ struct checkpoint_index *attempt_index(const struct attempt *at, size_t plan)
 	return checkpoint_find(&at->cp, at->model.plans[plan]->document->index);
 }
 
+struct checkpoint_store attempt_store(const struct attempt *at)
+{
+	return (struct checkpoint_store){
+		.search = at->sink.search,
+		.redis = at->redis.host ? &at->redis : NULL,
+		.in_redis = at->redis.host && at->run->spec->checkpoint_store == SPEC_STORE_REDIS,
+	};
+}
+
 int attempt_save(struct attempt *at, struct err *err)
 {
-	if (checkpoint_save(at->sink.search, at->run->key, &at->cp, err) < 0)
+	const struct checkpoint_store store = attempt_store(at);
+
+	if (checkpoint_save(&store, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "saving the checkpoint");
 	return 0;
 }

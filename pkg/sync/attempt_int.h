@@ -10,6 +10,7 @@
 #include "base/findings.h"
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
+#include "redis/redis.h"
 #include "sink/sink.h"
 #include "source/source.h"
 #include "sync/connector_int.h"
@@ -32,6 +33,7 @@ struct attempt {
 	struct connector connector;
 	struct source source; /* source.pg is NULL until it is connected */
 	struct sink sink;     /* sink.search is NULL until it is connected */
+	struct redis_server redis; /* that the checkpoint may be in */
 	struct checkpoint cp;
 	struct model model;
 };
@@ -44,6 +46,8 @@ void attempt_end(struct attempt *at);
 /* Makes a run of one attempt, for one-time work: calls fn. */
 int attempt_once(const struct sync_options *options, int (*fn)(struct attempt *at, void *user, struct err *err),
 		 void *user, struct err *err) WARN_UNUSED;
+/* Where the checkpoint is loaded from and saved. It borrows from the attempt, once sink.search is connected. */
+struct checkpoint_store attempt_store(const struct attempt *at);
 /* Makes the checkpoint durable. Nothing else saves it. */
 int attempt_save(struct attempt *at, struct err *err) WARN_UNUSED;
 /* The checkpoint's entry of the plan's index; NULL: none yet. */

@@ -84,12 +84,14 @@ static int drop_index(struct attempt *at, const struct checkpoint_index *index, 
 
 static int drop_sink(struct attempt *at, struct err *err)
 {
+	const struct checkpoint_store store = attempt_store(at);
+
 	for (size_t i = 0; i < at->cp.n_indices; i++)
 		if (drop_index(at, &at->cp.indices[i], err) < 0)
 			return -1;
 	if (at->run->spec->delete_checkpoint == SPEC_DELETE &&
 	    (requests_delete(at->sink.search, at->run->key, err) < 0 ||
-	     checkpoint_delete(at->sink.search, at->run->key, err) < 0))
+	     checkpoint_delete(&store, at->run->key, err) < 0))
 		return err_wrap(err, "deleting the checkpoint");
 	return 0;
 }
@@ -137,20 +139,28 @@ static bool leave_source(const struct attempt *at, const struct err *err)
 	return leave(at, what, err);
 }
 
+static int load_checkpoint(struct attempt *at, struct err *err)
+{
+	struct checkpoint_store store;
+
+	if (connector_sink(&at->connector, &at->sink, err) < 0)
+		return -1;
+	store = attempt_store(at);
+	return checkpoint_load(&store, at->run->key, &at->cp, err);
+}
+
 /* A checkpoint is saved before anything is created in the source: without one, nothing needs a cleanup, even if the
  * source cannot be reached. */
 static bool nothing_was_made(struct attempt *at)
 {
 	struct err ignored;
 
-	return connector_sink(&at->connector, &at->sink, &ignored) == 0 &&
-	       checkpoint_load(at->sink.search, at->run->key, &at->cp, &ignored) == 0 && at->cp.phase == CHECKPOINT_NEW;
+	return load_checkpoint(at, &ignored) == 0 && at->cp.phase == CHECKPOINT_NEW;
 }
 
 static int clean_sink(struct attempt *at, bool derived, struct err *err)
 {
-	if (connector_sink(&at->connector, &at->sink, err) < 0 ||
-	    checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
+	if (load_checkpoint(at, err) < 0)
 		return leave(at, "the indices", err) ? 0 : err_wrap(err, "sink");
 	if (!owned(at)) {
 		log_warn("sync", "the slot belongs to another resource, skipping the cleanup",

@@ -94,8 +94,7 @@ int connector_replication(const struct connector *c, struct pg **ret, struct err
 	return connect_pg(c, true, CONNECTOR_UNLIMITED, "stream", ret, err);
 }
 
-/* Blocking HTTP calls ask this, to end early. */
-static bool is_cancelled(void *user)
+bool connector_is_cancelled(void *user)
 {
 	const struct connector *c = user;
 
@@ -107,7 +106,7 @@ int connector_search(struct connector *c, struct search **ret, struct err *err)
 	/* The first call happens before other threads exist. */
 	if (!c->target && sink_target(&c->run->spec->sink, &c->target, err) < 0)
 		return -1;
-	return search_new(c->target, is_cancelled, c, ret, err);
+	return search_new(c->target, connector_is_cancelled, c, ret, err);
 }
 
 int connector_source(const struct connector *c, enum connector_limit limit, const char *purpose, struct source *ret,

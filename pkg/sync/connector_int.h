@@ -53,6 +53,9 @@ int connector_sink(struct connector *c, struct sink *ret, struct err *err) WARN_
 /* What reading documents may cost. */
 struct limits connector_limits(const struct connector *c);
 
+/* Blocking calls to other servers ask this, to end early. user: the connector. */
+bool connector_is_cancelled(void *user);
+
 /* Ends every wait of the attempt. */
 void connector_cancel(const struct connector *c);
 /* Waits; true when the attempt is to end. */

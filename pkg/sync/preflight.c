@@ -64,6 +64,18 @@ static int reach_sink(struct attempt *at, struct err *err)
 	return 0;
 }
 
+/* A login that Redis refuses is noticed before anything is changed. */
+static int reach_redis(struct attempt *at, struct err *err)
+{
+	const struct checkpoint_store store = attempt_store(at);
+	_cleanup_(redis_closep) struct redis *redis = NULL;
+
+	if (!store.in_redis || redis_open(store.redis, &redis, err) == 0)
+		return 0;
+	name_secret(err, at->run->spec->redis.password.name);
+	return err_wrap(err, "checkpoint");
+}
+
 /* The engine rejects every document if the pipeline does not exist. */
 static int check_pipelines(struct attempt *at, struct findings *f, struct err *err)
 {
@@ -186,7 +198,7 @@ static int connect_sink(struct attempt *at, const struct findings *findings, boo
 		report_condition(&at->run->report, CONDITION_SINK_REACHABLE, STATUS_UNKNOWN, REASON_NOT_CHECKED, "%s",
 				 why);
 	*ret_there = known && r == 0;
-	return r;
+	return *ret_there ? reach_redis(at, err) : r;
 }
 
 int preflight(struct attempt *at, struct findings *findings, struct err *err)

@@ -73,10 +73,11 @@ static json_t *model_catalog(const struct attempt *at)
 /* Reads what can be read before the slot is touched. */
 static int inspect(struct attempt *at, struct found *f, struct err *err)
 {
+	const struct checkpoint_store store = attempt_store(at);
 	const struct spec *spec = at->run->spec;
 	struct recovery_input *in = &f->in;
 
-	if (checkpoint_load(at->sink.search, at->run->key, &at->cp, err) < 0)
+	if (checkpoint_load(&store, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
 	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
 		return err_wrap(err, "reading the slot");
@@ -429,9 +430,11 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }
 
-/* Resumes unchanged, or rebuilds individual indices. */
+/* Resumes unchanged, or rebuilds individual indices; moves the checkpoint if it is to be elsewhere. */
 static int resume_indices(struct attempt *at, const struct found *f, const struct recovery_decision *d, struct err *err)
 {
+	const struct checkpoint_store store = attempt_store(at);
+
 	if (rebuild_some(at, &f->in, d->rebuild, err) < 0 || recreate(at, &f->in, d->recreate, err) < 0)
 		return -1;
 	/* Puts an alias back in the same way as after a bootstrap. */
@@ -449,7 +452,7 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
 	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
-	return d->rebuild || d->recreate || d->adopt_catalog || d->failed_over ? attempt_save(at, err) : 0;
+	return checkpoint_is_misplaced(&store, &at->cp) || d->rebuild || d->recreate || d->adopt_catalog || d->failed_over ? attempt_save(at, err) : 0;
 }
 
 /* The slot is usable. First the publication, then the indices. */
