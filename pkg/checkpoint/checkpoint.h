@@ -5,10 +5,10 @@
  * of a bootstrap, and what to restore on deletion. Every save is conditional on the document being the one that was
  * loaded, so two workers cannot overwrite each other: the loser gets CONFLICT. Saves are durable when they return.
  *
- * A Redis may lose what was saved, or go back to something older. So the index keeps a stamp of each checkpoint in Redis:
- * which states of it are current, and the newest position. With another state, or none, the checkpoint is `lost`, and
- * the index is rebuilt; an older progress of the same state only repeats some work. The stamp is also what is
- * conditional: a worker that cannot write it does not get to Redis.
+ * A Redis may lose what was saved, or go back to something older. So the index keeps a stamp of each checkpoint in
+ * Redis: which states of it are current, and the newest position. With another state, or none, the checkpoint is
+ * `lost`, and the index is rebuilt; an older progress of the same state only repeats some work. The stamp is also what
+ * is conditional: a worker that cannot write it does not get to Redis.
  *
  * A struct checkpoint belongs to one thread: the one that owns the attempt.
  */
@@ -104,9 +104,9 @@ struct checkpoint {
 	int64_t seq_no, primary_term; /* of the document in the index; -1: there is none */
 	bool lost;                    /* there was one in Redis, which has lost it or has an older one */
 	bool in_redis;
-	char *state;   /* in Redis: what the stamp says is current; or NULL */
-	int64_t save;  /* in Redis: how often it was saved */
-	char *writer;  /* in Redis: random, so that no two processes write the same stamp */
+	char *state;  /* in Redis: what the stamp says is current; or NULL */
+	int64_t save; /* in Redis: how often it was saved */
+	char *writer; /* in Redis: random, so that no two processes write the same stamp */
 };
 
 /* Where checkpoints are. Everything is borrowed. */
@@ -119,8 +119,8 @@ struct checkpoint_store {
 void checkpoint_release(struct checkpoint *cp);
 
 /* key: "namespace/name/slot", at most 512 bytes. An absent document gives phase NEW, a lost one PREPARING.
- * INVALID/CheckpointCorrupt when it cannot be read, or when a newer version of the program wrote it; INVALID/InvalidSpec
- * when it is in Redis, and none is known. */
+ * INVALID/CheckpointCorrupt when it cannot be read, or when a newer version of the program wrote it;
+ * INVALID/InvalidSpec when it is in Redis, and none is known. */
 int checkpoint_load(const struct checkpoint_store *store, const char *key, struct checkpoint *ret,
 		    struct err *err) WARN_UNUSED;
 /* Updates what cp says about the stored one. CONFLICT/CheckpointConflict if another process saved something else
@@ -132,8 +132,9 @@ int checkpoint_delete(const struct checkpoint_store *store, const char *key, str
 /* Whether it was loaded from another place than the one it is saved in: a save moves it. */
 bool checkpoint_is_misplaced(const struct checkpoint_store *store, const struct checkpoint *cp);
 
-/* The two directions of the stored form; pure. LSNs are stored as Postgres writes them. What is known about the stored one is
- * not part of it: encode leaves it out, decode sets seq_no and primary_term to -1. encode returns NULL when a string is not UTF-8. */
+/* The two directions of the stored form; pure. LSNs are stored as Postgres writes them. What is known about the stored
+ * one is not part of it: encode leaves it out, decode sets seq_no and primary_term to -1. encode returns NULL when a
+ * string is not UTF-8. */
 json_t *checkpoint_encode(const struct checkpoint *cp);
 int checkpoint_decode(const json_t *document, struct checkpoint *ret, struct err *err) WARN_UNUSED;
 

@@ -16,7 +16,7 @@ static const char store_word[] = "Redis";
  */
 /* Everything but the progress of bootstrap and stream: an older progress means that something is done again, an older
  * state would mean that it is not done. */
-static char *state_of(const json_t *document)
+static char *stamp_state(const json_t *document)
 {
 	_cleanup_json_ json_t *state = json_deep_copy(document);
 	char hash[JSONX_HASH_BYTES];
@@ -88,13 +88,14 @@ static int64_t save_of(const char *text, size_t len)
 	return save <= SAVE_MOST ? save : -1;
 }
 
-static int read_value(struct redis *redis, struct value *v, struct err *err)
+static int find_value(struct redis *redis, struct value *v, struct err *err)
 {
 	return redis_get(redis, v->key, &v->text, &v->len, err);
 }
 
-/* An older value, or none, is what Redis has after it lost what was saved; the stamp says that nobody saved meanwhile. */
-static int write_value(struct redis *redis, struct value *v, struct err *err)
+/* An older value, or none, is what Redis has after it lost what was saved; the stamp says that nobody saved meanwhile.
+ */
+static int replace_value(struct redis *redis, struct value *v, struct err *err)
 {
 	_cleanup_free_ char *stored = NULL;
 	size_t len;
@@ -114,8 +115,8 @@ static int remove_value(struct redis *redis, struct value *v, struct err *err)
 	return redis_delete(redis, v->key, err);
 }
 
-static int use_once(const struct redis_server *server, int (*use)(struct redis *redis, struct value *v, struct err *err),
-		    struct value *v, struct err *err)
+static int use_once(const struct redis_server *server,
+		    int (*use)(struct redis *redis, struct value *v, struct err *err), struct value *v, struct err *err)
 {
 	_cleanup_(redis_closep) struct redis *redis = NULL;
 
@@ -134,8 +135,9 @@ static bool pause_between(const struct redis_server *server, int64_t ms)
 }
 
 /* A server that restarts is back in a moment: worth more than ending the attempt. */
-static int use_redis(const struct redis_server *server, int (*use)(struct redis *redis, struct value *v, struct err *err),
-		     struct value *v, struct err *err)
+static int use_redis(const struct redis_server *server,
+		     int (*use)(struct redis *redis, struct value *v, struct err *err), struct value *v,
+		     struct err *err)
 {
 	int64_t deadline_ms = clock_now_ms() + TRY_MS;
 	struct backoff backoff;
@@ -193,7 +195,7 @@ static const char *match_value(const json_t *stamp, const struct value *v, json_
 	if (jsonx_parse(v->text, v->len, "checkpoint", &value, &ignored) < 0)
 		return "it is damaged";
 	document = json_object_get(value, "checkpoint");
-	state = document ? state_of(document) : NULL;
+	state = document ? stamp_state(document) : NULL;
 	if (!state || !jsonx_contains(json_object_get(stamp, "states"), state))
 		return "Redis has an older one";
 	*ret = json_incref(document);
@@ -213,7 +215,7 @@ static int use_value(const json_t *stamp, const struct value *v, const char *key
 	}
 	if (checkpoint_decode(document, ret, err) < 0)
 		return -1;
-	ret->state = state_of(document);
+	ret->state = stamp_state(document);
 	/* The progress may be older than the stamp. */
 	if (parse_lsn(jsonx_string(stamp, "confirmedLSN", ""), &confirmed) && confirmed > ret->confirmed_lsn)
 		ret->confirmed_lsn = confirmed;
@@ -230,10 +232,11 @@ int checkpoint_load_stamped(const struct checkpoint_store *store, const char *ke
 	if (check_stamp(stamp, err) < 0)
 		return -1;
 	if (!store->redis)
-		return err_reason(err, ERR_INVALID, REASON_INVALID_SPEC,
-				  "the checkpoint is in Redis, and spec.checkpoint.redis does not say where that is: set "
-				  "it until the checkpoint has been moved");
-	r = use_redis(store->redis, read_value, &v, err);
+		return err_reason(
+			err, ERR_INVALID, REASON_INVALID_SPEC,
+			"the checkpoint is in Redis, and spec.checkpoint.redis does not say where that is: set "
+			"it until the checkpoint has been moved");
+	r = use_redis(store->redis, find_value, &v, err);
 	text = v.text;
 	if (r < 0 || use_value(stamp, &v, key, ret, err) < 0)
 		return -1;
@@ -263,7 +266,7 @@ static int put_value(const struct checkpoint_store *store, const char *key, json
 	_cleanup_free_ char *name = redis_key(key), *text = jsonx_canonical(value);
 	struct value v = {.key = name, .text = text, .len = strlen(text), .save = cp->save, .first = !cp->state};
 
-	if (use_redis(store->redis, write_value, &v, err) == 0)
+	if (use_redis(store->redis, replace_value, &v, err) == 0)
 		return 0;
 	if (err->kind == ERR_CONFLICT)
 		err->reason = REASON_CHECKPOINT_CONFLICT;
@@ -276,7 +279,7 @@ static int put_value(const struct checkpoint_store *store, const char *key, json
 int checkpoint_save_stamped(const struct checkpoint_store *store, const char *key, json_t *document,
 			    struct checkpoint *cp, struct err *err)
 {
-	_cleanup_free_ char *state = state_of(document);
+	_cleanup_free_ char *state = stamp_state(document);
 	const char *old = cp->state && strcmp(cp->state, state) != 0 ? cp->state : NULL;
 
 	if (!cp->writer)

@@ -128,8 +128,8 @@ struct http_pipe_options {
 	const char *host; /* a name or an address, in brackets if it is one of IPv6 */
 	unsigned port;
 	bool tls;
-	const char *ca_pem;   /* NULL: the system's */
-	int64_t deadline_ms;  /* for everything on this connection, by clock_now_ms */
+	const char *ca_pem;            /* NULL: the system's */
+	int64_t deadline_ms;           /* for everything on this connection, by clock_now_ms */
 	bool (*cancelled)(void *user); /* may be NULL; true ends every wait with ERR_CANCELLED */
 	void *user;
 };

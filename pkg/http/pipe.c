@@ -55,7 +55,8 @@ static int connect_pipe(struct http_pipe *pipe, struct err *err)
 
 	call->target = pipe->target;
 	call->started_ms = clock_now_ms();
-	call->request = (struct http_request){.method = "connecting to", .path = "", .timeout_ms = pipe->deadline_ms - call->started_ms};
+	call->request = (struct http_request){
+		.method = "connecting to", .path = "", .timeout_ms = pipe->deadline_ms - call->started_ms};
 	if (call->request.timeout_ms <= 0)
 		return pipe_error(pipe, ERR_TRANSIENT, REASON_TIMEOUT, "no answer in time", err);
 	if (http_call_prepare(call, err) < 0)

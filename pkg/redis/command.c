@@ -151,15 +151,15 @@ static int read_reply(struct redis *redis, const char *command, redisReply **ret
 	return 0;
 }
 
-static int send_command(struct redis *redis, const char *const *words, const size_t *lengths, size_t n, struct err *err)
+static int send_command(struct redis *redis, const struct redis_words *words, struct err *err)
 {
 	const char *argv[WORDS_MAX];
 	char *text = NULL;
 	int len, r;
 
-	for (size_t i = 0; i < n; i++)
-		argv[i] = words[i];
-	len = redisFormatCommandArgv(&text, (int)n, argv, lengths);
+	for (size_t i = 0; i < words->n; i++)
+		argv[i] = words->items[i];
+	len = redisFormatCommandArgv(&text, (int)words->n, argv, words->lengths);
 	if (len < 0)
 		return err_set(err, ERR_FATAL, "hiredis could not format a command");
 	r = http_pipe_send(redis->pipe, text, (size_t)len, err);
@@ -174,23 +174,16 @@ static bool may_be_nil(int expected)
 	return expected == REDIS_REPLY_STRING || expected == REDIS_REPLY_ARRAY;
 }
 
-int redis_command_bytes(struct redis *redis, const char *const *words, const size_t *lengths, size_t n, int expected,
-			redisReply **ret, struct err *err)
+int redis_command(struct redis *redis, const struct redis_words *words, int expected, redisReply **ret, struct err *err)
 {
 	_cleanup_reply_ redisReply *reply = NULL;
 
-	if (send_command(redis, words, lengths, n, err) < 0 || read_reply(redis, words[0], &reply, err) < 0)
+	if (send_command(redis, words, err) < 0 || read_reply(redis, words->items[0], &reply, err) < 0)
 		return -1;
 	if (reply->type == REDIS_REPLY_ERROR)
-		return refused(redis, words[0], reply, err);
+		return refused(redis, words->items[0], reply, err);
 	if (reply->type != expected && !(reply->type == REDIS_REPLY_NIL && may_be_nil(expected)))
-		return not_redis(redis, words[0], err);
+		return not_redis(redis, words->items[0], err);
 	*ret = TAKE_PTR(reply);
 	return 0;
-}
-
-int redis_command(struct redis *redis, const char *const *words, size_t n, int expected, redisReply **ret,
-		  struct err *err)
-{
-	return redis_command_bytes(redis, words, NULL, n, expected, ret, err);
 }

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
-#define RUN(redis, expected, ret, err, ...)                                                             \
-	redis_command((redis), (const char *const[]){__VA_ARGS__},                                      \
-		      sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), (expected), (ret), (err))
+#define RUN(redis, expected, ret, err, ...)                                                                          \
+	redis_command((redis),                                                                                       \
+		      &(const struct redis_words){.items = (const char *const[]){__VA_ARGS__},                       \
+						  .n = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)}, \
+		      (expected), (ret), (err))
 
 static int log_in(struct redis *redis, const struct redis_server *server, struct err *err)
 {
@@ -13,8 +15,9 @@ static int log_in(struct redis *redis, const struct redis_server *server, struct
 
 	if (!server->password)
 		return 0;
-	return server->username ? RUN(redis, REDIS_REPLY_STATUS, &reply, err, "AUTH", server->username, server->password)
-				: RUN(redis, REDIS_REPLY_STATUS, &reply, err, "AUTH", server->password);
+	return server->username
+		       ? RUN(redis, REDIS_REPLY_STATUS, &reply, err, "AUTH", server->username, server->password)
+		       : RUN(redis, REDIS_REPLY_STATUS, &reply, err, "AUTH", server->password);
 }
 
 static int select_database(struct redis *redis, const struct redis_server *server, struct err *err)
@@ -57,12 +60,13 @@ int redis_watch(struct redis *redis, const char *key, struct err *err)
 
 int redis_set(struct redis *redis, const char *key, const char *value, size_t len, struct err *err)
 {
-	const char *const words[] = {"SET", key, value};
+	const char *const items[] = {"SET", key, value};
 	const size_t lengths[] = {3, strlen(key), len};
+	const struct redis_words words = {.items = items, .lengths = lengths, .n = ARRAY_SIZE(items)};
 	_cleanup_reply_ redisReply *begun = NULL, *queued = NULL, *done = NULL;
 
 	if (RUN(redis, REDIS_REPLY_STATUS, &begun, err, "MULTI") < 0 ||
-	    redis_command_bytes(redis, words, lengths, 3, REDIS_REPLY_STATUS, &queued, err) < 0 ||
+	    redis_command(redis, &words, REDIS_REPLY_STATUS, &queued, err) < 0 ||
 	    RUN(redis, REDIS_REPLY_ARRAY, &done, err, "EXEC") < 0)
 		return -1;
 	if (done->type == REDIS_REPLY_NIL)

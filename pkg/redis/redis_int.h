@@ -11,19 +11,23 @@ struct redis {
 	struct http_pipe *pipe;
 	redisReader *reader;
 	redisReplyObjectFunctions own, functions; /* hiredis', and the reader's */
-	char *name; /* redis://host:port, for messages */
+	char *name;                               /* redis://host:port, for messages */
 };
 
 /* A connection without a login. */
 int redis_connect(const struct redis_server *server, const char *host, unsigned port, struct redis **ret,
 		  struct err *err) WARN_UNUSED;
-/* Sends a command, and waits for its reply. expected: REDIS_REPLY_*; for STRING and ARRAY, the reply may also be NIL. The caller
- * frees the reply. */
-int redis_command(struct redis *redis, const char *const *words, size_t n, int expected, redisReply **ret,
+/* A command. */
+struct redis_words {
+	const char *const *items;
+	const size_t *lengths; /* NULL: they are strings */
+	size_t n;
+};
+
+/* Sends a command, and waits for its reply. expected: REDIS_REPLY_*; for STRING and ARRAY, the reply may also be NIL.
+ * The caller frees the reply. */
+int redis_command(struct redis *redis, const struct redis_words *words, int expected, redisReply **ret,
 		  struct err *err) WARN_UNUSED;
-/* The same with words of given lengths; NULL: they are strings. */
-int redis_command_bytes(struct redis *redis, const char *const *words, const size_t *lengths, size_t n, int expected,
-			redisReply **ret, struct err *err) WARN_UNUSED;
 
 void redis_reply_free(redisReply *reply);
 CLEANUP(redisReply, redis_reply_free);

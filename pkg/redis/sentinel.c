@@ -44,9 +44,10 @@ static int connect_named(const struct redis_server *server, struct redis *sentin
 	return redis_connect(server, host, (unsigned)port, ret, err);
 }
 
-static int ask(const struct redis_server *server, const char *address, struct redis **ret, struct err *err)
+static int ask_sentinel(const struct redis_server *server, const char *address, struct redis **ret, struct err *err)
 {
-	const char *const words[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", server->host};
+	const char *const items[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", server->host};
+	const struct redis_words words = {.items = items, .n = ARRAY_SIZE(items)};
 	_cleanup_(redis_closep) struct redis *sentinel = NULL;
 	_cleanup_reply_ redisReply *reply = NULL;
 	_cleanup_free_ char *host = NULL;
@@ -54,7 +55,7 @@ static int ask(const struct redis_server *server, const char *address, struct re
 
 	host = split_address(address, &port);
 	if (redis_connect(server, host, port, &sentinel, err) < 0 ||
-	    redis_command(sentinel, words, ARRAY_SIZE(words), REDIS_REPLY_ARRAY, &reply, err) < 0)
+	    redis_command(sentinel, &words, REDIS_REPLY_ARRAY, &reply, err) < 0)
 		return -1;
 	return connect_named(server, sentinel, reply, ret, err);
 }
@@ -66,7 +67,7 @@ int redis_connect_master(const struct redis_server *server, struct redis **ret, 
 	int r = -1;
 
 	for (size_t i = 0; r < 0 && i < server->n_sentinels; i++) {
-		r = ask(server, server->sentinels[i], ret, err);
+		r = ask_sentinel(server, server->sentinels[i], ret, err);
 		if (r < 0 && err->kind == ERR_CANCELLED)
 			return -1;
 	}

@@ -8,11 +8,10 @@
 
 enum { REDIS_PORT = 6379, DATABASE_MOST = 65535 };
 
-static const char host_characters[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._";
+static const char host_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._";
 
 /* The length of the HOST that a text begins with; 0: there is none. It may be [an IPv6 address]. */
-static size_t host_length(const char *text)
+static size_t redis_host_length(const char *text)
 {
 	size_t len = *text == '[' ? 1 + strspn(text + 1, "0123456789abcdefABCDEF:.") : strspn(text, host_characters);
 
@@ -41,12 +40,13 @@ void spec_read_redis_url(struct spec_redis *redis)
 	const char *url = redis->url ? redis->url : "";
 	bool tls = strncmp(url, "rediss://", 9) == 0;
 	const char *rest = tls ? url + 9 : strncmp(url, "redis://", 8) == 0 ? url + 8 : "";
-	size_t host = host_length(rest);
+	size_t host = redis_host_length(rest);
 	int64_t port = REDIS_PORT;
 	uint64_t database = 0;
 	const char *path = host ? read_port(rest + host, &port) : NULL;
 
-	if (!path || (*path && *path != '/') || (*path && path[1] && !parse_range(path + 1, 0, DATABASE_MOST, &database)))
+	if (!path || (*path && *path != '/') ||
+	    (*path && path[1] && !parse_range(path + 1, 0, DATABASE_MOST, &database)))
 		return;
 	redis->host = xstrndup(rest, host);
 	redis->port = port;
@@ -59,7 +59,7 @@ static void check_sentinels(const struct spec_redis *redis, struct findings *f)
 	for (size_t i = 0; i < redis->sentinels.n; i++) {
 		const char *sentinel = redis->sentinels.items[i];
 		_cleanup_free_ char *path = xasprintf("spec.checkpoint.redis.sentinels[%zu]", i);
-		size_t host = host_length(sentinel);
+		size_t host = redis_host_length(sentinel);
 		int64_t port;
 		const char *rest = host ? read_port(sentinel + host, &port) : NULL;
 
@@ -73,7 +73,8 @@ void spec_check_redis(const struct spec *spec, struct findings *f)
 	const struct spec_redis *redis = &spec->redis;
 	static const char path[] = "spec.checkpoint.redis.url";
 
-	if (spec->checkpoint_store == SPEC_STORE_REDIS && !redis->url && !findings_any_about(f, "spec.checkpoint.redis"))
+	if (spec->checkpoint_store == SPEC_STORE_REDIS && !redis->url &&
+	    !findings_any_about(f, "spec.checkpoint.redis"))
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.checkpoint.redis",
 			     "must be set when `store` is Redis");
 	/* It may contain a password. */
@@ -110,7 +111,7 @@ void spec_name_redis_service(struct spec *spec)
 		name_service(&redis->host, spec->namespace);
 	for (size_t i = 0; i < redis->sentinels.n; i++) {
 		char **sentinel = &redis->sentinels.items[i];
-		size_t len = host_length(*sentinel);
+		size_t len = redis_host_length(*sentinel);
 		_cleanup_free_ char *host = xstrndup(*sentinel, len), *port = xstrdup(*sentinel + len);
 
 		name_service(&host, spec->namespace);

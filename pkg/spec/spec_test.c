@@ -266,17 +266,17 @@ static void test_spec_when_capability_is_missing_then_not_supported(void **state
 
 	UNUSED(state);
 	findings_init(&f);
-	s = decode(RESOURCE(MINIMAL_SOURCE
-			    ", " MINIMAL_SINK ", " MINIMAL_SCHEMA
-			    ", \"worker\": {\"placement\": \"Pod\"}"),
-		   &f);
+	s = decode(
+		RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA ", \"worker\": {\"placement\": \"Pod\"}"),
+		&f);
 	expect(&f, FINDING_ERROR, "spec.worker.placement: Pod is not supported by this version; use Process");
 	assert_string_equal(reason_name(f.items[0].reason), "NotSupported");
 	findings_release(&f);
 }
 
-#define WITH_REDIS(redis) \
-	RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA ", \"checkpoint\": {\"store\": \"Redis\"" redis "}")
+#define WITH_REDIS(redis)                                                                                             \
+	RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA ", \"checkpoint\": {\"store\": \"Redis\"" redis \
+				"}")
 #define WITH_URL(url) WITH_REDIS(", \"redis\": {\"url\": \"" url "\"}")
 
 static void test_spec_when_redis_is_given_then_its_url_is_read(void **state)
@@ -327,8 +327,9 @@ static void test_spec_when_redis_is_not_valid_then_the_message_says_what_is(void
 	expect_errors(WITH_URL("redis://r?db=1"), form);
 	expect_errors(WITH_URL("redis://[::1"), form);
 	expect_errors(WITH_URL("redis://a b"), form);
-	expect_errors(WITH_URL("redis://u:geheim@r"), "spec.checkpoint.redis.url: must not contain a user or password; use "
-						      "`username` and `passwordSecretRef`");
+	expect_errors(WITH_URL("redis://u:geheim@r"),
+		      "spec.checkpoint.redis.url: must not contain a user or password; use "
+		      "`username` and `passwordSecretRef`");
 	expect_errors(WITH_REDIS(", \"redis\": {\"url\": \"redis://r\", \"username\": \"u\", \"sentinels\": [\"s:x\"], "
 				 "\"tls\": {\"caSecretRef\": {\"name\": \"ca\"}}}"),
 		      "spec.checkpoint.redis.url: must begin with rediss:// when `tls.caSecretRef` is set\n"

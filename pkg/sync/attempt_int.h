@@ -31,8 +31,8 @@ struct attempt {
 	struct run *run;
 	struct carryover *past;
 	struct connector connector;
-	struct source source; /* source.pg is NULL until it is connected */
-	struct sink sink;     /* sink.search is NULL until it is connected */
+	struct source source;      /* source.pg is NULL until it is connected */
+	struct sink sink;          /* sink.search is NULL until it is connected */
 	struct redis_server redis; /* that the checkpoint may be in */
 	struct checkpoint cp;
 	struct model model;

@@ -452,7 +452,10 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
 	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
-	return checkpoint_is_misplaced(&store, &at->cp) || d->rebuild || d->recreate || d->adopt_catalog || d->failed_over ? attempt_save(at, err) : 0;
+	return checkpoint_is_misplaced(&store, &at->cp) || d->rebuild || d->recreate || d->adopt_catalog ||
+			       d->failed_over
+		       ? attempt_save(at, err)
+		       : 0;
 }
 
 /* The slot is usable. First the publication, then the indices. */
