@@ -142,6 +142,7 @@ def test_a_pgsync_is_shown_live_from_its_bootstrap_to_its_end(open_page, operato
     expect(row).to_contain_text("suspended")
     resources.patch("books", {"suspend": False})
     expect(row).to_contain_text("up to date")
+    expect(row.locator(".spark[aria-label^=Lag] polyline").first).to_be_attached()
     cursor = listed(operator)["cursor"]
     resources.delete("books")
     expect(row).to_have_count(0)

@@ -121,7 +121,7 @@ export function spark(values, label) {
     points = [];
   };
   chart.setAttribute("class", "spark");
-  chart.setAttribute("viewBox", `0 0 ${Math.max(1, values.length - 1)} 100`);
+  chart.setAttribute("viewBox", `0 -8 ${Math.max(1, values.length - 1)} 116`);
   chart.setAttribute("preserveAspectRatio", "none");
   chart.setAttribute("role", "img");
   chart.setAttribute("aria-label", label);

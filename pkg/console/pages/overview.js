@@ -149,9 +149,9 @@ function rowOf(entry) {
 function sentence() {
   const counts = ORDER.map((verdict) => [verdict, [...all.values()].filter(({ item }) => item.verdict === verdict).length]);
   const ready = counts.find(([verdict]) => verdict === "Flowing")[1];
-  const rest = counts.filter(([verdict, n]) => n && verdict !== "Flowing").map(([verdict, n]) => `${n} ${VERDICTS[verdict][n === 1 ? 2 : 3]}`);
+  const rest = counts.filter(([verdict, n]) => n && verdict !== "Flowing").map(([verdict, n]) => `${count(n)} ${VERDICTS[verdict][n === 1 ? 2 : 3]}`);
   if (!all.size) return leading ? "There is no PgSync yet. Make one: kubectl apply -f config/samples/bookstore.yaml" : "This operator stands by: another one leads, and its console shows the PgSyncs.";
-  return `${count(ready)} of ${count(all.size)} PgSync${all.size === 1 ? "" : "s"} ${ready === 1 && all.size === 1 ? "is" : "are"} up to date${rest.length ? `; ${rest.join(", ")}` : ""}.`;
+  return `${count(ready)} of ${count(all.size)} PgSync${all.size === 1 ? "" : "s"} ${VERDICTS.Flowing[ready === 1 ? 2 : 3]}${rest.length ? `; ${rest.join(", ")}` : ""}.`;
 }
 
 /** Changes an element only if that changes what it shows: screen readers read what is written again. */
