@@ -132,10 +132,14 @@ def test_without_an_operator_the_verdict_says_so(idle, resources, user):
 @pytest.mark.parametrize("arguments, words", [
     (["status", "none"], ["none", "not found"]),
     (["suspend", "none"], ["none", "not found"]),
+    (["logs", "none"], ["none", "not found"]),
+    (["report", "none"], ["none", "not found"]),
+    (["dead-letters", "none"], ["none", "not found"]),
     (["status", "--namespace", "pgsync-system"], ["forbidden", "pgsync-system"]),
 ])
 def test_what_the_api_server_refuses_exits_with_3(resources, user, arguments, words):
     code, out, err = user(*arguments)
+    assert "CustomResourceDefinition" not in err
     assert (code, out) == (3, "") and all(word in err for word in words) and len(err.splitlines()) == 1, err
 
 
@@ -145,6 +149,29 @@ def test_kubectl_completes_commands_options_and_names(idle, user):
     listed = user.run("__complete", "pgsync", "status", "-n", user.namespace, "b").stdout.splitlines()
     assert listed[0] == NAME and listed[-1] == ":4", listed
     assert "--all-namespaces" in user.run("__complete", "pgsync", "status", "--all").stdout
+
+
+def test_a_cluster_without_the_crd_is_told_apart_from_a_missing_pgsync(tmp_path):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # as an API server answers for a group that it does not know
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b"404 page not found\n")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c"}}],
+              "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}]}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    plugin = Plugin(tmp_path / "kubeconfig", "shop")
+    for arguments in (["status"], ["status", NAME], ["suspend", NAME], ["lag"]):
+        code, _, err = plugin(*arguments)
+        assert code == 3 and "is the CustomResourceDefinition pgsyncs.pgsync.io installed?" in err, err
+    server.shutdown()
+    server.server_close()
 
 
 # --- as they change
@@ -191,6 +218,14 @@ def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
         output.wait_for("   4s ")
         watching.terminate()
     assert [line.split()[1] for line in output.text.splitlines()] == ["LAG", "3s", "4s"]
+    # It ends when nobody reads what it prints, as in `kubectl pgsync lag --watch | head`.
+    with user.start("lag", "--watch") as watching:
+        Output(watching.stdout.fileno()).wait_for("   4s ")
+        watching.stdout.close()
+        set_status(kube, resources, stream={"lag": "5s"})
+        assert watching.wait(timeout=30) == 3
+    with open("/dev/full", "w") as full, user.start("lag", stdout=full) as printing:
+        assert printing.wait(timeout=30) == 3
 
 
 def test_top_shows_what_changes_and_leaves_the_terminal_as_it_was(kube, idle, resources, user):
@@ -301,6 +336,11 @@ def test_logs_are_the_lines_about_one_pgsync(kube, idle, resources, user, pod):
         pod.more.release()
         output.wait_for(f"sync: later pgsync={resources.namespace}/books\n")
         following.terminate()
+    with user.start("logs", NAME, "--follow") as following:
+        Output(following.stdout.fileno()).wait_for(wanted)
+        following.stdout.close()
+        pod.more.release(2)  # one for the reader that has gone
+        assert following.wait(timeout=30) == 3
 
 
 def test_a_report_has_everything_but_secrets(kube, idle, resources, user, pod, database, tmp_path):

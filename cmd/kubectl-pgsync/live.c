@@ -160,7 +160,8 @@ static int run_view(struct view *view, show_fn *show, bool lasting, struct err *
 {
 	int r = 0;
 
-	while (!interrupted && r == 0) {
+	/* Nothing that follows would be seen once a pipe is closed. */
+	while (!interrupted && !ferror(stdout) && r == 0) {
 		r = kube_poll(view->client->kube, NULL, 0, TICK_MS, err);
 		if (r == 0 && !view->synced && view->failure.kind != ERR_NONE) {
 			*err = view->failure;

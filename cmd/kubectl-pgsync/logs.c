@@ -68,7 +68,8 @@ static int wait_for_logs(struct client *client, const struct pod_log *logs, size
 
 		for (size_t i = 0; i < n; i++)
 			open = open || logs[i].open;
-		if (!open)
+		/* Nothing that follows would be seen once a pipe is closed. */
+		if (!open || ferror(stdout))
 			return 0;
 		if (kube_poll(client->kube, NULL, 0, -1, err) < 0)
 			return -1;

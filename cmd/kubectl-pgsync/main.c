@@ -12,6 +12,9 @@ int plugin_failed(const struct command *command, const struct err *err)
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "kubectl pgsync %s: ", command->name);
 	terminal_print(stderr, err->msg);
+	/* The API server has no such path, rather than no such object. */
+	if (err->code == 404 && err->reason != REASON_NOT_FOUND)
+		(void)fputs(": is the CustomResourceDefinition pgsyncs.pgsync.io installed?", stderr);
 	(void)fputc('\n', stderr);
 	return EXIT_NO_ANSWER;
 }
@@ -32,5 +35,10 @@ int main(int argc, char **argv)
 	if (strcmp(name, "kubectl_complete-pgsync") == 0)
 		return options_complete(argc, argv);
 	code = options_parse(argc, argv, &command, &options);
-	return code >= 0 ? code : command->run(command, &options);
+	if (code < 0)
+		code = command->run(command, &options);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	(void)fputs("kubectl pgsync: standard output cannot be written\n", stderr);
+	return EXIT_NO_ANSWER;
 }
