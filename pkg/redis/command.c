@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 
-enum { REPLY_BYTES = 16 * 1024 * 1024, CHUNK_BYTES = 16 * 1024, ITEMS_MAX = 16, WORDS_MAX = 8 };
+enum { REPLY_BYTES = 16 * 1024 * 1024, LINE_BYTES = 64 * 1024, CHUNK_BYTES = 16 * 1024, ITEMS_MAX = 16, WORDS_MAX = 8 };
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t array_size;
@@ -126,13 +126,32 @@ static int not_redis(const struct redis *redis, const char *command, struct err 
 
 /* --- Sending and receiving -------------------------------------------------------------------------------------------
  */
+/* What has arrived of a reply. */
+struct arrived {
+	bool is_value; /* it begins with "$" */
+	bool has_line;
+	size_t total;
+};
+
+/* Only a value, "$LENGTH\r\n...", may be long: hiredis looks for the end of a line from its beginning, again with every
+ * chunk. */
+static size_t reply_limit(struct arrived *a, const char *chunk, size_t n)
+{
+	if (a->total == 0)
+		a->is_value = chunk[0] == '$';
+	a->has_line = a->has_line || memchr(chunk, '\n', n);
+	a->total += n;
+	return a->is_value && a->has_line ? REPLY_BYTES : LINE_BYTES;
+}
+
 static int read_reply(struct redis *redis, const char *command, redisReply **ret, struct err *err)
 {
 	char chunk[CHUNK_BYTES];
 	void *reply = NULL;
+	struct arrived arrived = {.total = 0};
 
-	for (size_t total = 0;;) {
-		size_t n;
+	for (;;) {
+		size_t n, limit;
 
 		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK)
 			return not_redis(redis, command, err);
@@ -140,10 +159,10 @@ static int read_reply(struct redis *redis, const char *command, redisReply **ret
 			break;
 		if (http_pipe_recv(redis->pipe, chunk, sizeof(chunk), &n, err) < 0)
 			return -1;
-		total += n;
-		if (total > REPLY_BYTES)
-			return err_set(err, ERR_LIMIT, "%s: %s: the answer is larger than %d bytes", redis->name,
-				       command, REPLY_BYTES);
+		limit = reply_limit(&arrived, chunk, n);
+		if (arrived.total > limit)
+			return err_set(err, ERR_LIMIT, "%s: %s: the answer is larger than %zu bytes", redis->name,
+				       command, limit);
 		if (redisReaderFeed(redis->reader, chunk, n) != REDIS_OK)
 			return not_redis(redis, command, err);
 	}

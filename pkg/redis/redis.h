@@ -2,8 +2,8 @@
  *
  * hiredis formats commands and parses replies; the connection itself is libcurl's (http_pipe), for its name resolution,
  * its TLS, and the addresses that this process does not connect to. Everything on a connection, from connecting to the
- * last reply, has REDIS_TIMEOUT_MS. A reply may be 16 MiB long, and have an array of 16 values; a larger one is an
- * error of kind LIMIT. What the server writes in an error is never part of ours.
+ * last reply, has REDIS_TIMEOUT_MS. A value may be 16 MiB long, any other reply 64 KiB, and an array may have 16
+ * items; a larger one is an error. What the server writes in an error is never part of ours.
  *
  * Errors: those of http_do when there is no answer; DENIED/AuthFailed for a wrong user or password;
  * DENIED/PrivilegeMissing when the user may not run a command; TRANSIENT for what passes (loading, a replica, full).
