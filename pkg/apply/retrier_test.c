@@ -34,9 +34,11 @@ static int answer(struct fake_engine *engine, const char *head, const char *body
 		f->searches++;
 		strbuf_addf(answer, "{\"_scroll_id\":\"s\",\"hits\":{\"hits\":[{\"_id\":\"7\",\"_source\":%s}]}}",
 			    f->letter);
+	} else if (strstr(head, "POST /_search/scroll")) {
+		strbuf_adds(answer, "{\"_scroll_id\":\"s\",\"hits\":{\"hits\":[]}}");
 	} else if (strstr(head, "PUT /pgsync-checkpoints")) {
 		(void)snprintf(f->stored, sizeof(f->stored), "%s", body);
-		strbuf_adds(answer, "{\"_seq_no\":1,\"_primary_term\":1}");
+		strbuf_adds(answer, FAKE_CONFIRMED);
 	} else if (strstr(head, "GET /pgsync-checkpoints")) {
 		if (!*f->stored) {
 			strbuf_adds(answer, "{\"found\":false}");
@@ -44,7 +46,7 @@ static int answer(struct fake_engine *engine, const char *head, const char *body
 		}
 		strbuf_addf(answer, "{\"_seq_no\":0,\"_primary_term\":1,\"_source\":%s}", f->stored);
 	} else {
-		strbuf_adds(answer, "{}");
+		strbuf_adds(answer, strncmp(head, "GET ", 4) ? FAKE_CONFIRMED : "{}");
 	}
 	return 200;
 }

@@ -8,6 +8,11 @@
 
 enum { FAKE_CONNECTIONS = 64 };
 
+/* Confirms a request that changes something, whichever it is. */
+#define FAKE_CONFIRMED                                                                                             \
+	"{\"acknowledged\":true,\"result\":\"updated\",\"_seq_no\":1,\"_primary_term\":1,\"_shards\":{\"failed\":" \
+	"0}}"
+
 struct fake_engine;
 struct fake_connection {
 	struct fake_engine *engine;

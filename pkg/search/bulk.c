@@ -480,6 +480,19 @@ static bool is_backpressure(long status, const json_t *root)
 
 /* --- Requests --------------------------------------------------------------------------------------------------------
  */
+/* Items are known by their position alone, so the least that must fit is each one's action. */
+static int take_items_of(struct slot *slot, const struct http_response *response, struct err *err)
+{
+	if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, err) < 0)
+		return -1;
+	for (size_t i = 0; i < slot->n_sent; i++)
+		if (bulk_answer_item(&slot->answer, i).is_delete != slot->body.entries[i].is_delete) {
+			bulk_answer_release(&slot->answer);
+			return err_set(err, ERR_INVALID, "item %zu of the answer is about another action", i);
+		}
+	return 0;
+}
+
 static void on_answer(void *user, const struct http_response *response, const struct err *err)
 {
 	struct slot *slot = user;
@@ -510,7 +523,7 @@ static void on_answer(void *user, const struct http_response *response, const st
 				  (response->status == 429 && is_beyond_all_room(search_error_reason(root)));
 		slot->settled = is_backpressure(response->status, root);
 		(void)search_answer_err(bulk->search, "POST", path, response, root, &slot->err);
-	} else if (bulk_decode(response->body.data, response->body.len, slot->n_sent, &slot->answer, &reason) < 0) {
+	} else if (take_items_of(slot, response, &reason) < 0) {
 		/* Not from the engine: a proxy answered, or cut the answer off. */
 		(void)err_reason(&slot->err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "POST %s: %s", path, reason.msg);
 	}

@@ -179,6 +179,89 @@ static void test_decode_when_answer_is_malformed_then_invalid(void **state)
 	}
 }
 
+/* Read as the first, each of them would confirm two writes. */
+static void test_decode_when_answer_contradicts_itself_then_invalid(void **state)
+{
+#define WRITTEN "{\"index\":{\"result\":\"created\",\"status\":201}}"
+	static const char *const texts[] = {
+		"{\"errors\":false,\"items\":[" WRITTEN "," WRITTEN "]}",
+		"{\"errors\":true,\"items\":[" WRITTEN "," WRITTEN "]}",
+		"{\"errors\":\"false\",\"items\":[" WRITTEN "," WRITTEN "]}",
+		"{\"errors\":false,\"items\":[" WRITTEN "," WRITTEN "]}{\"errors\":true}",
+		"{\"errors\":false,\"items\":[" WRITTEN "," WRITTEN "],\"items\":[]}",
+		"{\"errors\":false,\"items\":[],\"items\":[" WRITTEN "," WRITTEN "]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"status\":400,\"result\":\"created\",\"status\":201}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"status\":201,\"result\":\"noop\",\"result\":\"created\"}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"error\":{\"type\":\"t\"},\"error\":{},\"status\":400}}]}",
+		"{\"items\":[" WRITTEN ",{\"update\":{\"result\":\"updated\",\"status\":200}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"result\":\"created\",\"status\":\"201\"}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"result\":\"created\",\"status\":201.0}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"result\":\"created\",\"status\":65737}}]}",
+		"{\"items\":[" WRITTEN ",{\"index\":{\"result\":\"created\",\"status\":18446744073709551817}}]}",
+		"{\"took\":-1,\"items\":[" WRITTEN "," WRITTEN "]}",
+	};
+#undef WRITTEN
+	struct bulk_answer answer;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(decode(texts[0], 2, &answer, &err), 0);
+	bulk_answer_release(&answer);
+	for (size_t i = 1; i < ARRAY_SIZE(texts); i++) {
+		if (decode(texts[i], 2, &answer, &err) == 0)
+			fail_msg("taken for an answer: %s", texts[i]);
+		assert_int_equal(err.kind, ERR_INVALID);
+	}
+}
+
+/* The judgement of the only item of an answer. */
+static enum bulk_verdict judge_text(bool is_delete, const char *fields)
+{
+	_cleanup_free_ char *text = xasprintf("{\"items\":[{\"%s\":{%s}}]}", is_delete ? "delete" : "index", fields);
+	struct bulk_answer answer;
+	enum bulk_verdict verdict;
+	struct bulk_item item;
+	struct err err;
+
+	assert_int_equal(decode(text, 1, &answer, &err), 0);
+	item = bulk_answer_item(&answer, 0);
+	assert_int_equal(item.is_delete, is_delete);
+	verdict = bulk_judge(is_delete, &item).verdict;
+	bulk_answer_release(&answer);
+	return verdict;
+}
+
+static void test_judge_when_status_result_and_error_disagree_then_not_done(void **state)
+{
+	static const struct {
+		bool is_delete;
+		const char *fields;
+		enum bulk_verdict verdict;
+	} cases[] = {
+		{false, "\"status\":201,\"result\":\"created\"", BULK_DONE},
+		{false, "\"status\":201,\"result\":\"created\",\"error\":{\"type\":\"mapper_parsing_exception\"}",
+		 BULK_RETRY},
+		{false, "\"status\":201,\"result\":\"created\",\"error\":{}", BULK_RETRY},
+		{false, "\"status\":201,\"result\":\"created\",\"error\":null", BULK_RETRY},
+		{false, "\"status\":201,\"result\":\"created\",\"error\":\"no\"", BULK_RETRY},
+		{false, "\"status\":200,\"result\":\"noop\",\"error\":{}", BULK_RETRY},
+		{false, "\"status\":100,\"result\":\"created\"", BULK_RETRY},
+		{true, "\"status\":200,\"result\":\"deleted\"", BULK_DONE},
+		{true, "\"status\":503,\"result\":\"deleted\"", BULK_RETRY},
+		{true, "\"status\":429,\"result\":\"not_found\"", BULK_RETRY},
+		{true, "\"status\":404,\"result\":\"deleted\"", BULK_RETRY},
+		{true, "\"status\":404,\"result\":\"not_found\",\"error\":{}", BULK_RETRY},
+		{false, "\"status\":409,\"error\":{\"type\":\"" BULK_VERSION_CONFLICT "\"}", BULK_STALE},
+		{false, "\"status\":503,\"error\":{\"type\":\"" BULK_VERSION_CONFLICT "\"}", BULK_RETRY},
+		{true, "\"status\":400,\"error\":{\"type\":\"" BULK_VERSION_CONFLICT "\"}", BULK_RETRY},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (judge_text(cases[i].is_delete, cases[i].fields) != cases[i].verdict)
+			fail_msg("%s: another verdict than %d", cases[i].fields, cases[i].verdict);
+}
+
 static void test_judge_when_there_is_no_error_then_the_result_decides(void **state)
 {
 	static const struct {
@@ -632,6 +715,8 @@ int main(void)
 		cmocka_unit_test(test_decode_when_no_errors_then_each_item_has_its_result),
 		cmocka_unit_test(test_decode_when_items_differ_then_each_has_its_status_and_error),
 		cmocka_unit_test(test_decode_when_answer_is_malformed_then_invalid),
+		cmocka_unit_test(test_decode_when_answer_contradicts_itself_then_invalid),
+		cmocka_unit_test(test_judge_when_status_result_and_error_disagree_then_not_done),
 		cmocka_unit_test(test_judge_when_there_is_no_error_then_the_result_decides),
 		cmocka_unit_test(test_judge_when_the_error_is_about_the_document_then_rejected),
 		cmocka_unit_test(test_judge_when_the_error_is_trouble_of_the_engine_then_never_rejected),

@@ -34,6 +34,7 @@ struct bulk_answer {
 	int64_t took_ms;
 	uint16_t *statuses; /* one for each action */
 	uint8_t *results;
+	bool *deletes;       /* what the item says about its action */
 	uint32_t *errors_at; /* position of the item's error in texts; 0: none */
 	struct strbuf texts; /* "<type>\0<reason>\0" of errors */
 };
@@ -41,11 +42,12 @@ struct bulk_answer {
 struct bulk_item {
 	int status;
 	enum bulk_result result;
-	const char *type, *reason; /* NULL when not known; borrowed from the answer */
+	bool is_delete;
+	const char *type, *reason; /* NULL: there is no error; "": it has none; borrowed from the answer */
 };
 
-/* Reads the answer to a request of n_actions. INVALID when it is not a bulk answer or its items do not match the
- * request. */
+/* Reads the answer to a request of n_actions. INVALID when it is not a bulk answer, contradicts itself, or has another
+ * number of items. */
 int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answer *ret, struct err *err) WARN_UNUSED;
 void bulk_answer_release(struct bulk_answer *answer);
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i);

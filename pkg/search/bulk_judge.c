@@ -104,31 +104,42 @@ static struct bulk_judgement judge_error(const struct bulk_item *item)
 	return (struct bulk_judgement){.verdict = item->status == 401 ? BULK_FORBIDDEN : BULK_RETRY};
 }
 
-struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item)
+static struct bulk_judgement judge_refusal(bool is_delete, const struct bulk_item *item)
 {
-	enum bulk_verdict verdict = BULK_RETRY;
+	struct bulk_judgement found = judge_error(item);
 
-	if (item->status >= 300 && item->type) {
-		struct bulk_judgement found = judge_error(item);
+	/* A delete has no document that could be the cause. */
+	if (is_delete && found.verdict == BULK_REJECT)
+		found.verdict = BULK_RETRY;
+	if (found.verdict == BULK_STALE && item->status != 409)
+		found.verdict = BULK_RETRY;
+	return found;
+}
 
-		/* A delete has no document that could be the cause. */
-		if (is_delete && found.verdict == BULK_REJECT)
-			found.verdict = BULK_RETRY;
-		return found;
-	}
+/* Status and result must both say so. */
+static enum bulk_verdict judge_success(bool is_delete, const struct bulk_item *item)
+{
+	bool success = item->status >= 200 && item->status < 300;
+
 	if (is_delete) {
 		/* The engine remembers a delete's version even if there was nothing to delete. */
-		if (item->result == BULK_RESULT_DELETED || item->result == BULK_RESULT_NOT_FOUND)
-			verdict = BULK_DONE;
-	} else if (item->status < 300) {
-		if (item->result == BULK_RESULT_CREATED || item->result == BULK_RESULT_UPDATED)
-			verdict = BULK_DONE;
-		else if (item->result == BULK_RESULT_NOOP)
-			verdict = BULK_DROPPED;
+		if (success && item->result == BULK_RESULT_DELETED)
+			return BULK_DONE;
+		return (success || item->status == 404) && item->result == BULK_RESULT_NOT_FOUND ? BULK_DONE
+												 : BULK_RETRY;
 	}
+	if (success && (item->result == BULK_RESULT_CREATED || item->result == BULK_RESULT_UPDATED))
+		return BULK_DONE;
+	return success && item->result == BULK_RESULT_NOOP ? BULK_DROPPED : BULK_RETRY;
+}
+
+struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item)
+{
+	if (item->type && item->status >= 300)
+		return judge_refusal(is_delete, item);
 	if (item->status == 401)
-		verdict = BULK_FORBIDDEN;
-	return (struct bulk_judgement){.verdict = verdict};
+		return (struct bulk_judgement){.verdict = BULK_FORBIDDEN};
+	return (struct bulk_judgement){.verdict = item->type ? BULK_RETRY : judge_success(is_delete, item)};
 }
 
 /* --- What may be shown ----------------------------------------------------------------------------------------------

@@ -186,27 +186,41 @@ struct decoder {
 	struct strbuf type, reason; /* of the item being read */
 	struct bulk_answer answer;
 	size_t n_actions, n_items;
+	bool has_items, errors;
 	uint32_t conflict_at; /* the text that all version conflicts share: a repeated bulk consists of them */
 };
 
-static bool take_field(struct decoder *d, const struct slice *key, int64_t *status)
+/* What was read of an item. A key that comes twice makes the answer invalid: which of the two is true? */
+struct fields {
+	int64_t status;
+	bool status_seen, result_seen, error_seen;
+};
+
+static bool take_once(bool *seen)
+{
+	bool first = !*seen;
+
+	*seen = true;
+	return first;
+}
+
+static bool take_field(struct decoder *d, const struct slice *key, struct fields *f)
 {
 	if (slice_equals(key, "\"status\""))
-		return take_number(&d->c, status);
+		return take_once(&f->status_seen) && take_number(&d->c, &f->status);
 	if (slice_equals(key, "\"result\""))
-		return take_result(&d->c, &d->answer.results[d->n_items]);
+		return take_once(&f->result_seen) && take_result(&d->c, &d->answer.results[d->n_items]);
 	if (slice_equals(key, "\"error\""))
-		return take_error(&d->c, &d->type, &d->reason, 0);
+		return take_once(&f->error_seen) && take_error(&d->c, &d->type, &d->reason, 0);
 	return skip_value(&d->c);
 }
 
+/* An error without type and reason is one, too. */
 static void keep_error(struct decoder *d)
 {
 	bool conflict = !strcmp(d->type.data, BULK_VERSION_CONFLICT);
 	uint32_t at = conflict && d->conflict_at ? d->conflict_at : (uint32_t)d->answer.texts.len;
 
-	if (!d->type.len && !d->reason.len)
-		return;
 	d->answer.errors_at[d->n_items] = at;
 	if (at < d->answer.texts.len)
 		return;
@@ -218,30 +232,42 @@ static void keep_error(struct decoder *d)
 	strbuf_addc(&d->answer.texts, '\0');
 }
 
+/* The name of the item's action, and the beginning of what follows. */
+static bool take_action(struct decoder *d)
+{
+	bool is_delete;
+
+	if (d->n_items >= d->n_actions || !take_word(&d->c, "{"))
+		return false;
+	is_delete = take_word(&d->c, "\"delete\"");
+	d->answer.deletes[d->n_items] = is_delete;
+	return (is_delete || take_word(&d->c, "\"index\"")) && take_word(&d->c, ":") && take_word(&d->c, "{");
+}
+
 /* {"index": {"result": "created", "status": 201}}, or with an error inside */
 static bool take_item(struct decoder *d)
 {
+	struct fields fields = {0};
 	bool first = true, more;
-	int64_t status = 0;
 	struct slice key;
 
 	strbuf_reset(&d->type);
 	strbuf_reset(&d->reason);
-	if (d->n_items >= d->n_actions || !take_word(&d->c, "{") || !take_string(&d->c, &key) ||
-	    !take_word(&d->c, ":") || !take_word(&d->c, "{"))
+	if (!take_action(d))
 		return false;
 	do {
 		if (!take_key(&d->c, &first, &more, &key))
 			return false;
 		if (!more)
 			break;
-		if (!take_field(d, &key, &status))
+		if (!take_field(d, &key, &fields))
 			return false;
 	} while (more);
-	if (!take_word(&d->c, "}") || status < 100 || status > 599)
+	if (!take_word(&d->c, "}") || fields.status < 100 || fields.status > 599)
 		return false;
-	d->answer.statuses[d->n_items] = (uint16_t)status;
-	keep_error(d);
+	d->answer.statuses[d->n_items] = (uint16_t)fields.status;
+	if (fields.error_seen)
+		keep_error(d);
 	d->n_items++;
 	return strbuf_ok(&d->answer.texts);
 }
@@ -259,6 +285,13 @@ static bool take_items(struct decoder *d)
 	return take_word(&d->c, "]");
 }
 
+/* Anything but true and false is not known. */
+static bool take_errors(struct decoder *d)
+{
+	d->errors = take_word(&d->c, "true");
+	return d->errors || take_word(&d->c, "false");
+}
+
 static bool take_answer(struct decoder *d)
 {
 	bool first = true, more;
@@ -273,8 +306,10 @@ static bool take_answer(struct decoder *d)
 			return true;
 		if (slice_equals(&key, "\"took\"")) {
 			ok = take_number(&d->c, &d->answer.took_ms);
-		} else if (slice_equals(&key, "\"items\"") && d->n_items == 0) {
-			ok = take_items(d);
+		} else if (slice_equals(&key, "\"errors\"")) {
+			ok = take_errors(d);
+		} else if (slice_equals(&key, "\"items\"")) {
+			ok = take_once(&d->has_items) && take_items(d);
 		} else {
 			ok = skip_value(&d->c);
 		}
@@ -284,13 +319,22 @@ static bool take_answer(struct decoder *d)
 	return false;
 }
 
+static bool at_end(struct decoder *d)
+{
+	skip_blanks(&d->c);
+	return d->c.at == d->c.end;
+}
+
 static int decode_answer(struct decoder *d, const char *data, struct err *err)
 {
-	if (!take_answer(d))
+	if (!take_answer(d) || !at_end(d))
 		return err_set(err, ERR_INVALID, "the response is not that of a bulk request (at byte %zu, item %zu)",
 			       (size_t)(d->c.at - data), d->n_items);
 	if (d->n_items != d->n_actions)
 		return err_set(err, ERR_INVALID, "the answer has %zu items for %zu actions", d->n_items, d->n_actions);
+	/* It starts with an empty text. */
+	if (d->errors && d->answer.texts.len == 1)
+		return err_set(err, ERR_INVALID, "the answer reports errors, but no item has one");
 	return 0;
 }
 
@@ -305,6 +349,7 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 	strbuf_addc(&d.answer.texts, '\0'); /* so that no error has position 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
 	d.answer.results = xcalloc(n_actions, sizeof(*d.answer.results));
+	d.answer.deletes = xcalloc(n_actions, sizeof(*d.answer.deletes));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
 	r = decode_answer(&d, data, err);
 	strbuf_release(&d.type);
@@ -320,16 +365,19 @@ void bulk_answer_release(struct bulk_answer *answer)
 {
 	free(answer->statuses);
 	free(answer->results);
+	free(answer->deletes);
 	free(answer->errors_at);
 	strbuf_release(&answer->texts);
 	answer->statuses = NULL;
 	answer->results = NULL;
+	answer->deletes = NULL;
 	answer->errors_at = NULL;
 }
 
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i)
 {
-	struct bulk_item item = {.status = answer->statuses[i], .result = answer->results[i]};
+	struct bulk_item item = {
+		.status = answer->statuses[i], .result = answer->results[i], .is_delete = answer->deletes[i]};
 
 	if (answer->errors_at[i]) {
 		item.type = answer->texts.data + answer->errors_at[i];

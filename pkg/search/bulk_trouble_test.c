@@ -176,6 +176,28 @@ static void test_bulk_when_the_pipeline_or_the_index_is_missing_then_the_writer_
 	}
 }
 
+/* --- Answers to something else ---------------------------------------------------------------------------------------
+ */
+static void test_bulk_when_the_answer_is_about_other_actions_then_nothing_is_done(void **state)
+{
+	struct world w;
+
+	UNUSED(state);
+	world_start(&w, &(struct bulk_options){.concurrency = 1});
+	w.garbage = "{\"took\":1,\"errors\":false,\"items\":[{\"delete\":{\"status\":404,\"result\":\"not_found\"}},"
+		    "{\"index\":{\"status\":201,\"result\":\"created\"}},"
+		    "{\"index\":{\"status\":201,\"result\":\"created\"}}]}";
+	w.garbage_until = 1;
+	add_numbers(&w, 3);
+	assert_int_equal(bulk_flush(w.bulk, &w.err), -1);
+	assert_int_equal(w.err.kind, ERR_TRANSIENT);
+	assert_non_null(strstr(w.err.msg, "item 0 of the answer is about another action"));
+	assert_int_equal(bulk_stats(w.bulk)->indexed, 0);
+	assert_int_equal(bulk_stats(w.bulk)->retries, 0);
+	assert_int_equal(bulk_stats(w.bulk)->done_below, 0);
+	world_stop(&w);
+}
+
 /* --- What pipelines drop ---------------------------------------------------------------------------------------------
  */
 static int item_dropped(const struct world *w, unsigned request, const char *id, bool is_delete)
@@ -219,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_add_when_the_deadline_has_passed_then_it_does_not_wait_and_the_writer_goes_on),
 		cmocka_unit_test(test_bulk_when_others_are_taken_meanwhile_then_the_pressure_lasts_until_the_item_is),
 		cmocka_unit_test(test_bulk_when_the_pipeline_or_the_index_is_missing_then_the_writer_ends_at_once),
+		cmocka_unit_test(test_bulk_when_the_answer_is_about_other_actions_then_nothing_is_done),
 		cmocka_unit_test(test_bulk_when_a_pipeline_drops_a_document_then_it_is_deleted_with_its_version),
 	};
 

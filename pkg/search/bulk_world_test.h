@@ -149,14 +149,14 @@ static inline int answer_bulk(struct fake_engine *engine, const char *head, cons
 		strbuf_adds(answer, w->garbage);
 		return w->garbage_status ? w->garbage_status : 200;
 	}
-	strbuf_adds(answer, "{\"took\":1,\"errors\":true,\"items\":[");
+	strbuf_adds(answer, "{\"took\":1,\"items\":[");
 	for (unsigned i = 0; *body; body = strchr(body, '\n') + 1) {
 		if (strncmp(body, "{\"index\":{\"", 11) != 0 && strncmp(body, "{\"delete\":{\"", 12) != 0)
 			continue;
 		strbuf_adds(answer, i++ ? "," : "");
 		write_item(w, body, answer);
 	}
-	strbuf_adds(answer, "]}");
+	strbuf_addf(answer, "],\"errors\":%s}", strstr(answer->data, "\"error\":") ? "true" : "false");
 	return 200;
 }
 

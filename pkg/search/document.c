@@ -49,6 +49,12 @@ int search_put(struct search *search, const char *index, const char *id, const j
 	if (search_path(index, "/_doc/", id, condition, &path, err) < 0 ||
 	    search_json(search, "PUT", path, document, &answer, err) < 0)
 		return -1;
+	if (!search_confirms(answer))
+		return err_reason(
+			err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+			"PUT %s%.*s: the document was not written: an ingest pipeline dropped it, or something "
+			"else is in front of the search engine",
+			http_target_name(search->target), (int)strcspn(path, "?"), path);
 	version->seq_no = jsonx_integer(answer, "_seq_no", -1);
 	version->primary_term = jsonx_integer(answer, "_primary_term", -1);
 	return 0;

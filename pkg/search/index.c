@@ -7,11 +7,27 @@ enum { PATH_BYTES = 4096 };
 
 /* --- Names -----------------------------------------------------------------------------------------------------------
  */
+/* Answers about indices are objects by their names. Anything else must not pass for an answer about none. */
+static int check_by_index(json_t *answer, const char *index, struct err *err)
+{
+	const char *name;
+	json_t *value;
+	bool ok = json_is_object(answer);
+
+	json_object_foreach (answer, name, value)
+		ok = ok && json_is_object(value);
+	return ok ? 0
+		  : err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+			       "the answer about index %.200s is not one by name; is something else in front of the "
+			       "search engine?",
+			       index);
+}
+
 /* {"<index>": {"aliases": {...}}, ...} of the indices behind the name, or NULL if there are none. */
 static int get_aliases(struct search *search, const char *name, json_t **ret, struct err *err)
 {
 	if (search_index_get(search, name, "/_alias", ret, err) == 0)
-		return 0;
+		return check_by_index(*ret, name, err);
 	if (err->kind != ERR_NOT_FOUND)
 		return -1;
 	*ret = NULL;
@@ -119,8 +135,10 @@ int search_index_create(struct search *search, const char *index, const json_t *
 	if (search_path(index, "", NULL, "", &path, err) < 0 ||
 	    search_request(search, "PUT", path, body, &answer, err) < 0)
 		return -1;
-	if (answer.response.status < 300)
+	if (answer.response.status < 300 && search_confirms(answer.root))
 		return FAILPOINT(INDEX_CREATED, err);
+	if (answer.response.status < 300)
+		return search_explain_unconfirmed(search, "PUT", path, err);
 	(void)search_answer_err(search, "PUT", path, &answer.response, answer.root, err);
 	type = search_error_type(answer.root);
 	if (type && !strcmp(type, "resource_already_exists_exception"))
@@ -140,7 +158,9 @@ int search_index_delete(struct search *search, const char *index, struct err *er
 /* Not HEAD, whose answer has no body to tell the engine's 404 from that of a proxy. */
 int search_index_exists(struct search *search, const char *index, bool *ret, struct err *err)
 {
-	*ret = search_index_send(search, "GET", index, "", NULL, err) == 0;
+	_cleanup_json_ json_t *found = NULL;
+
+	*ret = search_index_get(search, index, "", &found, err) == 0;
 	return *ret || err->kind == ERR_NOT_FOUND ? 0 : -1;
 }
 
@@ -211,6 +231,8 @@ int search_index_meta(struct search *search, const char *index, json_t **ret, st
 
 	if (search_index_get(search, index, "/_mapping?filter_path=*.mappings._meta", &answer, err) < 0)
 		return -1;
+	if (check_by_index(answer, index, err) < 0)
+		return -1;
 	/* The answer about an alias contains the names of other indices. */
 	meta = jsonx_get(json_object_get(answer, index), "mappings._meta");
 	*ret = meta ? json_incref(meta) : search_must(json_object());
@@ -280,7 +302,10 @@ int search_stats(struct search *search, const char *index, struct search_stats *
 	if (search_index_get(search, index, "/_count", &count, err) < 0 ||
 	    read_health(search, index, stats.health, err) < 0)
 		return -1;
-	stats.documents = jsonx_integer(count, "count", 0);
+	stats.documents = jsonx_integer(count, "count", -1);
+	if (stats.documents < 0 || jsonx_integer(count, "_shards.failed", 0) != 0)
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+				  "the documents of index %.200s were not counted: not every shard answered", index);
 	*ret = stats;
 	return 0;
 }

@@ -133,6 +133,30 @@ int search_request(struct search *search, const char *method, const char *path, 
 	return send_json(search, (struct http_request){.method = method, .path = path}, body, ret, err);
 }
 
+/* An index or an alias is acknowledged, a document has a result, and of a refresh only the shards are counted. */
+bool search_confirms(const json_t *root)
+{
+	const json_t *acknowledged = json_object_get(root, "acknowledged"), *shards = json_object_get(root, "_shards");
+	const char *result = jsonx_string(root, "result", NULL);
+
+	if (acknowledged)
+		return json_is_true(acknowledged);
+	if (result)
+		return !strcmp(result, "created") || !strcmp(result, "updated") || !strcmp(result, "deleted");
+	if (shards)
+		return jsonx_integer(shards, "failed", -1) == 0;
+	return json_is_true(json_object_get(root, "succeeded")); /* the end of a scroll */
+}
+
+int search_explain_unconfirmed(const struct search *search, const char *method, const char *path, struct err *err)
+{
+	return err_reason(
+		err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+		"%s %s%.*s: the answer does not confirm the change: a node of the cluster has not answered in "
+		"time, or something else is in front of the search engine",
+		method, http_target_name(search->target), (int)strcspn(path, "?"), path);
+}
+
 int search_send_once(struct search *search, const char *method, const char *path, const json_t *body, struct err *err)
 {
 	const struct http_request request = {.method = method, .path = path, .once = true};
@@ -140,9 +164,9 @@ int search_send_once(struct search *search, const char *method, const char *path
 
 	if (send_json(search, request, body, &answer, err) < 0)
 		return -1;
-	return answer.response.status < 300
-		       ? 0
-		       : search_answer_err(search, method, path, &answer.response, answer.root, err);
+	if (answer.response.status >= 300)
+		return search_answer_err(search, method, path, &answer.response, answer.root, err);
+	return search_confirms(answer.root) ? 0 : search_explain_unconfirmed(search, method, path, err);
 }
 
 int search_answer_err(const struct search *search, const char *method, const char *path,
@@ -190,15 +214,16 @@ int search_json(struct search *search, const char *method, const char *path, con
 		return -1;
 	if (answer.response.status >= 300)
 		return search_answer_err(search, method, path, &answer.response, answer.root, err);
-	if (ret && !answer.root)
+	if (!ret)
+		return search_confirms(answer.root) ? 0 : search_explain_unconfirmed(search, method, path, err);
+	if (!answer.root)
 		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
 				  "%s %s%.*s: the answer (HTTP status %ld, %s) is not JSON; is something else in "
 				  "front of the search engine?",
 				  method, http_target_name(search->target), (int)strcspn(path, "?"), path,
 				  answer.response.status,
 				  answer.response.content_type[0] ? answer.response.content_type : "no content type");
-	if (ret)
-		*ret = TAKE_PTR(answer.root);
+	*ret = TAKE_PTR(answer.root);
 	return 0;
 }
 

@@ -43,10 +43,15 @@ int search_path(const char *index, const char *middle, const char *id, const cha
 /* The same below another path: "/_cat/indices". */
 int search_path_below(const char *above, const char *index, const char *suffix, char **ret,
 		      struct err *err) WARN_UNUSED;
-/* Any JSON request, with a complete path. */
+/* Whether the answer confirms that the request was carried out, on all nodes that it concerns. */
+bool search_confirms(const json_t *root);
+/* Sets the error about an answer that does not. Returns -1. */
+int search_explain_unconfirmed(const struct search *search, const char *method, const char *path, struct err *err);
+/* Any JSON request, with a complete path. Without `ret` it is one that changes something: TRANSIENT unless the answer
+ * confirms that. */
 int search_json(struct search *search, const char *method, const char *path, const json_t *body, json_t **ret,
 		struct err *err) WARN_UNUSED;
-/* search_path and search_json in one, for requests whose answer does not matter. */
+/* search_path and search_json in one, for requests that change something. */
 int search_index_send(struct search *search, const char *method, const char *index, const char *suffix,
 		      const json_t *body, struct err *err) WARN_UNUSED;
 

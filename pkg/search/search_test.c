@@ -44,7 +44,7 @@ static int answer(struct fake_engine *engine, const char *head, const char *body
 			return w->replies[i].status;
 		}
 	}
-	strbuf_adds(to, "{}");
+	strbuf_adds(to, strncmp(head, "GET ", 4) ? FAKE_CONFIRMED : "{}");
 	return 200;
 }
 
@@ -471,13 +471,75 @@ static void test_all_when_something_else_says_404_then_nothing_counts_as_absent(
 	}
 }
 
+/* A proxy, or an engine of which a node does not answer, may say 200. */
+static void test_all_when_a_change_is_not_confirmed_then_an_error(void **state)
+{
+	static const char *const bodies[] = {"",
+					     "{}",
+					     "[]",
+					     "<html>sign in</html>",
+					     "{\"acknowledged\":false}",
+					     "{\"acknowledged\":\"true\"}",
+					     "{\"result\":\"noop\",\"_seq_no\":1,\"_primary_term\":1}",
+					     "{\"result\":true}",
+					     "{\"_shards\":{\"total\":2,\"successful\":1,\"failed\":1}}",
+					     "{\"_shards\":{}}",
+					     "{\"_seq_no\":1,\"_primary_term\":1}"};
+	_cleanup_json_ json_t *document = json_pack("{s:i}", "a", 1);
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		const struct reply replies[] = {{"GET ", 200, "{\"b\":{\"aliases\":{}}}"}, {"", 200, bodies[i]}};
+		struct search_version version = {.seq_no = -1, .primary_term = -1};
+		struct world w;
+
+		world_start(&w, replies, ARRAY_SIZE(replies));
+		assert_int_equal(search_put(w.search, "c", "k", document, &version, &w.err), -1);
+		assert_int_equal(version.seq_no, -1);
+		assert_int_equal(search_delete(w.search, "c", "k", &w.err), -1);
+		assert_int_equal(search_index_create(w.search, "c", document, &w.err), -1);
+		assert_int_equal(search_index_delete(w.search, "c", &w.err), -1);
+		assert_int_equal(search_alias_move(w.search, "a", "b", false, &w.err), -1);
+		assert_int_equal(search_alias_replace(w.search, "b", "b-W", "b-W1", &w.err), -1);
+		assert_int_equal(search_put_mapping(w.search, "c", document, &w.err), -1);
+		assert_int_equal(search_put_settings(w.search, "c", document, &w.err), -1);
+		assert_int_equal(search_refresh(w.search, "c", &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		assert_string_equal(reason_name(w.err.reason), "SinkUnavailable");
+		world_stop(&w);
+	}
+}
+
+static void test_all_when_an_answer_is_about_something_else_then_nothing_counts_as_absent_or_empty(void **state)
+{
+	static const char *const bodies[] = {"[]", "\"ok\"", "1", "{\"status\":\"ok\"}", "{\"count\":\"3\"}"};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		const struct reply replies[] = {{"GET /_cat/", 200, "[]"}, {"GET ", 200, bodies[i]}};
+		struct search_stats stats;
+		struct search_name name;
+		json_t *value = NULL;
+		struct world w;
+
+		world_start(&w, replies, ARRAY_SIZE(replies));
+		assert_int_equal(search_resolve(w.search, "c", &name, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		assert_int_equal(search_index_meta(w.search, "c", &value, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		assert_int_equal(search_stats(w.search, "c", &stats, &w.err), -1);
+		assert_int_equal(w.err.kind, ERR_TRANSIENT);
+		world_stop(&w);
+	}
+}
+
 static void test_put_when_version_is_given_then_the_write_is_conditional(void **state)
 {
 	_cleanup_json_ json_t *document = json_pack("{s:i}", "a", 1);
 	struct search_version version = {.seq_no = -1, .primary_term = -1};
 
-	START(w, {"PUT /c/_doc/k?op_type=create ", 201, "{\"_seq_no\":0,\"_primary_term\":1}"},
-	      {"PUT /c/_doc/k?if_seq_no=0&if_primary_term=1 ", 200, "{\"_seq_no\":1,\"_primary_term\":1}"},
+	START(w, {"PUT /c/_doc/k?op_type=create ", 201, "{\"result\":\"created\",\"_seq_no\":0,\"_primary_term\":1}"},
+	      {"PUT /c/_doc/k?if_seq_no=0&if_primary_term=1 ", 200, FAKE_CONFIRMED},
 	      {"PUT /c/_doc/k?if_seq_no=1&", 409, "{\"error\":{\"type\":\"version_conflict_engine_exception\"}}"});
 	assert_int_equal(search_put(w.search, "c", "k", document, &version, &w.err), 0);
 	assert_int_equal(version.seq_no, 0);
@@ -510,6 +572,9 @@ int main(void)
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),
 		cmocka_unit_test(test_all_when_something_else_says_404_then_nothing_counts_as_absent),
+		cmocka_unit_test(test_all_when_a_change_is_not_confirmed_then_an_error),
+		cmocka_unit_test(
+			test_all_when_an_answer_is_about_something_else_then_nothing_counts_as_absent_or_empty),
 		cmocka_unit_test(test_put_when_version_is_given_then_the_write_is_conditional),
 	};
 

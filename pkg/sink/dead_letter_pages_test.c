@@ -237,7 +237,7 @@ static void test_requests_when_two_are_made_at_once_then_neither_is_lost(void **
 		{"GET /pgsync-checkpoints/_doc/shop%2Fbooks%2Fs%2Fdead-letters", 404, "{\"found\":false}", 1},
 		{"PUT /pgsync-checkpoints/_doc/shop%2Fbooks%2Fs%2Fdead-letters?op_type=create", 409, CONFLICT, 1},
 		{"GET /pgsync-checkpoints/_doc/", 200, STORED("{\"retry\":{\"books\":[\"8\"]}}"), 0},
-		{"PUT /pgsync-checkpoints/_doc/", 200, "{\"_seq_no\":5,\"_primary_term\":1}", 0},
+		{"PUT /pgsync-checkpoints/_doc/", 200, FAKE_CONFIRMED, 0},
 		{0}};
 	struct routes r;
 
@@ -255,7 +255,7 @@ static void test_requests_settle_when_one_came_meanwhile_then_it_stays(void **st
 		{"PUT /pgsync-checkpoints/_doc/", 409, CONFLICT, 1},
 		{"GET /pgsync-checkpoints/_doc/", 200, STORED("{\"all\":[\"books\"],\"retry\":{\"books\":[\"9\"]}}"),
 		 0},
-		{"PUT /pgsync-checkpoints/_doc/", 200, "{\"_seq_no\":5,\"_primary_term\":1}", 0},
+		{"PUT /pgsync-checkpoints/_doc/", 200, FAKE_CONFIRMED, 0},
 		{0}};
 	struct requests requests;
 	struct routes r;

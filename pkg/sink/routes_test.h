@@ -69,7 +69,7 @@ static inline int routes_answer(struct fake_engine *engine, const char *head, co
 		strbuf_adds(answer, route->body);
 		return route->status;
 	}
-	strbuf_adds(answer, "{}");
+	strbuf_adds(answer, routes_is_read(head) ? "{}" : FAKE_CONFIRMED);
 	return 200;
 }
 

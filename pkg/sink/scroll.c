@@ -4,10 +4,20 @@
 #include "base/mem.h"
 #include "json/json.h"
 
+/* What is not a page must not pass for the last one, which has no hits. */
+static bool is_page(const json_t *page)
+{
+	return json_is_array(jsonx_get(page, "hits.hits")) && *jsonx_string(page, "_scroll_id", "");
+}
+
 static int take_page(struct scroll *s, json_t *page_take, struct err *err)
 {
 	json_decref(s->page);
 	s->page = page_take;
+	if (!is_page(s->page))
+		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE,
+				  "the answer to a search is not a page of hits; is something else in front of the "
+				  "search engine?");
 	if (json_integer_value(jsonx_get(s->page, "_shards.failed")) ||
 	    json_is_true(json_object_get(s->page, "timed_out")))
 		return err_reason(err, ERR_TRANSIENT, REASON_SINK_UNAVAILABLE, "not every shard answered");

@@ -116,8 +116,10 @@ static void test_dead_letters_when_stalling_then_a_rejected_document_is_an_error
 
 static void test_dead_letters_when_they_are_rejected_too_then_an_error_that_says_what_to_delete(void **state)
 {
-	static const struct route routes[] = {
-		{"GET /books-dead-letters/_mapping", 404, MISSING, 0}, {"POST /", 200, ONE_REJECTED, 0}, {0}};
+	static const struct route routes[] = {{"GET /books-dead-letters/_mapping", 404, MISSING, 0},
+					      {"POST /_aliases", 200, FAKE_CONFIRMED, 0},
+					      {"POST /", 200, ONE_REJECTED, 0},
+					      {0}};
 	struct writer w;
 
 	UNUSED(state);
@@ -295,6 +297,31 @@ static void test_purge_then_what_is_older_is_deleted_with_a_version_below_what_w
 	end(&w);
 }
 
+/* Documents of rows that are gone would stay. */
+static void test_purge_when_the_answer_is_not_a_page_then_an_error(void **state)
+{
+	static const char *const pages[] = {
+		"{}",
+		"[]",
+		"{\"_scroll_id\":\"s\",\"hits\":{}}",
+		"{\"_scroll_id\":\"s\",\"hits\":{\"hits\":{}}}",
+		"{\"_scroll_id\":\"\",\"hits\":{\"hits\":[]}}",
+		"{\"hits\":{\"hits\":[]}}",
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		const struct route routes[] = {{"POST /books-g1/_search", 200, pages[i], 0}, {0}};
+		struct writer w;
+
+		begin(&w, routes);
+		assert_int_equal(purge_older(&w.r.sink, "books-g1", 10, w.bulk, &w.r.err), -1);
+		assert_int_equal(w.r.err.kind, ERR_TRANSIENT);
+		assert_non_null(strstr(w.r.err.msg, "is not a page of hits"));
+		end(&w);
+	}
+}
+
 static void test_purge_when_a_shard_does_not_answer_then_nothing_is_deleted(void **state)
 {
 	static const struct route routes[] = {{"POST /books-g1/_search", 200,
@@ -341,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_dead_letters_count_when_there_is_no_index_then_zero),
 		cmocka_unit_test(test_dead_letters_count_when_the_answer_is_an_error_then_the_number_stays),
 		cmocka_unit_test(test_purge_then_what_is_older_is_deleted_with_a_version_below_what_was_just_written),
+		cmocka_unit_test(test_purge_when_the_answer_is_not_a_page_then_an_error),
 		cmocka_unit_test(test_purge_when_a_shard_does_not_answer_then_nothing_is_deleted),
 		cmocka_unit_test(test_purge_when_the_index_is_gone_then_an_error),
 	};

@@ -253,7 +253,7 @@ static int answer_recipe(struct world *w, const char *head, const char *body, st
 	const char *answered = template ? recipe.template : recipe.definition;
 
 	UNUSED(body);
-	if (has(head, "/books-g1/_settings")) {
+	if (has(head, "GET /books-g1/_settings")) {
 		strbuf_adds(answer, "{\"books-g1\":{\"settings\":{\"index\":{\"final_pipeline\":\"p\"}}}}");
 		return 200;
 	}

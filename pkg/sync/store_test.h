@@ -243,8 +243,9 @@ static inline int store_answer_checkpoint(struct store *s, const char *method, c
 		strbuf_adds(answer, "{\"found\":false}");
 		return 404;
 	}
-	strbuf_addf(answer, "{\"found\":true,\"_seq_no\":%lld,\"_primary_term\":1,\"_source\":%s}", (long long)s->saves,
-		    s->checkpoint ? s->checkpoint : "{}");
+	strbuf_addf(answer,
+		    "{\"found\":true,\"result\":\"updated\",\"_seq_no\":%lld,\"_primary_term\":1,\"_source\":%s}",
+		    (long long)s->saves, s->checkpoint ? s->checkpoint : "{}");
 	return 200;
 }
 
@@ -279,7 +280,7 @@ static inline int store_answer_index(struct store *s, const char *method, const 
 		store_remove(s, name);
 		store_note(s, "delete %s", name);
 	}
-	strbuf_adds(answer, "{}");
+	strbuf_adds(answer, strcmp(method, "GET") ? FAKE_CONFIRMED : "{}");
 	return 200;
 }
 
@@ -294,6 +295,8 @@ static inline int store_answer_mapping(struct store *s, const char *method, cons
 		free(index->meta);
 		index->meta = store_part(body, "_meta");
 		store_note(s, "mark %s %s", name, index->meta);
+		strbuf_adds(answer, FAKE_CONFIRMED);
+		return 200;
 	}
 	strbuf_addf(answer, "{\"%s\":{\"mappings\":{\"_meta\":%s}}}", name, index->meta);
 	return 200;
@@ -344,7 +347,7 @@ static inline int store_move_alias(struct store *s, const char *body, struct str
 		(void)snprintf(s->alias, sizeof(s->alias), "%s", to);
 		store_note(s, "move alias to %s", s->alias);
 	}
-	strbuf_adds(answer, "{}");
+	strbuf_adds(answer, FAKE_CONFIRMED);
 	return 200;
 }
 
@@ -396,7 +399,10 @@ static inline int store_answer_http(struct world *w, const char *head, const cha
 		return store_answer_alias(s, name, answer);
 	if (has(rest, "/_count") && !store_find(s, name))
 		return store_missing(answer);
-	strbuf_adds(answer, has(rest, "/_count") ? "{\"count\":0}" : has(path, "/_cat/") ? "[]" : "{}");
+	strbuf_adds(answer, has(rest, "/_count")         ? "{\"count\":0}"
+			    : has(path, "/_cat/")        ? "[]"
+			    : strcmp(method, "GET") != 0 ? FAKE_CONFIRMED
+							 : "{}");
 	return 200;
 }
 

@@ -288,7 +288,7 @@ static inline int answer_bulk(struct world *w, const char *head, const char *bod
 	const char *end = body + strlen(body);
 	bool any = false;
 
-	strbuf_adds(answer, "{\"took\":1,\"errors\":true,\"items\":[");
+	strbuf_adds(answer, "{\"took\":1,\"items\":[");
 	while (body < end) {
 		const char *next = (const char *)memchr(body, '\n', (size_t)(end - body)) + 1;
 		_cleanup_free_ char *line = xstrndup(body, (size_t)(next - body));
@@ -300,7 +300,7 @@ static inline int answer_bulk(struct world *w, const char *head, const char *bod
 		answer_action(w, line, has(line, "dead-letters") || has(head, "dead-letters"), answer);
 		any = true;
 	}
-	strbuf_adds(answer, "]}");
+	strbuf_addf(answer, "],\"errors\":%s}", has(answer->data, "\"error\":") ? "true" : "false");
 	return 200;
 }
 
@@ -319,15 +319,16 @@ static inline int answer_question(struct world *w, const char *head, struct strb
 		return w->alias_moved ? 200 : 404;
 	} else if (has(head, "POST /_aliases")) {
 		w->alias_moved = true;
-		strbuf_adds(answer, "{}");
+		strbuf_adds(answer, FAKE_CONFIRMED);
 	} else if (has(head, "/_count")) {
 		strbuf_addf(answer, "{\"count\":%zu}", has(head, "dead-letters") ? 0 : w->n_stored);
 	} else if (has(head, "/_cat/")) {
 		strbuf_adds(answer, "[{\"health\":\"green\"}]");
 	} else if (has(head, "PUT /pgsync-checkpoints/_doc")) {
-		strbuf_addf(answer, "{\"_seq_no\":%lld,\"_primary_term\":1}", (long long)++w->seq_no);
+		strbuf_addf(answer, "{\"result\":\"updated\",\"_seq_no\":%lld,\"_primary_term\":1}",
+			    (long long)++w->seq_no);
 	} else {
-		strbuf_adds(answer, "{}");
+		strbuf_adds(answer, strncmp(head, "GET ", 4) ? FAKE_CONFIRMED : "{}");
 	}
 	return 200;
 }
