@@ -90,38 +90,39 @@ static void test_status_err_when_redirected_then_it_says_where_to_without_the_qu
 
 /* --- headers without end */
 
-enum { SENT_MOST = 64 * 1024 * 1024, REQUEST_BYTES = 4096, LINES = 100 };
+enum { SENT_MOST = 64 * 1024 * 1024, REQUEST_BYTES = 4096, PIECES = 100 };
 
 struct babbler {
 	int listen;
-	const char *begin; /* of its answer, which goes on with headers */
+	const char *begin; /* of its answer, */
+	const char *piece; /* which goes on with this, again and again */
 	pthread_t thread;
 };
 
 static void *babble(void *user)
 {
-	static const char line[] = "X-Header: of a server that has much to say\r\n";
 	const struct babbler *b = user;
-	char request[REQUEST_BYTES], lines[LINES * (sizeof(line) - 1)];
+	size_t len = strlen(b->piece);
+	_cleanup_free_ char *pieces = xmalloc(PIECES * len);
+	char request[REQUEST_BYTES];
 	int fd = accept4(b->listen, NULL, NULL, SOCK_CLOEXEC);
 
 	assert_true(fd >= 0);
 	assert_true(recv(fd, request, sizeof(request), 0) > 0);
-	for (size_t i = 0; i < LINES; i++)
-		memcpy(lines + i * (sizeof(line) - 1), line, sizeof(line) - 1);
+	for (size_t i = 0; i < PIECES; i++)
+		memcpy(pieces + i * len, b->piece, len);
 	assert_true(send(fd, b->begin, strlen(b->begin), MSG_NOSIGNAL) > 0);
-	for (size_t sent = 0; sent < SENT_MOST && send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0;)
-		sent += sizeof(lines);
+	for (size_t sent = 0; sent < SENT_MOST && send(fd, pieces, PIECES * len, MSG_NOSIGNAL) > 0;)
+		sent += PIECES * len;
 	(void)close(fd);
 	return NULL;
 }
 
-static int start_babbler(struct babbler *b, const char *begin)
+static int start_babbler(struct babbler *b)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 
-	b->begin = begin;
 	b->listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(b->listen, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(b->listen, 1), 0);
@@ -130,21 +131,21 @@ static int start_babbler(struct babbler *b, const char *begin)
 	return ntohs(address.sin_port);
 }
 
-static void expect_limit(const char *begin)
+static void expect_limit(const char *begin, const char *piece, const char *words)
 {
 	const struct http_request request = {.method = "GET", .path = "/"};
 	struct client c = {0};
-	struct babbler b;
+	struct babbler b = {.begin = begin, .piece = piece};
 	char url[32];
 	const char *urls[] = {url};
 
-	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", start_babbler(&b, begin));
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", start_babbler(&b));
 	assert_int_equal(http_target_new(&(struct http_target_options){.urls = urls, .n_urls = 1}, &c.target, &c.err),
 			 0);
 	assert_int_equal(http_new(&c.http, &c.err), 0);
 	assert_int_equal(http_do(c.http, c.target, &request, &c.response, &c.err), -1);
 	assert_int_equal(c.err.kind, ERR_LIMIT);
-	assert_non_null(strstr(c.err.msg, "bytes of headers"));
+	assert_non_null(strstr(c.err.msg, words));
 	http_response_release(&c.response);
 	http_free(c.http);
 	http_target_free(c.target);
@@ -152,12 +153,26 @@ static void expect_limit(const char *begin)
 	(void)close(b.listen);
 }
 
+#define BEFORE_TRAILERS "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
 static void test_do_when_the_headers_have_no_end_then_limit(void **state)
 {
+	static const char line[] = "X-Header: of a server that has much to say\r\n";
+
 	UNUSED(state);
-	expect_limit("HTTP/1.1 200 OK\r\n");
-	/* behind the body */
-	expect_limit("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n");
+	expect_limit("HTTP/1.1 200 OK\r\n", line, "bytes of headers");
+	expect_limit(BEFORE_TRAILERS, line, "bytes of headers");
+}
+
+static void test_do_when_a_line_of_the_headers_has_no_end_then_limit(void **state)
+{
+	static const char words[] = "a line of the answer's headers is too long";
+
+	UNUSED(state);
+	expect_limit("HTTP/1.1 200 ", "OK is not all there is to say about it. ", words);
+	expect_limit("HTTP/1.1 200 OK\r\nX-Header: ", "a server that has much to say ", words);
+	expect_limit("HTTP/1.1 200 OK\r\nX-Header: a\r\n", " folded\r\n", "bytes of headers");
+	expect_limit(BEFORE_TRAILERS "X-Trailer: ", "a server that has much to say ", words);
 }
 
 int main(void)
@@ -166,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_do_when_a_proxy_compresses_unasked_then_the_body_is_read),
 		cmocka_unit_test(test_status_err_when_redirected_then_it_says_where_to_without_the_query),
 		cmocka_unit_test(test_do_when_the_headers_have_no_end_then_limit),
+		cmocka_unit_test(test_do_when_a_line_of_the_headers_has_no_end_then_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

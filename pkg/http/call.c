@@ -332,6 +332,22 @@ static const char *failure_text(const struct http_call *call, CURLcode code)
 	return call->errbuf[0] ? call->errbuf : curl_easy_strerror(code);
 }
 
+/* libcurl limits each line of a head to 100 KB, and of a trailer to 4 KB. Of a longer one it says that memory is
+ * exhausted (of a head until 8.6); what it needs memory for otherwise comes before the answer. */
+static bool has_long_line(const struct http_call *call, CURLcode code)
+{
+	curl_off_t first_byte_us = 0;
+
+#if LIBCURL_VERSION_NUM >= 0x080600
+	if (code == CURLE_TOO_LARGE)
+		return true;
+#endif
+	if (code == CURLE_RECV_ERROR && strstr(call->errbuf, "Out of memory in chunked-encoding"))
+		return true;
+	(void)curl_easy_getinfo(call->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte_us);
+	return code == CURLE_OUT_OF_MEMORY && first_byte_us > 0;
+}
+
 int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 {
 	const char *text = failure_text(call, code);
@@ -349,6 +365,11 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 	if (call->head_bytes > HTTP_HEAD_BYTES)
 		return err_set(err, ERR_LIMIT, "%s: the answer has more than %d bytes of headers",
 			       http_call_what(call, what), HTTP_HEAD_BYTES);
+	if (has_long_line(call, code))
+		return err_set(err, ERR_LIMIT,
+			       "%s: a line of the answer's headers is too long: at most 100 KB, or "
+			       "4 KB behind the body",
+			       http_call_what(call, what));
 	/* A name may have other addresses, which were tried. */
 	if (call->denied && code == CURLE_COULDNT_CONNECT)
 		return err_reason(err, ERR_DENIED, REASON_EGRESS_DENIED,
