@@ -18,6 +18,7 @@ static const struct kube_tuning TUNING = {
 	.watch_idle_more_ms = 30 * 1000,
 	.backoff_base_ms = 800,
 	.backoff_cap_ms = 30 * 1000,
+	.retry_after_max_ms = 60 * 1000,
 	.backoff_reset_ms = 2 * 60 * 1000,
 	.very_short_ms = 1000,
 	.retry_ms = 1000,

@@ -387,13 +387,17 @@ static json_t *new_event(const struct kube_events *events, const struct series *
 	return event;
 }
 
-/* "<object's name>.<unique hex>": event names are unique in their namespace for as long as the server keeps them. */
+/* "<object's name>.<unique hex>": event names are unique in their namespace for as long as the server keeps them. A
+ * long name is cut, and the server refuses one with a part that ends with "-", or that is empty. */
 static char *new_name(struct kube_events *events, const char *object_name)
 {
 	uint64_t unique = (uint64_t)clock_wall_us() * 1000 + events->names++ % 1000;
-	int keep = NAME_BYTES - SUFFIX_BYTES;
+	size_t keep = strnlen(object_name, NAME_BYTES - SUFFIX_BYTES);
 
-	return xasprintf("%.*s.%llx", keep, object_name[0] ? object_name : "event", (unsigned long long)unique);
+	while (keep && (object_name[keep - 1] == '-' || object_name[keep - 1] == '.'))
+		keep--;
+	return xasprintf("%.*s.%llx", keep ? (int)keep : NAME_BYTES, keep ? object_name : "event",
+			 (unsigned long long)unique);
 }
 
 static void add_event_series(struct kube_events *events, char *key_take, json_t *ref, const struct event_spec *spec)

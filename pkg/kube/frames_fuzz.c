@@ -1,5 +1,6 @@
 /* Fuzz target: a watch stream and a list, in pieces of any size, decode to the same events as in one piece. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "kube/kube.h"
 #include "kube/listing_int.h"
@@ -67,9 +68,12 @@ static bool parse_listing(const char *data, size_t size, uint64_t *hash)
 {
 	_cleanup_json_ json_t *whole = json_loadb(data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 	json_t *items = json_object_get(whole, "items"), *item;
-	size_t at;
+	const char *kind = jsonx_string(whole, "kind", "List");
+	size_t at, kind_len = strlen(kind);
 
 	if (!json_is_object(whole) || memchr(data, '\\', size) || size > MAX_FRAME)
+		return false;
+	if ((!json_is_array(items) && !json_is_null(items)) || kind_len < 4 || strcmp(kind + kind_len - 4, "List") != 0)
 		return false;
 	json_array_foreach (items, at, item) {
 		if (!json_is_object(item))

@@ -25,10 +25,11 @@ struct kube_tuning {
 				     * minute */
 	int64_t watch_idle_more_ms; /* plus a random part of this */
 	int64_t backoff_base_ms, backoff_cap_ms;
-	int64_t backoff_reset_ms; /* without a failure for this long, the next one counts as the first */
-	int64_t very_short_ms;    /* a watch that ends sooner, and without an event, has failed */
-	int64_t retry_ms;         /* before a GET is repeated whose connection was lost */
-	int64_t refresh_ms;       /* credentials are not asked for more often */
+	int64_t retry_after_max_ms; /* the longest pause before a list or a watch that a server may ask for */
+	int64_t backoff_reset_ms;   /* without a failure for this long, the next one counts as the first */
+	int64_t very_short_ms;      /* a watch that ends sooner, and without an event, has failed */
+	int64_t retry_ms;           /* before a GET is repeated whose connection was lost */
+	int64_t refresh_ms;         /* credentials are not asked for more often */
 	int page_size;
 	unsigned idle_watches_max;                 /* silent watches in a row after which we list */
 	int64_t series_idle_ms, series_refresh_ms; /* of events */

@@ -550,6 +550,37 @@ static void test_event_when_recorded_then_complete(void **state)
 }
 
 /* The second event begins a series; later ones are written when the series is over. */
+static void test_event_when_the_name_of_its_object_is_cut_then_the_server_takes_its_own(void **state)
+{
+	static const struct fake_step STEPS[] = {{.status = 201, .body = "{}"}};
+	char name[254];
+	_cleanup_(kube_events_freep) struct kube_events *events = NULL;
+	_cleanup_json_ json_t *regarding = NULL, *body = NULL;
+	const char *given, *dot;
+	struct bench b;
+
+	UNUSED(state);
+	memset(name, 'a', sizeof(name) - 1);
+	memset(name + 100, '-', 100);
+	name[200] = '.';
+	memset(name + 201, '-', 50);
+	name[253] = '\0';
+	regarding = pgsync(name);
+	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
+	events = kube_events_new(b.kube, "pgsync.io/operator", "operator-1");
+	kube_event(events, regarding, true, "InvalidSpec", "Check", "the name is too long");
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 1);
+	FAKE_FOR(b.kube, 20);
+	body = nth_body(&b.api, 0);
+	given = jsonx_string(body, "metadata.name", "");
+	dot = strrchr(given, '.');
+	assert_non_null(dot);
+	assert_int_equal(dot - given, 100);
+	assert_memory_equal(given, name, 100);
+	kube_events_free(TAKE_PTR(events));
+	bench_end(&b);
+}
+
 static void test_event_when_it_repeats_then_a_series(void **state)
 {
 	static const struct fake_step STEPS[] = {
@@ -728,6 +759,7 @@ int main(void)
 		cmocka_unit_test(test_timers_when_due_then_in_order_and_not_when_cancelled),
 		cmocka_unit_test(test_poll_when_the_callers_descriptor_is_ready_then_it_returns),
 		cmocka_unit_test(test_event_when_recorded_then_complete),
+		cmocka_unit_test(test_event_when_the_name_of_its_object_is_cut_then_the_server_takes_its_own),
 		cmocka_unit_test(test_event_when_it_repeats_then_a_series),
 		cmocka_unit_test(test_event_when_the_server_forgot_it_then_created_again_with_its_count),
 		cmocka_unit_test(test_event_when_it_cannot_be_sent_then_repeated_but_not_when_refused),

@@ -173,16 +173,28 @@ int kube_listing_feed(struct kube_listing *listing, const char *data, size_t len
 	return 0;
 }
 
+static bool is_list_kind(const json_t *frame)
+{
+	static const char suffix[] = "List";
+	const char *kind = jsonx_string(frame, "kind", suffix);
+	size_t len = strlen(kind);
+
+	return len >= strlen(suffix) && !strcmp(kind + len - strlen(suffix), suffix);
+}
+
 int kube_listing_finish(struct kube_listing *listing, json_t **ret, struct err *err)
 {
 	_cleanup_json_ json_t *frame = NULL;
+	const json_t *items;
 
 	if (listing->item.len > 0)
 		return err_set(err, ERR_FATAL, "a list ends within an item");
 	frame = kube_decode(listing->frame.data, listing->frame.len, NULL, NULL, "a list", err);
 	if (!frame)
 		return -1;
-	if (!json_is_object(frame) || json_array_size(json_object_get(frame, "items")) > 0)
+	/* Whatever is not listed counts as deleted, so nothing else may pass for an empty list. */
+	items = json_object_get(frame, "items");
+	if ((!json_is_array(items) && !json_is_null(items)) || json_array_size(items) > 0 || !is_list_kind(frame))
 		return err_set(err, ERR_FATAL, "the answer is not a list");
 	*ret = TAKE_PTR(frame);
 	return 0;

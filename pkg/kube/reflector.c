@@ -152,13 +152,14 @@ static void resume_after(struct kube_reflector *r, int64_t delay_ms)
 
 static void back_off(struct kube_reflector *r, const struct err *err)
 {
-	int64_t now_ms = clock_now_ms(), delay_ms;
+	int64_t now_ms = clock_now_ms(), most_ms = r->kube->tuning.retry_after_max_ms, delay_ms;
+	int64_t asked_ms = err->retry_after_ms < most_ms ? err->retry_after_ms : most_ms;
 
 	if (now_ms - r->failed_ms > r->kube->tuning.backoff_reset_ms)
 		backoff_reset(&r->backoff);
 	r->failed_ms = now_ms;
 	delay_ms = backoff_next_ms(&r->backoff);
-	resume_after(r, delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms);
+	resume_after(r, delay_ms > asked_ms ? delay_ms : asked_ms);
 	r->failing = true;
 	if (r->handlers.failed)
 		r->handlers.failed(r->user, err);
@@ -253,11 +254,38 @@ static bool end_exchange(struct kube_reflector *r, const struct http_response *r
 
 /* --- List ------------------------------------------------------------------------------------------------------------
  */
+/* Whether an object may be in the collection of this path. */
+static bool belongs_to(const char *path, const json_t *object)
+{
+	static const char within[] = "/namespaces/";
+	const char *namespace = jsonx_string(object, "metadata.namespace", "");
+	const char *expected = strstr(path, within);
+	size_t len = strlen(namespace);
+
+	if (!*jsonx_string(object, "metadata.name", ""))
+		return false;
+	if (!expected)
+		return true;
+	expected += strlen(within);
+	return strcspn(expected, "/") == len && strncmp(expected, namespace, len) == 0;
+}
+
+/* The answer was to another request. True: so the exchange ends. */
+static bool is_misplaced(struct kube_reflector *r, const json_t *object)
+{
+	if (belongs_to(r->path, object))
+		return false;
+	(void)err_set(&r->problem, ERR_FATAL,
+		      "GET %s: the answer has an object without a name, or of another namespace", r->path);
+	(void)end_stream(r, VERDICT_LIST);
+	return true;
+}
+
 static void on_item(void *user, json_t *object)
 {
 	struct kube_reflector *r = user;
 
-	if (!r->dead)
+	if (!r->dead && r->verdict == VERDICT_NONE && !is_misplaced(r, object))
 		take_object(r, object);
 }
 
@@ -269,7 +297,7 @@ static bool on_list_data(void *user, const char *data, size_t len)
 	r->in_data = true;
 	result = kube_listing_feed(r->listing, data, len, on_item, r, &r->problem);
 	r->in_data = false;
-	if (r->dead)
+	if (r->dead || r->verdict != VERDICT_NONE)
 		return false;
 	return result == 0 || end_stream(r, VERDICT_LIST);
 }
@@ -400,6 +428,8 @@ static void on_event(void *user, const char *type, json_t *object)
 		on_error_event(r, object);
 		return;
 	}
+	if (strcmp(type, "BOOKMARK") != 0 && is_misplaced(r, object))
+		return;
 	version = xstrdup(jsonx_string(object, "metadata.resourceVersion", ""));
 	if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
 		take_object(r, object);

@@ -80,7 +80,7 @@ static void on_recovered(void *user)
 
 static const struct kube_reflector_handlers HANDLERS = {on_changed, on_deleted, on_synced, on_failed, on_recovered};
 
-static void watch_begin(struct watcher *w, const struct fake_step *steps, size_t n)
+static void watch_path_begin(struct watcher *w, const char *path, const struct fake_step *steps, size_t n)
 {
 	*w = (struct watcher){0};
 	strbuf_init(&w->told, 64 * 1024);
@@ -88,7 +88,12 @@ static void watch_begin(struct watcher *w, const struct fake_step *steps, size_t
 	if (steps)
 		fake_run(&w->api, steps, n);
 	w->kube = fake_client(&w->api, "");
-	w->reflector = kube_reflect(w->kube, "/apis/x", "app=a", &HANDLERS, w);
+	w->reflector = kube_reflect(w->kube, path, "app=a", &HANDLERS, w);
+}
+
+static void watch_begin(struct watcher *w, const struct fake_step *steps, size_t n)
+{
+	watch_path_begin(w, "/apis/x", steps, n);
 }
 
 static void watch_end(struct watcher *w)
@@ -446,6 +451,69 @@ static void test_list_when_it_fails_then_reported_and_retried(void **state)
 	assert_script(STEPS, "!denied !not found !fatal +n/a=5 !fatal !transient !fatal +n/b=6 -n/a synced ");
 }
 
+#define OTHER(namespace, name) \
+	"{\"metadata\":{\"namespace\":\"" namespace "\",\"name\":\"" name "\",\"resourceVersion\":\"20\"}}"
+
+/* None of these is a list without objects, which would say that all are deleted. */
+static void test_list_when_the_answer_is_something_else_then_nothing_is_deleted(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		{.status = 200, .stream = {EVENT("ERROR", STATUS("410", "Expired"))}, .end = FAKE_HANG},
+		{.status = 200, .body = OTHER("n", "a")},
+		{.status = 200, .body = "{\"metadata\":{\"resourceVersion\":\"20\"}}"},
+		{.status = 200,
+		 .body = "{\"kind\":\"PgSyncList\",\"metadata\":{\"resourceVersion\":\"20\"},\"items\":{}}"},
+		{.status = 200, .body = "{\"kind\":\"PgSync\",\"metadata\":{\"resourceVersion\":\"20\"},\"items\":[]}"},
+		{.status = 200, .body = "[]"},
+		{.status = 200, .body = LIST("30", ITEM("a", "5"))},
+		OPEN_WATCH,
+	};
+
+	UNUSED(state);
+	assert_script(STEPS, "+n/a=5 synced !fatal !fatal !fatal !fatal !fatal ");
+}
+
+static void test_objects_when_of_another_namespace_or_without_a_name_then_listed_again(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = LIST("10", ITEM("a", "5") "," OTHER("other", "a") "," ITEM("b", "6"))},
+		{.status = 200, .body = LIST("10", ITEM("a", "5") "," OTHER("n", ""))},
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		{.status = 200,
+		 .stream = {EVENT("ADDED", OTHER("n2", "b")) EVENT("ADDED", ITEM("c", "12"))},
+		 .end = FAKE_HANG},
+		{.status = 200, .body = LIST("11", ITEM("a", "5"))},
+		{.status = 200, .stream = {EVENT("DELETED", OTHER("", "a"))}, .end = FAKE_HANG},
+		{.status = 200, .body = LIST("12", ITEM("a", "5"))},
+		{.status = 200, .stream = {EVENT("MODIFIED", "{\"kind\":\"Status\"}")}, .end = FAKE_HANG},
+		{.status = 200, .body = LIST("13", ITEM("a", "5"))},
+		{.status = 200, .stream = {BOOKMARK("14")}, .end = FAKE_HANG},
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_path_begin(&w, "/apis/x/namespaces/n/pgsyncs", STEPS, ARRAY_SIZE(STEPS));
+	assert_told(&w, "+n/a=5 !fatal !fatal synced !fatal !fatal !fatal ");
+	watch_end(&w);
+}
+
+static void test_list_when_a_server_asks_for_a_pause_of_a_day_then_it_is_asked_again_sooner(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 503, .body = "<html>maintenance</html>", .headers = "Retry-After: 86400\r\n"},
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		OPEN_WATCH,
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
+	w.kube->tuning.retry_after_max_ms = 50;
+	assert_told(&w, "!transient +n/a=5 synced ");
+	watch_end(&w);
+}
+
 static void test_stop_when_called_in_a_callback_then_there_are_no_more(void **state)
 {
 	static const struct fake_step LISTED[] = {
@@ -587,6 +655,9 @@ int main(void)
 		cmocka_unit_test(test_watch_when_bookmarks_come_then_it_is_not_silent),
 		cmocka_unit_test(test_list_when_the_server_is_away_then_tried_until_it_is_back),
 		cmocka_unit_test(test_list_when_it_fails_then_reported_and_retried),
+		cmocka_unit_test(test_list_when_the_answer_is_something_else_then_nothing_is_deleted),
+		cmocka_unit_test(test_objects_when_of_another_namespace_or_without_a_name_then_listed_again),
+		cmocka_unit_test(test_list_when_a_server_asks_for_a_pause_of_a_day_then_it_is_asked_again_sooner),
 		cmocka_unit_test(test_stop_when_called_in_a_callback_then_there_are_no_more),
 		cmocka_unit_test(test_frames_when_a_frame_is_too_large_then_limit),
 		cmocka_unit_test(test_frames_when_a_frame_is_malformed_then_fatal_and_nothing_is_quoted),
