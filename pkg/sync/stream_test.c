@@ -163,6 +163,61 @@ static void test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_
 	end(&f);
 }
 
+/* --- a server that contradicts itself --- */
+
+static bool end_at_the_last_position(struct fake_postgres *server)
+{
+	return fake_wal_begin(server, 9, END + 0x100) && fake_wal_commit(server, END + 0x100, UINT64_MAX);
+}
+
+static bool end_before_the_commit(struct fake_postgres *server)
+{
+	return fake_wal_begin(server, 9, END + 0x100) && fake_wal_commit(server, END + 0x100, END);
+}
+
+static bool begin_at_the_last_position(struct fake_postgres *server)
+{
+	return fake_wal_begin(server, 9, UINT64_MAX);
+}
+
+static bool begin_before_what_was_sent(struct fake_postgres *server)
+{
+	return fake_wal_begin(server, 9, COMMIT);
+}
+
+static bool keep_alive_at_the_last_position(struct fake_postgres *server)
+{
+	return fake_wal_keepalive(server, UINT64_MAX, true);
+}
+
+static void test_stream_when_positions_are_not_possible_then_it_ends_and_acknowledges_none(void **state)
+{
+	static const struct {
+		bool (*send)(struct fake_postgres *server);
+		const char *error;
+	} cases[] = {
+		{end_at_the_last_position, "no server reaches"},        {end_before_the_commit, "before its commit"},
+		{begin_at_the_last_position, "no server reaches"},      {begin_before_what_was_sent, "goes back from"},
+		{keep_alive_at_the_last_position, "no server reaches"},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture f;
+		uint64_t ignored;
+
+		begin_live(&f);
+		send_transaction(&f.w, 1, COMMIT);
+		assert_true(fake_wal_flushed(f.w.postgres, END));
+		assert_true(cases[i].send(f.w.postgres));
+		assert_int_equal(wait_end(&f, &ignored), -1);
+		assert_non_null(strstr(f.w.err.msg, cases[i].error));
+		stream_stop(TAKE_PTR(f.stream));
+		assert_int_equal(fake_wal_feedback(f.w.postgres).flushed, END);
+		end(&f);
+	}
+}
+
 /* --- waits --- */
 
 static void begin_waits(struct fixture *f, struct waits **ret, bool live)
@@ -513,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_stream_when_idle_then_the_wal_of_others_is_acknowledged),
 		cmocka_unit_test(test_stream_when_within_a_transaction_then_keepalives_do_not_acknowledge_it),
 		cmocka_unit_test(test_stream_when_stopped_then_it_acknowledges_what_is_durable),
+		cmocka_unit_test(test_stream_when_positions_are_not_possible_then_it_ends_and_acknowledges_none),
 		cmocka_unit_test(test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_way),
 		cmocka_unit_test(test_stream_when_a_commit_is_waited_for_then_the_wait_ends_once_it_is_in_the_index),
 		cmocka_unit_test(test_stream_when_a_generation_is_being_filled_then_a_wait_does_not_end),

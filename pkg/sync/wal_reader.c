@@ -2,6 +2,7 @@
 #include "sync/wal_reader_int.h"
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "postgres/pgoutput.h"
 
 enum {
@@ -9,10 +10,26 @@ enum {
 	LARGE_BYTES = 64 * 1024 * 1024,
 };
 
+/* Positions become versions of documents. An engine takes no larger one, and an older one loses against what is in the
+ * index. */
+static int check_position(uint64_t lsn, uint64_t least, struct err *err)
+{
+	if (lsn < least)
+		return err_set(err, ERR_FATAL, "the stream goes back from " LSN_FMT " to " LSN_FMT, LSN_ARGS(least),
+			       LSN_ARGS(lsn));
+	if (lsn > INT64_MAX - BATCH_WITHIN_COMMIT)
+		return err_set(err, ERR_FATAL, "the stream is at " LSN_FMT ", a position that no server reaches",
+			       LSN_ARGS(lsn));
+	return 0;
+}
+
 static int on_begin(struct wal_reader *in, const struct pgoutput_message *m, struct err *err)
 {
 	if (in->in_txn)
 		return err_set(err, ERR_FATAL, "the stream begins a transaction within another one");
+	/* Transactions arrive in the order of their commits, and keepalives only say what was sent. */
+	if (check_position(m->lsn, in->received, err) < 0)
+		return -1;
 	in->in_txn = true;
 	in->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
 	batch_begin(in->open, m->xid, m->lsn, m->time_us);
@@ -24,8 +41,10 @@ static int on_commit(struct wal_reader *in, const struct pgoutput_message *m, st
 	if (!in->in_txn)
 		return err_set(err, ERR_FATAL, "the stream ends a transaction that it did not begin");
 	if (m->end_lsn < in->txn.lsn + BATCH_WITHIN_COMMIT)
-		return err_set(err, ERR_FATAL, "the stream ends a transaction before its commit, at %llx",
-			       (unsigned long long)m->end_lsn);
+		return err_set(err, ERR_FATAL, "the stream ends a transaction before its commit, at " LSN_FMT,
+			       LSN_ARGS(m->end_lsn));
+	if (check_position(m->end_lsn, 0, err) < 0)
+		return -1;
 	batch_commit(in->open, m->end_lsn);
 	in->in_txn = false;
 	in->received = m->end_lsn;
@@ -117,6 +136,16 @@ static int on_data(struct wal_reader *in, const struct pg_event *event, struct e
 	return 0;
 }
 
+static int on_keepalive(struct wal_reader *in, const struct pg_event *event, struct err *err)
+{
+	if (check_position(event->wal_end, 0, err) < 0)
+		return -1;
+	in->reply_requested = in->reply_requested || event->reply_requested;
+	if (!in->in_txn && event->wal_end > in->received)
+		in->received = event->wal_end;
+	return 0;
+}
+
 int wal_reader_read(struct wal_reader *in, struct err *err)
 {
 	for (int i = 0; i < TURN_EVENTS && !batch_full(in->open); i++) {
@@ -125,13 +154,8 @@ int wal_reader_read(struct wal_reader *in, struct err *err)
 
 		if (r)
 			return r;
-		if (event.type == PG_EVENT_KEEPALIVE) {
-			in->reply_requested = in->reply_requested || event.reply_requested;
-			if (!in->in_txn && event.wal_end > in->received)
-				in->received = event.wal_end;
-		} else if (on_data(in, &event, err) < 0) {
+		if ((event.type == PG_EVENT_KEEPALIVE ? on_keepalive(in, &event, err) : on_data(in, &event, err)) < 0)
 			return -1;
-		}
 	}
 	return 0;
 }
