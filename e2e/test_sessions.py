@@ -258,3 +258,23 @@ def test_expression_that_is_costly_to_read_is_refused(books, opensearch, index, 
     code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", made))
     assert code != 0
     assert "takes longer than 3 s to read" in out + err
+
+
+@pytest.mark.parametrize("expression", ["public.innocent(id)", "public.innocent(5)"])
+def test_function_that_writes_cannot_when_a_document_calls_it(books, worker, opensearch, index, state, unique, expression):
+    """Checks are rolled back, and documents are read in transactions that are read-only."""
+    books.sql(f"CREATE TABLE written (id bigint); GRANT ALL ON written TO {books.role};"
+              "CREATE FUNCTION write(bigint) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.written VALUES ($1); RETURN $1; END';"
+              "CREATE FUNCTION innocent(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.write($1); END'")
+
+    def manifest(expression):
+        return [bookstore.secret("bookstore-postgres", password=books.role_password),
+                bookstore.resource("books", books, opensearch.url, index=index, spec={
+                    "schema.0.nodes.expressions": {"note": expression}, "schema.0.nodes.children": None})]
+
+    code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest("public.write(id)")))
+    assert code != 0
+    assert "immutable" in (out + err).lower(), out + err
+    run = worker(manifest(expression)).start()
+    eventually(lambda: "read-only transaction" in json.dumps(run.status()), 30, lambda: f"the refusal ({run.status()})")
+    assert books.sql("SELECT count(*) FROM written") == [(0,)]
