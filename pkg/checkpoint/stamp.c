@@ -225,7 +225,7 @@ static int use_value(const json_t *stamp, const struct value *v, const char *key
 int checkpoint_load_stamped(const struct checkpoint_store *store, const char *key, const json_t *stamp,
 			    struct checkpoint *ret, struct err *err)
 {
-	_cleanup_free_ char *name = redis_key(key), *text = NULL;
+	_cleanup_free_ char *name = redis_key(key);
 	struct value v = {.key = name};
 	int r;
 
@@ -236,15 +236,15 @@ int checkpoint_load_stamped(const struct checkpoint_store *store, const char *ke
 			err, ERR_INVALID, REASON_INVALID_SPEC,
 			"the checkpoint is in Redis, and spec.checkpoint.redis does not say where that is: set "
 			"it until the checkpoint has been moved");
-	r = use_redis(store->redis, find_value, &v, err);
-	text = v.text;
-	if (r < 0 || use_value(stamp, &v, key, ret, err) < 0)
+	if (use_redis(store->redis, find_value, &v, err) < 0)
 		return -1;
+	r = use_value(stamp, &v, key, ret, err);
 	ret->in_redis = true;
 	ret->save = jsonx_integer(stamp, "save", 0);
 	if (ret->save < save_of(v.text, v.len))
 		ret->save = save_of(v.text, v.len);
-	return 0;
+	free(v.text);
+	return r;
 }
 
 /* --- Saving ----------------------------------------------------------------------------------------------------------
