@@ -53,7 +53,7 @@ function dot(id) {
 function buttons(row) {
   const { one } = LISTS[state.list];
   const name = row.title ?? row.name;
-  return el("td", { className: "buttons" },
+  return el("td", { className: "actions" },
     el("button", { type: "button", className: "outline small", "aria-label": `Edit ${name}`, click: () => edit(row) }, "Edit"),
     one === "book" && row.status === "draft" ? el("button", { type: "button", className: "outline small", "aria-label": `Publish ${name}`, click: () => publish(row) }, "Publish") : null,
     el("button", { type: "button", className: "outline secondary small", "aria-label": `Delete ${name}`, click: () => remove(row) }, "Delete"));

@@ -51,11 +51,11 @@ function operation(whole, path, method, made, shared) {
   const hasBody = Boolean(made.requestBody);
   const output = el("pre", { hidden: true, tabIndex: 0, role: "status", "aria-label": "The answer" });
   const answers = Object.entries(made.responses).map(([status, answer]) => el("li", {}, `${status}: ${resolve(whole, answer).description}`));
-  return el("details", { id: made.operationId },
+  return el("details", { id: made.operationId, className: "operation" },
     el("summary", {}, el("code", {}, method.toUpperCase()), " ", el("code", {}, path), ` ${made.summary}`),
     el("form", { submit: (event) => send(event, { method: method.toUpperCase(), path, parameters, hasBody }, output) },
       parameters.map(field),
-      hasBody ? el("label", {}, "Body ", el("textarea", { name: "body", rows: 7, spellcheck: false, className: "code" }, example(whole, made))) : null,
+      hasBody ? el("label", { className: "whole" }, "Body ", el("textarea", { name: "body", rows: 7, spellcheck: false, className: "code" }, example(whole, made))) : null,
       el("button", { className: "small" }, "Send")),
     output,
     el("details", {}, el("summary", {}, "All answers"), el("ul", {}, answers)));

@@ -38,6 +38,9 @@ function fromAddress() {
 
 // --- results
 
+/** With the cents that JSON leaves out: 18 is 18.00. */
+const amount = (price) => (typeof price === "number" ? price.toFixed(2) : price ?? "?");
+
 function hitElement({ id, score, source, highlight }, best) {
   const authors = (highlight?.["authors.name"] ?? []).concat(
     (source.authors ?? []).map((author) => author.name).filter((name) => !(highlight?.["authors.name"] ?? []).some((shown) => shown.replaceAll("<mark>", "").replaceAll("</mark>", "") === name)),
@@ -46,7 +49,7 @@ function hitElement({ id, score, source, highlight }, best) {
   return el("li", {}, el("article", { tabIndex: 0, className: "hit" },
     el("h3", {}, el("a", { href: `/admin?list=books&edit=${id}` }, ...marked(highlight?.title?.[0] ?? source.title ?? `book ${id}`))),
     el("p", {}, ...authors.flatMap((name, i) => [i ? ", " : "", ...marked(name)])),
-    el("p", { className: "facts" }, `${source.price ?? "?"} · ${source.status ?? "?"} · ${(source.published_at ?? "no date").slice(0, 10)} · `, ...marked(isbn)),
+    el("p", { className: "facts" }, `${amount(source.price)} · ${source.status ?? "?"} · ${(source.published_at ?? "no date").slice(0, 10)} · `, ...marked(isbn)),
     score === null || score === undefined ? null : el("p", { className: "score" },
       el("progress", { max: best || 1, value: score, "aria-label": "Score" }), ` ${score.toFixed(2)}`)));
 }
