@@ -30,6 +30,13 @@ def pytest_configure(config):
     process.interrupt_on_term()
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first. Of several workers, an idle one takes tests from the end of another's list: none waits
+    at last for a slow one that has just begun."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def state(request):
     """The run's directory: data and logs of every part. Kept when a test failed, or with E2E_KEEP=1."""

@@ -38,8 +38,14 @@ class Resources:
         self.apply(made)
         return made
 
+    def _read(self, name=""):
+        return self.kubectl.read(f"apis/pgsync.io/v1alpha1/namespaces/{self.namespace}/pgsyncs/{name}")
+
     def get(self, name):
-        return self.kubectl.json("get", "pgsync", name, "--namespace", self.namespace)
+        found = self._read(name)
+        if found is None:
+            raise RuntimeError(f"there is no PgSync {self.namespace}/{name}")
+        return found
 
     def patch(self, name, spec):
         self.kubectl("patch", "pgsync", name, "--namespace", self.namespace, "--type", "merge", "--patch",
@@ -47,7 +53,7 @@ class Resources:
 
     def events(self, name):
         """(reason, note) of the events about a PgSync."""
-        found = self.kubectl.json("get", "events.events.k8s.io", "--namespace", self.namespace)
+        found = self.kubectl.read(f"apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
         return [(e["reason"], e.get("note", "")) for e in found["items"] if e["regarding"]["name"] == name]
 
     def wait(self, name, type="Ready", status="True", *, reason=None, contains=(), timeout=30, generation=False):
@@ -80,12 +86,12 @@ class Resources:
         eventually(lambda: not self.exists(name), timeout, f"the deletion of {name}", interval=0.1)
 
     def exists(self, name):
-        return self.kubectl("get", "pgsync", name, "--namespace", self.namespace, "--ignore-not-found").strip() != ""
+        return self._read(name) is not None
 
     def delete_all(self):
         """Cleans up after a test. What is not deleted in time loses its finalizer, for the next test's sake, and the test fails."""
         stuck = {}
-        for item in self.kubectl.json("get", "pgsyncs", "--namespace", self.namespace)["items"]:
+        for item in self._read()["items"]:
             name = item["metadata"]["name"]
             try:
                 self.delete(name, timeout=20)

@@ -209,6 +209,7 @@ def test_404_of_a_gateway_is_not_a_missing_checkpoint(start, books, opensearch, 
 # --- Push-back and locks
 
 
+@pytest.mark.slow
 def test_long_pause_that_the_engine_asks_for_does_not_hold_up_a_migration(start, books, opensearch, index, fault_proxy):
     run = start()
     fault_proxy.fail(429, path="/_bulk", headers={"Retry-After": "600"})

@@ -113,13 +113,14 @@ class Subject:
 
     def settle(self, read, patience=PATIENCE):
         """Waits until the indices equal the tables; returns how long it took, and what differs at the end."""
-        begin, wanted = time.monotonic(), self.wanted()
+        begin, wanted, pause = time.monotonic(), self.wanted(), 0.004
         while True:
             different = {i: d for i in wanted if (d := assembly.differences(read(i), wanted[i]))}
             waited = time.monotonic() - begin
             if not different or waited > patience:
                 return waited, different
-            time.sleep(0.004)
+            time.sleep(pause)
+            pause = min(pause * 1.3, 0.05)
 
     def compare(self, read=None, within=SECONDS):
         read = read or (self.by_search if self.construct.options.get("routed") else self.by_id)

@@ -16,7 +16,7 @@ MEMORY_KIB = 32 * 1024
 
 @pytest.fixture
 def large(own_postgres, unique, request):
-    """200,000 books, or the part of them that the test asks for, on a durable server of the test's own."""
+    """200,000 books, or the part of them that the test asks for (a half, a quarter), on a durable server of the test's own."""
     database = own_postgres(conf={"max_wal_size": "8GB"}).create_database(unique)
     part = getattr(request, "param", 1)
     bookstore.generate(database, BOOKS // part, AUTHORS // part, LINKS // part)
@@ -43,6 +43,7 @@ class Writer(threading.Thread):
     def __init__(self, database, seed):
         super().__init__(daemon=True)
         self.database, self.random = database, random.Random(seed)
+        self.books, self.authors = (database.value(f"SELECT count(*) FROM {table}") for table in ("books", "authors"))
         self.stopping, self.transactions, self.error = threading.Event(), 0, None
 
     def run(self):
@@ -55,7 +56,7 @@ class Writer(threading.Thread):
             self.error = error
 
     def change(self, connection):
-        book, author = self.random.randint(1, BOOKS), self.random.randint(1, AUTHORS)
+        book, author = self.random.randint(1, self.books), self.random.randint(1, self.authors)
         kind = self.random.random()
         if kind < 0.6:
             connection.execute("UPDATE books SET price = price + 0.01, title = title || '.' WHERE id = %s", [book])
@@ -119,15 +120,16 @@ def chunks_read(log):
 
 
 @pytest.mark.slow
-def test_twenty_kills_during_bootstrap_and_writes(worker, manifest, large, opensearch, index):
+@pytest.mark.parametrize("large, kills", [(2, 6), pytest.param(1, 20, marks=pytest.mark.long)], indirect=["large"])
+def test_kills_during_bootstrap_and_writes(worker, manifest, large, opensearch, index, kills):
     pick = random.Random(20)
     writer = Writer(large, seed=1)
     writer.start()
     run = worker(manifest)
     durable = 0
-    for number in range(20):
+    for number in range(kills):
         run.start()
-        if number in (9, 19):
+        if number in (kills // 2 - 1, kills - 1):
             before = durable
             durable = eventually(lambda: max(durable_block(opensearch, index), before) - before, 60,
                                  lambda: f"a checkpoint beyond block {before} ({run.status()})", interval=0.2) + before

@@ -113,6 +113,7 @@ def dangling(number):
         "schemaConfigMapRef": {"name": names[4]}}}
 
 
+@pytest.mark.slow
 def test_many_references_need_few_descriptors_and_little_memory(kube, make_operator, namespace):
     many = [dangling(number) for number in range(120)]
     kube.kubectl.apply(*many, namespace=namespace)

@@ -164,6 +164,7 @@ def test_delete_that_arrives_late_makes_no_index(worker, rows, opensearch, index
     assert opensearch.indices(f"{index}*") == [f"{index}-g1"]
 
 
+@pytest.mark.slow
 def test_node_that_starts_again_restores_nothing(worker, rows, state, unique, index):
     """Its shards remember no deletion. The request is let through when it is back."""
     with chosen()(state / f"engine-{unique}") as engine, FaultProxy(engine.url) as proxy:

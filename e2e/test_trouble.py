@@ -506,6 +506,7 @@ def test_refusing_every_fifth_request_of_any_kind_affects_only_speed(apply, reso
     assert fault_proxy.failed > 0
 
 
+@pytest.mark.slow
 def test_hanging_search_engine_is_noticed(apply, resources, books, opensearch, index, fault_proxy):
     apply(urls=fault_proxy.url)
     resources.wait(NAME)
@@ -823,6 +824,7 @@ def test_frozen_worker_is_noticed_and_replaced(apply, resources, books, opensear
     assert opensearch.aliases(index) == [f"{index}-g1"]
 
 
+@pytest.mark.slow
 def test_streams_continue_while_the_api_server_is_away(apply, resources, books, opensearch, index, operator, kube):
     apply()
     before = resources.wait(NAME)

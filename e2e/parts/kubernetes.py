@@ -3,10 +3,12 @@
 import base64
 import json
 import signal
+import ssl
 import subprocess
 from pathlib import Path
 
 import requests
+import urllib3
 import yaml
 
 from . import cache, golang, pki, ports
@@ -62,6 +64,7 @@ class Kubectl:
 
     def __init__(self, kubeconfig: Path, context=None):
         self.kubeconfig, self.context = Path(kubeconfig), context
+        self._client = None
 
     def __call__(self, *arguments, input=None, check=True, timeout=60):
         """Runs `kubectl ARGUMENTS` and returns what it printed; check=False: (code, stdout, stderr)."""
@@ -78,11 +81,45 @@ class Kubectl:
     def json(self, *arguments):
         return json.loads(self(*arguments, "-o", "json"))
 
+    def read(self, path):
+        """What the API has at a path; None if it has nothing there. Without a process, for what is asked again and again."""
+        self._client = self._client or Client(self.kubeconfig, self.context)
+        return self._client.read(path)
+
     def apply(self, *objects, namespace=None):
         """Server-side apply of Python objects or of YAML text."""
         text = "\n---\n".join(o if isinstance(o, str) else yaml.safe_dump(o) for o in objects)
         where = ["--namespace", namespace] if namespace else []
         return self("apply", "--server-side", "--force-conflicts", *where, "-f", "-", input=text)
+
+
+class Client:
+    """Reads from an API server, with the login of a kubeconfig."""
+
+    def __init__(self, kubeconfig: Path, context=None):
+        config = yaml.safe_load(kubeconfig.read_text())
+
+        def named(kind, name):
+            return next(one[kind] for one in config[f"{kind}s"] if one["name"] == name)
+
+        context = named("context", context or config["current-context"])
+        cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
+        trusted = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        if "client-certificate" in user:
+            trusted.load_cert_chain(user["client-certificate"], user["client-key"])
+        self.headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+        self.url, self.pool = cluster["server"], urllib3.PoolManager(ssl_context=trusted, retries=1)
+
+    def read(self, path):
+        try:
+            answer = self.pool.request("GET", f"{self.url}/{path}", headers=self.headers, timeout=60)
+        except urllib3.exceptions.HTTPError as error:
+            raise RuntimeError(f"GET {path}: {error}") from None
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise RuntimeError(f"GET {path}: {answer.status} {answer.data[:500]}")
+        return json.loads(answer.data)
 
 
 class KubeApi:

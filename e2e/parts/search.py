@@ -75,7 +75,8 @@ class SearchEngine:
 
 
 def eventually(check, timeout=10, what="it", interval=0.02):
-    """Polls check() until it returns something true, and returns that. `what` begins the message of a failure."""
+    """Polls check() until it returns something true, and returns that. `what` begins the message of a failure. Pauses grow
+    from `interval` to a tenth of a second: what takes long is asked less often, and leaves the processor to what is waited for."""
     deadline = time.monotonic() + timeout
     while True:
         result = check()
@@ -84,3 +85,4 @@ def eventually(check, timeout=10, what="it", interval=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what() if callable(what) else what} did not happen within {timeout} s")
         time.sleep(interval)
+        interval = max(interval, min(interval * 1.1, 0.1))

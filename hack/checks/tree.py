@@ -52,7 +52,7 @@ def make_variable(expression):
             check=True,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=120,
             env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")},
         ).stdout
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
