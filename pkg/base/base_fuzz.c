@@ -26,10 +26,33 @@ static bool is_utf8(const char *s, size_t len)
 
 static unsigned hex(char c)
 {
+	assert((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
 	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-/* Undoes the escapes of a JSON string without its quotes; only U+0000 to U+001F are ever written as \u. */
+/* The four hexadecimal digits at s. */
+static unsigned code_unit(const char *s)
+{
+	return hex(s[0]) << 12 | hex(s[1]) << 8 | hex(s[2]) << 4 | hex(s[3]);
+}
+
+static void add_utf8(struct strbuf *out, unsigned c)
+{
+	assert(c < 0xD800 || c > 0xDFFF);
+	if (c < 0x80) {
+		strbuf_addc(out, (char)c);
+		return;
+	}
+	if (c < 0x800) {
+		strbuf_addc(out, (char)(0xC0 | c >> 6));
+	} else {
+		strbuf_addc(out, (char)(0xE0 | c >> 12));
+		strbuf_addc(out, (char)(0x80 | (c >> 6 & 0x3F)));
+	}
+	strbuf_addc(out, (char)(0x80 | (c & 0x3F)));
+}
+
+/* Undoes the escapes of a JSON string without its quotes; only what terminals act on is ever written as \u. */
 static void unescape(const char *s, size_t len, struct strbuf *out)
 {
 	static const char from[] = "\"\\btnfr";
@@ -40,8 +63,8 @@ static void unescape(const char *s, size_t len, struct strbuf *out)
 		if (s[i] != '\\') {
 			strbuf_addc(out, s[i]);
 		} else if (s[i + 1] == 'u') {
-			assert(i + 5 < len && s[i + 2] == '0' && s[i + 3] == '0');
-			strbuf_addc(out, (char)(hex(s[i + 4]) * 16 + hex(s[i + 5])));
+			assert(i + 5 < len && utf8_acts_on_terminals(code_unit(s + i + 2)));
+			add_utf8(out, code_unit(s + i + 2));
 			i += 5;
 		} else {
 			const char *at = strchr(from, s[++i]);
