@@ -1,10 +1,12 @@
 """docs/install.md, followed to the letter. There is no node here: what one would do is done by hand, each under `instead`."""
 
+import json
+
 import bookstore
 import pytest
 from guide import Reader, blocks
 from parts.kubernetes import KubeApi
-from parts.operator import NAMESPACE, RELEASE, Operator
+from parts.operator import NAMESPACE, RELEASE, TREE, Operator
 from pgsync import Resources, condition
 from test_chart import run_helm_test
 
@@ -30,6 +32,19 @@ class Node:
     def helm_test(self, command):
         done = run_helm_test(self.operator)
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def end_namespace(self, command):
+        """The namespace is deleted, and then what its controller does when it has emptied it. Its pods end with it."""
+        self.stop()
+        self.api.kubectl(*command.split()[1:], "--wait=false")
+        ended = self.api.kubectl.json("get", "namespace", NAMESPACE)
+        ended["spec"]["finalizers"] = []
+        self.api.kubectl("replace", "--raw", f"/api/v1/namespaces/{NAMESPACE}/finalize", "-f", "-", input=json.dumps(ended))
+
+    def left(self):
+        """What there is of an installation outside of namespaces."""
+        names = self.api.kubectl("get", "crd,clusterrole,clusterrolebinding,namespace", "-o", "name").split()
+        return [name for name in names if "pgsync" in name]
 
     def stop(self):
         if self.operator:
@@ -72,8 +87,8 @@ def test_the_page_leads_from_nothing_to_an_index_through_an_upgrade_and_back_to_
         "helm --namespace pgsync-system test": node.helm_test,
         # Its Job would need a node: test_uninstall.py has what the Job does.
         "helm uninstall": lambda command: reader.type(f"env {command} --no-hooks"),
-        # No controller empties the namespace, so this would not end.
-        "kubectl delete namespace": lambda command: reader.type(f"env {command} --wait=false"),
+        "kubectl delete namespace": node.end_namespace,
+        "kubectl delete -k": lambda command: node.end_namespace(command.replace("config/default", str(TREE / "config/default"))),
     })
     resources = Resources(api.kubectl, "shop")
 
@@ -96,8 +111,10 @@ def test_the_page_leads_from_nothing_to_an_index_through_an_upgrade_and_back_to_
     assert (database.slots(), database.publications()) == ([], [])
     assert set(database.replica_identities()) == {("authors", "d"), ("book_authors", "d"), ("books", "d")}
     assert opensearch.aliases(index) == [f"{index}-g1"], "the page says that the index stays"
-    left = api.kubectl("get", "crd,clusterrole,clusterrolebinding", "-o", "name")
-    assert "pgsync" not in left, left
+    assert node.left() == []
+
+    reader.follow(blocks(PAGE, "Without helm"))
+    assert node.left() == []
     assert not reader.unused, f"{PAGE} has no such text any more: {reader.unused}"
 
 
