@@ -50,7 +50,7 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image docs clean golden fuzz
+        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image deb docs clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s  %s\n", $$1, $$2}'
 
@@ -286,6 +286,9 @@ bench: ## measure against the floors, side by side in one run; prints a table
 
 image: ## build the container image with buildah
 	@hack/image
+
+deb: all ## build a Debian package of what `make install` installs, in build/
+	@hack/deb
 
 docs: ## the documentation as one site, build/site/html; every link and anchor is checked
 	@hack/site
