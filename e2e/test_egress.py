@@ -37,6 +37,13 @@ def test_addresses_that_are_denied_are_not_connected_to(refused, kube):
     refused("SinkReachable", "localhost", urls="https://localhost:" + api.rsplit(":", 1)[1])
 
 
+@pytest.mark.parametrize("redis", [{"url": "redis://169.254.169.254:6379"},
+                                   {"url": "redis://mymaster", "sentinels": ["[::ffff:169.254.169.254]:26379"]}])
+def test_redis_at_a_denied_address_is_not_connected_to(operator, resources, books, opensearch, index, redis):
+    resources.apply_books(NAME, books, opensearch.url, index=index, spec={"checkpoint": {"store": "Redis", "redis": redis}})
+    resources.wait(NAME, "Ready", "False", reason="EgressDenied", contains=["169.254.169.254"])
+
+
 class _Secret(BaseHTTPRequestHandler):
     def do_GET(self):
         body = b'{"role": "node", "token": "a-token-of-the-machine"}'
