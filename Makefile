@@ -121,11 +121,9 @@ $(foreach b,$(BINARIES),$(eval $(call binary_rules,$(b),bin-tsan,tsan)))
 
 # Files that become a part of the program (.incbin).
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/pages.o): $(wildcard cmd/bookstore/pages/* pkg/web/files/*)
-$(FLAVOURS:%=$(B)/%/pkg/console/pages.o): $(wildcard pkg/console/pages/* pkg/web/files/*) docs/conditions.md
+$(FLAVOURS:%=$(B)/%/pkg/console/pages.o): $(wildcard pkg/console/pages/* pkg/web/files/*)
 $(FLAVOURS:%=$(B)/%/cmd/bookstore/tables.o): config/samples/bookstore.sql config/samples/bookstore-books.sql
-
-# The plugin shows what it tells to do.
-$(FLAVOURS:%=$(B)/%/cmd/kubectl-pgsync/inputs.o): docs/conditions.md
+$(FLAVOURS:%=$(B)/%/pkg/screen/remedy.o): docs/conditions.md
 
 # pgsync's users start it by this name too.
 $(foreach d,bin bin-failpoint bin-sanitized bin-tsan,$(d)/bootstrap): %/bootstrap: %/pgsync

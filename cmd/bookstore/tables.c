@@ -1,12 +1,9 @@
 /* The tables and the first books, as config/samples has them. */
+#include "base/embed.h"
 #include "bookstore.h"
 
-/* Both end with a NUL. Paths are those of the tree. */
-__asm__(".pushsection .rodata\n"
-	"tables_sql:\n.incbin \"config/samples/bookstore.sql\"\n.byte 0\n"
-	"tables_books_sql:\n.incbin \"config/samples/bookstore-books.sql\"\n.byte 0\n"
-	".popsection\n");
-extern const char tables_sql[], tables_books_sql[];
+EMBED_FILE(tables_sql, "config/samples/bookstore.sql");
+EMBED_FILE(tables_books_sql, "config/samples/bookstore-books.sql");
 
 /* Two bookstores that start at once: the second waits, and finds what the first one made. */
 #define LOCK "SELECT pg_advisory_lock(8001)"

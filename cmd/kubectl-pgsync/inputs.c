@@ -6,11 +6,6 @@
 #include "plugin.h"
 #include "json/json.h"
 
-/* docs/conditions.md, which ends with a NUL. The path is that of the tree. */
-__asm__(".pushsection .rodata\n"
-	"plugin_reasons:\n.incbin \"docs/conditions.md\"\n.byte 0\n"
-	".popsection\n");
-
 /* The object; null if there is none, false if it may not be read. A new reference. */
 static int read_lease(struct client *client, const char *name, json_t **ret, struct err *err)
 {
@@ -36,7 +31,7 @@ int plugin_input(struct client *client, const json_t *resource, struct screen_in
 	const char *name = jsonx_string(resource, "status.operator.lease", "");
 	json_t *lease;
 
-	*ret = (struct screen_input){.resource = resource, .reasons = plugin_reasons, .wall_us = clock_wall_us()};
+	*ret = (struct screen_input){.resource = resource, .reasons = screen_reasons(), .wall_us = clock_wall_us()};
 	if (!*name)
 		return 0;
 	if (!client->leases)

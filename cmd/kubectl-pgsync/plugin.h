@@ -73,8 +73,6 @@ json_t *client_sorted(json_t *objects);
 
 /* --- what is shown */
 
-/* docs/conditions.md */
-extern const char plugin_reasons[];
 /* Everything that a verdict needs about a PgSync: reads its operator's Lease, unless it was read already. The resource
  * is borrowed. */
 int plugin_input(struct client *client, const json_t *resource, struct screen_input *ret, struct err *err) WARN_UNUSED;

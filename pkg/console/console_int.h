@@ -67,8 +67,6 @@ const struct console_entry *console_store_find(const struct console_store *store
 void console_entry_json(const struct console_entry *entry, struct strbuf *ret);
 
 /* --- pages.c */
-/* docs/conditions.md */
-const char *console_reasons(void);
 /* The routes of the files are written to routes, which has room for CONSOLE_FILES. */
 void console_file_routes(struct web_route *routes);
 

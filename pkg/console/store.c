@@ -198,7 +198,7 @@ static void add_remedies(const char *kept, struct strbuf *ret)
 
 	json_array_foreach (json_object_get(status, "conditions"), i, condition) {
 		const char *word = jsonx_string(condition, "reason", "");
-		_cleanup_free_ char *remedy = remedy_find(console_reasons(), word);
+		_cleanup_free_ char *remedy = remedy_find(screen_reasons(), word);
 
 		if (remedy)
 			(void)json_object_set_new(remedies, word, json_string(remedy));

@@ -60,10 +60,8 @@ static void add_cut(json_t *line, const char *key, const char *text)
 /* The same words as those of `kubectl pgsync status`. Who composes statuses holds the Lease. */
 static void add_verdict(json_t *line, const json_t *resource)
 {
-	struct screen_input in = {.resource = resource,
-				  .found = LEASE_NOT_READ,
-				  .reasons = console_reasons(),
-				  .wall_us = clock_wall_us()};
+	struct screen_input in = {
+		.resource = resource, .found = LEASE_NOT_READ, .reasons = screen_reasons(), .wall_us = clock_wall_us()};
 	struct verdict verdict;
 
 	verdict_decide(&in, &verdict);

@@ -1,10 +1,18 @@
 /* What to do about a reason: the rows of docs/conditions.md, which is part of the program. */
 #include <string.h>
 
+#include "base/embed.h"
 #include "base/mem.h"
 #include "screen/screen.h"
 
 enum { REMEDY_BYTES = 8192 };
+
+EMBED_FILE(conditions_md, "docs/conditions.md");
+
+const char *screen_reasons(void)
+{
+	return conditions_md;
+}
 
 /* The tables of reasons begin here; those before it are about conditions, whose names may be the same. */
 static const char BEGIN[] = "\n## Reasons\n";

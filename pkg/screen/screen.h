@@ -14,6 +14,9 @@
 
 #include "base/strbuf.h"
 
+/* The text of docs/conditions.md. */
+const char *screen_reasons(void);
+
 enum lease_found {
 	LEASE_NOT_READ, /* it may not be read, or the status names none */
 	LEASE_MISSING,
@@ -26,7 +29,7 @@ struct screen_input {
 	enum lease_found found;
 	const json_t *lease;  /* the object, with LEASE_READ */
 	const json_t *events; /* an array of events of v1, or NULL: they may not be read */
-	const char *reasons;  /* the text of docs/conditions.md */
+	const char *reasons;  /* of screen_reasons */
 	int64_t wall_us;
 };
 

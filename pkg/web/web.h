@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/embed.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
@@ -93,15 +94,25 @@ struct web_options {
  */
 extern const char *const web_page_headers[];
 
-/* A file that is part of the program. Programs and packages that have pages share those in pkg/web/files. */
+/* A file that is part of the program. */
 struct web_file {
 	const char *url, *data, *end, *type;
 };
 
-/* The linker puts the file between name and name_end, with a NUL behind it. Paths are those of the tree. */
-#define WEB_EMBED(name, path)                                                                                      \
-	__asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.byte 0\n.popsection\n"); \
-	extern const char name[], name##_end[]
+#define WEB_HTML "text/html; charset=utf-8"
+#define WEB_CSS "text/css; charset=utf-8"
+#define WEB_JS "text/javascript; charset=utf-8"
+#define WEB_SVG "image/svg+xml"
+
+/* A list of files is a macro that applies X to each: name, path of the URL, path in the tree, type. These are for
+ * everything that has pages. */
+#define WEB_SHARED_FILES(X)                                         \
+	X(page_js, "/page.js", "pkg/web/files/page.js", WEB_JS)     \
+	X(page_css, "/page.css", "pkg/web/files/page.css", WEB_CSS) \
+	X(pico_css, "/pico.css", "pkg/web/files/pico.min.css", WEB_CSS)
+/* What such a list is applied to: a declaration for each file, and the items of an array. */
+#define WEB_EMBED(name, url, path, type) EMBED_FILE(name, path);
+#define WEB_FILE(name, url, path, type) {url, name, name##_end, type},
 
 /* A route for each file, with an ETag. The files stay where they are as long as the server runs. */
 void web_file_routes(const struct web_file *files, size_t n, struct web_route *ret_routes);
