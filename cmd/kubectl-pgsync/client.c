@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "plugin.h"
 #include "json/json.h"
 
@@ -92,6 +91,58 @@ char *client_collection(const struct client *client, bool all_namespaces)
 	return kube_path("apis", "pgsync.io", "v1alpha1", "namespaces", client->namespace, "pgsyncs", NULL);
 }
 
+/* --- objects by their keys */
+
+static void free_object(void *object)
+{
+	json_decref(object);
+}
+
+struct map *client_objects(void)
+{
+	return map_new(free_object);
+}
+
+static bool collect_pgsync(void *user, const char *key, size_t len, void *object)
+{
+	UNUSED(key);
+	UNUSED(len);
+	(void)json_array_append(user, object);
+	return true;
+}
+
+static int compare_pgsyncs(const void *a, const void *b)
+{
+	const json_t *const *one = a, *const *other = b;
+	int r = strcmp(jsonx_string(*one, "metadata.namespace", ""), jsonx_string(*other, "metadata.namespace", ""));
+
+	return r ? r : strcmp(jsonx_string(*one, "metadata.name", ""), jsonx_string(*other, "metadata.name", ""));
+}
+
+json_t *client_sorted(struct map *objects)
+{
+	_cleanup_json_ json_t *found = json_array();
+	_cleanup_free_ json_t **items = NULL;
+	json_t *sorted = json_array();
+	size_t n;
+
+	map_each(objects, collect_pgsync, found);
+	n = json_array_size(found);
+	items = xcalloc(n + 1, sizeof(*items));
+	for (size_t i = 0; i < n; i++)
+		items[i] = json_array_get(found, i);
+	qsort(items, n, sizeof(*items), compare_pgsyncs);
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append(sorted, items[i]);
+	return sorted;
+}
+
+char *client_key(const json_t *resource)
+{
+	return xasprintf("%s/%s", jsonx_string(resource, "metadata.namespace", ""),
+			 jsonx_string(resource, "metadata.name", ""));
+}
+
 /* --- lists: a reflector reads them in pages, of whatever size */
 
 struct listing {
@@ -99,11 +150,6 @@ struct listing {
 	struct map *objects;
 	struct err err;
 };
-
-static void free_object(void *object)
-{
-	json_decref(object);
-}
 
 static void on_list_object(void *user, const char *key, json_t *object)
 {
@@ -134,56 +180,24 @@ static void on_list_error(void *user, const struct err *err)
 	listing->done = true;
 }
 
-static bool add_listed(void *user, const char *key, size_t len, void *object)
-{
-	UNUSED(key);
-	UNUSED(len);
-	(void)json_array_append(user, object);
-	return true;
-}
-
-static int compare_listed(const void *a, const void *b)
-{
-	const json_t *const *one = a, *const *other = b;
-	int r = strcmp(jsonx_string(*one, "metadata.namespace", ""), jsonx_string(*other, "metadata.namespace", ""));
-
-	return r ? r : strcmp(jsonx_string(*one, "metadata.name", ""), jsonx_string(*other, "metadata.name", ""));
-}
-
-json_t *client_sorted(json_t *objects)
-{
-	size_t n = json_array_size(objects);
-	_cleanup_free_ json_t **items = xcalloc(n + 1, sizeof(*items));
-	json_t *sorted = json_array();
-
-	for (size_t i = 0; i < n; i++)
-		items[i] = json_array_get(objects, i);
-	qsort(items, n, sizeof(*items), compare_listed);
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append(sorted, items[i]);
-	return sorted;
-}
-
 int client_list(struct client *client, bool all_namespaces, json_t **ret, struct err *err)
 {
 	static const struct kube_reflector_handlers handlers = {
 		.changed = on_list_object, .deleted = on_unlisted, .synced = on_list_end, .failed = on_list_error};
 	_cleanup_free_ char *path = client_collection(client, all_namespaces);
-	struct listing listing = {.objects = map_new(free_object)};
+	struct listing listing = {.objects = client_objects()};
 	struct kube_reflector *reflector = kube_reflect(client->kube, path, NULL, &handlers, &listing);
-	_cleanup_json_ json_t *objects = json_array();
 	int r = 0;
 
 	while (!listing.done && r == 0)
 		r = kube_poll(client->kube, NULL, 0, -1, err);
 	kube_reflector_stop(reflector);
-	map_each(listing.objects, add_listed, objects);
-	map_free(listing.objects);
 	if (r == 0 && listing.err.kind != ERR_NONE) {
 		*err = listing.err;
 		r = -1;
 	}
 	if (r == 0)
-		*ret = client_sorted(objects);
+		*ret = client_sorted(listing.objects);
+	map_free(listing.objects);
 	return r;
 }

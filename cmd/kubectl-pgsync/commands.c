@@ -7,10 +7,9 @@ const struct command plugin_commands[] = {
 	{"status", plugin_status, "Ao", 0, 1, "[NAME] [OPTION]...",
 	 "whether data flows, how far behind, and what to do",
 	 "With a NAME: one screen about this PgSync, with the verdict first: whether data flows, how far the index is "
-	 "behind "
-	 "the tables, and what to do; then slot, indices, conditions and recent events. Without: one line for each. "
-	 "Verdicts are Flowing, Suspended (as asked), Working (on its way), Late, Degraded, Broken, and Unknown (for "
-	 "instance, because no operator renews its Lease).",
+	 "behind the tables, and what to do; then slot, indices, conditions and recent events. Without: one line for "
+	 "each. Verdicts are Flowing, Suspended (as asked), Working (on its way), Late, Degraded, Broken, and Unknown "
+	 "(for instance, because no operator renews its Lease).",
 	 "kubectl pgsync status\n"
 	 "kubectl pgsync status books -n shop\n"
 	 "kubectl pgsync status -A -o json\n"
@@ -21,8 +20,7 @@ const struct command plugin_commands[] = {
 	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
 	{"suspend", plugin_change, "", 1, SIZE_MAX, "NAME... [OPTION]...", "stop the data flow; the slot stays",
 	 "Sets spec.suspend: the worker stops, searches see the index as it is, and Postgres retains WAL until the "
-	 "PgSync "
-	 "is resumed.",
+	 "PgSync is resumed.",
 	 "kubectl pgsync suspend books\n", NULL},
 	{"resume", plugin_change, "", 1, SIZE_MAX, "NAME... [OPTION]...", "let data flow again",
 	 "Sets spec.suspend to false: a worker starts and continues where the last one stopped.",
@@ -33,33 +31,28 @@ const struct command plugin_commands[] = {
 	 "kubectl pgsync restart books\n", NULL},
 	{"resync", plugin_change, "", 1, SIZE_MAX, "NAME... [OPTION]...", "build new indices behind the aliases",
 	 "Raises spec.resyncNonce: every index is built again behind its alias. Searches see the old one until the new "
-	 "one "
-	 "is complete.",
+	 "one is complete.",
 	 "kubectl pgsync resync books\n", NULL},
 	{"lag", plugin_lag, "Aw", 0, 0, "[OPTION]...", "how far behind each index is",
 	 "One line for each PgSync: the age of the oldest change that is not in the index yet, the WAL that was "
-	 "written "
-	 "and not confirmed, what the server retains for the slot, and the verdict.",
+	 "written and not confirmed, what the server retains for the slot, and the verdict.",
 	 "kubectl pgsync lag -A\n"
 	 "kubectl pgsync lag --watch\n",
 	 NULL},
 	{"top", plugin_top, "A", 0, 0, "[OPTION]...", "a live overview of all of them",
 	 "PgSyncs with verdict, lag, retained WAL, documents, dead letters and bootstrap, as they change; those that "
-	 "need "
-	 "attention come first. Control-C ends it. Without a terminal it is printed once.",
+	 "need attention come first. Control-C ends it. Without a terminal it is printed once.",
 	 "kubectl pgsync top -A\n", NULL},
 	{"logs", plugin_logs, "f", 1, 1, "NAME [OPTION]...", "the log lines about one PgSync",
 	 "Reads the logs of the operator's pods and prints the lines that are about this PgSync: those of the operator "
-	 "and "
-	 "those of its worker. It needs the right to read logs in the operator's namespace.",
+	 "and those of its worker. It needs the right to read logs in the operator's namespace.",
 	 "kubectl pgsync logs books\n"
 	 "kubectl pgsync logs -f books -n shop\n",
 	 NULL},
 	{"dead-letters", plugin_dead_letters, "Ar", 0, SIZE_MAX, "[NAME]... [OPTION]...",
 	 "documents that failed, and another attempt",
 	 "How many documents of each index the search engine refused, or could not be built. With --retry, the worker "
-	 "tries "
-	 "all of them again. `pgsync dead-letters` shows them one by one, if you can reach the search engine.",
+	 "tries all of them again. `pgsync dead-letters` shows them one by one, if you can reach the search engine.",
 	 "kubectl pgsync dead-letters\n"
 	 "kubectl pgsync dead-letters books --retry\n",
 	 "0  there are none; with --retry: requested\n"
@@ -68,10 +61,8 @@ const struct command plugin_commands[] = {
 	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
 	{"report", plugin_report, "F", 1, 1, "NAME [OPTION]...", "one archive for a bug report, without secrets",
 	 "Writes a tar archive with what others need to understand a problem: the PgSync with its status and events, "
-	 "the "
-	 "operator's Lease and pods, the log lines about this PgSync, and versions. Secrets are never read; what looks "
-	 "like a "
-	 "password or a token is removed. What may not be read is listed in not-read.txt.",
+	 "the operator's Lease and pods, the log lines about this PgSync, and versions. Secrets are never read; what "
+	 "looks like a password or a token is removed. What may not be read is listed in not-read.txt.",
 	 "kubectl pgsync report books\n"
 	 "kubectl pgsync report books -n shop --file books.tar\n",
 	 NULL},

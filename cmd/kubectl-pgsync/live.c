@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/map.h"
 #include "base/terminal.h"
 #include "plugin.h"
 #include "json/json.h"
@@ -31,11 +30,6 @@ struct view {
 };
 
 /* --- what the API server reports */
-
-static void release_object(void *object)
-{
-	json_decref(object);
-}
 
 static void on_view_changed(void *user, const char *key, json_t *object)
 {
@@ -79,19 +73,10 @@ static void on_view_recovered(void *user)
 
 /* --- showing it */
 
-static bool collect_object(void *user, const char *key, size_t len, void *object)
-{
-	UNUSED(key);
-	UNUSED(len);
-	(void)json_array_append(user, object);
-	return true;
-}
-
 /* Prints the line if it is new. */
 static void print_lag_line(struct view *view, const struct screen_input *in)
 {
-	_cleanup_free_ char *key = xasprintf("%s/%s", jsonx_string(in->resource, "metadata.namespace", ""),
-					     jsonx_string(in->resource, "metadata.name", ""));
+	_cleanup_free_ char *key = client_key(in->resource);
 	const char *before = json_string_value(json_object_get(view->lines, key));
 	struct strbuf line;
 
@@ -134,7 +119,7 @@ typedef void show_fn(struct view *view, const struct screen_input *items, size_t
 /* Reads the Leases again now and then, and shows everything. */
 static int update_view(struct view *view, show_fn *show, struct err *err)
 {
-	_cleanup_json_ json_t *found = json_array(), *objects = NULL;
+	_cleanup_json_ json_t *objects = client_sorted(view->objects);
 	_cleanup_free_ struct screen_input *items = NULL;
 	int64_t now_ms = clock_now_ms();
 	size_t n;
@@ -143,8 +128,6 @@ static int update_view(struct view *view, show_fn *show, struct err *err)
 		plugin_forget_leases(view->client);
 		view->leases_ms = now_ms;
 	}
-	map_each(view->objects, collect_object, found);
-	objects = client_sorted(found);
 	n = json_array_size(objects);
 	items = xcalloc(n + 1, sizeof(*items));
 	for (size_t i = 0; i < n; i++)
@@ -198,7 +181,7 @@ static int open_view(const struct command *command, const struct options *option
 
 	if (client_open(options, &client, &err) < 0)
 		return plugin_failed(command, &err);
-	view.objects = map_new(release_object);
+	view.objects = client_objects();
 	view.lines = json_object();
 	path = client_collection(&client, options->all_namespaces);
 	reflector = kube_reflect(client.kube, path, NULL, &handlers, &view);

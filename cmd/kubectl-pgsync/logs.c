@@ -132,16 +132,10 @@ int plugin_pods(struct client *client, const json_t *resource, json_t **ret, str
 	return 0;
 }
 
-static char *name_in_logs(const json_t *resource)
-{
-	return xasprintf("%s/%s", jsonx_string(resource, "metadata.namespace", ""),
-			 jsonx_string(resource, "metadata.name", ""));
-}
-
 int plugin_read_logs(struct client *client, const json_t *resource, const json_t *pods, struct strbuf *out,
 		     struct err *err)
 {
-	_cleanup_free_ char *name = name_in_logs(resource);
+	_cleanup_free_ char *name = client_key(resource);
 
 	return read_logs(client, pods, name, false, out, err);
 }
@@ -158,7 +152,7 @@ int plugin_logs(const struct command *command, const struct options *options)
 		return plugin_failed(command, &err);
 	path = client_path(&client, options->names[0]);
 	if (client_get(&client, path, &object, &err) == 0 && plugin_pods(&client, object, &pods, &err) == 0) {
-		name = name_in_logs(object);
+		name = client_key(object);
 		r = read_logs(&client, pods, name, options->follow, NULL, &err);
 	}
 	client_close(&client);

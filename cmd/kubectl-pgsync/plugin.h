@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "base/map.h"
 #include "kube/kube.h"
 #include "screen/screen.h"
 
@@ -68,8 +69,12 @@ char *client_collection(const struct client *client, bool all_namespaces);
 /* The PgSyncs of the namespace, or of all: an array, sorted by namespace and name. A new reference. */
 int client_list(struct client *client, bool all_namespaces, json_t **ret, struct err *err) WARN_UNUSED;
 
-/* The same objects by namespace and name. A new reference. */
-json_t *client_sorted(json_t *objects);
+/* A map that objects can be put into by their key; each is a reference that the map owns. */
+struct map *client_objects(void);
+/* An array of them, sorted by namespace and name. A new reference. */
+json_t *client_sorted(struct map *objects);
+/* "namespace/name"; caller frees. */
+char *client_key(const json_t *resource);
 
 /* --- what is shown */
 
