@@ -1,4 +1,9 @@
 // What the console's pages share: requests with the token, and values as people read them.
+import { find } from "/page.js";
+
+export function say(selector, text) {
+  if (find(selector).textContent !== text) find(selector).textContent = text;
+}
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -13,6 +18,28 @@ export const token = {
   set: (text) => sessionStorage.setItem("token", text.trim()),
   drop: () => sessionStorage.removeItem("token"),
 };
+
+/** Asks for the token, if that is what a request lacked (or a wrong one is what it had); then true. */
+export function wantsToken(error) {
+  const wants = error.status === 401;
+  find("#token").hidden = !wants;
+  if (wants) {
+    say("#verdict", "This console needs its token.");
+    say("#lost", token.get() ? "The token is not the right one." : "");
+    token.drop();
+  }
+  return wants;
+}
+
+/** Calls turn with each token that is entered. */
+export function takeTokens(turn) {
+  find("#token").addEventListener("submit", (event) => {
+    event.preventDefault();
+    token.set(event.target.token.value);
+    event.target.reset();
+    turn();
+  });
+}
 
 /** GET; the answer and its ETag, or null if the version is still the one with this ETag. Other answers are thrown. */
 export async function get(path, etag) {

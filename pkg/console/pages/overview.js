@@ -1,6 +1,6 @@
 // The overview: every PgSync in a table that changes in place.
 import { begin, el, find } from "/page.js";
-import { age, bytes, count, get, position, repeat, seconds, spark, token, VERDICTS } from "/live.js";
+import { age, bytes, count, get, position, repeat, say, seconds, spark, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const PAGE_SIZE = 100;
 const STEP_MS = 5000; // of the charts
@@ -155,10 +155,6 @@ function sentence() {
 }
 
 /** Changes an element only if that changes what it shows: screen readers read what is written again. */
-function say(selector, text) {
-  if (find(selector).textContent !== text) find(selector).textContent = text;
-}
-
 function sameChildren(parent, children) {
   return parent.children.length === children.length && children.every((child, i) => parent.children[i] === child);
 }
@@ -224,14 +220,10 @@ async function ask() {
 }
 
 function failed(error, ms) {
-  const wants = error.status === 401;
-  find("#token").hidden = !wants;
+  const wants = wantsToken(error);
   find("#content").classList.add("stale");
   if (wants) {
     find("#content").hidden = true;
-    say("#verdict", "This console needs its token.");
-    say("#lost", token.get() ? "The token is not the right one." : "");
-    token.drop();
     all.clear();
     cursor = null;
   } else {
@@ -263,12 +255,7 @@ begin({ "/": ["go to the search box", () => find("#q").focus()], j: ["next PgSyn
 fromAddress();
 find("#head").replaceChildren(...COLUMNS.map(headCell));
 const turn = repeat(ask, failed);
-find("#token").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token.set(event.target.token.value);
-  event.target.reset();
-  turn();
-});
+takeTokens(turn);
 setInterval(() => {
   if (document.hidden) return;
   for (const entry of all.values()) step(entry);

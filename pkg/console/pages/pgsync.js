@@ -1,6 +1,6 @@
 // One PgSync: what it is doing, what is wrong and what to do about it, and what happened.
 import { begin, el, find } from "/page.js";
-import { age, bytes, count, get, repeat, seconds, token, VERDICTS } from "/live.js";
+import { age, bytes, count, get, repeat, say, seconds, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const values = new URLSearchParams(location.search);
 const [namespace, name] = [values.get("namespace") ?? "", values.get("name") ?? ""];
@@ -57,7 +57,7 @@ function drawIndices({ status }) {
   find("#indices").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colSpan: 5 }, "No index yet."))]));
 }
 
-/** A node of a schema, whatever it looks like: nobody may have checked it yet. */
+/** A node of a schema, whatever it looks like: it may not have been checked yet. */
 function branch(node) {
   if (typeof node !== "object" || node === null) return el("li", {}, JSON.stringify(node));
   const relation = node.relationship ?? {};
@@ -99,10 +99,6 @@ function drawCommands() {
 
 // --- what the operator says
 
-function say(selector, text) {
-  if (find(selector).textContent !== text) find(selector).textContent = text;
-}
-
 async function ask() {
   const found = await get(path, etag);
   find("#token").hidden = true;
@@ -120,21 +116,16 @@ async function ask() {
 }
 
 function failed(error, ms) {
-  const wants = error.status === 401;
-  find("#token").hidden = !wants;
+  const wants = wantsToken(error);
   find("#content").classList.add("stale");
   if (wants || error.status === 404) {
     find("#content").hidden = true;
     etag = undefined;
   }
-  if (wants) {
-    say("#verdict", "This console needs its token.");
-    say("#lost", token.get() ? "The token is not the right one." : "");
-    token.drop();
-  } else if (error.status === 404) {
+  if (error.status === 404) {
     say("#verdict", "The operator knows no such PgSync: it has been deleted, or another operator leads.");
     say("#lost", "");
-  } else {
+  } else if (!wants) {
     say("#lost", `${error.message} What is shown is ${seconds(ms / 1000)} old; the page goes on asking.`);
   }
 }
@@ -144,9 +135,4 @@ find("#title").textContent = `${namespace}/${name}`;
 drawCommands();
 begin({ o: ["go to the overview", () => location.assign("/")] });
 const turn = repeat(ask, failed);
-find("#token").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token.set(event.target.token.value);
-  event.target.reset();
-  turn();
-});
+takeTokens(turn);
