@@ -7,6 +7,7 @@ import pytest
 import requests
 from parts.faultproxy import FaultProxy
 from parts.search import eventually
+from parts.threads import start_threads
 
 ROUNDS = int(os.environ.get("E2E_ROUNDS", 200))
 LONG_ROUNDS = int(os.environ.get("E2E_LONG_ROUNDS", 10_000))
@@ -65,18 +66,7 @@ class Client:
 
 def clients(shop, n, count):
     """Threads that make `count` rounds together, and what went wrong in them."""
-    problems = []
-
-    def run(name):
-        try:
-            Client(shop, name).rounds(count // n)
-        except BaseException as error:  # of this thread: raised by the test
-            problems.append(error)
-
-    made = [threading.Thread(target=run, args=(name,)) for name in range(1, n + 1)]
-    for each in made:
-        each.start()
-    return made, problems
+    return start_threads(n, lambda name: Client(shop, name).rounds(count // n))
 
 
 def test_each_write_is_found_by_the_search_after_it(unrefreshed):

@@ -6,6 +6,7 @@ import threading
 import pytest
 import requests
 from parts.search import eventually
+from parts.threads import start_threads
 
 ROUNDS = int(os.environ.get("E2E_ROUNDS", 100))
 LONG_ROUNDS = int(os.environ.get("E2E_LONG_ROUNDS", 100_000))
@@ -62,19 +63,12 @@ def test_write_is_found_after_the_wait(run, books, opensearch, index):
 
 def clients(run, books, opensearch, index, n, count):
     """Threads that make `count` rounds each, and what went wrong in them."""
-    problems = []
 
     def client(who):
-        try:
-            with connect(books) as connection:
-                rounds(run, connection, opensearch, index, who, count)
-        except BaseException as error:  # of this thread: raised by the test
-            problems.append(error)
+        with connect(books) as connection:
+            rounds(run, connection, opensearch, index, who, count)
 
-    made = [threading.Thread(target=client, args=(who,)) for who in range(1, n + 1)]
-    for each in made:
-        each.start()
-    return made, problems
+    return start_threads(n, client)
 
 
 def test_writes_of_several_clients_are_found_though_the_worker_is_killed(run, books, opensearch, index):
