@@ -105,7 +105,7 @@ def test_a_user_sees_and_changes_a_pgsync(kube, make_operator, books, opensearch
     assert all(f'"f:{field}"' in managers[MANAGER] for field in ("suspend", "restartNonce", "resyncNonce")), managers
     assert all(f'"f:{field}"' not in managers["pgsync-operator"] for field in ("suspend", "restartNonce", "resyncNonce")), managers
 
-    # A status that nobody renews is not taken for the truth by those who may look for the operator.
+    # A status that no operator renews is not taken for the truth by those who may look for the operator.
     operator.process.kill9()
     kube.kubectl("delete", "leases", "--all", "--namespace", NAMESPACE)
     code, line = Plugin(kube.kubeconfig, resources.namespace).first(NAME)
@@ -218,7 +218,7 @@ def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
         output.wait_for("   4s ")
         watching.terminate()
     assert [line.split()[1] for line in output.text.splitlines()] == ["LAG", "3s", "4s"]
-    # It ends when nobody reads what it prints, as in `kubectl pgsync lag --watch | head`.
+    # It ends when what it prints is no longer read, as in `kubectl pgsync lag --watch | head`.
     with user.start("lag", "--watch") as watching:
         Output(watching.stdout.fileno()).wait_for("   4s ")
         watching.stdout.close()

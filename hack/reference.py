@@ -113,7 +113,7 @@ def row(name, schema, required, section=None):
 
 
 def table(rows, status):
-    """Nobody sets the fields of a status, so their bounds do not matter to readers."""
+    """Only the operator sets the fields of a status, so their bounds do not matter to readers."""
     kept = [0, 1, 4] if status else range(5)
     for cells in (["field", "type", "default", "bounds", "meaning"], ["---"] * 5, *rows):
         yield "| " + " | ".join(cells[i] for i in kept) + " |"

@@ -93,8 +93,8 @@ static int find_value(struct redis *redis, struct value *v, struct err *err)
 	return redis_get(redis, v->key, &v->text, &v->len, err);
 }
 
-/* An older value, or none, is what Redis has after it lost what was saved; the stamp says that nobody saved meanwhile.
- */
+/* An older value, or none, is what Redis has after it lost what was saved; the stamp says that no other process saved
+ * meanwhile. */
 static int replace_value(struct redis *redis, struct value *v, struct err *err)
 {
 	_cleanup_free_ char *stored = NULL;

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "conditions/conditions.h"
 #include "console/console_int.h"
 #include "screen/screen.h"
 #include "json/json.h"
@@ -92,23 +91,13 @@ static void add_copies(json_t *line, const json_t *status)
 	}
 }
 
-static bool is_filled(const json_t *status)
-{
-	size_t i;
-	json_t *condition;
-
-	json_array_foreach (json_object_get(status, "conditions"), i, condition)
-		if (strcmp(jsonx_string(condition, "type", ""), condition_type_name(CONDITION_BOOTSTRAP_COMPLETE)) == 0)
-			return strcmp(jsonx_string(condition, "status", ""), condition_status_name(STATUS_TRUE)) == 0;
-	return false;
-}
-
 char *console_summary(const struct console_pgsync *pgsync)
 {
 	const json_t *status = json_object_get(pgsync->resource, "status");
 	_cleanup_json_ json_t *line =
 		json_pack("{s:s, s:s, s:s, s:b, s:o*, s:o*, s:o, s:o}", "namespace", pgsync->namespace, "name",
-			  pgsync->name, "created", pgsync->created, "bootstrapComplete", is_filled(status), "documents",
+			  pgsync->name, "created", pgsync->created, "bootstrapComplete",
+			  screen_condition_is(pgsync->resource, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE), "documents",
 			  sum_of_indices(status, "documentCount"), "deadLetters", sum_of_indices(status, "deadLetters"),
 			  "indices", index_names(status), "conditions", short_conditions(status));
 

@@ -73,18 +73,6 @@ static void put_top_row(const struct screen_input *in, const struct verdict *ver
 	screen_cell(table, "%s", verdict->summary);
 }
 
-static void put_top_header(bool namespaces, struct screen_table *table)
-{
-	static const char *const names[] = {"NAME",      "VERDICT",      "LAG",       "RETAINED",
-					    "DOCUMENTS", "DEAD LETTERS", "BOOTSTRAP", "SUMMARY"};
-
-	screen_table_init(table, ARRAY_SIZE(names) + namespaces);
-	if (namespaces)
-		screen_cell(table, "NAMESPACE");
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		screen_cell(table, "%s", names[i]);
-}
-
 void screen_top(const struct screen_input *items, size_t n, bool namespaces, struct strbuf *out)
 {
 	_cleanup_(screen_table_release) struct screen_table table = {0};
@@ -96,7 +84,9 @@ void screen_top(const struct screen_input *items, size_t n, bool namespaces, str
 		healthy += verdict_is_good(verdicts[i].kind);
 	}
 	strbuf_addf(out, "%zu PgSync%s, %zu healthy\n\n", n, n == 1 ? "" : "s", healthy);
-	put_top_header(namespaces, &table);
+	screen_table_init(&table, namespaces,
+			  (const char *const[]){"NAME", "VERDICT", "LAG", "RETAINED", "DOCUMENTS", "DEAD LETTERS",
+						"BOOTSTRAP", "SUMMARY", NULL});
 	for (int good = 0; good < 2; good++)
 		for (size_t i = 0; i < n; i++)
 			if (verdict_is_good(verdicts[i].kind) == good)
@@ -127,12 +117,7 @@ long long screen_dead_letters(const json_t *resources, bool namespaces, struct s
 	long long n = 0;
 	size_t i;
 
-	screen_table_init(&table, namespaces ? 4 : 3);
-	if (namespaces)
-		screen_cell(&table, "NAMESPACE");
-	screen_cell(&table, "NAME");
-	screen_cell(&table, "INDEX");
-	screen_cell(&table, "DEAD LETTERS");
+	screen_table_init(&table, namespaces, (const char *const[]){"NAME", "INDEX", "DEAD LETTERS", NULL});
 	json_array_foreach (resources, i, resource) {
 		put_dead_letters(resource, namespaces, &table);
 		n += count_of(resource, "deadLetters");

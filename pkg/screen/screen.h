@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/strbuf.h"
+#include "conditions/conditions.h"
 
 /* The text of docs/conditions.md. */
 const char *screen_reasons(void);
@@ -49,6 +50,9 @@ struct verdict {
 	char *found;   /* what was found, in the words of the operator; or NULL */
 	char *next;    /* what to do; or NULL: nothing */
 };
+
+/* Whether the resource has this condition with this status. */
+bool screen_condition_is(const json_t *resource, enum condition_type type, enum condition_status status);
 
 void verdict_decide(const struct screen_input *in, struct verdict *ret);
 void verdict_release(struct verdict *verdict);

@@ -21,7 +21,8 @@ struct screen_table {
 	size_t n, alloc;
 };
 
-void screen_table_init(struct screen_table *table, size_t n_columns);
+/* Begins with the row of names, which end with NULL; with a column for namespaces before them, if there is one. */
+void screen_table_init(struct screen_table *table, bool namespaces, const char *const *names);
 void screen_table_release(struct screen_table *table);
 /* Adds the next cell, row by row. Ends of lines and tabs in it become blanks; an empty one is shown as "-". */
 void screen_cell(struct screen_table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -40,7 +41,6 @@ const char *screen_span(int64_t seconds, char buf[SCREEN_AGE_BYTES]);
 /* --- a resource */
 
 const json_t *screen_condition(const json_t *resource, enum condition_type type);
-bool screen_condition_is(const json_t *resource, enum condition_type type, enum condition_status status);
 /* The condition's reason; REASON_NONE if it is not known. */
 enum reason screen_reason(const json_t *condition);
 

@@ -98,13 +98,9 @@ static void put_indices(const json_t *resource, struct strbuf *out)
 
 	if (!json_array_size(indices))
 		return;
-	screen_table_init(&table, 6);
-	screen_cell(&table, "INDEX");
-	screen_cell(&table, "GENERATION");
-	screen_cell(&table, "DOCUMENTS");
-	screen_cell(&table, "HEALTH");
-	screen_cell(&table, "DEAD LETTERS");
-	screen_cell(&table, "DROPPED");
+	screen_table_init(
+		&table, false,
+		(const char *const[]){"INDEX", "GENERATION", "DOCUMENTS", "HEALTH", "DEAD LETTERS", "DROPPED", NULL});
 	json_array_foreach (indices, i, index) {
 		screen_cell(&table, "%s", jsonx_string(index, "name", ""));
 		screen_cell(&table, "%s", jsonx_string(index, "physicalName", ""));
@@ -156,11 +152,7 @@ static void put_conditions(const struct screen_input *in, struct strbuf *out)
 	if (!json_array_size(conditions))
 		return;
 	strbuf_init(&details, out->max);
-	screen_table_init(&table, 4);
-	screen_cell(&table, "CONDITION");
-	screen_cell(&table, "STATUS");
-	screen_cell(&table, "REASON");
-	screen_cell(&table, "FOR");
+	screen_table_init(&table, false, (const char *const[]){"CONDITION", "STATUS", "REASON", "FOR", NULL});
 	json_array_foreach (conditions, i, condition) {
 		screen_cell(&table, "%s", jsonx_string(condition, "type", ""));
 		screen_cell(&table, "%s", jsonx_string(condition, "status", ""));
@@ -234,11 +226,7 @@ static void put_events(const struct screen_input *in, struct strbuf *out)
 	for (size_t i = 0; i < n; i++)
 		events[i] = json_array_get(in->events, i);
 	qsort(events, n, sizeof(*events), compare_events);
-	screen_table_init(&table, 4);
-	screen_cell(&table, "AGE");
-	screen_cell(&table, "TYPE");
-	screen_cell(&table, "REASON");
-	screen_cell(&table, "NOTE");
+	screen_table_init(&table, false, (const char *const[]){"AGE", "TYPE", "REASON", "NOTE", NULL});
 	for (size_t i = n > EVENTS_SHOWN ? n - EVENTS_SHOWN : 0; i < n; i++)
 		put_event(in, events[i], &table);
 	strbuf_adds(out, "\nEvents:\n");
@@ -266,13 +254,7 @@ void screen_list(const struct screen_input *items, size_t n, bool namespaces, st
 {
 	_cleanup_(screen_table_release) struct screen_table table = {0};
 
-	screen_table_init(&table, namespaces ? 5 : 4);
-	if (namespaces)
-		screen_cell(&table, "NAMESPACE");
-	screen_cell(&table, "NAME");
-	screen_cell(&table, "VERDICT");
-	screen_cell(&table, "LAG");
-	screen_cell(&table, "SUMMARY");
+	screen_table_init(&table, namespaces, (const char *const[]){"NAME", "VERDICT", "LAG", "SUMMARY", NULL});
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(verdict_release) struct verdict verdict = {0};
 

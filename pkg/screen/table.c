@@ -10,9 +10,15 @@
 
 enum { GAP = 3, MINUTE = 60, HOUR = 3600, DAY = 86400 };
 
-void screen_table_init(struct screen_table *table, size_t n_columns)
+void screen_table_init(struct screen_table *table, bool namespaces, const char *const *names)
 {
-	*table = (struct screen_table){.n_columns = n_columns};
+	*table = (struct screen_table){.n_columns = namespaces};
+	while (names[table->n_columns - namespaces])
+		table->n_columns++;
+	if (namespaces)
+		screen_cell(table, "NAMESPACE");
+	for (; *names; names++)
+		screen_cell(table, "%s", *names);
 }
 
 void screen_table_release(struct screen_table *table)

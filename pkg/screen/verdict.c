@@ -77,7 +77,7 @@ static bool judge_unobserved(const struct screen_input *in, struct verdict *ret)
 	return true;
 }
 
-/* How long ago the Lease was renewed, in seconds; -1: nobody holds it. */
+/* How long ago the Lease was renewed, in seconds; -1: no operator holds it. */
 static int64_t lease_age(const struct screen_input *in)
 {
 	int64_t renewed_us;
