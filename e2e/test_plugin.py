@@ -206,7 +206,7 @@ def set_status(kube, resources, **fields):
 
 
 def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
-    set_status(kube, resources, stream={"lag": "3s", "lagBytes": 2048, "retainedWAL": "16 MiB"})
+    set_status(kube, resources, stream={"lag": "3s", "lagBytes": 2048, "retainedWAL": "16MiB"})
     code, out, err = user("lag")
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()] == [["NAME", "LAG", "BEHIND", "RETAINED", "VERDICT"],
@@ -214,7 +214,7 @@ def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
     with user.start("lag", "--watch") as watching:
         output = Output(watching.stdout.fileno())
         output.wait_for("   3s ")
-        set_status(kube, resources, stream={"lag": "4s", "lagBytes": 2048, "retainedWAL": "16 MiB"})
+        set_status(kube, resources, stream={"lag": "4s", "lagBytes": 2048, "retainedWAL": "16MiB"})
         output.wait_for("   4s ")
         watching.terminate()
     assert [line.split()[1] for line in output.text.splitlines()] == ["LAG", "3s", "4s"]

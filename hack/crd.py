@@ -560,7 +560,7 @@ def status():
             "lagSeconds": count("Age of the oldest change that is not yet in the index, in seconds."),
             "lag": text("The lag for display, such as 0s or 3m."),
             "retainedWALBytes": count("WAL that the server retains for the slot, in bytes."),
-            "retainedWAL": text("The same for display, such as 16 MiB."),
+            "retainedWAL": text("The same for display, such as 16MiB."),
             "slotState": text("Active, Inactive or Lost."),
         }),
         "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",

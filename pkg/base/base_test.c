@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/amount.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/findings.h"
@@ -134,6 +135,46 @@ static void test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is(vo
 		assert_string_equal(decoded, rows[i].want);
 		assert_int_equal(len, rows[i].len);
 	}
+}
+
+static void test_amount_of_bytes_then_rounded_down_in_one_unit(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} rows[] = {
+		{0, "0B"},
+		{1023, "1023B"},
+		{1024, "1.0KiB"},
+		{1536, "1.5KiB"},
+		{10 * 1024 - 1, "9.9KiB"},
+		{10 * 1024, "10KiB"},
+		{UINT64_C(16) << 20, "16MiB"},
+		{UINT64_C(1) << 40, "1.0TiB"},
+		{UINT64_MAX, "16777215TiB"},
+	};
+	char buf[AMOUNT_BYTES];
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(amount_of_bytes(rows[i].bytes, buf), rows[i].text);
+}
+
+static void test_amount_of_time_then_a_unit_begins_at_two(void **state)
+{
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} rows[] = {
+		{INT64_MIN, "0s"}, {0, "0s"},      {119, "119s"},
+		{120, "2m"},       {7199, "119m"}, {7200, "2h"},
+		{172799, "47h"},   {172800, "2d"}, {INT64_MAX, "106751991167300d"},
+	};
+	char buf[AMOUNT_BYTES];
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(amount_of_time(rows[i].seconds, buf), rows[i].text);
 }
 
 static void test_parse_numbers_when_malformed_then_refused(void **state)
@@ -426,6 +467,8 @@ int main(void)
 		cmocka_unit_test(test_strbuf_detach_then_buffer_is_usable_again),
 		cmocka_unit_test(test_cursor_when_input_ends_then_get_fails_and_consumes_nothing),
 		cmocka_unit_test(test_map_when_key_is_put_twice_then_old_value_is_freed),
+		cmocka_unit_test(test_amount_of_bytes_then_rounded_down_in_one_unit),
+		cmocka_unit_test(test_amount_of_time_then_a_unit_begins_at_two),
 		cmocka_unit_test(test_percent_decode_when_escapes_then_bytes_and_the_rest_as_it_is),
 		cmocka_unit_test(test_parse_numbers_when_malformed_then_refused),
 		cmocka_unit_test(test_utf8_when_overlong_or_surrogate_then_invalid),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/amount.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -347,30 +348,6 @@ static json_t *bootstrap_json(const struct report_bootstrap *b)
 	return object;
 }
 
-/* "0s", "12s", "3m", "2h": for a column of kubectl get. */
-static void human_seconds(int64_t seconds, char *buf, size_t size)
-{
-	if (seconds < 60)
-		(void)snprintf(buf, size, "%llds", (long long)seconds);
-	else if (seconds < 3600)
-		(void)snprintf(buf, size, "%lldm", (long long)(seconds / 60));
-	else
-		(void)snprintf(buf, size, "%lldh", (long long)(seconds / 3600));
-}
-
-static void human_bytes(uint64_t bytes, char *buf, size_t size)
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	size_t unit = 0;
-	double value = (double)bytes;
-
-	while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-		value /= 1024;
-		unit++;
-	}
-	(void)snprintf(buf, size, unit && value < 10 ? "%.1f%s" : "%.0f%s", value, units[unit]);
-}
-
 static json_t *stream_json(const struct report *report)
 {
 	const struct report_stream *s = &report->stream;
@@ -378,18 +355,16 @@ static json_t *stream_json(const struct report *report)
 	int64_t lag = lag_seconds(report);
 	json_t *object = json_pack("{s:s*, s:s*, s:s*}", "slotName", s->slot, "publicationName", s->publication,
 				   "slotState", s->slot_state);
-	char lsn[LSN_BYTES], text[32];
+	char lsn[LSN_BYTES], text[AMOUNT_BYTES];
 
 	if (!s->slot_state)
 		return object;
 	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(confirmed, lsn)));
 	(void)json_object_set_new(object, "lagBytes", json_integer((json_int_t)s->lag_bytes));
 	(void)json_object_set_new(object, "lagSeconds", json_integer(lag));
-	human_seconds(lag, text, sizeof(text));
-	(void)json_object_set_new(object, "lag", json_string(text));
+	(void)json_object_set_new(object, "lag", json_string(amount_of_time(lag, text)));
 	(void)json_object_set_new(object, "retainedWALBytes", json_integer((json_int_t)s->retained_bytes));
-	human_bytes(s->retained_bytes, text, sizeof(text));
-	(void)json_object_set_new(object, "retainedWAL", json_string(text));
+	(void)json_object_set_new(object, "retainedWAL", json_string(amount_of_bytes(s->retained_bytes, text)));
 	return object;
 }
 

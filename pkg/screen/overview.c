@@ -8,20 +8,12 @@
 
 enum { NAMESPACE_WIDTH = 20, NAME_WIDTH = 28 };
 
-/* Bytes as people read them: "512 B", "3 KiB", "16 MiB". */
-static const char *bytes_text(int64_t bytes, char buf[SCREEN_AGE_BYTES])
+/* status.stream.lagBytes; "-" if it is not known. */
+static const char *behind(const json_t *resource, char buf[AMOUNT_BYTES])
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	size_t unit = 0;
+	int64_t bytes = jsonx_integer(resource, "status.stream.lagBytes", -1);
 
-	if (bytes < 0)
-		return "-";
-	while (bytes >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-		bytes /= 1024;
-		unit++;
-	}
-	(void)snprintf(buf, SCREEN_AGE_BYTES, "%lld %s", (long long)bytes, units[unit]);
-	return buf;
+	return bytes < 0 ? "-" : amount_of_bytes((uint64_t)bytes, buf);
 }
 
 void screen_lag_header(bool namespaces, struct strbuf *out)
@@ -35,15 +27,14 @@ void screen_lag_header(bool namespaces, struct strbuf *out)
 void screen_lag(const struct screen_input *in, bool namespaces, struct strbuf *out)
 {
 	_cleanup_(verdict_release) struct verdict verdict = {0};
-	char bytes[SCREEN_AGE_BYTES];
+	char bytes[AMOUNT_BYTES];
 
 	verdict_decide(in, &verdict);
 	if (namespaces)
 		strbuf_addf(out, "%-*s   ", NAMESPACE_WIDTH, jsonx_string(in->resource, "metadata.namespace", ""));
 	strbuf_addf(out, "%-*s   %-6s   %-9s   %-9s   %s\n", NAME_WIDTH,
 		    jsonx_string(in->resource, "metadata.name", ""),
-		    jsonx_string(in->resource, "status.stream.lag", "-"),
-		    bytes_text(jsonx_integer(in->resource, "status.stream.lagBytes", -1), bytes),
+		    jsonx_string(in->resource, "status.stream.lag", "-"), behind(in->resource, bytes),
 		    jsonx_string(in->resource, "status.stream.retainedWAL", "-"), verdict_name(verdict.kind));
 }
 

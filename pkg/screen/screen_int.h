@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/amount.h"
 #include "base/mem.h"
 #include "base/reason.h"
 #include "base/strbuf.h"
@@ -33,10 +34,8 @@ void screen_add_line(struct strbuf *out, const char *text);
 
 /* --- times */
 
-enum { SCREEN_AGE_BYTES = 24 };
 /* "5s", "12m", "3h", "4d": the time since then; "" if it is not a time. */
-const char *screen_age(int64_t wall_us, const char *rfc3339, char buf[SCREEN_AGE_BYTES]);
-const char *screen_span(int64_t seconds, char buf[SCREEN_AGE_BYTES]);
+const char *screen_age(int64_t wall_us, const char *rfc3339, char buf[AMOUNT_BYTES]);
 
 /* --- a resource */
 

@@ -81,9 +81,9 @@ static void test_verdict_then_the_first_rule_that_applies(void **state)
 		{"", "", ",\"observedGeneration\":-1", "", "", LEASE_NOT_READ, VERDICT_UNKNOWN,
 		 "no operator has looked", NULL, "namespace shop"},
 		{",\"generation\":4", "", "", READY, FRESH, LEASE_READ, VERDICT_WORKING, "newest spec", NULL, NULL},
-		{"", ",\"suspend\":true", ",\"stream\":{\"retainedWAL\":\"16 MiB\"}",
+		{"", ",\"suspend\":true", ",\"stream\":{\"retainedWAL\":\"16MiB\"}",
 		 CONDITION("Suspended", "True", "Suspended", ""), FRESH, LEASE_READ, VERDICT_SUSPENDED, "suspended",
-		 "16 MiB", "kubectl pgsync resume books --namespace shop"},
+		 "16MiB", "kubectl pgsync resume books --namespace shop"},
 		{"", ",\"suspend\":true", "", CONDITION("Suspended", "False", "Stopping", ""), FRESH, LEASE_READ,
 		 VERDICT_WORKING, "being suspended", NULL, NULL},
 		{"", "", "", READY "," CONDITION("Degraded", "True", "DeadLetters", "2 documents"), FRESH, LEASE_READ,
@@ -300,7 +300,7 @@ static void test_lines_then_those_whose_fields_name_the_pgsync(void **state)
 static void test_lag_then_columns_that_do_not_move(void **state)
 {
 	_cleanup_json_ json_t *one =
-		pgsync("", "", ",\"stream\":{\"lag\":\"2s\",\"lagBytes\":3145728,\"retainedWAL\":\"16 MiB\"}", READY);
+		pgsync("", "", ",\"stream\":{\"lag\":\"2s\",\"lagBytes\":3145728,\"retainedWAL\":\"16MiB\"}", READY);
 	_cleanup_json_ json_t *other = pgsync("", "", "", LOST);
 	struct screen_input in = {.resource = one, .reasons = page, .wall_us = NOW_US};
 	struct strbuf text;
@@ -312,7 +312,7 @@ static void test_lag_then_columns_that_do_not_move(void **state)
 	in.resource = other;
 	screen_lag(&in, false, &text);
 	assert_string_equal(text.data, "NAME                           LAG      BEHIND      RETAINED    VERDICT\n"
-				       "books                          2s       3 MiB       16 MiB      Flowing\n"
+				       "books                          2s       3.0MiB      16MiB       Flowing\n"
 				       "books                          -        -           -           Broken\n");
 	strbuf_release(&text);
 }
@@ -321,8 +321,8 @@ static void test_top_then_those_that_need_attention_come_first(void **state)
 {
 	_cleanup_json_ json_t *one =
 		pgsync("", "",
-		       ",\"stream\":{\"lag\":\"2s\",\"retainedWAL\":\"16 "
-		       "MiB\"},\"bootstrap\":{\"progress\":\"100%\"},\"indices\":"
+		       ",\"stream\":{\"lag\":\"2s\",\"retainedWAL\":\"16MiB\"},\"bootstrap\":{\"progress\":\"100%\"},"
+		       "\"indices\":"
 		       "[{\"name\":\"a\",\"documentCount\":20},{\"name\":\"b\",\"documentCount\":5,\"deadLetters\":1}]",
 		       READY);
 	_cleanup_json_ json_t *other = pgsync("", "", "", LOST);
@@ -336,7 +336,7 @@ static void test_top_then_those_that_need_attention_come_first(void **state)
 	screen_top(items, 2, false, &text);
 	assert_int_equal(strncmp(text.data, "2 PgSyncs, 1 healthy\n\n", 22), 0);
 	assert_has(&text, "\nbooks   Broken    -     -          0           0              -           data does");
-	assert_has(&text, "\nbooks   Flowing   2s    16 MiB     25          1              100%        data flows");
+	assert_has(&text, "\nbooks   Flowing   2s    16MiB      25          1              100%        data flows");
 	assert_true(strstr(text.data, "Broken") < strstr(text.data, "Flowing"));
 	strbuf_reset(&text);
 	assert_int_equal(screen_dead_letters(both, true, &text), 1);

@@ -35,7 +35,7 @@ static void put_verdict(const struct screen_input *in, const struct verdict *ver
 static void put_operator(const struct screen_input *in, struct strbuf *out)
 {
 	const char *lease = jsonx_string(in->resource, "status.operator.lease", "");
-	char age[SCREEN_AGE_BYTES];
+	char age[AMOUNT_BYTES];
 	_cleanup_free_ char *renewed = NULL;
 
 	if (in->found == LEASE_READ && *screen_age(in->wall_us, jsonx_string(in->lease, "spec.renewTime", ""), age))
@@ -46,7 +46,7 @@ static void put_operator(const struct screen_input *in, struct strbuf *out)
 static void put_worker(const struct screen_input *in, struct strbuf *out)
 {
 	const json_t *worker = jsonx_get(in->resource, "status.worker"), *exit = json_object_get(worker, "lastExit");
-	char age[SCREEN_AGE_BYTES];
+	char age[AMOUNT_BYTES];
 	_cleanup_free_ char *text = NULL, *ended = NULL;
 
 	if (!worker)
@@ -145,7 +145,7 @@ static void put_conditions(const struct screen_input *in, struct strbuf *out)
 {
 	const json_t *conditions = jsonx_get(in->resource, "status.conditions"), *condition;
 	_cleanup_(screen_table_release) struct screen_table table = {0};
-	char age[SCREEN_AGE_BYTES];
+	char age[AMOUNT_BYTES];
 	struct strbuf details;
 	size_t i;
 
@@ -199,7 +199,7 @@ static int compare_events(const void *a, const void *b)
 
 static void put_event(const struct screen_input *in, const json_t *event, struct screen_table *table)
 {
-	char age[SCREEN_AGE_BYTES];
+	char age[AMOUNT_BYTES];
 	long long count = (long long)jsonx_integer(event, "series.count", 1);
 
 	(void)screen_age(in->wall_us, event_time(event), age);

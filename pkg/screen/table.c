@@ -8,7 +8,7 @@
 #include "screen/screen_int.h"
 #include "json/json.h"
 
-enum { GAP = 3, MINUTE = 60, HOUR = 3600, DAY = 86400 };
+enum { GAP = 3 };
 
 void screen_table_init(struct screen_table *table, bool namespaces, const char *const *names)
 {
@@ -90,25 +90,10 @@ void screen_table_print(const struct screen_table *table, size_t indent, struct 
 	}
 }
 
-const char *screen_span(int64_t seconds, char buf[SCREEN_AGE_BYTES])
-{
-	long long n = seconds < 0 ? 0 : (long long)seconds;
-
-	if (n < 2 * MINUTE)
-		(void)snprintf(buf, SCREEN_AGE_BYTES, "%llds", n);
-	else if (n < 2 * HOUR)
-		(void)snprintf(buf, SCREEN_AGE_BYTES, "%lldm", n / MINUTE);
-	else if (n < 2 * DAY)
-		(void)snprintf(buf, SCREEN_AGE_BYTES, "%lldh", n / HOUR);
-	else
-		(void)snprintf(buf, SCREEN_AGE_BYTES, "%lldd", n / DAY);
-	return buf;
-}
-
-const char *screen_age(int64_t wall_us, const char *rfc3339, char buf[SCREEN_AGE_BYTES])
+const char *screen_age(int64_t wall_us, const char *rfc3339, char buf[AMOUNT_BYTES])
 {
 	int64_t then_us;
 
 	buf[0] = '\0';
-	return rfc3339_parse(rfc3339, &then_us) ? screen_span((wall_us - then_us) / 1000000, buf) : buf;
+	return rfc3339_parse(rfc3339, &then_us) ? amount_of_time((wall_us - then_us) / 1000000, buf) : buf;
 }

@@ -93,13 +93,13 @@ static bool judge_operator(const struct screen_input *in, struct verdict *ret)
 {
 	const char *lease = jsonx_string(in->resource, "status.operator.lease", "");
 	int64_t age = in->found == LEASE_NOT_READ ? 0 : lease_age(in);
-	char span[SCREEN_AGE_BYTES];
+	char span[AMOUNT_BYTES];
 
 	if (age >= 0 && age <= jsonx_integer(in->lease, "spec.leaseDurationSeconds", LEASE_SECONDS) + CLOCK_SECONDS)
 		return false;
 	judge(ret, VERDICT_UNKNOWN, "no operator is running: what follows was true when one wrote it last");
 	if (age >= 0)
-		ret->found = xasprintf("Lease %s was renewed %s ago", lease, screen_span(age, span));
+		ret->found = xasprintf("Lease %s was renewed %s ago", lease, amount_of_time(age, span));
 	else
 		ret->found = xasprintf("no operator holds Lease %s", lease);
 	ret->next = xasprintf("see whether its pods run: kubectl get pods --namespace %.*s --selector "
