@@ -1,5 +1,8 @@
 /* Event recorder (client-go, tools/events): the first of a kind is created, its repetitions become a series that is
- * written when it begins, rarely while it goes on, and when it is over. Nothing here can fail the caller. */
+ * written when it begins, rarely while it goes on, and when it is over. Nothing here can fail the caller.
+ *
+ * client-go drops an event that the server refuses. Here one that may be accepted later is kept and sent again: a
+ * server that has just started forbids everything until it has read its rules, and permissions are corrected. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -11,9 +14,11 @@
 #include "json/json.h"
 
 enum {
-	SERIES_MAX = 1000, /* distinct events remembered; more are dropped */
-	IN_FLIGHT_MAX = 4, /* requests at a time */
-	TRIES = 12,
+	SERIES_MAX = 1000,         /* distinct events remembered; of more, the oldest is forgotten */
+	IN_FLIGHT_MAX = 4,         /* requests at a time */
+	TRIES = 15,                /* in about an hour, which is also how long a server keeps events */
+	TRIES_SILENT = 4,          /* in about a minute: a restart is over by then */
+	PAUSES_MAX = 32,           /* the longest pause, in first pauses */
 	BURST = 25,                /* events of one object at once */
 	REFILL_MS = 5 * 60 * 1000, /* and one more for each such time */
 	NOTE_BYTES = 1024,
@@ -60,7 +65,9 @@ struct kube_events {
 	unsigned in_flight;
 	struct kube_timer *expiry; /* runs only while there are series */
 	uint64_t seed, names;
-	bool complained;
+	bool complained;    /* since an event was last recorded */
+	uint64_t lost;      /* events since the last line of the log about them */
+	struct err lost_to; /* the last one */
 };
 
 static void free_series(void *ptr)
@@ -142,22 +149,38 @@ static void on_event_retry(void *user)
 	enqueue(series);
 }
 
-/* A refused event would be refused again; only one that did not reach the server is retried. */
+/* Of one that was answered with 403, the reason may be that the server has just started. */
+static bool may_be_accepted_later(const struct err *err)
+{
+	return err_is_transient(err) || err->kind == ERR_DENIED;
+}
+
+static void retry_later(struct series *series, const struct err *err)
+{
+	struct kube_events *events = series->events;
+	int64_t pause_ms = events->kube->tuning.event_retry_ms;
+	int64_t jitter_ms = (int64_t)(random_next(&events->seed) % (uint64_t)(pause_ms / 2 + 1));
+
+	pause_ms = pause_ms * 3 / 4 + jitter_ms;
+	for (unsigned i = 1, pauses = 1; i < series->tries && pauses < PAUSES_MAX; i++, pauses *= 2)
+		pause_ms *= 2;
+	series->retry = kube_timer_start(events->kube, clock_now_ms() + pause_ms, on_event_retry, series);
+	if (series->tries != TRIES_SILENT || events->complained)
+		return;
+	events->complained = true;
+	log_warn("kube", "events cannot be recorded, retrying", KV_STR("event", series->name), KV_ERR(err));
+}
+
 static void send_failed(struct series *series, const struct err *err)
 {
 	struct kube_events *events = series->events;
-	int64_t period_ms = events->kube->tuning.event_retry_ms;
 
-	if (err_is_transient(err) && series->tries < TRIES) {
-		int64_t jitter_ms = (int64_t)(random_next(&events->seed) % (uint64_t)(period_ms / 2 + 1));
-
-		series->retry = kube_timer_start(events->kube, clock_now_ms() + period_ms * 3 / 4 + jitter_ms,
-						 on_event_retry, series);
+	if (may_be_accepted_later(err) && series->tries < TRIES) {
+		retry_later(series, err);
 		return;
 	}
-	if (!events->complained)
-		log_warn("kube", "an event was not recorded, skipping", KV_STR("event", series->name), KV_ERR(err));
-	events->complained = true;
+	events->lost++;
+	events->lost_to = *err;
 	/* Treated as written, so that it is not retried forever. */
 	series->created = true;
 	series->written_count = series->count;
@@ -177,6 +200,7 @@ static void on_sent(void *user, const json_t *object, const struct err *err)
 		send_failed(series, err);
 	} else {
 		series->tries = 0;
+		events->complained = false;
 		if (has_news(series, clock_now_ms()))
 			enqueue(series);
 	}
@@ -259,6 +283,40 @@ static void send_next(struct kube_events *events)
 
 /* --- Forgetting ------------------------------------------------------------------------------------------------------
  */
+static void log_lost(struct kube_events *events)
+{
+	if (events->lost > 0)
+		log_warn("kube", "events were not recorded", KV_U64("events", events->lost), KV_ERR(&events->lost_to));
+	events->lost = 0;
+}
+
+static bool find_oldest(void *user, const char *key, size_t len, void *value)
+{
+	struct series **oldest = user, *series = value;
+
+	UNUSED(key);
+	UNUSED(len);
+	if (!series->waiting && !series->call && (!*oldest || series->last_ms < (*oldest)->last_ms))
+		*oldest = series;
+	return true;
+}
+
+/* False: every one is on its way. */
+static bool forget_oldest(struct kube_events *events)
+{
+	struct series *oldest = NULL;
+
+	map_each(events->series, find_oldest, &oldest);
+	if (!oldest)
+		return false;
+	if (!oldest->created) {
+		events->lost++;
+		(void)err_set(&events->lost_to, ERR_LIMIT, "%d newer ones are remembered", SERIES_MAX);
+	}
+	(void)map_removes(events->series, oldest->key);
+	return true;
+}
+
 static bool expire_series(void *user, const char *key, size_t len, void *value)
 {
 	struct kube_events *events = user;
@@ -300,6 +358,7 @@ static void on_expiry(void *user)
 	events->expiry = NULL;
 	map_each(events->series, expire_series, events);
 	map_each(events->buckets, expire_bucket, events);
+	log_lost(events);
 	schedule_expiry(events);
 }
 
@@ -449,7 +508,8 @@ void kube_event(struct kube_events *events, const json_t *regarding, bool warnin
 			enqueue(series);
 		return;
 	}
-	if (map_size(events->series) >= SERIES_MAX || !may_have_another(events, object_key, now_ms)) {
+	if (!may_have_another(events, object_key, now_ms) ||
+	    (map_size(events->series) >= SERIES_MAX && !forget_oldest(events))) {
 		log_debug("kube", "too many events, skipping", KV_STR("event", key));
 		free(key);
 		return;

@@ -193,7 +193,8 @@ CLEANUP(struct kube_lease, kube_lease_free);
 /* --- Events
  * ---------------------------------------------------------------------------------------------------------------- */
 /* Records events.k8s.io/v1 events: equal ones (type, reason, action, object) become a series; a rate cap for each
- * object; never blocks and never fails the caller. */
+ * object; never blocks and never fails the caller. One that the server does not accept now, but may accept later, is
+ * kept for up to an hour. */
 struct kube_events;
 struct kube_events *kube_events_new(struct kube *kube, const char *controller, const char *instance);
 void kube_events_free(struct kube_events *events);

@@ -641,12 +641,14 @@ static void test_event_when_the_server_forgot_it_then_created_again_with_its_cou
 	bench_end(&b);
 }
 
-static void test_event_when_it_cannot_be_sent_then_repeated_but_not_when_refused(void **state)
+static void test_event_when_it_may_be_recorded_later_then_repeated_but_not_when_invalid(void **state)
 {
 	static const struct fake_step STEPS[] = {{.end = FAKE_RESET},
 						 {.status = 500, .body = STATUS("500", "InternalError")},
+						 {.status = 429, .body = STATUS("429", "TooManyRequests")},
+						 {.status = 403, .body = STATUS("403", "Forbidden")},
 						 {.status = 201, .body = "{}"},
-						 {.status = 403, .body = STATUS("403", "Forbidden")}};
+						 {.status = 422, .body = STATUS("422", "Invalid")}};
 	_cleanup_json_ json_t *regarding = pgsync("books");
 	_cleanup_(kube_events_freep) struct kube_events *events = NULL;
 	struct bench b;
@@ -655,11 +657,50 @@ static void test_event_when_it_cannot_be_sent_then_repeated_but_not_when_refused
 	bench_begin(&b, STEPS, ARRAY_SIZE(STEPS), "");
 	events = kube_events_new(b.kube, "c", "i");
 	kube_event(events, regarding, false, "Started", "Start", "x");
-	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 3);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 5);
 	kube_event(events, regarding, false, "Stopped", "Stop", "x");
-	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 4);
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == 6);
 	FAKE_FOR(b.kube, 100);
-	assert_int_equal(fake_count(&b.api, "POST"), 4);
+	assert_int_equal(fake_count(&b.api, "\"reason\":\"Started\""), 5);
+	assert_int_equal(fake_count(&b.api, "\"reason\":\"Stopped\""), 1);
+	kube_events_free(TAKE_PTR(events));
+	bench_end(&b);
+}
+
+/* Every event is forbidden until there are more than are remembered. The oldest is lost, not the newest. */
+static void test_event_when_too_many_wait_to_be_recorded_then_the_oldest_is_forgotten(void **state)
+{
+	enum { REMEMBERED = 1000 };
+	_cleanup_free_ struct fake_step *steps = xcalloc(2 * REMEMBERED, sizeof(*steps));
+	_cleanup_(kube_events_freep) struct kube_events *events = NULL;
+	struct bench b;
+
+	UNUSED(state);
+	for (size_t i = 0; i < 2 * REMEMBERED; i++)
+		steps[i] = i < REMEMBERED ? (struct fake_step){.status = 403, .body = STATUS("403", "Forbidden")}
+					  : (struct fake_step){.status = 201, .body = "{}"};
+	bench_begin(&b, steps, 2 * REMEMBERED, "");
+	b.kube->tuning.event_retry_ms = 60 * 1000;
+	events = kube_events_new(b.kube, "c", "i");
+	for (int i = 0; i < REMEMBERED; i++) {
+		_cleanup_free_ char *name = xasprintf("books-%d", i);
+		_cleanup_json_ json_t *regarding = pgsync(name);
+
+		kube_event(events, regarding, false, "Started", "Start", "x");
+		if (i == 0)
+			FAKE_FOR(b.kube, 10);
+	}
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == REMEMBERED);
+	FAKE_FOR(b.kube, 50);
+	for (int i = 0; i < 2; i++) {
+		_cleanup_json_ json_t *regarding = pgsync(i == 0 ? "newest" : "books-0");
+
+		kube_event(events, regarding, false, "Started", "Start", "x");
+	}
+	FAKE_UNTIL(b.kube, fake_taken(&b.api) == REMEMBERED + 2);
+	assert_int_equal(fake_count(&b.api, "\"name\":\"newest\""), 1);
+	/* It is forgotten: this is not a repetition of the one that waits. */
+	assert_int_equal(fake_count(&b.api, "\"name\":\"books-0\""), 2);
 	kube_events_free(TAKE_PTR(events));
 	bench_end(&b);
 }
@@ -762,7 +803,8 @@ int main(void)
 		cmocka_unit_test(test_event_when_the_name_of_its_object_is_cut_then_the_server_takes_its_own),
 		cmocka_unit_test(test_event_when_it_repeats_then_a_series),
 		cmocka_unit_test(test_event_when_the_server_forgot_it_then_created_again_with_its_count),
-		cmocka_unit_test(test_event_when_it_cannot_be_sent_then_repeated_but_not_when_refused),
+		cmocka_unit_test(test_event_when_it_may_be_recorded_later_then_repeated_but_not_when_invalid),
+		cmocka_unit_test(test_event_when_too_many_wait_to_be_recorded_then_the_oldest_is_forgotten),
 		cmocka_unit_test(test_event_when_an_object_has_too_many_then_the_rest_is_dropped),
 		cmocka_unit_test(test_event_when_its_text_is_long_or_broken_then_still_recorded),
 	};
