@@ -6,7 +6,7 @@ _pgsync_options() {
 	local source="--config= --schema-url= --s3-schema-url= --env-file= --host= --port= --user= --password --sslmode=
 		--sslrootcert= --adopt-existing-index --name="
 	case $1 in
-	run) echo "--file= --until-caught-up --listen= $log" ;;
+	run) echo "--file= --until-caught-up --listen= --console-listen= --console-token-file= --console-host= $log" ;;
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	worker) echo "--deny-egress= --sandbox= $log" ;;
@@ -26,7 +26,7 @@ _pgsync() {
 	options=$(_pgsync_options "$command")
 	COMPREPLY=()
 	case $previous in
-	-f | --file | -c | --config | --env-file | --sslrootcert)
+	-f | --file | -c | --config | --env-file | --sslrootcert | --console-token-file)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return

@@ -184,7 +184,7 @@ def test_the_page_of_a_pgsync_has_conditions_tree_indices_and_events_and_no_secr
     resources.patch("books", {"suspend": True})
     expect(page.locator("#verdict")).to_contain_text("suspended")
     resources.delete("books")
-    expect(page.locator("#verdict")).to_contain_text("knows no such PgSync")
+    expect(page.locator("#verdict")).to_contain_text("There is no such PgSync")
 
 
 def evil(database):
@@ -249,7 +249,7 @@ def test_an_operator_that_ends_is_reported_and_one_that_comes_back_is_found(open
     page = open_page(operator.console + "/")
     expect(page.locator("#verdict")).to_contain_text("There is no PgSync yet")
     assert operator.stop() == 0
-    expect(page.locator("#lost")).to_contain_text("The operator does not answer.")
+    expect(page.locator("#lost")).to_contain_text("pgsync does not answer.")
     operator.start()
     expect(page.locator("#lost")).to_have_text("")
 

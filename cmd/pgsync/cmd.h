@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/findings.h"
+#include "console/console.h"
 #include "protocol/protocol.h"
 #include "spec/spec.h"
 #include "waits/waits.h"
@@ -27,6 +28,7 @@ enum {
 struct common_flags {
 	const char *file; /* -f */
 	const char *listen;
+	struct console_options console; /* listen: NULL if there is none */
 	const char *deny_egress;
 	const char *sandbox;
 	const char *log_level, *log_format;
@@ -53,9 +55,10 @@ void help_end(const char *name, FILE *to);
 /* The commands, one per line. */
 void help_commands(FILE *to);
 
-/* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "i"
- * index, "a" all, "p" output, "*" arguments that are not options), those of the log, and --help. Returns -1 to
- * continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for an error. */
+/* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "c",
+ * "t" and "n" those of the console, "i" index, "a" all, "p" output, "*" arguments that are not options), those of the
+ * log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for an
+ * error. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
@@ -79,6 +82,16 @@ void cmd_wait_free(struct cmd_wait *wait);
 CLEANUP(struct cmd_wait, cmd_wait_free);
 struct waits *cmd_wait_waits(struct cmd_wait *wait);
 void cmd_wait_serve(void *user, const struct web_request *request, struct web_response *response);
+/* The console of pgsync run, which borrows the input; *ret stays NULL if the options name no address. The others accept
+ * NULL, and any thread may call them. */
+struct cmd_console;
+int cmd_console_start(const struct console_options *options, const struct input *input, struct cmd_console **ret,
+		      struct err *err) WARN_UNUSED;
+void cmd_console_stop(struct cmd_console *c);
+CLEANUP(struct cmd_console, cmd_console_stop);
+/* What sync_options.report and sync_options.event are told. */
+void cmd_console_report(struct cmd_console *c, const json_t *report);
+void cmd_console_event(struct cmd_console *c, bool warning, enum reason reason, const char *action, const char *note);
 /* Reads a YAML file that contains one PgSync, and optionally the Secrets and ConfigMaps that it names.
  * secrets_elsewhere: a Secret that is not in the file is a warning. */
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,

@@ -15,6 +15,7 @@ struct run {
 	pthread_mutex_t lock;
 	char *status; /* as /status shows it */
 	struct metrics *metrics;
+	struct cmd_console *console; /* or NULL */
 	bool terminal, bar_done;
 	char phase[32];
 	char reason[64];
@@ -72,8 +73,16 @@ static void on_report(void *user, const json_t *report)
 	(void)pthread_mutex_unlock(&run->lock);
 	if (!news)
 		return;
+	cmd_console_report(run->console, report);
 	draw_bar(run, report);
 	print_progress(run, report, clock_now_ms());
+}
+
+static void note_event(void *user, bool warning, enum reason reason, const char *action, const char *note)
+{
+	const struct run *run = user;
+
+	cmd_console_event(run->console, warning, reason, action, note);
 }
 
 /* --- /status, /metrics and /wait --- */
@@ -132,6 +141,7 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 		.until_caught_up = flags->until_caught_up,
 		.waits = flags->listen ? cmd_wait_waits(wait) : NULL,
 		.report = on_report,
+		.event = note_event,
 		.user = &run,
 	};
 	int r = -1;
@@ -141,10 +151,12 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 	metrics_enable_process(run.metrics);
 	options.metrics = run.metrics;
 	options.stop_fd = stop_fd_open(-1, err);
-	if (options.stop_fd >= 0 && start_web(&run, flags->listen, wait, &web, err) == 0)
+	if (options.stop_fd >= 0 && start_web(&run, flags->listen, wait, &web, err) == 0 &&
+	    cmd_console_start(&flags->console, input, &run.console, err) == 0)
 		r = sync_run(&options, err);
 	waits_close(cmd_wait_waits(wait));
 	web_stop(web);
+	cmd_console_stop(run.console);
 	close_fdp(&options.stop_fd);
 	metrics_free(run.metrics);
 	free(run.status);
@@ -159,13 +171,14 @@ int cmd_run(int argc, char **argv)
 	struct common_flags flags;
 	struct findings findings;
 	struct err err = {0};
-	int code = flags_parse(argc, argv, "ful", &flags);
+	int code = flags_parse(argc, argv, "fulctn", &flags);
 
 	if (code >= 0)
 		return code;
 	findings_init(&findings);
 	code = EXIT_BAD_INPUT;
-	if (input_read(flags.file, false, &input, &findings, &err) < 0) {
+	if ((flags.console.listen && console_check(&flags.console, &err) < 0) ||
+	    input_read(flags.file, false, &input, &findings, &err) < 0) {
 		(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
 	} else if (findings_failed(&findings)) {
 		cmd_print_findings(&findings);

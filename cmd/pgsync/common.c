@@ -24,6 +24,13 @@ static const struct option_row {
 	 "YAML with a PgSync, and the Secrets and ConfigMaps that it refers to (\"-\": standard input)"},
 	{'u', 0, false, "until-caught-up", NULL, "exit once everything committed before the start is in the index"},
 	{'l', 0, false, "listen", "ADDR:PORT", "serve /status, /metrics and /wait"},
+	{'c', 0, false, "console-listen", "ADDR:PORT",
+	 "serve the console, pages that show the PgSync: 127.0.0.1:8082; an address that others reach needs "
+	 "--console-token-file"},
+	{'t', 0, false, "console-token-file", "FILE",
+	 "the file that holds what visitors of the console have to enter, at least 16 characters"},
+	{'n', 0, false, "console-host", "NAME,...",
+	 "names by which browsers reach the console, besides those of this machine; requests for others are refused"},
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
@@ -64,6 +71,12 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->until_caught_up = true;
 	else if (value == 'l')
 		flags->listen = optarg;
+	else if (value == 'c')
+		flags->console.listen = optarg;
+	else if (value == 't')
+		flags->console.token_file = optarg;
+	else if (value == 'n')
+		flags->console.hosts = optarg;
 	else if (value == 'i')
 		flags->index = optarg;
 	else if (value == 'a')

@@ -35,6 +35,7 @@ static const struct command_help {
 	 "follows the write-ahead log until SIGTERM or SIGINT. The replication slot remains, and the next run resumes "
 	 "from it. Drop it if you do not intend to run again: an unused slot makes Postgres retain WAL.",
 	 "pgsync run -f pgsync.yaml --listen 127.0.0.1:8080\n"
+	 "pgsync run -f pgsync.yaml --console-listen 127.0.0.1:8082\n"
 	 "pgsync run -f pgsync.yaml --until-caught-up --log-format json\n",
 	 PROXIES NO_LIBPQ,
 	 "0  stopped by a signal, or caught up (--until-caught-up)\n"

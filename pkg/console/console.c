@@ -178,9 +178,9 @@ static void serve_one(void *user, const struct web_request *request, struct web_
 							 (unsigned long long)entry->detail);
 
 		if (!has_version(request, response, version))
-			console_entry_json(entry, &response->body);
+			console_entry_json(&console->store, entry, &response->body);
 	} else {
-		answer_json_message(response, 404, "the operator knows no such PgSync");
+		answer_json_message(response, 404, "there is no such PgSync");
 	}
 	(void)pthread_mutex_unlock(&console->lock);
 }
@@ -204,7 +204,7 @@ int console_start(const struct console_options *options, struct console **ret, s
 	};
 
 	(void)pthread_mutex_init(&console->lock, NULL);
-	console_store_init(&console->store);
+	console_store_init(&console->store, options->of_worker);
 	keep_hosts(console, options->hosts);
 	console_file_routes(routes + API_ROUTES);
 	if (console_check(options, err) < 0 || read_token(options->token_file, console->token_hash, err) < 0)
@@ -238,7 +238,7 @@ int console_port(const struct console *console)
 	return web_port(console->web);
 }
 
-/* --- news from the loop */
+/* --- news */
 
 void console_set_leading(struct console *console, bool leading)
 {

@@ -1,7 +1,7 @@
-/* The operator's console: pages in a browser that show every PgSync, live, and the JSON that they are made from. It
- * only reads.
+/* The console of an operator, or of a worker without one: pages in a browser that show every PgSync, live, and the JSON
+ * that they are made from. It only reads.
  *
- * The loop's thread says what each PgSync is like; the thread of a web server serves the last word about each.
+ * One thread says what each PgSync is like; the thread of a web server serves the last word about each.
  * A console locks itself. Every function but console_check and console_start accepts NULL, and then does nothing.
  *
  * What is served is composed from statuses, events and schemas. Nothing else of a spec, and so no secret, gets here. At
@@ -22,6 +22,7 @@
 struct console;
 
 struct console_options {
+	bool of_worker;         /* there is no operator: the console of `pgsync run` */
 	const char *listen;     /* as web_options.listen */
 	const char *token_file; /* NULL: no token; then only this machine may reach it */
 	const char *hosts;      /* "NAME,...": by which browsers reach it, besides loopback; or NULL */
@@ -35,7 +36,7 @@ void console_stop(struct console *console);
 CLEANUP(struct console, console_stop);
 int console_port(const struct console *console);
 
-/* Whether this operator acts. One that does not knows no PgSync. */
+/* Whether this operator acts. One that does not knows no PgSync. A worker always does. */
 void console_set_leading(struct console *console, bool leading);
 
 struct console_pgsync {

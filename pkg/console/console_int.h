@@ -45,9 +45,10 @@ struct console_store {
 	uint64_t removed;    /* when the last PgSync went */
 	uint64_t instance;   /* a number of this process: another one counts from 0 */
 	bool leading;
+	bool of_worker; /* console_options.of_worker */
 };
 
-void console_store_init(struct console_store *store);
+void console_store_init(struct console_store *store, bool of_worker);
 void console_store_release(struct console_store *store);
 void console_store_lead(struct console_store *store, bool leading);
 void console_store_show(struct console_store *store, const struct console_pgsync *pgsync);
@@ -64,7 +65,7 @@ void console_store_list(const struct console_store *store, const char *since, st
 const struct console_entry *console_store_find(const struct console_store *store, const char *namespace,
 					       const char *name);
 /* Its status, schema and events, and what to do about each reason of a condition. */
-void console_entry_json(const struct console_entry *entry, struct strbuf *ret);
+void console_entry_json(const struct console_store *store, const struct console_entry *entry, struct strbuf *ret);
 
 /* --- pages.c */
 /* The routes of the files are written to routes, which has room for CONSOLE_FILES. */

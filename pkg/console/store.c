@@ -22,9 +22,12 @@ static void free_entry(void *ptr)
 	free(e);
 }
 
-void console_store_init(struct console_store *store)
+void console_store_init(struct console_store *store, bool of_worker)
 {
-	*store = (struct console_store){.entries = map_new(free_entry), .instance = random_seed()};
+	*store = (struct console_store){.entries = map_new(free_entry),
+					.instance = random_seed(),
+					.leading = of_worker,
+					.of_worker = of_worker};
 }
 
 void console_store_release(struct console_store *store)
@@ -207,11 +210,13 @@ static void add_remedies(const char *kept, struct strbuf *ret)
 	strbuf_adds(ret, text);
 }
 
-void console_entry_json(const struct console_entry *e, struct strbuf *ret)
+void console_entry_json(const struct console_store *store, const struct console_entry *e, struct strbuf *ret)
 {
 	size_t kept = e->n_events < CONSOLE_EVENTS ? e->n_events : CONSOLE_EVENTS;
 
-	strbuf_addf(ret, "{\"summary\":%s,\"status\":%s,\"schema\":", e->summary, e->status);
+	strbuf_addf(ret,
+		    "{\"ofWorker\":%s,\"summary\":%s,\"status\":%s,\"schema\":", store->of_worker ? "true" : "false",
+		    e->summary, e->status);
 	if (e->schema)
 		strbuf_add_json(ret, e->schema, strlen(e->schema));
 	else

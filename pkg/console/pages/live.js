@@ -51,16 +51,16 @@ export async function get(path, etag) {
   try {
     response = await fetch(path, { headers, cache: "no-store" });
   } catch {
-    throw new Refused(0, "The operator does not answer.");
+    throw new Refused(0, "pgsync does not answer.");
   }
   if (response.status === 304) return null;
   let value;
   try {
     value = await response.json();
   } catch {
-    throw new Refused(response.status, `The operator answered ${response.status}, not as JSON.`);
+    throw new Refused(response.status, `pgsync answered ${response.status}, not as JSON.`);
   }
-  if (!response.ok) throw new Refused(response.status, value?.message ?? `The operator answered ${response.status}.`);
+  if (!response.ok) throw new Refused(response.status, value?.message ?? `pgsync answered ${response.status}.`);
   return { value, etag: response.headers.get("ETag") };
 }
 

@@ -188,7 +188,7 @@ function change(values, push) {
   draw();
 }
 
-// --- what the operator says
+// --- the answers
 
 function take(answer) {
   const now = Date.now();

@@ -78,7 +78,7 @@ function drawTree({ schema }) {
   find("#tree").replaceChildren(trees.length ? el("ul", {}, trees) : el("p", {}, schema ? "The schema is not JSON." : "The schema is in a ConfigMap, or too large to be shown."));
 }
 
-/** The operator's events, and when each condition got the status that it has. */
+/** The events, and when each condition got the status that it has. */
 function moments({ events, status }) {
   const flips = (status.conditions ?? []).map(({ type, status: now, reason, lastTransitionTime }) => ({ time: lastTransitionTime, text: `${type} became ${now}: ${reason}` }));
   const all = events.map(({ time, warning, reason, note }) => ({ time, warning, text: `${reason}: ${note}` })).concat(flips);
@@ -93,11 +93,13 @@ function drawEvents(answer) {
 /** A word for a shell. Names of Kubernetes need no quotes, but an address can have anything. */
 const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-function drawCommands() {
-  find("#commands").textContent = [`kubectl pgsync status ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl describe pgsync ${quoted(name)} --namespace ${quoted(namespace)}`, `kubectl get pgsync ${quoted(name)} --namespace ${quoted(namespace)} --output yaml`].join("\n");
+function drawCommands({ ofWorker }) {
+  const who = `${quoted(name)} --namespace ${quoted(namespace)}`;
+  const commands = ofWorker ? ["pgsync plan -f FILE", "pgsync dead-letters list -f FILE"] : [`kubectl pgsync status ${who}`, `kubectl describe pgsync ${who}`, `kubectl get pgsync ${who} --output yaml`];
+  say("#commands", commands.join("\n"));
 }
 
-// --- what the operator says
+// --- the answers
 
 async function ask() {
   const found = await get(path, etag);
@@ -111,7 +113,7 @@ async function ask() {
   say("#verdict", `${sign} ${words}: ${summary.sentence}`);
   say("#found", summary.found ?? "");
   say("#next", summary.next ? `What to do: ${summary.next}` : "");
-  for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents]) draw(found.value);
+  for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents, drawCommands]) draw(found.value);
   find("#content").hidden = false;
 }
 
@@ -123,7 +125,7 @@ function failed(error, ms) {
     etag = undefined;
   }
   if (error.status === 404) {
-    say("#verdict", "The operator knows no such PgSync: it has been deleted, or another operator leads.");
+    say("#verdict", "There is no such PgSync: it has been deleted, or another operator leads.");
     say("#lost", "");
   } else if (!wants) {
     say("#lost", `${error.message} What is shown is ${seconds(ms / 1000)} old; the page goes on asking.`);
@@ -132,7 +134,6 @@ function failed(error, ms) {
 
 document.title = `${name}: pgsync`;
 find("#title").textContent = `${namespace}/${name}`;
-drawCommands();
 begin({ o: ["go to the overview", () => location.assign("/")] });
 const turn = repeat(ask, failed);
 takeTokens(turn);
