@@ -11,12 +11,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "source/views.h"
-#include "sync/run_int.h"
 
 enum { SETTLE_MS = 5 }; /* pause between checks for unsettled chunks */
 
 struct applier {
 	const struct model *model;
+	struct run *run;
 	struct connector *connector;
 	int wake_fd;
 	pthread_t thread;
@@ -73,9 +73,9 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for a commit to become visible");
 	}
 	*ret = visible.n;
-	pg_horizon_saw(&a->connector->run->horizon, visible.horizon);
+	pg_horizon_saw(&a->run->horizon, visible.horizon);
 	if (backoff.attempt)
-		meters_visibility_wait(a->connector->run->metrics, clock_now_us() - start);
+		meters_visibility_wait(a->run->metrics, clock_now_us() - start);
 	return 0;
 }
 
@@ -189,8 +189,8 @@ static int write_prefix(struct applier *a, struct batch *batch, struct err *err)
 	if (catalog_is_current(a->pg, a->model->catalog, &current, err) < 0)
 		return -1;
 	note_outcome(a, !current);
-	meters_bulk(a->connector->run->metrics, &a->counted, bulk_stats(a->bulk));
-	meters_nulled(a->connector->run->metrics, builder_take_sanitized(&a->apply.builder));
+	meters_bulk(a->run->metrics, &a->counted, bulk_stats(a->bulk));
+	meters_nulled(a->run->metrics, builder_take_sanitized(&a->apply.builder));
 	ack = batch_ack_lsn(batch, n);
 	batch_cut(batch, n);
 	/* A truncated root is not done until its new generation is, so the truncation must arrive again. */
@@ -222,7 +222,7 @@ static int write_batch(struct applier *a, struct batch *batch, bool live, struct
 	while (!batch_empty(batch) && !a->rebuild && !a->outdated)
 		if (write_some(a, batch, err) < 0)
 			return -1;
-	meters_batch(a->connector->run->metrics, keys, clock_now_us() - start);
+	meters_batch(a->run->metrics, keys, clock_now_us() - start);
 	log_debug("sync", "batch is durable", KV_U64("transactions", txns), KV_U64("keys", keys),
 		  KV_I64("microseconds", clock_now_us() - start));
 	return 0;
@@ -264,13 +264,13 @@ static int connect_both(struct applier *a, struct err *err)
 	if (connector_pg(a->connector, CONNECTOR_UNLIMITED, "applier", &a->pg, err) < 0 ||
 	    connector_sink(a->connector, &a->sink, err) < 0 || connector_search(a->connector, &a->search, err) < 0 ||
 	    pg_exec(a->pg, "SET cursor_tuple_fraction = 1", err) < 0 || pg_exec(a->pg, BUILD_SETTINGS, err) < 0 ||
-	    snapshot_init(&a->snapshot, a->model, a->pg, &a->connector->run->report, err) < 0)
+	    snapshot_init(&a->snapshot, a->model, a->pg, &a->run->report, err) < 0)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
 	a->snapshot.bulk = a->bulk;
 	apply_init(&a->apply, a->model, &a->snapshot, a->bulk, &a->dead);
 	a->apply.builder.view_hold_ms = connector_limits(a->connector).snapshot_ms;
-	a->apply.never_bootstrap = a->connector->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
+	a->apply.never_bootstrap = a->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
 	return 0;
 }
 
@@ -291,18 +291,19 @@ static void *run_applier(void *user)
 	return NULL;
 }
 
-int applier_start(const struct model *model, struct connector *connector, int wake_fd, struct applier **ret,
-		  struct err *err)
+int applier_start(const struct model *model, struct run *run, struct connector *connector, int wake_fd,
+		  struct applier **ret, struct err *err)
 {
 	_cleanup_(applier_stopp) struct applier *a = xcalloc(1, sizeof(*a));
 	int r;
 
 	a->model = model;
+	a->run = run;
 	a->connector = connector;
 	a->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->submitted, NULL);
-	dead_letters_init(&a->dead, &a->sink, &connector->run->report);
+	dead_letters_init(&a->dead, &a->sink, &run->report);
 	a->spare = batch_new();
 	r = pthread_create(&a->thread, NULL, run_applier, a);
 	if (r)

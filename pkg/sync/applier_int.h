@@ -7,13 +7,14 @@
 
 #include "apply/model.h"
 #include "changes/batch.h"
-#include "sync/connector_int.h"
+#include "sessions/connector.h"
+#include "sync/run_int.h"
 
 struct applier;
 
 /* wake_fd: an eventfd that is written to whenever the applier's state changed. */
-int applier_start(const struct model *model, struct connector *connector, int wake_fd, struct applier **ret,
-		  struct err *err) WARN_UNUSED;
+int applier_start(const struct model *model, struct run *run, struct connector *connector, int wake_fd,
+		  struct applier **ret, struct err *err) WARN_UNUSED;
 /* Cancels the attempt if the applier is still working, and waits for the thread. */
 void applier_stop(struct applier *a);
 CLEANUP(struct applier, applier_stop);

@@ -17,7 +17,7 @@ static void begin(struct fixture *f)
 	world_begin(&f->w);
 	f->batch = batch_new();
 	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	OK(&f->w, applier_start(&f->w.at.model, &f->w.at.connector, f->wake_fd, &f->applier, &f->w.err));
+	OK(&f->w, applier_start(&f->w.at.model, &f->w.run, &f->w.at.connector, f->wake_fd, &f->applier, &f->w.err));
 }
 
 static void end(struct fixture *f)

@@ -21,9 +21,14 @@ static struct redis_server redis_of(struct attempt *at, const struct spec_redis 
 
 int attempt_begin(struct attempt *at, struct run *run, struct carryover *past, struct err *err)
 {
+	const struct connector_options options = {.spec = run->spec,
+						  .owner = run->owner,
+						  .ca_path = run->ca_fd >= 0 ? run->ca_path : NULL,
+						  .stop_fd = run->options->stop_fd};
+
 	*at = (struct attempt){.run = run, .past = past, .cp = {.seq_no = -1, .primary_term = -1}};
 	at->redis = redis_of(at, &run->spec->redis);
-	return connector_init(&at->connector, run, err);
+	return connector_init(&at->connector, &options, err);
 }
 
 void attempt_end(struct attempt *at)

@@ -11,9 +11,9 @@
 #include "checkpoint/checkpoint.h"
 #include "postgres/replication.h"
 #include "redis/redis.h"
+#include "sessions/connector.h"
 #include "sink/sink.h"
 #include "source/source.h"
-#include "sync/connector_int.h"
 #include "sync/run_int.h"
 
 /* What an attempt leaves to the next one of the same run. */

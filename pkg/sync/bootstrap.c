@@ -47,6 +47,7 @@ struct worker {
 
 struct bootstrap {
 	const struct model *model;
+	struct run *run;
 	struct connector *connector;
 	struct limits limits;
 	int wake_fd;
@@ -358,7 +359,7 @@ static int read_chunk(struct worker *w, struct chunk *chunk, struct err *err)
 
 static void count_written(struct worker *w)
 {
-	struct meters *metrics = w->bootstrap->connector->run->metrics;
+	struct meters *metrics = w->bootstrap->run->metrics;
 
 	meters_bulk(metrics, &w->counted, bulk_stats(w->bulk));
 	meters_nulled(metrics, builder_take_sanitized(&w->builder));
@@ -403,7 +404,7 @@ static int fill(struct worker *w, struct err *err)
 	if (connector_pg(connector, CONNECTOR_UNLIMITED, "bootstrap", &w->pg, err) < 0 ||
 	    connector_sink(connector, &w->sink, err) < 0 || connector_search(connector, &w->search, err) < 0 ||
 	    pg_exec(w->pg, BUILD_SETTINGS, err) < 0 ||
-	    snapshot_init(&w->snapshot, w->bootstrap->model, w->pg, &connector->run->report, err) < 0)
+	    snapshot_init(&w->snapshot, w->bootstrap->model, w->pg, &w->bootstrap->run->report, err) < 0)
 		return -1;
 	w->bulk = dead_letters_writer(&w->dead, w->search);
 	w->snapshot.bulk = w->bulk;
@@ -448,7 +449,7 @@ static void *run_worker(void *user)
 
 static int start_workers(struct bootstrap *b, struct err *err)
 {
-	size_t n = (size_t)spec_bootstrap_readers(b->connector->run->spec);
+	size_t n = (size_t)spec_bootstrap_readers(b->run->spec);
 
 	if (n > WORKERS)
 		n = WORKERS;
@@ -457,7 +458,7 @@ static int start_workers(struct bootstrap *b, struct err *err)
 		int r;
 
 		w->bootstrap = b;
-		dead_letters_init(&w->dead, &w->sink, &b->connector->run->report);
+		dead_letters_init(&w->dead, &w->sink, &b->run->report);
 		b->running++;
 		r = pthread_create(&w->thread, NULL, run_worker, w);
 		if (r) {
@@ -478,6 +479,7 @@ int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, str
 		return 0;
 	b = xcalloc(1, sizeof(*b));
 	b->model = &at->model;
+	b->run = at->run;
 	b->connector = &at->connector;
 	b->limits = connector_limits(&at->connector);
 	b->wake_fd = wake_fd;

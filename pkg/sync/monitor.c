@@ -555,6 +555,7 @@ static int start_stream_take(struct monitor *m, struct pg *replication, struct e
 	struct carryover *past = at->past;
 	const struct stream_options options = {
 		.model = &at->model,
+		.run = at->run,
 		.connector = &at->connector,
 		.monitor_fd = m->wake_fd,
 		.start_lsn = m->start_lsn,

@@ -72,7 +72,7 @@ static bool nothing_pending(struct stream *s)
 /* When to submit a batch of many small transactions: while many sessions write, a short wait makes it larger. */
 static int64_t gather_until_ms(const struct stream *s)
 {
-	const struct spec *spec = s->options.connector->run->spec;
+	const struct spec *spec = s->options.run->spec;
 
 	return s->submitted_txns < GATHER_TRANSACTIONS ? 0 : s->submitted_ms + spec->sink.bulk_flush_milliseconds;
 }
@@ -132,7 +132,7 @@ static uint64_t durable(struct stream *s)
 /* True if a position is waited for that may contain none of our changes, so that no commit will tell. */
 static bool awaits_position(const struct stream *s)
 {
-	struct waits *waits = s->options.connector->run->options->waits;
+	struct waits *waits = s->options.run->options->waits;
 
 	return waits && !s->in.in_txn && waits_wanted(waits) > s->in.received;
 }
@@ -169,7 +169,7 @@ static int64_t oldest_us(struct stream *s)
 
 static void publish_position(struct stream *s, bool live)
 {
-	struct waits *waits = s->options.connector->run->options->waits;
+	struct waits *waits = s->options.run->options->waits;
 	const struct stream_progress progress = {
 		.durable = durable(s),
 		.oldest_us = oldest_us(s),
@@ -183,7 +183,7 @@ static void publish_position(struct stream *s, bool live)
 	/* Until a generation is live, searches see an older one. */
 	if (waits && live)
 		waits_reached(waits, progress.durable);
-	report_progress(&s->options.connector->run->report, s->acked, progress.oldest_us);
+	report_progress(&s->options.run->report, s->acked, progress.oldest_us);
 	(void)pthread_mutex_lock(&s->lock);
 	news = progress.doubts != s->progress.doubts || progress.partitions != s->progress.partitions ||
 	       (s->notify_at && progress.durable >= s->notify_at);
@@ -311,15 +311,15 @@ int stream_start_take(const struct stream_options *options, struct pg *replicati
 	s->progress.partitions = s->partitions;
 	(void)pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = wal_reader_open_take(&s->in, options->model, options->connector->run, replication, err);
+	r = wal_reader_open_take(&s->in, options->model, options->run, replication, err);
 	if (r < 0)
 		return -1;
 	if (s->wake_fd < 0)
 		return err_errno(err, errno, "eventfd");
-	if (applier_start(options->model, options->connector, s->wake_fd, &s->applier, err) < 0)
+	if (applier_start(options->model, options->run, options->connector, s->wake_fd, &s->applier, err) < 0)
 		return -1;
-	if (options->connector->run->options->waits)
-		waits_attach(options->connector->run->options->waits, s->wake_fd);
+	if (options->run->options->waits)
+		waits_attach(options->run->options->waits, s->wake_fd);
 	r = pthread_create(&s->thread, NULL, run_stream, s);
 	if (r)
 		return err_errno(err, r, "starting the stream");
@@ -339,8 +339,8 @@ void stream_stop(struct stream *s)
 		connector_wake(s->wake_fd);
 		(void)pthread_join(s->thread, NULL);
 	}
-	if (s->options.connector->run->options->waits)
-		waits_attach(s->options.connector->run->options->waits, -1);
+	if (s->options.run->options->waits)
+		waits_attach(s->options.run->options->waits, -1);
 	applier_stop(s->applier);
 	wal_reader_close(&s->in);
 	close_fdp(&s->wake_fd);

@@ -8,7 +8,8 @@
 #define PGSYNC_SYNC_STREAM_INT_H
 
 #include "apply/model.h"
-#include "sync/connector_int.h"
+#include "sessions/connector.h"
+#include "sync/run_int.h"
 
 /* Reading what changed partitions require. It begins once everything up to the attempt's start has been read, since
  * documents may carry any version up to that. */
@@ -22,6 +23,7 @@ enum stream_partitions {
 
 struct stream_options {
 	const struct model *model;
+	struct run *run;
 	struct connector *connector;
 	int monitor_fd;     /* an eventfd: written to whenever there is news for the monitor */
 	uint64_t start_lsn; /* the server's position when the attempt began */

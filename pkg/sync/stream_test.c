@@ -24,6 +24,7 @@ static void start(struct fixture *f, struct stream_options options)
 	struct pg *replication = NULL;
 
 	options.model = &w->at.model;
+	options.run = &w->run;
 	options.connector = &w->at.connector;
 	options.monitor_fd = f->monitor_fd;
 	OK(w, connector_replication(&w->at.connector, &replication, &w->err));
@@ -551,7 +552,7 @@ static void test_stream_when_the_server_refuses_it_then_the_error_says_why(void 
 	begin(&f);
 	f.w.refuses_stream = true;
 	options = (struct stream_options){
-		.model = &f.w.at.model, .connector = &f.w.at.connector, .monitor_fd = f.monitor_fd};
+		.model = &f.w.at.model, .run = &f.w.run, .connector = &f.w.at.connector, .monitor_fd = f.monitor_fd};
 	OK(&f.w, connector_replication(&f.w.at.connector, &replication, &f.w.err));
 	assert_int_equal(stream_start_take(&options, replication, &stream, &f.w.err), -1);
 	assert_int_equal(f.w.err.kind, ERR_CONFLICT);

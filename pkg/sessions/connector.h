@@ -1,11 +1,11 @@
-/* How the threads of an attempt connect, wait, and end.
+/* How the threads of an attempt connect to both sides, wait, and end.
  *
  * Any thread may use a connector once the thread that made it has opened its first connection to the search engine,
  * which makes the target that all of them share. Each opens its own connections. All waits end when the attempt is
- * cancelled, or when the caller of sync_run wants to stop.
+ * cancelled, or when the caller wants to stop.
  */
-#ifndef PGSYNC_SYNC_CONNECTOR_INT_H
-#define PGSYNC_SYNC_CONNECTOR_INT_H
+#ifndef PGSYNC_SESSIONS_CONNECTOR_H
+#define PGSYNC_SESSIONS_CONNECTOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,18 +19,26 @@
 #include "source/source.h"
 
 struct http_target;
-struct run;
+struct spec;
+
+/* All of it is borrowed. */
+struct connector_options {
+	const struct spec *spec;
+	const char *owner;   /* the resource, "namespace/name" */
+	const char *ca_path; /* of the source's CA, as libpq reads it; NULL: none */
+	int stop_fd;         /* readable: the caller wants to stop */
+};
 
 struct connector {
-	struct run *run;
+	struct connector_options options;
 	struct http_target *target;          /* the search engine */
 	char token[WRITE_ALIAS_TOKEN_BYTES]; /* names the aliases that the attempt writes under */
 	int end_fd;                          /* an eventfd: readable once the attempt is to end */
-	int cancel_fd;                       /* an epoll of end_fd and the caller's stop_fd: readable when either is */
+	int cancel_fd;                       /* an epoll of end_fd and stop_fd: readable when either is */
 };
 
 /* Creates the descriptors. Call connector_release even if it failed. */
-int connector_init(struct connector *c, struct run *run, struct err *err) WARN_UNUSED;
+int connector_init(struct connector *c, const struct connector_options *options, struct err *err) WARN_UNUSED;
 void connector_release(struct connector *c);
 
 enum connector_limit {

@@ -1,5 +1,5 @@
-/* Connections of an attempt's threads, and its cancellation. */
-#include "sync/connector_int.h"
+/* Connections of the worker's threads, and their cancellation. */
+#include "sessions/connector.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 
 #include "http/http.h"
 #include "sink/target.h"
-#include "sync/run_int.h"
+#include "spec/spec.h"
 
 enum { SHORT_MS = 10000 };
 
@@ -20,16 +20,16 @@ static int watch_descriptor(int epoll_fd, int fd, struct err *err)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? err_errno(err, errno, "epoll_ctl") : 0;
 }
 
-int connector_init(struct connector *c, struct run *run, struct err *err)
+int connector_init(struct connector *c, const struct connector_options *options, struct err *err)
 {
-	*c = (struct connector){.run = run,
+	*c = (struct connector){.options = *options,
 				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
 	write_alias_token(c->token);
 	if (c->end_fd < 0 || c->cancel_fd < 0)
 		return err_errno(err, errno, "creating descriptors");
 	if (watch_descriptor(c->cancel_fd, c->end_fd, err) < 0 ||
-	    watch_descriptor(c->cancel_fd, run->options->stop_fd, err) < 0)
+	    watch_descriptor(c->cancel_fd, options->stop_fd, err) < 0)
 		return -1;
 	return 0;
 }
@@ -63,9 +63,8 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 					    [SPEC_TLS_REQUIRE] = PG_TLS_REQUIRE,
 					    [SPEC_TLS_VERIFY_CA] = PG_TLS_VERIFY_CA,
 					    [SPEC_TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
-	const struct run *run = c->run;
-	const struct spec_source *source = &run->spec->source;
-	_cleanup_free_ char *application = xasprintf("pgsync %s %s", run->owner, purpose);
+	const struct spec_source *source = &c->options.spec->source;
+	_cleanup_free_ char *application = xasprintf("pgsync %s %s", c->options.owner, purpose);
 	struct pg_params params = {
 		.host = source->host,
 		.port = (int)source->port,
@@ -74,7 +73,7 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 		.password = source->password,
 		.allowed_auth = allowed_auth(source),
 		.tls = modes[source->tls],
-		.ca_file = run->ca_fd >= 0 ? run->ca_path : NULL,
+		.ca_file = c->options.ca_path,
 		.application_name = application,
 		.cancel_fd = c->cancel_fd,
 		.query_timeout_ms = limit == CONNECTOR_SHORT ? SHORT_MS : 0,
@@ -104,7 +103,7 @@ bool connector_is_cancelled(void *user)
 int connector_search(struct connector *c, struct search **ret, struct err *err)
 {
 	/* The first call happens before other threads exist. */
-	if (!c->target && sink_target(&c->run->spec->sink, &c->target, err) < 0)
+	if (!c->target && sink_target(&c->options.spec->sink, &c->target, err) < 0)
 		return -1;
 	return search_new(c->target, connector_is_cancelled, c, ret, err);
 }
@@ -112,10 +111,10 @@ int connector_search(struct connector *c, struct search **ret, struct err *err)
 int connector_source(const struct connector *c, enum connector_limit limit, const char *purpose, struct source *ret,
 		     struct err *err)
 {
-	const struct spec_source *source = &c->run->spec->source;
+	const struct spec_source *source = &c->options.spec->source;
 
 	*ret = (struct source){
-		.owner = c->run->owner,
+		.owner = c->options.owner,
 		.slot = source->slot_name,
 		.publication = source->publication_name,
 		.user = source->user,
@@ -128,10 +127,10 @@ int connector_source(const struct connector *c, enum connector_limit limit, cons
 
 int connector_sink(struct connector *c, struct sink *ret, struct err *err)
 {
-	const struct spec *spec = c->run->spec;
+	const struct spec *spec = c->options.spec;
 
 	*ret = (struct sink){
-		.owner = c->run->owner,
+		.owner = c->options.owner,
 		.uid = spec->uid,
 		.token = c->token,
 		.adopt_existing = spec->sink.adopt_existing_index,
@@ -144,7 +143,7 @@ int connector_sink(struct connector *c, struct sink *ret, struct err *err)
 
 struct limits connector_limits(const struct connector *c)
 {
-	const struct spec_limits *given = &c->run->spec->source.limits;
+	const struct spec_limits *given = &c->options.spec->source.limits;
 
 	return (struct limits){.statement_ms = given->statement_seconds * 1000,
 			       .snapshot_ms = given->snapshot_seconds * 1000};
