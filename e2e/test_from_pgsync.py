@@ -547,6 +547,33 @@ def test_import_of_several_databases_creates_one_pgsync_for_each(home, shop, ind
     assert "--name" in err
 
 
+def test_redis_keeps_the_checkpoint_only_if_asked_to(home, shop, state, unique, resources, operator, opensearch, index):
+    load(shop)
+    with Redis(state / f"redis-{unique}") as redis:
+        server = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis.port), "REDIS_DB": "0", "REDIS_AUTH": redis.password}
+        code, _, err = home.call("pgsync", "--config", "schema.json", **server)
+        assert code == 0 and "REDIS_AUTH: ignored" in err, err
+        assert redis.command("KEYS", "*") == []
+        url = f"redis://:{redis.password}@127.0.0.1:{redis.port}"
+        for variables in ({**server, "REDIS_CHECKPOINT": "true"}, {"REDIS_URL": url, "REDIS_CHECKPOINT": "1", "REDIS_HOST": None}):
+            shop.sql("UPDATE books SET price = price + 1")
+            code, _, err = home.call("pgsync", "--config", "schema.json", **variables)
+            assert code == 0 and not re.search("REDIS_\\w+: ", err), err
+            assert len(redis.command("KEYS", "pgsync:*")) == 1
+            assert_equal(opensearch, index, shop)
+            assert opensearch.aliases(index) == [f"{index}-g1"], "moving the checkpoint has rebuilt the index"
+        code, out, err = home.call("pgsync", "import", "--config", "schema.json", "--name", "books", **variables)
+        assert code == 0, err
+        assert home.call("bootstrap", "--config", "schema.json", "--teardown", **variables)[0] == 0
+        assert redis.command("KEYS", "*") == []
+        resources.kubectl("apply", "--namespace", resources.namespace, "-f", "-", input=out)
+        resources.wait("books")
+        assert len(redis.command("KEYS", "pgsync:*")) == 1
+        assert redis.password not in json.dumps(resources.get("books"))
+        resources.delete("books")
+        assert redis.command("KEYS", "*") == []
+
+
 def test_import_reads_an_env_file(home, index):
     home.write("prod.env", "PG_HOST=db.example.com\nPG_USER='sync'\nPG_PASSWORD=\"p#1\"\nELASTICSEARCH_URL=https://u:p%40@es.example.com\n"
                            "REDIS_AUTH=geheim\nPG_PASSWROD=geheim\nnonsense line\n")

@@ -97,3 +97,37 @@ bool import_is_text(const char *s)
 	}
 	return true;
 }
+
+char *import_split_login(const char *url, char **ret_user, char **ret_password)
+{
+	const char *start = strstr(url, "://");
+	const char *host = start ? start + 3 : url;
+	const char *end = host + strcspn(host, "/?#");
+	const char *at = NULL, *colon;
+	size_t tail, ignored;
+
+	for (const char *p = host; p < end; p++)
+		if (*p == '@')
+			at = p;
+	if (at) {
+		colon = memchr(host, ':', (size_t)(at - host));
+		*ret_user = percent_decode(host, colon ? colon : at, &ignored);
+		*ret_password = percent_decode(colon ? colon + 1 : at, at, &ignored);
+	}
+	tail = strlen(end);
+	while (tail && end[tail - 1] == '/')
+		tail--;
+	return xasprintf("%.*s%.*s%.*s", (int)(host - url), url, (int)(end - (at ? at + 1 : host)), at ? at + 1 : host,
+			 (int)tail, end);
+}
+
+char *import_url_parameter(const char *url, const char *name)
+{
+	const char *s = strchr(url, '?');
+	size_t len = strlen(name), ignored;
+
+	for (; s; s = strchr(s + 1, '&'))
+		if (!strncmp(s + 1, name, len) && s[1 + len] == '=')
+			return percent_decode(s + len + 2, s + len + 2 + strcspn(s + len + 2, "&#"), &ignored);
+	return NULL;
+}

@@ -42,10 +42,11 @@ static char *object_name(const char *database, const char *index)
 }
 
 /* In a cluster, "localhost" is another machine. */
-static void warn_localhost(struct import_build *b, const json_t *source, const json_t *sink)
+static void warn_localhost(struct import_build *b, const json_t *spec)
 {
-	const char *host = jsonx_string(source, "host", "");
-	const char *url = json_string_value(json_array_get(json_object_get(sink, "urls"), 0));
+	const char *host = jsonx_string(spec, "source.host", "");
+	const char *url = json_string_value(json_array_get(jsonx_get(spec, "sink.urls"), 0));
+	const char *redis = jsonx_string(spec, "checkpoint.redis.url", "");
 	static const char text[] = "means this machine, but in a cluster it means the operator's own pod; use the "
 				   "server's name within the cluster";
 
@@ -53,6 +54,9 @@ static void warn_localhost(struct import_build *b, const json_t *source, const j
 		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.source.host", "%s %s", host, text);
 	if (host_of_url_is_loopback(url))
 		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.sink.urls[0]", "%s %s", url, text);
+	if (host_of_url_is_loopback(redis))
+		findings_add(b->f, FINDING_WARNING, REASON_LOCALHOST, "spec.checkpoint.redis.url", "%s %s", redis,
+			     text);
 }
 
 static json_t *build_spec(struct import_build *b, const char *database, json_t *schema_take)
@@ -60,12 +64,13 @@ static json_t *build_spec(struct import_build *b, const char *database, json_t *
 	const struct import_env *env = b->options->env;
 	json_t *source = import_build_source(b, database);
 	json_t *sink = import_build_sink(b);
-	json_t *spec;
+	json_t *checkpoint = import_build_checkpoint(b);
+	json_t *spec = json_pack("{s:o*, s:o, s:o*, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink,
+				 "checkpoint", checkpoint, "schema", schema_take, "documents", "meta", "Pgsync",
+				 "idFormat", "Pgsync", "mapping", "Dynamic");
 
 	if (b->options->for_cluster)
-		warn_localhost(b, source, sink);
-	spec = json_pack("{s:o*, s:o, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink, "schema", schema_take,
-			 "documents", "meta", "Pgsync", "idFormat", "Pgsync", "mapping", "Dynamic");
+		warn_localhost(b, spec);
 	if (import_get(b, "NUM_WORKERS"))
 		(void)json_object_set_new(
 			spec, "bootstrap",

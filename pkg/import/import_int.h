@@ -59,10 +59,18 @@ void import_ignored(struct import_build *b, const char *variable, const char *fm
 /* Whether it is UTF-8, as strings of JSON must be. */
 bool import_is_text(const char *s);
 
-/* --- source.c, sink.c --- */
+/* A URL without its user and password, which must not be in a resource; these are left alone if it has none. The caller
+ * frees all three, the latter two as secrets. */
+char *import_split_login(const char *url, char **ret_user, char **ret_password);
+/* The value of a parameter of a URL, or NULL. The caller frees it, as a secret if it may be one. */
+char *import_url_parameter(const char *url, const char *name);
 
-/* spec.source and spec.sink. Add what they refer to to b->secrets. New references. */
+/* --- source.c, sink.c, redis.c --- */
+
+/* spec.source, spec.sink and spec.checkpoint (NULL: it is not needed). Add what they refer to to b->secrets. New
+ * references. */
 json_t *import_build_source(struct import_build *b, const char *database);
 json_t *import_build_sink(struct import_build *b);
+json_t *import_build_checkpoint(struct import_build *b);
 
 #endif

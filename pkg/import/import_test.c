@@ -205,7 +205,8 @@ static void test_env_check_when_a_variable_means_nothing_then_says_why(void **st
 	findings_init(&f);
 	import_env_check(env, true, &f);
 	expect(&f, FINDING_WARNING,
-	       "CHECKPOINT_PATH: ignored: the checkpoint is kept in the search engine, next to the index\n"
+	       "CHECKPOINT_PATH: ignored: there is no file: the checkpoint is kept next to the index, or in Redis if "
+	       "REDIS_CHECKPOINT is true\n"
 	       "PG_PASSWROD: is not a variable of pgsync; did you mean PG_PASSWORD?");
 	findings_release(&f);
 	findings_init(&f);
@@ -213,6 +214,29 @@ static void test_env_check_when_a_variable_means_nothing_then_says_why(void **st
 	assert_int_equal(f.n, 3);
 	assert_string_equal(f.items[1].path, "POLLING");
 	findings_release(&f);
+}
+
+static void expect_warnings(const char *variables, const char *want)
+{
+	_cleanup_(import_env_freep) struct import_env *env = environment(variables);
+	struct findings f;
+
+	findings_init(&f);
+	import_env_check(env, true, &f);
+	expect(&f, FINDING_WARNING, want);
+	findings_release(&f);
+}
+
+static void test_env_check_when_redis_keeps_no_checkpoint_then_its_variables_mean_nothing(void **state)
+{
+	UNUSED(state);
+	expect_warnings("REDIS_CHECKPOINT=yes\nREDIS_HOST=r\nREDIS_AUTH=p\nREDIS_READ_CHUNK_SIZE=5\n",
+			"REDIS_READ_CHUNK_SIZE: ignored: there is no queue: changes that are not in the index yet wait "
+			"in the replication slot");
+	for (size_t i = 0; i < 2; i++)
+		expect_warnings(i ? "REDIS_HOST=r\n" : "REDIS_CHECKPOINT=false\nREDIS_HOST=r\n",
+				"REDIS_HOST: ignored: there is no queue: changes that are not in the index yet wait in "
+				"the replication slot, and the checkpoint is kept next to the index");
 }
 
 /* --- resources */
@@ -419,6 +443,82 @@ static void test_import_of_logins_when_several_or_half_then_says_which_counts(vo
 		      "ELASTICSEARCH_USER: ignored: ELASTICSEARCH_URL is set and takes precedence");
 }
 
+#define REDIS(members) "{\"store\": \"Redis\", \"redis\": {" members "}}"
+#define REDIS_PASSWORD "\"passwordSecretRef\": {\"name\": \"bookstore-books-redis\", \"key\": \"password\"}"
+
+static void test_import_of_redis_when_it_keeps_the_checkpoint_then_in_the_spec(void **state)
+{
+	static const char secret[] = "{\"bookstore-books-redis\": {\"password\": \"p@1\"}}";
+
+	UNUSED(state);
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=True\n", "spec.checkpoint",
+		      REDIS("\"url\": \"redis://localhost:6379/0\""), "{}", NULL);
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_SCHEME=rediss\nREDIS_HOST=r\nREDIS_PORT=6380\nREDIS_DB=2\n"
+		      "REDIS_USER=sync\nREDIS_AUTH=p@1\n",
+		      "spec.checkpoint",
+		      REDIS("\"url\": \"rediss://r:6380/2\", \"username\": \"sync\", " REDIS_PASSWORD), secret, NULL);
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_USER=sync\n", "spec.checkpoint",
+		      REDIS("\"url\": \"redis://localhost:6379/0\""), "{}",
+		      "REDIS_USER: ignored: there is no password for this user");
+}
+
+static void test_import_of_redis_when_a_url_then_without_its_login(void **state)
+{
+	static const char secret[] = "{\"bookstore-books-redis\": {\"password\": \"p@1\"}}";
+
+	UNUSED(state);
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL= redis://:p%401@r:6380/3 \nREDIS_HOST=x\n",
+		      "spec.checkpoint", REDIS("\"url\": \"redis://r:6380/3\", " REDIS_PASSWORD), secret,
+		      "REDIS_HOST: ignored: REDIS_URL is set and takes precedence");
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL=redis://sync:p%401@\n", "spec.checkpoint",
+		      REDIS("\"url\": \"redis://localhost\", \"username\": \"sync\", " REDIS_PASSWORD), secret, NULL);
+	expect_import("PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL=redis://:6380?db=4&username=sync&password=p%401\n",
+		      "spec.checkpoint",
+		      REDIS("\"url\": \"redis://localhost:6380/4\", \"username\": \"sync\", " REDIS_PASSWORD), secret,
+		      NULL);
+	expect_import(
+		"PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL=rediss://sync@r/5?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none&"
+		"ssl_check_hostname=True&ssl_keyfile=/k&socket_timeout=3\n",
+		"spec.checkpoint",
+		REDIS("\"url\": \"rediss://r/5\", \"tls\": {\"caSecretRef\": {\"name\": "
+		      "\"bookstore-books-redis\", \"key\": \"ca.crt\"}}"),
+		NULL,
+		"REDIS_URL: ssl_cert_reqs is ignored: with rediss://, the certificate and its host are always "
+		"verified\n"
+		"REDIS_URL: ssl_keyfile is ignored: client certificates for Redis are not supported: use a "
+		"password\n"
+		"REDIS_URL: ignored: there is no password for this user");
+}
+
+static void test_import_of_redis_when_it_keeps_no_checkpoint_then_nothing(void **state)
+{
+	_cleanup_(result_release) struct result r = import(
+		BOOKS, "PG_USER=u\nREDIS_CHECKPOINT=0\nREDIS_URL=nonsense\nREDIS_PORT=x\n", (struct import_options){0});
+
+	UNUSED(state);
+	assert_int_equal(r.f.n, 0);
+	assert_null(jsonx_get(r.list[0].resource, "spec.checkpoint"));
+	expect_at(r.list[0].secrets, "", "{}");
+}
+
+static void test_import_of_redis_when_invalid_then_refused_without_values(void **state)
+{
+	UNUSED(state);
+	expect_errors(
+		BOOKS,
+		"PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_SCHEME=unix\nREDIS_PORT=tcp://10.0.0.1:6379\nREDIS_DB=one\n",
+		"REDIS_PORT: must be a number from 1 to 65535; Kubernetes sets this value for a Service of this "
+		"name: set enableServiceLinks: false in the pod, or rename the Service\n"
+		"REDIS_DB: must be a number from 0 to 65535\n"
+		"REDIS_SCHEME: must be redis, or rediss for TLS, found \"unix\"");
+	expect_errors(BOOKS, "PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL=unix://u:secret@/run/redis.sock\n",
+		      "REDIS_URL: must be of the form redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS");
+	expect_errors(BOOKS, "PG_USER=u\nREDIS_CHECKPOINT=maybe\n",
+		      "REDIS_CHECKPOINT: must be true or false, found \"maybe\"");
+	expect_errors(BOOKS, "PG_USER=u\nREDIS_CHECKPOINT=1\nREDIS_URL=rediss://r?ssl_ca_certs=/none\n",
+		      "REDIS_URL: /none: no such file");
+}
+
 static void test_import_when_variables_are_invalid_then_all_at_once_and_without_values(void **state)
 {
 	UNUSED(state);
@@ -575,14 +675,16 @@ static void test_import_when_two_databases_share_an_index_then_refused(void **st
 static void test_import_when_for_a_cluster_then_localhost_is_pointed_out(void **state)
 {
 	_cleanup_(result_release) struct result r =
-		import(BOOKS, "PG_USER=u\n", (struct import_options){.for_cluster = true});
+		import(BOOKS, "PG_USER=u\nREDIS_CHECKPOINT=1\n", (struct import_options){.for_cluster = true});
 
 	UNUSED(state);
 	expect(&r.f, FINDING_WARNING,
 	       "spec.source.host: localhost means this machine, but in a cluster it means the operator's own pod; use "
 	       "the server's name within the cluster\n"
 	       "spec.sink.urls[0]: http://localhost:9200 means this machine, but in a cluster it means the operator's "
-	       "own pod; use the server's name within the cluster");
+	       "own pod; use the server's name within the cluster\n"
+	       "spec.checkpoint.redis.url: redis://localhost:6379/0 means this machine, but in a cluster it means the "
+	       "operator's own pod; use the server's name within the cluster");
 }
 
 static void test_manifest_when_secrets_then_before_the_pgsync(void **state)
@@ -613,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_env_file_when_values_grow_without_end_then_refused),
 		cmocka_unit_test(test_env_bool_when_any_of_pythons_words_then_read),
 		cmocka_unit_test(test_env_check_when_a_variable_means_nothing_then_says_why),
+		cmocka_unit_test(test_env_check_when_redis_keeps_no_checkpoint_then_its_variables_mean_nothing),
 		cmocka_unit_test(test_import_when_only_a_user_then_pgsyncs_defaults),
 		cmocka_unit_test(test_import_when_options_then_in_the_resource),
 		cmocka_unit_test(test_import_of_source_when_variables_then_in_the_spec),
@@ -621,6 +724,10 @@ int main(void)
 		cmocka_unit_test(test_import_of_sink_when_numbers_are_out_of_range_then_brought_into_it),
 		cmocka_unit_test(test_import_of_logins_when_one_then_its_type_and_a_secret),
 		cmocka_unit_test(test_import_of_logins_when_several_or_half_then_says_which_counts),
+		cmocka_unit_test(test_import_of_redis_when_it_keeps_the_checkpoint_then_in_the_spec),
+		cmocka_unit_test(test_import_of_redis_when_a_url_then_without_its_login),
+		cmocka_unit_test(test_import_of_redis_when_it_keeps_no_checkpoint_then_nothing),
+		cmocka_unit_test(test_import_of_redis_when_invalid_then_refused_without_values),
 		cmocka_unit_test(test_import_when_variables_are_invalid_then_all_at_once_and_without_values),
 		cmocka_unit_test(test_import_when_something_is_invalid_then_the_schema_is_there_to_be_checked),
 		cmocka_unit_test(test_import_when_the_schema_is_not_a_list_of_documents_then_says_what_is_expected),

@@ -4,13 +4,16 @@
 #include "base/strbuf.h"
 #include "import/import_int.h"
 
-#define NO_REDIS "Redis is not needed: changes that are not in the index yet wait in the replication slot"
-#define IN_THE_SINK "the checkpoint is kept in the search engine, next to the index"
+#define NO_QUEUE "there is no queue: changes that are not in the index yet wait in the replication slot"
+#define NO_REDIS NO_QUEUE ", and the checkpoint is kept next to the index"
 #define NO_POLLING "changes are streamed from the WAL as they are committed; nothing is polled"
 #define NO_POOL "there is no pool: a worker keeps a few connections open"
 #define BY_BYTES "requests are limited by bytes, not by documents: see ELASTICSEARCH_MAX_CHUNK_BYTES"
 #define RETRIED \
 	"what the search engine cannot accept at the moment is retried until it succeeds, with increasing delays"
+#define REDIS_RETRIED "what Redis does not answer in time is retried until it succeeds, with increasing delays"
+/* What a variable becomes if Redis keeps the checkpoint. */
+#define REDIS(becomes) becomes, NO_REDIS
 #define NO_SIGNING                                                                                                \
 	"requests are not signed for AWS (SigV4): let the domain accept a user (ELASTICSEARCH_USER, _PASSWORD), " \
 	"or put a signing proxy in front of it"
@@ -24,14 +27,14 @@
 static const struct setting {
 	const char *name;
 	const char *becomes; /* NULL: it has no effect */
-	const char *why;     /* why it has no effect, or, if it becomes something, why only for the commands */
+	const char *why;     /* why it has no effect, or, if it becomes something, when it has none */
 } settings[] = {
 	/* pgsync */
 	{"BLOCK_SIZE", NULL,
 	 "an index is filled in ranges of blocks of a suitable size; NUM_WORKERS says how many are read at once"},
-	{"CHECKPOINT_PATH", NULL, IN_THE_SINK},
-	{"REDIS_CHECKPOINT", NULL,
-	 "the checkpoint is kept in the search engine; to keep it in Redis, set `spec.checkpoint` of the PgSync"},
+	{"CHECKPOINT_PATH", NULL,
+	 "there is no file: the checkpoint is kept next to the index, or in Redis if REDIS_CHECKPOINT is true"},
+	{"REDIS_CHECKPOINT", "`spec.checkpoint.store` Redis when true", NULL},
 	{"JOIN_QUERIES", NULL, "it does not change what is read"},
 	{"LOGICAL_SLOT_CHUNK_SIZE", NULL, "the slot is streamed, not read in pages"},
 	{"LOG_INTERVAL", NULL, "a line is logged when something changes; --listen serves the figures"},
@@ -127,18 +130,18 @@ static const struct setting {
 	{"MYSQL_DATABASE", NULL, ONLY_POSTGRES},
 	{"USE_UTF8MB4", NULL, ONLY_POSTGRES},
 	/* Redis */
-	{"REDIS_URL", NULL, NO_REDIS},
-	{"REDIS_SCHEME", NULL, NO_REDIS},
-	{"REDIS_HOST", NULL, NO_REDIS},
-	{"REDIS_PORT", NULL, NO_REDIS},
-	{"REDIS_DB", NULL, NO_REDIS},
-	{"REDIS_USER", NULL, NO_REDIS},
-	{"REDIS_AUTH", NULL, NO_REDIS},
-	{"REDIS_POLL_INTERVAL", NULL, NO_REDIS},
-	{"REDIS_READ_CHUNK_SIZE", NULL, NO_REDIS},
-	{"REDIS_WRITE_CHUNK_SIZE", NULL, NO_REDIS},
-	{"REDIS_SOCKET_TIMEOUT", NULL, NO_REDIS},
-	{"REDIS_RETRY_ON_TIMEOUT", NULL, NO_REDIS},
+	{"REDIS_URL", REDIS("`spec.checkpoint.redis`; user, password, `db` and `ssl_ca_certs` in it count")},
+	{"REDIS_SCHEME", REDIS("`spec.checkpoint.redis.url`")},
+	{"REDIS_HOST", REDIS("`spec.checkpoint.redis.url`")},
+	{"REDIS_PORT", REDIS("`spec.checkpoint.redis.url`")},
+	{"REDIS_DB", REDIS("`spec.checkpoint.redis.url`")},
+	{"REDIS_USER", REDIS("`spec.checkpoint.redis.username`")},
+	{"REDIS_AUTH", REDIS("a Secret that `spec.checkpoint.redis.passwordSecretRef` names")},
+	{"REDIS_POLL_INTERVAL", NULL, NO_QUEUE},
+	{"REDIS_READ_CHUNK_SIZE", NULL, NO_QUEUE},
+	{"REDIS_WRITE_CHUNK_SIZE", NULL, NO_QUEUE},
+	{"REDIS_SOCKET_TIMEOUT", NULL, REDIS_RETRIED},
+	{"REDIS_RETRY_ON_TIMEOUT", NULL, REDIS_RETRIED},
 	/* logging */
 	{"CONSOLE_LOGGING_HANDLER_MIN_LEVEL", "the level of the log, as --log-level", "the operator has --log-level"},
 	{"GENERAL_LOGGING_LEVEL", NULL, NO_LOGGERS},
@@ -160,6 +163,7 @@ bool import_setting_known(const char *name)
 }
 
 struct env_check {
+	const struct import_env *env;
 	bool command_line;
 	struct findings *f;
 };
@@ -185,6 +189,24 @@ static void suggest_setting(const char *name, struct findings *f)
 			     nearest);
 }
 
+/* A variable that must be true for this one to have an effect; NULL: none. */
+static const char *needed_for(const struct setting *setting)
+{
+	static const char prefix[] = "REDIS_";
+	bool conditional = setting->becomes && setting->why;
+
+	return conditional && strncmp(setting->name, prefix, strlen(prefix)) == 0 ? "REDIS_CHECKPOINT" : NULL;
+}
+
+static bool has_effect(const struct setting *setting, const struct env_check *check)
+{
+	const char *needed = needed_for(setting);
+
+	if (!setting->why || !setting->becomes)
+		return !setting->why;
+	return needed ? import_env_bool(check->env, needed, false, NULL) : check->command_line;
+}
+
 static void check_variable(void *user, const char *name, const char *value)
 {
 	const struct env_check *check = user;
@@ -193,13 +215,13 @@ static void check_variable(void *user, const char *name, const char *value)
 	UNUSED(value);
 	if (!setting)
 		suggest_setting(name, check->f);
-	else if (setting->why && !(setting->becomes && check->command_line))
+	else if (!has_effect(setting, check))
 		findings_add(check->f, FINDING_WARNING, REASON_IGNORED, name, "ignored: %s", setting->why);
 }
 
 void import_env_check(const struct import_env *env, bool command_line, struct findings *f)
 {
-	struct env_check check = {.command_line = command_line, .f = f};
+	struct env_check check = {.env = env, .command_line = command_line, .f = f};
 
 	import_env_each(env, check_variable, &check);
 }
@@ -221,8 +243,14 @@ void import_describe(struct strbuf *out)
 			strbuf_adds(out, ", ");
 			continue;
 		}
-		strbuf_addf(out, " | %s%s%s |\n%s", s->becomes ? "" : "ignored: ", s->becomes ? s->becomes : s->why,
-			    s->becomes && s->why ? "; `import` ignores it" : "",
-			    i + 1 < ARRAY_SIZE(settings) ? "| " : "");
+		strbuf_adds(out, " | ");
+		if (needed_for(s))
+			strbuf_addf(out, "if %s is true: ", needed_for(s));
+		strbuf_addf(out, "%s%s", s->becomes ? "" : "ignored: ", s->becomes ? s->becomes : s->why);
+		if (needed_for(s))
+			strbuf_adds(out, "; ignored otherwise");
+		else if (s->becomes && s->why)
+			strbuf_adds(out, "; `import` ignores it");
+		strbuf_addf(out, " |\n%s", i + 1 < ARRAY_SIZE(settings) ? "| " : "");
 	}
 }

@@ -3,35 +3,9 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "base/parse.h"
 #include "import/import_int.h"
 
 enum { DEFAULT_PORT = 9200, LAST_PORT = 65535, MIN_BULK = 65536, MAX_BULK = 104857600, MAX_CONCURRENCY = 16 };
-
-/* The URL without its user and password, which must not be in a resource. The caller frees all three, these two as
- * secrets. */
-static char *split_credentials(const char *url, char **ret_user, char **ret_password)
-{
-	const char *start = strstr(url, "://");
-	const char *host = start ? start + 3 : url;
-	const char *end = host + strcspn(host, "/?#");
-	const char *at = NULL, *colon;
-	size_t tail, ignored;
-
-	for (const char *p = host; p < end; p++)
-		if (*p == '@')
-			at = p;
-	if (at) {
-		colon = memchr(host, ':', (size_t)(at - host));
-		*ret_user = percent_decode(host, colon ? colon : at, &ignored);
-		*ret_password = percent_decode(colon ? colon + 1 : at, at, &ignored);
-	}
-	tail = strlen(end);
-	while (tail && end[tail - 1] == '/')
-		tail--;
-	return xasprintf("%.*s%.*s%.*s", (int)(host - url), url, (int)(end - (at ? at + 1 : host)), at ? at + 1 : host,
-			 (int)tail, end);
-}
 
 /* A cloud ID is "name:base64(host$elasticsearch$kibana)", as Elastic Cloud shows it. */
 static char *cloud_url(struct import_build *b, const char *cloud_id)
@@ -226,7 +200,7 @@ static char *find_url(struct import_build *b, struct login *login)
 		import_invalid(b, "ELASTICSEARCH_URL", "must be http://HOST:PORT or https://HOST:PORT");
 		return NULL;
 	}
-	url = split_credentials(url, &login->user, &login->password);
+	url = import_split_login(url, &login->user, &login->password);
 	login->variable = login->user ? first : NULL;
 	return (char *)url;
 }

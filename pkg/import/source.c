@@ -1,7 +1,6 @@
 /* PG_*: where the rows come from. */
 #include <string.h>
 
-#include "base/parse.h"
 #include "import/import_int.h"
 
 enum { DEFAULT_PORT = 5432, LAST_PORT = 65535 };
@@ -57,26 +56,14 @@ static json_t *build_source_tls(struct import_build *b, const struct tls_setting
 	return tls;
 }
 
-/* The value of a parameter of a URL, or NULL. Caller frees. */
-static char *url_parameter(const char *url, const char *name)
-{
-	const char *s = strchr(url, '?');
-	size_t len = strlen(name), ignored;
-
-	for (; s; s = strchr(s + 1, '&'))
-		if (!strncmp(s + 1, name, len) && s[1 + len] == '=')
-			return percent_decode(s + len + 2, s + len + 2 + strcspn(s + len + 2, "&#"), &ignored);
-	return NULL;
-}
-
 /* The whole URL, "postgresql+psycopg2://user:password@host/..." without the driver, becomes a secret. */
 static json_t *build_source_from_url(struct import_build *b, const char *url, const char *database)
 {
 	static const char *const superseded[] = {"PG_HOST",     "PG_PORT",    "PG_USER",
 						 "PG_PASSWORD", "PG_SSLMODE", "PG_SSLROOTCERT"};
 	_cleanup_(free_secretp) char *uri = NULL;
-	_cleanup_free_ char *sslmode = url_parameter(url, "sslmode");
-	_cleanup_free_ char *root = url_parameter(url, "sslrootcert");
+	_cleanup_free_ char *sslmode = import_url_parameter(url, "sslmode");
+	_cleanup_free_ char *root = import_url_parameter(url, "sslrootcert");
 	const struct tls_settings tls = {"PG_URL", "PG_URL", sslmode, root};
 	const char *rest = strstr(url, "://");
 	size_t scheme = strcspn(url, "+:");
