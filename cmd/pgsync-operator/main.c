@@ -133,6 +133,7 @@ enum flag {
 	FLAG_CONSOLE,
 	FLAG_CONSOLE_TOKEN,
 	FLAG_CONSOLE_HOST,
+	FLAG_WAIT,
 	FLAG_PLACEMENT,
 	FLAG_PROGRAM,
 	FLAG_SANDBOX,
@@ -182,6 +183,9 @@ static const struct {
 	[FLAG_CONSOLE_HOST] = {"console-host", "NAME,...",
 			       "names by which browsers reach the console, besides those of this machine; requests for "
 			       "others are refused"},
+	[FLAG_WAIT] = {"wait-listen", "ADDR:PORT",
+		       "serve /NAMESPACE/NAME/wait, which tells an application once searches find what it wrote to "
+		       "Postgres; default: do not"},
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
@@ -241,6 +245,8 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_text(value, &s->console.token_file, err);
 	case FLAG_CONSOLE_HOST:
 		return set_text(value, &s->console.hosts, err);
+	case FLAG_WAIT:
+		return set_text(value, &o->wait_listen, err);
 	case FLAG_PLACEMENT:
 		return set_placement(value, err);
 	case FLAG_PROGRAM:

@@ -246,6 +246,36 @@ static bool can_do(enum protocol_task task, const struct input *input, const str
 	return task == PROTOCOL_TASK_CHECK && spec_can_be_checked(input->spec, f);
 }
 
+/* At once; 64 more wait for their turn. */
+enum { WAITS = 16 };
+
+static int serve_clients(struct cmd_wait *wait, struct web **ret, struct err *err)
+{
+	const struct web_route route = {.path = "/wait", .handler = cmd_wait_serve, .user = wait};
+	const struct web_options options = {
+		.channel_fd = PROTOCOL_CLIENTS_FD, .routes = &route, .n_routes = 1, .workers = WAITS};
+
+	return web_serve(&options, ret, err);
+}
+
+/* Runs with a web server for the clients that the operator hands over. */
+static enum protocol_exit run_for_clients(struct sync_options *options)
+{
+	_cleanup_(cmd_wait_freep) struct cmd_wait *wait = cmd_wait_new(options->spec);
+	enum protocol_exit code = PROTOCOL_EXIT_FAILED;
+	struct web *web = NULL;
+	struct err err = {0};
+
+	options->waits = cmd_wait_waits(wait);
+	if (serve_clients(wait, &web, &err) < 0)
+		log_error("worker", "cannot serve clients", KV_ERR(&err));
+	else
+		code = run_task(PROTOCOL_TASK_RUN, options);
+	waits_close(options->waits);
+	web_stop(web);
+	return code;
+}
+
 static enum protocol_exit run_assignment(const struct protocol_assignment *assignment, const struct input *input,
 					 const struct findings *findings, unsigned sandbox)
 {
@@ -273,6 +303,8 @@ static enum protocol_exit run_assignment(const struct protocol_assignment *assig
 	} else if (options.stop_fd < 0) {
 		log_error("worker", "cannot start", KV_ERR(&err));
 		code = PROTOCOL_EXIT_FAILED;
+	} else if (assignment->clients) {
+		code = run_for_clients(&options);
 	} else {
 		code = run_task(task, &options);
 	}

@@ -53,6 +53,7 @@ char *resource_assignment(const struct resource *r, enum protocol_task task)
 		.secret_label = r->op->options ? (char *)r->op->options->secret_label : NULL,
 		.denied = v.denied,
 		.service_names = r->op->options && r->op->options->service_names,
+		.clients = task == PROTOCOL_TASK_RUN && r->op->waiting,
 		.leave_unreachable = task == PROTOCOL_TASK_CLEANUP && r->worker.leaves_unreachable,
 	});
 }

@@ -302,6 +302,8 @@ int operator_listen(struct operator_ *op, struct err *err)
 		return -1;
 	if (op->options->console && console_start(op->options->console, &op->console, err) < 0)
 		return err_wrap(err, "starting the console");
+	if (op->options->wait_listen && waiting_start(op->options->wait_listen, &op->waiting, err) < 0)
+		return -1;
 	if (!op->options->listen)
 		return 0;
 	return web_start(op->options->listen, routes, ARRAY_SIZE(routes), &op->web, err);

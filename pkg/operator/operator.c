@@ -634,6 +634,7 @@ void operator_free(struct operator_ *op)
 	web_stop(op->web);
 	web_stop(op->health);
 	console_stop(op->console);
+	waiting_stop(op->waiting);
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
 	map_free(op->resources);

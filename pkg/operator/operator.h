@@ -5,7 +5,7 @@
  * worker, clean up, remove the finalizer) and a state, from which status.c composes the status. Workers are children of
  * this process (`pgsync worker`) and speak the protocol of protocol/protocol.h; the kernel kills them when the operator
  * dies. Other threads serve health, metrics and the console, from values that
- * are published for them.
+ * are published for them, and pass waits for positions of the WAL on to workers.
  *
  * Guarantees:
  * - If the schema is invalid, all its errors are reported together: a worker with task check also finds the errors that
@@ -51,6 +51,7 @@ struct operator_options {
 	const char *listen;                    /* health and metrics, "ADDR:PORT"; NULL: none */
 	const char *health_listen;             /* health alone, for probes; NULL: none */
 	const struct console_options *console; /* NULL: none */
+	const char *wait_listen;               /* waits for positions of the WAL; NULL: none */
 	const char *worker_program;            /* path of `pgsync` */
 	const char *worker_sandbox;            /* "on" or "off" */
 	const char *secret_label;              /* "KEY" or "KEY=VALUE" that Secrets must have; NULL: none */

@@ -80,6 +80,7 @@ struct operator_ {
 	struct operator_metrics metrics;
 	struct web *web, *health; /* health: only for probes, so that other clients cannot delay them */
 	struct console *console;  /* NULL: none */
+	struct waiting *waiting;  /* NULL: none */
 	bool leading;
 	unsigned starts;     /* of workers, for their identities */
 	unsigned verifiers;  /* workers that verify inputs */
@@ -260,6 +261,17 @@ void resource_verify(struct resource *r);
 void resource_end_verification(struct resource *r);
 /* Adds the keys that have waited longest to the queue, as far as there are places. */
 void operator_verify_waiting(struct operator_ *op);
+
+/* --- waiting.c: GET /NAMESPACE/NAME/wait, which the worker of this PgSync answers. Functions that take a struct
+ * waiting lock it, and accept NULL: then nobody waits. */
+int waiting_start(const char *listen, struct waiting **ret, struct err *err) WARN_UNUSED;
+/* Ends all waits. */
+void waiting_stop(struct waiting *waiting);
+int waiting_port(const struct waiting *waiting);
+/* Opens a channel to the worker of a PgSync that is about to start; the caller closes *ret_server_fd. 0: nobody waits.
+ */
+int waiting_open(struct waiting *waiting, const char *key, int *ret_server_fd, struct err *err) WARN_UNUSED;
+void waiting_close(struct waiting *waiting, const char *key);
 
 /* --- process.c */
 void resource_start(struct resource *r, enum protocol_task task);

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -213,6 +214,7 @@ static void on_exited(void *user, const struct worker_exit *exit)
 		 KV_STR("task", protocol_task_name(r->worker.task)),
 		 KV_STR("how", exit->signalled ? "signal" : "exit code"), KV_I64("code", exit->code));
 	r->worker.process = NULL;
+	waiting_close(r->op->waiting, r->key);
 	if (stopped) {
 		if (r->worker.task == PROTOCOL_TASK_RUN && r->op->phase != OPERATOR_RUNNING)
 			r->worker.outcome = OUTCOME_OPERATOR_ENDS;
@@ -245,6 +247,25 @@ static void note_start(struct resource *r, enum protocol_task before, const char
 		       (long long)r->cache.generation);
 }
 
+/* As supervisor_start, with a channel for clients. */
+static int start_process(struct resource *r, struct worker_options *options, struct err *err)
+{
+	struct operator_ *op = r->op;
+	int clients_fd = 0, result;
+
+	if (r->worker.task == PROTOCOL_TASK_RUN && waiting_open(op->waiting, r->key, &clients_fd, err) < 0) {
+		free_secret(options->input_take);
+		return -1;
+	}
+	options->clients_fd = clients_fd;
+	result = supervisor_start(op->supervisor, options, clock_now_ms(), &r->worker.process, err);
+	if (clients_fd)
+		(void)close(clients_fd);
+	if (result < 0)
+		waiting_close(op->waiting, r->key);
+	return result;
+}
+
 void resource_start(struct resource *r, enum protocol_task task)
 {
 	struct operator_ *op = r->op;
@@ -263,7 +284,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	jsonx_decref(TAKE_PTR(r->worker.report));
 	r->worker.task = task;
 	r->worker.silent = r->worker.killed = false;
-	if (supervisor_start(op->supervisor, &options, clock_now_ms(), &r->worker.process, &err) < 0) {
+	if (start_process(r, &options, &err) < 0) {
 		log_error("operator", "cannot start a worker", KV_STR("resource", r->key), KV_ERR(&err));
 		r->worker.exit_reason = REASON_WORKER_NOT_STARTED;
 		resource_replace_text(&r->worker.exit_message, xstrdup(err.msg));

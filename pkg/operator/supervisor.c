@@ -129,12 +129,33 @@ void supervisor_free(struct supervisor *s)
 
 /* --- starting */
 
+struct pipes {
+	int input[2], output[2]; /* as pipe2 fills them */
+	int clients_fd;          /* 0: none */
+};
+
+/* Gives the worker its descriptors, from standard input on. */
+static bool arrange_descriptors(const struct pipes *p)
+{
+	const int from[] = {open("/dev/null", O_RDONLY | O_CLOEXEC), p->input[0], p->output[1], p->clients_fd};
+	static const int to[] = {STDIN_FILENO, PROTOCOL_INPUT_FD, PROTOCOL_OUTPUT_FD, PROTOCOL_CLIENTS_FD};
+	const size_t n = p->clients_fd ? ARRAY_SIZE(from) : ARRAY_SIZE(from) - 1;
+	int spare[ARRAY_SIZE(from)];
+
+	for (size_t i = 0; i < n; i++)
+		spare[i] = fcntl(from[i], F_DUPFD_CLOEXEC, SPARE_FD);
+	for (size_t i = 0; i < n; i++)
+		if (spare[i] < 0 || dup2(spare[i], to[i]) < 0)
+			return false;
+	/* Libraries may have opened descriptors without O_CLOEXEC, which workers must not inherit. */
+	(void)close_range((unsigned)to[n - 1] + 1, ~0U, 0);
+	return true;
+}
+
 /* In the child, between fork and exec: async-signal-safe calls only. */
-static void __attribute__((noreturn))
-become_worker(const struct supervisor *s, int input_fd, int output_fd, pid_t parent)
+static void __attribute__((noreturn)) become_worker(const struct supervisor *s, const struct pipes *p, pid_t parent)
 {
 	sigset_t none;
-	int null_fd;
 
 	/* The parent may have died before prctl took effect, and then no signal would come. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
@@ -142,21 +163,10 @@ become_worker(const struct supervisor *s, int input_fd, int output_fd, pid_t par
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	input_fd = fcntl(input_fd, F_DUPFD_CLOEXEC, SPARE_FD);
-	output_fd = fcntl(output_fd, F_DUPFD_CLOEXEC, SPARE_FD);
-	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (input_fd < 0 || output_fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-	    dup2(input_fd, PROTOCOL_INPUT_FD) < 0 || dup2(output_fd, PROTOCOL_OUTPUT_FD) < 0)
-		_exit(127);
-	/* Libraries may have opened descriptors without O_CLOEXEC, which workers must not inherit. */
-	(void)close_range(PROTOCOL_OUTPUT_FD + 1, ~0U, 0);
-	(void)execve(s->argv[0], s->argv, s->env);
+	if (arrange_descriptors(p))
+		(void)execve(s->argv[0], s->argv, s->env);
 	_exit(127);
 }
-
-struct pipes {
-	int input[2], output[2]; /* as pipe2 fills them */
-};
 
 static void pipes_release(struct pipes *p)
 {
@@ -184,7 +194,7 @@ static int spawn_worker(struct supervisor *s, struct pipes *p, pid_t *ret_pid, i
 	if (pid < 0)
 		return err_errno(err, errno, "starting a worker");
 	if (pid == 0)
-		become_worker(s, p->input[0], p->output[1], parent);
+		become_worker(s, p, parent);
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		int code = errno;
@@ -220,7 +230,7 @@ static void write_input(struct worker *w)
 int supervisor_start(struct supervisor *s, const struct worker_options *options, int64_t now_ms, struct worker **ret,
 		     struct err *err)
 {
-	_cleanup_(pipes_release) struct pipes p = {{-1, -1}, {-1, -1}};
+	_cleanup_(pipes_release) struct pipes p = {{-1, -1}, {-1, -1}, options->clients_fd};
 	struct worker *w = xcalloc(1, sizeof(*w));
 
 	w->supervisor = s;

@@ -47,6 +47,7 @@ size_t supervisor_count(const struct supervisor *s);
 struct worker_options {
 	const char *name; /* for logs */
 	char *input_take; /* a line, as encoded; ownership is taken, and it is wiped once it is written */
+	int clients_fd;   /* what becomes PROTOCOL_CLIENTS_FD; 0: nothing. Borrowed during the call */
 	struct worker_handlers handlers;
 	void *user;
 };

@@ -105,11 +105,12 @@ char *protocol_encode_assignment(const struct protocol_assignment *assignment)
 	struct strbuf line;
 
 	init_line(&line);
-	add_object(&line, json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*, s:b, s:b}", "task",
+	add_object(&line, json_pack("{s:s, s:O, s:O, s:O, s:s*, s:O*, s:b, s:b, s:b}", "task",
 				    protocol_task_name(assignment->task), "resource", assignment->resource, "secrets",
 				    assignment->secrets, "configMaps", assignment->config_maps, "secretLabel",
 				    assignment->secret_label, "denied", assignment->denied, "leaveUnreachable",
-				    assignment->leave_unreachable, "serviceNames", assignment->service_names));
+				    assignment->leave_unreachable, "serviceNames", assignment->service_names, "clients",
+				    assignment->clients));
 	if (assignment->schema) {
 		strbuf_truncate(&line, line.len - 1); /* the bracket */
 		strbuf_adds(&line, schema);
@@ -181,6 +182,7 @@ int protocol_decode_assignment(const char *line, size_t len, struct protocol_ass
 		return -1;
 	assignment.leave_unreachable = jsonx_boolean(object, "leaveUnreachable", false);
 	assignment.service_names = jsonx_boolean(object, "serviceNames", false);
+	assignment.clients = jsonx_boolean(object, "clients", false);
 	if (decode_task(object, &assignment.task, err) < 0 ||
 	    decode_member(object, "resource", true, &assignment.resource, err) < 0 ||
 	    decode_member(object, "secrets", false, &assignment.secrets, err) < 0 ||

@@ -8,12 +8,13 @@
  *
  *   {"task": "run" | "check" | "cleanup" | "verify", "resource": {"metadata": ..., "spec": ...}, "schema": TEXT,
  *    "secrets": {NAME: {KEY: VALUE}}, "configMaps": {NAME: {KEY: VALUE}}, "secretLabel": TEXT, "denied": [TEXT],
- *    "leaveUnreachable": BOOL, "serviceNames": BOOL}
+ *    "leaveUnreachable": BOOL, "serviceNames": BOOL, "clients": BOOL}
  *
  * The spec comes without its schema, which is beside it as the text that the API server sent: the operator never parses
  * a schema, which may be large. "secretLabel" is the label that Secrets must have, and "denied" says which objects
  * could not be read, and why; both are for messages, and optional like the schema. With "serviceNames", a host without
- * a dot names a Service in the resource's namespace.
+ * a dot names a Service in the resource's namespace. With "clients", descriptor 5 is a channel over which the operator
+ * hands over connections of clients (web/web.h); on each, the worker of a run serves GET /wait.
  *
  * The operator writes nothing after it, and keeps the descriptor open. The worker stops when the descriptor ends, which
  * means that the operator is gone, and on SIGTERM, with which the operator stops it; SIGKILL follows after a grace
@@ -52,6 +53,7 @@
 enum {
 	PROTOCOL_INPUT_FD = 3,
 	PROTOCOL_OUTPUT_FD = 4,
+	PROTOCOL_CLIENTS_FD = 5,
 	PROTOCOL_ASSIGNMENT_BYTES = 16 * 1024 * 1024,
 	PROTOCOL_MESSAGE_BYTES = 1024 * 1024,
 	PROTOCOL_HEARTBEAT_MS = 3000,
@@ -84,6 +86,7 @@ struct protocol_assignment {
 	json_t *denied;                           /* an array of strings, or NULL; one reference */
 	bool leave_unreachable;                   /* a cleanup leaves behind what cannot be reached */
 	bool service_names;                       /* a host without a dot names a Service in the resource's namespace */
+	bool clients;                             /* there is a PROTOCOL_CLIENTS_FD */
 };
 void protocol_assignment_release(struct protocol_assignment *assignment);
 

@@ -52,7 +52,8 @@ static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 			.secret_label = xstrdup("pgsync.io/use=\"yes\""),
 			.denied = parse("[\"Secret \\\"a\\\" cannot be read\"]"),
 			.leave_unreachable = task == PROTOCOL_TASK_CLEANUP,
-			.service_names = task == PROTOCOL_TASK_RUN};
+			.service_names = task == PROTOCOL_TASK_RUN,
+			.clients = task == PROTOCOL_TASK_RUN};
 		_cleanup_(protocol_assignment_release) struct protocol_assignment out = {0};
 		_cleanup_free_ char *line = protocol_encode_assignment(&in);
 		struct err err;
@@ -61,6 +62,7 @@ static void test_assignment_when_encoded_and_decoded_then_the_same(void **state)
 		assert_int_equal(out.task, task);
 		assert_int_equal(out.leave_unreachable, in.leave_unreachable);
 		assert_int_equal(out.service_names, in.service_names);
+		assert_int_equal(out.clients, in.clients);
 		assert_true(json_equal(out.resource, in.resource));
 		assert_true(json_equal(out.secrets, in.secrets));
 		assert_true(json_equal(out.config_maps, in.config_maps));

@@ -2,10 +2,12 @@
 #include "web/web.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -148,12 +150,19 @@ static int start_threads(struct web *web, struct err *err)
 	return rc ? -1 : 0;
 }
 
+static int open_listen(struct web *web, struct err *err)
+{
+	if (web->options.listen)
+		return web_listen(web->options.listen, &web->listen, &web->port, err);
+	web->listen = fcntl(web->options.channel_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return web->listen < 0 ? err_errno(err, errno, "using a channel for connections") : 0;
+}
+
 int web_serve(const struct web_options *options, struct web **ret, struct err *err)
 {
 	_cleanup_(web_freep) struct web *web = web_new(options);
 
-	if (web_listen(options->listen, &web->listen, &web->port, err) < 0 || start_daemon(web, err) < 0 ||
-	    start_threads(web, err) < 0)
+	if (open_listen(web, err) < 0 || start_daemon(web, err) < 0 || start_threads(web, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(web);
 	return 0;

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/embed.h"
 #include "base/err.h"
@@ -74,8 +75,10 @@ struct web_route {
 };
 
 struct web_options {
-	/* "ADDRESS:PORT", "[::1]:PORT" or ":PORT" (all addresses); port 0 takes a free one. ADDRESS is numeric. */
+	/* "ADDRESS:PORT", "[::1]:PORT" or ":PORT" (all addresses); port 0 takes a free one. ADDRESS is numeric. NULL:
+	 * connections come over a channel. */
 	const char *listen;
+	int channel_fd;                 /* without `listen`: the server's end of the channel; duplicated */
 	const struct web_route *routes; /* copied */
 	size_t n_routes;
 	unsigned workers; /* threads that call the handlers; 0: the server's own. When 64 requests wait: 503 */
@@ -127,7 +130,24 @@ int web_start(const char *listen, const struct web_route *routes, size_t n, stru
  * for a worker are not answered. */
 void web_stop(struct web *web);
 CLEANUP(struct web, web_stop);
-/* The port that the server listens on. */
+/* A channel replaces the listening socket when the server's only client is a process that has started it: nobody else
+ * can connect. Both ends are non-blocking, and closed at exec; the caller closes them. Errors: TRANSIENT. */
+int web_channel_open(int *ret_server, int *ret_client, struct err *err) WARN_UNUSED;
+/* Connects to the server over the client's end; any thread may. The caller closes the connection. Errors: TRANSIENT (no
+ * descriptors, the server is gone, or has not accepted earlier connections yet). */
+int web_channel_connect(int client_fd, int *ret_fd, struct err *err) WARN_UNUSED;
+struct web_channel_get {
+	const char *path;              /* with its query, escaped */
+	int64_t end_ms;                /* by clock_now_ms */
+	bool (*cancelled)(void *user); /* asked at least twice a second; true ends the wait. NULL: nothing does */
+	void *user;
+};
+/* Sends one request over a connection, and waits for the answer; its body, which is text, is added to ret_body, up to
+ * the limit of that. Errors: TRANSIENT (the server has ended), TRANSIENT/Timeout, LIMIT, INVALID (it is no answer),
+ * CANCELLED. */
+int web_channel_get(int fd, const struct web_channel_get *get, unsigned *ret_status, struct strbuf *ret_body,
+		    struct err *err) WARN_UNUSED;
+/* The port that the server listens on; 0 with a channel. */
 int web_port(const struct web *web);
 
 #endif

@@ -165,9 +165,15 @@ static bool lacks_descriptors(int error)
  * takes the place of the one that has been idle longest, which has had WEB_CROWDED_MS. */
 static int accept_client(struct web *web, union address *ret_from, socklen_t *ret_len)
 {
-	int fd = accept4(web->listen, &ret_from->any, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 	bool waited = web->crowded;
 
+	if (!web->options.listen) {
+		ret_from->any.sa_family = AF_UNIX;
+		*ret_len = sizeof(ret_from->any.sa_family);
+		return web_channel_accept(&web->listen);
+	}
+	fd = accept4(web->listen, &ret_from->any, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && lacks_descriptors(errno) && web->spare >= 0) {
 		close_fdp(&web->spare);
 		web->spare = -1;

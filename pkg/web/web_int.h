@@ -119,4 +119,9 @@ void web_http_handle(struct web_exchange *e, unsigned worker);
 /* Opens a listening, non-blocking socket and returns its port. Errors: as web_start. */
 int web_listen(const char *listen, int *ret_fd, int *ret_port, struct err *err) WARN_UNUSED;
 
+/* --- web_channel.c */
+/* The next connection, which the caller closes; -1: none. If the client is gone, closes the channel and sets it to -1.
+ */
+int web_channel_accept(int *server_fd);
+
 #endif

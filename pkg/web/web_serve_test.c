@@ -1,6 +1,7 @@
 /* Tests of what pages and APIs need of the server: methods, paths with captures, bodies, workers, hosts and origins. */
 #include "web/client_test.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -82,7 +83,7 @@ static void refusal(const char *text, struct web_response *response)
 	strbuf_addf(&response->body, "{\"%u\":\"%s\"}", response->status, text);
 }
 
-static struct web *served(unsigned workers)
+static struct web *served_at(const char *listen, int channel_fd, unsigned workers)
 {
 	const struct web_route routes[] = {
 		{.path = "/books", .handler = tell, .user = (void *)"list"},
@@ -94,7 +95,8 @@ static struct web *served(unsigned workers)
 		{.path = "/gate", .handler = wait_for_gate},
 		{.path = "/at-once", .handler = tell, .user = (void *)"at once", .in_server_thread = true},
 	};
-	const struct web_options options = {.listen = "127.0.0.1:0",
+	const struct web_options options = {.listen = listen,
+					    .channel_fd = channel_fd,
 					    .routes = routes,
 					    .n_routes = ARRAY_SIZE(routes),
 					    .workers = workers,
@@ -109,6 +111,11 @@ static struct web *served(unsigned workers)
 	if (web_serve(&options, &web, &err) < 0)
 		fail_msg("%s", err.msg);
 	return web;
+}
+
+static struct web *served(unsigned workers)
+{
+	return served_at("127.0.0.1:0", -1, workers);
 }
 
 static int start_with_workers(void **state)
@@ -420,6 +427,49 @@ static void *open_gate_later(void *user)
 	return NULL;
 }
 
+static void test_channel_then_connections_that_are_handed_over_are_served(void **state)
+{
+	enum { CLIENTS = 3 };
+	int server, client, fds[CLIENTS], late;
+	struct answer a;
+	struct web *web;
+	struct err err = {0};
+
+	UNUSED(state);
+	assert_int_equal(web_channel_open(&server, &client, &err), 0);
+	web = served_at(NULL, server, WORKERS);
+	assert_int_equal(web_port(web), 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_int_equal(web_channel_connect(client, &fds[i], &err), 0);
+		assert_int_equal(fcntl(fds[i], F_SETFL, 0), 0);
+	}
+	for (int i = CLIENTS; i--;) {
+		send_request(fds[i], "GET /books/1", "", "");
+		get_answer(fds[i], false, &a);
+		assert_string_equal(a.body.data, "read GET /books/1|1|-||-");
+		answer_release(&a);
+	}
+	/* The client's end is closed: those that are connected are still served. */
+	assert_int_equal(close(client), 0);
+	send_request(fds[0], "GET /books", "", "");
+	get_answer(fds[0], false, &a);
+	assert_string_equal(a.body.data, "list GET /books|-|-||-");
+	answer_release(&a);
+	web_stop(web);
+	assert_int_equal(next_byte(fds[0]), -1);
+	for (int i = 0; i < CLIENTS; i++)
+		(void)close(fds[i]);
+	(void)close(server);
+
+	assert_int_equal(web_channel_open(&server, &client, &err), 0);
+	web = served_at(NULL, server, 0);
+	(void)close(server);
+	web_stop(web);
+	assert_int_equal(web_channel_connect(client, &late, &err), -1);
+	assert_int_equal(err.kind, ERR_TRANSIENT);
+	(void)close(client);
+}
+
 static void test_stop_while_requests_wait_then_all_are_answered(void **state)
 {
 	struct web *web = served(WORKERS);
@@ -466,6 +516,7 @@ int main(void)
 		WITH_WORKERS(test_workers_that_wait_then_others_are_served_and_too_many_are_refused),
 		WITH_WORKERS(test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place),
 		WITH_WORKERS(test_client_that_leaves_while_its_request_waits_then_others_are_served),
+		cmocka_unit_test(test_channel_then_connections_that_are_handed_over_are_served),
 		cmocka_unit_test(test_stop_while_requests_wait_then_all_are_answered),
 	};
 
