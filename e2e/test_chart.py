@@ -46,6 +46,18 @@ def test_network_policy_that_admits_others_admits_the_pod_of_helm_test():
     assert peer["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
 
+def test_waits_have_a_service_and_are_admitted_by_the_network_policy():
+    assert not [o for o in of_kind("Service") if o["metadata"]["name"].endswith("-wait")]
+    values = {"networkPolicy.enabled": "true", "wait.enabled": "true", "wait.port": 9000}
+    (policy,) = of_kind("NetworkPolicy", **values)
+    (deployment,) = of_kind("Deployment", **values)
+    (service,) = [o for o in of_kind("Service", **values) if o["metadata"]["name"].endswith("-wait")]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "wait", "containerPort": 9000} in container["ports"] and "--wait-listen=:9000" in container["args"]
+    assert service["spec"]["ports"] == [{"name": "wait", "port": 9000, "targetPort": "wait"}]
+    assert {"from": [{"namespaceSelector": {}}], "ports": [{"port": "wait"}]} in policy["spec"]["ingress"]
+
+
 def test_network_policy_with_egress_restricts_it():
     (policy,) = of_kind("NetworkPolicy", **{"networkPolicy.enabled": "true", "networkPolicy.egress[0].ports[0].port": "5432"})
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
@@ -56,6 +68,7 @@ def test_network_policy_with_egress_restricts_it():
 
 REFUSED = {
     "equal ports": ({"port": 8081}, "healthPort"),
+    "port for waits that is in use": ({"wait.enabled": "true", "wait.port": 8081}, "wait.port is 8081"),
     "replicas without election": ({"replicaCount": 2, "leaderElection.enabled": "false"}, "leaderElection.enabled: true"),
     "Lease namespace without election": ({"leaderElection.enabled": "false", "leaderElection.namespace": "a"}, "leaderElection.namespace"),
     "Lease too short": ({"leaderElection.leaseDurationSeconds": 10}, "leaseDurationSeconds is 10"),
@@ -97,7 +110,8 @@ def test_values_that_contradict_each_other_are_refused(values, hint):
 
 def test_every_option_that_the_chart_sets_is_refused_as_an_extra_one():
     (deployment,) = of_kind("Deployment", **{"watchNamespaces[0]": "shop", "maxPgSyncs": 1, "secretLabel": "a",
-                                       "console.enabled": "true", "console.tokenSecret": "a", "console.hosts[0]": "a"})
+                                       "console.enabled": "true", "console.tokenSecret": "a", "console.hosts[0]": "a",
+                                       "wait.enabled": "true"})
     options = {a.split("=")[0] for a in deployment["spec"]["template"]["spec"]["containers"][0]["args"]}
     for option in options - {"--service-names", "--worker-placement"}:
         with pytest.raises(RuntimeError, match="extraArgs has"):

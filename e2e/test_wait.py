@@ -1,10 +1,12 @@
 """GET /wait: a client that writes to Postgres and waits for the position finds its write by searching."""
 
 import os
+import signal
 import threading
 
 import pytest
 import requests
+from parts.ports import free_port
 from parts.search import eventually
 from parts.threads import start_threads
 
@@ -15,6 +17,30 @@ LONG_ROUNDS = int(os.environ.get("E2E_LONG_ROUNDS", 100_000))
 @pytest.fixture
 def run(worker, manifest):
     return worker(manifest).start().wait_ready()
+
+
+class Supervised:
+    """The worker of an operator, as its clients see it."""
+
+    def __init__(self, operator, port, resources):
+        self.operator, self.resources = operator, resources
+        self.url = f"http://127.0.0.1:{port}/{resources.namespace}/books"
+
+    def status(self):
+        return self.resources.get("books").get("status")
+
+    def kill9(self):
+        (pid,) = self.operator.workers()
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def supervised(make_operator, resources, books, opensearch, index):
+    port = free_port()
+    operator = make_operator("waits", "--namespace", resources.namespace, "--leader-elect=false", "--wait-listen", f"127.0.0.1:{port}").start()
+    resources.apply_books("books", books, opensearch.url, index=index)
+    resources.wait("books")
+    return Supervised(operator, port, resources)
 
 
 def wait(run, lsn, timeout="20s"):
@@ -81,6 +107,43 @@ def test_writes_of_several_clients_are_found_though_the_worker_is_killed(run, bo
     for each in writing:
         each.join()
     assert not problems, problems[0]
+
+
+def test_writes_of_several_clients_are_found_through_the_operator_though_its_worker_is_killed(supervised, books, opensearch, index):
+    opensearch.request("PUT", f"{index}-g1/_settings", {"index": {"refresh_interval": "-1"}})
+    writing, problems = clients(supervised, books, opensearch, index, 3, ROUNDS // 2)
+    for _ in range(2):
+        writing[0].join(1)
+        supervised.kill9()
+        supervised.resources.wait("books", status="False")
+        supervised.resources.wait("books")
+    for each in writing:
+        each.join()
+    assert not problems, problems[0]
+
+
+def test_operator_says_what_is_wrong(supervised):
+    answer = wait(supervised, "soon")
+    assert answer.status_code == 400 and "lsn must be" in answer.json()["error"]
+    answer = wait(supervised, "FFFFFFFF/0", timeout="100ms")
+    assert answer.status_code == 504 and "/" in answer.json()["reached"]
+    answer = requests.get(f"{supervised.url}s/wait?lsn=0/1", timeout=10)
+    assert answer.status_code == 503 and "no worker of this PgSync" in answer.json()["error"]
+    supervised.resources.patch("books", {"suspend": True})
+    supervised.resources.wait("books", "Suspended")
+    answer = wait(supervised, "0/1")
+    assert answer.status_code == 503 and "suspended" in answer.json()["error"]
+
+
+def test_waits_end_when_the_operator_stops(supervised):
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(wait(supervised, "FFFFFFFF/0", timeout="60s")))
+    waiting.start()
+    waiting.join(1)
+    assert supervised.operator.stop() == 0
+    waiting.join(10)
+    assert [answer.status_code for answer in answers] == [503]
+    supervised.operator.start()  # it has to delete the PgSync
 
 
 @pytest.mark.long

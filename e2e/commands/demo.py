@@ -130,9 +130,15 @@ def preferred(port):
     return port if ports.is_free(port) else ports.free_port()
 
 
-def start_bookstore(memory, database, opensearch):
+def wait_port(memory):
+    """Of the operator: where the bookstore waits until the index has what it wrote."""
+    return memory.keep("wait_port", ports.free_port)
+
+
+def start_bookstore(memory, database, opensearch, namespace):
     """The program creates the tables of an empty database, and adds 25 books."""
     shop = Bookstore(STATE, database, "bookstore", memory.values["bookstore_password"], opensearch.url,
+                     wait_url=f"http://127.0.0.1:{wait_port(memory)}/{namespace}/books",
                      port=memory.keep("bookstore_port", lambda: preferred(8001)), attached=False, log_level="info")
     built = (BIN / "bookstore").stat().st_mtime
     if memory.running("bookstore") and memory.processes["bookstore"]["built"] != built:
@@ -215,7 +221,8 @@ def start_operator(memory, cluster):
     memory.stop("operator")
     kubeconfig = cluster.operator_kubeconfig(cluster.install())
     console = memory.keep("console_port", lambda: preferred(8082))
-    running = Operator("operator", STATE, kubeconfig, *cluster.flags, "--console-listen", f"127.0.0.1:{console}", lease_namespace=cluster.lease_namespace,
+    running = Operator("operator", STATE, kubeconfig, *cluster.flags, "--console-listen", f"127.0.0.1:{console}",
+                       "--wait-listen", f"127.0.0.1:{wait_port(memory)}", lease_namespace=cluster.lease_namespace,
                        log_level="info", attached=False)
     running.port = memory.keep("operator_port", ports.free_port)
     running.url = f"http://127.0.0.1:{running.port}"
@@ -365,7 +372,7 @@ def up():
         cluster.wait()
         wait_running(opensearch, there, opensearch.answers)
     with step("the bookstore, with 25 books and their authors"):
-        shop = start_bookstore(memory, make_database(memory, postgres), opensearch)
+        shop = start_bookstore(memory, make_database(memory, postgres), opensearch, cluster.namespace)
     with step("the operator"):
         start_operator(memory, cluster)
     with step("kubectl apply -f config/samples/bookstore.yaml, to Ready"):
