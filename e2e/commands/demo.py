@@ -21,6 +21,7 @@ from parts.opensearch import OpenSearch
 from parts.operator import BIN, Operator
 from parts.postgres import Database, Postgres
 from parts.process import end, started_at
+from parts.redis import Redis
 from parts.search import eventually
 from parts.shop import Bookstore
 from pgsync import condition, describe
@@ -30,7 +31,7 @@ STATE = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/st
 CURRENT = "pgsync-demo"  # the namespace that holds everything when the cluster is not the demo's own
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 # The newest first: the operator ends its streams before their servers stop.
-STOP_ORDER = ["bookstore", "operator", "kube-apiserver", "etcd", "opensearch", "postgres"]
+STOP_ORDER = ["bookstore", "operator", "kube-apiserver", "etcd", "opensearch", "redis", "postgres"]
 
 
 class Memory:
@@ -91,6 +92,12 @@ def make_postgres(memory):
     os.chmod(place, 0o755)
     return Postgres(place, port=memory.keep("postgres_port", ports.free_port), attached=False,
                     password=memory.keep("postgres_password", lambda: secrets.token_urlsafe(18)))
+
+
+def make_redis(memory):
+    """It keeps the checkpoint: on disk, so that nothing is built again when it was away."""
+    return Redis(STATE / "redis", port=memory.keep("redis_port", ports.free_port), attached=False,
+                 password=memory.keep("redis_password", lambda: secrets.token_urlsafe(18)), config="appendonly yes\n")
 
 
 def start_part(memory, name, part, spawned):
@@ -234,8 +241,8 @@ def start_operator(memory, cluster):
 # --- showing
 
 
-def apply_sample(memory, cluster, postgres, opensearch):
-    """The unchanged sample, with this machine's addresses instead of its host names."""
+def apply_sample(memory, cluster, postgres, opensearch, redis):
+    """The sample with this machine's addresses instead of its host names, and Redis for the checkpoint, as it suggests."""
     documents = list(yaml.safe_load_all((bookstore.SAMPLES / "bookstore.yaml").read_text()))
     for document in documents:
         if document["kind"] == "Secret":
@@ -243,8 +250,11 @@ def apply_sample(memory, cluster, postgres, opensearch):
         else:
             document["spec"]["source"].update(host="127.0.0.1", port=postgres.port)
             document["spec"]["sink"]["urls"] = [opensearch.url]
+            document["spec"]["checkpoint"] = {"store": "Redis", "redis": {
+                "url": redis.url, "passwordSecretRef": {"name": "bookstore-redis", "key": "password"}}}
             manifest = STATE / "bookstore.yaml"
             manifest.write_text(yaml.safe_dump(document, sort_keys=False))
+    documents.insert(0, bookstore.secret("bookstore-redis", password=redis.password))
     cluster.kubectl.apply(*documents, namespace=cluster.namespace)
     return manifest
 
@@ -329,10 +339,13 @@ Write to Postgres, and find it a moment later:""")
         print(f"  {command}")
 
 
-def show_ways(memory, cluster, postgres, opensearch):
+def show_ways(memory, cluster, postgres, opensearch, redis):
     pgpass = STATE / "pgpass"
     pgpass.touch(mode=0o600)
     pgpass.write_text(f"127.0.0.1:{postgres.port}:bookstore:bookstore:{memory.values['bookstore_password']}\n")
+    password = STATE / "redis-password"
+    password.touch(mode=0o600)
+    password.write_text(redis.password)
     context = "" if isinstance(cluster, OwnCluster) else f" --context {cluster.context} --namespace {cluster.namespace}"
     print(f"""
 Everything is left running. Look around:
@@ -340,6 +353,7 @@ Everything is left running. Look around:
   kubectl{context} get pgsyncs -o wide --watch
   kubectl{context} describe pgsync books
   psql -h 127.0.0.1 -p {postgres.port} -U bookstore bookstore
+  REDISCLI_AUTH=$(cat {password}) redis-cli -p {redis.port} --scan --pattern 'pgsync:*'   # the checkpoint; then: get KEY
   curl '{opensearch.url}/books/_search?q=gibson&pretty'
   curl http://127.0.0.1:{memory.values["operator_port"]}/metrics
   logs: {STATE}/*.log
@@ -364,11 +378,14 @@ def up():
     cluster = OwnCluster(memory) if own else CurrentCluster(memory)
     postgres = make_postgres(memory)
     opensearch = OpenSearch(STATE / "opensearch", port=memory.keep("opensearch_port", ports.free_port), attached=False)
-    with step("Postgres 17, OpenSearch 2 and a Kubernetes API server" if own else "Postgres 17 and OpenSearch 2"):
+    redis = make_redis(memory)
+    with step("Postgres 17, OpenSearch 2, Redis and a Kubernetes API server" if own else "Postgres 17, OpenSearch 2 and Redis"):
         there = start_part(memory, "opensearch", opensearch, lambda part: {"opensearch": part.process})
         cluster.start(memory)
         with_postgres = start_part(memory, "postgres", postgres, lambda part: {"postgres": part.process})
+        with_redis = start_part(memory, "redis", redis, lambda part: {"redis": part.process})
         wait_running(postgres, with_postgres, postgres.answers)
+        wait_running(redis, with_redis, redis.answers)
         cluster.wait()
         wait_running(opensearch, there, opensearch.answers)
     with step("the bookstore, with 25 books and their authors"):
@@ -376,14 +393,14 @@ def up():
     with step("the operator"):
         start_operator(memory, cluster)
     with step("kubectl apply -f config/samples/bookstore.yaml, to Ready"):
-        apply_sample(memory, cluster, postgres, opensearch)
+        apply_sample(memory, cluster, postgres, opensearch, redis)
         wait_ready(cluster)
     print("\n$ kubectl get pgsyncs\n" + cluster.kubectl("get", "pgsyncs", "--namespace", cluster.namespace), end="")
     show_search(opensearch)
     book = show_insert(shop, opensearch)
     print(f"\nThat took {time.monotonic() - begin:.0f} s.")
     show_commands(shop, book, f"http://127.0.0.1:{memory.values['console_port']}/")
-    show_ways(memory, cluster, postgres, opensearch)
+    show_ways(memory, cluster, postgres, opensearch, redis)
 
 
 def leave_current_cluster(memory):

@@ -13,14 +13,19 @@ from .process import Process
 class Redis:
     """A server on 127.0.0.1 that asks for a password. With a certificate (parts/pki.py), it only speaks TLS."""
 
-    def __init__(self, state: Path, *, certificate=None, config=""):
-        self.state = Path(state)
-        self.port, self.password = ports.free_port(), secrets.token_urlsafe(16)
+    def __init__(self, state: Path, *, certificate=None, config="", port=None, password=None, attached=True):
+        self.state, self.attached = Path(state), attached
+        self.port, self.password = port or ports.free_port(), password or secrets.token_urlsafe(16)
         self.certificate, self.config = certificate, config
         self.url = f"{'rediss' if certificate else 'redis'}://127.0.0.1:{self.port}/0"
         self.process = None
 
     def start(self):
+        self.spawn()
+        self.wait()
+        return self
+
+    def spawn(self):
         self.state.mkdir(parents=True, exist_ok=True)
         config = self.state / "redis.conf"
         config.touch(mode=0o600)
@@ -28,9 +33,10 @@ class Redis:
             f"port 0\ntls-port {self.port}\ntls-auth-clients no\ntls-ca-cert-file {self.certificate.cert}\n"
             f"tls-cert-file {self.certificate.cert}\ntls-key-file {self.certificate.key}\n")
         config.write_text(f"bind 127.0.0.1\n{listen}requirepass {self.password}\nsave \"\"\ndir {self.state}\n{self.config}")
-        self.process = Process("redis", ["redis-server", config], self.state / "redis.log")
-        self.process.wait_until(self._answers, 10)
-        return self
+        self.process = Process("redis", ["redis-server", config], self.state / "redis.log", attached=self.attached)
+
+    def wait(self):
+        self.process.wait_until(self.answers, 10)
 
     def _connect(self):
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=5)
@@ -38,7 +44,7 @@ class Redis:
             return connection
         return ssl._create_unverified_context().wrap_socket(connection)
 
-    def _answers(self):
+    def answers(self):
         with self._connect() as s:
             s.sendall(b"PING\r\n")
             return s.recv(64).startswith((b"+PONG", b"-NOAUTH"))

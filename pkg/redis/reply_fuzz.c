@@ -62,11 +62,13 @@ static void use_value(struct redis *redis, uint8_t how)
 	struct err err = {0};
 	size_t len = 0;
 
-	if (redis_get(redis, "k", &value, &len, &err) < 0)
+	if (redis_get(redis, "k", &value, &len, &err) < 0) {
 		check_redis_error(&err);
-	else if (value ? len > MOST_BYTES || value[len] : len != 0)
+		return;
+	}
+	if (value ? len > MOST_BYTES || value[len] : len != 0)
 		abort();
-	else if (how & ASK_SET && redis_set(redis, "k", "v", 1, &err) < 0)
+	if (how & ASK_SET && redis_set(redis, "k", "v", 1, &err) < 0)
 		check_redis_error(&err);
 }
 
