@@ -1,6 +1,7 @@
 """Checkpoints in Redis: whatever Redis loses, documents equal the tables; and what happens at worst is another bootstrap."""
 
 import json
+from urllib.parse import quote
 
 import bookstore
 import pytest
@@ -133,6 +134,22 @@ def test_redis_that_was_restored_to_an_older_state_never_makes_a_document_wrong(
     redis.command("SET", key_of(redis), old)
     run.start().wait_ready()
     becomes_equal()
+
+
+def test_search_engine_whose_stamp_goes_back_leads_to_a_rebuild(worker, manifest, redis, books, opensearch, index):
+    """As if the engine had been restored: what was acknowledged since is not in the index, and does not come again."""
+    run = worker(keep_in_redis(manifest, redis)).start().wait_ready()
+    path = f"pgsync-checkpoints/_doc/{quote(key_of(redis).removeprefix('pgsync:'), safe='')}"
+    old = opensearch.request("GET", path)["_source"]
+    books.sql("UPDATE books SET title = 'Renamed' WHERE id = 3")
+    wait_equal(opensearch, index, books)
+    eventually(lambda: opensearch.request("GET", path)["_source"]["confirmedLSN"] != old["confirmedLSN"], 30, "a later stamp")
+    run.stop()
+    opensearch.request("PUT", path, old)
+    opensearch.request("PUT", f"{index}/_doc/3", {"title": "as it was"})
+    run.start().wait_ready()
+    wait_equal(opensearch, index, books)
+    assert "the search engine has an older stamp" in run.process.log.read_text()
 
 
 @pytest.mark.long

@@ -26,12 +26,12 @@ class Node(SearchEngine):
     java_program, java_options = staticmethod(lambda: "java"), ["-Djava.security.manager=allow"]
     compile = staticmethod(maven.compile_main)
 
-    def __init__(self, state: Path, *, heap="512m", port=None, attached=True, optimized=False, addresses=()):
+    def __init__(self, state: Path, *, heap="512m", port=None, attached=True, optimized=False, addresses=(), snapshots=False):
         """`optimized`: compiled as well as in production. It costs a third of all CPU time of nodes that live for minutes.
-        `addresses`: where it listens, too."""
+        `addresses`: where it listens, too. `snapshots`: repositories may be in state/snapshots."""
         self.state, self.heap, self.attached, self.optimized = Path(state), heap, attached, optimized
         self.port = port or ports.free_port()
-        self.addresses, self.process, self.warm = addresses, None, False
+        self.addresses, self.snapshots, self.process, self.warm = addresses, snapshots, None, False
         super().__init__(f"http://127.0.0.1:{self.port}")
 
     @classmethod
@@ -47,10 +47,12 @@ class Node(SearchEngine):
 
     def spawn(self):
         self.state.mkdir(parents=True, exist_ok=True)
-        if self.addresses:
+        lines = [f"http.bind_host: [127.0.0.1, {', '.join(self.addresses)}]"] if self.addresses else []
+        lines += [f"path.repo: {self.state / 'snapshots'}"] if self.snapshots else []
+        if lines:
             config = self.state / f"node/config/{self.flavour.lower()}.yml"
             config.parent.mkdir(parents=True, exist_ok=True)
-            config.write_text(f"http.bind_host: [127.0.0.1, {', '.join(self.addresses)}]\n")
+            config.write_text("\n".join(lines) + "\n")
         jars = self.fetch()
         self.process = Process(f"{self.tool} {self.version}", [
             # The collector and its settings as in the distributions' jvm.options: with another one, garbage that is not

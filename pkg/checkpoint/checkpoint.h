@@ -7,8 +7,9 @@
  *
  * A Redis may lose what was saved, or go back to something older. So the index keeps a stamp of each checkpoint in
  * Redis: which states of it are current, and the newest position. With another state, or none, the checkpoint is
- * `lost`, and the index is rebuilt; an older progress of the same state only repeats some work. The stamp is also what
- * is conditional: a worker that cannot write it does not get to Redis.
+ * `lost`, and the index is rebuilt; an older progress of the same state only repeats some work. If the stamp is older,
+ * the search engine went back, and the checkpoint is `lost` as well. The stamp is also what is conditional: a worker
+ * that cannot write it does not get to Redis.
  *
  * A struct checkpoint belongs to one thread: the one that owns the attempt.
  */
@@ -94,6 +95,9 @@ struct checkpoint {
 	uint64_t slot_lsn;      /* the slot's consistent point */
 	uint64_t confirmed_lsn; /* up to here everything was durable at the last save, though possibly not acknowledged
 				 * yet; a server that is behind it has another history */
+	bool confirmed_first;   /* nothing above confirmed_lsn was ever acknowledged: if the slot is ahead of it, this
+				 * is an older state of the checkpoint. False in checkpoints of earlier versions, which
+				 * acknowledged first and saved later. */
 	struct checkpoint_index *indices;
 	size_t n_indices;
 	struct checkpoint_identity *identities;
@@ -102,7 +106,7 @@ struct checkpoint {
 	size_t n_parts;
 	/* About what is stored; not a part of it. */
 	int64_t seq_no, primary_term; /* of the document in the index; -1: there is none */
-	bool lost;                    /* there was one in Redis, which has lost it or has an older one */
+	bool lost;                    /* there was one in Redis, which has lost it, or it and its stamp do not match */
 	bool in_redis;
 	char *state;  /* in Redis: what the stamp says is current; or NULL */
 	int64_t save; /* in Redis: how often it was saved */

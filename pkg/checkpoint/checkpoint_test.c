@@ -15,7 +15,8 @@ static const char stored[] =
 	"\"publication\":\"pgsync_books\",\"publicationMarked\":true,\"schemaHash\":\"sha256:ab\",\"seen\":{\"16390\":"
 	"\"sad\"},\"resyncNonce\":"
 	"3,\"slotLSN\":\"16/B374D848\","
-	"\"confirmedLSN\":\"FFFFFFFF/FFFFFFFE\",\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
+	"\"confirmedLSN\":\"FFFFFFFF/"
+	"FFFFFFFE\",\"confirmedFirst\":true,\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
 	"true,\"recipe\":{\"pipelines\":{\"p\":\"sha256:cd\"}},\"outdated\":\"it has "
 	"changed\",\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
@@ -52,6 +53,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_int_equal(cp.resync_nonce, 3);
 	assert_int_equal(cp.slot_lsn, 0x16B374D848);
 	assert_true(cp.confirmed_lsn == 0xFFFFFFFFFFFFFFFE);
+	assert_true(cp.confirmed_first);
 	assert_int_equal(cp.seq_no, -1);
 	assert_int_equal(cp.primary_term, -1);
 	assert_int_equal(cp.n_indices, 1);
@@ -101,7 +103,7 @@ static void test_encode_when_decoded_then_the_same_document(void **state)
 	checkpoint_release(&cp);
 }
 
-static void test_decode_when_an_earlier_release_wrote_it_then_the_recipe_is_not_known(void **state)
+static void test_decode_when_an_earlier_release_wrote_it_then_its_later_fields_are_not_known(void **state)
 {
 	_cleanup_json_ json_t *document = parse(stored);
 	_cleanup_json_ json_t *again = NULL;
@@ -112,9 +114,11 @@ static void test_decode_when_an_earlier_release_wrote_it_then_the_recipe_is_not_
 	UNUSED(state);
 	assert_int_equal(json_object_del(index, "recipe"), 0);
 	assert_int_equal(json_object_del(index, "outdated"), 0);
+	assert_int_equal(json_object_del(document, "confirmedFirst"), 0);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), 0);
 	assert_null(cp.indices[0].recipe);
 	assert_null(cp.indices[0].outdated);
+	assert_false(cp.confirmed_first);
 	again = checkpoint_encode(&cp);
 	assert_true(json_equal(document, again));
 	checkpoint_release(&cp);
@@ -227,7 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode_when_everything_is_there_then_every_field_is_set),
 		cmocka_unit_test(test_encode_when_decoded_then_the_same_document),
-		cmocka_unit_test(test_decode_when_an_earlier_release_wrote_it_then_the_recipe_is_not_known),
+		cmocka_unit_test(test_decode_when_an_earlier_release_wrote_it_then_its_later_fields_are_not_known),
 		cmocka_unit_test(test_encode_when_checkpoint_is_new_then_it_can_be_decoded),
 		cmocka_unit_test(test_encode_when_a_string_is_not_utf8_then_null),
 		cmocka_unit_test(test_decode_when_a_field_is_corrupt_then_the_error_names_it),

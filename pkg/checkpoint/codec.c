@@ -113,6 +113,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    (cp->catalog_fingerprint && !set_field(o, "seen", json_incref(cp->catalog_fingerprint))) ||
 	    !set_field(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
 	    !set_field(o, "slotLSN", lsn(cp->slot_lsn)) || !set_field(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
+	    (cp->confirmed_first && !set_field(o, "confirmedFirst", json_true())) ||
 	    !set_field(o, "indices", json_array()) || !set_field(o, "identities", json_array()) ||
 	    !set_field(o, "partitions", json_array()))
 		return NULL;
@@ -336,6 +337,7 @@ static const struct jsonx_field fields[] = {
 	{.name = "resyncNonce", .type = JSONX_INTEGER, AT(struct checkpoint, resync_nonce)},
 	NEEDED("slotLSN", decode_slot_lsn),
 	NEEDED("confirmedLSN", decode_confirmed_lsn),
+	{.name = "confirmedFirst", .type = JSONX_BOOLEAN, AT(struct checkpoint, confirmed_first)},
 	{.name = "indices", .type = JSONX_CUSTOM, .decode = decode_indices},
 	{.name = "identities", .type = JSONX_CUSTOM, .decode = decode_identities},
 	{.name = "partitions", .type = JSONX_CUSTOM, .decode = decode_parts},

@@ -215,10 +215,15 @@ static int use_value(const json_t *stamp, const struct value *v, const char *key
 	}
 	if (checkpoint_decode(document, ret, err) < 0)
 		return -1;
+	(void)!parse_lsn(jsonx_string(stamp, "confirmedLSN", ""), &confirmed);
+	/* The stamp is written first, so it is never the older one, unless the search engine was restored. */
+	if (ret->confirmed_lsn > confirmed) {
+		checkpoint_release(ret);
+		set_lost(stamp, "the search engine has an older stamp", key, ret);
+		return 0;
+	}
 	ret->state = stamp_state(document);
-	/* The progress may be older than the stamp. */
-	if (parse_lsn(jsonx_string(stamp, "confirmedLSN", ""), &confirmed) && confirmed > ret->confirmed_lsn)
-		ret->confirmed_lsn = confirmed;
+	ret->confirmed_lsn = confirmed;
 	return 0;
 }
 

@@ -9,7 +9,8 @@ static const char *const texts[] = {
 	[RECOVERY_NOTHING_WRONG] = "nothing is wrong",
 	[RECOVERY_NOTHING_SYNCED] = "nothing has been synced yet",
 	[RECOVERY_NEVER_PREPARED] = "an earlier start failed before it created slot and index",
-	[RECOVERY_CHECKPOINT_LOST] = "Redis has lost the checkpoint, or has an older one",
+	[RECOVERY_CHECKPOINT_LOST] =
+		"Redis has lost the checkpoint, or it does not match its stamp in the search engine",
 	[RECOVERY_OTHER_SERVER] = "the server is not the database cluster that was synced",
 	[RECOVERY_OTHER_TIMELINE] = "the server is on another timeline (after a failover or a restore)",
 	[RECOVERY_WAL_BEHIND] = "the server's WAL position is behind what was already synced (after a restore)",
@@ -17,6 +18,7 @@ static const char *const texts[] = {
 	[RECOVERY_SLOT_GONE] = "the replication slot is gone",
 	[RECOVERY_WAL_LOST] = "the server dropped WAL that the replication slot needed",
 	[RECOVERY_PUBLICATION_GONE] = "the publication was dropped, and the slot's WAL cannot be decoded without it",
+	[RECOVERY_ENGINE_RESTORED] = "the slot is ahead of what the search engine has (after a restore of the engine)",
 	[RECOVERY_SCHEMA_CHANGED] = "the schema or one of its tables changed",
 	[RECOVERY_ENUM_RENAMED] = "a value of an enum was renamed",
 	[RECOVERY_OBJECT_CHANGED] =
@@ -152,6 +154,13 @@ static bool publication_altered(const struct recovery_input *in)
 	       strcmp(in->cp->publication_fingerprint, in->publication) != 0;
 }
 
+/* A worker acknowledges nothing that the checkpoint does not confirm, and the checkpoint is next to the indices. So if
+ * the slot is ahead, both were restored to an older state, and the changes in between do not come again. */
+static bool slot_is_ahead(const struct recovery_input *in)
+{
+	return in->cp->confirmed_first && in->acknowledged > in->cp->confirmed_lsn;
+}
+
 /* Why every index has to be rebuilt, although slot and history are good. */
 static enum recovery_cause generation_trouble(const struct recovery_input *in)
 {
@@ -160,6 +169,8 @@ static enum recovery_cause generation_trouble(const struct recovery_input *in)
 	/* There is a slot but no index yet. */
 	if (in->cp->phase == CHECKPOINT_PREPARING)
 		return RECOVERY_NEVER_PREPARED;
+	if (slot_is_ahead(in))
+		return RECOVERY_ENGINE_RESTORED;
 	if (strcmp(in->cp->schema_hash, in->fingerprint) != 0)
 		return RECOVERY_SCHEMA_CHANGED;
 	if (is_changed(json_object_get(was, "labels"), json_object_get(now, "labels")))
@@ -234,6 +245,7 @@ static struct recovery_decision decide_resume(const struct recovery_input *in)
 		.failed_over = has_new_timeline(in),
 		/* Also if the schema changed, or if an attempt was killed halfway through this. */
 		.patch_publication = publication_altered(in) || in->publication_lacks_tables,
+		.adopt_position = !in->cp->confirmed_first,
 	};
 
 	d.rebuild_all = d.cause != RECOVERY_NOTHING_WRONG;

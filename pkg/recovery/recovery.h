@@ -17,6 +17,7 @@
 struct recovery_input {
 	const struct checkpoint *cp;
 	struct pg_slot slot;
+	uint64_t acknowledged;         /* the slot's position before the checkpoint was loaded; 0: there was no slot */
 	struct pg_system server;       /* not yet known to recovery_admit */
 	uint64_t timeline_end;         /* where the checkpoint's timeline ended in the server's history; 0: it is not
 					* part of it */
@@ -63,6 +64,7 @@ enum recovery_cause {
 	RECOVERY_WAL_LOST,
 	RECOVERY_PUBLICATION_GONE,
 	/* the slot is good, the indices are not: RESUME with rebuild_all */
+	RECOVERY_ENGINE_RESTORED,
 	RECOVERY_SCHEMA_CHANGED,
 	RECOVERY_ENUM_RENAMED,
 	RECOVERY_OBJECT_CHANGED,
@@ -87,11 +89,13 @@ struct recovery_decision {
 	/* with RESUME */
 	bool patch_publication; /* the publication lacks something, so the stream did not contain that so far */
 	bool rebuild_all;
-	uint64_t rebuild;   /* these plans, because rows are gone without an event */
-	uint64_t recreate;  /* these plans: the index is gone, another takes its place */
-	uint64_t put_back;  /* the aliases of these plans lead elsewhere */
-	bool failed_over;   /* the server is a standby that was promoted, and nothing was lost */
-	bool adopt_catalog; /* nothing relevant changed: record the current catalog in the checkpoint */
+	uint64_t rebuild;    /* these plans, because rows are gone without an event */
+	uint64_t recreate;   /* these plans: the index is gone, another takes its place */
+	uint64_t put_back;   /* the aliases of these plans lead elsewhere */
+	bool failed_over;    /* the server is a standby that was promoted, and nothing was lost */
+	bool adopt_catalog;  /* nothing relevant changed: record the current catalog in the checkpoint */
+	bool adopt_position; /* an earlier version saved the checkpoint: what the slot has acknowledged counts as
+			      * confirmed */
 };
 
 /* May this worker use the slot? REFUSE, or RESUME for yes. */

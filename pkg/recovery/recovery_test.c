@@ -35,6 +35,7 @@ static void setup(struct world *w)
 		       .schema_hash = print_1,
 		       .resync_nonce = 4,
 		       .confirmed_lsn = 1000,
+		       .confirmed_first = true,
 		       .n_indices = 2},
 		.seen = json_pack("{s:{s:s}, s:{s:s}, s:{s:{s:i, s:{s:s}}}}", "labels", "10", "new", "objects",
 				  "1255.20.0", "body", "tables", "16", "storage", 1, "columns", "x", "1"),
@@ -48,6 +49,7 @@ static void setup(struct world *w)
 			 .logical_pgoutput = true,
 			 .current_lsn = 2000,
 			 .confirmed_flush_lsn = 1000},
+		.acknowledged = 1000,
 		.server = {.identifier = "system-1", .timeline = 1},
 		.publication = publication_1,
 		.fingerprint = print_1,
@@ -210,6 +212,11 @@ static void find_alias_moved(struct world *w)
 	w->indices[0].live = 9;
 }
 
+static void find_slot_ahead(struct world *w)
+{
+	w->in.acknowledged = 1001;
+}
+
 /* --- each alone --- */
 
 static const struct {
@@ -250,6 +257,7 @@ static const struct {
 	{"outdated", find_outdated, {.rebuild = 2}},
 	{"index missing", find_index_missing, {.recreate = 2}},
 	{"alias moved", find_alias_moved, {.put_back = 1}},
+	{"slot ahead", find_slot_ahead, {.cause = RECOVERY_ENGINE_RESTORED, .rebuild_all = true}},
 };
 
 static void assert_decision(const char *name, const struct recovery_decision *d, const struct recovery_decision *e)
@@ -257,7 +265,8 @@ static void assert_decision(const char *name, const struct recovery_decision *d,
 	if (d->action != e->action || d->cause != e->cause || d->loss != e->loss || d->plan != e->plan ||
 	    d->patch_publication != e->patch_publication || d->rebuild_all != e->rebuild_all ||
 	    d->rebuild != e->rebuild || d->recreate != e->recreate || d->put_back != e->put_back ||
-	    d->adopt_catalog != e->adopt_catalog || d->failed_over != e->failed_over)
+	    d->adopt_catalog != e->adopt_catalog || d->adopt_position != e->adopt_position ||
+	    d->failed_over != e->failed_over)
 		fail_msg("%s: action %d, cause \"%s\"", name, (int)d->action, recovery_cause_text(d->cause));
 }
 
@@ -290,6 +299,72 @@ static void test_decide_when_an_outdated_index_is_being_filled_then_it_goes_live
 	d = recovery_decide(&w.in);
 	assert_decision("outdated while it is filled", &d, &expected);
 	teardown(&w);
+}
+
+/* --- the slot and the checkpoint --- */
+
+static void find_slot_behind(struct world *w)
+{
+	w->in.acknowledged = 1;
+}
+
+static void find_earlier_version(struct world *w)
+{
+	w->cp.confirmed_first = false;
+	w->in.acknowledged = 1500;
+}
+
+static void find_slot_ahead_of_a_bootstrap(struct world *w)
+{
+	find_slot_ahead(w);
+	w->cp.phase = CHECKPOINT_BOOTSTRAP;
+	w->indices[0].complete = false;
+}
+
+/* Another worker acknowledged more after the checkpoint was loaded. */
+static void find_slot_moving(struct world *w)
+{
+	w->in.slot.confirmed_flush_lsn = 1500;
+}
+
+static void find_slot_of_a_new_resource(struct world *w)
+{
+	find_new(w);
+	w->cp.confirmed_first = true;
+	w->in.acknowledged = 1500;
+}
+
+static void
+test_decide_when_the_slot_is_not_where_the_checkpoint_says_then_rebuilt_only_if_changes_are_missing(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*find)(struct world *w);
+		struct recovery_decision expected;
+	} rows[] = {
+		{"ahead", find_slot_ahead, {.cause = RECOVERY_ENGINE_RESTORED, .rebuild_all = true}},
+		{"ahead of a bootstrap",
+		 find_slot_ahead_of_a_bootstrap,
+		 {.cause = RECOVERY_ENGINE_RESTORED, .rebuild_all = true}},
+		{"behind", find_slot_behind, {0}},
+		{"still moving", find_slot_moving, {0}},
+		{"an earlier version acknowledged first", find_earlier_version, {.adopt_position = true}},
+		{"no checkpoint",
+		 find_slot_of_a_new_resource,
+		 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_NOTHING_SYNCED}},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct recovery_decision d;
+		struct world w;
+
+		setup(&w);
+		rows[i].find(&w);
+		d = recovery_decide(&w.in);
+		assert_decision(rows[i].name, &d, &rows[i].expected);
+		teardown(&w);
+	}
 }
 
 /* --- a standby was promoted --- */
@@ -349,6 +424,7 @@ static void test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unles
 		{"the slot was not synchronized", find_slot_gone, RECOVERY_SLOT_GONE},
 		{"the slot was invalidated", find_wal_lost, RECOVERY_WAL_LOST},
 		{"another server", find_other_server, RECOVERY_OTHER_SERVER},
+		{"the synchronized slot is behind", find_slot_behind, RECOVERY_NOTHING_WRONG},
 	};
 
 	UNUSED(state);
@@ -607,6 +683,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_one_thing_is_found_then_what_it_asks_for),
 		cmocka_unit_test(test_decide_when_an_outdated_index_is_being_filled_then_it_goes_live_first),
+		cmocka_unit_test(
+			test_decide_when_the_slot_is_not_where_the_checkpoint_says_then_rebuilt_only_if_changes_are_missing),
 		cmocka_unit_test(
 			test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost),
 		cmocka_unit_test(

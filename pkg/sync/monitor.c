@@ -24,9 +24,8 @@ enum {
 	RECIPES_UNKNOWN_MS = 60000, /* the engine may note each request that it denies */
 	CATALOG_MS = 5000,          /* some changes of tables leave no trace in the stream */
 	SAVE_MS = 2000, /* a bootstrap's checkpoint; sooner at first, so that a short-lived worker makes progress */
+	SAVE_LIVE_MS = 5000, /* the position that the stream may acknowledge */
 	SAVE_FIRST_MS = 200,
-	SAVE_LIVE_MS = 30000, /* saves the confirmed position whenever it has moved by this much */
-	SAVE_LIVE_BYTES = 1 << 20,
 	HEARTBEAT_MS = 300,
 	EXPLAIN_MS = 100,
 	EXPLAIN_TRIES = 10,
@@ -72,7 +71,8 @@ struct monitor {
 	bool reading_partitions; /* changed partitions are being read */
 	size_t next_recipe;      /* the plan whose recipe is compared next */
 	bool compared_recipes;   /* every one, once */
-	uint64_t saved_lsn;
+	uint64_t confirmed;      /* the stream may acknowledge this */
+	bool save_unsure;        /* the last save may have been stored: the next one saves the same */
 	int64_t start_ms;
 	int64_t due_ms[TASKS]; /* INT64_MAX: when something happens */
 };
@@ -202,20 +202,39 @@ static int check_catalog(struct monitor *m, int64_t now, struct err *err)
 	return r;
 }
 
-static int save(struct monitor *m, int64_t now, struct err *err)
+/* Saves the position first, and lets the stream acknowledge it then: see stream_int.h. It also shows that a server that
+ * is behind it has another history. */
+static int confirm(struct monitor *m, bool must_save, struct err *err)
 {
 	struct attempt *at = m->attempt;
-	int64_t interval = (now - m->start_ms) / 4;
 
-	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > SAVE_MS ? SAVE_MS : interval;
-	m->due_ms[TASK_SAVE] = now + (m->bootstrap ? interval : SAVE_LIVE_MS);
-	if (m->bootstrap)
-		return bootstrap_note(m->bootstrap, at) ? attempt_save(at, err) : 0;
-	/* Saved so that a server that is behind this position is recognized as having another history. */
-	if (at->cp.confirmed_lsn <= m->saved_lsn + SAVE_LIVE_BYTES)
+	if (!m->save_unsure && m->progress.durable > at->cp.confirmed_lsn)
+		at->cp.confirmed_lsn = m->progress.durable;
+	if (!must_save && at->cp.confirmed_lsn <= m->confirmed)
 		return 0;
-	m->saved_lsn = at->cp.confirmed_lsn;
-	return attempt_save(at, err);
+	if (attempt_save(at, err) < 0)
+		return -1;
+	m->save_unsure = false;
+	m->confirmed = at->cp.confirmed_lsn;
+	stream_confirm(m->stream, m->confirmed);
+	return 0;
+}
+
+static int save(struct monitor *m, int64_t now, struct err *err)
+{
+	int64_t interval = (now - m->start_ms) / 4, longest = m->bootstrap ? SAVE_MS : SAVE_LIVE_MS;
+
+	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > longest ? longest : interval;
+	m->due_ms[TASK_SAVE] = now + interval;
+	if (confirm(m, m->bootstrap && bootstrap_note(m->bootstrap, m->attempt), err) == 0)
+		return 0;
+	/* The stream goes on without an acknowledgement while the search engine is away. */
+	if (m->bootstrap || err->kind != ERR_TRANSIENT)
+		return -1;
+	log_info("sync", "could not save the position, retrying later", KV_ERR(err));
+	m->save_unsure = true;
+	m->due_ms[TASK_SAVE] = clock_now_ms() + interval;
+	return 0;
 }
 
 /* The server reports its position only when it has WAL to send. If we wait for a position, a logical message creates
@@ -459,8 +478,8 @@ static int take_progress(struct monitor *m, struct err *err)
 	m->progress = stream_progress(m->stream);
 	if (m->progress.doubts != doubts)
 		m->due_ms[TASK_CATALOG] = 0;
-	if (m->progress.durable > at->cp.confirmed_lsn)
-		at->cp.confirmed_lsn = m->progress.durable;
+	if (m->progress.asked && !m->save_unsure && m->progress.durable > m->confirmed)
+		m->due_ms[TASK_SAVE] = 0;
 	return ends[r];
 }
 
@@ -503,6 +522,8 @@ static bool wait_for_task(struct monitor *m)
 /* No later run would delete what this one leaves behind. */
 static int finish_purge(struct monitor *m, struct err *err)
 {
+	if (confirm(m, false, err) < 0)
+		return -1;
 	if (m->due_ms[TASK_COLLECT] != INT64_MAX && attempt_collect_generations(m->attempt, err) < 0)
 		return -1;
 	return MONITOR_CAUGHT_UP;
@@ -559,6 +580,7 @@ static int start_stream_take(struct monitor *m, struct pg *replication, struct e
 		.connector = &at->connector,
 		.monitor_fd = m->wake_fd,
 		.start_lsn = m->start_lsn,
+		.confirmed = m->confirmed,
 		.live = m->stage == LIVE,
 		.hold = m->stage == COPYING,
 	};
@@ -584,7 +606,7 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	m->start_ms = clock_now_ms();
 	m->stage = at->cp.phase == CHECKPOINT_LIVE ? LIVE : COPYING;
 	m->reading_partitions = at->model.partition_changes.pending;
-	m->saved_lsn = at->cp.confirmed_lsn;
+	m->confirmed = at->cp.confirmed_lsn;
 	/* Does what an earlier attempt had no time for. */
 	m->due_ms[TASK_COLLECT] = m->stage == LIVE ? m->start_ms + COLLECT_MS : INT64_MAX;
 	if (start_stream_take(m, TAKE_PTR(replication), err) < 0 ||

@@ -83,9 +83,10 @@ static void test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_st
 	start(&f);
 	assert_true(fake_gate_holds(&f.w.questions, 1));
 	send_transaction(&f.w, 1, COMMIT);
-	assert_true(fake_wal_flushed(f.w.postgres, END));
+	world_wait_version(&f.w, 1, END);
+	/* The server gets its answer, though no acknowledgement: that needs the checkpoint. */
 	assert_true(fake_wal_keepalive(f.w.postgres, END + 0x100, true));
-	assert_true(fake_wal_flushed(f.w.postgres, END + 0x100));
+	assert_true(fake_wal_updates(f.w.postgres, fake_wal_feedback(f.w.postgres), 1));
 	assert_true(fake_gate_holds(&f.w.questions, 1));
 	fake_gate_open(&f.w.questions);
 	stop(&f);
@@ -103,6 +104,73 @@ static void test_monitor_when_it_is_to_stop_then_what_is_durable_is_acknowledged
 	assert_true(fake_wal_flushed(f.w.postgres, END));
 	stop(&f);
 	assert_int_equal(world_version(&f.w, 1), END);
+	end(&f);
+}
+
+static uint64_t acknowledged(struct fixture *f)
+{
+	return fake_wal_feedback(f->w.postgres).flushed;
+}
+
+static void set_unavailable(struct fixture *f, bool unavailable)
+{
+	(void)pthread_mutex_lock(&f->w.engine.lock);
+	f->w.unavailable = unavailable;
+	(void)pthread_mutex_unlock(&f->w.engine.lock);
+}
+
+/* So that the slot is never ahead of the checkpoint, unless that is an older one. */
+static void test_monitor_when_the_position_is_not_saved_then_it_is_not_acknowledged(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	set_unavailable(&f, true);
+	start(&f);
+	send_transaction(&f.w, 1, COMMIT);
+	world_wait_version(&f.w, 1, END);
+	world_wait_requested(&f.w, "/pgsync-checkpoints", 2);
+	assert_true(acknowledged(&f) < COMMIT);
+	set_unavailable(&f, false);
+	assert_true(fake_wal_flushed(f.w.postgres, END));
+	stop(&f);
+	end(&f);
+}
+
+/* A server that is being shut down waits until everything is acknowledged. */
+static void test_monitor_when_the_server_asks_then_the_position_is_saved_at_once(void **state)
+{
+	struct fixture f;
+	int64_t start_ms;
+
+	UNUSED(state);
+	begin(&f);
+	start(&f);
+	send_transaction(&f.w, 1, COMMIT);
+	assert_true(fake_wal_flushed(f.w.postgres, END));
+	start_ms = clock_now_ms();
+	for (uint64_t i = 1; i <= 20; i++) {
+		assert_true(fake_wal_keepalive(f.w.postgres, END + i, true));
+		assert_true(fake_wal_flushed(f.w.postgres, END + i));
+	}
+	assert_in_range(clock_now_ms() - start_ms, 0, 20 * 200 - 1);
+	stop(&f);
+	end(&f);
+}
+
+static void test_monitor_when_others_saved_the_checkpoint_then_the_attempt_ends_without_an_acknowledgement(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	f.w.checkpoint_conflict = true;
+	start(&f);
+	send_transaction(&f.w, 1, COMMIT);
+	assert_true(result(&f) < 0);
+	assert_int_equal(f.err.reason, REASON_CHECKPOINT_CONFLICT);
+	assert_true(acknowledged(&f) < COMMIT);
 	end(&f);
 }
 
@@ -350,7 +418,7 @@ static void test_monitor_when_pipelines_and_templates_may_not_be_read_then_nothi
 	recipe.template = NULL;
 	run_once(&f);
 	assert_int_equal(world_requested(&f.w, "/_simulate_index/"), 1);
-	assert_int_equal(world_requested(&f.w, "\"recipe\":"), 0);
+	assert_int_equal(world_requested(&f.w, "\"outdated\":"), 0);
 	end(&f);
 }
 
@@ -494,6 +562,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_monitor_when_the_engine_is_slow_to_answer_questions_then_the_stream_continues),
+		cmocka_unit_test(test_monitor_when_the_position_is_not_saved_then_it_is_not_acknowledged),
+		cmocka_unit_test(test_monitor_when_the_server_asks_then_the_position_is_saved_at_once),
+		cmocka_unit_test(
+			test_monitor_when_others_saved_the_checkpoint_then_the_attempt_ends_without_an_acknowledgement),
 		cmocka_unit_test(test_monitor_when_it_is_to_stop_then_what_is_durable_is_acknowledged),
 		cmocka_unit_test(
 			test_monitor_when_the_copy_is_done_then_the_alias_moves_once_all_until_then_is_durable),

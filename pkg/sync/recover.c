@@ -77,6 +77,10 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 	const struct spec *spec = at->run->spec;
 	struct recovery_input *in = &f->in;
 
+	/* First, because another worker may still save and acknowledge. */
+	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
+		return err_wrap(err, "reading the slot");
+	in->acknowledged = in->slot.state == PG_SLOT_ABSENT ? 0 : in->slot.confirmed_flush_lsn;
 	if (checkpoint_load(&store, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
 	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
@@ -386,6 +390,14 @@ static void take_catalog(struct checkpoint *cp, const struct found *f)
 	cp->catalog_fingerprint = json_incref(f->catalog);
 }
 
+/* Nothing below is acknowledged again: an index that is built now contains it. */
+static void take_position(struct checkpoint *cp, const struct found *f)
+{
+	if (f->in.acknowledged > cp->confirmed_lsn)
+		cp->confirmed_lsn = f->in.acknowledged;
+	cp->confirmed_first = true;
+}
+
 static void claim(struct attempt *at, const struct found *f)
 {
 	struct checkpoint *cp = &at->cp;
@@ -410,6 +422,7 @@ static int start_over(struct attempt *at, struct pg *replication, const struct f
 		run_event(at->run, true, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
 	log_info("sync", "starting a full copy", KV_STR("why", why));
 	claim(at, f);
+	at->cp.confirmed_first = true;
 	at->cp.phase = CHECKPOINT_PREPARING;
 	at->cp.slot_lsn = 0;
 	if (attempt_save(at, err) < 0 || ensure_tables(at, err) < 0 ||
@@ -427,6 +440,7 @@ static int rebuild_every_index(struct attempt *at, const struct found *f, enum r
 	if (cause != RECOVERY_NEVER_PREPARED)
 		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding the index: %s", why);
 	claim(at, f);
+	take_position(&at->cp, f);
 	return read_base_version(at, &version, err) < 0 ? -1 : rebuild_all(at, version, err);
 }
 
@@ -453,7 +467,7 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
 	return checkpoint_is_misplaced(&store, &at->cp) || d->rebuild || d->recreate || d->adopt_catalog ||
-			       d->failed_over
+			       d->adopt_position || d->failed_over
 		       ? attempt_save(at, err)
 		       : 0;
 }
@@ -461,9 +475,12 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 /* The slot is usable. First the publication, then the indices. */
 static int resume(struct attempt *at, const struct found *f, const struct recovery_decision *first, struct err *err)
 {
-	int only_columns = first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err);
 	struct recovery_decision d;
+	int only_columns;
 
+	if (first->adopt_position)
+		take_position(&at->cp, f);
+	only_columns = first->patch_publication ? patch_publication(at, err) : ensure_tables(at, err);
 	if (only_columns < 0)
 		return -1;
 	if (!at->cp.publication_fingerprint)

@@ -195,6 +195,40 @@ static void test_recover_when_the_index_is_gone_then_another_number_takes_its_pl
 	store_end(&s);
 }
 
+/* The engine has an older state of both: what was acknowledged in between is in no index. */
+static void test_recover_when_the_slot_is_ahead_of_the_checkpoint_then_every_index_is_rebuilt_once(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	s.acknowledged = "0/1001";
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "create books-g2; save");
+	assert_true(has(s.events, "ahead of what the search engine has"));
+	assert_int_equal(s.w.at.cp.confirmed_lsn, 0x1001);
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "");
+	store_end(&s);
+}
+
+static void test_recover_when_an_earlier_version_acknowledged_more_than_it_saved_then_that_is_adopted(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	store_forget_confirmed_first(&s);
+	s.acknowledged = "0/1001";
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "save");
+	assert_int_equal(s.w.at.cp.confirmed_lsn, 0x1001);
+	s.acknowledged = "0/1002";
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "create books-g2; save");
+	store_end(&s);
+}
+
 static void test_recover_when_the_root_was_truncated_then_a_new_index_may_be_smaller(void **state)
 {
 	struct store s;
@@ -546,6 +580,10 @@ int main(void)
 		cmocka_unit_test(test_recover_when_the_alias_was_moved_then_it_is_put_back_as_after_a_bootstrap),
 		cmocka_unit_test(test_recover_when_the_table_was_rewritten_then_only_the_catalog_is_saved),
 		cmocka_unit_test(test_recover_when_the_index_is_gone_then_another_number_takes_its_place),
+		cmocka_unit_test(
+			test_recover_when_the_slot_is_ahead_of_the_checkpoint_then_every_index_is_rebuilt_once),
+		cmocka_unit_test(
+			test_recover_when_an_earlier_version_acknowledged_more_than_it_saved_then_that_is_adopted),
 		cmocka_unit_test(test_recover_when_the_root_was_truncated_then_a_new_index_may_be_smaller),
 		cmocka_unit_test(test_recover_when_a_pipeline_changed_then_a_new_index_begins_with_the_present_one),
 		cmocka_unit_test(

@@ -18,7 +18,8 @@ struct store {
 	struct world w; /* the first member */
 	/* Under the lock of postgres. */
 	bool has_slot, slot_is_lost, slot_is_physical;
-	int slot_pid; /* of the walsender that streams from it; 0: none */
+	const char *acknowledged; /* the slot's position */
+	int slot_pid;             /* of the walsender that streams from it; 0: none */
 	bool has_publication, is_member, raises_wal_level;
 	const char *comment; /* on the publication */
 	unsigned publication_oid, publication_version;
@@ -79,7 +80,7 @@ static inline bool store_answer_slot(struct store *s, const char *sql, struct fa
 	if (has(sql, "LEFT JOIN pg_replication_slots")) {
 		if (s->has_slot)
 			FAKE_ROW(r, s->w.flush_lsn, "t", pid ? "t" : "f", pid, s->slot_is_physical ? "f" : "t",
-				 s->slot_is_lost ? "lost" : "reserved", "0/1000", "0/1000", "4096", NULL, NULL);
+				 s->slot_is_lost ? "lost" : "reserved", s->acknowledged, "0/1000", "4096", NULL, NULL);
 		else
 			FAKE_ROW(r, s->w.flush_lsn, "f", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 	} else if (has(sql, "pg_terminate_backend")) {
@@ -425,6 +426,7 @@ static inline void store_begin(struct store *s)
 	strbuf_init(&s->journal, LOG_BYTES);
 	world_begin(&s->w);
 	s->denial = 403;
+	s->acknowledged = "0/1000";
 	s->wal_level = "logical";
 	s->may_replicate = s->can_select = "t";
 	s->replica_identity = "d";
@@ -511,6 +513,16 @@ static inline void store_edit_index(struct store *s, const char *key, const char
 	json_t *index = json_array_get(json_object_get(document, "indices"), 0);
 
 	assert_int_equal(json_object_set_new(index, key, json_loads(value, JSON_DECODE_ANY, NULL)), 0);
+	free(s->checkpoint);
+	s->checkpoint = json_dumps(document, JSON_COMPACT);
+}
+
+/* As if an earlier version, which acknowledged positions before it saved them, had created the checkpoint. */
+static inline void store_forget_confirmed_first(struct store *s)
+{
+	_cleanup_json_ json_t *document = json_loads(s->checkpoint, 0, NULL);
+
+	assert_int_equal(json_object_del(document, "confirmedFirst"), 0);
 	free(s->checkpoint);
 	s->checkpoint = json_dumps(document, JSON_COMPACT);
 }

@@ -30,7 +30,8 @@ struct stream {
 	struct wal_reader in;
 	struct applier *applier;
 	int wake_fd; /* the applier and the monitor have news */
-	uint64_t acked;
+	uint64_t durable, acked;
+	bool asked;
 	size_t submitted_txns; /* of the last batch */
 	int64_t submitted_ms, feedback_ms;
 	enum stream_partitions partitions;
@@ -38,7 +39,7 @@ struct stream {
 	/* shared with the monitor, under the lock */
 	pthread_mutex_t lock;
 	struct stream_progress progress;
-	uint64_t notify_at;
+	uint64_t notify_at, confirmed;
 	uint32_t trusted_doubts;
 	bool live, hold, stop, ended;
 	int result; /* once it has ended: an enum stream_end, or negative with err */
@@ -48,6 +49,7 @@ struct stream {
 
 /* What the monitor wants at this moment. */
 struct orders {
+	uint64_t confirmed;
 	uint32_t trusted_doubts;
 	bool live, hold, stop;
 };
@@ -57,7 +59,11 @@ static struct orders orders(struct stream *s)
 	struct orders now;
 
 	(void)pthread_mutex_lock(&s->lock);
-	now = (struct orders){.trusted_doubts = s->trusted_doubts, .live = s->live, .hold = s->hold, .stop = s->stop};
+	now = (struct orders){.confirmed = s->confirmed,
+			      .trusted_doubts = s->trusted_doubts,
+			      .live = s->live,
+			      .hold = s->hold,
+			      .stop = s->stop};
 	(void)pthread_mutex_unlock(&s->lock);
 	return now;
 }
@@ -120,13 +126,22 @@ static void submit_batch(struct stream *s, const struct orders *now)
 
 static uint64_t durable(struct stream *s)
 {
-	uint64_t acked = applier_acked(s->applier);
+	uint64_t now = applier_acked(s->applier);
 
 	/* If nothing is pending, irrelevant WAL that was read counts too: an idle database must not make the slot
 	 * retain WAL. */
-	if (nothing_pending(s) && s->in.received > acked)
-		acked = s->in.received;
-	return acked > s->acked ? acked : s->acked;
+	if (nothing_pending(s) && s->in.received > now)
+		now = s->in.received;
+	if (now > s->durable)
+		s->durable = now;
+	return s->durable;
+}
+
+static uint64_t acknowledgeable(struct stream *s)
+{
+	uint64_t now = durable(s), confirmed = orders(s).confirmed;
+
+	return now < confirmed ? now : confirmed;
 }
 
 /* True if a position is waited for that may contain none of our changes, so that no commit will tell. */
@@ -145,9 +160,10 @@ static int64_t feedback_due_ms(const struct stream *s, bool news, bool asks)
 static int feedback(struct stream *s, struct err *err)
 {
 	int64_t now = clock_now_ms();
-	uint64_t acked = durable(s);
+	uint64_t acked = acknowledgeable(s);
 	bool asks = awaits_position(s);
 
+	s->asked = (s->asked || s->in.reply_requested) && acked < durable(s);
 	if (!s->in.reply_requested && now < feedback_due_ms(s, acked > s->acked, asks))
 		return 0;
 	if (pg_stream_feedback(s->in.wal, s->in.received > acked ? s->in.received : acked, acked, asks, err) < 0)
@@ -173,6 +189,7 @@ static void publish_position(struct stream *s, bool live)
 	const struct stream_progress progress = {
 		.durable = durable(s),
 		.oldest_us = oldest_us(s),
+		.asked = s->asked,
 		.pending = !nothing_pending(s),
 		.has_gaps = collector_has_gaps(s->in.collector),
 		.doubts = s->in.doubts,
@@ -186,7 +203,7 @@ static void publish_position(struct stream *s, bool live)
 	report_progress(&s->options.run->report, s->acked, progress.oldest_us);
 	(void)pthread_mutex_lock(&s->lock);
 	news = progress.doubts != s->progress.doubts || progress.partitions != s->progress.partitions ||
-	       (s->notify_at && progress.durable >= s->notify_at);
+	       (progress.asked && !s->progress.asked) || (s->notify_at && progress.durable >= s->notify_at);
 	if (progress.durable >= s->notify_at)
 		s->notify_at = 0;
 	s->progress = progress;
@@ -206,10 +223,10 @@ static void drain_eventfd(int fd)
 }
 
 /* The next time that something is due. */
-static int stream_wait_ms(const struct stream *s)
+static int stream_wait_ms(struct stream *s)
 {
 	int64_t now = clock_now_ms();
-	int64_t until = feedback_due_ms(s, s->acked < applier_acked(s->applier), awaits_position(s));
+	int64_t until = feedback_due_ms(s, s->acked < acknowledgeable(s), awaits_position(s));
 
 	if (!batch_empty(s->in.open) && !s->in.in_txn && gather_until_ms(s) > now && gather_until_ms(s) < until)
 		until = gather_until_ms(s);
@@ -285,8 +302,8 @@ static void *run_stream(void *user)
 	struct err err = {0}, ignored;
 	int r = loop(s, &err);
 
-	/* Acknowledges what is durable by now, so that it is not streamed again. */
-	(void)!pg_stream_feedback(s->in.wal, durable(s), durable(s), false, &ignored);
+	/* Acknowledges what may be by now, so that it is not streamed again. */
+	(void)!pg_stream_feedback(s->in.wal, durable(s), acknowledgeable(s), false, &ignored);
 	(void)pthread_mutex_lock(&s->lock);
 	s->ended = true;
 	s->result = r;
@@ -305,6 +322,7 @@ int stream_start_take(const struct stream_options *options, struct pg *replicati
 	int r;
 
 	s->options = *options;
+	s->confirmed = options->confirmed;
 	s->live = options->live;
 	s->hold = options->hold;
 	s->partitions = options->model->partition_changes.pending ? STREAM_PARTITIONS_WAITING : STREAM_PARTITIONS_NONE;
@@ -383,6 +401,14 @@ void stream_trust_catalog(struct stream *s, uint32_t doubts)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	s->trusted_doubts = doubts;
+	(void)pthread_mutex_unlock(&s->lock);
+	connector_wake(s->wake_fd);
+}
+
+void stream_confirm(struct stream *s, uint64_t lsn)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->confirmed = lsn;
 	(void)pthread_mutex_unlock(&s->lock);
 	connector_wake(s->wake_fd);
 }

@@ -1,5 +1,8 @@
 /* The stream: a thread that reads the WAL, submits what it made dirty to the applier, and acknowledges what is durable.
  *
+ * It acknowledges nothing that the checkpoint does not confirm. A search engine that is restored to an older state has
+ * an older checkpoint, too, and the slot is then ahead of it; otherwise changes would be missing without a trace.
+ *
  * Nothing in it may block, since the server must hear from it (wal_sender_timeout): no request to the search engine
  * and no query. When the batch is full and the applier is busy, it stops reading but keeps answering. Everything slow
  * is the monitor's work; the functions below are for the control thread, which the monitor runs in.
@@ -27,6 +30,7 @@ struct stream_options {
 	struct connector *connector;
 	int monitor_fd;     /* an eventfd: written to whenever there is news for the monitor */
 	uint64_t start_lsn; /* the server's position when the attempt began */
+	uint64_t confirmed; /* the checkpoint's: nothing above is acknowledged before stream_confirm */
 	bool live;          /* no generation is being filled */
 	bool hold;          /* submit nothing yet */
 };
@@ -35,6 +39,7 @@ struct stream_options {
 struct stream_progress {
 	uint64_t durable;  /* everything below is in the index */
 	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index yet; 0: none */
+	bool asked;        /* the server wants an answer, and more is durable than may be acknowledged */
 	bool pending;      /* something was read that is not in the index yet */
 	bool has_gaps;     /* a replica identity lacks columns, so every change of its table reads every root */
 	uint32_t doubts;   /* counts relations that differ from the catalog; the stream submits nothing until
@@ -53,7 +58,7 @@ struct stream;
 /* Takes the connection. */
 int stream_start_take(const struct stream_options *options, struct pg *replication, struct stream **ret,
 		      struct err *err) WARN_UNUSED;
-/* Acknowledges what is durable, and waits for the threads. */
+/* Acknowledges what is durable and confirmed, and waits for the threads. */
 void stream_stop(struct stream *s);
 CLEANUP(struct stream, stream_stop);
 
@@ -65,6 +70,8 @@ struct stream_progress stream_progress(struct stream *s);
 void stream_notify_at(struct stream *s, uint64_t lsn);
 /* The catalog was compared when there were this many doubts, and still equals that of the plans. */
 void stream_trust_catalog(struct stream *s, uint32_t doubts);
+/* The checkpoint confirms everything below: it may be acknowledged once it is durable. */
+void stream_confirm(struct stream *s, uint64_t lsn);
 /* There is something in model.retries. */
 void stream_wake(struct stream *s);
 void stream_set_live(struct stream *s);

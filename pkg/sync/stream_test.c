@@ -27,6 +27,7 @@ static void start(struct fixture *f, struct stream_options options)
 	options.run = &w->run;
 	options.connector = &w->at.connector;
 	options.monitor_fd = f->monitor_fd;
+	options.confirmed = options.confirmed ? options.confirmed : UINT64_MAX;
 	OK(w, connector_replication(&w->at.connector, &replication, &w->err));
 	OK(w, stream_start_take(&options, replication, &f->stream, &w->err));
 }
@@ -127,6 +128,29 @@ static void test_stream_when_within_a_transaction_then_keepalives_do_not_acknowl
 	assert_true(fake_wal_keepalive(f.w.postgres, COMMIT + 0x1000, true));
 	assert_unacknowledged(&f, COMMIT);
 	assert_true(fake_wal_commit(f.w.postgres, COMMIT, END));
+	assert_true(fake_wal_flushed(f.w.postgres, END));
+	end(&f);
+}
+
+static void test_stream_when_the_checkpoint_does_not_confirm_a_position_then_it_is_not_acknowledged(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	start(&f, (struct stream_options){.live = true, .confirmed = COMMIT - 1});
+	stream_notify_at(f.stream, END);
+	send_transaction(&f.w, 1, COMMIT);
+	do
+		wait_news(f.monitor_fd);
+	while (stream_progress(f.stream).durable < END);
+	assert_false(stream_progress(f.stream).asked);
+	assert_true(fake_wal_keepalive(f.w.postgres, END, true));
+	do
+		wait_news(f.monitor_fd);
+	while (!stream_progress(f.stream).asked);
+	assert_unacknowledged(&f, COMMIT);
+	stream_confirm(f.stream, END);
 	assert_true(fake_wal_flushed(f.w.postgres, END));
 	end(&f);
 }
@@ -568,6 +592,8 @@ int main(void)
 		cmocka_unit_test(test_stream_when_a_later_transaction_is_held_then_only_the_earlier_is_acknowledged),
 		cmocka_unit_test(test_stream_when_idle_then_the_wal_of_others_is_acknowledged),
 		cmocka_unit_test(test_stream_when_within_a_transaction_then_keepalives_do_not_acknowledge_it),
+		cmocka_unit_test(
+			test_stream_when_the_checkpoint_does_not_confirm_a_position_then_it_is_not_acknowledged),
 		cmocka_unit_test(test_stream_when_stopped_then_it_acknowledges_what_is_durable),
 		cmocka_unit_test(test_stream_when_positions_are_not_possible_then_it_ends_and_acknowledges_none),
 		cmocka_unit_test(test_stream_when_stopped_then_it_does_not_acknowledge_what_is_under_way),

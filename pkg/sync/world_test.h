@@ -70,7 +70,8 @@ struct world {
 	int rejected; /* the document that the engine refuses; 0: none */
 	int dropped;  /* the document that a pipeline drops; 0: none */
 	bool index_gone, alias_moved;
-	bool unavailable; /* every request except bulk is refused */
+	bool checkpoint_conflict; /* another worker saved the checkpoint */
+	bool unavailable;         /* every request except bulk is refused */
 	int64_t seq_no;
 	char bulk_path[256];    /* of the last bulk request */
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
@@ -324,6 +325,11 @@ static inline int answer_question(struct world *w, const char *head, struct strb
 		strbuf_addf(answer, "{\"count\":%zu}", has(head, "dead-letters") ? 0 : w->n_stored);
 	} else if (has(head, "/_cat/")) {
 		strbuf_adds(answer, "[{\"health\":\"green\"}]");
+	} else if (has(head, "PUT /pgsync-checkpoints/_doc") && w->checkpoint_conflict) {
+		strbuf_adds(answer,
+			    "{\"error\":{\"type\":\"version_conflict_engine_exception\",\"reason\":\"conflict\"},"
+			    "\"status\":409}");
+		return 409;
 	} else if (has(head, "PUT /pgsync-checkpoints/_doc")) {
 		strbuf_addf(answer, "{\"result\":\"updated\",\"_seq_no\":%lld,\"_primary_term\":1}",
 			    (long long)++w->seq_no);
@@ -512,6 +518,15 @@ static inline uint64_t world_version(struct world *w, int id)
 			version = w->stored[i].version;
 	(void)pthread_mutex_unlock(&w->engine.lock);
 	return version;
+}
+
+static inline void world_wait_version(struct world *w, int id, uint64_t version)
+{
+	int64_t start_ms = clock_now_ms();
+
+	while (world_version(w, id) < version && clock_now_ms() < start_ms + FAKE_PATIENCE_MS)
+		(void)poll(NULL, 0, 5);
+	assert_int_equal(world_version(w, id), version);
 }
 
 static inline unsigned world_deletes(struct world *w)
