@@ -19,7 +19,7 @@ ACCEPTED = {
     "Redis with all that it may need": {"checkpoint": {"store": "Redis", "redis": {
         "url": "rediss://mymaster", "sentinels": ["sentinel-0:26379", "sentinel-1"], "username": "pgsync",
         "passwordSecretRef": {"name": "redis"}, "tls": {"caSecretRef": {"name": "ca"}}}}},
-    "limits of what the source may be used for": {"source.limits": {"connections": 4, "statementTimeoutSeconds": 1, "snapshotAgeSeconds": 86400}},
+    "limits of what the source may be used for": {"source.limits": {"connections": 5, "statementTimeoutSeconds": 1, "snapshotAgeSeconds": 86400}},
     "a path behind the search engine's address": {"sink.urls": ["https://search.example/es"]},
     "columns of a foreign key": {FOREIGN_KEY: {"child": ["a", "b"], "parent": ["c", "d"]}},
     "a single name as column of a foreign key": {FOREIGN_KEY: {"child": "a", "parent": "c"}},
@@ -35,7 +35,7 @@ REFUSED = {
     "no user": ({"source.user": None}, "user"),
     "port 0": ({"source.port": 0}, "spec.source.port"),
     "port 65536": ({"source.port": 65536}, "spec.source.port"),
-    "no connection for a bootstrap": ({"source.limits": {"connections": 3}}, "spec.source.limits.connections"),
+    "no connection for a bootstrap": ({"source.limits": {"connections": 4}}, "spec.source.limits.connections"),
     "65 connections": ({"source.limits": {"connections": 65}}, "spec.source.limits.connections"),
     "no time for a statement": ({"source.limits": {"statementTimeoutSeconds": 0}}, "spec.source.limits.statementTimeoutSeconds"),
     "a snapshot of more than a day": ({"source.limits": {"snapshotAgeSeconds": 86401}}, "spec.source.limits.snapshotAgeSeconds"),

@@ -295,3 +295,91 @@ def test_a_migration_does_not_wait_until_the_engine_has_taken_a_change(big, work
     fault_proxy.release()
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(big))
     assert run.condition("Ready")["status"] == "True", run.status()
+
+
+def reads(database, purpose):
+    """Whether a transaction of the worker has been open for so long that it does not end by itself soon."""
+    return database.value("SELECT EXISTS (SELECT FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.relation = 'books'::regclass AND l.granted"
+                          " AND a.application_name LIKE %s AND a.datname = current_database() AND a.xact_start < now() - interval '0.3 seconds')",
+                          f"pgsync % {purpose}")
+
+
+def migrate_at_once(database, statement="ALTER TABLE books ADD COLUMN extra int"):
+    with database.connect(application_name="migration") as admin:
+        admin.execute("SET lock_timeout = '20s'")
+        begin = time.monotonic()
+        try:
+            admin.execute(statement)
+        except psycopg.errors.LockNotAvailable:
+            raise AssertionError(f"{statement} waited for 20 s") from None
+        waited = time.monotonic() - begin
+    assert waited < LONGEST_WAIT, f"{statement} waited for {waited:.1f} s"
+
+
+def test_a_migration_does_not_wait_for_a_bootstrap_until_the_engine_has_taken_its_documents(big, worker, fault_proxy, opensearch, index):
+    fault_proxy.hold(lambda path, body: "_bulk" in path)
+    run = worker(small_requests(big, fault_proxy, index)).start()
+    eventually(lambda: fault_proxy.held and reads(big, "bootstrap"), 60, lambda: f"a bootstrap that waits for the engine ({run.status()})")
+    migrate_at_once(big)
+    assert fault_proxy.held, "the engine has answered"
+    fault_proxy.release()
+    run.wait_ready()
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(big))
+
+
+# The price of a book, less 1000, is how many seconds each use of it takes; its document has several.
+SLOW = ("CREATE FUNCTION slow(price numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS"
+        " 'BEGIN PERFORM pg_sleep(greatest(price - 1000, 0)); RETURN price; END'")
+
+
+def slow_books(books, opensearch, index):
+    books.sql(SLOW)
+    nodes = {"table": "books", "columns": ["title"], "expressions": {"price": "slow(price)"}}
+    return [bookstore.secret("bookstore-postgres", password=books.role_password),
+            bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]
+
+
+def titles(opensearch, index):
+    return {document["title"] for document in opensearch.documents(index).values()}
+
+
+def test_a_migration_does_not_wait_for_a_long_query(books, worker, opensearch, index):
+    run = worker(slow_books(books, opensearch, index)).start().wait_ready()
+    books.sql("UPDATE books SET title = 'slow', price = 1000.6 WHERE id = 1; UPDATE books SET title = 'fast' WHERE id = 2")
+    eventually(lambda: reads(books, "applier"), 60, lambda: f"a long query ({run.status()})")
+    migrate_at_once(books)
+    assert "slow" not in titles(opensearch, index)
+    eventually(lambda: {"slow", "fast"} <= titles(opensearch, index), 60, lambda: f"both titles ({run.status()})")
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+    assert run.condition("Degraded")["status"] == "False", run.status()
+
+
+def test_a_migration_does_not_wait_for_a_view(books, worker, opensearch, index):
+    books.sql(SLOW)
+    books.sql("CREATE VIEW names AS SELECT id, title, slow(price) AS price FROM books")
+    books.sql(f"ALTER VIEW names OWNER TO {books.role}")
+    books.sql("UPDATE books SET title = 'slow', price = 1000.6 WHERE id = 1")
+    nodes = {"table": "names", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title", "price"]}
+    run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
+                  bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]).start()
+    eventually(lambda: reads(books, "bootstrap"), 60, lambda: f"a view that is read ({run.status()})")
+    migrate_at_once(books)
+    run.wait_ready()
+    assert len(opensearch.documents(index)) == books.value("SELECT count(*) FROM books")
+    books.sql("UPDATE books SET title = 'slower' WHERE id = 1")
+    eventually(lambda: reads(books, "applier"), 60, lambda: f"a view that is read ({run.status()})")
+    migrate_at_once(books, "ALTER TABLE books ADD COLUMN another int")
+    eventually(lambda: "slower" in titles(opensearch, index), 60, lambda: f"the change ({run.status()})")
+
+
+def test_migrations_in_a_row_do_not_keep_a_document_from_being_read(books, worker, opensearch, index):
+    run = worker(slow_books(books, opensearch, index)).start().wait_ready()
+
+    def lock(connection):
+        with connection.transaction():
+            connection.execute("LOCK TABLE books")
+
+    with Background(books, lock, 0.3):
+        books.sql("UPDATE books SET title = 'slow', price = 1000.3 WHERE id = 1")
+        eventually(lambda: "slow" in titles(opensearch, index), 120, lambda: f"the change ({run.status()})")
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")

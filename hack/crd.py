@@ -245,8 +245,9 @@ def source():
         "How much of the server a worker may use, so that the application comes first.",
         {
             "connections": integer("Maximum number of sessions at a time, replication included. A worker has one for the stream, one for "
-                                   "its changes, one for checks, and bootstrap.parallelism of them while an index is filled; if there "
-                                   "are not enough, the bootstrap uses fewer. Default: 3 more than bootstrap.parallelism.", 4, 64),
+                                   "its changes, one for checks, one that watches whether others wait for the worker's locks, and "
+                                   "bootstrap.parallelism of them while an index is filled; if there are not enough, the bootstrap uses "
+                                   "fewer. Default: 4 more than bootstrap.parallelism.", 5, 64),
             "statementTimeoutSeconds": integer("Maximum time of a statement that reads rows for documents. One that takes longer is cancelled, "
                                                "and repeated for half of its rows. If it takes longer for a single row, nothing is skipped: "
                                                "the condition Ready says so (LimitExceeded), and pgsync tries again. A root that is a view is "

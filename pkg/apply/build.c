@@ -212,8 +212,9 @@ static int leave_snapshot(struct builder *with, bool flush, struct err *err)
 static int have_room(struct builder *with, struct err *err)
 {
 	bool many = build_has_many_dead_letters(with);
+	bool leave = many || !bulk_has_room(with->bulk) || precedence_asked(&with->snapshot->precedence);
 
-	return many || !bulk_has_room(with->bulk) ? leave_snapshot(with, many, err) : 0;
+	return leave ? leave_snapshot(with, many, err) : 0;
 }
 
 /* Adds to *why which row, and which of its values, makes the document fail, if that can be found out. */
@@ -403,6 +404,8 @@ static int leave_unwritten(void *user, struct page *roots, struct err *err)
 	roots->n = n;
 	if (leave_snapshot(with, !some || build_has_many_dead_letters(with), err) < 0)
 		return -1;
+	if (some)
+		precedence_got_on(&with->snapshot->precedence);
 	return some || n == 1;
 }
 
@@ -468,7 +471,10 @@ int build_roots(const struct build *b, const struct page *roots, struct err *err
 	own.apart = true;
 	if (r > 0)
 		r = page_halve(&task, roots, err);
-	return r < 0 ? build_failed(b, err) : 0;
+	if (r < 0)
+		return build_failed(b, err);
+	precedence_got_on(&b->with->snapshot->precedence);
+	return 0;
 }
 
 /* --- life --- */

@@ -4,6 +4,7 @@
 #include "apply/halving.h"
 #include "apply/limits.h"
 #include "changes/batch.h"
+#include "postgres/locks.h"
 
 enum {
 	PAGE_KEYS = 2000,
@@ -100,12 +101,14 @@ static int try_once(const struct page_task *task, const struct page *page, struc
 	struct snapshot *s = task->snapshot;
 	uint64_t begun_in = s->n;
 	struct err failed = {0};
+	bool yields;
 
 	if (pg_execf(s->pg, err, "SAVEPOINT %s", task->savepoint) < 0)
 		return -1;
 	if (task->run(task->user, page, err) == 0)
 		return has_savepoint(task, begun_in) ? pg_execf(s->pg, err, "RELEASE %s", task->savepoint) : 0;
-	if (!limits_may_split(err))
+	yields = snapshot_yields(s, err);
+	if (yields ? !task->interrupted : !limits_may_split(err))
 		return -1;
 	if (undo(task, begun_in, &failed) < 0) {
 		*err = failed;
@@ -121,7 +124,7 @@ int page_try(const struct page_task *task, const struct page *page, struct err *
 	for (;;) {
 		int r = try_once(task, &left, err);
 
-		if (r <= 0 || !task->interrupted || !limits_engine_is_late(err))
+		if (r <= 0 || !task->interrupted || (!limits_engine_is_late(err) && !pg_is_lock_conflict(err)))
 			return r;
 		r = task->interrupted(task->user, &left, err);
 		if (r <= 0)

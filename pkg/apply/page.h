@@ -42,8 +42,8 @@ struct page_task {
 	/* Called if the page's only key fails; but not if it is old and fails because of a value. If it takes too long,
 	 * that is an error (limits_exceeded_by). */
 	int (*failed_alone)(void *user, const struct page *page, const struct err *why, struct err *err);
-	/* Called if the engine did not take everything in time (snapshot.h), once that was undone. 1: run the task
-	 * again, on what is left in *page. 0: it failed. NULL: it failed. */
+	/* Called if the transaction has to end, because the engine is late or others wait for its locks (snapshot.h),
+	 * once the task was undone. 1: run it again, on what is left in *page. 0: it failed. NULL: it failed. */
 	int (*interrupted)(void *user, struct page *page, struct err *err);
 	void *user;
 };

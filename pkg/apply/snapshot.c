@@ -2,7 +2,9 @@
 #include "apply/snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "apply/limits.h"
 #include "postgres/locks.h"
 #include "sink/sink.h"
 
@@ -16,6 +18,24 @@ int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, 
 	backoff_init(&s->backoff, PAUSE_MS, PAUSE_MOST_MS, random_seed());
 	/* For statements that take locks later: the planner locks the indexes of each table. */
 	return pg_exec(pg, "SET lock_timeout = '10ms'", err);
+}
+
+static bool must_end_soon(void *user)
+{
+	struct snapshot *s = user;
+
+	return precedence_asked(&s->precedence);
+}
+
+void snapshot_watch(struct snapshot *s, struct precedences *all)
+{
+	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
+	bulk_set_interrupt(s->bulk, must_end_soon, s);
+}
+
+void snapshot_release(struct snapshot *s)
+{
+	precedence_release(&s->precedence);
 }
 
 /* Caller frees. */
@@ -61,6 +81,7 @@ int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err)
 	s->statement_ms = statement_ms;
 	if (s->start_ms && wait_until_free(s, err) < 0)
 		return -1;
+	precedence_begin(&s->precedence);
 	if (pg_exec(s->pg, sql, err) < 0)
 		return err_wrap(err, "opening a snapshot");
 	s->n++;
@@ -75,21 +96,41 @@ int snapshot_limit(struct snapshot *s, int64_t statement_ms, struct err *err)
 	return pg_execf(s->pg, err, "SET LOCAL statement_timeout = %lld", (long long)statement_ms);
 }
 
-static int close_transaction(struct snapshot *s, const char *sql, struct err *err)
+bool snapshot_yields(struct snapshot *s, struct err *err)
+{
+	if ((!pg_is_cancelled(err) && !limits_engine_is_late(err)) || !precedence_asked(&s->precedence))
+		return false;
+	(void)err_reason(err, ERR_CONFLICT, REASON_TABLE_LOCKED, "another session waits for the tables that are read");
+	memcpy(err->sqlstate, PG_LOCK_NOT_AVAILABLE, sizeof(PG_LOCK_NOT_AVAILABLE));
+	return true;
+}
+
+/* COMMIT first reads what cursors WITH HOLD have left, so it may take long. */
+int snapshot_end(struct snapshot *s, struct err *err)
+{
+	int r;
+
+	s->open = false;
+	(void)bulk_set_deadline(s->bulk, 0);
+	r = pg_exec(s->pg, "COMMIT", err);
+	if (r < 0 && snapshot_yields(s, err))
+		precedence_repeat(&s->precedence);
+	precedence_end(&s->precedence);
+	return r;
+}
+
+/* Nothing may cancel a ROLLBACK. */
+static int roll_back(struct snapshot *s, const char *sql, struct err *err)
 {
 	s->open = false;
 	(void)bulk_set_deadline(s->bulk, 0);
+	precedence_end(&s->precedence);
 	return pg_exec(s->pg, sql, err);
-}
-
-int snapshot_end(struct snapshot *s, struct err *err)
-{
-	return close_transaction(s, "COMMIT", err);
 }
 
 int snapshot_undo(struct snapshot *s, struct err *err)
 {
-	return close_transaction(s, "ROLLBACK", err);
+	return roll_back(s, "ROLLBACK", err);
 }
 
 /* As snapshot_retry; rollback: what ends the transaction. */
@@ -97,12 +138,16 @@ static int give_way(struct snapshot *s, const char *rollback, int64_t *ret_pause
 {
 	struct err failed = {0};
 
+	bool yields = snapshot_yields(s, err) || precedence_asked(&s->precedence);
+
 	if (!pg_is_lock_conflict(err))
 		return -1;
-	if (close_transaction(s, rollback, &failed) < 0) {
+	if (roll_back(s, rollback, &failed) < 0) {
 		*err = failed;
 		return -1;
 	}
+	if (yields)
+		precedence_repeat(&s->precedence);
 	if (!s->start_ms)
 		s->start_ms = clock_now_ms();
 	report_blocker(s, "another session holds a lock that is needed to read the tables");
@@ -115,13 +160,19 @@ int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err)
 	return give_way(s, "ROLLBACK; CLOSE ALL", ret_pause_ms, err);
 }
 
-void snapshot_done(struct snapshot *s)
+static void forget_lock(struct snapshot *s)
 {
 	if (!s->start_ms)
 		return;
 	s->start_ms = 0;
 	backoff_reset(&s->backoff);
 	report_lock(s->report, NULL);
+}
+
+void snapshot_done(struct snapshot *s)
+{
+	forget_lock(s);
+	precedence_done(&s->precedence);
 }
 
 int snapshot_again(struct snapshot *s, struct err *err)
@@ -131,6 +182,6 @@ int snapshot_again(struct snapshot *s, struct err *err)
 	while (snapshot_begin(s, s->statement_ms, err) < 0)
 		if (give_way(s, "ROLLBACK", &pause_ms, err) < 0 || pg_pause(s->pg, pause_ms, err) < 0)
 			return -1;
-	snapshot_done(s);
+	forget_lock(s);
 	return 0;
 }

@@ -6,13 +6,17 @@
  *
  * Nor is the search engine waited for while a migration would have to wait for it, too. So the bulk writer takes rows
  * for a moment; when it would have to wait longer, the transaction ends, and another one goes on once the writer has
- * room (build_roots). What is read later is newer, and its version may say less than its snapshot contains. */
+ * room (build_roots). What is read later is newer, and its version may say less than its snapshot contains.
+ *
+ * A query may take longer, and so may the engine where reading the rest later would cost much. Then the transaction
+ * ends when another session waits for its locks (precedence.h). */
 #ifndef PGSYNC_APPLY_SNAPSHOT_H
 #define PGSYNC_APPLY_SNAPSHOT_H
 
 #include <stdint.h>
 
 #include "apply/model.h"
+#include "apply/precedence.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "conditions/report.h"
@@ -29,14 +33,19 @@ struct snapshot {
 	int64_t statement_ms; /* of each statement; 0: no limit */
 	uint64_t n;           /* transactions so far */
 	bool open;
+	struct precedence precedence; /* zeros: nobody watches this session */
 };
 
 /* How long after its beginning the engine may still be waited for in a transaction. */
 enum { SNAPSHOT_HOLD_MS = 100 };
 
-/* Prepares the session. The caller sets the bulk writer. */
+/* Prepares the session. Then the caller sets the bulk writer, and may let others come first (snapshot_watch). */
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report,
 		  struct err *err) WARN_UNUSED;
+/* From here on the session is one of those that are watched; its address must not change. */
+void snapshot_watch(struct snapshot *s, struct precedences *all);
+/* Ends that. Also accepts a snapshot that is all zeros. */
+void snapshot_release(struct snapshot *s);
 /* Opens the transaction. Each of its statements is cancelled after this time (0: never). If a lock was in the way
  * before, it first waits until that lock is released. From now on the bulk writer has a deadline. */
 int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err) WARN_UNUSED;
@@ -47,8 +56,12 @@ int snapshot_end(struct snapshot *s, struct err *err) WARN_UNUSED;
 int snapshot_undo(struct snapshot *s, struct err *err) WARN_UNUSED;
 /* Opens the next transaction after snapshot_end or snapshot_undo, and waits for locks itself. */
 int snapshot_again(struct snapshot *s, struct err *err) WARN_UNUSED;
-/* Call it after anything in the transaction failed. 1: a lock was in the way; then no transaction is open, and the
- * caller has to repeat all of it after the pause. Negative: any other failure, which stays in *err. */
+/* After anything in the transaction failed: true if it has to end because others wait for its locks. Then *err is a
+ * conflict of locks. */
+bool snapshot_yields(struct snapshot *s, struct err *err);
+/* Call it after anything in the transaction failed. 1: a lock was in the way, of this session or of another one; then
+ * no transaction is open, and the caller has to repeat all of it after the pause. Negative: any other failure, which
+ * stays in *err. */
 int snapshot_retry(struct snapshot *s, int64_t *ret_pause_ms, struct err *err) WARN_UNUSED;
 /* Call it once everything has been read. */
 void snapshot_done(struct snapshot *s);

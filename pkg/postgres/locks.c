@@ -10,7 +10,7 @@ enum { OIDS_BYTES = 1024 * 1024, TRIES = 6, FIRST_PAUSE_MS = 200, LAST_PAUSE_MS 
 
 bool pg_is_lock_conflict(const struct err *err)
 {
-	return pg_is_sqlstate(err, "55P03") || pg_is_sqlstate(err, "40P01");
+	return pg_is_sqlstate(err, PG_LOCK_NOT_AVAILABLE) || pg_is_sqlstate(err, "40P01");
 }
 
 /* --- which session blocks --- */

@@ -16,6 +16,8 @@
 /* How long a statement may wait for a lock: sessions behind it in the lock's queue wait just as long. */
 enum { PG_LOCK_WAIT_MS = 100 };
 
+#define PG_LOCK_NOT_AVAILABLE "55P03" /* the SQLSTATE */
+
 /* A statement failed because of a lock that another session holds or waits for (lock_timeout, NOWAIT, a deadlock): it
  * may succeed when it is repeated. */
 bool pg_is_lock_conflict(const struct err *err);

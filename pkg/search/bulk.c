@@ -27,6 +27,7 @@ enum {
 	REQUEST_TIMEOUT_MS = 60 * 1000,
 	PUMP_BYTES = 64 * 1024, /* bytes added before the transfers are checked again */
 	WAIT_MS = 1000,
+	LOOK_MS = 50,      /* how often the caller is asked */
 	WORDS_BYTES = 700, /* of an engine's error that a message quotes */
 };
 
@@ -74,10 +75,12 @@ struct bulk {
 	size_t unpumped;
 	struct index *indices;
 	size_t n_indices, alloc_indices;
-	bool pressed;        /* as last reported to the caller */
-	struct err why;      /* the latest push-back */
-	int64_t deadline_ms; /* of waits; 0: none */
-	bool failed;         /* for good: err */
+	bool pressed;                    /* as last reported to the caller */
+	struct err why;                  /* the latest push-back */
+	int64_t deadline_ms;             /* of waits; 0: none */
+	bool (*interrupted)(void *user); /* or NULL */
+	void *interrupted_user;
+	bool failed; /* for good: err */
 	struct err err;
 };
 
@@ -618,9 +621,9 @@ static int wait_for_progress(struct bulk *bulk, struct err *err)
 {
 	int64_t now_ms = clock_now_ms();
 	int64_t pause_ms = bulk->pace.pause_until_ms - now_ms, left_ms = bulk->deadline_ms - now_ms;
-	int timeout_ms = WAIT_MS;
+	int timeout_ms = bulk->interrupted ? LOOK_MS : WAIT_MS;
 
-	if (bulk->deadline_ms && left_ms <= 0)
+	if ((bulk->deadline_ms && left_ms <= 0) || (bulk->interrupted && bulk->interrupted(bulk->interrupted_user)))
 		return err_reason(err, ERR_CONFLICT, REASON_LIMIT_EXCEEDED, "%s did not take the documents in time",
 				  http_target_name(bulk->search->target));
 	if (bulk->search->cancelled && bulk->search->cancelled(bulk->search->user))
@@ -646,6 +649,12 @@ int64_t bulk_set_deadline(struct bulk *bulk, int64_t deadline_ms)
 
 	bulk->deadline_ms = deadline_ms;
 	return was_ms;
+}
+
+void bulk_set_interrupt(struct bulk *bulk, bool (*interrupted)(void *user), void *user)
+{
+	bulk->interrupted = interrupted;
+	bulk->interrupted_user = user;
 }
 
 static void submit_bulk(struct bulk *bulk)

@@ -204,6 +204,8 @@ struct bulk_action {
 /* From this time on, calls fail instead of waiting for the engine (CONFLICT/LimitExceeded). What was added stays, and
  * the writer can be used once the deadline has been moved. 0: none. Returns the previous one. */
 int64_t bulk_set_deadline(struct bulk *bulk, int64_t deadline_ms);
+/* Asked while a call waits: true ends the wait as a deadline does. */
+void bulk_set_interrupt(struct bulk *bulk, bool (*interrupted)(void *user), void *user);
 /* True if an action can be added, whatever its size, without waiting. */
 bool bulk_has_room(const struct bulk *bulk);
 /* Waits until that is so. */

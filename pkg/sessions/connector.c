@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "apply/precedence.h"
 #include "http/http.h"
 #include "sink/target.h"
 #include "spec/spec.h"
@@ -23,6 +24,7 @@ static int watch_descriptor(int epoll_fd, int fd, struct err *err)
 int connector_init(struct connector *c, const struct connector_options *options, struct err *err)
 {
 	*c = (struct connector){.options = *options,
+				.precedences = precedences_new(),
 				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
 	write_alias_token(c->token);
@@ -37,6 +39,7 @@ int connector_init(struct connector *c, const struct connector_options *options,
 void connector_release(struct connector *c)
 {
 	http_target_free(TAKE_PTR(c->target));
+	precedences_free(TAKE_PTR(c->precedences));
 	close_fdp(&c->cancel_fd);
 	close_fdp(&c->end_fd);
 	c->cancel_fd = c->end_fd = -1;

@@ -19,6 +19,7 @@
 #include "source/source.h"
 
 struct http_target;
+struct precedences;
 struct spec;
 
 /* All of it is borrowed. */
@@ -33,6 +34,7 @@ struct connector {
 	struct connector_options options;
 	struct http_target *target;          /* the search engine */
 	char token[WRITE_ALIAS_TOKEN_BYTES]; /* names the aliases that the attempt writes under */
+	struct precedences *precedences;     /* of the sessions that read documents */
 	int end_fd;                          /* an eventfd: readable once the attempt is to end */
 	int cancel_fd;                       /* an epoll of end_fd and stop_fd: readable when either is */
 };

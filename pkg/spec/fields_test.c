@@ -204,7 +204,7 @@ static const struct range {
 	int64_t min, max;
 } ranges[] = {
 	{"spec.source.port", offsetof(struct spec, source.port), 1, 65535},
-	{"spec.source.limits.connections", offsetof(struct spec, source.limits.connections), 4, 64},
+	{"spec.source.limits.connections", offsetof(struct spec, source.limits.connections), 5, 64},
 	{"spec.source.limits.statementTimeoutSeconds", offsetof(struct spec, source.limits.statement_seconds), 1,
 	 86400},
 	{"spec.source.limits.snapshotAgeSeconds", offsetof(struct spec, source.limits.snapshot_seconds), 1, 86400},

@@ -43,8 +43,8 @@ struct spec_limits {
 	int64_t statement_seconds; /* default 600 */
 	int64_t snapshot_seconds;  /* default 60 */
 };
-/* The sessions of a worker that are not the bootstrap's: stream, applier, and control. */
-enum { SPEC_OTHER_CONNECTIONS = 3 };
+/* The sessions of a worker that are not the bootstrap's: stream, applier, control, and watcher. */
+enum { SPEC_OTHER_CONNECTIONS = 4 };
 
 struct spec_source {
 	char *host, *database, *user;

@@ -268,6 +268,7 @@ static int connect_both(struct applier *a, struct err *err)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
 	a->snapshot.bulk = a->bulk;
+	snapshot_watch(&a->snapshot, a->connector->precedences);
 	apply_init(&a->apply, a->model, &a->snapshot, a->bulk, &a->dead);
 	a->apply.builder.view_hold_ms = connector_limits(a->connector).snapshot_ms;
 	a->apply.never_bootstrap = a->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;
@@ -326,6 +327,7 @@ void applier_stop(struct applier *a)
 			connector_cancel(a->connector);
 		(void)pthread_join(a->thread, NULL);
 	}
+	snapshot_release(&a->snapshot);
 	bulk_free(a->bulk);
 	search_free(a->search);
 	search_free(a->sink.search);

@@ -222,6 +222,8 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 	uint64_t rows = span->rows;
 
 	for (;;) {
+		bool yields;
+
 		span->rows = rows;
 		if (connector_sleep(w->bootstrap->connector, 0))
 			return err_set(err, ERR_CANCELLED, "stopped");
@@ -229,8 +231,14 @@ static int try_places(void *user, uint64_t from, uint64_t to, struct err *err)
 			snapshot_done(&w->snapshot);
 			return 0;
 		}
+		yields = snapshot_yields(&w->snapshot, err);
 		if (wait_for_lock(w, err) < 0)
 			break;
+		/* Less is read at once then, and the engine waited for without a snapshot. */
+		if (yields && flush_chunks(w, err) < 0)
+			return -1;
+		if (yields && to - from > 1 && !range_plan(w, span->range)->root_is_view)
+			return 1;
 	}
 	if (!limits_may_split(err))
 		return build_failed(&span->build, err);
@@ -408,6 +416,7 @@ static int fill(struct worker *w, struct err *err)
 		return -1;
 	w->bulk = dead_letters_writer(&w->dead, w->search);
 	w->snapshot.bulk = w->bulk;
+	snapshot_watch(&w->snapshot, connector->precedences);
 	builder_init(&w->builder, w->bootstrap->model, &w->snapshot, w->bulk, &w->dead);
 	w->builder.view_hold_ms = w->bootstrap->limits.snapshot_ms;
 	while (take_chunk(w->bootstrap, &chunk)) {
@@ -508,6 +517,7 @@ void bootstrap_stop(struct bootstrap *b)
 		struct worker *w = &b->workers[i];
 
 		(void)pthread_join(w->thread, NULL);
+		snapshot_release(&w->snapshot);
 		bulk_free(w->bulk);
 		search_free(w->search);
 		search_free(w->sink.search);

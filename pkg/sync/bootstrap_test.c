@@ -1,4 +1,5 @@
 /* Tests of the bootstrap: where it resumes, what counts as copied, and what ends it. */
+#include "apply/precedence.h"
 #include "apply/unsettled.h"
 #include "sync/bootstrap_int.h"
 #include "sync/world_test.h"
@@ -378,6 +379,39 @@ static void test_bootstrap_when_the_engine_takes_nothing_then_the_snapshot_ends(
 	end(&f);
 }
 
+/* What the watcher does when others wait for every session that reads. */
+static void ask_all(struct precedences *all)
+{
+	int64_t later_ms = clock_now_ms() + FAKE_PATIENCE_MS;
+	int pids[PRECEDENCE_SESSIONS], asked[PRECEDENCE_SESSIONS];
+	size_t n = precedences_open(all, later_ms, pids);
+
+	(void)precedences_decide(all, later_ms, pids, n, asked);
+	(void)precedences_decide(all, later_ms + FAKE_PATIENCE_MS, pids, n, asked);
+	precedences_cancelled(all);
+}
+
+static void test_bootstrap_when_others_wait_for_its_locks_then_the_snapshot_ends(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f, NULL, 0);
+	for (int id = 1; id <= ROWS; id++)
+		world_add_row(&f.w, (struct row){.id = id, .block = (uint64_t)id - 1});
+	f.w.spec->bootstrap_parallelism = 1;
+	f.w.spec->sink.bulk_max_bytes = 1;
+	fake_gate_close(&f.w.bulks);
+	start(&f);
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	ask_all(f.w.at.connector.precedences);
+	world_wait_asked(&f.w, "bootstrap: ROLLBACK", 1);
+	fake_gate_open(&f.w.bulks);
+	assert_int_equal(finish(&f), 1);
+	assert_int_equal(world_documents(&f.w), ROWS);
+	end(&f);
+}
+
 static void test_bootstrap_when_stopped_during_a_query_then_it_ends(void **state)
 {
 	static const uint64_t blocks[] = {0};
@@ -432,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_bootstrap_when_one_row_takes_too_long_then_it_is_an_error_and_no_dead_letter),
 		cmocka_unit_test(test_bootstrap_then_its_statements_have_the_limits_of_the_spec),
 		cmocka_unit_test(test_bootstrap_when_the_engine_takes_nothing_then_the_snapshot_ends),
+		cmocka_unit_test(test_bootstrap_when_others_wait_for_its_locks_then_the_snapshot_ends),
 		cmocka_unit_test(test_bootstrap_when_stopped_during_a_query_then_it_ends),
 		cmocka_unit_test(test_bootstrap_when_the_catalog_was_touched_then_what_was_read_does_not_count),
 	};

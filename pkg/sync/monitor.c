@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/locks.h"
+#include "sessions/watcher.h"
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
 #include "sync/recover_int.h"
@@ -59,6 +60,7 @@ struct monitor {
 	int wake_fd; /* stream and bootstrap have news */
 	struct stream *stream;
 	struct bootstrap *bootstrap; /* only while COPYING */
+	struct watcher *watcher;
 	struct stream_progress progress;
 	struct health health;
 	struct retrier retrier;
@@ -609,7 +611,8 @@ static int begin_take(struct monitor *m, struct pg *replication_take, struct err
 	m->confirmed = at->cp.confirmed_lsn;
 	/* Does what an earlier attempt had no time for. */
 	m->due_ms[TASK_COLLECT] = m->stage == LIVE ? m->start_ms + COLLECT_MS : INT64_MAX;
-	if (start_stream_take(m, TAKE_PTR(replication), err) < 0 ||
+	if (watcher_start(&at->connector, &m->watcher, err) < 0 ||
+	    start_stream_take(m, TAKE_PTR(replication), err) < 0 ||
 	    bootstrap_start(at, m->wake_fd, &m->bootstrap, err) < 0)
 		return -1;
 	m->holding = m->bootstrap && bootstrap_holds(m->bootstrap);
@@ -635,6 +638,7 @@ int monitor_run_take(struct attempt *at, struct pg *replication, struct err *err
 		r = watch_catalog(&m, err);
 	bootstrap_stop(m.bootstrap);
 	stream_stop(m.stream);
+	watcher_stop(m.watcher);
 	retrier_release(&m.retrier);
 	close_fdp(&m.wake_fd);
 	return r;
