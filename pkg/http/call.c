@@ -35,15 +35,45 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 	return strbuf_ok(&call->response.body) ? len : CURL_WRITEFUNC_ERROR;
 }
 
-/* Trailers come here as well: libcurl keeps each, and limits only the headers before the body. */
+static bool is_compression(const char *word, size_t len)
+{
+	return !(len == strlen("chunked") && strncasecmp(word, "chunked", len) == 0) &&
+	       !(len == strlen("identity") && strncasecmp(word, "identity", len) == 0);
+}
+
+/* How many compressions a line of the head names. */
+static unsigned count_compressions(const char *line, size_t len)
+{
+	static const char *const names[] = {"Content-Encoding:", "Transfer-Encoding:"};
+	static const char between[] = " \t\r\n,";
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		size_t name_len = strlen(names[i]), word_len;
+		_cleanup_free_ char *words = NULL;
+
+		if (len < name_len || strncasecmp(line, names[i], name_len) != 0)
+			continue;
+		words = xstrndup(line + name_len, len - name_len);
+		for (const char *word = words + strspn(words, between); *word; word += strspn(word, between)) {
+			word_len = strcspn(word, between);
+			n += is_compression(word, word_len);
+			word += word_len;
+		}
+	}
+	return n;
+}
+
+/* Trailers come here as well: libcurl keeps each, and limits only the headers before the body. What is compressed twice
+ * may grow a million times without a byte for on_body, and libcurl looks at no deadline meanwhile. */
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
 	struct http_call *call = user;
 
-	UNUSED(data);
 	call->progress_ms = clock_now_ms();
 	call->head_bytes += size * count;
-	return call->head_bytes <= HTTP_HEAD_BYTES ? size * count : 0;
+	call->compressions += count_compressions(data, size * count);
+	return call->head_bytes <= HTTP_HEAD_BYTES && call->compressions <= 1 ? size * count : 0;
 }
 
 /* Sockets do not leak into children, and a vanished peer is noticed even while data waits to be acknowledged. */
@@ -175,6 +205,7 @@ int http_call_prepare(struct http_call *call, struct err *err)
 	call->errbuf[0] = '\0';
 	call->denied = false;
 	call->head_bytes = 0;
+	call->compressions = 0;
 	call->progress_ms = clock_now_ms();
 	call->uploaded = 0;
 	set_transport(call);
@@ -365,6 +396,9 @@ int http_call_error(struct http_call *call, CURLcode code, struct err *err)
 	if (call->head_bytes > HTTP_HEAD_BYTES)
 		return err_set(err, ERR_LIMIT, "%s: the answer has more than %d bytes of headers",
 			       http_call_what(call, what), HTTP_HEAD_BYTES);
+	if (call->compressions > 1)
+		return err_set(err, ERR_LIMIT, "%s: the answer is compressed more than once",
+			       http_call_what(call, what));
 	if (has_long_line(call, code))
 		return err_set(err, ERR_LIMIT,
 			       "%s: a line of the answer's headers is too long: at most 100 KB, or "

@@ -78,8 +78,9 @@ struct http_call {
 	size_t first_url, attempt;
 	int64_t started_ms, progress_ms;
 	curl_off_t uploaded;
-	size_t head_bytes; /* received */
-	size_t body_sent;  /* for a request that is sent once: how many bytes libcurl has read */
+	size_t head_bytes;     /* received */
+	unsigned compressions; /* of the answer, by its headers */
+	size_t body_sent;      /* for a request that is sent once: how many bytes libcurl has read */
 	struct http_response response;
 	struct err failure;
 	char errbuf[CURL_ERROR_SIZE];
