@@ -275,6 +275,36 @@ def test_function_that_writes_cannot_when_a_document_calls_it(books, worker, ope
     code, out, err = pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest("public.write(id)")))
     assert code != 0
     assert "immutable" in (out + err).lower(), out + err
+    pgsync("plan", "-f", write_manifest(state / f"{unique}.yaml", manifest(expression)))
+    assert books.sql("SELECT count(*) FROM written") == [(0,)], "by a plan"
     run = worker(manifest(expression)).start()
     eventually(lambda: "read-only transaction" in json.dumps(run.status()), 30, lambda: f"the refusal ({run.status()})")
+    assert books.sql("SELECT count(*) FROM written") == [(0,)]
+
+
+def test_settings_that_a_function_leaves_behind_do_not_let_it_write(books, worker, opensearch, index):
+    """What a function that documents call does to its session, outlives the transaction; what follows does not fall for it."""
+    books.sql(f"""
+        CREATE TABLE written (id bigint); GRANT ALL ON written TO {books.role};
+        CREATE FUNCTION write() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.written VALUES (1); RETURN true; END';
+        CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+        CREATE VIEW evil.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE public.write();
+        GRANT SELECT ON evil.pg_locks TO PUBLIC;
+        CREATE FUNCTION sly(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql
+            AS $$ BEGIN PERFORM pg_catalog.set_config('search_path', 'evil, pg_catalog', false); RETURN $1; END $$""")
+    run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
+                  bookstore.resource("books", books, opensearch.url, index=index, spec={
+                      "lagTargetSeconds": 2, "schema.0.nodes.expressions": {"note": "public.sly(id)"}})]).start().wait_ready()
+
+    def title_is(title):
+        eventually(lambda: opensearch.document(index, "1")["title"] == title, 30, "the title")
+
+    books.sql("UPDATE books SET title = 'before' WHERE id = 1")
+    title_is("before")
+    # The worker reads when a lock that is in its way has been released, so it asks who holds it.
+    with books.connect() as migration:
+        migration.execute("BEGIN; LOCK TABLE authors")
+        books.sql("UPDATE books SET title = 'after' WHERE id = 1")
+        eventually(lambda: "authors" in run.condition("Ready").get("message", ""), 30, lambda: f"the lock ({run.status()})")
+    title_is("after")
     assert books.sql("SELECT count(*) FROM written") == [(0,)]

@@ -22,7 +22,8 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 	int r;
 
 	strbuf_init(&sql, STATEMENT_BYTES);
-	strbuf_addf(&sql, "SET plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s", plan->sql.by_key);
+	strbuf_addf(&sql, "SET LOCAL plan_cache_mode = force_generic_plan; PREPARE pgsync_plan AS %s",
+		    plan->sql.by_key);
 	r = pg_exec(pg, sql.data, err);
 	strbuf_reset(&sql);
 	strbuf_adds(&sql, "EXPLAIN EXECUTE pgsync_plan(");
@@ -35,7 +36,7 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 	if (r < 0)
 		return -1;
 	print_rows(out, "Plan of a batch:", rows);
-	return pg_exec(pg, "DEALLOCATE pgsync_plan; RESET plan_cache_mode", err);
+	return pg_exec(pg, "DEALLOCATE pgsync_plan; SET LOCAL plan_cache_mode = auto", err);
 }
 
 static int explain_by_range(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
@@ -58,7 +59,9 @@ int apply_explain(struct pg *pg, const struct document_plan *plan, struct strbuf
 	_cleanup_free_ char *text = document_describe(plan);
 
 	strbuf_adds(out, text);
-	if (explain_by_key(pg, plan, out, err) < 0 || explain_by_range(pg, plan, out, err) < 0)
+	/* The server calls functions while it plans: those that are declared IMMUTABLE, with constants. */
+	if (pg_exec(pg, "BEGIN READ ONLY", err) < 0 || explain_by_key(pg, plan, out, err) < 0 ||
+	    explain_by_range(pg, plan, out, err) < 0 || pg_exec(pg, "ROLLBACK", err) < 0)
 		return err_wrap(err, "planning the documents of \"%s\"", plan->document->index);
 	return 0;
 }

@@ -7,7 +7,8 @@
 #include "document/document.h"
 #include "postgres/pg.h"
 
-/* Appends to out. Changes nothing but the session, which is for this alone. */
+/* Appends to out. Changes nothing, whatever functions the documents call. pg: for this alone; after an error, only
+ * pg_close is valid. */
 int apply_explain(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err) WARN_UNUSED;
 
 #endif

@@ -290,10 +290,10 @@ static void test_page_halve_when_the_task_ends_its_transaction_then_its_savepoin
 	servers_end(&s);
 }
 
-/* The first BEGIN meets a lock. */
+/* The first snapshot meets a lock. What asks for its holder begins a transaction as well. */
 static void answer_locked(struct servers *s, const struct fake_query *q, struct fake_result *r)
 {
-	if (!strncmp(q->sql, "BEGIN", 5) && s->fetches++ == 0)
+	if (!strncmp(q->sql, "BEGIN", 5) && !strstr(q->sql, "search_path") && s->fetches++ == 0)
 		fake_result_fail(r, "55P03", "could not obtain lock");
 }
 

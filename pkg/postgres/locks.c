@@ -80,6 +80,27 @@ static char *describe_lock(const struct pg_result *r)
 	return strbuf_detach(&sb);
 }
 
+/* Functions that documents call may have left settings in the session, such as a search_path with objects like those
+ * of the server. So they are not looked up there, and could not write. */
+static int query_read_only(struct pg *pg, const char *sql, const char *const params[2], struct pg_result **ret,
+			   struct err *err)
+{
+	bool own = PQtransactionStatus(pg->conn) == PQTRANS_IDLE;
+	struct err ignored;
+	int r;
+
+	if (own && pg_exec(pg, "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog", err) < 0)
+		return -1;
+	r = pg_query(pg, sql, params, 2, ret, err);
+	if (own && pg_exec(pg, "ROLLBACK", r < 0 ? &ignored : err) < 0) {
+		pg->dead = true;
+		if (r == 0)
+			pg_result_free(TAKE_PTR(*ret));
+		return -1;
+	}
+	return r;
+}
+
 static int query_locks(struct pg *pg, const char *sql, const struct pg_lock_query *query, struct pg_result **ret,
 		       struct err *err)
 {
@@ -90,7 +111,7 @@ static int query_locks(struct pg *pg, const char *sql, const struct pg_lock_quer
 	for (size_t i = 0; i < query->n; i++)
 		pg_array_add_number(&oids, query->oids[i]);
 	pg_array_end(&oids);
-	if (pg_query(pg, sql, (const char *const[]){oids.data, in_the_way[query->use]}, 2, ret, err) < 0)
+	if (query_read_only(pg, sql, (const char *const[]){oids.data, in_the_way[query->use]}, ret, err) < 0)
 		return err_wrap(err, "finding the session that holds a lock");
 	return 0;
 }

@@ -89,9 +89,12 @@ static int refresh_view(struct pg *pg, const struct catalog_table *view, struct 
 int views_refresh(struct pg *pg, struct document_plan *const *plans, size_t n, const bool *marked, struct err *err)
 {
 	uint32_t after = 0;
-	const struct catalog_table *view;
+	const struct catalog_table *view = next_view(plans, n, marked, after);
 
-	while ((view = next_view(plans, n, marked, after))) {
+	/* Functions that documents call may have changed it, and before version 17 those of the views would use it. */
+	if (view && pg_exec(pg, "SET search_path = pg_catalog", err) < 0)
+		return -1;
+	for (; view; view = next_view(plans, n, marked, after)) {
 		after = view->oid;
 		if (refresh_view(pg, view, err) < 0)
 			return -1;
