@@ -42,7 +42,7 @@ class Restorable(chosen()):
                 self.request("DELETE", index)
             else:
                 self.request("POST", f"{index}/_close")
-        self.request("POST", f"_snapshot/kept/{name}/_restore?wait_for_completion=true", {"indices": indices})
+        self.request("POST", f"_snapshot/kept/{name}/_restore?wait_for_completion=true", {"indices": indices, "include_global_state": False})
         self.request("DELETE", f"_snapshot/kept/{name}")
 
 
@@ -82,6 +82,12 @@ def change_and_wait(node, index, books):
     wait_acknowledged(books)
 
 
+def histories(node, index):
+    node.refresh("pgsync-checkpoints")
+    return [h for d in node.documents("pgsync-checkpoints").values() for i in d.get("indices", []) if i["name"] == index
+            for h in i.get("histories", {})]
+
+
 def wait_rebuilt(run, node, index, books, first, cause):
     eventually(lambda: node.aliases(index) not in ([], first), 60, lambda: f"another generation ({run.status()})")
     run.wait_ready()
@@ -112,3 +118,25 @@ def test_volume_that_is_restored_leads_to_a_rebuild(run, node, index, books, wor
         # It has no reason to save or to write anything before a change comes.
         books.sql("UPDATE books SET title = 'changed after the restore' WHERE id = 5")
     wait_rebuilt(run, node, index, books, first, "ahead of what the search engine has")
+
+
+@pytest.mark.parametrize("worker_state", ["stopped", "running"])
+@pytest.mark.parametrize("how", ["deleted", "closed"])
+@pytest.mark.parametrize("what", ["index", "index and checkpoint"])
+def test_snapshot_that_is_restored_leads_to_a_rebuild(run, node, index, books, what, how, worker_state):
+    wait_equal(node, index, books)
+    wait_acknowledged(books)
+    # The histories of the shards are in the checkpoint within ten seconds.
+    eventually(lambda: histories(node, index), 30, "the histories in the checkpoint")
+    first = node.aliases(index)
+    restored = f"{index}-g*" if what == "index" else f"{index}-g*,pgsync-checkpoints"
+    node.keep(index, restored)
+    change_and_wait(node, index, books)
+    if worker_state == "stopped":
+        run.stop()
+    node.restore(index, restored, how)
+    if worker_state == "stopped":
+        run.start()
+    eventually(lambda: node.aliases(index) not in ([], first), 60, lambda: f"another generation ({run.status()})")
+    run.wait_ready()
+    wait_equal(node, index, books)

@@ -11,6 +11,7 @@ void checkpoint_release(struct checkpoint *cp)
 		free(cp->indices[i].name);
 		free(cp->indices[i].ranges);
 		json_decref(cp->indices[i].recipe);
+		json_decref(cp->indices[i].histories);
 		free(cp->indices[i].outdated);
 	}
 	for (size_t i = 0; i < cp->n_identities; i++) {

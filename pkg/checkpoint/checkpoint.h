@@ -59,6 +59,8 @@ struct checkpoint_index {
 			 */
 	char *outdated; /* why its documents may differ from those that it would be filled with now; NULL: they do not
 			 */
+	json_t *histories; /* of its shards (search_histories): with another one, writes may be missing; NULL: not known
+			    */
 	int64_t start_us, completion_us;
 	uint64_t rows_total;
 	struct checkpoint_range *ranges;

@@ -19,7 +19,7 @@ static const char stored[] =
 	"FFFFFFFE\",\"confirmedFirst\":true,\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
 	"true,\"recipe\":{\"pipelines\":{\"p\":\"sha256:cd\"}},\"outdated\":\"it has "
-	"changed\",\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
+	"changed\",\"histories\":{\"0\":\"ef\"},\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
 	"\"ranges\":[{\"relation\":4294967295,\"filenode\":7,\"nextBlock\":128,\"endBlock\":4294967296,\"rows\":99}]}],"
 	"\"identities\":[{\"schema\":\"public\",\"table\":\"books\",\"replicaIdentity\":\"i\","
 	"\"identityIndex\":\"books_isbn_key\"}],\"partitions\":[[1,2,3,4],[1,4294967295,6,0]]}";
@@ -64,6 +64,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_true(cp.indices[0].complete);
 	assert_string_equal(jsonx_string(cp.indices[0].recipe, "pipelines.p", ""), "sha256:cd");
 	assert_string_equal(cp.indices[0].outdated, "it has changed");
+	assert_string_equal(jsonx_string(cp.indices[0].histories, "0", ""), "ef");
 	assert_int_equal(cp.indices[0].start_us, 5);
 	assert_int_equal(cp.indices[0].completion_us, 6);
 	assert_int_equal(cp.indices[0].rows_total, 200000);
@@ -114,10 +115,12 @@ static void test_decode_when_an_earlier_release_wrote_it_then_its_later_fields_a
 	UNUSED(state);
 	assert_int_equal(json_object_del(index, "recipe"), 0);
 	assert_int_equal(json_object_del(index, "outdated"), 0);
+	assert_int_equal(json_object_del(index, "histories"), 0);
 	assert_int_equal(json_object_del(document, "confirmedFirst"), 0);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), 0);
 	assert_null(cp.indices[0].recipe);
 	assert_null(cp.indices[0].outdated);
+	assert_null(cp.indices[0].histories);
 	assert_false(cp.confirmed_first);
 	again = checkpoint_encode(&cp);
 	assert_true(json_equal(document, again));

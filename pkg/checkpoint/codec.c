@@ -67,6 +67,7 @@ static json_t *encode_index(const struct checkpoint_index *index)
 	    !set_field(o, "emptied", json_boolean(index->allow_shrink)) ||
 	    (index->recipe && !set_field(o, "recipe", json_incref(index->recipe))) ||
 	    !set_string(o, "outdated", index->outdated) ||
+	    (index->histories && !set_field(o, "histories", json_incref(index->histories))) ||
 	    !set_field(o, "startMicros", json_integer(index->start_us)) ||
 	    !set_field(o, "completionMicros", json_integer(index->completion_us)) ||
 	    !set_field(o, "rowsTotal", integer(index->rows_total)) || !set_field(o, "ranges", json_array()))
@@ -263,6 +264,7 @@ static const struct jsonx_field index_fields[] = {
 	{.name = "emptied", .type = JSONX_BOOLEAN, AT(struct checkpoint_index, allow_shrink)},
 	{.name = "recipe", .type = JSONX_VALUE, AT(struct checkpoint_index, recipe)},
 	STRING(struct checkpoint_index, "outdated", outdated),
+	{.name = "histories", .type = JSONX_VALUE, AT(struct checkpoint_index, histories)},
 	NUMBER(struct checkpoint_index, "startMicros", start_us),
 	NUMBER(struct checkpoint_index, "completionMicros", completion_us),
 	NUMBER(struct checkpoint_index, "rowsTotal", rows_total),

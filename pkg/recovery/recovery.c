@@ -238,6 +238,12 @@ static uint64_t outdated_indices(const struct recovery_input *in)
 	return plans;
 }
 
+/* An index that users fill may well be filled from a snapshot. */
+static uint64_t restored_indices(const struct recovery_input *in)
+{
+	return in->never_bootstrap ? 0 : in->restored & ~in->missing;
+}
+
 static struct recovery_decision decide_resume(const struct recovery_input *in)
 {
 	struct recovery_decision d = {
@@ -250,7 +256,7 @@ static struct recovery_decision decide_resume(const struct recovery_input *in)
 
 	d.rebuild_all = d.cause != RECOVERY_NOTHING_WRONG;
 	if (!d.rebuild_all) {
-		d.rebuild = in->truncated | in->partitions_gone | outdated_indices(in);
+		d.rebuild = in->truncated | in->partitions_gone | restored_indices(in) | outdated_indices(in);
 		d.recreate = in->missing & ~d.rebuild;
 		d.put_back = misplaced_aliases(in) & ~in->missing;
 		d.adopt_catalog = !json_equal(in->cp->catalog_fingerprint, in->catalog);

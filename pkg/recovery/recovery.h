@@ -31,6 +31,7 @@ struct recovery_input {
 	size_t n_plans;
 	uint64_t missing;         /* plans whose concrete index is gone, or is not ours */
 	uint64_t truncated;       /* plans whose root table was truncated */
+	uint64_t restored;        /* plans whose index has a shard with another history: it may lack writes */
 	uint64_t partitions_gone; /* plans whose root lost partitions, or whose partitions were emptied */
 
 	/* the spec's policies, and what this run has done before */

@@ -202,6 +202,11 @@ static void find_outdated(struct world *w)
 	w->indices[1].outdated = why;
 }
 
+static void find_restored(struct world *w)
+{
+	w->in.restored = 1;
+}
+
 static void find_index_missing(struct world *w)
 {
 	w->in.missing = 2;
@@ -255,6 +260,7 @@ static const struct {
 	{"truncated", find_truncated, {.rebuild = 1}},
 	{"partitions gone", find_partitions_gone, {.rebuild = 2}},
 	{"outdated", find_outdated, {.rebuild = 2}},
+	{"restored", find_restored, {.rebuild = 1}},
 	{"index missing", find_index_missing, {.recreate = 2}},
 	{"alias moved", find_alias_moved, {.put_back = 1}},
 	{"slot ahead", find_slot_ahead, {.cause = RECOVERY_ENGINE_RESTORED, .rebuild_all = true}},
@@ -567,7 +573,7 @@ static void test_decide_when_never_bootstrapping_then_no_live_index_is_replaced(
 		d = recovery_decide(&w.in);
 		/* A new resource has no index that could be replaced; and an index that users fill is theirs to
 		 * judge. */
-		if (cases[i].find == find_outdated)
+		if (cases[i].find == find_outdated || cases[i].find == find_restored)
 			assert_decision(cases[i].name, &d, &(struct recovery_decision){0});
 		else if (cases[i].find == find_new ||
 			 !(plans || expected->rebuild_all || expected->action == RECOVERY_NEW_SLOT))

@@ -309,3 +309,28 @@ int search_stats(struct search *search, const char *index, struct search_stats *
 	*ret = stats;
 	return 0;
 }
+
+int search_histories(struct search *search, const char *index, json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	_cleanup_json_ json_t *histories = search_must(json_object());
+	json_t *copies, *copy;
+	const char *shard;
+	size_t i;
+
+	/* Documents are counted because something has to be asked for. */
+	if (search_index_get(search, index, "/_stats/docs?level=shards", &answer, err) < 0 ||
+	    check_by_index(json_object_get(answer, "indices"), index, err) < 0)
+		return -1;
+	json_object_foreach (json_object_get(json_object_get(json_object_get(answer, "indices"), index), "shards"),
+			     shard, copies) {
+		json_array_foreach (copies, i, copy) {
+			json_t *history = jsonx_get(copy, "commit.user_data.history_uuid");
+
+			if (json_is_string(history) && json_is_true(jsonx_get(copy, "routing.primary")))
+				(void)json_object_set(histories, shard, history);
+		}
+	}
+	*ret = TAKE_PTR(histories);
+	return 0;
+}

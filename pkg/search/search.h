@@ -104,6 +104,10 @@ struct search_stats {
 	char health[8]; /* green, yellow, red, or "" */
 };
 int search_stats(struct search *search, const char *index, struct search_stats *ret, struct err *err) WARN_UNUSED;
+/* The history of each shard, {"0": "..."}, without those that have no started copy. Another one begins when a shard is
+ * restored from a snapshot, or goes on from an older copy; not when it moves, or when another copy becomes the primary.
+ */
+int search_histories(struct search *search, const char *index, json_t **ret, struct err *err) WARN_UNUSED;
 
 /* --- Single documents (checkpoints)
  * --------------------------------------------------------------------------------------- */

@@ -410,6 +410,28 @@ static void test_stats_when_several_shards_then_count_and_the_worst_health(void 
 	world_stop(&w);
 }
 
+static void test_histories_when_a_shard_has_no_started_primary_then_it_is_left_out(void **state)
+{
+	json_t *histories;
+
+	START(w,
+	      {"GET /books/_stats/docs?level=shards", 200,
+	       "{\"indices\":{\"books\":{\"shards\":{"
+	       "\"0\":[{\"routing\":{\"primary\":false},\"commit\":{\"user_data\":{\"history_uuid\":\"b\"}}},"
+	       "{\"routing\":{\"primary\":true},\"commit\":{\"user_data\":{\"history_uuid\":\"a\"}}}],"
+	       "\"1\":[{\"routing\":{\"primary\":true}}],\"2\":[]}}}}"},
+	      {"GET /gone/_stats/docs?level=shards", 404,
+	       "{\"error\":{\"type\":\"index_not_found_exception\"},\"status\":404}"},
+	      {"GET /odd/_stats/docs?level=shards", 200, "{}"});
+	assert_int_equal(search_histories(w.search, "books", &histories, &w.err), 0);
+	assert_int_equal(json_object_size(histories), 1);
+	assert_string_equal(jsonx_string(histories, "0", ""), "a");
+	json_decref(histories);
+	assert_int_equal(search_histories(w.search, "gone", &histories, &w.err), -1);
+	assert_int_equal(search_histories(w.search, "odd", &histories, &w.err), -1);
+	world_stop(&w);
+}
+
 /* --- Documents -------------------------------------------------------------------------------------------------------
  */
 static void test_get_when_document_or_index_is_absent_then_null_and_no_error(void **state)
@@ -570,6 +592,7 @@ int main(void)
 		cmocka_unit_test(test_index_template_when_none_applies_or_hidden_then_distinguished),
 		cmocka_unit_test(test_index_when_absent_then_delete_succeeds_exists_is_false_and_meta_is_not_found),
 		cmocka_unit_test(test_stats_when_several_shards_then_count_and_the_worst_health),
+		cmocka_unit_test(test_histories_when_a_shard_has_no_started_primary_then_it_is_left_out),
 		cmocka_unit_test(test_get_when_document_or_index_is_absent_then_null_and_no_error),
 		cmocka_unit_test(test_all_when_something_else_says_404_then_nothing_counts_as_absent),
 		cmocka_unit_test(test_all_when_a_change_is_not_confirmed_then_an_error),

@@ -302,3 +302,30 @@ int generation_disown(const struct sink *sink, const char *concrete, struct err 
 		return err_wrap(err, "releasing index \"%s\"", concrete);
 	return 0;
 }
+
+/* Histories change when a shard is restored, and when it goes on from an older copy. */
+bool generation_is_restored(const struct sink *sink, struct checkpoint_index *index, bool *ret_learned)
+{
+	_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
+	_cleanup_json_ json_t *now = NULL;
+	const char *shard;
+	json_t *history;
+	struct err ignored;
+
+	*ret_learned = false;
+	if (search_histories(sink->search, concrete, &now, &ignored) < 0)
+		return false;
+	json_object_foreach (now, shard, history) {
+		const json_t *known = json_object_get(index->histories, shard);
+
+		if (known && !json_equal(known, history))
+			return true;
+		if (known)
+			continue;
+		if (!index->histories)
+			index->histories = json_object();
+		(void)json_object_set(index->histories, shard, history);
+		*ret_learned = true;
+	}
+	return false;
+}

@@ -68,4 +68,9 @@ int generation_take_back(const struct sink *sink, const char *alias, int64_t gen
 /* Releases the index if it is ours, and ends writing to it: the next resource that names it may take the alias. */
 int generation_disown(const struct sink *sink, const char *concrete, struct err *err) WARN_UNUSED;
 
+/* Whether a shard of the generation has another history than the checkpoint knows, so that it may lack what was
+ * written. Adds what was not known there: *ret_learned, and that has to be saved. What cannot be read counts as
+ * unchanged. */
+bool generation_is_restored(const struct sink *sink, struct checkpoint_index *index, bool *ret_learned);
+
 #endif

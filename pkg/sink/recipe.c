@@ -2,6 +2,7 @@
 #include "sink/recipe.h"
 
 #include "base/mem.h"
+#include "sink/generations.h"
 #include "sink/index_fingerprint.h"
 #include "json/json.h"
 
@@ -170,4 +171,24 @@ bool recipe_learn(json_t *made, const json_t *now)
 		learned = true;
 	}
 	return learned;
+}
+
+int recipe_check(const struct sink *sink, struct checkpoint_index *index, const char *concrete, const char *pipeline,
+		 bool waits, struct err *err)
+{
+	_cleanup_json_ json_t *now = NULL;
+	bool empty = false;
+
+	if (index->outdated)
+		return 0;
+	if ((waits && generation_would_empty(sink, index, &empty, err) < 0) ||
+	    recipe_read(sink, concrete, pipeline, index->recipe, &now, err) < 0)
+		return -1;
+	/* An earlier release filled the index. */
+	if (!index->recipe) {
+		index->recipe = TAKE_PTR(now);
+		return 1;
+	}
+	index->outdated = recipe_difference(index->recipe, now, empty);
+	return index->outdated ? 1 : recipe_learn(index->recipe, now);
 }

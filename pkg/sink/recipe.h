@@ -21,6 +21,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "checkpoint/checkpoint.h"
 #include "sink/sink.h"
 
 /* Reads the present one. pipeline: the one that writes name, or NULL. made: the one that the generation began with;
@@ -35,5 +36,11 @@ char *recipe_difference(const json_t *made, const json_t *now, bool empty);
 bool recipe_is_known(const json_t *recipe);
 /* Adds to `made` what was not known before. True: there was something. Pure. */
 bool recipe_learn(json_t *made, const json_t *now);
+
+/* Compares the present one with the one that the generation began with, and notes a difference in index->outdated, or
+ * what was not known before in index->recipe. waits: no alias moves, because an index is empty. 1: something was noted,
+ * and has to be saved. */
+int recipe_check(const struct sink *sink, struct checkpoint_index *index, const char *concrete, const char *pipeline,
+		 bool waits, struct err *err) WARN_UNUSED;
 
 #endif

@@ -66,9 +66,7 @@ int attempt_go_live(struct attempt *at, struct err *err) WARN_UNUSED;
 int attempt_collect_generations(struct attempt *at, struct err *err) WARN_UNUSED;
 
 /* --- recipes.c --- */
-/* Compares what the engine does with the documents of an index now with what it did when the generation began, and
- * notes a difference in the checkpoint. waits: no alias moves, because an index is empty. 1: the checkpoint has to be
- * saved. */
+/* As recipe_check; a difference is logged. */
 int attempt_check_recipe(struct attempt *at, size_t plan, bool waits, struct err *err) WARN_UNUSED;
 /* Whether a difference of some index is known. */
 bool attempt_is_outdated(const struct attempt *at);

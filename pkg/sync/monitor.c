@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "postgres/locks.h"
 #include "sessions/watcher.h"
+#include "sink/generations.h"
 #include "sync/bootstrap_int.h"
 #include "sync/health_int.h"
 #include "sync/recover_int.h"
@@ -71,6 +72,7 @@ struct monitor {
 	uint64_t live_after;
 	bool holding;            /* the stream waits until a view is copied */
 	bool reading_partitions; /* changed partitions are being read */
+	bool must_save;          /* the checkpoint has something new, besides the position */
 	size_t next_recipe;      /* the plan whose recipe is compared next */
 	bool compared_recipes;   /* every one, once */
 	uint64_t confirmed;      /* the stream may acknowledge this */
@@ -137,6 +139,25 @@ static int check_slot(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
+/* MONITOR_AGAIN if one was restored. An index that users fill is theirs to judge. */
+static int check_histories(struct monitor *m)
+{
+	struct attempt *at = m->attempt;
+
+	if (at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER)
+		return 0;
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		bool learned;
+
+		if (generation_is_restored(&at->sink, attempt_index(at, i), &learned))
+			return MONITOR_AGAIN;
+		m->must_save = m->must_save || learned;
+	}
+	if (m->must_save)
+		m->due_ms[TASK_SAVE] = 0;
+	return 0;
+}
+
 static int check_indices(struct monitor *m, int64_t now, struct err *err)
 {
 	bool round = health_check_index(&m->health);
@@ -146,7 +167,7 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 		return err_reason(err, ERR_TRANSIENT, REASON_INDEX_GONE,
 				  "an index was deleted, or its alias moved, by another client: pgsync rebuilds the "
 				  "index, or puts the alias back");
-	return 0;
+	return round && m->health.sink_err.kind == ERR_NONE ? check_histories(m) : 0;
 }
 
 /* A plan depends on everything that the compiler looks at, so compile again and compare. */
@@ -216,7 +237,7 @@ static int confirm(struct monitor *m, bool must_save, struct err *err)
 		return 0;
 	if (attempt_save(at, err) < 0)
 		return -1;
-	m->save_unsure = false;
+	m->save_unsure = m->must_save = false;
 	m->confirmed = at->cp.confirmed_lsn;
 	stream_confirm(m->stream, m->confirmed);
 	return 0;
@@ -228,7 +249,7 @@ static int save(struct monitor *m, int64_t now, struct err *err)
 
 	interval = interval < SAVE_FIRST_MS ? SAVE_FIRST_MS : interval > longest ? longest : interval;
 	m->due_ms[TASK_SAVE] = now + interval;
-	if (confirm(m, m->bootstrap && bootstrap_note(m->bootstrap, m->attempt), err) == 0)
+	if (confirm(m, (m->bootstrap && bootstrap_note(m->bootstrap, m->attempt)) || m->must_save, err) == 0)
 		return 0;
 	/* The stream goes on without an acknowledgement while the search engine is away. */
 	if (m->bootstrap || err->kind != ERR_TRANSIENT)

@@ -174,6 +174,32 @@ static void test_monitor_when_others_saved_the_checkpoint_then_the_attempt_ends_
 	end(&f);
 }
 
+static void test_monitor_when_the_histories_of_the_shards_are_not_known_then_they_are_saved(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	f.w.history = "first";
+	start(&f);
+	world_wait_requested(&f.w, "\"histories\":{\"0\":\"first\"}", 1);
+	stop(&f);
+	end(&f);
+}
+
+static void test_monitor_when_a_shard_gets_another_history_then_another_attempt_rebuilds(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	f.w.history = "second";
+	attempt_index(&f.w.at, 0)->histories = json_pack("{s:s}", "0", "first");
+	start(&f);
+	assert_int_equal(result(&f), MONITOR_AGAIN);
+	end(&f);
+}
+
 /* --- stages --- */
 
 static void assert_in_order(struct world *w, const char *const *parts, size_t n)
@@ -566,6 +592,8 @@ int main(void)
 		cmocka_unit_test(test_monitor_when_the_server_asks_then_the_position_is_saved_at_once),
 		cmocka_unit_test(
 			test_monitor_when_others_saved_the_checkpoint_then_the_attempt_ends_without_an_acknowledgement),
+		cmocka_unit_test(test_monitor_when_the_histories_of_the_shards_are_not_known_then_they_are_saved),
+		cmocka_unit_test(test_monitor_when_a_shard_gets_another_history_then_another_attempt_rebuilds),
 		cmocka_unit_test(test_monitor_when_it_is_to_stop_then_what_is_durable_is_acknowledged),
 		cmocka_unit_test(
 			test_monitor_when_the_copy_is_done_then_the_alias_moves_once_all_until_then_is_durable),

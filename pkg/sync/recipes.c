@@ -2,32 +2,18 @@
 #include "sync/attempt_int.h"
 
 #include "base/log.h"
-#include "sink/generations.h"
 #include "sink/recipe.h"
 
 int attempt_check_recipe(struct attempt *at, size_t plan, bool waits, struct err *err)
 {
 	struct checkpoint_index *index = attempt_index(at, plan);
-	_cleanup_json_ json_t *now = NULL;
-	bool empty = false;
+	const char *pipeline = at->model.plans[plan]->document->pipeline;
+	int r = recipe_check(&at->sink, index, at->model.concrete[plan], pipeline, waits, err);
 
-	if (index->outdated)
-		return 0;
-	if ((waits && generation_would_empty(&at->sink, index, &empty, err) < 0) ||
-	    recipe_read(&at->sink, at->model.concrete[plan], at->model.plans[plan]->document->pipeline, index->recipe,
-			&now, err) < 0)
-		return -1;
-	/* An earlier release filled the index. */
-	if (!index->recipe) {
-		index->recipe = TAKE_PTR(now);
-		return 1;
-	}
-	index->outdated = recipe_difference(index->recipe, now, empty);
-	if (!index->outdated)
-		return recipe_learn(index->recipe, now);
-	log_info("sync", "the documents of an index are outdated", KV_STR("index", index->name),
-		 KV_STR("why", index->outdated));
-	return 1;
+	if (r > 0 && index->outdated)
+		log_info("sync", "the documents of an index are outdated", KV_STR("index", index->name),
+			 KV_STR("why", index->outdated));
+	return r;
 }
 
 bool attempt_is_outdated(const struct attempt *at)

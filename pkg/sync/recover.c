@@ -125,14 +125,16 @@ static int check_owners(struct attempt *at, struct err *err)
 static int find_missing_indices(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	for (size_t i = 0; i < at->model.n_plans; i++) {
-		const struct checkpoint_index *index = attempt_index(at, i);
+		struct checkpoint_index *index = attempt_index(at, i);
 		_cleanup_free_ char *concrete = generation_name(index->name, index->generation);
-		bool ours = true;
+		bool ours = true, learned;
 
 		if (index->generation && generation_is_ours(&at->sink, concrete, &ours, err) < 0)
 			return -1;
 		if (!ours)
 			in->missing |= UINT64_C(1) << i;
+		else if (index->histories && generation_is_restored(&at->sink, index, &learned))
+			in->restored |= UINT64_C(1) << i;
 	}
 	return 0;
 }
@@ -293,6 +295,7 @@ static int begin_generation(struct attempt *at, size_t plan, int64_t after, uint
 	concrete = generation_name(index->name, index->generation);
 	json_decref(TAKE_PTR(index->recipe));
 	free(TAKE_PTR(index->outdated));
+	json_decref(TAKE_PTR(index->histories));
 	/* The monitor takes it, then. */
 	if (recipe_read(&at->sink, concrete, made->document->pipeline, NULL, &index->recipe, err) < 0)
 		log_info("sync", "could not read the ingest pipelines of the index, reading them later", KV_ERR(err));
@@ -337,8 +340,10 @@ static const char *why_rebuilt(const struct recovery_input *in, size_t plan, con
 {
 	if (has_plan(in->truncated, plan))
 		return "its root table was truncated, or changed without a replica identity";
-	return has_plan(in->partitions_gone, plan) ? "partitions of its root table were removed or emptied"
-						   : index->outdated;
+	if (has_plan(in->partitions_gone, plan))
+		return "partitions of its root table were removed or emptied";
+	return has_plan(in->restored, plan) ? "it was restored from a snapshot, or from an older copy of a shard"
+					    : index->outdated;
 }
 
 /* Rows disappeared without an event: the root was truncated, or partitions differ from those that the index was filled

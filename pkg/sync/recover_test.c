@@ -212,6 +212,28 @@ static void test_recover_when_the_slot_is_ahead_of_the_checkpoint_then_every_ind
 	store_end(&s);
 }
 
+/* Whatever the checkpoint says: what this index had since is not in it. */
+static void test_recover_when_a_shard_has_another_history_then_the_index_is_rebuilt(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_live(&s);
+	store_edit_index(&s, "histories", "{\"0\": \"first\"}");
+	/* While nothing is known, nothing is wrong. */
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "");
+	s.w.history = "first";
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "");
+	s.w.history = "second";
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "create books-g2; save");
+	assert_true(has(s.events, "restored from a snapshot"));
+	assert_null(attempt_index(&s.w.at, 0)->histories);
+	store_end(&s);
+}
+
 static void test_recover_when_an_earlier_version_acknowledged_more_than_it_saved_then_that_is_adopted(void **state)
 {
 	struct store s;
@@ -582,6 +604,7 @@ int main(void)
 		cmocka_unit_test(test_recover_when_the_index_is_gone_then_another_number_takes_its_place),
 		cmocka_unit_test(
 			test_recover_when_the_slot_is_ahead_of_the_checkpoint_then_every_index_is_rebuilt_once),
+		cmocka_unit_test(test_recover_when_a_shard_has_another_history_then_the_index_is_rebuilt),
 		cmocka_unit_test(
 			test_recover_when_an_earlier_version_acknowledged_more_than_it_saved_then_that_is_adopted),
 		cmocka_unit_test(test_recover_when_the_root_was_truncated_then_a_new_index_may_be_smaller),

@@ -398,6 +398,13 @@ static inline int store_answer_http(struct world *w, const char *head, const cha
 		return store_answer_mapping(s, method, name, body, answer);
 	if (has(rest, "/_alias"))
 		return store_answer_alias(s, name, answer);
+	if (has(rest, "/_stats/docs") && s->w.history) {
+		strbuf_addf(answer,
+			    "{\"indices\":{\"%s\":{\"shards\":{\"0\":[{\"routing\":{\"primary\":true},"
+			    "\"commit\":{\"user_data\":{\"history_uuid\":\"%s\"}}}]}}}}",
+			    name, s->w.history);
+		return 200;
+	}
 	if (has(rest, "/_count") && !store_find(s, name))
 		return store_missing(answer);
 	strbuf_adds(answer, has(rest, "/_count")         ? "{\"count\":0}"

@@ -72,6 +72,7 @@ struct world {
 	bool index_gone, alias_moved;
 	bool checkpoint_conflict; /* another worker saved the checkpoint */
 	bool unavailable;         /* every request except bulk is refused */
+	const char *history;      /* of the index's only shard; NULL: it has not started */
 	int64_t seq_no;
 	char bulk_path[256];    /* of the last bulk request */
 	struct strbuf requests; /* "METHOD path body\n" of all but bulk requests */
@@ -323,6 +324,11 @@ static inline int answer_question(struct world *w, const char *head, struct strb
 		strbuf_adds(answer, FAKE_CONFIRMED);
 	} else if (has(head, "/_count")) {
 		strbuf_addf(answer, "{\"count\":%zu}", has(head, "dead-letters") ? 0 : w->n_stored);
+	} else if (has(head, "/_stats/docs") && w->history) {
+		strbuf_addf(answer,
+			    "{\"indices\":{\"books-g1\":{\"shards\":{\"0\":[{\"routing\":{\"primary\":true},"
+			    "\"commit\":{\"user_data\":{\"history_uuid\":\"%s\"}}}]}}}}",
+			    w->history);
 	} else if (has(head, "/_cat/")) {
 		strbuf_adds(answer, "[{\"health\":\"green\"}]");
 	} else if (has(head, "PUT /pgsync-checkpoints/_doc") && w->checkpoint_conflict) {
