@@ -263,7 +263,7 @@ changes: ## every construct and 30 random trees, 300 changes to each, every one 
 	@E2E_CHANGES=300 E2E_TREES=30 E2E_CATALOG=10 E2E_CATALOG_CHANGES=40 E2E_SECONDS=1 e2e/run test_changes.py
 
 golden: ## rewrite the golden files; review the diff
-	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document
+	@PGSYNC_GOLDEN=write $(MAKE) --no-print-directory unit-document unit-operator
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (default 60) with libFuzzer
 	@hack/fuzz $(FUZZERS)

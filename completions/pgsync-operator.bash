@@ -10,12 +10,12 @@ _pgsync_operator() {
 		;;
 	--log-level) mapfile -t COMPREPLY < <(compgen -W "error warn info debug trace" -- "$word") ;;
 	--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word") ;;
-	--context | --namespace | --listen | --health-listen | --console-listen | --console-host | --wait-listen | --worker-sandbox | --deny-egress | --max-concurrent-reconciles | --max-pgsyncs | --secret-label | --leader-elect-*) ;;
+	--context | --namespace | --listen | --health-listen | --console-listen | --console-host | --wait-listen | --worker-sandbox | --deny-egress | --max-concurrent-reconciles | --max-pgsyncs | --worker-image | --agent | --secret-label | --leader-elect-*) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "--kubeconfig --context --namespace --leader-elect --leader-elect-lease-duration
 			--leader-elect-renew-deadline --leader-elect-retry-period --leader-elect-namespace --retire --listen --health-listen
 			--console-listen --console-token-file --console-host --wait-listen --worker-program
-			--worker-sandbox --deny-egress --max-concurrent-reconciles --max-pgsyncs --secret-label --service-names --log-level --log-format --version --help" -- "$word")
+			--worker-image --agent --mounts --worker-sandbox --deny-egress --max-concurrent-reconciles --max-pgsyncs --secret-label --service-names --log-level --log-format --version --help" -- "$word")
 		;;
 	esac
 }

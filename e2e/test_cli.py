@@ -114,10 +114,16 @@ def test_validate_works_without_secrets_and_lists_the_missing_ones(state, unique
 
 
 def test_validate_refuses_features_that_are_not_implemented(state, unique, manifest):
-    manifest[1]["spec"]["worker"] = {"placement": "Pod"}
+    manifest[1]["spec"]["schema"][0]["plugins"] = ["Hero"]
     code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
     assert code == 1
-    assert "Pod" in out + err
+    assert "plugins" in out + err
+
+
+def test_validate_leaves_it_to_the_operator_whether_there_are_pods(state, unique, manifest):
+    manifest[1]["spec"]["worker"] = {"placement": "Pod"}
+    code, out, err = pgsync("validate", "-f", write_manifest(state / f"{unique}.yaml", manifest))
+    assert code == 0, out + err
 
 
 def test_validate_of_broken_yaml_reports_the_position(state, unique):

@@ -10,6 +10,10 @@ from parts.operator import TREE, render_chart
 FOREIGN_KEY = "schema.0.nodes.children.0.relationship.foreign_key"
 
 ACCEPTED = {
+    "a pod with everything": {"worker": {"placement": "Pod", "resources": {"limits": {"memory": "64Mi", "cpu": 1}}, "podTemplate": {
+        "nodeSelector": {"disk": "ssd"}, "priorityClassName": "high", "imagePullSecrets": [{"name": "pull"}],
+        "tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 3}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]}}},
     "the sample": {},
     "a connection Secret instead of host": {"source": {"connectionSecretRef": {"name": "app"}}},
     "a ConfigMap instead of schema": {"schema": None, "schemaConfigMapRef": {"name": "schema", "key": "schema.json"}},
@@ -69,6 +73,15 @@ REFUSED = {
     "a foreign key of 33 columns": ({FOREIGN_KEY: {"child": ["a"] * 33, "parent": ["c"]}}, "foreign_key.child"),
     "a column name of 64 characters": ({FOREIGN_KEY: {"child": "a" * 64, "parent": "c"}}, "foreign_key.child"),
     "a nonce that JSON tools would round": ({"resyncNonce": 2**53}, "spec.resyncNonce"),
+    "a toleration of nothing": ({"worker.podTemplate": {"tolerations": [{"operator": "Equal"}]}}, "key"),
+    "a toleration of any value with a value": (
+        {"worker.podTemplate": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}}, "value"),
+    "a toleration that ends, of an effect that does not": (
+        {"worker.podTemplate": {"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 3}]}}, "NoExecute"),
+    "a spread without a topology": (
+        {"worker.podTemplate": {"topologySpreadConstraints": [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]}}, "topologyKey"),
+    "a pull secret without a name": ({"worker.podTemplate": {"imagePullSecrets": [{}]}}, "name"),
+    "a container in the template of a pod": ({"worker.podTemplate": {"containers": []}}, "containers"),
     "an unknown field of the spec": ({"sauce": {}}, "sauce"),
 }
 

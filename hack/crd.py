@@ -356,6 +356,40 @@ def policies():
         defaulted=True)
 
 
+def pod_template():
+    def plain(description, longest, **more):
+        return {"description": description, "type": "string", "maxLength": longest, **more}
+
+    toleration = obj("Taints of nodes that do not keep the pod away.", {
+        "key": plain("Key of the taint. Default: any, with operator Exists.", 317),
+        "operator": enum("Equal: key and value are the taint's. Exists: any value.", "Exists", "Equal"),
+        "value": plain("Value of the taint, with operator Equal.", 63),
+        "effect": enum("Effect of the taint. Default: any.", "NoSchedule", "PreferNoSchedule", "NoExecute"),
+        "tolerationSeconds": integer("How long the pod stays on a node after the taint was set.", 0, 2147483647),
+    }, rules=[
+        rule("has(self.operator) && self.operator == 'Exists' || has(self.key) && self.key != ''",
+             "`key` must be set unless `operator` is 'Exists'"),
+        rule("!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+             "`value` must not be set when `operator` is 'Exists'"),
+        rule("!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
+             "`effect` must be 'NoExecute' when `tolerationSeconds` is set")])
+    constraint = obj("How far the numbers of workers' pods may differ.", {
+        "maxSkew": integer("By how many pods.", 1, 1000),
+        "topologyKey": string("Label of the nodes whose values are compared, such as topology.kubernetes.io/zone.", longest=317),
+        "whenUnsatisfiable": enum("What to do if the pod would break it.", "DoNotSchedule", "ScheduleAnyway"),
+    }, required=["maxSkew", "topologyKey", "whenUnsatisfiable"])
+    return obj("What the pod gets, for placement Pod, as in a Pod.", {
+        "nodeSelector": {"description": "Labels of the nodes that may run the pod.", "type": "object", "maxProperties": 32,
+                         "additionalProperties": {"type": "string", "maxLength": 63}},
+        "tolerations": array("Taints of nodes that do not keep the pod away.", toleration, 16),
+        "priorityClassName": string("Name of its PriorityClass.", **DNS_NAME),
+        "topologySpreadConstraints": array("How the workers' pods of the namespace are spread. The pods that are counted are "
+                                           "those of all its PgSyncs.", constraint, 8),
+        "imagePullSecrets": array("Secrets with which the image is pulled, in the namespace of this PgSync.",
+                                  reference("A Secret.", "Secret"), 8),
+    })
+
+
 def worker():
     quantity = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 64}
 
@@ -365,12 +399,14 @@ def worker():
     return obj(
         "The process that does the work.",
         {
-            "placement": enum("Process: a child process of the operator. Pod: a separate Deployment (not supported in "
-                              "this version).", "Process", "Pod", default="Process"),
+            "placement": enum("Process: a child process of the operator. Pod: a Deployment in the namespace of this PgSync, which "
+                              "the operator's restart, upgrade or loss does not touch; the operator must allow it "
+                              "(--worker-image).", "Process", "Pod", default="Process"),
             "resources": obj("Resources of the container, for placement Pod.", {
                 "limits": amounts("Maximum use, such as cpu: 500m, memory: 64Mi."),
                 "requests": amounts("What the scheduler reserves."),
             }),
+            "podTemplate": pod_template(),
         },
         defaulted=True)
 

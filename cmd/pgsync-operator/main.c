@@ -85,6 +85,16 @@ static int add_namespaces(struct settings *s, const char *value, struct err *err
 	return 0;
 }
 
+static int set_agent(struct settings *s, const char *value, struct err *err)
+{
+	const char *slash = strchr(value, '/');
+
+	if (!slash || slash == value || !slash[1] || strchr(slash + 1, '/'))
+		return err_set(err, ERR_INVALID, "must be NAMESPACE/NAME, found \"%s\"", value);
+	s->options.agent = value;
+	return 0;
+}
+
 static int set_placement(const char *value, struct err *err)
 {
 	if (strcmp(value, "Pod") == 0)
@@ -135,6 +145,9 @@ enum flag {
 	FLAG_CONSOLE_HOST,
 	FLAG_WAIT,
 	FLAG_PLACEMENT,
+	FLAG_IMAGE,
+	FLAG_AGENT,
+	FLAG_MOUNTS,
 	FLAG_PROGRAM,
 	FLAG_SANDBOX,
 	FLAG_EGRESS,
@@ -187,6 +200,14 @@ static const struct {
 		       "serve /NAMESPACE/NAME/wait, which tells an application once searches find what it wrote to "
 		       "Postgres; default: do not"},
 	[FLAG_PLACEMENT] = {"worker-placement", "Process", NULL},
+	[FLAG_IMAGE] = {"worker-image", "IMAGE",
+			"let PgSyncs have placement Pod: each is a Deployment with this image, that of the operator "
+			"(default: they are refused)"},
+	[FLAG_AGENT] = {"agent", "NAMESPACE/NAME",
+			"work on this PgSync alone, if its placement is Pod; its Lease is beside it. The operator "
+			"starts pods with this option"},
+	[FLAG_MOUNTS] = {"mounts", "DIRECTORY",
+			 "with --agent: read Secrets and ConfigMaps here, secrets/NAME/KEY and config-maps/NAME/KEY"},
 	[FLAG_PROGRAM] = {"worker-program", "FILE",
 			  "worker program; default: pgsync in the directory of pgsync-operator"},
 	[FLAG_SANDBOX] =
@@ -249,6 +270,12 @@ static int apply_flag(struct settings *s, enum flag flag, const char *value, str
 		return set_text(value, &o->wait_listen, err);
 	case FLAG_PLACEMENT:
 		return set_placement(value, err);
+	case FLAG_IMAGE:
+		return set_text(value, &o->worker_image, err);
+	case FLAG_AGENT:
+		return set_agent(s, value, err);
+	case FLAG_MOUNTS:
+		return set_text(value, &o->mounts, err);
 	case FLAG_PROGRAM:
 		return set_text(value, &o->worker_program, err);
 	case FLAG_SANDBOX:
@@ -399,6 +426,23 @@ static int find_worker(struct settings *s, struct err *err)
 	return 0;
 }
 
+/* An agent watches the namespace of its PgSync. */
+static int prepare_agent(struct settings *s, struct err *err)
+{
+	struct operator_options *o = &s->options;
+	_cleanup_free_ char *namespace = NULL;
+
+	if (!o->agent != !o->mounts)
+		return err_set(err, ERR_INVALID, "--agent and --mounts belong together");
+	if (!o->agent)
+		return 0;
+	if (o->retire || o->n_namespaces || o->worker_image || !o->leader_elect)
+		return err_set(err, ERR_INVALID,
+			       "--agent excludes --retire, --namespace, --worker-image and --leader-elect=false");
+	namespace = xstrndup(o->agent, strcspn(o->agent, "/"));
+	return add_namespaces(s, namespace, err);
+}
+
 static int prepare_console(struct settings *s, struct err *err)
 {
 	if (!s->console.listen || strcmp(s->console.listen, "none") == 0 || s->options.retire)
@@ -461,6 +505,8 @@ int main(int argc, char **argv)
 		r = read_flags(&s, argc, argv, &err);
 	if (r == 0)
 		r = find_worker(&s, &err);
+	if (r == 0)
+		r = prepare_agent(&s, &err);
 	if (r == 0)
 		r = prepare_console(&s, &err);
 	if (r == 0 && s.options.retire && !s.options.leader_elect)

@@ -159,6 +159,28 @@ def test_helm_upgrade_and_rollback_repeat_no_copy(cluster, shop, release):
     shop.goes_on()
 
 
+def test_a_worker_in_a_pod_outlives_the_operator(cluster, shop, release):
+    def placement():
+        return shop.get()["status"].get("worker", {}).get("placement")
+
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": shop.namespace, "labels": RESTRICTED}})
+    release.upgrade(**{"worker.pods.enabled": "true"})
+    shop.resources.patch(NAME, {"worker": {"placement": "Pod"}})
+    eventually(lambda: placement() == "Pod", 120, "the status of the pod", interval=0.5)
+    shop.goes_on()
+    cluster.kubectl("scale", "deployment", RELEASE, "--namespace", NAMESPACE, "--replicas=0")
+    eventually(lambda: not pods(cluster), 60, "no operator", interval=0.5)
+    shop.follows()
+    cluster.kubectl("delete", "pods", "--all", "--namespace", shop.namespace, timeout=90)
+    shop.goes_on()
+    cluster.kubectl("scale", "deployment", RELEASE, "--namespace", NAMESPACE, "--replicas=1")
+    shop.resources.patch(NAME, {"worker": {"placement": "Process"}})
+    eventually(lambda: placement() == "Process", 120, "the status of the process", interval=0.5)
+    shop.goes_on()
+    release.rollback()
+    shop.goes_on()
+
+
 def test_a_frozen_worker_is_noticed_and_replaced(cluster, shop):
     (pod,) = pods(cluster)
     (worker,) = cluster.pids(pod, "pgsync")

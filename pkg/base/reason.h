@@ -117,6 +117,7 @@
 	X(WAL_STATUS_UNRESERVED, "WalStatusUnreserved")       \
 	X(WORKER_CRASH_LOOPING, "WorkerCrashLooping")         \
 	X(WORKER_EXITED, "WorkerExited")                      \
+	X(WORKER_LOST, "WorkerLost")                          \
 	X(WORKER_NOT_STARTED, "WorkerNotStarted")             \
 	X(WORKER_REFUSED, "WorkerRefused")                    \
 	X(WORKER_SILENT, "WorkerSilent")                      \

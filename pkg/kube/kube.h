@@ -124,6 +124,9 @@ struct kube_reflector_handlers {
 /* path: the collection, e.g. "/apis/pgsync.io/v1alpha1/namespaces/x/pgsyncs"; label_selector may be NULL. */
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user);
+/* The same for one object of the collection: a Role that names the object suffices. */
+struct kube_reflector *kube_reflect_one(struct kube *kube, const char *path, const char *name,
+					const struct kube_reflector_handlers *handlers, void *user);
 /* No handler is called after this. NULL is fine. */
 void kube_reflector_stop(struct kube_reflector *reflector);
 

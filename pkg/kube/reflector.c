@@ -550,26 +550,26 @@ static void begin_watch(struct kube_reflector *r)
 
 /* --- Life ------------------------------------------------------------------------------------------------------------
  */
-static char *selector_of(const char *label_selector)
+static char *selector_of(const char *parameter, const char *selector)
 {
 	struct strbuf sb;
 
 	strbuf_init(&sb, 4096);
-	if (label_selector && label_selector[0]) {
-		strbuf_adds(&sb, "&labelSelector=");
-		http_escape(&sb, label_selector);
+	if (selector && selector[0]) {
+		strbuf_addf(&sb, "&%s=", parameter);
+		http_escape(&sb, selector);
 	}
 	return strbuf_detach(&sb);
 }
 
-struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
-				    const struct kube_reflector_handlers *handlers, void *user)
+static struct kube_reflector *reflect(struct kube *kube, const char *path, char *selector_take,
+				      const struct kube_reflector_handlers *handlers, void *user)
 {
 	struct kube_reflector *r = xcalloc(1, sizeof(*r));
 
 	r->kube = kube;
 	r->path = xstrdup(path);
-	r->selector = selector_of(label_selector);
+	r->selector = selector_take;
 	r->handlers = *handlers;
 	r->user = user;
 	r->seed = random_seed();
@@ -578,6 +578,20 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 	backoff_init(&r->backoff, kube->tuning.backoff_base_ms, kube->tuning.backoff_cap_ms, random_seed());
 	resume_after(r, 0);
 	return r;
+}
+
+struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
+				    const struct kube_reflector_handlers *handlers, void *user)
+{
+	return reflect(kube, path, selector_of("labelSelector", label_selector), handlers, user);
+}
+
+struct kube_reflector *kube_reflect_one(struct kube *kube, const char *path, const char *name,
+					const struct kube_reflector_handlers *handlers, void *user)
+{
+	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", name);
+
+	return reflect(kube, path, selector_of("fieldSelector", selector), handlers, user);
 }
 
 void kube_reflector_stop(struct kube_reflector *r)

@@ -145,6 +145,24 @@ static void test_recovered_when_failures_are_over_then_reported_once_by_list_and
 	watch_end(&w);
 }
 
+static void test_reflect_one_when_named_then_asks_for_nothing_else(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		OPEN_WATCH,
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
+	kube_reflector_stop(w.reflector);
+	w.reflector = kube_reflect_one(w.kube, "/apis/x", "a", &HANDLERS, &w);
+	assert_told(&w, "+n/a=5 synced ");
+	assert_int_equal(fake_count(&w.api, "GET /apis/x?limit=500&fieldSelector=metadata.name%3Da"), 1);
+	assert_int_equal(fake_count(&w.api, "&fieldSelector=metadata.name%3Da"), 2);
+	watch_end(&w);
+}
+
 static void test_list_when_in_pages_then_all_reported_and_watched_from_its_version(void **state)
 {
 	static const struct fake_step STEPS[] = {
@@ -638,6 +656,7 @@ int main(void)
 		cmocka_unit_test(test_decode_when_the_text_to_keep_is_not_utf8_then_fatal_and_not_quoted),
 		cmocka_unit_test(test_recovered_when_failures_are_over_then_reported_once_by_list_and_by_watch),
 		cmocka_unit_test(test_list_when_in_pages_then_all_reported_and_watched_from_its_version),
+		cmocka_unit_test(test_reflect_one_when_named_then_asks_for_nothing_else),
 		cmocka_unit_test(test_watch_when_frames_are_split_anywhere_then_each_event_is_reported),
 		cmocka_unit_test(test_watch_when_it_ends_cleanly_then_continued_from_the_bookmark),
 		cmocka_unit_test(test_watch_when_410_then_listed_at_once_and_absent_objects_are_deleted),

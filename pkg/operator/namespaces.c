@@ -143,7 +143,10 @@ static void watch_namespace(struct operator_ *op, struct watched *w, const char 
 
 	w->op = op;
 	w->namespace = namespace;
-	w->reflector = kube_reflect(op->kube, path, NULL, &handlers, w);
+	if (op->options->agent)
+		w->reflector = kube_reflect_one(op->kube, path, strchr(op->options->agent, '/') + 1, &handlers, w);
+	else
+		w->reflector = kube_reflect(op->kube, path, NULL, &handlers, w);
 }
 
 void namespaces_watch(struct operator_ *op)

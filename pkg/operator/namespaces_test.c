@@ -33,6 +33,13 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 	return r;
 }
 
+struct kube_reflector *kube_reflect_one(struct kube *kube, const char *path, const char *name,
+					const struct kube_reflector_handlers *handlers, void *user)
+{
+	assert_string_equal(name, "books");
+	return kube_reflect(kube, path, NULL, handlers, user);
+}
+
 void kube_reflector_stop(struct kube_reflector *r)
 {
 	free(TAKE_PTR(r->path));

@@ -78,6 +78,8 @@ static void report_orphans(struct resource *r)
 
 static enum claim claim_of(const struct resource *r)
 {
+	if (r->op->options->agent)
+		return resource_is_elsewhere(r) ? CLAIM_OTHERS : CLAIM_OURS;
 	switch (operator_peer(r->op, r->cache.claim)) {
 	case PEER_ALIVE:
 		return CLAIM_OTHERS;
@@ -95,12 +97,13 @@ static struct decision decide_resource(struct resource *r)
 	struct desired desired = {
 		.presence = r->cache.presence,
 		.claim = claim_of(r),
-		.finalizer = r->cache.finalizer,
+		.finalizer = r->cache.finalizer || r->op->options->agent,
 		.force_delete = r->cache.force_delete,
 		.frozen = r->cache.frozen,
 		.namespace_ends = r->cache.namespace_ends,
 		.over_limit = resource_is_over_limit(r),
 		.suspend = r->cache.suspend,
+		.pod = r->op->pods && r->cache.in_pod && r->cache.presence == PRESENCE_ALIVE && !r->cache.suspend,
 		.inputs = r->inputs.verdict,
 		.credentials_missing = r->inputs.problem && r->inputs.reason == REASON_CREDENTIALS_NOT_FOUND,
 		.verify_failures = r->inputs.restarts.failures,
@@ -122,6 +125,8 @@ static struct decision decide_resource(struct resource *r)
 		.now_ms = clock_now_ms(),
 	};
 
+	desired.pod = desired.pod && !desired.over_limit;
+	resource_pod_observe(r, &observed);
 	return reconcile_decide(&desired, &observed);
 }
 
@@ -169,6 +174,14 @@ static bool act(struct resource *r, struct decision d)
 		report_orphans(r);
 		resource_write_finalizer(r, false);
 		return true;
+	case ACTION_PLACE:
+		if (show_refusal(r))
+			return true;
+		resource_place(r);
+		return true;
+	case ACTION_UNPLACE:
+		resource_unplace(r);
+		return true;
 	case ACTION_FORGET:
 		forget_resource(r);
 		return true;
@@ -210,9 +223,12 @@ static void reconcile(struct resource *r)
 		namespaces_ask_end(r);
 	if (d.again_ms)
 		workqueue_add_after(r->op->queue, r->key, now_ms, d.again_ms - now_ms);
-	if (d.state == STATE_STANDING_BACK)
+	if (d.state == STATE_STANDING_BACK && !r->op->options->agent)
 		resource_contend(r);
-	else if (d.state == STATE_UNKNOWN || (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
+	else if (d.state == STATE_IN_POD)
+		resource_show_pod(r);
+	else if (d.state == STATE_STANDING_BACK || d.state == STATE_UNKNOWN ||
+		 (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
 		end_key(r, "success");
 	else
 		resource_write_status(r, d.state);
@@ -382,7 +398,7 @@ static bool write_final_status(void *user, const char *key, size_t len, void *va
 	r->worker.outcome = OUTCOME_NONE;
 	r->writer.last_ms = 0;
 	resource_allow_writes(r);
-	resource_write_status(r, STATE_STOPPED);
+	resource_write_status(r, op->options->agent ? STATE_POD_STOPPED : STATE_STOPPED);
 	return op->calls < FINAL_STATUSES_AT_ONCE;
 }
 
@@ -526,8 +542,10 @@ static int start_election(struct operator_ *op, const struct kube_config *config
 {
 	const struct operator_options *o = op->options;
 	struct kube_lease_options options = {
-		.namespace = o->lease_namespace ? o->lease_namespace : kube_config_namespace(config),
-		.name = CONTROLLER,
+		.namespace = o->agent             ? o->namespaces[0]
+			     : o->lease_namespace ? o->lease_namespace
+						  : kube_config_namespace(config),
+		.name = o->agent ? op->agent_lease : CONTROLLER,
 		.identity = op->identity,
 		/* Even a living operator has to give it up. */
 		.predecessor = o->retire ? "" : op->predecessor,
@@ -616,11 +634,15 @@ int operator_new(const struct operator_options *options, struct operator_ **ret,
 	op->peers = peers_new();
 	op->queue = workqueue_new(QUEUE_BASE_MS, QUEUE_CAP_MS, writes_of_a_namespace(options));
 	op->refs = refs_new(op->kube, options->secret_label, on_ref_changed, op);
+	if (options->agent)
+		op->agent_lease = placement_name(strchr(options->agent, '/') + 1);
 	start_supervisor(op);
 	op->events = kube_events_new(op->kube, CONTROLLER, instance);
 	operator_metrics_init(op);
 	operator_metrics_tick(op);
+	refs_mount(op->refs, options->mounts);
 	namespaces_watch(op);
+	pods_watch(op);
 	if (start_election(op, config, err) < 0 || operator_listen(op, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(op);
@@ -637,6 +659,7 @@ void operator_free(struct operator_ *op)
 	waiting_stop(op->waiting);
 	supervisor_free(op->supervisor);
 	namespaces_release(op);
+	pods_release(op);
 	map_free(op->resources);
 	map_free(op->tickets);
 	map_free(op->peers);
@@ -652,5 +675,6 @@ void operator_free(struct operator_ *op)
 	free(op->predecessor);
 	free(op->short_identity);
 	free(op->lease_name);
+	free(op->agent_lease);
 	free(op);
 }

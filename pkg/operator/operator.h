@@ -46,6 +46,10 @@ struct operator_options {
 	bool leader_elect;
 	bool service_names; /* a host without a dot names a Service in the PgSync's namespace */
 	bool retire;        /* not an operator, but its farewell: retire.c */
+	/* The operator of one PgSync, "namespace/name", in the pod of its worker: agent.c; NULL: of all. */
+	const char *agent;
+	const char *mounts;       /* an agent's Secrets and ConfigMaps, as files */
+	const char *worker_image; /* of the pods of PgSyncs with placement Pod; NULL: there are none */
 	int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
 	const char *lease_namespace;           /* NULL: the operator's own */
 	const char *listen;                    /* health and metrics, "ADDR:PORT"; NULL: none */

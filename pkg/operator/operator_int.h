@@ -19,6 +19,7 @@
 #include "kube/kube.h"
 #include "metrics/metrics.h"
 #include "operator/operator.h"
+#include "operator/placement_int.h"
 #include "operator/reconcile_int.h"
 #include "operator/refs_int.h"
 #include "operator/restarts_int.h"
@@ -69,7 +70,9 @@ struct operator_ {
 	struct kube_events *events;
 	struct kube_lease *lease; /* NULL without election */
 	char *lease_name;         /* "namespace/name"; NULL without election */
-	struct map *peers;        /* the Leases of other installations, by that */
+	char *agent_lease;        /* the name of an agent's Lease; NULL: it is no agent */
+	struct map *peers;        /* the Leases of other installations and of pods, by that */
+	struct pods *pods;        /* pods.c; NULL: PgSyncs have no pods */
 	struct watched *watched;  /* namespaces.c */
 	size_t n_watched;
 	struct workqueue *queue;
@@ -114,6 +117,8 @@ struct resource_cache {
 	enum presence presence;
 	bool namespace_ends;                           /* the namespace is being deleted; false if that is not known */
 	bool finalizer, force_delete, frozen, suspend; /* as in struct desired */
+	bool in_pod;                                   /* spec.worker.placement is Pod */
+	bool was_in_pod;                               /* the status is that of a pod */
 };
 
 /* inputs.c: what a worker would be started with. verify.c: what a worker says about it. */
@@ -149,6 +154,19 @@ struct resource_worker {
 	bool killed;             /* for that */
 };
 
+/* pods.c: the pod of a worker. */
+struct resource_pod {
+	char *lease;                 /* of its agent, "namespace/name"; NULL: it was not asked for */
+	char hash[JSONX_HASH_BYTES]; /* of the objects that were applied last; "": none yet */
+	int64_t generation;          /* of the Deployment, when that was done */
+	int64_t before;              /* the generation before that; 0: there was no Deployment */
+	int64_t placed_ms;           /* when it changed the Deployment last; 0: not yet */
+	bool starting;               /* since then no agent need have been alive */
+	bool leaving;                /* the Deployment was deleted, and the agent may be still alive */
+	json_t *objects;             /* being applied; NULL: none */
+	size_t next;                 /* of them */
+};
+
 /* writes.c: writes to the API server, one at a time. */
 struct resource_writer {
 	struct kube_call *call;        /* under way: the key is being processed until it ends; NULL: none */
@@ -178,6 +196,7 @@ struct resource {
 	struct resource_inputs inputs;
 	struct resource_worker worker;
 	struct resource_writer writer;
+	struct resource_pod pod;
 	json_t *shown_indices;            /* metrics.c: the keys are the indices that have series; NULL: none */
 	struct kube_call *namespace_call; /* namespaces.c; NULL: none is under way */
 };
@@ -227,6 +246,23 @@ struct map *peers_new(void);
 enum peer_state operator_peer(struct operator_ *op, const char *named);
 /* A PgSync has begun to name it: what was gone may have come back. */
 void peers_named(struct operator_ *op, const char *named);
+
+/* --- pods.c: the pods of PgSyncs with placement Pod */
+void pods_watch(struct operator_ *op);
+void pods_release(struct operator_ *op);
+/* What is known about the resource's pod. */
+void resource_pod_observe(struct resource *r, struct observed *observed);
+/* Applies the objects that make its pod, or deletes the Deployment; the key is processed again after that. */
+void resource_place(struct resource *r);
+void resource_unplace(struct resource *r);
+/* Another process, such as its agent, has written the status. */
+void resource_pod_status_seen(struct resource *r);
+/* Publishes the status that the agent has written. */
+void resource_show_pod(struct resource *r);
+
+/* --- agent.c: the operator of one PgSync */
+/* Whether the resource is for this process to work on: in an agent, one that is in the agent's pod. */
+bool resource_is_elsewhere(const struct resource *r);
 
 /* --- resource.c */
 struct resource *resource_new(struct operator_ *op, const char *key);
@@ -280,6 +316,9 @@ void resource_stop(struct resource *r);
 void resource_kill(struct resource *r);
 
 /* --- writes.c: when a write ends, the key is processed again */
+/* Around each write; what: "status", "finalizers", "pod". err: NULL, or why it failed. */
+void resource_begin_write(struct resource *r);
+void resource_end_write(struct resource *r, const char *what, const struct err *err);
 void resource_write_finalizer(struct resource *r, bool there);
 /* Lets the operator that is responsible know that there are two. */
 void resource_contend(struct resource *r);

@@ -15,7 +15,7 @@ struct peer {
 	struct operator_ *op;
 	char *lease; /* "namespace/name" */
 	struct lease_state seen;
-	enum peer_state state;
+	enum peer_state state, told;
 	int64_t asked_ms;
 	struct kube_call *call;
 	struct kube_timer *timer;
@@ -57,7 +57,7 @@ static bool search_each(void *user, const char *key, size_t len, void *value)
 
 	UNUSED(key);
 	UNUSED(len);
-	if (!names(r->cache.claim, s->lease) && !names(r->cache.contender, s->lease))
+	if (!names(r->cache.claim, s->lease) && !names(r->cache.contender, s->lease) && !names(r->pod.lease, s->lease))
 		return true;
 	s->found = true;
 	if (s->enqueue)
@@ -79,9 +79,10 @@ static void settle(struct peer *peer, enum peer_state state)
 
 	if (peer->state == state)
 		return;
-	log_info("operator", state == PEER_ALIVE ? "another operator is active" : "another operator is gone",
-		 KV_STR("lease", peer->lease));
-	peer->state = state;
+	if (peer->told != state)
+		log_info("operator", state == PEER_ALIVE ? "another operator is active" : "another operator is gone",
+			 KV_STR("lease", peer->lease));
+	peer->state = peer->told = state;
 	map_each(peer->op->resources, search_each, &s);
 }
 
@@ -108,10 +109,18 @@ static void ask_later(struct peer *peer, int64_t at_ms)
 	peer->timer = kube_timer_start(peer->op->kube, at_ms, on_time, peer);
 }
 
+/* How long what was seen counts as news: of a Lease that expires soon, the time of its last renewal is to be known. */
+static int64_t again_after_ms(const struct lease_state *seen)
+{
+	int64_t half_ms = seen->record.duration_seconds * 1000 / 2;
+
+	return half_ms < AGAIN_MS / 2 ? half_ms : AGAIN_MS;
+}
+
 static void on_seen(void *user, const json_t *object, const struct err *err)
 {
 	struct peer *peer = user;
-	int64_t now_ms = clock_now_ms(), expires_ms = 0;
+	int64_t now_ms = clock_now_ms(), expires_ms = 0, again_ms;
 
 	peer->call = NULL;
 	/* One that may not be read is treated as if it did not exist: else its PgSyncs might wait for ever. */
@@ -124,11 +133,11 @@ static void on_seen(void *user, const json_t *object, const struct err *err)
 		expires_ms = lease_expires_ms(&peer->seen, "");
 	}
 	if (expires_ms <= now_ms) {
-		peer->seen = (struct lease_state){0};
 		settle(peer, PEER_GONE);
 		return;
 	}
-	ask_later(peer, expires_ms < now_ms + AGAIN_MS ? expires_ms + LATER_MS : now_ms + AGAIN_MS);
+	again_ms = now_ms + again_after_ms(&peer->seen);
+	ask_later(peer, expires_ms < again_ms ? expires_ms + LATER_MS : again_ms);
 	settle(peer, PEER_ALIVE);
 }
 

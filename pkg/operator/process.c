@@ -21,8 +21,9 @@ static void set_worker_status(struct resource *r, const char *key, json_t *value
 		_cleanup_json_ json_t *status = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 
 		/* Another operator may have counted before. */
-		r->worker.status = json_pack("{s:s, s:I}", "placement", "Process", "restartCount",
-					     (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
+		r->worker.status = json_pack(
+			"{s:s, s:I}", "placement", r->op->options && r->op->options->agent ? "Pod" : "Process",
+			"restartCount", (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
 	}
 	(void)json_object_set_new(r->worker.status, key, value_take);
 }

@@ -154,9 +154,42 @@ static struct decision decide_start(const struct desired *d, const struct observ
 	return decision(d->inputs == INPUTS_VALID ? ACTION_START : ACTION_START_CHECK, STATE_STARTING);
 }
 
+/* --- pods. A PgSync has either a worker here or a pod: one of them ends before the other begins. */
+
+static enum reconcile_state leaving(const struct desired *d)
+{
+	if (d->presence == PRESENCE_DELETING)
+		return STATE_DELETING;
+	if (d->over_limit)
+		return STATE_OVER_LIMIT;
+	return d->suspend ? STATE_SUSPENDING : STATE_RESTARTING;
+}
+
+/* What its agent does not do. False: everything is done here, as for a PgSync without a pod. */
+static bool decide_pod(const struct desired *d, const struct observed *o, struct decision *ret)
+{
+	bool alive = o->pod == POD_ALIVE, frozen = d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete);
+	bool process = d->pod && o->worker != WORKER_NONE;
+
+	if (o->pod == POD_NONE || (o->pod != POD_UNCLEAR && ((frozen && !alive) || (!frozen && process))))
+		return false;
+	if (o->pod == POD_UNCLEAR)
+		*ret = decision(ACTION_NONE, STATE_UNKNOWN);
+	else if (!frozen && !d->pod)
+		*ret = decision(o->pod_exists ? ACTION_UNPLACE : ACTION_NONE, leaving(d));
+	else if (!frozen && d->inputs == INPUTS_VALID && d->finalizer && !o->pod_current)
+		*ret = decision(ACTION_PLACE, alive ? STATE_IN_POD : STATE_POD_STARTING);
+	else if (alive)
+		*ret = decision(ACTION_NONE, STATE_IN_POD);
+	else
+		*ret = later(o->pod_is_new ? STATE_POD_STARTING : STATE_POD_LOST, o->now_ms + RECONCILE_POD_MS);
+	return true;
+}
+
 static struct decision decide(const struct desired *d, const struct observed *o)
 {
 	bool alive = o->worker == WORKER_RUNNING;
+	struct decision of_pod;
 
 	if (d->presence == PRESENCE_GONE)
 		return o->worker == WORKER_NONE ? decision(ACTION_FORGET, STATE_UNKNOWN) : stop(o, STATE_UNKNOWN);
@@ -167,6 +200,8 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 		return decision(ACTION_NONE, STATE_UNKNOWN);
 	if (d->claim == CLAIM_OTHERS)
 		return stop(o, STATE_STANDING_BACK);
+	if (decide_pod(d, o, &of_pod))
+		return of_pod;
 	if (d->frozen && !(d->presence == PRESENCE_DELETING && d->force_delete))
 		return decide_frozen(d, o);
 	if (alive && o->silent_ms >= RECONCILE_KILL_MS)
@@ -189,6 +224,9 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 	if (!d->finalizer && d->inputs == INPUTS_VALID)
 		return alive ? keep_running(ACTION_ADD_FINALIZER, d, o)
 			     : decision(ACTION_ADD_FINALIZER, STATE_STARTING);
+	if (d->pod && d->inputs == INPUTS_VALID)
+		return o->worker == WORKER_NONE ? decision(ACTION_PLACE, STATE_POD_STARTING)
+						: stop(o, STATE_RESTARTING);
 	if (o->worker == WORKER_NONE)
 		return decide_start(d, o);
 	return alive && same_inputs(d, o) ? keep_running(ACTION_NONE, d, o) : restart(d, o);

@@ -40,6 +40,7 @@ struct desired {
 	bool namespace_ends; /* its namespace is being deleted */
 	bool over_limit;     /* as many older PgSyncs exist as the operator may have */
 	bool suspend;
+	bool pod; /* its worker is to run in a pod */
 	enum inputs inputs;
 	unsigned verify_failures; /* UNVERIFIED: number of attempts in a row without an answer */
 	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
@@ -47,6 +48,14 @@ struct desired {
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNNING, WORKER_STOPPING };
+
+/* The pod of a worker, with the agent that runs there. */
+enum pod_state {
+	POD_NONE,    /* there is none, and no agent of one is alive */
+	POD_UNCLEAR, /* whether there is one is being found out */
+	POD_SILENT,  /* there is one, but its agent is not alive */
+	POD_ALIVE,   /* its agent is alive */
+};
 
 /* How the newest worker ended. */
 enum outcome {
@@ -70,6 +79,10 @@ struct observed {
 	enum outcome outcome;
 	unsigned failures;     /* failures in a row of workers with these inputs and this task */
 	int64_t not_before_ms; /* back-off: no start before this time */
+	enum pod_state pod;
+	bool pod_exists;  /* its Deployment does */
+	bool pod_current; /* the Deployment is what was applied, and that is what is desired */
+	bool pod_is_new;  /* it was applied a moment ago: its agent need not be alive yet */
 	int64_t now_ms;
 };
 
@@ -82,8 +95,10 @@ enum action {
 	ACTION_START_CLEANUP,      /* with task cleanup */
 	ACTION_START_LAST_CLEANUP, /* the same, and it leaves behind what cannot be reached */
 	ACTION_STOP,
-	ACTION_KILL,   /* it does not respond; another one is started afterwards */
-	ACTION_FORGET, /* the resource is gone, and we have nothing left of it */
+	ACTION_KILL,    /* it does not respond; another one is started afterwards */
+	ACTION_PLACE,   /* make its pod, or change it */
+	ACTION_UNPLACE, /* delete its pod */
+	ACTION_FORGET,  /* the resource is gone, and we have nothing left of it */
 };
 
 /* What the user is told. status.c has the table of what each state means for the status. */
@@ -105,12 +120,16 @@ enum reconcile_state {
 	STATE_FROZEN,        /* no worker runs, and an annotation forbids starting one */
 	STATE_OVER_LIMIT,    /* no worker runs, because the operator has as many PgSyncs as it may have */
 	STATE_STANDING_BACK, /* another operator is responsible, which reports everything else */
+	STATE_IN_POD,        /* the agent in its pod reports everything */
+	STATE_POD_STARTING,  /* its pod has not reported yet */
+	STATE_POD_LOST,      /* its pod is not heard of */
 	STATE_DELETING,
 	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
 	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */
 	STATE_DELETE_REFUSED, /* the cleanup does not accept its inputs */
 	STATE_WRITE_REFUSED,  /* the API server refuses what has to come first; reconcile_decide does not return this */
 	STATE_STOPPED,        /* the operator is ending; reconcile_decide does not return this */
+	STATE_POD_STOPPED,    /* the same, in a pod of the worker */
 	RECONCILE_STATES,
 };
 
@@ -121,6 +140,8 @@ enum { RECONCILE_CLEANUPS = 3 };
 /* A worker that has been silent for this long is killed. This is twice the time after which the user is told, since a
  * restart costs more than waiting for a busy machine. */
 enum { RECONCILE_KILL_MS = 2 * PROTOCOL_SILENT_MS };
+/* A pod that is not heard of is looked at again after this time. */
+enum { RECONCILE_POD_MS = 10 * 1000 };
 
 struct decision {
 	enum action action;

@@ -754,6 +754,84 @@ static void test_decide_when_a_worker_runs_then_applied_only_with_the_newest_inp
 			fail_msg("row %zu: applied is not %d", i, rows[i].applied);
 }
 
+#define IN_POD WANTED, .pod = true
+#define CURRENT .pod_exists = true, .pod_current = true
+
+static void test_decide_when_in_a_pod_then_one_side_ends_before_the_other_begins(void **state)
+{
+	static const struct row rows[] = {
+		{"not known yet", {IN_POD}, {OURS, .pod = POD_UNCLEAR}, ACTION_NONE, STATE_UNKNOWN, 0},
+		{"new", {IN_POD, .finalizer = false}, {OURS}, ACTION_ADD_FINALIZER, STATE_STARTING, 0},
+		{"with the finalizer", {IN_POD}, {OURS}, ACTION_PLACE, STATE_POD_STARTING, 0},
+		{"invalid", {IN_POD, .inputs = INPUTS_INVALID}, {OURS}, ACTION_NONE, STATE_INVALID, 0},
+		{"from a process", {IN_POD}, {OURS, RUNS}, ACTION_STOP, STATE_RESTARTING, 0},
+		{"from a process that ends",
+		 {IN_POD},
+		 {OURS, RUNS, .worker = WORKER_STOPPING},
+		 ACTION_NONE,
+		 STATE_RESTARTING,
+		 0},
+		{"an invalid edit stops no process",
+		 {IN_POD, .inputs = INPUTS_INVALID},
+		 {OURS, RUNS},
+		 ACTION_NONE,
+		 STATE_INVALID_RUNNING,
+		 0},
+		{"starts",
+		 {IN_POD},
+		 {OURS, CURRENT, .pod = POD_SILENT, .pod_is_new = true},
+		 ACTION_NONE,
+		 STATE_POD_STARTING,
+		 NOW_MS + RECONCILE_POD_MS},
+		{"alive", {IN_POD}, {OURS, CURRENT, .pod = POD_ALIVE}, ACTION_NONE, STATE_IN_POD, 0},
+		{"lost",
+		 {IN_POD},
+		 {OURS, CURRENT, .pod = POD_SILENT},
+		 ACTION_NONE,
+		 STATE_POD_LOST,
+		 NOW_MS + RECONCILE_POD_MS},
+		{"alive, and the spec is another now",
+		 {IN_POD},
+		 {OURS, .pod = POD_ALIVE, .pod_exists = true},
+		 ACTION_PLACE,
+		 STATE_IN_POD,
+		 0},
+		{"alive, and the spec is invalid now",
+		 {IN_POD, .inputs = INPUTS_INVALID},
+		 {OURS, .pod = POD_ALIVE, .pod_exists = true},
+		 ACTION_NONE,
+		 STATE_IN_POD,
+		 0},
+		{"its Deployment was deleted", {IN_POD}, {OURS, .pod = POD_ALIVE}, ACTION_PLACE, STATE_IN_POD, 0},
+		{"frozen", {WANTED, .frozen = true}, {OURS, CURRENT, .pod = POD_ALIVE}, ACTION_NONE, STATE_IN_POD, 0},
+		{"to a process", {WANTED}, {OURS, CURRENT, .pod = POD_ALIVE}, ACTION_UNPLACE, STATE_RESTARTING, 0},
+		{"to a process, still alive", {WANTED}, {OURS, .pod = POD_ALIVE}, ACTION_NONE, STATE_RESTARTING, 0},
+		{"to a process, ended", {WANTED}, {OURS}, ACTION_START, STATE_STARTING, 0},
+		{"suspended",
+		 {WANTED, .suspend = true},
+		 {OURS, CURRENT, .pod = POD_SILENT},
+		 ACTION_UNPLACE,
+		 STATE_SUSPENDING,
+		 0},
+		{"deleted",
+		 {WANTED, .presence = PRESENCE_DELETING},
+		 {OURS, CURRENT, .pod = POD_ALIVE},
+		 ACTION_UNPLACE,
+		 STATE_DELETING,
+		 0},
+		{"deleted, ended",
+		 {WANTED, .presence = PRESENCE_DELETING},
+		 {OURS},
+		 ACTION_START_CLEANUP,
+		 STATE_DELETING,
+		 0},
+		{"not leading", {IN_POD}, {OURS, .leading = false}, ACTION_NONE, STATE_UNKNOWN, 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 #pragma GCC diagnostic pop
 
 int main(void)
@@ -772,6 +850,7 @@ int main(void)
 		cmocka_unit_test(test_decide_when_not_leading_then_workers_continue_and_nothing_is_done),
 		cmocka_unit_test(test_decide_when_a_worker_has_not_reported_then_its_past_decides_the_state),
 		cmocka_unit_test(test_decide_when_inputs_are_invalid_then_the_state_says_whether_a_worker_continues),
+		cmocka_unit_test(test_decide_when_in_a_pod_then_one_side_ends_before_the_other_begins),
 		cmocka_unit_test(test_decide_when_a_worker_runs_then_applied_only_with_the_newest_inputs),
 	};
 

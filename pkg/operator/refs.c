@@ -15,7 +15,7 @@ enum ref_state { REF_LOADING, REF_ABSENT, REF_DENIED, REF_PRESENT };
 
 /* FETCHES: the most at once, so that many references need few connections. OTHER_KEYS: of a ConfigMap without its key.
  */
-enum { FETCHES = 4, FETCH_AGAIN_MS = 1000, OTHER_KEYS = 20 };
+enum { FETCHES = 4, FETCH_AGAIN_MS = 1000, OTHER_KEYS = 20, MOUNT_AGAIN_MS = 2000, FILE_BYTES = 4 * 1024 * 1024 };
 
 #define TOKEN_TYPE "kubernetes.io/service-account-token"
 
@@ -65,6 +65,7 @@ struct refs {
 	struct map *wanted; /* refs that are to be fetched */
 	unsigned fetches;
 	struct kube_timer *timer;
+	const char *mounts; /* the directory of the files; NULL: the API server is asked */
 	void (*changed)(void *user, const struct ref *ref);
 	void *user;
 };
@@ -308,6 +309,8 @@ static void want(struct ref *ref)
 {
 	struct refs *refs = ref->source->refs;
 
+	if (refs->mounts)
+		return;
 	if (!ref->call)
 		map_puts(refs->wanted, ref->key, ref);
 	fetch_wanted(refs);
@@ -429,6 +432,79 @@ static void start_watching(struct ref_source *source)
 					 &handlers, source);
 }
 
+/* --- files */
+
+/* A name that cannot leave its directory. */
+static bool is_file_name(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+struct reading_files {
+	const struct ref *ref;
+	json_t *data;
+};
+
+/* As the API server has it: Secrets in base64. */
+static void read_key_file(const struct reading_files *reading, const char *key)
+{
+	static const char *const directories[] = {"secrets", "config-maps"};
+	const struct ref *ref = reading->ref;
+	_cleanup_free_ char *path =
+		xasprintf("%s/%s/%s/%s", ref->source->refs->mounts, directories[ref->source->kind], ref->name, key);
+	_cleanup_(free_secretp) char *text = NULL;
+	_cleanup_(free_secretp) char *encoded = NULL;
+	struct err err;
+	size_t len;
+
+	if (!is_file_name(ref->name) || !is_file_name(key) || jsonx_read_file(path, FILE_BYTES, &text, &len, &err) < 0)
+		return;
+	if (ref->source->kind == REF_SECRET)
+		encoded = base64_encode(text, len);
+	(void)json_object_set_new(reading->data, key, encoded ? json_string(encoded) : json_stringn(text, len));
+}
+
+static bool read_used_key(void *user, const char *key, size_t len, void *value)
+{
+	_cleanup_free_ char *name = xstrndup(key, len);
+
+	UNUSED(value);
+	read_key_file(user, name);
+	return true;
+}
+
+static bool read_mounted(void *user, const char *key, size_t len, void *value)
+{
+	struct ref *ref = value;
+	struct reading_files reading = {ref, json_object()};
+	_cleanup_json_ json_t *data = reading.data;
+
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	map_each(ref->keys, read_used_key, &reading);
+	if (json_object_size(data))
+		set_state(ref, REF_PRESENT, data);
+	else
+		set_state(ref, REF_ABSENT, NULL);
+	return true;
+}
+
+static void on_time_to_read(void *user)
+{
+	struct refs *refs = user;
+
+	refs->timer = kube_timer_start(refs->kube, clock_now_ms() + MOUNT_AGAIN_MS, on_time_to_read, refs);
+	map_each(refs->map, read_mounted, refs);
+}
+
+void refs_mount(struct refs *refs, const char *directory)
+{
+	refs->mounts = directory;
+	if (directory)
+		on_time_to_read(refs);
+}
+
 /* --- users */
 
 static struct ref_source *source_of(struct refs *refs, enum ref_kind kind, const char *namespace)
@@ -458,6 +534,8 @@ static struct ref *ref_new(struct refs *refs, enum ref_kind kind, const char *na
 	ref->keys = map_new(free);
 	ref->late = ref->source->reflector != NULL;
 	map_puts(refs->map, ref->key, ref);
+	if (refs->mounts)
+		return ref;
 	if (!ref->source->reflector)
 		start_watching(ref->source);
 	else if (ref->source->listed)
@@ -513,6 +591,8 @@ static void hold(struct holding *h, enum ref_kind kind, const char *name)
 	*hold = (struct ref_hold){.ref = ref};
 	if (kind == REF_SECRET)
 		spec_secret_keys(h->spec, name, use_key, hold);
+	else if (h->refs->mounts)
+		use_key(hold, h->spec->schema_config_map_key);
 }
 
 static void hold_secret(void *user, const char *name)
@@ -534,6 +614,8 @@ void refs_hold(struct refs *refs, struct ref_set *set, const char *namespace, co
 	*set = (struct ref_set){0};
 	spec_references(spec, hold_secret, hold_config_map, &h);
 	refs_release(refs, &old);
+	if (refs->mounts)
+		map_each(refs->map, read_mounted, refs);
 }
 
 void refs_release(struct refs *refs, struct ref_set *set)

@@ -36,6 +36,9 @@ struct ref_set {
 /* secret_label: "KEY" or "KEY=VALUE"; Secrets without it do not exist for us. NULL: none is needed. */
 struct refs *refs_new(struct kube *kube, const char *secret_label, void (*changed)(void *user, const struct ref *ref),
 		      void *user);
+/* From now on everything is read from files below that directory, secrets/NAME/KEY and config-maps/NAME/KEY, again and
+ * again, instead of the API server. NULL: no. */
+void refs_mount(struct refs *refs, const char *directory);
 /* Every set must have been released. */
 void refs_free(struct refs *refs);
 CLEANUP(struct refs, refs_free);

@@ -3,8 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -41,7 +44,8 @@ struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const c
 
 void kube_reflector_stop(struct kube_reflector *reflector)
 {
-	reflector->stopped = true;
+	if (reflector)
+		reflector->stopped = true;
 }
 
 /* The requests for single objects. */
@@ -542,9 +546,65 @@ static void test_config_map_without_its_key_then_a_few_others_are_named(void **s
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static void write_text(const char *directory, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
+	_cleanup_fclose_ FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+}
+
+static void test_values_when_mounted_then_from_files_and_read_again(void **state)
+{
+	struct fixture *f = *state;
+	char directory[] = "/tmp/refs-test-XXXXXX";
+	_cleanup_free_ char *secrets = NULL;
+	_cleanup_free_ char *secret = NULL;
+	_cleanup_free_ char *file = NULL;
+	_cleanup_free_ char *before = NULL;
+	_cleanup_free_ char *first = NULL;
+	_cleanup_free_ char *second = NULL;
+	struct refs *refs;
+	unsigned changes;
+
+	assert_non_null(mkdtemp(directory));
+	secrets = xasprintf("%s/secrets", directory);
+	secret = xasprintf("%s/source", secrets);
+	file = xasprintf("%s/password", secret);
+	assert_int_equal(mkdir(secrets, 0700), 0);
+	assert_int_equal(mkdir(secret, 0700), 0);
+	refs_release(f->refs, &f->set);
+	refs = refs_new(NULL, NULL, on_ref_changed, f);
+	refs_mount(refs, directory);
+	n_reflectors = 0;
+	refs_hold(refs, &f->set, "shop", &f->spec);
+	assert_int_equal(n_reflectors, 0);
+	before = values(f, false);
+	assert_string_equal(before, "null");
+	write_text(secret, "password", "hunter2");
+	timer_fn(timer_user);
+	first = values(f, false);
+	assert_string_equal(first, "{\"password\":\"hunter2\"}");
+	write_text(secret, "password", "hunter3");
+	changes = f->changes;
+	timer_fn(timer_user);
+	timer_fn(timer_user);
+	assert_int_equal(f->changes, changes + 1);
+	second = values(f, false);
+	assert_string_equal(second, "{\"password\":\"hunter3\"}");
+	(void)unlink(file);
+	(void)rmdir(secret);
+	(void)rmdir(secrets);
+	(void)rmdir(directory);
+	refs_release(refs, &f->set);
+	refs_free(refs);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_values_when_mounted_then_from_files_and_read_again),
 		WITH_FIXTURE(test_secret_when_it_has_very_many_keys_then_only_the_needed_one_is_read),
 		WITH_FIXTURE(test_config_map_without_its_key_then_a_few_others_are_named),
 		WITH_FIXTURE(test_values_when_the_secret_is_there_then_decoded_without_what_is_no_text),

@@ -49,6 +49,8 @@ void resource_free(struct resource *r)
 	free(r->cache.retry);
 	free(r->cache.claim);
 	free(r->cache.contender);
+	free(r->pod.lease);
+	jsonx_decref(r->pod.objects);
 	free(r->name);
 	free(r->namespace);
 	free(r->key);
@@ -200,6 +202,19 @@ static void forget_object(struct resource *r, const char *uid, const json_t *obj
 	restarts_reset(&r->worker.restarts);
 }
 
+/* Whether another process may write the status: its agent. */
+static bool has_agent(const struct resource *r)
+{
+	return r->op->pods && (r->cache.in_pod || r->cache.was_in_pod);
+}
+
+/* What was written by us, and what is older than that, is known, and changes nothing. */
+static void take_agents_status(struct resource *r, const json_t *object)
+{
+	take_status(r, object);
+	resource_pod_status_seen(r);
+}
+
 static bool is_same(const char *known, const char *seen)
 {
 	return strcmp(known ? known : "", seen) == 0;
@@ -222,6 +237,7 @@ bool resource_update(struct resource *r, const json_t *object)
 	bool retries = !is_same(c->retry, retry);
 	const char *claim = jsonx_string(object, "status.operator.lease", "");
 	_cleanup_free_ char *contender = annotation(object, CONTENDER);
+	bool in_pod = strcmp(jsonx_string(object, "spec.worker.placement", ""), "Pod") == 0;
 	bool others = !is_same(c->claim, claim) || !is_same(c->contender, contender);
 	bool stale = another || c->generation != generation || c->presence != presence || retries;
 	bool changed =
@@ -231,6 +247,8 @@ bool resource_update(struct resource *r, const json_t *object)
 		forget_object(r, uid, object);
 	else if (!r->op->leading)
 		take_status(r, object);
+	else if (has_agent(r))
+		take_agents_status(r, object);
 	else
 		resource_status_seen(r, json_object_get(object, "status"));
 	if (stale)
@@ -255,6 +273,8 @@ bool resource_update(struct resource *r, const json_t *object)
 	c->force_delete = force_delete;
 	c->frozen = frozen;
 	c->suspend = jsonx_boolean(object, "spec.suspend", false);
+	c->in_pod = in_pod;
+	c->was_in_pod = strcmp(jsonx_string(object, "status.worker.placement", ""), "Pod") == 0;
 	return changed;
 }
 

@@ -31,7 +31,9 @@ static bool mark_retired(void *user, const char *key, size_t len, void *value)
 	UNUSED(user);
 	UNUSED(key);
 	UNUSED(len);
-	if (r->writer.status && !r->cache.suspend && operator_peer(r->op, r->cache.claim) == PEER_NONE)
+	/* Pods outlive the operator. */
+	if (r->writer.status && !r->cache.suspend && !r->cache.was_in_pod &&
+	    operator_peer(r->op, r->cache.claim) == PEER_NONE)
 		r->worker.outcome = OUTCOME_OPERATOR_ENDS;
 	return true;
 }

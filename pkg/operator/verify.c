@@ -167,6 +167,11 @@ void resource_verify(struct resource *r)
 		.problem =
 			"spec: contains a NUL character (\\u0000), which names and texts must not contain; remove it",
 		.remark = ""};
+	static const struct protocol_verdict no_pods = {
+		.reason = REASON_NOT_SUPPORTED,
+		.problem = "spec.worker.placement: Pod is not possible here, because the operator runs without "
+			   "--worker-image (worker.pods.enabled of the chart); use Process",
+		.remark = ""};
 	struct operator_ *op = r->op;
 	int64_t now_ms = clock_now_ms();
 	struct worker_options options = {
@@ -182,6 +187,10 @@ void resource_verify(struct resource *r)
 		return;
 	r->inputs.stale = r->inputs.unwanted = false;
 	r->inputs.ticket = 0;
+	if (r->cache.in_pod && !r->op->pods && !r->op->options->agent && r->cache.presence != PRESENCE_DELETING) {
+		take_verdict(r, &no_pods);
+		return;
+	}
 	if (r->cache.holds_nul) { /* workers get JSON without NULs */
 		take_verdict(r, &nul);
 		return;

@@ -32,7 +32,7 @@ static void on_slow(void *user)
 	r->op->slow_calls++;
 }
 
-static void note_begin(struct resource *r)
+void resource_begin_write(struct resource *r)
 {
 	r->op->calls++;
 	r->writer.slow_timer = kube_timer_start(r->op->kube, clock_now_ms() + SLOW_WRITE_MS, on_slow, r);
@@ -48,7 +48,7 @@ static void note_end(struct resource *r)
 }
 
 /* A failed write is repeated with a back-off, unless an event of the watch makes it unnecessary. */
-static void end_write(struct resource *r, const char *what, const struct err *err)
+void resource_end_write(struct resource *r, const char *what, const struct err *err)
 {
 	int64_t now_ms = clock_now_ms();
 
@@ -98,7 +98,7 @@ static void finalizer_written(struct resource *r, const json_t *object, const st
 		if (r->cache.presence != PRESENCE_DELETING)
 			resource_enqueue(r);
 	}
-	end_write(r, "finalizers", err);
+	resource_end_write(r, "finalizers", err);
 }
 
 /* Two callbacks, because the cache does not show what was written: the watch may have been faster than the answer. */
@@ -137,7 +137,7 @@ void resource_write_finalizer(struct resource *r, bool there)
 	/* A merge patch replaces the whole list, so the version ensures that it is still the list that we know. */
 	patch = json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", r->cache.uid, "resourceVersion",
 			  r->cache.resource_version, "finalizers", finalizers);
-	note_begin(r);
+	resource_begin_write(r);
 	r->writer.call = kube_request(
 		r->op->kube,
 		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
@@ -152,7 +152,7 @@ static void contender_written(void *user, const json_t *object, const struct err
 
 	UNUSED(object);
 	r->writer.contended = !err;
-	end_write(r, "annotations", err);
+	resource_end_write(r, "annotations", err);
 }
 
 void resource_contend(struct resource *r)
@@ -177,7 +177,7 @@ void resource_contend(struct resource *r)
 	/* The time makes it a change, even if an earlier process has written it. */
 	value = xasprintf("%s %s", r->op->lease_name, clock_rfc3339(clock_wall_us(), now));
 	patch = json_pack("{s:{s:s, s:{s:s}}}", "metadata", "uid", r->cache.uid, "annotations", CONTENDER, value);
-	note_begin(r);
+	resource_begin_write(r);
 	r->writer.call = kube_request(
 		r->op->kube,
 		&(struct kube_request){.method = "PATCH", .path = path, .content = KUBE_MERGE_PATCH, .body = patch},
@@ -206,7 +206,7 @@ static void status_written(void *user, const json_t *object, const struct err *e
 		r->writer.not_before_ms = clock_now_ms() + backoff_next_ms(&r->writer.backoff);
 	}
 	free(TAKE_PTR(r->writer.writing));
-	end_write(r, "status", err);
+	resource_end_write(r, "status", err);
 }
 
 /* The generation that the status is about: edits of a frozen resource are not observed, nor those that are not verified
@@ -222,9 +222,19 @@ static int64_t observed_generation(const struct resource *r)
 	return ahead && observes ? r->worker.generation : r->cache.generation;
 }
 
+/* The Lease of the operator that is responsible. An agent leaves it as it is. */
+static const char *lease_to_show(const struct resource *r)
+{
+	const struct operator_options *o = r->op->options;
+
+	if (o && o->agent)
+		return r->cache.claim && *r->cache.claim ? r->cache.claim : NULL;
+	/* After an uninstallation the PgSync is anybody's. */
+	return o && o->retire ? NULL : r->op->lease_name;
+}
+
 static json_t *compose_status(const struct resource *r, enum reconcile_state state, const json_t *previous)
 {
-	const struct operator_ *op = r->op;
 	bool contended = operator_peer(r->op, r->cache.contender) == PEER_ALIVE;
 	struct status_input in = {
 		.previous = previous,
@@ -237,8 +247,7 @@ static json_t *compose_status(const struct resource *r, enum reconcile_state sta
 		.checked = r->worker.task == PROTOCOL_TASK_CHECK && strcmp(r->worker.hash, r->inputs.hash) == 0,
 		.suspend = r->cache.suspend,
 		.worker = r->worker.status,
-		/* After an uninstallation the PgSync is anybody's. */
-		.lease = op->options && op->options->retire ? NULL : op->lease_name,
+		.lease = lease_to_show(r),
 		.contender = contended ? r->cache.contender : NULL,
 		.wall_us = clock_wall_us(),
 	};
@@ -290,6 +299,6 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 		return;
 	}
 	r->writer.writing = jsonx_canonical(status);
-	note_begin(r);
+	resource_begin_write(r);
 	send_status(r, status);
 }

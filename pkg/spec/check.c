@@ -145,13 +145,6 @@ static void check_schema_given(const json_t *body, struct findings *f)
 			     here ? "both" : "neither");
 }
 
-static void check_supported(const struct spec *spec, struct findings *f)
-{
-	if (spec->placement == SPEC_PLACEMENT_POD)
-		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, "spec.worker.placement",
-			     "Pod is not supported by this version; use Process");
-}
-
 void spec_check_databases(struct spec *spec, struct findings *f)
 {
 	for (size_t i = 0; i < spec->n_documents; i++) {
@@ -180,7 +173,6 @@ void spec_check(const struct spec *spec, const json_t *body, struct findings *f)
 	check_sink(&spec->sink, f);
 	check_schema_given(body, f);
 	spec_check_redis(spec, f);
-	check_supported(spec, f);
 }
 
 bool spec_can_be_checked(const struct spec *spec, const struct findings *f)

@@ -219,7 +219,7 @@ static const struct jsonx_field redis_fields[] = {
 	{0},
 };
 
-/* Fields that are not supported yet are still checked, and then dropped. */
+/* For the operator, which copies it into a pod. */
 static void check_amounts(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	bool good = json_is_object(value) && json_object_size(value) <= AMOUNT_COUNT;
@@ -283,6 +283,7 @@ static const struct jsonx_field resources_fields[] = {
 static const struct jsonx_field worker_fields[] = {
 	ENUM_FIELD("placement", struct spec, placement, placement_words),
 	OBJECT_FIELD("resources", 0, resources_fields),
+	OBJECT_FIELD("podTemplate", 0, spec_pod_template_fields),
 	{0},
 };
 

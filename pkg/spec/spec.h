@@ -119,8 +119,8 @@ struct spec {
 };
 
 /* Decodes a resource, {"metadata": ..., "spec": ...}. Reasons of findings: InvalidSpec, InvalidSchema, and NotSupported
- * for a known field whose capability this version does not have (placement Pod). Always returns
- * a spec, so that messages can name the resource. */
+ * for a known field whose capability this version does not have. Always returns a spec, so that messages can name the
+ * resource. */
 struct spec *spec_decode(const json_t *resource, struct findings *f);
 /* The same for a resource that the API server has accepted. Unknown fields and enum values then come from a newer CRD,
  * as during an upgrade or after a roll-back: they are warnings, not errors. */

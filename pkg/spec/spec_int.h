@@ -22,6 +22,7 @@ bool spec_is_data_key(const char *key);
 
 extern const struct jsonx_field spec_fields[];        /* of struct spec */
 extern const struct jsonx_field spec_source_fields[]; /* of struct spec_source */
+extern const struct jsonx_field spec_pod_template_fields[];
 
 /* The names of an enum's values, in its order. */
 extern const char *const spec_tls_words[], *const spec_auth_words[];

@@ -259,7 +259,7 @@ static void test_spec_when_admitted_then_other_mistakes_are_errors(void **state)
 	assert_non_null(strstr(errors, "spec.lagTargetSeconds: "));
 }
 
-static void test_spec_when_capability_is_missing_then_not_supported(void **state)
+static void test_spec_when_placement_is_pod_then_accepted(void **state)
 {
 	struct findings f;
 	_cleanup_(spec_freep) struct spec *s = NULL;
@@ -269,8 +269,8 @@ static void test_spec_when_capability_is_missing_then_not_supported(void **state
 	s = decode(
 		RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA ", \"worker\": {\"placement\": \"Pod\"}"),
 		&f);
-	expect(&f, FINDING_ERROR, "spec.worker.placement: Pod is not supported by this version; use Process");
-	assert_string_equal(reason_name(f.items[0].reason), "NotSupported");
+	assert_int_equal(s->placement, SPEC_PLACEMENT_POD);
+	assert_int_equal(f.n, 0);
 	findings_release(&f);
 }
 
@@ -556,7 +556,7 @@ int main(void)
 		cmocka_unit_test(test_spec_when_much_is_invalid_then_every_violation_is_named),
 		cmocka_unit_test(test_spec_when_admitted_then_what_is_unknown_is_a_remark),
 		cmocka_unit_test(test_spec_when_admitted_then_other_mistakes_are_errors),
-		cmocka_unit_test(test_spec_when_capability_is_missing_then_not_supported),
+		cmocka_unit_test(test_spec_when_placement_is_pod_then_accepted),
 		cmocka_unit_test(test_spec_when_redis_is_given_then_its_url_is_read),
 		cmocka_unit_test(test_spec_when_redis_is_not_valid_then_the_message_says_what_is),
 		cmocka_unit_test(test_spec_when_redis_is_a_service_then_it_is_looked_up_in_the_namespace),

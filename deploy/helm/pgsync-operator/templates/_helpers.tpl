@@ -84,6 +84,21 @@ name needs list and watch, and which names is only known from the PgSyncs. */ -}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.worker.pods.enabled }}
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, create, patch]
+# Also what a pod's Role has: a Role cannot give more than its maker may do.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update, patch]
+{{- end }}
 {{- end }}
 
 {{- define "pgsync-operator.pgsyncRules" -}}

@@ -1,0 +1,100 @@
+"""What the kubelet does with the Deployment of a PgSync, without a node: Secrets and ConfigMaps become files as the Deployment
+says, and its container's command line becomes a process, with the token of its ServiceAccount."""
+
+import base64
+import json
+import os
+import shutil
+from pathlib import Path
+
+import requests
+
+from . import ports
+from .operator import BIN
+from .process import Process, children
+from .search import eventually
+
+
+class Pod:
+    """The pod of one PgSync. With `kubelet.sync()` its files become what the API server has now."""
+
+    def __init__(self, kube, state: Path, namespace, name, server=None):
+        self.kube, self.namespace, self.object_name = kube, namespace, f"pgsync-{name}"
+        self.directory = Path(state) / f"pod-{namespace}-{name}"
+        self.server, self.process, self.starts = server, None, 0
+
+    def read(self, path):
+        return self.kube.kubectl.read(path)
+
+    def deployment(self):
+        return self.read(f"apis/apps/v1/namespaces/{self.namespace}/deployments/{self.object_name}")
+
+    def wait_for_deployment(self, timeout=15):
+        return eventually(self.deployment, timeout, f"Deployment {self.object_name}", interval=0.1)
+
+    def wait_for_no_deployment(self, timeout=15):
+        eventually(lambda: self.deployment() is None, timeout, f"the end of Deployment {self.object_name}", interval=0.1)
+
+    def sync(self):
+        (volume,) = self.deployment()["spec"]["template"]["spec"]["volumes"]
+        fresh = self.directory / "next"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for source in volume["projected"]["sources"]:
+            ((kind, wanted),) = source.items()
+            found = self.read(f"api/v1/namespaces/{self.namespace}/{kind.lower()}s/{wanted['name']}") or {}
+            assert wanted["optional"]
+            for item in wanted["items"]:
+                value = found.get("data", {}).get(item["key"])
+                if value is not None:
+                    path = fresh / item["path"]
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(base64.b64decode(value) if kind == "secret" else value.encode())
+        shutil.rmtree(self.directory / "mounts", ignore_errors=True)
+        fresh.rename(self.directory / "mounts")
+
+    def start(self):
+        deployment = self.wait_for_deployment()
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (mount,) = container["volumeMounts"]
+        assert container["command"] == ["pgsync-operator"]
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.sync()
+        kubeconfig = self.kube.service_account_kubeconfig(self.namespace, pod["serviceAccountName"],
+                                                          self.directory / "kubeconfig", self.server)
+        port = ports.free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        replaced = {mount["mountPath"]: str(self.directory / "mounts"), "--listen=:8080": f"--listen=127.0.0.1:{port}"}
+        arguments = [replaced.get(a, a) for a in container["args"]]
+        self.starts += 1
+        self.process = Process(self.object_name, [BIN / "pgsync-operator", "--kubeconfig", kubeconfig, *arguments],
+                               self.directory / f"log-{self.starts}", env={**os.environ, "POD_UID": f"uid-{self.object_name}"})
+        self.process.wait_until(lambda: self.get("/livez") == 200, 10)
+        return self
+
+    def get(self, path):
+        try:
+            return requests.get(self.url + path, timeout=3).status_code
+        except requests.RequestException:
+            return 0
+
+    def workers(self):
+        return children(self.process.pid) if self.process and self.process.alive else []
+
+    def stop(self):
+        if self.process:
+            self.process.stop(timeout=15)
+
+    def may(self, verb, path):
+        """What the API server answers to the pod's ServiceAccount: a status code."""
+        import yaml
+
+        token = yaml.safe_load((self.directory / "kubeconfig").read_text())["users"][0]["user"]["token"]
+        body = {"json": {"metadata": {"labels": {"a": "b"}}}} if verb in ("PATCH", "POST", "PUT") else {}
+        headers = {"Authorization": f"Bearer {token}"}
+        if verb == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+            body = {"data": json.dumps({"metadata": {"labels": {"a": "b"}}})}
+        return requests.request(verb, f"{self.kube.url}/{path}", headers=headers, verify=str(self.kube.ca.cert), timeout=10,
+                                **body).status_code

@@ -1,0 +1,34 @@
+/* The objects that make the pod of a PgSync with placement Pod: pure.
+ *
+ * A Deployment runs the agent, `pgsync-operator --agent NAMESPACE/NAME`: an operator of that one PgSync, which gets
+ * Secrets and ConfigMaps as files. A Role lets it read the PgSync, write its status, renew its own Lease and record
+ * events. All of them belong to the PgSync (ownerReferences), so they are deleted with it. */
+#ifndef PGSYNC_OPERATOR_PLACEMENT_INT_H
+#define PGSYNC_OPERATOR_PLACEMENT_INT_H
+
+#include <jansson.h>
+
+#include "json/json.h"
+
+/* The annotation of the Deployment that names the PgSync. */
+#define PLACEMENT_NAME "pgsync.io/name"
+/* The annotation of the Deployment that holds the hash of the objects. */
+#define PLACEMENT_APPLIED "pgsync.io/applied"
+/* The labels of all of them. */
+#define PLACEMENT_LABELS "app.kubernetes.io/managed-by=pgsync-operator,app.kubernetes.io/component=worker"
+#define PLACEMENT_MOUNTS "/run/pgsync"
+
+struct placement_input {
+	const json_t *resource; /* without the schema */
+	const char *image;
+	const char *const *args; /* of the agent, beside those that name the PgSync; NULL at the end */
+};
+
+/* The name of all the objects, and of the Lease: at most 63 characters, since that of a PgSync has at most 52. Caller
+ * frees. */
+char *placement_name(const char *name);
+/* In the order in which they are to be applied; the Deployment is last. The hash is that of all of them without the
+ * image. A new reference. */
+json_t *placement_objects(const struct placement_input *in, char hash[JSONX_HASH_BYTES]);
+
+#endif

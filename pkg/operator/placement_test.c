@@ -1,0 +1,100 @@
+/* Tests of the objects of a pod: a golden file, names, and what the hash depends on. With PGSYNC_GOLDEN=write the
+ * golden file is written instead of compared. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "operator/placement_int.h"
+
+enum { FILE_BYTES = 1024 * 1024 };
+
+static const char directory[] = "pkg/operator/testdata/placement";
+static const char *const args[] = {"--log-level=info", NULL};
+
+static char *read_text(const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
+	char *text = NULL;
+	struct err err;
+	size_t len;
+
+	if (jsonx_read_file(path, FILE_BYTES, &text, &len, &err) < 0)
+		fail_msg("%s", err.msg);
+	return text;
+}
+
+static json_t *read_resource(void)
+{
+	_cleanup_free_ char *text = read_text("resource.json");
+	json_t *resource = json_loads(text, 0, NULL);
+
+	assert_non_null(resource);
+	return resource;
+}
+
+static void test_objects_when_everything_is_set_then_as_the_golden_file(void **state)
+{
+	_cleanup_json_ json_t *resource = read_resource();
+	char hash[JSONX_HASH_BYTES];
+	_cleanup_json_ json_t *objects = placement_objects(
+		&(struct placement_input){.resource = resource, .image = "pgsync-operator:1", .args = args}, hash);
+	_cleanup_free_ char *text = json_dumps(objects, JSON_INDENT(2));
+	_cleanup_free_ char *got = xasprintf("%s\n", text);
+	_cleanup_free_ char *want = NULL;
+	const char *mode = getenv("PGSYNC_GOLDEN");
+
+	UNUSED(state);
+	if (mode && strcmp(mode, "write") == 0) {
+		_cleanup_free_ char *path = xasprintf("%s/objects.json", directory);
+		_cleanup_fclose_ FILE *file = fopen(path, "we");
+
+		if (!file || fputs(got, file) == EOF)
+			fail_msg("%s: %s", path, strerror(errno));
+		return;
+	}
+	want = read_text("objects.json");
+	if (strcmp(got, want) != 0)
+		fail_msg("the objects are others:\n%s", got);
+}
+
+static void hash_of(const json_t *resource, const char *image, char hash[JSONX_HASH_BYTES])
+{
+	jsonx_decref(
+		placement_objects(&(struct placement_input){.resource = resource, .image = image, .args = args}, hash));
+}
+
+static void test_hash_when_only_the_image_differs_then_the_same(void **state)
+{
+	_cleanup_json_ json_t *resource = read_resource();
+	char a[JSONX_HASH_BYTES], b[JSONX_HASH_BYTES];
+
+	UNUSED(state);
+	hash_of(resource, "pgsync-operator:1", a);
+	hash_of(resource, "pgsync-operator:2", b);
+	assert_string_equal(a, b);
+	/* What the worker reads by itself needs no other pod. */
+	(void)json_object_set_new(jsonx_get(resource, "spec.source"), "database", json_string("other"));
+	hash_of(resource, "pgsync-operator:1", b);
+	assert_string_equal(a, b);
+	(void)json_object_set_new(jsonx_get(resource, "spec"), "restartNonce", json_integer(3));
+	hash_of(resource, "pgsync-operator:1", b);
+	assert_string_not_equal(a, b);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_objects_when_everything_is_set_then_as_the_golden_file),
+		cmocka_unit_test(test_hash_when_only_the_image_differs_then_the_same),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
