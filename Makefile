@@ -190,6 +190,13 @@ $(foreach f,test tsan coverage,$(eval $(call program_test_rules,bookstore,$(f)))
 unit-bookstore: $(B)/test/cmd/bookstore/bookstore_test
 	@hack/run-unit $^
 
+# The pure parts of pgsync's commands.
+$(foreach f,test tsan coverage,$(eval $(B)/$(f)/cmd/pgsync/look_test: $(B)/$(f)/cmd/pgsync/look_compare.o $(B)/$(f)/libjson.a $(B)/$(f)/libbase.a))
+
+.PHONY: unit-pgsync
+unit-pgsync: $(B)/test/cmd/pgsync/look_test
+	@hack/run-unit $^
+
 define test_program
 $(B)/$(1)/%_test: $(B)/$(1)/%_test.o
 	@echo "  LINK  $$@"

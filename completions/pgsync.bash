@@ -6,7 +6,8 @@ _pgsync_options() {
 	local source="--config= --schema-url= --s3-schema-url= --env-file= --host= --port= --user= --password --sslmode=
 		--sslrootcert= --adopt-existing-index --name="
 	case $1 in
-	run) echo "--file= --until-caught-up --listen= --console-listen= --console-token-file= --console-host= $log" ;;
+	run) echo "--file= --until-caught-up --listen= --console-listen= --console-token-file= --console-host= --console-actions
+		$log" ;;
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	worker) echo "--deny-egress= --sandbox= $log" ;;

@@ -6,6 +6,7 @@ import re
 import pytest
 import requests
 from parts import ports
+from parts.search import eventually
 from parts.worker import pgsync
 from playwright.sync_api import expect
 from test_console import TOKEN, token_file, violations  # noqa: F401, a fixture
@@ -62,3 +63,139 @@ def test_a_console_that_others_reach_without_a_token_is_refused(worker, manifest
     assert code == 2 and "--console-token-file" in err
     code, _, err = pgsync("run", "-f", made.manifest, "--console-listen", "127.0.0.1:8082", "--console-token-file", "/nowhere")
     assert code == 2 and "/nowhere" in err
+
+
+# --- looking into documents, dead letters, index, checkpoint and plan
+
+
+@pytest.fixture
+def strict(consoled, manifest, books, opensearch, index):
+    """strict(*flags): a worker whose index refuses book 7, which has a dead letter."""
+
+    def make(*flags):
+        manifest[1]["spec"]["schema"][0]["mapping"] = {"isbn": {"type": "long"}}
+        made = consoled(*flags)
+        books.sql("UPDATE books SET isbn = '080442957X' WHERE id = 7")
+        eventually(lambda: opensearch.indices(f"{index}-dead-letters") and opensearch.documents(f"{index}-dead-letters"), 30, "a dead letter")
+        return made
+
+    return make
+
+
+def test_a_document_is_found_and_shown_beside_what_postgres_has_now(open_page, consoled, books, opensearch, index):
+    worker = consoled()
+    opensearch.refresh(index)
+    page = open_page(worker.console + "/")
+    page.click("#body a")
+    page.click("#look a")
+    expect(page.locator("#verdict")).to_contain_text("25 documents")
+    expect(page.locator("#content tbody tr")).to_have_count(20)
+    page.click("text=Next")
+    expect(page.locator("#content tbody tr")).to_have_count(5)
+    title = books.value("SELECT title FROM books WHERE id = 7")
+    page.fill("#q", title)
+    page.keyboard.press("Enter")
+    page.locator("#content tbody a", has_text=re.compile("^7$")).click()
+    expect(page.locator("#verdict")).to_have_text("✓ The index has what Postgres has now.")
+    expect(page.locator("#content dl")).to_contain_text(re.compile(r"Version: every commit up to[0-9A-F]+/[0-9A-F]+"))
+    assert page.locator("#content pre").count() == 2 and title in page.locator("#content pre").nth(1).inner_text()
+    assert "id=7" in page.url and not violations(page)
+    # Something else writes into the index: that is what a comparison is for.
+    generation = page.locator("#content dd").nth(1).inner_text()
+    document = opensearch.document(index, "7")
+    document["title"] = "<b>changed</b>"
+    version = opensearch.request("GET", f"{generation}/_doc/7")["_version"]
+    opensearch.request("PUT", f"{generation}/_doc/7?version={version + 1}&version_type=external", json.loads(json.dumps(document, default=float)))
+    page.click("text=Compare with Postgres now")
+    expect(page.locator("#verdict")).to_contain_text("They differ in 1 place")
+    expect(page.locator(".differences tbody tr")).to_have_text(re.compile("^title.*<b>changed</b>.*"))
+    assert page.locator("#content b").count() == 0 and not violations(page)
+    page.go_back()
+    expect(page.locator("#q")).to_have_value(title)
+
+
+def test_what_cannot_be_looked_at_is_said(open_page, consoled, index):
+    worker = consoled()
+
+    def ask(path, **parameters):
+        answer = requests.get(f"{worker.console}/api/look{path}", params=parameters, timeout=30)
+        return answer.status_code, answer.json()
+
+    assert ask("") == (200, {"indices": [index], "actions": False})
+    assert ask("/search", index="other")[0] == 404 and ask("/search")[0] == 404 and ask("/index", index=f"{index},_all")[0] == 404
+    assert ask("/document", index=index)[0] == 422 and ask("/search", index=index, q="x" * 1001)[0] == 422
+    assert ask("/search", index=index, **{"from": "-1"})[0] == 422 and ask("/search", index=index, **{"from": "9999999"})[0] == 422
+    assert ask("/search", index=index, q='" ( \\ ~~ [')[0] == 200
+    status, none = ask("/document", index=index, id="999999")
+    assert status == 200 and none["comparison"]["equal"] and "postgres" not in none and "index" not in none
+    status, odd = ask("/document", index=index, id="x'; DROP TABLE books; --")
+    assert status == 200 and "error" in odd and "DROP" not in odd["error"]
+    for method, path in (("POST", "/dead-letters/retry"), ("POST", "/dead-letters/discard"), ("POST", "/search")):
+        assert requests.request(method, f"{worker.console}/api/look{path}", timeout=10).status_code in (404, 405), path
+    page = open_page(f"{worker.console}{address('/look', id='999999')}")
+    expect(page.locator("#verdict")).to_contain_text("There is no such document, and no such row.")
+
+
+def test_looking_needs_the_token(open_page, consoled, token_file):  # noqa: F811
+    worker = consoled("--console-token-file", token_file, "--console-actions")
+    for path in ("", "/search", "/document", "/index", "/dead-letters", "/checkpoint", "/plan"):
+        assert requests.get(f"{worker.console}/api/look{path}", timeout=10).status_code == 401, path
+    assert requests.post(f"{worker.console}/api/look/dead-letters/retry", timeout=10).status_code == 401
+    page = open_page(worker.console + address("/look", view="index"))
+    expect(page.locator("#verdict")).to_have_text("This console needs its token.")
+    page.fill("#token input", TOKEN)
+    page.click("#token button")
+    expect(page.locator("#content")).to_contain_text("Mapping")
+
+
+def test_a_dead_letter_is_shown_and_only_read(open_page, strict):
+    worker = strict()
+    page = open_page(worker.console + address("/look", view="dead-letters"))
+    expect(page.locator("#verdict")).to_contain_text("1 document was rejected")
+    expect(page.locator("#content tbody tr")).to_contain_text("public.books, id 7")
+    expect(page.locator("#content tbody button")).to_have_count(0)
+    expect(page.locator("#verdict")).to_contain_text("--console-actions")
+    assert not violations(page)
+
+
+def test_a_dead_letter_is_retried_and_discarded_from_the_console(open_page, strict, books, opensearch, index):
+    worker = strict("--console-actions")
+    evil = requests.post(f"{worker.console}/api/look/dead-letters/discard", params={"index": index, "id": "7"}, headers={"Origin": "http://evil.example"}, timeout=10)
+    assert evil.status_code == 403
+    page = open_page(worker.console + address("/look", view="dead-letters"))
+    attempts = int(page.locator("#content tbody td").nth(4).inner_text())
+    page.click("button:has-text('Retry')")
+    expect(page.locator("#note")).to_contain_text("tries it again")
+    eventually(lambda: opensearch.document(f"{index}-dead-letters", "7")["attempts"] > attempts, 30, "another attempt")
+    page.reload()
+    page.click("button:has-text('Discard')")
+    expect(page.locator("#note")).to_contain_text("is discarded")
+    assert not violations(page)
+    page.reload()
+    expect(page.locator("#verdict")).to_have_text("No document is rejected.")
+    gone = requests.post(f"{worker.console}/api/look/dead-letters/retry", params={"index": index, "id": "7"}, timeout=10)
+    assert gone.status_code == 404
+
+
+def test_index_checkpoint_and_plan_are_shown(open_page, consoled, books, index):
+    worker = consoled()
+    page = open_page(worker.console + address("/look", view="index"))
+    expect(page.locator("#verdict")).to_have_text(f"{index} is {index}-g1.")
+    expect(page.locator("#content")).to_contain_text('"isbn"')
+    page.click("#views a:has-text('Checkpoint')")
+    expect(page.locator("#verdict")).to_have_text("The checkpoint is in the search engine.")
+    expect(page.locator("#content dl")).to_contain_text("Live")
+    expect(page.locator("#content dl")).to_contain_text(worker.status()["stream"]["slotName"])
+    expect(page.locator("#content tbody tr", has_text=index)).to_have_text(re.compile(f"{index}11.*complete.*ago"))
+    page.click("#views a:has-text('Plan')")
+    expect(page.locator("#verdict")).to_contain_text("What pgsync plan prints now")
+    expect(page.locator("#content .plan")).to_contain_text("SELECT")
+    assert page.locator("#content .plan").inner_text().strip() == pgsync("plan", "-f", worker.manifest)[1].strip()
+    for scheme in ("light", "dark"):
+        for view in ("documents", "dead-letters", "index", "checkpoint", "plan"):
+            seen = open_page(worker.console + address("/look", view=view), width=360, scheme=scheme)
+            expect(seen.locator("#content:not(.stale)")).to_be_attached()
+            expect(seen.locator("#verdict")).not_to_have_text("Asking pgsync …")
+            assert seen.evaluate("document.documentElement.scrollWidth") <= 360, view
+            assert not violations(seen), view
+    assert worker.condition("Ready")["status"] == "True"

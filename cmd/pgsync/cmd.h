@@ -29,6 +29,7 @@ struct common_flags {
 	const char *file; /* -f */
 	const char *listen;
 	struct console_options console; /* listen: NULL if there is none */
+	bool console_actions;
 	const char *deny_egress;
 	const char *sandbox;
 	const char *log_level, *log_format;
@@ -56,9 +57,9 @@ void help_end(const char *name, FILE *to);
 void help_commands(FILE *to);
 
 /* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "c",
- * "t" and "n" those of the console, "i" index, "a" all, "p" output, "*" arguments that are not options), those of the
- * log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for an
- * error. */
+ * "t", "n" and "x" those of the console, "i" index, "a" all, "p" output, "*" arguments that are not options), those of
+ * the log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for
+ * an error. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
@@ -82,11 +83,20 @@ void cmd_wait_free(struct cmd_wait *wait);
 CLEANUP(struct cmd_wait, cmd_wait_free);
 struct waits *cmd_wait_waits(struct cmd_wait *wait);
 void cmd_wait_serve(void *user, const struct web_request *request, struct web_response *response);
-/* The console of pgsync run, which borrows the input; *ret stays NULL if the options name no address. The others accept
- * NULL, and any thread may call them. */
+/* What a console looks into for a worker with these options (their spec is borrowed). The handlers of its routes are
+ * for threads that may wait; cmd_look_end ends their waits. */
+struct sync_options;
+struct cmd_look;
+int cmd_look_new(const struct sync_options *run, bool actions, struct cmd_look **ret, struct err *err) WARN_UNUSED;
+void cmd_look_end(const struct cmd_look *look);
+void cmd_look_free(struct cmd_look *look);
+CLEANUP(struct cmd_look, cmd_look_free);
+size_t cmd_look_routes(struct cmd_look *look, struct web_route ret[CONSOLE_ROUTES]);
+/* The console of pgsync run, which borrows input and spec; *ret stays NULL if the flags name no address. The others
+ * accept NULL, and any thread may call them. */
 struct cmd_console;
-int cmd_console_start(const struct console_options *options, const struct input *input, struct cmd_console **ret,
-		      struct err *err) WARN_UNUSED;
+int cmd_console_start(const struct common_flags *flags, const struct input *input, const struct sync_options *run,
+		      struct cmd_console **ret, struct err *err) WARN_UNUSED;
 void cmd_console_stop(struct cmd_console *c);
 CLEANUP(struct cmd_console, cmd_console_stop);
 /* What sync_options.report and sync_options.event are told. */

@@ -152,7 +152,7 @@ int cmd_run_input(const struct common_flags *flags, const struct input *input, s
 	options.metrics = run.metrics;
 	options.stop_fd = stop_fd_open(-1, err);
 	if (options.stop_fd >= 0 && start_web(&run, flags->listen, wait, &web, err) == 0 &&
-	    cmd_console_start(&flags->console, input, &run.console, err) == 0)
+	    cmd_console_start(flags, input, &options, &run.console, err) == 0)
 		r = sync_run(&options, err);
 	waits_close(cmd_wait_waits(wait));
 	web_stop(web);
@@ -171,7 +171,7 @@ int cmd_run(int argc, char **argv)
 	struct common_flags flags;
 	struct findings findings;
 	struct err err = {0};
-	int code = flags_parse(argc, argv, "fulctn", &flags);
+	int code = flags_parse(argc, argv, "fulctnx", &flags);
 
 	if (code >= 0)
 		return code;

@@ -31,6 +31,8 @@ static const struct option_row {
 	 "the file that holds what visitors of the console have to enter, at least 16 characters"},
 	{'n', 0, false, "console-host", "NAME,...",
 	 "names by which browsers reach the console, besides those of this machine; requests for others are refused"},
+	{'x', 0, false, "console-actions", NULL,
+	 "let visitors of the console retry and discard dead letters; default: it only reads"},
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
@@ -77,6 +79,8 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->console.token_file = optarg;
 	else if (value == 'n')
 		flags->console.hosts = optarg;
+	else if (value == 'x')
+		flags->console_actions = true;
 	else if (value == 'i')
 		flags->index = optarg;
 	else if (value == 'a')

@@ -10,6 +10,7 @@
 
 struct cmd_console {
 	struct console *console;
+	struct cmd_look *look;
 	const struct spec *spec; /* borrowed */
 	char *schema;            /* JSON, or NULL */
 	char started[CLOCK_RFC3339_BYTES];
@@ -29,13 +30,14 @@ static char *schema_text(const struct input *input)
 	return xstrdup_or_null(jsonx_string(map, input->spec->schema_config_map_key, NULL));
 }
 
-int cmd_console_start(const struct console_options *options, const struct input *input, struct cmd_console **ret,
-		      struct err *err)
+int cmd_console_start(const struct common_flags *flags, const struct input *input, const struct sync_options *run,
+		      struct cmd_console **ret, struct err *err)
 {
 	_cleanup_(cmd_console_stopp) struct cmd_console *c = NULL;
-	struct console_options given = *options;
+	struct console_options given = flags->console;
+	struct web_route routes[CONSOLE_ROUTES];
 
-	if (!options->listen)
+	if (!given.listen)
 		return 0;
 	c = xcalloc(1, sizeof(*c));
 	c->spec = input->spec;
@@ -44,6 +46,10 @@ int cmd_console_start(const struct console_options *options, const struct input 
 	c->resource = json_pack("{s:{}, s:{s:O*}}", "metadata", "spec", "lagTargetSeconds",
 				jsonx_get(input->resource, "spec.lagTargetSeconds"));
 	given.of_worker = true;
+	if (cmd_look_new(run, flags->console_actions, &c->look, err) < 0)
+		return -1;
+	given.n_routes = cmd_look_routes(c->look, routes);
+	given.routes = routes;
 	if (console_start(&given, &c->console, err) < 0)
 		return -1;
 	log_info("run", "console", KV_I64("port", console_port(c->console)));
@@ -55,7 +61,10 @@ void cmd_console_stop(struct cmd_console *c)
 {
 	if (!c)
 		return;
+	if (c->look)
+		cmd_look_end(c->look);
 	console_stop(c->console);
+	cmd_look_free(c->look);
 	json_decref(c->resource);
 	free(c->schema);
 	free(c);

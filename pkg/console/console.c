@@ -9,12 +9,20 @@
 #include "console/console_int.h"
 #include "json/json.h"
 
-enum { TOKEN_BYTES = 4096, TOKEN_LEAST = 16, HOSTS = 16, API_ROUTES = 2 };
+enum { TOKEN_BYTES = 4096, TOKEN_LEAST = 16, HOSTS = 16, API_ROUTES = 2, WORKERS = 2 };
 
 static const char scheme[] = "Bearer ";
 
+/* A route that was added, behind the token. */
+struct guarded {
+	const struct console *console;
+	web_handler *handler;
+	void *user;
+};
+
 struct console {
 	struct web *web;
+	struct guarded guarded[CONSOLE_ROUTES];
 	char *host_list;
 	const char *hosts[HOSTS + 1];      /* point into host_list */
 	char token_hash[JSONX_HASH_BYTES]; /* "": none is needed */
@@ -195,23 +203,53 @@ static void keep_hosts(struct console *console, const char *hosts)
 		console->hosts[n] = strsep(&rest, ",");
 }
 
+static void serve_guarded(void *user, const struct web_request *request, struct web_response *response)
+{
+	const struct guarded *guarded = user;
+
+	if (admit_visitor(guarded->console, request, response))
+		guarded->handler(guarded->user, request, response);
+}
+
+/* Every route; returns how many. What does not wait is answered by the server's thread. */
+static size_t make_routes(struct console *console, const struct console_options *options, struct web_route *ret)
+{
+	size_t n = API_ROUTES + CONSOLE_FILES;
+
+	ret[0] = (struct web_route){.path = "/api/pgsyncs", .handler = serve_list, .user = console};
+	ret[1] = (struct web_route){.path = "/api/pgsyncs/{}/{}", .handler = serve_one, .user = console};
+	console_file_routes(ret + API_ROUTES);
+	if (options->n_routes) {
+		console_look_routes(ret + n);
+		n += CONSOLE_LOOK_FILES;
+	}
+	for (size_t i = 0; i < n; i++)
+		ret[i].in_server_thread = true;
+	for (size_t i = 0; i < options->n_routes && i < CONSOLE_ROUTES; i++) {
+		const struct web_route *route = &options->routes[i];
+
+		console->guarded[i] = (struct guarded){console, route->handler, route->user};
+		ret[n] = *route;
+		ret[n].handler = serve_guarded;
+		ret[n++].user = &console->guarded[i];
+	}
+	return n;
+}
+
 int console_start(const struct console_options *options, struct console **ret, struct err *err)
 {
 	_cleanup_(console_stopp) struct console *console = xcalloc(1, sizeof(*console));
-	struct web_route routes[API_ROUTES + CONSOLE_FILES] = {
-		{.path = "/api/pgsyncs", .handler = serve_list, .user = console},
-		{.path = "/api/pgsyncs/{}/{}", .handler = serve_one, .user = console},
-	};
+	struct web_route routes[API_ROUTES + CONSOLE_FILES + CONSOLE_LOOK_FILES + CONSOLE_ROUTES];
 
 	(void)pthread_mutex_init(&console->lock, NULL);
-	console_store_init(&console->store, options->of_worker);
+	console_store_init(&console->store, options);
 	keep_hosts(console, options->hosts);
-	console_file_routes(routes + API_ROUTES);
 	if (console_check(options, err) < 0 || read_token(options->token_file, console->token_hash, err) < 0)
 		return -1;
 	if (web_serve(&(struct web_options){.listen = options->listen,
 					    .routes = routes,
-					    .n_routes = ARRAY_SIZE(routes),
+					    .n_routes = make_routes(console, options, routes),
+					    .workers = options->n_routes ? WORKERS : 0,
 					    .refusal = answer_json_refusal,
 					    .headers = web_page_headers,
 					    .for_browsers = true,

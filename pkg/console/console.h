@@ -1,5 +1,5 @@
 /* The console of an operator, or of a worker without one: pages in a browser that show every PgSync, live, and the JSON
- * that they are made from. It only reads.
+ * that they are made from. It only reads, unless routes are added that do more.
  *
  * One thread says what each PgSync is like; the thread of a web server serves the last word about each.
  * A console locks itself. Every function but console_check and console_start accepts NULL, and then does nothing.
@@ -18,14 +18,21 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/reason.h"
+#include "web/web.h"
 
 struct console;
+
+enum { CONSOLE_ROUTES = 10 };
 
 struct console_options {
 	bool of_worker;         /* there is no operator: the console of `pgsync run` */
 	const char *listen;     /* as web_options.listen */
 	const char *token_file; /* NULL: no token; then only this machine may reach it */
 	const char *hosts;      /* "NAME,...": by which browsers reach it, besides loopback; or NULL */
+	/* What else may be asked, with the token: the page "look" is served if there is something, and asks for it. The
+	 * handlers may wait; two at a time. CONSOLE_ROUTES at most. Copied. */
+	const struct web_route *routes;
+	size_t n_routes;
 };
 
 /* Errors: INVALID (without a token, an address that is not loopback; a token that is too short or not text; too many

@@ -18,6 +18,7 @@ enum {
 	CONSOLE_SCHEMA_BYTES = 128 * 1024, /* a larger one is not shown */
 	CONSOLE_MESSAGE_BYTES = 300,       /* of a message in the list; the page of the PgSync has all of it */
 	CONSOLE_FILES = 10,
+	CONSOLE_LOOK_FILES = 2,
 };
 
 /* --- summary.c: pure */
@@ -46,9 +47,10 @@ struct console_store {
 	uint64_t instance;   /* a number of this process: another one counts from 0 */
 	bool leading;
 	bool of_worker; /* console_options.of_worker */
+	bool looks;     /* there are console_options.routes */
 };
 
-void console_store_init(struct console_store *store, bool of_worker);
+void console_store_init(struct console_store *store, const struct console_options *options);
 void console_store_release(struct console_store *store);
 void console_store_lead(struct console_store *store, bool leading);
 void console_store_show(struct console_store *store, const struct console_pgsync *pgsync);
@@ -70,5 +72,7 @@ void console_entry_json(const struct console_store *store, const struct console_
 /* --- pages.c */
 /* The routes of the files are written to routes, which has room for CONSOLE_FILES. */
 void console_file_routes(struct web_route *routes);
+/* The same for the page that asks for console_options.routes: CONSOLE_LOOK_FILES. */
+void console_look_routes(struct web_route *routes);
 
 #endif

@@ -142,7 +142,7 @@ static void test_list_since_a_cursor_has_only_what_changed(void **state)
 	_cleanup_free_ char *second = NULL;
 
 	UNUSED(state);
-	console_store_init(&store, false);
+	console_store_init(&store, &(struct console_options){0});
 	show(&store, "a", "{}");
 	show(&store, "b", "{}");
 	first = console_store_cursor(&store);
@@ -164,7 +164,7 @@ static void test_list_after_a_removal_is_complete_again(void **state)
 	_cleanup_free_ char *after = NULL;
 
 	UNUSED(state);
-	console_store_init(&store, false);
+	console_store_init(&store, &(struct console_options){0});
 	show(&store, "a", "{}");
 	show(&store, "b", "{}");
 	before = console_store_cursor(&store);
@@ -186,7 +186,7 @@ static void test_list_ignores_cursors_of_another_process_and_nonsense(void **sta
 	_cleanup_free_ char *future = NULL;
 
 	UNUSED(state);
-	console_store_init(&store, false);
+	console_store_init(&store, &(struct console_options){0});
 	show(&store, "a", "{}");
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		assert_list(&store, wrong[i], true, "a ");
@@ -203,7 +203,7 @@ static void test_entry_has_status_schema_as_a_string_and_the_last_events_newest_
 	const json_t *events;
 
 	UNUSED(state);
-	console_store_init(&store, false);
+	console_store_init(&store, &(struct console_options){0});
 	for (int i = 0; i < CONSOLE_EVENTS + 3; i++) {
 		_cleanup_free_ char *note = xasprintf("note %d \xff \"quoted\"", i);
 

@@ -22,12 +22,13 @@ static void free_entry(void *ptr)
 	free(e);
 }
 
-void console_store_init(struct console_store *store, bool of_worker)
+void console_store_init(struct console_store *store, const struct console_options *options)
 {
 	*store = (struct console_store){.entries = map_new(free_entry),
 					.instance = random_seed(),
-					.leading = of_worker,
-					.of_worker = of_worker};
+					.leading = options->of_worker,
+					.of_worker = options->of_worker,
+					.looks = options->n_routes > 0};
 }
 
 void console_store_release(struct console_store *store)
@@ -214,9 +215,8 @@ void console_entry_json(const struct console_store *store, const struct console_
 {
 	size_t kept = e->n_events < CONSOLE_EVENTS ? e->n_events : CONSOLE_EVENTS;
 
-	strbuf_addf(ret,
-		    "{\"ofWorker\":%s,\"summary\":%s,\"status\":%s,\"schema\":", store->of_worker ? "true" : "false",
-		    e->summary, e->status);
+	strbuf_addf(ret, "{\"ofWorker\":%s,\"looks\":%s,\"summary\":%s,\"status\":%s,\"schema\":",
+		    store->of_worker ? "true" : "false", store->looks ? "true" : "false", e->summary, e->status);
 	if (e->schema)
 		strbuf_add_json(ret, e->schema, strlen(e->schema));
 	else

@@ -41,19 +41,16 @@ export function takeTokens(turn) {
   });
 }
 
-/** GET; the answer and its ETag, or null if the version is still the one with this ETag. Other answers are thrown. */
-export async function get(path, etag) {
-  const headers = {};
+async function request(method, path, headers) {
   if (/[^!-~]/.test(token.get() ?? "")) throw new Refused(401, "A token has no such characters.");
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
-  if (etag) headers["If-None-Match"] = etag;
   let response;
   try {
-    response = await fetch(path, { headers, cache: "no-store" });
+    response = await fetch(path, { method, headers, cache: "no-store" });
   } catch {
     throw new Refused(0, "pgsync does not answer.");
   }
-  if (response.status === 304) return null;
+  if (response.status === 304) return { response };
   let value;
   try {
     value = await response.json();
@@ -61,8 +58,17 @@ export async function get(path, etag) {
     throw new Refused(response.status, `pgsync answered ${response.status}, not as JSON.`);
   }
   if (!response.ok) throw new Refused(response.status, value?.message ?? `pgsync answered ${response.status}.`);
-  return { value, etag: response.headers.get("ETag") };
+  return { value, response };
 }
+
+/** GET; the answer and its ETag, or null if the version is still the one with this ETag. Other answers are thrown. */
+export async function get(path, etag) {
+  const { value, response } = await request("GET", path, etag ? { "If-None-Match": etag } : {});
+  return value === undefined ? null : { value, etag: response.headers.get("ETag") };
+}
+
+/** POST without a body; what was answered. */
+export const post = async (path) => (await request("POST", path, {})).value;
 
 const FASTEST = 1000;
 const SLOWEST = 10000;

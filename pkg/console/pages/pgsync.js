@@ -93,6 +93,11 @@ function drawEvents(answer) {
 /** A word for a shell. Names of Kubernetes need no quotes, but an address can have anything. */
 const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
+function drawLook({ looks }) {
+  find("#look").hidden = !looks;
+  find("#look a").href = `/look?${new URLSearchParams({ namespace, name })}`;
+}
+
 function drawCommands({ ofWorker }) {
   const who = `${quoted(name)} --namespace ${quoted(namespace)}`;
   const commands = ofWorker ? ["pgsync plan -f FILE", "pgsync dead-letters list -f FILE"] : [`kubectl pgsync status ${who}`, `kubectl describe pgsync ${who}`, `kubectl get pgsync ${who} --output yaml`];
@@ -113,7 +118,7 @@ async function ask() {
   say("#verdict", `${sign} ${words}: ${summary.sentence}`);
   say("#found", summary.found ?? "");
   say("#next", summary.next ? `What to do: ${summary.next}` : "");
-  for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents, drawCommands]) draw(found.value);
+  for (const draw of [drawCounts, drawConditions, drawSource, drawIndices, drawTree, drawEvents, drawCommands, drawLook]) draw(found.value);
   find("#content").hidden = false;
 }
 

@@ -1,0 +1,414 @@
+/* What the console of pgsync run looks into: the indices, beside Postgres; dead letters; the checkpoint; the plan.
+ *
+ * Each request has its own connections, which end with it, and ten seconds for each answer of a server. What asks
+ * Postgres is done one at a time, so the source has one session more than the worker needs, or two while it plans. */
+#include "look.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "cmd.h"
+#include "document/document.h"
+#include "http/http.h"
+#include "search/search.h"
+#include "sink/dead_letter_pages.h"
+#include "sink/dead_letters.h"
+#include "sink/requests.h"
+#include "sink/target.h"
+#include "sync/sync.h"
+#include "json/json.h"
+
+enum {
+	TIMEOUT_MS = 10000,
+	RESULTS = 20,
+	MOST_RESULTS = 10000, /* what engines let a search skip */
+	DEAD_LETTERS = 100,
+	QUERY_BYTES = 1000,
+	PLAN_BYTES = 8 * 1024 * 1024,
+};
+
+struct cmd_look {
+	const struct spec *spec; /* borrowed */
+	struct sync_options options;
+	bool actions;
+	int end_fd; /* an eventfd: readable when the console ends */
+	pthread_mutex_t one_at_a_time;
+	struct look_route *routes;
+};
+
+/* A request that is being answered. */
+struct look_call {
+	const struct cmd_look *look;
+	const struct web_request *request;
+	struct search *search; /* NULL unless it is needed */
+	size_t document;       /* the number of the index's document in the spec */
+	const char *index, *id;
+};
+
+/* --- the indices */
+
+static int look_list(const struct look_call *c, json_t **ret, struct err *err)
+{
+	json_t *names = json_array();
+
+	UNUSED(err);
+	for (size_t i = 0; i < c->look->spec->n_documents; i++)
+		(void)json_array_append_new(names, json_string(c->look->spec->documents[i]->index));
+	*ret = json_pack("{s:o, s:b}", "indices", names, "actions", c->look->actions);
+	return 0;
+}
+
+static int look_search(const struct look_call *c, json_t **ret, struct err *err)
+{
+	const char *typed = web_argument(c->request, "q"), *from_text = web_argument(c->request, "from");
+	_cleanup_json_ json_t *query = NULL, *answer = NULL;
+	json_t *hits = json_array(), *hit;
+	uint64_t from = 0;
+	size_t i;
+
+	*ret = json_pack("{s:o}", "hits", hits);
+	if (typed && strlen(typed) > QUERY_BYTES)
+		return err_set(err, ERR_INVALID, "a search has at most %d bytes", QUERY_BYTES);
+	if (from_text && !parse_range(from_text, 0, MOST_RESULTS - RESULTS, &from))
+		return err_set(err, ERR_INVALID, "only the first %d results can be seen: search for more words",
+			       MOST_RESULTS);
+	query = look_query(typed ? typed : "", from, RESULTS);
+	if (search_index_post(c->search, c->index, "/_search", query, &answer, err) < 0)
+		return -1;
+	json_array_foreach (jsonx_get(answer, "hits.hits"), i, hit)
+		(void)json_array_append_new(hits, look_hit(hit));
+	(void)json_object_set_new(*ret, "total", json_integer(jsonx_integer(answer, "hits.total.value", 0)));
+	(void)json_object_set_new(*ret, "from", json_integer((json_int_t)from));
+	(void)json_object_set(*ret, "ms", json_object_get(answer, "took"));
+	return 0;
+}
+
+static int look_index(const struct look_call *c, json_t **ret, struct err *err)
+{
+	return search_index_get(c->search, c->index, "", ret, err);
+}
+
+/* --- one document */
+
+/* By a search, which finds it whatever its routing is. *ret: the hit, NULL if there is none. */
+static int read_hit(const struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *query =
+		json_pack("{s:{s:{s:[s]}}, s:i, s:b}", "query", "ids", "values", c->id, "size", 1, "version", true);
+	_cleanup_json_ json_t *answer = NULL;
+
+	if (search_refresh(c->search, c->index, err) < 0 ||
+	    search_index_post(c->search, c->index, "/_search", query, &answer, err) < 0)
+		return -1;
+	*ret = json_incref(json_array_get(jsonx_get(answer, "hits.hits"), 0));
+	return 0;
+}
+
+static json_t *lsn_json(uint64_t lsn)
+{
+	char text[LSN_BYTES];
+
+	return json_string(lsn_format(lsn, text));
+}
+
+/* Postgres comes first: then an index that has every change up to its position must have this document. That Postgres
+ * does not answer is told beside what the index has. */
+static int look_document(const struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *now = NULL, *hit = NULL;
+	const json_t *source;
+	const char *key;
+	struct sync_document document = {0};
+	struct err unread = {0};
+	int r;
+
+	if (read_hit(c, &hit, err) < 0)
+		return -1;
+	/* A document with a hashed _id has the key in a field. */
+	key = jsonx_string(json_object_get(hit, "_source"), DOCUMENT_KEY_FIELD, c->id);
+	r = sync_read_document(&c->look->options, c->document, key, &document, &unread);
+	if (r == 0 && document.text)
+		r = jsonx_parse(document.text, strlen(document.text), "the document", &now, &unread);
+	free(document.text);
+	json_decref(TAKE_PTR(hit));
+	if (read_hit(c, &hit, err) < 0)
+		return -1;
+	source = json_object_get(hit, "_source");
+	*ret = json_pack("{s:s, s:O*, s:O*}", "id", c->id, "index", source, "postgres", now);
+	if (hit)
+		(void)json_object_set_new(*ret, "version", lsn_json((uint64_t)jsonx_integer(hit, "_version", 0)));
+	if (hit)
+		(void)json_object_set(*ret, "generation", json_object_get(hit, "_index"));
+	if (r < 0) {
+		(void)json_object_set_new(*ret, "error", jsonx_text(unread.msg));
+		return 0;
+	}
+	(void)json_object_set_new(*ret, "position", lsn_json(document.lsn));
+	(void)json_object_set_new(*ret, "pipeline", json_boolean(c->look->spec->documents[c->document]->pipeline));
+	(void)json_object_set_new(*ret, "comparison", look_compare(source, now));
+	return 0;
+}
+
+/* --- dead letters */
+
+static int check_owner(const struct look_call *c, struct err *err)
+{
+	const struct spec *spec = c->look->spec;
+	_cleanup_free_ char *owner = xasprintf("%s/%s", spec->namespace, spec->name);
+	const struct sink sink = {.search = c->search, .owner = owner, .uid = spec->uid};
+
+	return dead_letters_check_owner(&sink, c->index, err);
+}
+
+static int look_dead_letters(const struct look_call *c, json_t **ret, struct err *err)
+{
+	static const char *const fields[] = {"row", "operation", "type", "reason", "time", "status"};
+	_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
+	json_t *list = json_array();
+
+	*ret = json_pack("{s:o}", "deadLetters", list);
+	if (check_owner(c, err) < 0 || dead_letter_pages_begin(&pages, c->search, c->index, err) < 0)
+		return -1;
+	for (size_t i = 0; i < pages.n && i < DEAD_LETTERS; i++) {
+		json_t *item = json_pack("{s:s, s:I}", "id", pages.items[i].id, "attempts",
+					 (json_int_t)pages.items[i].attempts);
+
+		for (size_t k = 0; k < ARRAY_SIZE(fields); k++)
+			(void)json_object_set(item, fields[k], json_object_get(pages.items[i].source, fields[k]));
+		(void)json_array_append_new(list, item);
+	}
+	(void)json_object_set_new(*ret, "more", json_boolean(pages.n > DEAD_LETTERS));
+	return 0;
+}
+
+static int find_dead_letter(const struct look_call *c, struct dead_letter_pages *pages, struct err *err)
+{
+	if (check_owner(c, err) < 0 || dead_letter_pages_get(pages, c->search, c->index, c->id, err) < 0)
+		return -1;
+	return pages->n ? 0 : err_set(err, ERR_NOT_FOUND, "the document has no dead letter any more");
+}
+
+static int look_retry(const struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
+	_cleanup_free_ char *key = spec_checkpoint_key(c->look->spec);
+
+	if (find_dead_letter(c, &pages, err) < 0 || requests_add(c->search, key, c->index, c->id, err) < 0)
+		return -1;
+	log_info("run", "the console asks for another try of a dead letter", KV_STR("index", c->index));
+	*ret = json_pack("{s:s}", "message", "the worker tries it again within seconds");
+	return 0;
+}
+
+static int look_discard(const struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_(dead_letter_pages_end) struct dead_letter_pages pages = {0};
+
+	if (find_dead_letter(c, &pages, err) < 0 || dead_letter_discard(c->search, c->index, &pages.items[0], err) < 0)
+		return -1;
+	log_info("run", "the console discards a dead letter", KV_STR("index", c->index));
+	*ret = json_pack("{s:s}", "message", "the dead letter is discarded");
+	return 0;
+}
+
+/* --- checkpoint and plan */
+
+static int look_checkpoint(const struct look_call *c, json_t **ret, struct err *err)
+{
+	struct sync_checkpoint checkpoint;
+	int r = sync_read_checkpoint(&c->look->options, &checkpoint, err);
+
+	*ret = json_pack("{s:s, s:b, s:o*}", "store", checkpoint.in_redis ? "Redis" : "the search engine", "lost",
+			 checkpoint.lost, "checkpoint", checkpoint.content);
+	return r;
+}
+
+static int look_plan(const struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_(findings_release) struct findings findings;
+	_cleanup_(strbuf_release) struct strbuf text;
+	json_t *list = json_array();
+
+	*ret = json_pack("{s:o}", "findings", list);
+	findings_init(&findings);
+	strbuf_init(&text, PLAN_BYTES);
+	if (sync_plan(&c->look->options, &findings, &text, err) < 0)
+		return -1;
+	if (!strbuf_ok(&text))
+		return err_set(err, ERR_LIMIT, "the plan is too large to be shown: pgsync plan prints it");
+	for (size_t i = 0; i < findings.n; i++)
+		(void)json_array_append_new(list, json_pack("{s:b, s:o, s:o}", "error",
+							    findings.items[i].severity == FINDING_ERROR, "path",
+							    jsonx_text(findings.items[i].path), "message",
+							    jsonx_text(findings.items[i].message)));
+	(void)json_object_set_new(*ret, "text", jsonx_text(text.len ? text.data : ""));
+	return 0;
+}
+
+/* --- requests */
+
+enum {
+	NEEDS_INDEX = 1, /* with a connection to the engine */
+	NEEDS_ID = 2,
+	ASKS_POSTGRES = 4,
+	CHANGES = 8,
+};
+
+static const struct look_view {
+	const char *path;
+	int (*fn)(const struct look_call *c, json_t **ret, struct err *err);
+	unsigned flags;
+} views[] = {
+	{"/api/look", look_list, 0},
+	{"/api/look/search", look_search, NEEDS_INDEX},
+	{"/api/look/document", look_document, NEEDS_INDEX | NEEDS_ID | ASKS_POSTGRES},
+	{"/api/look/index", look_index, NEEDS_INDEX},
+	{"/api/look/dead-letters", look_dead_letters, NEEDS_INDEX},
+	{"/api/look/dead-letters/retry", look_retry, NEEDS_INDEX | NEEDS_ID | CHANGES},
+	{"/api/look/dead-letters/discard", look_discard, NEEDS_INDEX | NEEDS_ID | CHANGES},
+	{"/api/look/checkpoint", look_checkpoint, 0},
+	{"/api/look/plan", look_plan, ASKS_POSTGRES},
+};
+_Static_assert(ARRAY_SIZE(views) <= CONSOLE_ROUTES, "the console takes all of them");
+
+struct look_route {
+	struct cmd_look *look;
+	const struct look_view *view;
+};
+
+static bool is_ending(void *user)
+{
+	const struct cmd_look *look = user;
+	struct pollfd fd = {.fd = look->options.stop_fd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* Only the PgSync's own indices can be looked into. */
+static int look_find_index(struct look_call *c, struct err *err)
+{
+	const char *name = web_argument(c->request, "index");
+	const struct spec *spec = c->look->spec;
+
+	for (size_t i = 0; i < spec->n_documents; i++)
+		if (name && !strcmp(name, spec->documents[i]->index)) {
+			c->document = i;
+			c->index = spec->documents[i]->index;
+			return 0;
+		}
+	return err_set(err, ERR_NOT_FOUND, "the PgSync has no such index");
+}
+
+static int call_view(const struct look_view *view, struct look_call *c, json_t **ret, struct err *err)
+{
+	_cleanup_(http_target_freep) struct http_target *target = NULL;
+	_cleanup_(search_freep) struct search *search = NULL;
+
+	if (!(view->flags & NEEDS_INDEX))
+		return view->fn(c, ret, err);
+	if (look_find_index(c, err) < 0)
+		return -1;
+	if ((view->flags & NEEDS_ID) && (!c->id || !*c->id))
+		return err_set(err, ERR_INVALID, "the id of a document is required");
+	if (sink_target(&c->look->spec->sink, &target, err) < 0 ||
+	    search_new(target, is_ending, (void *)c->look, &search, err) < 0)
+		return -1;
+	search_set_timeout(search, TIMEOUT_MS);
+	c->search = search;
+	return view->fn(c, ret, err);
+}
+
+static int call_in_turn(struct cmd_look *look, const struct look_view *view, struct look_call *c, json_t **ret,
+			struct err *err)
+{
+	int r;
+
+	if (!(view->flags & ASKS_POSTGRES))
+		return call_view(view, c, ret, err);
+	if (pthread_mutex_trylock(&look->one_at_a_time) != 0)
+		return err_set(err, ERR_TRANSIENT, "Postgres is being asked already: try again in a moment");
+	r = call_view(view, c, ret, err);
+	(void)pthread_mutex_unlock(&look->one_at_a_time);
+	return r;
+}
+
+static void serve_look(void *user, const struct web_request *request, struct web_response *response)
+{
+	const struct look_route *route = user;
+	struct look_call c = {.look = route->look, .request = request, .id = web_argument(request, "id")};
+	_cleanup_json_ json_t *value = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct err err = {0};
+
+	response->content_type = "application/json";
+	if (call_in_turn(route->look, route->view, &c, &value, &err) < 0) {
+		json_decref(value);
+		value = json_pack("{s:o}", "message", jsonx_text(err.msg));
+		response->status = look_status(&err);
+	}
+	text = json_dumps(value, JSON_COMPACT);
+	strbuf_adds(&response->body, text ? text : "{}");
+	strbuf_addc(&response->body, '\n');
+}
+
+/* --- life */
+
+int cmd_look_new(const struct sync_options *run, bool actions, struct cmd_look **ret, struct err *err)
+{
+	_cleanup_(cmd_look_freep) struct cmd_look *look = xcalloc(1, sizeof(*look));
+
+	look->spec = run->spec;
+	look->options = (struct sync_options){.spec = run->spec, .slot_name_given = run->slot_name_given};
+	look->actions = actions;
+	look->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	look->routes = xcalloc(ARRAY_SIZE(views), sizeof(*look->routes));
+	(void)pthread_mutex_init(&look->one_at_a_time, NULL);
+	look->options.stop_fd = stop_fd_open(look->end_fd, err);
+	if (look->options.stop_fd < 0)
+		return -1;
+	*ret = TAKE_PTR(look);
+	return 0;
+}
+
+void cmd_look_end(const struct cmd_look *look)
+{
+	uint64_t one = 1;
+
+	if (write(look->end_fd, &one, sizeof(one)) < 0)
+		UNUSED(one); /* the counter is full: it is readable already */
+}
+
+void cmd_look_free(struct cmd_look *look)
+{
+	if (!look)
+		return;
+	close_fdp(&look->options.stop_fd);
+	close_fdp(&look->end_fd);
+	(void)pthread_mutex_destroy(&look->one_at_a_time);
+	free(look->routes);
+	free(look);
+}
+
+size_t cmd_look_routes(struct cmd_look *look, struct web_route ret[CONSOLE_ROUTES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		bool changes = (views[i].flags & CHANGES) != 0;
+
+		if (changes && !look->actions)
+			continue;
+		look->routes[i] = (struct look_route){look, &views[i]};
+		ret[n++] = (struct web_route){.path = views[i].path,
+					      .handler = serve_look,
+					      .user = &look->routes[i],
+					      .method = changes ? "POST" : NULL};
+	}
+	return n;
+}
