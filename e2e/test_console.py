@@ -96,7 +96,7 @@ def test_the_console_only_reads_and_only_under_its_names(lonely):
 
 def test_files_have_an_etag_and_strict_headers(lonely):
     operator = lonely()
-    for path, kind in (("/", "text/html"), ("/overview.js", "text/javascript"), ("/live.js", "text/javascript"), ("/pgsync", "text/html"), ("/pgsync.js", "text/javascript"), ("/page.js", "text/javascript"),
+    for path, kind in (("/", "text/html"), ("/overview.js", "text/javascript"), ("/live.js", "text/javascript"), ("/graph.js", "text/javascript"), ("/pgsync", "text/html"), ("/pgsync.js", "text/javascript"), ("/page.js", "text/javascript"),
                        ("/console.css", "text/css"), ("/page.css", "text/css"), ("/pico.css", "text/css"), ("/icon.svg", "image/svg+xml")):
         answer = requests.get(operator.console + path, timeout=10)
         assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(kind), path
@@ -170,6 +170,8 @@ def test_the_page_of_a_pgsync_has_conditions_tree_indices_and_events_and_no_secr
     expect(page.locator("#indices tr")).to_have_text(re.compile(f"{index}.*{index}-g1.*25.*0"))
     expect(page.locator("#tree")).to_contain_text("books: title, isbn")
     expect(page.locator("#tree li li li")).to_contain_text("authors (many, object, through book_authors)")
+    expect(page.locator("#tree .graph g")).to_have_count(2)
+    expect(page.locator("#tree .graph path title")).to_have_text("many, through book_authors")
     expect(page.locator("#events")).to_contain_text("Started: started the worker")
     expect(page.locator("#events")).to_contain_text("Ready became True")
     answer = requests.get(f"{operator.console}/api/pgsyncs/{namespace}/books", timeout=10)

@@ -40,6 +40,8 @@ def test_the_console_of_a_worker_shows_its_pgsync(open_page, consoled, books, in
     expect(page.locator("#source")).to_contain_text(status["stream"]["slotName"])
     expect(page.locator("#indices tr")).to_have_text(re.compile(f"{index}.*{index}-g1.*25.*0"))
     expect(page.locator("#tree")).to_contain_text("books: title, isbn")
+    expect(page.locator("#tree .graph g")).to_have_count(2)
+    expect(page.locator("#tree .graph path title")).to_have_text("many, through book_authors")
     expect(page.locator("#events")).to_contain_text("Ready became True")
     expect(page.locator("#commands")).to_contain_text("pgsync plan -f FILE")
     expect(page.locator("#commands")).not_to_contain_text("kubectl")

@@ -17,7 +17,7 @@ enum {
 	CONSOLE_EVENTS = 40,               /* of a PgSync */
 	CONSOLE_SCHEMA_BYTES = 128 * 1024, /* a larger one is not shown */
 	CONSOLE_MESSAGE_BYTES = 300,       /* of a message in the list; the page of the PgSync has all of it */
-	CONSOLE_FILES = 10,
+	CONSOLE_FILES = 11,
 	CONSOLE_LOOK_FILES = 2,
 };
 

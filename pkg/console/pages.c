@@ -7,6 +7,7 @@
 	X(pgsync_html, "/pgsync", "pkg/console/pages/pgsync.html", WEB_HTML)     \
 	X(pgsync_js, "/pgsync.js", "pkg/console/pages/pgsync.js", WEB_JS)        \
 	X(live_js, "/live.js", "pkg/console/pages/live.js", WEB_JS)              \
+	X(graph_js, "/graph.js", "pkg/console/pages/graph.js", WEB_JS)           \
 	X(console_css, "/console.css", "pkg/console/pages/console.css", WEB_CSS) \
 	X(icon_svg, "/icon.svg", "pkg/console/pages/icon.svg", WEB_SVG)          \
 	WEB_SHARED_FILES(X)

@@ -1,5 +1,6 @@
 // One PgSync: what it is doing, what is wrong and what to do about it, and what happened.
 import { begin, el, find } from "/page.js";
+import { graph } from "/graph.js";
 import { age, bytes, count, get, repeat, say, seconds, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const values = new URLSearchParams(location.search);
@@ -74,8 +75,10 @@ function drawTree({ schema }) {
   } catch {
     roots = [];
   }
+  const images = roots.map((root) => graph(root?.nodes, `Tables of index ${root?.index ?? root?.database ?? "?"}`));
+  const image = el("div", { className: "scrolls", tabIndex: 0, role: "region", "aria-label": "Graph of tables" }, images);
   const trees = roots.map((root) => el("li", {}, `index ${root?.index ?? root?.database ?? "?"}`, el("ul", {}, branch(root?.nodes))));
-  find("#tree").replaceChildren(trees.length ? el("ul", {}, trees) : el("p", {}, schema ? "The schema is not JSON." : "The schema is in a ConfigMap, or too large to be shown."));
+  find("#tree").replaceChildren(...(trees.length ? [image, el("ul", {}, trees)] : [el("p", {}, schema ? "The schema is not JSON." : "The schema is in a ConfigMap, or too large to be shown.")]));
 }
 
 /** The events, and when each condition got the status that it has. */
