@@ -11,8 +11,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "apply/single.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "checkpoint/checkpoint.h"
 #include "cmd.h"
 #include "document/document.h"
 #include "http/http.h"
@@ -124,7 +126,7 @@ static int look_document(const struct look_call *c, json_t **ret, struct err *er
 	_cleanup_json_ json_t *now = NULL, *hit = NULL;
 	const json_t *source;
 	const char *key;
-	struct sync_document document = {0};
+	struct apply_single document = {0};
 	struct err unread = {0};
 	int r;
 
@@ -221,12 +223,13 @@ static int look_discard(const struct look_call *c, json_t **ret, struct err *err
 
 static int look_checkpoint(const struct look_call *c, json_t **ret, struct err *err)
 {
-	struct sync_checkpoint checkpoint;
-	int r = sync_read_checkpoint(&c->look->options, &checkpoint, err);
+	_cleanup_(checkpoint_release) struct checkpoint cp;
 
-	*ret = json_pack("{s:s, s:b, s:o*}", "store", checkpoint.in_redis ? "Redis" : "the search engine", "lost",
-			 checkpoint.lost, "checkpoint", checkpoint.content);
-	return r;
+	if (sync_read_checkpoint(&c->look->options, &cp, err) < 0)
+		return err_wrap(err, "loading the checkpoint");
+	*ret = json_pack("{s:s, s:b, s:o*}", "store", cp.in_redis ? "Redis" : "the search engine", "lost", cp.lost,
+			 "checkpoint", checkpoint_encode(&cp));
+	return 0;
 }
 
 static int look_plan(const struct look_call *c, json_t **ret, struct err *err)

@@ -286,6 +286,15 @@ static void test_reasons_then_each_has_a_word_that_leads_back_to_it(void **state
 	}
 }
 
+static void test_reason_when_a_server_is_away_then_it_is_unreachable(void **state)
+{
+	UNUSED(state);
+	assert_true(reason_is_unreachable(REASON_DNS));
+	assert_true(reason_is_unreachable(REASON_SOURCE_UNREACHABLE));
+	assert_false(reason_is_unreachable(REASON_AUTH_FAILED));
+	assert_false(reason_is_unreachable(REASON_NONE));
+}
+
 static void test_reason_when_the_word_is_unknown_then_not_parsed(void **state)
 {
 	static const char *const words[] = {"", "authFailed", "AuthFailed ", "AuthFail", "Novelty"};
@@ -477,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_utf8_prefix_when_it_must_cut_then_no_character_is_parted),
 		cmocka_unit_test(test_backoff_when_repeated_then_grows_to_its_cap),
 		cmocka_unit_test(test_reasons_then_each_has_a_word_that_leads_back_to_it),
+		cmocka_unit_test(test_reason_when_a_server_is_away_then_it_is_unreachable),
 		cmocka_unit_test(test_reason_when_the_word_is_unknown_then_not_parsed),
 		cmocka_unit_test(test_findings_when_copied_then_the_statement_is_too),
 		cmocka_unit_test(test_findings_when_several_then_joined_in_one_error),

@@ -164,6 +164,8 @@ enum reason {
 
 /* The name. "Unspecified" for REASON_NONE, since a condition must have a reason. */
 const char *reason_name(enum reason reason);
+/* Whether the server could not be reached, or ended the connection. */
+bool reason_is_unreachable(enum reason reason);
 
 /* False if the name is not known, as from a newer program. "Unspecified" is REASON_NONE. */
 bool reason_parse(const char *word, enum reason *ret);

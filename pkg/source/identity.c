@@ -212,3 +212,11 @@ int identity_restore(const struct source *source, const struct checkpoint_identi
 			return 0;
 	return err_wrap(err, "restoring the replica identity (%s)", sql);
 }
+
+int identity_restore_all(const struct source *source, const struct checkpoint *cp, struct err *err)
+{
+	for (size_t i = 0; i < cp->n_identities; i++)
+		if (identity_restore(source, &cp->identities[i], err) < 0)
+			return -1;
+	return 0;
+}

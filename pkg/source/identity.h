@@ -47,5 +47,7 @@ int identity_set(const struct source *source, const struct identity_gaps *gaps, 
  * table that no longer exists counts as done. Errors as for identity_set. */
 int identity_restore(const struct source *source, const struct checkpoint_identity *identity,
 		     struct err *err) WARN_UNUSED;
+/* Restores every identity that the checkpoint lists. */
+int identity_restore_all(const struct source *source, const struct checkpoint *cp, struct err *err) WARN_UNUSED;
 
 #endif

@@ -1,11 +1,9 @@
 /* The cleanup when a resource is deleted. Each step may be repeated: an object that no longer exists counts as
  * removed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "sink/dead_letters.h"
-#include "sink/generations.h"
+#include "sink/drop.h"
 #include "sink/requests.h"
 #include "source/identity.h"
 #include "sync/attempt_int.h"
@@ -43,52 +41,12 @@ static int drop_publication(struct attempt *at, struct err *err)
 								: 0;
 }
 
-static int restore_identities(struct attempt *at, struct err *err)
-{
-	for (size_t i = 0; i < at->cp.n_identities; i++)
-		if (identity_restore(&at->source, &at->cp.identities[i], err) < 0)
-			return -1;
-	return 0;
-}
-
-static int delete_generation(struct attempt *at, const char *alias, int64_t generation, struct err *err)
-{
-	_cleanup_free_ char *concrete = generation_name(alias, generation);
-	bool ours = false;
-
-	if (generation && (generation_is_ours(&at->sink, concrete, &ours, err) < 0 ||
-			   (ours && search_index_delete(at->sink.search, concrete, err) < 0)))
-		return err_wrap(err, "deleting index \"%s\"", concrete);
-	return 0;
-}
-
-static int disown(struct attempt *at, const char *alias, const char *live, struct err *err)
-{
-	return generation_disown(&at->sink, live, err) < 0 || dead_letters_disown(&at->sink, alias, err) < 0 ? -1 : 0;
-}
-
-static int drop_index(struct attempt *at, const struct checkpoint_index *index, struct err *err)
-{
-	_cleanup_free_ char *live = generation_name(index->name, index->live);
-
-	/* Generations without the alias are deleted in any case. */
-	if (generation_collect(&at->sink, index->name, index->live, err) < 0)
-		return -1;
-	if (at->run->spec->delete_index == SPEC_RETAIN)
-		return index->live ? disown(at, index->name, live, err) : 0;
-	if (delete_generation(at, index->name, index->live, err) < 0 ||
-	    dead_letters_delete(&at->sink, index->name, err) < 0)
-		return err_wrap(err, "deleting index \"%s\"", index->name);
-	return 0;
-}
-
 static int drop_sink(struct attempt *at, struct err *err)
 {
 	const struct checkpoint_store store = attempt_store(at);
 
-	for (size_t i = 0; i < at->cp.n_indices; i++)
-		if (drop_index(at, &at->cp.indices[i], err) < 0)
-			return -1;
+	if (sink_drop_indices(&at->sink, &at->cp, at->run->spec->delete_index == SPEC_RETAIN, err) < 0)
+		return -1;
 	if (at->run->spec->delete_checkpoint == SPEC_DELETE &&
 	    (requests_delete(at->sink.search, at->run->key, err) < 0 ||
 	     checkpoint_delete(&store, at->run->key, err) < 0))
@@ -102,27 +60,13 @@ static bool source_is_gone(const struct err *err)
 	return err->reason == REASON_DATABASE_NOT_FOUND;
 }
 
-static bool is_unreachable(const struct err *err)
-{
-	switch (err->reason) {
-	case REASON_DNS:
-	case REASON_REFUSED:
-	case REASON_RESET:
-	case REASON_TIMEOUT:
-	case REASON_SOURCE_UNREACHABLE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Whether what cannot be reached is to be left behind; then that is made known. */
 static bool leave(const struct attempt *at, const char *what, const struct err *err)
 {
 	const struct sync_options *options = at->run->options;
 	_cleanup_free_ char *note = NULL;
 
-	if (!options->leave_unreachable || !is_unreachable(err))
+	if (!options->leave_unreachable || !reason_is_unreachable(err->reason))
 		return false;
 	note = xasprintf("the cleanup left %s behind, which cannot be reached: %s", what, err->msg);
 	log_warn("sync", "left behind what cannot be reached", KV_STR("what", what), KV_ERR(err));
@@ -169,7 +113,7 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 	}
 	if (at->source.pg && ((!derived && drop_slot(at, err) < 0) || drop_publication(at, err) < 0))
 		return -1;
-	if (at->source.pg && restore_identities(at, err) < 0)
+	if (at->source.pg && identity_restore_all(&at->source, &at->cp, err) < 0)
 		return -1;
 	return drop_sink(at, err);
 }

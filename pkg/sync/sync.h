@@ -23,6 +23,8 @@
 #include "base/strbuf.h"
 #include "spec/spec.h"
 
+struct apply_single;
+struct checkpoint;
 struct metrics;
 struct waits;
 
@@ -77,20 +79,10 @@ int sync_plan(const struct sync_options *options, struct findings *findings, str
 
 /* --- looking, while a worker runs or not: by connections that last as long as the call */
 
-/* What the document of an _id would be now, read as the stream reads it: within the source's limits, and 10 s. */
-struct sync_document {
-	char *text;   /* JSON; NULL: there is no such row. Caller frees */
-	uint64_t lsn; /* every commit before this position is in it */
-};
-/* document: its number in the spec. INVALID: the _id does not contain a key (document_split_id), or the document does
- * not compile. */
-int sync_read_document(const struct sync_options *options, size_t document, const char *id, struct sync_document *ret,
+/* What the document of an _id would be now; as connector_read_single. */
+int sync_read_document(const struct sync_options *options, size_t document, const char *id, struct apply_single *ret,
 		       struct err *err) WARN_UNUSED;
-
-struct sync_checkpoint {
-	bool in_redis, lost;
-	json_t *content; /* as checkpoint_encode makes it; the caller has the reference */
-};
-int sync_read_checkpoint(const struct sync_options *options, struct sync_checkpoint *ret, struct err *err) WARN_UNUSED;
+/* The caller releases it, after an error as well. */
+int sync_read_checkpoint(const struct sync_options *options, struct checkpoint *ret, struct err *err) WARN_UNUSED;
 
 #endif
