@@ -210,7 +210,7 @@ def test_lag_prints_a_line_for_each_change(kube, idle, resources, user):
     code, out, err = user("lag")
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()] == [["NAME", "LAG", "BEHIND", "RETAINED", "VERDICT"],
-                                                           [NAME, "3s", "2", "KiB", "16", "MiB", "Flowing"]]
+                                                           [NAME, "3s", "2.0KiB", "16MiB", "Flowing"]]
     with user.start("lag", "--watch") as watching:
         output = Output(watching.stdout.fileno())
         output.wait_for("   3s ")
