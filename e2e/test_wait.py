@@ -97,29 +97,35 @@ def clients(run, books, opensearch, index, n, count):
     return start_threads(n, client)
 
 
-def test_writes_of_several_clients_are_found_though_the_worker_is_killed(run, books, opensearch, index):
-    opensearch.request("PUT", f"{index}-g1/_settings", {"index": {"refresh_interval": "-1"}})
-    writing, problems = clients(run, books, opensearch, index, 3, ROUNDS // 2)
+def outlive_kills(writing, problems, kill):
+    """Kills the worker twice, while clients write; each must find what it wrote."""
     for _ in range(2):
         writing[0].join(1)
-        run.kill9()
-        run.start().wait_ready()
+        kill()
     for each in writing:
         each.join()
     assert not problems, problems[0]
+
+
+def test_writes_of_several_clients_are_found_though_the_worker_is_killed(run, books, opensearch, index):
+    opensearch.request("PUT", f"{index}-g1/_settings", {"index": {"refresh_interval": "-1"}})
+
+    def kill():
+        run.kill9()
+        run.start().wait_ready()
+
+    outlive_kills(*clients(run, books, opensearch, index, 3, ROUNDS // 2), kill)
 
 
 def test_writes_of_several_clients_are_found_through_the_operator_though_its_worker_is_killed(supervised, books, opensearch, index):
     opensearch.request("PUT", f"{index}-g1/_settings", {"index": {"refresh_interval": "-1"}})
-    writing, problems = clients(supervised, books, opensearch, index, 3, ROUNDS // 2)
-    for _ in range(2):
-        writing[0].join(1)
+
+    def kill():
         supervised.kill9()
         supervised.resources.wait("books", status="False")
         supervised.resources.wait("books")
-    for each in writing:
-        each.join()
-    assert not problems, problems[0]
+
+    outlive_kills(*clients(supervised, books, opensearch, index, 3, ROUNDS // 2), kill)
 
 
 def test_operator_says_what_is_wrong(supervised):

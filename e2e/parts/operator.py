@@ -42,7 +42,28 @@ def install(kubectl, namespace=NAMESPACE, release=RELEASE, **values):
     return account
 
 
-class Operator:
+class Running:
+    """A process of bin/pgsync-operator, once there is one: `process`, which serves `url`."""
+
+    url = process = None
+
+    def get(self, path):
+        """The status code of a health endpoint; 0 if nothing answers."""
+        try:
+            return requests.get(self.url + path, timeout=3).status_code
+        except requests.RequestException:
+            return 0
+
+    def workers(self):
+        """Pids of the workers."""
+        return children(self.process.pid) if self.process and self.process.alive else []
+
+    def stop(self):
+        if self.process:
+            return self.process.stop(timeout=15)
+
+
+class Operator(Running):
     """One bin/pgsync-operator."""
 
     def __init__(self, name, state: Path, kubeconfig: Path, *flags, lease_namespace=NAMESPACE, log_level="debug", attached=True,
@@ -68,13 +89,6 @@ class Operator:
         self.process.wait_until(lambda: self.get("/livez") == 200, timeout)
         return self
 
-    def get(self, path):
-        """The status code of a health endpoint; 0 if nothing answers."""
-        try:
-            return requests.get(self.url + path, timeout=3).status_code
-        except requests.RequestException:
-            return 0
-
     def metrics(self):
         """The text of /metrics."""
         return requests.get(self.url + "/metrics", timeout=5).text
@@ -89,14 +103,6 @@ class Operator:
         if not values:
             raise LookupError(f"/metrics has no {name}")
         return sum(values)
-
-    def workers(self):
-        """Pids of the workers."""
-        return children(self.process.pid) if self.process and self.process.alive else []
-
-    def stop(self):
-        if self.process:
-            return self.process.stop(timeout=15)
 
     def __enter__(self):
         return self.start()

@@ -8,20 +8,21 @@ import shutil
 from pathlib import Path
 
 import requests
+import yaml
 
 from . import ports
-from .operator import BIN
-from .process import Process, children
+from .operator import BIN, Running
+from .process import Process
 from .search import eventually
 
 
-class Pod:
+class Pod(Running):
     """The pod of one PgSync. With `kubelet.sync()` its files become what the API server has now."""
 
     def __init__(self, kube, state: Path, namespace, name, server=None):
         self.kube, self.namespace, self.object_name = kube, namespace, f"pgsync-{name}"
         self.directory = Path(state) / f"pod-{namespace}-{name}"
-        self.server, self.process, self.starts = server, None, 0
+        self.server, self.starts = server, 0
 
     def read(self, path):
         return self.kube.kubectl.read(path)
@@ -73,23 +74,8 @@ class Pod:
         self.process.wait_until(lambda: self.get("/livez") == 200, 10)
         return self
 
-    def get(self, path):
-        try:
-            return requests.get(self.url + path, timeout=3).status_code
-        except requests.RequestException:
-            return 0
-
-    def workers(self):
-        return children(self.process.pid) if self.process and self.process.alive else []
-
-    def stop(self):
-        if self.process:
-            self.process.stop(timeout=15)
-
     def may(self, verb, path):
         """What the API server answers to the pod's ServiceAccount: a status code."""
-        import yaml
-
         token = yaml.safe_load((self.directory / "kubeconfig").read_text())["users"][0]["user"]["token"]
         body = {"json": {"metadata": {"labels": {"a": "b"}}}} if verb in ("PATCH", "POST", "PUT") else {}
         headers = {"Authorization": f"Bearer {token}"}

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include "base/clock.h"
 
@@ -13,6 +14,7 @@ struct precedences {
 	pthread_cond_t cancelled;
 	struct precedence *items[PRECEDENCE_SESSIONS];
 	size_t n;
+	int wake_fd; /* of the watcher, which sleeps until a transaction begins; -1: it does not */
 };
 
 int64_t precedence_patience_ms(unsigned times)
@@ -24,6 +26,7 @@ struct precedences *precedences_new(void)
 {
 	struct precedences *all = xcalloc(1, sizeof(*all));
 
+	all->wake_fd = -1;
 	(void)pthread_mutex_init(&all->lock, NULL);
 	(void)pthread_cond_init(&all->cancelled, NULL);
 	return all;
@@ -91,6 +94,9 @@ void precedence_begin(struct precedence *p)
 	p->asked = false;
 	p->waiting_ms = 0;
 	p->begin_ms = clock_now_ms();
+	if (p->all->wake_fd >= 0)
+		(void)eventfd_write(p->all->wake_fd, 1);
+	p->all->wake_fd = -1;
 	(void)pthread_mutex_unlock(&p->all->lock);
 }
 
@@ -141,6 +147,18 @@ void precedence_done(struct precedence *p)
 }
 
 /* --- the watcher --- */
+
+bool precedences_idle(struct precedences *all, int wake_fd)
+{
+	bool idle = true;
+
+	(void)pthread_mutex_lock(&all->lock);
+	for (size_t i = 0; i < all->n; i++)
+		idle = idle && !all->items[i]->open;
+	all->wake_fd = idle ? wake_fd : -1;
+	(void)pthread_mutex_unlock(&all->lock);
+	return idle;
+}
 
 size_t precedences_open(struct precedences *all, int64_t now_ms, int pids[PRECEDENCE_SESSIONS])
 {

@@ -35,7 +35,7 @@ void precedences_free(struct precedences *all);
 
 /* One of them. */
 struct precedence {
-	struct precedences *all; /* NULL: nobody watches this session */
+	struct precedences *all; /* NULL: this session is not watched */
 	int pid;                 /* of its server process */
 	unsigned times;          /* how often its work gave way since it last got on */
 	unsigned repeated;       /* how often all of it has to be done again because of that */
@@ -64,7 +64,10 @@ void precedence_got_on(struct precedence *p);
 /* All of it is done. */
 void precedence_done(struct precedence *p);
 
-/* For the watcher: the server processes whose transactions have been open for longer than a moment. Returns how many.
+/* For the watcher: whether no session is in a transaction. Then this eventfd becomes readable when one begins; -1: none
+ * does. */
+bool precedences_idle(struct precedences *all, int wake_fd);
+/* The server processes whose transactions have been open for longer than a moment. Returns how many.
  */
 size_t precedences_open(struct precedences *all, int64_t now_ms, int pids[PRECEDENCE_SESSIONS]);
 /* The first n processes keep others waiting at the moment. Decides which of them have to end their transactions now,

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
@@ -68,6 +69,39 @@ static void test_open_when_a_transaction_is_short_then_nobody_looks(void **state
 	assert_int_equal(pids[0], PID);
 	precedence_end(&f.p);
 	assert_int_equal(precedences_open(f.all, f.now_ms, pids), 0);
+	end(&f);
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd at = {.fd = fd, .events = POLLIN};
+
+	return poll(&at, 1, 0) == 1;
+}
+
+static void test_idle_then_the_watcher_is_woken_once_when_a_transaction_begins(void **state)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct fixture f;
+	eventfd_t begun;
+
+	UNUSED(state);
+	begin(&f);
+	assert_true(precedences_idle(f.all, fd));
+	assert_false(is_readable(fd));
+	precedence_begin(&f.p);
+	assert_true(is_readable(fd));
+	assert_int_equal(eventfd_read(fd, &begun), 0);
+	/* The watcher looks from time to time now, and is not woken. */
+	assert_false(precedences_idle(f.all, fd));
+	precedence_end(&f.p);
+	precedence_begin(&f.p);
+	assert_false(is_readable(fd));
+	precedence_end(&f.p);
+	assert_true(precedences_idle(f.all, fd));
+	assert_true(precedences_idle(f.all, -1));
+	precedence_begin(&f.p);
+	assert_false(is_readable(fd));
 	end(&f);
 }
 
@@ -198,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_patience_then_it_doubles_and_has_a_limit),
 		cmocka_unit_test(test_open_when_a_transaction_is_short_then_nobody_looks),
+		cmocka_unit_test(test_idle_then_the_watcher_is_woken_once_when_a_transaction_begins),
 		cmocka_unit_test(test_decide_when_others_wait_for_longer_than_a_moment_then_the_session_gives_way),
 		cmocka_unit_test(test_decide_when_the_wait_ends_or_is_for_another_then_it_goes_on),
 		cmocka_unit_test(test_decide_when_the_session_goes_on_then_it_is_asked_again),

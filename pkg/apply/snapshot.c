@@ -27,10 +27,11 @@ static bool must_end_soon(void *user)
 	return precedence_asked(&s->precedence);
 }
 
-void snapshot_watch(struct snapshot *s, struct precedences *all)
+void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *all)
 {
+	s->bulk = bulk;
 	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
-	bulk_set_interrupt(s->bulk, must_end_soon, s);
+	bulk_set_interrupt(bulk, must_end_soon, s);
 }
 
 void snapshot_release(struct snapshot *s)

@@ -33,17 +33,18 @@ struct snapshot {
 	int64_t statement_ms; /* of each statement; 0: no limit */
 	uint64_t n;           /* transactions so far */
 	bool open;
-	struct precedence precedence; /* zeros: nobody watches this session */
+	struct precedence precedence; /* zeros: this session is not watched */
 };
 
 /* How long after its beginning the engine may still be waited for in a transaction. */
 enum { SNAPSHOT_HOLD_MS = 100 };
 
-/* Prepares the session. Then the caller sets the bulk writer, and may let others come first (snapshot_watch). */
+/* Prepares the session. */
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report,
 		  struct err *err) WARN_UNUSED;
-/* From here on the session is one of those that are watched; its address must not change. */
-void snapshot_watch(struct snapshot *s, struct precedences *all);
+/* From here on the session, and its waits for the bulk writer, are among those that are watched; its address must not
+ * change. */
+void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *all);
 /* Ends that. Also accepts a snapshot that is all zeros. */
 void snapshot_release(struct snapshot *s);
 /* Opens the transaction. Each of its statements is cancelled after this time (0: never). If a lock was in the way

@@ -38,15 +38,6 @@ static void end_key(struct resource *r, const char *result)
 	operator_reconciled(r, result);
 }
 
-static bool enqueue_each(void *user, const char *key, size_t len, void *value)
-{
-	UNUSED(user);
-	UNUSED(key);
-	UNUSED(len);
-	resource_enqueue(value);
-	return true;
-}
-
 static void forget_resource(struct resource *r)
 {
 	struct operator_ *op = r->op;
@@ -64,7 +55,7 @@ static void forget_resource(struct resource *r)
 	(void)map_removes(op->resources, key);
 	/* Another PgSync may take its place. */
 	if (op->options->max_pgsyncs)
-		map_each(op->resources, enqueue_each, NULL);
+		resource_enqueue_all(op);
 }
 
 static void report_orphans(struct resource *r)
@@ -331,7 +322,7 @@ static void start_leading(struct operator_ *op)
 	log_info("operator", "leading", KV_STR("identity", op->identity));
 	op->leading = true;
 	console_set_leading(op->console, true);
-	map_each(op->resources, enqueue_each, NULL);
+	resource_enqueue_all(op);
 }
 
 static void on_started_leading(void *user)

@@ -273,6 +273,7 @@ bool resource_update(struct resource *r, const json_t *object);
 void resource_event(struct resource *r, bool warning, enum reason reason, const char *action, const char *note_fmt, ...)
 	PRINTF_LIKE(5, 6);
 void resource_enqueue(struct resource *r);
+void resource_enqueue_all(struct operator_ *op);
 json_t *resource_json(const struct resource *r); /* a new reference */
 /* The SQL to drop what a forced deletion leaves behind; caller frees. */
 char *resource_orphan_sql(const struct resource *r);
@@ -299,12 +300,12 @@ void resource_end_verification(struct resource *r);
 void operator_verify_waiting(struct operator_ *op);
 
 /* --- waiting.c: GET /NAMESPACE/NAME/wait, which the worker of this PgSync answers. Functions that take a struct
- * waiting lock it, and accept NULL: then nobody waits. */
+ * waiting lock it, and accept NULL: then there are no waits. */
 int waiting_start(const char *listen, struct waiting **ret, struct err *err) WARN_UNUSED;
 /* Ends all waits. */
 void waiting_stop(struct waiting *waiting);
 int waiting_port(const struct waiting *waiting);
-/* Opens a channel to the worker of a PgSync that is about to start; the caller closes *ret_server_fd. 0: nobody waits.
+/* Opens a channel to the worker of a PgSync that is about to start; the caller closes *ret_server_fd. 0: none.
  */
 int waiting_open(struct waiting *waiting, const char *key, int *ret_server_fd, struct err *err) WARN_UNUSED;
 void waiting_close(struct waiting *waiting, const char *key);

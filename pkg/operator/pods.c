@@ -92,21 +92,12 @@ static void on_deployment_deleted(void *user, const char *key)
 		enqueue_key(source->op, resource);
 }
 
-static bool enqueue_any(void *user, const char *key, size_t len, void *value)
-{
-	UNUSED(user);
-	UNUSED(key);
-	UNUSED(len);
-	resource_enqueue(value);
-	return true;
-}
-
 static void now_known(struct pods_source *source)
 {
 	if (source->known)
 		return;
 	source->known = true;
-	map_each(source->op->resources, enqueue_any, NULL);
+	resource_enqueue_all(source->op);
 }
 
 static void on_deployments(void *user)

@@ -63,6 +63,20 @@ void resource_enqueue(struct resource *r)
 	workqueue_add(r->op->queue, r->key, clock_now_ms());
 }
 
+static bool enqueue_each(void *user, const char *key, size_t len, void *value)
+{
+	UNUSED(user);
+	UNUSED(key);
+	UNUSED(len);
+	resource_enqueue(value);
+	return true;
+}
+
+void resource_enqueue_all(struct operator_ *op)
+{
+	map_each(op->resources, enqueue_each, NULL);
+}
+
 json_t *resource_json(const struct resource *r)
 {
 	return json_loads(r->cache.text, JSON_ALLOW_NUL, NULL);

@@ -17,6 +17,7 @@ struct watcher {
 	struct connector *connector;
 	pthread_t thread;
 	int end_fd;
+	int begun_fd;  /* readable when a transaction begins, if none was open */
 	struct pg *pg; /* NULL until it is needed */
 };
 
@@ -77,18 +78,25 @@ static int watch_once(struct watcher *w, struct err *err)
 	return r;
 }
 
-/* True: the watcher is to end. */
-static bool sleep_watcher(const struct watcher *w, int64_t ms)
+/* While no transaction is open, until one begins, unless the last look failed. True: the watcher is to end. */
+static bool sleep_watcher(const struct watcher *w, int ms)
 {
-	struct pollfd fds[] = {{.fd = w->end_fd, .events = POLLIN}, {.fd = w->connector->cancel_fd, .events = POLLIN}};
+	bool idle = ms == LOOK_MS && precedences_idle(w->connector->precedences, w->begun_fd);
+	struct pollfd fds[] = {{.fd = w->end_fd, .events = POLLIN},
+			       {.fd = w->connector->cancel_fd, .events = POLLIN},
+			       {.fd = idle ? w->begun_fd : -1, .events = POLLIN}};
+	eventfd_t begun;
 
-	return poll(fds, 2, (int)ms) > 0;
+	(void)poll(fds, ARRAY_SIZE(fds), idle ? -1 : ms);
+	if (fds[2].revents)
+		(void)eventfd_read(w->begun_fd, &begun);
+	return fds[0].revents || fds[1].revents;
 }
 
 static void *run_watcher(void *user)
 {
 	struct watcher *w = user;
-	int64_t pause_ms = LOOK_MS;
+	int pause_ms = LOOK_MS;
 
 	while (!sleep_watcher(w, pause_ms)) {
 		struct err err = {0};
@@ -104,6 +112,13 @@ static void *run_watcher(void *user)
 	return NULL;
 }
 
+static void free_watcher(struct watcher *w)
+{
+	close_fdp(&w->end_fd);
+	close_fdp(&w->begun_fd);
+	free(w);
+}
+
 int watcher_start(struct connector *connector, struct watcher **ret, struct err *err)
 {
 	struct watcher *w = xcalloc(1, sizeof(*w));
@@ -111,14 +126,10 @@ int watcher_start(struct connector *connector, struct watcher **ret, struct err 
 
 	w->connector = connector;
 	w->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->end_fd < 0) {
-		free(w);
-		return err_errno(err, errno, "eventfd");
-	}
-	r = pthread_create(&w->thread, NULL, run_watcher, w);
+	w->begun_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = w->end_fd < 0 || w->begun_fd < 0 ? errno : pthread_create(&w->thread, NULL, run_watcher, w);
 	if (r) {
-		close_fdp(&w->end_fd);
-		free(w);
+		free_watcher(w);
 		return err_errno(err, r, "starting the watcher");
 	}
 	*ret = w;
@@ -131,7 +142,7 @@ void watcher_stop(struct watcher *w)
 		return;
 	connector_wake(w->end_fd);
 	(void)pthread_join(w->thread, NULL);
+	(void)precedences_idle(w->connector->precedences, -1);
 	pg_close(w->pg);
-	close_fdp(&w->end_fd);
-	free(w);
+	free_watcher(w);
 }

@@ -1,6 +1,6 @@
 /* The watcher: a thread with a session of the worker that looks whether others wait for locks of its other sessions,
  * and ends transactions that hold them (apply/precedence.h). While no transaction lasts longer than a moment, it asks
- * the server nothing.
+ * the server nothing; while none is open, it sleeps.
  *
  * For the control thread. */
 #ifndef PGSYNC_SESSIONS_WATCHER_H

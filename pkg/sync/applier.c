@@ -267,8 +267,7 @@ static int connect_both(struct applier *a, struct err *err)
 	    snapshot_init(&a->snapshot, a->model, a->pg, &a->run->report, err) < 0)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
-	a->snapshot.bulk = a->bulk;
-	snapshot_watch(&a->snapshot, a->connector->precedences);
+	snapshot_watch(&a->snapshot, a->bulk, a->connector->precedences);
 	apply_init(&a->apply, a->model, &a->snapshot, a->bulk, &a->dead);
 	a->apply.builder.view_hold_ms = connector_limits(a->connector).snapshot_ms;
 	a->apply.never_bootstrap = a->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER;

@@ -415,8 +415,7 @@ static int fill(struct worker *w, struct err *err)
 	    snapshot_init(&w->snapshot, w->bootstrap->model, w->pg, &w->bootstrap->run->report, err) < 0)
 		return -1;
 	w->bulk = dead_letters_writer(&w->dead, w->search);
-	w->snapshot.bulk = w->bulk;
-	snapshot_watch(&w->snapshot, connector->precedences);
+	snapshot_watch(&w->snapshot, w->bulk, connector->precedences);
 	builder_init(&w->builder, w->bootstrap->model, &w->snapshot, w->bulk, &w->dead);
 	w->builder.view_hold_ms = w->bootstrap->limits.snapshot_ms;
 	while (take_chunk(w->bootstrap, &chunk)) {

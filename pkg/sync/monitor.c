@@ -139,27 +139,27 @@ static int check_slot(struct monitor *m, int64_t now, struct err *err)
 	return 0;
 }
 
-/* MONITOR_AGAIN if one was restored. An index that users fill is theirs to judge. */
-static int check_histories(struct monitor *m)
+/* MONITOR_AGAIN if it was restored. An index that users fill is theirs to judge. */
+static int check_history(struct monitor *m, size_t plan)
 {
 	struct attempt *at = m->attempt;
+	bool learned;
 
-	if (at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER)
+	if (at->run->spec->bootstrap == SPEC_BOOTSTRAP_NEVER || plan >= at->model.n_plans)
 		return 0;
-	for (size_t i = 0; i < at->model.n_plans; i++) {
-		bool learned;
-
-		if (generation_is_restored(&at->sink, attempt_index(at, i), &learned))
-			return MONITOR_AGAIN;
-		m->must_save = m->must_save || learned;
-	}
-	if (m->must_save)
+	if (generation_is_restored(&at->sink, attempt_index(at, plan), &learned))
+		return MONITOR_AGAIN;
+	if (learned) {
+		m->must_save = true;
 		m->due_ms[TASK_SAVE] = 0;
+	}
 	return 0;
 }
 
+/* One index at a time. */
 static int check_indices(struct monitor *m, int64_t now, struct err *err)
 {
+	size_t plan = m->health.next_index;
 	bool round = health_check_index(&m->health);
 
 	m->due_ms[TASK_INDICES] = round ? clock_now_ms() + INDICES_MS : now;
@@ -167,7 +167,7 @@ static int check_indices(struct monitor *m, int64_t now, struct err *err)
 		return err_reason(err, ERR_TRANSIENT, REASON_INDEX_GONE,
 				  "an index was deleted, or its alias moved, by another client: pgsync rebuilds the "
 				  "index, or puts the alias back");
-	return round && m->health.sink_err.kind == ERR_NONE ? check_histories(m) : 0;
+	return check_history(m, plan);
 }
 
 /* A plan depends on everything that the compiler looks at, so compile again and compare. */

@@ -130,8 +130,8 @@ int web_start(const char *listen, const struct web_route *routes, size_t n, stru
  * for a worker are not answered. */
 void web_stop(struct web *web);
 CLEANUP(struct web, web_stop);
-/* A channel replaces the listening socket when the server's only client is a process that has started it: nobody else
- * can connect. Both ends are non-blocking, and closed at exec; the caller closes them. Errors: TRANSIENT. */
+/* A channel replaces the listening socket when the server's only client is the process that started it: no other can
+ * connect. Both ends are non-blocking, and closed at exec; the caller closes them. Errors: TRANSIENT. */
 int web_channel_open(int *ret_server, int *ret_client, struct err *err) WARN_UNUSED;
 /* Connects to the server over the client's end; any thread may. The caller closes the connection. Errors: TRANSIENT (no
  * descriptors, the server is gone, or has not accepted earlier connections yet). */

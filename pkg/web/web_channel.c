@@ -1,4 +1,4 @@
-/* A channel: a socket over which another process hands over connections (SCM_RIGHTS), so that nobody else can connect.
+/* A channel: a socket over which another process hands over connections (SCM_RIGHTS), so that no other can connect.
  */
 #include <errno.h>
 #include <poll.h>
