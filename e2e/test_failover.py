@@ -1,9 +1,11 @@
-"""A standby is promoted: with a failover slot the stream continues from it, and without one the index is rebuilt behind its alias."""
+"""A standby is promoted: with a failover slot the stream continues from it, and without one the index is rebuilt behind its alias.
+A server that was restored and written to is not taken for the one that was synced."""
 
 import os
 import random
 import shutil
 import socket
+import subprocess
 import threading
 import time
 
@@ -212,6 +214,57 @@ def test_a_standby_is_refused_and_nothing_is_left_until_it_is_promoted(cluster, 
     cluster.fail_over()
     run.wait_ready()
     assert len(opensearch.documents(index)) == 25
+
+
+def promote(server):
+    """Starts a server that is not running; it recovers, and begins another timeline."""
+    server.set(restore_command="false")
+    (server.data / "recovery.signal").touch()
+    shutil.chown(server.data / "recovery.signal", server.user or "root")
+    server.start()
+    eventually(lambda: not server.sql("SELECT pg_is_in_recovery()")[0][0], 30, "the end of the recovery", interval=0.2)
+
+
+@pytest.mark.parametrize("how", ["another timeline", "another timeline of the same number"])
+def test_server_that_was_restored_and_went_further_than_what_was_synced_means_a_rebuild(how, own_postgres, address, worker, opensearch, index, unique):
+    """Positions do not show it: the server is beyond what was synced, and its slot exists."""
+    server = own_postgres()
+    database = server.create_database(unique)
+    bookstore.load(database)
+    database.sql("CREATE TABLE filler (text text)")
+    database.create_role()
+    manifest = bookstore.resource("books", database, opensearch.url, index=index)
+    manifest["spec"]["source"]["port"] = address.port
+    address.lead_to(server.port)
+    run = worker([bookstore.secret("bookstore-postgres", password=database.role_password), manifest]).start().wait_ready()
+
+    address.lead_to(None)
+    server.stop("fast")
+    copy = server.state / "copy"
+    subprocess.run(["cp", "-a", server.data, copy], check=True)
+    server.start()
+    if how == "another timeline of the same number":
+        database.sql("INSERT INTO filler VALUES ('before the timeline')")
+        server.stop("fast")
+        promote(server)
+    address.lead_to(server.port)
+    database.sql("UPDATE books SET title = 'lost again'")
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
+    before, reached = generation(run), database.value("SELECT pg_current_wal_lsn()::text")
+
+    address.lead_to(None)
+    server.stop("fast")
+    shutil.rmtree(server.data)
+    copy.rename(server.data)
+    promote(server)
+    database.sql("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+    assert database.value("SELECT pg_current_wal_lsn() > %s::pg_lsn", reached)
+    assert database.slots()
+    database.sql("UPDATE books SET title = 'after the restore' WHERE id = 3")
+    address.lead_to(server.port)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
+    assert generation(run) != before
+    run.process.check()
 
 
 @pytest.mark.long

@@ -86,6 +86,7 @@ struct checkpoint {
 	char *owner_uid;
 	char *system_identifier;
 	uint32_t timeline;
+	uint64_t timeline_begin; /* 0: it is the first one, or not known, as in checkpoints of earlier versions */
 	char *slot, *publication;
 	char *publication_fingerprint; /* of the publication that decodes everything the slot has not sent yet */
 	bool publication_marked;       /* set since publications carry our mark: one without it is not ours. False in

@@ -11,7 +11,8 @@
 
 static const char stored[] =
 	"{\"format\":1,\"phase\":\"Bootstrap\",\"owner\":\"shop/books\",\"ownerUID\":\"u-1\","
-	"\"systemIdentifier\":\"7300000000000000001\",\"timeline\":4294967295,\"slot\":\"pgsync_books\","
+	"\"systemIdentifier\":\"7300000000000000001\",\"timeline\":4294967295,"
+	"\"timelineBegin\":\"A/5000000\",\"slot\":\"pgsync_books\","
 	"\"publication\":\"pgsync_books\",\"publicationMarked\":true,\"schemaHash\":\"sha256:ab\",\"seen\":{\"16390\":"
 	"\"sad\"},\"resyncNonce\":"
 	"3,\"slotLSN\":\"16/B374D848\","
@@ -45,6 +46,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_string_equal(cp.owner_uid, "u-1");
 	assert_string_equal(cp.system_identifier, "7300000000000000001");
 	assert_int_equal(cp.timeline, UINT32_MAX);
+	assert_int_equal(cp.timeline_begin, 0xA05000000);
 	assert_string_equal(cp.slot, "pgsync_books");
 	assert_string_equal(cp.publication, "pgsync_books");
 	assert_true(cp.publication_marked);

@@ -106,8 +106,9 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	if (!set_field(o, "format", json_integer(FORMAT)) || !set_field(o, "phase", json_string(phases[cp->phase])) ||
 	    !set_string(o, "owner", cp->owner) || !set_string(o, "ownerUID", cp->owner_uid) ||
 	    !set_string(o, "systemIdentifier", cp->system_identifier) ||
-	    !set_field(o, "timeline", integer(cp->timeline)) || !set_string(o, "slot", cp->slot) ||
-	    !set_string(o, "publication", cp->publication) ||
+	    !set_field(o, "timeline", integer(cp->timeline)) ||
+	    (cp->timeline_begin && !set_field(o, "timelineBegin", lsn(cp->timeline_begin))) ||
+	    !set_string(o, "slot", cp->slot) || !set_string(o, "publication", cp->publication) ||
 	    !set_string(o, "publicationMark", cp->publication_fingerprint) ||
 	    !set_field(o, "publicationMarked", json_boolean(cp->publication_marked)) ||
 	    !set_string(o, "schemaHash", cp->schema_hash) ||
@@ -183,6 +184,11 @@ static void decode_confirmed_lsn(const json_t *value, void *out, const char *pat
 static void decode_timeline(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	take_u32(value, &((struct checkpoint *)out)->timeline, path, f);
+}
+
+static void decode_timeline_begin(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_lsn(value, &((struct checkpoint *)out)->timeline_begin, path, f);
 }
 
 static void decode_relation_oid(const json_t *value, void *out, const char *path, struct findings *f)
@@ -330,6 +336,7 @@ static const struct jsonx_field fields[] = {
 	STRING(struct checkpoint, "ownerUID", owner_uid),
 	STRING(struct checkpoint, "systemIdentifier", system_identifier),
 	NEEDED("timeline", decode_timeline),
+	{.name = "timelineBegin", .type = JSONX_CUSTOM, .decode = decode_timeline_begin},
 	STRING(struct checkpoint, "slot", slot),
 	STRING(struct checkpoint, "publication", publication),
 	STRING(struct checkpoint, "publicationMark", publication_fingerprint),

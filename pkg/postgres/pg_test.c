@@ -86,20 +86,33 @@ static void test_array_when_maximum_is_crossed_then_buffer_says_so(void **state)
 
 /* --- History -------------------------------------------------------------------------------------------------------
  */
-static void test_history_then_where_a_timeline_ended(void **state)
+static void assert_timeline(const char *history, uint32_t server, uint32_t timeline, struct pg_timeline expected)
+{
+	struct pg_timeline found = pg_history_find(history, server, timeline);
+
+	assert_int_equal(found.begin, expected.begin);
+	assert_int_equal(found.end, expected.end);
+}
+
+static void test_history_then_where_a_timeline_began_and_ended(void **state)
 {
 	static const char history[] = "1\t0/3000148\tno recovery target specified\n\n"
 				      "2\tA/5000000\tbefore 2026-12-01 10:00:00+00\n"
-				      "12\t0/1\treason";
+				      "12\tA/5000001\treason";
+	static const struct pg_timeline unknown = {0};
 
 	UNUSED(state);
-	assert_int_equal(pg_history_end(history, 1), 0x3000148);
-	assert_int_equal(pg_history_end(history, 2), 0xA05000000);
-	assert_int_equal(pg_history_end(history, 12), 1);
-	assert_int_equal(pg_history_end(history, 3), 0);
-	assert_int_equal(pg_history_end("", 1), 0);
-	assert_int_equal(pg_history_end("1", 1), 0);
-	assert_int_equal(pg_history_end("1\tnonsense\tx", 1), 0);
+	assert_timeline(history, 13, 1, (struct pg_timeline){0, 0x3000148});
+	assert_timeline(history, 13, 2, (struct pg_timeline){0x3000148, 0xA05000000});
+	assert_timeline(history, 13, 12, (struct pg_timeline){0xA05000000, 0xA05000001});
+	assert_timeline(history, 13, 13, (struct pg_timeline){0xA05000001, 0});
+	assert_timeline(history, 13, 3, unknown);
+	assert_timeline(history, 13, 14, unknown);
+	assert_timeline("", 1, 1, unknown);
+	assert_timeline("", 3, 1, unknown);
+	assert_timeline("1", 2, 1, unknown);
+	assert_timeline("1\tnonsense\tx", 2, 1, unknown);
+	assert_timeline("1\tnonsense\tx", 2, 2, unknown);
 }
 
 /* --- Errors --------------------------------------------------------------------------------------------------------
@@ -376,7 +389,7 @@ int main(void)
 		cmocka_unit_test(test_quote_when_quotes_inside_then_doubled),
 		cmocka_unit_test(test_array_then_elements_are_quoted_and_escaped),
 		cmocka_unit_test(test_array_when_maximum_is_crossed_then_buffer_says_so),
-		cmocka_unit_test(test_history_then_where_a_timeline_ended),
+		cmocka_unit_test(test_history_then_where_a_timeline_began_and_ended),
 		cmocka_unit_test(test_sqlstate_then_kind_decides_policy),
 		cmocka_unit_test(test_error_then_detail_and_hint_are_shown),
 		cmocka_unit_test(test_error_when_it_is_about_values_then_they_are_left_out),

@@ -23,13 +23,18 @@ struct pg_system {
 };
 /* On a replication connection: IDENTIFY_SYSTEM. */
 int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err *err) WARN_UNUSED;
-/* On a replication connection: where an older timeline ended in the history of the server's; 0 if it is not part of it,
- * or if the server does not know.
- */
-int pg_timeline_end(struct pg *replication, uint32_t server, uint32_t older, uint64_t *ret,
-		    struct err *err) WARN_UNUSED;
-/* The same from the text of a history file; pure. */
-uint64_t pg_history_end(const char *history, uint32_t timeline);
+/* On a replication connection: the history of the server's timeline, as Postgres stores it; "" if it is the first one,
+ * or if the server does not know. Caller frees. */
+int pg_history_read(struct pg *replication, uint32_t server, char **ret, struct err *err) WARN_UNUSED;
+
+/* Where a timeline began and ended. Numbers alone do not tell timelines apart: each server that is restored from the
+ * same backup may begin one, and gives it the same number. */
+struct pg_timeline {
+	uint64_t begin; /* 0: it is the first one, or not known */
+	uint64_t end;   /* 0: it has not ended, or it is not a part of the history */
+};
+/* In the history of the timeline `server`; pure. */
+struct pg_timeline pg_history_find(const char *history, uint32_t server, uint32_t timeline);
 
 enum pg_slot_state { PG_SLOT_ABSENT, PG_SLOT_INACTIVE, PG_SLOT_ACTIVE, PG_SLOT_LOST };
 

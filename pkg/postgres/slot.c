@@ -30,37 +30,44 @@ int pg_identify_system(struct pg *replication, struct pg_system *ret, struct err
 	return 0;
 }
 
-uint64_t pg_history_end(const char *history, uint32_t timeline)
+/* A line for each timeline that ended: its number, where it ended, why; blanks between. */
+static bool parse_history_line(const char *line, uint64_t *number, uint64_t *end)
 {
-	/* A line for each timeline that ended: its number, where it ended, why; blanks between. */
-	for (const char *line = history; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-		size_t digits = strspn(line, "0123456789"), blanks = strspn(line + digits, " \t"), len;
-		char lsn[32];
-		uint64_t number, end;
+	size_t digits = strspn(line, "0123456789"), blanks = strspn(line + digits, " \t");
+	size_t len = strcspn(line + digits + blanks, " \t\r\n");
+	char lsn[32];
 
-		len = strcspn(line + digits + blanks, " \t\r\n");
-		if (!digits || !blanks || len >= sizeof(lsn) || !parse_u64(line, digits, &number) || number != timeline)
-			continue;
-		(void)snprintf(lsn, sizeof(lsn), "%.*s", (int)len, line + digits + blanks);
-		return parse_lsn(lsn, &end) ? end : 0;
-	}
-	return 0;
+	if (!digits || !blanks || len >= sizeof(lsn) || !parse_u64(line, digits, number))
+		return false;
+	(void)snprintf(lsn, sizeof(lsn), "%.*s", (int)len, line + digits + blanks);
+	return parse_lsn(lsn, end);
 }
 
-int pg_timeline_end(struct pg *replication, uint32_t server, uint32_t older, uint64_t *ret, struct err *err)
+struct pg_timeline pg_history_find(const char *history, uint32_t server, uint32_t timeline)
+{
+	struct pg_timeline found = {0};
+
+	for (const char *line = history; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		uint64_t number, end;
+
+		if (!parse_history_line(line, &number, &end))
+			continue;
+		found.end = end;
+		if (number == timeline)
+			return found;
+		found.begin = end;
+	}
+	return (struct pg_timeline){.begin = timeline == server ? found.begin : 0};
+}
+
+int pg_history_read(struct pg *replication, uint32_t server, char **ret, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	_cleanup_free_ char *sql = xasprintf("TIMELINE_HISTORY %u", server);
 
-	*ret = 0;
-	if (!older || older >= server)
-		return 0;
-	if (pg_query(replication, sql, NULL, 0, &r, err) < 0 && pg_is_sqlstate(err, "58P01"))
-		return 0; /* the server does not have the file: its history is not known */
-	if (!r)
+	if (server > 1 && pg_query(replication, sql, NULL, 0, &r, err) < 0 && !pg_is_sqlstate(err, "58P01"))
 		return err_wrap(err, "reading the history of timeline %u", server);
-	if (pg_n_rows(r) == 1 && PQnfields(r) == 2)
-		*ret = pg_history_end(pg_value(r, 0, 1), older);
+	*ret = xstrdup(r && pg_n_rows(r) == 1 && PQnfields(r) == 2 ? pg_value(r, 0, 1) : "");
 	return 0;
 }
 

@@ -67,7 +67,7 @@ struct recovery_decision recovery_admit(const struct recovery_input *in)
  * their snapshots contained. For a bootstrap that is not known. */
 static bool history_goes_on(const struct recovery_input *in)
 {
-	uint64_t end = in->timeline_end;
+	uint64_t end = in->earlier.end;
 
 	return in->cp->phase == CHECKPOINT_LIVE && end && in->horizon && in->horizon <= end &&
 	       in->cp->confirmed_lsn <= end && in->slot.confirmed_flush_lsn <= end;
@@ -76,6 +76,14 @@ static bool history_goes_on(const struct recovery_input *in)
 static bool has_new_timeline(const struct recovery_input *in)
 {
 	return in->cp->timeline != in->server.timeline;
+}
+
+/* Another server that was restored has given its timeline the number that the checkpoint's has. */
+static bool is_namesake(const struct recovery_input *in)
+{
+	uint64_t was = in->cp->timeline_begin, is = in->earlier.begin;
+
+	return was && is && was != is;
 }
 
 /* Why neither slot nor history can be used. */
@@ -91,7 +99,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_NEVER_PREPARED;
 	if (strcmp(cp->system_identifier, in->server.identifier) != 0)
 		return RECOVERY_OTHER_SERVER;
-	if (has_new_timeline(in) && !history_goes_on(in))
+	if ((has_new_timeline(in) && !history_goes_on(in)) || is_namesake(in))
 		return RECOVERY_OTHER_TIMELINE;
 	if (in->slot.current_lsn < cp->confirmed_lsn)
 		return RECOVERY_WAL_BEHIND;
@@ -249,6 +257,7 @@ static struct recovery_decision decide_resume(const struct recovery_input *in)
 	struct recovery_decision d = {
 		.cause = generation_trouble(in),
 		.failed_over = has_new_timeline(in),
+		.adopt_timeline = in->timeline.begin && in->timeline.begin != in->cp->timeline_begin,
 		/* Also if the schema changed, or if an attempt was killed halfway through this. */
 		.patch_publication = publication_altered(in) || in->publication_lacks_tables,
 		.adopt_position = !in->cp->confirmed_first,

@@ -19,8 +19,8 @@ struct recovery_input {
 	struct pg_slot slot;
 	uint64_t acknowledged;         /* the slot's position before the checkpoint was loaded; 0: there was no slot */
 	struct pg_system server;       /* not yet known to recovery_admit */
-	uint64_t timeline_end;         /* where the checkpoint's timeline ended in the server's history; 0: it is not
-					* part of it */
+	struct pg_timeline timeline;   /* the server's, in its history, */
+	struct pg_timeline earlier;    /* and the one that has the number of the checkpoint's */
 	uint64_t horizon;              /* what is in the indices was read before this position; 0: not known */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
@@ -94,6 +94,7 @@ struct recovery_decision {
 	uint64_t recreate;   /* these plans: the index is gone, another takes its place */
 	uint64_t put_back;   /* the aliases of these plans lead elsewhere */
 	bool failed_over;    /* the server is a standby that was promoted, and nothing was lost */
+	bool adopt_timeline; /* record where the server's timeline began */
 	bool adopt_catalog;  /* nothing relevant changed: record the current catalog in the checkpoint */
 	bool adopt_position; /* an earlier version saved the checkpoint: what the slot has acknowledged counts as
 			      * confirmed */

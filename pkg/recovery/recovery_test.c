@@ -96,6 +96,12 @@ static void find_other_timeline(struct world *w)
 	w->in.server.timeline = 2;
 }
 
+static void find_namesake(struct world *w)
+{
+	w->cp.timeline_begin = 700;
+	w->in.timeline.begin = w->in.earlier.begin = 600;
+}
+
 static void find_wal_behind(struct world *w)
 {
 	w->in.slot.current_lsn = 999;
@@ -234,6 +240,9 @@ static const struct {
 	{"preparing", find_preparing, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_NEVER_PREPARED}},
 	{"other server", find_other_server, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_SERVER}},
 	{"other timeline", find_other_timeline, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_TIMELINE}},
+	{"another timeline of the same number",
+	 find_namesake,
+	 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_TIMELINE}},
 	{"WAL behind", find_wal_behind, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_WAL_BEHIND}},
 	{"nonce", find_nonce, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_RESYNC_REQUESTED}},
 	{"slot gone", find_slot_gone, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_SLOT_GONE}},
@@ -272,7 +281,7 @@ static void assert_decision(const char *name, const struct recovery_decision *d,
 	    d->patch_publication != e->patch_publication || d->rebuild_all != e->rebuild_all ||
 	    d->rebuild != e->rebuild || d->recreate != e->recreate || d->put_back != e->put_back ||
 	    d->adopt_catalog != e->adopt_catalog || d->adopt_position != e->adopt_position ||
-	    d->failed_over != e->failed_over)
+	    d->failed_over != e->failed_over || d->adopt_timeline != e->adopt_timeline)
 		fail_msg("%s: action %d, cause \"%s\"", name, (int)d->action, recovery_cause_text(d->cause));
 }
 
@@ -373,13 +382,46 @@ test_decide_when_the_slot_is_not_where_the_checkpoint_says_then_rebuilt_only_if_
 	}
 }
 
+/* --- the server's timeline has the number that the checkpoint has --- */
+
+static void test_decide_when_a_timeline_has_the_same_number_then_it_counts_where_it_began(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t checkpoint, server;
+		struct recovery_decision expected;
+	} rows[] = {
+		{"the first one", 0, 0, {0}},
+		{"at the same position", 700, 700, {0}},
+		{"before", 700, 600, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_TIMELINE}},
+		{"after", 700, 800, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_TIMELINE}},
+		{"the server does not know", 700, 0, {0}},
+		{"the checkpoint does not know", 0, 700, {.adopt_timeline = true}},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct recovery_decision d;
+		struct world w;
+
+		setup(&w);
+		w.cp.timeline = w.in.server.timeline = 2;
+		w.cp.timeline_begin = rows[i].checkpoint;
+		w.in.timeline.begin = w.in.earlier.begin = rows[i].server;
+		d = recovery_decide(&w.in);
+		assert_decision(rows[i].name, &d, &rows[i].expected);
+		teardown(&w);
+	}
+}
+
 /* --- a standby was promoted --- */
 
 /* The checkpoint's timeline ended at 1500; nothing that was read is from beyond. */
 static void find_promoted(struct world *w)
 {
 	w->in.server.timeline = 3;
-	w->in.timeline_end = 1500;
+	w->in.earlier.end = 1500;
+	w->in.timeline.begin = 1600;
 	w->in.horizon = 1500;
 }
 
@@ -395,7 +437,7 @@ static void know_no_horizon(struct world *w)
 
 static void have_another_history(struct world *w)
 {
-	w->in.timeline_end = 0;
+	w->in.earlier.end = 0;
 }
 
 static void confirm_beyond(struct world *w)
@@ -406,6 +448,13 @@ static void confirm_beyond(struct world *w)
 static void have_a_slot_that_is_beyond(struct world *w)
 {
 	w->in.slot.confirmed_flush_lsn = 1501;
+}
+
+static void descend_from_a_namesake(struct world *w)
+{
+	w->cp.timeline = 2;
+	w->cp.timeline_begin = 700;
+	w->in.earlier.begin = 600;
 }
 
 static void bootstrap(struct world *w)
@@ -424,6 +473,7 @@ static void test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unles
 		{"documents read from beyond", read_beyond, RECOVERY_OTHER_TIMELINE},
 		{"unknown what was read", know_no_horizon, RECOVERY_OTHER_TIMELINE},
 		{"not in the history", have_another_history, RECOVERY_OTHER_TIMELINE},
+		{"from another timeline of that number", descend_from_a_namesake, RECOVERY_OTHER_TIMELINE},
 		{"acknowledged beyond", confirm_beyond, RECOVERY_OTHER_TIMELINE},
 		{"the slot is beyond", have_a_slot_that_is_beyond, RECOVERY_OTHER_TIMELINE},
 		{"a bootstrap was reading", bootstrap, RECOVERY_OTHER_TIMELINE},
@@ -435,7 +485,7 @@ static void test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unles
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct recovery_decision d, expected = {.failed_over = true};
+		struct recovery_decision d, expected = {.failed_over = true, .adopt_timeline = true};
 		struct world w;
 
 		setup(&w);
@@ -695,6 +745,7 @@ int main(void)
 			test_decide_when_a_standby_is_promoted_then_the_stream_goes_on_unless_something_may_be_lost),
 		cmocka_unit_test(
 			test_decide_when_only_the_indices_are_missing_then_the_new_slot_is_kept_while_it_is_good),
+		cmocka_unit_test(test_decide_when_a_timeline_has_the_same_number_then_it_counts_where_it_began),
 		cmocka_unit_test(test_decide_when_two_things_are_found_then_both_are_dealt_with),
 		cmocka_unit_test(test_decide_when_stalling_then_a_lost_history_is_refused_unless_a_resync_is_asked_for),
 		cmocka_unit_test(test_decide_when_never_bootstrapping_then_no_live_index_is_replaced),

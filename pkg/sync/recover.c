@@ -415,6 +415,7 @@ static void claim(struct attempt *at, const struct found *f)
 	xreplace(&cp->schema_hash, f->fingerprint);
 	take_catalog(cp, f);
 	cp->timeline = f->in.server.timeline;
+	cp->timeline_begin = f->in.timeline.begin;
 	cp->resync_nonce = at->run->spec->resync_nonce;
 }
 
@@ -461,18 +462,19 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
 		take_catalog(&at->cp, f);
-	if (d->failed_over) {
+	if (d->failed_over)
 		run_event(at->run, false, REASON_FAILED_OVER, "Stream",
 			  "the server is a standby that was promoted (timeline %u after %u), and nothing was lost: the "
 			  "stream continues from its slot",
 			  f->in.server.timeline, at->cp.timeline);
-		at->cp.timeline = f->in.server.timeline;
-	}
+	at->cp.timeline = f->in.server.timeline;
+	if (d->adopt_timeline)
+		at->cp.timeline_begin = f->in.timeline.begin;
 	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
 	if (!at->model.partition_changes.pending)
 		partitions_adopt(&at->model.tables, &at->cp);
 	return checkpoint_is_misplaced(&store, &at->cp) || d->rebuild || d->recreate || d->adopt_catalog ||
-			       d->adopt_position || d->failed_over
+			       d->adopt_position || d->failed_over || d->adopt_timeline
 		       ? attempt_save(at, err)
 		       : 0;
 }
@@ -504,6 +506,8 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 /* Only then starts our own walsender: a resource never has more than one. */
 static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
 {
+	_cleanup_free_ char *history = NULL;
+
 	if (f->in.slot.state == PG_SLOT_ACTIVE) {
 		log_info("sync", "taking the slot from its old walsender", KV_I64("pid", f->in.slot.active_pid));
 		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0)
@@ -511,10 +515,13 @@ static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struc
 	}
 	if (connector_replication(&at->connector, ret, err) < 0)
 		return err_wrap(err, "replication connection");
-	if (pg_identify_system(*ret, &f->in.server, err) < 0)
+	if (pg_identify_system(*ret, &f->in.server, err) < 0 ||
+	    pg_history_read(*ret, f->in.server.timeline, &history, err) < 0)
 		return err_wrap(err, "reading the server's identity");
 	f->in.horizon = atomic_load(&at->run->horizon);
-	return pg_timeline_end(*ret, f->in.server.timeline, at->cp.timeline, &f->in.timeline_end, err);
+	f->in.timeline = pg_history_find(history, f->in.server.timeline, f->in.server.timeline);
+	f->in.earlier = pg_history_find(history, f->in.server.timeline, at->cp.timeline);
+	return 0;
 }
 
 static int recover(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
