@@ -24,6 +24,7 @@ static const struct kube_tuning TUNING = {
 	.retry_ms = 1000,
 	.refresh_ms = 10 * 1000,
 	.page_size = 500,
+	.pages_max = 10000,
 	.idle_watches_max = 5,
 	.series_idle_ms = 6 * 60 * 1000,
 	.series_refresh_ms = 30 * 60 * 1000,

@@ -31,6 +31,7 @@ struct kube_tuning {
 	int64_t retry_ms;           /* before a GET is repeated whose connection was lost */
 	int64_t refresh_ms;         /* credentials are not asked for more often */
 	int page_size;
+	unsigned pages_max;                        /* of one list */
 	unsigned idle_watches_max;                 /* silent watches in a row after which we list */
 	int64_t series_idle_ms, series_refresh_ms; /* of events */
 	int64_t event_retry_ms;

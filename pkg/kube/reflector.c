@@ -13,7 +13,14 @@
 #include "kube/listing_int.h"
 #include "json/json.h"
 
-enum { WATCH_MIN_S = 300, WATCH_MORE_S = 300, LIST_TIMEOUT_MS = 120 * 1000, LIST_IDLE_MS = 30 * 1000 };
+/* TOKEN_BYTES: of a continue token; those of etcd have the length of a key. */
+enum {
+	WATCH_MIN_S = 300,
+	WATCH_MORE_S = 300,
+	LIST_TIMEOUT_MS = 120 * 1000,
+	LIST_IDLE_MS = 30 * 1000,
+	TOKEN_BYTES = 8192
+};
 
 /* What is known about an object. */
 struct known {
@@ -35,6 +42,7 @@ struct kube_reflector {
 	unsigned round;
 	char resource_version[KUBE_RV_BYTES]; /* watch from here; "" : list first */
 	char *continue_token;                 /* of the list under way, or NULL */
+	unsigned pages;                       /* of the list under way */
 	bool synced;
 
 	struct http_call *call;
@@ -317,6 +325,18 @@ static void complete_list(struct kube_reflector *r, const char *version)
 	recover_from_error(r);
 }
 
+/* A list must end: until it does, nothing is known to be deleted, and nothing is watched. */
+static int check_next_page(const struct kube_reflector *r, const char *token, struct err *err)
+{
+	if (r->continue_token && strcmp(r->continue_token, token) == 0)
+		return err_set(err, ERR_FATAL, "GET %s: the list continues where it did before", r->path);
+	if (r->pages >= r->kube->tuning.pages_max || strlen(token) > TOKEN_BYTES)
+		return err_set(err, ERR_LIMIT,
+			       "GET %s: the list has more than %u pages, or a token of more than %d bytes", r->path,
+			       r->kube->tuning.pages_max, TOKEN_BYTES);
+	return 0;
+}
+
 static void end_page(struct kube_reflector *r)
 {
 	_cleanup_json_ json_t *frame = NULL;
@@ -330,6 +350,11 @@ static void end_page(struct kube_reflector *r)
 	}
 	version = jsonx_string(frame, "metadata.resourceVersion", "");
 	more = jsonx_string(frame, "metadata.continue", "");
+	if (more[0] && check_next_page(r, more, &err) < 0) {
+		relist(r);
+		back_off(r, &err);
+		return;
+	}
 	free(TAKE_PTR(r->continue_token));
 	if (more[0]) {
 		r->continue_token = xstrdup(more);
@@ -379,8 +404,11 @@ static void begin_list(struct kube_reflector *r)
 	struct strbuf url;
 
 	clear_exchange(r);
-	if (!r->continue_token)
+	if (!r->continue_token) {
 		r->round++;
+		r->pages = 0;
+	}
+	r->pages++;
 	strbuf_init(&url, KUBE_MAX_OBJECT);
 	strbuf_addf(&url, "%s?limit=%d%s", r->path, r->kube->tuning.page_size, r->selector);
 	if (r->continue_token) {
@@ -539,11 +567,15 @@ static void begin_watch(struct kube_reflector *r)
 	int64_t idle_ms =
 		tuning->watch_idle_ms + (int64_t)(random_next(&r->seed) % (uint64_t)(tuning->watch_idle_more_ms + 1));
 	int seconds = WATCH_MIN_S + (int)(random_next(&r->seed) % (WATCH_MORE_S + 1));
+	struct strbuf url;
 
 	clear_exchange(r);
 	r->events = 0;
-	r->url = xasprintf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%d%s", r->path,
-			   r->resource_version, seconds, r->selector);
+	strbuf_init(&url, KUBE_MAX_OBJECT);
+	strbuf_addf(&url, "%s?watch=1&allowWatchBookmarks=true&resourceVersion=", r->path);
+	http_escape(&url, r->resource_version);
+	strbuf_addf(&url, "&timeoutSeconds=%d%s", seconds, r->selector);
+	r->url = strbuf_detach(&url);
 	r->frames = kube_frames_new(KUBE_MAX_OBJECT, r->kube->as_text);
 	begin_request(r, 0, idle_ms, on_watch_data, on_watch_done);
 }

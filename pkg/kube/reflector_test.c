@@ -278,6 +278,55 @@ static void test_list_when_the_continue_token_expired_then_started_again(void **
 	assert_script(STEPS, "+n/a=5 +n/b=6 -n/a synced ");
 }
 
+/* A version is the server's text: in a URL it must stay one value. */
+static void test_watch_when_the_version_has_odd_characters_then_they_are_escaped(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = LIST("1&watch=0#x y\\n", "")},
+		{.status = 200, .stream = {EVENT("ADDED", ITEM("a", "2&b"))}},
+		OPEN_WATCH,
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
+	assert_told(&w, "synced +n/a=2&b ");
+	assert_int_equal(fake_count(&w.api, "resourceVersion=1%26watch%3D0%23x%20y%0A&"), 1);
+	assert_int_equal(fake_count(&w.api, "resourceVersion=2%26b&"), 1);
+	watch_end(&w);
+}
+
+static void test_list_when_a_continue_token_comes_back_then_started_again_after_a_pause(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = PAGE("t", ITEM("a", "5"))},
+		{.status = 200, .body = PAGE("t", ITEM("b", "6"))},
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		OPEN_WATCH,
+	};
+
+	UNUSED(state);
+	assert_script(STEPS, "+n/a=5 +n/b=6 !fatal -n/b synced ");
+}
+
+static void test_list_when_its_pages_have_no_end_then_started_again_after_a_pause(void **state)
+{
+	static const struct fake_step STEPS[] = {
+		{.status = 200, .body = PAGE("t", "")},
+		{.status = 200, .body = PAGE("u", "")},
+		{.status = 200, .body = PAGE("t", "")},
+		{.status = 200, .body = LIST("10", ITEM("a", "5"))},
+		OPEN_WATCH,
+	};
+	struct watcher w;
+
+	UNUSED(state);
+	watch_begin(&w, STEPS, ARRAY_SIZE(STEPS));
+	w.kube->tuning.pages_max = 2;
+	assert_told(&w, "!limit +n/a=5 synced ");
+	watch_end(&w);
+}
+
 static void test_watch_when_429_then_tried_again_without_a_list(void **state)
 {
 	static const struct fake_step STEPS[] = {
@@ -663,6 +712,9 @@ int main(void)
 		cmocka_unit_test(test_watch_when_an_error_event_says_410_then_listed_at_once),
 		cmocka_unit_test(test_watch_when_410_again_and_again_then_it_backs_off),
 		cmocka_unit_test(test_list_when_the_continue_token_expired_then_started_again),
+		cmocka_unit_test(test_watch_when_the_version_has_odd_characters_then_they_are_escaped),
+		cmocka_unit_test(test_list_when_a_continue_token_comes_back_then_started_again_after_a_pause),
+		cmocka_unit_test(test_list_when_its_pages_have_no_end_then_started_again_after_a_pause),
 		cmocka_unit_test(test_watch_when_429_then_tried_again_without_a_list),
 		cmocka_unit_test(test_watch_when_retry_after_is_long_then_waited_for),
 		cmocka_unit_test(test_watch_when_an_internal_error_or_garbage_comes_then_listed_after_a_pause),
