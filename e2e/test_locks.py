@@ -372,6 +372,25 @@ def test_a_migration_does_not_wait_for_a_view(books, worker, opensearch, index):
     eventually(lambda: "slower" in titles(opensearch, index), 60, lambda: f"the change ({run.status()})")
 
 
+def test_a_migration_does_not_wait_until_a_materialized_view_is_refreshed(books, worker, opensearch, index):
+    books.sql(SLOW)
+    books.sql("CREATE MATERIALIZED VIEW names AS SELECT id, title, slow(price) AS price FROM books WITH NO DATA; CREATE UNIQUE INDEX ON names (id)")
+    books.sql(f"ALTER MATERIALIZED VIEW names OWNER TO {books.role}")
+    books.sql("UPDATE books SET title = 'slow', price = 1005 WHERE id = 1")
+    nodes = {"table": "names", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title", "price"]}
+    run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
+                  bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]).start()
+    eventually(lambda: reads(books, "refresh"), 60, lambda: f"a view that is filled ({run.status()})")
+    migrate_at_once(books)
+    run.wait_ready()
+    assert len(opensearch.documents(index)) == books.value("SELECT count(*) FROM books")
+    books.sql("UPDATE books SET title = 'slower' WHERE id = 1")
+    eventually(lambda: reads(books, "applier"), 60, lambda: f"a view that is refreshed ({run.status()})")
+    migrate_at_once(books, "ALTER TABLE books ADD COLUMN another int")
+    eventually(lambda: "slower" in titles(opensearch, index), 60, lambda: f"the change ({run.status()})")
+    assert opensearch.aliases(index) == [f"{index}-g1"], "the index was rebuilt"
+
+
 def test_migrations_in_a_row_do_not_keep_a_document_from_being_read(books, worker, opensearch, index):
     run = worker(slow_books(books, opensearch, index)).start().wait_ready()
 

@@ -7,6 +7,7 @@
 #include "apply/limits.h"
 #include "postgres/locks.h"
 #include "sink/sink.h"
+#include "source/views.h"
 
 /* Pauses between tries, and between checks of other sessions' locks: each try that fails leaves an error in the
  * server's log. */
@@ -32,6 +33,11 @@ void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *a
 	s->bulk = bulk;
 	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
 	bulk_set_interrupt(bulk, must_end_soon, s);
+}
+
+void snapshot_watch_refresh(struct snapshot *s, struct precedences *all)
+{
+	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
 }
 
 void snapshot_release(struct snapshot *s)
@@ -74,6 +80,23 @@ static int wait_until_free(struct snapshot *s, struct err *err)
 	}
 }
 
+int snapshot_refresh(struct snapshot *s, const bool *marked, struct err *err)
+{
+	if (s->start_ms && wait_until_free(s, err) < 0)
+		return -1;
+	precedence_begin(&s->precedence);
+	if (views_refresh(s->pg, s->model->plans, s->model->n_plans, marked, err) < 0)
+		return -1;
+	precedence_end(&s->precedence);
+	return 0;
+}
+
+static void limit_engine(struct snapshot *s, int64_t deadline_ms)
+{
+	if (s->bulk)
+		(void)bulk_set_deadline(s->bulk, deadline_ms);
+}
+
 int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err)
 {
 	_cleanup_free_ char *sql =
@@ -87,7 +110,7 @@ int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err)
 		return err_wrap(err, "opening a snapshot");
 	s->n++;
 	s->open = true;
-	(void)bulk_set_deadline(s->bulk, clock_now_ms() + SNAPSHOT_HOLD_MS);
+	limit_engine(s, clock_now_ms() + SNAPSHOT_HOLD_MS);
 	return 0;
 }
 
@@ -112,7 +135,7 @@ int snapshot_end(struct snapshot *s, struct err *err)
 	int r;
 
 	s->open = false;
-	(void)bulk_set_deadline(s->bulk, 0);
+	limit_engine(s, 0);
 	r = pg_exec(s->pg, "COMMIT", err);
 	if (r < 0 && snapshot_yields(s, err))
 		precedence_repeat(&s->precedence);
@@ -124,7 +147,7 @@ int snapshot_end(struct snapshot *s, struct err *err)
 static int roll_back(struct snapshot *s, const char *sql, struct err *err)
 {
 	s->open = false;
-	(void)bulk_set_deadline(s->bulk, 0);
+	limit_engine(s, 0);
 	precedence_end(&s->precedence);
 	return pg_exec(s->pg, sql, err);
 }
@@ -151,7 +174,9 @@ static int give_way(struct snapshot *s, const char *rollback, int64_t *ret_pause
 		precedence_repeat(&s->precedence);
 	if (!s->start_ms)
 		s->start_ms = clock_now_ms();
-	report_blocker(s, "another session holds a lock that is needed to read the tables");
+	report_blocker(s, err->reason == REASON_TABLE_LOCKED
+				  ? err->msg
+				  : "another session holds a lock that is needed to read the tables");
 	*ret_pause_ms = backoff_next_ms(&s->backoff);
 	return 1;
 }

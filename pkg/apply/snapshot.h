@@ -27,7 +27,7 @@ struct snapshot {
 	struct pg *pg;
 	const struct model *model;
 	struct report *report; /* gets the holder of a lock, once the wait has lasted */
-	struct bulk *bulk;     /* takes what is read */
+	struct bulk *bulk;     /* takes what is read; NULL: nothing is, views are only refreshed */
 	struct backoff backoff;
 	int64_t start_ms;     /* since when a lock has been in the way; 0: none is */
 	int64_t statement_ms; /* of each statement; 0: no limit */
@@ -45,8 +45,13 @@ int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, 
 /* From here on the session, and its waits for the bulk writer, are among those that are watched; its address must not
  * change. */
 void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *all);
+/* The same for a session that only refreshes views. */
+void snapshot_watch_refresh(struct snapshot *s, struct precedences *all);
 /* Ends that. Also accepts a snapshot that is all zeros. */
 void snapshot_release(struct snapshot *s);
+/* While no transaction is open: refreshes materialized views, as views_refresh, and gives way like what reads. After a
+ * failure, call snapshot_retry. */
+int snapshot_refresh(struct snapshot *s, const bool *marked, struct err *err) WARN_UNUSED;
 /* Opens the transaction. Each of its statements is cancelled after this time (0: never). If a lock was in the way
  * before, it first waits until that lock is released. From now on the bulk writer has a deadline. */
 int snapshot_begin(struct snapshot *s, int64_t statement_ms, struct err *err) WARN_UNUSED;

@@ -99,7 +99,7 @@ static int begin(struct applier *a, const struct batch *batch, size_t *ret, stru
 	}
 	if (!any)
 		return 0;
-	if (snapshot_undo(&a->snapshot, err) < 0 || views_refresh(a->pg, m->plans, m->n_plans, plans, err) < 0)
+	if (snapshot_undo(&a->snapshot, err) < 0 || snapshot_refresh(&a->snapshot, plans, err) < 0)
 		return -1;
 	/* Other transactions that are visible now may have committed after the refresh. */
 	return begin_visible(a, batch, &later, err);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "recovery/recovery.h"
+#include "sessions/refresh.h"
 #include "sink/dead_letters.h"
 #include "sink/generations.h"
 #include "sink/recipe.h"
@@ -589,14 +590,9 @@ static int count_dead_letters(struct attempt *at, struct err *err)
 /* The views that a bootstrap reads must include every commit up to its generation's version. */
 static int fill_views(struct attempt *at, struct err *err)
 {
-	_cleanup_(pg_closep) struct pg *pg = NULL;
-
 	if (!views_must_fill(at->model.plans, at->model.n_plans, at->cp.phase == CHECKPOINT_LIVE))
 		return 0;
-	/* The control connection's time-out is meant for small queries. */
-	return connector_pg(&at->connector, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0
-		       ? -1
-		       : views_refresh(pg, at->model.plans, at->model.n_plans, NULL, err);
+	return connector_refresh(&at->connector, &at->model, &at->run->report, err);
 }
 
 int recover_run(struct attempt *at, struct pg **ret, struct err *err)
