@@ -82,6 +82,8 @@ REFUSED = {
         {"worker.podTemplate": {"topologySpreadConstraints": [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]}}, "topologyKey"),
     "a pull secret without a name": ({"worker.podTemplate": {"imagePullSecrets": [{}]}}, "name"),
     "a container in the template of a pod": ({"worker.podTemplate": {"containers": []}}, "containers"),
+    "an unknown mode": ({"mode": "Dry"}, "spec.mode"),
+    "a suspended plan": ({"mode": "Plan", "suspend": True}, "suspend may not be true in Plan mode"),
     "an unknown field of the spec": ({"sauce": {}}, "sauce"),
 }
 

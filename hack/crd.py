@@ -485,6 +485,9 @@ def spec():
                                "an administrator.", "DeadLetter", "Stall", default="DeadLetter"),
             }, defaulted=True),
             "lagTargetSeconds": integer("Maximum lag of a Ready resource, in seconds.", 1, 86400, 60),
+            "mode": enum("Sync: fill the index and keep it in sync. Plan: check everything and list in `status.findings` what a start "
+                         "would find and do; nothing is changed in Postgres or the search engine. A worker that is running stops; its "
+                         "slot stays, and Postgres retains the WAL from then on.", "Sync", "Plan", default="Sync"),
             "suspend": boolean("Stop the data flow. The slot stays, and Postgres retains the WAL from then on.", default=False),
             "resyncNonce": integer("Increase it to build a new index generation. May not decrease.", 0, MAX_NONCE, 0),
             "restartNonce": integer("Change it to restart the worker.", 0, MAX_NONCE, 0),
@@ -507,6 +510,7 @@ def spec():
             immutable("source.database", "database is immutable; create a new PgSync"),
             immutable(slot, "slotName is immutable; create a new PgSync"),
             immutable(publication, "publicationName is immutable; create a new PgSync"),
+            rule("self.mode != 'Plan' || !self.suspend", "suspend may not be true in Plan mode", ".suspend"),
             rule("self.resyncNonce >= oldSelf.resyncNonce", "resyncNonce may not decrease", ".resyncNonce"),
         ])
 
@@ -529,7 +533,7 @@ def count(description):
 def conditions():
     condition = obj("One aspect of the state.", {
         "type": string("Ready, Reconciling, Stalled, Degraded, SourceReachable, SinkReachable, SchemaAccepted, "
-                       "BootstrapComplete, Streaming, SlotHealthy or Suspended.", longest=316),
+                       "BootstrapComplete, Streaming, SlotHealthy, Planned or Suspended.", longest=316),
         "status": {"description": "True, False or Unknown.", "type": "string", "enum": ["True", "False", "Unknown"]},
         "reason": string("One machine-readable word.", longest=1024),
         "message": text("What was found, what was expected and what to do.", 32768),
@@ -565,8 +569,8 @@ def status():
         # take it for up to date.
         "observedGeneration": {**count("The metadata.generation that this status describes; -1: no operator has written a "
                                        "status yet."), "minimum": -1},
-        "phase": text("A summary for display: Pending, Bootstrapping, CatchingUp, Streaming, Suspended, Failed or Deleting. "
-                      "Programs read the conditions."),
+        "phase": text("A summary for display: Pending, Bootstrapping, CatchingUp, Streaming, Planned, Suspended, Failed or "
+                      "Deleting. Programs read the conditions."),
         "conditions": conditions(),
         "operator": obj("The operator that works on this PgSync.", {
             "lease": text("Namespace and name of its Lease, which it renews every few seconds. While the holder of another Lease is "
@@ -602,6 +606,16 @@ def status():
         }),
         "indices": {"description": "The indices.", "type": "array", "x-kubernetes-list-type": "map",
                     "x-kubernetes-list-map-keys": ["name"], "maxItems": 16, "items": index},
+        "findings": {"description": "What the last checks of this generation found: errors first, then, in Plan mode, what a start would "
+                                    "change, then warnings.", "type": "array", "x-kubernetes-list-type": "atomic", "maxItems": 64,
+                     "items": obj("One finding.", {
+                         "severity": text("Error: nothing runs until it is fixed. Change: a start does this. Warning: advice."),
+                         "reason": text("One machine-readable word."),
+                         "path": text("The field of the spec that it is about.", 4096),
+                         "message": text("What was found, what was expected and what to do.", 4096),
+                         "statement": text("The SQL that does it.", 8192),
+                     }, required=["severity", "message"])},
+        "moreFindings": count("How many findings did not fit into the list."),
         "retriedDeadLetters": text("The value of the annotation pgsync.io/retry-dead-letters for which the documents of all dead "
                                    "letters were tried again last."),
     }, default={"observedGeneration": -1})

@@ -67,6 +67,7 @@
 	X(OTHER_OPERATOR, "OtherOperator")                    \
 	X(PENDING, "Pending")                                 \
 	X(PIPELINE_MISSING, "PipelineMissing")                \
+	X(PLANNED, "Planned")                                 \
 	X(PRIVILEGE_MISSING, "PrivilegeMissing")              \
 	X(PROGRESSING, "Progressing")                         \
 	X(PUBLICATION_CONFLICT, "PublicationConflict")        \

@@ -15,6 +15,7 @@ const char *condition_type_name(enum condition_type type)
 		[CONDITION_BOOTSTRAP_COMPLETE] = "BootstrapComplete",
 		[CONDITION_STREAMING] = "Streaming",
 		[CONDITION_SLOT_HEALTHY] = "SlotHealthy",
+		[CONDITION_PLANNED] = "Planned",
 		[CONDITION_RECONCILING] = "Reconciling",
 		[CONDITION_SUSPENDED] = "Suspended",
 	};
@@ -36,7 +37,7 @@ const char *phase_name(enum phase phase)
 		[PHASE_PENDING] = "Pending",        [PHASE_BOOTSTRAPPING] = "Bootstrapping",
 		[PHASE_CATCHING_UP] = "CatchingUp", [PHASE_STREAMING] = "Streaming",
 		[PHASE_FAILED] = "Failed",          [PHASE_SUSPENDED] = "Suspended",
-		[PHASE_DELETING] = "Deleting",
+		[PHASE_DELETING] = "Deleting",      [PHASE_PLANNED] = "Planned",
 	};
 
 	return names[phase];

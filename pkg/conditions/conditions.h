@@ -14,6 +14,7 @@ enum condition_type {
 	CONDITION_BOOTSTRAP_COMPLETE,
 	CONDITION_STREAMING,
 	CONDITION_SLOT_HEALTHY,
+	CONDITION_PLANNED,    /* present only with spec.mode Plan */
 	CONDITION_REPORTED_N, /* a worker reports those above; the operator adds those below */
 	CONDITION_RECONCILING = CONDITION_REPORTED_N,
 	CONDITION_SUSPENDED,
@@ -28,6 +29,7 @@ enum phase {
 	PHASE_BOOTSTRAPPING,
 	PHASE_CATCHING_UP,
 	PHASE_STREAMING,
+	PHASE_PLANNED, /* with spec.mode Plan: everything was checked */
 	PHASE_FAILED,
 	PHASE_SUSPENDED,
 	PHASE_DELETING,

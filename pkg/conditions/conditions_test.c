@@ -37,8 +37,8 @@ static void test_report_json_when_just_started_then_pending_and_unknown(void **s
 	report_init(&r);
 	json = report_json(&r);
 	assert_string_equal(json_string_value(json_object_get(json, "phase")), "Pending");
-	/* Stalled is not true, and a worker does not report the operator's own types. */
-	assert_int_equal(json_array_size(json_object_get(json, "conditions")), CONDITION_REPORTED_N - 1);
+	/* Stalled is not true, nothing is planned, and a worker does not report the operator's own types. */
+	assert_int_equal(json_array_size(json_object_get(json, "conditions")), CONDITION_REPORTED_N - 2);
 	json_array_foreach (json_object_get(json, "conditions"), i, condition)
 		assert_string_equal(json_string_value(json_object_get(condition, "status")), "Unknown");
 	json_decref(json);
@@ -46,6 +46,59 @@ static void test_report_json_when_just_started_then_pending_and_unknown(void **s
 	json = report_json(&r);
 	assert_string_equal(json_string_value(json_object_get(json, "phase")), "CatchingUp");
 	json_decref(json);
+	report_release(&r);
+}
+
+static void test_findings_then_errors_changes_warnings_and_the_rest_is_counted(void **state)
+{
+	_cleanup_json_ json_t *json = NULL;
+	struct findings f, changes;
+	struct report r;
+	json_t *list;
+
+	UNUSED(state);
+	findings_init(&f);
+	findings_init(&changes);
+	report_init(&r);
+	findings_add(&f, FINDING_WARNING, REASON_MISSING_INDEX, NULL, "slow");
+	findings_add(&f, FINDING_ERROR, REASON_UNKNOWN_TABLE, "spec.schema[0]", "no table");
+	findings_add_statement(&changes, FINDING_WARNING, REASON_PLANNED, NULL, "ALTER TABLE t", "an identity");
+	for (int i = 0; i < 100; i++)
+		findings_add(&f, FINDING_WARNING, REASON_MISSING_INDEX, NULL, "%4000d", i);
+	report_findings_set(&r, &f, &changes);
+	json = report_json(&r);
+	list = json_object_get(json, "findings");
+	assert_string_equal(jsonx_string(json_array_get(list, 0), "path", ""), "spec.schema[0]");
+	assert_string_equal(jsonx_string(json_array_get(list, 0), "severity", ""), "Error");
+	assert_string_equal(jsonx_string(json_array_get(list, 1), "severity", ""), "Change");
+	assert_string_equal(jsonx_string(json_array_get(list, 1), "statement", ""), "ALTER TABLE t");
+	assert_string_equal(jsonx_string(json_array_get(list, 2), "message", ""), "slow");
+	assert_true(strlen(jsonx_string(json_array_get(list, 3), "message", "")) == 2048);
+	assert_true(json_array_size(list) < REPORT_FINDINGS);
+	assert_int_equal(json_array_size(list) + (size_t)jsonx_integer(json, "moreFindings", 0), 103);
+	findings_release(&f);
+	findings_release(&changes);
+	report_release(&r);
+}
+
+static void test_failed_when_a_side_is_away_then_ready_names_it_unless_action_is_needed(void **state)
+{
+	struct report_failure failure = {.reason = REASON_FAILED, .message = "no route", .planning = true};
+	struct report r;
+
+	UNUSED(state);
+	report_init(&r);
+	report_condition(&r, CONDITION_SOURCE_REACHABLE, STATUS_FALSE, REASON_FAILED, "no route");
+	report_failed(&r, &failure);
+	assert_int_equal(r.conditions[CONDITION_READY].reason, REASON_SOURCE_UNREACHABLE);
+	assert_int_equal(r.conditions[CONDITION_PLANNED].status, STATUS_FALSE);
+	assert_int_equal(r.conditions[CONDITION_STALLED].status, STATUS_FALSE);
+	assert_int_equal(r.phase, PHASE_PENDING);
+	failure.needs_action = true;
+	report_failed(&r, &failure);
+	assert_int_equal(r.conditions[CONDITION_READY].reason, REASON_FAILED);
+	assert_int_equal(r.conditions[CONDITION_STALLED].status, STATUS_TRUE);
+	assert_int_equal(r.phase, PHASE_FAILED);
 	report_release(&r);
 }
 
@@ -218,6 +271,8 @@ static void test_report_ready_then_what_is_wrong_comes_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_findings_then_errors_changes_warnings_and_the_rest_is_counted),
+		cmocka_unit_test(test_failed_when_a_side_is_away_then_ready_names_it_unless_action_is_needed),
 		cmocka_unit_test(test_names_then_every_value_has_its_own),
 		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),
 		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),

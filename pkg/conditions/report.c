@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/utf8.h"
 #include "json/json.h"
 
 void report_init(struct report *report)
@@ -29,6 +30,7 @@ void report_release(struct report *report)
 		free(report->indices[i].fingerprint);
 	}
 	free(report->indices);
+	json_decref(report->findings);
 	free(report->retried);
 	free(report->stream.slot);
 	free(report->stream.publication);
@@ -75,6 +77,83 @@ void report_schema(struct report *report, const struct findings *f)
 	else
 		report_condition(report, CONDITION_SCHEMA_ACCEPTED, STATUS_TRUE, REASON_ACCEPTED,
 				 "every table and column was found%s%s", between, remarks);
+}
+
+/* --- the list of findings */
+
+enum { FINDING_MESSAGE_BYTES = 2048, FINDING_STATEMENT_BYTES = 4096, FINDING_FIELDS_BYTES = 256 };
+
+struct finding_list {
+	json_t *items;
+	size_t bytes, more;
+};
+
+static json_t *finding_text(const char *text)
+{
+	_cleanup_free_ char *cut = xstrndup(text, utf8_prefix(text, strlen(text), FINDING_MESSAGE_BYTES));
+
+	return jsonx_text(cut);
+}
+
+static void list_finding(struct finding_list *list, const char *severity, const struct finding *item)
+{
+	/* Half a statement must not be run. */
+	bool whole = item->statement && strlen(item->statement) <= FINDING_STATEMENT_BYTES;
+	size_t bytes = FINDING_FIELDS_BYTES + strlen(item->message) + (whole ? strlen(item->statement) : 0);
+	json_t *object;
+
+	if (json_array_size(list->items) >= REPORT_FINDINGS || list->bytes + bytes > REPORT_FINDINGS_BYTES) {
+		list->more++;
+		return;
+	}
+	list->bytes += bytes;
+	object = json_pack("{s:s, s:s, s:o}", "severity", severity, "reason", reason_name(item->reason), "message",
+			   finding_text(item->message));
+	if (*item->path)
+		(void)json_object_set_new(object, "path", finding_text(item->path));
+	if (whole)
+		(void)json_object_set_new(object, "statement", jsonx_text(item->statement));
+	(void)json_array_append_new(list->items, object);
+}
+
+static void list_findings(struct finding_list *list, const char *name, const struct findings *f,
+			  enum finding_severity severity)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->items[i].severity == severity)
+			list_finding(list, name, &f->items[i]);
+	list->more += f->dropped[severity];
+}
+
+void report_findings_set(struct report *report, const struct findings *f, const struct findings *changes)
+{
+	struct finding_list list = {.items = json_array()};
+
+	list_findings(&list, "Error", f, FINDING_ERROR);
+	if (changes)
+		list_findings(&list, "Change", changes, FINDING_WARNING);
+	list_findings(&list, "Warning", f, FINDING_WARNING);
+	(void)pthread_mutex_lock(&report->lock);
+	json_decref(report->findings);
+	report->findings = list.items;
+	report->more_findings = list.more;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
+void report_planned(struct report *report, size_t changes, size_t warnings)
+{
+	static const char why[] = "spec.mode is Plan";
+
+	report_condition(report, CONDITION_PLANNED, STATUS_TRUE, REASON_PLANNED,
+			 "nothing prevents a start; changes: %zu, warnings: %zu; see status.findings", changes,
+			 warnings);
+	report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_PLANNED,
+			 "spec.mode is Plan: nothing is changed; set it to Sync to start");
+	report_condition(report, CONDITION_STALLED, STATUS_FALSE, REASON_PROGRESSING, "no action needed");
+	report_condition(report, CONDITION_STREAMING, STATUS_FALSE, REASON_PLANNED, "%s", why);
+	report_unknown(report, CONDITION_DEGRADED, REASON_NOT_CHECKED, why);
+	report_unknown(report, CONDITION_BOOTSTRAP_COMPLETE, REASON_NOT_CHECKED, why);
+	report_phase(report, PHASE_PLANNED);
 }
 
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message)
@@ -315,6 +394,8 @@ static json_t *conditions_json(const struct report *report)
 		/* Abnormal conditions are present only while they are true, as kstatus and its users expect. */
 		if (i == CONDITION_STALLED && c->status != STATUS_TRUE)
 			continue;
+		if (i == CONDITION_PLANNED && c->status == STATUS_UNKNOWN)
+			continue;
 		(void)json_array_append_new(list,
 					    json_pack("{s:s, s:s, s:s, s:o, s:s}", "type",
 						      condition_type_name((enum condition_type)i), "status",
@@ -433,6 +514,57 @@ void report_ready(struct report *report, const struct report_readiness *r)
 	}
 }
 
+/* For Ready, which side is unreachable matters more than why, unless an administrator has to act. */
+static enum reason failed_reason(struct report *report, const struct report_failure *failure)
+{
+	if (failure->spec_invalid || failure->needs_action)
+		return failure->reason;
+	if (report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
+		return REASON_SOURCE_UNREACHABLE;
+	if (report_status(report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
+		return REASON_SINK_UNREACHABLE;
+	return failure->reason;
+}
+
+/* Between two attempts, what was last reported about copy and slot is out of date, and what was not checked is
+ * unknown. */
+static void report_interrupted(struct report *report, const char *why)
+{
+	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
+
+	if (complete == STATUS_FALSE)
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_INTERRUPTED,
+				 "resumes once this is fixed: %s", why);
+	else if (complete == STATUS_UNKNOWN)
+		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, REASON_NOT_CHECKED,
+				 "is checked once this is fixed: %s", why);
+	if (report_status(report, CONDITION_SLOT_HEALTHY) == STATUS_UNKNOWN ||
+	    report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, REASON_NOT_CHECKED,
+				 "is checked once this is fixed: %s", why);
+}
+
+void report_failed(struct report *report, const struct report_failure *failure)
+{
+	enum reason reason = failure->reason;
+	const char *why = failure->message;
+
+	report_interrupted(report, why);
+	report_condition(report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", why);
+	if (failure->planning)
+		report_condition(report, CONDITION_PLANNED, STATUS_FALSE, reason, "%s", why);
+	report_condition(report, CONDITION_READY, STATUS_FALSE, failed_reason(report, failure), "%s", why);
+	if (reason == REASON_SLOT_LOST)
+		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST, "%s", why);
+	if (failure->needs_action) {
+		report_condition(report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", why);
+		report_phase(report, PHASE_FAILED);
+	} else {
+		report_condition(report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
+		report_phase(report, PHASE_PENDING);
+	}
+}
+
 json_t *report_json(struct report *report)
 {
 	struct report_bootstrap bootstrap;
@@ -447,6 +579,11 @@ json_t *report_json(struct report *report)
 		(void)json_object_set_new(object, "stream", stream_json(report));
 	if (report->n_indices)
 		(void)json_object_set_new(object, "indices", indices_json(report));
+	/* An empty list replaces an earlier one. */
+	if (report->findings)
+		(void)json_object_set(object, "findings", report->findings);
+	if (report->more_findings)
+		(void)json_object_set_new(object, "moreFindings", json_integer((json_int_t)report->more_findings));
 	if (report->retried)
 		(void)json_object_set_new(object, "retriedDeadLetters", jsonx_text(report->retried));
 	(void)pthread_mutex_unlock(&report->lock);

@@ -18,6 +18,7 @@
 
 /* The CRD allows 32,768 of a message. */
 enum { REPORT_MESSAGE_BYTES = 30000 };
+enum { REPORT_FINDINGS = 64, REPORT_FINDINGS_BYTES = 48 * 1024 };
 
 struct condition {
 	enum condition_status status;
@@ -64,6 +65,8 @@ struct report {
 	unsigned pressing;   /* how many writers the search engine pushes back */
 	int64_t pressure_ms; /* since when there is one */
 	char pressure[256];
+	json_t *findings;      /* an array, as in the status; NULL: nothing was checked yet. Owned */
+	size_t more_findings;  /* that did not fit into it */
 	char *retried;         /* the annotation's value that dead letters were retried for; or NULL */
 	char lock_holder[512]; /* the session that holds a lock that is waited for; "": none */
 };
@@ -78,6 +81,20 @@ enum condition_status report_status(struct report *report, enum condition_type t
 char *report_message(struct report *report, enum condition_type type);
 /* SchemaAccepted, with what `plan` prints about schema, tables and pipelines: errors first, then warnings. */
 void report_schema(struct report *report, const struct findings *f);
+/* What the checks found, as the status lists it (at most REPORT_FINDINGS, and REPORT_FINDINGS_BYTES; the others are
+ * counted): errors first, then what would be done (`changes`, or NULL), then warnings. */
+void report_findings_set(struct report *report, const struct findings *f, const struct findings *changes);
+/* A plan is complete: nothing prevents a start, and nothing was changed. */
+void report_planned(struct report *report, size_t changes, size_t warnings);
+/* An attempt failed: what is reported until the next one. */
+struct report_failure {
+	enum reason reason;
+	const char *message;
+	bool needs_action; /* of an administrator */
+	bool spec_invalid;
+	bool planning; /* spec.mode is Plan */
+};
+void report_failed(struct report *report, const struct report_failure *failure);
 /* The condition's status is no longer known. */
 void report_unknown(struct report *report, enum condition_type type, enum reason reason, const char *message);
 void report_stream_set(struct report *report, const struct report_stream *stream); /* copies */

@@ -192,7 +192,11 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	const struct operator_metrics *k = &r->op->metrics;
 	double total = json_number_value(jsonx_get(status, "bootstrap.rowsTotal"));
 
-	metric_set(k->ready, who, status_condition_is(status, CONDITION_READY, STATUS_TRUE));
+	/* A plan is not to become ready. */
+	metric_set(k->ready, who,
+		   status_condition_is(status, CONDITION_PLANNED, STATUS_TRUE)
+			   ? (double)NAN
+			   : (double)status_condition_is(status, CONDITION_READY, STATUS_TRUE));
 	metric_set(k->suspended, who, status_condition_is(status, CONDITION_SUSPENDED, STATUS_TRUE));
 	set_from(k->lag_seconds, r, status, "stream.lagSeconds", 1);
 	set_from(k->lag_bytes, r, status, "stream.lagBytes", 1);

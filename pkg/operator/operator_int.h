@@ -116,7 +116,7 @@ struct resource_cache {
 	int64_t generation;
 	enum presence presence;
 	bool namespace_ends;                           /* the namespace is being deleted; false if that is not known */
-	bool finalizer, force_delete, frozen, suspend; /* as in struct desired */
+	bool finalizer, force_delete, frozen, suspend, plan; /* as in struct desired */
 	bool in_pod;                                   /* spec.worker.placement is Pod */
 	bool was_in_pod;                               /* the status is that of a pod */
 };
@@ -152,6 +152,7 @@ struct resource_worker {
 	bool leaves_unreachable; /* it is the last attempt of a cleanup */
 	bool silent;             /* it has been silent for a while */
 	bool killed;             /* for that */
+	bool planning;           /* it was started with spec.mode Plan */
 };
 
 /* pods.c: the pod of a worker. */

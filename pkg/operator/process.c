@@ -284,6 +284,7 @@ void resource_start(struct resource *r, enum protocol_task task)
 	r->worker.outcome = OUTCOME_NONE;
 	jsonx_decref(TAKE_PTR(r->worker.report));
 	r->worker.task = task;
+	r->worker.planning = r->cache.plan && task == PROTOCOL_TASK_RUN;
 	r->worker.silent = r->worker.killed = false;
 	if (start_process(r, &options, &err) < 0) {
 		log_error("operator", "cannot start a worker", KV_STR("resource", r->key), KV_ERR(&err));

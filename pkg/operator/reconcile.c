@@ -129,12 +129,16 @@ static struct decision decide_suspension(const struct observed *o)
 	return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_SUSPENDED) : stop(o, STATE_SUSPENDING);
 }
 
+/* Its worker only checks: nothing is lost when it is stopped. */
+static bool is_checking(const struct observed *o)
+{
+	return o->worker != WORKER_NONE && (o->task == PROTOCOL_TASK_CHECK || o->planning);
+}
+
 /* The inputs cannot start a run. But an invalid edit, or a Secret that is gone, never stops a running stream. */
 static struct decision decide_invalid(const struct desired *d, const struct observed *o)
 {
-	bool checking = o->task == PROTOCOL_TASK_CHECK && o->worker != WORKER_NONE;
-
-	return checking ? stop(o, invalid(d, o)) : decision(ACTION_NONE, invalid(d, o));
+	return is_checking(o) ? stop(o, invalid(d, o)) : decision(ACTION_NONE, invalid(d, o));
 }
 
 /* A verification takes milliseconds, unless it fails, so until then report nothing about the resource. */
@@ -212,6 +216,9 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 		return decide_suspension(o);
 	if (d->over_limit)
 		return o->worker == WORKER_NONE ? decision(ACTION_NONE, STATE_OVER_LIMIT) : stop(o, STATE_OVER_LIMIT);
+	/* Whatever else is in the new spec: a plan changes nothing. */
+	if (d->plan && o->worker != WORKER_NONE && !is_checking(o))
+		return stop(o, STATE_RESTARTING);
 	if (d->inputs == INPUTS_LOADING)
 		return alive ? keep_running(ACTION_NONE, d, o) : decision(ACTION_NONE, STATE_LOADING);
 	if (d->inputs == INPUTS_UNVERIFIED)
@@ -219,9 +226,9 @@ static struct decision decide(const struct desired *d, const struct observed *o)
 	if (d->inputs == INPUTS_INVALID ||
 	    (d->inputs == INPUTS_CHECKABLE && o->worker != WORKER_NONE && o->task != PROTOCOL_TASK_CHECK))
 		return decide_invalid(d, o);
-	/* Before the first side effect. A resource that never had a usable spec never gets the finalizer, so it can be
-	 * deleted at once. */
-	if (!d->finalizer && d->inputs == INPUTS_VALID)
+	/* Before the first side effect. A resource that never had a usable spec, or was only planned, never gets the
+	 * finalizer, so it can be deleted at once. */
+	if (!d->finalizer && d->inputs == INPUTS_VALID && !d->plan)
 		return alive ? keep_running(ACTION_ADD_FINALIZER, d, o)
 			     : decision(ACTION_ADD_FINALIZER, STATE_STARTING);
 	if (d->pod && d->inputs == INPUTS_VALID)

@@ -41,6 +41,7 @@ struct desired {
 	bool over_limit;     /* as many older PgSyncs exist as the operator may have */
 	bool suspend;
 	bool pod; /* its worker is to run in a pod */
+	bool plan; /* spec.mode is Plan: the worker checks, and changes nothing */
 	enum inputs inputs;
 	unsigned verify_failures; /* UNVERIFIED: number of attempts in a row without an answer */
 	bool credentials_missing; /* INVALID, because a Secret or one of its keys cannot be read */
@@ -73,6 +74,7 @@ struct observed {
 	enum worker_state worker;
 	enum protocol_task task; /* of the worker, or of the last one */
 	const char *hash;        /* with which it was started; "" when there was none */
+	bool planning;           /* it was started with spec.mode Plan */
 	bool newest_spec;        /* it was started for the newest generation, or has the same inputs */
 	int64_t silent_ms;       /* how long a running worker has been silent */
 	bool reported;           /* there is a report: of the worker, or of the last one if that was refused */

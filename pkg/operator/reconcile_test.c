@@ -102,6 +102,65 @@ static void test_decide_when_alive_then_finalizer_before_start_and_one_worker(vo
 	check(rows, ARRAY_SIZE(rows));
 }
 
+static void test_decide_when_planning_then_no_finalizer_and_a_running_stream_stops(void **state)
+{
+	static const struct row rows[] = {
+		{"new", {WANTED, .plan = true, .finalizer = false}, {OURS}, ACTION_START, STATE_STARTING, 0},
+		{"planned",
+		 {WANTED, .plan = true, .finalizer = false},
+		 {OURS, RUNS, .planning = true},
+		 ACTION_NONE,
+		 STATE_RUNNING,
+		 0},
+		{"was syncing", {WANTED, .plan = true, .hash = "b"}, {OURS, RUNS}, ACTION_STOP, STATE_RESTARTING, 0},
+		{"was syncing, and the new spec is not verified yet",
+		 {WANTED, .plan = true, .inputs = INPUTS_UNVERIFIED, .hash = ""},
+		 {OURS, RUNS},
+		 ACTION_STOP,
+		 STATE_RESTARTING,
+		 0},
+		{"was syncing, and the new spec is invalid",
+		 {WANTED, .plan = true, .inputs = INPUTS_INVALID, .hash = ""},
+		 {OURS, RUNS},
+		 ACTION_STOP,
+		 STATE_RESTARTING,
+		 0},
+		{"was syncing, and is ending",
+		 {WANTED, .plan = true, .hash = "b"},
+		 {OURS, .worker = WORKER_STOPPING, .hash = "a"},
+		 ACTION_NONE,
+		 STATE_RESTARTING,
+		 0},
+		{"the new spec can only be checked",
+		 {WANTED, .plan = true, .finalizer = false, .inputs = INPUTS_CHECKABLE},
+		 {OURS},
+		 ACTION_START_CHECK,
+		 STATE_STARTING,
+		 0},
+		{"is to sync now: the finalizer comes first",
+		 {WANTED, .hash = "b", .finalizer = false},
+		 {OURS, RUNS, .planning = true},
+		 ACTION_ADD_FINALIZER,
+		 STATE_RUNNING,
+		 0},
+		{"is to sync now",
+		 {WANTED, .hash = "b"},
+		 {OURS, RUNS, .planning = true},
+		 ACTION_STOP,
+		 STATE_RESTARTING,
+		 0},
+		{"is to sync now, but the new spec is invalid",
+		 {WANTED, .inputs = INPUTS_INVALID, .hash = ""},
+		 {OURS, RUNS, .planning = true},
+		 ACTION_STOP,
+		 STATE_INVALID_RUNNING,
+		 0},
+	};
+
+	UNUSED(state);
+	check(rows, ARRAY_SIZE(rows));
+}
+
 static void test_decide_when_another_operator_is_responsible_then_nothing_but_to_stop(void **state)
 {
 	static const struct row rows[] = {
@@ -838,6 +897,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_alive_then_finalizer_before_start_and_one_worker),
+		cmocka_unit_test(test_decide_when_planning_then_no_finalizer_and_a_running_stream_stops),
 		cmocka_unit_test(test_decide_when_another_operator_is_responsible_then_nothing_but_to_stop),
 		cmocka_unit_test(test_decide_when_a_worker_is_silent_then_told_and_later_killed),
 		cmocka_unit_test(

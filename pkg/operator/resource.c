@@ -289,6 +289,8 @@ bool resource_update(struct resource *r, const json_t *object)
 	c->suspend = jsonx_boolean(object, "spec.suspend", false);
 	c->in_pod = in_pod;
 	c->was_in_pod = strcmp(jsonx_string(object, "status.worker.placement", ""), "Pod") == 0;
+	/* Careful with a word that is not known, as the worker is. */
+	c->plan = strcmp(jsonx_string(object, "spec.mode", "Sync"), "Sync") != 0;
 	return changed;
 }
 

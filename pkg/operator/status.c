@@ -232,7 +232,8 @@ static void put_reported_progress(struct composer *c)
 		put_starting(c);
 	else if (status_condition_is(report, CONDITION_STALLED, STATUS_TRUE))
 		put_copy(c, CONDITION_STALLED, status_condition(report, CONDITION_STALLED));
-	else if (status_condition_is(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
+	else if (status_condition_is(report, CONDITION_PLANNED, STATUS_TRUE) ||
+		 status_condition_is(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
 		return;
 	/* An attempt to fill the index failed, and the next one follows. */
 	else if (status_condition_is(report, CONDITION_READY, STATUS_FALSE))
@@ -351,6 +352,16 @@ static void put_schema_accepted(struct composer *c)
 		put_lasting(c, CONDITION_SCHEMA_ACCEPTED);
 }
 
+/* Only of a worker that plans. */
+static void put_planned(struct composer *c)
+{
+	const json_t *reported =
+		c->state->report == REPORT_LASTING ? NULL : status_condition(c->in->report, CONDITION_PLANNED);
+
+	if (reported)
+		put_copy(c, CONDITION_PLANNED, reported);
+}
+
 static void put_suspended(struct composer *c)
 {
 	if (!c->in->suspend)
@@ -373,6 +384,21 @@ static void keep_field(json_t *status, const struct status_input *in, const char
 		value = json_object_get(in->previous, key);
 	if (value)
 		(void)json_object_set(status, key, value);
+}
+
+/* What the checks found: the newest list, or the last one about this generation. */
+static void keep_findings(json_t *status, const struct status_input *in)
+{
+	bool fresh = json_object_get(in->report, "findings") != NULL;
+	const json_t *from = fresh ? in->report : in->previous;
+	json_t *findings = json_object_get(from, "findings"), *more = json_object_get(from, "moreFindings");
+
+	if (!fresh && jsonx_integer(in->previous, "observedGeneration", 0) != in->generation)
+		return;
+	if (json_array_size(findings))
+		(void)json_object_set(status, "findings", findings);
+	if (more)
+		(void)json_object_set(status, "moreFindings", more);
 }
 
 /* A lag that is not being measured would be wrong. */
@@ -410,6 +436,7 @@ json_t *status_compose(const struct status_input *in)
 	put_live(&c, CONDITION_STREAMING,
 		 in->state == STATE_LOADING || !has_run(&c, worker) ? STATUS_UNKNOWN : STATUS_FALSE);
 	put_live(&c, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN);
+	put_planned(&c);
 	put_suspended(&c);
 
 	(void)json_object_set_new(status, "phase", json_string(phase));
@@ -422,6 +449,7 @@ json_t *status_compose(const struct status_input *in)
 	keep_stream(status, in, c.state->report == REPORT_LIVE);
 	keep_field(status, in, "indices");
 	keep_field(status, in, "retriedDeadLetters");
+	keep_findings(status, in);
 	(void)json_object_set_new(status, "observedGeneration", json_integer((json_int_t)in->generation));
 	return status;
 }

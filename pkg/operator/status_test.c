@@ -85,6 +85,46 @@ static void test_compose_when_there_are_two_operators_then_degraded_says_so_unle
 	assert_condition(worse, CONDITION_DEGRADED, STATUS_TRUE, "DeadLetters");
 }
 
+static json_t *planned_report(void)
+{
+	return parse(
+		"{\"phase\": \"Planned\", \"conditions\": [{\"type\": \"Ready\", \"status\": \"False\", \"reason\": "
+		"\"Planned\"}, {\"type\": \"Planned\", \"status\": \"True\", \"reason\": \"Planned\"}], \"findings\": "
+		"[{\"severity\": \"Change\", \"message\": \"a slot\"}], \"moreFindings\": 2}");
+}
+
+static void test_compose_when_planned_then_at_rest_and_the_findings_stay_as_long_as_they_are_true(void **state)
+{
+	_cleanup_json_ json_t *report = planned_report(),
+			      *clean = parse("{\"phase\": \"Streaming\", \"findings\": []}");
+	struct status_input in = running(report);
+	_cleanup_json_ json_t *status = status_compose(&in), *ended = NULL, *edited = NULL, *fixed = NULL;
+
+	UNUSED(state);
+	assert_condition(status, CONDITION_READY, STATUS_FALSE, "Planned");
+	assert_condition(status, CONDITION_PLANNED, STATUS_TRUE, "Planned");
+	assert_absent(status, CONDITION_RECONCILING);
+	assert_absent(status, CONDITION_STALLED);
+	assert_string_equal(jsonx_string(status, "phase", ""), "Planned");
+	assert_int_equal(json_array_size(json_object_get(status, "findings")), 1);
+	assert_int_equal(jsonx_integer(status, "moreFindings", 0), 2);
+	in.previous = status;
+	in.report = NULL;
+	in.state = STATE_BACKOFF;
+	ended = status_compose(&in);
+	assert_absent(ended, CONDITION_PLANNED);
+	assert_int_equal(json_array_size(json_object_get(ended, "findings")), 1);
+	in.generation++;
+	edited = status_compose(&in);
+	assert_null(json_object_get(edited, "findings"));
+	in.generation--;
+	in.report = clean;
+	in.state = STATE_RUNNING;
+	fixed = status_compose(&in);
+	assert_null(json_object_get(fixed, "findings"));
+	assert_null(json_object_get(fixed, "moreFindings"));
+}
+
 static void test_compose_when_first_seen_then_all_conditions_are_there_and_unknown(void **state)
 {
 	static const enum condition_type types[] = {
@@ -593,6 +633,7 @@ int main(void)
 		cmocka_unit_test(test_compose_when_frozen_without_a_worker_then_not_ready_and_nothing_continues),
 		cmocka_unit_test(
 			test_compose_when_there_are_two_operators_then_degraded_says_so_unless_something_is_worse),
+		cmocka_unit_test(test_compose_when_planned_then_at_rest_and_the_findings_stay_as_long_as_they_are_true),
 		cmocka_unit_test(test_compose_when_first_seen_then_all_conditions_are_there_and_unknown),
 		cmocka_unit_test(test_compose_when_streaming_then_the_report_is_the_status),
 		cmocka_unit_test(test_compose_when_bootstrapping_then_reconciling),

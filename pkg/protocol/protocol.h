@@ -23,8 +23,9 @@
  * From the worker, any number of lines (each at most PROTOCOL_MESSAGE_BYTES; longer ones are dropped), each with
  * exactly one of these keys:
  *
- *   {"report": {"phase", "conditions", "bootstrap", "stream", "indices"}}   a fragment of the resource's status; each
- *            report replaces the one before. A condition is {"type", "status", "reason", "message"}
+ *   {"report": {"phase", "conditions", "bootstrap", "stream", "indices", "findings", "moreFindings"}}   a fragment of
+ * the resource's status; each report replaces the one before. A condition is {"type", "status", "reason", "message"}; a
+ * finding is {"severity", "reason", "path", "message", "statement"}
  *   {"event": {"warning": BOOL, "reason", "action", "note"}}   becomes an event of the resource
  *   {"done": {"ok": BOOL, "reason", "message"}}                the result of a cleanup, sent once, before the exit
  *   {"verdict": {"usable": "no" | "check" | "run", "reason", "problem", "remark"}}   the result of a verification, sent
@@ -68,7 +69,7 @@ enum protocol_exit {
 };
 
 enum protocol_task {
-	PROTOCOL_TASK_RUN,
+	PROTOCOL_TASK_RUN,     /* with spec.mode Plan, it only checks and reports, as long as it runs */
 	PROTOCOL_TASK_CHECK,   /* a run that ends before it changes anything, because the resource is not valid */
 	PROTOCOL_TASK_CLEANUP, /* deletes what the resource's deletion policy names */
 	PROTOCOL_TASK_VERIFY,  /* finds errors in the resource itself, and ends; it makes no connections */

@@ -37,6 +37,7 @@ struct screen_input {
 enum verdict_kind {
 	VERDICT_FLOWING,
 	VERDICT_SUSPENDED, /* as asked */
+	VERDICT_PLANNED,   /* as asked: everything was checked, and nothing was changed */
 	VERDICT_WORKING,   /* on its way to one of these */
 	VERDICT_LATE,      /* data flows, but more slowly than it should */
 	VERDICT_DEGRADED,  /* data flows, but something is missing */

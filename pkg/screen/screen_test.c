@@ -48,14 +48,46 @@ static json_t *pgsync(const char *metadata, const char *spec, const char *status
 #define READY CONDITION("Ready", "True", "Streaming", "")
 #define LOST CONDITION("Ready", "False", "SlotLost", "slot s is gone")
 
+struct verdict_row {
+	const char *metadata, *spec, *status, *conditions, *lease;
+	enum lease_found found;
+	enum verdict_kind kind;
+	const char *summary, *found_text, *next;
+};
+
+static void expect_verdicts(const struct verdict_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *lease_text = xasprintf("{%s}", rows[i].lease);
+		_cleanup_json_ json_t *lease = parse_text(lease_text);
+		_cleanup_json_ json_t *base = NULL;
+		_cleanup_(verdict_release) struct verdict verdict = {0};
+		struct screen_input in = {.found = rows[i].found, .lease = lease, .reasons = page, .wall_us = NOW_US};
+
+		/* The later of two keys counts. */
+		base = pgsync("", rows[i].spec, "", rows[i].conditions);
+		if (*rows[i].status || *rows[i].metadata) {
+			_cleanup_free_ char *more = xasprintf("{\"metadata\":{\"x\":0%s},\"status\":{\"x\":0%s}}",
+							      rows[i].metadata, rows[i].status);
+			_cleanup_json_ json_t *fields = parse_text(more);
+
+			(void)json_object_update_recursive(base, fields);
+		}
+		in.resource = base;
+		verdict_decide(&in, &verdict);
+		if (verdict.kind != rows[i].kind || !strstr(verdict.summary, rows[i].summary))
+			fail_msg("row %zu: %s: %s", i, verdict_name(verdict.kind), verdict.summary);
+		if (!verdict.found != !rows[i].found_text ||
+		    (verdict.found && !strstr(verdict.found, rows[i].found_text)))
+			fail_msg("row %zu: found: %s", i, verdict.found);
+		if (!verdict.next != !rows[i].next || (verdict.next && !strstr(verdict.next, rows[i].next)))
+			fail_msg("row %zu: next: %s", i, verdict.next);
+	}
+}
+
 static void test_verdict_then_the_first_rule_that_applies(void **state)
 {
-	static const struct {
-		const char *metadata, *spec, *status, *conditions, *lease;
-		enum lease_found found;
-		enum verdict_kind kind;
-		const char *summary, *found_text, *next;
-	} ROWS[] = {
+	static const struct verdict_row ROWS[] = {
 		{"", "", ",\"stream\":{\"lag\":\"2s\"}", READY, FRESH, LEASE_READ, VERDICT_FLOWING,
 		 "data flows, 2s behind", NULL, NULL},
 		{"", "", ",\"stream\":{\"lag\":\"2s\"}", READY, "", LEASE_NOT_READ, VERDICT_FLOWING, "target: 60s",
@@ -119,32 +151,23 @@ static void test_verdict_then_the_first_rule_that_applies(void **state)
 	};
 
 	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
-		_cleanup_free_ char *lease_text = xasprintf("{%s}", ROWS[i].lease);
-		_cleanup_json_ json_t *lease = parse_text(lease_text);
-		_cleanup_json_ json_t *base = NULL;
-		_cleanup_(verdict_release) struct verdict verdict = {0};
-		struct screen_input in = {.found = ROWS[i].found, .lease = lease, .reasons = page, .wall_us = NOW_US};
+	expect_verdicts(ROWS, ARRAY_SIZE(ROWS));
+}
 
-		/* The later of two keys counts. */
-		base = pgsync("", ROWS[i].spec, "", ROWS[i].conditions);
-		if (*ROWS[i].status || *ROWS[i].metadata) {
-			_cleanup_free_ char *more = xasprintf("{\"metadata\":{\"x\":0%s},\"status\":{\"x\":0%s}}",
-							      ROWS[i].metadata, ROWS[i].status);
-			_cleanup_json_ json_t *fields = parse_text(more);
+static void test_verdict_when_planning_then_planned_or_what_prevents_a_start(void **state)
+{
+	static const struct verdict_row ROWS[] = {
+		{"", ",\"mode\":\"Plan\"", "",
+		 CONDITION("Planned", "True", "Planned", "changes: 3") "," CONDITION("Ready", "False", "Planned", ""),
+		 FRESH, LEASE_READ, VERDICT_PLANNED, "spec.mode is Plan", "changes: 3", "kubectl pgsync status books"},
+		{"", ",\"mode\":\"Plan\"", "",
+		 CONDITION("Planned", "False", "UnknownTable", "") "," CONDITION("Ready", "False", "UnknownTable",
+										 "no such"),
+		 FRESH, LEASE_READ, VERDICT_BROKEN, "UnknownTable", "no such", "create the table"},
+	};
 
-			(void)json_object_update_recursive(base, fields);
-		}
-		in.resource = base;
-		verdict_decide(&in, &verdict);
-		if (verdict.kind != ROWS[i].kind || !strstr(verdict.summary, ROWS[i].summary))
-			fail_msg("row %zu: %s: %s", i, verdict_name(verdict.kind), verdict.summary);
-		if (!verdict.found != !ROWS[i].found_text ||
-		    (verdict.found && !strstr(verdict.found, ROWS[i].found_text)))
-			fail_msg("row %zu: found: %s", i, verdict.found);
-		if (!verdict.next != !ROWS[i].next || (verdict.next && !strstr(verdict.next, ROWS[i].next)))
-			fail_msg("row %zu: next: %s", i, verdict.next);
-	}
+	UNUSED(state);
+	expect_verdicts(ROWS, ARRAY_SIZE(ROWS));
 }
 
 static void test_remedy_then_the_text_of_the_row_without_markup(void **state)
@@ -219,6 +242,25 @@ static void test_status_when_broken_then_the_verdict_is_first_and_the_rest_follo
 	assert_null(strstr(text.data, "never shown"));
 	/* The newest event is last, and each is one line. */
 	assert_has(&text, "  30m (x4)   Normal    Started       old\n  60s        Warning   SlotGivenUp   new line\n");
+	strbuf_release(&text);
+}
+
+static void test_status_when_planned_then_the_findings_with_their_statements(void **state)
+{
+	_cleanup_json_ json_t *resource =
+		pgsync("", "",
+		       ",\"findings\":[{\"severity\":\"Error\",\"path\":\"spec.schema[0]\",\"message\":\"no table\"},"
+		       "{\"severity\":\"Change\",\"message\":\"an\\nidentity\",\"statement\":\"ALTER TABLE t\"}],"
+		       "\"moreFindings\":2",
+		       READY);
+	struct screen_input in = {.resource = resource, .reasons = page, .wall_us = NOW_US};
+	struct strbuf text;
+
+	UNUSED(state);
+	strbuf_init(&text, 65536);
+	screen_status(&in, &text);
+	assert_has(&text, "\nFindings:\n  Error: spec.schema[0]: no table\n"
+			  "  Change: an identity\n    ALTER TABLE t\n  and 2 more\n");
 	strbuf_release(&text);
 }
 
@@ -445,8 +487,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdict_then_the_first_rule_that_applies),
+		cmocka_unit_test(test_verdict_when_planning_then_planned_or_what_prevents_a_start),
 		cmocka_unit_test(test_remedy_then_the_text_of_the_row_without_markup),
 		cmocka_unit_test(test_status_when_broken_then_the_verdict_is_first_and_the_rest_follows),
+		cmocka_unit_test(test_status_when_planned_then_the_findings_with_their_statements),
 		cmocka_unit_test(test_status_when_nothing_is_known_then_still_a_screen),
 		cmocka_unit_test(test_list_then_a_line_for_each_in_columns),
 		cmocka_unit_test(test_lines_then_those_whose_fields_name_the_pgsync),

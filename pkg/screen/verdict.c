@@ -136,6 +136,23 @@ static bool judge_suspension(const struct screen_input *in, struct verdict *ret)
 	return true;
 }
 
+static bool judge_plan(const struct screen_input *in, struct verdict *ret)
+{
+	const char *name = jsonx_string(in->resource, "metadata.name", "");
+	const char *namespace = jsonx_string(in->resource, "metadata.namespace", "");
+	const json_t *planned = screen_condition(in->resource, CONDITION_PLANNED);
+
+	if (!screen_condition_is(in->resource, CONDITION_PLANNED, STATUS_TRUE))
+		return false;
+	judge(ret, VERDICT_PLANNED, "no data flows: spec.mode is Plan, and nothing prevents a start");
+	ret->found = xstrdup(jsonx_string(planned, "message", ""));
+	ret->next = xasprintf(
+		"see what a start would do: kubectl pgsync status %s --namespace %s; to start: kubectl patch pgsync "
+		"%s --namespace %s --type=merge --patch '{\"spec\":{\"mode\":\"Sync\"}}'",
+		name, namespace, name, namespace);
+	return true;
+}
+
 static char *lag_text(const json_t *resource)
 {
 	const char *lag = jsonx_string(resource, "status.stream.lag", "");
@@ -221,7 +238,7 @@ void verdict_decide(const struct screen_input *in, struct verdict *ret)
 {
 	static bool (*const rules[])(const struct screen_input *in, struct verdict *ret) = {
 		judge_deletion, judge_unobserved, judge_operator, judge_generation, judge_suspension,
-		judge_flow,     judge_lag,        judge_progress, judge_failure,
+		judge_plan,     judge_flow,       judge_lag,      judge_progress,   judge_failure,
 	};
 
 	*ret = (struct verdict){0};
@@ -243,7 +260,7 @@ const char *verdict_name(enum verdict_kind kind)
 	static const char *const names[] = {
 		[VERDICT_FLOWING] = "Flowing", [VERDICT_SUSPENDED] = "Suspended", [VERDICT_WORKING] = "Working",
 		[VERDICT_LATE] = "Late",       [VERDICT_DEGRADED] = "Degraded",   [VERDICT_BROKEN] = "Broken",
-		[VERDICT_UNKNOWN] = "Unknown",
+		[VERDICT_UNKNOWN] = "Unknown", [VERDICT_PLANNED] = "Planned",
 	};
 
 	return names[kind];
@@ -251,5 +268,5 @@ const char *verdict_name(enum verdict_kind kind)
 
 bool verdict_is_good(enum verdict_kind kind)
 {
-	return kind == VERDICT_FLOWING || kind == VERDICT_SUSPENDED;
+	return kind == VERDICT_FLOWING || kind == VERDICT_SUSPENDED || kind == VERDICT_PLANNED;
 }

@@ -18,6 +18,7 @@ static const char *const store_words[] = {"Sink", "Redis", NULL};
 static const char *const bootstrap_words[] = {"IfNeeded", "Never", NULL};
 static const char *const on_error_words[] = {"DeadLetter", "Stall", NULL};
 static const char *const retain_words[] = {"Delete", "Retain", NULL};
+static const char *const mode_words[] = {"Sync", "Plan", NULL};
 static const char *const placement_words[] = {"Process", "Pod", NULL};
 
 #define STRING_FIELD(key, type_, member, max_)                                                                  \
@@ -305,6 +306,7 @@ const struct jsonx_field spec_fields[] = {
 	OBJECT_FIELD("bootstrap", 0, bootstrap_fields),
 	OBJECT_FIELD("onError", 0, on_error_fields),
 	INTEGER_FIELD("lagTargetSeconds", struct spec, lag_target_seconds, 1, 86400),
+	CAREFUL_FIELD("mode", struct spec, mode, mode_words, SPEC_MODE_PLAN),
 	BOOLEAN_FIELD("suspend", struct spec, suspend),
 	INTEGER_FIELD("resyncNonce", struct spec, resync_nonce, 0, NONCE_MOST),
 	INTEGER_FIELD("restartNonce", struct spec, restart_nonce, 0, NONCE_MOST),

@@ -28,6 +28,7 @@ enum spec_auth_type { SPEC_AUTH_NONE, SPEC_AUTH_BASIC, SPEC_AUTH_API_KEY, SPEC_A
 enum spec_error_policy { SPEC_ON_ERROR_DEAD_LETTER, SPEC_ON_ERROR_STALL };
 enum spec_bootstrap_policy { SPEC_BOOTSTRAP_IF_NEEDED, SPEC_BOOTSTRAP_NEVER };
 enum spec_deletion_policy { SPEC_DELETE, SPEC_RETAIN };
+enum spec_mode { SPEC_MODE_SYNC, SPEC_MODE_PLAN };
 enum spec_placement { SPEC_PLACEMENT_PROCESS, SPEC_PLACEMENT_POD };
 enum spec_checkpoint_store { SPEC_STORE_SINK, SPEC_STORE_REDIS };
 
@@ -111,6 +112,7 @@ struct spec {
 	int64_t bootstrap_parallelism; /* default 2 */
 	enum spec_error_policy on_error;
 	int64_t lag_target_seconds; /* default 60 */
+	enum spec_mode mode;        /* Plan: everything is checked, and nothing is changed */
 	bool suspend;
 	int64_t resync_nonce, restart_nonce;
 	/* What the deletion of the resource does to each; the default is to delete all but the index. */

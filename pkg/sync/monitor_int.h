@@ -13,6 +13,7 @@ enum monitor_end {
 	MONITOR_STOPPED,   /* as the caller of sync_run wanted */
 	MONITOR_CAUGHT_UP, /* with until_caught_up */
 	MONITOR_AGAIN,     /* an attempt with a new plan is needed */
+	MONITOR_PLANNED,   /* spec.mode is Plan: everything was checked, and nothing was begun */
 };
 
 /* Starts the stream, fills generations that are not complete, and watches. Returns one of the above, negative when

@@ -1,24 +1,9 @@
 /* What `pgsync plan` prints, without changing anything: documents, and what would be changed in the database. */
 
+#include "source/plan.h"
 #include "apply/build.h"
 #include "apply/explain.h"
-#include "source/identity.h"
 #include "sync/attempt_int.h"
-
-static int add_identities(struct attempt *at, struct strbuf *out, struct err *err)
-{
-	const struct source_tables *tables = &at->model.tables;
-	_cleanup_(identity_gaps_release) struct identity_gaps gaps = {0};
-
-	for (size_t i = 0; i < tables->n; i++)
-		if (identity_add_gaps(&at->source, &tables->items[i], &gaps, err) < 0)
-			return -1;
-	if (gaps.n)
-		strbuf_adds(out, "\nReplica identities to set (they are restored on deletion):\n");
-	for (size_t i = 0; i < gaps.n; i++)
-		strbuf_addf(out, "  %s\n", gaps.items[i].sql);
-	return 0;
-}
 
 static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err)
 {
@@ -31,7 +16,7 @@ static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		if (apply_explain(pg, at->model.plans[i], out, err) < 0)
 			return -1;
-	return add_identities(at, out, err);
+	return source_plan_identities(&at->source, &at->model.tables, out, err);
 }
 
 struct request {

@@ -1,5 +1,6 @@
 /* Tests of what is done in one attempt: the checks alone, the printed plan, and preparing. Only preparing changes
  * anything. */
+#include "source/plan.h"
 #include "sync/store_test.h"
 #include "sync/sync.h"
 
@@ -111,6 +112,43 @@ static void test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_name
 	end(&x);
 }
 
+static void test_plan_changes_then_what_a_start_would_create_and_nothing_changes(void **state)
+{
+	struct findings changes;
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	findings_init(&changes);
+	x.s.replica_identity = "n";
+	store_next_attempt(&x.s);
+	OK(&x.s.w, preflight(&x.s.w.at, &x.f, &x.s.w.err));
+	OK(&x.s.w, source_plan_changes(&x.s.w.at.source, &x.s.w.at.model.tables, x.s.w.at.model.plans,
+				       x.s.w.at.model.n_plans, &changes, &x.s.w.err));
+	assert_int_equal(changes.n, 4);
+	assert_string_equal(changes.items[0].statement,
+			    "ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"");
+	assert_true(has(changes.items[1].message, "publication"));
+	assert_true(has(changes.items[2].message, "replication slot"));
+	assert_true(has(changes.items[3].message, "a document for each row of public.books"));
+	store_expect_changes(&x.s, "");
+	findings_release(&changes);
+	end(&x);
+}
+
+static void test_prepare_when_mode_is_plan_then_nothing_changes(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	x.s.w.spec->mode = SPEC_MODE_PLAN;
+	OK(&x.s.w, prepare(&x));
+	assert_int_equal(x.f.n, 1);
+	store_expect_changes(&x.s, "");
+	end(&x);
+}
+
 /* --- preparing --- */
 
 static void test_prepare_then_everything_that_a_run_needs_exists_and_only_once(void **state)
@@ -166,6 +204,8 @@ int main(void)
 		cmocka_unit_test(test_plan_when_a_replica_identity_is_missing_then_its_statement_is_shown_and_not_run),
 		cmocka_unit_test(test_plan_when_there_are_errors_then_no_plan),
 		cmocka_unit_test(test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_named),
+		cmocka_unit_test(test_plan_changes_then_what_a_start_would_create_and_nothing_changes),
+		cmocka_unit_test(test_prepare_when_mode_is_plan_then_nothing_changes),
 		cmocka_unit_test(test_prepare_then_everything_that_a_run_needs_exists_and_only_once),
 		cmocka_unit_test(test_prepare_when_there_are_errors_then_nothing_is_created),
 		cmocka_unit_test(test_prepare_when_a_worker_streams_then_it_is_left_alone_with_a_warning),

@@ -12,11 +12,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "recovery/retry.h"
+#include "source/plan.h"
 #include "sync/attempt_int.h"
 #include "sync/monitor_int.h"
 #include "sync/recover_int.h"
 
-enum { REPORT_MS = 200 };
+/* PLAN_MS: how often a plan is made again. */
+enum { REPORT_MS = 200, PLAN_MS = 60 * 1000 };
 
 static bool is_spec_invalid(const struct run *run)
 {
@@ -33,6 +35,30 @@ static int prefer_findings(const struct findings *findings, struct err *err)
 	return -1;
 }
 
+static bool is_plan(const struct run *run)
+{
+	return run->spec->mode == SPEC_MODE_PLAN;
+}
+
+/* Preflight, and in a plan what would follow. */
+static int examine(struct attempt *at, struct findings *findings, struct err *err)
+{
+	struct findings changes;
+	int r = preflight(at, findings, err);
+	bool planned = r == 0 && is_plan(at->run) && !findings_failed(findings);
+
+	findings_init(&changes);
+	if (planned)
+		r = source_plan_changes(&at->source, &at->model.tables, at->model.plans, at->model.n_plans, &changes,
+					err);
+	if (r == 0)
+		report_findings_set(&at->run->report, findings, &changes);
+	if (r == 0 && planned)
+		report_planned(&at->run->report, changes.n, findings->n);
+	findings_release(&changes);
+	return r;
+}
+
 static int check_once(struct attempt *at, struct err *err)
 {
 	struct findings findings;
@@ -41,7 +67,7 @@ static int check_once(struct attempt *at, struct err *err)
 	findings_init(&findings);
 	if (at->run->options->spec_findings)
 		findings_copy(&findings, at->run->options->spec_findings);
-	r = preflight(at, &findings, err);
+	r = examine(at, &findings, err);
 	if (r == 0)
 		r = findings_err(&findings, err);
 	else if (is_spec_invalid(at->run))
@@ -59,6 +85,8 @@ static int make_attempt(struct attempt *at, struct err *err)
 
 	if (check_once(at, err) < 0)
 		return -1;
+	if (is_plan(at->run))
+		return MONITOR_PLANNED;
 	if (at->run->options->until_caught_up && !at->past->catch_up_to &&
 	    pg_flush_lsn(at->source.pg, &at->past->catch_up_to, err) < 0)
 		return -1;
@@ -67,53 +95,16 @@ static int make_attempt(struct attempt *at, struct err *err)
 	return monitor_run_take(at, replication, err);
 }
 
-/* For Ready, which side is unreachable matters more than why, unless an administrator has to act. */
-static enum reason ready_reason(struct run *run, const struct err *err, enum reason reason)
-{
-	if (is_spec_invalid(run) || retry_needs_action(err))
-		return reason;
-	if (report_status(&run->report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
-		return REASON_SOURCE_UNREACHABLE;
-	if (report_status(&run->report, CONDITION_SINK_REACHABLE) == STATUS_FALSE)
-		return REASON_SINK_UNREACHABLE;
-	return reason;
-}
-
-/* Between two attempts, what was last reported about copy and slot is out of date, and what was not checked is
- * unknown. */
-static void set_interrupted(struct run *run, const struct err *err)
-{
-	struct report *report = &run->report;
-	enum condition_status complete = report_status(report, CONDITION_BOOTSTRAP_COMPLETE);
-
-	if (complete == STATUS_FALSE)
-		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_FALSE, REASON_INTERRUPTED,
-				 "resumes once this is fixed: %s", err->msg);
-	else if (complete == STATUS_UNKNOWN)
-		report_condition(report, CONDITION_BOOTSTRAP_COMPLETE, STATUS_UNKNOWN, REASON_NOT_CHECKED,
-				 "is checked once this is fixed: %s", err->msg);
-	if (report_status(report, CONDITION_SLOT_HEALTHY) == STATUS_UNKNOWN ||
-	    report_status(report, CONDITION_SOURCE_REACHABLE) == STATUS_FALSE)
-		report_condition(report, CONDITION_SLOT_HEALTHY, STATUS_UNKNOWN, REASON_NOT_CHECKED,
-				 "is checked once this is fixed: %s", err->msg);
-}
-
 static void set_failed(struct run *run, const struct err *err)
 {
 	enum reason reason = err->reason ? err->reason : err->kind == ERR_DENIED ? REASON_ACCESS_DENIED : REASON_FAILED;
+	const struct report_failure failure = {.reason = reason,
+					       .message = err->msg,
+					       .needs_action = retry_needs_action(err),
+					       .spec_invalid = is_spec_invalid(run),
+					       .planning = is_plan(run)};
 
-	set_interrupted(run, err);
-	report_condition(&run->report, CONDITION_STREAMING, STATUS_FALSE, reason, "%s", err->msg);
-	report_condition(&run->report, CONDITION_READY, STATUS_FALSE, ready_reason(run, err, reason), "%s", err->msg);
-	if (reason == REASON_SLOT_LOST)
-		report_condition(&run->report, CONDITION_SLOT_HEALTHY, STATUS_FALSE, REASON_LOST, "%s", err->msg);
-	if (retry_needs_action(err)) {
-		report_condition(&run->report, CONDITION_STALLED, STATUS_TRUE, reason, "%s", err->msg);
-		report_phase(&run->report, PHASE_FAILED);
-	} else {
-		report_condition(&run->report, CONDITION_STALLED, STATUS_FALSE, REASON_RETRYING, "retrying");
-		report_phase(&run->report, PHASE_PENDING);
-	}
+	report_failed(&run->report, &failure);
 }
 
 static void set_started(struct run *run)
@@ -153,7 +144,7 @@ static bool gives_up(const struct run *run, const struct carryover *past, const 
 
 static int make_attempts(struct run *run, struct err *err)
 {
-	struct carryover past = {.follows = true};
+	struct carryover past = {.follows = !is_plan(run)};
 	struct retry retry;
 
 	retry_init(&retry, random_seed());
@@ -170,6 +161,10 @@ static int make_attempts(struct run *run, struct err *err)
 		attempt_end(&at);
 		if (pause_stopped(run->options, 0) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
 			return 0;
+		if (r == MONITOR_PLANNED && (run->options->until_caught_up || pause_stopped(run->options, PLAN_MS)))
+			return 0;
+		if (r == MONITOR_PLANNED)
+			continue;
 		if (r == MONITOR_AGAIN) {
 			set_started(run);
 			continue;
@@ -253,6 +248,10 @@ static int prepare_only(struct attempt *at, void *user, struct err *err)
 		return -1;
 	if (findings_failed(findings))
 		return 0;
+	if (is_plan(at->run)) {
+		findings_add(findings, FINDING_WARNING, REASON_PLANNED, "spec.mode", "is Plan: nothing was changed");
+		return 0;
+	}
 	if (pg_slot_read(at->source.pg, name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
 	if (slot.state == PG_SLOT_ACTIVE) {

@@ -54,7 +54,9 @@ struct sync_options {
 	void *user;
 };
 
-/* Runs until stop_fd is readable (0), until caught up if asked (0), or until an error that no later attempt can
+/* With spec.mode Plan it checks, reports what it would do, and repeats that now and then: nothing is changed.
+ *
+ * Runs until stop_fd is readable (0), until caught up if asked (0), or until an error that no later attempt can
  * recover from (negative). */
 int sync_run(const struct sync_options *options, struct err *err) WARN_UNUSED;
 

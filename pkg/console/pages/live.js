@@ -134,6 +134,7 @@ export const VERDICTS = {
   Late: ["!", "late", "is late", "are late"],
   Degraded: ["◐", "degraded", "leaves something out", "leave something out"],
   Working: ["↻", "in progress", "is being worked on", "are being worked on"],
+  Planned: ["☐", "planned", "is only planned", "are only planned"],
   Suspended: ["‖", "suspended", "is suspended", "are suspended"],
   Flowing: ["✓", "up to date", "is up to date", "are up to date"],
 };
