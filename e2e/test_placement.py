@@ -136,6 +136,21 @@ def test_a_pod_that_is_gone_or_hangs_is_not_ready(release, pod, books, resources
     pod.wait_for_deployment()
 
 
+def test_a_plan_needs_no_pod(release, pod, books, resources, opensearch, index):
+    apply(resources, books, opensearch, index)
+    pod.start()
+    resources.wait(NAME)
+    resources.patch(NAME, {"mode": "Plan"})
+    pod.wait_for_no_deployment()
+    pod.stop()
+    resources.wait(NAME, "Planned", timeout=30)
+    assert not books.walsenders() and len(books.slots()) == 1
+    resources.patch(NAME, {"mode": "Sync"})
+    pod.start()
+    resources.wait(NAME)
+    assert opensearch.aliases(index) == [f"{index}-g1"], "it was bootstrapped again"
+
+
 def test_secrets_are_read_from_files_and_rotation_needs_no_other_pod(release, pod, books, resources, opensearch, index):
     apply(resources, books, opensearch, index)
     resources.kubectl("delete", "secret", f"{NAME}-postgres", "--namespace", resources.namespace)

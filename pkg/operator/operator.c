@@ -94,7 +94,9 @@ static struct decision decide_resource(struct resource *r)
 		.namespace_ends = r->cache.namespace_ends,
 		.over_limit = resource_is_over_limit(r),
 		.suspend = r->cache.suspend,
-		.pod = r->op->pods && r->cache.in_pod && r->cache.presence == PRESENCE_ALIVE && !r->cache.suspend,
+		/* A plan is made here: it takes a moment. */
+		.pod = r->op->pods && r->cache.in_pod && r->cache.presence == PRESENCE_ALIVE && !r->cache.suspend &&
+		       !r->cache.plan,
 		.plan = r->cache.plan,
 		.inputs = r->inputs.verdict,
 		.credentials_missing = r->inputs.problem && r->inputs.reason == REASON_CREDENTIALS_NOT_FOUND,

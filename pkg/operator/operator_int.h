@@ -115,10 +115,10 @@ struct resource_cache {
 	char created[32]; /* RFC 3339, to the second */
 	int64_t generation;
 	enum presence presence;
-	bool namespace_ends;                           /* the namespace is being deleted; false if that is not known */
+	bool namespace_ends; /* the namespace is being deleted; false if that is not known */
 	bool finalizer, force_delete, frozen, suspend, plan; /* as in struct desired */
-	bool in_pod;                                   /* spec.worker.placement is Pod */
-	bool was_in_pod;                               /* the status is that of a pod */
+	bool in_pod;                                         /* spec.worker.placement is Pod */
+	bool was_in_pod;                                     /* the status is that of a pod */
 };
 
 /* inputs.c: what a worker would be started with. verify.c: what a worker says about it. */

@@ -40,7 +40,7 @@ struct desired {
 	bool namespace_ends; /* its namespace is being deleted */
 	bool over_limit;     /* as many older PgSyncs exist as the operator may have */
 	bool suspend;
-	bool pod; /* its worker is to run in a pod */
+	bool pod;  /* its worker is to run in a pod */
 	bool plan; /* spec.mode is Plan: the worker checks, and changes nothing */
 	enum inputs inputs;
 	unsigned verify_failures; /* UNVERIFIED: number of attempts in a row without an answer */
