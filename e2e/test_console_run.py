@@ -3,6 +3,7 @@
 import json
 import re
 
+import bookstore
 import pytest
 import requests
 from parts import ports
@@ -65,6 +66,84 @@ def test_a_console_that_others_reach_without_a_token_is_refused(worker, manifest
     assert code == 2 and "--console-token-file" in err
     code, _, err = pgsync("run", "-f", made.manifest, "--console-listen", "127.0.0.1:8082", "--console-token-file", "/nowhere")
     assert code == 2 and "/nowhere" in err
+
+
+# --- what moves
+
+
+def percent(text):
+    return float(re.search(r"([0-9.]+)%", text).group(1))
+
+
+def test_a_bootstrap_is_seen_moving_with_its_rate_and_the_time_left(open_page, worker, database, fault_proxy, index):
+    bookstore.generate(database, 60000, 1000, 60000)
+    database.create_role()
+    fault_proxy.slow(0.5, only="_bulk")
+    port = ports.free_port()
+    spec = {"bootstrap.parallelism": 1, "sink.bulk": {"maxBytes": 262144, "concurrency": 1}}
+    objects = [bookstore.secret("bookstore-postgres", password=database.role_password), bookstore.resource("books", database, fault_proxy.url, index=index, spec=spec)]
+    run = worker(objects, "--console-listen", f"127.0.0.1:{port}").start()
+    eventually(lambda: run.status().get("bootstrap"), 30, "a bootstrap")
+    overview, page = open_page(f"http://127.0.0.1:{port}/"), open_page(f"http://127.0.0.1:{port}{address('/pgsync')}")
+    moving = re.compile(r"[0-9.]+% · [0-9,]+ rows/s, [0-9]+ (s|min) left")
+    expect(page.locator("#copying")).to_have_text(re.compile(moving.pattern + " · [0-9,]+ of about [0-9,]+ rows copied"), timeout=90000)
+    expect(overview.locator("#body td:has(progress)")).to_have_text(moving)
+    first = percent(page.locator("#copying").inner_text())
+    expect(page.locator("#verdict")).to_contain_text("in progress")
+    seen = page.locator("#copying progress").evaluate("bar => bar.value / bar.max")
+    assert 0 < seen < 1 and not violations(page) and not violations(overview)
+    eventually(lambda: percent(page.locator("#copying").inner_text()) > first, 60, "a bar that moves")
+    assert page.locator("#copying progress").evaluate("bar => bar.value / bar.max") > seen
+    fault_proxy.slow(0)
+    expect(page.locator("#verdict")).to_contain_text("up to date", timeout=60000)
+    expect(page.locator("#copying")).to_have_count(0)
+    expect(overview.locator("#body")).to_contain_text("60,000")
+    expect(overview.locator("#body progress")).to_have_count(0)
+
+
+def test_the_lag_rises_while_the_engine_is_away_and_falls_when_it_is_back(open_page, consoled, manifest, books, fault_proxy):
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    manifest[1]["spec"]["lagTargetSeconds"] = 3
+    worker = consoled()
+    page, overview = open_page(worker.console + address("/pgsync")), open_page(worker.console + "/")
+    expect(page.locator("#counts")).to_contain_text("0 s lag")
+    cell = overview.locator("#body td:has(svg[aria-label^=Lag])")
+
+    def lag():
+        found = re.match(r"([0-9]+) s", cell.inner_text())
+        return int(found.group(1)) if found else 0
+
+    fault_proxy.fail("reset")
+    books.sql("UPDATE books SET price = price + 1 WHERE id = 7")
+    first = eventually(lag, 30, "a lag")
+    eventually(lambda: lag() > first + 2, 30, "more lag")
+    expect(page.locator("#counts")).to_contain_text(re.compile(r"[1-9][0-9]* s lag"))
+    expect(page.locator("#verdict")).not_to_contain_text("up to date")
+    expect(overview.locator("#verdict")).to_contain_text("0 of 1 PgSync are up to date")
+    fault_proxy.heal()
+    expect(page.locator("#counts")).to_contain_text("0 s lag", timeout=60000)
+    expect(cell).to_contain_text(re.compile("^0 s"))
+    expect(page.locator("#verdict")).to_contain_text("up to date: data flows")
+    expect(overview.locator("#verdict")).to_have_text("1 of 1 PgSync is up to date.")
+    expect(cell.locator("polyline").first).to_be_attached()
+
+
+def test_the_pages_find_a_worker_that_was_killed_and_came_back(open_page, consoled, books, opensearch, index):
+    worker = consoled()
+    pages = [open_page(worker.console + path, scheme=scheme) for path in ("/", address("/pgsync")) for scheme in ("light", "dark")]
+    for page in pages:
+        expect(page.locator("#verdict")).to_contain_text("up to date")
+    worker.kill9()
+    for page in pages:
+        expect(page.locator("#lost")).to_contain_text(re.compile("pgsync does not answer. What is shown is [0-9]+ s old"))
+        expect(page.locator("#content.stale")).to_be_visible()
+        assert not violations(page)
+    books.sql("DELETE FROM book_authors WHERE book_id = 7; DELETE FROM books WHERE id = 7")
+    worker.start().wait_ready()
+    for page in pages:
+        expect(page.locator("#lost")).to_have_text("")
+        expect(page.locator("#content:not(.stale)")).to_contain_text("24")
+        expect(page.locator("#verdict")).to_contain_text("up to date")
 
 
 # --- looking into documents, dead letters, index, checkpoint and plan

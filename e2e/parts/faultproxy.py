@@ -28,7 +28,8 @@ class FaultProxy:
     heal() ends it.
     hold(wanted) keeps requests whose (path, body) are wanted(), with no answer, and release() passes them on, as if they
     had been under way all the time; hold(wanted, "cut") closes their connections meanwhile, hold(wanted, 504) answers.
-    slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that; slow(0) ends it."""
+    slow(7, unless="/_bulk") delays every answer by 7 s except to requests whose path contains that, slow(7, only="/_bulk")
+    only to those; slow(0) ends it."""
 
     def __init__(self, upstream, authority=None):
         self.upstream = urlsplit(upstream)
@@ -41,7 +42,7 @@ class FaultProxy:
         self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
         self._fault = self._wanted = None
         self._hold = None
-        self._delay = (0, None)
+        self._delay = (0, None, "")
         self._seen = 0
         self._lock = threading.Lock()
         self._healed = threading.Event()
@@ -57,8 +58,8 @@ class FaultProxy:
             self._wanted = wanted
             self._fault = (how, every, path, headers or {}, body)
 
-    def slow(self, seconds, *, unless=None):
-        self._delay = (seconds, unless)
+    def slow(self, seconds, *, unless=None, only=""):
+        self._delay = (seconds, unless, only)
 
     def hold(self, wanted, how="wait", *, most=1_000_000):
         with self._lock:
@@ -216,8 +217,8 @@ class FaultProxy:
                             self.close_connection = True
                             return
                         time.sleep(0.01)
-                seconds, unless = proxy._delay
-                if unless is None or unless not in self.path:
+                seconds, unless, only = proxy._delay
+                if only in self.path and (unless is None or unless not in self.path):
                     time.sleep(seconds)
                 self.answer(response.status, {k: v for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP}, text)
 

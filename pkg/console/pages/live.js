@@ -1,5 +1,5 @@
 // What the console's pages share: requests with the token, and values as people read them.
-import { find } from "/page.js";
+import { el, find } from "/page.js";
 
 export function say(selector, text) {
   if (find(selector).textContent !== text) find(selector).textContent = text;
@@ -125,6 +125,38 @@ export const age = (time) => (time ? seconds(Math.max(0, (Date.now() - Date.pars
 export function position(lsn) {
   const found = /^([0-9A-F]+)\/([0-9A-F]+)$/i.exec(lsn ?? "");
   return found ? parseInt(found[1], 16) * 2 ** 32 + parseInt(found[2], 16) : null;
+}
+
+// --- rates, and the bar of a bootstrap; an entry is { item, samples, rows, wal }
+
+const RATE_MS = 10000; // rates are those of the last 10 seconds
+
+/** Change a second of a number that was sampled, or null. */
+function rate(samples, field) {
+  const known = samples.filter((one) => one[field] !== null);
+  if (known.length < 2) return null;
+  const [first, last] = [known[0], known[known.length - 1]];
+  const per = (last[field] - first[field]) / ((last.time - first.time) / 1000);
+  return per >= 0 && Number.isFinite(per) ? per : null;
+}
+
+/** Takes another sample of what is known, and computes rows/s and WAL/s. */
+export function sample(entry, now) {
+  const { item, samples } = entry;
+  samples.push({ time: now, rows: item.rowsDone ?? null, wal: position(item.confirmedFlushLSN) });
+  while (samples.length > 2 && now - samples[0].time > RATE_MS) samples.shift();
+  entry.rows = rate(samples, "rows");
+  entry.wal = rate(samples, "wal");
+}
+
+export const isCopying = (entry) => !entry.item.bootstrapComplete && (entry.item.phase === "Bootstrapping" || entry.rows > 0);
+
+/** The bar of a bootstrap, and its words. */
+export function copying(entry) {
+  const { rowsDone = 0, rowsTotal = 0 } = entry.item;
+  const left = entry.rows > 0 && rowsTotal > rowsDone ? `, ${seconds((rowsTotal - rowsDone) / entry.rows)} left` : "";
+  const bar = el("progress", { value: rowsDone, max: Math.max(rowsTotal, rowsDone, 1), "aria-label": `Rows of ${entry.item.name} that are copied` });
+  return [bar, `${entry.item.progress ?? "0%"}`, entry.rows ? ` · ${count(Math.round(entry.rows))} rows/s${left}` : ""];
 }
 
 /** The verdicts of `kubectl pgsync status`, the most urgent first: a sign, a word, and what it means in a sentence about one and several. */

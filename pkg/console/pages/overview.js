@@ -1,11 +1,10 @@
 // The overview: every PgSync in a table that changes in place.
 import { begin, el, find } from "/page.js";
-import { age, bytes, count, get, position, repeat, say, seconds, spark, takeTokens, VERDICTS, wantsToken } from "/live.js";
+import { age, bytes, copying, count, get, isCopying, repeat, sample, say, seconds, spark, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const PAGE_SIZE = 100;
 const STEP_MS = 5000; // of the charts
 const STEPS = 180; // 15 minutes
-const RATE_MS = 10000; // rates are those of the last 10 seconds
 const ORDER = Object.keys(VERDICTS);
 
 const all = new Map(); // "namespace/name" -> { item, history, samples, row, drawn }
@@ -22,25 +21,6 @@ function addressOf({ namespace, name }) {
 function keyOf(item) {
   return `${item.namespace}/${item.name}`;
 }
-
-/** Change a second of a number that was sampled, or null. */
-function rate(samples, field) {
-  const known = samples.filter((sample) => sample[field] !== null);
-  if (known.length < 2) return null;
-  const [first, last] = [known[0], known[known.length - 1]];
-  const per = (last[field] - first[field]) / ((last.time - first.time) / 1000);
-  return per >= 0 && Number.isFinite(per) ? per : null;
-}
-
-function sample(entry, now) {
-  const { item, samples } = entry;
-  samples.push({ time: now, rows: item.rowsDone ?? null, wal: position(item.confirmedFlushLSN) });
-  while (samples.length > 2 && now - samples[0].time > RATE_MS) samples.shift();
-  entry.rows = rate(samples, "rows");
-  entry.wal = rate(samples, "wal");
-}
-
-const isCopying = (entry) => !entry.item.bootstrapComplete && (entry.item.phase === "Bootstrapping" || entry.rows > 0);
 
 function step(entry) {
   const { history } = entry;
@@ -81,15 +61,8 @@ function nameCell({ item }) {
   return el("td", { className: "name" }, el("a", { href: addressOf(item) }, item.name), el("small", {}, item.namespace));
 }
 
-function copyCell(entry) {
-  const { rowsDone = 0, rowsTotal = 0 } = entry.item;
-  const left = entry.rows > 0 && rowsTotal > rowsDone ? `, ${seconds((rowsTotal - rowsDone) / entry.rows)} left` : "";
-  const bar = el("progress", { value: rowsDone, max: Math.max(rowsTotal, rowsDone, 1), "aria-label": `Rows of ${entry.item.name} that are copied` });
-  return [bar, `${entry.item.progress ?? "0%"}`, entry.rows ? ` · ${count(Math.round(entry.rows))} rows/s${left}` : ""];
-}
-
 function rateCell(entry) {
-  if (isCopying(entry)) return el("td", { className: "number" }, copyCell(entry));
+  if (isCopying(entry)) return el("td", { className: "number" }, copying(entry));
   return el("td", { className: "number" }, entry.wal === null ? "–" : `${bytes(entry.wal)}/s`, spark(entry.history.rate, "WAL a second in the last 15 minutes"));
 }
 

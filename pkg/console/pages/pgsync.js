@@ -1,13 +1,14 @@
 // One PgSync: what it is doing, what is wrong and what to do about it, and what happened.
 import { begin, el, find } from "/page.js";
 import { graph } from "/graph.js";
-import { age, bytes, count, get, repeat, say, seconds, takeTokens, VERDICTS, wantsToken } from "/live.js";
+import { age, bytes, copying, count, get, repeat, sample, say, seconds, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const values = new URLSearchParams(location.search);
 const [namespace, name] = [values.get("namespace") ?? "", values.get("name") ?? ""];
 const path = `/api/pgsyncs/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
 const WELL = { True: ["Ready", "SourceReachable", "SinkReachable", "SchemaAccepted", "BootstrapComplete", "Streaming", "SlotHealthy"], False: ["Stalled", "Degraded", "Suspended"] };
 const BOUNDS = { one_to_one: "one", one_to_many: "many" };
+const copied = { item: null, samples: [] }; // for the rate of a bootstrap
 let etag;
 
 // --- the parts of the page
@@ -20,7 +21,7 @@ function drawCounts({ summary }) {
   const parts = [fact(seconds(summary.lagSeconds), "lag"), fact(count(summary.documents), "documents"), fact(count(summary.deadLetters), "dead letters"), fact(bytes(summary.retainedWALBytes), "of WAL kept")];
   if (!summary.bootstrapComplete) {
     const { rowsDone = 0, rowsTotal = 0 } = summary;
-    parts.push(el("div", {}, el("progress", { value: rowsDone, max: Math.max(rowsTotal, rowsDone, 1), "aria-label": "Rows that are copied" }), ` ${count(rowsDone)} of about ${count(rowsTotal)} rows copied`));
+    parts.push(el("div", { id: "copying" }, copying(copied), ` · ${count(rowsDone)} of about ${count(rowsTotal)} rows copied`));
   }
   find("#counts").replaceChildren(...parts);
 }
@@ -114,6 +115,8 @@ async function ask() {
   find("#token").hidden = true;
   find("#content").classList.remove("stale");
   say("#lost", "");
+  if (found) copied.item = found.value.summary;
+  if (copied.item) sample(copied, Date.now());
   if (!found) return;
   ({ etag } = found);
   const { summary } = found.value;
