@@ -68,6 +68,34 @@ def test_a_console_that_others_reach_without_a_token_is_refused(worker, manifest
     assert code == 2 and "/nowhere" in err
 
 
+def test_a_join_without_an_index_is_marked_in_the_tree_with_the_statement(open_page, consoled, books):
+    books.sql("DROP INDEX book_authors_author_id")
+    worker = consoled()
+    page = open_page(worker.console + address("/pgsync"))
+    statement = 'CREATE INDEX CONCURRENTLY ON "public"."book_authors" ("author_id")'
+    expect(page.locator("#tree .graph g")).to_have_count(2)
+    expect(page.locator("#tree .graph g.remarked")).to_have_count(1)
+    expect(page.locator("#tree .graph g.remarked .table")).to_have_text("authors")
+    expect(page.locator("#tree .graph g.remarked title")).to_contain_text(statement)
+    expect(page.locator("#tree .graph path.remarked title")).to_contain_text(statement)
+    expect(page.locator("#tree .remark code")).to_have_text(statement)
+    expect(page.locator("#tree li li li")).to_contain_text("no index of public.book_authors covers (author_id)")
+    for scheme in ("light", "dark"):
+        seen = open_page(page.url, scheme=scheme)
+        expect(seen.locator("#tree .remark code")).to_be_visible()
+        assert not violations(seen)
+    page.click("#look a")
+    page.click("#views a:has-text('Plan')")
+    expect(page.locator("#content .statements")).to_have_text(statement + ";")
+    assert not violations(page)
+    books.sql(statement.replace("CONCURRENTLY ", ""))
+    worker.stop()
+    worker.start().wait_ready()
+    page.goto(worker.console + address("/pgsync"))
+    expect(page.locator("#tree .graph g")).to_have_count(2)
+    expect(page.locator("#tree .graph .remarked")).to_have_count(0)
+
+
 # --- what moves
 
 

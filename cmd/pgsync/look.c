@@ -246,10 +246,11 @@ static int look_plan(const struct look_call *c, json_t **ret, struct err *err)
 	if (!strbuf_ok(&text))
 		return err_set(err, ERR_LIMIT, "the plan is too large to be shown: pgsync plan prints it");
 	for (size_t i = 0; i < findings.n; i++)
-		(void)json_array_append_new(list, json_pack("{s:b, s:o, s:o}", "error",
+		(void)json_array_append_new(list, json_pack("{s:b, s:o, s:o, s:s*}", "error",
 							    findings.items[i].severity == FINDING_ERROR, "path",
 							    jsonx_text(findings.items[i].path), "message",
-							    jsonx_text(findings.items[i].message)));
+							    jsonx_text(findings.items[i].message), "statement",
+							    findings.items[i].statement));
 	(void)json_object_set_new(*ret, "text", jsonx_text(text.len ? text.data : ""));
 	return 0;
 }

@@ -138,9 +138,11 @@ async function plan() {
   const { text, findings } = await ask("plan");
   const errors = findings.filter(({ error }) => error).length;
   say("#note", "");
+  const statements = findings.filter(({ statement }) => statement).map(({ statement }) => `${statement};`);
   const list = findings.map(({ error, path, message }) => el("li", { "data-verdict": error ? "Broken" : "Late" }, el("span", { className: "sign", "aria-hidden": "true" }, error ? "✕" : "!"), ` ${path}${path ? ": " : ""}${message}`));
   return [errors ? `${count(errors)} error${errors === 1 ? "" : "s"}: the PgSync cannot run like this.` : "What pgsync plan prints now: the tree, SQL with the server's plans, the mapping, statements to run.",
-    [list.length ? el("ul", { className: "events" }, list) : null, text ? el("pre", { tabIndex: 0, className: "plan" }, text) : null]];
+    [list.length ? el("ul", { className: "events" }, list) : null, statements.length ? titled("Statements that are advised", el("pre", { tabIndex: 0, className: "statements" }, statements.join("\n"))) : null,
+    text ? el("pre", { tabIndex: 0, className: "plan" }, text) : null]];
 }
 
 const VIEWS = {

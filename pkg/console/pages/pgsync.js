@@ -59,26 +59,48 @@ function drawIndices({ status }) {
   find("#indices").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colSpan: 5 }, "No index yet."))]));
 }
 
+/** What SchemaAccepted says about places of the schema, "[0].nodes.children[1]": a missing index of a join, for example.
+ * Each remark begins with its place. */
+function remarksOf({ conditions = [] }) {
+  const { message = "" } = conditions.find(({ type }) => type === "SchemaAccepted") ?? {};
+  const parts = message.split(/(?:^|; )[^\s[]*(\[\d+\]\.nodes(?:\.children\[\d+\])*)[^\s:]*: /);
+  const found = new Map();
+  for (let i = 1; i < parts.length; i += 2) found.set(parts[i], (found.get(parts[i]) ?? []).concat(parts[i + 1]));
+  return found;
+}
+
+/** A remark; its statement is marked, to be copied. */
+function remarkLine(text) {
+  const [, words, statement, rest] = /^(.*?)(?:((?:CREATE|ALTER) [^;]*)(.*))?$/s.exec(text);
+  return el("p", { className: "remark" }, el("span", { className: "sign", "aria-hidden": "true" }, "!"), ` ${words}`, statement ? el("code", {}, statement) : null, rest);
+}
+
 /** A node of a schema, whatever it looks like: it may not have been checked yet. */
-function branch(node) {
+function branch(node, at, remarks) {
   if (typeof node !== "object" || node === null) return el("li", {}, JSON.stringify(node));
   const relation = node.relationship ?? {};
   const how = [BOUNDS[relation.type] ?? relation.type, relation.variant, relation.through_tables?.length ? `through ${[].concat(relation.through_tables).join(", ")}` : null].filter(Boolean).join(", ");
   const columns = Array.isArray(node.columns) ? `: ${node.columns.map((column) => (typeof column === "string" ? column : JSON.stringify(column))).join(", ")}` : "";
-  const children = Array.isArray(node.children) && node.children.length ? el("ul", {}, node.children.map(branch)) : null;
-  return el("li", {}, el("strong", {}, String(node.table ?? "?")), node.label ? ` as ${node.label}` : "", how ? ` (${how})` : "", columns, children);
+  const children = Array.isArray(node.children) && node.children.length ? el("ul", {}, node.children.map((child, i) => branch(child, `${at}.children[${i}]`, remarks))) : null;
+  return el("li", {}, el("strong", {}, String(node.table ?? "?")), node.label && node.label !== node.table ? ` as ${node.label}` : "", how ? ` (${how})` : "", columns, (remarks.get(at) ?? []).map(remarkLine), children);
 }
 
-function drawTree({ schema }) {
+let drawn; // of the tree: drawn again, it would lose its position and its tooltips
+
+function drawTree({ schema, status }) {
+  const remarks = remarksOf(status);
+  const shown = JSON.stringify([schema, ...remarks]);
   let roots;
+  if (drawn === shown) return;
+  drawn = shown;
   try {
     roots = [].concat(JSON.parse(schema ?? "null") ?? []);
   } catch {
     roots = [];
   }
-  const images = roots.map((root) => graph(root?.nodes, `Tables of index ${root?.index ?? root?.database ?? "?"}`));
+  const images = roots.map((root, i) => graph(root?.nodes, `[${i}].nodes`, `Tables of index ${root?.index ?? root?.database ?? "?"}`, remarks));
   const image = el("div", { className: "scrolls", tabIndex: 0, role: "region", "aria-label": "Graph of tables" }, images);
-  const trees = roots.map((root) => el("li", {}, `index ${root?.index ?? root?.database ?? "?"}`, el("ul", {}, branch(root?.nodes))));
+  const trees = roots.map((root, i) => el("li", {}, `index ${root?.index ?? root?.database ?? "?"}`, el("ul", {}, branch(root?.nodes, `[${i}].nodes`, remarks))));
   find("#tree").replaceChildren(...(trees.length ? [image, el("ul", {}, trees)] : [el("p", {}, schema ? "The schema is not JSON." : "The schema is in a ConfigMap, or too large to be shown.")]));
 }
 
