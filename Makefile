@@ -84,7 +84,7 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 	@ar rcsD $@ $(filter %.o,$^)
 
 # The worker knows no Kubernetes, the operator no Postgres: the link lines prove it.
-pgsync_PACKAGES := $(sort $(foreach p,console sync import protocol web,$(call deps_of,$(p))))
+pgsync_PACKAGES := $(sort $(foreach p,console sync import propose protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
 # The plugin knows what users may know: the API server alone.
 kubectl-pgsync_PACKAGES := $(sort $(foreach p,kube screen,$(call deps_of,$(p))))

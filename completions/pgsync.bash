@@ -3,8 +3,8 @@
 # Options of a command; of pgsync and bootstrap by their names. One that takes a value ends with "=".
 _pgsync_options() {
 	local log="--log-level= --log-format= --help"
-	local source="--config= --schema-url= --s3-schema-url= --env-file= --host= --port= --user= --password --sslmode=
-		--sslrootcert= --adopt-existing-index --name="
+	local reach="--env-file= --host= --port= --user= --password --sslmode= --sslrootcert= --name="
+	local source="--config= --schema-url= --s3-schema-url= $reach --adopt-existing-index"
 	case $1 in
 	run) echo "--file= --until-caught-up --listen= --console-listen= --console-token-file= --console-host= --console-actions
 		$log" ;;
@@ -12,6 +12,7 @@ _pgsync_options() {
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	worker) echo "--deny-egress= --sandbox= $log" ;;
 	import) echo "$source --namespace= --variables --help" ;;
+	init) echo "--root= --index= --database= $reach --namespace= --help" ;;
 	bootstrap) echo "$source --teardown --no-create --verbose --version $log" ;;
 	pgsync) echo "$source --daemon --wal --polling --bootstrap --analyze --num-workers= --producer --consumer --listen=
 		--verbose --version $log" ;;
@@ -39,7 +40,7 @@ _pgsync() {
 	# Any other option that takes a value: nothing to suggest.
 	[[ $previous == --* && " ${options//$'\n'/ } " == *" $previous= "* ]] && return
 	if [[ $command == pgsync && $COMP_CWORD -eq 1 && $word != -* ]]; then
-		options="run validate plan dead-letters import bootstrap worker"
+		options="run validate plan dead-letters init import bootstrap worker"
 	elif [[ $command == dead-letters && $COMP_CWORD -eq 2 && $word != -* ]]; then
 		options="list show retry discard"
 	fi

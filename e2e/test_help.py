@@ -14,6 +14,7 @@ PAGES = {
     "pgsync validate": ["pgsync", "validate", "--help"],
     "pgsync plan": ["pgsync", "plan", "--help"],
     "pgsync dead-letters": ["pgsync", "dead-letters", "--help"],
+    "pgsync init": ["pgsync", "init", "--help"],
     "pgsync import": ["pgsync", "import", "--help"],
     "pgsync worker": ["pgsync", "worker", "--help"],
     "bootstrap": ["bootstrap", "--help"],
@@ -133,7 +134,7 @@ def test_bookstore_reports_where_an_invalid_value_came_from():
 
 # --- man pages
 
-MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
+MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync init", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
        "pgsync-operator.8": {"pgsync-operator"}, "bookstore.1": {"bookstore"}, "kubectl-pgsync.1": set(PLUGIN)}
 
 

@@ -45,6 +45,7 @@ int cmd_worker(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_init(int argc, char **argv);
 int cmd_dead_letters(int argc, char **argv);
 /* The original pgsync's commands: bootstrap, and what it does without a command. */
 int cmd_bootstrap(int argc, char **argv);

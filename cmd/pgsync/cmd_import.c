@@ -7,8 +7,7 @@
 
 enum { MANIFEST_BYTES = 64 * 1024 * 1024 };
 
-/* A comment ends with its line, whatever a name in a .env file contains. */
-static void add_comment(struct strbuf *sb, const char *text)
+void compat_add_comment(struct strbuf *sb, const char *text)
 {
 	for (; *text; text++)
 		strbuf_addc(sb, *text >= 0 && *text < ' ' ? '?' : *text);
@@ -29,15 +28,14 @@ static void add_import_header(struct strbuf *sb, const struct findings *notices)
 			strbuf_adds(sb, "#\n"
 					"# Not converted:\n");
 		strbuf_adds(sb, "#   ");
-		add_comment(sb, item->path);
+		compat_add_comment(sb, item->path);
 		strbuf_adds(sb, ": ");
-		add_comment(sb, item->message);
+		compat_add_comment(sb, item->message);
 		strbuf_addc(sb, '\n');
 	}
 }
 
-/* Prints the findings that do not become comments of the result. */
-static void print_rest(const struct findings *notices)
+void compat_print_rest(const struct findings *notices)
 {
 	struct findings rest;
 
@@ -49,7 +47,7 @@ static void print_rest(const struct findings *notices)
 	findings_release(&rest);
 }
 
-static int print_manifest(const struct compat *c, const struct findings *notices)
+int compat_print_manifest(const char *command, const struct compat *c, const struct strbuf *header)
 {
 	_cleanup_json_ json_t *all = json_array();
 	struct strbuf sb;
@@ -61,14 +59,27 @@ static int print_manifest(const struct compat *c, const struct findings *notices
 		(void)json_array_extend(all, some);
 	}
 	strbuf_init_secret(&sb, MANIFEST_BYTES);
-	add_import_header(&sb, notices);
+	strbuf_add(&sb, header->data, header->len);
 	strbuf_adds(&sb, "---\n");
 	jsonx_add_yaml(&sb, all);
-	if (!strbuf_ok(&sb) || fwrite(sb.data, 1, sb.len, stdout) != sb.len || fflush(stdout) != 0) {
-		(void)fprintf(stderr, "pgsync import: cannot write the result\n");
+	if (!strbuf_ok(header) || !strbuf_ok(&sb) || fwrite(sb.data, 1, sb.len, stdout) != sb.len ||
+	    fflush(stdout) != 0) {
+		(void)fprintf(stderr, "pgsync %s: cannot write the result\n", command);
 		code = EXIT_FAILED;
 	}
 	free_secret(strbuf_detach(&sb));
+	return code;
+}
+
+static int print_imported(const struct compat *c, const struct findings *notices)
+{
+	struct strbuf header;
+	int code;
+
+	strbuf_init(&header, MANIFEST_BYTES);
+	add_import_header(&header, notices);
+	code = compat_print_manifest("import", c, &header);
+	strbuf_release(&header);
 	return code;
 }
 
@@ -106,8 +117,8 @@ int cmd_import(int argc, char **argv)
 		code = EXIT_BAD_INPUT;
 	} else {
 		import_env_check(c.env, false, &f);
-		print_rest(&f);
-		code = print_manifest(&c, &f);
+		compat_print_rest(&f);
+		code = print_imported(&c, &f);
 	}
 	findings_release(&f);
 	compat_release(&c);

@@ -8,6 +8,8 @@
 #include "compat.h"
 
 #define ALL (COMPAT_PGSYNC | COMPAT_BOOTSTRAP | COMPAT_IMPORT)
+/* What says how to reach Postgres, and names a PgSync. */
+#define SOURCE (ALL | COMPAT_INIT)
 #define RUNS (COMPAT_PGSYNC | COMPAT_BOOTSTRAP)
 #define AT(member) offsetof(struct compat_flags, member)
 
@@ -22,17 +24,21 @@ static const struct option_row {
 	const char *variable; /* or the variable that the argument replaces */
 	const char *help;
 } rows[] = {
+	{"root", 'r', "TABLE", COMPAT_INIT, AT(root), NULL,
+	 "the table whose rows become documents (\"books\", \"shop.books\"); default: list the tables that can be it"},
+	{"index", 'i', "NAME", COMPAT_INIT, AT(index), NULL, "the index; default: the name of the table"},
+	{"database", 'd', "NAME", COMPAT_INIT, AT(database), NULL, "the database to read; default: that of $PG_URL"},
 	{"config", 'c', "FILE", ALL, AT(config), NULL, "the schema.json (\"-\": standard input); default $SCHEMA"},
 	{"schema_url", 0, "URL", ALL, AT(schema_url), NULL, "URL to fetch the schema from; default $SCHEMA_URL"},
 	{"s3_schema_url", 0, "URL", ALL, AT(s3_schema_url), NULL, "not supported: fetch the file and use --config"},
-	{"env_file", 0, "FILE", ALL, AT(env_file), NULL,
+	{"env_file", 0, "FILE", SOURCE, AT(env_file), NULL,
 	 "file with variables; default: .env in the working directory or in its nearest parent"},
-	{"host", 'h', "HOST", ALL, 0, "PG_HOST", "default $PG_HOST"},
-	{"port", 'p', "PORT", ALL, 0, "PG_PORT", "default $PG_PORT"},
-	{"user", 'u', "USER", ALL, 0, "PG_USER", "default $PG_USER"},
-	{"password", 0, NULL, ALL, AT(password), NULL, "ask for the password; default $PG_PASSWORD"},
-	{"sslmode", 0, "MODE", ALL, 0, "PG_SSLMODE", "default $PG_SSLMODE"},
-	{"sslrootcert", 0, "FILE", ALL, 0, "PG_SSLROOTCERT", "default $PG_SSLROOTCERT"},
+	{"host", 'h', "HOST", SOURCE, 0, "PG_HOST", "default $PG_HOST"},
+	{"port", 'p', "PORT", SOURCE, 0, "PG_PORT", "default $PG_PORT"},
+	{"user", 'u', "USER", SOURCE, 0, "PG_USER", "default $PG_USER"},
+	{"password", 0, NULL, SOURCE, AT(password), NULL, "ask for the password; default $PG_PASSWORD"},
+	{"sslmode", 0, "MODE", SOURCE, 0, "PG_SSLMODE", "default $PG_SSLMODE"},
+	{"sslrootcert", 0, "FILE", SOURCE, 0, "PG_SSLROOTCERT", "default $PG_SSLROOTCERT"},
 	{"daemon", 'd', NULL, COMPAT_PGSYNC, AT(daemon), NULL,
 	 "follow changes; without it, exit once everything committed before the start is in the index"},
 	{"wal", 'w', NULL, COMPAT_PGSYNC, AT(wal), NULL, "the same as --daemon"},
@@ -50,20 +56,24 @@ static const struct option_row {
 	 "(-nc) no effect: existing objects are never created again"},
 	{"adopt_existing_index", 0, NULL, ALL, AT(adopt), NULL,
 	 "replace an existing index of that name once the new one is complete"},
-	{"name", 0, "NAME", ALL, AT(name), NULL, "name of the PgSync; default: derived from database and index"},
-	{"namespace", 0, "NAME", COMPAT_IMPORT, AT(namespace), NULL, "namespace of the PgSync and its Secrets"},
+	{"name", 0, "NAME", SOURCE, AT(name), NULL, "name of the PgSync; default: derived from database and index"},
+	{"namespace", 0, "NAME", COMPAT_IMPORT | COMPAT_INIT, AT(namespace), NULL,
+	 "namespace of the PgSync and its Secrets"},
 	{"variables", 0, NULL, COMPAT_IMPORT, AT(variables), NULL, "print what each variable becomes"},
 	{"listen", 0, "ADDR:PORT", COMPAT_PGSYNC, AT(listen), NULL, "serve /status, /metrics and /wait"},
 	{"log_level", 0, "LEVEL", RUNS, AT(log_level), NULL, "error, warn, info, debug or trace (default info)"},
 	{"log_format", 0, "FORMAT", RUNS, AT(log_format), NULL, "text or json (default text)"},
 	{"verbose", 'v', NULL, RUNS, AT(verbose), NULL, "the same as --log-level debug"},
 	{"version", 0, NULL, RUNS, AT(version), NULL, "print the version"},
-	{"help", 0, NULL, ALL, AT(help), NULL, "print this help"},
+	{"help", 0, NULL, SOURCE, AT(help), NULL, "print this help"},
 };
 
 const char *compat_name(enum compat_command command)
 {
-	return command == COMPAT_PGSYNC ? "pgsync" : command == COMPAT_BOOTSTRAP ? "bootstrap" : "import";
+	return command == COMPAT_PGSYNC      ? "pgsync"
+	       : command == COMPAT_BOOTSTRAP ? "bootstrap"
+	       : command == COMPAT_INIT      ? "init"
+					     : "import";
 }
 
 /* With hyphens, as it is usually written. */

@@ -97,7 +97,7 @@ static void ask_password(struct import_env *env, struct findings *f)
 	explicit_bzero(password, sizeof(password));
 }
 
-static void read_environment(const struct compat_flags *flags, struct compat *c, struct findings *f)
+void compat_read_environment(const struct compat_flags *flags, struct compat *c, struct findings *f)
 {
 	c->env = import_env_new(environ);
 	read_env_file(c->env, flags->env_file, f);
@@ -278,29 +278,35 @@ void compat_gather(struct compat *c, struct findings *f)
 	}
 }
 
-void compat_load(const struct compat_flags *flags, struct compat *ret, struct findings *f)
+void compat_import(const struct compat_flags *flags, const json_t *schema, struct compat *c, struct findings *f)
 {
-	struct import_options options = {
+	const struct import_options options = {
+		.env = c->env,
+		.what = c->what,
 		.name = flags->name,
 		.namespace = flags->namespace,
 		.adopt_existing_index = flags->adopt,
-		.for_cluster = flags->command == COMPAT_IMPORT,
+		.plain_documents = flags->command == COMPAT_INIT,
+		.for_cluster = flags->command == COMPAT_IMPORT || flags->command == COMPAT_INIT,
 		.read_file = read_certificate,
 	};
+
+	c->n = import_schema(schema, &options, &c->list, f);
+	decode_all(c);
+}
+
+void compat_load(const struct compat_flags *flags, struct compat *ret, struct findings *f)
+{
 	_cleanup_json_ json_t *schema = NULL;
 
 	*ret = (struct compat){0};
-	read_environment(flags, ret, f);
+	compat_read_environment(flags, ret, f);
 	schema = load_schema(flags, ret, f);
-	if (!schema)
-		return;
-	options.env = ret->env;
-	options.what = ret->what;
-	ret->n = import_schema(schema, &options, &ret->list, f);
-	decode_all(ret);
+	if (schema)
+		compat_import(flags, schema, ret, f);
 }
 
-void compat_release(struct compat *c)
+void compat_release_schema(struct compat *c)
 {
 	for (size_t i = 0; c->inputs && i < c->n; i++)
 		input_release(&c->inputs[i]);
@@ -310,7 +316,12 @@ void compat_release(struct compat *c)
 	free(c->found);
 	free_strings(c->contexts, c->contexts ? c->n : 0);
 	import_results_free(c->list, c->n);
-	import_env_free(c->env);
 	free(c->what);
-	*c = (struct compat){0};
+	*c = (struct compat){.env = c->env};
+}
+
+void compat_release(struct compat *c)
+{
+	compat_release_schema(c);
+	import_env_free(TAKE_PTR(c->env));
 }

@@ -77,6 +77,22 @@ static const struct command_help {
 	 "0  done; list: there may be none\n"
 	 "1  a document has no dead letter, or the search engine cannot be reached\n"
 	 "2  an option or the file is invalid; nothing was done\n"},
+	{"init", "Usage: pgsync init [--root TABLE] [OPTION]...\n",
+	 "Proposes a PgSync for the rows of a table: reads foreign keys, unique indexes, types and statistics of a "
+	 "database, and prints columns, objects and lists of related rows, with its Secrets, for kubectl apply or "
+	 "pgsync run. Comments say what was left out and why, what to know about mapping and sizes, and which indexes "
+	 "are missing. Without --root, it lists the tables that can be the root. Edit what it prints. It changes "
+	 "nothing, and reads no rows.",
+	 "pgsync init --host db.example.com --user app --password --database shop\n"
+	 "pgsync init --database shop --root orders > orders.yaml\n"
+	 "PG_URL=postgresql://app@db.example.com/shop pgsync init --root orders\n",
+	 "PG_URL, or PG_HOST, PG_PORT, PG_USER, PG_PASSWORD, PG_SSLMODE, ...\n"
+	 "ELASTICSEARCH_URL, ...: the sink of the PgSync\n"
+	 "These variables are read from the environment, then from the .env file.\n"
+	 "`pgsync import --variables` lists all of them, and what each one becomes.\n",
+	 "0  printed\n"
+	 "1  Postgres cannot be reached or read, or the proposal needs an edit first\n"
+	 "2  an option or a variable is invalid, or the table cannot be the root\n"},
 	{"import", "Usage: pgsync import --config SCHEMA.JSON [OPTION]...\n",
 	 "Converts a schema.json of pgsync 7 and its environment variables: prints a PgSync for each database, with "
 	 "its "

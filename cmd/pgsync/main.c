@@ -17,6 +17,7 @@ static const struct command {
 	{"run", cmd_run, "keep the indices of a PgSync in sync, without Kubernetes"},
 	{"validate", cmd_validate, "check a PgSync without connecting"},
 	{"plan", cmd_plan, "connect, print errors, SQL and mapping; change nothing"},
+	{"init", cmd_init, "propose a PgSync from the foreign keys of a database"},
 	{"import", cmd_import, "convert a schema.json of pgsync 7 to a PgSync and its Secrets"},
 	{"dead-letters", cmd_dead_letters, "list, show, retry or discard documents that failed"},
 	{"bootstrap", cmd_bootstrap, "check a schema.json, create publication, slot and index"},

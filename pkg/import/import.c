@@ -65,9 +65,11 @@ static json_t *build_spec(struct import_build *b, const char *database, json_t *
 	json_t *source = import_build_source(b, database);
 	json_t *sink = import_build_sink(b);
 	json_t *checkpoint = import_build_checkpoint(b);
-	json_t *spec = json_pack("{s:o*, s:o, s:o*, s:o, s:{s:s, s:s, s:s}}", "source", source, "sink", sink,
-				 "checkpoint", checkpoint, "schema", schema_take, "documents", "meta", "Pgsync",
-				 "idFormat", "Pgsync", "mapping", "Dynamic");
+	json_t *documents = b->options->plain_documents ? NULL
+							: json_pack("{s:s, s:s, s:s}", "meta", "Pgsync", "idFormat",
+								    "Pgsync", "mapping", "Dynamic");
+	json_t *spec = json_pack("{s:o*, s:o, s:o*, s:o, s:o*}", "source", source, "sink", sink, "checkpoint",
+				 checkpoint, "schema", schema_take, "documents", documents);
 
 	if (b->options->for_cluster)
 		warn_localhost(b, spec);

@@ -55,7 +55,8 @@ struct import_options {
 	const char *name;      /* of the PgSync; NULL: derived from database and index */
 	const char *namespace; /* or NULL */
 	bool adopt_existing_index;
-	bool for_cluster; /* the resources will not run on this machine */
+	bool plain_documents; /* with the defaults of a PgSync, instead of pgsync's _meta, ids and mapping */
+	bool for_cluster;     /* the resources will not run on this machine */
 	/* Reads a file that a variable names (a certificate authority). The caller frees *ret. */
 	int (*read_file)(const char *path, char **ret, struct err *err);
 };

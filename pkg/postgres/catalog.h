@@ -183,6 +183,10 @@ struct catalog_expression_name {
 /* Loads the relations named (those that do not exist are absent, and the caller reports them) in one snapshot. */
 int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, struct catalog **ret,
 		 struct err *err) WARN_UNUSED;
+/* The same for all tables of the database, without partitions, and without those of the system and of extensions. LIMIT
+ * if there are more than CATALOG_MOST. */
+enum { CATALOG_MOST = 5000 };
+int catalog_load_all(struct pg *pg, struct catalog **ret, struct err *err) WARN_UNUSED;
 /* Adds what the server reports about expressions over tables of the catalog. Their names are looked up on search_path,
  * a list as SET takes it. To check that an expression is immutable, it is made a generated column of a temporary table,
  * which is rolled back. */

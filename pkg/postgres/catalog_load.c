@@ -79,6 +79,12 @@ static const char sql_foreign_keys[] =
 	" AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid)"
 	" ORDER BY f.conrelid, f.conname";
 
+static const char sql_all[] =
+	"SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^(pg_|information_schema$)'"
+	" AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
+	"  AND d.deptype = 'e') ORDER BY 1, 2";
+
 static const char sql_list[] =
 	"SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	" WHERE (n.nspname = ANY ($1::text[]) OR n.nspname !~ '^(pg_|information_schema$)')"
@@ -335,6 +341,23 @@ int catalog_load(struct pg *pg, const struct catalog_name *names, size_t n, stru
 		return err_wrap(err, "reading the catalog");
 	*ret = TAKE_PTR(catalog);
 	return 0;
+}
+
+int catalog_load_all(struct pg *pg, struct catalog **ret, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *result = NULL;
+	_cleanup_free_ struct catalog_name *names = NULL;
+	int n;
+
+	if (pg_query(pg, sql_all, NULL, 0, &result, err) < 0)
+		return err_wrap(err, "listing tables");
+	n = pg_n_rows(result);
+	if (n > CATALOG_MOST)
+		return err_set(err, ERR_LIMIT, "the database has %d tables, more than %d", n, CATALOG_MOST);
+	names = xcalloc((size_t)n + 1, sizeof(*names));
+	for (int i = 0; i < n; i++)
+		names[i] = (struct catalog_name){pg_value(result, i, 0), pg_value(result, i, 1)};
+	return catalog_load(pg, names, (size_t)n, ret, err);
 }
 
 int catalog_list(struct pg *pg, const struct catalog_name *names, size_t n, char ***ret, size_t *ret_n, struct err *err)
