@@ -15,15 +15,20 @@ enum { MESSAGE_BYTES = 1000 };
 
 /* --- status.worker */
 
+static bool is_agent(const struct operator_ *op)
+{
+	return op->options && op->options->agent;
+}
+
 static void set_worker_status(struct resource *r, const char *key, json_t *value_take)
 {
 	if (!r->worker.status) {
 		_cleanup_json_ json_t *status = r->writer.status ? json_loads(r->writer.status, 0, NULL) : NULL;
 
 		/* Another operator may have counted before. */
-		r->worker.status = json_pack(
-			"{s:s, s:I}", "placement", r->op->options && r->op->options->agent ? "Pod" : "Process",
-			"restartCount", (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
+		r->worker.status =
+			json_pack("{s:s, s:I}", "placement", is_agent(r->op) ? "Pod" : "Process", "restartCount",
+				  (json_int_t)jsonx_integer(status, "worker.restartCount", 0));
 	}
 	(void)json_object_set_new(r->worker.status, key, value_take);
 }
@@ -126,8 +131,11 @@ static char *describe_exit(const struct resource *r, const struct worker_exit *e
 		return xasprintf("the worker did not respond for %d seconds and was killed", RECONCILE_KILL_MS / 1000);
 	/* In a container nothing else sends SIGKILL, and the worker cannot log it. */
 	if (exit->signalled && exit->code == SIGKILL)
-		return xstrdup("the worker was killed by signal 9 (Killed), as happens when memory runs out: check the "
-			       "memory limit of the operator's pod");
+		return xasprintf(
+			"the worker was killed by signal 9 (Killed), as happens when memory runs out: raise %s",
+			is_agent(r->op) ? "spec.worker.resources.limits.memory"
+					: "resources.limits.memory of the chart, which the operator's "
+					  "workers share");
 	if (exit->signalled)
 		return xasprintf("the worker was killed by signal %d (%s)", exit->code, strsignal(exit->code));
 	return xasprintf("the worker exited with code %d", exit->code);

@@ -182,6 +182,20 @@ static void test_exit_when_its_last_words_are_long_then_the_status_keeps_what_th
 	assert_true(strlen(f->resource->worker.exit_message) > 1200);
 }
 
+static void test_exit_when_memory_runs_out_then_the_limit_of_the_placement_is_named(void **state)
+{
+	static const struct operator_options of_agent = {.agent = "shop/books"};
+	struct fixture *f = *state;
+
+	start(f, "kill -9 $$");
+	RUN_UNTIL(f, !f->resource->worker.process);
+	assert_non_null(strstr(f->resource->worker.exit_message, ": raise resources.limits.memory of the chart"));
+	f->op.options = &of_agent;
+	resource_start(f->resource, PROTOCOL_TASK_RUN);
+	RUN_UNTIL(f, !f->resource->worker.process);
+	assert_non_null(strstr(f->resource->worker.exit_message, ": raise spec.worker.resources.limits.memory"));
+}
+
 static void test_update_when_another_object_has_the_name_then_the_old_ones_worker_ends_unheard(void **state)
 {
 	struct fixture *f = *state;
@@ -211,6 +225,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		WITH_FIXTURE(test_start_when_secrets_hold_more_than_is_named_then_only_that_is_handed_over),
 		WITH_FIXTURE(test_exit_when_its_last_words_are_long_then_the_status_keeps_what_the_api_takes),
+		WITH_FIXTURE(test_exit_when_memory_runs_out_then_the_limit_of_the_placement_is_named),
 		WITH_FIXTURE(test_update_when_another_object_has_the_name_then_the_old_ones_worker_ends_unheard),
 	};
 
