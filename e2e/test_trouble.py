@@ -809,6 +809,23 @@ def test_killed_worker_is_restarted_and_continues(apply, resources, books, opens
     assert opensearch.aliases(index) == [f"{index}-g1"]
 
 
+def test_a_worker_that_starts_again_is_not_ready_before_it_has_written_what_it_missed(
+        resources, books, fault_proxy, opensearch, index, operator):
+    resources.apply_books(NAME, books, fault_proxy.url, index=index)
+    resources.wait(NAME)
+    fault_proxy.hold(lambda path, body: "/_bulk" in path)
+    books.sql("UPDATE books SET title = 'missed' WHERE id = 1")
+    eventually(lambda: fault_proxy.held, 10, "a request that is held")
+    (worker,) = operator.workers()
+    os.kill(worker, signal.SIGKILL)
+    resources.wait(NAME, "Ready", "False", reason="WorkerExited")
+    resources.wait(NAME, "Streaming", timeout=15)
+    resources.never(lambda: condition(resources.get(NAME), "Ready")["status"] == "True", 4, "Ready without the change")
+    fault_proxy.release()
+    resources.wait(NAME)
+    assert opensearch.document(index, "1")["title"] == "missed"
+
+
 def test_frozen_worker_is_noticed_and_replaced(apply, resources, books, opensearch, index, operator):
     apply()
     resources.wait(NAME)

@@ -226,6 +226,31 @@ static void assert_ready(struct report *report, enum condition_status status, en
 	assert_string_equal(json_string_value(json_object_get(condition, "reason")), reason_name(reason));
 }
 
+static void test_report_ready_when_earlier_changes_may_be_missing_then_not_ready_before_they_are_written(void **state)
+{
+	static const struct err none;
+	struct report_readiness readiness = {.live = true, .behind = true, .refusal = &none, .lag_target_seconds = 60};
+	struct report report;
+
+	UNUSED(state);
+	report_init(&report);
+	report_condition(&report, CONDITION_STREAMING, STATUS_TRUE, REASON_STREAMING, "stream");
+	report_ready(&report, &readiness);
+	assert_ready(&report, STATUS_UNKNOWN, REASON_STARTING);
+	report_progress(&report, 0, 1);
+	report_ready(&report, &readiness);
+	assert_ready(&report, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET);
+	report_progress(&report, 0, 0);
+	readiness.behind = false;
+	report_ready(&report, &readiness);
+	assert_ready(&report, STATUS_TRUE, REASON_STREAMING);
+	/* Another attempt of a stream that flows does not make it less ready. */
+	readiness.behind = true;
+	report_ready(&report, &readiness);
+	assert_ready(&report, STATUS_TRUE, REASON_STREAMING);
+	report_release(&report);
+}
+
 static void test_report_ready_then_what_is_wrong_comes_first(void **state)
 {
 	static const struct {
@@ -277,6 +302,8 @@ int main(void)
 		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),
 		cmocka_unit_test(test_report_when_condition_keeps_its_status_then_time_stays),
 		cmocka_unit_test(test_report_json_then_stalled_is_there_only_when_true),
+		cmocka_unit_test(
+			test_report_ready_when_earlier_changes_may_be_missing_then_not_ready_before_they_are_written),
 		cmocka_unit_test(test_report_ready_then_what_is_wrong_comes_first),
 		cmocka_unit_test(test_report_json_when_an_index_is_built_again_then_the_progress_begins_again),
 		cmocka_unit_test(test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay),

@@ -508,6 +508,9 @@ void report_ready(struct report *report, const struct report_readiness *r)
 		report_condition(report, CONDITION_READY, STATUS_FALSE, REASON_LAG_EXCEEDS_TARGET,
 				 "the index is more than %lld seconds behind%s%s", (long long)r->lag_target_seconds,
 				 between, lock);
+	} else if (r->behind && report_status(report, CONDITION_READY) != STATUS_TRUE) {
+		report_condition(report, CONDITION_READY, STATUS_UNKNOWN, REASON_STARTING,
+				 "the changes from before the worker started are being written");
 	} else {
 		report_condition(report, CONDITION_READY, STATUS_TRUE, REASON_STREAMING,
 				 "the index follows the tables");

@@ -136,8 +136,9 @@ char *report_lock_holder(struct report *report);
 
 /* What decides about Ready, besides other conditions, the lag and a lock that is waited for. */
 struct report_readiness {
-	bool on_probation;         /* the last attempt failed, and this one has not got past it: Ready stays as it is */
-	bool live;                 /* the aliases point to the indices being written */
+	bool on_probation; /* the last attempt failed, and this one has not got past it: Ready stays as it is */
+	bool live;         /* the aliases point to the indices being written */
+	bool behind;       /* what was committed before the attempt may be missing: Ready does not become True */
 	const struct err *refusal; /* why the aliases do not move; or kind NONE */
 	int64_t lag_target_seconds;
 };

@@ -83,6 +83,12 @@ struct monitor {
 
 /* --- what is waited for --- */
 
+/* Changes of before the attempt may be missing in the index. */
+static bool is_behind_start(const struct monitor *m)
+{
+	return m->progress.durable < m->start_lsn;
+}
+
 /* The position that is waited for; 0: none. */
 static uint64_t awaited_lsn(const struct monitor *m)
 {
@@ -90,7 +96,7 @@ static uint64_t awaited_lsn(const struct monitor *m)
 
 	if (m->stage == CATCHING_UP)
 		return m->live_after;
-	if (m->reading_partitions || at->past->on_probation)
+	if (m->reading_partitions || at->past->on_probation || (m->stage == LIVE && is_behind_start(m)))
 		return m->start_lsn;
 	return at->run->options->until_caught_up && m->stage == LIVE ? at->past->catch_up_to : 0;
 }
@@ -116,8 +122,7 @@ static void end_probation(struct monitor *m)
 {
 	struct attempt *at = m->attempt;
 
-	if (!at->past->on_probation || m->progress.durable < m->start_lsn || m->stage == CATCHING_UP ||
-	    m->stage == RETRYING)
+	if (!at->past->on_probation || is_behind_start(m) || m->stage == CATCHING_UP || m->stage == RETRYING)
 		return;
 	at->past->on_probation = false;
 	end_stall(m);
@@ -134,6 +139,7 @@ static int check_slot(struct monitor *m, int64_t now, struct err *err)
 	report_ready(&at->run->report,
 		     &(struct report_readiness){.on_probation = at->past->on_probation,
 						.live = m->stage == LIVE,
+						.behind = is_behind_start(m),
 						.refusal = &m->refusal,
 						.lag_target_seconds = at->run->spec->lag_target_seconds});
 	return 0;
