@@ -8,8 +8,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,7 +20,8 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "fakes/postgres.h"
-#include "postgres/pg.h"
+#include "postgres/pg_int.h"
+#include "postgres/replication.h"
 
 enum { VALUE_BYTES = 1024 * 1024, TOO_MANY = 80, STREAMED = 100 };
 
@@ -172,17 +176,35 @@ static void test_rows_when_they_are_stopped_and_the_server_does_not_cancel_then_
 
 /* --- a server that never stops sending */
 
-enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 1024, MESSAGES = 256 };
+enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 16 * 1024, MESSAGES = 256, MOST_KEPT = 1024 * 1024 };
 
 #define ADMITTED "R\0\0\0\x08\0\0\0\0"
 #define PARAMETER     \
 	"S\0\0\0\x08" \
-	"a\0b"
+	"a\0b\0"
+#define NOTICE        \
+	"N\0\0\0\x21" \
+	"SNOTICE\0C01000\0Mrow value\0H\0\0"
 #define READY "Z\0\0\0\x05I"
+#define DONE "C\0\0\0\x0dSELECT 0\0" READY
+#define COPY_BOTH "W\0\0\0\x07\0\0\0"
+
+/* What a server answers before it floods its client: an element for each request, the first for the login. */
+enum { ANSWERS = 3 };
+
+struct bytes {
+	const char *data;
+	size_t len;
+};
+
+#define BYTES(literal)                       \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
 
 struct flooder {
+	struct bytes answers[ANSWERS], message;
 	int listen, port;
-	bool ready; /* it says that the session is ready, and sends parameters instead of the first answer */
 	pthread_t thread;
 };
 
@@ -193,15 +215,16 @@ static void read_request(int fd)
 	assert_true(recv(fd, request, sizeof(request), 0) > 0);
 }
 
-/* Parameters until the client has gone, or has had far more time than it may take. */
-static void flood(int fd)
+/* The same message until the client has gone, or has had far more time than it may take. */
+static void flood(int fd, const struct bytes *message)
 {
 	int64_t end_ms = clock_now_ms() + FLOOD_MS;
-	char parameters[MESSAGES * sizeof(PARAMETER)];
+	size_t len = MESSAGES * message->len;
+	_cleanup_free_ char *messages = xcalloc(len, 1);
 
 	for (size_t i = 0; i < MESSAGES; i++)
-		memcpy(parameters + i * sizeof(PARAMETER), PARAMETER, sizeof(PARAMETER));
-	while (clock_now_ms() < end_ms && send(fd, parameters, sizeof(parameters), MSG_NOSIGNAL) > 0)
+		memcpy(messages + i * message->len, message->data, message->len);
+	while (clock_now_ms() < end_ms && send(fd, messages, len, MSG_NOSIGNAL) > 0)
 		;
 }
 
@@ -211,23 +234,20 @@ static void *serve_flood(void *user)
 	int fd = accept4(f->listen, NULL, NULL, SOCK_CLOEXEC);
 
 	assert_true(fd >= 0);
-	read_request(fd);
-	assert_int_equal(send(fd, ADMITTED, sizeof(ADMITTED) - 1, MSG_NOSIGNAL), sizeof(ADMITTED) - 1);
-	if (f->ready) {
-		assert_int_equal(send(fd, READY, sizeof(READY) - 1, MSG_NOSIGNAL), sizeof(READY) - 1);
+	for (size_t i = 0; i < ANSWERS && f->answers[i].data; i++) {
 		read_request(fd);
+		assert_int_equal(send(fd, f->answers[i].data, f->answers[i].len, MSG_NOSIGNAL), f->answers[i].len);
 	}
-	flood(fd);
+	flood(fd, &f->message);
 	(void)close(fd);
 	return NULL;
 }
 
-static void start_flooder(struct flooder *f, bool ready)
+static void start_flooder(struct flooder *f)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 
-	f->ready = ready;
 	f->listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(f->listen, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(f->listen, 1), 0);
@@ -236,26 +256,184 @@ static void start_flooder(struct flooder *f, bool ready)
 	assert_int_equal(pthread_create(&f->thread, NULL, serve_flood, f), 0);
 }
 
+static void end_flooder(struct flooder *f)
+{
+	assert_int_equal(pthread_join(f->thread, NULL), 0);
+	(void)close(f->listen);
+}
+
+/* --- what is written, and kept, while a test runs */
+
+static int begin_listening(int *ret_stderr)
+{
+	int fd = memfd_create("stderr", MFD_CLOEXEC);
+
+	*ret_stderr = dup(STDERR_FILENO);
+	assert_true(fd >= 0 && *ret_stderr >= 0);
+	assert_true(dup2(fd, STDERR_FILENO) >= 0);
+	return fd;
+}
+
+static void assert_silence(int fd, int saved)
+{
+	char said[64] = "";
+
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	(void)close(saved);
+	(void)!pread(fd, said, sizeof(said) - 1, 0);
+	(void)close(fd);
+	assert_string_equal(said, "");
+}
+
+/* Only sanitizers know. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t allocated(void)
+{
+	return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes() : 0;
+}
+
 /* The reason is that of the deadline, and not that the server has closed the connection. */
 static void test_connect_when_the_server_never_stops_sending_then_timeout(void **state)
 {
+	static const struct flooder servers[] = {
+		{.answers = {BYTES(ADMITTED)}, .message = BYTES(PARAMETER)},
+		{.answers = {BYTES(ADMITTED)}, .message = BYTES(NOTICE)},
+		{.answers = {BYTES(ADMITTED READY)}, .message = BYTES(PARAMETER)},
+	};
+
 	UNUSED(state);
-	for (int ready = 0; ready <= 1; ready++) {
+	for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
 		struct pg_params params = {.host = "127.0.0.1",
 					   .database = "d",
 					   .user = "u",
 					   .cancel_fd = -1,
 					   .connect_timeout_ms = DEADLINE_MS};
-		struct flooder f;
+		struct flooder f = servers[i];
 		struct pg *pg = NULL;
 		struct err err = {0};
 
-		start_flooder(&f, ready);
+		start_flooder(&f);
 		params.port = f.port;
 		assert_int_equal(pg_connect(&params, false, &pg, &err), -1);
-		assert_int_equal(err.reason, REASON_TIMEOUT);
-		assert_int_equal(pthread_join(f.thread, NULL), 0);
-		(void)close(f.listen);
+		if (err.reason != REASON_TIMEOUT)
+			fail_msg("%zu: %s", i, err.msg);
+		end_flooder(&f);
+	}
+}
+
+static struct pg *connect_to(const struct flooder *f, int cancel_fd, bool replication)
+{
+	struct pg_params params = {.host = "127.0.0.1",
+				   .database = "d",
+				   .user = "u",
+				   .port = f->port,
+				   .cancel_fd = cancel_fd,
+				   .query_timeout_ms = cancel_fd < 0 ? DEADLINE_MS : 0};
+	struct pg *pg = NULL;
+	struct err err = {0};
+
+	if (pg_connect(&params, replication, &pg, &err) < 0)
+		fail_msg("%s", err.msg);
+	return pg;
+}
+
+/* A descriptor that asks to stop after some time. */
+static int stop_later(void)
+{
+	const struct itimerspec at = {.it_value.tv_nsec = DEADLINE_MS * 1000 * 1000};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(timerfd_settime(fd, 0, &at, NULL), 0);
+	return fd;
+}
+
+static void test_query_when_notices_have_no_end_then_it_ends_in_time_and_says_nothing(void **state)
+{
+	static const struct bytes messages[] = {BYTES(NOTICE), BYTES(PARAMETER)};
+
+	UNUSED(state);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(messages); i++) {
+		struct flooder f = {.answers = {BYTES(ADMITTED READY), BYTES(DONE)}, .message = messages[i / 2]};
+		int cancel_fd = i % 2 ? stop_later() : -1, saved, said = begin_listening(&saved);
+		int64_t begin_ms = clock_now_ms();
+		struct err err = {0};
+		size_t before;
+		struct pg *pg;
+
+		start_flooder(&f);
+		pg = connect_to(&f, cancel_fd, false);
+		before = allocated();
+		assert_int_equal(pg_exec(pg, "SELECT 1", &err), -1);
+		assert_true(allocated() < before + MOST_KEPT);
+		assert_true(err.kind == (i % 2 ? ERR_CANCELLED : ERR_TRANSIENT) || err.kind == ERR_LIMIT);
+		assert_true(clock_now_ms() - begin_ms < FLOOD_MS / 2);
+		pg_close(pg);
+		end_flooder(&f);
+		assert_silence(said, saved);
+		if (cancel_fd >= 0)
+			(void)close(cancel_fd);
+	}
+}
+
+static void test_rows_when_notices_have_no_end_then_they_can_be_stopped(void **state)
+{
+	struct flooder f = {.answers = {BYTES(ADMITTED READY), BYTES(DONE)}, .message = BYTES(NOTICE)};
+	int cancel_fd = stop_later(), saved, said = begin_listening(&saved);
+	struct pg_result *row = NULL;
+	struct err err = {0};
+	size_t before;
+	struct pg *pg;
+
+	UNUSED(state);
+	start_flooder(&f);
+	pg = connect_to(&f, cancel_fd, false);
+	before = allocated();
+	assert_int_equal(pg_rows_start(pg, "SELECT 1", NULL, 0, &err), 0);
+	assert_int_equal(pg_rows_next(pg, &row, &err), -1);
+	assert_int_equal(err.kind, ERR_CANCELLED);
+	assert_true(allocated() < before + MOST_KEPT);
+	pg_close(pg);
+	end_flooder(&f);
+	assert_silence(said, saved);
+	(void)close(cancel_fd);
+}
+
+/* What reads the stream does not wait in it: it comes back, again and again, to see whether it is to stop. */
+static void test_stream_when_notices_have_no_end_then_each_read_returns(void **state)
+{
+	static const struct bytes messages[] = {BYTES(NOTICE), BYTES(PARAMETER)};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		struct flooder f = {.answers = {BYTES(ADMITTED READY), BYTES(DONE), BYTES(COPY_BOTH)},
+				    .message = messages[i]};
+		int saved, said = begin_listening(&saved);
+		struct pg_stream *stream = NULL;
+		int64_t end_ms, longest_ms = 0;
+		struct pg_event event;
+		struct err err = {0};
+		size_t before;
+
+		start_flooder(&f);
+		if (pg_stream_open_take(connect_to(&f, -1, true), "s", "p", &stream, &err) < 0)
+			fail_msg("%s", err.msg);
+		before = allocated();
+		end_ms = clock_now_ms() + DEADLINE_MS;
+		while (clock_now_ms() < end_ms) {
+			int64_t begin_ms = clock_now_ms();
+
+			assert_int_equal(pg_wait_fd(pg_stream_fd(stream), POLLIN, -1, end_ms + FLOOD_MS, &err), 0);
+			assert_int_equal(pg_stream_read(stream, &event, &err), PG_STREAM_AGAIN);
+			if (clock_now_ms() - begin_ms > longest_ms)
+				longest_ms = clock_now_ms() - begin_ms;
+		}
+		assert_true(longest_ms < FLOOD_MS / 10);
+		assert_true(allocated() < before + MOST_KEPT);
+		pg_stream_close(stream);
+		end_flooder(&f);
+		assert_silence(said, saved);
 	}
 }
 
@@ -267,6 +445,9 @@ int main(void)
 		cmocka_unit_test(test_rows_when_there_are_many_then_all_are_streamed),
 		cmocka_unit_test(test_rows_when_they_are_stopped_and_the_server_does_not_cancel_then_timeout),
 		cmocka_unit_test(test_connect_when_the_server_never_stops_sending_then_timeout),
+		cmocka_unit_test(test_query_when_notices_have_no_end_then_it_ends_in_time_and_says_nothing),
+		cmocka_unit_test(test_rows_when_notices_have_no_end_then_they_can_be_stopped),
+		cmocka_unit_test(test_stream_when_notices_have_no_end_then_each_read_returns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
