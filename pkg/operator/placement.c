@@ -4,12 +4,53 @@
 #include "base/mem.h"
 #include "spec/spec.h"
 
+#define MANAGED_BY "app.kubernetes.io/managed-by"
+#define MANAGER "pgsync-operator"
+
 enum { AGENT_PORT = 8080, USER = 10001, FILE_MODE = 0440 };
 
 char *placement_name(const char *name)
 {
 	return xasprintf("pgsync-%s", name);
 }
+
+/* --- whose an object is */
+
+static bool has_mark(const json_t *object, const char *map, const char *key, const char *value)
+{
+	_cleanup_json_ json_t *found = jsonx_member(jsonx_get(object, map), key);
+
+	return json_is_string(found) && strcmp(json_string_value(found), value) == 0;
+}
+
+/* The reference to its controller, or NULL. The list may be text, because of kube_keep_text. */
+static json_t *controller_of(const json_t *object)
+{
+	const json_t *owners = jsonx_get(object, "metadata.ownerReferences");
+	_cleanup_json_ json_t *list =
+		json_is_string(owners) ? json_loads(json_string_value(owners), 0, NULL) : json_incref((json_t *)owners);
+	json_t *owner;
+	size_t i;
+
+	json_array_foreach (list, i, owner)
+		if (json_is_true(json_object_get(owner, "controller")))
+			return json_incref(owner);
+	return NULL;
+}
+
+enum placement_owner placement_owner(const json_t *object, const char *name, const char *uid)
+{
+	_cleanup_json_ json_t *controller = controller_of(object);
+
+	if (!has_mark(object, "metadata.labels", MANAGED_BY, MANAGER) ||
+	    !has_mark(object, "metadata.annotations", PLACEMENT_NAME, name))
+		return PLACEMENT_FOREIGN;
+	if (!controller || strcmp(jsonx_string(controller, "uid", ""), uid) == 0)
+		return PLACEMENT_OURS;
+	return strcmp(jsonx_string(controller, "kind", ""), "PgSync") == 0 ? PLACEMENT_PREVIOUS : PLACEMENT_FOREIGN;
+}
+
+/* --- the objects */
 
 struct maker {
 	const struct placement_input *in;
@@ -22,7 +63,7 @@ static json_t *labels(const struct maker *m)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "app.kubernetes.io/name", "pgsync-worker",
 			 "app.kubernetes.io/instance", m->object_name, "app.kubernetes.io/component", "worker",
-			 "app.kubernetes.io/part-of", "pgsync", "app.kubernetes.io/managed-by", "pgsync-operator");
+			 "app.kubernetes.io/part-of", "pgsync", MANAGED_BY, MANAGER);
 }
 
 static json_t *metadata(const struct maker *m)

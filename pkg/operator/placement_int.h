@@ -18,6 +18,13 @@
 #define PLACEMENT_LABELS "app.kubernetes.io/managed-by=pgsync-operator,app.kubernetes.io/component=worker"
 #define PLACEMENT_MOUNTS "/run/pgsync"
 
+/* Whose an object of a pod's name is. */
+enum placement_owner {
+	PLACEMENT_FOREIGN,
+	PLACEMENT_OURS,     /* it has the marks of this PgSync, and is not controlled by anything else */
+	PLACEMENT_PREVIOUS, /* the same, but of an earlier PgSync with this name, with which it is being deleted */
+};
+
 struct placement_input {
 	const json_t *resource; /* without the schema */
 	const char *image;
@@ -27,6 +34,8 @@ struct placement_input {
 /* The name of all the objects, and of the Lease: at most 63 characters, since that of a PgSync has at most 52. Caller
  * frees. */
 char *placement_name(const char *name);
+/* name and uid: of the PgSync. */
+enum placement_owner placement_owner(const json_t *object, const char *name, const char *uid);
 /* In the order in which they are to be applied; the Deployment is last. The hash is that of all of them without the
  * image. A new reference. */
 json_t *placement_objects(const struct placement_input *in, char hash[JSONX_HASH_BYTES]);

@@ -11,7 +11,8 @@ enum { STARTING_MS = 30 * 1000, RECENT_MS = 5 * 1000, ARGS = 16 };
 
 /* A Deployment, as it was seen last. */
 struct deployment {
-	char *resource;        /* the key of its PgSync */
+	char *resource;        /* the key of the PgSync that it names */
+	json_t *marks;         /* metadata: uid, and what says whose it is */
 	char *applied, *image; /* "": not known */
 	int64_t generation;
 };
@@ -33,6 +34,7 @@ static void deployment_free(void *ptr)
 	struct deployment *d = ptr;
 
 	free(d->resource);
+	jsonx_decref(d->marks);
 	free(d->applied);
 	free(d->image);
 	free(d);
@@ -55,6 +57,18 @@ static void enqueue_key(struct operator_ *op, const char *key)
 		resource_enqueue(r);
 }
 
+static json_t *marks_of(const json_t *object)
+{
+	static const char *const kept[] = {"uid", "labels", "annotations", "ownerReferences"};
+	const json_t *metadata = json_object_get(object, "metadata");
+	json_t *marks = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (json_object_get(metadata, kept[i]))
+			(void)json_object_set(marks, kept[i], json_object_get(metadata, kept[i]));
+	return json_pack("{s:o}", "metadata", marks);
+}
+
 static void take_deployment(struct operator_ *op, const char *key, const json_t *object)
 {
 	struct deployment *d = xcalloc(1, sizeof(*d));
@@ -62,6 +76,7 @@ static void take_deployment(struct operator_ *op, const char *key, const json_t 
 	const json_t *container = json_array_get(jsonx_get(object, "spec.template.spec.containers"), 0);
 
 	d->resource = xasprintf("%.*s/%s", (int)strcspn(key, "/"), key, name);
+	d->marks = marks_of(object);
 	d->applied = annotation_of(object, PLACEMENT_APPLIED);
 	d->image = xstrdup(jsonx_string(container, "image", ""));
 	d->generation = jsonx_integer(object, "metadata.generation", 0);
@@ -172,11 +187,13 @@ static char *deployment_key(const struct resource *r)
 	return xasprintf("%s/%s", r->namespace, name);
 }
 
+/* NULL: there is none. One that is not the PgSync's does not exist for it. */
 static struct deployment *deployment_of(const struct resource *r)
 {
 	_cleanup_free_ char *key = deployment_key(r);
+	struct deployment *d = map_gets(r->op->pods->deployments, key);
 
-	return map_gets(r->op->pods->deployments, key);
+	return d && placement_owner(d->marks, r->name, r->cache.uid) == PLACEMENT_OURS ? d : NULL;
 }
 
 /* An agent's Lease expires sooner than an operator's: it tells for each PgSync alone whether it is alive. */
@@ -289,7 +306,7 @@ static char *path_of(const json_t *object)
 	return NULL;
 }
 
-static void apply_next(struct resource *r);
+static void look_next(struct resource *r);
 
 /* The answer is newer than what was watched. */
 static void note_placed(struct resource *r, const json_t *deployment)
@@ -306,22 +323,27 @@ static void note_placed(struct resource *r, const json_t *deployment)
 	log_info("operator", "the worker has a pod", KV_STR("resource", r->key), KV_STR("deployment", key));
 }
 
+static void end_place(struct resource *r, const struct err *err)
+{
+	jsonx_decref(TAKE_PTR(r->pod.objects));
+	if (err)
+		r->pod.hash[0] = '\0';
+	resource_enqueue(r);
+	resource_end_write(r, "pod", err);
+}
+
 static void on_applied(void *user, const json_t *object, const struct err *err)
 {
 	struct resource *r = user;
 
 	r->writer.call = NULL;
 	if (!err && ++r->pod.next < json_array_size(r->pod.objects)) {
-		apply_next(r);
+		look_next(r);
 		return;
 	}
-	jsonx_decref(TAKE_PTR(r->pod.objects));
-	if (err)
-		r->pod.hash[0] = '\0';
-	else
+	if (!err)
 		note_placed(r, object);
-	resource_enqueue(r);
-	resource_end_write(r, "pod", err);
+	end_place(r, err);
 }
 
 static void apply_next(struct resource *r)
@@ -330,6 +352,56 @@ static void apply_next(struct resource *r)
 	_cleanup_free_ char *path = path_of(object);
 
 	r->writer.call = kube_apply(r->op->kube, path, object, on_applied, r);
+}
+
+/* Server-side apply takes over what it finds: nothing that is not the PgSync's may be found. */
+static int check_whose(const struct resource *r, const json_t *found, struct err *err)
+{
+	const json_t *object = json_array_get(r->pod.objects, r->pod.next);
+	const char *kind = jsonx_string(object, "kind", ""), *name = jsonx_string(object, "metadata.name", "");
+
+	switch (placement_owner(found, r->name, r->cache.uid)) {
+	case PLACEMENT_OURS:
+		return 0;
+	case PLACEMENT_PREVIOUS:
+		return err_set(err, ERR_CONFLICT, "%s \"%s\" belongs to an earlier PgSync, with which it is deleted",
+			       kind, name);
+	case PLACEMENT_FOREIGN:
+		break;
+	}
+	return err_set(
+		err, ERR_INVALID,
+		"%s \"%s\" exists and does not belong to this PgSync: delete it, or give the PgSync another name", kind,
+		name);
+}
+
+/* With its uid, so that what has come in its place meanwhile is not changed. */
+static void on_looked(void *user, const json_t *found, const struct err *err)
+{
+	struct resource *r = user;
+	json_t *object = json_array_get(r->pod.objects, r->pod.next);
+	struct err problem;
+
+	r->writer.call = NULL;
+	if (err && err->kind != ERR_NOT_FOUND) {
+		end_place(r, err);
+		return;
+	}
+	if (!err && check_whose(r, found, &problem) < 0) {
+		end_place(r, &problem);
+		return;
+	}
+	if (!err)
+		(void)json_object_set_new(json_object_get(object, "metadata"), "uid",
+					  json_string(jsonx_string(found, "metadata.uid", "")));
+	apply_next(r);
+}
+
+static void look_next(struct resource *r)
+{
+	_cleanup_free_ char *path = path_of(json_array_get(r->pod.objects, r->pod.next));
+
+	r->writer.call = kube_request(r->op->kube, &(struct kube_request){.method = "GET", .path = path}, on_looked, r);
 }
 
 void resource_place(struct resource *r)
@@ -349,7 +421,7 @@ void resource_place(struct resource *r)
 	r->pod.before = d ? d->generation : 0;
 	memcpy(r->pod.hash, hash, sizeof(r->pod.hash));
 	resource_begin_write(r);
-	apply_next(r);
+	look_next(r);
 }
 
 static void on_unplaced(void *user, const json_t *object, const struct err *err)
@@ -373,8 +445,10 @@ void resource_unplace(struct resource *r)
 	_cleanup_free_ char *name = placement_name(r->name);
 	_cleanup_free_ char *path =
 		kube_path("apis", "apps", "v1", "namespaces", r->namespace, "deployments", name, NULL);
-	_cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:s}", "apiVersion", "v1", "kind", "DeleteOptions",
-						"propagationPolicy", "Background");
+	const struct deployment *d = deployment_of(r);
+	_cleanup_json_ json_t *body =
+		json_pack("{s:s, s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "propagationPolicy",
+			  "Background", "preconditions", "uid", d ? jsonx_string(d->marks, "metadata.uid", "") : "");
 
 	r->pod.leaving = true;
 	r->pod.hash[0] = '\0';

@@ -95,7 +95,7 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 		return;
 	w->refusal_shown = false;
 	note_refusal(r, true);
-	resource_event(r, true, REASON_WRITE_REFUSED, "Write", "the API server refuses to write the %s: %s", what, why);
+	resource_event(r, true, REASON_WRITE_REFUSED, "Write", "cannot write the %s: %s", what, why);
 	resource_replace_text(&w->refused, TAKE_PTR(why));
 	w->refused_what = what;
 }

@@ -14,13 +14,14 @@
 
 #include "base/failpoint.h"
 #include "operator/operator_int.h"
+#include "operator/placement_int.h"
 
 /* --- the client */
 
 struct kube_call {
 	kube_done_fn *done; /* NULL: none is in progress */
 	void *user;
-	char *body;
+	char *method, *path, *body;
 	enum kube_content content;
 	unsigned sent, cancelled;
 };
@@ -33,7 +34,11 @@ struct kube_call *kube_request(struct kube *kube, const struct kube_request *req
 {
 	UNUSED(kube);
 	assert_null(call.done);
+	free(call.method);
+	free(call.path);
 	free(call.body);
+	call.method = xstrdup(request->method);
+	call.path = xstrdup(request->path);
 	call.body = request->body ? jsonx_canonical(request->body) : NULL;
 	call.content = request->content;
 	call.done = done;
@@ -44,8 +49,10 @@ struct kube_call *kube_request(struct kube *kube, const struct kube_request *req
 
 struct kube_call *kube_apply(struct kube *kube, const char *path, const json_t *object, kube_done_fn *done, void *user)
 {
-	UNUSED(path);
-	return kube_request(kube, &(struct kube_request){.content = KUBE_APPLY_PATCH, .body = object}, done, user);
+	const struct kube_request request = {
+		.method = "PATCH", .path = path, .content = KUBE_APPLY_PATCH, .body = object};
+
+	return kube_request(kube, &request, done, user);
 }
 
 void kube_cancel(struct kube_call *c)
@@ -111,14 +118,19 @@ void kube_on_request(struct kube *kube, void (*fn)(void *user, const char *metho
 	UNUSED(user);
 }
 
+static struct {
+	struct kube_reflector_handlers handlers;
+	void *user;
+} watch;
+
 struct kube_reflector *kube_reflect(struct kube *kube, const char *path, const char *label_selector,
 				    const struct kube_reflector_handlers *handlers, void *user)
 {
 	UNUSED(kube);
 	UNUSED(path);
 	UNUSED(label_selector);
-	UNUSED(handlers);
-	UNUSED(user);
+	watch.handlers = *handlers;
+	watch.user = user;
 	return NULL;
 }
 
@@ -178,6 +190,8 @@ static int teardown(void **state)
 	map_free(f->op.resources);
 	workqueue_free(f->op.queue);
 	metrics_free(f->op.published.metrics);
+	free(call.method);
+	free(call.path);
 	free(call.body);
 	free(f);
 	return 0;
@@ -650,6 +664,142 @@ static void test_metrics_when_a_worker_reports_ever_new_indices_then_the_series_
 	}
 }
 
+/* --- pods */
+
+enum { POD_OBJECTS = 5 };
+
+/* An object of the name of a pod's. owner: the uid of the PgSync that controls it, or "". */
+static json_t *pod_object(const char *annotation, const char *owner)
+{
+	json_t *object =
+		json_pack("{s:{s:s, s:s, s:s, s:i, s:{s:s}, s:{s:s}}}", "metadata", "namespace", "shop", "name",
+			  "pgsync-books", "uid", "u-7", "generation", 1, "labels", "app.kubernetes.io/managed-by",
+			  "pgsync-operator", "annotations", annotation, "books");
+
+	if (*owner)
+		(void)json_object_set_new(
+			json_object_get(object, "metadata"), "ownerReferences",
+			json_pack("[{s:s, s:s, s:b}]", "kind", "PgSync", "uid", owner, "controller", 1));
+	return object;
+}
+
+static void begin_pods(struct fixture *f)
+{
+	_cleanup_json_ json_t *object = object_of("11", FINALIZER);
+
+	(void)json_object_set_new(json_object_get(object, "spec"), "worker", json_pack("{s:s}", "placement", "Pod"));
+	f->options = (struct operator_options){.worker_image = "image:1",
+					       .deny_egress = "",
+					       .log_level = "info",
+					       .log_format = "text",
+					       .worker_sandbox = "on"};
+	f->op.peers = peers_new();
+	pods_watch(&f->op);
+	watch.handlers.synced(watch.user);
+	(void)resource_update(f->resource, object);
+}
+
+static void end_pods(struct fixture *f)
+{
+	pods_release(&f->op);
+	map_free(TAKE_PTR(f->op.peers));
+}
+
+static void test_pod_when_an_object_of_its_name_is_not_its_own_then_nothing_is_changed(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *others = pod_object("example.com/name", "");
+
+	begin_pods(f);
+	take_key(f);
+	resource_place(f->resource);
+	assert_string_equal(call.method, "GET");
+	assert_string_equal(call.path, "/api/v1/namespaces/shop/serviceaccounts/pgsync-books");
+	answer(others, NULL);
+	assert_null(call.done);
+	assert_int_equal(call.sent, 1);
+	assert_string_equal(event, "WriteRefused");
+	assert_non_null(strstr(note, "ServiceAccount \"pgsync-books\""));
+	end_pods(f);
+}
+
+/* That of a PgSync that had the name is deleted with it; that takes a moment. */
+static void test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_without_an_event(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *before = pod_object(PLACEMENT_NAME, "0");
+
+	begin_pods(f);
+	take_key(f);
+	resource_place(f->resource);
+	answer(before, NULL);
+	assert_null(call.done);
+	assert_int_equal(call.sent, 1);
+	assert_string_equal(event, "");
+	end_pods(f);
+}
+
+static void test_pod_when_objects_are_its_own_or_new_then_applied_to_these_alone(void **state)
+{
+	static const char *const owners[] = {"1", ""};
+	struct fixture *f = *state;
+	struct err gone;
+
+	(void)err_set(&gone, ERR_NOT_FOUND, "no");
+	begin_pods(f);
+	for (size_t o = 0; o < ARRAY_SIZE(owners); o++) {
+		_cleanup_json_ json_t *own = pod_object(PLACEMENT_NAME, owners[o]);
+
+		call.sent = 0;
+		take_key(f);
+		resource_place(f->resource);
+		for (size_t i = 0; i < POD_OBJECTS; i++) {
+			_cleanup_json_ json_t *body = NULL;
+			bool is_new = i % 2;
+
+			assert_string_equal(call.method, "GET");
+			answer(is_new ? NULL : own, is_new ? &gone : NULL);
+			assert_string_equal(call.method, "PATCH");
+			body = json_loads(call.body, 0, NULL);
+			assert_string_equal(jsonx_string(body, "metadata.uid", ""), is_new ? "" : "u-7");
+			answer(own, NULL);
+		}
+		assert_null(call.done);
+		assert_int_equal(call.sent, 2 * POD_OBJECTS);
+		workqueue_done(f->op.queue, "shop/books", clock_now_ms());
+	}
+	end_pods(f);
+}
+
+static void test_deployment_when_it_is_not_ours_then_it_is_neither_seen_nor_deleted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *others = pod_object("example.com/name", "");
+	_cleanup_json_ json_t *before = pod_object(PLACEMENT_NAME, "0");
+	json_t *const not_ours[] = {others, before};
+	_cleanup_json_ json_t *own = pod_object(PLACEMENT_NAME, "1");
+	_cleanup_json_ json_t *body = NULL;
+
+	begin_pods(f);
+	for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) {
+		struct observed seen = {0};
+
+		watch.handlers.changed(watch.user, "shop/pgsync-books", not_ours[i]);
+		resource_pod_observe(f->resource, &seen);
+		assert_false(seen.pod_exists);
+	}
+	watch.handlers.changed(watch.user, "shop/pgsync-books", own);
+	resource_pod_observe(f->resource, &(struct observed){0});
+	answer(NULL, &(struct err){.kind = ERR_NOT_FOUND});
+	take_key(f);
+	resource_unplace(f->resource);
+	assert_string_equal(call.method, "DELETE");
+	body = json_loads(call.body, 0, NULL);
+	assert_string_equal(jsonx_string(body, "preconditions.uid", ""), "u-7");
+	answer(NULL, NULL);
+	end_pods(f);
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -671,6 +821,10 @@ int main(void)
 		WITH_FIXTURE(test_peer_when_nothing_names_it_any_more_then_it_is_forgotten),
 		WITH_FIXTURE(test_peer_when_it_was_gone_and_is_named_again_then_it_is_asked_at_once),
 		WITH_FIXTURE(test_contend_then_an_event_and_an_annotation_once),
+		WITH_FIXTURE(test_pod_when_an_object_of_its_name_is_not_its_own_then_nothing_is_changed),
+		WITH_FIXTURE(test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_without_an_event),
+		WITH_FIXTURE(test_pod_when_objects_are_its_own_or_new_then_applied_to_these_alone),
+		WITH_FIXTURE(test_deployment_when_it_is_not_ours_then_it_is_neither_seen_nor_deleted),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
 
