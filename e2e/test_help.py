@@ -22,7 +22,7 @@ PAGES = {
     "bookstore": ["bookstore", "--help"],
 }
 PLUGIN = {"kubectl pgsync": ["kubectl-pgsync", "--help"]} | {
-    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters", "report")}
+    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters", "report", "plan")}
 PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 
@@ -66,7 +66,12 @@ def test_help_overrides_other_options():
 
 def test_help_of_the_plugin_lists_every_command():
     listed = re.findall(r"^  ([a-z-]+)  ", help_of("kubectl pgsync").split("Commands")[1].split("\n\n")[0], re.MULTILINE)
-    assert {f"kubectl pgsync {command}" for command in listed} == PLUGIN.keys() - {"kubectl pgsync"}
+    assert {f"kubectl pgsync {command}" for command in listed} == PLUGIN.keys() - {"kubectl pgsync"} | {"kubectl pgsync init"}
+
+
+def test_init_of_the_plugin_is_that_of_pgsync():
+    assert call("kubectl-pgsync", "init", "--help") == call("pgsync", "init", "--help")
+    assert call("kubectl_complete-pgsync", "init", "--") == (0, ":4\n", "")
 
 
 def test_help_of_pgsync_lists_every_command():

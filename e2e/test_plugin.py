@@ -247,6 +247,32 @@ def test_top_shows_what_changes_and_leaves_the_terminal_as_it_was(kube, idle, re
     os.close(ours)
 
 
+def test_plan_shows_what_the_operator_found(kube, idle, resources, user):
+    assert user("plan", NAME)[0] == 1  # nothing was checked yet
+    set_status(kube, resources)
+    code, out, err = user("plan", NAME)
+    assert (code, err) == (0, "") and f"{NAME} is not in mode Plan" in out and f"plan {NAME} --local" in out, out
+
+
+def test_plan_runs_here_with_the_rights_of_the_user(kube, resources, books, opensearch, index, user):
+    resources.apply_books(NAME, books, opensearch.url, index=index)
+    code, out, err = user("plan", NAME, "--local")
+    assert (code, out) == (3, "") and "forbidden" in err and books.role_password not in err, err
+    kube.kubectl.apply(
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "secrets"},
+         "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "secrets"},
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "secrets"},
+         "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}, namespace=resources.namespace)
+    code, out, err = user("plan", NAME, "--local")
+    assert code == 0, out + err
+    assert "jsonb_build_object" in out or "json" in out and '"mappings"' in out, out
+    assert books.role_password not in out + err and books.slots() == []
+    books.sql("DROP TABLE book_authors")
+    code, out, err = user("plan", NAME, "--local")
+    assert code == 1 and "book_authors" in err, out + err
+
+
 def test_dead_letters_are_counted_and_tried_again(kube, idle, resources, user):
     set_status(kube, resources, indices=[{"name": "books", "deadLetters": 2}])
     code, out, err = user("dead-letters")

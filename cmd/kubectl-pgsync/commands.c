@@ -66,5 +66,19 @@ const struct command plugin_commands[] = {
 	 "kubectl pgsync report books\n"
 	 "kubectl pgsync report books -n shop --file books.tar\n",
 	 NULL},
+	{"plan", plugin_plan, "l", 1, 1, "NAME [OPTION]...", "what the operator found, and what a start would change",
+	 "Prints the findings of the operator with the SQL that each one advises: errors, what a start would change, "
+	 "and "
+	 "warnings. They are complete in mode Plan (spec.mode). With --local, it reads the PgSync and its Secrets with "
+	 "your rights and runs `pgsync plan` on this machine, which must reach Postgres and the search engine: that "
+	 "adds "
+	 "the SQL of the documents, their query plans and the mapping. Nothing is changed.",
+	 "kubectl pgsync plan books\n"
+	 "kubectl pgsync plan books --local -n shop\n",
+	 "0  no error was found\n"
+	 "1  an error was found, or the current spec was not checked yet\n"
+	 "2  an option or an argument is invalid\n"
+	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
+	{.name = "init", .help = "propose a PgSync from foreign keys (pgsync init)"},
 	{0},
 };

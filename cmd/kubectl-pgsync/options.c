@@ -22,6 +22,7 @@ static const struct option_spec {
 	{'f', 'f', false, "follow", NULL, "go on, with new lines as they are written"},
 	{'F', 0, false, "file", "FILE", "the archive to write, which must not exist; \"-\": standard output"},
 	{'r', 0, false, "retry", NULL, "try the documents of all dead letters again"},
+	{'l', 0, false, "local", NULL, "run pgsync plan on this machine, with your rights to read Secrets"},
 	{'o', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'k', 0, true, "kubeconfig", "FILE", "credentials; default: $KUBECONFIG, otherwise ~/.kube/config"},
 	{'c', 0, true, "context", "NAME", "context of the kubeconfig; default: its current context"},
@@ -129,6 +130,8 @@ static void set_plugin_option(struct options *options, int value)
 		options->file = optarg;
 	else if (value == 'r')
 		options->retry = true;
+	else if (value == 'l')
+		options->local = true;
 	else if (value == 'o')
 		options->output = optarg;
 	else if (value == 'k')
@@ -192,6 +195,8 @@ int options_parse(int argc, char **argv, const struct command **ret_command, str
 	char letters[LETTERS_BYTES];
 	int c;
 
+	if (command && !command->letters)
+		return plugin_pass(command, argv + 1);
 	list_options(command, options, letters);
 	*ret = (struct options){.output = "text"};
 	/* getopt's own messages begin with this. */
@@ -283,6 +288,8 @@ int options_complete(int argc, char **argv)
 
 	if (argc <= 2 && word[0] != '-') {
 		complete_commands(word);
+	} else if (command && !command->letters) {
+		/* Its options are those of another program. */
 	} else if (word[0] == '-') {
 		complete_options(command, word);
 	} else if (command && !wants_value(command, argv[argc - 2])) {

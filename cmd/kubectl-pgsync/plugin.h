@@ -24,7 +24,7 @@ enum {
 
 struct options {
 	const char *namespace, *kubeconfig, *context, *output, *file;
-	bool all_namespaces, watch, follow, retry;
+	bool all_namespaces, watch, follow, retry, local;
 	char **names; /* of PgSyncs; "pgsync/books" is "books" */
 	size_t n_names;
 };
@@ -32,8 +32,8 @@ struct options {
 struct command {
 	const char *name;
 	int (*run)(const struct command *command, const struct options *options);
-	const char *letters;   /* of the options it has, besides those that each one has */
-	size_t least, most;    /* names */
+	const char *letters; /* of the options it has, besides those that each one has; NULL: pgsync has the command */
+	size_t least, most;  /* names */
 	const char *arguments; /* for the usage */
 	const char *help;      /* in the list of commands */
 	const char *intro, *examples, *exit_status;
@@ -98,6 +98,10 @@ int plugin_top(const struct command *command, const struct options *options);
 int plugin_logs(const struct command *command, const struct options *options);
 int plugin_report(const struct command *command, const struct options *options);
 int plugin_dead_letters(const struct command *command, const struct options *options);
+/* Shows what the operator found, or runs `pgsync plan` here. */
+int plugin_plan(const struct command *command, const struct options *options);
+/* Becomes `pgsync` with these arguments, the first of which is the command. There is room for one more before them. */
+int plugin_pass(const struct command *command, char **arguments);
 int plugin_change(const struct command *command, const struct options *options);
 
 /* Prints the error of a command, and returns its exit code. */
