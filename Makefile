@@ -50,7 +50,7 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image deb docs clean golden fuzz
+        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image deb krew docs clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s  %s\n", $$1, $$2}'
 
@@ -294,6 +294,8 @@ image: ## build the container image with buildah
 
 deb: all ## build a Debian package of what `make install` installs, in build/
 	@hack/deb
+krew: all ## build the archive and the manifest with which krew installs the plugin of kubectl, in build/krew/
+	@hack/krew
 
 docs: ## the documentation as one site, build/site/html; every link and anchor is checked
 	@hack/site
