@@ -286,6 +286,21 @@ def test_a_dead_letter_is_retried_and_discarded_from_the_console(open_page, stri
     assert gone.status_code == 404
 
 
+def test_a_checkpoint_that_an_earlier_version_saved_has_no_time(open_page, consoled):
+    worker = consoled()
+    page = open_page("about:blank")
+
+    def forget(route):
+        answer = route.fetch()
+        found = answer.json()
+        del found["checkpoint"]["savedMicros"]
+        route.fulfill(response=answer, json=found)
+
+    page.route("**/api/look/checkpoint*", forget)
+    page.goto(worker.console + address("/look", view="checkpoint"))
+    expect(page.locator("#content dt:text-is('Saved') + dd")).to_have_text("not known: an earlier version saved it")
+
+
 def test_index_checkpoint_and_plan_are_shown(open_page, consoled, books, index):
     worker = consoled()
     page = open_page(worker.console + address("/look", view="index"))
@@ -296,6 +311,7 @@ def test_index_checkpoint_and_plan_are_shown(open_page, consoled, books, index):
     expect(page.locator("#content dl")).to_contain_text("Live")
     expect(page.locator("#content dl")).to_contain_text(worker.status()["stream"]["slotName"])
     expect(page.locator("#content tbody tr", has_text=index)).to_have_text(re.compile(f"{index}11.*complete.*ago"))
+    expect(page.locator("#content dt:text-is('Saved') + dd")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \([0-9]+ s ago\)$"))
     page.click("#views a:has-text('Plan')")
     expect(page.locator("#verdict")).to_contain_text("What pgsync plan prints now")
     expect(page.locator("#content .plan")).to_contain_text("SELECT")

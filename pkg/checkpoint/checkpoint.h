@@ -101,6 +101,8 @@ struct checkpoint {
 	bool confirmed_first;   /* nothing above confirmed_lsn was ever acknowledged: if the slot is ahead of it, this
 				 * is an older state of the checkpoint. False in checkpoints of earlier versions, which
 				 * acknowledged first and saved later. */
+	int64_t saved_us; /* wall time of the last save, for people; 0: not known, as in checkpoints of earlier versions
+			   */
 	struct checkpoint_index *indices;
 	size_t n_indices;
 	struct checkpoint_identity *identities;
@@ -130,8 +132,8 @@ void checkpoint_release(struct checkpoint *cp);
  * INVALID/InvalidSpec when it is in Redis, and none is known. */
 int checkpoint_load(const struct checkpoint_store *store, const char *key, struct checkpoint *ret,
 		    struct err *err) WARN_UNUSED;
-/* Updates what cp says about the stored one. CONFLICT/CheckpointConflict if another process saved something else
- * meanwhile. A save whose response was lost may be repeated; what is already stored counts as saved. */
+/* Updates when cp was saved and what it says about the stored one. CONFLICT/CheckpointConflict if another process saved
+ * something else meanwhile. A save whose response was lost may be repeated; what is already stored counts as saved. */
 int checkpoint_save(const struct checkpoint_store *store, const char *key, struct checkpoint *cp,
 		    struct err *err) WARN_UNUSED;
 /* Success if it does not exist. A Redis that cannot be reached keeps it: without its stamp it has no effect. */

@@ -17,7 +17,8 @@ static const char stored[] =
 	"\"sad\"},\"resyncNonce\":"
 	"3,\"slotLSN\":\"16/B374D848\","
 	"\"confirmedLSN\":\"FFFFFFFF/"
-	"FFFFFFFE\",\"confirmedFirst\":true,\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
+	"FFFFFFFE\",\"confirmedFirst\":true,\"savedMicros\":7,\"indices\":[{\"name\":\"books\",\"generation\":2,"
+	"\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
 	"true,\"recipe\":{\"pipelines\":{\"p\":\"sha256:cd\"}},\"outdated\":\"it has "
 	"changed\",\"histories\":{\"0\":\"ef\"},\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
@@ -56,6 +57,7 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_int_equal(cp.slot_lsn, 0x16B374D848);
 	assert_true(cp.confirmed_lsn == 0xFFFFFFFFFFFFFFFE);
 	assert_true(cp.confirmed_first);
+	assert_int_equal(cp.saved_us, 7);
 	assert_int_equal(cp.seq_no, -1);
 	assert_int_equal(cp.primary_term, -1);
 	assert_int_equal(cp.n_indices, 1);
@@ -119,11 +121,13 @@ static void test_decode_when_an_earlier_release_wrote_it_then_its_later_fields_a
 	assert_int_equal(json_object_del(index, "outdated"), 0);
 	assert_int_equal(json_object_del(index, "histories"), 0);
 	assert_int_equal(json_object_del(document, "confirmedFirst"), 0);
+	assert_int_equal(json_object_del(document, "savedMicros"), 0);
 	assert_int_equal(checkpoint_decode(document, &cp, &err), 0);
 	assert_null(cp.indices[0].recipe);
 	assert_null(cp.indices[0].outdated);
 	assert_null(cp.indices[0].histories);
 	assert_false(cp.confirmed_first);
+	assert_int_equal(cp.saved_us, 0);
 	again = checkpoint_encode(&cp);
 	assert_true(json_equal(document, again));
 	checkpoint_release(&cp);

@@ -1,5 +1,5 @@
 /* The stored form of a checkpoint. To read one: GET pgsync-checkpoints/_doc/<namespace>%2F<name>%2F<slot>. */
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/store_int.h"
 
 #include "base/findings.h"
 #include "base/parse.h"
@@ -116,6 +116,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_field(o, "resyncNonce", json_integer(cp->resync_nonce)) ||
 	    !set_field(o, "slotLSN", lsn(cp->slot_lsn)) || !set_field(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
 	    (cp->confirmed_first && !set_field(o, "confirmedFirst", json_true())) ||
+	    (cp->saved_us && !set_field(o, CHECKPOINT_SAVED_KEY, json_integer(cp->saved_us))) ||
 	    !set_field(o, "indices", json_array()) || !set_field(o, "identities", json_array()) ||
 	    !set_field(o, "partitions", json_array()))
 		return NULL;
@@ -347,6 +348,7 @@ static const struct jsonx_field fields[] = {
 	NEEDED("slotLSN", decode_slot_lsn),
 	NEEDED("confirmedLSN", decode_confirmed_lsn),
 	{.name = "confirmedFirst", .type = JSONX_BOOLEAN, AT(struct checkpoint, confirmed_first)},
+	NUMBER(struct checkpoint, CHECKPOINT_SAVED_KEY, saved_us),
 	{.name = "indices", .type = JSONX_CUSTOM, .decode = decode_indices},
 	{.name = "identities", .type = JSONX_CUSTOM, .decode = decode_identities},
 	{.name = "partitions", .type = JSONX_CUSTOM, .decode = decode_parts},

@@ -14,8 +14,8 @@ static const char store_word[] = "Redis";
 
 /* --- The state of a checkpoint ---------------------------------------------------------------------------------------
  */
-/* Everything but the progress of bootstrap and stream: an older progress means that something is done again, an older
- * state would mean that it is not done. */
+/* Everything but the time and the progress of bootstrap and stream: an older progress means that something is done
+ * again, an older state would mean that it is not done. */
 static char *stamp_state(const json_t *document)
 {
 	_cleanup_json_ json_t *state = json_deep_copy(document);
@@ -24,6 +24,7 @@ static char *stamp_state(const json_t *document)
 	size_t i;
 
 	(void)json_object_del(state, "confirmedLSN");
+	(void)json_object_del(state, CHECKPOINT_SAVED_KEY);
 	json_array_foreach (json_object_get(state, "indices"), i, index) {
 		(void)json_object_del(index, "ranges");
 		(void)json_object_del(index, "rowsTotal");

@@ -306,6 +306,33 @@ static void test_save_when_moved_to_the_index_then_the_checkpoint_itself_is_ther
 	end_both(&b);
 }
 
+static void test_save_when_the_answer_was_lost_then_a_later_save_of_the_same_is_no_conflict(void **state)
+{
+	struct checkpoint cp;
+	struct both b;
+	int64_t seq_no, saved_us;
+
+	UNUSED(state);
+	begin_both(&b);
+	b.store.in_redis = false;
+	save_phase(&b, CHECKPOINT_LIVE, 5);
+	load(&b, &cp);
+	seq_no = cp.seq_no;
+	cp.confirmed_lsn = 6;
+	save(&b, &cp);
+	saved_us = cp.saved_us;
+	assert_true(saved_us > 0);
+	cp.seq_no = seq_no; /* as if there had been no answer */
+	save(&b, &cp);
+	assert_true(cp.saved_us > saved_us);
+	assert_int_equal(cp.seq_no, seq_no + 1);
+	checkpoint_release(&cp);
+	load(&b, &cp);
+	assert_int_equal(cp.saved_us, saved_us);
+	checkpoint_release(&cp);
+	end_both(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_save_when_another_process_saved_then_conflict_and_redis_keeps_its_value),
 		cmocka_unit_test(test_load_when_no_redis_is_known_then_says_what_to_set),
 		cmocka_unit_test(test_save_when_moved_to_the_index_then_the_checkpoint_itself_is_there),
+		cmocka_unit_test(test_save_when_the_answer_was_lost_then_a_later_save_of_the_same_is_no_conflict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

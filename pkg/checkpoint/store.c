@@ -1,6 +1,7 @@
 /* The store: checkpoints are loaded, saved only if no other process did, deleted. */
 #include "checkpoint/store_int.h"
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "search/search.h"
@@ -51,12 +52,15 @@ static int ensure_checkpoint_index(struct search *search, struct err *err)
 /* After a conflict: is the stored document this one, because the response to an earlier attempt was lost? */
 static bool is_saved(struct search *search, const char *key, const json_t *document, struct search_version *version)
 {
-	_cleanup_json_ json_t *stored = NULL;
+	_cleanup_json_ json_t *stored = NULL, *saved = json_copy((json_t *)document);
 	struct search_version found;
 	struct err err;
 
-	if (search_get(search, CHECKPOINT_INDEX, key, &stored, &found, &err) < 0 || !stored ||
-	    !json_equal(stored, document))
+	if (search_get(search, CHECKPOINT_INDEX, key, &stored, &found, &err) < 0 || !stored)
+		return false;
+	(void)json_object_del(stored, CHECKPOINT_SAVED_KEY);
+	(void)json_object_del(saved, CHECKPOINT_SAVED_KEY);
+	if (!json_equal(stored, saved))
 		return false;
 	*version = found;
 	return true;
@@ -130,11 +134,13 @@ static void leave_redis(const struct checkpoint_store *store, const char *key, s
 
 int checkpoint_save(const struct checkpoint_store *store, const char *key, struct checkpoint *cp, struct err *err)
 {
-	_cleanup_json_ json_t *document = checkpoint_encode(cp);
+	_cleanup_json_ json_t *document = NULL;
 	int r;
 
 	if (check_key(key, err) < 0)
 		return -1;
+	cp->saved_us = clock_wall_us();
+	document = checkpoint_encode(cp);
 	if (!document)
 		return err_set(err, ERR_INVALID, "checkpoint '%s' contains a name that is not UTF-8", key);
 	r = store->in_redis ? checkpoint_save_stamped(store, key, document, cp, err)

@@ -5,6 +5,9 @@
 #include "checkpoint/checkpoint.h"
 #include "json/json.h"
 
+/* The time of a save: nothing is decided by it, and two documents that differ in nothing else are the same. */
+#define CHECKPOINT_SAVED_KEY "savedMicros"
+
 /* Writes the document in the index if it still has cp's version, and updates that. */
 int checkpoint_put_document(struct search *search, const char *key, const json_t *document, struct checkpoint *cp,
 			    struct err *err) WARN_UNUSED;

@@ -125,11 +125,13 @@ function ranges(entry) {
 
 const since = (micros) => (micros ? `${age(new Date(micros / 1000).toISOString())} ago` : "–");
 
+const moment = (micros) => (micros ? `${new Date(micros / 1000).toLocaleString("sv")} (${since(micros)})` : "not known: an earlier version saved it");
+
 async function checkpoint() {
   const { store, lost, checkpoint: found } = await ask("checkpoint");
   const rows = (found.indices ?? []).map((entry) => el("tr", {}, cell(entry.name), cell(String(entry.generation ?? "–")), cell(String(entry.live ?? "–")), cell(ranges(entry), entry.complete ? " complete" : ` ${count((entry.ranges ?? []).length)} ranges`), cell(since(entry.startMicros)), cell(since(entry.completionMicros))));
   return [lost ? "! The checkpoint was in Redis, which has lost it: the index is rebuilt." : `The checkpoint is in ${store}.`,
-    [pairs([["Phase", found.phase], ["Slot", found.slot], ["Slot begins at", found.slotLSN], ["Durable up to", found.confirmedLSN], ["Owner", found.owner]]),
+    [pairs([["Phase", found.phase], ["Slot", found.slot], ["Slot begins at", found.slotLSN], ["Durable up to", found.confirmedLSN], ["Saved", moment(found.savedMicros)], ["Owner", found.owner]]),
       table("Generations in the checkpoint", ["Index", "Generation", "Live", "Copied", "Began", "Completed"], rows), titled("As it is stored", json(found))]];
 }
 
