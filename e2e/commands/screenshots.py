@@ -1,11 +1,13 @@
-"""Pictures of the bookstore's pages, for the documentation."""
+"""Pictures of the pages of the bookstore and of the console, for the documentation, from servers that this starts."""
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
+from parts.process import interrupt_on_term
 from playwright.sync_api import sync_playwright
+
+from commands.pages import servers
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 
@@ -43,28 +45,46 @@ def api(page, url):
     page.locator("#search").evaluate("operation => operation.scrollIntoView()")
 
 
-PICTURES = [  # a file: what it shows, its size, light or dark
-    ("playground.png", playground, (1200, 760), "light"),
-    ("playground-dark.png", modes, (1200, 760), "dark"),
-    ("admin.png", admin, (1200, 760), "light"),
-    ("api.png", api, (1200, 760), "light"),
-    ("phone.png", playground, (390, 760), "light"),
+def pgsync(page, url):
+    page.goto(url + "/pgsync?namespace=default&name=books")
+    page.locator("#verdict:has-text('up to date')").wait_for()
+    page.locator("#tree .graph").wait_for()
+
+
+def document(page, url):
+    page.goto(url + "/look?namespace=default&name=books&view=documents&id=3")
+    page.locator("#verdict:has-text('The index has what Postgres has now')").wait_for()
+
+
+PICTURES = [  # a file: whose page it shows, which one, its size, light or dark
+    ("playground.png", "bookstore", playground, (1200, 760), "light"),
+    ("playground-dark.png", "bookstore", modes, (1200, 760), "dark"),
+    ("admin.png", "bookstore", admin, (1200, 760), "light"),
+    ("api.png", "bookstore", api, (1200, 760), "light"),
+    ("phone.png", "bookstore", playground, (390, 760), "light"),
+    ("console.png", "console", pgsync, (1200, 860), "light"),
+    ("console-document.png", "console", document, (1200, 720), "dark"),
 ]
 
 
+def take(browser, urls):
+    for name, whose, show, (width, height), scheme in PICTURES:
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
+        show(page, urls[whose])
+        page.locator("#verdict:has-text('Counting')").wait_for(state="hidden")
+        if whose == "bookstore":  # the console asks every second
+            page.wait_for_load_state("networkidle")
+        page.screenshot(path=IMAGES / name)
+        print(IMAGES / name)
+
+
 def main():
-    url = sys.argv[1].rstrip("/")
+    interrupt_on_term()
     IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, servers() as (shop, console):
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        for name, show, (width, height), scheme in PICTURES:
-            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
-            show(page, url)
-            page.locator("#verdict:has-text('Counting')").wait_for(state="hidden")
-            page.wait_for_load_state("networkidle")
-            page.screenshot(path=IMAGES / name)
-            print(IMAGES / name)
+        take(browser, {"bookstore": shop.url, "console": console})
         browser.close()
 
 
