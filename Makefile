@@ -50,7 +50,7 @@ TSAN_PROGRAMS := $(TESTS:%.c=$(B)/tsan/%)
 COVERAGE_PROGRAMS := $(TESTS:%.c=$(B)/coverage/%)
 
 .PHONY: help deps all install uninstall check unit unit-tsan coverage e2e test \
-        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench image deb krew docs clean golden fuzz
+        nightly e2e-cluster sanitized e2e-tsan e2e-long engines failpoints mutants stall parity changes demo demo-stop bench bench-pages image deb krew docs clean golden fuzz
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s  %s\n", $$1, $$2}'
 
@@ -288,6 +288,11 @@ bench: ## measure against the floors, side by side in one run; prints a table
 	@hack/deps
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/bench
+
+bench-pages: ## measure what the bookstore adds to the answers of Postgres and the search engine
+	@hack/deps pages
+	@$(MAKE) --no-print-directory -j2 all
+	@e2e/python -m commands.bench_pages $(BENCH_ARGS)
 
 image: ## build the container image with buildah
 	@hack/image
