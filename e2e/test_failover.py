@@ -225,7 +225,8 @@ def promote(server):
     eventually(lambda: not server.sql("SELECT pg_is_in_recovery()")[0][0], 30, "the end of the recovery", interval=0.2)
 
 
-@pytest.mark.parametrize("how", ["another timeline", "another timeline of the same number"])
+@pytest.mark.parametrize("how", ["another timeline", "another timeline of the same number", "another timeline that began at the same position",
+                                 "a copy that is started as it is", "a copy that is started while no worker runs"])
 def test_server_that_was_restored_and_went_further_than_what_was_synced_means_a_rebuild(how, own_postgres, address, worker, opensearch, index, unique):
     """Positions do not show it: the server is beyond what was synced, and its slot exists."""
     server = own_postgres()
@@ -242,7 +243,10 @@ def test_server_that_was_restored_and_went_further_than_what_was_synced_means_a_
     server.stop("fast")
     copy = server.state / "copy"
     subprocess.run(["cp", "-a", server.data, copy], check=True)
-    server.start()
+    if how == "another timeline that began at the same position":
+        promote(server)
+    else:
+        server.start()
     if how == "another timeline of the same number":
         database.sql("INSERT INTO filler VALUES ('before the timeline')")
         server.stop("fast")
@@ -251,20 +255,58 @@ def test_server_that_was_restored_and_went_further_than_what_was_synced_means_a_
     database.sql("UPDATE books SET title = 'lost again'")
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
     before, reached = generation(run), database.value("SELECT pg_current_wal_lsn()::text")
+    if "no worker runs" in how:
+        eventually(lambda: database.value("SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots", reached), 30, "the acknowledgement")
+        run.stop()
 
     address.lead_to(None)
     server.stop("fast")
     shutil.rmtree(server.data)
     copy.rename(server.data)
-    promote(server)
+    if "timeline" in how:
+        promote(server)
+    else:
+        server.start()
     database.sql("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
     assert database.value("SELECT pg_current_wal_lsn() > %s::pg_lsn", reached)
     assert database.slots()
     database.sql("UPDATE books SET title = 'after the restore' WHERE id = 3")
     address.lead_to(server.port)
+    if "no worker runs" in how:
+        run.start()
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
+    eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
     assert generation(run) != before
     run.process.check()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_slot_that_a_crash_of_the_server_has_set_back_does_not_mean_a_rebuild(restarted, own_postgres, worker, opensearch, index, unique):
+    """Postgres writes positions of slots at its checkpoints; what the stream repeats then is the same."""
+    server = own_postgres()
+    database = server.create_database(unique)
+    bookstore.load(database)
+    database.create_role()
+    run = worker([bookstore.secret("bookstore-postgres", password=database.role_password),
+                  bookstore.resource("books", database, opensearch.url, index=index)]).start().wait_ready()
+    before, went_back = generation(run), 0
+    for i in range(3):
+        for j in range(2):
+            database.sql(f"UPDATE books SET title = 'round {i}.{j}'")
+            reached = database.value("SELECT pg_current_wal_lsn()::text")
+            eventually(lambda: database.value("SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots", reached), 30, "the acknowledgement")
+        server.kill9()
+        if restarted:
+            run.stop()
+        server.start()
+        if restarted:
+            went_back += database.value("SELECT confirmed_flush_lsn < %s::pg_lsn FROM pg_replication_slots", reached)
+            run.start()
+        database.sql(f"UPDATE books SET title = 'after crash {i}' WHERE id = {1 + i}")
+        bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
+        eventually(lambda: run.condition("Ready").get("status") == "True", 60, lambda: f"Ready ({run.status()})")
+    assert generation(run) == before, "the index was rebuilt"
+    assert went_back or not restarted, "no crash has set the slot back"
 
 
 @pytest.mark.long

@@ -80,6 +80,14 @@ struct checkpoint_part {
 	uint32_t attachment, filenode;
 };
 
+/* A transaction that the stream contained. Its commit is durable on the server, so every later state of the same
+ * history contains it, at the same position. */
+struct checkpoint_landmark {
+	uint64_t lsn; /* of its commit; 0: none is known, as in checkpoints of earlier versions */
+	uint32_t xid;
+	int64_t commit_us;
+};
+
 struct checkpoint {
 	enum checkpoint_phase phase;
 	char *owner; /* the resource: "namespace/name" */
@@ -103,6 +111,7 @@ struct checkpoint {
 				 * acknowledged first and saved later. */
 	int64_t saved_us; /* wall time of the last save, for people; 0: not known, as in checkpoints of earlier versions
 			   */
+	struct checkpoint_landmark landmark; /* the newest at the last save */
 	struct checkpoint_index *indices;
 	size_t n_indices;
 	struct checkpoint_identity *identities;

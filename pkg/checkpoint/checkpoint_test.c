@@ -17,8 +17,9 @@ static const char stored[] =
 	"\"sad\"},\"resyncNonce\":"
 	"3,\"slotLSN\":\"16/B374D848\","
 	"\"confirmedLSN\":\"FFFFFFFF/"
-	"FFFFFFFE\",\"confirmedFirst\":true,\"savedMicros\":7,\"indices\":[{\"name\":\"books\",\"generation\":2,"
-	"\"live\":1,"
+	"FFFFFFFE\",\"confirmedFirst\":true,\"savedMicros\":7,"
+	"\"landmark\":{\"lsn\":\"16/B374D848\",\"xid\":4294967295,\"commitMicros\":8},"
+	"\"indices\":[{\"name\":\"books\",\"generation\":2,\"live\":1,"
 	"\"version\":\"16/B374D848\",\"complete\":true, \"emptied\": "
 	"true,\"recipe\":{\"pipelines\":{\"p\":\"sha256:cd\"}},\"outdated\":\"it has "
 	"changed\",\"histories\":{\"0\":\"ef\"},\"startMicros\":5,\"completionMicros\":6,\"rowsTotal\":200000,"
@@ -58,6 +59,9 @@ static void test_decode_when_everything_is_there_then_every_field_is_set(void **
 	assert_true(cp.confirmed_lsn == 0xFFFFFFFFFFFFFFFE);
 	assert_true(cp.confirmed_first);
 	assert_int_equal(cp.saved_us, 7);
+	assert_int_equal(cp.landmark.lsn, 0x16B374D848);
+	assert_int_equal(cp.landmark.xid, UINT32_MAX);
+	assert_int_equal(cp.landmark.commit_us, 8);
 	assert_int_equal(cp.seq_no, -1);
 	assert_int_equal(cp.primary_term, -1);
 	assert_int_equal(cp.n_indices, 1);

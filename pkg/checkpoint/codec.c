@@ -98,6 +98,16 @@ static json_t *encode_part(const struct checkpoint_part *part)
 			 (json_int_t)part->filenode);
 }
 
+static json_t *encode_landmark(const struct checkpoint_landmark *landmark)
+{
+	_cleanup_json_ json_t *o = json_object();
+
+	if (!set_field(o, "lsn", lsn(landmark->lsn)) || !set_field(o, "xid", integer(landmark->xid)) ||
+	    !set_field(o, "commitMicros", json_integer(landmark->commit_us)))
+		return NULL;
+	return TAKE_PTR(o);
+}
+
 json_t *checkpoint_encode(const struct checkpoint *cp)
 {
 	_cleanup_json_ json_t *o = json_object();
@@ -117,6 +127,7 @@ json_t *checkpoint_encode(const struct checkpoint *cp)
 	    !set_field(o, "slotLSN", lsn(cp->slot_lsn)) || !set_field(o, "confirmedLSN", lsn(cp->confirmed_lsn)) ||
 	    (cp->confirmed_first && !set_field(o, "confirmedFirst", json_true())) ||
 	    (cp->saved_us && !set_field(o, CHECKPOINT_SAVED_KEY, json_integer(cp->saved_us))) ||
+	    (cp->landmark.lsn && !set_field(o, "landmark", encode_landmark(&cp->landmark))) ||
 	    !set_field(o, "indices", json_array()) || !set_field(o, "identities", json_array()) ||
 	    !set_field(o, "partitions", json_array()))
 		return NULL;
@@ -192,6 +203,16 @@ static void decode_timeline_begin(const json_t *value, void *out, const char *pa
 	take_lsn(value, &((struct checkpoint *)out)->timeline_begin, path, f);
 }
 
+static void decode_landmark_lsn(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_lsn(value, &((struct checkpoint_landmark *)out)->lsn, path, f);
+}
+
+static void decode_xid(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	take_u32(value, &((struct checkpoint_landmark *)out)->xid, path, f);
+}
+
 static void decode_relation_oid(const json_t *value, void *out, const char *path, struct findings *f)
 {
 	take_u32(value, &((struct checkpoint_range *)out)->relation, path, f);
@@ -242,6 +263,18 @@ static void decode_items(const json_t *value, const struct items *items, void **
 #define STRING(struct_, key, member) {.name = key, .type = JSONX_STRING, AT(struct_, member)}
 #define NUMBER(struct_, key, member) {.name = key, .type = JSONX_INTEGER, AT(struct_, member), .max = INT64_MAX}
 #define NEEDED(key, fn) {.name = key, .type = JSONX_CUSTOM, .flags = JSONX_REQUIRED, .decode = fn}
+
+static const struct jsonx_field landmark_fields[] = {
+	NEEDED("lsn", decode_landmark_lsn),
+	NEEDED("xid", decode_xid),
+	NUMBER(struct checkpoint_landmark, "commitMicros", commit_us),
+	{0},
+};
+
+static void decode_landmark(const json_t *value, void *out, const char *path, struct findings *f)
+{
+	jsonx_decode(value, landmark_fields, &((struct checkpoint *)out)->landmark, path, reason, f);
+}
 
 static const struct jsonx_field range_fields[] = {
 	NEEDED("relation", decode_relation_oid),
@@ -349,6 +382,7 @@ static const struct jsonx_field fields[] = {
 	NEEDED("confirmedLSN", decode_confirmed_lsn),
 	{.name = "confirmedFirst", .type = JSONX_BOOLEAN, AT(struct checkpoint, confirmed_first)},
 	NUMBER(struct checkpoint, CHECKPOINT_SAVED_KEY, saved_us),
+	{.name = "landmark", .type = JSONX_CUSTOM, .decode = decode_landmark},
 	{.name = "indices", .type = JSONX_CUSTOM, .decode = decode_indices},
 	{.name = "identities", .type = JSONX_CUSTOM, .decode = decode_identities},
 	{.name = "partitions", .type = JSONX_CUSTOM, .decode = decode_parts},

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/parse.h"
 #include "json/json.h"
 
 static const char *const texts[] = {
@@ -13,6 +14,7 @@ static const char *const texts[] = {
 		"Redis has lost the checkpoint, or it does not match its stamp in the search engine",
 	[RECOVERY_OTHER_SERVER] = "the server is not the database cluster that was synced",
 	[RECOVERY_OTHER_TIMELINE] = "the server is on another timeline (after a failover or a restore)",
+	[RECOVERY_OTHER_HISTORY] = "the server lacks a transaction that was synced (an older copy of its files?)",
 	[RECOVERY_WAL_BEHIND] = "the server's WAL position is behind what was already synced (after a restore)",
 	[RECOVERY_RESYNC_REQUESTED] = "spec.resyncNonce changed",
 	[RECOVERY_SLOT_GONE] = "the replication slot is gone",
@@ -101,6 +103,8 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_OTHER_SERVER;
 	if ((has_new_timeline(in) && !history_goes_on(in)) || is_namesake(in))
 		return RECOVERY_OTHER_TIMELINE;
+	if (in->missed)
+		return RECOVERY_OTHER_HISTORY;
 	if (in->slot.current_lsn < cp->confirmed_lsn)
 		return RECOVERY_WAL_BEHIND;
 	/* A new slot begins after whatever this one cannot get past. */
@@ -296,4 +300,23 @@ struct recovery_decision recovery_published(const struct recovery_input *in, str
 		return first;
 	return apply_bootstrap_policy(
 		in, (struct recovery_decision){.cause = RECOVERY_PUBLICATION_ALTERED, .rebuild_all = true});
+}
+
+bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now)
+{
+	bool changed = false;
+	const char *oid;
+	json_t *table;
+
+	json_object_foreach (json_object_get(cp->catalog_fingerprint, "tables"), oid, table) {
+		uint64_t number = 0;
+		const struct catalog_table *found =
+			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
+
+		if (!found || jsonx_integer(table, "storage", 0) == (int64_t)found->storage)
+			continue;
+		(void)json_object_set_new(table, "storage", json_integer((json_int_t)found->storage));
+		changed = true;
+	}
+	return changed;
 }

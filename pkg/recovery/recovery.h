@@ -21,6 +21,7 @@ struct recovery_input {
 	struct pg_system server;       /* not yet known to recovery_admit */
 	struct pg_timeline timeline;   /* the server's, in its history, */
 	struct pg_timeline earlier;    /* and the one that has the number of the checkpoint's */
+	bool missed;                   /* the stream lacked a transaction that it once had (landmarks.h) */
 	uint64_t horizon;              /* what is in the indices was read before this position; 0: not known */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */
@@ -59,6 +60,7 @@ enum recovery_cause {
 	RECOVERY_CHECKPOINT_LOST,
 	RECOVERY_OTHER_SERVER,
 	RECOVERY_OTHER_TIMELINE,
+	RECOVERY_OTHER_HISTORY,
 	RECOVERY_WAL_BEHIND,
 	RECOVERY_RESYNC_REQUESTED,
 	RECOVERY_SLOT_GONE,
@@ -109,6 +111,11 @@ struct recovery_decision recovery_decide(const struct recovery_input *in);
  * tables are published, and was as the checkpoint says before; the stream never lacked what the plans need. */
 struct recovery_decision recovery_published(const struct recovery_input *in, struct recovery_decision first,
 					    const char *after, bool only_columns);
+
+/* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
+ * later ALTER of a column has nothing to do with this rewrite. `now` is equal to the catalog of the plans. True: the
+ * caller has to save the checkpoint. */
+bool recovery_note_rewrites(struct checkpoint *cp, const struct catalog *now);
 
 /* "the replication slot is gone"; for logs and events. */
 const char *recovery_cause_text(enum recovery_cause cause);

@@ -102,6 +102,11 @@ static void find_namesake(struct world *w)
 	w->in.timeline.begin = w->in.earlier.begin = 600;
 }
 
+static void find_missed(struct world *w)
+{
+	w->in.missed = true;
+}
+
 static void find_wal_behind(struct world *w)
 {
 	w->in.slot.current_lsn = 999;
@@ -243,6 +248,7 @@ static const struct {
 	{"another timeline of the same number",
 	 find_namesake,
 	 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_TIMELINE}},
+	{"missed", find_missed, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_OTHER_HISTORY}},
 	{"WAL behind", find_wal_behind, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_WAL_BEHIND}},
 	{"nonce", find_nonce, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_RESYNC_REQUESTED}},
 	{"slot gone", find_slot_gone, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_SLOT_GONE}},

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/locks.h"
+#include "recovery/recovery.h"
 #include "sessions/watcher.h"
 #include "sink/generations.h"
 #include "sync/bootstrap_int.h"
@@ -205,7 +206,7 @@ static int compare_catalog(struct monitor *m, struct err *err)
 		return -1;
 	if (!compilation_confirms(&now, at->model.catalog, at->model.plans))
 		return MONITOR_AGAIN;
-	if (recover_note_rewrites(&at->cp, now.catalog) && attempt_save(at, err) < 0)
+	if (recovery_note_rewrites(&at->cp, now.catalog) && attempt_save(at, err) < 0)
 		return -1;
 	/* A partition that no longer exists was written to while its replica identity was insufficient. Once its WAL
 	 * has been read this no longer matters, but this attempt would keep reading every root for each change. */
@@ -237,8 +238,10 @@ static int confirm(struct monitor *m, bool must_save, struct err *err)
 {
 	struct attempt *at = m->attempt;
 
-	if (!m->save_unsure && m->progress.durable > at->cp.confirmed_lsn)
+	if (!m->save_unsure && m->progress.durable > at->cp.confirmed_lsn) {
 		at->cp.confirmed_lsn = m->progress.durable;
+		at->cp.landmark = m->progress.landmark;
+	}
 	if (!must_save && at->cp.confirmed_lsn <= m->confirmed)
 		return 0;
 	if (attempt_save(at, err) < 0)

@@ -7,7 +7,6 @@
 #include "apply/partition_changes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "recovery/recovery.h"
 #include "sessions/refresh.h"
 #include "sink/dead_letters.h"
@@ -107,6 +106,7 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 	in->slot_name_given = at->run->options->slot_name_given;
 	in->streamed = at->past->streamed;
 	in->walsender_pid = at->past->walsender_pid;
+	in->missed = at->run->landmarks.missed;
 	return 0;
 }
 
@@ -417,6 +417,8 @@ static void claim(struct attempt *at, const struct found *f)
 	take_catalog(cp, f);
 	cp->timeline = f->in.server.timeline;
 	cp->timeline_begin = f->in.timeline.begin;
+	cp->landmark = (struct checkpoint_landmark){0};
+	at->run->landmarks = (struct landmarks){0};
 	cp->resync_nonce = at->run->spec->resync_nonce;
 }
 
@@ -463,12 +465,14 @@ static int resume_indices(struct attempt *at, const struct found *f, const struc
 		at->cp.phase = CHECKPOINT_BOOTSTRAP;
 	if (d->adopt_catalog)
 		take_catalog(&at->cp, f);
-	if (d->failed_over)
+	if (d->failed_over) {
 		run_event(at->run, false, REASON_FAILED_OVER, "Stream",
 			  "the server is a standby that was promoted (timeline %u after %u), and nothing was lost: the "
 			  "stream continues from its slot",
 			  f->in.server.timeline, at->cp.timeline);
-	at->cp.timeline = f->in.server.timeline;
+		at->cp.timeline = f->in.server.timeline;
+		at->cp.landmark = (struct checkpoint_landmark){0};
+	}
 	if (d->adopt_timeline)
 		at->cp.timeline_begin = f->in.timeline.begin;
 	targets_add_scans(&at->model.targets, at->model.partition_changes.n_scans);
@@ -511,7 +515,8 @@ static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struc
 
 	if (f->in.slot.state == PG_SLOT_ACTIVE) {
 		log_info("sync", "taking the slot from its old walsender", KV_I64("pid", f->in.slot.active_pid));
-		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0)
+		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0 ||
+		    pg_slot_read(at->source.pg, at->source.slot, &f->in.slot, err) < 0)
 			return -1;
 	}
 	if (connector_replication(&at->connector, ret, err) < 0)
@@ -545,6 +550,7 @@ static int recover(struct attempt *at, struct found *f, struct pg **ret, struct 
 	case RECOVERY_RESUME:
 		break;
 	}
+	landmarks_expect(&at->run->landmarks, &f->in);
 	if (at->source.failover && pg_slot_set_failover(*ret, at->source.slot, err) < 0)
 		return -1;
 	return resume(at, f, &d, err);
@@ -616,23 +622,4 @@ int recover_adopt_partitions(struct attempt *at, struct err *err)
 	at->model.partition_changes.pending = false;
 	partitions_adopt(&at->model.tables, &at->cp);
 	return attempt_save(at, err);
-}
-
-bool recover_note_rewrites(struct checkpoint *cp, const struct catalog *now)
-{
-	bool changed = false;
-	const char *oid;
-	json_t *table;
-
-	json_object_foreach (json_object_get(cp->catalog_fingerprint, "tables"), oid, table) {
-		uint64_t number = 0;
-		const struct catalog_table *found =
-			parse_u64(oid, strlen(oid), &number) ? catalog_find_oid(now, (uint32_t)number) : NULL;
-
-		if (!found || jsonx_integer(table, "storage", 0) == (int64_t)found->storage)
-			continue;
-		(void)json_object_set_new(table, "storage", json_integer((json_int_t)found->storage));
-		changed = true;
-	}
-	return changed;
 }

@@ -15,9 +15,5 @@ int recover_run(struct attempt *at, struct pg **ret, struct err *err) WARN_UNUSE
 /* Records the current partitions in the checkpoint. Call it once everything that model.partition_changes asks for is
  * durable. */
 int recover_adopt_partitions(struct attempt *at, struct err *err) WARN_UNUSED;
-/* A table that was rewritten while its columns stayed as they were (VACUUM FULL, TRUNCATE) has the same values, and a
- * later ALTER of a column has nothing to do with this rewrite. `now` is equal to the model's catalog. True: the caller
- * has to save the checkpoint. */
-bool recover_note_rewrites(struct checkpoint *cp, const struct catalog *now);
 
 #endif

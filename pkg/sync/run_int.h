@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "conditions/report.h"
 #include "meters/meters.h"
+#include "recovery/landmarks.h"
 #include "sync/sync.h"
 
 struct run {
@@ -29,6 +30,7 @@ struct run {
 	/* Everything that was read from the server and may be in an index was committed before this position; 0: not
 	 * known yet. Not kept up to date while a bootstrap reads. */
 	_Atomic uint64_t horizon;
+	struct landmarks landmarks;
 	uint64_t given_up; /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */
 };
 

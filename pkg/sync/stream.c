@@ -188,6 +188,7 @@ static void publish_position(struct stream *s, bool live)
 	struct waits *waits = s->options.run->options->waits;
 	const struct stream_progress progress = {
 		.durable = durable(s),
+		.landmark = s->in.landmarks->newest,
 		.oldest_us = oldest_us(s),
 		.asked = s->asked,
 		.pending = !nothing_pending(s),
@@ -284,6 +285,8 @@ static int loop(struct stream *s, struct err *err)
 
 		if (r < 0)
 			return -1;
+		if (s->in.landmarks->missed)
+			return STREAM_AGAIN;
 		r = work(s, err);
 		if (r != STREAM_RUNNING)
 			return r;

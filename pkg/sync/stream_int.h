@@ -37,7 +37,8 @@ struct stream_options {
 
 /* How far the stream has got. */
 struct stream_progress {
-	uint64_t durable;  /* everything below is in the index */
+	uint64_t durable;                    /* everything below is in the index */
+	struct checkpoint_landmark landmark; /* the newest transaction that was read */
 	int64_t oldest_us; /* commit time of the oldest transaction that is not in the index yet; 0: none */
 	bool asked;        /* the server wants an answer, and more is durable than may be acknowledged */
 	bool pending;      /* something was read that is not in the index yet */

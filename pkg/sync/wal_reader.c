@@ -30,6 +30,8 @@ static int on_begin(struct wal_reader *in, const struct pgoutput_message *m, str
 	/* Transactions arrive in the order of their commits, and keepalives only say what was sent. */
 	if (check_position(m->lsn, in->received, err) < 0)
 		return -1;
+	if (!landmarks_pass(in->landmarks, &(struct checkpoint_landmark){m->lsn, m->xid, m->time_us}))
+		return 0;
 	in->in_txn = true;
 	in->txn = (struct batch_txn){.xid = m->xid, .lsn = m->lsn, .commit_us = m->time_us};
 	batch_begin(in->open, m->xid, m->lsn, m->time_us);
@@ -141,14 +143,14 @@ static int on_keepalive(struct wal_reader *in, const struct pg_event *event, str
 	if (check_position(event->wal_end, 0, err) < 0)
 		return -1;
 	in->reply_requested = in->reply_requested || event->reply_requested;
-	if (!in->in_txn && event->wal_end > in->received)
+	if (!in->in_txn && event->wal_end > in->received && landmarks_reach(in->landmarks, event->wal_end))
 		in->received = event->wal_end;
 	return 0;
 }
 
 int wal_reader_read(struct wal_reader *in, struct err *err)
 {
-	for (int i = 0; i < TURN_EVENTS && !batch_full(in->open); i++) {
+	for (int i = 0; i < TURN_EVENTS && !batch_full(in->open) && !in->landmarks->missed; i++) {
 		struct pg_event event;
 		int r = pg_stream_read(in->wal, &event, err);
 
@@ -166,12 +168,12 @@ void wal_reader_continue(struct wal_reader *in)
 		batch_begin(in->open, in->txn.xid, in->txn.lsn, in->txn.commit_us);
 }
 
-int wal_reader_open_take(struct wal_reader *in, const struct model *model, const struct run *run,
-			 struct pg *replication, struct err *err)
+int wal_reader_open_take(struct wal_reader *in, const struct model *model, struct run *run, struct pg *replication,
+			 struct err *err)
 {
 	const struct spec_source *source = &run->spec->source;
 
-	*in = (struct wal_reader){.model = model, .metrics = run->metrics};
+	*in = (struct wal_reader){.model = model, .metrics = run->metrics, .landmarks = &run->landmarks};
 	if (pg_stream_open_take(replication, source->slot_name, source->publication_name, &in->wal, err) < 0)
 		return err_wrap(err, "starting the stream");
 	in->decoder = pgoutput_new();

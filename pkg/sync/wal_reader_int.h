@@ -15,6 +15,7 @@ struct pgoutput;
 struct wal_reader {
 	const struct model *model;
 	struct meters *metrics;
+	struct landmarks *landmarks;
 	struct pg_stream *wal;
 	struct pgoutput *decoder;
 	struct collector *collector;
@@ -28,10 +29,11 @@ struct wal_reader {
 };
 
 /* Starts the stream of the run's slot. */
-int wal_reader_open_take(struct wal_reader *in, const struct model *model, const struct run *run,
-			 struct pg *replication, struct err *err) WARN_UNUSED;
+int wal_reader_open_take(struct wal_reader *in, const struct model *model, struct run *run, struct pg *replication,
+			 struct err *err) WARN_UNUSED;
 void wal_reader_close(struct wal_reader *in);
-/* Reads for a while, until the batch is full (0), or until nothing more can be read now (PG_STREAM_AGAIN). */
+/* Reads for a while, until something was missed, until the batch is full (0), or until nothing more can be read now
+ * (PG_STREAM_AGAIN). */
 int wal_reader_read(struct wal_reader *in, struct err *err) WARN_UNUSED;
 /* `open` is an empty batch now: the rest of the transaction that the previous one ended in goes into it. */
 void wal_reader_continue(struct wal_reader *in);
