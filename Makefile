@@ -233,10 +233,10 @@ nightly: ## all of the following, each even if another one failed; logs in build
 	@hack/deps
 	@hack/nightly
 
-e2e-cluster: ## as root: the image and the chart in a real cluster of one node; upgrades, crashes and cuts, uninstallation
+e2e-cluster: ## as root: the image, the chart and docs/install.md in a real cluster of one node; upgrades, crashes and cuts, uninstallation
 	@hack/deps cluster
 	@IMAGE=localhost/pgsync-operator:e2e ARCHIVE=build/e2e-image.tar hack/image
-	@E2E_PARTS="postgres opensearch cluster" e2e/run -x cluster/test_cluster.py $(E2E_ARGS)
+	@E2E_PARTS="postgres opensearch cluster" e2e/run -x cluster/test_cluster.py cluster/test_page.py $(E2E_ARGS)
 
 sanitized: sanitized-bin ## the main flow, end to end, with programs under ASan, UBSan and LSan
 	@hack/e2e-instrumented bin-sanitized test_main_flow.py $(E2E_ARGS)

@@ -67,6 +67,9 @@ class Reader:
             if command.startswith(beginning):
                 self.unused.discard(beginning)
                 return do(command) or ""
+        return self.run(command)
+
+    def run(self, command):
         done = subprocess.run(["bash", "-c", command], cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout

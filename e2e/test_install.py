@@ -86,7 +86,7 @@ def test_the_page_leads_from_nothing_to_an_index_through_an_upgrade_and_back_to_
         "kubectl --namespace pgsync-system rollout": node.rollout,
         "helm --namespace pgsync-system test": node.helm_test,
         # Its Job would need a node: test_uninstall.py has what the Job does.
-        "helm uninstall": lambda command: reader.type(f"env {command} --no-hooks"),
+        "helm uninstall": lambda command: reader.run(f"{command} --no-hooks"),
         "kubectl delete namespace": node.end_namespace,
         "kubectl delete -k": lambda command: node.end_namespace(command.replace("config/default", str(TREE / "config/default"))),
     })

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from . import cache, kubernetes, ports
+from . import cache, kubernetes, pki, ports
 from .process import Process, children
 from .search import eventually
 
@@ -170,6 +170,20 @@ class Cluster:
         code, out, _ = self.kubectl("get", "node", "node", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}",
                                     check=False)
         return code == 0 and out == "True" and self.kubectl("get", "serviceaccount", "default", check=False)[0] == 0
+
+    def change_signing_key(self):
+        """The API server refuses all tokens of before. As their kubelet starts again, pods get others in their files."""
+        key = self.api.state / "pki/sa.key"
+        key.unlink()
+        pki.signing_key(key)
+        self.api.process.stop(timeout=5)
+        self.api.restart()
+        # Its controllers have tokens, too.
+        for each in self.controllers:
+            each.stop(timeout=2)
+        self.controllers = []
+        self._start_controllers()
+        self.on_node("pkill", "--exact", "kubelet")
 
     # --- pods
 

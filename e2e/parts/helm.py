@@ -37,3 +37,7 @@ class HelmRelease:
 
     def uninstall(self):
         return self._run("uninstall", self.name, "--wait", "--timeout=3m")
+
+    def test(self):
+        """`helm test`; returns what it printed."""
+        return self._run("test", self.name, "--logs", "--timeout=2m")
