@@ -299,6 +299,7 @@ image: ## build the container image with buildah
 
 deb: all ## build a Debian package of what `make install` installs, in build/
 	@hack/deb
+
 krew: all ## build the archive and the manifest with which krew installs the plugin of kubectl, in build/krew/
 	@hack/krew
 

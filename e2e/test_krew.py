@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,11 +14,11 @@ URL = "https://downloads.example.com/v"
 
 
 @pytest.fixture(scope="module")
-def manifest():
-    done = subprocess.run([TREE / "hack/krew"], cwd=TREE, capture_output=True, text=True, timeout=120,
+def manifest(tmp_path_factory):
+    done = subprocess.run([TREE / "hack/krew", tmp_path_factory.mktemp("krew")], cwd=TREE, capture_output=True, text=True, timeout=120,
                           env={"PATH": "/usr/bin:/bin", "KREW_URL": URL, "KREW_HOMEPAGE": "https://pgsync.example.com"})
     assert done.returncode == 0, done.stdout + done.stderr
-    return TREE / done.stdout.splitlines()[-1]
+    return Path(done.stdout.splitlines()[-1])
 
 
 def test_the_manifest_has_what_krew_requires(manifest):
