@@ -18,7 +18,7 @@
 #define PLACEMENT_LABELS "app.kubernetes.io/managed-by=pgsync-operator,app.kubernetes.io/component=worker"
 #define PLACEMENT_MOUNTS "/run/pgsync"
 
-/* Whose an object of a pod's name is. */
+/* Who owns an object that has a pod's name. */
 enum placement_owner {
 	PLACEMENT_FOREIGN,
 	PLACEMENT_OURS,     /* it has the marks of this PgSync, and is not controlled by anything else */

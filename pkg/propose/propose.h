@@ -8,7 +8,7 @@
  *   refers to.
  * - Columns that only link rows are left out, because the object or list says the same. So are bytes, types that no
  *   document can contain, and columns that look like passwords.
- * - What cannot be followed, or would make a document very large, is left out, and said. */
+ * - What cannot be followed, or would make a document very large, is left out, with a note. */
 #ifndef PGSYNC_PROPOSE_PROPOSE_H
 #define PGSYNC_PROPOSE_PROPOSE_H
 

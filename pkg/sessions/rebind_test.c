@@ -79,7 +79,7 @@ static int count_connections(int listener)
 	return n;
 }
 
-/* --- who connects. Nobody answers, so all fail; what counts is where to. */
+/* --- who connects. No connection gets an answer, so all fail; what matters is the address. */
 
 static void connect_postgres(int port)
 {
