@@ -191,7 +191,7 @@ unit-bookstore: $(B)/test/cmd/bookstore/bookstore_test
 	@hack/run-unit $^
 
 # The pure parts of pgsync's commands.
-$(foreach f,test tsan coverage,$(eval $(B)/$(f)/cmd/pgsync/look_test: $(B)/$(f)/cmd/pgsync/look_compare.o $(B)/$(f)/libjson.a $(B)/$(f)/libbase.a))
+$(foreach f,test tsan coverage,$(eval $(B)/$(f)/cmd/pgsync/look_test: $(B)/$(f)/cmd/pgsync/look_compare.o $(B)/$(f)/cmd/pgsync/look_text.o $(B)/$(f)/libjson.a $(B)/$(f)/libbase.a))
 
 .PHONY: unit-pgsync
 unit-pgsync: $(B)/test/cmd/pgsync/look_test

@@ -10,6 +10,7 @@ _pgsync_options() {
 		$log" ;;
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
+	compare) echo "--file= --index= --output= $log" ;;
 	worker) echo "--deny-egress= --sandbox= $log" ;;
 	import) echo "$source --namespace= --variables --help" ;;
 	init) echo "--root= --index= --database= $reach --namespace= --help" ;;
@@ -40,7 +41,7 @@ _pgsync() {
 	# Any other option that takes a value: nothing to suggest.
 	[[ $previous == --* && " ${options//$'\n'/ } " == *" $previous= "* ]] && return
 	if [[ $command == pgsync && $COMP_CWORD -eq 1 && $word != -* ]]; then
-		options="run validate plan dead-letters init import bootstrap worker"
+		options="run validate plan dead-letters compare init import bootstrap worker"
 	elif [[ $command == dead-letters && $COMP_CWORD -eq 2 && $word != -* ]]; then
 		options="list show retry discard"
 	fi

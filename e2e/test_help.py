@@ -14,6 +14,7 @@ PAGES = {
     "pgsync validate": ["pgsync", "validate", "--help"],
     "pgsync plan": ["pgsync", "plan", "--help"],
     "pgsync dead-letters": ["pgsync", "dead-letters", "--help"],
+    "pgsync compare": ["pgsync", "compare", "--help"],
     "pgsync init": ["pgsync", "init", "--help"],
     "pgsync import": ["pgsync", "import", "--help"],
     "pgsync worker": ["pgsync", "worker", "--help"],
@@ -22,7 +23,7 @@ PAGES = {
     "bookstore": ["bookstore", "--help"],
 }
 PLUGIN = {"kubectl pgsync": ["kubectl-pgsync", "--help"]} | {
-    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters", "report", "plan")}
+    f"kubectl pgsync {command}": ["kubectl-pgsync", command, "--help"] for command in ("status", "suspend", "resume", "restart", "resync", "lag", "top", "logs", "dead-letters", "report", "plan", "compare")}
 PROGRAMS = {"pgsync", "pgsync-operator", "bookstore"}  # not commands of pgsync
 
 
@@ -84,6 +85,9 @@ def test_help_of_pgsync_lists_every_command():
     (["run", "--frobnicate"], ["--frobnicate", "pgsync run --help"]),
     (["validate", "-f", "x", "--until-caught-up"], ["--until-caught-up", "pgsync validate --help"]),
     (["dead-letters", "list"], ["-f FILE", "pgsync dead-letters --help"]),
+    (["compare", "-f", "x"], ["ID", "pgsync compare --help"]),
+    (["compare", "7", "8", "-f", "x"], ["ID", "pgsync compare --help"]),
+    (["compare", "7", "-f", "x", "-o", "yaml"], ["yaml", "pgsync compare --help"]),
     (["plan", "-f", "x", "y"], ["\"y\"", "pgsync plan --help"]),
     (["validate", "-f", "x", "--log-level", "loud"], ["--log-level", "loud"]),
     ([], ["Usage", "validate", "pgsync --help"]),
@@ -107,6 +111,9 @@ def test_an_invalid_command_line_exits_with_2_and_refers_to_the_help(arguments, 
     (["restart", "pod/a"], ["pgsync/NAME", "kubectl pgsync restart --help"]),
     (["lag", "a"], ["too many", "kubectl pgsync lag --help"]),
     (["logs"], ["required", "kubectl pgsync logs --help"]),
+    (["compare", "books"], ["ID", "kubectl pgsync compare --help"]),
+    (["compare", "books", "7", "8"], ["too many", "kubectl pgsync compare --help"]),
+    (["compare", "pod/books", "7"], ["pgsync/NAME", "kubectl pgsync compare --help"]),
     (["dead-letters", "--retry"], ["--retry", "kubectl pgsync dead-letters --help"]),
     (["status", "-n", ""], ["--namespace", "kubectl pgsync status --help"]),
 ])
@@ -139,7 +146,7 @@ def test_bookstore_reports_where_an_invalid_value_came_from():
 
 # --- man pages
 
-MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync init", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
+MAN = {"pgsync.1": {"pgsync", "pgsync run", "pgsync validate", "pgsync plan", "pgsync dead-letters", "pgsync compare", "pgsync init", "pgsync import", "pgsync worker"}, "bootstrap.1": {"bootstrap"},
        "pgsync-operator.8": {"pgsync-operator"}, "bookstore.1": {"bookstore"}, "kubectl-pgsync.1": set(PLUGIN)}
 
 

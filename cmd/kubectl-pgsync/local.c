@@ -138,11 +138,9 @@ static int read_inputs(struct client *client, json_t *resource, json_t *ret, str
 	return config_map ? add_input(client, "ConfigMap", config_map, ret, err) : 0;
 }
 
-/* --- plan */
-
-static int plan_here(struct client *client, json_t *resource, struct err *err)
+/* Becomes pgsync with these arguments, with what the PgSync needs as standard input. Returns only after an error. */
+static int run_here(struct client *client, json_t *resource, char *const *arguments, struct err *err)
 {
-	static char *const arguments[] = {(char *)"pgsync", (char *)"plan", (char *)"-f", (char *)"-", NULL};
 	_cleanup_json_ json_t *documents = json_array();
 	struct strbuf text;
 
@@ -155,6 +153,36 @@ static int plan_here(struct client *client, json_t *resource, struct err *err)
 	strbuf_release(&text);
 	return -1;
 }
+
+/* --- compare */
+
+int plugin_compare(const struct command *command, const struct options *options)
+{
+	const char *const before[] = {"pgsync", "compare", "-f", "-", "-o", options->output};
+	const char *arguments[ARRAY_SIZE(before) + 5] = {0};
+	_cleanup_free_ char *path = NULL;
+	_cleanup_json_ json_t *resource = NULL;
+	struct client client;
+	struct err err = {0};
+	size_t n = ARRAY_SIZE(before);
+
+	if (client_open(options, &client, &err) < 0)
+		return plugin_failed(command, &err);
+	memcpy(arguments, before, sizeof(before));
+	if (options->index) {
+		arguments[n++] = "--index";
+		arguments[n++] = options->index;
+	}
+	arguments[n++] = "--";
+	arguments[n] = options->id;
+	path = client_path(&client, options->names[0]);
+	if (client_get(&client, path, &resource, &err) == 0)
+		(void)run_here(&client, resource, (char *const *)arguments, &err);
+	client_close(&client);
+	return plugin_failed(command, &err);
+}
+
+/* --- plan */
 
 static void print_finding(const json_t *finding)
 {
@@ -201,6 +229,7 @@ static int show_findings(const struct options *options, const json_t *resource)
 
 int plugin_plan(const struct command *command, const struct options *options)
 {
+	static char *const arguments[] = {(char *)"pgsync", (char *)"plan", (char *)"-f", (char *)"-", NULL};
 	struct client client;
 	struct err err = {0};
 	_cleanup_json_ json_t *resource = NULL;
@@ -211,7 +240,7 @@ int plugin_plan(const struct command *command, const struct options *options)
 		return plugin_failed(command, &err);
 	path = client_path(&client, options->names[0]);
 	if (client_get(&client, path, &resource, &err) == 0)
-		code = options->local ? plan_here(&client, resource, &err) : show_findings(options, resource);
+		code = options->local ? run_here(&client, resource, arguments, &err) : show_findings(options, resource);
 	client_close(&client);
 	return code < 0 ? plugin_failed(command, &err) : code;
 }

@@ -23,6 +23,7 @@ static const struct option_spec {
 	{'F', 0, false, "file", "FILE", "the archive to write, which must not exist; \"-\": standard output"},
 	{'r', 0, false, "retry", NULL, "try the documents of all dead letters again"},
 	{'l', 0, false, "local", NULL, "run pgsync plan on this machine, with your rights to read Secrets"},
+	{'i', 0, false, "index", "NAME", "the index of the document; required if the PgSync has several"},
 	{'o', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'k', 0, true, "kubeconfig", "FILE", "credentials; default: $KUBECONFIG, otherwise ~/.kube/config"},
 	{'c', 0, true, "context", "NAME", "context of the kubeconfig; default: its current context"},
@@ -132,6 +133,8 @@ static void set_plugin_option(struct options *options, int value)
 		options->retry = true;
 	else if (value == 'l')
 		options->local = true;
+	else if (value == 'i')
+		options->index = optarg;
 	else if (value == 'o')
 		options->output = optarg;
 	else if (value == 'k')
@@ -150,17 +153,26 @@ static const char *bare_name(const char *word)
 	return word;
 }
 
+static bool takes_id(const struct command *command)
+{
+	return strchr(command->letters, '#') != NULL;
+}
+
 /* -1: all is well. */
 static int check_command_line(const struct command *command, struct options *options)
 {
 	const char *wrong = NULL;
 
+	if (takes_id(command) && options->n_names > command->least)
+		options->id = options->names[--options->n_names];
 	for (size_t i = 0; i < options->n_names; i++) {
 		options->names[i] = (char *)bare_name(options->names[i]);
 		if (!*options->names[i] || strchr(options->names[i], '/'))
 			wrong = "a PgSync is named NAME or pgsync/NAME";
 	}
-	if (options->n_names < command->least)
+	if (takes_id(command) && (!options->id || !*options->id))
+		wrong = "the name of a PgSync and the ID of a document are required";
+	else if (options->n_names < command->least)
 		wrong = "the name of a PgSync is required";
 	else if (options->n_names > command->most)
 		wrong = "too many arguments";
@@ -297,7 +309,10 @@ int options_complete(int argc, char **argv)
 		opterr = 0;
 		while ((c = getopt_long(argc - 1, argv, letters, options, NULL)) != -1)
 			set_plugin_option(&given, c >= LONG ? c - LONG : c);
-		complete_names(&given, word);
+		/* IDs are not completed. The last argument is the word, and the first one that is no option the
+		 * command. */
+		if (!takes_id(command) || argc - optind <= 2)
+			complete_names(&given, word);
 	}
 	(void)puts(NO_FILES);
 	return EXIT_OK;

@@ -23,17 +23,19 @@ enum {
 /* --- the command line */
 
 struct options {
-	const char *namespace, *kubeconfig, *context, *output, *file;
+	const char *namespace, *kubeconfig, *context, *output, *file, *index;
 	bool all_namespaces, watch, follow, retry, local;
 	char **names; /* of PgSyncs; "pgsync/books" is "books" */
 	size_t n_names;
+	const char *id; /* of a document */
 };
 
 struct command {
 	const char *name;
 	int (*run)(const struct command *command, const struct options *options);
-	const char *letters; /* of the options it has, besides those that each one has; NULL: pgsync has the command */
-	size_t least, most;  /* names */
+	const char *letters;   /* of the options it has, besides those that each one has; with "#", the ID of a document
+				* comes after the names; NULL: pgsync has the command */
+	size_t least, most;    /* names */
 	const char *arguments; /* for the usage */
 	const char *help;      /* in the list of commands */
 	const char *intro, *examples, *exit_status;
@@ -100,6 +102,8 @@ int plugin_report(const struct command *command, const struct options *options);
 int plugin_dead_letters(const struct command *command, const struct options *options);
 /* Shows what the operator found, or runs `pgsync plan` here. */
 int plugin_plan(const struct command *command, const struct options *options);
+/* Becomes `pgsync compare`. */
+int plugin_compare(const struct command *command, const struct options *options);
 /* Becomes `pgsync` with these arguments, the first of which is the command. There is room for one more before them. */
 int plugin_pass(const struct command *command, char **arguments);
 int plugin_change(const struct command *command, const struct options *options);

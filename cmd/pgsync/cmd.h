@@ -47,6 +47,7 @@ int cmd_plan(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_dead_letters(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 /* The original pgsync's commands: bootstrap, and what it does without a command. */
 int cmd_bootstrap(int argc, char **argv);
 int cmd_compat(int argc, char **argv);
@@ -58,10 +59,12 @@ void help_end(const char *name, FILE *to);
 void help_commands(FILE *to);
 
 /* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "c",
- * "t", "n" and "x" those of the console, "i" index, "a" all, "p" output, "*" arguments that are not options), those of
- * the log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help, EXIT_BAD_INPUT for
- * an error. */
+ * "t", "n" and "x" those of the console, "i" and "I" index, "a" all, "p" output, "*" arguments that are not options),
+ * those of the log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help,
+ * EXIT_BAD_INPUT for an error. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
+/* For a command line that is invalid: prints why, and returns EXIT_BAD_INPUT. */
+int flags_refuse(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
 
@@ -108,11 +111,17 @@ void cmd_console_event(struct cmd_console *c, bool warning, enum reason reason, 
 int input_read(const char *path, bool secrets_elsewhere, struct input *ret, struct findings *f,
 	       struct err *err) WARN_UNUSED;
 
+/* Prints a value as ASCII only, so that terminals do not interpret it. */
+void cmd_print_json(const json_t *value);
+/* The number of an index's document in the spec. */
+bool cmd_find_index(const struct spec *spec, const char *name, size_t *ret);
 /* Prints findings to standard error, one a line. */
 void cmd_print_findings(const struct findings *f);
 
 /* A descriptor that is readable once SIGTERM or SIGINT has come (and any byte or the end on `also`, when that is not
  * negative). */
 int stop_fd_open(int also, struct err *err) WARN_UNUSED;
+/* Whether such a descriptor, a const int *, is readable: what a search asks to know whether to go on. */
+bool cmd_is_stopped(void *stop_fd);
 
 #endif

@@ -1,7 +1,5 @@
 /* pgsync dead-letters: list, show, retry, discard. Only the worker writes documents, so retry leaves a request for
  * it. */
-#include <poll.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,21 +30,6 @@ typedef int (*letter_fn)(struct context *c, const char *alias, const struct dead
 static bool is_json(const struct context *c)
 {
 	return !strcmp(c->flags->output, "json");
-}
-
-/* Prints ASCII only, so that terminals do not interpret it. */
-static void print_json(const json_t *value)
-{
-	char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-
-	for (const char *at = text; at && *at; at++) {
-		if (*at == 0x7f)
-			(void)fputs("\\u007f", stdout);
-		else
-			(void)fputc(*at, stdout);
-	}
-	(void)fputc('\n', stdout);
-	free(text);
 }
 
 /* Works for dead letters of an earlier release too. */
@@ -284,19 +267,6 @@ static const struct action {
 
 /* --- the command line --- */
 
-static int usage_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static int usage_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	(void)fputs("pgsync dead-letters: ", stderr);
-	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	(void)fputs("\nSee pgsync dead-letters --help.\n", stderr);
-	return EXIT_BAD_INPUT;
-}
-
 static const struct action *find_action(const struct common_flags *flags)
 {
 	for (size_t i = 0; flags->n_words && i < ARRAY_SIZE(actions); i++)
@@ -311,36 +281,21 @@ static int check_words(const struct action *action, const struct common_flags *f
 	size_t ids = flags->n_words ? flags->n_words - 1 : 0;
 
 	if (!flags->n_words)
-		return usage_error("list, show, retry or discard is required");
+		return flags_refuse("dead-letters", "list, show, retry or discard is required");
 	if (!action)
-		return usage_error("unknown action \"%s\": expected list, show, retry or discard", flags->words[0]);
+		return flags_refuse("dead-letters", "unknown action \"%s\": expected list, show, retry or discard",
+				    flags->words[0]);
 	if (strcmp(flags->output, "text") != 0 && strcmp(flags->output, "json") != 0)
-		return usage_error("--output must be text or json, found \"%s\"", flags->output);
+		return flags_refuse("dead-letters", "--output must be text or json, found \"%s\"", flags->output);
 	if (action->takes_one && ids != 1)
-		return usage_error("%s takes the ID of one document, found %zu", action->name, ids);
+		return flags_refuse("dead-letters", "%s takes the ID of one document, found %zu", action->name, ids);
 	if (action->takes_some && !ids == !flags->all)
-		return usage_error("%s takes either IDs of documents or --all", action->name);
+		return flags_refuse("dead-letters", "%s takes either IDs of documents or --all", action->name);
 	if (!action->takes_some && flags->all)
-		return usage_error("--all is for retry and discard");
+		return flags_refuse("dead-letters", "--all is for retry and discard");
 	if (!action->takes_one && !action->takes_some && ids)
-		return usage_error("unexpected argument \"%s\"", flags->words[1]);
+		return flags_refuse("dead-letters", "unexpected argument \"%s\"", flags->words[1]);
 	return -1;
-}
-
-static bool has_index(const struct spec *spec, const char *name)
-{
-	for (size_t i = 0; i < spec->n_documents; i++)
-		if (!strcmp(spec->documents[i]->index, name))
-			return true;
-	return false;
-}
-
-static bool is_interrupted(void *user)
-{
-	const int *stop_fd = user;
-	struct pollfd fd = {.fd = *stop_fd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) > 0;
 }
 
 static void print_result(const struct action *action, const struct context *c)
@@ -348,11 +303,11 @@ static void print_result(const struct action *action, const struct context *c)
 	if (action->done && is_json(c)) {
 		_cleanup_json_ json_t *result = json_pack("{s:I}", "deadLetters", (json_int_t)c->n);
 
-		print_json(result);
+		cmd_print_json(result);
 	} else if (action->done) {
 		(void)printf("%zu dead letter%s %s\n", c->n, c->n == 1 ? "" : "s", action->done);
 	} else if (is_json(c)) {
-		print_json(action->takes_one ? json_array_get(c->printed, 0) : c->printed);
+		cmd_print_json(action->takes_one ? json_array_get(c->printed, 0) : c->printed);
 	} else if (!c->n) {
 		(void)printf("no dead letters\n");
 	}
@@ -369,7 +324,7 @@ static int connect_and_run(const struct action *action, const struct common_flag
 	int r = -1;
 
 	if (stop_fd >= 0 && sink_target(&spec->sink, &target, err) == 0 &&
-	    search_new(target, is_interrupted, &stop_fd, &c.search, err) == 0 && check_dead_letter_owners(&c, err) == 0)
+	    search_new(target, cmd_is_stopped, &stop_fd, &c.search, err) == 0 && check_dead_letter_owners(&c, err) == 0)
 		r = action->run(&c, err);
 	if (r == 0)
 		print_result(action, &c);
@@ -385,14 +340,15 @@ static int run_action(const struct action *action, const struct common_flags *fl
 	struct findings findings;
 	struct err err = {0};
 	int code = EXIT_BAD_INPUT;
+	size_t found;
 
 	findings_init(&findings);
 	if (input_read(flags->file, false, &input, &findings, &err) < 0) {
 		(void)fprintf(stderr, "pgsync dead-letters: %s\n", err.msg);
 	} else if (findings_failed(&findings)) {
 		cmd_print_findings(&findings);
-	} else if (flags->index && !has_index(input.spec, flags->index)) {
-		(void)usage_error("the PgSync has no index \"%s\"", flags->index);
+	} else if (flags->index && !cmd_find_index(input.spec, flags->index, &found)) {
+		(void)flags_refuse("dead-letters", "the PgSync has no index \"%s\"", flags->index);
 	} else if (connect_and_run(action, flags, input.spec, &err) < 0) {
 		(void)fprintf(stderr, "pgsync dead-letters: ");
 		terminal_print(stderr, err.msg);

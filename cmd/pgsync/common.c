@@ -1,7 +1,10 @@
 /* Flags, findings and signals: what the sub-commands share. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -34,6 +37,7 @@ static const struct option_row {
 	{'x', 0, false, "console-actions", NULL,
 	 "let visitors of the console retry and discard dead letters; default: it only reads"},
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
+	{'I', 0, false, "index", "NAME", "the index of the document; required if the PgSync has several"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
 	{'p', 'o', false, "output", "FORMAT", "text or json (default text)"},
 	{'d', 0, false, "deny-egress", "LIST", "networks and addresses that are not connected to, separated by commas"},
@@ -81,7 +85,7 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->console.hosts = optarg;
 	else if (value == 'x')
 		flags->console_actions = true;
-	else if (value == 'i')
+	else if (value == 'i' || value == 'I')
 		flags->index = optarg;
 	else if (value == 'a')
 		flags->all = true;
@@ -150,6 +154,18 @@ int flags_parse(int argc, char **argv, const char *allowed, struct common_flags 
 	return -1;
 }
 
+int flags_refuse(const char *command, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fprintf(stderr, "pgsync %s: ", command);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	return print_help_hint(command);
+}
+
 int flags_log(const struct common_flags *flags, const char *context)
 {
 	enum log_level level;
@@ -166,6 +182,31 @@ int flags_log(const struct common_flags *flags, const char *context)
 	}
 	log_setup(level, format, context);
 	return -1;
+}
+
+void cmd_print_json(const json_t *value)
+{
+	char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+
+	for (const char *at = text; at && *at; at++) {
+		if (*at == 0x7f)
+			(void)fputs("\\u007f", stdout);
+		else
+			(void)fputc(*at, stdout);
+	}
+	(void)fputc('\n', stdout);
+	free(text);
+}
+
+bool cmd_find_index(const struct spec *spec, const char *name, size_t *ret)
+{
+	for (size_t i = 0; i < spec->n_documents; i++) {
+		if (strcmp(spec->documents[i]->index, name) != 0)
+			continue;
+		*ret = i;
+		return true;
+	}
+	return false;
 }
 
 void cmd_print_findings(const struct findings *f)
@@ -216,4 +257,11 @@ int stop_fd_open(int also, struct err *err)
 		return -1;
 	}
 	return epoll_fd;
+}
+
+bool cmd_is_stopped(void *stop_fd)
+{
+	struct pollfd fd = {.fd = *(const int *)stop_fd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
 }

@@ -77,6 +77,20 @@ static const struct command_help {
 	 "0  done; list: there may be none\n"
 	 "1  a document has no dead letter, or the search engine cannot be reached\n"
 	 "2  an option or the file is invalid; nothing was done\n"},
+	{"compare", "Usage: pgsync compare ID -f FILE [OPTION]...\n",
+	 "Compares a document of an index with what its row gives now: runs the query that makes documents for this "
+	 "one "
+	 "row, and prints whether they are equal, or what differs. ID is the _id of the document; that of a key of "
+	 "several columns has its values joined by \"|\". It works while a worker runs, needs one session of Postgres, "
+	 "refreshes the index, and changes nothing. What it prints quotes values of the row.",
+	 "pgsync compare 7 -f pgsync.yaml\n"
+	 "pgsync compare '7|2' -f pgsync.yaml --index order-lines -o json\n"
+	 "pgsync compare -f pgsync.yaml -- -7\n",
+	 PROXIES NO_LIBPQ,
+	 "0  they are equal; or there is no such document and no such row\n"
+	 "1  they differ\n"
+	 "2  an option, the file or the ID is invalid\n"
+	 "3  a server cannot be reached or refuses\n"},
 	{"init", "Usage: pgsync init [--root TABLE] [OPTION]...\n",
 	 "Proposes a PgSync for the rows of a table: reads foreign keys, unique indexes, types and statistics of a "
 	 "database, and prints columns, objects and lists of related rows, with its Secrets, for kubectl apply or "

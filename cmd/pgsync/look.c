@@ -4,19 +4,16 @@
  * Postgres is done one at a time, so the source has one session more than the worker needs, or two while it plans. */
 #include "look.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "apply/single.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "checkpoint/checkpoint.h"
 #include "cmd.h"
-#include "document/document.h"
 #include "http/http.h"
 #include "search/search.h"
 #include "sink/dead_letter_pages.h"
@@ -27,7 +24,6 @@
 #include "json/json.h"
 
 enum {
-	TIMEOUT_MS = 10000,
 	RESULTS = 20,
 	MOST_RESULTS = 10000, /* what engines let a search skip */
 	DEAD_LETTERS = 100,
@@ -96,65 +92,12 @@ static int look_index(const struct look_call *c, json_t **ret, struct err *err)
 	return search_index_get(c->search, c->index, "", ret, err);
 }
 
-/* --- one document */
-
-/* By a search, which finds it whatever its routing is. *ret: the hit, NULL if there is none. */
-static int read_hit(const struct look_call *c, json_t **ret, struct err *err)
+static int look_one(const struct look_call *c, json_t **ret, struct err *err)
 {
-	_cleanup_json_ json_t *query =
-		json_pack("{s:{s:{s:[s]}}, s:i, s:b}", "query", "ids", "values", c->id, "size", 1, "version", true);
-	_cleanup_json_ json_t *answer = NULL;
-
-	if (search_refresh(c->search, c->index, err) < 0 ||
-	    search_index_post(c->search, c->index, "/_search", query, &answer, err) < 0)
-		return -1;
-	*ret = json_incref(json_array_get(jsonx_get(answer, "hits.hits"), 0));
-	return 0;
-}
-
-static json_t *lsn_json(uint64_t lsn)
-{
-	char text[LSN_BYTES];
-
-	return json_string(lsn_format(lsn, text));
-}
-
-/* Postgres comes first: then an index that has every change up to its position must have this document. That Postgres
- * does not answer is told beside what the index has. */
-static int look_document(const struct look_call *c, json_t **ret, struct err *err)
-{
-	_cleanup_json_ json_t *now = NULL, *hit = NULL;
-	const json_t *source;
-	const char *key;
-	struct apply_single document = {0};
+	const struct look_subject subject = {&c->look->options, c->search, c->document, c->id};
 	struct err unread = {0};
-	int r;
 
-	if (read_hit(c, &hit, err) < 0)
-		return -1;
-	/* A document with a hashed _id has the key in a field. */
-	key = jsonx_string(json_object_get(hit, "_source"), DOCUMENT_KEY_FIELD, c->id);
-	r = sync_read_document(&c->look->options, c->document, key, &document, &unread);
-	if (r == 0 && document.text)
-		r = jsonx_parse(document.text, strlen(document.text), "the document", &now, &unread);
-	free(document.text);
-	json_decref(TAKE_PTR(hit));
-	if (read_hit(c, &hit, err) < 0)
-		return -1;
-	source = json_object_get(hit, "_source");
-	*ret = json_pack("{s:s, s:O*, s:O*}", "id", c->id, "index", source, "postgres", now);
-	if (hit)
-		(void)json_object_set_new(*ret, "version", lsn_json((uint64_t)jsonx_integer(hit, "_version", 0)));
-	if (hit)
-		(void)json_object_set(*ret, "generation", json_object_get(hit, "_index"));
-	if (r < 0) {
-		(void)json_object_set_new(*ret, "error", jsonx_text(unread.msg));
-		return 0;
-	}
-	(void)json_object_set_new(*ret, "position", lsn_json(document.lsn));
-	(void)json_object_set_new(*ret, "pipeline", json_boolean(c->look->spec->documents[c->document]->pipeline));
-	(void)json_object_set_new(*ret, "comparison", look_compare(source, now));
-	return 0;
+	return look_document(&subject, ret, &unread, err);
 }
 
 /* --- dead letters */
@@ -271,7 +214,7 @@ static const struct look_view {
 } views[] = {
 	{"/api/look", look_list, 0},
 	{"/api/look/search", look_search, NEEDS_INDEX},
-	{"/api/look/document", look_document, NEEDS_INDEX | NEEDS_ID | ASKS_POSTGRES},
+	{"/api/look/document", look_one, NEEDS_INDEX | NEEDS_ID | ASKS_POSTGRES},
 	{"/api/look/index", look_index, NEEDS_INDEX},
 	{"/api/look/dead-letters", look_dead_letters, NEEDS_INDEX},
 	{"/api/look/dead-letters/retry", look_retry, NEEDS_INDEX | NEEDS_ID | CHANGES},
@@ -286,26 +229,15 @@ struct look_route {
 	const struct look_view *view;
 };
 
-static bool is_ending(void *user)
-{
-	const struct cmd_look *look = user;
-	struct pollfd fd = {.fd = look->options.stop_fd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) > 0;
-}
-
 /* Only the PgSync's own indices can be looked into. */
 static int look_find_index(struct look_call *c, struct err *err)
 {
 	const char *name = web_argument(c->request, "index");
-	const struct spec *spec = c->look->spec;
 
-	for (size_t i = 0; i < spec->n_documents; i++)
-		if (name && !strcmp(name, spec->documents[i]->index)) {
-			c->document = i;
-			c->index = spec->documents[i]->index;
-			return 0;
-		}
+	if (name && cmd_find_index(c->look->spec, name, &c->document)) {
+		c->index = c->look->spec->documents[c->document]->index;
+		return 0;
+	}
 	return err_set(err, ERR_NOT_FOUND, "the PgSync has no such index");
 }
 
@@ -321,9 +253,9 @@ static int call_view(const struct look_view *view, struct look_call *c, json_t *
 	if ((view->flags & NEEDS_ID) && (!c->id || !*c->id))
 		return err_set(err, ERR_INVALID, "the id of a document is required");
 	if (sink_target(&c->look->spec->sink, &target, err) < 0 ||
-	    search_new(target, is_ending, (void *)c->look, &search, err) < 0)
+	    search_new(target, cmd_is_stopped, (void *)&c->look->options.stop_fd, &search, err) < 0)
 		return -1;
-	search_set_timeout(search, TIMEOUT_MS);
+	search_set_timeout(search, LOOK_TIMEOUT_MS);
 	c->search = search;
 	return view->fn(c, ret, err);
 }

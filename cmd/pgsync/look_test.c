@@ -61,6 +61,41 @@ static void test_comparison_lists_what_differs(void **state)
 	}
 }
 
+static const struct text_case {
+	const char *found, *begin, *part;
+} texts[] = {
+	{"{\"comparison\": {\"equal\": true}, \"id\": \"9\"}", "Equal: there is no such", "id:        9\n"},
+	{"{\"index\": {}, \"postgres\": {}, \"version\": \"0/1\", \"comparison\": {\"equal\": true}}",
+	 "Equal: the index has", "version:   0/1\n"},
+	{"{\"postgres\": {}, \"comparison\": {\"equal\": false}}", "Different: the index has no",
+	 "version:   (absent)\n"},
+	{"{\"index\": {}, \"comparison\": {\"equal\": false}}", "Different: Postgres has no", "index:     books\n"},
+	{"{\"index\": {}, \"postgres\": {}, \"comparison\": {\"equal\": false, \"more\": 3, \"differences\": "
+	 "[{\"path\": "
+	 "\"a.b\", \"postgres\": \"1\\n\"}]}}",
+	 "Different: a change", "\na.b\n  index:     (absent)\n  Postgres:  1\\u000a\n\n... and 3 more\n"},
+	{"{\"index\": {}, \"postgres\": {}, \"pipeline\": true, \"comparison\": {\"equal\": false}}",
+	 "Different: an ingest pipeline", ""},
+};
+
+static void test_comparison_is_printed(void **state)
+{
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_json_ json_t *found = parse_document(texts[i].found);
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+		FILE *memory = open_memstream(&text, &len);
+
+		assert_non_null(memory);
+		look_print(found, "books", memory);
+		(void)fclose(memory);
+		if (strncmp(text, texts[i].begin, strlen(texts[i].begin)) != 0 || !strstr(text, texts[i].part))
+			fail_msg("%s: found:\n%s", texts[i].found, text);
+		assert_int_equal(look_is_equal(found), !strncmp(text, "Equal", 5));
+	}
+}
+
 static void test_comparison_is_bounded(void **state)
 {
 	_cleanup_json_ json_t *many = json_object(), *none = json_object(), *found = NULL, *longer = NULL, *cut = NULL;
@@ -120,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_comparison_lists_what_differs),
+		cmocka_unit_test(test_comparison_is_printed),
 		cmocka_unit_test(test_comparison_is_bounded),
 		cmocka_unit_test(test_query_is_for_words_and_skips_objects),
 		cmocka_unit_test(test_hit_has_its_first_plain_fields),

@@ -20,6 +20,7 @@ static const struct command {
 	{"init", cmd_init, "propose a PgSync from the foreign keys of a database"},
 	{"import", cmd_import, "convert a schema.json of pgsync 7 to a PgSync and its Secrets"},
 	{"dead-letters", cmd_dead_letters, "list, show, retry or discard documents that failed"},
+	{"compare", cmd_compare, "compare a document of an index with what Postgres has now"},
 	{"bootstrap", cmd_bootstrap, "check a schema.json, create publication, slot and index"},
 	{"worker", cmd_worker, "used by pgsync-operator"},
 };
