@@ -87,7 +87,7 @@ $(foreach p,$(PACKAGES),$(eval $(call package_rules,$(p))))
 pgsync_PACKAGES := $(sort $(foreach p,console sync import propose protocol web,$(call deps_of,$(p))))
 pgsync-operator_PACKAGES := $(call deps_of,operator)
 # The plugin knows what users may know: the API server alone.
-kubectl-pgsync_PACKAGES := $(sort $(foreach p,kube screen,$(call deps_of,$(p))))
+kubectl-pgsync_PACKAGES := $(sort $(foreach p,kube screen spec,$(call deps_of,$(p))))
 # The bookstore knows nothing about pgsync.
 bookstore_PACKAGES := $(sort $(foreach p,http json postgres web,$(call deps_of,$(p))))
 # What ships has no failpoints.

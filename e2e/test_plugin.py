@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import select
+import shutil
 import signal
 import ssl
 import subprocess
@@ -247,15 +248,36 @@ def test_top_shows_what_changes_and_leaves_the_terminal_as_it_was(kube, idle, re
     os.close(ours)
 
 
+def checked(type, status, message=""):
+    return {"type": type, "status": status, "reason": "Checked", "message": message, "lastTransitionTime": "2026-12-01T00:00:00Z"}
+
+
 def test_plan_shows_what_the_operator_found(kube, idle, resources, user):
-    assert user("plan", NAME)[0] == 1  # nothing was checked yet
-    set_status(kube, resources)
-    code, out, err = user("plan", NAME)
-    assert (code, err) == (0, "") and f"{NAME} is not in mode Plan" in out and f"plan {NAME} --local" in out, out
+    later = f"SQL, mapping and query plans: kubectl pgsync plan {NAME} --local\n"
+    other = f"{NAME} is not in mode Plan, so what a start would change is not listed.\n{later}"
+    unchecked = "The operator has not checked the current spec yet.\n"
+    assert user("plan", NAME) == (1, unchecked + other, "")
+    set_status(kube, resources)  # a worker starts: it has checked nothing
+    assert user("plan", NAME) == (1, unchecked + other, "")
+    set_status(kube, resources, conditions=[checked("SchemaAccepted", "True")])
+    assert user("plan", NAME) == (0, "The operator found no errors.\n" + other, "")
+    findings = [{"severity": "Error", "path": "spec.schema[0]", "message": "no table \033[31mbook"},
+                {"severity": "Change", "message": "a start creates slot x", "statement": "SELECT 1\n"},
+                {"severity": "Warning", "message": "slow"}]
+    set_status(kube, resources, conditions=[checked("SchemaAccepted", "True")], findings=findings, moreFindings=2)
+    assert user("plan", NAME) == (1, "Error: spec.schema[0]: no table \\u001b[31mbook\nChange: a start creates slot x\n    SELECT 1 ;\n"
+                                     f"Warning: slow\nand 2 more\n{other}", "")
+    resources.patch(NAME, {"mode": "Plan"})
+    set_status(kube, resources, conditions=[checked("Planned", "False", "cannot reach Postgres")], findings=None, moreFindings=None)
+    assert user("plan", NAME) == (1, f"The check failed: cannot reach Postgres\n{later}", "")
+    set_status(kube, resources, conditions=[checked("Planned", "True")])
+    assert user("plan", NAME) == (0, f"The operator found no errors, and nothing that a start would change.\n{later}", "")
 
 
 def test_plan_runs_here_with_the_rights_of_the_user(kube, resources, books, opensearch, index, user):
-    resources.apply_books(NAME, books, opensearch.url, index=index)
+    resources.apply_books(NAME, books, opensearch.url, index=index, spec={
+        "sink.authentication": {"type": "Basic", "secretRef": {"name": "search-login"}}})
+    resources.apply(bookstore.secret("search-login", username="u", password="a login of the engine"))
     code, out, err = user("plan", NAME, "--local")
     assert (code, out) == (3, "") and "forbidden" in err and books.role_password not in err, err
     kube.kubectl.apply(
@@ -266,11 +288,22 @@ def test_plan_runs_here_with_the_rights_of_the_user(kube, resources, books, open
          "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}, namespace=resources.namespace)
     code, out, err = user("plan", NAME, "--local")
     assert code == 0, out + err
-    assert "jsonb_build_object" in out or "json" in out and '"mappings"' in out, out
-    assert books.role_password not in out + err and books.slots() == []
+    assert "row_to_json" in out and '"mappings"' in out, out
+    assert books.role_password not in out + err and "a login of the engine" not in out + err and books.slots() == []
     books.sql("DROP TABLE book_authors")
     code, out, err = user("plan", NAME, "--local")
     assert code == 1 and "book_authors" in err, out + err
+
+
+def test_another_program_named_pgsync_is_not_run(tmp_path):
+    for name in ("plugin", "path"):
+        (tmp_path / name).mkdir()
+    shutil.copy(f"{BIN}/kubectl-pgsync", tmp_path / "plugin")
+    (tmp_path / "path" / "pgsync").write_text("#!/bin/sh\necho another\n")
+    (tmp_path / "path" / "pgsync").chmod(0o755)
+    done = subprocess.run([tmp_path / "plugin" / "kubectl-pgsync", "init"], env={"PATH": f"{tmp_path}/path:/usr/bin:/bin"},
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (127, "") and f"{tmp_path}/plugin/pgsync" in done.stderr, done
 
 
 def test_dead_letters_are_counted_and_tried_again(kube, idle, resources, user):

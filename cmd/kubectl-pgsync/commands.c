@@ -75,20 +75,23 @@ const struct command plugin_commands[] = {
 	 "the SQL of the documents, their query plans and the mapping. Nothing is changed.",
 	 "kubectl pgsync plan books\n"
 	 "kubectl pgsync plan books --local -n shop\n",
-	 "0  no error was found\n"
-	 "1  an error was found, or the current spec was not checked yet\n"
-	 "2  an option or an argument is invalid\n"
-	 "3  the API server cannot be reached or refuses, or has no such PgSync\n"},
+	 "0    no error was found\n"
+	 "1    an error was found, the check failed, or this spec was not checked yet\n"
+	 "2    an option or an argument is invalid\n"
+	 "3    the API server cannot be reached or refuses, or has no such PgSync\n"
+	 "127  --local: pgsync is not beside this program\n"
+	 "Once pgsync runs, with --local, the status is that of `pgsync plan`.\n"},
 	{"compare", plugin_compare, "#io", 1, 1, "NAME ID [OPTION]...", "compare a document with what Postgres has now",
 	 "Compares a document of the index with what its row gives now, and prints what differs. ID is the _id of the "
 	 "document. It reads the PgSync and its Secrets with your rights and runs `pgsync compare` on this machine, "
 	 "which must reach Postgres and the search engine. Nothing is changed.",
 	 "kubectl pgsync compare books 7\n"
 	 "kubectl pgsync compare books 7 --index books -n shop -o json\n",
-	 "0  they are equal; or there is no such document and no such row\n"
-	 "1  they differ\n"
-	 "2  an option or an argument is invalid\n"
-	 "3  a server cannot be reached or refuses, or there is no such PgSync\n"},
+	 "0    they are equal; or there is no such document and no such row\n"
+	 "1    they differ\n"
+	 "2    an option or an argument is invalid\n"
+	 "3    a server cannot be reached or refuses, or there is no such PgSync\n"
+	 "127  pgsync is not beside this program\n"},
 	{.name = "init", .help = "propose a PgSync from foreign keys (pgsync init)"},
 	{0},
 };

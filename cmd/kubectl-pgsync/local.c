@@ -6,14 +6,16 @@
 #include <sys/mman.h>
 
 #include "plugin.h"
+#include "spec/spec.h"
 #include "json/json.h"
 
-enum { MANIFEST_BYTES = 16 * 1024 * 1024, NAMES = 32 };
+enum { MANIFEST_BYTES = 16 * 1024 * 1024, FINDINGS_BYTES = 16 * 1024 * 1024 };
 
 /* --- the program */
 
-/* The one beside this program, otherwise the one in PATH. Returns only if there is none. */
-static int become_pgsync(char *const *arguments, struct err *err)
+/* The one beside this program, which was installed with it: another one in PATH may be anything, such as pgsync 7, and
+ * would get passwords. Returns only if it cannot be started. */
+static void become_pgsync(char *const *arguments, struct err *err)
 {
 	char path[PATH_MAX];
 	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("pgsync"));
@@ -25,8 +27,7 @@ static int become_pgsync(char *const *arguments, struct err *err)
 		memcpy(slash + 1, "pgsync", sizeof("pgsync"));
 		(void)execv(path, arguments);
 	}
-	(void)execvp("pgsync", arguments);
-	return err_errno(err, errno, "starting pgsync, which must be beside kubectl-pgsync or in PATH");
+	(void)err_errno(err, errno, "starting %s, which belongs beside kubectl-pgsync", path);
 }
 
 int plugin_pass(const struct command *command, char **arguments)
@@ -34,8 +35,9 @@ int plugin_pass(const struct command *command, char **arguments)
 	struct err err = {0};
 
 	arguments[-1] = (char *)"pgsync";
-	(void)become_pgsync(arguments - 1, &err);
-	return plugin_failed(command, &err);
+	become_pgsync(arguments - 1, &err);
+	(void)plugin_failed(command, &err);
+	return EXIT_NO_PROGRAM;
 }
 
 /* Makes a text the standard input. */
@@ -60,53 +62,37 @@ static int set_input(const struct strbuf *text, struct err *err)
 
 /* --- what it needs */
 
-struct references {
-	const char *secrets[NAMES]; /* borrowed, each once */
-	size_t n;
+struct inputs {
+	struct client *client;
+	json_t *objects;
+	struct err *err;
+	int r; /* negative after the first that cannot be read */
 };
 
-static bool has_ending(const char *text, const char *ending)
+static void add_input(struct inputs *in, const char *kind, const char *plural, const char *name)
 {
-	size_t len = strlen(text), n = strlen(ending);
-
-	return len >= n && strcmp(text + len - n, ending) == 0;
-}
-
-static void note_secret(struct references *refs, const char *name)
-{
-	for (size_t i = 0; i < refs->n; i++)
-		if (strcmp(refs->secrets[i], name) == 0)
-			return;
-	if (*name && refs->n < NAMES)
-		refs->secrets[refs->n++] = name;
-}
-
-/* The Secrets that source, sink and checkpoint name; these are at most a few levels deep. */
-static void find_references(struct references *refs, json_t *value)
-{
-	const char *key;
-	json_t *item;
-
-	json_object_foreach (value, key, item) {
-		if (has_ending(key, "SecretRef"))
-			note_secret(refs, jsonx_string(item, "name", ""));
-		else if (json_is_object(item))
-			find_references(refs, item);
-	}
-}
-
-static int add_input(struct client *client, const char *kind, const char *name, json_t *to, struct err *err)
-{
-	bool is_secret = strcmp(kind, "Secret") == 0;
-	_cleanup_free_ char *path = kube_path("api", "v1", "namespaces", client->namespace,
-					      is_secret ? "secrets" : "configmaps", name, NULL);
+	_cleanup_free_ char *path = kube_path("api", "v1", "namespaces", in->client->namespace, plural, name, NULL);
 	json_t *object = NULL;
 
-	if (client_get(client, path, &object, err) < 0)
-		return err_wrap(err, "%s %s", kind, name);
+	if (in->r < 0)
+		return;
+	in->r = client_get(in->client, path, &object, in->err);
+	if (in->r < 0) {
+		(void)err_wrap(in->err, "%s %s", kind, name);
+		return;
+	}
 	(void)json_object_set_new(object, "kind", json_string(kind));
-	(void)json_array_append_new(to, object);
-	return 0;
+	(void)json_array_append_new(in->objects, object);
+}
+
+static void add_secret(void *user, const char *name)
+{
+	add_input(user, "Secret", "secrets", name);
+}
+
+static void add_config_map(void *user, const char *name)
+{
+	add_input(user, "ConfigMap", "configmaps", name);
 }
 
 static void parse_schema(json_t *resource)
@@ -122,36 +108,35 @@ static void parse_schema(json_t *resource)
 /* The PgSync and what it refers to. */
 static int read_inputs(struct client *client, json_t *resource, json_t *ret, struct err *err)
 {
-	static const char *const parts[] = {"source", "sink", "checkpoint"};
-	const char *config_map = jsonx_string(resource, "spec.schemaConfigMapRef.name", NULL);
-	struct references refs = {.n = 0};
+	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(resource);
+	struct inputs in = {.client = client, .objects = ret, .err = err};
 
 	parse_schema(resource);
 	(void)json_object_set_new(resource, "kind", json_string("PgSync"));
 	(void)json_object_del(resource, "status");
 	(void)json_array_append(ret, resource);
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		find_references(&refs, json_object_get(json_object_get(resource, "spec"), parts[i]));
-	for (size_t i = 0; i < refs.n; i++)
-		if (add_input(client, "Secret", refs.secrets[i], ret, err) < 0)
-			return -1;
-	return config_map ? add_input(client, "ConfigMap", config_map, ret, err) : 0;
+	spec_references(spec, add_secret, add_config_map, &in);
+	return in.r;
 }
 
-/* Becomes pgsync with these arguments, with what the PgSync needs as standard input. Returns only after an error. */
+/* Becomes pgsync with these arguments, with what the PgSync needs as standard input. Returns only if it cannot:
+ * EXIT_NO_PROGRAM, or -1. */
 static int run_here(struct client *client, json_t *resource, char *const *arguments, struct err *err)
 {
 	_cleanup_json_ json_t *documents = json_array();
 	struct strbuf text;
+	int r;
 
 	if (read_inputs(client, resource, documents, err) < 0)
 		return -1;
 	strbuf_init_secret(&text, MANIFEST_BYTES);
 	jsonx_add_yaml(&text, documents);
-	if (set_input(&text, err) == 0)
-		(void)become_pgsync(arguments, err);
+	r = set_input(&text, err);
 	strbuf_release(&text);
-	return -1;
+	if (r < 0)
+		return -1;
+	become_pgsync(arguments, err);
+	return EXIT_NO_PROGRAM;
 }
 
 /* --- compare */
@@ -165,6 +150,7 @@ int plugin_compare(const struct command *command, const struct options *options)
 	struct client client;
 	struct err err = {0};
 	size_t n = ARRAY_SIZE(before);
+	int code = -1;
 
 	if (client_open(options, &client, &err) < 0)
 		return plugin_failed(command, &err);
@@ -177,54 +163,26 @@ int plugin_compare(const struct command *command, const struct options *options)
 	arguments[n] = options->id;
 	path = client_path(&client, options->names[0]);
 	if (client_get(&client, path, &resource, &err) == 0)
-		(void)run_here(&client, resource, (char *const *)arguments, &err);
+		code = run_here(&client, resource, (char *const *)arguments, &err);
 	client_close(&client);
-	return plugin_failed(command, &err);
+	(void)plugin_failed(command, &err);
+	return code < 0 ? EXIT_NO_ANSWER : code;
 }
 
 /* --- plan */
 
-static void print_finding(const json_t *finding)
+static int show_findings(const json_t *resource)
 {
-	const char *path = jsonx_string(finding, "path", ""), *statement = jsonx_string(finding, "statement", NULL);
+	struct strbuf text;
+	bool good;
 
-	(void)printf("%s: %s%s%s\n", jsonx_string(finding, "severity", ""), path, *path ? ": " : "",
-		     jsonx_string(finding, "message", ""));
-	if (statement)
-		(void)printf("    %s;\n", statement);
-}
-
-/* Whether the operator's findings are about the spec as it is. */
-static bool was_checked(const json_t *resource)
-{
-	return jsonx_integer(resource, "status.observedGeneration", -1) ==
-	       jsonx_integer(resource, "metadata.generation", 0);
-}
-
-/* What the operator found. */
-static int show_findings(const struct options *options, const json_t *resource)
-{
-	const json_t *findings = jsonx_get(resource, "status.findings");
-	bool plans = strcmp(jsonx_string(resource, "spec.mode", "Sync"), "Plan") == 0, failed = false;
-	long long more = jsonx_integer(resource, "status.moreFindings", 0);
-
-	for (size_t i = 0; i < json_array_size(findings); i++) {
-		const json_t *finding = json_array_get(findings, i);
-
-		print_finding(finding);
-		failed = failed || strcmp(jsonx_string(finding, "severity", ""), "Error") == 0;
-	}
-	if (more > 0)
-		(void)printf("%lld more did not fit into the status.\n", more);
-	if (!was_checked(resource))
-		(void)printf("The operator has not checked the current spec yet.\n");
-	else if (!json_array_size(findings) && plans)
-		(void)printf("The operator found nothing that is wrong, or that a start would change.\n");
-	if (!plans)
-		(void)printf("%s is not in mode Plan, so what a start would change is not listed.\n",
-			     options->names[0]);
-	(void)printf("SQL, mapping and query plans: kubectl pgsync plan %s --local\n", options->names[0]);
-	return failed || !was_checked(resource) ? EXIT_UNHEALTHY : EXIT_OK;
+	strbuf_init(&text, FINDINGS_BYTES);
+	good = screen_plan(resource, &text);
+	(void)fwrite(text.data, 1, text.len, stdout);
+	(void)printf("SQL, mapping and query plans: kubectl pgsync plan %s --local\n",
+		     jsonx_string(resource, "metadata.name", ""));
+	strbuf_release(&text);
+	return good ? EXIT_OK : EXIT_UNHEALTHY;
 }
 
 int plugin_plan(const struct command *command, const struct options *options)
@@ -240,7 +198,9 @@ int plugin_plan(const struct command *command, const struct options *options)
 		return plugin_failed(command, &err);
 	path = client_path(&client, options->names[0]);
 	if (client_get(&client, path, &resource, &err) == 0)
-		code = options->local ? run_here(&client, resource, arguments, &err) : show_findings(options, resource);
+		code = options->local ? run_here(&client, resource, arguments, &err) : show_findings(resource);
 	client_close(&client);
-	return code < 0 ? plugin_failed(command, &err) : code;
+	if (err.kind != ERR_NONE)
+		(void)plugin_failed(command, &err);
+	return code < 0 ? EXIT_NO_ANSWER : code;
 }

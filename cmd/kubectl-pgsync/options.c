@@ -40,7 +40,8 @@ static bool has_option(const struct command *command, const struct option_spec *
 static const char PURPOSE[] =
 	"Shows how PgSyncs are doing and what to do about it, and suspends, resumes, restarts and rebuilds them. It "
 	"needs "
-	"only what a user of the cluster may do: to read PgSyncs and events and to change PgSyncs.";
+	"only what a user of the cluster may do: to read PgSyncs and events and to change PgSyncs. `plan --local` and "
+	"`compare` also read Secrets and ConfigMaps, and run pgsync.";
 static const char EXAMPLES[] = "kubectl pgsync status                  every PgSync of the namespace\n"
 			       "kubectl pgsync status books -n shop    one of them, on one screen\n"
 			       "kubectl pgsync suspend books\n";

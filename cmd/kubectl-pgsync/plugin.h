@@ -17,7 +17,8 @@ enum {
 	EXIT_OK = 0,
 	EXIT_UNHEALTHY = 1, /* status: not as the spec asks */
 	EXIT_BAD_USAGE = 2,
-	EXIT_NO_ANSWER = 3, /* the API server cannot be reached, refuses, or does not have it; or output is lost */
+	EXIT_NO_ANSWER = 3,    /* the API server cannot be reached, refuses, or does not have it; or output is lost */
+	EXIT_NO_PROGRAM = 127, /* as of a shell: pgsync is not beside this program */
 };
 
 /* --- the command line */

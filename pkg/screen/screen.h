@@ -64,6 +64,9 @@ bool verdict_is_good(enum verdict_kind kind);
 
 /* One PgSync on one screen: the verdict first, then worker, slot, indices, conditions, events. */
 void screen_status(const struct screen_input *in, struct strbuf *out);
+/* What the operator found, and whether it checked the current spec: in mode Plan everything, else the schema. Returns
+ * whether it did, without an error. */
+bool screen_plan(const json_t *resource, struct strbuf *out);
 /* One line for each of n PgSyncs. */
 void screen_list(const struct screen_input *items, size_t n, bool namespaces, struct strbuf *out);
 /* The same for programs: {"namespace", "name", "verdict", "healthy", "summary", "found", "next", "status"}. A new

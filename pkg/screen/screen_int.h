@@ -39,6 +39,8 @@ const char *screen_age(int64_t wall_us, const char *rfc3339, char buf[AMOUNT_BYT
 
 /* --- a resource */
 
+/* Its findings, and how many more there are. Returns whether none is an error. */
+bool screen_findings(const json_t *resource, size_t indent, struct strbuf *out);
 const json_t *screen_condition(const json_t *resource, enum condition_type type);
 /* The condition's reason; REASON_NONE if it is not known. */
 enum reason screen_reason(const json_t *condition);

@@ -260,8 +260,66 @@ static void test_status_when_planned_then_the_findings_with_their_statements(voi
 	strbuf_init(&text, 65536);
 	screen_status(&in, &text);
 	assert_has(&text, "\nFindings:\n  Error: spec.schema[0]: no table\n"
-			  "  Change: an identity\n    ALTER TABLE t\n  and 2 more\n");
+			  "  Change: an identity\n    ALTER TABLE t;\n  and 2 more\n");
 	strbuf_release(&text);
+}
+
+static void test_plan_then_findings_and_whether_all_was_checked(void **state)
+{
+#define LISTED ",\"findings\":[{\"severity\":\"Change\",\"message\":\"a slot\"}]"
+#define FAILING ",\"findings\":[{\"severity\":\"Error\",\"path\":\"spec\",\"message\":\"no table\"}],\"moreFindings\":2"
+#define STALE ",\"observedGeneration\":2"
+	static const struct {
+		const char *mode, *status, *conditions;
+		bool good;
+		const char *out;
+	} ROWS[] = {
+		{"Plan", "", CONDITION("Planned", "True", "Planned", "changes: 0"), true,
+		 "The operator found no errors, and nothing that a start would change.\n"},
+		{"Plan", LISTED, CONDITION("Planned", "True", "Planned", "changes: 1"), true, "Change: a slot\n"},
+		{"Plan", "", CONDITION("Planned", "False", "Failed", "no\\nroute"), false,
+		 "The check failed: no route\n"},
+		{"Plan", FAILING, CONDITION("Planned", "False", "UnknownTable", "no table"), false,
+		 "Error: spec: no table\nand 2 more\nThe check failed: no table\n"},
+		/* SchemaAccepted is not all of a plan. */
+		{"Plan", "", CONDITION("SchemaAccepted", "True", "Accepted", ""), false,
+		 "The operator has not checked the current spec yet.\n"},
+		{"Plan", STALE LISTED, CONDITION("Planned", "True", "Planned", ""), false,
+		 "Change: a slot\nThe operator has not checked the current spec yet.\n"},
+		{"Sync", "", CONDITION("SchemaAccepted", "True", "Accepted", ""), true,
+		 "The operator found no errors.\nbooks is not in mode Plan, so what a start would change is not "
+		 "listed.\n"},
+		{"Sync", FAILING, CONDITION("SchemaAccepted", "True", "Accepted", ""), false,
+		 "Error: spec: no table\nand 2 more\nbooks is not in mode Plan, so what a start would change is not "
+		 "listed.\n"},
+		{"Sync", "", CONDITION("SchemaAccepted", "False", "UnknownTable", "no table"), false,
+		 "The check failed: no table\nbooks is not in mode Plan, so what a start would change is not "
+		 "listed.\n"},
+		{"Sync", "", CONDITION("SchemaAccepted", "Unknown", "NotChecked", "not yet"), false,
+		 "The operator has not checked the current spec yet.\nbooks is not in mode Plan, so what a start would "
+		 "change is not listed.\n"},
+		{"Sync", "", READY, false,
+		 "The operator has not checked the current spec yet.\nbooks is not in mode Plan, so what a start would "
+		 "change is not listed.\n"},
+	};
+#undef LISTED
+#undef FAILING
+#undef STALE
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(ROWS); i++) {
+		_cleanup_free_ char *mode = xasprintf(",\"mode\":\"%s\"", ROWS[i].mode);
+		_cleanup_json_ json_t *resource = pgsync("", mode, "", ROWS[i].conditions);
+		_cleanup_free_ char *more = xasprintf("{\"status\":{\"x\":0%s}}", ROWS[i].status);
+		_cleanup_json_ json_t *fields = parse_text(more);
+		struct strbuf text;
+
+		(void)json_object_update_recursive(resource, fields);
+		strbuf_init(&text, 65536);
+		if (screen_plan(resource, &text) != ROWS[i].good || strcmp(text.data, ROWS[i].out) != 0)
+			fail_msg("row %zu: %s", i, text.data);
+		strbuf_release(&text);
+	}
 }
 
 static void test_status_when_nothing_is_known_then_still_a_screen(void **state)
@@ -491,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_remedy_then_the_text_of_the_row_without_markup),
 		cmocka_unit_test(test_status_when_broken_then_the_verdict_is_first_and_the_rest_follows),
 		cmocka_unit_test(test_status_when_planned_then_the_findings_with_their_statements),
+		cmocka_unit_test(test_plan_then_findings_and_whether_all_was_checked),
 		cmocka_unit_test(test_status_when_nothing_is_known_then_still_a_screen),
 		cmocka_unit_test(test_list_then_a_line_for_each_in_columns),
 		cmocka_unit_test(test_lines_then_those_whose_fields_name_the_pgsync),

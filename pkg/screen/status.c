@@ -115,37 +115,12 @@ static void put_indices(const json_t *resource, struct strbuf *out)
 
 /* --- findings */
 
-static void put_finding(const json_t *finding, struct strbuf *out)
-{
-	const char *path = jsonx_string(finding, "path", ""), *statement = jsonx_string(finding, "statement", "");
-
-	strbuf_addf(out, "  %s: ", jsonx_string(finding, "severity", ""));
-	if (*path) {
-		screen_add_line(out, path);
-		strbuf_adds(out, ": ");
-	}
-	screen_add_line(out, jsonx_string(finding, "message", ""));
-	strbuf_addc(out, '\n');
-	if (!*statement)
-		return;
-	strbuf_adds(out, "    ");
-	screen_add_line(out, statement);
-	strbuf_addc(out, '\n');
-}
-
 static void put_findings(const json_t *resource, struct strbuf *out)
 {
-	const json_t *findings = jsonx_get(resource, "status.findings"), *finding;
-	long long more = (long long)jsonx_integer(resource, "status.moreFindings", 0);
-	size_t i;
-
-	if (!json_array_size(findings))
+	if (!json_array_size(jsonx_get(resource, "status.findings")))
 		return;
 	strbuf_adds(out, "\nFindings:\n");
-	json_array_foreach (findings, i, finding)
-		put_finding(finding, out);
-	if (more)
-		strbuf_addf(out, "  and %lld more\n", more);
+	screen_findings(resource, 2, out);
 }
 
 /* --- conditions */
