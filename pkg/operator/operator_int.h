@@ -245,6 +245,8 @@ struct map *peers_new(void);
 /* What is known of the operator whose Lease is named, "namespace/name" and perhaps a blank and more. The PgSyncs that
  * name it are processed when that changes. */
 enum peer_state operator_peer(struct operator_ *op, const char *named);
+/* Of the Lease of one that is alive, by its name: what says who owns it (placement_marks). */
+const json_t *operator_peer_marks(const struct operator_ *op, const char *lease);
 /* A PgSync has begun to name it: what was gone may have come back. */
 void peers_named(struct operator_ *op, const char *named);
 

@@ -15,6 +15,7 @@ struct peer {
 	struct operator_ *op;
 	char *lease; /* "namespace/name" */
 	struct lease_state seen;
+	json_t *marks; /* of the Lease; NULL: it was not seen yet */
 	enum peer_state state, told;
 	int64_t asked_ms;
 	struct kube_call *call;
@@ -27,6 +28,7 @@ static void peer_free(void *ptr)
 
 	kube_cancel(peer->call);
 	kube_timer_cancel(peer->timer);
+	jsonx_decref(peer->marks);
 	free(peer->lease);
 	free(peer);
 }
@@ -129,6 +131,8 @@ static void on_seen(void *user, const json_t *object, const struct err *err)
 		return;
 	}
 	if (object) {
+		jsonx_decref(peer->marks);
+		peer->marks = placement_marks(object);
 		lease_see(&peer->seen, object, now_ms);
 		expires_ms = lease_expires_ms(&peer->seen, "");
 	}
@@ -204,4 +208,11 @@ enum peer_state operator_peer(struct operator_ *op, const char *named)
 	if (clock_now_ms() - peer->asked_ms >= AGAIN_MS)
 		ask_again(peer);
 	return peer->state;
+}
+
+const json_t *operator_peer_marks(const struct operator_ *op, const char *lease)
+{
+	const struct peer *peer = map_gets(op->peers, lease);
+
+	return peer ? peer->marks : NULL;
 }

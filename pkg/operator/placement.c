@@ -38,6 +38,18 @@ static json_t *controller_of(const json_t *object)
 	return NULL;
 }
 
+json_t *placement_marks(const json_t *object)
+{
+	static const char *const kept[] = {"uid", "labels", "annotations", "ownerReferences"};
+	const json_t *metadata = json_object_get(object, "metadata");
+	json_t *marks = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (json_object_get(metadata, kept[i]))
+			(void)json_object_set(marks, kept[i], json_object_get(metadata, kept[i]));
+	return json_pack("{s:o}", "metadata", marks);
+}
+
 enum placement_owner placement_owner(const json_t *object, const char *name, const char *uid)
 {
 	_cleanup_json_ json_t *controller = controller_of(object);
@@ -45,9 +57,10 @@ enum placement_owner placement_owner(const json_t *object, const char *name, con
 	if (!has_mark(object, "metadata.labels", MANAGED_BY, MANAGER) ||
 	    !has_mark(object, "metadata.annotations", PLACEMENT_NAME, name))
 		return PLACEMENT_FOREIGN;
-	if (!controller || strcmp(jsonx_string(controller, "uid", ""), uid) == 0)
-		return PLACEMENT_OURS;
-	return strcmp(jsonx_string(controller, "kind", ""), "PgSync") == 0 ? PLACEMENT_PREVIOUS : PLACEMENT_FOREIGN;
+	if (strcmp(jsonx_string(controller, "kind", ""), "PgSync") != 0 ||
+	    strcmp(jsonx_string(controller, "name", ""), name) != 0)
+		return PLACEMENT_FOREIGN;
+	return strcmp(jsonx_string(controller, "uid", ""), uid) == 0 ? PLACEMENT_OURS : PLACEMENT_PREVIOUS;
 }
 
 /* --- the objects */

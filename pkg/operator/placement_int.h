@@ -21,7 +21,7 @@
 /* Who owns an object that has a pod's name. */
 enum placement_owner {
 	PLACEMENT_FOREIGN,
-	PLACEMENT_OURS,     /* it has the marks of this PgSync, and is not controlled by anything else */
+	PLACEMENT_OURS,     /* it has the marks of this PgSync, which controls it: a copy of the marks is not enough */
 	PLACEMENT_PREVIOUS, /* the same, but of an earlier PgSync with this name, with which it is being deleted */
 };
 
@@ -34,6 +34,8 @@ struct placement_input {
 /* The name of all the objects, and of the Lease: at most 63 characters, since that of a PgSync has at most 52. Caller
  * frees. */
 char *placement_name(const char *name);
+/* What of an object says who owns it, and its uid: for placement_owner. A new reference. */
+json_t *placement_marks(const json_t *object);
 /* name and uid: of the PgSync. */
 enum placement_owner placement_owner(const json_t *object, const char *name, const char *uid);
 /* In the order in which they are to be applied; the Deployment is last. The hash is that of all of them without the

@@ -89,11 +89,43 @@ static void test_hash_when_only_the_image_differs_then_the_same(void **state)
 	assert_string_not_equal(a, b);
 }
 
+static void test_owner_then_the_controller_decides_and_marks_alone_are_not_enough(void **state)
+{
+	static const struct {
+		const char *kind, *name, *uid; /* of the controller; NULL: there is none */
+		const char *manager, *annotation;
+		enum placement_owner expected;
+	} rows[] = {
+		{"PgSync", "books", "1", "pgsync-operator", "books", PLACEMENT_OURS},
+		{"PgSync", "books", "0", "pgsync-operator", "books", PLACEMENT_PREVIOUS},
+		{"PgSync", "other", "0", "pgsync-operator", "books", PLACEMENT_FOREIGN},
+		{"Deployment", "books", "0", "pgsync-operator", "books", PLACEMENT_FOREIGN},
+		{NULL, NULL, NULL, "pgsync-operator", "books", PLACEMENT_FOREIGN},
+		{"PgSync", "books", "1", "other", "books", PLACEMENT_FOREIGN},
+		{"PgSync", "books", "1", "pgsync-operator", "other", PLACEMENT_FOREIGN},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *object =
+			json_pack("{s:{s:{s:s}, s:{s:s}}}", "metadata", "labels", "app.kubernetes.io/managed-by",
+				  rows[i].manager, "annotations", PLACEMENT_NAME, rows[i].annotation);
+
+		if (rows[i].kind)
+			(void)json_object_set_new(json_object_get(object, "metadata"), "ownerReferences",
+						  json_pack("[{s:s, s:s, s:s, s:b}]", "kind", rows[i].kind, "name",
+							    rows[i].name, "uid", rows[i].uid, "controller", 1));
+		if (placement_owner(object, "books", "1") != rows[i].expected)
+			fail_msg("row %zu: %d", i, placement_owner(object, "books", "1"));
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_objects_when_everything_is_set_then_as_the_golden_file),
 		cmocka_unit_test(test_hash_when_only_the_image_differs_then_the_same),
+		cmocka_unit_test(test_owner_then_the_controller_decides_and_marks_alone_are_not_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

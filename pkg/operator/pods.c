@@ -57,18 +57,6 @@ static void enqueue_key(struct operator_ *op, const char *key)
 		resource_enqueue(r);
 }
 
-static json_t *marks_of(const json_t *object)
-{
-	static const char *const kept[] = {"uid", "labels", "annotations", "ownerReferences"};
-	const json_t *metadata = json_object_get(object, "metadata");
-	json_t *marks = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		if (json_object_get(metadata, kept[i]))
-			(void)json_object_set(marks, kept[i], json_object_get(metadata, kept[i]));
-	return json_pack("{s:o}", "metadata", marks);
-}
-
 static void take_deployment(struct operator_ *op, const char *key, const json_t *object)
 {
 	struct deployment *d = xcalloc(1, sizeof(*d));
@@ -76,7 +64,7 @@ static void take_deployment(struct operator_ *op, const char *key, const json_t 
 	const json_t *container = json_array_get(jsonx_get(object, "spec.template.spec.containers"), 0);
 
 	d->resource = xasprintf("%.*s/%s", (int)strcspn(key, "/"), key, name);
-	d->marks = marks_of(object);
+	d->marks = placement_marks(object);
 	d->applied = annotation_of(object, PLACEMENT_APPLIED);
 	d->image = xstrdup(jsonx_string(container, "image", ""));
 	d->generation = jsonx_integer(object, "metadata.generation", 0);
@@ -222,6 +210,18 @@ static json_t *make_objects(const struct resource *r, const char *image, char ha
 	return placement_objects(&(struct placement_input){.resource = resource, .image = image, .args = args}, hash);
 }
 
+/* A Lease that something else has made says nothing about the pod. That of an earlier PgSync with this name is its
+ * agent's, which may still be alive. */
+static enum peer_state peer_of_pod(const struct resource *r)
+{
+	enum peer_state state = operator_peer(r->op, r->pod.lease);
+	const json_t *marks = operator_peer_marks(r->op, r->pod.lease);
+
+	if (state == PEER_ALIVE && placement_owner(marks, r->name, r->cache.uid) == PLACEMENT_FOREIGN)
+		return PEER_GONE;
+	return state;
+}
+
 static enum pod_state state_of_peer(enum peer_state peer)
 {
 	switch (peer) {
@@ -264,7 +264,7 @@ void resource_pod_observe(struct resource *r, struct observed *observed)
 		return;
 	if (!r->pod.lease)
 		r->pod.lease = deployment_key(r);
-	observed->pod = state_of_peer(operator_peer(r->op, r->pod.lease));
+	observed->pod = state_of_peer(peer_of_pod(r));
 	if (observed->pod == POD_SILENT) {
 		r->pod.leaving = false;
 		if (!d)
@@ -346,6 +346,16 @@ static void on_applied(void *user, const json_t *object, const struct err *err)
 	end_place(r, err);
 }
 
+/* Fails if it is there by now. */
+static void create_next(struct resource *r, const json_t *object)
+{
+	_cleanup_free_ char *path = path_of(object);
+	_cleanup_free_ char *all = xasprintf("%.*s?fieldManager=" CONTROLLER, (int)(strrchr(path, '/') - path), path);
+
+	r->writer.call = kube_request(
+		r->op->kube, &(struct kube_request){.method = "POST", .path = all, .body = object}, on_applied, r);
+}
+
 static void apply_next(struct resource *r)
 {
 	const json_t *object = json_array_get(r->pod.objects, r->pod.next);
@@ -375,11 +385,14 @@ static int check_whose(const struct resource *r, const json_t *found, struct err
 		name);
 }
 
-/* With its uid, so that what has come in its place meanwhile is not changed. */
+/* What is there is applied with its uid, so that what has come in its place meanwhile is not changed. A Deployment is
+ * always applied: the fields that a POST sets are not removed by a later apply. What has come in its place has another
+ * selector, which cannot be changed, so the API server refuses it. */
 static void on_looked(void *user, const json_t *found, const struct err *err)
 {
 	struct resource *r = user;
 	json_t *object = json_array_get(r->pod.objects, r->pod.next);
+	bool last = r->pod.next + 1 == json_array_size(r->pod.objects);
 	struct err problem;
 
 	r->writer.call = NULL;
@@ -394,7 +407,10 @@ static void on_looked(void *user, const json_t *found, const struct err *err)
 	if (!err)
 		(void)json_object_set_new(json_object_get(object, "metadata"), "uid",
 					  json_string(jsonx_string(found, "metadata.uid", "")));
-	apply_next(r);
+	if (err && !last)
+		create_next(r, object);
+	else
+		apply_next(r);
 }
 
 static void look_next(struct resource *r)

@@ -677,9 +677,9 @@ static json_t *pod_object(const char *annotation, const char *owner)
 			  "pgsync-operator", "annotations", annotation, "books");
 
 	if (*owner)
-		(void)json_object_set_new(
-			json_object_get(object, "metadata"), "ownerReferences",
-			json_pack("[{s:s, s:s, s:b}]", "kind", "PgSync", "uid", owner, "controller", 1));
+		(void)json_object_set_new(json_object_get(object, "metadata"), "ownerReferences",
+					  json_pack("[{s:s, s:s, s:s, s:b}]", "kind", "PgSync", "name", "books", "uid",
+						    owner, "controller", 1));
 	return object;
 }
 
@@ -739,34 +739,61 @@ static void test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_
 	end_pods(f);
 }
 
-static void test_pod_when_objects_are_its_own_or_new_then_applied_to_these_alone(void **state)
+/* What is not there is created, which fails if it is there by then. The last is the Deployment. */
+static void test_pod_when_objects_are_its_own_or_new_then_these_are_applied_and_created(void **state)
 {
-	static const char *const owners[] = {"1", ""};
 	struct fixture *f = *state;
+	_cleanup_json_ json_t *own = pod_object(PLACEMENT_NAME, "1");
 	struct err gone;
 
 	(void)err_set(&gone, ERR_NOT_FOUND, "no");
 	begin_pods(f);
-	for (size_t o = 0; o < ARRAY_SIZE(owners); o++) {
-		_cleanup_json_ json_t *own = pod_object(PLACEMENT_NAME, owners[o]);
+	take_key(f);
+	resource_place(f->resource);
+	for (size_t i = 0; i < POD_OBJECTS; i++) {
+		bool is_new = i % 2, creates = is_new && i != POD_OBJECTS - 1;
+		_cleanup_json_ json_t *body = NULL;
 
-		call.sent = 0;
-		take_key(f);
-		resource_place(f->resource);
-		for (size_t i = 0; i < POD_OBJECTS; i++) {
-			_cleanup_json_ json_t *body = NULL;
-			bool is_new = i % 2;
+		assert_string_equal(call.method, "GET");
+		answer(is_new ? NULL : own, is_new ? &gone : NULL);
+		assert_string_equal(call.method, creates ? "POST" : "PATCH");
+		if (creates)
+			assert_null(strstr(call.path, "/pgsync-books"));
+		else
+			assert_non_null(strstr(call.path, "/pgsync-books"));
+		body = json_loads(call.body, 0, NULL);
+		assert_string_equal(jsonx_string(body, "metadata.uid", ""), is_new ? "" : "u-7");
+		answer(own, NULL);
+	}
+	assert_null(call.done);
+	assert_int_equal(call.sent, 2 * POD_OBJECTS);
+	end_pods(f);
+}
 
-			assert_string_equal(call.method, "GET");
-			answer(is_new ? NULL : own, is_new ? &gone : NULL);
-			assert_string_equal(call.method, "PATCH");
-			body = json_loads(call.body, 0, NULL);
-			assert_string_equal(jsonx_string(body, "metadata.uid", ""), is_new ? "" : "u-7");
-			answer(own, NULL);
-		}
-		assert_null(call.done);
-		assert_int_equal(call.sent, 2 * POD_OBJECTS);
-		workqueue_done(f->op.queue, "shop/books", clock_now_ms());
+static void test_pod_when_something_else_holds_its_lease_then_it_is_not_alive(void **state)
+{
+	static const struct {
+		const char *owner;
+		enum pod_state expected;
+	} rows[] = {{"", POD_SILENT}, {"1", POD_ALIVE}, {"0", POD_ALIVE}};
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *deployment = pod_object(PLACEMENT_NAME, "1");
+
+	begin_pods(f);
+	watch.handlers.changed(watch.user, "shop/pgsync-books", deployment);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *lease = lease_of("pod", 15);
+		_cleanup_json_ json_t *marks = pod_object(PLACEMENT_NAME, rows[i].owner);
+		struct observed seen = {0};
+
+		map_free(f->op.peers);
+		f->op.peers = peers_new();
+		(void)json_object_set(lease, "metadata", json_object_get(marks, "metadata"));
+		resource_pod_observe(f->resource, &seen);
+		assert_string_equal(call.path, "/apis/coordination.k8s.io/v1/namespaces/shop/leases/pgsync-books");
+		answer(lease, NULL);
+		resource_pod_observe(f->resource, &seen);
+		assert_int_equal(seen.pod, rows[i].expected);
 	}
 	end_pods(f);
 }
@@ -776,7 +803,8 @@ static void test_deployment_when_it_is_not_ours_then_it_is_neither_seen_nor_dele
 	struct fixture *f = *state;
 	_cleanup_json_ json_t *others = pod_object("example.com/name", "");
 	_cleanup_json_ json_t *before = pod_object(PLACEMENT_NAME, "0");
-	json_t *const not_ours[] = {others, before};
+	_cleanup_json_ json_t *copied = pod_object(PLACEMENT_NAME, "");
+	json_t *const not_ours[] = {others, before, copied};
 	_cleanup_json_ json_t *own = pod_object(PLACEMENT_NAME, "1");
 	_cleanup_json_ json_t *body = NULL;
 
@@ -823,7 +851,8 @@ int main(void)
 		WITH_FIXTURE(test_contend_then_an_event_and_an_annotation_once),
 		WITH_FIXTURE(test_pod_when_an_object_of_its_name_is_not_its_own_then_nothing_is_changed),
 		WITH_FIXTURE(test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_without_an_event),
-		WITH_FIXTURE(test_pod_when_objects_are_its_own_or_new_then_applied_to_these_alone),
+		WITH_FIXTURE(test_pod_when_objects_are_its_own_or_new_then_these_are_applied_and_created),
+		WITH_FIXTURE(test_pod_when_something_else_holds_its_lease_then_it_is_not_alive),
 		WITH_FIXTURE(test_deployment_when_it_is_not_ours_then_it_is_neither_seen_nor_deleted),
 		WITH_FIXTURE(test_cancel_when_a_write_is_under_way_then_it_is_as_if_it_had_not_begun),
 	};
