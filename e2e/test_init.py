@@ -8,6 +8,7 @@ import bookstore
 import pytest
 import yaml
 from parts.operator import BIN
+from parts.postgres import Database
 from parts.worker import pgsync
 
 # Composite keys, a table that refers to itself, a connecting table with a column more, two foreign keys to one
@@ -165,3 +166,17 @@ def test_the_database_may_be_in_the_url(init, database):
     secret, resource = yaml.safe_load_all(out)
     assert resource["metadata"]["namespace"] == secret["metadata"]["namespace"] == "shop"
     assert resource["spec"]["source"]["database"] == database.name and database.role_password not in str(resource)
+
+
+def test_a_database_without_an_encoding_is_refused(init, postgres, unique):
+    """Its names may be no UTF-8, so neither the listing nor a proposal could show them."""
+    here = init()
+    postgres.sql(f"CREATE DATABASE {unique}_raw ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    raw = Database(postgres, f"{unique}_raw")
+    try:
+        raw.sql(r"DO $$ BEGIN EXECUTE 'CREATE TABLE caf' || chr(233) || ' (id int PRIMARY KEY)'; END $$")
+        for arguments in ((), ("--root", "caf\udce9")):
+            code, out, err = here("--database", raw.name, *arguments, PG_USER="postgres", PG_PASSWORD=postgres.password)
+            assert code == 1 and not out and "has the encoding SQL_ASCII" in err, (code, out, err)
+    finally:
+        raw.drop()

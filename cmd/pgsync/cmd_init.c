@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "propose/propose.h"
 #include "sessions/connector.h"
+#include "source/checks.h"
 #include "json/json.h"
 
 enum { HEADER_BYTES = 4 * 1024 * 1024, SHOWN_ROOTS = 20, SHOWN_TABLES_BYTES = 60 };
@@ -41,7 +42,8 @@ static int session_open(const struct spec *spec, struct session *ret, struct err
 	options.ca_path = ret->ca_fd >= 0 ? ret->ca_path : NULL;
 	options.stop_fd = ret->stop_fd = stop_fd_open(-1, err);
 	if (ret->stop_fd < 0 || connector_init(&ret->connector, &options, err) < 0 ||
-	    connector_pg(&ret->connector, CONNECTOR_UNLIMITED, "init", &ret->pg, err) < 0)
+	    connector_pg(&ret->connector, CONNECTOR_UNLIMITED, "init", &ret->pg, err) < 0 ||
+	    checks_encoding(ret->pg, spec->source.database, err) < 0)
 		return -1;
 	return catalog_load_all(ret->pg, &ret->catalog, err);
 }

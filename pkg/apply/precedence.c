@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
+#include "base/ints.h"
 
 enum { MOST_DOUBLINGS = 20 };
 
@@ -172,14 +173,6 @@ size_t precedences_open(struct precedences *all, int64_t now_ms, int pids[PRECED
 	return n;
 }
 
-static bool contains(const int *pids, size_t n, int pid)
-{
-	for (size_t i = 0; i < n; i++)
-		if (pids[i] == pid)
-			return true;
-	return false;
-}
-
 static bool must_end(struct precedence *p, int64_t now_ms, bool blocks)
 {
 	if (!p->open || !blocks) {
@@ -202,7 +195,7 @@ size_t precedences_decide(struct precedences *all, int64_t now_ms, const int *bl
 	for (size_t i = 0; i < all->n; i++) {
 		struct precedence *p = all->items[i];
 
-		if (!must_end(p, now_ms, contains(blocking, n, p->pid)))
+		if (!must_end(p, now_ms, ints_contain(blocking, n, p->pid)))
 			continue;
 		p->asked = p->cancelling = true;
 		p->asked_ms = now_ms;

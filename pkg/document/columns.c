@@ -1,24 +1,17 @@
 /* Sets of columns of one table. */
 #include <stdlib.h>
 
+#include "base/ints.h"
 #include "document/document_int.h"
 
 enum { LIST_BYTES = 4096 };
-
-static bool has_column(const int *columns, size_t n, int column)
-{
-	for (size_t i = 0; i < n; i++)
-		if (columns[i] == column)
-			return true;
-	return false;
-}
 
 bool columns_are_equal(const int *a, size_t n, const int *b, size_t m)
 {
 	if (n != m)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!has_column(b, m, a[i]))
+		if (!ints_contain(b, m, a[i]))
 			return false;
 	return true;
 }
@@ -31,7 +24,7 @@ bool columns_are_unique(const struct catalog_table *table, const int *columns, s
 
 		if (!index->unique || !index->valid || index->partial || index->expression || index->n == 0)
 			continue;
-		while (covered < index->n && has_column(columns, n, index->columns[covered]))
+		while (covered < index->n && ints_contain(columns, n, index->columns[covered]))
 			covered++;
 		if (covered == index->n)
 			return true;

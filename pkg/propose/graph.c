@@ -2,15 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ints.h"
 #include "propose/propose_int.h"
-
-bool propose_has(const int *columns, size_t n, int column)
-{
-	for (size_t i = 0; i < n; i++)
-		if (columns[i] == column)
-			return true;
-	return false;
-}
 
 static bool is_same_key(const struct catalog_foreign_key *a, const struct catalog_foreign_key *b)
 {
@@ -111,8 +104,8 @@ const struct propose_edge *propose_through(const struct propose_graph *graph, co
 	if (other->to == from->to || other->to == from->from || from->to == from->from)
 		return NULL;
 	for (size_t i = 0; i < from->from->n_columns; i++)
-		if (!propose_has(from->key->columns, from->key->n, (int)i) &&
-		    !propose_has(other->key->columns, other->key->n, (int)i) && !is_surrogate(from->from, (int)i))
+		if (!ints_contain(from->key->columns, from->key->n, (int)i) &&
+		    !ints_contain(other->key->columns, other->key->n, (int)i) && !is_surrogate(from->from, (int)i))
 			return NULL;
 	return other;
 }
@@ -129,7 +122,7 @@ bool propose_is_unique(const struct propose_edge *edge)
 		bool covered = is_plain_unique(index);
 
 		for (size_t k = 0; k < index->n; k++)
-			covered = covered && propose_has(edge->key->columns, edge->key->n, index->columns[k]);
+			covered = covered && ints_contain(edge->key->columns, edge->key->n, index->columns[k]);
 		if (covered)
 			return true;
 	}

@@ -124,7 +124,9 @@ static int compare_roots(const void *a, const void *b)
 		return n > m ? -1 : 1;
 	if (x->table->row_estimate != y->table->row_estimate)
 		return x->table->row_estimate > y->table->row_estimate ? -1 : 1;
-	return strcmp(x->table->name, y->table->name);
+	if (strcmp(x->table->name, y->table->name) != 0)
+		return strcmp(x->table->name, y->table->name);
+	return strcmp(x->table->schema, y->table->schema);
 }
 
 size_t propose_roots(const struct catalog *catalog, struct propose_root **ret)

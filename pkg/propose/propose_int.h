@@ -38,7 +38,6 @@ bool propose_is_unique(const struct propose_edge *edge);
 
 /* The columns that make its rows unique: its primary key, or those of another index; NULL if there is none. */
 const struct catalog_index *propose_key(const struct catalog_table *table);
-bool propose_has(const int *columns, size_t n, int column);
 
 /* Why a document should not contain this column; NULL if it should. */
 const char *propose_column_obstacle(const struct catalog_column *column);

@@ -344,6 +344,47 @@ static void test_roots_are_sorted_and_connecting_tables_are_none(void **state)
 	propose_roots_free(roots, n);
 }
 
+static void test_roots_of_the_same_name_are_sorted_by_schema(void **state)
+{
+	_cleanup_(catalog_freep) struct catalog *catalog =
+		decode("[{\"name\": \"t\", \"schema\": \"b\", \"columns\": [\"id int4!\"], \"key\": [\"id\"]},"
+		       "{\"name\": \"t\", \"schema\": \"c\", \"columns\": [\"id int4!\"], \"key\": [\"id\"]},"
+		       "{\"name\": \"t\", \"schema\": \"a\", \"columns\": [\"id int4!\"], \"key\": [\"id\"]}]");
+	struct propose_root *roots;
+	size_t n = propose_roots(catalog, &roots);
+
+	UNUSED(state);
+	assert_int_equal(n, 3);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(roots[i].table->schema[0], "abc"[i]);
+	propose_roots_free(roots, n);
+}
+
+static void replace_name(char **name, const char *by)
+{
+	free(*name);
+	*name = xstrdup(by);
+}
+
+/* As in a database with the encoding SQL_ASCII. */
+static void test_names_that_are_not_utf8_are_shown_with_replacement_characters(void **state)
+{
+	_cleanup_(catalog_freep) struct catalog *catalog = decode(BOOKS);
+	_cleanup_(propose_release) struct propose_document document = {0};
+
+	UNUSED(state);
+	replace_name(&catalog->tables[0].name, "b\xE4ume");
+	replace_name(&catalog->tables[0].schema, "sch\xE4tze");
+	replace_name(&catalog->tables[0].columns[1].name, "h\xF6he");
+	replace_name(&catalog->tables[0].columns[3].name, "\xFC_id");
+	for (size_t i = 0; i < catalog->n; i++) {
+		propose_document(catalog, &catalog->tables[i], &document);
+		propose_release(&document);
+	}
+	propose_document(catalog, &catalog->tables[0], &document);
+	assert_string_equal(jsonx_string(document.nodes, "table", ""), "b\xEF\xBF\xBDume");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +397,8 @@ int main(void)
 		cmocka_unit_test(test_labels_are_unique),
 		cmocka_unit_test(test_a_document_has_a_limit),
 		cmocka_unit_test(test_roots_are_sorted_and_connecting_tables_are_none),
+		cmocka_unit_test(test_roots_of_the_same_name_are_sorted_by_schema),
+		cmocka_unit_test(test_names_that_are_not_utf8_are_shown_with_replacement_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ints.h"
 #include "propose/propose_int.h"
+#include "json/json.h"
 
 /* A node of the tree that is being made. */
 struct level {
@@ -42,7 +44,7 @@ static void add_note(json_t *to, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	(void)json_array_append_new(to, json_string(text));
+	(void)json_array_append_new(to, jsonx_text(text));
 }
 
 static char *below(const struct level *level, const char *name)
@@ -56,7 +58,7 @@ static void count_table(struct builder *b, const struct catalog_table *table)
 
 	if (json_object_get(b->out->rows, name))
 		return;
-	(void)json_array_append_new(b->out->tables, json_string(name));
+	(void)json_array_append_new(b->out->tables, jsonx_text(name));
 	(void)json_object_set_new(b->out->rows, name,
 				  table->row_estimate < 0 ? json_null()
 							  : json_integer((json_int_t)table->row_estimate));
@@ -130,7 +132,7 @@ static bool label_is_taken(const struct level *level, const struct proposed *p, 
 	json_t *child;
 	size_t i;
 
-	if (column >= 0 && !(p->refers && propose_has(p->edge->key->columns, p->edge->key->n, column)))
+	if (column >= 0 && !(p->refers && ints_contain(p->edge->key->columns, p->edge->key->n, column)))
 		return true;
 	json_array_foreach (json_object_get(level->node, "children"), i, child)
 		if (strcmp(json_string_value(json_object_get(child, "label")), label) == 0)
@@ -166,17 +168,17 @@ static json_t *column_names(const struct catalog_table *table, const int *column
 	json_t *names = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(names, json_string(table->columns[columns[i]].name));
+		(void)json_array_append_new(names, jsonx_text(table->columns[columns[i]].name));
 	return names;
 }
 
 static json_t *start_node(const struct catalog_table *table)
 {
 	const struct catalog_index *key = propose_key(table);
-	json_t *node = json_pack("{s:s, s:[]}", "table", table->name, "columns");
+	json_t *node = json_pack("{s:o, s:[]}", "table", jsonx_text(table->name), "columns");
 
 	if (strcmp(table->schema, "public") != 0)
-		(void)json_object_set_new(node, "schema", json_string(table->schema));
+		(void)json_object_set_new(node, "schema", jsonx_text(table->schema));
 	if (!key->primary)
 		(void)json_object_set_new(node, "primary_key", column_names(table, key->columns, key->n));
 	return node;
@@ -193,7 +195,7 @@ static json_t *relationship_of(const struct builder *b, const struct level *leve
 						    ? xstrdup(e->from->name)
 						    : xasprintf("%s.%s", e->from->schema, e->from->name);
 
-		(void)json_object_set_new(relationship, "through_tables", json_pack("[s]", name));
+		(void)json_object_set_new(relationship, "through_tables", json_pack("[o]", jsonx_text(name)));
 	} else if (propose_edges_between(b->graph, level->table, child_table(p)) != 1) {
 		json_t *referring = column_names(e->from, e->key->columns, e->key->n);
 		json_t *referred = column_names(e->to, e->key->to_columns, e->key->n);
@@ -245,7 +247,7 @@ static void add_child(struct builder *b, struct level *level, const struct propo
 		mark_linked(level, p->edge);
 	else if (!p->through)
 		mark_linked(child, p->edge);
-	(void)json_object_set_new(child->node, "label", json_string(label));
+	(void)json_object_set_new(child->node, "label", jsonx_text(label));
 	(void)json_object_set_new(child->node, "relationship", relationship_of(b, level, p));
 	children = json_object_get(level->node, "children");
 	if (!children) {
@@ -298,7 +300,7 @@ static bool is_kept(const struct level *level, int column)
 {
 	const struct catalog_index *key = propose_key(level->table);
 
-	return !level->linked[column] || (!level->up && propose_has(key->columns, key->n, column));
+	return !level->linked[column] || (!level->up && ints_contain(key->columns, key->n, column));
 }
 
 static void add_columns(struct builder *b, const struct level *level)
@@ -316,7 +318,7 @@ static void add_columns(struct builder *b, const struct level *level)
 			add_note(b->out->left_out, "%s: %s", path, obstacle);
 			continue;
 		}
-		(void)json_array_append_new(columns, json_string(column->name));
+		(void)json_array_append_new(columns, jsonx_text(column->name));
 		if (hint)
 			add_note(b->out->hints, "%s: %s", path, hint);
 	}

@@ -21,14 +21,26 @@ static void check_version(const struct check_input *in, struct findings *f)
 }
 
 /* Such a database may contain text in any encoding, or invalid text, and does not record which. */
+#define HAS_NO_ENCODING                                                                                            \
+	"database \"%s\" has the encoding SQL_ASCII, so the server cannot convert its texts to UTF-8, which JSON " \
+	"needs: "                                                                                                  \
+	"dump it and restore it into a database with ENCODING 'UTF8'"
+
 static void check_encoding(const struct check_input *in, struct findings *f)
 {
 	if (strcmp(in->server->encoding, "SQL_ASCII") == 0)
-		findings_add(
-			f, FINDING_ERROR, REASON_NOT_SUPPORTED, NULL,
-			"database \"%s\" has the encoding SQL_ASCII, so the server cannot convert its texts to UTF-8, "
-			"which JSON needs: dump it and restore it into a database with ENCODING 'UTF8'",
-			in->source->database);
+		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, NULL, HAS_NO_ENCODING, in->source->database);
+}
+
+int checks_encoding(struct pg *pg, const char *database, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, "SELECT current_setting('server_encoding')", NULL, 0, &r, err) < 0)
+		return err_wrap(err, "reading the server's settings");
+	if (strcmp(pg_value(r, 0, 0), "SQL_ASCII") == 0)
+		return err_reason(err, ERR_INVALID, REASON_NOT_SUPPORTED, HAS_NO_ENCODING, database);
+	return 0;
 }
 
 static void check_wal_level(const struct check_input *in, struct findings *f)

@@ -36,6 +36,8 @@ struct checks_subject {
 	const bool *named; /* for each table of the catalog: a document that did not compile names it */
 };
 
+/* That the server can convert the texts of a session's database to UTF-8. */
+int checks_encoding(struct pg *pg, const char *database, struct err *err) WARN_UNUSED;
 int checks_read_server(const struct source *source, struct checks_server *ret, struct err *err) WARN_UNUSED;
 void checks_server(const struct source *source, const struct checks_server *server, struct findings *f);
 /* The link columns of a table, and so the replica identity that it needs, are only known if a compiled document reads
