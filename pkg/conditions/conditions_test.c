@@ -81,6 +81,33 @@ static void test_findings_then_errors_changes_warnings_and_the_rest_is_counted(v
 	report_release(&r);
 }
 
+static size_t count_listed(size_t message_bytes, size_t path_bytes)
+{
+	_cleanup_free_ char *path = xasprintf("%0*d", (int)path_bytes, 0);
+	_cleanup_json_ json_t *json = NULL;
+	struct findings f;
+	struct report r;
+
+	findings_init(&f);
+	report_init(&r);
+	for (int i = 0; i < REPORT_FINDINGS; i++)
+		findings_add(&f, FINDING_WARNING, REASON_MISSING_INDEX, path, "%0*d", (int)message_bytes, i);
+	report_findings_set(&r, &f, NULL);
+	json = report_json(&r);
+	findings_release(&f);
+	report_release(&r);
+	return json_array_size(json_object_get(json, "findings"));
+}
+
+static void test_findings_then_what_is_listed_counts(void **state)
+{
+	UNUSED(state);
+	assert_int_equal(count_listed(4000, 1), count_listed(2048, 1));
+	assert_in_range(count_listed(2048, 1), 20, 24);
+	assert_in_range(count_listed(1, 2048), 20, 24);
+	assert_int_equal(count_listed(1, 1), REPORT_FINDINGS);
+}
+
 static void test_failed_when_a_side_is_away_then_ready_names_it_unless_action_is_needed(void **state)
 {
 	struct report_failure failure = {.reason = REASON_FAILED, .message = "no route", .planning = true};
@@ -297,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_findings_then_errors_changes_warnings_and_the_rest_is_counted),
+		cmocka_unit_test(test_findings_then_what_is_listed_counts),
 		cmocka_unit_test(test_failed_when_a_side_is_away_then_ready_names_it_unless_action_is_needed),
 		cmocka_unit_test(test_names_then_every_value_has_its_own),
 		cmocka_unit_test(test_report_json_when_just_started_then_pending_and_unknown),

@@ -81,7 +81,7 @@ void report_schema(struct report *report, const struct findings *f)
 
 /* --- the list of findings */
 
-enum { FINDING_MESSAGE_BYTES = 2048, FINDING_STATEMENT_BYTES = 4096, FINDING_FIELDS_BYTES = 256 };
+enum { FINDING_MESSAGE_BYTES = 2048, FINDING_STATEMENT_BYTES = 4096 };
 
 struct finding_list {
 	json_t *items;
@@ -99,20 +99,21 @@ static void list_finding(struct finding_list *list, const char *severity, const 
 {
 	/* Half a statement must not be run. */
 	bool whole = item->statement && strlen(item->statement) <= FINDING_STATEMENT_BYTES;
-	size_t bytes = FINDING_FIELDS_BYTES + strlen(item->message) + (whole ? strlen(item->statement) : 0);
-	json_t *object;
+	json_t *object = json_pack("{s:s, s:s, s:o}", "severity", severity, "reason", reason_name(item->reason),
+				   "message", finding_text(item->message));
+	size_t bytes;
 
-	if (json_array_size(list->items) >= REPORT_FINDINGS || list->bytes + bytes > REPORT_FINDINGS_BYTES) {
-		list->more++;
-		return;
-	}
-	list->bytes += bytes;
-	object = json_pack("{s:s, s:s, s:o}", "severity", severity, "reason", reason_name(item->reason), "message",
-			   finding_text(item->message));
 	if (*item->path)
 		(void)json_object_set_new(object, "path", finding_text(item->path));
 	if (whole)
 		(void)json_object_set_new(object, "statement", jsonx_text(item->statement));
+	bytes = json_dumpb(object, NULL, 0, JSON_COMPACT);
+	if (json_array_size(list->items) >= REPORT_FINDINGS || list->bytes + bytes > REPORT_FINDINGS_BYTES) {
+		list->more++;
+		json_decref(object);
+		return;
+	}
+	list->bytes += bytes;
 	(void)json_array_append_new(list->items, object);
 }
 
