@@ -30,7 +30,7 @@ int source_plan_identities(const struct source *source, const struct source_tabl
 static void add_index(const struct document_plan *plan, struct findings *changes)
 {
 	findings_add(changes, FINDING_WARNING, REASON_PLANNED, plan->document->path,
-		     "index %s is to be filled, with a document for each row of %s.%s", plan->document->index,
+		     "a start fills index %s with one document for each row of %s.%s", plan->document->index,
 		     plan->root->schema, plan->root->name);
 }
 
@@ -46,18 +46,18 @@ int source_plan_changes(const struct source *source, const struct source_tables 
 		return -1;
 	for (size_t i = 0; i < gaps.n; i++)
 		findings_add_statement(changes, FINDING_WARNING, REASON_REPLICA_IDENTITY, NULL, gaps.items[i].sql,
-				       "the replica identity of %s.%s is to be set (a deletion restores it)",
+				       "a start sets the replica identity of %s.%s; a deletion restores it",
 				       gaps.items[i].schema, gaps.items[i].name);
 	if (pg_publication_comment(source->pg, source->publication, &exists, &comment, err) < 0 ||
 	    pg_slot_read(source->pg, source->slot, &slot, err) < 0)
 		return err_wrap(err, "planning");
 	if (!exists)
 		findings_add(changes, FINDING_WARNING, REASON_PLANNED, NULL,
-			     "publication \"%s\" is to be created, with tables: %zu", source->publication, tables->n);
+			     "a start creates publication \"%s\" (tables: %zu)", source->publication, tables->n);
 	if (slot.state != PG_SLOT_ABSENT)
 		return 0;
 	findings_add(changes, FINDING_WARNING, REASON_PLANNED, NULL,
-		     "replication slot \"%s\" is to be created; the server then retains WAL for it", source->slot);
+		     "a start creates replication slot \"%s\"; the server then retains WAL for it", source->slot);
 	for (size_t i = 0; i < n_plans; i++)
 		add_index(plans[i], changes);
 	return 0;

@@ -130,7 +130,7 @@ static void test_plan_changes_then_what_a_start_would_create_and_nothing_changes
 			    "ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"");
 	assert_true(has(changes.items[1].message, "publication"));
 	assert_true(has(changes.items[2].message, "replication slot"));
-	assert_true(has(changes.items[3].message, "a document for each row of public.books"));
+	assert_true(has(changes.items[3].message, "one document for each row of public.books"));
 	store_expect_changes(&x.s, "");
 	findings_release(&changes);
 	end(&x);
