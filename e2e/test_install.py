@@ -7,7 +7,7 @@ import pytest
 from guide import Reader, blocks
 from parts.kubernetes import KubeApi
 from parts.operator import NAMESPACE, RELEASE, TREE, Operator
-from pgsync import Resources, condition
+from pgsync import Resources
 from test_chart import run_helm_test
 
 PAGE = "docs/install.md"
@@ -105,7 +105,7 @@ def test_the_page_leads_from_nothing_to_an_index_through_an_upgrade_and_back_to_
     database.sql("UPDATE books SET title = 'After the upgrade' WHERE id = 1")
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(database))
     assert opensearch.aliases(index) == [f"{index}-g1"]
-    assert condition(resources.get("books"), "Ready")["status"] == "True"
+    resources.wait("books")
 
     reader.follow(blocks(PAGE, "Uninstall"))
     assert (database.slots(), database.publications()) == ([], [])

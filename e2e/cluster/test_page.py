@@ -6,7 +6,7 @@ from guide import Reader, blocks
 from parts.cluster import HOST, PODS
 from parts.operator import NAMESPACE, TREE
 from parts.postgres import Postgres
-from pgsync import Resources, condition
+from pgsync import Resources
 from shop import service
 from test_plugin import Plugin
 
@@ -69,7 +69,7 @@ def test_the_page_leads_from_nothing_to_an_index_through_an_upgrade_and_back_to_
     database.sql("UPDATE books SET title = 'After the upgrade' WHERE id = 1")
     bookstore.wait_equal(shop.engine, "books", lambda: bookstore.expected(database))
     assert shop.engine.aliases("books") == ["books-g1"]
-    assert condition(Resources(cluster.kubectl, "shop").get("books"), "Ready")["status"] == "True"
+    Resources(cluster.kubectl, "shop").wait("books")
 
     reader.follow(blocks(PAGE, "Uninstall"))
     assert (database.slots(), database.publications()) == ([], [])
