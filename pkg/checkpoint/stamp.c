@@ -18,13 +18,14 @@ static const char store_word[] = "Redis";
  * again, an older state would mean that it is not done. */
 static char *stamp_state(const json_t *document)
 {
+	static const char *const progress[] = {"confirmedLSN", "landmark", CHECKPOINT_SAVED_KEY};
 	_cleanup_json_ json_t *state = json_deep_copy(document);
 	char hash[JSONX_HASH_BYTES];
 	json_t *index;
 	size_t i;
 
-	(void)json_object_del(state, "confirmedLSN");
-	(void)json_object_del(state, CHECKPOINT_SAVED_KEY);
+	for (i = 0; i < ARRAY_SIZE(progress); i++)
+		(void)json_object_del(state, progress[i]);
 	json_array_foreach (json_object_get(state, "indices"), i, index) {
 		(void)json_object_del(index, "ranges");
 		(void)json_object_del(index, "rowsTotal");

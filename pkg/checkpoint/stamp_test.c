@@ -246,6 +246,30 @@ static void test_load_when_redis_has_an_older_state_then_lost_and_an_older_progr
 	end_both(&b);
 }
 
+static void test_load_when_redis_lags_behind_in_all_progress_then_it_is_used(void **state)
+{
+	_cleanup_free_ char *older = NULL;
+	struct checkpoint cp;
+	struct both b;
+
+	UNUSED(state);
+	begin_both(&b);
+	save_phase(&b, CHECKPOINT_LIVE, 6);
+	load(&b, &cp);
+	older = xstrdup(b.value);
+	cp.confirmed_lsn = 7;
+	cp.landmark = (struct checkpoint_landmark){.lsn = 7, .xid = 1, .commit_us = 1};
+	save(&b, &cp);
+	checkpoint_release(&cp);
+	free(b.value);
+	b.value = xstrdup(older);
+	load(&b, &cp);
+	assert_false(cp.lost);
+	assert_int_equal(cp.confirmed_lsn, 7);
+	checkpoint_release(&cp);
+	end_both(&b);
+}
+
 static void test_save_when_another_process_saved_then_conflict_and_redis_keeps_its_value(void **state)
 {
 	_cleanup_free_ char *value = NULL;
@@ -340,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_save_when_in_redis_then_the_index_has_only_a_stamp),
 		cmocka_unit_test(test_load_when_redis_lost_or_damaged_it_then_lost),
 		cmocka_unit_test(test_load_when_redis_has_an_older_state_then_lost_and_an_older_progress_then_not),
+		cmocka_unit_test(test_load_when_redis_lags_behind_in_all_progress_then_it_is_used),
 		cmocka_unit_test(test_save_when_another_process_saved_then_conflict_and_redis_keeps_its_value),
 		cmocka_unit_test(test_load_when_no_redis_is_known_then_says_what_to_set),
 		cmocka_unit_test(test_save_when_moved_to_the_index_then_the_checkpoint_itself_is_there),
