@@ -14,17 +14,18 @@ def condition(resources, name):
     return (found[0]["status"], found[0]["reason"]) if found else None
 
 
-def traces(database, engine, index):
+def traces(database, engine, index, resources):
     """Everything that a sync would leave: on both sides."""
     schema = database.sql("SELECT relname, relkind, relreplident, xmin::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1")
     settings = database.sql("SELECT name, setting FROM pg_settings WHERE source = 'database' OR name = 'wal_level'")
-    return database.slots(), database.publications(), schema, settings, sorted(engine.indices(f"*{index}*")), pgsync_records(engine)
+    return database.slots(), database.publications(), schema, settings, sorted(engine.indices(f"*{index}*")), pgsync_records(engine, resources.namespace)
 
 
-def pgsync_records(engine):
-    """How often the records of any PgSync were written."""
-    return [(name, engine.request("GET", f"{name}/_stats/indexing")["_all"]["total"]["indexing"]["index_total"])
-            for name in engine.indices("pgsync-*")]
+def pgsync_records(engine, namespace):
+    """The records of every PgSync; and of those of this namespace, what each write changes. Others may be running."""
+    engine.request("POST", "pgsync-*/_refresh")
+    found = engine.request("POST", "pgsync-*/_search", {"size": 10000, "seq_no_primary_term": True})["hits"]["hits"]
+    return sorted((hit["_index"], hit["_id"], hit["_seq_no"] if hit["_id"].startswith(f"{namespace}/") else None) for hit in found)
 
 
 def listed(resources, severity):
@@ -35,7 +36,7 @@ def listed(resources, severity):
 def planned(make_operator, books, opensearch, resources, index):
     books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint NOT NULL REFERENCES books, body text)")
     books.own_tables()
-    before = traces(books, opensearch, index)
+    before = traces(books, opensearch, index, resources)
     make_operator("one").start()
     resources.apply_books(NAME, books, opensearch.url, index=index, spec={"mode": "Plan"})
     resources.wait(NAME, "Planned", "True")
@@ -51,7 +52,7 @@ def test_a_plan_changes_nothing_and_a_sync_follows(planned, books, opensearch, r
     assert any("publication" in text for text in changes) and any("replication slot" in text for text in changes), changes
     assert any(index in text for text in changes), changes
     time.sleep(3)
-    assert traces(books, opensearch, index) == planned
+    assert traces(books, opensearch, index, resources) == planned
 
     schema = found["spec"]["schema"]
     schema[0]["nodes"]["children"].append({"table": "reviews", "columns": ["body"], "label": "reviews",
@@ -67,7 +68,7 @@ def test_a_plan_changes_nothing_and_a_sync_follows(planned, books, opensearch, r
     error, = listed(resources, "Error")
     assert error["path"] == "spec.schema[0].nodes.columns[0]" and "title" in error["message"], error
     assert condition(resources, "Ready") == ("False", "UnknownColumn")
-    assert traces(books, opensearch, index) == planned
+    assert traces(books, opensearch, index, resources) == planned
 
     schema[0]["nodes"]["columns"] = bookstore.COLUMNS
     schema[0]["nodes"]["children"].pop()
@@ -87,10 +88,10 @@ def test_a_running_pgsync_that_is_set_to_plan_stops_and_continues_later(make_ope
     resources.wait(NAME, "Planned", "True")
     assert not books.walsenders() and len(books.slots()) == 1
     assert condition(resources, "Streaming")[0] == "False" and condition(resources, "BootstrapComplete")[0] == "True"
-    before = traces(books, opensearch, index)
+    before = traces(books, opensearch, index, resources)
     books.sql("UPDATE books SET price = 2.00 WHERE title = 'Neuromancer'")
     time.sleep(2)
-    assert traces(books, opensearch, index) == before
+    assert traces(books, opensearch, index, resources) == before
     resources.patch(NAME, {"mode": "Sync"})
     resources.wait(NAME, generation=True)
     bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
@@ -99,4 +100,4 @@ def test_a_running_pgsync_that_is_set_to_plan_stops_and_continues_later(make_ope
 
 def test_a_plan_is_deleted_at_once(planned, resources, books, opensearch, index):
     resources.delete(NAME)
-    assert traces(books, opensearch, index) == planned
+    assert traces(books, opensearch, index, resources) == planned
