@@ -16,31 +16,14 @@ bool columns_are_equal(const int *a, size_t n, const int *b, size_t m)
 	return true;
 }
 
-bool columns_are_unique(const struct catalog_table *table, const int *columns, size_t n)
-{
-	for (size_t i = 0; i < table->n_indexes; i++) {
-		const struct catalog_index *index = &table->indexes[i];
-		size_t covered = 0;
-
-		if (!index->unique || !index->valid || index->partial || index->expression || index->n == 0)
-			continue;
-		while (covered < index->n && ints_contain(columns, n, index->columns[covered]))
-			covered++;
-		if (covered == index->n)
-			return true;
-	}
-	return false;
-}
-
 bool columns_are_indexed(const struct catalog_table *table, const int *columns, size_t n)
 {
-	if (columns_are_unique(table, columns, n))
+	if (catalog_is_unique(table, columns, n))
 		return true;
 	for (size_t i = 0; i < table->n_indexes; i++) {
 		const struct catalog_index *index = &table->indexes[i];
 
-		if (index->valid && !index->partial && !index->expression && index->n >= n &&
-		    columns_are_equal(index->columns, n, columns, n))
+		if (catalog_index_is_plain(index) && index->n >= n && columns_are_equal(index->columns, n, columns, n))
 			return true;
 	}
 	return false;

@@ -85,7 +85,7 @@ static void test_columns_when_an_index_is_looked_at_then_only_a_usable_one_count
 		struct catalog_index index = rows[i].index;
 		const struct catalog_table table = table_with(&index);
 
-		if (columns_are_unique(&table, rows[i].columns, rows[i].n) != rows[i].unique)
+		if (catalog_is_unique(&table, rows[i].columns, rows[i].n) != rows[i].unique)
 			fail_msg("%s: unique", rows[i].what);
 		if (columns_are_indexed(&table, rows[i].columns, rows[i].n) != rows[i].indexed)
 			fail_msg("%s: indexed", rows[i].what);

@@ -146,8 +146,6 @@ bool reference_other_is_given(const struct schema_node *node, const struct schem
 struct catalog_name reference_other(const struct schema_node *node, const struct schema_table_name *name);
 
 /* --- columns.c: sets of columns of one table, by 0-based positions --- */
-/* A unique index makes at most one row of the table equal in these columns. */
-bool columns_are_unique(const struct catalog_table *table, const int *columns, size_t n);
 /* An index finds rows by these columns. */
 bool columns_are_indexed(const struct catalog_table *table, const int *columns, size_t n);
 /* Both sets have the same columns, in any order. */

@@ -69,7 +69,7 @@ static void given_key(struct plan_node *node, struct diagnostics *d)
 			node->key[node->n_key++] = column;
 	}
 	if (!node->parent && complete && !catalog_is_view(node->table) &&
-	    !columns_are_unique(node->table, node->key, node->n_key))
+	    !catalog_is_unique(node->table, node->key, node->n_key))
 		diagnostics_fail(d, REASON_NO_PRIMARY_KEY, decl->path,
 				 "%s.%s has no primary key, and no unique index covers the columns of `primary_key`",
 				 node->table->schema, node->table->name);
@@ -161,7 +161,7 @@ static bool join_is_unique(const struct join *join)
 	for (size_t i = 0; i < join->n; i++)
 		if (join_is_loose(join, i) && join_collation(join, i, false, false))
 			return false;
-	return columns_are_unique(join->lower, join->lower_columns, join->n);
+	return catalog_is_unique(join->lower, join->lower_columns, join->n);
 }
 
 /* The upper table of the last join: the through table, or the parent's table. NULL if it is not known. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ints.h"
 #include "base/parse.h"
 #include "postgres/catalog_int.h"
 
@@ -185,11 +186,24 @@ const struct catalog_index *catalog_primary_key(const struct catalog_table *tabl
 	return NULL;
 }
 
-static bool index_has(const struct catalog_index *index, int column)
+bool catalog_index_is_plain(const struct catalog_index *index)
 {
-	for (size_t i = 0; i < index->n; i++)
-		if (index->columns[i] == column)
+	return index->valid && !index->partial && !index->expression && index->n > 0;
+}
+
+bool catalog_is_unique(const struct catalog_table *table, const int *columns, size_t n)
+{
+	for (size_t i = 0; i < table->n_indexes; i++) {
+		const struct catalog_index *index = &table->indexes[i];
+		size_t covered = 0;
+
+		if (!index->unique || !catalog_index_is_plain(index))
+			continue;
+		while (covered < index->n && ints_contain(columns, n, index->columns[covered]))
+			covered++;
+		if (covered == index->n)
 			return true;
+	}
 	return false;
 }
 
@@ -227,7 +241,7 @@ bool catalog_identity_covers(const struct catalog_table *table, int column)
 	if (table->replica_identity == 'f')
 		return true;
 	index = catalog_identity(table);
-	return index && index_has(index, column);
+	return index && ints_contain(index->columns, index->n, column);
 }
 
 bool catalog_identity_exists(const struct catalog_table *table)
@@ -251,7 +265,7 @@ bool catalog_identity_covers_all(const struct catalog_table *table, const int *c
 
 static bool may_identify(const struct catalog_table *table, const struct catalog_index *index)
 {
-	if (!index->unique || !index->immediate || !index->valid || index->partial || index->expression || !index->n)
+	if (!index->unique || !index->immediate || !catalog_index_is_plain(index))
 		return false;
 	for (size_t i = 0; i < index->n; i++) {
 		const struct catalog_column *column = &table->columns[index->columns[i]];
@@ -272,7 +286,7 @@ const struct catalog_index *catalog_identity_index(const struct catalog_table *t
 
 		if (!may_identify(table, index))
 			continue;
-		while (covered < n && index_has(index, columns[covered]))
+		while (covered < n && ints_contain(index->columns, index->n, columns[covered]))
 			covered++;
 		/* Fewer columns need less WAL. */
 		if (covered == n && (!best || index->n < best->n))

@@ -231,6 +231,10 @@ int catalog_column(const struct catalog_table *table, const char *name);
 bool catalog_is_view(const struct catalog_table *table);
 /* The primary key, or NULL. */
 const struct catalog_index *catalog_primary_key(const struct catalog_table *table);
+/* It has every row of the table, by columns alone: it is valid, not partial, and without expressions. */
+bool catalog_index_is_plain(const struct catalog_index *index);
+/* A unique index makes at most one row of the table equal in these columns. */
+bool catalog_is_unique(const struct catalog_table *table, const int *columns, size_t n);
 
 /* Whether the WAL contains column i of a deleted or changed row, given the table's replica identity (for a partitioned
  * table: that of each partition). Never a generated column, which pgoutput does not publish. */

@@ -110,25 +110,6 @@ const struct propose_edge *propose_through(const struct propose_graph *graph, co
 	return other;
 }
 
-static bool is_plain_unique(const struct catalog_index *index)
-{
-	return index->unique && index->valid && !index->partial && !index->expression && index->n > 0;
-}
-
-bool propose_is_unique(const struct propose_edge *edge)
-{
-	for (size_t i = 0; i < edge->from->n_indexes; i++) {
-		const struct catalog_index *index = &edge->from->indexes[i];
-		bool covered = is_plain_unique(index);
-
-		for (size_t k = 0; k < index->n; k++)
-			covered = covered && ints_contain(edge->key->columns, edge->key->n, index->columns[k]);
-		if (covered)
-			return true;
-	}
-	return false;
-}
-
 const struct catalog_index *propose_key(const struct catalog_table *table)
 {
 	const struct catalog_index *primary = catalog_primary_key(table);
@@ -137,7 +118,7 @@ const struct catalog_index *propose_key(const struct catalog_table *table)
 		return primary;
 	for (size_t i = 0; i < table->n_indexes; i++) {
 		const struct catalog_index *index = &table->indexes[i];
-		bool usable = is_plain_unique(index) && index->immediate;
+		bool usable = index->unique && index->immediate && catalog_index_is_plain(index);
 
 		for (size_t k = 0; k < index->n; k++)
 			usable = usable && table->columns[index->columns[k]].not_null;

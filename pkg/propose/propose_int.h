@@ -33,8 +33,6 @@ size_t propose_edges_between(const struct propose_graph *graph, const struct cat
 			     const struct catalog_table *b);
 /* For a table that only connects two others: the edge to the one that is not `from`; otherwise NULL. */
 const struct propose_edge *propose_through(const struct propose_graph *graph, const struct propose_edge *from);
-/* Whether each row of `to` has one row of `from` at most. */
-bool propose_is_unique(const struct propose_edge *edge);
 
 /* The columns that make its rows unique: its primary key, or those of another index; NULL if there is none. */
 const struct catalog_index *propose_key(const struct catalog_table *table);

@@ -288,9 +288,11 @@ static void add_referring(struct builder *b, struct level *level)
 
 		if (is_above(level, through ? through->to : e->from) || is_above(level, e->from))
 			continue;
-		add_child(
-			b, level,
-			&(struct proposed){.edge = e, .through = through, .to_one = !through && propose_is_unique(e)});
+		add_child(b, level,
+			  &(struct proposed){.edge = e,
+					     .through = through,
+					     .to_one = !through &&
+						       catalog_is_unique(e->from, e->key->columns, e->key->n)});
 	}
 }
 

@@ -56,7 +56,7 @@ bool views_have_unique_index(const struct catalog_table *view)
 	for (size_t i = 0; i < view->n_indexes; i++) {
 		const struct catalog_index *index = &view->indexes[i];
 
-		if (index->unique && index->immediate && index->valid && !index->partial && !index->expression)
+		if (index->unique && index->immediate && catalog_index_is_plain(index))
 			return true;
 	}
 	return false;
