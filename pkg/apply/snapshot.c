@@ -32,12 +32,8 @@ void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *a
 {
 	s->bulk = bulk;
 	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
-	bulk_set_interrupt(bulk, must_end_soon, s);
-}
-
-void snapshot_watch_refresh(struct snapshot *s, struct precedences *all)
-{
-	precedence_init(&s->precedence, all, pg_backend_pid(s->pg));
+	if (bulk)
+		bulk_set_interrupt(bulk, must_end_soon, s);
 }
 
 void snapshot_release(struct snapshot *s)

@@ -42,11 +42,9 @@ enum { SNAPSHOT_HOLD_MS = 100 };
 /* Prepares the session. */
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report,
 		  struct err *err) WARN_UNUSED;
-/* From here on the session, and its waits for the bulk writer, are among those that are watched; its address must not
- * change. */
+/* From here on the session, and its waits for the bulk writer (NULL: it only refreshes views), are among those that are
+ * watched; its address must not change. */
 void snapshot_watch(struct snapshot *s, struct bulk *bulk, struct precedences *all);
-/* The same for a session that only refreshes views. */
-void snapshot_watch_refresh(struct snapshot *s, struct precedences *all);
 /* Ends that. Also accepts a snapshot that is all zeros. */
 void snapshot_release(struct snapshot *s);
 /* While no transaction is open: refreshes materialized views, as views_refresh, and gives way like what reads. After a

@@ -25,7 +25,7 @@ int connector_refresh(struct connector *c, const struct model *model, struct rep
 	if (connector_pg(c, CONNECTOR_UNLIMITED, "refresh", &pg, err) < 0 ||
 	    snapshot_init(&s, model, pg, report, err) < 0 || watcher_start(c, &watcher, err) < 0)
 		return -1;
-	snapshot_watch_refresh(&s, c->precedences);
+	snapshot_watch(&s, NULL, c->precedences);
 	r = refresh(&s, err);
 	snapshot_release(&s);
 	return r;
