@@ -52,15 +52,14 @@ static int ensure_checkpoint_index(struct search *search, struct err *err)
 /* After a conflict: is the stored document this one, because the response to an earlier attempt was lost? */
 static bool is_saved(struct search *search, const char *key, const json_t *document, struct search_version *version)
 {
-	_cleanup_json_ json_t *stored = NULL, *saved = json_copy((json_t *)document);
+	_cleanup_json_ json_t *stored = NULL;
 	struct search_version found;
 	struct err err;
 
 	if (search_get(search, CHECKPOINT_INDEX, key, &stored, &found, &err) < 0 || !stored)
 		return false;
-	(void)json_object_del(stored, CHECKPOINT_SAVED_KEY);
-	(void)json_object_del(saved, CHECKPOINT_SAVED_KEY);
-	if (!json_equal(stored, saved))
+	(void)json_object_set(stored, CHECKPOINT_SAVED_KEY, json_object_get(document, CHECKPOINT_SAVED_KEY));
+	if (!json_equal(stored, document))
 		return false;
 	*version = found;
 	return true;
