@@ -4,9 +4,6 @@
 #include "base/mem.h"
 #include "spec/spec.h"
 
-#define MANAGED_BY "app.kubernetes.io/managed-by"
-#define MANAGER "pgsync-operator"
-
 enum { AGENT_PORT = 8080, USER = 10001, FILE_MODE = 0440 };
 
 char *placement_name(const char *name)
@@ -54,7 +51,7 @@ enum placement_owner placement_owner(const json_t *object, const char *name, con
 {
 	_cleanup_json_ json_t *controller = controller_of(object);
 
-	if (!has_mark(object, "metadata.labels", MANAGED_BY, MANAGER) ||
+	if (!has_mark(object, "metadata.labels", PLACEMENT_MANAGED_BY, PLACEMENT_MANAGER) ||
 	    !has_mark(object, "metadata.annotations", PLACEMENT_NAME, name))
 		return PLACEMENT_FOREIGN;
 	if (strcmp(jsonx_string(controller, "kind", ""), "PgSync") != 0 ||
@@ -76,7 +73,7 @@ static json_t *labels(const struct maker *m)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "app.kubernetes.io/name", "pgsync-worker",
 			 "app.kubernetes.io/instance", m->object_name, "app.kubernetes.io/component", "worker",
-			 "app.kubernetes.io/part-of", "pgsync", MANAGED_BY, MANAGER);
+			 "app.kubernetes.io/part-of", "pgsync", PLACEMENT_MANAGED_BY, PLACEMENT_MANAGER);
 }
 
 static json_t *metadata(const struct maker *m)

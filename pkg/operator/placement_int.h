@@ -15,7 +15,9 @@
 /* The annotation of the Deployment that holds the hash of the objects. */
 #define PLACEMENT_APPLIED "pgsync.io/applied"
 /* The labels of all of them. */
-#define PLACEMENT_LABELS "app.kubernetes.io/managed-by=pgsync-operator,app.kubernetes.io/component=worker"
+#define PLACEMENT_MANAGED_BY "app.kubernetes.io/managed-by"
+#define PLACEMENT_MANAGER "pgsync-operator"
+#define PLACEMENT_LABELS PLACEMENT_MANAGED_BY "=" PLACEMENT_MANAGER ",app.kubernetes.io/component=worker"
 #define PLACEMENT_MOUNTS "/run/pgsync"
 
 /* Who owns an object that has a pod's name. */

@@ -161,10 +161,11 @@ static int make_attempts(struct run *run, struct err *err)
 		attempt_end(&at);
 		if (pause_stopped(run->options, 0) || r == MONITOR_STOPPED || r == MONITOR_CAUGHT_UP)
 			return 0;
-		if (r == MONITOR_PLANNED && (run->options->until_caught_up || pause_stopped(run->options, PLAN_MS)))
-			return 0;
-		if (r == MONITOR_PLANNED)
+		if (r == MONITOR_PLANNED) {
+			if (run->options->until_caught_up || pause_stopped(run->options, PLAN_MS))
+				return 0;
 			continue;
+		}
 		if (r == MONITOR_AGAIN) {
 			set_started(run);
 			continue;
