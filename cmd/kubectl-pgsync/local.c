@@ -1,10 +1,11 @@
 /* What `pgsync` does on this machine: the plugin reads PgSync, Secrets and ConfigMap with the rights of its user, and
  * becomes that program, which gets them as its standard input. */
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fd.h"
+#include "base/program.h"
 #include "plugin.h"
 #include "spec/spec.h"
 #include "json/json.h"
@@ -17,17 +18,11 @@ enum { MANIFEST_BYTES = 16 * 1024 * 1024, FINDINGS_BYTES = 16 * 1024 * 1024 };
  * would get passwords. Returns only if it cannot be started. */
 static void become_pgsync(char *const *arguments, struct err *err)
 {
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("pgsync"));
-	char *slash;
+	_cleanup_free_ char *path = program_beside("pgsync");
 
-	path[len > 0 ? len : 0] = '\0';
-	slash = strrchr(path, '/');
-	if (slash) {
-		memcpy(slash + 1, "pgsync", sizeof("pgsync"));
+	if (path)
 		(void)execv(path, arguments);
-	}
-	(void)err_errno(err, errno, "starting %s, which belongs beside kubectl-pgsync", path);
+	(void)err_errno(err, errno, "starting %s, which belongs beside kubectl-pgsync", path ? path : "pgsync");
 }
 
 int plugin_pass(const struct command *command, char **arguments)
@@ -44,18 +39,11 @@ int plugin_pass(const struct command *command, char **arguments)
 static int set_input(const struct strbuf *text, struct err *err)
 {
 	_cleanup_close_ int fd = memfd_create("pgsync", MFD_CLOEXEC);
-	size_t done = 0;
 
 	if (!strbuf_ok(text))
 		return err_set(err, ERR_LIMIT, "the PgSync with its Secrets has more than %d bytes", MANIFEST_BYTES);
-	while (fd >= 0 && done < text->len) {
-		ssize_t n = write(fd, text->data + done, text->len - done);
-
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	if (fd < 0 || done < text->len || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, STDIN_FILENO) < 0)
+	if (fd < 0 || fd_write(fd, text->data, text->len) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    dup2(fd, STDIN_FILENO) < 0)
 		return err_errno(err, errno, "passing the PgSync on to pgsync");
 	return 0;
 }
@@ -121,7 +109,7 @@ static int read_inputs(struct client *client, json_t *resource, json_t *ret, str
 
 /* Becomes pgsync with these arguments, with what the PgSync needs as standard input. Returns only if it cannot:
  * EXIT_NO_PROGRAM, or -1. */
-static int run_here(struct client *client, json_t *resource, char *const *arguments, struct err *err)
+static int run_here(struct client *client, json_t *resource, const char *const *arguments, struct err *err)
 {
 	_cleanup_json_ json_t *documents = json_array();
 	struct strbuf text;
@@ -135,41 +123,11 @@ static int run_here(struct client *client, json_t *resource, char *const *argume
 	strbuf_release(&text);
 	if (r < 0)
 		return -1;
-	become_pgsync(arguments, err);
+	become_pgsync((char *const *)arguments, err);
 	return EXIT_NO_PROGRAM;
 }
 
-/* --- compare */
-
-int plugin_compare(const struct command *command, const struct options *options)
-{
-	const char *const before[] = {"pgsync", "compare", "-f", "-", "-o", options->output};
-	const char *arguments[ARRAY_SIZE(before) + 5] = {0};
-	_cleanup_free_ char *path = NULL;
-	_cleanup_json_ json_t *resource = NULL;
-	struct client client;
-	struct err err = {0};
-	size_t n = ARRAY_SIZE(before);
-	int code = -1;
-
-	if (client_open(options, &client, &err) < 0)
-		return plugin_failed(command, &err);
-	memcpy(arguments, before, sizeof(before));
-	if (options->index) {
-		arguments[n++] = "--index";
-		arguments[n++] = options->index;
-	}
-	arguments[n++] = "--";
-	arguments[n] = options->id;
-	path = client_path(&client, options->names[0]);
-	if (client_get(&client, path, &resource, &err) == 0)
-		code = run_here(&client, resource, (char *const *)arguments, &err);
-	client_close(&client);
-	(void)plugin_failed(command, &err);
-	return code < 0 ? EXIT_NO_ANSWER : code;
-}
-
-/* --- plan */
+/* --- the commands */
 
 static int show_findings(const json_t *resource)
 {
@@ -185,9 +143,9 @@ static int show_findings(const json_t *resource)
 	return good ? EXIT_OK : EXIT_UNHEALTHY;
 }
 
-int plugin_plan(const struct command *command, const struct options *options)
+/* Runs pgsync with these arguments; NULL: shows what the operator found. */
+static int examine_here(const struct command *command, const struct options *options, const char *const *arguments)
 {
-	static char *const arguments[] = {(char *)"pgsync", (char *)"plan", (char *)"-f", (char *)"-", NULL};
 	struct client client;
 	struct err err = {0};
 	_cleanup_json_ json_t *resource = NULL;
@@ -198,9 +156,25 @@ int plugin_plan(const struct command *command, const struct options *options)
 		return plugin_failed(command, &err);
 	path = client_path(&client, options->names[0]);
 	if (client_get(&client, path, &resource, &err) == 0)
-		code = options->local ? run_here(&client, resource, arguments, &err) : show_findings(resource);
+		code = arguments ? run_here(&client, resource, arguments, &err) : show_findings(resource);
 	client_close(&client);
 	if (err.kind != ERR_NONE)
 		(void)plugin_failed(command, &err);
 	return code < 0 ? EXIT_NO_ANSWER : code;
+}
+
+int plugin_compare(const struct command *command, const struct options *options)
+{
+	const char *arguments[] = {"pgsync", "compare", "-f", "-", "-o", options->output, "--", options->id, NULL};
+	const char *of_index[] = {"pgsync",  "compare",      "-f", "-",         "-o", options->output,
+				  "--index", options->index, "--", options->id, NULL};
+
+	return examine_here(command, options, options->index ? of_index : arguments);
+}
+
+int plugin_plan(const struct command *command, const struct options *options)
+{
+	static const char *const arguments[] = {"pgsync", "plan", "-f", "-", NULL};
+
+	return examine_here(command, options, options->local ? arguments : NULL);
 }

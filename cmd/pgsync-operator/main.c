@@ -9,11 +9,12 @@
 #include "base/egress.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/program.h"
 #include "base/sandbox.h"
 #include "base/usage.h"
 #include "operator/operator.h"
 
-enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, MAX_PGSYNCS = 1000000, PATH_BYTES = 4096, MAX_DESCRIPTORS = 65536 };
+enum { EXIT_USAGE = 2, MAX_RECONCILES = 64, MAX_PGSYNCS = 1000000, MAX_DESCRIPTORS = 65536 };
 
 /* Debian's libcurl links GnuTLS, for protocols that are not used here. If this function returns 1, GnuTLS does not
  * initialize itself at every start (GNUTLS_SKIP_GLOBAL_INIT in its header), which saves 0.8 MiB. */
@@ -406,18 +407,10 @@ static int read_flags(struct settings *s, int argc, char **argv, struct err *err
 /* `pgsync`, in the directory of this executable. */
 static int find_worker(struct settings *s, struct err *err)
 {
-	char self[PATH_BYTES];
-	ssize_t len;
-	char *slash;
-
 	if (!s->options.worker_program) {
-		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-		if (len < 0)
+		s->options.worker_program = s->worker_program = program_beside("pgsync");
+		if (!s->worker_program)
 			return err_set(err, ERR_FATAL, "finding the path of this executable; set --worker-program");
-		self[len] = '\0';
-		slash = strrchr(self, '/');
-		s->worker_program = xasprintf("%.*s/pgsync", (int)(slash - self), self);
-		s->options.worker_program = s->worker_program;
 	}
 	if (access(s->options.worker_program, X_OK) != 0)
 		return err_set(err, ERR_INVALID,
