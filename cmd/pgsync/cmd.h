@@ -65,6 +65,8 @@ void help_commands(FILE *to);
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* For a command line that is invalid: prints why, and returns EXIT_BAD_INPUT. */
 int flags_refuse(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Checks --output. Returns -1 to continue, or the exit code after printing. */
+int flags_check_output(const char *command, const struct common_flags *flags);
 /* Sets logging up; context may be NULL. */
 int flags_log(const struct common_flags *flags, const char *context);
 

@@ -95,8 +95,8 @@ int cmd_compare(int argc, char **argv)
 		return code;
 	if (flags.n_words != 1 || !*flags.words[0])
 		return flags_refuse("compare", "the ID of one document is required");
-	if (strcmp(flags.output, "text") != 0 && strcmp(flags.output, "json") != 0)
-		return flags_refuse("compare", "--output must be text or json, found \"%s\"", flags.output);
-	code = flags_log(&flags, NULL);
+	code = flags_check_output("compare", &flags);
+	if (code < 0)
+		code = flags_log(&flags, NULL);
 	return code < 0 ? run_compare(&flags) : code;
 }

@@ -285,8 +285,8 @@ static int check_words(const struct action *action, const struct common_flags *f
 	if (!action)
 		return flags_refuse("dead-letters", "unknown action \"%s\": expected list, show, retry or discard",
 				    flags->words[0]);
-	if (strcmp(flags->output, "text") != 0 && strcmp(flags->output, "json") != 0)
-		return flags_refuse("dead-letters", "--output must be text or json, found \"%s\"", flags->output);
+	if (flags_check_output("dead-letters", flags) >= 0)
+		return EXIT_BAD_INPUT;
 	if (action->takes_one && ids != 1)
 		return flags_refuse("dead-letters", "%s takes the ID of one document, found %zu", action->name, ids);
 	if (action->takes_some && !ids == !flags->all)

@@ -166,6 +166,13 @@ int flags_refuse(const char *command, const char *fmt, ...)
 	return print_help_hint(command);
 }
 
+int flags_check_output(const char *command, const struct common_flags *flags)
+{
+	if (!strcmp(flags->output, "text") || !strcmp(flags->output, "json"))
+		return -1;
+	return flags_refuse(command, "--output must be text or json, found \"%s\"", flags->output);
+}
+
 int flags_log(const struct common_flags *flags, const char *context)
 {
 	enum log_level level;
