@@ -4,7 +4,7 @@ import json
 
 import pytest
 from parts.worker import pgsync, write_manifest
-from test_plugin import NAME, user  # noqa: F401, a fixture
+from test_plugin import NAME, let_read_secrets, user  # noqa: F401, a fixture
 
 
 @pytest.fixture
@@ -88,17 +88,12 @@ def test_a_key_of_several_columns_and_several_indices(filled, manifest, books, i
     assert pgsync("compare", "7", "-f", file, "--index", index)[0] == 0
 
 
-def test_the_plugin_compares_with_the_rights_of_its_user(kube, resources, filled, books, opensearch, index, user):  # noqa: F811
+def test_the_plugin_compares_with_the_rights_of_its_user(resources, filled, books, opensearch, index, user):  # noqa: F811
     filled()
     resources.apply_books(NAME, books, opensearch.url, index=index)
     code, out, err = user("compare", NAME, "7")
     assert (code, out) == (3, "") and "forbidden" in err and books.role_password not in err, err
-    kube.kubectl.apply(
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "secrets"},
-         "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "secrets"},
-         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "secrets"},
-         "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}, namespace=resources.namespace)
+    let_read_secrets(resources)
     code, out, err = user("compare", NAME, "7")
     assert (code, err) == (0, "") and out.startswith("Equal: "), out + err
     books.sql("UPDATE books SET title = 'changed' WHERE id = 7")

@@ -354,40 +354,37 @@ def test_a_migration_does_not_wait_for_a_long_query(books, worker, opensearch, i
     assert run.condition("Degraded")["status"] == "False", run.status()
 
 
-def test_a_migration_does_not_wait_for_a_view(books, worker, opensearch, index):
+def follow_slow_view(books, worker, opensearch, index, view, price, filling, following):
+    """Migrates while the view NAMES, of this kind, is read or refreshed: first to fill the index, then to follow a change.
+    filling, following: which session does that, and what for a message."""
     books.sql(SLOW)
-    books.sql("CREATE VIEW names AS SELECT id, title, slow(price) AS price FROM books")
-    books.sql(f"ALTER VIEW names OWNER TO {books.role}")
-    books.sql("UPDATE books SET title = 'slow', price = 1000.6 WHERE id = 1")
+    books.sql(view)
+    books.sql(f"UPDATE books SET title = 'slow', price = {price} WHERE id = 1")
     nodes = {"table": "names", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title", "price"]}
     run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
                   bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]).start()
-    eventually(lambda: reads(books, "bootstrap"), 60, lambda: f"a view that is read ({run.status()})")
+    eventually(lambda: reads(books, filling[0]), 60, lambda: f"{filling[1]} ({run.status()})")
     migrate_at_once(books)
     run.wait_ready()
     assert len(opensearch.documents(index)) == books.value("SELECT count(*) FROM books")
     books.sql("UPDATE books SET title = 'slower' WHERE id = 1")
-    eventually(lambda: reads(books, "applier"), 60, lambda: f"a view that is read ({run.status()})")
+    eventually(lambda: reads(books, following[0]), 60, lambda: f"{following[1]} ({run.status()})")
     migrate_at_once(books, "ALTER TABLE books ADD COLUMN another int")
     eventually(lambda: "slower" in titles(opensearch, index), 60, lambda: f"the change ({run.status()})")
+
+
+def test_a_migration_does_not_wait_for_a_view(books, worker, opensearch, index):
+    follow_slow_view(books, worker, opensearch, index,
+                     "CREATE VIEW names AS SELECT id, title, slow(price) AS price FROM books;"
+                     f"ALTER VIEW names OWNER TO {books.role}", 1000.6,
+                     ("bootstrap", "a view that is read"), ("applier", "a view that is read"))
 
 
 def test_a_migration_does_not_wait_until_a_materialized_view_is_refreshed(books, worker, opensearch, index):
-    books.sql(SLOW)
-    books.sql("CREATE MATERIALIZED VIEW names AS SELECT id, title, slow(price) AS price FROM books WITH NO DATA; CREATE UNIQUE INDEX ON names (id)")
-    books.sql(f"ALTER MATERIALIZED VIEW names OWNER TO {books.role}")
-    books.sql("UPDATE books SET title = 'slow', price = 1005 WHERE id = 1")
-    nodes = {"table": "names", "primary_key": ["id"], "base_tables": ["books"], "columns": ["title", "price"]}
-    run = worker([bookstore.secret("bookstore-postgres", password=books.role_password),
-                  bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]).start()
-    eventually(lambda: reads(books, "refresh"), 60, lambda: f"a view that is filled ({run.status()})")
-    migrate_at_once(books)
-    run.wait_ready()
-    assert len(opensearch.documents(index)) == books.value("SELECT count(*) FROM books")
-    books.sql("UPDATE books SET title = 'slower' WHERE id = 1")
-    eventually(lambda: reads(books, "applier"), 60, lambda: f"a view that is refreshed ({run.status()})")
-    migrate_at_once(books, "ALTER TABLE books ADD COLUMN another int")
-    eventually(lambda: "slower" in titles(opensearch, index), 60, lambda: f"the change ({run.status()})")
+    follow_slow_view(books, worker, opensearch, index,
+                     "CREATE MATERIALIZED VIEW names AS SELECT id, title, slow(price) AS price FROM books WITH NO DATA;"
+                     f"CREATE UNIQUE INDEX ON names (id); ALTER MATERIALIZED VIEW names OWNER TO {books.role}", 1005,
+                     ("refresh", "a view that is filled"), ("applier", "a view that is refreshed"))
     assert opensearch.aliases(index) == [f"{index}-g1"], "the index was rebuilt"
 
 

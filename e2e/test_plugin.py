@@ -51,16 +51,26 @@ class Plugin:
         return code, out.splitlines()[0]
 
 
+def binding(resources, kind, role):
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}
+
+
 @pytest.fixture
 def user(kube, resources, state, unique):
     """A user of the namespace, with the roles that the chart gives to the viewers and editors of a namespace."""
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "user"}}
-    bindings = [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
-                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                 "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}
-                for role in ("system:aggregate-to-view", "pgsync-operator-view", "pgsync-operator-edit")]
-    resources.apply(account, *bindings)
+    roles = ("system:aggregate-to-view", "pgsync-operator-view", "pgsync-operator-edit")
+    resources.apply(account, *(binding(resources, "ClusterRole", role) for role in roles))
     return Plugin(kube.service_account_kubeconfig(resources.namespace, "user", state / f"{unique}.kubeconfig"), resources.namespace)
+
+
+def let_read_secrets(resources):
+    """What the user above may not do yet."""
+    resources.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "secrets"},
+                     "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
+                    binding(resources, "Role", "secrets"))
 
 
 @pytest.fixture
@@ -274,18 +284,13 @@ def test_plan_shows_what_the_operator_found(kube, idle, resources, user):
     assert user("plan", NAME) == (0, f"The operator found no errors, and nothing that a start would change.\n{later}", "")
 
 
-def test_plan_runs_here_with_the_rights_of_the_user(kube, resources, books, opensearch, index, user):
+def test_plan_runs_here_with_the_rights_of_the_user(resources, books, opensearch, index, user):
     resources.apply_books(NAME, books, opensearch.url, index=index, spec={
         "sink.authentication": {"type": "Basic", "secretRef": {"name": "search-login"}}})
     resources.apply(bookstore.secret("search-login", username="u", password="a login of the engine"))
     code, out, err = user("plan", NAME, "--local")
     assert (code, out) == (3, "") and "forbidden" in err and books.role_password not in err, err
-    kube.kubectl.apply(
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "secrets"},
-         "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "secrets"},
-         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "secrets"},
-         "subjects": [{"kind": "ServiceAccount", "name": "user", "namespace": resources.namespace}]}, namespace=resources.namespace)
+    let_read_secrets(resources)
     code, out, err = user("plan", NAME, "--local")
     assert code == 0, out + err
     assert "row_to_json" in out and '"mappings"' in out, out
