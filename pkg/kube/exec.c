@@ -1,32 +1,16 @@
 /* Credential plugins (client.authentication.k8s.io): a program is started without a shell, and answers on its standard
  * output with an ExecCredential. */
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/base64.h"
-#include "base/clock.h"
+#include "base/child.h"
 #include "base/rfc3339.h"
 #include "base/strbuf.h"
 #include "kube/config_int.h"
 #include "kube/kube.h"
 #include "json/json.h"
-
-enum { STDERR_BYTES = 512, READ_BYTES = 4096 };
-
-/* A running plugin. */
-struct plugin {
-	pid_t pid;
-	int pidfd, out, err;
-	struct strbuf answer;
-	char complaint[STDERR_BYTES + 1]; /* the end of its standard error */
-	size_t complaint_len;
-};
 
 static int answer_failed(const char *what, struct err *err)
 {
@@ -166,174 +150,29 @@ static void build_args(const struct kube_config *config, struct strings *ret)
 	strings_add_take(ret, NULL);
 }
 
-/* Its own process group, so that a time-out also ends what the plugin started; no signal blocked or ignored,
- * whatever this process does with signals. */
-static void set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setpgroup(attr, 0);
-	(void)posix_spawnattr_setsigmask(attr, &none);
-	(void)posix_spawnattr_setsigdefault(attr, &all);
-}
-
-static int spawn(const struct kube_config *config, const char *info, int out, int errors, pid_t *ret)
-{
-	_cleanup_(strings_release) struct strings args = {0}, env = {0};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int r;
-
-	build_args(config, &args);
-	build_env(config, info, &env);
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	(void)posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-	(void)posix_spawnattr_init(&attr);
-	set_attributes(&attr);
-	r = posix_spawnp(ret, args.items[0], &actions, &attr, args.items, env.items);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attr);
-	return r;
-}
-
-static int start_plugin(struct plugin *plugin, const struct kube_config *config, const char *info, struct err *err)
-{
-	const char *command = jsonx_string(config->exec, "command", "");
-	int out[2], errors[2], r;
-
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "credential plugin %s: pipe", command);
-	if (pipe2(errors, O_CLOEXEC) < 0) {
-		r = errno;
-		(void)close(out[0]);
-		(void)close(out[1]);
-		return err_errno(err, r, "credential plugin %s: pipe", command);
-	}
-	plugin->out = out[0];
-	plugin->err = errors[0];
-	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
-	(void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
-	r = spawn(config, info, out[1], errors[1], &plugin->pid);
-	(void)close(out[1]);
-	(void)close(errors[1]);
-	if (r != 0) {
-		plugin->pid = 0;
-		(void)err_errno(err, r, "starting the credential plugin %s", command);
-		err->kind = ERR_INVALID;
-		return -1;
-	}
-	plugin->pidfd = pidfd_open(plugin->pid, 0);
-	if (plugin->pidfd < 0)
-		return err_errno(err, errno, "credential plugin %s: pidfd_open", command);
-	return 0;
-}
-
-static void complain(struct plugin *plugin, const char *data, size_t len)
-{
-	size_t over;
-
-	if (len > STDERR_BYTES) {
-		data += len - STDERR_BYTES;
-		len = STDERR_BYTES;
-	}
-	over = plugin->complaint_len + len > STDERR_BYTES ? plugin->complaint_len + len - STDERR_BYTES : 0;
-	memmove(plugin->complaint, plugin->complaint + over, plugin->complaint_len - over);
-	plugin->complaint_len -= over;
-	memcpy(plugin->complaint + plugin->complaint_len, data, len);
-	plugin->complaint_len += len;
-	plugin->complaint[plugin->complaint_len] = '\0';
-}
-
-/* Reads what is there; closes the descriptor at its end. */
-static void drain_output(struct plugin *plugin, int *fd)
-{
-	char chunk[READ_BYTES];
-	ssize_t n;
-
-	while (*fd >= 0 && (n = read(*fd, chunk, sizeof(chunk))) != -1) {
-		if (n == 0) {
-			close_fdp(fd);
-			*fd = -1;
-		} else if (fd == &plugin->out) {
-			strbuf_add(&plugin->answer, chunk, (size_t)n);
-		} else {
-			complain(plugin, chunk, (size_t)n);
-		}
-	}
-	explicit_bzero(chunk, sizeof(chunk));
-}
-
-/* Returns true when it has ended in time. */
-static bool wait_end(struct plugin *plugin, int64_t deadline_ms)
-{
-	for (;;) {
-		struct pollfd fds[] = {{.fd = plugin->pidfd, .events = POLLIN},
-				       {.fd = plugin->out, .events = POLLIN},
-				       {.fd = plugin->err, .events = POLLIN}};
-		int64_t left = deadline_ms - clock_now_ms();
-
-		if (left <= 0)
-			return false;
-		if (poll(fds, ARRAY_SIZE(fds), (int)left) < 0 && errno != EINTR)
-			return false;
-		drain_output(plugin, &plugin->out);
-		drain_output(plugin, &plugin->err);
-		if (fds[0].revents)
-			return true;
-	}
-}
-
-static void plugin_release(struct plugin *plugin)
-{
-	if (plugin->pid > 0) {
-		(void)kill(-plugin->pid, SIGKILL);
-		(void)waitpid(plugin->pid, NULL, 0);
-	}
-	close_fdp(&plugin->pidfd);
-	close_fdp(&plugin->out);
-	close_fdp(&plugin->err);
-	strbuf_release(&plugin->answer);
-}
-
-static int reap_plugin(struct plugin *plugin, const char *command, const char *hint, struct err *err)
-{
-	int status = 0;
-	pid_t pid = waitpid(plugin->pid, &status, 0);
-
-	plugin->pid = 0;
-	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return err_set(err, ERR_DENIED, "credential plugin %s: %s %d: %s%s%s", command,
-		       WIFSIGNALED(status) ? "ended by signal" : "exit code",
-		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-		       plugin->complaint_len ? plugin->complaint : "it wrote nothing to standard error",
-		       hint ? "; " : "", hint ? hint : "");
-}
-
 int kube_exec_credential(struct kube_config *config, int64_t timeout_ms, struct err *err)
 {
 	const char *command = jsonx_string(config->exec, "command", "");
 	const char *version = jsonx_string(config->exec, "apiVersion", "");
+	const char *hint = jsonx_string(config->exec, "installHint", NULL);
 	_cleanup_free_ char *info = exec_info(config, version);
-	_cleanup_(plugin_release) struct plugin plugin = {.pidfd = -1, .out = -1, .err = -1};
+	_cleanup_(strings_release) struct strings args = {0}, env = {0};
+	_cleanup_(strbuf_release) struct strbuf answer;
 
-	strbuf_init_secret(&plugin.answer, CONFIG_FILE_BYTES);
-	if (start_plugin(&plugin, config, info, err) < 0)
+	build_args(config, &args);
+	build_env(config, info, &env);
+	strbuf_init_secret(&answer, CONFIG_FILE_BYTES);
+	if (child_run(&(struct child_options){.what = "credential plugin",
+					      .argv = args.items,
+					      .env = env.items,
+					      .timeout_ms = timeout_ms,
+					      .cancel_fd = -1},
+		      &answer, err) < 0) {
+		if (err->kind == ERR_DENIED && hint)
+			err_append(err, "; %s", hint);
 		return -1;
-	if (!wait_end(&plugin, clock_now_ms() + timeout_ms))
-		return err_reason(err, ERR_TRANSIENT, REASON_TIMEOUT,
-				  "credential plugin %s: did not finish within %d ms", command, (int)timeout_ms);
-	if (reap_plugin(&plugin, command, jsonx_string(config->exec, "installHint", NULL), err) < 0)
-		return -1;
-	if (!strbuf_ok(&plugin.answer))
-		return err_set(err, ERR_LIMIT, "credential plugin %s: the answer is larger than %d bytes", command,
-			       CONFIG_FILE_BYTES);
-	if (kube_exec_answer(config, version, plugin.answer.data, plugin.answer.len, err) < 0)
+	}
+	if (kube_exec_answer(config, version, answer.data, answer.len, err) < 0)
 		return err_wrap(err, "%s", command);
 	return 0;
 }
