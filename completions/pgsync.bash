@@ -7,7 +7,7 @@ _pgsync_options() {
 	local source="--config= --schema-url= --s3-schema-url= $reach --adopt-existing-index"
 	case $1 in
 	run) echo "--file= --until-caught-up --listen= --console-listen= --console-token-file= --console-host= --console-actions
-		$log" ;;
+		--password-file= --password-command= $log" ;;
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	compare) echo "--file= --index= --output= $log" ;;
@@ -29,7 +29,7 @@ _pgsync() {
 	options=$(_pgsync_options "$command")
 	COMPREPLY=()
 	case $previous in
-	-f | --file | -c | --config | --env-file | --sslrootcert | --console-token-file)
+	-f | --file | -c | --config | --env-file | --sslrootcert | --console-token-file | --password-file | --password-command)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return

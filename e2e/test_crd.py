@@ -7,6 +7,7 @@ import pytest
 import yaml
 from parts.operator import TREE, render_chart
 
+PASSWORD = "source.passwordSecretRef"
 FOREIGN_KEY = "schema.0.nodes.children.0.relationship.foreign_key"
 
 ACCEPTED = {
@@ -69,6 +70,13 @@ REFUSED = {
     "a bulk size of nothing": ({"sink.bulk": {"maxBytes": 0}}, "spec.sink.bulk.maxBytes"),
     "negative parallelism": ({"bootstrap": {"parallelism": -1}}, "spec.bootstrap.parallelism"),
     "documents of two databases": ({"schema.0.database": "elsewhere"}, "database"),
+    "a password from a file, in the cluster": ({PASSWORD: None, "source.passwordFrom": {"file": "/run/token"}}, "pgsync run"),
+    "a password from a program, in the cluster": (
+        {PASSWORD: None, "source.passwordFrom": {"exec": {"command": ["/bin/true"]}}}, "pgsync run"),
+    "a password from nowhere": ({PASSWORD: None, "source.passwordFrom": {}}, "exactly one"),
+    "a password from a relative path": ({PASSWORD: None, "source.passwordFrom": {"file": "token"}}, "absolute path"),
+    "a password from a path that goes back": ({PASSWORD: None, "source.passwordFrom": {"file": "/run/../etc/passwd"}}, "absolute path"),
+    "two passwords": ({"source.passwordFrom": {"file": "/run/token"}}, "must not both be set"),
     "a number as column of a foreign key": ({FOREIGN_KEY: {"child": [1], "parent": ["c"]}}, "foreign_key.child[0]"),
     "a foreign key of 33 columns": ({FOREIGN_KEY: {"child": ["a"] * 33, "parent": ["c"]}}, "foreign_key.child"),
     "a column name of 64 characters": ({FOREIGN_KEY: {"child": "a" * 64, "parent": "c"}}, "foreign_key.child"),

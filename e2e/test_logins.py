@@ -1,14 +1,20 @@
-"""What a hostile server learns of a password if it asks for it in ways that are not allowed."""
+"""Where a password comes from, and what a hostile server learns of it if it asks for it in ways that are not allowed."""
 
 import hashlib
+import json
 import socket
 import ssl
 import struct
+import subprocess
 import threading
+from pathlib import Path
 
 import bookstore
 import pytest
+from parts.operator import BIN
+from parts.search import eventually
 from parts.worker import pgsync, write_manifest
+from psycopg import sql as S
 
 PASSWORD = "correct-horse-battery-staple"
 SSL_REQUEST = 80877103
@@ -116,3 +122,72 @@ def test_a_server_gets_the_password_only_if_that_is_allowed(plan):
     with HostileServer(CLEARTEXT) as server:
         plan(server, allowedAuth=["Cleartext"])
         assert PASSWORD.encode() in server.heard
+
+
+def test_a_password_that_is_replaced_is_read_for_the_next_connection(worker, manifest, books, opensearch, index, tmp_path):
+    """From a file, then from a program; what is read is in no log, argument or variable."""
+    first, second, third = (f"{name}-{books.role_password}" for name in ("first", "second", "third"))
+    file, program = tmp_path / "token", tmp_path / "login"
+    resource = manifest[1]
+    del resource["spec"]["source"]["passwordSecretRef"]
+    resource["spec"]["source"]["passwordFrom"] = {"file": str(file)}
+
+    def rotate(password):
+        books.sql(S.SQL("ALTER ROLE {} PASSWORD {}").format(S.Identifier(books.role), S.Literal(password)))
+
+    def end_sessions(title):
+        books.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", books.role)
+        books.sql("UPDATE books SET title = %s WHERE id = 1", title)
+        eventually(lambda: title in [d["title"] for d in opensearch.documents(index).values()], 30, lambda: f"{title} ({run.status()})")
+
+    rotate(first)
+    file.write_text(first + "\n")
+    run = worker([resource]).start().wait_ready()
+    rotate(second)
+    file.write_text(second)
+    end_sessions("with the second password")
+    known = b"".join(Path(f"/proc/{run.process.popen.pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    run.stop()
+    assert all(text not in run.process.log.read_text() and text.encode() not in known for text in (first, second))
+
+    program.write_text(f"#!/bin/sh\ncat {file}\n")
+    program.chmod(0o700)
+    run = worker([resource], "--password-command", str(program)).start().wait_ready()
+    rotate(third)
+    file.write_text(third)
+    end_sessions("with the third password")
+    program.write_text("#!/bin/sh\necho the token service is away >&2\nexit 1\n")
+    books.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", books.role)
+    eventually(lambda: run.condition("SourceReachable").get("reason") == "CredentialsNotFound", 20, lambda: f"a reason ({run.status()})")
+    assert "the token service is away" in run.condition("SourceReachable")["message"]
+    run.stop()
+    assert third not in run.process.log.read_text()
+    assert opensearch.aliases(index) == [f"{index}-g1"]
+
+
+def test_a_password_file_given_by_a_variable(tmp_path, manifest):
+    """The command line wins over the environment; both at once are refused."""
+    at = write_manifest(tmp_path / "pgsync.yaml", manifest)
+
+    def refused(*options, **variables):
+        done = subprocess.run([str(BIN / "pgsync"), "run", "-f", str(at), *options], capture_output=True, text=True, timeout=20,
+                              env={"PATH": "/usr/bin:/bin", **variables})
+        assert done.returncode == 2, done
+        return done.stderr
+
+    assert "absolute path" in refused(PGSYNC_PASSWORD_FILE="token")
+    assert "not from both" in refused(PGSYNC_PASSWORD_FILE="/a", PGSYNC_PASSWORD_COMMAND="/b")
+    assert "not from both" in refused("--password-file", "/a", "--password-command", "/b")
+    assert "found \"token\"" in refused("--password-command", "token", PGSYNC_PASSWORD_FILE="/a", PGSYNC_PASSWORD_COMMAND="/b")
+
+
+@pytest.mark.parametrize("given", [{"file": "/etc/passwd"}, {"exec": {"command": ["/bin/echo", "x"]}}], ids=["file", "program"])
+def test_a_worker_of_an_operator_reads_no_password_from_its_container(given, tmp_path):
+    """Whatever an API server with an older CRD has let through."""
+    resource = {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": "books", "namespace": "default"}, "spec": {
+        "source": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "sync", "passwordFrom": given},
+        "sink": {"urls": ["http://127.0.0.1:9"]}, "schema": [{"index": "books", "nodes": {"table": "books", "columns": ["id"]}}]}}
+    (tmp_path / "assignment").write_text(json.dumps({"task": "run", "resource": resource, "secrets": {}, "configMaps": {}}) + "\n")
+    done = subprocess.run(["sh", "-c", 'exec "$0" worker 3< "$1/assignment" 4> "$1/reports"', str(BIN / "pgsync"), str(tmp_path)],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "only `pgsync run`" in done.stderr, done

@@ -268,6 +268,22 @@ def source():
         },
         rules=[rule("!has(self.mode) || !(self.mode in ['VerifyCA', 'VerifyFull']) || has(self.caSecretRef)",
                     "`caSecretRef` must be set when `mode` is 'VerifyCA' or 'VerifyFull'")])
+    plain_path = matches(r"^(/[^/]*[^/.][^/]*)+$", "must be an absolute path without empty parts, `.` and `..`")
+    password_from = obj(
+        "Where the role's password is read, again for each connection: tokens of RDS, Cloud SQL and Azure expire, and one that has "
+        "been replaced is used without a restart. Exactly one of `file` and `exec`, instead of `passwordSecretRef`.",
+        {
+            "file": string("A file that holds the password; line breaks at its end do not count. For `pgsync run`.", longest=1024,
+                           **plain_path),
+            "exec": obj("A program that prints the password within 30 seconds. For `pgsync run` alone: in the cluster, it is "
+                        "refused.", {
+                            "command": array("Path of the program, and its arguments; there is no shell.",
+                                             {"type": "string", "minLength": 1, "maxLength": 1024}, 32, least=1),
+                        }, required=["command"]),
+        },
+        rules=[rule("!has(self.exec)", "`exec` is for `pgsync run` alone; in the cluster use `passwordSecretRef`"),
+               rule("!has(self.file)", "`file` is for `pgsync run` alone; in the cluster use `passwordSecretRef`"),
+               rule("has(self.file) != has(self.exec)", "exactly one of `file` and `exec` must be set")])
     return obj(
         "The Postgres database to follow.",
         {
@@ -279,6 +295,7 @@ def source():
                                "one database.", longest=63),
             "user": string("Role to log in as. It needs REPLICATION, and ownership of the tables to publish them.", longest=63),
             "passwordSecretRef": secret("The role's password.", "password"),
+            "passwordFrom": password_from,
             "allowedAuth": array("How the server may ask for the password. SCRAM: it learns nothing about it. MD5: it gets a digest that it "
                                  "can guess the password from. Cleartext: it gets the password. Default: SCRAM alone.",
                                  {"type": "string", "enum": ["SCRAM", "MD5", "Cleartext"]}, most=3, least=1),
@@ -294,6 +311,8 @@ def source():
         rules=[
             rule("has(self.connectionSecretRef) != has(self.host)", "exactly one of `connectionSecretRef` or `host` must be set"),
             rule("!has(self.host) || has(self.user)", "`user` must be set together with `host`"),
+            rule("!has(self.passwordFrom) || !has(self.passwordSecretRef)",
+                 "`passwordFrom` and `passwordSecretRef` must not both be set"),
         ])
 
 

@@ -99,6 +99,10 @@ static int read_inputs(struct client *client, json_t *resource, json_t *ret, str
 	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(resource);
 	struct inputs in = {.client = client, .objects = ret, .err = err};
 
+	if (jsonx_get(resource, "spec.source.passwordFrom"))
+		return err_set(
+			err, ERR_INVALID,
+			"its password is read where its worker runs (spec.source.passwordFrom), not on this machine");
 	parse_schema(resource);
 	(void)json_object_set_new(resource, "kind", json_string("PgSync"));
 	(void)json_object_del(resource, "status");

@@ -30,6 +30,7 @@ struct common_flags {
 	const char *listen;
 	struct console_options console; /* listen: NULL if there is none */
 	bool console_actions;
+	const char *password_file, *password_command;
 	const char *deny_egress;
 	const char *sandbox;
 	const char *log_level, *log_format;
@@ -59,9 +60,9 @@ void help_end(const char *name, FILE *to);
 void help_commands(FILE *to);
 
 /* Parses the flags of a command, argv[0]: those that `allowed` names ("f" file, "u" until-caught-up, "l" listen, "c",
- * "t", "n" and "x" those of the console, "i" and "I" index, "a" all, "p" output, "*" arguments that are not options),
- * those of the log, and --help. Returns -1 to continue, or the exit code after printing: EXIT_OK for --help,
- * EXIT_BAD_INPUT for an error. */
+ * "t", "n" and "x" those of the console, "i" and "I" index, "a" all, "p" output, "F" and "P" the password's, "*"
+ * arguments that are not options), those of the log, and --help. Returns -1 to continue, or the exit code after
+ * printing: EXIT_OK for --help, EXIT_BAD_INPUT for an error. */
 int flags_parse(int argc, char **argv, const char *allowed, struct common_flags *ret);
 /* For a command line that is invalid: prints why, and returns EXIT_BAD_INPUT. */
 int flags_refuse(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);

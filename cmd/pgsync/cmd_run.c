@@ -1,5 +1,6 @@
 /* pgsync run: the worker without Kubernetes. */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,6 +131,30 @@ static int start_web(struct run *run, const char *listen, struct cmd_wait *wait,
 
 /* --- the command --- */
 
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+/* What the command line says about the password counts more than the environment, and that more than the file. */
+static void replace_password_from(const struct common_flags *flags, struct spec *spec, struct findings *f)
+{
+	bool given = flags->password_file || flags->password_command;
+	const char *file = flags->password_file, *program = flags->password_command;
+
+	if (!given) {
+		file = variable("PGSYNC_PASSWORD_FILE");
+		program = variable("PGSYNC_PASSWORD_COMMAND");
+	}
+	if (file && program)
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SETTING,
+			     given ? "--password-file" : "PGSYNC_PASSWORD_FILE",
+			     "the password can be read from a file or from a program, not from both");
+	spec_replace_password_from(&spec->source, file, program, f);
+}
+
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err)
 {
 	struct run run = {.terminal = isatty(STDERR_FILENO) == 1};
@@ -171,14 +196,18 @@ int cmd_run(int argc, char **argv)
 	struct common_flags flags;
 	struct findings findings;
 	struct err err = {0};
-	int code = flags_parse(argc, argv, "fulctnx", &flags);
+	int code = flags_parse(argc, argv, "fulctnxFP", &flags);
+	bool read;
 
 	if (code >= 0)
 		return code;
 	findings_init(&findings);
 	code = EXIT_BAD_INPUT;
-	if ((flags.console.listen && console_check(&flags.console, &err) < 0) ||
-	    input_read(flags.file, false, &input, &findings, &err) < 0) {
+	read = (!flags.console.listen || console_check(&flags.console, &err) == 0) &&
+	       input_read(flags.file, false, &input, &findings, &err) == 0;
+	if (read)
+		replace_password_from(&flags, input.spec, &findings);
+	if (!read) {
 		(void)fprintf(stderr, "pgsync run: %s\n", err.msg);
 	} else if (findings_failed(&findings)) {
 		cmd_print_findings(&findings);

@@ -36,6 +36,11 @@ static const struct option_row {
 	 "names by which browsers reach the console, besides those of this machine; requests for others are refused"},
 	{'x', 0, false, "console-actions", NULL,
 	 "let visitors of the console retry and discard dead letters; default: it only reads"},
+	{'F', 0, false, "password-file", "FILE",
+	 "the file that holds the password of Postgres, read for each connection; default: $PGSYNC_PASSWORD_FILE"},
+	{'P', 0, false, "password-command", "PROGRAM",
+	 "the program that prints the password of Postgres, run for each connection; default: "
+	 "$PGSYNC_PASSWORD_COMMAND"},
 	{'i', 0, false, "index", "NAME", "only the dead letters of this index; default: of all of the PgSync's"},
 	{'I', 0, false, "index", "NAME", "the index of the document; required if the PgSync has several"},
 	{'a', 0, false, "all", NULL, "every dead letter, instead of the IDs of documents"},
@@ -91,6 +96,10 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->all = true;
 	else if (value == 'p')
 		flags->output = optarg;
+	else if (value == 'F')
+		flags->password_file = optarg;
+	else if (value == 'P')
+		flags->password_command = optarg;
 	else if (value == 'd')
 		flags->deny_egress = optarg;
 	else if (value == 's')

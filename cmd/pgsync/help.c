@@ -37,7 +37,8 @@ static const struct command_help {
 	 "pgsync run -f pgsync.yaml --listen 127.0.0.1:8080\n"
 	 "pgsync run -f pgsync.yaml --console-listen 127.0.0.1:8082\n"
 	 "pgsync run -f pgsync.yaml --until-caught-up --log-format json\n",
-	 PROXIES NO_LIBPQ,
+	 "PGSYNC_PASSWORD_FILE, PGSYNC_PASSWORD_COMMAND\n"
+	 "                                    as --password-file, --password-command\n" PROXIES NO_LIBPQ,
 	 "0  stopped by a signal, or caught up (--until-caught-up)\n"
 	 "1  failed in a way that retrying within this run cannot repair\n"
 	 "2  an option or the file is invalid; nothing was done\n"},

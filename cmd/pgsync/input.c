@@ -58,6 +58,7 @@ void input_decode_take(struct protocol_assignment *assignment, struct input *ret
 		findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL, "%s", json_string_value(why));
 	take_schema(ret->resource, assignment->schema, f);
 	decode_input(ret, true, false, assignment->secret_label, f);
+	spec_refuse_password_from(&ret->spec->source, f);
 	if (assignment->service_names)
 		spec_name_services(ret->spec);
 }

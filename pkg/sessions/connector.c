@@ -9,6 +9,7 @@
 
 #include "apply/precedence.h"
 #include "http/http.h"
+#include "sessions/password.h"
 #include "sink/target.h"
 #include "spec/spec.h"
 
@@ -68,6 +69,7 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 					    [SPEC_TLS_VERIFY_FULL] = PG_TLS_VERIFY_FULL};
 	const struct spec_source *source = &c->options.spec->source;
 	_cleanup_free_ char *application = xasprintf("pgsync %s %s", c->options.owner, purpose);
+	_cleanup_(free_secretp) char *password = NULL;
 	struct pg_params params = {
 		.host = source->host,
 		.port = (int)source->port,
@@ -82,6 +84,10 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 		.query_timeout_ms = limit == CONNECTOR_SHORT ? SHORT_MS : 0,
 	};
 
+	if (password_read(source, c->cancel_fd, &password, err) < 0)
+		return -1;
+	if (password)
+		params.password = password;
 	return pg_connect(&params, replication, ret, err);
 }
 

@@ -170,6 +170,7 @@ void spec_check(const struct spec *spec, const json_t *body, struct findings *f)
 {
 	check_references(spec, f);
 	check_source(&spec->source, json_object_get(body, "source"), f);
+	spec_check_password_from(&spec->source, json_object_get(body, "source"), f);
 	check_sink(&spec->sink, f);
 	check_schema_given(body, f);
 	spec_check_redis(spec, f);

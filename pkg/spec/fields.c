@@ -136,12 +136,30 @@ static const struct jsonx_field connection_secret_fields[] = {
 	{0},
 };
 
+static const struct jsonx_field exec_fields[] = {
+	{.name = "command",
+	 .type = JSONX_STRINGS,
+	 .offset = offsetof(struct spec_source, password_command),
+	 .flags = JSONX_REQUIRED | JSONX_FILLED,
+	 .min = 1,
+	 .max = SPEC_COMMAND,
+	 .item_max = SPEC_PATH_BYTES},
+	{0},
+};
+
+static const struct jsonx_field password_from_fields[] = {
+	STRING_FIELD("file", struct spec_source, password_file, SPEC_PATH_BYTES),
+	OBJECT_FIELD("exec", 0, exec_fields),
+	{0},
+};
+
 const struct jsonx_field spec_source_fields[] = {
 	STRING_FIELD("host", struct spec_source, host, SPEC_OBJECT_NAME_BYTES),
 	INTEGER_FIELD("port", struct spec_source, port, 1, 65535),
 	STRING_FIELD("database", struct spec_source, database, SPEC_IDENTIFIER_BYTES),
 	STRING_FIELD("user", struct spec_source, user, SPEC_IDENTIFIER_BYTES),
 	OBJECT_FIELD("passwordSecretRef", offsetof(struct spec_source, password_ref), secret_ref_fields),
+	OBJECT_FIELD("passwordFrom", 0, password_from_fields),
 	OBJECT_FIELD("connectionSecretRef", 0, connection_secret_fields),
 	{.name = "allowedAuth", .type = JSONX_CUSTOM, .decode = decode_allowed_auth},
 	OBJECT_FIELD("tls", 0, source_tls_fields),

@@ -220,6 +220,8 @@ void spec_free(struct spec *spec)
 	free_secret(spec->source.password);
 	free(spec->source.connection_secret);
 	secret_ref_release(&spec->source.password_ref);
+	free(spec->source.password_file);
+	jsonx_strings_release(&spec->source.password_command);
 	secret_ref_release(&spec->source.ca);
 	free(spec->source.slot_name);
 	free(spec->source.publication_name);

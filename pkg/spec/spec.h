@@ -53,7 +53,10 @@ struct spec_source {
 	int64_t port;            /* default 5432 */
 	char *connection_secret; /* connectionSecretRef.name, or NULL */
 	struct spec_secret_ref password_ref;
-	unsigned allowed_auth;  /* a bit for each enum spec_source_auth; default: SCRAM */
+	/* passwordFrom: read again for each connection; at most one of them. */
+	char *password_file;                   /* an absolute path, or NULL */
+	struct jsonx_strings password_command; /* a program's absolute path, and its arguments */
+	unsigned allowed_auth;                 /* a bit for each enum spec_source_auth; default: SCRAM */
 	enum spec_tls_mode tls; /* default: VERIFY_FULL with a CA, else what the Secret's uri says, else PREFER */
 	bool tls_given;
 	struct spec_secret_ref ca;
@@ -161,6 +164,12 @@ struct spec_objects {
  * connectionSecretRef may have the keys host, port, dbname, username or user, password, and uri; the fields of the spec
  * itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
+
+/* Adds an error if the password is to be read where this process must not: an operator's worker reads no file of the
+ * container that it shares with others, and runs no program. */
+void spec_refuse_password_from(const struct spec_source *source, struct findings *f);
+/* Has the password read from this file or program instead of what the spec says; NULL: not given. */
+void spec_replace_password_from(struct spec_source *source, const char *file, const char *program, struct findings *f);
 
 /* A host that can be a Service becomes the Service of that name in the resource's namespace: the worker that connects
  * is in another namespace. Call it after spec_resolve. */

@@ -10,6 +10,8 @@ enum {
 	SPEC_IDENTIFIER_BYTES = 63,   /* of Postgres */
 	SPEC_SEARCH_PATH = 64,
 	SPEC_URL_BYTES = 2048,
+	SPEC_PATH_BYTES = 1024,
+	SPEC_COMMAND = 32,
 	SPEC_DEFAULT_PORT = 5432,
 };
 
@@ -41,6 +43,10 @@ void spec_check_databases(struct spec *spec, struct findings *f);
 
 /* Sets the hash that generations depend on: that of the schema and of `documents`. */
 void spec_set_schema_hash(struct spec *spec, const json_t *schema);
+
+/* --- password.c --- */
+
+void spec_check_password_from(const struct spec_source *source, const json_t *given, struct findings *f);
 
 /* --- uri.c --- */
 

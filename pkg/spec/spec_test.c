@@ -203,7 +203,8 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.source.tls.mode: must be one of `Disable`, `Prefer`, `Require`, `VerifyCA`, `VerifyFull`, found "
 		"\"VerifyFul\"; did you mean `VerifyFull`?\n"
 		"spec.source.pasword: unknown field; the fields here are `host`, `port`, `database`, `user`, "
-		"`passwordSecretRef`, `connectionSecretRef`, `allowedAuth`, `tls`, `searchPath`, `replication`, "
+		"`passwordSecretRef`, `passwordFrom`, `connectionSecretRef`, `allowedAuth`, `tls`, `searchPath`, "
+		"`replication`, "
 		"`limits`\n"
 		"spec.source: exactly one of `host` and `connectionSecretRef` must be set, found neither\n"
 		"spec.sink.urls[0]: must be http://HOST[:PORT] or https://HOST[:PORT]\n"
@@ -211,6 +212,88 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 		"spec.sink.urls[2]: must not contain spaces, a query or a fragment\n"
 		"spec.sink.authentication.secretRef: is required: type Basic takes its values from a Secret\n"
 		"spec.schema: exactly one of `schema` and `schemaConfigMapRef` must be set, found neither");
+}
+
+#define PASSWORD_FROM(from)                                                                                    \
+	RESOURCE("\"source\": {\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"passwordFrom\": " from \
+		 "}, " MINIMAL_SINK ", " MINIMAL_SCHEMA)
+#define NOT_PLAIN(at, path)                                                                                          \
+	"spec.source.passwordFrom." at ": must be an absolute path without empty parts, `.` and `..`, found \"" path \
+	"\""
+
+static void test_password_from_when_valid_then_a_path_or_a_command(void **state)
+{
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *file = NULL, *exec = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	file = decode(PASSWORD_FROM("{\"file\": \"/run/..data/token\"}"), &f);
+	exec = decode(PASSWORD_FROM("{\"exec\": {\"command\": [\"/bin/login\", \"-x\"]}}"), &f);
+	expect(&f, FINDING_ERROR, "");
+	assert_string_equal(file->source.password_file, "/run/..data/token");
+	assert_int_equal(exec->source.password_command.n, 2);
+}
+
+static void test_password_from_when_invalid_then_every_violation_is_named(void **state)
+{
+	static const char *const paths[] = {"token", "/run/../etc/passwd", "/run/./token", "/run//token", "/run/", "/"};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_free_ char *text = xasprintf(PASSWORD_FROM("{\"file\": \"%s\"}"), paths[i]);
+		_cleanup_free_ char *want = xasprintf(NOT_PLAIN("file", "%s"), paths[i]);
+
+		expect_errors(text, want);
+	}
+	expect_errors(PASSWORD_FROM("{\"exec\": {\"command\": [\"aws\"]}}"), NOT_PLAIN("exec.command[0]", "aws"));
+	expect_errors(PASSWORD_FROM("{}"),
+		      "spec.source.passwordFrom: exactly one of `file` and `exec` must be set, found neither");
+	expect_errors(PASSWORD_FROM("{\"file\": \"/a\", \"exec\": {\"command\": [\"/b\"]}}"),
+		      "spec.source.passwordFrom: exactly one of `file` and `exec` must be set, found both");
+	expect_errors(PASSWORD_FROM("{\"file\": \"/a\"}, \"passwordSecretRef\": {\"name\": \"p\"}"),
+		      "spec.source.passwordFrom: must not be set together with `passwordSecretRef`");
+}
+
+/* A worker of an operator shares a container with those of others. */
+static void test_password_from_when_it_must_not_be_read_here_then_refused(void **state)
+{
+	static const char *const texts[] = {PASSWORD_FROM("{\"file\": \"/a\"}"),
+					    PASSWORD_FROM("{\"exec\": {\"command\": [\"/b\"]}}"),
+					    RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA)};
+	static const char *const where[] = {"spec.source.passwordFrom.file", "spec.source.passwordFrom.exec", NULL};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_(spec_freep) struct spec *s = NULL;
+
+		findings_init(&f);
+		s = decode(texts[i], &f);
+		spec_refuse_password_from(&s->source, &f);
+		assert_int_equal(findings_failed(&f), where[i] != NULL);
+		assert_true(!where[i] || finding_is_about(&f.items[0], where[i]));
+	}
+}
+
+static void test_password_from_when_replaced_then_the_other_is_forgotten(void **state)
+{
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(PASSWORD_FROM("{\"file\": \"/a\"}"), &f);
+	spec_replace_password_from(&s->source, NULL, NULL, &f);
+	assert_string_equal(s->source.password_file, "/a");
+	spec_replace_password_from(&s->source, NULL, "/bin/login", &f);
+	assert_null(s->source.password_file);
+	assert_string_equal(s->source.password_command.items[0], "/bin/login");
+	spec_replace_password_from(&s->source, "/b", NULL, &f);
+	assert_int_equal(s->source.password_command.n, 0);
+	assert_false(findings_failed(&f));
+	spec_replace_password_from(&s->source, "b", NULL, &f);
+	assert_true(findings_failed(&f));
 }
 
 static void test_spec_when_admitted_then_what_is_unknown_is_a_remark(void **state)
@@ -554,6 +637,10 @@ int main(void)
 		cmocka_unit_test(test_slot_name_when_there_is_no_uid_then_names_that_sanitise_alike_differ),
 		cmocka_unit_test(test_schema_hash_when_only_other_fields_differ_then_equal),
 		cmocka_unit_test(test_spec_when_much_is_invalid_then_every_violation_is_named),
+		cmocka_unit_test(test_password_from_when_valid_then_a_path_or_a_command),
+		cmocka_unit_test(test_password_from_when_invalid_then_every_violation_is_named),
+		cmocka_unit_test(test_password_from_when_it_must_not_be_read_here_then_refused),
+		cmocka_unit_test(test_password_from_when_replaced_then_the_other_is_forgotten),
 		cmocka_unit_test(test_spec_when_admitted_then_what_is_unknown_is_a_remark),
 		cmocka_unit_test(test_spec_when_admitted_then_other_mistakes_are_errors),
 		cmocka_unit_test(test_spec_when_placement_is_pod_then_accepted),
