@@ -245,6 +245,14 @@ static void copy_header(CURL *easy, const char *name, char *to, size_t size)
 		(void)snprintf(to, size, "%s", header->value);
 }
 
+bool http_call_has_status(const struct http_call *call)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 100 && status <= 999;
+}
+
 void http_call_finish(struct http_call *call)
 {
 	struct http_response *response = &call->response;
