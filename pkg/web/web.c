@@ -138,16 +138,10 @@ static int start_threads(struct web *web, struct err *err)
 		return err_errno(err, errno, "starting the web server");
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = web_work_start(web, err);
-	if (rc == 0) {
-		rc = pthread_create(&web->thread, NULL, serve, web);
-		if (rc)
-			(void)err_errno(err, rc, "starting the web server's thread");
-	}
+	web_work_start(web);
+	rc = pthread_create(&web->thread, NULL, serve, web);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc)
-		web_work_stop(web);
-	return rc ? -1 : 0;
+	return rc ? err_errno(err, rc, "starting the web server's thread") : 0;
 }
 
 static int open_listen(struct web *web, struct err *err)

@@ -45,15 +45,16 @@ struct web_exchange {
 	struct web_exchange *next; /* of those that wait for a worker */
 };
 
-/* The threads that call handlers, and the exchanges that wait for them. */
+/* The threads that call handlers, and the exchanges that wait for them. The server's thread starts them, each when it
+ * is needed for the first time, and ends them. */
 struct web_work {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct web_exchange *first, **last;
-	size_t n_waiting;
+	size_t n_waiting, n_idle; /* exchanges that no thread took; threads that have none */
 	bool stop;
 	pthread_t *threads;
-	unsigned n_threads, n_started;
+	unsigned n_threads, n_numbered;
 };
 
 struct web {
@@ -107,7 +108,7 @@ bool web_host_is_ours(const char *host, const char *const *hosts);
 bool web_is_same_site(const char *host, const char *origin, const char *fetch_site);
 
 /* --- web_work.c */
-int web_work_start(struct web *web, struct err *err) WARN_UNUSED;
+void web_work_start(struct web *web);
 /* Ends the threads; those that still wait are given back unanswered. */
 void web_work_stop(struct web *web);
 void web_work_free(struct web_work *work);

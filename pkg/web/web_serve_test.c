@@ -332,6 +332,44 @@ static void test_hosts_and_origins_then_only_ours(void **state)
 	}
 }
 
+static unsigned threads_of(struct web *web)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&web->work.lock);
+	n = web->work.n_threads;
+	(void)pthread_mutex_unlock(&web->work.lock);
+	return n;
+}
+
+static void wait_idle(struct web *web, size_t n)
+{
+	size_t idle = 0;
+
+	while (idle < n) {
+		(void)pthread_mutex_lock(&web->work.lock);
+		idle = web->work.n_idle;
+		(void)pthread_mutex_unlock(&web->work.lock);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static void test_worker_when_nothing_asks_for_it_then_it_is_not_started(void **state)
+{
+	assert_int_equal(threads_of(*state), 0);
+	set_gate(true);
+	for (int i = 0; i < 5; i++) {
+		_cleanup_close_ int fd = connected_from("127.0.0.1", web_port(*state));
+		_cleanup_(answer_release) struct answer a;
+
+		send_request(fd, "GET /gate", "", "");
+		get_answer(fd, false, &a);
+		assert_string_equal(a.body.data, "through");
+		wait_idle(*state, 1);
+	}
+	assert_int_equal(threads_of(*state), 1);
+}
+
 static void test_workers_that_wait_then_others_are_served_and_too_many_are_refused(void **state)
 {
 	int waiting[WORKERS + WEB_WAITING], refused = connected_from("127.0.0.2", web_port(*state));
@@ -513,6 +551,7 @@ int main(void)
 		BOTH(test_body_that_ends_early_then_no_handler_is_called_and_others_are_served),
 		BOTH(test_heads_that_two_servers_could_read_differently_then_refused_and_the_connection_ends),
 		BOTH(test_hosts_and_origins_then_only_ours),
+		WITH_WORKERS(test_worker_when_nothing_asks_for_it_then_it_is_not_started),
 		WITH_WORKERS(test_workers_that_wait_then_others_are_served_and_too_many_are_refused),
 		WITH_WORKERS(test_requests_that_wait_then_a_client_of_the_same_address_does_not_take_their_place),
 		WITH_WORKERS(test_client_that_leaves_while_its_request_waits_then_others_are_served),

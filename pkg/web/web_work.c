@@ -2,6 +2,7 @@
  * are suspended, so that the server's thread goes on with the others. */
 #include <sys/eventfd.h>
 
+#include "base/log.h"
 #include "web/web_int.h"
 
 static struct web_exchange *take(struct web_work *work)
@@ -9,8 +10,10 @@ static struct web_exchange *take(struct web_work *work)
 	struct web_exchange *e;
 
 	(void)pthread_mutex_lock(&work->lock);
+	work->n_idle++;
 	while (!work->first && !work->stop)
 		(void)pthread_cond_wait(&work->more, &work->lock);
+	work->n_idle--;
 	e = work->stop ? NULL : work->first;
 	if (e) {
 		work->first = e->next;
@@ -29,7 +32,7 @@ static void *serve_exchanges(void *user)
 	unsigned self;
 
 	(void)pthread_mutex_lock(&web->work.lock);
-	self = web->work.n_started++;
+	self = web->work.n_numbered++;
 	(void)pthread_mutex_unlock(&web->work.lock);
 	while ((e = take(&web->work))) {
 		struct MHD_Connection *connection = e->request.connection;
@@ -43,24 +46,34 @@ static void *serve_exchanges(void *user)
 	return NULL;
 }
 
-int web_work_start(struct web *web, struct err *err)
+void web_work_start(struct web *web)
 {
 	struct web_work *work = &web->work;
 
 	if (!web->options.workers)
-		return 0;
+		return;
 	(void)pthread_mutex_init(&work->lock, NULL);
 	(void)pthread_cond_init(&work->more, NULL);
 	work->last = &work->first;
 	work->threads = xcalloc(web->options.workers, sizeof(*work->threads));
-	while (work->n_threads < web->options.workers) {
-		int rc = pthread_create(&work->threads[work->n_threads], NULL, serve_exchanges, web);
+}
 
-		if (rc)
-			return err_errno(err, rc, "starting a thread of the web server");
+/* Starts one more thread if those that are idle are too few for n exchanges; one that was started before may not be
+ * idle yet. False if there is no thread at all. */
+static bool add_thread(struct web *web, size_t n)
+{
+	struct web_work *work = &web->work;
+	struct err err;
+	int rc;
+
+	if (n <= work->n_idle || work->n_threads == web->options.workers)
+		return true;
+	rc = pthread_create(&work->threads[work->n_threads], NULL, serve_exchanges, web);
+	if (rc == 0)
 		work->n_threads++;
-	}
-	return 0;
+	else if (err_errno(&err, rc, "starting a thread of the web server, %u are running", work->n_threads) < 0)
+		log_warn("web", err.msg);
+	return work->n_threads > 0;
 }
 
 void web_work_stop(struct web *web)
@@ -99,7 +112,7 @@ bool web_work_submit(struct web *web, struct web_exchange *e)
 	bool room;
 
 	(void)pthread_mutex_lock(&work->lock);
-	room = work->n_waiting < WEB_WAITING;
+	room = work->n_waiting < WEB_WAITING && add_thread(web, work->n_waiting + 1);
 	if (room) {
 		web_connection_busy(e->request.connection);
 		MHD_suspend_connection(e->request.connection);
