@@ -81,7 +81,8 @@ struct web_options {
 	int channel_fd;                 /* without `listen`: the server's end of the channel; duplicated */
 	const struct web_route *routes; /* copied */
 	size_t n_routes;
-	unsigned workers; /* threads that call the handlers; 0: the server's own. When 64 requests wait: 503 */
+	unsigned workers; /* most threads, each started when needed, that call the handlers; 0: the server's own. When
+			     64 requests wait: 503 */
 	size_t max_body;  /* of a request; 0: none may have one */
 	/* The body of an answer that the server gives itself (404, 405, 413, ...), whose status and text are set; NULL:
 	 * the text. */

@@ -30,17 +30,28 @@ static void wait_inside(unsigned n)
 	(void)pthread_mutex_unlock(&gate.lock);
 }
 
-/* Waits until the server has read n requests for which no worker is free. */
-static void wait_queued(struct web *web, size_t n)
+/* Waits until a count of the workers is at least n. */
+static void wait_count(struct web *web, const size_t *count, size_t n)
 {
-	size_t queued = 0;
+	size_t now = 0;
 
-	while (queued < n) {
+	while (now < n) {
 		(void)pthread_mutex_lock(&web->work.lock);
-		queued = web->work.n_waiting;
+		now = *count;
 		(void)pthread_mutex_unlock(&web->work.lock);
 		(void)poll(NULL, 0, 1);
 	}
+}
+
+/* Waits until the server has read n requests for which no worker is free. */
+static void wait_queued(struct web *web, size_t n)
+{
+	wait_count(web, &web->work.n_waiting, n);
+}
+
+static void wait_idle(struct web *web, size_t n)
+{
+	wait_count(web, &web->work.n_idle, n);
 }
 
 static void set_gate(bool open)
@@ -340,18 +351,6 @@ static unsigned threads_of(struct web *web)
 	n = web->work.n_threads;
 	(void)pthread_mutex_unlock(&web->work.lock);
 	return n;
-}
-
-static void wait_idle(struct web *web, size_t n)
-{
-	size_t idle = 0;
-
-	while (idle < n) {
-		(void)pthread_mutex_lock(&web->work.lock);
-		idle = web->work.n_idle;
-		(void)pthread_mutex_unlock(&web->work.lock);
-		(void)poll(NULL, 0, 1);
-	}
 }
 
 static void test_worker_when_nothing_asks_for_it_then_it_is_not_started(void **state)

@@ -69,10 +69,12 @@ static bool add_thread(struct web *web, size_t n)
 	if (n <= work->n_idle || work->n_threads == web->options.workers)
 		return true;
 	rc = pthread_create(&work->threads[work->n_threads], NULL, serve_exchanges, web);
-	if (rc == 0)
+	if (rc == 0) {
 		work->n_threads++;
-	else if (err_errno(&err, rc, "starting a thread of the web server, %u are running", work->n_threads) < 0)
+	} else {
+		(void)err_errno(&err, rc, "starting a thread of the web server, %u are running", work->n_threads);
 		log_warn("web", err.msg);
+	}
 	return work->n_threads > 0;
 }
 
