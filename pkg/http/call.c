@@ -245,15 +245,7 @@ static void copy_header(CURL *easy, const char *name, char *to, size_t size)
 		(void)snprintf(to, size, "%s", header->value);
 }
 
-bool http_call_has_status(const struct http_call *call)
-{
-	long status = 0;
-
-	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-	return status >= 100 && status <= 999;
-}
-
-void http_call_finish(struct http_call *call)
+bool http_call_finish(struct http_call *call)
 {
 	struct http_response *response = &call->response;
 	curl_off_t retry_after_s = 0;
@@ -269,6 +261,7 @@ void http_call_finish(struct http_call *call)
 	copy_header(call->easy, "X-Elastic-Product", response->product, sizeof(response->product));
 	copy_header(call->easy, "Location", response->location, sizeof(response->location));
 	copy_header(call->easy, "Warning", response->warning, sizeof(response->warning));
+	return response->status >= 100 && response->status <= 999;
 }
 
 bool http_call_is_unconnected(const struct http_call *call, CURLcode code)

@@ -232,11 +232,10 @@ static void complete_call(struct http_call *call, CURLcode code)
 
 	if (call->cancelled)
 		return;
-	if (code == CURLE_OK && !http_call_has_status(call))
+	if (code == CURLE_OK && !http_call_finish(call))
 		code = CURLE_WEIRD_SERVER_REPLY;
 	if (code == CURLE_OK) {
 		http_target_prefer(call->target, (call->first_url + call->attempt) % call->target->n_urls);
-		http_call_finish(call);
 		if (call->response.status == 401)
 			http_target_refused(call->target);
 		deliver_result(call, NULL);

@@ -106,10 +106,9 @@ const struct http_url *http_call_url(const struct http_call *call);
 const char *http_call_what(const struct http_call *call, char buf[HTTP_WHAT_BYTES]);
 /* True if the server was never reached, so that another one may be tried. */
 bool http_call_is_unconnected(const struct http_call *call, CURLcode code);
-/* Fills in the parts of the response that libcurl knows at the end. */
-void http_call_finish(struct http_call *call);
-/* False if the status of the answer does not have three digits, which libcurl lets pass in an answer in HTTP/2. */
-bool http_call_has_status(const struct http_call *call);
+/* Fills in the parts of the response that libcurl knows at the end. False if its status does not have three digits,
+ * which libcurl lets pass in an answer in HTTP/2. */
+bool http_call_finish(struct http_call *call) WARN_UNUSED;
 /* Returns -1. */
 int http_call_error(struct http_call *call, CURLcode code, struct err *err);
 
