@@ -1,9 +1,29 @@
-/* Writing to descriptors. */
+/* Reading from descriptors, and writing to them. */
 #include "base/fd.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { READ_BYTES = 16 * 1024 };
+
+int fd_read(int fd, struct strbuf *to)
+{
+	char chunk[READ_BYTES];
+	ssize_t n;
+	int errnum;
+
+	do {
+		n = read(fd, chunk, sizeof(chunk));
+		errnum = n < 0 ? errno : 0;
+		if (n > 0)
+			strbuf_add(to, chunk, (size_t)n);
+	} while ((n > 0 && strbuf_ok(to)) || errnum == EINTR);
+	explicit_bzero(chunk, sizeof(chunk));
+	errno = errnum;
+	return errnum ? -1 : 0;
+}
 
 int fd_write(int fd, const char *data, size_t len)
 {

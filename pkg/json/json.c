@@ -10,10 +10,11 @@
 
 #include <openssl/evp.h>
 
+#include "base/fd.h"
 #include "base/strbuf.h"
 #include "json/json_int.h"
 
-enum { SHA256_BYTES = 32, READ_BYTES = 64 * 1024 };
+enum { SHA256_BYTES = 32 };
 
 /* A value may be a credential, and jansson copies it while it parses. */
 __attribute__((constructor)) static void wipe_freed_values(void)
@@ -128,9 +129,7 @@ int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, s
 	bool is_stdin = strcmp(path, "-") == 0;
 	const char *name = is_stdin ? "standard input" : path;
 	_cleanup_close_ int opened = -1;
-	_cleanup_(free_secretp) char *chunk = xmalloc(READ_BYTES);
 	_cleanup_(strbuf_release) struct strbuf sb;
-	ssize_t n;
 
 	strbuf_init_secret(&sb, max);
 	if (!is_stdin) {
@@ -138,15 +137,10 @@ int jsonx_read_file(const char *path, size_t max, char **ret, size_t *ret_len, s
 		if (opened < 0)
 			return open_failed(name, errno, err);
 	}
-	while ((n = read(is_stdin ? STDIN_FILENO : opened, chunk, READ_BYTES)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return open_failed(name, errno, err);
-		strbuf_add(&sb, chunk, (size_t)n);
-		if (!strbuf_ok(&sb))
-			return err_set(err, ERR_LIMIT, "reading %s: larger than the limit of %zu bytes", name, max);
-	}
+	if (fd_read(is_stdin ? STDIN_FILENO : opened, &sb) < 0)
+		return open_failed(name, errno, err);
+	if (!strbuf_ok(&sb))
+		return err_set(err, ERR_LIMIT, "reading %s: larger than the limit of %zu bytes", name, max);
 	*ret_len = sb.len;
 	*ret = strbuf_detach(&sb);
 	return 0;

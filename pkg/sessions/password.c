@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-enum { READ_BYTES = 1024 };
+enum { LINE_BREAKS = 1024 }; /* bytes of them that are read besides a password */
 
 /* A FIFO or a device could block, or never end. */
 static int open_file(const char *path, struct err *err)
@@ -27,42 +28,24 @@ static int open_file(const char *path, struct err *err)
 	return err_set(err, ERR_INVALID, "it is not a regular file");
 }
 
-static int read_all(int fd, struct strbuf *text, struct err *err)
-{
-	for (;;) {
-		char *to = strbuf_reserve(text, READ_BYTES);
-		ssize_t n = to ? read(fd, to, READ_BYTES) : 0;
-
-		if (n < 0)
-			return err_errno(err, errno, "reading it");
-		/* What is too much for the buffer is too much for a password. */
-		if (n == 0)
-			return 0;
-		text->len += (size_t)n;
-		text->data[text->len] = '\0';
-	}
-}
-
 static int read_file(const char *path, struct strbuf *text, struct err *err)
 {
 	_cleanup_close_ int fd = open_file(path, err);
 
-	return fd < 0 ? -1 : read_all(fd, text, err);
+	if (fd < 0)
+		return -1;
+	return fd_read(fd, text) < 0 ? err_errno(err, errno, "reading it") : 0;
 }
 
 static int run_program(const struct jsonx_strings *command, int cancel_fd, struct strbuf *text, struct err *err)
 {
-	char **argv = xcalloc(command->n + 1, sizeof(*argv));
-	int r;
+	_cleanup_free_ char **argv = xcalloc(command->n + 1, sizeof(*argv));
 
-	for (size_t i = 0; i < command->n; i++)
-		argv[i] = xstrdup(command->items[i]);
-	r = child_run(
+	memcpy(argv, command->items, command->n * sizeof(*argv));
+	return child_run(
 		&(struct child_options){
 			.what = "program", .argv = argv, .timeout_ms = PASSWORD_PROGRAM_MS, .cancel_fd = cancel_fd},
 		text, err);
-	free_strings(argv, command->n);
-	return r;
 }
 
 static int check_password(struct strbuf *text, struct err *err)
@@ -83,26 +66,23 @@ static int check_password(struct strbuf *text, struct err *err)
 
 int password_read(const struct spec_source *source, int cancel_fd, char **ret, struct err *err)
 {
-	_cleanup_(strbuf_release) struct strbuf text;
 	const struct jsonx_strings *command = &source->password_command;
-	int r = 0;
+	const char *file = source->password_file;
+	_cleanup_(strbuf_release) struct strbuf text;
+	int r;
 
-	strbuf_init_secret(&text, PASSWORD_BYTES + READ_BYTES);
-	if (source->password_file)
-		r = read_file(source->password_file, &text, err);
-	else if (command->n)
-		r = run_program(command, cancel_fd, &text, err);
-	else
-		*ret = NULL;
-	if (r == 0 && (source->password_file || command->n))
-		r = check_password(&text, err);
-	if (r == 0) {
-		*ret = text.len ? strbuf_detach(&text) : NULL;
+	strbuf_init_secret(&text, PASSWORD_BYTES + LINE_BREAKS);
+	*ret = NULL;
+	if (!file && !command->n)
+		return 0;
+	r = file ? read_file(file, &text, err) : run_program(command, cancel_fd, &text, err);
+	if (r == 0 && check_password(&text, err) == 0) {
+		*ret = strbuf_detach(&text);
 		return 0;
 	}
 	if (err->kind != ERR_CANCELLED && err->reason == REASON_NONE) {
 		err->kind = ERR_DENIED;
 		err->reason = REASON_CREDENTIALS_NOT_FOUND;
 	}
-	return err_wrap(err, "the password, from %s", source->password_file ? source->password_file : "a program");
+	return err_wrap(err, "the password, from %s", file ? file : "a program");
 }
