@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -161,6 +162,14 @@ static bool lacks_descriptors(int error)
 	return error == EMFILE || error == ENFILE;
 }
 
+/* accept4() says that there is no descriptor before it looks whether a client waits. */
+static bool client_waits(int listen)
+{
+	struct pollfd fds = {.fd = listen, .events = POLLIN};
+
+	return poll(&fds, 1, 0) == 1;
+}
+
 /* When the process has no descriptor left, one is kept for clients: probes are answered even then. A client that waits
  * takes the place of the one that has been idle longest, which has had WEB_CROWDED_MS. */
 static int accept_client(struct web *web, union address *ret_from, socklen_t *ret_len)
@@ -173,6 +182,9 @@ static int accept_client(struct web *web, union address *ret_from, socklen_t *re
 		*ret_len = sizeof(ret_from->any.sa_family);
 		return web_channel_accept(&web->listen);
 	}
+	web->crowded = false;
+	if (!client_waits(web->listen))
+		return -1;
 	fd = accept4(web->listen, &ret_from->any, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && lacks_descriptors(errno) && web->spare >= 0) {
 		close_fdp(&web->spare);
