@@ -2,12 +2,14 @@
 
 import os
 import random
+import subprocess
 import threading
 import time
 
 import bookstore
 import psycopg
 import pytest
+from parts.operator import BIN
 from parts.search import eventually
 
 # How long the worker may hold up others: for a read of documents under load, on a busy machine.
@@ -337,6 +339,17 @@ def slow_books(books, opensearch, index):
     nodes = {"table": "books", "columns": ["title"], "expressions": {"price": "slow(price)"}}
     return [bookstore.secret("bookstore-postgres", password=books.role_password),
             bookstore.resource("books", books, opensearch.url, index=index, spec={"schema.0.nodes": nodes})]
+
+
+def test_a_migration_does_not_wait_for_a_look_at_a_document(books, worker, opensearch, index):
+    run = worker(slow_books(books, opensearch, index)).start().wait_ready()
+    run.stop()
+    books.sql("UPDATE books SET price = 1005 WHERE id = 1")
+    look = subprocess.Popen([BIN / "pgsync", "compare", "1", "-f", run.manifest], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    eventually(lambda: reads(books, "console"), 60, "a look at a document")
+    migrate_at_once(books)
+    said, _ = look.communicate(timeout=60)
+    assert look.returncode == 3 and "another session waits for the tables that are read" in said, said
 
 
 def titles(opensearch, index):

@@ -14,7 +14,7 @@
 enum { LOOK_MS = 50, AGAIN_MS = 1000, ARRAY_BYTES = 4096 };
 
 struct watcher {
-	struct connector *connector;
+	const struct connector *connector;
 	pthread_t thread;
 	int end_fd;
 	int begun_fd;  /* readable when a transaction begins, if none was open */
@@ -119,7 +119,7 @@ static void free_watcher(struct watcher *w)
 	free(w);
 }
 
-int watcher_start(struct connector *connector, struct watcher **ret, struct err *err)
+int watcher_start(const struct connector *connector, struct watcher **ret, struct err *err)
 {
 	struct watcher *w = xcalloc(1, sizeof(*w));
 	int r;

@@ -11,7 +11,7 @@
 struct watcher;
 
 /* Watches the sessions of connector->precedences. */
-int watcher_start(struct connector *connector, struct watcher **ret, struct err *err) WARN_UNUSED;
+int watcher_start(const struct connector *connector, struct watcher **ret, struct err *err) WARN_UNUSED;
 void watcher_stop(struct watcher *w);
 CLEANUP(struct watcher, watcher_stop);
 
