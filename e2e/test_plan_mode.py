@@ -1,5 +1,6 @@
-"""spec.mode: Plan: everything is checked, nothing is changed anywhere, and Sync starts."""
+"""spec.mode: Plan: everything is checked, nothing is changed anywhere, what a start would do is listed, and Sync does it."""
 
+import re
 import time
 
 import bookstore
@@ -32,6 +33,25 @@ def listed(resources, severity):
     return [f for f in resources.get(NAME)["status"].get("findings", []) if f["severity"] == severity]
 
 
+def listed_changes(resources):
+    """What a start would do, as the plan of the current spec says."""
+    resources.wait(NAME, "Planned", "True", generation=True)
+    return [change["message"] for change in listed(resources, "Change")]
+
+
+def rebuilds(resources):
+    return [note for reason, note in resources.events(NAME) if reason == "ResyncStarted"]
+
+
+def start(books, opensearch, resources, index):
+    resources.patch(NAME, {"mode": "Sync"})
+    resources.wait(NAME, generation=True)
+    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+
+
+REVIEWS = {"table": "reviews", "columns": ["body"], "label": "reviews", "relationship": {"variant": "object", "type": "one_to_many"}}
+
+
 @pytest.fixture
 def planned(make_operator, books, opensearch, resources, index):
     books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint NOT NULL REFERENCES books, body text)")
@@ -48,15 +68,16 @@ def test_a_plan_changes_nothing_and_a_sync_follows(planned, books, opensearch, r
     assert condition(resources, "Stalled") is None and condition(resources, "Reconciling") is None
     found = resources.get(NAME)
     assert found["status"]["phase"] == "Planned" and "finalizers" not in found["metadata"]
-    changes = [change["message"] for change in listed(resources, "Change")]
-    assert any("publication" in text for text in changes) and any("replication slot" in text for text in changes), changes
-    assert any(index in text for text in changes), changes
+    said = re.fullmatch(
+        r'a start creates publication "(\S+)" \(tables: 3\)\n'
+        r'a start creates replication slot "(\S+)"; the server then retains WAL for it\n'
+        rf"a start fills index {index} with one document for each row of public.books", "\n".join(listed_changes(resources)))
+    assert said, listed_changes(resources)
     time.sleep(3)
     assert traces(books, opensearch, index, resources) == planned
 
     schema = found["spec"]["schema"]
-    schema[0]["nodes"]["children"].append({"table": "reviews", "columns": ["body"], "label": "reviews",
-                                           "relationship": {"variant": "object", "type": "one_to_many"}})
+    schema[0]["nodes"]["children"].append(REVIEWS)
     resources.patch(NAME, {"schema": schema})
     eventually(lambda: any("CREATE INDEX" in f.get("statement", "") for f in listed(resources, "Warning")), 30,
                lambda: f"advice about an index ({resources.get(NAME)['status']})")
@@ -72,30 +93,107 @@ def test_a_plan_changes_nothing_and_a_sync_follows(planned, books, opensearch, r
 
     schema[0]["nodes"]["columns"] = bookstore.COLUMNS
     schema[0]["nodes"]["children"].pop()
-    resources.patch(NAME, {"schema": schema, "mode": "Sync"})
-    resources.wait(NAME, generation=True)
-    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
+    resources.patch(NAME, {"schema": schema})
+    start(books, opensearch, resources, index)
     found = resources.get(NAME)
     assert found["metadata"]["finalizers"] and condition(resources, "Planned") is None
     assert not listed(resources, "Change")
+    assert books.publications() == [said[1]] and books.slots() == [said[2]]
+    assert opensearch.aliases(index) == [f"{index}-g1"] and not rebuilds(resources)
 
 
-def test_a_running_pgsync_that_is_set_to_plan_stops_and_continues_later(make_operator, books, opensearch, resources, index):
+MEANWHILE = "; until then, searches find the index as it is now"
+
+
+@pytest.fixture
+def stopped(make_operator, books, opensearch, resources, index):
+    """A PgSync that was synced, and is set to Plan."""
+    books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint NOT NULL REFERENCES books, body text)")
+    books.sql("CREATE INDEX ON reviews (book_id)")
+    books.own_tables()
     make_operator("one").start()
     resources.apply_books(NAME, books, opensearch.url, index=index)
     resources.wait(NAME)
     resources.patch(NAME, {"mode": "Plan"})
-    resources.wait(NAME, "Planned", "True")
+
+
+def test_a_running_pgsync_that_is_set_to_plan_stops_and_continues_later(stopped, books, opensearch, resources, index):
+    assert listed_changes(resources) == []
     assert not books.walsenders() and len(books.slots()) == 1
     assert condition(resources, "Streaming")[0] == "False" and condition(resources, "BootstrapComplete")[0] == "True"
     before = traces(books, opensearch, index, resources)
     books.sql("UPDATE books SET price = 2.00 WHERE title = 'Neuromancer'")
     time.sleep(2)
     assert traces(books, opensearch, index, resources) == before
+    start(books, opensearch, resources, index)
+    assert opensearch.aliases(index) == [f"{index}-g1"] and not rebuilds(resources)
+
+
+def test_a_plan_of_another_mapping_says_that_the_index_is_rebuilt_and_it_is(stopped, books, opensearch, resources, index):
+    listed_changes(resources)
+    before = traces(books, opensearch, index, resources)
+    schema = resources.get(NAME)["spec"]["schema"]
+    schema[0]["mapping"] = {"isbn": {"type": "keyword"}}
+    resources.patch(NAME, {"schema": schema})
+    assert listed_changes(resources) == [f"a start rebuilds index {index} with one document for each row of public.books: "
+                                         f"the schema or one of its tables changed{MEANWHILE}"]
+    assert traces(books, opensearch, index, resources) == before
+    start(books, opensearch, resources, index)
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+    assert rebuilds(resources) == ["rebuilding the index: the schema or one of its tables changed"]
+
+
+def test_a_plan_without_the_slot_says_that_it_is_created_and_the_index_rebuilt_and_both_happen(stopped, books, opensearch, resources, index):
+    listed_changes(resources)
+    slot, = books.slots()
+    books.sql("SELECT pg_drop_replication_slot(%s)", slot)
+    resources.patch(NAME, {"lagTargetSeconds": 61})  # for a plan now instead of within a minute
+    assert listed_changes(resources) == [
+        f'a start creates replication slot "{slot}"; the server then retains WAL for it',
+        f"a start rebuilds index {index} with one document for each row of public.books: the replication slot is gone{MEANWHILE}"]
+    assert books.slots() == []
+    start(books, opensearch, resources, index)
+    assert books.slots() == [slot] and opensearch.aliases(index) == [f"{index}-g2"]
+    assert rebuilds(resources) == ["rebuilding the index: the replication slot is gone"]
+
+
+def test_a_plan_that_stalls_without_the_slot_says_so_and_a_start_does(stopped, books, opensearch, resources, index):
+    listed_changes(resources)
+    books.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()")
+    resources.patch(NAME, {"source": {"replication": {"slotLostPolicy": "Stall"}}})
+    planned = resources.wait(NAME, "Planned", "False", reason="SlotLost", generation=True)
+    error, = listed(resources, "Error")
+    assert "slotLostPolicy is Stall" in error["message"] and not listed(resources, "Change")
+    assert error["message"] in planned["message"]
+    resources.patch(NAME, {"mode": "Sync"})
+    resources.wait(NAME, "Stalled", "True", reason="SlotLost", contains=[error["message"]], generation=True)
+    assert opensearch.aliases(index) == [f"{index}-g1"] and books.slots() == []
+
+
+def test_a_plan_with_another_table_says_what_is_added_and_all_of_it_happens(stopped, books, opensearch, resources, index):
+    listed_changes(resources)
+    before = traces(books, opensearch, index, resources)
+    schema = resources.get(NAME)["spec"]["schema"]
+    schema[0]["nodes"]["children"].append(REVIEWS)
+    resources.patch(NAME, {"schema": schema})
+    publication, = books.publications()
+    assert listed_changes(resources) == [
+        "a start sets the replica identity of public.reviews; a deletion restores it",
+        f'a start adds table public.reviews to publication "{publication}"',
+        f"a start rebuilds index {index} with one document for each row of public.books: "
+        f"the schema or one of its tables changed{MEANWHILE}"]
+    assert "reviews" in listed(resources, "Change")[0]["statement"]
+    assert traces(books, opensearch, index, resources) == before
+
+    books.sql("INSERT INTO reviews SELECT 1, id, 'Read it twice.' FROM books WHERE title = 'Neuromancer'")
     resources.patch(NAME, {"mode": "Sync"})
     resources.wait(NAME, generation=True)
-    bookstore.wait_equal(opensearch, index, lambda: bookstore.expected(books))
-    assert opensearch.aliases(index) == [f"{index}-g1"]
+    found = {d["title"]: d["reviews"] for d in opensearch.documents(index).values()}
+    assert found["Neuromancer"] == [{"body": "Read it twice."}] and len(found) == 25
+    assert opensearch.aliases(index) == [f"{index}-g2"]
+    assert ("reviews", "d") not in books.replica_identities()
+    assert books.value("SELECT count(*) FROM pg_publication_tables WHERE tablename = 'reviews'") == 1
+    assert rebuilds(resources) == ["rebuilding the index: the schema or one of its tables changed"]
 
 
 def test_a_plan_is_deleted_at_once(planned, resources, books, opensearch, index):

@@ -505,9 +505,8 @@ def spec():
             }, defaulted=True),
             "lagTargetSeconds": integer("Maximum lag of a Ready resource, in seconds.", 1, 86400, 60),
             "mode": enum("Sync: fill the index and keep it in sync. Plan: check everything and list in `status.findings` what a start "
-                         "would find and do, except that it rebuilds an existing index or adds tables to an existing publication; "
-                         "nothing is changed in Postgres or the search engine. A worker that is running stops; its slot stays, and "
-                         "Postgres retains the WAL from then on.", "Sync", "Plan", default="Sync"),
+                         "would find and do, with why it would rebuild an index; nothing is changed in Postgres or the search "
+                         "engine. A worker that is running stops; its slot stays, and Postgres retains the WAL from then on.", "Sync", "Plan", default="Sync"),
             "suspend": boolean("Stop the data flow. The slot stays, and Postgres retains the WAL from then on.", default=False),
             "resyncNonce": integer("Increase it to build a new index generation. May not decrease.", 0, MAX_NONCE, 0),
             "restartNonce": integer("Change it to restart the worker.", 0, MAX_NONCE, 0),

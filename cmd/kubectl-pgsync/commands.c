@@ -72,7 +72,7 @@ const struct command plugin_commands[] = {
 	 "warnings. They are complete in mode Plan (spec.mode). With --local, it reads the PgSync and its Secrets with "
 	 "your rights and runs `pgsync plan` on this machine, which must reach Postgres and the search engine: that "
 	 "adds "
-	 "the SQL of the documents, their query plans and the mapping. Nothing is changed.",
+	 "the SQL of the documents, their query plans, the mapping and what a start would do. Nothing is changed.",
 	 "kubectl pgsync plan books\n"
 	 "kubectl pgsync plan books --local -n shop\n",
 	 "0    no error was found\n"

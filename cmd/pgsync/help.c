@@ -53,7 +53,7 @@ static const struct command_help {
 	 "2  an option is invalid\n"},
 	{"plan", "Usage: pgsync plan -f FILE\n",
 	 "Connects to Postgres and to the search engine, and prints any errors, the SQL of the documents with its "
-	 "query plans, and the mapping. Changes nothing.",
+	 "query plans, the mapping, and what a start would do. Changes nothing.",
 	 "pgsync plan -f pgsync.yaml\n", PROXIES NO_LIBPQ,
 	 "0  the PgSync can run; there may be warnings\n"
 	 "1  it cannot: see the errors; or a server cannot be reached\n"

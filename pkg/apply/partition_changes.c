@@ -47,7 +47,7 @@ static void compare_table(struct model *m, const struct checkpoint *cp, const st
 	size_t more = 0;
 
 	if (partitions_are_gone(cp, table)) {
-		log_info("sync", "partitions were removed or emptied, reading the table again",
+		log_info("sync", "partitions were removed or emptied, the table has to be read again",
 			 KV_STR("table", table->name));
 		for (size_t p = 0; p < m->n_plans; p++)
 			mark_plan(m, p, table, rebuild);
@@ -62,7 +62,7 @@ static void compare_table(struct model *m, const struct checkpoint *cp, const st
 		more++;
 	}
 	if (more)
-		log_info("sync", "partitions were added, reading them", KV_STR("table", table->name),
+		log_info("sync", "partitions were added, they have to be read", KV_STR("table", table->name),
 			 KV_U64("partitions", more));
 }
 

@@ -142,3 +142,29 @@ void dependencies_record(const struct tree *tree, struct document_plan *plan)
 	plan->fingerprint.catalog = r.catalog_record;
 	map_free(r.reached);
 }
+
+/* --- all plans of a schema --- */
+
+char *document_plans_fingerprint(struct document_plan *const *plans, size_t n, const char *schema_hash)
+{
+	_cleanup_json_ json_t *parts = json_array();
+	char hash[JSONX_HASH_BYTES];
+
+	(void)json_array_append_new(parts, json_string(schema_hash));
+	for (size_t i = 0; i < n; i++) {
+		(void)json_array_append(parts, plans[i]->index_body);
+		(void)json_array_append(parts, plans[i]->fingerprint.columns);
+		for (size_t v = 0; v < plans[i]->n_views; v++)
+			(void)json_array_append_new(parts, json_string(plans[i]->views[v].view->definition));
+	}
+	return xstrdup(jsonx_hash(parts, hash));
+}
+
+json_t *document_plans_catalog(struct document_plan *const *plans, size_t n)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_object_update_recursive(all, plans[i]->fingerprint.catalog);
+	return all;
+}

@@ -157,6 +157,12 @@ void document_plan_free(struct document_plan *plan);
 bool document_plans_equal(const struct document_plan *a, const struct document_plan *b);
 CLEANUP(struct document_plan, document_plan_free);
 
+/* What indices are built from: the hash of the schema as written, the columns that the plans refer to, and the
+ * definitions of views. Caller frees. */
+char *document_plans_fingerprint(struct document_plan *const *plans, size_t n, const char *schema_hash);
+/* fingerprint.catalog of all plans. */
+json_t *document_plans_catalog(struct document_plan *const *plans, size_t n);
+
 /* The query of the documents of a range of blocks, with the same columns as by_key. Of a root that is a view: all
  * documents, without parameters. Otherwise parameters $1 and $2 are tid literals "(block,0)". leaf: the quoted name of
  * the leaf of a partitioned root to read from, since each leaf has its own ctids; NULL (for EXPLAIN): the root's name.

@@ -7,15 +7,11 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/mem.h"
-#include "document/document.h"
 #include "source/source.h"
 
-/* The statements that set replica identities, for people. */
-int source_plan_identities(const struct source *source, const struct source_tables *tables, struct strbuf *out,
-			   struct err *err) WARN_UNUSED;
-/* What a start would create and set, each with its statement if it has one; the plans are of its documents. */
-int source_plan_changes(const struct source *source, const struct source_tables *tables,
-			struct document_plan *const *plans, size_t n_plans, struct findings *changes,
-			struct err *err) WARN_UNUSED;
+/* What a start would do to replica identities and the publication, each with its statement if it has one. Refuses what
+ * source_claim_publication refuses. */
+int source_plan_changes(const struct source *source, const struct checkpoint *cp, const struct source_tables *tables,
+			struct findings *changes, struct err *err) WARN_UNUSED;
 
 #endif

@@ -209,8 +209,8 @@ static int check_fits(const struct source *source, const struct source_tables *t
 		name, name, source->owner);
 }
 
-int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
-			     enum source_claim *ret, struct err *err)
+int source_check_publication(const struct source *source, const struct checkpoint *cp,
+			     const struct source_tables *tables, enum source_claim *ret, struct err *err)
 {
 	_cleanup_free_ char *comment = NULL;
 
@@ -221,7 +221,13 @@ int source_claim_publication(const struct source *source, struct checkpoint *cp,
 				  "publication \"%s\" belongs to another PgSync (its comment is \"%.300s\", expected "
 				  "\"" SOURCE_MARK "%s\"): choose another spec.source.replication.publicationName",
 				  source->publication, comment, source->owner);
-	if ((*ret == SOURCE_UNMARKED && check_fits(source, tables, err) < 0) ||
+	return *ret == SOURCE_UNMARKED ? check_fits(source, tables, err) : 0;
+}
+
+int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
+			     enum source_claim *ret, struct err *err)
+{
+	if (source_check_publication(source, cp, tables, ret, err) < 0 ||
 	    (*ret == SOURCE_OURS_BY_CP && set_mark(source, err) < 0))
 		return -1;
 	cp->publication_marked = true;
@@ -262,10 +268,12 @@ int source_publish(const struct source *source, enum source_claim claim, const s
 	return pg_publication_fingerprint(source->pg, source->publication, &ret->fingerprint, err);
 }
 
-int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret, struct err *err)
+int source_find_lacking(const struct source *source, const struct source_tables *tables, bool *lacking, size_t *ret,
+			struct err *err)
 {
-	static const char sql[] = "SELECT count(*) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
-				  " WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
+	static const char sql[] =
+		"SELECT r.prrelid FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+		" WHERE p.pubname = $1 AND r.prrelid = ANY ($2::oid[])";
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
 	_cleanup_(strbuf_release) struct strbuf oids;
 
@@ -276,7 +284,13 @@ int source_lacks_tables(const struct source *source, const struct source_tables 
 	pg_array_end(&oids);
 	if (pg_query(source->pg, sql, (const char *const[]){source->publication, oids.data}, 2, &r, err) < 0)
 		return err_wrap(err, "reading the publication");
-	*ret = pg_u64(r, 0, 0) != tables->n;
+	*ret = 0;
+	for (size_t i = 0; i < tables->n; i++) {
+		lacking[i] = true;
+		for (int row = 0; row < pg_n_rows(r) && lacking[i]; row++)
+			lacking[i] = pg_u64(r, row, 0) != tables->items[i].table->oid;
+		*ret += lacking[i];
+	}
 	return 0;
 }
 

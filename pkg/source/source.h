@@ -72,8 +72,11 @@ enum source_claim {
  * publication does not exist. */
 enum source_claim source_judge(const char *owner, const char *comment, const char *fingerprint,
 			       const struct checkpoint *cp);
-/* Finds out who owns the publication, and marks one that an earlier version created. Refuses
- * (INVALID/PublicationConflict) what cannot be used as it is and may not be changed. */
+/* Finds out who owns the publication. Refuses (INVALID/PublicationConflict) what cannot be used as it is and may not be
+ * changed. */
+int source_check_publication(const struct source *source, const struct checkpoint *cp,
+			     const struct source_tables *tables, enum source_claim *ret, struct err *err) WARN_UNUSED;
+/* The same, and marks one that an earlier version created. */
 int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
 			     enum source_claim *ret, struct err *err) WARN_UNUSED;
 /* Drops it if it is ours. */
@@ -89,8 +92,8 @@ struct source_published {
 /* Makes the publication contain the tables, as pg_publication_ensure does; one that is not ours is left unchanged. */
 int source_publish(const struct source *source, enum source_claim claim, const struct source_tables *tables,
 		   struct source_published *ret, struct err *err) WARN_UNUSED;
-/* Whether the publication lacks one of the tables, or does not exist. */
-int source_lacks_tables(const struct source *source, const struct source_tables *tables, bool *ret,
+/* Which of the tables the publication lacks, and how many; all, if it does not exist. lacking: one for each. */
+int source_find_lacking(const struct source *source, const struct source_tables *tables, bool *lacking, size_t *ret,
 			struct err *err) WARN_UNUSED;
 /* Whether the publication exists and still has this fingerprint. */
 int source_still_published(const struct source *source, const char *fingerprint, bool *ret,

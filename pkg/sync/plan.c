@@ -1,9 +1,20 @@
-/* What `pgsync plan` prints, without changing anything: documents, and what would be changed in the database. */
+/* What `pgsync plan` prints, without changing anything: documents, and what a start would do. */
 
-#include "source/plan.h"
 #include "apply/build.h"
 #include "apply/explain.h"
-#include "sync/attempt_int.h"
+#include "sync/recover_int.h"
+
+static void add_changes(const struct findings *changes, struct strbuf *out)
+{
+	strbuf_adds(out, changes->n ? "\nWhat a start does:\n" : "");
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct finding *change = &changes->items[i];
+
+		strbuf_addf(out, "  %s\n", change->message);
+		if (change->statement)
+			strbuf_addf(out, "    %s\n", change->statement);
+	}
+}
 
 static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err)
 {
@@ -16,7 +27,7 @@ static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		if (apply_explain(pg, at->model.plans[i], out, err) < 0)
 			return -1;
-	return source_plan_identities(&at->source, &at->model.tables, out, err);
+	return 0;
 }
 
 struct request {
@@ -27,10 +38,18 @@ struct request {
 static int check_and_describe(struct attempt *at, void *user, struct err *err)
 {
 	const struct request *request = user;
+	struct findings changes;
+	int r = preflight(at, request->findings, err);
 
-	if (preflight(at, request->findings, err) < 0)
-		return -1;
-	return request->out && !findings_failed(request->findings) ? describe_plan(at, request->out, err) : 0;
+	findings_init(&changes);
+	if (r == 0 && request->out && !findings_failed(request->findings))
+		r = recover_plan(at, request->findings, &changes, err);
+	if (r == 0 && request->out && !findings_failed(request->findings)) {
+		r = describe_plan(at, request->out, err);
+		add_changes(&changes, request->out);
+	}
+	findings_release(&changes);
+	return r;
 }
 
 int sync_check(const struct sync_options *options, struct findings *findings, struct err *err)

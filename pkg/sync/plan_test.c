@@ -1,6 +1,5 @@
 /* Tests of what is done in one attempt: the checks alone, the printed plan, and preparing. Only preparing changes
  * anything. */
-#include "source/plan.h"
 #include "sync/store_test.h"
 #include "sync/sync.h"
 
@@ -67,7 +66,10 @@ static void test_plan_then_documents_and_the_servers_plans_and_nothing_changes(v
 	expect_out(&x, "Index books, one document for each row of public.books, _id of (id)");
 	expect_out(&x, "Plan of a batch:\n    Index Scan using books_pkey\n");
 	expect_out(&x, "Plan of the bootstrap's chunks of 1,024 blocks:\n    Tid Range Scan on books\n");
-	assert_false(has(x.out.data, "Replica identities to set"));
+	expect_out(&x, "What a start does:\n"
+		       "  a start creates publication \"pgsync_shop_books_");
+	expect_out(&x, "  a start fills index books with one document for each row of public.books\n");
+	assert_false(has(x.out.data, "REPLICA IDENTITY"));
 	store_expect_changes(&x.s, "");
 	end(&x);
 }
@@ -80,8 +82,8 @@ static void test_plan_when_a_replica_identity_is_missing_then_its_statement_is_s
 	begin(&x);
 	x.s.replica_identity = "n";
 	OK(&x.s.w, plan(&x));
-	expect_out(&x, "Replica identities to set (they are restored on deletion):\n"
-		       "  ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"\n");
+	expect_out(&x, "  a start sets the replica identity of public.books; a deletion restores it\n"
+		       "    ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"\n");
 	store_expect_changes(&x.s, "");
 	end(&x);
 }
@@ -112,27 +114,95 @@ static void test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_name
 	end(&x);
 }
 
-static void test_plan_changes_then_what_a_start_would_create_and_nothing_changes(void **state)
+/* What recover_plan lists, and what it changes: nothing. */
+static void expect_changes(struct fixture *x, size_t n, const char *const *words)
 {
 	struct findings changes;
+
+	findings_init(&changes);
+	store_next_attempt(&x->s);
+	OK(&x->s.w, preflight(&x->s.w.at, &x->f, &x->s.w.err));
+	OK(&x->s.w, recover_plan(&x->s.w.at, &x->f, &changes, &x->s.w.err));
+	assert_int_equal(changes.n, n);
+	for (size_t i = 0; i < n; i++)
+		if (!has(changes.items[i].message, words[i]))
+			fail_msg("\"%s\" is not in: %s", words[i], changes.items[i].message);
+	store_expect_changes(&x->s, "");
+	findings_release(&changes);
+}
+
+static void test_plan_changes_when_nothing_was_synced_then_what_a_start_would_create(void **state)
+{
+	static const char *const words[] = {"replica identity of public.books", "creates publication",
+					    "creates replication slot",
+					    "fills index books with one document for each row of public.books"};
 	struct fixture x;
 
 	UNUSED(state);
 	begin(&x);
-	findings_init(&changes);
 	x.s.replica_identity = "n";
-	store_next_attempt(&x.s);
-	OK(&x.s.w, preflight(&x.s.w.at, &x.f, &x.s.w.err));
-	OK(&x.s.w, source_plan_changes(&x.s.w.at.source, &x.s.w.at.model.tables, x.s.w.at.model.plans,
-				       x.s.w.at.model.n_plans, &changes, &x.s.w.err));
-	assert_int_equal(changes.n, 4);
-	assert_string_equal(changes.items[0].statement,
-			    "ALTER TABLE \"public\".\"books\" REPLICA IDENTITY USING INDEX \"books_pkey\"");
-	assert_true(has(changes.items[1].message, "publication"));
-	assert_true(has(changes.items[2].message, "replication slot"));
-	assert_true(has(changes.items[3].message, "one document for each row of public.books"));
-	store_expect_changes(&x.s, "");
-	findings_release(&changes);
+	expect_changes(&x, 4, words);
+	assert_false(findings_failed(&x.f));
+	end(&x);
+}
+
+static void test_plan_changes_when_all_is_as_it_was_then_none(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	store_go_live(&x.s);
+	x.s.slot_pid = OTHER_PID;
+	expect_changes(&x, 0, NULL);
+	end(&x);
+}
+
+static void test_plan_changes_when_the_slot_is_gone_then_a_rebuild_with_its_reason(void **state)
+{
+	static const char *const words[] = {
+		"creates replication slot",
+		"rebuilds index books with one document for each row of public.books: the "
+		"replication slot is gone; until then, searches find the index as it is now"};
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	store_go_live(&x.s);
+	x.s.has_slot = false;
+	expect_changes(&x, 2, words);
+	end(&x);
+}
+
+static void test_plan_changes_when_the_publication_lacks_a_table_then_that_and_the_rebuild(void **state)
+{
+	static const char *const words[] = {"adds table public.books to publication",
+					    "rebuilds index books with one document for each row of public.books: a "
+					    "table was added to the publication"};
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	store_go_live(&x.s);
+	x.s.is_member = false;
+	expect_changes(&x, 2, words);
+	end(&x);
+}
+
+static void test_plan_changes_when_a_start_would_be_refused_then_an_error_says_why(void **state)
+{
+	struct fixture x;
+
+	UNUSED(state);
+	begin(&x);
+	store_go_live(&x.s);
+	x.s.has_slot = false;
+	x.s.w.spec->source.slot_lost = SPEC_SLOT_LOST_STALL;
+	expect_changes(&x, 0, NULL);
+	assert_true(findings_failed(&x.f));
+	assert_string_equal(reason_name(x.f.items[0].reason), "SlotLost");
+	assert_int_equal(plan(&x), 0);
+	assert_int_equal(x.out.len, 0);
 	end(&x);
 }
 
@@ -204,7 +274,11 @@ int main(void)
 		cmocka_unit_test(test_plan_when_a_replica_identity_is_missing_then_its_statement_is_shown_and_not_run),
 		cmocka_unit_test(test_plan_when_there_are_errors_then_no_plan),
 		cmocka_unit_test(test_plan_when_the_server_cannot_plan_a_query_then_the_index_is_named),
-		cmocka_unit_test(test_plan_changes_then_what_a_start_would_create_and_nothing_changes),
+		cmocka_unit_test(test_plan_changes_when_nothing_was_synced_then_what_a_start_would_create),
+		cmocka_unit_test(test_plan_changes_when_all_is_as_it_was_then_none),
+		cmocka_unit_test(test_plan_changes_when_the_slot_is_gone_then_a_rebuild_with_its_reason),
+		cmocka_unit_test(test_plan_changes_when_the_publication_lacks_a_table_then_that_and_the_rebuild),
+		cmocka_unit_test(test_plan_changes_when_a_start_would_be_refused_then_an_error_says_why),
 		cmocka_unit_test(test_prepare_when_mode_is_plan_then_nothing_changes),
 		cmocka_unit_test(test_prepare_then_everything_that_a_run_needs_exists_and_only_once),
 		cmocka_unit_test(test_prepare_when_there_are_errors_then_nothing_is_created),

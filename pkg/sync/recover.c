@@ -7,6 +7,7 @@
 #include "apply/partition_changes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "recovery/explain.h"
 #include "recovery/recovery.h"
 #include "sessions/refresh.h"
 #include "sink/dead_letters.h"
@@ -15,6 +16,7 @@
 #include "sink/write_alias.h"
 #include "source/identity.h"
 #include "source/partitions.h"
+#include "source/plan.h"
 #include "source/views.h"
 #include "json/json.h"
 
@@ -42,34 +44,6 @@ static bool has_plan(uint64_t plans, size_t plan)
 
 /* --- inspecting --- */
 
-/* What a generation is built from: the schema as written, the columns that it refers to, and the definitions of
- * views. */
-static char *model_fingerprint(const struct attempt *at)
-{
-	_cleanup_json_ json_t *parts = json_array();
-	char hash[JSONX_HASH_BYTES];
-
-	(void)json_array_append_new(parts, json_string(at->run->spec->schema_hash));
-	for (size_t i = 0; i < at->model.n_plans; i++) {
-		const struct document_plan *plan = at->model.plans[i];
-
-		(void)json_array_append(parts, plan->index_body);
-		(void)json_array_append(parts, plan->fingerprint.columns);
-		for (size_t v = 0; v < plan->n_views; v++)
-			(void)json_array_append_new(parts, json_string(plan->views[v].view->definition));
-	}
-	return xstrdup(jsonx_hash(parts, hash));
-}
-
-static json_t *model_catalog(const struct attempt *at)
-{
-	json_t *all = json_object();
-
-	for (size_t i = 0; i < at->model.n_plans; i++)
-		(void)json_object_update_recursive(all, at->model.plans[i]->fingerprint.catalog);
-	return all;
-}
-
 /* Reads what can be read before the slot is touched. */
 static int inspect(struct attempt *at, struct found *f, struct err *err)
 {
@@ -87,8 +61,8 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 		return err_wrap(err, "reading the slot");
 	if (pg_publication_fingerprint(at->source.pg, at->source.publication, &f->publication, err) < 0)
 		return -1;
-	f->fingerprint = model_fingerprint(at);
-	f->catalog = model_catalog(at);
+	f->fingerprint = document_plans_fingerprint(at->model.plans, at->model.n_plans, spec->schema_hash);
+	f->catalog = document_plans_catalog(at->model.plans, at->model.n_plans);
 	f->indices = xcalloc(at->model.n_plans, sizeof(*f->indices));
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		f->indices[i] = at->model.plans[i]->document->index;
@@ -144,10 +118,13 @@ static int find_missing_indices(struct attempt *at, struct recovery_input *in, s
 static int inspect_history(struct attempt *at, struct recovery_input *in, struct err *err)
 {
 	_cleanup_free_ bool *gone = xcalloc(at->model.n_plans, sizeof(*gone));
+	_cleanup_free_ bool *lacking = xcalloc(at->model.tables.n, sizeof(*lacking));
+	size_t n;
 
-	if (source_lacks_tables(&at->source, &at->model.tables, &in->publication_lacks_tables, err) < 0 ||
+	if (source_find_lacking(&at->source, &at->model.tables, lacking, &n, err) < 0 ||
 	    find_missing_indices(at, in, err) < 0)
 		return -1;
+	in->publication_lacks_tables = n > 0;
 	partition_changes_compare(&at->model, &at->cp, in->never_bootstrap ? NULL : gone);
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		in->partitions_gone |= (uint64_t)gone[i] << i;
@@ -156,49 +133,15 @@ static int inspect_history(struct attempt *at, struct recovery_input *in, struct
 
 /* --- refusing --- */
 
-static int refuse_slot(struct attempt *at, const struct found *f, enum recovery_cause cause, struct err *err)
-{
-	const char *slot = at->source.slot;
-
-	if (cause == RECOVERY_SLOT_UNKNOWN) {
-		_cleanup_free_ char *who = source_slot_user(&at->source, &f->in.slot);
-
-		return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
-				  "replication slot \"%s\" exists but does not belong to this PgSync (streaming from "
-				  "it: %s): choose another spec.source.replication.slotName, or drop it (SELECT "
-				  "pg_drop_replication_slot('%s'))",
-				  slot, who, slot);
-	}
-	if (cause == RECOVERY_SLOT_OF_ANOTHER)
-		return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
-				  "replication slot \"%s\" belongs to another resource named %s (uid %s): choose "
-				  "another slot name",
-				  slot, at->cp.owner, at->cp.owner_uid);
-	return err_reason(err, ERR_INVALID, REASON_SLOT_IN_USE,
-			  "replication slot \"%s\" is not a pgoutput slot of database \"%s\": choose another name",
-			  slot, at->source.database);
-}
-
 static int refuse_to_recover(struct attempt *at, const struct found *f, const struct recovery_decision *d,
 			     struct err *err)
 {
-	if (d->cause == RECOVERY_SLOT_TAKEN) {
-		at->past->fenced = true;
-		return err_reason(err, ERR_CONFLICT, REASON_SLOT_TAKEN,
-				  "another worker streams from slot \"%s\" (server process %d)", at->source.slot,
-				  f->in.slot.active_pid);
-	}
-	if (d->cause == RECOVERY_LOSS_NOT_ALLOWED)
-		return err_reason(err, ERR_INVALID, REASON_SLOT_LOST,
-				  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or raise "
-				  "spec.resyncNonce, to rebuild the index",
-				  at->source.slot, recovery_cause_text(d->loss));
-	if (d->cause == RECOVERY_BOOTSTRAP_NEEDED)
-		return err_reason(err, ERR_INVALID, REASON_BOOTSTRAP_NEEDED,
-				  "index \"%s\" has to be rebuilt, and spec.bootstrap.policy is Never: set it to "
-				  "IfNeeded, or undo the change",
-				  f->in.indices[d->plan]);
-	return refuse_slot(at, f, d->cause, err);
+	bool unknown = d->cause == RECOVERY_SLOT_UNKNOWN;
+	_cleanup_free_ char *who = unknown ? source_slot_user(&at->source, &f->in.slot) : NULL;
+	const struct recovery_names names = {at->source.slot, at->source.database, who};
+
+	at->past->fenced = at->past->fenced || d->cause == RECOVERY_SLOT_TAKEN;
+	return recovery_refuse(&f->in, d, &names, err);
 }
 
 /* --- the source --- */
@@ -337,16 +280,6 @@ static int rebuild_all(struct attempt *at, uint64_t version, struct err *err)
 	return attempt_save(at, err);
 }
 
-static const char *why_rebuilt(const struct recovery_input *in, size_t plan, const struct checkpoint_index *index)
-{
-	if (has_plan(in->truncated, plan))
-		return "its root table was truncated, or changed without a replica identity";
-	if (has_plan(in->partitions_gone, plan))
-		return "partitions of its root table were removed or emptied";
-	return has_plan(in->restored, plan) ? "it was restored from a snapshot, or from an older copy of a shard"
-					    : index->outdated;
-}
-
 /* Rows disappeared without an event: the root was truncated, or partitions differ from those that the index was filled
  * from. Or the engine does something else with documents now. */
 static int rebuild_some(struct attempt *at, const struct recovery_input *in, uint64_t plans, struct err *err)
@@ -361,7 +294,7 @@ static int rebuild_some(struct attempt *at, const struct recovery_input *in, uin
 		if (!has_plan(plans, i))
 			continue;
 		run_event(at->run, false, REASON_RESYNC_STARTED, "Resync", "rebuilding index \"%s\": %s",
-			  in->indices[i], why_rebuilt(in, i, attempt_index(at, i)));
+			  in->indices[i], recovery_why_rebuilt(in, i));
 		if (begin_generation(at, i, attempt_index(at, i)->generation, version, err) < 0)
 			return -1;
 		attempt_index(at, i)->allow_shrink = has_plan(in->truncated | in->partitions_gone, i);
@@ -508,17 +441,11 @@ static int resume(struct attempt *at, const struct found *f, const struct recove
 	return d.rebuild_all ? rebuild_every_index(at, f, d.cause, err) : resume_indices(at, f, &d, err);
 }
 
-/* Only then starts our own walsender: a resource never has more than one. */
-static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
+/* By a connection that can stream, and does not yet. */
+static int identify(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
 {
 	_cleanup_free_ char *history = NULL;
 
-	if (f->in.slot.state == PG_SLOT_ACTIVE) {
-		log_info("sync", "taking the slot from its old walsender", KV_I64("pid", f->in.slot.active_pid));
-		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0 ||
-		    pg_slot_read(at->source.pg, at->source.slot, &f->in.slot, err) < 0)
-			return -1;
-	}
 	if (connector_replication(&at->connector, ret, err) < 0)
 		return err_wrap(err, "replication connection");
 	if (pg_identify_system(*ret, &f->in.server, err) < 0 ||
@@ -528,6 +455,18 @@ static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struc
 	f->in.timeline = pg_history_find(history, f->in.server.timeline, f->in.server.timeline);
 	f->in.earlier = pg_history_find(history, f->in.server.timeline, at->cp.timeline);
 	return 0;
+}
+
+/* Only then starts our own walsender: a resource never has more than one. */
+static int take_slot(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
+{
+	if (f->in.slot.state == PG_SLOT_ACTIVE) {
+		log_info("sync", "taking the slot from its old walsender", KV_I64("pid", f->in.slot.active_pid));
+		if (pg_slot_release(at->source.pg, at->source.slot, err) < 0 ||
+		    pg_slot_read(at->source.pg, at->source.slot, &f->in.slot, err) < 0)
+			return -1;
+	}
+	return identify(at, f, ret, err);
 }
 
 static int recover(struct attempt *at, struct found *f, struct pg **ret, struct err *err)
@@ -554,6 +493,54 @@ static int recover(struct attempt *at, struct found *f, struct pg **ret, struct 
 	if (at->source.failover && pg_slot_set_failover(*ret, at->source.slot, err) < 0)
 		return -1;
 	return resume(at, f, &d, err);
+}
+
+/* --- planning: the same decision, which is not carried out --- */
+
+static int describe(struct attempt *at, const struct found *f, const struct recovery_decision *d,
+		    struct findings *changes, struct err *err)
+{
+	_cleanup_free_ struct recovery_document *documents = xcalloc(at->model.n_plans, sizeof(*documents));
+	const struct recovery_names names = {.slot = at->source.slot};
+
+	if (source_plan_changes(&at->source, &at->cp, &at->model.tables, changes, err) < 0)
+		return -1;
+	for (size_t i = 0; i < at->model.n_plans; i++) {
+		const struct document_plan *plan = at->model.plans[i];
+
+		documents[i] = (struct recovery_document){plan->document->path, plan->root->schema, plan->root->name};
+	}
+	recovery_describe(&f->in, d, &names, documents, changes);
+	return 0;
+}
+
+static int decide_without_slot(struct attempt *at, struct found *f, struct recovery_decision *ret, struct err *err)
+{
+	_cleanup_(pg_closep) struct pg *replication = NULL;
+
+	if (inspect(at, f, err) < 0)
+		return -1;
+	*ret = recovery_admit(&f->in);
+	if (ret->action == RECOVERY_REFUSE)
+		return 0;
+	if (check_owners(at, err) < 0 || identify(at, f, &replication, err) < 0 || inspect_history(at, &f->in, err) < 0)
+		return -1;
+	*ret = recovery_decide(&f->in);
+	return 0;
+}
+
+int recover_plan(struct attempt *at, struct findings *findings, struct findings *changes, struct err *err)
+{
+	_cleanup_(found_release) struct found f = {0};
+	struct recovery_decision d;
+
+	if (decide_without_slot(at, &f, &d, err) < 0)
+		return -1;
+	if (d.action != RECOVERY_REFUSE)
+		return describe(at, &f, &d, changes, err);
+	(void)refuse_to_recover(at, &f, &d, err);
+	findings_add(findings, FINDING_ERROR, err->reason, NULL, "%s", err->msg);
+	return 0;
 }
 
 /* --- the model, and what a bootstrap reads --- */

@@ -122,7 +122,8 @@ static inline bool store_answer_publication(struct store *s, const char *sql, st
 		if (s->has_publication)
 			FAKE_ROW(r, fingerprint);
 	} else if (has(sql, "r.prrelid = ANY ($2::oid[])")) {
-		FAKE_ROW(r, s->is_member ? "1" : "0");
+		if (s->is_member)
+			FAKE_ROW(r, "16384");
 	} else if (has(sql, "CREATE PUBLICATION")) {
 		store_note(s, "create publication");
 		s->has_publication = true;

@@ -49,8 +49,8 @@ static int examine(struct attempt *at, struct findings *findings, struct err *er
 
 	findings_init(&changes);
 	if (planned)
-		r = source_plan_changes(&at->source, &at->model.tables, at->model.plans, at->model.n_plans, &changes,
-					err);
+		r = recover_plan(at, findings, &changes, err);
+	planned = planned && !findings_failed(findings);
 	if (r == 0)
 		report_findings_set(&at->run->report, findings, &changes);
 	if (r == 0 && planned)
