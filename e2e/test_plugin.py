@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tarfile
@@ -162,27 +163,62 @@ def test_kubectl_completes_commands_options_and_names(idle, user):
     assert "--all-namespaces" in user.run("__complete", "pgsync", "status", "--all").stdout
 
 
-def test_a_cluster_without_the_crd_is_told_apart_from_a_missing_pgsync(tmp_path):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # as an API server answers for a group that it does not know
-            self.send_response(404)
-            self.end_headers()
-            self.wfile.write(b"404 page not found\n")
+@pytest.fixture
+def plugin_of(tmp_path):
+    """plugin_of(code, body): the plugin with an API server that answers every request with that."""
+    servers = []
 
-        def log_message(self, *arguments):
-            pass
+    def make(code, body):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    config = {"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c"}}],
-              "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}]}
-    (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    plugin = Plugin(tmp_path / "kubeconfig", "shop")
+            def log_message(self, *arguments):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c"}}],
+                  "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}]}
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        return Plugin(tmp_path / "kubeconfig", "shop")
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_cluster_without_the_crd_is_told_apart_from_a_missing_pgsync(plugin_of):
+    plugin = plugin_of(404, b"404 page not found\n")  # as an API server answers for a group that it does not know
     for arguments in (["status"], ["status", NAME], ["suspend", NAME], ["lag"]):
         code, _, err = plugin(*arguments)
         assert code == 3 and "is the CustomResourceDefinition pgsyncs.pgsync.io installed?" in err, err
-    server.shutdown()
-    server.server_close()
+
+
+@pytest.mark.parametrize("arguments", [["plan", NAME, "--local"], ["compare", NAME, "7"]], ids=["plan", "compare"])
+@pytest.mark.parametrize("given", ["file", "exec"])
+def test_a_pgsync_never_has_the_plugin_read_a_file_or_run_a_program_of_this_machine(plugin_of, tmp_path, arguments, given):
+    """Who may create a PgSync is not who runs the plugin. Whatever an API server with another CRD lets through."""
+    secret = tmp_path / "secret"
+    secret.write_text("a password of this machine")
+    ran = tmp_path / "ran"
+    resource = bookstore.sample()
+    source = resource["spec"]["source"]
+    del source["passwordSecretRef"]
+    source["passwordFrom"] = {"file": str(secret)} if given == "file" else {"exec": {"command": ["/usr/bin/touch", str(ran)]}}
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(1)
+    source.update(host="127.0.0.1", port=listening.getsockname()[1], allowedAuth=["Cleartext"])
+    resource["spec"]["sink"]["urls"] = ["http://127.0.0.1:9"]
+    code, out, err = plugin_of(200, json.dumps(resource).encode())(*arguments)
+    assert (code, out) == (3, "") and "passwordFrom" in err and "never on this machine" in err, out + err
+    assert not ran.exists() and "a password" not in err
+    with listening, pytest.raises(TimeoutError):
+        listening.accept()
 
 
 # --- as they change

@@ -100,9 +100,9 @@ static int read_inputs(struct client *client, json_t *resource, json_t *ret, str
 	struct inputs in = {.client = client, .objects = ret, .err = err};
 
 	if (jsonx_get(resource, "spec.source.passwordFrom"))
-		return err_set(
-			err, ERR_INVALID,
-			"its password is read where its worker runs (spec.source.passwordFrom), not on this machine");
+		return err_set(err, ERR_INVALID,
+			       "spec.source.passwordFrom: the password is read where the worker runs, never on this "
+			       "machine");
 	parse_schema(resource);
 	(void)json_object_set_new(resource, "kind", json_string("PgSync"));
 	(void)json_object_del(resource, "status");
