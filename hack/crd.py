@@ -323,13 +323,18 @@ def sink():
     authentication = obj(
         "How to log in to the search engine.",
         {
-            "type": enum("None, or: Basic (keys username and password), APIKey (key apiKey), Bearer (key token).",
-                         "None", "Basic", "APIKey", "Bearer", default="None"),
+            "type": enum("None, or: Basic (keys username and password), APIKey (key apiKey), Bearer (key token), AWS: requests "
+                         "are signed with an access key (keys accessKeyId and secretAccessKey, and sessionToken if the "
+                         "credentials are temporary).",
+                         "None", "Basic", "APIKey", "Bearer", "AWS", default="None"),
             "secretRef": secret("The Secret with the keys that the type needs."),
+            "region": {"type": "string", "description": "For AWS: the region of the domain, such as eu-central-1.", "minLength": 1,
+                       "maxLength": 64, **matches("^[a-z0-9-]+$", "must be a region of AWS, such as eu-central-1")},
         },
         defaulted=True,
         rules=[rule("has(self.secretRef) == (self.type != 'None')",
-                    "`secretRef` must be set exactly when `type` is 'Basic', 'APIKey' or 'Bearer'")])
+                    "`secretRef` must be set exactly when `type` is 'Basic', 'APIKey', 'Bearer' or 'AWS'"),
+               rule("has(self.region) == (self.type == 'AWS')", "`region` must be set exactly when `type` is 'AWS'")])
     bulk = obj(
         "Size and number of bulk requests. They also limit the worker's memory.",
         {

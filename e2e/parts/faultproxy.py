@@ -40,6 +40,7 @@ class FaultProxy:
         self.held = []  # events that wake the held requests
         self.late = []  # the upstream's answers to those that were released: (status, text)
         self.recorded = None  # a list here collects (method, path, headers, body) of every request that is passed on
+        self.refuse = None  # refuse(method, path, headers, body): the (status, text) of requests that are not let through, or None
         self._fault = self._wanted = None
         self._hold = None
         self._delay = (0, None, "")
@@ -142,6 +143,10 @@ class FaultProxy:
 
             def forward(self):
                 body = self.read_body()
+                refusal = proxy.refuse and proxy.refuse(self.command, self.path, self.headers, body)
+                if refusal:
+                    self.answer(refusal[0], {"Content-Type": "application/json"}, refusal[1].encode())
+                    return
                 kept = proxy._keep(self.path, body)
                 if kept:
                     self.pass_on_later(body, *kept)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from . import cache, pip
@@ -43,6 +44,11 @@ def install(tool, packages, directory, ldflags="-s -w"):
     # Go's compiler takes every core for minutes: what else the machine does comes first.
     command = ["nice", "-n", "19", toolchain(), "build", "-mod=readonly", "-ldflags", ldflags, "-o", f"{directory}/", *packages]
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
-    done = subprocess.run(command, cwd=TOOLS / tool, capture_output=True, text=True, env=environment)
+    for pause in (5, 20, 60, 0):
+        done = subprocess.run(command, cwd=TOOLS / tool, capture_output=True, text=True, env=environment)
+        # A module that could not be fetched, of hundreds: go itself does not try again. What it has fetched, it keeps.
+        if done.returncode == 0 or 'Get "http' not in done.stderr or not pause:
+            break
+        time.sleep(pause)
     if done.returncode != 0:
         raise RuntimeError(f"go build for {tool} failed:\n{done.stderr[-3000:]}")

@@ -1,5 +1,6 @@
 /* One request: its easy handle, its response, and how its failure is classified. */
 #include "http/http_int.h"
+#include "http/sign_int.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -131,7 +132,7 @@ static void set_method(struct http_call *call)
 
 static void add_header(struct http_call *call, const char *name, const char *value)
 {
-	_cleanup_free_ char *header = xasprintf("%s: %s", name, value);
+	_cleanup_(free_secretp) char *header = xasprintf("%s: %s", name, value);
 
 	call->headers = curl_slist_append(call->headers, header);
 }
@@ -150,6 +151,56 @@ static void set_headers(struct http_call *call)
 	call->headers = curl_slist_append(call->headers, "Expect:");
 	/* Do not request compression: it costs more than it saves here. */
 	call->headers = curl_slist_append(call->headers, "Accept-Encoding:");
+}
+
+/* The Host header of a URL: libcurl leaves the default port out. Caller frees. */
+static char *host_of(const struct http_url *url)
+{
+	bool https = !strncmp(url->name, "https:", strlen("https:"));
+	const char *host = strstr(url->name, "://") + strlen("://"), *port = https ? ":443" : ":80";
+	size_t len = strcspn(host, "/"), port_len = strlen(port);
+
+	if (len > port_len && !strncmp(host + len - port_len, port, port_len))
+		len -= port_len;
+	return xstrndup(host, len);
+}
+
+/* Where the request goes to. What is signed has its query in the server's order. Caller frees. */
+static char *full_url(const struct http_call *call, const struct http_url *url)
+{
+	const char *path = call->request.path;
+	size_t len = strcspn(path, "?");
+	_cleanup_free_ char *query = NULL;
+
+	if (call->target->auth != HTTP_AUTH_AWS || !path[len])
+		return xasprintf("%s%s", url->base, path);
+	query = http_sign_query(path + len + 1);
+	return xasprintf("%s%.*s?%s", url->base, (int)len, path, query);
+}
+
+static void sign_call(struct http_call *call, const struct http_url *url, const char *full)
+{
+	const struct http_aws *aws = &call->target->aws;
+	_cleanup_free_ char *host = host_of(url);
+	const char *path = strchr(strstr(full, "://") + strlen("://"), '/');
+	size_t len = strcspn(path, "?");
+	_cleanup_free_ char *alone = xstrndup(path, len);
+	const struct http_signed request = {.method = call->request.method,
+					    .host = host,
+					    .path = alone,
+					    .query = path[len] ? path + len + 1 : "",
+					    .body = call->request.body ?: "",
+					    .body_len = call->request.body_len};
+	struct http_signature signature;
+
+	http_sign(aws, &request, (time_t)(clock_wall_us() / 1000000), &signature);
+	add_header(call, "Host", host);
+	add_header(call, "X-Amz-Date", signature.date);
+	add_header(call, "X-Amz-Content-Sha256", signature.content_sha256);
+	if (aws->session_token)
+		add_header(call, "X-Amz-Security-Token", aws->session_token);
+	add_header(call, "Authorization", signature.authorization);
+	http_signature_release(&signature);
 }
 
 static void set_transport(struct http_call *call)
@@ -195,7 +246,7 @@ int http_call_prepare(struct http_call *call, struct err *err)
 {
 	const struct http_url *url = http_call_url(call);
 	size_t max = call->request.max_response ? call->request.max_response : HTTP_DEFAULT_MAX_RESPONSE;
-	_cleanup_free_ char *full = xasprintf("%s%s", url->base, call->request.path);
+	_cleanup_free_ char *full = full_url(call, url);
 
 	http_response_release(&call->response);
 	strbuf_init(&call->response.body, max);
@@ -214,6 +265,8 @@ int http_call_prepare(struct http_call *call, struct err *err)
 	(void)curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
 	set_method(call);
 	set_headers(call);
+	if (call->target->auth == HTTP_AUTH_AWS)
+		sign_call(call, url, full);
 	if (url->connect_to) {
 		call->connect_to = curl_slist_append(NULL, url->connect_to);
 		(void)curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);

@@ -25,7 +25,14 @@ struct curl_waitfd;
 
 /* --- Targets ---------------------------------------------------------------------------------------------------------
  */
-enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_BEARER, HTTP_AUTH_API_KEY };
+enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_BEARER, HTTP_AUTH_API_KEY, HTTP_AUTH_AWS };
+
+/* Requests are signed (Signature Version 4). */
+struct http_aws {
+	const char *region, *service; /* "eu-central-1", "es" */
+	const char *access_key_id, *secret_access_key;
+	const char *session_token; /* of temporary credentials; or NULL */
+};
 
 struct http_target_options {
 	/* "https://host:port[/prefix]", at least one; all are the same service. A user and password in a URL are taken
@@ -35,6 +42,7 @@ struct http_target_options {
 	enum http_auth auth;
 	const char *username, *password; /* BASIC */
 	const char *token;      /* BEARER; API_KEY: the encoded form, sent as "Authorization: ApiKey <token>" */
+	struct http_aws aws;    /* AWS */
 	const char *token_file; /* BEARER: re-read once a minute, and at once after a 401 (in-cluster credentials) */
 	const char *ca_pem;     /* NULL: the system's */
 	const char *ca_file;    /* used when ca_pem is NULL; re-read every five minutes */

@@ -43,6 +43,7 @@ struct http_target {
 	size_t n_urls;
 	enum http_auth auth;
 	char *username, *password, *token;
+	struct http_aws aws; /* owned */
 	char *ca_pem, *cert_pem, *key_pem;
 	bool insecure_skip_verify;
 	char *user_agent;

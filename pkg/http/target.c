@@ -116,6 +116,32 @@ static bool is_header_value(const char *text)
 	return true;
 }
 
+/* Its parts are put into headers, and, but for the secret, between slashes and commas. */
+static int check_aws(const struct http_aws *aws, struct err *err)
+{
+	const char *const parts[] = {aws->region, aws->service, aws->access_key_id};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!parts[i] || !*parts[i] || !is_header_value(parts[i]) || strpbrk(parts[i], "/, ="))
+			return err_set(err, ERR_INVALID,
+				       "AWS authentication needs a region, a service and an access key ID, without "
+				       "slashes, commas, spaces and control characters");
+	if (!aws->secret_access_key || !*aws->secret_access_key)
+		return err_set(err, ERR_INVALID, "AWS authentication needs a secret access key");
+	if (aws->session_token && (!*aws->session_token || !is_header_value(aws->session_token)))
+		return err_set(err, ERR_INVALID, "the session token is empty or contains a control character");
+	return 0;
+}
+
+static struct http_aws copy_aws(const struct http_aws *aws)
+{
+	return (struct http_aws){.region = xstrdup_or_null(aws->region),
+				 .service = xstrdup_or_null(aws->service),
+				 .access_key_id = xstrdup_or_null(aws->access_key_id),
+				 .secret_access_key = xstrdup_or_null(aws->secret_access_key),
+				 .session_token = xstrdup_or_null(aws->session_token)};
+}
+
 static int check_credentials(const struct http_target_options *o, struct err *err)
 {
 	if (o->auth == HTTP_AUTH_BASIC && (!o->username || !o->password))
@@ -124,6 +150,8 @@ static int check_credentials(const struct http_target_options *o, struct err *er
 		return err_set(err, ERR_INVALID, "%s authentication needs a %s",
 			       o->auth == HTTP_AUTH_BEARER ? "bearer" : "API key",
 			       o->auth == HTTP_AUTH_BEARER ? "token" : "key");
+	if (o->auth == HTTP_AUTH_AWS && check_aws(&o->aws, err) < 0)
+		return -1;
 	if (o->token && (!*o->token || !is_header_value(o->token)))
 		return err_set(err, ERR_INVALID, "the token is empty or contains a control character");
 	if (!o->cert_pem != !o->key_pem)
@@ -142,6 +170,7 @@ int http_target_new(const struct http_target_options *o, struct http_target **re
 	target->username = xstrdup_or_null(o->username);
 	target->password = xstrdup_or_null(o->password);
 	target->token = xstrdup_or_null(o->token);
+	target->aws = copy_aws(&o->aws);
 	target->token_file.path = xstrdup_or_null(o->token ? NULL : o->token_file);
 	target->ca_pem = xstrdup_or_null(o->ca_pem);
 	target->ca_file.path = xstrdup_or_null(o->ca_pem ? NULL : o->ca_file);
@@ -174,6 +203,11 @@ void http_target_free(struct http_target *target)
 	free(target->username);
 	free_secret(target->password);
 	free_secret(target->token);
+	free((char *)target->aws.region);
+	free((char *)target->aws.service);
+	free((char *)target->aws.access_key_id);
+	free_secret((char *)target->aws.secret_access_key);
+	free_secret((char *)target->aws.session_token);
 	free(target->ca_pem);
 	free(target->cert_pem);
 	free_secret(target->key_pem);

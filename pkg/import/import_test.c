@@ -431,6 +431,27 @@ static void test_import_of_logins_when_one_then_its_type_and_a_secret(void **sta
 		      VALUES("{\"apiKey\": \"aWQ6a2V5\"}"), NULL);
 }
 
+#define AWS "ELASTICSEARCH_AWS_REGION=eu-central-1\nAWS_ACCESS_KEY_ID=AKIA\nAWS_SECRET_ACCESS_KEY=k\n"
+#define AWS_LOGIN \
+	"{\"type\": \"AWS\", \"region\": \"eu-central-1\", \"secretRef\": {\"name\": \"bookstore-books-search\"}}"
+
+static void test_import_of_logins_when_hosted_by_aws_then_requests_are_signed(void **state)
+{
+	static const char key[] = VALUES("{\"accessKeyId\": \"AKIA\", \"secretAccessKey\": \"k\"}");
+
+	UNUSED(state);
+	expect_import("PG_USER=u\nELASTICSEARCH_AWS_HOSTED=true\n" AWS, "spec.sink.authentication", AWS_LOGIN, key,
+		      NULL);
+	expect_import("PG_USER=u\nOPENSEARCH_AWS_HOSTED=true\nAWS_SESSION_TOKEN=t\n" AWS, "spec.sink.authentication",
+		      AWS_LOGIN,
+		      VALUES("{\"accessKeyId\": \"AKIA\", \"secretAccessKey\": \"k\", \"sessionToken\": \"t\"}"), NULL);
+	expect_import("PG_USER=u\nELASTICSEARCH_AWS_HOSTED=false\nELASTICSEARCH_BEARER_AUTH=t\n" AWS,
+		      "spec.sink.authentication", SEARCH("Bearer"), VALUES("{\"token\": \"t\"}"), NULL);
+	expect_import("PG_USER=u\nELASTICSEARCH_AWS_HOSTED=true\nELASTICSEARCH_BEARER_AUTH=t\n" AWS,
+		      "spec.sink.authentication", AWS_LOGIN, key,
+		      "ELASTICSEARCH_BEARER_AUTH: ignored: ELASTICSEARCH_AWS_HOSTED is set and takes precedence");
+}
+
 static void test_import_of_logins_when_several_or_half_then_says_which_counts(void **state)
 {
 	UNUSED(state);
@@ -542,6 +563,10 @@ static void test_import_when_variables_are_invalid_then_all_at_once_and_without_
 		      "PG_URL: must be of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE\n"
 		      "ELASTICSEARCH_URL: must be http://HOST:PORT or https://HOST:PORT\n"
 		      "ELASTICSEARCH_BASIC_AUTH: must be USER:PASSWORD, or its base64 encoding");
+	expect_errors(BOOKS, "PG_USER=u\nOPENSEARCH_AWS_HOSTED=true\nAWS_ACCESS_KEY_ID=secret\n",
+		      "ELASTICSEARCH_AWS_REGION: must be set: the region of the domain, such as eu-central-1\n"
+		      "OPENSEARCH_AWS_HOSTED: needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: the credentials of a "
+		      "profile or of a machine are not read");
 	expect_errors(BOOKS, "PG_USER=u\nPG_SSLMODE=verify-ca\nELASTICSEARCH_CLOUD_ID=shop:c2VjcmV0\n",
 		      "PG_SSLROOTCERT: sslmode verify-ca needs sslrootcert: the file with the certificate authority to "
 		      "verify against\n"
@@ -723,6 +748,7 @@ int main(void)
 		cmocka_unit_test(test_import_of_sink_when_variables_then_in_the_spec),
 		cmocka_unit_test(test_import_of_sink_when_numbers_are_out_of_range_then_brought_into_it),
 		cmocka_unit_test(test_import_of_logins_when_one_then_its_type_and_a_secret),
+		cmocka_unit_test(test_import_of_logins_when_hosted_by_aws_then_requests_are_signed),
 		cmocka_unit_test(test_import_of_logins_when_several_or_half_then_says_which_counts),
 		cmocka_unit_test(test_import_of_redis_when_it_keeps_the_checkpoint_then_in_the_spec),
 		cmocka_unit_test(test_import_of_redis_when_a_url_then_without_its_login),

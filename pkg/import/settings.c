@@ -14,9 +14,7 @@
 #define REDIS_RETRIED "what Redis does not answer in time is retried until it succeeds, with increasing delays"
 /* What a variable becomes if Redis keeps the checkpoint. */
 #define REDIS(becomes) becomes, NO_REDIS
-#define NO_SIGNING                                                                                                \
-	"requests are not signed for AWS (SigV4): let the domain accept a user (ELASTICSEARCH_USER, _PASSWORD), " \
-	"or put a signing proxy in front of it"
+#define NO_SERVERLESS "OpenSearch Serverless is not supported: it lacks what the sync needs; use a domain"
 #define NO_REPLICA \
 	"everything is read from the server that streams the changes, so that no read is older than the stream"
 #define NO_CLIENT_CERTIFICATE "client certificates for the search engine are not supported: use an API key or a user"
@@ -77,10 +75,16 @@ static const struct setting {
 	{"ELASTICSEARCH_BEARER_AUTH", "`spec.sink.authentication` Bearer, and a Secret", NULL},
 	{"ELASTICSEARCH_HTTP_AUTH", "`spec.sink.authentication` Basic, and a Secret", NULL},
 	{"ELASTICSEARCH_OPAQUE_ID", NULL, "no X-Opaque-Id header is sent; the User-Agent is pgsync/VERSION"},
-	{"ELASTICSEARCH_AWS_HOSTED", NULL, NO_SIGNING},
-	{"ELASTICSEARCH_AWS_REGION", NULL, NO_SIGNING},
-	{"OPENSEARCH_AWS_HOSTED", NULL, NO_SIGNING},
-	{"OPENSEARCH_AWS_SERVERLESS", NULL, NO_SIGNING},
+	{"ELASTICSEARCH_AWS_HOSTED",
+	 "`spec.sink.authentication` AWS when true; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN go "
+	 "into a Secret",
+	 NULL},
+	{"OPENSEARCH_AWS_HOSTED",
+	 "`spec.sink.authentication` AWS when true; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN go "
+	 "into a Secret",
+	 NULL},
+	{"ELASTICSEARCH_AWS_REGION", "its `region`", NULL},
+	{"OPENSEARCH_AWS_SERVERLESS", NULL, NO_SERVERLESS},
 	{"ELASTICSEARCH_USE_SSL", NULL, "pgsync does not use it either: set ELASTICSEARCH_SCHEME=https"},
 	{"ELASTICSEARCH_VERIFY_CERTS", "`spec.sink.tls.insecureSkipVerify` when false", NULL},
 	{"ELASTICSEARCH_CA_CERTS", "`spec.sink.tls.caSecretRef`; the file's text goes into a Secret", NULL},

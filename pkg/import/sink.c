@@ -47,6 +47,7 @@ static char *plain_url(struct import_build *b)
 struct login {
 	const char *variable; /* that they come from; NULL: none */
 	char *user, *password, *api_key, *token;
+	char *region; /* AWS: user, password and token are the access key's */
 };
 
 static void login_release(struct login *l)
@@ -55,6 +56,7 @@ static void login_release(struct login *l)
 	free_secret(l->password);
 	free_secret(l->api_key);
 	free_secret(l->token);
+	free(l->region);
 }
 
 /* "user:password", with `between` in place of the colon. */
@@ -135,11 +137,38 @@ static void login_from_user(struct import_build *b, struct login *l)
 	l->password = xstrdup(password);
 }
 
+/* Of the ways in which AWS' library finds credentials, only the variables are read. */
+static void login_from_aws(struct import_build *b, struct login *l)
+{
+	static const char *const switches[] = {"ELASTICSEARCH_AWS_HOSTED", "OPENSEARCH_AWS_HOSTED"};
+	const char *id = import_get(b, "AWS_ACCESS_KEY_ID"), *secret = import_get(b, "AWS_SECRET_ACCESS_KEY");
+	const char *region = import_get(b, "ELASTICSEARCH_AWS_REGION"), *session = import_get(b, "AWS_SESSION_TOKEN");
+
+	for (size_t i = 0; i < ARRAY_SIZE(switches) && !l->variable; i++)
+		if (import_get(b, switches[i]) && import_env_bool(b->options->env, switches[i], false, b->f))
+			l->variable = switches[i];
+	if (!l->variable)
+		return;
+	if (!region)
+		import_invalid(b, "ELASTICSEARCH_AWS_REGION",
+			       "must be set: the region of the domain, such as eu-central-1");
+	if (!id || !secret)
+		import_invalid(
+			b, l->variable,
+			"needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: the credentials of a profile or of a "
+			"machine are not read");
+	l->region = xstrdup(region ? region : "");
+	l->user = xstrdup(id ? id : "");
+	l->password = xstrdup(secret ? secret : "");
+	l->token = xstrdup_or_null(session);
+}
+
 /* login: of the URL, which takes precedence. */
 static void find_login(struct import_build *b, struct login *login)
 {
-	static void (*const sources[])(struct import_build *, struct login *) = {
-		login_from_api_key, login_from_bearer, login_from_basic, login_from_list, login_from_user};
+	static void (*const sources[])(struct import_build *, struct login *) = {login_from_aws,    login_from_api_key,
+										 login_from_bearer, login_from_basic,
+										 login_from_list,   login_from_user};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		_cleanup_(login_release) struct login found = {0};
@@ -161,6 +190,13 @@ static json_t *build_authentication(struct import_build *b, const struct login *
 {
 	const char *type, *name;
 
+	if (l->region) {
+		(void)import_add_secret(b, "search", "accessKeyId", l->user);
+		if (l->token)
+			(void)import_add_secret(b, "search", "sessionToken", l->token);
+		name = import_add_secret(b, "search", "secretAccessKey", l->password);
+		return json_pack("{s:s, s:s, s:{s:s}}", "type", "AWS", "region", l->region, "secretRef", "name", name);
+	}
 	if (l->api_key) {
 		type = "APIKey";
 		name = import_add_secret(b, "search", "apiKey", l->api_key);

@@ -106,6 +106,23 @@ static void check_url(const char *url, const char *path, struct findings *f)
 			     "must not contain spaces, a query or a fragment");
 }
 
+static void check_region(const struct spec_sink *sink, struct findings *f)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	const char *region = sink->aws_region;
+
+	if (sink->auth == SPEC_AUTH_AWS && !region)
+		findings_add(
+			f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.region",
+			"is required for type AWS: the region of the search engine's domain, such as eu-central-1");
+	else if (sink->auth != SPEC_AUTH_AWS && region)
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.region",
+			     "is for type AWS only");
+	else if (region && (!*region || region[strspn(region, letters)]))
+		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.region",
+			     "must be a region of AWS, such as eu-central-1");
+}
+
 static void check_sink(const struct spec_sink *sink, struct findings *f)
 {
 	if (sink->urls.items && (sink->urls.n < 1 || sink->urls.n > URL_COUNT))
@@ -125,7 +142,8 @@ static void check_sink(const struct spec_sink *sink, struct findings *f)
 			     "is required: type %s takes its values from a Secret", spec_auth_words[sink->auth]);
 	if (sink->auth == SPEC_AUTH_NONE && sink->auth_secret.name)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, "spec.sink.authentication.type",
-			     "must be Basic, APIKey or Bearer when `secretRef` is set");
+			     "must be Basic, APIKey, Bearer or AWS when `secretRef` is set");
+	check_region(sink, f);
 }
 
 static bool is_given(const json_t *body, const char *name)

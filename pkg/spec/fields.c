@@ -10,7 +10,7 @@ enum { AMOUNT_COUNT = 16, AMOUNT_BYTES = 64 };
 const char *const spec_tls_words[] = {"Disable", "Prefer", "Require", "VerifyCA", "VerifyFull", NULL};
 static const char *const identity_words[] = {"Manage", "Verify", NULL};
 static const char *const slot_lost_words[] = {"Resync", "Stall", NULL};
-const char *const spec_auth_words[] = {"None", "Basic", "APIKey", "Bearer", NULL};
+const char *const spec_auth_words[] = {"None", "Basic", "APIKey", "Bearer", "AWS", NULL};
 const char *const spec_meta_words[] = {"None", "Pgsync", NULL};
 const char *const spec_id_words[] = {"Escaped", "Pgsync", NULL};
 const char *const spec_mapping_words[] = {"Generated", "Dynamic", NULL};
@@ -180,6 +180,7 @@ const struct jsonx_field spec_source_fields[] = {
 static const struct jsonx_field authentication_fields[] = {
 	ENUM_FIELD("type", struct spec_sink, auth, spec_auth_words),
 	OBJECT_FIELD("secretRef", offsetof(struct spec_sink, auth_secret), secret_name_fields),
+	STRING_FIELD("region", struct spec_sink, aws_region, SPEC_REGION_BYTES),
 	{0},
 };
 

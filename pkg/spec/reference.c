@@ -46,7 +46,8 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 void spec_secret_keys(const struct spec *spec, const char *name, void (*key)(void *user, const char *key), void *user)
 {
 	static const char *const of_connection[] = {"host", "port", "dbname", "username", "user", "password", "uri"};
-	static const char *const of_login[] = {"username", "password", "apiKey", "token"};
+	static const char *const of_login[] = {"username",    "password",        "apiKey",      "token",
+					       "accessKeyId", "secretAccessKey", "sessionToken"};
 	const struct spec_secret_ref *refs[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca,
 						&spec->redis.password, &spec->redis.ca};
 	const char *connection = spec->source.connection_secret, *login = spec->sink.auth_secret.name;

@@ -127,6 +127,7 @@ static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink
 				    REASON_CREDENTIALS_NOT_FOUND};
 	struct findings *f = resolver->f;
 	const json_t *secret;
+	const char *token;
 
 	if (sink->auth == SPEC_AUTH_NONE || !r.name)
 		return;
@@ -145,6 +146,13 @@ static void resolve_auth(const struct resolver *resolver, struct spec_sink *sink
 		break;
 	case SPEC_AUTH_BEARER:
 		resolve_auth_key(secret, &r, "token", &sink->token, f);
+		break;
+	case SPEC_AUTH_AWS:
+		resolve_auth_key(secret, &r, "accessKeyId", &sink->username, f);
+		resolve_auth_key(secret, &r, "secretAccessKey", &sink->password, f);
+		token = find_secret_value(secret, "sessionToken");
+		if (token && *token)
+			set_secret(&sink->token, token);
 		break;
 	}
 }

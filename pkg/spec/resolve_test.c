@@ -261,10 +261,10 @@ static void test_config_map_when_it_holds_none_then_refused(void **state)
 	findings_release(&f);
 }
 
-#define AUTHENTICATION(type)                                                                                    \
+#define AUTHENTICATION_WITH(type, fields)                                                                       \
 	RESOURCE(MINIMAL_SOURCE ", \"sink\": {\"urls\": [\"http://h\"], \"authentication\": {\"type\": \"" type \
-				"\", \"secretRef\": {"                                                          \
-				"\"name\": \"k\"}}}, " MINIMAL_SCHEMA)
+				"\"" fields ", \"secretRef\": {\"name\": \"k\"}}}, " MINIMAL_SCHEMA)
+#define AUTHENTICATION(type) AUTHENTICATION_WITH(type, "")
 
 static void expect_text(const char *got, const char *want)
 {
@@ -277,7 +277,8 @@ static void expect_text(const char *got, const char *want)
 static void test_resolve_when_a_login_then_only_the_values_of_its_type(void **state)
 {
 	static const char secrets[] =
-		"{\"k\": {\"username\": \"u\", \"password\": \"p\", \"apiKey\": \"a\", \"token\": \"t\"}}";
+		"{\"k\": {\"username\": \"u\", \"password\": \"p\", \"apiKey\": \"a\", \"token\": \"t\", "
+		"\"accessKeyId\": \"A\", \"secretAccessKey\": \"S\", \"sessionToken\": \"T\"}}";
 	static const struct {
 		const char *resource;
 		enum spec_auth_type type;
@@ -290,6 +291,9 @@ static void test_resolve_when_a_login_then_only_the_values_of_its_type(void **st
 		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"apiKey\""},
 		{AUTHENTICATION("Bearer"), SPEC_AUTH_BEARER, NULL, NULL, NULL, "t",
 		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"token\""},
+		{AUTHENTICATION_WITH("AWS", ", \"region\": \"eu-central-1\""), SPEC_AUTH_AWS, "A", "S", NULL, "T",
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"accessKeyId\"\n"
+		 "spec.sink.authentication.secretRef: Secret \"k\" has no key \"secretAccessKey\""},
 	};
 
 	UNUSED(state);

@@ -229,6 +229,7 @@ void spec_free(struct spec *spec)
 	secret_ref_release(&spec->sink.auth_secret);
 	free_secret(spec->sink.username);
 	free_secret(spec->sink.password);
+	free(spec->sink.aws_region);
 	free_secret(spec->sink.api_key);
 	free_secret(spec->sink.token);
 	secret_ref_release(&spec->sink.ca);

@@ -24,7 +24,7 @@ enum spec_tls_mode { SPEC_TLS_DISABLE, SPEC_TLS_PREFER, SPEC_TLS_REQUIRE, SPEC_T
 enum spec_source_auth { SPEC_SOURCE_AUTH_SCRAM, SPEC_SOURCE_AUTH_MD5, SPEC_SOURCE_AUTH_CLEARTEXT };
 enum spec_replica_identity { SPEC_IDENTITY_MANAGE, SPEC_IDENTITY_VERIFY };
 enum spec_slot_lost_policy { SPEC_SLOT_LOST_RESYNC, SPEC_SLOT_LOST_STALL };
-enum spec_auth_type { SPEC_AUTH_NONE, SPEC_AUTH_BASIC, SPEC_AUTH_API_KEY, SPEC_AUTH_BEARER };
+enum spec_auth_type { SPEC_AUTH_NONE, SPEC_AUTH_BASIC, SPEC_AUTH_API_KEY, SPEC_AUTH_BEARER, SPEC_AUTH_AWS };
 enum spec_error_policy { SPEC_ON_ERROR_DEAD_LETTER, SPEC_ON_ERROR_STALL };
 enum spec_bootstrap_policy { SPEC_BOOTSTRAP_IF_NEEDED, SPEC_BOOTSTRAP_NEVER };
 enum spec_deletion_policy { SPEC_DELETE, SPEC_RETAIN };
@@ -73,8 +73,11 @@ struct spec_source {
 struct spec_sink {
 	struct jsonx_strings urls;
 	enum spec_auth_type auth;
-	struct spec_secret_ref auth_secret;          /* only its name is used */
-	char *username, *password, *api_key, *token; /* set by spec_resolve from the keys of auth_secret, or NULL */
+	struct spec_secret_ref auth_secret; /* only its name is used */
+	char *aws_region;                   /* AWS */
+	/* Set by spec_resolve from the keys of auth_secret, or NULL. AWS: the access key's ID, its secret, and the
+	 * session token of temporary credentials. */
+	char *username, *password, *api_key, *token;
 	struct spec_secret_ref ca;
 	bool insecure_skip_verify;
 	bool adopt_existing_index;

@@ -457,7 +457,24 @@ static void test_spec_when_references_are_not_names_then_refused(void **state)
 		"spec.source.tls: mode VerifyCA needs `caSecretRef`, the certificate authority to verify against\n"
 		"spec.source.replication.slotName: must consist of a-z, 0-9 and _, found \"Slot-1\"\n"
 		"spec.sink.urls: must contain 1 to 16 URLs, found 0\n"
-		"spec.sink.authentication.type: must be Basic, APIKey or Bearer when `secretRef` is set");
+		"spec.sink.authentication.type: must be Basic, APIKey, Bearer or AWS when `secretRef` is set");
+}
+
+static void test_region_then_for_aws_alone_and_a_plain_word(void **state)
+{
+#define LOGIN(fields)                                                                                     \
+	RESOURCE(MINIMAL_SOURCE                                                                           \
+		 ", \"sink\": {\"urls\": [\"http://a\"], \"authentication\": {\"secretRef\": {\"name\": " \
+		 "\"x\"}, " fields "}}, " MINIMAL_SCHEMA)
+	UNUSED(state);
+	expect_errors(LOGIN("\"type\": \"AWS\", \"region\": \"eu-central-1\""), "");
+	expect_errors(LOGIN("\"type\": \"AWS\""),
+		      "spec.sink.authentication.region: is required for type AWS: the region of the search engine's "
+		      "domain, such as eu-central-1");
+	expect_errors(LOGIN("\"type\": \"Bearer\", \"region\": \"eu-central-1\""),
+		      "spec.sink.authentication.region: is for type AWS only");
+	expect_errors(LOGIN("\"type\": \"AWS\", \"region\": \"eu/x\""),
+		      "spec.sink.authentication.region: must be a region of AWS, such as eu-central-1");
 }
 
 static void test_sink_when_a_port_is_invalid_then_refused(void **state)
@@ -648,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_spec_when_redis_is_not_valid_then_the_message_says_what_is),
 		cmocka_unit_test(test_spec_when_redis_is_a_service_then_it_is_looked_up_in_the_namespace),
 		cmocka_unit_test(test_spec_when_references_are_not_names_then_refused),
+		cmocka_unit_test(test_region_then_for_aws_alone_and_a_plain_word),
 		cmocka_unit_test(test_sink_when_a_port_is_invalid_then_refused),
 		cmocka_unit_test(test_name_when_it_is_longer_than_the_resource_allows_then_refused),
 		cmocka_unit_test(test_databases_when_they_differ_then_refused),
