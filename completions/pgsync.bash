@@ -11,7 +11,7 @@ _pgsync_options() {
 	validate | plan) echo "--file= $log" ;;
 	dead-letters) echo "--file= --index= --all --output= $log" ;;
 	compare) echo "--file= --index= --output= $log" ;;
-	worker) echo "--deny-egress= --sandbox= $log" ;;
+	worker) echo "--credentials= --deny-egress= --sandbox= $log" ;;
 	import) echo "$source --namespace= --variables --help" ;;
 	init) echo "--root= --index= --database= $reach --namespace= --help" ;;
 	bootstrap) echo "$source --teardown --no-create --verbose --version $log" ;;

@@ -19,6 +19,8 @@ ACCEPTED = {
     "a connection Secret instead of host": {"source": {"connectionSecretRef": {"name": "app"}}},
     "a ConfigMap instead of schema": {"schema": None, "schemaConfigMapRef": {"name": "schema", "key": "schema.json"}},
     "VerifyFull with its authority": {"source.tls": {"mode": "VerifyFull", "caSecretRef": {"name": "ca", "key": "ca.crt"}}},
+    "a password that a pod reads again": {PASSWORD: None, "source.passwordFrom": {"secretRef": {"name": "token", "key": "now"}},
+                                          "worker": {"placement": "Pod"}},
     "a login with its Secret": {"sink.authentication": {"type": "Basic", "secretRef": {"name": "login"}}},
     "Redis with its address": {"checkpoint": {"store": "Redis", "redis": {"url": "redis://redis:6379/0"}}},
     "Redis with all that it may need": {"checkpoint": {"store": "Redis", "redis": {
@@ -73,6 +75,10 @@ REFUSED = {
     "a password from a file, in the cluster": ({PASSWORD: None, "source.passwordFrom": {"file": "/run/token"}}, "pgsync run"),
     "a password from a program, in the cluster": (
         {PASSWORD: None, "source.passwordFrom": {"exec": {"command": ["/bin/true"]}}}, "pgsync run"),
+    "a password from a Secret and a file": (
+        {PASSWORD: None, "source.passwordFrom": {"secretRef": {"name": "s", "key": "k"}, "file": "/run/token"}}, "exactly one"),
+    "a password from a Secret's key that is a path": (
+        {PASSWORD: None, "source.passwordFrom": {"secretRef": {"name": "s", "key": "../x"}}}, "secretRef.key"),
     "a password from nowhere": ({PASSWORD: None, "source.passwordFrom": {}}, "exactly one"),
     "a password from a relative path": ({PASSWORD: None, "source.passwordFrom": {"file": "token"}}, "absolute path"),
     "a password from a path that goes back": ({PASSWORD: None, "source.passwordFrom": {"file": "/run/../etc/passwd"}}, "absolute path"),

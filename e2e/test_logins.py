@@ -181,13 +181,18 @@ def test_a_password_file_given_by_a_variable(tmp_path, manifest):
     assert "found \"token\"" in refused("--password-command", "token", PGSYNC_PASSWORD_FILE="/a", PGSYNC_PASSWORD_COMMAND="/b")
 
 
-@pytest.mark.parametrize("given", [{"file": "/etc/passwd"}, {"exec": {"command": ["/bin/echo", "x"]}}], ids=["file", "program"])
-def test_a_worker_of_an_operator_reads_no_password_from_its_container(given, tmp_path):
-    """Whatever an API server with an older CRD has let through."""
+@pytest.mark.parametrize("options", [[], ["--credentials", "DIRECTORY"]], ids=["operator", "pod"])
+@pytest.mark.parametrize("given", [{"file": "/etc/passwd"}, {"file": "DIRECTORY/password"}, {"exec": {"command": ["/bin/echo", "x"]}}],
+                         ids=["file", "mounted", "program"])
+def test_a_worker_of_an_operator_reads_no_password_from_its_container(given, options, tmp_path):
+    """Whatever an API server with an older CRD has let through. In a pod, only what secretRef names is read."""
+    (tmp_path / "password").write_text("x")
+    options = [text.replace("DIRECTORY", str(tmp_path)) for text in options]
+    given = json.loads(json.dumps(given).replace("DIRECTORY", str(tmp_path)))
     resource = {"apiVersion": "pgsync.io/v1alpha1", "kind": "PgSync", "metadata": {"name": "books", "namespace": "default"}, "spec": {
         "source": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "sync", "passwordFrom": given},
         "sink": {"urls": ["http://127.0.0.1:9"]}, "schema": [{"index": "books", "nodes": {"table": "books", "columns": ["id"]}}]}}
     (tmp_path / "assignment").write_text(json.dumps({"task": "run", "resource": resource, "secrets": {}, "configMaps": {}}) + "\n")
-    done = subprocess.run(["sh", "-c", 'exec "$0" worker 3< "$1/assignment" 4> "$1/reports"', str(BIN / "pgsync"), str(tmp_path)],
-                          capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["sh", "-c", 'in="$1"; shift; exec "$0" worker "$@" 3< "$in/assignment" 4> "$in/reports"',
+                           str(BIN / "pgsync"), str(tmp_path), *options], capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and "only `pgsync run`" in done.stderr, done

@@ -166,6 +166,48 @@ def test_secrets_are_read_from_files_and_rotation_needs_no_other_pod(release, po
     assert pod.deployment()["metadata"]["generation"] == generation
 
 
+def test_a_password_of_a_pod_that_is_replaced_is_read_for_the_next_connection(release, pod, books, resources, opensearch, index):
+    secret = f"{NAME}-token"
+
+    def rotate(password):
+        books.sql(S.SQL("ALTER ROLE {} PASSWORD {}").format(S.Identifier(books.role), S.Literal(password)))
+        resources.apply(bookstore.secret(secret, now=password))
+
+    def end_sessions():
+        books.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", books.role)
+
+    made = bookstore.resource(NAME, books, opensearch.url, index=index, spec={
+        "source.passwordSecretRef": None, "source.passwordFrom": {"secretRef": {"name": secret, "key": "now"}}, **in_pod()})
+    rotate("first")
+    resources.apply(made)
+    pod.start()
+    resources.wait(NAME)
+    worker, generation = pod.workers(), pod.deployment()["metadata"]["generation"]
+    assert "files" in resources.get(NAME)["status"]["worker"]["sandbox"], "the worker may read any file"
+    rotate("second")
+    pod.sync()
+    end_sessions()
+    change(books, opensearch, index, "with the second password")
+    resources.wait(NAME)
+    assert pod.workers() == worker and pod.deployment()["metadata"]["generation"] == generation
+    assert "CredentialsRotated" not in dict(resources.events(NAME)) and opensearch.aliases(index) == [f"{index}-g1"]
+
+    resources.kubectl("delete", "secret", secret, "--namespace", resources.namespace)
+    pod.sync()
+    end_sessions()
+    resources.wait(NAME, "SourceReachable", "False", reason="CredentialsNotFound", contains=["password"])
+    rotate("third")
+    pod.sync()
+    resources.wait(NAME)
+    # The operator makes the checks of a plan itself: it has the Secret's value.
+    resources.patch(NAME, {"mode": "Plan"})
+    pod.wait_for_no_deployment()
+    pod.stop()
+    resources.wait(NAME, "Planned", timeout=30)
+    log = pod.process.log.read_text() + release.operator.process.log.read_text()
+    assert not [word for word in ("first", "second", "third") if f'"{word}"' in log]
+
+
 def test_the_role_of_a_pod_reaches_its_own_pgsync_alone(release, pod, books, resources, opensearch, index, namespace):
     apply(resources, books, opensearch, index)
     resources.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "other"}})

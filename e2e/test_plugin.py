@@ -331,6 +331,9 @@ def test_plan_runs_here_with_the_rights_of_the_user(resources, books, opensearch
     assert code == 0, out + err
     assert "row_to_json" in out and '"mappings"' in out, out
     assert books.role_password not in out + err and "a login of the engine" not in out + err and books.slots() == []
+    resources.patch(NAME, {"source": {"passwordSecretRef": None, "passwordFrom": {"secretRef": {"name": f"{NAME}-postgres"}}}})
+    code, out, err = user("plan", NAME, "--local")
+    assert code == 0 and "row_to_json" in out and books.role_password not in out + err, out + err
     books.sql("DROP TABLE book_authors")
     code, out, err = user("plan", NAME, "--local")
     assert code == 1 and "book_authors" in err, out + err

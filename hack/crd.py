@@ -271,8 +271,11 @@ def source():
     plain_path = matches(r"^(/[^/]*[^/.][^/]*)+$", "must be an absolute path without empty parts, `.` and `..`")
     password_from = obj(
         "Where the role's password is read, again for each connection: tokens of RDS, Cloud SQL and Azure expire, and one that has "
-        "been replaced is used without a restart. Exactly one of `file` and `exec`, instead of `passwordSecretRef`.",
+        "been replaced is used without a restart. Exactly one of `secretRef`, `file` and `exec`, instead of `passwordSecretRef`.",
         {
+            "secretRef": secret("A Secret that something replaces in time. With `worker.placement` Pod it is mounted, and read for "
+                                "each connection; elsewhere a worker starts again when it changes, as with `passwordSecretRef`.",
+                                "password"),
             "file": string("A file that holds the password; line breaks at its end do not count. For `pgsync run`.", longest=1024,
                            **plain_path),
             "exec": obj("A program that prints the password within 30 seconds. For `pgsync run` alone: in the cluster, it is "
@@ -281,9 +284,10 @@ def source():
                                              {"type": "string", "minLength": 1, "maxLength": 1024}, 32, least=1),
                         }, required=["command"]),
         },
-        rules=[rule("!has(self.exec)", "`exec` is for `pgsync run` alone; in the cluster use `passwordSecretRef`"),
-               rule("!has(self.file)", "`file` is for `pgsync run` alone; in the cluster use `passwordSecretRef`"),
-               rule("has(self.file) != has(self.exec)", "exactly one of `file` and `exec` must be set")])
+        rules=[rule("!has(self.exec)", "`exec` is for `pgsync run` alone; in the cluster use `secretRef`"),
+               rule("!has(self.file)", "`file` is for `pgsync run` alone; in the cluster use `secretRef`"),
+               rule("[has(self.secretRef), has(self.file), has(self.exec)].exists_one(given, given)",
+                    "exactly one of `secretRef`, `file` and `exec` must be set")])
     return obj(
         "The Postgres database to follow.",
         {

@@ -364,7 +364,7 @@ int main(int argc, char **argv)
 
 	/* Memory contains a password, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY, NULL);
 	/* Options win. */
 	r = apply_variables(&s, &err);
 	if (r == 0)

@@ -99,7 +99,8 @@ static int read_inputs(struct client *client, json_t *resource, json_t *ret, str
 	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(resource);
 	struct inputs in = {.client = client, .objects = ret, .err = err};
 
-	if (jsonx_get(resource, "spec.source.passwordFrom"))
+	if (jsonx_get(resource, "spec.source.passwordFrom.file") ||
+	    jsonx_get(resource, "spec.source.passwordFrom.exec"))
 		return err_set(err, ERR_INVALID,
 			       "spec.source.passwordFrom: the password is read where the worker runs, never on this "
 			       "machine");

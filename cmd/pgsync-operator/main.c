@@ -488,7 +488,7 @@ int main(int argc, char **argv)
 
 	/* Memory contains credentials, so there must be no core files. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY, NULL);
 	raise_descriptors();
 	s.options.pod_uid = getenv("POD_UID");
 	if (s.options.pod_uid && !*s.options.pod_uid)

@@ -33,6 +33,7 @@ struct common_flags {
 	const char *password_file, *password_command;
 	const char *deny_egress;
 	const char *sandbox;
+	const char *credentials;
 	const char *log_level, *log_format;
 	bool until_caught_up;
 	const char *index, *output;
@@ -78,8 +79,10 @@ struct input {
 	bool slot_name_given;
 };
 void input_release(struct input *input);
-/* Decodes and resolves; every problem is a finding. Takes over the objects of the assignment. */
-void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f);
+/* Decodes and resolves; every problem is a finding. Takes over the objects of the assignment. credentials: the
+ * directory where passwordFrom.secretRef is mounted, or NULL. */
+void input_decode_take(struct protocol_assignment *assignment, const char *credentials, struct input *ret,
+		       struct findings *f);
 /* Runs the worker for an input until it is stopped, or caught up if the flags say so. */
 int cmd_run_input(const struct common_flags *flags, const struct input *input, struct err *err) WARN_UNUSED;
 /* GET /wait?lsn=16/B374D848&timeout=5s, for a worker of this spec (borrowed), which tells the waits: 200 once

@@ -205,7 +205,7 @@ static enum protocol_exit run_task(enum protocol_task task, const struct sync_op
 
 /* Reports what is wrong with the resource, since the operator does not parse schemas. Decoding the largest takes a
  * second, and this process may get little CPU time. */
-static enum protocol_exit verify(struct protocol_assignment *assignment)
+static enum protocol_exit verify(struct protocol_assignment *assignment, const char *credentials)
 {
 	struct output output = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	_cleanup_(findings_release) struct findings findings;
@@ -220,7 +220,7 @@ static enum protocol_exit verify(struct protocol_assignment *assignment)
 		log_error("worker", "cannot start", KV_ERR(&err));
 		return PROTOCOL_EXIT_FAILED;
 	}
-	input_decode_take(assignment, &input, &findings);
+	input_decode_take(assignment, credentials, &input, &findings);
 	end_pulse(&pulse);
 	if (findings_err(&findings, &err) < 0)
 		verdict.usable =
@@ -346,12 +346,12 @@ int cmd_worker(int argc, char **argv)
 	struct findings findings;
 	struct common_flags flags;
 	struct err err;
-	int code = flags_parse(argc, argv, "ds", &flags);
+	int code = flags_parse(argc, argv, "dsC", &flags);
 	unsigned parts;
 
 	if (code >= 0)
 		return code;
-	parts = flags.sandbox && !strcmp(flags.sandbox, "off") ? 0 : sandbox_enter(SANDBOX);
+	parts = flags.sandbox && !strcmp(flags.sandbox, "off") ? 0 : sandbox_enter(SANDBOX, flags.credentials);
 	/* A resource must not reach services that are meant for this machine alone. */
 	egress_deny_unix();
 	if (flags.deny_egress && egress_deny(flags.deny_egress, &err) < 0) {
@@ -368,10 +368,10 @@ int cmd_worker(int argc, char **argv)
 	if (code < 0)
 		log_sandbox(parts);
 	if (code < 0 && assignment.task == PROTOCOL_TASK_VERIFY) {
-		code = verify(&assignment);
+		code = verify(&assignment, flags.credentials);
 	} else if (code < 0) {
 		findings_init(&findings);
-		input_decode_take(&assignment, &input, &findings);
+		input_decode_take(&assignment, flags.credentials, &input, &findings);
 		code = run_assignment(&assignment, &input, &findings, parts);
 		findings_release(&findings);
 		input_release(&input);

@@ -48,6 +48,8 @@ static const struct option_row {
 	{'d', 0, false, "deny-egress", "LIST", "networks and addresses that are not connected to, separated by commas"},
 	{'s', 0, false, "sandbox", "MODE",
 	 "on or off: whether to give up rights that a worker does not need (default on)"},
+	{'C', 0, false, "credentials", "DIRECTORY",
+	 "where a pod has the password that spec.source.passwordFrom.secretRef names; default: it is in the task"},
 	{'v', 0, true, "log-level", "LEVEL", "error, warn, info, debug or trace (default info)"},
 	{'o', 0, true, "log-format", "FORMAT", "text or json (default text)"},
 	{'h', 0, true, "help", NULL, "print this help"},
@@ -104,6 +106,8 @@ static void set_flag(struct common_flags *flags, int value)
 		flags->deny_egress = optarg;
 	else if (value == 's')
 		flags->sandbox = optarg;
+	else if (value == 'C')
+		flags->credentials = optarg;
 	else if (value == 'v')
 		flags->log_level = optarg;
 	else

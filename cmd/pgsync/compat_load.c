@@ -244,7 +244,7 @@ static void decode_all(struct compat *c)
 		findings_init(&c->found[i]);
 		input_decode_take(&(struct protocol_assignment){.resource = json_incref(c->list[i].resource),
 								.secrets = json_incref(c->list[i].secrets)},
-				  &c->inputs[i], &c->found[i]);
+				  NULL, &c->inputs[i], &c->found[i]);
 		c->contexts[i] = xasprintf("%s/%s", c->inputs[i].spec->namespace, c->inputs[i].spec->name);
 	}
 }

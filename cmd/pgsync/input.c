@@ -17,9 +17,8 @@ void input_release(struct input *input)
 	*input = (struct input){0};
 }
 
-/* admitted: the API server has accepted it. */
-static void decode_input(struct input *input, bool admitted, bool secrets_elsewhere, const char *secret_label,
-			 struct findings *f)
+/* The spec gets copies of what it needs. */
+static void resolve_input(struct input *input, const char *secret_label, bool secrets_elsewhere, struct findings *f)
 {
 	const struct spec_objects objects = {.secrets = input->secrets,
 					     .config_maps = input->config_maps,
@@ -27,9 +26,8 @@ static void decode_input(struct input *input, bool admitted, bool secrets_elsewh
 					     .secrets_elsewhere = secrets_elsewhere};
 
 	input->slot_name_given = jsonx_get(input->resource, "spec.source.replication.slotName") != NULL;
-	input->spec = admitted ? spec_decode_admitted(input->resource, f) : spec_decode(input->resource, f);
 	spec_resolve(input->spec, &objects, f);
-	jsonx_decref(TAKE_PTR(input->secrets)); /* the spec has copies of what it needs */
+	jsonx_decref(TAKE_PTR(input->secrets));
 }
 
 /* Moves the schema into the spec. */
@@ -46,7 +44,8 @@ static void take_schema(json_t *resource, const char *text, struct findings *f)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SCHEMA, NULL, "%s", err.msg);
 }
 
-void input_decode_take(struct protocol_assignment *assignment, struct input *ret, struct findings *f)
+void input_decode_take(struct protocol_assignment *assignment, const char *credentials, struct input *ret,
+		       struct findings *f)
 {
 	json_t *why;
 	size_t i;
@@ -57,8 +56,11 @@ void input_decode_take(struct protocol_assignment *assignment, struct input *ret
 	json_array_foreach (assignment->denied, i, why)
 		findings_add(f, FINDING_ERROR, REASON_CREDENTIALS_NOT_FOUND, NULL, "%s", json_string_value(why));
 	take_schema(ret->resource, assignment->schema, f);
-	decode_input(ret, true, false, assignment->secret_label, f);
+	ret->spec = spec_decode_admitted(ret->resource, f);
 	spec_refuse_password_from(&ret->spec->source, f);
+	if (credentials)
+		spec_mount_password(&ret->spec->source, credentials);
+	resolve_input(ret, assignment->secret_label, false, f);
 	if (assignment->service_names)
 		spec_name_services(ret->spec);
 }
@@ -128,6 +130,7 @@ int input_read(const char *path, bool secrets_elsewhere, struct input *ret, stru
 		return err_set(err, ERR_INVALID, "%s contains no document of kind PgSync", path);
 	}
 	*ret = in;
-	decode_input(ret, false, secrets_elsewhere, NULL, f);
+	ret->spec = spec_decode(ret->resource, f);
+	resolve_input(ret, NULL, secrets_elsewhere, f);
 	return 0;
 }

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	terminal_guard();
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY);
+	(void)sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY, NULL);
 	/* Several threads hold a body or two each: a heap per thread would only keep memory that the others could
 	 * use. */
 	(void)mallopt(M_ARENA_MAX, 2);

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import requests
@@ -14,6 +15,10 @@ from . import ports
 from .operator import BIN, Running
 from .process import Process
 from .search import eventually
+
+
+# Where volumes are mounted: what the worker reads by itself is beside the others.
+DIRECTORIES = {"references": "mounts", "credentials": "mounts-credentials"}
 
 
 class Pod(Running):
@@ -37,28 +42,50 @@ class Pod(Running):
         eventually(lambda: self.deployment() is None, timeout, f"the end of Deployment {self.object_name}", interval=0.1)
 
     def sync(self):
-        (volume,) = self.deployment()["spec"]["template"]["spec"]["volumes"]
-        fresh = self.directory / "next"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        for source in volume["projected"]["sources"]:
-            ((kind, wanted),) = source.items()
-            found = self.read(f"api/v1/namespaces/{self.namespace}/{kind.lower()}s/{wanted['name']}") or {}
-            assert wanted["optional"]
-            for item in wanted["items"]:
-                value = found.get("data", {}).get(item["key"])
-                if value is not None:
-                    path = fresh / item["path"]
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(base64.b64decode(value) if kind == "secret" else value.encode())
-        shutil.rmtree(self.directory / "mounts", ignore_errors=True)
-        fresh.rename(self.directory / "mounts")
+        pod = self.deployment()["spec"]["template"]["spec"]
+        for volume in pod["volumes"]:
+            files = {}
+            for source in volume["projected"].get("sources") or []:
+                ((kind, wanted),) = source.items()
+                found = self.read(f"api/v1/namespaces/{self.namespace}/{kind.lower()}s/{wanted['name']}") or {}
+                assert wanted["optional"]
+                for item in wanted["items"]:
+                    value = found.get("data", {}).get(item["key"])
+                    if value is not None:
+                        files[item["path"]] = base64.b64decode(value) if kind == "secret" else value.encode()
+            self.fill(self.directory / DIRECTORIES[volume["name"]], files)
+
+    @staticmethod
+    def fill(root, files):
+        """Replaces all files of a volume at once, as the kubelet does: each is reached by a link to ..data, a link to where
+        they are now. The directory itself stays."""
+        root.mkdir(parents=True, exist_ok=True)
+        data = root / "..data"
+        old = data.resolve() if data.exists() else None
+        fresh = root / f"..{time.monotonic_ns()}"
+        fresh.mkdir()
+        for path, content in files.items():
+            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / path).write_bytes(content)
+        (root / "..data_tmp").symlink_to(fresh.name)
+        os.replace(root / "..data_tmp", data)
+        visible = {path.split("/")[0] for path in files}
+        for link in root.iterdir():
+            if not link.name.startswith("..") and link.name not in visible:
+                link.unlink()
+        for name in visible:
+            if not (root / name).is_symlink():
+                (root / name).symlink_to(f"..data/{name}")
+        if old:
+            shutil.rmtree(old)
 
     def start(self):
         deployment = self.wait_for_deployment()
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        (mount,) = container["volumeMounts"]
+        (mount,) = [m for m in container["volumeMounts"] if m["name"] == "references"]
+        for other in container["volumeMounts"]:
+            assert other["readOnly"] and other["mountPath"] == mount["mountPath"] + DIRECTORIES[other["name"]].removeprefix("mounts")
         assert container["command"] == ["pgsync-operator"]
         self.directory.mkdir(parents=True, exist_ok=True)
         self.sync()

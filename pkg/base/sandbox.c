@@ -37,7 +37,7 @@ enum { LIMIT_ADDRESS_SPACE = 1 };
 
 /* The resolver's files, CAs, time zones, libraries that the resolver loads, and the files about this process. A link
  * counts as its target. */
-static const char *const readable[] = {
+static const char *const of_system[] = {
 	"/etc",       "/usr",      "/lib",      "/lib64",      "/etc/resolv.conf", "/etc/hosts",
 	"/proc/self", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom",     "/sys/devices/system/cpu"};
 /* Variables that name CAs to OpenSSL. */
@@ -56,17 +56,18 @@ static void allow(int ruleset, const char *path)
 	(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
-static bool restrict_files(void)
+static bool restrict_files(const char *readable)
 {
 	const struct landlock_ruleset_attr attr = {.handled_access_fs = READ | WRITE | LANDLOCK_ACCESS_FS_EXECUTE};
 	_cleanup_close_ int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 
 	if (ruleset < 0)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(readable); i++)
-		allow(ruleset, readable[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(of_system); i++)
+		allow(ruleset, of_system[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(naming); i++)
 		allow(ruleset, getenv(naming[i]));
+	allow(ruleset, readable);
 	return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
 }
 
@@ -98,7 +99,7 @@ static bool set_limits(void)
 	       (!LIMIT_ADDRESS_SPACE || limit(RLIMIT_AS, (rlim_t)ADDRESS_SPACE_MIB << 20));
 }
 
-unsigned sandbox_enter(unsigned parts)
+unsigned sandbox_enter(unsigned parts, const char *readable)
 {
 	unsigned done = 0;
 
@@ -108,7 +109,7 @@ unsigned sandbox_enter(unsigned parts)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		done |= SANDBOX_PRIVILEGES;
 	/* Landlock and seccomp require no_new_privs. */
-	if ((parts & SANDBOX_FILES) && (done & SANDBOX_PRIVILEGES) && restrict_files())
+	if ((parts & SANDBOX_FILES) && (done & SANDBOX_PRIVILEGES) && restrict_files(readable))
 		done |= SANDBOX_FILES;
 	if ((parts & SANDBOX_CALLS) && (done & SANDBOX_PRIVILEGES) && sandbox_restrict_calls())
 		done |= SANDBOX_CALLS;

@@ -19,8 +19,8 @@ enum sandbox_part {
 enum { SANDBOX_PARTS = 5 };
 
 /* Applies these restrictions permanently, to the calling thread and those that it starts: call it before other threads
- * start. Returns those in force. */
-unsigned sandbox_enter(unsigned parts);
+ * start. readable: a directory that SANDBOX_FILES lets be read as well, or NULL. Returns those in force. */
+unsigned sandbox_enter(unsigned parts, const char *readable);
 /* The name of one part: "privileges", "memory", "limits", "files", "calls". */
 const char *sandbox_part_name(enum sandbox_part part);
 

@@ -15,6 +15,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static int give_up_files(const char *file)
 	char *const argv[] = {program, NULL};
 	_cleanup_free_ char *other = xasprintf("%s.new", file);
 
-	if (!(sandbox_enter(SANDBOX_FILES) & SANDBOX_FILES))
+	if (!(sandbox_enter(SANDBOX_FILES, NULL) & SANDBOX_FILES))
 		return NOT_SUPPORTED;
 	if (open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 && errno != ENOENT)
 		return 1;
@@ -69,6 +70,59 @@ static void test_files_then_only_those_of_the_system_are_read_and_none_is_writte
 	assert_true(fd >= 0);
 	code = in_child(give_up_files, file);
 	(void)unlink(file);
+	if (code == NOT_SUPPORTED)
+		skip();
+	assert_int_equal(code, 0);
+}
+
+/* As the kubelet replaces a file of a volume: in another directory of it. */
+static int read_one_directory(const char *directory)
+{
+	_cleanup_free_ char *file = xasprintf("%s/password", directory);
+	_cleanup_free_ char *other = xasprintf("%s-other", directory);
+	_cleanup_free_ char *newer = xasprintf("%s/newer", directory);
+	_cleanup_free_ char *newer_file = xasprintf("%s/password", newer);
+
+	if (!(sandbox_enter(SANDBOX_FILES, directory) & SANDBOX_FILES))
+		return NOT_SUPPORTED;
+	if (open(file, O_RDONLY | O_CLOEXEC) < 0)
+		return 1;
+	if (open(other, O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 2;
+	if (open(file, O_WRONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 3;
+	return open(newer_file, O_RDONLY | O_CLOEXEC) < 0 ? 4 : 0;
+}
+
+static void write_file(const char *directory, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s%s", directory, name);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+}
+
+static void test_files_when_one_directory_may_be_read_then_no_other(void **state)
+{
+	static const char *const files[] = {"/newer/password", "/password", "-other"};
+	char directory[] = "/tmp/sandbox-XXXXXX";
+	_cleanup_free_ char *newer = NULL;
+	int code;
+
+	UNUSED(state);
+	assert_non_null(mkdtemp(directory));
+	newer = xasprintf("%s/newer", directory);
+	assert_int_equal(mkdir(newer, 0700), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		write_file(directory, files[i]);
+	code = in_child(read_one_directory, directory);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *path = xasprintf("%s%s", directory, files[i]);
+
+		(void)unlink(path);
+	}
+	(void)rmdir(newer);
+	(void)rmdir(directory);
 	if (code == NOT_SUPPORTED)
 		skip();
 	assert_int_equal(code, 0);
@@ -149,7 +203,7 @@ static int give_up_calls(const char *file)
 	int (*const tries[])(void) = {try_what_is_needed, try_other_processes, try_the_kernel, try_what_is_needed};
 
 	UNUSED(file);
-	if (!(sandbox_enter(SANDBOX_CALLS) & SANDBOX_CALLS))
+	if (!(sandbox_enter(SANDBOX_CALLS, NULL) & SANDBOX_CALLS))
 		return NOT_SUPPORTED;
 	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
 		int code = tries[i]();
@@ -175,7 +229,7 @@ static int give_up_the_rest(const char *file)
 	struct rlimit limit;
 
 	UNUSED(file);
-	if (sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS) !=
+	if (sandbox_enter(SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS, NULL) !=
 	    (SANDBOX_PRIVILEGES | SANDBOX_MEMORY | SANDBOX_LIMITS))
 		return 1;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
@@ -194,7 +248,7 @@ static void test_privileges_memory_and_limits_then_in_force(void **state)
 static void test_nothing_when_nothing_is_asked_for(void **state)
 {
 	UNUSED(state);
-	assert_int_equal(sandbox_enter(0), 0);
+	assert_int_equal(sandbox_enter(0, NULL), 0);
 	assert_int_equal(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
 }
 
@@ -209,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files_then_only_those_of_the_system_are_read_and_none_is_written_or_run),
+		cmocka_unit_test(test_files_when_one_directory_may_be_read_then_no_other),
 		cmocka_unit_test(test_calls_then_no_other_process_is_reached_and_what_is_needed_works),
 		cmocka_unit_test(test_privileges_memory_and_limits_then_in_force),
 		cmocka_unit_test(test_nothing_when_nothing_is_asked_for),

@@ -3,6 +3,7 @@
 
 #include "base/findings.h"
 #include "operator/operator_int.h"
+#include "operator/placement_int.h"
 #include "spec/spec.h"
 
 void resource_inputs_changed(struct resource *r)
@@ -38,10 +39,28 @@ static void values_load(const struct resource *r, const struct spec *spec, struc
 				&(struct ref_values){v->secrets, v->config_maps, v->denied});
 }
 
+char *operator_credentials(const struct operator_ *op)
+{
+	const char *mounts = op->options ? op->options->mounts : NULL;
+
+	return mounts ? xasprintf("%s" PLACEMENT_CREDENTIALS, mounts) : NULL;
+}
+
+/* What the agent of a pod leaves to its worker is no input: when it changes, nothing has to be started again. */
+static struct spec *decode_references(const struct resource *r, const json_t *resource)
+{
+	_cleanup_free_ char *credentials = operator_credentials(r->op);
+	struct spec *spec = spec_decode_outline(resource);
+
+	if (credentials)
+		spec_mount_password(&spec->source, credentials);
+	return spec;
+}
+
 char *resource_assignment(const struct resource *r, enum protocol_task task)
 {
 	_cleanup_(values_release) struct values v = {.resource = resource_json(r)};
-	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(v.resource);
+	_cleanup_(spec_freep) struct spec *spec = decode_references(r, v.resource);
 
 	values_load(r, spec, &v);
 	return protocol_encode_assignment(&(struct protocol_assignment){
@@ -98,7 +117,7 @@ static void hash_inputs(struct resource *r, const struct values *v)
 void resource_refresh_inputs(struct resource *r)
 {
 	_cleanup_(values_release) struct values v = {.resource = resource_json(r)};
-	_cleanup_(spec_freep) struct spec *spec = spec_decode_outline(v.resource);
+	_cleanup_(spec_freep) struct spec *spec = decode_references(r, v.resource);
 
 	r->inputs.stale = false;
 	r->inputs.hash[0] = '\0';

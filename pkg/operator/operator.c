@@ -590,6 +590,7 @@ static void free_resource(void *ptr)
 static void start_supervisor(struct operator_ *op)
 {
 	_cleanup_free_ char *denied = operator_denied_egress(op->options->deny_egress, op->server);
+	_cleanup_free_ char *credentials = operator_credentials(op);
 	const char *const argv[] = {op->options->worker_program,
 				    "worker",
 				    "--log-level",
@@ -600,6 +601,8 @@ static void start_supervisor(struct operator_ *op)
 				    denied,
 				    "--sandbox",
 				    op->options->worker_sandbox,
+				    credentials ? "--credentials" : NULL,
+				    credentials,
 				    NULL};
 
 	op->supervisor = supervisor_new(argv);

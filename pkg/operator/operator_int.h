@@ -291,6 +291,8 @@ bool resource_is_over_limit(const struct resource *r);
  * copying its text: all resources share the loop. */
 void resource_refresh_inputs(struct resource *r);
 /* The line that a worker starts with; caller frees, and wipes. */
+/* Where workers read passwords themselves; NULL if they do not. Caller frees. */
+char *operator_credentials(const struct operator_ *op);
 char *resource_assignment(const struct resource *r, enum protocol_task task);
 /* The inputs may have changed. */
 void resource_inputs_changed(struct resource *r);

@@ -169,13 +169,25 @@ static void mount_config_map(void *user, const char *name)
 	mount(mounting, "configMap", name);
 }
 
+/* A volume alone: the worker may read all of it, however the kubelet replaces what is in it. */
+static json_t *password_volume(const struct maker *m)
+{
+	const struct spec_secret_ref *ref = &m->spec->source.password_mount;
+
+	if (!ref->name)
+		return NULL;
+	return json_pack("{s:s, s:{s:i, s:[{s:{s:s, s:b, s:[{s:s, s:s}]}}]}}", "name", "credentials", "projected",
+			 "defaultMode", FILE_MODE, "sources", "secret", "name", ref->name, "optional", 1, "items",
+			 "key", ref->key, "path", SPEC_PASSWORD_FILE);
+}
+
 static json_t *volumes(const struct maker *m)
 {
 	struct mounting mounting = {.spec = m->spec, .sources = json_array()};
 
 	spec_references(m->spec, mount_secret, mount_config_map, &mounting);
-	return json_pack("[{s:s, s:{s:i, s:o}}]", "name", "references", "projected", "defaultMode", FILE_MODE,
-			 "sources", mounting.sources);
+	return json_pack("[{s:s, s:{s:i, s:o}}, o*]", "name", "references", "projected", "defaultMode", FILE_MODE,
+			 "sources", mounting.sources, password_volume(m));
 }
 
 /* --- the Deployment */
@@ -205,6 +217,10 @@ static json_t *container(const struct maker *m)
 			      "name", "references", "mountPath", PLACEMENT_MOUNTS, "readOnly", 1);
 	json_t *resources = jsonx_get(m->in->resource, "spec.worker.resources");
 
+	if (m->spec->source.password_mount.name)
+		(void)json_array_append_new(json_object_get(c, "volumeMounts"),
+					    json_pack("{s:s, s:s, s:b}", "name", "credentials", "mountPath",
+						      PLACEMENT_MOUNTS PLACEMENT_CREDENTIALS, "readOnly", 1));
 	(void)json_object_set_new(c, "startupProbe", probe("/livez", 1, 60));
 	(void)json_object_set_new(c, "livenessProbe", probe("/livez", 10, 3));
 	(void)json_object_set_new(c, "readinessProbe", probe("/readyz", 5, 3));
@@ -280,6 +296,7 @@ json_t *placement_objects(const struct placement_input *in, char hash[JSONX_HASH
 			  .objects = json_array()};
 	json_t *deployment, *first;
 
+	spec_mount_password(&spec->source, PLACEMENT_MOUNTS PLACEMENT_CREDENTIALS);
 	without.image = "";
 	(void)add_owned(&m, "v1", "ServiceAccount");
 	(void)add_owned(&m, "coordination.k8s.io/v1", "Lease");

@@ -19,6 +19,8 @@
 #define PLACEMENT_MANAGER "pgsync-operator"
 #define PLACEMENT_LABELS PLACEMENT_MANAGED_BY "=" PLACEMENT_MANAGER ",app.kubernetes.io/component=worker"
 #define PLACEMENT_MOUNTS "/run/pgsync"
+/* Beside it, what workers read themselves: nothing else of the pod's files. */
+#define PLACEMENT_CREDENTIALS "-credentials"
 
 /* Who owns an object that has a pod's name. */
 enum placement_owner {

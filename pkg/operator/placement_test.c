@@ -65,6 +65,40 @@ static void test_objects_when_everything_is_set_then_as_the_golden_file(void **s
 		fail_msg("the objects are others:\n%s", got);
 }
 
+static json_t *pod_of(const json_t *objects)
+{
+	return jsonx_get(json_array_get(objects, json_array_size(objects) - 1), "spec.template.spec");
+}
+
+/* Nothing of the PgSync is a path in the pod. */
+static void test_objects_when_the_password_is_mounted_then_alone_in_a_fixed_directory(void **state)
+{
+	_cleanup_json_ json_t *resource = read_resource();
+	_cleanup_json_ json_t *objects = NULL;
+	_cleanup_json_ json_t *volume = json_pack(
+		"{s:s, s:{s:i, s:[{s:{s:s, s:b, s:[{s:s, s:s}]}}]}}", "name", "credentials", "projected", "defaultMode",
+		0440, "sources", "secret", "name", "rds", "optional", 1, "items", "key", "now", "path", "password");
+	_cleanup_json_ json_t *mount = json_pack("{s:s, s:s, s:b}", "name", "credentials", "mountPath",
+						 "/run/pgsync-credentials", "readOnly", 1);
+	_cleanup_free_ char *others = NULL;
+	char hash[JSONX_HASH_BYTES];
+	json_t *source = jsonx_get(resource, "spec.source"), *pod;
+
+	UNUSED(state);
+	(void)json_object_del(source, "passwordSecretRef");
+	(void)json_object_set_new(source, "passwordFrom",
+				  json_pack("{s:{s:s, s:s}}", "secretRef", "name", "rds", "key", "now"));
+	objects = placement_objects(
+		&(struct placement_input){.resource = resource, .image = "pgsync-operator:1", .args = args}, hash);
+	pod = pod_of(objects);
+	assert_true(json_equal(json_array_get(json_object_get(pod, "volumes"), 1), volume));
+	assert_true(json_equal(
+		json_array_get(jsonx_get(json_array_get(json_object_get(pod, "containers"), 0), "volumeMounts"), 1),
+		mount));
+	others = json_dumps(json_array_get(json_object_get(pod, "volumes"), 0), 0);
+	assert_null(strstr(others, "rds"));
+}
+
 static void hash_of(const json_t *resource, const char *image, char hash[JSONX_HASH_BYTES])
 {
 	jsonx_decref(
@@ -124,6 +158,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_objects_when_everything_is_set_then_as_the_golden_file),
+		cmocka_unit_test(test_objects_when_the_password_is_mounted_then_alone_in_a_fixed_directory),
 		cmocka_unit_test(test_hash_when_only_the_image_differs_then_the_same),
 		cmocka_unit_test(test_owner_then_the_controller_decides_and_marks_alone_are_not_enough),
 	};

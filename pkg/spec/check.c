@@ -27,6 +27,8 @@ static void check_references(const struct spec *spec, struct findings *f)
 	const struct spec_sink *sink = &spec->sink;
 
 	check_reference(source->password_ref.name, source->password_ref.key, "spec.source.passwordSecretRef", f);
+	check_reference(source->password_mount.name, source->password_mount.key, "spec.source.passwordFrom.secretRef",
+			f);
 	check_reference(source->connection_secret, NULL, "spec.source.connectionSecretRef", f);
 	check_reference(source->ca.name, source->ca.key, "spec.source.tls.caSecretRef", f);
 	check_reference(sink->auth_secret.name, NULL, "spec.sink.authentication.secretRef", f);

@@ -148,6 +148,7 @@ static const struct jsonx_field exec_fields[] = {
 };
 
 static const struct jsonx_field password_from_fields[] = {
+	OBJECT_FIELD("secretRef", offsetof(struct spec_source, password_mount), secret_ref_fields),
 	STRING_FIELD("file", struct spec_source, password_file, SPEC_PATH_BYTES),
 	OBJECT_FIELD("exec", 0, exec_fields),
 	{0},

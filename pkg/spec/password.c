@@ -38,13 +38,16 @@ static void check_paths(const struct spec_source *source, struct findings *f)
 void spec_check_password_from(const struct spec_source *source, const json_t *given, struct findings *f)
 {
 	const json_t *from = json_object_get(given, "passwordFrom");
-	bool file = json_object_get(from, "file") != NULL, exec = json_object_get(from, "exec") != NULL;
+	static const char *const ways[] = {"secretRef", "file", "exec"};
+	size_t given_ways = 0;
 
 	if (!json_is_object(from) || findings_any_about(f, PATH))
 		return;
-	if (file == exec)
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		given_ways += json_object_get(from, ways[i]) != NULL;
+	if (given_ways != 1)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, PATH,
-			     "exactly one of `file` and `exec` must be set, found %s", file ? "both" : "neither");
+			     "exactly one of `secretRef`, `file` and `exec` must be set, found %zu", given_ways);
 	if (source->password_ref.name)
 		findings_add(f, FINDING_ERROR, REASON_INVALID_SPEC, PATH,
 			     "must not be set together with `passwordSecretRef`");
@@ -56,11 +59,17 @@ void spec_refuse_password_from(const struct spec_source *source, struct findings
 	if (source->password_command.n)
 		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, PATH ".exec",
 			     "only `pgsync run` runs a program for the password; in the cluster use "
-			     "`passwordSecretRef`");
+			     "`secretRef`");
 	if (source->password_file)
 		findings_add(f, FINDING_ERROR, REASON_NOT_SUPPORTED, FILE_PATH,
 			     "only `pgsync run` reads the password from a file; in the cluster use "
-			     "`passwordSecretRef`");
+			     "`secretRef`");
+}
+
+void spec_mount_password(struct spec_source *source, const char *directory)
+{
+	if (source->password_mount.name && !source->password_file)
+		source->password_file = xasprintf("%s/" SPEC_PASSWORD_FILE, directory);
 }
 
 void spec_replace_password_from(struct spec_source *source, const char *file, const char *program, struct findings *f)

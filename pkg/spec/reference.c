@@ -24,6 +24,7 @@ void spec_references(const struct spec *spec, void (*secret)(void *user, const c
 	const char *names[] = {
 		spec->source.connection_secret,
 		spec->source.password_ref.name,
+		spec->source.password_file ? NULL : spec->source.password_mount.name,
 		spec->source.ca.name,
 		spec->sink.auth_secret.name,
 		spec->sink.ca.name,
@@ -48,8 +49,12 @@ void spec_secret_keys(const struct spec *spec, const char *name, void (*key)(voi
 	static const char *const of_connection[] = {"host", "port", "dbname", "username", "user", "password", "uri"};
 	static const char *const of_login[] = {"username",    "password",        "apiKey",      "token",
 					       "accessKeyId", "secretAccessKey", "sessionToken"};
-	const struct spec_secret_ref *refs[] = {&spec->source.password_ref, &spec->source.ca, &spec->sink.ca,
-						&spec->redis.password, &spec->redis.ca};
+	static const struct spec_secret_ref none;
+	const struct spec_secret_ref *refs[] = {
+		&spec->source.password_ref, spec->source.password_file ? &none : &spec->source.password_mount,
+		&spec->source.ca,           &spec->sink.ca,
+		&spec->redis.password,      &spec->redis.ca,
+	};
 	const char *connection = spec->source.connection_secret, *login = spec->sink.auth_secret.name;
 
 	for (size_t i = 0; connection && strcmp(connection, name) == 0 && i < ARRAY_SIZE(of_connection); i++)

@@ -112,6 +112,16 @@ static void resolve_ref(const struct resolver *resolver, struct spec_secret_ref 
 		set_secret(&ref->value, value);
 }
 
+static void resolve_password(const struct resolver *resolver, struct spec_source *source, struct spec_secret_ref *ref,
+			     const char *path)
+{
+	resolve_ref(resolver, ref, path);
+	if (!ref->value)
+		return;
+	free_secret(source->password);
+	source->password = TAKE_PTR(ref->value);
+}
+
 static void resolve_auth_key(const json_t *secret, const struct reference *r, const char *key, char **field,
 			     struct findings *f)
 {
@@ -325,11 +335,10 @@ void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct 
 	const struct resolver resolver = {objects, f};
 
 	resolve_connection(&resolver, &spec->source);
-	resolve_ref(&resolver, &spec->source.password_ref, "spec.source.passwordSecretRef");
-	if (spec->source.password_ref.value) {
-		free_secret(spec->source.password);
-		spec->source.password = TAKE_PTR(spec->source.password_ref.value);
-	}
+	resolve_password(&resolver, &spec->source, &spec->source.password_ref, "spec.source.passwordSecretRef");
+	if (!spec->source.password_file)
+		resolve_password(&resolver, &spec->source, &spec->source.password_mount,
+				 "spec.source.passwordFrom.secretRef");
 	resolve_ref(&resolver, &spec->source.ca, "spec.source.tls.caSecretRef");
 	resolve_auth(&resolver, &spec->sink);
 	resolve_ref(&resolver, &spec->sink.ca, "spec.sink.tls.caSecretRef");

@@ -77,6 +77,37 @@ static void test_resolve_when_secrets_are_there_then_filled_in(void **state)
 	findings_release(&f);
 }
 
+#define PASSWORD_FROM                                                                                     \
+	RESOURCE("\"source\": {\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"passwordFrom\": " \
+		 "{\"secretRef\": {\"name\": \"token\", \"key\": \"now\"}}}, " MINIMAL_SINK ", " MINIMAL_SCHEMA)
+
+static void test_resolve_when_the_password_is_mounted_then_not_looked_for(void **state)
+{
+	static const struct {
+		const char *secrets, *error;
+		bool mounted;
+	} rows[] = {
+		{"{\"token\": {\"now\": \"pw\"}}", "", false},
+		{"{}", "spec.source.passwordFrom.secretRef: Secret \"token\" not found", false},
+		{"{}", "", true},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(findings_release) struct findings f;
+		_cleanup_json_ json_t *secrets = parse(rows[i].secrets);
+		_cleanup_(spec_freep) struct spec *s = NULL;
+
+		findings_init(&f);
+		s = decode(PASSWORD_FROM, &f);
+		if (rows[i].mounted)
+			spec_mount_password(&s->source, "/run/x");
+		spec_resolve(s, &(struct spec_objects){.secrets = secrets}, &f);
+		expect(&f, FINDING_ERROR, rows[i].error);
+		assert_int_equal(s->source.password != NULL, i == 0);
+	}
+}
+
 static void test_resolve_when_something_is_missing_then_named_with_what_is_there(void **state)
 {
 	struct findings f;
@@ -429,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_secret_when_a_label_is_required_then_the_message_names_it),
 		cmocka_unit_test(test_references_when_a_secret_is_used_twice_then_named_once),
 		cmocka_unit_test(test_resolve_when_secrets_are_there_then_filled_in),
+		cmocka_unit_test(test_resolve_when_the_password_is_mounted_then_not_looked_for),
 		cmocka_unit_test(test_resolve_when_something_is_missing_then_named_with_what_is_there),
 		cmocka_unit_test(test_resolve_when_secrets_are_elsewhere_then_only_those_that_are_here_are_checked),
 		cmocka_unit_test(test_connection_uri_when_its_password_is_not_escaped_then_taken_as_it_is),

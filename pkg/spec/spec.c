@@ -115,6 +115,8 @@ static void set_derived_defaults(struct spec *spec)
 		spec->source.port = SPEC_DEFAULT_PORT;
 	if (spec->source.password_ref.name)
 		set_default(&spec->source.password_ref.key, "password");
+	if (spec->source.password_mount.name)
+		set_default(&spec->source.password_mount.key, "password");
 	if (spec->source.ca.name)
 		set_default(&spec->source.ca.key, "ca.crt");
 	if (spec->source.ca.name && !spec->source.tls_given)
@@ -220,6 +222,7 @@ void spec_free(struct spec *spec)
 	free_secret(spec->source.password);
 	free(spec->source.connection_secret);
 	secret_ref_release(&spec->source.password_ref);
+	secret_ref_release(&spec->source.password_mount);
 	free(spec->source.password_file);
 	jsonx_strings_release(&spec->source.password_command);
 	secret_ref_release(&spec->source.ca);

@@ -54,6 +54,7 @@ struct spec_source {
 	char *connection_secret; /* connectionSecretRef.name, or NULL */
 	struct spec_secret_ref password_ref;
 	/* passwordFrom: read again for each connection; at most one of them. */
+	struct spec_secret_ref password_mount; /* secretRef: where it is mounted, see spec_mount_password */
 	char *password_file;                   /* an absolute path, or NULL */
 	struct jsonx_strings password_command; /* a program's absolute path, and its arguments */
 	unsigned allowed_auth;                 /* a bit for each enum spec_source_auth; default: SCRAM */
@@ -168,8 +169,13 @@ struct spec_objects {
  * itself take precedence. */
 void spec_resolve(struct spec *spec, const struct spec_objects *objects, struct findings *f);
 
+/* Where passwordFrom.secretRef is mounted, it is a file with this name. */
+#define SPEC_PASSWORD_FILE "password"
+/* With passwordFrom.secretRef, the password is read from that file in this directory, and the Secret is no reference
+ * of the spec any more. Otherwise, it is resolved as passwordSecretRef is. */
+void spec_mount_password(struct spec_source *source, const char *directory);
 /* Adds an error if the password is to be read where this process must not: an operator's worker reads no file of the
- * container that it shares with others, and runs no program. */
+ * container that it shares with others, and runs no program. Call it before spec_mount_password. */
 void spec_refuse_password_from(const struct spec_source *source, struct findings *f);
 /* Has the password read from this file or program instead of what the spec says; NULL: not given. */
 void spec_replace_password_from(struct spec_source *source, const char *file, const char *program, struct findings *f);

@@ -221,6 +221,8 @@ static void test_spec_when_much_is_invalid_then_every_violation_is_named(void **
 	"spec.source.passwordFrom." at ": must be an absolute path without empty parts, `.` and `..`, found \"" path \
 	"\""
 
+#define ONE_WAY "spec.source.passwordFrom: exactly one of `secretRef`, `file` and `exec` must be set, found "
+
 static void test_password_from_when_valid_then_a_path_or_a_command(void **state)
 {
 	_cleanup_(findings_release) struct findings f;
@@ -247,21 +249,56 @@ static void test_password_from_when_invalid_then_every_violation_is_named(void *
 		expect_errors(text, want);
 	}
 	expect_errors(PASSWORD_FROM("{\"exec\": {\"command\": [\"aws\"]}}"), NOT_PLAIN("exec.command[0]", "aws"));
-	expect_errors(PASSWORD_FROM("{}"),
-		      "spec.source.passwordFrom: exactly one of `file` and `exec` must be set, found neither");
-	expect_errors(PASSWORD_FROM("{\"file\": \"/a\", \"exec\": {\"command\": [\"/b\"]}}"),
-		      "spec.source.passwordFrom: exactly one of `file` and `exec` must be set, found both");
+	expect_errors(PASSWORD_FROM("{}"), ONE_WAY "0");
+	expect_errors(PASSWORD_FROM("{\"file\": \"/a\", \"exec\": {\"command\": [\"/b\"]}}"), ONE_WAY "2");
+	expect_errors(PASSWORD_FROM("{\"file\": \"/a\", \"secretRef\": {\"name\": \"p\"}}"), ONE_WAY "2");
+	expect_errors(PASSWORD_FROM("{\"secretRef\": {\"name\": \"..\", \"key\": \"../token\"}}"),
+		      "spec.source.passwordFrom.secretRef.name: must be the name of an object (a-z, 0-9, '-' and '.'), "
+		      "found \"..\"\nspec.source.passwordFrom.secretRef.key: must be a key (letters, digits, '-', '_' "
+		      "and '.'), found \"../token\"");
 	expect_errors(PASSWORD_FROM("{\"file\": \"/a\"}, \"passwordSecretRef\": {\"name\": \"p\"}"),
 		      "spec.source.passwordFrom: must not be set together with `passwordSecretRef`");
+}
+
+static void note_secret(void *user, const char *name)
+{
+	assert_string_equal(name, "token");
+	++*(size_t *)user;
+}
+
+static void test_password_from_when_mounted_then_one_file_and_no_reference(void **state)
+{
+	_cleanup_(findings_release) struct findings f;
+	_cleanup_(spec_freep) struct spec *s = NULL;
+	_cleanup_(spec_freep) struct spec *file = NULL;
+	size_t names = 0, keys = 0;
+
+	UNUSED(state);
+	findings_init(&f);
+	s = decode(PASSWORD_FROM("{\"secretRef\": {\"name\": \"token\"}}"), &f);
+	file = decode(PASSWORD_FROM("{\"file\": \"/a\"}"), &f);
+	expect(&f, FINDING_ERROR, "");
+	assert_string_equal(s->source.password_mount.key, "password");
+	spec_references(s, note_secret, NULL, &names);
+	assert_int_equal(names, 1);
+	spec_mount_password(&s->source, "/run/x");
+	assert_string_equal(s->source.password_file, "/run/x/password");
+	spec_references(s, note_secret, NULL, &names);
+	spec_secret_keys(s, "token", note_secret, &keys);
+	assert_true(names == 1 && keys == 0);
+	spec_mount_password(&file->source, "/run/x");
+	assert_string_equal(file->source.password_file, "/a");
 }
 
 /* A worker of an operator shares a container with those of others. */
 static void test_password_from_when_it_must_not_be_read_here_then_refused(void **state)
 {
 	static const char *const texts[] = {PASSWORD_FROM("{\"file\": \"/a\"}"),
+					    PASSWORD_FROM("{\"secretRef\": {\"name\": \"token\"}}"),
 					    PASSWORD_FROM("{\"exec\": {\"command\": [\"/b\"]}}"),
 					    RESOURCE(MINIMAL_SOURCE ", " MINIMAL_SINK ", " MINIMAL_SCHEMA)};
-	static const char *const where[] = {"spec.source.passwordFrom.file", "spec.source.passwordFrom.exec", NULL};
+	static const char *const where[] = {"spec.source.passwordFrom.file", NULL, "spec.source.passwordFrom.exec",
+					    NULL};
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -656,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_spec_when_much_is_invalid_then_every_violation_is_named),
 		cmocka_unit_test(test_password_from_when_valid_then_a_path_or_a_command),
 		cmocka_unit_test(test_password_from_when_invalid_then_every_violation_is_named),
+		cmocka_unit_test(test_password_from_when_mounted_then_one_file_and_no_reference),
 		cmocka_unit_test(test_password_from_when_it_must_not_be_read_here_then_refused),
 		cmocka_unit_test(test_password_from_when_replaced_then_the_other_is_forgotten),
 		cmocka_unit_test(test_spec_when_admitted_then_what_is_unknown_is_a_remark),
