@@ -196,6 +196,30 @@ def test_a_plan_with_another_table_says_what_is_added_and_all_of_it_happens(stop
     assert rebuilds(resources) == ["rebuilding the index: the schema or one of its tables changed"]
 
 
+def test_a_plan_after_a_partition_was_added_says_that_it_is_read_and_it_is(make_operator, books, opensearch, resources, index):
+    books.sql("CREATE TABLE reviews (id int PRIMARY KEY, book_id bigint NOT NULL REFERENCES books, body text) PARTITION BY RANGE (id)")
+    books.sql("CREATE TABLE reviews_1 PARTITION OF reviews FOR VALUES FROM (0) TO (10); CREATE INDEX ON reviews (book_id)")
+    books.own_tables()
+    make_operator("one").start()
+    children = bookstore.sample()["spec"]["schema"][0]["nodes"]["children"]
+    resources.apply_books(NAME, books, opensearch.url, index=index, spec={"schema.0.nodes.children": [*children, REVIEWS]})
+    resources.wait(NAME)
+    resources.patch(NAME, {"mode": "Plan"})
+    assert listed_changes(resources) == []
+    books.sql("CREATE TABLE reviews_2 PARTITION OF reviews FOR VALUES FROM (10) TO (20)")
+    books.own_tables()
+    books.sql("INSERT INTO reviews SELECT 11, id, 'Read it later.' FROM books WHERE title = 'Neuromancer'")
+    resources.patch(NAME, {"lagTargetSeconds": 61})
+    assert listed_changes(resources) == ["a start sets the replica identity of public.reviews_2; a deletion restores it",
+                                         "a start reads the rows of partition public.reviews_2, which was added"]
+    resources.patch(NAME, {"mode": "Sync"})
+    resources.wait(NAME, generation=True)
+    eventually(lambda: {"body": "Read it later."} in [review for d in opensearch.documents(index).values() for review in d["reviews"] or []],
+               20, "the row of the partition")
+    assert opensearch.aliases(index) == [f"{index}-g1"] and not rebuilds(resources)
+    assert ("reviews_2", "d") not in books.replica_identities()
+
+
 def test_a_plan_is_deleted_at_once(planned, resources, books, opensearch, index):
     resources.delete(NAME)
     assert traces(books, opensearch, index, resources) == planned

@@ -91,6 +91,23 @@ void partition_changes_add(const struct model *m, struct batch *batch, uint64_t 
 		(void)keyset_add(&batch->keys, m->targets.first_scan + i, "", 0, txn);
 }
 
+void partition_changes_describe(const struct model *m, struct findings *changes)
+{
+	const struct partition_changes *r = &m->partition_changes;
+
+	for (size_t i = 0; i < r->n_scans; i++)
+		findings_add(changes, FINDING_WARNING, REASON_PLANNED, NULL,
+			     "a start reads the rows of partition %s.%s, which was added", r->scans[i].part->schema,
+			     r->scans[i].part->name);
+	for (size_t p = 0; p < m->n_plans; p++)
+		if (r->all[p])
+			findings_add(
+				changes, FINDING_WARNING, REASON_PLANNED, m->plans[p]->document->path,
+				"a start builds every document of index %s again, because partitions of its tables "
+				"were added, removed or emptied",
+				m->plans[p]->document->index);
+}
+
 void partition_changes_release(struct partition_changes *changes)
 {
 	free(changes->all);

@@ -11,6 +11,7 @@
 #define PGSYNC_APPLY_PARTITION_CHANGES_H
 
 #include "apply/model.h"
+#include "base/findings.h"
 #include "checkpoint/checkpoint.h"
 
 /* Compares the partitions with those in the checkpoint: fills in m->partition_changes, and sets rebuild[plan] where an
@@ -18,6 +19,8 @@
 void partition_changes_compare(struct model *m, const struct checkpoint *cp, bool *rebuild);
 /* Opens a transaction in the batch with all that has to be read, as of `lsn`, below which everything was read. */
 void partition_changes_add(const struct model *m, struct batch *batch, uint64_t lsn);
+/* Adds what is read because of them, for a plan. */
+void partition_changes_describe(const struct model *m, struct findings *changes);
 void partition_changes_release(struct partition_changes *changes);
 
 #endif

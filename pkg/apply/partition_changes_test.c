@@ -81,6 +81,32 @@ static void test_partition_changes_when_one_is_gone_then_every_root_is_read_or_t
 	}
 }
 
+static void test_partition_changes_described_then_what_is_read(void **state)
+{
+	static struct schema_document document = {.path = (char *)"spec.schema[1]", .index = (char *)"books"};
+	struct document_plan one = {.document = &document}, two = {.document = &document};
+	struct document_plan *plans[] = {&one, &two};
+	struct catalog_part part = {.schema = (char *)"public", .name = (char *)"t_2"};
+	struct partition_scan scan = {.part = &part};
+	bool all[] = {false, true};
+	struct model m = {.plans = plans,
+			  .n_plans = 2,
+			  .partition_changes = {.pending = true, .all = all, .scans = &scan, .n_scans = 1}};
+	struct findings changes;
+
+	UNUSED(state);
+	findings_init(&changes);
+	partition_changes_describe(&m, &changes);
+	assert_int_equal(changes.n, 2);
+	assert_string_equal(changes.items[0].message,
+			    "a start reads the rows of partition public.t_2, which was added");
+	assert_string_equal(changes.items[1].message,
+			    "a start builds every document of index books again, because partitions of its tables "
+			    "were added, removed or emptied");
+	assert_string_equal(changes.items[1].path, "spec.schema[1]");
+	findings_release(&changes);
+}
+
 static void test_partition_changes_when_as_known_then_nothing(void **state)
 {
 	struct catalog_part part = {.oid = 3, .kind = 'r', .attachment = 6, .filenode = 9};
@@ -132,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_partition_changes_when_one_is_new_then_its_rows_are_read),
 		cmocka_unit_test(test_partition_changes_when_one_is_gone_then_every_root_is_read_or_the_index_rebuilt),
+		cmocka_unit_test(test_partition_changes_described_then_what_is_read),
 		cmocka_unit_test(test_partition_changes_when_as_known_then_nothing),
 		cmocka_unit_test(test_partition_changes_when_nothing_would_fill_a_new_index_then_every_root_is_read),
 		cmocka_unit_test(

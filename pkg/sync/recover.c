@@ -511,6 +511,8 @@ static int describe(struct attempt *at, const struct found *f, const struct reco
 		documents[i] = (struct recovery_document){plan->document->path, plan->root->schema, plan->root->name};
 	}
 	recovery_describe(&f->in, d, &names, documents, changes);
+	if (d->action == RECOVERY_RESUME && !d->rebuild_all)
+		partition_changes_describe(&at->model, changes);
 	return 0;
 }
 
