@@ -75,6 +75,7 @@ def test_a_token_is_needed_and_only_the_right_one_opens(lonely, token_file):
         assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer", header
         assert "cursor" not in answer.text and TOKEN not in answer.text
     assert requests.get(f"{url}/a/b", timeout=10).status_code == 401
+    assert requests.get(f"{url}/a/b/history", timeout=10).status_code == 401
     assert requests.get(url, cookies={"token": TOKEN}, timeout=10).status_code == 401
     right = {"Authorization": f"Bearer {TOKEN}"}
     assert requests.get(url, headers=right, timeout=10).json()["pgsyncs"] == []

@@ -156,6 +156,38 @@ def test_the_lag_rises_while_the_engine_is_away_and_falls_when_it_is_back(open_p
     expect(cell.locator("polyline").first).to_be_attached()
 
 
+def test_a_page_that_is_opened_later_or_again_shows_the_past(open_page, consoled, manifest, books, fault_proxy):
+    manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
+    worker = consoled()
+    url = f"{worker.console}/api/pgsyncs/default/books"
+
+    def past():
+        return requests.get(f"{url}/history", timeout=10).json()
+
+    assert past()["stepSeconds"] == 5
+    fault_proxy.fail("reset")
+    books.sql("UPDATE books SET price = price + 1 WHERE id = 7")
+    eventually(lambda: max(lag or 0 for lag in past()["lagSeconds"][:-1] or [0]) >= 4, 40, "a lag in a step that is over")
+    fault_proxy.heal()
+    eventually(lambda: past()["lagSeconds"][-2:] == [0, 0], 60, "no lag")
+    known = past()
+    assert len(known["lagSeconds"]) == len(known["rate"]) == len(known["retainedWALBytes"]) >= 3
+    assert known["retainedWALBytes"][-1] > 0
+
+    def heights(page, chart):
+        expect(page.locator(f".spark[aria-label^='{chart}'] polyline").first).to_be_attached(timeout=4000)  # a page itself takes a sample every 5 seconds
+        points = page.locator(f".spark[aria-label^='{chart}'] polyline").evaluate_all("lines => lines.map(line => line.getAttribute('points')).join(' ')").split()
+        return [float(point.split(",")[1]) for point in points]
+
+    page = open_page(worker.console + "/")
+    for _ in range(2):
+        lag, kept = heights(page, "Lag"), heights(page, "WAL kept")
+        assert 0 in lag and lag[-1] == 100 and len(lag) >= 3 and len(kept) >= 3
+        assert not violations(page)
+        page.reload()
+    assert requests.get(f"{worker.console}/api/pgsyncs/default/none/history", timeout=10).status_code == 404
+
+
 def test_the_pages_find_a_worker_that_was_killed_and_came_back(open_page, consoled, books, opensearch, index):
     worker = consoled()
     pages = [open_page(worker.console + path, scheme=scheme) for path in ("/", address("/pgsync")) for scheme in ("light", "dark")]

@@ -9,7 +9,7 @@
 #include "console/console_int.h"
 #include "json/json.h"
 
-enum { TOKEN_BYTES = 4096, TOKEN_LEAST = 16, HOSTS = 16, API_ROUTES = 2, WORKERS = 2 };
+enum { TOKEN_BYTES = 4096, TOKEN_LEAST = 16, HOSTS = 16, API_ROUTES = 3, WORKERS = 2 };
 
 static const char scheme[] = "Bearer ";
 
@@ -193,6 +193,24 @@ static void serve_one(void *user, const struct web_request *request, struct web_
 	(void)pthread_mutex_unlock(&console->lock);
 }
 
+static void serve_history(void *user, const struct web_request *request, struct web_response *response)
+{
+	struct console *console = user;
+	const struct console_entry *entry;
+
+	if (!admit_visitor(console, request, response))
+		return;
+	(void)pthread_mutex_lock(&console->lock);
+	entry = console_store_find(&console->store, request->captures[0], request->captures[1]);
+	if (entry) {
+		response->content_type = "application/json";
+		console_history_json(entry->history, clock_now_ms(), &response->body);
+	} else {
+		answer_json_message(response, 404, "there is no such PgSync");
+	}
+	(void)pthread_mutex_unlock(&console->lock);
+}
+
 /* --- start and stop */
 
 static void keep_hosts(struct console *console, const char *hosts)
@@ -218,6 +236,7 @@ static size_t make_routes(struct console *console, const struct console_options 
 
 	ret[0] = (struct web_route){.path = "/api/pgsyncs", .handler = serve_list, .user = console};
 	ret[1] = (struct web_route){.path = "/api/pgsyncs/{}/{}", .handler = serve_one, .user = console};
+	ret[2] = (struct web_route){.path = "/api/pgsyncs/{}/{}/history", .handler = serve_history, .user = console};
 	console_file_routes(ret + API_ROUTES);
 	if (options->n_routes) {
 		console_look_routes(ret + n);
@@ -292,7 +311,7 @@ void console_show(struct console *console, const struct console_pgsync *pgsync)
 	if (!console)
 		return;
 	(void)pthread_mutex_lock(&console->lock);
-	console_store_show(&console->store, pgsync);
+	console_store_show(&console->store, pgsync, clock_now_ms());
 	(void)pthread_mutex_unlock(&console->lock);
 }
 

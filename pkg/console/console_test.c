@@ -101,11 +101,13 @@ static void show(struct console_store *store, const char *name, const char *stat
 {
 	_cleanup_json_ json_t *resource = resource_with(status_text);
 
-	console_store_show(store, &(struct console_pgsync){.namespace = "shop",
-							   .name = name,
-							   .created = "2026-01-02T03:04:05Z",
-							   .schema = "[{\"index\": \"</script>\"}]",
-							   .resource = resource});
+	console_store_show(store,
+			   &(struct console_pgsync){.namespace = "shop",
+						    .name = name,
+						    .created = "2026-01-02T03:04:05Z",
+						    .schema = "[{\"index\": \"</script>\"}]",
+						    .resource = resource},
+			   0);
 }
 
 static json_t *list(const struct console_store *store, const char *since)

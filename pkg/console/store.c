@@ -19,6 +19,7 @@ static void free_entry(void *ptr)
 	free(e->summary);
 	free(e->status);
 	free(e->schema);
+	free(e->history);
 	free(e);
 }
 
@@ -87,13 +88,26 @@ void console_store_lead(struct console_store *store, bool leading)
 	store->revision++;
 }
 
-void console_store_show(struct console_store *store, const struct console_pgsync *pgsync)
+static void keep_sample(struct console_store *store, struct console_entry *e, const json_t *resource, int64_t now_ms)
+{
+	struct console_sample sample = console_history_sample(resource);
+
+	if (!e->history && store->n_histories < CONSOLE_HISTORIES) {
+		e->history = xcalloc(1, sizeof(*e->history));
+		store->n_histories++;
+	}
+	if (e->history)
+		console_history_add(e->history, now_ms, &sample);
+}
+
+void console_store_show(struct console_store *store, const struct console_pgsync *pgsync, int64_t now_ms)
 {
 	struct console_entry *e = entry_of(store, pgsync->namespace, pgsync->name);
 	bool summary = replace(&e->summary, console_summary(pgsync));
 	bool status = replace(&e->status, status_text(pgsync->resource));
 	bool schema = replace(&e->schema, schema_to_show(pgsync->schema));
 
+	keep_sample(store, e, pgsync->resource, now_ms);
 	(void)snprintf(e->created, sizeof(e->created), "%s", pgsync->created);
 	if (!summary && !status && !schema)
 		return;
@@ -120,7 +134,9 @@ void console_store_event(struct console_store *store, const char *namespace, con
 void console_store_forget(struct console_store *store, const char *namespace, const char *name)
 {
 	_cleanup_free_ char *key = key_of(namespace, name);
+	const struct console_entry *e = map_gets(store->entries, key);
 
+	store->n_histories -= e && e->history;
 	if (map_removes(store->entries, key))
 		store->removed = ++store->revision;
 }
@@ -129,6 +145,7 @@ void console_store_forget_all(struct console_store *store)
 {
 	map_free(store->entries);
 	store->entries = map_new(free_entry);
+	store->n_histories = 0;
 	store->removed = ++store->revision;
 }
 

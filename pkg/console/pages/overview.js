@@ -1,13 +1,13 @@
 // The overview: every PgSync in a table that changes in place.
 import { begin, el, find } from "/page.js";
-import { age, bytes, copying, count, get, isCopying, repeat, sample, say, seconds, spark, takeTokens, VERDICTS, wantsToken } from "/live.js";
+import { age, bytes, copying, count, get, isCopying, Refused, repeat, sample, say, seconds, spark, takeTokens, VERDICTS, wantsToken } from "/live.js";
 
 const PAGE_SIZE = 100;
 const STEP_MS = 5000; // of the charts
 const STEPS = 180; // 15 minutes
 const ORDER = Object.keys(VERDICTS);
 
-const all = new Map(); // "namespace/name" -> { item, history, samples, row, drawn }
+const all = new Map(); // "namespace/name" -> { item, history, isPast, samples, row, drawn }; isPast: the server was asked for its history
 const view = { namespace: "", state: "", q: "", sort: "state", page: 1 };
 let cursor = null;
 let leading = true;
@@ -26,8 +26,27 @@ function step(entry) {
   const { history } = entry;
   history.lag.push(entry.item.lagSeconds ?? null);
   history.rate.push(isCopying(entry) ? entry.rows : entry.wal);
+  history.kept.push(entry.item.retainedWALBytes ?? null);
   for (const values of Object.values(history)) if (values.length > STEPS) values.shift();
   entry.drawn = null;
+}
+
+/** Asks for the last 15 minutes of what is shown, once: from then on, step() goes on with them. */
+async function askPast() {
+  const missing = shownRows().filter(({ isPast }) => !isPast);
+  for (const entry of missing) entry.isPast = true;
+  await Promise.all(missing.map(async (entry) => {
+    const { namespace, name } = entry.item;
+    try {
+      const { value } = await get(`/api/pgsyncs/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/history`);
+      entry.history = { lag: value.lagSeconds, rate: value.rate, kept: value.retainedWALBytes };
+      entry.drawn = null;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      entry.isPast = error.status === 404; // it has gone; otherwise, the next turn asks again
+    }
+  }));
+  if (missing.length) draw();
 }
 
 // --- the address
@@ -70,6 +89,10 @@ function lagCell({ item, history: { lag } }) {
   return el("td", { className: "number" }, seconds(item.lagSeconds), spark(lag, "Lag in the last 15 minutes"));
 }
 
+function keptCell({ item, history: { kept } }) {
+  return el("td", { className: "number" }, bytes(item.retainedWALBytes), spark(kept, "WAL kept in the last 15 minutes"));
+}
+
 const numberCell = (text) => el("td", { className: "number" }, text);
 const byNumber = (of) => (a, b) => (of(a) ?? -1) - (of(b) ?? -1);
 
@@ -80,7 +103,7 @@ const COLUMNS = [
   { id: "lag", title: "Lag", number: true, cell: lagCell, compare: byNumber(({ item }) => item.lagSeconds) },
   { id: "rate", title: "Rate", number: true, cell: rateCell, compare: byNumber(({ wal }) => wal) },
   { id: "documents", title: "Documents", number: true, cell: ({ item }) => numberCell(count(item.documents)), compare: byNumber(({ item }) => item.documents) },
-  { id: "wal", title: "WAL kept", number: true, cell: ({ item }) => numberCell(bytes(item.retainedWALBytes)), compare: byNumber(({ item }) => item.retainedWALBytes) },
+  { id: "wal", title: "WAL kept", number: true, cell: keptCell, compare: byNumber(({ item }) => item.retainedWALBytes) },
   { id: "dead", title: "Dead letters", number: true, cell: ({ item }) => numberCell(count(item.deadLetters)), compare: byNumber(({ item }) => item.deadLetters) },
   { id: "age", title: "Age", number: true, cell: ({ item }) => numberCell(age(item.created)), compare: byNumber(({ item }) => -Date.parse(item.created)) },
 ];
@@ -132,11 +155,14 @@ function sameChildren(parent, children) {
   return parent.children.length === children.length && children.every((child, i) => parent.children[i] === child);
 }
 
+/** Those of this page of the table. */
+const shownRows = () => shown().slice((view.page - 1) * PAGE_SIZE, view.page * PAGE_SIZE);
+
 function draw() {
   const found = shown();
   const pages = Math.max(1, Math.ceil(found.length / PAGE_SIZE));
   view.page = Math.min(view.page, pages);
-  const rows = found.slice((view.page - 1) * PAGE_SIZE, view.page * PAGE_SIZE).map(rowOf);
+  const rows = shownRows().map(rowOf);
   const nothing = el("tr", {}, el("td", { colSpan: COLUMNS.length }, all.size ? "No PgSync is like that." : "–"));
   if (!sameChildren(find("#body"), rows) || !rows.length) find("#body").replaceChildren(...(rows.length ? rows : [nothing]));
   say("#verdict", sentence());
@@ -168,7 +194,7 @@ function take(answer) {
   const seen = new Set();
   for (const item of answer.pgsyncs) {
     const key = keyOf(item);
-    const entry = all.get(key) ?? { history: { lag: [], rate: [] }, samples: [] };
+    const entry = all.get(key) ?? { history: { lag: [], rate: [], kept: [] }, samples: [] };
     entry.item = item;
     all.set(key, entry);
     seen.add(key);
@@ -190,6 +216,7 @@ async function ask() {
   say("#lost", "");
   drawChoices();
   draw();
+  await askPast();
 }
 
 function failed(error, ms) {
@@ -229,6 +256,8 @@ fromAddress();
 find("#head").replaceChildren(...COLUMNS.map(headCell));
 const turn = repeat(ask, failed);
 takeTokens(turn);
+// step() pauses while the page is hidden: the server knows what it has missed.
+document.addEventListener("visibilitychange", () => { if (document.hidden) for (const entry of all.values()) entry.isPast = false; });
 setInterval(() => {
   if (document.hidden) return;
   for (const entry of all.values()) step(entry);
