@@ -346,8 +346,13 @@ def test_index_checkpoint_and_plan_are_shown(open_page, consoled, books, index):
     expect(page.locator("#content dt:text-is('Saved') + dd")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \([0-9]+ s ago\)$"))
     page.click("#views a:has-text('Plan')")
     expect(page.locator("#verdict")).to_contain_text("What pgsync plan prints now")
-    expect(page.locator("#content .plan")).to_contain_text("SELECT")
-    assert page.locator("#content .plan").inner_text().strip() == pgsync("plan", "-f", worker.manifest)[1].strip()
+    expect(page.locator("#content .plan[data-kind=sql]").first).to_contain_text("SELECT")
+    expect(page.locator("#content section:has(.plan) h2")).to_have_text([f"Index {index}", "Tree", "Old values needed in the WAL", "How a change finds its documents", "Documents by key", "Documents by range of blocks", "Index body", "Plan of a batch", "Plan of the bootstrap's chunks of 1,024 blocks"])
+    printed = [line.strip() for line in pgsync("plan", "-f", worker.manifest)[1].splitlines() if line.strip()]
+    shown = [line.strip() for line in "\n".join(page.locator("#content section:has(.plan) > *").all_inner_texts()).splitlines() if line.strip()]
+    titles = page.locator("#content section:has(.plan) h2").all_inner_texts()
+    assert [line for line in shown if line not in titles] == [line for line in printed if line.removesuffix(":") not in titles]
+    json.loads(page.locator("#content .plan[data-kind=json]").inner_text())
     for scheme in ("light", "dark"):
         for view in ("documents", "dead-letters", "index", "checkpoint", "plan"):
             seen = open_page(worker.console + address("/look", view=view), width=360, scheme=scheme)

@@ -1,7 +1,7 @@
 /* pgsync validate and pgsync plan: report what is wrong, and what would be done; neither changes anything. */
 #include <string.h>
 
-#include "base/strbuf.h"
+#include "base/sections.h"
 #include "cmd.h"
 #include "sync/sync.h"
 
@@ -64,18 +64,18 @@ int cmd_validate(int argc, char **argv)
 static int plan(const char *file, const struct input *input, struct findings *findings, struct err *err)
 {
 	struct sync_options options = {.spec = input->spec, .slot_name_given = input->slot_name_given};
-	struct strbuf out;
+	struct sections out;
 	int r = -1;
 
 	UNUSED(file);
-	strbuf_init(&out, PLAN_BYTES);
+	sections_init(&out, PLAN_BYTES);
 	options.stop_fd = stop_fd_open(-1, err);
 	if (options.stop_fd >= 0)
 		r = sync_plan(&options, findings, &out, err);
 	if (r == 0)
-		(void)fwrite(out.data, 1, out.len, stdout);
+		(void)fwrite(out.text.data, 1, out.text.len, stdout);
 	close_fdp(&options.stop_fd);
-	strbuf_release(&out);
+	sections_release(&out);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sections.h"
 #include "checkpoint/checkpoint.h"
 #include "cmd.h"
 #include "http/http.h"
@@ -175,18 +176,29 @@ static int look_checkpoint(const struct look_call *c, json_t **ret, struct err *
 	return 0;
 }
 
+static void add_plan_section(const struct sections *plan, size_t i, json_t *list)
+{
+	size_t len;
+	const char *body = sections_body(plan, i, &len);
+	_cleanup_free_ char *text = xstrndup(body, len);
+
+	(void)json_array_append_new(list,
+				    json_pack("{s:s, s:o, s:o}", "kind", sections_kind_name(plan->items[i].kind),
+					      "title", jsonx_text(plan->items[i].title), "text", jsonx_text(text)));
+}
+
 static int look_plan(const struct look_call *c, json_t **ret, struct err *err)
 {
 	_cleanup_(findings_release) struct findings findings;
-	_cleanup_(strbuf_release) struct strbuf text;
-	json_t *list = json_array();
+	_cleanup_(sections_release) struct sections plan;
+	json_t *list = json_array(), *sections = json_array();
 
-	*ret = json_pack("{s:o}", "findings", list);
+	*ret = json_pack("{s:o, s:o}", "findings", list, "sections", sections);
 	findings_init(&findings);
-	strbuf_init(&text, PLAN_BYTES);
-	if (sync_plan(&c->look->options, &findings, &text, err) < 0)
+	sections_init(&plan, PLAN_BYTES);
+	if (sync_plan(&c->look->options, &findings, &plan, err) < 0)
 		return -1;
-	if (!strbuf_ok(&text))
+	if (!strbuf_ok(&plan.text))
 		return err_set(err, ERR_LIMIT, "the plan is too large to be shown: pgsync plan prints it");
 	for (size_t i = 0; i < findings.n; i++)
 		(void)json_array_append_new(list, json_pack("{s:b, s:o, s:o, s:s*}", "error",
@@ -194,7 +206,8 @@ static int look_plan(const struct look_call *c, json_t **ret, struct err *err)
 							    jsonx_text(findings.items[i].path), "message",
 							    jsonx_text(findings.items[i].message), "statement",
 							    findings.items[i].statement));
-	(void)json_object_set_new(*ret, "text", jsonx_text(text.len ? text.data : ""));
+	for (size_t i = 0; i < plan.n; i++)
+		add_plan_section(&plan, i, sections);
 	return 0;
 }
 

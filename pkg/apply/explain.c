@@ -7,15 +7,15 @@
 
 enum { STATEMENT_BYTES = 8 * 1024 * 1024 };
 
-static void print_rows(struct strbuf *out, const char *title, const struct pg_result *rows)
+static void print_rows(struct sections *out, const char *title, const struct pg_result *rows)
 {
-	strbuf_addf(out, "\n%s\n", title);
+	sections_begin(out, SECTION_TEXT, title);
 	for (int i = 0; i < pg_n_rows(rows); i++)
-		strbuf_addf(out, "    %s\n", pg_value(rows, i, 0));
+		strbuf_addf(&out->text, "    %s\n", pg_value(rows, i, 0));
 }
 
 /* The generic plan, which a batch of the stream uses. */
-static int explain_by_key(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
+static int explain_by_key(struct pg *pg, const struct document_plan *plan, struct sections *out, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
 	struct strbuf sql;
@@ -35,11 +35,11 @@ static int explain_by_key(struct pg *pg, const struct document_plan *plan, struc
 	strbuf_release(&sql);
 	if (r < 0)
 		return -1;
-	print_rows(out, "Plan of a batch:", rows);
+	print_rows(out, "Plan of a batch", rows);
 	return pg_exec(pg, "DEALLOCATE pgsync_plan; SET LOCAL plan_cache_mode = auto", err);
 }
 
-static int explain_by_range(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
+static int explain_by_range(struct pg *pg, const struct document_plan *plan, struct sections *out, struct err *err)
 {
 	static const char *const params[] = {RANGE_FROM, RANGE_TO};
 	_cleanup_(pg_result_freep) struct pg_result *rows = NULL;
@@ -48,17 +48,14 @@ static int explain_by_range(struct pg *pg, const struct document_plan *plan, str
 
 	if (pg_query(pg, explain, params, plan->root_is_view ? 0 : 2, &rows, err) < 0)
 		return -1;
-	print_rows(out,
-		   plan->root_is_view ? "Plan of all documents:" : "Plan of the bootstrap's chunks of 1,024 blocks:",
+	print_rows(out, plan->root_is_view ? "Plan of all documents" : "Plan of the bootstrap's chunks of 1,024 blocks",
 		   rows);
 	return 0;
 }
 
-int apply_explain(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err)
+int apply_explain(struct pg *pg, const struct document_plan *plan, struct sections *out, struct err *err)
 {
-	_cleanup_free_ char *text = document_describe(plan);
-
-	strbuf_adds(out, text);
+	document_describe(plan, out);
 	/* The server calls functions while it plans: those that are declared IMMUTABLE, with constants. */
 	if (pg_exec(pg, "BEGIN READ ONLY", err) < 0 || explain_by_key(pg, plan, out, err) < 0 ||
 	    explain_by_range(pg, plan, out, err) < 0 || pg_exec(pg, "ROLLBACK", err) < 0)

@@ -3,12 +3,12 @@
 #define PGSYNC_APPLY_EXPLAIN_H
 
 #include "base/err.h"
-#include "base/strbuf.h"
+#include "base/sections.h"
 #include "document/document.h"
 #include "postgres/pg.h"
 
 /* Appends to out. Changes nothing, whatever functions the documents call. pg: for this alone; after an error, only
  * pg_close is valid. */
-int apply_explain(struct pg *pg, const struct document_plan *plan, struct strbuf *out, struct err *err) WARN_UNUSED;
+int apply_explain(struct pg *pg, const struct document_plan *plan, struct sections *out, struct err *err) WARN_UNUSED;
 
 #endif

@@ -40,21 +40,23 @@ static void describe_column_names(struct strbuf *sb, char *const *columns, size_
 		strbuf_addf(sb, "%s%s", i ? ", " : "", columns[i]);
 }
 
-static void describe_tables(struct strbuf *sb, const struct document_plan *plan)
+static void describe_tables(struct sections *out, const struct document_plan *plan)
 {
-	strbuf_adds(sb, "\nOld values needed in the WAL:\n");
+	sections_begin(out, SECTION_TEXT, "Old values needed in the WAL");
 	for (size_t i = 0; i < plan->n_tables; i++) {
 		const struct document_table *table = &plan->tables[i];
 		_cleanup_free_ char *columns = columns_list(table->table, table->link_columns, table->n_link_columns);
 
 		if (table->n_link_columns)
-			strbuf_addf(sb, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
+			strbuf_addf(&out->text, "  %s.%s: %s\n", table->table->schema, table->table->name, columns);
 	}
 }
 
-static void add_paths(struct strbuf *sb, const struct document_plan *plan)
+static void add_paths(struct sections *out, const struct document_plan *plan)
 {
-	strbuf_adds(sb, "\nHow a change finds its documents:\n");
+	struct strbuf *sb = &out->text;
+
+	sections_begin(out, SECTION_TEXT, "How a change finds its documents");
 	for (size_t i = 0; i < plan->n_paths; i++) {
 		const struct document_path *path = &plan->paths[i];
 
@@ -70,39 +72,43 @@ static void add_paths(struct strbuf *sb, const struct document_plan *plan)
 	}
 }
 
-char *document_describe(const struct document_plan *plan)
+void document_describe(const struct document_plan *plan, struct sections *out)
 {
 	_cleanup_json_ json_t *body = json_incref(plan->index_body);
+	_cleanup_free_ char *title = xasprintf("Index %s", plan->document->index);
 	char *mapping = json_dumps(body, JSON_INDENT(2));
-	struct strbuf sb;
+	struct strbuf *sb = &out->text;
 
-	strbuf_init(&sb, 2 * SQL_BYTES);
-	strbuf_addf(&sb, "Index %s, one document for each row of %s.%s, _id of (", plan->document->index,
+	sections_begin_bare(out, SECTION_TEXT, title);
+	strbuf_addf(sb, "Index %s, one document for each row of %s.%s, _id of (", plan->document->index,
 		    plan->root->schema, plan->root->name);
-	describe_column_names(&sb, plan->key_columns, plan->n_keys);
-	strbuf_adds(&sb, ")\n\nTree:\n");
-	describe_node(&sb, plan->document->root, 0);
-	describe_tables(&sb, plan);
-	add_paths(&sb, plan);
-	strbuf_adds(&sb, "\nDocuments by key:\n");
-	add_indented(&sb, plan->sql.by_key);
-	strbuf_adds(&sb, plan->root_is_view ? "\nAll documents:\n" : "\nDocuments by range of blocks:\n");
-	add_indented(&sb, plan->sql.by_range.text);
-	strbuf_adds(&sb, "\nIndex body:\n");
-	add_indented(&sb, mapping);
+	describe_column_names(sb, plan->key_columns, plan->n_keys);
+	strbuf_adds(sb, ")\n");
+	sections_begin(out, SECTION_TEXT, "Tree");
+	describe_node(sb, plan->document->root, 0);
+	describe_tables(out, plan);
+	add_paths(out, plan);
+	sections_begin(out, SECTION_SQL, "Documents by key");
+	add_indented(sb, plan->sql.by_key);
+	sections_begin(out, SECTION_SQL, plan->root_is_view ? "All documents" : "Documents by range of blocks");
+	add_indented(sb, plan->sql.by_range.text);
+	sections_begin(out, SECTION_JSON, "Index body");
+	add_indented(sb, mapping);
 	free(mapping);
-	return strbuf_detach(&sb);
 }
 
 /* Describes what a change of a row affects. */
 static char *describe_changes(const struct document_plan *plan)
 {
-	struct strbuf sb;
+	struct sections out;
+	char *text;
 
-	strbuf_init(&sb, 2 * SQL_BYTES);
-	describe_tables(&sb, plan);
-	add_paths(&sb, plan);
-	return strbuf_detach(&sb);
+	sections_init(&out, 2 * SQL_BYTES);
+	describe_tables(&out, plan);
+	add_paths(&out, plan);
+	text = strbuf_detach(&out.text);
+	sections_release(&out);
+	return text;
 }
 
 bool document_plans_equal(const struct document_plan *a, const struct document_plan *b)

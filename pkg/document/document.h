@@ -15,6 +15,7 @@
 
 #include "base/findings.h"
 #include "base/mem.h"
+#include "base/sections.h"
 #include "base/strbuf.h"
 #include "postgres/catalog.h"
 #include "schema/schema.h"
@@ -207,7 +208,7 @@ bool document_split_id(struct strbuf *sb, enum schema_id_format format, const ch
  * "false" for a bool, and with `replace` applied. Appends nothing for an empty value: then the engine routes by _id. */
 void document_routing(struct strbuf *sb, const struct document_plan *plan, const char *value, size_t len);
 
-/* A readable description: tree, SQL, paths, mapping, identities to set. Caller frees. */
-char *document_describe(const struct document_plan *plan);
+/* Appends a readable description: tree, SQL, paths, mapping, identities to set. */
+void document_describe(const struct document_plan *plan, struct sections *out);
 
 #endif

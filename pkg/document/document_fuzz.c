@@ -173,11 +173,14 @@ static void compile(const json_t *schema, const json_t *fixture, const struct ca
 		_cleanup_(findings_release) struct findings own = {0};
 		_cleanup_(document_plan_freep) struct document_plan *plan =
 			document_compile(documents[i], &as, catalog, &known, &own);
-		_cleanup_free_ char *text = plan ? document_describe(plan) : NULL;
+		_cleanup_(sections_release) struct sections text;
 
 		if ((plan == NULL) != (documents[i]->invalid || findings_failed(&own)))
 			fixture_fail("no plan and no reason, or a plan in spite of one", documents[i]->path);
-		if (text && !*text)
+		sections_init(&text, FILE_BYTES);
+		if (plan)
+			document_describe(plan, &text);
+		if (plan && !text.text.len)
 			fixture_fail("a plan of nothing", documents[i]->path);
 		if (documents[i]->invalid && !findings_failed(&f))
 			fixture_fail("invalid without a finding", documents[i]->path);

@@ -4,19 +4,20 @@
 #include "apply/explain.h"
 #include "sync/recover_int.h"
 
-static void add_changes(const struct findings *changes, struct strbuf *out)
+static void add_changes(const struct findings *changes, struct sections *out)
 {
-	strbuf_adds(out, changes->n ? "\nWhat a start does:\n" : "");
+	if (changes->n)
+		sections_begin(out, SECTION_TEXT, "What a start does");
 	for (size_t i = 0; i < changes->n; i++) {
 		const struct finding *change = &changes->items[i];
 
-		strbuf_addf(out, "  %s\n", change->message);
+		strbuf_addf(&out->text, "  %s\n", change->message);
 		if (change->statement)
-			strbuf_addf(out, "    %s\n", change->statement);
+			strbuf_addf(&out->text, "    %s\n", change->statement);
 	}
 }
 
-static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err)
+static int describe_plan(struct attempt *at, struct sections *out, struct err *err)
 {
 	_cleanup_(pg_closep) struct pg *pg = NULL;
 
@@ -32,7 +33,7 @@ static int describe_plan(struct attempt *at, struct strbuf *out, struct err *err
 
 struct request {
 	struct findings *findings;
-	struct strbuf *out; /* NULL: the checks alone */
+	struct sections *out; /* NULL: the checks alone */
 };
 
 static int check_and_describe(struct attempt *at, void *user, struct err *err)
@@ -57,7 +58,7 @@ int sync_check(const struct sync_options *options, struct findings *findings, st
 	return attempt_once(options, check_and_describe, &(struct request){.findings = findings}, err);
 }
 
-int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out, struct err *err)
+int sync_plan(const struct sync_options *options, struct findings *findings, struct sections *out, struct err *err)
 {
 	return attempt_once(options, check_and_describe, &(struct request){.findings = findings, .out = out}, err);
 }

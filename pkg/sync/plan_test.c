@@ -6,20 +6,20 @@
 struct fixture {
 	struct store s;
 	struct findings f;
-	struct strbuf out;
+	struct sections out;
 };
 
 static void begin(struct fixture *x)
 {
 	store_begin(&x->s);
 	findings_init(&x->f);
-	strbuf_init(&x->out, LOG_BYTES);
+	sections_init(&x->out, LOG_BYTES);
 }
 
 static void end(struct fixture *x)
 {
 	findings_release(&x->f);
-	strbuf_release(&x->out);
+	sections_release(&x->out);
 	store_end(&x->s);
 }
 
@@ -35,8 +35,36 @@ static int prepare(struct fixture *x)
 
 static void expect_out(const struct fixture *x, const char *words)
 {
-	if (!x->out.len || !has(x->out.data, words))
-		fail_msg("\"%s\" is not in: %s", words, x->out.len ? x->out.data : "");
+	if (!x->out.text.len || !has(x->out.text.data, words))
+		fail_msg("\"%s\" is not in: %s", words, x->out.text.len ? x->out.text.data : "");
+}
+
+/* Titles, kinds, and the printed text without its headings, which the sections have. */
+static void expect_sections(const struct sections *out)
+{
+	static const char *const expected[][2] = {{"Index books", "text"},
+						  {"Tree", "text"},
+						  {"Old values needed in the WAL", "text"},
+						  {"How a change finds its documents", "text"},
+						  {"Documents by key", "sql"},
+						  {"Documents by range of blocks", "sql"},
+						  {"Index body", "json"},
+						  {"Plan of a batch", "text"},
+						  {"Plan of the bootstrap's chunks of 1,024 blocks", "text"},
+						  {"What a start does", "text"}};
+	size_t len, at = 0;
+
+	assert_int_equal(out->n, ARRAY_SIZE(expected));
+	for (size_t i = 0; i < out->n; i++) {
+		const char *body = sections_body(out, i, &len);
+		size_t heading = i ? strlen(expected[i][0]) + strlen("\n:\n") : 0;
+
+		assert_string_equal(out->items[i].title, expected[i][0]);
+		assert_string_equal(sections_kind_name(out->items[i].kind), expected[i][1]);
+		assert_ptr_equal(body, out->text.data + at + heading);
+		at += heading + len;
+	}
+	assert_int_equal(at, out->text.len);
 }
 
 /* --- the checks alone --- */
@@ -69,7 +97,8 @@ static void test_plan_then_documents_and_the_servers_plans_and_nothing_changes(v
 	expect_out(&x, "What a start does:\n"
 		       "  a start creates publication \"pgsync_shop_books_");
 	expect_out(&x, "  a start fills index books with one document for each row of public.books\n");
-	assert_false(has(x.out.data, "REPLICA IDENTITY"));
+	assert_false(has(x.out.text.data, "REPLICA IDENTITY"));
+	expect_sections(&x.out);
 	store_expect_changes(&x.s, "");
 	end(&x);
 }
@@ -97,7 +126,7 @@ static void test_plan_when_there_are_errors_then_no_plan(void **state)
 	x.s.can_select = "f";
 	OK(&x.s.w, plan(&x));
 	assert_true(findings_failed(&x.f));
-	assert_int_equal(x.out.len, 0);
+	assert_int_equal(x.out.text.len, 0);
 	assert_int_equal(world_asked(&x.s.w, "EXPLAIN"), 0);
 	end(&x);
 }
@@ -202,7 +231,7 @@ static void test_plan_changes_when_a_start_would_be_refused_then_an_error_says_w
 	assert_true(findings_failed(&x.f));
 	assert_string_equal(reason_name(x.f.items[0].reason), "SlotLost");
 	assert_int_equal(plan(&x), 0);
-	assert_int_equal(x.out.len, 0);
+	assert_int_equal(x.out.text.len, 0);
 	end(&x);
 }
 

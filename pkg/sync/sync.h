@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/mem.h"
+#include "base/sections.h"
 #include "base/strbuf.h"
 #include "spec/spec.h"
 
@@ -76,7 +77,7 @@ int sync_check(const struct sync_options *options, struct findings *findings, st
 
 /* Does the same, and if there is no error, appends what an administrator should see: SQL with the server's plans, the
  * mapping, how changes find their roots, and replica identities to set. */
-int sync_plan(const struct sync_options *options, struct findings *findings, struct strbuf *out,
+int sync_plan(const struct sync_options *options, struct findings *findings, struct sections *out,
 	      struct err *err) WARN_UNUSED;
 
 /* --- looking, while a worker runs or not: by connections that last as long as the call */

@@ -135,16 +135,23 @@ async function checkpoint() {
       table("Generations in the checkpoint", ["Index", "Generation", "Live", "Copied", "Began", "Completed"], rows), titled("As it is stored", json(found))]];
 }
 
+/** Lines without the indentation that they have in common, and without empty lines at the end. */
+function dedented(text) {
+  const lines = text.trimEnd().split("\n");
+  const common = Math.min(...lines.filter((line) => line).map((line) => line.search(/\S|$/)));
+  return lines.map((line) => line.slice(common)).join("\n");
+}
+
 async function plan() {
   say("#note", "Postgres is planning …");
-  const { text, findings } = await ask("plan");
+  const { sections, findings } = await ask("plan");
   const errors = findings.filter(({ error }) => error).length;
   say("#note", "");
   const statements = findings.filter(({ statement }) => statement).map(({ statement }) => `${statement};`);
   const list = findings.map(({ error, path, message }) => el("li", { "data-verdict": error ? "Broken" : "Late" }, el("span", { className: "sign", "aria-hidden": "true" }, error ? "✕" : "!"), ` ${path}${path ? ": " : ""}${message}`));
   return [errors ? `${count(errors)} error${errors === 1 ? "" : "s"}: the PgSync cannot run like this.` : "What pgsync plan prints now: the tree, SQL with the server's plans, the mapping, statements to run.",
     [list.length ? el("ul", { className: "events" }, list) : null, statements.length ? titled("Statements that are advised", el("pre", { tabIndex: 0, className: "statements" }, statements.join("\n"))) : null,
-    text ? el("pre", { tabIndex: 0, className: "plan" }, text) : null]];
+    ...sections.filter(({ text }) => text.trim()).map(({ kind, title, text }) => el("section", {}, el("h2", {}, title), el("pre", { tabIndex: 0, className: "plan", "data-kind": kind }, dedented(text))))]];
 }
 
 const VIEWS = {
