@@ -289,7 +289,7 @@ bench: ## measure against the floors, side by side in one run; prints a table
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/bench
 
-bench-pages: ## measure what the bookstore adds to the answers of Postgres and the search engine
+bench-pages: ## measure how fast the pages of the bookstore and the console answer
 	@hack/deps pages
 	@$(MAKE) --no-print-directory -j2 all
 	@e2e/python -m commands.bench_pages $(BENCH_ARGS)

@@ -1,5 +1,6 @@
-"""What bin/bookstore adds to the answers of the search engine and of Postgres, and whether its memory stays flat:
-bench_pages [--seconds N] [--rounds N] [--minutes N]. Needs wrk."""
+"""What bin/bookstore adds to the answers of the search engine and of Postgres, how fast the console of a worker answers, and
+whether the memory of both stays flat: bench_pages [--only bookstore|console] [--seconds N] [--rounds N] [--minutes N].
+Needs wrk."""
 
 import argparse
 import re
@@ -7,6 +8,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from parts import process
@@ -16,6 +18,7 @@ from commands.pages import servers
 
 BOOK = 3
 SEARCH = "/search?q=nueromancer"
+CONSOLE = ["/", "/api/pgsyncs", "/api/pgsyncs/default/books", "/api/pgsyncs/default/books/history"]
 UNITS = {"us": 0.001, "ms": 1, "s": 1000}
 
 
@@ -76,6 +79,11 @@ def latencies(shop, options, directory):
         "Postgres' own answer about the book": lambda c: pgbench(shop, sql, options.seconds, c, directory),
         f"GET /books/{BOOK}": lambda c: wrk(f"{shop.url}/books/{BOOK}", options.seconds, c),
     }
+    compare(measured, options)
+
+
+def compare(measured, options):
+    """Prints what each function of a number of connections measures, by turns."""
     for what in measured.values():
         what(4)  # the first answers of servers that have just started are slow
     for connections in (1, 4):
@@ -88,26 +96,32 @@ def latencies(shop, options, directory):
             say(f"{connections} connections: {name}: p50 {statistics.median(p50s):.2f} ms ({', '.join(f'{one:.2f}' for one in p50s)}), {statistics.median(rate for _, rate in found):,.0f}/s")
 
 
-def memory(shop, minutes):
-    """The resident set at the end of each half minute of searches and reads by turns."""
-    pid, seen, end = shop.process.pid, [], time.monotonic() + minutes * 60
+def memory(pid, urls, minutes):
+    """The resident set at the end of each half minute of requests to the URLs by turns."""
+    seen, end = [process.memory_kib(pid)], time.monotonic() + minutes * 60
     while time.monotonic() < end:
-        for path in (SEARCH, f"/books/{BOOK}"):
-            wrk(shop.url + path, 15, 4)
+        for url in urls:
+            wrk(url, 30 // len(urls), 4)
         seen.append(process.memory_kib(pid))
-    say(f"memory under load, each half minute: {', '.join(f'{kib / 1024:.1f}' for kib in seen)} MiB")
+    say(f"memory before and under load, each half minute: {', '.join(f'{kib / 1024:.1f}' for kib in seen)} MiB")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["bookstore", "console"])
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
     process.interrupt_on_term()
-    with servers("error") as (shop, _), tempfile.TemporaryDirectory() as directory:
-        latencies(shop, options, Path(directory))
-        memory(shop, options.minutes)
+    with servers("error") as (shop, console), tempfile.TemporaryDirectory() as directory:
+        if options.only != "console":
+            latencies(shop, options, Path(directory))
+            memory(shop.process.pid, [shop.url + SEARCH, f"{shop.url}/books/{BOOK}"], options.minutes)
+        if options.only != "bookstore":
+            urls = [console + path for path in CONSOLE]
+            compare({f"GET {path}": partial(wrk, url, options.seconds) for path, url in zip(CONSOLE, urls, strict=True)}, options)
+            memory(shop.worker.process.pid, urls, options.minutes)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from parts.worker import Worker
 
 @contextmanager
 def servers(log_level="info"):
-    """(the bookstore, the address of the console of the worker that fills its index)"""
+    """(the bookstore, the address of the console of the worker that fills its index); shop.worker is that worker"""
     state = Path(tempfile.mkdtemp(prefix="pgsync-pages-"))
     state.chmod(0o755)
     try:
@@ -28,7 +28,7 @@ def servers(log_level="info"):
         objects = [bookstore.secret("bookstore-postgres", password=database.role_password), bookstore.resource("books", database, engine.url)]
         worker = Worker(state / "worker", objects, "--console-listen", f"127.0.0.1:{port}", "--console-actions")
         shop = Bookstore(state / "shop", database, database.role, database.role_password, engine.url, wait_url=worker.url, log_level=log_level).start()
-        worker.start().wait_ready()
+        shop.worker = worker.start().wait_ready()
         engine.refresh("books")
         yield shop, f"http://127.0.0.1:{port}"
     finally:
