@@ -35,7 +35,9 @@ def install(kubectl, namespace=NAMESPACE, release=RELEASE, **values):
     objects = [o for o in render_chart(namespace, release, **values) if o["kind"] in INSTALLED]
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kubectl.apply(*objects, namespace=namespace)
-    kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s")
+    # Until the API server has judged a new CRD, its conditions are null, which `kubectl wait` takes for an error.
+    eventually(lambda: kubectl("wait", "--for=condition=Established", "crd/pgsyncs.pgsync.io", "--timeout=30s", check=False)[0] == 0, 60,
+               "an established CRD", interval=0.2)
     # The API server publishes the schema a moment after that.
     eventually(lambda: kubectl("explain", "pgsyncs.pgsync.io", check=False)[0] == 0, 30, "`kubectl explain pgsyncs`", interval=0.2)
     (account,) = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
