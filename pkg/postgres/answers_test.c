@@ -177,6 +177,7 @@ static void test_rows_when_they_are_stopped_and_the_server_does_not_cancel_then_
 /* --- a server that never stops sending */
 
 enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 16 * 1024, MESSAGES = 256, MOST_KEPT = 1024 * 1024 };
+enum { FEEDBACK_MS = 1000, FEEDBACKS = 1000 };
 
 #define ADMITTED "R\0\0\0\x08\0\0\0\0"
 #define PARAMETER     \
@@ -187,6 +188,11 @@ enum { FLOOD_MS = 20 * 1000, DEADLINE_MS = 300, REQUEST_BYTES = 16 * 1024, MESSA
 	"SNOTICE\0C01000\0Mrow value\0H\0\0"
 #define READY "Z\0\0\0\x05I"
 #define DONE "C\0\0\0\x0dSELECT 0\0" READY
+/* Copied data: a keepalive that asks for a reply. */
+#define KEEPALIVE             \
+	"d\0\0\0\x16"         \
+	"k\0\0\0\0\0\0\0\x01" \
+	"\0\0\0\0\0\0\0\0\x01"
 #define COPY_BOTH "W\0\0\0\x07\0\0\0"
 
 /* What a server answers before it floods its client: an element for each request, the first for the login. */
@@ -437,6 +443,73 @@ static void test_stream_when_notices_have_no_end_then_each_read_returns(void **s
 	}
 }
 
+/* The server asks for a reply again and again, and takes none of them. */
+static void test_feedback_when_the_server_takes_none_then_it_does_not_pile_up(void **state)
+{
+	struct flooder f = {.answers = {BYTES(ADMITTED READY), BYTES(DONE), BYTES(COPY_BOTH)},
+			    .message = BYTES(KEEPALIVE)};
+	struct pg_stream *stream = NULL;
+	struct pg_event event;
+	struct err err = {0};
+	int64_t end_ms;
+	size_t before;
+
+	UNUSED(state);
+	start_flooder(&f);
+	if (pg_stream_open_take(connect_to(&f, -1, true), "s", "p", &stream, &err) < 0)
+		fail_msg("%s", err.msg);
+	before = allocated();
+	end_ms = clock_now_ms() + FEEDBACK_MS;
+	while (clock_now_ms() < end_ms) {
+		if (pg_stream_read(stream, &event, &err) == 0)
+			assert_true(event.reply_requested);
+		for (int i = 0; i < FEEDBACKS; i++)
+			assert_int_equal(pg_stream_feedback(stream, 1, 1, false, &err), 0);
+	}
+	assert_true(allocated() < before + MOST_KEPT);
+	pg_stream_close(stream);
+	end_flooder(&f);
+}
+
+/* --- a server that leaves out what was asked for */
+
+static void answer_nothing(void *user, const struct fake_query *query, struct fake_result *result)
+{
+	UNUSED(user);
+	if (strncmp(query->sql, "SELECT set_config", 17) == 0)
+		FAKE_ROW(result, "pg_catalog");
+	else if (strcmp(query->sql, "ROW") == 0)
+		fake_result_row(result, NULL, 0);
+}
+
+static void test_value_when_the_server_leaves_it_out_then_empty(void **state)
+{
+	static const char *const statements[] = {"NOTHING", "ROW"};
+	struct pg_params params = {.host = "127.0.0.1", .database = "d", .user = "u", .cancel_fd = -1};
+	struct fake_postgres *fake = fake_postgres_start(answer_nothing, NULL);
+	struct pg *pg = NULL;
+	struct err err = {0};
+	uint64_t lsn;
+
+	UNUSED(state);
+	params.port = fake_postgres_port(fake);
+	if (pg_connect(&params, false, &pg, &err) < 0)
+		fail_msg("%s", err.msg);
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
+		_cleanup_(pg_result_freep) struct pg_result *result = NULL;
+
+		assert_int_equal(pg_query(pg, statements[i], NULL, 0, &result, &err), 0);
+		assert_string_equal(pg_value(result, 0, 1), "");
+		assert_int_equal(pg_length(result, 0, 1), 0);
+		assert_true(pg_is_null(result, 0, 1));
+		assert_null(pg_value_or_null(result, 0, 1));
+	}
+	assert_int_equal(pg_flush_lsn(pg, &lsn, &err), -1);
+	assert_int_equal(err.kind, ERR_FATAL);
+	pg_close(pg);
+	fake_postgres_stop(fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_query_when_notices_have_no_end_then_it_ends_in_time_and_says_nothing),
 		cmocka_unit_test(test_rows_when_notices_have_no_end_then_they_can_be_stopped),
 		cmocka_unit_test(test_stream_when_notices_have_no_end_then_each_read_returns),
+		cmocka_unit_test(test_feedback_when_the_server_takes_none_then_it_does_not_pile_up),
+		cmocka_unit_test(test_value_when_the_server_leaves_it_out_then_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

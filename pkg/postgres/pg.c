@@ -416,7 +416,8 @@ int pg_n_rows(const struct pg_result *result)
 
 const char *pg_value(const struct pg_result *result, int row, int column)
 {
-	return PQgetvalue(result, row, column);
+	/* NULL: the server has left out the row or the column. */
+	return PQgetvalue(result, row, column) ?: "";
 }
 
 size_t pg_length(const struct pg_result *result, int row, int column)

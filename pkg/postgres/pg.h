@@ -64,7 +64,8 @@ struct pg_result; /* rows, or one row of a stream; immutable */
 void pg_result_free(struct pg_result *result);
 CLEANUP(struct pg_result, pg_result_free);
 int pg_n_rows(const struct pg_result *result);
-/* The text of a field with its length; "" for NULL. It lives as long as the result. */
+/* The text of a field with its length; "" for NULL, and for a row or column that the server has left out. It lives as
+ * long as the result. */
 const char *pg_value(const struct pg_result *result, int row, int column);
 size_t pg_length(const struct pg_result *result, int row, int column);
 bool pg_is_null(const struct pg_result *result, int row, int column);

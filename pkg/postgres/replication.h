@@ -146,7 +146,8 @@ int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *e
  * out of WAL can sleep through the next commit's wake-up (seen with 17 and 18: one in 2,000 lone commits) and then
  * delivers it after half of wal_sender_timeout, 30 s by default; any message from us makes it check again. */
 enum { PG_STREAM_FEEDBACK_MS = 200 };
-/* request_reply: the server answers with a keepalive, which says how far it has read. */
+/* request_reply: the server answers with a keepalive, which says how far it has read. While an earlier update waits for
+ * room in the socket, this one is left out. */
 int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flushed, bool request_reply,
 		       struct err *err) WARN_UNUSED;
 

@@ -1,5 +1,6 @@
 /* The stream of a logical slot (manual, "Streaming Replication Protocol"). */
 #include <endian.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -176,14 +177,22 @@ malformed:
 		       stream->slot, type, len);
 }
 
+/* Not PQflush while there is no room: then it reads, and keeps more than we take. */
+static void flush_feedback(struct pg_stream *stream)
+{
+	struct pollfd fd = {.fd = pg_stream_fd(stream), .events = POLLOUT};
+
+	if (stream->flush && poll(&fd, 1, 0) == 1)
+		stream->flush = PQflush(stream->pg->conn) == 1;
+}
+
 int pg_stream_read(struct pg_stream *stream, struct pg_event *ret, struct err *err)
 {
 	int len;
 
 	PQfreemem(stream->message);
 	stream->message = NULL;
-	if (stream->flush)
-		stream->flush = PQflush(stream->pg->conn) == 1;
+	flush_feedback(stream);
 	len = take_message(stream);
 	if (len == 0)
 		return PG_STREAM_AGAIN;
@@ -208,6 +217,10 @@ int pg_stream_feedback(struct pg_stream *stream, uint64_t received, uint64_t flu
 	char status[STATUS_BYTES], *p = status;
 	int r;
 
+	/* The server does not read; libpq would keep every update. */
+	flush_feedback(stream);
+	if (stream->flush)
+		return 0;
 	*p++ = 'r';
 	p = put_u64(p, received);
 	p = put_u64(p, flushed);
