@@ -208,6 +208,8 @@ static void reconcile(struct resource *r)
 		end_key(r, "success"); /* its end adds the key to the queue again */
 	if (d.action != ACTION_NONE)
 		return;
+	if (d.state != STATE_UNKNOWN)
+		resource_nothing_to_write(r);
 	/* A suspension resets the back-off. */
 	if (d.state == STATE_SUSPENDED)
 		restarts_reset(&r->worker.restarts);

@@ -37,7 +37,7 @@
 /* What the web thread may read. */
 struct published {
 	_Atomic int64_t tick_ms;  /* when the loop last ran */
-	_Atomic unsigned refused; /* PgSyncs whose writes the API server refuses */
+	_Atomic unsigned refused; /* PgSyncs of which something cannot be written */
 	struct metrics *metrics;
 	pthread_mutex_t lock; /* of what follows */
 	bool listed;          /* the PgSyncs of a namespace, or of all */
@@ -164,11 +164,14 @@ struct resource_pod {
 	int64_t placed_ms;           /* when it changed the Deployment last; 0: not yet */
 	bool starting;               /* since then no agent need have been alive */
 	bool leaving;                /* the Deployment was deleted, and the agent may be still alive */
+	int64_t waits_since_ms;      /* for the end of an earlier PgSync's objects; 0: it does not */
 	json_t *objects;             /* being applied; NULL: none */
 	size_t next;                 /* of them */
 };
 
 /* writes.c: writes to the API server, one at a time. */
+enum write { WRITE_FINALIZERS, WRITE_STATUS, WRITE_ANNOTATIONS, WRITE_POD, WRITE_POD_END };
+
 struct resource_writer {
 	struct kube_call *call;        /* under way: the key is being processed until it ends; NULL: none */
 	struct kube_timer *slow_timer; /* NULL: none is in progress, or it is slow */
@@ -184,7 +187,7 @@ struct resource_writer {
 	bool replace;                       /* server-side apply refuses the status: replace it whole */
 	char *missing;                      /* its fields that the CRD does not have; NULL: none */
 	char *refused;                      /* why the last write was refused; NULL: it was not */
-	const char *refused_what;           /* "status" or "finalizers" */
+	enum write refused_write;           /* valid if refused is set */
 	bool refusal_shown;                 /* in the status */
 	char stored_hash[JSONX_HASH_BYTES]; /* the status as the API server stored it; "": not known */
 	char seen_hash[JSONX_HASH_BYTES];   /* the status that the watch reported last */
@@ -322,9 +325,9 @@ void resource_stop(struct resource *r);
 void resource_kill(struct resource *r);
 
 /* --- writes.c: when a write ends, the key is processed again */
-/* Around each write; what: "status", "finalizers", "pod". err: NULL, or why it failed. */
+/* Around each write. err: NULL, or why it failed. */
 void resource_begin_write(struct resource *r);
-void resource_end_write(struct resource *r, const char *what, const struct err *err);
+void resource_end_write(struct resource *r, enum write write, const struct err *err);
 void resource_write_finalizer(struct resource *r, bool there);
 /* Lets the operator that is responsible know that there are two. */
 void resource_contend(struct resource *r);
@@ -339,12 +342,14 @@ bool operator_may_write(const struct operator_ *op);
 void resource_allow_writes(struct resource *r);
 
 /* --- refusals.c */
-/* Records a write ("status", "finalizers") that failed. */
-void resource_write_refused(struct resource *r, const char *what, const struct err *err);
+/* Records a write that failed. */
+void resource_write_refused(struct resource *r, enum write write, const struct err *err);
 /* Call it if nothing is refused any more, or the resource is gone. */
 void resource_forget_refusal(struct resource *r);
 /* Call it when a write has succeeded. */
-void resource_written(struct resource *r, const char *what);
+void resource_written(struct resource *r, enum write write);
+/* Call it when finalizers and pod are as they are to be: a refusal to change them no longer matters. */
+void resource_nothing_to_write(struct resource *r);
 /* Compares a status with how the API server stored it; stored may be NULL. */
 void resource_status_stored(struct resource *r, const json_t *sent, const json_t *stored);
 /* The status of an object that is new to us, or of another leader; NULL: none. */

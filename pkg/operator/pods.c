@@ -6,8 +6,9 @@
 #include "base/log.h"
 #include "operator/operator_int.h"
 
-/* RECENT_MS: within this time a pod may start, and what others change about a Deployment is left alone. */
-enum { STARTING_MS = 30 * 1000, RECENT_MS = 5 * 1000, ARGS = 16 };
+/* RECENT_MS: within this time a pod may start, and what others change about a Deployment is left alone. WAITS_MS: for
+ * that long, objects of an earlier PgSync may still be there. */
+enum { STARTING_MS = 30 * 1000, RECENT_MS = 5 * 1000, WAITS_MS = 30 * 1000, ARGS = 16 };
 
 /* A Deployment, as it was seen last. */
 struct deployment {
@@ -319,6 +320,7 @@ static void note_placed(struct resource *r, const json_t *deployment)
 		r->pod.starting = true;
 	}
 	r->pod.generation = generation;
+	r->pod.waits_since_ms = 0;
 	take_deployment(r->op, key, deployment);
 	log_info("operator", "the worker has a pod", KV_STR("resource", r->key), KV_STR("deployment", key));
 }
@@ -329,7 +331,7 @@ static void end_place(struct resource *r, const struct err *err)
 	if (err)
 		r->pod.hash[0] = '\0';
 	resource_enqueue(r);
-	resource_end_write(r, "pod", err);
+	resource_end_write(r, WRITE_POD, err);
 }
 
 static void on_applied(void *user, const json_t *object, const struct err *err)
@@ -364,8 +366,24 @@ static void apply_next(struct resource *r)
 	r->writer.call = kube_apply(r->op->kube, path, object, on_applied, r);
 }
 
+/* It is deleted with its PgSync, which usually takes a moment. */
+static int await_previous(struct resource *r, const char *kind, const char *name, struct err *err)
+{
+	int64_t now_ms = clock_now_ms();
+
+	if (!r->pod.waits_since_ms)
+		r->pod.waits_since_ms = now_ms;
+	if (now_ms - r->pod.waits_since_ms < WAITS_MS)
+		return err_set(err, ERR_CONFLICT, "%s \"%s\" belongs to an earlier PgSync, with which it is deleted",
+			       kind, name);
+	return err_set(err, ERR_INVALID,
+		       "%s \"%s\" belongs to an earlier PgSync of this name, and is still there: delete it, or the "
+		       "finalizer that keeps it",
+		       kind, name);
+}
+
 /* Server-side apply takes over what it finds: nothing that is not the PgSync's may be found. */
-static int check_whose(const struct resource *r, const json_t *found, struct err *err)
+static int check_whose(struct resource *r, const json_t *found, struct err *err)
 {
 	const json_t *object = json_array_get(r->pod.objects, r->pod.next);
 	const char *kind = jsonx_string(object, "kind", ""), *name = jsonx_string(object, "metadata.name", "");
@@ -374,15 +392,14 @@ static int check_whose(const struct resource *r, const json_t *found, struct err
 	case PLACEMENT_OURS:
 		return 0;
 	case PLACEMENT_PREVIOUS:
-		return err_set(err, ERR_CONFLICT, "%s \"%s\" belongs to an earlier PgSync, with which it is deleted",
-			       kind, name);
+		return await_previous(r, kind, name, err);
 	case PLACEMENT_FOREIGN:
 		break;
 	}
-	return err_set(
-		err, ERR_INVALID,
-		"%s \"%s\" exists and does not belong to this PgSync: delete it, or give the PgSync another name", kind,
-		name);
+	return err_set(err, ERR_INVALID,
+		       "%s \"%s\" exists and does not belong to this PgSync: delete or rename it, or give the PgSync "
+		       "another name",
+		       kind, name);
 }
 
 /* What is there is applied with its uid, so that what has come in its place meanwhile is not changed. A Deployment is
@@ -453,7 +470,7 @@ static void on_unplaced(void *user, const json_t *object, const struct err *err)
 		log_info("operator", "the worker's pod is deleted", KV_STR("resource", r->key));
 	}
 	resource_enqueue(r);
-	resource_end_write(r, "pod", err);
+	resource_end_write(r, WRITE_POD_END, err);
 }
 
 void resource_unplace(struct resource *r)

@@ -129,7 +129,7 @@ enum reconcile_state {
 	STATE_DELETE_RETRY,   /* the cleanup failed, and is repeated */
 	STATE_DELETE_INVALID, /* the cleanup is impossible until the user corrects the inputs */
 	STATE_DELETE_REFUSED, /* the cleanup does not accept its inputs */
-	STATE_WRITE_REFUSED,  /* the API server refuses what has to come first; reconcile_decide does not return this */
+	STATE_WRITE_REFUSED,  /* what has to come first cannot be written; reconcile_decide does not return this */
 	STATE_STOPPED,        /* the operator is ending; reconcile_decide does not return this */
 	STATE_POD_STOPPED,    /* the same, in a pod of the worker */
 	RECONCILE_STATES,

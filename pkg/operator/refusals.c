@@ -1,4 +1,4 @@
-/* Writes that the API server refuses, or accepts only in part, and how that is reported. */
+/* Writes that cannot be done, or that the API server accepts only in part, and how that is reported. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +60,14 @@ char *status_missing(const json_t *sent, const json_t *stored)
 
 /* --- reporting */
 
+static const char *const refusals[] = {
+	[WRITE_FINALIZERS] = "cannot write the finalizers",
+	[WRITE_STATUS] = "cannot write the status",
+	[WRITE_ANNOTATIONS] = "cannot write the annotations",
+	[WRITE_POD] = "cannot make the pod",
+	[WRITE_POD_END] = "cannot delete the pod",
+};
+
 static void note_refusal(struct resource *r, bool refused)
 {
 	if (refused != (r->writer.refused != NULL))
@@ -79,14 +87,14 @@ static bool refuses_until_granted(const struct err *err)
 	return err->kind == ERR_DENIED || err->kind == ERR_INVALID || err->kind == ERR_LIMIT;
 }
 
-void resource_write_refused(struct resource *r, const char *what, const struct err *err)
+void resource_write_refused(struct resource *r, enum write write, const struct err *err)
 {
 	struct resource_writer *w = &r->writer;
 	_cleanup_free_ char *why = xstrdup(err->msg);
 
 	/* A status of a newer operator may have fields that an older CRD does not know, and then server-side apply
 	 * refuses it whole (with code 500). A patch that replaces the status loses only these fields. */
-	if (!w->replace && strcmp(what, "status") == 0 && (err->code == 500 || err->code == 422 || err->code == 400)) {
+	if (!w->replace && write == WRITE_STATUS && (err->code == 500 || err->code == 422 || err->code == 400)) {
 		w->replace = true;
 		return;
 	}
@@ -95,18 +103,27 @@ void resource_write_refused(struct resource *r, const char *what, const struct e
 		return;
 	w->refusal_shown = false;
 	note_refusal(r, true);
-	resource_event(r, true, REASON_WRITE_REFUSED, "Write", "cannot write the %s: %s", what, why);
+	resource_event(r, true, REASON_WRITE_REFUSED, "Write", "%s: %s", refusals[write], why);
 	resource_replace_text(&w->refused, TAKE_PTR(why));
-	w->refused_what = what;
+	w->refused_write = write;
 }
 
-void resource_written(struct resource *r, const char *what)
+void resource_written(struct resource *r, enum write write)
 {
 	/* That a status can be written does not mean that finalizers can. */
-	if (!r->writer.refused || strcmp(r->writer.refused_what, what) != 0)
+	if (!r->writer.refused || r->writer.refused_write != write)
 		return;
 	resource_forget_refusal(r);
-	log_info("operator", "the API server accepts writes again", KV_STR("resource", r->key));
+	log_info("operator", "what could not be written is written now", KV_STR("resource", r->key));
+}
+
+void resource_nothing_to_write(struct resource *r)
+{
+	enum write write = r->writer.refused_write;
+
+	r->pod.waits_since_ms = 0;
+	if (r->writer.refused && (write == WRITE_FINALIZERS || write == WRITE_POD || write == WRITE_POD_END))
+		resource_forget_refusal(r);
 }
 
 /* "": not known. */

@@ -214,6 +214,7 @@ static void forget_object(struct resource *r, const char *uid, const json_t *obj
 	r->writer.contended = r->cache.namespace_ends = false;
 	resource_allow_writes(r);
 	restarts_reset(&r->worker.restarts);
+	resource_nothing_to_write(r);
 }
 
 /* Whether another process may write the status: its agent. */

@@ -28,7 +28,7 @@ struct status_input {
 	enum reconcile_state state;
 	struct status_cause invalid; /* what is wrong with the inputs */
 	struct status_cause exit;    /* how the last worker ended, or why its cleanup failed */
-	struct status_cause refused; /* why the API server refuses what the operator writes */
+	struct status_cause refused; /* why something could not be written */
 	const json_t *report;        /* the newest report of the worker, or of the last one if that refused its inputs;
 				      * or NULL */
 	bool checked;                /* the report is that of a check of these inputs, which found everything */

@@ -47,26 +47,39 @@ static void note_end(struct resource *r)
 	kube_timer_cancel(TAKE_PTR(r->writer.slow_timer));
 }
 
+static const char *const names[] = {
+	[WRITE_FINALIZERS] = "finalizers",   [WRITE_STATUS] = "status",
+	[WRITE_ANNOTATIONS] = "annotations", [WRITE_POD] = "pod",
+	[WRITE_POD_END] = "end of pod",
+};
+
+static void log_failure(const struct resource *r, enum write write, const struct err *err)
+{
+	bool conflict = err->kind == ERR_CONFLICT || err->kind == ERR_NOT_FOUND;
+	/* The objects of a pod are several, and some may be those of an earlier PgSync. */
+	const char *msg = write == WRITE_POD ? "the pod cannot be made yet, retrying"
+			  : conflict         ? "another client has changed the resource, retrying"
+					     : "writing to the API server failed, retrying";
+
+	log_at(conflict ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "operator", msg, KV_STR("resource", r->key),
+	       KV_STR("write", names[write]), KV_ERR(err));
+}
+
 /* A failed write is repeated with a back-off, unless an event of the watch makes it unnecessary. */
-void resource_end_write(struct resource *r, const char *what, const struct err *err)
+void resource_end_write(struct resource *r, enum write write, const struct err *err)
 {
 	int64_t now_ms = clock_now_ms();
 
 	r->writer.call = NULL;
 	note_end(r);
 	if (!err) {
-		resource_written(r, what);
+		resource_written(r, write);
 		workqueue_forget(r->op->queue, r->key);
 		operator_reconciled(r, "success");
 		return;
 	}
-	if (err->kind == ERR_CONFLICT || err->kind == ERR_NOT_FOUND)
-		log_debug("operator", "another client has changed the resource, retrying", KV_STR("resource", r->key),
-			  KV_STR("write", what), KV_ERR(err));
-	else
-		log_warn("operator", "writing to the API server failed, retrying", KV_STR("resource", r->key),
-			 KV_STR("write", what), KV_ERR(err));
-	resource_write_refused(r, what, err);
+	log_failure(r, write, err);
+	resource_write_refused(r, write, err);
 	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
 	operator_reconciled(r, "error");
 }
@@ -98,7 +111,7 @@ static void finalizer_written(struct resource *r, const json_t *object, const st
 		if (r->cache.presence != PRESENCE_DELETING)
 			resource_enqueue(r);
 	}
-	resource_end_write(r, "finalizers", err);
+	resource_end_write(r, WRITE_FINALIZERS, err);
 }
 
 /* Two callbacks, because the cache does not show what was written: the watch may have been faster than the answer. */
@@ -152,7 +165,7 @@ static void contender_written(void *user, const json_t *object, const struct err
 
 	UNUSED(object);
 	r->writer.contended = !err;
-	resource_end_write(r, "annotations", err);
+	resource_end_write(r, WRITE_ANNOTATIONS, err);
 }
 
 void resource_contend(struct resource *r)
@@ -206,7 +219,7 @@ static void status_written(void *user, const json_t *object, const struct err *e
 		r->writer.not_before_ms = clock_now_ms() + backoff_next_ms(&r->writer.backoff);
 	}
 	free(TAKE_PTR(r->writer.writing));
-	resource_end_write(r, "status", err);
+	resource_end_write(r, WRITE_STATUS, err);
 }
 
 /* The generation that the status is about: edits of a frozen resource are not observed, nor those that are not verified

@@ -719,7 +719,8 @@ static void test_pod_when_an_object_of_its_name_is_not_its_own_then_nothing_is_c
 	assert_null(call.done);
 	assert_int_equal(call.sent, 1);
 	assert_string_equal(event, "WriteRefused");
-	assert_non_null(strstr(note, "ServiceAccount \"pgsync-books\""));
+	assert_non_null(strstr(note, "cannot make the pod: ServiceAccount \"pgsync-books\""));
+	assert_non_null(strstr(note, "delete or rename it"));
 	end_pods(f);
 }
 
@@ -736,6 +737,37 @@ static void test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_
 	assert_null(call.done);
 	assert_int_equal(call.sent, 1);
 	assert_string_equal(event, "");
+	end_pods(f);
+}
+
+static void place(struct fixture *f, const json_t *found)
+{
+	take_key(f);
+	resource_place(f->resource);
+	answer(found, NULL);
+}
+
+static void test_pod_when_an_object_of_a_pgsync_before_stays_then_reported_until_no_pod_is_wanted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *before = pod_object(PLACEMENT_NAME, "0");
+
+	begin_pods(f);
+	place(f, before);
+	assert_true(f->resource->pod.waits_since_ms > 0);
+	f->resource->pod.waits_since_ms -= 29 * 1000;
+	place(f, before);
+	assert_string_equal(event, "");
+	assert_true(refusals(f) == 0);
+	f->resource->pod.waits_since_ms -= 2 * 1000;
+	place(f, before);
+	assert_string_equal(event, "WriteRefused");
+	assert_non_null(strstr(note, "cannot make the pod: ServiceAccount \"pgsync-books\""));
+	assert_non_null(strstr(note, "earlier PgSync"));
+	assert_true(refusals(f) == 1);
+	resource_nothing_to_write(f->resource);
+	assert_true(refusals(f) == 0);
+	assert_true(f->resource->pod.waits_since_ms == 0);
 	end_pods(f);
 }
 
@@ -851,6 +883,7 @@ int main(void)
 		WITH_FIXTURE(test_contend_then_an_event_and_an_annotation_once),
 		WITH_FIXTURE(test_pod_when_an_object_of_its_name_is_not_its_own_then_nothing_is_changed),
 		WITH_FIXTURE(test_pod_when_an_object_is_that_of_a_pgsync_before_then_tried_again_without_an_event),
+		WITH_FIXTURE(test_pod_when_an_object_of_a_pgsync_before_stays_then_reported_until_no_pod_is_wanted),
 		WITH_FIXTURE(test_pod_when_objects_are_its_own_or_new_then_these_are_applied_and_created),
 		WITH_FIXTURE(test_pod_when_something_else_holds_its_lease_then_it_is_not_alive),
 		WITH_FIXTURE(test_deployment_when_it_is_not_ours_then_it_is_neither_seen_nor_deleted),
