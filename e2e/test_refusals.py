@@ -85,7 +85,7 @@ def test_a_refused_write_is_told(kube, make_operator, resources, books, opensear
             resources.apply_books(NAME, books, opensearch.url, index=index)
             resources.wait(NAME, "Ready", "False", reason="WriteRefused", contains=["no finalizers in this namespace"])
             assert operator.metric("pgsync_writes_refused") == 1
-            assert "refuses what is written for 1 PgSync;" in requests.get(operator.url + "/readyz", timeout=5).text
+            assert "what belongs to 1 PgSync cannot be written;" in requests.get(operator.url + "/readyz", timeout=5).text
             eventually(lambda: events(resources, "WriteRefused"), 15, "the event")
             kube.kubectl("delete", "validatingadmissionpolicybinding", namespace)
             resources.wait(NAME, timeout=90)

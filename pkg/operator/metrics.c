@@ -93,7 +93,7 @@ static void init_resources(struct operator_ *op, struct metrics *m)
 		m, "pgsync_worker_sandbox",
 		"1: a part of the sandbox is in force in the worker; 0: the kernel lacks it, or it is off.", of_part);
 	k->writes_refused = metrics_gauge(m, "pgsync_writes_refused",
-					  "1: the API server refuses what the operator writes.", of_resource);
+					  "1: a status, finalizer or pod cannot be written.", of_resource);
 	k->watched = metrics_gauge(m, "pgsync_namespace_watched",
 				   "1: the PgSyncs of the namespace (\"*\": of all namespaces) are being watched.",
 				   of_namespace);
@@ -278,8 +278,7 @@ static void serve_readyz(void *user, const struct web_request *request, struct w
 	if (refused)
 		strbuf_addf(
 			&response->body,
-			"the API server refuses what is written for %u PgSync%s; the events WriteRefused, or the log, "
-			"say why\n",
+			"what belongs to %u PgSync%s cannot be written; the events WriteRefused, or the log, say why\n",
 			refused, refused == 1 ? "" : "s");
 	(void)pthread_mutex_unlock(&p->lock);
 }
